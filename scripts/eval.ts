@@ -1,0 +1,116 @@
+/** `npm run eval`: exact-match accuracy over the committed test scenes, through the running API. */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { parseArgs } from 'node:util';
+import { AnswerReply } from '@blip2/shared/schemas/answers';
+import { CaptionReply } from '@blip2/shared/schemas/captions';
+import { markdownTable } from 'markdown-table';
+import { expectOk, postJson } from './api.ts';
+import { readPicture, readScenes, type Scene } from './scenes.ts';
+import { startStack } from './stack.ts';
+import { statusLine } from './status-line.ts';
+
+const HELP = `Usage: npm run eval [-- --url http://host --limit N --failures]
+
+Sends every test scene to the API: its caption, then each of its questions by the picture's hash.
+Prints exact-match accuracy by layout, question type and artist.
+
+  --url URL     an API that already runs (starts one of its own by default)
+  --limit N     only every so many scenes, N in all
+  --failures    print what was answered wrong
+`;
+
+const { values } = parseArgs({
+  options: {
+    url: { type: 'string' },
+    limit: { type: 'string' },
+    failures: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  },
+});
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+
+type Outcome = { scene: Scene; task: string; prompt: string; expected: string; got: string };
+
+const line = statusLine();
+const stack = values.url ? null : await startStack({ onStatus: line.update });
+const url = values.url ?? stack?.url ?? '';
+try {
+  const all = await readScenes();
+  const limit = Math.min(Number(values.limit ?? all.length), all.length);
+  const scenes = Array.from(
+    { length: limit },
+    (_, i) => all[Math.floor((i * all.length) / limit)]!,
+  );
+  let finished = 0;
+  const outcomes = await Readable.from(scenes)
+    .map(
+      async (scene: Scene) => {
+        const result = await examine(url, scene);
+        line.update(`Evaluating: ${++finished} of ${scenes.length} scenes`);
+        return result;
+      },
+      { concurrency: 4 },
+    )
+    .toArray();
+  line.clear();
+  report(outcomes.flat());
+} finally {
+  await stack?.stop();
+}
+process.exit(0);
+
+async function examine(url: string, scene: Scene): Promise<Outcome[]> {
+  const picture = await readPicture(scene);
+  const response = await fetch(`${url}/v1/captions`, {
+    method: 'POST',
+    headers: { 'content-type': 'image/webp' },
+    body: picture,
+  });
+  const { caption } = CaptionReply.parse(await (await expectOk(response)).json());
+  const outcomes = [{ scene, task: 'caption', prompt: '', expected: scene.caption, got: caption }];
+  const sha256 = createHash('sha256').update(picture).digest('hex');
+  for (const { type, question, answer } of scene.questions) {
+    const reply = AnswerReply.parse(
+      await postJson(`${url}/v1/answers`, { image: { sha256 }, question }),
+    );
+    outcomes.push({ scene, task: type, prompt: question, expected: answer, got: reply.answer });
+  }
+  return outcomes;
+}
+
+function report(outcomes: Outcome[]): void {
+  const captions = outcomes.filter(({ task }) => task === 'caption');
+  const answers = outcomes.filter(({ task }) => task !== 'caption');
+  const artists = [...new Set(outcomes.map(({ scene }) => scene.artist))].sort();
+  const row = (name: string, rows: Outcome[]) => [
+    name,
+    percent(rows),
+    ...artists.map((artist) => percent(rows.filter(({ scene }) => scene.artist === artist))),
+    String(rows.length),
+  ];
+  const table = (title: string, rows: Outcome[], key: (outcome: Outcome) => string) => {
+    const groups = Map.groupBy(rows, key);
+    const body = [...groups].map(([name, group]) => row(name, group));
+    const head = [title, 'all', ...artists, 'n'];
+    console.log(`${markdownTable([head, ...body, row('**all**', rows)])}\n`);
+  };
+  table('captions, exact', captions, ({ scene }) => scene.layout);
+  table('answers, exact', answers, ({ task }) => task);
+  if (!values.failures) return;
+  for (const { scene, prompt, expected, got } of outcomes.filter((outcome) => !isRight(outcome))) {
+    console.log(`${scene.file}  ${prompt || '(caption)'}  expected "${expected}", got "${got}"`);
+  }
+}
+
+function isRight({ expected, got }: Outcome): boolean {
+  return got.trim().toLowerCase() === expected.trim().toLowerCase();
+}
+
+function percent(rows: Outcome[]): string {
+  if (rows.length === 0) return '–';
+  return `${((100 * rows.filter(isRight).length) / rows.length).toFixed(1)} %`;
+}

@@ -1,0 +1,124 @@
+/** Starts the whole service on this machine: bundle, GPU worker (child process), edge (workerd). */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { prepareEdge, ROOT } from './prepare-edge.ts';
+
+// Quiet, offline workerd; read by wrangler when it is imported.
+Object.assign(process.env, {
+  CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+  WRANGLER_SEND_METRICS: 'false',
+  WRANGLER_SEND_ERROR_REPORTS: 'false',
+  WRANGLER_HIDE_BANNER: 'true',
+  DO_NOT_TRACK: '1',
+});
+
+export type StackOptions = {
+  /** Port of the edge; 0 takes a free one. */
+  port?: number;
+  /** Checkpoint folder; the embedded one unless given here or in BLIP2_CHECKPOINT. */
+  checkpoint?: string;
+  /** Folder of the local KV; false keeps nothing after the stop. */
+  persist?: string | false;
+  /** Variables of the Worker that differ from wrangler.toml. */
+  vars?: Record<string, string>;
+  /** Environment of the GPU worker. */
+  workerEnv?: Record<string, string>;
+  logLevel?: 'none' | 'error' | 'log';
+  onStatus?: (line: string) => void;
+};
+
+export type Stack = {
+  /** Base URL of the edge, without a trailing slash. */
+  url: string;
+  /** Base URL of the GPU worker. */
+  workerUrl: string;
+  worker: ChildProcess;
+  /** Stops the edge, drains the GPU worker and waits for both. */
+  stop: () => Promise<void>;
+};
+
+/** @throws Error when the GPU worker exits before it is ready, or does not get ready within two minutes */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const status = options.onStatus ?? (() => {});
+  const { checkpoint, model } = await prepareEdge(options.checkpoint, status);
+  const workerPort = await freePort();
+  const workerUrl = `http://127.0.0.1:${workerPort}`;
+  status(`Starting the GPU worker for ${model.name} …`);
+  const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts')], {
+    env: {
+      ...process.env,
+      ...options.workerEnv,
+      BLIP2_CHECKPOINT: checkpoint,
+      GPU_WORKER_HOST: '127.0.0.1',
+      GPU_WORKER_PORT: String(workerPort),
+    },
+    stdio: ['ignore', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
+  });
+  try {
+    await untilReady(worker, `${workerUrl}/readyz`);
+    status('Starting the edge …');
+    const { unstable_startWorker } = await import('wrangler');
+    const edge = await unstable_startWorker({
+      config: join(ROOT, 'wrangler.toml'),
+      bindings: Object.fromEntries(
+        Object.entries({ ...options.vars, GPU_WORKER_URL: workerUrl }).map(([name, value]) => [
+          name,
+          { type: 'plain_text', value },
+        ]),
+      ),
+      dev: {
+        server: { hostname: '127.0.0.1', port: options.port ?? 0 },
+        inspector: false,
+        watch: false,
+        persist: options.persist ?? false,
+        logLevel: options.logLevel ?? 'error',
+      },
+    });
+    await edge.ready;
+    const url = (await edge.url).origin;
+    const stop = async () => {
+      await edge.dispose();
+      await endWorker(worker);
+    };
+    return { url, workerUrl, worker, stop };
+  } catch (error) {
+    await endWorker(worker);
+    throw error;
+  }
+}
+
+/** Asks the worker to drain and waits for its exit; kills it after ten seconds. */
+export async function endWorker(worker: ChildProcess): Promise<void> {
+  if (worker.exitCode !== null || worker.signalCode !== null) return;
+  const exited = once(worker, 'exit');
+  worker.kill('SIGTERM');
+  const kill = setTimeout(() => worker.kill('SIGKILL'), 10_000);
+  await exited;
+  clearTimeout(kill);
+}
+
+async function untilReady(worker: ChildProcess, url: string): Promise<void> {
+  const deadline = Date.now() + 120_000;
+  while (Date.now() < deadline) {
+    if (worker.exitCode !== null) {
+      throw new Error(`The GPU worker ended with code ${worker.exitCode}; its message is above.`);
+    }
+    const response = await fetch(url).catch(() => null);
+    if (response?.ok) return;
+    await delay(50);
+  }
+  throw new Error('The GPU worker did not get ready within two minutes.');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no free port');
+  return address.port;
+}

@@ -1,0 +1,69 @@
+/** `npm start`: the whole service until Ctrl-C. */
+import { join } from 'node:path';
+import { parseArgs, styleText } from 'node:util';
+import { ROOT } from './prepare-edge.ts';
+import { startStack } from './stack.ts';
+import { statusLine } from './status-line.ts';
+
+const HELP = `Usage: npm start [-- --port 8787]
+
+Starts the edge (workerd, local KV) and the GPU worker on this machine.
+
+Environment:
+  PORT               port of the edge (8787)
+  BLIP2_CHECKPOINT   checkpoint folder in Hugging Face's format (the embedded model)
+  BLIP2_BUNDLES      where bundles are kept (.bundles)
+`;
+
+const { values } = parseArgs({
+  options: { port: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+});
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+const port = Number(values.port ?? process.env.PORT ?? 8787);
+if (!Number.isInteger(port) || port < 0 || port > 65535) {
+  console.error(
+    `PORT must be a whole number from 0 to 65535, not "${values.port ?? process.env.PORT}".`,
+  );
+  process.exit(1);
+}
+
+const line = statusLine();
+const stack = await startStack({
+  port,
+  persist: join(ROOT, '.wrangler/state'),
+  logLevel: 'log',
+  onStatus: line.update,
+}).catch((error: Error) => {
+  line.clear();
+  console.error(styleText('red', error.message));
+  process.exit(1);
+});
+line.clear();
+
+console.log(`
+  ${styleText('bold', 'BLIP-2 is ready')}   ${stack.url}
+
+  curl -s ${stack.url}/v1/captions -H 'content-type: image/webp' --data-binary @test/scenes/samples/dog.webp
+
+  Ctrl-C stops everything.
+`);
+
+let stopping = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    stack.stop().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  });
+}
+stack.worker.once('exit', (code) => {
+  if (stopping) return;
+  console.error(styleText('red', `The GPU worker ended unexpectedly (code ${code}).`));
+  stack.stop().finally(() => process.exit(1));
+});
