@@ -1,0 +1,49 @@
+/**
+ * `npm run bench`: figures of the embedded model on this machine, as tables.
+ *
+ * Generation: pictures that no cache has seen (miss), the same ones by hash (hit), straight at the GPU worker
+ * and through the edge, the two ways in turns so that a noisy machine hits both. Look-ups: kept embeddings
+ * against a bare route of another Worker in the same kind of workerd, in turns. Medians unless said.
+ */
+import { cpus, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { markdownTable } from 'markdown-table';
+import { generationRows } from './bench/generation.ts';
+import { lookupRows } from './bench/lookups.ts';
+import { startStack } from './stack.ts';
+import { statusLine } from './status-line.ts';
+
+const HELP = `Usage: npm run bench [-- --rounds 20]
+
+Measures first token, tokens/s, the edge's share, and embedding look-ups on the embedded model.
+
+  --rounds N    pictures per row (20)
+`;
+
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '20' }, help: { type: 'boolean', short: 'h' } },
+});
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+const rounds = Number(values.rounds);
+
+const line = statusLine();
+const stack = await startStack({ onStatus: line.update });
+try {
+  line.update('Measuring generation …');
+  const generation = await generationRows(stack, rounds);
+  line.update('Measuring look-ups …');
+  const lookups = await lookupRows(stack);
+  line.clear();
+  const cpu = cpus();
+  console.log(
+    `${cpu.length} × ${cpu[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}\n`,
+  );
+  console.log(`${markdownTable(generation, { align: ['l', 'r', 'r', 'r'] })}\n`);
+  console.log(markdownTable(lookups, { align: ['l', 'r', 'r'] }));
+} finally {
+  await stack.stop();
+}
+process.exit(0);

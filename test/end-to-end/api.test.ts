@@ -1,0 +1,173 @@
+/** The whole chain: real edge in workerd, real KV, real GPU worker, the embedded model. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ApiEvent, postStream } from '../../scripts/api.ts';
+import { type Stack, startStack } from '../../scripts/stack.ts';
+import { type Picture, pictures, unseen } from './pictures.ts';
+
+let stack: Stack;
+let seen: Picture[];
+
+beforeAll(async () => {
+  [stack, seen] = await Promise.all([startStack(), pictures(8)]);
+});
+afterAll(() => stack?.stop());
+
+/** Members of the replies these tests look at. */
+type Reply = {
+  caption: string;
+  answer: string;
+  cache: string;
+  finish_reason: string;
+  image: { sha256: string; format: string };
+  usage: { prompt_tokens: number; completion_tokens: number };
+  embeddings: number[][];
+};
+
+const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
+
+async function post(path: string, body: unknown, headers: Record<string, string> = {}) {
+  const raw = body instanceof Uint8Array || body instanceof FormData;
+  const response = await fetch(`${stack.url}${path}`, {
+    method: 'POST',
+    headers: raw ? headers : { 'content-type': 'application/json', ...headers },
+    body: raw ? (body as BodyInit) : JSON.stringify(body),
+  });
+  return {
+    status: response.status,
+    headers: response.headers,
+    json: (await response.json()) as Reply,
+  };
+}
+
+const events = (path: string, body: unknown): Promise<ApiEvent[]> =>
+  Array.fromAsync(postStream(`${stack.url}${path}`, body));
+
+describe('captions', () => {
+  it('are the same for every way of sending a picture, and for miss and hit', async () => {
+    const { bytes, sha256 } = seen[0]!;
+    const form = new FormData();
+    form.set('image', new Blob([bytes], { type: 'image/webp' }), 'scene.webp');
+    const replies = [
+      await post('/v1/captions', bytes, { 'content-type': 'image/webp' }),
+      await post('/v1/captions', form),
+      await post('/v1/captions', { image: { data: base64(bytes) } }),
+      await post('/v1/captions', { image: { data: `data:image/webp;base64,${base64(bytes)}` } }),
+      await post('/v1/captions', { image: { sha256 } }),
+    ];
+    for (const { status, json } of replies) {
+      expect(status).toBe(200);
+      expect(json.caption).toBe(replies[0]!.json.caption);
+      expect(json.image).toMatchObject({ sha256, format: 'webp' });
+      expect(json.usage.completion_tokens).toBeGreaterThan(0);
+    }
+    expect(replies[0]!.json.cache).toBe('miss');
+    expect(replies[0]!.json.caption.length).toBeGreaterThan(5);
+    for (const { json } of replies.slice(1)) expect(json.cache).toMatch(/^(colo|kv)$/);
+  });
+
+  it('stream token by token, and the tokens are the caption', async () => {
+    const { bytes } = seen[1]!;
+    const all = await events('/v1/captions', { image: { data: base64(bytes) } });
+    const names = all.map(({ event }) => event);
+    expect(names.at(0)).toBe('image');
+    expect(names.at(-1)).toBe('done');
+    const text = all
+      .filter(({ event }) => event === 'token')
+      .map(({ data }) => (data as { text: string }).text)
+      .join('');
+    const plain = await post('/v1/captions', { image: { data: base64(bytes) } });
+    expect(text).toBe(plain.json.caption);
+    expect((all.at(-1)!.data as { text: string }).text).toBe(text);
+    expect(names.filter((name) => name === 'token').length).toBeGreaterThan(2);
+  });
+
+  it('sampled with one seed are the same twice, and max_tokens is kept', async () => {
+    const image = { data: base64(seen[2]!.bytes) };
+    const sampled = { image, temperature: 1.5, top_k: 40, top_p: 0.95, seed: 7, max_tokens: 5 };
+    const [first, second] = [
+      await post('/v1/captions', sampled),
+      await post('/v1/captions', sampled),
+    ];
+    expect(first.json.caption).toBe(second.json.caption);
+    expect(first.json.usage.completion_tokens).toBeLessThanOrEqual(5);
+    const cut = await post('/v1/captions', { image, max_tokens: 1 });
+    expect(cut.json).toMatchObject({ finish_reason: 'length', usage: { completion_tokens: 1 } });
+  });
+});
+
+describe('answers', () => {
+  it('skip the image work once the picture is known', async () => {
+    const { bytes, sha256, scene } = seen[3]!;
+    const { question } = scene.questions[0]!;
+    const first = await post('/v1/answers', { image: { data: base64(bytes) }, question });
+    expect(first.json.cache).toBe('miss');
+    const second = await post('/v1/answers', { image: { sha256 }, question });
+    expect(second.json.cache).toMatch(/^(colo|kv)$/);
+    expect(second.json.answer).toBe(first.json.answer);
+    expect(second.headers.get('server-timing')).not.toContain('vision');
+  });
+
+  it('take the history of questions and answers', async () => {
+    const { sha256 } = seen[3]!;
+    const history = [{ question: 'is there an animal?', answer: 'yes' }];
+    const question = 'what color is the background?';
+    const { status, json } = await post('/v1/answers', { image: { sha256 }, question, history });
+    expect(status).toBe(200);
+    const without = await post('/v1/answers', { image: { sha256 }, question });
+    expect(json.usage.prompt_tokens).toBeGreaterThan(without.json.usage.prompt_tokens);
+  });
+
+  it('do not depend on who else is asking', async () => {
+    const ask = ({ bytes, scene }: Picture, index: number) =>
+      post('/v1/answers', {
+        image: { data: base64(bytes) },
+        question: scene.questions[index % scene.questions.length]!.question,
+      });
+    const together = await Promise.all(seen.map(ask));
+    for (const [index, picture] of seen.entries()) {
+      const alone = await ask(picture, index);
+      expect(together[index]!.json.answer).toBe(alone.json.answer);
+    }
+  });
+});
+
+describe('embeddings', () => {
+  it('are computed, kept and read back in three forms', async () => {
+    const bytes = await unseen(seen[4]!.bytes, 'embeddings');
+    const made = await post('/v1/embeddings', bytes, { 'content-type': 'image/png' });
+    expect(made.status).toBe(200);
+    expect(made.json.cache).toBe('miss');
+    const [queries, hidden] = [made.json.embeddings.length, made.json.embeddings[0]?.length ?? 0];
+    const url = `${stack.url}/v1/embeddings/${made.json.image.sha256}`;
+    const get = (accept: string) => fetch(url, { headers: { accept } });
+    const json = (await (await get('application/json')).json()) as { embeddings: number[][] };
+    expect(json.embeddings).toEqual(made.json.embeddings);
+    const raw = new Float16Array(await (await get('application/octet-stream')).arrayBuffer());
+    expect(raw.length).toBe(queries * hidden);
+    expect([...raw.subarray(0, hidden)]).toEqual(made.json.embeddings[0]);
+    const npy = Buffer.from(await (await get('application/x-npy')).arrayBuffer());
+    expect(npy.subarray(1, 6).toString()).toBe('NUMPY');
+    expect(npy.toString('latin1')).toContain(`(${queries}, ${hidden})`);
+    const head = await fetch(url, { method: 'HEAD' });
+    expect(head.status).toBe(200);
+    const etag = head.headers.get('etag') ?? '';
+    expect((await fetch(url, { headers: { 'if-none-match': etag } })).status).toBe(304);
+  });
+
+  it('of an unknown picture are a 404 that says what to do', async () => {
+    const response = await fetch(`${stack.url}/v1/embeddings/${'0'.repeat(64)}`);
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ type: '/problems/unknown-image' });
+  });
+});
+
+describe('one picture sent many times at once', () => {
+  it('gets one answer for all', async () => {
+    const bytes = await unseen(seen[5]!.bytes, 'at once');
+    const replies = await Promise.all(
+      Array.from({ length: 6 }, () => post('/v1/captions', bytes, { 'content-type': 'image/png' })),
+    );
+    expect(new Set(replies.map(({ json }) => json.caption)).size).toBe(1);
+    expect(replies.every(({ status }) => status === 200)).toBe(true);
+  });
+});

@@ -1,0 +1,39 @@
+"""The scene language's words: concepts, artists, backgrounds, numbers, relations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+CACHE = FOLDER / ".cache"
+METRICS = FOLDER / "metrics"
+CHECKPOINTS = FOLDER.parent / "gpu-worker" / "checkpoints"
+
+ARTISTS = ("noto", "twemoji", "fluent-emoji-flat")
+LAYOUTS = ("single", "count", "pair", "group")
+
+IMAGE_SIDE = 112  # px the network sees
+PATCH_SIDE = 8  # px
+GRID = IMAGE_SIDE // PATCH_SIDE  # 14 patches on a side
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One thing that can be drawn; `index` is its place in the vocabulary."""
+
+    index: int
+    name: str
+    plural: str
+    category: str
+
+
+_VOCABULARY = json.loads((FOLDER / "vocabulary.json").read_text())
+
+CONCEPTS = tuple(Concept(i, c["name"], c["plural"], c["category"]) for i, c in enumerate(_VOCABULARY["concepts"]))
+BACKGROUNDS: dict[str, tuple[int, int, int]] = {k: tuple(v) for k, v in _VOCABULARY["backgrounds"].items()}
+COLORS = tuple(BACKGROUNDS)
+NUMBERS = tuple(_VOCABULARY["numbers"])
+OPPOSITE: dict[str, str] = _VOCABULARY["relations"]
+CATEGORIES = tuple(dict.fromkeys(c.category for c in CONCEPTS))
