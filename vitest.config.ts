@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    globalSetup: './scripts/vitest-setup.ts',
     projects: [
       './edge/vitest.config.ts',
       {

@@ -18,7 +18,8 @@ from .scenes import draw_scene
 BATCH = 64
 FEW_TOKENS = 80  # patches kept before the decay; with all 196 a step costs four times as much
 CROWD = 0.6
-DECAY = 0.35  # of the budget; all patches are kept there
+DECAY = 0.4  # last part of the budget, in which the learning rate falls
+FULL = 0.22  # last part of the budget, in which all patches are kept
 SEED = 1
 
 
@@ -26,7 +27,7 @@ def build() -> Blip2VisionModel:
     """A fresh image encoder; the position embedding starts small instead of at unit variance."""
     torch.manual_seed(SEED)
     config = vision_config()
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = "eager"  # torch's fused CPU backward is slower at these lengths
     model = Blip2VisionModel(config)
     for p in (model.embeddings.class_embedding, model.embeddings.position_embedding):
         torch.nn.init.normal_(p, std=0.02)
@@ -92,16 +93,16 @@ def train(budget_s: float, muon_lr: float = 0.02, adam_lr: float = 2e-3) -> None
         stream = DenseStream(SEED, phase.step * BATCH, BATCH, CROWD, tokens)
         return iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=8))
 
-    decaying = phase.spent_s > (1 - DECAY) * budget_s
-    loader = batches(PATCHES if decaying else FEW_TOKENS)
+    full = phase.spent_s > (1 - FULL) * budget_s
+    loader = batches(PATCHES if full else FEW_TOKENS)
     saved = phase.spent_s
 
     def snapshot() -> None:
         phase.save({"model": model.state_dict(), "heads": heads.state_dict(), "optimiser": opt.state_dict()})
 
     while not phase.over:
-        if not decaying and phase.spent_s > (1 - DECAY) * budget_s:
-            decaying, loader = True, batches(PATCHES)
+        if not full and phase.spent_s > (1 - FULL) * budget_s:
+            full, loader = True, batches(PATCHES)
         batch = next(loader)
         opt.set_scale(schedule.scale(phase.step, phase.spent_s))
         with torch.autocast("cpu", torch.bfloat16):

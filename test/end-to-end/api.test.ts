@@ -12,6 +12,9 @@ beforeAll(async () => {
 });
 afterAll(() => stack?.stop());
 
+/** What fetch takes as a body; of the DOM's types Node's have no name for it. */
+type Body = NonNullable<RequestInit['body']>;
+
 /** Members of the replies these tests look at. */
 type Reply = {
   caption: string;
@@ -30,7 +33,7 @@ async function post(path: string, body: unknown, headers: Record<string, string>
   const response = await fetch(`${stack.url}${path}`, {
     method: 'POST',
     headers: raw ? headers : { 'content-type': 'application/json', ...headers },
-    body: raw ? (body as BodyInit) : JSON.stringify(body),
+    body: raw ? (body as Body) : JSON.stringify(body),
   });
   return {
     status: response.status,

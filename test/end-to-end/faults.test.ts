@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../scripts/stack.ts';
 import { pictures } from './pictures.ts';
 
+type Body = NonNullable<RequestInit['body']>;
+
 let stack: Stack;
 let picture: Uint8Array<ArrayBuffer>;
 let sha256: string;
@@ -16,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack?.stop());
 
-async function post(path: string, body: BodyInit | null, type?: string) {
+async function post(path: string, body: Body | null, type?: string) {
   const response = await fetch(`${stack.url}${path}`, {
     method: 'POST',
     ...(type ? { headers: { 'content-type': type } } : {}),
@@ -30,7 +32,7 @@ const postJson = (path: string, body: unknown) =>
   post(path, JSON.stringify(body), 'application/json');
 
 describe('bad input', () => {
-  it.each<[string, number, string, () => Promise<BodyInit>, string]>([
+  it.each<[string, number, string, () => Promise<Body>, string]>([
     ['an empty body', 400, 'no-image', async () => '', 'image/png'],
     ['text as an image', 415, 'unsupported-media-type', async () => 'hello', 'text/plain'],
     [

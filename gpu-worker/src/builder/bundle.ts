@@ -1,0 +1,180 @@
+/** Makes sure that the bundle of a checkpoint exists: builds it beside its place and renames it into it. */
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { z } from 'zod/mini';
+import { CheckpointError } from './errors.ts';
+import { planGenerate } from './generate.ts';
+import { checkpointRevision, sha256OfFile } from './revision.ts';
+
+/** `done` of `total` bytes of the checkpoint; `label` says what is being written. */
+export type BuildProgress = { done: number; total: number; label: string };
+
+export type EnsureOptions = {
+  onProgress?: (progress: BuildProgress) => void;
+  /** Where bundles are kept; BLIP2_BUNDLES, or `.bundles` at the top of the repository. */
+  bundles?: string;
+};
+
+const MANIFEST = 'manifest.json';
+const MODEL_CARD = 'README.md';
+/** Copied into the bundle where the checkpoint has them. */
+const SIDECARS = [
+  'config.json',
+  'generation_config.json',
+  'preprocessor_config.json',
+  'processor_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'vocab.json',
+  'merges.txt',
+  MODEL_CARD,
+  'LICENSE',
+];
+const REQUIRED_SIDECARS = ['config.json', 'tokenizer.json'];
+
+/**
+ * Folder of the bundle of `checkpointDir`, built first where there is none that fits.
+ * @throws CheckpointError when the folder is no checkpoint the builder knows
+ */
+export async function ensureBundle(
+  checkpointDir: string,
+  { onProgress = () => {}, bundles = defaultBundles() }: EnsureOptions = {},
+): Promise<string> {
+  const checkpoint = resolve(checkpointDir);
+  const revision = await checkpointRevision(checkpoint, join(bundles, '.revisions'));
+  const name = basename(checkpoint);
+  const place = join(bundles, `${name}-${revision.slice(0, 12)}`);
+  if (await isUsable(place, checkpoint, revision)) return place;
+
+  await removeAbandoned(place);
+  const draft = `${place}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  await mkdir(draft, { recursive: true });
+  try {
+    await build(checkpoint, draft, { name, revision }, onProgress);
+    if (!(await isUsable(place, checkpoint, revision))) await putInPlace(draft, place);
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+  return place;
+}
+
+/** @throws Error when the folder holds no manifest of this format */
+export async function readManifest(bundle: string): Promise<BundleManifest> {
+  const path = join(bundle, MANIFEST);
+  const result = BundleManifest.safeParse(JSON.parse(await readFile(path, 'utf8')));
+  if (!result.success) throw new Error(`${path}: ${z.prettifyError(result.error)}`);
+  return result.data;
+}
+
+export function defaultBundles(): string {
+  return resolve(
+    process.env.BLIP2_BUNDLES ?? fileURLToPath(new URL('../../../.bundles', import.meta.url)),
+  );
+}
+
+async function build(
+  checkpoint: string,
+  draft: string,
+  identity: { name: string; revision: string },
+  onProgress: (progress: BuildProgress) => void,
+): Promise<void> {
+  const { graphs, manifest } = await planGenerate(checkpoint);
+  const paths = await copySidecars(checkpoint, draft);
+  const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
+  let done = 0;
+  for (const graph of graphs) {
+    const label = `${graph.name} graph`;
+    onProgress({ done, total, label });
+    const written = await graph.save(draft, (bytes) => {
+      done += bytes;
+      onProgress({ done, total, label });
+    });
+    paths.push(...written);
+  }
+  const files: BundleManifest['files'] = [];
+  for (const path of paths) {
+    const { size } = await stat(join(draft, path));
+    files.push({ path, bytes: size, sha256: await sha256OfFile(join(draft, path)) });
+  }
+  const full: BundleManifest = {
+    format: 1,
+    ...identity,
+    ...manifest,
+    ...(await modelCard(checkpoint)),
+    files,
+  };
+  await using file = await open(join(draft, MANIFEST), 'wx');
+  await file.writeFile(`${JSON.stringify(full, null, 2)}\n`);
+  await file.sync();
+}
+
+async function copySidecars(checkpoint: string, draft: string): Promise<string[]> {
+  const present = await readdir(checkpoint);
+  for (const file of REQUIRED_SIDECARS) {
+    if (!present.includes(file)) throw new CheckpointError(`${checkpoint} lacks ${file}.`);
+  }
+  const files = SIDECARS.filter((file) => present.includes(file));
+  for (const file of files) await copyFile(join(checkpoint, file), join(draft, file));
+  return files;
+}
+
+/** Path of the model card and the licence its front matter names. */
+async function modelCard(checkpoint: string) {
+  const text = await readFile(join(checkpoint, MODEL_CARD), 'utf8').catch(() => null);
+  if (text === null) return {};
+  const licence = /^---\n(?:[^\n]*\n)*?license:\s*(\S+)/.exec(text)?.[1];
+  return { model_card: MODEL_CARD, ...(licence === undefined ? {} : { licence }) };
+}
+
+/** Whether the bundle is whole, of this format and revision, and holds the checkpoint's own tokeniser. */
+async function isUsable(place: string, checkpoint: string, revision: string): Promise<boolean> {
+  const manifest = await readManifest(place).catch(() => null);
+  if (manifest === null || manifest.revision !== revision) return false;
+  for (const { path, bytes, sha256 } of manifest.files) {
+    const found = await stat(join(place, path)).catch(() => null);
+    if (found === null || found.size !== bytes) return false;
+    if (!SIDECARS.includes(path)) continue;
+    const source = join(checkpoint, path);
+    if ((await sha256OfFile(source).catch(() => null)) !== sha256) return false;
+  }
+  const present = await readdir(checkpoint);
+  const listed = new Set(manifest.files.map(({ path }) => path));
+  return SIDECARS.every((file) => !present.includes(file) || listed.has(file));
+}
+
+/** Renames the draft to its place; what stands there and is of no use makes way. */
+async function putInPlace(draft: string, place: string): Promise<void> {
+  const old = `${draft}.old`;
+  await rename(place, old).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  await rename(draft, place).catch((error: NodeJS.ErrnoException) => {
+    // Another builder was faster by a moment: its bundle is as good.
+    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+  });
+  await rm(old, { recursive: true, force: true });
+}
+
+/** Drafts of this bundle that builders which are no longer alive have left. */
+async function removeAbandoned(place: string): Promise<void> {
+  const parent = resolve(place, '..');
+  for (const entry of await readdir(parent).catch(() => [])) {
+    const pid = new RegExp(`^${basename(place)}\\.(\\d+)\\.[0-9a-f]+\\.tmp`).exec(entry)?.[1];
+    if (pid === undefined || (await isAlive(Number(pid)))) continue;
+    await rm(join(parent, entry), { recursive: true, force: true });
+  }
+}
+
+async function isAlive(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,171 @@
+/** The config of a checkpoint, as far as graphs depend on it. Defaults are those of transformers. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod/mini';
+import { CheckpointError } from './errors.ts';
+
+const count = z.int().check(z.positive());
+const withDefault = <T extends z.ZodMiniType>(schema: T, value: z.input<T>) =>
+  z._default(schema, value as never);
+
+const VisionConfig = z.object({
+  hidden_size: withDefault(count, 1408),
+  intermediate_size: withDefault(count, 6144),
+  num_hidden_layers: withDefault(count, 39),
+  num_attention_heads: withDefault(count, 16),
+  image_size: withDefault(count, 224),
+  patch_size: withDefault(count, 14),
+  hidden_act: withDefault(z.literal('gelu'), 'gelu'),
+  layer_norm_eps: withDefault(z.number(), 1e-6),
+  qkv_bias: withDefault(z.boolean(), true),
+});
+export type VisionConfig = z.infer<typeof VisionConfig>;
+
+const QFormerConfig = z.object({
+  hidden_size: withDefault(count, 768),
+  intermediate_size: withDefault(count, 3072),
+  num_hidden_layers: withDefault(count, 12),
+  num_attention_heads: withDefault(count, 12),
+  encoder_hidden_size: withDefault(count, 1408),
+  cross_attention_frequency: withDefault(count, 2),
+  hidden_act: withDefault(z.literal('gelu'), 'gelu'),
+  layer_norm_eps: withDefault(z.number(), 1e-12),
+  use_qformer_text_input: withDefault(z.boolean(), false),
+});
+export type QFormerConfig = z.infer<typeof QFormerConfig>;
+
+const OptConfig = z.object({
+  model_type: z.literal('opt'),
+  vocab_size: withDefault(count, 50272),
+  hidden_size: withDefault(count, 768),
+  ffn_dim: withDefault(count, 3072),
+  num_hidden_layers: withDefault(count, 12),
+  num_attention_heads: withDefault(count, 12),
+  max_position_embeddings: withDefault(count, 2048),
+  word_embed_proj_dim: z.optional(z.nullable(count)),
+  activation_function: withDefault(z.literal('relu'), 'relu'),
+  do_layer_norm_before: withDefault(z.literal(true), true),
+  _remove_final_layer_norm: withDefault(z.literal(false), false),
+  enable_bias: withDefault(z.literal(true), true),
+  layer_norm_elementwise_affine: withDefault(z.literal(true), true),
+  tie_word_embeddings: withDefault(z.boolean(), true),
+  bos_token_id: withDefault(z.int(), 2),
+  eos_token_id: withDefault(z.int(), 2),
+  pad_token_id: withDefault(z.int(), 1),
+});
+export type OptConfig = z.infer<typeof OptConfig>;
+
+const GenerateConfig = z.object({
+  architectures: z.optional(z.array(z.string())),
+  model_type: z.literal('blip-2'),
+  num_query_tokens: withDefault(count, 32),
+  /** Older configs lack it; OPT's `<image>` is 50265 in every published checkpoint. */
+  image_token_index: z.optional(z.nullable(z.int())),
+  vision_config: VisionConfig,
+  qformer_config: QFormerConfig,
+  text_config: OptConfig,
+});
+export type GenerateConfig = z.infer<typeof GenerateConfig>;
+
+const GENERATE_ARCHITECTURE = 'Blip2ForConditionalGeneration';
+
+/**
+ * Config of a `Blip2ForConditionalGeneration` checkpoint with an OPT decoder.
+ * @throws CheckpointError naming the value that is missing, unknown or at odds with another
+ */
+export async function readGenerateConfig(folder: string): Promise<GenerateConfig> {
+  const path = join(folder, 'config.json');
+  const json = await readJson(path);
+  const architecture = z.object({ architectures: z.array(z.string()) }).safeParse(json);
+  const name = architecture.data?.architectures[0] ?? GENERATE_ARCHITECTURE;
+  if (name !== GENERATE_ARCHITECTURE) {
+    throw new CheckpointError(`${path}: architecture ${name} is not supported.`);
+  }
+  const config = parseOrThrow(GenerateConfig, json, path);
+  const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
+  const require = (holds: boolean, what: string) => {
+    if (!holds) throw new CheckpointError(`${path}: ${what}`);
+  };
+  require(vision.image_size % vision.patch_size ===
+    0, `vision_config.image_size ${vision.image_size} is no multiple of patch_size ${vision.patch_size}`);
+  require(qformer.encoder_hidden_size ===
+    vision.hidden_size, `qformer_config.encoder_hidden_size ${qformer.encoder_hidden_size} differs from vision_config.hidden_size ${vision.hidden_size}`);
+  require(!qformer.use_qformer_text_input, 'qformer_config.use_qformer_text_input must be false for a checkpoint that generates');
+  const projected = text.word_embed_proj_dim ?? text.hidden_size;
+  require(projected ===
+    text.hidden_size, `text_config.word_embed_proj_dim ${projected} differs from hidden_size ${text.hidden_size}: not supported`);
+  for (const [part, { hidden_size, num_attention_heads }] of Object.entries({
+    vision_config: vision,
+    qformer_config: qformer,
+    text_config: text,
+  })) {
+    require(hidden_size % num_attention_heads ===
+      0, `${part}.hidden_size ${hidden_size} is no multiple of num_attention_heads ${num_attention_heads}`);
+  }
+  return config;
+}
+
+const GenerationConfig = z.object({
+  max_new_tokens: z.optional(z.nullable(count)),
+  bos_token_id: z.optional(z.nullable(z.int())),
+  eos_token_id: z.optional(z.nullable(z.union([z.int(), z.array(z.int())]))),
+  pad_token_id: z.optional(z.nullable(z.int())),
+});
+export type GenerationConfig = z.infer<typeof GenerationConfig>;
+
+/** `generation_config.json`; empty where the checkpoint has none. */
+export async function readGenerationConfig(folder: string): Promise<GenerationConfig> {
+  const path = join(folder, 'generation_config.json');
+  const json = await readJson(path, {});
+  return parseOrThrow(GenerationConfig, json, path);
+}
+
+const size = z.union([z.object({ height: count, width: count }), count]);
+const three = z.tuple([z.number(), z.number(), z.number()]);
+const ImageProcessor = z.object({
+  image_mean: withDefault(three, [0.48145466, 0.4578275, 0.40821073]),
+  image_std: withDefault(three, [0.26862954, 0.26130258, 0.27577711]),
+  /** Pillow's numbering. */
+  resample: withDefault(z.int().check(z.minimum(0), z.maximum(5)), 3),
+  rescale_factor: withDefault(z.number().check(z.gt(0.00392), z.lt(0.00393)), 1 / 255),
+  do_resize: withDefault(z.literal(true), true),
+  do_rescale: withDefault(z.literal(true), true),
+  do_normalize: withDefault(z.literal(true), true),
+  size: z.optional(size),
+});
+export type ImageProcessor = z.infer<typeof ImageProcessor>;
+
+/** `preprocessor_config.json`, or `image_processor` in `processor_config.json`, or the defaults of BLIP. */
+export async function readImageProcessor(folder: string): Promise<ImageProcessor> {
+  const path = join(folder, 'preprocessor_config.json');
+  const own = await readJson(path, null);
+  if (own !== null) return parseOrThrow(ImageProcessor, own, path);
+  const joint = join(folder, 'processor_config.json');
+  const processor = parseOrThrow(
+    z.object({ image_processor: withDefault(z.unknown(), {}) }),
+    await readJson(joint, {}),
+    joint,
+  );
+  return parseOrThrow(ImageProcessor, processor.image_processor, joint);
+}
+
+async function readJson(path: string, absent?: unknown): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    if (absent !== undefined) return absent;
+    throw new CheckpointError(`${path} cannot be read.`, { cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CheckpointError(`${path} is not JSON.`, { cause });
+  }
+}
+
+function parseOrThrow<T extends z.ZodMiniType>(schema: T, json: unknown, path: string): z.infer<T> {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  throw new CheckpointError(`${path}: ${z.prettifyError(result.error)}`);
+}

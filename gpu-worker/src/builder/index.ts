@@ -1,0 +1,9 @@
+/** The model builder: checkpoint folder in, bundle folder out. */
+export {
+  type BuildProgress,
+  defaultBundles,
+  type EnsureOptions,
+  ensureBundle,
+  readManifest,
+} from './bundle.ts';
+export { CheckpointError } from './errors.ts';

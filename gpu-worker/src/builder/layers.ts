@@ -1,0 +1,114 @@
+/** The layers that the models share, over one checkpoint and one graph. x is float32 [batch, seq, width]. */
+import type { Checkpoint } from './checkpoint.ts';
+import type { Graph } from './graph.ts';
+import { asIs, joined, transposed } from './weights.ts';
+
+const CONTRIB = 'com.microsoft';
+
+/** Width of heads, for attention layers. */
+export type Heads = { count: number; size: number };
+
+export class Layers {
+  readonly graph: Graph;
+  readonly checkpoint: Checkpoint;
+
+  constructor(graph: Graph, checkpoint: Checkpoint) {
+    this.graph = graph;
+    this.checkpoint = checkpoint;
+  }
+
+  /** A tensor under its own name and shape. */
+  tensor(name: string, shape: readonly number[]): string {
+    return this.graph.weight(name, asIs(this.checkpoint.take(name, shape)));
+  }
+
+  /** x · Wᵀ, [..., from] → [..., to]; the bias is left to what follows. */
+  matmul(x: string, prefix: string, from: number, to: number): string {
+    return this.jointMatmul(x, [prefix], from, to);
+  }
+
+  /** Several linear layers of the same input in one product, [..., from] → [..., prefixes × to]. */
+  jointMatmul(x: string, prefixes: readonly string[], from: number, to: number): string {
+    const names = prefixes.map((prefix) => `${prefix}.weight`);
+    const tensors = names.map((name) => this.checkpoint.take(name, [to, from]));
+    return this.graph.op('MatMul', [x, this.graph.weight(names.join('|'), transposed(tensors))]);
+  }
+
+  bias(prefix: string, width: number): string {
+    return this.tensor(`${prefix}.bias`, [width]);
+  }
+
+  jointBias(prefixes: readonly string[], width: number): string {
+    const names = prefixes.map((prefix) => `${prefix}.bias`);
+    const tensors = names.map((name) => this.checkpoint.take(name, [width]));
+    return this.graph.weight(names.join('|'), joined(tensors));
+  }
+
+  /** x · Wᵀ + b, [..., from] → [..., to] */
+  linear(x: string, prefix: string, from: number, to: number): string {
+    return this.graph.op('Add', [this.matmul(x, prefix, from, to), this.bias(prefix, to)]);
+  }
+
+  layerNorm(x: string, prefix: string, width: number, epsilon: number): string {
+    return this.graph.op('LayerNormalization', [x, ...this.#norm(prefix, width)], {
+      attributes: { axis: -1, epsilon: { float: epsilon } },
+    });
+  }
+
+  /**
+   * Residual sum and layer norm in one kernel: sum = x + residual + bias, normed = LN(sum).
+   * @param bias bias that the linear layer behind `x` left out
+   */
+  addNorm(
+    x: string,
+    residual: string,
+    bias: string,
+    norm: { prefix: string; width: number; epsilon: number },
+  ): { normed: string; sum: string } {
+    const [normed, , , sum] = this.graph.ops(
+      'SkipLayerNormalization',
+      [x, residual, ...this.#norm(norm.prefix, norm.width), bias],
+      [true, false, false, true],
+      { domain: CONTRIB, attributes: { epsilon: { float: norm.epsilon } } },
+    );
+    return { normed: normed!, sum: sum! };
+  }
+
+  /** Exact (erf) GELU of x + bias. */
+  gelu(x: string, bias: string): string {
+    return this.graph.op('BiasGelu', [x, bias], { domain: CONTRIB });
+  }
+
+  /**
+   * Attention without a mask, scores scaled by size^-0.5.
+   * @param query [batch, queries, width], key and value [batch, keys, width]
+   * @param bias [3 × width] of query, key and value, or '' for none
+   * @returns [batch, queries, width]
+   */
+  attention(query: string, key: string, value: string, bias: string, heads: Heads): string {
+    return this.graph.op('MultiHeadAttention', [query, key, value, bias], {
+      domain: CONTRIB,
+      attributes: { num_heads: heads.count, scale: { float: heads.size ** -0.5 } },
+    });
+  }
+
+  /** [..., parts × width] → parts of [..., width] */
+  split(x: string, parts: number): string[] {
+    return this.graph.ops('Split', [x], Array(parts).fill(true), {
+      attributes: { axis: -1, num_outputs: parts },
+    });
+  }
+
+  /** A constant [1, seq, width] for every row of `like`: [batch, seq, width]. */
+  repeatFor(like: string, constant: string): string {
+    const batch = this.graph.op('Shape', [like], { attributes: { start: 0, end: 1 } });
+    const shape = this.graph.op('Concat', [batch, this.graph.int64(1, 1)], {
+      attributes: { axis: 0 },
+    });
+    return this.graph.op('Expand', [constant, shape]);
+  }
+
+  #norm(prefix: string, width: number): [scale: string, bias: string] {
+    return [this.tensor(`${prefix}.weight`, [width]), this.tensor(`${prefix}.bias`, [width])];
+  }
+}

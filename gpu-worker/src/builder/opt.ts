@@ -1,0 +1,171 @@
+/**
+ * Language projection and OPT decoder in one graph, for prefill and decode steps alike.
+ * Inputs and outputs are described in README.md beside this file; names are those of transformers'
+ * `OPTForCausalLM`. The cache is only read: `new_kv` brings the rows of this run for the caller to
+ * write into it, as the binding copies every output it returns and a whole cache is too much to copy.
+ */
+
+import { type CacheInputs, cachedAttention, cacheInputs } from './cached-attention.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { OptConfig } from './config.ts';
+import { Graph } from './graph.ts';
+import { Layers } from './layers.ts';
+import {
+  asIs,
+  type HeadPadding,
+  joined,
+  rowsFrom,
+  transposed,
+  transposedInputHeads,
+} from './weights.ts';
+
+const LAYER_NORM_EPSILON = 1e-5;
+/** OPT's position table starts with this many rows that no position uses. */
+const POSITION_OFFSET = 2;
+/** GroupQueryAttention takes multiples of this only; heads are filled up with zeros, which changes nothing. */
+const HEAD_MULTIPLE = 8;
+const DECODER = 'language_model.model.decoder';
+const EMBED = `${DECODER}.embed_tokens.weight`;
+const HEAD = 'language_model.lm_head.weight';
+
+/** Width of a head in the KV cache. */
+export function cacheHeadDim(config: OptConfig): number {
+  const size = config.hidden_size / config.num_attention_heads;
+  return Math.ceil(size / HEAD_MULTIPLE) * HEAD_MULTIPLE;
+}
+
+/** @param qformerWidth width of the query embeddings */
+export function optGraph(checkpoint: Checkpoint, config: OptConfig, qformerWidth: number): Graph {
+  const { hidden_size: width, num_attention_heads: count } = config;
+  const heads = { count, size: width / count, padded: cacheHeadDim(config) };
+  const graph = new Graph('decoder');
+  const layers = new Layers(graph, checkpoint);
+  const norm = (prefix: string) => ({ prefix, width, epsilon: LAYER_NORM_EPSILON });
+  const block = (i: number) => `${DECODER}.layers.${i}`;
+  const last = `${DECODER}.final_layer_norm`;
+
+  let sum = embed(layers, config, qformerWidth);
+  const lastIndex = graph.input('last_index', 'int64', ['batch']);
+  const cache = cacheInputs(graph, 'position_ids');
+  const newRows: string[] = [];
+  const first = `${block(0)}.self_attn_layer_norm`;
+  let normed = layers.layerNorm(sum, first, width, LAYER_NORM_EPSILON);
+  for (let i = 0; i < config.num_hidden_layers; i++) {
+    const attention = selfAttention(layers, normed, i, `${block(i)}.self_attn`, heads, cache);
+    newRows.push(attention.rows);
+    const outBias = layers.bias(`${block(i)}.self_attn.out_proj`, width);
+    const mid = norm(`${block(i)}.final_layer_norm`);
+    ({ normed, sum } = layers.addNorm(attention.out, sum, outBias, mid));
+
+    const hidden = layers.linear(normed, `${block(i)}.fc1`, width, config.ffn_dim);
+    const active = graph.op('Relu', [hidden]);
+    const thought = layers.matmul(active, `${block(i)}.fc2`, config.ffn_dim, width);
+    const next = norm(
+      i + 1 < config.num_hidden_layers ? `${block(i + 1)}.self_attn_layer_norm` : last,
+    );
+    ({ normed, sum } = layers.addNorm(thought, sum, layers.bias(`${block(i)}.fc2`, width), next));
+  }
+  const picked = graph.op(
+    'GatherND',
+    [normed, graph.op('Unsqueeze', [lastIndex, graph.int64(1)])],
+    {
+      attributes: { batch_dims: 1 },
+    },
+  );
+  graph.output('logits', head(layers, picked, config), 'float32', ['batch', config.vocab_size]);
+  const newKv = stackRows(graph, newRows);
+  const kvDims = [config.num_hidden_layers, 2, 'batch', count, 'sequence', heads.padded];
+  graph.output('new_kv', newKv, 'float32', kvDims);
+  return graph;
+}
+
+/** project(image_embeddings) ‖ embed(input_ids), plus positions: [batch, image + text, width]. */
+function embed(layers: Layers, config: OptConfig, qformerWidth: number): string {
+  const { graph } = layers;
+  const { hidden_size: width, max_position_embeddings: positions } = config;
+  const images = graph.input('image_embeddings', 'float32', ['batch', 'image', qformerWidth]);
+  const ids = graph.input('input_ids', 'int64', ['batch', 'text']);
+  const positionIds = graph.input('position_ids', 'int64', ['batch', 'sequence']);
+  const projected = layers.linear(images, 'language_projection', qformerWidth, width);
+  const { embedding } = vocabularyTensors(layers.checkpoint, config);
+  const words = graph.op('Gather', [layers.tensor(embedding, [config.vocab_size, width]), ids]);
+  const tokens = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
+  const name = `${DECODER}.embed_positions.weight`;
+  const table = layers.checkpoint.take(name, [positions + POSITION_OFFSET, width]);
+  const used = graph.weight(name, rowsFrom(table, POSITION_OFFSET));
+  return graph.op('Add', [tokens, graph.op('Gather', [used, positionIds])]);
+}
+
+/**
+ * Causal attention over the cache and this run's rows.
+ * @returns out [batch, seq, width] without its bias; rows [1, batch, seq, 2, heads, padded]: new keys and values
+ */
+function selfAttention(
+  { graph, checkpoint }: Layers,
+  x: string,
+  layer: number,
+  prefix: string,
+  heads: { count: number } & HeadPadding,
+  cache: CacheInputs,
+): { out: string; rows: string } {
+  const width = heads.count * heads.size;
+  const padded = heads.count * heads.padded;
+  const parts = ['q', 'k', 'v'].map((part) => `${prefix}.${part}_proj`);
+  const take = (kind: string, shape: number[]) =>
+    parts.map((part) => checkpoint.take(`${part}.${kind}`, shape));
+  const weight = transposed(take('weight', [width, width]), heads);
+  const bias = joined(take('bias', [width]), heads);
+  const qkv = graph.op('Add', [
+    graph.op('MatMul', [x, graph.weight(`${prefix}.qkv.weight`, weight)]),
+    graph.weight(`${prefix}.qkv.bias`, bias),
+  ]);
+
+  const kvDims = ['batch', heads.count, 'cache', heads.padded];
+  const past = [
+    graph.input(`past_key.${layer}`, 'float32', kvDims),
+    graph.input(`past_value.${layer}`, 'float32', kvDims),
+  ] as const;
+  const context = cachedAttention(graph, `attention.${layer}`, qkv, past, cache, heads);
+  const outWeight = checkpoint.take(`${prefix}.out_proj.weight`, [width, width]);
+  const out = graph.op('MatMul', [
+    context,
+    graph.weight(`${prefix}.out_proj.weight`, transposedInputHeads(outWeight, heads)),
+  ]);
+
+  const ends = [graph.int64(padded), graph.int64(3 * padded), graph.int64(2)];
+  const keysAndValues = graph.op('Slice', [qkv, ...ends]);
+  const shape = graph.op(
+    'Concat',
+    [
+      graph.int64(1),
+      graph.op('Shape', [x], { attributes: { start: 0, end: 2 } }),
+      graph.int64(2, heads.count, heads.padded),
+    ],
+    { attributes: { axis: 0 } },
+  );
+  return { out, rows: graph.op('Reshape', [keysAndValues, shape]) };
+}
+
+/** layers × [1, batch, seq, 2, heads, padded] → [layers, 2, batch, heads, seq, padded] */
+function stackRows(graph: Graph, rows: readonly string[]): string {
+  const stacked = graph.op('Concat', rows, { attributes: { axis: 0 } });
+  return graph.op('Transpose', [stacked], { attributes: { perm: [0, 3, 1, 4, 2, 5] } });
+}
+
+/**
+ * x [batch, width] → logits [batch, vocab]. The head is read as the checkpoint keeps it, [vocab, width];
+ * where it is tied to the embedding the two share one weight.
+ */
+function head({ graph, checkpoint }: Layers, x: string, config: OptConfig): string {
+  const { head: name } = vocabularyTensors(checkpoint, config);
+  const tensor = checkpoint.take(name, [config.vocab_size, config.hidden_size]);
+  return graph.op('Gemm', [x, graph.weight(name, asIs(tensor))], { attributes: { transB: 1 } });
+}
+
+/** Names of embedding and head: a checkpoint whose two are tied may hold either one, or both. */
+function vocabularyTensors(checkpoint: Checkpoint, { tie_word_embeddings: tied }: OptConfig) {
+  return {
+    embedding: tied && !checkpoint.has(EMBED) && checkpoint.has(HEAD) ? HEAD : EMBED,
+    head: tied && !checkpoint.has(HEAD) ? EMBED : HEAD,
+  };
+}

@@ -1,0 +1,82 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readChunks, readHeader } from './safetensors.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'blip2-safetensors-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function write(header: unknown, data: Uint8Array): Promise<string> {
+  const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  const path = join(folder, 'model.safetensors');
+  await writeFile(path, Buffer.concat([length, json, data]));
+  return path;
+}
+
+async function read(path: string, name: string): Promise<number[]> {
+  const values: number[] = [];
+  const entry = (await readHeader(path)).get(name)!;
+  for await (const chunk of readChunks(path, entry)) for (const value of chunk) values.push(value);
+  return values;
+}
+
+const tensor = (dtype: string, shape: number[], bytes: number) => ({
+  t: { dtype, shape, data_offsets: [0, bytes] },
+});
+
+describe('a safetensors file', () => {
+  it.each<[string, Uint8Array]>([
+    ['F32', new Uint8Array(Float32Array.of(1, -2.5, 0.15625, 65504).buffer)],
+    ['F16', new Uint8Array(Float16Array.of(1, -2.5, 0.15625, 65504).buffer)],
+    ['BF16', new Uint8Array(Uint16Array.of(0x3f80, 0xc020, 0x3e20, 0x4780).buffer)],
+  ])('is read as float32 from %s', async (dtype, bytes) => {
+    const path = await write(
+      { __metadata__: { format: 'pt' }, ...tensor(dtype, [2, 2], bytes.length) },
+      bytes,
+    );
+    expect(await read(path, 't')).toEqual([1, -2.5, 0.15625, dtype === 'BF16' ? 65536 : 65504]);
+  });
+
+  it('is read in pieces when a tensor is large', async () => {
+    const values = Float32Array.from({ length: 3_000_000 }, (_, i) => i);
+    const bytes = new Uint8Array(values.buffer);
+    const path = await write(tensor('F32', [3, 1_000_000], bytes.length), bytes);
+    const entry = (await readHeader(path)).get('t')!;
+    let at = 0;
+    let pieces = 0;
+    for await (const chunk of readChunks(path, entry)) {
+      expect(chunk[0]).toBe(at);
+      at += chunk.length;
+      pieces += 1;
+    }
+    expect(at).toBe(values.length);
+    expect(pieces).toBeGreaterThan(1);
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['cut off data', tensor('F32', [4], 16), /"t" reaches past the end of the file/],
+    ['a shape that is not that of the data', tensor('F32', [3], 8), /"t" has 8 bytes/],
+    ['a header that is not JSON', '{"t": ', /not JSON/],
+    ['a header without offsets', { t: { dtype: 'F32', shape: [1] } }, /header is not valid/],
+  ])('with %s is refused', async (_, header, message) => {
+    const path = await write(header, new Uint8Array(8));
+    await expect(readHeader(path)).rejects.toThrow(message);
+  });
+
+  it('with a header longer than itself is refused', async () => {
+    const path = join(folder, 'short.safetensors');
+    await writeFile(path, Buffer.from([255, 255, 0, 0, 0, 0, 0, 0, 1]));
+    await expect(readHeader(path)).rejects.toThrow(/cut off/);
+  });
+
+  it('with a tensor of integers cannot give weights', async () => {
+    const path = await write(tensor('I64', [1], 8), new Uint8Array(8));
+    await expect(read(path, 't')).rejects.toThrow(/"t" has the unsupported type I64/);
+  });
+});

@@ -1,0 +1,68 @@
+/** Image encoder, EVA-CLIP ViT: pixels → image features. Names as in transformers' `Blip2VisionModel`. */
+import type { Checkpoint } from './checkpoint.ts';
+import type { VisionConfig } from './config.ts';
+import { Graph } from './graph.ts';
+import { Layers } from './layers.ts';
+
+/** Patches of a square image, and the class token. */
+export function imageTokens({ image_size, patch_size }: VisionConfig): number {
+  return (image_size / patch_size) ** 2 + 1;
+}
+
+/**
+ * `pixel_values` [batch, 3, side, side] → `image_features` [batch, image tokens, width]:
+ * pre-LN blocks, one fused q-k-v product each, post-LN over all tokens at the end.
+ */
+export function visionGraph(checkpoint: Checkpoint, config: VisionConfig): Graph {
+  const { hidden_size: width, image_size: side, layer_norm_eps: epsilon } = config;
+  const graph = new Graph('vision');
+  const layers = new Layers(graph, checkpoint);
+  const heads = { count: config.num_attention_heads, size: width / config.num_attention_heads };
+  const norm = (prefix: string) => ({ prefix, width, epsilon });
+  const block = (i: number) => `vision_model.encoder.layers.${i}`;
+  const last = 'vision_model.post_layernorm';
+
+  const pixels = graph.input('pixel_values', 'float32', ['batch', 3, side, side]);
+  let sum = embed(layers, pixels, config);
+  let normed = layers.layerNorm(sum, `${block(0)}.layer_norm1`, width, epsilon);
+  for (let i = 0; i < config.num_hidden_layers; i++) {
+    const qkv = `${block(i)}.self_attn.qkv`;
+    const product = layers.split(layers.matmul(normed, qkv, width, 3 * width), 3);
+    const bias = config.qkv_bias ? layers.bias(qkv, 3 * width) : '';
+    const [query, key, value] = product as [string, string, string];
+    const context = layers.attention(query, key, value, bias, heads);
+    const projection = `${block(i)}.self_attn.projection`;
+    const attended = layers.matmul(context, projection, width, width);
+    const mid = norm(`${block(i)}.layer_norm2`);
+    ({ normed, sum } = layers.addNorm(attended, sum, layers.bias(projection, width), mid));
+
+    const [fc1, fc2] = [`${block(i)}.mlp.fc1`, `${block(i)}.mlp.fc2`];
+    const inner = config.intermediate_size;
+    const active = layers.gelu(layers.matmul(normed, fc1, width, inner), layers.bias(fc1, inner));
+    const thought = layers.matmul(active, fc2, inner, width);
+    const next = norm(i + 1 < config.num_hidden_layers ? `${block(i + 1)}.layer_norm1` : last);
+    ({ normed, sum } = layers.addNorm(thought, sum, layers.bias(fc2, width), next));
+  }
+  graph.output('image_features', normed, 'float32', ['batch', imageTokens(config), width]);
+  return graph;
+}
+
+/** Class token and patches, each with its learned position: [batch, image tokens, width]. */
+function embed(layers: Layers, pixels: string, config: VisionConfig): string {
+  const { graph } = layers;
+  const { hidden_size: width, patch_size: patch } = config;
+  const prefix = 'vision_model.embeddings';
+  const kernel = layers.tensor(`${prefix}.patch_embedding.weight`, [width, 3, patch, patch]);
+  const bias = layers.bias(`${prefix}.patch_embedding`, width);
+  const grid = graph.op('Conv', [pixels, kernel, bias], {
+    attributes: { kernel_shape: [patch, patch], strides: [patch, patch] },
+  });
+  const flat = graph.op('Reshape', [grid, graph.int64(0, width, -1)]);
+  const patches = graph.op('Transpose', [flat], { attributes: { perm: [0, 2, 1] } });
+  const classToken = layers.tensor(`${prefix}.class_embedding`, [1, 1, width]);
+  const tokens = graph.op('Concat', [layers.repeatFor(pixels, classToken), patches], {
+    attributes: { axis: 1 },
+  });
+  const positions = layers.tensor(`${prefix}.position_embedding`, [1, imageTokens(config), width]);
+  return graph.op('Add', [tokens, positions]);
+}

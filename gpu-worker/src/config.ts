@@ -1,0 +1,65 @@
+/** Configuration of the GPU worker: read once, checked by a schema, printed at start, passed down as a value. */
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod/mini';
+
+const whole = (low: number, high: number) =>
+  z.coerce.number().check(z.int(), z.gte(low), z.lte(high));
+
+const Environment = z.object({
+  BLIP2_CHECKPOINT: z._default(
+    z.string(),
+    fileURLToPath(new URL('../checkpoints/generate', import.meta.url)),
+  ),
+  BLIP2_BUNDLES: z.optional(z.string()),
+  GPU_WORKER_HOST: z._default(z.string(), '127.0.0.1'),
+  GPU_WORKER_PORT: z._default(whole(0, 65_535), 8788),
+  BLIP2_EXECUTION_PROVIDER: z._default(z.enum(['auto', 'cpu', 'webgpu', 'cuda']), 'auto'),
+  BLIP2_THREADS: z._default(whole(1, 1024), availableParallelism()),
+  BLIP2_MAX_SLOTS: z._default(whole(1, 256), 8),
+  BLIP2_QUEUE_LIMIT: z._default(whole(0, 100_000), 64),
+  BLIP2_MAX_IMAGE_BYTES: z._default(whole(1, 2 ** 31), 20 * 2 ** 20),
+  BLIP2_MAX_IMAGE_PIXELS: z._default(whole(1, 2 ** 31), 50_000_000),
+});
+
+export type Config = ReturnType<typeof readConfig>;
+
+export const CONFIG_HELP = `Usage: node gpu-worker/src/main.ts [--help]
+
+The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. Configured by the environment:
+
+  BLIP2_CHECKPOINT          checkpoint folder in Hugging Face's format (the embedded model)
+  BLIP2_BUNDLES             where built bundles are kept (.bundles at the top of the repository)
+  GPU_WORKER_HOST           address to listen on (127.0.0.1)
+  GPU_WORKER_PORT           port to listen on; 0 takes a free one (8788)
+  BLIP2_EXECUTION_PROVIDER  auto, cpu, webgpu or cuda (auto, which is cpu)
+  BLIP2_THREADS             threads of one run (all cores)
+  BLIP2_MAX_SLOTS           sequences decoded together (8)
+  BLIP2_QUEUE_LIMIT         requests that may wait for a slot; more get 503 (64)
+  BLIP2_MAX_IMAGE_BYTES     largest picture taken, bytes (20 MiB)
+  BLIP2_MAX_IMAGE_PIXELS    largest picture decoded, width × height (50000000)
+`;
+
+/** @throws Error that names each variable that is wrong */
+export function readConfig(environment: Record<string, string | undefined>) {
+  const present = Object.entries(environment).filter(
+    ([, value]) => value !== undefined && value !== '',
+  );
+  const result = Environment.safeParse(Object.fromEntries(present));
+  if (!result.success) {
+    throw new Error(`The configuration is not valid:\n${z.prettifyError(result.error)}`);
+  }
+  const env = result.data;
+  return {
+    checkpoint: env.BLIP2_CHECKPOINT,
+    bundles: env.BLIP2_BUNDLES,
+    host: env.GPU_WORKER_HOST,
+    port: env.GPU_WORKER_PORT,
+    executionProvider: env.BLIP2_EXECUTION_PROVIDER,
+    threads: env.BLIP2_THREADS,
+    maxSlots: env.BLIP2_MAX_SLOTS,
+    queueLimit: env.BLIP2_QUEUE_LIMIT,
+    maxImageBytes: env.BLIP2_MAX_IMAGE_BYTES,
+    maxImagePixels: env.BLIP2_MAX_IMAGE_PIXELS,
+  };
+}

@@ -1,0 +1,42 @@
+/** What the HTTP thread and the engine thread say to each other. */
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import type { FinishReason, GpuTimings, Sampling } from '@blip2/shared/wire';
+
+export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
+
+/** `workerData` of the engine thread. */
+export type EngineOptions = {
+  bundle: string;
+  manifest: BundleManifest;
+  executionProvider: ExecutionProvider;
+  threads: number;
+  maxSlots: number;
+};
+
+/** Where a job's query embeddings come from. */
+export type JobSource =
+  /** `pixels`: float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
+  | { kind: 'pixels'; key: string; pixels: Float32Array }
+  /** Query embeddings, float32 [queries, hidden]. */
+  | { kind: 'embeddings'; values: Float32Array };
+
+export type Job = {
+  source: JobSource;
+  /** Absent when only the embeddings are wanted. */
+  generate?: { inputIds: number[]; sampling: Sampling };
+};
+
+export type ToEngine =
+  | { type: 'submit'; id: number; job: Job }
+  | { type: 'cancel'; id: number }
+  | { type: 'close' };
+
+/** What happens to one job, in this order; `done` or `failed` is the last. */
+export type JobEvent =
+  /** Query embeddings rounded to fp16, float32 [queries, hidden]. */
+  | { type: 'embeddings'; values: Float32Array }
+  | { type: 'token'; token: number }
+  | { type: 'done'; finishReason?: FinishReason; completionTokens: number; timings: GpuTimings }
+  | { type: 'failed'; message: string };
+
+export type FromEngine = { type: 'ready' } | { type: 'event'; id: number; event: JobEvent };

@@ -1,0 +1,69 @@
+/** Bytes of a picture → an upright 8-bit sRGB picture, or a precise refusal. */
+import { ApiError } from '@blip2/shared/errors';
+import type { ImageInfo } from '@blip2/shared/wire';
+import sharp, { type Metadata, type Sharp } from 'sharp';
+
+export type ImageLimits = { maxBytes: number; maxPixels: number };
+
+/** A picture whose header was found good; its pixels are decoded when `pixels` runs. */
+export type OpenedImage = { info: ImageInfo; pixels: Sharp };
+
+const ACCEPTED = 'JPEG, PNG, WebP, GIF and AVIF';
+
+/**
+ * Reads the header, checks it against the limits and prepares the decoding: first frame, EXIF orientation
+ * applied, alpha flattened on white, sRGB.
+ * @throws ApiError no-image, unsupported-media-type, image-too-large, body-too-large or invalid-image
+ */
+export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise<OpenedImage> {
+  if (bytes.byteLength === 0) throw new ApiError('no-image', 'The picture is empty.');
+  if (bytes.byteLength > limits.maxBytes) {
+    throw new ApiError('body-too-large', 'The picture has too many bytes.', {
+      limit: limits.maxBytes,
+      actual: bytes.byteLength,
+    });
+  }
+  // Limits are ours to check from the header, so that the refusal can name them; decoding comes after.
+  const input = sharp(bytes, { failOn: 'error', limitInputPixels: false, pages: 1 });
+  let metadata: Metadata;
+  try {
+    metadata = await input.metadata();
+  } catch (cause) {
+    throw new ApiError(
+      'invalid-image',
+      `The bytes are not a picture that can be read. Send ${ACCEPTED}.`,
+      { cause },
+    );
+  }
+  const format = formatOf(metadata);
+  const { width, height } = metadata;
+  if (width * height > limits.maxPixels) {
+    throw new ApiError('image-too-large', `The picture is ${width} × ${height} pixels.`, {
+      limit: limits.maxPixels,
+      actual: width * height,
+    });
+  }
+  // Orientations 5 to 8 turn the picture by a quarter.
+  const turned = (metadata.orientation ?? 1) >= 5;
+  const info = { width: turned ? height : width, height: turned ? width : height, format };
+  const pixels = input.autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb');
+  return { info, pixels };
+}
+
+function formatOf(metadata: Metadata): ImageInfo['format'] {
+  switch (metadata.format) {
+    case 'jpeg':
+    case 'png':
+    case 'webp':
+    case 'gif':
+      return metadata.format;
+    case 'heif':
+      if (metadata.compression === 'av1') return 'avif';
+      break;
+    default:
+  }
+  throw new ApiError(
+    'unsupported-media-type',
+    `Pictures of the format ${metadata.format} are not taken. Send ${ACCEPTED}.`,
+  );
+}

@@ -1,0 +1,43 @@
+/** Entry of the GPU worker process. */
+import { parseArgs } from 'node:util';
+import { CONFIG_HELP, readConfig } from './config.ts';
+import { startWorker } from './worker.ts';
+
+const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
+if (values.help) {
+  console.log(CONFIG_HELP);
+  process.exit(0);
+}
+
+try {
+  const config = readConfig(process.env);
+  console.log('GPU worker:', JSON.stringify(config));
+  let last = '';
+  const worker = await startWorker(config, (line) => {
+    if (line !== last) console.log(line);
+    last = line;
+  });
+  console.log(`GPU worker ready at ${worker.url}`);
+  worker.engine.onCrash((error) => {
+    console.error('The engine thread ended:', error);
+    process.exit(1);
+  });
+  let stopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      worker.stop().then(
+        () => process.exit(0),
+        (error) => {
+          console.error(error);
+          process.exit(1);
+        },
+      );
+    });
+  }
+} catch (error) {
+  const { message, cause } = error as Error;
+  console.error(cause instanceof Error ? `${message} (${cause.message})` : message);
+  process.exit(1);
+}

@@ -1,0 +1,62 @@
+/** What a bundle is: `manifest.json`, written by the model builder, read by GPU worker and edge. */
+import { z } from 'zod/mini';
+
+const count = z.int().check(z.positive());
+const tokenId = z.int().check(z.nonnegative());
+const sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+const threeChannels = z.tuple([z.number(), z.number(), z.number()]);
+
+/** Decoder of family `opt`. */
+const Decoder = z.object({
+  layers: count,
+  heads: count,
+  /** Width of a head in the KV cache: the checkpoint's, rounded up to a multiple of 8. */
+  head_dim: count,
+  hidden: count,
+  vocab: count,
+  /** Positions a sequence may have, image positions included. */
+  max_positions: count,
+  /** Placeholder in the prompt that stands for one image position. */
+  image_token_id: tokenId,
+});
+
+export const BundleManifest = z.object({
+  /** Version of the bundle's format; another one is built anew. */
+  format: z.literal(1),
+  kind: z.enum(['generate', 'retrieve']),
+  family: z.enum(['opt']),
+  /** Name of the checkpoint, for people. */
+  name: z.string(),
+  /** SHA-256 over the checkpoint's weights and config. */
+  revision: sha256,
+  precision: z.enum(['fp32']),
+  /** Part of the cache identity: version of the preprocessing and a hash of its parameters. */
+  preprocessing: z.string().check(z.regex(/^[\w.-]+$/)),
+  image: z.object({
+    /** Side of the square input, pixels. */
+    size: count,
+    /** Side of a patch, pixels. */
+    patch: count,
+    mean: threeChannels,
+    std: threeChannels,
+    resample: z.enum(['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming']),
+  }),
+  /** Tokens of the image encoder: patches and the class token. */
+  image_tokens: count,
+  vision_hidden: count,
+  num_query_tokens: count,
+  qformer_hidden: count,
+  decoder: Decoder,
+  bos_token_id: tokenId,
+  /** Any of these ends a generation. */
+  eos_token_ids: z.array(tokenId).check(z.minLength(1)),
+  pad_token_id: tokenId,
+  /** Defaults of a generation, where the request says nothing. */
+  generation: z.object({ max_new_tokens: count }),
+  /** Licence named by the model card, and the card's path in the bundle. */
+  licence: z.optional(z.string()),
+  model_card: z.optional(z.string()),
+  /** Every other file of the bundle. */
+  files: z.array(z.object({ path: z.string(), bytes: z.int().check(z.nonnegative()), sha256 })),
+});
+export type BundleManifest = z.infer<typeof BundleManifest>;

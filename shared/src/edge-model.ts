@@ -1,0 +1,42 @@
+/** What the edge must know of a bundle: written to `edge/generated/model.json` before bundling. */
+import { z } from 'zod/mini';
+import type { BundleManifest } from './bundle-manifest.ts';
+
+const count = z.int().check(z.positive());
+const tokenId = z.int().check(z.nonnegative());
+
+export const EdgeModel = z.object({
+  name: z.string(),
+  revision: z.string(),
+  preprocessing: z.string(),
+  /** Query embeddings of one image: float [num_query_tokens, qformer_hidden]. */
+  num_query_tokens: count,
+  qformer_hidden: count,
+  /** Positions a sequence may have: image positions, prompt and what is written. */
+  max_positions: count,
+  bos_token_id: tokenId,
+  /** Tokens written where the request says nothing. */
+  max_new_tokens: count,
+});
+export type EdgeModel = z.infer<typeof EdgeModel>;
+
+/** @param manifest of a bundle of kind `generate` */
+export function edgeModelFrom(manifest: BundleManifest): EdgeModel {
+  return {
+    name: manifest.name,
+    revision: manifest.revision,
+    preprocessing: manifest.preprocessing,
+    num_query_tokens: manifest.num_query_tokens,
+    qformer_hidden: manifest.qformer_hidden,
+    max_positions: manifest.decoder.max_positions,
+    bos_token_id: manifest.bos_token_id,
+    max_new_tokens: manifest.generation.max_new_tokens,
+  };
+}
+
+/**
+ * Text token ids a prompt may have, its BOS included: what the image positions and one written token leave.
+ */
+export function maxPromptTokens(model: EdgeModel): number {
+  return model.max_positions - model.num_query_tokens - 1;
+}

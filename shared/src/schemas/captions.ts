@@ -1,0 +1,17 @@
+/** `POST /v1/captions`. */
+import { z } from 'zod/mini';
+import { generationOptions, generationReply } from './generation.ts';
+import { ImageReference } from './image.ts';
+
+/** Members of a request beside its picture. */
+export const CaptionOptions = z.strictObject({
+  /** Text the caption continues. */
+  prompt: z.optional(z.string()),
+  ...generationOptions,
+});
+export type CaptionOptions = z.infer<typeof CaptionOptions>;
+
+export const CaptionRequest = z.strictObject({ image: ImageReference, ...CaptionOptions.shape });
+
+export const CaptionReply = z.object({ caption: z.string(), ...generationReply });
+export type CaptionReply = z.infer<typeof CaptionReply>;

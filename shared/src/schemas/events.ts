@@ -1,0 +1,27 @@
+/** Data of the server-sent events of a streamed caption or answer: `image`, `token`…, then `done` or `error`. */
+import { z } from 'zod/mini';
+import { GpuTimings } from '../wire.ts';
+import { generationReply } from './generation.ts';
+import { CacheResult, ImageReply } from './image.ts';
+
+export const ImageEvent = z.object({ ...ImageReply.shape, cache: CacheResult });
+export type ImageEvent = z.infer<typeof ImageEvent>;
+
+export const TokenEvent = z.object({
+  /** Next piece of the text, whole characters only; all pieces together are the text. */
+  text: z.string(),
+  /** Position of the piece's last token among the written ones. */
+  index: z.int(),
+});
+export type TokenEvent = z.infer<typeof TokenEvent>;
+
+/** The whole reply: `text`, and the same again under `caption` or `answer`. */
+export const DoneEvent = z.object({
+  text: z.string(),
+  caption: z.optional(z.string()),
+  answer: z.optional(z.string()),
+  ...generationReply,
+  /** Milliseconds of the GPU worker's parts. */
+  timings_ms: GpuTimings,
+});
+export type DoneEvent = z.infer<typeof DoneEvent>;

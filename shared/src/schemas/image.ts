@@ -1,0 +1,25 @@
+/** Pictures in requests and replies. */
+import { z } from 'zod/mini';
+import { ImageInfo } from '../wire.ts';
+
+export const Sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+
+/** How a JSON request names its picture: exactly one of the three. */
+export const ImageReference = z
+  .strictObject({
+    /** Base64, or a `data:` URL. */
+    data: z.optional(z.string()),
+    /** http(s), at a public host. */
+    url: z.optional(z.string()),
+    /** SHA-256 of the bytes of a picture that was sent before. */
+    sha256: z.optional(Sha256),
+  })
+  .register(z.globalRegistry, { minProperties: 1, maxProperties: 1 });
+export type ImageReference = z.infer<typeof ImageReference>;
+
+export const ImageReply = z.object({ sha256: Sha256, ...ImageInfo.shape });
+export type ImageReply = z.infer<typeof ImageReply>;
+
+/** Where the query embeddings came from: this location's cache, Workers KV, or computed now. */
+export const CacheResult = z.enum(['colo', 'kv', 'miss']);
+export type CacheResult = z.infer<typeof CacheResult>;

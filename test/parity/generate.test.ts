@@ -1,0 +1,159 @@
+/** A bundle computes what transformers computes for its checkpoint (make_golden.py). */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBundle } from '@blip2/gpu-worker/builder/index';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { argmax, BundleRunner, type Row } from './bundle-runner.ts';
+import { CASES, type Golden, readGolden, rowOf } from './golden.ts';
+
+const TOLERANCE = 1e-4;
+
+let bundles: string;
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-parity-'));
+});
+afterAll(() => rm(bundles, { recursive: true, force: true }));
+
+describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
+  let golden: Golden;
+  let runner: BundleRunner;
+  const image = (index: number) => ({
+    count: runner.manifest.num_query_tokens,
+    values: rowOf(golden.queryEmbeddings, index),
+  });
+  beforeAll(async () => {
+    golden = readGolden(name);
+    runner = await BundleRunner.load(await ensureBundle(golden.checkpoint, { bundles }));
+  });
+  afterEach(() => runner.clear());
+  afterAll(() => runner?.release());
+
+  it('gives the image features and query embeddings of transformers', async () => {
+    const images = golden.pixels.shape[0]!;
+    const { imageFeatures, queryEmbeddings } = await runner.encode(golden.pixels.values, images);
+    expect(maxDifference(imageFeatures, golden.imageFeatures.values)).toBeLessThan(TOLERANCE);
+    expect(maxDifference(queryEmbeddings, golden.queryEmbeddings.values)).toBeLessThan(TOLERANCE);
+  });
+
+  it('gives an image alone the same embeddings as beside others', async () => {
+    const images = golden.pixels.shape[0]!;
+    const together = await runner.encode(golden.pixels.values, images);
+    const { shape } = golden.queryEmbeddings;
+    for (let i = 0; i < images; i++) {
+      const alone = await runner.encode(rowOf(golden.pixels, i), 1);
+      const row = rowOf({ shape, values: together.queryEmbeddings }, i);
+      expect(maxDifference(alone.queryEmbeddings, row)).toBe(0);
+    }
+  });
+
+  it('gives the next-token logits and greedy tokens of transformers', async () => {
+    for (const [i, { image: index, prompt, greedy }] of golden.generations.entries()) {
+      let [logits] = await runner.decode([{ slot: i, ids: prompt, past: 0 }], image(index));
+      expect(maxDifference(logits!, rowOf(golden.nextTokenLogits, i))).toBeLessThan(TOLERANCE);
+      const written = [argmax(logits!)];
+      let past = runner.manifest.num_query_tokens + prompt.length;
+      while (written.length < greedy.length) {
+        [logits] = await runner.decode([{ slot: i, ids: [written.at(-1)!], past }]);
+        written.push(argmax(logits!));
+        past += 1;
+      }
+      expect(written).toEqual(greedy);
+    }
+  });
+
+  it('gives rows of one ragged batch what each gets alone', async () => {
+    const { generations } = golden;
+    const queries = runner.manifest.num_query_tokens;
+    const alone: Float32Array[] = [];
+    for (const [i, { image: index, prompt }] of generations.entries()) {
+      alone.push((await runner.decode([{ slot: i, ids: prompt, past: 0 }], image(index)))[0]!);
+    }
+    runner.clear();
+    const rows = generations.map(({ prompt }, slot) => ({ slot, ids: prompt, past: 0 }));
+    const values = Float32Array.from(generations.flatMap((g) => [...image(g.image).values]));
+    let logits = await runner.decode(rows, { count: queries, values });
+    logits.forEach((row, i) => {
+      expect(maxDifference(row, alone[i]!)).toBe(0);
+    });
+    const written = logits.map((row) => [argmax(row)]);
+    while (written[0]!.length < generations[0]!.greedy.length) {
+      const steps = rows.map(({ slot, ids }) => ({
+        slot,
+        ids: [written[slot]!.at(-1)!],
+        past: queries + ids.length + written[slot]!.length - 1,
+      }));
+      logits = await runner.decode(steps);
+      logits.forEach((row, i) => {
+        written[i]!.push(argmax(row));
+      });
+    }
+    expect(written).toEqual(generations.map(({ greedy }) => greedy));
+  });
+
+  it('prefills text on kept image positions, whole or in chunks, as in one go', async () => {
+    const queries = runner.manifest.num_query_tokens;
+    for (const [i, { image: index, prompt }] of golden.generations.entries()) {
+      const expected = rowOf(golden.nextTokenLogits, i);
+      await runner.decode([{ slot: 100, ids: [], past: 0 }], image(index));
+      runner.copySlot(100, i);
+      const [whole] = await runner.decode([{ slot: i, ids: prompt, past: queries }]);
+      expect(maxDifference(whole!, expected)).toBeLessThan(TOLERANCE);
+
+      runner.copySlot(100, i);
+      const cut = Math.ceil(prompt.length / 2);
+      const [head, tail] = [prompt.slice(0, cut), prompt.slice(cut)];
+      let [last] = await runner.decode([{ slot: i, ids: head, past: queries }], undefined, cut + 2);
+      if (tail.length > 0) {
+        [last] = await runner.decode([{ slot: i, ids: tail, past: queries + cut }]);
+      }
+      expect(maxDifference(last!, expected)).toBeLessThan(TOLERANCE);
+    }
+  });
+
+  it('gives ragged rows on filled caches of any length what each gets alone', async () => {
+    const queries = runner.manifest.num_query_tokens;
+    const rows: Row[] = [];
+    const alone: Float32Array[] = [];
+    for (const [slot, { image: index, prompt }] of golden.generations.entries()) {
+      // Row 0 has nothing but its text; the others keep the image and some of their prompt.
+      const kept = slot === 0 ? 0 : queries + Math.floor(prompt.length / 2);
+      if (kept > 0) {
+        const ids = prompt.slice(0, kept - queries);
+        await runner.decode([{ slot, ids, past: 0 }], image(index));
+      }
+      const row = { slot, ids: slot === 0 ? prompt : prompt.slice(kept - queries), past: kept };
+      runner.copySlot(slot, slot + 100);
+      alone.push((await runner.decode([{ ...row, slot: slot + 100 }], undefined, 6))[0]!);
+      rows.push(row);
+    }
+    const together = await runner.decode(rows, undefined, 6);
+    together.forEach((logits, i) => {
+      expect(maxDifference(logits, alone[i]!)).toBe(0);
+    });
+    // What they left in their caches serves the next step as well.
+    const step = (offset: number) =>
+      rows.map(({ slot, ids, past }) => ({
+        slot: slot + offset,
+        ids: [7],
+        past: past + ids.length,
+      }));
+    const after = await runner.decode(step(0));
+    const expected = await runner.decode(step(100));
+    after.forEach((logits, i) => {
+      expect(maxDifference(logits, expected[i]!)).toBe(0);
+    });
+  });
+});
+
+function maxDifference(actual: Float32Array, expected: Float32Array): number {
+  expect(actual.length).toBe(expected.length);
+  let max = 0;
+  for (let i = 0; i < actual.length; i++) {
+    const difference = Math.abs(actual[i]! - expected[i]!);
+    if (Number.isNaN(difference)) return Number.NaN;
+    max = Math.max(max, difference);
+  }
+  if (process.env.PARITY_REPORT) console.log(expect.getState().currentTestName, max);
+  return max;
+}

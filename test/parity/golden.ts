@@ -1,0 +1,53 @@
+/** Reads what `make_golden.py` wrote. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const GOLDEN = fileURLToPath(new URL('golden', import.meta.url));
+
+export const CASES = ['tied', 'untied', 'half'] as const;
+
+/** One prompt about one image, and the tokens transformers writes greedily. */
+type Generation = { image: number; prompt: number[]; greedy: number[] };
+
+export type GoldenTensor = { shape: number[]; values: Float32Array };
+
+export type Golden = {
+  checkpoint: string;
+  generations: Generation[];
+  pixels: GoldenTensor;
+  imageFeatures: GoldenTensor;
+  queryEmbeddings: GoldenTensor;
+  /** [generations, vocab]: after the prompt. */
+  nextTokenLogits: GoldenTensor;
+};
+
+export function readGolden(name: string): Golden {
+  const folder = `${GOLDEN}/${name}`;
+  const { generations } = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8'));
+  const tensor = safetensors(readFileSync(`${folder}/expected.safetensors`));
+  return {
+    checkpoint: `${folder}/checkpoint`,
+    generations,
+    pixels: tensor('pixel_values'),
+    imageFeatures: tensor('image_features'),
+    queryEmbeddings: tensor('query_embeddings'),
+    nextTokenLogits: tensor('next_token_logits'),
+  };
+}
+
+/** Row `index` of a tensor's first dimension. */
+export function rowOf({ shape, values }: GoldenTensor, index: number): Float32Array {
+  const width = values.length / shape[0]!;
+  return values.slice(index * width, (index + 1) * width);
+}
+
+/** Kept apart from the builder's reader, which is under test here. */
+function safetensors(file: Buffer): (name: string) => GoldenTensor {
+  const start = 8 + Number(file.readBigUInt64LE());
+  const header = JSON.parse(file.toString('utf8', 8, start));
+  return (name) => {
+    const { shape, data_offsets } = header[name];
+    const bytes = file.subarray(start + data_offsets[0], start + data_offsets[1]);
+    return { shape, values: new Float32Array(Uint8Array.from(bytes).buffer) };
+  };
+}

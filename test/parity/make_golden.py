@@ -1,0 +1,154 @@
+"""Writes small random checkpoints and what transformers computes for them: the expectations of the parity tests.
+
+    python test/parity/make_golden.py            # writes test/parity/golden/<case>/
+
+Needs torch, transformers 5.18, tokenizers and safetensors (the training environment). No dimension is
+a multiple of anything, weights are scaled so that logits are far from flat, biases and layer norms are
+random. Expectations are computed in fp32 from the weights as they are stored, without a KV cache.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models
+from transformers import Blip2Config, Blip2ForConditionalGeneration
+
+GOLDEN = Path(__file__).parent / "golden"
+NEW_TOKENS = 12
+MARGIN = 0.01  # least distance of the two best logits: greedy ids must not hang on rounding
+
+CASES = {
+    # head of 20 values, tied head, one file, fp32
+    "tied": dict(
+        dtype=torch.float32, shard="1GB", queries=7, images=3, tied=True,
+        vision=dict(hidden_size=48, intermediate_size=70, num_hidden_layers=2, num_attention_heads=3,
+                    image_size=28, patch_size=7),
+        qformer=dict(hidden_size=44, intermediate_size=52, num_hidden_layers=3, num_attention_heads=4,
+                     cross_attention_frequency=2),
+        text=dict(vocab_size=139, hidden_size=60, ffn_dim=94, num_hidden_layers=3, num_attention_heads=3,
+                  max_position_embeddings=61),
+    ),
+    # heads of 8 and of 6 values, separate head, bf16 in shards, no qkv bias
+    "untied": dict(
+        dtype=torch.bfloat16, shard="100KB", queries=5, images=2, tied=False,
+        vision=dict(hidden_size=54, intermediate_size=66, num_hidden_layers=2, num_attention_heads=9,
+                    image_size=42, patch_size=14, qkv_bias=False, layer_norm_eps=1e-5),
+        qformer=dict(hidden_size=36, intermediate_size=58, num_hidden_layers=4, num_attention_heads=2,
+                     cross_attention_frequency=3),
+        text=dict(vocab_size=117, hidden_size=56, ffn_dim=90, num_hidden_layers=4, num_attention_heads=7,
+                  max_position_embeddings=47),
+    ),
+    # head of 32 values as in real checkpoints, tied head, fp16
+    "half": dict(
+        dtype=torch.float16, shard="1GB", queries=4, images=1, tied=True,
+        vision=dict(hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2,
+                    image_size=16, patch_size=8),
+        qformer=dict(hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2,
+                     cross_attention_frequency=1),
+        text=dict(vocab_size=101, hidden_size=64, ffn_dim=96, num_hidden_layers=2, num_attention_heads=2,
+                  max_position_embeddings=40),
+    ),
+}  # fmt: skip
+
+
+def build_model(case: dict) -> Blip2ForConditionalGeneration:
+    vocab = case["text"]["vocab_size"]
+    config = Blip2Config(
+        vision_config=case["vision"],
+        qformer_config={**case["qformer"], "encoder_hidden_size": case["vision"]["hidden_size"], "vocab_size": 30},
+        text_config={
+            **case["text"], "model_type": "opt", "word_embed_proj_dim": case["text"]["hidden_size"],
+            "tie_word_embeddings": case["tied"], "eos_token_id": 3,
+        },
+        num_query_tokens=case["queries"], image_token_index=vocab - 1, tie_word_embeddings=case["tied"],
+    )  # fmt: skip
+    model = Blip2ForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            tensor.copy_(random_values(name, tensor))
+        if not case["tied"]:
+            assert not torch.equal(model.language_model.lm_head.weight, model.get_input_embeddings().weight)
+    # What is stored counts: expectations use the rounded weights, in fp32.
+    return model.to(case["dtype"]).float()
+
+
+def random_values(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    noise = torch.randn(tensor.shape)
+    if "norm" in name.lower():
+        return (1 + 0.3 * noise) if name.endswith("weight") else 0.2 * noise
+    if name.endswith("bias"):
+        return 0.2 * noise
+    if "embed" in name or "query_tokens" in name:
+        return 0.4 * noise
+    # Attention that is far from even, so that a greedy text does not settle on one token.
+    gain = 3 if "language_model" in name else 1.5
+    return gain * noise / tensor[0].numel() ** 0.5
+
+
+@torch.no_grad()
+def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict, list[dict]]:
+    side, images, queries = case["vision"]["image_size"], case["images"], case["queries"]
+    vocab = case["text"]["vocab_size"]
+    pixels = torch.randn(images, 3, side, side)
+    features = model.vision_model(pixels).last_hidden_state
+    embeddings = model.qformer(
+        query_embeds=model.query_tokens.expand(images, -1, -1), encoder_hidden_states=features
+    ).last_hidden_state
+    generations, logits = [], []
+    for number, length in enumerate((1, 5, 9, 2)):
+        image = number % images
+        prompt = [2, *torch.randint(4, vocab - 1, (length - 1,)).tolist()]
+        ids, greedy = [vocab - 1] * queries + prompt, []
+        for _ in range(NEW_TOKENS):
+            inputs = torch.tensor([ids])
+            out = model(pixel_values=pixels[image : image + 1], input_ids=inputs,
+                        attention_mask=torch.ones_like(inputs)).logits[0, -1]  # fmt: skip
+            best = out.topk(2).values
+            if best[0] - best[1] < MARGIN:
+                raise ValueError(f"two logits are too close: {best.tolist()}")
+            if not greedy:
+                logits.append(out)
+            greedy.append(int(out.argmax()))
+            ids.append(greedy[-1])
+            if greedy[-1] == vocab - 1:
+                raise ValueError("an image token was written")
+        if len(set(greedy)) < NEW_TOKENS // 2:
+            raise ValueError(f"too much repetition: {greedy}")
+        generations.append({"image": image, "prompt": prompt, "greedy": greedy})
+    tensors = {
+        "pixel_values": pixels, "image_features": features, "query_embeddings": embeddings,
+        "next_token_logits": torch.stack(logits),
+    }  # fmt: skip
+    return tensors, generations
+
+
+def write_case(name: str, case: dict) -> None:
+    for seed in range(300):
+        torch.manual_seed(seed)
+        model = build_model(case)
+        try:
+            tensors, generations = expectations(model, case)
+            break
+        except ValueError:
+            continue
+    else:
+        raise RuntimeError(f"{name}: no seed will do")
+    folder = GOLDEN / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.to(case["dtype"]).save_pretrained(folder / "checkpoint", max_shard_size=case["shard"])
+    words = {f"w{i}": i for i in range(case["text"]["vocab_size"])}
+    Tokenizer(models.WordLevel(words, unk_token="w3")).save(str(folder / "checkpoint" / "tokenizer.json"))
+    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "expected.safetensors")
+    (folder / "expected.json").write_text(json.dumps({"seed": seed, "generations": generations}, indent=1) + "\n")
+    spread = tensors["next_token_logits"].std(dim=-1)
+    print(f"{name}: seed {seed}, deviation of logits {spread.min():.2f} to {spread.max():.2f}")
+
+
+if __name__ == "__main__":
+    for case_name, case_spec in CASES.items():
+        write_case(case_name, case_spec)

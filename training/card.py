@@ -1,0 +1,48 @@
+"""The model cards."""
+
+from __future__ import annotations
+
+_TASK = {
+    "generate": "writes captions and answers questions (`Blip2ForConditionalGeneration`, stage 2)",
+    "retrieve": "compares pictures and texts (`Blip2ForImageTextRetrieval`, stage 1)",
+}
+
+
+def _table(results: dict) -> str:
+    rows = [f"| {name} | {value:.1%} |" for name, value in results.items()]
+    return "\n".join(["| held-out test scenes | exact |", "| --- | --- |", *rows])
+
+
+def model_card(kind: str, results: dict | None) -> str:
+    """README.md of a checkpoint; `results` are accuracies by name."""
+    measured = _table(results) if results else "Not measured yet: this is an early checkpoint of the final shape."
+    return f"""---
+license: cc-by-4.0
+pipeline_tag: image-text-to-text
+library_name: transformers
+tags: [blip-2]
+---
+
+# BLIP-2 of the scene language: *{kind}*
+
+A small BLIP-2 that {_TASK[kind]}. Pre-trained from nothing by the recipe of the paper
+(arXiv 2301.12597): image encoder and OPT language model first, then frozen; stage 1 (ITC, ITM, ITG);
+stage 2 (language modelling through the frozen decoder). `python -m training.pretrain` repeats it.
+
+It knows one small world: scenes of emoji on a plain background, 142 concepts, 10 backgrounds,
+counts up to six, and who stands left of, right of, above or below whom. It says nothing useful about photographs.
+
+## Results
+
+{measured}
+
+## Pictures it learned from
+
+Trained on scenes composed of sprites from three icon sets, rasterised from the npm packages of Iconify:
+
+| artist | package | licence |
+| --- | --- | --- |
+| Noto Emoji, Google | `@iconify-json/noto` | Apache-2.0 |
+| Twemoji, Twitter and contributors | `@iconify-json/twemoji` | CC-BY-4.0 |
+| Fluent Emoji Flat, Microsoft | `@iconify-json/fluent-emoji-flat` | MIT |
+"""

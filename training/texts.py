@@ -1,0 +1,105 @@
+"""What the decoder is asked to write about a scene, as token ids: captions, answers, and the list of facts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .grammar import (
+    Question,
+    caption,
+    category_question,
+    color_question,
+    count_question,
+    listing,
+    presence_question,
+    relation_questions,
+    what_question,
+)
+from .scenes import Scene
+from .vocabularies import encode
+
+BOS, PAD = 2, 1
+TEXTS = 6  # for each scene
+
+
+@dataclass
+class TextBatch:
+    """`ids` int64 [B * K, T] from `</s>` on, right-padded; `answer` bool [B * K, T] marks what must be written."""
+
+    ids: Tensor
+    answer: Tensor
+    types: list[str]
+
+
+def describe(scene: Scene) -> str:
+    """The list task's answer: the facts as words.
+
+    A scene of one dog on blue: ` blue dog xb yd`.
+    """
+    return "".join(f" {w}" for group in listing(scene) for w in group)
+
+
+def any_question(scene: Scene, rng: random.Random) -> Question:
+    """A question of a random type; the harder types more often."""
+    kind = rng.random()
+    if scene.relation and kind < 0.45:
+        return rng.choice(relation_questions(scene, rng))
+    if kind < 0.60:
+        return count_question(scene, rng)
+    if kind < 0.72:
+        return what_question(scene)
+    if kind < 0.87:
+        return presence_question(scene, rng)
+    return category_question(scene, rng) if kind < 0.95 else color_question(scene)
+
+
+def _asked(question: Question, rng: random.Random) -> str:
+    """The prompt, now and then as a hurried user types it."""
+    prompt = question.prompt
+    if rng.random() < 0.08:
+        prompt = prompt.replace("Question: " + question.question[0], "Question: " + question.question[0].upper(), 1)
+    if rng.random() < 0.04:
+        prompt = prompt.replace("?", "", 1)
+    return prompt
+
+
+def pieces(scene: Scene, rng: random.Random, chat: bool) -> list[tuple[str, str, str]]:
+    """`TEXTS` triples (type, prompt, answer). The first is a caption; with `chat` the last follows another turn."""
+    said = caption(scene)
+    texts = [("caption", "a photo of", f" {said}") if rng.random() < 0.25 else ("caption", "", said)]
+    if rng.random() < 0.4:
+        texts.append(("list", "list", describe(scene)))
+    while len(texts) < TEXTS:
+        q = any_question(scene, rng)
+        prompt = _asked(q, rng)
+        if chat and len(texts) == TEXTS - 1:
+            before = any_question(scene, rng)
+            prompt = f"{before.prompt} {before.answer}. {prompt}"
+        texts.append((q.type, prompt, f" {q.answer}"))
+    return texts
+
+
+def tokenised(texts: list[tuple[str, str, str]]) -> TextBatch:
+    """Token ids of (type, prompt, answer) triples; each answer ends with the newline."""
+    rows, starts = [], []
+    for _, prompt, answer in texts:
+        head = [BOS, *encode(prompt)]
+        rows.append(head + encode(f"{answer}\n"))
+        starts.append(len(head))
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), PAD)
+    answers = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        ids[i, : len(row)] = torch.tensor(row)
+        answers[i, start : len(row)] = True
+    return TextBatch(ids, answers, [t for t, _, _ in texts])
+
+
+def text_batch(scenes: list[Scene], rng: random.Random) -> TextBatch:
+    """`TEXTS` texts for each of the scenes; in one batch of eight the last of them are chats."""
+    chat = rng.random() < 0.125
+    return tokenised([t for s in scenes for t in pieces(s, rng, chat)])
