@@ -13,15 +13,24 @@ const browser = await chromium.launch({
 try {
   const scenes = await readScenes();
   const scene = scenes.find(({ layout }) => layout === 'pair') ?? scenes[0]!;
-  const page = await browser.newPage({ viewport: { width: 1100, height: 760 }, deviceScaleFactor: 1 });
+  const page = await browser.newPage({
+    viewport: { width: 1100, height: 760 },
+    deviceScaleFactor: 1,
+  });
   await page.goto(stack.url);
   await page.locator('input[type=file]').setInputFiles(join(ROOT, 'test/scenes', scene.file));
-  await page.locator('[data-testid=caption]').filter({ hasText: /\w+ \w+/ }).waitFor();
+  await page
+    .locator('[data-testid=caption]')
+    .filter({ hasText: /\w+ \w+/ })
+    .waitFor();
   for (const { question } of scene.questions.slice(0, 3)) {
     const answers = await page.locator('[data-testid=answer]').count();
     await page.locator('[data-testid=question]').fill(question);
     await page.keyboard.press('Enter');
-    await page.locator('[data-testid=cache]').nth(answers + 1).waitFor();
+    await page
+      .locator('[data-testid=cache]')
+      .nth(answers + 1)
+      .waitFor();
   }
   await page.screenshot({ path: join(ROOT, 'docs/page.png') });
 } finally {

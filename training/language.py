@@ -22,7 +22,7 @@ from .scenes import Scene, draw_scene
 from .texts import PAD, TEXTS, TextBatch, text_batch
 from .vocabularies import encode, newline_id, opt_tokenizer
 
-BATCH = 64
+BATCH = 32
 SEED = 2
 
 
@@ -83,10 +83,11 @@ def text_hidden(model: OPTForCausalLM, context: Tensor, texts: TextBatch) -> Ten
 
 
 def text_loss(
-    model: OPTForCausalLM, hidden: Tensor, texts: TextBatch, prompt_share: float = 0.0
+    model: OPTForCausalLM, hidden: Tensor, texts: TextBatch, length_power: float = 0.5, prompt_share: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Next-token loss over the answers and a random share of the prompts' tokens; and which answers are exact.
 
+    An answer of n tokens weighs n ** (1 - length_power), or `yes` and `no` would drown among lists and captions.
     Exact, bool [B * K]: greedy decoding would write it (teacher forcing agrees with it until the first slip).
     """
     targets, answer = texts.ids[:, 1:], texts.answer[:, 1:]
@@ -94,7 +95,10 @@ def text_loss(
     logits = model.lm_head(hidden[:, :-1][chosen])
     right = torch.ones_like(answer)
     right[chosen] = logits.argmax(-1) == targets[chosen]
-    return F.cross_entropy(logits.float(), targets[chosen]), (right | ~answer).all(1)
+    each = F.cross_entropy(logits.float(), targets[chosen], reduction="none")
+    lengths = answer.sum(1, keepdim=True).expand_as(answer)[chosen].float()
+    weight = torch.where(answer[chosen], lengths**-length_power, 0.1 * lengths**-length_power)
+    return (each * weight).sum() / weight.sum(), (right | ~answer).all(1)
 
 
 def noisy(context: Tensor, amount: float) -> Tensor:
@@ -131,13 +135,13 @@ def train(budget_s: float, muon_lr: float = 0.02, adam_lr: float = 3e-3) -> None
         opt.load_state_dict(state["optimiser"])
     stream = LanguageStream(SEED, phase.step)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=8))
-    schedule, saved = Schedule(100, budget_s, 0.4), phase.spent_s
+    schedule, saved = Schedule(100, budget_s, 0.5), phase.spent_s
     while not phase.over:
         ids, texts = next(loader)
         opt.set_scale(schedule.scale(phase.step, phase.spent_s))
         with torch.autocast("cpu", torch.bfloat16):
             context = noisy(model.model.decoder.embed_tokens(ids).sum(2), 0.4)
-            loss, good = text_loss(model, text_hidden(model, context, texts), texts, 0.05)
+            loss, good = text_loss(model, text_hidden(model, context, texts), texts, 1.0, 0.05)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         opt.step()

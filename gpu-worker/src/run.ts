@@ -91,13 +91,14 @@ function checkPrompt(
 /**
  * Frames of the reply, each as soon as it is known: `imageInfo` and `embeddings` for a picture, `tokens` for
  * each step, `done`.
- * @throws ApiError what the picture or the engine's load makes impossible
+ * @throws ApiError overloaded, or what the picture makes impossible
  */
 export async function* run(
   { request, source }: RunRequest,
   { engine, manifest, limits }: RunContext,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  using _place = engine.admit();
   const decoding: Pick<GpuTimings, 'decode_image'> = {};
   let jobSource: JobSource;
   if (source.type === 'image') {

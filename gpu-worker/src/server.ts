@@ -47,8 +47,9 @@ export function createApp(context: RunContext, model: WorkerModel, state: Server
           controller.close();
         }
       },
-      cancel() {
+      async cancel() {
         gone.abort();
+        await frames.return();
       },
     });
     return c.body(stream, 200, { 'content-type': FRAMES_MEDIA_TYPE });

@@ -8,6 +8,7 @@ export class EngineClient {
   readonly #worker: Worker;
   readonly #limit: number;
   readonly #jobs = new Map<number, ReadableStreamDefaultController<JobEvent>>();
+  #admitted = 0;
   #nextId = 1;
 
   private constructor(worker: Worker, limit: number) {
@@ -37,21 +38,34 @@ export class EngineClient {
     });
   }
 
-  get activeJobs(): number {
-    return this.#jobs.size;
+  /** Requests that were admitted and have not ended. */
+  get admitted(): number {
+    return this.#admitted;
+  }
+
+  /**
+   * Takes a place for one request, before any work is spent on it; give it back with `using`.
+   * @throws ApiError overloaded when the slots and the queue are taken
+   */
+  admit(): Disposable {
+    if (this.#admitted >= this.#limit) {
+      throw new ApiError('overloaded', 'All places and the queue are taken. Try again shortly.', {
+        retry_after: 1,
+      });
+    }
+    this.#admitted += 1;
+    return {
+      [Symbol.dispose]: () => {
+        this.#admitted -= 1;
+      },
+    };
   }
 
   /**
    * Runs a job. The stream ends after `done`; it errors when the job fails or `signal` aborts, and the engine
    * forgets the job at once when the signal aborts or the reader cancels.
-   * @throws ApiError overloaded when the queue is full
    */
   run(job: Job, signal: AbortSignal): ReadableStream<JobEvent> {
-    if (this.#jobs.size >= this.#limit) {
-      throw new ApiError('overloaded', 'All places and the queue are taken. Try again shortly.', {
-        retry_after: 1,
-      });
-    }
     signal.throwIfAborted();
     const id = this.#nextId++;
     const abort = () => {

@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { KvCache } from './kv-cache.ts';
+
+const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
+
+/** A run's result in which every number tells where it belongs. */
+function fresh(rows: number, positions: number): Float32Array {
+  const { layers, heads, headDim } = shape;
+  return Float32Array.from(
+    { length: 2 * layers * rows * heads * positions * headDim },
+    (_, i) => i + 1,
+  );
+}
+
+const valueAt = (
+  rows: number,
+  positions: number,
+  plane: number,
+  row: number,
+  head: number,
+  j: number,
+  d: number,
+) => (((plane * rows + row) * shape.heads + head) * positions + j) * shape.headDim + d + 1;
+
+describe('the KV cache', () => {
+  it('puts each row of a run into its slot at its place', () => {
+    const cache = new KvCache(shape, 4);
+    const [rows, positions] = [2, 5];
+    const run = fresh(rows, positions);
+    cache.write(run, { row: 0, rows, positions }, { slot: 2, start: 10, length: 5 });
+    cache.write(run, { row: 1, rows, positions }, { slot: 3, start: 0, length: 3 });
+    const view = cache.view(1, 'value', 2, 2);
+    const at = (slot: number, head: number, position: number, d: number) =>
+      view[((slot * shape.heads + head) * cache.capacity + position) * shape.headDim + d];
+    expect(at(0, 2, 12, 7)).toBe(valueAt(rows, positions, 3, 0, 2, 2, 7));
+    expect(at(1, 0, 2, 1)).toBe(valueAt(rows, positions, 3, 1, 0, 2, 1));
+    // Padding of the second row was not copied, and nothing else was touched.
+    expect(at(1, 0, 3, 0)).toBe(0);
+    expect(at(0, 0, 9, 0)).toBe(0);
+    expect(cache.view(0, 'key', 0, 2).every((value) => value === 0)).toBe(true);
+  });
+
+  it('keeps what is in the slots when it grows and when a slot moves', () => {
+    const cache = new KvCache(shape, 3);
+    const run = fresh(1, 20);
+    cache.write(run, { row: 0, rows: 1, positions: 20 }, { slot: 2, start: 0, length: 20 });
+    const before = cache.capacity;
+    cache.reserve(before + 1);
+    expect(cache.capacity).toBe(2 * before);
+    cache.move(2, 0);
+    const view = cache.view(1, 'key', 0, 1);
+    const at = (head: number, position: number) =>
+      view[(head * cache.capacity + position) * shape.headDim];
+    expect(at(1, 19)).toBe(valueAt(1, 20, 2, 0, 1, 19, 0));
+    expect(at(2, 0)).toBe(valueAt(1, 20, 2, 0, 2, 0, 0));
+  });
+
+  it('never grows past what the model can attend to, and shrinks when idle', () => {
+    const cache = new KvCache(shape, 1);
+    const first = cache.capacity;
+    cache.reserve(200);
+    expect(cache.capacity).toBe(200);
+    expect(() => cache.reserve(201)).toThrow('do not fit');
+    cache.reset();
+    expect(cache.capacity).toBe(first);
+  });
+});

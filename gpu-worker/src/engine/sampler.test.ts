@@ -1,0 +1,90 @@
+import type { Sampling } from '@blip2/shared/wire';
+import { describe, expect, it } from 'vitest';
+import { argmax, candidates, sampleToken, seededRandom } from './sampler.ts';
+
+const greedy: Sampling = {
+  max_tokens: 1,
+  temperature: 0,
+  top_p: 1,
+  top_k: 0,
+  repetition_penalty: 1,
+  seed: 0,
+};
+const logits = (...values: number[]) => Float32Array.from(values);
+
+describe('greedy choice', () => {
+  it('takes the largest logit, the first of equals', () => {
+    expect(argmax(logits(1, 5, 5, 2))).toBe(1);
+    expect(sampleToken(logits(1, 5, 5, 2), [], greedy, () => 0.99)).toBe(1);
+  });
+
+  it('takes the largest logit with top_k 1 at any temperature', () => {
+    const sampling = { ...greedy, temperature: 2, top_k: 1 };
+    expect(sampleToken(logits(0, 3, 1), [], sampling, () => 0.999)).toBe(1);
+  });
+});
+
+describe('repetition penalty', () => {
+  it.each([
+    ['divides a positive logit of a seen token', logits(4, 3), [0], 1],
+    ['multiplies a negative logit of a seen token', logits(-2, -3), [0], 1],
+    ['counts a token once however often it was seen', logits(4, 1.5), [0, 0, 0], 0],
+    ['leaves unseen tokens alone', logits(4, 3), [1], 0],
+  ])('%s', (_name, values, seen, expected) => {
+    expect(sampleToken(values, seen, { ...greedy, repetition_penalty: 2 }, () => 0)).toBe(expected);
+  });
+});
+
+describe('candidates', () => {
+  const p = [0.5, 0.25, 0.125, 0.0625, 0.0625];
+  const values = () => Float32Array.from(p, Math.log);
+  const all = { temperature: 1, top_k: 0, top_p: 1 };
+
+  it.each<[string, typeof all, number[], number[]]>([
+    ['are the whole distribution without limits', all, [0, 1, 2, 3, 4], p],
+    ['are the k likeliest', { ...all, top_k: 2 }, [0, 1], [2 / 3, 1 / 3]],
+    ['keep ties with the last of the k', { ...all, top_k: 4 }, [0, 1, 2, 3, 4], p],
+    ['are the fewest that reach top_p', { ...all, top_p: 0.6 }, [0, 1], [2 / 3, 1 / 3]],
+    ['are at least one', { ...all, top_p: 0.01 }, [0], [1]],
+    ['take top_p of what top_k left', { ...all, top_k: 2, top_p: 0.6 }, [0], [1]],
+    ['are sharper when colder', { ...all, temperature: 0.5, top_k: 2 }, [0, 1], [0.8, 0.2]],
+  ])('%s', (_name, sampling, tokens, probabilities) => {
+    const found = candidates(values(), sampling);
+    expect(found.tokens).toEqual(tokens);
+    expect(found.probabilities.length).toBe(probabilities.length);
+    for (const [i, probability] of probabilities.entries()) {
+      expect(found.probabilities[i]).toBeCloseTo(probability, 5);
+    }
+  });
+});
+
+describe('drawing', () => {
+  it('follows the probabilities', () => {
+    const random = seededRandom(42);
+    const counts = [0, 0, 0];
+    const sampling = { ...greedy, temperature: 1 };
+    const draws = 20_000;
+    for (let i = 0; i < draws; i++) {
+      const token = sampleToken(Float32Array.from([0.6, 0.3, 0.1], Math.log), [], sampling, random);
+      counts[token]! += 1;
+    }
+    // Three standard deviations of a binomial at the largest of the three.
+    const tolerance = 3 * Math.sqrt((0.6 * 0.4) / draws);
+    [0.6, 0.3, 0.1].forEach((p, token) => {
+      expect(Math.abs(counts[token]! / draws - p)).toBeLessThan(tolerance);
+    });
+  });
+
+  it('is the same for the same seed and another for another', () => {
+    const sequence = (seed: number) => Array.from({ length: 8 }, seededRandom(seed));
+    expect(sequence(7)).toEqual(sequence(7));
+    expect(sequence(7)).not.toEqual(sequence(8));
+  });
+
+  it('draws numbers that fill [0, 1) evenly', () => {
+    const random = seededRandom(1);
+    const bins = new Array<number>(10).fill(0);
+    for (let i = 0; i < 50_000; i++) bins[Math.floor(random() * 10)]! += 1;
+    for (const count of bins) expect(Math.abs(count - 5000)).toBeLessThan(300);
+  });
+});

@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { type Action, type Load, nextAction } from './scheduler.ts';
+
+const idle: Load = { waitingForEncode: 0, waitingForPrefill: 0, running: 0, slots: 4 };
+
+describe('nextAction', () => {
+  it.each<[string, Partial<Load>, Action['kind'], Action]>([
+    ['waits when there is nothing', {}, 'step', { kind: 'wait' }],
+    ['encodes a picture', { waitingForEncode: 2 }, 'wait', { kind: 'encode' }],
+    [
+      'fills the slots before it encodes',
+      { waitingForEncode: 1, waitingForPrefill: 2 },
+      'encode',
+      { kind: 'prefill', count: 2 },
+    ],
+    [
+      'prefills no more than fit',
+      { waitingForPrefill: 9, running: 3 },
+      'step',
+      { kind: 'prefill', count: 1 },
+    ],
+    [
+      'steps when all slots are taken',
+      { waitingForPrefill: 9, running: 4 },
+      'step',
+      { kind: 'step' },
+    ],
+    [
+      'encodes ahead while all slots are taken',
+      { waitingForEncode: 1, waitingForPrefill: 1, running: 4 },
+      'step',
+      { kind: 'encode' },
+    ],
+    ['steps between two encodes', { waitingForEncode: 5, running: 1 }, 'encode', { kind: 'step' }],
+    ['steps after a prefill', { waitingForPrefill: 1, running: 2 }, 'prefill', { kind: 'step' }],
+    ['steps while sequences run', { running: 2 }, 'step', { kind: 'step' }],
+  ])('%s', (_name, load, last, expected) => {
+    expect(nextAction({ ...idle, ...load }, last)).toEqual(expected);
+  });
+
+  it('never lets a running sequence wait for two other actions in a row', () => {
+    for (const last of ['encode', 'prefill'] as const) {
+      for (let running = 1; running <= 4; running++) {
+        const load = { waitingForEncode: 9, waitingForPrefill: 9, running, slots: 4 };
+        expect(nextAction(load, last).kind).toBe('step');
+      }
+    }
+  });
+});

@@ -1,0 +1,189 @@
+import { ApiError } from '@blip2/shared/errors';
+import sharp, { type Sharp } from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { openImage } from './decode.ts';
+import { preprocess } from './preprocess.ts';
+
+const limits = { maxBytes: 5_000_000, maxPixels: 1_000_000 };
+/** Keeps pixels as they are: one value of the result is one eight-bit value over 255. */
+const plain = {
+  size: 40,
+  patch: 8,
+  mean: [0, 0, 0] as [number, number, number],
+  std: [1, 1, 1] as [number, number, number],
+  resample: 'bicubic' as const,
+};
+
+/** 60 × 40, red on the left half and blue on the right. */
+function halves(): Sharp {
+  const half = (background: string) => ({
+    create: { width: 30, height: 40, channels: 3 as const, background },
+  });
+  return sharp({ create: { width: 60, height: 40, channels: 3, background: '#ff0000' } }).composite(
+    [{ input: half('#0000ff'), left: 30, top: 0 }],
+  );
+}
+
+/** RGB of the model's view at a place, 0…255. */
+async function seen(bytes: Uint8Array, x: number, y: number): Promise<number[]> {
+  const { pixels } = await openImage(bytes, limits);
+  const values = await preprocess(pixels, plain);
+  const plane = plain.size ** 2;
+  return [0, 1, 2].map((c) => Math.round(255 * values[c * plane + y * plain.size + x]!));
+}
+
+function near(actual: number[], expected: number[], tolerance: number): void {
+  actual.forEach((value, i) => {
+    expect(Math.abs(value - expected[i]!), `${actual} ≠ ${expected}`).toBeLessThanOrEqual(
+      tolerance,
+    );
+  });
+}
+
+describe('pictures of every kind', () => {
+  it.each<[string, () => Promise<Buffer>, string, number]>([
+    ['JPEG', () => halves().jpeg({ quality: 95 }).toBuffer(), 'jpeg', 6],
+    ['PNG', () => halves().png().toBuffer(), 'png', 0],
+    ['palette PNG', () => halves().png({ palette: true }).toBuffer(), 'png', 2],
+    ['16-bit PNG', () => halves().toColourspace('rgb16').png().toBuffer(), 'png', 1],
+    ['WebP', () => halves().webp({ quality: 95 }).toBuffer(), 'webp', 8],
+    ['GIF', () => halves().gif().toBuffer(), 'gif', 2],
+    ['AVIF', () => halves().avif({ quality: 95 }).toBuffer(), 'avif', 8],
+  ])('%s is seen in its colours', async (_name, make, format, tolerance) => {
+    const bytes = await make();
+    const { info } = await openImage(bytes, limits);
+    expect(info).toEqual({ width: 60, height: 40, format });
+    near(await seen(bytes, 5, 20), [255, 0, 0], tolerance);
+    near(await seen(bytes, 34, 20), [0, 0, 255], tolerance);
+  });
+
+  it('CMYK is converted by its profile', async () => {
+    // In the gamut of print, unlike pure red and blue.
+    const background = '#a87850';
+    const bytes = await sharp({ create: { width: 40, height: 40, channels: 3, background } })
+      .toColourspace('cmyk')
+      .jpeg({ quality: 95 })
+      .toBuffer();
+    expect((await sharp(bytes).metadata()).space).toBe('cmyk');
+    near(await seen(bytes, 20, 20), [0xa8, 0x78, 0x50], 15);
+  });
+
+  it('16-bit grey is scaled, not clipped', async () => {
+    const half = new Uint16Array(40 * 40).fill(32_896);
+    const bytes = await sharp(Buffer.from(half.buffer), {
+      raw: { width: 40, height: 40, channels: 1, depth: 'ushort' } as never,
+    })
+      .toColourspace('grey16')
+      .png()
+      .toBuffer();
+    expect((await sharp(bytes).metadata()).depth).toBe('ushort');
+    near(await seen(bytes, 20, 20), [128, 128, 128], 1);
+  });
+
+  it('grey becomes three equal channels', async () => {
+    const bytes = await sharp({
+      create: { width: 40, height: 40, channels: 3, background: '#646464' },
+    })
+      .greyscale()
+      .png()
+      .toBuffer();
+    near(await seen(bytes, 20, 20), [100, 100, 100], 1);
+  });
+
+  it.each([3, 4] as const)('what is transparent is white (%i channels and alpha)', async (kind) => {
+    let image = sharp({
+      create: { width: 40, height: 40, channels: 4, background: { r: 0, g: 0, b: 0, alpha: 0 } },
+    });
+    if (kind === 4) image = image.toColourspace('b-w');
+    near(await seen(await image.png().toBuffer(), 20, 20), [255, 255, 255], 0);
+  });
+
+  it('the first frame of an animation is taken', async () => {
+    const frames = Buffer.concat([
+      await sharp({ create: { width: 40, height: 40, channels: 3, background: '#00ff00' } })
+        .raw()
+        .toBuffer(),
+      await sharp({ create: { width: 40, height: 40, channels: 3, background: '#000000' } })
+        .raw()
+        .toBuffer(),
+    ]);
+    const bytes = await sharp(frames, {
+      raw: { width: 40, height: 80, channels: 3, pageHeight: 40 },
+    })
+      .gif({ delay: [100, 100] })
+      .toBuffer();
+    expect((await sharp(bytes).metadata()).pages).toBe(2);
+    expect((await openImage(bytes, limits)).info).toMatchObject({ width: 40, height: 40 });
+    near(await seen(bytes, 20, 20), [0, 255, 0], 2);
+  });
+
+  it.each([
+    [1, { width: 60, height: 40 }, [5, 20], [35, 20]],
+    [3, { width: 60, height: 40 }, [35, 20], [5, 20]],
+    [6, { width: 40, height: 60 }, [20, 5], [20, 35]],
+    [8, { width: 40, height: 60 }, [20, 35], [20, 5]],
+  ])('EXIF orientation %i is applied', async (orientation, size, red, blue) => {
+    const bytes = await halves().withMetadata({ orientation }).png().toBuffer();
+    expect((await openImage(bytes, limits)).info).toMatchObject(size);
+    near(await seen(bytes, red[0]!, red[1]!), [255, 0, 0], 0);
+    near(await seen(bytes, blue[0]!, blue[1]!), [0, 0, 255], 0);
+  });
+});
+
+describe('what is no picture', () => {
+  const refuse = async (bytes: Uint8Array): Promise<ApiError> => {
+    try {
+      const { pixels } = await openImage(bytes, limits);
+      await preprocess(pixels, plain);
+    } catch (error) {
+      if (error instanceof ApiError) return error;
+      throw error;
+    }
+    throw new Error('was not refused');
+  };
+
+  it.each<[string, () => Promise<Uint8Array>, string]>([
+    ['nothing', async () => new Uint8Array(), 'no-image'],
+    ['noise', async () => new Uint8Array(500).fill(9), 'invalid-image'],
+    ['text', async () => Buffer.from('hello world'), 'invalid-image'],
+    ['a TIFF', () => halves().tiff().toBuffer(), 'unsupported-media-type'],
+    [
+      'an SVG',
+      async () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+      'unsupported-media-type',
+    ],
+    ['too many bytes', async () => new Uint8Array(limits.maxBytes + 1), 'body-too-large'],
+  ])('%s is refused', async (_name, make, slug) => {
+    expect((await refuse(await make())).slug).toBe(slug);
+  });
+
+  it.each(['jpeg', 'png', 'webp', 'gif', 'avif'] as const)(
+    'a truncated %s is refused',
+    async (format) => {
+      const noise = Buffer.from(
+        Uint8Array.from({ length: 3 * 90 * 90 }, (_, i) => (i * 7919) % 251),
+      );
+      const whole = await sharp(noise, { raw: { width: 90, height: 90, channels: 3 } })
+        .toFormat(format)
+        .toBuffer();
+      for (const share of [0.1, 0.5, 0.9]) {
+        const cut = whole.subarray(0, Math.floor(whole.length * share));
+        expect((await refuse(cut)).slug, `${share}`).toBe('invalid-image');
+      }
+    },
+  );
+
+  it('a decompression bomb is refused by its header, with the limit', async () => {
+    const bomb = await sharp({
+      create: { width: 20_000, height: 2000, channels: 3, background: '#fff' },
+    })
+      .png()
+      .toBuffer();
+    const error = await refuse(bomb);
+    expect(error.toProblem()).toMatchObject({
+      type: '/problems/image-too-large',
+      limit: limits.maxPixels,
+      actual: 40_000_000,
+    });
+  });
+});
