@@ -17,8 +17,7 @@ const FOLDER = join(ROOT, 'test/scenes');
 
 export async function readScenes(): Promise<Scene[]> {
   const text = await readFile(join(FOLDER, 'scenes.json'), 'utf8');
-  const document = z.object({ scenes: z.array(Scene) }).parse(JSON.parse(text));
-  return document.scenes;
+  return z.array(Scene).parse(JSON.parse(text));
 }
 
 export function readPicture(scene: Scene): Promise<Uint8Array<ArrayBuffer>> {

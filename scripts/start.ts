@@ -5,9 +5,15 @@ import { ROOT } from './prepare-edge.ts';
 import { startStack } from './stack.ts';
 import { statusLine } from './status-line.ts';
 
-const HELP = `Usage: npm start [-- --port 8787]
+/** A picture every clone has. */
+const SAMPLE = 'test/scenes/pair-noto-00.webp';
+
+const HELP = `Usage: npm start [-- --port 8787 --verbose]
 
 Starts the edge (workerd, local KV) and the GPU worker on this machine.
+
+  --port PORT   the same as the variable PORT
+  --verbose     show what edge and GPU worker log
 
 Environment:
   PORT               port of the edge (8787)
@@ -16,7 +22,11 @@ Environment:
 `;
 
 const { values } = parseArgs({
-  options: { port: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  options: {
+    port: { type: 'string' },
+    verbose: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  },
 });
 if (values.help) {
   console.log(HELP);
@@ -34,7 +44,7 @@ const line = statusLine();
 const stack = await startStack({
   port,
   persist: join(ROOT, '.wrangler/state'),
-  logLevel: 'log',
+  logLevel: values.verbose ? 'log' : 'error',
   onStatus: line.update,
 }).catch((error: Error) => {
   line.clear();
@@ -46,7 +56,7 @@ line.clear();
 console.log(`
   ${styleText('bold', 'BLIP-2 is ready')}   ${stack.url}
 
-  curl -s ${stack.url}/v1/captions -H 'content-type: image/webp' --data-binary @test/scenes/samples/dog.webp
+  curl -s ${stack.url}/v1/captions -H 'content-type: image/webp' --data-binary @${SAMPLE}
 
   Ctrl-C stops everything.
 `);

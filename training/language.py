@@ -34,7 +34,25 @@ def build() -> OPTForCausalLM:
     model = OPTForCausalLM(config)
     with torch.no_grad():
         model.model.decoder.embed_tokens.weight[PAD].zero_()
+    tie_matching_heads(model)
     return model
+
+
+@torch.no_grad()
+def tie_matching_heads(model: OPTForCausalLM, gain: float = 1.5) -> None:
+    """Two heads of the first two layers start with equal query and key projections: a word looks for itself.
+
+    `is there a dog?` has to find `dog` among the facts; from random heads that took longer than all the rest.
+    """
+    size = model.config.hidden_size // model.config.num_attention_heads
+    for layer in model.model.decoder.layers[:2]:
+        attention = layer.self_attn
+        for head in range(2):
+            rows = slice(head * size, (head + 1) * size)
+            projection = torch.nn.init.orthogonal_(torch.empty(size, model.config.hidden_size), gain=gain)
+            for part in (attention.q_proj, attention.k_proj):
+                part.weight[rows] = projection
+                part.bias[rows] = 0
 
 
 def context_ids(scene: Scene, rng: random.Random) -> Tensor:
@@ -135,7 +153,7 @@ def train(budget_s: float, muon_lr: float = 0.02, adam_lr: float = 3e-3) -> None
         opt.load_state_dict(state["optimiser"])
     stream = LanguageStream(SEED, phase.step)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=8))
-    schedule, saved = Schedule(100, budget_s, 0.5), phase.spent_s
+    schedule, saved = Schedule(100, budget_s, 0.4), phase.spent_s
     while not phase.over:
         ids, texts = next(loader)
         opt.set_scale(schedule.scale(phase.step, phase.spent_s))

@@ -9,11 +9,15 @@ import torch
 from torch import Tensor
 
 from .grammar import (
+    COLUMNS,
+    ROWS,
     Question,
     caption,
     category_question,
+    cell,
     color_question,
     count_question,
+    counted,
     listing,
     presence_question,
     relation_questions,
@@ -21,6 +25,7 @@ from .grammar import (
 )
 from .scenes import Scene
 from .vocabularies import encode
+from .world import CONCEPTS
 
 BOS, PAD = 2, 1
 TEXTS = 6  # for each scene
@@ -43,6 +48,17 @@ def describe(scene: Scene) -> str:
     return "".join(f" {w}" for group in listing(scene) for w in group)
 
 
+def where(scene: Scene, rng: random.Random) -> tuple[str, str, str]:
+    """An auxiliary task, `where dog` ` xb yd`: finding a word in the facts, which `is there a dog?` builds on."""
+    single = [c for c, n in counted(scene) if n == 1]
+    if not single or rng.random() < 0.25:
+        concept = rng.choice([c for c in CONCEPTS if c.index not in {i.concept for i in scene.items}])
+        return "where", f"where {concept.name}", " nothing"
+    concept = rng.choice(single)
+    item = next(i for i in scene.items if i.concept == concept.index)
+    return "where", f"where {concept.name}", f" {COLUMNS[cell(item.x)]} {ROWS[cell(item.y)]}"
+
+
 def any_question(scene: Scene, rng: random.Random) -> Question:
     """A question of a random type; the harder types more often."""
     kind = rng.random()
@@ -50,11 +66,11 @@ def any_question(scene: Scene, rng: random.Random) -> Question:
         return rng.choice(relation_questions(scene, rng))
     if kind < 0.60:
         return count_question(scene, rng)
-    if kind < 0.72:
+    if kind < 0.68:
         return what_question(scene)
-    if kind < 0.87:
+    if kind < 0.88:
         return presence_question(scene, rng)
-    return category_question(scene, rng) if kind < 0.95 else color_question(scene)
+    return category_question(scene, rng) if kind < 0.97 else color_question(scene)
 
 
 def _asked(question: Question, rng: random.Random) -> str:
@@ -71,8 +87,10 @@ def pieces(scene: Scene, rng: random.Random, chat: bool) -> list[tuple[str, str,
     """`TEXTS` triples (type, prompt, answer). The first is a caption; with `chat` the last follows another turn."""
     said = caption(scene)
     texts = [("caption", "a photo of", f" {said}") if rng.random() < 0.25 else ("caption", "", said)]
-    if rng.random() < 0.4:
+    if len(scene.items) <= 3 and rng.random() < 0.25:
         texts.append(("list", "list", describe(scene)))
+    if rng.random() < 0.6:
+        texts.append(where(scene, rng))
     while len(texts) < TEXTS:
         q = any_question(scene, rng)
         prompt = _asked(q, rng)

@@ -74,7 +74,7 @@ export function decodeTokens(payload: Uint8Array): number[] {
 /** Parses a JSON payload; the caller validates it with the schema of its frame. */
 export function decodeJson(payload: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(payload));
   } catch (cause) {
     throw new FrameError('a frame does not hold valid JSON', { cause });
   }

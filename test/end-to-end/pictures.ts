@@ -5,7 +5,7 @@ import { readPicture, readScenes, type Scene } from '../../scripts/scenes.ts';
 
 export type Picture = { bytes: Uint8Array<ArrayBuffer>; sha256: string; scene: Scene };
 
-export function sha256Of(bytes: Uint8Array): string {
+function sha256Of(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 

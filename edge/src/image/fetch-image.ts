@@ -1,0 +1,58 @@
+/** Fetches a picture from a public URL: each redirect is checked, size and time are limited. */
+import { ApiError } from '@blip2/shared/errors';
+import { isSupportedImageType, mediaType, readLimited } from './limits.ts';
+import { checkImageUrl } from './public-url.ts';
+
+const MAX_REDIRECTS = 3;
+const TIMEOUT_MS = 5000;
+
+export type FetchImageOptions = { maxBytes: number; allowPrivate: boolean; signal: AbortSignal };
+
+/** @throws ApiError `image-url-refused`, `image-url-failed` or `body-too-large` */
+export async function fetchImage(
+  address: string,
+  { maxBytes, allowPrivate, signal }: FetchImageOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  let url = checkImageUrl(address, { allowPrivate });
+  try {
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+      const response = await fetch(url, {
+        redirect: 'manual',
+        signal: limit,
+        headers: { accept: 'image/avif,image/webp,image/png,image/jpeg,image/gif' },
+      });
+      const location = response.headers.get('location');
+      if (response.status >= 300 && response.status < 400 && location !== null) {
+        await response.body?.cancel();
+        url = checkImageUrl(location, { allowPrivate, base: url });
+        continue;
+      }
+      if (!response.ok) {
+        await response.body?.cancel();
+        throw failed(`The host of the image URL replied with status ${response.status}.`);
+      }
+      const type = mediaType(response.headers.get('content-type'));
+      if (!isSupportedImageType(type)) {
+        await response.body?.cancel();
+        throw failed(
+          `The image URL leads to ${type || 'something without a content-type'}, no picture.`,
+        );
+      }
+      return await readLimited(response, maxBytes);
+    }
+  } catch (thrown) {
+    if (thrown instanceof ApiError) throw thrown;
+    throw failed(
+      limit.aborted && !signal.aborted
+        ? `The image URL did not give its picture within ${TIMEOUT_MS} ms.`
+        : 'The host of the image URL could not be reached.',
+      thrown,
+    );
+  }
+  throw failed(`The image URL redirects more than ${MAX_REDIRECTS} times.`);
+}
+
+function failed(detail: string, cause?: unknown): ApiError {
+  return new ApiError('image-url-failed', detail, { field: 'image.url', cause });
+}

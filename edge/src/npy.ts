@@ -1,0 +1,22 @@
+/** NumPy's `.npy` format, version 1.0: little-endian fp16, C order. */
+
+/**
+ * @param payload fp16 values, row-major [rows, columns]
+ * @returns the file; its header is padded so that the values begin at a multiple of 64
+ */
+export function toNpy(
+  payload: Uint8Array,
+  [rows, columns]: readonly [number, number],
+): Uint8Array<ArrayBuffer> {
+  const dictionary = `{'descr': '<f2', 'fortran_order': False, 'shape': (${rows}, ${columns}), }`;
+  const PREFIX_BYTES = 10;
+  const unpadded = PREFIX_BYTES + dictionary.length + 1;
+  const headerBytes = Math.ceil(unpadded / 64) * 64;
+  const text = `${dictionary.padEnd(headerBytes - PREFIX_BYTES - 1)}\n`;
+  const file = new Uint8Array(headerBytes + payload.byteLength);
+  file.set([0x93, ...new TextEncoder().encode('NUMPY'), 1, 0]);
+  new DataView(file.buffer).setUint16(8, text.length, true);
+  file.set(new TextEncoder().encode(text), PREFIX_BYTES);
+  file.set(payload, headerBytes);
+  return file;
+}

@@ -1,0 +1,199 @@
+// The page's behaviour: one picture, its caption as it is written, questions about it.
+
+const byId = (id) => document.getElementById(id);
+const drop = byId('drop');
+const question = byId('question');
+
+/** What the page talks about; a new picture begins anew and ends what is still being written. */
+let picture = null;
+
+byId('file').addEventListener('change', (event) => {
+  const [file] = event.target.files;
+  if (file) show(file);
+  event.target.value = '';
+});
+for (const name of ['dragenter', 'dragover']) {
+  document.addEventListener(name, (event) => {
+    event.preventDefault();
+    drop.classList.add('over');
+  });
+}
+for (const name of ['dragleave', 'drop']) {
+  document.addEventListener(name, () => drop.classList.remove('over'));
+}
+document.addEventListener('drop', (event) => {
+  event.preventDefault();
+  const [file] = event.dataTransfer.files;
+  if (file) show(file);
+});
+document.addEventListener('paste', (event) => {
+  const file = [...event.clipboardData.files].find(({ type }) => type.startsWith('image/'));
+  if (file) show(file);
+});
+byId('ask').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const text = question.value.trim();
+  if (text && picture && !picture.busy) ask(text);
+});
+
+/** Shows the picture and streams its caption. */
+async function show(file) {
+  picture?.abort.abort();
+  const current = { file, history: [], sha256: null, busy: false, abort: new AbortController() };
+  picture = current;
+  const preview = byId('preview');
+  URL.revokeObjectURL(preview.src);
+  preview.src = URL.createObjectURL(file);
+  preview.hidden = false;
+  byId('invitation').hidden = true;
+  drop.classList.add('full');
+  byId('facts').textContent = '';
+  for (const turn of document.querySelectorAll('.turn:not(:first-child)')) turn.remove();
+  const caption = byId('caption');
+  caption.parentElement.querySelector('.times')?.remove();
+  await write(current, caption, () =>
+    fetch('/v1/captions?stream=true', {
+      method: 'POST',
+      headers: { 'content-type': file.type || 'application/octet-stream' },
+      body: file,
+      signal: current.abort.signal,
+    }),
+  );
+}
+
+/** Streams the answer to a question, told what was said before. */
+async function ask(text) {
+  const current = picture;
+  const turn = byId('turn').content.cloneNode(true).firstElementChild;
+  turn.querySelector('.asked').textContent = text;
+  const said = turn.querySelector('.said');
+  byId('talk').append(turn);
+  question.value = '';
+  const send = (image) =>
+    fetch('/v1/answers', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ image, question: text, history: current.history, stream: true }),
+      signal: current.abort.signal,
+    });
+  const done = await write(current, said, async () => {
+    if (current.sha256) {
+      const response = await send({ sha256: current.sha256 });
+      if (response.status !== 404) return response;
+    }
+    // The hash is not known here: the picture itself goes once more.
+    return send({ data: await readDataUrl(current.file) });
+  });
+  if (done) current.history.push({ question: text, answer: done.text });
+}
+
+/**
+ * Writes a streamed reply into `said`, then its times below.
+ * @returns the `done` event, or null when there is none
+ */
+async function write(current, said, send) {
+  const start = performance.now();
+  let firstToken = null;
+  let done = null;
+  said.textContent = '';
+  said.className = 'said writing';
+  setBusy(current, true);
+  try {
+    const response = await send();
+    if (!response.ok) throw new Error(explain(await response.json()));
+    for await (const { event, data } of readEvents(response.body)) {
+      if (event === 'image') {
+        current.sha256 = data.sha256;
+        byId('facts').textContent =
+          `${data.format.toUpperCase()} · ${data.width} × ${data.height} · sha256 ${data.sha256.slice(0, 12)}…`;
+      } else if (event === 'token') {
+        firstToken ??= performance.now() - start;
+        said.textContent += data.text;
+      } else if (event === 'error') {
+        throw new Error(explain(data));
+      } else if (event === 'done') {
+        done = data;
+      }
+      const talk = byId('talk');
+      talk.scrollTop = talk.scrollHeight;
+    }
+    if (!done) throw new Error('The connection broke off. Please try again.');
+    said.after(times(done, firstToken, performance.now() - start));
+  } catch (error) {
+    if (current.abort.signal.aborted) return null;
+    said.classList.add('failed');
+    said.textContent =
+      error.name === 'TypeError' ? 'The service cannot be reached.' : error.message;
+  } finally {
+    if (!current.abort.signal.aborted) {
+      said.classList.remove('writing');
+      setBusy(current, false);
+      byId('talk').scrollTop = byId('talk').scrollHeight;
+    }
+  }
+  return done;
+}
+
+function setBusy(current, busy) {
+  current.busy = busy;
+  byId('talk').setAttribute('aria-busy', String(busy));
+  byId('send').disabled = busy;
+  question.disabled = false;
+  if (!busy && !matchMedia('(pointer: coarse)').matches) question.focus();
+}
+
+function times(done, firstToken, total) {
+  const isHit = done.cache !== 'miss';
+  const line = document.createElement('p');
+  line.className = 'times';
+  const badge = document.createElement('span');
+  badge.className = `badge ${isHit ? 'hit' : 'miss'}`;
+  badge.dataset.testid = 'cache';
+  badge.textContent = isHit ? `hit · ${done.cache}` : 'miss';
+  const parts = [`${done.usage.completion_tokens} tokens`, `total ${total.toFixed(0)} ms`];
+  if (firstToken !== null) parts.unshift(`first token ${firstToken.toFixed(0)} ms`);
+  line.append(badge, ...parts.map(textSpan));
+  return line;
+}
+
+function textSpan(text) {
+  const span = document.createElement('span');
+  span.textContent = text;
+  return span;
+}
+
+function explain({ title, detail, limit, actual }) {
+  const numbers = limit === undefined ? '' : ` (${actual} of at most ${limit})`;
+  return `${title}. ${detail}${detail?.includes(String(limit)) ? '' : numbers}`;
+}
+
+/** Server-sent events of a body; comments are passed over. */
+async function* readEvents(body) {
+  let buffer = '';
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    buffer += value;
+    const blocks = buffer.split('\n\n');
+    buffer = blocks.pop();
+    for (const block of blocks) {
+      const fields = Object.fromEntries(
+        block.split('\n').map((line) => {
+          const colon = line.indexOf(': ');
+          return [line.slice(0, colon), line.slice(colon + 2)];
+        }),
+      );
+      if (fields.event) yield { event: fields.event, data: JSON.parse(fields.data) };
+    }
+  }
+}
+
+function readDataUrl(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
+}

@@ -1,0 +1,149 @@
+/** The three forms of a request with a picture, brought to one: a source and the fields beside it. */
+import { ApiError } from '@blip2/shared/errors';
+import { ImageReference } from '@blip2/shared/schemas/image';
+import { checkImageType, mediaType, readLimited } from '../image/limits.ts';
+import { type ImageSource, sourceFromReference } from '../image/source.ts';
+import type { Settings } from '../settings.ts';
+import { validate } from './validate.ts';
+
+/** `fields` are not validated yet: the route's schema does that. */
+export type ParsedBody = { source: ImageSource; fields: Record<string, unknown> };
+
+type Limits = Pick<Settings, 'maxImageBytes' | 'maxBodyBytes'>;
+
+/**
+ * Reads a raw `image/*` body, multipart/form-data or application/json. Options of a raw body stand in the
+ * query string; in the other forms a field of the body wins over the query string.
+ * @param check validates the fields before the picture is looked at
+ */
+export async function readBody<Fields>(
+  request: Request,
+  limits: Limits,
+  check: (fields: Record<string, unknown>) => Fields,
+): Promise<{ source: ImageSource; fields: Fields }> {
+  const query = fieldsFromText([...new URL(request.url).searchParams]);
+  const type = mediaType(request.headers.get('content-type'));
+  if (type === 'application/json') {
+    const { image, ...members } = await readJson(request, limits.maxBodyBytes);
+    const fields = check({ ...query, ...members });
+    const reference = image === undefined ? undefined : validateReference(image);
+    return { source: sourceFromReference(reference), fields };
+  }
+  if (type === 'multipart/form-data') {
+    const form = await readForm(request, limits.maxBodyBytes);
+    const fields = check({ ...query, ...form.fields });
+    return { source: { kind: 'bytes', bytes: await onlyImage(form.images) }, fields };
+  }
+  if (isEmpty(request)) {
+    throw new ApiError('no-image', 'The body is empty: send a picture.', { field: 'image' });
+  }
+  checkImageType(type);
+  const fields = check(query);
+  return {
+    source: { kind: 'bytes', bytes: await readLimited(request, limits.maxImageBytes) },
+    fields,
+  };
+}
+
+function isEmpty(request: Request): boolean {
+  return request.body === null || request.headers.get('content-length') === '0';
+}
+
+function validateReference(image: unknown): ImageReference {
+  try {
+    return validate(ImageReference, image);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    const field = ['image', error.extras.field].filter(Boolean).join('.');
+    throw new ApiError(error.slug, `image: ${error.message}`, { field });
+  }
+}
+
+async function readJson(request: Request, limit: number): Promise<Record<string, unknown>> {
+  const bytes = await readLimited(request, limit);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
+  } catch (cause) {
+    throw new ApiError('invalid-json', 'The body is not valid JSON.', { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new ApiError('invalid-request', 'The body must be a JSON object.');
+  }
+  return value as Record<string, unknown>;
+}
+
+type Form = { images: File[]; fields: Record<string, unknown> };
+
+async function readForm(request: Request, limit: number): Promise<Form> {
+  const bytes = await readLimited(request, limit);
+  const contentType = request.headers.get('content-type') ?? '';
+  let form: FormData;
+  try {
+    form = await new Response(bytes, { headers: { 'content-type': contentType } }).formData();
+  } catch (cause) {
+    throw new ApiError('invalid-request', 'The multipart body cannot be read.', { cause });
+  }
+  const images: File[] = [];
+  const texts: [string, string][] = [];
+  for (const [name, value] of form) {
+    if (name === 'image') {
+      if (typeof value === 'string') {
+        throw new ApiError('invalid-request', 'image: must be a file.', { field: 'image' });
+      }
+      images.push(value);
+    } else if (typeof value === 'string') {
+      texts.push([name, value]);
+    } else {
+      throw new ApiError('invalid-request', `There is no file ${name}; the picture is image.`, {
+        field: name,
+      });
+    }
+  }
+  return { images, fields: fieldsFromText(texts) };
+}
+
+async function onlyImage(images: File[]): Promise<Uint8Array<ArrayBuffer>> {
+  const [image, ...more] = images;
+  if (image === undefined) {
+    throw new ApiError('no-image', 'Send the picture as the file image.', { field: 'image' });
+  }
+  if (more.length > 0) {
+    throw new ApiError('several-images', 'Send one file image.', { field: 'image' });
+  }
+  return new Uint8Array(await image.arrayBuffer());
+}
+
+const NUMBERS = new Set([
+  'max_tokens',
+  'temperature',
+  'top_p',
+  'top_k',
+  'repetition_penalty',
+  'seed',
+]);
+
+/** Text values as the JSON values they stand for. What does not read as one stays text: the schema refuses it. */
+function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
+  const fields: Record<string, unknown> = {};
+  for (const [name, text] of entries) {
+    if (Object.hasOwn(fields, name)) {
+      throw new ApiError('invalid-request', `${name} is given twice.`, { field: name });
+    }
+    fields[name] = valueFromText(name, text);
+  }
+  return fields;
+}
+
+function valueFromText(name: string, text: string): unknown {
+  if (NUMBERS.has(name)) return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+  if (name === 'stream') return text === 'true' || text === 'false' ? text === 'true' : text;
+  if (name === 'history') {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  }
+  return text;
+}

@@ -1,0 +1,43 @@
+/** Checks what clients send by its schema, and says which field is wrong. */
+import { ApiError } from '@blip2/shared/errors';
+import type { z } from 'zod/mini';
+
+/** @throws ApiError `invalid-request` naming the first field that is wrong */
+export function validate<Schema extends z.ZodMiniType>(
+  schema: Schema,
+  value: unknown,
+): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  if (issue === undefined) throw new ApiError('invalid-request', 'The request is not valid.');
+  if (issue.code === 'unrecognized_keys') {
+    const field = fieldName([...issue.path, issue.keys[0] ?? '']);
+    throw new ApiError('invalid-request', `There is no field ${field}.`, { field });
+  }
+  const field = fieldName(issue.path);
+  const where = field === '' ? 'The request' : field;
+  throw new ApiError('invalid-request', `${where}: ${describe(issue)}.`, { field });
+}
+
+/** zod/mini has no messages of its own without a locale; these name what was wanted. */
+function describe(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.input === undefined ? 'is required' : `must be of type ${issue.expected}`;
+    case 'too_small':
+      return `must be ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
+    case 'too_big':
+      return `must be ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
+    case 'invalid_value':
+      return `must be one of ${issue.values.join(', ')}`;
+    case 'invalid_format':
+      return issue.message === 'Invalid input' ? 'has the wrong format' : issue.message;
+    default:
+      return 'is not valid';
+  }
+}
+
+function fieldName(path: readonly PropertyKey[]): string {
+  return path.map(String).join('.');
+}

@@ -1,0 +1,215 @@
+/** Every row of bad input gets its problem document, and the GPU worker hears nothing of it. */
+import { Problem } from '@blip2/shared/errors';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { model } from '../model.ts';
+import { base64, newPicture, startEdge, type TestEdge } from '../testing/edge.ts';
+
+let edge: TestEdge;
+beforeEach(() => {
+  edge = startEdge();
+});
+
+const data = base64(newPicture());
+const image = { data };
+const sha256 = '0'.repeat(64);
+
+async function expectProblem(response: Response, slug: string, members: Partial<Problem> = {}) {
+  const text = await response.text();
+  expect(text).not.toMatch(/\bat .*\.ts:\d+/);
+  expect(response.headers.get('content-type')).toBe('application/problem+json');
+  expect(response.headers.get('x-request-id')).toBeTruthy();
+  const problem = Problem.parse(JSON.parse(text));
+  expect(problem).toMatchObject({ type: `/problems/${slug}`, ...members });
+  expect(response.status).toBe(problem.status);
+  expect(edge.gpu.seen).toEqual([]);
+}
+
+describe('JSON', () => {
+  it.each<[string, unknown, string, string | undefined]>([
+    ['no image', {}, 'no-image', 'image'],
+    ['an empty image', { image: {} }, 'no-image', 'image'],
+    ['two images', { image: { data, sha256 } }, 'several-images', 'image'],
+    ['bad base64', { image: { data: '!!!' } }, 'invalid-base64', 'image.data'],
+    ['a data: URL without base64', { image: { data: 'data:,x' } }, 'invalid-base64', 'image.data'],
+    ['no bytes', { image: { data: '' } }, 'no-image', 'image'],
+    ['noise', { image: { data: btoa('x'.repeat(50)) } }, 'invalid-image', 'image'],
+    ['a known format', { image: { data: btoa('%PDF-1.7') } }, 'unsupported-media-type', 'image'],
+    ['an unknown field', { image, colour: 'red' }, 'invalid-request', 'colour'],
+    ['an unknown image field', { image: { data, x: 1 } }, 'invalid-request', 'image.x'],
+    ['an image as text', { image: 'abc' }, 'invalid-request', 'image'],
+    ['a bad hash', { image: { sha256: 'abc' } }, 'invalid-request', 'image.sha256'],
+    ['a wrong type', { image, max_tokens: 'many' }, 'invalid-request', 'max_tokens'],
+    ['a fraction of a token', { image, max_tokens: 1.5 }, 'invalid-request', 'max_tokens'],
+    ['no tokens', { image, max_tokens: 0 }, 'invalid-request', 'max_tokens'],
+    ['a hot temperature', { image, temperature: 9 }, 'invalid-request', 'temperature'],
+    ['a negative seed', { image, seed: -1 }, 'invalid-request', 'seed'],
+    ['a wrong stream', { image, stream: 'yes' }, 'invalid-request', 'stream'],
+    ['an unknown picture', { image: { sha256 } }, 'unknown-image', 'image.sha256'],
+    ['an array', [1], 'invalid-request', undefined],
+    ['a private URL', { image: { url: 'http://10.0.0.1/' } }, 'image-url-refused', 'image.url'],
+  ])('%s is refused', async (_name, body, slug, field) => {
+    await expectProblem(await edge.post('/v1/captions', body), slug, field ? { field } : {});
+  });
+
+  it('that is none is refused', async () => {
+    const headers = { 'content-type': 'application/json' };
+    const response = await edge.request('/v1/captions', { method: 'POST', headers, body: '{' });
+    await expectProblem(response, 'invalid-json');
+  });
+});
+
+describe('questions', () => {
+  it.each<[string, Record<string, unknown>, string]>([
+    ['a missing one', {}, 'question'],
+    ['a blank one', { question: ' \n' }, 'question'],
+    ['a number', { question: 7 }, 'question'],
+    [
+      'a blank one before',
+      { question: 'x', history: [{ question: '', answer: '' }] },
+      'history.0.question',
+    ],
+    ['a history that is no list', { question: 'x', history: 'y' }, 'history'],
+    [
+      'an unknown field in a turn',
+      { question: 'x', history: [{ question: 'y', answer: 'z', who: 1 }] },
+      'history.0.who',
+    ],
+  ])('%s is refused', async (_name, members, field) => {
+    await expectProblem(await edge.post('/v1/answers', { image, ...members }), 'invalid-request', {
+      field,
+    });
+  });
+
+  it.each<[string, string, number]>([
+    ['tokens', 'what is it? '.repeat(250), model.max_positions - model.num_query_tokens - 1],
+    ['characters', 'x'.repeat(100_000), 4096],
+  ])('of too many %s get the count and the limit', async (_unit, question, limit) => {
+    const response = await edge.post('/v1/answers', { image, question });
+    const { actual = 0 } = Problem.parse(await response.clone().json());
+    expect(actual).toBeGreaterThan(limit);
+    await expectProblem(response, 'prompt-too-long', { limit, actual });
+  });
+});
+
+describe('raw bodies', () => {
+  it.each<[string, BodyInit | null, string | undefined, string]>([
+    ['nothing', null, undefined, 'no-image'],
+    ['an empty body', '', 'image/png', 'no-image'],
+    ['text', 'hello', 'text/plain', 'unsupported-media-type'],
+    ['an SVG', '<svg/>', 'image/svg+xml', 'unsupported-media-type'],
+    ['an SVG that says PNG', '<svg xmlns="x"/>', 'image/png', 'unsupported-media-type'],
+    ['a TIFF', 'II*\0rest', 'image/tiff', 'unsupported-media-type'],
+    ['noise', new Uint8Array(2000).fill(7), 'image/png', 'invalid-image'],
+    ['too many bytes', new Uint8Array(100_001), 'image/png', 'body-too-large'],
+  ])('%s is refused', async (_name, body, type, slug) => {
+    const headers: Record<string, string> = type === undefined ? {} : { 'content-type': type };
+    await expectProblem(
+      await edge.request('/v1/captions', { method: 'POST', headers, body }),
+      slug,
+    );
+  });
+
+  it('that grow over the limit while they come are refused', async () => {
+    let sent = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        sent += 10_000;
+        controller.enqueue(new Uint8Array(10_000));
+      },
+    });
+    const headers = { 'content-type': 'image/png' };
+    const response = await edge.request('/v1/captions', { method: 'POST', headers, body });
+    await expectProblem(response, 'body-too-large', { limit: 100_000 });
+    expect(sent).toBeLessThan(200_000);
+  });
+
+  it.each([
+    ['?max_tokens=many', 'max_tokens'],
+    ['?colour=red', 'colour'],
+    ['?seed=1&seed=2', 'seed'],
+    ['?stream=maybe', 'stream'],
+  ])('with %s are refused', async (query, field) => {
+    const headers = { 'content-type': 'image/png' };
+    const response = await edge.post(`/v1/captions${query}`, newPicture(), headers);
+    await expectProblem(response, 'invalid-request', { field });
+  });
+});
+
+describe('forms', () => {
+  const file = () => new File([newPicture()], 'a.png', { type: 'image/png' });
+
+  it.each<[string, [string, string | File][], string, string]>([
+    ['no image', [['prompt', 'a']], 'no-image', 'image'],
+    [
+      'two images',
+      [
+        ['image', file()],
+        ['image', file()],
+      ],
+      'several-images',
+      'image',
+    ],
+    ['an image as text', [['image', 'abc']], 'invalid-request', 'image'],
+    [
+      'an unknown file',
+      [
+        ['image', file()],
+        ['mask', file()],
+      ],
+      'invalid-request',
+      'mask',
+    ],
+    [
+      'an unknown field',
+      [
+        ['image', file()],
+        ['colour', 'red'],
+      ],
+      'invalid-request',
+      'colour',
+    ],
+    [
+      'a wrong type',
+      [
+        ['image', file()],
+        ['top_k', 'x'],
+      ],
+      'invalid-request',
+      'top_k',
+    ],
+    ['an empty file', [['image', new File([], 'a.png')]], 'no-image', 'image'],
+  ])('with %s are refused', async (_name, entries, slug, field) => {
+    const form = new FormData();
+    for (const [name, value] of entries) form.append(name, value);
+    await expectProblem(await edge.post('/v1/captions', form), slug, { field });
+  });
+
+  it('that are broken are refused', async () => {
+    const headers = { 'content-type': 'multipart/form-data; boundary=x' };
+    const response = await edge.request('/v1/captions', { method: 'POST', headers, body: 'junk' });
+    await expectProblem(response, 'invalid-request');
+  });
+});
+
+describe('routes', () => {
+  it.each([
+    ['GET', '/v1/captions', 'POST, OPTIONS'],
+    ['DELETE', '/v1/embeddings', 'POST, OPTIONS'],
+    ['POST', `/v1/embeddings/${sha256}`, 'GET, HEAD, OPTIONS'],
+    ['POST', '/healthz', 'GET, HEAD, OPTIONS'],
+  ])('%s %s gets 405 with Allow', async (method, path, allow) => {
+    const response = await edge.request(path, { method });
+    expect(response.headers.get('allow')).toBe(allow);
+    await expectProblem(response, 'method-not-allowed');
+  });
+
+  it('that do not exist get a 404', async () => {
+    await expectProblem(await edge.request('/v1/nothing'), 'not-found');
+  });
+
+  it('refuse an empty and an unknown member of POST /v1/embeddings', async () => {
+    await expectProblem(await edge.post('/v1/embeddings', {}), 'no-image', { field: 'image' });
+    const response = await edge.post('/v1/embeddings', { image, prompt: 'a' });
+    await expectProblem(response, 'invalid-request', { field: 'prompt' });
+  });
+});

@@ -1,0 +1,86 @@
+import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
+import { EmbeddingsReply } from '@blip2/shared/schemas/embeddings';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { model } from '../model.ts';
+import { newPicture, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { EMBEDDINGS } from '../testing/fake-gpu.ts';
+
+const shape = { numQueries: model.num_query_tokens, hidden: model.qformer_hidden };
+const { values } = decodeEmbeddings(EMBEDDINGS, shape);
+
+let edge: TestEdge;
+beforeEach(() => {
+  edge = startEdge();
+});
+
+async function keepOne(): Promise<{ path: string; reply: EmbeddingsReply }> {
+  const picture = newPicture();
+  const response = await edge.post('/v1/embeddings', picture, { 'content-type': 'image/png' });
+  expect(response.status).toBe(200);
+  return {
+    path: `/v1/embeddings/${await sha256Of(picture)}`,
+    reply: EmbeddingsReply.parse(await response.json()),
+  };
+}
+
+const get = (path: string, headers: Record<string, string> = {}) => edge.request(path, { headers });
+
+describe('kept embeddings', () => {
+  it('are read as JSON, fp16 and npy, never from the GPU worker', async () => {
+    const { path, reply } = await keepOne();
+    expect(reply).toMatchObject({ cache: 'miss', image: { width: 40, height: 30 } });
+    edge.gpu.script.isGone = true;
+    const json = EmbeddingsReply.parse(await (await get(path)).json());
+    expect(json.embeddings).toEqual(reply.embeddings);
+    expect(json.embeddings.flat()).toEqual([...values]);
+    const raw = await get(path, { accept: 'application/octet-stream' });
+    expect([...new Float16Array(await raw.arrayBuffer())]).toEqual([...values]);
+    expect(raw.headers.get('x-shape')).toBe(`${shape.numQueries}, ${shape.hidden}`);
+    const npy = await get(path, { accept: 'application/x-npy, */*;q=0.1' });
+    expect(npy.headers.get('content-type')).toBe('application/x-npy');
+    expect(edge.gpu.seen).toHaveLength(1);
+  });
+
+  it('are not sent again to who has them', async () => {
+    const { path } = await keepOne();
+    const tags = new Set<string>();
+    for (const accept of ['application/json', 'application/octet-stream', 'application/x-npy']) {
+      const etag = (await get(path, { accept })).headers.get('etag') ?? '';
+      tags.add(etag);
+      const again = await get(path, { accept, 'if-none-match': `"x", W/${etag}` });
+      expect(again.status).toBe(304);
+      expect(await again.text()).toBe('');
+    }
+    expect(tags.size).toBe(3);
+  });
+
+  it('answer HEAD without a body', async () => {
+    const { path } = await keepOne();
+    const response = await edge.request(path, { method: 'HEAD' });
+    expect(response.status).toBe(200);
+    expect(Number(response.headers.get('content-length'))).toBeGreaterThan(1000);
+    expect(await response.text()).toBe('');
+  });
+
+  it('come in no other form', async () => {
+    const { path } = await keepOne();
+    expect((await get(path, { accept: 'image/png' })).status).toBe(406);
+  });
+
+  it('are computed once', async () => {
+    const picture = newPicture();
+    const send = () => edge.post('/v1/embeddings', picture, { 'content-type': 'image/png' });
+    await (await send()).json();
+    expect(EmbeddingsReply.parse(await (await send()).json()).cache).toBe('colo');
+    expect(edge.gpu.seen).toHaveLength(1);
+  });
+});
+
+it.each([
+  ['an unknown hash', '0'.repeat(64), 404, 'unknown-image'],
+  ['no hash', 'abc', 400, 'invalid-request'],
+])('%s gets %s', async (_name, hash, status, slug) => {
+  const response = await get(`/v1/embeddings/${hash}`);
+  expect(response.status).toBe(status);
+  expect(await response.json()).toMatchObject({ type: `/problems/${slug}` });
+});

@@ -1,0 +1,146 @@
+import { AnswerReply } from '@blip2/shared/schemas/answers';
+import { CaptionReply } from '@blip2/shared/schemas/captions';
+import { DoneEvent } from '@blip2/shared/schemas/events';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { model, tokenizer } from '../model.ts';
+import {
+  base64,
+  eventsOf,
+  newPicture,
+  sha256Of,
+  startEdge,
+  type TestEdge,
+} from '../testing/edge.ts';
+
+let edge: TestEdge;
+beforeEach(() => {
+  edge = startEdge();
+});
+
+describe('captions', () => {
+  it('come from every form of a request, and the picture is encoded once', async () => {
+    const picture = newPicture();
+    const form = new FormData();
+    form.set('image', new File([picture], 'a.png', { type: 'image/png' }));
+    const image = { data: base64(picture) };
+    const sha256 = await sha256Of(picture);
+    const ways = [
+      () => edge.post('/v1/captions', picture, { 'content-type': 'image/png' }),
+      () => edge.post('/v1/captions', form),
+      () => edge.post('/v1/captions', { image }),
+      () => edge.post('/v1/captions', { image: { data: `data:image/png;base64,${image.data}` } }),
+      () => edge.post('/v1/captions', { image: { sha256 } }),
+    ];
+    const replies: CaptionReply[] = [];
+    for (const way of ways) {
+      const response = await way();
+      expect(response.status).toBe(200);
+      replies.push(CaptionReply.parse(await response.json()));
+      await edge.settled();
+    }
+    for (const reply of replies) {
+      expect(reply).toMatchObject({
+        caption: 'a red dog',
+        image: { sha256, width: 40, height: 30, format: 'png' },
+        model: model.name,
+        finish_reason: 'stop',
+      });
+    }
+    expect(replies.map(({ cache }) => cache)).toEqual(['miss', 'colo', 'colo', 'colo', 'colo']);
+    expect(edge.gpu.seen.map((seen) => seen.with)).toEqual([
+      'image',
+      ...Array(4).fill('embeddings'),
+    ]);
+    expect(edge.gpu.seen[0]?.payload).toEqual(picture);
+  });
+
+  it('begin with BOS and the prompt, and count what they used', async () => {
+    const response = await edge.post(
+      '/v1/captions?prompt=a%20photo%20of&max_tokens=2&temperature=0.5&seed=7',
+      newPicture(),
+      { 'content-type': 'image/png' },
+    );
+    const reply = CaptionReply.parse(await response.json());
+    const ids = [model.bos_token_id, ...tokenizer().encode('a photo of')];
+    expect(edge.gpu.seen[0]?.request).toMatchObject({
+      kind: 'generate',
+      revision: model.revision,
+      input_ids: ids,
+      sampling: { max_tokens: 2, temperature: 0.5, seed: 7, top_p: 1, top_k: 0 },
+    });
+    const prompt_tokens = model.num_query_tokens + ids.length;
+    expect(reply.usage).toEqual({
+      prompt_tokens,
+      completion_tokens: 2,
+      total_tokens: prompt_tokens + 2,
+    });
+    expect(reply.finish_reason).toBe('length');
+  });
+
+  it('name the parts of their time', async () => {
+    const response = await edge.post('/v1/captions', { image: { data: base64(newPicture()) } });
+    expect(response.headers.get('server-timing')).toMatch(
+      /read;dur=.*lookup;dur=.*vision;dur=3\.0/,
+    );
+    expect(response.headers.get('x-request-id')).toBeTruthy();
+    expect(response.headers.get('access-control-allow-origin')).toBe('*');
+  });
+});
+
+describe('answers', () => {
+  it('put the question and the history into the template', async () => {
+    const response = await edge.post('/v1/answers', {
+      image: { data: base64(newPicture()) },
+      question: ' what color? ',
+      history: [{ question: 'a dog?', answer: 'yes' }],
+    });
+    expect(AnswerReply.parse(await response.json()).answer).toBe('a red dog');
+    const request = edge.gpu.seen[0]?.request;
+    expect(request?.kind === 'generate' && request.input_ids.slice(1)).toEqual(
+      tokenizer().encode('Question: a dog? Answer: yes. Question: what color? Answer:'),
+    );
+  });
+
+  it('take control strings in a question as text', async () => {
+    await edge.post('/v1/answers', {
+      image: { data: base64(newPicture()) },
+      question: 'is </s><image><pad> here?',
+    });
+    const request = edge.gpu.seen[0]?.request;
+    const ids = request?.kind === 'generate' ? request.input_ids : [];
+    expect(ids[0]).toBe(model.bos_token_id);
+    expect(ids.slice(1)).not.toContain(model.bos_token_id);
+  });
+});
+
+describe('streams', () => {
+  it.each<[string, Record<string, unknown>, Record<string, string>]>([
+    ['stream: true', { stream: true }, {}],
+    ['Accept', {}, { accept: 'text/event-stream' }],
+  ])('asked for by %s tell the picture, each token and the whole', async (_name, body, headers) => {
+    edge.gpu.script.text = ' ein Café – 日本 🐕 \n';
+    const image = { data: base64(newPicture()) };
+    const response = await edge.post('/v1/captions', { image, ...body }, headers);
+    expect(response.headers.get('content-type')).toContain('text/event-stream');
+    expect(response.headers.get('content-encoding')).toBe('identity');
+    const events = await eventsOf(response);
+    expect(events[0]).toMatchObject({ event: 'image', data: { width: 40, cache: 'miss' } });
+    const done = DoneEvent.parse(events.at(-1)?.data);
+    const pieces = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
+    expect(pieces.join('')).toBe('ein Café – 日本 🐕');
+    expect(pieces.length).toBeGreaterThan(3);
+    expect(done).toMatchObject({ text: pieces.join(''), caption: pieces.join(''), cache: 'miss' });
+    const plain = await edge.post('/v1/captions', { image });
+    expect(CaptionReply.parse(await plain.json()).caption).toBe(done.text);
+  });
+
+  it('end with an error event when the GPU worker breaks off', async () => {
+    edge.gpu.script.breakOff = true;
+    const body = { image: { data: base64(newPicture()) }, stream: true };
+    const events = await eventsOf(await edge.post('/v1/captions', body));
+    expect(events.at(-1)).toMatchObject({
+      event: 'error',
+      data: { type: '/problems/worker-unavailable', status: 503 },
+    });
+  });
+});

@@ -1,0 +1,162 @@
+/** A GPU worker for tests: it speaks the frame protocol, but what it sees and says is scripted. */
+import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
+import { type ApiError, type Problem, problemResponse } from '@blip2/shared/errors';
+import {
+  decodeJson,
+  encodeFrame,
+  encodeJsonFrame,
+  encodeTokensFrame,
+  FRAMES_MEDIA_TYPE,
+  readFrames,
+} from '@blip2/shared/frames';
+import { GpuRequest } from '@blip2/shared/wire';
+import { model, tokenizer } from '../model.ts';
+
+export type SeenRequest = {
+  request: GpuRequest;
+  with: 'image' | 'embeddings';
+  payload: Uint8Array;
+};
+
+export type Script = {
+  text: string;
+  /** Waited for before the first frame. */
+  start: Promise<unknown>;
+  /** Waited for before each token. */
+  token: () => Promise<unknown>;
+  /** A status before the first frame. */
+  refuse: ApiError | null;
+  /** An `error` frame after the embeddings. */
+  failLate: Problem | null;
+  /** The connection breaks after the first token. */
+  breakOff: boolean;
+  /** Bytes instead of frames. */
+  raw: Uint8Array | null;
+  isReady: boolean;
+  revision: string;
+  /** No connection at all. */
+  isGone: boolean;
+};
+
+export const EMBEDDINGS = encodeEmbeddings({
+  numQueries: model.num_query_tokens,
+  hidden: model.qformer_hidden,
+  values: Float32Array.from(
+    { length: model.num_query_tokens * model.qformer_hidden },
+    (_, index) => (index % 100) / 8 - 4,
+  ),
+});
+
+export class FakeGpu {
+  readonly seen: SeenRequest[] = [];
+  /** Requests whose reply was given up by the edge. */
+  cancelled = 0;
+  script: Script = {
+    text: ' a red dog\n',
+    start: Promise.resolve(),
+    token: () => Promise.resolve(),
+    refuse: null,
+    failLate: null,
+    breakOff: false,
+    raw: null,
+    isReady: true,
+    revision: model.revision,
+    isGone: false,
+  };
+  /** Replies of other hosts, by URL. */
+  readonly web = new Map<string, () => Response | Promise<Response>>();
+
+  /** Stands in for the global `fetch`. */
+  readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
+    const request = new Request(input as RequestInfo, init);
+    const { origin, pathname } = new URL(request.url);
+    if (origin !== 'http://gpu.test') {
+      const reply = this.web.get(request.url);
+      if (!reply) throw new TypeError(`nobody is at ${request.url}`);
+      return reply();
+    }
+    if (this.script.isGone) throw new TypeError('connection refused');
+    if (pathname === '/readyz')
+      return new Response(null, { status: this.script.isReady ? 200 : 503 });
+    if (pathname === '/v1/model') {
+      const { revision } = this.script;
+      return Response.json({ name: model.name, revision, execution_provider: 'fake' });
+    }
+    return this.#run(request);
+  };
+
+  async #run(incoming: Request): Promise<Response> {
+    const frames = await Array.fromAsync(readFrames(incoming.body as ReadableStream<Uint8Array>));
+    const [first, second, ...more] = frames;
+    if (first?.type !== 'request' || more.length > 0) throw new Error('not a request of frames');
+    const request = GpuRequest.parse(decodeJson(first.payload));
+    if (second?.type !== 'image' && second?.type !== 'embeddings') throw new Error('no source');
+    this.seen.push({ request, with: second.type, payload: second.payload.slice() });
+    const script = { ...this.script };
+    if (script.refuse) return problemResponse(script.refuse);
+    if (script.raw) return new Response(script.raw);
+    const frame = this.#frames(request, second.type, script);
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          const next = await frame.next();
+          if (next.done) controller.close();
+          else controller.enqueue(next.value);
+        },
+        cancel: () => {
+          this.cancelled++;
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    return new Response(abortable(body, incoming.signal), {
+      headers: { 'content-type': FRAMES_MEDIA_TYPE },
+    });
+  }
+
+  async *#frames(request: GpuRequest, source: 'image' | 'embeddings', script: Script) {
+    await script.start;
+    if (source === 'image') {
+      yield encodeJsonFrame('imageInfo', { width: 40, height: 30, format: 'png' });
+      yield encodeFrame('embeddings', EMBEDDINGS);
+    }
+    if (script.failLate) {
+      yield encodeJsonFrame('error', script.failLate);
+      return;
+    }
+    const ids = request.kind === 'generate' ? tokenizer().encode(script.text) : [];
+    const written = ids.slice(0, request.kind === 'generate' ? request.sampling.max_tokens : 0);
+    for (const id of written) {
+      await script.token();
+      yield encodeTokensFrame([id]);
+      if (script.breakOff) throw new Error('connection reset');
+    }
+    yield encodeJsonFrame('done', {
+      ...(request.kind === 'generate'
+        ? { finish_reason: written.length < ids.length ? 'length' : 'stop' }
+        : {}),
+      completion_tokens: written.length,
+      timings_ms: { queue: 0.5, ...(source === 'image' ? { vision: 3 } : {}), prefill: 1 },
+    });
+  }
+}
+
+/** The body, broken by the signal as a real connection is. */
+function abortable(body: ReadableStream<Uint8Array>, signal: AbortSignal) {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      signal.addEventListener('abort', () => {
+        controller.error(signal.reason);
+        void reader.cancel();
+      });
+    },
+    async pull(controller) {
+      const { done, value } = await reader.read();
+      if (signal.aborted) return;
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: () => reader.cancel(),
+  });
+}

@@ -1,0 +1,34 @@
+/** Tests of the edge run inside workerd, with a real KV; the fetch to the GPU worker is stubbed. */
+import { readFile } from 'node:fs/promises';
+import { cloudflareTest } from '@cloudflare/vitest-plugin';
+import { defineConfig } from 'vitest/config';
+
+const TEXT_MODULE = /\.(txt|html|css)$|\/page\/client\.js$/;
+
+export default defineConfig({
+  plugins: [
+    {
+      // What wrangler's rules of type Text do for the bundle.
+      name: 'text-modules',
+      enforce: 'pre',
+      async load(id) {
+        if (!TEXT_MODULE.test(id)) return null;
+        return `export default ${JSON.stringify(await readFile(id, 'utf8'))}`;
+      },
+    },
+    cloudflareTest({
+      main: './src/worker.ts',
+      wrangler: { configPath: '../wrangler.toml' },
+      miniflare: {
+        bindings: {
+          GPU_WORKER_URL: 'http://gpu.test',
+          MAX_IMAGE_BYTES: '100000',
+          MAX_BODY_BYTES: '200000',
+          REQUEST_DEADLINE_MS: '5000',
+          ALLOW_PRIVATE_IMAGE_URLS: '',
+        },
+      },
+    }),
+  ],
+  test: { name: 'edge', include: ['src/**/*.test.ts'] },
+});
