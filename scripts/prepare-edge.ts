@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
+import { statusLine } from './status-line.ts';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const EMBEDDED_CHECKPOINT = join(ROOT, 'gpu-worker/checkpoints/generate');
@@ -37,4 +38,8 @@ async function writeIfChanged(path: string, text: string): Promise<void> {
   if (present !== text) await writeFile(path, text);
 }
 
-if (import.meta.main) await prepareEdge(undefined, (line) => console.error(line));
+if (import.meta.main) {
+  const line = statusLine();
+  await prepareEdge(undefined, line.update);
+  line.clear();
+}

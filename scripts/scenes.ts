@@ -1,7 +1,7 @@
 /** The committed test scenes: pictures with their captions, questions and right answers. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { ROOT } from './prepare-edge.ts';
 
 const Scene = z.object({

@@ -20,6 +20,7 @@ def model_card(kind: str, results: dict | None) -> str:
 license: cc-by-4.0
 pipeline_tag: image-text-to-text
 library_name: transformers
+model_name: blip2-scenes
 tags: [blip-2]
 ---
 

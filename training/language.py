@@ -143,7 +143,7 @@ def measure(model: OPTForCausalLM, batches: int = 4) -> dict[str, float]:
     return {k: sum(v) / len(v) for k, v in right.items()}
 
 
-def train(budget_s: float, muon_lr: float = 0.02, adam_lr: float = 3e-3) -> None:
+def train(budget_s: float, muon_lr: float = 0.008, adam_lr: float = 1.5e-3) -> None:
     """Trains for the budget, counting earlier runs' time."""
     phase = Phase("language", budget_s)
     model = build()

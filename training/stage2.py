@@ -85,7 +85,7 @@ def train(budget_s: float, exported: bool = False, muon_lr: float = 0.01, adam_l
         opt.load_state_dict(state["optimiser"])
     else:
         model.start_from(starting_point(exported))
-    schedule, saved = Schedule(150, budget_s, 0.4), phase.spent_s
+    schedule, saved = Schedule(100, budget_s, 0.5), phase.spent_s
     recent: dict[str, list[float]] = defaultdict(list)
     while not phase.over:
         rng = random.Random(f"{SEED}:{phase.step}")

@@ -67,5 +67,8 @@ function logInternal(error: ApiError, requestId: string): void {
   if (error.status < 500) return;
   const { slug, message, cause } = error;
   const detail = cause instanceof Error ? (cause.stack ?? cause.message) : cause;
-  console.error(JSON.stringify({ event: 'error', requestId, slug, message, cause: detail }));
+  const line = JSON.stringify({ event: 'problem', requestId, slug, message, cause: detail });
+  // A worker that is gone or busy is expected; these two are ours to mend.
+  if (slug === 'internal-error' || slug === 'bad-gateway') console.error(line);
+  else console.warn(line);
 }

@@ -1,5 +1,5 @@
 /** Bindings and variables of the Worker, checked once. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 
 export type Env = {
   EMBEDDINGS: KVNamespace;

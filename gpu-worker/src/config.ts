@@ -1,7 +1,7 @@
 /** Configuration of the GPU worker: read once, checked by a schema, printed at start, passed down as a value. */
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 
 const whole = (low: number, high: number) =>
   z.coerce.number().check(z.int(), z.gte(low), z.lte(high));

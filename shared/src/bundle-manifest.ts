@@ -1,5 +1,5 @@
 /** What a bundle is: `manifest.json`, written by the model builder, read by GPU worker and edge. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
@@ -25,7 +25,7 @@ export const BundleManifest = z.object({
   format: z.literal(1),
   kind: z.enum(['generate', 'retrieve']),
   family: z.enum(['opt']),
-  /** Name of the checkpoint, for people. */
+  /** For people: `model_name` of the model card, or the checkpoint folder's name. */
   name: z.string(),
   /** SHA-256 over the checkpoint's weights and config. */
   revision: sha256,

@@ -1,5 +1,5 @@
 /** What the edge must know of a bundle: written to `edge/generated/model.json` before bundling. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import type { BundleManifest } from './bundle-manifest.ts';
 
 const count = z.int().check(z.positive());

@@ -1,5 +1,5 @@
 /** The one family of errors that crosses a boundary: RFC 9457 problem documents with a stable type. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 
 /**
  * Every problem a client can meet: slug → HTTP status and title.

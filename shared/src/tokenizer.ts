@@ -1,6 +1,6 @@
 /** Text ↔ token ids of a byte-level BPE tokenizer (`tokenizer.json` of OPT's family). */
 import { Tokenizer } from '@huggingface/tokenizers';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 
 /** The parts of `tokenizer.json` that decoding needs; encoding is the library's. */
 const TokenizerFile = z.looseObject({

@@ -1,5 +1,5 @@
 /** JSON payloads of the frames between edge and GPU worker: the contract both sides compile against. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 
 /** Sampling of one sequence. Greedy when `temperature` is 0. */
 export const Sampling = z.strictObject({

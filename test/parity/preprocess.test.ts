@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { openImage } from '@blip2/gpu-worker/image/decode';
 import { preprocess } from '@blip2/gpu-worker/image/preprocess';
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 
 const GOLDEN = new URL('./golden/preprocess/', import.meta.url);
 const Expected = z.object({ side: z.number(), pixels: z.record(z.string(), z.array(z.number())) });

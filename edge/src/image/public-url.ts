@@ -49,7 +49,7 @@ export function checkImageUrl(text: string, options: { allowPrivate: boolean; ba
 }
 
 /** @param hostname as `URL` writes it: lower case, IPv4 in four decimals, IPv6 in brackets */
-export function isPublicHost(hostname: string): boolean {
+function isPublicHost(hostname: string): boolean {
   const host = hostname.replace(/\.+$/, '');
   if (host.startsWith('[')) return isPublicV6(host.slice(1, -1));
   if (/^\d+\.\d+\.\d+\.\d+$/.test(host)) return isPublicV4(host);

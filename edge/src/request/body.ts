@@ -6,9 +6,6 @@ import { type ImageSource, sourceFromReference } from '../image/source.ts';
 import type { Settings } from '../settings.ts';
 import { validate } from './validate.ts';
 
-/** `fields` are not validated yet: the route's schema does that. */
-export type ParsedBody = { source: ImageSource; fields: Record<string, unknown> };
-
 type Limits = Pick<Settings, 'maxImageBytes' | 'maxBodyBytes'>;
 
 /**

@@ -1,6 +1,6 @@
 /** Checks what clients send by its schema, and says which field is wrong. */
 import { ApiError } from '@blip2/shared/errors';
-import type { z } from 'zod/mini';
+import type * as z from 'zod/mini';
 
 /** @throws ApiError `invalid-request` naming the first field that is wrong */
 export function validate<Schema extends z.ZodMiniType>(

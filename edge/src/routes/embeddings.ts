@@ -4,7 +4,7 @@ import { decodeEmbeddings, embeddingPayload } from '@blip2/shared/embedding-code
 import { ApiError } from '@blip2/shared/errors';
 import type { EmbeddingsReply } from '@blip2/shared/schemas/embeddings';
 import type { CacheResult } from '@blip2/shared/schemas/image';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import type { KnownImage } from '../cache/embedding-cache.ts';
 import { openPicture } from '../image/source.ts';
 import { model } from '../model.ts';

@@ -4,7 +4,7 @@ import { AnswerReply, AnswerRequest } from '@blip2/shared/schemas/answers';
 import { CaptionReply, CaptionRequest } from '@blip2/shared/schemas/captions';
 import { EmbeddingsReply, EmbeddingsRequest } from '@blip2/shared/schemas/embeddings';
 import { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import type { AppContext } from './context.ts';
 
 const SCHEMAS = {

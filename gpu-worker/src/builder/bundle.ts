@@ -4,7 +4,7 @@ import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BundleManifest } from '@blip2/shared/bundle-manifest';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
 import { planGenerate } from './generate.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
@@ -123,12 +123,18 @@ async function copySidecars(checkpoint: string, draft: string): Promise<string[]
   return files;
 }
 
-/** Path of the model card and the licence its front matter names. */
+/** Path of the model card, and the licence and the model's name that its front matter gives. */
 async function modelCard(checkpoint: string) {
   const text = await readFile(join(checkpoint, MODEL_CARD), 'utf8').catch(() => null);
   if (text === null) return {};
-  const licence = /^---\n(?:[^\n]*\n)*?license:\s*(\S+)/.exec(text)?.[1];
-  return { model_card: MODEL_CARD, ...(licence === undefined ? {} : { licence }) };
+  const frontMatter = /^---\n([\s\S]*?)\n---/.exec(text)?.[1] ?? '';
+  const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(frontMatter)?.[1];
+  const [licence, name] = [field('license'), field('model_name')];
+  return {
+    model_card: MODEL_CARD,
+    ...(licence === undefined ? {} : { licence }),
+    ...(name === undefined ? {} : { name }),
+  };
 }
 
 /** Whether the bundle is whole, of this format and revision, and holds the checkpoint's own tokeniser. */

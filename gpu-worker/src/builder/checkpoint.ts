@@ -1,7 +1,7 @@
 /** A checkpoint folder: where each tensor lies, which were used, and whether they have the shape expected. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
 import { elementCount, readChunks, readHeader, type TensorEntry } from './safetensors.ts';
 

@@ -1,7 +1,7 @@
 /** The config of a checkpoint, as far as graphs depend on it. Defaults are those of transformers. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
 
 const count = z.int().check(z.positive());

@@ -1,6 +1,6 @@
 /** Reads one `.safetensors` file: the header as a whole, the tensors a piece at a time, as float32. */
 import { type FileHandle, open } from 'node:fs/promises';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
 
 /** Bytes a value takes in the file. */

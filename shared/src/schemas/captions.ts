@@ -1,5 +1,5 @@
 /** `POST /v1/captions`. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { generationOptions, generationReply } from './generation.ts';
 import { ImageReference } from './image.ts';
 

@@ -1,5 +1,5 @@
 /** `POST /v1/embeddings` and `GET /v1/embeddings/{sha256}`. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { CacheResult, ImageReference, ImageReply } from './image.ts';
 
 export const EmbeddingsRequest = z.strictObject({ image: ImageReference });

@@ -1,5 +1,5 @@
 /** Data of the server-sent events of a streamed caption or answer: `image`, `token`…, then `done` or `error`. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { GpuTimings } from '../wire.ts';
 import { generationReply } from './generation.ts';
 import { CacheResult, ImageReply } from './image.ts';

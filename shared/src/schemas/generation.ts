@@ -1,5 +1,5 @@
 /** What captions and answers have in common. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { FinishReason, Sampling } from '../wire.ts';
 import { CacheResult, ImageReply } from './image.ts';
 

@@ -1,5 +1,5 @@
 /** Pictures in requests and replies. */
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { ImageInfo } from '../wire.ts';
 
 export const Sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
