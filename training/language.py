@@ -143,14 +143,18 @@ def measure(model: OPTForCausalLM, batches: int = 4) -> dict[str, float]:
     return {k: sum(v) / len(v) for k, v in right.items()}
 
 
-def train(budget_s: float, muon_lr: float = 0.008, adam_lr: float = 1.5e-3) -> None:
-    """Trains for the budget, counting earlier runs' time."""
+def train(budget_s: float, exported: bool = False, muon_lr: float = 0.008, adam_lr: float = 1.5e-3) -> None:
+    """Trains for the budget, counting earlier runs' time; with `exported` from *generate* if there is no snapshot."""
     phase = Phase("language", budget_s)
     model = build()
     opt = optimisers({"language": model}, muon_lr, adam_lr)
     if state := phase.load():
         model.load_state_dict(state["model"])
         opt.load_state_dict(state["optimiser"])
+    elif exported:
+        from .export import load
+
+        model.load_state_dict(load("generate").language_model.state_dict())
     stream = LanguageStream(SEED, phase.step)
     loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=8))
     schedule, saved = Schedule(100, budget_s, 0.4), phase.spent_s

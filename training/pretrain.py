@@ -41,11 +41,11 @@ def run(phase: str, arguments: argparse.Namespace) -> None:
     elif phase == "vision":
         from . import vision
 
-        vision.train(budget)
+        vision.train(budget, arguments.from_exported)
     elif phase == "language":
         from . import language
 
-        language.train(budget)
+        language.train(budget, arguments.from_exported)
     elif phase == "features":
         from . import features
 
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("phase", nargs="?", default="all", choices=["all", "scenes", *PHASES])
     parser.add_argument("--seconds", type=float, help="time budget of the phase, over all runs")
     parser.add_argument("--rows", type=int, default=ROWS, help="pictures whose features are computed")
-    parser.add_argument("--from-exported", action="store_true", help="stages without a snapshot go on from the checkpoints")
+    parser.add_argument("--from-exported", action="store_true", help="phases without a snapshot go on from the checkpoints")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--packages", help="folder whose node_modules hold sharp and the icon sets")
     arguments = parser.parse_args()

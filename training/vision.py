@@ -77,8 +77,8 @@ def _color(scene) -> int:
     return COLORS.index(scene.background)
 
 
-def train(budget_s: float, muon_lr: float = 0.02, adam_lr: float = 2e-3) -> None:
-    """Trains for the budget, counting earlier runs' time."""
+def train(budget_s: float, exported: bool = False, muon_lr: float = 0.02, adam_lr: float = 2e-3) -> None:
+    """Trains for the budget, counting earlier runs' time; with `exported` from *generate* if there is no snapshot."""
     phase = Phase("vision", budget_s)
     model, heads = build(), DenseHeads()
     opt = optimisers({"vision": model, "head": heads}, muon_lr, adam_lr, weight_decay=0.01)
@@ -87,6 +87,10 @@ def train(budget_s: float, muon_lr: float = 0.02, adam_lr: float = 2e-3) -> None
         model.load_state_dict(state["model"])
         heads.load_state_dict(state["heads"])
         opt.load_state_dict(state["optimiser"])
+    elif exported:
+        from .export import load
+
+        model.load_state_dict(load("generate").vision_model.state_dict())
     schedule = Schedule(200, budget_s, DECAY)
 
     def batches(tokens: int):

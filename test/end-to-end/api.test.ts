@@ -64,7 +64,7 @@ describe('captions', () => {
       expect(json.usage.completion_tokens).toBeGreaterThan(0);
     }
     expect(replies[0]!.json.cache).toBe('miss');
-    expect(replies[0]!.json.caption.length).toBeGreaterThan(5);
+    expect(replies[0]!.json.caption).toMatch(/\w/);
     for (const { json } of replies.slice(1)) expect(json.cache).toMatch(/^(colo|kv)$/);
   });
 
