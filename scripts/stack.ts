@@ -40,11 +40,12 @@ export type Stack = {
   stop: () => Promise<void>;
 };
 
-/** @throws Error when the GPU worker exits before it is ready, or does not get ready within two minutes */
+/** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within two minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const status = options.onStatus ?? (() => {});
   const { checkpoint, model } = await prepareEdge(options.checkpoint, status);
-  const workerPort = await freePort();
+  const port = await freePort(options.port ?? 0);
+  const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
   status(`Starting the GPU worker for ${model.name} …`);
   const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts')], {
@@ -70,7 +71,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         ]),
       ),
       dev: {
-        server: { hostname: '127.0.0.1', port: options.port ?? 0 },
+        server: { hostname: '127.0.0.1', port },
         inspector: false,
         watch: false,
         persist: options.persist ?? false,
@@ -113,9 +114,19 @@ async function untilReady(worker: ChildProcess, url: string): Promise<void> {
   throw new Error('The GPU worker did not get ready within two minutes.');
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
+/**
+ * The port, once it is known to be free; wrangler would wait for a taken one without a word.
+ * @param wanted 0 for any free one
+ */
+async function freePort(wanted: number): Promise<number> {
+  const server = createServer().listen(wanted, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    throw new Error(`Port ${wanted} is taken. Choose another: PORT=${wanted + 1} npm start`, {
+      cause,
+    });
+  }
   const address = server.address();
   server.close();
   await once(server, 'close');
