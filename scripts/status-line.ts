@@ -6,7 +6,7 @@ export function statusLine(stream: NodeJS.WriteStream = process.stderr): StatusL
   if (!stream.isTTY) {
     return {
       update: (text) => {
-        const step = text.replace(/\d+ %.*/, '');
+        const step = text.replaceAll(/\d+/g, '');
         if (step !== last) stream.write(`${text}\n`);
         last = step;
       },
