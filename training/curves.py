@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 
 from .world import METRICS
 
-_RATES = ("object", "color_exact", "exact", "all", "itm_accuracy", "itc_found", "caption", "count", "presence",
-          "category", "color", "what", "what-relation", "is-relation", "list")  # fmt: skip
+_RATES = ("object", "exact", "all", "itm_accuracy", "itc_found", "caption", "count", "presence",
+          "category", "color", "what", "what-relation", "is-relation", "list", "where")  # fmt: skip
 
 
 def draw(phase: str) -> None:

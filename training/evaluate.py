@@ -49,17 +49,12 @@ def write_answers(model, context: Tensor, prompts: list[str], limit: int = 24) -
     decoder = model.language_model.model.decoder
     rows = [[BOS, *encode(p)] for p in prompts]
     longest = max(map(len, rows))
-    ids = torch.tensor([[PAD] * (longest - len(r)) + r for r in rows])
-    blank = torch.zeros(len(rows), longest, context.shape[-1])
-    real = ids != PAD
-    # left padding stands before the image positions: [pad, image, text]
     embeds, mask = [], []
-    for i, row in enumerate(rows):
-        pads = longest - len(row)
+    for image, row in zip(context, rows, strict=True):
+        pads = longest - len(row)  # they stand before the image positions
         text = decoder.embed_tokens(torch.tensor(row))
-        embeds.append(torch.cat([blank[i, :pads], context[i], text]))
+        embeds.append(torch.cat([torch.zeros(pads, text.shape[1]), image, text]))
         mask.append(torch.tensor([0] * pads + [1] * (QUERIES + len(row))))
-    assert int(real.sum()) == sum(map(len, rows))
     out = model.language_model.generate(
         inputs_embeds=torch.stack(embeds), attention_mask=torch.stack(mask), max_new_tokens=limit,
         do_sample=False, eos_token_id=newline_id(), pad_token_id=PAD,

@@ -25,7 +25,7 @@ def orthogonalise(g: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised by Newton-Schulz (Jordan et al. 2024), with decoupled weight decay.
 
-    `split` rows are orthogonalised apart where a fused matrix holds several (qkv).
+    The three parts of a fused qkv matrix are orthogonalised apart.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0):
@@ -72,7 +72,7 @@ class Optimisers:
             o.load_state_dict(s)
 
 
-_NOT_HIDDEN = ("embed", "lm_head", "head", "query_tokens", "projection_out")
+_NOT_HIDDEN = ("embed", "head", "query_tokens")
 
 
 def optimisers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import random
 from functools import lru_cache
@@ -12,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from .scenes import Scene
-from .world import ARTISTS, CACHE, CONCEPTS, IMAGE_SIDE
+from .world import CACHE, CONCEPTS, IMAGE_SIDE
 
 SPRITE_SIDE = 192  # px, as sprites.mjs makes them
 
@@ -38,7 +37,7 @@ def _pyramid(artist: str, concept: int) -> tuple[np.ndarray, ...]:
 
 def _jitter(pixels: np.ndarray, rng: random.Random) -> np.ndarray:
     """Moves a premultiplied sprite's colours a little: channel gains, a lift, saturation."""
-    gains = [rng.uniform(0.85, 1.15) * 1.0 for _ in range(3)]
+    gains = [rng.uniform(0.85, 1.15) for _ in range(3)]
     out = pixels.copy()
     out[..., :3] *= np.array(gains, np.float32)
     saturation = rng.uniform(0.75, 1.2)
@@ -53,11 +52,11 @@ def render_fast(scene: Scene, rng: random.Random) -> tuple[np.ndarray, np.ndarra
     canvas = np.empty((side, side, 3), np.float32)
     canvas[:] = scene.rgb
     owner = np.zeros((side, side), np.uint8)
-    artist_wide = rng.random() < 0.5
+    jittered = rng.random() < 0.5
     for number, item in enumerate(scene.items, 1):
         wanted = item.side * side
         level = next(p for p in reversed(_pyramid(scene.artist, item.concept)) if p.shape[0] >= wanted or p.shape[0] == 192)
-        if artist_wide:
+        if jittered:
             level = _jitter(level, rng)
         scale = wanted / level.shape[0]
         stretch = math.exp(rng.uniform(-0.06, 0.06))
@@ -117,13 +116,3 @@ def render_faithful(scene: Scene, side: int) -> Image.Image:
 def shrink(image: Image.Image) -> np.ndarray:
     """What the processor sees: bicubic straight to the square. uint8 [112, 112, 3]."""
     return np.asarray(image.convert("RGB").resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BICUBIC))
-
-
-def png(image: Image.Image) -> bytes:
-    """Lossless bytes of a picture."""
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
-
-
-__all__ = ["ARTISTS", "render_fast", "render_faithful", "shrink", "sprite", "png"]

@@ -51,7 +51,7 @@ def describe(scene: Scene) -> str:
 def where(scene: Scene, rng: random.Random) -> tuple[str, str, str]:
     """An auxiliary task, `where dog` ` xb yd`: finding a word in the facts, which `is there a dog?` builds on."""
     single = [c for c, n in counted(scene) if n == 1]
-    if not single or rng.random() < 0.25:
+    if not single or rng.random() < 0.15:
         concept = rng.choice([c for c in CONCEPTS if c.index not in {i.concept for i in scene.items}])
         return "where", f"where {concept.name}", " nothing"
     concept = rng.choice(single)
@@ -87,9 +87,9 @@ def pieces(scene: Scene, rng: random.Random, chat: bool) -> list[tuple[str, str,
     """`TEXTS` triples (type, prompt, answer). The first is a caption; with `chat` the last follows another turn."""
     said = caption(scene)
     texts = [("caption", "a photo of", f" {said}") if rng.random() < 0.25 else ("caption", "", said)]
-    if len(scene.items) <= 3 and rng.random() < 0.25:
+    if len(scene.items) <= 3 and rng.random() < 0.1:
         texts.append(("list", "list", describe(scene)))
-    if rng.random() < 0.6:
+    if rng.random() < 0.8:
         texts.append(where(scene, rng))
     while len(texts) < TEXTS:
         q = any_question(scene, rng)

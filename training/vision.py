@@ -14,6 +14,7 @@ from .optim import Schedule, optimisers
 from .render import render_faithful, shrink
 from .runlog import Phase
 from .scenes import draw_scene
+from .world import COLORS
 
 BATCH = 64
 FEW_TOKENS = 80  # patches kept before the decay; with all 196 a step costs four times as much
@@ -63,18 +64,12 @@ def measure(model: Blip2VisionModel, heads: DenseHeads, count: int = 192) -> dic
             cover, color = heads.cover(features[:, 1:]), heads.color(features[:, 0])
         cover = cover[..., :BACKGROUND].float()
         for i, scene in enumerate(scenes):
-            colors += int(color[i].argmax()) == _color(scene)
+            colors += int(color[i].argmax()) == COLORS.index(scene.background)
             for item in scene.items:
                 patch = min(13, int(item.y * 14)) * 14 + min(13, int(item.x * 14))
                 right += int(cover[i, patch].argmax()) == item.concept
                 seen += 1
     return {"object": right / seen, "color": colors / count}
-
-
-def _color(scene) -> int:
-    from .world import COLORS
-
-    return COLORS.index(scene.background)
 
 
 def train(budget_s: float, exported: bool = False, muon_lr: float = 0.02, adam_lr: float = 2e-3) -> None:
@@ -125,6 +120,3 @@ def train(budget_s: float, exported: bool = False, muon_lr: float = 0.02, adam_l
             saved = phase.spent_s
     snapshot()
     phase.log(images=phase.step * BATCH, **measure(model, heads, 960))
-
-
-__all__ = ["build", "encode", "measure", "train"]

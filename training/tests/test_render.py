@@ -20,7 +20,8 @@ def test_patch_targets_name_the_covering_item_and_point_at_its_centre():
     assert (cover[5:9, 2:5] == 7).all() and cover[0, 0] == BACKGROUND
     assert set(np.unique(cover)) <= {7, BACKGROUND, IGNORE}
     assert centre.sum() == 1 and centre.reshape(14, 14)[7, 3] == 1
-    dx, dy, size = place.reshape(14, 14, 3)[7, 3]
+    dx, dy, size, x, y = place.reshape(14, 14, 5)[7, 3]
+    assert (x, y) == pytest.approx((-1.0, 0.0))
     assert dx == pytest.approx((0.25 - 3.5 / 14) * 5) and dy == pytest.approx((0.5 - 7.5 / 14) * 5)
     assert size == pytest.approx(np.log(0.3 / 0.25))
     kept = keep_order(item.reshape(-1), random.Random(0))
