@@ -84,6 +84,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       await edge.dispose();
       await endWorker(worker);
     };
+    // Also warms the Worker up, so that the first picture does not pay for it.
+    const health = await fetch(`${url}/healthz`);
+    if (!health.ok) {
+      await stop();
+      throw new Error(`The edge started but cannot answer: ${await health.text()}`);
+    }
     return { url, workerUrl, worker, stop };
   } catch (error) {
     await endWorker(worker);
