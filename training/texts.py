@@ -25,7 +25,7 @@ from .grammar import (
 )
 from .scenes import Scene
 from .vocabularies import encode
-from .world import CONCEPTS
+from .world import CATEGORIES, CONCEPTS, OPPOSITE
 
 BOS, PAD = 2, 1
 TEXTS = 6  # for each scene
@@ -59,19 +59,48 @@ def where(scene: Scene, rng: random.Random) -> tuple[str, str, str]:
     return "where", f"where {concept.name}", f" {COLUMNS[cell(item.x)]} {ROWS[cell(item.y)]}"
 
 
+def which(scene: Scene, rng: random.Random) -> tuple[str, str, str]:
+    """An auxiliary task, `which animal` ` dog`: what `is there an animal?` builds on."""
+    named = {}
+    for concept, _ in counted(scene):
+        named.setdefault(concept.category, []).append(concept.name)
+    single = [category for category, names in named.items() if len(names) == 1]
+    if not single or rng.random() < 0.4:
+        category = rng.choice([c for c in CATEGORIES if c not in named])
+        return "which", f"which {category}", " nothing"
+    category = rng.choice(single)
+    return "which", f"which {category}", f" {named[category][0]}"
+
+
+def relate(scene: Scene, rng: random.Random) -> tuple[str, str, str]:
+    """An auxiliary task of pairs, `where dog car` ` above`: what `is the dog above the car?` builds on."""
+    first, second = (CONCEPTS[i.concept].name for i in scene.items)
+    relation = str(scene.relation)
+    if rng.random() < 0.5:
+        first, second, relation = second, first, OPPOSITE[relation]
+    return "relate", f"where {first} {second}", f" {relation}"
+
+
+def bridge(scene: Scene, rng: random.Random) -> tuple[str, str, str]:
+    """One of the auxiliary tasks. Answers of one bit teach little; these ask for what the bit is made of."""
+    if scene.relation and rng.random() < 0.6:
+        return relate(scene, rng)
+    return where(scene, rng) if rng.random() < 0.4 else which(scene, rng)
+
+
 def any_question(scene: Scene, rng: random.Random) -> Question:
     """A question of a random type; the harder types more often."""
     kind = rng.random()
-    if scene.relation and kind < 0.45:
-        return rng.choice(relation_questions(scene, rng))
+    if scene.relation and kind < 0.5:
+        told, asked = relation_questions(scene, rng)
+        return asked if rng.random() < 0.7 else told
     if kind < 0.60:
         return count_question(scene, rng)
     if kind < 0.68:
         return what_question(scene)
-    if kind < 0.88:
+    if kind < 0.78:
         return presence_question(scene, rng)
     return category_question(scene, rng) if kind < 0.97 else color_question(scene)
-
 
 def _asked(question: Question, rng: random.Random) -> str:
     """The prompt, now and then as a hurried user types it."""
@@ -90,7 +119,7 @@ def pieces(scene: Scene, rng: random.Random, chat: bool) -> list[tuple[str, str,
     if len(scene.items) <= 3 and rng.random() < 0.1:
         texts.append(("list", "list", describe(scene)))
     if rng.random() < 0.8:
-        texts.append(where(scene, rng))
+        texts.append(bridge(scene, rng))
     while len(texts) < TEXTS:
         q = any_question(scene, rng)
         prompt = _asked(q, rng)
