@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
 import { statusLine } from './status-line.ts';
 
@@ -22,7 +22,7 @@ export async function prepareEdge(
     onProgress: ({ done, total, label }) =>
       onStatus(`Building the bundle: ${Math.floor((100 * done) / total)} % ${label}`),
   });
-  const model = edgeModelFrom(await readManifest(bundle));
+  const model = edgeModelFrom(await readGenerateManifest(bundle));
   const generated = join(ROOT, 'edge/generated');
   await mkdir(generated, { recursive: true });
   await writeIfChanged(join(generated, 'model.json'), `${JSON.stringify(model, null, 2)}\n`);

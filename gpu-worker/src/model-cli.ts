@@ -2,6 +2,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import {
   type BuildProgress,
   CheckpointError,
@@ -55,7 +56,8 @@ async function info(folder: string): Promise<void> {
     () => false,
   );
   const bundle = isBundle ? folder : await build(folder);
-  const { decoder, image, files, ...manifest } = await readManifest(bundle);
+  const manifest = await readManifest(bundle);
+  const { image, files } = manifest;
   const megabytes = files.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
   const rows: Record<string, string> = {
     bundle,
@@ -66,13 +68,28 @@ async function info(folder: string): Promise<void> {
     image: `${image.size} px, patches of ${image.patch}, ${manifest.image_tokens} tokens of ${manifest.vision_hidden}`,
     preprocessing: `${manifest.preprocessing} (${image.resample})`,
     queries: `${manifest.num_query_tokens} of ${manifest.qformer_hidden}`,
-    decoder: `${decoder.layers} layers of ${decoder.hidden}, ${decoder.heads} heads of ${decoder.head_dim}, ${decoder.vocab} tokens, ${decoder.max_positions} positions`,
-    stops: `at token ${manifest.eos_token_ids.join(' or ')}, after ${manifest.generation.max_new_tokens} by default`,
+    ...textRows(manifest),
     licence: manifest.licence ?? 'not stated',
   };
   for (const [name, text] of Object.entries(rows)) {
     console.log(`${styleText('bold', name.padEnd(14))} ${text}`);
   }
+}
+
+/** What the bundle does with text. */
+function textRows(manifest: BundleManifest): Record<string, string> {
+  if (manifest.kind === 'retrieve') {
+    const { text, itc_hidden } = manifest;
+    return {
+      text: `${text.vocab} tokens, ${text.max_positions} positions`,
+      itc: `embeddings of ${itc_hidden}`,
+    };
+  }
+  const { decoder, eos_token_ids, generation } = manifest;
+  return {
+    decoder: `${decoder.layers} layers of ${decoder.hidden}, ${decoder.heads} heads of ${decoder.head_dim}, ${decoder.vocab} tokens, ${decoder.max_positions} positions`,
+    stops: `at token ${eos_token_ids.join(' or ')}, after ${generation.max_new_tokens} by default`,
+  };
 }
 
 let shownPercent = -1;

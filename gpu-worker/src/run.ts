@@ -1,6 +1,6 @@
 /** One request of the edge: frames in, frames out. */
 import { createHash } from 'node:crypto';
-import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import {
   decodeEmbeddings,
   EmbeddingCodecError,
@@ -22,7 +22,7 @@ import type { Job, JobSource } from './engine/messages.ts';
 import { type ImageLimits, openImage } from './image/decode.ts';
 import { preprocess } from './image/preprocess.ts';
 
-export type RunContext = { engine: EngineClient; manifest: BundleManifest; limits: ImageLimits };
+export type RunContext = { engine: EngineClient; manifest: GenerateManifest; limits: ImageLimits };
 
 /** A request that was read and found good. */
 export type RunRequest = { request: GpuRequest; source: Frame };
@@ -68,7 +68,7 @@ export async function readRun(
 
 function checkPrompt(
   { input_ids, sampling }: Extract<GpuRequest, { kind: 'generate' }>,
-  { decoder, num_query_tokens }: BundleManifest,
+  { decoder, num_query_tokens }: GenerateManifest,
 ): void {
   const actual = num_query_tokens + input_ids.length + sampling.max_tokens;
   if (actual > decoder.max_positions) {
@@ -143,11 +143,11 @@ export async function* run(
   }
 }
 
-function shapeOf(manifest: BundleManifest) {
+function shapeOf(manifest: GenerateManifest) {
   return { numQueries: manifest.num_query_tokens, hidden: manifest.qformer_hidden };
 }
 
-function embeddingsOf({ type, payload }: Frame, manifest: BundleManifest): Float32Array {
+function embeddingsOf({ type, payload }: Frame, manifest: GenerateManifest): Float32Array {
   if (type !== 'embeddings') {
     throw new ApiError('invalid-request', 'The second frame must be an image or embeddings.');
   }

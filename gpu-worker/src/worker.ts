@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { serve } from '@hono/node-server';
-import { ensureBundle, readManifest } from './builder/index.ts';
+import { ensureBundle, readGenerateManifest } from './builder/index.ts';
 import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
 import { createApp, type ServerState } from './server.ts';
@@ -24,7 +24,7 @@ export async function startWorker(
     ...(config.bundles === undefined ? {} : { bundles: config.bundles }),
     onProgress: ({ label }) => onStatus(`Building the bundle: ${label}`),
   });
-  const manifest = await readManifest(bundle);
+  const manifest = await readGenerateManifest(bundle);
   const executionProvider = config.executionProvider === 'auto' ? 'cpu' : config.executionProvider;
   onStatus(`Loading ${manifest.name} on ${executionProvider}`);
   const { threads, maxSlots, maxImageBytes: maxBytes, maxImagePixels: maxPixels } = config;

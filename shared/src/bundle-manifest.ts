@@ -6,25 +6,10 @@ const tokenId = z.int().check(z.nonnegative());
 const sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const threeChannels = z.tuple([z.number(), z.number(), z.number()]);
 
-/** Decoder of family `opt`. */
-const Decoder = z.object({
-  layers: count,
-  heads: count,
-  /** Width of a head in the KV cache: the checkpoint's, rounded up to a multiple of 8. */
-  head_dim: count,
-  hidden: count,
-  vocab: count,
-  /** Positions a sequence may have, image positions included. */
-  max_positions: count,
-  /** Placeholder in the prompt that stands for one image position. */
-  image_token_id: tokenId,
-});
-
-export const BundleManifest = z.object({
+/** What every bundle says of itself, whatever it is for. */
+const common = {
   /** Version of the bundle's format; another one is built anew. */
   format: z.literal(1),
-  kind: z.enum(['generate', 'retrieve']),
-  family: z.enum(['opt']),
   /** For people: `model_name` of the model card, or the checkpoint folder's name. */
   name: z.string(),
   /** SHA-256 over the checkpoint's weights and config. */
@@ -46,17 +31,64 @@ export const BundleManifest = z.object({
   vision_hidden: count,
   num_query_tokens: count,
   qformer_hidden: count,
+  /** Licence named by the model card, and the card's path in the bundle. */
+  licence: z.optional(z.string()),
+  model_card: z.optional(z.string()),
+  /** Every other file of the bundle. */
+  files: z.array(z.object({ path: z.string(), bytes: z.int().check(z.nonnegative()), sha256 })),
+};
+
+const Decoder = z.object({
+  layers: count,
+  heads: count,
+  /** Width of a head in the KV cache: the checkpoint's, rounded up to a multiple of 8. */
+  head_dim: count,
+  hidden: count,
+  vocab: count,
+  /**
+   * Family `opt`: positions a sequence may have, image positions included. Family `t5`, whose positions are
+   * relative: the same limit, for encoder and decoder each.
+   */
+  max_positions: count,
+  /** Placeholder in the prompt that stands for one image position. */
+  image_token_id: tokenId,
+});
+
+/** A bundle that writes text: `Blip2ForConditionalGeneration`. */
+export const GenerateManifest = z.object({
+  ...common,
+  kind: z.literal('generate'),
+  /** `opt`: decoder-only; `t5`: encoder-decoder (FlanT5). */
+  family: z.enum(['opt', 't5']),
   decoder: Decoder,
+  /** Family `t5`: what the decoder reads first. */
+  decoder_start_token_id: z.optional(tokenId),
   bos_token_id: tokenId,
   /** Any of these ends a generation. */
   eos_token_ids: z.array(tokenId).check(z.minLength(1)),
   pad_token_id: tokenId,
   /** Defaults of a generation, where the request says nothing. */
   generation: z.object({ max_new_tokens: count }),
-  /** Licence named by the model card, and the card's path in the bundle. */
-  licence: z.optional(z.string()),
-  model_card: z.optional(z.string()),
-  /** Every other file of the bundle. */
-  files: z.array(z.object({ path: z.string(), bytes: z.int().check(z.nonnegative()), sha256 })),
 });
+export type GenerateManifest = z.infer<typeof GenerateManifest>;
+
+/** A bundle that compares pictures with texts: `Blip2ForImageTextRetrieval`. */
+export const RetrieveManifest = z.object({
+  ...common,
+  kind: z.literal('retrieve'),
+  family: z.literal('qformer'),
+  text: z.object({
+    vocab: count,
+    /** Positions a text may have, [CLS] and [SEP] included. */
+    max_positions: count,
+    cls_token_id: tokenId,
+    sep_token_id: tokenId,
+    pad_token_id: tokenId,
+  }),
+  /** Width of the ITC embeddings of a query and of a text. */
+  itc_hidden: count,
+});
+export type RetrieveManifest = z.infer<typeof RetrieveManifest>;
+
+export const BundleManifest = z.discriminatedUnion('kind', [GenerateManifest, RetrieveManifest]);
 export type BundleManifest = z.infer<typeof BundleManifest>;

@@ -1,6 +1,6 @@
 /** What the edge must know of a bundle: written to `edge/generated/model.json` before bundling. */
 import * as z from 'zod/mini';
-import type { BundleManifest } from './bundle-manifest.ts';
+import type { GenerateManifest } from './bundle-manifest.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
@@ -20,8 +20,7 @@ export const EdgeModel = z.object({
 });
 export type EdgeModel = z.infer<typeof EdgeModel>;
 
-/** @param manifest of a bundle of kind `generate` */
-export function edgeModelFrom(manifest: BundleManifest): EdgeModel {
+export function edgeModelFrom(manifest: GenerateManifest): EdgeModel {
   return {
     name: manifest.name,
     revision: manifest.revision,

@@ -1,7 +1,7 @@
 /** Runs the graphs of a bundle in the plainest way: what the parity tests compare with transformers. */
 import { join } from 'node:path';
-import { readManifest } from '@blip2/gpu-worker/builder/index';
-import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 
 /** One row of a run: what is new, and how many positions its cache holds. */
@@ -16,7 +16,7 @@ const NO_IMAGE: ImagePositions = { count: 0, values: new Float32Array(0) };
 type SlotCache = Float32Array[];
 
 export class BundleRunner {
-  readonly manifest: BundleManifest;
+  readonly manifest: GenerateManifest;
   readonly #sessions: {
     vision: InferenceSession;
     qformer: InferenceSession;
@@ -25,7 +25,7 @@ export class BundleRunner {
   readonly #slots = new Map<number, SlotCache>();
 
   private constructor(
-    manifest: BundleManifest,
+    manifest: GenerateManifest,
     sessions: { vision: InferenceSession; qformer: InferenceSession; decoder: InferenceSession },
   ) {
     this.manifest = manifest;
@@ -35,7 +35,7 @@ export class BundleRunner {
   static async load(bundle: string): Promise<BundleRunner> {
     const open = (name: string) =>
       InferenceSession.create(join(bundle, `${name}.onnx`), { intraOpNumThreads: 2 });
-    return new BundleRunner(await readManifest(bundle), {
+    return new BundleRunner(await readGenerateManifest(bundle), {
       vision: await open('vision'),
       qformer: await open('qformer'),
       decoder: await open('decoder'),

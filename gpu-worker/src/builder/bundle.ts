@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { BundleManifest, type GenerateManifest } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
 import { planGenerate } from './generate.ts';
@@ -69,6 +69,15 @@ export async function readManifest(bundle: string): Promise<BundleManifest> {
   const result = BundleManifest.safeParse(JSON.parse(await readFile(path, 'utf8')));
   if (!result.success) throw new Error(`${path}: ${z.prettifyError(result.error)}`);
   return result.data;
+}
+
+/** @throws Error when the bundle is none that writes text */
+export async function readGenerateManifest(bundle: string): Promise<GenerateManifest> {
+  const manifest = await readManifest(bundle);
+  if (manifest.kind === 'generate') return manifest;
+  throw new Error(
+    `${manifest.name} compares pictures with texts and writes none. Give it in BLIP2_RETRIEVAL_CHECKPOINT.`,
+  );
 }
 
 export function defaultBundles(): string {

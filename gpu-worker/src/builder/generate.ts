@@ -1,6 +1,4 @@
 /** The bundle of a `Blip2ForConditionalGeneration` checkpoint with an OPT decoder: its graphs, its manifest. */
-import { createHash } from 'node:crypto';
-import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { Checkpoint } from './checkpoint.ts';
 import {
   type GenerateConfig,
@@ -10,26 +8,14 @@ import {
   readGenerationConfig,
   readImageProcessor,
 } from './config.ts';
-import { CheckpointError } from './errors.ts';
-import type { Graph } from './graph.ts';
+import { imageInput, preprocessingIdentity } from './image-input.ts';
 import { cacheHeadDim, optGraph } from './opt.ts';
+import type { BundlePlan, GenerateDescription } from './plan.ts';
 import { qformerGraph } from './qformer.ts';
 import { imageTokens, visionGraph } from './vision.ts';
 
-/** What a family of checkpoints has to say about itself before anything is written. */
-export type BundlePlan = {
-  graphs: Graph[];
-  /** The manifest without what only the bundle as a whole knows. */
-  manifest: Omit<
-    BundleManifest,
-    'format' | 'name' | 'revision' | 'files' | 'licence' | 'model_card'
-  >;
-};
-
 /** Buffers that old checkpoints keep and no layer reads. */
 const IDLE_TENSORS = /\.position_ids$/;
-const PREPROCESSING_VERSION = 1;
-const RESAMPLE = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
 const OPT_IMAGE_TOKEN = 50265;
 const DEFAULT_MAX_NEW_TOKENS = 32;
 
@@ -54,9 +40,9 @@ function describe(
   config: GenerateConfig,
   generation: GenerationConfig,
   processor: ImageProcessor,
-): BundlePlan['manifest'] {
+): GenerateDescription {
   const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
-  const image = imageInput(config, processor);
+  const image = imageInput(vision, processor);
   const eos = generation.eos_token_id ?? text.eos_token_id;
   return {
     kind: 'generate',
@@ -82,28 +68,4 @@ function describe(
     pad_token_id: generation.pad_token_id ?? text.pad_token_id,
     generation: { max_new_tokens: generation.max_new_tokens ?? DEFAULT_MAX_NEW_TOKENS },
   };
-}
-
-function imageInput(config: GenerateConfig, processor: ImageProcessor): BundleManifest['image'] {
-  const { image_size: side, patch_size: patch } = config.vision_config;
-  const { size } = processor;
-  const [height, width] = typeof size === 'object' ? [size.height, size.width] : [size, size];
-  if (size !== undefined && (height !== side || width !== side)) {
-    throw new CheckpointError(
-      `The image processor makes ${height} × ${width} pixels, vision_config.image_size is ${side}.`,
-    );
-  }
-  return {
-    size: side,
-    patch,
-    mean: processor.image_mean,
-    std: processor.image_std,
-    resample: RESAMPLE[processor.resample]!,
-  };
-}
-
-/** Changes whenever the same picture would become other pixel values. */
-function preprocessingIdentity(image: BundleManifest['image']): string {
-  const parameters = createHash('sha256').update(JSON.stringify(image)).digest('hex');
-  return `${PREPROCESSING_VERSION}-${parameters.slice(0, 8)}`;
 }

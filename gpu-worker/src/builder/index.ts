@@ -4,6 +4,7 @@ export {
   defaultBundles,
   type EnsureOptions,
   ensureBundle,
+  readGenerateManifest,
   readManifest,
 } from './bundle.ts';
 export { CheckpointError } from './errors.ts';

@@ -1,5 +1,5 @@
 /** What the HTTP thread and the engine thread say to each other. */
-import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import type { FinishReason, GpuTimings, Sampling } from '@blip2/shared/wire';
 
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
@@ -7,7 +7,7 @@ export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
 /** `workerData` of the engine thread. */
 export type EngineOptions = {
   bundle: string;
-  manifest: BundleManifest;
+  manifest: GenerateManifest;
   executionProvider: ExecutionProvider;
   threads: number;
   maxSlots: number;
