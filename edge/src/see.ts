@@ -1,5 +1,6 @@
 /** One run at the GPU worker for a picture: from its kept embeddings where there are any, else from its bytes. */
 import { ApiError } from '@blip2/shared/errors';
+import type { TokensPayload } from '@blip2/shared/frames';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { GpuDone, GpuRequest, ImageInfo } from '@blip2/shared/wire';
 import type { KnownImage } from './cache/embedding-cache.ts';
@@ -19,7 +20,7 @@ export type SeeEvent =
   | { type: 'image'; image: ImageInfo; cache: CacheResult }
   /** `kept` ends when the caches have them. */
   | { type: 'embeddings'; known: KnownImage; kept: Promise<void> }
-  | { type: 'tokens'; ids: number[] }
+  | ({ type: 'tokens' } & TokensPayload)
   | { type: 'done'; done: GpuDone };
 
 /** @throws ApiError `unknown-image` when only a hash was sent and nothing is kept for it */

@@ -16,7 +16,12 @@ import {
   FrameError,
   readFrames,
 } from '@blip2/shared/frames';
-import { type GpuDone, GpuRequest, type GpuTimings } from '@blip2/shared/wire';
+import {
+  type GenerationConfig,
+  type GpuDone,
+  GpuRequest,
+  type GpuTimings,
+} from '@blip2/shared/wire';
 import type { EngineClient } from './engine/client.ts';
 import type { Job, JobSource } from './engine/messages.ts';
 import { type ImageLimits, openImage } from './image/decode.ts';
@@ -33,7 +38,7 @@ export type RunRequest = { request: GpuRequest; source: Frame };
  */
 export async function readRun(
   body: ReadableStream<Uint8Array> | null,
-  { manifest, limits }: RunContext,
+  { engine, manifest, limits }: RunContext,
 ): Promise<RunRequest> {
   if (body === null) throw new ApiError('invalid-request', 'The body is empty.');
   let frames: Frame[];
@@ -62,15 +67,18 @@ export async function readRun(
       `This worker serves revision ${manifest.revision}, not ${request.revision}.`,
     );
   }
-  if (request.kind === 'generate') checkPrompt(request, manifest);
+  if (request.kind === 'generate') {
+    checkPrompt(request, manifest);
+    checkRows(request.generation, engine.slots);
+  }
   return { request, source };
 }
 
 function checkPrompt(
-  { input_ids, sampling }: Extract<GpuRequest, { kind: 'generate' }>,
+  { input_ids, generation }: Extract<GpuRequest, { kind: 'generate' }>,
   { decoder, num_query_tokens }: GenerateManifest,
 ): void {
-  const actual = num_query_tokens + input_ids.length + sampling.max_tokens;
+  const actual = num_query_tokens + input_ids.length + generation.max_tokens;
   if (actual > decoder.max_positions) {
     throw new ApiError(
       'prompt-too-long',
@@ -86,6 +94,18 @@ function checkPrompt(
       field: 'input_ids',
     });
   }
+}
+
+function checkRows({ n, num_beams }: GenerationConfig, slots: number): void {
+  if (Math.max(n, num_beams) <= slots) return;
+  const field = num_beams > n ? 'num_beams' : 'n';
+  throw new ApiError(
+    'invalid-request',
+    `${field}: this worker writes at most ${slots} texts at a time.`,
+    {
+      field,
+    },
+  );
 }
 
 /**
@@ -115,7 +135,7 @@ export async function* run(
   }
   const job: Job = { source: jobSource };
   if (request.kind === 'generate') {
-    job.generate = { inputIds: request.input_ids, sampling: request.sampling };
+    job.generate = { inputIds: request.input_ids, config: request.generation };
   }
   for await (const event of engine.run(job, signal)) {
     switch (event.type) {
@@ -125,14 +145,17 @@ export async function* run(
           encodeEmbeddings({ ...shapeOf(manifest), values: event.values }),
         );
         break;
-      case 'token':
-        yield encodeTokensFrame([event.token]);
+      case 'tokens':
+        yield encodeTokensFrame(event);
         break;
       case 'done': {
         const done: GpuDone = {
-          completion_tokens: event.completionTokens,
+          choices: event.choices.map(({ finishReason, completionTokens, ...rest }) => ({
+            finish_reason: finishReason,
+            completion_tokens: completionTokens,
+            ...rest,
+          })),
           timings_ms: { ...event.timings, ...decoding },
-          ...(event.finishReason === undefined ? {} : { finish_reason: event.finishReason }),
         };
         yield encodeJsonFrame('done', done);
         break;

@@ -24,6 +24,7 @@ type Reply = {
   image: { sha256: string; format: string };
   usage: { prompt_tokens: number; completion_tokens: number };
   embeddings: number[][];
+  choices: { text: string; score: number; logprobs: { logprob: number }[] }[];
 };
 
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
@@ -95,6 +96,30 @@ describe('captions', () => {
     expect(first.json.usage.completion_tokens).toBeLessThanOrEqual(5);
     const cut = await post('/v1/captions', { image, max_tokens: 1 });
     expect(cut.json).toMatchObject({ finish_reason: 'length', usage: { completion_tokens: 1 } });
+  });
+
+  it('searched with beams are several, the best first', async () => {
+    const image = { data: base64(seen[2]!.bytes) };
+    const beams = { image, num_beams: 4, n: 3, logprobs: true, length_penalty: 0 };
+    const { status, json } = await post('/v1/captions', beams);
+    expect(status).toBe(200);
+    const { choices } = json;
+    expect(choices).toHaveLength(3);
+    expect(choices[0]!.text).toBe(json.caption);
+    const scores = choices.map(({ score }) => score);
+    expect(scores).toEqual(scores.toSorted((a, b) => b - a));
+    expect(new Set(choices.map(({ text }) => text)).size).toBe(3);
+    const told = choices[0]!.logprobs.reduce((sum, { logprob }) => sum + logprob, 0);
+    // What is missing is the end token's own.
+    expect(told).toBeGreaterThanOrEqual(choices[0]!.score - 1e-3);
+  });
+
+  it('stop before a stop text', async () => {
+    const image = { data: base64(seen[2]!.bytes) };
+    const whole = (await post('/v1/captions', { image })).json.caption;
+    const { json } = await post('/v1/captions', { image, stop: ' on' });
+    expect(whole).toContain(' on ');
+    expect(json).toMatchObject({ caption: whole.split(' on ')[0], finish_reason: 'stop' });
   });
 });
 

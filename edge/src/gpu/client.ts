@@ -8,6 +8,7 @@ import {
   FRAMES_MEDIA_TYPE,
   type Frame,
   readFrames,
+  type TokensPayload,
 } from '@blip2/shared/frames';
 import { GpuDone, type GpuRequest, ImageInfo, WorkerModel } from '@blip2/shared/wire';
 
@@ -15,7 +16,7 @@ export type GpuEvent =
   | { type: 'image'; image: ImageInfo }
   /** An encoded value (`embedding-codec.ts`). */
   | { type: 'embeddings'; embeddings: Uint8Array<ArrayBuffer> }
-  | { type: 'tokens'; ids: number[] }
+  | ({ type: 'tokens' } & TokensPayload)
   | { type: 'done'; done: GpuDone };
 
 /** What goes with the request: the picture, or its embeddings. */
@@ -109,7 +110,7 @@ function toEvent({ type, payload }: Frame): GpuEvent {
       // A copy: the frame may be a view of a larger chunk.
       return { type: 'embeddings', embeddings: payload.slice() };
     case 'tokens':
-      return { type: 'tokens', ids: decodeTokens(payload) };
+      return { type: 'tokens', ...decodeTokens(payload) };
     case 'done':
       return { type: 'done', done: GpuDone.parse(decodeJson(payload)) };
     case 'error':

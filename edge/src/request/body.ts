@@ -111,14 +111,8 @@ async function onlyImage(images: File[]): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await image.arrayBuffer());
 }
 
-const NUMBERS = new Set([
-  'max_tokens',
-  'temperature',
-  'top_p',
-  'top_k',
-  'repetition_penalty',
-  'seed',
-]);
+/** Fields that are text, whatever they look like. */
+const TEXTS = new Set(['prompt', 'question', 'stop']);
 
 /** Text values as the JSON values they stand for. What does not read as one stays text: the schema refuses it. */
 function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
@@ -133,8 +127,9 @@ function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
 }
 
 function valueFromText(name: string, text: string): unknown {
-  if (NUMBERS.has(name)) return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
-  if (name === 'stream') return text === 'true' || text === 'false' ? text === 'true' : text;
+  if (TEXTS.has(name)) return text;
+  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+  if (text === 'true' || text === 'false') return text === 'true';
   if (name === 'history') {
     try {
       return JSON.parse(text);

@@ -70,10 +70,8 @@ async function* toServerEvents(
     if (event.type === 'image') {
       yield { event: 'image', data: { ...event.image, cache: event.cache } satisfies ImageEvent };
     } else if (event.type === 'token') {
-      yield {
-        event: 'token',
-        data: { text: event.text, index: event.index } satisfies TokenEvent,
-      };
+      const { type, ...data } = event;
+      yield { event: type, data: data satisfies TokenEvent };
     } else {
       const { generated } = event;
       const data = { id, [task.member]: generated.text, ...generated } satisfies DoneEvent;

@@ -9,7 +9,7 @@ import {
   FRAMES_MEDIA_TYPE,
   readFrames,
 } from '@blip2/shared/frames';
-import { GpuRequest } from '@blip2/shared/wire';
+import { type GpuDone, GpuRequest } from '@blip2/shared/wire';
 import { model, tokenizer } from '../model.ts';
 
 export type SeenRequest = {
@@ -20,6 +20,8 @@ export type SeenRequest = {
 
 export type Script = {
   text: string;
+  /** What the choices after the first say. */
+  others: string[];
   /** Waited for before the first frame. */
   start: Promise<unknown>;
   /** Waited for before each token. */
@@ -53,6 +55,7 @@ export class FakeGpu {
   cancelled = 0;
   script: Script = {
     text: ' a red dog\n',
+    others: [],
     start: Promise.resolve(),
     token: () => Promise.resolve(),
     refuse: null,
@@ -124,18 +127,25 @@ export class FakeGpu {
       yield encodeJsonFrame('error', script.failLate);
       return;
     }
-    const ids = request.kind === 'generate' ? tokenizer().encode(script.text) : [];
-    const written = ids.slice(0, request.kind === 'generate' ? request.sampling.max_tokens : 0);
-    for (const id of written) {
-      await script.token();
-      yield encodeTokensFrame([id]);
-      if (script.breakOff) throw new Error('connection reset');
+    const choices: GpuDone['choices'] = [];
+    if (request.kind === 'generate') {
+      const { max_tokens, n, logprobs, top_logprobs } = request.generation;
+      for (const [choice, text] of [script.text, ...script.others].slice(0, n).entries()) {
+        const ids = tokenizer().encode(text);
+        const written = ids.slice(0, max_tokens);
+        for (const id of written) {
+          await script.token();
+          const top = [id, 9].map((other, i) => ({ id: other, logprob: -0.5 - i }));
+          const scored = { logprob: -0.5, top: top.slice(0, top_logprobs) };
+          yield encodeTokensFrame({ choice, tokens: [logprobs ? { id, scored } : { id }] });
+          if (script.breakOff) throw new Error('connection reset');
+        }
+        const finish_reason = written.length < ids.length ? 'length' : 'stop';
+        choices.push({ finish_reason, completion_tokens: written.length, score: -choice });
+      }
     }
     yield encodeJsonFrame('done', {
-      ...(request.kind === 'generate'
-        ? { finish_reason: written.length < ids.length ? 'length' : 'stop' }
-        : {}),
-      completion_tokens: written.length,
+      choices,
       timings_ms: { queue: 0.5, ...(source === 'image' ? { vision: 3 } : {}), prefill: 1 },
     });
   }

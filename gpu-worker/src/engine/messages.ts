@@ -1,6 +1,8 @@
 /** What the HTTP thread and the engine thread say to each other. */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import type { FinishReason, GpuTimings, Sampling } from '@blip2/shared/wire';
+import type { WrittenToken } from '@blip2/shared/frames';
+import type { GenerationConfig, GpuTimings } from '@blip2/shared/wire';
+import type { Choice } from './decoding.ts';
 
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
 
@@ -23,7 +25,7 @@ export type JobSource =
 export type Job = {
   source: JobSource;
   /** Absent when only the embeddings are wanted. */
-  generate?: { inputIds: number[]; sampling: Sampling };
+  generate?: { inputIds: number[]; config: GenerationConfig };
 };
 
 export type ToEngine =
@@ -35,8 +37,8 @@ export type ToEngine =
 export type JobEvent =
   /** Query embeddings rounded to fp16, float32 [queries, hidden]. */
   | { type: 'embeddings'; values: Float32Array }
-  | { type: 'token'; token: number }
-  | { type: 'done'; finishReason?: FinishReason; completionTokens: number; timings: GpuTimings }
+  | { type: 'tokens'; choice: number; tokens: WrittenToken[] }
+  | { type: 'done'; choices: Choice[]; timings: GpuTimings }
   | { type: 'failed'; message: string };
 
 export type FromEngine = { type: 'ready' } | { type: 'event'; id: number; event: JobEvent };
