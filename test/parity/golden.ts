@@ -35,6 +35,39 @@ export function readGolden(name: string): Golden {
   };
 }
 
+export const RETRIEVAL_CASES = ['match', 'match-bf16', 'resized'] as const;
+
+export type RetrievalGolden = {
+  checkpoint: string;
+  /** Ids of each text, with [CLS] and [SEP]. */
+  texts: number[][];
+  pixels: GoldenTensor;
+  imageFeatures: GoldenTensor;
+  queryEmbeddings: GoldenTensor;
+  /** [images, queries, itc width] */
+  imageEmbeddings: GoldenTensor;
+  /** [texts, itc width] */
+  textEmbeddings: GoldenTensor;
+  /** [images, texts, 2] */
+  itmLogits: GoldenTensor;
+};
+
+export function readRetrievalGolden(name: string): RetrievalGolden {
+  const folder = `${GOLDEN}/${name}`;
+  const { texts } = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8'));
+  const tensor = safetensors(readFileSync(`${folder}/expected.safetensors`));
+  return {
+    checkpoint: `${folder}/checkpoint`,
+    texts,
+    pixels: tensor('pixel_values'),
+    imageFeatures: tensor('image_features'),
+    queryEmbeddings: tensor('query_embeddings'),
+    imageEmbeddings: tensor('image_embeddings'),
+    textEmbeddings: tensor('text_embeddings'),
+    itmLogits: tensor('itm_logits'),
+  };
+}
+
 /** Row `index` of a tensor's first dimension. */
 export function rowOf({ shape, values }: GoldenTensor, index: number): Float32Array {
   const width = values.length / shape[0]!;

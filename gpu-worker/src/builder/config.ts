@@ -31,6 +31,9 @@ const QFormerConfig = z.object({
   hidden_act: withDefault(z.literal('gelu'), 'gelu'),
   layer_norm_eps: withDefault(z.number(), 1e-12),
   use_qformer_text_input: withDefault(z.boolean(), false),
+  /** Of its text side, which only checkpoints that compare have. */
+  vocab_size: withDefault(count, 30522),
+  max_position_embeddings: withDefault(count, 512),
 });
 export type QFormerConfig = z.infer<typeof QFormerConfig>;
 
@@ -67,7 +70,80 @@ const GenerateConfig = z.object({
 });
 export type GenerateConfig = z.infer<typeof GenerateConfig>;
 
-const GENERATE_ARCHITECTURE = 'Blip2ForConditionalGeneration';
+const RetrieveConfig = z.object({
+  model_type: z.literal('blip-2'),
+  num_query_tokens: withDefault(count, 32),
+  image_text_hidden_size: withDefault(count, 256),
+  vision_config: VisionConfig,
+  qformer_config: QFormerConfig,
+});
+export type RetrieveConfig = z.infer<typeof RetrieveConfig>;
+
+const KINDS = {
+  Blip2ForConditionalGeneration: 'generate',
+  Blip2ForImageTextRetrieval: 'retrieve',
+} as const;
+
+/**
+ * What a checkpoint is for.
+ * @throws CheckpointError when its config names an architecture that is none of the two
+ */
+export async function readKind(folder: string): Promise<'generate' | 'retrieve'> {
+  const path = join(folder, 'config.json');
+  const json = await readJson(path);
+  const architecture = z.object({ architectures: z.array(z.string()) }).safeParse(json);
+  const name = architecture.data?.architectures[0] ?? 'Blip2ForConditionalGeneration';
+  const kind = Object.entries(KINDS).find(([known]) => known === name)?.[1];
+  if (kind === undefined)
+    throw new CheckpointError(`${path}: architecture ${name} is not supported.`);
+  return kind;
+}
+
+/**
+ * Config of a `Blip2ForImageTextRetrieval` checkpoint.
+ * @throws CheckpointError naming the value that is missing, unknown or at odds with another
+ */
+export async function readRetrieveConfig(folder: string): Promise<RetrieveConfig> {
+  const path = join(folder, 'config.json');
+  const config = parseOrThrow(RetrieveConfig, await readJson(path), path);
+  const require = requirement(path);
+  checkImageSide(config, require);
+  require(config.qformer_config
+    .use_qformer_text_input, 'qformer_config.use_qformer_text_input must be true for a checkpoint that compares');
+  return config;
+}
+
+type Requirement = (holds: boolean, what: string) => void;
+
+function requirement(path: string): Requirement {
+  return (holds, what) => {
+    if (!holds) throw new CheckpointError(`${path}: ${what}`);
+  };
+}
+
+/** What both kinds of checkpoints ask of image encoder and Q-Former. */
+function checkImageSide(
+  config: Pick<GenerateConfig, 'vision_config' | 'qformer_config'>,
+  require: Requirement,
+): void {
+  const { vision_config: vision, qformer_config: qformer } = config;
+  require(vision.image_size % vision.patch_size ===
+    0, `vision_config.image_size ${vision.image_size} is no multiple of patch_size ${vision.patch_size}`);
+  require(qformer.encoder_hidden_size ===
+    vision.hidden_size, `qformer_config.encoder_hidden_size ${qformer.encoder_hidden_size} differs from vision_config.hidden_size ${vision.hidden_size}`);
+  for (const part of ['vision_config', 'qformer_config'] as const) {
+    checkHeads(part, config[part], require);
+  }
+}
+
+function checkHeads(
+  part: string,
+  { hidden_size, num_attention_heads }: Pick<VisionConfig, 'hidden_size' | 'num_attention_heads'>,
+  require: Requirement,
+): void {
+  require(hidden_size % num_attention_heads ===
+    0, `${part}.hidden_size ${hidden_size} is no multiple of num_attention_heads ${num_attention_heads}`);
+}
 
 /**
  * Config of a `Blip2ForConditionalGeneration` checkpoint with an OPT decoder.
@@ -75,33 +151,15 @@ const GENERATE_ARCHITECTURE = 'Blip2ForConditionalGeneration';
  */
 export async function readGenerateConfig(folder: string): Promise<GenerateConfig> {
   const path = join(folder, 'config.json');
-  const json = await readJson(path);
-  const architecture = z.object({ architectures: z.array(z.string()) }).safeParse(json);
-  const name = architecture.data?.architectures[0] ?? GENERATE_ARCHITECTURE;
-  if (name !== GENERATE_ARCHITECTURE) {
-    throw new CheckpointError(`${path}: architecture ${name} is not supported.`);
-  }
-  const config = parseOrThrow(GenerateConfig, json, path);
-  const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
-  const require = (holds: boolean, what: string) => {
-    if (!holds) throw new CheckpointError(`${path}: ${what}`);
-  };
-  require(vision.image_size % vision.patch_size ===
-    0, `vision_config.image_size ${vision.image_size} is no multiple of patch_size ${vision.patch_size}`);
-  require(qformer.encoder_hidden_size ===
-    vision.hidden_size, `qformer_config.encoder_hidden_size ${qformer.encoder_hidden_size} differs from vision_config.hidden_size ${vision.hidden_size}`);
+  const config = parseOrThrow(GenerateConfig, await readJson(path), path);
+  const { qformer_config: qformer, text_config: text } = config;
+  const require = requirement(path);
+  checkImageSide(config, require);
   require(!qformer.use_qformer_text_input, 'qformer_config.use_qformer_text_input must be false for a checkpoint that generates');
   const projected = text.word_embed_proj_dim ?? text.hidden_size;
   require(projected ===
     text.hidden_size, `text_config.word_embed_proj_dim ${projected} differs from hidden_size ${text.hidden_size}: not supported`);
-  for (const [part, { hidden_size, num_attention_heads }] of Object.entries({
-    vision_config: vision,
-    qformer_config: qformer,
-    text_config: text,
-  })) {
-    require(hidden_size % num_attention_heads ===
-      0, `${part}.hidden_size ${hidden_size} is no multiple of num_attention_heads ${num_attention_heads}`);
-  }
+  checkHeads('text_config', text, require);
   return config;
 }
 

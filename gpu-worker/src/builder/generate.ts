@@ -1,21 +1,19 @@
 /** The bundle of a `Blip2ForConditionalGeneration` checkpoint with an OPT decoder: its graphs, its manifest. */
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { Checkpoint } from './checkpoint.ts';
 import {
   type GenerateConfig,
   type GenerationConfig,
-  type ImageProcessor,
   readGenerateConfig,
   readGenerationConfig,
   readImageProcessor,
 } from './config.ts';
 import { imageInput, preprocessingIdentity } from './image-input.ts';
 import { cacheHeadDim, optGraph } from './opt.ts';
-import type { BundlePlan, GenerateDescription } from './plan.ts';
+import { type BundlePlan, type GenerateDescription, IDLE_TENSORS } from './plan.ts';
 import { qformerGraph } from './qformer.ts';
 import { imageTokens, visionGraph } from './vision.ts';
 
-/** Buffers that old checkpoints keep and no layer reads. */
-const IDLE_TENSORS = /\.position_ids$/;
 const OPT_IMAGE_TOKEN = 50265;
 const DEFAULT_MAX_NEW_TOKENS = 32;
 
@@ -25,24 +23,24 @@ export async function planGenerate(folder: string): Promise<BundlePlan> {
   const generation = await readGenerationConfig(folder);
   const processor = await readImageProcessor(folder);
   const checkpoint = await Checkpoint.open(folder);
-  const tokens = imageTokens(config.vision_config);
+  const image = imageInput(config.vision_config, processor);
+  const tokens = imageTokens(image);
   const numQueries = config.num_query_tokens;
   const graphs = [
-    visionGraph(checkpoint, config.vision_config),
+    visionGraph(checkpoint, config.vision_config, image.size),
     qformerGraph(checkpoint, config.qformer_config, { numQueries, imageTokens: tokens }),
     optGraph(checkpoint, config.text_config, config.qformer_config.hidden_size),
   ];
   checkpoint.expectAllTaken(IDLE_TENSORS);
-  return { graphs, manifest: describe(config, generation, processor) };
+  return { graphs, manifest: describe(config, generation, image) };
 }
 
 function describe(
   config: GenerateConfig,
   generation: GenerationConfig,
-  processor: ImageProcessor,
+  image: BundleManifest['image'],
 ): GenerateDescription {
   const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
-  const image = imageInput(vision, processor);
   const eos = generation.eos_token_id ?? text.eos_token_id;
   return {
     kind: 'generate',
@@ -50,7 +48,7 @@ function describe(
     precision: 'fp32',
     preprocessing: preprocessingIdentity(image),
     image,
-    image_tokens: imageTokens(vision),
+    image_tokens: imageTokens(image),
     vision_hidden: vision.hidden_size,
     num_query_tokens: config.num_query_tokens,
     qformer_hidden: qformer.hidden_size,

@@ -5,6 +5,7 @@ import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { KvCache } from './kv-cache.ts';
 import type { EngineOptions } from './messages.ts';
 import { openGraph } from './session.ts';
+import { rowsOf } from './tensors.ts';
 
 /** Rows of one run: they hold consecutive slots of the cache, the first of them `firstSlot`. */
 type Run = {
@@ -121,10 +122,4 @@ export class OptDecoder implements Decoder {
     }
     return rowsOf(result.logits?.data as Float32Array, rows);
   }
-}
-
-/** Rows of a [rows, width] tensor, without a copy. */
-export function rowsOf(values: Float32Array, rows: number): Float32Array[] {
-  const width = values.length / rows;
-  return Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width));
 }

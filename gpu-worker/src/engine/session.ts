@@ -6,13 +6,12 @@ import type { EngineOptions } from './messages.ts';
 /** Sessions that spin in turn on the same cores slow each other down: only the decoder may. */
 export type Spinning = 'spins' | 'quiet';
 
+/** Where a bundle's graphs lie and what runs them. */
+export type SessionPlace = Pick<EngineOptions, 'bundle' | 'executionProvider' | 'threads'>;
+
 /** @throws Error that names the execution provider when it cannot be loaded */
 export async function openGraph(
-  {
-    bundle,
-    executionProvider,
-    threads,
-  }: Pick<EngineOptions, 'bundle' | 'executionProvider' | 'threads'>,
+  { bundle, executionProvider, threads }: SessionPlace,
   graph: string,
   spinning: Spinning,
 ): Promise<InferenceSession> {
