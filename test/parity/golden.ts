@@ -68,6 +68,21 @@ export function readRetrievalGolden(name: string): RetrievalGolden {
   };
 }
 
+export const T5_CASES = ['t5', 't5-bf16'] as const;
+
+export type T5Golden = Omit<Golden, 'generations' | 'pixels'> & {
+  generations: (Generation & { beams: number[][]; scores: number[] })[];
+  max_new_tokens: number;
+  /** Settings of the beam search. */
+  beams: Record<string, number>;
+};
+
+export function readT5Golden(name: string): T5Golden {
+  const folder = `${GOLDEN}/${name}`;
+  const expected = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8'));
+  return { ...readGolden(name), ...expected };
+}
+
 /** Row `index` of a tensor's first dimension. */
 export function rowOf({ shape, values }: GoldenTensor, index: number): Float32Array {
   const width = values.length / shape[0]!;

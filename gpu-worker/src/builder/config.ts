@@ -3,10 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
-
-const count = z.int().check(z.positive());
-const withDefault = <T extends z.ZodMiniType>(schema: T, value: z.input<T>) =>
-  z._default(schema, value as never);
+import { count, withDefault } from './fields.ts';
+import { TextConfig } from './text-config.ts';
 
 const VisionConfig = z.object({
   hidden_size: withDefault(count, 1408),
@@ -37,27 +35,6 @@ const QFormerConfig = z.object({
 });
 export type QFormerConfig = z.infer<typeof QFormerConfig>;
 
-const OptConfig = z.object({
-  model_type: z.literal('opt'),
-  vocab_size: withDefault(count, 50272),
-  hidden_size: withDefault(count, 768),
-  ffn_dim: withDefault(count, 3072),
-  num_hidden_layers: withDefault(count, 12),
-  num_attention_heads: withDefault(count, 12),
-  max_position_embeddings: withDefault(count, 2048),
-  word_embed_proj_dim: z.optional(z.nullable(count)),
-  activation_function: withDefault(z.literal('relu'), 'relu'),
-  do_layer_norm_before: withDefault(z.literal(true), true),
-  _remove_final_layer_norm: withDefault(z.literal(false), false),
-  enable_bias: withDefault(z.literal(true), true),
-  layer_norm_elementwise_affine: withDefault(z.literal(true), true),
-  tie_word_embeddings: withDefault(z.boolean(), true),
-  bos_token_id: withDefault(z.int(), 2),
-  eos_token_id: withDefault(z.int(), 2),
-  pad_token_id: withDefault(z.int(), 1),
-});
-export type OptConfig = z.infer<typeof OptConfig>;
-
 const GenerateConfig = z.object({
   architectures: z.optional(z.array(z.string())),
   model_type: z.literal('blip-2'),
@@ -66,7 +43,7 @@ const GenerateConfig = z.object({
   image_token_index: z.optional(z.nullable(z.int())),
   vision_config: VisionConfig,
   qformer_config: QFormerConfig,
-  text_config: OptConfig,
+  text_config: TextConfig,
 });
 export type GenerateConfig = z.infer<typeof GenerateConfig>;
 
@@ -146,7 +123,7 @@ function checkHeads(
 }
 
 /**
- * Config of a `Blip2ForConditionalGeneration` checkpoint with an OPT decoder.
+ * Config of a `Blip2ForConditionalGeneration` checkpoint.
  * @throws CheckpointError naming the value that is missing, unknown or at odds with another
  */
 export async function readGenerateConfig(folder: string): Promise<GenerateConfig> {
@@ -156,10 +133,12 @@ export async function readGenerateConfig(folder: string): Promise<GenerateConfig
   const require = requirement(path);
   checkImageSide(config, require);
   require(!qformer.use_qformer_text_input, 'qformer_config.use_qformer_text_input must be false for a checkpoint that generates');
-  const projected = text.word_embed_proj_dim ?? text.hidden_size;
-  require(projected ===
-    text.hidden_size, `text_config.word_embed_proj_dim ${projected} differs from hidden_size ${text.hidden_size}: not supported`);
-  checkHeads('text_config', text, require);
+  if (text.model_type === 'opt') {
+    const projected = text.word_embed_proj_dim ?? text.hidden_size;
+    require(projected ===
+      text.hidden_size, `text_config.word_embed_proj_dim ${projected} differs from hidden_size ${text.hidden_size}: not supported`);
+    checkHeads('text_config', text, require);
+  }
   return config;
 }
 
@@ -168,6 +147,7 @@ const GenerationConfig = z.object({
   bos_token_id: z.optional(z.nullable(z.int())),
   eos_token_id: z.optional(z.nullable(z.union([z.int(), z.array(z.int())]))),
   pad_token_id: z.optional(z.nullable(z.int())),
+  decoder_start_token_id: z.optional(z.nullable(z.int())),
 });
 export type GenerationConfig = z.infer<typeof GenerationConfig>;
 

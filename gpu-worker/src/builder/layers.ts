@@ -107,6 +107,12 @@ export class Layers {
     });
   }
 
+  /** One position of each row: x [batch, seq, width], index int64 [batch] → [batch, width]. */
+  pick(x: string, index: string): string {
+    const places = this.graph.op('Unsqueeze', [index, this.graph.int64(1)]);
+    return this.graph.op('GatherND', [x, places], { attributes: { batch_dims: 1 } });
+  }
+
   /** Positions `start` … `end` − 1 of [batch, seq, width]. */
   slice(x: string, start: number, end = Number.MAX_SAFE_INTEGER): string {
     const { graph } = this;

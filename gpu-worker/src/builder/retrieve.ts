@@ -25,7 +25,7 @@ export async function planRetrieve(folder: string): Promise<BundlePlan> {
     textGraph(checkpoint, qformer, itcHidden),
     itmGraph(checkpoint, qformer, sizes),
   ];
-  checkpoint.expectAllTaken(IDLE_TENSORS);
+  checkpoint.expectAllTaken([IDLE_TENSORS]);
   return {
     graphs,
     manifest: {

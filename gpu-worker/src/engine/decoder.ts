@@ -1,6 +1,7 @@
 /** A language model with the keys and values of its rows: what the engine sees of OPT and T5 alike. */
 import type { EngineOptions } from './messages.ts';
 import { OptDecoder } from './opt-decoder.ts';
+import { T5Decoder } from './t5-decoder.ts';
 
 /** A text to go on from. */
 export type DecoderPrompt = {
@@ -41,5 +42,5 @@ export type Decoder = {
 
 /** @throws Error that names the execution provider when it cannot be loaded */
 export function loadDecoder(options: EngineOptions): Promise<Decoder> {
-  return OptDecoder.load(options);
+  return options.manifest.family === 't5' ? T5Decoder.load(options) : OptDecoder.load(options);
 }

@@ -5,7 +5,7 @@ import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { KvCache } from './kv-cache.ts';
 import type { EngineOptions } from './messages.ts';
 import { openGraph } from './session.ts';
-import { rowsOf } from './tensors.ts';
+import { paddedIds, rowsOf } from './tensors.ts';
 
 /** Rows of one run: they hold consecutive slots of the cache, the first of them `firstSlot`. */
 type Run = {
@@ -85,12 +85,8 @@ export class OptDecoder implements Decoder {
     const cache = this.#cache;
     cache.reserve(Math.max(...ends));
 
-    const ids = new BigInt64Array(rows * textPositions).fill(BigInt(pad_token_id));
     const positionIds = new BigInt64Array(rows * positions);
     for (let row = 0; row < rows; row++) {
-      run.inputIds[row]?.forEach((id, j) => {
-        ids[row * textPositions + j] = BigInt(id);
-      });
       for (let j = 0; j < positions; j++) {
         const position = Math.min((run.past[row] as number) + j, decoder.max_positions - 1);
         positionIds[row * positions + j] = BigInt(position);
@@ -104,7 +100,7 @@ export class OptDecoder implements Decoder {
     const seqlens = Int32Array.from(ends, (end) => end - 1);
     const result = await this.#session.run({
       image_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
-      input_ids: new Tensor('int64', ids, [rows, textPositions]),
+      input_ids: paddedIds(run.inputIds, pad_token_id),
       position_ids: new Tensor('int64', positionIds, [rows, positions]),
       last_index: new Tensor('int64', lastIndex, [rows]),
       seqlens_k: new Tensor('int32', seqlens, [rows]),

@@ -2,7 +2,7 @@
 import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { openGraph, type SessionPlace } from './session.ts';
-import { rowsOf } from './tensors.ts';
+import { paddedIds, rowsOf } from './tensors.ts';
 
 export class RetrievalRunner {
   readonly #manifest: RetrieveManifest;
@@ -63,15 +63,9 @@ export class RetrievalRunner {
   }
 
   #padded(texts: readonly (readonly number[])[]) {
-    const longest = Math.max(...texts.map(({ length }) => length));
-    const ids = new BigInt64Array(texts.length * longest);
-    ids.fill(BigInt(this.#manifest.text.pad_token_id));
-    for (const [row, text] of texts.entries()) {
-      for (const [j, id] of text.entries()) ids[row * longest + j] = BigInt(id);
-    }
     const lengths = BigInt64Array.from(texts, ({ length }) => BigInt(length));
     return {
-      input_ids: new Tensor('int64', ids, [texts.length, longest]),
+      input_ids: paddedIds(texts, this.#manifest.text.pad_token_id),
       lengths: new Tensor('int64', lengths, [texts.length]),
     };
   }
