@@ -1,6 +1,7 @@
 /** From a prompt and a picture to text, piece by piece. */
 import { maxPromptTokens } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
+import { promptIds } from '@blip2/shared/prompts';
 import type { CaptionOptions } from '@blip2/shared/schemas/captions';
 import type { Choice, Usage } from '@blip2/shared/schemas/generation';
 import type { CacheResult, ImageReply } from '@blip2/shared/schemas/image';
@@ -15,7 +16,7 @@ import { ChoiceText, type Piece } from './stream/choice-text.ts';
 /** Tokenising takes time by the character: this is far beyond what any context holds. */
 const MAX_PROMPT_CHARACTERS = 4096;
 
-/** `input_ids` begin with BOS; the image positions are not among them. */
+/** `input_ids` have the model's control tokens; the image positions are not among them. */
 export type Prompt = { input_ids: number[]; generation: GenerationConfig; stops: string[] };
 
 export type Generated = Choice & {
@@ -43,7 +44,7 @@ export function preparePrompt(text: string, options: TextOptions, random: number
   if (text.length > MAX_PROMPT_CHARACTERS) {
     throw promptTooLong('characters', MAX_PROMPT_CHARACTERS, text.length);
   }
-  const input_ids = [model.bos_token_id, ...tokenizer().encode(text)];
+  const input_ids = promptIds(model, tokenizer().encode(text));
   const limit = maxPromptTokens(model);
   if (input_ids.length > limit) throw promptTooLong('tokens', limit, input_ids.length);
   const room = limit + 1 - input_ids.length;

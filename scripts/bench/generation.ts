@@ -7,6 +7,7 @@ import {
   FRAMES_MEDIA_TYPE,
   readFrames,
 } from '@blip2/shared/frames';
+import { promptIds } from '@blip2/shared/prompts';
 import { GenerationConfig, type GpuRequest } from '@blip2/shared/wire';
 import sharp from 'sharp';
 import { postStream } from '../api.ts';
@@ -30,7 +31,7 @@ export async function generationRows(stack: Stack, rounds: number): Promise<stri
     request_id: 'bench',
     revision: model.revision,
     deadline_ms: 30_000,
-    input_ids: [model.bos_token_id],
+    input_ids: promptIds(model, []),
     generation: GenerationConfig.parse({ max_tokens: MAX_TOKENS }),
   };
   for (let round = 0; round < rounds; round++) {

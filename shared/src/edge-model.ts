@@ -14,13 +14,17 @@ export const EdgeModel = z.object({
   qformer_hidden: count,
   /** Positions a sequence may have: image positions, prompt and what is written. */
   max_positions: count,
-  bos_token_id: tokenId,
+  family: z.enum(['opt', 't5']),
+  /** Control tokens around the text of every prompt: OPT's begins with BOS, T5's ends with EOS. */
+  prompt_prefix: z.array(tokenId),
+  prompt_suffix: z.array(tokenId),
   /** Tokens written where the request says nothing. */
   max_new_tokens: count,
 });
 export type EdgeModel = z.infer<typeof EdgeModel>;
 
 export function edgeModelFrom(manifest: GenerateManifest): EdgeModel {
+  const isT5 = manifest.family === 't5';
   return {
     name: manifest.name,
     revision: manifest.revision,
@@ -28,13 +32,15 @@ export function edgeModelFrom(manifest: GenerateManifest): EdgeModel {
     num_query_tokens: manifest.num_query_tokens,
     qformer_hidden: manifest.qformer_hidden,
     max_positions: manifest.decoder.max_positions,
-    bos_token_id: manifest.bos_token_id,
+    family: manifest.family,
+    prompt_prefix: isT5 ? [] : [manifest.bos_token_id],
+    prompt_suffix: isT5 ? manifest.eos_token_ids.slice(0, 1) : [],
     max_new_tokens: manifest.generation.max_new_tokens,
   };
 }
 
 /**
- * Text token ids a prompt may have, its BOS included: what the image positions and one written token leave.
+ * Text token ids a prompt may have, its control tokens included: what the image positions and one written token leave.
  */
 export function maxPromptTokens(model: EdgeModel): number {
   return model.max_positions - model.num_query_tokens - 1;

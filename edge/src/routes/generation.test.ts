@@ -61,7 +61,7 @@ describe('captions', () => {
       { 'content-type': 'image/png' },
     );
     const reply = CaptionReply.parse(await response.json());
-    const ids = [model.bos_token_id, ...tokenizer().encode('a photo of')];
+    const ids = [...model.prompt_prefix, ...tokenizer().encode('a photo of')];
     expect(edge.gpu.seen[0]?.request).toMatchObject({
       kind: 'generate',
       revision: model.revision,
@@ -108,8 +108,8 @@ describe('answers', () => {
     });
     const request = edge.gpu.seen[0]?.request;
     const ids = request?.kind === 'generate' ? request.input_ids : [];
-    expect(ids[0]).toBe(model.bos_token_id);
-    expect(ids.slice(1)).not.toContain(model.bos_token_id);
+    expect(ids[0]).toBe(model.prompt_prefix[0]);
+    expect(ids.slice(1)).not.toContain(model.prompt_prefix[0]);
   });
 });
 
