@@ -18,6 +18,7 @@ Starts the edge (workerd, local KV) and the GPU worker on this machine.
 Environment:
   PORT               port of the edge (8787)
   BLIP2_CHECKPOINT   checkpoint folder in Hugging Face's format (the embedded model)
+  BLIP2_RETRIEVAL_CHECKPOINT   one that compares pictures with texts (embedded, or none beside another model)
   BLIP2_BUNDLES      where bundles are kept (.bundles)
 `;
 

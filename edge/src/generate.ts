@@ -67,7 +67,7 @@ function promptTooLong(unit: string, limit: number, actual: number): ApiError {
 
 /** Ends with `done`. @throws ApiError of the GPU worker */
 export async function* generate(
-  services: Services,
+  { gpu, stores }: Services,
   picture: Picture,
   found: Found,
   { input_ids, generation, stops }: Prompt,
@@ -84,7 +84,7 @@ export async function* generate(
   let cache: CacheResult = 'miss';
   let done: GpuDone | undefined;
   const request = { ...head, input_ids, generation };
-  for await (const event of see(services, picture, found, request, scope)) {
+  for await (const event of see({ gpu, ...stores.query }, picture, found, request, scope)) {
     if (event.type === 'image') {
       image = { sha256: picture.sha256, ...event.image };
       cache = event.cache;

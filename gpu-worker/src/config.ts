@@ -7,10 +7,8 @@ const whole = (low: number, high: number) =>
   z.coerce.number().check(z.int(), z.gte(low), z.lte(high));
 
 const Environment = z.object({
-  BLIP2_CHECKPOINT: z._default(
-    z.string(),
-    fileURLToPath(new URL('../checkpoints/generate', import.meta.url)),
-  ),
+  BLIP2_CHECKPOINT: z.optional(z.string()),
+  BLIP2_RETRIEVAL_CHECKPOINT: z.optional(z.string()),
   BLIP2_BUNDLES: z.optional(z.string()),
   GPU_WORKER_HOST: z._default(z.string(), '127.0.0.1'),
   GPU_WORKER_PORT: z._default(whole(0, 65_535), 8788),
@@ -29,6 +27,8 @@ export const CONFIG_HELP = `Usage: node gpu-worker/src/main.ts [--help]
 The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. Configured by the environment:
 
   BLIP2_CHECKPOINT          checkpoint folder in Hugging Face's format (the embedded model)
+  BLIP2_RETRIEVAL_CHECKPOINT  one that compares pictures with texts, or "none" (the embedded one beside the
+                            embedded model, else none)
   BLIP2_BUNDLES             where built bundles are kept (.bundles at the top of the repository)
   GPU_WORKER_HOST           address to listen on (127.0.0.1)
   GPU_WORKER_PORT           port to listen on; 0 takes a free one (8788)
@@ -51,7 +51,7 @@ export function readConfig(environment: Record<string, string | undefined>) {
   }
   const env = result.data;
   return {
-    checkpoint: env.BLIP2_CHECKPOINT,
+    ...chooseCheckpoints(env.BLIP2_CHECKPOINT, env.BLIP2_RETRIEVAL_CHECKPOINT),
     bundles: env.BLIP2_BUNDLES,
     host: env.GPU_WORKER_HOST,
     port: env.GPU_WORKER_PORT,
@@ -61,5 +61,20 @@ export function readConfig(environment: Record<string, string | undefined>) {
     queueLimit: env.BLIP2_QUEUE_LIMIT,
     maxImageBytes: env.BLIP2_MAX_IMAGE_BYTES,
     maxImagePixels: env.BLIP2_MAX_IMAGE_PIXELS,
+  };
+}
+
+const embedded = (name: string) =>
+  fileURLToPath(new URL(`../checkpoints/${name}`, import.meta.url));
+
+/**
+ * The checkpoint that writes, and the one that compares. The embedded one that compares goes with the embedded one
+ * that writes only: it knows nothing of another's pictures.
+ */
+export function chooseCheckpoints(checkpoint?: string, retrieval?: string) {
+  const compares = retrieval ?? (checkpoint === undefined ? embedded('retrieve') : 'none');
+  return {
+    checkpoint: checkpoint ?? embedded('generate'),
+    ...(compares === 'none' ? {} : { retrievalCheckpoint: compares }),
   };
 }

@@ -114,7 +114,13 @@ describe('a request', () => {
   });
 
   it('for embeddings alone gives them and no token', async () => {
-    const embed = { kind: 'embed', request_id: 'test', revision, deadline_ms: 9000 };
+    const embed = {
+      kind: 'embed',
+      embedding: 'query',
+      request_id: 'test',
+      revision,
+      deadline_ms: 9000,
+    };
     const frames = await framesOf(await send(embed, image(2)));
     expect(frames.map(({ type }) => type)).toEqual(['imageInfo', 'embeddings', 'done']);
     const shape = new DataView(frames[1]!.payload.slice().buffer);

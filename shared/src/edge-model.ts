@@ -1,9 +1,23 @@
 /** What the edge must know of a bundle: written to `edge/generated/model.json` before bundling. */
 import * as z from 'zod/mini';
-import type { GenerateManifest } from './bundle-manifest.ts';
+import type { GenerateManifest, RetrieveManifest } from './bundle-manifest.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
+
+/** The model that compares pictures with texts. */
+export const EdgeRetrieval = z.object({
+  name: z.string(),
+  revision: z.string(),
+  preprocessing: z.string(),
+  num_query_tokens: count,
+  itc_hidden: count,
+  /** Tokens a text may have, [CLS] and [SEP] included. */
+  max_positions: count,
+  cls_token_id: tokenId,
+  sep_token_id: tokenId,
+});
+export type EdgeRetrieval = z.infer<typeof EdgeRetrieval>;
 
 export const EdgeModel = z.object({
   name: z.string(),
@@ -20,10 +34,12 @@ export const EdgeModel = z.object({
   prompt_suffix: z.array(tokenId),
   /** Tokens written where the request says nothing. */
   max_new_tokens: count,
+  retrieval: z.optional(EdgeRetrieval),
 });
 export type EdgeModel = z.infer<typeof EdgeModel>;
 
-export function edgeModelFrom(manifest: GenerateManifest): EdgeModel {
+/** @param retrieval of the model that compares, where one is served */
+export function edgeModelFrom(manifest: GenerateManifest, retrieval?: RetrieveManifest): EdgeModel {
   const isT5 = manifest.family === 't5';
   return {
     name: manifest.name,
@@ -36,6 +52,20 @@ export function edgeModelFrom(manifest: GenerateManifest): EdgeModel {
     prompt_prefix: isT5 ? [] : [manifest.bos_token_id],
     prompt_suffix: isT5 ? manifest.eos_token_ids.slice(0, 1) : [],
     max_new_tokens: manifest.generation.max_new_tokens,
+    ...(retrieval === undefined ? {} : { retrieval: edgeRetrievalFrom(retrieval) }),
+  };
+}
+
+function edgeRetrievalFrom(manifest: RetrieveManifest): EdgeRetrieval {
+  return {
+    name: manifest.name,
+    revision: manifest.revision,
+    preprocessing: manifest.preprocessing,
+    num_query_tokens: manifest.num_query_tokens,
+    itc_hidden: manifest.itc_hidden,
+    max_positions: manifest.text.max_positions,
+    cls_token_id: manifest.text.cls_token_id,
+    sep_token_id: manifest.text.sep_token_id,
   };
 }
 

@@ -25,6 +25,10 @@ export const FRAME_TYPES = {
   done: 6,
   /** JSON `Problem`. */
   error: 7,
+  /** JSON `GpuScores`. */
+  scores: 8,
+  /** JSON `GpuTexts`. */
+  texts: 9,
 } as const;
 
 export type FrameType = keyof typeof FRAME_TYPES;

@@ -1,6 +1,9 @@
 /** JSON payloads of the frames between edge and GPU worker: the contract both sides compile against. */
 import * as z from 'zod/mini';
 
+/** Most texts of one request to the retrieval model. */
+export const MAX_TEXTS = 64;
+
 /** Largest `n` and `num_beams`. */
 const MAX_ROWS = 8;
 
@@ -80,12 +83,24 @@ const requestHead = {
   deadline_ms: z.int().check(z.positive()),
 };
 
+/** Ids of texts for the retrieval model, [CLS] and [SEP] included. */
+const retrievalTexts = z
+  .array(z.array(z.int().check(z.nonnegative())).check(z.minLength(1)))
+  .check(z.minLength(1), z.maxLength(MAX_TEXTS));
+
+/** Which embeddings of a picture: the query embeddings that text is written from, or those of ITC. */
+export const EmbeddingKind = z.enum(['query', 'itc']);
+export type EmbeddingKind = z.infer<typeof EmbeddingKind>;
+
 /**
- * What the edge asks for. `generate` is followed by an `image` or an `embeddings` frame, `embed` by an
- * `image` frame.
+ * What the edge asks for. `generate` is followed by an `image` or an `embeddings` frame, `embed` and `match` by an
+ * `image` frame, `embed-texts` by none. `revision` is that of the model that does it: `itc`, `match` and
+ * `embed-texts` are the retrieval model's.
  */
 export const GpuRequest = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('embed'), ...requestHead }),
+  z.strictObject({ kind: z.literal('embed'), ...requestHead, embedding: EmbeddingKind }),
+  z.strictObject({ kind: z.literal('embed-texts'), ...requestHead, texts: retrievalTexts }),
+  z.strictObject({ kind: z.literal('match'), ...requestHead, texts: retrievalTexts }),
   z.strictObject({
     kind: z.literal('generate'),
     ...requestHead,
@@ -113,6 +128,7 @@ export const GpuTimings = z.object({
   decode_image: z.optional(z.number()),
   vision: z.optional(z.number()),
   qformer: z.optional(z.number()),
+  match: z.optional(z.number()),
   prefill: z.optional(z.number()),
   decode: z.optional(z.number()),
 });
@@ -133,10 +149,25 @@ export const GpuDone = z.object({
 });
 export type GpuDone = z.infer<typeof GpuDone>;
 
+/** How well a text fits a picture: ITM's probability, and ITC's best dot product. */
+export const MatchScore = z.object({ itm: z.number(), itc: z.number() });
+export type MatchScore = z.infer<typeof MatchScore>;
+
+/** JSON of a `scores` frame, in the order of the texts. */
+export const GpuScores = z.object({ scores: z.array(MatchScore) });
+export type GpuScores = z.infer<typeof GpuScores>;
+
+/** JSON of a `texts` frame: ITC's unit vector of each text. */
+export const GpuTexts = z.object({ embeddings: z.array(z.array(z.number())) });
+export type GpuTexts = z.infer<typeof GpuTexts>;
+
+const servedModel = z.object({ name: z.string(), revision: z.string() });
+
 /** `GET /v1/model` of the worker. */
 export const WorkerModel = z.object({
-  name: z.string(),
-  revision: z.string(),
+  ...servedModel.shape,
   execution_provider: z.string(),
+  /** The model that compares pictures with texts, where one is served. */
+  retrieval: z.optional(servedModel),
 });
 export type WorkerModel = z.infer<typeof WorkerModel>;

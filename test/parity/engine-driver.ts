@@ -1,6 +1,7 @@
 /** An engine without its thread: requests by number, and what it has said of each. */
-import { Engine, type EngineParts } from '@blip2/gpu-worker/engine/engine';
+import { Engine } from '@blip2/gpu-worker/engine/engine';
 import type { EngineOptions, JobEvent } from '@blip2/gpu-worker/engine/messages';
+import type { EngineParts } from '@blip2/gpu-worker/engine/parts';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { expect } from 'vitest';
 
@@ -28,10 +29,8 @@ export class EngineDriver {
       n: num_return_sequences,
       ...rest,
     });
-    this.engine.submit(id, {
-      source: { kind: 'embeddings', values },
-      generate: { inputIds, config },
-    });
+    const source = { kind: 'embeddings', values } as const;
+    this.engine.submit(id, { kind: 'generate', source, inputIds, config });
   }
 
   async finish(): Promise<void> {

@@ -4,9 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
-import { type Decoder, loadDecoder } from '@blip2/gpu-worker/engine/decoder';
-import { ImageRunner } from '@blip2/gpu-worker/engine/image-runner';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/messages';
+import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
 import type { WrittenToken } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EngineDriver, type Setting } from './engine-driver.ts';
@@ -27,10 +26,7 @@ const CASES: Case[] = JSON.parse(
 );
 
 let bundles: string;
-const loaded = new Map<
-  string,
-  { golden: Golden; options: EngineOptions; images: ImageRunner; decoder: Decoder }
->();
+const loaded = new Map<string, { golden: Golden; options: EngineOptions; parts: EngineParts }>();
 
 beforeAll(async () => {
   bundles = await mkdtemp(join(tmpdir(), 'blip2-generation-'));
@@ -44,23 +40,19 @@ beforeAll(async () => {
       threads: 1,
       maxSlots: 8,
     };
-    const [images, decoder] = [await ImageRunner.load(options), await loadDecoder(options)];
-    loaded.set(name, { golden, options, images, decoder });
+    loaded.set(name, { golden, options, parts: await loadParts(options) });
   }
 });
 afterAll(async () => {
-  for (const { images, decoder } of loaded.values()) {
-    await images.release();
-    await decoder.release();
-  }
+  for (const { parts } of loaded.values()) await releaseParts(parts);
   await rm(bundles, { recursive: true, force: true });
 });
 
 /** An engine for one list of end tokens. */
 function engineFor(checkpoint: string, eos: number[]) {
-  const { golden, options, images, decoder } = loaded.get(checkpoint)!;
+  const { golden, options, parts } = loaded.get(checkpoint)!;
   const manifest = { ...options.manifest, eos_token_ids: eos };
-  const driver = new EngineDriver({ images, decoder }, { ...options, manifest });
+  const driver = new EngineDriver(parts, { ...options, manifest });
   const submit = (
     id: number,
     { image, prompt, setting }: Pick<Case, 'image' | 'prompt' | 'setting'>,
@@ -162,9 +154,9 @@ describe('log-probabilities', () => {
   const { prompt, image } = CASES[0]!;
 
   it('are those of the model, before penalties, with the likeliest first', async () => {
-    const { golden, decoder } = loaded.get('tied')!;
+    const { golden, parts } = loaded.get('tied')!;
     const values = rowOf(golden.queryEmbeddings, image);
-    const [logits] = await decoder.prefill(0, [{ image: values, ids: prompt }]);
+    const [logits] = await parts.decoder.prefill(0, [{ image: values, ids: prompt }]);
     const total = Math.log(logits!.reduce((sum, logit) => sum + Math.exp(logit), 0));
     const expected = [...logits!].map((logit, id) => ({ id, logprob: logit - total }));
     expected.sort((a, b) => b.logprob - a.logprob);

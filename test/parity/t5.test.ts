@@ -3,9 +3,9 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
-import { type Decoder, loadDecoder } from '@blip2/gpu-worker/engine/decoder';
-import { ImageRunner } from '@blip2/gpu-worker/engine/image-runner';
+import type { Decoder } from '@blip2/gpu-worker/engine/decoder';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/messages';
+import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from './difference.ts';
@@ -23,18 +23,17 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: T5Golden;
   let options: EngineOptions;
-  let images: ImageRunner;
+  let parts: EngineParts;
   let decoder: Decoder;
   beforeAll(async () => {
     golden = readT5Golden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
     const manifest = await readGenerateManifest(bundle);
     options = { bundle, manifest, executionProvider: 'cpu', threads: 2, maxSlots: 8 };
-    [images, decoder] = [await ImageRunner.load(options), await loadDecoder(options)];
+    parts = await loadParts(options);
+    decoder = parts.decoder;
   });
-  afterAll(async () => {
-    for (const part of [images, decoder]) await part?.release();
-  });
+  afterAll(() => releaseParts(parts));
   const prompts = () =>
     golden.generations.map(({ image, prompt }) => ({
       image: rowOf(golden.queryEmbeddings, image),
@@ -44,7 +43,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   it('gives the query embeddings of transformers', async () => {
     const queries = rowOf(golden.imageFeatures, 0);
     const dims = [1, ...golden.imageFeatures.shape.slice(1)];
-    const found = await images.query(new Tensor('float32', queries, dims));
+    const found = await parts.qformer.query(new Tensor('float32', queries, dims));
     expect(maxDifference(found, rowOf(golden.queryEmbeddings, 0))).toBeLessThan(TOLERANCE);
   });
 
@@ -75,7 +74,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   });
 
   it('writes the greedy and beam texts of transformers, all requests together', async () => {
-    const driver = new EngineDriver({ images, decoder }, options);
+    const driver = new EngineDriver(parts, options);
     const { max_new_tokens, beams } = golden;
     for (const [i, { image, prompt }] of golden.generations.entries()) {
       const values = rowOf(golden.queryEmbeddings, image);

@@ -26,7 +26,7 @@ export function textRoute(task: TextTask): (c: AppContext) => Promise<Response> 
     const { source, fields } = await readBody(c.req.raw, services.settings, task.prepare);
     const picture = await openPicture(source, services.settings, scope.signal);
     const readAt = Date.now();
-    const found = await find(services, picture, scope);
+    const found = await find(services.stores.query, picture, scope);
     const foundAt = Date.now();
     const events = generate(services, picture, found, fields.prompt, scope);
     if (fields.stream ?? acceptsEvents(c)) {

@@ -10,11 +10,13 @@ import {
   readFrames,
 } from '@blip2/shared/frames';
 import { type GpuDone, GpuRequest } from '@blip2/shared/wire';
-import { model, tokenizer } from '../model.ts';
+import { model, retrievalModel, tokenizer } from '../model.ts';
+
+type Source = 'image' | 'embeddings' | 'nothing';
 
 export type SeenRequest = {
   request: GpuRequest;
-  with: 'image' | 'embeddings';
+  with: Source;
   payload: Uint8Array;
 };
 
@@ -46,6 +48,15 @@ export const EMBEDDINGS = encodeEmbeddings({
   values: Float32Array.from(
     { length: model.num_query_tokens * model.qformer_hidden },
     (_, index) => (index % 100) / 8 - 4,
+  ),
+});
+
+const ITC_EMBEDDINGS = encodeEmbeddings({
+  numQueries: retrievalModel().num_query_tokens,
+  hidden: retrievalModel().itc_hidden,
+  values: Float32Array.from(
+    { length: retrievalModel().num_query_tokens * retrievalModel().itc_hidden },
+    (_, index) => (index % 7) / 8,
   ),
 });
 
@@ -83,7 +94,9 @@ export class FakeGpu {
       return new Response(null, { status: this.script.isReady ? 200 : 503 });
     if (pathname === '/v1/model') {
       const { revision } = this.script;
-      return Response.json({ name: model.name, revision, execution_provider: 'fake' });
+      const retrieval = retrievalModel();
+      const served = { name: model.name, revision, execution_provider: 'fake', retrieval };
+      return Response.json(served);
     }
     return this.#run(request);
   };
@@ -93,12 +106,16 @@ export class FakeGpu {
     const [first, second, ...more] = frames;
     if (first?.type !== 'request' || more.length > 0) throw new Error('not a request of frames');
     const request = GpuRequest.parse(decodeJson(first.payload));
-    if (second?.type !== 'image' && second?.type !== 'embeddings') throw new Error('no source');
-    this.seen.push({ request, with: second.type, payload: second.payload.slice() });
+    const source = second?.type;
+    if (source !== 'image' && source !== 'embeddings' && source !== undefined) {
+      throw new Error('no source');
+    }
+    const payload = second?.payload.slice() ?? new Uint8Array();
+    this.seen.push({ request, with: source ?? 'nothing', payload });
     const script = { ...this.script };
     if (script.refuse) return problemResponse(script.refuse);
     if (script.raw) return new Response(script.raw);
-    const frame = this.#frames(request, second.type, script);
+    const frame = this.#frames(request, source ?? 'nothing', script);
     const body = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
@@ -117,15 +134,28 @@ export class FakeGpu {
     });
   }
 
-  async *#frames(request: GpuRequest, source: 'image' | 'embeddings', script: Script) {
+  async *#frames(request: GpuRequest, source: Source, script: Script) {
     await script.start;
     if (source === 'image') {
       yield encodeJsonFrame('imageInfo', { width: 40, height: 30, format: 'png' });
-      yield encodeFrame('embeddings', EMBEDDINGS);
+      if (request.kind !== 'match') {
+        const isItc = request.kind === 'embed' && request.embedding === 'itc';
+        yield encodeFrame('embeddings', isItc ? ITC_EMBEDDINGS : EMBEDDINGS);
+      }
     }
     if (script.failLate) {
       yield encodeJsonFrame('error', script.failLate);
       return;
+    }
+    if (request.kind === 'match') {
+      yield encodeJsonFrame('scores', {
+        scores: request.texts.map(({ length }) => ({ itm: 1 / length, itc: length / 100 })),
+      });
+    }
+    if (request.kind === 'embed-texts') {
+      yield encodeJsonFrame('texts', {
+        embeddings: request.texts.map(({ length }) => [length, 0]),
+      });
     }
     const choices: GpuDone['choices'] = [];
     if (request.kind === 'generate') {

@@ -1,13 +1,10 @@
 /** The engine loop: encode, prefill, one decode step for every running row, and again. */
-import type { GpuTimings } from '@blip2/shared/wire';
 import type { Decoder, DecoderPrompt } from './decoder.ts';
 import { createDecoding, type Decoding, type Turn } from './decoding.ts';
-import type { ImageRunner } from './image-runner.ts';
+import { type Entry, ImageWork } from './image-work.ts';
 import type { EngineOptions, Job, JobEvent } from './messages.ts';
+import type { EngineParts } from './parts.ts';
 import { type Action, nextAction } from './scheduler.ts';
-
-/** A job on its way. */
-type Entry = { id: number; job: Job; submittedAt: number; timings: GpuTimings };
 
 /** A job whose text is being written. `rows` in the order its decoding counts them. */
 type Writing = Entry & {
@@ -19,14 +16,11 @@ type Writing = Entry & {
 /** One row of a decode step. `past`: positions it has in the cache; `token`: what it reads next. */
 type Row = { owner: Writing; slot: number; past: number; token: number };
 
-export type EngineParts = { images: ImageRunner; decoder: Decoder };
-
 export class Engine {
-  readonly #images: ImageRunner;
   readonly #decoder: Decoder;
   readonly #options: EngineOptions;
   readonly #emit: (id: number, event: JobEvent) => void;
-  #toEncode: Entry[] = [];
+  readonly #images: ImageWork;
   #toPrefill: Writing[] = [];
   /** Index in this list = slot in the cache. */
   readonly #running: Row[] = [];
@@ -34,20 +28,21 @@ export class Engine {
   #last: Action['kind'] = 'wait';
 
   constructor(
-    { images, decoder }: EngineParts,
+    parts: EngineParts,
     options: EngineOptions,
     emit: (id: number, event: JobEvent) => void,
   ) {
-    this.#images = images;
-    this.#decoder = decoder;
+    this.#decoder = parts.decoder;
     this.#options = options;
     this.#emit = emit;
+    this.#images = new ImageWork(parts, {
+      emit,
+      onEmbeddings: (entry, values) => this.#withEmbeddings(entry, values),
+    });
   }
 
   submit(id: number, job: Job): void {
-    const entry: Entry = { id, job, submittedAt: performance.now(), timings: { queue: 0 } };
-    if (job.source.kind === 'pixels') this.#toEncode.push(entry);
-    else this.#withEmbeddings(entry, job.source.values);
+    this.#images.submit({ id, job, submittedAt: performance.now(), timings: { queue: 0 } });
   }
 
   /** Forgets a job before the next action: while one runs, the slots must stay what they are. */
@@ -56,7 +51,7 @@ export class Engine {
   }
 
   #forget(id: number): void {
-    this.#toEncode = this.#toEncode.filter((entry) => entry.id !== id);
+    this.#images.forget(id);
     this.#toPrefill = this.#toPrefill.filter((entry) => entry.id !== id);
     for (const row of this.#running.filter(({ owner }) => owner.id === id)) this.#free(row);
   }
@@ -69,7 +64,7 @@ export class Engine {
     const slots = [...held].reduce((sum, { decoding }) => sum + decoding.width, 0);
     const action = nextAction(
       {
-        waitingForEncode: this.#toEncode.length,
+        waitingForEncode: this.#images.waiting,
         waitingForPrefill: this.#toPrefill.map(({ decoding }) => decoding.width),
         running: this.#running.length,
         free: this.#options.maxSlots - slots,
@@ -82,7 +77,7 @@ export class Engine {
         this.#decoder.reset();
         return false;
       case 'encode':
-        await this.#encode();
+        await this.#images.advance();
         return true;
       case 'prefill':
         await this.#prefill(action.count);
@@ -93,41 +88,12 @@ export class Engine {
     }
   }
 
-  /** One picture, for every job that waits for it. Several in one run are no faster than one after another. */
-  async #encode(): Promise<void> {
-    const source = this.#toEncode[0]?.job.source;
-    if (source?.kind !== 'pixels') return;
-    const entries = this.#toEncode.filter(
-      ({ job }) => job.source.kind === 'pixels' && job.source.key === source.key,
-    );
-    this.#toEncode = this.#toEncode.filter((entry) => !entries.includes(entry));
-    for (const entry of entries) entry.timings.queue = performance.now() - entry.submittedAt;
-    await this.#guard(entries, async () => {
-      const start = performance.now();
-      const features = await this.#images.encode(source.pixels);
-      const encoded = performance.now();
-      const exact = await this.#images.query(features);
-      const done = performance.now();
-      // Rounded as the cache keeps them: a miss and a hit must generate from the same numbers.
-      const values = Float32Array.from(new Float16Array(exact));
-      for (const entry of entries) {
-        entry.timings.vision = encoded - start;
-        entry.timings.qformer = done - encoded;
-        this.#emit(entry.id, { type: 'embeddings', values });
-        this.#withEmbeddings(entry, values);
-      }
-    });
-  }
-
   #withEmbeddings(entry: Entry, image: Float32Array): void {
-    const { generate } = entry.job;
-    if (generate === undefined) {
-      this.#emit(entry.id, { type: 'done', choices: [], timings: entry.timings });
-      return;
-    }
-    const prompt = { image, ids: generate.inputIds };
+    const { job } = entry;
+    if (job.kind !== 'generate') return;
+    const prompt = { image, ids: job.inputIds };
     const decoding = createDecoding({
-      config: generate.config,
+      config: job.config,
       prompt: this.#decoder.seenOf(prompt),
       eos: this.#options.manifest.eos_token_ids,
     });

@@ -1,20 +1,18 @@
 /** Entry of the engine thread: `session.run` blocks the thread that calls it, so it never is the HTTP thread. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { GenerationConfig } from '@blip2/shared/wire';
-import { loadDecoder } from './decoder.ts';
 import { Engine } from './engine.ts';
-import { ImageRunner } from './image-runner.ts';
-import type { EngineOptions, FromEngine, JobEvent, ToEngine } from './messages.ts';
+import type { EngineOptions, FromEngine, Job, JobEvent, Pixels, ToEngine } from './messages.ts';
+import { loadParts, releaseParts } from './parts.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('thread.ts is a worker thread');
 const options = workerData as EngineOptions;
 const say = (message: FromEngine) => port.postMessage(message);
 
-const images = await ImageRunner.load(options);
-const decoder = await loadDecoder(options);
+const parts = await loadParts(options);
 let emit = (id: number, event: JobEvent) => say({ type: 'event', id, event });
-const engine = new Engine({ images, decoder }, options, (id, event) => emit(id, event));
+const engine = new Engine(parts, options, (id, event) => emit(id, event));
 await selfTest();
 
 let wake: () => void = () => {};
@@ -45,20 +43,31 @@ while (!closed) {
     });
   }
 }
-for (const part of [images, decoder]) await part.release();
+await releaseParts(parts);
 port.close();
 
 /** One picture and one token through all graphs, so that "ready" means it. */
 async function selfTest(): Promise<void> {
   const { image, bos_token_id } = options.manifest;
-  const events: string[] = [];
+  const config = GenerationConfig.parse({ max_tokens: 1 });
+  const blank = (size: number): Pixels => {
+    return { kind: 'pixels', key: '', pixels: new Float32Array(3 * size ** 2) };
+  };
+  const jobs: Job[] = [
+    { kind: 'generate', source: blank(image.size), inputIds: [bos_token_id], config },
+  ];
+  if (options.retrieval !== undefined) {
+    const { image: own, text } = options.retrieval.manifest;
+    const texts = [[text.cls_token_id, text.sep_token_id]];
+    jobs.push({ kind: 'match', source: blank(own.size), texts });
+  }
   const serving = emit;
-  emit = (_, event) => events.push(event.type);
-  engine.submit(0, {
-    source: { kind: 'pixels', key: '', pixels: new Float32Array(3 * image.size ** 2) },
-    generate: { inputIds: [bos_token_id], config: GenerationConfig.parse({ max_tokens: 1 }) },
-  });
-  while (await engine.advance());
+  for (const job of jobs) {
+    const events: string[] = [];
+    emit = (_, event) => events.push(event.type);
+    engine.submit(0, job);
+    while (await engine.advance());
+    if (events.at(-1) !== 'done') throw new Error('The model failed its self-test.');
+  }
   emit = serving;
-  if (events.at(-1) !== 'done') throw new Error('The model failed its self-test.');
 }
