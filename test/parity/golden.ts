@@ -68,6 +68,21 @@ export function readRetrievalGolden(name: string): RetrievalGolden {
   };
 }
 
+/** Patches a side: as the position embedding was learned, and as it is wanted. */
+export const POSITION_GRIDS = [
+  [4, 6],
+  [3, 13],
+  [7, 2],
+  [16, 26],
+  [5, 4],
+] as const;
+
+/** The position embedding [1, patches + 1, width] of one of the pairs of grids, before and after. */
+export function readPositions(learned: number, wanted: number) {
+  const tensor = safetensors(readFileSync(`${GOLDEN}/positions/expected.safetensors`));
+  return { learned: tensor(`${learned}`), wanted: tensor(`${learned}-${wanted}`) };
+}
+
 export const T5_CASES = ['t5', 't5-bf16'] as const;
 
 export type T5Golden = Omit<Golden, 'generations' | 'pixels'> & {

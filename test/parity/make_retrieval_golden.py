@@ -4,7 +4,8 @@
 
 Blip2ForImageTextRetrieval: query embeddings, ITC's unit vectors of images and texts, ITM's logits, for
 several texts of different length over several images; each text is computed alone, without padding. The
-case "resized" takes pictures of another size than its position embedding was made for.
+case "resized" takes pictures of another size than its position embedding was made for; `golden/positions`
+has what becomes of the embedding alone, for grids that grow and shrink.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ import torch
 from make_golden import GOLDEN, random_values
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import Blip2Config, Blip2ForImageTextRetrieval
+from transformers import Blip2Config, Blip2ForImageTextRetrieval, Blip2VisionConfig
+from transformers.models.blip_2.modeling_blip_2 import Blip2VisionEmbeddings
 
 TEXTS = 5
+GRIDS = ((4, 6), (3, 13), (7, 2), (16, 26), (5, 4))  # patches a side: as learned, as wanted
+POSITION_WIDTH = 3
 CASES = {
     "match": dict(
         dtype=torch.float32, shard="1GB", queries=7, images=3, side=28, itc=19,
@@ -135,6 +139,23 @@ def write_case(name: str, case: dict) -> None:
     print(f"{name}: ITM from {spread.min():.3f} to {spread.max():.3f}")
 
 
+@torch.no_grad()
+def write_positions() -> None:
+    """The position embedding of each pair of grids, [1, patches + 1, width], before and after."""
+    torch.manual_seed(7)
+    tensors = {}
+    for learned, wanted in GRIDS:
+        config = Blip2VisionConfig(hidden_size=POSITION_WIDTH, image_size=learned, patch_size=1)
+        layer = Blip2VisionEmbeddings(config)
+        tokens = torch.empty(1, wanted**2 + 1, POSITION_WIDTH)
+        tensors[f"{learned}"] = layer.position_embedding.clone()
+        tensors[f"{learned}-{wanted}"] = layer.interpolate_pos_encoding(tokens, wanted, wanted)
+    folder = GOLDEN / "positions"
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "expected.safetensors")
+
+
 if __name__ == "__main__":
+    write_positions()
     for case_name, case_spec in CASES.items():
         write_case(case_name, case_spec)

@@ -187,7 +187,11 @@ export async function readImageProcessor(folder: string): Promise<ImageProcessor
   return parseOrThrow(ImageProcessor, processor.image_processor, joint);
 }
 
-async function readJson(path: string, absent?: unknown): Promise<unknown> {
+/**
+ * A file's JSON; `absent` where there is no such file.
+ * @throws CheckpointError naming the file when it is no JSON, or cannot be read and `absent` is left out
+ */
+export async function readJson(path: string, absent?: unknown): Promise<unknown> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');

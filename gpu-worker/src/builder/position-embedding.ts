@@ -1,7 +1,7 @@
 /** The image encoder's learned positions, stretched to pictures of another size where needed. */
 import type { VisionConfig } from './config.ts';
 import type { Layers } from './layers.ts';
-import { rearranged } from './weights.ts';
+import { asIs, rearranged } from './weights.ts';
 
 /**
  * [1, patches + 1, width] for pictures of `side` pixels. The class token keeps its position; those of the patches
@@ -11,25 +11,27 @@ export function positionEmbedding(layers: Layers, config: VisionConfig, side: nu
   const { hidden_size: width, patch_size: patch, image_size } = config;
   const name = 'vision_model.embeddings.position_embedding';
   const [from, to] = [image_size / patch, side / patch];
-  const shape = [1, from ** 2 + 1, width];
-  if (from === to) return layers.tensor(name, shape);
-  const dims = [1, to ** 2 + 1, width];
-  return layers.graph.weight(
-    name,
-    rearranged(layers.checkpoint.take(name, shape), dims, (values) => {
-      const resized = new Float32Array(dims[1]! * width);
-      resized.set(values.subarray(0, width));
-      resized.set(resizeGrid(values.subarray(width), { from, to, width }), width);
-      return resized;
-    }),
+  const learned = layers.checkpoint.take(name, [1, from ** 2 + 1, width]);
+  if (from === to) return layers.graph.weight(name, asIs(learned));
+  const stretched = rearranged(learned, [1, to ** 2 + 1, width], (values) =>
+    resizePositions(values, { from, to, width }),
   );
+  return layers.graph.weight(name, stretched);
+}
+
+type Grids = { from: number; to: number; width: number };
+
+/** [from² + 1, width] → [to² + 1, width]; the first row, the class token's, stays. */
+export function resizePositions(positions: Float32Array, grids: Grids): Float32Array {
+  const { to, width } = grids;
+  const resized = new Float32Array((to ** 2 + 1) * width);
+  resized.set(positions.subarray(0, width));
+  resized.set(resizeGrid(positions.subarray(width), grids), width);
+  return resized;
 }
 
 /** Bicubic, pixel centres apart by a whole (align_corners false), edges repeated, as `torch.nn.functional.interpolate`. */
-export function resizeGrid(
-  grid: Float32Array,
-  { from, to, width }: { from: number; to: number; width: number },
-): Float32Array {
+function resizeGrid(grid: Float32Array, { from, to, width }: Grids): Float32Array {
   const taps = Array.from({ length: to }, (_, i) => tapsOf(i, from, to));
   const columns = new Float64Array(from * to * width);
   for (let y = 0; y < from; y++) {

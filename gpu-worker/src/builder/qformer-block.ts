@@ -35,23 +35,21 @@ export function selfAttention(
 }
 
 /**
- * LN(x + output(attention(x, features))).
- * @param features [batch or 1, image tokens, vision width]; one image is shared by all rows of x
+ * LN(x + output(attention(x, features))), [batch, queries, width].
+ * @param features [batch, image tokens, vision width]
  */
 export function crossAttention(
   { layers, config }: Setting,
   x: string,
   features: string,
   block: string,
-  rows: 'one image each' | 'one image for all',
 ): string {
   const { hidden_size: width, num_attention_heads: count, encoder_hidden_size } = config;
   const prefix = `${block}.crossattention`;
   const names = ['query', 'key', 'value'].map((part) => `${prefix}.attention.${part}`);
   const query = layers.matmul(x, names[0]!, width, width);
   const seen = layers.jointMatmul(features, names.slice(1), encoder_hidden_size, width);
-  const shared = rows === 'one image for all' ? layers.repeatFor(x, seen) : seen;
-  const [key, value] = layers.split(shared, 2);
+  const [key, value] = layers.split(seen, 2);
   const bias = layers.jointBias(names, width);
   const context = layers.attention(query, key!, value!, bias, { count, size: width / count });
   return output({ layers, config }, context, x, prefix);

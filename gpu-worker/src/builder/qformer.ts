@@ -39,7 +39,7 @@ export function qformerGraph(
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const block = blockName(i);
     x = selfAttention(setting, x, block);
-    if (looksAtImage(config, i)) x = crossAttention(setting, x, features, block, 'one image each');
+    if (looksAtImage(config, i)) x = crossAttention(setting, x, features, block);
     x = feedForward(setting, x, block, 'queries');
   }
   graph.output('query_embeddings', x, 'float32', ['batch', numQueries, width]);

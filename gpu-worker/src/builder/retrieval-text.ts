@@ -69,14 +69,21 @@ export function itmGraph(
     const attended = selfAttention(setting, x, block, counted);
     queries = layers.slice(attended, 0, numQueries);
     if (looksAtImage(config, i)) {
-      queries = crossAttention(setting, queries, features, block, 'one image for all');
+      // The rows' queries side by side are those of one picture: its keys and values are made once.
+      const together = graph.op('Reshape', [queries, graph.int64(1, -1, width)]);
+      const seen = crossAttention(setting, together, features, block);
+      queries = graph.op('Reshape', [seen, graph.int64(-1, numQueries, width)]);
     }
     queries = feedForward(setting, queries, block, 'queries');
+    // Of the last block only the queries are read.
+    if (i + 1 === config.num_hidden_layers) break;
     const text = feedForward(setting, layers.slice(attended, numQueries), block, 'text');
     x = graph.op('Concat', [queries, text], { attributes: { axis: 1 } });
   }
   const logits = layers.linear(queries, 'itm_head', width, 2);
-  const mean = graph.op('ReduceMean', [logits, graph.int64(1)], { attributes: { keepdims: 0 } });
+  // A product, as ReduceMean adds in another order when the batch is one row.
+  const shares = graph.float32(...Array<number>(numQueries).fill(1 / numQueries));
+  const mean = graph.op('MatMul', [shares, logits]);
   graph.output('itm_logits', mean, 'float32', ['batch', 2]);
   return graph;
 }

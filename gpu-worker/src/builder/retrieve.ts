@@ -1,9 +1,8 @@
 /** The bundle of a `Blip2ForImageTextRetrieval` checkpoint: its graphs, its manifest. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { Checkpoint } from './checkpoint.ts';
-import { readImageProcessor, readRetrieveConfig } from './config.ts';
+import { readImageProcessor, readJson, readRetrieveConfig } from './config.ts';
 import { CheckpointError } from './errors.ts';
 import { imageInput, preprocessingIdentity } from './image-input.ts';
 import { type BundlePlan, IDLE_TENSORS } from './plan.ts';
@@ -41,7 +40,7 @@ export async function planRetrieve(folder: string): Promise<BundlePlan> {
       text: {
         vocab: qformer.vocab_size,
         max_positions: qformer.max_position_embeddings,
-        ...(await controlTokens(folder)),
+        ...(await controlTokens(folder, qformer.vocab_size)),
       },
       itc_hidden: itcHidden,
     },
@@ -53,18 +52,18 @@ const TokenizerFile = z.looseObject({
   model: z.looseObject({ vocab: z.record(z.string(), z.int()) }),
 });
 
-/** Ids of [CLS], [SEP] and [PAD], from the tokeniser. */
-async function controlTokens(folder: string) {
+/** Ids of [CLS], [SEP] and [PAD], from the tokeniser; the embedding must have a row for each. */
+async function controlTokens(folder: string, vocab: number) {
   const path = join(folder, 'tokenizer.json');
-  const text = await readFile(path, 'utf8').catch((cause) => {
-    throw new CheckpointError(`${path} cannot be read.`, { cause });
-  });
-  const file = TokenizerFile.safeParse(JSON.parse(text));
+  const file = TokenizerFile.safeParse(await readJson(path));
   if (!file.success) throw new CheckpointError(`${path} is not a WordPiece tokeniser.`);
   const { added_tokens, model } = file.data;
   const idOf = (token: string): number => {
     const id = added_tokens.find(({ content }) => content === token)?.id ?? model.vocab[token];
     if (id === undefined) throw new CheckpointError(`${path} lacks the token ${token}.`);
+    if (id >= vocab) {
+      throw new CheckpointError(`${path}: ${token} is ${id}, the vocabulary has ${vocab} tokens.`);
+    }
     return id;
   };
   return {
