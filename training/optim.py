@@ -68,8 +68,12 @@ class Optimisers:
         return [o.state_dict() for o in self.parts]
 
     def load_state_dict(self, states: list[dict]) -> None:
+        """Restores momenta; the learning rates stay those of this run."""
         for o, s in zip(self.parts, states, strict=True):
+            rates = [g["base_lr"] for g in o.param_groups]
             o.load_state_dict(s)
+            for g, rate in zip(o.param_groups, rates, strict=True):
+                g["base_lr"] = rate
 
 
 _NOT_HIDDEN = ("embed", "head", "query_tokens")

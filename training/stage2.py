@@ -76,7 +76,7 @@ def starting_point(exported: bool) -> dict[str, Tensor]:
     return load("retrieve").state_dict()
 
 
-def train(budget_s: float, exported: bool = False, muon_lr: float = 0.01, adam_lr: float = 1e-3) -> None:
+def train(budget_s: float, exported: bool = False, muon_lr: float = 0.004, adam_lr: float = 4e-4) -> None:
     """Trains for the budget, counting earlier runs' time; with `exported` from *generate* if there is no snapshot."""
     phase = Phase("stage2", budget_s)
     model, opt_model, rows = Stage2(), frozen_language(), Rows()
@@ -96,7 +96,7 @@ def train(budget_s: float, exported: bool = False, muon_lr: float = 0.01, adam_l
         with torch.autocast("cpu", torch.bfloat16):
             loss, good = text_loss(opt_model, text_hidden(opt_model, model(rows.take(indices)), texts), texts)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         opt.step()
         for kind, ok in zip(texts.types, good.tolist(), strict=True):
             recent[kind].append(ok)

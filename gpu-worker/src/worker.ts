@@ -41,6 +41,7 @@ export async function startWorker(
       executionProvider,
       threads,
       maxSlots,
+      prefixCacheBytes: config.prefixCacheBytes,
     },
     config.queueLimit,
   );

@@ -4,10 +4,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { loadDecoder } from '@blip2/gpu-worker/engine/decoder';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/messages';
 import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
 import type { WrittenToken } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { maxDifference } from './difference.ts';
 import { EngineDriver, type Setting } from './engine-driver.ts';
 import { type Golden, readGolden, rowOf } from './golden.ts';
 
@@ -39,6 +41,7 @@ beforeAll(async () => {
       executionProvider: 'cpu',
       threads: 1,
       maxSlots: 8,
+      prefixCacheBytes: 2 ** 20,
     };
     loaded.set(name, { golden, options, parts: await loadParts(options) });
   }
@@ -80,6 +83,29 @@ describe('one request', () => {
       );
     },
   );
+});
+
+describe('another question about a picture', () => {
+  it('reuses its image positions and gets the very logits it would get alone', async () => {
+    const { golden, options } = loaded.get('tied')!;
+    const kept = await loadDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
+    const fresh = await loadDecoder({ ...options, prefixCacheBytes: 0 });
+    const prompts = golden.generations.map(({ image, prompt }) => ({
+      key: String(image),
+      image: rowOf(golden.queryEmbeddings, image),
+      ids: prompt,
+    }));
+    await kept.prefill(0, prompts.slice(0, 2));
+    const together = await kept.prefill(2, prompts);
+    expect(kept.prefixes!.lookups.hits).toBeGreaterThan(1);
+    for (const [i, prompt] of prompts.entries()) {
+      const [alone] = await fresh.prefill(0, [prompt]);
+      expect(maxDifference(together[i]!, alone!)).toBe(0);
+      expect(maxDifference(alone!, rowOf(golden.nextTokenLogits, i))).toBeLessThan(1e-4);
+    }
+    expect(fresh.prefixes!.lookups.hits).toBe(0);
+    for (const decoder of [kept, fresh]) await decoder.release();
+  });
 });
 
 describe('requests together', () => {
@@ -156,7 +182,7 @@ describe('log-probabilities', () => {
   it('are those of the model, before penalties, with the likeliest first', async () => {
     const { golden, parts } = loaded.get('tied')!;
     const values = rowOf(golden.queryEmbeddings, image);
-    const [logits] = await parts.decoder.prefill(0, [{ image: values, ids: prompt }]);
+    const [logits] = await parts.decoder.prefill(0, [{ key: '', image: values, ids: prompt }]);
     const total = Math.log(logits!.reduce((sum, logit) => sum + Math.exp(logit), 0));
     const expected = [...logits!].map((logit, id) => ({ id, logprob: logit - total }));
     expected.sort((a, b) => b.logprob - a.logprob);

@@ -29,13 +29,21 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     golden = readT5Golden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
     const manifest = await readGenerateManifest(bundle);
-    options = { bundle, manifest, executionProvider: 'cpu', threads: 2, maxSlots: 8 };
+    options = {
+      bundle,
+      manifest,
+      executionProvider: 'cpu',
+      threads: 2,
+      maxSlots: 8,
+      prefixCacheBytes: 0,
+    };
     parts = await loadParts(options);
     decoder = parts.decoder;
   });
   afterAll(() => releaseParts(parts));
   const prompts = () =>
     golden.generations.map(({ image, prompt }) => ({
+      key: '',
       image: rowOf(golden.queryEmbeddings, image),
       ids: prompt,
     }));

@@ -5,6 +5,8 @@ import { T5Decoder } from './t5-decoder.ts';
 
 /** A text to go on from. */
 export type DecoderPrompt = {
+  /** Names the picture: prompts with the same key have the same embeddings. */
+  key: string;
   /** Query embeddings of the image positions, float32 [queries, hidden]. */
   image: Float32Array;
   /** Text ids, without the image positions. */
@@ -35,6 +37,8 @@ export type Decoder = {
    * @param start first position in which they differ
    */
   copy(from: number, to: number, positions: { start: number; end: number }): void;
+  /** Prompts whose image positions were kept from an earlier one, and what is kept. */
+  readonly prefixes?: { lookups: { hits: number; misses: number }; bytes: number };
   /** Gives memory back; only while no slot is held. */
   reset(): void;
   release(): Promise<void>;

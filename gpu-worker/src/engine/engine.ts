@@ -1,4 +1,5 @@
 /** The engine loop: encode, prefill, one decode step for every running row, and again. */
+import { createHash } from 'node:crypto';
 import type { Decoder, DecoderPrompt } from './decoder.ts';
 import { createDecoding, type Decoding, type Turn } from './decoding.ts';
 import { type Entry, ImageWork } from './image-work.ts';
@@ -91,7 +92,7 @@ export class Engine {
   #withEmbeddings(entry: Entry, image: Float32Array): void {
     const { job } = entry;
     if (job.kind !== 'generate') return;
-    const prompt = { image, ids: job.inputIds };
+    const prompt = { key: keyOf(image), image, ids: job.inputIds };
     const decoding = createDecoding({
       config: job.config,
       prompt: this.#decoder.seenOf(prompt),
@@ -205,4 +206,11 @@ export class Engine {
       }
     }
   }
+}
+
+/** Embeddings name their picture by what they are: a miss and a hit have the same, rounded alike. */
+function keyOf({ buffer, byteOffset, byteLength }: Float32Array): string {
+  return createHash('sha256')
+    .update(new Uint8Array(buffer, byteOffset, byteLength))
+    .digest('base64');
 }

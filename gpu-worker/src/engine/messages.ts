@@ -14,6 +14,8 @@ export type EngineOptions = {
   executionProvider: ExecutionProvider;
   threads: number;
   maxSlots: number;
+  /** Memory for the image positions' keys and values of pictures that may be asked about again. */
+  prefixCacheBytes: number;
 };
 
 /** A model that compares, beside the one that writes. */

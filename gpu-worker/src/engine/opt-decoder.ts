@@ -4,6 +4,7 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { KvCache } from './kv-cache.ts';
 import type { EngineOptions } from './messages.ts';
+import { PrefixCache } from './prefix-cache.ts';
 import { openGraph } from './session.ts';
 import { paddedIds, rowsOf } from './tensors.ts';
 
@@ -14,21 +15,31 @@ type Run = {
   inputIds: readonly (readonly number[])[];
   /** Positions each row has in the cache already. */
   past: readonly number[];
+  /** Text positions to pad to, if more than the longest row has. */
+  padTo?: number;
   /** Query embeddings in front of the text; none on a step. */
   images?: readonly Float32Array[];
 };
+
+/** A single position takes other kernels than several: a prompt of one token would not get alone what it gets in a batch. */
+const LEAST_PREFILL = 2;
 
 export class OptDecoder implements Decoder {
   readonly #manifest: GenerateManifest;
   readonly #session: InferenceSession;
   readonly #cache: KvCache;
+  readonly prefixes: PrefixCache;
 
-  private constructor({ manifest, maxSlots }: EngineOptions, session: InferenceSession) {
+  private constructor(
+    { manifest, maxSlots, prefixCacheBytes }: EngineOptions,
+    session: InferenceSession,
+  ) {
     const { layers, heads, head_dim, max_positions } = manifest.decoder;
     const shape = { layers, heads, headDim: head_dim, maxPositions: max_positions };
     this.#manifest = manifest;
     this.#session = session;
     this.#cache = new KvCache(shape, maxSlots);
+    this.prefixes = new PrefixCache(prefixCacheBytes);
   }
 
   static async load(options: EngineOptions): Promise<OptDecoder> {
@@ -44,17 +55,27 @@ export class OptDecoder implements Decoder {
     return [...Array<number>(num_query_tokens).fill(decoder.image_token_id), ...ids];
   }
 
-  prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
-    return this.#run({
-      firstSlot,
-      inputIds: prompts.map(({ ids }) => ids),
-      past: prompts.map(() => 0),
-      images: prompts.map(({ image }) => image),
-    });
+  /**
+   * Image positions in a run of their own, text after them: a first question and a later one, whose image positions
+   * are kept, get the same numbers (in one run with the text they differ in the last digits).
+   */
+  async prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
+    const queries = this.#manifest.num_query_tokens;
+    const images = await this.#imagePositions(firstSlot, prompts);
+    this.#cache.reserve(queries + Math.max(...prompts.map(({ ids }) => ids.length)));
+    for (const [row, { key }] of prompts.entries()) {
+      const slot = firstSlot + row;
+      const from = { row: 0, rows: 1, positions: queries };
+      const place = { slot, start: 0, length: queries };
+      this.#cache.write(images.get(key) as Float32Array, from, place);
+    }
+    const past = prompts.map(() => queries);
+    const inputIds = prompts.map(({ ids }) => ids);
+    return this.#write({ firstSlot, inputIds, past, padTo: LEAST_PREFILL });
   }
 
   step(rows: readonly DecoderRow[]): Promise<Float32Array[]> {
-    return this.#run({
+    return this.#write({
       firstSlot: 0,
       inputIds: rows.map(({ token }) => [token]),
       past: rows.map(({ past }) => past),
@@ -73,12 +94,50 @@ export class OptDecoder implements Decoder {
     await this.#session.release();
   }
 
-  /** Computes the rows' new positions and writes their keys and values into the cache. */
-  async #run(run: Run): Promise<Float32Array[]> {
+  /** Keys and values of the prompts' image positions, float32 [layers, 2, heads, queries, headDim], by picture. */
+  async #imagePositions(
+    firstSlot: number,
+    prompts: readonly DecoderPrompt[],
+  ): Promise<Map<string, Float32Array>> {
+    const found = new Map<string, Float32Array>();
+    const missing = new Map<string, Float32Array>();
+    for (const { key, image } of prompts) {
+      if (found.has(key) || missing.has(key)) continue;
+      const kept = this.prefixes.get(key);
+      if (kept === undefined) missing.set(key, image);
+      else found.set(key, kept);
+    }
+    if (missing.size === 0) return found;
+    const images = [...missing.values()];
+    const [inputIds, past] = [images.map(() => []), images.map(() => 0)];
+    const { fresh } = await this.#run({ firstSlot, inputIds, past, images });
+    const rows = images.length;
+    for (const [row, key] of [...missing.keys()].entries()) {
+      const values = rowOfKv(fresh, row, rows, 2 * this.#manifest.decoder.layers);
+      found.set(key, values);
+      this.prefixes.keep(key, values);
+    }
+    return found;
+  }
+
+  /** Computes the rows' new positions, writes their keys and values into the cache, and gives their logits. */
+  async #write(run: Run): Promise<Float32Array[]> {
+    const { fresh, logits } = await this.#run(run);
+    const rows = run.inputIds.length;
+    const positions = positionsOf(run);
+    for (const [row, { length }] of run.inputIds.entries()) {
+      const place = { slot: run.firstSlot + row, start: run.past[row] as number, length };
+      this.#cache.write(fresh, { row, rows, positions }, place);
+    }
+    return rowsOf(logits, rows);
+  }
+
+  /** Keys and values of the rows' new positions, float32 [layers, 2, rows, heads, positions, headDim]; and logits. */
+  async #run(run: Run): Promise<{ fresh: Float32Array; logits: Float32Array }> {
     const { decoder, num_query_tokens, pad_token_id, qformer_hidden: hidden } = this.#manifest;
     const rows = run.inputIds.length;
     const imagePositions = run.images ? num_query_tokens : 0;
-    const textPositions = Math.max(...run.inputIds.map((ids) => ids.length));
+    const textPositions = positionsOf(run);
     const positions = imagePositions + textPositions;
     const lengths = run.inputIds.map((ids) => imagePositions + ids.length);
     const ends = run.past.map((past) => past + positions);
@@ -100,22 +159,32 @@ export class OptDecoder implements Decoder {
     const seqlens = Int32Array.from(ends, (end) => end - 1);
     const result = await this.#session.run({
       image_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
-      input_ids: paddedIds(run.inputIds, pad_token_id),
+      input_ids: paddedIds(run.inputIds, pad_token_id, run.padTo),
       position_ids: new Tensor('int64', positionIds, [rows, positions]),
       last_index: new Tensor('int64', lastIndex, [rows]),
       seqlens_k: new Tensor('int32', seqlens, [rows]),
       total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
       ...cache.feeds('past', run.firstSlot, rows),
     });
-    const fresh = result.new_kv?.data as Float32Array;
-    for (let row = 0; row < rows; row++) {
-      const place = {
-        slot: run.firstSlot + row,
-        start: run.past[row] as number,
-        length: lengths[row] as number,
-      };
-      cache.write(fresh, { row, rows, positions }, place);
-    }
-    return rowsOf(result.logits?.data as Float32Array, rows);
+    return {
+      fresh: result.new_kv?.data as Float32Array,
+      logits: result.logits?.data as Float32Array,
+    };
   }
+}
+
+/** Text positions of a run, padding included. */
+function positionsOf({ inputIds, padTo = 0 }: Run): number {
+  return Math.max(padTo, ...inputIds.map(({ length }) => length));
+}
+
+/** One row of [planes, rows, …] as [planes, …]. */
+function rowOfKv(fresh: Float32Array, row: number, rows: number, planes: number): Float32Array {
+  const size = fresh.length / (planes * rows);
+  const values = new Float32Array(planes * size);
+  for (let plane = 0; plane < planes; plane++) {
+    const from = (plane * rows + row) * size;
+    values.set(fresh.subarray(from, from + size), plane * size);
+  }
+  return values;
 }

@@ -1,9 +1,9 @@
 /** Tensors from rows, and rows from tensors. */
 import { Tensor } from 'onnxruntime-node';
 
-/** Rows of ids, right-padded to the longest: int64 [rows, longest]. */
-export function paddedIds(rows: readonly (readonly number[])[], pad: number): Tensor {
-  const longest = Math.max(...rows.map(({ length }) => length));
+/** Rows of ids, right-padded to the longest, and to `least`: int64 [rows, longest]. */
+export function paddedIds(rows: readonly (readonly number[])[], pad: number, least = 0): Tensor {
+  const longest = Math.max(least, ...rows.map(({ length }) => length));
   const ids = new BigInt64Array(rows.length * longest).fill(BigInt(pad));
   for (const [row, values] of rows.entries()) {
     for (const [j, id] of values.entries()) ids[row * longest + j] = BigInt(id);
