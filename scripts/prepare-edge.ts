@@ -1,8 +1,9 @@
 /** Writes what the edge must know of its model into `edge/generated`, from the bundle of the checkpoint. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { resolveCheckpoint } from '@blip2/gpu-worker/hub/index';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
 import { statusLine } from './status-line.ts';
 
@@ -10,14 +11,17 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const EMBEDDED_CHECKPOINT = join(ROOT, 'gpu-worker/checkpoints/generate');
 
 /**
- * Builds the bundle where needed and writes `edge/generated/{model.json,tokenizer.json.txt}`.
- * @param checkpoint folder in Hugging Face's format; BLIP2_CHECKPOINT or the embedded one by default
+ * Pulls the checkpoint and builds the bundle where needed, writes `edge/generated/{model.json,tokenizer.json.txt}`.
+ * @param checkpoint folder in Hugging Face's format or model on a hub; BLIP2_CHECKPOINT or the embedded one by default
  */
 export async function prepareEdge(
   checkpoint = process.env.BLIP2_CHECKPOINT ?? EMBEDDED_CHECKPOINT,
   onStatus: (line: string) => void = () => {},
 ): Promise<{ checkpoint: string; bundle: string; model: EdgeModel }> {
-  const folder = resolve(checkpoint);
+  const folder = await resolveCheckpoint(checkpoint, {
+    onProgress: ({ done, total, label }) =>
+      onStatus(`Downloading ${checkpoint}: ${Math.floor((100 * done) / total)} % ${label}`),
+  });
   const bundle = await ensureBundle(folder, {
     onProgress: ({ done, total, label }) =>
       onStatus(`Building the bundle: ${Math.floor((100 * done) / total)} % ${label}`),

@@ -6,6 +6,7 @@ import { serve } from '@hono/node-server';
 import { ensureBundle, readGenerateManifest } from './builder/index.ts';
 import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
+import { resolveCheckpoint } from './hub/index.ts';
 import { createApp, type ServerState } from './server.ts';
 
 export type GpuWorker = {
@@ -20,7 +21,11 @@ export async function startWorker(
   config: Config,
   onStatus: (line: string) => void = () => {},
 ): Promise<GpuWorker> {
-  const bundle = await ensureBundle(config.checkpoint, {
+  const checkpoint = await resolveCheckpoint(config.checkpoint, {
+    onProgress: ({ done, total }) =>
+      onStatus(`Downloading ${config.checkpoint}: ${Math.floor((10 * done) / total) * 10} %`),
+  });
+  const bundle = await ensureBundle(checkpoint, {
     ...(config.bundles === undefined ? {} : { bundles: config.bundles }),
     onProgress: ({ label }) => onStatus(`Building the bundle: ${label}`),
   });

@@ -5,6 +5,7 @@ import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BundleManifest, type GenerateManifest } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
+import { checkpointName } from './checkpoint.ts';
 import { CheckpointError } from './errors.ts';
 import { planGenerate } from './generate.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
@@ -47,7 +48,7 @@ export async function ensureBundle(
 ): Promise<string> {
   const checkpoint = resolve(checkpointDir);
   const revision = await checkpointRevision(checkpoint, join(bundles, '.revisions'));
-  const name = basename(checkpoint);
+  const name = checkpointName(checkpoint);
   const place = join(bundles, `${name}-${revision.slice(0, 12)}`);
   if (await isUsable(place, checkpoint, revision)) return place;
 
