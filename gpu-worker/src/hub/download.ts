@@ -96,6 +96,7 @@ async function append(
   { kept, hash, response, stall }: Part,
 ): Promise<string> {
   let bytes = kept;
+  let cut: InterruptedError | undefined;
   onBytes(bytes);
   async function* arriving() {
     try {
@@ -109,16 +110,15 @@ async function append(
         if (bytes > file.size) return;
       }
     } catch (cause) {
-      if (cause instanceof InterruptedError) throw cause;
-      throw new InterruptedError(`The download of ${file.path} was cut off.`, { cause });
+      // Ends without an error, so that all that came is written.
+      cut = asInterrupted(cause, `The download of ${file.path} was cut off.`);
     }
   }
-  await pipeline(
-    arriving,
-    createWriteStream(partial, { flags: kept > 0 ? 'a' : 'w', flush: true }),
-  ).catch((error) => {
-    throw error instanceof HubError ? error : notWritten(partial, error);
+  const partialFile = createWriteStream(partial, { flags: kept > 0 ? 'a' : 'w', flush: true });
+  await pipeline(arriving, partialFile).catch((error) => {
+    throw notWritten(partial, error);
   });
+  if (cut !== undefined) throw cut;
   if (bytes < file.size) {
     throw new InterruptedError(`${file.path} ended after ${bytes} of ${file.size} bytes.`);
   }
@@ -129,6 +129,10 @@ async function append(
 function firstByte(response: Response): number | undefined {
   const start = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1];
   return response.status === 206 && start !== undefined ? Number(start) : undefined;
+}
+
+function asInterrupted(cause: unknown, message: string): InterruptedError {
+  return cause instanceof InterruptedError ? cause : new InterruptedError(message, { cause });
 }
 
 function notWritten(path: string, cause: NodeJS.ErrnoException): HubError {

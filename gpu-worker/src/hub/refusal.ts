@@ -26,6 +26,15 @@ export async function refusal(
       ...(wish === undefined ? {} : { retryAfterMs: wish }),
     });
   }
+  if (new URL(url).origin !== new URL(endpoint).origin) {
+    // Not the hub's own word: its storage refuses an address that has become too old, and the next is new.
+    return new InterruptedError(
+      `${new URL(url).host}, to which the hub sent us, answered ${status}.`,
+      {
+        status,
+      },
+    );
+  }
   if (code === 'GatedRepo') {
     const token = hasToken
       ? 'with the account of HF_TOKEN'

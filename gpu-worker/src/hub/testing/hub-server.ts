@@ -15,6 +15,8 @@ export type Seen = {
   path: string;
   range: string | undefined;
   authorization: string | undefined;
+  /** `Accept-Encoding` */
+  encoding: string | string[] | undefined;
 };
 
 /** Answers instead of the server when it returns true; may look at what came before. */
@@ -76,7 +78,8 @@ export class HubServer implements AsyncDisposable {
   #answer(server: Seen['server'], request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', this.endpoint);
     const { range, authorization } = request.headers;
-    const seen: Seen = { server, path: url.pathname, range, authorization };
+    const encoding = request.headers['accept-encoding'];
+    const seen: Seen = { server, path: url.pathname, range, authorization, encoding };
     this.seen.push(seen);
     const name = url.pathname.split('/').at(-1)!;
     if (this.intercept(seen, response, this.files.get(name))) return;
