@@ -1,4 +1,5 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Intercept } from './testing/hub-server.ts';
@@ -138,6 +139,16 @@ describe('a download', () => {
     });
     await place.pull();
     await place.expectWhole();
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('says when the disk is full', async () => {
+    await using place = await Workplace.open();
+    await mkdir(place.folder, { recursive: true });
+    await symlink('/dev/full', join(place.folder, `${SHARD}.incomplete`));
+    await expect(place.pull()).rejects.toThrow(
+      `${SHARD}.incomplete cannot be written: the disk is full.`,
+    );
+    expect(place.waits).toEqual([]);
   });
 
   it('checks small files by the id that git gives them', async () => {

@@ -50,7 +50,8 @@ export class PullMeter {
     const amount = `${formatBytes(this.#done)} of ${formatBytes(this.#total)}`;
     const [first, last] = [this.#window[0]!, this.#window.at(-1)!];
     const perSecond = ((last.bytes - first.bytes) / (last.at - first.at)) * 1000;
-    if (!(perSecond > 0) || !Number.isFinite(perSecond)) return amount;
+    const isMoving = perSecond > 0 && Number.isFinite(perSecond);
+    if (!isMoving || this.#done === this.#total) return amount;
     const left = formatSeconds((this.#total - this.#done) / perSecond);
     return `${amount}, ${formatBytes(perSecond)}/s, ${left} left`;
   }

@@ -172,12 +172,13 @@ describe('a repository', () => {
   });
 
   it.each([
-    ['that is missing', 'model-9.safetensors'],
-    ['outside of its folder', '../../config.json'],
-  ])('with an index that names a shard %s is refused', async (_name, shard) => {
+    ['that is missing', 'model-9.safetensors', []],
+    ['outside of its folder', '../../escaped.safetensors', ['../../escaped.safetensors']],
+  ])('with an index that names a shard %s is refused', async (_name, shard, listed) => {
     await using place = await Workplace.open();
     const index = { weight_map: { query_tokens: shard } };
     place.hub.files.set('model.safetensors.index.json', Buffer.from(JSON.stringify(index)));
+    for (const name of listed) place.hub.files.set(name, Buffer.from('weights'));
     await expect(place.pull()).rejects.toThrow(`names ${shard}, which is not there`);
   });
 
