@@ -2,39 +2,65 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import {
+  ensureBundle,
+  readGenerateManifest,
+  readRetrieveManifest,
+} from '@blip2/gpu-worker/builder/index';
+import { chooseCheckpoints } from '@blip2/gpu-worker/config';
 import { resolveCheckpoint } from '@blip2/gpu-worker/hub/index';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
 import { statusLine } from './status-line.ts';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
-const EMBEDDED_CHECKPOINT = join(ROOT, 'gpu-worker/checkpoints/generate');
+
+export type Checkpoints = { checkpoint: string; retrievalCheckpoint?: string };
 
 /**
- * Pulls the checkpoint and builds the bundle where needed, writes `edge/generated/{model.json,tokenizer.json.txt}`.
+ * Pulls the checkpoints and builds the bundles where needed, writes
+ * `edge/generated/{model.json,tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
  * @param checkpoint folder in Hugging Face's format or model on a hub; BLIP2_CHECKPOINT or the embedded one by default
+ * @returns the folders of the checkpoints, wherever they came from
  */
 export async function prepareEdge(
-  checkpoint = process.env.BLIP2_CHECKPOINT ?? EMBEDDED_CHECKPOINT,
+  checkpoint = process.env.BLIP2_CHECKPOINT,
   onStatus: (line: string) => void = () => {},
-): Promise<{ checkpoint: string; bundle: string; model: EdgeModel }> {
-  const folder = await resolveCheckpoint(checkpoint, {
-    onProgress: ({ done, total, label }) =>
-      onStatus(`Downloading ${checkpoint}: ${Math.floor((100 * done) / total)} % ${label}`),
-  });
-  const bundle = await ensureBundle(folder, {
-    onProgress: ({ done, total, label }) =>
-      onStatus(`Building the bundle: ${Math.floor((100 * done) / total)} % ${label}`),
-  });
-  const model = edgeModelFrom(await readGenerateManifest(bundle));
+): Promise<Checkpoints & { bundle: string; model: EdgeModel }> {
+  const chosen = chooseCheckpoints(checkpoint, process.env.BLIP2_RETRIEVAL_CHECKPOINT);
+  const prepare = async (name: string) => {
+    const folder = await resolveCheckpoint(name, {
+      onProgress: ({ done, total, label }) =>
+        onStatus(`Downloading ${name}: ${Math.floor((100 * done) / total)} % ${label}`),
+    });
+    const bundle = await ensureBundle(folder, {
+      onProgress: ({ done, total, label }) =>
+        onStatus(`Building the bundle: ${Math.floor((100 * done) / total)} % ${label}`),
+    });
+    return { folder, bundle };
+  };
+  const { folder, bundle } = await prepare(chosen.checkpoint);
+  const { retrievalCheckpoint } = chosen;
+  const retrieval = retrievalCheckpoint === undefined ? null : await prepare(retrievalCheckpoint);
+  const model = edgeModelFrom(
+    await readGenerateManifest(bundle),
+    retrieval === null ? undefined : await readRetrieveManifest(retrieval.bundle),
+  );
   const generated = join(ROOT, 'edge/generated');
   await mkdir(generated, { recursive: true });
-  await writeIfChanged(join(generated, 'model.json'), `${JSON.stringify(model, null, 2)}\n`);
-  await writeIfChanged(
-    join(generated, 'tokenizer.json.txt'),
-    await readFile(join(bundle, 'tokenizer.json'), 'utf8'),
-  );
-  return { checkpoint: folder, bundle, model };
+  const tokenizerOf = (folder: string) => readFile(join(folder, 'tokenizer.json'), 'utf8');
+  const files = {
+    'model.json': `${JSON.stringify(model, null, 2)}\n`,
+    'tokenizer.json.txt': await tokenizerOf(bundle),
+    'retrieval-tokenizer.json.txt': retrieval === null ? '' : await tokenizerOf(retrieval.bundle),
+  };
+  for (const [name, text] of Object.entries(files))
+    await writeIfChanged(join(generated, name), text);
+  return {
+    checkpoint: folder,
+    ...(retrieval === null ? {} : { retrievalCheckpoint: retrieval.folder }),
+    bundle,
+    model,
+  };
 }
 
 async function writeIfChanged(path: string, text: string): Promise<void> {

@@ -43,7 +43,7 @@ export type Stack = {
 /** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within two minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const status = options.onStatus ?? (() => {});
-  const { checkpoint, model } = await prepareEdge(options.checkpoint, status);
+  const { checkpoint, retrievalCheckpoint, model } = await prepareEdge(options.checkpoint, status);
   const port = await freePort(options.port ?? 0);
   const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
@@ -53,6 +53,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       ...process.env,
       ...options.workerEnv,
       BLIP2_CHECKPOINT: checkpoint,
+      BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
       GPU_WORKER_HOST: '127.0.0.1',
       GPU_WORKER_PORT: String(workerPort),
     },

@@ -102,6 +102,7 @@ def any_question(scene: Scene, rng: random.Random) -> Question:
         return presence_question(scene, rng)
     return category_question(scene, rng) if kind < 0.97 else color_question(scene)
 
+
 def _asked(question: Question, rng: random.Random) -> str:
     """The prompt, now and then as a hurried user types it."""
     prompt = question.prompt
@@ -112,11 +113,14 @@ def _asked(question: Question, rng: random.Random) -> str:
     return prompt
 
 
-def pieces(scene: Scene, rng: random.Random, chat: bool) -> list[tuple[str, str, str]]:
-    """`TEXTS` triples (type, prompt, answer). The first is a caption; with `chat` the last follows another turn."""
+def pieces(scene: Scene, rng: random.Random, chat: bool, lists: float = 0.1) -> list[tuple[str, str, str]]:
+    """`TEXTS` triples (type, prompt, answer). The first is a caption; with `chat` the last follows another turn.
+
+    `lists`: share of the scenes of few objects that are also listed.
+    """
     said = caption(scene)
     texts = [("caption", "a photo of", f" {said}") if rng.random() < 0.25 else ("caption", "", said)]
-    if len(scene.items) <= 3 and rng.random() < 0.1:
+    if len(scene.items) <= 3 and rng.random() < lists:
         texts.append(("list", "list", describe(scene)))
     if rng.random() < 0.8:
         texts.append(bridge(scene, rng))
@@ -146,7 +150,7 @@ def tokenised(texts: list[tuple[str, str, str]]) -> TextBatch:
     return TextBatch(ids, answers, [t for t, _, _ in texts])
 
 
-def text_batch(scenes: list[Scene], rng: random.Random) -> TextBatch:
+def text_batch(scenes: list[Scene], rng: random.Random, lists: float = 0.1) -> TextBatch:
     """`TEXTS` texts for each of the scenes; in one batch of eight the last of them are chats."""
     chat = rng.random() < 0.125
-    return tokenised([t for s in scenes for t in pieces(s, rng, chat)])
+    return tokenised([t for s in scenes for t in pieces(s, rng, chat, lists)])

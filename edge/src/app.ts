@@ -8,6 +8,7 @@ import { captions } from './routes/captions.ts';
 import type { AppContext, AppEnv } from './routes/context.ts';
 import { createEmbeddings, readEmbeddings } from './routes/embeddings.ts';
 import { health } from './routes/health.ts';
+import { matchTexts } from './routes/match.ts';
 import { openApi } from './routes/openapi.ts';
 import { page } from './routes/page.ts';
 import { problemText } from './routes/problems.ts';
@@ -17,6 +18,7 @@ const ROUTES: readonly [string, 'GET' | 'POST', (c: AppContext) => Response | Pr
   [
     ['/v1/captions', 'POST', captions],
     ['/v1/answers', 'POST', answers],
+    ['/v1/match', 'POST', matchTexts],
     ['/v1/embeddings', 'POST', createEmbeddings],
     ['/v1/embeddings/:sha256', 'GET', readEmbeddings],
     ['/healthz', 'GET', health],

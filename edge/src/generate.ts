@@ -1,63 +1,60 @@
 /** From a prompt and a picture to text, piece by piece. */
 import { maxPromptTokens } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
+import { promptIds } from '@blip2/shared/prompts';
 import type { CaptionOptions } from '@blip2/shared/schemas/captions';
-import type { Usage } from '@blip2/shared/schemas/generation';
+import type { Choice, Usage } from '@blip2/shared/schemas/generation';
 import type { CacheResult, ImageReply } from '@blip2/shared/schemas/image';
-import type { FinishReason, GpuTimings, Sampling } from '@blip2/shared/wire';
+import { GenerationConfig, type GpuDone, type GpuTimings } from '@blip2/shared/wire';
 import type { Picture } from './image/source.ts';
 import { model, tokenizer } from './model.ts';
+import { validate } from './request/validate.ts';
 import { type Found, see } from './see.ts';
 import type { Scope, Services } from './services.ts';
-import { createDetokenizer } from './stream/detokenize.ts';
+import { ChoiceText, type Piece } from './stream/choice-text.ts';
 
 /** Tokenising takes time by the character: this is far beyond what any context holds. */
 const MAX_PROMPT_CHARACTERS = 4096;
 
-/** `input_ids` begin with BOS; the image positions are not among them. */
-export type Prompt = { input_ids: number[]; sampling: Sampling };
+/** `input_ids` have the model's control tokens; the image positions are not among them. */
+export type Prompt = { input_ids: number[]; generation: GenerationConfig; stops: string[] };
 
-export type Generated = {
-  text: string;
+export type Generated = Choice & {
+  choices?: Choice[];
   image: ImageReply;
   model: string;
   cache: CacheResult;
   usage: Usage;
-  finish_reason: FinishReason;
   timings_ms: GpuTimings;
 };
 
 export type GenerateEvent =
   | { type: 'image'; image: ImageReply; cache: CacheResult }
-  | { type: 'token'; text: string; index: number }
+  | ({ type: 'token'; choice: number } & Piece)
   | { type: 'done'; generated: Generated };
 
-type SamplingOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
+type TextOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
 
 /**
  * Tokenises and counts. `max_tokens` is cut to what the context leaves.
  * @param random a whole number below 2^32, the seed where the request gives none
- * @throws ApiError `prompt-too-long` with the count and the limit
+ * @throws ApiError `prompt-too-long` with the count and the limit, `invalid-request` where options are at odds
  */
-export function preparePrompt(text: string, options: SamplingOptions, random: number): Prompt {
+export function preparePrompt(text: string, options: TextOptions, random: number): Prompt {
   if (text.length > MAX_PROMPT_CHARACTERS) {
     throw promptTooLong('characters', MAX_PROMPT_CHARACTERS, text.length);
   }
-  const input_ids = [model.bos_token_id, ...tokenizer().encode(text)];
+  const input_ids = promptIds(model, tokenizer().encode(text));
   const limit = maxPromptTokens(model);
   if (input_ids.length > limit) throw promptTooLong('tokens', limit, input_ids.length);
   const room = limit + 1 - input_ids.length;
-  return {
-    input_ids,
-    sampling: {
-      max_tokens: Math.min(options.max_tokens ?? model.max_new_tokens, room),
-      temperature: options.temperature ?? 0,
-      top_p: options.top_p ?? 1,
-      top_k: options.top_k ?? 0,
-      repetition_penalty: options.repetition_penalty ?? 1,
-      seed: options.seed ?? random,
-    },
-  };
+  const { stop = [], ...parameters } = options;
+  const generation = validate(GenerationConfig, {
+    seed: random,
+    ...parameters,
+    max_tokens: Math.min(options.max_tokens ?? model.max_new_tokens, room),
+  });
+  return { input_ids, generation, stops: Array.isArray(stop) ? stop : [stop] };
 }
 
 function promptTooLong(unit: string, limit: number, actual: number): ApiError {
@@ -70,45 +67,83 @@ function promptTooLong(unit: string, limit: number, actual: number): ApiError {
 
 /** Ends with `done`. @throws ApiError of the GPU worker */
 export async function* generate(
-  services: Services,
+  { gpu, stores }: Services,
   picture: Picture,
   found: Found,
-  prompt: Prompt,
+  { input_ids, generation, stops }: Prompt,
   scope: Scope,
 ): AsyncGenerator<GenerateEvent, void, undefined> {
   const { id: request_id } = scope;
   const { revision } = model;
-  const request = { kind: 'generate', request_id, revision, deadline_ms: 1, ...prompt } as const;
-  const detokenizer = createDetokenizer(tokenizer().bytesOf);
-  let text = '';
-  let index = -1;
+  const head = { kind: 'generate', request_id, revision, deadline_ms: 1 } as const;
+  const texts = Array.from(
+    { length: generation.n },
+    () => new ChoiceText(tokenizer().bytesOf, stops),
+  );
   let image: ImageReply | undefined;
   let cache: CacheResult = 'miss';
-  for await (const event of see(services, picture, found, request, scope)) {
+  let done: GpuDone | undefined;
+  const request = { ...head, input_ids, generation };
+  for await (const event of see({ gpu, ...stores.query }, picture, found, request, scope)) {
     if (event.type === 'image') {
       image = { sha256: picture.sha256, ...event.image };
       cache = event.cache;
       yield { type: 'image', image, cache };
     } else if (event.type === 'tokens') {
-      for (const id of event.ids) {
-        index++;
-        const piece = detokenizer.push(id);
-        text += piece;
-        if (piece !== '') yield { type: 'token', text: piece, index };
+      const { choice } = event;
+      for (const token of event.tokens) {
+        const piece = textNumber(texts, choice).push(token);
+        if (piece !== null) yield { type: 'token', choice, ...piece };
       }
+      // Leaving ends the request at the worker.
+      if (texts.every(({ isStopped }) => isStopped)) break;
     } else if (event.type === 'done') {
-      const rest = detokenizer.end();
-      text += rest;
-      if (rest !== '') yield { type: 'token', text: rest, index };
-      const { finish_reason, completion_tokens, timings_ms } = event.done;
-      if (image === undefined || finish_reason === undefined) {
-        throw new ApiError('bad-gateway', 'The GPU worker left its reply incomplete.');
+      done = event.done;
+      for (const [choice, text] of texts.entries()) {
+        const piece = text.end();
+        if (piece !== null) yield { type: 'token', choice, ...piece };
       }
-      const prompt_tokens = model.num_query_tokens + prompt.input_ids.length;
-      const total_tokens = prompt_tokens + completion_tokens;
-      const usage = { prompt_tokens, completion_tokens, total_tokens };
-      const generated = { text, image, model: model.name, cache, usage, finish_reason, timings_ms };
-      yield { type: 'done', generated };
     }
   }
+  if (image === undefined) throw incomplete();
+  const choices = texts.map((text, index) => choiceOf(text, done?.choices[index]));
+  const [first] = choices;
+  if (first === undefined) throw incomplete();
+  const prompt_tokens = model.num_query_tokens + input_ids.length;
+  const completion_tokens = texts.reduce((sum, { count }) => sum + count, 0);
+  const total_tokens = prompt_tokens + completion_tokens;
+  const generated = {
+    ...first,
+    ...(choices.length > 1 ? { choices } : {}),
+    image,
+    model: model.name,
+    cache,
+    usage: { prompt_tokens, completion_tokens, total_tokens },
+    timings_ms: done?.timings_ms ?? {},
+  };
+  yield { type: 'done', generated };
+}
+
+function textNumber(texts: readonly ChoiceText[], choice: number): ChoiceText {
+  const text = texts[choice];
+  if (text === undefined) throw incomplete();
+  return text;
+}
+
+/** @param end what the worker says of it; absent where every text met a stop before the worker was done */
+function choiceOf(
+  { text, isStopped, logprobs }: ChoiceText,
+  end: GpuDone['choices'][number] | undefined,
+): Choice {
+  if (!isStopped && end === undefined) throw incomplete();
+  return {
+    text,
+    finish_reason: isStopped ? 'stop' : (end?.finish_reason ?? 'stop'),
+    ...(end?.score === undefined ? {} : { score: end.score }),
+    ...(logprobs.length > 0 ? { logprobs } : {}),
+  };
+}
+
+function incomplete(): ApiError {
+  return new ApiError('bad-gateway', 'The GPU worker left its reply incomplete.');
 }

@@ -86,7 +86,7 @@ describe('concurrent requests for one new picture', () => {
 
 describe('kept embeddings', () => {
   it('are read from KV where the location has none, then from the location', async () => {
-    const key = embeddingKey(model, await sha256Of(picture));
+    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(picture));
     const metadata = { width: 9, height: 8, format: 'gif' };
     await edge.kv.put(key, EMBEDDINGS, { metadata });
     expect(await read(await send())).toMatchObject({ cache: 'kv', image: metadata });
@@ -110,7 +110,7 @@ describe('kept embeddings', () => {
     ],
     ['without image info', EMBEDDINGS, null],
   ])('that are %s are a miss, counted and replaced', async (_name, value, metadata) => {
-    const key = embeddingKey(model, await sha256Of(picture));
+    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(picture));
     await edge.kv.put(key, value, { metadata });
     expect((await read(await send())).cache).toBe('miss');
     await edge.settled();
@@ -123,7 +123,7 @@ describe('kept embeddings', () => {
 
   it('that are damaged are dropped when only the hash was sent', async () => {
     const sha256 = await sha256Of(picture);
-    const key = embeddingKey(model, sha256);
+    const key = embeddingKey({ kind: 'query', ...model }, sha256);
     await edge.kv.put(key, damaged);
     expect((await edge.request(`/v1/embeddings/${sha256}`)).status).toBe(404);
     await edge.settled();
@@ -133,7 +133,7 @@ describe('kept embeddings', () => {
   it('that are damaged in the location fall back to KV', async () => {
     await send();
     await edge.settled();
-    const key = embeddingKey(model, await sha256Of(picture));
+    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(picture));
     const url = `https://embeddings.blip2.invalid/${key}`;
     const headers = { 'cache-control': 'max-age=60', 'x-image': JSON.stringify(info) };
     await caches.default.put(url, new Response(damaged, { headers }));

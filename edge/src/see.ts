@@ -1,11 +1,15 @@
 /** One run at the GPU worker for a picture: from its kept embeddings where there are any, else from its bytes. */
 import { ApiError } from '@blip2/shared/errors';
+import type { TokensPayload } from '@blip2/shared/frames';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { GpuDone, GpuRequest, ImageInfo } from '@blip2/shared/wire';
 import type { KnownImage } from './cache/embedding-cache.ts';
 import type { Follower, Leader } from './cache/single-flight.ts';
 import type { Picture } from './image/source.ts';
-import type { Scope, Services } from './services.ts';
+import type { Scope, Services, Store } from './services.ts';
+
+/** What is asked about a picture whose embeddings may be kept. */
+type SeeRequest = Extract<GpuRequest, { kind: 'generate' | 'embed' }>;
 
 /** Where the embeddings of a picture are, before anything is computed. */
 export type Found =
@@ -19,12 +23,12 @@ export type SeeEvent =
   | { type: 'image'; image: ImageInfo; cache: CacheResult }
   /** `kept` ends when the caches have them. */
   | { type: 'embeddings'; known: KnownImage; kept: Promise<void> }
-  | { type: 'tokens'; ids: number[] }
+  | ({ type: 'tokens' } & TokensPayload)
   | { type: 'done'; done: GpuDone };
 
 /** @throws ApiError `unknown-image` when only a hash was sent and nothing is kept for it */
 export async function find(
-  { cache, encodes }: Services,
+  { cache, encodes }: Store,
   { sha256, bytes }: Picture,
   scope: Scope,
 ): Promise<Found> {
@@ -45,10 +49,10 @@ export async function find(
  * @throws ApiError of the GPU worker, or `unknown-image` when the request that had the bytes is gone
  */
 export async function* see(
-  services: Services,
+  services: Store & Pick<Services, 'gpu'>,
   picture: Picture,
   found: Found,
-  request: GpuRequest,
+  request: SeeRequest,
   scope: Scope,
 ): AsyncGenerator<SeeEvent, void, undefined> {
   if (found.kind === 'known') {
@@ -75,10 +79,10 @@ export async function* see(
 }
 
 async function* fromEmbeddings(
-  { gpu }: Services,
+  { gpu }: Pick<Services, 'gpu'>,
   known: KnownImage,
   cache: CacheResult,
-  request: GpuRequest,
+  request: SeeRequest,
   scope: Scope,
 ): AsyncGenerator<SeeEvent, void, undefined> {
   yield { type: 'image', image: known.image, cache };
@@ -91,10 +95,10 @@ async function* fromEmbeddings(
 }
 
 async function* fromImage(
-  { gpu, cache }: Services,
+  { gpu, cache }: Store & Pick<Services, 'gpu'>,
   { sha256, bytes = new Uint8Array() }: Picture,
   leader: Leader<KnownImage>,
-  request: GpuRequest,
+  request: SeeRequest,
   scope: Scope,
 ): AsyncGenerator<SeeEvent, void, undefined> {
   let image: ImageInfo | undefined;
@@ -114,10 +118,10 @@ async function* fromImage(
         leader.settle(known, kept);
         isKnown = true;
         yield { type: 'embeddings', known, kept };
-      } else {
+      } else if (event.type === 'tokens' || event.type === 'done') {
         if (!isKnown) throw outOfOrder();
         yield event;
-      }
+      } else throw outOfOrder();
     }
   } catch (error) {
     // A picture that cannot be read is the same for everybody; other errors are worth another try.
@@ -128,7 +132,7 @@ async function* fromImage(
   }
 }
 
-function checkEmbeddings(cache: Services['cache'], embeddings: Uint8Array): void {
+function checkEmbeddings(cache: Store['cache'], embeddings: Uint8Array): void {
   try {
     cache.checkValue(embeddings);
   } catch (cause) {
@@ -138,7 +142,8 @@ function checkEmbeddings(cache: Services['cache'], embeddings: Uint8Array): void
   }
 }
 
-function inTime<R extends GpuRequest>(request: R, { deadlineAt }: Scope): R {
+/** The request with what is left of the scope's time. @throws ApiError `deadline-exceeded` */
+export function inTime<R extends GpuRequest>(request: R, { deadlineAt }: Scope): R {
   const left = Math.round(deadlineAt - Date.now());
   if (left <= 0) throw new ApiError('deadline-exceeded', 'No time was left for the GPU worker.');
   return { ...request, deadline_ms: left };

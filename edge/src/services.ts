@@ -1,16 +1,24 @@
 /** What the routes work with: made once per isolate from the bindings. */
+import type { EmbeddingSpace } from '@blip2/shared/cache-key';
+import type { EmbeddingShape } from '@blip2/shared/embedding-codec';
+import type { EmbeddingKind } from '@blip2/shared/wire';
 import { EmbeddingCache, type KnownImage, type WaitUntil } from './cache/embedding-cache.ts';
 import { SingleFlight } from './cache/single-flight.ts';
 import { GpuClient } from './gpu/client.ts';
-import { model } from './model.ts';
+import { model, retrievalModel } from './model.ts';
 import { type Env, readSettings, type Settings } from './settings.ts';
+
+/** Kept embeddings of one kind. */
+export type Store = {
+  cache: EmbeddingCache;
+  /** Encodes under way, by the picture's SHA-256. */
+  encodes: SingleFlight<KnownImage>;
+};
 
 export type Services = {
   settings: Settings;
   kv: KVNamespace;
-  cache: EmbeddingCache;
-  /** Encodes under way, by the picture's SHA-256. */
-  encodes: SingleFlight<KnownImage>;
+  stores: { query: Store; itc?: Store };
   gpu: GpuClient;
 };
 
@@ -27,12 +35,32 @@ export type Scope = {
 /** @throws ZodError when a variable is missing or wrong */
 export function createServices(env: Env): Services {
   const settings = readSettings(env);
-  const shape = { numQueries: model.num_query_tokens, hidden: model.qformer_hidden };
+  const store = (space: EmbeddingSpace, shape: EmbeddingShape): Store => ({
+    cache: new EmbeddingCache(env.EMBEDDINGS, space, shape),
+    encodes: new SingleFlight(),
+  });
+  const { retrieval } = model;
   return {
     settings,
     kv: env.EMBEDDINGS,
-    cache: new EmbeddingCache(env.EMBEDDINGS, model, shape),
-    encodes: new SingleFlight(),
+    stores: {
+      query: store({ kind: 'query', ...model }, shapeOf('query')),
+      ...(retrieval && { itc: store({ kind: 'itc', ...retrieval }, shapeOf('itc')) }),
+    },
     gpu: new GpuClient(settings.gpuWorkerUrl),
   };
+}
+
+/** @throws ApiError `no-retrieval-model` for `itc` where no model compares */
+export function storeOf({ stores }: Services, kind: EmbeddingKind): Store {
+  if (kind === 'query') return stores.query;
+  retrievalModel();
+  return stores.itc as Store;
+}
+
+/** Shape of a picture's embeddings. @throws ApiError `no-retrieval-model` */
+export function shapeOf(kind: EmbeddingKind): EmbeddingShape {
+  if (kind === 'query') return { numQueries: model.num_query_tokens, hidden: model.qformer_hidden };
+  const { num_query_tokens, itc_hidden } = retrievalModel();
+  return { numQueries: num_query_tokens, hidden: itc_hidden };
 }

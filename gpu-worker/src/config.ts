@@ -7,10 +7,8 @@ const whole = (low: number, high: number) =>
   z.coerce.number().check(z.int(), z.gte(low), z.lte(high));
 
 const Environment = z.object({
-  BLIP2_CHECKPOINT: z._default(
-    z.string(),
-    fileURLToPath(new URL('../checkpoints/generate', import.meta.url)),
-  ),
+  BLIP2_CHECKPOINT: z.optional(z.string()),
+  BLIP2_RETRIEVAL_CHECKPOINT: z.optional(z.string()),
   BLIP2_BUNDLES: z.optional(z.string()),
   GPU_WORKER_HOST: z._default(z.string(), '127.0.0.1'),
   GPU_WORKER_PORT: z._default(whole(0, 65_535), 8788),
@@ -30,6 +28,8 @@ The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. 
 
   BLIP2_CHECKPOINT          checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which
                             is pulled (the embedded model)
+  BLIP2_RETRIEVAL_CHECKPOINT  one that compares pictures with texts, or "none" (the embedded one beside the
+                            embedded model, else none)
   BLIP2_MODELS              where pulled checkpoints are kept (.models at the top of the repository)
   HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE
                             as everywhere: token, address of the hub, and 1 to ask no hub
@@ -55,7 +55,7 @@ export function readConfig(environment: Record<string, string | undefined>) {
   }
   const env = result.data;
   return {
-    checkpoint: env.BLIP2_CHECKPOINT,
+    ...chooseCheckpoints(env.BLIP2_CHECKPOINT, env.BLIP2_RETRIEVAL_CHECKPOINT),
     bundles: env.BLIP2_BUNDLES,
     host: env.GPU_WORKER_HOST,
     port: env.GPU_WORKER_PORT,
@@ -65,5 +65,20 @@ export function readConfig(environment: Record<string, string | undefined>) {
     queueLimit: env.BLIP2_QUEUE_LIMIT,
     maxImageBytes: env.BLIP2_MAX_IMAGE_BYTES,
     maxImagePixels: env.BLIP2_MAX_IMAGE_PIXELS,
+  };
+}
+
+const embedded = (name: string) =>
+  fileURLToPath(new URL(`../checkpoints/${name}`, import.meta.url));
+
+/**
+ * The checkpoint that writes, and the one that compares. The embedded one that compares goes with the embedded one
+ * that writes only: it knows nothing of another's pictures.
+ */
+export function chooseCheckpoints(checkpoint?: string, retrieval?: string) {
+  const compares = retrieval ?? (checkpoint === undefined ? embedded('retrieve') : 'none');
+  return {
+    checkpoint: checkpoint ?? embedded('generate'),
+    ...(compares === 'none' ? {} : { retrievalCheckpoint: compares }),
   };
 }

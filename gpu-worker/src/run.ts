@@ -1,162 +1,132 @@
 /** One request of the edge: frames in, frames out. */
 import { createHash } from 'node:crypto';
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import {
   decodeEmbeddings,
   EmbeddingCodecError,
+  type EmbeddingShape,
   encodeEmbeddings,
 } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
-import {
-  decodeJson,
-  encodeFrame,
-  encodeJsonFrame,
-  encodeTokensFrame,
-  type Frame,
-  FrameError,
-  readFrames,
-} from '@blip2/shared/frames';
-import { type GpuDone, GpuRequest, type GpuTimings } from '@blip2/shared/wire';
-import type { EngineClient } from './engine/client.ts';
-import type { Job, JobSource } from './engine/messages.ts';
-import { type ImageLimits, openImage } from './image/decode.ts';
+import { encodeFrame, encodeJsonFrame, encodeTokensFrame, type Frame } from '@blip2/shared/frames';
+import type {
+  GpuDone,
+  GpuRequest,
+  GpuScores,
+  GpuTexts,
+  GpuTimings,
+  ImageInfo,
+} from '@blip2/shared/wire';
+import type { Job, JobEvent, Pixels } from './engine/messages.ts';
+import { openImage } from './image/decode.ts';
 import { preprocess } from './image/preprocess.ts';
-
-export type RunContext = { engine: EngineClient; manifest: GenerateManifest; limits: ImageLimits };
-
-/** A request that was read and found good. */
-export type RunRequest = { request: GpuRequest; source: Frame };
+import { type Models, modelKindOf, type RunContext, type RunRequest } from './read-run.ts';
 
 /**
- * Reads the frames of a request's body.
- * @throws ApiError when they are none, or ask for what this worker cannot do
- */
-export async function readRun(
-  body: ReadableStream<Uint8Array> | null,
-  { manifest, limits }: RunContext,
-): Promise<RunRequest> {
-  if (body === null) throw new ApiError('invalid-request', 'The body is empty.');
-  let frames: Frame[];
-  try {
-    frames = await Array.fromAsync(readFrames(body, limits.maxBytes + 2 ** 20));
-  } catch (cause) {
-    if (!(cause instanceof FrameError)) throw cause;
-    throw new ApiError('invalid-request', `The body is not a list of frames: ${cause.message}.`, {
-      cause,
-    });
-  }
-  const [head, source, ...rest] = frames;
-  if (head?.type !== 'request' || source === undefined || rest.length > 0) {
-    throw new ApiError('invalid-request', 'A request is a request frame and one source frame.');
-  }
-  const parsed = GpuRequest.safeParse(decodeJson(head.payload));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const field = issue?.path.join('.') ?? '';
-    throw new ApiError('invalid-request', `${field}: ${issue?.message}`, { field });
-  }
-  const request = parsed.data;
-  if (request.revision !== manifest.revision) {
-    throw new ApiError(
-      'model-mismatch',
-      `This worker serves revision ${manifest.revision}, not ${request.revision}.`,
-    );
-  }
-  if (request.kind === 'generate') checkPrompt(request, manifest);
-  return { request, source };
-}
-
-function checkPrompt(
-  { input_ids, sampling }: Extract<GpuRequest, { kind: 'generate' }>,
-  { decoder, num_query_tokens }: GenerateManifest,
-): void {
-  const actual = num_query_tokens + input_ids.length + sampling.max_tokens;
-  if (actual > decoder.max_positions) {
-    throw new ApiError(
-      'prompt-too-long',
-      'Image positions, prompt and answer exceed the context.',
-      {
-        limit: decoder.max_positions,
-        actual,
-      },
-    );
-  }
-  if (input_ids.some((id) => id >= decoder.vocab)) {
-    throw new ApiError('invalid-request', 'A token id is not in the vocabulary.', {
-      field: 'input_ids',
-    });
-  }
-}
-
-/**
- * Frames of the reply, each as soon as it is known: `imageInfo` and `embeddings` for a picture, `tokens` for
- * each step, `done`.
+ * Frames of the reply, each as soon as it is known: `imageInfo` and `embeddings` for a picture, then what was
+ * asked for, `done`.
  * @throws ApiError overloaded, or what the picture makes impossible
  */
 export async function* run(
   { request, source }: RunRequest,
-  { engine, manifest, limits }: RunContext,
+  context: RunContext,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  const { engine, models } = context;
   using _place = engine.admit();
   const decoding: Pick<GpuTimings, 'decode_image'> = {};
-  let jobSource: JobSource;
-  if (source.type === 'image') {
+  let picture: Pixels | undefined;
+  if (source?.type === 'image') {
     const start = performance.now();
-    const { info, pixels } = await openImage(source.payload, limits);
-    const prepared = await preprocess(pixels, manifest.image);
+    const { info, pixels } = await openPicture(source.payload, request, context);
     decoding.decode_image = performance.now() - start;
     yield encodeJsonFrame('imageInfo', info);
-    const key = createHash('sha256').update(source.payload).digest('hex');
-    jobSource = { kind: 'pixels', key, pixels: prepared };
-  } else {
-    if (request.kind === 'embed') throw new ApiError('no-image', 'To embed, a picture is needed.');
-    jobSource = { kind: 'embeddings', values: embeddingsOf(source, manifest) };
+    picture = pixels;
   }
-  const job: Job = { source: jobSource };
-  if (request.kind === 'generate') {
-    job.generate = { inputIds: request.input_ids, sampling: request.sampling };
-  }
+  const job = jobOf(request, picture, source, models);
   for await (const event of engine.run(job, signal)) {
-    switch (event.type) {
-      case 'embeddings':
-        yield encodeFrame(
-          'embeddings',
-          encodeEmbeddings({ ...shapeOf(manifest), values: event.values }),
-        );
-        break;
-      case 'token':
-        yield encodeTokensFrame([event.token]);
-        break;
-      case 'done': {
-        const done: GpuDone = {
-          completion_tokens: event.completionTokens,
-          timings_ms: { ...event.timings, ...decoding },
-          ...(event.finishReason === undefined ? {} : { finish_reason: event.finishReason }),
-        };
-        yield encodeJsonFrame('done', done);
-        break;
-      }
-      case 'failed':
-        throw new Error(event.message);
-    }
+    yield frameOf(event, shapeOf(request, models), decoding);
   }
 }
 
-function shapeOf(manifest: GenerateManifest) {
-  return { numQueries: manifest.num_query_tokens, hidden: manifest.qformer_hidden };
+async function openPicture(
+  bytes: Uint8Array,
+  request: GpuRequest,
+  { models, limits }: RunContext,
+): Promise<{ info: ImageInfo; pixels: Pixels }> {
+  const { info, pixels } = await openImage(bytes, limits);
+  const { image, preprocessing } = models[modelKindOf(request)] ?? models.generate;
+  const prepared = await preprocess(pixels, image);
+  const key = `${preprocessing} ${createHash('sha256').update(bytes).digest('hex')}`;
+  return { info, pixels: { kind: 'pixels', key, pixels: prepared } };
 }
 
-function embeddingsOf({ type, payload }: Frame, manifest: GenerateManifest): Float32Array {
-  if (type !== 'embeddings') {
+function jobOf(
+  request: GpuRequest,
+  picture: Pixels | undefined,
+  source: Frame | undefined,
+  models: Models,
+): Job {
+  if (request.kind === 'embed-texts') return { kind: 'embed-texts', texts: request.texts };
+  if (request.kind === 'generate') {
+    const { input_ids: inputIds, generation: config } = request;
+    const given = picture ?? givenEmbeddings(source, shapeOf(request, models));
+    return { kind: 'generate', source: given, inputIds, config };
+  }
+  if (picture === undefined) {
+    throw new ApiError('no-image', `To ${request.kind}, a picture is needed.`);
+  }
+  return request.kind === 'match'
+    ? { kind: 'match', source: picture, texts: request.texts }
+    : { kind: 'embed', source: picture, embedding: request.embedding };
+}
+
+function frameOf(
+  event: JobEvent,
+  shape: EmbeddingShape,
+  decoding: Pick<GpuTimings, 'decode_image'>,
+): Uint8Array<ArrayBuffer> {
+  switch (event.type) {
+    case 'embeddings':
+      return encodeFrame('embeddings', encodeEmbeddings({ ...shape, values: event.values }));
+    case 'tokens':
+      return encodeTokensFrame(event);
+    case 'scores':
+      return encodeJsonFrame('scores', { scores: event.scores } satisfies GpuScores);
+    case 'texts': {
+      const embeddings = event.embeddings.map((vector) => Array.from(vector));
+      return encodeJsonFrame('texts', { embeddings } satisfies GpuTexts);
+    }
+    case 'done': {
+      const choices = event.choices.map(({ finishReason, completionTokens, ...rest }) => ({
+        finish_reason: finishReason,
+        completion_tokens: completionTokens,
+        ...rest,
+      }));
+      const timings_ms = { ...event.timings, ...decoding };
+      return encodeJsonFrame('done', { choices, timings_ms } satisfies GpuDone);
+    }
+    case 'failed':
+      throw new Error(event.message);
+  }
+}
+
+/** Shape of the embeddings that a request is about. */
+function shapeOf(request: GpuRequest, { generate, retrieve }: Models): EmbeddingShape {
+  if (modelKindOf(request) === 'retrieve' && retrieve !== undefined) {
+    return { numQueries: retrieve.num_query_tokens, hidden: retrieve.itc_hidden };
+  }
+  return { numQueries: generate.num_query_tokens, hidden: generate.qformer_hidden };
+}
+
+function givenEmbeddings(source: Frame | undefined, shape: EmbeddingShape) {
+  if (source?.type !== 'embeddings') {
     throw new ApiError('invalid-request', 'The second frame must be an image or embeddings.');
   }
   try {
-    return decodeEmbeddings(payload, shapeOf(manifest)).values;
+    return { kind: 'embeddings', values: decodeEmbeddings(source.payload, shape).values } as const;
   } catch (cause) {
     if (!(cause instanceof EmbeddingCodecError)) throw cause;
-    throw new ApiError('invalid-request', `The embeddings cannot be used: ${cause.message}.`, {
-      cause,
-    });
+    const detail = `The embeddings cannot be used: ${cause.message}.`;
+    throw new ApiError('invalid-request', detail, { cause });
   }
 }

@@ -8,7 +8,12 @@ import {
   type Frame,
   readFrames,
 } from '@blip2/shared/frames';
-import type { GpuRequest, Sampling, WorkerModel } from '@blip2/shared/wire';
+import {
+  GenerationConfig,
+  type GpuDone,
+  type GpuRequest,
+  type WorkerModel,
+} from '@blip2/shared/wire';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from './config.ts';
@@ -43,14 +48,7 @@ beforeAll(async () => {
 afterAll(() => worker?.stop());
 
 /** Never ends by itself before `max_tokens`: a strong penalty keeps a small model from repeating its end. */
-const sampling: Sampling = {
-  max_tokens: 12,
-  temperature: 0,
-  top_p: 1,
-  top_k: 0,
-  repetition_penalty: 1,
-  seed: 0,
-};
+const config = GenerationConfig.parse({ max_tokens: 12 });
 
 type Generate = Extract<GpuRequest, { kind: 'generate' }>;
 
@@ -60,7 +58,7 @@ const generate = (change: Partial<Generate> = {}): Generate => ({
   revision,
   deadline_ms: 20_000,
   input_ids: [2],
-  sampling,
+  generation: config,
   ...change,
 });
 
@@ -87,9 +85,9 @@ async function ask(request: Generate, source: Uint8Array<ArrayBuffer>) {
     types: frames.map(({ type }) => type),
     tokens: frames
       .filter(({ type }) => type === 'tokens')
-      .flatMap(({ payload }) => decodeTokens(payload)),
+      .flatMap(({ payload }) => decodeTokens(payload).tokens.map(({ id }) => id)),
     embeddings: frames.find(({ type }) => type === 'embeddings')?.payload,
-    last: decodeJson(frames.at(-1)!.payload) as Record<string, unknown>,
+    last: decodeJson(frames.at(-1)!.payload) as GpuDone,
   };
 }
 
@@ -100,7 +98,7 @@ describe('a request', () => {
     const reply = await ask(generate(), image(0));
     expect(reply.types.slice(0, 2)).toEqual(['imageInfo', 'embeddings']);
     expect(reply.types.at(-1)).toBe('done');
-    expect(reply.last).toMatchObject({ completion_tokens: reply.tokens.length });
+    expect(reply.last.choices).toMatchObject([{ completion_tokens: reply.tokens.length }]);
     const timings = reply.last.timings_ms as Record<string, number>;
     for (const part of ['queue', 'decode_image', 'vision', 'qformer', 'prefill']) {
       expect(timings[part], part).toBeGreaterThanOrEqual(0);
@@ -116,7 +114,13 @@ describe('a request', () => {
   });
 
   it('for embeddings alone gives them and no token', async () => {
-    const embed = { kind: 'embed', request_id: 'test', revision, deadline_ms: 9000 };
+    const embed = {
+      kind: 'embed',
+      embedding: 'query',
+      request_id: 'test',
+      revision,
+      deadline_ms: 9000,
+    };
     const frames = await framesOf(await send(embed, image(2)));
     expect(frames.map(({ type }) => type)).toEqual(['imageInfo', 'embeddings', 'done']);
     const shape = new DataView(frames[1]!.payload.slice().buffer);
@@ -126,8 +130,8 @@ describe('a request', () => {
   });
 
   it('sampled with a seed gives the same tokens twice', async () => {
-    const warm = { ...sampling, temperature: 1.3, top_k: 50, top_p: 0.95 };
-    const draw = (seed: number) => ask(generate({ sampling: { ...warm, seed } }), image(0));
+    const warm = { ...config, temperature: 1.3, top_k: 50, top_p: 0.95 };
+    const draw = (seed: number) => ask(generate({ generation: { ...warm, seed } }), image(0));
     const first = await draw(11);
     expect((await draw(11)).tokens).toEqual(first.tokens);
   });
@@ -138,7 +142,7 @@ describe('requests together', () => {
     const requests = [0, 1, 2, 3].map((i) => ({
       request: generate({
         input_ids: [2, ...Array.from({ length: 3 * i }, (_, j) => 300 + 7 * j)],
-        sampling: { ...sampling, max_tokens: 6 + 3 * i, repetition_penalty: 1.5 },
+        generation: { ...config, max_tokens: 6 + 3 * i, repetition_penalty: 1.5 },
       }),
       source: image(i),
     }));
@@ -149,7 +153,7 @@ describe('requests together', () => {
   });
 
   it('beyond the places and the queue get 503 with Retry-After, and those accepted finish', async () => {
-    const long = generate({ sampling: { ...sampling, max_tokens: 100, repetition_penalty: 3 } });
+    const long = generate({ generation: { ...config, max_tokens: 100, repetition_penalty: 3 } });
     const replies = await Promise.all(Array.from({ length: 12 }, () => send(long, image(0))));
     const refused = replies.filter(({ status }) => status === 503);
     expect(refused.length).toBeGreaterThan(0);
@@ -162,7 +166,7 @@ describe('requests together', () => {
 
   it('that go away free their place', async () => {
     const leaving = new AbortController();
-    const long = generate({ sampling: { ...sampling, max_tokens: 200, repetition_penalty: 3 } });
+    const long = generate({ generation: { ...config, max_tokens: 200, repetition_penalty: 3 } });
     const response = await send(long, image(0), leaving.signal);
     const reader = response.body!.getReader();
     await reader.read();
@@ -205,6 +209,12 @@ describe('what cannot be done', () => {
       400,
       'invalid-request',
     ],
+    [
+      'more texts than there are slots',
+      () => send(generate({ generation: { ...config, num_beams: MAX_SLOTS + 1 } }), image(0)),
+      400,
+      'invalid-request',
+    ],
     ['another path', () => fetch(`${worker.url}/v2`), 404, 'not-found'],
   ])('%s is refused', async (_name, make, status, slug) => {
     const response = await make();
@@ -213,8 +223,8 @@ describe('what cannot be done', () => {
   });
 
   it('a request whose deadline has passed ends with a problem', async () => {
-    const long = { ...sampling, max_tokens: 200, repetition_penalty: 3 };
-    const response = await send(generate({ deadline_ms: 1, sampling: long }), image(3));
+    const long = { ...config, max_tokens: 200, repetition_penalty: 3 };
+    const response = await send(generate({ deadline_ms: 1, generation: long }), image(3));
     const problem =
       response.status === 200
         ? decodeJson((await framesOf(response)).at(-1)!.payload)
@@ -227,7 +237,7 @@ describe('what cannot be done', () => {
 describe('a worker that is told to stop', () => {
   it('finishes what runs and refuses what comes', async () => {
     const other = await startWorker(readConfig({ GPU_WORKER_PORT: '0' }));
-    const long = generate({ sampling: { ...sampling, max_tokens: 100, repetition_penalty: 3 } });
+    const long = generate({ generation: { ...config, max_tokens: 100, repetition_penalty: 3 } });
     const response = await fetch(`${other.url}/v1/run`, {
       method: 'POST',
       body: new Blob([encodeJsonFrame('request', long), image(0)]),

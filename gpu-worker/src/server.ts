@@ -3,7 +3,8 @@ import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { encodeJsonFrame, FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
 import type { WorkerModel } from '@blip2/shared/wire';
 import { Hono } from 'hono';
-import { type RunContext, readRun, run } from './run.ts';
+import { type RunContext, readRun } from './read-run.ts';
+import { run } from './run.ts';
 
 /** What changes while the server runs. */
 export type ServerState = { draining: boolean };

@@ -2,10 +2,12 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { serve } from '@hono/node-server';
-import { ensureBundle, readGenerateManifest } from './builder/index.ts';
+import { ensureBundle, readGenerateManifest, readRetrieveManifest } from './builder/index.ts';
 import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
+import type { RetrievalOptions } from './engine/messages.ts';
 import { resolveCheckpoint } from './hub/index.ts';
 import { createApp, type ServerState } from './server.ts';
 
@@ -21,26 +23,45 @@ export async function startWorker(
   config: Config,
   onStatus: (line: string) => void = () => {},
 ): Promise<GpuWorker> {
-  const checkpoint = await resolveCheckpoint(config.checkpoint, {
-    onProgress: ({ done, total }) =>
-      onStatus(`Downloading ${config.checkpoint}: ${Math.floor((10 * done) / total) * 10} %`),
-  });
-  const bundle = await ensureBundle(checkpoint, {
-    ...(config.bundles === undefined ? {} : { bundles: config.bundles }),
-    onProgress: ({ label }) => onStatus(`Building the bundle: ${label}`),
-  });
+  const build = async (name: string) => {
+    const checkpoint = await resolveCheckpoint(name, {
+      onProgress: ({ done, total }) =>
+        onStatus(`Downloading ${name}: ${Math.floor((10 * done) / total) * 10} %`),
+    });
+    return await ensureBundle(checkpoint, {
+      ...(config.bundles === undefined ? {} : { bundles: config.bundles }),
+      onProgress: ({ label }) => onStatus(`Building the bundle: ${label}`),
+    });
+  };
+  const bundle = await build(config.checkpoint);
   const manifest = await readGenerateManifest(bundle);
+  const retrieval = await withRetrieval(config, build);
   const executionProvider = config.executionProvider === 'auto' ? 'cpu' : config.executionProvider;
   onStatus(`Loading ${manifest.name} on ${executionProvider}`);
   const { threads, maxSlots, maxImageBytes: maxBytes, maxImagePixels: maxPixels } = config;
   const engine = await EngineClient.start(
-    { bundle, manifest, executionProvider, threads, maxSlots },
+    {
+      bundle,
+      manifest,
+      ...(retrieval === undefined ? {} : { retrieval }),
+      executionProvider,
+      threads,
+      maxSlots,
+    },
     config.queueLimit,
   );
+  const models = {
+    generate: manifest,
+    ...(retrieval === undefined ? {} : { retrieve: retrieval.manifest }),
+  };
   const state: ServerState = { draining: false };
   const app = createApp(
-    { engine, manifest, limits: { maxBytes, maxPixels } },
-    { name: manifest.name, revision: manifest.revision, execution_provider: executionProvider },
+    { engine, models, limits: { maxBytes, maxPixels } },
+    {
+      ...served(manifest),
+      execution_provider: executionProvider,
+      ...(retrieval === undefined ? {} : { retrieval: served(retrieval.manifest) }),
+    },
     state,
   );
   const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }) as Server;
@@ -58,4 +79,17 @@ export async function startWorker(
       await engine.stop();
     },
   };
+}
+
+async function withRetrieval(
+  { retrievalCheckpoint }: Config,
+  build: (checkpoint: string) => Promise<string>,
+): Promise<RetrievalOptions | undefined> {
+  if (retrievalCheckpoint === undefined) return undefined;
+  const bundle = await build(retrievalCheckpoint);
+  return { bundle, manifest: await readRetrieveManifest(bundle) };
+}
+
+function served({ name, revision }: BundleManifest) {
+  return { name, revision };
 }

@@ -7,7 +7,8 @@ import {
   FRAMES_MEDIA_TYPE,
   readFrames,
 } from '@blip2/shared/frames';
-import type { GpuRequest } from '@blip2/shared/wire';
+import { promptIds } from '@blip2/shared/prompts';
+import { GenerationConfig, type GpuRequest } from '@blip2/shared/wire';
 import sharp from 'sharp';
 import { postStream } from '../api.ts';
 import { prepareEdge } from '../prepare-edge.ts';
@@ -18,14 +19,7 @@ import { median, quantile } from './statistics.ts';
 /** Milliseconds since the request was sent at which each token came. */
 type Arrivals = number[];
 
-const SAMPLING = {
-  max_tokens: 24,
-  temperature: 0,
-  top_p: 1,
-  top_k: 0,
-  repetition_penalty: 1,
-  seed: 0,
-};
+const MAX_TOKENS = 24;
 
 export async function generationRows(stack: Stack, rounds: number): Promise<string[][]> {
   const { model } = await prepareEdge();
@@ -37,8 +31,8 @@ export async function generationRows(stack: Stack, rounds: number): Promise<stri
     request_id: 'bench',
     revision: model.revision,
     deadline_ms: 30_000,
-    input_ids: [model.bos_token_id],
-    sampling: SAMPLING,
+    input_ids: promptIds(model, []),
+    generation: GenerationConfig.parse({ max_tokens: MAX_TOKENS }),
   };
   for (let round = 0; round < rounds; round++) {
     const [first, second] = [pictures[2 * round]!, pictures[2 * round + 1]!];
@@ -92,7 +86,7 @@ async function runDirect(
     if (type === 'error') throw new Error(new TextDecoder().decode(payload));
     if (type === 'embeddings') embeddings = payload.slice();
     if (type === 'tokens')
-      for (const _ of decodeTokens(payload)) arrivals.push(performance.now() - start);
+      for (const _ of decodeTokens(payload).tokens) arrivals.push(performance.now() - start);
   }
   return embeddings === undefined ? { arrivals } : { arrivals, embeddings };
 }
@@ -102,7 +96,7 @@ async function runEdge(
   image: { data: string } | { sha256: string },
 ): Promise<Arrivals> {
   const arrivals: Arrivals = [];
-  const body = { image, max_tokens: SAMPLING.max_tokens };
+  const body = { image, max_tokens: MAX_TOKENS };
   for await (const { event, data, atMs } of postStream(`${stack.url}/v1/captions`, body)) {
     if (event === 'error') throw new Error(JSON.stringify(data));
     if (event === 'token') arrivals.push(atMs);

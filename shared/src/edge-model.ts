@@ -1,9 +1,23 @@
 /** What the edge must know of a bundle: written to `edge/generated/model.json` before bundling. */
 import * as z from 'zod/mini';
-import type { GenerateManifest } from './bundle-manifest.ts';
+import type { GenerateManifest, RetrieveManifest } from './bundle-manifest.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
+
+/** The model that compares pictures with texts. */
+export const EdgeRetrieval = z.object({
+  name: z.string(),
+  revision: z.string(),
+  preprocessing: z.string(),
+  num_query_tokens: count,
+  itc_hidden: count,
+  /** Tokens a text may have, [CLS] and [SEP] included. */
+  max_positions: count,
+  cls_token_id: tokenId,
+  sep_token_id: tokenId,
+});
+export type EdgeRetrieval = z.infer<typeof EdgeRetrieval>;
 
 export const EdgeModel = z.object({
   name: z.string(),
@@ -14,13 +28,19 @@ export const EdgeModel = z.object({
   qformer_hidden: count,
   /** Positions a sequence may have: image positions, prompt and what is written. */
   max_positions: count,
-  bos_token_id: tokenId,
+  family: z.enum(['opt', 't5']),
+  /** Control tokens around the text of every prompt: OPT's begins with BOS, T5's ends with EOS. */
+  prompt_prefix: z.array(tokenId),
+  prompt_suffix: z.array(tokenId),
   /** Tokens written where the request says nothing. */
   max_new_tokens: count,
+  retrieval: z.optional(EdgeRetrieval),
 });
 export type EdgeModel = z.infer<typeof EdgeModel>;
 
-export function edgeModelFrom(manifest: GenerateManifest): EdgeModel {
+/** @param retrieval of the model that compares, where one is served */
+export function edgeModelFrom(manifest: GenerateManifest, retrieval?: RetrieveManifest): EdgeModel {
+  const isT5 = manifest.family === 't5';
   return {
     name: manifest.name,
     revision: manifest.revision,
@@ -28,13 +48,29 @@ export function edgeModelFrom(manifest: GenerateManifest): EdgeModel {
     num_query_tokens: manifest.num_query_tokens,
     qformer_hidden: manifest.qformer_hidden,
     max_positions: manifest.decoder.max_positions,
-    bos_token_id: manifest.bos_token_id,
+    family: manifest.family,
+    prompt_prefix: isT5 ? [] : [manifest.bos_token_id],
+    prompt_suffix: isT5 ? manifest.eos_token_ids.slice(0, 1) : [],
     max_new_tokens: manifest.generation.max_new_tokens,
+    ...(retrieval === undefined ? {} : { retrieval: edgeRetrievalFrom(retrieval) }),
+  };
+}
+
+function edgeRetrievalFrom(manifest: RetrieveManifest): EdgeRetrieval {
+  return {
+    name: manifest.name,
+    revision: manifest.revision,
+    preprocessing: manifest.preprocessing,
+    num_query_tokens: manifest.num_query_tokens,
+    itc_hidden: manifest.itc_hidden,
+    max_positions: manifest.text.max_positions,
+    cls_token_id: manifest.text.cls_token_id,
+    sep_token_id: manifest.text.sep_token_id,
   };
 }
 
 /**
- * Text token ids a prompt may have, its BOS included: what the image positions and one written token leave.
+ * Text token ids a prompt may have, its control tokens included: what the image positions and one written token leave.
  */
 export function maxPromptTokens(model: EdgeModel): number {
   return model.max_positions - model.num_query_tokens - 1;

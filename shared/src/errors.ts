@@ -16,6 +16,7 @@ export const PROBLEMS = {
   'image-url-refused': { status: 400, title: 'The image URL is not allowed' },
   'image-url-failed': { status: 400, title: 'The image could not be fetched from its URL' },
   'prompt-too-long': { status: 400, title: 'The text does not fit the context' },
+  'no-retrieval-model': { status: 404, title: 'No model that compares is served' },
   'not-found': { status: 404, title: 'There is nothing here' },
   'unknown-image': { status: 404, title: 'No embeddings are kept for this image' },
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },

@@ -6,7 +6,7 @@
  * frames that always ends with `done` or `error`.
  */
 export const FRAMES_MEDIA_TYPE = 'application/vnd.blip2.frames';
-export const FRAME_VERSION = 1;
+export const FRAME_VERSION = 2;
 export const FRAME_HEADER_BYTES = 8;
 
 /** Frame types; JSON payloads are described in `wire.ts`. */
@@ -19,12 +19,16 @@ export const FRAME_TYPES = {
   embeddings: 3,
   /** JSON `ImageInfo`: what the picture turned out to be. */
   imageInfo: 4,
-  /** Token ids, u32 each, in the order they were sampled. */
+  /** Tokens of one of the texts, in the order they were written: `encodeTokensFrame`. */
   tokens: 5,
   /** JSON `GpuDone`. */
   done: 6,
   /** JSON `Problem`. */
   error: 7,
+  /** JSON `GpuScores`. */
+  scores: 8,
+  /** JSON `GpuTexts`. */
+  texts: 9,
 } as const;
 
 export type FrameType = keyof typeof FRAME_TYPES;
@@ -54,21 +58,64 @@ export function encodeJsonFrame(type: FrameType, value: unknown): Uint8Array<Arr
   return encodeFrame(type, new TextEncoder().encode(JSON.stringify(value)));
 }
 
-export function encodeTokensFrame(ids: readonly number[]): Uint8Array<ArrayBuffer> {
-  const payload = new Uint8Array(ids.length * 4);
+/** A log-probability, natural logarithm, float32. */
+export type ScoredToken = { id: number; logprob: number };
+/** A token as written; `scored` where log-probabilities were asked for: its own, and the likeliest at its place. */
+export type WrittenToken = { id: number; scored?: { logprob: number; top: ScoredToken[] } };
+/** Tokens of the text number `choice`. */
+export type TokensPayload = { choice: number; tokens: readonly WrittenToken[] };
+
+/**
+ * Payload: `u16 choice | u16 k`, then for each token `u32 id`; with k > 0 also `f32 logprob` and k − 1 times
+ * `u32 id | f32 logprob`. All tokens of a frame have the same k.
+ */
+export function encodeTokensFrame({ choice, tokens }: TokensPayload): Uint8Array<ArrayBuffer> {
+  const scored = tokens[0]?.scored;
+  const k = scored === undefined ? 0 : scored.top.length + 1;
+  const payload = new Uint8Array(4 + tokens.length * tokenBytes(k));
   const view = new DataView(payload.buffer);
-  ids.forEach((id, index) => {
-    view.setUint32(index * 4, id, true);
-  });
+  view.setUint16(0, choice, true);
+  view.setUint16(2, k, true);
+  let at = 4;
+  for (const token of tokens) {
+    if (k === 0) {
+      view.setUint32(at, token.id, true);
+      at += 4;
+      continue;
+    }
+    const { logprob = Number.NaN, top = [] } = token.scored ?? {};
+    for (const { id, logprob: value } of [{ id: token.id, logprob }, ...top]) {
+      view.setUint32(at, id, true);
+      view.setFloat32(at + 4, value, true);
+      at += 8;
+    }
+  }
   return encodeFrame('tokens', payload);
 }
 
-export function decodeTokens(payload: Uint8Array): number[] {
-  if (payload.byteLength % 4 !== 0) throw new FrameError('a tokens frame is not a list of u32');
+/** @throws FrameError when the payload is not a whole number of tokens */
+export function decodeTokens(payload: Uint8Array): TokensPayload {
+  if (payload.byteLength < 4) throw new FrameError('a tokens frame lacks its head');
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  return Array.from({ length: payload.byteLength / 4 }, (_, index) =>
-    view.getUint32(index * 4, true),
-  );
+  const k = view.getUint16(2, true);
+  const count = (payload.byteLength - 4) / tokenBytes(k);
+  if (!Number.isInteger(count)) throw new FrameError('a tokens frame ends inside a token');
+  const scoredAt = (at: number): ScoredToken => ({
+    id: view.getUint32(at, true),
+    logprob: view.getFloat32(at + 4, true),
+  });
+  const tokens = Array.from({ length: count }, (_, i): WrittenToken => {
+    const at = 4 + i * tokenBytes(k);
+    if (k === 0) return { id: view.getUint32(at, true) };
+    const { id, logprob } = scoredAt(at);
+    const top = Array.from({ length: k - 1 }, (_, j) => scoredAt(at + 8 * (j + 1)));
+    return { id, scored: { logprob, top } };
+  });
+  return { choice: view.getUint16(0, true), tokens };
+}
+
+function tokenBytes(k: number): number {
+  return k === 0 ? 4 : 8 * k;
 }
 
 /** Parses a JSON payload; the caller validates it with the schema of its frame. */

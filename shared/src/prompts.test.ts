@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { answerPrompt, captionPrompt } from './prompts.ts';
+import { answerPrompt, captionPrompt, promptIds } from './prompts.ts';
 
 it.each<[string, string]>([
   ['', ''],
@@ -9,7 +9,7 @@ it.each<[string, string]>([
 });
 
 it('a question stands in the template of the paper', () => {
-  expect(answerPrompt(' what is it? ')).toBe('Question: what is it? Answer:');
+  expect(answerPrompt('opt', ' what is it? ')).toBe('Question: what is it? Answer:');
 });
 
 it('earlier turns stand in front of the question', () => {
@@ -17,7 +17,18 @@ it('earlier turns stand in front of the question', () => {
     { question: 'a dog?', answer: 'yes' },
     { question: 'what color?', answer: ' red ' },
   ];
-  expect(answerPrompt('where?', history)).toBe(
+  expect(answerPrompt('opt', 'where?', history)).toBe(
     'Question: a dog? Answer: yes. Question: what color? Answer: red. Question: where? Answer:',
   );
+});
+
+it('a short answer is asked of T5, also in earlier turns', () => {
+  expect(answerPrompt('t5', 'where?', [{ question: 'a dog?', answer: 'yes' }])).toBe(
+    'Question: a dog? Short answer: yes. Question: where? Short answer:',
+  );
+});
+
+it('control tokens stand where the family has them', () => {
+  expect(promptIds({ prompt_prefix: [2], prompt_suffix: [] }, [7, 8])).toEqual([2, 7, 8]);
+  expect(promptIds({ prompt_prefix: [], prompt_suffix: [1] }, [7, 8])).toEqual([7, 8, 1]);
 });

@@ -1,18 +1,79 @@
 /** JSON payloads of the frames between edge and GPU worker: the contract both sides compile against. */
 import * as z from 'zod/mini';
 
-/** Sampling of one sequence. Greedy when `temperature` is 0. */
-export const Sampling = z.strictObject({
+/** Most texts of one request to the retrieval model. */
+export const MAX_TEXTS = 64;
+
+/** Largest `n` and `num_beams`. */
+const MAX_ROWS = 8;
+
+/** What a request may say about how its text is written; names and meanings are those of transformers. */
+export const generationParameters = {
   max_tokens: z.int().check(z.positive()),
+  /** Tokens before which no end token is written. */
+  min_tokens: z.int().check(z.nonnegative()),
+  /** 0 is greedy. */
   temperature: z.number().check(z.minimum(0), z.maximum(5)),
   top_p: z.number().check(z.gt(0), z.maximum(1)),
   /** 0 keeps the whole vocabulary. */
   top_k: z.int().check(z.nonnegative()),
   repetition_penalty: z.number().check(z.positive()),
+  /** No run of this many tokens is written twice; 0 is no such rule. */
+  no_repeat_ngram_size: z.int().check(z.nonnegative()),
   /** Seed of the sampler's generator; the same seed and request give the same tokens. */
   seed: z.int().check(z.nonnegative(), z.maximum(0xffff_ffff)),
-});
-export type Sampling = z.infer<typeof Sampling>;
+  /** Texts to write. */
+  n: z.int().check(z.positive(), z.maximum(MAX_ROWS)),
+  /** Beams of a beam search; 1 is none. */
+  num_beams: z.int().check(z.positive(), z.maximum(MAX_ROWS)),
+  /** Exponent of the length by which a beam's score is divided. */
+  length_penalty: z.number().check(z.minimum(-10), z.maximum(10)),
+  early_stopping: z.union([z.boolean(), z.literal('never')]),
+  /** Whether each token comes with its log-probability, as the model gave it: before penalties and temperature. */
+  logprobs: z.boolean(),
+  /** Likeliest tokens to tell beside each written one. */
+  top_logprobs: z.int().check(z.nonnegative(), z.maximum(20)),
+};
+
+const defaults = <T extends z.ZodMiniType>(schema: T, value: z.infer<T>) =>
+  z._default(schema, value as never);
+
+/** How one generation is written. Greedy unless it says otherwise. */
+export const GenerationConfig = z
+  .strictObject({
+    max_tokens: generationParameters.max_tokens,
+    min_tokens: defaults(generationParameters.min_tokens, 0),
+    temperature: defaults(generationParameters.temperature, 0),
+    top_p: defaults(generationParameters.top_p, 1),
+    top_k: defaults(generationParameters.top_k, 0),
+    repetition_penalty: defaults(generationParameters.repetition_penalty, 1),
+    no_repeat_ngram_size: defaults(generationParameters.no_repeat_ngram_size, 0),
+    seed: defaults(generationParameters.seed, 0),
+    n: defaults(generationParameters.n, 1),
+    num_beams: defaults(generationParameters.num_beams, 1),
+    length_penalty: defaults(generationParameters.length_penalty, 1),
+    early_stopping: defaults(generationParameters.early_stopping, false),
+    logprobs: defaults(generationParameters.logprobs, false),
+    top_logprobs: defaults(generationParameters.top_logprobs, 0),
+  })
+  .check(({ value, issues }) => {
+    const conflict = (field: keyof typeof value, message: string) =>
+      issues.push({ code: 'custom', input: value, path: [field], message });
+    const { n, num_beams, temperature } = value;
+    if (num_beams > 1 && temperature > 0) {
+      conflict('num_beams', 'a beam search draws nothing: leave temperature at 0');
+    }
+    if (num_beams > 1 && n > num_beams) {
+      conflict('n', `a search with ${num_beams} beams gives at most ${num_beams} texts`);
+    }
+    if (num_beams === 1 && n > 1 && temperature === 0) {
+      conflict('n', 'several greedy texts would be one and the same: set temperature or num_beams');
+    }
+    if (value.top_logprobs > 0 && !value.logprobs) {
+      conflict('top_logprobs', 'needs logprobs: true');
+    }
+  });
+export type GenerationConfig = z.infer<typeof GenerationConfig>;
 
 const requestHead = {
   request_id: z.string(),
@@ -22,18 +83,30 @@ const requestHead = {
   deadline_ms: z.int().check(z.positive()),
 };
 
+/** Ids of texts for the retrieval model, [CLS] and [SEP] included. */
+const retrievalTexts = z
+  .array(z.array(z.int().check(z.nonnegative())).check(z.minLength(1)))
+  .check(z.minLength(1), z.maxLength(MAX_TEXTS));
+
+/** Which embeddings of a picture: the query embeddings that text is written from, or those of ITC. */
+export const EmbeddingKind = z.enum(['query', 'itc']);
+export type EmbeddingKind = z.infer<typeof EmbeddingKind>;
+
 /**
- * What the edge asks for. `generate` is followed by an `image` or an `embeddings` frame, `embed` by an
- * `image` frame.
+ * What the edge asks for. `generate` is followed by an `image` or an `embeddings` frame, `embed` and `match` by an
+ * `image` frame, `embed-texts` by none. `revision` is that of the model that does it: `itc`, `match` and
+ * `embed-texts` are the retrieval model's.
  */
 export const GpuRequest = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('embed'), ...requestHead }),
+  z.strictObject({ kind: z.literal('embed'), ...requestHead, embedding: EmbeddingKind }),
+  z.strictObject({ kind: z.literal('embed-texts'), ...requestHead, texts: retrievalTexts }),
+  z.strictObject({ kind: z.literal('match'), ...requestHead, texts: retrievalTexts }),
   z.strictObject({
     kind: z.literal('generate'),
     ...requestHead,
     /** Text token ids, without the image positions: BOS first for OPT. */
     input_ids: z.array(z.int().check(z.nonnegative())).check(z.minLength(1)),
-    sampling: Sampling,
+    generation: GenerationConfig,
   }),
 ]);
 export type GpuRequest = z.infer<typeof GpuRequest>;
@@ -51,27 +124,50 @@ export type FinishReason = z.infer<typeof FinishReason>;
 
 /** Milliseconds the worker spent on each part; parts that were not needed are absent. */
 export const GpuTimings = z.object({
-  queue: z.number(),
+  queue: z.optional(z.number()),
   decode_image: z.optional(z.number()),
   vision: z.optional(z.number()),
   qformer: z.optional(z.number()),
+  match: z.optional(z.number()),
   prefill: z.optional(z.number()),
   decode: z.optional(z.number()),
 });
 export type GpuTimings = z.infer<typeof GpuTimings>;
 
-/** Last frame of a reply. `finish_reason` is absent for `embed`. */
+/** Last frame of a reply. */
 export const GpuDone = z.object({
-  finish_reason: z.optional(FinishReason),
-  completion_tokens: z.int().check(z.nonnegative()),
+  /** How each of the texts ended, the best first in a beam search; none for `embed`. */
+  choices: z.array(
+    z.object({
+      finish_reason: FinishReason,
+      completion_tokens: z.int().check(z.nonnegative()),
+      /** Of a beam search: sum of the log-probabilities over the length to the power of the penalty. */
+      score: z.optional(z.number()),
+    }),
+  ),
   timings_ms: GpuTimings,
 });
 export type GpuDone = z.infer<typeof GpuDone>;
 
+/** How well a text fits a picture: ITM's probability, and ITC's best dot product. */
+export const MatchScore = z.object({ itm: z.number(), itc: z.number() });
+export type MatchScore = z.infer<typeof MatchScore>;
+
+/** JSON of a `scores` frame, in the order of the texts. */
+export const GpuScores = z.object({ scores: z.array(MatchScore) });
+export type GpuScores = z.infer<typeof GpuScores>;
+
+/** JSON of a `texts` frame: ITC's unit vector of each text. */
+export const GpuTexts = z.object({ embeddings: z.array(z.array(z.number())) });
+export type GpuTexts = z.infer<typeof GpuTexts>;
+
+const servedModel = z.object({ name: z.string(), revision: z.string() });
+
 /** `GET /v1/model` of the worker. */
 export const WorkerModel = z.object({
-  name: z.string(),
-  revision: z.string(),
+  ...servedModel.shape,
   execution_provider: z.string(),
+  /** The model that compares pictures with texts, where one is served. */
+  retrieval: z.optional(servedModel),
 });
 export type WorkerModel = z.infer<typeof WorkerModel>;

@@ -24,6 +24,8 @@ type Reply = {
   image: { sha256: string; format: string };
   usage: { prompt_tokens: number; completion_tokens: number };
   embeddings: number[][];
+  scores: { text: string; itm: number; itc: number }[];
+  choices: { text: string; score: number; logprobs: { logprob: number }[] }[];
 };
 
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
@@ -95,6 +97,62 @@ describe('captions', () => {
     expect(first.json.usage.completion_tokens).toBeLessThanOrEqual(5);
     const cut = await post('/v1/captions', { image, max_tokens: 1 });
     expect(cut.json).toMatchObject({ finish_reason: 'length', usage: { completion_tokens: 1 } });
+  });
+
+  it('searched with beams are several, the best first', async () => {
+    const image = { data: base64(seen[2]!.bytes) };
+    const beams = { image, num_beams: 4, n: 3, logprobs: true, length_penalty: 0 };
+    const { status, json } = await post('/v1/captions', beams);
+    expect(status).toBe(200);
+    const { choices } = json;
+    expect(choices).toHaveLength(3);
+    expect(choices[0]!.text).toBe(json.caption);
+    const scores = choices.map(({ score }) => score);
+    expect(scores).toEqual(scores.toSorted((a, b) => b - a));
+    expect(new Set(choices.map(({ text }) => text)).size).toBe(3);
+    const told = choices[0]!.logprobs.reduce((sum, { logprob }) => sum + logprob, 0);
+    // What is missing is the end token's own.
+    expect(told).toBeGreaterThanOrEqual(choices[0]!.score - 1e-3);
+  });
+
+  it('stop before a stop text', async () => {
+    const image = { data: base64(seen[2]!.bytes) };
+    const whole = (await post('/v1/captions', { image })).json.caption;
+    const { json } = await post('/v1/captions', { image, stop: ' on' });
+    expect(whole).toContain(' on ');
+    expect(json).toMatchObject({ caption: whole.split(' on ')[0], finish_reason: 'stop' });
+  });
+});
+
+describe('matching', () => {
+  it('prefers what is true of a picture, by ITM and by ITC', async () => {
+    for (const { bytes, scene } of seen.slice(4, 7)) {
+      const texts = [scene.caption, 'nine purple elephants under a piano', 'a photo of nothing'];
+      const { status, json } = await post('/v1/match', { image: { data: base64(bytes) }, texts });
+      expect(status).toBe(200);
+      expect(json.scores.map(({ text }) => text)).toEqual(texts);
+      const [right, ...wrong] = json.scores;
+      for (const { itm, itc } of wrong) {
+        expect(right!.itm).toBeGreaterThan(itm);
+        expect(right!.itc).toBeGreaterThan(itc);
+      }
+    }
+  });
+
+  it('gives the similarity that the embeddings of both sides have', async () => {
+    const { bytes, scene } = seen[4]!;
+    const image = { data: base64(bytes) };
+    const texts = [scene.caption, 'a dog'];
+    const scored = await post('/v1/match', { image, texts });
+    const pictures = (await post('/v1/embeddings', { image, kind: 'itc' })).json.embeddings;
+    const words = (await post('/v1/embeddings', { text: texts, kind: 'itc' })).json.embeddings;
+    for (const [i, { itc }] of scored.json.scores.entries()) {
+      const products = pictures.map((query) =>
+        query.reduce((sum, value, d) => sum + value * words[i]![d]!, 0),
+      );
+      // The picture's are kept in fp16.
+      expect(Math.abs(Math.max(...products) - itc)).toBeLessThan(1e-3);
+    }
   });
 });
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BuildProgress, ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { editTensors as editTensorsOf, type Header } from './edit-checkpoint.ts';
 import { readGolden } from './golden.ts';
 
 const BUILDER = new URL('../../gpu-worker/src/builder/index.ts', import.meta.url).href;
@@ -107,7 +108,6 @@ describe('a bundle', () => {
   });
 });
 
-type Header = Record<string, { dtype: string; shape: number[]; data_offsets: number[] }>;
 type Config = {
   vision_config: Record<string, unknown>;
   text_config: Record<string, unknown>;
@@ -115,17 +115,7 @@ type Config = {
   architectures: string[];
 };
 
-async function editTensors(edit: (header: Header) => void): Promise<void> {
-  const path = join(checkpoint, 'model.safetensors');
-  const file = await readFile(path);
-  const start = 8 + Number(file.readBigUInt64LE());
-  const header = JSON.parse(file.toString('utf8', 8, start));
-  edit(header);
-  const json = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  await writeFile(path, Buffer.concat([length, json, file.subarray(start)]));
-}
+const editTensors = (edit: (header: Header) => void) => editTensorsOf(checkpoint, edit);
 
 async function editConfig(edit: (config: Config) => void): Promise<void> {
   const path = join(checkpoint, 'config.json');

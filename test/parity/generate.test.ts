@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { ensureBundle } from '@blip2/gpu-worker/builder/index';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { argmax, BundleRunner, type Row } from './bundle-runner.ts';
+import { maxDifference } from './difference.ts';
 import { CASES, type Golden, readGolden, rowOf } from './golden.ts';
 
 const TOLERANCE = 1e-4;
@@ -145,15 +146,3 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     });
   });
 });
-
-function maxDifference(actual: Float32Array, expected: Float32Array): number {
-  expect(actual.length).toBe(expected.length);
-  let max = 0;
-  for (let i = 0; i < actual.length; i++) {
-    const difference = Math.abs(actual[i]! - expected[i]!);
-    if (Number.isNaN(difference)) return Number.NaN;
-    max = Math.max(max, difference);
-  }
-  if (process.env.PARITY_REPORT) console.log(expect.getState().currentTestName, max);
-  return max;
-}

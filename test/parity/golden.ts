@@ -35,6 +35,69 @@ export function readGolden(name: string): Golden {
   };
 }
 
+export const RETRIEVAL_CASES = ['match', 'match-bf16', 'resized'] as const;
+
+export type RetrievalGolden = {
+  checkpoint: string;
+  /** Ids of each text, with [CLS] and [SEP]. */
+  texts: number[][];
+  pixels: GoldenTensor;
+  imageFeatures: GoldenTensor;
+  queryEmbeddings: GoldenTensor;
+  /** [images, queries, itc width] */
+  imageEmbeddings: GoldenTensor;
+  /** [texts, itc width] */
+  textEmbeddings: GoldenTensor;
+  /** [images, texts, 2] */
+  itmLogits: GoldenTensor;
+};
+
+export function readRetrievalGolden(name: string): RetrievalGolden {
+  const folder = `${GOLDEN}/${name}`;
+  const { texts } = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8'));
+  const tensor = safetensors(readFileSync(`${folder}/expected.safetensors`));
+  return {
+    checkpoint: `${folder}/checkpoint`,
+    texts,
+    pixels: tensor('pixel_values'),
+    imageFeatures: tensor('image_features'),
+    queryEmbeddings: tensor('query_embeddings'),
+    imageEmbeddings: tensor('image_embeddings'),
+    textEmbeddings: tensor('text_embeddings'),
+    itmLogits: tensor('itm_logits'),
+  };
+}
+
+/** Patches a side: as the position embedding was learned, and as it is wanted. */
+export const POSITION_GRIDS = [
+  [4, 6],
+  [3, 13],
+  [7, 2],
+  [16, 26],
+  [5, 4],
+] as const;
+
+/** The position embedding [1, patches + 1, width] of one of the pairs of grids, before and after. */
+export function readPositions(learned: number, wanted: number) {
+  const tensor = safetensors(readFileSync(`${GOLDEN}/positions/expected.safetensors`));
+  return { learned: tensor(`${learned}`), wanted: tensor(`${learned}-${wanted}`) };
+}
+
+export const T5_CASES = ['t5', 't5-bf16'] as const;
+
+export type T5Golden = Omit<Golden, 'generations' | 'pixels'> & {
+  generations: (Generation & { beams: number[][]; scores: number[] })[];
+  max_new_tokens: number;
+  /** Settings of the beam search. */
+  beams: Record<string, number>;
+};
+
+export function readT5Golden(name: string): T5Golden {
+  const folder = `${GOLDEN}/${name}`;
+  const expected = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8'));
+  return { ...readGolden(name), ...expected };
+}
+
 /** Row `index` of a tensor's first dimension. */
 export function rowOf({ shape, values }: GoldenTensor, index: number): Float32Array {
   const width = values.length / shape[0]!;

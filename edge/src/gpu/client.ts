@@ -8,14 +8,25 @@ import {
   FRAMES_MEDIA_TYPE,
   type Frame,
   readFrames,
+  type TokensPayload,
 } from '@blip2/shared/frames';
-import { GpuDone, type GpuRequest, ImageInfo, WorkerModel } from '@blip2/shared/wire';
+import {
+  GpuDone,
+  type GpuRequest,
+  GpuScores,
+  GpuTexts,
+  ImageInfo,
+  type MatchScore,
+  WorkerModel,
+} from '@blip2/shared/wire';
 
 export type GpuEvent =
   | { type: 'image'; image: ImageInfo }
   /** An encoded value (`embedding-codec.ts`). */
   | { type: 'embeddings'; embeddings: Uint8Array<ArrayBuffer> }
-  | { type: 'tokens'; ids: number[] }
+  | ({ type: 'tokens' } & TokensPayload)
+  | { type: 'scores'; scores: MatchScore[] }
+  | { type: 'texts'; embeddings: number[][] }
   | { type: 'done'; done: GpuDone };
 
 /** What goes with the request: the picture, or its embeddings. */
@@ -40,7 +51,7 @@ export class GpuClient {
    */
   async *run(
     request: GpuRequest,
-    attachment: Attachment,
+    attachment: Attachment | null,
     signal: AbortSignal,
   ): AsyncGenerator<GpuEvent, void, undefined> {
     const deadline = AbortSignal.timeout(request.deadline_ms + GRACE_MS);
@@ -50,7 +61,7 @@ export class GpuClient {
         headers: { 'content-type': FRAMES_MEDIA_TYPE, 'x-request-id': request.request_id },
         body: new Blob([
           encodeJsonFrame('request', request),
-          encodeFrame(attachment.type, attachment.payload),
+          ...(attachment ? [encodeFrame(attachment.type, attachment.payload)] : []),
         ]),
         signal: AbortSignal.any([signal, deadline]),
       });
@@ -109,7 +120,11 @@ function toEvent({ type, payload }: Frame): GpuEvent {
       // A copy: the frame may be a view of a larger chunk.
       return { type: 'embeddings', embeddings: payload.slice() };
     case 'tokens':
-      return { type: 'tokens', ids: decodeTokens(payload) };
+      return { type: 'tokens', ...decodeTokens(payload) };
+    case 'scores':
+      return { type: 'scores', ...GpuScores.parse(decodeJson(payload)) };
+    case 'texts':
+      return { type: 'texts', ...GpuTexts.parse(decodeJson(payload)) };
     case 'done':
       return { type: 'done', done: GpuDone.parse(decodeJson(payload)) };
     case 'error':

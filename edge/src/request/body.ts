@@ -9,22 +9,40 @@ import { validate } from './validate.ts';
 type Limits = Pick<Settings, 'maxImageBytes' | 'maxBodyBytes'>;
 
 /**
- * Reads a raw `image/*` body, multipart/form-data or application/json. Options of a raw body stand in the
- * query string; in the other forms a field of the body wins over the query string.
- * @param check validates the fields before the picture is looked at
+ * The same for routes that cannot do without a picture.
+ * @throws ApiError `no-image`
  */
 export async function readBody<Fields>(
   request: Request,
   limits: Limits,
   check: (fields: Record<string, unknown>) => Fields,
 ): Promise<{ source: ImageSource; fields: Fields }> {
+  const { source, fields } = await readOptionalImage(request, limits, check);
+  return { source: required(source), fields };
+}
+
+/** @throws ApiError `no-image` */
+export function required(source: ImageSource | undefined): ImageSource {
+  return source ?? sourceFromReference(undefined);
+}
+
+/**
+ * Reads a raw `image/*` body, multipart/form-data or application/json. Options of a raw body stand in the
+ * query string; in the other forms a field of the body wins over the query string.
+ * @param check validates the fields before the picture is looked at
+ */
+export async function readOptionalImage<Fields>(
+  request: Request,
+  limits: Limits,
+  check: (fields: Record<string, unknown>) => Fields,
+): Promise<{ source: ImageSource | undefined; fields: Fields }> {
   const query = fieldsFromText([...new URL(request.url).searchParams]);
   const type = mediaType(request.headers.get('content-type'));
   if (type === 'application/json') {
     const { image, ...members } = await readJson(request, limits.maxBodyBytes);
     const fields = check({ ...query, ...members });
-    const reference = image === undefined ? undefined : validateReference(image);
-    return { source: sourceFromReference(reference), fields };
+    if (image === undefined) return { source: undefined, fields };
+    return { source: sourceFromReference(validateReference(image)), fields };
   }
   if (type === 'multipart/form-data') {
     const form = await readForm(request, limits.maxBodyBytes);
@@ -111,14 +129,8 @@ async function onlyImage(images: File[]): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await image.arrayBuffer());
 }
 
-const NUMBERS = new Set([
-  'max_tokens',
-  'temperature',
-  'top_p',
-  'top_k',
-  'repetition_penalty',
-  'seed',
-]);
+/** Fields that are text, whatever they look like. */
+const TEXTS = new Set(['prompt', 'question', 'stop']);
 
 /** Text values as the JSON values they stand for. What does not read as one stays text: the schema refuses it. */
 function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
@@ -133,9 +145,10 @@ function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
 }
 
 function valueFromText(name: string, text: string): unknown {
-  if (NUMBERS.has(name)) return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
-  if (name === 'stream') return text === 'true' || text === 'false' ? text === 'true' : text;
-  if (name === 'history') {
+  if (TEXTS.has(name)) return text;
+  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+  if (text === 'true' || text === 'false') return text === 'true';
+  if (name === 'history' || name === 'texts') {
     try {
       return JSON.parse(text);
     } catch {

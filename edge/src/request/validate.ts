@@ -31,6 +31,8 @@ function describe(issue: z.core.$ZodIssue): string {
       return `must be ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
     case 'invalid_value':
       return `must be one of ${issue.values.join(', ')}`;
+    case 'custom':
+      return issue.message;
     case 'invalid_format':
       return issue.message === 'Invalid input' ? 'has the wrong format' : issue.message;
     default:

@@ -1,7 +1,7 @@
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
-import { EmbeddingsReply } from '@blip2/shared/schemas/embeddings';
+import { EmbeddingsReply, TextEmbeddingsReply } from '@blip2/shared/schemas/embeddings';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { model } from '../model.ts';
+import { model, retrievalModel, retrievalTokenizer } from '../model.ts';
 import { newPicture, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 
@@ -83,4 +83,57 @@ it.each([
   const response = await get(`/v1/embeddings/${hash}`);
   expect(response.status).toBe(status);
   expect(await response.json()).toMatchObject({ type: `/problems/${slug}` });
+});
+
+describe('embeddings of ITC', () => {
+  it('of a picture are kept beside its query embeddings, and read under their kind', async () => {
+    const picture = newPicture();
+    const type = { 'content-type': 'image/png' };
+    const query = await edge.post('/v1/embeddings', picture, type);
+    expect(await query.json()).toMatchObject({ kind: 'query', cache: 'miss' });
+    const response = await edge.post('/v1/embeddings?kind=itc', picture, type);
+    const reply = EmbeddingsReply.parse(await response.json());
+    expect(reply).toMatchObject({ kind: 'itc', cache: 'miss', model: retrievalModel().name });
+    expect(edge.gpu.seen.at(-1)?.request).toMatchObject({
+      kind: 'embed',
+      embedding: 'itc',
+      revision: retrievalModel().revision,
+    });
+    const path = `/v1/embeddings/${await sha256Of(picture)}`;
+    const kept = EmbeddingsReply.parse(await (await get(`${path}?kind=itc`)).json());
+    expect(kept.embeddings).toEqual(reply.embeddings);
+    const tags = [await get(path), await get(`${path}?kind=itc`)].map((one) =>
+      one.headers.get('etag'),
+    );
+    expect(new Set(tags).size).toBe(2);
+    expect(edge.gpu.seen).toHaveLength(2);
+  });
+
+  it('of texts come without a picture', async () => {
+    const { cls_token_id, sep_token_id } = retrievalModel();
+    for (const text of ['a dog', ['a dog', 'a cat on a mat']]) {
+      const response = await edge.post('/v1/embeddings', { kind: 'itc', text });
+      const reply = TextEmbeddingsReply.parse(await response.json());
+      const texts = [text].flat();
+      const ids = texts.map((one) => [
+        cls_token_id,
+        ...retrievalTokenizer().encode(one),
+        sep_token_id,
+      ]);
+      expect(reply.embeddings).toEqual(ids.map(({ length }) => [length, 0]));
+      expect(edge.gpu.seen.at(-1)).toMatchObject({ with: 'nothing', request: { texts: ids } });
+    }
+  });
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ['a text of the kind query', { text: 'a dog' }, 'kind'],
+    ['neither picture nor text', { kind: 'itc' }, 'image'],
+    ['an unknown kind', { kind: 'clip', text: 'a dog' }, 'kind'],
+    ['picture and text', { kind: 'itc', text: 'a', image: { sha256: 'a'.repeat(64) } }, 'text'],
+  ])('are refused for %s', async (_name, body, field) => {
+    const response = await edge.post('/v1/embeddings', body);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ field });
+    expect(edge.gpu.seen).toEqual([]);
+  });
 });

@@ -2,41 +2,76 @@
 import { isSha256 } from '@blip2/shared/cache-key';
 import { decodeEmbeddings, embeddingPayload } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
-import type { EmbeddingsReply } from '@blip2/shared/schemas/embeddings';
+import {
+  EmbeddingsOptions,
+  type EmbeddingsReply,
+  type TextEmbeddingsReply,
+} from '@blip2/shared/schemas/embeddings';
 import type { CacheResult } from '@blip2/shared/schemas/image';
+import type { EmbeddingKind } from '@blip2/shared/wire';
 import * as z from 'zod/mini';
 import type { KnownImage } from '../cache/embedding-cache.ts';
-import { openPicture } from '../image/source.ts';
-import { model } from '../model.ts';
+import { embedTexts, retrievalIds } from '../compare.ts';
+import { type ImageSource, openPicture } from '../image/source.ts';
+import { model, retrievalModel } from '../model.ts';
 import { toNpy } from '../npy.ts';
-import { readBody } from '../request/body.ts';
+import { readOptionalImage, required } from '../request/body.ts';
 import { matchesTag, negotiate } from '../request/negotiate.ts';
 import { validate } from '../request/validate.ts';
 import { find, see, unknownImage } from '../see.ts';
+import { shapeOf, storeOf } from '../services.ts';
 import { type AppContext, scopeOf, serverTiming } from './context.ts';
 
-const SHAPE = { numQueries: model.num_query_tokens, hidden: model.qformer_hidden };
 const FORMS = ['application/json', 'application/octet-stream', 'application/x-npy'] as const;
 type Form = (typeof FORMS)[number];
 
-const NoOptions = z.strictObject({});
+const ReadOptions = z.strictObject({ kind: EmbeddingsOptions.shape.kind });
+
+export async function createEmbeddings(c: AppContext): Promise<Response> {
+  const { settings } = c.get('services');
+  const { source, fields } = await readOptionalImage(c.req.raw, settings, (members) =>
+    validate(EmbeddingsOptions, members),
+  );
+  const { kind, text } = fields;
+  if (text === undefined) return ofPicture(c, required(source), kind);
+  if (source !== undefined) {
+    const detail = 'Send a picture or a text, not both: they have embeddings of their own.';
+    throw new ApiError('invalid-request', detail, { field: 'text' });
+  }
+  if (kind !== 'itc') {
+    const detail = 'kind: a text has embeddings of the kind itc only.';
+    throw new ApiError('invalid-request', detail, { field: 'kind' });
+  }
+  return ofTexts(c, typeof text === 'string' ? [text] : text);
+}
+
+async function ofTexts(c: AppContext, texts: readonly string[]): Promise<Response> {
+  const { name } = retrievalModel();
+  const ids = retrievalIds(texts, 'text');
+  const embeddings = await embedTexts(c.get('services'), ids, scopeOf(c));
+  const reply: TextEmbeddingsReply = { embeddings, kind: 'itc', model: name };
+  return c.json(reply, 200, { 'cache-control': 'no-store' });
+}
 
 /** The reply waits until the embeddings are kept: the client may read them at once. */
-export async function createEmbeddings(c: AppContext): Promise<Response> {
+async function ofPicture(
+  c: AppContext,
+  source: ImageSource,
+  kind: EmbeddingKind,
+): Promise<Response> {
   const services = c.get('services');
+  const store = storeOf(services, kind);
   const scope = scopeOf(c);
-  const { source } = await readBody(c.req.raw, services.settings, (fields) =>
-    validate(NoOptions, fields),
-  );
   const picture = await openPicture(source, services.settings, scope.signal);
-  const found = await find(services, picture, scope);
+  const found = await find(store, picture, scope);
   const foundAt = Date.now();
-  const { revision } = model;
-  const request = { kind: 'embed', request_id: scope.id, revision, deadline_ms: 1 } as const;
+  const { revision } = servedFor(kind);
+  const head = { request_id: scope.id, revision, deadline_ms: 1 };
+  const request = { kind: 'embed', ...head, embedding: kind } as const;
   let cache: CacheResult = 'miss';
   let known: KnownImage | undefined;
   let timings: Record<string, number | undefined> = {};
-  for await (const event of see(services, picture, found, request, scope)) {
+  for await (const event of see({ ...services, ...store }, picture, found, request, scope)) {
     if (event.type === 'image') cache = event.cache;
     if (event.type === 'done') timings = event.done.timings_ms;
     if (event.type === 'embeddings') {
@@ -47,10 +82,14 @@ export async function createEmbeddings(c: AppContext): Promise<Response> {
   if (known === undefined) {
     throw new ApiError('bad-gateway', 'The GPU worker sent no embeddings.');
   }
-  return c.json(toReply(picture.sha256, known, cache), 200, {
+  return c.json(toReply(picture.sha256, known, { cache, kind }), 200, {
     'server-timing': serverTiming({ gpu: Date.now() - foundAt, ...timings }),
     'cache-control': 'no-store',
   });
+}
+
+function servedFor(kind: EmbeddingKind): { name: string; revision: string } {
+  return kind === 'query' ? model : retrievalModel();
 }
 
 export async function readEmbeddings(c: AppContext): Promise<Response> {
@@ -60,11 +99,12 @@ export async function readEmbeddings(c: AppContext): Promise<Response> {
       field: 'sha256',
     });
   }
+  const { kind } = validate(ReadOptions, c.req.query());
   const form = negotiate(c.req.header('accept'), FORMS);
   if (form === null) {
     throw new ApiError('not-acceptable', `Embeddings come as ${FORMS.join(', ')}.`);
   }
-  const { cache } = c.get('services');
+  const { cache } = storeOf(c.get('services'), kind);
   const scope = scopeOf(c);
   const lookup = await cache.lookup(sha256, scope.waitUntil);
   if (lookup.kind === 'miss') {
@@ -72,42 +112,47 @@ export async function readEmbeddings(c: AppContext): Promise<Response> {
     throw unknownImage();
   }
   // The revision stands in the tag: another model's embeddings are another representation.
-  const tag = `"${sha256.slice(0, 32)}-${model.revision.slice(0, 16)}-${form.slice(-4)}"`;
+  const tag = `"${sha256.slice(0, 32)}-${servedFor(kind).revision.slice(0, 16)}-${form.slice(-4)}"`;
   const headers = { etag: tag, vary: 'accept', 'cache-control': 'public, no-cache' };
   if (matchesTag(c.req.header('if-none-match'), tag)) {
     return new Response(null, { status: 304, headers });
   }
-  const body = represent(form, sha256, lookup.known, lookup.tier);
+  const shape = shapeOf(kind);
+  const body = represent(form, sha256, lookup.known, { cache: lookup.tier, kind });
   return new Response(body, {
     headers: {
       ...headers,
       'content-type': form,
       'content-length': String(body.byteLength),
-      'x-shape': `${SHAPE.numQueries}, ${SHAPE.hidden}`,
+      'x-shape': `${shape.numQueries}, ${shape.hidden}`,
     },
   });
 }
+
+type Origin = { cache: CacheResult; kind: EmbeddingKind };
 
 function represent(
   form: Form,
   sha256: string,
   known: KnownImage,
-  cache: CacheResult,
+  origin: Origin,
 ): Uint8Array<ArrayBufferLike> {
+  const shape = shapeOf(origin.kind);
   switch (form) {
     case 'application/json':
-      return new TextEncoder().encode(JSON.stringify(toReply(sha256, known, cache)));
+      return new TextEncoder().encode(JSON.stringify(toReply(sha256, known, origin)));
     case 'application/octet-stream':
-      return embeddingPayload(known.embeddings, SHAPE);
+      return embeddingPayload(known.embeddings, shape);
     case 'application/x-npy':
-      return toNpy(embeddingPayload(known.embeddings, SHAPE), [SHAPE.numQueries, SHAPE.hidden]);
+      return toNpy(embeddingPayload(known.embeddings, shape), [shape.numQueries, shape.hidden]);
   }
 }
 
-function toReply(sha256: string, known: KnownImage, cache: CacheResult): EmbeddingsReply {
-  const { numQueries, hidden, values } = decodeEmbeddings(known.embeddings, SHAPE);
+function toReply(sha256: string, known: KnownImage, { cache, kind }: Origin): EmbeddingsReply {
+  const { numQueries, hidden, values } = decodeEmbeddings(known.embeddings, shapeOf(kind));
   const embeddings = Array.from({ length: numQueries }, (_, query) =>
     Array.from(values.subarray(query * hidden, (query + 1) * hidden)),
   );
-  return { embeddings, image: { sha256, ...known.image }, model: model.name, cache };
+  const image = { sha256, ...known.image };
+  return { embeddings, kind, image, model: servedFor(kind).name, cache };
 }

@@ -61,12 +61,12 @@ describe('captions', () => {
       { 'content-type': 'image/png' },
     );
     const reply = CaptionReply.parse(await response.json());
-    const ids = [model.bos_token_id, ...tokenizer().encode('a photo of')];
+    const ids = [...model.prompt_prefix, ...tokenizer().encode('a photo of')];
     expect(edge.gpu.seen[0]?.request).toMatchObject({
       kind: 'generate',
       revision: model.revision,
       input_ids: ids,
-      sampling: { max_tokens: 2, temperature: 0.5, seed: 7, top_p: 1, top_k: 0 },
+      generation: { max_tokens: 2, temperature: 0.5, seed: 7, top_p: 1, top_k: 0 },
     });
     const prompt_tokens = model.num_query_tokens + ids.length;
     expect(reply.usage).toEqual({
@@ -108,8 +108,79 @@ describe('answers', () => {
     });
     const request = edge.gpu.seen[0]?.request;
     const ids = request?.kind === 'generate' ? request.input_ids : [];
-    expect(ids[0]).toBe(model.bos_token_id);
-    expect(ids.slice(1)).not.toContain(model.bos_token_id);
+    expect(ids[0]).toBe(model.prompt_prefix[0]);
+    expect(ids.slice(1)).not.toContain(model.prompt_prefix[0]);
+  });
+});
+
+describe('several texts', () => {
+  const body = () => ({ image: { data: base64(newPicture()) }, n: 2, num_beams: 2 });
+
+  it('come in a list, the first of them in its usual place', async () => {
+    edge.gpu.script.others = [' a blue cat'];
+    const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body())).json());
+    expect(reply).toMatchObject({ caption: 'a red dog', score: 0, finish_reason: 'stop' });
+    expect(reply.choices?.map(({ text, score }) => [text, score])).toEqual([
+      ['a red dog', 0],
+      ['a blue cat', -1],
+    ]);
+    const counts = ['a red dog\n', 'a blue cat'].map(
+      (text) => tokenizer().encode(` ${text}`).length,
+    );
+    expect(reply.usage.completion_tokens).toBe(counts[0]! + counts[1]!);
+  });
+
+  it('are told apart in a stream', async () => {
+    edge.gpu.script.others = [' a blue cat'];
+    const response = await edge.post('/v1/captions', { ...body(), stream: true });
+    const events = await eventsOf(response);
+    const textOf = (choice: number) =>
+      events
+        .filter(({ event, data }) => event === 'token' && data.choice === choice)
+        .map(({ data }) => data.text)
+        .join('');
+    expect([textOf(0), textOf(1)]).toEqual(['a red dog', 'a blue cat']);
+  });
+});
+
+describe('stop texts', () => {
+  it('end the text before them, and the work at the GPU worker', async () => {
+    edge.gpu.script.text = ' a red dog on a mat, and more and more and more';
+    const body = { image: { data: base64(newPicture()) }, stop: ['mat', ' on'] };
+    const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
+    expect(reply).toMatchObject({ caption: 'a red dog', finish_reason: 'stop' });
+    expect(reply.usage.completion_tokens).toBeLessThan(8);
+    await expect.poll(() => edge.gpu.cancelled).toBe(1);
+  });
+
+  it('never show in a stream, not even in part', async () => {
+    edge.gpu.script.text = ' a red dog sits';
+    const body = { image: { data: base64(newPicture()) }, stop: 'dog sat', stream: true };
+    const events = await eventsOf(await edge.post('/v1/captions', body));
+    const pieces = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
+    expect(pieces).not.toContain(' dog');
+    expect(pieces.join('')).toBe('a red dog sits');
+  });
+});
+
+describe('log-probabilities', () => {
+  it('name each token and its rivals, in the reply and in the stream', async () => {
+    const image = { data: base64(newPicture()) };
+    const options = { image, logprobs: true, top_logprobs: 2 };
+    const reply = CaptionReply.parse(await (await edge.post('/v1/captions', options)).json());
+    const ids = tokenizer().encode(' a red dog\n');
+    expect(reply.logprobs?.map(({ id }) => id)).toEqual(ids);
+    expect(reply.logprobs?.[0]).toMatchObject({
+      text: ' a',
+      logprob: -0.5,
+      top_logprobs: [{ text: ' a', logprob: -0.5 }, { id: 9 }],
+    });
+    const events = await eventsOf(await edge.post('/v1/captions', { ...options, stream: true }));
+    const told = events
+      .filter(({ event }) => event === 'token')
+      .flatMap(({ data }) => data.logprobs);
+    expect(told.map((token) => (token as { id: number }).id)).toEqual(ids.slice(0, told.length));
+    expect(told.length).toBeGreaterThan(2);
   });
 });
 

@@ -26,7 +26,7 @@ export function textRoute(task: TextTask): (c: AppContext) => Promise<Response> 
     const { source, fields } = await readBody(c.req.raw, services.settings, task.prepare);
     const picture = await openPicture(source, services.settings, scope.signal);
     const readAt = Date.now();
-    const found = await find(services, picture, scope);
+    const found = await find(services.stores.query, picture, scope);
     const foundAt = Date.now();
     const events = generate(services, picture, found, fields.prompt, scope);
     if (fields.stream ?? acceptsEvents(c)) {
@@ -70,10 +70,8 @@ async function* toServerEvents(
     if (event.type === 'image') {
       yield { event: 'image', data: { ...event.image, cache: event.cache } satisfies ImageEvent };
     } else if (event.type === 'token') {
-      yield {
-        event: 'token',
-        data: { text: event.text, index: event.index } satisfies TokenEvent,
-      };
+      const { type, ...data } = event;
+      yield { event: type, data: data satisfies TokenEvent };
     } else {
       const { generated } = event;
       const data = { id, [task.member]: generated.text, ...generated } satisfies DoneEvent;

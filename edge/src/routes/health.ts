@@ -13,7 +13,7 @@ export async function health(c: AppContext): Promise<Response> {
     return problemResponse(new ApiError('worker-unavailable', detail, { retry_after: 5 }));
   }
   const { name, revision } = model;
-  const damaged_entries = services.cache.damagedEntries;
+  const damaged_entries = services.stores.query.cache.damagedEntries;
   const body = { status: 'ok', checks, model: name, revision, damaged_entries };
   return c.json(body, 200, { 'cache-control': 'no-store' });
 }
@@ -30,8 +30,10 @@ async function runChecks({ gpu, kv }: Services): Promise<Record<string, string>>
   const [gpuWorker, served, store] = await Promise.all([
     state(async () => ((await gpu.isReady()) ? 'ok' : 'is not ready')),
     state(async () => {
-      const { revision } = await gpu.model();
-      return revision === model.revision ? 'ok' : 'the GPU worker serves another revision';
+      const { revision, retrieval } = await gpu.model();
+      const isSame =
+        revision === model.revision && retrieval?.revision === model.retrieval?.revision;
+      return isSame ? 'ok' : 'the GPU worker serves another revision';
     }),
     state(async () => {
       await kv.get('healthz');

@@ -2,8 +2,13 @@
 import { Problem } from '@blip2/shared/errors';
 import { AnswerReply, AnswerRequest } from '@blip2/shared/schemas/answers';
 import { CaptionReply, CaptionRequest } from '@blip2/shared/schemas/captions';
-import { EmbeddingsReply, EmbeddingsRequest } from '@blip2/shared/schemas/embeddings';
+import {
+  EmbeddingsReply,
+  EmbeddingsRequest,
+  TextEmbeddingsReply,
+} from '@blip2/shared/schemas/embeddings';
 import { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
+import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
 import * as z from 'zod/mini';
 import type { AppContext } from './context.ts';
 
@@ -16,7 +21,10 @@ const SCHEMAS = {
   EmbeddingsReply,
   EmbeddingsRequest,
   ImageEvent,
+  MatchReply,
+  MatchRequest,
   Problem,
+  TextEmbeddingsReply,
   TokenEvent,
 };
 type SchemaName = keyof typeof SCHEMAS;
@@ -45,16 +53,30 @@ function build(): unknown {
       '/v1/answers': {
         post: textOperation('Answer a question about a picture', 'AnswerRequest', 'AnswerReply'),
       },
+      '/v1/match': {
+        post: {
+          summary: 'How well texts fit a picture',
+          requestBody: requestBody('MatchRequest'),
+          responses: { 200: reply(json('MatchReply')), default: problem },
+        },
+      },
       '/v1/embeddings': {
         post: {
-          summary: 'Compute and keep the query embeddings of a picture',
+          summary: 'Compute and keep the embeddings of a picture, or embed texts',
           requestBody: requestBody('EmbeddingsRequest'),
-          responses: { 200: reply(json('EmbeddingsReply')), default: problem },
+          responses: {
+            200: reply({
+              'application/json': {
+                schema: { oneOf: [ref('EmbeddingsReply'), ref('TextEmbeddingsReply')] },
+              },
+            }),
+            default: problem,
+          },
         },
       },
       '/v1/embeddings/{sha256}': {
         get: {
-          summary: 'Kept query embeddings of a picture',
+          summary: 'Kept embeddings of a picture',
           parameters: [
             {
               name: 'sha256',
@@ -62,6 +84,7 @@ function build(): unknown {
               required: true,
               schema: { type: 'string', pattern: '^[0-9a-f]{64}$' },
             },
+            { name: 'kind', in: 'query', schema: { enum: ['query', 'itc'], default: 'query' } },
           ],
           responses: {
             200: reply({

@@ -9,17 +9,21 @@ import {
   FRAMES_MEDIA_TYPE,
   readFrames,
 } from '@blip2/shared/frames';
-import { GpuRequest } from '@blip2/shared/wire';
-import { model, tokenizer } from '../model.ts';
+import { type GpuDone, GpuRequest } from '@blip2/shared/wire';
+import { model, retrievalModel, tokenizer } from '../model.ts';
+
+type Source = 'image' | 'embeddings' | 'nothing';
 
 export type SeenRequest = {
   request: GpuRequest;
-  with: 'image' | 'embeddings';
+  with: Source;
   payload: Uint8Array;
 };
 
 export type Script = {
   text: string;
+  /** What the choices after the first say. */
+  others: string[];
   /** Waited for before the first frame. */
   start: Promise<unknown>;
   /** Waited for before each token. */
@@ -47,12 +51,22 @@ export const EMBEDDINGS = encodeEmbeddings({
   ),
 });
 
+const ITC_EMBEDDINGS = encodeEmbeddings({
+  numQueries: retrievalModel().num_query_tokens,
+  hidden: retrievalModel().itc_hidden,
+  values: Float32Array.from(
+    { length: retrievalModel().num_query_tokens * retrievalModel().itc_hidden },
+    (_, index) => (index % 7) / 8,
+  ),
+});
+
 export class FakeGpu {
   readonly seen: SeenRequest[] = [];
   /** Requests whose reply was given up by the edge. */
   cancelled = 0;
   script: Script = {
     text: ' a red dog\n',
+    others: [],
     start: Promise.resolve(),
     token: () => Promise.resolve(),
     refuse: null,
@@ -80,7 +94,9 @@ export class FakeGpu {
       return new Response(null, { status: this.script.isReady ? 200 : 503 });
     if (pathname === '/v1/model') {
       const { revision } = this.script;
-      return Response.json({ name: model.name, revision, execution_provider: 'fake' });
+      const retrieval = retrievalModel();
+      const served = { name: model.name, revision, execution_provider: 'fake', retrieval };
+      return Response.json(served);
     }
     return this.#run(request);
   };
@@ -90,12 +106,16 @@ export class FakeGpu {
     const [first, second, ...more] = frames;
     if (first?.type !== 'request' || more.length > 0) throw new Error('not a request of frames');
     const request = GpuRequest.parse(decodeJson(first.payload));
-    if (second?.type !== 'image' && second?.type !== 'embeddings') throw new Error('no source');
-    this.seen.push({ request, with: second.type, payload: second.payload.slice() });
+    const source = second?.type;
+    if (source !== 'image' && source !== 'embeddings' && source !== undefined) {
+      throw new Error('no source');
+    }
+    const payload = second?.payload.slice() ?? new Uint8Array();
+    this.seen.push({ request, with: source ?? 'nothing', payload });
     const script = { ...this.script };
     if (script.refuse) return problemResponse(script.refuse);
     if (script.raw) return new Response(script.raw);
-    const frame = this.#frames(request, second.type, script);
+    const frame = this.#frames(request, source ?? 'nothing', script);
     const body = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
@@ -114,28 +134,48 @@ export class FakeGpu {
     });
   }
 
-  async *#frames(request: GpuRequest, source: 'image' | 'embeddings', script: Script) {
+  async *#frames(request: GpuRequest, source: Source, script: Script) {
     await script.start;
     if (source === 'image') {
       yield encodeJsonFrame('imageInfo', { width: 40, height: 30, format: 'png' });
-      yield encodeFrame('embeddings', EMBEDDINGS);
+      if (request.kind !== 'match') {
+        const isItc = request.kind === 'embed' && request.embedding === 'itc';
+        yield encodeFrame('embeddings', isItc ? ITC_EMBEDDINGS : EMBEDDINGS);
+      }
     }
     if (script.failLate) {
       yield encodeJsonFrame('error', script.failLate);
       return;
     }
-    const ids = request.kind === 'generate' ? tokenizer().encode(script.text) : [];
-    const written = ids.slice(0, request.kind === 'generate' ? request.sampling.max_tokens : 0);
-    for (const id of written) {
-      await script.token();
-      yield encodeTokensFrame([id]);
-      if (script.breakOff) throw new Error('connection reset');
+    if (request.kind === 'match') {
+      yield encodeJsonFrame('scores', {
+        scores: request.texts.map(({ length }) => ({ itm: 1 / length, itc: length / 100 })),
+      });
+    }
+    if (request.kind === 'embed-texts') {
+      yield encodeJsonFrame('texts', {
+        embeddings: request.texts.map(({ length }) => [length, 0]),
+      });
+    }
+    const choices: GpuDone['choices'] = [];
+    if (request.kind === 'generate') {
+      const { max_tokens, n, logprobs, top_logprobs } = request.generation;
+      for (const [choice, text] of [script.text, ...script.others].slice(0, n).entries()) {
+        const ids = tokenizer().encode(text);
+        const written = ids.slice(0, max_tokens);
+        for (const id of written) {
+          await script.token();
+          const top = [id, 9].map((other, i) => ({ id: other, logprob: -0.5 - i }));
+          const scored = { logprob: -0.5, top: top.slice(0, top_logprobs) };
+          yield encodeTokensFrame({ choice, tokens: [logprobs ? { id, scored } : { id }] });
+          if (script.breakOff) throw new Error('connection reset');
+        }
+        const finish_reason = written.length < ids.length ? 'length' : 'stop';
+        choices.push({ finish_reason, completion_tokens: written.length, score: -choice });
+      }
     }
     yield encodeJsonFrame('done', {
-      ...(request.kind === 'generate'
-        ? { finish_reason: written.length < ids.length ? 'length' : 'stop' }
-        : {}),
-      completion_tokens: written.length,
+      choices,
       timings_ms: { queue: 0.5, ...(source === 'image' ? { vision: 3 } : {}), prefill: 1 },
     });
   }

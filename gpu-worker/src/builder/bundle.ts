@@ -3,11 +3,17 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BundleManifest, type GenerateManifest } from '@blip2/shared/bundle-manifest';
+import {
+  BundleManifest,
+  type GenerateManifest,
+  type RetrieveManifest,
+} from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
 import { checkpointName } from './checkpoint.ts';
+import { readKind } from './config.ts';
 import { CheckpointError } from './errors.ts';
 import { planGenerate } from './generate.ts';
+import { planRetrieve } from './retrieve.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
 
 /** `done` of `total` bytes of the checkpoint; `label` says what is being written. */
@@ -81,6 +87,15 @@ export async function readGenerateManifest(bundle: string): Promise<GenerateMani
   );
 }
 
+/** @throws Error when the bundle is none that compares */
+export async function readRetrieveManifest(bundle: string): Promise<RetrieveManifest> {
+  const manifest = await readManifest(bundle);
+  if (manifest.kind === 'retrieve') return manifest;
+  throw new Error(
+    `${manifest.name} writes text and compares nothing. Give it in BLIP2_CHECKPOINT.`,
+  );
+}
+
 export function defaultBundles(): string {
   return resolve(
     process.env.BLIP2_BUNDLES ?? fileURLToPath(new URL('../../../.bundles', import.meta.url)),
@@ -93,7 +108,8 @@ async function build(
   identity: { name: string; revision: string },
   onProgress: (progress: BuildProgress) => void,
 ): Promise<void> {
-  const { graphs, manifest } = await planGenerate(checkpoint);
+  const plan = (await readKind(checkpoint)) === 'retrieve' ? planRetrieve : planGenerate;
+  const { graphs, manifest } = await plan(checkpoint);
   const paths = await copySidecars(checkpoint, draft);
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
   let done = 0;

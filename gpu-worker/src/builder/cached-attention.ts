@@ -32,8 +32,59 @@ export function cacheInputs(graph: Graph, positions: string): CacheInputs {
   };
 }
 
+/** GroupQueryAttention takes multiples of this only; heads are filled up with zeros, which changes nothing. */
+const HEAD_MULTIPLE = 8;
+
+/** Width in the KV cache of a head of `size` values. */
+export function cacheHeadDim(size: number): number {
+  return Math.ceil(size / HEAD_MULTIPLE) * HEAD_MULTIPLE;
+}
+
+/** Keys and values side by side, [batch, seq, 2 × heads × padded] → [1, batch, seq, 2, heads, padded] */
+export function splitRows(
+  graph: Graph,
+  keysAndValues: string,
+  heads: { count: number; padded: number },
+): string {
+  const start = graph.op('Shape', [keysAndValues], { attributes: { start: 0, end: 2 } });
+  const shape = graph.op(
+    'Concat',
+    [graph.int64(1), start, graph.int64(2, heads.count, heads.padded)],
+    { attributes: { axis: 0 } },
+  );
+  return graph.op('Reshape', [keysAndValues, shape]);
+}
+
+/** layers × [1, batch, seq, 2, heads, padded] → [layers, 2, batch, heads, seq, padded] */
+export function stackRows(graph: Graph, rows: readonly string[]): string {
+  const stacked = graph.op('Concat', rows, { attributes: { axis: 0 } });
+  return graph.op('Transpose', [stacked], { attributes: { perm: [0, 3, 1, 4, 2, 5] } });
+}
+
 const INT32 = 6;
 const INT64 = 7;
+
+/**
+ * Causal attention over a cache that is only read.
+ * @param feeds joint queries, keys and values; cached keys; cached values; seqlens_k; total_sequence_length; and a
+ *   bias of the scores, [batch, heads, seq, total], if any
+ */
+export function groupQueryAttention(
+  graph: Graph,
+  [qkv = '', keys = '', values = '', seqlens = '', total = '', bias = '']: readonly string[],
+  { heads, scale }: { heads: number; scale: number },
+): string {
+  const inputs = [qkv, '', '', keys, values, seqlens, total];
+  return graph.ops(
+    'GroupQueryAttention',
+    bias === '' ? inputs : [...inputs, '', '', '', bias],
+    [true, true, true],
+    {
+      domain: 'com.microsoft',
+      attributes: { num_heads: heads, kv_num_heads: heads, scale: { float: scale } },
+    },
+  )[0]!;
+}
 
 /**
  * GroupQueryAttention refuses several rows of several positions on a filled cache; those, and only
@@ -51,20 +102,8 @@ export function cachedAttention(
   inputs: CacheInputs,
   heads: { count: number } & HeadPadding,
 ): string {
-  const attributes = {
-    num_heads: heads.count,
-    kv_num_heads: heads.count,
-    scale: { float: heads.size ** -0.5 },
-  };
-  const attend = (into: Graph, feeds: readonly string[]) => {
-    const [rows, keys, values, seqlens, total] = feeds as [string, string, string, string, string];
-    return into.ops(
-      'GroupQueryAttention',
-      [rows, '', '', keys, values, seqlens, total],
-      [true, true, true],
-      { domain: 'com.microsoft', attributes },
-    )[0]!;
-  };
+  const attend = (into: Graph, feeds: readonly string[]) =>
+    groupQueryAttention(into, feeds, { heads: heads.count, scale: heads.size ** -0.5 });
   const width = heads.count * heads.padded;
 
   const together = new Graph(`${name}/together`);

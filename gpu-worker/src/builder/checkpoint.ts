@@ -97,9 +97,9 @@ export class Checkpoint {
   }
 
   /** @throws CheckpointError naming tensors that nothing has used, apart from those `known` to be idle */
-  expectAllTaken(known: RegExp): void {
+  expectAllTaken(known: readonly RegExp[]): void {
     const unknown = [...this.#places.keys()].filter(
-      (name) => !this.#taken.has(name) && !known.test(name),
+      (name) => !this.#taken.has(name) && !known.some((pattern) => pattern.test(name)),
     );
     if (unknown.length > 0) {
       const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : '';

@@ -3,10 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
-
-const count = z.int().check(z.positive());
-const withDefault = <T extends z.ZodMiniType>(schema: T, value: z.input<T>) =>
-  z._default(schema, value as never);
+import { count, withDefault } from './fields.ts';
+import { TextConfig } from './text-config.ts';
 
 const VisionConfig = z.object({
   hidden_size: withDefault(count, 1408),
@@ -31,29 +29,11 @@ const QFormerConfig = z.object({
   hidden_act: withDefault(z.literal('gelu'), 'gelu'),
   layer_norm_eps: withDefault(z.number(), 1e-12),
   use_qformer_text_input: withDefault(z.boolean(), false),
+  /** Of its text side, which only checkpoints that compare have. */
+  vocab_size: withDefault(count, 30522),
+  max_position_embeddings: withDefault(count, 512),
 });
 export type QFormerConfig = z.infer<typeof QFormerConfig>;
-
-const OptConfig = z.object({
-  model_type: z.literal('opt'),
-  vocab_size: withDefault(count, 50272),
-  hidden_size: withDefault(count, 768),
-  ffn_dim: withDefault(count, 3072),
-  num_hidden_layers: withDefault(count, 12),
-  num_attention_heads: withDefault(count, 12),
-  max_position_embeddings: withDefault(count, 2048),
-  word_embed_proj_dim: z.optional(z.nullable(count)),
-  activation_function: withDefault(z.literal('relu'), 'relu'),
-  do_layer_norm_before: withDefault(z.literal(true), true),
-  _remove_final_layer_norm: withDefault(z.literal(false), false),
-  enable_bias: withDefault(z.literal(true), true),
-  layer_norm_elementwise_affine: withDefault(z.literal(true), true),
-  tie_word_embeddings: withDefault(z.boolean(), true),
-  bos_token_id: withDefault(z.int(), 2),
-  eos_token_id: withDefault(z.int(), 2),
-  pad_token_id: withDefault(z.int(), 1),
-});
-export type OptConfig = z.infer<typeof OptConfig>;
 
 const GenerateConfig = z.object({
   architectures: z.optional(z.array(z.string())),
@@ -63,44 +43,101 @@ const GenerateConfig = z.object({
   image_token_index: z.optional(z.nullable(z.int())),
   vision_config: VisionConfig,
   qformer_config: QFormerConfig,
-  text_config: OptConfig,
+  text_config: TextConfig,
 });
 export type GenerateConfig = z.infer<typeof GenerateConfig>;
 
-const GENERATE_ARCHITECTURE = 'Blip2ForConditionalGeneration';
+const RetrieveConfig = z.object({
+  model_type: z.literal('blip-2'),
+  num_query_tokens: withDefault(count, 32),
+  image_text_hidden_size: withDefault(count, 256),
+  vision_config: VisionConfig,
+  qformer_config: QFormerConfig,
+});
+export type RetrieveConfig = z.infer<typeof RetrieveConfig>;
+
+const KINDS = {
+  Blip2ForConditionalGeneration: 'generate',
+  Blip2ForImageTextRetrieval: 'retrieve',
+} as const;
 
 /**
- * Config of a `Blip2ForConditionalGeneration` checkpoint with an OPT decoder.
- * @throws CheckpointError naming the value that is missing, unknown or at odds with another
+ * What a checkpoint is for.
+ * @throws CheckpointError when its config names an architecture that is none of the two
  */
-export async function readGenerateConfig(folder: string): Promise<GenerateConfig> {
+export async function readKind(folder: string): Promise<'generate' | 'retrieve'> {
   const path = join(folder, 'config.json');
   const json = await readJson(path);
   const architecture = z.object({ architectures: z.array(z.string()) }).safeParse(json);
-  const name = architecture.data?.architectures[0] ?? GENERATE_ARCHITECTURE;
-  if (name !== GENERATE_ARCHITECTURE) {
+  const name = architecture.data?.architectures[0] ?? 'Blip2ForConditionalGeneration';
+  const kind = Object.entries(KINDS).find(([known]) => known === name)?.[1];
+  if (kind === undefined)
     throw new CheckpointError(`${path}: architecture ${name} is not supported.`);
-  }
-  const config = parseOrThrow(GenerateConfig, json, path);
-  const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
-  const require = (holds: boolean, what: string) => {
+  return kind;
+}
+
+/**
+ * Config of a `Blip2ForImageTextRetrieval` checkpoint.
+ * @throws CheckpointError naming the value that is missing, unknown or at odds with another
+ */
+export async function readRetrieveConfig(folder: string): Promise<RetrieveConfig> {
+  const path = join(folder, 'config.json');
+  const config = parseOrThrow(RetrieveConfig, await readJson(path), path);
+  const require = requirement(path);
+  checkImageSide(config, require);
+  require(config.qformer_config
+    .use_qformer_text_input, 'qformer_config.use_qformer_text_input must be true for a checkpoint that compares');
+  return config;
+}
+
+type Requirement = (holds: boolean, what: string) => void;
+
+function requirement(path: string): Requirement {
+  return (holds, what) => {
     if (!holds) throw new CheckpointError(`${path}: ${what}`);
   };
+}
+
+/** What both kinds of checkpoints ask of image encoder and Q-Former. */
+function checkImageSide(
+  config: Pick<GenerateConfig, 'vision_config' | 'qformer_config'>,
+  require: Requirement,
+): void {
+  const { vision_config: vision, qformer_config: qformer } = config;
   require(vision.image_size % vision.patch_size ===
     0, `vision_config.image_size ${vision.image_size} is no multiple of patch_size ${vision.patch_size}`);
   require(qformer.encoder_hidden_size ===
     vision.hidden_size, `qformer_config.encoder_hidden_size ${qformer.encoder_hidden_size} differs from vision_config.hidden_size ${vision.hidden_size}`);
+  for (const part of ['vision_config', 'qformer_config'] as const) {
+    checkHeads(part, config[part], require);
+  }
+}
+
+function checkHeads(
+  part: string,
+  { hidden_size, num_attention_heads }: Pick<VisionConfig, 'hidden_size' | 'num_attention_heads'>,
+  require: Requirement,
+): void {
+  require(hidden_size % num_attention_heads ===
+    0, `${part}.hidden_size ${hidden_size} is no multiple of num_attention_heads ${num_attention_heads}`);
+}
+
+/**
+ * Config of a `Blip2ForConditionalGeneration` checkpoint.
+ * @throws CheckpointError naming the value that is missing, unknown or at odds with another
+ */
+export async function readGenerateConfig(folder: string): Promise<GenerateConfig> {
+  const path = join(folder, 'config.json');
+  const config = parseOrThrow(GenerateConfig, await readJson(path), path);
+  const { qformer_config: qformer, text_config: text } = config;
+  const require = requirement(path);
+  checkImageSide(config, require);
   require(!qformer.use_qformer_text_input, 'qformer_config.use_qformer_text_input must be false for a checkpoint that generates');
-  const projected = text.word_embed_proj_dim ?? text.hidden_size;
-  require(projected ===
-    text.hidden_size, `text_config.word_embed_proj_dim ${projected} differs from hidden_size ${text.hidden_size}: not supported`);
-  for (const [part, { hidden_size, num_attention_heads }] of Object.entries({
-    vision_config: vision,
-    qformer_config: qformer,
-    text_config: text,
-  })) {
-    require(hidden_size % num_attention_heads ===
-      0, `${part}.hidden_size ${hidden_size} is no multiple of num_attention_heads ${num_attention_heads}`);
+  if (text.model_type === 'opt') {
+    const projected = text.word_embed_proj_dim ?? text.hidden_size;
+    require(projected ===
+      text.hidden_size, `text_config.word_embed_proj_dim ${projected} differs from hidden_size ${text.hidden_size}: not supported`);
+    checkHeads('text_config', text, require);
   }
   return config;
 }
@@ -110,6 +147,7 @@ const GenerationConfig = z.object({
   bos_token_id: z.optional(z.nullable(z.int())),
   eos_token_id: z.optional(z.nullable(z.union([z.int(), z.array(z.int())]))),
   pad_token_id: z.optional(z.nullable(z.int())),
+  decoder_start_token_id: z.optional(z.nullable(z.int())),
 });
 export type GenerationConfig = z.infer<typeof GenerationConfig>;
 
@@ -149,7 +187,11 @@ export async function readImageProcessor(folder: string): Promise<ImageProcessor
   return parseOrThrow(ImageProcessor, processor.image_processor, joint);
 }
 
-async function readJson(path: string, absent?: unknown): Promise<unknown> {
+/**
+ * A file's JSON; `absent` where there is no such file.
+ * @throws CheckpointError naming the file when it is no JSON, or cannot be read and `absent` is left out
+ */
+export async function readJson(path: string, absent?: unknown): Promise<unknown> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');

@@ -1,22 +1,23 @@
-/** The bundle of a `Blip2ForConditionalGeneration` checkpoint with an OPT decoder: its graphs, its manifest. */
+/** The bundle of a `Blip2ForConditionalGeneration` checkpoint: its graphs, its manifest. */
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { Checkpoint } from './checkpoint.ts';
 import {
   type GenerateConfig,
   type GenerationConfig,
-  type ImageProcessor,
   readGenerateConfig,
   readGenerationConfig,
   readImageProcessor,
 } from './config.ts';
+import type { Graph } from './graph.ts';
 import { imageInput, preprocessingIdentity } from './image-input.ts';
-import { cacheHeadDim, optGraph } from './opt.ts';
-import type { BundlePlan, GenerateDescription } from './plan.ts';
+import { describeOpt, optGraph } from './opt.ts';
+import { type BundlePlan, type GenerateDescription, IDLE_TENSORS } from './plan.ts';
 import { qformerGraph } from './qformer.ts';
+import { describeT5, T5_COPIES, t5Graphs } from './t5.ts';
 import { imageTokens, visionGraph } from './vision.ts';
 
-/** Buffers that old checkpoints keep and no layer reads. */
-const IDLE_TENSORS = /\.position_ids$/;
-const OPT_IMAGE_TOKEN = 50265;
+/** Where a config does not name it: what every published checkpoint has. */
+const IMAGE_TOKEN = { opt: 50265, t5: 32100 };
 const DEFAULT_MAX_NEW_TOKENS = 32;
 
 /** Plans graphs and manifest; every tensor and config value is checked here, none is read. */
@@ -25,45 +26,57 @@ export async function planGenerate(folder: string): Promise<BundlePlan> {
   const generation = await readGenerationConfig(folder);
   const processor = await readImageProcessor(folder);
   const checkpoint = await Checkpoint.open(folder);
-  const tokens = imageTokens(config.vision_config);
+  const image = imageInput(config.vision_config, processor);
+  const tokens = imageTokens(image);
   const numQueries = config.num_query_tokens;
   const graphs = [
-    visionGraph(checkpoint, config.vision_config),
+    visionGraph(checkpoint, config.vision_config, image.size),
     qformerGraph(checkpoint, config.qformer_config, { numQueries, imageTokens: tokens }),
-    optGraph(checkpoint, config.text_config, config.qformer_config.hidden_size),
+    ...textGraphs(checkpoint, config),
   ];
-  checkpoint.expectAllTaken(IDLE_TENSORS);
-  return { graphs, manifest: describe(config, generation, processor) };
+  checkpoint.expectAllTaken(
+    config.text_config.model_type === 't5' ? [IDLE_TENSORS, T5_COPIES] : [IDLE_TENSORS],
+  );
+  return { graphs, manifest: describe(config, generation, image) };
+}
+
+function textGraphs(
+  checkpoint: Checkpoint,
+  { text_config, qformer_config }: GenerateConfig,
+): Graph[] {
+  const width = qformer_config.hidden_size;
+  return text_config.model_type === 'opt'
+    ? [optGraph(checkpoint, text_config, width)]
+    : t5Graphs(checkpoint, text_config, width);
 }
 
 function describe(
   config: GenerateConfig,
   generation: GenerationConfig,
-  processor: ImageProcessor,
+  image: BundleManifest['image'],
 ): GenerateDescription {
   const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
-  const image = imageInput(vision, processor);
   const eos = generation.eos_token_id ?? text.eos_token_id;
   return {
     kind: 'generate',
-    family: 'opt',
+    family: text.model_type,
     precision: 'fp32',
     preprocessing: preprocessingIdentity(image),
     image,
-    image_tokens: imageTokens(vision),
+    image_tokens: imageTokens(image),
     vision_hidden: vision.hidden_size,
     num_query_tokens: config.num_query_tokens,
     qformer_hidden: qformer.hidden_size,
     decoder: {
-      layers: text.num_hidden_layers,
-      heads: text.num_attention_heads,
-      head_dim: cacheHeadDim(text),
-      hidden: text.hidden_size,
-      vocab: text.vocab_size,
-      max_positions: text.max_position_embeddings,
-      image_token_id: config.image_token_index ?? OPT_IMAGE_TOKEN,
+      ...(text.model_type === 'opt' ? describeOpt(text) : describeT5(text)),
+      image_token_id: config.image_token_index ?? IMAGE_TOKEN[text.model_type],
     },
-    bos_token_id: generation.bos_token_id ?? text.bos_token_id,
+    ...(text.model_type === 't5'
+      ? {
+          decoder_start_token_id: generation.decoder_start_token_id ?? text.decoder_start_token_id,
+        }
+      : {}),
+    bos_token_id: generation.bos_token_id ?? text.bos_token_id ?? text.pad_token_id,
     eos_token_ids: Array.isArray(eos) ? eos : [eos],
     pad_token_id: generation.pad_token_id ?? text.pad_token_id,
     generation: { max_new_tokens: generation.max_new_tokens ?? DEFAULT_MAX_NEW_TOKENS },

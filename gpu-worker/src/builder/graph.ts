@@ -84,6 +84,11 @@ export class Graph {
     );
   }
 
+  /** float32 [values.length]; equal ones are kept once. */
+  float32(...values: number[]): string {
+    return this.#constant(`f32[${values}]`, 'float32', [values.length], Float32Array.from(values));
+  }
+
   /** A weight under the name of its tensor; asking again for the same name shares it. */
   weight(name: string, weight: Weight): string {
     if (!this.#weights.has(name)) this.#weights.set(name, weight);

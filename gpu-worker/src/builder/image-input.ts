@@ -7,21 +7,21 @@ import { CheckpointError } from './errors.ts';
 const PREPROCESSING_VERSION = 1;
 const RESAMPLE = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
 
-/** @throws CheckpointError when the processor makes pictures of another size than the encoder takes */
+/** @throws CheckpointError when the processor's pictures are no square of whole patches */
 export function imageInput(
   config: VisionConfig,
   processor: ImageProcessor,
 ): BundleManifest['image'] {
-  const { image_size: side, patch_size: patch } = config;
-  const { size } = processor;
+  const { image_size, patch_size: patch } = config;
+  const { size = image_size } = processor;
   const [height, width] = typeof size === 'object' ? [size.height, size.width] : [size, size];
-  if (size !== undefined && (height !== side || width !== side)) {
+  if (height !== width || height % patch !== 0) {
     throw new CheckpointError(
-      `The image processor makes ${height} × ${width} pixels, vision_config.image_size is ${side}.`,
+      `The image processor makes ${height} × ${width} pixels: not a square of patches of ${patch}.`,
     );
   }
   return {
-    size: side,
+    size: height,
     patch,
     mean: processor.image_mean,
     std: processor.image_std,

@@ -6,5 +6,6 @@ export {
   ensureBundle,
   readGenerateManifest,
   readManifest,
+  readRetrieveManifest,
 } from './bundle.ts';
 export { CheckpointError } from './errors.ts';

@@ -80,13 +80,21 @@ export class Layers {
   }
 
   /**
-   * Attention without a mask, scores scaled by size^-0.5.
+   * Attention in both directions, scores scaled by size^-0.5.
    * @param query [batch, queries, width], key and value [batch, keys, width]
    * @param bias [3 × width] of query, key and value, or '' for none
+   * @param lengths int32 [batch]: keys that count, the others being padding on the right; '' for all
    * @returns [batch, queries, width]
    */
-  attention(query: string, key: string, value: string, bias: string, heads: Heads): string {
-    return this.graph.op('MultiHeadAttention', [query, key, value, bias], {
+  attention(
+    query: string,
+    key: string,
+    value: string,
+    bias: string,
+    heads: Heads,
+    lengths = '',
+  ): string {
+    return this.graph.op('MultiHeadAttention', [query, key, value, bias, lengths], {
       domain: CONTRIB,
       attributes: { num_heads: heads.count, scale: { float: heads.size ** -0.5 } },
     });
@@ -99,6 +107,18 @@ export class Layers {
     });
   }
 
+  /** One position of each row: x [batch, seq, width], index int64 [batch] → [batch, width]. */
+  pick(x: string, index: string): string {
+    const places = this.graph.op('Unsqueeze', [index, this.graph.int64(1)]);
+    return this.graph.op('GatherND', [x, places], { attributes: { batch_dims: 1 } });
+  }
+
+  /** Positions `start` … `end` − 1 of [batch, seq, width]. */
+  slice(x: string, start: number, end = Number.MAX_SAFE_INTEGER): string {
+    const { graph } = this;
+    return graph.op('Slice', [x, graph.int64(start), graph.int64(end), graph.int64(1)]);
+  }
+
   /** A constant [1, seq, width] for every row of `like`: [batch, seq, width]. */
   repeatFor(like: string, constant: string): string {
     const batch = this.graph.op('Shape', [like], { attributes: { start: 0, end: 1 } });
@@ -106,6 +126,14 @@ export class Layers {
       attributes: { axis: 0 },
     });
     return this.graph.op('Expand', [constant, shape]);
+  }
+
+  /** Unit vectors along the last axis, [..., width]: x / max(|x|, 1e-12), as torch normalises. */
+  normalise(x: string): string {
+    const squares = this.graph.op('ReduceSumSquare', [x, this.graph.int64(-1)]);
+    const length = this.graph.op('Sqrt', [squares]);
+    const least = this.graph.op('Max', [length, this.graph.float32(1e-12)]);
+    return this.graph.op('Div', [x, least]);
   }
 
   #norm(prefix: string, width: number): [scale: string, bias: string] {

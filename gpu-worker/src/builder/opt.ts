@@ -5,11 +5,19 @@
  * write into it, as the binding copies every output it returns and a whole cache is too much to copy.
  */
 
-import { type CacheInputs, cachedAttention, cacheInputs } from './cached-attention.ts';
+import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
+import {
+  type CacheInputs,
+  cachedAttention,
+  cacheHeadDim,
+  cacheInputs,
+  splitRows,
+  stackRows,
+} from './cached-attention.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import type { OptConfig } from './config.ts';
 import { Graph } from './graph.ts';
 import { Layers } from './layers.ts';
+import type { OptConfig } from './text-config.ts';
 import {
   asIs,
   type HeadPadding,
@@ -22,22 +30,28 @@ import {
 const LAYER_NORM_EPSILON = 1e-5;
 /** OPT's position table starts with this many rows that no position uses. */
 const POSITION_OFFSET = 2;
-/** GroupQueryAttention takes multiples of this only; heads are filled up with zeros, which changes nothing. */
-const HEAD_MULTIPLE = 8;
 const DECODER = 'language_model.model.decoder';
 const EMBED = `${DECODER}.embed_tokens.weight`;
 const HEAD = 'language_model.lm_head.weight';
 
-/** Width of a head in the KV cache. */
-export function cacheHeadDim(config: OptConfig): number {
-  const size = config.hidden_size / config.num_attention_heads;
-  return Math.ceil(size / HEAD_MULTIPLE) * HEAD_MULTIPLE;
+/** What the manifest says of this decoder. */
+export function describeOpt(
+  config: OptConfig,
+): Omit<GenerateManifest['decoder'], 'image_token_id'> {
+  return {
+    layers: config.num_hidden_layers,
+    heads: config.num_attention_heads,
+    head_dim: cacheHeadDim(config.hidden_size / config.num_attention_heads),
+    hidden: config.hidden_size,
+    vocab: config.vocab_size,
+    max_positions: config.max_position_embeddings,
+  };
 }
 
 /** @param qformerWidth width of the query embeddings */
 export function optGraph(checkpoint: Checkpoint, config: OptConfig, qformerWidth: number): Graph {
   const { hidden_size: width, num_attention_heads: count } = config;
-  const heads = { count, size: width / count, padded: cacheHeadDim(config) };
+  const heads = { count, size: width / count, padded: cacheHeadDim(width / count) };
   const graph = new Graph('decoder');
   const layers = new Layers(graph, checkpoint);
   const norm = (prefix: string) => ({ prefix, width, epsilon: LAYER_NORM_EPSILON });
@@ -65,13 +79,7 @@ export function optGraph(checkpoint: Checkpoint, config: OptConfig, qformerWidth
     );
     ({ normed, sum } = layers.addNorm(thought, sum, layers.bias(`${block(i)}.fc2`, width), next));
   }
-  const picked = graph.op(
-    'GatherND',
-    [normed, graph.op('Unsqueeze', [lastIndex, graph.int64(1)])],
-    {
-      attributes: { batch_dims: 1 },
-    },
-  );
+  const picked = layers.pick(normed, lastIndex);
   graph.output('logits', head(layers, picked, config), 'float32', ['batch', config.vocab_size]);
   const newKv = stackRows(graph, newRows);
   const kvDims = [config.num_hidden_layers, 2, 'batch', count, 'sequence', heads.padded];
@@ -134,22 +142,7 @@ function selfAttention(
 
   const ends = [graph.int64(padded), graph.int64(3 * padded), graph.int64(2)];
   const keysAndValues = graph.op('Slice', [qkv, ...ends]);
-  const shape = graph.op(
-    'Concat',
-    [
-      graph.int64(1),
-      graph.op('Shape', [x], { attributes: { start: 0, end: 2 } }),
-      graph.int64(2, heads.count, heads.padded),
-    ],
-    { attributes: { axis: 0 } },
-  );
-  return { out, rows: graph.op('Reshape', [keysAndValues, shape]) };
-}
-
-/** layers × [1, batch, seq, 2, heads, padded] → [layers, 2, batch, heads, seq, padded] */
-function stackRows(graph: Graph, rows: readonly string[]): string {
-  const stacked = graph.op('Concat', rows, { attributes: { axis: 0 } });
-  return graph.op('Transpose', [stacked], { attributes: { perm: [0, 3, 1, 4, 2, 5] } });
+  return { out, rows: splitRows(graph, keysAndValues, heads) };
 }
 
 /**

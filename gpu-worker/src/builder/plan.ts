@@ -13,3 +13,6 @@ export type BundlePlan = {
   /** The manifest without what only the bundle as a whole knows. */
   manifest: GenerateDescription | RetrieveDescription;
 };
+
+/** Buffers that old checkpoints keep and no layer reads. */
+export const IDLE_TENSORS = /\.position_ids$/;

@@ -3,27 +3,30 @@ import type { Checkpoint } from './checkpoint.ts';
 import type { VisionConfig } from './config.ts';
 import { Graph } from './graph.ts';
 import { Layers } from './layers.ts';
+import { positionEmbedding } from './position-embedding.ts';
 
 /** Patches of a square image, and the class token. */
-export function imageTokens({ image_size, patch_size }: VisionConfig): number {
-  return (image_size / patch_size) ** 2 + 1;
+export function imageTokens({ size, patch }: { size: number; patch: number }): number {
+  return (size / patch) ** 2 + 1;
 }
 
 /**
  * `pixel_values` [batch, 3, side, side] → `image_features` [batch, image tokens, width]:
  * pre-LN blocks, one fused q-k-v product each, post-LN over all tokens at the end.
+ * @param side of the pictures, pixels; where it is not the checkpoint's own, positions are interpolated
  */
-export function visionGraph(checkpoint: Checkpoint, config: VisionConfig): Graph {
-  const { hidden_size: width, image_size: side, layer_norm_eps: epsilon } = config;
+export function visionGraph(checkpoint: Checkpoint, config: VisionConfig, side: number): Graph {
+  const { hidden_size: width, layer_norm_eps: epsilon } = config;
   const graph = new Graph('vision');
   const layers = new Layers(graph, checkpoint);
   const heads = { count: config.num_attention_heads, size: width / config.num_attention_heads };
+  const tokens = imageTokens({ size: side, patch: config.patch_size });
   const norm = (prefix: string) => ({ prefix, width, epsilon });
   const block = (i: number) => `vision_model.encoder.layers.${i}`;
   const last = 'vision_model.post_layernorm';
 
   const pixels = graph.input('pixel_values', 'float32', ['batch', 3, side, side]);
-  let sum = embed(layers, pixels, config);
+  let sum = embed(layers, pixels, config, side);
   let normed = layers.layerNorm(sum, `${block(0)}.layer_norm1`, width, epsilon);
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const qkv = `${block(i)}.self_attn.qkv`;
@@ -43,12 +46,12 @@ export function visionGraph(checkpoint: Checkpoint, config: VisionConfig): Graph
     const next = norm(i + 1 < config.num_hidden_layers ? `${block(i + 1)}.layer_norm1` : last);
     ({ normed, sum } = layers.addNorm(thought, sum, layers.bias(fc2, width), next));
   }
-  graph.output('image_features', normed, 'float32', ['batch', imageTokens(config), width]);
+  graph.output('image_features', normed, 'float32', ['batch', tokens, width]);
   return graph;
 }
 
 /** Class token and patches, each with its learned position: [batch, image tokens, width]. */
-function embed(layers: Layers, pixels: string, config: VisionConfig): string {
+function embed(layers: Layers, pixels: string, config: VisionConfig, side: number): string {
   const { graph } = layers;
   const { hidden_size: width, patch_size: patch } = config;
   const prefix = 'vision_model.embeddings';
@@ -63,6 +66,6 @@ function embed(layers: Layers, pixels: string, config: VisionConfig): string {
   const tokens = graph.op('Concat', [layers.repeatFor(pixels, classToken), patches], {
     attributes: { axis: 1 },
   });
-  const positions = layers.tensor(`${prefix}.position_embedding`, [1, imageTokens(config), width]);
+  const positions = positionEmbedding(layers, config, side);
   return graph.op('Add', [tokens, positions]);
 }

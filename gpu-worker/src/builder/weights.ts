@@ -65,6 +65,15 @@ function padRows(values: Float32Array, width: number, heads: HeadPadding | undef
   return padded;
 }
 
+/** A tensor whose values `make` brings into other dims. */
+export function rearranged(
+  tensor: Tensor,
+  dims: readonly number[],
+  make: (values: Float32Array) => Float32Array,
+): Weight {
+  return made(dims, [tensor], ([values]) => make(values!));
+}
+
 function made(
   dims: readonly number[],
   tensors: readonly Tensor[],

@@ -6,14 +6,17 @@ import type { EngineOptions, FromEngine, Job, JobEvent, ToEngine } from './messa
 
 export class EngineClient {
   readonly #worker: Worker;
+  /** Rows that can be decoded together. */
+  readonly slots: number;
   readonly #limit: number;
   readonly #jobs = new Map<number, ReadableStreamDefaultController<JobEvent>>();
   #admitted = 0;
   #nextId = 1;
 
-  private constructor(worker: Worker, limit: number) {
+  private constructor(worker: Worker, slots: number, queueLimit: number) {
     this.#worker = worker;
-    this.#limit = limit;
+    this.slots = slots;
+    this.#limit = slots + queueLimit;
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
     });
@@ -27,7 +30,7 @@ export class EngineClient {
   static async start(options: EngineOptions, queueLimit: number): Promise<EngineClient> {
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: options });
     await once(worker, 'message');
-    return new EngineClient(worker, options.maxSlots + queueLimit);
+    return new EngineClient(worker, options.maxSlots, queueLimit);
   }
 
   /** Called when the thread ends by an error: every job has failed by then, and the process should end. */

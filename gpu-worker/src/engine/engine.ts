@@ -1,73 +1,83 @@
-/** The engine loop: encode, prefill, one decode step for every running sequence, and again. */
-import type { GpuTimings } from '@blip2/shared/wire';
-import { KvCache } from './kv-cache.ts';
+/** The engine loop: encode, prefill, one decode step for every running row, and again. */
+import type { Decoder, DecoderPrompt } from './decoder.ts';
+import { createDecoding, type Decoding, type Turn } from './decoding.ts';
+import { type Entry, ImageWork } from './image-work.ts';
 import type { EngineOptions, Job, JobEvent } from './messages.ts';
-import type { Runner } from './runner.ts';
+import type { EngineParts } from './parts.ts';
 import { type Action, nextAction } from './scheduler.ts';
-import { Sequence } from './sequence.ts';
 
-/** A job on its way; `sequence` is there once it generates. */
-type Entry = {
-  id: number;
-  job: Job;
-  submittedAt: number;
-  timings: GpuTimings;
-  embeddings?: Float32Array;
-  sequence?: Sequence;
+/** A job whose text is being written. `rows` in the order its decoding counts them. */
+type Writing = Entry & {
+  decoding: Decoding;
+  prompt: DecoderPrompt;
+  rows: Row[];
 };
 
+/** One row of a decode step. `past`: positions it has in the cache; `token`: what it reads next. */
+type Row = { owner: Writing; slot: number; past: number; token: number };
+
 export class Engine {
-  readonly #runner: Runner;
+  readonly #decoder: Decoder;
   readonly #options: EngineOptions;
-  readonly #cache: KvCache;
   readonly #emit: (id: number, event: JobEvent) => void;
-  #toEncode: Entry[] = [];
-  #toPrefill: Entry[] = [];
+  readonly #images: ImageWork;
+  #toPrefill: Writing[] = [];
   /** Index in this list = slot in the cache. */
-  readonly #running: Entry[] = [];
+  readonly #running: Row[] = [];
+  readonly #cancelled = new Set<number>();
   #last: Action['kind'] = 'wait';
 
-  constructor(runner: Runner, options: EngineOptions, emit: (id: number, event: JobEvent) => void) {
-    this.#runner = runner;
+  constructor(
+    parts: EngineParts,
+    options: EngineOptions,
+    emit: (id: number, event: JobEvent) => void,
+  ) {
+    this.#decoder = parts.decoder;
     this.#options = options;
     this.#emit = emit;
-    const { layers, heads, head_dim, max_positions } = options.manifest.decoder;
-    const shape = { layers, heads, headDim: head_dim, maxPositions: max_positions };
-    this.#cache = new KvCache(shape, options.maxSlots);
+    this.#images = new ImageWork(parts, {
+      emit,
+      onEmbeddings: (entry, values) => this.#withEmbeddings(entry, values),
+    });
   }
 
   submit(id: number, job: Job): void {
-    const entry: Entry = { id, job, submittedAt: performance.now(), timings: { queue: 0 } };
-    if (job.source.kind === 'pixels') this.#toEncode.push(entry);
-    else this.#withEmbeddings(entry, job.source.values);
+    this.#images.submit({ id, job, submittedAt: performance.now(), timings: { queue: 0 } });
   }
 
-  /** Forgets a job; its slot is free before the next step. */
+  /** Forgets a job before the next action: while one runs, the slots must stay what they are. */
   cancel(id: number): void {
-    this.#toEncode = this.#toEncode.filter((entry) => entry.id !== id);
+    this.#cancelled.add(id);
+  }
+
+  #forget(id: number): void {
+    this.#images.forget(id);
     this.#toPrefill = this.#toPrefill.filter((entry) => entry.id !== id);
-    const slot = this.#running.findIndex((entry) => entry.id === id);
-    if (slot >= 0) this.#free(slot);
+    for (const row of this.#running.filter(({ owner }) => owner.id === id)) this.#free(row);
   }
 
   /** Does one thing. @returns false when there was nothing to do */
   async advance(): Promise<boolean> {
+    for (const id of this.#cancelled) this.#forget(id);
+    this.#cancelled.clear();
+    const held = new Set(this.#running.map(({ owner }) => owner));
+    const slots = [...held].reduce((sum, { decoding }) => sum + decoding.width, 0);
     const action = nextAction(
       {
-        waitingForEncode: this.#toEncode.length,
-        waitingForPrefill: this.#toPrefill.length,
+        waitingForEncode: this.#images.waiting,
+        waitingForPrefill: this.#toPrefill.map(({ decoding }) => decoding.width),
         running: this.#running.length,
-        slots: this.#options.maxSlots,
+        free: this.#options.maxSlots - slots,
       },
       this.#last,
     );
     this.#last = action.kind;
     switch (action.kind) {
       case 'wait':
-        this.#cache.reset();
+        this.#decoder.reset();
         return false;
       case 'encode':
-        await this.#encode();
+        await this.#images.advance();
         return true;
       case 'prefill':
         await this.#prefill(action.count);
@@ -78,112 +88,110 @@ export class Engine {
     }
   }
 
-  /** One picture, for every job that waits for it. Several in one run are no faster than one after another. */
-  async #encode(): Promise<void> {
-    const source = this.#toEncode[0]?.job.source;
-    if (source?.kind !== 'pixels') return;
-    const entries = this.#toEncode.filter(
-      ({ job }) => job.source.kind === 'pixels' && job.source.key === source.key,
-    );
-    this.#toEncode = this.#toEncode.filter((entry) => !entries.includes(entry));
-    for (const entry of entries) entry.timings.queue = performance.now() - entry.submittedAt;
-    await this.#guard(entries, async () => {
-      const start = performance.now();
-      const features = await this.#runner.encode(source.pixels);
-      const encoded = performance.now();
-      const exact = await this.#runner.query(features);
-      const done = performance.now();
-      // Rounded as the cache keeps them: a miss and a hit must generate from the same numbers.
-      const values = Float32Array.from(new Float16Array(exact));
-      for (const entry of entries) {
-        entry.timings.vision = encoded - start;
-        entry.timings.qformer = done - encoded;
-        this.#emit(entry.id, { type: 'embeddings', values });
-        this.#withEmbeddings(entry, values);
-      }
+  #withEmbeddings(entry: Entry, image: Float32Array): void {
+    const { job } = entry;
+    if (job.kind !== 'generate') return;
+    const prompt = { image, ids: job.inputIds };
+    const decoding = createDecoding({
+      config: job.config,
+      prompt: this.#decoder.seenOf(prompt),
+      eos: this.#options.manifest.eos_token_ids,
     });
-  }
-
-  #withEmbeddings(entry: Entry, values: Float32Array): void {
-    const { generate } = entry.job;
-    if (generate === undefined) {
-      this.#emit(entry.id, { type: 'done', completionTokens: 0, timings: entry.timings });
-      return;
-    }
-    entry.embeddings = values;
-    const eos = this.#options.manifest.eos_token_ids;
-    entry.sequence = new Sequence(entry.id, generate.inputIds, generate.sampling, eos);
-    this.#toPrefill.push(entry);
+    this.#toPrefill.push({ ...entry, prompt, decoding, rows: [] });
   }
 
   async #prefill(count: number): Promise<void> {
-    const entries = this.#toPrefill.splice(0, count);
+    const jobs = this.#toPrefill.splice(0, count);
     const firstSlot = this.#running.length;
-    this.#running.push(...entries);
+    for (const job of jobs) {
+      this.#addRow(job, { past: this.#decoder.positionsOf(job.prompt), token: Number.NaN });
+    }
     const start = performance.now();
-    for (const { timings, submittedAt } of entries) {
+    for (const { timings, submittedAt } of jobs) {
       const encoding = (timings.vision ?? 0) + (timings.qformer ?? 0);
       timings.queue = Math.max(0, start - submittedAt - encoding);
     }
-    await this.#guard(entries, async () => {
-      const sequences = entries.map(({ sequence }) => sequence as Sequence);
-      const images = entries.map(({ embeddings }) => embeddings as Float32Array);
-      const queries = this.#options.manifest.num_query_tokens;
-      const inputIds = sequences.map((sequence) => sequence.inputIds);
-      this.#cache.reserve(queries + Math.max(...inputIds.map((ids) => ids.length)));
-      const past = entries.map(() => 0);
-      const logits = await this.#runner.decode({ firstSlot, inputIds, past, images }, this.#cache);
+    await this.#guard(jobs, async () => {
+      const prompts = jobs.map(({ prompt }) => prompt);
+      const logits = await this.#decoder.prefill(firstSlot, prompts);
       const took = performance.now() - start;
-      for (const [i, entry] of entries.entries()) {
-        entry.timings.prefill = took;
-        const sequence = sequences[i] as Sequence;
-        sequence.past = queries + sequence.inputIds.length;
-        this.#take(entry, logits[i] as Float32Array);
+      for (const [i, job] of jobs.entries()) {
+        job.timings.prefill = took;
+        this.#take(job, job.decoding.advance([logits[i] as Float32Array]));
       }
     });
-    this.#freeFinished();
   }
 
   async #step(): Promise<void> {
-    const entries = [...this.#running];
-    await this.#guard(entries, async () => {
+    const rows = [...this.#running];
+    const jobs = [...new Set(rows.map(({ owner }) => owner))];
+    await this.#guard(jobs, async () => {
       const start = performance.now();
-      const sequences = entries.map(({ sequence }) => sequence as Sequence);
-      const past = sequences.map((sequence) => sequence.past);
-      this.#cache.reserve(Math.max(...past) + 1);
-      const inputIds = sequences.map((sequence) => [sequence.lastToken]);
-      const logits = await this.#runner.decode({ firstSlot: 0, inputIds, past }, this.#cache);
+      const logits = await this.#decoder.step(rows);
       const took = performance.now() - start;
-      for (const [i, entry] of entries.entries()) {
-        entry.timings.decode = (entry.timings.decode ?? 0) + took;
-        (sequences[i] as Sequence).past += 1;
-        this.#take(entry, logits[i] as Float32Array);
+      for (const row of rows) row.past += 1;
+      const bySlot = new Map(rows.map((row, slot) => [row, logits[slot] as Float32Array]));
+      for (const job of jobs) {
+        job.timings.decode = (job.timings.decode ?? 0) + took;
+        this.#take(
+          job,
+          job.decoding.advance(job.rows.map((row) => bySlot.get(row) as Float32Array)),
+        );
       }
     });
-    this.#freeFinished();
   }
 
-  #take({ id, sequence, timings }: Entry, logits: Float32Array): void {
-    if (sequence === undefined) return;
-    const token = sequence.next(logits);
-    if (token !== null) this.#emit(id, { type: 'token', token });
-    if (sequence.finishReason === null) return;
-    const { finishReason, tokens } = sequence;
-    this.#emit(id, { type: 'done', finishReason, completionTokens: tokens.length, timings });
-  }
-
-  #freeFinished(): void {
-    for (let slot = this.#running.length - 1; slot >= 0; slot--) {
-      if (this.#running[slot]?.sequence?.finishReason !== null) this.#free(slot);
+  /** Tells what was written and makes the job's rows those of its next step. */
+  #take(job: Writing, { written, next }: Turn): void {
+    for (const { choice, tokens } of written) {
+      if (tokens.length > 0) this.#emit(job.id, { type: 'tokens', choice, tokens });
     }
+    // A row goes on in its own slot; where several go on from one, the others take what is left or new slots.
+    const before = job.rows;
+    const kept = new Set<Row>();
+    const after = next.map(({ from }) => {
+      const row = before[from] as Row;
+      if (kept.has(row)) return null;
+      kept.add(row);
+      return row;
+    });
+    const spare = before.filter((row) => !kept.has(row));
+    job.rows = next.map(({ from, token }, i) => {
+      const source = before[from] as Row;
+      const row = after[i] ?? this.#fork(source, spare.pop());
+      row.token = token;
+      return row;
+    });
+    for (const row of spare) this.#free(row);
+    if (next.length > 0) return;
+    this.#emit(job.id, { type: 'done', choices: job.decoding.choices, timings: job.timings });
   }
 
-  /** The last running sequence moves into the free slot, so that the slots have no gaps. */
-  #free(slot: number): void {
-    const last = this.#running.length - 1;
-    this.#cache.move(last, slot);
-    this.#running[slot] = this.#running[last] as Entry;
-    this.#running.pop();
+  /** A row that is what `source` is, in place of `target` or in a new slot. */
+  #fork(source: Row, target: Row | undefined): Row {
+    const { owner, past } = source;
+    // Rows of one job have its prompt in common.
+    const start = target === undefined ? 0 : this.#decoder.positionsOf(owner.prompt);
+    const row = target ?? this.#addRow(owner, source);
+    this.#decoder.copy(source.slot, row.slot, { start, end: past });
+    row.past = past;
+    return row;
+  }
+
+  #addRow(owner: Writing, { past, token }: Pick<Row, 'past' | 'token'>): Row {
+    const row = { owner, slot: this.#running.length, past, token };
+    this.#running.push(row);
+    if (owner.rows.length === 0) owner.rows.push(row);
+    return row;
+  }
+
+  /** The last row moves into the free slot, so that the slots have no gaps. */
+  #free({ slot }: Row): void {
+    const last = this.#running.pop() as Row;
+    if (last.slot === slot) return;
+    this.#decoder.copy(last.slot, slot, { start: 0, end: last.past });
+    last.slot = slot;
+    this.#running[slot] = last;
   }
 
   /** A run that fails takes down the jobs in it, and only those. */
@@ -192,7 +200,7 @@ export class Engine {
       await run();
     } catch (error) {
       for (const { id } of entries) {
-        this.cancel(id);
+        this.#forget(id);
         this.#emit(id, { type: 'failed', message: String(error) });
       }
     }

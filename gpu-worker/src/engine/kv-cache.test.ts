@@ -40,14 +40,14 @@ describe('the KV cache', () => {
     expect(cache.view(0, 'key', 0, 2).every((value) => value === 0)).toBe(true);
   });
 
-  it('keeps what is in the slots when it grows and when a slot moves', () => {
+  it('keeps what is in the slots when it grows and when a slot is copied', () => {
     const cache = new KvCache(shape, 3);
     const run = fresh(1, 20);
     cache.write(run, { row: 0, rows: 1, positions: 20 }, { slot: 2, start: 0, length: 20 });
     const before = cache.capacity;
     cache.reserve(before + 1);
     expect(cache.capacity).toBe(2 * before);
-    cache.move(2, 0);
+    cache.copy(2, 0, { start: 0, end: 20 });
     const view = cache.view(1, 'key', 0, 1);
     const at = (head: number, position: number) =>
       view[(head * cache.capacity + position) * shape.headDim];

@@ -4,6 +4,8 @@
  * For each layer a key and a value plane, float32 [slots, heads, capacity, headDim]. Running sequences hold
  * the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without a copy.
  */
+import { Tensor } from 'onnxruntime-node';
+
 export type KvShape = { layers: number; heads: number; headDim: number; maxPositions: number };
 
 /** Positions a slot starts with; a run's cost grows with the capacity, so it starts small and doubles. */
@@ -50,6 +52,20 @@ export class KvCache {
     return plane.subarray(firstSlot * size, (firstSlot + count) * size);
   }
 
+  /** The planes of a range of slots as inputs `<prefix>_key.<layer>` and `<prefix>_value.<layer>`. */
+  feeds(prefix: string, firstSlot: number, count: number): Record<string, Tensor> {
+    const { layers, heads, headDim } = this.shape;
+    const dims = [count, heads, this.#capacity, headDim];
+    const feeds: Record<string, Tensor> = {};
+    for (let layer = 0; layer < layers; layer++) {
+      for (const part of ['key', 'value'] as const) {
+        const view = this.view(layer, part, firstSlot, count);
+        feeds[`${prefix}_${part}.${layer}`] = new Tensor('float32', view, dims);
+      }
+    }
+    return feeds;
+  }
+
   /**
    * Copies one row of a run's result into a slot.
    * @param fresh float32 [layers, 2, rows, heads, positions, headDim]
@@ -74,11 +90,22 @@ export class KvCache {
     }
   }
 
-  /** Makes slot `to` a copy of slot `from`. */
-  move(from: number, to: number): void {
-    if (from === to) return;
+  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`. */
+  copy(from: number, to: number, { start, end }: { start: number; end: number }): void {
+    if (from === to || start >= end) return;
+    const { heads, headDim } = this.shape;
     const size = this.#slotSize();
-    for (const plane of this.#planes) plane.copyWithin(to * size, from * size, (from + 1) * size);
+    for (const plane of this.#planes) {
+      for (let head = 0; head < heads; head++) {
+        const at = head * this.#capacity * headDim;
+        const source = from * size + at;
+        plane.copyWithin(
+          to * size + at + start * headDim,
+          source + start * headDim,
+          source + end * headDim,
+        );
+      }
+    }
   }
 
   #slotSize(): number {

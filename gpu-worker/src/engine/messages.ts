@@ -1,6 +1,8 @@
 /** What the HTTP thread and the engine thread say to each other. */
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import type { FinishReason, GpuTimings, Sampling } from '@blip2/shared/wire';
+import type { GenerateManifest, RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import type { WrittenToken } from '@blip2/shared/frames';
+import type { EmbeddingKind, GenerationConfig, GpuTimings, MatchScore } from '@blip2/shared/wire';
+import type { Choice } from './decoding.ts';
 
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
 
@@ -8,23 +10,33 @@ export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
 export type EngineOptions = {
   bundle: string;
   manifest: GenerateManifest;
+  retrieval?: RetrievalOptions;
   executionProvider: ExecutionProvider;
   threads: number;
   maxSlots: number;
 };
 
-/** Where a job's query embeddings come from. */
-export type JobSource =
-  /** `pixels`: float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
-  | { kind: 'pixels'; key: string; pixels: Float32Array }
-  /** Query embeddings, float32 [queries, hidden]. */
-  | { kind: 'embeddings'; values: Float32Array };
+/** A model that compares, beside the one that writes. */
+export type RetrievalOptions = { bundle: string; manifest: RetrieveManifest };
 
-export type Job = {
-  source: JobSource;
-  /** Absent when only the embeddings are wanted. */
-  generate?: { inputIds: number[]; sampling: Sampling };
-};
+/** Which of the two models a picture was prepared for. */
+export type ModelKind = 'generate' | 'retrieve';
+
+/** A picture, float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
+export type Pixels = { kind: 'pixels'; key: string; pixels: Float32Array };
+
+export type Job =
+  | {
+      kind: 'generate';
+      /** The picture, or its query embeddings, float32 [queries, hidden]. */
+      source: Pixels | { kind: 'embeddings'; values: Float32Array };
+      inputIds: number[];
+      config: GenerationConfig;
+    }
+  | { kind: 'embed'; source: Pixels; embedding: EmbeddingKind }
+  /** `texts`: ids with [CLS] and [SEP]. */
+  | { kind: 'match'; source: Pixels; texts: number[][] }
+  | { kind: 'embed-texts'; texts: number[][] };
 
 export type ToEngine =
   | { type: 'submit'; id: number; job: Job }
@@ -33,10 +45,13 @@ export type ToEngine =
 
 /** What happens to one job, in this order; `done` or `failed` is the last. */
 export type JobEvent =
-  /** Query embeddings rounded to fp16, float32 [queries, hidden]. */
+  /** Embeddings rounded to fp16, float32 [queries, width]. */
   | { type: 'embeddings'; values: Float32Array }
-  | { type: 'token'; token: number }
-  | { type: 'done'; finishReason?: FinishReason; completionTokens: number; timings: GpuTimings }
+  | { type: 'scores'; scores: MatchScore[] }
+  /** ITC's unit vector of each text, float32 [itc width]. */
+  | { type: 'texts'; embeddings: Float32Array[] }
+  | { type: 'tokens'; choice: number; tokens: WrittenToken[] }
+  | { type: 'done'; choices: Choice[]; timings: GpuTimings }
   | { type: 'failed'; message: string };
 
 export type FromEngine = { type: 'ready' } | { type: 'event'; id: number; event: JobEvent };

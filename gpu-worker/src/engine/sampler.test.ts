@@ -1,37 +1,17 @@
-import type { Sampling } from '@blip2/shared/wire';
 import { describe, expect, it } from 'vitest';
-import { argmax, candidates, sampleToken, seededRandom } from './sampler.ts';
+import { candidates, sampleToken, seededRandom } from './sampler.ts';
 
-const greedy: Sampling = {
-  max_tokens: 1,
-  temperature: 0,
-  top_p: 1,
-  top_k: 0,
-  repetition_penalty: 1,
-  seed: 0,
-};
+const greedy = { temperature: 0, top_p: 1, top_k: 0 };
 const logits = (...values: number[]) => Float32Array.from(values);
 
 describe('greedy choice', () => {
   it('takes the largest logit, the first of equals', () => {
-    expect(argmax(logits(1, 5, 5, 2))).toBe(1);
-    expect(sampleToken(logits(1, 5, 5, 2), [], greedy, () => 0.99)).toBe(1);
+    expect(sampleToken(logits(1, 5, 5, 2), greedy, () => 0.99)).toBe(1);
   });
 
   it('takes the largest logit with top_k 1 at any temperature', () => {
     const sampling = { ...greedy, temperature: 2, top_k: 1 };
-    expect(sampleToken(logits(0, 3, 1), [], sampling, () => 0.999)).toBe(1);
-  });
-});
-
-describe('repetition penalty', () => {
-  it.each([
-    ['divides a positive logit of a seen token', logits(4, 3), [0], 1],
-    ['multiplies a negative logit of a seen token', logits(-2, -3), [0], 1],
-    ['counts a token once however often it was seen', logits(4, 1.5), [0, 0, 0], 0],
-    ['leaves unseen tokens alone', logits(4, 3), [1], 0],
-  ])('%s', (_name, values, seen, expected) => {
-    expect(sampleToken(values, seen, { ...greedy, repetition_penalty: 2 }, () => 0)).toBe(expected);
+    expect(sampleToken(logits(0, 3, 1), sampling, () => 0.999)).toBe(1);
   });
 });
 
@@ -65,7 +45,7 @@ describe('drawing', () => {
     const sampling = { ...greedy, temperature: 1 };
     const draws = 20_000;
     for (let i = 0; i < draws; i++) {
-      const token = sampleToken(Float32Array.from([0.6, 0.3, 0.1], Math.log), [], sampling, random);
+      const token = sampleToken(Float32Array.from([0.6, 0.3, 0.1], Math.log), sampling, random);
       counts[token]! += 1;
     }
     // Three standard deviations of a binomial at the largest of the three.

@@ -1,5 +1,6 @@
-/** Logits → the next token, with the semantics and the order of transformers' logits processors. */
-import type { Sampling } from '@blip2/shared/wire';
+/** Processed logits → the next token, with the semantics and the order of transformers' warpers. */
+import type { GenerationConfig } from '@blip2/shared/wire';
+import { argmax } from './logits.ts';
 
 /** A number in [0, 1). */
 export type Random = () => number;
@@ -22,37 +23,16 @@ export function seededRandom(seed: number): Random {
 }
 
 /**
- * Picks a token: repetition penalty, then greedy, or temperature, top-k, top-p and a draw.
- * @param logits float32 [vocab]; changed in place
- * @param seen token ids of prompt and answer so far
+ * Picks a token: the likeliest, or temperature, top-k, top-p and a draw.
+ * @param logits float32 [vocab], processed
  */
 export function sampleToken(
   logits: Float32Array,
-  seen: Iterable<number>,
-  sampling: Sampling,
+  sampling: Pick<GenerationConfig, 'temperature' | 'top_k' | 'top_p'>,
   random: Random,
 ): number {
-  penalise(logits, seen, sampling.repetition_penalty);
   if (sampling.temperature === 0 || sampling.top_k === 1) return argmax(logits);
   return draw(candidates(logits, sampling), random());
-}
-
-/** Divides positive and multiplies negative logits of seen tokens (CTRL, arXiv 1909.05858 §4.1). */
-function penalise(logits: Float32Array, seen: Iterable<number>, penalty: number): void {
-  if (penalty === 1) return;
-  for (const token of new Set(seen)) {
-    const logit = logits[token];
-    if (logit !== undefined) logits[token] = logit > 0 ? logit / penalty : logit * penalty;
-  }
-}
-
-/** The first of the largest values, as `torch.argmax` does. */
-export function argmax(logits: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) {
-    if ((logits[i] as number) > (logits[best] as number)) best = i;
-  }
-  return best;
 }
 
 /** Tokens that may be drawn, likeliest first, and their probabilities. */
@@ -61,7 +41,7 @@ export type Candidates = { tokens: number[]; probabilities: Float64Array };
 /** Temperature, then top-k, then top-p (nucleus: the fewest tokens whose probability reaches `top_p`). */
 export function candidates(
   logits: Float32Array,
-  { temperature, top_k, top_p }: Pick<Sampling, 'temperature' | 'top_k' | 'top_p'>,
+  { temperature, top_k, top_p }: Pick<GenerationConfig, 'temperature' | 'top_k' | 'top_p'>,
 ): Candidates {
   let tokens = Array.from(logits.keys()).sort(
     (x, y) => (logits[y] as number) - (logits[x] as number),

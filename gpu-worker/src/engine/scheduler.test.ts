@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Action, type Load, nextAction } from './scheduler.ts';
 
-const idle: Load = { waitingForEncode: 0, waitingForPrefill: 0, running: 0, slots: 4 };
+const idle: Load = { waitingForEncode: 0, waitingForPrefill: [], running: 0, free: 4 };
 
 describe('nextAction', () => {
   it.each<[string, Partial<Load>, Action['kind'], Action]>([
@@ -9,30 +9,42 @@ describe('nextAction', () => {
     ['encodes a picture', { waitingForEncode: 2 }, 'wait', { kind: 'encode' }],
     [
       'fills the slots before it encodes',
-      { waitingForEncode: 1, waitingForPrefill: 2 },
+      { waitingForEncode: 1, waitingForPrefill: [1, 1] },
       'encode',
       { kind: 'prefill', count: 2 },
     ],
     [
       'prefills no more than fit',
-      { waitingForPrefill: 9, running: 3 },
+      { waitingForPrefill: [1, 1, 1], running: 3, free: 1 },
       'step',
       { kind: 'prefill', count: 1 },
     ],
     [
+      'counts the slots a job will need, not the one it starts with',
+      { waitingForPrefill: [3, 1, 1], free: 4 },
+      'wait',
+      { kind: 'prefill', count: 2 },
+    ],
+    [
+      'lets nobody overtake a job that needs many slots',
+      { waitingForPrefill: [3, 1], running: 2, free: 2 },
+      'step',
+      { kind: 'step' },
+    ],
+    [
       'steps when all slots are taken',
-      { waitingForPrefill: 9, running: 4 },
+      { waitingForPrefill: [1], running: 4, free: 0 },
       'step',
       { kind: 'step' },
     ],
     [
       'encodes ahead while all slots are taken',
-      { waitingForEncode: 1, waitingForPrefill: 1, running: 4 },
+      { waitingForEncode: 1, waitingForPrefill: [1], running: 4, free: 0 },
       'step',
       { kind: 'encode' },
     ],
     ['steps between two encodes', { waitingForEncode: 5, running: 1 }, 'encode', { kind: 'step' }],
-    ['steps after a prefill', { waitingForPrefill: 1, running: 2 }, 'prefill', { kind: 'step' }],
+    ['steps after a prefill', { waitingForPrefill: [1], running: 2 }, 'prefill', { kind: 'step' }],
     ['steps while sequences run', { running: 2 }, 'step', { kind: 'step' }],
   ])('%s', (_name, load, last, expected) => {
     expect(nextAction({ ...idle, ...load }, last)).toEqual(expected);
@@ -41,7 +53,7 @@ describe('nextAction', () => {
   it('never lets a running sequence wait for two other actions in a row', () => {
     for (const last of ['encode', 'prefill'] as const) {
       for (let running = 1; running <= 4; running++) {
-        const load = { waitingForEncode: 9, waitingForPrefill: 9, running, slots: 4 };
+        const load = { waitingForEncode: 9, waitingForPrefill: [1, 1], running, free: 4 - running };
         expect(nextAction(load, last).kind).toBe('step');
       }
     }

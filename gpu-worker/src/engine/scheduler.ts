@@ -3,11 +3,12 @@
 export type Load = {
   /** Jobs whose picture waits to be encoded. */
   waitingForEncode: number;
-  /** Sequences whose embeddings are there and that wait for a slot. */
-  waitingForPrefill: number;
-  /** Sequences that hold a slot. */
+  /** Slots that each job needs whose embeddings are there, first come first. */
+  waitingForPrefill: readonly number[];
+  /** Rows that are being written. */
   running: number;
-  slots: number;
+  /** Slots that no running job holds or may still ask for. */
+  free: number;
 };
 
 export type Action =
@@ -23,9 +24,21 @@ export type Action =
 export function nextAction(load: Load, last: Action['kind']): Action {
   const mayInterrupt = load.running === 0 || last === 'step';
   if (mayInterrupt) {
-    const count = Math.min(load.waitingForPrefill, load.slots - load.running);
+    const count = fitting(load);
     if (count > 0) return { kind: 'prefill', count };
     if (load.waitingForEncode > 0) return { kind: 'encode' };
   }
   return load.running > 0 ? { kind: 'step' } : { kind: 'wait' };
+}
+
+/** Nobody overtakes: a job that needs many slots is not starved by those that need few. */
+function fitting({ waitingForPrefill, free }: Load): number {
+  let left = free;
+  let count = 0;
+  for (const slots of waitingForPrefill) {
+    left -= slots;
+    if (left < 0) break;
+    count += 1;
+  }
+  return count;
 }

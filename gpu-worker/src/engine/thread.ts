@@ -1,16 +1,18 @@
 /** Entry of the engine thread: `session.run` blocks the thread that calls it, so it never is the HTTP thread. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { GenerationConfig } from '@blip2/shared/wire';
 import { Engine } from './engine.ts';
-import type { EngineOptions, FromEngine, ToEngine } from './messages.ts';
-import { Runner } from './runner.ts';
+import type { EngineOptions, FromEngine, Job, JobEvent, Pixels, ToEngine } from './messages.ts';
+import { loadParts, releaseParts } from './parts.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('thread.ts is a worker thread');
 const options = workerData as EngineOptions;
 const say = (message: FromEngine) => port.postMessage(message);
 
-const runner = await Runner.load(options);
-const engine = new Engine(runner, options, (id, event) => say({ type: 'event', id, event }));
+const parts = await loadParts(options);
+let emit = (id: number, event: JobEvent) => say({ type: 'event', id, event });
+const engine = new Engine(parts, options, (id, event) => emit(id, event));
 await selfTest();
 
 let wake: () => void = () => {};
@@ -41,28 +43,31 @@ while (!closed) {
     });
   }
 }
-await runner.release();
+await releaseParts(parts);
 port.close();
 
 /** One picture and one token through all graphs, so that "ready" means it. */
 async function selfTest(): Promise<void> {
   const { image, bos_token_id } = options.manifest;
-  const events: string[] = [];
-  const probe = new Engine(runner, { ...options, maxSlots: 1 }, (_, event) =>
-    events.push(event.type),
-  );
-  const sampling = {
-    max_tokens: 1,
-    temperature: 0,
-    top_p: 1,
-    top_k: 0,
-    repetition_penalty: 1,
-    seed: 0,
+  const config = GenerationConfig.parse({ max_tokens: 1 });
+  const blank = (size: number): Pixels => {
+    return { kind: 'pixels', key: '', pixels: new Float32Array(3 * size ** 2) };
   };
-  probe.submit(0, {
-    source: { kind: 'pixels', key: '', pixels: new Float32Array(3 * image.size ** 2) },
-    generate: { inputIds: [bos_token_id], sampling },
-  });
-  while (await probe.advance());
-  if (events.at(-1) !== 'done') throw new Error('The model failed its self-test.');
+  const jobs: Job[] = [
+    { kind: 'generate', source: blank(image.size), inputIds: [bos_token_id], config },
+  ];
+  if (options.retrieval !== undefined) {
+    const { image: own, text } = options.retrieval.manifest;
+    const texts = [[text.cls_token_id, text.sep_token_id]];
+    jobs.push({ kind: 'match', source: blank(own.size), texts });
+  }
+  const serving = emit;
+  for (const job of jobs) {
+    const events: string[] = [];
+    emit = (_, event) => events.push(event.type);
+    engine.submit(0, job);
+    while (await engine.advance());
+    if (events.at(-1) !== 'done') throw new Error('The model failed its self-test.');
+  }
+  emit = serving;
 }

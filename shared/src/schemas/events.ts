@@ -1,7 +1,7 @@
 /** Data of the server-sent events of a streamed caption or answer: `image`, `token`…, then `done` or `error`. */
 import * as z from 'zod/mini';
 import { GpuTimings } from '../wire.ts';
-import { generationReply } from './generation.ts';
+import { generationReply, TokenLogprob } from './generation.ts';
 import { CacheResult, ImageReply } from './image.ts';
 
 export const ImageEvent = z.object({ ...ImageReply.shape, cache: CacheResult });
@@ -12,6 +12,10 @@ export const TokenEvent = z.object({
   text: z.string(),
   /** Position of the piece's last token among the written ones. */
   index: z.int(),
+  /** Which of the `n` texts it belongs to. */
+  choice: z.int(),
+  /** Tokens since the last piece, where log-probabilities were asked for. */
+  logprobs: z.optional(z.array(TokenLogprob)),
 });
 export type TokenEvent = z.infer<typeof TokenEvent>;
 

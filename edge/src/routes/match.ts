@@ -1,0 +1,43 @@
+/** `POST /v1/match`: how well texts fit a picture. */
+import { ApiError } from '@blip2/shared/errors';
+import { MatchOptions, type MatchReply } from '@blip2/shared/schemas/match';
+import { match, retrievalIds } from '../compare.ts';
+import { openPicture } from '../image/source.ts';
+import { retrievalModel } from '../model.ts';
+import { readBody } from '../request/body.ts';
+import { validate } from '../request/validate.ts';
+import { type AppContext, scopeOf, serverTiming } from './context.ts';
+
+export async function matchTexts(c: AppContext): Promise<Response> {
+  const services = c.get('services');
+  const { name } = retrievalModel();
+  const scope = scopeOf(c);
+  const { source, fields } = await readBody(c.req.raw, services.settings, (members) => {
+    const { texts } = validate(MatchOptions, members);
+    return { texts, ids: retrievalIds(texts, 'texts') };
+  });
+  const { sha256, bytes } = await openPicture(source, services.settings, scope.signal);
+  if (bytes === undefined) {
+    throw new ApiError(
+      'no-image',
+      'To match, send the picture itself: what is kept of it does not tell enough.',
+      { field: 'image.sha256' },
+    );
+  }
+  const readAt = Date.now();
+  const { image, scores, timings_ms } = await match(services, bytes, fields.ids, scope);
+  const reply: MatchReply = {
+    id: scope.id,
+    scores: scores.map((score, i) => ({ text: fields.texts[i] ?? '', ...score })),
+    image: { sha256, ...image },
+    model: name,
+  };
+  return c.json(reply, 200, {
+    'server-timing': serverTiming({
+      read: readAt - c.get('startedAt'),
+      gpu: Date.now() - readAt,
+      ...timings_ms,
+    }),
+    'cache-control': 'no-store',
+  });
+}

@@ -1,0 +1,208 @@
+/**
+ * Language projection and T5 in two graphs: the encoder with what the decoder's cross-attention needs of it, and the
+ * decoder. Inputs and outputs are described in README.md beside this file; names are those of transformers'
+ * `T5ForConditionalGeneration`.
+ */
+import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
+import { cacheHeadDim, groupQueryAttention, splitRows, stackRows } from './cached-attention.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { Graph } from './graph.ts';
+import { Layers } from './layers.ts';
+import { T5_MAX_POSITIONS, type T5Heads, T5Layers } from './t5-layers.ts';
+import type { T5Config } from './text-config.ts';
+import { asIs } from './weights.ts';
+
+const INT32 = 6;
+const SHARED = 'language_model.shared.weight';
+const HEAD = 'language_model.lm_head.weight';
+/** Copies of the shared embedding that some files keep. */
+export const T5_COPIES = /^language_model\.(encoder|decoder)\.embed_tokens\.weight$/;
+
+/** What the manifest says of this decoder. */
+export function describeT5(config: T5Config): Omit<GenerateManifest['decoder'], 'image_token_id'> {
+  return {
+    layers: decoderLayers(config),
+    heads: config.num_heads,
+    head_dim: cacheHeadDim(config.d_kv),
+    hidden: config.d_model,
+    vocab: config.vocab_size,
+    max_positions: T5_MAX_POSITIONS,
+  };
+}
+
+function decoderLayers(config: T5Config): number {
+  return config.num_decoder_layers ?? config.num_layers;
+}
+
+/** @param qformerWidth width of the query embeddings */
+export function t5Graphs(checkpoint: Checkpoint, config: T5Config, qformerWidth: number): Graph[] {
+  const { num_heads: count, d_kv: size } = config;
+  const heads = { count, size, padded: cacheHeadDim(size) };
+  return [
+    encoderGraph(checkpoint, config, heads, qformerWidth),
+    decoderGraph(checkpoint, config, heads),
+  ];
+}
+
+function encoderGraph(
+  checkpoint: Checkpoint,
+  config: T5Config,
+  heads: T5Heads,
+  qformerWidth: number,
+): Graph {
+  const { d_model: width, vocab_size } = config;
+  const graph = new Graph('encoder');
+  const layers = new Layers(graph, checkpoint);
+  const t5 = new T5Layers(layers, config, heads);
+  const images = graph.input('image_embeddings', 'float32', ['batch', 'image', qformerWidth]);
+  const ids = graph.input('input_ids', 'int64', ['batch', 'text']);
+  const lengths = graph.input('lengths', 'int64', ['batch']);
+  const counted = graph.op('Cast', [lengths], { attributes: { to: INT32 } });
+  const projected = layers.linear(images, 'language_projection', qformerWidth, width);
+  const words = graph.op('Gather', [layers.tensor(SHARED, [vocab_size, width]), ids]);
+  let sum = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
+  const bias = bothWaysBias(t5, sum);
+
+  const block = (i: number) => `language_model.encoder.block.${i}`;
+  const last = 'language_model.encoder.final_layer_norm';
+  let normed = t5.norm(sum, `${block(0)}.layer.0.layer_norm`);
+  for (let i = 0; i < config.num_layers; i++) {
+    const prefix = `${block(i)}.layer.0.SelfAttention`;
+    const names = ['q', 'k', 'v'].map((part) => `${prefix}.${part}`);
+    const [query, key, value] = layers.split(t5.toHeads(normed, names), 3);
+    const feeds = [query!, key!, value!, '', counted, bias];
+    const context = graph.op('MultiHeadAttention', feeds, unscaled(heads.count));
+    const attended = t5.fromHeads(context, `${prefix}.o`);
+    ({ normed, sum } = t5.addNorm(attended, sum, `${block(i)}.layer.1.layer_norm`));
+    const thought = t5.feedForward(normed, `${block(i)}.layer.1.DenseReluDense`);
+    const next = i + 1 < config.num_layers ? `${block(i + 1)}.layer.0.layer_norm` : last;
+    ({ normed, sum } = t5.addNorm(thought, sum, next));
+  }
+  const rows = Array.from({ length: decoderLayers(config) }, (_, i) => {
+    const prefix = `language_model.decoder.block.${i}.layer.1.EncDecAttention`;
+    return splitRows(graph, t5.toHeads(normed, [`${prefix}.k`, `${prefix}.v`]), heads);
+  });
+  const dims = [rows.length, 2, 'batch', heads.count, 'sequence', heads.padded];
+  graph.output('cross_kv', stackRows(graph, rows), 'float32', dims);
+  return graph;
+}
+
+function decoderGraph(checkpoint: Checkpoint, config: T5Config, heads: T5Heads): Graph {
+  const { d_model: width, vocab_size } = config;
+  const graph = new Graph('decoder');
+  const layers = new Layers(graph, checkpoint);
+  const t5 = new T5Layers(layers, config, heads);
+  const ids = graph.input('input_ids', 'int64', ['batch', 'sequence']);
+  const positions = graph.input('position_ids', 'int64', ['batch', 'sequence']);
+  const lastIndex = graph.input('last_index', 'int64', ['batch']);
+  const seqlensK = graph.input('seqlens_k', 'int32', ['batch']);
+  const total = graph.input('total_sequence_length', 'int32', [1]);
+  const crossLengths = graph.input('cross_lengths', 'int32', ['batch']);
+  const bias = causalBias(t5, positions, total);
+  const kvDims = (length: string) => ['batch', heads.count, length, heads.padded];
+  const pair = (prefix: string, layer: number, length: string) =>
+    ['key', 'value'].map((part) =>
+      graph.input(`${prefix}_${part}.${layer}`, 'float32', kvDims(length)),
+    ) as [string, string];
+
+  const block = (i: number) => `language_model.decoder.block.${i}`;
+  const last = 'language_model.decoder.final_layer_norm';
+  let sum = graph.op('Gather', [layers.tensor(SHARED, [vocab_size, width]), ids]);
+  let normed = t5.norm(sum, `${block(0)}.layer.0.layer_norm`);
+  const newRows: string[] = [];
+  const count = decoderLayers(config);
+  for (let i = 0; i < count; i++) {
+    const own = `${block(i)}.layer.0.SelfAttention`;
+    const qkv = t5.toHeads(
+      normed,
+      ['q', 'k', 'v'].map((part) => `${own}.${part}`),
+    );
+    const [, key, value] = layers.split(qkv, 3);
+    newRows.push(
+      splitRows(graph, graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }), heads),
+    );
+    const context = groupQueryAttention(
+      graph,
+      [qkv, ...pair('past', i, 'cache'), seqlensK, total, bias],
+      {
+        heads: heads.count,
+        scale: 1,
+      },
+    );
+    ({ normed, sum } = t5.addNorm(
+      t5.fromHeads(context, `${own}.o`),
+      sum,
+      `${block(i)}.layer.1.layer_norm`,
+    ));
+
+    const cross = `${block(i)}.layer.1.EncDecAttention`;
+    const query = t5.toHeads(normed, [`${cross}.q`]);
+    const feeds = [query, ...pair('cross', i, 'encoded'), '', crossLengths];
+    const seen = graph.op('MultiHeadAttention', feeds, unscaled(heads.count));
+    ({ normed, sum } = t5.addNorm(
+      t5.fromHeads(seen, `${cross}.o`),
+      sum,
+      `${block(i)}.layer.2.layer_norm`,
+    ));
+
+    const thought = t5.feedForward(normed, `${block(i)}.layer.2.DenseReluDense`);
+    const next = i + 1 < count ? `${block(i + 1)}.layer.0.layer_norm` : last;
+    ({ normed, sum } = t5.addNorm(thought, sum, next));
+  }
+  const picked = layers.pick(normed, lastIndex);
+  graph.output('logits', head(layers, picked, config), 'float32', ['batch', vocab_size]);
+  const dims = [count, 2, 'batch', heads.count, 'sequence', heads.padded];
+  graph.output('new_kv', stackRows(graph, newRows), 'float32', dims);
+  return graph;
+}
+
+function unscaled(count: number) {
+  return {
+    domain: 'com.microsoft',
+    attributes: { num_heads: count, scale: { float: 1 } },
+  } as const;
+}
+
+/** [1, heads, S, S] for the positions of x [batch, S, width]. */
+function bothWaysBias(t5: T5Layers, x: string): string {
+  const { graph } = t5;
+  const positions = upTo(graph, graph.op('Shape', [x], { attributes: { start: 1, end: 2 } }));
+  const distances = graph.op('Sub', [
+    graph.op('Unsqueeze', [positions, graph.int64(0)]),
+    graph.op('Unsqueeze', [positions, graph.int64(1)]),
+  ]);
+  const bias = graph.op('Transpose', [t5.relativeBias(distances, 'encoder')], {
+    attributes: { perm: [2, 0, 1] },
+  });
+  return graph.op('Unsqueeze', [bias, graph.int64(0)]);
+}
+
+/** [batch, heads, T, total] for the absolute `positions` [batch, T] and all keys up to `total`. */
+function causalBias(t5: T5Layers, positions: string, total: string): string {
+  const { graph } = t5;
+  const keys = upTo(graph, graph.op('Cast', [total], { attributes: { to: 7 } }));
+  const distances = graph.op('Sub', [keys, graph.op('Unsqueeze', [positions, graph.int64(2)])]);
+  return graph.op('Transpose', [t5.relativeBias(distances, 'decoder')], {
+    attributes: { perm: [0, 3, 1, 2] },
+  });
+}
+
+/** 0 … count − 1 of an int64 [1] */
+function upTo(graph: Graph, count: string): string {
+  const end = graph.op('Squeeze', [count]);
+  const [zero, one] = [0, 1].map((value) => graph.op('Squeeze', [graph.int64(value)]));
+  return graph.op('Range', [zero!, end, one!]);
+}
+
+/** x [batch, width] → logits [batch, vocab]; a head of its own where the file holds one. */
+function head({ graph, checkpoint }: Layers, x: string, config: T5Config): string {
+  const { d_model: width, vocab_size, scale_decoder_outputs, tie_word_embeddings } = config;
+  const name = checkpoint.has(HEAD) ? HEAD : SHARED;
+  const tensor = checkpoint.take(name, [vocab_size, width]);
+  // T5 1.0 scales what goes into its tied head; FlanT5 does not.
+  const isScaled = scale_decoder_outputs ?? tie_word_embeddings !== false;
+  const scaled = isScaled ? graph.op('Mul', [x, graph.float32(width ** -0.5)]) : x;
+  return graph.op('Gemm', [scaled, graph.weight(name, asIs(tensor))], {
+    attributes: { transB: 1 },
+  });
+}

@@ -1,0 +1,53 @@
+/** `text_config` of a checkpoint that writes: OPT or T5. Defaults are those of transformers. */
+import * as z from 'zod/mini';
+import { count, withDefault } from './fields.ts';
+
+const OptConfig = z.object({
+  model_type: z.literal('opt'),
+  vocab_size: withDefault(count, 50272),
+  hidden_size: withDefault(count, 768),
+  ffn_dim: withDefault(count, 3072),
+  num_hidden_layers: withDefault(count, 12),
+  num_attention_heads: withDefault(count, 12),
+  max_position_embeddings: withDefault(count, 2048),
+  word_embed_proj_dim: z.optional(z.nullable(count)),
+  activation_function: withDefault(z.literal('relu'), 'relu'),
+  do_layer_norm_before: withDefault(z.literal(true), true),
+  _remove_final_layer_norm: withDefault(z.literal(false), false),
+  enable_bias: withDefault(z.literal(true), true),
+  layer_norm_elementwise_affine: withDefault(z.literal(true), true),
+  tie_word_embeddings: withDefault(z.boolean(), true),
+  bos_token_id: withDefault(z.int(), 2),
+  eos_token_id: withDefault(z.int(), 2),
+  pad_token_id: withDefault(z.int(), 1),
+});
+export type OptConfig = z.infer<typeof OptConfig>;
+
+const T5Config = z.object({
+  model_type: z.literal('t5'),
+  vocab_size: withDefault(count, 32128),
+  d_model: withDefault(count, 512),
+  d_kv: withDefault(count, 64),
+  d_ff: withDefault(count, 2048),
+  num_layers: withDefault(count, 6),
+  num_decoder_layers: z.optional(z.nullable(count)),
+  num_heads: withDefault(count, 8),
+  relative_attention_num_buckets: withDefault(z.int().check(z.gte(4)), 32),
+  relative_attention_max_distance: withDefault(count, 128),
+  layer_norm_epsilon: withDefault(z.number(), 1e-6),
+  /** FlanT5's; the older layers without a gate are refused. */
+  feed_forward_proj: z.enum(['gated-gelu', 'gated-gelu_new']),
+  /** What the gate is; where a config does not say it, `gated-gelu` means the tanh approximation. */
+  dense_act_fn: withDefault(z.enum(['gelu', 'gelu_new']), 'gelu_new'),
+  tie_word_embeddings: z.optional(z.boolean()),
+  /** Written by newer versions of transformers, which forget `tie_word_embeddings`. */
+  scale_decoder_outputs: z.optional(z.boolean()),
+  decoder_start_token_id: withDefault(z.int(), 0),
+  bos_token_id: withDefault(z.nullable(z.int()), 1),
+  eos_token_id: withDefault(z.int(), 1),
+  pad_token_id: withDefault(z.int(), 0),
+});
+export type T5Config = z.infer<typeof T5Config>;
+
+export const TextConfig = z.discriminatedUnion('model_type', [OptConfig, T5Config]);
+export type TextConfig = z.infer<typeof TextConfig>;

@@ -1,0 +1,46 @@
+/** A language model with the keys and values of its rows: what the engine sees of OPT and T5 alike. */
+import type { EngineOptions } from './messages.ts';
+import { OptDecoder } from './opt-decoder.ts';
+import { T5Decoder } from './t5-decoder.ts';
+
+/** A text to go on from. */
+export type DecoderPrompt = {
+  /** Query embeddings of the image positions, float32 [queries, hidden]. */
+  image: Float32Array;
+  /** Text ids, without the image positions. */
+  ids: readonly number[];
+};
+
+/** One row of a step: the token it reads, and the positions it has in the cache already. */
+export type DecoderRow = { token: number; past: number };
+
+/** Rows hold the slots 0 … n−1 of the cache without gaps. It only computes: who runs when is the engine's. */
+export type Decoder = {
+  /** Positions of the cache that hold a prompt. */
+  positionsOf(prompt: DecoderPrompt): number;
+  /** Ids that penalties count as seen before the first token. */
+  seenOf(prompt: DecoderPrompt): number[];
+  /**
+   * Reads prompts into consecutive slots.
+   * @returns logits after each prompt, float32 [vocab]
+   */
+  prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]>;
+  /**
+   * One token for the rows in the slots 0 … n−1.
+   * @returns logits after each row's token, float32 [vocab]
+   */
+  step(rows: readonly DecoderRow[]): Promise<Float32Array[]>;
+  /**
+   * Makes slot `to` what slot `from` is, as far as position `end`.
+   * @param start first position in which they differ
+   */
+  copy(from: number, to: number, positions: { start: number; end: number }): void;
+  /** Gives memory back; only while no slot is held. */
+  reset(): void;
+  release(): Promise<void>;
+};
+
+/** @throws Error that names the execution provider when it cannot be loaded */
+export function loadDecoder(options: EngineOptions): Promise<Decoder> {
+  return options.manifest.family === 't5' ? T5Decoder.load(options) : OptDecoder.load(options);
+}

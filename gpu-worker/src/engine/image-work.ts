@@ -1,0 +1,161 @@
+/** What the engine does beside writing: pictures to encode and to compare with texts, a bounded piece at a time. */
+import type { GpuTimings, MatchScore } from '@blip2/shared/wire';
+import type { Tensor } from 'onnxruntime-node';
+import type { VisionRunner } from './image-runner.ts';
+import type { Job, JobEvent, Pixels } from './messages.ts';
+import type { EngineParts } from './parts.ts';
+import { itcScore, type RetrievalRunner } from './retrieval-runner.ts';
+
+/** A job on its way. */
+export type Entry = { id: number; job: Job; submittedAt: number; timings: GpuTimings };
+
+/** Texts compared in one piece: running streams wait for it. */
+const TEXTS_AT_ONCE = 4;
+
+type Comparing = Entry & {
+  texts: readonly number[][];
+  image?: { features: Tensor; itc: Float32Array };
+  scores: MatchScore[];
+  embeddings: Float32Array[];
+};
+
+export type ImageWorkOptions = {
+  emit: (id: number, event: JobEvent) => void;
+  /** Told when the query embeddings of a job that writes are there, float32 [queries, hidden]. */
+  onEmbeddings: (entry: Entry, values: Float32Array) => void;
+};
+
+export class ImageWork {
+  readonly #parts: EngineParts;
+  readonly #options: ImageWorkOptions;
+  #toEncode: (Entry & { source: Pixels })[] = [];
+  #toCompare: Comparing[] = [];
+
+  constructor(parts: EngineParts, options: ImageWorkOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  /** Pieces of work that wait, roughly. */
+  get waiting(): number {
+    return this.#toEncode.length + this.#toCompare.length;
+  }
+
+  submit(entry: Entry): void {
+    const { job } = entry;
+    if (job.kind === 'embed-texts') {
+      this.#toCompare.push({ ...entry, texts: job.texts, scores: [], embeddings: [] });
+    } else if (job.source.kind === 'pixels') {
+      this.#toEncode.push({ ...entry, source: job.source });
+    } else this.#options.onEmbeddings(entry, job.source.values);
+  }
+
+  forget(id: number): void {
+    this.#toEncode = this.#toEncode.filter((entry) => entry.id !== id);
+    this.#toCompare = this.#toCompare.filter((entry) => entry.id !== id);
+  }
+
+  /** Encodes one picture, or compares a few texts. What was begun comes first. */
+  async advance(): Promise<void> {
+    const comparing = this.#toCompare[0];
+    if (comparing !== undefined) {
+      await this.#guard([comparing], () => this.#compare(comparing));
+      return;
+    }
+    const first = this.#toEncode[0];
+    if (first === undefined) return;
+    // One picture for every job that waits for it. Several in one run are no faster than one after another.
+    const encoder = this.#encoderOf(first.job);
+    const same = this.#toEncode.filter(({ job, source }) => {
+      return source.key === first.source.key && this.#encoderOf(job) === encoder;
+    });
+    this.#toEncode = this.#toEncode.filter((entry) => !same.includes(entry));
+    await this.#guard(same, () => this.#encode(same, first.source.pixels, encoder));
+  }
+
+  async #encode(
+    entries: readonly Entry[],
+    pixels: Float32Array,
+    encoder: VisionRunner,
+  ): Promise<void> {
+    const start = performance.now();
+    for (const entry of entries) entry.timings.queue = start - entry.submittedAt;
+    const features = await encoder.encode(pixels);
+    for (const entry of entries) entry.timings.vision = performance.now() - start;
+    const queries = once(() => this.#parts.qformer.query(features));
+    const itc = once(() => this.#retrieval.imageEmbeddings(features));
+    for (const entry of entries) {
+      const { id, job, timings } = entry;
+      const begun = performance.now();
+      const needsItc = job.kind === 'match' || (job.kind === 'embed' && job.embedding === 'itc');
+      const exact = await (needsItc ? itc() : queries());
+      timings.qformer = performance.now() - begun;
+      if (job.kind === 'match') {
+        const image = { features, itc: exact };
+        this.#toCompare.push({ ...entry, texts: job.texts, image, scores: [], embeddings: [] });
+        continue;
+      }
+      // Rounded as the cache keeps them: a miss and a hit must generate from the same numbers.
+      const values = Float32Array.from(new Float16Array(exact));
+      this.#options.emit(id, { type: 'embeddings', values });
+      if (job.kind === 'generate') this.#options.onEmbeddings(entry, values);
+      else this.#options.emit(id, { type: 'done', choices: [], timings });
+    }
+  }
+
+  /** The next few texts of a job; tells its results when they were the last. */
+  async #compare(entry: Comparing): Promise<void> {
+    const { id, texts, image, scores, embeddings, timings } = entry;
+    const start = performance.now();
+    const some = texts.slice(embeddings.length, embeddings.length + TEXTS_AT_ONCE);
+    const vectors = await this.#retrieval.textEmbeddings(some);
+    embeddings.push(...vectors);
+    if (image !== undefined) {
+      const { features, itc } = image;
+      const probabilities = await this.#retrieval.matchProbabilities(features, some);
+      for (const [i, itm] of probabilities.entries()) {
+        scores.push({ itm, itc: itcScore(itc, vectors[i] as Float32Array) });
+      }
+    }
+    timings.match = (timings.match ?? 0) + performance.now() - start;
+    if (embeddings.length < texts.length) return;
+    this.forget(id);
+    const result: JobEvent =
+      image === undefined ? { type: 'texts', embeddings } : { type: 'scores', scores };
+    this.#options.emit(id, result);
+    this.#options.emit(id, { type: 'done', choices: [], timings });
+  }
+
+  get #retrieval(): RetrievalRunner {
+    const { retrieval } = this.#parts;
+    if (retrieval === undefined) throw new Error('no retrieval model is loaded');
+    return retrieval;
+  }
+
+  #encoderOf(job: Job): VisionRunner {
+    const { vision } = this.#parts;
+    const writes = job.kind === 'generate' || (job.kind === 'embed' && job.embedding === 'query');
+    return writes ? vision.generate : (vision.retrieve ?? vision.generate);
+  }
+
+  /** A run that fails takes down the jobs in it, and only those. */
+  async #guard(entries: readonly Entry[], run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      for (const { id } of entries) {
+        this.forget(id);
+        this.#options.emit(id, { type: 'failed', message: String(error) });
+      }
+    }
+  }
+}
+
+/** Computes at most once, and only when asked. */
+function once<T>(compute: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= compute();
+    return result;
+  };
+}

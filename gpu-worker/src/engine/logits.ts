@@ -1,0 +1,101 @@
+/** Pure arithmetic on one row of logits: log-probabilities, the best of them, and what transformers' processors do. */
+import type { ScoredToken, WrittenToken } from '@blip2/shared/frames';
+import type { GenerationConfig } from '@blip2/shared/wire';
+
+/** The first of the largest values, as `torch.argmax` does. */
+export function argmax(logits: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) {
+    if ((logits[i] as number) > (logits[best] as number)) best = i;
+  }
+  return best;
+}
+
+/** Natural logarithm of the sum of exponentials. */
+function logSumExp(logits: Float32Array): number {
+  let highest = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) if (logit > highest) highest = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - highest);
+  return highest + Math.log(sum);
+}
+
+/** Logits become log-probabilities, in place. */
+export function toLogProbabilities(logits: Float32Array): void {
+  const total = logSumExp(logits);
+  for (let i = 0; i < logits.length; i++) logits[i] = (logits[i] as number) - total;
+}
+
+/** Indices of the `count` largest values, the largest first, the lower index first among equals. */
+export function largest(values: Float32Array, count: number): number[] {
+  const best: number[] = [];
+  let least = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    if (best.length === count && !(value > least)) continue;
+    let at = best.length;
+    while (at > 0 && value > (values[best[at - 1] as number] as number)) at--;
+    best.splice(at, 0, i);
+    if (best.length > count) best.pop();
+    least = values[best.at(-1) as number] as number;
+  }
+  return best;
+}
+
+/**
+ * Tells how likely tokens were by the model alone.
+ * @returns for a token, what `logprobs` and `top_logprobs` ask for; undefined where they ask for nothing
+ */
+export function scorer(
+  logits: Float32Array,
+  { logprobs, top_logprobs }: Pick<GenerationConfig, 'logprobs' | 'top_logprobs'>,
+): (token: number) => WrittenToken['scored'] {
+  if (!logprobs) return () => undefined;
+  const raw = logits.slice();
+  toLogProbabilities(raw);
+  const score = (id: number): ScoredToken => ({ id, logprob: raw[id] as number });
+  const top = largest(raw, top_logprobs).map(score);
+  return (token) => ({ logprob: raw[token] as number, top });
+}
+
+/** What the processors look at. `seen`: ids of prompt and text so far, image positions included. */
+export type ProcessorContext = { seen: readonly number[]; written: number; eos: readonly number[] };
+
+/**
+ * Repetition penalty, n-gram rule and least length, in transformers' order.
+ * @param values logits, or log-probabilities in a beam search; changed in place
+ */
+export function process(
+  values: Float32Array,
+  config: Pick<GenerationConfig, 'repetition_penalty' | 'no_repeat_ngram_size' | 'min_tokens'>,
+  { seen, written, eos }: ProcessorContext,
+): void {
+  if (config.repetition_penalty !== 1) penalise(values, seen, config.repetition_penalty);
+  if (config.no_repeat_ngram_size > 0) {
+    for (const token of repeating(seen, config.no_repeat_ngram_size)) {
+      values[token] = Number.NEGATIVE_INFINITY;
+    }
+  }
+  if (written < config.min_tokens) for (const id of eos) values[id] = Number.NEGATIVE_INFINITY;
+}
+
+/** Divides positive and multiplies negative values of seen tokens (CTRL, arXiv 1909.05858 §4.1). */
+function penalise(values: Float32Array, seen: readonly number[], penalty: number): void {
+  for (const token of new Set(seen)) {
+    const value = values[token];
+    if (value !== undefined) values[token] = value > 0 ? value / penalty : value * penalty;
+  }
+}
+
+/** Tokens that would end an n-gram that stands in `seen` already. */
+export function repeating(seen: readonly number[], size: number): number[] {
+  const head = seen.length - (size - 1);
+  if (head < 0) return [];
+  const banned: number[] = [];
+  for (let start = 0; start + size <= seen.length; start++) {
+    let same = true;
+    for (let j = 0; j < size - 1 && same; j++) same = seen[start + j] === seen[head + j];
+    if (same) banned.push(seen[start + size - 1] as number);
+  }
+  return banned;
+}

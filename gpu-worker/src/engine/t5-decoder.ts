@@ -1,0 +1,132 @@
+/** Runs language projection and T5 (builder/README.md): the encoder once a prompt, the decoder a token at a time. */
+import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
+import { KvCache } from './kv-cache.ts';
+import type { EngineOptions } from './messages.ts';
+import { openGraph } from './session.ts';
+import { paddedIds, rowsOf } from './tensors.ts';
+
+export class T5Decoder implements Decoder {
+  readonly #manifest: GenerateManifest;
+  readonly #start: number;
+  readonly #encoder: InferenceSession;
+  readonly #decoder: InferenceSession;
+  readonly #cache: KvCache;
+  /** Keys and values of the encoder's output, for cross-attention. */
+  readonly #cross: KvCache;
+  /** Encoder positions of each slot. */
+  readonly #crossLengths: number[];
+
+  private constructor(
+    { manifest, maxSlots }: EngineOptions,
+    encoder: InferenceSession,
+    decoder: InferenceSession,
+  ) {
+    const { layers, heads, head_dim, max_positions } = manifest.decoder;
+    const shape = { layers, heads, headDim: head_dim, maxPositions: max_positions };
+    this.#manifest = manifest;
+    this.#start = manifest.decoder_start_token_id ?? manifest.pad_token_id;
+    this.#encoder = encoder;
+    this.#decoder = decoder;
+    this.#cache = new KvCache(shape, maxSlots);
+    this.#cross = new KvCache(shape, maxSlots);
+    this.#crossLengths = Array<number>(maxSlots).fill(0);
+  }
+
+  static async load(options: EngineOptions): Promise<T5Decoder> {
+    const encoder = await openGraph(options, 'encoder', 'quiet');
+    return new T5Decoder(options, encoder, await openGraph(options, 'decoder', 'spins'));
+  }
+
+  /** The start token. */
+  positionsOf(): number {
+    return 1;
+  }
+
+  seenOf(): number[] {
+    return [this.#start];
+  }
+
+  async prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
+    await this.#encode(firstSlot, prompts);
+    return this.#decode(
+      firstSlot,
+      prompts.map(() => ({ token: this.#start, past: 0 })),
+    );
+  }
+
+  step(rows: readonly DecoderRow[]): Promise<Float32Array[]> {
+    return this.#decode(0, rows);
+  }
+
+  copy(from: number, to: number, positions: { start: number; end: number }): void {
+    this.#cache.copy(from, to, positions);
+    if (positions.start > 0) return;
+    const length = this.#crossLengths[from] as number;
+    this.#cross.copy(from, to, { start: 0, end: length });
+    this.#crossLengths[to] = length;
+  }
+
+  reset(): void {
+    this.#cache.reset();
+    this.#cross.reset();
+  }
+
+  async release(): Promise<void> {
+    for (const session of [this.#encoder, this.#decoder]) await session.release();
+  }
+
+  /** Writes what the encoder makes of the prompts into the cross cache. */
+  async #encode(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<void> {
+    const { num_query_tokens: queries, qformer_hidden: hidden, pad_token_id } = this.#manifest;
+    const rows = prompts.length;
+    const lengths = prompts.map(({ ids }) => queries + ids.length);
+    const positions = Math.max(...lengths);
+    this.#cross.reserve(positions);
+    const images = new Float32Array(rows * queries * hidden);
+    for (const [row, { image }] of prompts.entries()) images.set(image, row * queries * hidden);
+    const texts = prompts.map(({ ids }) => ids);
+    const result = await this.#encoder.run({
+      image_embeddings: new Tensor('float32', images, [rows, queries, hidden]),
+      input_ids: paddedIds(texts, pad_token_id),
+      lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [rows]),
+    });
+    const fresh = result.cross_kv?.data as Float32Array;
+    for (const [row, length] of lengths.entries()) {
+      const slot = firstSlot + row;
+      this.#cross.write(fresh, { row, rows, positions }, { slot, start: 0, length });
+      this.#crossLengths[slot] = length;
+    }
+  }
+
+  async #decode(firstSlot: number, rows: readonly DecoderRow[]): Promise<Float32Array[]> {
+    const count = rows.length;
+    const past = rows.map((row) => row.past);
+    const total = Math.max(...past) + 1;
+    this.#cache.reserve(total);
+    const int64 = (values: readonly number[], dims: number[]) =>
+      new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
+    const int32 = (values: readonly number[]) =>
+      new Tensor('int32', Int32Array.from(values), [values.length]);
+    const result = await this.#decoder.run({
+      input_ids: int64(
+        rows.map(({ token }) => token),
+        [count, 1],
+      ),
+      position_ids: int64(past, [count, 1]),
+      last_index: int64(Array<number>(count).fill(0), [count]),
+      seqlens_k: int32(past),
+      total_sequence_length: int32([total]),
+      cross_lengths: int32(this.#crossLengths.slice(firstSlot, firstSlot + count)),
+      ...this.#cache.feeds('past', firstSlot, count),
+      ...this.#cross.feeds('cross', firstSlot, count),
+    });
+    const fresh = result.new_kv?.data as Float32Array;
+    for (const [row, start] of past.entries()) {
+      const place = { slot: firstSlot + row, start, length: 1 };
+      this.#cache.write(fresh, { row, rows: count, positions: 1 }, place);
+    }
+    return rowsOf(result.logits?.data as Float32Array, count);
+  }
+}

@@ -1,0 +1,18 @@
+/** Tensors from rows, and rows from tensors. */
+import { Tensor } from 'onnxruntime-node';
+
+/** Rows of ids, right-padded to the longest: int64 [rows, longest]. */
+export function paddedIds(rows: readonly (readonly number[])[], pad: number): Tensor {
+  const longest = Math.max(...rows.map(({ length }) => length));
+  const ids = new BigInt64Array(rows.length * longest).fill(BigInt(pad));
+  for (const [row, values] of rows.entries()) {
+    for (const [j, id] of values.entries()) ids[row * longest + j] = BigInt(id);
+  }
+  return new Tensor('int64', ids, [rows.length, longest]);
+}
+
+/** Rows of a [rows, width] tensor, without a copy. */
+export function rowsOf(values: Float32Array, rows: number): Float32Array[] {
+  const width = values.length / rows;
+  return Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width));
+}

@@ -1,0 +1,187 @@
+/** The engine writes what transformers' `generate` writes, under every setting (make_generation_golden.py). */
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import type { EngineOptions } from '@blip2/gpu-worker/engine/messages';
+import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
+import type { WrittenToken } from '@blip2/shared/frames';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EngineDriver, type Setting } from './engine-driver.ts';
+import { type Golden, readGolden, rowOf } from './golden.ts';
+
+type Case = {
+  checkpoint: string;
+  image: number;
+  prompt: number[];
+  eos: number[];
+  setting: Setting;
+  texts: number[][];
+  scores?: number[];
+};
+
+const CASES: Case[] = JSON.parse(
+  readFileSync(new URL('golden/generation.json', import.meta.url), 'utf8'),
+);
+
+let bundles: string;
+const loaded = new Map<string, { golden: Golden; options: EngineOptions; parts: EngineParts }>();
+
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-generation-'));
+  for (const name of ['tied', 'untied']) {
+    const golden = readGolden(name);
+    const bundle = await ensureBundle(golden.checkpoint, { bundles });
+    const options: EngineOptions = {
+      bundle,
+      manifest: await readGenerateManifest(bundle),
+      executionProvider: 'cpu',
+      threads: 1,
+      maxSlots: 8,
+    };
+    loaded.set(name, { golden, options, parts: await loadParts(options) });
+  }
+});
+afterAll(async () => {
+  for (const { parts } of loaded.values()) await releaseParts(parts);
+  await rm(bundles, { recursive: true, force: true });
+});
+
+/** An engine for one list of end tokens. */
+function engineFor(checkpoint: string, eos: number[]) {
+  const { golden, options, parts } = loaded.get(checkpoint)!;
+  const manifest = { ...options.manifest, eos_token_ids: eos };
+  const driver = new EngineDriver(parts, { ...options, manifest });
+  const submit = (
+    id: number,
+    { image, prompt, setting }: Pick<Case, 'image' | 'prompt' | 'setting'>,
+  ) => driver.submit(id, rowOf(golden.queryEmbeddings, image), prompt, setting);
+  return { driver, submit };
+}
+
+describe('one request', () => {
+  it.each(CASES.map((one, number) => ({ number, ...one })))(
+    '$number: $checkpoint $setting',
+    async (one) => {
+      const { driver, submit } = engineFor(one.checkpoint, one.eos);
+      submit(1, one);
+      await driver.finish();
+      const reply = driver.replyOf(1);
+      expect(reply.texts).toEqual(one.texts);
+      for (const [i, score] of (one.scores ?? []).entries()) {
+        expect(Math.abs(reply.scores[i]! - score)).toBeLessThan(
+          1e-5 * Math.max(1, Math.abs(score)),
+        );
+      }
+      const limit = one.setting.max_new_tokens;
+      expect(reply.ends).toEqual(
+        one.texts.map(({ length }) => (length === limit ? 'length' : 'stop')),
+      );
+    },
+  );
+});
+
+describe('requests together', () => {
+  it('write what each writes alone, beams beside greedy texts', async () => {
+    for (const eos of [...new Set(CASES.map((one) => JSON.stringify(one.eos)))]) {
+      for (const checkpoint of ['tied', 'untied']) {
+        const cases = CASES.filter(
+          (one) => one.checkpoint === checkpoint && JSON.stringify(one.eos) === eos,
+        );
+        const { driver, submit } = engineFor(checkpoint, JSON.parse(eos));
+        cases.forEach((one, id) => {
+          submit(id, one);
+        });
+        await driver.finish();
+        expect(cases.map((_, id) => driver.replyOf(id).texts)).toEqual(
+          cases.map(({ texts }) => texts),
+        );
+      }
+    }
+  });
+
+  it('are not disturbed by one that is cancelled in the middle of a run', async () => {
+    const [, ...others] = CASES.filter(
+      ({ checkpoint, eos, texts }) =>
+        checkpoint === 'tied' && eos[0] === 3 && eos.length === 1 && texts[0]!.length > 6,
+    ).slice(0, 4);
+    expect(others).toHaveLength(3);
+    const { driver, submit } = engineFor('tied', [3]);
+    const leaving = { ...others[0]!, setting: { max_new_tokens: 20, min_new_tokens: 20 } };
+    submit(99, leaving);
+    others.forEach((one, id) => {
+      submit(id, one);
+    });
+    for (let step = 0; step < 4; step++) await driver.engine.advance();
+    const under = driver.engine.advance();
+    driver.engine.cancel(99);
+    await under;
+    await driver.finish();
+    expect(others.map((_, id) => driver.replyOf(id).texts)).toEqual(
+      others.map(({ texts }) => texts),
+    );
+  });
+});
+
+describe('several sampled texts', () => {
+  it('share a prefill and part afterwards, the same for the same seed', async () => {
+    const { driver, submit } = engineFor('tied', [3]);
+    const setting = { max_new_tokens: 8, num_return_sequences: 4, temperature: 1.5, seed: 5 };
+    const { prompt, image } = CASES[0]!;
+    const request = { image, prompt, setting };
+    submit(1, request);
+    submit(2, request);
+    await driver.finish();
+    const { texts } = driver.replyOf(1);
+    expect(new Set(texts.map(String)).size).toBeGreaterThan(1);
+    expect(driver.replyOf(2).texts).toEqual(texts);
+  });
+
+  it('begin with what one text of the same seed begins with', async () => {
+    const { driver, submit } = engineFor('tied', [3]);
+    const { prompt, image } = CASES[0]!;
+    const setting = { max_new_tokens: 8, temperature: 1.5, seed: 5 };
+    submit(1, { image, prompt, setting });
+    const several = { ...setting, num_return_sequences: 3 };
+    submit(2, { image, prompt, setting: several });
+    await driver.finish();
+    expect(driver.replyOf(2).texts[0]).toEqual(driver.replyOf(1).texts[0]);
+  });
+});
+
+describe('log-probabilities', () => {
+  const { prompt, image } = CASES[0]!;
+
+  it('are those of the model, before penalties, with the likeliest first', async () => {
+    const { golden, parts } = loaded.get('tied')!;
+    const values = rowOf(golden.queryEmbeddings, image);
+    const [logits] = await parts.decoder.prefill(0, [{ image: values, ids: prompt }]);
+    const total = Math.log(logits!.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    const expected = [...logits!].map((logit, id) => ({ id, logprob: logit - total }));
+    expected.sort((a, b) => b.logprob - a.logprob);
+
+    const { driver, submit } = engineFor('tied', [3]);
+    const told = { logprobs: true, top_logprobs: 3 };
+    submit(1, { image, prompt, setting: { max_new_tokens: 1, repetition_penalty: 1.7, ...told } });
+    await driver.finish();
+    const [{ id, scored }] = tokensOf(driver, 1) as [WrittenToken];
+    expect(scored!.logprob).toBeCloseTo(expected.find((one) => one.id === id)!.logprob, 4);
+    expect(scored!.top.map((one) => one.id)).toEqual(expected.slice(0, 3).map((one) => one.id));
+  });
+
+  it('of a beam add up to its score', async () => {
+    const { driver, submit } = engineFor('tied', [3]);
+    const setting = { max_new_tokens: 6, num_beams: 3, length_penalty: 0, logprobs: true };
+    submit(1, { image, prompt, setting });
+    await driver.finish();
+    const sum = tokensOf(driver, 1).reduce((all, { scored }) => all + scored!.logprob, 0);
+    const { ends, scores } = driver.replyOf(1);
+    expect(ends).toEqual(['length']);
+    expect(scores[0]).toBeCloseTo(sum, 4);
+  });
+});
+
+function tokensOf(driver: EngineDriver, id: number): WrittenToken[] {
+  return driver.eventsOf(id).flatMap((event) => (event.type === 'tokens' ? event.tokens : []));
+}

@@ -1,0 +1,15 @@
+/** Positions are stretched as transformers stretches them (make_retrieval_golden.py). */
+import { resizePositions } from '@blip2/gpu-worker/builder/position-embedding';
+import { describe, expect, it } from 'vitest';
+import { maxDifference } from './difference.ts';
+import { POSITION_GRIDS, readPositions } from './golden.ts';
+
+describe('a position embedding', () => {
+  it.each(POSITION_GRIDS)('of %i patches a side serves %i as it does in torch', (from, to) => {
+    const { learned, wanted } = readPositions(from, to);
+    const width = learned.shape.at(-1)!;
+    const resized = resizePositions(learned.values, { from, to, width });
+    expect(maxDifference(resized, wanted.values)).toBeLessThan(1e-5);
+    expect(resized.subarray(0, width)).toEqual(learned.values.subarray(0, width));
+  });
+});

@@ -1,0 +1,44 @@
+/** Every line of a corpus gives the ids of `tokenizers`, and back (make_tokenizer_golden.py). */
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { createTokenizer } from '@blip2/shared/tokenizer';
+import { describe, expect, it } from 'vitest';
+
+const golden = (name: string) =>
+  gunzipSync(
+    readFileSync(new URL(`golden/tokenizers/${name}.json.gz`, import.meta.url)),
+  ).toString();
+const expected = JSON.parse(golden('expected')) as { lines: string[] } & Record<string, number[][]>;
+const { lines } = expected;
+
+describe.each(['opt', 't5', 'bert'])('the tokeniser of the kind "%s"', (name) => {
+  const tokenizer = createTokenizer(golden(name));
+
+  it('gives the ids of `tokenizers` for every line of the corpus', () => {
+    expect(lines.length).toBe(3000);
+    const different = lines.flatMap((line, i) => {
+      const ids = tokenizer.encode(line);
+      return String(ids) === String(expected[name]![i])
+        ? []
+        : [{ line, ids, of: expected[name]![i] }];
+    });
+    expect(different).toEqual([]);
+  });
+
+  it('takes a word of a hundred thousand letters in its stride', () => {
+    // Not timed: an algorithm that is worse than linear would meet the runner's own limit.
+    expect(tokenizer.encode('ab'.repeat(50_000)).length).toBeGreaterThan(0);
+  });
+});
+
+describe.each(['opt', 't5'])('decoding with the kind "%s"', (name) => {
+  const tokenizer = createTokenizer(golden(name));
+
+  it('gives the text of `tokenizers`, but for white space at the ends', () => {
+    const texts = expected[`${name}-text`] as unknown as string[];
+    for (const [i, ids] of expected[name]!.entries()) {
+      const bytes = ids.flatMap((id) => [...tokenizer.bytesOf(id)]);
+      expect(new TextDecoder().decode(Uint8Array.from(bytes)).trim()).toBe(texts[i]!.trim());
+    }
+  });
+});
