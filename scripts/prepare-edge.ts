@@ -1,6 +1,6 @@
 /** Writes what the edge must know of its model into `edge/generated`, from the bundle of the checkpoint. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   ensureBundle,
@@ -8,6 +8,7 @@ import {
   readRetrieveManifest,
 } from '@blip2/gpu-worker/builder/index';
 import { chooseCheckpoints } from '@blip2/gpu-worker/config';
+import { resolveCheckpoint } from '@blip2/gpu-worker/hub/index';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
 import { statusLine } from './status-line.ts';
 
@@ -16,25 +17,33 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 export type Checkpoints = { checkpoint: string; retrievalCheckpoint?: string };
 
 /**
- * Builds the bundles where needed and writes `edge/generated/{model.json,tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
- * @param checkpoint folder in Hugging Face's format; BLIP2_CHECKPOINT or the embedded one by default
+ * Pulls the checkpoints and builds the bundles where needed, writes
+ * `edge/generated/{model.json,tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
+ * @param checkpoint folder in Hugging Face's format or model on a hub; BLIP2_CHECKPOINT or the embedded one by default
+ * @returns the folders of the checkpoints, wherever they came from
  */
 export async function prepareEdge(
   checkpoint = process.env.BLIP2_CHECKPOINT,
   onStatus: (line: string) => void = () => {},
 ): Promise<Checkpoints & { bundle: string; model: EdgeModel }> {
   const chosen = chooseCheckpoints(checkpoint, process.env.BLIP2_RETRIEVAL_CHECKPOINT);
-  const build = (folder: string) =>
-    ensureBundle(resolve(folder), {
+  const prepare = async (name: string) => {
+    const folder = await resolveCheckpoint(name, {
+      onProgress: ({ done, total, label }) =>
+        onStatus(`Downloading ${name}: ${Math.floor((100 * done) / total)} % ${label}`),
+    });
+    const bundle = await ensureBundle(folder, {
       onProgress: ({ done, total, label }) =>
         onStatus(`Building the bundle: ${Math.floor((100 * done) / total)} % ${label}`),
     });
-  const bundle = await build(chosen.checkpoint);
+    return { folder, bundle };
+  };
+  const { folder, bundle } = await prepare(chosen.checkpoint);
   const { retrievalCheckpoint } = chosen;
-  const retrieval = retrievalCheckpoint === undefined ? null : await build(retrievalCheckpoint);
+  const retrieval = retrievalCheckpoint === undefined ? null : await prepare(retrievalCheckpoint);
   const model = edgeModelFrom(
     await readGenerateManifest(bundle),
-    retrieval === null ? undefined : await readRetrieveManifest(retrieval),
+    retrieval === null ? undefined : await readRetrieveManifest(retrieval.bundle),
   );
   const generated = join(ROOT, 'edge/generated');
   await mkdir(generated, { recursive: true });
@@ -42,11 +51,16 @@ export async function prepareEdge(
   const files = {
     'model.json': `${JSON.stringify(model, null, 2)}\n`,
     'tokenizer.json.txt': await tokenizerOf(bundle),
-    'retrieval-tokenizer.json.txt': retrieval === null ? '' : await tokenizerOf(retrieval),
+    'retrieval-tokenizer.json.txt': retrieval === null ? '' : await tokenizerOf(retrieval.bundle),
   };
   for (const [name, text] of Object.entries(files))
     await writeIfChanged(join(generated, name), text);
-  return { ...chosen, checkpoint: resolve(chosen.checkpoint), bundle, model };
+  return {
+    checkpoint: folder,
+    ...(retrieval === null ? {} : { retrievalCheckpoint: retrieval.folder }),
+    bundle,
+    model,
+  };
 }
 
 async function writeIfChanged(path: string, text: string): Promise<void> {

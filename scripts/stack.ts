@@ -18,7 +18,7 @@ Object.assign(process.env, {
 export type StackOptions = {
   /** Port of the edge; 0 takes a free one. */
   port?: number;
-  /** Checkpoint folder; the embedded one unless given here or in BLIP2_CHECKPOINT. */
+  /** Checkpoint folder or model on a hub; the embedded one unless given here or in BLIP2_CHECKPOINT. */
   checkpoint?: string;
   /** Folder of the local KV; false keeps nothing after the stop. */
   persist?: string | false;

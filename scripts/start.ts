@@ -17,9 +17,14 @@ Starts the edge (workerd, local KV) and the GPU worker on this machine.
 
 Environment:
   PORT               port of the edge (8787)
-  BLIP2_CHECKPOINT   checkpoint folder in Hugging Face's format (the embedded model)
+  BLIP2_CHECKPOINT   checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which
+                     is pulled (the embedded model)
   BLIP2_RETRIEVAL_CHECKPOINT   one that compares pictures with texts (embedded, or none beside another model)
   BLIP2_BUNDLES      where bundles are kept (.bundles)
+  BLIP2_MODELS       where pulled checkpoints are kept (.models)
+  HF_TOKEN           token for models that are private or gated; sent to HF_ENDPOINT only
+  HF_ENDPOINT        the hub (https://huggingface.co)
+  HF_HUB_OFFLINE     1 uses what was pulled before and asks no hub
 `;
 
 const { values } = parseArgs({

@@ -6,7 +6,7 @@ export function statusLine(stream: NodeJS.WriteStream = process.stderr): StatusL
   if (!stream.isTTY) {
     return {
       update: (text) => {
-        const step = text.replaceAll(/\d+/g, '');
+        const step = stepOf(text);
         if (step !== last) stream.write(`${text}\n`);
         last = step;
       },
@@ -17,4 +17,11 @@ export function statusLine(stream: NodeJS.WriteStream = process.stderr): StatusL
     update: (text) => void stream.write(`\r\x1b[2K${text.slice(0, stream.columns - 1)}`),
     clear: () => void stream.write('\r\x1b[2K'),
   };
+}
+
+/** What a line is about: lines that count say the same until the next tenth. */
+function stepOf(text: string): string {
+  const [, about, percent] = /^(.*?)(\d+) %/.exec(text) ?? [];
+  if (about === undefined) return text.replaceAll(/\d+/g, '');
+  return `${about}${Math.floor(Number(percent) / 10)}`;
 }

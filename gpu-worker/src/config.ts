@@ -27,9 +27,13 @@ export const CONFIG_HELP = `Usage: node gpu-worker/src/main.ts [--help]
 
 The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. Configured by the environment:
 
-  BLIP2_CHECKPOINT          checkpoint folder in Hugging Face's format (the embedded model)
+  BLIP2_CHECKPOINT          checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which
+                            is pulled (the embedded model)
   BLIP2_RETRIEVAL_CHECKPOINT  one that compares pictures with texts, or "none" (the embedded one beside the
                             embedded model, else none)
+  BLIP2_MODELS              where pulled checkpoints are kept (.models at the top of the repository)
+  HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE
+                            as everywhere: token, address of the hub, and 1 to ask no hub
   BLIP2_BUNDLES             where built bundles are kept (.bundles at the top of the repository)
   GPU_WORKER_HOST           address to listen on (127.0.0.1)
   GPU_WORKER_PORT           port to listen on; 0 takes a free one (8788)

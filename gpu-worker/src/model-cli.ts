@@ -1,53 +1,89 @@
-/** `npm run model`: builds bundles, and says what a checkpoint or a bundle is. */
+/** `npm run model`: pulls checkpoints, builds bundles, and says what a checkpoint or a bundle is. */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
-import {
-  type BuildProgress,
-  CheckpointError,
-  ensureBundle,
-  readManifest,
-} from './builder/index.ts';
+import { CheckpointError, ensureBundle, readManifest } from './builder/index.ts';
+import { parseModelId, pull, readHubSettings, resolveCheckpoint } from './hub/index.ts';
+import { progressBar } from './progress-bar.ts';
 
-const HELP = `Usage: npm run model -- <command> <folder>
+const HELP = `Usage: npm run model -- <command> <argument>
 
-  build <checkpoint>           makes the bundle of a checkpoint in Hugging Face's format, prints its path
-  info <checkpoint or bundle>  prints what it is (a checkpoint is built first)
+  pull <model>         downloads a checkpoint from a Hugging Face hub, prints its folder; goes on where it
+                       was stopped, and fetches nothing twice
+  build <checkpoint>   makes the bundle of a checkpoint, prints its path
+  info <checkpoint>    prints what it is (built first); takes a bundle too
+
+A model is owner/name, owner/name@revision, or the URL of its page. A checkpoint is a folder in Hugging
+Face's format or a model, which is pulled first if it was not before.
+
+  --revision NAME   branch, tag, refs/pr/N or commit of the model (main)
+  --out FOLDER      where pull puts the files (.models/<owner>--<name>/<commit>)
 
 Environment:
-  BLIP2_BUNDLES   where bundles are kept (.bundles)
+  BLIP2_BUNDLES    where bundles are kept (.bundles)
+  BLIP2_MODELS     where pulled checkpoints are kept (.models)
+  HF_TOKEN         token for models that are private or gated; sent to HF_ENDPOINT only
+  HF_ENDPOINT      the hub (https://huggingface.co)
+  HF_HUB_OFFLINE   1 uses what was pulled before and asks no hub
 `;
-
-const BAR_WIDTH = 30;
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
-    options: { help: { type: 'boolean', short: 'h' } },
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      revision: { type: 'string' },
+      out: { type: 'string' },
+    },
     allowPositionals: true,
   });
-  const [command, folder, ...rest] = positionals;
+  const [command, name, ...rest] = positionals;
   if (values.help || command === undefined) {
     console.log(HELP);
     return;
   }
-  if (command !== 'build' && command !== 'info') {
+  if (command !== 'pull' && command !== 'build' && command !== 'info') {
     throw new CheckpointError(`Unknown command "${command}".\n\n${HELP}`);
   }
-  if (folder === undefined || rest.length > 0) {
-    throw new CheckpointError(`"${command}" takes one folder.\n\n${HELP}`);
+  if (name === undefined || rest.length > 0) {
+    throw new CheckpointError(`"${command}" takes one argument.\n\n${HELP}`);
   }
-  if (command === 'build') {
-    console.log(await build(folder));
-  } else {
-    await info(folder);
+  const { revision, out } = values;
+  if (command === 'pull') {
+    console.log(await pullModel(name, { revision, out }));
+    return;
   }
+  if (revision !== undefined || out !== undefined) {
+    throw new CheckpointError(
+      `--revision and --out are options of pull; "${command}" takes owner/name@revision.`,
+    );
+  }
+  if (command === 'build') console.log(await build(name));
+  else await info(name);
 }
 
-async function build(checkpoint: string): Promise<string> {
-  const bundle = await ensureBundle(checkpoint, { onProgress: drawProgress });
-  if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K');
-  return bundle;
+async function pullModel(
+  name: string,
+  { revision, out }: { revision: string | undefined; out: string | undefined },
+): Promise<string> {
+  const settings = readHubSettings(process.env);
+  const model = parseModelId(name, settings.endpoint, revision);
+  using bar = progressBar(`Downloading ${model.id}`);
+  return await pull(model, settings, {
+    onProgress: bar.draw,
+    ...(out === undefined ? {} : { out }),
+  });
+}
+
+async function build(name: string): Promise<string> {
+  const checkpoint = await pullOrFind(name);
+  using bar = progressBar('Building the bundle');
+  return await ensureBundle(checkpoint, { onProgress: bar.draw });
+}
+
+async function pullOrFind(name: string): Promise<string> {
+  using bar = progressBar(`Downloading ${name}`);
+  return await resolveCheckpoint(name, { onProgress: bar.draw });
 }
 
 async function info(folder: string): Promise<void> {
@@ -92,22 +128,9 @@ function textRows(manifest: BundleManifest): Record<string, string> {
   };
 }
 
-let shownPercent = -1;
-
-/** A bar on a terminal; nothing elsewhere. */
-function drawProgress({ done, total, label }: BuildProgress): void {
-  const percent = Math.floor((100 * done) / total);
-  if (!process.stderr.isTTY || percent === shownPercent) return;
-  shownPercent = percent;
-  const filled = Math.round((BAR_WIDTH * done) / total);
-  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
-  process.stderr.write(`\r\x1b[2K${bar} ${String(percent).padStart(3)} % ${label}`);
-}
-
 try {
   await main();
 } catch (error) {
-  if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K');
   console.error(styleText('red', error instanceof Error ? error.message : String(error)));
   process.exitCode = 1;
 }

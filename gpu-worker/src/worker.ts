@@ -8,6 +8,7 @@ import { ensureBundle, readGenerateManifest, readRetrieveManifest } from './buil
 import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
 import type { RetrievalOptions } from './engine/messages.ts';
+import { resolveCheckpoint } from './hub/index.ts';
 import { createApp, type ServerState } from './server.ts';
 
 export type GpuWorker = {
@@ -22,11 +23,16 @@ export async function startWorker(
   config: Config,
   onStatus: (line: string) => void = () => {},
 ): Promise<GpuWorker> {
-  const build = (checkpoint: string) =>
-    ensureBundle(checkpoint, {
+  const build = async (name: string) => {
+    const checkpoint = await resolveCheckpoint(name, {
+      onProgress: ({ done, total }) =>
+        onStatus(`Downloading ${name}: ${Math.floor((10 * done) / total) * 10} %`),
+    });
+    return await ensureBundle(checkpoint, {
       ...(config.bundles === undefined ? {} : { bundles: config.bundles }),
       onProgress: ({ label }) => onStatus(`Building the bundle: ${label}`),
     });
+  };
   const bundle = await build(config.checkpoint);
   const manifest = await readGenerateManifest(bundle);
   const retrieval = await withRetrieval(config, build);

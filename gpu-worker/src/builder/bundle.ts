@@ -9,6 +9,7 @@ import {
   type RetrieveManifest,
 } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
+import { checkpointName } from './checkpoint.ts';
 import { readKind } from './config.ts';
 import { CheckpointError } from './errors.ts';
 import { planGenerate } from './generate.ts';
@@ -53,7 +54,7 @@ export async function ensureBundle(
 ): Promise<string> {
   const checkpoint = resolve(checkpointDir);
   const revision = await checkpointRevision(checkpoint, join(bundles, '.revisions'));
-  const name = basename(checkpoint);
+  const name = checkpointName(checkpoint);
   const place = join(bundles, `${name}-${revision.slice(0, 12)}`);
   if (await isUsable(place, checkpoint, revision)) return place;
 

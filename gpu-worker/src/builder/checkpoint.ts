@@ -1,6 +1,6 @@
 /** A checkpoint folder: where each tensor lies, which were used, and whether they have the shape expected. */
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
 import { elementCount, readChunks, readHeader, type TensorEntry } from './safetensors.ts';
@@ -17,6 +17,17 @@ export type Tensor = {
 };
 
 const ShardIndex = z.object({ weight_map: z.record(z.string(), z.string()) });
+
+/**
+ * What a checkpoint is called where its model card gives no name: its folder, or the model's for a folder
+ * that is named by a commit.
+ * @example checkpointName('.models/Salesforce--blip2-opt-2.7b/<commit>') // 'blip2-opt-2.7b'
+ */
+export function checkpointName(folder: string): string {
+  const name = basename(folder);
+  if (!/^[0-9a-f]{40}$/.test(name)) return name;
+  return basename(dirname(folder)).split('--').at(-1)!;
+}
 
 /** Names of the weights files, in the order of their names. */
 export async function weightFiles(folder: string): Promise<string[]> {

@@ -1,0 +1,92 @@
+/** What an answer that is no success means to the person who asked for the model. */
+import { HubError, InterruptedError } from './errors.ts';
+import type { ModelId } from './model-id.ts';
+import { retryAfterMs } from './retry.ts';
+
+type Question = { path?: string; hasToken: boolean };
+
+/**
+ * The error for an answer of the hub. `X-Error-Code` tells apart what shares a status; without a token a
+ * hub answers 401 for a model that does not exist, as it does for one that is private.
+ */
+export async function refusal(
+  response: Response,
+  { id, revision, endpoint }: ModelId,
+  { path, hasToken }: Question,
+): Promise<HubError> {
+  const { status, headers, url } = response;
+  await response.body?.cancel();
+  const code = headers.get('x-error-code');
+  const page = `${endpoint}/${id}`;
+  if (status === 408 || status === 429 || status >= 500) {
+    const wish = retryAfterMs(headers.get('retry-after'), Date.now());
+    const state = status === 429 ? 'asks for fewer requests' : 'has a failure';
+    return new InterruptedError(`${new URL(url).host} ${state} (${status}).`, {
+      status,
+      ...(wish === undefined ? {} : { retryAfterMs: wish }),
+    });
+  }
+  if (new URL(url).origin !== new URL(endpoint).origin) {
+    // Not the hub's own word: its storage refuses an address that has become too old, and the next is new.
+    return new InterruptedError(
+      `${new URL(url).host}, to which the hub sent us, answered ${status}.`,
+      {
+        status,
+      },
+    );
+  }
+  if (code === 'GatedRepo') {
+    const token = hasToken
+      ? 'with the account of HF_TOKEN'
+      : 'and set HF_TOKEN to a token of that account';
+    return new HubError(`${id} is gated: accept its licence at ${page} ${token}.`, { status });
+  }
+  if (status === 401 || status === 403) {
+    const reason = headers.get('x-error-message');
+    const advice = hasToken
+      ? `HF_TOKEN is not valid, or may not read it${reason === null ? '' : ` (${reason})`}. If the model is gated, accept its licence at ${page}.`
+      : `It is private or gated, or does not exist. Set HF_TOKEN to a token that may read it, and accept its licence at ${page} where it has one.`;
+    return new HubError(`${id} may not be read (${status}). ${advice}`, { status });
+  }
+  if (status === 404) {
+    if (path !== undefined && code !== 'RepoNotFound' && code !== 'RevisionNotFound') {
+      return new HubError(`${id} has no file ${path} at ${revision}.`, { status });
+    }
+    if (code === 'RevisionNotFound') {
+      return new HubError(
+        `${id} has no revision "${revision}"; its revisions are at ${page}/refs.`,
+        { status },
+      );
+    }
+    // Some mirrors give no code: either may be missing then.
+    const either =
+      code === null && revision !== 'main' ? `, or it has no revision "${revision}"` : '';
+    return new HubError(`There is no model ${id} at ${endpoint}${either}.`, { status });
+  }
+  return new HubError(`${url} answered ${status} ${response.statusText}.`, { status });
+}
+
+const NO_CONNECTION = [
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'ENETUNREACH',
+  'EHOSTUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+];
+
+/** The error for a request that got no answer. */
+export function unreachable(url: URL, cause: unknown): InterruptedError {
+  if (cause instanceof InterruptedError) return cause;
+  const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+  const { code, message } = reason as NodeJS.ErrnoException;
+  const isConnection = NO_CONNECTION.includes(code ?? '') || /CERT|SSL|TLS/.test(code ?? '');
+  return isConnection
+    ? new InterruptedError(
+        `${url.host} cannot be reached (${message || code}). Is this machine online? What was pulled before is used with HF_HUB_OFFLINE=1.`,
+        { cause, unreachable: true },
+      )
+    : new InterruptedError(`The connection to ${url.host} was cut (${message || code}).`, {
+        cause,
+      });
+}
