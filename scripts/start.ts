@@ -20,6 +20,7 @@ Environment:
   BLIP2_CHECKPOINT   checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which
                      is pulled (the embedded model)
   BLIP2_RETRIEVAL_CHECKPOINT   one that compares pictures with texts (embedded, or none beside another model)
+  BLIP2_PRECISION    fp32, int8, int4 or auto (auto: fp32 below 1 GB of weights, else int8)
   BLIP2_BUNDLES      where bundles are kept (.bundles)
   BLIP2_MODELS       where pulled checkpoints are kept (.models)
   HF_TOKEN           token for models that are private or gated; sent to HF_ENDPOINT only

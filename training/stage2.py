@@ -11,6 +11,7 @@ from transformers import Blip2QFormerModel, OPTForCausalLM
 
 from . import language
 from .features import Rows
+from .guard import Guard
 from .language import text_hidden, text_loss
 from .models import QUERIES, WIDTH, qformer_config
 from .optim import Schedule, optimisers
@@ -76,23 +77,23 @@ def starting_point(exported: bool) -> dict[str, Tensor]:
     return load("retrieve").state_dict()
 
 
-def train(budget_s: float, exported: bool = False, muon_lr: float = 0.004, adam_lr: float = 4e-4) -> None:
+def train(budget_s: float, exported: bool = False, muon_lr: float = 0.006, adam_lr: float = 6e-4) -> None:
     """Trains for the budget, counting earlier runs' time; with `exported` from *generate* if there is no snapshot."""
     phase = Phase("stage2", budget_s)
     model, opt_model, rows = Stage2(), frozen_language(), Rows()
-    opt = optimisers({"stage2": model}, muon_lr, adam_lr)
+    opt = optimisers({"stage2": model}, muon_lr, adam_lr, weight_decay=0.1)
     if state := phase.load():
         model.load_state_dict(state["model"])
         opt.load_state_dict(state["optimiser"])
     else:
         model.start_from(starting_point(exported))
-    schedule, saved = Schedule(100, budget_s, 0.5), phase.spent_s
+    schedule, saved, guard = Schedule(100, budget_s, 0.5), phase.spent_s, Guard(model, opt)
     recent: dict[str, list[float]] = defaultdict(list)
     while not phase.over:
         rng = random.Random(f"{SEED}:{phase.step}")
         indices = [rng.randrange(len(rows)) for _ in range(BATCH)]
         texts = text_batch([rows.scenes[i] for i in indices], rng, LISTS)
-        opt.set_scale(schedule.scale(phase.step, phase.spent_s))
+        opt.set_scale(guard.factor * schedule.scale(phase.step, phase.spent_s))
         with torch.autocast("cpu", torch.bfloat16):
             loss, good = text_loss(opt_model, text_hidden(opt_model, model(rows.take(indices)), texts), texts)
         loss.backward()
@@ -101,10 +102,12 @@ def train(budget_s: float, exported: bool = False, muon_lr: float = 0.004, adam_
         for kind, ok in zip(texts.types, good.tolist(), strict=True):
             recent[kind].append(ok)
         phase.tick(loss=loss.item())
+        if guard.check(loss.item()):
+            phase.log(returned=1.0, rate=guard.factor)
         if phase.step % 50 == 0:
             phase.log(loss=loss.item(), **{k: sum(v) / len(v) for k, v in recent.items()})
             recent.clear()
-        if phase.spent_s - saved > 120:
+        if phase.spent_s - saved > 120 and guard.healthy:
             phase.save({"model": model.state_dict(), "optimiser": opt.state_dict()})
             saved = phase.spent_s
     phase.save({"model": model.state_dict(), "optimiser": opt.state_dict()})

@@ -6,6 +6,10 @@ const tokenId = z.int().check(z.nonnegative());
 const sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const threeChannels = z.tuple([z.number(), z.number(), z.number()]);
 
+/** Bits of the large weights; builder/precision.ts says which have more. */
+export const Precision = z.enum(['fp32', 'int8', 'int4']);
+export type Precision = z.infer<typeof Precision>;
+
 /** What every bundle says of itself, whatever it is for. */
 const common = {
   /** Version of the bundle's format; another one is built anew. */
@@ -14,8 +18,8 @@ const common = {
   name: z.string(),
   /** SHA-256 over the checkpoint's weights and config. */
   revision: sha256,
-  precision: z.enum(['fp32']),
-  /** Part of the cache identity: version of the preprocessing and a hash of its parameters. */
+  precision: Precision,
+  /** Part of the cache identity: version of the preprocessing, a hash of its parameters, bits of the image side. */
   preprocessing: z.string().check(z.regex(/^[\w.-]+$/)),
   image: z.object({
     /** Side of the square input, pixels. */

@@ -85,7 +85,7 @@ export function readPositions(learned: number, wanted: number) {
 
 export const T5_CASES = ['t5', 't5-bf16'] as const;
 
-export type T5Golden = Omit<Golden, 'generations' | 'pixels'> & {
+export type T5Golden = Omit<Golden, 'generations'> & {
   generations: (Generation & { beams: number[][]; scores: number[] })[];
   max_new_tokens: number;
   /** Settings of the beam search. */

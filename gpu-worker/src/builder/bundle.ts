@@ -6,13 +6,15 @@ import { fileURLToPath } from 'node:url';
 import {
   BundleManifest,
   type GenerateManifest,
+  Precision,
   type RetrieveManifest,
 } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
-import { checkpointName } from './checkpoint.ts';
+import { checkpointName, weightBytes } from './checkpoint.ts';
 import { readKind } from './config.ts';
 import { CheckpointError } from './errors.ts';
 import { planGenerate } from './generate.ts';
+import { choosePrecision } from './precision.ts';
 import { planRetrieve } from './retrieve.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
 
@@ -21,9 +23,13 @@ export type BuildProgress = { done: number; total: number; label: string };
 
 export type EnsureOptions = {
   onProgress?: (progress: BuildProgress) => void;
+  /** BLIP2_PRECISION, or `auto`. */
+  precision?: Precision | 'auto';
   /** Where bundles are kept; BLIP2_BUNDLES, or `.bundles` at the top of the repository. */
   bundles?: string;
 };
+
+type Identity = { name: string; revision: string; precision: Precision };
 
 const MANIFEST = 'manifest.json';
 const MODEL_CARD = 'README.md';
@@ -50,20 +56,27 @@ const REQUIRED_SIDECARS = ['config.json', 'tokenizer.json'];
  */
 export async function ensureBundle(
   checkpointDir: string,
-  { onProgress = () => {}, bundles = defaultBundles() }: EnsureOptions = {},
+  {
+    onProgress = () => {},
+    bundles = defaultBundles(),
+    precision: wanted = defaultPrecision(),
+  }: EnsureOptions = {},
 ): Promise<string> {
   const checkpoint = resolve(checkpointDir);
+  const precision = choosePrecision(wanted, await weightBytes(checkpoint));
   const revision = await checkpointRevision(checkpoint, join(bundles, '.revisions'));
   const name = checkpointName(checkpoint);
-  const place = join(bundles, `${name}-${revision.slice(0, 12)}`);
-  if (await isUsable(place, checkpoint, revision)) return place;
+  const suffix = precision === 'fp32' ? '' : `-${precision}`;
+  const place = join(bundles, `${name}-${revision.slice(0, 12)}${suffix}`);
+  const identity = { name, revision, precision };
+  if (await isUsable(place, checkpoint, identity)) return place;
 
   await removeAbandoned(place);
   const draft = `${place}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   await mkdir(draft, { recursive: true });
   try {
-    await build(checkpoint, draft, { name, revision }, onProgress);
-    if (!(await isUsable(place, checkpoint, revision))) await putInPlace(draft, place);
+    await build(checkpoint, draft, identity, onProgress);
+    if (!(await isUsable(place, checkpoint, identity))) await putInPlace(draft, place);
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
@@ -102,14 +115,21 @@ export function defaultBundles(): string {
   );
 }
 
+function defaultPrecision(): Precision | 'auto' {
+  const value = process.env.BLIP2_PRECISION || 'auto';
+  const parsed = z.union([Precision, z.literal('auto')]).safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new CheckpointError(`BLIP2_PRECISION must be fp32, int8, int4 or auto, not "${value}".`);
+}
+
 async function build(
   checkpoint: string,
   draft: string,
-  identity: { name: string; revision: string },
+  { name, revision, precision }: Identity,
   onProgress: (progress: BuildProgress) => void,
 ): Promise<void> {
   const plan = (await readKind(checkpoint)) === 'retrieve' ? planRetrieve : planGenerate;
-  const { graphs, manifest } = await plan(checkpoint);
+  const { graphs, manifest } = await plan(checkpoint, precision);
   const paths = await copySidecars(checkpoint, draft);
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
   let done = 0;
@@ -129,8 +149,9 @@ async function build(
   }
   const full: BundleManifest = {
     format: 1,
-    ...identity,
     ...manifest,
+    name,
+    revision,
     ...(await modelCard(checkpoint)),
     files,
   };
@@ -164,9 +185,13 @@ async function modelCard(checkpoint: string) {
 }
 
 /** Whether the bundle is whole, of this format and revision, and holds the checkpoint's own tokeniser. */
-async function isUsable(place: string, checkpoint: string, revision: string): Promise<boolean> {
+async function isUsable(
+  place: string,
+  checkpoint: string,
+  { revision, precision }: Identity,
+): Promise<boolean> {
   const manifest = await readManifest(place).catch(() => null);
-  if (manifest === null || manifest.revision !== revision) return false;
+  if (manifest?.revision !== revision || manifest.precision !== precision) return false;
   for (const { path, bytes, sha256 } of manifest.files) {
     const found = await stat(join(place, path)).catch(() => null);
     if (found === null || found.size !== bytes) return false;

@@ -1,5 +1,5 @@
 /** A checkpoint folder: where each tensor lies, which were used, and whether they have the shape expected. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
@@ -48,6 +48,13 @@ export async function weightFiles(folder: string): Promise<string[]> {
     if (!present.includes(shard)) throw new CheckpointError(`${folder} lacks the shard ${shard}.`);
   }
   return shards;
+}
+
+/** Size of all weights files. */
+export async function weightBytes(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const file of await weightFiles(folder)) bytes += (await stat(join(folder, file))).size;
+  return bytes;
 }
 
 export class Checkpoint {

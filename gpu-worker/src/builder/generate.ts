@@ -1,5 +1,5 @@
 /** The bundle of a `Blip2ForConditionalGeneration` checkpoint: its graphs, its manifest. */
-import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { Checkpoint } from './checkpoint.ts';
 import {
   type GenerateConfig,
@@ -10,6 +10,7 @@ import {
 } from './config.ts';
 import type { Graph } from './graph.ts';
 import { imageInput, preprocessingIdentity } from './image-input.ts';
+import type { Source } from './layers.ts';
 import { describeOpt, optGraph } from './opt.ts';
 import { type BundlePlan, type GenerateDescription, IDLE_TENSORS } from './plan.ts';
 import { qformerGraph } from './qformer.ts';
@@ -21,47 +22,45 @@ const IMAGE_TOKEN = { opt: 50265, t5: 32100 };
 const DEFAULT_MAX_NEW_TOKENS = 32;
 
 /** Plans graphs and manifest; every tensor and config value is checked here, none is read. */
-export async function planGenerate(folder: string): Promise<BundlePlan> {
+export async function planGenerate(folder: string, precision: Precision): Promise<BundlePlan> {
   const config = await readGenerateConfig(folder);
   const generation = await readGenerationConfig(folder);
   const processor = await readImageProcessor(folder);
   const checkpoint = await Checkpoint.open(folder);
+  const source = { checkpoint, precision };
   const image = imageInput(config.vision_config, processor);
   const tokens = imageTokens(image);
   const numQueries = config.num_query_tokens;
   const graphs = [
-    visionGraph(checkpoint, config.vision_config, image.size),
-    qformerGraph(checkpoint, config.qformer_config, { numQueries, imageTokens: tokens }),
-    ...textGraphs(checkpoint, config),
+    visionGraph(source, config.vision_config, image.size),
+    qformerGraph(source, config.qformer_config, { numQueries, imageTokens: tokens }),
+    ...textGraphs(source, config),
   ];
   checkpoint.expectAllTaken(
     config.text_config.model_type === 't5' ? [IDLE_TENSORS, T5_COPIES] : [IDLE_TENSORS],
   );
-  return { graphs, manifest: describe(config, generation, image) };
+  return { graphs, manifest: describe(config, generation, { image, precision }) };
 }
 
-function textGraphs(
-  checkpoint: Checkpoint,
-  { text_config, qformer_config }: GenerateConfig,
-): Graph[] {
+function textGraphs(source: Source, { text_config, qformer_config }: GenerateConfig): Graph[] {
   const width = qformer_config.hidden_size;
   return text_config.model_type === 'opt'
-    ? [optGraph(checkpoint, text_config, width)]
-    : t5Graphs(checkpoint, text_config, width);
+    ? [optGraph(source, text_config, width)]
+    : t5Graphs(source, text_config, width);
 }
 
 function describe(
   config: GenerateConfig,
   generation: GenerationConfig,
-  image: BundleManifest['image'],
+  { image, precision }: { image: BundleManifest['image']; precision: Precision },
 ): GenerateDescription {
   const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
   const eos = generation.eos_token_id ?? text.eos_token_id;
   return {
     kind: 'generate',
     family: text.model_type,
-    precision: 'fp32',
-    preprocessing: preprocessingIdentity(image),
+    precision,
+    preprocessing: preprocessingIdentity(image, precision),
     image,
     image_tokens: imageTokens(image),
     vision_hidden: vision.hidden_size,

@@ -119,14 +119,14 @@ export class Graph {
     await using data = await open(join(folder, dataFile), 'wx');
     let at = 0;
     for (const [name, weight] of this.#weights) {
-      const { dims } = weight;
-      const bytes = elementCount(dims) * 4;
+      const { dims, type = 'float32' } = weight;
+      const bytes = elementCount(dims) * (type === 'uint8' ? 1 : 4);
       if (bytes <= EMBEDDED_BYTES) {
         const parts: Uint8Array[] = [];
         for await (const chunk of weight.chunks()) parts.push(bytesOf(chunk));
         const joined = Buffer.concat(parts);
         expectBytes(name, joined.length, bytes);
-        initializers.push({ name, type: 'float32', dims, data: joined });
+        initializers.push({ name, type, dims, data: joined });
       } else {
         const offset = aligned(at, bytes >= PAGE_BYTES ? PAGE_BYTES : CACHE_LINE_BYTES);
         at = offset;
@@ -137,7 +137,7 @@ export class Graph {
         }
         expectBytes(name, at - offset, bytes);
         const external = { file: dataFile, offset, bytes };
-        initializers.push({ name, type: 'float32', dims, external });
+        initializers.push({ name, type, dims, external });
       }
       onBytes(weight.sourceBytes);
     }

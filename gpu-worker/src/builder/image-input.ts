@@ -1,8 +1,9 @@
 /** What pictures become before the image encoder: from the image processor's config into the manifest. */
 import { createHash } from 'node:crypto';
-import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import type { ImageProcessor, VisionConfig } from './config.ts';
 import { CheckpointError } from './errors.ts';
+import { quantisationOf } from './precision.ts';
 
 const PREPROCESSING_VERSION = 1;
 const RESAMPLE = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
@@ -29,8 +30,16 @@ export function imageInput(
   };
 }
 
-/** Changes whenever the same picture would become other pixel values. */
-export function preprocessingIdentity(image: BundleManifest['image']): string {
+/**
+ * Changes whenever the same picture would become other embeddings under the same weights: by other pixel values, or by an
+ * image encoder and Q-Former in fewer bits.
+ */
+export function preprocessingIdentity(
+  image: BundleManifest['image'],
+  precision: Precision,
+): string {
   const parameters = createHash('sha256').update(JSON.stringify(image)).digest('hex');
-  return `${PREPROCESSING_VERSION}-${parameters.slice(0, 8)}`;
+  const quantisation = quantisationOf(precision, 'image', 0);
+  const bits = quantisation === null ? '' : `-${quantisation.bits}bit`;
+  return `${PREPROCESSING_VERSION}-${parameters.slice(0, 8)}${bits}`;
 }

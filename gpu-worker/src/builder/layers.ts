@@ -1,9 +1,15 @@
 /** The layers that the models share, over one checkpoint and one graph. x is float32 [batch, seq, width]. */
+import type { Precision } from '@blip2/shared/bundle-manifest';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Graph } from './graph.ts';
-import { asIs, joined, transposed } from './weights.ts';
+import { type Part, quantisationOf } from './precision.ts';
+import { quantisedWeights } from './quantize.ts';
+import { asIs, joined, type Linear, operand, stacked } from './weights.ts';
 
 const CONTRIB = 'com.microsoft';
+
+/** What graphs are made of. */
+export type Source = { checkpoint: Checkpoint; precision: Precision };
 
 /** Width of heads, for attention layers. */
 export type Heads = { count: number; size: number };
@@ -11,10 +17,14 @@ export type Heads = { count: number; size: number };
 export class Layers {
   readonly graph: Graph;
   readonly checkpoint: Checkpoint;
+  readonly #precision: Precision;
+  readonly #part: Part;
 
-  constructor(graph: Graph, checkpoint: Checkpoint) {
+  constructor(graph: Graph, { checkpoint, precision }: Source, part: Part) {
     this.graph = graph;
     this.checkpoint = checkpoint;
+    this.#precision = precision;
+    this.#part = part;
   }
 
   /** A tensor under its own name and shape. */
@@ -31,7 +41,44 @@ export class Layers {
   jointMatmul(x: string, prefixes: readonly string[], from: number, to: number): string {
     const names = prefixes.map((prefix) => `${prefix}.weight`);
     const tensors = names.map((name) => this.checkpoint.take(name, [to, from]));
-    return this.graph.op('MatMul', [x, this.graph.weight(names.join('|'), transposed(tensors))]);
+    return this.product(x, names.join('|'), stacked(tensors));
+  }
+
+  /**
+   * x · Wᵀ in the precision of this part, [..., in] → [..., out].
+   * @param name unique in the graph
+   */
+  product(x: string, name: string, linear: Linear, part = this.#part): string {
+    const quantisation = quantisationOf(this.#precision, part, linear.in);
+    if (quantisation === null) return this.#exactProduct(x, name, linear);
+    const { packed, scales } = quantisedWeights(linear, quantisation);
+    const weights = [
+      this.graph.weight(`${name}.packed`, packed),
+      this.graph.weight(`${name}.scales`, scales),
+    ];
+    const { bits, block } = quantisation;
+    return this.graph.op('MatMulNBits', [x, ...weights], {
+      domain: CONTRIB,
+      // Level 4 also quantises the input, row by row: several times faster, with little error (ENGINE.md).
+      attributes: { K: linear.in, N: linear.out, bits, block_size: block, accuracy_level: 4 },
+    });
+  }
+
+  /**
+   * x · Wᵀ with the vocabulary's matrix, [batch, width] → [batch, vocab]. Read as the checkpoint keeps it, so that where
+   * it is tied to the embedding the two share one weight.
+   */
+  vocabulary(x: string, name: string, shape: readonly [vocab: number, width: number]): string {
+    const tensor = this.checkpoint.take(name, shape);
+    if (quantisationOf(this.#precision, 'head', shape[1]) !== null) {
+      return this.product(x, `${name}.head`, stacked([tensor]), 'head');
+    }
+    const weight = this.graph.weight(name, asIs(tensor));
+    return this.graph.op('Gemm', [x, weight], { attributes: { transB: 1 } });
+  }
+
+  #exactProduct(x: string, name: string, linear: Linear): string {
+    return this.graph.op('MatMul', [x, this.graph.weight(name, operand(linear))]);
   }
 
   bias(prefix: string, width: number): string {
@@ -44,9 +91,11 @@ export class Layers {
     return this.graph.weight(names.join('|'), joined(tensors));
   }
 
-  /** x · Wᵀ + b, [..., from] → [..., to] */
-  linear(x: string, prefix: string, from: number, to: number): string {
-    return this.graph.op('Add', [this.matmul(x, prefix, from, to), this.bias(prefix, to)]);
+  /** x · Wᵀ + b of a projection between parts, always exact, [..., from] → [..., to] */
+  projection(x: string, prefix: string, from: number, to: number): string {
+    const name = `${prefix}.weight`;
+    const linear = stacked([this.checkpoint.take(name, [to, from])]);
+    return this.graph.op('Add', [this.#exactProduct(x, name, linear), this.bias(prefix, to)]);
   }
 
   layerNorm(x: string, prefix: string, width: number, epsilon: number): string {

@@ -16,16 +16,9 @@ import {
 } from './cached-attention.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { Graph } from './graph.ts';
-import { Layers } from './layers.ts';
+import { Layers, type Source } from './layers.ts';
 import type { OptConfig } from './text-config.ts';
-import {
-  asIs,
-  type HeadPadding,
-  joined,
-  rowsFrom,
-  transposed,
-  transposedInputHeads,
-} from './weights.ts';
+import { fromHeads, type HeadPadding, joined, rowsFrom, stacked } from './weights.ts';
 
 const LAYER_NORM_EPSILON = 1e-5;
 /** OPT's position table starts with this many rows that no position uses. */
@@ -49,11 +42,11 @@ export function describeOpt(
 }
 
 /** @param qformerWidth width of the query embeddings */
-export function optGraph(checkpoint: Checkpoint, config: OptConfig, qformerWidth: number): Graph {
+export function optGraph(source: Source, config: OptConfig, qformerWidth: number): Graph {
   const { hidden_size: width, num_attention_heads: count } = config;
   const heads = { count, size: width / count, padded: cacheHeadDim(width / count) };
   const graph = new Graph('decoder');
-  const layers = new Layers(graph, checkpoint);
+  const layers = new Layers(graph, source, 'text');
   const norm = (prefix: string) => ({ prefix, width, epsilon: LAYER_NORM_EPSILON });
   const block = (i: number) => `${DECODER}.layers.${i}`;
   const last = `${DECODER}.final_layer_norm`;
@@ -71,8 +64,9 @@ export function optGraph(checkpoint: Checkpoint, config: OptConfig, qformerWidth
     const mid = norm(`${block(i)}.final_layer_norm`);
     ({ normed, sum } = layers.addNorm(attention.out, sum, outBias, mid));
 
-    const hidden = layers.linear(normed, `${block(i)}.fc1`, width, config.ffn_dim);
-    const active = graph.op('Relu', [hidden]);
+    const hidden = layers.matmul(normed, `${block(i)}.fc1`, width, config.ffn_dim);
+    const biased = graph.op('Add', [hidden, layers.bias(`${block(i)}.fc1`, config.ffn_dim)]);
+    const active = graph.op('Relu', [biased]);
     const thought = layers.matmul(active, `${block(i)}.fc2`, config.ffn_dim, width);
     const next = norm(
       i + 1 < config.num_hidden_layers ? `${block(i + 1)}.self_attn_layer_norm` : last,
@@ -94,7 +88,7 @@ function embed(layers: Layers, config: OptConfig, qformerWidth: number): string 
   const images = graph.input('image_embeddings', 'float32', ['batch', 'image', qformerWidth]);
   const ids = graph.input('input_ids', 'int64', ['batch', 'text']);
   const positionIds = graph.input('position_ids', 'int64', ['batch', 'sequence']);
-  const projected = layers.linear(images, 'language_projection', qformerWidth, width);
+  const projected = layers.projection(images, 'language_projection', qformerWidth, width);
   const { embedding } = vocabularyTensors(layers.checkpoint, config);
   const words = graph.op('Gather', [layers.tensor(embedding, [config.vocab_size, width]), ids]);
   const tokens = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
@@ -109,22 +103,23 @@ function embed(layers: Layers, config: OptConfig, qformerWidth: number): string 
  * @returns out [batch, seq, width] without its bias; rows [1, batch, seq, 2, heads, padded]: new keys and values
  */
 function selfAttention(
-  { graph, checkpoint }: Layers,
+  layers: Layers,
   x: string,
   layer: number,
   prefix: string,
   heads: { count: number } & HeadPadding,
   cache: CacheInputs,
 ): { out: string; rows: string } {
+  const { graph, checkpoint } = layers;
   const width = heads.count * heads.size;
   const padded = heads.count * heads.padded;
   const parts = ['q', 'k', 'v'].map((part) => `${prefix}.${part}_proj`);
   const take = (kind: string, shape: number[]) =>
     parts.map((part) => checkpoint.take(`${part}.${kind}`, shape));
-  const weight = transposed(take('weight', [width, width]), heads);
+  const weight = stacked(take('weight', [width, width]), heads);
   const bias = joined(take('bias', [width]), heads);
   const qkv = graph.op('Add', [
-    graph.op('MatMul', [x, graph.weight(`${prefix}.qkv.weight`, weight)]),
+    layers.product(x, `${prefix}.qkv.weight`, weight),
     graph.weight(`${prefix}.qkv.bias`, bias),
   ]);
 
@@ -134,25 +129,19 @@ function selfAttention(
     graph.input(`past_value.${layer}`, 'float32', kvDims),
   ] as const;
   const context = cachedAttention(graph, `attention.${layer}`, qkv, past, cache, heads);
-  const outWeight = checkpoint.take(`${prefix}.out_proj.weight`, [width, width]);
-  const out = graph.op('MatMul', [
-    context,
-    graph.weight(`${prefix}.out_proj.weight`, transposedInputHeads(outWeight, heads)),
-  ]);
+  const outName = `${prefix}.out_proj.weight`;
+  const outWeight = fromHeads(checkpoint.take(outName, [width, width]), heads);
+  const out = layers.product(context, outName, outWeight);
 
   const ends = [graph.int64(padded), graph.int64(3 * padded), graph.int64(2)];
   const keysAndValues = graph.op('Slice', [qkv, ...ends]);
   return { out, rows: splitRows(graph, keysAndValues, heads) };
 }
 
-/**
- * x [batch, width] → logits [batch, vocab]. The head is read as the checkpoint keeps it, [vocab, width];
- * where it is tied to the embedding the two share one weight.
- */
-function head({ graph, checkpoint }: Layers, x: string, config: OptConfig): string {
-  const { head: name } = vocabularyTensors(checkpoint, config);
-  const tensor = checkpoint.take(name, [config.vocab_size, config.hidden_size]);
-  return graph.op('Gemm', [x, graph.weight(name, asIs(tensor))], { attributes: { transB: 1 } });
+/** x [batch, width] → logits [batch, vocab] */
+function head(layers: Layers, x: string, config: OptConfig): string {
+  const { head: name } = vocabularyTensors(layers.checkpoint, config);
+  return layers.vocabulary(x, name, [config.vocab_size, config.hidden_size]);
 }
 
 /** Names of embedding and head: a checkpoint whose two are tied may hold either one, or both. */

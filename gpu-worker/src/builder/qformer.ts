@@ -1,8 +1,7 @@
 /** Q-Former: image features → query embeddings. Names as in transformers' `Blip2QFormerModel`. */
-import type { Checkpoint } from './checkpoint.ts';
 import type { QFormerConfig } from './config.ts';
 import { Graph } from './graph.ts';
-import { Layers } from './layers.ts';
+import { Layers, type Source } from './layers.ts';
 import {
   blockName,
   crossAttention,
@@ -23,13 +22,13 @@ export type QFormerOptions = {
  * ITC `image_embeddings` [batch, queries, itc width], unit vectors (paper, section 3.1).
  */
 export function qformerGraph(
-  checkpoint: Checkpoint,
+  source: Source,
   config: QFormerConfig,
   { numQueries, imageTokens, itcHidden }: QFormerOptions,
 ): Graph {
   const { hidden_size: width, encoder_hidden_size: visionWidth, layer_norm_eps: epsilon } = config;
   const graph = new Graph('qformer');
-  const layers = new Layers(graph, checkpoint);
+  const layers = new Layers(graph, source, 'image');
   const setting = { layers, config };
   const features = graph.input('image_features', 'float32', ['batch', imageTokens, visionWidth]);
   const tokens = layers.tensor('query_tokens', [1, numQueries, width]);
@@ -44,7 +43,7 @@ export function qformerGraph(
   }
   graph.output('query_embeddings', x, 'float32', ['batch', numQueries, width]);
   if (itcHidden !== undefined) {
-    const projected = layers.linear(x, 'vision_projection', width, itcHidden);
+    const projected = layers.projection(x, 'vision_projection', width, itcHidden);
     const unit = layers.normalise(projected);
     graph.output('image_embeddings', unit, 'float32', ['batch', numQueries, itcHidden]);
   }

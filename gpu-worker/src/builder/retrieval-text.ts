@@ -2,10 +2,9 @@
  * The two graphs of a retrieval checkpoint that read text: ITC's text side, and ITM.
  * Names as in transformers' `Blip2ForImageTextRetrieval`. Texts are right-padded; padding changes nothing.
  */
-import type { Checkpoint } from './checkpoint.ts';
 import type { QFormerConfig } from './config.ts';
 import { Graph } from './graph.ts';
-import { Layers } from './layers.ts';
+import { Layers, type Source } from './layers.ts';
 import {
   blockName,
   crossAttention,
@@ -20,10 +19,10 @@ const INT32 = 6;
  * `input_ids` [batch, T], `lengths` [batch] → `text_embeddings` [batch, itc width]: the unit vector of [CLS].
  * The text alone, under its own attention mask (uni-modal; paper, section 3.2).
  */
-export function textGraph(checkpoint: Checkpoint, config: QFormerConfig, itcHidden: number): Graph {
+export function textGraph(source: Source, config: QFormerConfig, itcHidden: number): Graph {
   const { hidden_size: width, layer_norm_eps: epsilon } = config;
   const graph = new Graph('text');
-  const layers = new Layers(graph, checkpoint);
+  const layers = new Layers(graph, source, 'image');
   const setting = { layers, config };
   const { embedded, lengths } = embedText(layers, config);
   const counted = graph.op('Cast', [lengths], { attributes: { to: INT32 } });
@@ -34,7 +33,7 @@ export function textGraph(checkpoint: Checkpoint, config: QFormerConfig, itcHidd
     x = feedForward(setting, x, blockName(i), 'text');
   }
   const first = graph.op('Squeeze', [layers.slice(x, 0, 1), graph.int64(1)]);
-  const projected = layers.linear(first, 'text_projection', width, itcHidden);
+  const projected = layers.projection(first, 'text_projection', width, itcHidden);
   graph.output('text_embeddings', layers.normalise(projected), 'float32', ['batch', itcHidden]);
   return graph;
 }
@@ -45,13 +44,13 @@ export function textGraph(checkpoint: Checkpoint, config: QFormerConfig, itcHidd
  * (bi-directional; paper, section 3.2), and the head's logits are averaged over the queries.
  */
 export function itmGraph(
-  checkpoint: Checkpoint,
+  source: Source,
   config: QFormerConfig,
   { numQueries, imageTokens }: { numQueries: number; imageTokens: number },
 ): Graph {
   const { hidden_size: width, encoder_hidden_size: visionWidth, layer_norm_eps: epsilon } = config;
   const graph = new Graph('itm');
-  const layers = new Layers(graph, checkpoint);
+  const layers = new Layers(graph, source, 'image');
   const setting = { layers, config };
   const features = graph.input('image_features', 'float32', [1, imageTokens, visionWidth]);
   const { embedded, lengths } = embedText(layers, config);
@@ -80,7 +79,7 @@ export function itmGraph(
     const text = feedForward(setting, layers.slice(attended, numQueries), block, 'text');
     x = graph.op('Concat', [queries, text], { attributes: { axis: 1 } });
   }
-  const logits = layers.linear(queries, 'itm_head', width, 2);
+  const logits = layers.projection(queries, 'itm_head', width, 2);
   // A product, as ReduceMean adds in another order when the batch is one row.
   const shares = graph.float32(...Array<number>(numQueries).fill(1 / numQueries));
   const mean = graph.op('MatMul', [shares, logits]);

@@ -1,5 +1,6 @@
 /** The bundle of a `Blip2ForImageTextRetrieval` checkpoint: its graphs, its manifest. */
 import { join } from 'node:path';
+import type { Precision } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
 import { Checkpoint } from './checkpoint.ts';
 import { readImageProcessor, readJson, readRetrieveConfig } from './config.ts';
@@ -11,18 +12,19 @@ import { itmGraph, textGraph } from './retrieval-text.ts';
 import { imageTokens, visionGraph } from './vision.ts';
 
 /** Plans graphs and manifest; every tensor and config value is checked here, none is read. */
-export async function planRetrieve(folder: string): Promise<BundlePlan> {
+export async function planRetrieve(folder: string, precision: Precision): Promise<BundlePlan> {
   const config = await readRetrieveConfig(folder);
   const { vision_config: vision, qformer_config: qformer } = config;
   const image = imageInput(vision, await readImageProcessor(folder));
   const checkpoint = await Checkpoint.open(folder);
+  const source = { checkpoint, precision };
   const sizes = { numQueries: config.num_query_tokens, imageTokens: imageTokens(image) };
   const itcHidden = config.image_text_hidden_size;
   const graphs = [
-    visionGraph(checkpoint, vision, image.size),
-    qformerGraph(checkpoint, qformer, { ...sizes, itcHidden }),
-    textGraph(checkpoint, qformer, itcHidden),
-    itmGraph(checkpoint, qformer, sizes),
+    visionGraph(source, vision, image.size),
+    qformerGraph(source, qformer, { ...sizes, itcHidden }),
+    textGraph(source, qformer, itcHidden),
+    itmGraph(source, qformer, sizes),
   ];
   checkpoint.expectAllTaken([IDLE_TENSORS]);
   return {
@@ -30,8 +32,8 @@ export async function planRetrieve(folder: string): Promise<BundlePlan> {
     manifest: {
       kind: 'retrieve',
       family: 'qformer',
-      precision: 'fp32',
-      preprocessing: preprocessingIdentity(image),
+      precision,
+      preprocessing: preprocessingIdentity(image, precision),
       image,
       image_tokens: sizes.imageTokens,
       vision_hidden: vision.hidden_size,

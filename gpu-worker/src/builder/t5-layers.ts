@@ -2,7 +2,7 @@
 import type { Graph } from './graph.ts';
 import type { Layers } from './layers.ts';
 import type { T5Config } from './text-config.ts';
-import { type HeadPadding, rearranged, transposed, transposedInputHeads } from './weights.ts';
+import { fromHeads, type HeadPadding, rearranged, stacked } from './weights.ts';
 
 const CONTRIB = 'com.microsoft';
 
@@ -31,8 +31,7 @@ export class T5Layers {
     const tensors = names.map((name) => {
       return this.#layers.checkpoint.take(name, [this.#heads.count * d_kv, d_model]);
     });
-    const weight = transposed(tensors, this.#heads);
-    return this.graph.op('MatMul', [x, this.graph.weight(names.join('|'), weight)]);
+    return this.#layers.product(x, names.join('|'), stacked(tensors, this.#heads));
   }
 
   /** x · Wᵀ back from heads, [..., heads × padded] → [..., width] */
@@ -40,8 +39,7 @@ export class T5Layers {
     const { d_model, d_kv } = this.#config;
     const name = `${prefix}.weight`;
     const tensor = this.#layers.checkpoint.take(name, [d_model, this.#heads.count * d_kv]);
-    const weight = transposedInputHeads(tensor, this.#heads);
-    return this.graph.op('MatMul', [x, this.graph.weight(name, weight)]);
+    return this.#layers.product(x, name, fromHeads(tensor, this.#heads));
   }
 
   /** x / rms(x) · weight */

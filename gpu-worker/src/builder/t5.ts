@@ -5,12 +5,10 @@
  */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { cacheHeadDim, groupQueryAttention, splitRows, stackRows } from './cached-attention.ts';
-import type { Checkpoint } from './checkpoint.ts';
 import { Graph } from './graph.ts';
-import { Layers } from './layers.ts';
+import { Layers, type Source } from './layers.ts';
 import { T5_MAX_POSITIONS, type T5Heads, T5Layers } from './t5-layers.ts';
 import type { T5Config } from './text-config.ts';
-import { asIs } from './weights.ts';
 
 const INT32 = 6;
 const SHARED = 'language_model.shared.weight';
@@ -35,30 +33,27 @@ function decoderLayers(config: T5Config): number {
 }
 
 /** @param qformerWidth width of the query embeddings */
-export function t5Graphs(checkpoint: Checkpoint, config: T5Config, qformerWidth: number): Graph[] {
+export function t5Graphs(source: Source, config: T5Config, qformerWidth: number): Graph[] {
   const { num_heads: count, d_kv: size } = config;
   const heads = { count, size, padded: cacheHeadDim(size) };
-  return [
-    encoderGraph(checkpoint, config, heads, qformerWidth),
-    decoderGraph(checkpoint, config, heads),
-  ];
+  return [encoderGraph(source, config, heads, qformerWidth), decoderGraph(source, config, heads)];
 }
 
 function encoderGraph(
-  checkpoint: Checkpoint,
+  source: Source,
   config: T5Config,
   heads: T5Heads,
   qformerWidth: number,
 ): Graph {
   const { d_model: width, vocab_size } = config;
   const graph = new Graph('encoder');
-  const layers = new Layers(graph, checkpoint);
+  const layers = new Layers(graph, source, 'text');
   const t5 = new T5Layers(layers, config, heads);
   const images = graph.input('image_embeddings', 'float32', ['batch', 'image', qformerWidth]);
   const ids = graph.input('input_ids', 'int64', ['batch', 'text']);
   const lengths = graph.input('lengths', 'int64', ['batch']);
   const counted = graph.op('Cast', [lengths], { attributes: { to: INT32 } });
-  const projected = layers.linear(images, 'language_projection', qformerWidth, width);
+  const projected = layers.projection(images, 'language_projection', qformerWidth, width);
   const words = graph.op('Gather', [layers.tensor(SHARED, [vocab_size, width]), ids]);
   let sum = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
   const bias = bothWaysBias(t5, sum);
@@ -87,10 +82,10 @@ function encoderGraph(
   return graph;
 }
 
-function decoderGraph(checkpoint: Checkpoint, config: T5Config, heads: T5Heads): Graph {
+function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
   const { d_model: width, vocab_size } = config;
   const graph = new Graph('decoder');
-  const layers = new Layers(graph, checkpoint);
+  const layers = new Layers(graph, source, 'text');
   const t5 = new T5Layers(layers, config, heads);
   const ids = graph.input('input_ids', 'int64', ['batch', 'sequence']);
   const positions = graph.input('position_ids', 'int64', ['batch', 'sequence']);
@@ -195,14 +190,11 @@ function upTo(graph: Graph, count: string): string {
 }
 
 /** x [batch, width] → logits [batch, vocab]; a head of its own where the file holds one. */
-function head({ graph, checkpoint }: Layers, x: string, config: T5Config): string {
+function head(layers: Layers, x: string, config: T5Config): string {
   const { d_model: width, vocab_size, scale_decoder_outputs, tie_word_embeddings } = config;
-  const name = checkpoint.has(HEAD) ? HEAD : SHARED;
-  const tensor = checkpoint.take(name, [vocab_size, width]);
+  const { graph, checkpoint } = layers;
   // T5 1.0 scales what goes into its tied head; FlanT5 does not.
   const isScaled = scale_decoder_outputs ?? tie_word_embeddings !== false;
   const scaled = isScaled ? graph.op('Mul', [x, graph.float32(width ** -0.5)]) : x;
-  return graph.op('Gemm', [scaled, graph.weight(name, asIs(tensor))], {
-    attributes: { transB: 1 },
-  });
+  return layers.vocabulary(scaled, checkpoint.has(HEAD) ? HEAD : SHARED, [vocab_size, width]);
 }

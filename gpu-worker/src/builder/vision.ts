@@ -1,8 +1,7 @@
 /** Image encoder, EVA-CLIP ViT: pixels → image features. Names as in transformers' `Blip2VisionModel`. */
-import type { Checkpoint } from './checkpoint.ts';
 import type { VisionConfig } from './config.ts';
 import { Graph } from './graph.ts';
-import { Layers } from './layers.ts';
+import { Layers, type Source } from './layers.ts';
 import { positionEmbedding } from './position-embedding.ts';
 
 /** Patches of a square image, and the class token. */
@@ -15,10 +14,10 @@ export function imageTokens({ size, patch }: { size: number; patch: number }): n
  * pre-LN blocks, one fused q-k-v product each, post-LN over all tokens at the end.
  * @param side of the pictures, pixels; where it is not the checkpoint's own, positions are interpolated
  */
-export function visionGraph(checkpoint: Checkpoint, config: VisionConfig, side: number): Graph {
+export function visionGraph(source: Source, config: VisionConfig, side: number): Graph {
   const { hidden_size: width, layer_norm_eps: epsilon } = config;
   const graph = new Graph('vision');
-  const layers = new Layers(graph, checkpoint);
+  const layers = new Layers(graph, source, 'image');
   const heads = { count: config.num_attention_heads, size: width / config.num_attention_heads };
   const tokens = imageTokens({ size: side, patch: config.patch_size });
   const norm = (prefix: string) => ({ prefix, width, epsilon });

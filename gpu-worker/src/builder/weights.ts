@@ -1,12 +1,22 @@
 /** How tensors of a checkpoint become the weights of a graph: as they are, transposed, joined, padded. */
 import type { Tensor } from './checkpoint.ts';
 
-/** A weight of a graph that is made when it is written, float32 [dims]. */
+/** A weight of a graph that is made when it is written, [dims]. */
 export type Weight = {
+  /** float32 unless it says otherwise. */
+  type?: 'uint8';
   dims: readonly number[];
   /** Bytes of the checkpoint it is made of. */
   sourceBytes: number;
-  chunks: () => AsyncIterable<Float32Array>;
+  chunks: () => AsyncIterable<Float32Array | Uint8Array>;
+};
+
+/** The weight of a linear layer as checkpoints keep it, float32 [out, in]. */
+export type Linear = {
+  out: number;
+  in: number;
+  sourceBytes: number;
+  read: () => Promise<Float32Array>;
 };
 
 /** The tensor as it is, possibly under other dims of the same size. Streams. */
@@ -28,22 +38,45 @@ export function joined(tensors: readonly Tensor[], heads?: HeadPadding): Weight 
   });
 }
 
-/** Linear weights [out, in] as one MatMul operand [in, sum of out]. */
-export function transposed(tensors: readonly Tensor[], heads?: HeadPadding): Weight {
+/**
+ * Linear layers of the same input as one, [sum of out, in].
+ * @param heads of the output, each filled up with zero rows
+ */
+export function stacked(tensors: readonly Tensor[], heads?: HeadPadding): Linear {
   const [, width] = matrix(tensors[0]!.shape);
-  const rows = sum(tensors.map(({ shape }) => padHeadRows(shape[0]!, heads)));
-  return made([width, rows], tensors, (all) => {
-    const stacked = concatenate(all.map((values) => padRows(values, width, heads)));
-    return transpose(stacked, rows, width);
-  });
+  return {
+    out: sum(tensors.map(({ shape }) => padHeadRows(shape[0]!, heads))),
+    in: width,
+    sourceBytes: sum(tensors.map(({ bytes }) => bytes)),
+    read: async () => {
+      const parts: Float32Array[] = [];
+      for (const tensor of tensors) parts.push(padRows(await tensor.read(), width, heads));
+      return concatenate(parts);
+    },
+  };
 }
 
-/** Linear weight [out, heads × size] as MatMul operand [heads × padded, out]: zero rows for the padding. */
-export function transposedInputHeads(tensor: Tensor, heads: HeadPadding): Weight {
+/** A linear layer whose input are heads, [out, heads × padded]: zero columns for the padding. */
+export function fromHeads(tensor: Tensor, heads: HeadPadding): Linear {
   const [rows, width] = matrix(tensor.shape);
-  return made([padHeadRows(width, heads), rows], [tensor], ([values]) =>
-    padRows(transpose(values!, rows, width), rows, heads),
-  );
+  return {
+    out: rows,
+    in: padHeadRows(width, heads),
+    sourceBytes: tensor.bytes,
+    // A row is its heads one after another, so that all rows together are as well.
+    read: async () => padRows(await tensor.read(), 1, heads),
+  };
+}
+
+/** As a MatMul operand, [in, out]. */
+export function operand(linear: Linear): Weight {
+  return {
+    dims: [linear.in, linear.out],
+    sourceBytes: linear.sourceBytes,
+    async *chunks() {
+      yield transpose(await linear.read(), linear.out, linear.in);
+    },
+  };
 }
 
 /** Heads of `size` values, each filled with zeros up to `padded`. */

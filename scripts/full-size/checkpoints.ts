@@ -1,0 +1,223 @@
+/** What the published checkpoints are made of: configs, and every tensor's name and shape (BLIP2.md). */
+
+export type TensorShape = readonly [name: string, shape: readonly number[]];
+
+export type FullSize = {
+  config: Record<string, unknown>;
+  /** Token ids are below this; the last of them are filler. */
+  vocabulary: number;
+  tokenizer: 'bpe' | 'wordpiece';
+  tensors: TensorShape[];
+};
+
+const VISION = { hidden: 1408, mlp: 6144, layers: 39, patch: 14, image: 224 };
+const QFORMER = { hidden: 768, mlp: 3072, layers: 12, queries: 32, every: 2 };
+
+export const FULL_SIZES = {
+  'opt-2.7b': () => generate('opt', opt27()),
+  'flan-t5-xl': () => generate('t5', flanT5Xl()),
+  'itm-vit-g': retrieve,
+} as const satisfies Record<string, () => FullSize>;
+export type FullSizeName = keyof typeof FULL_SIZES;
+
+function linear(name: string, out: number, from: number, bias = true): TensorShape[] {
+  const weight: TensorShape = [`${name}.weight`, [out, from]];
+  return bias ? [weight, [`${name}.bias`, [out]]] : [weight];
+}
+
+function norm(name: string, width: number): TensorShape[] {
+  return [
+    [`${name}.weight`, [width]],
+    [`${name}.bias`, [width]],
+  ];
+}
+
+const repeat = (count: number, make: (i: number) => TensorShape[]) =>
+  Array.from({ length: count }, (_, i) => make(i)).flat();
+
+function vision(): TensorShape[] {
+  const { hidden, mlp, layers, patch, image } = VISION;
+  const embeddings = 'vision_model.embeddings';
+  return [
+    [`${embeddings}.class_embedding`, [1, 1, hidden]],
+    [`${embeddings}.position_embedding`, [1, (image / patch) ** 2 + 1, hidden]],
+    [`${embeddings}.patch_embedding.weight`, [hidden, 3, patch, patch]],
+    [`${embeddings}.patch_embedding.bias`, [hidden]],
+    ...repeat(layers, (i) => {
+      const block = `vision_model.encoder.layers.${i}`;
+      return [
+        ...norm(`${block}.layer_norm1`, hidden),
+        ...norm(`${block}.layer_norm2`, hidden),
+        ...linear(`${block}.self_attn.qkv`, 3 * hidden, hidden),
+        ...linear(`${block}.self_attn.projection`, hidden, hidden),
+        ...linear(`${block}.mlp.fc1`, mlp, hidden),
+        ...linear(`${block}.mlp.fc2`, hidden, mlp),
+      ];
+    }),
+    ...norm('vision_model.post_layernorm', hidden),
+  ];
+}
+
+function qformer(readsText: boolean): TensorShape[] {
+  const { hidden, mlp, layers, queries, every } = QFORMER;
+  const attention = (prefix: string, seen: number) => [
+    ...linear(`${prefix}.attention.query`, hidden, hidden),
+    ...linear(`${prefix}.attention.key`, hidden, seen),
+    ...linear(`${prefix}.attention.value`, hidden, seen),
+    ...linear(`${prefix}.output.dense`, hidden, hidden),
+    ...norm(`${prefix}.output.LayerNorm`, hidden),
+  ];
+  const feedForward = (block: string, suffix: string) => [
+    ...linear(`${block}.intermediate${suffix}.dense`, mlp, hidden),
+    ...linear(`${block}.output${suffix}.dense`, hidden, mlp),
+    ...norm(`${block}.output${suffix}.LayerNorm`, hidden),
+  ];
+  return [
+    ['query_tokens', [1, queries, hidden]],
+    ...norm('qformer.layernorm', hidden),
+    ...repeat(layers, (i) => {
+      const block = `qformer.encoder.layer.${i}`;
+      return [
+        ...attention(`${block}.attention`, hidden),
+        ...(i % every === 0 ? attention(`${block}.crossattention`, VISION.hidden) : []),
+        ...(readsText ? feedForward(block, '') : []),
+        ...feedForward(block, '_query'),
+      ];
+    }),
+  ];
+}
+
+type Text = { config: Record<string, unknown>; width: number; tensors: TensorShape[] };
+
+function opt27(): Text {
+  const [width, ffn, layers, vocab] = [2560, 10240, 32, 50304];
+  const decoder = 'language_model.model.decoder';
+  const tensors: TensorShape[] = [
+    [`${decoder}.embed_tokens.weight`, [vocab, width]],
+    [`${decoder}.embed_positions.weight`, [2050, width]],
+    ...norm(`${decoder}.final_layer_norm`, width),
+    ...repeat(layers, (i) => {
+      const block = `${decoder}.layers.${i}`;
+      return [
+        ...['q', 'k', 'v', 'out'].flatMap((part) =>
+          linear(`${block}.self_attn.${part}_proj`, width, width),
+        ),
+        ...norm(`${block}.self_attn_layer_norm`, width),
+        ...linear(`${block}.fc1`, ffn, width),
+        ...linear(`${block}.fc2`, width, ffn),
+        ...norm(`${block}.final_layer_norm`, width),
+      ];
+    }),
+  ];
+  const config = {
+    model_type: 'opt',
+    vocab_size: vocab,
+    hidden_size: width,
+    ffn_dim: ffn,
+    num_hidden_layers: layers,
+    num_attention_heads: 32,
+    max_position_embeddings: 2048,
+    word_embed_proj_dim: width,
+    eos_token_id: 50118,
+  };
+  return { config, width, tensors };
+}
+
+function flanT5Xl(): Text {
+  const [width, ff, layers, vocab, heads, size] = [2048, 5120, 24, 32128, 32, 64];
+  const inner = heads * size;
+  const attention = (prefix: string) => [
+    ...['q', 'k', 'v'].flatMap((part) => linear(`${prefix}.${part}`, inner, width, false)),
+    ...linear(`${prefix}.o`, width, inner, false),
+  ];
+  const stack = (name: 'encoder' | 'decoder'): TensorShape[] => [
+    [
+      `language_model.${name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight`,
+      [32, heads],
+    ],
+    ...repeat(layers, (i) => {
+      const block = `language_model.${name}.block.${i}`;
+      const last = name === 'encoder' ? 1 : 2;
+      const feedForward = `${block}.layer.${last}.DenseReluDense`;
+      return [
+        ...attention(`${block}.layer.0.SelfAttention`),
+        ...(name === 'decoder' ? attention(`${block}.layer.1.EncDecAttention`) : []),
+        ...linear(`${feedForward}.wi_0`, ff, width, false),
+        ...linear(`${feedForward}.wi_1`, ff, width, false),
+        ...linear(`${feedForward}.wo`, width, ff, false),
+        ...Array.from(
+          { length: last + 1 },
+          (_, layer): TensorShape => [`${block}.layer.${layer}.layer_norm.weight`, [width]],
+        ),
+      ];
+    }),
+    [`language_model.${name}.final_layer_norm.weight`, [width]],
+  ];
+  const tensors: TensorShape[] = [
+    ['language_model.shared.weight', [vocab, width]],
+    ...stack('encoder'),
+    ...stack('decoder'),
+    ['language_model.lm_head.weight', [vocab, width]],
+  ];
+  const config = {
+    model_type: 't5',
+    vocab_size: vocab,
+    d_model: width,
+    d_ff: ff,
+    d_kv: size,
+    num_layers: layers,
+    num_heads: heads,
+    feed_forward_proj: 'gated-gelu',
+    dense_act_fn: 'gelu',
+    tie_word_embeddings: false,
+  };
+  return { config, width, tensors };
+}
+
+function generate(family: 'opt' | 't5', text: Text): FullSize {
+  const image_token_index = family === 'opt' ? 50265 : 32100;
+  return {
+    config: {
+      architectures: ['Blip2ForConditionalGeneration'],
+      model_type: 'blip-2',
+      image_token_index,
+      num_query_tokens: QFORMER.queries,
+      vision_config: {},
+      qformer_config: {},
+      text_config: text.config,
+    },
+    vocabulary: image_token_index,
+    tokenizer: 'bpe',
+    tensors: [
+      ...vision(),
+      ...qformer(false),
+      ...linear('language_projection', text.width, QFORMER.hidden),
+      ...text.tensors,
+    ],
+  };
+}
+
+function retrieve(): FullSize {
+  const [vocab, itc] = [30523, 256];
+  return {
+    config: {
+      architectures: ['Blip2ForImageTextRetrieval'],
+      model_type: 'blip-2',
+      num_query_tokens: QFORMER.queries,
+      image_text_hidden_size: itc,
+      vision_config: {},
+      qformer_config: { use_qformer_text_input: true, vocab_size: vocab },
+    },
+    vocabulary: vocab,
+    tokenizer: 'wordpiece',
+    tensors: [
+      ...vision(),
+      ...qformer(true),
+      ['embeddings.word_embeddings.weight', [vocab, QFORMER.hidden]],
+      ['embeddings.position_embeddings.weight', [512, QFORMER.hidden]],
+      ...linear('vision_projection', itc, QFORMER.hidden),
+      ...linear('text_projection', itc, QFORMER.hidden),
+      ...linear('itm_head', 2, QFORMER.hidden),
+    ],
+  };
+}

@@ -1,0 +1,173 @@
+/** Writes a checkpoint of random bf16 weights in shards, as a hub keeps them. */
+import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FullSize, TensorShape } from './checkpoints.ts';
+
+/** Largest shard, bytes: that of the published ones. */
+const SHARD_BYTES = 5e9;
+const BF16_BYTES = 2;
+
+/** `random`: values of small random weights. `holes`: nothing on the disk but names and shapes, all values zero. */
+export type Fill = 'random' | 'holes';
+
+/** @param onProgress told the bytes that are written, of how many */
+export async function writeCheckpoint(
+  { config, tensors, tokenizer, vocabulary }: FullSize,
+  folder: string,
+  fill: Fill,
+  onProgress: (done: number, total: number) => void = () => {},
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const total = tensors.reduce((sum, [, shape]) => sum + bytesOf(shape), 0);
+  const shards = intoShards(tensors);
+  const nameOf = (index: number) =>
+    `model-${number(index + 1)}-of-${number(shards.length)}.safetensors`;
+  const weight_map: Record<string, string> = {};
+  let done = 0;
+  for (const [index, shard] of shards.entries()) {
+    for (const [name] of shard) weight_map[name] = nameOf(index);
+    await using file = await open(join(folder, nameOf(index)), 'w');
+    for await (const bytes of writeShard(file, shard, fill)) {
+      done += bytes;
+      onProgress(done, total);
+    }
+  }
+  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+  const indexFile = json({ metadata: { total_size: total }, weight_map });
+  await writeFile(join(folder, 'model.safetensors.index.json'), indexFile);
+  await writeFile(join(folder, 'config.json'), json(config));
+  const made = tokenizer === 'bpe' ? byteTokenizer(vocabulary) : wordTokenizer(vocabulary);
+  await writeFile(join(folder, 'tokenizer.json'), json(made));
+}
+
+function number(index: number): string {
+  return String(index).padStart(5, '0');
+}
+
+function bytesOf(shape: readonly number[]): number {
+  return BF16_BYTES * shape.reduce((product, dim) => product * dim, 1);
+}
+
+function intoShards(tensors: readonly TensorShape[]): TensorShape[][] {
+  const shards: TensorShape[][] = [[]];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    const size = bytesOf(tensor[1]);
+    if (bytes + size > SHARD_BYTES && bytes > 0) {
+      shards.push([]);
+      bytes = 0;
+    }
+    shards.at(-1)?.push(tensor);
+    bytes += size;
+  }
+  return shards;
+}
+
+async function* writeShard(file: FileHandle, tensors: readonly TensorShape[], fill: Fill) {
+  const header: Record<string, unknown> = {};
+  let end = 0;
+  for (const [name, shape] of tensors) {
+    const start = end;
+    end += bytesOf(shape);
+    header[name] = { dtype: 'BF16', shape, data_offsets: [start, end] };
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  await file.write(Buffer.concat([length, text]));
+  const start = 8 + text.length;
+  if (fill === 'holes') {
+    await file.truncate(start + end);
+    yield end;
+    return;
+  }
+  let at = start;
+  for (const [index, [name, shape]] of tensors.entries()) {
+    for (const chunk of randomChunks(name, bytesOf(shape), index)) {
+      await file.write(chunk, 0, chunk.length, at);
+      at += chunk.length;
+      yield chunk.length;
+    }
+  }
+}
+
+const POOL_VALUES = 1 << 23;
+let pool: Uint16Array | undefined;
+
+/**
+ * Values of about the size that trained ones have: norms near one, the rest within ± 0.035. All tensors are cut from one
+ * pool at places of their own: distinct weights, made at the speed of the disk.
+ */
+function* randomChunks(name: string, bytes: number, seed: number): Generator<Uint8Array> {
+  pool ??= randomPool();
+  const isNorm = /norm.*\.weight$/i.test(name);
+  const values = bytes / BF16_BYTES;
+  let from = (seed * 7_368_787) % POOL_VALUES;
+  for (let done = 0; done < values; ) {
+    const count = Math.min(values - done, POOL_VALUES - from);
+    const some = pool.slice(from, from + count);
+    // 1 ± 1/64 in bf16: its lowest two bits after 0x3f80 and before it.
+    if (isNorm) for (let i = 0; i < count; i++) some[i] = 0x3f7e + ((some[i] as number) & 3);
+    yield new Uint8Array(some.buffer, 0, 2 * count);
+    done += count;
+    from = (done * 31 + seed) % 4096;
+  }
+}
+
+/** bf16 values, uniform within ± 0.035 */
+function randomPool(): Uint16Array {
+  const values = new Uint16Array(POOL_VALUES);
+  const bits = new DataView(new ArrayBuffer(4));
+  let state = 0x2545f491;
+  for (let i = 0; i < POOL_VALUES; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    bits.setFloat32(0, (state / 2 ** 31) * 0.035);
+    values[i] = bits.getUint16(0);
+  }
+  return values;
+}
+
+/** Byte-level BPE without merges: a token for each byte, filler for the rest of the vocabulary. */
+function byteTokenizer(vocabulary: number) {
+  const special = ['<s>', '<pad>', '</s>', '<unk>'];
+  const bytes = Array.from({ length: 256 }, (_, byte) => byte).map((byte) => {
+    const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
+    return printable ? String.fromCodePoint(byte) : null;
+  });
+  let next = 0x100;
+  const names = bytes.map((character) => character ?? String.fromCodePoint(next++));
+  const pieces = [...special, ...names];
+  while (pieces.length < vocabulary) pieces.push(`unused${pieces.length}`);
+  return {
+    version: '1.0',
+    added_tokens: special.map((content, id) => ({ id, content, special: true })),
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+    post_processor: null,
+    decoder: { type: 'ByteLevel' },
+    model: { type: 'BPE', vocab: byId(pieces), merges: [] },
+  };
+}
+
+/** WordPiece of letters. */
+function wordTokenizer(vocabulary: number) {
+  const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
+  const letters = Array.from('abcdefghijklmnopqrstuvwxyz0123456789');
+  const pieces = [...special, ...letters, ...letters.map((letter) => `##${letter}`)];
+  while (pieces.length < vocabulary) pieces.push(`[unused${pieces.length}]`);
+  return {
+    version: '1.0',
+    added_tokens: special.map((content, id) => ({ id, content, special: true })),
+    normalizer: { type: 'BertNormalizer', lowercase: true },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    post_processor: null,
+    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+    model: { type: 'WordPiece', unk_token: '[UNK]', vocab: byId(pieces) },
+  };
+}
+
+function byId(pieces: readonly string[]): Record<string, number> {
+  return Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+}

@@ -1,0 +1,45 @@
+/** Checkpoints with the names and shapes of the published ones are understood: planned whole, without a byte of weights. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { planGenerate } from '@blip2/gpu-worker/builder/generate';
+import { planRetrieve } from '@blip2/gpu-worker/builder/retrieve';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FULL_SIZES, type FullSizeName } from '../../scripts/full-size/checkpoints.ts';
+import { writeCheckpoint } from '../../scripts/full-size/write.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'blip2-full-size-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Parameters as BLIP-2's own modules count them, tied ones once. */
+const PARAMETERS: Record<FullSizeName, number> = {
+  'opt-2.7b': 3_744_761_856,
+  'flan-t5-xl': 3_942_446_592,
+  'itm-vit-g': 1_172_032_258,
+};
+
+describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name) => {
+  const full = FULL_SIZES[name]();
+
+  it('has as many parameters as the published one', () => {
+    const count = full.tensors.reduce(
+      (sum, [, shape]) => sum + shape.reduce((product, dim) => product * dim, 1),
+      0,
+    );
+    expect(count).toBe(PARAMETERS[name]);
+    expect(new Set(full.tensors.map(([tensor]) => tensor)).size).toBe(full.tensors.length);
+  });
+
+  it.each(['fp32', 'int8', 'int4'] as const)('is planned whole in %s', async (precision) => {
+    const place = join(folder, name);
+    await writeCheckpoint(full, place, 'holes');
+    const plan = name === 'itm-vit-g' ? planRetrieve : planGenerate;
+    const { graphs, manifest } = await plan(place, precision);
+    expect(manifest).toMatchObject({ image_tokens: 257, qformer_hidden: 768, precision });
+    const read = graphs.reduce((sum, { sourceBytes }) => sum + sourceBytes, 0);
+    expect(read).toBeGreaterThan(2 * 0.99 * PARAMETERS[name]);
+  });
+});

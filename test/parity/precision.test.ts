@@ -1,0 +1,77 @@
+/** Bundles in fewer bits: near the exact one, and the same for everybody in a batch. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
+import { releaseParts } from '@blip2/gpu-worker/engine/parts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { maxDifference } from './difference.ts';
+import { CASES, readGolden, readT5Golden, rowOf, T5_CASES } from './golden.ts';
+import { figuresOf, openGolden } from './precision-figures.ts';
+
+let bundles: string;
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-precision-'));
+});
+afterAll(() => rm(bundles, { recursive: true, force: true }));
+
+const ALL = [...CASES, ...T5_CASES];
+const goldenOf = (name: (typeof ALL)[number]) =>
+  name.startsWith('t5') ? readT5Golden(name) : readGolden(name);
+
+describe.each(['int8', 'int4'] as const)('%s', (precision) => {
+  it.each(ALL)('is near the exact bundle of the random checkpoint "%s"', async (name) => {
+    const figures = await figuresOf(goldenOf(name), precision, bundles);
+    if (process.env.PARITY_REPORT) console.log(precision, name, figures);
+    expect(figures.cosine).toBeGreaterThan(0.98);
+    // Random weights are the worst there is for few bits: what is written hangs on noise.
+    expect(figures.logprob).toBeLessThan(precision === 'int8' ? 0.5 : 1.6);
+    expect(figures.top1).toBeGreaterThan(precision === 'int8' ? 0.5 : 0.3);
+  });
+
+  it.each(ALL)('gives a row of a batch bit for bit what it gets alone: "%s"', async (name) => {
+    const golden = goldenOf(name);
+    const parts = await openGolden(golden, precision, bundles);
+    const prompts = golden.generations.map(({ image, prompt }) => ({
+      key: String(image),
+      image: rowOf(golden.queryEmbeddings, image),
+      ids: prompt,
+    }));
+    const positions = prompts.map((prompt) => parts.decoder.positionsOf(prompt));
+    const together = await parts.decoder.prefill(0, prompts);
+    const rows = positions.map((past, i) => ({ token: 5 + i, past }));
+    const steps = (await parts.decoder.step(rows)).map((logits) => logits.slice());
+    for (const [i, prompt] of prompts.entries()) {
+      const [alone] = await parts.decoder.prefill(0, [prompt]);
+      expect(maxDifference(alone!, together[i]!)).toBe(0);
+      const [step] = await parts.decoder.step([rows[i]!]);
+      expect(maxDifference(step!, steps[i]!)).toBe(0);
+    }
+    await releaseParts(parts);
+  });
+});
+
+describe('bundles of one checkpoint', () => {
+  it('stand side by side in every precision, and name it', async () => {
+    const { checkpoint } = readGolden('tied');
+    const places = new Map<string, string>();
+    for (const precision of ['fp32', 'int8', 'int4'] as const) {
+      const bundle = await ensureBundle(checkpoint, { bundles, precision });
+      places.set(bundle, precision);
+      expect(await readManifest(bundle)).toMatchObject({ precision });
+      expect(await ensureBundle(checkpoint, { bundles, precision })).toBe(bundle);
+    }
+    expect(places.size).toBe(3);
+    expect(await ensureBundle(checkpoint, { bundles, precision: 'auto' })).toBe(
+      [...places.keys()][0],
+    );
+  });
+
+  it('never share kept embeddings where their image sides differ', async () => {
+    const { checkpoint } = readGolden('tied');
+    const identity = async (precision: 'fp32' | 'int8' | 'int4') =>
+      (await readManifest(await ensureBundle(checkpoint, { bundles, precision }))).preprocessing;
+    expect(await identity('int8')).not.toBe(await identity('fp32'));
+    expect(await identity('int8')).toBe(await identity('int4'));
+  });
+});
