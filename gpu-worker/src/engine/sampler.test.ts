@@ -38,6 +38,50 @@ describe('candidates', () => {
   });
 });
 
+describe('candidates of many tokens', () => {
+  /** The definition, with everything sorted. */
+  function plain(
+    values: Float32Array,
+    { temperature, top_k, top_p }: { temperature: number; top_k: number; top_p: number },
+  ): number[] {
+    let tokens = [...values.keys()].sort((x, y) => values[y]! - values[x]!);
+    if (top_k > 0) {
+      const least = values[tokens[Math.min(top_k, tokens.length) - 1]!]!;
+      tokens = tokens.filter((token) => values[token]! >= least);
+    }
+    const weights = tokens.map((token) =>
+      Math.exp((values[token]! - values[tokens[0]!]!) / temperature),
+    );
+    const mass = weights.reduce((sum, weight) => sum + weight, 0);
+    let [kept, reached] = [0, 0];
+    while (top_p < 1 && kept < tokens.length && reached < top_p * mass) reached += weights[kept++]!;
+    return top_p < 1 ? tokens.slice(0, kept) : tokens;
+  }
+
+  it('are those of the plain definition', () => {
+    const random = seededRandom(3);
+    for (let round = 0; round < 200; round++) {
+      // Rounded, so that ties are common.
+      const values = Float32Array.from({ length: 300 }, () => Math.round(random() * 80) / 10);
+      const sampling = {
+        temperature: 0.3 + 2 * random(),
+        top_k: [0, 1, 7, 50, 300, 999][round % 6]!,
+        top_p: [1, 0.9, 0.5, 0.05][round % 4]!,
+      };
+      const found = candidates(values, sampling).tokens;
+      const expected = plain(values, sampling);
+      if (sampling.top_k === 0 && sampling.top_p === 1) expected.sort((x, y) => x - y);
+      expect(found).toEqual(expected);
+    }
+  });
+
+  it('never hold a token that a rule forbids, unless nothing else is left', () => {
+    const values = new Float32Array(50).fill(Number.NEGATIVE_INFINITY);
+    values[7] = -3;
+    expect(candidates(values, { temperature: 1, top_k: 5, top_p: 0.9 }).tokens).toEqual([7]);
+  });
+});
+
 describe('drawing', () => {
   it('follows the probabilities', () => {
     const random = seededRandom(42);
