@@ -1,5 +1,5 @@
 /** `npm start`: the whole service until Ctrl-C. */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import { ROOT } from './prepare-edge.ts';
 import { startStack } from './stack.ts';
@@ -8,11 +8,12 @@ import { statusLine } from './status-line.ts';
 /** A picture every clone has. */
 const SAMPLE = 'test/scenes/pair-noto-00.webp';
 
-const HELP = `Usage: npm start [-- --port 8787 --verbose]
+const HELP = `Usage: npm start [-- --port 8787 --trace FILE --verbose]
 
 Starts the edge (workerd, local KV) and the GPU worker on this machine.
 
   --port PORT   the same as the variable PORT
+  --trace FILE  trace of requests and engine steps, for chrome://tracing or Perfetto
   --verbose     show what edge and GPU worker log
 
 Environment:
@@ -32,6 +33,7 @@ const { values } = parseArgs({
   options: {
     port: { type: 'string' },
     verbose: { type: 'boolean' },
+    trace: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
 });
@@ -53,6 +55,7 @@ const stack = await startStack({
   persist: join(ROOT, '.wrangler/state'),
   logLevel: values.verbose ? 'log' : 'error',
   onStatus: line.update,
+  ...(values.trace === undefined ? {} : { workerEnv: { BLIP2_TRACE: resolve(values.trace) } }),
 }).catch((error: Error) => {
   line.clear();
   console.error(styleText('red', error.message));

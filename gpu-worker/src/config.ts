@@ -17,13 +17,14 @@ const Environment = z.object({
   BLIP2_MAX_SLOTS: z._default(whole(1, 256), 8),
   BLIP2_PREFIX_CACHE_MB: z._default(whole(0, 1_000_000), 256),
   BLIP2_QUEUE_LIMIT: z._default(whole(0, 100_000), 64),
+  BLIP2_TRACE: z.optional(z.string()),
   BLIP2_MAX_IMAGE_BYTES: z._default(whole(1, 2 ** 31), 20 * 2 ** 20),
   BLIP2_MAX_IMAGE_PIXELS: z._default(whole(1, 2 ** 31), 50_000_000),
 });
 
 export type Config = ReturnType<typeof readConfig>;
 
-export const CONFIG_HELP = `Usage: node gpu-worker/src/main.ts [--help]
+export const CONFIG_HELP = `Usage: node gpu-worker/src/main.ts [--trace FILE] [--help]
 
 The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. Configured by the environment:
 
@@ -43,6 +44,7 @@ The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. 
   BLIP2_MAX_SLOTS           sequences decoded together (8)
   BLIP2_PREFIX_CACHE_MB     memory for pictures that may be asked about again, MiB (256)
   BLIP2_QUEUE_LIMIT         requests that may wait for a slot; more get 503 (64)
+  BLIP2_TRACE               file for a trace of requests and engine steps, for chrome://tracing or Perfetto
   BLIP2_MAX_IMAGE_BYTES     largest picture taken, bytes (20 MiB)
   BLIP2_MAX_IMAGE_PIXELS    largest picture decoded, width × height (50000000)
 `;
@@ -67,6 +69,7 @@ export function readConfig(environment: Record<string, string | undefined>) {
     maxSlots: env.BLIP2_MAX_SLOTS,
     prefixCacheBytes: env.BLIP2_PREFIX_CACHE_MB * 2 ** 20,
     queueLimit: env.BLIP2_QUEUE_LIMIT,
+    ...(env.BLIP2_TRACE === undefined ? {} : { trace: env.BLIP2_TRACE }),
     maxImageBytes: env.BLIP2_MAX_IMAGE_BYTES,
     maxImagePixels: env.BLIP2_MAX_IMAGE_PIXELS,
   };

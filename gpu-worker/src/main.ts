@@ -3,14 +3,16 @@ import { parseArgs } from 'node:util';
 import { CONFIG_HELP, readConfig } from './config.ts';
 import { startWorker } from './worker.ts';
 
-const { values } = parseArgs({ options: { help: { type: 'boolean', short: 'h' } } });
+const { values } = parseArgs({
+  options: { trace: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+});
 if (values.help) {
   console.log(CONFIG_HELP);
   process.exit(0);
 }
 
 try {
-  const config = readConfig(process.env);
+  const config = readConfig({ ...process.env, ...(values.trace && { BLIP2_TRACE: values.trace }) });
   console.log('GPU worker:', JSON.stringify(config));
   let last = '';
   const worker = await startWorker(config, (line) => {

@@ -3,13 +3,16 @@ import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { encodeJsonFrame, FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
 import type { WorkerModel } from '@blip2/shared/wire';
 import { Hono } from 'hono';
+import type { Metrics } from './metrics.ts';
 import { type RunContext, readRun } from './read-run.ts';
 import { run } from './run.ts';
 
 /** What changes while the server runs. */
 export type ServerState = { draining: boolean };
 
-export function createApp(context: RunContext, model: WorkerModel, state: ServerState): Hono {
+export type Served = { model: WorkerModel; metrics: Metrics; state: ServerState };
+
+export function createApp(context: RunContext, { model, metrics, state }: Served): Hono {
   const app = new Hono();
 
   app.get('/healthz', (c) => c.json({ status: 'ok' }));
@@ -20,6 +23,10 @@ export function createApp(context: RunContext, model: WorkerModel, state: Server
   });
 
   app.get('/v1/model', (c) => c.json(model));
+
+  app.get('/metrics', async (c) =>
+    c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }),
+  );
 
   app.post('/v1/run', async (c) => {
     if (state.draining) throw shuttingDown();

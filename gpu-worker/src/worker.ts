@@ -9,7 +9,9 @@ import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
 import type { RetrievalOptions } from './engine/messages.ts';
 import { resolveCheckpoint } from './hub/index.ts';
+import { createMetrics } from './metrics.ts';
 import { createApp, type ServerState } from './server.ts';
+import { traceTo } from './trace.ts';
 
 export type GpuWorker = {
   url: string;
@@ -56,15 +58,15 @@ export async function startWorker(
     ...(retrieval === undefined ? {} : { retrieve: retrieval.manifest }),
   };
   const state: ServerState = { draining: false };
-  const app = createApp(
-    { engine, models, limits: { maxBytes, maxPixels } },
-    {
-      ...served(manifest),
-      execution_provider: executionProvider,
-      ...(retrieval === undefined ? {} : { retrieval: served(retrieval.manifest) }),
-    },
-    state,
-  );
+  const model = {
+    ...served(manifest),
+    execution_provider: executionProvider,
+    ...(retrieval === undefined ? {} : { retrieval: served(retrieval.manifest) }),
+  };
+  const metrics = createMetrics(engine, executionProvider);
+  const trace = config.trace === undefined ? null : traceTo(config.trace, engine);
+  const context = { engine, models, limits: { maxBytes, maxPixels } };
+  const app = createApp(context, { model, metrics, state });
   const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }) as Server;
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -78,6 +80,7 @@ export async function startWorker(
       server.closeIdleConnections();
       await closed;
       await engine.stop();
+      trace?.end();
     },
   };
 }

@@ -97,13 +97,13 @@ describe('another question about a picture', () => {
     }));
     await kept.prefill(0, prompts.slice(0, 2));
     const together = await kept.prefill(2, prompts);
-    expect(kept.prefixes!.lookups.hits).toBeGreaterThan(1);
+    expect(kept.memory.prefixes!.hits).toBeGreaterThan(1);
     for (const [i, prompt] of prompts.entries()) {
       const [alone] = await fresh.prefill(0, [prompt]);
       expect(maxDifference(together[i]!, alone!)).toBe(0);
       expect(maxDifference(alone!, rowOf(golden.nextTokenLogits, i))).toBeLessThan(1e-4);
     }
-    expect(fresh.prefixes!.lookups.hits).toBe(0);
+    expect(fresh.memory.prefixes!.hits).toBe(0);
     for (const decoder of [kept, fresh]) await decoder.release();
   });
 });

@@ -3,13 +3,36 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
 import type { EngineOptions, FromEngine, Job, JobEvent, ToEngine } from './messages.ts';
+import type { Observation } from './observation.ts';
+
+export type Outcome = 'done' | 'failed' | 'cancelled';
+
+/** Told what the engine does and what becomes of its jobs. */
+export type EngineListener = {
+  observed: (observation: Observation) => void;
+  begun: (id: number, kind: Job['kind']) => void;
+  /** `seconds` since the job began, or since its last token; `count` tokens came at once. */
+  written: (id: number, what: { token: 'first' | 'next'; seconds: number; count: number }) => void;
+  ended: (id: number, kind: Job['kind'], outcome: Outcome) => void;
+  /** A request found all places taken. */
+  rejected: () => void;
+};
+
+type Running = {
+  controller: ReadableStreamDefaultController<JobEvent>;
+  kind: Job['kind'];
+  /** Milliseconds of this process's clock. */
+  startedAt: number;
+  lastTokenAt?: number;
+};
 
 export class EngineClient {
   readonly #worker: Worker;
   /** Rows that can be decoded together. */
   readonly slots: number;
   readonly #limit: number;
-  readonly #jobs = new Map<number, ReadableStreamDefaultController<JobEvent>>();
+  readonly #jobs = new Map<number, Running>();
+  readonly #listeners: EngineListener[] = [];
   #admitted = 0;
   #nextId = 1;
 
@@ -19,6 +42,9 @@ export class EngineClient {
     this.#limit = slots + queueLimit;
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
+      else if (message.type === 'observed') {
+        for (const { observed } of this.#listeners) observed(message.observation);
+      }
     });
   }
 
@@ -29,8 +55,13 @@ export class EngineClient {
    */
   static async start(options: EngineOptions, queueLimit: number): Promise<EngineClient> {
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: options });
-    await once(worker, 'message');
+    await untilReady(worker);
     return new EngineClient(worker, options.maxSlots, queueLimit);
+  }
+
+  /** Tells what the engine does and what becomes of its jobs, from now on. */
+  listen(listener: EngineListener): void {
+    this.#listeners.push(listener);
   }
 
   /** Called when the thread ends by an error: every job has failed by then, and the process should end. */
@@ -52,6 +83,7 @@ export class EngineClient {
    */
   admit(): Disposable {
     if (this.#admitted >= this.#limit) {
+      for (const { rejected } of this.#listeners) rejected();
       throw new ApiError('overloaded', 'All places and the queue are taken. Try again shortly.', {
         retry_after: 1,
       });
@@ -72,13 +104,14 @@ export class EngineClient {
     signal.throwIfAborted();
     const id = this.#nextId++;
     const abort = () => {
-      const controller = this.#jobs.get(id);
+      const running = this.#jobs.get(id);
       this.#forget(id);
-      controller?.error(signal.reason);
+      running?.controller.error(signal.reason);
     };
     return new ReadableStream<JobEvent>({
       start: (controller) => {
-        this.#jobs.set(id, controller);
+        this.#jobs.set(id, { controller, kind: job.kind, startedAt: performance.now() });
+        for (const { begun } of this.#listeners) begun(id, job.kind);
         signal.addEventListener('abort', abort, { once: true });
         this.#post({ type: 'submit', id, job });
       },
@@ -96,24 +129,50 @@ export class EngineClient {
   }
 
   #forget(id: number): void {
-    if (this.#jobs.delete(id)) this.#post({ type: 'cancel', id });
+    const running = this.#jobs.get(id);
+    if (running === undefined) return;
+    this.#end(id, running, 'cancelled');
+    this.#post({ type: 'cancel', id });
   }
 
   #deliver(id: number, event: JobEvent): void {
-    const controller = this.#jobs.get(id);
-    if (controller === undefined) return;
+    const running = this.#jobs.get(id);
+    if (running === undefined) return;
     if (event.type === 'failed') {
-      this.#jobs.delete(id);
-      controller.error(new Error(`the engine failed: ${event.message}`));
+      this.#end(id, running, 'failed');
+      running.controller.error(new Error(`the engine failed: ${event.message}`));
       return;
     }
-    controller.enqueue(event);
+    if (event.type === 'tokens') this.#timeToken(id, running, event.tokens.length);
+    running.controller.enqueue(event);
     if (event.type !== 'done') return;
+    this.#end(id, running, 'done');
+    running.controller.close();
+  }
+
+  #timeToken(id: number, running: Running, count: number): void {
+    const now = performance.now();
+    const { lastTokenAt, startedAt } = running;
+    running.lastTokenAt = now;
+    const token = lastTokenAt === undefined ? 'first' : 'next';
+    const seconds = (now - (lastTokenAt ?? startedAt)) / 1000;
+    for (const { written } of this.#listeners) written(id, { token, seconds, count });
+  }
+
+  #end(id: number, { kind }: Running, outcome: Outcome): void {
     this.#jobs.delete(id);
-    controller.close();
+    for (const { ended } of this.#listeners) ended(id, kind, outcome);
   }
 
   #post(message: ToEngine): void {
     this.#worker.postMessage(message);
+  }
+}
+
+/** What it does before is its self-test. @throws Error when the thread ends instead */
+async function untilReady(worker: Worker): Promise<void> {
+  for (;;) {
+    const [message] = (await once(worker, 'message')) as [FromEngine];
+    if (message.type === 'ready') return;
   }
 }

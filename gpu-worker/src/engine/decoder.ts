@@ -1,5 +1,6 @@
 /** A language model with the keys and values of its rows: what the engine sees of OPT and T5 alike. */
 import type { EngineOptions } from './messages.ts';
+import type { DecoderMemory } from './observation.ts';
 import { OptDecoder } from './opt-decoder.ts';
 import { T5Decoder } from './t5-decoder.ts';
 
@@ -37,8 +38,7 @@ export type Decoder = {
    * @param start first position in which they differ
    */
   copy(from: number, to: number, positions: { start: number; end: number }): void;
-  /** Prompts whose image positions were kept from an earlier one, and what is kept. */
-  readonly prefixes?: { lookups: { hits: number; misses: number }; bytes: number };
+  readonly memory: DecoderMemory;
   /** Gives memory back; only while no slot is held. */
   reset(): void;
   release(): Promise<void>;

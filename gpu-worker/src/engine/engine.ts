@@ -4,6 +4,7 @@ import type { Decoder, DecoderPrompt } from './decoder.ts';
 import { createDecoding, type Decoding, type Turn } from './decoding.ts';
 import { type Entry, ImageWork } from './image-work.ts';
 import type { EngineOptions, Job, JobEvent } from './messages.ts';
+import type { Observation } from './observation.ts';
 import type { EngineParts } from './parts.ts';
 import { type Action, nextAction } from './scheduler.ts';
 
@@ -21,6 +22,7 @@ export class Engine {
   readonly #decoder: Decoder;
   readonly #options: EngineOptions;
   readonly #emit: (id: number, event: JobEvent) => void;
+  readonly #observe: (observation: Observation) => void;
   readonly #images: ImageWork;
   #toPrefill: Writing[] = [];
   /** Index in this list = slot in the cache. */
@@ -32,7 +34,9 @@ export class Engine {
     parts: EngineParts,
     options: EngineOptions,
     emit: (id: number, event: JobEvent) => void,
+    observe: (observation: Observation) => void = () => {},
   ) {
+    this.#observe = observe;
     this.#decoder = parts.decoder;
     this.#options = options;
     this.#emit = emit;
@@ -73,20 +77,25 @@ export class Engine {
       this.#last,
     );
     this.#last = action.kind;
-    switch (action.kind) {
-      case 'wait':
-        this.#decoder.reset();
-        return false;
-      case 'encode':
-        await this.#images.advance();
-        return true;
-      case 'prefill':
-        await this.#prefill(action.count);
-        return true;
-      case 'step':
-        await this.#step();
-        return true;
+    if (action.kind === 'wait') {
+      this.#decoder.reset();
+      return false;
     }
+    const start = performance.now();
+    const rows = action.kind === 'prefill' ? action.count : this.#running.length;
+    if (action.kind === 'encode') await this.#images.advance();
+    else if (action.kind === 'prefill') await this.#prefill(action.count);
+    else await this.#step();
+    this.#observe({
+      action: action.kind === 'encode' ? 'images' : action.kind,
+      startedAt: performance.timeOrigin + start,
+      ms: performance.now() - start,
+      rows: action.kind === 'encode' ? 0 : rows,
+      waiting: { images: this.#images.waiting, prefill: this.#toPrefill.length },
+      running: this.#running.length,
+      memory: this.#decoder.memory,
+    });
+    return true;
   }
 
   #withEmbeddings(entry: Entry, image: Float32Array): void {

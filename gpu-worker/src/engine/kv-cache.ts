@@ -29,6 +29,10 @@ export class KvCache {
     return this.#capacity;
   }
 
+  get bytes(): number {
+    return this.#planes.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  }
+
   /** Doubles the slots until `positions` fit; what is in them stays. */
   reserve(positions: number): void {
     if (positions > this.shape.maxPositions) throw new Error(`${positions} positions do not fit`);

@@ -3,6 +3,7 @@ import type { GenerateManifest, RetrieveManifest } from '@blip2/shared/bundle-ma
 import type { WrittenToken } from '@blip2/shared/frames';
 import type { EmbeddingKind, GenerationConfig, GpuTimings, MatchScore } from '@blip2/shared/wire';
 import type { Choice } from './decoding.ts';
+import type { Observation } from './observation.ts';
 
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
 
@@ -56,4 +57,7 @@ export type JobEvent =
   | { type: 'done'; choices: Choice[]; timings: GpuTimings }
   | { type: 'failed'; message: string };
 
-export type FromEngine = { type: 'ready' } | { type: 'event'; id: number; event: JobEvent };
+export type FromEngine =
+  | { type: 'ready' }
+  | { type: 'event'; id: number; event: JobEvent }
+  | { type: 'observed'; observation: Observation };

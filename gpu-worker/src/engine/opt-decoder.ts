@@ -4,6 +4,7 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { KvCache } from './kv-cache.ts';
 import type { EngineOptions } from './messages.ts';
+import type { DecoderMemory } from './observation.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { openGraph } from './session.ts';
 import { paddedIds, rowsOf } from './tensors.ts';
@@ -28,7 +29,7 @@ export class OptDecoder implements Decoder {
   readonly #manifest: GenerateManifest;
   readonly #session: InferenceSession;
   readonly #cache: KvCache;
-  readonly prefixes: PrefixCache;
+  readonly #prefixes: PrefixCache;
 
   private constructor(
     { manifest, maxSlots, prefixCacheBytes }: EngineOptions,
@@ -39,11 +40,16 @@ export class OptDecoder implements Decoder {
     this.#manifest = manifest;
     this.#session = session;
     this.#cache = new KvCache(shape, maxSlots);
-    this.prefixes = new PrefixCache(prefixCacheBytes);
+    this.#prefixes = new PrefixCache(prefixCacheBytes);
   }
 
   static async load(options: EngineOptions): Promise<OptDecoder> {
     return new OptDecoder(options, await openGraph(options, 'decoder', 'spins'));
+  }
+
+  get memory(): DecoderMemory {
+    const { bytes, lookups } = this.#prefixes;
+    return { kvBytes: this.#cache.bytes, prefixes: { ...lookups, bytes } };
   }
 
   positionsOf({ ids }: DecoderPrompt): number {
@@ -103,7 +109,7 @@ export class OptDecoder implements Decoder {
     const missing = new Map<string, Float32Array>();
     for (const { key, image } of prompts) {
       if (found.has(key) || missing.has(key)) continue;
-      const kept = this.prefixes.get(key);
+      const kept = this.#prefixes.get(key);
       if (kept === undefined) missing.set(key, image);
       else found.set(key, kept);
     }
@@ -115,7 +121,7 @@ export class OptDecoder implements Decoder {
     for (const [row, key] of [...missing.keys()].entries()) {
       const values = rowOfKv(fresh, row, rows, 2 * this.#manifest.decoder.layers);
       found.set(key, values);
-      this.prefixes.keep(key, values);
+      this.#prefixes.keep(key, values);
     }
     return found;
   }

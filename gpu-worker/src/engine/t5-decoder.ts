@@ -4,6 +4,7 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { KvCache } from './kv-cache.ts';
 import type { EngineOptions } from './messages.ts';
+import type { DecoderMemory } from './observation.ts';
 import { openGraph } from './session.ts';
 import { paddedIds, rowsOf } from './tensors.ts';
 
@@ -37,6 +38,10 @@ export class T5Decoder implements Decoder {
   static async load(options: EngineOptions): Promise<T5Decoder> {
     const encoder = await openGraph(options, 'encoder', 'quiet');
     return new T5Decoder(options, encoder, await openGraph(options, 'decoder', 'spins'));
+  }
+
+  get memory(): DecoderMemory {
+    return { kvBytes: this.#cache.bytes + this.#cross.bytes };
   }
 
   /** The start token. */

@@ -12,7 +12,12 @@ const say = (message: FromEngine) => port.postMessage(message);
 
 const parts = await loadParts(options);
 let emit = (id: number, event: JobEvent) => say({ type: 'event', id, event });
-const engine = new Engine(parts, options, (id, event) => emit(id, event));
+const engine = new Engine(
+  parts,
+  options,
+  (id, event) => emit(id, event),
+  (observation) => say({ type: 'observed', observation }),
+);
 await selfTest();
 
 let wake: () => void = () => {};

@@ -1,0 +1,22 @@
+/** What the engine thread tells of each thing it has done: the HTTP thread never has to ask and wait. */
+
+export type Observation = {
+  action: 'images' | 'prefill' | 'step';
+  /** Milliseconds since the epoch. */
+  startedAt: number;
+  /** Milliseconds it took. */
+  ms: number;
+  /** Rows that took part; of `images` none. */
+  rows: number;
+  /** Jobs that wait for work on their picture, and for slots. */
+  waiting: { images: number; prefill: number };
+  /** Rows that are being written. */
+  running: number;
+  memory: DecoderMemory;
+};
+
+/** What a decoder holds. `prefixes`: look-ups of image positions since the start, and their memory. */
+export type DecoderMemory = {
+  kvBytes: number;
+  prefixes?: { hits: number; misses: number; bytes: number };
+};

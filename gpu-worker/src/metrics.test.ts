@@ -1,0 +1,106 @@
+/** Metrics and trace of the real engine on the embedded checkpoint. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encodeFrame, encodeJsonFrame, readFrames } from '@blip2/shared/frames';
+import { GenerationConfig, type WorkerModel } from '@blip2/shared/wire';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readConfig } from './config.ts';
+import { type GpuWorker, startWorker } from './worker.ts';
+
+let worker: GpuWorker;
+let revision: string;
+let folder: string;
+let picture: Uint8Array<ArrayBuffer>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'blip2-metrics-'));
+  worker = await startWorker(
+    readConfig({
+      GPU_WORKER_PORT: '0',
+      BLIP2_MAX_SLOTS: '2',
+      BLIP2_QUEUE_LIMIT: '0',
+      BLIP2_TRACE: join(folder, 'trace.json'),
+    }),
+  );
+  ({ revision } = (await (await fetch(`${worker.url}/v1/model`)).json()) as WorkerModel);
+  const background = '#2040cc';
+  const canvas = sharp({ create: { width: 90, height: 90, channels: 3, background } });
+  picture = encodeFrame('image', new Uint8Array(await canvas.png().toBuffer()));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function send(max_tokens: number, signal?: AbortSignal) {
+  const generation = GenerationConfig.parse({ max_tokens, min_tokens: max_tokens });
+  const head = { request_id: 'test', revision, deadline_ms: 20_000, input_ids: [2] };
+  const request = { kind: 'generate', ...head, generation };
+  const body = new Blob([encodeJsonFrame('request', request), picture]);
+  return fetch(`${worker.url}/v1/run`, { method: 'POST', body, ...(signal && { signal }) });
+}
+
+const finish = async (response: Response) =>
+  Array.fromAsync(readFrames(response.body as ReadableStream<Uint8Array>));
+
+/** Value of a sample by its name and labels as they are written. */
+async function sample(name: string, labels: Record<string, string> = {}): Promise<number> {
+  const text = await (await fetch(`${worker.url}/metrics`)).text();
+  const line = text.split('\n').find((one) => {
+    const isNamed = one.startsWith(`${name}{`) || one.startsWith(`${name} `);
+    return (
+      isNamed && Object.entries(labels).every(([key, value]) => one.includes(`${key}="${value}"`))
+    );
+  });
+  return Number(line?.split(' ').at(-1) ?? Number.NaN);
+}
+
+describe('metrics', () => {
+  it('count what a request costs, and what the next about its picture is spared', async () => {
+    await finish(await send(6));
+    await finish(await send(6));
+    expect(await sample('blip2_tokens_total')).toBe(12);
+    expect(await sample('blip2_requests_total', { kind: 'generate', outcome: 'done' })).toBe(2);
+    expect(await sample('blip2_time_to_first_token_seconds_count')).toBe(2);
+    expect(await sample('blip2_inter_token_latency_seconds_count')).toBe(10);
+    expect(await sample('blip2_prefix_cache_lookups_total', { result: 'hit' })).toBe(1);
+    expect(await sample('blip2_prefix_cache_bytes')).toBeGreaterThan(0);
+    expect(await sample('blip2_kv_cache_bytes')).toBeGreaterThan(0);
+    expect(await sample('blip2_step_rows_count')).toBe(10);
+    expect(await sample('blip2_engine_action_seconds_count', { action: 'images' })).toBe(2);
+    expect(await sample('blip2_running_rows', { execution_provider: 'cpu' })).toBe(0);
+    expect(await sample('process_cpu_seconds_total')).toBeGreaterThan(0);
+  });
+
+  it('count requests that found no place, and those whose client went away', async () => {
+    const leaving = new AbortController();
+    const long = await Promise.all([send(150, leaving.signal), send(150)]);
+    expect((await send(1)).status).toBe(503);
+    expect(await sample('blip2_rejected_requests_total')).toBe(1);
+    expect(await sample('blip2_admitted_requests')).toBe(2);
+    leaving.abort();
+    await finish(long[1]);
+    const cancelled = { kind: 'generate', outcome: 'cancelled' };
+    await expect.poll(() => sample('blip2_requests_total', cancelled)).toBe(1);
+  });
+});
+
+describe('a trace', () => {
+  it('shows the engine at work and every request from its beginning to its end', async () => {
+    await worker.stop();
+    const text = await readFile(join(folder, 'trace.json'), 'utf8');
+    // A viewer forgives the missing end; JSON does not.
+    const events: Record<string, unknown>[] = JSON.parse(`${text.trim().replace(/,$/, '')}]`);
+    const of = (ph: string) => events.filter((event) => event.ph === ph);
+    const actions = of('X').map(({ name }) => name);
+    expect(new Set(actions)).toEqual(new Set(['images', 'prefill', 'step']));
+    for (const { ts, dur } of of('X')) {
+      expect(Math.abs(Number(ts) / 1000 - Date.now())).toBeLessThan(600_000);
+      expect(Number(dur)).toBeGreaterThan(0);
+    }
+    const ids = (ph: string) => of(ph).map(({ id }) => id);
+    expect(ids('b')).toHaveLength(4);
+    expect(new Set(ids('e'))).toEqual(new Set(ids('b')));
+    expect(of('n').length).toBeGreaterThan(2);
+    expect(of('i')).toMatchObject([{ name: 'rejected' }]);
+  });
+});
