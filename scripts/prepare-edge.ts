@@ -18,13 +18,14 @@ export type Checkpoints = { checkpoint: string; retrievalCheckpoint?: string };
 
 /**
  * Pulls the checkpoints and builds the bundles where needed, writes
- * `edge/generated/{model.json,tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
+ * `generated/{model.json,tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
  * @param checkpoint folder in Hugging Face's format or model on a hub; BLIP2_CHECKPOINT or the embedded one by default
  * @returns the folders of the checkpoints, wherever they came from
  */
 export async function prepareEdge(
   checkpoint = process.env.BLIP2_CHECKPOINT,
   onStatus: (line: string) => void = () => {},
+  edge = join(ROOT, 'edge'),
 ): Promise<Checkpoints & { bundle: string; model: EdgeModel }> {
   const chosen = chooseCheckpoints(checkpoint, process.env.BLIP2_RETRIEVAL_CHECKPOINT);
   const prepare = async (name: string) => {
@@ -45,7 +46,7 @@ export async function prepareEdge(
     await readGenerateManifest(bundle),
     retrieval === null ? undefined : await readRetrieveManifest(retrieval.bundle),
   );
-  const generated = join(ROOT, 'edge/generated');
+  const generated = join(edge, 'generated');
   await mkdir(generated, { recursive: true });
   const tokenizerOf = (folder: string) => readFile(join(folder, 'tokenizer.json'), 'utf8');
   const files = {

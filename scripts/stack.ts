@@ -1,6 +1,7 @@
 /** Starts the whole service on this machine: bundle, GPU worker (child process), edge (workerd). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -43,7 +44,12 @@ export type Stack = {
 /** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within two minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const status = options.onStatus ?? (() => {});
-  const { checkpoint, retrievalCheckpoint, model } = await prepareEdge(options.checkpoint, status);
+  await using edgeFolder = await edgeFor(options.checkpoint);
+  const { checkpoint, retrievalCheckpoint, model } = await prepareEdge(
+    options.checkpoint,
+    status,
+    edgeFolder.path,
+  );
   const port = await freePort(options.port ?? 0);
   const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
@@ -65,6 +71,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     const { unstable_startWorker } = await import('wrangler');
     const edge = await unstable_startWorker({
       config: join(ROOT, 'wrangler.toml'),
+      entrypoint: join(edgeFolder.path, 'src/worker.ts'),
       bindings: Object.fromEntries(
         Object.entries({ ...options.vars, GPU_WORKER_URL: workerUrl }).map(([name, value]) => [
           name,
@@ -96,6 +103,19 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     await endWorker(worker);
     throw error;
   }
+}
+
+/**
+ * The edge's own folder; for a checkpoint that only this stack serves a copy, which lasts until the Worker is bundled:
+ * the model is part of the bundle, and others may be bundling theirs.
+ */
+async function edgeFor(checkpoint: string | undefined) {
+  const own = join(ROOT, 'edge');
+  if (checkpoint === undefined) return { path: own, [Symbol.asyncDispose]: async () => {} };
+  await mkdir(join(ROOT, '.wrangler'), { recursive: true });
+  const path = await mkdtemp(join(ROOT, '.wrangler/edge-'));
+  await cp(join(own, 'src'), join(path, 'src'), { recursive: true });
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** Asks the worker to drain and waits for its exit; kills it after ten seconds. */
