@@ -10,7 +10,7 @@ import { readPicture, readScenes, type Scene } from './scenes.ts';
 import { startStack } from './stack.ts';
 import { statusLine } from './status-line.ts';
 
-const HELP = `Usage: npm run eval [-- --url http://host --limit N --failures]
+const HELP = `Usage: npm run eval [-- --url http://host --limit N --failures --precision fp32,int8,int4]
 
 Sends every test scene to the API: its caption, then each of its questions by the picture's hash.
 Prints exact-match accuracy by layout, question type and artist.
@@ -18,6 +18,7 @@ Prints exact-match accuracy by layout, question type and artist.
   --url URL     an API that already runs (starts one of its own by default)
   --limit N     only every so many scenes, N in all
   --failures    print what was answered wrong
+  --precision   serve the model in each of these, one after another, and compare them
 `;
 
 const { values } = parseArgs({
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     url: { type: 'string' },
     limit: { type: 'string' },
     failures: { type: 'boolean' },
+    precision: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
 });
@@ -36,32 +38,52 @@ if (values.help) {
 type Outcome = { scene: Scene; task: string; prompt: string; expected: string; got: string };
 
 const line = statusLine();
-const stack = values.url ? null : await startStack({ onStatus: line.update });
-const url = values.url ?? stack?.url ?? '';
-try {
-  const all = await readScenes();
-  const limit = Math.min(Number(values.limit ?? all.length), all.length);
-  const scenes = Array.from(
-    { length: limit },
-    (_, i) => all[Math.floor((i * all.length) / limit)]!,
-  );
-  let finished = 0;
-  const outcomes = await Readable.from(scenes)
-    .map(
-      async (scene: Scene) => {
-        const result = await examine(url, scene);
-        line.update(`Evaluating: ${++finished} of ${scenes.length} scenes`);
-        return result;
-      },
-      { concurrency: 4 },
-    )
-    .toArray();
-  line.clear();
-  report(outcomes.flat());
-} finally {
-  await stack?.stop();
-}
+if (values.precision === undefined) report(await evaluate(values.url));
+else await compare(values.precision.split(','));
 process.exit(0);
+
+/** The same scenes in several precisions: what fewer bits cost. */
+async function compare(precisions: readonly string[]): Promise<void> {
+  const rows: string[][] = [];
+  for (const precision of precisions) {
+    process.env.BLIP2_PRECISION = precision;
+    const outcomes = await evaluate(undefined);
+    const of = (isCaption: boolean) =>
+      percent(outcomes.filter(({ task }) => (task === 'caption') === isCaption));
+    rows.push([precision, of(true), of(false), percent(outcomes)]);
+  }
+  const head = ['precision', 'captions, exact', 'answers, exact', 'all'];
+  console.log(`${markdownTable([head, ...rows])}\n`);
+}
+
+/** @param running URL of an API; starts one where there is none */
+async function evaluate(running: string | undefined): Promise<Outcome[]> {
+  const own = running === undefined ? await startStack({ onStatus: line.update }) : null;
+  const url = running ?? own?.url ?? '';
+  try {
+    const all = await readScenes();
+    const limit = Math.min(Number(values.limit ?? all.length), all.length);
+    const scenes = Array.from(
+      { length: limit },
+      (_, i) => all[Math.floor((i * all.length) / limit)]!,
+    );
+    let finished = 0;
+    const outcomes = await Readable.from(scenes)
+      .map(
+        async (scene: Scene) => {
+          const result = await examine(url, scene);
+          line.update(`Evaluating: ${++finished} of ${scenes.length} scenes`);
+          return result;
+        },
+        { concurrency: 4 },
+      )
+      .toArray();
+    line.clear();
+    return outcomes.flat();
+  } finally {
+    await own?.stop();
+  }
+}
 
 async function examine(url: string, scene: Scene): Promise<Outcome[]> {
   const picture = await readPicture(scene);

@@ -1,4 +1,6 @@
 /** What every route knows of its request. */
+
+import type { GpuTimings } from '@blip2/shared/wire';
 import type { Context } from 'hono';
 import type { Scope, Services } from '../services.ts';
 import type { Env } from '../settings.ts';
@@ -20,10 +22,28 @@ export function scopeOf(c: AppContext, cancelled?: AbortSignal): Scope {
   };
 }
 
-/** Value of `Server-Timing`: milliseconds by part; the clock of a Worker moves with its I/O only. */
-export function serverTiming(parts: Record<string, number | undefined>): string {
-  return Object.entries(parts)
-    .filter(([, ms]) => ms !== undefined)
-    .map(([name, ms]) => `${name};dur=${(ms ?? 0).toFixed(1)}`)
-    .join(', ');
+/** Milliseconds since the epoch at which a request had been read and, where it was looked up, found. */
+export type Marks = { readAt: number; foundAt?: number };
+
+/**
+ * Value of `Server-Timing`, milliseconds by part. `read`, `lookup`, the GPU worker's parts and `wait` (the way there and
+ * back, and what overlaps) add up to `total`; the clock of a Worker moves with its I/O only.
+ */
+export function serverTiming(
+  c: AppContext,
+  { readAt, foundAt }: Marks,
+  worker: GpuTimings,
+): string {
+  const startedAt = c.get('startedAt');
+  const now = Date.now();
+  const parts = Object.entries(worker).filter(([, ms]) => ms !== undefined);
+  const worked = parts.reduce((sum, [, ms]) => sum + (ms ?? 0), 0);
+  const entries: [string, number | undefined][] = [
+    ['read', readAt - startedAt],
+    ...(foundAt === undefined ? [] : [['lookup', foundAt - readAt] satisfies [string, number]]),
+    ...parts,
+    ['wait', now - (foundAt ?? readAt) - worked],
+    ['total', now - startedAt],
+  ];
+  return entries.map(([name, ms]) => `${name};dur=${(ms ?? 0).toFixed(1)}`).join(', ');
 }

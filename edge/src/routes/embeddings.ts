@@ -8,7 +8,7 @@ import {
   type TextEmbeddingsReply,
 } from '@blip2/shared/schemas/embeddings';
 import type { CacheResult } from '@blip2/shared/schemas/image';
-import type { EmbeddingKind } from '@blip2/shared/wire';
+import type { EmbeddingKind, GpuTimings } from '@blip2/shared/wire';
 import * as z from 'zod/mini';
 import type { KnownImage } from '../cache/embedding-cache.ts';
 import { embedTexts, retrievalIds } from '../compare.ts';
@@ -63,6 +63,7 @@ async function ofPicture(
   const store = storeOf(services, kind);
   const scope = scopeOf(c);
   const picture = await openPicture(source, services.settings, scope.signal);
+  const readAt = Date.now();
   const found = await find(store, picture, scope);
   const foundAt = Date.now();
   const { revision } = servedFor(kind);
@@ -70,7 +71,7 @@ async function ofPicture(
   const request = { kind: 'embed', ...head, embedding: kind } as const;
   let cache: CacheResult = 'miss';
   let known: KnownImage | undefined;
-  let timings: Record<string, number | undefined> = {};
+  let timings: GpuTimings = {};
   for await (const event of see({ ...services, ...store }, picture, found, request, scope)) {
     if (event.type === 'image') cache = event.cache;
     if (event.type === 'done') timings = event.done.timings_ms;
@@ -83,7 +84,7 @@ async function ofPicture(
     throw new ApiError('bad-gateway', 'The GPU worker sent no embeddings.');
   }
   return c.json(toReply(picture.sha256, known, { cache, kind }), 200, {
-    'server-timing': serverTiming({ gpu: Date.now() - foundAt, ...timings }),
+    'server-timing': serverTiming(c, { readAt, foundAt }, timings),
     'cache-control': 'no-store',
   });
 }

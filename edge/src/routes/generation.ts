@@ -37,14 +37,8 @@ export function textRoute(task: TextTask): (c: AppContext) => Promise<Response> 
       });
     }
     const { text, timings_ms, ...rest } = await lastOf(events);
-    const timing = serverTiming({
-      read: readAt - c.get('startedAt'),
-      lookup: foundAt - readAt,
-      gpu: Date.now() - foundAt,
-      ...timings_ms,
-    });
     return c.json({ id: scope.id, [task.member]: text, ...rest }, 200, {
-      'server-timing': timing,
+      'server-timing': serverTiming(c, { readAt, foundAt }, timings_ms),
       'cache-control': 'no-store',
     });
   };

@@ -33,11 +33,7 @@ export async function matchTexts(c: AppContext): Promise<Response> {
     model: name,
   };
   return c.json(reply, 200, {
-    'server-timing': serverTiming({
-      read: readAt - c.get('startedAt'),
-      gpu: Date.now() - readAt,
-      ...timings_ms,
-    }),
+    'server-timing': serverTiming(c, { readAt }, timings_ms),
     'cache-control': 'no-store',
   });
 }
