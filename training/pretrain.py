@@ -15,8 +15,8 @@ import torch
 from .world import CACHE, FOLDER
 
 # seconds on two cores; a larger budget goes on from the last snapshot
-BUDGETS = {"vision": 1500, "language": 2400, "stage1": 900, "stage2": 3600}
-ROWS = 40_000  # pictures whose features are kept: 75 KB each
+BUDGETS = {"vision": 3800, "language": 5300, "stage1": 960, "stage2": 3300}
+ROWS = 56_000  # pictures whose features are kept: 75 KB each
 PHASES = ("sprites", "vision", "language", "features", "stage1", "stage2", "export", "evaluate", "curves")
 
 
