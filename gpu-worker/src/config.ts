@@ -15,6 +15,7 @@ const Environment = z.object({
   BLIP2_EXECUTION_PROVIDER: z._default(z.enum(['auto', 'cpu', 'webgpu', 'cuda']), 'auto'),
   BLIP2_THREADS: z._default(whole(1, 1024), availableParallelism()),
   BLIP2_MAX_SLOTS: z._default(whole(1, 256), 8),
+  BLIP2_PREFILL_PIECE: z._default(whole(1, 100_000), 64),
   BLIP2_PREFIX_CACHE_MB: z._default(whole(0, 1_000_000), 256),
   BLIP2_QUEUE_LIMIT: z._default(whole(0, 100_000), 64),
   BLIP2_TRACE: z.optional(z.string()),
@@ -42,6 +43,7 @@ The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. 
   BLIP2_EXECUTION_PROVIDER  auto, cpu, webgpu or cuda (auto, which is cpu)
   BLIP2_THREADS             threads of one run (all cores)
   BLIP2_MAX_SLOTS           sequences decoded together (8)
+  BLIP2_PREFILL_PIECE       tokens of a prompt read at a time, between two steps of those who write (64)
   BLIP2_PREFIX_CACHE_MB     memory for pictures that may be asked about again, MiB (256)
   BLIP2_QUEUE_LIMIT         requests that may wait for a slot; more get 503 (64)
   BLIP2_TRACE               file for a trace of requests and engine steps, for chrome://tracing or Perfetto
@@ -67,6 +69,7 @@ export function readConfig(environment: Record<string, string | undefined>) {
     executionProvider: env.BLIP2_EXECUTION_PROVIDER,
     threads: env.BLIP2_THREADS,
     maxSlots: env.BLIP2_MAX_SLOTS,
+    prefillPiece: env.BLIP2_PREFILL_PIECE,
     prefixCacheBytes: env.BLIP2_PREFIX_CACHE_MB * 2 ** 20,
     queueLimit: env.BLIP2_QUEUE_LIMIT,
     ...(env.BLIP2_TRACE === undefined ? {} : { trace: env.BLIP2_TRACE }),

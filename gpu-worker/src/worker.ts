@@ -49,6 +49,7 @@ export async function startWorker(
       executionProvider,
       threads,
       maxSlots,
+      prefillPiece: config.prefillPiece,
       prefixCacheBytes: config.prefixCacheBytes,
     },
     config.queueLimit,

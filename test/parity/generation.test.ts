@@ -41,6 +41,7 @@ beforeAll(async () => {
       executionProvider: 'cpu',
       threads: 1,
       maxSlots: 8,
+      prefillPiece: 64,
       prefixCacheBytes: 2 ** 20,
     };
     loaded.set(name, { golden, options, parts: await loadParts(options) });
@@ -105,6 +106,30 @@ describe('another question about a picture', () => {
     }
     expect(fresh.memory.prefixes!.hits).toBe(0);
     for (const decoder of [kept, fresh]) await decoder.release();
+  });
+});
+
+describe('a long prompt', () => {
+  it('read in pieces writes what it writes read at once, while others go on', async () => {
+    const { golden, options } = loaded.get('tied')!;
+    const pieces = {
+      ...options,
+      manifest: { ...options.manifest, eos_token_ids: [3] },
+      prefillPiece: 3,
+    };
+    const decoder = await loadDecoder(pieces);
+    const { parts } = loaded.get('tied')!;
+    const driver = new EngineDriver({ ...parts, decoder }, pieces);
+    const cases = CASES.filter(
+      ({ checkpoint, eos }) => checkpoint === 'tied' && String(eos) === '3',
+    );
+    expect(Math.max(...cases.map(({ prompt }) => prompt.length))).toBeGreaterThan(6);
+    for (const [id, { image, prompt, setting }] of cases.entries()) {
+      driver.submit(id, rowOf(golden.queryEmbeddings, image), prompt, setting);
+    }
+    await driver.finish();
+    expect(cases.map((_, id) => driver.replyOf(id).texts)).toEqual(cases.map(({ texts }) => texts));
+    await decoder.release();
   });
 });
 

@@ -22,7 +22,7 @@ export async function openGolden(golden: Golden, precision: Precision, bundles: 
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
   const manifest = await readGenerateManifest(bundle);
   const options = { bundle, manifest, executionProvider: 'cpu', threads: 1 } as const;
-  return loadParts({ ...options, maxSlots: 8, prefixCacheBytes: 0 });
+  return loadParts({ ...options, maxSlots: 8, prefillPiece: 64, prefixCacheBytes: 0 });
 }
 
 /** Query embeddings of all pictures, and logits along the texts that transformers wrote greedily. */

@@ -35,6 +35,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
       executionProvider: 'cpu',
       threads: 2,
       maxSlots: 8,
+      prefillPiece: 64,
       prefixCacheBytes: 0,
     };
     parts = await loadParts(options);

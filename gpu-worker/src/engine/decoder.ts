@@ -23,16 +23,23 @@ export type Decoder = {
   positionsOf(prompt: DecoderPrompt): number;
   /** Ids that penalties count as seen before the first token. */
   seenOf(prompt: DecoderPrompt): number[];
+  /** As much of a prompt as is read at a time. */
+  firstPiece(prompt: DecoderPrompt): DecoderPrompt;
   /**
    * Reads prompts into consecutive slots.
    * @returns logits after each prompt, float32 [vocab]
    */
   prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]>;
   /**
-   * One token for the rows in the slots 0 … n−1.
+   * Goes on reading text into a slot that has `past` positions.
+   * @returns logits after its last position, float32 [vocab]
+   */
+  read(slot: number, ids: readonly number[], past: number): Promise<Float32Array>;
+  /**
+   * One token for the rows in the slots 0 … n−1; null leaves a slot as it is.
    * @returns logits after each row's token, float32 [vocab]
    */
-  step(rows: readonly DecoderRow[]): Promise<Float32Array[]>;
+  step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]>;
   /**
    * Makes slot `to` what slot `from` is, as far as position `end`.
    * @param start first position in which they differ

@@ -1,22 +1,13 @@
-/** The engine loop: encode, prefill, one decode step for every running row, and again. */
+/** The engine loop: work on pictures, prefill, one decode step for every running row, and again. */
 import { createHash } from 'node:crypto';
 import type { Decoder, DecoderPrompt } from './decoder.ts';
-import { createDecoding, type Decoding, type Turn } from './decoding.ts';
+import { createDecoding } from './decoding.ts';
 import { type Entry, ImageWork } from './image-work.ts';
 import type { EngineOptions, Job, JobEvent } from './messages.ts';
 import type { Observation } from './observation.ts';
 import type { EngineParts } from './parts.ts';
+import { Rows, type Writing } from './rows.ts';
 import { type Action, nextAction } from './scheduler.ts';
-
-/** A job whose text is being written. `rows` in the order its decoding counts them. */
-type Writing = Entry & {
-  decoding: Decoding;
-  prompt: DecoderPrompt;
-  rows: Row[];
-};
-
-/** One row of a decode step. `past`: positions it has in the cache; `token`: what it reads next. */
-type Row = { owner: Writing; slot: number; past: number; token: number };
 
 export class Engine {
   readonly #decoder: Decoder;
@@ -25,8 +16,7 @@ export class Engine {
   readonly #observe: (observation: Observation) => void;
   readonly #images: ImageWork;
   #toPrefill: Writing[] = [];
-  /** Index in this list = slot in the cache. */
-  readonly #running: Row[] = [];
+  readonly #rows: Rows;
   readonly #cancelled = new Set<number>();
   #last: Action['kind'] = 'wait';
 
@@ -38,6 +28,7 @@ export class Engine {
   ) {
     this.#observe = observe;
     this.#decoder = parts.decoder;
+    this.#rows = new Rows(parts.decoder);
     this.#options = options;
     this.#emit = emit;
     this.#images = new ImageWork(parts, {
@@ -58,21 +49,20 @@ export class Engine {
   #forget(id: number): void {
     this.#images.forget(id);
     this.#toPrefill = this.#toPrefill.filter((entry) => entry.id !== id);
-    for (const row of this.#running.filter(({ owner }) => owner.id === id)) this.#free(row);
+    this.#rows.forget(id);
   }
 
   /** Does one thing. @returns false when there was nothing to do */
   async advance(): Promise<boolean> {
     for (const id of this.#cancelled) this.#forget(id);
     this.#cancelled.clear();
-    const held = new Set(this.#running.map(({ owner }) => owner));
-    const slots = [...held].reduce((sum, { decoding }) => sum + decoding.width, 0);
     const action = nextAction(
       {
         waitingForEncode: this.#images.waiting,
         waitingForPrefill: this.#toPrefill.map(({ decoding }) => decoding.width),
-        running: this.#running.length,
-        free: this.#options.maxSlots - slots,
+        reading: this.#rows.all.length - this.#rows.running,
+        running: this.#rows.running,
+        free: this.#options.maxSlots - this.#rows.reserved,
       },
       this.#last,
     );
@@ -82,20 +72,34 @@ export class Engine {
       return false;
     }
     const start = performance.now();
-    const rows = action.kind === 'prefill' ? action.count : this.#running.length;
-    if (action.kind === 'encode') await this.#images.advance();
-    else if (action.kind === 'prefill') await this.#prefill(action.count);
-    else await this.#step();
+    const rows = await this.#do(action);
     this.#observe({
-      action: action.kind === 'encode' ? 'images' : action.kind,
+      action: action.kind,
       startedAt: performance.timeOrigin + start,
       ms: performance.now() - start,
-      rows: action.kind === 'encode' ? 0 : rows,
+      rows,
       waiting: { images: this.#images.waiting, prefill: this.#toPrefill.length },
-      running: this.#running.length,
+      running: this.#rows.running,
       memory: this.#decoder.memory,
     });
     return true;
+  }
+
+  /** @returns rows that took part */
+  async #do(action: Exclude<Action, { kind: 'wait' }>): Promise<number> {
+    switch (action.kind) {
+      case 'images':
+        await this.#images.advance();
+        return 0;
+      case 'prefill':
+        await this.#prefill(action.count);
+        return action.count;
+      case 'read':
+        await this.#read();
+        return 1;
+      case 'step':
+        return this.#step();
+    }
   }
 
   #withEmbeddings(entry: Entry, image: Float32Array): void {
@@ -110,98 +114,80 @@ export class Engine {
     this.#toPrefill.push({ ...entry, prompt, decoding, rows: [] });
   }
 
+  /** Reads prompts into free slots: of long ones the first piece, so that nobody waits for the whole. */
   async #prefill(count: number): Promise<void> {
     const jobs = this.#toPrefill.splice(0, count);
-    const firstSlot = this.#running.length;
-    for (const job of jobs) {
-      this.#addRow(job, { past: this.#decoder.positionsOf(job.prompt), token: Number.NaN });
-    }
+    const firstSlot = this.#rows.all.length;
+    const prompts = jobs.map(({ prompt }) => this.#decoder.firstPiece(prompt));
+    const rows = jobs.map((job, i) => {
+      const piece = prompts[i] as DecoderPrompt;
+      const unread = job.prompt.ids.slice(piece.ids.length);
+      return this.#rows.begin(job, { past: this.#decoder.positionsOf(piece), unread });
+    });
     const start = performance.now();
     for (const { timings, submittedAt } of jobs) {
       const encoding = (timings.vision ?? 0) + (timings.qformer ?? 0);
       timings.queue = Math.max(0, start - submittedAt - encoding);
     }
     await this.#guard(jobs, async () => {
-      const prompts = jobs.map(({ prompt }) => prompt);
       const logits = await this.#decoder.prefill(firstSlot, prompts);
       const took = performance.now() - start;
       for (const [i, job] of jobs.entries()) {
         job.timings.prefill = took;
-        this.#take(job, job.decoding.advance([logits[i] as Float32Array]));
+        if (rows[i]?.unread.length === 0) this.#take(job, [logits[i] as Float32Array]);
       }
     });
   }
 
-  async #step(): Promise<void> {
-    const rows = [...this.#running];
-    const jobs = [...new Set(rows.map(({ owner }) => owner))];
+  /** Reads the next piece of a long prompt. */
+  async #read(): Promise<void> {
+    const row = this.#rows.all.find(({ unread }) => unread.length > 0);
+    if (row === undefined) return;
+    const { owner } = row;
+    await this.#guard([owner], async () => {
+      const start = performance.now();
+      const { ids } = this.#decoder.firstPiece({ ...owner.prompt, ids: row.unread });
+      const logits = await this.#decoder.read(row.slot, ids, row.past);
+      row.past += ids.length;
+      row.unread = row.unread.slice(ids.length);
+      owner.timings.prefill = (owner.timings.prefill ?? 0) + performance.now() - start;
+      if (row.unread.length === 0) this.#take(owner, [logits]);
+    });
+  }
+
+  /** One token for every row whose prompt is read. @returns how many they are */
+  async #step(): Promise<number> {
+    const rows = [...this.#rows.all];
+    const writing = rows.filter(({ unread }) => unread.length === 0);
+    const jobs = [...new Set(writing.map(({ owner }) => owner))];
     await this.#guard(jobs, async () => {
       const start = performance.now();
-      const logits = await this.#decoder.step(rows);
+      const logits = await this.#decoder.step(
+        rows.map((row) => (row.unread.length === 0 ? row : null)),
+      );
       const took = performance.now() - start;
-      for (const row of rows) row.past += 1;
-      const bySlot = new Map(rows.map((row, slot) => [row, logits[slot] as Float32Array]));
+      for (const row of writing) row.past += 1;
+      const ofRow = new Map(rows.map((row, slot) => [row, logits[slot] as Float32Array]));
       for (const job of jobs) {
         job.timings.decode = (job.timings.decode ?? 0) + took;
         this.#take(
           job,
-          job.decoding.advance(job.rows.map((row) => bySlot.get(row) as Float32Array)),
+          job.rows.map((row) => ofRow.get(row) as Float32Array),
         );
       }
     });
+    return writing.length;
   }
 
-  /** Tells what was written and makes the job's rows those of its next step. */
-  #take(job: Writing, { written, next }: Turn): void {
+  /** Tells what a job has written and makes its rows those of its next step. */
+  #take(job: Writing, logits: readonly Float32Array[]): void {
+    const { written, next } = job.decoding.advance(logits);
     for (const { choice, tokens } of written) {
       if (tokens.length > 0) this.#emit(job.id, { type: 'tokens', choice, tokens });
     }
-    // A row goes on in its own slot; where several go on from one, the others take what is left or new slots.
-    const before = job.rows;
-    const kept = new Set<Row>();
-    const after = next.map(({ from }) => {
-      const row = before[from] as Row;
-      if (kept.has(row)) return null;
-      kept.add(row);
-      return row;
-    });
-    const spare = before.filter((row) => !kept.has(row));
-    job.rows = next.map(({ from, token }, i) => {
-      const source = before[from] as Row;
-      const row = after[i] ?? this.#fork(source, spare.pop());
-      row.token = token;
-      return row;
-    });
-    for (const row of spare) this.#free(row);
+    this.#rows.goOn(job, next);
     if (next.length > 0) return;
     this.#emit(job.id, { type: 'done', choices: job.decoding.choices, timings: job.timings });
-  }
-
-  /** A row that is what `source` is, in place of `target` or in a new slot. */
-  #fork(source: Row, target: Row | undefined): Row {
-    const { owner, past } = source;
-    // Rows of one job have its prompt in common.
-    const start = target === undefined ? 0 : this.#decoder.positionsOf(owner.prompt);
-    const row = target ?? this.#addRow(owner, source);
-    this.#decoder.copy(source.slot, row.slot, { start, end: past });
-    row.past = past;
-    return row;
-  }
-
-  #addRow(owner: Writing, { past, token }: Pick<Row, 'past' | 'token'>): Row {
-    const row = { owner, slot: this.#running.length, past, token };
-    this.#running.push(row);
-    if (owner.rows.length === 0) owner.rows.push(row);
-    return row;
-  }
-
-  /** The last row moves into the free slot, so that the slots have no gaps. */
-  #free({ slot }: Row): void {
-    const last = this.#running.pop() as Row;
-    if (last.slot === slot) return;
-    this.#decoder.copy(last.slot, slot, { start: 0, end: last.past });
-    last.slot = slot;
-    this.#running[slot] = last;
   }
 
   /** A run that fails takes down the jobs in it, and only those. */

@@ -15,6 +15,8 @@ export type EngineOptions = {
   executionProvider: ExecutionProvider;
   threads: number;
   maxSlots: number;
+  /** Text positions of a prompt that are read at a time, between two steps of those who write. */
+  prefillPiece: number;
   /** Memory for the image positions' keys and values of pictures that may be asked about again. */
   prefixCacheBytes: number;
 };

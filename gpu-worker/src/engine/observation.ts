@@ -1,12 +1,12 @@
 /** What the engine thread tells of each thing it has done: the HTTP thread never has to ask and wait. */
 
 export type Observation = {
-  action: 'images' | 'prefill' | 'step';
+  action: 'images' | 'prefill' | 'read' | 'step';
   /** Milliseconds since the epoch. */
   startedAt: number;
   /** Milliseconds it took. */
   ms: number;
-  /** Rows that took part; of `images` none. */
+  /** Rows that took part; of `images` none. `read` goes on with a long prompt. */
   rows: number;
   /** Jobs that wait for work on their picture, and for slots. */
   waiting: { images: number; prefill: number };

@@ -29,15 +29,16 @@ export class OptDecoder implements Decoder {
   readonly #manifest: GenerateManifest;
   readonly #session: InferenceSession;
   readonly #cache: KvCache;
+  /** Text positions that are read at a time. */
+  readonly #piece: number;
   readonly #prefixes: PrefixCache;
 
-  private constructor(
-    { manifest, maxSlots, prefixCacheBytes }: EngineOptions,
-    session: InferenceSession,
-  ) {
+  private constructor(options: EngineOptions, session: InferenceSession) {
+    const { manifest, maxSlots, prefixCacheBytes } = options;
     const { layers, heads, head_dim, max_positions } = manifest.decoder;
     const shape = { layers, heads, headDim: head_dim, maxPositions: max_positions };
     this.#manifest = manifest;
+    this.#piece = options.prefillPiece;
     this.#session = session;
     this.#cache = new KvCache(shape, maxSlots);
     this.#prefixes = new PrefixCache(prefixCacheBytes);
@@ -80,11 +81,22 @@ export class OptDecoder implements Decoder {
     return this.#write({ firstSlot, inputIds, past, padTo: LEAST_PREFILL });
   }
 
-  step(rows: readonly DecoderRow[]): Promise<Float32Array[]> {
+  firstPiece(prompt: DecoderPrompt): DecoderPrompt {
+    return { ...prompt, ids: prompt.ids.slice(0, this.#piece) };
+  }
+
+  async read(slot: number, ids: readonly number[], past: number): Promise<Float32Array> {
+    const run = { firstSlot: slot, inputIds: [ids], past: [past], padTo: LEAST_PREFILL };
+    const [logits] = await this.#write(run);
+    return logits as Float32Array;
+  }
+
+  step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
     return this.#write({
       firstSlot: 0,
-      inputIds: rows.map(({ token }) => [token]),
-      past: rows.map(({ past }) => past),
+      inputIds: rows.map((row) => (row === null ? [] : [row.token])),
+      past: rows.map((row) => row?.past ?? 0),
+      padTo: 1,
     });
   }
 
@@ -161,7 +173,7 @@ export class OptDecoder implements Decoder {
     run.images?.forEach((values, row) => {
       images.set(values, row * imagePositions * hidden);
     });
-    const lastIndex = BigInt64Array.from(lengths, (length) => BigInt(length - 1));
+    const lastIndex = BigInt64Array.from(lengths, (length) => BigInt(Math.max(0, length - 1)));
     const seqlens = Int32Array.from(ends, (end) => end - 1);
     const result = await this.#session.run({
       image_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),

@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { type Action, type Load, nextAction } from './scheduler.ts';
 
-const idle: Load = { waitingForEncode: 0, waitingForPrefill: [], running: 0, free: 4 };
+const idle: Load = { waitingForEncode: 0, waitingForPrefill: [], reading: 0, running: 0, free: 4 };
 
 describe('nextAction', () => {
   it.each<[string, Partial<Load>, Action['kind'], Action]>([
     ['waits when there is nothing', {}, 'step', { kind: 'wait' }],
-    ['encodes a picture', { waitingForEncode: 2 }, 'wait', { kind: 'encode' }],
+    ['encodes a picture', { waitingForEncode: 2 }, 'wait', { kind: 'images' }],
     [
       'fills the slots before it encodes',
       { waitingForEncode: 1, waitingForPrefill: [1, 1] },
-      'encode',
+      'images',
       { kind: 'prefill', count: 2 },
     ],
     [
@@ -41,19 +41,33 @@ describe('nextAction', () => {
       'encodes ahead while all slots are taken',
       { waitingForEncode: 1, waitingForPrefill: [1], running: 4, free: 0 },
       'step',
-      { kind: 'encode' },
+      { kind: 'images' },
     ],
-    ['steps between two encodes', { waitingForEncode: 5, running: 1 }, 'encode', { kind: 'step' }],
+    ['steps between two encodes', { waitingForEncode: 5, running: 1 }, 'images', { kind: 'step' }],
     ['steps after a prefill', { waitingForPrefill: [1], running: 2 }, 'prefill', { kind: 'step' }],
+    [
+      'reads on in a prompt before it begins another',
+      { reading: 1, waitingForPrefill: [1], running: 1 },
+      'step',
+      { kind: 'read' },
+    ],
+    ['reads a prompt to its end where nobody waits', { reading: 1 }, 'read', { kind: 'read' }],
+    ['steps between two pieces', { reading: 1, running: 1 }, 'read', { kind: 'step' }],
     ['steps while sequences run', { running: 2 }, 'step', { kind: 'step' }],
   ])('%s', (_name, load, last, expected) => {
     expect(nextAction({ ...idle, ...load }, last)).toEqual(expected);
   });
 
   it('never lets a running sequence wait for two other actions in a row', () => {
-    for (const last of ['encode', 'prefill'] as const) {
+    for (const last of ['images', 'prefill'] as const) {
       for (let running = 1; running <= 4; running++) {
-        const load = { waitingForEncode: 9, waitingForPrefill: [1, 1], running, free: 4 - running };
+        const load = {
+          waitingForEncode: 9,
+          waitingForPrefill: [1, 1],
+          reading: 1,
+          running,
+          free: 4 - running,
+        };
         expect(nextAction(load, last).kind).toBe('step');
       }
     }

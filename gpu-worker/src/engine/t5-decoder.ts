@@ -61,8 +61,20 @@ export class T5Decoder implements Decoder {
     );
   }
 
-  step(rows: readonly DecoderRow[]): Promise<Float32Array[]> {
-    return this.#decode(0, rows);
+  /** The encoder looks both ways: it reads a prompt in one go. */
+  firstPiece(prompt: DecoderPrompt): DecoderPrompt {
+    return prompt;
+  }
+
+  async read(): Promise<Float32Array> {
+    throw new Error('T5 reads its prompts in one go');
+  }
+
+  step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
+    return this.#decode(
+      0,
+      rows.map((row) => row ?? { token: this.#start, past: 0 }),
+    );
   }
 
   copy(from: number, to: number, positions: { start: number; end: number }): void {
