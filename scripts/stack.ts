@@ -5,6 +5,7 @@ import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { EdgeModel } from '@blip2/shared/edge-model';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 
 // Quiet, offline workerd; read by wrangler when it is imported.
@@ -37,6 +38,10 @@ export type Stack = {
   /** Base URL of the GPU worker. */
   workerUrl: string;
   worker: ChildProcess;
+  /** What the edge knows of the model. */
+  model: EdgeModel;
+  /** Seconds from the start of the GPU worker until it was ready: the model is loaded and has passed its self-test. */
+  loadSeconds: number;
   /** Stops the edge, drains the GPU worker and waits for both. */
   stop: () => Promise<void>;
 };
@@ -66,7 +71,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     stdio: ['ignore', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
   });
   try {
+    const spawnedAt = performance.now();
     await untilReady(worker, `${workerUrl}/readyz`);
+    const loadSeconds = (performance.now() - spawnedAt) / 1000;
     status('Starting the edge …');
     const { unstable_startWorker } = await import('wrangler');
     const edge = await unstable_startWorker({
@@ -98,7 +105,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       await stop();
       throw new Error(`The edge started but cannot answer: ${await health.text()}`);
     }
-    return { url, workerUrl, worker, stop };
+    return { url, workerUrl, worker, model, loadSeconds, stop };
   } catch (error) {
     await endWorker(worker);
     throw error;

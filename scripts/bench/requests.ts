@@ -1,0 +1,67 @@
+/** Requests straight at the GPU worker, and what they need. */
+import type { EdgeModel } from '@blip2/shared/edge-model';
+import {
+  decodeTokens,
+  encodeFrame,
+  encodeJsonFrame,
+  FRAMES_MEDIA_TYPE,
+  readFrames,
+} from '@blip2/shared/frames';
+import { promptIds } from '@blip2/shared/prompts';
+import { GenerationConfig, type GpuRequest } from '@blip2/shared/wire';
+import sharp from 'sharp';
+import { readPicture, readScenes } from '../scenes.ts';
+import type { Stack } from '../stack.ts';
+
+/** Milliseconds since the request was sent at which each token came. */
+export type Arrivals = number[];
+
+export function captionRequest(
+  model: EdgeModel,
+  generation: { max_tokens: number; min_tokens?: number },
+): GpuRequest {
+  return {
+    kind: 'generate',
+    request_id: 'bench',
+    revision: model.revision,
+    deadline_ms: 600_000,
+    input_ids: promptIds(model, []),
+    generation: GenerationConfig.parse(generation),
+  };
+}
+
+export async function runDirect(
+  stack: Stack,
+  request: GpuRequest,
+  source: { type: 'image' | 'embeddings'; payload: Uint8Array },
+): Promise<{ arrivals: Arrivals; embeddings?: Uint8Array }> {
+  const start = performance.now();
+  const response = await fetch(`${stack.workerUrl}/v1/run`, {
+    method: 'POST',
+    headers: { 'content-type': FRAMES_MEDIA_TYPE },
+    body: new Blob([encodeJsonFrame('request', request), encodeFrame(source.type, source.payload)]),
+  });
+  if (!response.ok || response.body === null) throw new Error(await response.text());
+  const arrivals: Arrivals = [];
+  let embeddings: Uint8Array | undefined;
+  for await (const { type, payload } of readFrames(response.body)) {
+    if (type === 'error') throw new Error(new TextDecoder().decode(payload));
+    if (type === 'embeddings') embeddings = payload.slice();
+    if (type === 'tokens')
+      for (const _ of decodeTokens(payload).tokens) arrivals.push(performance.now() - start);
+  }
+  return embeddings === undefined ? { arrivals } : { arrivals, embeddings };
+}
+
+/** Test scenes as bytes that no cache has seen. */
+export async function freshPictures(count: number): Promise<Uint8Array<ArrayBuffer>[]> {
+  const scenes = await readScenes();
+  const mark = `${process.pid}-${Date.now()}`;
+  return Promise.all(
+    Array.from({ length: count }, async (_, i) => {
+      const bytes = await readPicture(scenes[i % scenes.length]!);
+      const image = sharp(bytes).withExif({ IFD0: { ImageDescription: `${mark}-${i}` } });
+      return new Uint8Array(await image.png().toBuffer());
+    }),
+  );
+}
