@@ -3,8 +3,8 @@
  *
  * Generation: pictures that no cache has seen (miss), the same ones by hash (hit), straight at the GPU worker
  * and through the edge, the two ways in turns so that a noisy machine hits both. Streams: 1 to 16 captions at once at
- * the GPU worker. Look-ups: kept embeddings
- * against a bare route of another Worker in the same kind of workerd, in turns. Medians unless said.
+ * the GPU worker. Look-ups: kept embeddings against a bare route of another Worker in the same kind of workerd, in
+ * turns. Medians unless said.
  */
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -18,7 +18,7 @@ import { statusLine } from './status-line.ts';
 
 const HELP = `Usage: npm run bench [-- --rounds 20 --checkpoint FOLDER]
 
-Measures first token, tokens/s, the edge's share, and embedding look-ups on the embedded model.
+Measures first token, time a token, the edge's share, and embedding look-ups on the embedded model.
 
   --rounds N            pictures per row (20)
   --checkpoint FOLDER   another model than the embedded one; BLIP2_PRECISION says in how many bits

@@ -29,6 +29,16 @@ from .world import CATEGORIES, CONCEPTS, OPPOSITE
 
 BOS, PAD = 2, 1
 TEXTS = 6  # for each scene
+CHATS = 2  # for each scene: as many tokens as the texts
+TURNS = 6
+
+
+@dataclass
+class Text:
+    """One sequence: turns of what is given and what must be written. `type` is what figures are kept by."""
+
+    type: str
+    turns: list[tuple[str, str]]
 
 
 @dataclass
@@ -113,8 +123,8 @@ def _asked(question: Question, rng: random.Random) -> str:
     return prompt
 
 
-def pieces(scene: Scene, rng: random.Random, chat: bool, lists: float = 0.1) -> list[tuple[str, str, str]]:
-    """`TEXTS` triples (type, prompt, answer). The first is a caption; with `chat` the last follows another turn.
+def pieces(scene: Scene, rng: random.Random, lists: float = 0.1) -> list[Text]:
+    """`TEXTS` texts of one turn. The first is a caption.
 
     `lists`: share of the scenes of few objects that are also listed.
     """
@@ -125,32 +135,40 @@ def pieces(scene: Scene, rng: random.Random, chat: bool, lists: float = 0.1) -> 
     if rng.random() < 0.8:
         texts.append(bridge(scene, rng))
     while len(texts) < TEXTS:
-        q = any_question(scene, rng)
-        prompt = _asked(q, rng)
-        if chat and len(texts) == TEXTS - 1:
-            before = any_question(scene, rng)
-            prompt = f"{before.prompt} {before.answer}. {prompt}"
-        texts.append((q.type, prompt, f" {q.answer}"))
-    return texts
+        texts.append(asked(scene, rng))
+    return [Text(kind, [(prompt, answer)]) for kind, prompt, answer in texts]
 
 
-def tokenised(texts: list[tuple[str, str, str]]) -> TextBatch:
-    """Token ids of (type, prompt, answer) triples; each answer ends with the newline."""
-    rows, starts = [], []
-    for _, prompt, answer in texts:
-        head = [BOS, *encode(prompt)]
-        rows.append(head + encode(f"{answer}\n"))
-        starts.append(len(head))
-    longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), PAD)
-    answers = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
-        ids[i, : len(row)] = torch.tensor(row)
-        answers[i, start : len(row)] = True
-    return TextBatch(ids, answers, [t for t, _, _ in texts])
+def asked(scene: Scene, rng: random.Random) -> tuple[str, str, str]:
+    """Any question as (type, prompt, answer)."""
+    question = any_question(scene, rng)
+    return question.type, _asked(question, rng), f" {question.answer}"
+
+
+def chat(scene: Scene, rng: random.Random, turns: int) -> Text:
+    """A conversation, each turn of which is an example: `Question: … Answer: yes. Question: … Answer: a dog`."""
+    drawn = [asked(scene, rng) for _ in range(turns)]
+    return Text("chat", [(prompt if i == 0 else f". {prompt}", answer) for i, (_, prompt, answer) in enumerate(drawn)])
+
+
+def tokenised(texts: list[Text]) -> TextBatch:
+    """Token ids of texts; the last answer of each ends with the newline."""
+    rows, marks = [], []
+    for text in texts:
+        row, mark = [BOS], [False]
+        for i, (prompt, answer) in enumerate(text.turns):
+            head = encode(prompt)
+            said = encode(f"{answer}\n" if i == len(text.turns) - 1 else answer)
+            row += head + said
+            mark += [False] * len(head) + [True] * len(said)
+        rows.append(torch.tensor(row))
+        marks.append(torch.tensor(mark))
+    ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+    return TextBatch(ids, torch.nn.utils.rnn.pad_sequence(marks, batch_first=True), [t.type for t in texts])
 
 
 def text_batch(scenes: list[Scene], rng: random.Random, lists: float = 0.1) -> TextBatch:
-    """`TEXTS` texts for each of the scenes; in one batch of eight the last of them are chats."""
-    chat = rng.random() < 0.125
-    return tokenised([t for s in scenes for t in pieces(s, rng, chat, lists)])
+    """`TEXTS` texts of one turn for each of the scenes; in three batches of ten `CHATS` conversations instead."""
+    if rng.random() < 0.3:
+        return tokenised([chat(s, rng, rng.randint(2, TURNS)) for s in scenes for _ in range(CHATS)])
+    return tokenised([t for s in scenes for t in pieces(s, rng, lists)])

@@ -8,7 +8,7 @@ from training.grammar import caption, cell, listing, questions, things
 from training.heldout import HELD_OUT_COUNTS, HELD_OUT_PAIRS
 from training.nearmiss import near_miss
 from training.scenes import Item, Scene, draw_crowd, draw_scene
-from training.texts import pieces, tokenised
+from training.texts import BOS, chat, pieces, tokenised
 from training.vocabularies import encode, opt_tokenizer, words
 from training.world import CONCEPTS, LAYOUTS
 
@@ -109,7 +109,17 @@ def test_every_word_is_one_token_after_a_space():
 
 def test_answers_are_marked_and_end_with_the_newline():
     rng = random.Random(4)
-    batch = tokenised(pieces(draw_scene(rng, "pair"), rng, chat=True))
+    batch = tokenised(pieces(draw_scene(rng, "pair"), rng))
     for ids, answer in zip(batch.ids, batch.answer, strict=True):
         written = opt_tokenizer().decode(ids[answer].tolist())
         assert written.endswith("\n") and written.count("\n") == 1
+
+
+def test_a_conversation_marks_the_answer_of_each_turn():
+    text = chat(draw_scene(random.Random(6), "pair"), random.Random(7), turns=4)
+    batch = tokenised([text])
+    whole = "".join(prompt + answer for prompt, answer in text.turns) + "\n"
+    assert batch.ids[0].tolist() == [BOS, *encode(whole)]
+    said = [answer for _, answer in text.turns]
+    assert len(said) == 4
+    assert opt_tokenizer().decode(batch.ids[0][batch.answer[0]].tolist()) == "".join(said) + "\n"
