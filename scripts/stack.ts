@@ -38,6 +38,9 @@ export type Stack = {
   /** Base URL of the GPU worker. */
   workerUrl: string;
   worker: ChildProcess;
+  /** Folders of the checkpoint that writes, and of its bundle. */
+  checkpoint: string;
+  bundle: string;
   /** What the edge knows of the model. */
   model: EdgeModel;
   /** Seconds from the start of the GPU worker until it was ready: the model is loaded and has passed its self-test. */
@@ -50,7 +53,7 @@ export type Stack = {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const status = options.onStatus ?? (() => {});
   await using edgeFolder = await edgeFor(options.checkpoint);
-  const { checkpoint, retrievalCheckpoint, model } = await prepareEdge(
+  const { checkpoint, retrievalCheckpoint, bundle, model } = await prepareEdge(
     options.checkpoint,
     status,
     edgeFolder.path,
@@ -105,7 +108,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       await stop();
       throw new Error(`The edge started but cannot answer: ${await health.text()}`);
     }
-    return { url, workerUrl, worker, model, loadSeconds, stop };
+    return { url, workerUrl, worker, checkpoint, bundle, model, loadSeconds, stop };
   } catch (error) {
     await endWorker(worker);
     throw error;

@@ -16,18 +16,33 @@ import type { Stack } from '../stack.ts';
 /** Milliseconds since the request was sent at which each token came. */
 export type Arrivals = number[];
 
-export function captionRequest(
-  model: EdgeModel,
-  generation: { max_tokens: number; min_tokens?: number },
-): GpuRequest {
-  return {
-    kind: 'generate',
-    request_id: 'bench',
-    revision: model.revision,
-    deadline_ms: 600_000,
-    input_ids: promptIds(model, []),
-    generation: GenerationConfig.parse(generation),
-  };
+const head = (model: EdgeModel) =>
+  ({ request_id: 'bench', revision: model.revision, deadline_ms: 600_000 }) as const;
+
+/** A request that writes exactly so many tokens. */
+export function writeRequest(model: EdgeModel, inputIds: number[], tokens: number): GpuRequest {
+  const generation = GenerationConfig.parse({ max_tokens: tokens, min_tokens: tokens });
+  return { kind: 'generate', ...head(model), input_ids: inputIds, generation };
+}
+
+export function captionRequest(model: EdgeModel, tokens: number): GpuRequest {
+  return writeRequest(model, promptIds(model, []), tokens);
+}
+
+/** What a worker is sent that has never seen the picture, but whose edge has. */
+export type Embeddings = { type: 'embeddings'; payload: Uint8Array };
+
+/** Query embeddings of a picture, and the milliseconds until they were there. */
+export async function embed(
+  stack: Stack,
+  payload: Uint8Array,
+): Promise<{ source: Embeddings; ms: number }> {
+  const request: GpuRequest = { kind: 'embed', ...head(stack.model), embedding: 'query' };
+  const start = performance.now();
+  const { embeddings } = await runDirect(stack, request, { type: 'image', payload });
+  const ms = performance.now() - start;
+  if (embeddings === undefined) throw new Error('The GPU worker sent no embeddings.');
+  return { source: { type: 'embeddings', payload: embeddings }, ms };
 }
 
 export async function runDirect(

@@ -1,6 +1,6 @@
 /** Many captions at once at the GPU worker: what sharing the decode steps gives, and what it costs each. */
 import type { Stack } from '../stack.ts';
-import { captionRequest, freshPictures, runDirect } from './requests.ts';
+import { captionRequest, type Embeddings, embed, freshPictures, runDirect } from './requests.ts';
 import { median } from './statistics.ts';
 
 export const STREAMS = [1, 2, 4, 8, 16] as const;
@@ -8,8 +8,11 @@ const TOKENS = 48;
 
 /** Each number of streams in turns, so that a noisy machine hits all; embeddings known. Medians over the rounds. */
 export async function streamRows(stack: Stack, rounds: number): Promise<string[][]> {
-  const request = captionRequest(stack.model, { max_tokens: TOKENS, min_tokens: TOKENS });
-  const sources = await embedded(stack, await freshPictures(Math.max(...STREAMS)));
+  const request = captionRequest(stack.model, TOKENS);
+  const sources: Embeddings[] = [];
+  for (const picture of await freshPictures(Math.max(...STREAMS))) {
+    sources.push((await embed(stack, picture)).source);
+  }
   const rates = new Map<number, number[]>(STREAMS.map((count) => [count, []]));
   const slowest = new Map<number, number[]>(STREAMS.map((count) => [count, []]));
   for (let round = 0; round < rounds; round++) {
@@ -33,17 +36,4 @@ export async function streamRows(stack: Stack, rounds: number): Promise<string[]
       return [String(count), rate.toFixed(0), (rate / one).toFixed(2), spread.toFixed(2)];
     }),
   ];
-}
-
-/** Embeddings of pictures, one after another. */
-async function embedded(stack: Stack, pictures: readonly Uint8Array[]) {
-  const { request_id, revision, deadline_ms } = captionRequest(stack.model, { max_tokens: 1 });
-  const head = { request_id, revision, deadline_ms };
-  const sources: { type: 'embeddings'; payload: Uint8Array }[] = [];
-  for (const payload of pictures) {
-    const request = { kind: 'embed', ...head, embedding: 'query' } as const;
-    const { embeddings } = await runDirect(stack, request, { type: 'image', payload });
-    sources.push({ type: 'embeddings', payload: embeddings ?? new Uint8Array() });
-  }
-  return sources;
 }

@@ -8,4 +8,5 @@ export {
   readManifest,
   readRetrieveManifest,
 } from './bundle.ts';
+export { readGenerateConfig } from './config.ts';
 export { CheckpointError } from './errors.ts';
