@@ -13,11 +13,15 @@ export type FullSize = {
 const VISION = { hidden: 1408, mlp: 6144, layers: 39, patch: 14, image: 224 };
 const QFORMER = { hidden: 768, mlp: 3072, layers: 12, queries: 32, every: 2 };
 
+/** Layers of each model and tokens of the vocabulary, where fewer than the published ones will do. */
+export type Cut = { layers: number; vocabulary: number };
+const WHOLE: Cut = { layers: Number.POSITIVE_INFINITY, vocabulary: Number.POSITIVE_INFINITY };
+
 export const FULL_SIZES = {
-  'opt-2.7b': () => generate('opt', opt27()),
-  'flan-t5-xl': () => generate('t5', flanT5Xl()),
-  'itm-vit-g': retrieve,
-} as const satisfies Record<string, () => FullSize>;
+  'opt-2.7b': (cut = WHOLE) => generate('opt', opt27(cut), cut),
+  'flan-t5-xl': (cut = WHOLE) => generate('t5', flanT5Xl(cut), cut),
+  'itm-vit-g': (cut = WHOLE) => retrieve(cut),
+} as const satisfies Record<string, (cut?: Cut) => FullSize>;
 export type FullSizeName = keyof typeof FULL_SIZES;
 
 function linear(name: string, out: number, from: number, bias = true): TensorShape[] {
@@ -35,8 +39,9 @@ function norm(name: string, width: number): TensorShape[] {
 const repeat = (count: number, make: (i: number) => TensorShape[]) =>
   Array.from({ length: count }, (_, i) => make(i)).flat();
 
-function vision(): TensorShape[] {
-  const { hidden, mlp, layers, patch, image } = VISION;
+function vision(cut: Cut): TensorShape[] {
+  const { hidden, mlp, patch, image } = VISION;
+  const layers = Math.min(VISION.layers, cut.layers);
   const embeddings = 'vision_model.embeddings';
   return [
     [`${embeddings}.class_embedding`, [1, 1, hidden]],
@@ -58,8 +63,9 @@ function vision(): TensorShape[] {
   ];
 }
 
-function qformer(readsText: boolean): TensorShape[] {
-  const { hidden, mlp, layers, queries, every } = QFORMER;
+function qformer(readsText: boolean, cut: Cut): TensorShape[] {
+  const { hidden, mlp, queries, every } = QFORMER;
+  const layers = Math.min(QFORMER.layers, cut.layers);
   const attention = (prefix: string, seen: number) => [
     ...linear(`${prefix}.attention.query`, hidden, hidden),
     ...linear(`${prefix}.attention.key`, hidden, seen),
@@ -89,8 +95,9 @@ function qformer(readsText: boolean): TensorShape[] {
 
 type Text = { config: Record<string, unknown>; width: number; tensors: TensorShape[] };
 
-function opt27(): Text {
-  const [width, ffn, layers, vocab] = [2560, 10240, 32, 50304];
+function opt27(cut: Cut): Text {
+  const [width, ffn] = [2560, 10240];
+  const [layers, vocab] = [Math.min(32, cut.layers), Math.min(50304, cut.vocabulary)];
   const decoder = 'language_model.model.decoder';
   const tensors: TensorShape[] = [
     [`${decoder}.embed_tokens.weight`, [vocab, width]],
@@ -118,13 +125,14 @@ function opt27(): Text {
     num_attention_heads: 32,
     max_position_embeddings: 2048,
     word_embed_proj_dim: width,
-    eos_token_id: 50118,
+    eos_token_id: Math.min(50118, vocab - 1),
   };
   return { config, width, tensors };
 }
 
-function flanT5Xl(): Text {
-  const [width, ff, layers, vocab, heads, size] = [2048, 5120, 24, 32128, 32, 64];
+function flanT5Xl(cut: Cut): Text {
+  const [width, ff, heads, size] = [2048, 5120, 32, 64];
+  const [layers, vocab] = [Math.min(24, cut.layers), Math.min(32128, cut.vocabulary)];
   const inner = heads * size;
   const attention = (prefix: string) => [
     ...['q', 'k', 'v'].flatMap((part) => linear(`${prefix}.${part}`, inner, width, false)),
@@ -174,45 +182,53 @@ function flanT5Xl(): Text {
   return { config, width, tensors };
 }
 
-function generate(family: 'opt' | 't5', text: Text): FullSize {
-  const image_token_index = family === 'opt' ? 50265 : 32100;
+/** Configs say no more than the published ones: all that is left out has the default. */
+const depth = (layers: number, cut: Cut) =>
+  cut.layers < layers ? { num_hidden_layers: cut.layers } : {};
+
+function generate(family: 'opt' | 't5', text: Text, cut: Cut): FullSize {
+  const image_token_index = Math.min(family === 'opt' ? 50265 : 32100, cut.vocabulary - 1);
   return {
     config: {
       architectures: ['Blip2ForConditionalGeneration'],
       model_type: 'blip-2',
       image_token_index,
       num_query_tokens: QFORMER.queries,
-      vision_config: {},
-      qformer_config: {},
+      vision_config: depth(VISION.layers, cut),
+      qformer_config: depth(QFORMER.layers, cut),
       text_config: text.config,
     },
     vocabulary: image_token_index,
     tokenizer: 'bpe',
     tensors: [
-      ...vision(),
-      ...qformer(false),
+      ...vision(cut),
+      ...qformer(false, cut),
       ...linear('language_projection', text.width, QFORMER.hidden),
       ...text.tensors,
     ],
   };
 }
 
-function retrieve(): FullSize {
-  const [vocab, itc] = [30523, 256];
+function retrieve(cut: Cut): FullSize {
+  const [vocab, itc] = [Math.min(30523, cut.vocabulary), 256];
   return {
     config: {
       architectures: ['Blip2ForImageTextRetrieval'],
       model_type: 'blip-2',
       num_query_tokens: QFORMER.queries,
       image_text_hidden_size: itc,
-      vision_config: {},
-      qformer_config: { use_qformer_text_input: true, vocab_size: vocab },
+      vision_config: depth(VISION.layers, cut),
+      qformer_config: {
+        ...depth(QFORMER.layers, cut),
+        use_qformer_text_input: true,
+        vocab_size: vocab,
+      },
     },
     vocabulary: vocab,
     tokenizer: 'wordpiece',
     tensors: [
-      ...vision(),
-      ...qformer(true),
+      ...vision(cut),
+      ...qformer(true, cut),
       ['embeddings.word_embeddings.weight', [vocab, QFORMER.hidden]],
       ['embeddings.position_embeddings.weight', [512, QFORMER.hidden]],
       ...linear('vision_projection', itc, QFORMER.hidden),

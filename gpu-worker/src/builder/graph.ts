@@ -89,6 +89,11 @@ export class Graph {
     return this.#constant(`f32[${values}]`, 'float32', [values.length], Float32Array.from(values));
   }
 
+  /** uint8 [values.length]; equal ones are kept once. */
+  uint8(...values: number[]): string {
+    return this.#constant(`u8[${values}]`, 'uint8', [values.length], Uint8Array.from(values));
+  }
+
   /** A weight under the name of its tensor; asking again for the same name shares it. */
   weight(name: string, weight: Weight): string {
     if (!this.#weights.has(name)) this.#weights.set(name, weight);
@@ -120,7 +125,7 @@ export class Graph {
     let at = 0;
     for (const [name, weight] of this.#weights) {
       const { dims, type = 'float32' } = weight;
-      const bytes = elementCount(dims) * (type === 'uint8' ? 1 : 4);
+      const bytes = elementCount(dims) * (type === 'float32' ? 4 : 1);
       if (bytes <= EMBEDDED_BYTES) {
         const parts: Uint8Array[] = [];
         for await (const chunk of weight.chunks()) parts.push(bytesOf(chunk));

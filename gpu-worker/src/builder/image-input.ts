@@ -40,6 +40,6 @@ export function preprocessingIdentity(
 ): string {
   const parameters = createHash('sha256').update(JSON.stringify(image)).digest('hex');
   const quantisation = quantisationOf(precision, 'image', 0);
-  const bits = quantisation === null ? '' : `-${quantisation.bits}bit`;
-  return `${PREPROCESSING_VERSION}-${parameters.slice(0, 8)}${bits}`;
+  const suffix = quantisation === null ? '' : `-int8-${quantisation.scales}`;
+  return `${PREPROCESSING_VERSION}-${parameters.slice(0, 8)}${suffix}`;
 }

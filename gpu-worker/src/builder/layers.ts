@@ -3,7 +3,7 @@ import type { Precision } from '@blip2/shared/bundle-manifest';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Graph } from './graph.ts';
 import { type Part, quantisationOf } from './precision.ts';
-import { quantisedWeights } from './quantize.ts';
+import { quantisedProduct } from './quantised-product.ts';
 import { asIs, joined, type Linear, operand, stacked } from './weights.ts';
 
 const CONTRIB = 'com.microsoft';
@@ -51,17 +51,7 @@ export class Layers {
   product(x: string, name: string, linear: Linear, part = this.#part): string {
     const quantisation = quantisationOf(this.#precision, part, linear.in);
     if (quantisation === null) return this.#exactProduct(x, name, linear);
-    const { packed, scales } = quantisedWeights(linear, quantisation);
-    const weights = [
-      this.graph.weight(`${name}.packed`, packed),
-      this.graph.weight(`${name}.scales`, scales),
-    ];
-    const { bits, block } = quantisation;
-    return this.graph.op('MatMulNBits', [x, ...weights], {
-      domain: CONTRIB,
-      // Level 4 also quantises the input, row by row: several times faster, with little error (ENGINE.md).
-      attributes: { K: linear.in, N: linear.out, bits, block_size: block, accuracy_level: 4 },
-    });
+    return quantisedProduct(this.graph, x, name, linear, quantisation);
   }
 
   /**

@@ -4,11 +4,11 @@ import type { Tensor } from './checkpoint.ts';
 /** A weight of a graph that is made when it is written, [dims]. */
 export type Weight = {
   /** float32 unless it says otherwise. */
-  type?: 'uint8';
+  type?: 'uint8' | 'int8';
   dims: readonly number[];
   /** Bytes of the checkpoint it is made of. */
   sourceBytes: number;
-  chunks: () => AsyncIterable<Float32Array | Uint8Array>;
+  chunks: () => AsyncIterable<Float32Array | Uint8Array | Int8Array>;
 };
 
 /** The weight of a linear layer as checkpoints keep it, float32 [out, in]. */
@@ -126,8 +126,12 @@ function made(
 const TILE = 32;
 
 /** [rows, width] → [width, rows], a tile at a time: both sides stay in the cache. */
-function transpose(values: Float32Array, rows: number, width: number): Float32Array {
-  const result = new Float32Array(values.length);
+export function transpose<T extends Float32Array | Int8Array>(
+  values: T,
+  rows: number,
+  width: number,
+): T {
+  const result = values.slice() as T;
   for (let r0 = 0; r0 < rows; r0 += TILE) {
     const r1 = Math.min(r0 + TILE, rows);
     for (let c0 = 0; c0 < width; c0 += TILE) {

@@ -7,23 +7,20 @@ import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { openGraph } from './session.ts';
-import { paddedIds, rowsOf } from './tensors.ts';
+import { even, paddedIds, rowsOf } from './tensors.ts';
 
 /** Rows of one run: they hold consecutive slots of the cache, the first of them `firstSlot`. */
 type Run = {
   firstSlot: number;
-  /** Text ids of each row that are new; right-padded to the longest here. */
+  /** Text ids of each row that are new. */
   inputIds: readonly (readonly number[])[];
+  /** Text positions of every row, padding on the right included. */
+  textPositions: number;
   /** Positions each row has in the cache already. */
   past: readonly number[];
-  /** Text positions to pad to, if more than the longest row has. */
-  padTo?: number;
   /** Query embeddings in front of the text; none on a step. */
   images?: readonly Float32Array[];
 };
-
-/** A single position takes other kernels than several: a prompt of one token would not get alone what it gets in a batch. */
-const LEAST_PREFILL = 2;
 
 export class OptDecoder implements Decoder {
   readonly #manifest: GenerateManifest;
@@ -40,7 +37,7 @@ export class OptDecoder implements Decoder {
     this.#manifest = manifest;
     this.#piece = options.prefillPiece;
     this.#session = session;
-    this.#cache = new KvCache(shape, maxSlots);
+    this.#cache = new KvCache(shape, even(maxSlots));
     this.#prefixes = new PrefixCache(prefixCacheBytes);
   }
 
@@ -62,13 +59,16 @@ export class OptDecoder implements Decoder {
     return [...Array<number>(num_query_tokens).fill(decoder.image_token_id), ...ids];
   }
 
-  /**
-   * Image positions in a run of their own, text after them: a first question and a later one, whose image positions
-   * are kept, get the same numbers (in one run with the text they differ in the last digits).
-   */
+  /** Image positions that are kept are not computed again; a question gets the same numbers either way. */
   async prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
     const queries = this.#manifest.num_query_tokens;
-    const images = await this.#imagePositions(firstSlot, prompts);
+    const pictures = new Map(prompts.map(({ key, image }) => [key, image]));
+    const images = this.#keptOf(pictures);
+    if (images.size === 0 && pictures.size === prompts.length) {
+      return this.#prefillNew(firstSlot, prompts);
+    }
+    for (const key of images.keys()) pictures.delete(key);
+    await this.#addImagePositions(images, firstSlot, pictures);
     this.#cache.reserve(queries + Math.max(...prompts.map(({ ids }) => ids.length)));
     for (const [row, { key }] of prompts.entries()) {
       const slot = firstSlot + row;
@@ -78,7 +78,7 @@ export class OptDecoder implements Decoder {
     }
     const past = prompts.map(() => queries);
     const inputIds = prompts.map(({ ids }) => ids);
-    return this.#write({ firstSlot, inputIds, past, padTo: LEAST_PREFILL });
+    return this.#write({ firstSlot, inputIds, past, textPositions: evenText(inputIds) });
   }
 
   firstPiece(prompt: DecoderPrompt): DecoderPrompt {
@@ -86,18 +86,21 @@ export class OptDecoder implements Decoder {
   }
 
   async read(slot: number, ids: readonly number[], past: number): Promise<Float32Array> {
-    const run = { firstSlot: slot, inputIds: [ids], past: [past], padTo: LEAST_PREFILL };
+    const textPositions = evenText([ids]);
+    const run = { firstSlot: slot, inputIds: [ids], past: [past], textPositions };
     const [logits] = await this.#write(run);
     return logits as Float32Array;
   }
 
-  step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
-    return this.#write({
+  async step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
+    const all = Array.from({ length: even(rows.length) }, (_, slot) => rows[slot] ?? null);
+    const logits = await this.#write({
       firstSlot: 0,
-      inputIds: rows.map((row) => (row === null ? [] : [row.token])),
-      past: rows.map((row) => row?.past ?? 0),
-      padTo: 1,
+      inputIds: all.map((row) => (row === null ? [] : [row.token])),
+      past: all.map((row) => row?.past ?? 0),
+      textPositions: 1,
     });
+    return logits.slice(0, rows.length);
   }
 
   copy(from: number, to: number, positions: { start: number; end: number }): void {
@@ -112,37 +115,75 @@ export class OptDecoder implements Decoder {
     await this.#session.release();
   }
 
-  /** Keys and values of the prompts' image positions, float32 [layers, 2, heads, queries, headDim], by picture. */
-  async #imagePositions(
-    firstSlot: number,
-    prompts: readonly DecoderPrompt[],
-  ): Promise<Map<string, Float32Array>> {
-    const found = new Map<string, Float32Array>();
-    const missing = new Map<string, Float32Array>();
-    for (const { key, image } of prompts) {
-      if (found.has(key) || missing.has(key)) continue;
-      const kept = this.#prefixes.get(key);
-      if (kept === undefined) missing.set(key, image);
-      else found.set(key, kept);
+  /** Image positions and text in one run: the weights are read once. */
+  async #prefillNew(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
+    const queries = this.#manifest.num_query_tokens;
+    const inputIds = prompts.map(({ ids }) => ids);
+    const textPositions = evenText(inputIds, queries);
+    const images = prompts.map(({ image }) => image);
+    const past = prompts.map(() => 0);
+    const { fresh, logits } = await this.#run({ firstSlot, inputIds, past, images, textPositions });
+    const of = { rows: prompts.length, positions: queries + textPositions };
+    for (const [row, { key, ids }] of prompts.entries()) {
+      const place = { slot: firstSlot + row, start: 0, length: queries + ids.length };
+      this.#cache.write(fresh, { row, ...of }, place);
+      this.#prefixes.keep(key, this.#imagePart(fresh, { row, ...of }));
     }
-    if (missing.size === 0) return found;
-    const images = [...missing.values()];
+    return rowsOf(logits, prompts.length);
+  }
+
+  /** Of the pictures, keys and values of those that are kept. */
+  #keptOf(pictures: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
+    const found = new Map<string, Float32Array>();
+    for (const key of pictures.keys()) {
+      const kept = this.#prefixes.get(key);
+      if (kept !== undefined) found.set(key, kept);
+    }
+    return found;
+  }
+
+  /** Computes the pictures' image positions alone, float32 [layers, 2, heads, queries, headDim] each. */
+  async #addImagePositions(
+    found: Map<string, Float32Array>,
+    firstSlot: number,
+    pictures: ReadonlyMap<string, Float32Array>,
+  ): Promise<void> {
+    if (pictures.size === 0) return;
+    const images = [...pictures.values()];
     const [inputIds, past] = [images.map(() => []), images.map(() => 0)];
-    const { fresh } = await this.#run({ firstSlot, inputIds, past, images });
-    const rows = images.length;
-    for (const [row, key] of [...missing.keys()].entries()) {
-      const values = rowOfKv(fresh, row, rows, 2 * this.#manifest.decoder.layers);
+    const queries = this.#manifest.num_query_tokens;
+    const textPositions = evenText(inputIds, queries);
+    const { fresh } = await this.#run({ firstSlot, inputIds, past, images, textPositions });
+    const of = { rows: images.length, positions: queries + textPositions };
+    for (const [row, key] of [...pictures.keys()].entries()) {
+      const values = this.#imagePart(fresh, { row, ...of });
       found.set(key, values);
       this.#prefixes.keep(key, values);
     }
-    return found;
+  }
+
+  /** A row's image positions of a run's result, float32 [layers, 2, heads, queries, headDim]. */
+  #imagePart(
+    fresh: Float32Array,
+    { row, rows, positions }: { row: number; rows: number; positions: number },
+  ): Float32Array {
+    const { layers, heads, head_dim } = this.#manifest.decoder;
+    const size = this.#manifest.num_query_tokens * head_dim;
+    const values = new Float32Array(2 * layers * heads * size);
+    for (let plane = 0; plane < 2 * layers; plane++) {
+      for (let head = 0; head < heads; head++) {
+        const from = ((plane * rows + row) * heads + head) * positions * head_dim;
+        values.set(fresh.subarray(from, from + size), (plane * heads + head) * size);
+      }
+    }
+    return values;
   }
 
   /** Computes the rows' new positions, writes their keys and values into the cache, and gives their logits. */
   async #write(run: Run): Promise<Float32Array[]> {
     const { fresh, logits } = await this.#run(run);
     const rows = run.inputIds.length;
-    const positions = positionsOf(run);
+    const positions = run.textPositions;
     for (const [row, { length }] of run.inputIds.entries()) {
       const place = { slot: run.firstSlot + row, start: run.past[row] as number, length };
       this.#cache.write(fresh, { row, rows, positions }, place);
@@ -155,7 +196,7 @@ export class OptDecoder implements Decoder {
     const { decoder, num_query_tokens, pad_token_id, qformer_hidden: hidden } = this.#manifest;
     const rows = run.inputIds.length;
     const imagePositions = run.images ? num_query_tokens : 0;
-    const textPositions = positionsOf(run);
+    const { textPositions } = run;
     const positions = imagePositions + textPositions;
     const lengths = run.inputIds.map((ids) => imagePositions + ids.length);
     const ends = run.past.map((past) => past + positions);
@@ -177,7 +218,7 @@ export class OptDecoder implements Decoder {
     const seqlens = Int32Array.from(ends, (end) => end - 1);
     const result = await this.#session.run({
       image_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
-      input_ids: paddedIds(run.inputIds, pad_token_id, run.padTo),
+      input_ids: paddedIds(run.inputIds, pad_token_id, textPositions),
       position_ids: new Tensor('int64', positionIds, [rows, positions]),
       last_index: new Tensor('int64', lastIndex, [rows]),
       seqlens_k: new Tensor('int32', seqlens, [rows]),
@@ -191,18 +232,8 @@ export class OptDecoder implements Decoder {
   }
 }
 
-/** Text positions of a run, padding included. */
-function positionsOf({ inputIds, padTo = 0 }: Run): number {
-  return Math.max(padTo, ...inputIds.map(({ length }) => length));
-}
-
-/** One row of [planes, rows, …] as [planes, …]. */
-function rowOfKv(fresh: Float32Array, row: number, rows: number, planes: number): Float32Array {
-  const size = fresh.length / (planes * rows);
-  const values = new Float32Array(planes * size);
-  for (let plane = 0; plane < planes; plane++) {
-    const from = (plane * rows + row) * size;
-    values.set(fresh.subarray(from, from + size), plane * size);
-  }
-  return values;
+/** Text positions that hold the longest of `inputIds` and make an even number with the image positions before them. */
+function evenText(inputIds: readonly (readonly number[])[], imagePositions = 0): number {
+  const longest = Math.max(...inputIds.map(({ length }) => length));
+  return even(imagePositions + longest) - imagePositions;
 }

@@ -6,7 +6,7 @@ import { KvCache } from './kv-cache.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { openGraph } from './session.ts';
-import { paddedIds, rowsOf } from './tensors.ts';
+import { even, paddedIds, rowsOf } from './tensors.ts';
 
 export class T5Decoder implements Decoder {
   readonly #manifest: GenerateManifest;
@@ -30,9 +30,11 @@ export class T5Decoder implements Decoder {
     this.#start = manifest.decoder_start_token_id ?? manifest.pad_token_id;
     this.#encoder = encoder;
     this.#decoder = decoder;
-    this.#cache = new KvCache(shape, maxSlots);
-    this.#cross = new KvCache(shape, maxSlots);
-    this.#crossLengths = Array<number>(maxSlots).fill(0);
+    // One more than may be held: an odd number of rows is filled up.
+    const slots = maxSlots + 1;
+    this.#cache = new KvCache(shape, slots);
+    this.#cross = new KvCache(shape, slots);
+    this.#crossLengths = Array<number>(slots).fill(1);
   }
 
   static async load(options: EngineOptions): Promise<T5Decoder> {
@@ -99,14 +101,14 @@ export class T5Decoder implements Decoder {
     const { num_query_tokens: queries, qformer_hidden: hidden, pad_token_id } = this.#manifest;
     const rows = prompts.length;
     const lengths = prompts.map(({ ids }) => queries + ids.length);
-    const positions = Math.max(...lengths);
+    const positions = even(Math.max(...lengths));
     this.#cross.reserve(positions);
     const images = new Float32Array(rows * queries * hidden);
     for (const [row, { image }] of prompts.entries()) images.set(image, row * queries * hidden);
     const texts = prompts.map(({ ids }) => ids);
     const result = await this.#encoder.run({
       image_embeddings: new Tensor('float32', images, [rows, queries, hidden]),
-      input_ids: paddedIds(texts, pad_token_id),
+      input_ids: paddedIds(texts, pad_token_id, positions - queries),
       lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [rows]),
     });
     const fresh = result.cross_kv?.data as Float32Array;
@@ -118,8 +120,10 @@ export class T5Decoder implements Decoder {
   }
 
   async #decode(firstSlot: number, rows: readonly DecoderRow[]): Promise<Float32Array[]> {
-    const count = rows.length;
-    const past = rows.map((row) => row.past);
+    const count = even(rows.length);
+    const idle = { token: this.#start, past: 0 };
+    const all = Array.from({ length: count }, (_, i) => rows[i] ?? idle);
+    const past = all.map((row) => row.past);
     const total = Math.max(...past) + 1;
     this.#cache.reserve(total);
     const int64 = (values: readonly number[], dims: number[]) =>
@@ -128,7 +132,7 @@ export class T5Decoder implements Decoder {
       new Tensor('int32', Int32Array.from(values), [values.length]);
     const result = await this.#decoder.run({
       input_ids: int64(
-        rows.map(({ token }) => token),
+        all.map(({ token }) => token),
         [count, 1],
       ),
       position_ids: int64(past, [count, 1]),
@@ -140,10 +144,10 @@ export class T5Decoder implements Decoder {
       ...this.#cross.feeds('cross', firstSlot, count),
     });
     const fresh = result.new_kv?.data as Float32Array;
-    for (const [row, start] of past.entries()) {
+    for (const [row, { past: start }] of rows.entries()) {
       const place = { slot: firstSlot + row, start, length: 1 };
       this.#cache.write(fresh, { row, rows: count, positions: 1 }, place);
     }
-    return rowsOf(result.logits?.data as Float32Array, count);
+    return rowsOf(result.logits?.data as Float32Array, count).slice(0, rows.length);
   }
 }

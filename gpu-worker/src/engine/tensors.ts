@@ -1,6 +1,12 @@
 /** Tensors from rows, and rows from tensors. */
 import { Tensor } from 'onnxruntime-node';
 
+/**
+ * The kernels for few bits take the rows of a run in pairs, and one that is left over in another way: its last digits
+ * would hang on how many there are. So every run has an even number.
+ */
+export const even = (rows: number): number => rows + (rows % 2);
+
 /** Rows of ids, right-padded to the longest, and to `least`: int64 [rows, longest]. */
 export function paddedIds(rows: readonly (readonly number[])[], pad: number, least = 0): Tensor {
   const longest = Math.max(least, ...rows.map(({ length }) => length));

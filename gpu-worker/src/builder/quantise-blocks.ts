@@ -1,6 +1,8 @@
 /** Linear weights in 4 or 8 bits, laid out as onnxruntime's MatMulNBits reads them. */
-import type { Quantisation } from './precision.ts';
 import type { Linear, Weight } from './weights.ts';
+
+/** Bits of a value, and values of a row that share a scale. */
+export type Blocks = { bits: 4 | 8; block: number };
 
 /** Values of one row block share a scale: w ≈ (q − 2^(bits − 1)) · scale. */
 export type Quantised = {
@@ -14,10 +16,10 @@ export type Quantised = {
 const SHRINKS = [1, 0.95, 0.9, 0.85, 0.8];
 
 /** @param values float32 [out, width], row by row */
-export function quantise(
+export function quantiseBlocks(
   values: Float32Array,
   width: number,
-  { bits, block }: Quantisation,
+  { bits, block }: Blocks,
 ): Quantised {
   const rows = values.length / width;
   const blocks = Math.ceil(width / block);
@@ -87,26 +89,26 @@ function bestScale(
 }
 
 /** The two weights of a MatMulNBits node; the linear layer is read and quantised once for both. */
-export function quantisedWeights(linear: Linear, quantisation: Quantisation) {
+export function blockWeights(linear: Linear, blocks: Blocks): { packed: Weight; scales: Weight } {
   const { out, in: width } = linear;
-  const { bits, block } = quantisation;
-  const blocks = Math.ceil(width / block);
+  const { bits, block } = blocks;
+  const count = Math.ceil(width / block);
   let scales: Float32Array | undefined;
   const both = async () => {
-    const made = quantise(await linear.read(), width, quantisation);
+    const made = quantiseBlocks(await linear.read(), width, blocks);
     scales = made.scales;
     return made;
   };
   const packed: Weight = {
     type: 'uint8',
-    dims: [out, blocks, (block * bits) / 8],
+    dims: [out, count, (block * bits) / 8],
     sourceBytes: linear.sourceBytes,
     async *chunks() {
       yield (await both()).packed;
     },
   };
   const scaling: Weight = {
-    dims: [out * blocks],
+    dims: [out * count],
     sourceBytes: 0,
     async *chunks() {
       yield scales ?? (await both()).scales;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { quantise } from './quantize.ts';
+import { quantiseBlocks } from './quantise-blocks.ts';
 
 /** What MatMulNBits makes of packed values: (q − 2^(bits − 1)) · scale. */
 function restored(
-  { packed, scales }: ReturnType<typeof quantise>,
+  { packed, scales }: ReturnType<typeof quantiseBlocks>,
   width: number,
   { bits, block }: { bits: 4 | 8; block: number },
 ): number[] {
@@ -29,7 +29,7 @@ describe.each([
 ] as const)('$bits bits in blocks of $block', (quantisation) => {
   it.each([32, 70, 128, 130])('hold rows of %i values to half a level', (width) => {
     const values = wave(3 * width);
-    const back = restored(quantise(values, width, quantisation), width, quantisation);
+    const back = restored(quantiseBlocks(values, width, quantisation), width, quantisation);
     for (const [i, value] of values.entries()) {
       const row = Math.floor(i / width) * width;
       const start = row + Math.floor((i - row) / quantisation.block) * quantisation.block;
@@ -44,14 +44,14 @@ describe.each([
 
   it('are the same for a row alone and beside others', () => {
     const values = wave(3 * 70);
-    const all = quantise(values, 70, quantisation);
-    const second = quantise(values.slice(70, 140), 70, quantisation);
+    const all = quantiseBlocks(values, 70, quantisation);
+    const second = quantiseBlocks(values.slice(70, 140), 70, quantisation);
     const bytes = second.packed.length;
     expect(all.packed.slice(bytes, 2 * bytes)).toEqual(second.packed);
   });
 
   it('keep zeros', () => {
-    const back = restored(quantise(new Float32Array(40), 40, quantisation), 40, quantisation);
+    const back = restored(quantiseBlocks(new Float32Array(40), 40, quantisation), 40, quantisation);
     expect(back.every((value) => value === 0)).toBe(true);
   });
 });
@@ -62,7 +62,7 @@ it('4 bits err less than by plain rounding', () => {
   const squared = (levels: number[]) =>
     levels.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0);
   const ours = squared(
-    restored(quantise(values, width, { bits: 4, block: 32 }), width, { bits: 4, block: 32 }),
+    restored(quantiseBlocks(values, width, { bits: 4, block: 32 }), width, { bits: 4, block: 32 }),
   );
   const plain = squared(
     Array.from(values, (value, i) => {

@@ -1,0 +1,68 @@
+/** One layer of the published checkpoints, at their own widths: the kernels of the real ones, for whom nobody in a batch exists. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
+import type { Precision } from '@blip2/shared/bundle-manifest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FULL_SIZES } from '../../scripts/full-size/checkpoints.ts';
+import { writeCheckpoint } from '../../scripts/full-size/write.ts';
+import { maxDifference } from './difference.ts';
+
+const NAMES = ['opt-2.7b', 'flan-t5-xl'] as const;
+const QUERIES = 32 * 768;
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'blip2-full-width-'));
+  for (const name of NAMES) {
+    const cut = FULL_SIZES[name]({ layers: 1, vocabulary: 600 });
+    await writeCheckpoint(cut, join(folder, name), 'random');
+  }
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function open(name: (typeof NAMES)[number], precision: Precision): Promise<EngineParts> {
+  const bundle = await ensureBundle(join(folder, name), { bundles: folder, precision });
+  const manifest = await readGenerateManifest(bundle);
+  const options = { bundle, manifest, executionProvider: 'cpu', threads: 2 } as const;
+  return loadParts({ ...options, maxSlots: 4, prefillPiece: 64, prefixCacheBytes: 2 ** 30 });
+}
+
+/** Prompts about pictures that nobody has asked about, of 1, 6 and 9 tokens. */
+function prompts(about: string) {
+  return [1, 6, 9].map((length, i) => ({
+    key: `${about} ${i}`,
+    image: Float32Array.from({ length: QUERIES }, (_, j) => Math.sin((i + 2) * j)),
+    ids: Array.from({ length }, (_, j) => 10 + ((17 * i + 29 * j) % 200)),
+  }));
+}
+
+const copied = (rows: readonly Float32Array[]) => rows.map((row) => row.slice());
+
+describe.each(NAMES)('a row of %s', (name) => {
+  it.each(['int8', 'int4'] as const)(
+    'in %s is bit for bit the same with any others',
+    async (precision) => {
+      const { decoder, ...parts } = await open(name, precision);
+      const asked = prompts('together');
+      const together = copied(await decoder.prefill(0, asked));
+      const rows = asked.map((prompt, i) => ({ token: 5 + i, past: decoder.positionsOf(prompt) }));
+      const steps = copied(await decoder.step(rows));
+      const two = copied(await decoder.step(rows.slice(0, 2)));
+      expect(steps[0]!.some((value) => value !== 0)).toBe(true);
+      expect(maxDifference(two[1]!, steps[1]!)).toBe(0);
+      for (const about of ['alone', 'together']) {
+        // Of "together" the image positions are kept; of "alone" they are computed with the text.
+        for (const [i, prompt] of prompts(about).entries()) {
+          const [alone] = copied(await decoder.prefill(0, [prompt]));
+          expect(maxDifference(alone!, together[i]!), `${about} ${i}`).toBe(0);
+          const [step] = copied(await decoder.step([rows[i]!]));
+          expect(maxDifference(step!, steps[i]!), `${about} ${i}, step`).toBe(0);
+        }
+      }
+      await releaseParts({ decoder, ...parts });
+    },
+  );
+});
