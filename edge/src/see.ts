@@ -45,7 +45,7 @@ export async function find(
 }
 
 /**
- * @param request `deadline_ms` is replaced by what is left of the scope's time
+ * @param request `deadline_ms` is replaced by what is left of the scope's time, `client` by the scope's
  * @throws ApiError of the GPU worker, or `unknown-image` when the request that had the bytes is gone
  */
 export async function* see(
@@ -142,11 +142,11 @@ function checkEmbeddings(cache: Store['cache'], embeddings: Uint8Array): void {
   }
 }
 
-/** The request with what is left of the scope's time. @throws ApiError `deadline-exceeded` */
-export function inTime<R extends GpuRequest>(request: R, { deadlineAt }: Scope): R {
+/** The request with what is left of the scope's time, and who asks. @throws ApiError `deadline-exceeded` */
+export function inTime<R extends GpuRequest>(request: R, { deadlineAt, client }: Scope): R {
   const left = Math.round(deadlineAt - Date.now());
   if (left <= 0) throw new ApiError('deadline-exceeded', 'No time was left for the GPU worker.');
-  return { ...request, deadline_ms: left };
+  return { ...request, deadline_ms: left, ...(client === undefined ? {} : { client }) };
 }
 
 function outOfOrder(): ApiError {

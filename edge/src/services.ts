@@ -25,6 +25,8 @@ export type Services = {
 /** What belongs to one request. */
 export type Scope = {
   id: string;
+  /** The client's address, where the platform tells it: who asks much waits behind themselves. */
+  client?: string;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */

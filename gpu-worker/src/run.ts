@@ -32,7 +32,8 @@ export async function* run(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   const { engine, models } = context;
-  using _place = engine.admit();
+  const standing = { client: request.client ?? '', priority: request.priority ?? 'interactive' };
+  using _place = engine.admit(standing);
   const decoding: Pick<GpuTimings, 'decode_image'> = {};
   let picture: Pixels | undefined;
   if (source?.type === 'image') {
@@ -43,7 +44,7 @@ export async function* run(
     picture = pixels;
   }
   const job = jobOf(request, picture, source, models);
-  for await (const event of engine.run(job, signal)) {
+  for await (const event of engine.run(job, signal, standing)) {
     yield frameOf(event, shapeOf(request, models), decoding);
   }
 }

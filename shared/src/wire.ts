@@ -81,6 +81,10 @@ const requestHead = {
   revision: z.string(),
   /** Milliseconds after which the worker gives up, counted from the arrival of the request. */
   deadline_ms: z.int().check(z.positive()),
+  /** Who asks: what waits is served client by client. */
+  client: z.optional(z.string().check(z.maxLength(256))),
+  /** `background` waits for everything else; `interactive` where it is left out. */
+  priority: z.optional(z.enum(['interactive', 'background'])),
 };
 
 /** Ids of texts for the retrieval model, [CLS] and [SEP] included. */

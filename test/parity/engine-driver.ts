@@ -1,6 +1,6 @@
 /** An engine without its thread: requests by number, and what it has said of each. */
 import { Engine } from '@blip2/gpu-worker/engine/engine';
-import type { EngineOptions, JobEvent } from '@blip2/gpu-worker/engine/messages';
+import type { EngineOptions, JobEvent, Standing } from '@blip2/gpu-worker/engine/messages';
 import type { EngineParts } from '@blip2/gpu-worker/engine/parts';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { expect } from 'vitest';
@@ -13,15 +13,24 @@ export type Reply = { texts: number[][]; scores: (number | undefined)[]; ends: s
 export class EngineDriver {
   readonly engine: Engine;
   readonly #events = new Map<number, JobEvent[]>();
+  /** Requests in the order in which they ended. */
+  readonly ended: number[] = [];
 
   constructor(parts: EngineParts, options: EngineOptions) {
-    this.engine = new Engine(parts, options, (id, event) =>
-      this.#events.set(id, [...this.eventsOf(id), event]),
-    );
+    this.engine = new Engine(parts, options, (id, event) => {
+      this.#events.set(id, [...this.eventsOf(id), event]);
+      if (event.type === 'done') this.ended.push(id);
+    });
   }
 
   /** @param values query embeddings, float32 [queries, hidden] */
-  submit(id: number, values: Float32Array, inputIds: number[], setting: Setting): void {
+  submit(
+    id: number,
+    values: Float32Array,
+    inputIds: number[],
+    setting: Setting,
+    standing: Standing = { client: '', priority: 'interactive' },
+  ): void {
     const { max_new_tokens, min_new_tokens, num_return_sequences, ...rest } = setting;
     const config = GenerationConfig.parse({
       max_tokens: max_new_tokens,
@@ -30,7 +39,7 @@ export class EngineDriver {
       ...rest,
     });
     const source = { kind: 'embeddings', values } as const;
-    this.engine.submit(id, { kind: 'generate', source, inputIds, config });
+    this.engine.submit(id, { kind: 'generate', source, inputIds, config }, standing);
   }
 
   async finish(): Promise<void> {

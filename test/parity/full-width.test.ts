@@ -42,7 +42,7 @@ function prompts(about: string) {
 const copied = (rows: readonly Float32Array[]) => rows.map((row) => row.slice());
 
 describe.each(NAMES)('a row of %s', (name) => {
-  it.each(['int8', 'int4'] as const)(
+  it.each(['fp32', 'int8', 'int4'] as const)(
     'in %s is bit for bit the same with any others',
     async (precision) => {
       const { decoder, ...parts } = await open(name, precision);

@@ -175,6 +175,32 @@ describe('requests together', () => {
   });
 });
 
+describe('requests that wait for the only slot', () => {
+  const { prompt, image } = CASES[0]!;
+  const setting = { max_new_tokens: 3, min_new_tokens: 3 };
+
+  it('are served client by client, and background work after everybody', async () => {
+    const { golden, options, parts } = loaded.get('tied')!;
+    const driver = new EngineDriver(parts, { ...options, maxSlots: 1 });
+    const values = rowOf(golden.queryEmbeddings, image);
+    const [job, person] = ['background', 'interactive'] as const;
+    const standings = [
+      { client: 'jobs', priority: job },
+      { client: 'a', priority: person },
+      { client: 'a', priority: person },
+      { client: 'a', priority: person },
+      { client: 'b', priority: person },
+      { client: 'jobs', priority: job },
+      { client: 'b', priority: person },
+    ] as const;
+    for (const [id, standing] of standings.entries()) {
+      driver.submit(id, values, prompt, setting, standing);
+    }
+    await driver.finish();
+    expect(driver.ended).toEqual([1, 4, 2, 6, 3, 0, 5]);
+  });
+});
+
 describe('several sampled texts', () => {
   it('share a prefill and part afterwards, the same for the same seed', async () => {
     const { driver, submit } = engineFor('tied', [3]);

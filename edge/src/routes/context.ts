@@ -14,8 +14,10 @@ export type AppContext = Context<AppEnv>;
 /** @param cancelled aborts when a streamed reply's client goes away */
 export function scopeOf(c: AppContext, cancelled?: AbortSignal): Scope {
   const { signal } = c.req.raw;
+  const client = c.req.header('cf-connecting-ip')?.slice(0, 64);
   return {
     id: c.get('requestId'),
+    ...(client === undefined ? {} : { client }),
     signal: cancelled === undefined ? signal : AbortSignal.any([signal, cancelled]),
     deadlineAt: c.get('startedAt') + c.get('services').settings.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

@@ -54,6 +54,14 @@ describe('captions', () => {
     expect(edge.gpu.seen[0]?.payload).toEqual(picture);
   });
 
+  it('tell the GPU worker who asks, so that nobody waits behind one who asks much', async () => {
+    const headers = { 'content-type': 'image/png', 'cf-connecting-ip': '203.0.113.7' };
+    await edge.post('/v1/captions', newPicture(), headers);
+    await edge.post('/v1/captions', newPicture(), { 'content-type': 'image/png' });
+    const clients = edge.gpu.seen.map(({ request }) => request.client);
+    expect(clients).toEqual(['203.0.113.7', undefined]);
+  });
+
   it('begin with BOS and the prompt, and count what they used', async () => {
     const response = await edge.post(
       '/v1/captions?prompt=a%20photo%20of&max_tokens=2&temperature=0.5&seed=7',

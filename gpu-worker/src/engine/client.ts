@@ -2,8 +2,9 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
-import type { EngineOptions, FromEngine, Job, JobEvent, ToEngine } from './messages.ts';
+import type { EngineOptions, FromEngine, Job, JobEvent, Standing, ToEngine } from './messages.ts';
 import type { Observation } from './observation.ts';
+import { Places } from './places.ts';
 
 export type Outcome = 'done' | 'failed' | 'cancelled';
 
@@ -30,16 +31,15 @@ export class EngineClient {
   readonly #worker: Worker;
   /** Rows that can be decoded together. */
   readonly slots: number;
-  readonly #limit: number;
+  readonly #places: Places;
   readonly #jobs = new Map<number, Running>();
   readonly #listeners: EngineListener[] = [];
-  #admitted = 0;
   #nextId = 1;
 
   private constructor(worker: Worker, slots: number, queueLimit: number) {
     this.#worker = worker;
     this.slots = slots;
-    this.#limit = slots + queueLimit;
+    this.#places = new Places(slots + queueLimit);
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
       else if (message.type === 'observed') {
@@ -74,33 +74,25 @@ export class EngineClient {
 
   /** Requests that were admitted and have not ended. */
   get admitted(): number {
-    return this.#admitted;
+    return this.#places.taken;
   }
 
   /**
    * Takes a place for one request, before any work is spent on it; give it back with `using`.
-   * @throws ApiError overloaded when the slots and the queue are taken
+   * @throws ApiError overloaded when the slots and the queue are taken, or the part of them that one client may have
    */
-  admit(): Disposable {
-    if (this.#admitted >= this.#limit) {
-      for (const { rejected } of this.#listeners) rejected();
-      throw new ApiError('overloaded', 'All places and the queue are taken. Try again shortly.', {
-        retry_after: 1,
-      });
-    }
-    this.#admitted += 1;
-    return {
-      [Symbol.dispose]: () => {
-        this.#admitted -= 1;
-      },
-    };
+  admit(standing: Standing): Disposable {
+    const refusal = this.#places.refusal(standing);
+    if (refusal === null) return this.#places.take(standing);
+    for (const { rejected } of this.#listeners) rejected();
+    throw new ApiError('overloaded', refusal, { retry_after: 1 });
   }
 
   /**
    * Runs a job. The stream ends after `done`; it errors when the job fails or `signal` aborts, and the engine
    * forgets the job at once when the signal aborts or the reader cancels.
    */
-  run(job: Job, signal: AbortSignal): ReadableStream<JobEvent> {
+  run(job: Job, signal: AbortSignal, standing: Standing): ReadableStream<JobEvent> {
     signal.throwIfAborted();
     const id = this.#nextId++;
     const abort = () => {
@@ -113,7 +105,7 @@ export class EngineClient {
         this.#jobs.set(id, { controller, kind: job.kind, startedAt: performance.now() });
         for (const { begun } of this.#listeners) begun(id, job.kind);
         signal.addEventListener('abort', abort, { once: true });
-        this.#post({ type: 'submit', id, job });
+        this.#post({ type: 'submit', id, job, standing });
       },
       cancel: () => {
         signal.removeEventListener('abort', abort);

@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import type { Decoder, DecoderPrompt } from './decoder.ts';
 import { createDecoding } from './decoding.ts';
-import { type Entry, ImageWork } from './image-work.ts';
-import type { EngineOptions, Job, JobEvent } from './messages.ts';
+import { FairOrder } from './fair-order.ts';
+import { type Entry, ImageWork, inOrder } from './image-work.ts';
+import type { EngineOptions, Job, JobEvent, Standing } from './messages.ts';
 import type { Observation } from './observation.ts';
 import type { EngineParts } from './parts.ts';
 import { Rows, type Writing } from './rows.ts';
@@ -14,6 +15,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #emit: (id: number, event: JobEvent) => void;
   readonly #observe: (observation: Observation) => void;
+  readonly #order = new FairOrder();
   readonly #images: ImageWork;
   #toPrefill: Writing[] = [];
   readonly #rows: Rows;
@@ -33,12 +35,15 @@ export class Engine {
     this.#emit = emit;
     this.#images = new ImageWork(parts, {
       emit,
+      onBegin: ({ place }) => this.#order.begin(place),
       onEmbeddings: (entry, values) => this.#withEmbeddings(entry, values),
     });
   }
 
-  submit(id: number, job: Job): void {
-    this.#images.submit({ id, job, submittedAt: performance.now(), timings: { queue: 0 } });
+  submit(id: number, job: Job, standing: Standing): void {
+    const rows = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
+    const place = this.#order.join(standing, rows);
+    this.#images.submit({ id, job, place, submittedAt: performance.now(), timings: { queue: 0 } });
   }
 
   /** Forgets a job before the next action: while one runs, the slots must stay what they are. */
@@ -59,7 +64,10 @@ export class Engine {
     const action = nextAction(
       {
         waitingForEncode: this.#images.waiting,
-        waitingForPrefill: this.#toPrefill.map(({ decoding }) => decoding.width),
+        waitingForPrefill: this.#toPrefill.map(({ decoding, place }) => ({
+          slots: decoding.width,
+          yields: place.rank > 0,
+        })),
         reading: this.#rows.all.length - this.#rows.running,
         running: this.#rows.running,
         free: this.#options.maxSlots - this.#rows.reserved,
@@ -112,11 +120,13 @@ export class Engine {
       eos: this.#options.manifest.eos_token_ids,
     });
     this.#toPrefill.push({ ...entry, prompt, decoding, rows: [] });
+    this.#toPrefill.sort(inOrder);
   }
 
   /** Reads prompts into free slots: of long ones the first piece, so that nobody waits for the whole. */
   async #prefill(count: number): Promise<void> {
     const jobs = this.#toPrefill.splice(0, count);
+    for (const { place } of jobs) this.#order.begin(place);
     const firstSlot = this.#rows.all.length;
     const prompts = jobs.map(({ prompt }) => this.#decoder.firstPiece(prompt));
     const rows = jobs.map((job, i) => {

@@ -1,13 +1,22 @@
 /** What the engine does beside writing: pictures to encode and to compare with texts, a bounded piece at a time. */
 import type { GpuTimings, MatchScore } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
+import { compare, type Place } from './fair-order.ts';
 import type { VisionRunner } from './image-runner.ts';
 import type { Job, JobEvent, Pixels } from './messages.ts';
 import type { EngineParts } from './parts.ts';
 import { itcScore, type RetrievalRunner } from './retrieval-runner.ts';
 
 /** A job on its way. */
-export type Entry = { id: number; job: Job; submittedAt: number; timings: GpuTimings };
+export type Entry = {
+  id: number;
+  job: Job;
+  place: Place;
+  submittedAt: number;
+  timings: GpuTimings;
+};
+
+export const inOrder = (a: Entry, b: Entry) => compare(a.place, b.place);
 
 /** Texts compared in one piece: running streams wait for it. */
 const TEXTS_AT_ONCE = 4;
@@ -21,6 +30,8 @@ type Comparing = Entry & {
 
 export type ImageWorkOptions = {
   emit: (id: number, event: JobEvent) => void;
+  /** Told when work on a job begins. */
+  onBegin: (entry: Entry) => void;
   /** Told when the query embeddings of a job that writes are there, float32 [queries, hidden]. */
   onEmbeddings: (entry: Entry, values: Float32Array) => void;
 };
@@ -44,9 +55,10 @@ export class ImageWork {
   submit(entry: Entry): void {
     const { job } = entry;
     if (job.kind === 'embed-texts') {
-      this.#toCompare.push({ ...entry, texts: job.texts, scores: [], embeddings: [] });
+      this.#awaitComparison({ ...entry, texts: job.texts, scores: [], embeddings: [] });
     } else if (job.source.kind === 'pixels') {
       this.#toEncode.push({ ...entry, source: job.source });
+      this.#toEncode.sort(inOrder);
     } else this.#options.onEmbeddings(entry, job.source.values);
   }
 
@@ -55,14 +67,15 @@ export class ImageWork {
     this.#toCompare = this.#toCompare.filter((entry) => entry.id !== id);
   }
 
-  /** Encodes one picture, or compares a few texts. What was begun comes first. */
+  /** Encodes one picture, or compares a few texts: whichever is first in line. */
   async advance(): Promise<void> {
     const comparing = this.#toCompare[0];
-    if (comparing !== undefined) {
+    const first = this.#toEncode[0];
+    if (comparing !== undefined && (first === undefined || inOrder(comparing, first) < 0)) {
+      this.#options.onBegin(comparing);
       await this.#guard([comparing], () => this.#compare(comparing));
       return;
     }
-    const first = this.#toEncode[0];
     if (first === undefined) return;
     // One picture for every job that waits for it. Several in one run are no faster than one after another.
     const encoder = this.#encoderOf(first.job);
@@ -70,7 +83,13 @@ export class ImageWork {
       return source.key === first.source.key && this.#encoderOf(job) === encoder;
     });
     this.#toEncode = this.#toEncode.filter((entry) => !same.includes(entry));
+    for (const entry of same) this.#options.onBegin(entry);
     await this.#guard(same, () => this.#encode(same, first.source.pixels, encoder));
+  }
+
+  #awaitComparison(entry: Comparing): void {
+    this.#toCompare.push(entry);
+    this.#toCompare.sort(inOrder);
   }
 
   async #encode(
@@ -92,7 +111,7 @@ export class ImageWork {
       timings.qformer = performance.now() - begun;
       if (job.kind === 'match') {
         const image = { features, itc: exact };
-        this.#toCompare.push({ ...entry, texts: job.texts, image, scores: [], embeddings: [] });
+        this.#awaitComparison({ ...entry, texts: job.texts, image, scores: [], embeddings: [] });
         continue;
       }
       // Rounded as the cache keeps them: a miss and a hit must generate from the same numbers.

@@ -1,7 +1,13 @@
 /** What the HTTP thread and the engine thread say to each other. */
 import type { GenerateManifest, RetrieveManifest } from '@blip2/shared/bundle-manifest';
 import type { WrittenToken } from '@blip2/shared/frames';
-import type { EmbeddingKind, GenerationConfig, GpuTimings, MatchScore } from '@blip2/shared/wire';
+import type {
+  EmbeddingKind,
+  GenerationConfig,
+  GpuRequest,
+  GpuTimings,
+  MatchScore,
+} from '@blip2/shared/wire';
 import type { Choice } from './decoding.ts';
 import type { Observation } from './observation.ts';
 
@@ -43,8 +49,11 @@ export type Job =
   | { kind: 'match'; source: Pixels; texts: number[][] }
   | { kind: 'embed-texts'; texts: number[][] };
 
+/** Who asks for a job, and whether somebody waits for it. */
+export type Standing = { client: string; priority: NonNullable<GpuRequest['priority']> };
+
 export type ToEngine =
-  | { type: 'submit'; id: number; job: Job }
+  | { type: 'submit'; id: number; job: Job; standing: Standing }
   | { type: 'cancel'; id: number }
   | { type: 'close' };
 

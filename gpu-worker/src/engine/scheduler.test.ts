@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type Action, type Load, nextAction } from './scheduler.ts';
 
+const one = (slots = 1) => ({ slots, yields: false });
+const background = (slots = 1) => ({ slots, yields: true });
 const idle: Load = { waitingForEncode: 0, waitingForPrefill: [], reading: 0, running: 0, free: 4 };
 
 describe('nextAction', () => {
@@ -9,45 +11,68 @@ describe('nextAction', () => {
     ['encodes a picture', { waitingForEncode: 2 }, 'wait', { kind: 'images' }],
     [
       'fills the slots before it encodes',
-      { waitingForEncode: 1, waitingForPrefill: [1, 1] },
+      { waitingForEncode: 1, waitingForPrefill: [one(), one()] },
       'images',
       { kind: 'prefill', count: 2 },
     ],
     [
       'prefills no more than fit',
-      { waitingForPrefill: [1, 1, 1], running: 3, free: 1 },
+      { waitingForPrefill: [one(), one(), one()], running: 3, free: 1 },
       'step',
       { kind: 'prefill', count: 1 },
     ],
     [
       'counts the slots a job will need, not the one it starts with',
-      { waitingForPrefill: [3, 1, 1], free: 4 },
+      { waitingForPrefill: [one(3), one(), one()], free: 4 },
       'wait',
       { kind: 'prefill', count: 2 },
     ],
     [
       'lets nobody overtake a job that needs many slots',
-      { waitingForPrefill: [3, 1], running: 2, free: 2 },
+      { waitingForPrefill: [one(3), one()], running: 2, free: 2 },
       'step',
       { kind: 'step' },
     ],
     [
+      'leaves a slot of the last two to whoever comes when the work is background',
+      { waitingForPrefill: [background(), background()], running: 2, free: 2 },
+      'step',
+      { kind: 'prefill', count: 1 },
+    ],
+    [
+      'fills all but one slot with background work',
+      { waitingForPrefill: [background(), background(2), background()], free: 4 },
+      'wait',
+      { kind: 'prefill', count: 2 },
+    ],
+    [
+      'gives background work all slots when it needs them and nobody writes',
+      { waitingForPrefill: [background(4)], free: 4 },
+      'wait',
+      { kind: 'prefill', count: 1 },
+    ],
+    [
       'steps when all slots are taken',
-      { waitingForPrefill: [1], running: 4, free: 0 },
+      { waitingForPrefill: [one()], running: 4, free: 0 },
       'step',
       { kind: 'step' },
     ],
     [
       'encodes ahead while all slots are taken',
-      { waitingForEncode: 1, waitingForPrefill: [1], running: 4, free: 0 },
+      { waitingForEncode: 1, waitingForPrefill: [one()], running: 4, free: 0 },
       'step',
       { kind: 'images' },
     ],
     ['steps between two encodes', { waitingForEncode: 5, running: 1 }, 'images', { kind: 'step' }],
-    ['steps after a prefill', { waitingForPrefill: [1], running: 2 }, 'prefill', { kind: 'step' }],
+    [
+      'steps after a prefill',
+      { waitingForPrefill: [one()], running: 2 },
+      'prefill',
+      { kind: 'step' },
+    ],
     [
       'reads on in a prompt before it begins another',
-      { reading: 1, waitingForPrefill: [1], running: 1 },
+      { reading: 1, waitingForPrefill: [one()], running: 1 },
       'step',
       { kind: 'read' },
     ],
@@ -63,7 +88,7 @@ describe('nextAction', () => {
       for (let running = 1; running <= 4; running++) {
         const load = {
           waitingForEncode: 9,
-          waitingForPrefill: [1, 1],
+          waitingForPrefill: [one(), one()],
           reading: 1,
           running,
           free: 4 - running,

@@ -3,8 +3,8 @@
 export type Load = {
   /** Jobs whose picture waits to be encoded. */
   waitingForEncode: number;
-  /** Slots that each job needs whose embeddings are there, first come first. */
-  waitingForPrefill: readonly number[];
+  /** Slots that each job needs whose embeddings are there, the first in line first; background work yields. */
+  waitingForPrefill: readonly { slots: number; yields: boolean }[];
   /** Rows whose prompt is read in part. */
   reading: number;
   /** Rows that are being written. */
@@ -36,14 +36,17 @@ export function nextAction(load: Load, last: Action['kind']): Action {
   return load.running > 0 ? { kind: 'step' } : { kind: 'wait' };
 }
 
-/** Nobody overtakes: a job that needs many slots is not starved by those that need few. */
-function fitting({ waitingForPrefill, free }: Load): number {
+/**
+ * Nobody overtakes: a job that needs many slots is not starved by those that need few. Background work leaves one slot
+ * to whoever comes next, unless it needs them all.
+ */
+function fitting({ waitingForPrefill, free, running, reading }: Load): number {
   let left = free;
-  let count = 0;
-  for (const slots of waitingForPrefill) {
+  let held = running + reading;
+  for (const [count, { slots, yields }] of waitingForPrefill.entries()) {
     left -= slots;
-    if (left < 0) break;
-    count += 1;
+    if (left < (yields && held > 0 ? 1 : 0)) return count;
+    held += slots;
   }
-  return count;
+  return waitingForPrefill.length;
 }

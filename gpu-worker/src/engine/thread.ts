@@ -25,7 +25,7 @@ let closed = false;
 port.on('message', (message: ToEngine) => {
   switch (message.type) {
     case 'submit':
-      engine.submit(message.id, message.job);
+      engine.submit(message.id, message.job, message.standing);
       break;
     case 'cancel':
       engine.cancel(message.id);
@@ -70,7 +70,7 @@ async function selfTest(): Promise<void> {
   for (const job of jobs) {
     const events: string[] = [];
     emit = (_, event) => events.push(event.type);
-    engine.submit(0, job);
+    engine.submit(0, job, { client: '', priority: 'interactive' });
     while (await engine.advance());
     if (events.at(-1) !== 'done') throw new Error('The model failed its self-test.');
   }
