@@ -12,8 +12,8 @@ import { statusLine } from './status-line.ts';
 
 const HELP = `Usage: npm run eval [-- --url http://host --limit N --failures --precision fp32,int8,int4]
 
-Sends every test scene to the API: its caption, then each of its questions by the picture's hash.
-Prints exact-match accuracy by layout, question type and artist.
+Sends every test scene to the API: its caption, then each of its questions by the picture's hash, then some of them
+again as a conversation. Prints exact-match accuracy by layout, question type, earlier turns and artist.
 
   --url URL     an API that already runs (starts one of its own by default)
   --limit N     only every so many scenes, N in all
@@ -35,7 +35,18 @@ if (values.help) {
   process.exit(0);
 }
 
-type Outcome = { scene: Scene; task: string; prompt: string; expected: string; got: string };
+/** `kind` of text, and what it is grouped by. */
+type Outcome = {
+  scene: Scene;
+  kind: 'caption' | 'answer' | 'turn';
+  group: string;
+  prompt: string;
+  expected: string;
+  got: string;
+};
+
+/** Questions of a conversation: each goes with those before it, and with what was answered. */
+const TURNS = 6;
 
 const line = statusLine();
 if (values.precision === undefined) report(await evaluate(values.url));
@@ -48,11 +59,10 @@ async function compare(precisions: readonly string[]): Promise<void> {
   for (const precision of precisions) {
     process.env.BLIP2_PRECISION = precision;
     const outcomes = await evaluate(undefined);
-    const of = (isCaption: boolean) =>
-      percent(outcomes.filter(({ task }) => (task === 'caption') === isCaption));
-    rows.push([precision, of(true), of(false), percent(outcomes)]);
+    const of = (wanted: Outcome['kind']) => percent(outcomes.filter(({ kind }) => kind === wanted));
+    rows.push([precision, of('caption'), of('answer'), of('turn'), percent(outcomes)]);
   }
-  const head = ['precision', 'captions, exact', 'answers, exact', 'all'];
+  const head = ['precision', 'captions, exact', 'answers, exact', 'in conversations', 'all'];
   console.log(`${markdownTable([head, ...rows])}\n`);
 }
 
@@ -93,20 +103,30 @@ async function examine(url: string, scene: Scene): Promise<Outcome[]> {
     body: picture,
   });
   const { caption } = CaptionReply.parse(await (await expectOk(response)).json());
-  const outcomes = [{ scene, task: 'caption', prompt: '', expected: scene.caption, got: caption }];
+  const captions = { kind: 'caption', group: scene.layout, prompt: '' } as const;
+  const outcomes: Outcome[] = [{ scene, ...captions, expected: scene.caption, got: caption }];
   const sha256 = createHash('sha256').update(picture).digest('hex');
-  for (const { type, question, answer } of scene.questions) {
-    const reply = AnswerReply.parse(
-      await postJson(`${url}/v1/answers`, { image: { sha256 }, question }),
-    );
-    outcomes.push({ scene, task: type, prompt: question, expected: answer, got: reply.answer });
+  const ask = async (question: string, history: { question: string; answer: string }[]) => {
+    const body = { image: { sha256 }, question, history };
+    return AnswerReply.parse(await postJson(`${url}/v1/answers`, body)).answer;
+  };
+  for (const { type: group, question, answer } of scene.questions) {
+    const got = await ask(question, []);
+    outcomes.push({ scene, kind: 'answer', group, prompt: question, expected: answer, got });
+  }
+  const history: { question: string; answer: string }[] = [];
+  for (const { question, answer } of scene.questions.slice(0, TURNS)) {
+    const got = await ask(question, history);
+    const group = `after ${history.length} ${history.length === 1 ? 'other' : 'others'}`;
+    const turn = { kind: 'turn', group, prompt: question } as const;
+    // The first is a question like any other.
+    if (history.length > 0) outcomes.push({ scene, ...turn, expected: answer, got });
+    history.push({ question, answer: got });
   }
   return outcomes;
 }
 
 function report(outcomes: Outcome[]): void {
-  const captions = outcomes.filter(({ task }) => task === 'caption');
-  const answers = outcomes.filter(({ task }) => task !== 'caption');
   const artists = [...new Set(outcomes.map(({ scene }) => scene.artist))].sort();
   const row = (name: string, rows: Outcome[]) => [
     name,
@@ -114,14 +134,16 @@ function report(outcomes: Outcome[]): void {
     ...artists.map((artist) => percent(rows.filter(({ scene }) => scene.artist === artist))),
     String(rows.length),
   ];
-  const table = (title: string, rows: Outcome[], key: (outcome: Outcome) => string) => {
-    const groups = Map.groupBy(rows, key);
+  const table = (title: string, wanted: Outcome['kind']) => {
+    const rows = outcomes.filter(({ kind }) => kind === wanted);
+    const groups = Map.groupBy(rows, ({ group }) => group);
     const body = [...groups].map(([name, group]) => row(name, group));
     const head = [title, 'all', ...artists, 'n'];
     console.log(`${markdownTable([head, ...body, row('**all**', rows)])}\n`);
   };
-  table('captions, exact', captions, ({ scene }) => scene.layout);
-  table('answers, exact', answers, ({ task }) => task);
+  table('captions, exact', 'caption');
+  table('answers, exact', 'answer');
+  table('in a conversation', 'turn');
   if (!values.failures) return;
   for (const { scene, prompt, expected, got } of outcomes.filter((outcome) => !isRight(outcome))) {
     console.log(`${scene.file}  ${prompt || '(caption)'}  expected "${expected}", got "${got}"`);

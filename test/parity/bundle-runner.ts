@@ -1,8 +1,9 @@
 /** Runs the graphs of a bundle in the plainest way: what the parity tests compare with transformers. */
-import { join } from 'node:path';
 import { readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { openGraph } from '@blip2/gpu-worker/engine/session';
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { PROVIDER } from './provider.ts';
 
 /** One row of a run: what is new, and how many positions its cache holds. */
 export type Row = { slot: number; ids: number[]; past: number };
@@ -34,7 +35,7 @@ export class BundleRunner {
 
   static async load(bundle: string): Promise<BundleRunner> {
     const open = (name: string) =>
-      InferenceSession.create(join(bundle, `${name}.onnx`), { intraOpNumThreads: 2 });
+      openGraph({ bundle, executionProvider: PROVIDER, threads: 2 }, name, 'spins');
     return new BundleRunner(await readGenerateManifest(bundle), {
       vision: await open('vision'),
       qformer: await open('qformer'),

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FULL_SIZES } from '../../scripts/full-size/checkpoints.ts';
 import { writeCheckpoint } from '../../scripts/full-size/write.ts';
 import { maxDifference } from './difference.ts';
+import { PROVIDER } from './provider.ts';
 
 const NAMES = ['opt-2.7b', 'flan-t5-xl'] as const;
 const QUERIES = 32 * 768;
@@ -26,7 +27,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 async function open(name: (typeof NAMES)[number], precision: Precision): Promise<EngineParts> {
   const bundle = await ensureBundle(join(folder, name), { bundles: folder, precision });
   const manifest = await readGenerateManifest(bundle);
-  const options = { bundle, manifest, executionProvider: 'cpu', threads: 2 } as const;
+  const options = { bundle, manifest, executionProvider: PROVIDER, threads: 2 } as const;
   return loadParts({ ...options, maxSlots: 4, prefillPiece: 64, prefixCacheBytes: 2 ** 30 });
 }
 

@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from './difference.ts';
 import { EngineDriver, type Setting } from './engine-driver.ts';
 import { type Golden, readGolden, rowOf } from './golden.ts';
+import { PROVIDER } from './provider.ts';
 
 type Case = {
   checkpoint: string;
@@ -38,7 +39,7 @@ beforeAll(async () => {
     const options: EngineOptions = {
       bundle,
       manifest: await readGenerateManifest(bundle),
-      executionProvider: 'cpu',
+      executionProvider: PROVIDER,
       threads: 1,
       maxSlots: 8,
       prefillPiece: 64,

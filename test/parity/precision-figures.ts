@@ -5,6 +5,7 @@ import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/logits';
 import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { type Golden, rowOf } from './golden.ts';
+import { PROVIDER } from './provider.ts';
 
 export type Figures = {
   /** Least cosine of a query embedding with the exact one. */
@@ -21,7 +22,7 @@ const FORCED = 8;
 export async function openGolden(golden: Golden, precision: Precision, bundles: string) {
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
   const manifest = await readGenerateManifest(bundle);
-  const options = { bundle, manifest, executionProvider: 'cpu', threads: 1 } as const;
+  const options = { bundle, manifest, executionProvider: PROVIDER, threads: 1 } as const;
   return loadParts({ ...options, maxSlots: 8, prefillPiece: 64, prefixCacheBytes: 0 });
 }
 

@@ -8,6 +8,7 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from './difference.ts';
 import { RETRIEVAL_CASES, type RetrievalGolden, readRetrievalGolden, rowOf } from './golden.ts';
+import { PROVIDER } from './provider.ts';
 
 let bundles: string;
 beforeAll(async () => {
@@ -23,7 +24,7 @@ describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) =
     golden = readRetrievalGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
     maxPositions = (await readRetrieveManifest(bundle)).text.max_positions;
-    const place = { bundle, executionProvider: 'cpu', threads: 2 } as const;
+    const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
     sessions = {
       text: await openGraph(place, 'text', 'quiet'),
       itm: await openGraph(place, 'itm', 'quiet'),

@@ -29,7 +29,7 @@ beforeAll(async () => {
   bundles = await mkdtemp(join(tmpdir(), 'blip2-scenes-'));
   const bundle = await ensureBundle(CHECKPOINT, { bundles });
   manifest = await readRetrieveManifest(bundle);
-  const place = { bundle, executionProvider: 'cpu', threads: 2 } as const;
+  const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
   vision = await openGraph(place, 'vision', 'quiet');
   runner = await RetrievalRunner.load(place, manifest);
 

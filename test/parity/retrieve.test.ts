@@ -9,6 +9,7 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from './difference.ts';
 import { RETRIEVAL_CASES, type RetrievalGolden, readRetrievalGolden, rowOf } from './golden.ts';
+import { PROVIDER } from './provider.ts';
 
 const TOLERANCE = 1e-4;
 
@@ -26,7 +27,7 @@ describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name
   beforeAll(async () => {
     golden = readRetrievalGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
-    const place = { bundle, executionProvider: 'cpu', threads: 2 } as const;
+    const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
     vision = await openGraph(place, 'vision', 'quiet');
     qformer = await openGraph(place, 'qformer', 'quiet');
     runner = await RetrievalRunner.load(place, await readRetrieveManifest(bundle));

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from './difference.ts';
 import { EngineDriver } from './engine-driver.ts';
 import { readT5Golden, rowOf, T5_CASES, type T5Golden } from './golden.ts';
+import { PROVIDER } from './provider.ts';
 
 const TOLERANCE = 1e-4;
 
@@ -32,7 +33,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     options = {
       bundle,
       manifest,
-      executionProvider: 'cpu',
+      executionProvider: PROVIDER,
       threads: 2,
       maxSlots: 8,
       prefillPiece: 64,
