@@ -2,11 +2,14 @@
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Graph } from './graph.ts';
+import { ELEMENT_TYPE } from './onnx.ts';
 import { type Part, quantisationOf } from './precision.ts';
 import { quantisedProduct } from './quantised-product.ts';
 import { asIs, joined, type Linear, operand, stacked } from './weights.ts';
 
 const CONTRIB = 'com.microsoft';
+/** A score that no other comes near: its share after softmax is zero. */
+const HIDDEN = -1e30;
 
 /** What graphs are made of. */
 export type Source = { checkpoint: Checkpoint; precision: Precision };
@@ -122,7 +125,7 @@ export class Layers {
    * Attention in both directions, scores scaled by size^-0.5.
    * @param query [batch, queries, width], key and value [batch, keys, width]
    * @param bias [3 × width] of query, key and value, or '' for none
-   * @param lengths int32 [batch]: keys that count, the others being padding on the right; '' for all
+   * @param scoreBias added to the scores, [batch or 1, heads or 1, queries, keys]; '' for none
    * @returns [batch, queries, width]
    */
   attention(
@@ -131,12 +134,39 @@ export class Layers {
     value: string,
     bias: string,
     heads: Heads,
-    lengths = '',
+    scoreBias = '',
   ): string {
-    return this.graph.op('MultiHeadAttention', [query, key, value, bias, lengths], {
+    return this.graph.op('MultiHeadAttention', [query, key, value, bias, '', scoreBias], {
       domain: CONTRIB,
       attributes: { num_heads: heads.count, scale: { float: heads.size ** -0.5 } },
     });
+  }
+
+  /**
+   * Bias of scores that hides padding on the right, [batch, 1, queries, keys]. (The kernels' own masks are not there on
+   * every execution provider.)
+   * @param lengths int64 [batch]: keys that count
+   * @param queries and keys, int64 [1]: how many they are
+   */
+  hidePadding(lengths: string, queries: string, keys: string): string {
+    const { graph } = this;
+    const last = graph.op('Unsqueeze', [lengths, graph.int64(1)]);
+    const isPadding = graph.op('GreaterOrEqual', [this.upTo(keys), last]);
+    const asNumber = graph.op('Cast', [isPadding], { attributes: { to: ELEMENT_TYPE.float32 } });
+    const bias = graph.op('Mul', [asNumber, graph.float32(HIDDEN)]);
+    const forAll = graph.op('Unsqueeze', [bias, graph.int64(1, 2)]);
+    const shape = graph.op('Concat', [graph.int64(1, 1), queries, graph.int64(1)], {
+      attributes: { axis: 0 },
+    });
+    return graph.op('Expand', [forAll, shape]);
+  }
+
+  /** 0 … count − 1 of an int64 [1] */
+  upTo(count: string): string {
+    const { graph } = this;
+    const end = graph.op('Squeeze', [count]);
+    const [zero, one] = [0, 1].map((value) => graph.op('Squeeze', [graph.int64(value)]));
+    return graph.op('Range', [zero!, end, one!]);
   }
 
   /** [..., parts × width] → parts of [..., width] */

@@ -16,13 +16,13 @@ export function looksAtImage({ cross_attention_frequency }: QFormerConfig, index
 
 /**
  * LN(x + output(attention(x, x))), [batch, seq, width].
- * @param lengths int32 [batch]: positions that count; '' for all
+ * @param scoreBias of the attention, as `Layers.attention` takes it; '' for none
  */
 export function selfAttention(
   { layers, config }: Setting,
   x: string,
   block: string,
-  lengths = '',
+  scoreBias = '',
 ): string {
   const { hidden_size: width, num_attention_heads: count } = config;
   const prefix = `${block}.attention`;
@@ -30,7 +30,7 @@ export function selfAttention(
   const [query, key, value] = layers.split(layers.jointMatmul(x, names, width, width), 3);
   const bias = layers.jointBias(names, width);
   const heads = { count, size: width / count };
-  const context = layers.attention(query!, key!, value!, bias, heads, lengths);
+  const context = layers.attention(query!, key!, value!, bias, heads, scoreBias);
   return output({ layers, config }, context, x, prefix);
 }
 

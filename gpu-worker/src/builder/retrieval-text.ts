@@ -13,7 +13,7 @@ import {
   selfAttention,
 } from './qformer-block.ts';
 
-const INT32 = 6;
+const IDS = 'input_ids';
 
 /**
  * `input_ids` [batch, T], `lengths` [batch] → `text_embeddings` [batch, itc width]: the unit vector of [CLS].
@@ -25,11 +25,12 @@ export function textGraph(source: Source, config: QFormerConfig, itcHidden: numb
   const layers = new Layers(graph, source, 'image');
   const setting = { layers, config };
   const { embedded, lengths } = embedText(layers, config);
-  const counted = graph.op('Cast', [lengths], { attributes: { to: INT32 } });
+  const tokens = countOf(graph);
+  const bias = layers.hidePadding(lengths, tokens, tokens);
 
   let x = layers.layerNorm(embedded, 'qformer.layernorm', width, epsilon);
   for (let i = 0; i < config.num_hidden_layers; i++) {
-    x = selfAttention(setting, x, blockName(i), counted);
+    x = selfAttention(setting, x, blockName(i), bias);
     x = feedForward(setting, x, blockName(i), 'text');
   }
   const first = graph.op('Squeeze', [layers.slice(x, 0, 1), graph.int64(1)]);
@@ -54,8 +55,9 @@ export function itmGraph(
   const setting = { layers, config };
   const features = graph.input('image_features', 'float32', [1, imageTokens, visionWidth]);
   const { embedded, lengths } = embedText(layers, config);
-  const total = graph.op('Add', [lengths, graph.int64(numQueries)]);
-  const counted = graph.op('Cast', [total], { attributes: { to: INT32 } });
+  const withQueries = (count: string) => graph.op('Add', [count, graph.int64(numQueries)]);
+  const positions = withQueries(countOf(graph));
+  const bias = layers.hidePadding(withQueries(lengths), positions, positions);
   const tokens = layers.tensor('query_tokens', [1, numQueries, width]);
   const joint = graph.op('Concat', [layers.repeatFor(embedded, tokens), embedded], {
     attributes: { axis: 1 },
@@ -65,7 +67,7 @@ export function itmGraph(
   let queries = x;
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const block = blockName(i);
-    const attended = selfAttention(setting, x, block, counted);
+    const attended = selfAttention(setting, x, block, bias);
     queries = layers.slice(attended, 0, numQueries);
     if (looksAtImage(config, i)) {
       // The rows' queries side by side are those of one picture: its keys and values are made once.
@@ -87,19 +89,23 @@ export function itmGraph(
   return graph;
 }
 
+/** Tokens of the longest text, int64 [1]. */
+function countOf(graph: Graph): string {
+  return graph.op('Shape', [IDS], { attributes: { start: 1, end: 2 } });
+}
+
 /** Words and their positions, [batch, T, width]; both inputs are declared here. */
 function embedText(layers: Layers, config: QFormerConfig) {
   const { hidden_size: width, vocab_size, max_position_embeddings } = config;
   const { graph } = layers;
-  const ids = graph.input('input_ids', 'int64', ['batch', 'tokens']);
+  const ids = graph.input(IDS, 'int64', ['batch', 'tokens']);
   const lengths = graph.input('lengths', 'int64', ['batch']);
   const words = layers.tensor('embeddings.word_embeddings.weight', [vocab_size, width]);
   const table = layers.tensor('embeddings.position_embeddings.weight', [
     max_position_embeddings,
     width,
   ]);
-  const count = graph.op('Shape', [ids], { attributes: { start: 1, end: 2 } });
-  const positions = graph.op('Slice', [table, graph.int64(0), count, graph.int64(0)]);
+  const positions = graph.op('Slice', [table, graph.int64(0), countOf(graph), graph.int64(0)]);
   const embedded = graph.op('Add', [graph.op('Gather', [words, ids]), positions]);
   return { embedded, lengths };
 }

@@ -7,10 +7,10 @@ import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { cacheHeadDim, groupQueryAttention, splitRows, stackRows } from './cached-attention.ts';
 import { Graph } from './graph.ts';
 import { Layers, type Source } from './layers.ts';
+import { ELEMENT_TYPE } from './onnx.ts';
 import { T5_MAX_POSITIONS, type T5Heads, T5Layers } from './t5-layers.ts';
 import type { T5Config } from './text-config.ts';
 
-const INT32 = 6;
 const SHARED = 'language_model.shared.weight';
 const HEAD = 'language_model.lm_head.weight';
 /** Copies of the shared embedding that some files keep. */
@@ -52,11 +52,10 @@ function encoderGraph(
   const images = graph.input('image_embeddings', 'float32', ['batch', 'image', qformerWidth]);
   const ids = graph.input('input_ids', 'int64', ['batch', 'text']);
   const lengths = graph.input('lengths', 'int64', ['batch']);
-  const counted = graph.op('Cast', [lengths], { attributes: { to: INT32 } });
   const projected = layers.projection(images, 'language_projection', qformerWidth, width);
   const words = graph.op('Gather', [layers.tensor(SHARED, [vocab_size, width]), ids]);
   let sum = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
-  const bias = bothWaysBias(t5, sum);
+  const bias = bothWaysBias(layers, t5, sum, lengths);
 
   const block = (i: number) => `language_model.encoder.block.${i}`;
   const last = 'language_model.encoder.final_layer_norm';
@@ -65,8 +64,7 @@ function encoderGraph(
     const prefix = `${block(i)}.layer.0.SelfAttention`;
     const names = ['q', 'k', 'v'].map((part) => `${prefix}.${part}`);
     const [query, key, value] = layers.split(t5.toHeads(normed, names), 3);
-    const feeds = [query!, key!, value!, '', counted, bias];
-    const context = graph.op('MultiHeadAttention', feeds, unscaled(heads.count));
+    const context = layers.attention(query!, key!, value!, '', unscaled(heads), bias);
     const attended = t5.fromHeads(context, `${prefix}.o`);
     ({ normed, sum } = t5.addNorm(attended, sum, `${block(i)}.layer.1.layer_norm`));
     const thought = t5.feedForward(normed, `${block(i)}.layer.1.DenseReluDense`);
@@ -93,7 +91,11 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
   const seqlensK = graph.input('seqlens_k', 'int32', ['batch']);
   const total = graph.input('total_sequence_length', 'int32', [1]);
   const crossLengths = graph.input('cross_lengths', 'int32', ['batch']);
-  const bias = causalBias(t5, positions, total);
+  const bias = causalBias(layers, t5, positions, total);
+  const counts = (value: string, axis: number) =>
+    graph.op('Shape', [value], { attributes: { start: axis, end: axis + 1 } });
+  const crossed = graph.op('Cast', [crossLengths], { attributes: { to: ELEMENT_TYPE.int64 } });
+  const hidden = layers.hidePadding(crossed, counts(ids, 1), counts('cross_key.0', 2));
   const kvDims = (length: string) => ['batch', heads.count, length, heads.padded];
   const pair = (prefix: string, layer: number, length: string) =>
     ['key', 'value'].map((part) =>
@@ -132,8 +134,8 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
 
     const cross = `${block(i)}.layer.1.EncDecAttention`;
     const query = t5.toHeads(normed, [`${cross}.q`]);
-    const feeds = [query, ...pair('cross', i, 'encoded'), '', crossLengths];
-    const seen = graph.op('MultiHeadAttention', feeds, unscaled(heads.count));
+    const encoded = pair('cross', i, 'encoded');
+    const seen = layers.attention(query, ...encoded, '', unscaled(heads), hidden);
     ({ normed, sum } = t5.addNorm(
       t5.fromHeads(seen, `${cross}.o`),
       sum,
@@ -151,17 +153,14 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
   return graph;
 }
 
-function unscaled(count: number) {
-  return {
-    domain: 'com.microsoft',
-    attributes: { num_heads: count, scale: { float: 1 } },
-  } as const;
-}
+/** T5 does not scale its scores. */
+const unscaled = ({ count }: T5Heads) => ({ count, size: 1 });
 
-/** [1, heads, S, S] for the positions of x [batch, S, width]. */
-function bothWaysBias(t5: T5Layers, x: string): string {
-  const { graph } = t5;
-  const positions = upTo(graph, graph.op('Shape', [x], { attributes: { start: 1, end: 2 } }));
+/** [batch, heads, S, S] for the positions of x [batch, S, width], those past `lengths` [batch] hidden. */
+function bothWaysBias(layers: Layers, t5: T5Layers, x: string, lengths: string): string {
+  const { graph } = layers;
+  const count = graph.op('Shape', [x], { attributes: { start: 1, end: 2 } });
+  const positions = layers.upTo(count);
   const distances = graph.op('Sub', [
     graph.op('Unsqueeze', [positions, graph.int64(0)]),
     graph.op('Unsqueeze', [positions, graph.int64(1)]),
@@ -169,24 +168,19 @@ function bothWaysBias(t5: T5Layers, x: string): string {
   const bias = graph.op('Transpose', [t5.relativeBias(distances, 'encoder')], {
     attributes: { perm: [2, 0, 1] },
   });
-  return graph.op('Unsqueeze', [bias, graph.int64(0)]);
+  const relative = graph.op('Unsqueeze', [bias, graph.int64(0)]);
+  return graph.op('Add', [relative, layers.hidePadding(lengths, count, count)]);
 }
 
 /** [batch, heads, T, total] for the absolute `positions` [batch, T] and all keys up to `total`. */
-function causalBias(t5: T5Layers, positions: string, total: string): string {
-  const { graph } = t5;
-  const keys = upTo(graph, graph.op('Cast', [total], { attributes: { to: 7 } }));
-  const distances = graph.op('Sub', [keys, graph.op('Unsqueeze', [positions, graph.int64(2)])]);
+function causalBias(layers: Layers, t5: T5Layers, positions: string, total: string): string {
+  const { graph } = layers;
+  const count = graph.op('Cast', [total], { attributes: { to: ELEMENT_TYPE.int64 } });
+  const after = graph.op('Unsqueeze', [positions, graph.int64(2)]);
+  const distances = graph.op('Sub', [layers.upTo(count), after]);
   return graph.op('Transpose', [t5.relativeBias(distances, 'decoder')], {
     attributes: { perm: [0, 3, 1, 2] },
   });
-}
-
-/** 0 … count − 1 of an int64 [1] */
-function upTo(graph: Graph, count: string): string {
-  const end = graph.op('Squeeze', [count]);
-  const [zero, one] = [0, 1].map((value) => graph.op('Squeeze', [graph.int64(value)]));
-  return graph.op('Range', [zero!, end, one!]);
 }
 
 /** x [batch, width] → logits [batch, vocab]; a head of its own where the file holds one. */
