@@ -13,6 +13,9 @@ type ImagePositions = { count: number; values: Float32Array };
 
 const NO_IMAGE: ImagePositions = { count: 0, values: new Float32Array(0) };
 
+/** What cache rows hold that were never written: a result that minds it shows. */
+const UNWRITTEN = 1e6;
+
 /** KV cache of one slot: for each layer key and value, float32 [heads, length, head_dim]. */
 type SlotCache = Float32Array[];
 
@@ -99,7 +102,7 @@ export class BundleRunner {
     const { layers, heads, head_dim: size, max_positions: kept } = decoder;
     for (let i = 0; i < layers; i++) {
       ['key', 'value'].forEach((part, kv) => {
-        const past = new Float32Array(rows.length * heads * cacheLength * size).fill(Number.NaN);
+        const past = new Float32Array(rows.length * heads * cacheLength * size).fill(UNWRITTEN);
         caches.forEach((cache, row) => {
           for (let head = 0; head < heads; head++) {
             const from = cache[2 * i + kv]!.subarray(head * kept * size, (head + 1) * kept * size);
@@ -141,13 +144,12 @@ export class BundleRunner {
     for (const session of Object.values(this.#sessions)) await session.release();
   }
 
-  /** Filled with NaN at first: whatever reads rows that were never written shows. */
   #slotCache(slot: number): SlotCache {
     const known = this.#slots.get(slot);
     if (known !== undefined) return known;
     const { layers, heads, head_dim, max_positions } = this.manifest.decoder;
     const cache = Array.from({ length: 2 * layers }, () =>
-      new Float32Array(heads * max_positions * head_dim).fill(Number.NaN),
+      new Float32Array(heads * max_positions * head_dim).fill(UNWRITTEN),
     );
     this.#slots.set(slot, cache);
     return cache;

@@ -148,7 +148,7 @@ async function build(
     files.push({ path, bytes: size, sha256: await sha256OfFile(join(draft, path)) });
   }
   const full: BundleManifest = {
-    format: 2,
+    format: 3,
     ...manifest,
     name,
     revision,

@@ -1,34 +1,44 @@
 /** Causal attention over a KV cache that is only read, for ragged rows, chunks and steps alike. */
 import { Graph } from './graph.ts';
+import type { Layers } from './layers.ts';
+import { ELEMENT_TYPE } from './onnx.ts';
 import type { HeadPadding } from './weights.ts';
 
 /** What the layers of one decoder share. */
 export type CacheInputs = {
+  /** bool [1]: every row has one position, a decode step */
+  isStep: string;
+  /** float32 [batch, 1, 1, 1 + cache]: what `stepAttention` adds to the scores of a step */
+  stepBias: string;
   /** int32 [batch]: cached positions + positions of this run − 1 */
   seqlensK: string;
   /** int32 [1]: the longest row's cached positions + positions of this run */
   totalLength: string;
   /** bool [1]: several rows of several positions, some of them on a filled cache */
   rowByRow: string;
-  /** int32 [1]: the number one */
-  one: string;
 };
 
-/** Declares the inputs; `positions` is any int64 [batch, sequence]. */
-export function cacheInputs(graph: Graph, positions: string): CacheInputs {
+/**
+ * Declares the inputs.
+ * @param positions any int64 [batch, sequence]
+ * @param anyPast one of the cached keys, [batch, heads, cache, padded]
+ */
+export function cacheInputs(layers: Layers, positions: string, anyPast: string): CacheInputs {
+  const { graph } = layers;
   const seqlensK = graph.input('seqlens_k', 'int32', ['batch']);
   const totalLength = graph.input('total_sequence_length', 'int32', [1]);
   const dim = (i: number) =>
     graph.op('Shape', [positions], { attributes: { start: i, end: i + 1 } });
   const several = (value: string) => graph.op('Greater', [value, graph.int64(1)]);
-  const total = graph.op('Cast', [totalLength], { attributes: { to: INT64 } });
+  const total = graph.op('Cast', [totalLength], { attributes: { to: ELEMENT_TYPE.int64 } });
   const cacheHolds = graph.op('Greater', [total, dim(1)]);
   const many = graph.op('And', [several(dim(0)), several(dim(1))]);
   return {
+    isStep: graph.op('Equal', [dim(1), graph.int64(1)]),
+    stepBias: hideUnwritten(layers, seqlensK, anyPast),
     seqlensK,
     totalLength,
     rowByRow: graph.op('And', [many, cacheHolds]),
-    one: graph.op('Cast', [graph.int64(1)], { attributes: { to: INT32 } }),
   };
 }
 
@@ -61,34 +71,64 @@ export function stackRows(graph: Graph, rows: readonly string[]): string {
   return graph.op('Transpose', [stacked], { attributes: { perm: [0, 3, 1, 4, 2, 5] } });
 }
 
-const INT32 = 6;
-const INT64 = 7;
-
 /**
- * Causal attention over a cache that is only read.
- * @param feeds joint queries, keys and values; cached keys; cached values; seqlens_k; total_sequence_length; and a
- *   bias of the scores, [batch, heads, seq, total], if any
+ * Bias of a step's scores, float32 [batch, 1, 1, 1 + cache]: of the row's own position and of its cache, as far as it is
+ * written.
+ * @param past int32 [batch]: positions of each row that are in the cache
+ * @param anyPast one of the cached keys, [batch, heads, cache, padded]
  */
-export function groupQueryAttention(
-  graph: Graph,
-  [qkv = '', keys = '', values = '', seqlens = '', total = '', bias = '']: readonly string[],
-  { heads, scale }: { heads: number; scale: number },
-): string {
-  const inputs = [qkv, '', '', keys, values, seqlens, total];
-  return graph.ops(
-    'GroupQueryAttention',
-    bias === '' ? inputs : [...inputs, '', '', '', bias],
-    [true, true, true],
-    {
-      domain: 'com.microsoft',
-      attributes: { num_heads: heads, kv_num_heads: heads, scale: { float: scale } },
-    },
-  )[0]!;
+export function hideUnwritten(layers: Layers, past: string, anyPast: string): string {
+  const { graph } = layers;
+  const one = graph.int64(1);
+  const capacity = graph.op('Shape', [anyPast], { attributes: { start: 2, end: 3 } });
+  const cached = graph.op('Cast', [past], { attributes: { to: ELEMENT_TYPE.int64 } });
+  const seen = graph.op('Add', [cached, one]);
+  return layers.hidePadding(seen, one, graph.op('Add', [capacity, one]));
 }
 
 /**
- * GroupQueryAttention refuses several rows of several positions on a filled cache; those, and only
- * those, it gets a row at a time, which gives each row exactly what it gets alone.
+ * Attention of a decode step, one position a row. GroupQueryAttention would copy the whole cache for each step, as its
+ * result has to be another buffer (ENGINE.md): a fifth of a step of eight rows, and the cache twice in memory.
+ * @param graph takes the nodes; constants belong to `outer`
+ * @param feeds joint queries, keys and values [batch, 1, 3 × heads × padded]; cached keys and values, [batch, heads, cache,
+ *   padded] each, finite all over; bias of the scores, [batch, 1 or heads, 1, 1 + cache], own position first
+ * @returns [batch, 1, heads × padded]
+ */
+export function stepAttention(
+  { graph, outer }: { graph: Graph; outer: Graph },
+  [qkv = '', keys = '', values = '', bias = '']: readonly string[],
+  { count, padded, scale }: { count: number; padded: number; scale: number },
+): string {
+  const reshape = (x: string, ...dims: number[]) => graph.op('Reshape', [x, outer.int64(...dims)]);
+  const parts = graph.ops('Split', [qkv], [true, true, true], {
+    attributes: { axis: -1, num_outputs: 3 },
+  });
+  const query = reshape(parts[0]!, -1, count, 1, padded);
+  const key = reshape(parts[1]!, -1, count, padded, 1);
+  const value = reshape(parts[2]!, -1, count, 1, padded);
+  const scaled = scale === 1 ? query : graph.op('Mul', [query, outer.float32(scale)]);
+  // The optimiser makes one kernel of the two: nothing is turned round in memory.
+  const turned = graph.op('Transpose', [keys], { attributes: { perm: [0, 1, 3, 2] } });
+  const scores = graph.op(
+    'Concat',
+    [graph.op('MatMul', [scaled, key]), graph.op('MatMul', [scaled, turned])],
+    { attributes: { axis: -1 } },
+  );
+  const weights = graph.op('Softmax', [graph.op('Add', [scores, bias])], {
+    attributes: { axis: -1 },
+  });
+  const cut = (from: number, to: number) =>
+    graph.op('Slice', [weights, ...[from, to, -1].map((at) => outer.int64(at))]);
+  const context = graph.op('Add', [
+    graph.op('MatMul', [cut(1, Number.MAX_SAFE_INTEGER), values]),
+    graph.op('Mul', [cut(0, 1), value]),
+  ]);
+  return reshape(context, -1, 1, count * padded);
+}
+
+/**
+ * A step, or several positions at once. GroupQueryAttention refuses several rows of several positions on a filled cache;
+ * those, and only those, it gets a row at a time, which gives each row exactly what it gets alone.
  * @param name unique in the graph
  * @param qkv [batch, seq, 3 × heads × padded]
  * @param past keys and values, [batch, heads, cache, padded] each
@@ -102,9 +142,14 @@ export function cachedAttention(
   inputs: CacheInputs,
   heads: { count: number } & HeadPadding,
 ): string {
-  const attend = (into: Graph, feeds: readonly string[]) =>
-    groupQueryAttention(into, feeds, { heads: heads.count, scale: heads.size ** -0.5 });
-  const width = heads.count * heads.padded;
+  const { count, padded } = heads;
+  const scale = heads.size ** -0.5;
+  const attend = (into: Graph, [joint = '', ...rest]: readonly string[]) =>
+    into.ops('GroupQueryAttention', [joint, '', '', ...rest], [true, true, true], {
+      domain: 'com.microsoft',
+      attributes: { num_heads: count, kv_num_heads: count, scale: { float: scale } },
+    })[0]!;
+  const width = count * padded;
 
   const together = new Graph(`${name}/together`);
   const all = attend(together, [qkv, ...past, inputs.seqlensK, inputs.totalLength]);
@@ -112,14 +157,14 @@ export function cachedAttention(
 
   const row = new Graph(`${name}/row`);
   const axis = graph.int64(0);
-  const kvDims = [heads.count, 'cache', heads.padded];
+  const kvDims = [count, 'cache', padded];
   const feeds = [
     row.input(`${name}/row_qkv`, 'float32', ['sequence', 3 * width]),
     row.input(`${name}/row_key`, 'float32', kvDims),
     row.input(`${name}/row_value`, 'float32', kvDims),
     row.input(`${name}/row_seqlen`, 'int32', []),
   ].map((value) => row.op('Unsqueeze', [value, axis]));
-  const alone = attend(row, [...feeds, row.op('Add', [feeds[3]!, inputs.one])]);
+  const alone = attend(row, [...feeds, row.op('Add', [feeds[3]!, graph.int32(1)])]);
   const result = row.op('Squeeze', [alone, axis]);
   row.output(`${name}/row_result`, result, 'float32', ['sequence', width]);
 
@@ -129,7 +174,18 @@ export function cachedAttention(
   });
   rows.output(`${name}/each`, scanned, 'float32', ['batch', 'sequence', width]);
 
-  return graph.op('If', [inputs.rowByRow], {
+  const several = new Graph(`${name}/several`);
+  const read = several.op('If', [inputs.rowByRow], {
     attributes: { then_branch: rows.asBody(), else_branch: together.asBody() },
+  });
+  several.output(`${name}/read`, read, 'float32', ['batch', 'sequence', width]);
+
+  const step = new Graph(`${name}/step`);
+  const places = { graph: step, outer: graph };
+  const stepped = stepAttention(places, [qkv, ...past, inputs.stepBias], { count, padded, scale });
+  step.output(`${name}/stepped`, stepped, 'float32', ['batch', 'sequence', width]);
+
+  return graph.op('If', [inputs.isStep], {
+    attributes: { then_branch: step.asBody(), else_branch: several.asBody() },
   });
 }

@@ -84,6 +84,11 @@ export class Graph {
     );
   }
 
+  /** int32 [values.length]; equal ones are kept once. */
+  int32(...values: number[]): string {
+    return this.#constant(`i32[${values}]`, 'int32', [values.length], Int32Array.from(values));
+  }
+
   /** float32 [values.length]; equal ones are kept once. */
   float32(...values: number[]): string {
     return this.#constant(`f32[${values}]`, 'float32', [values.length], Float32Array.from(values));

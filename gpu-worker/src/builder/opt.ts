@@ -53,12 +53,18 @@ export function optGraph(source: Source, config: OptConfig, qformerWidth: number
 
   let sum = embed(layers, config, qformerWidth);
   const lastIndex = graph.input('last_index', 'int64', ['batch']);
-  const cache = cacheInputs(graph, 'position_ids');
+  const kvDims = ['batch', count, 'cache', heads.padded];
+  const past = Array.from({ length: config.num_hidden_layers }, (_, i) => ({
+    key: graph.input(`past_key.${i}`, 'float32', kvDims),
+    value: graph.input(`past_value.${i}`, 'float32', kvDims),
+  }));
+  const cache = cacheInputs(layers, 'position_ids', past[0]!.key);
   const newRows: string[] = [];
   const first = `${block(0)}.self_attn_layer_norm`;
   let normed = layers.layerNorm(sum, first, width, LAYER_NORM_EPSILON);
-  for (let i = 0; i < config.num_hidden_layers; i++) {
-    const attention = selfAttention(layers, normed, i, `${block(i)}.self_attn`, heads, cache);
+  for (const [i, { key, value }] of past.entries()) {
+    const own = { prefix: `${block(i)}.self_attn`, past: [key, value] as const };
+    const attention = selfAttention(layers, normed, own, heads, cache);
     newRows.push(attention.rows);
     const outBias = layers.bias(`${block(i)}.self_attn.out_proj`, width);
     const mid = norm(`${block(i)}.final_layer_norm`);
@@ -76,8 +82,8 @@ export function optGraph(source: Source, config: OptConfig, qformerWidth: number
   const picked = layers.pick(normed, lastIndex);
   graph.output('logits', head(layers, picked, config), 'float32', ['batch', config.vocab_size]);
   const newKv = stackRows(graph, newRows);
-  const kvDims = [config.num_hidden_layers, 2, 'batch', count, 'sequence', heads.padded];
-  graph.output('new_kv', newKv, 'float32', kvDims);
+  const newDims = [config.num_hidden_layers, 2, 'batch', count, 'sequence', heads.padded];
+  graph.output('new_kv', newKv, 'float32', newDims);
   return graph;
 }
 
@@ -105,8 +111,7 @@ function embed(layers: Layers, config: OptConfig, qformerWidth: number): string 
 function selfAttention(
   layers: Layers,
   x: string,
-  layer: number,
-  prefix: string,
+  { prefix, past }: { prefix: string; past: readonly [key: string, value: string] },
   heads: { count: number } & HeadPadding,
   cache: CacheInputs,
 ): { out: string; rows: string } {
@@ -123,12 +128,7 @@ function selfAttention(
     graph.weight(`${prefix}.qkv.bias`, bias),
   ]);
 
-  const kvDims = ['batch', heads.count, 'cache', heads.padded];
-  const past = [
-    graph.input(`past_key.${layer}`, 'float32', kvDims),
-    graph.input(`past_value.${layer}`, 'float32', kvDims),
-  ] as const;
-  const context = cachedAttention(graph, `attention.${layer}`, qkv, past, cache, heads);
+  const context = cachedAttention(graph, prefix, qkv, past, cache, heads);
   const outName = `${prefix}.out_proj.weight`;
   const outWeight = fromHeads(checkpoint.take(outName, [width, width]), heads);
   const out = layers.product(context, outName, outWeight);

@@ -1,4 +1,5 @@
 /** Linear weights in 4 or 8 bits, laid out as onnxruntime's MatMulNBits reads them. */
+import { rounded } from './rounded.ts';
 import type { Linear, Weight } from './weights.ts';
 
 /** Bits of a value, and values of a row that share a scale. */
@@ -38,7 +39,7 @@ export function quantiseBlocks(
       scales[at] = scale;
       const inverse = scale === 0 ? 0 : 1 / scale;
       for (let i = from; i < to; i++) {
-        const level = levelOf(values[i]! * inverse, middle) + middle;
+        const level = clamped(rounded(values[i]! * inverse), middle) + middle;
         const offset = i - from;
         if (bits === 8) packed[at * bytes + offset] = level;
         else {
@@ -52,8 +53,9 @@ export function quantiseBlocks(
   return { packed, scales };
 }
 
-function levelOf(value: number, middle: number): number {
-  return Math.max(-middle, Math.min(middle - 1, Math.round(value)));
+function clamped(level: number, middle: number): number {
+  if (level < -middle) return -middle;
+  return level < middle ? level : middle - 1;
 }
 
 /**
@@ -79,9 +81,12 @@ function bestScale(
   let least = Number.POSITIVE_INFINITY;
   for (const shrink of shrinks) {
     const scale = Math.fround((-largest / middle) * shrink);
+    const inverse = 1 / scale;
     let error = 0;
     for (let i = from; i < to && error < least; i++) {
-      error += (values[i]! - levelOf(values[i]! / scale, middle) * scale) ** 2;
+      const value = values[i]! * inverse;
+      const off = value - clamped(rounded(value), middle);
+      error += off * off * scale * scale;
     }
     if (error < least) [least, best] = [error, scale];
   }

@@ -1,4 +1,5 @@
 /** Linear weights in 8 bits with one scale for each output, laid out as onnxruntime's MatMulInteger reads them. */
+import { rounded } from './rounded.ts';
 import { type Linear, transpose, type Weight } from './weights.ts';
 
 const LARGEST = 127;
@@ -21,7 +22,8 @@ export function quantiseRows(values: Float32Array, width: number): RowQuantised 
     for (let i = from; i < to; i++) largest = Math.max(largest, Math.abs(values[i]!));
     if (largest === 0) continue;
     scales[row] = largest / LARGEST;
-    for (let i = from; i < to; i++) levels[i] = Math.round((values[i]! * LARGEST) / largest);
+    const inverse = LARGEST / largest;
+    for (let i = from; i < to; i++) levels[i] = rounded(values[i]! * inverse);
   }
   return { levels, scales };
 }

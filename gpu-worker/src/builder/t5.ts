@@ -4,7 +4,13 @@
  * `T5ForConditionalGeneration`.
  */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import { cacheHeadDim, groupQueryAttention, splitRows, stackRows } from './cached-attention.ts';
+import {
+  cacheHeadDim,
+  hideUnwritten,
+  splitRows,
+  stackRows,
+  stepAttention,
+} from './cached-attention.ts';
 import { Graph } from './graph.ts';
 import { Layers, type Source } from './layers.ts';
 import { ELEMENT_TYPE } from './onnx.ts';
@@ -85,13 +91,11 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
   const graph = new Graph('decoder');
   const layers = new Layers(graph, source, 'text');
   const t5 = new T5Layers(layers, config, heads);
-  const ids = graph.input('input_ids', 'int64', ['batch', 'sequence']);
-  const positions = graph.input('position_ids', 'int64', ['batch', 'sequence']);
+  const ids = graph.input('input_ids', 'int64', ['batch', 1]);
+  const positions = graph.input('position_ids', 'int64', ['batch', 1]);
   const lastIndex = graph.input('last_index', 'int64', ['batch']);
   const seqlensK = graph.input('seqlens_k', 'int32', ['batch']);
-  const total = graph.input('total_sequence_length', 'int32', [1]);
   const crossLengths = graph.input('cross_lengths', 'int32', ['batch']);
-  const bias = causalBias(layers, t5, positions, total);
   const counts = (value: string, axis: number) =>
     graph.op('Shape', [value], { attributes: { start: axis, end: axis + 1 } });
   const crossed = graph.op('Cast', [crossLengths], { attributes: { to: ELEMENT_TYPE.int64 } });
@@ -102,13 +106,15 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
       graph.input(`${prefix}_${part}.${layer}`, 'float32', kvDims(length)),
     ) as [string, string];
 
+  const count = decoderLayers(config);
+  const past = Array.from({ length: count }, (_, i) => pair('past', i, 'cache'));
+  const bias = stepBias(layers, t5, { positions, seqlensK, anyPast: past[0]![0] });
   const block = (i: number) => `language_model.decoder.block.${i}`;
   const last = 'language_model.decoder.final_layer_norm';
   let sum = graph.op('Gather', [layers.tensor(SHARED, [vocab_size, width]), ids]);
   let normed = t5.norm(sum, `${block(0)}.layer.0.layer_norm`);
   const newRows: string[] = [];
-  const count = decoderLayers(config);
-  for (let i = 0; i < count; i++) {
+  for (const [i, cached] of past.entries()) {
     const own = `${block(i)}.layer.0.SelfAttention`;
     const qkv = t5.toHeads(
       normed,
@@ -118,14 +124,8 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
     newRows.push(
       splitRows(graph, graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }), heads),
     );
-    const context = groupQueryAttention(
-      graph,
-      [qkv, ...pair('past', i, 'cache'), seqlensK, total, bias],
-      {
-        heads: heads.count,
-        scale: 1,
-      },
-    );
+    const places = { graph, outer: graph };
+    const context = stepAttention(places, [qkv, ...cached, bias], { ...heads, scale: 1 });
     ({ normed, sum } = t5.addNorm(
       t5.fromHeads(context, `${own}.o`),
       sum,
@@ -172,15 +172,22 @@ function bothWaysBias(layers: Layers, t5: T5Layers, x: string, lengths: string):
   return graph.op('Add', [relative, layers.hidePadding(lengths, count, count)]);
 }
 
-/** [batch, heads, T, total] for the absolute `positions` [batch, T] and all keys up to `total`. */
-function causalBias(layers: Layers, t5: T5Layers, positions: string, total: string): string {
+/** [batch, heads, 1, 1 + cache] for rows at `positions` [batch, 1]: of the row's own position, then of its cache. */
+function stepBias(
+  layers: Layers,
+  t5: T5Layers,
+  { positions, seqlensK, anyPast }: { positions: string; seqlensK: string; anyPast: string },
+): string {
   const { graph } = layers;
-  const count = graph.op('Cast', [total], { attributes: { to: ELEMENT_TYPE.int64 } });
-  const after = graph.op('Unsqueeze', [positions, graph.int64(2)]);
-  const distances = graph.op('Sub', [layers.upTo(count), after]);
-  return graph.op('Transpose', [t5.relativeBias(distances, 'decoder')], {
-    attributes: { perm: [0, 3, 1, 2] },
+  const capacity = graph.op('Shape', [anyPast], { attributes: { start: 2, end: 3 } });
+  const cached = graph.op('Sub', [layers.upTo(capacity), positions]);
+  const own = graph.op('Sub', [positions, positions]);
+  const distances = graph.op('Concat', [own, cached], { attributes: { axis: -1 } });
+  const relative = graph.op('Transpose', [t5.relativeBias(distances, 'decoder')], {
+    attributes: { perm: [0, 2, 1] },
   });
+  const perHead = graph.op('Unsqueeze', [relative, graph.int64(2)]);
+  return graph.op('Add', [perHead, hideUnwritten(layers, seqlensK, anyPast)]);
 }
 
 /** x [batch, width] → logits [batch, vocab]; a head of its own where the file holds one. */

@@ -138,7 +138,6 @@ export class T5Decoder implements Decoder {
       position_ids: int64(past, [count, 1]),
       last_index: int64(Array<number>(count).fill(0), [count]),
       seqlens_k: int32(past),
-      total_sequence_length: int32([total]),
       cross_lengths: int32(this.#crossLengths.slice(firstSlot, firstSlot + count)),
       ...this.#cache.feeds('past', firstSlot, count),
       ...this.#cross.feeds('cross', firstSlot, count),
