@@ -1,5 +1,6 @@
 /** Entry of the GPU worker process. */
 import { parseArgs } from 'node:util';
+import { tunedEnvironment } from './allocator.ts';
 import { CONFIG_HELP, readConfig } from './config.ts';
 import { startWorker } from './worker.ts';
 
@@ -9,6 +10,12 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(CONFIG_HELP);
   process.exit(0);
+}
+
+const tuned = tunedEnvironment(process.env, process.platform);
+if (tuned !== null) {
+  const [node = process.execPath, ...rest] = process.argv;
+  process.execve?.(node, [node, ...process.execArgv, ...rest], tuned);
 }
 
 try {

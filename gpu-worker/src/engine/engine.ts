@@ -64,13 +64,15 @@ export class Engine {
     const action = nextAction(
       {
         waitingForEncode: this.#images.waiting,
-        waitingForPrefill: this.#toPrefill.map(({ decoding, place }) => ({
+        waitingForPrefill: this.#toPrefill.map(({ decoding, place, prompt }) => ({
           slots: decoding.width,
+          positions: this.#options.manifest.num_query_tokens + prompt.ids.length,
           yields: place.rank > 0,
         })),
         reading: this.#rows.all.length - this.#rows.running,
         running: this.#rows.running,
         free: this.#options.maxSlots - this.#rows.reserved,
+        atOnce: 2 * this.#options.prefillPiece,
       },
       this.#last,
     );

@@ -24,7 +24,8 @@ const valueAt = (
 
 describe('the KV cache', () => {
   it('puts each row of a run into its slot at its place', () => {
-    const cache = new KvCache(shape, 4);
+    const cache = new KvCache(shape);
+    cache.reserve({ slots: 4, positions: 15 });
     const [rows, positions] = [2, 5];
     const run = fresh(rows, positions);
     cache.write(run, { row: 0, rows, positions }, { slot: 2, start: 10, length: 5 });
@@ -41,12 +42,14 @@ describe('the KV cache', () => {
   });
 
   it('keeps what is in the slots when it grows and when a slot is copied', () => {
-    const cache = new KvCache(shape, 3);
+    const cache = new KvCache(shape);
+    cache.reserve({ slots: 3, positions: 20 });
     const run = fresh(1, 20);
     cache.write(run, { row: 0, rows: 1, positions: 20 }, { slot: 2, start: 0, length: 20 });
     const before = cache.capacity;
-    cache.reserve(before + 1);
+    cache.reserve({ slots: 5, positions: before + 1 });
     expect(cache.capacity).toBe(2 * before);
+    expect(cache.slots).toBe(5);
     cache.copy(2, 0, { start: 0, end: 20 });
     const view = cache.view(1, 'key', 0, 1);
     const at = (head: number, position: number) =>
@@ -56,12 +59,27 @@ describe('the KV cache', () => {
   });
 
   it('never grows past what the model can attend to, and shrinks when idle', () => {
-    const cache = new KvCache(shape, 1);
-    const first = cache.capacity;
-    cache.reserve(200);
+    const cache = new KvCache(shape);
+    const first = cache.bytes;
+    cache.reserve({ slots: 1, positions: 200 });
     expect(cache.capacity).toBe(200);
-    expect(() => cache.reserve(201)).toThrow('do not fit');
+    expect(() => cache.reserve({ slots: 1, positions: 201 })).toThrow('do not fit');
     cache.reset();
-    expect(cache.capacity).toBe(first);
+    expect(cache.bytes).toBe(first);
+  });
+
+  it('holds memory for the slots that are used, a few positions at a time', () => {
+    const cache = new KvCache({ ...shape, maxPositions: 4096 });
+    const { layers, heads, headDim } = shape;
+    const bytes = (slots: number, positions: number) =>
+      4 * 2 * layers * heads * headDim * slots * positions;
+    expect(cache.bytes).toBe(bytes(2, 64));
+    cache.reserve({ slots: 2, positions: 130 });
+    expect(cache.bytes).toBe(bytes(2, 192));
+    cache.reserve({ slots: 6, positions: 10 });
+    expect(cache.bytes).toBe(bytes(6, 192));
+    cache.reserve({ slots: 6, positions: 1000 });
+    cache.reserve({ slots: 6, positions: 1100 });
+    expect(cache.bytes).toBe(bytes(6, 1280));
   });
 });

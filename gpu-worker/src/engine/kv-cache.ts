@@ -8,45 +8,62 @@ import { Tensor } from 'onnxruntime-node';
 
 export type KvShape = { layers: number; heads: number; headDim: number; maxPositions: number };
 
-/** Positions a slot starts with; a run's cost grows with the capacity, so it starts small and doubles. */
-const FIRST_CAPACITY = 64;
+/** Positions of a slot are a multiple of this, as far as the model has them: sums over them then end alike (builder/README.md). */
+const POSITIONS = 64;
+/** Slots come in pairs, since runs have an even number of rows. */
+const FIRST_SLOTS = 2;
+
+/** A run's cost and the memory grow with both, so they start small. */
+type Room = { slots: number; positions: number };
 
 export class KvCache {
   readonly shape: KvShape;
-  readonly slots: number;
-  #capacity: number;
+  #room: Room;
   #planes: Float32Array[];
 
-  constructor(shape: KvShape, slots: number) {
+  constructor(shape: KvShape) {
     this.shape = shape;
-    this.slots = slots;
-    this.#capacity = Math.min(FIRST_CAPACITY, shape.maxPositions);
-    this.#planes = this.#allocate(this.#capacity);
+    this.#room = this.#first();
+    this.#planes = this.#allocate(this.#room);
+  }
+
+  /** Slots there are now. */
+  get slots(): number {
+    return this.#room.slots;
   }
 
   /** Positions that fit a slot now. */
   get capacity(): number {
-    return this.#capacity;
+    return this.#room.positions;
   }
 
   get bytes(): number {
     return this.#planes.reduce((sum, { byteLength }) => sum + byteLength, 0);
   }
 
-  /** Doubles the slots until `positions` fit; what is in them stays. */
-  reserve(positions: number): void {
-    if (positions > this.shape.maxPositions) throw new Error(`${positions} positions do not fit`);
-    let capacity = this.#capacity;
-    while (capacity < positions) capacity = Math.min(2 * capacity, this.shape.maxPositions);
-    if (capacity !== this.#capacity) this.#resize(capacity);
+  /** Grows until so many slots of so many positions fit; what is in them stays. */
+  reserve({ slots, positions }: Room): void {
+    const { maxPositions } = this.shape;
+    if (positions > maxPositions) throw new Error(`${positions} positions do not fit`);
+    const now = this.#room;
+    // A quarter more at the least, so that long texts do not copy what they have for every few positions.
+    const wanted = positions > now.positions ? Math.max(positions, 1.25 * now.positions) : 0;
+    const room = {
+      slots: Math.max(now.slots, slots),
+      positions: Math.max(
+        now.positions,
+        Math.min(Math.ceil(wanted / POSITIONS) * POSITIONS, maxPositions),
+      ),
+    };
+    if (room.slots !== now.slots || room.positions !== now.positions) this.#resize(room);
   }
 
-  /** Back to the first capacity; only while nothing runs, since what is in the slots is lost. */
+  /** Back to the first size; only while nothing runs, since what is in the slots is lost. */
   reset(): void {
-    const capacity = Math.min(FIRST_CAPACITY, this.shape.maxPositions);
-    if (capacity === this.#capacity) return;
-    this.#capacity = capacity;
-    this.#planes = this.#allocate(capacity);
+    const first = this.#first();
+    if (first.slots === this.slots && first.positions === this.capacity) return;
+    this.#room = first;
+    this.#planes = this.#allocate(first);
   }
 
   /** Plane of a layer for a range of slots: float32 [count, heads, capacity, headDim], no copy. */
@@ -59,7 +76,7 @@ export class KvCache {
   /** The planes of a range of slots as inputs `<prefix>_key.<layer>` and `<prefix>_value.<layer>`. */
   feeds(prefix: string, firstSlot: number, count: number): Record<string, Tensor> {
     const { layers, heads, headDim } = this.shape;
-    const dims = [count, heads, this.#capacity, headDim];
+    const dims = [count, heads, this.capacity, headDim];
     const feeds: Record<string, Tensor> = {};
     for (let layer = 0; layer < layers; layer++) {
       for (const part of ['key', 'value'] as const) {
@@ -87,7 +104,7 @@ export class KvCache {
     for (const [index, plane] of this.#planes.entries()) {
       for (let head = 0; head < heads; head++) {
         const from = ((index * rows + row) * heads + head) * positions * headDim;
-        const to = slot * size + (head * this.#capacity + start) * headDim;
+        const to = slot * size + (head * this.capacity + start) * headDim;
         // Plain loops: set(subarray) per head costs several times more at this size.
         for (let i = 0; i < count; i++) plane[to + i] = fresh[from + i] as number;
       }
@@ -101,7 +118,7 @@ export class KvCache {
     const size = this.#slotSize();
     for (const plane of this.#planes) {
       for (let head = 0; head < heads; head++) {
-        const at = head * this.#capacity * headDim;
+        const at = head * this.capacity * headDim;
         const source = from * size + at;
         plane.copyWithin(
           to * size + at + start * headDim,
@@ -113,26 +130,34 @@ export class KvCache {
   }
 
   #slotSize(): number {
-    return this.shape.heads * this.#capacity * this.shape.headDim;
+    return this.shape.heads * this.capacity * this.shape.headDim;
   }
 
-  #allocate(capacity: number): Float32Array[] {
-    const { layers, heads, headDim } = this.shape;
-    const length = this.slots * heads * capacity * headDim;
-    return Array.from({ length: 2 * layers }, () => new Float32Array(length));
+  #first(): Room {
+    return { slots: FIRST_SLOTS, positions: Math.min(POSITIONS, this.shape.maxPositions) };
   }
 
-  #resize(capacity: number): void {
+  #allocate(room: Room): Float32Array[] {
+    return Array.from({ length: 2 * this.shape.layers }, () => this.#plane(room));
+  }
+
+  #plane({ slots, positions }: Room): Float32Array {
+    return new Float32Array(slots * this.shape.heads * positions * this.shape.headDim);
+  }
+
+  /** A plane at a time, each given back at once: the cache is never there twice. */
+  #resize(room: Room): void {
     const { heads, headDim } = this.shape;
-    const planes = this.#allocate(capacity);
-    for (const [index, plane] of planes.entries()) {
-      const old = this.#planes[index] as Float32Array;
-      for (let head = 0; head < this.slots * heads; head++) {
-        const from = head * this.#capacity * headDim;
-        plane.set(old.subarray(from, from + this.#capacity * headDim), head * capacity * headDim);
+    const { slots, positions } = this.#room;
+    for (const [index, old] of this.#planes.entries()) {
+      const plane = this.#plane(room);
+      const size = positions * headDim;
+      for (let head = 0; head < slots * heads; head++) {
+        plane.set(old.subarray(head * size, (head + 1) * size), head * room.positions * headDim);
       }
+      this.#planes[index] = plane;
+      (old.buffer as ArrayBuffer).transfer(0);
     }
-    this.#planes = planes;
-    this.#capacity = capacity;
+    this.#room = room;
   }
 }

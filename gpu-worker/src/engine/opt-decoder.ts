@@ -31,13 +31,13 @@ export class OptDecoder implements Decoder {
   readonly #prefixes: PrefixCache;
 
   private constructor(options: EngineOptions, session: InferenceSession) {
-    const { manifest, maxSlots, prefixCacheBytes } = options;
+    const { manifest, prefixCacheBytes } = options;
     const { layers, heads, head_dim, max_positions } = manifest.decoder;
     const shape = { layers, heads, headDim: head_dim, maxPositions: max_positions };
     this.#manifest = manifest;
     this.#piece = options.prefillPiece;
     this.#session = session;
-    this.#cache = new KvCache(shape, even(maxSlots));
+    this.#cache = new KvCache(shape);
     this.#prefixes = new PrefixCache(prefixCacheBytes);
   }
 
@@ -69,7 +69,10 @@ export class OptDecoder implements Decoder {
     }
     for (const key of images.keys()) pictures.delete(key);
     await this.#addImagePositions(images, firstSlot, pictures);
-    this.#cache.reserve(queries + Math.max(...prompts.map(({ ids }) => ids.length)));
+    this.#cache.reserve({
+      slots: firstSlot + prompts.length,
+      positions: queries + Math.max(...prompts.map(({ ids }) => ids.length)),
+    });
     for (const [row, { key }] of prompts.entries()) {
       const slot = firstSlot + row;
       const from = { row: 0, rows: 1, positions: queries };
@@ -104,6 +107,7 @@ export class OptDecoder implements Decoder {
   }
 
   copy(from: number, to: number, positions: { start: number; end: number }): void {
+    this.#cache.reserve({ slots: to + 1, positions: positions.end });
     this.#cache.copy(from, to, positions);
   }
 
@@ -201,7 +205,7 @@ export class OptDecoder implements Decoder {
     const lengths = run.inputIds.map((ids) => imagePositions + ids.length);
     const ends = run.past.map((past) => past + positions);
     const cache = this.#cache;
-    cache.reserve(Math.max(...ends));
+    cache.reserve({ slots: run.firstSlot + rows, positions: Math.max(...ends) });
 
     const positionIds = new BigInt64Array(rows * positions);
     for (let row = 0; row < rows; row++) {

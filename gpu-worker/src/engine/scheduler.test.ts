@@ -1,9 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { type Action, type Load, nextAction } from './scheduler.ts';
 
-const one = (slots = 1) => ({ slots, yields: false });
-const background = (slots = 1) => ({ slots, yields: true });
-const idle: Load = { waitingForEncode: 0, waitingForPrefill: [], reading: 0, running: 0, free: 4 };
+const one = (slots = 1, positions = 10) => ({ slots, positions, yields: false });
+const background = (slots = 1) => ({ slots, positions: 10, yields: true });
+const idle: Load = {
+  waitingForEncode: 0,
+  waitingForPrefill: [],
+  reading: 0,
+  running: 0,
+  free: 4,
+  atOnce: 100,
+};
 
 describe('nextAction', () => {
   it.each<[string, Partial<Load>, Action['kind'], Action]>([
@@ -19,6 +26,18 @@ describe('nextAction', () => {
       'prefills no more than fit',
       { waitingForPrefill: [one(), one(), one()], running: 3, free: 1 },
       'step',
+      { kind: 'prefill', count: 1 },
+    ],
+    [
+      'reads long prompts in turns',
+      { waitingForPrefill: [one(1, 60), one(1, 40), one(1, 1)] },
+      'wait',
+      { kind: 'prefill', count: 2 },
+    ],
+    [
+      'reads a prompt that is longer than all that go together',
+      { waitingForPrefill: [one(1, 400), one(1, 1)] },
+      'wait',
       { kind: 'prefill', count: 1 },
     ],
     [
@@ -87,6 +106,7 @@ describe('nextAction', () => {
     for (const last of ['images', 'prefill'] as const) {
       for (let running = 1; running <= 4; running++) {
         const load = {
+          ...idle,
           waitingForEncode: 9,
           waitingForPrefill: [one(), one()],
           reading: 1,

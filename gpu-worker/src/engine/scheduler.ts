@@ -1,16 +1,21 @@
 /** Decides what the engine does next. Pure: numbers in, one action out. */
 
+/** `slots` it needs, `positions` of the first piece of its prompt; background work yields. */
+export type Waiting = { slots: number; positions: number; yields: boolean };
+
 export type Load = {
   /** Jobs whose picture waits to be encoded. */
   waitingForEncode: number;
-  /** Slots that each job needs whose embeddings are there, the first in line first; background work yields. */
-  waitingForPrefill: readonly { slots: number; yields: boolean }[];
+  /** Jobs whose embeddings are there, the first in line first. */
+  waitingForPrefill: readonly Waiting[];
   /** Rows whose prompt is read in part. */
   reading: number;
   /** Rows that are being written. */
   running: number;
   /** Slots that no running job holds or may still ask for. */
   free: number;
+  /** Positions of several prompts that are read in one go. */
+  atOnce: number;
 };
 
 export type Action =
@@ -38,14 +43,18 @@ export function nextAction(load: Load, last: Action['kind']): Action {
 
 /**
  * Nobody overtakes: a job that needs many slots is not starved by those that need few. Background work leaves one slot
- * to whoever comes next, unless it needs them all.
+ * to whoever comes next, unless it needs them all. Prompts of more than a few positions in all are read in turns: in one go
+ * they would take as long, and the first would wait for the last.
  */
-function fitting({ waitingForPrefill, free, running, reading }: Load): number {
+function fitting({ waitingForPrefill, free, running, reading, atOnce }: Load): number {
   let left = free;
   let held = running + reading;
-  for (const [count, { slots, yields }] of waitingForPrefill.entries()) {
+  let read = 0;
+  for (const [count, { slots, positions, yields }] of waitingForPrefill.entries()) {
     left -= slots;
+    read += positions;
     if (left < (yields && held > 0 ? 1 : 0)) return count;
+    if (count > 0 && read > atOnce) return count;
     held += slots;
   }
   return waitingForPrefill.length;

@@ -17,10 +17,10 @@ export class T5Decoder implements Decoder {
   /** Keys and values of the encoder's output, for cross-attention. */
   readonly #cross: KvCache;
   /** Encoder positions of each slot. */
-  readonly #crossLengths: number[];
+  readonly #crossLengths: number[] = [];
 
   private constructor(
-    { manifest, maxSlots }: EngineOptions,
+    { manifest }: EngineOptions,
     encoder: InferenceSession,
     decoder: InferenceSession,
   ) {
@@ -30,11 +30,8 @@ export class T5Decoder implements Decoder {
     this.#start = manifest.decoder_start_token_id ?? manifest.pad_token_id;
     this.#encoder = encoder;
     this.#decoder = decoder;
-    // One more than may be held: an odd number of rows is filled up.
-    const slots = maxSlots + 1;
-    this.#cache = new KvCache(shape, slots);
-    this.#cross = new KvCache(shape, slots);
-    this.#crossLengths = Array<number>(slots).fill(1);
+    this.#cache = new KvCache(shape);
+    this.#cross = new KvCache(shape);
   }
 
   static async load(options: EngineOptions): Promise<T5Decoder> {
@@ -80,9 +77,11 @@ export class T5Decoder implements Decoder {
   }
 
   copy(from: number, to: number, positions: { start: number; end: number }): void {
+    this.#cache.reserve({ slots: to + 1, positions: positions.end });
     this.#cache.copy(from, to, positions);
     if (positions.start > 0) return;
     const length = this.#crossLengths[from] as number;
+    this.#cross.reserve({ slots: to + 1, positions: length });
     this.#cross.copy(from, to, { start: 0, end: length });
     this.#crossLengths[to] = length;
   }
@@ -102,7 +101,7 @@ export class T5Decoder implements Decoder {
     const rows = prompts.length;
     const lengths = prompts.map(({ ids }) => queries + ids.length);
     const positions = even(Math.max(...lengths));
-    this.#cross.reserve(positions);
+    this.#cross.reserve({ slots: firstSlot + rows, positions });
     const images = new Float32Array(rows * queries * hidden);
     for (const [row, { image }] of prompts.entries()) images.set(image, row * queries * hidden);
     const texts = prompts.map(({ ids }) => ids);
@@ -125,7 +124,9 @@ export class T5Decoder implements Decoder {
     const all = Array.from({ length: count }, (_, i) => rows[i] ?? idle);
     const past = all.map((row) => row.past);
     const total = Math.max(...past) + 1;
-    this.#cache.reserve(total);
+    const slots = firstSlot + count;
+    this.#cache.reserve({ slots, positions: total });
+    this.#cross.reserve({ slots, positions: 1 });
     const int64 = (values: readonly number[], dims: number[]) =>
       new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
     const int32 = (values: readonly number[]) =>
@@ -138,7 +139,8 @@ export class T5Decoder implements Decoder {
       position_ids: int64(past, [count, 1]),
       last_index: int64(Array<number>(count).fill(0), [count]),
       seqlens_k: int32(past),
-      cross_lengths: int32(this.#crossLengths.slice(firstSlot, firstSlot + count)),
+      // A row that fills up the number looks at one position of whatever its slot holds.
+      cross_lengths: int32(all.map((_, i) => this.#crossLengths[firstSlot + i] ?? 1)),
       ...this.#cache.feeds('past', firstSlot, count),
       ...this.#cross.feeds('cross', firstSlot, count),
     });
