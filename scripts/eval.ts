@@ -2,10 +2,13 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
+import { Precision } from '@blip2/shared/bundle-manifest';
 import { AnswerReply } from '@blip2/shared/schemas/answers';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { markdownTable } from 'markdown-table';
+import * as z from 'zod';
 import { expectOk, postJson } from './api.ts';
+import { precisionRows } from './eval/precision.ts';
 import { readPicture, readScenes, type Scene } from './scenes.ts';
 import { startStack } from './stack.ts';
 import { statusLine } from './status-line.ts';
@@ -18,7 +21,8 @@ again as a conversation. Prints exact-match accuracy by layout, question type, e
   --url URL     an API that already runs (starts one of its own by default)
   --limit N     only every so many scenes, N in all
   --failures    print what was answered wrong
-  --precision   serve the model in each of these, one after another, and compare them
+  --precision   serve the model in each of these, one after another, and compare them; then each with fp32 on the
+                random checkpoints of the parity tests
 `;
 
 const { values } = parseArgs({
@@ -54,7 +58,13 @@ else await compare(values.precision.split(','));
 process.exit(0);
 
 /** The same scenes in several precisions: what fewer bits cost. */
-async function compare(precisions: readonly string[]): Promise<void> {
+async function compare(names: readonly string[]): Promise<void> {
+  const wanted = z.array(Precision).safeParse(names);
+  if (!wanted.success) {
+    console.error(`--precision takes ${Precision.options.join(', ')}, with commas between them.`);
+    process.exit(1);
+  }
+  const precisions = wanted.data;
   const rows: string[][] = [];
   for (const precision of precisions) {
     process.env.BLIP2_PRECISION = precision;
@@ -64,6 +74,10 @@ async function compare(precisions: readonly string[]): Promise<void> {
   }
   const head = ['precision', 'captions, exact', 'answers, exact', 'in conversations', 'all'];
   console.log(`${markdownTable([head, ...rows])}\n`);
+  line.update('Comparing with fp32 on the random checkpoints …');
+  const against = await precisionRows(precisions);
+  line.clear();
+  if (against.length > 1) console.log(`${markdownTable(against)}\n`);
 }
 
 /** @param running URL of an API; starts one where there is none */
