@@ -13,7 +13,7 @@ const HELP = `Usage: npm run full-size -- <name> [--out FOLDER]
 Writes a checkpoint with the names and shapes of a published one and random bf16 weights, to measure with:
 ${NAMES.join(', ')}.
 
-  --out FOLDER   where to (.models/random-<name>); 2 to 8 GB
+  --out FOLDER   where to (.models/random-<name>); 2 to 25 GB
 
 Then:  npm run model -- build .models/random-opt-2.7b
        BLIP2_CHECKPOINT=.models/random-opt-2.7b npm start

@@ -6,6 +6,7 @@ import {
   ensureBundle,
   readGenerateManifest,
   readRetrieveManifest,
+  readTokenizer,
 } from '@blip2/gpu-worker/builder/index';
 import { chooseCheckpoints } from '@blip2/gpu-worker/config';
 import { resolveCheckpoint } from '@blip2/gpu-worker/hub/index';
@@ -42,17 +43,18 @@ export async function prepareEdge(
   const { folder, bundle } = await prepare(chosen.checkpoint);
   const { retrievalCheckpoint } = chosen;
   const retrieval = retrievalCheckpoint === undefined ? null : await prepare(retrievalCheckpoint);
-  const model = edgeModelFrom(
-    await readGenerateManifest(bundle),
-    retrieval === null ? undefined : await readRetrieveManifest(retrieval.bundle),
-  );
+  const manifest = await readGenerateManifest(bundle);
+  const compares = retrieval === null ? null : await readRetrieveManifest(retrieval.bundle);
+  const model = edgeModelFrom(manifest, compares ?? undefined);
   const generated = join(edge, 'generated');
   await mkdir(generated, { recursive: true });
-  const tokenizerOf = (folder: string) => readFile(join(folder, 'tokenizer.json'), 'utf8');
   const files = {
     'model.json': `${JSON.stringify(model, null, 2)}\n`,
-    'tokenizer.json.txt': await tokenizerOf(bundle),
-    'retrieval-tokenizer.json.txt': retrieval === null ? '' : await tokenizerOf(retrieval.bundle),
+    'tokenizer.json.txt': await readTokenizer(bundle, manifest),
+    'retrieval-tokenizer.json.txt':
+      retrieval === null || compares === null
+        ? ''
+        : await readTokenizer(retrieval.bundle, compares),
   };
   for (const [name, text] of Object.entries(files))
     await writeIfChanged(join(generated, name), text);

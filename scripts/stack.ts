@@ -62,7 +62,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
   status(`Starting the GPU worker for ${model.name} …`);
-  const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts')], {
+  const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
     env: {
       ...process.env,
       ...options.workerEnv,
@@ -71,7 +71,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       GPU_WORKER_HOST: '127.0.0.1',
       GPU_WORKER_PORT: String(workerPort),
     },
-    stdio: ['ignore', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
+    stdio: ['pipe', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
   });
   try {
     const spawnedAt = performance.now();

@@ -95,8 +95,8 @@ export async function* generate(
         const piece = textNumber(texts, choice).push(token);
         if (piece !== null) yield { type: 'token', choice, ...piece };
       }
-      // Leaving ends the request at the worker.
-      if (texts.every(({ isStopped }) => isStopped)) break;
+      // Leaving ends the request at the worker. (A beam search has ended by then, and tells its scores next.)
+      if (generation.num_beams === 1 && texts.every(({ isStopped }) => isStopped)) break;
     } else if (event.type === 'done') {
       done = event.done;
       for (const [choice, text] of texts.entries()) {

@@ -25,9 +25,11 @@ const Environment = z.object({
 
 export type Config = ReturnType<typeof readConfig>;
 
-export const CONFIG_HELP = `Usage: node gpu-worker/src/main.ts [--trace FILE] [--help]
+export const CONFIG_HELP = `Usage: node gpu-worker/src/main.ts [--trace FILE] [--attached] [--help]
 
-The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. Configured by the environment:
+The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. It drains and ends
+at SIGTERM or SIGINT; with --attached also when its standard input ends, as it does with the process that started it.
+Configured by the environment:
 
   BLIP2_CHECKPOINT          checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which
                             is pulled (the embedded model)

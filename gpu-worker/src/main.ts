@@ -5,7 +5,11 @@ import { CONFIG_HELP, readConfig } from './config.ts';
 import { startWorker } from './worker.ts';
 
 const { values } = parseArgs({
-  options: { trace: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  options: {
+    trace: { type: 'string' },
+    attached: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  },
 });
 if (values.help) {
   console.log(CONFIG_HELP);
@@ -32,19 +36,20 @@ try {
     process.exit(1);
   });
   let stopping = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (stopping) process.exit(1);
-      stopping = true;
-      worker.stop().then(
-        () => process.exit(0),
-        (error) => {
-          console.error(error);
-          process.exit(1);
-        },
-      );
-    });
-  }
+  const stop = () => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    worker.stop().then(
+      () => process.exit(0),
+      (error) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
+  // Whoever started it may be killed without a chance to say so.
+  if (values.attached) process.stdin.once('close', () => stopping || stop()).resume();
 } catch (error) {
   const { message, cause } = error as Error;
   console.error(cause instanceof Error ? `${message} (${cause.message})` : message);

@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
-import { CheckpointError, ensureBundle, readManifest } from './builder/index.ts';
+import { CheckpointError, ensureBundle, readManifest, readTokenizer } from './builder/index.ts';
 import { parseModelId, pull, readHubSettings, resolveCheckpoint } from './hub/index.ts';
 import { progressBar } from './progress-bar.ts';
 
@@ -79,7 +79,9 @@ async function pullModel(
 async function build(name: string): Promise<string> {
   const checkpoint = await pullOrFind(name);
   using bar = progressBar('Building the bundle');
-  return await ensureBundle(checkpoint, { onProgress: bar.draw });
+  const bundle = await ensureBundle(checkpoint, { onProgress: bar.draw });
+  await readTokenizer(bundle, await readManifest(bundle));
+  return bundle;
 }
 
 async function pullOrFind(name: string): Promise<string> {

@@ -10,7 +10,9 @@ export type FullSize = {
   tensors: TensorShape[];
 };
 
-const VISION = { hidden: 1408, mlp: 6144, layers: 39, patch: 14, image: 224 };
+const VISION = { hidden: 1408, mlp: 6144, layers: 39, patch: 14 };
+/** Pixels a side: those tuned for COCO see larger pictures. */
+const [USUAL, COCO] = [224, 364];
 const QFORMER = { hidden: 768, mlp: 3072, layers: 12, queries: 32, every: 2 };
 
 /** Layers of each model and tokens of the vocabulary, where fewer than the published ones will do. */
@@ -18,11 +20,22 @@ export type Cut = { layers: number; vocabulary: number };
 const WHOLE: Cut = { layers: Number.POSITIVE_INFINITY, vocabulary: Number.POSITIVE_INFINITY };
 
 export const FULL_SIZES = {
-  'opt-2.7b': (cut = WHOLE) => generate('opt', opt27(cut), cut),
-  'flan-t5-xl': (cut = WHOLE) => generate('t5', flanT5Xl(cut), cut),
-  'itm-vit-g': (cut = WHOLE) => retrieve(cut),
+  'opt-2.7b': (cut = WHOLE) => generate('opt', opt(OPT_27, cut), USUAL, cut),
+  'opt-2.7b-coco': (cut = WHOLE) => generate('opt', opt(OPT_27, cut), COCO, cut),
+  'opt-6.7b': (cut = WHOLE) => generate('opt', opt(OPT_67, cut), USUAL, cut),
+  'opt-6.7b-coco': (cut = WHOLE) => generate('opt', opt(OPT_67, cut), COCO, cut),
+  'flan-t5-xl': (cut = WHOLE) => generate('t5', flanT5(FLAN_XL, cut), USUAL, cut),
+  'flan-t5-xl-coco': (cut = WHOLE) => generate('t5', flanT5(FLAN_XL, cut), COCO, cut),
+  'flan-t5-xxl': (cut = WHOLE) => generate('t5', flanT5(FLAN_XXL, cut), USUAL, cut),
+  'itm-vit-g': (cut = WHOLE) => retrieve(USUAL, cut),
+  'itm-vit-g-coco': (cut = WHOLE) => retrieve(COCO, cut),
 } as const satisfies Record<string, (cut?: Cut) => FullSize>;
 export type FullSizeName = keyof typeof FULL_SIZES;
+
+const OPT_27 = { width: 2560, ffn: 10240 };
+const OPT_67 = { width: 4096, ffn: 16384 };
+const FLAN_XL = { width: 2048, ff: 5120, heads: 32 };
+const FLAN_XXL = { width: 4096, ff: 10240, heads: 64 };
 
 function linear(name: string, out: number, from: number, bias = true): TensorShape[] {
   const weight: TensorShape = [`${name}.weight`, [out, from]];
@@ -39,8 +52,8 @@ function norm(name: string, width: number): TensorShape[] {
 const repeat = (count: number, make: (i: number) => TensorShape[]) =>
   Array.from({ length: count }, (_, i) => make(i)).flat();
 
-function vision(cut: Cut): TensorShape[] {
-  const { hidden, mlp, patch, image } = VISION;
+function vision(image: number, cut: Cut): TensorShape[] {
+  const { hidden, mlp, patch } = VISION;
   const layers = Math.min(VISION.layers, cut.layers);
   const embeddings = 'vision_model.embeddings';
   return [
@@ -95,8 +108,7 @@ function qformer(readsText: boolean, cut: Cut): TensorShape[] {
 
 type Text = { config: Record<string, unknown>; width: number; tensors: TensorShape[] };
 
-function opt27(cut: Cut): Text {
-  const [width, ffn] = [2560, 10240];
+function opt({ width, ffn }: typeof OPT_27, cut: Cut): Text {
   const [layers, vocab] = [Math.min(32, cut.layers), Math.min(50304, cut.vocabulary)];
   const decoder = 'language_model.model.decoder';
   const tensors: TensorShape[] = [
@@ -130,8 +142,8 @@ function opt27(cut: Cut): Text {
   return { config, width, tensors };
 }
 
-function flanT5Xl(cut: Cut): Text {
-  const [width, ff, heads, size] = [2048, 5120, 32, 64];
+function flanT5({ width, ff, heads }: typeof FLAN_XL, cut: Cut): Text {
+  const size = 64;
   const [layers, vocab] = [Math.min(24, cut.layers), Math.min(32128, cut.vocabulary)];
   const inner = heads * size;
   const attention = (prefix: string) => [
@@ -186,7 +198,12 @@ function flanT5Xl(cut: Cut): Text {
 const depth = (layers: number, cut: Cut) =>
   cut.layers < layers ? { num_hidden_layers: cut.layers } : {};
 
-function generate(family: 'opt' | 't5', text: Text, cut: Cut): FullSize {
+const visionConfig = (image: number, cut: Cut) => ({
+  ...depth(VISION.layers, cut),
+  ...(image === USUAL ? {} : { image_size: image }),
+});
+
+function generate(family: 'opt' | 't5', text: Text, image: number, cut: Cut): FullSize {
   const image_token_index = Math.min(family === 'opt' ? 50265 : 32100, cut.vocabulary - 1);
   return {
     config: {
@@ -194,14 +211,14 @@ function generate(family: 'opt' | 't5', text: Text, cut: Cut): FullSize {
       model_type: 'blip-2',
       image_token_index,
       num_query_tokens: QFORMER.queries,
-      vision_config: depth(VISION.layers, cut),
+      vision_config: visionConfig(image, cut),
       qformer_config: depth(QFORMER.layers, cut),
       text_config: text.config,
     },
     vocabulary: image_token_index,
     tokenizer: 'bpe',
     tensors: [
-      ...vision(cut),
+      ...vision(image, cut),
       ...qformer(false, cut),
       ...linear('language_projection', text.width, QFORMER.hidden),
       ...text.tensors,
@@ -209,7 +226,7 @@ function generate(family: 'opt' | 't5', text: Text, cut: Cut): FullSize {
   };
 }
 
-function retrieve(cut: Cut): FullSize {
+function retrieve(image: number, cut: Cut): FullSize {
   const [vocab, itc] = [Math.min(30523, cut.vocabulary), 256];
   return {
     config: {
@@ -217,7 +234,7 @@ function retrieve(cut: Cut): FullSize {
       model_type: 'blip-2',
       num_query_tokens: QFORMER.queries,
       image_text_hidden_size: itc,
-      vision_config: depth(VISION.layers, cut),
+      vision_config: visionConfig(image, cut),
       qformer_config: {
         ...depth(QFORMER.layers, cut),
         use_qformer_text_input: true,
@@ -227,7 +244,7 @@ function retrieve(cut: Cut): FullSize {
     vocabulary: vocab,
     tokenizer: 'wordpiece',
     tensors: [
-      ...vision(cut),
+      ...vision(image, cut),
       ...qformer(true, cut),
       ['embeddings.word_embeddings.weight', [vocab, QFORMER.hidden]],
       ['embeddings.position_embeddings.weight', [512, QFORMER.hidden]],

@@ -18,16 +18,16 @@ const Kind = z.looseObject({ model: z.looseObject({ type: z.optional(z.string())
  * @param json the text of `tokenizer.json`
  * @throws Error when it is none of the three
  */
-export function createTokenizer(json: string): TextTokenizer {
+export function createTokenizer(json: string): TextTokenizer & { type: string } {
   const file: unknown = JSON.parse(json);
   const { type } = Kind.parse(file).model;
   switch (type) {
     case 'BPE':
-      return byteLevelBpe(file);
+      return { type, ...byteLevelBpe(file) };
     case 'Unigram':
-      return unigram(file);
+      return { type, ...unigram(file) };
     case 'WordPiece':
-      return wordPiece(file);
+      return { type, ...wordPiece(file) };
     default:
       throw new Error(`tokenizer.json: a model of type ${type} is not supported`);
   }

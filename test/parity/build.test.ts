@@ -115,6 +115,12 @@ type Config = {
   architectures: string[];
 };
 
+/** In place of the one file of weights. */
+async function shardIndex(text: string): Promise<void> {
+  await rm(join(checkpoint, 'model.safetensors'));
+  await writeFile(join(checkpoint, 'model.safetensors.index.json'), text);
+}
+
 const editTensors = (edit: (header: Header) => void) => editTensorsOf(checkpoint, edit);
 
 async function editConfig(edit: (config: Config) => void): Promise<void> {
@@ -168,6 +174,25 @@ describe('a checkpoint is refused', () => {
       'with another architecture',
       () => editConfig((c) => void Object.assign(c, { architectures: ['LlavaModel'] })),
       /LlavaModel is not supported/,
+    ],
+    [
+      'with relative positions in the Q-Former',
+      () =>
+        editConfig(
+          (c) => void Object.assign(c.qformer_config, { position_embedding_type: 'relative_key' }),
+        ),
+      /position_embedding_type/,
+    ],
+    [
+      'with an end of text beyond the vocabulary',
+      () => editConfig((c) => void Object.assign(c.text_config, { eos_token_id: 100_000 })),
+      /eos_token_id 100000 is none of/,
+    ],
+    ['with a damaged index of shards', () => shardIndex('{'), /index\.json is not JSON/],
+    [
+      'without one of its shards',
+      () => shardIndex(JSON.stringify({ weight_map: { query_tokens: 'model-7.safetensors' } })),
+      /lacks the shard model-7\.safetensors/,
     ],
     ['without a tokeniser', () => rm(join(checkpoint, 'tokenizer.json')), /lacks tokenizer\.json/],
     ['without weights', () => rm(join(checkpoint, 'model.safetensors')), /neither model\.safet/],

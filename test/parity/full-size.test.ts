@@ -14,11 +14,20 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+/** Of pictures of 364 px beside those of 224. */
+const MORE_POSITIONS = (677 - 257) * 1408;
+
 /** Parameters as BLIP-2's own modules count them, tied ones once. */
 const PARAMETERS: Record<FullSizeName, number> = {
   'opt-2.7b': 3_744_761_856,
+  'opt-2.7b-coco': 3_744_761_856 + MORE_POSITIONS,
+  'opt-6.7b': 7_752_869_376,
+  'opt-6.7b-coco': 7_752_869_376 + MORE_POSITIONS,
   'flan-t5-xl': 3_942_446_592,
+  'flan-t5-xl-coco': 3_942_446_592 + MORE_POSITIONS,
+  'flan-t5-xxl': 12_229_596_672,
   'itm-vit-g': 1_172_032_258,
+  'itm-vit-g-coco': 1_172_032_258 + MORE_POSITIONS,
 };
 
 describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name) => {
@@ -36,9 +45,12 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
   it.each(['fp32', 'int8', 'int4'] as const)('is planned whole in %s', async (precision) => {
     const place = join(folder, name);
     await writeCheckpoint(full, place, 'holes');
-    const plan = name === 'itm-vit-g' ? planRetrieve : planGenerate;
+    const plan = name.startsWith('itm') ? planRetrieve : planGenerate;
     const { graphs, manifest } = await plan(place, precision);
-    expect(manifest).toMatchObject({ image_tokens: 257, qformer_hidden: 768, precision });
+    const image_tokens = name.endsWith('-coco') ? 677 : 257;
+    expect(manifest).toMatchObject({ image_tokens, qformer_hidden: 768, precision });
+    // OPT ends with a line.
+    if (name.startsWith('opt')) expect(manifest).toMatchObject({ eos_token_ids: [50118] });
     const read = graphs.reduce((sum, { sourceBytes }) => sum + sourceBytes, 0);
     expect(read).toBeGreaterThan(2 * 0.99 * PARAMETERS[name]);
   });

@@ -150,7 +150,8 @@ function times(done, firstToken, total) {
   badge.className = `badge ${isHit ? 'hit' : 'miss'}`;
   badge.dataset.testid = 'cache';
   badge.textContent = isHit ? `hit · ${done.cache}` : 'miss';
-  const parts = [`${done.usage.completion_tokens} tokens`, `total ${total.toFixed(0)} ms`];
+  const { completion_tokens: count } = done.usage;
+  const parts = [`${count} ${count === 1 ? 'token' : 'tokens'}`, `total ${total.toFixed(0)} ms`];
   if (firstToken !== null) parts.unshift(`first token ${firstToken.toFixed(0)} ms`);
   line.append(badge, ...parts.map(textSpan));
   return line;

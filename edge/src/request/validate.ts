@@ -17,18 +17,28 @@ export function validate<Schema extends z.ZodMiniType>(
   }
   const field = fieldName(issue.path);
   const where = field === '' ? 'The request' : field;
-  throw new ApiError('invalid-request', `${where}: ${describe(issue)}.`, { field });
+  throw new ApiError(
+    'invalid-request',
+    `${where}: ${describe(issue, valueAt(value, issue.path))}.`,
+    { field },
+  );
 }
 
 /** zod/mini has no messages of its own without a locale; these name what was wanted. */
-function describe(issue: z.core.$ZodIssue): string {
+function describe(issue: z.core.$ZodIssue, sent: unknown): string {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.input === undefined ? 'is required' : `must be of type ${issue.expected}`;
+      return sent === undefined ? 'is required' : `must be of type ${issue.expected}`;
     case 'too_small':
-      return `must be ${issue.inclusive ? 'at least' : 'more than'} ${issue.minimum}`;
+      return amount(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum);
     case 'too_big':
-      return `must be ${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`;
+      return amount(issue.origin, issue.inclusive ? 'at most' : 'less than', issue.maximum);
+    case 'invalid_union': {
+      // What was sent is nearest to the alternative whose type it has.
+      const near = issue.errors.flat().find(({ code }) => code !== 'invalid_type');
+      if (sent === undefined) return 'is required';
+      return near === undefined ? 'is of the wrong type' : describe(near, sent);
+    }
     case 'invalid_value':
       return `must be one of ${issue.values.join(', ')}`;
     case 'custom':
@@ -38,6 +48,24 @@ function describe(issue: z.core.$ZodIssue): string {
     default:
       return 'is not valid';
   }
+}
+
+const COUNTED: Partial<Record<string, [one: string, several: string]>> = {
+  string: ['character', 'characters'],
+  array: ['entry', 'entries'],
+};
+
+function amount(origin: string, relation: string, limit: number | bigint): string {
+  const [one, several] = COUNTED[origin] ?? ['', ''];
+  if (one === '') return `must be ${relation} ${limit}`;
+  return `must have ${relation} ${limit} ${limit === 1 ? one : several}`;
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
+    value,
+  );
 }
 
 function fieldName(path: readonly PropertyKey[]): string {

@@ -63,6 +63,25 @@ describe('JSON', () => {
     await expectProblem(await edge.post('/v1/captions', body), slug, field ? { field } : {});
   });
 
+  it.each<[string, Record<string, unknown>, string]>([
+    ['what is missing', { image, question: undefined }, 'question: is required.'],
+    ['a fraction', { image, question: 'x', min_tokens: 1.5 }, 'min_tokens: must be of type int.'],
+    ['a wrong type', { image, question: 'x', stream: 'yes' }, 'stream: must be of type boolean.'],
+    [
+      'null',
+      { image, question: 'x', length_penalty: null },
+      'length_penalty: must be of type number.',
+    ],
+    ['a number too large', { image, question: 'x', top_p: 2 }, 'top_p: must be at most 1.'],
+    [
+      'too many',
+      { image, question: 'x', stop: Array(9).fill('x') },
+      'stop: must have at most 8 entries.',
+    ],
+  ])('is told of %s in words that say so', async (_name, body, detail) => {
+    await expectProblem(await edge.post('/v1/answers', body), 'invalid-request', { detail });
+  });
+
   it('that is none is refused', async () => {
     const headers = { 'content-type': 'application/json' };
     const response = await edge.request('/v1/captions', { method: 'POST', headers, body: '{' });

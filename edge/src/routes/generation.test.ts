@@ -156,6 +156,12 @@ describe('several texts', () => {
 });
 
 describe('stop texts', () => {
+  it('cut what a beam search found, which keeps its score', async () => {
+    const body = { image: { data: base64(newPicture()) }, num_beams: 3, stop: ' dog' };
+    const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
+    expect(reply).toMatchObject({ caption: 'a red', finish_reason: 'stop', score: 0 });
+  });
+
   it('end the text before them, and the work at the GPU worker', async () => {
     edge.gpu.script.text = ' a red dog on a mat, and more and more and more';
     const body = { image: { data: base64(newPicture()) }, stop: ['mat', ' on'] };

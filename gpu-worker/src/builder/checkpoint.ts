@@ -1,8 +1,9 @@
 /** A checkpoint folder: where each tensor lies, which were used, and whether they have the shape expected. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
+import { readJson } from './json.ts';
 import { elementCount, readChunks, readHeader, type TensorEntry } from './safetensors.ts';
 
 /** A tensor of the checkpoint, not read yet. */
@@ -41,7 +42,7 @@ export async function weightFiles(folder: string): Promise<string[]> {
     );
   }
   const path = join(folder, 'model.safetensors.index.json');
-  const index = ShardIndex.safeParse(JSON.parse(await readFile(path, 'utf8')));
+  const index = ShardIndex.safeParse(await readJson(path));
   if (!index.success) throw new CheckpointError(`${path}: ${z.prettifyError(index.error)}`);
   const shards = [...new Set(Object.values(index.data.weight_map))].sort();
   for (const shard of shards) {

@@ -1,9 +1,9 @@
 /** The config of a checkpoint, as far as graphs depend on it. Defaults are those of transformers. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { CheckpointError } from './errors.ts';
 import { count, withDefault } from './fields.ts';
+import { readJson } from './json.ts';
 import { TextConfig } from './text-config.ts';
 
 const VisionConfig = z.object({
@@ -28,6 +28,7 @@ const QFormerConfig = z.object({
   cross_attention_frequency: withDefault(count, 2),
   hidden_act: withDefault(z.literal('gelu'), 'gelu'),
   layer_norm_eps: withDefault(z.number(), 1e-12),
+  position_embedding_type: withDefault(z.literal('absolute'), 'absolute'),
   use_qformer_text_input: withDefault(z.boolean(), false),
   /** Of its text side, which only checkpoints that compare have. */
   vocab_size: withDefault(count, 30522),
@@ -133,6 +134,18 @@ export async function readGenerateConfig(folder: string): Promise<GenerateConfig
   const require = requirement(path);
   checkImageSide(config, require);
   require(!qformer.use_qformer_text_input, 'qformer_config.use_qformer_text_input must be false for a checkpoint that generates');
+  const ids = { ...text, image_token_index: config.image_token_index };
+  for (const name of [
+    'eos_token_id',
+    'pad_token_id',
+    'bos_token_id',
+    'image_token_index',
+  ] as const) {
+    const id = ids[name] ?? 0;
+    require(id >= 0 &&
+      id <
+        text.vocab_size, `${name} ${id} is none of the ${text.vocab_size} tokens of text_config.vocab_size`);
+  }
   if (text.model_type === 'opt') {
     const projected = text.word_embed_proj_dim ?? text.hidden_size;
     require(projected ===
@@ -185,25 +198,6 @@ export async function readImageProcessor(folder: string): Promise<ImageProcessor
     joint,
   );
   return parseOrThrow(ImageProcessor, processor.image_processor, joint);
-}
-
-/**
- * A file's JSON; `absent` where there is no such file.
- * @throws CheckpointError naming the file when it is no JSON, or cannot be read and `absent` is left out
- */
-export async function readJson(path: string, absent?: unknown): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    if (absent !== undefined) return absent;
-    throw new CheckpointError(`${path} cannot be read.`, { cause });
-  }
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new CheckpointError(`${path} is not JSON.`, { cause });
-  }
 }
 
 function parseOrThrow<T extends z.ZodMiniType>(schema: T, json: unknown, path: string): z.infer<T> {

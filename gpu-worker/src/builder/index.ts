@@ -10,3 +10,4 @@ export {
 } from './bundle.ts';
 export { readGenerateConfig } from './config.ts';
 export { CheckpointError } from './errors.ts';
+export { readTokenizer } from './tokenizer-file.ts';

@@ -182,6 +182,12 @@ describe('a repository', () => {
     await expect(place.pull()).rejects.toThrow(`names ${shard}, which is not there`);
   });
 
+  it('with an index that is damaged is refused', async () => {
+    await using place = await Workplace.open();
+    place.hub.files.set('model.safetensors.index.json', Buffer.from('{'));
+    await expect(place.pull()).rejects.toThrow('model.safetensors.index.json is not JSON');
+  });
+
   it('without a config is refused', async () => {
     await using place = await Workplace.open();
     place.hub.files.delete('config.json');

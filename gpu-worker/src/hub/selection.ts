@@ -40,12 +40,20 @@ export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[
   );
 }
 
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new HubError(`${SHARD_INDEX} is not JSON.`, { cause });
+  }
+}
+
 /**
  * The shards that an index names.
  * @throws HubError when the index is none, or names a file that the commit lacks
  */
 export function selectShards(indexText: string, files: readonly HubFile[]): HubFile[] {
-  const index = ShardIndex.safeParse(JSON.parse(indexText));
+  const index = ShardIndex.safeParse(jsonOf(indexText));
   if (!index.success) throw new HubError(`${SHARD_INDEX}: ${z.prettifyError(index.error)}`);
   const names = new Set(Object.values(index.data.weight_map));
   return [...names].sort().map((name) => {

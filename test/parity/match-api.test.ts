@@ -1,0 +1,73 @@
+/** From a picture's file and texts through the whole API: what transformers computes (make_match_golden.py). */
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { postJson } from '../../scripts/api.ts';
+import { type Stack, startStack } from '../../scripts/stack.ts';
+
+type Golden = {
+  texts: string[];
+  vectors: number[][];
+  pictures: {
+    picture: string;
+    scores: { itm: number; itc: number }[];
+    itc: number[][];
+    query: number[][];
+  }[];
+};
+type Embeddings = { embeddings: number[][] };
+
+const TOLERANCE = 1e-4;
+/** What the API keeps of a picture is rounded to fp16. */
+const HALF = 2 ** -11;
+
+const place = (path: string) => new URL(path, import.meta.url).pathname;
+
+function expectNear(found: number[][], wanted: number[][], relative = 0): void {
+  expect(found).toHaveLength(wanted.length);
+  const [all, others] = [found.flat(), wanted.flat()];
+  expect(all).toHaveLength(others.length);
+  for (const [i, value] of all.entries()) {
+    const allowed = TOLERANCE + relative * Math.abs(others[i]!);
+    expect(Math.abs(value - others[i]!)).toBeLessThanOrEqual(allowed);
+  }
+}
+
+describe('the embedded checkpoints behind the API', () => {
+  let stack: Stack;
+  let golden: Golden;
+  const image = async (picture: string) => ({
+    data: (await readFile(place(`../scenes/${picture}`))).toString('base64'),
+  });
+  beforeAll(async () => {
+    golden = JSON.parse(await readFile(place('golden/match-scenes.json'), 'utf8'));
+    stack = await startStack();
+  });
+  afterAll(() => stack?.stop());
+
+  it('give the ITM and ITC scores of transformers', async () => {
+    const { texts, pictures } = golden;
+    for (const { picture, scores } of pictures) {
+      const body = { image: await image(picture), texts };
+      const reply = (await postJson(`${stack.url}/v1/match`, body)) as {
+        scores: { text: string; itm: number; itc: number }[];
+      };
+      expect(reply.scores.map(({ text }) => text)).toEqual(texts);
+      const numbers = (all: { itm: number; itc: number }[]) =>
+        all.map(({ itm, itc }) => [itm, itc]);
+      expectNear(numbers(reply.scores), numbers(scores));
+    }
+  });
+
+  it('give the embeddings of transformers, those of pictures rounded to fp16', async () => {
+    const { texts, vectors, pictures } = golden;
+    const url = `${stack.url}/v1/embeddings`;
+    const ofTexts = (await postJson(url, { kind: 'itc', text: texts })) as Embeddings;
+    expectNear(ofTexts.embeddings, vectors);
+    for (const { picture, itc, query } of pictures) {
+      for (const [kind, wanted] of Object.entries({ itc, query })) {
+        const reply = (await postJson(url, { kind, image: await image(picture) })) as Embeddings;
+        expectNear(reply.embeddings, wanted, HALF);
+      }
+    }
+  });
+});
