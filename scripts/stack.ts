@@ -38,6 +38,8 @@ export type Stack = {
   /** Base URL of the GPU worker. */
   workerUrl: string;
   worker: ChildProcess;
+  /** Starts another GPU worker in place of one that has ended, and waits until it is ready. */
+  restartWorker: () => Promise<void>;
   /** Folders of the checkpoint that writes, and of its bundle. */
   checkpoint: string;
   bundle: string;
@@ -61,22 +63,31 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const port = await freePort(options.port ?? 0);
   const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
+  const launch = async () => {
+    const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
+      env: {
+        ...process.env,
+        ...options.workerEnv,
+        BLIP2_CHECKPOINT: checkpoint,
+        BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
+        GPU_WORKER_HOST: '127.0.0.1',
+        GPU_WORKER_PORT: String(workerPort),
+      },
+      stdio: ['pipe', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
+    });
+    try {
+      await untilReady(worker, `${workerUrl}/readyz`);
+    } catch (error) {
+      await endWorker(worker);
+      throw error;
+    }
+    return worker;
+  };
   status(`Starting the GPU worker for ${model.name} …`);
-  const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
-    env: {
-      ...process.env,
-      ...options.workerEnv,
-      BLIP2_CHECKPOINT: checkpoint,
-      BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
-      GPU_WORKER_HOST: '127.0.0.1',
-      GPU_WORKER_PORT: String(workerPort),
-    },
-    stdio: ['pipe', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
-  });
+  const launchedAt = performance.now();
+  let worker = await launch();
+  const loadSeconds = (performance.now() - launchedAt) / 1000;
   try {
-    const spawnedAt = performance.now();
-    await untilReady(worker, `${workerUrl}/readyz`);
-    const loadSeconds = (performance.now() - spawnedAt) / 1000;
     status('Starting the edge …');
     const { unstable_startWorker } = await import('wrangler');
     const edge = await unstable_startWorker({
@@ -108,7 +119,21 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       await stop();
       throw new Error(`The edge started but cannot answer: ${await health.text()}`);
     }
-    return { url, workerUrl, worker, checkpoint, bundle, model, loadSeconds, stop };
+    return {
+      url,
+      workerUrl,
+      get worker() {
+        return worker;
+      },
+      restartWorker: async () => {
+        worker = await launch();
+      },
+      checkpoint,
+      bundle,
+      model,
+      loadSeconds,
+      stop,
+    };
   } catch (error) {
     await endWorker(worker);
     throw error;

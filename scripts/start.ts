@@ -82,8 +82,21 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     );
   });
 }
-stack.worker.once('exit', (code) => {
-  if (stopping) return;
-  console.error(styleText('red', `The GPU worker ended unexpectedly (code ${code}).`));
-  stack.stop().finally(() => process.exit(1));
-});
+watchWorker();
+
+/** Cached embeddings are served, and the rest is a 503, until another GPU worker is there. */
+function watchWorker(): void {
+  stack.worker.once('exit', async (code, signal) => {
+    if (stopping) return;
+    const how = signal ?? `code ${code}`;
+    console.error(styleText('red', `The GPU worker ended (${how}). Starting another …`));
+    try {
+      await stack.restartWorker();
+      console.error('The GPU worker is back.');
+      watchWorker();
+    } catch (error) {
+      console.error(styleText('red', error instanceof Error ? error.message : String(error)));
+      stack.stop().finally(() => process.exit(1));
+    }
+  });
+}

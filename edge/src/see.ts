@@ -85,13 +85,19 @@ async function* fromEmbeddings(
   request: SeeRequest,
   scope: Scope,
 ): AsyncGenerator<SeeEvent, void, undefined> {
-  yield { type: 'image', image: known.image, cache };
-  yield { type: 'embeddings', known, kept: Promise.resolve() };
-  if (request.kind === 'embed') return;
-  const attachment = { type: 'embeddings', payload: known.embeddings } as const;
-  for await (const event of gpu.run(inTime(request, scope), attachment, scope.signal)) {
-    if (event.type === 'tokens' || event.type === 'done') yield event;
+  const told: SeeEvent[] = [
+    { type: 'image', image: known.image, cache },
+    { type: 'embeddings', known, kept: Promise.resolve() },
+  ];
+  if (request.kind === 'generate') {
+    const attachment = { type: 'embeddings', payload: known.embeddings } as const;
+    for await (const event of gpu.run(inTime(request, scope), attachment, scope.signal)) {
+      // Not before the worker has begun: until then a failure is an answer of its own.
+      yield* told.splice(0);
+      if (event.type === 'tokens' || event.type === 'done') yield event;
+    }
   }
+  yield* told;
 }
 
 async function* fromImage(

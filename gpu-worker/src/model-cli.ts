@@ -59,8 +59,13 @@ async function main(): Promise<void> {
       `--revision and --out are options of pull; "${command}" takes owner/name@revision.`,
     );
   }
-  if (command === 'build') console.log(await build(name));
-  else await info(name);
+  if (command === 'info') {
+    await info(name);
+    return;
+  }
+  const bundle = await build(name);
+  await readTokenizer(bundle, await readManifest(bundle));
+  console.log(bundle);
 }
 
 async function pullModel(
@@ -79,9 +84,7 @@ async function pullModel(
 async function build(name: string): Promise<string> {
   const checkpoint = await pullOrFind(name);
   using bar = progressBar('Building the bundle');
-  const bundle = await ensureBundle(checkpoint, { onProgress: bar.draw });
-  await readTokenizer(bundle, await readManifest(bundle));
-  return bundle;
+  return await ensureBundle(checkpoint, { onProgress: bar.draw });
 }
 
 async function pullOrFind(name: string): Promise<string> {

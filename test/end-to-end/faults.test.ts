@@ -57,6 +57,13 @@ describe('bad input', () => {
     expect(reply.headers.get('content-type')).toContain('application/problem+json');
   });
 
+  it('a truncated picture is refused before a stream begins', async () => {
+    const broken = picture.slice(0, picture.length / 2);
+    const reply = await post('/v1/captions?stream=true', broken, 'image/webp');
+    expect(reply.status).toBe(400);
+    expect(reply.json).toMatchObject({ type: '/problems/invalid-image' });
+  });
+
   it('a decompression bomb is refused by its header', async () => {
     const bomb = await sharp({
       create: { width: 15_000, height: 15_000, channels: 3, background: 'white' },
@@ -120,6 +127,15 @@ describe('when the GPU worker is gone', () => {
     const refused = await postJson('/v1/captions', { image: { sha256 } });
     expect(refused.status).toBe(503);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    const streamed = await postJson('/v1/captions', { image: { sha256 }, stream: true });
+    expect(streamed.status).toBe(503);
+    expect(Number(streamed.headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await fetch(`${stack.url}/healthz`)).status).toBe(503);
+  });
+
+  it('another takes its place', async () => {
+    await stack.restartWorker();
+    expect((await postJson('/v1/captions', { image: { sha256 } })).status).toBe(200);
+    expect((await fetch(`${stack.url}/healthz`)).status).toBe(200);
   });
 });

@@ -4,7 +4,8 @@
  * workerd gives a Worker no DNS look-up before `fetch`, so a public name that resolves to a private address
  * cannot be seen here. What stands behind this check: Cloudflare's network does not route a Worker's fetch
  * into private ranges, and a self-hosted workerd refuses them after resolving with `network = (allow =
- * ["public"])`, its default. Literals, special names and every redirect hop are checked here.
+ * ["public"])`, its default. The workerd of `npm start` allows them, since the GPU worker is at a private address: it is
+ * for one's own machine. Literals, special names and every redirect hop are checked here.
  */
 import { ApiError } from '@blip2/shared/errors';
 

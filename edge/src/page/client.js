@@ -51,7 +51,7 @@ async function show(file) {
   for (const turn of document.querySelectorAll('.turn:not(:first-child)')) turn.remove();
   const caption = byId('caption');
   caption.parentElement.querySelector('.times')?.remove();
-  await write(current, caption, () =>
+  const done = await write(current, caption, () =>
     fetch('/v1/captions?stream=true', {
       method: 'POST',
       headers: { 'content-type': file.type || 'application/octet-stream' },
@@ -59,6 +59,8 @@ async function show(file) {
       signal: current.abort.signal,
     }),
   );
+  // What cannot be captioned cannot be asked about.
+  if (picture === current && !done) question.disabled = byId('send').disabled = true;
 }
 
 /** Streams the answer to a question, told what was said before. */

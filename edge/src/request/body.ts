@@ -42,7 +42,7 @@ export async function readOptionalImage<Fields>(
     const { image, ...members } = await readJson(request, limits.maxBodyBytes);
     const fields = check({ ...query, ...members });
     if (image === undefined) return { source: undefined, fields };
-    return { source: sourceFromReference(validateReference(image)), fields };
+    return { source: sourceFromReference(validate(ImageReference, image, 'image')), fields };
   }
   if (type === 'multipart/form-data') {
     const form = await readForm(request, limits.maxBodyBytes);
@@ -62,16 +62,6 @@ export async function readOptionalImage<Fields>(
 
 function isEmpty(request: Request): boolean {
   return request.body === null || request.headers.get('content-length') === '0';
-}
-
-function validateReference(image: unknown): ImageReference {
-  try {
-    return validate(ImageReference, image);
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    const field = ['image', error.extras.field].filter(Boolean).join('.');
-    throw new ApiError(error.slug, `image: ${error.message}`, { field });
-  }
 }
 
 async function readJson(request: Request, limit: number): Promise<Record<string, unknown>> {

@@ -2,26 +2,27 @@
 import { ApiError } from '@blip2/shared/errors';
 import type * as z from 'zod/mini';
 
-/** @throws ApiError `invalid-request` naming the first field that is wrong */
+/**
+ * @param within the field of the request that `value` is, where it is not the whole
+ * @throws ApiError `invalid-request` naming the first field that is wrong
+ */
 export function validate<Schema extends z.ZodMiniType>(
   schema: Schema,
   value: unknown,
+  ...within: string[]
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   if (issue === undefined) throw new ApiError('invalid-request', 'The request is not valid.');
+  const path = [...within, ...issue.path];
   if (issue.code === 'unrecognized_keys') {
-    const field = fieldName([...issue.path, issue.keys[0] ?? '']);
+    const field = fieldName([...path, issue.keys[0] ?? '']);
     throw new ApiError('invalid-request', `There is no field ${field}.`, { field });
   }
-  const field = fieldName(issue.path);
-  const where = field === '' ? 'The request' : field;
-  throw new ApiError(
-    'invalid-request',
-    `${where}: ${describe(issue, valueAt(value, issue.path))}.`,
-    { field },
-  );
+  const field = fieldName(path);
+  const what = describe(issue, valueAt(value, issue.path));
+  throw new ApiError('invalid-request', `${field || 'The request'}: ${what}.`, { field });
 }
 
 /** zod/mini has no messages of its own without a locale; these name what was wanted. */

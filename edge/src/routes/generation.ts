@@ -30,7 +30,7 @@ export function textRoute(task: TextTask): (c: AppContext) => Promise<Response> 
     const foundAt = Date.now();
     const events = generate(services, picture, found, fields.prompt, scope);
     if (fields.stream ?? acceptsEvents(c)) {
-      return sseResponse(toServerEvents(events, task, scope.id), {
+      return await sseResponse(toServerEvents(events, task, scope.id), {
         heartbeatMs: HEARTBEAT_MS,
         onCancel: () => cancelled.abort(),
         onError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),

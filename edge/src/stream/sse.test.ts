@@ -17,7 +17,7 @@ async function* of(...events: ServerEvent[]): AsyncGenerator<ServerEvent> {
 
 describe('server-sent events', () => {
   it('are written one by one', async () => {
-    const response = sseResponse(of({ event: 'token', data: { text: 'a\nb' } }), options);
+    const response = await sseResponse(of({ event: 'token', data: { text: 'a\nb' } }), options);
     expect(await response.text()).toBe('event: token\ndata: {"text":"a\\nb"}\n\n');
   });
 
@@ -26,9 +26,16 @@ describe('server-sent events', () => {
       yield { event: 'token', data: 1 };
       throw new Error('oh');
     };
-    expect(await sseResponse(broken(), options).text()).toBe(
+    expect(await (await sseResponse(broken(), options)).text()).toBe(
       'event: token\ndata: 1\n\nevent: error\ndata: "Error: oh"\n\n',
     );
+  });
+
+  it('do not begin when the first of them fails at once', async () => {
+    const refused = async function* (): AsyncGenerator<ServerEvent> {
+      yield await Promise.reject(new Error('no picture'));
+    };
+    await expect(sseResponse(refused(), options)).rejects.toThrow('no picture');
   });
 
   it('are a comment every half second while nothing flows', async () => {
@@ -38,7 +45,9 @@ describe('server-sent events', () => {
       await gate.promise;
       yield { event: 'done', data: 1 };
     };
-    const reader = (sseResponse(slow(), options).body as ReadableStream<Uint8Array>).getReader();
+    const opening = sseResponse(slow(), options);
+    await vi.advanceTimersByTimeAsync(500);
+    const reader = ((await opening).body as ReadableStream<Uint8Array>).getReader();
     const next = async () => new TextDecoder().decode((await reader.read()).value);
     for (let beat = 0; beat < 3; beat++) {
       const read = next();
@@ -62,7 +71,7 @@ describe('server-sent events', () => {
         ended = true;
       }
     };
-    const body = sseResponse(endless(), { ...options, onCancel }).body;
+    const { body } = await sseResponse(endless(), { ...options, onCancel });
     const reader = (body as ReadableStream<Uint8Array>).getReader();
     await reader.read();
     await reader.cancel();

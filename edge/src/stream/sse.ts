@@ -13,9 +13,17 @@ export type SseOptions = {
 
 const HEARTBEAT = Symbol('heartbeat');
 
-/** The response's headers go out at once. */
-export function sseResponse(events: AsyncGenerator<ServerEvent>, options: SseOptions): Response {
-  return new Response(sseStream(events, options), {
+/**
+ * The response's headers go out with the first event, or after `heartbeatMs` without one.
+ * @throws what `events` throws until then: nothing was written, so that it is an error like any other
+ */
+export async function sseResponse(
+  events: AsyncGenerator<ServerEvent>,
+  options: SseOptions,
+): Promise<Response> {
+  const first = events.next();
+  await orHeartbeat(first, options.heartbeatMs);
+  return new Response(sseStream(events, first, options), {
     headers: {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
@@ -28,10 +36,11 @@ export function sseResponse(events: AsyncGenerator<ServerEvent>, options: SseOpt
 
 function sseStream(
   events: AsyncGenerator<ServerEvent>,
+  first: Promise<IteratorResult<ServerEvent>>,
   { heartbeatMs, onCancel, onError }: SseOptions,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  let pending: Promise<IteratorResult<ServerEvent>> | undefined;
+  let pending: Promise<IteratorResult<ServerEvent>> | undefined = first;
   return new ReadableStream({
     async pull(controller) {
       pending ??= events.next();

@@ -148,7 +148,7 @@ async function build(
     files.push({ path, bytes: size, sha256: await sha256OfFile(join(draft, path)) });
   }
   const full: BundleManifest = {
-    format: 3,
+    format: 4,
     ...manifest,
     name,
     revision,

@@ -16,6 +16,7 @@ import type { Weight } from './weights.ts';
 
 /** Weights below this stay in the model file, as the optimiser folds constants only when it sees them. */
 const EMBEDDED_BYTES = 1024;
+const ELEMENT_BYTES = { float32: 4, float16: 2, uint8: 1, int8: 1 };
 const PAGE_BYTES = 4096;
 const CACHE_LINE_BYTES = 64;
 
@@ -130,7 +131,7 @@ export class Graph {
     let at = 0;
     for (const [name, weight] of this.#weights) {
       const { dims, type = 'float32' } = weight;
-      const bytes = elementCount(dims) * (type === 'float32' ? 4 : 1);
+      const bytes = elementCount(dims) * ELEMENT_BYTES[type];
       if (bytes <= EMBEDDED_BYTES) {
         const parts: Uint8Array[] = [];
         for await (const chunk of weight.chunks()) parts.push(bytesOf(chunk));

@@ -5,7 +5,7 @@ import type { Graph } from './graph.ts';
 import { ELEMENT_TYPE } from './onnx.ts';
 import { type Part, quantisationOf } from './precision.ts';
 import { quantisedProduct } from './quantised-product.ts';
-import { asIs, joined, type Linear, operand, stacked } from './weights.ts';
+import { asIs, halved, joined, type Linear, operand, stacked } from './weights.ts';
 
 const CONTRIB = 'com.microsoft';
 /** A score that no other comes near: its share after softmax is zero. */
@@ -33,6 +33,15 @@ export class Layers {
   /** A tensor under its own name and shape. */
   tensor(name: string, shape: readonly number[]): string {
     return this.graph.weight(name, asIs(this.checkpoint.take(name, shape)));
+  }
+
+  /** Rows of a table, ids int64 [...] → [..., width]. Beside weights of few bits the table has 16: none is ever summed up. */
+  lookUp(name: string, shape: readonly [rows: number, width: number], ids: string): string {
+    const { graph } = this;
+    if (this.#precision === 'fp32') return graph.op('Gather', [this.tensor(name, shape), ids]);
+    const half = halved(this.checkpoint.take(name, shape));
+    const rows = graph.op('Gather', [graph.weight(`${name}.half`, half), ids]);
+    return graph.op('Cast', [rows], { attributes: { to: ELEMENT_TYPE.float32 } });
   }
 
   /** x · Wᵀ, [..., from] → [..., to]; the bias is left to what follows. */

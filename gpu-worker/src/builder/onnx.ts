@@ -2,7 +2,14 @@
 import { Message } from './protobuf.ts';
 
 /** Values of `TensorProto.DataType`. */
-export const ELEMENT_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7 } as const;
+export const ELEMENT_TYPE = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  float16: 10,
+} as const;
 export type ElementType = keyof typeof ELEMENT_TYPE;
 
 /** A number, or a name for a dimension known only at run time. */

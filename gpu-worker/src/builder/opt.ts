@@ -96,7 +96,7 @@ function embed(layers: Layers, config: OptConfig, qformerWidth: number): string 
   const positionIds = graph.input('position_ids', 'int64', ['batch', 'sequence']);
   const projected = layers.projection(images, 'language_projection', qformerWidth, width);
   const { embedding } = vocabularyTensors(layers.checkpoint, config);
-  const words = graph.op('Gather', [layers.tensor(embedding, [config.vocab_size, width]), ids]);
+  const words = layers.lookUp(embedding, [config.vocab_size, width], ids);
   const tokens = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
   const name = `${DECODER}.embed_positions.weight`;
   const table = layers.checkpoint.take(name, [positions + POSITION_OFFSET, width]);

@@ -30,8 +30,9 @@ const WIDE_BLOCK = 128;
  * - `head` has 8 bits in small blocks: two logits are often close, and a wrong order there is a wrong word. It reads one
  *   state of each sequence, however many they are, and kernels of small blocks do not take rows in pairs
  *   (engine/tensors.ts).
- * - Embedding and position tables, norms, biases, the patch convolution and the projections between the parts stay in
- *   float32: they are small or only looked up, and everything passes through them.
+ * - Word embeddings have 16 bits: they are only looked up, and checkpoints have no more of them.
+ * - Position tables, norms, biases, the patch convolution and the projections between the parts stay in float32: they are
+ *   small, and everything passes through them.
  */
 export function quantisationOf(
   precision: Precision,

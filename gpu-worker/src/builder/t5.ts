@@ -59,7 +59,7 @@ function encoderGraph(
   const ids = graph.input('input_ids', 'int64', ['batch', 'text']);
   const lengths = graph.input('lengths', 'int64', ['batch']);
   const projected = layers.projection(images, 'language_projection', qformerWidth, width);
-  const words = graph.op('Gather', [layers.tensor(SHARED, [vocab_size, width]), ids]);
+  const words = layers.lookUp(SHARED, [vocab_size, width], ids);
   let sum = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
   const bias = bothWaysBias(layers, t5, sum, lengths);
 
@@ -111,7 +111,7 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
   const bias = stepBias(layers, t5, { positions, seqlensK, anyPast: past[0]![0] });
   const block = (i: number) => `language_model.decoder.block.${i}`;
   const last = 'language_model.decoder.final_layer_norm';
-  let sum = graph.op('Gather', [layers.tensor(SHARED, [vocab_size, width]), ids]);
+  let sum = layers.lookUp(SHARED, [vocab_size, width], ids);
   let normed = t5.norm(sum, `${block(0)}.layer.0.layer_norm`);
   const newRows: string[] = [];
   for (const [i, cached] of past.entries()) {

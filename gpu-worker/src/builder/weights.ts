@@ -4,11 +4,11 @@ import type { Tensor } from './checkpoint.ts';
 /** A weight of a graph that is made when it is written, [dims]. */
 export type Weight = {
   /** float32 unless it says otherwise. */
-  type?: 'uint8' | 'int8';
+  type?: 'uint8' | 'int8' | 'float16';
   dims: readonly number[];
   /** Bytes of the checkpoint it is made of. */
   sourceBytes: number;
-  chunks: () => AsyncIterable<Float32Array | Uint8Array | Int8Array>;
+  chunks: () => AsyncIterable<Float32Array | Float16Array | Uint8Array | Int8Array>;
 };
 
 /** The weight of a linear layer as checkpoints keep it, float32 [out, in]. */
@@ -22,6 +22,18 @@ export type Linear = {
 /** The tensor as it is, possibly under other dims of the same size. Streams. */
 export function asIs(tensor: Tensor, dims = tensor.shape): Weight {
   return { dims, sourceBytes: tensor.bytes, chunks: tensor.chunks };
+}
+
+/** The tensor in half the bits. Streams. */
+export function halved(tensor: Tensor): Weight {
+  return {
+    type: 'float16',
+    dims: tensor.shape,
+    sourceBytes: tensor.bytes,
+    async *chunks() {
+      for await (const chunk of tensor.chunks()) yield new Float16Array(chunk);
+    },
+  };
 }
 
 /** Rows from `start` on of a [rows, width] tensor. */

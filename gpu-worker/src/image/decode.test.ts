@@ -98,23 +98,27 @@ describe('pictures of every kind', () => {
     near(await seen(await image.png().toBuffer(), 20, 20), [255, 255, 255], 0);
   });
 
-  it('the first frame of an animation is taken', async () => {
-    const frames = Buffer.concat([
-      await sharp({ create: { width: 40, height: 40, channels: 3, background: '#00ff00' } })
-        .raw()
-        .toBuffer(),
-      await sharp({ create: { width: 40, height: 40, channels: 3, background: '#000000' } })
-        .raw()
-        .toBuffer(),
-    ]);
-    const bytes = await sharp(frames, {
-      raw: { width: 40, height: 80, channels: 3, pageHeight: 40 },
-    })
-      .gif({ delay: [100, 100] })
-      .toBuffer();
-    expect((await sharp(bytes).metadata()).pages).toBe(2);
-    expect((await openImage(bytes, limits)).info).toMatchObject({ width: 40, height: 40 });
-    near(await seen(bytes, 20, 20), [0, 255, 0], 2);
+  describe('of an animation', () => {
+    const animation = async () => {
+      const frame = (background: string) =>
+        sharp({ create: { width: 40, height: 40, channels: 3, background } })
+          .raw()
+          .toBuffer();
+      const frames = Buffer.concat([await frame('#00ff00'), await frame('#000000')]);
+      return sharp(frames, { raw: { width: 40, height: 80, channels: 3, pageHeight: 40 } });
+    };
+
+    it('the first frame is taken of a GIF', async () => {
+      const bytes = await (await animation()).gif({ delay: [100, 100] }).toBuffer();
+      expect((await sharp(bytes).metadata()).pages).toBe(2);
+      expect((await openImage(bytes, limits)).info).toMatchObject({ width: 40, height: 40 });
+      near(await seen(bytes, 20, 20), [0, 255, 0], 2);
+    });
+
+    it('nothing is taken of any other format', async () => {
+      const bytes = await (await animation()).webp({ delay: [100, 100] }).toBuffer();
+      await expect(openImage(bytes, limits)).rejects.toThrow('animated');
+    });
   });
 
   it.each([

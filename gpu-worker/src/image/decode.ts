@@ -8,10 +8,10 @@ export type ImageLimits = { maxBytes: number; maxPixels: number };
 /** A picture whose header was found good; its pixels are decoded when `pixels` runs. */
 export type OpenedImage = { info: ImageInfo; pixels: Sharp };
 
-const ACCEPTED = 'JPEG, PNG, WebP, GIF and AVIF';
+const ACCEPTED = 'JPEG, PNG, WebP, GIF or AVIF';
 
 /**
- * Reads the header, checks it against the limits and prepares the decoding: first frame, EXIF orientation
+ * Reads the header, checks it against the limits and prepares the decoding: first frame of a GIF, EXIF orientation
  * applied, alpha flattened on white, sRGB.
  * @throws ApiError no-image, unsupported-media-type, image-too-large, body-too-large or invalid-image
  */
@@ -31,11 +31,14 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   } catch (cause) {
     throw new ApiError(
       'invalid-image',
-      `The bytes are not a picture that can be read. Send ${ACCEPTED}.`,
+      `The bytes are not a picture, or one that is damaged or cut off. Send ${ACCEPTED}.`,
       { cause },
     );
   }
   const format = formatOf(metadata);
+  if (format !== 'gif' && (metadata.pages ?? 1) > 1) {
+    throw new ApiError('invalid-image', 'The picture is animated. Send one of its frames.');
+  }
   const { width, height } = metadata;
   if (width * height > limits.maxPixels) {
     throw new ApiError('image-too-large', `The picture is ${width} × ${height} pixels.`, {

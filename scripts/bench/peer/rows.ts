@@ -115,7 +115,8 @@ export async function limitTable(
   const manifest = await readGenerateManifest(bundle);
   const ours = (name: string) => median(rows.get(name)?.ours ?? []) / 1000;
   const { vocab, hidden, max_positions } = manifest.decoder;
-  const lookedUp = 4 * hidden * (max_positions + (manifest.precision === 'fp32' ? 0 : vocab));
+  // Where the head is quantised, the embedding is another matrix, in 16 bits.
+  const lookedUp = hidden * (4 * max_positions + (manifest.precision === 'fp32' ? 0 : 2 * vocab));
   const file = manifest.files.find(({ path }) => path === 'decoder.bin');
   const read = ((file?.bytes ?? Number.NaN) - lookedUp) / 1e9;
   const { vision_config: vision } = await readGenerateConfig(bundle);

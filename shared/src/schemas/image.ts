@@ -2,7 +2,9 @@
 import * as z from 'zod/mini';
 import { ImageInfo } from '../wire.ts';
 
-export const Sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+export const Sha256 = z
+  .string()
+  .check(z.regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits'));
 
 /** How a JSON request names its picture: exactly one of the three. */
 export const ImageReference = z
