@@ -82,6 +82,15 @@ describe('metrics', () => {
     const cancelled = { kind: 'generate', outcome: 'cancelled' };
     await expect.poll(() => sample('blip2_requests_total', cancelled)).toBe(1);
   });
+
+  it('fall back to zero when the last client goes away', async () => {
+    const leaving = new AbortController();
+    const response = await send(150, leaving.signal);
+    await expect.poll(() => sample('blip2_running_rows')).toBe(1);
+    leaving.abort();
+    await expect.poll(() => sample('blip2_running_rows')).toBe(0);
+    await response.body?.cancel().catch(() => {});
+  });
 });
 
 describe('a trace', () => {
@@ -98,7 +107,7 @@ describe('a trace', () => {
       expect(Number(dur)).toBeGreaterThan(0);
     }
     const ids = (ph: string) => of(ph).map(({ id }) => id);
-    expect(ids('b')).toHaveLength(4);
+    expect(ids('b')).toHaveLength(5);
     expect(new Set(ids('e'))).toEqual(new Set(ids('b')));
     expect(of('n').length).toBeGreaterThan(2);
     expect(of('i')).toMatchObject([{ name: 'rejected' }]);

@@ -65,9 +65,9 @@ function listenerInto(registry: Registry): EngineListener {
   let known = { hits: 0, misses: 0 };
 
   return {
-    observed: ({ action, ms, rows, waiting, running: now, memory }) => {
-      actions.observe({ action }, ms / 1000);
-      if (action === 'step') batch.observe(rows);
+    observed: ({ done, waiting, running: now, memory }) => {
+      if (done !== null) actions.observe({ action: done.action }, done.ms / 1000);
+      if (done?.action === 'step') batch.observe(done.rows);
       waitingImages.set(waiting.images);
       waitingPrefill.set(waiting.prefill);
       running.set(now);

@@ -23,7 +23,9 @@ export function traceTo(path: string, engine: EngineClient): WriteStream {
     write({ ph, cat: 'request', id, name, ts: now(), args });
   const kinds = new Map<number, string>();
   engine.listen({
-    observed: ({ action, startedAt, ms, rows, waiting }) =>
+    observed: ({ done, waiting }) => {
+      if (done === null) return;
+      const { action, startedAt, ms, rows } = done;
       write({
         ph: 'X',
         name: action,
@@ -31,7 +33,8 @@ export function traceTo(path: string, engine: EngineClient): WriteStream {
         ts: startedAt * 1000,
         dur: ms * 1000,
         args: { rows, waiting },
-      }),
+      });
+    },
     begun: (id, kind) => {
       kinds.set(id, kind);
       request('b', id, kind);

@@ -33,7 +33,7 @@ export async function precisionRows(precisions: readonly Precision[]): Promise<s
     'random checkpoint',
     'least cosine of embeddings',
     'same top token',
-    'mean |Δ log p|',
+    'mean Δ log p, absolute',
   ];
   return [head, ...rows];
 }

@@ -33,7 +33,7 @@ const loaded = new Map<string, { golden: Golden; options: EngineOptions; parts: 
 
 beforeAll(async () => {
   bundles = await mkdtemp(join(tmpdir(), 'blip2-generation-'));
-  for (const name of ['tied', 'untied']) {
+  for (const name of ['tied', 'untied', 't5']) {
     const golden = readGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
     const options: EngineOptions = {

@@ -1,4 +1,4 @@
-"""Writes what transformers' `generate` gives for the OPT checkpoints of make_golden.py under many settings.
+"""Writes what transformers' `generate` gives for checkpoints of make_golden.py and make_t5_golden.py under many settings.
 
     python test/parity/make_generation_golden.py     # writes test/parity/golden/generation.json
 
@@ -16,7 +16,7 @@ from make_golden import GOLDEN
 from safetensors.torch import load_file
 from transformers import Blip2ForConditionalGeneration
 
-CHECKPOINTS = ("tied", "untied")
+CHECKPOINTS = ("tied", "untied", "t5")
 SETTINGS = [
     dict(max_new_tokens=9),
     dict(max_new_tokens=9, min_new_tokens=4),
@@ -42,9 +42,12 @@ def written(model: Blip2ForConditionalGeneration, pixels: torch.Tensor, ids: lis
     """Token ids of each returned sequence, up to its end token, and the sequences' scores in a beam search."""
     out = model.generate(
         pixel_values=pixels.to(model.dtype), input_ids=torch.tensor([ids]), do_sample=False,
-        eos_token_id=eos, pad_token_id=1, return_dict_in_generate=True, output_scores=True, **setting,
+        eos_token_id=eos, pad_token_id=model.config.text_config.pad_token_id,
+        return_dict_in_generate=True, output_scores=True, **setting,
     )  # fmt: skip
-    rows = [row[len(ids):] for row in out.sequences.tolist()]
+    # OPT goes on after its prompt; T5's decoder begins with a token of its own.
+    read = len(ids) if model.config.text_config.model_type == "opt" else 1
+    rows = [row[read:] for row in out.sequences.tolist()]
     texts = [list(itertools.takewhile(lambda token: token not in eos, row)) for row in rows]
     texts = [text[: setting["max_new_tokens"]] for text in texts]
     scores = getattr(out, "sequences_scores", None)

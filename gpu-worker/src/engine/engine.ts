@@ -5,7 +5,7 @@ import { createDecoding } from './decoding.ts';
 import { FairOrder } from './fair-order.ts';
 import { type Entry, ImageWork, inOrder } from './image-work.ts';
 import type { EngineOptions, Job, JobEvent, Standing } from './messages.ts';
-import type { Observation } from './observation.ts';
+import type { Done, Observation } from './observation.ts';
 import type { EngineParts } from './parts.ts';
 import { Rows, type Writing } from './rows.ts';
 import { type Action, nextAction } from './scheduler.ts';
@@ -76,23 +76,27 @@ export class Engine {
       },
       this.#last,
     );
+    const wasBusy = this.#last !== 'wait';
     this.#last = action.kind;
     if (action.kind === 'wait') {
       this.#decoder.reset();
+      if (wasBusy) this.#tell(null);
       return false;
     }
     const start = performance.now();
     const rows = await this.#do(action);
+    const [startedAt, ms] = [performance.timeOrigin + start, performance.now() - start];
+    this.#tell({ action: action.kind, startedAt, ms, rows });
+    return true;
+  }
+
+  #tell(done: Done | null): void {
     this.#observe({
-      action: action.kind,
-      startedAt: performance.timeOrigin + start,
-      ms: performance.now() - start,
-      rows,
+      done,
       waiting: { images: this.#images.waiting, prefill: this.#toPrefill.length },
       running: this.#rows.running,
       memory: this.#decoder.memory,
     });
-    return true;
   }
 
   /** @returns rows that took part */

@@ -1,13 +1,19 @@
-/** What the engine thread tells of each thing it has done: the HTTP thread never has to ask and wait. */
+/** What the engine thread tells after each thing it has done: the HTTP thread never has to ask and wait. */
 
-export type Observation = {
+/** `read` goes on with a long prompt. */
+export type Done = {
   action: 'images' | 'prefill' | 'read' | 'step';
   /** Milliseconds since the epoch. */
   startedAt: number;
   /** Milliseconds it took. */
   ms: number;
-  /** Rows that took part; of `images` none. `read` goes on with a long prompt. */
+  /** Rows that took part; of `images` none. */
   rows: number;
+};
+
+export type Observation = {
+  /** Nothing when there is no more to do. */
+  done: Done | null;
   /** Jobs that wait for work on their picture, and for slots. */
   waiting: { images: number; prefill: number };
   /** Rows that are being written. */
