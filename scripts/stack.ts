@@ -51,7 +51,7 @@ export type Stack = {
   stop: () => Promise<void>;
 };
 
-/** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within two minutes */
+/** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within ten minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const status = options.onStatus ?? (() => {});
   await using edgeFolder = await edgeFor(options.checkpoint);
@@ -164,16 +164,15 @@ export async function endWorker(worker: ChildProcess): Promise<void> {
 }
 
 async function untilReady(worker: ChildProcess, url: string): Promise<void> {
-  const deadline = Date.now() + 120_000;
+  const deadline = Date.now() + 600_000;
   while (Date.now() < deadline) {
-    if (worker.exitCode !== null) {
-      throw new Error(`The GPU worker ended with code ${worker.exitCode}; its message is above.`);
-    }
+    const how = worker.signalCode ?? worker.exitCode;
+    if (how !== null) throw new Error(`The GPU worker ended (${how}); its message is above.`);
     const response = await fetch(url).catch(() => null);
     if (response?.ok) return;
     await delay(50);
   }
-  throw new Error('The GPU worker did not get ready within two minutes.');
+  throw new Error('The GPU worker did not get ready within ten minutes.');
 }
 
 /**
