@@ -22,14 +22,18 @@ async function start(env: Record<string, string>): Promise<{ code: number; error
   return { code, errors: await errors };
 }
 
-/** The GPU worker that a process has started. */
-async function workerOf(pid: number): Promise<number> {
+/** What a process has started: the GPU worker, and workerd. */
+async function childrenOf(pid: number): Promise<{ worker: number; others: number[] }> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  for (const child of children.trim().split(' ')) {
+  const others: number[] = [];
+  let worker: number | undefined;
+  for (const child of children.trim().split(' ').map(Number)) {
     const command = await readFile(`/proc/${child}/cmdline`, 'utf8');
-    if (command.includes('gpu-worker/src/main.ts')) return Number(child);
+    if (command.includes('gpu-worker/src/main.ts')) worker = child;
+    else others.push(child);
   }
-  throw new Error('no GPU worker');
+  if (worker === undefined) throw new Error('no GPU worker');
+  return { worker, others };
 }
 
 function isRunning(pid: number): boolean {
@@ -55,11 +59,13 @@ describe('npm start', () => {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       for await (const line of child.stdout) if (String(line).includes('is ready')) break;
-      const worker = await workerOf(child.pid as number);
+      const { worker, others } = await childrenOf(child.pid as number);
       expect(isRunning(worker)).toBe(true);
       const exited = once(child, 'exit');
       child.kill(signal);
       await exited;
+      // workerd does not notice that nobody is left to stop it.
+      for (const other of others) if (isRunning(other)) process.kill(other);
       await expect.poll(() => isRunning(worker), { timeout: 10_000 }).toBe(false);
     },
   );
