@@ -95,6 +95,7 @@ function watchWorker(): void {
       console.error('The GPU worker is back.');
       watchWorker();
     } catch (error) {
+      if (stopping) return;
       console.error(styleText('red', error instanceof Error ? error.message : String(error)));
       stack.stop().finally(() => process.exit(1));
     }

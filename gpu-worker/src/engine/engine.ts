@@ -66,7 +66,8 @@ export class Engine {
         waitingForEncode: this.#images.waiting,
         waitingForPrefill: this.#toPrefill.map(({ decoding, place, prompt }) => ({
           slots: decoding.width,
-          positions: this.#options.manifest.num_query_tokens + prompt.ids.length,
+          positions:
+            this.#options.manifest.num_query_tokens + this.#decoder.firstPiece(prompt).ids.length,
           yields: place.rank > 0,
         })),
         reading: this.#rows.all.length - this.#rows.running,

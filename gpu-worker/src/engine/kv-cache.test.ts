@@ -41,6 +41,14 @@ describe('the KV cache', () => {
     expect(cache.view(0, 'key', 0, 2).every((value) => value === 0)).toBe(true);
   });
 
+  it('keeps no NaN and no infinity, which whoever gets the slot next would see through every mask', () => {
+    const cache = new KvCache(shape);
+    const run = fresh(1, 1);
+    run.set([Number.NaN, Number.NEGATIVE_INFINITY, 7]);
+    cache.write(run, { row: 0, rows: 1, positions: 1 }, { slot: 0, start: 0, length: 1 });
+    expect([...cache.view(0, 'key', 0, 1).subarray(0, 3)]).toEqual([0, 0, 7]);
+  });
+
   it('keeps what is in the slots when it grows and when a slot is copied', () => {
     const cache = new KvCache(shape);
     cache.reserve({ slots: 3, positions: 20 });

@@ -106,7 +106,11 @@ export class KvCache {
         const from = ((index * rows + row) * heads + head) * positions * headDim;
         const to = slot * size + (head * this.capacity + start) * headDim;
         // Plain loops: set(subarray) per head costs several times more at this size.
-        for (let i = 0; i < count; i++) plane[to + i] = fresh[from + i] as number;
+        for (let i = 0; i < count; i++) {
+          const value = fresh[from + i] as number;
+          // A step masks what a slot held before, and nothing masks NaN or infinity: they must not outlive their text.
+          plane[to + i] = value - value === 0 ? value : 0;
+        }
       }
     }
   }
