@@ -33,13 +33,13 @@ document.addEventListener('paste', (event) => {
 byId('ask').addEventListener('submit', (event) => {
   event.preventDefault();
   const text = question.value.trim();
-  if (text && picture && !picture.busy) ask(text);
+  if (text && picture) ask(picture, text);
 });
 
 /** Shows the picture and streams its caption. */
 async function show(file) {
   picture?.abort.abort();
-  const current = { file, history: [], sha256: null, busy: false, abort: new AbortController() };
+  const current = { file, history: [], sha256: null, abort: new AbortController() };
   picture = current;
   const preview = byId('preview');
   URL.revokeObjectURL(preview.src);
@@ -51,7 +51,9 @@ async function show(file) {
   for (const turn of document.querySelectorAll('.turn:not(:first-child)')) turn.remove();
   const caption = byId('caption');
   caption.parentElement.querySelector('.times')?.remove();
-  const done = await write(current, caption, () =>
+  question.disabled = byId('send').disabled = false;
+  if (!matchMedia('(pointer: coarse)').matches) question.focus();
+  current.captioned = write(current, caption, () =>
     fetch('/v1/captions?stream=true', {
       method: 'POST',
       headers: { 'content-type': file.type || 'application/octet-stream' },
@@ -59,18 +61,26 @@ async function show(file) {
       signal: current.abort.signal,
     }),
   );
+  current.written = current.captioned;
   // What cannot be captioned cannot be asked about.
-  if (picture === current && !done) question.disabled = byId('send').disabled = true;
+  if (!(await current.captioned) && picture === current) {
+    question.disabled = byId('send').disabled = true;
+  }
+}
+
+/** Takes a question, also while something is still being written: its turn comes after that. */
+function ask(current, text) {
+  const turn = byId('turn').content.cloneNode(true).firstElementChild;
+  turn.querySelector('.asked').textContent = text;
+  byId('talk').append(turn);
+  turn.scrollIntoView({ block: 'end' });
+  question.value = '';
+  current.written = current.written.then(() => answer(current, text, turn));
 }
 
 /** Streams the answer to a question, told what was said before. */
-async function ask(text) {
-  const current = picture;
-  const turn = byId('turn').content.cloneNode(true).firstElementChild;
-  turn.querySelector('.asked').textContent = text;
-  const said = turn.querySelector('.said');
-  byId('talk').append(turn);
-  question.value = '';
+async function answer(current, text, turn) {
+  if (picture !== current || !(await current.captioned)) return turn.remove();
   const send = (image) =>
     fetch('/v1/answers', {
       method: 'POST',
@@ -78,7 +88,7 @@ async function ask(text) {
       body: JSON.stringify({ image, question: text, history: current.history, stream: true }),
       signal: current.abort.signal,
     });
-  const done = await write(current, said, async () => {
+  const done = await write(current, turn.querySelector('.said'), async () => {
     if (current.sha256) {
       const response = await send({ sha256: current.sha256 });
       if (response.status !== 404) return response;
@@ -99,7 +109,7 @@ async function write(current, said, send) {
   let done = null;
   said.textContent = '';
   said.className = 'said writing';
-  setBusy(current, true);
+  byId('talk').setAttribute('aria-busy', 'true');
   try {
     const response = await send();
     if (!response.ok) throw new Error(explain(await response.json()));
@@ -129,19 +139,11 @@ async function write(current, said, send) {
   } finally {
     if (!current.abort.signal.aborted) {
       said.classList.remove('writing');
-      setBusy(current, false);
+      byId('talk').setAttribute('aria-busy', 'false');
       byId('talk').scrollTop = byId('talk').scrollHeight;
     }
   }
   return done;
-}
-
-function setBusy(current, busy) {
-  current.busy = busy;
-  byId('talk').setAttribute('aria-busy', String(busy));
-  byId('send').disabled = busy;
-  question.disabled = false;
-  if (!busy && !matchMedia('(pointer: coarse)').matches) question.focus();
 }
 
 function times(done, firstToken, total) {
