@@ -1,14 +1,18 @@
-/** NumPy's `.npy` format, version 1.0: little-endian fp16, C order. */
+/** NumPy's `.npy` format, version 1.0: little-endian, C order. */
+
+import type { EmbeddingType } from '@blip2/shared/embedding-codec';
+
+const DESCRIPTION = { float16: '<f2', float32: '<f4' } as const;
 
 /**
- * @param payload fp16 values, row-major [rows, columns]
+ * @param payload values of `type`, row-major [rows, columns]
  * @returns the file; its header is padded so that the values begin at a multiple of 64
  */
 export function toNpy(
-  payload: Uint8Array,
+  { type, payload }: { type: EmbeddingType; payload: Uint8Array },
   [rows, columns]: readonly [number, number],
 ): Uint8Array<ArrayBuffer> {
-  const dictionary = `{'descr': '<f2', 'fortran_order': False, 'shape': (${rows}, ${columns}), }`;
+  const dictionary = `{'descr': '${DESCRIPTION[type]}', 'fortran_order': False, 'shape': (${rows}, ${columns}), }`;
   const PREFIX_BYTES = 10;
   const unpadded = PREFIX_BYTES + dictionary.length + 1;
   const headerBytes = Math.ceil(unpadded / 64) * 64;

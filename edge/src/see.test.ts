@@ -105,7 +105,7 @@ describe('kept embeddings', () => {
     ['empty', new Uint8Array(), info],
     [
       'of another shape',
-      encodeEmbeddings({ numQueries: 1, hidden: 1, values: new Float32Array(1) }),
+      encodeEmbeddings({ numQueries: 1, hidden: 1, values: new Float32Array(1) }, 'float16'),
       info,
     ],
     ['without image info', EMBEDDINGS, null],

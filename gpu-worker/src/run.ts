@@ -4,6 +4,8 @@ import {
   decodeEmbeddings,
   EmbeddingCodecError,
   type EmbeddingShape,
+  type EmbeddingType,
+  embeddingTypeOf,
   encodeEmbeddings,
 } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
@@ -45,7 +47,7 @@ export async function* run(
   }
   const job = jobOf(request, picture, source, models);
   for await (const event of engine.run(job, signal, standing)) {
-    yield frameOf(event, shapeOf(request, models), decoding);
+    yield frameOf(event, keptAs(request, models), decoding);
   }
 }
 
@@ -70,7 +72,7 @@ function jobOf(
   if (request.kind === 'embed-texts') return { kind: 'embed-texts', texts: request.texts };
   if (request.kind === 'generate') {
     const { input_ids: inputIds, generation: config } = request;
-    const given = picture ?? givenEmbeddings(source, shapeOf(request, models));
+    const given = picture ?? givenEmbeddings(source, keptAs(request, models).shape);
     return { kind: 'generate', source: given, inputIds, config };
   }
   if (picture === undefined) {
@@ -83,12 +85,12 @@ function jobOf(
 
 function frameOf(
   event: JobEvent,
-  shape: EmbeddingShape,
+  { shape, type }: KeptEmbeddings,
   decoding: Pick<GpuTimings, 'decode_image'>,
 ): Uint8Array<ArrayBuffer> {
   switch (event.type) {
     case 'embeddings':
-      return encodeFrame('embeddings', encodeEmbeddings({ ...shape, values: event.values }));
+      return encodeFrame('embeddings', encodeEmbeddings({ ...shape, values: event.values }, type));
     case 'tokens':
       return encodeTokensFrame(event);
     case 'scores':
@@ -111,12 +113,20 @@ function frameOf(
   }
 }
 
-/** Shape of the embeddings that a request is about. */
-function shapeOf(request: GpuRequest, { generate, retrieve }: Models): EmbeddingShape {
+type KeptEmbeddings = { shape: EmbeddingShape; type: EmbeddingType };
+
+/** The embeddings that a request is about. */
+function keptAs(request: GpuRequest, { generate, retrieve }: Models): KeptEmbeddings {
   if (modelKindOf(request) === 'retrieve' && retrieve !== undefined) {
-    return { numQueries: retrieve.num_query_tokens, hidden: retrieve.itc_hidden };
+    return {
+      shape: { numQueries: retrieve.num_query_tokens, hidden: retrieve.itc_hidden },
+      type: embeddingTypeOf(retrieve.precision),
+    };
   }
-  return { numQueries: generate.num_query_tokens, hidden: generate.qformer_hidden };
+  return {
+    shape: { numQueries: generate.num_query_tokens, hidden: generate.qformer_hidden },
+    type: embeddingTypeOf(generate.precision),
+  };
 }
 
 function givenEmbeddings(source: Frame | undefined, shape: EmbeddingShape) {

@@ -1,53 +1,95 @@
-/** From a picture's file to the text through the whole API: what transformers writes (make_api_golden.py). */
+/** From a picture's file to embeddings and text through the whole API: what transformers gives (make_api_golden.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { postJson } from '../../scripts/api.ts';
 import { type Stack, startStack } from '../../scripts/stack.ts';
 
+type Wanted = {
+  max_tokens: number;
+  /** Query embeddings by picture. */
+  embeddings: Record<string, number[][]>;
+  replies: {
+    picture: string;
+    question: string;
+    settings: Record<string, number>;
+    ids: number[];
+    text: string;
+    /** Log-probabilities at each place of a greedy text, of its token and of the likeliest by id. */
+    scores?: { logprob: number; top: Record<string, number> }[];
+  }[];
+};
+type ScoredToken = { id: number; logprob: number };
 type Reply = {
-  picture: string;
-  question: string;
-  settings: Record<string, number>;
-  ids: number[];
-  text: string;
+  caption?: string;
+  answer?: string;
+  logprobs: (ScoredToken & { top_logprobs: ScoredToken[] })[];
 };
 
 const place = (path: string) => new URL(path, import.meta.url).pathname;
 
+const picture = async (name: string) => {
+  const bytes = await readFile(place(`../scenes/${name}`));
+  return { data: bytes.toString('base64') };
+};
+
 describe.each(['api-opt', 'api-t5'])('the checkpoint "%s" behind the API', (name) => {
   let stack: Stack;
-  let expected: { max_tokens: number; replies: Reply[] };
+  let wanted: Wanted;
+  let said: Reply[];
   beforeAll(async () => {
-    expected = JSON.parse(await readFile(place(`golden/${name}/expected.json`), 'utf8'));
+    wanted = JSON.parse(await readFile(place(`golden/${name}/expected.json`), 'utf8'));
     stack = await startStack({ checkpoint: place(`golden/${name}/checkpoint`) });
+    const { max_tokens, replies } = wanted;
+    expect(replies).toHaveLength(20);
+    said = await Promise.all(
+      replies.map(async ({ picture: file, question, settings }) => {
+        const asks = question === '' ? {} : { question };
+        const route = question === '' ? 'captions' : 'answers';
+        const options = { ...settings, max_tokens, logprobs: true, top_logprobs: 5 };
+        const body = { image: await picture(file), ...asks, ...options };
+        return (await postJson(`${stack.url}/v1/${route}`, body)) as Reply;
+      }),
+    );
   });
   afterAll(() => stack?.stop());
 
-  it('writes the captions and answers of transformers, all asked at once', async () => {
-    const { max_tokens, replies } = expected;
-    expect(replies).toHaveLength(20);
-    const said = await Promise.all(
-      replies.map(async ({ picture, question, settings }) => {
-        const bytes = await readFile(place(`../scenes/${picture}`));
-        const image = { data: bytes.toString('base64') };
-        const asks = question === '' ? {} : { question };
-        const route = question === '' ? 'captions' : 'answers';
-        const response = await fetch(`${stack.url}/v1/${route}`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ image, ...asks, ...settings, max_tokens, logprobs: true }),
-        });
-        expect(response.status).toBe(200);
-        const reply = (await response.json()) as Record<string, unknown>;
-        const logprobs = reply.logprobs as { id: number }[] | undefined;
-        return { text: reply.caption ?? reply.answer, ids: (logprobs ?? []).map(({ id }) => id) };
-      }),
-    );
-    for (const [i, { text, ids }] of said.entries()) {
-      const { ids: written, text: wanted } = replies[i]!;
+  it('writes the captions and answers of transformers, all asked at once', () => {
+    for (const [i, { caption, answer, logprobs }] of said.entries()) {
+      const { ids, text } = wanted.replies[i]!;
+      const found = logprobs.map(({ id }) => id);
       // The end token is not among what is written.
-      expect(ids).toEqual(written.slice(0, ids.length));
-      expect(written.length - ids.length).toBeLessThanOrEqual(1);
-      expect(text).toBe(wanted);
+      expect(found).toEqual(ids.slice(0, found.length));
+      expect(ids.length - found.length).toBeLessThanOrEqual(1);
+      expect(caption ?? answer).toBe(text);
+    }
+  });
+
+  it('gives the log-probabilities of transformers', () => {
+    const greedy = said.filter((_, i) => wanted.replies[i]!.scores !== undefined);
+    const scores = wanted.replies.flatMap((reply) => (reply.scores ? [reply.scores] : []));
+    expect(greedy).toHaveLength(10);
+    for (const [i, { logprobs }] of greedy.entries()) {
+      for (const [place, { logprob, top_logprobs }] of logprobs.entries()) {
+        const exact = scores[i]![place]!;
+        expect(Math.abs(logprob - exact.logprob)).toBeLessThan(1e-3);
+        expect(top_logprobs).toHaveLength(5);
+        for (const { id, logprob: other } of top_logprobs) {
+          expect(Math.abs(other - (exact.top[id] ?? Number.NaN))).toBeLessThan(1e-3);
+        }
+      }
+    }
+  });
+
+  it('gives the query embeddings of transformers', async () => {
+    for (const [file, exact] of Object.entries(wanted.embeddings)) {
+      const body = { image: await picture(file) };
+      const { embeddings } = (await postJson(`${stack.url}/v1/embeddings`, body)) as {
+        embeddings: number[][];
+      };
+      expect(embeddings.map(({ length }) => length)).toEqual(exact.map(({ length }) => length));
+      for (const [i, value] of embeddings.flat().entries()) {
+        expect(Math.abs(value - exact.flat()[i]!)).toBeLessThan(1e-4);
+      }
     }
   });
 });

@@ -1,4 +1,5 @@
-"""Writes small random checkpoints that have real tokenisers, and the texts that transformers writes about a picture.
+"""Writes small random checkpoints that have real tokenisers, and what transformers makes of a picture: query embeddings,
+texts, and log-probabilities of their tokens.
 
     python test/parity/make_api_golden.py     # writes test/parity/golden/api-opt and api-t5; needs make_tokenizer_golden.py's
 
@@ -25,6 +26,7 @@ SCENES = GOLDEN.parent.parent / "scenes"
 PICTURES = ["single-noto-00.webp", "pair-twemoji-03.webp"]
 QUESTIONS = ["what is this?", "is there a dog to the left of the car?", "naïve 日本 café? 👩‍👩‍👧", "how many </s> are there?"]
 NEW_TOKENS = 10
+TOP = 5
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
@@ -74,6 +76,29 @@ def written(model, kind: str, picture: torch.Tensor, ids: list[int], **settings)
     return out[len(ids):] if kind == "opt" else out[1:]
 
 
+@torch.no_grad()
+def scored(model, kind: str, picture: torch.Tensor, ids: list[int]) -> list[dict]:
+    """Of each greedy token and the likeliest at its place: log-probabilities."""
+    out = model.generate(
+        pixel_values=picture, input_ids=torch.tensor([ids]), do_sample=False, max_new_tokens=NEW_TOKENS,
+        output_logits=True, return_dict_in_generate=True,
+    )  # fmt: skip
+    tokens = out.sequences[0].tolist()[len(ids) if kind == "opt" else 1 :]
+    places = []
+    for token, logits in zip(tokens, out.logits, strict=True):
+        log_probs = logits[0].double().log_softmax(-1)
+        top = log_probs.topk(TOP)
+        places.append(dict(logprob=log_probs[token].item(), top=dict(zip(top.indices.tolist(), top.values.tolist(), strict=True))))
+    return places
+
+
+@torch.no_grad()
+def query_embeddings(model, picture: torch.Tensor) -> list[list[float]]:
+    features = model.vision_model(pixel_values=picture).last_hidden_state
+    queries = model.query_tokens.expand(1, -1, -1)
+    return model.qformer(query_embeds=queries, encoder_hidden_states=features)[0][0].tolist()
+
+
 def write_case(name: str, build, kind: str, case: dict) -> None:
     vocab, queries, side = case["text"]["vocab_size"], case["queries"], case["vision"]["image_size"]
     text, decoder = plain(kind), Tokenizer.from_str(json.dumps(tokenizer_file(kind)))
@@ -97,16 +122,18 @@ def write_case(name: str, build, kind: str, case: dict) -> None:
                     if one != other or vocab - 1 in one:
                         break
                     said = decoder.decode(one, skip_special_tokens=True).strip()
-                    replies.append(dict(picture=picture_name, question=question, settings=settings, ids=one, text=said))
+                    reply = dict(picture=picture_name, question=question, settings=settings, ids=one, text=said)
+                    replies.append(reply if settings else reply | dict(scores=scored(model, kind, picture, ids)))
         if len(replies) == 2 * len(PICTURES) * len(prompts):
             break
     else:
         raise RuntimeError(f"{name}: no seed will do")
     folder = GOLDEN / name
     shutil.rmtree(folder, ignore_errors=True)
+    embeddings = {picture: query_embeddings(model, pixels(picture, side)) for picture in PICTURES}
     model.to(case["dtype"]).save_pretrained(folder / "checkpoint")
     (folder / "checkpoint" / "tokenizer.json").write_text(json.dumps(tokenizer_file(kind)))
-    (folder / "expected.json").write_text(json.dumps({"max_tokens": NEW_TOKENS, "replies": replies}, indent=1) + "\n")
+    (folder / "expected.json").write_text(json.dumps({"max_tokens": NEW_TOKENS, "embeddings": embeddings, "replies": replies}) + "\n")
     print(name, "seed", seed, [r["text"] for r in replies][:4])
 
 

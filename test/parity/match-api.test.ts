@@ -14,21 +14,17 @@ type Golden = {
     query: number[][];
   }[];
 };
-type Embeddings = { embeddings: number[][] };
+type Embeddings = { embeddings: number[][]; cache?: string };
 
 const TOLERANCE = 1e-4;
-/** What the API keeps of a picture is rounded to fp16. */
-const HALF = 2 ** -11;
-
 const place = (path: string) => new URL(path, import.meta.url).pathname;
 
-function expectNear(found: number[][], wanted: number[][], relative = 0): void {
+function expectNear(found: number[][], wanted: number[][]): void {
   expect(found).toHaveLength(wanted.length);
   const [all, others] = [found.flat(), wanted.flat()];
   expect(all).toHaveLength(others.length);
   for (const [i, value] of all.entries()) {
-    const allowed = TOLERANCE + relative * Math.abs(others[i]!);
-    expect(Math.abs(value - others[i]!)).toBeLessThanOrEqual(allowed);
+    expect(Math.abs(value - others[i]!)).toBeLessThanOrEqual(TOLERANCE);
   }
 }
 
@@ -58,15 +54,19 @@ describe('the embedded checkpoints behind the API', () => {
     }
   });
 
-  it('give the embeddings of transformers, those of pictures rounded to fp16', async () => {
+  it('give the embeddings of transformers, computed and remembered', async () => {
     const { texts, vectors, pictures } = golden;
     const url = `${stack.url}/v1/embeddings`;
     const ofTexts = (await postJson(url, { kind: 'itc', text: texts })) as Embeddings;
     expectNear(ofTexts.embeddings, vectors);
     for (const { picture, itc, query } of pictures) {
       for (const [kind, wanted] of Object.entries({ itc, query })) {
-        const reply = (await postJson(url, { kind, image: await image(picture) })) as Embeddings;
-        expectNear(reply.embeddings, wanted, HALF);
+        const body = { kind, image: await image(picture) };
+        for (const cache of [/^miss$/, /^(colo|kv)$/]) {
+          const reply = (await postJson(url, body)) as Embeddings;
+          expect(reply.cache).toMatch(cache);
+          expectNear(reply.embeddings, wanted);
+        }
       }
     }
   });

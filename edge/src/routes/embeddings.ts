@@ -143,10 +143,16 @@ function represent(
     case 'application/json':
       return new TextEncoder().encode(JSON.stringify(toReply(sha256, known, origin)));
     case 'application/octet-stream':
-      return embeddingPayload(known.embeddings, shape);
+      return asHalves(embeddingPayload(known.embeddings, shape));
     case 'application/x-npy':
       return toNpy(embeddingPayload(known.embeddings, shape), [shape.numQueries, shape.hidden]);
   }
+}
+
+/** fp16, whatever they are kept in. */
+function asHalves({ type, payload }: ReturnType<typeof embeddingPayload>): Uint8Array {
+  if (type === 'float16') return payload;
+  return new Uint8Array(new Float16Array(new Float32Array(payload.slice().buffer)).buffer);
 }
 
 function toReply(sha256: string, known: KnownImage, { cache, kind }: Origin): EmbeddingsReply {

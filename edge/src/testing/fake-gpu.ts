@@ -42,23 +42,29 @@ export type Script = {
   isGone: boolean;
 };
 
-export const EMBEDDINGS = encodeEmbeddings({
-  numQueries: model.num_query_tokens,
-  hidden: model.qformer_hidden,
-  values: Float32Array.from(
-    { length: model.num_query_tokens * model.qformer_hidden },
-    (_, index) => (index % 100) / 8 - 4,
-  ),
-});
+export const EMBEDDINGS = encodeEmbeddings(
+  {
+    numQueries: model.num_query_tokens,
+    hidden: model.qformer_hidden,
+    values: Float32Array.from(
+      { length: model.num_query_tokens * model.qformer_hidden },
+      (_, index) => (index % 100) / 8 - 4,
+    ),
+  },
+  'float32',
+);
 
-const ITC_EMBEDDINGS = encodeEmbeddings({
-  numQueries: retrievalModel().num_query_tokens,
-  hidden: retrievalModel().itc_hidden,
-  values: Float32Array.from(
-    { length: retrievalModel().num_query_tokens * retrievalModel().itc_hidden },
-    (_, index) => (index % 7) / 8,
-  ),
-});
+const ITC_EMBEDDINGS = encodeEmbeddings(
+  {
+    numQueries: retrievalModel().num_query_tokens,
+    hidden: retrievalModel().itc_hidden,
+    values: Float32Array.from(
+      { length: retrievalModel().num_query_tokens * retrievalModel().itc_hidden },
+      (_, index) => (index % 7) / 8,
+    ),
+  },
+  'float16',
+);
 
 export class FakeGpu {
   readonly seen: SeenRequest[] = [];

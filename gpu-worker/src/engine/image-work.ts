@@ -1,4 +1,5 @@
 /** What the engine does beside writing: pictures to encode and to compare with texts, a bounded piece at a time. */
+import { asKept } from '@blip2/shared/embedding-codec';
 import type { GpuTimings, MatchScore } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
 import { compare, type Place } from './fair-order.ts';
@@ -114,8 +115,8 @@ export class ImageWork {
         this.#awaitComparison({ ...entry, texts: job.texts, image, scores: [], embeddings: [] });
         continue;
       }
-      // Rounded as the cache keeps them: a miss and a hit must generate from the same numbers.
-      const values = Float32Array.from(new Float16Array(exact));
+      const { generate, retrieve = generate } = this.#parts.embeddingTypes;
+      const values = asKept(exact, needsItc ? retrieve : generate);
       this.#options.emit(id, { type: 'embeddings', values });
       if (job.kind === 'generate') this.#options.onEmbeddings(entry, values);
       else this.#options.emit(id, { type: 'done', choices: [], timings });

@@ -59,7 +59,7 @@ export type ToEngine =
 
 /** What happens to one job, in this order; `done` or `failed` is the last. */
 export type JobEvent =
-  /** Embeddings rounded to fp16, float32 [queries, width]. */
+  /** Embeddings as they are kept (`asKept`), float32 [queries, width]. */
   | { type: 'embeddings'; values: Float32Array }
   | { type: 'scores'; scores: MatchScore[] }
   /** ITC's unit vector of each text, float32 [itc width]. */

@@ -1,5 +1,6 @@
 /** The models an engine works with, loaded. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { type EmbeddingType, embeddingTypeOf } from '@blip2/shared/embedding-codec';
 import { type Decoder, loadDecoder } from './decoder.ts';
 import { QFormerRunner, VisionRunner } from './image-runner.ts';
 import type { EngineOptions, ModelKind } from './messages.ts';
@@ -11,6 +12,8 @@ export type EngineParts = {
   qformer: QFormerRunner;
   decoder: Decoder;
   retrieval?: RetrievalRunner;
+  /** How the embeddings of each model are kept. */
+  embeddingTypes: { generate: EmbeddingType } & Partial<Record<ModelKind, EmbeddingType>>;
 };
 
 /** @throws Error that names the execution provider when it cannot be loaded */
@@ -21,12 +24,14 @@ export async function loadParts(options: EngineOptions): Promise<EngineParts> {
     vision: { generate },
     qformer: await QFormerRunner.load(options),
     decoder: await loadDecoder(options),
+    embeddingTypes: { generate: embeddingTypeOf(manifest.precision) },
   };
   if (retrieval === undefined) return parts;
   const place = { ...options, bundle: retrieval.bundle };
   parts.vision.retrieve = haveSameEncoder(manifest, retrieval.manifest)
     ? generate
     : await VisionRunner.load(place, retrieval.manifest.image.size);
+  parts.embeddingTypes.retrieve = embeddingTypeOf(retrieval.manifest.precision);
   parts.retrieval = await RetrievalRunner.load(place, retrieval.manifest);
   return parts;
 }
