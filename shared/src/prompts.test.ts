@@ -1,12 +1,5 @@
 import { expect, it } from 'vitest';
-import { answerPrompt, captionPrompt, promptIds } from './prompts.ts';
-
-it.each<[string, string]>([
-  ['', ''],
-  ['  a photo of ', 'a photo of'],
-])('a caption continues %j as %j', (prompt, expected) => {
-  expect(captionPrompt(prompt)).toBe(expected);
-});
+import { answerPrompt, promptIds } from './prompts.ts';
 
 it('a question stands in the template of the paper', () => {
   expect(answerPrompt('opt', ' what is it? ')).toBe('Question: what is it? Answer:');

@@ -3,11 +3,6 @@ import type { EdgeModel } from './edge-model.ts';
 
 export type Turn = { question: string; answer: string };
 
-/** A caption continues its prompt; without one the model writes after the picture alone. */
-export function captionPrompt(prompt = ''): string {
-  return prompt.trim();
-}
-
 /** What stands before an answer: the paper's templates (section 4.3) for its two kinds of language models. */
 const ANSWER = { opt: 'Answer:', t5: 'Short answer:' } as const;
 

@@ -1,5 +1,4 @@
 /** `POST /v1/captions`. */
-import { captionPrompt } from '@blip2/shared/prompts';
 import { CaptionOptions } from '@blip2/shared/schemas/captions';
 import { preparePrompt } from '../generate.ts';
 import { validate } from '../request/validate.ts';
@@ -9,7 +8,7 @@ import { randomSeed } from './seed.ts';
 export const captions = textRoute({
   member: 'caption',
   prepare: (fields) => {
-    const { prompt, stream, ...options } = validate(CaptionOptions, fields);
-    return { prompt: preparePrompt(captionPrompt(prompt), options, randomSeed()), stream };
+    const { prompt = '', stream, ...options } = validate(CaptionOptions, fields);
+    return { prompt: preparePrompt(prompt, options, randomSeed()), stream };
   },
 });

@@ -62,14 +62,14 @@ describe('captions', () => {
     expect(clients).toEqual(['203.0.113.7', undefined]);
   });
 
-  it('begin with BOS and the prompt, and count what they used', async () => {
+  it('begin with BOS and the prompt to the letter, and count what they used', async () => {
     const response = await edge.post(
-      '/v1/captions?prompt=a%20photo%20of&max_tokens=2&temperature=0.5&seed=7',
+      '/v1/captions?prompt=a%20photo%20of%20&max_tokens=2&temperature=0.5&seed=7',
       newPicture(),
       { 'content-type': 'image/png' },
     );
     const reply = CaptionReply.parse(await response.json());
-    const ids = [...model.prompt_prefix, ...tokenizer().encode('a photo of')];
+    const ids = [...model.prompt_prefix, ...tokenizer().encode('a photo of ')];
     expect(edge.gpu.seen[0]?.request).toMatchObject({
       kind: 'generate',
       revision: model.revision,

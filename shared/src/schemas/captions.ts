@@ -5,7 +5,7 @@ import { ImageReference } from './image.ts';
 
 /** Members of a request beside its picture. */
 export const CaptionOptions = z.strictObject({
-  /** Text the caption continues. */
+  /** Text the caption continues, to the letter: also spaces at its ends are read. */
   prompt: z.optional(z.string()),
   ...generationOptions,
 });
