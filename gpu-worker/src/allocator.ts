@@ -2,15 +2,16 @@
 
 /**
  * Settings of glibc's allocator, which it reads when a process starts. Large pages for what it allocates (weights are read
- * with far fewer misses of the address cache), one heap, which the engine thread shares, and large buffers from that heap,
- * so that each run finds its pages mapped. Without them an image of ViT-g takes a quarter longer, a prompt a third, and
- * loading several times as long (`npm run bench`, with GLIBC_TUNABLES set to anything else).
+ * with far fewer misses of the address cache), one heap, which the engine thread shares, and the buffers of a run from that
+ * heap, so that each run finds its pages mapped. Without them an image of ViT-g takes a quarter longer, a prompt a third, and
+ * loading several times as long (`npm run bench`, with GLIBC_TUNABLES set to anything else). Above 16 MiB lie the planes of
+ * a KV cache of many slots: they are given back when they are outgrown, and would leave holes in the heap (0.1 GB of 5).
  */
 const TUNABLES = {
   'glibc.malloc.hugetlb': 1,
   'glibc.malloc.arena_max': 1,
-  'glibc.malloc.mmap_threshold': 2 ** 30,
-  'glibc.malloc.trim_threshold': 2 ** 33,
+  'glibc.malloc.mmap_threshold': 2 ** 24,
+  'glibc.malloc.trim_threshold': 2 ** 30,
 };
 
 /** The environment to start again with; null where the allocator is another or its settings are somebody's choice. */

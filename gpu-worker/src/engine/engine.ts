@@ -73,7 +73,7 @@ export class Engine {
         reading: this.#rows.all.length - this.#rows.running,
         running: this.#rows.running,
         free: this.#options.maxSlots - this.#rows.reserved,
-        atOnce: this.#options.manifest.num_query_tokens + this.#options.prefillPiece,
+        atOnce: this.#options.prefillPiece,
       },
       this.#last,
     );
