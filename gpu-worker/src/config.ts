@@ -46,7 +46,7 @@ Configured by the environment:
   BLIP2_THREADS             threads of one run (all cores)
   BLIP2_MAX_SLOTS           sequences decoded together (8)
   BLIP2_PREFILL_PIECE       tokens of a prompt read at a time, between two steps of those who write (64)
-  BLIP2_PREFIX_CACHE_MB     memory for pictures that may be asked about again, MiB (256)
+  BLIP2_PREFIX_CACHE_MB     memory for pictures and conversations about them that may go on, MiB (256)
   BLIP2_QUEUE_LIMIT         requests that may wait for a slot; more get 503 (64)
   BLIP2_TRACE               file for a trace of requests and engine steps, for chrome://tracing or Perfetto
   BLIP2_MAX_IMAGE_BYTES     largest picture taken, bytes (20 MiB)

@@ -38,7 +38,7 @@ function listenerInto(registry: Registry): EngineListener {
   const waitingPrefill = gauge('blip2_waiting_prefill', 'Jobs that wait for slots');
   const running = gauge('blip2_running_rows', 'Texts that are being written');
   const kvBytes = gauge('blip2_kv_cache_bytes', 'Memory of the keys and values of all slots');
-  const prefixBytes = gauge('blip2_prefix_cache_bytes', 'Memory of kept image positions');
+  const prefixBytes = gauge('blip2_prefix_cache_bytes', 'Memory of what prompts begin with');
   const actions = seconds('blip2_engine_action_seconds', 'Time of one thing the engine does', [
     'action',
   ]);
@@ -51,6 +51,10 @@ function listenerInto(registry: Registry): EngineListener {
   const prefixes = counter('blip2_prefix_cache_lookups_total', 'Look-ups of image positions', [
     'result',
   ]);
+  const prefixTexts = counter(
+    'blip2_prefix_cache_text_positions_total',
+    'Text positions of prompts that did not have to be read again',
+  );
   const firstToken = seconds(
     'blip2_time_to_first_token_seconds',
     'From submission to the first token',
@@ -62,7 +66,7 @@ function listenerInto(registry: Registry): EngineListener {
     'outcome',
   ]);
   const rejected = counter('blip2_rejected_requests_total', 'Requests that found no place');
-  let known = { hits: 0, misses: 0 };
+  let known = { hits: 0, misses: 0, textPositions: 0 };
 
   return {
     observed: ({ done, waiting, running: now, memory }) => {
@@ -72,11 +76,12 @@ function listenerInto(registry: Registry): EngineListener {
       waitingPrefill.set(waiting.prefill);
       running.set(now);
       kvBytes.set(memory.kvBytes);
-      const { hits = 0, misses = 0, bytes = 0 } = memory.prefixes ?? {};
+      const { hits = 0, misses = 0, textPositions = 0, bytes = 0 } = memory.prefixes ?? {};
       prefixBytes.set(bytes);
       prefixes.inc({ result: 'hit' }, hits - known.hits);
       prefixes.inc({ result: 'miss' }, misses - known.misses);
-      known = { hits, misses };
+      prefixTexts.inc(textPositions - known.textPositions);
+      known = { hits, misses, textPositions };
     },
     begun: () => {},
     written: (_, { token, seconds: took, count }) => {

@@ -110,6 +110,55 @@ describe('another question about a picture', () => {
   });
 });
 
+describe('the next question of a conversation', () => {
+  it('reads only what was not asked before, and gets the very logits it would get alone', async () => {
+    const { golden, options } = loaded.get('tied')!;
+    const kept = await loadDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
+    const fresh = await loadDecoder({ ...options, prefixCacheBytes: 0 });
+    const about = (image: number, ...ids: number[]) => ({
+      key: String(image),
+      image: rowOf(golden.queryEmbeddings, image),
+      ids,
+    });
+    /** Prompts that are read together, and of the text of each how many positions are kept by then. */
+    const rounds: [ReturnType<typeof about>, number][][] = [
+      [[about(0, 2, 11, 12, 13, 14), 0]],
+      [[about(0, 2, 11, 12, 13, 14, 21, 22, 23), 5]],
+      [
+        [about(0, 2, 11, 12, 13, 14, 21, 22, 23, 31, 32), 8],
+        [about(0, 2, 11, 12, 41), 3],
+        [about(1, 2, 11, 12, 13, 14), 0],
+      ],
+      // Asked once more: only the last id is read, for its logits.
+      [[about(0, 2, 11, 12, 13, 14, 21, 22, 23), 7]],
+    ];
+    let positions = 0;
+    for (const round of rounds) {
+      const prompts = round.map(([prompt]) => prompt);
+      for (const [prompt, known] of round) {
+        const image =
+          prompt.key === '1' || positions + known === 0 ? options.manifest.num_query_tokens : 0;
+        expect(kept.firstPiece(prompt).computed).toBe(image + prompt.ids.length - known);
+      }
+      const logits = await kept.prefill(0, prompts);
+      for (const [slot, prompt] of prompts.entries()) kept.keep(slot, prompt);
+      positions += round.reduce((sum, [, known]) => sum + known, 0);
+      expect(kept.memory.prefixes!.textPositions).toBe(positions);
+      for (const [i, prompt] of prompts.entries()) {
+        const [alone] = await fresh.prefill(0, [prompt]);
+        expect(maxDifference(logits[i]!, alone!)).toBe(0);
+        // And what it writes next sees the same past.
+        const row = { token: 7, past: kept.positionsOf(prompt) };
+        const [next] = await fresh.step([row]);
+        const others = prompts.map((_, slot) => (slot === i ? row : null));
+        expect(maxDifference((await kept.step(others))[i]!, next!)).toBe(0);
+      }
+    }
+    expect(fresh.memory.prefixes!.textPositions).toBe(0);
+    for (const decoder of [kept, fresh]) await decoder.release();
+  });
+});
+
 describe('a long prompt', () => {
   it('read in pieces writes what it writes read at once, while others go on', async () => {
     const { golden, options } = loaded.get('tied')!;

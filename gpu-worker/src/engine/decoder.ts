@@ -23,8 +23,8 @@ export type Decoder = {
   positionsOf(prompt: DecoderPrompt): number;
   /** Ids that penalties count as seen before the first token. */
   seenOf(prompt: DecoderPrompt): number[];
-  /** As much of a prompt as is read at a time. */
-  firstPiece(prompt: DecoderPrompt): DecoderPrompt;
+  /** As much of a prompt as is read at a time, and how many positions that computes. */
+  firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number };
   /**
    * Reads prompts into consecutive slots.
    * @returns logits after each prompt, float32 [vocab]
@@ -35,6 +35,8 @@ export type Decoder = {
    * @returns logits after its last position, float32 [vocab]
    */
   read(slot: number, ids: readonly number[], past: number): Promise<Float32Array>;
+  /** Keeps a prompt that was read into a slot, for others that begin alike. */
+  keep(slot: number, prompt: DecoderPrompt): void;
   /**
    * One token for the rows in the slots 0 … n−1; null leaves a slot as it is.
    * @returns logits after each row's token, float32 [vocab]

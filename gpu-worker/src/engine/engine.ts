@@ -66,8 +66,7 @@ export class Engine {
         waitingForEncode: this.#images.waiting,
         waitingForPrefill: this.#toPrefill.map(({ decoding, place, prompt }) => ({
           slots: decoding.width,
-          positions:
-            this.#options.manifest.num_query_tokens + this.#decoder.firstPiece(prompt).ids.length,
+          positions: this.#decoder.firstPiece(prompt).computed,
           yields: place.rank > 0,
         })),
         reading: this.#rows.all.length - this.#rows.running,
@@ -135,7 +134,7 @@ export class Engine {
     const jobs = this.#toPrefill.splice(0, count);
     for (const { place } of jobs) this.#order.begin(place);
     const firstSlot = this.#rows.all.length;
-    const prompts = jobs.map(({ prompt }) => this.#decoder.firstPiece(prompt));
+    const prompts = jobs.map(({ prompt }) => this.#decoder.firstPiece(prompt).piece);
     const rows = jobs.map((job, i) => {
       const piece = prompts[i] as DecoderPrompt;
       const unread = job.prompt.ids.slice(piece.ids.length);
@@ -151,7 +150,7 @@ export class Engine {
       const took = performance.now() - start;
       for (const [i, job] of jobs.entries()) {
         job.timings.prefill = took;
-        if (rows[i]?.unread.length === 0) this.#take(job, [logits[i] as Float32Array]);
+        if (rows[i]?.unread.length === 0) this.#begin(job, logits[i] as Float32Array);
       }
     });
   }
@@ -163,13 +162,19 @@ export class Engine {
     const { owner } = row;
     await this.#guard([owner], async () => {
       const start = performance.now();
-      const { ids } = this.#decoder.firstPiece({ ...owner.prompt, ids: row.unread });
+      const ids = row.unread.slice(0, this.#options.prefillPiece);
       const logits = await this.#decoder.read(row.slot, ids, row.past);
       row.past += ids.length;
       row.unread = row.unread.slice(ids.length);
       owner.timings.prefill = (owner.timings.prefill ?? 0) + performance.now() - start;
-      if (row.unread.length === 0) this.#take(owner, [logits]);
+      if (row.unread.length === 0) this.#begin(owner, logits);
     });
+  }
+
+  /** A prompt has been read: its first token can be chosen. */
+  #begin(job: Writing, logits: Float32Array): void {
+    for (const { slot } of job.rows) this.#decoder.keep(slot, job.prompt);
+    this.#take(job, [logits]);
   }
 
   /** One token for every row whose prompt is read. @returns how many they are */

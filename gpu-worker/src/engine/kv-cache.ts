@@ -115,6 +115,20 @@ export class KvCache {
     }
   }
 
+  /** A copy of some positions of a slot, float32 [layers, 2, heads, end − start, headDim]. */
+  read(slot: number, { start, end }: { start: number; end: number }): Float32Array {
+    const { heads, headDim } = this.shape;
+    const size = (end - start) * headDim;
+    const values = new Float32Array(this.#planes.length * heads * size);
+    for (const [index, plane] of this.#planes.entries()) {
+      for (let head = 0; head < heads; head++) {
+        const from = slot * this.#slotSize() + (head * this.capacity + start) * headDim;
+        values.set(plane.subarray(from, from + size), (index * heads + head) * size);
+      }
+    }
+    return values;
+  }
+
   /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`. */
   copy(from: number, to: number, { start, end }: { start: number; end: number }): void {
     if (from === to || start >= end) return;

@@ -1,5 +1,7 @@
 /** What the engine thread tells after each thing it has done: the HTTP thread never has to ask and wait. */
 
+import type { PrefixLookups } from './prefix-cache.ts';
+
 /** `read` goes on with a long prompt. */
 export type Done = {
   action: 'images' | 'prefill' | 'read' | 'step';
@@ -21,8 +23,8 @@ export type Observation = {
   memory: DecoderMemory;
 };
 
-/** What a decoder holds. `prefixes`: look-ups of image positions since the start, and their memory. */
+/** What a decoder holds. `prefixes`: look-ups of what prompts begin with since the start, and the memory that is kept in. */
 export type DecoderMemory = {
   kvBytes: number;
-  prefixes?: { hits: number; misses: number; bytes: number };
+  prefixes?: PrefixLookups & { bytes: number };
 };

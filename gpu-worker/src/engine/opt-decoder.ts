@@ -5,7 +5,7 @@ import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { KvCache } from './kv-cache.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
-import { PrefixCache } from './prefix-cache.ts';
+import { PrefixCache, type Stretch } from './prefix-cache.ts';
 import { openGraph } from './session.ts';
 import { even, paddedIds, rowsOf } from './tensors.ts';
 
@@ -59,7 +59,7 @@ export class OptDecoder implements Decoder {
     return [...Array<number>(num_query_tokens).fill(decoder.image_token_id), ...ids];
   }
 
-  /** Image positions that are kept are not computed again; a question gets the same numbers either way. */
+  /** What is kept is not computed again; a question gets the same numbers either way. */
   async prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
     const queries = this.#manifest.num_query_tokens;
     const pictures = new Map(prompts.map(({ key, image }) => [key, image]));
@@ -73,19 +73,29 @@ export class OptDecoder implements Decoder {
       slots: firstSlot + prompts.length,
       positions: queries + Math.max(...prompts.map(({ ids }) => ids.length)),
     });
-    for (const [row, { key }] of prompts.entries()) {
-      const slot = firstSlot + row;
-      const from = { row: 0, rows: 1, positions: queries };
-      const place = { slot, start: 0, length: queries };
-      this.#cache.write(images.get(key) as Float32Array, from, place);
-    }
-    const past = prompts.map(() => queries);
-    const inputIds = prompts.map(({ ids }) => ids);
-    return this.#write({ firstSlot, inputIds, past, textPositions: evenText(inputIds) });
+    const known = prompts.map(({ key, ids }, row) => {
+      const kept = [
+        { values: images.get(key) as Float32Array, length: queries, positions: queries },
+        ...this.#prefixes.text(key, withoutLast(ids)),
+      ];
+      return this.#restore(firstSlot + row, kept);
+    });
+    const inputIds = prompts.map(({ ids }, row) => ids.slice((known[row] as number) - queries));
+    return this.#write({ firstSlot, inputIds, past: known, textPositions: evenText(inputIds) });
   }
 
-  firstPiece(prompt: DecoderPrompt): DecoderPrompt {
-    return { ...prompt, ids: prompt.ids.slice(0, this.#piece) };
+  firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number } {
+    const { picture, textPositions } = this.#prefixes.peek(prompt.key, withoutLast(prompt.ids));
+    const ids = prompt.ids.slice(0, textPositions + this.#piece);
+    const image = picture ? 0 : this.#manifest.num_query_tokens;
+    return { piece: { ...prompt, ids }, computed: image + ids.length - textPositions };
+  }
+
+  keep(slot: number, { key, ids }: DecoderPrompt): void {
+    const queries = this.#manifest.num_query_tokens;
+    this.#prefixes.keepText(key, ids, (start) =>
+      this.#cache.read(slot, { start: queries + start, end: queries + ids.length }),
+    );
   }
 
   async read(slot: number, ids: readonly number[], past: number): Promise<Float32Array> {
@@ -131,16 +141,26 @@ export class OptDecoder implements Decoder {
     for (const [row, { key, ids }] of prompts.entries()) {
       const place = { slot: firstSlot + row, start: 0, length: queries + ids.length };
       this.#cache.write(fresh, { row, ...of }, place);
-      this.#prefixes.keep(key, this.#imagePart(fresh, { row, ...of }));
+      this.#prefixes.keepPicture(key, this.#imagePart(fresh, { row, ...of }));
     }
     return rowsOf(logits, prompts.length);
+  }
+
+  /** Writes what is kept of a prompt into a slot. @returns how many positions that are */
+  #restore(slot: number, kept: readonly Stretch[]): number {
+    let start = 0;
+    for (const { values, length, positions } of kept) {
+      this.#cache.write(values, { row: 0, rows: 1, positions }, { slot, start, length });
+      start += length;
+    }
+    return start;
   }
 
   /** Of the pictures, keys and values of those that are kept. */
   #keptOf(pictures: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
     const found = new Map<string, Float32Array>();
     for (const key of pictures.keys()) {
-      const kept = this.#prefixes.get(key);
+      const kept = this.#prefixes.picture(key);
       if (kept !== undefined) found.set(key, kept);
     }
     return found;
@@ -162,7 +182,7 @@ export class OptDecoder implements Decoder {
     for (const [row, key] of [...pictures.keys()].entries()) {
       const values = this.#imagePart(fresh, { row, ...of });
       found.set(key, values);
-      this.#prefixes.keep(key, values);
+      this.#prefixes.keepPicture(key, values);
     }
   }
 
@@ -235,6 +255,9 @@ export class OptDecoder implements Decoder {
     };
   }
 }
+
+/** A prompt's last id is always read: its logits choose the first token. */
+const withoutLast = (ids: readonly number[]) => ids.slice(0, -1);
 
 /** Text positions that hold the longest of `inputIds` and make an even number with the image positions before them. */
 function evenText(inputIds: readonly (readonly number[])[], imagePositions = 0): number {

@@ -61,9 +61,12 @@ export class T5Decoder implements Decoder {
   }
 
   /** The encoder looks both ways: it reads a prompt in one go. */
-  firstPiece(prompt: DecoderPrompt): DecoderPrompt {
-    return prompt;
+  firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number } {
+    return { piece: prompt, computed: this.#manifest.num_query_tokens + prompt.ids.length };
   }
+
+  /** What the encoder makes of a position hangs on all that follows: no two prompts have any in common. */
+  keep(): void {}
 
   async read(): Promise<Float32Array> {
     throw new Error('T5 reads its prompts in one go');
