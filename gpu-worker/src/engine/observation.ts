@@ -19,10 +19,12 @@ export type Observation = {
   /** Rows that are being written. */
   running: number;
   memory: DecoderMemory;
+  /** Image features; each miss is a run of an image encoder. */
+  features: KeptMemory;
 };
 
-/** What a decoder holds. `prefixes`: look-ups of image positions since the start, and their memory. */
-export type DecoderMemory = {
-  kvBytes: number;
-  prefixes?: { hits: number; misses: number; bytes: number };
-};
+/** Look-ups since the start that found something and that did not, and the memory of what is kept. */
+export type KeptMemory = { hits: number; misses: number; bytes: number };
+
+/** What a decoder holds. `prefixes`: image positions. */
+export type DecoderMemory = { kvBytes: number; prefixes?: KeptMemory };

@@ -5,7 +5,7 @@ import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { KvCache } from './kv-cache.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
-import { PrefixCache } from './prefix-cache.ts';
+import { RecentlyUsed } from './recently-used.ts';
 import { openGraph } from './session.ts';
 import { even, paddedIds, rowsOf } from './tensors.ts';
 
@@ -28,7 +28,8 @@ export class OptDecoder implements Decoder {
   readonly #cache: KvCache;
   /** Text positions that are read at a time. */
   readonly #piece: number;
-  readonly #prefixes: PrefixCache;
+  /** Keys and values of pictures' image positions: the next question prefills only its own text. */
+  readonly #prefixes: RecentlyUsed<Float32Array>;
 
   private constructor(options: EngineOptions, session: InferenceSession) {
     const { manifest, prefixCacheBytes } = options;
@@ -38,7 +39,7 @@ export class OptDecoder implements Decoder {
     this.#piece = options.prefillPiece;
     this.#session = session;
     this.#cache = new KvCache(shape);
-    this.#prefixes = new PrefixCache(prefixCacheBytes);
+    this.#prefixes = new RecentlyUsed(prefixCacheBytes);
   }
 
   static async load(options: EngineOptions): Promise<OptDecoder> {
@@ -46,8 +47,7 @@ export class OptDecoder implements Decoder {
   }
 
   get memory(): DecoderMemory {
-    const { bytes, lookups } = this.#prefixes;
-    return { kvBytes: this.#cache.bytes, prefixes: { ...lookups, bytes } };
+    return { kvBytes: this.#cache.bytes, prefixes: this.#prefixes.memory };
   }
 
   positionsOf({ ids }: DecoderPrompt): number {
@@ -131,7 +131,8 @@ export class OptDecoder implements Decoder {
     for (const [row, { key, ids }] of prompts.entries()) {
       const place = { slot: firstSlot + row, start: 0, length: queries + ids.length };
       this.#cache.write(fresh, { row, ...of }, place);
-      this.#prefixes.keep(key, this.#imagePart(fresh, { row, ...of }));
+      const values = this.#imagePart(fresh, { row, ...of });
+      this.#prefixes.keep(key, values, values.byteLength);
     }
     return rowsOf(logits, prompts.length);
   }
@@ -162,7 +163,7 @@ export class OptDecoder implements Decoder {
     for (const [row, key] of [...pictures.keys()].entries()) {
       const values = this.#imagePart(fresh, { row, ...of });
       found.set(key, values);
-      this.#prefixes.keep(key, values);
+      this.#prefixes.keep(key, values, values.byteLength);
     }
   }
 
