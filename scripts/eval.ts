@@ -8,7 +8,7 @@ import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { markdownTable } from 'markdown-table';
 import * as z from 'zod';
 import { expectOk, postJson } from './api.ts';
-import { precisionRows } from './eval/precision.ts';
+import { precisionTables } from './eval/precision.ts';
 import { readPicture, readScenes, type Scene } from './scenes.ts';
 import { startStack } from './stack.ts';
 import { statusLine } from './status-line.ts';
@@ -75,9 +75,9 @@ async function compare(names: readonly string[]): Promise<void> {
   const head = ['precision', 'captions, exact', 'answers, exact', 'in conversations', 'all'];
   console.log(`${markdownTable([head, ...rows])}\n`);
   line.update('Comparing with fp32 on the random checkpoints …');
-  const against = await precisionRows(precisions);
+  const against = await precisionTables(precisions);
   line.clear();
-  if (against.length > 1) console.log(`${markdownTable(against)}\n`);
+  for (const table of against) console.log(`${markdownTable(table)}\n`);
 }
 
 /** @param running URL of an API; starts one where there is none */

@@ -22,6 +22,7 @@ Environment:
                      is pulled (the embedded model)
   BLIP2_RETRIEVAL_CHECKPOINT   one that compares pictures with texts (embedded, or none beside another model)
   BLIP2_PRECISION    fp32, int8, int4 or auto (auto: fp32 below 1 GB of weights, else int8)
+  BLIP2_IGNORE_CONFIG   keys of config.json that you know to change nothing though the builder does not know them
   BLIP2_BUNDLES      where bundles are kept (.bundles)
   BLIP2_MODELS       where pulled checkpoints are kept (.models)
   HF_TOKEN           token for models that are private or gated; sent to HF_ENDPOINT only

@@ -39,6 +39,8 @@ Configured by the environment:
   HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE
                             as everywhere: token, address of the hub, and 1 to ask no hub
   BLIP2_PRECISION           fp32, int8, int4 or auto: bits of the large weights (auto: fp32 below 1 GB of weights, else int8)
+  BLIP2_IGNORE_CONFIG       keys of config.json that you know to change nothing though the builder does not know them:
+                            text_config.note,origin
   BLIP2_BUNDLES             where built bundles are kept (.bundles at the top of the repository)
   GPU_WORKER_HOST           address to listen on (127.0.0.1)
   GPU_WORKER_PORT           port to listen on; 0 takes a free one (8788)

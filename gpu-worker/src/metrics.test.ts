@@ -64,6 +64,10 @@ describe('metrics', () => {
     expect(await sample('blip2_inter_token_latency_seconds_count')).toBe(10);
     expect(await sample('blip2_prefix_cache_lookups_total', { result: 'hit' })).toBe(1);
     expect(await sample('blip2_prefix_cache_bytes')).toBeGreaterThan(0);
+    expect(await sample('blip2_image_features_lookups_total', { result: 'hit' })).toBeGreaterThan(
+      0,
+    );
+    expect(await sample('blip2_image_features_bytes')).toBeGreaterThan(0);
     expect(await sample('blip2_kv_cache_bytes')).toBeGreaterThan(0);
     expect(await sample('blip2_step_rows_count')).toBe(10);
     expect(await sample('blip2_engine_action_seconds_count', { action: 'images' })).toBe(2);

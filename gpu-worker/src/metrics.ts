@@ -1,6 +1,7 @@
 /** Figures of the running worker in Prometheus' text format. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineClient, EngineListener } from './engine/client.ts';
+import type { KeptMemory } from './engine/observation.ts';
 
 export type Metrics = { contentType: string; text: () => Promise<string> };
 
@@ -39,6 +40,7 @@ function listenerInto(registry: Registry): EngineListener {
   const running = gauge('blip2_running_rows', 'Texts that are being written');
   const kvBytes = gauge('blip2_kv_cache_bytes', 'Memory of the keys and values of all slots');
   const prefixBytes = gauge('blip2_prefix_cache_bytes', 'Memory of what prompts begin with');
+  const featureBytes = gauge('blip2_image_features_bytes', 'Memory of kept image features');
   const actions = seconds('blip2_engine_action_seconds', 'Time of one thing the engine does', [
     'action',
   ]);
@@ -55,6 +57,11 @@ function listenerInto(registry: Registry): EngineListener {
     'blip2_prefix_cache_text_positions_total',
     'Text positions of prompts that did not have to be read again',
   );
+  const pictures = counter(
+    'blip2_image_features_lookups_total',
+    'Pictures looked at: again (hit), or with a run of the image encoder (miss)',
+    ['result'],
+  );
   const firstToken = seconds(
     'blip2_time_to_first_token_seconds',
     'From submission to the first token',
@@ -66,22 +73,26 @@ function listenerInto(registry: Registry): EngineListener {
     'outcome',
   ]);
   const rejected = counter('blip2_rejected_requests_total', 'Requests that found no place');
-  let known = { hits: 0, misses: 0, textPositions: 0 };
+  const countPrefixes = lookupsInto(prefixes);
+  const countFeatures = lookupsInto(pictures);
+  let textPositions = 0;
 
   return {
-    observed: ({ done, waiting, running: now, memory }) => {
+    observed: ({ done, waiting, running: now, memory, features }) => {
       if (done !== null) actions.observe({ action: done.action }, done.ms / 1000);
       if (done?.action === 'step') batch.observe(done.rows);
       waitingImages.set(waiting.images);
       waitingPrefill.set(waiting.prefill);
       running.set(now);
       kvBytes.set(memory.kvBytes);
-      const { hits = 0, misses = 0, textPositions = 0, bytes = 0 } = memory.prefixes ?? {};
-      prefixBytes.set(bytes);
-      prefixes.inc({ result: 'hit' }, hits - known.hits);
-      prefixes.inc({ result: 'miss' }, misses - known.misses);
-      prefixTexts.inc(textPositions - known.textPositions);
-      known = { hits, misses, textPositions };
+      if (memory.prefixes !== undefined) {
+        prefixBytes.set(memory.prefixes.bytes);
+        countPrefixes(memory.prefixes);
+        prefixTexts.inc(memory.prefixes.textPositions - textPositions);
+        textPositions = memory.prefixes.textPositions;
+      }
+      featureBytes.set(features.bytes);
+      countFeatures(features);
     },
     begun: () => {},
     written: (_, { token, seconds: took, count }) => {
@@ -90,5 +101,15 @@ function listenerInto(registry: Registry): EngineListener {
     },
     ended: (_, kind, outcome) => requests.inc({ kind, outcome }),
     rejected: () => rejected.inc(),
+  };
+}
+
+/** Look-ups come as totals since the start, a counter takes what is new. */
+function lookupsInto(counter: Counter): (totals: KeptMemory) => void {
+  let known = { hits: 0, misses: 0 };
+  return ({ hits, misses }) => {
+    counter.inc({ result: 'hit' }, hits - known.hits);
+    counter.inc({ result: 'miss' }, misses - known.misses);
+    known = { hits, misses };
   };
 }

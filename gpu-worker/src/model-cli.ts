@@ -22,6 +22,8 @@ Face's format or a model, which is pulled first if it was not before.
 
 Environment:
   BLIP2_PRECISION  fp32, int8, int4 or auto: bits of a bundle's large weights (auto: fp32 below 1 GB, else int8)
+  BLIP2_IGNORE_CONFIG  keys of config.json that you know to change nothing though the builder does not know
+                   them: text_config.note,origin
   BLIP2_BUNDLES    where bundles are kept (.bundles)
   BLIP2_MODELS     where pulled checkpoints are kept (.models)
   HF_TOKEN         token for models that are private or gated; sent to HF_ENDPOINT only

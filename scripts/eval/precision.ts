@@ -3,37 +3,57 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Precision } from '@blip2/shared/bundle-manifest';
-import { CASES, readGolden, readT5Golden, T5_CASES } from '../../test/parity/golden.ts';
+import {
+  CASES,
+  RETRIEVAL_CASES,
+  readGolden,
+  readRetrievalGolden,
+  readT5Golden,
+  T5_CASES,
+} from '../../test/parity/golden.ts';
 import { figuresOf } from '../../test/parity/precision-figures.ts';
+import { retrievalFiguresOf } from '../../test/parity/retrieval-figures.ts';
 
-/** A table, its head first; nothing but the head where `fp32` is all that is asked for. */
-export async function precisionRows(precisions: readonly Precision[]): Promise<string[][]> {
+type Table = string[][];
+
+const HEAD = ['against fp32', 'random checkpoint'];
+
+/** Tables, their heads first: of what writes, and of what compares. None where `fp32` is all that is asked for. */
+export async function precisionTables(precisions: readonly Precision[]): Promise<Table[]> {
+  const fewer = precisions.filter((precision) => precision !== 'fp32');
+  if (fewer.length === 0) return [];
   const bundles = await mkdtemp(join(tmpdir(), 'blip2-eval-'));
-  const rows: string[][] = [];
   try {
-    for (const precision of precisions) {
-      if (precision === 'fp32') continue;
-      for (const name of [...CASES, ...T5_CASES]) {
-        const golden = name.startsWith('t5') ? readT5Golden(name) : readGolden(name);
-        const { cosine, top1, logprob } = await figuresOf(golden, precision, bundles);
-        rows.push([
-          precision,
-          name,
-          cosine.toFixed(4),
-          `${(100 * top1).toFixed(0)} %`,
-          logprob.toFixed(3),
-        ]);
-      }
-    }
+    return [await writing(fewer, bundles), await comparing(fewer, bundles)];
   } finally {
     await rm(bundles, { recursive: true, force: true });
   }
-  const head = [
-    'against fp32',
-    'random checkpoint',
-    'least cosine of embeddings',
-    'same top token',
-    'mean Δ log p, absolute',
-  ];
-  return [head, ...rows];
+}
+
+async function writing(precisions: readonly Precision[], bundles: string): Promise<Table> {
+  const head = ['least cosine of embeddings', 'same top token', 'mean Δ log p, absolute'];
+  const table = [[...HEAD, ...head]];
+  for (const precision of precisions) {
+    for (const name of [...CASES, ...T5_CASES]) {
+      const golden = name.startsWith('t5') ? readT5Golden(name) : readGolden(name);
+      const { cosine, top1, logprob } = await figuresOf(golden, precision, bundles);
+      const figures = [cosine.toFixed(4), `${(100 * top1).toFixed(0)} %`, logprob.toFixed(3)];
+      table.push([precision, name, ...figures]);
+    }
+  }
+  return table;
+}
+
+async function comparing(precisions: readonly Precision[], bundles: string): Promise<Table> {
+  const head = ['least cosine of ITC, pictures', 'texts', 'mean Δ ITM, absolute', 'most'];
+  const table = [[...HEAD, ...head]];
+  for (const precision of precisions) {
+    for (const name of RETRIEVAL_CASES) {
+      const golden = readRetrievalGolden(name);
+      const of = await retrievalFiguresOf(golden, precision, bundles);
+      const figures = [of.imageCosine, of.textCosine, of.itm, of.itmMost];
+      table.push([precision, name, ...figures.map((figure) => figure.toFixed(4))]);
+    }
+  }
+  return table;
 }

@@ -13,6 +13,12 @@ export type TextTokenizer = {
 
 const Kind = z.looseObject({ model: z.looseObject({ type: z.optional(z.string()) }) });
 
+const KINDS = new Map<string, (file: unknown) => TextTokenizer>([
+  ['BPE', byteLevelBpe],
+  ['Unigram', unigram],
+  ['WordPiece', wordPiece],
+]);
+
 /**
  * Byte-level BPE (OPT), Unigram (FlanT5) or WordPiece (the Q-Former's text side).
  * @param json the text of `tokenizer.json`
@@ -21,14 +27,11 @@ const Kind = z.looseObject({ model: z.looseObject({ type: z.optional(z.string())
 export function createTokenizer(json: string): TextTokenizer & { type: string } {
   const file: unknown = JSON.parse(json);
   const { type } = Kind.parse(file).model;
-  switch (type) {
-    case 'BPE':
-      return { type, ...byteLevelBpe(file) };
-    case 'Unigram':
-      return { type, ...unigram(file) };
-    case 'WordPiece':
-      return { type, ...wordPiece(file) };
-    default:
-      throw new Error(`tokenizer.json: a model of type ${type} is not supported`);
+  const make = type === undefined ? undefined : KINDS.get(type);
+  if (type === undefined || make === undefined) {
+    throw new Error(`tokenizer.json: a model of type ${type} is not supported`);
   }
+  const { encode, bytesOf } = make(file);
+  // Half a surrogate pair is no character: it becomes U+FFFD, as it would in UTF-8.
+  return { type, encode: (text) => encode(text.toWellFormed()), bytesOf };
 }

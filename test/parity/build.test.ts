@@ -146,6 +146,11 @@ describe('a checkpoint is refused', () => {
       /does not know: extra/,
     ],
     [
+      'with a config key nobody knows',
+      () => editConfig(({ text_config }) => void Object.assign(text_config, { alibi: true })),
+      /config\.json: the builder does not know text_config\.alibi = true/,
+    ],
+    [
       'with weights of an unknown type',
       () => editTensors((h) => void Object.assign(h[FC1]!, { dtype: 'F8_E4M3' })),
       new RegExp(`"${FC1}" has the unsupported type F8_E4M3`),

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { planGenerate } from '@blip2/gpu-worker/builder/generate';
+import { expectKnownConfig } from '@blip2/gpu-worker/builder/known-config';
 import { planRetrieve } from '@blip2/gpu-worker/builder/retrieve';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FULL_SIZES, type FullSizeName } from '../../scripts/full-size/checkpoints.ts';
@@ -45,7 +46,10 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
   it.each(['fp32', 'int8', 'int4'] as const)('is planned whole in %s', async (precision) => {
     const place = join(folder, name);
     await writeCheckpoint(full, place, 'holes');
-    const plan = name.startsWith('itm') ? planRetrieve : planGenerate;
+    const [kind, plan] = name.startsWith('itm')
+      ? (['retrieve', planRetrieve] as const)
+      : (['generate', planGenerate] as const);
+    await expectKnownConfig(place, kind, []);
     const { graphs, manifest } = await plan(place, precision);
     const image_tokens = name.endsWith('-coco') ? 677 : 257;
     expect(manifest).toMatchObject({ image_tokens, qformer_hidden: 768, precision });

@@ -4,6 +4,7 @@ import type { DecoderPrompt } from '@blip2/gpu-worker/engine/decoder';
 import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/logits';
 import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
 import type { Precision } from '@blip2/shared/bundle-manifest';
+import { leastCosine } from './difference.ts';
 import { type Golden, rowOf } from './golden.ts';
 import { PROVIDER } from './provider.ts';
 
@@ -60,12 +61,7 @@ export async function figuresOf(
   await releaseParts(exact);
   await releaseParts(fewer);
   const width = golden.queryEmbeddings.shape[2]!;
-  const cosines = of.embeddings.flatMap((values, image) =>
-    Array.from({ length: values.length / width }, (_, query) => {
-      const cut = (all: Float32Array) => all.subarray(query * width, (query + 1) * width);
-      return cosine(cut(values), cut(to.embeddings[image]!));
-    }),
-  );
+  const cosines = of.embeddings.map((values, i) => leastCosine(values, to.embeddings[i]!, width));
   let [same, difference, count] = [0, 0, 0];
   for (const [i, row] of of.rows.entries()) {
     const expected = to.rows[i]!;
@@ -79,14 +75,4 @@ export async function figuresOf(
     top1: same / of.rows.length,
     logprob: difference / count,
   };
-}
-
-function cosine(a: Float32Array, b: Float32Array): number {
-  let [product, first, second] = [0, 0, 0];
-  for (let i = 0; i < a.length; i++) {
-    product += a[i]! * b[i]!;
-    first += a[i]! ** 2;
-    second += b[i]! ** 2;
-  }
-  return product / Math.sqrt(first * second);
 }

@@ -6,8 +6,17 @@ import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { releaseParts } from '@blip2/gpu-worker/engine/parts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from './difference.ts';
-import { CASES, readGolden, readT5Golden, rowOf, T5_CASES } from './golden.ts';
+import {
+  CASES,
+  RETRIEVAL_CASES,
+  readGolden,
+  readRetrievalGolden,
+  readT5Golden,
+  rowOf,
+  T5_CASES,
+} from './golden.ts';
 import { figuresOf, openGolden } from './precision-figures.ts';
+import { retrievalFiguresOf } from './retrieval-figures.ts';
 
 let bundles: string;
 beforeAll(async () => {
@@ -27,6 +36,16 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
     // Random weights are the worst there is for few bits: what is written hangs on noise.
     expect(figures.logprob).toBeLessThan(precision === 'int8' ? 0.5 : 1.6);
     expect(figures.top1).toBeGreaterThan(precision === 'int8' ? 0.5 : 0.3);
+  });
+
+  it.each(RETRIEVAL_CASES)('compares as the exact bundle of "%s" does', async (name) => {
+    const figures = await retrievalFiguresOf(readRetrievalGolden(name), precision, bundles);
+    if (process.env.PARITY_REPORT) console.log(precision, name, figures);
+    // Both keep 8 bits here (builder/precision.ts). Probabilities of one text for another are 0.2 apart and more.
+    expect(figures.imageCosine).toBeGreaterThan(0.995);
+    expect(figures.textCosine).toBeGreaterThan(0.998);
+    expect(figures.itm).toBeLessThan(0.03);
+    expect(figures.itmMost).toBeLessThan(0.15);
   });
 
   it.each(ALL)('gives a row of a batch bit for bit what it gets alone: "%s"', async (name) => {

@@ -11,11 +11,19 @@ const golden = (name: string) =>
 const expected = JSON.parse(golden('expected')) as { lines: string[] } & Record<string, number[][]>;
 const { lines } = expected;
 
+it('the corpus holds every control character alone, between letters and between spaces', () => {
+  expect(new Set(lines).size).toBe(3500);
+  const controls = [...Array(0x20).keys(), ...Array.from({ length: 0x21 }, (_, i) => 0x7f + i)];
+  const wanted = controls
+    .map((code) => String.fromCodePoint(code))
+    .flatMap((c) => [c, `a${c}b`, `a ${c} b`]);
+  expect(wanted.filter((line) => !lines.includes(line))).toEqual([]);
+});
+
 describe.each(['opt', 't5', 'bert'])('the tokeniser of the kind "%s"', (name) => {
   const tokenizer = createTokenizer(golden(name));
 
   it('gives the ids of `tokenizers` for every line of the corpus', () => {
-    expect(lines.length).toBe(3000);
     const different = lines.flatMap((line, i) => {
       const ids = tokenizer.encode(line);
       return String(ids) === String(expected[name]![i])
@@ -23,6 +31,12 @@ describe.each(['opt', 't5', 'bert'])('the tokeniser of the kind "%s"', (name) =>
         : [{ line, ids, of: expected[name]![i] }];
     });
     expect(different).toEqual([]);
+  });
+
+  it('reads half of a surrogate pair as U+FFFD, which leads to no control token', () => {
+    for (const text of ['', 'a', '</s>', '<pad>', '[CLS]', '<extra_id_0>']) {
+      expect(tokenizer.encode(`\ud800${text}`)).toEqual(tokenizer.encode(`\ufffd${text}`));
+    }
   });
 
   it('takes a word of a hundred thousand letters in its stride', () => {

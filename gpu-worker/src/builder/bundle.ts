@@ -2,11 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   BundleManifest,
   type GenerateManifest,
-  Precision,
+  type Precision,
   type RetrieveManifest,
 } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
@@ -14,9 +13,11 @@ import { checkpointName, weightBytes } from './checkpoint.ts';
 import { readKind } from './config.ts';
 import { CheckpointError } from './errors.ts';
 import { planGenerate } from './generate.ts';
+import { expectKnownConfig } from './known-config.ts';
 import { choosePrecision } from './precision.ts';
 import { planRetrieve } from './retrieve.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
+import { defaultBundles, defaultIgnoredConfig, defaultPrecision } from './settings.ts';
 
 /** `done` of `total` bytes of the checkpoint; `label` says what is being written. */
 export type BuildProgress = { done: number; total: number; label: string };
@@ -25,6 +26,8 @@ export type EnsureOptions = {
   onProgress?: (progress: BuildProgress) => void;
   /** BLIP2_PRECISION, or `auto`. */
   precision?: Precision | 'auto';
+  /** Keys of config.json that may say what they will; BLIP2_IGNORE_CONFIG, or none. */
+  ignoredConfig?: readonly string[];
   /** Where bundles are kept; BLIP2_BUNDLES, or `.bundles` at the top of the repository. */
   bundles?: string;
 };
@@ -60,6 +63,7 @@ export async function ensureBundle(
     onProgress = () => {},
     bundles = defaultBundles(),
     precision: wanted = defaultPrecision(),
+    ignoredConfig = defaultIgnoredConfig(),
   }: EnsureOptions = {},
 ): Promise<string> {
   const checkpoint = resolve(checkpointDir);
@@ -75,7 +79,7 @@ export async function ensureBundle(
   const draft = `${place}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   await mkdir(draft, { recursive: true });
   try {
-    await build(checkpoint, draft, identity, onProgress);
+    await build(checkpoint, draft, identity, { onProgress, ignoredConfig });
     if (!(await isUsable(place, checkpoint, identity))) await putInPlace(draft, place);
   } finally {
     await rm(draft, { recursive: true, force: true });
@@ -109,26 +113,18 @@ export async function readRetrieveManifest(bundle: string): Promise<RetrieveMani
   );
 }
 
-export function defaultBundles(): string {
-  return resolve(
-    process.env.BLIP2_BUNDLES ?? fileURLToPath(new URL('../../../.bundles', import.meta.url)),
-  );
-}
-
-function defaultPrecision(): Precision | 'auto' {
-  const value = process.env.BLIP2_PRECISION || 'auto';
-  const parsed = z.union([Precision, z.literal('auto')]).safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new CheckpointError(`BLIP2_PRECISION must be fp32, int8, int4 or auto, not "${value}".`);
-}
-
 async function build(
   checkpoint: string,
   draft: string,
   { name, revision, precision }: Identity,
-  onProgress: (progress: BuildProgress) => void,
+  {
+    onProgress,
+    ignoredConfig,
+  }: { onProgress: (progress: BuildProgress) => void; ignoredConfig: readonly string[] },
 ): Promise<void> {
-  const plan = (await readKind(checkpoint)) === 'retrieve' ? planRetrieve : planGenerate;
+  const kind = await readKind(checkpoint);
+  await expectKnownConfig(checkpoint, kind, ignoredConfig);
+  const plan = kind === 'retrieve' ? planRetrieve : planGenerate;
   const { graphs, manifest } = await plan(checkpoint, precision);
   const paths = await copySidecars(checkpoint, draft);
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);

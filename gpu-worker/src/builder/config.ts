@@ -7,12 +7,14 @@ import { readJson } from './json.ts';
 import { TextConfig } from './text-config.ts';
 
 const VisionConfig = z.object({
+  model_type: z.optional(z.literal('blip_2_vision_model')),
   hidden_size: withDefault(count, 1408),
   intermediate_size: withDefault(count, 6144),
   num_hidden_layers: withDefault(count, 39),
   num_attention_heads: withDefault(count, 16),
   image_size: withDefault(count, 224),
   patch_size: withDefault(count, 14),
+  num_channels: withDefault(z.literal(3), 3),
   hidden_act: withDefault(z.literal('gelu'), 'gelu'),
   layer_norm_eps: withDefault(z.number(), 1e-6),
   qkv_bias: withDefault(z.boolean(), true),
@@ -20,6 +22,7 @@ const VisionConfig = z.object({
 export type VisionConfig = z.infer<typeof VisionConfig>;
 
 const QFormerConfig = z.object({
+  model_type: z.optional(z.literal('blip_2_qformer')),
   hidden_size: withDefault(count, 768),
   intermediate_size: withDefault(count, 3072),
   num_hidden_layers: withDefault(count, 12),
@@ -36,19 +39,20 @@ const QFormerConfig = z.object({
 });
 export type QFormerConfig = z.infer<typeof QFormerConfig>;
 
-const GenerateConfig = z.object({
+export const GenerateConfig = z.object({
   architectures: z.optional(z.array(z.string())),
   model_type: z.literal('blip-2'),
   num_query_tokens: withDefault(count, 32),
   /** Older configs lack it; OPT's `<image>` is 50265 in every published checkpoint. */
   image_token_index: z.optional(z.nullable(z.int())),
+  use_decoder_only_language_model: z.optional(z.boolean()),
   vision_config: VisionConfig,
   qformer_config: QFormerConfig,
   text_config: TextConfig,
 });
 export type GenerateConfig = z.infer<typeof GenerateConfig>;
 
-const RetrieveConfig = z.object({
+export const RetrieveConfig = z.object({
   model_type: z.literal('blip-2'),
   num_query_tokens: withDefault(count, 32),
   image_text_hidden_size: withDefault(count, 256),
@@ -146,6 +150,10 @@ export async function readGenerateConfig(folder: string): Promise<GenerateConfig
       id <
         text.vocab_size, `${name} ${id} is none of the ${text.vocab_size} tokens of text_config.vocab_size`);
   }
+  const decodesOnly = config.use_decoder_only_language_model ?? text.model_type === 'opt';
+  require(decodesOnly ===
+    (text.model_type ===
+      'opt'), `use_decoder_only_language_model ${decodesOnly} does not fit text_config.model_type ${text.model_type}`);
   if (text.model_type === 'opt') {
     const projected = text.word_embed_proj_dim ?? text.hidden_size;
     require(projected ===

@@ -1,7 +1,6 @@
 /** The model builder: checkpoint folder in, bundle folder out. */
 export {
   type BuildProgress,
-  defaultBundles,
   type EnsureOptions,
   ensureBundle,
   readGenerateManifest,
@@ -10,4 +9,5 @@ export {
 } from './bundle.ts';
 export { readGenerateConfig } from './config.ts';
 export { CheckpointError } from './errors.ts';
+export { defaultBundles } from './settings.ts';
 export { readTokenizer } from './tokenizer-file.ts';

@@ -4,6 +4,7 @@ import { count, withDefault } from './fields.ts';
 
 const OptConfig = z.object({
   model_type: z.literal('opt'),
+  is_encoder_decoder: withDefault(z.literal(false), false),
   vocab_size: withDefault(count, 50272),
   hidden_size: withDefault(count, 768),
   ffn_dim: withDefault(count, 3072),
@@ -25,6 +26,7 @@ export type OptConfig = z.infer<typeof OptConfig>;
 
 const T5Config = z.object({
   model_type: z.literal('t5'),
+  is_encoder_decoder: withDefault(z.literal(true), true),
   vocab_size: withDefault(count, 32128),
   d_model: withDefault(count, 512),
   d_kv: withDefault(count, 64),
@@ -37,6 +39,7 @@ const T5Config = z.object({
   layer_norm_epsilon: withDefault(z.number(), 1e-6),
   /** FlanT5's; the older layers without a gate are refused. */
   feed_forward_proj: z.enum(['gated-gelu', 'gated-gelu_new']),
+  is_gated_act: withDefault(z.literal(true), true),
   /** What the gate is; where a config does not say it, `gated-gelu` means the tanh approximation. */
   dense_act_fn: withDefault(z.enum(['gelu', 'gelu_new']), 'gelu_new'),
   tie_word_embeddings: z.optional(z.boolean()),
@@ -49,5 +52,6 @@ const T5Config = z.object({
 });
 export type T5Config = z.infer<typeof T5Config>;
 
+export const TEXT_CONFIGS = { opt: OptConfig, t5: T5Config };
 export const TextConfig = z.discriminatedUnion('model_type', [OptConfig, T5Config]);
 export type TextConfig = z.infer<typeof TextConfig>;

@@ -96,6 +96,7 @@ export class Engine {
       waiting: { images: this.#images.waiting, prefill: this.#toPrefill.length },
       running: this.#rows.running,
       memory: this.#decoder.memory,
+      features: this.#images.features,
     });
   }
 

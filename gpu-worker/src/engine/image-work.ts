@@ -5,8 +5,10 @@ import type { Tensor } from 'onnxruntime-node';
 import { compare, type Place } from './fair-order.ts';
 import type { VisionRunner } from './image-runner.ts';
 import type { Job, JobEvent, Pixels } from './messages.ts';
+import type { KeptMemory } from './observation.ts';
 import type { EngineParts } from './parts.ts';
 import { itcScore, type RetrievalRunner } from './retrieval-runner.ts';
+import { SeenPictures } from './seen-pictures.ts';
 
 /** A job on its way. */
 export type Entry = {
@@ -40,17 +42,23 @@ export type ImageWorkOptions = {
 export class ImageWork {
   readonly #parts: EngineParts;
   readonly #options: ImageWorkOptions;
+  readonly #seen: SeenPictures;
   #toEncode: (Entry & { source: Pixels })[] = [];
   #toCompare: Comparing[] = [];
 
   constructor(parts: EngineParts, options: ImageWorkOptions) {
     this.#parts = parts;
     this.#options = options;
+    this.#seen = new SeenPictures(parts.vision);
   }
 
   /** Pieces of work that wait, roughly. */
   get waiting(): number {
     return this.#toEncode.length + this.#toCompare.length;
+  }
+
+  get features(): KeptMemory {
+    return this.#seen.memory;
   }
 
   submit(entry: Entry): void {
@@ -85,7 +93,7 @@ export class ImageWork {
     });
     this.#toEncode = this.#toEncode.filter((entry) => !same.includes(entry));
     for (const entry of same) this.#options.onBegin(entry);
-    await this.#guard(same, () => this.#encode(same, first.source.pixels, encoder));
+    await this.#guard(same, () => this.#encode(same, first.source, encoder));
   }
 
   #awaitComparison(entry: Comparing): void {
@@ -93,14 +101,10 @@ export class ImageWork {
     this.#toCompare.sort(inOrder);
   }
 
-  async #encode(
-    entries: readonly Entry[],
-    pixels: Float32Array,
-    encoder: VisionRunner,
-  ): Promise<void> {
+  async #encode(entries: readonly Entry[], picture: Pixels, encoder: VisionRunner): Promise<void> {
     const start = performance.now();
     for (const entry of entries) entry.timings.queue = start - entry.submittedAt;
-    const features = await encoder.encode(pixels);
+    const features = await this.#seen.features(encoder, picture);
     for (const entry of entries) entry.timings.vision = performance.now() - start;
     const queries = once(() => this.#parts.qformer.query(features));
     const itc = once(() => this.#retrieval.imageEmbeddings(features));

@@ -1,7 +1,5 @@
 /** What the engine thread tells after each thing it has done: the HTTP thread never has to ask and wait. */
 
-import type { PrefixLookups } from './prefix-cache.ts';
-
 /** `read` goes on with a long prompt. */
 export type Done = {
   action: 'images' | 'prefill' | 'read' | 'step';
@@ -21,10 +19,15 @@ export type Observation = {
   /** Rows that are being written. */
   running: number;
   memory: DecoderMemory;
+  /** Image features; each miss is a run of an image encoder. */
+  features: KeptMemory;
 };
 
-/** What a decoder holds. `prefixes`: look-ups of what prompts begin with since the start, and the memory that is kept in. */
-export type DecoderMemory = {
-  kvBytes: number;
-  prefixes?: PrefixLookups & { bytes: number };
-};
+/** Look-ups since the start that found something and that did not, and the memory of what is kept. */
+export type KeptMemory = { hits: number; misses: number; bytes: number };
+
+/** What prompts begin with: look-ups of pictures, and text positions that did not have to be read again. */
+export type PrefixMemory = KeptMemory & { textPositions: number };
+
+/** What a decoder holds. */
+export type DecoderMemory = { kvBytes: number; prefixes?: PrefixMemory };

@@ -28,6 +28,7 @@ export class OptDecoder implements Decoder {
   readonly #cache: KvCache;
   /** Text positions that are read at a time. */
   readonly #piece: number;
+  /** Keys and values of pictures' image positions: the next question prefills only its own text. */
   readonly #prefixes: PrefixCache;
 
   private constructor(options: EngineOptions, session: InferenceSession) {
@@ -46,8 +47,7 @@ export class OptDecoder implements Decoder {
   }
 
   get memory(): DecoderMemory {
-    const { bytes, lookups } = this.#prefixes;
-    return { kvBytes: this.#cache.bytes, prefixes: { ...lookups, bytes } };
+    return { kvBytes: this.#cache.bytes, prefixes: this.#prefixes.memory };
   }
 
   positionsOf({ ids }: DecoderPrompt): number {

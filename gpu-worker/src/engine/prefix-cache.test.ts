@@ -19,8 +19,8 @@ describe('pictures in the prefix cache', () => {
     cache.keepPicture('d', values(10));
     expect(cache.picture('b')).toBeUndefined();
     for (const key of ['a', 'c', 'd']) expect(cache.picture(key), key).toBeDefined();
-    expect(cache.bytes).toBe(30 * WIDTH);
-    expect(cache.lookups).toMatchObject({ hits: 4, misses: 1 });
+    expect(cache.memory.bytes).toBe(30 * WIDTH);
+    expect(cache.memory).toMatchObject({ hits: 4, misses: 1 });
   });
 
   it('give way to a larger one, and never hold more than its memory', () => {
@@ -28,7 +28,7 @@ describe('pictures in the prefix cache', () => {
     cache.keepPicture('a', values(10));
     cache.keepPicture('b', values(10));
     cache.keepPicture('large', values(20));
-    expect(cache.bytes).toBe(20 * WIDTH);
+    expect(cache.memory.bytes).toBe(20 * WIDTH);
     cache.keepPicture('too large', values(26));
     expect(cache.picture('too large')).toBeUndefined();
     expect(cache.picture('large')).toBeDefined();
@@ -38,7 +38,7 @@ describe('pictures in the prefix cache', () => {
     const cache = new PrefixCache(25 * WIDTH);
     cache.keepPicture('a', values(10));
     cache.keepPicture('a', values(10));
-    expect(cache.bytes).toBe(10 * WIDTH);
+    expect(cache.memory.bytes).toBe(10 * WIDTH);
   });
 });
 
@@ -63,9 +63,9 @@ describe('texts in the prefix cache', () => {
   ])('one %s', (_, ids, expected) => {
     const cache = filled();
     expect(cache.peek('a', ids)).toEqual({ picture: true, textPositions: expected.length });
-    expect(cache.lookups.textPositions).toBe(0);
+    expect(cache.memory.textPositions).toBe(0);
     expect(known(cache, 'a', ids)).toEqual(expected);
-    expect(cache.lookups.textPositions).toBe(expected.length);
+    expect(cache.memory.textPositions).toBe(expected.length);
   });
 
   it('belong to their picture', () => {
@@ -77,13 +77,13 @@ describe('texts in the prefix cache', () => {
 
   it('hold only what is new behind what others begin with', () => {
     // 10 of the picture, 1 2 3, 4 5, and 1 2 9: only whole stretches are shared.
-    expect(filled().bytes).toBe(18 * WIDTH);
+    expect(filled().memory.bytes).toBe(18 * WIDTH);
   });
 
   it('are not kept without their picture', () => {
     const cache = new PrefixCache(100 * WIDTH);
     keepText(cache, 'a', [1, 2, 3]);
-    expect(cache.bytes).toBe(0);
+    expect(cache.memory.bytes).toBe(0);
   });
 
   it('are forgotten before what they stand behind', () => {
@@ -95,7 +95,7 @@ describe('texts in the prefix cache', () => {
     expect(known(cache, 'a', [1, 2, 3, 4, 5])).toEqual([1, 2, 3]);
     cache.keepPicture('d', values(17));
     expect(cache.peek('a', [1, 2, 3])).toEqual({ picture: false, textPositions: 0 });
-    expect(cache.bytes).toBeLessThanOrEqual(18 * WIDTH);
+    expect(cache.memory.bytes).toBeLessThanOrEqual(18 * WIDTH);
   });
 
   it('never push out what they stand behind', () => {

@@ -3,6 +3,8 @@
  * about it. The next question reads only what nobody has asked yet.
  */
 
+import type { PrefixMemory } from './observation.ts';
+
 /** A picture or, behind it, a stretch of text. */
 type Node = {
   /** Of a picture, its name. */
@@ -18,35 +20,27 @@ type Node = {
 /** A stretch of a prompt that is kept; of the last one perhaps only its first `length` text positions are of use. */
 export type Stretch = { values: Float32Array; positions: number; length: number };
 
-export type PrefixLookups = {
-  /** Look-ups of pictures that found something, and those that did not. */
-  hits: number;
-  misses: number;
-  /** Text positions that did not have to be read again. */
-  textPositions: number;
-};
-
 export class PrefixCache {
   readonly #budgetBytes: number;
   readonly #pictures = new Map<string, Node>();
   /** Least recently used first; what stands behind another is never more recent than it. */
   readonly #order = new Set<Node>();
   #bytes = 0;
-  readonly lookups: PrefixLookups = { hits: 0, misses: 0, textPositions: 0 };
+  readonly #lookups = { hits: 0, misses: 0, textPositions: 0 };
 
   /** @param budgetBytes 0 keeps nothing */
   constructor(budgetBytes: number) {
     this.#budgetBytes = budgetBytes;
   }
 
-  get bytes(): number {
-    return this.#bytes;
+  get memory(): PrefixMemory {
+    return { ...this.#lookups, bytes: this.#bytes };
   }
 
   /** A picture's image positions. */
   picture(key: string): Float32Array | undefined {
     const node = this.#pictures.get(key);
-    this.lookups[node === undefined ? 'misses' : 'hits'] += 1;
+    this.#lookups[node === undefined ? 'misses' : 'hits'] += 1;
     if (node !== undefined) this.#touch(node);
     return node?.values;
   }
@@ -55,7 +49,7 @@ export class PrefixCache {
   text(key: string, ids: readonly number[]): Stretch[] {
     const { stretches, last } = this.#walk(key, ids);
     if (last !== undefined) this.#touch(last);
-    this.lookups.textPositions += sum(stretches);
+    this.#lookups.textPositions += sum(stretches);
     return stretches;
   }
 

@@ -7,8 +7,8 @@ export const AddedTokens = z._default(
 );
 export type AddedTokens = z.infer<typeof AddedTokens>;
 
-/** Begins with a noncharacter: no text that is valid Unicode for interchange holds it. */
-const HIDDEN = '\uffff';
+/** Half a surrogate pair: no well-formed text holds it, and no other is encoded. */
+const HIDDEN = '\ud800';
 
 /** Names of pieces that text must not reach, changed so that it cannot. */
 export function hideControls(added: AddedTokens): (piece: string) => string {
