@@ -114,7 +114,9 @@ export async function readEmbeddings(c: AppContext): Promise<Response> {
   }
   // The revision stands in the tag: another model's embeddings are another representation.
   const tag = `"${sha256.slice(0, 32)}-${servedFor(kind).revision.slice(0, 16)}-${form.slice(-4)}"`;
-  const headers = { etag: tag, vary: 'accept', 'cache-control': 'public, no-cache' };
+  // JSON also says which tier had them: the same embeddings, not the same bytes.
+  const etag = form === 'application/json' ? `W/${tag}` : tag;
+  const headers = { etag, vary: 'accept', 'cache-control': 'public, no-cache' };
   if (matchesTag(c.req.header('if-none-match'), tag)) {
     return new Response(null, { status: 304, headers });
   }
