@@ -49,7 +49,8 @@ export async function peerRows(
     sides[side].push(value);
     rows.set(name, sides);
   };
-  const ids = someIds(stack);
+  const ids = someIds(stack, 300);
+  const otherIds = someIds(stack, 400);
   const most = Math.max(...STREAMS);
   const sources: Embeddings[] = [];
   for (const picture of await freshPictures(most)) {
@@ -60,8 +61,8 @@ export async function peerRows(
   for (let round = 0; round < rounds; round++) {
     onProgress(`round ${round + 1} of ${rounds}, one stream`);
     const [seen, unseen] = (await freshPictures(2)) as [Uint8Array, Uint8Array];
-    const run = (source: Parameters<typeof runDirect>[2], tokens: number) =>
-      runDirect(stack, writeRequest(stack.model, ids, tokens), source);
+    const run = (source: Parameters<typeof runDirect>[2], tokens: number, question = ids) =>
+      runDirect(stack, writeRequest(stack.model, question, tokens), source);
 
     add(NAMES.encode, 'peer', (await peer.ask('encode')).ms);
     const { source, ms } = await embed(stack, seen);
@@ -70,7 +71,7 @@ export async function peerRows(
     const { arrivals } = await peer.ask('generate', { ids, batch: 1, tokens: PEER_TOKENS });
     const miss = (await run({ type: 'image', payload: unseen }, 1)).arrivals;
     const hit = (await run(source, 1)).arrivals;
-    const again = (await run(source, TOKENS)).arrivals;
+    const again = (await run(source, TOKENS, otherIds)).arrivals;
     for (const name of [NAMES.miss, NAMES.hit, NAMES.again]) add(name, 'peer', arrivals[0]!);
     for (const [name, all] of [
       [NAMES.miss, miss],
@@ -140,11 +141,11 @@ export async function limitTable(
   ];
 }
 
-/** A prompt of ordinary ids, in every vocabulary. */
-function someIds({ model }: Stack): number[] {
+/** A prompt of ordinary ids, in every vocabulary, that has only its control tokens in common with one of others. */
+function someIds({ model }: Stack, first: number): number[] {
   return promptIds(
     model,
-    Array.from({ length: TEXT_TOKENS - 1 }, (_, i) => 300 + i),
+    Array.from({ length: TEXT_TOKENS - 1 }, (_, i) => first + i),
   );
 }
 
