@@ -2,9 +2,9 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
-import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { CheckpointError, ensureBundle, readManifest, readTokenizer } from './builder/index.ts';
 import { parseModelId, pull, readHubSettings, resolveCheckpoint } from './hub/index.ts';
+import { describeBundle } from './model-info.ts';
 import { progressBar } from './progress-bar.ts';
 
 const HELP = `Usage: npm run model -- <command> <argument>
@@ -99,41 +99,10 @@ async function info(folder: string): Promise<void> {
     () => true,
     () => false,
   );
-  const bundle = isBundle ? folder : await build(folder);
-  const manifest = await readManifest(bundle);
-  const { image, files } = manifest;
-  const megabytes = files.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
-  const rows: Record<string, string> = {
-    bundle,
-    name: manifest.name,
-    kind: `${manifest.kind}, ${manifest.family}, ${manifest.precision}`,
-    revision: manifest.revision,
-    size: `${megabytes.toFixed(1)} MB in ${files.length} files`,
-    image: `${image.size} px, patches of ${image.patch}, ${manifest.image_tokens} tokens of ${manifest.vision_hidden}`,
-    preprocessing: `${manifest.preprocessing} (${image.resample})`,
-    queries: `${manifest.num_query_tokens} of ${manifest.qformer_hidden}`,
-    ...textRows(manifest),
-    licence: manifest.licence ?? 'not stated',
-  };
+  const rows = await describeBundle(isBundle ? folder : await build(folder));
   for (const [name, text] of Object.entries(rows)) {
     console.log(`${styleText('bold', name.padEnd(14))} ${text}`);
   }
-}
-
-/** What the bundle does with text. */
-function textRows(manifest: BundleManifest): Record<string, string> {
-  if (manifest.kind === 'retrieve') {
-    const { text, itc_hidden } = manifest;
-    return {
-      text: `${text.vocab} tokens, ${text.max_positions} positions`,
-      itc: `embeddings of ${itc_hidden}`,
-    };
-  }
-  const { decoder, eos_token_ids, generation } = manifest;
-  return {
-    decoder: `${decoder.layers} layers of ${decoder.hidden}, ${decoder.heads} heads of ${decoder.head_dim}, ${decoder.vocab} tokens, ${decoder.max_positions} positions`,
-    stops: `at token ${eos_token_ids.join(' or ')}, after ${generation.max_new_tokens} by default`,
-  };
 }
 
 try {

@@ -1,4 +1,5 @@
 /** What the published checkpoints are made of: configs, and every tensor's name and shape (BLIP2.md). */
+import type { TOKENIZERS } from './tokenizers.ts';
 
 export type TensorShape = readonly [name: string, shape: readonly number[]];
 
@@ -6,7 +7,7 @@ export type FullSize = {
   config: Record<string, unknown>;
   /** Token ids are below this; the last of them are filler. */
   vocabulary: number;
-  tokenizer: 'bpe' | 'wordpiece';
+  tokenizer: keyof typeof TOKENIZERS;
   tensors: TensorShape[];
 };
 
@@ -216,7 +217,7 @@ function generate(family: 'opt' | 't5', text: Text, image: number, cut: Cut): Fu
       text_config: text.config,
     },
     vocabulary: image_token_index,
-    tokenizer: 'bpe',
+    tokenizer: family === 'opt' ? 'bpe' : 'unigram',
     tensors: [
       ...vision(image, cut),
       ...qformer(false, cut),

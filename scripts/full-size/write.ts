@@ -2,6 +2,7 @@
 import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FullSize, TensorShape } from './checkpoints.ts';
+import { TOKENIZERS } from './tokenizers.ts';
 
 /** Largest shard, bytes: that of the published ones. */
 const SHARD_BYTES = 5e9;
@@ -36,7 +37,7 @@ export async function writeCheckpoint(
   const indexFile = json({ metadata: { total_size: total }, weight_map });
   await writeFile(join(folder, 'model.safetensors.index.json'), indexFile);
   await writeFile(join(folder, 'config.json'), json(config));
-  const made = tokenizer === 'bpe' ? byteTokenizer(vocabulary) : wordTokenizer(vocabulary);
+  const made = TOKENIZERS[tokenizer](vocabulary);
   await writeFile(join(folder, 'tokenizer.json'), json(made));
 }
 
@@ -127,47 +128,4 @@ function randomPool(): Uint16Array {
     values[i] = bits.getUint16(0);
   }
   return values;
-}
-
-/** Byte-level BPE without merges: a token for each byte, filler for the rest of the vocabulary. */
-function byteTokenizer(vocabulary: number) {
-  const special = ['<s>', '<pad>', '</s>', '<unk>'];
-  const bytes = Array.from({ length: 256 }, (_, byte) => byte).map((byte) => {
-    const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
-    return printable ? String.fromCodePoint(byte) : null;
-  });
-  let next = 0x100;
-  const names = bytes.map((character) => character ?? String.fromCodePoint(next++));
-  const pieces = [...special, ...names];
-  while (pieces.length < vocabulary) pieces.push(`unused${pieces.length}`);
-  return {
-    version: '1.0',
-    added_tokens: special.map((content, id) => ({ id, content, special: true })),
-    normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
-    post_processor: null,
-    decoder: { type: 'ByteLevel' },
-    model: { type: 'BPE', vocab: byId(pieces), merges: [] },
-  };
-}
-
-/** WordPiece of letters. */
-function wordTokenizer(vocabulary: number) {
-  const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
-  const letters = Array.from('abcdefghijklmnopqrstuvwxyz0123456789');
-  const pieces = [...special, ...letters, ...letters.map((letter) => `##${letter}`)];
-  while (pieces.length < vocabulary) pieces.push(`[unused${pieces.length}]`);
-  return {
-    version: '1.0',
-    added_tokens: special.map((content, id) => ({ id, content, special: true })),
-    normalizer: { type: 'BertNormalizer', lowercase: true },
-    pre_tokenizer: { type: 'BertPreTokenizer' },
-    post_processor: null,
-    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
-    model: { type: 'WordPiece', unk_token: '[UNK]', vocab: byId(pieces) },
-  };
-}
-
-function byId(pieces: readonly string[]): Record<string, number> {
-  return Object.fromEntries(pieces.map((piece, id) => [piece, id]));
 }

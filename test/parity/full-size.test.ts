@@ -1,10 +1,11 @@
 /** Checkpoints with the names and shapes of the published ones are understood: planned whole, without a byte of weights. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { planGenerate } from '@blip2/gpu-worker/builder/generate';
 import { expectKnownConfig } from '@blip2/gpu-worker/builder/known-config';
 import { planRetrieve } from '@blip2/gpu-worker/builder/retrieve';
+import { createTokenizer } from '@blip2/shared/tokenizer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FULL_SIZES, type FullSizeName } from '../../scripts/full-size/checkpoints.ts';
 import { writeCheckpoint } from '../../scripts/full-size/write.ts';
@@ -57,5 +58,18 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
     if (name.startsWith('opt')) expect(manifest).toMatchObject({ eos_token_ids: [50118] });
     const read = graphs.reduce((sum, { sourceBytes }) => sum + sourceBytes, 0);
     expect(read).toBeGreaterThan(2 * 0.99 * PARAMETERS[name]);
+  });
+
+  it('has a tokeniser of its family and size, which reads letters', async () => {
+    await writeCheckpoint(full, join(folder, name), 'holes');
+    const json = await readFile(join(folder, name, 'tokenizer.json'), 'utf8');
+    expect(Object.keys(JSON.parse(json).model.vocab)).toHaveLength(full.vocabulary);
+    const { type, encode } = createTokenizer(json);
+    const family = (['opt', 'flan-t5', 'itm'] as const).find((start) => name.startsWith(start))!;
+    expect(type).toBe({ opt: 'BPE', 'flan-t5': 'Unigram', itm: 'WordPiece' }[family]);
+    const ids = encode('dog');
+    expect(ids).toHaveLength(3);
+    // Those of control tokens come first.
+    expect(Math.min(...ids)).toBeGreaterThan(4);
   });
 });
