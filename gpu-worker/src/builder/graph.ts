@@ -115,6 +115,12 @@ export class Graph {
     return { graph: this.#model([]) };
   }
 
+  /** Bytes of a model file; of a graph that has constants only. */
+  encode(): Uint8Array {
+    if (this.#weights.size > 0) throw new Error('a graph with weights is saved into a folder');
+    return encodeModel(this.#model([...this.#constants.values()]));
+  }
+
   /** Bytes of the checkpoint that saving reads. */
   get sourceBytes(): number {
     return this.#weights.values().reduce((total, { sourceBytes }) => total + sourceBytes, 0);

@@ -1,7 +1,13 @@
 /** Opens a graph of a bundle. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
-import type { EngineOptions } from './messages.ts';
+import { nodeNames } from '../builder/node-names.ts';
+import { attentionIsRight, FUSED_ATTENTION } from './fused-attention.ts';
+import type { EngineOptions, ExecutionProvider } from './messages.ts';
+
+/** As onnxruntime counts severities. */
+const ERRORS = 3;
 
 /** Sessions that spin in turn on the same cores slow each other down: only the decoder may. */
 export type Spinning = 'spins' | 'quiet';
@@ -16,10 +22,13 @@ export async function openGraph(
   spinning: Spinning,
 ): Promise<InferenceSession> {
   const quiet = { session: { intra_op: { allow_spinning: '0' } } };
+  const file = join(bundle, `${graph}.onnx`);
   try {
-    return await InferenceSession.create(join(bundle, `${graph}.onnx`), {
-      executionProviders: [executionProvider],
+    return await InferenceSession.create(file, {
+      executionProviders: [await providerFor(executionProvider, file)],
       intraOpNumThreads: threads,
+      // A GPU provider warns of each graph that nodes which compute shapes stay on the CPU, where they belong.
+      ...(executionProvider === 'cpu' ? {} : { logSeverityLevel: ERRORS }),
       ...(spinning === 'quiet' ? { extra: quiet } : {}),
     });
   } catch (cause) {
@@ -29,4 +38,15 @@ export async function openGraph(
       { cause },
     );
   }
+}
+
+/** The provider, told to leave attention to the CPU where its own is wrong on this device. */
+async function providerFor(
+  provider: ExecutionProvider,
+  file: string,
+): Promise<InferenceSession.ExecutionProviderConfig> {
+  if (await attentionIsRight(provider)) return provider;
+  if (provider !== 'webgpu') throw new Error('its fused attention gives wrong numbers here');
+  const forceCpuNodeNames = nodeNames(await readFile(file), FUSED_ATTENTION);
+  return { name: provider, forceCpuNodeNames };
 }
