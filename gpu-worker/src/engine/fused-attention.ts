@@ -16,8 +16,8 @@ export const FUSED_ATTENTION: ReadonlySet<string> = new Set([
 /** More than one block of 32, and a part of another. */
 const QUERIES = 40;
 const CACHE = 64;
-const HEADS = 2;
-const SIZE = 64;
+const HEADS = 1;
+const SIZE = 32;
 const WIDTH = HEADS * SIZE;
 /** Sums in another order differ by 1e-6, wrong ones by more than 0.01. */
 const TOLERANCE = 1e-3;
