@@ -21,8 +21,12 @@ export type Observation = {
   memory: DecoderMemory;
 };
 
-/** What a decoder holds. `prefixes`: look-ups of image positions since the start, and their memory. */
+/**
+ * What a decoder holds. `prefixes`: look-ups of image positions since the start, and their memory; `deviceTensors`: how many
+ * tensors it has on the device.
+ */
 export type DecoderMemory = {
   kvBytes: number;
+  deviceTensors: number;
   prefixes?: { hits: number; misses: number; bytes: number };
 };

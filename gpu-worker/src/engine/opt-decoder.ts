@@ -2,7 +2,8 @@
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
-import { KvCache } from './kv-cache.ts';
+import { type KvMemory, openKvMemory } from './kv-memory.ts';
+import type { KvRows, KvStore } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { PrefixCache } from './prefix-cache.ts';
@@ -25,29 +26,30 @@ type Run = {
 export class OptDecoder implements Decoder {
   readonly #manifest: GenerateManifest;
   readonly #session: InferenceSession;
-  readonly #cache: KvCache;
+  readonly #memory: KvMemory;
+  readonly #cache: KvStore;
   /** Text positions that are read at a time. */
   readonly #piece: number;
-  readonly #prefixes: PrefixCache;
+  readonly #prefixes: PrefixCache<KvRows>;
 
-  private constructor(options: EngineOptions, session: InferenceSession) {
-    const { manifest, prefixCacheBytes } = options;
-    const { layers, heads, head_dim, max_positions } = manifest.decoder;
-    const shape = { layers, heads, headDim: head_dim, maxPositions: max_positions };
-    this.#manifest = manifest;
+  private constructor(options: EngineOptions, session: InferenceSession, memory: KvMemory) {
+    this.#manifest = options.manifest;
     this.#piece = options.prefillPiece;
     this.#session = session;
-    this.#cache = new KvCache(shape);
-    this.#prefixes = new PrefixCache(prefixCacheBytes);
+    this.#memory = memory;
+    this.#cache = memory.store();
+    this.#prefixes = new PrefixCache(options.prefixCacheBytes);
   }
 
   static async load(options: EngineOptions): Promise<OptDecoder> {
-    return new OptDecoder(options, await openGraph(options, 'decoder', 'spins'));
+    const session = await openGraph(options, 'decoder', 'spins', ['new_kv']);
+    return new OptDecoder(options, session, await openKvMemory(options));
   }
 
   get memory(): DecoderMemory {
     const { bytes, lookups } = this.#prefixes;
-    return { kvBytes: this.#cache.bytes, prefixes: { ...lookups, bytes } };
+    const { deviceTensors } = this.#memory;
+    return { kvBytes: this.#cache.bytes, deviceTensors, prefixes: { ...lookups, bytes } };
   }
 
   positionsOf({ ids }: DecoderPrompt): number {
@@ -63,21 +65,24 @@ export class OptDecoder implements Decoder {
   async prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
     const queries = this.#manifest.num_query_tokens;
     const pictures = new Map(prompts.map(({ key, image }) => [key, image]));
-    const images = this.#keptOf(pictures);
-    if (images.size === 0 && pictures.size === prompts.length) {
+    const kept = this.#keptOf(pictures);
+    if (kept.size === 0 && pictures.size === prompts.length) {
       return this.#prefillNew(firstSlot, prompts);
     }
-    for (const key of images.keys()) pictures.delete(key);
-    await this.#addImagePositions(images, firstSlot, pictures);
-    this.#cache.reserve({
-      slots: firstSlot + prompts.length,
-      positions: queries + Math.max(...prompts.map(({ ids }) => ids.length)),
-    });
-    for (const [row, { key }] of prompts.entries()) {
-      const slot = firstSlot + row;
-      const from = { row: 0, rows: 1, positions: queries };
-      const place = { slot, start: 0, length: queries };
-      this.#cache.write(images.get(key) as Float32Array, from, place);
+    for (const key of kept.keys()) pictures.delete(key);
+    const computed = await this.#imagePositions(firstSlot, pictures);
+    try {
+      this.#cache.reserve({
+        slots: firstSlot + prompts.length,
+        positions: queries + Math.max(...prompts.map(({ ids }) => ids.length)),
+      });
+      for (const [row, { key }] of prompts.entries()) {
+        const place = { row: 0, slot: firstSlot + row, start: 0, length: queries };
+        await this.#cache.keep((kept.get(key) ?? computed.get(key)) as KvRows, [place]);
+      }
+    } finally {
+      // Not before, since keeping one may be the end of another.
+      for (const [key, rows] of computed) this.#prefixes.keep(key, rows);
     }
     const past = prompts.map(() => queries);
     const inputIds = prompts.map(({ ids }) => ids);
@@ -97,6 +102,7 @@ export class OptDecoder implements Decoder {
 
   async step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
     const all = Array.from({ length: even(rows.length) }, (_, slot) => rows[slot] ?? null);
+    this.#cache.trim(all.length);
     const logits = await this.#write({
       firstSlot: 0,
       inputIds: all.map((row) => (row === null ? [] : [row.token])),
@@ -116,7 +122,9 @@ export class OptDecoder implements Decoder {
   }
 
   async release(): Promise<void> {
-    await this.#session.release();
+    this.#prefixes.clear();
+    this.#cache.release();
+    for (const part of [this.#session, this.#memory]) await part.release();
   }
 
   /** Image positions and text in one run: the weights are read once. */
@@ -126,19 +134,25 @@ export class OptDecoder implements Decoder {
     const textPositions = evenText(inputIds, queries);
     const images = prompts.map(({ image }) => image);
     const past = prompts.map(() => 0);
-    const { fresh, logits } = await this.#run({ firstSlot, inputIds, past, images, textPositions });
-    const of = { rows: prompts.length, positions: queries + textPositions };
-    for (const [row, { key, ids }] of prompts.entries()) {
-      const place = { slot: firstSlot + row, start: 0, length: queries + ids.length };
-      this.#cache.write(fresh, { row, ...of }, place);
-      this.#prefixes.keep(key, this.#imagePart(fresh, { row, ...of }));
+    const run = { firstSlot, inputIds, past, images, textPositions };
+    const { logits, ...result } = await this.#run(run);
+    using fresh = result.fresh;
+    const places = prompts.map(({ ids }, row) => {
+      return { row, slot: firstSlot + row, start: 0, length: queries + ids.length };
+    });
+    await this.#cache.keep(fresh, places);
+    const size = fresh.byteLength / prompts.length / (queries + textPositions);
+    if (this.#prefixes.takes(size * queries)) {
+      for (const [row, { key }] of prompts.entries()) {
+        this.#prefixes.keep(key, await this.#cache.part(fresh, row, queries));
+      }
     }
     return rowsOf(logits, prompts.length);
   }
 
   /** Of the pictures, keys and values of those that are kept. */
-  #keptOf(pictures: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
-    const found = new Map<string, Float32Array>();
+  #keptOf(pictures: ReadonlyMap<string, Float32Array>): Map<string, KvRows> {
+    const found = new Map<string, KvRows>();
     for (const key of pictures.keys()) {
       const kept = this.#prefixes.get(key);
       if (kept !== undefined) found.set(key, kept);
@@ -146,57 +160,38 @@ export class OptDecoder implements Decoder {
     return found;
   }
 
-  /** Computes the pictures' image positions alone, float32 [layers, 2, heads, queries, headDim] each. */
-  async #addImagePositions(
-    found: Map<string, Float32Array>,
+  /** Computes the pictures' image positions alone. */
+  async #imagePositions(
     firstSlot: number,
     pictures: ReadonlyMap<string, Float32Array>,
-  ): Promise<void> {
-    if (pictures.size === 0) return;
+  ): Promise<Map<string, KvRows>> {
+    const found = new Map<string, KvRows>();
+    if (pictures.size === 0) return found;
     const images = [...pictures.values()];
     const [inputIds, past] = [images.map(() => []), images.map(() => 0)];
     const queries = this.#manifest.num_query_tokens;
     const textPositions = evenText(inputIds, queries);
-    const { fresh } = await this.#run({ firstSlot, inputIds, past, images, textPositions });
-    const of = { rows: images.length, positions: queries + textPositions };
+    const result = await this.#run({ firstSlot, inputIds, past, images, textPositions });
+    using fresh = result.fresh;
     for (const [row, key] of [...pictures.keys()].entries()) {
-      const values = this.#imagePart(fresh, { row, ...of });
-      found.set(key, values);
-      this.#prefixes.keep(key, values);
+      found.set(key, await this.#cache.part(fresh, row, queries));
     }
-  }
-
-  /** A row's image positions of a run's result, float32 [layers, 2, heads, queries, headDim]. */
-  #imagePart(
-    fresh: Float32Array,
-    { row, rows, positions }: { row: number; rows: number; positions: number },
-  ): Float32Array {
-    const { layers, heads, head_dim } = this.#manifest.decoder;
-    const size = this.#manifest.num_query_tokens * head_dim;
-    const values = new Float32Array(2 * layers * heads * size);
-    for (let plane = 0; plane < 2 * layers; plane++) {
-      for (let head = 0; head < heads; head++) {
-        const from = ((plane * rows + row) * heads + head) * positions * head_dim;
-        values.set(fresh.subarray(from, from + size), (plane * heads + head) * size);
-      }
-    }
-    return values;
+    return found;
   }
 
   /** Computes the rows' new positions, writes their keys and values into the cache, and gives their logits. */
   async #write(run: Run): Promise<Float32Array[]> {
-    const { fresh, logits } = await this.#run(run);
-    const rows = run.inputIds.length;
-    const positions = run.textPositions;
-    for (const [row, { length }] of run.inputIds.entries()) {
-      const place = { slot: run.firstSlot + row, start: run.past[row] as number, length };
-      this.#cache.write(fresh, { row, rows, positions }, place);
-    }
-    return rowsOf(logits, rows);
+    const { logits, ...result } = await this.#run(run);
+    using fresh = result.fresh;
+    const places = run.inputIds.map(({ length }, row) => {
+      return { row, slot: run.firstSlot + row, start: run.past[row] as number, length };
+    });
+    await this.#cache.keep(fresh, places);
+    return rowsOf(logits, run.inputIds.length);
   }
 
-  /** Keys and values of the rows' new positions, float32 [layers, 2, rows, heads, positions, headDim]; and logits. */
-  async #run(run: Run): Promise<{ fresh: Float32Array; logits: Float32Array }> {
+  /** Keys and values of the rows' new positions, and logits. */
+  async #run(run: Run): Promise<{ fresh: KvRows; logits: Float32Array }> {
     const { decoder, num_query_tokens, pad_token_id, qformer_hidden: hidden } = this.#manifest;
     const rows = run.inputIds.length;
     const imagePositions = run.images ? num_query_tokens : 0;
@@ -227,10 +222,10 @@ export class OptDecoder implements Decoder {
       last_index: new Tensor('int64', lastIndex, [rows]),
       seqlens_k: new Tensor('int32', seqlens, [rows]),
       total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
-      ...cache.feeds('past', run.firstSlot, rows),
+      ...(await cache.feeds('past', run.firstSlot, rows)),
     });
     return {
-      fresh: result.new_kv?.data as Float32Array,
+      fresh: cache.rows(result.new_kv as Tensor),
       logits: result.logits?.data as Float32Array,
     };
   }

@@ -1,13 +1,21 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { PrefixCache } from './prefix-cache.ts';
 
-const values = (count: number) => new Float32Array(count);
+type Values = { byteLength: number; [Symbol.dispose]: () => void };
+let given: number[] = [];
+beforeEach(() => {
+  given = [];
+});
+
+const values = (count: number): Values => {
+  return { byteLength: 4 * count, [Symbol.dispose]: () => given.push(count) };
+};
 
 describe('the prefix cache', () => {
   it('forgets what was not used for longest when its memory is full', () => {
-    const cache = new PrefixCache(3 * 40);
+    const cache = new PrefixCache<Values>(3 * 40);
     for (const key of ['a', 'b', 'c']) cache.keep(key, values(10));
-    expect(cache.get('a')).toHaveLength(10);
+    expect(cache.get('a')).toBeDefined();
     cache.keep('d', values(10));
     expect(cache.get('b')).toBeUndefined();
     for (const key of ['a', 'c', 'd']) expect(cache.get(key), key).toBeDefined();
@@ -16,7 +24,7 @@ describe('the prefix cache', () => {
   });
 
   it('forgets as many as a larger one needs, and never more than its memory', () => {
-    const cache = new PrefixCache(100);
+    const cache = new PrefixCache<Values>(100);
     cache.keep('a', values(10));
     cache.keep('b', values(10));
     cache.keep('large', values(20));
@@ -27,9 +35,23 @@ describe('the prefix cache', () => {
   });
 
   it('counts a picture once', () => {
-    const cache = new PrefixCache(100);
+    const cache = new PrefixCache<Values>(100);
     cache.keep('a', values(10));
     cache.keep('a', values(10));
     expect(cache.bytes).toBe(40);
+  });
+
+  it('gives back what it does not keep, and each once', () => {
+    const cache = new PrefixCache<Values>(100);
+    cache.keep('a', values(1));
+    cache.keep('a', values(2));
+    cache.keep('too large', values(26));
+    expect(given).toEqual([2, 26]);
+    cache.keep('b', values(25));
+    expect(given).toEqual([2, 26, 1]);
+    cache.clear();
+    cache.clear();
+    expect(given).toEqual([2, 26, 1, 25]);
+    expect(cache.bytes).toBe(0);
   });
 });

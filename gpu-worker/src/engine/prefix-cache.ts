@@ -1,9 +1,12 @@
 /** Keys and values of the image positions, kept per picture: the next question prefills only its own text. */
 
-export class PrefixCache {
+/** What is on a device has to be given back. */
+type Keepable = { byteLength: number; [Symbol.dispose]?: () => void };
+
+export class PrefixCache<Values extends Keepable> {
   readonly #budgetBytes: number;
   /** Least recently used first. */
-  readonly #kept = new Map<string, Float32Array>();
+  readonly #kept = new Map<string, Values>();
   #bytes = 0;
   /** Look-ups that found something, and those that did not. */
   readonly lookups = { hits: 0, misses: 0 };
@@ -17,7 +20,7 @@ export class PrefixCache {
     return this.#bytes;
   }
 
-  get(key: string): Float32Array | undefined {
+  get(key: string): Values | undefined {
     const values = this.#kept.get(key);
     this.lookups[values === undefined ? 'misses' : 'hits'] += 1;
     if (values === undefined) return undefined;
@@ -26,15 +29,33 @@ export class PrefixCache {
     return values;
   }
 
-  /** Makes room by forgetting what was not used for longest. */
-  keep(key: string, values: Float32Array): void {
-    if (values.byteLength > this.#budgetBytes || this.#kept.has(key)) return;
-    for (const [oldest, { byteLength }] of this.#kept) {
+  /** Whether values of this size are kept at all. */
+  takes(bytes: number): boolean {
+    return bytes <= this.#budgetBytes;
+  }
+
+  /** Takes the values over. Makes room by forgetting what was not used for longest. */
+  keep(key: string, values: Values): void {
+    if (!this.takes(values.byteLength) || this.#kept.has(key)) {
+      values[Symbol.dispose]?.();
+      return;
+    }
+    for (const oldest of this.#kept.keys()) {
       if (this.#bytes + values.byteLength <= this.#budgetBytes) break;
-      this.#kept.delete(oldest);
-      this.#bytes -= byteLength;
+      this.#forget(oldest);
     }
     this.#kept.set(key, values);
     this.#bytes += values.byteLength;
+  }
+
+  clear(): void {
+    for (const key of this.#kept.keys()) this.#forget(key);
+  }
+
+  #forget(key: string): void {
+    const values = this.#kept.get(key);
+    this.#kept.delete(key);
+    this.#bytes -= values?.byteLength ?? 0;
+    values?.[Symbol.dispose]?.();
   }
 }

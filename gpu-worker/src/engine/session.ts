@@ -15,13 +15,23 @@ export type Spinning = 'spins' | 'quiet';
 /** Where a bundle's graphs lie and what runs them. */
 export type SessionPlace = Pick<EngineOptions, 'bundle' | 'executionProvider' | 'threads'>;
 
-/** @throws Error that names the execution provider when it cannot be loaded */
+/** Whether results can stay on the device and be read there by the next run (ENGINE.md). */
+export function keepsTensors(provider: ExecutionProvider): boolean {
+  return provider === 'webgpu';
+}
+
+/**
+ * @param onDevice results that stay on the device, where the provider keeps them there
+ * @throws Error that names the execution provider when it cannot be loaded
+ */
 export async function openGraph(
   { bundle, executionProvider, threads }: SessionPlace,
   graph: string,
   spinning: Spinning,
+  onDevice: readonly string[] = [],
 ): Promise<InferenceSession> {
   const quiet = { session: { intra_op: { allow_spinning: '0' } } };
+  const located = Object.fromEntries(onDevice.map((name) => [name, 'gpu-buffer'] as const));
   const file = join(bundle, `${graph}.onnx`);
   try {
     return await InferenceSession.create(file, {
@@ -29,6 +39,7 @@ export async function openGraph(
       intraOpNumThreads: threads,
       // A GPU provider warns of each graph that nodes which compute shapes stay on the CPU, where they belong.
       ...(executionProvider === 'cpu' ? {} : { logSeverityLevel: ERRORS }),
+      ...(keepsTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
       ...(spinning === 'quiet' ? { extra: quiet } : {}),
     });
   } catch (cause) {
