@@ -31,12 +31,19 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function send(max_tokens: number, signal?: AbortSignal) {
+/** Statuses of all replies. */
+const statuses: number[] = [];
+const repliesOf = (status: number) => statuses.filter((one) => one === status).length;
+
+async function send(max_tokens: number, signal?: AbortSignal) {
   const generation = GenerationConfig.parse({ max_tokens, min_tokens: max_tokens });
   const head = { request_id: 'test', revision, deadline_ms: 20_000, input_ids: [2] };
   const request = { kind: 'generate', ...head, generation };
   const body = new Blob([encodeJsonFrame('request', request), picture]);
-  return fetch(`${worker.url}/v1/run`, { method: 'POST', body, ...(signal && { signal }) });
+  const options = { method: 'POST', body, ...(signal && { signal }) };
+  const response = await fetch(`${worker.url}/v1/run`, options);
+  statuses.push(response.status);
+  return response;
 }
 
 const finish = async (response: Response) =>
@@ -76,24 +83,34 @@ describe('metrics', () => {
   });
 
   it('count requests that found no place, and those whose client went away', async () => {
-    const leaving = new AbortController();
-    const long = await Promise.all([send(150, leaving.signal), send(150)]);
-    expect((await send(1)).status).toBe(503);
-    expect(await sample('blip2_rejected_requests_total')).toBe(1);
-    expect(await sample('blip2_admitted_requests')).toBe(2);
-    leaving.abort();
-    await finish(long[1]);
-    const cancelled = { kind: 'generate', outcome: 'cancelled' };
-    await expect.poll(() => sample('blip2_requests_total', cancelled)).toBe(1);
+    const cancelled = () =>
+      sample('blip2_requests_total', { kind: 'generate', outcome: 'cancelled' });
+    const most: number[] = [];
+    // On a busy machine the long ones may be over before the third comes, or before one is given up: then once more.
+    while (repliesOf(503) === 0 || !((await cancelled()) > 0) || Math.max(...most) < 2) {
+      const leaving = new AbortController();
+      const long = await Promise.all([send(150, leaving.signal), send(150)]);
+      await send(1);
+      most.push(await sample('blip2_admitted_requests'));
+      leaving.abort();
+      await finish(long[1]);
+      await expect.poll(() => sample('blip2_admitted_requests')).toBe(0);
+    }
+    expect(await sample('blip2_rejected_requests_total')).toBe(repliesOf(503));
+    expect(Math.max(...most)).toBe(2);
   });
 
   it('fall back to zero when the last client goes away', async () => {
-    const leaving = new AbortController();
-    const response = await send(150, leaving.signal);
-    await expect.poll(() => sample('blip2_running_rows')).toBe(1);
-    leaving.abort();
+    let running = 0;
+    while (running === 0) {
+      const leaving = new AbortController();
+      const response = await send(150, leaving.signal);
+      running = await sample('blip2_running_rows');
+      leaving.abort();
+      await response.body?.cancel().catch(() => {});
+    }
+    expect(running).toBe(1);
     await expect.poll(() => sample('blip2_running_rows')).toBe(0);
-    await response.body?.cancel().catch(() => {});
   });
 });
 
@@ -111,9 +128,10 @@ describe('a trace', () => {
       expect(Number(dur)).toBeGreaterThan(0);
     }
     const ids = (ph: string) => of(ph).map(({ id }) => id);
-    expect(ids('b')).toHaveLength(5);
+    expect(ids('b')).toHaveLength(repliesOf(200));
     expect(new Set(ids('e'))).toEqual(new Set(ids('b')));
     expect(of('n').length).toBeGreaterThan(2);
-    expect(of('i')).toMatchObject([{ name: 'rejected' }]);
+    const rejected = Array.from({ length: repliesOf(503) }, () => ({ name: 'rejected' }));
+    expect(of('i')).toMatchObject(rejected);
   });
 });

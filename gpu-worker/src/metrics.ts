@@ -39,6 +39,7 @@ function listenerInto(registry: Registry): EngineListener {
   const waitingPrefill = gauge('blip2_waiting_prefill', 'Jobs that wait for slots');
   const running = gauge('blip2_running_rows', 'Texts that are being written');
   const kvBytes = gauge('blip2_kv_cache_bytes', 'Memory of the keys and values of all slots');
+  const deviceTensors = gauge('blip2_device_tensors', 'Tensors that are held on the device');
   const prefixBytes = gauge('blip2_prefix_cache_bytes', 'Memory of what prompts begin with');
   const featureBytes = gauge('blip2_image_features_bytes', 'Memory of kept image features');
   const actions = seconds('blip2_engine_action_seconds', 'Time of one thing the engine does', [
@@ -85,6 +86,7 @@ function listenerInto(registry: Registry): EngineListener {
       waitingPrefill.set(waiting.prefill);
       running.set(now);
       kvBytes.set(memory.kvBytes);
+      deviceTensors.set(memory.deviceTensors);
       if (memory.prefixes !== undefined) {
         prefixBytes.set(memory.prefixes.bytes);
         countPrefixes(memory.prefixes);

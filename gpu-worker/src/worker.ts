@@ -10,6 +10,7 @@ import { EngineClient } from './engine/client.ts';
 import type { RetrievalOptions } from './engine/messages.ts';
 import { resolveCheckpoint } from './hub/index.ts';
 import { createMetrics } from './metrics.ts';
+import { findProvider } from './provider/index.ts';
 import { createApp, type ServerState } from './server.ts';
 import { traceTo } from './trace.ts';
 
@@ -35,11 +36,14 @@ export async function startWorker(
       onProgress: ({ label }) => onStatus(`Building the bundle: ${label}`),
     });
   };
+  // It takes a second where a graphics driver is loaded: meanwhile the bundle is built.
+  const choosing = findProvider(config.executionProvider);
+  choosing.catch(() => {});
   const bundle = await build(config.checkpoint);
   const manifest = await readGenerateManifest(bundle);
   const retrieval = await withRetrieval(config, build);
-  const executionProvider = config.executionProvider === 'auto' ? 'cpu' : config.executionProvider;
-  onStatus(`Loading ${manifest.name} on ${executionProvider}`);
+  const { provider: executionProvider, why } = await choosing;
+  onStatus(`Loading ${manifest.name} on ${executionProvider}${why && ` (${why})`}`);
   const { threads, maxSlots, maxImageBytes: maxBytes, maxImagePixels: maxPixels } = config;
   const engine = await EngineClient.start(
     {
@@ -62,6 +66,7 @@ export async function startWorker(
   const model = {
     ...served(manifest),
     execution_provider: executionProvider,
+    ...(why === '' ? {} : { execution_provider_why: why }),
     ...(retrieval === undefined ? {} : { retrieval: served(retrieval.manifest) }),
   };
   const metrics = createMetrics(engine, executionProvider);

@@ -171,6 +171,8 @@ const servedModel = z.object({ name: z.string(), revision: z.string() });
 export const WorkerModel = z.object({
   ...servedModel.shape,
   execution_provider: z.string(),
+  /** Why it and no other. */
+  execution_provider_why: z.optional(z.string()),
   /** The model that compares pictures with texts, where one is served. */
   retrieval: z.optional(servedModel),
 });

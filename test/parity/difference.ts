@@ -1,5 +1,18 @@
 /** How far two lists of numbers are apart; printed with PARITY_REPORT=1. */
 import { expect } from 'vitest';
+import { PROVIDER } from './provider.ts';
+
+/** A GPU adds up in another order for another shape; the CPU may not (builder/README.md). */
+const SAME = PROVIDER === 'cpu' ? 0 : 1e-5;
+
+/** Bit for bit the same on the CPU. */
+export function expectSame(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  what?: string,
+): void {
+  expect(maxDifference(actual, expected), what).toBeLessThanOrEqual(SAME);
+}
 
 export function maxDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   expect(actual.length).toBe(expected.length);

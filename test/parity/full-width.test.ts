@@ -8,7 +8,7 @@ import type { Precision } from '@blip2/shared/bundle-manifest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FULL_SIZES } from '../../scripts/full-size/checkpoints.ts';
 import { writeCheckpoint } from '../../scripts/full-size/write.ts';
-import { maxDifference } from './difference.ts';
+import { expectSame } from './difference.ts';
 import { PROVIDER } from './provider.ts';
 
 const NAMES = ['opt-2.7b', 'flan-t5-xl'] as const;
@@ -53,14 +53,14 @@ describe.each(NAMES)('a row of %s', (name) => {
       const steps = copied(await decoder.step(rows));
       const two = copied(await decoder.step(rows.slice(0, 2)));
       expect(steps[0]!.some((value) => value !== 0)).toBe(true);
-      expect(maxDifference(two[1]!, steps[1]!)).toBe(0);
+      expectSame(two[1]!, steps[1]!);
       for (const about of ['alone', 'together']) {
         // Of "together" the image positions are kept; of "alone" they are computed with the text.
         for (const [i, prompt] of prompts(about).entries()) {
           const [alone] = copied(await decoder.prefill(0, [prompt]));
-          expect(maxDifference(alone!, together[i]!), `${about} ${i}`).toBe(0);
+          expectSame(alone!, together[i]!, `${about} ${i}`);
           const [step] = copied(await decoder.step([rows[i]!]));
-          expect(maxDifference(step!, steps[i]!), `${about} ${i}, step`).toBe(0);
+          expectSame(step!, steps[i]!, `${about} ${i}, step`);
         }
       }
       await releaseParts({ decoder, ...parts });

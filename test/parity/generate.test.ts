@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ensureBundle } from '@blip2/gpu-worker/builder/index';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { argmax, BundleRunner, type Row } from './bundle-runner.ts';
-import { maxDifference } from './difference.ts';
+import { expectSame, maxDifference } from './difference.ts';
 import { CASES, type Golden, readGolden, rowOf } from './golden.ts';
 
 const TOLERANCE = 1e-4;
@@ -44,7 +44,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     for (let i = 0; i < images; i++) {
       const alone = await runner.encode(rowOf(golden.pixels, i), 1);
       const row = rowOf({ shape, values: together.queryEmbeddings }, i);
-      expect(maxDifference(alone.queryEmbeddings, row)).toBe(0);
+      expectSame(alone.queryEmbeddings, row);
     }
   });
 
@@ -75,7 +75,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     const values = Float32Array.from(generations.flatMap((g) => [...image(g.image).values]));
     let logits = await runner.decode(rows, { count: queries, values });
     logits.forEach((row, i) => {
-      expect(maxDifference(row, alone[i]!)).toBe(0);
+      expectSame(row, alone[i]!);
     });
     const written = logits.map((row) => [argmax(row)]);
     while (written[0]!.length < generations[0]!.greedy.length) {
@@ -130,7 +130,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
     const together = await runner.decode(rows, undefined, 6);
     together.forEach((logits, i) => {
-      expect(maxDifference(logits, alone[i]!)).toBe(0);
+      expectSame(logits, alone[i]!);
     });
     // What they left in their caches serves the next step as well.
     const step = (offset: number) =>
@@ -142,7 +142,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     const after = await runner.decode(step(0));
     const expected = await runner.decode(step(100));
     after.forEach((logits, i) => {
-      expect(maxDifference(logits, expected[i]!)).toBe(0);
+      expectSame(logits, expected[i]!);
     });
   });
 });

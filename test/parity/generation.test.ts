@@ -9,7 +9,7 @@ import type { EngineOptions } from '@blip2/gpu-worker/engine/messages';
 import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
 import type { WrittenToken } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxDifference } from './difference.ts';
+import { expectSame, maxDifference } from './difference.ts';
 import { EngineDriver, type Setting } from './engine-driver.ts';
 import { type Golden, readGolden, rowOf } from './golden.ts';
 import { PROVIDER } from './provider.ts';
@@ -102,7 +102,7 @@ describe('another question about a picture', () => {
     expect(kept.memory.prefixes!.hits).toBeGreaterThan(1);
     for (const [i, prompt] of prompts.entries()) {
       const [alone] = await fresh.prefill(0, [prompt]);
-      expect(maxDifference(together[i]!, alone!)).toBe(0);
+      expectSame(together[i]!, alone!);
       expect(maxDifference(alone!, rowOf(golden.nextTokenLogits, i))).toBeLessThan(1e-4);
     }
     expect(fresh.memory.prefixes!.hits).toBe(0);
@@ -141,19 +141,24 @@ describe('the next question of a conversation', () => {
         expect(kept.firstPiece(prompt).computed).toBe(image + prompt.ids.length - known);
       }
       const logits = await kept.prefill(0, prompts);
-      for (const [slot, prompt] of prompts.entries()) kept.keep(slot, prompt);
       positions += round.reduce((sum, [, known]) => sum + known, 0);
       expect(kept.memory.prefixes!.textPositions).toBe(positions);
       for (const [i, prompt] of prompts.entries()) {
         const [alone] = await fresh.prefill(0, [prompt]);
-        expect(maxDifference(logits[i]!, alone!)).toBe(0);
+        expectSame(logits[i]!, alone!);
         // And what it writes next sees the same past.
         const row = { token: 7, past: kept.positionsOf(prompt) };
         const [next] = await fresh.step([row]);
         const others = prompts.map((_, slot) => (slot === i ? row : null));
-        expect(maxDifference((await kept.step(others))[i]!, next!)).toBe(0);
+        expectSame((await kept.step(others))[i]!, next!);
       }
     }
+    // Read in pieces, it is kept as well.
+    const [long, end] = [about(0, 2, 51, 52, 53, 54, 55, 56), { start: 4, end: 7 }];
+    await kept.prefill(0, [{ ...long, ids: long.ids.slice(0, 4) }]);
+    const read = await kept.read(0, long, end);
+    expectSame(read, (await fresh.prefill(0, [long]))[0]!);
+    expect(kept.firstPiece({ ...long, ids: [...long.ids, 57, 58] }).computed).toBe(2);
     expect(fresh.memory.prefixes!.textPositions).toBe(0);
     for (const decoder of [kept, fresh]) await decoder.release();
   });

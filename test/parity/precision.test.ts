@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { releaseParts } from '@blip2/gpu-worker/engine/parts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxDifference } from './difference.ts';
+import { expectSame } from './difference.ts';
 import {
   CASES,
   RETRIEVAL_CASES,
@@ -62,9 +62,9 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
     const steps = (await parts.decoder.step(rows)).map((logits) => logits.slice());
     for (const [i, prompt] of prompts.entries()) {
       const [alone] = await parts.decoder.prefill(0, [prompt]);
-      expect(maxDifference(alone!, together[i]!)).toBe(0);
+      expectSame(alone!, together[i]!);
       const [step] = await parts.decoder.step([rows[i]!]);
-      expect(maxDifference(step!, steps[i]!)).toBe(0);
+      expectSame(step!, steps[i]!);
     }
     await releaseParts(parts);
   });

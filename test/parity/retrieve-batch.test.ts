@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
 import { openGraph } from '@blip2/gpu-worker/engine/session';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxDifference } from './difference.ts';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { expectSame } from './difference.ts';
 import { RETRIEVAL_CASES, type RetrievalGolden, readRetrievalGolden, rowOf } from './golden.ts';
 import { PROVIDER } from './provider.ts';
 
@@ -71,15 +71,15 @@ describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) =
       }
       for (const [i, text] of golden.texts.entries()) {
         const [padded] = await run(graph, [text], maxPositions, anything);
-        expect(maxDifference(padded!, alone[i]!)).toBe(0);
+        expectSame(padded!, alone[i]!);
         const copies = await run(graph, [text, text, text], text.length, zeros);
-        for (const copy of copies) expect(maxDifference(copy, alone[i]!)).toBe(0);
+        for (const copy of copies) expectSame(copy, alone[i]!);
       }
       const together = await run(graph, golden.texts, maxPositions, anything);
       const backwards = await run(graph, golden.texts.toReversed(), maxPositions, zeros);
       for (const [i, expected] of alone.entries()) {
-        expect(maxDifference(together[i]!, expected)).toBe(0);
-        expect(maxDifference(backwards.at(-1 - i)!, expected)).toBe(0);
+        expectSame(together[i]!, expected);
+        expectSame(backwards.at(-1 - i)!, expected);
       }
     },
   );

@@ -8,7 +8,7 @@ import type { EngineOptions } from '@blip2/gpu-worker/engine/messages';
 import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxDifference } from './difference.ts';
+import { expectSame, maxDifference } from './difference.ts';
 import { EngineDriver } from './engine-driver.ts';
 import { readT5Golden, rowOf, T5_CASES, type T5Golden } from './golden.ts';
 import { PROVIDER } from './provider.ts';
@@ -73,13 +73,13 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     // Long prompts first: what they leave behind in the slots must not be seen.
     await decoder.prefill(0, prompts().toReversed());
     const together = await decoder.prefill(0, prompts());
-    for (const [i, row] of together.entries()) expect(maxDifference(row, alone[i]!)).toBe(0);
+    for (const [i, row] of together.entries()) expectSame(row, alone[i]!);
     const tokens = [5, 9, 3, 7, 11];
     const steps = await decoder.step(tokens.map((token) => ({ token, past: 1 })));
     for (const [i, prompt] of prompts().entries()) {
       await decoder.prefill(0, [prompt]);
       const [logits] = await decoder.step([{ token: tokens[i]!, past: 1 }]);
-      expect(maxDifference(steps[i]!, logits!)).toBe(0);
+      expectSame(steps[i]!, logits!);
     }
   });
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Graph } from './graph.ts';
+import { nodeNames } from './node-names.ts';
 import { Message } from './protobuf.ts';
 import type { Weight } from './weights.ts';
 
@@ -87,6 +88,23 @@ describe('a saved graph', () => {
     graph.output('y', graph.weight('w', { ...weightOf([4], () => 0), dims: [5] }), 'float32', [5]);
     await expect(graph.save(folder)).rejects.toThrow('Weight "w" gave 16 bytes');
   });
+});
+
+it('the nodes of an operator are found by name, in branches too', () => {
+  const graph = new Graph('outer');
+  const x = graph.input('x', 'float32', ['n']);
+  graph.op('Neg', [x]);
+  const branches = ['then', 'else'].map((name) => {
+    const branch = new Graph(`outer/${name}`);
+    branch.output(`${name}/y`, branch.op(name === 'then' ? 'Relu' : 'Abs', [x]), 'float32', ['n']);
+    return branch.asBody();
+  });
+  const isLarge = graph.op('Greater', [graph.op('Relu', [x]), graph.float32(1)]);
+  const [then_branch, else_branch] = branches as [(typeof branches)[0], (typeof branches)[0]];
+  const chosen = graph.op('If', [isLarge], { attributes: { then_branch, else_branch } });
+  graph.output('y', chosen, 'float32', ['n']);
+  const found = nodeNames(graph.encode(), new Set(['Relu', 'Abs', 'Sin']));
+  expect(found).toEqual(['outer/Relu_1', 'outer/then/Relu_0', 'outer/else/Abs_0']);
 });
 
 describe('a protobuf message', () => {

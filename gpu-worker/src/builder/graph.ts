@@ -95,6 +95,11 @@ export class Graph {
     return this.#constant(`f32[${values}]`, 'float32', [values.length], Float32Array.from(values));
   }
 
+  /** float32 of any shape, under a name of its own. */
+  table(name: string, dims: readonly number[], values: Float32Array): string {
+    return this.#constant(name, 'float32', dims, values);
+  }
+
   /** uint8 [values.length]; equal ones are kept once. */
   uint8(...values: number[]): string {
     return this.#constant(`u8[${values}]`, 'uint8', [values.length], Uint8Array.from(values));
@@ -113,6 +118,12 @@ export class Graph {
   asBody(): { graph: Model } {
     if (this.#weights.size + this.#constants.size > 0) throw new Error('a body holds no weights');
     return { graph: this.#model([]) };
+  }
+
+  /** Bytes of a model file; of a graph that has constants only. */
+  encode(): Uint8Array {
+    if (this.#weights.size > 0) throw new Error('a graph with weights is saved into a folder');
+    return encodeModel(this.#model([...this.#constants.values()]));
   }
 
   /** Bytes of the checkpoint that saving reads. */

@@ -1,6 +1,7 @@
-/** The part of the protobuf wire format that writing ONNX needs. */
+/** The part of the protobuf wire format that ONNX needs. */
 
 const VARINT = 0;
+const FIXED64 = 1;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
 
@@ -56,4 +57,31 @@ function varint(value: number | bigint): Uint8Array {
     bytes.push(rest === 0n ? group : group | 0x80);
   } while (rest !== 0n);
   return Uint8Array.from(bytes);
+}
+
+/** What a message holds of a field of strings, bytes or messages, in their order. */
+export function fieldsOf(message: Uint8Array, field: number): Uint8Array[] {
+  const found: Uint8Array[] = [];
+  let at = 0;
+  const number = () => {
+    let value = 0;
+    for (let shift = 1; ; shift *= 128) {
+      const byte = message[at++] ?? 0;
+      value += (byte & 0x7f) * shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < message.length) {
+    const key = number();
+    const type = key % 8;
+    if (type === VARINT) number();
+    else if (type === FIXED32) at += 4;
+    else if (type === FIXED64) at += 8;
+    else if (type === LENGTH_DELIMITED) {
+      const end = number() + at;
+      if (key >>> 3 === field) found.push(message.subarray(at, end));
+      at = end;
+    } else throw new Error(`a protobuf message holds a field of the unknown type ${type}`);
+  }
+  return found;
 }

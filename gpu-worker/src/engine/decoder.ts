@@ -17,6 +17,8 @@ export type DecoderPrompt = {
 /** One row of a step: the token it reads, and the positions it has in the cache already. */
 export type DecoderRow = { token: number; past: number };
 
+export type IdRange = { start: number; end: number };
+
 /** Rows hold the slots 0 … n−1 of the cache without gaps. It only computes: who runs when is the engine's. */
 export type Decoder = {
   /** Positions of the cache that hold a prompt. */
@@ -31,12 +33,10 @@ export type Decoder = {
    */
   prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]>;
   /**
-   * Goes on reading text into a slot that has `past` positions.
-   * @returns logits after its last position, float32 [vocab]
+   * Goes on reading a prompt in a slot: its ids from `start` to before `end`.
+   * @returns logits after the last of them, float32 [vocab]
    */
-  read(slot: number, ids: readonly number[], past: number): Promise<Float32Array>;
-  /** Keeps a prompt that was read into a slot, for others that begin alike. */
-  keep(slot: number, prompt: DecoderPrompt): void;
+  read(slot: number, prompt: DecoderPrompt, ids: IdRange): Promise<Float32Array>;
   /**
    * One token for the rows in the slots 0 … n−1; null leaves a slot as it is.
    * @returns logits after each row's token, float32 [vocab]

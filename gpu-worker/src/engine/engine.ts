@@ -151,7 +151,7 @@ export class Engine {
       const took = performance.now() - start;
       for (const [i, job] of jobs.entries()) {
         job.timings.prefill = took;
-        if (rows[i]?.unread.length === 0) this.#begin(job, logits[i] as Float32Array);
+        if (rows[i]?.unread.length === 0) this.#take(job, [logits[i] as Float32Array]);
       }
     });
   }
@@ -162,20 +162,16 @@ export class Engine {
     if (row === undefined) return;
     const { owner } = row;
     await this.#guard([owner], async () => {
-      const start = performance.now();
-      const ids = row.unread.slice(0, this.#options.prefillPiece);
-      const logits = await this.#decoder.read(row.slot, ids, row.past);
-      row.past += ids.length;
-      row.unread = row.unread.slice(ids.length);
-      owner.timings.prefill = (owner.timings.prefill ?? 0) + performance.now() - start;
-      if (row.unread.length === 0) this.#begin(owner, logits);
+      const begun = performance.now();
+      const start = owner.prompt.ids.length - row.unread.length;
+      const count = Math.min(row.unread.length, this.#options.prefillPiece);
+      const ids = { start, end: start + count };
+      const logits = await this.#decoder.read(row.slot, owner.prompt, ids);
+      row.past += count;
+      row.unread = row.unread.slice(count);
+      owner.timings.prefill = (owner.timings.prefill ?? 0) + performance.now() - begun;
+      if (row.unread.length === 0) this.#take(owner, [logits]);
     });
-  }
-
-  /** A prompt has been read: its first token can be chosen. */
-  #begin(job: Writing, logits: Float32Array): void {
-    for (const { slot } of job.rows) this.#decoder.keep(slot, job.prompt);
-    this.#take(job, [logits]);
   }
 
   /** One token for every row whose prompt is read. @returns how many they are */

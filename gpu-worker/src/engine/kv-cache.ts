@@ -5,25 +5,26 @@
  * the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without a copy.
  */
 import { Tensor } from 'onnxruntime-node';
+import {
+  firstRoom,
+  grownRoom,
+  type KvPlace,
+  type KvRows,
+  type KvShape,
+  type KvStore,
+  planeFeeds,
+  type Range,
+  type Room,
+} from './kv-store.ts';
 
-export type KvShape = { layers: number; heads: number; headDim: number; maxPositions: number };
-
-/** Positions of a slot are a multiple of this, as far as the model has them: sums over them then end alike (builder/README.md). */
-const POSITIONS = 64;
-/** Slots come in pairs, since runs have an even number of rows. */
-const FIRST_SLOTS = 2;
-
-/** A run's cost and the memory grow with both, so they start small. */
-type Room = { slots: number; positions: number };
-
-export class KvCache {
+export class KvCache implements KvStore {
   readonly shape: KvShape;
   #room: Room;
   #planes: Float32Array[];
 
   constructor(shape: KvShape) {
     this.shape = shape;
-    this.#room = this.#first();
+    this.#room = firstRoom(shape);
     this.#planes = this.#allocate(this.#room);
   }
 
@@ -42,25 +43,18 @@ export class KvCache {
   }
 
   /** Grows until so many slots of so many positions fit; what is in them stays. */
-  reserve({ slots, positions }: Room): void {
-    const { maxPositions } = this.shape;
-    if (positions > maxPositions) throw new Error(`${positions} positions do not fit`);
+  reserve(wanted: Room): void {
     const now = this.#room;
-    // A quarter more at the least, so that long texts do not copy what they have for every few positions.
-    const wanted = positions > now.positions ? Math.max(positions, 1.25 * now.positions) : 0;
-    const room = {
-      slots: Math.max(now.slots, slots),
-      positions: Math.max(
-        now.positions,
-        Math.min(Math.ceil(wanted / POSITIONS) * POSITIONS, maxPositions),
-      ),
-    };
+    const room = grownRoom(now, wanted, this.shape);
     if (room.slots !== now.slots || room.positions !== now.positions) this.#resize(room);
   }
 
+  /** Slots that are nobody's cost nothing: what is read of the cache is a view. */
+  trim(): void {}
+
   /** Back to the first size; only while nothing runs, since what is in the slots is lost. */
   reset(): void {
-    const first = this.#first();
+    const first = firstRoom(this.shape);
     if (first.slots === this.slots && first.positions === this.capacity) return;
     this.#room = first;
     this.#planes = this.#allocate(first);
@@ -73,18 +67,40 @@ export class KvCache {
     return plane.subarray(firstSlot * size, (firstSlot + count) * size);
   }
 
-  /** The planes of a range of slots as inputs `<prefix>_key.<layer>` and `<prefix>_value.<layer>`. */
-  feeds(prefix: string, firstSlot: number, count: number): Record<string, Tensor> {
+  async feeds(prefix: string, firstSlot: number, count: number): Promise<Record<string, Tensor>> {
     const { layers, heads, headDim } = this.shape;
     const dims = [count, heads, this.capacity, headDim];
-    const feeds: Record<string, Tensor> = {};
-    for (let layer = 0; layer < layers; layer++) {
-      for (const part of ['key', 'value'] as const) {
-        const view = this.view(layer, part, firstSlot, count);
-        feeds[`${prefix}_${part}.${layer}`] = new Tensor('float32', view, dims);
+    const planes = Array.from({ length: 2 * layers }, (_, i) => {
+      const view = this.view(Math.floor(i / 2), i % 2 === 0 ? 'key' : 'value', firstSlot, count);
+      return new Tensor('float32', view, dims);
+    });
+    return planeFeeds(prefix, planes);
+  }
+
+  rows(tensor: Tensor): KvRows {
+    const { byteLength } = tensor.data as Float32Array;
+    return { tensor, byteLength, [Symbol.dispose]: () => {} };
+  }
+
+  async keep({ tensor }: KvRows, places: readonly KvPlace[]): Promise<void> {
+    const [, , rows = 0, , positions = 0] = tensor.dims;
+    const fresh = tensor.data as Float32Array;
+    for (const { row, ...place } of places) this.write(fresh, { row, rows, positions }, place);
+  }
+
+  async part({ tensor }: KvRows, row: number, { start, end }: Range): Promise<KvRows> {
+    const { layers, heads, headDim } = this.shape;
+    const [, , rows = 0, , all = 0] = tensor.dims;
+    const fresh = tensor.data as Float32Array;
+    const size = (end - start) * headDim;
+    const values = new Float32Array(2 * layers * heads * size);
+    for (let plane = 0; plane < 2 * layers; plane++) {
+      for (let head = 0; head < heads; head++) {
+        const from = (((plane * rows + row) * heads + head) * all + start) * headDim;
+        values.set(fresh.subarray(from, from + size), (plane * heads + head) * size);
       }
     }
-    return feeds;
+    return this.rows(new Tensor('float32', values, [layers, 2, 1, heads, end - start, headDim]));
   }
 
   /**
@@ -115,22 +131,8 @@ export class KvCache {
     }
   }
 
-  /** A copy of some positions of a slot, float32 [layers, 2, heads, end − start, headDim]. */
-  read(slot: number, { start, end }: { start: number; end: number }): Float32Array {
-    const { heads, headDim } = this.shape;
-    const size = (end - start) * headDim;
-    const values = new Float32Array(this.#planes.length * heads * size);
-    for (const [index, plane] of this.#planes.entries()) {
-      for (let head = 0; head < heads; head++) {
-        const from = slot * this.#slotSize() + (head * this.capacity + start) * headDim;
-        values.set(plane.subarray(from, from + size), (index * heads + head) * size);
-      }
-    }
-    return values;
-  }
-
   /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`. */
-  copy(from: number, to: number, { start, end }: { start: number; end: number }): void {
+  copy(from: number, to: number, { start, end }: Range): void {
     if (from === to || start >= end) return;
     const { heads, headDim } = this.shape;
     const size = this.#slotSize();
@@ -147,12 +149,10 @@ export class KvCache {
     }
   }
 
+  release(): void {}
+
   #slotSize(): number {
     return this.shape.heads * this.capacity * this.shape.headDim;
-  }
-
-  #first(): Room {
-    return { slots: FIRST_SLOTS, positions: Math.min(POSITIONS, this.shape.maxPositions) };
   }
 
   #allocate(room: Room): Float32Array[] {

@@ -29,5 +29,5 @@ export type KeptMemory = { hits: number; misses: number; bytes: number };
 /** What prompts begin with: look-ups of pictures, and text positions that did not have to be read again. */
 export type PrefixMemory = KeptMemory & { textPositions: number };
 
-/** What a decoder holds. */
-export type DecoderMemory = { kvBytes: number; prefixes?: PrefixMemory };
+/** What a decoder holds; `deviceTensors`: how many tensors it has on the device. */
+export type DecoderMemory = { kvBytes: number; deviceTensors: number; prefixes?: PrefixMemory };

@@ -1,53 +1,39 @@
-/** Runs language projection and OPT in one graph (builder/README.md): image positions first, then the text. */
+/** OPT with the keys and values of its rows: what is kept of a prompt's beginning is not read again. */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
-import { KvCache } from './kv-cache.ts';
+import type { Decoder, DecoderPrompt, DecoderRow, IdRange } from './decoder.ts';
+import { type KvMemory, openKvMemory } from './kv-memory.ts';
+import type { KvRows, KvStore } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
+import { evenText, OptGraph, type Run } from './opt-graph.ts';
 import { PrefixCache, type Stretch } from './prefix-cache.ts';
-import { openGraph } from './session.ts';
-import { even, paddedIds, rowsOf } from './tensors.ts';
-
-/** Rows of one run: they hold consecutive slots of the cache, the first of them `firstSlot`. */
-type Run = {
-  firstSlot: number;
-  /** Text ids of each row that are new. */
-  inputIds: readonly (readonly number[])[];
-  /** Text positions of every row, padding on the right included. */
-  textPositions: number;
-  /** Positions each row has in the cache already. */
-  past: readonly number[];
-  /** Query embeddings in front of the text; none on a step. */
-  images?: readonly Float32Array[];
-};
+import { even, rowsOf } from './tensors.ts';
 
 export class OptDecoder implements Decoder {
   readonly #manifest: GenerateManifest;
-  readonly #session: InferenceSession;
-  readonly #cache: KvCache;
+  readonly #graph: OptGraph;
+  readonly #memory: KvMemory;
+  readonly #cache: KvStore;
   /** Text positions that are read at a time. */
   readonly #piece: number;
-  /** Keys and values of pictures' image positions: the next question prefills only its own text. */
-  readonly #prefixes: PrefixCache;
+  readonly #prefixes: PrefixCache<KvRows>;
 
-  private constructor(options: EngineOptions, session: InferenceSession) {
-    const { manifest, prefixCacheBytes } = options;
-    const { layers, heads, head_dim, max_positions } = manifest.decoder;
-    const shape = { layers, heads, headDim: head_dim, maxPositions: max_positions };
-    this.#manifest = manifest;
+  private constructor(options: EngineOptions, graph: OptGraph, memory: KvMemory) {
+    this.#manifest = options.manifest;
     this.#piece = options.prefillPiece;
-    this.#session = session;
-    this.#cache = new KvCache(shape);
-    this.#prefixes = new PrefixCache(prefixCacheBytes);
+    this.#graph = graph;
+    this.#memory = memory;
+    this.#cache = memory.store();
+    this.#prefixes = new PrefixCache(options.prefixCacheBytes);
   }
 
   static async load(options: EngineOptions): Promise<OptDecoder> {
-    return new OptDecoder(options, await openGraph(options, 'decoder', 'spins'));
+    return new OptDecoder(options, await OptGraph.load(options), await openKvMemory(options));
   }
 
   get memory(): DecoderMemory {
-    return { kvBytes: this.#cache.bytes, prefixes: this.#prefixes.memory };
+    const { deviceTensors } = this.#memory;
+    return { kvBytes: this.#cache.bytes, deviceTensors, prefixes: this.#prefixes.memory };
   }
 
   positionsOf({ ids }: DecoderPrompt): number {
@@ -61,27 +47,29 @@ export class OptDecoder implements Decoder {
 
   /** What is kept is not computed again; a question gets the same numbers either way. */
   async prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
-    const queries = this.#manifest.num_query_tokens;
     const pictures = new Map(prompts.map(({ key, image }) => [key, image]));
-    const images = this.#keptOf(pictures);
-    if (images.size === 0 && pictures.size === prompts.length) {
+    const kept = this.#keptOf(pictures);
+    if (kept.size === 0 && pictures.size === prompts.length) {
       return this.#prefillNew(firstSlot, prompts);
     }
-    for (const key of images.keys()) pictures.delete(key);
-    await this.#addImagePositions(images, firstSlot, pictures);
-    this.#cache.reserve({
-      slots: firstSlot + prompts.length,
-      positions: queries + Math.max(...prompts.map(({ ids }) => ids.length)),
+    for (const key of kept.keys()) pictures.delete(key);
+    const computed = await this.#imagePositions(firstSlot, pictures);
+    const known: number[] = [];
+    try {
+      for (const [row, { key, ids }] of prompts.entries()) {
+        const image = (kept.get(key) ?? computed.get(key)) as KvRows;
+        const text = this.#prefixes.text(key, withoutLast(ids));
+        known.push(await this.#restore(firstSlot + row, image, text));
+      }
+    } finally {
+      // Not before, since keeping one may be the end of another.
+      for (const [key, rows] of computed) this.#prefixes.keepPicture(key, rows);
+    }
+    const pieces = prompts.map((prompt, row) => {
+      const start = known[row] as number;
+      return { prompt, ids: { start, end: prompt.ids.length } };
     });
-    const known = prompts.map(({ key, ids }, row) => {
-      const kept = [
-        { values: images.get(key) as Float32Array, length: queries, positions: queries },
-        ...this.#prefixes.text(key, withoutLast(ids)),
-      ];
-      return this.#restore(firstSlot + row, kept);
-    });
-    const inputIds = prompts.map(({ ids }, row) => ids.slice((known[row] as number) - queries));
-    return this.#write({ firstSlot, inputIds, past: known, textPositions: evenText(inputIds) });
+    return this.#readText(firstSlot, pieces);
   }
 
   firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number } {
@@ -91,22 +79,14 @@ export class OptDecoder implements Decoder {
     return { piece: { ...prompt, ids }, computed: image + ids.length - textPositions };
   }
 
-  keep(slot: number, { key, ids }: DecoderPrompt): void {
-    const queries = this.#manifest.num_query_tokens;
-    this.#prefixes.keepText(key, ids, (start) =>
-      this.#cache.read(slot, { start: queries + start, end: queries + ids.length }),
-    );
-  }
-
-  async read(slot: number, ids: readonly number[], past: number): Promise<Float32Array> {
-    const textPositions = evenText([ids]);
-    const run = { firstSlot: slot, inputIds: [ids], past: [past], textPositions };
-    const [logits] = await this.#write(run);
+  async read(slot: number, prompt: DecoderPrompt, ids: IdRange): Promise<Float32Array> {
+    const [logits] = await this.#readText(slot, [{ prompt, ids }]);
     return logits as Float32Array;
   }
 
   async step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
     const all = Array.from({ length: even(rows.length) }, (_, slot) => rows[slot] ?? null);
+    this.#cache.trim(all.length);
     const logits = await this.#write({
       firstSlot: 0,
       inputIds: all.map((row) => (row === null ? [] : [row.token])),
@@ -126,7 +106,9 @@ export class OptDecoder implements Decoder {
   }
 
   async release(): Promise<void> {
-    await this.#session.release();
+    this.#prefixes.clear();
+    this.#cache.release();
+    for (const part of [this.#graph, this.#memory]) await part.release();
   }
 
   /** Image positions and text in one run: the weights are read once. */
@@ -136,29 +118,69 @@ export class OptDecoder implements Decoder {
     const textPositions = evenText(inputIds, queries);
     const images = prompts.map(({ image }) => image);
     const past = prompts.map(() => 0);
-    const { fresh, logits } = await this.#run({ firstSlot, inputIds, past, images, textPositions });
-    const of = { rows: prompts.length, positions: queries + textPositions };
-    for (const [row, { key, ids }] of prompts.entries()) {
-      const place = { slot: firstSlot + row, start: 0, length: queries + ids.length };
-      this.#cache.write(fresh, { row, ...of }, place);
-      this.#prefixes.keepPicture(key, this.#imagePart(fresh, { row, ...of }));
+    const run = { firstSlot, inputIds, past, images, textPositions };
+    const { logits, ...result } = await this.#graph.run(run, this.#cache);
+    using fresh = result.fresh;
+    const places = prompts.map(({ ids }, row) => {
+      return { row, slot: firstSlot + row, start: 0, length: queries + ids.length };
+    });
+    await this.#cache.keep(fresh, places);
+    const size = fresh.byteLength / prompts.length / (queries + textPositions);
+    if (this.#prefixes.takes(size * queries)) {
+      for (const [row, { key, ids }] of prompts.entries()) {
+        const image = await this.#cache.part(fresh, row, { start: 0, end: queries });
+        this.#prefixes.keepPicture(key, image);
+        await this.#keepText(fresh, row, { key, ids, start: 0, offset: queries });
+      }
     }
     return rowsOf(logits, prompts.length);
   }
 
-  /** Writes what is kept of a prompt into a slot. @returns how many positions that are */
-  #restore(slot: number, kept: readonly Stretch[]): number {
+  /** Writes what is kept of a prompt into a slot. @returns how many ids of its text that are */
+  async #restore(slot: number, image: KvRows, text: readonly Stretch<KvRows>[]): Promise<number> {
+    const queries = this.#manifest.num_query_tokens;
     let start = 0;
-    for (const { values, length, positions } of kept) {
-      this.#cache.write(values, { row: 0, rows: 1, positions }, { slot, start, length });
+    for (const { values, length } of [{ values: image, length: queries }, ...text]) {
+      // A device writes all that is kept: what is too much will be written over, or is never looked at.
+      this.#cache.reserve({ slots: slot + 1, positions: start + positionsIn(values) });
+      await this.#cache.keep(values, [{ row: 0, slot, start, length }]);
       start += length;
     }
-    return start;
+    return start - queries;
+  }
+
+  /** Reads a piece of each prompt, behind what its slot holds of it. */
+  async #readText(
+    firstSlot: number,
+    pieces: readonly { prompt: DecoderPrompt; ids: IdRange }[],
+  ): Promise<Float32Array[]> {
+    const queries = this.#manifest.num_query_tokens;
+    const inputIds = pieces.map(({ prompt, ids }) => prompt.ids.slice(ids.start, ids.end));
+    const past = pieces.map(({ ids }) => queries + ids.start);
+    const run = { firstSlot, inputIds, past, textPositions: evenText(inputIds) };
+    return this.#write(run, async (fresh) => {
+      for (const [row, { prompt, ids }] of pieces.entries()) {
+        const text = { key: prompt.key, ids: prompt.ids.slice(0, ids.end) };
+        await this.#keepText(fresh, row, { ...text, start: ids.start, offset: 0 });
+      }
+    });
+  }
+
+  /** Keeps the text that a row of a run has read: its ids from `start` on, at the position `offset` of the row. */
+  async #keepText(
+    fresh: KvRows,
+    row: number,
+    { key, ids, start, offset }: Omit<DecoderPrompt, 'image'> & { start: number; offset: number },
+  ): Promise<void> {
+    const from = this.#prefixes.newText(key, ids);
+    if (from === null || from < start) return;
+    const range = { start: offset + from - start, end: offset + ids.length - start };
+    this.#prefixes.keepText(key, ids, await this.#cache.part(fresh, row, range));
   }
 
   /** Of the pictures, keys and values of those that are kept. */
-  #keptOf(pictures: ReadonlyMap<string, Float32Array>): Map<string, Float32Array> {
-    const found = new Map<string, Float32Array>();
+  #keptOf(pictures: ReadonlyMap<string, Float32Array>): Map<string, KvRows> {
+    const found = new Map<string, KvRows>();
     for (const key of pictures.keys()) {
       const kept = this.#prefixes.picture(key);
       if (kept !== undefined) found.set(key, kept);
@@ -166,101 +188,45 @@ export class OptDecoder implements Decoder {
     return found;
   }
 
-  /** Computes the pictures' image positions alone, float32 [layers, 2, heads, queries, headDim] each. */
-  async #addImagePositions(
-    found: Map<string, Float32Array>,
+  /** Computes the pictures' image positions alone. */
+  async #imagePositions(
     firstSlot: number,
     pictures: ReadonlyMap<string, Float32Array>,
-  ): Promise<void> {
-    if (pictures.size === 0) return;
+  ): Promise<Map<string, KvRows>> {
+    const found = new Map<string, KvRows>();
+    if (pictures.size === 0) return found;
     const images = [...pictures.values()];
     const [inputIds, past] = [images.map(() => []), images.map(() => 0)];
     const queries = this.#manifest.num_query_tokens;
     const textPositions = evenText(inputIds, queries);
-    const { fresh } = await this.#run({ firstSlot, inputIds, past, images, textPositions });
-    const of = { rows: images.length, positions: queries + textPositions };
+    const result = await this.#graph.run(
+      { firstSlot, inputIds, past, images, textPositions },
+      this.#cache,
+    );
+    using fresh = result.fresh;
     for (const [row, key] of [...pictures.keys()].entries()) {
-      const values = this.#imagePart(fresh, { row, ...of });
-      found.set(key, values);
-      this.#prefixes.keepPicture(key, values);
+      found.set(key, await this.#cache.part(fresh, row, { start: 0, end: queries }));
     }
-  }
-
-  /** A row's image positions of a run's result, float32 [layers, 2, heads, queries, headDim]. */
-  #imagePart(
-    fresh: Float32Array,
-    { row, rows, positions }: { row: number; rows: number; positions: number },
-  ): Float32Array {
-    const { layers, heads, head_dim } = this.#manifest.decoder;
-    const size = this.#manifest.num_query_tokens * head_dim;
-    const values = new Float32Array(2 * layers * heads * size);
-    for (let plane = 0; plane < 2 * layers; plane++) {
-      for (let head = 0; head < heads; head++) {
-        const from = ((plane * rows + row) * heads + head) * positions * head_dim;
-        values.set(fresh.subarray(from, from + size), (plane * heads + head) * size);
-      }
-    }
-    return values;
+    return found;
   }
 
   /** Computes the rows' new positions, writes their keys and values into the cache, and gives their logits. */
-  async #write(run: Run): Promise<Float32Array[]> {
-    const { fresh, logits } = await this.#run(run);
-    const rows = run.inputIds.length;
-    const positions = run.textPositions;
-    for (const [row, { length }] of run.inputIds.entries()) {
-      const place = { slot: run.firstSlot + row, start: run.past[row] as number, length };
-      this.#cache.write(fresh, { row, rows, positions }, place);
-    }
-    return rowsOf(logits, rows);
-  }
-
-  /** Keys and values of the rows' new positions, float32 [layers, 2, rows, heads, positions, headDim]; and logits. */
-  async #run(run: Run): Promise<{ fresh: Float32Array; logits: Float32Array }> {
-    const { decoder, num_query_tokens, pad_token_id, qformer_hidden: hidden } = this.#manifest;
-    const rows = run.inputIds.length;
-    const imagePositions = run.images ? num_query_tokens : 0;
-    const { textPositions } = run;
-    const positions = imagePositions + textPositions;
-    const lengths = run.inputIds.map((ids) => imagePositions + ids.length);
-    const ends = run.past.map((past) => past + positions);
-    const cache = this.#cache;
-    cache.reserve({ slots: run.firstSlot + rows, positions: Math.max(...ends) });
-
-    const positionIds = new BigInt64Array(rows * positions);
-    for (let row = 0; row < rows; row++) {
-      for (let j = 0; j < positions; j++) {
-        const position = Math.min((run.past[row] as number) + j, decoder.max_positions - 1);
-        positionIds[row * positions + j] = BigInt(position);
-      }
-    }
-    const images = new Float32Array(rows * imagePositions * hidden);
-    run.images?.forEach((values, row) => {
-      images.set(values, row * imagePositions * hidden);
+  async #write(
+    run: Run,
+    andThen: (fresh: KvRows) => Promise<void> = async () => {},
+  ): Promise<Float32Array[]> {
+    const { logits, ...result } = await this.#graph.run(run, this.#cache);
+    using fresh = result.fresh;
+    const places = run.inputIds.map(({ length }, row) => {
+      return { row, slot: run.firstSlot + row, start: run.past[row] as number, length };
     });
-    const lastIndex = BigInt64Array.from(lengths, (length) => BigInt(Math.max(0, length - 1)));
-    const seqlens = Int32Array.from(ends, (end) => end - 1);
-    const result = await this.#session.run({
-      image_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
-      input_ids: paddedIds(run.inputIds, pad_token_id, textPositions),
-      position_ids: new Tensor('int64', positionIds, [rows, positions]),
-      last_index: new Tensor('int64', lastIndex, [rows]),
-      seqlens_k: new Tensor('int32', seqlens, [rows]),
-      total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
-      ...cache.feeds('past', run.firstSlot, rows),
-    });
-    return {
-      fresh: result.new_kv?.data as Float32Array,
-      logits: result.logits?.data as Float32Array,
-    };
+    await this.#cache.keep(fresh, places);
+    await andThen(fresh);
+    return rowsOf(logits, run.inputIds.length);
   }
 }
 
 /** A prompt's last id is always read: its logits choose the first token. */
 const withoutLast = (ids: readonly number[]) => ids.slice(0, -1);
 
-/** Text positions that hold the longest of `inputIds` and make an even number with the image positions before them. */
-function evenText(inputIds: readonly (readonly number[])[], imagePositions = 0): number {
-  const longest = Math.max(...inputIds.map(({ length }) => length));
-  return even(imagePositions + longest) - imagePositions;
-}
+const positionsIn = ({ tensor }: KvRows) => tensor.dims[4] as number;

@@ -1,7 +1,13 @@
 /** Opens a graph of a bundle. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
-import type { EngineOptions } from './messages.ts';
+import { nodeNames } from '../builder/node-names.ts';
+import { attentionIsRight, FUSED_ATTENTION } from './fused-attention.ts';
+import type { EngineOptions, ExecutionProvider } from './messages.ts';
+
+/** As onnxruntime counts severities. */
+const ERRORS = 3;
 
 /** Sessions that spin in turn on the same cores slow each other down: only the decoder may. */
 export type Spinning = 'spins' | 'quiet';
@@ -9,17 +15,31 @@ export type Spinning = 'spins' | 'quiet';
 /** Where a bundle's graphs lie and what runs them. */
 export type SessionPlace = Pick<EngineOptions, 'bundle' | 'executionProvider' | 'threads'>;
 
-/** @throws Error that names the execution provider when it cannot be loaded */
+/** Whether results can stay on the device and be read there by the next run (ENGINE.md). */
+export function keepsTensors(provider: ExecutionProvider): boolean {
+  return provider === 'webgpu';
+}
+
+/**
+ * @param onDevice results that stay on the device, where the provider keeps them there
+ * @throws Error that names the execution provider when it cannot be loaded
+ */
 export async function openGraph(
   { bundle, executionProvider, threads }: SessionPlace,
   graph: string,
   spinning: Spinning,
+  onDevice: readonly string[] = [],
 ): Promise<InferenceSession> {
   const quiet = { session: { intra_op: { allow_spinning: '0' } } };
+  const located = Object.fromEntries(onDevice.map((name) => [name, 'gpu-buffer'] as const));
+  const file = join(bundle, `${graph}.onnx`);
   try {
-    return await InferenceSession.create(join(bundle, `${graph}.onnx`), {
-      executionProviders: [executionProvider],
+    return await InferenceSession.create(file, {
+      executionProviders: [await providerFor(executionProvider, file)],
       intraOpNumThreads: threads,
+      // A GPU provider warns of each graph that nodes which compute shapes stay on the CPU, where they belong.
+      ...(executionProvider === 'cpu' ? {} : { logSeverityLevel: ERRORS }),
+      ...(keepsTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
       ...(spinning === 'quiet' ? { extra: quiet } : {}),
     });
   } catch (cause) {
@@ -29,4 +49,15 @@ export async function openGraph(
       { cause },
     );
   }
+}
+
+/** The provider, told to leave attention to the CPU where its own is wrong on this device. */
+async function providerFor(
+  provider: ExecutionProvider,
+  file: string,
+): Promise<InferenceSession.ExecutionProviderConfig> {
+  if (await attentionIsRight(provider)) return provider;
+  if (provider !== 'webgpu') throw new Error('its fused attention gives wrong numbers here');
+  const forceCpuNodeNames = nodeNames(await readFile(file), FUSED_ATTENTION);
+  return { name: provider, forceCpuNodeNames };
 }

@@ -2,7 +2,8 @@
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
-import { KvCache } from './kv-cache.ts';
+import { type KvMemory, openKvMemory } from './kv-memory.ts';
+import type { KvStore } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { openGraph } from './session.ts';
@@ -13,9 +14,10 @@ export class T5Decoder implements Decoder {
   readonly #start: number;
   readonly #encoder: InferenceSession;
   readonly #decoder: InferenceSession;
-  readonly #cache: KvCache;
+  readonly #memory: KvMemory;
+  readonly #cache: KvStore;
   /** Keys and values of the encoder's output, for cross-attention. */
-  readonly #cross: KvCache;
+  readonly #cross: KvStore;
   /** Encoder positions of each slot. */
   readonly #crossLengths: number[] = [];
 
@@ -23,24 +25,26 @@ export class T5Decoder implements Decoder {
     { manifest }: EngineOptions,
     encoder: InferenceSession,
     decoder: InferenceSession,
+    memory: KvMemory,
   ) {
-    const { layers, heads, head_dim, max_positions } = manifest.decoder;
-    const shape = { layers, heads, headDim: head_dim, maxPositions: max_positions };
     this.#manifest = manifest;
     this.#start = manifest.decoder_start_token_id ?? manifest.pad_token_id;
     this.#encoder = encoder;
     this.#decoder = decoder;
-    this.#cache = new KvCache(shape);
-    this.#cross = new KvCache(shape);
+    this.#memory = memory;
+    this.#cache = memory.store();
+    this.#cross = memory.store();
   }
 
   static async load(options: EngineOptions): Promise<T5Decoder> {
-    const encoder = await openGraph(options, 'encoder', 'quiet');
-    return new T5Decoder(options, encoder, await openGraph(options, 'decoder', 'spins'));
+    const encoder = await openGraph(options, 'encoder', 'quiet', ['cross_kv']);
+    const decoder = await openGraph(options, 'decoder', 'spins', ['new_kv']);
+    return new T5Decoder(options, encoder, decoder, await openKvMemory(options));
   }
 
   get memory(): DecoderMemory {
-    return { kvBytes: this.#cache.bytes + this.#cross.bytes };
+    const { deviceTensors } = this.#memory;
+    return { kvBytes: this.#cache.bytes + this.#cross.bytes, deviceTensors };
   }
 
   /** The start token. */
@@ -65,14 +69,12 @@ export class T5Decoder implements Decoder {
     return { piece: prompt, computed: this.#manifest.num_query_tokens + prompt.ids.length };
   }
 
-  /** What the encoder makes of a position hangs on all that follows: no two prompts have any in common. */
-  keep(): void {}
-
   async read(): Promise<Float32Array> {
     throw new Error('T5 reads its prompts in one go');
   }
 
   step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
+    for (const store of [this.#cache, this.#cross]) store.trim(even(rows.length));
     return this.#decode(
       0,
       rows.map((row) => row ?? { token: this.#start, past: 0 }),
@@ -95,7 +97,9 @@ export class T5Decoder implements Decoder {
   }
 
   async release(): Promise<void> {
-    for (const session of [this.#encoder, this.#decoder]) await session.release();
+    this.#cache.release();
+    this.#cross.release();
+    for (const part of [this.#encoder, this.#decoder, this.#memory]) await part.release();
   }
 
   /** Writes what the encoder makes of the prompts into the cross cache. */
@@ -113,12 +117,10 @@ export class T5Decoder implements Decoder {
       input_ids: paddedIds(texts, pad_token_id, positions - queries),
       lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [rows]),
     });
-    const fresh = result.cross_kv?.data as Float32Array;
-    for (const [row, length] of lengths.entries()) {
-      const slot = firstSlot + row;
-      this.#cross.write(fresh, { row, rows, positions }, { slot, start: 0, length });
-      this.#crossLengths[slot] = length;
-    }
+    using fresh = this.#cross.rows(result.cross_kv as Tensor);
+    const places = lengths.map((length, row) => ({ row, slot: firstSlot + row, start: 0, length }));
+    await this.#cross.keep(fresh, places);
+    for (const { slot, length } of places) this.#crossLengths[slot] = length;
   }
 
   async #decode(firstSlot: number, rows: readonly DecoderRow[]): Promise<Float32Array[]> {
@@ -144,14 +146,14 @@ export class T5Decoder implements Decoder {
       seqlens_k: int32(past),
       // A row that fills up the number looks at one position of whatever its slot holds.
       cross_lengths: int32(all.map((_, i) => this.#crossLengths[firstSlot + i] ?? 1)),
-      ...this.#cache.feeds('past', firstSlot, count),
-      ...this.#cross.feeds('cross', firstSlot, count),
+      ...(await this.#cache.feeds('past', firstSlot, count)),
+      ...(await this.#cross.feeds('cross', firstSlot, count)),
     });
-    const fresh = result.new_kv?.data as Float32Array;
-    for (const [row, { past: start }] of rows.entries()) {
-      const place = { slot: firstSlot + row, start, length: 1 };
-      this.#cache.write(fresh, { row, rows: count, positions: 1 }, place);
-    }
+    using fresh = this.#cache.rows(result.new_kv as Tensor);
+    const places = rows.map(({ past: start }, row) => {
+      return { row, slot: firstSlot + row, start, length: 1 };
+    });
+    await this.#cache.keep(fresh, places);
     return rowsOf(result.logits?.data as Float32Array, count).slice(0, rows.length);
   }
 }

@@ -1,0 +1,74 @@
+/** Keys and values of the running sequences, as the decoders see them: wherever they are kept. */
+import type { Tensor } from 'onnxruntime-node';
+
+/** `headDim` is the width of a head in the cache. */
+export type KvShape = { layers: number; heads: number; headDim: number; maxPositions: number };
+
+/** Slots, and positions of each. */
+export type Room = { slots: number; positions: number };
+
+/** Positions from `start` to before `end`. */
+export type Range = { start: number; end: number };
+
+/** Keys and values of rows: float32 [layers, 2, rows, heads, positions, headDim]. Whoever has them gives them back, once. */
+export type KvRows = Disposable & { tensor: Tensor; byteLength: number };
+
+/** Where a row of a run's result goes: its first `length` positions become `start` … of a slot. */
+export type KvPlace = { row: number; slot: number; start: number; length: number };
+
+/** Running sequences hold the slots 0 … n−1 without gaps. */
+export type KvStore = {
+  readonly bytes: number;
+  /** Grows until so many slots of so many positions fit; what is in them stays. */
+  reserve(room: Room): void;
+  /** Slots from this number on are nobody's. */
+  trim(slots: number): void;
+  /**
+   * Of a range of slots the inputs `<prefix>_key.<layer>` and `<prefix>_value.<layer>`, float32 [count, heads, capacity,
+   * headDim]. They last until the next call.
+   */
+  feeds(prefix: string, firstSlot: number, count: number): Promise<Record<string, Tensor>>;
+  /** A run's result, now this store's to look after. */
+  rows(tensor: Tensor): KvRows;
+  /** Copies rows into slots; where `length` is 0 nothing. NaN and infinity, which no mask hides, become 0. */
+  keep(rows: KvRows, places: readonly KvPlace[]): Promise<void>;
+  /** A copy of the positions `start` … `end` − 1 of one row. */
+  part(rows: KvRows, row: number, positions: Range): Promise<KvRows>;
+  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; what is beyond them may be anything. */
+  copy(from: number, to: number, positions: Range): void;
+  /** Back to the first size; only while nothing runs, since what is in the slots is lost. */
+  reset(): void;
+  release(): void;
+};
+
+/** Positions of a slot are a multiple of this, as far as the model has them: sums over them then end alike (builder/README.md). */
+const POSITIONS = 64;
+/** Slots come in pairs, since runs have an even number of rows. */
+const FIRST_SLOTS = 2;
+
+/** A run's cost and the memory grow with both, so they start small. */
+export function firstRoom({ maxPositions }: KvShape): Room {
+  return { slots: FIRST_SLOTS, positions: Math.min(POSITIONS, maxPositions) };
+}
+
+/** At least as large as both. */
+export function grownRoom(now: Room, { slots, positions }: Room, { maxPositions }: KvShape): Room {
+  if (positions > maxPositions) throw new Error(`${positions} positions do not fit`);
+  // A quarter more at the least, so that long texts do not copy what they have for every few positions.
+  const wanted = positions > now.positions ? Math.max(positions, 1.25 * now.positions) : 0;
+  return {
+    slots: Math.max(now.slots, slots),
+    positions: Math.max(
+      now.positions,
+      Math.min(Math.ceil(wanted / POSITIONS) * POSITIONS, maxPositions),
+    ),
+  };
+}
+
+/** The inputs of a decoder, from planes in the order key, value of layer 0, and so on. */
+export function planeFeeds(prefix: string, planes: readonly Tensor[]): Record<string, Tensor> {
+  const named = planes.map((plane, i) => {
+    return [`${prefix}_${i % 2 === 0 ? 'key' : 'value'}.${Math.floor(i / 2)}`, plane] as const;
+  });
+  return Object.fromEntries(named);
+}
