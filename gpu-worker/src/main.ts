@@ -22,6 +22,9 @@ if (tuned !== null) {
   process.execve?.(node, [node, ...process.execArgv, ...rest], tuned);
 }
 
+// On NVIDIA's cards too, a product in float32 is one: not in the 10 bits of TF32, which CUDA's libraries take unless told.
+process.env.NVIDIA_TF32_OVERRIDE ??= '0';
+
 try {
   const config = readConfig({ ...process.env, ...(values.trace && { BLIP2_TRACE: values.trace }) });
   console.log('GPU worker:', JSON.stringify(config));

@@ -19,8 +19,8 @@ const CACHE = 64;
 const HEADS = 1;
 const SIZE = 32;
 const WIDTH = HEADS * SIZE;
-/** Sums in another order differ by 1e-6, wrong ones by more than 0.01. */
-const TOLERANCE = 1e-3;
+/** Sums in another order differ by 1e-6, those in TF32 by 1e-3, wrong ones by 0.1. */
+const TOLERANCE = 1e-2;
 
 const proofs = new Map<ExecutionProvider, Promise<boolean>>();
 
