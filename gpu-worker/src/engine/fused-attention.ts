@@ -1,7 +1,7 @@
 /**
  * Whether an execution provider's fused attention gives right numbers on this machine's device. onnxruntime 1.30's for
- * WebGPU does not from 32 queries on where subgroups are of fewer than 8 lanes (SwiftShader has 4; measured: off by 0.1 for
- * values of 2), and says nothing.
+ * WebGPU does not from 32 queries on where subgroups are of fewer than 8 lanes (SwiftShader has 4; measured with these
+ * numbers: off by 0.06 to 0.14), and says nothing.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph } from '../builder/graph.ts';
@@ -19,8 +19,8 @@ const CACHE = 64;
 const HEADS = 1;
 const SIZE = 32;
 const WIDTH = HEADS * SIZE;
-/** Sums in another order differ by 1e-6, wrong ones by more than 0.01. */
-const TOLERANCE = 1e-3;
+/** Sums in another order differ by 1e-6; those of CUDA's 19-bit products, which are its default, by some 1e-3. */
+const TOLERANCE = 1e-2;
 
 const proofs = new Map<ExecutionProvider, Promise<boolean>>();
 

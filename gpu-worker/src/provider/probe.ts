@@ -21,8 +21,8 @@ const PRODUCTS = 4;
 /** Rows of a step, and of a prompt. */
 const FEW = 4;
 const MANY = 64;
-/** Of values up to 1; in a row of products errors add up. */
-const TOLERANCE = 1e-3;
+/** Of values about 1; room for CUDA's 19-bit products, which are its default. */
+const TOLERANCE = 1e-2;
 /** The first run compiles; of the others the best counts. */
 const RUNS = 2;
 /** So slow with few rows is only what computes on the CPU in a roundabout way: SwiftShader would take seconds for many. */
