@@ -23,7 +23,7 @@ describe('auto', () => {
       'the CPU on a machine without a GPU',
       { cuda: NO_LIBRARIES, webgpu: NO_ADAPTER },
       'cpu',
-      'cuda: its libraries are not installed; webgpu: no Vulkan adapter',
+      'cuda: its libraries are not installed; webgpu: no adapter',
     ],
     [
       'the CPU rather than a GPU that the CPU plays',
@@ -67,11 +67,7 @@ describe('a provider that is asked for by name', () => {
   });
 
   it.each<[ExecutionProvider, Probe, RegExp]>([
-    [
-      'webgpu',
-      NO_ADAPTER,
-      /"webgpu" cannot be used: no Vulkan adapter. Install a Vulkan driver.*=cpu/,
-    ],
+    ['webgpu', NO_ADAPTER, /"webgpu" cannot be used: no adapter. Install a Vulkan driver.*=cpu/],
     ['cuda', NO_LIBRARIES, /its libraries are not installed. Fetch.*cuda12 node .*install.js/],
     ['cuda', loaded({ products: false }), /"cuda" cannot be used: its products are wrong/],
     ['cuda', loaded({ attention: false }), /its attention is wrong/],

@@ -71,7 +71,7 @@ const times = (speed: number) => `${Number(speed.toPrecision(2))} times`;
 
 /** What onnxruntime says of the two common cases, said shortly; else its last line. */
 function inWords(reason: string): string {
-  if (/no supported adapters/i.test(reason)) return 'no Vulkan adapter';
+  if (/no supported adapters/i.test(reason)) return 'no adapter';
   if (/failed to load shared library/i.test(reason)) return 'its libraries are not installed';
   return reason.trim().split('\n').at(-1)?.replace(/\.$/, '') ?? reason;
 }
