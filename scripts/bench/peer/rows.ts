@@ -21,6 +21,9 @@ import type { Limits, Peer } from './peer.ts';
 
 /** With the image positions 40 in all for the published checkpoints, as captions and short questions have. */
 const TEXT_TOKENS = 8;
+/** Each turn of a conversation adds so many: an answer, and another question. */
+const TURN_TOKENS = 12;
+const TURNS = 4;
 const TOKENS = 24;
 /** The peer computes each step for every row of its batch: fewer do. */
 const PEER_TOKENS = 12;
@@ -33,6 +36,7 @@ const NAMES = {
   miss: 'first token, miss (ms)',
   hit: 'first token, hit (ms)',
   again: 'first token, another question on the picture (ms)',
+  turn: `first token, question ${TURNS} of a conversation (ms)`,
   gap: 'each further token, one stream (ms)',
   streams: (count: number) => `tokens/s, ${count} ${count === 1 ? 'stream' : 'streams'}`,
   memory: 'resident at most (GB)',
@@ -51,6 +55,9 @@ export async function peerRows(
   };
   const ids = someIds(stack, 300);
   const otherIds = someIds(stack, 400);
+  const turns = Array.from({ length: TURNS }, (_, turn) =>
+    someIds(stack, 500, TEXT_TOKENS + turn * TURN_TOKENS),
+  );
   const most = Math.max(...STREAMS);
   const sources: Embeddings[] = [];
   for (const picture of await freshPictures(most)) {
@@ -80,6 +87,11 @@ export async function peerRows(
     ] as const) {
       add(name, 'ours', all[0]!);
     }
+    const last = await peer.ask('generate', { ids: turns.at(-1), batch: 1, tokens: 1 });
+    add(NAMES.turn, 'peer', last.arrivals[0]!);
+    const answered: number[] = [];
+    for (const turn of turns) answered.push((await run(source, 1, turn)).arrivals[0]!);
+    add(NAMES.turn, 'ours', answered.at(-1)!);
     add(NAMES.gap, 'peer', meanGap(arrivals));
     add(NAMES.gap, 'ours', meanGap(again));
 
@@ -142,10 +154,10 @@ export async function limitTable(
 }
 
 /** A prompt of ordinary ids, in every vocabulary, that has only its control tokens in common with one of others. */
-function someIds({ model }: Stack, first: number): number[] {
+function someIds({ model }: Stack, first: number, count = TEXT_TOKENS): number[] {
   return promptIds(
     model,
-    Array.from({ length: TEXT_TOKENS - 1 }, (_, i) => first + i),
+    Array.from({ length: count - 1 }, (_, i) => first + i),
   );
 }
 
