@@ -173,9 +173,11 @@ export class OptDecoder implements Decoder {
     const textPositions = evenText(inputIds, queries);
     const result = await this.#run({ firstSlot, inputIds, past, images, textPositions });
     using fresh = result.fresh;
+    using unsafe = new DisposableStack();
     for (const [row, key] of [...pictures.keys()].entries()) {
-      found.set(key, await this.#cache.part(fresh, row, queries));
+      found.set(key, unsafe.use(await this.#cache.part(fresh, row, queries)));
     }
+    unsafe.move();
     return found;
   }
 
