@@ -204,9 +204,11 @@ export class OptDecoder implements Decoder {
       this.#cache,
     );
     using fresh = result.fresh;
+    using unsafe = new DisposableStack();
     for (const [row, key] of [...pictures.keys()].entries()) {
-      found.set(key, await this.#cache.part(fresh, row, { start: 0, end: queries }));
+      found.set(key, unsafe.use(await this.#cache.part(fresh, row, { start: 0, end: queries })));
     }
+    unsafe.move();
     return found;
   }
 
