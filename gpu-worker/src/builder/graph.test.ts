@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Graph } from './graph.ts';
-import { nodeNames } from './node-names.ts';
 import { Message } from './protobuf.ts';
+import { readNodes } from './read-nodes.ts';
 import type { Weight } from './weights.ts';
 
 let folder: string;
@@ -90,7 +90,7 @@ describe('a saved graph', () => {
   });
 });
 
-it('the nodes of an operator are found by name, in branches too', () => {
+it('the nodes of a file are found, those in branches too', () => {
   const graph = new Graph('outer');
   const x = graph.input('x', 'float32', ['n']);
   graph.op('Neg', [x]);
@@ -103,8 +103,12 @@ it('the nodes of an operator are found by name, in branches too', () => {
   const [then_branch, else_branch] = branches as [(typeof branches)[0], (typeof branches)[0]];
   const chosen = graph.op('If', [isLarge], { attributes: { then_branch, else_branch } });
   graph.output('y', chosen, 'float32', ['n']);
-  const found = nodeNames(graph.encode(), new Set(['Relu', 'Abs', 'Sin']));
-  expect(found).toEqual(['outer/Relu_1', 'outer/then/Relu_0', 'outer/else/Abs_0']);
+  const found = readNodes(graph.encode()).filter(({ op }) => ['Relu', 'Abs', 'Sin'].includes(op));
+  expect(found).toEqual([
+    { name: 'outer/Relu_1', op: 'Relu', inputs: ['x'] },
+    { name: 'outer/then/Relu_0', op: 'Relu', inputs: ['x'] },
+    { name: 'outer/else/Abs_0', op: 'Abs', inputs: ['x'] },
+  ]);
 });
 
 describe('a protobuf message', () => {

@@ -11,6 +11,9 @@ const CONTRIB = 'com.microsoft';
 /** A score that no other comes near: its share after softmax is zero. */
 const HIDDEN = -1e30;
 
+/** How names of tables in 16 bits end. */
+export const HALF = '.half';
+
 /** What graphs are made of. */
 export type Source = { checkpoint: Checkpoint; precision: Precision };
 
@@ -40,7 +43,7 @@ export class Layers {
     const { graph } = this;
     if (this.#precision === 'fp32') return graph.op('Gather', [this.tensor(name, shape), ids]);
     const half = halved(this.checkpoint.take(name, shape));
-    const rows = graph.op('Gather', [graph.weight(`${name}.half`, half), ids]);
+    const rows = graph.op('Gather', [graph.weight(`${name}${HALF}`, half), ids]);
     return graph.op('Cast', [rows], { attributes: { to: ELEMENT_TYPE.float32 } });
   }
 

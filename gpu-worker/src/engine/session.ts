@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
-import { nodeNames } from '../builder/node-names.ts';
+import { HALF } from '../builder/layers.ts';
+import { type GraphNode, readNodes } from '../builder/read-nodes.ts';
 import { attentionIsRight, FUSED_ATTENTION } from './fused-attention.ts';
 import type { EngineOptions, ExecutionProvider } from './messages.ts';
 
@@ -51,13 +52,29 @@ export async function openGraph(
   }
 }
 
-/** The provider, told to leave attention to the CPU where its own is wrong on this device. */
+/** The provider, told what to leave to the CPU. */
 async function providerFor(
   provider: ExecutionProvider,
   file: string,
 ): Promise<InferenceSession.ExecutionProviderConfig> {
-  if (await attentionIsRight(provider)) return provider;
-  if (provider !== 'webgpu') throw new Error('its fused attention gives wrong numbers here');
-  const forceCpuNodeNames = nodeNames(await readFile(file), FUSED_ATTENTION);
-  return { name: provider, forceCpuNodeNames };
+  const isRight = await attentionIsRight(provider);
+  if (provider !== 'webgpu') {
+    if (!isRight) throw new Error('its fused attention gives wrong numbers here');
+    return provider;
+  }
+  const nodes = readNodes(await readFile(file));
+  const attention = isRight ? [] : nodes.filter(({ op }) => FUSED_ATTENTION.has(op));
+  const left = [...attention, ...lookUps(nodes)];
+  return { name: provider, forceCpuNodeNames: left.map(({ name }) => name) };
+}
+
+/**
+ * What looks up rows of a table in 16 bits: not every device computes in them, and the table, which is the largest of all
+ * weights, need not lie there for a few rows.
+ */
+function lookUps(nodes: readonly GraphNode[]): GraphNode[] {
+  const gathers = nodes.filter(({ op, inputs }) => op === 'Gather' && inputs[0]?.endsWith(HALF));
+  const rows = new Set(gathers.map(({ name }) => name));
+  const casts = nodes.filter(({ op, inputs }) => op === 'Cast' && rows.has(inputs[0] ?? ''));
+  return [...gathers, ...casts];
 }
