@@ -1,3 +1,4 @@
+import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { KvCache } from './kv-cache.ts';
 
@@ -23,6 +24,28 @@ const valueAt = (
 ) => (((plane * rows + row) * shape.heads + head) * positions + j) * shape.headDim + d + 1;
 
 describe('the KV cache', () => {
+  it('gives memory back at once: of results, of what is kept of them, and of its planes', async () => {
+    const cache = new KvCache(shape);
+    const { layers, heads, headDim } = shape;
+    const values = fresh(1, 3);
+    const result = cache.rows(new Tensor('float32', values, [layers, 2, 1, heads, 3, headDim]));
+    const part = await cache.part(result, 0, { start: 1, end: 3 });
+    const kept = part.tensor.data as Float32Array;
+    expect(part.byteLength).toBe(kept.byteLength);
+    result[Symbol.dispose]();
+    expect(values.byteLength).toBe(0);
+    expect(kept[0]).toBe(valueAt(1, 3, 0, 0, 0, 1, 0));
+    part[Symbol.dispose]();
+    expect(kept.byteLength).toBe(0);
+    cache.reserve({ slots: 4, positions: 100 });
+    const grown = cache.view(0, 'key', 0, 1);
+    cache.reset();
+    expect(grown.byteLength).toBe(0);
+    const first = cache.view(0, 'key', 0, 1);
+    cache.release();
+    expect(first.byteLength).toBe(0);
+  });
+
   it('puts each row of a run into its slot at its place', () => {
     const cache = new KvCache(shape);
     cache.reserve({ slots: 4, positions: 15 });

@@ -56,6 +56,7 @@ export class KvCache implements KvStore {
   reset(): void {
     const first = firstRoom(this.shape);
     if (first.slots === this.slots && first.positions === this.capacity) return;
+    for (const plane of this.#planes) giveBack(plane);
     this.#room = first;
     this.#planes = this.#allocate(first);
   }
@@ -78,8 +79,9 @@ export class KvCache implements KvStore {
   }
 
   rows(tensor: Tensor): KvRows {
-    const { byteLength } = tensor.data as Float32Array;
-    return { tensor, byteLength, [Symbol.dispose]: () => {} };
+    const values = tensor.data as Float32Array;
+    const { byteLength } = values;
+    return { tensor, byteLength, [Symbol.dispose]: () => giveBack(values) };
   }
 
   async keep({ tensor }: KvRows, places: readonly KvPlace[]): Promise<void> {
@@ -149,7 +151,9 @@ export class KvCache implements KvStore {
     }
   }
 
-  release(): void {}
+  release(): void {
+    for (const plane of this.#planes) giveBack(plane);
+  }
 
   #slotSize(): number {
     return this.shape.heads * this.capacity * this.shape.headDim;
@@ -174,8 +178,13 @@ export class KvCache implements KvStore {
         plane.set(old.subarray(head * size, (head + 1) * size), head * room.positions * headDim);
       }
       this.#planes[index] = plane;
-      (old.buffer as ArrayBuffer).transfer(0);
+      giveBack(old);
     }
     this.#room = room;
   }
+}
+
+/** At once: the collector of garbage would let hundreds of megabytes pile up first. */
+function giveBack(values: Float32Array): void {
+  (values.buffer as ArrayBuffer).transfer(0);
 }
