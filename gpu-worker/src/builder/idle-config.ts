@@ -69,7 +69,6 @@ export const IDLE_CONFIG = {
   /** A checkpoint that compares writes nothing: its `text_config` is the default of the class. */
   retrieve: [
     ...COMMON,
-    'architectures',
     'image_token_index',
     'is_encoder_decoder',
     'text_config',
