@@ -11,7 +11,7 @@ const TUNABLES = {
   'glibc.malloc.hugetlb': 1,
   'glibc.malloc.arena_max': 1,
   'glibc.malloc.mmap_threshold': 2 ** 24,
-  'glibc.malloc.trim_threshold': 2 ** 30,
+  'glibc.malloc.trim_threshold': 2 ** 25,
 };
 
 /** The environment to start again with; null where the allocator is another or its settings are somebody's choice. */

@@ -16,7 +16,7 @@ const Environment = z.object({
   BLIP2_THREADS: z._default(whole(1, 1024), availableParallelism()),
   BLIP2_MAX_SLOTS: z._default(whole(1, 256), 8),
   BLIP2_PREFILL_PIECE: z._default(whole(1, 100_000), 64),
-  BLIP2_PREFIX_CACHE_MB: z._default(whole(0, 1_000_000), 256),
+  BLIP2_PREFIX_CACHE_MB: z._default(whole(0, 1_000_000), 192),
   BLIP2_QUEUE_LIMIT: z._default(whole(0, 100_000), 64),
   BLIP2_TRACE: z.optional(z.string()),
   BLIP2_MAX_IMAGE_BYTES: z._default(whole(1, 2 ** 31), 20 * 2 ** 20),
@@ -49,7 +49,7 @@ Configured by the environment:
   BLIP2_THREADS             threads of one run (all cores)
   BLIP2_MAX_SLOTS           sequences decoded together (8)
   BLIP2_PREFILL_PIECE       tokens of a prompt read at a time, between two steps of those who write (64)
-  BLIP2_PREFIX_CACHE_MB     memory for pictures and conversations about them that may go on, MiB (256)
+  BLIP2_PREFIX_CACHE_MB     memory for pictures and conversations about them that may go on, MiB (192)
   BLIP2_QUEUE_LIMIT         requests that may wait for a slot; more get 503 (64)
   BLIP2_TRACE               file for a trace of requests and engine steps, for chrome://tracing or Perfetto
   BLIP2_MAX_IMAGE_BYTES     largest picture taken, bytes (20 MiB)
