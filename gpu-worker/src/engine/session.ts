@@ -38,6 +38,9 @@ export async function openGraph(
     return await InferenceSession.create(file, {
       executionProviders: [await providerFor(executionProvider, file)],
       intraOpNumThreads: threads,
+      // An arena of its own grows by powers of two and shares nothing with the KV cache: with it 16 streams of OPT-2.7B in 4
+      // bits hold 0.1 GB more at the most, and nothing is faster than from the C library's heap (allocator.ts).
+      enableCpuMemArena: false,
       // A GPU provider warns of each graph that nodes which compute shapes stay on the CPU, where they belong.
       ...(executionProvider === 'cpu' ? {} : { logSeverityLevel: ERRORS }),
       ...(keepsTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
