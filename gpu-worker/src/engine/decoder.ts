@@ -1,4 +1,5 @@
 /** A language model with the keys and values of its rows: what the engine sees of OPT and T5 alike. */
+import type { Range } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { OptDecoder } from './opt-decoder.ts';
@@ -17,8 +18,6 @@ export type DecoderPrompt = {
 /** One row of a step: the token it reads, and the positions it has in the cache already. */
 export type DecoderRow = { token: number; past: number };
 
-export type IdRange = { start: number; end: number };
-
 /** Rows hold the slots 0 … n−1 of the cache without gaps. It only computes: who runs when is the engine's. */
 export type Decoder = {
   /** Positions of the cache that hold a prompt. */
@@ -36,7 +35,7 @@ export type Decoder = {
    * Goes on reading a prompt in a slot: its ids from `start` to before `end`.
    * @returns logits after the last of them, float32 [vocab]
    */
-  read(slot: number, prompt: DecoderPrompt, ids: IdRange): Promise<Float32Array>;
+  read(slot: number, prompt: DecoderPrompt, ids: Range): Promise<Float32Array>;
   /**
    * One token for the rows in the slots 0 … n−1; null leaves a slot as it is.
    * @returns logits after each row's token, float32 [vocab]
@@ -46,7 +45,7 @@ export type Decoder = {
    * Makes slot `to` what slot `from` is, as far as position `end`.
    * @param start first position in which they differ
    */
-  copy(from: number, to: number, positions: { start: number; end: number }): void;
+  copy(from: number, to: number, positions: Range): void;
   readonly memory: DecoderMemory;
   /** Gives memory back; only while no slot is held. */
   reset(): void;

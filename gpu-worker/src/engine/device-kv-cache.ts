@@ -1,7 +1,7 @@
 /** Keys and values on the device: no step brings them, or the new ones, across the bus. */
 import type { Tensor } from 'onnxruntime-node';
 import type { DeviceTensors } from './device-tensors.ts';
-import type { KvGraphs } from './kv-graphs.ts';
+import { type KvGraphs, longest } from './kv-graphs.ts';
 import {
   firstRoom,
   grownRoom,
@@ -77,7 +77,7 @@ export class DeviceKvCache implements KvStore {
     await this.#settle();
     const real = places.filter(({ length }) => length > 0);
     if (real.length === 0) return;
-    const positions = tensor.dims[4] as number;
+    const positions = longest(real);
     for (const { slot, start } of real) {
       const fits = slot < this.#room.slots && start + positions <= this.#room.positions;
       if (!fits) throw new Error(`no room for ${positions} positions at ${start} of slot ${slot}`);

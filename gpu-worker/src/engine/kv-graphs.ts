@@ -55,10 +55,10 @@ export class KvGraphs {
     return this.#run('lengthen', planes, { pads: int64([0, 0, 0, 0, 0, 0, by, 0]) });
   }
 
-  /** All positions of the rows; `length` is not looked at. */
+  /** Of each row as many positions as the longest of them has. */
   write(planes: Planes, fresh: Tensor, places: readonly KvPlace[]): Promise<Tensor[]> {
     const { heads } = this.#shape;
-    const positions = fresh.dims[4] as number;
+    const positions = longest(places);
     const indices = new BigInt64Array(places.length * heads * positions * 3);
     let at = 0;
     for (const { slot, start } of places) {
@@ -71,6 +71,7 @@ export class KvGraphs {
     return this.#run('write', planes, {
       fresh,
       rows: int64(places.map(({ row }) => row)),
+      end: int64([positions]),
       places: new Tensor('int64', indices, [places.length, heads, positions, 3]),
     });
   }
@@ -96,6 +97,11 @@ export class KvGraphs {
     const results = await session.run({ ...feeds, ...Object.fromEntries(named) });
     return session.outputNames.map((output) => results[output] as Tensor);
   }
+}
+
+/** Positions that are real in one of the rows at the least. */
+export function longest(places: readonly KvPlace[]): number {
+  return Math.max(...places.map(({ length }) => length));
 }
 
 function int64(values: readonly number[]): Tensor {
@@ -147,8 +153,10 @@ function write(shape: KvShape): Graph {
   const graph = new Graph('kv-write');
   const fresh = graph.input('fresh', 'float32', rowDims(shape));
   const rows = graph.input('rows', 'int64', ['written']);
-  const places = graph.input('places', 'int64', ['written', shape.heads, 'positions', 3]);
-  const picked = graph.op('Gather', [fresh, rows], { attributes: { axis: 2 } });
+  const places = graph.input('places', 'int64', ['written', shape.heads, 'longest', 3]);
+  const end = graph.input('end', 'int64', [1]);
+  const real = graph.op('Slice', [fresh, graph.int64(0), end, graph.int64(4)]);
+  const picked = graph.op('Gather', [real, rows], { attributes: { axis: 2 } });
   const finite = graph.op('Less', [graph.op('Abs', [picked]), graph.float32(FINITE)]);
   const clean = graph.op('Where', [finite, picked, graph.float32(0)]);
   return forEachPlane(graph, shape, (plane, i) => {

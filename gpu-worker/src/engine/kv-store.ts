@@ -7,7 +7,7 @@ export type KvShape = { layers: number; heads: number; headDim: number; maxPosit
 /** Slots, and positions of each. */
 export type Room = { slots: number; positions: number };
 
-/** Positions from `start` to before `end`. */
+/** Positions, or ids of a text, from `start` to before `end`. */
 export type Range = { start: number; end: number };
 
 /** Keys and values of rows: float32 [layers, 2, rows, heads, positions, headDim]. Whoever has them gives them back, once. */

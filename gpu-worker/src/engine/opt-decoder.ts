@@ -1,8 +1,8 @@
 /** OPT with the keys and values of its rows: what is kept of a prompt's beginning is not read again. */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import type { Decoder, DecoderPrompt, DecoderRow, IdRange } from './decoder.ts';
+import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { type KvMemory, openKvMemory } from './kv-memory.ts';
-import type { KvRows, KvStore } from './kv-store.ts';
+import type { KvRows, KvStore, Range } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { evenText, OptGraph, type Run } from './opt-graph.ts';
@@ -79,7 +79,7 @@ export class OptDecoder implements Decoder {
     return { piece: { ...prompt, ids }, computed: image + ids.length - textPositions };
   }
 
-  async read(slot: number, prompt: DecoderPrompt, ids: IdRange): Promise<Float32Array> {
+  async read(slot: number, prompt: DecoderPrompt, ids: Range): Promise<Float32Array> {
     const [logits] = await this.#readText(slot, [{ prompt, ids }]);
     return logits as Float32Array;
   }
@@ -96,7 +96,7 @@ export class OptDecoder implements Decoder {
     return logits.slice(0, rows.length);
   }
 
-  copy(from: number, to: number, positions: { start: number; end: number }): void {
+  copy(from: number, to: number, positions: Range): void {
     this.#cache.reserve({ slots: to + 1, positions: positions.end });
     this.#cache.copy(from, to, positions);
   }
@@ -141,8 +141,7 @@ export class OptDecoder implements Decoder {
     const queries = this.#manifest.num_query_tokens;
     let start = 0;
     for (const { values, length } of [{ values: image, length: queries }, ...text]) {
-      // A device writes all that is kept: what is too much will be written over, or is never looked at.
-      this.#cache.reserve({ slots: slot + 1, positions: start + positionsIn(values) });
+      this.#cache.reserve({ slots: slot + 1, positions: start + length });
       await this.#cache.keep(values, [{ row: 0, slot, start, length }]);
       start += length;
     }
@@ -152,7 +151,7 @@ export class OptDecoder implements Decoder {
   /** Reads a piece of each prompt, behind what its slot holds of it. */
   async #readText(
     firstSlot: number,
-    pieces: readonly { prompt: DecoderPrompt; ids: IdRange }[],
+    pieces: readonly { prompt: DecoderPrompt; ids: Range }[],
   ): Promise<Float32Array[]> {
     const queries = this.#manifest.num_query_tokens;
     const inputIds = pieces.map(({ prompt, ids }) => prompt.ids.slice(ids.start, ids.end));
@@ -230,5 +229,3 @@ export class OptDecoder implements Decoder {
 
 /** A prompt's last id is always read: its logits choose the first token. */
 const withoutLast = (ids: readonly number[]) => ids.slice(0, -1);
-
-const positionsIn = ({ tensor }: KvRows) => tensor.dims[4] as number;

@@ -3,7 +3,7 @@ import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
 import { type KvMemory, openKvMemory } from './kv-memory.ts';
-import type { KvStore } from './kv-store.ts';
+import type { KvStore, Range } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { openGraph } from './session.ts';
@@ -81,7 +81,7 @@ export class T5Decoder implements Decoder {
     );
   }
 
-  copy(from: number, to: number, positions: { start: number; end: number }): void {
+  copy(from: number, to: number, positions: Range): void {
     this.#cache.reserve({ slots: to + 1, positions: positions.end });
     this.#cache.copy(from, to, positions);
     if (positions.start > 0) return;
