@@ -13,7 +13,7 @@ export type Precision = z.infer<typeof Precision>;
 /** What every bundle says of itself, whatever it is for. */
 const common = {
   /** Version of the bundle's format; another one is built anew. */
-  format: z.literal(4),
+  format: z.literal(5),
   /** For people: `model_name` of the model card, or the checkpoint folder's name. */
   name: z.string(),
   /** SHA-256 over the checkpoint's weights and config. */

@@ -38,7 +38,7 @@ export class BundleRunner {
 
   static async load(bundle: string): Promise<BundleRunner> {
     const open = (name: string) =>
-      openGraph({ bundle, executionProvider: PROVIDER, threads: 2 }, name, 'spins');
+      openGraph({ bundle, executionProvider: PROVIDER, threads: 2 }, name);
     return new BundleRunner(await readGenerateManifest(bundle), {
       vision: await open('vision'),
       qformer: await open('qformer'),
@@ -73,6 +73,7 @@ export class BundleRunner {
     const text = positions - images.count;
     const ends = rows.map(({ past }) => past + positions);
     const cacheLength = Math.max(...ends, decoder.max_positions);
+    const picked = rows.length % 2 === 0 ? 1 : 2;
     const int64 = (values: number[], dims: number[]) =>
       new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
     const grid = (value: (row: Row, j: number) => number, count: number) =>
@@ -88,8 +89,8 @@ export class BundleRunner {
         [rows.length, positions],
       ),
       last_index: int64(
-        lengths.map((length) => length - 1),
-        [rows.length],
+        lengths.flatMap((length) => Array<number>(picked).fill(length - 1)),
+        [rows.length, picked],
       ),
       seqlens_k: new Tensor(
         'int32',
@@ -113,16 +114,19 @@ export class BundleRunner {
         feeds[`past_${part}.${i}`] = new Tensor('float32', past, dims);
       });
     }
-    const { logits, new_kv } = await this.#sessions.decoder.run(feeds);
-    const fresh = new_kv!.data as Float32Array;
+    const { logits, ...result } = await this.#sessions.decoder.run(feeds);
+    const ofAllHeads = heads * size;
     for (let plane = 0; plane < 2 * layers; plane++) {
-      rows.forEach(({ past }, row) => {
-        for (let head = 0; head < heads; head++) {
-          const from = ((plane * rows.length + row) * heads + head) * positions * size;
-          const values = fresh.subarray(from, from + lengths[row]! * size);
-          caches[row]![plane]!.set(values, (head * kept + past) * size);
+      const fresh = result[`new_kv.${Math.floor(plane / 2)}`]!.data as Float32Array;
+      for (const [row, { past }] of rows.entries()) {
+        for (let j = 0; j < lengths[row]!; j++) {
+          for (let head = 0; head < heads; head++) {
+            const from = ((row * positions + j) * 2 + (plane % 2)) * ofAllHeads + head * size;
+            const to = (head * kept + past + j) * size;
+            caches[row]![plane]!.set(fresh.subarray(from, from + size), to);
+          }
         }
-      });
+      }
     }
     const all = logits!.data as Float32Array;
     return rows.map((_, row) => all.slice(row * decoder.vocab, (row + 1) * decoder.vocab));

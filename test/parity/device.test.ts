@@ -9,6 +9,7 @@ import { keepsTensors } from '@blip2/gpu-worker/engine/session';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from './difference.ts';
 import { readGolden, rowOf } from './golden.ts';
+import { logitsOf } from './logits-of.ts';
 import { PROVIDER } from './provider.ts';
 
 /** Of the largest logit. */
@@ -66,18 +67,18 @@ describe.runIf(keepsTensors(PROVIDER)).each(['tied', 't5'])('the decoder of "%s"
     const past = prompts.map((prompt) => decoders[0]!.positionsOf(prompt));
     const step = async (count: number) => {
       const rows = past.slice(0, count).map((at, i) => ({ token: 3 + ((at + i) % 40), past: at }));
-      await both((decoder) => decoder.step(rows));
+      await both((decoder) => logitsOf((then) => decoder.step(rows, then)));
       for (let i = 0; i < count; i++) past[i]! += 1;
     };
     const copy = (from: number, to: number) => {
       past[to] = past[from]!;
       for (const decoder of decoders) decoder.copy(from, to, { start: 0, end: past[from]! });
     };
-    await both((decoder) => decoder.prefill(0, prompts.slice(0, 1)));
+    await both((decoder) => logitsOf((then) => decoder.prefill(0, prompts.slice(0, 1), then)));
     await step(1);
     // The second about the picture of the first finds its image positions, where they are kept.
-    await both((decoder) => decoder.prefill(1, prompts.slice(1)));
-    await both((decoder) => decoder.prefill(1, prompts.slice(1)));
+    await both((decoder) => logitsOf((then) => decoder.prefill(1, prompts.slice(1), then)));
+    await both((decoder) => logitsOf((then) => decoder.prefill(1, prompts.slice(1), then)));
     await step(4);
     copy(0, 4);
     copy(2, 5);
@@ -95,7 +96,7 @@ describe.runIf(keepsTensors(PROVIDER)).each(['tied', 't5'])('the decoder of "%s"
     expect(kept).toBeLessThanOrEqual(1 + prompts.length);
     for (const decoder of decoders) decoder.reset();
     expect(prefixes).toEqual(decoders[1]!.memory.prefixes);
-    await both((decoder) => decoder.prefill(0, prompts));
+    await both((decoder) => logitsOf((then) => decoder.prefill(0, prompts, then)));
     for (const decoder of decoders) await decoder.release();
     expect(device!.memory.deviceTensors).toBe(0);
   });

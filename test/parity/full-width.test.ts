@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FULL_SIZES } from '../../scripts/full-size/checkpoints.ts';
 import { writeCheckpoint } from '../../scripts/full-size/write.ts';
 import { expectSame } from './difference.ts';
+import { logitsOf } from './logits-of.ts';
 import { PROVIDER } from './provider.ts';
 
 const NAMES = ['opt-2.7b', 'flan-t5-xl'] as const;
@@ -48,18 +49,18 @@ describe.each(NAMES)('a row of %s', (name) => {
     async (precision) => {
       const { decoder, ...parts } = await open(name, precision);
       const asked = prompts('together');
-      const together = copied(await decoder.prefill(0, asked));
+      const together = copied(await logitsOf((then) => decoder.prefill(0, asked, then)));
       const rows = asked.map((prompt, i) => ({ token: 5 + i, past: decoder.positionsOf(prompt) }));
-      const steps = copied(await decoder.step(rows));
-      const two = copied(await decoder.step(rows.slice(0, 2)));
+      const steps = copied(await logitsOf((then) => decoder.step(rows, then)));
+      const two = copied(await logitsOf((then) => decoder.step(rows.slice(0, 2), then)));
       expect(steps[0]!.some((value) => value !== 0)).toBe(true);
       expectSame(two[1]!, steps[1]!);
       for (const about of ['alone', 'together']) {
         // Of "together" the image positions are kept; of "alone" they are computed with the text.
         for (const [i, prompt] of prompts(about).entries()) {
-          const [alone] = copied(await decoder.prefill(0, [prompt]));
+          const [alone] = copied(await logitsOf((then) => decoder.prefill(0, [prompt], then)));
           expectSame(alone!, together[i]!, `${about} ${i}`);
-          const [step] = copied(await decoder.step([rows[i]!]));
+          const [step] = copied(await logitsOf((then) => decoder.step([rows[i]!], then)));
           expectSame(step!, steps[i]!, `${about} ${i}, step`);
         }
       }

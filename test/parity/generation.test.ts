@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectSame, maxDifference } from './difference.ts';
 import { EngineDriver, type Setting } from './engine-driver.ts';
 import { type Golden, readGolden, rowOf } from './golden.ts';
+import { logitsOf } from './logits-of.ts';
 import { PROVIDER } from './provider.ts';
 
 type Case = {
@@ -97,11 +98,11 @@ describe('another question about a picture', () => {
       image: rowOf(golden.queryEmbeddings, image),
       ids: prompt,
     }));
-    await kept.prefill(0, prompts.slice(0, 2));
-    const together = await kept.prefill(2, prompts);
+    await logitsOf((then) => kept.prefill(0, prompts.slice(0, 2), then));
+    const together = await logitsOf((then) => kept.prefill(2, prompts, then));
     expect(kept.memory.prefixes!.hits).toBeGreaterThan(1);
     for (const [i, prompt] of prompts.entries()) {
-      const [alone] = await fresh.prefill(0, [prompt]);
+      const [alone] = await logitsOf((then) => fresh.prefill(0, [prompt], then));
       expectSame(together[i]!, alone!);
       expect(maxDifference(alone!, rowOf(golden.nextTokenLogits, i))).toBeLessThan(1e-4);
     }
@@ -140,24 +141,24 @@ describe('the next question of a conversation', () => {
           prompt.key === '1' || positions + known === 0 ? options.manifest.num_query_tokens : 0;
         expect(kept.firstPiece(prompt).computed).toBe(image + prompt.ids.length - known);
       }
-      const logits = await kept.prefill(0, prompts);
+      const logits = await logitsOf((then) => kept.prefill(0, prompts, then));
       positions += round.reduce((sum, [, known]) => sum + known, 0);
       expect(kept.memory.prefixes!.textPositions).toBe(positions);
       for (const [i, prompt] of prompts.entries()) {
-        const [alone] = await fresh.prefill(0, [prompt]);
+        const [alone] = await logitsOf((then) => fresh.prefill(0, [prompt], then));
         expectSame(logits[i]!, alone!);
         // And what it writes next sees the same past.
         const row = { token: 7, past: kept.positionsOf(prompt) };
-        const [next] = await fresh.step([row]);
+        const [next] = await logitsOf((then) => fresh.step([row], then));
         const others = prompts.map((_, slot) => (slot === i ? row : null));
-        expectSame((await kept.step(others))[i]!, next!);
+        expectSame((await logitsOf((then) => kept.step(others, then)))[i]!, next!);
       }
     }
     // Read in pieces, it is kept as well.
     const [long, end] = [about(0, 2, 51, 52, 53, 54, 55, 56), { start: 4, end: 7 }];
-    await kept.prefill(0, [{ ...long, ids: long.ids.slice(0, 4) }]);
-    const read = await kept.read(0, long, end);
-    expectSame(read, (await fresh.prefill(0, [long]))[0]!);
+    await logitsOf((then) => kept.prefill(0, [{ ...long, ids: long.ids.slice(0, 4) }], then));
+    const [read] = await logitsOf((then) => kept.read(0, long, end, then));
+    expectSame(read!, (await logitsOf((then) => fresh.prefill(0, [long], then)))[0]!);
     expect(kept.firstPiece({ ...long, ids: [...long.ids, 57, 58] }).computed).toBe(2);
     expect(fresh.memory.prefixes!.textPositions).toBe(0);
     for (const decoder of [kept, fresh]) await decoder.release();
@@ -288,7 +289,9 @@ describe('log-probabilities', () => {
   it('are those of the model, before penalties, with the likeliest first', async () => {
     const { golden, parts } = loaded.get('tied')!;
     const values = rowOf(golden.queryEmbeddings, image);
-    const [logits] = await parts.decoder.prefill(0, [{ key: '', image: values, ids: prompt }]);
+    const [logits] = await logitsOf((then) =>
+      parts.decoder.prefill(0, [{ key: '', image: values, ids: prompt }], then),
+    );
     const total = Math.log(logits!.reduce((sum, logit) => sum + Math.exp(logit), 0));
     const expected = [...logits!].map((logit, id) => ({ id, logprob: logit - total }));
     expected.sort((a, b) => b.logprob - a.logprob);

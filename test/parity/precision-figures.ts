@@ -6,6 +6,7 @@ import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/eng
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { leastCosine } from './difference.ts';
 import { type Golden, rowOf } from './golden.ts';
+import { logitsOf } from './logits-of.ts';
 import { PROVIDER } from './provider.ts';
 
 export type Figures = {
@@ -37,11 +38,11 @@ async function computed(golden: Golden, parts: EngineParts) {
   const rows: Float32Array[] = [];
   for (const { image, prompt, greedy } of golden.generations) {
     const asked: DecoderPrompt = { key: '', image: embeddings[image]!, ids: prompt };
-    let [logits] = await parts.decoder.prefill(0, [asked]);
+    let [logits] = await logitsOf((then) => parts.decoder.prefill(0, [asked], then));
     let past = parts.decoder.positionsOf(asked);
     for (const token of greedy.slice(0, FORCED)) {
       rows.push(logits!.slice());
-      [logits] = await parts.decoder.step([{ token, past }]);
+      [logits] = await logitsOf((then) => parts.decoder.step([{ token, past }], then));
       past += 1;
     }
   }

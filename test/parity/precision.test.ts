@@ -15,6 +15,7 @@ import {
   rowOf,
   T5_CASES,
 } from './golden.ts';
+import { logitsOf } from './logits-of.ts';
 import { figuresOf, openGolden } from './precision-figures.ts';
 import { retrievalFiguresOf } from './retrieval-figures.ts';
 
@@ -57,13 +58,15 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
       ids: prompt,
     }));
     const positions = prompts.map((prompt) => parts.decoder.positionsOf(prompt));
-    const together = await parts.decoder.prefill(0, prompts);
+    const together = await logitsOf((then) => parts.decoder.prefill(0, prompts, then));
     const rows = positions.map((past, i) => ({ token: 5 + i, past }));
-    const steps = (await parts.decoder.step(rows)).map((logits) => logits.slice());
+    const steps = (await logitsOf((then) => parts.decoder.step(rows, then))).map((logits) =>
+      logits.slice(),
+    );
     for (const [i, prompt] of prompts.entries()) {
-      const [alone] = await parts.decoder.prefill(0, [prompt]);
+      const [alone] = await logitsOf((then) => parts.decoder.prefill(0, [prompt], then));
       expectSame(alone!, together[i]!);
-      const [step] = await parts.decoder.step([rows[i]!]);
+      const [step] = await logitsOf((then) => parts.decoder.step([rows[i]!], then));
       expectSame(step!, steps[i]!);
     }
     await releaseParts(parts);

@@ -26,8 +26,8 @@ describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) =
     maxPositions = (await readRetrieveManifest(bundle)).text.max_positions;
     const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
     sessions = {
-      text: await openGraph(place, 'text', 'quiet'),
-      itm: await openGraph(place, 'itm', 'quiet'),
+      text: await openGraph(place, 'text'),
+      itm: await openGraph(place, 'itm'),
     };
   });
   afterAll(async () => {

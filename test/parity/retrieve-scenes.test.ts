@@ -31,7 +31,7 @@ beforeAll(async () => {
   const bundle = await ensureBundle(CHECKPOINT, { bundles });
   manifest = await readRetrieveManifest(bundle);
   const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
-  vision = await openGraph(place, 'vision', 'quiet');
+  vision = await openGraph(place, 'vision');
   runner = await RetrievalRunner.load(place, manifest);
 
   const all = Scenes.parse(JSON.parse(await readFile(new URL('scenes.json', SCENES), 'utf8')));

@@ -28,8 +28,8 @@ describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name
     golden = readRetrievalGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
     const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
-    vision = await openGraph(place, 'vision', 'quiet');
-    qformer = await openGraph(place, 'qformer', 'quiet');
+    vision = await openGraph(place, 'vision');
+    qformer = await openGraph(place, 'qformer');
     runner = await RetrievalRunner.load(place, await readRetrieveManifest(bundle));
   });
   afterAll(async () => {

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectSame, maxDifference } from './difference.ts';
 import { EngineDriver } from './engine-driver.ts';
 import { readT5Golden, rowOf, T5_CASES, type T5Golden } from './golden.ts';
+import { logitsOf } from './logits-of.ts';
 import { PROVIDER } from './provider.ts';
 
 const TOLERANCE = 1e-4;
@@ -58,7 +59,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   });
 
   it('gives the next-token logits of transformers, short and long prompts in one batch', async () => {
-    const logits = await decoder.prefill(0, prompts());
+    const logits = await logitsOf((then) => decoder.prefill(0, prompts(), then));
     for (const [i, row] of logits.entries()) {
       expect(maxDifference(row, rowOf(golden.nextTokenLogits, i))).toBeLessThan(TOLERANCE);
     }
@@ -67,18 +68,25 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   it('gives a prompt in a batch, after other prompts in its slot, what it gets alone', async () => {
     const alone: Float32Array[] = [];
     for (const prompt of prompts()) {
-      const [logits] = await decoder.prefill(0, [prompt]);
+      const [logits] = await logitsOf((then) => decoder.prefill(0, [prompt], then));
       alone.push(logits!.slice());
     }
     // Long prompts first: what they leave behind in the slots must not be seen.
-    await decoder.prefill(0, prompts().toReversed());
-    const together = await decoder.prefill(0, prompts());
+    await logitsOf((then) => decoder.prefill(0, prompts().toReversed(), then));
+    const together = await logitsOf((then) => decoder.prefill(0, prompts(), then));
     for (const [i, row] of together.entries()) expectSame(row, alone[i]!);
     const tokens = [5, 9, 3, 7, 11];
-    const steps = await decoder.step(tokens.map((token) => ({ token, past: 1 })));
+    const steps = await logitsOf((then) =>
+      decoder.step(
+        tokens.map((token) => ({ token, past: 1 })),
+        then,
+      ),
+    );
     for (const [i, prompt] of prompts().entries()) {
-      await decoder.prefill(0, [prompt]);
-      const [logits] = await decoder.step([{ token: tokens[i]!, past: 1 }]);
+      await logitsOf((then) => decoder.prefill(0, [prompt], then));
+      const [logits] = await logitsOf((then) =>
+        decoder.step([{ token: tokens[i]!, past: 1 }], then),
+      );
       expectSame(steps[i]!, logits!);
     }
   });

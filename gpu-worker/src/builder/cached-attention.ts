@@ -50,25 +50,21 @@ export function cacheHeadDim(size: number): number {
   return Math.ceil(size / HEAD_MULTIPLE) * HEAD_MULTIPLE;
 }
 
-/** Keys and values side by side, [batch, seq, 2 × heads × padded] → [1, batch, seq, 2, heads, padded] */
-export function splitRows(
+/**
+ * Declares what a run adds to the cache: `<name>.0` and so on, one output a layer, as the layers made them. One tensor of all
+ * would be joined and turned round first, tens of megabytes of a prompt.
+ * @param rows of each layer keys and values side by side, [batch, seq, 2 × heads × padded]
+ */
+export function outputRows(
   graph: Graph,
-  keysAndValues: string,
+  name: string,
+  rows: readonly string[],
   heads: { count: number; padded: number },
-): string {
-  const start = graph.op('Shape', [keysAndValues], { attributes: { start: 0, end: 2 } });
-  const shape = graph.op(
-    'Concat',
-    [graph.int64(1), start, graph.int64(2, heads.count, heads.padded)],
-    { attributes: { axis: 0 } },
-  );
-  return graph.op('Reshape', [keysAndValues, shape]);
-}
-
-/** layers × [1, batch, seq, 2, heads, padded] → [layers, 2, batch, heads, seq, padded] */
-export function stackRows(graph: Graph, rows: readonly string[]): string {
-  const stacked = graph.op('Concat', rows, { attributes: { axis: 0 } });
-  return graph.op('Transpose', [stacked], { attributes: { perm: [0, 3, 1, 4, 2, 5] } });
+): void {
+  for (const [i, keysAndValues] of rows.entries()) {
+    const dims = ['batch', 'sequence', 2 * heads.count * heads.padded];
+    graph.output(`${name}.${i}`, keysAndValues, 'float32', dims);
+  }
 }
 
 /**
@@ -103,15 +99,17 @@ export function stepAttention(
   const parts = graph.ops('Split', [qkv], [true, true, true], {
     attributes: { axis: -1, num_outputs: 3 },
   });
-  const query = reshape(parts[0]!, -1, count, 1, padded);
+  // Scaled before it is split into heads: the optimiser would make the scale a factor of both products, and kernels of one row
+  // take none.
+  const asked = scale === 1 ? parts[0]! : graph.op('Mul', [parts[0]!, outer.float32(scale)]);
+  const query = reshape(asked, -1, count, 1, padded);
   const key = reshape(parts[1]!, -1, count, padded, 1);
   const value = reshape(parts[2]!, -1, count, 1, padded);
-  const scaled = scale === 1 ? query : graph.op('Mul', [query, outer.float32(scale)]);
   // The optimiser makes one kernel of the two: nothing is turned round in memory.
   const turned = graph.op('Transpose', [keys], { attributes: { perm: [0, 1, 3, 2] } });
   const scores = graph.op(
     'Concat',
-    [graph.op('MatMul', [scaled, key]), graph.op('MatMul', [scaled, turned])],
+    [graph.op('MatMul', [query, key]), graph.op('MatMul', [query, turned])],
     { attributes: { axis: -1 } },
   );
   const weights = graph.op('Softmax', [graph.op('Add', [scores, bias])], {

@@ -11,8 +11,7 @@ import {
   cachedAttention,
   cacheHeadDim,
   cacheInputs,
-  splitRows,
-  stackRows,
+  outputRows,
 } from './cached-attention.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { Graph } from './graph.ts';
@@ -52,7 +51,7 @@ export function optGraph(source: Source, config: OptConfig, qformerWidth: number
   const last = `${DECODER}.final_layer_norm`;
 
   let sum = embed(layers, config, qformerWidth);
-  const lastIndex = graph.input('last_index', 'int64', ['batch']);
+  const lastIndex = graph.input('last_index', 'int64', ['batch', 'picked']);
   const kvDims = ['batch', count, 'cache', heads.padded];
   const past = Array.from({ length: config.num_hidden_layers }, (_, i) => ({
     key: graph.input(`past_key.${i}`, 'float32', kvDims),
@@ -66,9 +65,17 @@ export function optGraph(source: Source, config: OptConfig, qformerWidth: number
     const own = { prefix: `${block(i)}.self_attn`, past: [key, value] as const };
     const attention = selfAttention(layers, normed, own, heads, cache);
     newRows.push(attention.rows);
+    let { context } = attention;
+    if (i + 1 === config.num_hidden_layers) {
+      // Behind the last keys and values nobody looks at the other positions.
+      [context, sum] = [layers.pick(context, lastIndex), layers.pick(sum, lastIndex)];
+    }
+    const outName = `${block(i)}.self_attn.out_proj.weight`;
+    const outWeight = fromHeads(layers.checkpoint.take(outName, [width, width]), heads);
+    const out = layers.product(context, outName, outWeight);
     const outBias = layers.bias(`${block(i)}.self_attn.out_proj`, width);
     const mid = norm(`${block(i)}.final_layer_norm`);
-    ({ normed, sum } = layers.addNorm(attention.out, sum, outBias, mid));
+    ({ normed, sum } = layers.addNorm(out, sum, outBias, mid));
 
     const hidden = layers.matmul(normed, `${block(i)}.fc1`, width, config.ffn_dim);
     const biased = graph.op('Add', [hidden, layers.bias(`${block(i)}.fc1`, config.ffn_dim)]);
@@ -79,11 +86,9 @@ export function optGraph(source: Source, config: OptConfig, qformerWidth: number
     );
     ({ normed, sum } = layers.addNorm(thought, sum, layers.bias(`${block(i)}.fc2`, width), next));
   }
-  const picked = layers.pick(normed, lastIndex);
-  graph.output('logits', head(layers, picked, config), 'float32', ['batch', config.vocab_size]);
-  const newKv = stackRows(graph, newRows);
-  const newDims = [config.num_hidden_layers, 2, 'batch', count, 'sequence', heads.padded];
-  graph.output('new_kv', newKv, 'float32', newDims);
+  const state = graph.op('Squeeze', [layers.slice(normed, 0, 1), graph.int64(1)]);
+  graph.output('logits', head(layers, state, config), 'float32', ['batch', config.vocab_size]);
+  outputRows(graph, 'new_kv', newRows, heads);
   return graph;
 }
 
@@ -106,7 +111,7 @@ function embed(layers: Layers, config: OptConfig, qformerWidth: number): string 
 
 /**
  * Causal attention over the cache and this run's rows.
- * @returns out [batch, seq, width] without its bias; rows [1, batch, seq, 2, heads, padded]: new keys and values
+ * @returns context [batch, seq, heads × padded]; rows [batch, seq, 2 × heads × padded]: new keys and values
  */
 function selfAttention(
   layers: Layers,
@@ -114,7 +119,7 @@ function selfAttention(
   { prefix, past }: { prefix: string; past: readonly [key: string, value: string] },
   heads: { count: number } & HeadPadding,
   cache: CacheInputs,
-): { out: string; rows: string } {
+): { context: string; rows: string } {
   const { graph, checkpoint } = layers;
   const width = heads.count * heads.size;
   const padded = heads.count * heads.padded;
@@ -129,13 +134,8 @@ function selfAttention(
   ]);
 
   const context = cachedAttention(graph, prefix, qkv, past, cache, heads);
-  const outName = `${prefix}.out_proj.weight`;
-  const outWeight = fromHeads(checkpoint.take(outName, [width, width]), heads);
-  const out = layers.product(context, outName, outWeight);
-
   const ends = [graph.int64(padded), graph.int64(3 * padded), graph.int64(2)];
-  const keysAndValues = graph.op('Slice', [qkv, ...ends]);
-  return { out, rows: splitRows(graph, keysAndValues, heads) };
+  return { context, rows: graph.op('Slice', [qkv, ...ends]) };
 }
 
 /** x [batch, width] → logits [batch, vocab] */

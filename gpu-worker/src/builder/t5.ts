@@ -4,13 +4,7 @@
  * `T5ForConditionalGeneration`.
  */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import {
-  cacheHeadDim,
-  hideUnwritten,
-  splitRows,
-  stackRows,
-  stepAttention,
-} from './cached-attention.ts';
+import { cacheHeadDim, hideUnwritten, outputRows, stepAttention } from './cached-attention.ts';
 import { Graph } from './graph.ts';
 import { Layers, type Source } from './layers.ts';
 import { ELEMENT_TYPE } from './onnx.ts';
@@ -79,10 +73,9 @@ function encoderGraph(
   }
   const rows = Array.from({ length: decoderLayers(config) }, (_, i) => {
     const prefix = `language_model.decoder.block.${i}.layer.1.EncDecAttention`;
-    return splitRows(graph, t5.toHeads(normed, [`${prefix}.k`, `${prefix}.v`]), heads);
+    return t5.toHeads(normed, [`${prefix}.k`, `${prefix}.v`]);
   });
-  const dims = [rows.length, 2, 'batch', heads.count, 'sequence', heads.padded];
-  graph.output('cross_kv', stackRows(graph, rows), 'float32', dims);
+  outputRows(graph, 'cross_kv', rows, heads);
   return graph;
 }
 
@@ -121,9 +114,7 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
       ['q', 'k', 'v'].map((part) => `${own}.${part}`),
     );
     const [, key, value] = layers.split(qkv, 3);
-    newRows.push(
-      splitRows(graph, graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }), heads),
-    );
+    newRows.push(graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }));
     const places = { graph, outer: graph };
     const context = stepAttention(places, [qkv, ...cached, bias], { ...heads, scale: 1 });
     ({ normed, sum } = t5.addNorm(
@@ -148,8 +139,7 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
   }
   const picked = layers.pick(normed, lastIndex);
   graph.output('logits', head(layers, picked, config), 'float32', ['batch', vocab_size]);
-  const dims = [count, 2, 'batch', heads.count, 'sequence', heads.padded];
-  graph.output('new_kv', stackRows(graph, newRows), 'float32', dims);
+  outputRows(graph, 'new_kv', newRows, heads);
   return graph;
 }
 

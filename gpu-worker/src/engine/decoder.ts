@@ -18,6 +18,9 @@ export type DecoderPrompt = {
 /** One row of a step: the token it reads, and the positions it has in the cache already. */
 export type DecoderRow = { token: number; past: number };
 
+/** Hears logits, float32 [vocab] a row, before keys and values are kept: whoever waits for a token need not wait for that. */
+export type OnLogits = (logits: Float32Array[]) => void;
+
 /** Rows hold the slots 0 … n−1 of the cache without gaps. It only computes: who runs when is the engine's. */
 export type Decoder = {
   /** Positions of the cache that hold a prompt. */
@@ -28,19 +31,19 @@ export type Decoder = {
   firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number };
   /**
    * Reads prompts into consecutive slots.
-   * @returns logits after each prompt, float32 [vocab]
+   * @param onLogits after each prompt
    */
-  prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]>;
+  prefill(firstSlot: number, prompts: readonly DecoderPrompt[], onLogits: OnLogits): Promise<void>;
   /**
    * Goes on reading a prompt in a slot: its ids from `start` to before `end`.
-   * @returns logits after the last of them, float32 [vocab]
+   * @param onLogits after the last of them
    */
-  read(slot: number, prompt: DecoderPrompt, ids: Range): Promise<Float32Array>;
+  read(slot: number, prompt: DecoderPrompt, ids: Range, onLogits: OnLogits): Promise<void>;
   /**
    * One token for the rows in the slots 0 … n−1; null leaves a slot as it is.
-   * @returns logits after each row's token, float32 [vocab]
+   * @param onLogits after each row's token
    */
-  step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]>;
+  step(rows: readonly (DecoderRow | null)[], onLogits: OnLogits): Promise<void>;
   /**
    * Makes slot `to` what slot `from` is, as far as position `end`.
    * @param start first position in which they differ

@@ -28,15 +28,15 @@ afterAll(async () => {
 });
 
 /** A run's result in which every number is another. */
-function freshOf(rows: number, positions: number, from = 0): Tensor {
-  const { layers, heads, headDim } = shape;
-  const dims = [layers, 2, rows, heads, positions, headDim];
+function freshOf(rows: number, positions: number, from = 0): Record<string, Tensor> {
+  const dims = [rows, positions, 2 * shape.heads * shape.headDim];
   const length = dims.reduce((a, b) => a * b);
-  return new Tensor(
-    'float32',
-    Float32Array.from({ length }, (_, i) => from + i + 1),
-    dims,
-  );
+  const layerOf = (layer: number) => {
+    const first = from + layer * length + 1;
+    const values = Float32Array.from({ length }, (_, i) => first + i);
+    return [`new_kv.${layer}`, new Tensor('float32', values, dims)] as const;
+  };
+  return Object.fromEntries(Array.from({ length: shape.layers }, (_, i) => layerOf(i)));
 }
 
 /** The first positions of a slot in every plane. */
@@ -54,8 +54,8 @@ async function read(store: KvStore, slot: number, positions: number): Promise<nu
   return found;
 }
 
-async function keep(store: KvStore, fresh: Tensor, places: readonly KvPlace[]) {
-  using rows = store.rows(fresh);
+async function keep(store: KvStore, fresh: Record<string, Tensor>, places: readonly KvPlace[]) {
+  using rows = store.rows(fresh, 'new_kv');
   await store.keep(rows, places);
 }
 
@@ -112,7 +112,7 @@ describe('the cache on the device', () => {
     const tensors = new DeviceTensors();
     const cache = new DeviceKvCache(shape, graphs, tensors);
     const fresh = freshOf(1, 1);
-    (fresh.data as Float32Array).set([
+    (fresh['new_kv.0']!.data as Float32Array).set([
       Number.NaN,
       Number.NEGATIVE_INFINITY,
       Number.POSITIVE_INFINITY,
@@ -128,7 +128,7 @@ describe('the cache on the device', () => {
     const device = new DeviceKvCache(shape, graphs, tensors);
     const host = new KvCache(shape);
     for (const store of [device, host]) {
-      using fresh = store.rows(freshOf(3, 6));
+      using fresh = store.rows(freshOf(3, 6), 'new_kv');
       using part = await store.part(fresh, 1, { start: 1, end: 5 });
       await store.keep(part, [{ row: 0, slot: 1, start: 3, length: 4 }]);
       expect(part.byteLength).toBe(4 * planes * shape.heads * 4 * shape.headDim);

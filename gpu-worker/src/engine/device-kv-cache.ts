@@ -12,6 +12,7 @@ import {
   planeFeeds,
   type Range,
   type Room,
+  rowNames,
 } from './kv-store.ts';
 
 /**
@@ -67,13 +68,11 @@ export class DeviceKvCache implements KvStore {
     return planeFeeds(prefix, this.#lent);
   }
 
-  rows(tensor: Tensor): KvRows {
-    this.#tensors.hold(tensor);
-    const byteLength = 4 * tensor.dims.reduce((a, b) => a * b);
-    return { tensor, byteLength, [Symbol.dispose]: () => this.#tensors.free(tensor) };
+  rows(result: Record<string, Tensor>, name: string): KvRows {
+    return this.#rowsOf(rowNames(name, this.#shape).map((output) => result[output] as Tensor));
   }
 
-  async keep({ tensor }: KvRows, places: readonly KvPlace[]): Promise<void> {
+  async keep({ layers }: KvRows, places: readonly KvPlace[]): Promise<void> {
     await this.#settle();
     const real = places.filter(({ length }) => length > 0);
     if (real.length === 0) return;
@@ -82,11 +81,11 @@ export class DeviceKvCache implements KvStore {
       const fits = slot < this.#room.slots && start + positions <= this.#room.positions;
       if (!fits) throw new Error(`no room for ${positions} positions at ${start} of slot ${slot}`);
     }
-    this.#replace(await this.#graphs.write(this.#planes, tensor, real));
+    this.#replace(await this.#graphs.write(this.#planes, layers, real));
   }
 
-  async part({ tensor }: KvRows, row: number, positions: Range): Promise<KvRows> {
-    return this.rows(await this.#graphs.part(tensor, row, positions));
+  async part({ layers }: KvRows, row: number, positions: Range): Promise<KvRows> {
+    return this.#rowsOf(await this.#graphs.part(layers, row, positions));
   }
 
   copy(from: number, to: number, { start, end }: Range): void {
@@ -122,6 +121,14 @@ export class DeviceKvCache implements KvStore {
     const by = positions - this.#room.positions;
     if (by > 0) this.#replace(await this.#graphs.lengthen(this.#planes, by));
     this.#room.positions = positions;
+  }
+
+  #rowsOf(layers: Tensor[]): KvRows {
+    const free = () => {
+      for (const tensor of layers) this.#tensors.free(tensor);
+    };
+    const values = this.#hold(layers).map(({ dims }) => dims.reduce((a, b) => a * b));
+    return { layers, byteLength: 4 * values.reduce((a, b) => a + b), [Symbol.dispose]: free };
   }
 
   #replace(planes: Tensor[]): void {

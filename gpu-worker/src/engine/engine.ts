@@ -1,7 +1,7 @@
 /** The engine loop: work on pictures, prefill, one decode step for every running row, and again. */
 import { createHash } from 'node:crypto';
 import type { Decoder, DecoderPrompt } from './decoder.ts';
-import { createDecoding } from './decoding.ts';
+import { createDecoding, type NextRow } from './decoding.ts';
 import { FairOrder } from './fair-order.ts';
 import { type Entry, ImageWork, inOrder } from './image-work.ts';
 import type { EngineOptions, Job, JobEvent, Standing } from './messages.ts';
@@ -147,12 +147,14 @@ export class Engine {
       timings.queue = Math.max(0, start - submittedAt - encoding);
     }
     await this.#guard(jobs, async () => {
-      const logits = await this.#decoder.prefill(firstSlot, prompts);
-      const took = performance.now() - start;
-      for (const [i, job] of jobs.entries()) {
-        job.timings.prefill = took;
-        if (rows[i]?.unread.length === 0) this.#take(job, [logits[i] as Float32Array]);
-      }
+      const written = this.#written();
+      await this.#decoder.prefill(firstSlot, prompts, (logits) => {
+        for (const [i, job] of jobs.entries()) {
+          job.timings.prefill = performance.now() - start;
+          if (rows[i]?.unread.length === 0) written.take(job, [logits[i] as Float32Array]);
+        }
+      });
+      written.goOn();
     });
   }
 
@@ -166,11 +168,14 @@ export class Engine {
       const start = owner.prompt.ids.length - row.unread.length;
       const count = Math.min(row.unread.length, this.#options.prefillPiece);
       const ids = { start, end: start + count };
-      const logits = await this.#decoder.read(row.slot, owner.prompt, ids);
-      row.past += count;
-      row.unread = row.unread.slice(count);
-      owner.timings.prefill = (owner.timings.prefill ?? 0) + performance.now() - begun;
-      if (row.unread.length === 0) this.#take(owner, [logits]);
+      const written = this.#written();
+      await this.#decoder.read(row.slot, owner.prompt, ids, (logits) => {
+        row.past += count;
+        row.unread = row.unread.slice(count);
+        owner.timings.prefill = (owner.timings.prefill ?? 0) + performance.now() - begun;
+        if (row.unread.length === 0) written.take(owner, logits);
+      });
+      written.goOn();
     });
   }
 
@@ -181,32 +186,46 @@ export class Engine {
     const jobs = [...new Set(writing.map(({ owner }) => owner))];
     await this.#guard(jobs, async () => {
       const start = performance.now();
-      const logits = await this.#decoder.step(
-        rows.map((row) => (row.unread.length === 0 ? row : null)),
-      );
+      const written = this.#written();
+      const read = rows.map((row) => (row.unread.length === 0 ? row : null));
+      await this.#decoder.step(read, (logits) => {
+        const ofRow = new Map(rows.map((row, slot) => [row, logits[slot] as Float32Array]));
+        for (const job of jobs) {
+          const ofJob = job.rows.map((row) => ofRow.get(row) as Float32Array);
+          written.take(job, ofJob);
+        }
+      });
       const took = performance.now() - start;
       for (const row of writing) row.past += 1;
-      const ofRow = new Map(rows.map((row, slot) => [row, logits[slot] as Float32Array]));
-      for (const job of jobs) {
-        job.timings.decode = (job.timings.decode ?? 0) + took;
-        this.#take(
-          job,
-          job.rows.map((row) => ofRow.get(row) as Float32Array),
-        );
-      }
+      for (const job of jobs) job.timings.decode = (job.timings.decode ?? 0) + took;
+      written.goOn();
     });
     return writing.length;
   }
 
-  /** Tells what a job has written and makes its rows those of its next step. */
-  #take(job: Writing, logits: readonly Float32Array[]): void {
-    const { written, next } = job.decoding.advance(logits);
-    for (const { choice, tokens } of written) {
-      if (tokens.length > 0) this.#emit(job.id, { type: 'tokens', choice, tokens });
-    }
-    this.#rows.goOn(job, next);
-    if (next.length > 0) return;
-    this.#emit(job.id, { type: 'done', choices: job.decoding.choices, timings: job.timings });
+  /**
+   * What a run writes: `take` tells a job's tokens as soon as there are logits, `goOn` makes its rows those of its next step,
+   * which copies slots, so that keys and values must be in them.
+   */
+  #written() {
+    const next = new Map<Writing, readonly NextRow[]>();
+    return {
+      take: (job: Writing, logits: readonly Float32Array[]) => {
+        const advanced = job.decoding.advance(logits);
+        for (const { choice, tokens } of advanced.written) {
+          if (tokens.length > 0) this.#emit(job.id, { type: 'tokens', choice, tokens });
+        }
+        next.set(job, advanced.next);
+      },
+      goOn: () => {
+        for (const [job, rows] of next) {
+          this.#rows.goOn(job, rows);
+          if (rows.length > 0) continue;
+          const { choices } = job.decoding;
+          this.#emit(job.id, { type: 'done', choices, timings: job.timings });
+        }
+      },
+    };
   }
 
   /** A run that fails takes down the jobs in it, and only those. */

@@ -16,7 +16,7 @@ export class VisionRunner {
    * @throws Error that names the execution provider when it cannot be loaded
    */
   static async load(place: SessionPlace, size: number): Promise<VisionRunner> {
-    return new VisionRunner(size, await openGraph(place, 'vision', 'quiet'));
+    return new VisionRunner(size, await openGraph(place, 'vision'));
   }
 
   /**
@@ -44,7 +44,7 @@ export class QFormerRunner {
 
   /** @throws Error that names the execution provider when it cannot be loaded */
   static async load(place: SessionPlace): Promise<QFormerRunner> {
-    return new QFormerRunner(await openGraph(place, 'qformer', 'quiet'));
+    return new QFormerRunner(await openGraph(place, 'qformer'));
   }
 
   /** Query embeddings of one picture's image features, float32 [queries, hidden]. */

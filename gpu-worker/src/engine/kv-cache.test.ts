@@ -5,14 +5,18 @@ import { KvCache } from './kv-cache.ts';
 const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
 
 /** A run's result in which every number tells where it belongs. */
-function fresh(rows: number, positions: number): Float32Array {
-  const { layers, heads, headDim } = shape;
-  return Float32Array.from(
-    { length: 2 * layers * rows * heads * positions * headDim },
-    (_, i) => i + 1,
-  );
+function fresh(rows: number, positions: number): Record<string, Tensor> {
+  const { heads, headDim } = shape;
+  const width = 2 * heads * headDim;
+  const size = rows * positions * width;
+  const layerOf = (layer: number) => {
+    const values = Float32Array.from({ length: size }, (_, i) => layer * size + i + 1);
+    return new Tensor('float32', values, [rows, positions, width]);
+  };
+  return { 'new_kv.0': layerOf(0), 'new_kv.1': layerOf(1) };
 }
 
+/** What `fresh` has there; plane 3 is the values of layer 1. */
 const valueAt = (
   rows: number,
   positions: number,
@@ -21,20 +25,24 @@ const valueAt = (
   head: number,
   j: number,
   d: number,
-) => (((plane * rows + row) * shape.heads + head) * positions + j) * shape.headDim + d + 1;
+) => {
+  const { heads, headDim } = shape;
+  const place = (Math.floor(plane / 2) * rows + row) * positions + j;
+  return ((place * 2 + (plane % 2)) * heads + head) * headDim + d + 1;
+};
 
 describe('the KV cache', () => {
   it('gives memory back at once: of results, of what is kept of them, and of its planes', async () => {
     const cache = new KvCache(shape);
-    const { layers, heads, headDim } = shape;
-    const values = fresh(1, 3);
-    const result = cache.rows(new Tensor('float32', values, [layers, 2, 1, heads, 3, headDim]));
+    const run = fresh(1, 3);
+    const values = run['new_kv.1']!.data as Float32Array;
+    const result = cache.rows(run, 'new_kv');
     const part = await cache.part(result, 0, { start: 1, end: 3 });
-    const kept = part.tensor.data as Float32Array;
-    expect(part.byteLength).toBe(kept.byteLength);
+    const kept = part.layers[1]?.data as Float32Array;
+    expect(part.byteLength).toBe(2 * kept.byteLength);
     result[Symbol.dispose]();
     expect(values.byteLength).toBe(0);
-    expect(kept[0]).toBe(valueAt(1, 3, 0, 0, 0, 1, 0));
+    expect(kept[0]).toBe(valueAt(1, 3, 2, 0, 0, 1, 0));
     part[Symbol.dispose]();
     expect(kept.byteLength).toBe(0);
     cache.reserve({ slots: 4, positions: 100 });
@@ -46,13 +54,15 @@ describe('the KV cache', () => {
     expect(first.byteLength).toBe(0);
   });
 
-  it('puts each row of a run into its slot at its place', () => {
+  it('puts each row of a run into its slot at its place', async () => {
     const cache = new KvCache(shape);
     cache.reserve({ slots: 4, positions: 15 });
     const [rows, positions] = [2, 5];
     const run = fresh(rows, positions);
-    cache.write(run, { row: 0, rows, positions }, { slot: 2, start: 10, length: 5 });
-    cache.write(run, { row: 1, rows, positions }, { slot: 3, start: 0, length: 3 });
+    await cache.keep(cache.rows(run, 'new_kv'), [
+      { row: 0, slot: 2, start: 10, length: 5 },
+      { row: 1, slot: 3, start: 0, length: 3 },
+    ]);
     const view = cache.view(1, 'value', 2, 2);
     const at = (slot: number, head: number, position: number, d: number) =>
       view[((slot * shape.heads + head) * cache.capacity + position) * shape.headDim + d];
@@ -64,19 +74,19 @@ describe('the KV cache', () => {
     expect(cache.view(0, 'key', 0, 2).every((value) => value === 0)).toBe(true);
   });
 
-  it('keeps no NaN and no infinity, which whoever gets the slot next would see through every mask', () => {
+  it('keeps no NaN and no infinity, which whoever gets the slot next would see through every mask', async () => {
     const cache = new KvCache(shape);
     const run = fresh(1, 1);
-    run.set([Number.NaN, Number.NEGATIVE_INFINITY, 7]);
-    cache.write(run, { row: 0, rows: 1, positions: 1 }, { slot: 0, start: 0, length: 1 });
+    (run['new_kv.0']!.data as Float32Array).set([Number.NaN, Number.NEGATIVE_INFINITY, 7]);
+    await cache.keep(cache.rows(run, 'new_kv'), [{ row: 0, slot: 0, start: 0, length: 1 }]);
     expect([...cache.view(0, 'key', 0, 1).subarray(0, 3)]).toEqual([0, 0, 7]);
   });
 
-  it('keeps what is in the slots when it grows and when a slot is copied', () => {
+  it('keeps what is in the slots when it grows and when a slot is copied', async () => {
     const cache = new KvCache(shape);
     cache.reserve({ slots: 3, positions: 20 });
     const run = fresh(1, 20);
-    cache.write(run, { row: 0, rows: 1, positions: 20 }, { slot: 2, start: 0, length: 20 });
+    await cache.keep(cache.rows(run, 'new_kv'), [{ row: 0, slot: 2, start: 0, length: 20 }]);
     const before = cache.capacity;
     cache.reserve({ slots: 5, positions: before + 1 });
     expect(cache.capacity).toBe(2 * before);

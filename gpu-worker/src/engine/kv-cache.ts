@@ -15,6 +15,7 @@ import {
   planeFeeds,
   type Range,
   type Room,
+  rowNames,
 } from './kv-store.ts';
 
 export class KvCache implements KvStore {
@@ -78,56 +79,47 @@ export class KvCache implements KvStore {
     return planeFeeds(prefix, planes);
   }
 
-  rows(tensor: Tensor): KvRows {
-    const values = tensor.data as Float32Array;
-    const { byteLength } = values;
-    return { tensor, byteLength, [Symbol.dispose]: () => giveBack(values) };
+  rows(result: Record<string, Tensor>, name: string): KvRows {
+    return held(rowNames(name, this.shape).map((output) => result[output] as Tensor));
   }
 
-  async keep({ tensor }: KvRows, places: readonly KvPlace[]): Promise<void> {
-    const [, , rows = 0, , positions = 0] = tensor.dims;
-    const fresh = tensor.data as Float32Array;
-    for (const { row, ...place } of places) this.write(fresh, { row, rows, positions }, place);
-  }
-
-  async part({ tensor }: KvRows, row: number, { start, end }: Range): Promise<KvRows> {
-    const { layers, heads, headDim } = this.shape;
-    const [, , rows = 0, , all = 0] = tensor.dims;
-    const fresh = tensor.data as Float32Array;
-    const size = (end - start) * headDim;
-    const values = new Float32Array(2 * layers * heads * size);
-    for (let plane = 0; plane < 2 * layers; plane++) {
-      for (let head = 0; head < heads; head++) {
-        const from = (((plane * rows + row) * heads + head) * all + start) * headDim;
-        values.set(fresh.subarray(from, from + size), (plane * heads + head) * size);
-      }
+  async keep({ layers }: KvRows, places: readonly KvPlace[]): Promise<void> {
+    for (const [layer, { data, dims }] of layers.entries()) {
+      const [, positions = 0] = dims;
+      for (const place of places) this.#write(layer, data as Float32Array, positions, place);
     }
-    return this.rows(new Tensor('float32', values, [layers, 2, 1, heads, end - start, headDim]));
   }
 
-  /**
-   * Copies one row of a run's result into a slot.
-   * @param fresh float32 [layers, 2, rows, heads, positions, headDim]
-   * @param start position in the slot at which the first copied one lands
-   * @param length how many of the row's positions are real
-   */
-  write(
+  async part({ layers }: KvRows, row: number, { start, end }: Range): Promise<KvRows> {
+    const parts = layers.map(({ data, dims }) => {
+      const [, positions = 0, width = 0] = dims;
+      const at = (position: number) => (row * positions + position) * width;
+      const values = (data as Float32Array).slice(at(start), at(end));
+      return new Tensor('float32', values, [1, end - start, width]);
+    });
+    return held(parts);
+  }
+
+  /** Copies one row of a layer's new keys and values, [rows, positions, 2, heads, headDim], into a slot. */
+  #write(
+    layer: number,
     fresh: Float32Array,
-    { row, rows, positions }: { row: number; rows: number; positions: number },
-    { slot, start, length }: { slot: number; start: number; length: number },
+    positions: number,
+    { row, slot, start, length }: KvPlace,
   ): void {
     const { heads, headDim } = this.shape;
-    const size = this.#slotSize();
-    const count = length * headDim;
-    for (const [index, plane] of this.#planes.entries()) {
-      for (let head = 0; head < heads; head++) {
-        const from = ((index * rows + row) * heads + head) * positions * headDim;
-        const to = slot * size + (head * this.capacity + start) * headDim;
-        // Plain loops: set(subarray) per head costs several times more at this size.
-        for (let i = 0; i < count; i++) {
-          const value = fresh[from + i] as number;
-          // A step masks what a slot held before, and nothing masks NaN or infinity: they must not outlive their text.
-          plane[to + i] = value - value === 0 ? value : 0;
+    let from = row * positions * 2 * heads * headDim;
+    for (let position = start; position < start + length; position++) {
+      for (const part of [0, 1]) {
+        const plane = this.#planes[2 * layer + part] as Float32Array;
+        for (let head = 0; head < heads; head++) {
+          const to = ((slot * heads + head) * this.capacity + position) * headDim;
+          // Plain loops: set(subarray) per head costs several times more at this size.
+          for (let i = 0; i < headDim; i++) {
+            const value = fresh[from++] as number;
+            // A step masks what a slot held before, and nothing masks NaN or infinity: they must not outlive their text.
+            plane[to + i] = value - value === 0 ? value : 0;
+          }
         }
       }
     }
@@ -182,6 +174,16 @@ export class KvCache implements KvStore {
     }
     this.#room = room;
   }
+}
+
+/** Rows in memory, given back when they are done with. */
+function held(layers: readonly Tensor[]): KvRows {
+  const values = layers.map(({ data }) => data as Float32Array);
+  return {
+    layers,
+    byteLength: values.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    [Symbol.dispose]: () => values.forEach(giveBack),
+  };
 }
 
 /** At once: the collector of garbage would let hundreds of megabytes pile up first. */

@@ -56,31 +56,30 @@ export class KvGraphs {
   }
 
   /** Of each row as many positions as the longest of them has. */
-  write(planes: Planes, fresh: Tensor, places: readonly KvPlace[]): Promise<Tensor[]> {
+  write(planes: Planes, fresh: readonly Tensor[], places: readonly KvPlace[]): Promise<Tensor[]> {
     const { heads } = this.#shape;
     const positions = longest(places);
-    const indices = new BigInt64Array(places.length * heads * positions * 3);
+    const indices = new BigInt64Array(places.length * positions * heads * 3);
     let at = 0;
     for (const { slot, start } of places) {
-      for (let head = 0; head < heads; head++) {
-        for (let j = 0; j < positions; j++) {
+      for (let j = 0; j < positions; j++) {
+        for (let head = 0; head < heads; head++) {
           for (const index of [slot, head, start + j]) indices[at++] = BigInt(index);
         }
       }
     }
     return this.#run('write', planes, {
-      fresh,
+      ...freshFeeds(fresh),
       rows: int64(places.map(({ row }) => row)),
       end: int64([positions]),
-      places: new Tensor('int64', indices, [places.length, heads, positions, 3]),
+      places: new Tensor('int64', indices, [places.length, positions, heads, 3]),
     });
   }
 
-  /** The positions `start` … `end` − 1 of a row. */
-  async part(fresh: Tensor, row: number, { start, end }: Range): Promise<Tensor> {
-    const feeds = { fresh, starts: int64([row, start]), ends: int64([row + 1, end]) };
-    const [result] = await this.#run('part', [], feeds);
-    return result as Tensor;
+  /** Of each layer the positions `start` … `end` − 1 of a row. */
+  part(fresh: readonly Tensor[], row: number, { start, end }: Range): Promise<Tensor[]> {
+    const [starts, ends] = [int64([row, start]), int64([row + 1, end])];
+    return this.#run('part', [], { ...freshFeeds(fresh), starts, ends });
   }
 
   async release(): Promise<void> {
@@ -109,9 +108,10 @@ function int64(values: readonly number[]): Tensor {
 }
 
 const planeDims = ({ heads, headDim }: KvShape) => ['slots', heads, 'capacity', headDim];
-const rowDims = ({ layers, heads, headDim }: KvShape) => {
-  return [layers, 2, 'rows', heads, 'positions', headDim];
-};
+const rowDims = ({ heads, headDim }: KvShape) => ['rows', 'positions', 2 * heads * headDim];
+
+const freshFeeds = (fresh: readonly Tensor[]): Record<string, Tensor> =>
+  Object.fromEntries(fresh.map((tensor, layer) => [`fresh.${layer}`, tensor]));
 
 /** The same to every plane. */
 function forEachPlane(
@@ -150,28 +150,36 @@ function lengthen(shape: KvShape): Graph {
 }
 
 function write(shape: KvShape): Graph {
+  const { heads, headDim } = shape;
   const graph = new Graph('kv-write');
-  const fresh = graph.input('fresh', 'float32', rowDims(shape));
   const rows = graph.input('rows', 'int64', ['written']);
-  const places = graph.input('places', 'int64', ['written', shape.heads, 'longest', 3]);
+  const places = graph.input('places', 'int64', ['written', 'longest', heads, 3]);
   const end = graph.input('end', 'int64', [1]);
-  const real = graph.op('Slice', [fresh, graph.int64(0), end, graph.int64(4)]);
-  const picked = graph.op('Gather', [real, rows], { attributes: { axis: 2 } });
-  const finite = graph.op('Less', [graph.op('Abs', [picked]), graph.float32(FINITE)]);
-  const clean = graph.op('Where', [finite, picked, graph.float32(0)]);
-  return forEachPlane(graph, shape, (plane, i) => {
-    const [layer, part] = [Math.floor(i / 2), i % 2];
-    const ends = [graph.int64(layer, part), graph.int64(layer + 1, part + 1)];
-    const own = graph.op('Slice', [clean, ...ends, graph.int64(0, 1)]);
-    return graph.op('ScatterND', [plane, places, graph.op('Squeeze', [own, graph.int64(0, 1)])]);
-  });
+  /** Of a layer, keys and values of what is written, [written, longest, heads, headDim] each. */
+  const partsOf = (layer: number): string[] => {
+    const fresh = graph.input(`fresh.${layer}`, 'float32', rowDims(shape));
+    const real = graph.op('Slice', [fresh, graph.int64(0), end, graph.int64(1)]);
+    const picked = graph.op('Gather', [real, rows], { attributes: { axis: 0 } });
+    const finite = graph.op('Less', [graph.op('Abs', [picked]), graph.float32(FINITE)]);
+    const clean = graph.op('Where', [finite, picked, graph.float32(0)]);
+    const parts = graph.ops('Split', [clean], [true, true], {
+      attributes: { axis: -1, num_outputs: 2 },
+    });
+    return parts.map((part) => graph.op('Reshape', [part, graph.int64(0, 0, heads, headDim)]));
+  };
+  const parts = Array.from({ length: shape.layers }, (_, layer) => partsOf(layer)).flat();
+  return forEachPlane(graph, shape, (plane, i) =>
+    graph.op('ScatterND', [plane, places, parts[i] as string]),
+  );
 }
 
 function part(shape: KvShape): Graph {
   const graph = new Graph('kv-part');
-  const fresh = graph.input('fresh', 'float32', rowDims(shape));
   const ends = ['starts', 'ends'].map((name) => graph.input(name, 'int64', [2]));
-  const cut = graph.op('Slice', [fresh, ...ends, graph.int64(2, 4)]);
-  graph.output('part', cut, 'float32', rowDims(shape));
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const fresh = graph.input(`fresh.${layer}`, 'float32', rowDims(shape));
+    const cut = graph.op('Slice', [fresh, ...ends, graph.int64(0, 1)]);
+    graph.output(`part.${layer}`, cut, 'float32', rowDims(shape));
+  }
   return graph;
 }

@@ -10,8 +10,11 @@ export type Room = { slots: number; positions: number };
 /** Positions, or ids of a text, from `start` to before `end`. */
 export type Range = { start: number; end: number };
 
-/** Keys and values of rows: float32 [layers, 2, rows, heads, positions, headDim]. Whoever has them gives them back, once. */
-export type KvRows = Disposable & { tensor: Tensor; byteLength: number };
+/**
+ * Keys and values of rows, a tensor for each layer: float32 [rows, positions, 2 × heads × headDim], of a position the keys of
+ * all heads first. Whoever has them gives them back, once.
+ */
+export type KvRows = Disposable & { layers: readonly Tensor[]; byteLength: number };
 
 /** Where a row of a run's result goes: its first `length` positions become `start` … of a slot. */
 export type KvPlace = { row: number; slot: number; start: number; length: number };
@@ -28,8 +31,8 @@ export type KvStore = {
    * headDim]. They last until the next call.
    */
   feeds(prefix: string, firstSlot: number, count: number): Promise<Record<string, Tensor>>;
-  /** A run's result, now this store's to look after. */
-  rows(tensor: Tensor): KvRows;
+  /** The outputs `<name>.<layer>` of a run, now this store's to look after. */
+  rows(result: Record<string, Tensor>, name: string): KvRows;
   /** Copies rows into slots; where `length` is 0 nothing. NaN and infinity, which no mask hides, become 0. */
   keep(rows: KvRows, places: readonly KvPlace[]): Promise<void>;
   /** A copy of the positions `start` … `end` − 1 of one row. */
@@ -63,6 +66,11 @@ export function grownRoom(now: Room, { slots, positions }: Room, { maxPositions 
       Math.min(Math.ceil(wanted / POSITIONS) * POSITIONS, maxPositions),
     ),
   };
+}
+
+/** What a run gives for each layer. */
+export function rowNames(name: string, { layers }: Pick<KvShape, 'layers'>): string[] {
+  return Array.from({ length: layers }, (_, layer) => `${name}.${layer}`);
 }
 
 /** The inputs of a decoder, from planes in the order key, value of layer 0, and so on. */

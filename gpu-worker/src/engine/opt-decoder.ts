@@ -1,6 +1,6 @@
 /** OPT with the keys and values of its rows: what is kept of a prompt's beginning is not read again. */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
+import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
 import { type KvMemory, openKvMemory } from './kv-memory.ts';
 import type { KvRows, KvStore, Range } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
@@ -46,11 +46,16 @@ export class OptDecoder implements Decoder {
   }
 
   /** What is kept is not computed again; a question gets the same numbers either way. */
-  async prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
+  async prefill(
+    firstSlot: number,
+    prompts: readonly DecoderPrompt[],
+    onLogits: OnLogits,
+  ): Promise<void> {
     const pictures = new Map(prompts.map(({ key, image }) => [key, image]));
     const kept = this.#keptOf(pictures);
     if (kept.size === 0 && pictures.size === prompts.length) {
-      return this.#prefillNew(firstSlot, prompts);
+      await this.#prefillNew(firstSlot, prompts, onLogits);
+      return;
     }
     for (const key of kept.keys()) pictures.delete(key);
     const computed = await this.#imagePositions(firstSlot, pictures);
@@ -69,7 +74,7 @@ export class OptDecoder implements Decoder {
       const start = known[row] as number;
       return { prompt, ids: { start, end: prompt.ids.length } };
     });
-    return this.#readText(firstSlot, pieces);
+    await this.#readText(firstSlot, pieces, onLogits);
   }
 
   firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number } {
@@ -79,21 +84,20 @@ export class OptDecoder implements Decoder {
     return { piece: { ...prompt, ids }, computed: image + ids.length - textPositions };
   }
 
-  async read(slot: number, prompt: DecoderPrompt, ids: Range): Promise<Float32Array> {
-    const [logits] = await this.#readText(slot, [{ prompt, ids }]);
-    return logits as Float32Array;
+  async read(slot: number, prompt: DecoderPrompt, ids: Range, onLogits: OnLogits): Promise<void> {
+    await this.#readText(slot, [{ prompt, ids }], onLogits);
   }
 
-  async step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
+  async step(rows: readonly (DecoderRow | null)[], onLogits: OnLogits): Promise<void> {
     const all = Array.from({ length: even(rows.length) }, (_, slot) => rows[slot] ?? null);
     this.#cache.trim(all.length);
-    const logits = await this.#write({
+    const run = {
       firstSlot: 0,
       inputIds: all.map((row) => (row === null ? [] : [row.token])),
       past: all.map((row) => row?.past ?? 0),
       textPositions: 1,
-    });
-    return logits.slice(0, rows.length);
+    };
+    await this.#write(run, (logits) => onLogits(logits.slice(0, rows.length)));
   }
 
   copy(from: number, to: number, positions: Range): void {
@@ -112,7 +116,11 @@ export class OptDecoder implements Decoder {
   }
 
   /** Image positions and text in one run: the weights are read once. */
-  async #prefillNew(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
+  async #prefillNew(
+    firstSlot: number,
+    prompts: readonly DecoderPrompt[],
+    onLogits: OnLogits,
+  ): Promise<void> {
     const queries = this.#manifest.num_query_tokens;
     const inputIds = prompts.map(({ ids }) => ids);
     const textPositions = evenText(inputIds, queries);
@@ -121,6 +129,7 @@ export class OptDecoder implements Decoder {
     const run = { firstSlot, inputIds, past, images, textPositions };
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
+    onLogits(rowsOf(logits, prompts.length));
     const places = prompts.map(({ ids }, row) => {
       return { row, slot: firstSlot + row, start: 0, length: queries + ids.length };
     });
@@ -133,7 +142,6 @@ export class OptDecoder implements Decoder {
         await this.#keepText(fresh, row, { key, ids, start: 0, offset: queries });
       }
     }
-    return rowsOf(logits, prompts.length);
   }
 
   /** Writes what is kept of a prompt into a slot. @returns how many ids of its text that are */
@@ -152,12 +160,13 @@ export class OptDecoder implements Decoder {
   async #readText(
     firstSlot: number,
     pieces: readonly { prompt: DecoderPrompt; ids: Range }[],
-  ): Promise<Float32Array[]> {
+    onLogits: OnLogits,
+  ): Promise<void> {
     const queries = this.#manifest.num_query_tokens;
     const inputIds = pieces.map(({ prompt, ids }) => prompt.ids.slice(ids.start, ids.end));
     const past = pieces.map(({ ids }) => queries + ids.start);
     const run = { firstSlot, inputIds, past, textPositions: evenText(inputIds) };
-    return this.#write(run, async (fresh) => {
+    await this.#write(run, onLogits, async (fresh) => {
       for (const [row, { prompt, ids }] of pieces.entries()) {
         const text = { key: prompt.key, ids: prompt.ids.slice(0, ids.end) };
         await this.#keepText(fresh, row, { ...text, start: ids.start, offset: 0 });
@@ -211,19 +220,20 @@ export class OptDecoder implements Decoder {
     return found;
   }
 
-  /** Computes the rows' new positions, writes their keys and values into the cache, and gives their logits. */
+  /** Computes the rows' new positions, tells their logits, and writes their keys and values into the cache. */
   async #write(
     run: Run,
+    onLogits: OnLogits,
     andThen: (fresh: KvRows) => Promise<void> = async () => {},
-  ): Promise<Float32Array[]> {
+  ): Promise<void> {
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
+    onLogits(rowsOf(logits, run.inputIds.length));
     const places = run.inputIds.map(({ length }, row) => {
       return { row, slot: run.firstSlot + row, start: run.past[row] as number, length };
     });
     await this.#cache.keep(fresh, places);
     await andThen(fresh);
-    return rowsOf(logits, run.inputIds.length);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Runs language projection and OPT in one graph (builder/README.md): image positions first, then the text. */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import type { KvRows, KvStore } from './kv-store.ts';
+import { type KvRows, type KvStore, rowNames } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import { openGraph } from './session.ts';
 import { even, paddedIds } from './tensors.ts';
@@ -29,7 +29,11 @@ export class OptGraph {
   }
 
   static async load(options: EngineOptions): Promise<OptGraph> {
-    const session = await openGraph(options, 'decoder', 'spins', ['new_kv']);
+    const session = await openGraph(
+      options,
+      'decoder',
+      rowNames('new_kv', options.manifest.decoder),
+    );
     return new OptGraph(options.manifest, session);
   }
 
@@ -55,19 +59,23 @@ export class OptGraph {
     run.images?.forEach((values, row) => {
       images.set(values, row * imagePositions * hidden);
     });
-    const lastIndex = BigInt64Array.from(lengths, (length) => BigInt(Math.max(0, length - 1)));
+    // The last layer computes what is picked alone: an even number, as everywhere.
+    const picked = rows % 2 === 0 ? 1 : 2;
+    const lastIndex = lengths.flatMap((length) => {
+      return Array<bigint>(picked).fill(BigInt(Math.max(0, length - 1)));
+    });
     const seqlens = Int32Array.from(ends, (end) => end - 1);
     const result = await this.#session.run({
       image_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
       input_ids: paddedIds(run.inputIds, pad_token_id, textPositions),
       position_ids: new Tensor('int64', positionIds, [rows, positions]),
-      last_index: new Tensor('int64', lastIndex, [rows]),
+      last_index: new Tensor('int64', BigInt64Array.from(lastIndex), [rows, picked]),
       seqlens_k: new Tensor('int32', seqlens, [rows]),
       total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
       ...(await cache.feeds('past', run.firstSlot, rows)),
     });
     return {
-      fresh: cache.rows(result.new_kv as Tensor),
+      fresh: cache.rows(result, 'new_kv'),
       logits: result.logits?.data as Float32Array,
     };
   }

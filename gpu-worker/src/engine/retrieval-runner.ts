@@ -22,9 +22,9 @@ export class RetrievalRunner {
   /** @throws Error that names the execution provider when it cannot be loaded */
   static async load(place: SessionPlace, manifest: RetrieveManifest): Promise<RetrievalRunner> {
     return new RetrievalRunner(manifest, [
-      await openGraph(place, 'qformer', 'quiet'),
-      await openGraph(place, 'text', 'quiet'),
-      await openGraph(place, 'itm', 'quiet'),
+      await openGraph(place, 'qformer'),
+      await openGraph(place, 'text'),
+      await openGraph(place, 'itm'),
     ]);
   }
 

@@ -10,8 +10,8 @@ import type { EngineOptions, ExecutionProvider } from './messages.ts';
 /** As onnxruntime counts severities. */
 const ERRORS = 3;
 
-/** Sessions that spin in turn on the same cores slow each other down: only the decoder may. */
-export type Spinning = 'spins' | 'quiet';
+/** Threads of a run wait for each other awake, and stop when it ends: the next session has the cores for itself. */
+const AWAKE_IN_RUNS = { session: { force_spinning_stop: '1' } };
 
 /** Where a bundle's graphs lie and what runs them. */
 export type SessionPlace = Pick<EngineOptions, 'bundle' | 'executionProvider' | 'threads'>;
@@ -28,23 +28,21 @@ export function keepsTensors(provider: ExecutionProvider): boolean {
 export async function openGraph(
   { bundle, executionProvider, threads }: SessionPlace,
   graph: string,
-  spinning: Spinning,
   onDevice: readonly string[] = [],
 ): Promise<InferenceSession> {
-  const quiet = { session: { intra_op: { allow_spinning: '0' } } };
   const located = Object.fromEntries(onDevice.map((name) => [name, 'gpu-buffer'] as const));
   const file = join(bundle, `${graph}.onnx`);
   try {
     return await InferenceSession.create(file, {
       executionProviders: [await providerFor(executionProvider, file)],
       intraOpNumThreads: threads,
-      // An arena of its own grows by powers of two and shares nothing with the KV cache: with it 16 streams of OPT-2.7B in 4
-      // bits hold 0.1 GB more at the most, and nothing is faster than from the C library's heap (allocator.ts).
-      enableCpuMemArena: false,
+      // Buffers of a run come from the arena, one by one: each finds pages that are there. A pattern is one block for all of
+      // them, made anew for each shape, and too large for the heap.
+      enableMemPattern: false,
       // A GPU provider warns of each graph that nodes which compute shapes stay on the CPU, where they belong.
       ...(executionProvider === 'cpu' ? {} : { logSeverityLevel: ERRORS }),
       ...(keepsTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
-      ...(spinning === 'quiet' ? { extra: quiet } : {}),
+      extra: AWAKE_IN_RUNS,
     });
   } catch (cause) {
     throw new Error(

@@ -1,9 +1,9 @@
 /** Runs language projection and T5 (builder/README.md): the encoder once a prompt, the decoder a token at a time. */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import type { Decoder, DecoderPrompt, DecoderRow } from './decoder.ts';
+import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
 import { type KvMemory, openKvMemory } from './kv-memory.ts';
-import type { KvStore, Range } from './kv-store.ts';
+import { type KvStore, type Range, rowNames } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { openGraph } from './session.ts';
@@ -37,8 +37,16 @@ export class T5Decoder implements Decoder {
   }
 
   static async load(options: EngineOptions): Promise<T5Decoder> {
-    const encoder = await openGraph(options, 'encoder', 'quiet', ['cross_kv']);
-    const decoder = await openGraph(options, 'decoder', 'spins', ['new_kv']);
+    const encoder = await openGraph(
+      options,
+      'encoder',
+      rowNames('cross_kv', options.manifest.decoder),
+    );
+    const decoder = await openGraph(
+      options,
+      'decoder',
+      rowNames('new_kv', options.manifest.decoder),
+    );
     return new T5Decoder(options, encoder, decoder, await openKvMemory(options));
   }
 
@@ -56,12 +64,14 @@ export class T5Decoder implements Decoder {
     return [this.#start];
   }
 
-  async prefill(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<Float32Array[]> {
+  async prefill(
+    firstSlot: number,
+    prompts: readonly DecoderPrompt[],
+    onLogits: OnLogits,
+  ): Promise<void> {
     await this.#encode(firstSlot, prompts);
-    return this.#decode(
-      firstSlot,
-      prompts.map(() => ({ token: this.#start, past: 0 })),
-    );
+    const rows = prompts.map(() => ({ token: this.#start, past: 0 }));
+    await this.#decode(firstSlot, rows, onLogits);
   }
 
   /** The encoder looks both ways: it reads a prompt in one go. */
@@ -69,16 +79,14 @@ export class T5Decoder implements Decoder {
     return { piece: prompt, computed: this.#manifest.num_query_tokens + prompt.ids.length };
   }
 
-  async read(): Promise<Float32Array> {
+  async read(): Promise<void> {
     throw new Error('T5 reads its prompts in one go');
   }
 
-  step(rows: readonly (DecoderRow | null)[]): Promise<Float32Array[]> {
+  async step(rows: readonly (DecoderRow | null)[], onLogits: OnLogits): Promise<void> {
     for (const store of [this.#cache, this.#cross]) store.trim(even(rows.length));
-    return this.#decode(
-      0,
-      rows.map((row) => row ?? { token: this.#start, past: 0 }),
-    );
+    const all = rows.map((row) => row ?? { token: this.#start, past: 0 });
+    await this.#decode(0, all, onLogits);
   }
 
   copy(from: number, to: number, positions: Range): void {
@@ -117,13 +125,13 @@ export class T5Decoder implements Decoder {
       input_ids: paddedIds(texts, pad_token_id, positions - queries),
       lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [rows]),
     });
-    using fresh = this.#cross.rows(result.cross_kv as Tensor);
+    using fresh = this.#cross.rows(result, 'cross_kv');
     const places = lengths.map((length, row) => ({ row, slot: firstSlot + row, start: 0, length }));
     await this.#cross.keep(fresh, places);
     for (const { slot, length } of places) this.#crossLengths[slot] = length;
   }
 
-  async #decode(firstSlot: number, rows: readonly DecoderRow[]): Promise<Float32Array[]> {
+  async #decode(firstSlot: number, rows: readonly DecoderRow[], onLogits: OnLogits): Promise<void> {
     const count = even(rows.length);
     const idle = { token: this.#start, past: 0 };
     const all = Array.from({ length: count }, (_, i) => rows[i] ?? idle);
@@ -149,11 +157,11 @@ export class T5Decoder implements Decoder {
       ...(await this.#cache.feeds('past', firstSlot, count)),
       ...(await this.#cross.feeds('cross', firstSlot, count)),
     });
-    using fresh = this.#cache.rows(result.new_kv as Tensor);
+    using fresh = this.#cache.rows(result, 'new_kv');
+    onLogits(rowsOf(result.logits?.data as Float32Array, count).slice(0, rows.length));
     const places = rows.map(({ past: start }, row) => {
       return { row, slot: firstSlot + row, start, length: 1 };
     });
     await this.#cache.keep(fresh, places);
-    return rowsOf(result.logits?.data as Float32Array, count).slice(0, rows.length);
   }
 }
