@@ -2,8 +2,8 @@
 
 /**
  * Settings of glibc's allocator, which it reads when a process starts. Large pages for what it allocates (weights are read
- * with far fewer misses of the address cache), one heap, which the engine thread shares, and the buffers of a run from that
- * heap, so that each run finds its pages mapped. Without them an image of ViT-g takes a quarter longer, a prompt a third, and
+ * with far fewer misses of the address cache), and one heap, which the engine thread shares, for what runs return, so that each
+ * finds its pages mapped. Without them an image of ViT-g takes a quarter longer, a prompt a third, and
  * loading several times as long (`npm run bench`, with GLIBC_TUNABLES set to anything else). Above 16 MiB lie the planes of
  * a KV cache of many slots: they are given back when they are outgrown, and would leave holes in the heap (0.1 GB of 5).
  */

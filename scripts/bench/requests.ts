@@ -1,4 +1,5 @@
 /** Requests straight at the GPU worker, and what they need. */
+import { randomBytes } from 'node:crypto';
 import type { EdgeModel } from '@blip2/shared/edge-model';
 import {
   decodeTokens,
@@ -68,15 +69,18 @@ export async function runDirect(
   return embeddings === undefined ? { arrivals } : { arrivals, embeddings };
 }
 
-/** Test scenes as bytes that no cache has seen. */
+/** Side of the noise that makes a test scene another picture, pixels. */
+const NOISE = 32;
+
+/** Test scenes that no cache has seen: neither their bytes nor, to the model, what they show. */
 export async function freshPictures(count: number): Promise<Uint8Array<ArrayBuffer>[]> {
   const scenes = await readScenes();
-  const mark = `${process.pid}-${Date.now()}`;
   return Promise.all(
     Array.from({ length: count }, async (_, i) => {
       const bytes = await readPicture(scenes[i % scenes.length]!);
-      const image = sharp(bytes).withExif({ IFD0: { ImageDescription: `${mark}-${i}` } });
-      return new Uint8Array(await image.png().toBuffer());
+      const raw = { width: NOISE, height: NOISE, channels: 3 } as const;
+      const noise = { input: randomBytes(3 * NOISE ** 2), raw, gravity: 'northwest' };
+      return new Uint8Array(await sharp(bytes).composite([noise]).png().toBuffer());
     }),
   );
 }
