@@ -1,16 +1,18 @@
 /** Has the C library keep the model's memory in large pages. */
 
+/** Buffers of so many bytes are mapped apart from the heap: they get memory as they are touched, and give all of it back. */
+export const MAPPED_BYTES = 2 ** 24;
+
 /**
  * Settings of glibc's allocator, which it reads when a process starts. Large pages for what it allocates (weights are read
  * with far fewer misses of the address cache), and one heap, which the engine thread shares, for what runs return, so that each
  * finds its pages mapped. Without them an image of ViT-g takes a quarter longer, a prompt a third, and
- * loading several times as long (`npm run bench`, with GLIBC_TUNABLES set to anything else). Above 16 MiB lie the planes of
- * a KV cache of many slots: they are given back when they are outgrown, and would leave holes in the heap (0.1 GB of 5).
+ * loading several times as long (`npm run bench`, with GLIBC_TUNABLES set to anything else).
  */
 const TUNABLES = {
   'glibc.malloc.hugetlb': 1,
   'glibc.malloc.arena_max': 1,
-  'glibc.malloc.mmap_threshold': 2 ** 24,
+  'glibc.malloc.mmap_threshold': MAPPED_BYTES,
   'glibc.malloc.trim_threshold': 2 ** 25,
 };
 

@@ -18,7 +18,10 @@ export type DecoderPrompt = {
 /** One row of a step: the token it reads, and the positions it has in the cache already. */
 export type DecoderRow = { token: number; past: number };
 
-/** Hears logits, float32 [vocab] a row, before keys and values are kept: whoever waits for a token need not wait for that. */
+/**
+ * Hears logits, float32 [vocab] a row, before keys and values are kept: whoever waits for a token need not wait for that.
+ * They last as long as the call.
+ */
 export type OnLogits = (logits: Float32Array[]) => void;
 
 /** Rows hold the slots 0 … n−1 of the cache without gaps. It only computes: who runs when is the engine's. */

@@ -1,10 +1,13 @@
 /**
  * Keys and values of all running sequences, in buffers that JavaScript owns and onnxruntime reads in place.
  *
- * For each layer a key and a value plane, float32 [slots, heads, capacity, headDim]. Running sequences hold
- * the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without a copy.
+ * For each layer a key and a value plane, float32 [slots, heads, capacity, headDim], which is what a buffer begins with.
+ * Running sequences hold the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without a copy.
+ * Buffers are larger than their planes: the rest is addresses without memory (allocator.ts). So planes grow in place, and what
+ * one sequence has touched is there for the next: memory that the system has to find anew takes longer than a step.
  */
 import { Tensor } from 'onnxruntime-node';
+import { MAPPED_BYTES } from '../allocator.ts';
 import {
   firstRoom,
   grownRoom,
@@ -17,16 +20,19 @@ import {
   type Room,
   rowNames,
 } from './kv-store.ts';
+import { giveBack } from './tensors.ts';
+
+const MAPPED = MAPPED_BYTES / Float32Array.BYTES_PER_ELEMENT;
 
 export class KvCache implements KvStore {
   readonly shape: KvShape;
   #room: Room;
-  #planes: Float32Array[];
+  #buffers: Float32Array[];
 
   constructor(shape: KvShape) {
     this.shape = shape;
     this.#room = firstRoom(shape);
-    this.#planes = this.#allocate(this.#room);
+    this.#buffers = this.#allocate(this.#firstLength());
   }
 
   /** Slots there are now. */
@@ -40,33 +46,37 @@ export class KvCache implements KvStore {
   }
 
   get bytes(): number {
-    return this.#planes.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    return Float32Array.BYTES_PER_ELEMENT * this.#buffers.length * this.slots * this.#slotSize();
   }
 
   /** Grows until so many slots of so many positions fit; what is in them stays. */
   reserve(wanted: Room): void {
     const now = this.#room;
     const room = grownRoom(now, wanted, this.shape);
-    if (room.slots !== now.slots || room.positions !== now.positions) this.#resize(room);
+    const { heads, headDim } = this.shape;
+    const length = room.slots * heads * room.positions * headDim;
+    while (length > this.#length) this.#enlarge(2 * this.#length);
+    if (room.positions !== now.positions) this.#spread(room.positions);
+    this.#room = room;
   }
 
-  /** Slots that are nobody's cost nothing: what is read of the cache is a view. */
+  /** Slots that are nobody's take no time: what is read of the cache is a view. */
   trim(): void {}
 
-  /** Back to the first size; only while nothing runs, since what is in the slots is lost. */
+  /** Back to the first size; only while nothing runs, since what is in the slots is lost. Buffers that grew are given back. */
   reset(): void {
-    const first = firstRoom(this.shape);
-    if (first.slots === this.slots && first.positions === this.capacity) return;
-    for (const plane of this.#planes) giveBack(plane);
-    this.#room = first;
-    this.#planes = this.#allocate(first);
+    this.#room = firstRoom(this.shape);
+    const length = this.#firstLength();
+    if (this.#length === length) return;
+    this.release();
+    this.#buffers = this.#allocate(length);
   }
 
   /** Plane of a layer for a range of slots: float32 [count, heads, capacity, headDim], no copy. */
   view(layer: number, part: 'key' | 'value', firstSlot: number, count: number): Float32Array {
-    const plane = this.#planes[2 * layer + (part === 'key' ? 0 : 1)] as Float32Array;
+    const buffer = this.#buffers[2 * layer + (part === 'key' ? 0 : 1)] as Float32Array;
     const size = this.#slotSize();
-    return plane.subarray(firstSlot * size, (firstSlot + count) * size);
+    return buffer.subarray(firstSlot * size, (firstSlot + count) * size);
   }
 
   async feeds(prefix: string, firstSlot: number, count: number): Promise<Record<string, Tensor>> {
@@ -111,7 +121,7 @@ export class KvCache implements KvStore {
     let from = row * positions * 2 * heads * headDim;
     for (let position = start; position < start + length; position++) {
       for (const part of [0, 1]) {
-        const plane = this.#planes[2 * layer + part] as Float32Array;
+        const plane = this.#buffers[2 * layer + part] as Float32Array;
         for (let head = 0; head < heads; head++) {
           const to = ((slot * heads + head) * this.capacity + position) * headDim;
           // Plain loops: set(subarray) per head costs several times more at this size.
@@ -130,7 +140,7 @@ export class KvCache implements KvStore {
     if (from === to || start >= end) return;
     const { heads, headDim } = this.shape;
     const size = this.#slotSize();
-    for (const plane of this.#planes) {
+    for (const plane of this.#buffers) {
       for (let head = 0; head < heads; head++) {
         const at = head * this.capacity * headDim;
         const source = from * size + at;
@@ -144,35 +154,49 @@ export class KvCache implements KvStore {
   }
 
   release(): void {
-    for (const plane of this.#planes) giveBack(plane);
+    for (const buffer of this.#buffers) giveBack(buffer);
+  }
+
+  get #length(): number {
+    return this.#buffers[0]?.length ?? 0;
   }
 
   #slotSize(): number {
     return this.shape.heads * this.capacity * this.shape.headDim;
   }
 
-  #allocate(room: Room): Float32Array[] {
-    return Array.from({ length: 2 * this.shape.layers }, () => this.#plane(room));
-  }
-
-  #plane({ slots, positions }: Room): Float32Array {
-    return new Float32Array(slots * this.shape.heads * positions * this.shape.headDim);
-  }
-
-  /** A plane at a time, each given back at once: the cache is never there twice. */
-  #resize(room: Room): void {
+  /** Large enough to be mapped apart; of a small model, not worth it. */
+  #firstLength(): number {
     const { heads, headDim } = this.shape;
-    const { slots, positions } = this.#room;
-    for (const [index, old] of this.#planes.entries()) {
-      const plane = this.#plane(room);
-      const size = positions * headDim;
-      for (let head = 0; head < slots * heads; head++) {
-        plane.set(old.subarray(head * size, (head + 1) * size), head * room.positions * headDim);
-      }
-      this.#planes[index] = plane;
+    const { slots, positions } = firstRoom(this.shape);
+    const length = slots * heads * positions * headDim;
+    return length < MAPPED / 64 ? length : Math.max(length, MAPPED);
+  }
+
+  #allocate(length: number): Float32Array[] {
+    return Array.from({ length: 2 * this.shape.layers }, () => new Float32Array(length));
+  }
+
+  /** A buffer at a time, each given back at once: the cache is never there twice. */
+  #enlarge(length: number): void {
+    const used = this.slots * this.#slotSize();
+    for (const [index, old] of this.#buffers.entries()) {
+      const buffer = new Float32Array(length);
+      buffer.set(old.subarray(0, used));
+      this.#buffers[index] = buffer;
       giveBack(old);
     }
-    this.#room = room;
+  }
+
+  /** Makes room behind the positions of each head, the last head first. What is left there is old, and finite. */
+  #spread(capacity: number): void {
+    const { heads, headDim } = this.shape;
+    const [from, to] = [this.capacity * headDim, capacity * headDim];
+    for (const buffer of this.#buffers) {
+      for (let head = this.slots * heads - 1; head > 0; head--) {
+        buffer.copyWithin(head * to, head * from, (head + 1) * from);
+      }
+    }
   }
 }
 
@@ -184,9 +208,4 @@ function held(layers: readonly Tensor[]): KvRows {
     byteLength: values.reduce((sum, { byteLength }) => sum + byteLength, 0),
     [Symbol.dispose]: () => values.forEach(giveBack),
   };
-}
-
-/** At once: the collector of garbage would let hundreds of megabytes pile up first. */
-function giveBack(values: Float32Array): void {
-  (values.buffer as ArrayBuffer).transfer(0);
 }

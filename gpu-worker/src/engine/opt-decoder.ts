@@ -7,7 +7,7 @@ import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { evenText, OptGraph, type Run } from './opt-graph.ts';
 import { PrefixCache, type Stretch } from './prefix-cache.ts';
-import { even, rowsOf } from './tensors.ts';
+import { even, tellLogits } from './tensors.ts';
 
 export class OptDecoder implements Decoder {
   readonly #manifest: GenerateManifest;
@@ -129,7 +129,7 @@ export class OptDecoder implements Decoder {
     const run = { firstSlot, inputIds, past, images, textPositions };
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
-    onLogits(rowsOf(logits, prompts.length));
+    tellLogits(onLogits, logits, prompts.length);
     const places = prompts.map(({ ids }, row) => {
       return { row, slot: firstSlot + row, start: 0, length: queries + ids.length };
     });
@@ -228,7 +228,7 @@ export class OptDecoder implements Decoder {
   ): Promise<void> {
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
-    onLogits(rowsOf(logits, run.inputIds.length));
+    tellLogits(onLogits, logits, run.inputIds.length);
     const places = run.inputIds.map(({ length }, row) => {
       return { row, slot: run.firstSlot + row, start: run.past[row] as number, length };
     });

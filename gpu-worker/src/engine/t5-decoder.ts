@@ -7,7 +7,7 @@ import { type KvStore, type Range, rowNames } from './kv-store.ts';
 import type { EngineOptions } from './messages.ts';
 import type { DecoderMemory } from './observation.ts';
 import { openGraph } from './session.ts';
-import { even, paddedIds, rowsOf } from './tensors.ts';
+import { even, paddedIds, tellLogits } from './tensors.ts';
 
 export class T5Decoder implements Decoder {
   readonly #manifest: GenerateManifest;
@@ -158,7 +158,8 @@ export class T5Decoder implements Decoder {
       ...(await this.#cross.feeds('cross', firstSlot, count)),
     });
     using fresh = this.#cache.rows(result, 'new_kv');
-    onLogits(rowsOf(result.logits?.data as Float32Array, count).slice(0, rows.length));
+    const logits = result.logits?.data as Float32Array;
+    tellLogits((told) => onLogits(told.slice(0, rows.length)), logits, count);
     const places = rows.map(({ past: start }, row) => {
       return { row, slot: firstSlot + row, start, length: 1 };
     });

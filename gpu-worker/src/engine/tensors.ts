@@ -1,5 +1,6 @@
 /** Tensors from rows, and rows from tensors. */
 import { Tensor } from 'onnxruntime-node';
+import type { OnLogits } from './decoder.ts';
 
 /**
  * The kernels for few bits take the rows of a run in pairs, and one that is left over in another way: its last digits
@@ -21,4 +22,18 @@ export function paddedIds(rows: readonly (readonly number[])[], pad: number, lea
 export function rowsOf(values: Float32Array, rows: number): Float32Array[] {
   const width = values.length / rows;
   return Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width));
+}
+
+/** Gives memory back at once: the collector of garbage would let hundreds of megabytes pile up first. */
+export function giveBack(values: Float32Array): void {
+  (values.buffer as ArrayBuffer).transfer(0);
+}
+
+/**
+ * Tells the rows of a run's result, and gives it back.
+ * @param logits float32 [rows, vocab]
+ */
+export function tellLogits(onLogits: OnLogits, logits: Float32Array, rows: number): void {
+  onLogits(rowsOf(logits, rows));
+  giveBack(logits);
 }
