@@ -111,6 +111,24 @@ describe('another question about a picture', () => {
   });
 });
 
+describe('the first token', () => {
+  it('is told before keys and values are kept, and its logits are given back', async () => {
+    const { golden, options } = loaded.get('tied')!;
+    const decoder = await loadDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
+    const { image, prompt } = golden.generations[0]!;
+    const prompts = [{ key: '', image: rowOf(golden.queryEmbeddings, image), ids: prompt }];
+    const told: { logits: Float32Array; keptBytes: number }[] = [];
+    await decoder.prefill(0, prompts, ([logits]) => {
+      told.push({ logits: logits!, keptBytes: decoder.memory.prefixes!.bytes });
+      expect(logits!.length).toBe(options.manifest.decoder.vocab);
+    });
+    expect(told.map(({ keptBytes }) => keptBytes)).toEqual([0]);
+    expect(decoder.memory.prefixes!.bytes).toBeGreaterThan(0);
+    expect(told[0]!.logits.length).toBe(0);
+    await decoder.release();
+  });
+});
+
 describe('the next question of a conversation', () => {
   it('reads only what was not asked before, and gets the very logits it would get alone', async () => {
     const { golden, options } = loaded.get('tied')!;

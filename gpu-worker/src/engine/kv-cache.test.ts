@@ -109,6 +109,26 @@ describe('the KV cache', () => {
     expect(cache.bytes).toBe(first);
   });
 
+  it('grows in place while its buffers are large enough, and keeps them for the next text', async () => {
+    const large = { layers: 1, heads: 32, headDim: 80, maxPositions: 2048 };
+    const cache = new KvCache(large);
+    const { buffer } = cache.view(0, 'value', 0, 1);
+    const width = 2 * large.heads * large.headDim;
+    const values = Float32Array.from({ length: 3 * width }, (_, i) => i);
+    const run = { 'new_kv.0': new Tensor('float32', values, [1, 3, width]) };
+    await cache.keep(cache.rows(run, 'new_kv'), [{ row: 0, slot: 1, start: 61, length: 3 }]);
+    cache.reserve({ slots: 5, positions: 129 });
+    const view = cache.view(0, 'value', 1, 1);
+    expect(view.buffer).toBe(buffer);
+    const head = view.subarray(31 * cache.capacity * large.headDim);
+    expect(head[63 * large.headDim]).toBe(2 * width + width / 2 + 31 * large.headDim);
+    cache.reset();
+    expect(cache.view(0, 'value', 0, 1).buffer).toBe(buffer);
+    cache.reserve({ slots: 16, positions: 2048 });
+    expect(buffer.byteLength).toBe(0);
+    cache.release();
+  });
+
   it('holds memory for the slots that are used, a few positions at a time', () => {
     const cache = new KvCache({ ...shape, maxPositions: 4096 });
     const { layers, heads, headDim } = shape;
