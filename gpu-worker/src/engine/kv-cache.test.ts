@@ -124,8 +124,16 @@ describe('the KV cache', () => {
     expect(head[63 * large.headDim]).toBe(2 * width + width / 2 + 31 * large.headDim);
     cache.reset();
     expect(cache.view(0, 'value', 0, 1).buffer).toBe(buffer);
-    cache.reserve({ slots: 16, positions: 2048 });
+    // Larger ones, too, unless they are a lot larger.
+    cache.reserve({ slots: 16, positions: 128 });
     expect(buffer.byteLength).toBe(0);
+    const larger = cache.view(0, 'value', 0, 1).buffer;
+    cache.reset();
+    expect(cache.view(0, 'value', 0, 1).buffer).toBe(larger);
+    cache.reserve({ slots: 16, positions: 1024 });
+    const largest = cache.view(0, 'value', 0, 1).buffer;
+    cache.reset();
+    expect(largest.byteLength).toBe(0);
     cache.release();
   });
 

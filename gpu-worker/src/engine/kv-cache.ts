@@ -63,11 +63,11 @@ export class KvCache implements KvStore {
   /** Slots that are nobody's take no time: what is read of the cache is a view. */
   trim(): void {}
 
-  /** Back to the first size; only while nothing runs, since what is in the slots is lost. Buffers that grew are given back. */
+  /** Back to the first size; only while nothing runs, since what is in the slots is lost. Buffers that grew a lot are given back. */
   reset(): void {
     this.#room = firstRoom(this.shape);
     const length = this.#firstLength();
-    if (this.#length === length) return;
+    if (this.#length <= 2 * length) return;
     this.release();
     this.#buffers = this.#allocate(length);
   }
