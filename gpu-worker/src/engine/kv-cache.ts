@@ -55,7 +55,10 @@ export class KvCache implements KvStore {
     const room = grownRoom(now, wanted, this.shape);
     const { heads, headDim } = this.shape;
     const length = room.slots * heads * room.positions * headDim;
-    while (length > this.#length) this.#enlarge(2 * this.#length);
+    if (length > this.#length) {
+      const doublings = Math.ceil(Math.log2(length / this.#firstLength()));
+      this.#enlarge(2 ** doublings * this.#firstLength());
+    }
     if (room.positions !== now.positions) this.#spread(room.positions);
     this.#room = room;
   }
