@@ -2,17 +2,13 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    globalSetup: './scripts/vitest-setup.ts',
+    globalSetup: './tools/vitest-setup.ts',
     projects: [
       './edge/vitest.config.ts',
       {
         test: {
           name: 'node',
-          include: [
-            'shared/src/**/*.test.ts',
-            'gpu-worker/src/**/*.test.ts',
-            'scripts/**/*.test.ts',
-          ],
+          include: ['shared/src/**/*.test.ts', 'gpu-worker/src/**/*.test.ts', 'tools/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
         },

@@ -3,16 +3,16 @@ import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
 import { requestId } from 'hono/request-id';
+import type { Services } from './dependencies.ts';
 import { answers } from './routes/answers.ts';
 import { captions } from './routes/captions.ts';
-import type { AppContext, AppEnv } from './routes/context.ts';
 import { createEmbeddings, readEmbeddings } from './routes/embeddings.ts';
 import { health } from './routes/health.ts';
 import { matchTexts } from './routes/match.ts';
 import { openApi } from './routes/openapi.ts';
 import { page } from './routes/page.ts';
 import { problemText } from './routes/problems.ts';
-import type { Services } from './services.ts';
+import type { AppContext, AppEnv } from './routes/request-context.ts';
 
 const ROUTES: readonly [string, 'GET' | 'POST', (c: AppContext) => Response | Promise<Response>][] =
   [

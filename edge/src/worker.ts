@@ -1,9 +1,9 @@
 /** The Worker: bindings → services → app, once per isolate. */
 import type { Hono } from 'hono';
 import { createApp } from './app.ts';
-import type { AppEnv } from './routes/context.ts';
-import { createServices } from './services.ts';
-import type { Env } from './settings.ts';
+import type { Env } from './config.ts';
+import { createServices } from './dependencies.ts';
+import type { AppEnv } from './routes/request-context.ts';
 
 let app: Hono<AppEnv> | undefined;
 

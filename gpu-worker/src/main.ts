@@ -1,8 +1,8 @@
 /** Entry of the GPU worker process. */
 import { parseArgs } from 'node:util';
-import { tunedEnvironment } from './allocator.ts';
 import { CONFIG_HELP, readConfig } from './config.ts';
-import { startWorker } from './worker.ts';
+import { tunedEnvironment } from './runtime/malloc-tuning.ts';
+import { startWorker } from './start-worker.ts';
 
 const { values } = parseArgs({
   options: {

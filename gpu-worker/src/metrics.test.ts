@@ -7,7 +7,7 @@ import { GenerationConfig, type WorkerModel } from '@blip2/shared/wire';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from './config.ts';
-import { type GpuWorker, startWorker } from './worker.ts';
+import { type GpuWorker, startWorker } from './start-worker.ts';
 
 let worker: GpuWorker;
 let revision: string;

@@ -1,7 +1,7 @@
 /** Figures of the running worker in Prometheus' text format. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineClient, EngineListener } from './engine/client.ts';
-import type { KeptMemory } from './engine/observation.ts';
+import type { KeptMemory } from './engine/stats.ts';
 
 export type Metrics = { contentType: string; text: () => Promise<string> };
 

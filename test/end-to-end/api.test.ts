@@ -1,8 +1,8 @@
 /** The whole chain: real edge in workerd, real KV, real GPU worker, the embedded model. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ApiEvent, postStream } from '../../scripts/api.ts';
-import { type Stack, startStack } from '../../scripts/stack.ts';
-import { type Picture, pictures, unseen } from './pictures.ts';
+import { type ApiEvent, postStream } from '../../tools/api.ts';
+import { type Stack, startStack } from '../../tools/local-stack.ts';
+import { type Picture, pictures, unseen } from '../support/test-images.ts';
 
 let stack: Stack;
 let seen: Picture[];

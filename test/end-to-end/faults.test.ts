@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Stack, startStack } from '../../scripts/stack.ts';
-import { pictures } from './pictures.ts';
+import { type Stack, startStack } from '../../tools/local-stack.ts';
+import { pictures } from '../support/test-images.ts';
 
 type Body = NonNullable<RequestInit['body']>;
 

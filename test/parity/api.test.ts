@@ -1,8 +1,8 @@
 /** From a picture's file to embeddings and text through the whole API: what transformers gives (make_api_golden.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { postJson } from '../../scripts/api.ts';
-import { type Stack, startStack } from '../../scripts/stack.ts';
+import { postJson } from '../../tools/api.ts';
+import { type Stack, startStack } from '../../tools/local-stack.ts';
 
 type Wanted = {
   max_tokens: number;

@@ -4,16 +4,20 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
-import { loadDecoder } from '@blip2/gpu-worker/engine/decoder';
-import type { EngineOptions } from '@blip2/gpu-worker/engine/messages';
-import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
+import { loadDecoder } from '@blip2/gpu-worker/engine/models/decoder';
+import {
+  type EngineParts,
+  loadParts,
+  releaseParts,
+} from '@blip2/gpu-worker/engine/models/load-models';
+import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import type { WrittenToken } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectSame, maxDifference } from './difference.ts';
-import { EngineDriver, type Setting } from './engine-driver.ts';
-import { type Golden, readGolden, rowOf } from './golden.ts';
-import { logitsOf } from './logits-of.ts';
-import { PROVIDER } from './provider.ts';
+import { expectSame, maxDifference } from '../support/difference.ts';
+import { EngineDriver, type Setting } from '../support/engine-driver.ts';
+import { type Golden, readGolden, rowOf } from '../support/golden.ts';
+import { logitsOf } from '../support/logits-of.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 type Case = {
   checkpoint: string;

@@ -1,8 +1,8 @@
 /** From a picture's file and texts through the whole API: what transformers computes (make_match_golden.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { postJson } from '../../scripts/api.ts';
-import { type Stack, startStack } from '../../scripts/stack.ts';
+import { postJson } from '../../tools/api.ts';
+import { type Stack, startStack } from '../../tools/local-stack.ts';
 
 type Golden = {
   texts: string[];

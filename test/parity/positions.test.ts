@@ -1,8 +1,8 @@
 /** Positions are stretched as transformers stretches them (make_retrieval_golden.py). */
-import { resizePositions } from '@blip2/gpu-worker/builder/position-embedding';
+import { resizePositions } from '@blip2/gpu-worker/builder/graphs/position-embedding';
 import { describe, expect, it } from 'vitest';
-import { maxDifference } from './difference.ts';
-import { POSITION_GRIDS, readPositions } from './golden.ts';
+import { maxDifference } from '../support/difference.ts';
+import { POSITION_GRIDS, readPositions } from '../support/golden.ts';
 
 describe('a position embedding', () => {
   it.each(POSITION_GRIDS)('of %i patches a side serves %i as it does in torch', (from, to) => {

@@ -3,16 +3,20 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
-import type { Decoder } from '@blip2/gpu-worker/engine/decoder';
-import type { EngineOptions } from '@blip2/gpu-worker/engine/messages';
-import { type EngineParts, loadParts, releaseParts } from '@blip2/gpu-worker/engine/parts';
+import type { Decoder } from '@blip2/gpu-worker/engine/models/decoder';
+import {
+  type EngineParts,
+  loadParts,
+  releaseParts,
+} from '@blip2/gpu-worker/engine/models/load-models';
+import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectSame, maxDifference } from './difference.ts';
-import { EngineDriver } from './engine-driver.ts';
-import { readT5Golden, rowOf, T5_CASES, type T5Golden } from './golden.ts';
-import { logitsOf } from './logits-of.ts';
-import { PROVIDER } from './provider.ts';
+import { expectSame, maxDifference } from '../support/difference.ts';
+import { EngineDriver } from '../support/engine-driver.ts';
+import { readT5Golden, rowOf, T5_CASES, type T5Golden } from '../support/golden.ts';
+import { logitsOf } from '../support/logits-of.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 const TOLERANCE = 1e-4;
 

@@ -1,7 +1,7 @@
 /** Fetches a picture from a public URL: each redirect is checked, size and time are limited. */
 import { ApiError } from '@blip2/shared/errors';
-import { isSupportedImageType, mediaType, readLimited } from './limits.ts';
 import { checkImageUrl } from './public-url.ts';
+import { isSupportedImageType, mediaType, readLimited } from './sniff-format.ts';
 
 const MAX_REDIRECTS = 3;
 const TIMEOUT_MS = 5000;

@@ -1,11 +1,11 @@
 /** `POST /v1/answers`. */
 import { answerPrompt } from '@blip2/shared/prompts';
 import { AnswerOptions } from '@blip2/shared/schemas/answers';
-import { preparePrompt } from '../generate.ts';
-import { model } from '../model.ts';
-import { validate } from '../request/validate.ts';
-import { textRoute } from './generation.ts';
-import { randomSeed } from './seed.ts';
+import { preparePrompt } from '../generation/generate.ts';
+import { randomSeed } from '../generation/random-seed.ts';
+import { validate } from '../http/validate.ts';
+import { model } from '../model-manifest.ts';
+import { textRoute } from './generate-route.ts';
 
 export const answers = textRoute({
   member: 'answer',

@@ -1,7 +1,7 @@
 /** Every row of bad input gets its problem document, and the GPU worker hears nothing of it. */
 import { Problem } from '@blip2/shared/errors';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { model } from '../model.ts';
+import { model } from '../model-manifest.ts';
 import { base64, newPicture, startEdge, type TestEdge } from '../testing/edge.ts';
 
 let edge: TestEdge;

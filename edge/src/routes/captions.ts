@@ -1,9 +1,9 @@
 /** `POST /v1/captions`. */
 import { CaptionOptions } from '@blip2/shared/schemas/captions';
-import { preparePrompt } from '../generate.ts';
-import { validate } from '../request/validate.ts';
-import { textRoute } from './generation.ts';
-import { randomSeed } from './seed.ts';
+import { preparePrompt } from '../generation/generate.ts';
+import { randomSeed } from '../generation/random-seed.ts';
+import { validate } from '../http/validate.ts';
+import { textRoute } from './generate-route.ts';
 
 export const captions = textRoute({
   member: 'caption',

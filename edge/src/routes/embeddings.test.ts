@@ -1,7 +1,7 @@
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { EmbeddingsReply, TextEmbeddingsReply } from '@blip2/shared/schemas/embeddings';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { model, retrievalModel, retrievalTokenizer } from '../model.ts';
+import { model, retrievalModel, retrievalTokenizer } from '../model-manifest.ts';
 import { newPicture, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 

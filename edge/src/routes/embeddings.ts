@@ -10,17 +10,17 @@ import {
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { EmbeddingKind, GpuTimings } from '@blip2/shared/wire';
 import * as z from 'zod/mini';
-import type { KnownImage } from '../cache/embedding-cache.ts';
-import { embedTexts, retrievalIds } from '../compare.ts';
-import { type ImageSource, openPicture } from '../image/source.ts';
-import { model, retrievalModel } from '../model.ts';
-import { toNpy } from '../npy.ts';
-import { readOptionalImage, required } from '../request/body.ts';
-import { matchesTag, negotiate } from '../request/negotiate.ts';
-import { validate } from '../request/validate.ts';
-import { find, see, unknownImage } from '../see.ts';
-import { shapeOf, storeOf } from '../services.ts';
-import { type AppContext, scopeOf, serverTiming } from './context.ts';
+import { shapeOf, storeOf } from '../dependencies.ts';
+import type { KnownImage } from '../embeddings/embedding-cache.ts';
+import { toNpy } from '../embeddings/npy.ts';
+import { find, see, unknownImage } from '../embeddings/resolve-embeddings.ts';
+import { matchesTag, negotiate } from '../http/content-negotiation.ts';
+import { readOptionalImage, required } from '../http/request-body.ts';
+import { validate } from '../http/validate.ts';
+import { type ImageSource, openPicture } from '../image/image-source.ts';
+import { model, retrievalModel } from '../model-manifest.ts';
+import { embedTexts, retrievalIds } from '../retrieval/retrieve.ts';
+import { type AppContext, scopeOf, serverTiming } from './request-context.ts';
 
 const FORMS = ['application/json', 'application/octet-stream', 'application/x-npy'] as const;
 type Form = (typeof FORMS)[number];

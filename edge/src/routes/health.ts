@@ -1,8 +1,8 @@
 /** `GET /healthz`: 200 only when the whole chain can answer, else 503 naming what cannot. */
 import { ApiError, problemResponse } from '@blip2/shared/errors';
-import { model } from '../model.ts';
-import type { Services } from '../services.ts';
-import type { AppContext } from './context.ts';
+import type { Services } from '../dependencies.ts';
+import { model } from '../model-manifest.ts';
+import type { AppContext } from './request-context.ts';
 
 export async function health(c: AppContext): Promise<Response> {
   const services = c.get('services');

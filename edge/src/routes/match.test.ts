@@ -1,6 +1,6 @@
 import { MatchReply } from '@blip2/shared/schemas/match';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { retrievalModel, retrievalTokenizer } from '../model.ts';
+import { retrievalModel, retrievalTokenizer } from '../model-manifest.ts';
 import { base64, newPicture, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
 
 let edge: TestEdge;

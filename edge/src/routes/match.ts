@@ -1,12 +1,12 @@
 /** `POST /v1/match`: how well texts fit a picture. */
 import { ApiError } from '@blip2/shared/errors';
 import { MatchOptions, type MatchReply } from '@blip2/shared/schemas/match';
-import { match, retrievalIds } from '../compare.ts';
-import { openPicture } from '../image/source.ts';
-import { retrievalModel } from '../model.ts';
-import { readBody } from '../request/body.ts';
-import { validate } from '../request/validate.ts';
-import { type AppContext, scopeOf, serverTiming } from './context.ts';
+import { readBody } from '../http/request-body.ts';
+import { validate } from '../http/validate.ts';
+import { openPicture } from '../image/image-source.ts';
+import { retrievalModel } from '../model-manifest.ts';
+import { match, retrievalIds } from '../retrieval/retrieve.ts';
+import { type AppContext, scopeOf, serverTiming } from './request-context.ts';
 
 export async function matchTexts(c: AppContext): Promise<Response> {
   const services = c.get('services');

@@ -10,7 +10,7 @@ import {
 import { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
 import * as z from 'zod/mini';
-import type { AppContext } from './context.ts';
+import type { AppContext } from './request-context.ts';
 
 const SCHEMAS = {
   AnswerReply,

@@ -3,7 +3,7 @@
 import script from '../page/client.js';
 import markup from '../page/page.html';
 import style from '../page/style.css';
-import type { AppContext } from './context.ts';
+import type { AppContext } from './request-context.ts';
 
 type Page = { html: string; policy: string };
 

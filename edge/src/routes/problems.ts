@@ -1,6 +1,6 @@
 /** `GET /problems/{slug}`: what the `type` of a problem document means. */
 import { ApiError, PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
-import type { AppContext } from './context.ts';
+import type { AppContext } from './request-context.ts';
 
 export function problemText(c: AppContext): Response {
   const slug = c.req.param('slug') ?? '';

@@ -4,8 +4,8 @@ import { env } from 'cloudflare:workers';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { vi } from 'vitest';
 import { createApp } from '../app.ts';
-import { createServices } from '../services.ts';
-import type { Env } from '../settings.ts';
+import type { Env } from '../config.ts';
+import { createServices } from '../dependencies.ts';
 import { FakeGpu } from './fake-gpu.ts';
 
 export type TestEdge = ReturnType<typeof startEdge>;

@@ -10,7 +10,7 @@ import {
   readFrames,
 } from '@blip2/shared/frames';
 import { type GpuDone, GpuRequest } from '@blip2/shared/wire';
-import { model, retrievalModel, tokenizer } from '../model.ts';
+import { model, retrievalModel, tokenizer } from '../model-manifest.ts';
 
 type Source = 'image' | 'embeddings' | 'nothing';
 

@@ -9,13 +9,13 @@ import {
   type RetrieveManifest,
 } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
-import { checkpointName, weightBytes } from './checkpoint.ts';
-import { readKind } from './config.ts';
+import { checkpointName, weightBytes } from './checkpoint/checkpoint.ts';
+import { expectKnownConfig } from './config/check-keys.ts';
+import { readKind } from './config/model-config.ts';
 import { CheckpointError } from './errors.ts';
-import { planGenerate } from './generate.ts';
-import { expectKnownConfig } from './known-config.ts';
+import { planGenerate } from './plans/generative-plan.ts';
+import { planRetrieve } from './plans/retrieval-plan.ts';
 import { choosePrecision } from './precision.ts';
-import { planRetrieve } from './retrieve.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
 import { defaultBundles, defaultIgnoredConfig, defaultPrecision } from './settings.ts';
 

@@ -7,7 +7,7 @@ export {
   readManifest,
   readRetrieveManifest,
 } from './bundle.ts';
-export { readGenerateConfig } from './config.ts';
+export { readTokenizer } from './checkpoint/tokenizer-file.ts';
+export { readGenerateConfig } from './config/model-config.ts';
 export { CheckpointError } from './errors.ts';
 export { defaultBundles } from './settings.ts';
-export { readTokenizer } from './tokenizer-file.ts';

@@ -1,6 +1,6 @@
 /** What is kept in how many bits, and why. */
 import type { Precision } from '@blip2/shared/bundle-manifest';
-import type { Blocks } from './quantise-blocks.ts';
+import type { Blocks } from './weights/quantize-blocks.ts';
 
 /**
  * Part of a model: `image` is computed in bulk, once a picture (image encoder, Q-Former); `text` is read for every

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { weightFiles } from './checkpoint.ts';
+import { weightFiles } from './checkpoint/checkpoint.ts';
 
 /**
  * Hashes every byte once and remembers the result under `memory` by path, size and time of change: a

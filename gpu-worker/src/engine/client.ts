@@ -2,9 +2,9 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
-import type { EngineOptions, FromEngine, Job, JobEvent, Standing, ToEngine } from './messages.ts';
-import type { Observation } from './observation.ts';
-import { Places } from './places.ts';
+import type { EngineOptions, FromEngine, Job, JobEvent, Standing, ToEngine } from './protocol.ts';
+import { Places } from './scheduling/admission.ts';
+import type { Observation } from './stats.ts';
 
 export type Outcome = 'done' | 'failed' | 'cancelled';
 

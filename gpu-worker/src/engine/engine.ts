@@ -1,14 +1,14 @@
 /** The engine loop: work on pictures, prefill, one decode step for every running row, and again. */
 import { createHash } from 'node:crypto';
-import type { Decoder, DecoderPrompt } from './decoder.ts';
-import { createDecoding, type NextRow } from './decoding.ts';
-import { FairOrder } from './fair-order.ts';
-import { type Entry, ImageWork, inOrder } from './image-work.ts';
-import type { EngineOptions, Job, JobEvent, Standing } from './messages.ts';
-import type { Done, Observation } from './observation.ts';
-import type { EngineParts } from './parts.ts';
-import { Rows, type Writing } from './rows.ts';
-import { type Action, nextAction } from './scheduler.ts';
+import { Rows, type Writing } from './batch.ts';
+import { createDecoding, type NextRow } from './decoding/strategy.ts';
+import { type Entry, ImageWork, inOrder } from './image-queue.ts';
+import type { Decoder, DecoderPrompt } from './models/decoder.ts';
+import type { EngineParts } from './models/load-models.ts';
+import type { EngineOptions, Job, JobEvent, Standing } from './protocol.ts';
+import { FairOrder } from './scheduling/fair-queue.ts';
+import { type Action, nextAction } from './scheduling/scheduler.ts';
+import type { Done, Observation } from './stats.ts';
 
 export class Engine {
   readonly #decoder: Decoder;

@@ -2,8 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { Engine } from './engine.ts';
-import type { EngineOptions, FromEngine, Job, JobEvent, Pixels, ToEngine } from './messages.ts';
-import { loadParts, releaseParts } from './parts.ts';
+import { loadParts, releaseParts } from './models/load-models.ts';
+import type { EngineOptions, FromEngine, Job, JobEvent, Pixels, ToEngine } from './protocol.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('thread.ts is a worker thread');

@@ -1,8 +1,8 @@
 /** The hub's protocol: which commit a revision is, which files it has, the bytes of one of them. */
 import * as z from 'zod/mini';
 import { HubError, InterruptedError } from './errors.ts';
+import { refusal, unreachable } from './http-errors.ts';
 import type { ModelId } from './model-id.ts';
-import { refusal, unreachable } from './refusal.ts';
 import { type RetryOptions, retrying } from './retry.ts';
 
 /** A file of a commit. */

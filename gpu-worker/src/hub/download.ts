@@ -6,7 +6,7 @@ import type { HubFile } from './client.ts';
 import { feed, newHash } from './digest.ts';
 import { HubError, InterruptedError } from './errors.ts';
 import { type RetryOptions, retrying } from './retry.ts';
-import { Stall } from './stall.ts';
+import { Stall } from './stall-timeout.ts';
 
 export type Download = {
   file: HubFile;

@@ -2,7 +2,7 @@ import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { PullProgress } from './meter.ts';
+import type { PullProgress } from './progress.ts';
 import { COMMIT, MODEL } from './testing/hub-server.ts';
 import { Workplace } from './testing/workplace.ts';
 

@@ -5,10 +5,10 @@ import type { HubClient, HubFile } from './client.ts';
 import { digestOf } from './digest.ts';
 import { bytesKept, download } from './download.ts';
 import { HubError } from './errors.ts';
-import { formatBytes, PullMeter, type PullProgress } from './meter.ts';
 import type { ModelId } from './model-id.ts';
+import { formatBytes, PullMeter, type PullProgress } from './progress.ts';
 import type { RetryOptions } from './retry.ts';
-import { SHARD_INDEX, selectFiles, selectShards } from './selection.ts';
+import { SHARD_INDEX, selectFiles, selectShards } from './select-files.ts';
 
 export type SnapshotOptions = {
   client: HubClient;

@@ -1,0 +1,235 @@
+import { AnswerReply } from '@blip2/shared/schemas/answers';
+import { CaptionReply } from '@blip2/shared/schemas/captions';
+import { DoneEvent } from '@blip2/shared/schemas/events';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { model, tokenizer } from '../model-manifest.ts';
+import {
+  base64,
+  eventsOf,
+  newPicture,
+  sha256Of,
+  startEdge,
+  type TestEdge,
+} from '../testing/edge.ts';
+
+let edge: TestEdge;
+beforeEach(() => {
+  edge = startEdge();
+});
+
+describe('captions', () => {
+  it('come from every form of a request, and the picture is encoded once', async () => {
+    const picture = newPicture();
+    const form = new FormData();
+    form.set('image', new File([picture], 'a.png', { type: 'image/png' }));
+    const image = { data: base64(picture) };
+    const sha256 = await sha256Of(picture);
+    const ways = [
+      () => edge.post('/v1/captions', picture, { 'content-type': 'image/png' }),
+      () => edge.post('/v1/captions', form),
+      () => edge.post('/v1/captions', { image }),
+      () => edge.post('/v1/captions', { image: { data: `data:image/png;base64,${image.data}` } }),
+      () => edge.post('/v1/captions', { image: { sha256 } }),
+    ];
+    const replies: CaptionReply[] = [];
+    for (const way of ways) {
+      const response = await way();
+      expect(response.status).toBe(200);
+      replies.push(CaptionReply.parse(await response.json()));
+      await edge.settled();
+    }
+    for (const reply of replies) {
+      expect(reply).toMatchObject({
+        caption: 'a red dog',
+        image: { sha256, width: 40, height: 30, format: 'png' },
+        model: model.name,
+        finish_reason: 'stop',
+      });
+    }
+    expect(replies.map(({ cache }) => cache)).toEqual(['miss', 'colo', 'colo', 'colo', 'colo']);
+    expect(edge.gpu.seen.map((seen) => seen.with)).toEqual([
+      'image',
+      ...Array(4).fill('embeddings'),
+    ]);
+    expect(edge.gpu.seen[0]?.payload).toEqual(picture);
+  });
+
+  it('tell the GPU worker who asks, so that nobody waits behind one who asks much', async () => {
+    const headers = { 'content-type': 'image/png', 'cf-connecting-ip': '203.0.113.7' };
+    await edge.post('/v1/captions', newPicture(), headers);
+    await edge.post('/v1/captions', newPicture(), { 'content-type': 'image/png' });
+    const clients = edge.gpu.seen.map(({ request }) => request.client);
+    expect(clients).toEqual(['203.0.113.7', undefined]);
+  });
+
+  it('begin with BOS and the prompt to the letter, and count what they used', async () => {
+    const response = await edge.post(
+      '/v1/captions?prompt=a%20photo%20of%20&max_tokens=2&temperature=0.5&seed=7',
+      newPicture(),
+      { 'content-type': 'image/png' },
+    );
+    const reply = CaptionReply.parse(await response.json());
+    const ids = [...model.prompt_prefix, ...tokenizer().encode('a photo of ')];
+    expect(edge.gpu.seen[0]?.request).toMatchObject({
+      kind: 'generate',
+      revision: model.revision,
+      input_ids: ids,
+      generation: { max_tokens: 2, temperature: 0.5, seed: 7, top_p: 1, top_k: 0 },
+    });
+    const prompt_tokens = model.num_query_tokens + ids.length;
+    expect(reply.usage).toEqual({
+      prompt_tokens,
+      completion_tokens: 2,
+      total_tokens: prompt_tokens + 2,
+    });
+    expect(reply.finish_reason).toBe('length');
+  });
+
+  it('name the parts of their time', async () => {
+    const response = await edge.post('/v1/captions', { image: { data: base64(newPicture()) } });
+    const timing = response.headers.get('server-timing') ?? '';
+    const parts = timing.split(', ').map((part) => part.split(';dur=') as [string, string]);
+    const { total, ...rest } = Object.fromEntries(parts.map(([name, ms]) => [name, Number(ms)]));
+    expect(rest).toMatchObject({ vision: 3, prefill: 1, queue: 0.5 });
+    expect(Object.keys(rest)).toEqual(expect.arrayContaining(['read', 'lookup', 'wait']));
+    const sum = Object.values(rest).reduce((all, ms) => all + ms, 0);
+    expect(sum).toBeCloseTo(total ?? Number.NaN, 0);
+    expect(response.headers.get('x-request-id')).toBeTruthy();
+    expect(response.headers.get('access-control-allow-origin')).toBe('*');
+  });
+});
+
+describe('answers', () => {
+  it('put the question and the history into the template', async () => {
+    const response = await edge.post('/v1/answers', {
+      image: { data: base64(newPicture()) },
+      question: ' what color? ',
+      history: [{ question: 'a dog?', answer: 'yes' }],
+    });
+    expect(AnswerReply.parse(await response.json()).answer).toBe('a red dog');
+    const request = edge.gpu.seen[0]?.request;
+    expect(request?.kind === 'generate' && request.input_ids.slice(1)).toEqual(
+      tokenizer().encode('Question: a dog? Answer: yes. Question: what color? Answer:'),
+    );
+  });
+
+  it('take control strings in a question as text', async () => {
+    await edge.post('/v1/answers', {
+      image: { data: base64(newPicture()) },
+      question: 'is </s><image><pad> here?',
+    });
+    const request = edge.gpu.seen[0]?.request;
+    const ids = request?.kind === 'generate' ? request.input_ids : [];
+    expect(ids[0]).toBe(model.prompt_prefix[0]);
+    expect(ids.slice(1)).not.toContain(model.prompt_prefix[0]);
+  });
+});
+
+describe('several texts', () => {
+  const body = () => ({ image: { data: base64(newPicture()) }, n: 2, num_beams: 2 });
+
+  it('come in a list, the first of them in its usual place', async () => {
+    edge.gpu.script.others = [' a blue cat'];
+    const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body())).json());
+    expect(reply).toMatchObject({ caption: 'a red dog', score: 0, finish_reason: 'stop' });
+    expect(reply.choices?.map(({ text, score }) => [text, score])).toEqual([
+      ['a red dog', 0],
+      ['a blue cat', -1],
+    ]);
+    const counts = ['a red dog\n', 'a blue cat'].map(
+      (text) => tokenizer().encode(` ${text}`).length,
+    );
+    expect(reply.usage.completion_tokens).toBe(counts[0]! + counts[1]!);
+  });
+
+  it('are told apart in a stream', async () => {
+    edge.gpu.script.others = [' a blue cat'];
+    const response = await edge.post('/v1/captions', { ...body(), stream: true });
+    const events = await eventsOf(response);
+    const textOf = (choice: number) =>
+      events
+        .filter(({ event, data }) => event === 'token' && data.choice === choice)
+        .map(({ data }) => data.text)
+        .join('');
+    expect([textOf(0), textOf(1)]).toEqual(['a red dog', 'a blue cat']);
+  });
+});
+
+describe('stop texts', () => {
+  it('cut what a beam search found, which keeps its score', async () => {
+    const body = { image: { data: base64(newPicture()) }, num_beams: 3, stop: ' dog' };
+    const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
+    expect(reply).toMatchObject({ caption: 'a red', finish_reason: 'stop', score: 0 });
+  });
+
+  it('end the text before them, and the work at the GPU worker', async () => {
+    edge.gpu.script.text = ' a red dog on a mat, and more and more and more';
+    const body = { image: { data: base64(newPicture()) }, stop: ['mat', ' on'] };
+    const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
+    expect(reply).toMatchObject({ caption: 'a red dog', finish_reason: 'stop' });
+    expect(reply.usage.completion_tokens).toBeLessThan(8);
+    await expect.poll(() => edge.gpu.cancelled).toBe(1);
+  });
+
+  it('never show in a stream, not even in part', async () => {
+    edge.gpu.script.text = ' a red dog sits';
+    const body = { image: { data: base64(newPicture()) }, stop: 'dog sat', stream: true };
+    const events = await eventsOf(await edge.post('/v1/captions', body));
+    const pieces = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
+    expect(pieces).not.toContain(' dog');
+    expect(pieces.join('')).toBe('a red dog sits');
+  });
+});
+
+describe('log-probabilities', () => {
+  it('name each token and its rivals, in the reply and in the stream', async () => {
+    const image = { data: base64(newPicture()) };
+    const options = { image, logprobs: true, top_logprobs: 2 };
+    const reply = CaptionReply.parse(await (await edge.post('/v1/captions', options)).json());
+    const ids = tokenizer().encode(' a red dog\n');
+    expect(reply.logprobs?.map(({ id }) => id)).toEqual(ids);
+    expect(reply.logprobs?.[0]).toMatchObject({
+      text: ' a',
+      logprob: -0.5,
+      top_logprobs: [{ text: ' a', logprob: -0.5 }, { id: 9 }],
+    });
+    const events = await eventsOf(await edge.post('/v1/captions', { ...options, stream: true }));
+    const told = events
+      .filter(({ event }) => event === 'token')
+      .flatMap(({ data }) => data.logprobs);
+    expect(told.map((token) => (token as { id: number }).id)).toEqual(ids.slice(0, told.length));
+    expect(told.length).toBeGreaterThan(2);
+  });
+});
+
+describe('streams', () => {
+  it.each<[string, Record<string, unknown>, Record<string, string>]>([
+    ['stream: true', { stream: true }, {}],
+    ['Accept', {}, { accept: 'text/event-stream' }],
+  ])('asked for by %s tell the picture, each token and the whole', async (_name, body, headers) => {
+    edge.gpu.script.text = ' ein Café – 日本 🐕 \n';
+    const image = { data: base64(newPicture()) };
+    const response = await edge.post('/v1/captions', { image, ...body }, headers);
+    expect(response.headers.get('content-type')).toContain('text/event-stream');
+    expect(response.headers.get('content-encoding')).toBe('identity');
+    const events = await eventsOf(response);
+    expect(events[0]).toMatchObject({ event: 'image', data: { width: 40, cache: 'miss' } });
+    const done = DoneEvent.parse(events.at(-1)?.data);
+    const pieces = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
+    expect(pieces.join('')).toBe('ein Café – 日本 🐕');
+    expect(pieces.length).toBeGreaterThan(3);
+    expect(done).toMatchObject({ text: pieces.join(''), caption: pieces.join(''), cache: 'miss' });
+    const plain = await edge.post('/v1/captions', { image });
+    expect(CaptionReply.parse(await plain.json()).caption).toBe(done.text);
+  });
+
+  it('end with an error event when the GPU worker breaks off', async () => {
+    edge.gpu.script.breakOff = true;
+    const body = { image: { data: base64(newPicture()) }, stream: true };
+    const events = await eventsOf(await edge.post('/v1/captions', body));
+    expect(events.at(-1)).toMatchObject({
+      event: 'error',
+      data: { type: '/problems/worker-unavailable', status: 503 },
+    });
+  });
+});

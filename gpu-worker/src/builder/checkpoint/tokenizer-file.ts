@@ -1,0 +1,31 @@
+/** The tokeniser that comes with a checkpoint: graphs do not need it, whoever serves the model does. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { createTokenizer } from '@blip2/shared/tokenizer';
+import { CheckpointError } from '../errors.ts';
+
+/** Which kinds of models `tokenizer.json` may hold. */
+const KINDS = { generate: ['BPE', 'Unigram'], retrieve: ['WordPiece'] } as const;
+
+/**
+ * The text of a bundle's `tokenizer.json`, once it is known to be of use.
+ * @throws CheckpointError when it is damaged, or none that such a model's text can be read with
+ */
+export async function readTokenizer(
+  bundle: string,
+  { kind, name }: Pick<BundleManifest, 'kind' | 'name'>,
+): Promise<string> {
+  const text = await readFile(join(bundle, 'tokenizer.json'), 'utf8');
+  const fail = (why: string, cause?: unknown) =>
+    new CheckpointError(`The tokenizer.json of ${name} ${why}.`, { cause });
+  let type: string;
+  try {
+    type = createTokenizer(text).type;
+  } catch (cause) {
+    throw fail('is damaged, or of a kind that is not supported', cause);
+  }
+  const wanted: readonly string[] = KINDS[kind];
+  if (!wanted.includes(type)) throw fail(`is of type ${type}, not ${wanted.join(' or ')}`);
+  return text;
+}

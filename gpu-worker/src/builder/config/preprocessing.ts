@@ -1,0 +1,45 @@
+/** What pictures become before the image encoder: from the image processor's config into the manifest. */
+import { createHash } from 'node:crypto';
+import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
+import { CheckpointError } from '../errors.ts';
+import { quantisationOf } from '../precision.ts';
+import type { ImageProcessor, VisionConfig } from './model-config.ts';
+
+const PREPROCESSING_VERSION = 1;
+const RESAMPLE = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
+
+/** @throws CheckpointError when the processor's pictures are no square of whole patches */
+export function imageInput(
+  config: VisionConfig,
+  processor: ImageProcessor,
+): BundleManifest['image'] {
+  const { image_size, patch_size: patch } = config;
+  const { size = image_size } = processor;
+  const [height, width] = typeof size === 'object' ? [size.height, size.width] : [size, size];
+  if (height !== width || height % patch !== 0) {
+    throw new CheckpointError(
+      `The image processor makes ${height} × ${width} pixels: not a square of patches of ${patch}.`,
+    );
+  }
+  return {
+    size: height,
+    patch,
+    mean: processor.image_mean,
+    std: processor.image_std,
+    resample: RESAMPLE[processor.resample]!,
+  };
+}
+
+/**
+ * Changes whenever the same picture would become other embeddings under the same weights: by other pixel values, or by an
+ * image encoder and Q-Former in fewer bits.
+ */
+export function preprocessingIdentity(
+  image: BundleManifest['image'],
+  precision: Precision,
+): string {
+  const parameters = createHash('sha256').update(JSON.stringify(image)).digest('hex');
+  const quantisation = quantisationOf(precision, 'image', 0);
+  const suffix = quantisation === null ? '' : `-int8-${quantisation.scales}`;
+  return `${PREPROCESSING_VERSION}-${parameters.slice(0, 8)}${suffix}`;
+}

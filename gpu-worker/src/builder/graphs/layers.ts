@@ -1,0 +1,219 @@
+/** The layers that the models share, over one checkpoint and one graph. x is float32 [batch, seq, width]. */
+import type { Precision } from '@blip2/shared/bundle-manifest';
+import type { Graph } from '../../onnx/graph.ts';
+import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { type Part, quantisationOf } from '../precision.ts';
+import { quantisedProduct } from '../weights/quantized-matmul.ts';
+import { asIs, halved, joined, type Linear, operand, stacked } from '../weights/weights.ts';
+
+const CONTRIB = 'com.microsoft';
+/** A score that no other comes near: its share after softmax is zero. */
+const HIDDEN = -1e30;
+
+/** How names of tables in 16 bits end. */
+export const HALF = '.half';
+
+/** What graphs are made of. */
+export type Source = { checkpoint: Checkpoint; precision: Precision };
+
+/** Width of heads, for attention layers. */
+export type Heads = { count: number; size: number };
+
+export class Layers {
+  readonly graph: Graph;
+  readonly checkpoint: Checkpoint;
+  readonly #precision: Precision;
+  readonly #part: Part;
+
+  constructor(graph: Graph, { checkpoint, precision }: Source, part: Part) {
+    this.graph = graph;
+    this.checkpoint = checkpoint;
+    this.#precision = precision;
+    this.#part = part;
+  }
+
+  /** A tensor under its own name and shape. */
+  tensor(name: string, shape: readonly number[]): string {
+    return this.graph.weight(name, asIs(this.checkpoint.take(name, shape)));
+  }
+
+  /** Rows of a table, ids int64 [...] → [..., width]. Beside weights of few bits the table has 16: none is ever summed up. */
+  lookUp(name: string, shape: readonly [rows: number, width: number], ids: string): string {
+    const { graph } = this;
+    if (this.#precision === 'fp32') return graph.op('Gather', [this.tensor(name, shape), ids]);
+    const half = halved(this.checkpoint.take(name, shape));
+    const rows = graph.op('Gather', [graph.weight(`${name}${HALF}`, half), ids]);
+    return graph.op('Cast', [rows], { attributes: { to: ELEMENT_TYPE.float32 } });
+  }
+
+  /** x · Wᵀ, [..., from] → [..., to]; the bias is left to what follows. */
+  matmul(x: string, prefix: string, from: number, to: number): string {
+    return this.jointMatmul(x, [prefix], from, to);
+  }
+
+  /** Several linear layers of the same input in one product, [..., from] → [..., prefixes × to]. */
+  jointMatmul(x: string, prefixes: readonly string[], from: number, to: number): string {
+    const names = prefixes.map((prefix) => `${prefix}.weight`);
+    const tensors = names.map((name) => this.checkpoint.take(name, [to, from]));
+    return this.product(x, names.join('|'), stacked(tensors));
+  }
+
+  /**
+   * x · Wᵀ in the precision of this part, [..., in] → [..., out].
+   * @param name unique in the graph
+   */
+  product(x: string, name: string, linear: Linear, part = this.#part): string {
+    const quantisation = quantisationOf(this.#precision, part, linear.in);
+    if (quantisation === null) return this.#exactProduct(x, name, linear);
+    return quantisedProduct(this.graph, x, name, linear, quantisation);
+  }
+
+  /**
+   * x · Wᵀ with the vocabulary's matrix, [batch, width] → [batch, vocab]. Read as the checkpoint keeps it, so that where
+   * it is tied to the embedding the two share one weight.
+   */
+  vocabulary(x: string, name: string, shape: readonly [vocab: number, width: number]): string {
+    const tensor = this.checkpoint.take(name, shape);
+    if (quantisationOf(this.#precision, 'head', shape[1]) !== null) {
+      return this.product(x, `${name}.head`, stacked([tensor]), 'head');
+    }
+    const weight = this.graph.weight(name, asIs(tensor));
+    return this.graph.op('Gemm', [x, weight], { attributes: { transB: 1 } });
+  }
+
+  #exactProduct(x: string, name: string, linear: Linear): string {
+    return this.graph.op('MatMul', [x, this.graph.weight(name, operand(linear))]);
+  }
+
+  bias(prefix: string, width: number): string {
+    return this.tensor(`${prefix}.bias`, [width]);
+  }
+
+  jointBias(prefixes: readonly string[], width: number): string {
+    const names = prefixes.map((prefix) => `${prefix}.bias`);
+    const tensors = names.map((name) => this.checkpoint.take(name, [width]));
+    return this.graph.weight(names.join('|'), joined(tensors));
+  }
+
+  /** x · Wᵀ + b of a projection between parts, always exact, [..., from] → [..., to] */
+  projection(x: string, prefix: string, from: number, to: number): string {
+    const name = `${prefix}.weight`;
+    const linear = stacked([this.checkpoint.take(name, [to, from])]);
+    return this.graph.op('Add', [this.#exactProduct(x, name, linear), this.bias(prefix, to)]);
+  }
+
+  layerNorm(x: string, prefix: string, width: number, epsilon: number): string {
+    return this.graph.op('LayerNormalization', [x, ...this.#norm(prefix, width)], {
+      attributes: { axis: -1, epsilon: { float: epsilon } },
+    });
+  }
+
+  /**
+   * Residual sum and layer norm: sum = x + residual + bias, normed = LN(sum). Three kernels: the one that does it all
+   * (`SkipLayerNormalization`) takes twice as long for a prompt and as long for a step.
+   * @param bias bias that the linear layer behind `x` left out; products of blocks take it in
+   */
+  addNorm(
+    x: string,
+    residual: string,
+    bias: string,
+    norm: { prefix: string; width: number; epsilon: number },
+  ): { normed: string; sum: string } {
+    const sum = this.graph.op('Add', [this.graph.op('Add', [x, bias]), residual]);
+    return { normed: this.layerNorm(sum, norm.prefix, norm.width, norm.epsilon), sum };
+  }
+
+  /** Exact (erf) GELU of x + bias. */
+  gelu(x: string, bias: string): string {
+    return this.graph.op('BiasGelu', [x, bias], { domain: CONTRIB });
+  }
+
+  /**
+   * Attention in both directions, scores scaled by size^-0.5.
+   * @param query [batch, queries, width], key and value [batch, keys, width]
+   * @param bias [3 × width] of query, key and value, or '' for none
+   * @param scoreBias added to the scores, [batch or 1, heads or 1, queries, keys]; '' for none
+   * @returns [batch, queries, width]
+   */
+  attention(
+    query: string,
+    key: string,
+    value: string,
+    bias: string,
+    heads: Heads,
+    scoreBias = '',
+  ): string {
+    return this.graph.op('MultiHeadAttention', [query, key, value, bias, '', scoreBias], {
+      domain: CONTRIB,
+      attributes: { num_heads: heads.count, scale: { float: heads.size ** -0.5 } },
+    });
+  }
+
+  /**
+   * Bias of scores that hides padding on the right, [batch, 1, queries, keys]. (The kernels' own masks are not there on
+   * every execution provider.)
+   * @param lengths int64 [batch]: keys that count
+   * @param queries and keys, int64 [1]: how many they are
+   */
+  hidePadding(lengths: string, queries: string, keys: string): string {
+    const { graph } = this;
+    const last = graph.op('Unsqueeze', [lengths, graph.int64(1)]);
+    const isPadding = graph.op('GreaterOrEqual', [this.upTo(keys), last]);
+    const asNumber = graph.op('Cast', [isPadding], { attributes: { to: ELEMENT_TYPE.float32 } });
+    const bias = graph.op('Mul', [asNumber, graph.float32(HIDDEN)]);
+    const forAll = graph.op('Unsqueeze', [bias, graph.int64(1, 2)]);
+    const shape = graph.op('Concat', [graph.int64(1, 1), queries, graph.int64(1)], {
+      attributes: { axis: 0 },
+    });
+    return graph.op('Expand', [forAll, shape]);
+  }
+
+  /** 0 … count − 1 of an int64 [1] */
+  upTo(count: string): string {
+    const { graph } = this;
+    const end = graph.op('Squeeze', [count]);
+    const [zero, one] = [0, 1].map((value) => graph.op('Squeeze', [graph.int64(value)]));
+    return graph.op('Range', [zero!, end, one!]);
+  }
+
+  /** [..., parts × width] → parts of [..., width] */
+  split(x: string, parts: number): string[] {
+    return this.graph.ops('Split', [x], Array(parts).fill(true), {
+      attributes: { axis: -1, num_outputs: parts },
+    });
+  }
+
+  /** Some positions of each row: x [batch, seq, width], index int64 [batch, n] or [batch] → [batch, n, width] or [batch, width]. */
+  pick(x: string, index: string): string {
+    const places = this.graph.op('Unsqueeze', [index, this.graph.int64(-1)]);
+    return this.graph.op('GatherND', [x, places], { attributes: { batch_dims: 1 } });
+  }
+
+  /** Positions `start` … `end` − 1 of [batch, seq, width]. */
+  slice(x: string, start: number, end = Number.MAX_SAFE_INTEGER): string {
+    const { graph } = this;
+    return graph.op('Slice', [x, graph.int64(start), graph.int64(end), graph.int64(1)]);
+  }
+
+  /** A constant [1, seq, width] for every row of `like`: [batch, seq, width]. */
+  repeatFor(like: string, constant: string): string {
+    const batch = this.graph.op('Shape', [like], { attributes: { start: 0, end: 1 } });
+    const shape = this.graph.op('Concat', [batch, this.graph.int64(1, 1)], {
+      attributes: { axis: 0 },
+    });
+    return this.graph.op('Expand', [constant, shape]);
+  }
+
+  /** Unit vectors along the last axis, [..., width]: x / max(|x|, 1e-12), as torch normalises. */
+  normalise(x: string): string {
+    const squares = this.graph.op('ReduceSumSquare', [x, this.graph.int64(-1)]);
+    const length = this.graph.op('Sqrt', [squares]);
+    const least = this.graph.op('Max', [length, this.graph.float32(1e-12)]);
+    return this.graph.op('Div', [x, least]);
+  }
+
+  #norm(prefix: string, width: number): [scale: string, bias: string] {
+    return [this.tensor(`${prefix}.weight`, [width]), this.tensor(`${prefix}.bias`, [width])];
+  }
+}

@@ -1,0 +1,77 @@
+/** The bundle of a `Blip2ForImageTextRetrieval` checkpoint: its graphs, its manifest. */
+import { join } from 'node:path';
+import type { Precision } from '@blip2/shared/bundle-manifest';
+import * as z from 'zod/mini';
+import { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { readJson } from '../checkpoint/read-json.ts';
+import { readImageProcessor, readRetrieveConfig } from '../config/model-config.ts';
+import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
+import { CheckpointError } from '../errors.ts';
+import { itmGraph, textGraph } from '../graphs/itm-text-encoder.ts';
+import { qformerGraph } from '../graphs/qformer.ts';
+import { imageTokens, visionGraph } from '../graphs/vision.ts';
+import { type BundlePlan, IDLE_TENSORS } from './plan.ts';
+
+/** Plans graphs and manifest; every tensor and config value is checked here, none is read. */
+export async function planRetrieve(folder: string, precision: Precision): Promise<BundlePlan> {
+  const config = await readRetrieveConfig(folder);
+  const { vision_config: vision, qformer_config: qformer } = config;
+  const image = imageInput(vision, await readImageProcessor(folder));
+  const checkpoint = await Checkpoint.open(folder);
+  const source = { checkpoint, precision };
+  const sizes = { numQueries: config.num_query_tokens, imageTokens: imageTokens(image) };
+  const itcHidden = config.image_text_hidden_size;
+  const graphs = [
+    visionGraph(source, vision, image.size),
+    qformerGraph(source, qformer, { ...sizes, itcHidden }),
+    textGraph(source, qformer, itcHidden),
+    itmGraph(source, qformer, sizes),
+  ];
+  checkpoint.expectAllTaken([IDLE_TENSORS]);
+  return {
+    graphs,
+    manifest: {
+      kind: 'retrieve',
+      family: 'qformer',
+      precision,
+      preprocessing: preprocessingIdentity(image, precision),
+      image,
+      image_tokens: sizes.imageTokens,
+      vision_hidden: vision.hidden_size,
+      num_query_tokens: config.num_query_tokens,
+      qformer_hidden: qformer.hidden_size,
+      text: {
+        vocab: qformer.vocab_size,
+        max_positions: qformer.max_position_embeddings,
+        ...(await controlTokens(folder, qformer.vocab_size)),
+      },
+      itc_hidden: itcHidden,
+    },
+  };
+}
+
+const TokenizerFile = z.looseObject({
+  added_tokens: z._default(z.array(z.looseObject({ id: z.int(), content: z.string() })), []),
+  model: z.looseObject({ vocab: z.record(z.string(), z.int()) }),
+});
+
+/** Ids of [CLS], [SEP] and [PAD], from the tokeniser; the embedding must have a row for each. */
+async function controlTokens(folder: string, vocab: number) {
+  const path = join(folder, 'tokenizer.json');
+  const file = TokenizerFile.safeParse(await readJson(path));
+  if (!file.success) throw new CheckpointError(`${path} is not a WordPiece tokeniser.`);
+  const { added_tokens, model } = file.data;
+  const idOf = (token: string): number => {
+    const id = added_tokens.find(({ content }) => content === token)?.id ?? model.vocab[token];
+    if (id === undefined) throw new CheckpointError(`${path} lacks the token ${token}.`);
+    if (id >= vocab) {
+      throw new CheckpointError(`${path}: ${token} is ${id}, the vocabulary has ${vocab} tokens.`);
+    }
+    return id;
+  };
+  return {
+    cls_token_id: idOf('[CLS]'),
+    sep_token_id: idOf('[SEP]'),
+    pad_token_id: idOf('[PAD]'),
+  };
+}

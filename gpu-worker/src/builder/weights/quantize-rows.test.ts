@@ -1,0 +1,21 @@
+import { expect, it } from 'vitest';
+import { quantiseRows } from './quantize-rows.ts';
+
+it('holds every value to half a level of the largest of its row', () => {
+  const width = 70;
+  const values = Float32Array.from(
+    { length: 3 * width },
+    (_, i) => Math.sin(i * i) * (1 + (i % 7)),
+  );
+  const { levels, scales } = quantiseRows(values, width);
+  for (const [i, value] of values.entries()) {
+    const scale = scales[Math.floor(i / width)]!;
+    expect(Math.abs(levels[i]! * scale - value)).toBeLessThanOrEqual(0.501 * scale);
+  }
+  expect(Math.max(...levels)).toBe(127);
+});
+
+it('keeps a row of zeros', () => {
+  const { levels, scales } = quantiseRows(new Float32Array(8), 4);
+  expect([...levels, ...scales]).toEqual(Array(10).fill(0));
+});

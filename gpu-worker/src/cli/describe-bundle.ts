@@ -1,0 +1,42 @@
+/** What a bundle is, in words: the rows of `npm run model -- info`. */
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { readGenerateConfig, readManifest } from '../builder/index.ts';
+
+export async function describeBundle(bundle: string): Promise<Record<string, string>> {
+  const manifest = await readManifest(bundle);
+  const { image, files } = manifest;
+  const megabytes = files.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
+  return {
+    bundle,
+    name: manifest.name,
+    kind: `${manifest.kind}, ${manifest.family}, ${manifest.precision}`,
+    revision: manifest.revision,
+    size: `${megabytes.toFixed(1)} MB in ${files.length} files`,
+    image: `${image.size} px, patches of ${image.patch}, ${manifest.image_tokens} tokens of ${manifest.vision_hidden}`,
+    preprocessing: `${manifest.preprocessing} (${image.resample})`,
+    queries: `${manifest.num_query_tokens} of ${manifest.qformer_hidden}`,
+    ...(await textRows(bundle, manifest)),
+    licence: manifest.licence ?? 'not stated',
+  };
+}
+
+/** What the bundle does with text. */
+async function textRows(bundle: string, manifest: BundleManifest): Promise<Record<string, string>> {
+  if (manifest.kind === 'retrieve') {
+    const { text, itc_hidden } = manifest;
+    return {
+      text: `${text.vocab} tokens, ${text.max_positions} positions`,
+      itc: `embeddings of ${itc_hidden}`,
+    };
+  }
+  const { decoder, eos_token_ids, generation } = manifest;
+  // Nobody who serves a bundle needs its encoder's depth: the manifest has no place for it.
+  const { text_config: text } = await readGenerateConfig(bundle);
+  return {
+    ...(text.model_type === 't5'
+      ? { encoder: `${text.num_layers} layers of ${text.d_model}` }
+      : {}),
+    decoder: `${decoder.layers} layers of ${decoder.hidden}, ${decoder.heads} heads of ${decoder.head_dim}, ${decoder.vocab} tokens, ${decoder.max_positions} positions`,
+    stops: `at token ${eos_token_ids.join(' or ')}, after ${generation.max_new_tokens} by default`,
+  };
+}

@@ -1,0 +1,166 @@
+/** The device's cache holds what JavaScript's holds: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Graph } from '../../onnx/graph.ts';
+import { DeviceTensors } from '../../runtime/device-tensors.ts';
+import { seededRandom } from '../decoding/sampler.ts';
+import { DeviceKvCache } from './device-kv-cache.ts';
+import { KvCache } from './host-kv-cache.ts';
+import type { KvPlace, KvStore } from './kv-cache.ts';
+import { KvGraphs } from './kv-kernels.ts';
+
+const PROVIDER = process.env.BLIP2_EXECUTION_PROVIDER === 'webgpu' ? 'webgpu' : 'cpu';
+const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
+const planes = 2 * shape.layers;
+
+let graphs: KvGraphs;
+let reader: InferenceSession;
+beforeAll(async () => {
+  graphs = await KvGraphs.open(PROVIDER, shape);
+  const graph = new Graph('read');
+  const dims = ['a', 'b', 'c', 'd'];
+  graph.output('y', graph.input('x', 'float32', dims), 'float32', dims);
+  reader = await InferenceSession.create(graph.encode(), { executionProviders: [PROVIDER] });
+});
+afterAll(async () => {
+  await graphs.release();
+  await reader.release();
+});
+
+/** A run's result in which every number is another. */
+function freshOf(rows: number, positions: number, from = 0): Record<string, Tensor> {
+  const dims = [rows, positions, 2 * shape.heads * shape.headDim];
+  const length = dims.reduce((a, b) => a * b);
+  const layerOf = (layer: number) => {
+    const first = from + layer * length + 1;
+    const values = Float32Array.from({ length }, (_, i) => first + i);
+    return [`new_kv.${layer}`, new Tensor('float32', values, dims)] as const;
+  };
+  return Object.fromEntries(Array.from({ length: shape.layers }, (_, i) => layerOf(i)));
+}
+
+/** The first positions of a slot in every plane. */
+async function read(store: KvStore, slot: number, positions: number): Promise<number[][]> {
+  const feeds = Object.values(await store.feeds('past', slot, 1));
+  const found: number[][] = [];
+  for (const x of feeds) {
+    const { y } = await reader.run({ x });
+    const [, heads = 0, capacity = 0, width = 0] = x.dims;
+    const values = y?.data as Float32Array;
+    const row = (head: number) =>
+      values.subarray(head * capacity * width, (head * capacity + positions) * width);
+    found.push(Array.from({ length: heads }, (_, head) => [...row(head)]).flat());
+  }
+  return found;
+}
+
+async function keep(store: KvStore, fresh: Record<string, Tensor>, places: readonly KvPlace[]) {
+  using rows = store.rows(fresh, 'new_kv');
+  await store.keep(rows, places);
+}
+
+describe('the cache on the device', () => {
+  it('holds what the one in memory holds, whatever is written, copied, grown and trimmed', async () => {
+    const random = seededRandom(7);
+    const upTo = (count: number) => Math.floor(random() * count);
+    const tensors = new DeviceTensors();
+    const device = new DeviceKvCache(shape, graphs, tensors);
+    const host = new KvCache(shape);
+    /** Positions of each slot that were written. */
+    let past: number[] = [];
+    for (let turn = 0; turn < 60; turn++) {
+      const rows = 1 + upTo(3);
+      const positions = 1 + upTo(4);
+      const places = Array.from({ length: rows }, (_, row) => {
+        const slot = turn % 3 === 0 ? past.length + row : row;
+        const start = past[slot] ?? 0;
+        return { row, slot, start, length: upTo(4) === 0 ? 0 : positions };
+      });
+      const ends = places.map(({ start }) => start + positions);
+      expect(Math.max(...ends)).toBeLessThanOrEqual(shape.maxPositions);
+      for (const store of [device, host]) {
+        const slots = Math.max(...places.map(({ slot }) => slot)) + 1;
+        store.reserve({ slots, positions: Math.max(...ends) });
+        await keep(store, freshOf(rows, positions, 1000 * turn), places);
+      }
+      for (const { slot, start, length } of places) past[slot] = start + length;
+      for (let i = 0; i < upTo(4); i++) {
+        const [from, to] = [upTo(past.length), upTo(past.length + 1)];
+        const end = past[from] ?? 0;
+        for (const store of [device, host]) {
+          store.reserve({ slots: to + 1, positions: end });
+          store.copy(from, to, { start: 0, end });
+        }
+        if (end > 0 || to === past.length) past[to] = end;
+      }
+      if (past.length > 8) {
+        past = past.slice(0, 3);
+        for (const store of [device, host]) store.trim(4);
+      }
+      if (turn % 10 === 9) {
+        for (const [slot, count] of past.entries()) {
+          const expected = await read(host, slot, count);
+          expect(await read(device, slot, count), `turn ${turn}, slot ${slot}`).toEqual(expected);
+        }
+      }
+    }
+    device.release();
+    expect(tensors.count).toBe(0);
+  });
+
+  it('keeps no NaN and no infinity', async () => {
+    const tensors = new DeviceTensors();
+    const cache = new DeviceKvCache(shape, graphs, tensors);
+    const fresh = freshOf(1, 1);
+    (fresh['new_kv.0']!.data as Float32Array).set([
+      Number.NaN,
+      Number.NEGATIVE_INFINITY,
+      Number.POSITIVE_INFINITY,
+      7,
+    ]);
+    await keep(cache, fresh, [{ row: 0, slot: 0, start: 0, length: 1 }]);
+    expect((await read(cache, 0, 1))[0]?.slice(0, 4)).toEqual([0, 0, 0, 7]);
+    cache.release();
+  });
+
+  it('keeps some positions of a row apart, for another slot', async () => {
+    const tensors = new DeviceTensors();
+    const device = new DeviceKvCache(shape, graphs, tensors);
+    const host = new KvCache(shape);
+    for (const store of [device, host]) {
+      using fresh = store.rows(freshOf(3, 6), 'new_kv');
+      using part = await store.part(fresh, 1, { start: 1, end: 5 });
+      await store.keep(part, [{ row: 0, slot: 1, start: 3, length: 4 }]);
+      expect(part.byteLength).toBe(4 * planes * shape.heads * 4 * shape.headDim);
+    }
+    expect(await read(device, 1, 7)).toEqual(await read(host, 1, 7));
+    device.release();
+    expect(tensors.count).toBe(0);
+  });
+
+  it('holds a tensor for each plane and no more, and none after it was reset from a larger size', async () => {
+    const tensors = new DeviceTensors();
+    const cache = new DeviceKvCache(shape, graphs, tensors);
+    cache.reserve({ slots: 5, positions: 100 });
+    await keep(cache, freshOf(1, 2), [{ row: 0, slot: 4, start: 90, length: 2 }]);
+    expect(tensors.count).toBe(planes);
+    expect(cache.bytes).toBe(4 * planes * 5 * shape.heads * 128 * shape.headDim);
+    cache.trim(2);
+    await cache.feeds('past', 0, 2);
+    expect(tensors.count).toBe(planes);
+    await cache.feeds('past', 1, 1);
+    expect(tensors.count).toBe(2 * planes);
+    await cache.feeds('past', 0, 2);
+    expect(tensors.count).toBe(planes);
+    cache.reset();
+    expect(tensors.count).toBe(0);
+    expect(cache.bytes).toBe(0);
+  });
+
+  it('refuses what has no room, rather than write it somewhere', async () => {
+    const cache = new DeviceKvCache(shape, graphs, new DeviceTensors());
+    const place = { row: 0, slot: 0, start: 63, length: 2 };
+    await expect(keep(cache, freshOf(1, 2), [place])).rejects.toThrow('no room for 2 positions');
+    cache.release();
+  });
+});

@@ -1,0 +1,185 @@
+/**
+ * What is done to keys and values where they are: small graphs over all planes, float32 [slots, heads, capacity, headDim]
+ * each, of kernels that onnxruntime 1.30 has for WebGPU (none of their nodes is left to the CPU). A result is another buffer:
+ * buffers given to a run to write into came back wrong (ENGINE.md), so a step copies the cache once on the device.
+ */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Graph } from '../../onnx/graph.ts';
+import { keepsTensors } from '../../runtime/session.ts';
+import type { ExecutionProvider } from '../protocol.ts';
+import type { KvPlace, KvShape, Range, Room } from './kv-cache.ts';
+
+/** No key and no value is larger. */
+const FINITE = 3e38;
+
+type Planes = readonly Tensor[];
+type Sessions = Record<'zeros' | 'arrange' | 'lengthen' | 'write' | 'part', InferenceSession>;
+
+export class KvGraphs {
+  readonly #shape: KvShape;
+  readonly #sessions: Sessions;
+
+  private constructor(shape: KvShape, sessions: Sessions) {
+    this.#shape = shape;
+    this.#sessions = sessions;
+  }
+
+  /** Results are on the device where there is one. */
+  static async open(provider: ExecutionProvider, shape: KvShape): Promise<KvGraphs> {
+    const open = (graph: Graph) =>
+      InferenceSession.create(graph.encode(), {
+        executionProviders: [provider],
+        preferredOutputLocation: keepsTensors(provider) ? 'gpu-buffer' : 'cpu',
+      });
+    return new KvGraphs(shape, {
+      zeros: await open(zeros(shape)),
+      arrange: await open(arrange(shape)),
+      lengthen: await open(lengthen(shape)),
+      write: await open(write(shape)),
+      part: await open(part(shape)),
+    });
+  }
+
+  zeros({ slots, positions }: Room): Promise<Tensor[]> {
+    const { heads, headDim } = this.#shape;
+    return this.#run('zeros', [], { dims: int64([slots, heads, positions, headDim]) });
+  }
+
+  /** Slot i becomes what slot `order[i]` is. */
+  arrange(planes: Planes, order: readonly number[]): Promise<Tensor[]> {
+    return this.#run('arrange', planes, { order: int64(order) });
+  }
+
+  /** Zeros after the positions of each slot. */
+  lengthen(planes: Planes, by: number): Promise<Tensor[]> {
+    return this.#run('lengthen', planes, { pads: int64([0, 0, 0, 0, 0, 0, by, 0]) });
+  }
+
+  /** Of each row as many positions as the longest of them has. */
+  write(planes: Planes, fresh: readonly Tensor[], places: readonly KvPlace[]): Promise<Tensor[]> {
+    const { heads } = this.#shape;
+    const positions = longest(places);
+    const indices = new BigInt64Array(places.length * positions * heads * 3);
+    let at = 0;
+    for (const { slot, start } of places) {
+      for (let j = 0; j < positions; j++) {
+        for (let head = 0; head < heads; head++) {
+          for (const index of [slot, head, start + j]) indices[at++] = BigInt(index);
+        }
+      }
+    }
+    return this.#run('write', planes, {
+      ...freshFeeds(fresh),
+      rows: int64(places.map(({ row }) => row)),
+      end: int64([positions]),
+      places: new Tensor('int64', indices, [places.length, positions, heads, 3]),
+    });
+  }
+
+  /** Of each layer the positions `start` … `end` − 1 of a row. */
+  part(fresh: readonly Tensor[], row: number, { start, end }: Range): Promise<Tensor[]> {
+    const [starts, ends] = [int64([row, start]), int64([row + 1, end])];
+    return this.#run('part', [], { ...freshFeeds(fresh), starts, ends });
+  }
+
+  async release(): Promise<void> {
+    for (const session of Object.values(this.#sessions)) await session.release();
+  }
+
+  async #run(
+    name: keyof Sessions,
+    planes: Planes,
+    feeds: Record<string, Tensor>,
+  ): Promise<Tensor[]> {
+    const session = this.#sessions[name];
+    const named = planes.map((plane, i) => [`plane.${i}`, plane] as const);
+    const results = await session.run({ ...feeds, ...Object.fromEntries(named) });
+    return session.outputNames.map((output) => results[output] as Tensor);
+  }
+}
+
+/** Positions that are real in one of the rows at the least. */
+export function longest(places: readonly KvPlace[]): number {
+  return Math.max(...places.map(({ length }) => length));
+}
+
+function int64(values: readonly number[]): Tensor {
+  return new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
+}
+
+const planeDims = ({ heads, headDim }: KvShape) => ['slots', heads, 'capacity', headDim];
+const rowDims = ({ heads, headDim }: KvShape) => ['rows', 'positions', 2 * heads * headDim];
+
+const freshFeeds = (fresh: readonly Tensor[]): Record<string, Tensor> =>
+  Object.fromEntries(fresh.map((tensor, layer) => [`fresh.${layer}`, tensor]));
+
+/** The same to every plane. */
+function forEachPlane(
+  graph: Graph,
+  shape: KvShape,
+  change: (plane: string, index: number) => string,
+): Graph {
+  for (let i = 0; i < 2 * shape.layers; i++) {
+    const plane = graph.input(`plane.${i}`, 'float32', planeDims(shape));
+    graph.output(`changed.${i}`, change(plane, i), 'float32', planeDims(shape));
+  }
+  return graph;
+}
+
+function zeros(shape: KvShape): Graph {
+  const graph = new Graph('kv-zeros');
+  const dims = graph.input('dims', 'int64', [4]);
+  for (let i = 0; i < 2 * shape.layers; i++) {
+    const plane = graph.op('Expand', [graph.float32(0), dims]);
+    graph.output(`zeros.${i}`, plane, 'float32', planeDims(shape));
+  }
+  return graph;
+}
+
+function arrange(shape: KvShape): Graph {
+  const graph = new Graph('kv-arrange');
+  const order = graph.input('order', 'int64', ['wanted']);
+  const attributes = { axis: 0 };
+  return forEachPlane(graph, shape, (plane) => graph.op('Gather', [plane, order], { attributes }));
+}
+
+function lengthen(shape: KvShape): Graph {
+  const graph = new Graph('kv-lengthen');
+  const pads = graph.input('pads', 'int64', [8]);
+  return forEachPlane(graph, shape, (plane) => graph.op('Pad', [plane, pads]));
+}
+
+function write(shape: KvShape): Graph {
+  const { heads, headDim } = shape;
+  const graph = new Graph('kv-write');
+  const rows = graph.input('rows', 'int64', ['written']);
+  const places = graph.input('places', 'int64', ['written', 'longest', heads, 3]);
+  const end = graph.input('end', 'int64', [1]);
+  /** Of a layer, keys and values of what is written, [written, longest, heads, headDim] each. */
+  const partsOf = (layer: number): string[] => {
+    const fresh = graph.input(`fresh.${layer}`, 'float32', rowDims(shape));
+    const real = graph.op('Slice', [fresh, graph.int64(0), end, graph.int64(1)]);
+    const picked = graph.op('Gather', [real, rows], { attributes: { axis: 0 } });
+    const finite = graph.op('Less', [graph.op('Abs', [picked]), graph.float32(FINITE)]);
+    const clean = graph.op('Where', [finite, picked, graph.float32(0)]);
+    const parts = graph.ops('Split', [clean], [true, true], {
+      attributes: { axis: -1, num_outputs: 2 },
+    });
+    return parts.map((part) => graph.op('Reshape', [part, graph.int64(0, 0, heads, headDim)]));
+  };
+  const parts = Array.from({ length: shape.layers }, (_, layer) => partsOf(layer)).flat();
+  return forEachPlane(graph, shape, (plane, i) =>
+    graph.op('ScatterND', [plane, places, parts[i] as string]),
+  );
+}
+
+function part(shape: KvShape): Graph {
+  const graph = new Graph('kv-part');
+  const ends = ['starts', 'ends'].map((name) => graph.input(name, 'int64', [2]));
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const fresh = graph.input(`fresh.${layer}`, 'float32', rowDims(shape));
+    const cut = graph.op('Slice', [fresh, ...ends, graph.int64(0, 1)]);
+    graph.output(`part.${layer}`, cut, 'float32', rowDims(shape));
+  }
+  return graph;
+}

@@ -1,0 +1,173 @@
+/**
+ * Keys and values of what prompts begin with: a picture's image positions, and behind them the texts that were asked
+ * about it. The next question reads only what nobody has asked yet.
+ */
+
+import type { PrefixMemory } from '../stats.ts';
+
+/** What is on a device has to be given back. */
+type Keepable = { byteLength: number; [Symbol.dispose]?: () => void };
+
+/** A picture or, behind it, a stretch of text. */
+type Node<Values> = {
+  /** Of a picture, its name. */
+  key?: string;
+  /** Text ids of the stretch; none of a picture. */
+  ids: readonly number[];
+  /** Keys and values of its positions. */
+  values: Values;
+  parent?: Node<Values>;
+  /** How many of its parent's ids stand before it. */
+  at: number;
+  children: Set<Node<Values>>;
+};
+
+/** What is kept of a stretch of a prompt; of its positions the first `length` are of use. */
+export type Stretch<Values> = { values: Values; length: number };
+
+type Path<Values> = { node: Node<Values>; length: number }[];
+
+export class PrefixCache<Values extends Keepable> {
+  readonly #budgetBytes: number;
+  readonly #pictures = new Map<string, Node<Values>>();
+  /** Least recently used first; what stands behind another is never more recent than it. */
+  readonly #order = new Set<Node<Values>>();
+  #bytes = 0;
+  readonly #lookups = { hits: 0, misses: 0, textPositions: 0 };
+
+  /** @param budgetBytes 0 keeps nothing */
+  constructor(budgetBytes: number) {
+    this.#budgetBytes = budgetBytes;
+  }
+
+  get memory(): PrefixMemory {
+    return { ...this.#lookups, bytes: this.#bytes };
+  }
+
+  /** A picture's image positions. */
+  picture(key: string): Values | undefined {
+    const node = this.#pictures.get(key);
+    this.#lookups[node === undefined ? 'misses' : 'hits'] += 1;
+    if (node !== undefined) this.#touch(node);
+    return node?.values;
+  }
+
+  /** How a text about a picture begins, as far as that is kept: stretch after stretch. */
+  text(key: string, ids: readonly number[]): Stretch<Values>[] {
+    const path = this.#walk(key, ids);
+    const last = path.at(-1);
+    if (last !== undefined) this.#touch(last.node);
+    this.#lookups.textPositions += lengthOf(path);
+    return path.slice(1).map(({ node, length }) => ({ values: node.values, length }));
+  }
+
+  /** How many positions of a prompt are kept: changes nothing, and counts as no look-up. */
+  peek(key: string, ids: readonly number[]): { picture: boolean; textPositions: number } {
+    return { picture: this.#pictures.has(key), textPositions: lengthOf(this.#walk(key, ids)) };
+  }
+
+  /** Whether values of this size are kept at all. */
+  takes(bytes: number): boolean {
+    return bytes <= this.#budgetBytes;
+  }
+
+  /** Takes the values over. */
+  keepPicture(key: string, values: Values): void {
+    if (this.#pictures.has(key) || !this.#makeRoom(values.byteLength)) {
+      values[Symbol.dispose]?.();
+      return;
+    }
+    const node: Node<Values> = { key, ids: [], values, at: 0, children: new Set() };
+    this.#pictures.set(key, node);
+    this.#add(node);
+  }
+
+  /** From which id on a text about a picture could be kept with `keepText`; null where it cannot or need not be. */
+  newText(key: string, ids: readonly number[]): number | null {
+    const path = this.#walk(key, ids);
+    const start = lengthOf(path);
+    return path.length === 0 || start === ids.length ? null : start;
+  }
+
+  /** Takes over the values of the positions from `newText` on. */
+  keepText(key: string, ids: readonly number[], values: Values): void {
+    const path = this.#walk(key, ids);
+    const last = path.at(-1);
+    // What it stands behind must outlive the search for room.
+    if (last !== undefined) this.#touch(last.node);
+    if (last === undefined || !this.#makeRoom(values.byteLength, last.node)) {
+      values[Symbol.dispose]?.();
+      return;
+    }
+    const { node: parent, length: at } = last;
+    const own = ids.slice(lengthOf(path));
+    const node: Node<Values> = { ids: own, values, parent, at, children: new Set() };
+    parent.children.add(node);
+    this.#add(node);
+  }
+
+  clear(): void {
+    for (const node of this.#order) this.#forget(node);
+  }
+
+  /** The picture, and behind it what has most of the text; empty without the picture. */
+  #walk(key: string, ids: readonly number[]): Path<Values> {
+    const picture = this.#pictures.get(key);
+    return picture === undefined ? [] : longestPath(picture, ids, 0);
+  }
+
+  #add(node: Node<Values>): void {
+    this.#bytes += node.values.byteLength;
+    this.#touch(node);
+  }
+
+  /** What stands in front comes last, so that it is the more recent. */
+  #touch(node: Node<Values>): void {
+    for (let at: Node<Values> | undefined = node; at !== undefined; at = at.parent) {
+      this.#order.delete(at);
+      this.#order.add(at);
+    }
+  }
+
+  /** Forgets what was not used for longest. @returns whether there is room now */
+  #makeRoom(bytes: number, needed?: Node<Values>): boolean {
+    const held = needed === undefined ? 0 : chainBytes(needed);
+    if (held + bytes > this.#budgetBytes) return false;
+    for (const oldest of this.#order) {
+      if (this.#bytes + bytes <= this.#budgetBytes) break;
+      this.#forget(oldest);
+    }
+    return true;
+  }
+
+  #forget(node: Node<Values>): void {
+    this.#order.delete(node);
+    this.#bytes -= node.values.byteLength;
+    node.parent?.children.delete(node);
+    if (node.key !== undefined) this.#pictures.delete(node.key);
+    node.values[Symbol.dispose]?.();
+  }
+}
+
+/** From `node` on, whose ids are compared with those from `start` on. */
+function longestPath<Values>(
+  node: Node<Values>,
+  ids: readonly number[],
+  start: number,
+): Path<Values> {
+  let length = 0;
+  while (length < node.ids.length && node.ids[length] === ids[start + length]) length++;
+  let best: Path<Values> = [{ node, length }];
+  for (const child of node.children) {
+    if (child.at > length || child.ids[0] !== ids[start + child.at]) continue;
+    const path = [{ node, length: child.at }, ...longestPath(child, ids, start + child.at)];
+    if (lengthOf(path) > lengthOf(best)) best = path;
+  }
+  return best;
+}
+
+function chainBytes(node: Node<Keepable>): number {
+  return node.values.byteLength + (node.parent === undefined ? 0 : chainBytes(node.parent));
+}
+
+const lengthOf = (path: Path<unknown>) => path.reduce((sum, { length }) => sum + length, 0);

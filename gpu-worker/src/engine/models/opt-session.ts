@@ -1,0 +1,92 @@
+/** Runs language projection and OPT in one graph (builder/README.md): image positions first, then the text. */
+import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { openGraph } from '../../runtime/session.ts';
+import { even, paddedIds } from '../../runtime/tensors.ts';
+import { type KvRows, type KvStore, rowNames } from '../kv/kv-cache.ts';
+import type { EngineOptions } from '../protocol.ts';
+
+/** Rows of one run: they hold consecutive slots of the cache, the first of them `firstSlot`. */
+export type Run = {
+  firstSlot: number;
+  /** Text ids of each row that are new. */
+  inputIds: readonly (readonly number[])[];
+  /** Text positions of every row, padding on the right included. */
+  textPositions: number;
+  /** Positions each row has in the cache already. */
+  past: readonly number[];
+  /** Query embeddings in front of the text; none on a step. */
+  images?: readonly Float32Array[];
+};
+
+export class OptGraph {
+  readonly #manifest: GenerateManifest;
+  readonly #session: InferenceSession;
+
+  private constructor(manifest: GenerateManifest, session: InferenceSession) {
+    this.#manifest = manifest;
+    this.#session = session;
+  }
+
+  static async load(options: EngineOptions): Promise<OptGraph> {
+    const session = await openGraph(
+      options,
+      'decoder',
+      rowNames('new_kv', options.manifest.decoder),
+    );
+    return new OptGraph(options.manifest, session);
+  }
+
+  /** Keys and values of the rows' new positions, and logits. */
+  async run(run: Run, cache: KvStore): Promise<{ fresh: KvRows; logits: Float32Array }> {
+    const { decoder, num_query_tokens, pad_token_id, qformer_hidden: hidden } = this.#manifest;
+    const rows = run.inputIds.length;
+    const imagePositions = run.images ? num_query_tokens : 0;
+    const { textPositions } = run;
+    const positions = imagePositions + textPositions;
+    const lengths = run.inputIds.map((ids) => imagePositions + ids.length);
+    const ends = run.past.map((past) => past + positions);
+    cache.reserve({ slots: run.firstSlot + rows, positions: Math.max(...ends) });
+
+    const positionIds = new BigInt64Array(rows * positions);
+    for (let row = 0; row < rows; row++) {
+      for (let j = 0; j < positions; j++) {
+        const position = Math.min((run.past[row] as number) + j, decoder.max_positions - 1);
+        positionIds[row * positions + j] = BigInt(position);
+      }
+    }
+    const images = new Float32Array(rows * imagePositions * hidden);
+    run.images?.forEach((values, row) => {
+      images.set(values, row * imagePositions * hidden);
+    });
+    // The last layer computes what is picked alone: an even number, as everywhere.
+    const picked = rows % 2 === 0 ? 1 : 2;
+    const lastIndex = lengths.flatMap((length) => {
+      return Array<bigint>(picked).fill(BigInt(Math.max(0, length - 1)));
+    });
+    const seqlens = Int32Array.from(ends, (end) => end - 1);
+    const result = await this.#session.run({
+      image_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
+      input_ids: paddedIds(run.inputIds, pad_token_id, textPositions),
+      position_ids: new Tensor('int64', positionIds, [rows, positions]),
+      last_index: new Tensor('int64', BigInt64Array.from(lastIndex), [rows, picked]),
+      seqlens_k: new Tensor('int32', seqlens, [rows]),
+      total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
+      ...(await cache.feeds('past', run.firstSlot, rows)),
+    });
+    return {
+      fresh: cache.rows(result, 'new_kv'),
+      logits: result.logits?.data as Float32Array,
+    };
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+/** Text positions that hold the longest of `inputIds` and make an even number with the image positions before them. */
+export function evenText(inputIds: readonly (readonly number[])[], imagePositions = 0): number {
+  const longest = Math.max(...inputIds.map(({ length }) => length));
+  return even(imagePositions + longest) - imagePositions;
+}

@@ -1,0 +1,74 @@
+/** What the HTTP thread and the engine thread say to each other. */
+import type { GenerateManifest, RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import type { WrittenToken } from '@blip2/shared/frames';
+import type {
+  EmbeddingKind,
+  GenerationConfig,
+  GpuRequest,
+  GpuTimings,
+  MatchScore,
+} from '@blip2/shared/wire';
+import type { Choice } from './decoding/strategy.ts';
+import type { Observation } from './stats.ts';
+
+export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
+
+/** `workerData` of the engine thread. */
+export type EngineOptions = {
+  bundle: string;
+  manifest: GenerateManifest;
+  retrieval?: RetrievalOptions;
+  executionProvider: ExecutionProvider;
+  threads: number;
+  maxSlots: number;
+  /** Text positions of a prompt that are read at a time, between two steps of those who write. */
+  prefillPiece: number;
+  /** Memory for the image positions' keys and values of pictures that may be asked about again. */
+  prefixCacheBytes: number;
+};
+
+/** A model that compares, beside the one that writes. */
+export type RetrievalOptions = { bundle: string; manifest: RetrieveManifest };
+
+/** Which of the two models a picture was prepared for. */
+export type ModelKind = 'generate' | 'retrieve';
+
+/** A picture, float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
+export type Pixels = { kind: 'pixels'; key: string; pixels: Float32Array };
+
+export type Job =
+  | {
+      kind: 'generate';
+      /** The picture, or its query embeddings, float32 [queries, hidden]. */
+      source: Pixels | { kind: 'embeddings'; values: Float32Array };
+      inputIds: number[];
+      config: GenerationConfig;
+    }
+  | { kind: 'embed'; source: Pixels; embedding: EmbeddingKind }
+  /** `texts`: ids with [CLS] and [SEP]. */
+  | { kind: 'match'; source: Pixels; texts: number[][] }
+  | { kind: 'embed-texts'; texts: number[][] };
+
+/** Who asks for a job, and whether somebody waits for it. */
+export type Standing = { client: string; priority: NonNullable<GpuRequest['priority']> };
+
+export type ToEngine =
+  | { type: 'submit'; id: number; job: Job; standing: Standing }
+  | { type: 'cancel'; id: number }
+  | { type: 'close' };
+
+/** What happens to one job, in this order; `done` or `failed` is the last. */
+export type JobEvent =
+  /** Embeddings as they are kept (`asKept`), float32 [queries, width]. */
+  | { type: 'embeddings'; values: Float32Array }
+  | { type: 'scores'; scores: MatchScore[] }
+  /** ITC's unit vector of each text, float32 [itc width]. */
+  | { type: 'texts'; embeddings: Float32Array[] }
+  | { type: 'tokens'; choice: number; tokens: WrittenToken[] }
+  | { type: 'done'; choices: Choice[]; timings: GpuTimings }
+  | { type: 'failed'; message: string };
+
+export type FromEngine =
+  | { type: 'ready' }
+  | { type: 'event'; id: number; event: JobEvent }
+  | { type: 'observed'; observation: Observation };

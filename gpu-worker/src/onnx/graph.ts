@@ -1,0 +1,200 @@
+/** A graph under construction: nodes are added first, weights are read only when it is saved. */
+import { open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { elementCount } from '../builder/checkpoint/safetensors.ts';
+import type { Weight } from '../builder/weights/weights.ts';
+import {
+  type Attribute,
+  type Dim,
+  type ElementType,
+  encodeModel,
+  type Initializer,
+  type Model,
+  type Node,
+  type ValueInfo,
+} from './model-proto.ts';
+
+/** Weights below this stay in the model file, as the optimiser folds constants only when it sees them. */
+const EMBEDDED_BYTES = 1024;
+const ELEMENT_BYTES = { float32: 4, float16: 2, uint8: 1, int8: 1 };
+const PAGE_BYTES = 4096;
+const CACHE_LINE_BYTES = 64;
+
+export type OpOptions = {
+  domain?: Node['domain'];
+  attributes?: Record<string, Attribute>;
+};
+
+export class Graph {
+  readonly name: string;
+  readonly #inputs: ValueInfo[] = [];
+  readonly #outputs: ValueInfo[] = [];
+  readonly #nodes: Node[] = [];
+  readonly #constants = new Map<string, Initializer>();
+  readonly #weights = new Map<string, Weight>();
+  #values = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  input(name: string, type: ElementType, dims: readonly Dim[]): string {
+    this.#inputs.push({ name, type, dims });
+    return name;
+  }
+
+  /** Gives `value` the public name `name`. */
+  output(name: string, value: string, type: ElementType, dims: readonly Dim[]): void {
+    this.#nodes.push({
+      op: 'Identity',
+      domain: '',
+      inputs: [value],
+      outputs: [name],
+      attributes: {},
+    });
+    this.#outputs.push({ name, type, dims });
+  }
+
+  /** Adds a node of one output. '' leaves an optional input out. */
+  op(op: string, inputs: readonly string[], options: OpOptions = {}): string {
+    return this.ops(op, inputs, [true], options)[0]!;
+  }
+
+  /**
+   * Adds a node of several outputs.
+   * @param wanted which of the outputs are used; the others are left out and come back as ''
+   */
+  ops(
+    op: string,
+    inputs: readonly string[],
+    wanted: readonly boolean[],
+    { domain = '', attributes = {} }: OpOptions = {},
+  ): string[] {
+    const outputs = wanted.map((used) => (used ? `${this.name}/${op}_${this.#values++}` : ''));
+    this.#nodes.push({ op, domain, inputs, outputs, attributes });
+    return outputs;
+  }
+
+  /** int64 [values.length]; equal ones are kept once. */
+  int64(...values: number[]): string {
+    return this.#constant(
+      `i64[${values}]`,
+      'int64',
+      [values.length],
+      BigInt64Array.from(values, BigInt),
+    );
+  }
+
+  /** int32 [values.length]; equal ones are kept once. */
+  int32(...values: number[]): string {
+    return this.#constant(`i32[${values}]`, 'int32', [values.length], Int32Array.from(values));
+  }
+
+  /** float32 [values.length]; equal ones are kept once. */
+  float32(...values: number[]): string {
+    return this.#constant(`f32[${values}]`, 'float32', [values.length], Float32Array.from(values));
+  }
+
+  /** float32 of any shape, under a name of its own. */
+  table(name: string, dims: readonly number[], values: Float32Array): string {
+    return this.#constant(name, 'float32', dims, values);
+  }
+
+  /** uint8 [values.length]; equal ones are kept once. */
+  uint8(...values: number[]): string {
+    return this.#constant(`u8[${values}]`, 'uint8', [values.length], Uint8Array.from(values));
+  }
+
+  /** A weight under the name of its tensor; asking again for the same name shares it. */
+  weight(name: string, weight: Weight): string {
+    if (!this.#weights.has(name)) this.#weights.set(name, weight);
+    return name;
+  }
+
+  /**
+   * This graph as the body of an If or a Scan of another. Its nodes may use values of the other graph
+   * by name; weights and constants belong to the outermost one.
+   */
+  asBody(): { graph: Model } {
+    if (this.#weights.size + this.#constants.size > 0) throw new Error('a body holds no weights');
+    return { graph: this.#model([]) };
+  }
+
+  /** Bytes of a model file; of a graph that has constants only. */
+  encode(): Uint8Array {
+    if (this.#weights.size > 0) throw new Error('a graph with weights is saved into a folder');
+    return encodeModel(this.#model([...this.#constants.values()]));
+  }
+
+  /** Bytes of the checkpoint that saving reads. */
+  get sourceBytes(): number {
+    return this.#weights.values().reduce((total, { sourceBytes }) => total + sourceBytes, 0);
+  }
+
+  /**
+   * Writes `<name>.onnx` and `<name>.bin` into `folder`; holds one weight at a time.
+   * @param onBytes called with the checkpoint bytes that each weight was made of
+   */
+  async save(folder: string, onBytes: (bytes: number) => void = () => {}): Promise<string[]> {
+    const dataFile = `${this.name}.bin`;
+    const initializers = [...this.#constants.values()];
+    await using data = await open(join(folder, dataFile), 'wx');
+    let at = 0;
+    for (const [name, weight] of this.#weights) {
+      const { dims, type = 'float32' } = weight;
+      const bytes = elementCount(dims) * ELEMENT_BYTES[type];
+      if (bytes <= EMBEDDED_BYTES) {
+        const parts: Uint8Array[] = [];
+        for await (const chunk of weight.chunks()) parts.push(bytesOf(chunk));
+        const joined = Buffer.concat(parts);
+        expectBytes(name, joined.length, bytes);
+        initializers.push({ name, type, dims, data: joined });
+      } else {
+        const offset = aligned(at, bytes >= PAGE_BYTES ? PAGE_BYTES : CACHE_LINE_BYTES);
+        at = offset;
+        for await (const chunk of weight.chunks()) {
+          const piece = bytesOf(chunk);
+          await data.write(piece, 0, piece.length, at);
+          at += piece.length;
+        }
+        expectBytes(name, at - offset, bytes);
+        const external = { file: dataFile, offset, bytes };
+        initializers.push({ name, type, dims, external });
+      }
+      onBytes(weight.sourceBytes);
+    }
+    await data.sync();
+    const model = encodeModel(this.#model(initializers));
+    await writeFile(join(folder, `${this.name}.onnx`), model, { flag: 'wx', flush: true });
+    return [`${this.name}.onnx`, dataFile];
+  }
+
+  #model(initializers: readonly Initializer[]): Model {
+    return {
+      name: this.name,
+      inputs: this.#inputs,
+      outputs: this.#outputs,
+      nodes: this.#nodes,
+      initializers,
+    };
+  }
+
+  #constant(name: string, type: ElementType, dims: readonly number[], data: ArrayBufferView) {
+    this.#constants.set(name, { name, type, dims, data: bytesOf(data) });
+    return name;
+  }
+}
+
+function bytesOf(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+function aligned(offset: number, to: number): number {
+  return Math.ceil(offset / to) * to;
+}
+
+function expectBytes(name: string, actual: number, expected: number): void {
+  if (actual !== expected) {
+    throw new Error(`Weight "${name}" gave ${actual} bytes where its dims say ${expected}.`);
+  }
+}

@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import type { ExecutionProvider } from '../../engine/protocol.ts';
+import { candidates, chooseProvider } from './choose.ts';
+import type { Probe } from './probe.ts';
+
+const loaded = (change: Partial<Extract<Probe, { state: 'loaded' }>> = {}): Probe => {
+  return { state: 'loaded', products: true, attention: true, speed: 20, ...change };
+};
+const failed = (reason: string): Probe => ({ state: 'failed', reason });
+const NO_ADAPTER = failed('Failed to get a WebGPU adapter: No supported adapters\n');
+const NO_LIBRARIES = failed('Error: …_Cuda: Failed to load shared library');
+
+describe('auto', () => {
+  it.each<[string, Partial<Record<ExecutionProvider, Probe>>, ExecutionProvider, string]>([
+    ['the first that is good', { cuda: loaded() }, 'cuda', "20 times the CPU's speed"],
+    [
+      'webgpu where cuda is not installed',
+      { cuda: NO_LIBRARIES, webgpu: loaded({ speed: 3.5123 }) },
+      'webgpu',
+      "3.5 times the CPU's speed",
+    ],
+    [
+      'the CPU on a machine without a GPU',
+      { cuda: NO_LIBRARIES, webgpu: NO_ADAPTER },
+      'cpu',
+      'cuda: its libraries are not installed; webgpu: no adapter',
+    ],
+    [
+      'the CPU rather than a GPU that the CPU plays',
+      { webgpu: loaded({ speed: 0.0021 }) },
+      'cpu',
+      "webgpu: 0.0021 times the CPU's speed",
+    ],
+    [
+      'no wrong products',
+      { webgpu: loaded({ products: false }) },
+      'cpu',
+      'webgpu: computes wrong here',
+    ],
+    [
+      'no wrong attention',
+      { webgpu: loaded({ attention: false }) },
+      'cpu',
+      'webgpu: computes wrong here',
+    ],
+    [
+      'no driver that crashes',
+      { webgpu: failed('its probe ended with SIGSEGV: oh') },
+      'cpu',
+      'webgpu: its probe ended with SIGSEGV: oh',
+    ],
+  ])('takes %s', (_, probes, provider, why) => {
+    const found = new Map(Object.entries(probes) as [ExecutionProvider, Probe][]);
+    expect(chooseProvider('auto', found)).toEqual({ provider, why });
+  });
+});
+
+describe('a provider that is asked for by name', () => {
+  it('is taken when it computes right, however slow', () => {
+    const found = new Map([['webgpu', loaded({ speed: 0.01 })]] as const);
+    expect(chooseProvider('webgpu', found)).toEqual({ provider: 'webgpu', why: '' });
+  });
+
+  it('leaves attention to the CPU where its own is wrong, and says so', () => {
+    const found = new Map([['webgpu', loaded({ attention: false })]] as const);
+    expect(chooseProvider('webgpu', found).why).toContain('attention on the CPU');
+  });
+
+  it.each<[ExecutionProvider, Probe, RegExp]>([
+    ['webgpu', NO_ADAPTER, /"webgpu" cannot be used: no adapter. Install a Vulkan driver.*=cpu/],
+    ['cuda', NO_LIBRARIES, /its libraries are not installed. Fetch.*cuda12 node .*install.js/],
+    ['cuda', loaded({ products: false }), /"cuda" cannot be used: its products are wrong/],
+    ['cuda', loaded({ attention: false }), /its attention is wrong/],
+  ])('%s is refused with what to do, when it cannot be used', (provider, probe, message) => {
+    expect(() => chooseProvider(provider, new Map([[provider, probe]]))).toThrow(message);
+  });
+
+  it('the CPU is not probed', () => {
+    expect(candidates('cpu')).toEqual([]);
+  });
+});

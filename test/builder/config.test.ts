@@ -1,0 +1,97 @@
+/** Configs as transformers writes them are known to the last key; a key that may mean another model is refused by name. */
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expectKnownConfig } from '@blip2/gpu-worker/builder/config/check-keys';
+import {
+  readGenerateConfig,
+  readKind,
+  readRetrieveConfig,
+} from '@blip2/gpu-worker/builder/config/model-config';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+type Config = Record<string, unknown> & Record<`${Part}_config`, Record<string, unknown>>;
+type Part = 'vision' | 'qformer' | 'text';
+
+const CONFIGS: Record<string, Config> = JSON.parse(
+  readFileSync(new URL('golden/configs.json', import.meta.url), 'utf8'),
+);
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'blip2-config-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Reads a config as a build does. */
+async function read(config: Config, ignored: string[] = []) {
+  await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+  const kind = await readKind(folder);
+  await expectKnownConfig(folder, kind, ignored);
+  return kind === 'retrieve' ? await readRetrieveConfig(folder) : await readGenerateConfig(folder);
+}
+
+/** One of the whole configs, some of it said otherwise; `null` stands for the config as a whole. */
+function changed(name: string, part: Part | null, members: Record<string, unknown>): Config {
+  const config = structuredClone(CONFIGS[name]!);
+  Object.assign(part === null ? config : config[`${part}_config`], members);
+  return config;
+}
+
+describe('a whole config', () => {
+  it.each(Object.keys(CONFIGS))('of %s is known to the last key', async (name) => {
+    expect(Object.keys(CONFIGS[name]!.vision_config).length).toBeGreaterThan(20);
+    expect(await read(CONFIGS[name]!)).toMatchObject({ num_query_tokens: 32 });
+  });
+
+  it('may say nothing in keys that nobody knows', async () => {
+    const nothing = { a: null, b: false, c: '', d: [], e: {} };
+    await read(changed('opt', 'text', nothing));
+  });
+
+  it('may hold what BLIP2_IGNORE_CONFIG names, and no more', async () => {
+    const config = changed('t5', 'text', { note: 'tuned on birds', rope_theta: 10000 });
+    await read(config, ['text_config.note', 'text_config.rope_theta']);
+    await expect(read(config, ['text_config.note', 'rope_theta'])).rejects.toThrow(
+      /config\.json: the builder does not know text_config\.rope_theta = 10000\. .* set BLIP2_IGNORE_CONFIG=text_config\.note,rope_theta,text_config\.rope_theta;/,
+    );
+  });
+
+  it.each<[string, Part | null, Record<string, unknown>, RegExp]>([
+    ['opt', 'text', { rope_theta: 10000 }, /know text_config\.rope_theta = 10000\./],
+    ['opt', 'text', { alibi: true }, /know text_config\.alibi = true/],
+    ['opt', 'text', { pruned_heads: { 0: [1] } }, /know text_config\.pruned_heads = {"0":\[1\]}/],
+    ['opt', 'vision', { window: 0 }, /know vision_config\.window = 0/],
+    ['opt', 'qformer', { type_vocab_size: 2 }, /know qformer_config\.type_vocab_size = 2/],
+    ['opt', null, { auto_map: { AutoModel: 'x.y' } }, /know auto_map = {"AutoModel":"x\.y"}/],
+    ['retrieval', null, { quantization_config: { bits: 4 } }, /know quantization_config/],
+    ['retrieval', 'qformer', { toString: 'x' }, /know qformer_config\.toString = "x"/],
+    ['t5', 'text', { tie_encoder_decoder: true }, /know text_config\.tie_encoder_decoder = true/],
+    ['t5', 'text', { suppress_tokens: [3] }, /know text_config\.suppress_tokens = \[3\]/],
+    ['t5', null, { a: 1, b: 'x'.repeat(99) }, /know a = 1, b = "x{78}…\. .*CONFIG=a,b;/],
+    ['opt', 'text', { _remove_final_layer_norm: true }, /_remove_final_layer_norm/],
+    ['opt', 'text', { do_layer_norm_before: false }, /do_layer_norm_before/],
+    ['opt', 'text', { enable_bias: false }, /enable_bias/],
+    ['opt', 'text', { layer_norm_elementwise_affine: false }, /layer_norm_elementwise_affine/],
+    ['opt', 'text', { activation_function: 'gelu' }, /activation_function/],
+    ['opt', 'text', { is_encoder_decoder: true }, /is_encoder_decoder/],
+    ['opt', 'text', { word_embed_proj_dim: 512 }, /word_embed_proj_dim 512/],
+    ['opt', 'text', { model_type: 'llama' }, /model_type/],
+    ['opt', null, { use_decoder_only_language_model: false }, /use_decoder_only_language_model/],
+    ['t5', null, { use_decoder_only_language_model: true }, /use_decoder_only_language_model/],
+    ['t5', 'text', { feed_forward_proj: 'relu' }, /feed_forward_proj/],
+    ['t5', 'text', { is_gated_act: false }, /is_gated_act/],
+    ['t5', 'text', { dense_act_fn: 'silu' }, /dense_act_fn/],
+    ['t5', 'text', { is_encoder_decoder: false }, /is_encoder_decoder/],
+    ['opt', 'vision', { hidden_act: 'quick_gelu' }, /hidden_act/],
+    ['opt', 'vision', { num_channels: 1 }, /num_channels/],
+    ['opt', 'vision', { model_type: 'clip_vision_model' }, /model_type/],
+    ['opt', 'vision', { image_size: [224, 280] }, /image_size/],
+    ['opt', 'qformer', { position_embedding_type: 'relative_key' }, /position_embedding_type/],
+    ['opt', 'qformer', { hidden_act: 'relu' }, /hidden_act/],
+    ['retrieval', 'qformer', { use_qformer_text_input: false }, /use_qformer_text_input/],
+  ])('%s with %s %o is refused', async (name, part, members, message) => {
+    await expect(read(changed(name, part, members))).rejects.toThrow(message);
+  });
+});

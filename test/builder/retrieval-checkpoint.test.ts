@@ -1,0 +1,161 @@
+/** What a retrieval checkpoint must be, and what its bundle says of itself. */
+import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  ensureBundle,
+  readGenerateManifest,
+  readManifest,
+  readRetrieveManifest,
+} from '@blip2/gpu-worker/builder/index';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { editTensors, type Header } from '../support/edit-checkpoint.ts';
+import { readGolden, readRetrievalGolden } from '../support/golden.ts';
+
+let bundles: string;
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-compares-'));
+});
+afterAll(() => rm(bundles, { recursive: true, force: true }));
+
+describe('a retrieval checkpoint', () => {
+  type Json = Record<string, unknown>;
+  type Config = Json & { qformer_config: Json };
+  type Tokenizer = { added_tokens: { content: string; id: number }[]; model: { vocab: Json } };
+  type Change = (folder: string) => Promise<void>;
+
+  const file =
+    <T>(name: string, change: (content: T) => void): Change =>
+    async (folder) => {
+      const path = join(folder, name);
+      const content = JSON.parse(await readFile(path, 'utf8'));
+      change(content);
+      await writeFile(path, JSON.stringify(content));
+    };
+  const config = (change: (config: Config) => void) => file('config.json', change);
+  const pictures = (size: unknown) =>
+    file<Json>('preprocessor_config.json', (processor) => Object.assign(processor, { size }));
+  const tokenizer = (change: (tokenizer: Tokenizer) => void) => file('tokenizer.json', change);
+  const tensors =
+    (change: (header: Header) => void): Change =>
+    (folder) =>
+      editTensors(folder, change);
+  const changed = async (change: Change) => {
+    const folder = await mkdtemp(join(bundles, 'changed-'));
+    await cp(readRetrievalGolden('match').checkpoint, folder, { recursive: true });
+    await change(folder);
+    return folder;
+  };
+
+  it.each<[string, Change, RegExp]>([
+    [
+      'without text layers',
+      config(({ qformer_config: c }) => Object.assign(c, { use_qformer_text_input: false })),
+      /use_qformer_text_input/,
+    ],
+    [
+      'with another width of its ITC space',
+      config((c) => Object.assign(c, { image_text_hidden_size: 20 })),
+      /vision_projection.weight/,
+    ],
+    [
+      'with another vocabulary',
+      config(({ qformer_config: c }) => Object.assign(c, { vocab_size: 60 })),
+      /word_embeddings.weight.*\[61,42\]/,
+    ],
+    [
+      'of an unknown architecture',
+      config((c) => Object.assign(c, { architectures: ['Blip3'] })),
+      /Blip3 is not supported/,
+    ],
+    [
+      'without its ITM head',
+      tensors((h) => void delete h['itm_head.bias']),
+      /lacks.*itm_head.bias/,
+    ],
+    [
+      'with a text layer of another shape',
+      tensors((h) => void h['qformer.encoder.layer.3.output.dense.weight']!.shape.reverse()),
+      /layer\.3\.output\.dense\.weight" has the shape \[52,42\].*\[42,52\]/,
+    ],
+    [
+      'with a tensor nobody knows',
+      tensors((h) => void Object.assign(h, { temp: h['itm_head.bias'] })),
+      /does not know: temp/,
+    ],
+    ['of oblong pictures', pictures({ height: 28, width: 35 }), /28 × 35 pixels: not a square/],
+    ['of pictures that are no whole patches', pictures(30), /30 × 30 pixels.*patches of 7/],
+    [
+      'whose tokeniser has no [CLS]',
+      tokenizer((t) => {
+        t.added_tokens = t.added_tokens.filter(({ content }) => content !== '[CLS]');
+        delete t.model.vocab['[CLS]'];
+      }),
+      /lacks the token \[CLS\]/,
+    ],
+    [
+      'whose [SEP] has no row in the embedding',
+      tokenizer((t) => {
+        t.added_tokens.find(({ content }) => content === '[SEP]')!.id = 61;
+      }),
+      /\[SEP\] is 61, the vocabulary has 61 tokens/,
+    ],
+    [
+      'whose tokeniser is cut off',
+      (folder) => truncate(join(folder, 'tokenizer.json'), 100),
+      /tokenizer.json is not JSON/,
+    ],
+  ])('%s is refused by name', async (_name, change, message) => {
+    await expect(ensureBundle(await changed(change), { bundles })).rejects.toThrow(message);
+  });
+
+  it('may keep the buffer of position ids that older versions saved', async () => {
+    const older = await changed(
+      tensors((h) => {
+        const { data_offsets } = h['itm_head.bias']!;
+        const ids = { dtype: 'I64', shape: [1, 1], data_offsets };
+        Object.assign(h, { 'embeddings.position_ids': ids });
+      }),
+    );
+    const { files } = await readManifest(await ensureBundle(older, { bundles }));
+    expect(files.map(({ path }) => path)).toContain('itm.onnx');
+  });
+
+  it('says how long texts may be, and the ids that frame them', async () => {
+    const { checkpoint } = readRetrievalGolden('match');
+    const manifest = await readRetrieveManifest(await ensureBundle(checkpoint, { bundles }));
+    expect(manifest.text).toEqual({
+      vocab: 61,
+      max_positions: 23,
+      cls_token_id: 1,
+      sep_token_id: 2,
+      pad_token_id: 0,
+    });
+    expect(manifest.itc_hidden).toBe(19);
+  });
+
+  it('takes pictures of the size that its image processor makes', async () => {
+    const { checkpoint } = readRetrievalGolden('resized');
+    const { image, image_tokens } = await readManifest(await ensureBundle(checkpoint, { bundles }));
+    expect(image.size).toBe(35);
+    expect(image_tokens).toBe(26);
+  });
+
+  it('is told from one that writes', async () => {
+    const writes = await ensureBundle(readGolden('half').checkpoint, { bundles });
+    await expect(readRetrieveManifest(writes)).rejects.toThrow('Give it in BLIP2_CHECKPOINT.');
+    const compares = await ensureBundle(readRetrievalGolden('match').checkpoint, { bundles });
+    await expect(readGenerateManifest(compares)).rejects.toThrow('BLIP2_RETRIEVAL_CHECKPOINT.');
+  });
+
+  it('shares its image encoder with one that writes, when the weights are the same', async () => {
+    const embedded = new URL('../../gpu-worker/checkpoints/', import.meta.url).pathname;
+    const hashes = [];
+    for (const kind of ['generate', 'retrieve']) {
+      const { files } = await readManifest(await ensureBundle(join(embedded, kind), { bundles }));
+      hashes.push(files.filter(({ path }) => path.startsWith('vision.')));
+    }
+    expect(hashes[0]).toHaveLength(2);
+    expect(hashes[0]).toEqual(hashes[1]);
+  });
+});

@@ -1,0 +1,99 @@
+/** Bundles in fewer bits: near the exact one, and the same for everybody in a batch. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
+import { releaseParts } from '@blip2/gpu-worker/engine/models/load-models';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectSame } from '../support/difference.ts';
+import {
+  CASES,
+  RETRIEVAL_CASES,
+  readGolden,
+  readRetrievalGolden,
+  readT5Golden,
+  rowOf,
+  T5_CASES,
+} from '../support/golden.ts';
+import { logitsOf } from '../support/logits-of.ts';
+import { figuresOf, openGolden } from '../support/precision-metrics.ts';
+import { retrievalFiguresOf } from '../support/retrieval-metrics.ts';
+
+let bundles: string;
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-precision-'));
+});
+afterAll(() => rm(bundles, { recursive: true, force: true }));
+
+const ALL = [...CASES, ...T5_CASES];
+const goldenOf = (name: (typeof ALL)[number]) =>
+  name.startsWith('t5') ? readT5Golden(name) : readGolden(name);
+
+describe.each(['int8', 'int4'] as const)('%s', (precision) => {
+  it.each(ALL)('is near the exact bundle of the random checkpoint "%s"', async (name) => {
+    const figures = await figuresOf(goldenOf(name), precision, bundles);
+    if (process.env.PARITY_REPORT) console.log(precision, name, figures);
+    expect(figures.cosine).toBeGreaterThan(0.98);
+    // Random weights are the worst there is for few bits: what is written hangs on noise.
+    expect(figures.logprob).toBeLessThan(precision === 'int8' ? 0.5 : 1.6);
+    expect(figures.top1).toBeGreaterThan(precision === 'int8' ? 0.5 : 0.3);
+  });
+
+  it.each(RETRIEVAL_CASES)('compares as the exact bundle of "%s" does', async (name) => {
+    const figures = await retrievalFiguresOf(readRetrievalGolden(name), precision, bundles);
+    if (process.env.PARITY_REPORT) console.log(precision, name, figures);
+    // Both keep 8 bits here (builder/precision.ts). Probabilities of one text for another are 0.2 apart and more.
+    expect(figures.imageCosine).toBeGreaterThan(0.995);
+    expect(figures.textCosine).toBeGreaterThan(0.998);
+    expect(figures.itm).toBeLessThan(0.03);
+    expect(figures.itmMost).toBeLessThan(0.15);
+  });
+
+  it.each(ALL)('gives a row of a batch bit for bit what it gets alone: "%s"', async (name) => {
+    const golden = goldenOf(name);
+    const parts = await openGolden(golden, precision, bundles);
+    const prompts = golden.generations.map(({ image, prompt }) => ({
+      key: String(image),
+      image: rowOf(golden.queryEmbeddings, image),
+      ids: prompt,
+    }));
+    const positions = prompts.map((prompt) => parts.decoder.positionsOf(prompt));
+    const together = await logitsOf((then) => parts.decoder.prefill(0, prompts, then));
+    const rows = positions.map((past, i) => ({ token: 5 + i, past }));
+    const steps = (await logitsOf((then) => parts.decoder.step(rows, then))).map((logits) =>
+      logits.slice(),
+    );
+    for (const [i, prompt] of prompts.entries()) {
+      const [alone] = await logitsOf((then) => parts.decoder.prefill(0, [prompt], then));
+      expectSame(alone!, together[i]!);
+      const [step] = await logitsOf((then) => parts.decoder.step([rows[i]!], then));
+      expectSame(step!, steps[i]!);
+    }
+    await releaseParts(parts);
+  });
+});
+
+describe('bundles of one checkpoint', () => {
+  it('stand side by side in every precision, and name it', async () => {
+    const { checkpoint } = readGolden('tied');
+    const places = new Map<string, string>();
+    for (const precision of ['fp32', 'int8', 'int4'] as const) {
+      const bundle = await ensureBundle(checkpoint, { bundles, precision });
+      places.set(bundle, precision);
+      expect(await readManifest(bundle)).toMatchObject({ precision });
+      expect(await ensureBundle(checkpoint, { bundles, precision })).toBe(bundle);
+    }
+    expect(places.size).toBe(3);
+    expect(await ensureBundle(checkpoint, { bundles, precision: 'auto' })).toBe(
+      [...places.keys()][0],
+    );
+  });
+
+  it('never share kept embeddings where their image sides differ', async () => {
+    const { checkpoint } = readGolden('tied');
+    const identity = async (precision: 'fp32' | 'int8' | 'int4') =>
+      (await readManifest(await ensureBundle(checkpoint, { bundles, precision }))).preprocessing;
+    expect(await identity('int8')).not.toBe(await identity('fp32'));
+    expect(await identity('int8')).toBe(await identity('int4'));
+  });
+});

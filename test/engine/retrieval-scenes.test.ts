@@ -1,0 +1,90 @@
+/** The embedded retrieval checkpoint tells which caption belongs to which of the pictures it was tested on. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
+import { itcScore, RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
+import { openImage } from '@blip2/gpu-worker/image/decode';
+import { preprocess } from '@blip2/gpu-worker/image/preprocess';
+import { openGraph } from '@blip2/gpu-worker/runtime/session';
+import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as z from 'zod/mini';
+import { PROVIDER } from '../support/provider.ts';
+
+const CHECKPOINT = new URL('../../gpu-worker/checkpoints/retrieve', import.meta.url).pathname;
+const SCENES = new URL('../scenes/', import.meta.url);
+const Scenes = z.array(z.object({ file: z.string(), caption: z.string() }));
+const TokenizerFile = z.object({ model: z.object({ vocab: z.record(z.string(), z.int()) }) });
+/** One picture of each layout, and one more. */
+const EVERY = 72;
+
+let bundles: string;
+let manifest: RetrieveManifest;
+let scenes: z.infer<typeof Scenes>;
+let texts: number[][];
+let vision: InferenceSession;
+let runner: RetrievalRunner;
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-scenes-'));
+  const bundle = await ensureBundle(CHECKPOINT, { bundles });
+  manifest = await readRetrieveManifest(bundle);
+  const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
+  vision = await openGraph(place, 'vision');
+  runner = await RetrievalRunner.load(place, manifest);
+
+  const all = Scenes.parse(JSON.parse(await readFile(new URL('scenes.json', SCENES), 'utf8')));
+  scenes = all.filter((_, i) => i % EVERY === 0);
+  const { vocab } = TokenizerFile.parse(
+    JSON.parse(await readFile(join(bundle, 'tokenizer.json'), 'utf8')),
+  ).model;
+  // Captions are made of whole words of the vocabulary: this is what WordPiece makes of them.
+  texts = scenes.map(({ caption }) => {
+    const words = caption.split(' ').map((word) => vocab[word]!);
+    return [manifest.text.cls_token_id, ...words, manifest.text.sep_token_id];
+  });
+});
+afterAll(async () => {
+  for (const part of [vision, runner]) await part?.release();
+  await rm(bundles, { recursive: true, force: true });
+});
+
+async function featuresOf(file: string): Promise<Tensor> {
+  const bytes = await readFile(new URL(file, SCENES));
+  const { pixels } = await openImage(bytes, { maxBytes: 1e6, maxPixels: 1e6 });
+  const { size } = manifest.image;
+  const values = await preprocess(pixels, manifest.image);
+  const seen = await vision.run({
+    pixel_values: new Tensor('float32', values, [1, 3, size, size]),
+  });
+  return seen.image_features as Tensor;
+}
+
+/** Numbers of the scenes, the best first. */
+function ranking(scores: readonly number[]): number[] {
+  return scores.map((_, i) => i).toSorted((a, b) => scores[b]! - scores[a]!);
+}
+
+describe('the embedded retrieval checkpoint', () => {
+  it('puts the caption of a picture above those of others, by ITC and by ITM', async () => {
+    expect(scenes).toHaveLength(5);
+    const vectors = await runner.textEmbeddings(texts);
+    for (const [i, { file }] of scenes.entries()) {
+      const features = await featuresOf(file);
+      const image = await runner.imageEmbeddings(features);
+      expect(ranking(vectors.map((vector) => itcScore(image, vector)))[0], file).toBe(i);
+      expect(ranking(await runner.matchProbabilities(features, texts))[0], file).toBe(i);
+    }
+  });
+
+  it('calls a match what matches, and nothing else', async () => {
+    for (const [i, { file }] of scenes.entries()) {
+      const probabilities = await runner.matchProbabilities(await featuresOf(file), texts);
+      expect(
+        probabilities.map((probability) => probability > 0.5),
+        file,
+      ).toEqual(scenes.map((_, j) => j === i));
+    }
+  });
+});

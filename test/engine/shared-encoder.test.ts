@@ -1,0 +1,140 @@
+/** Two models with the same image encoder: it is loaded once, and looks at a picture once for both. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import {
+  ensureBundle,
+  readGenerateManifest,
+  readRetrieveManifest,
+} from '@blip2/gpu-worker/builder/index';
+import { Engine } from '@blip2/gpu-worker/engine/engine';
+import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
+import {
+  type EngineParts,
+  loadParts,
+  releaseParts,
+} from '@blip2/gpu-worker/engine/models/load-models';
+import type { Job, JobEvent, Pixels } from '@blip2/gpu-worker/engine/protocol';
+import type { Observation } from '@blip2/gpu-worker/engine/stats';
+import { GenerationConfig } from '@blip2/shared/wire';
+import { InferenceSession } from 'onnxruntime-node';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { maxDifference } from '../support/difference.ts';
+import { readRetrievalGolden } from '../support/golden.ts';
+import { PROVIDER } from '../support/provider.ts';
+
+const embedded = (kind: string) =>
+  new URL(`../../gpu-worker/checkpoints/${kind}`, import.meta.url).pathname;
+
+let bundles: string;
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-shared-'));
+});
+afterAll(() => rm(bundles, { recursive: true, force: true }));
+
+const loaded: EngineParts[] = [];
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const parts of loaded.splice(0)) await releaseParts(parts);
+});
+
+/** An engine over the embedded checkpoint that writes and another that compares, and what was opened for them. */
+async function start(compares: string) {
+  const opened = vi.spyOn(InferenceSession, 'create');
+  const bundle = await ensureBundle(embedded('generate'), { bundles });
+  const manifest = await readGenerateManifest(bundle);
+  const other = await ensureBundle(compares, { bundles });
+  const retrieval = { bundle: other, manifest: await readRetrieveManifest(other) };
+  const options = {
+    ...{ bundle, manifest, retrieval, executionProvider: PROVIDER, threads: 2 },
+    ...{ maxSlots: 2, prefillPiece: 64, prefixCacheBytes: 0 },
+  };
+  const parts = await loadParts(options);
+  loaded.push(parts);
+  const graphs = opened.mock.calls.map(([path]) => String(path));
+  const events: JobEvent[][] = [];
+  const observed: Observation[] = [];
+  const engine = new Engine(
+    parts,
+    options,
+    (id, event) => events[id]!.push(event),
+    (observation) => observed.push(observation),
+  );
+  /** Jobs that are submitted together; what is said of each. */
+  const run = async (...jobs: Job[]) => {
+    const from = events.length;
+    for (const job of jobs) {
+      const id = events.push([]) - 1;
+      engine.submit(id, job, { client: '', priority: 'interactive' });
+    }
+    while (await engine.advance());
+    for (const said of events.slice(from)) expect(said.at(-1)!.type).toBe('done');
+    return events.slice(from);
+  };
+  return {
+    run,
+    visionSessions: graphs.filter((path) => basename(path) === 'vision.onnx').length,
+    encoded: vi.spyOn(VisionRunner.prototype, 'encode'),
+    features: () => observed.at(-1)!.features,
+    retrieval: retrieval.manifest,
+  };
+}
+
+const picture = (key: string, size: number): Pixels => ({
+  kind: 'pixels',
+  key,
+  pixels: Float32Array.from({ length: 3 * size ** 2 }, (_, i) => Math.sin(i + key.length)),
+});
+const caption = (source: Pixels): Job => ({
+  kind: 'generate',
+  source,
+  inputIds: [2],
+  config: GenerationConfig.parse({ max_tokens: 3 }),
+});
+const match = (source: Pixels): Job => ({ kind: 'match', source, texts: [[2, 30, 31, 3]] });
+const SIZE = 112;
+const scoresOf = (said: JobEvent[]) =>
+  said.flatMap((event) => (event.type === 'scores' ? event.scores : []));
+const valuesOf = (said: JobEvent[]) =>
+  said.flatMap((event) => (event.type === 'embeddings' ? [...event.values] : []));
+
+describe('the embedded checkpoints, whose image encoder is the same', () => {
+  it('are served with one session of it, and with one run for a caption and a match at once', async () => {
+    const { run, visionSessions, encoded, retrieval } = await start(embedded('retrieve'));
+    expect(retrieval.image.size).toBe(SIZE);
+    expect(visionSessions).toBe(1);
+    const [written, compared] = await run(caption(picture('a', SIZE)), match(picture('a', SIZE)));
+    expect(encoded).toHaveBeenCalledTimes(1);
+    expect(valuesOf(written!).length).toBeGreaterThan(0);
+    expect(scoresOf(compared!)).toHaveLength(1);
+  });
+
+  it('look at a picture once when the match comes after the caption, or before', async () => {
+    const { run, encoded, features } = await start(embedded('retrieve'));
+    const first = await run(caption(picture('a', SIZE)));
+    const later = await run(match(picture('a', SIZE)));
+    const again = await run(caption(picture('a', SIZE)));
+    expect(encoded).toHaveBeenCalledTimes(1);
+    expect(features()).toMatchObject({ hits: 2, misses: 1 });
+    expect(features().bytes).toBeGreaterThan(0);
+    expect(maxDifference(valuesOf(again[0]!), valuesOf(first[0]!))).toBe(0);
+
+    await run(caption(picture('bb', SIZE)));
+    expect(encoded).toHaveBeenCalledTimes(2);
+    const fresh = await start(embedded('retrieve'));
+    expect(scoresOf((await fresh.run(match(picture('a', SIZE))))[0]!)).toEqual(scoresOf(later[0]!));
+  });
+});
+
+describe('checkpoints with encoders of their own', () => {
+  it('are served with two sessions, and nothing of one reaches the other', async () => {
+    const { run, visionSessions, encoded, features, retrieval } = await start(
+      readRetrievalGolden('match').checkpoint,
+    );
+    expect(visionSessions).toBe(2);
+    await run(caption(picture('a', SIZE)), match(picture('a', retrieval.image.size)));
+    await run(match(picture('a', retrieval.image.size)));
+    expect(encoded).toHaveBeenCalledTimes(3);
+    expect(features()).toEqual({ hits: 0, misses: 3, bytes: 0 });
+  });
+});

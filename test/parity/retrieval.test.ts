@@ -1,0 +1,87 @@
+/** A retrieval bundle computes what transformers computes for its checkpoint (make_retrieval_golden.py). */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
+import { itcScore, RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
+import { openGraph } from '@blip2/gpu-worker/runtime/session';
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { maxDifference } from '../support/difference.ts';
+import {
+  RETRIEVAL_CASES,
+  type RetrievalGolden,
+  readRetrievalGolden,
+  rowOf,
+} from '../support/golden.ts';
+import { PROVIDER } from '../support/provider.ts';
+
+const TOLERANCE = 1e-4;
+
+let bundles: string;
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-retrieval-'));
+});
+afterAll(() => rm(bundles, { recursive: true, force: true }));
+
+describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name) => {
+  let golden: RetrievalGolden;
+  let vision: InferenceSession;
+  let qformer: InferenceSession;
+  let runner: RetrievalRunner;
+  beforeAll(async () => {
+    golden = readRetrievalGolden(name);
+    const bundle = await ensureBundle(golden.checkpoint, { bundles });
+    const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
+    vision = await openGraph(place, 'vision');
+    qformer = await openGraph(place, 'qformer');
+    runner = await RetrievalRunner.load(place, await readRetrieveManifest(bundle));
+  });
+  afterAll(async () => {
+    for (const part of [vision, qformer, runner]) await part?.release();
+  });
+
+  const images = () => Array.from({ length: golden.pixels.shape[0]! }, (_, i) => i);
+  const features = (image: number) => {
+    const dims = [1, ...golden.imageFeatures.shape.slice(1)];
+    return new Tensor('float32', rowOf(golden.imageFeatures, image), dims);
+  };
+
+  it('gives the image features and query embeddings of transformers', async () => {
+    const pixels = new Tensor('float32', golden.pixels.values, golden.pixels.shape);
+    const { image_features } = await vision.run({ pixel_values: pixels });
+    const seen = image_features!.data as Float32Array;
+    expect(maxDifference(seen, golden.imageFeatures.values)).toBeLessThan(TOLERANCE);
+    const { query_embeddings } = await qformer.run({ image_features: image_features! });
+    const queries = query_embeddings!.data as Float32Array;
+    expect(maxDifference(queries, golden.queryEmbeddings.values)).toBeLessThan(TOLERANCE);
+  });
+
+  it('gives the ITC embeddings and scores of transformers', async () => {
+    const texts = await runner.textEmbeddings(golden.texts);
+    for (const [i, text] of texts.entries()) {
+      expect(maxDifference(text, rowOf(golden.textEmbeddings, i))).toBeLessThan(TOLERANCE);
+    }
+    for (const image of images()) {
+      const found = await runner.imageEmbeddings(features(image));
+      const expected = rowOf(golden.imageEmbeddings, image);
+      expect(maxDifference(found, expected)).toBeLessThan(TOLERANCE);
+      for (const [i, text] of texts.entries()) {
+        const score = itcScore(expected, rowOf(golden.textEmbeddings, i));
+        expect(Math.abs(itcScore(found, text) - score)).toBeLessThan(TOLERANCE);
+      }
+    }
+  });
+
+  it('gives the ITM probabilities of transformers', async () => {
+    for (const image of images()) {
+      const found = await runner.matchProbabilities(features(image), golden.texts);
+      const logits = rowOf(golden.itmLogits, image);
+      const expected = golden.texts.map((_, t) => {
+        const [no, yes] = [Math.exp(logits[2 * t]!), Math.exp(logits[2 * t + 1]!)];
+        return yes / (no + yes);
+      });
+      expect(maxDifference(found, expected)).toBeLessThan(TOLERANCE);
+    }
+  });
+});

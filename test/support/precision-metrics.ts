@@ -1,0 +1,83 @@
+/** How far a bundle in fewer bits is from the exact one, on the random checkpoints. */
+import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/decoding/logits-processors';
+import type { DecoderPrompt } from '@blip2/gpu-worker/engine/models/decoder';
+import {
+  type EngineParts,
+  loadParts,
+  releaseParts,
+} from '@blip2/gpu-worker/engine/models/load-models';
+import type { Precision } from '@blip2/shared/bundle-manifest';
+import { leastCosine } from './difference.ts';
+import { type Golden, rowOf } from './golden.ts';
+import { logitsOf } from './logits-of.ts';
+import { PROVIDER } from './provider.ts';
+
+export type Figures = {
+  /** Least cosine of a query embedding with the exact one. */
+  cosine: number;
+  /** Share of positions whose likeliest token is the same. */
+  top1: number;
+  /** Mean absolute difference of log-probabilities, over all tokens of all positions. */
+  logprob: number;
+};
+
+/** Tokens of each text that are forced, so that both see the same positions. */
+const FORCED = 8;
+
+export async function openGolden(golden: Golden, precision: Precision, bundles: string) {
+  const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
+  const manifest = await readGenerateManifest(bundle);
+  const options = { bundle, manifest, executionProvider: PROVIDER, threads: 1 } as const;
+  return loadParts({ ...options, maxSlots: 8, prefillPiece: 64, prefixCacheBytes: 0 });
+}
+
+/** Query embeddings of all pictures, and logits along the texts that transformers wrote greedily. */
+async function computed(golden: Golden, parts: EngineParts) {
+  const embeddings: Float32Array[] = [];
+  for (let image = 0; image < golden.pixels.shape[0]!; image++) {
+    const features = await parts.vision.generate.encode(rowOf(golden.pixels, image));
+    embeddings.push((await parts.qformer.query(features)).slice());
+  }
+  const rows: Float32Array[] = [];
+  for (const { image, prompt, greedy } of golden.generations) {
+    const asked: DecoderPrompt = { key: '', image: embeddings[image]!, ids: prompt };
+    let [logits] = await logitsOf((then) => parts.decoder.prefill(0, [asked], then));
+    let past = parts.decoder.positionsOf(asked);
+    for (const token of greedy.slice(0, FORCED)) {
+      rows.push(logits!.slice());
+      [logits] = await logitsOf((then) => parts.decoder.step([{ token, past }], then));
+      past += 1;
+    }
+  }
+  return { embeddings, rows };
+}
+
+export async function figuresOf(
+  golden: Golden,
+  precision: Precision,
+  bundles: string,
+): Promise<Figures> {
+  const [exact, fewer] = [
+    await openGolden(golden, 'fp32', bundles),
+    await openGolden(golden, precision, bundles),
+  ];
+  const [of, to] = [await computed(golden, fewer), await computed(golden, exact)];
+  await releaseParts(exact);
+  await releaseParts(fewer);
+  const width = golden.queryEmbeddings.shape[2]!;
+  const cosines = of.embeddings.map((values, i) => leastCosine(values, to.embeddings[i]!, width));
+  let [same, difference, count] = [0, 0, 0];
+  for (const [i, row] of of.rows.entries()) {
+    const expected = to.rows[i]!;
+    if (argmax(row) === argmax(expected)) same += 1;
+    for (const logits of [row, expected]) toLogProbabilities(logits);
+    for (let id = 0; id < row.length; id++) difference += Math.abs(row[id]! - expected[id]!);
+    count += row.length;
+  }
+  return {
+    cosine: Math.min(...cosines),
+    top1: same / of.rows.length,
+    logprob: difference / count,
+  };
+}

@@ -1,0 +1,54 @@
+/** How far a retrieval bundle in fewer bits is from the exact one, on the random checkpoints. */
+import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
+import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
+import { RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
+import type { Precision } from '@blip2/shared/bundle-manifest';
+import { leastCosine } from './difference.ts';
+import { type RetrievalGolden, rowOf } from './golden.ts';
+import { PROVIDER } from './provider.ts';
+
+export type RetrievalFigures = {
+  /** Least cosine of ITC's vectors with the exact ones: of pictures' queries, and of texts. */
+  imageCosine: number;
+  textCosine: number;
+  /** Mean and largest difference of ITM's probabilities. */
+  itm: number;
+  itmMost: number;
+};
+
+/** ITC's vectors and ITM's probabilities of every picture and text, from the pixels on. */
+async function computed(golden: RetrievalGolden, precision: Precision, bundles: string) {
+  const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
+  const manifest = await readRetrieveManifest(bundle);
+  const place = { bundle, executionProvider: PROVIDER, threads: 1 } as const;
+  const vision = await VisionRunner.load(place, manifest.image.size);
+  const runner = await RetrievalRunner.load(place, manifest);
+  const texts = await runner.textEmbeddings(golden.texts);
+  const images: Float32Array[] = [];
+  const itm: number[] = [];
+  for (let image = 0; image < golden.pixels.shape[0]!; image++) {
+    const features = await vision.encode(rowOf(golden.pixels, image));
+    images.push((await runner.imageEmbeddings(features)).slice());
+    itm.push(...(await runner.matchProbabilities(features, golden.texts)));
+  }
+  for (const part of [vision, runner]) await part.release();
+  return { images, texts, itm, width: manifest.itc_hidden };
+}
+
+export async function retrievalFiguresOf(
+  golden: RetrievalGolden,
+  precision: Precision,
+  bundles: string,
+): Promise<RetrievalFigures> {
+  const exact = await computed(golden, 'fp32', bundles);
+  const fewer = await computed(golden, precision, bundles);
+  const least = (part: 'images' | 'texts') =>
+    Math.min(...exact[part].map((row, i) => leastCosine(row, fewer[part][i]!, exact.width)));
+  const differences = exact.itm.map((value, i) => Math.abs(value - fewer.itm[i]!));
+  return {
+    imageCosine: least('images'),
+    textCosine: least('texts'),
+    itm: differences.reduce((sum, value) => sum + value, 0) / differences.length,
+    itmMost: Math.max(...differences),
+  };
+}

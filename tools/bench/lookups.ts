@@ -1,0 +1,63 @@
+/** Embedding look-ups a second against a bare route of workerd, in turns. */
+import { join } from 'node:path';
+import autocannon from 'autocannon';
+import { postJson } from '../api.ts';
+import type { Stack } from '../local-stack.ts';
+import { ROOT } from '../prepare-edge.ts';
+import { readPicture, readScenes } from '../scenes.ts';
+import { median } from './statistics.ts';
+
+const TURNS = 3;
+const SECONDS = 3;
+const CONNECTIONS = 16;
+
+export async function lookupRows(stack: Stack): Promise<string[][]> {
+  const { unstable_startWorker } = await import('wrangler');
+  const bare = await unstable_startWorker({
+    entrypoint: join(ROOT, 'tools/bench/bare-worker.ts'),
+    compatibilityDate: '2026-08-04',
+    dev: {
+      server: { hostname: '127.0.0.1', port: 0 },
+      inspector: false,
+      watch: false,
+      persist: false,
+      logLevel: 'error',
+    },
+  });
+  await bare.ready;
+  const bytes = await readPicture((await readScenes())[0]!);
+  const reply = await postJson(`${stack.url}/v1/embeddings`, {
+    image: { data: Buffer.from(bytes).toString('base64') },
+  });
+  const { sha256 } = (reply as { image: { sha256: string } }).image;
+  const targets = [
+    { name: 'bare workerd route', url: (await bare.url).origin, accept: '*/*' },
+    ...['application/octet-stream', 'application/x-npy', 'application/json'].map((accept) => ({
+      name: `GET /v1/embeddings/{sha256}, ${accept}`,
+      url: `${stack.url}/v1/embeddings/${sha256}`,
+      accept,
+    })),
+  ];
+  const rates = new Map<string, number[]>(targets.map(({ name }) => [name, []]));
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (const { name, url, accept } of targets) {
+      const result = await autocannon({
+        url,
+        connections: CONNECTIONS,
+        duration: SECONDS,
+        headers: { accept },
+      });
+      if (result.non2xx > 0) throw new Error(`${name}: ${result.non2xx} replies were not 2xx`);
+      rates.get(name)?.push(result.requests.average);
+    }
+  }
+  await bare.dispose();
+  const base = median(rates.get('bare workerd route') ?? []);
+  return [
+    ['look-ups', 'requests/s', 'of the bare route'],
+    ...targets.map(({ name }) => {
+      const rate = median(rates.get(name) ?? []);
+      return [name, rate.toFixed(0), `${((100 * rate) / base).toFixed(0)} %`];
+    }),
+  ];
+}

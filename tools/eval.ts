@@ -1,0 +1,174 @@
+/** `npm run eval`: exact-match accuracy over the committed test scenes, through the running API. */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { parseArgs } from 'node:util';
+import { Precision } from '@blip2/shared/bundle-manifest';
+import { AnswerReply } from '@blip2/shared/schemas/answers';
+import { CaptionReply } from '@blip2/shared/schemas/captions';
+import { markdownTable } from 'markdown-table';
+import * as z from 'zod';
+import { expectOk, postJson } from './api.ts';
+import { precisionTables } from './eval/precision.ts';
+import { startStack } from './local-stack.ts';
+import { readPicture, readScenes, type Scene } from './scenes.ts';
+import { statusLine } from './status-line.ts';
+
+const HELP = `Usage: npm run eval [-- --url http://host --limit N --failures --precision fp32,int8,int4]
+
+Sends every test scene to the API: its caption, then each of its questions by the picture's hash, then some of them
+again as a conversation. Prints exact-match accuracy by layout, question type, earlier turns and artist.
+
+  --url URL     an API that already runs (starts one of its own by default)
+  --limit N     only every so many scenes, N in all
+  --failures    print what was answered wrong
+  --precision   serve the model in each of these, one after another, and compare them; then each with fp32 on the
+                random checkpoints of the parity tests
+`;
+
+const { values } = parseArgs({
+  options: {
+    url: { type: 'string' },
+    limit: { type: 'string' },
+    failures: { type: 'boolean' },
+    precision: { type: 'string' },
+    help: { type: 'boolean', short: 'h' },
+  },
+});
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+
+/** `kind` of text, and what it is grouped by. */
+type Outcome = {
+  scene: Scene;
+  kind: 'caption' | 'answer' | 'turn';
+  group: string;
+  prompt: string;
+  expected: string;
+  got: string;
+};
+
+/** Questions of a conversation: each goes with those before it, and with what was answered. */
+const TURNS = 6;
+
+const line = statusLine();
+if (values.precision === undefined) report(await evaluate(values.url));
+else await compare(values.precision.split(','));
+process.exit(0);
+
+/** The same scenes in several precisions: what fewer bits cost. */
+async function compare(names: readonly string[]): Promise<void> {
+  const wanted = z.array(Precision).safeParse(names);
+  if (!wanted.success) {
+    console.error(`--precision takes ${Precision.options.join(', ')}, with commas between them.`);
+    process.exit(1);
+  }
+  const precisions = wanted.data;
+  const rows: string[][] = [];
+  for (const precision of precisions) {
+    process.env.BLIP2_PRECISION = precision;
+    const outcomes = await evaluate(undefined);
+    const of = (wanted: Outcome['kind']) => percent(outcomes.filter(({ kind }) => kind === wanted));
+    rows.push([precision, of('caption'), of('answer'), of('turn'), percent(outcomes)]);
+  }
+  const head = ['precision', 'captions, exact', 'answers, exact', 'in conversations', 'all'];
+  console.log(`${markdownTable([head, ...rows])}\n`);
+  line.update('Comparing with fp32 on the random checkpoints …');
+  const against = await precisionTables(precisions);
+  line.clear();
+  for (const table of against) console.log(`${markdownTable(table)}\n`);
+}
+
+/** @param running URL of an API; starts one where there is none */
+async function evaluate(running: string | undefined): Promise<Outcome[]> {
+  const own = running === undefined ? await startStack({ onStatus: line.update }) : null;
+  const url = running ?? own?.url ?? '';
+  try {
+    const all = await readScenes();
+    const limit = Math.min(Number(values.limit ?? all.length), all.length);
+    const scenes = Array.from(
+      { length: limit },
+      (_, i) => all[Math.floor((i * all.length) / limit)]!,
+    );
+    let finished = 0;
+    const outcomes = await Readable.from(scenes)
+      .map(
+        async (scene: Scene) => {
+          const result = await examine(url, scene);
+          line.update(`Evaluating: ${++finished} of ${scenes.length} scenes`);
+          return result;
+        },
+        { concurrency: 4 },
+      )
+      .toArray();
+    line.clear();
+    return outcomes.flat();
+  } finally {
+    await own?.stop();
+  }
+}
+
+async function examine(url: string, scene: Scene): Promise<Outcome[]> {
+  const picture = await readPicture(scene);
+  const response = await fetch(`${url}/v1/captions`, {
+    method: 'POST',
+    headers: { 'content-type': 'image/webp' },
+    body: picture,
+  });
+  const { caption } = CaptionReply.parse(await (await expectOk(response)).json());
+  const captions = { kind: 'caption', group: scene.layout, prompt: '' } as const;
+  const outcomes: Outcome[] = [{ scene, ...captions, expected: scene.caption, got: caption }];
+  const sha256 = createHash('sha256').update(picture).digest('hex');
+  const ask = async (question: string, history: { question: string; answer: string }[]) => {
+    const body = { image: { sha256 }, question, history };
+    return AnswerReply.parse(await postJson(`${url}/v1/answers`, body)).answer;
+  };
+  for (const { type: group, question, answer } of scene.questions) {
+    const got = await ask(question, []);
+    outcomes.push({ scene, kind: 'answer', group, prompt: question, expected: answer, got });
+  }
+  const history: { question: string; answer: string }[] = [];
+  for (const { question, answer } of scene.questions.slice(0, TURNS)) {
+    const got = await ask(question, history);
+    const group = `after ${history.length} ${history.length === 1 ? 'other' : 'others'}`;
+    const turn = { kind: 'turn', group, prompt: question } as const;
+    // The first is a question like any other.
+    if (history.length > 0) outcomes.push({ scene, ...turn, expected: answer, got });
+    history.push({ question, answer: got });
+  }
+  return outcomes;
+}
+
+function report(outcomes: Outcome[]): void {
+  const artists = [...new Set(outcomes.map(({ scene }) => scene.artist))].sort();
+  const row = (name: string, rows: Outcome[]) => [
+    name,
+    percent(rows),
+    ...artists.map((artist) => percent(rows.filter(({ scene }) => scene.artist === artist))),
+    String(rows.length),
+  ];
+  const table = (title: string, wanted: Outcome['kind']) => {
+    const rows = outcomes.filter(({ kind }) => kind === wanted);
+    const groups = Map.groupBy(rows, ({ group }) => group);
+    const body = [...groups].map(([name, group]) => row(name, group));
+    const head = [title, 'all', ...artists, 'n'];
+    console.log(`${markdownTable([head, ...body, row('**all**', rows)])}\n`);
+  };
+  table('captions, exact', 'caption');
+  table('answers, exact', 'answer');
+  table('in a conversation', 'turn');
+  if (!values.failures) return;
+  for (const { scene, prompt, expected, got } of outcomes.filter((outcome) => !isRight(outcome))) {
+    console.log(`${scene.file}  ${prompt || '(caption)'}  expected "${expected}", got "${got}"`);
+  }
+}
+
+function isRight({ expected, got }: Outcome): boolean {
+  return got.trim().toLowerCase() === expected.trim().toLowerCase();
+}
+
+function percent(rows: Outcome[]): string {
+  if (rows.length === 0) return '–';
+  return `${((100 * rows.filter(isRight).length) / rows.length).toFixed(1)} %`;
+}
