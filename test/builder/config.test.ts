@@ -15,7 +15,7 @@ type Config = Record<string, unknown> & Record<`${Part}_config`, Record<string, 
 type Part = 'vision' | 'qformer' | 'text';
 
 const CONFIGS: Record<string, Config> = JSON.parse(
-  readFileSync(new URL('golden/configs.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../parity/golden/configs.json', import.meta.url), 'utf8'),
 );
 
 let folder: string;

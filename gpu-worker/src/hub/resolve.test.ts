@@ -77,7 +77,7 @@ describe('a checkpoint', () => {
 describe('the programs', () => {
   it('pull prints the folder, and how far it is by tenths', async () => {
     await using place = await Workplace.open();
-    const child = run(place, 'model-cli.ts', ['pull', MODEL]);
+    const child = run(place, 'cli/model.ts', ['pull', MODEL]);
     const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
     expect(out).toBe(`${place.folder}\n`);
     const lines = errors.trim().split('\n');
@@ -98,7 +98,7 @@ describe('the programs', () => {
     };
     await mkdir(place.folder, { recursive: true });
     const changes = watch(place.folder);
-    const child = run(place, 'model-cli.ts', ['pull', MODEL]);
+    const child = run(place, 'cli/model.ts', ['pull', MODEL]);
     for await (const { filename, eventType } of changes) {
       if (filename === `${shard}.incomplete` && eventType === 'change') break;
     }
@@ -117,7 +117,7 @@ describe('the programs', () => {
 
   it('info pulls and builds first', async () => {
     await using place = await Workplace.open();
-    const child = run(place, 'model-cli.ts', ['info', MODEL]);
+    const child = run(place, 'cli/model.ts', ['info', MODEL]);
     expect(await text(child.stdout)).toMatch(/name +\S*tiny-blip2/);
   });
 
@@ -136,7 +136,7 @@ describe('the programs', () => {
 
   it('say in one line what is wrong', async () => {
     await using place = await Workplace.open();
-    const child = run(place, 'model-cli.ts', ['pull', 'tests/nothing']);
+    const child = run(place, 'cli/model.ts', ['pull', 'tests/nothing']);
     const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
     expect(code).toBe(1);
     expect(errors).toContain('There is no model tests/nothing');
