@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: figures of the embedded model on this machine, as tables; with `--peer` those beside `transformers`.
  *
- * Generation: pictures that no cache has seen (miss), the same ones by hash (hit), straight at the GPU worker
+ * Generation: images that no cache has seen (miss), the same ones by hash (hit), straight at the GPU worker
  * and through the edge, the two ways in turns so that a noisy machine hits both. Streams: 1 to 16 captions at once at
  * the GPU worker. Look-ups: kept embeddings against a bare route of another Worker in the same kind of workerd, in
  * turns. Medians unless said.
@@ -22,7 +22,7 @@ const HELP = `Usage: npm run bench [-- --rounds 20 --checkpoint FOLDER --peer]
 
 Measures first token, time a token, the edge's share, and embedding look-ups on the embedded model.
 
-  --rounds N            pictures per row (20)
+  --rounds N            images per row (20)
   --checkpoint FOLDER   another model than the embedded one; BLIP2_PRECISION says in how many bits
   --peer                side by side with transformers in bf16 instead, as many threads for each;
                         PYTHON names an interpreter that has training/requirements.txt (python3)

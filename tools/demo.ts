@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 import { DoneEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import { postStream } from './api.ts';
 import { startStack } from './local-stack.ts';
-import { readPicture, readScenes, type Scene } from './scenes.ts';
+import { readImage, readScenes, type Scene } from './scenes.ts';
 import { statusLine } from './status-line.ts';
 
 const line = statusLine();
@@ -23,11 +23,11 @@ try {
 process.exit(0);
 
 async function show(url: string, scene: Scene): Promise<void> {
-  const picture = await readPicture(scene);
+  const bytes = await readImage(scene);
   console.log(styleText('bold', `\n${scene.file}`), styleText('dim', `(truth: ${scene.caption})`));
-  const image = { data: Buffer.from(picture).toString('base64') };
+  const image = { data: Buffer.from(bytes).toString('base64') };
   await stream('caption', `${url}/v1/captions`, { image });
-  const sha256 = createHash('sha256').update(picture).digest('hex');
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
   await stream('again  ', `${url}/v1/captions`, { image: { sha256 } });
   for (const { question, answer } of scene.questions.slice(0, 3)) {
     await stream(question, `${url}/v1/answers`, { image: { sha256 }, question }, answer);

@@ -10,12 +10,12 @@ import * as z from 'zod';
 import { expectOk, postJson } from './api.ts';
 import { precisionTables } from './eval/precision.ts';
 import { startStack } from './local-stack.ts';
-import { readPicture, readScenes, type Scene } from './scenes.ts';
+import { readImage, readScenes, type Scene } from './scenes.ts';
 import { statusLine } from './status-line.ts';
 
 const HELP = `Usage: npm run eval [-- --url http://host --limit N --failures --precision fp32,int8,int4]
 
-Sends every test scene to the API: its caption, then each of its questions by the picture's hash, then some of them
+Sends every test scene to the API: its caption, then each of its questions by the bytes's hash, then some of them
 again as a conversation. Prints exact-match accuracy by layout, question type, earlier turns and artist.
 
   --url URL     an API that already runs (starts one of its own by default)
@@ -110,16 +110,16 @@ async function evaluate(running: string | undefined): Promise<Outcome[]> {
 }
 
 async function examine(url: string, scene: Scene): Promise<Outcome[]> {
-  const picture = await readPicture(scene);
+  const bytes = await readImage(scene);
   const response = await fetch(`${url}/v1/captions`, {
     method: 'POST',
     headers: { 'content-type': 'image/webp' },
-    body: picture,
+    body: bytes,
   });
   const { caption } = CaptionReply.parse(await (await expectOk(response)).json());
   const captions = { kind: 'caption', group: scene.layout, prompt: '' } as const;
   const outcomes: Outcome[] = [{ scene, ...captions, expected: scene.caption, got: caption }];
-  const sha256 = createHash('sha256').update(picture).digest('hex');
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
   const ask = async (question: string, history: { question: string; answer: string }[]) => {
     const body = { image: { sha256 }, question, history };
     return AnswerReply.parse(await postJson(`${url}/v1/answers`, body)).answer;

@@ -113,7 +113,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       await edge.dispose();
       await endWorker(worker);
     };
-    // Also warms the Worker up, so that the first picture does not pay for it.
+    // Also warms the Worker up, so that the first image does not pay for it.
     const health = await fetch(`${url}/healthz`);
     if (!health.ok) {
       await stop();

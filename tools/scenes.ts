@@ -1,4 +1,4 @@
-/** The committed test scenes: pictures with their captions, questions and right answers. */
+/** The committed test scenes: images with their captions, questions and right answers. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
@@ -20,6 +20,6 @@ export async function readScenes(): Promise<Scene[]> {
   return z.array(Scene).parse(JSON.parse(text));
 }
 
-export function readPicture(scene: Scene): Promise<Uint8Array<ArrayBuffer>> {
+export function readImage(scene: Scene): Promise<Uint8Array<ArrayBuffer>> {
   return readFile(join(FOLDER, scene.file));
 }

@@ -1,4 +1,4 @@
-/** `npm run screenshot`: the picture of the page in the README, taken from the running service. */
+/** `npm run screenshot`: the image of the page in the README, taken from the running service. */
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { startStack } from './local-stack.ts';

@@ -5,7 +5,7 @@ import { startStack } from './local-stack.ts';
 import { ROOT } from './prepare-edge.ts';
 import { statusLine } from './status-line.ts';
 
-/** A picture every clone has. */
+/** An image every clone has. */
 const SAMPLE = 'test/scenes/pair-noto-00.webp';
 
 const HELP = `Usage: npm start [-- --port 8787 --trace FILE --verbose]
@@ -20,7 +20,7 @@ Environment:
   PORT               port of the edge (8787)
   BLIP2_CHECKPOINT   checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which
                      is pulled (the embedded model)
-  BLIP2_RETRIEVAL_CHECKPOINT   one that compares pictures with texts (embedded, or none beside another model)
+  BLIP2_RETRIEVAL_CHECKPOINT   one that compares images with texts (embedded, or none beside another model)
   BLIP2_PRECISION    fp32, int8, int4 or auto (auto: fp32 below 1 GB of weights, else int8)
   BLIP2_IGNORE_CONFIG   keys of config.json that you know to change nothing though the builder does not know them
   BLIP2_BUNDLES      where bundles are kept (.bundles)

@@ -26,7 +26,7 @@ const Variables = z.pipe(
     maxImageBytes: variables.MAX_IMAGE_BYTES,
     maxBodyBytes: variables.MAX_BODY_BYTES,
     deadlineMs: variables.REQUEST_DEADLINE_MS,
-    /** Only for tests: pictures may be fetched from this machine. */
+    /** Only for tests: images may be fetched from this machine. */
     allowPrivateImageUrls: variables.ALLOW_PRIVATE_IMAGE_URLS === 'true',
   })),
 );

@@ -11,7 +11,7 @@ import { model, retrievalModel } from './model-manifest.ts';
 /** Kept embeddings of one kind. */
 export type Store = {
   cache: EmbeddingCache;
-  /** Encodes under way, by the picture's SHA-256. */
+  /** Encodes under way, by the image's SHA-256. */
   encodes: SingleFlight<KnownImage>;
 };
 
@@ -60,7 +60,7 @@ export function storeOf({ stores }: Services, kind: EmbeddingKind): Store {
   return stores.itc as Store;
 }
 
-/** Shape of a picture's embeddings. @throws ApiError `no-retrieval-model` */
+/** Shape of an image's embeddings. @throws ApiError `no-retrieval-model` */
 export function shapeOf(kind: EmbeddingKind): EmbeddingShape {
   if (kind === 'query') return { numQueries: model.num_query_tokens, hidden: model.qformer_hidden };
   const { num_query_tokens, itc_hidden } = retrievalModel();

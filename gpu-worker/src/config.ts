@@ -33,7 +33,7 @@ Configured by the environment:
 
   BLIP2_CHECKPOINT          checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which
                             is pulled (the embedded model)
-  BLIP2_RETRIEVAL_CHECKPOINT  one that compares pictures with texts, or "none" (the embedded one beside the
+  BLIP2_RETRIEVAL_CHECKPOINT  one that compares images with texts, or "none" (the embedded one beside the
                             embedded model, else none)
   BLIP2_MODELS              where pulled checkpoints are kept (.models at the top of the repository)
   HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE
@@ -49,11 +49,11 @@ Configured by the environment:
   BLIP2_THREADS             threads of one run (all cores)
   BLIP2_MAX_SLOTS           sequences decoded together (8)
   BLIP2_PREFILL_PIECE       tokens of a prompt read at a time, between two steps of those who write (64)
-  BLIP2_PREFIX_CACHE_MB     memory for pictures and conversations about them that may go on, MiB (192)
+  BLIP2_PREFIX_CACHE_MB     memory for images and conversations about them that may go on, MiB (192)
   BLIP2_QUEUE_LIMIT         requests that may wait for a slot; more get 503 (64)
   BLIP2_TRACE               file for a trace of requests and engine steps, for chrome://tracing or Perfetto
-  BLIP2_MAX_IMAGE_BYTES     largest picture taken, bytes (20 MiB)
-  BLIP2_MAX_IMAGE_PIXELS    largest picture decoded, width × height (50000000)
+  BLIP2_MAX_IMAGE_BYTES     largest image taken, bytes (20 MiB)
+  BLIP2_MAX_IMAGE_PIXELS    largest image decoded, width × height (50000000)
 `;
 
 /** @throws Error that names each variable that is wrong */
@@ -88,7 +88,7 @@ const embedded = (name: string) =>
 
 /**
  * The checkpoint that writes, and the one that compares. The embedded one that compares goes with the embedded one
- * that writes only: it knows nothing of another's pictures.
+ * that writes only: it knows nothing of another's images.
  */
 export function chooseCheckpoints(checkpoint?: string, retrieval?: string) {
   const compares = retrieval ?? (checkpoint === undefined ? embedded('retrieve') : 'none');

@@ -12,7 +12,7 @@ import { type GpuWorker, startWorker } from './start-worker.ts';
 let worker: GpuWorker;
 let revision: string;
 let folder: string;
-let picture: Uint8Array<ArrayBuffer>;
+let imageFrame: Uint8Array<ArrayBuffer>;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'blip2-metrics-'));
@@ -27,7 +27,7 @@ beforeAll(async () => {
   ({ revision } = (await (await fetch(`${worker.url}/v1/model`)).json()) as WorkerModel);
   const background = '#2040cc';
   const canvas = sharp({ create: { width: 90, height: 90, channels: 3, background } });
-  picture = encodeFrame('image', new Uint8Array(await canvas.png().toBuffer()));
+  imageFrame = encodeFrame('image', new Uint8Array(await canvas.png().toBuffer()));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -39,7 +39,7 @@ async function send(max_tokens: number, signal?: AbortSignal) {
   const generation = GenerationConfig.parse({ max_tokens, min_tokens: max_tokens });
   const head = { request_id: 'test', revision, deadline_ms: 20_000, input_ids: [2] };
   const request = { kind: 'generate', ...head, generation };
-  const body = new Blob([encodeJsonFrame('request', request), picture]);
+  const body = new Blob([encodeJsonFrame('request', request), imageFrame]);
   const options = { method: 'POST', body, ...(signal && { signal }) };
   const response = await fetch(`${worker.url}/v1/run`, options);
   statuses.push(response.status);
@@ -62,7 +62,7 @@ async function sample(name: string, labels: Record<string, string> = {}): Promis
 }
 
 describe('metrics', () => {
-  it('count what a request costs, and what the next about its picture is spared', async () => {
+  it('count what a request costs, and what the next about its image is spared', async () => {
     await finish(await send(6));
     await finish(await send(6));
     expect(await sample('blip2_tokens_total')).toBe(12);
@@ -83,11 +83,11 @@ describe('metrics', () => {
   });
 
   it('count requests that found no place, and those whose client went away', async () => {
-    const cancelled = () =>
-      sample('blip2_requests_total', { kind: 'generate', outcome: 'cancelled' });
+    const canceled = () =>
+      sample('blip2_requests_total', { kind: 'generate', outcome: 'canceled' });
     const most: number[] = [];
     // On a busy machine the long ones may be over before the third comes, or before one is given up: then once more.
-    while (repliesOf(503) === 0 || !((await cancelled()) > 0) || Math.max(...most) < 2) {
+    while (repliesOf(503) === 0 || !((await canceled()) > 0) || Math.max(...most) < 2) {
       const leaving = new AbortController();
       const long = await Promise.all([send(150, leaving.signal), send(150)]);
       await send(1);

@@ -35,7 +35,7 @@ function listenerInto(registry: Registry): EngineListener {
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name, help, labelNames, registers });
 
-  const waitingImages = gauge('blip2_waiting_images', 'Jobs that wait for work on their picture');
+  const waitingImages = gauge('blip2_waiting_images', 'Jobs that wait for work on their image');
   const waitingPrefill = gauge('blip2_waiting_prefill', 'Jobs that wait for slots');
   const running = gauge('blip2_running_rows', 'Texts that are being written');
   const kvBytes = gauge('blip2_kv_cache_bytes', 'Memory of the keys and values of all slots');
@@ -58,9 +58,9 @@ function listenerInto(registry: Registry): EngineListener {
     'blip2_prefix_cache_text_positions_total',
     'Text positions of prompts that did not have to be read again',
   );
-  const pictures = counter(
+  const features = counter(
     'blip2_image_features_lookups_total',
-    'Pictures looked at: again (hit), or with a run of the image encoder (miss)',
+    'Images looked at: again (hit), or with a run of the image encoder (miss)',
     ['result'],
   );
   const firstToken = seconds(
@@ -75,7 +75,7 @@ function listenerInto(registry: Registry): EngineListener {
   ]);
   const rejected = counter('blip2_rejected_requests_total', 'Requests that found no place');
   const countPrefixes = lookupsInto(prefixes);
-  const countFeatures = lookupsInto(pictures);
+  const countFeatures = lookupsInto(features);
   let textPositions = 0;
 
   return {

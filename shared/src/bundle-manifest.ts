@@ -35,8 +35,8 @@ const common = {
   vision_hidden: count,
   num_query_tokens: count,
   qformer_hidden: count,
-  /** Licence named by the model card, and the card's path in the bundle. */
-  licence: z.optional(z.string()),
+  /** License named by the model card, and the card's path in the bundle. */
+  license: z.optional(z.string()),
   model_card: z.optional(z.string()),
   /** Every other file of the bundle. */
   files: z.array(z.object({ path: z.string(), bytes: z.int().check(z.nonnegative()), sha256 })),
@@ -76,7 +76,7 @@ export const GenerateManifest = z.object({
 });
 export type GenerateManifest = z.infer<typeof GenerateManifest>;
 
-/** A bundle that compares pictures with texts: `Blip2ForImageTextRetrieval`. */
+/** A bundle that compares images with texts: `Blip2ForImageTextRetrieval`. */
 export const RetrieveManifest = z.object({
   ...common,
   kind: z.literal('retrieve'),

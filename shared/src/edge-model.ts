@@ -5,7 +5,7 @@ import type { GenerateManifest, RetrieveManifest } from './bundle-manifest.ts';
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
 
-/** The model that compares pictures with texts. */
+/** The model that compares images with texts. */
 export const EdgeRetrieval = z.object({
   name: z.string(),
   revision: z.string(),

@@ -58,19 +58,19 @@ describe('frames', () => {
   });
 
   it('cancel their stream when the reader leaves early', async () => {
-    let cancelled = false;
+    let canceled = false;
     const endless = new ReadableStream<Uint8Array>({
       pull: (controller) =>
         controller.enqueue(encodeTokensFrame({ choice: 0, tokens: [{ id: 1 }] })),
       cancel: () => {
-        cancelled = true;
+        canceled = true;
       },
     });
     for await (const frame of readFrames(endless)) {
       expect(frame.type).toBe('tokens');
       break;
     }
-    expect(cancelled).toBe(true);
+    expect(canceled).toBe(true);
   });
 
   it.each([0, 1, 5])(

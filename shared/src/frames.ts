@@ -13,11 +13,11 @@ export const FRAME_HEADER_BYTES = 8;
 export const FRAME_TYPES = {
   /** JSON `GpuRequest`. */
   request: 1,
-  /** The picture's bytes as sent by the client. */
+  /** The image's bytes as sent by the client. */
   image: 2,
   /** An encoded embedding value (`embedding-codec.ts`). */
   embeddings: 3,
-  /** JSON `ImageInfo`: what the picture turned out to be. */
+  /** JSON `ImageInfo`: what the image turned out to be. */
   imageInfo: 4,
   /** Tokens of one of the texts, in the order they were written: `encodeTokensFrame`. */
   tokens: 5,

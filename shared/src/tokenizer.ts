@@ -1,4 +1,4 @@
-/** Text ↔ token ids of the three kinds of tokenisers that BLIP-2's parts have, from their `tokenizer.json`. */
+/** Text ↔ token ids of the three kinds of tokenizers that BLIP-2's parts have, from their `tokenizer.json`. */
 import * as z from 'zod/mini';
 import { byteLevelBpe } from './tokenizer/byte-level-bpe.ts';
 import { unigram } from './tokenizer/unigram.ts';

@@ -77,7 +77,7 @@ export type GenerationConfig = z.infer<typeof GenerationConfig>;
 
 const requestHead = {
   request_id: z.string(),
-  /** Revision of the bundle the edge tokenised for; another one at the worker is `model-mismatch`. */
+  /** Revision of the bundle the edge tokenized for; another one at the worker is `model-mismatch`. */
   revision: z.string(),
   /** Milliseconds after which the worker gives up, counted from the arrival of the request. */
   deadline_ms: z.int().check(z.positive()),
@@ -92,7 +92,7 @@ const retrievalTexts = z
   .array(z.array(z.int().check(z.nonnegative())).check(z.minLength(1)))
   .check(z.minLength(1), z.maxLength(MAX_TEXTS));
 
-/** Which embeddings of a picture: the query embeddings that text is written from, or those of ITC. */
+/** Which embeddings of an image: the query embeddings that text is written from, or those of ITC. */
 export const EmbeddingKind = z.enum(['query', 'itc']);
 export type EmbeddingKind = z.infer<typeof EmbeddingKind>;
 
@@ -115,7 +115,7 @@ export const GpuRequest = z.discriminatedUnion('kind', [
 ]);
 export type GpuRequest = z.infer<typeof GpuRequest>;
 
-/** The picture as decoded: size in pixels after EXIF orientation. */
+/** The image as decoded: size in pixels after EXIF orientation. */
 export const ImageInfo = z.object({
   width: z.int().check(z.positive()),
   height: z.int().check(z.positive()),
@@ -153,7 +153,7 @@ export const GpuDone = z.object({
 });
 export type GpuDone = z.infer<typeof GpuDone>;
 
-/** How well a text fits a picture: ITM's probability, and ITC's best dot product. */
+/** How well a text fits an image: ITM's probability, and ITC's best dot product. */
 export const MatchScore = z.object({ itm: z.number(), itc: z.number() });
 export type MatchScore = z.infer<typeof MatchScore>;
 
@@ -173,7 +173,7 @@ export const WorkerModel = z.object({
   execution_provider: z.string(),
   /** Why it and no other. */
   execution_provider_why: z.optional(z.string()),
-  /** The model that compares pictures with texts, where one is served. */
+  /** The model that compares images with texts, where one is served. */
   retrieval: z.optional(servedModel),
 });
 export type WorkerModel = z.infer<typeof WorkerModel>;

@@ -1,4 +1,4 @@
-/** The first page in a real browser: drop a picture, read the caption, ask a question. */
+/** The first page in a real browser: drop an image, read the caption, ask a question. */
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
-import { type Picture, pictures } from '../support/test-images.ts';
+import { type TestImage, testImages } from '../support/test-images.ts';
 
 const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
 const FLAGS = [
@@ -30,16 +30,16 @@ const text = (page: Page, id: string) =>
 describe.skipIf(!existsSync(executablePath) && !process.env.CI)('the page', () => {
   let stack: Stack;
   let browser: Browser;
-  let picture: Picture;
+  let image: TestImage;
   let file: string;
 
   beforeAll(async () => {
-    const all = await pictures(4);
-    picture = all[2]!;
+    const all = await testImages(4);
+    image = all[2]!;
     const folder = join(tmpdir(), `blip2-page-${process.pid}`);
     await mkdir(folder, { recursive: true });
     file = join(folder, 'scene.webp');
-    await writeFile(file, picture.bytes);
+    await writeFile(file, image.bytes);
     stack = await startStack();
     browser = await chromium.launch({ executablePath, args: FLAGS });
   });
@@ -57,7 +57,7 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('the page', () =
     return { page, errors };
   }
 
-  it('captions a chosen picture, answers a question and says that it was a hit', async () => {
+  it('captions a chosen image, answers a question and says that it was a hit', async () => {
     const { page, errors } = await open();
     await page.goto(stack.url);
     await page.locator('input[type=file]').setInputFiles(file);
@@ -96,7 +96,7 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('the page', () =
     expect(errors).toEqual([]);
   });
 
-  it('takes no questions about what is no picture', async () => {
+  it('takes no questions about what is no image', async () => {
     const { page } = await open();
     await page.goto(stack.url);
     await page

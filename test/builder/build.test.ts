@@ -59,7 +59,7 @@ describe('a bundle', () => {
     expect(await visible()).toEqual([bundle.slice(bundles.length + 1)]);
   });
 
-  it('is built anew when it lost a part, and when the checkpoint has another tokeniser', async () => {
+  it('is built anew when it lost a part, and when the checkpoint has another tokenizer', async () => {
     const bundle = await ensureBundle(checkpoint, { bundles });
     const whole = (await readManifest(bundle)).files;
     await truncate(join(bundle, 'decoder.bin'), 100);
@@ -199,7 +199,7 @@ describe('a checkpoint is refused', () => {
       () => shardIndex(JSON.stringify({ weight_map: { query_tokens: 'model-7.safetensors' } })),
       /lacks the shard model-7\.safetensors/,
     ],
-    ['without a tokeniser', () => rm(join(checkpoint, 'tokenizer.json')), /lacks tokenizer\.json/],
+    ['without a tokenizer', () => rm(join(checkpoint, 'tokenizer.json')), /lacks tokenizer\.json/],
     ['without weights', () => rm(join(checkpoint, 'model.safetensors')), /neither model\.safet/],
     [
       'with weights that are cut off',

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Of pictures of 364 px beside those of 224. */
+/** Of images of 364 px beside those of 224. */
 const MORE_POSITIONS = (677 - 257) * 1408;
 
 /** Parameters as BLIP-2's own modules count them, tied ones once. */
@@ -60,7 +60,7 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
     expect(read).toBeGreaterThan(2 * 0.99 * PARAMETERS[name]);
   });
 
-  it('has a tokeniser of its family and size, which reads letters', async () => {
+  it('has a tokenizer of its family and size, which reads letters', async () => {
     await writeCheckpoint(full, join(folder, name), 'holes');
     const json = await readFile(join(folder, name, 'tokenizer.json'), 'utf8');
     expect(Object.keys(JSON.parse(json).model.vocab)).toHaveLength(full.vocabulary);

@@ -33,7 +33,7 @@ describe('a retrieval checkpoint', () => {
       await writeFile(path, JSON.stringify(content));
     };
   const config = (change: (config: Config) => void) => file('config.json', change);
-  const pictures = (size: unknown) =>
+  const imageSize = (size: unknown) =>
     file<Json>('preprocessor_config.json', (processor) => Object.assign(processor, { size }));
   const tokenizer = (change: (tokenizer: Tokenizer) => void) => file('tokenizer.json', change);
   const tensors =
@@ -83,10 +83,10 @@ describe('a retrieval checkpoint', () => {
       tensors((h) => void Object.assign(h, { temp: h['itm_head.bias'] })),
       /does not know: temp/,
     ],
-    ['of oblong pictures', pictures({ height: 28, width: 35 }), /28 × 35 pixels: not a square/],
-    ['of pictures that are no whole patches', pictures(30), /30 × 30 pixels.*patches of 7/],
+    ['of oblong images', imageSize({ height: 28, width: 35 }), /28 × 35 pixels: not a square/],
+    ['of images that are no whole patches', imageSize(30), /30 × 30 pixels.*patches of 7/],
     [
-      'whose tokeniser has no [CLS]',
+      'whose tokenizer has no [CLS]',
       tokenizer((t) => {
         t.added_tokens = t.added_tokens.filter(({ content }) => content !== '[CLS]');
         delete t.model.vocab['[CLS]'];
@@ -101,7 +101,7 @@ describe('a retrieval checkpoint', () => {
       /\[SEP\] is 61, the vocabulary has 61 tokens/,
     ],
     [
-      'whose tokeniser is cut off',
+      'whose tokenizer is cut off',
       (folder) => truncate(join(folder, 'tokenizer.json'), 100),
       /tokenizer.json is not JSON/,
     ],
@@ -134,7 +134,7 @@ describe('a retrieval checkpoint', () => {
     expect(manifest.itc_hidden).toBe(19);
   });
 
-  it('takes pictures of the size that its image processor makes', async () => {
+  it('takes images of the size that its image processor makes', async () => {
     const { checkpoint } = readRetrievalGolden('resized');
     const { image, image_tokens } = await readManifest(await ensureBundle(checkpoint, { bundles }));
     expect(image.size).toBe(35);

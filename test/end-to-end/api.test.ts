@@ -2,13 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiEvent, postStream } from '../../tools/api.ts';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
-import { type Picture, pictures, unseen } from '../support/test-images.ts';
+import { type TestImage, testImages, unseen } from '../support/test-images.ts';
 
 let stack: Stack;
-let seen: Picture[];
+let seen: TestImage[];
 
 beforeAll(async () => {
-  [stack, seen] = await Promise.all([startStack(), pictures(8)]);
+  [stack, seen] = await Promise.all([startStack(), testImages(8)]);
 });
 afterAll(() => stack?.stop());
 
@@ -48,7 +48,7 @@ const events = (path: string, body: unknown): Promise<ApiEvent[]> =>
   Array.fromAsync(postStream(`${stack.url}${path}`, body));
 
 describe('captions', () => {
-  it('are the same for every way of sending a picture, and for miss and hit', async () => {
+  it('are the same for every way of sending an image, and for miss and hit', async () => {
     const { bytes, sha256 } = seen[0]!;
     const form = new FormData();
     form.set('image', new Blob([bytes], { type: 'image/webp' }), 'scene.webp');
@@ -125,7 +125,7 @@ describe('captions', () => {
 });
 
 describe('matching', () => {
-  it('prefers what is true of a picture, by ITM and by ITC', async () => {
+  it('prefers what is true of an image, by ITM and by ITC', async () => {
     for (const { bytes, scene } of seen.slice(4, 7)) {
       const texts = [scene.caption, 'nine purple elephants under a piano', 'a photo of nothing'];
       const { status, json } = await post('/v1/match', { image: { data: base64(bytes) }, texts });
@@ -144,10 +144,10 @@ describe('matching', () => {
     const image = { data: base64(bytes) };
     const texts = [scene.caption, 'a dog'];
     const scored = await post('/v1/match', { image, texts });
-    const pictures = (await post('/v1/embeddings', { image, kind: 'itc' })).json.embeddings;
+    const imageVectors = (await post('/v1/embeddings', { image, kind: 'itc' })).json.embeddings;
     const words = (await post('/v1/embeddings', { text: texts, kind: 'itc' })).json.embeddings;
     for (const [i, { itc }] of scored.json.scores.entries()) {
-      const products = pictures.map((query) =>
+      const products = imageVectors.map((query) =>
         query.reduce((sum, value, d) => sum + value * words[i]![d]!, 0),
       );
       expect(Math.abs(Math.max(...products) - itc)).toBeLessThan(1e-5);
@@ -156,7 +156,7 @@ describe('matching', () => {
 });
 
 describe('answers', () => {
-  it('skip the image work once the picture is known', async () => {
+  it('skip the image work once the image is known', async () => {
     const { bytes, sha256, scene } = seen[3]!;
     const { question } = scene.questions[0]!;
     const first = await post('/v1/answers', { image: { data: base64(bytes) }, question });
@@ -178,14 +178,14 @@ describe('answers', () => {
   });
 
   it('do not depend on who else is asking', async () => {
-    const ask = ({ bytes, scene }: Picture, index: number) =>
+    const ask = ({ bytes, scene }: TestImage, index: number) =>
       post('/v1/answers', {
         image: { data: base64(bytes) },
         question: scene.questions[index % scene.questions.length]!.question,
       });
     const together = await Promise.all(seen.map(ask));
-    for (const [index, picture] of seen.entries()) {
-      const alone = await ask(picture, index);
+    for (const [index, image] of seen.entries()) {
+      const alone = await ask(image, index);
       expect(together[index]!.json.answer).toBe(alone.json.answer);
     }
   });
@@ -221,14 +221,14 @@ describe('embeddings', () => {
     expect((await fetch(url, { headers: { 'if-none-match': etag } })).status).toBe(304);
   });
 
-  it('of an unknown picture are a 404 that says what to do', async () => {
+  it('of an unknown image are a 404 that says what to do', async () => {
     const response = await fetch(`${stack.url}/v1/embeddings/${'0'.repeat(64)}`);
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ type: '/problems/unknown-image' });
   });
 });
 
-describe('one picture sent many times at once', () => {
+describe('one image sent many times at once', () => {
   it('gets one answer for all', async () => {
     const bytes = await unseen(seen[5]!.bytes, 'at once');
     const replies = await Promise.all(

@@ -3,17 +3,17 @@ import { once } from 'node:events';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
-import { pictures } from '../support/test-images.ts';
+import { testImages } from '../support/test-images.ts';
 
 type Body = NonNullable<RequestInit['body']>;
 
 let stack: Stack;
-let picture: Uint8Array<ArrayBuffer>;
+let imageBytes: Uint8Array<ArrayBuffer>;
 let sha256: string;
 
 beforeAll(async () => {
-  const [first] = await pictures(1);
-  ({ bytes: picture, sha256 } = first!);
+  const [first] = await testImages(1);
+  ({ bytes: imageBytes, sha256 } = first!);
   stack = await startStack();
 });
 afterAll(() => stack?.stop());
@@ -44,10 +44,10 @@ describe('bad input', () => {
     ],
     ['noise', 400, 'invalid-image', async () => new Uint8Array(2000).fill(7), 'image/png'],
     [
-      'a truncated picture',
+      'a truncated image',
       400,
       'invalid-image',
-      async () => picture.slice(0, picture.length / 2),
+      async () => imageBytes.slice(0, imageBytes.length / 2),
       'image/webp',
     ],
   ])('%s is refused with %i %s', async (_name, status, slug, body, type) => {
@@ -57,8 +57,8 @@ describe('bad input', () => {
     expect(reply.headers.get('content-type')).toContain('application/problem+json');
   });
 
-  it('a truncated picture is refused before a stream begins', async () => {
-    const broken = picture.slice(0, picture.length / 2);
+  it('a truncated image is refused before a stream begins', async () => {
+    const broken = imageBytes.slice(0, imageBytes.length / 2);
     const reply = await post('/v1/captions?stream=true', broken, 'image/webp');
     expect(reply.status).toBe(400);
     expect(reply.json).toMatchObject({ type: '/problems/invalid-image' });
@@ -83,9 +83,9 @@ describe('bad input', () => {
     ['no image', 400, { question: 'what?' }, 'image'],
     ['two images', 400, { image: { data: 'AAAA', sha256: '0'.repeat(64) } }, undefined],
     ['bad base64', 400, { image: { data: '!!!' } }, undefined],
-    ['an unknown field', 400, { image: { sha256: '0'.repeat(64) }, colour: 'red' }, 'colour'],
+    ['an unknown field', 400, { image: { sha256: '0'.repeat(64) }, color: 'red' }, 'color'],
     ['a wrong type', 400, { image: { sha256: '0'.repeat(64) }, max_tokens: 'many' }, 'max_tokens'],
-    ['an unknown picture', 404, { image: { sha256: '0'.repeat(64) } }, undefined],
+    ['an unknown image', 404, { image: { sha256: '0'.repeat(64) } }, undefined],
     ['a private URL', 400, { image: { url: 'http://127.0.0.1/a.png' } }, undefined],
   ])('%s gets %i', async (_name, status, body, field) => {
     const path = JSON.stringify(body).includes('question') ? '/v1/answers' : '/v1/captions';
@@ -96,7 +96,7 @@ describe('bad input', () => {
 
   it('a question that is too long gets the count and the limit', async () => {
     const question = 'what is to the left of the dog? '.repeat(100);
-    const image = { data: Buffer.from(picture).toString('base64') };
+    const image = { data: Buffer.from(imageBytes).toString('base64') };
     const reply = await postJson('/v1/answers', { image, question });
     expect(reply.status).toBe(400);
     expect(reply.json).toMatchObject({ type: '/problems/prompt-too-long' });
@@ -104,7 +104,7 @@ describe('bad input', () => {
   });
 
   it('an empty question is refused', async () => {
-    const image = { data: Buffer.from(picture).toString('base64') };
+    const image = { data: Buffer.from(imageBytes).toString('base64') };
     expect((await postJson('/v1/answers', { image, question: '  ' })).status).toBe(400);
   });
 
@@ -117,7 +117,7 @@ describe('bad input', () => {
 
 describe('when the GPU worker is gone', () => {
   it('kept embeddings are still served and the rest is a 503 with Retry-After', async () => {
-    expect((await post('/v1/embeddings', picture, 'image/webp')).status).toBe(200);
+    expect((await post('/v1/embeddings', imageBytes, 'image/webp')).status).toBe(200);
     expect((await fetch(`${stack.url}/healthz`)).status).toBe(200);
     const exited = once(stack.worker, 'exit');
     stack.worker.kill('SIGTERM');

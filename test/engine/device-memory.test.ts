@@ -33,7 +33,7 @@ describe.runIf(keepsTensors(PROVIDER)).each(['tied', 't5'])('the decoder of "%s"
     most = max_positions - 1;
     const caches = name === 't5' ? 2 : 1;
     planes = 2 * layers * caches;
-    const picture = 4 * 2 * layers * heads * head_dim * manifest.num_query_tokens;
+    const imageBytes = 4 * 2 * layers * heads * head_dim * manifest.num_query_tokens;
     const options: EngineOptions = {
       bundle,
       manifest,
@@ -41,7 +41,7 @@ describe.runIf(keepsTensors(PROVIDER)).each(['tied', 't5'])('the decoder of "%s"
       threads: 2,
       maxSlots: 8,
       prefillPiece: 64,
-      prefixCacheBytes: 1.5 * picture,
+      prefixCacheBytes: 1.5 * imageBytes,
     };
     decoders = [
       await loadDecoder(options),
@@ -76,7 +76,7 @@ describe.runIf(keepsTensors(PROVIDER)).each(['tied', 't5'])('the decoder of "%s"
     };
     await both((decoder) => logitsOf((then) => decoder.prefill(0, prompts.slice(0, 1), then)));
     await step(1);
-    // The second about the picture of the first finds its image positions, where they are kept.
+    // The second about the image of the first finds its image positions, where they are kept.
     await both((decoder) => logitsOf((then) => decoder.prefill(1, prompts.slice(1), then)));
     await both((decoder) => logitsOf((then) => decoder.prefill(1, prompts.slice(1), then)));
     await step(4);
@@ -90,7 +90,7 @@ describe.runIf(keepsTensors(PROVIDER)).each(['tied', 't5'])('the decoder of "%s"
     await step(1);
     const [device] = decoders;
     const { prefixes } = device!.memory;
-    // A picture fits what is kept, and texts about it.
+    // An image fits what is kept, and texts about it.
     const kept = device!.memory.deviceTensors - planes;
     expect(kept > 0).toBe(name === 'tied');
     expect(kept).toBeLessThanOrEqual((planes / 2) * (1 + prompts.length));

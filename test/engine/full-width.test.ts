@@ -36,7 +36,7 @@ async function open(name: (typeof NAMES)[number], precision: Precision): Promise
   return loadParts({ ...options, maxSlots: 4, prefillPiece: 64, prefixCacheBytes: 2 ** 30 });
 }
 
-/** Prompts about pictures that nobody has asked about, of 1, 6 and 9 tokens. */
+/** Prompts about images that nobody has asked about, of 1, 6 and 9 tokens. */
 function prompts(about: string) {
   return [1, 6, 9].map((length, i) => ({
     key: `${about} ${i}`,

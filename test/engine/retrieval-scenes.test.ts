@@ -1,4 +1,4 @@
-/** The embedded retrieval checkpoint tells which caption belongs to which of the pictures it was tested on. */
+/** The embedded retrieval checkpoint tells which caption belongs to which of the images it was tested on. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ const CHECKPOINT = new URL('../../gpu-worker/checkpoints/retrieve', import.meta.
 const SCENES = new URL('../scenes/', import.meta.url);
 const Scenes = z.array(z.object({ file: z.string(), caption: z.string() }));
 const TokenizerFile = z.object({ model: z.object({ vocab: z.record(z.string(), z.int()) }) });
-/** One picture of each layout, and one more. */
+/** One image of each layout, and one more. */
 const EVERY = 72;
 
 let bundles: string;
@@ -67,7 +67,7 @@ function ranking(scores: readonly number[]): number[] {
 }
 
 describe('the embedded retrieval checkpoint', () => {
-  it('puts the caption of a picture above those of others, by ITC and by ITM', async () => {
+  it('puts the caption of an image above those of others, by ITC and by ITM', async () => {
     expect(scenes).toHaveLength(5);
     const vectors = await runner.textEmbeddings(texts);
     for (const [i, { file }] of scenes.entries()) {

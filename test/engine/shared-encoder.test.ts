@@ -1,4 +1,4 @@
-/** Two models with the same image encoder: it is loaded once, and looks at a picture once for both. */
+/** Two models with the same image encoder: it is loaded once, and looks at an image once for both. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -80,7 +80,7 @@ async function start(compares: string) {
   };
 }
 
-const picture = (key: string, size: number): Pixels => ({
+const pixelsOf = (key: string, size: number): Pixels => ({
   kind: 'pixels',
   key,
   pixels: Float32Array.from({ length: 3 * size ** 2 }, (_, i) => Math.sin(i + key.length)),
@@ -103,26 +103,28 @@ describe('the embedded checkpoints, whose image encoder is the same', () => {
     const { run, visionSessions, encoded, retrieval } = await start(embedded('retrieve'));
     expect(retrieval.image.size).toBe(SIZE);
     expect(visionSessions).toBe(1);
-    const [written, compared] = await run(caption(picture('a', SIZE)), match(picture('a', SIZE)));
+    const [written, compared] = await run(caption(pixelsOf('a', SIZE)), match(pixelsOf('a', SIZE)));
     expect(encoded).toHaveBeenCalledTimes(1);
     expect(valuesOf(written!).length).toBeGreaterThan(0);
     expect(scoresOf(compared!)).toHaveLength(1);
   });
 
-  it('look at a picture once when the match comes after the caption, or before', async () => {
+  it('look at an image once when the match comes after the caption, or before', async () => {
     const { run, encoded, features } = await start(embedded('retrieve'));
-    const first = await run(caption(picture('a', SIZE)));
-    const later = await run(match(picture('a', SIZE)));
-    const again = await run(caption(picture('a', SIZE)));
+    const first = await run(caption(pixelsOf('a', SIZE)));
+    const later = await run(match(pixelsOf('a', SIZE)));
+    const again = await run(caption(pixelsOf('a', SIZE)));
     expect(encoded).toHaveBeenCalledTimes(1);
     expect(features()).toMatchObject({ hits: 2, misses: 1 });
     expect(features().bytes).toBeGreaterThan(0);
     expect(maxDifference(valuesOf(again[0]!), valuesOf(first[0]!))).toBe(0);
 
-    await run(caption(picture('bb', SIZE)));
+    await run(caption(pixelsOf('bb', SIZE)));
     expect(encoded).toHaveBeenCalledTimes(2);
     const fresh = await start(embedded('retrieve'));
-    expect(scoresOf((await fresh.run(match(picture('a', SIZE))))[0]!)).toEqual(scoresOf(later[0]!));
+    expect(scoresOf((await fresh.run(match(pixelsOf('a', SIZE))))[0]!)).toEqual(
+      scoresOf(later[0]!),
+    );
   });
 });
 
@@ -132,8 +134,8 @@ describe('checkpoints with encoders of their own', () => {
       readRetrievalGolden('match').checkpoint,
     );
     expect(visionSessions).toBe(2);
-    await run(caption(picture('a', SIZE)), match(picture('a', retrieval.image.size)));
-    await run(match(picture('a', retrieval.image.size)));
+    await run(caption(pixelsOf('a', SIZE)), match(pixelsOf('a', retrieval.image.size)));
+    await run(match(pixelsOf('a', retrieval.image.size)));
     expect(encoded).toHaveBeenCalledTimes(3);
     expect(features()).toEqual({ hits: 0, misses: 3, bytes: 0 });
   });

@@ -1,4 +1,4 @@
-/** From a picture's file to embeddings and text through the whole API: what transformers gives (make_api_golden.py). */
+/** From an image's file to embeddings and text through the whole API: what transformers gives (make_api_golden.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { postJson } from '../../tools/api.ts';
@@ -6,7 +6,7 @@ import { type Stack, startStack } from '../../tools/local-stack.ts';
 
 type Wanted = {
   max_tokens: number;
-  /** Query embeddings by picture. */
+  /** Query embeddings by image. */
   embeddings: Record<string, number[][]>;
   replies: {
     picture: string;

@@ -147,7 +147,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
   });
 });
 
-it('one of them sees pictures as large as those tuned for COCO: 364 px, 677 positions', () => {
+it('one of them sees images as large as those tuned for COCO: 364 px, 677 positions', () => {
   expect(readGolden('coco').pixels.shape.at(-1)).toBe(364);
   expect(readGolden('coco').imageFeatures.shape).toEqual([1, 677, 14]);
 });

@@ -92,7 +92,7 @@ describe('one request', () => {
   );
 });
 
-describe('another question about a picture', () => {
+describe('another question about an image', () => {
   it('reuses its image positions and gets the very logits it would get alone', async () => {
     const { golden, options } = loaded.get('tied')!;
     const kept = await loadDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
@@ -230,7 +230,7 @@ describe('requests together', () => {
     }
   });
 
-  it('are not disturbed by one that is cancelled in the middle of a run', async () => {
+  it('are not disturbed by one that is canceled in the middle of a run', async () => {
     const [, ...others] = CASES.filter(
       ({ checkpoint, eos, texts }) =>
         checkpoint === 'tied' && eos[0] === 3 && eos.length === 1 && texts[0]!.length > 6,

@@ -20,7 +20,7 @@ it('the corpus holds every control character alone, between letters and between 
   expect(wanted.filter((line) => !lines.includes(line))).toEqual([]);
 });
 
-describe.each(['opt', 't5', 'bert'])('the tokeniser of the kind "%s"', (name) => {
+describe.each(['opt', 't5', 'bert'])('the tokenizer of the kind "%s"', (name) => {
   const tokenizer = createTokenizer(golden(name));
 
   it('gives the ids of `tokenizers` for every line of the corpus', () => {

@@ -70,7 +70,7 @@ describe('npm start', () => {
     },
   );
 
-  it('refuses a checkpoint whose tokeniser is damaged', async () => {
+  it('refuses a checkpoint whose tokenizer is damaged', async () => {
     const damaged = join(folder, 'damaged');
     await cp(GOLDEN, damaged, { recursive: true });
     await writeFile(join(damaged, 'tokenizer.json'), '{');

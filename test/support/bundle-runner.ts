@@ -132,7 +132,7 @@ export class BundleRunner {
     return rows.map((_, row) => all.slice(row * decoder.vocab, (row + 1) * decoder.vocab));
   }
 
-  /** Makes `to` a copy of `from`: what the image positions of a picture leave for its next question. */
+  /** Makes `to` a copy of `from`: what the image positions of an image leave for its next question. */
   copySlot(from: number, to: number): void {
     this.#slots.set(
       to,

@@ -32,7 +32,7 @@ export async function openGolden(golden: Golden, precision: Precision, bundles: 
   return loadParts({ ...options, maxSlots: 8, prefillPiece: 64, prefixCacheBytes: 0 });
 }
 
-/** Query embeddings of all pictures, and logits along the texts that transformers wrote greedily. */
+/** Query embeddings of all images, and logits along the texts that transformers wrote greedily. */
 async function computed(golden: Golden, parts: EngineParts) {
   const embeddings: Float32Array[] = [];
   for (let image = 0; image < golden.pixels.shape[0]!; image++) {

@@ -8,7 +8,7 @@ import { type RetrievalGolden, rowOf } from './golden.ts';
 import { PROVIDER } from './provider.ts';
 
 export type RetrievalFigures = {
-  /** Least cosine of ITC's vectors with the exact ones: of pictures' queries, and of texts. */
+  /** Least cosine of ITC's vectors with the exact ones: of images' queries, and of texts. */
   imageCosine: number;
   textCosine: number;
   /** Mean and largest difference of ITM's probabilities. */
@@ -16,7 +16,7 @@ export type RetrievalFigures = {
   itmMost: number;
 };
 
-/** ITC's vectors and ITM's probabilities of every picture and text, from the pixels on. */
+/** ITC's vectors and ITM's probabilities of every image and text, from the pixels on. */
 async function computed(golden: RetrievalGolden, precision: Precision, bundles: string) {
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
   const manifest = await readRetrieveManifest(bundle);

@@ -1,28 +1,28 @@
-/** Pictures for the tests that span rooms: real scenes, and variants of them made by sharp. */
+/** Images for the tests that span rooms: real scenes, and variants of them made by sharp. */
 import { createHash } from 'node:crypto';
 import sharp from 'sharp';
-import { readPicture, readScenes, type Scene } from '../../tools/scenes.ts';
+import { readImage, readScenes, type Scene } from '../../tools/scenes.ts';
 
-export type Picture = { bytes: Uint8Array<ArrayBuffer>; sha256: string; scene: Scene };
+export type TestImage = { bytes: Uint8Array<ArrayBuffer>; sha256: string; scene: Scene };
 
 function sha256Of(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
 /** Test scenes, spread over layouts and artists. */
-export async function pictures(count: number): Promise<Picture[]> {
+export async function testImages(count: number): Promise<TestImage[]> {
   const scenes = await readScenes();
   return Promise.all(
     Array.from({ length: count }, async (_, i) => {
       const scene = scenes[Math.floor((i * scenes.length) / count)] as Scene;
-      const bytes = await readPicture(scene);
+      const bytes = await readImage(scene);
       return { bytes, sha256: sha256Of(bytes), scene };
     }),
   );
 }
 
 /**
- * The same picture in bytes that no cache has seen: a PNG with a unique comment pixel-for-pixel equal.
+ * The same image in bytes that no cache has seen: a PNG with a unique comment pixel-for-pixel equal.
  * @param mark any text; another mark gives other bytes
  */
 export async function unseen(bytes: Uint8Array, mark: string): Promise<Uint8Array<ArrayBuffer>> {

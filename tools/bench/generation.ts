@@ -1,23 +1,23 @@
 /** First token, each further one and the edge's share: direct at the GPU worker and through the edge. */
 import { postJson, postStream } from '../api.ts';
 import type { Stack } from '../local-stack.ts';
-import { type Arrivals, captionRequest, embed, freshPictures, runDirect } from './requests.ts';
+import { type Arrivals, captionRequest, embed, freshImages, runDirect } from './requests.ts';
 import { median, quantile } from './statistics.ts';
 
 /** Long enough that what arrives together does not blur the rate. */
 const TOKENS = 48;
 
-/** What was done before: nothing, the picture's embeddings, or also its positions in the decoder. */
+/** What was done before: nothing, the image's embeddings, or also its positions in the decoder. */
 type Kind = 'miss' | 'hit' | 'again';
-type Picture = { data: string } | { sha256: string };
+type ImageReference = { data: string } | { sha256: string };
 
 export async function generationRows(stack: Stack, rounds: number): Promise<string[][]> {
-  const pictures = (await freshPictures(rounds * 4)).values();
+  const images = (await freshImages(rounds * 4)).values();
   const direct: Record<Kind, Arrivals[]> = { miss: [], hit: [], again: [] };
   const edge: Record<Kind, Arrivals[]> = { miss: [], hit: [], again: [] };
   const request = captionRequest(stack.model, TOKENS);
   for (let round = 0; round < rounds; round++) {
-    const next = () => pictures.next().value as Uint8Array;
+    const next = () => images.next().value as Uint8Array;
     direct.miss.push(
       (await runDirect(stack, request, { type: 'image', payload: next() })).arrivals,
     );
@@ -43,22 +43,22 @@ export async function generationRows(stack: Stack, rounds: number): Promise<stri
     ['one stream', 'GPU worker', 'through the edge', 'the edge adds'],
     row('first token, miss (ms)', firstToken, 'miss'),
     row('first token, hit (ms)', firstToken, 'hit'),
-    row('first token, same picture again (ms)', firstToken, 'again'),
+    row('first token, same image again (ms)', firstToken, 'again'),
     row(`token ${TOKENS}, hit (ms)`, lastToken, 'hit'),
     row('each token after the first (ms)', perToken, 'hit'),
     row('between tokens, p99 (ms)', (all) => quantile(gaps(all), 0.99), 'hit'),
   ];
 }
 
-/** Has the edge keep a picture's embeddings. */
-async function remember(stack: Stack, picture: Uint8Array): Promise<Picture> {
-  const data = Buffer.from(picture).toString('base64');
+/** Has the edge keep an image's embeddings. */
+async function remember(stack: Stack, bytes: Uint8Array): Promise<ImageReference> {
+  const data = Buffer.from(bytes).toString('base64');
   const reply = await postJson(`${stack.url}/v1/embeddings`, { image: { data } });
   const { sha256 } = (reply as { image: { sha256: string } }).image;
   return { sha256 };
 }
 
-async function runEdge(stack: Stack, image: Picture): Promise<Arrivals> {
+async function runEdge(stack: Stack, image: ImageReference): Promise<Arrivals> {
   const arrivals: Arrivals = [];
   const body = { image, max_tokens: TOKENS, min_tokens: TOKENS };
   for await (const { event, data, atMs } of postStream(`${stack.url}/v1/captions`, body)) {

@@ -4,7 +4,7 @@ import autocannon from 'autocannon';
 import { postJson } from '../api.ts';
 import type { Stack } from '../local-stack.ts';
 import { ROOT } from '../prepare-edge.ts';
-import { readPicture, readScenes } from '../scenes.ts';
+import { readImage, readScenes } from '../scenes.ts';
 import { median } from './statistics.ts';
 
 const TURNS = 3;
@@ -25,7 +25,7 @@ export async function lookupRows(stack: Stack): Promise<string[][]> {
     },
   });
   await bare.ready;
-  const bytes = await readPicture((await readScenes())[0]!);
+  const bytes = await readImage((await readScenes())[0]!);
   const reply = await postJson(`${stack.url}/v1/embeddings`, {
     image: { data: Buffer.from(bytes).toString('base64') },
   });

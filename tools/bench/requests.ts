@@ -12,7 +12,7 @@ import { promptIds } from '@blip2/shared/prompts';
 import { GenerationConfig, type GpuRequest } from '@blip2/shared/wire';
 import sharp from 'sharp';
 import type { Stack } from '../local-stack.ts';
-import { readPicture, readScenes } from '../scenes.ts';
+import { readImage, readScenes } from '../scenes.ts';
 
 /** Milliseconds since the request was sent at which each token came. */
 export type Arrivals = number[];
@@ -30,10 +30,10 @@ export function captionRequest(model: EdgeModel, tokens: number): GpuRequest {
   return writeRequest(model, promptIds(model, []), tokens);
 }
 
-/** What a worker is sent that has never seen the picture, but whose edge has. */
+/** What a worker is sent that has never seen the image, but whose edge has. */
 export type Embeddings = { type: 'embeddings'; payload: Uint8Array };
 
-/** Query embeddings of a picture, and the milliseconds until they were there. */
+/** Query embeddings of an image, and the milliseconds until they were there. */
 export async function embed(
   stack: Stack,
   payload: Uint8Array,
@@ -69,15 +69,15 @@ export async function runDirect(
   return embeddings === undefined ? { arrivals } : { arrivals, embeddings };
 }
 
-/** Side of the noise that makes a test scene another picture, pixels. */
+/** Side of the noise that makes a test scene another image, pixels. */
 const NOISE = 32;
 
 /** Test scenes that no cache has seen: neither their bytes nor, to the model, what they show. */
-export async function freshPictures(count: number): Promise<Uint8Array<ArrayBuffer>[]> {
+export async function freshImages(count: number): Promise<Uint8Array<ArrayBuffer>[]> {
   const scenes = await readScenes();
   return Promise.all(
     Array.from({ length: count }, async (_, i) => {
-      const bytes = await readPicture(scenes[i % scenes.length]!);
+      const bytes = await readImage(scenes[i % scenes.length]!);
       const raw = { width: NOISE, height: NOISE, channels: 3 } as const;
       const noise = { input: randomBytes(3 * NOISE ** 2), raw, gravity: 'northwest' };
       return new Uint8Array(await sharp(bytes).composite([noise]).png().toBuffer());

@@ -1,6 +1,6 @@
 /** Many captions at once at the GPU worker: what sharing the decode steps gives, and what it costs each. */
 import type { Stack } from '../local-stack.ts';
-import { captionRequest, type Embeddings, embed, freshPictures, runDirect } from './requests.ts';
+import { captionRequest, type Embeddings, embed, freshImages, runDirect } from './requests.ts';
 import { median } from './statistics.ts';
 
 export const STREAMS = [1, 2, 4, 8, 16] as const;
@@ -10,8 +10,8 @@ const TOKENS = 48;
 export async function streamRows(stack: Stack, rounds: number): Promise<string[][]> {
   const request = captionRequest(stack.model, TOKENS);
   const sources: Embeddings[] = [];
-  for (const picture of await freshPictures(Math.max(...STREAMS))) {
-    sources.push((await embed(stack, picture)).source);
+  for (const image of await freshImages(Math.max(...STREAMS))) {
+    sources.push((await embed(stack, image)).source);
   }
   const rates = new Map<number, number[]>(STREAMS.map((count) => [count, []]));
   const slowest = new Map<number, number[]>(STREAMS.map((count) => [count, []]));

@@ -45,7 +45,7 @@ async function writing(precisions: readonly Precision[], bundles: string): Promi
 }
 
 async function comparing(precisions: readonly Precision[], bundles: string): Promise<Table> {
-  const head = ['least cosine of ITC, pictures', 'texts', 'mean Δ ITM, absolute', 'most'];
+  const head = ['least cosine of ITC, images', 'texts', 'mean Δ ITM, absolute', 'most'];
   const table = [[...HEAD, ...head]];
   for (const precision of precisions) {
     for (const name of RETRIEVAL_CASES) {

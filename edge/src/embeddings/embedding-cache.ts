@@ -1,4 +1,4 @@
-/** Query embeddings by picture: this location's cache, then Workers KV. Entries are write-once (DESIGN.md §3). */
+/** Query embeddings by image: this location's cache, then Workers KV. Entries are write-once (DESIGN.md §3). */
 import { type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
 import {
   EmbeddingCodecError,
@@ -7,7 +7,7 @@ import {
 } from '@blip2/shared/embedding-codec';
 import { ImageInfo } from '@blip2/shared/wire';
 
-/** What is kept of a picture: its encoded query embeddings, and what the replies say of it. */
+/** What is kept of an image: its encoded query embeddings, and what the replies say of it. */
 export type KnownImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInfo };
 
 export type Lookup =
@@ -32,7 +32,7 @@ export class EmbeddingCache {
     this.#shape = shape;
   }
 
-  /** A tier that fails is a miss: the picture can be computed anew. */
+  /** A tier that fails is a miss: the image can be computed anew. */
   async lookup(sha256: string, waitUntil: WaitUntil): Promise<Lookup> {
     const key = embeddingKey(this.#space, sha256);
     const colo = await caches.default.match(coloUrl(key)).catch(() => undefined);

@@ -1,27 +1,27 @@
-/** Many requests, one picture; entries that are damaged; a GPU worker that fails. */
+/** Many requests, one image; entries that are damaged; a GPU worker that fails. */
 import { embeddingKey } from '@blip2/shared/cache-key';
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { model } from '../model-manifest.ts';
-import { base64, newPicture, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { base64, newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 
 let edge: TestEdge;
-let picture: Uint8Array<ArrayBuffer>;
+let imageBytes: Uint8Array<ArrayBuffer>;
 beforeEach(() => {
   edge = startEdge();
-  picture = newPicture();
+  imageBytes = newImage();
 });
 
-const send = (bytes = picture) => edge.post('/v1/captions', { image: { data: base64(bytes) } });
+const send = (bytes = imageBytes) => edge.post('/v1/captions', { image: { data: base64(bytes) } });
 const read = async (response: Response) => CaptionReply.parse(await response.json());
 const encodes = () => edge.gpu.seen.filter((seen) => seen.with === 'image').length;
 const requestsSeen = (count: number) =>
   vi.waitFor(() => expect(edge.gpu.seen.length).toBe(count), { interval: 2 });
 
-describe('concurrent requests for one new picture', () => {
+describe('concurrent requests for one new image', () => {
   it('cause one encode', async () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
@@ -50,7 +50,7 @@ describe('concurrent requests for one new picture', () => {
   it('go on when the client of the first goes away', async () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
-    const image = { data: base64(picture) };
+    const image = { data: base64(imageBytes) };
     const first = await edge.post('/v1/captions', { image, stream: true });
     const reader = first.body?.getReader();
     const beat = reader?.read();
@@ -60,7 +60,7 @@ describe('concurrent requests for one new picture', () => {
     await beat;
     await reader?.cancel();
     expect((await read(await second)).caption).toBe('a red dog');
-    expect(edge.gpu.cancelled).toBe(1);
+    expect(edge.gpu.canceled).toBe(1);
     expect(encodes()).toBe(2);
     gate.resolve();
   });
@@ -77,7 +77,7 @@ describe('concurrent requests for one new picture', () => {
     edge.gpu.script.start = gate.promise;
     const first = send();
     await requestsSeen(1);
-    const byHash = edge.post('/v1/captions', { image: { sha256: await sha256Of(picture) } });
+    const byHash = edge.post('/v1/captions', { image: { sha256: await sha256Of(imageBytes) } });
     gate.resolve();
     expect((await Promise.all([first, byHash])).map(({ status }) => status)).toEqual([200, 200]);
     expect(encodes()).toBe(1);
@@ -86,7 +86,7 @@ describe('concurrent requests for one new picture', () => {
 
 describe('kept embeddings', () => {
   it('are read from KV where the location has none, then from the location', async () => {
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(picture));
+    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
     const metadata = { width: 9, height: 8, format: 'gif' };
     await edge.kv.put(key, EMBEDDINGS, { metadata });
     expect(await read(await send())).toMatchObject({ cache: 'kv', image: metadata });
@@ -110,7 +110,7 @@ describe('kept embeddings', () => {
     ],
     ['without image info', EMBEDDINGS, null],
   ])('that are %s are a miss, counted and replaced', async (_name, value, metadata) => {
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(picture));
+    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
     await edge.kv.put(key, value, { metadata });
     expect((await read(await send())).cache).toBe('miss');
     await edge.settled();
@@ -122,7 +122,7 @@ describe('kept embeddings', () => {
   });
 
   it('that are damaged are dropped when only the hash was sent', async () => {
-    const sha256 = await sha256Of(picture);
+    const sha256 = await sha256Of(imageBytes);
     const key = embeddingKey({ kind: 'query', ...model }, sha256);
     await edge.kv.put(key, damaged);
     expect((await edge.request(`/v1/embeddings/${sha256}`)).status).toBe(404);
@@ -133,7 +133,7 @@ describe('kept embeddings', () => {
   it('that are damaged in the location fall back to KV', async () => {
     await send();
     await edge.settled();
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(picture));
+    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
     const url = `https://embeddings.blip2.invalid/${key}`;
     const headers = { 'cache-control': 'max-age=60', 'x-image': JSON.stringify(info) };
     await caches.default.put(url, new Response(damaged, { headers }));
@@ -210,13 +210,13 @@ describe('a GPU worker', () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.token = () => gate.promise;
     const response = await edge.post('/v1/captions', {
-      image: { data: base64(picture) },
+      image: { data: base64(imageBytes) },
       stream: true,
     });
     const reader = response.body?.getReader();
     await reader?.read();
     await reader?.cancel();
-    await vi.waitFor(() => expect(edge.gpu.cancelled).toBe(1));
+    await vi.waitFor(() => expect(edge.gpu.canceled).toBe(1));
     gate.resolve();
   });
 });

@@ -1,17 +1,17 @@
-/** One run at the GPU worker for a picture: from its kept embeddings where there are any, else from its bytes. */
+/** One run at the GPU worker for an image: from its kept embeddings where there are any, else from its bytes. */
 import { ApiError } from '@blip2/shared/errors';
 import type { TokensPayload } from '@blip2/shared/frames';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { GpuDone, GpuRequest, ImageInfo } from '@blip2/shared/wire';
 import type { Scope, Services, Store } from '../dependencies.ts';
-import type { Picture } from '../image/image-source.ts';
+import type { ImageInput } from '../image/image-source.ts';
 import type { KnownImage } from './embedding-cache.ts';
 import type { Follower, Leader } from './single-flight.ts';
 
-/** What is asked about a picture whose embeddings may be kept. */
+/** What is asked about an image whose embeddings may be kept. */
 type SeeRequest = Extract<GpuRequest, { kind: 'generate' | 'embed' }>;
 
-/** Where the embeddings of a picture are, before anything is computed. */
+/** Where the embeddings of an image are, before anything is computed. */
 export type Found =
   | { kind: 'known'; known: KnownImage; cache: CacheResult }
   /** Another request computes them, or has just done so. */
@@ -29,7 +29,7 @@ export type SeeEvent =
 /** @throws ApiError `unknown-image` when only a hash was sent and nothing is kept for it */
 export async function find(
   { cache, encodes }: Store,
-  { sha256, bytes }: Picture,
+  { sha256, bytes }: ImageInput,
   scope: Scope,
 ): Promise<Found> {
   const place = encodes.follow(sha256);
@@ -37,7 +37,7 @@ export async function find(
   const lookup = await cache.lookup(sha256, scope.waitUntil);
   if (lookup.kind === 'hit') return { kind: 'known', known: lookup.known, cache: lookup.tier };
   if (bytes !== undefined) return { kind: 'unknown' };
-  // The picture may have come while the look-up was under way.
+  // The image may have come while the look-up was under way.
   const late = encodes.follow(sha256);
   if (late !== null) return { kind: 'pending', place: late };
   if (lookup.damaged) scope.waitUntil(cache.drop(sha256));
@@ -50,7 +50,7 @@ export async function find(
  */
 export async function* see(
   services: Store & Pick<Services, 'gpu'>,
-  picture: Picture,
+  input: ImageInput,
   found: Found,
   request: SeeRequest,
   scope: Scope,
@@ -61,11 +61,11 @@ export async function* see(
   }
   let place = found.kind === 'pending' ? found.place : null;
   for (;;) {
-    if (place === null && picture.bytes === undefined) throw unknownImage();
+    if (place === null && input.bytes === undefined) throw unknownImage();
     const current: Follower<KnownImage> | Leader<KnownImage> =
-      place ?? services.encodes.join(picture.sha256);
+      place ?? services.encodes.join(input.sha256);
     if (current.role === 'leader') {
-      yield* fromImage(services, picture, current, request, scope);
+      yield* fromImage(services, input, current, request, scope);
       return;
     }
     const known = await current.wait(scope.signal);
@@ -74,7 +74,7 @@ export async function* see(
       yield* fromEmbeddings(services, known, cache, request, scope);
       return;
     }
-    place = services.encodes.follow(picture.sha256);
+    place = services.encodes.follow(input.sha256);
   }
 }
 
@@ -102,7 +102,7 @@ async function* fromEmbeddings(
 
 async function* fromImage(
   { gpu, cache }: Store & Pick<Services, 'gpu'>,
-  { sha256, bytes = new Uint8Array() }: Picture,
+  { sha256, bytes = new Uint8Array() }: ImageInput,
   leader: Leader<KnownImage>,
   request: SeeRequest,
   scope: Scope,
@@ -130,7 +130,7 @@ async function* fromImage(
       } else throw outOfOrder();
     }
   } catch (error) {
-    // A picture that cannot be read is the same for everybody; other errors are worth another try.
+    // An image that cannot be read is the same for everybody; other errors are worth another try.
     if (error instanceof ApiError && error.status === 400) leader.fail(error);
     throw error;
   } finally {
@@ -162,7 +162,7 @@ function outOfOrder(): ApiError {
 export function unknownImage(): ApiError {
   return new ApiError(
     'unknown-image',
-    'Nothing is kept for this hash: send the picture itself once.',
+    'Nothing is kept for this hash: send the image itself once.',
     { field: 'image.sha256' },
   );
 }

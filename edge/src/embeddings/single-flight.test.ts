@@ -24,7 +24,7 @@ const follow = () => {
   return place as Follower<number>;
 };
 
-describe('requests for one picture', () => {
+describe('requests for one image', () => {
   it('follow the first and get its value', async () => {
     const leader = lead();
     const waiting = [follow().wait(signal), follow().wait(signal)];
@@ -33,7 +33,7 @@ describe('requests for one picture', () => {
     expect(follow().settled).toBe(true);
   });
 
-  it('do not wait for another picture', () => {
+  it('do not wait for another image', () => {
     lead();
     expect(flights.join('b').role).toBe('leader');
     expect(flights.follow('c')).toBeNull();
@@ -61,8 +61,8 @@ describe('requests for one picture', () => {
   it('share an error that each would meet', async () => {
     const leader = lead();
     const waiting = follow().wait(signal);
-    leader.fail(new Error('no picture'));
-    await expect(waiting).rejects.toThrow('no picture');
+    leader.fail(new Error('no image'));
+    await expect(waiting).rejects.toThrow('no image');
     lead();
   });
 

@@ -1,5 +1,5 @@
 /**
- * One encode for all requests of this isolate that need the same picture at the same time.
+ * One encode for all requests of this isolate that need the same image at the same time.
  *
  * The first request leads, the others follow. A leader that fails, or whose client goes away, leaves its
  * place to the next. Cloudflare may stop a request without running its `finally`, and a promise of a stopped

@@ -1,4 +1,4 @@
-/** From a prompt and a picture to text, piece by piece. */
+/** From a prompt and an image to text, piece by piece. */
 import { maxPromptTokens } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
 import { promptIds } from '@blip2/shared/prompts';
@@ -9,11 +9,11 @@ import { GenerationConfig, type GpuDone, type GpuTimings } from '@blip2/shared/w
 import type { Scope, Services } from '../dependencies.ts';
 import { type Found, see } from '../embeddings/resolve-embeddings.ts';
 import { validate } from '../http/validate.ts';
-import type { Picture } from '../image/image-source.ts';
+import type { ImageInput } from '../image/image-source.ts';
 import { model, tokenizer } from '../model-manifest.ts';
 import { ChoiceText, type Piece } from './text-streamer.ts';
 
-/** Tokenising takes time by the character: this is far beyond what any context holds. */
+/** Tokenizing takes time by the character: this is far beyond what any context holds. */
 const MAX_PROMPT_CHARACTERS = 4096;
 
 /** `input_ids` have the model's control tokens; the image positions are not among them. */
@@ -36,7 +36,7 @@ export type GenerateEvent =
 type TextOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
 
 /**
- * Tokenises and counts. `max_tokens` is cut to what the context leaves.
+ * Tokenizes and counts. `max_tokens` is cut to what the context leaves.
  * @param random a whole number below 2^32, the seed where the request gives none
  * @throws ApiError `prompt-too-long` with the count and the limit, `invalid-request` where options are at odds
  */
@@ -60,7 +60,7 @@ export function preparePrompt(text: string, options: TextOptions, random: number
 function promptTooLong(unit: string, limit: number, actual: number): ApiError {
   return new ApiError(
     'prompt-too-long',
-    `The text has ${actual} ${unit}; beside the picture there is room for ${limit}.`,
+    `The text has ${actual} ${unit}; beside the image there is room for ${limit}.`,
     { limit, actual },
   );
 }
@@ -68,7 +68,7 @@ function promptTooLong(unit: string, limit: number, actual: number): ApiError {
 /** Ends with `done`. @throws ApiError of the GPU worker */
 export async function* generate(
   { gpu, stores }: Services,
-  picture: Picture,
+  input: ImageInput,
   found: Found,
   { input_ids, generation, stops }: Prompt,
   scope: Scope,
@@ -84,9 +84,9 @@ export async function* generate(
   let cache: CacheResult = 'miss';
   let done: GpuDone | undefined;
   const request = { ...head, input_ids, generation };
-  for await (const event of see({ gpu, ...stores.query }, picture, found, request, scope)) {
+  for await (const event of see({ gpu, ...stores.query }, input, found, request, scope)) {
     if (event.type === 'image') {
-      image = { sha256: picture.sha256, ...event.image };
+      image = { sha256: input.sha256, ...event.image };
       cache = event.cache;
       yield { type: 'image', image, cache };
     } else if (event.type === 'tokens') {

@@ -29,7 +29,7 @@ export type GpuEvent =
   | { type: 'texts'; embeddings: number[][] }
   | { type: 'done'; done: GpuDone };
 
-/** What goes with the request: the picture, or its embeddings. */
+/** What goes with the request: the image, or its embeddings. */
 export type Attachment = { type: 'image' | 'embeddings'; payload: Uint8Array };
 
 const RETRY_AFTER_S = 5;

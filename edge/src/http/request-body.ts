@@ -1,4 +1,4 @@
-/** The three forms of a request with a picture, brought to one: a source and the fields beside it. */
+/** The three forms of a request with an image, brought to one: a source and the fields beside it. */
 import { ApiError } from '@blip2/shared/errors';
 import { ImageReference } from '@blip2/shared/schemas/image';
 import type { Settings } from '../config.ts';
@@ -9,7 +9,7 @@ import { validate } from './validate.ts';
 type Limits = Pick<Settings, 'maxImageBytes' | 'maxBodyBytes'>;
 
 /**
- * The same for routes that cannot do without a picture.
+ * The same for routes that cannot do without an image.
  * @throws ApiError `no-image`
  */
 export async function readBody<Fields>(
@@ -29,7 +29,7 @@ export function required(source: ImageSource | undefined): ImageSource {
 /**
  * Reads a raw `image/*` body, multipart/form-data or application/json. Options of a raw body stand in the
  * query string; in the other forms a field of the body wins over the query string.
- * @param check validates the fields before the picture is looked at
+ * @param check validates the fields before the image is looked at
  */
 export async function readOptionalImage<Fields>(
   request: Request,
@@ -50,7 +50,7 @@ export async function readOptionalImage<Fields>(
     return { source: { kind: 'bytes', bytes: await onlyImage(form.images) }, fields };
   }
   if (isEmpty(request)) {
-    throw new ApiError('no-image', 'The body is empty: send a picture.', { field: 'image' });
+    throw new ApiError('no-image', 'The body is empty: send an image.', { field: 'image' });
   }
   checkImageType(type);
   const fields = check(query);
@@ -100,7 +100,7 @@ async function readForm(request: Request, limit: number): Promise<Form> {
     } else if (typeof value === 'string') {
       texts.push([name, value]);
     } else {
-      throw new ApiError('invalid-request', `There is no file ${name}; the picture is image.`, {
+      throw new ApiError('invalid-request', `There is no file ${name}; the image is image.`, {
         field: name,
       });
     }
@@ -111,7 +111,7 @@ async function readForm(request: Request, limit: number): Promise<Form> {
 async function onlyImage(images: File[]): Promise<Uint8Array<ArrayBuffer>> {
   const [image, ...more] = images;
   if (image === undefined) {
-    throw new ApiError('no-image', 'Send the picture as the file image.', { field: 'image' });
+    throw new ApiError('no-image', 'Send the image as the file image.', { field: 'image' });
   }
   if (more.length > 0) {
     throw new ApiError('several-images', 'Send one file image.', { field: 'image' });

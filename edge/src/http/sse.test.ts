@@ -33,9 +33,9 @@ describe('server-sent events', () => {
 
   it('do not begin when the first of them fails at once', async () => {
     const refused = async function* (): AsyncGenerator<ServerEvent> {
-      yield await Promise.reject(new Error('no picture'));
+      yield await Promise.reject(new Error('no image'));
     };
-    await expect(sseResponse(refused(), options)).rejects.toThrow('no picture');
+    await expect(sseResponse(refused(), options)).rejects.toThrow('no image');
   });
 
   it('are a comment every half second while nothing flows', async () => {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { newPicture, startEdge, type TestEdge } from '../testing/edge.ts';
+import { newImage, startEdge, type TestEdge } from '../testing/edge.ts';
 
-const URL_ = 'https://pictures.example/a.png';
+const URL_ = 'https://images.example/a.png';
 let edge: TestEdge;
 beforeEach(() => {
   edge = startEdge();
@@ -12,14 +12,14 @@ const png = (bytes: Uint8Array<ArrayBuffer>, type = 'image/png') =>
   new Response(bytes, { headers: { 'content-type': type } });
 const redirect = (location: string) => new Response(null, { status: 302, headers: { location } });
 
-describe('a picture at a URL', () => {
+describe('an image at a URL', () => {
   it('is fetched, also behind redirects', async () => {
-    const picture = newPicture();
+    const imageBytes = newImage();
     edge.gpu.web.set(URL_, () => redirect('/b.png'));
-    edge.gpu.web.set('https://pictures.example/b.png', () => redirect('http://other.example/c'));
-    edge.gpu.web.set('http://other.example/c', () => png(picture));
+    edge.gpu.web.set('https://images.example/b.png', () => redirect('http://other.example/c'));
+    edge.gpu.web.set('http://other.example/c', () => png(imageBytes));
     expect((await send()).status).toBe(200);
-    expect(edge.gpu.seen[0]?.payload).toEqual(picture);
+    expect(edge.gpu.seen[0]?.payload).toEqual(imageBytes);
   });
 
   it.each<[string, () => Response, string]>([
@@ -27,8 +27,8 @@ describe('a picture at a URL', () => {
     ['redirects to a file', () => redirect('file:///etc/passwd'), 'image-url-refused'],
     ['redirects in a circle', () => redirect(URL_), 'image-url-failed'],
     ['is not there', () => new Response('no', { status: 404 }), 'image-url-failed'],
-    ['is a page', () => png(newPicture(), 'text/html'), 'image-url-failed'],
-    ['is too large', () => png(newPicture(100_001)), 'body-too-large'],
+    ['is a page', () => png(newImage(), 'text/html'), 'image-url-failed'],
+    ['is too large', () => png(newImage(100_001)), 'body-too-large'],
     ['is noise', () => png(new Uint8Array(99)), 'invalid-image'],
     ['cannot be reached', () => Promise.reject(new TypeError('x')) as never, 'image-url-failed'],
   ])('that %s is refused', async (_name, reply, slug) => {

@@ -1,4 +1,4 @@
-/** Fetches a picture from a public URL: each redirect is checked, size and time are limited. */
+/** Fetches an image from a public URL: each redirect is checked, size and time are limited. */
 import { ApiError } from '@blip2/shared/errors';
 import { checkImageUrl } from './public-url.ts';
 import { isSupportedImageType, mediaType, readLimited } from './sniff-format.ts';
@@ -36,7 +36,7 @@ export async function fetchImage(
       if (!isSupportedImageType(type)) {
         await response.body?.cancel();
         throw failed(
-          `The image URL leads to ${type || 'something without a content-type'}, no picture.`,
+          `The image URL leads to ${type || 'something without a content-type'}, no image.`,
         );
       }
       return await readLimited(response, maxBytes);
@@ -45,7 +45,7 @@ export async function fetchImage(
     if (thrown instanceof ApiError) throw thrown;
     throw failed(
       limit.aborted && !signal.aborted
-        ? `The image URL did not give its picture within ${TIMEOUT_MS} ms.`
+        ? `The image URL did not give its image within ${TIMEOUT_MS} ms.`
         : 'The host of the image URL could not be reached.',
       thrown,
     );

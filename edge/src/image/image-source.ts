@@ -1,9 +1,9 @@
-/** From what a request names to a picture: its SHA-256 and, unless only that was sent, its bytes. */
+/** From what a request names to an image: its SHA-256 and, unless only that was sent, its bytes. */
 import { ApiError } from '@blip2/shared/errors';
 import type { ImageReference } from '@blip2/shared/schemas/image';
 import type { Settings } from '../config.ts';
 import { fetchImage } from './fetch-image.ts';
-import { checkPicture } from './sniff-format.ts';
+import { checkImage } from './sniff-format.ts';
 
 export type ImageSource =
   | { kind: 'bytes'; bytes: Uint8Array<ArrayBuffer> }
@@ -11,14 +11,14 @@ export type ImageSource =
   | { kind: 'sha256'; sha256: string };
 
 /** `bytes` is absent when the client sent only the hash. */
-export type Picture = { sha256: string; bytes?: Uint8Array<ArrayBuffer> };
+export type ImageInput = { sha256: string; bytes?: Uint8Array<ArrayBuffer> };
 
 /** @throws ApiError `no-image`, `several-images` or `invalid-base64` */
 export function sourceFromReference(image: ImageReference | undefined): ImageSource {
   const { data, url, sha256 } = image ?? {};
   const given = [data, url, sha256].filter((value) => value !== undefined).length;
   if (given === 0) {
-    throw new ApiError('no-image', 'Send the picture as image.data, image.url or image.sha256.', {
+    throw new ApiError('no-image', 'Send the image as image.data, image.url or image.sha256.', {
       field: 'image',
     });
   }
@@ -47,12 +47,12 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** @throws ApiError when the bytes cannot be a picture or cannot be fetched */
-export async function openPicture(
+/** @throws ApiError when the bytes cannot be an image or cannot be fetched */
+export async function resolveImage(
   source: ImageSource,
   settings: Settings,
   signal: AbortSignal,
-): Promise<Picture> {
+): Promise<ImageInput> {
   if (source.kind === 'sha256') return { sha256: source.sha256 };
   const bytes =
     source.kind === 'bytes'
@@ -62,7 +62,7 @@ export async function openPicture(
           allowPrivate: settings.allowPrivateImageUrls,
           signal,
         });
-  checkPicture(bytes, settings.maxImageBytes);
+  checkImage(bytes, settings.maxImageBytes);
   const digest = await crypto.subtle.digest('SHA-256', bytes);
   return { sha256: new Uint8Array(digest).toHex(), bytes };
 }

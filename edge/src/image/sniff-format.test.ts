@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkPicture, mediaType } from './sniff-format.ts';
+import { checkImage, mediaType } from './sniff-format.ts';
 
 const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 const box = (...brands: string[]) =>
@@ -16,7 +16,7 @@ describe('first bytes', () => {
     ['AVIF', box('avif', 'mif1')],
     ['AVIF by a compatible brand', box('mif1', 'avif')],
   ])('of %s pass', (_name, bytes) => {
-    expect(() => checkPicture(bytes, 100)).not.toThrow();
+    expect(() => checkImage(bytes, 100)).not.toThrow();
   });
 
   it.each<[string, Uint8Array, string]>([
@@ -33,7 +33,7 @@ describe('first bytes', () => {
     ['JPEG XL', latin1('\xff\x0a'), 'unsupported-media-type'],
     ['too much', latin1('\xff\xd8\xff'.padEnd(101)), 'body-too-large'],
   ])('of %s do not', (_name, bytes, slug) => {
-    expect(() => checkPicture(bytes, 100)).toThrow(expect.objectContaining({ slug }));
+    expect(() => checkImage(bytes, 100)).toThrow(expect.objectContaining({ slug }));
   });
 });
 

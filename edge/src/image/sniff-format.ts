@@ -1,4 +1,4 @@
-/** What may be a picture at all, decided from sizes, types and first bytes: junk never travels further. */
+/** What may be an image at all, decided from sizes, types and first bytes: junk never travels further. */
 import { ApiError } from '@blip2/shared/errors';
 
 const SUPPORTED_TYPES = new Set([
@@ -54,10 +54,10 @@ function bodyTooLarge(limit: number, actual: number): ApiError {
 }
 
 /**
- * Refuses what cannot be a supported picture. Whether it really is one, the GPU worker's decoder says.
+ * Refuses what cannot be a supported image. Whether it really is one, the GPU worker's decoder says.
  * @throws ApiError `no-image`, `body-too-large`, `unsupported-media-type` or `invalid-image`
  */
-export function checkPicture(bytes: Uint8Array, maxBytes: number): void {
+export function checkImage(bytes: Uint8Array, maxBytes: number): void {
   if (bytes.byteLength === 0) {
     throw new ApiError('no-image', 'The image is empty.', { field: 'image' });
   }
@@ -65,7 +65,7 @@ export function checkPicture(bytes: Uint8Array, maxBytes: number): void {
   const format = sniff(bytes);
   if (format === 'supported') return;
   if (format === 'unknown') {
-    throw new ApiError('invalid-image', `These bytes are no picture; send ${SUPPORTED}.`, {
+    throw new ApiError('invalid-image', `These bytes are no image; send ${SUPPORTED}.`, {
       field: 'image',
     });
   }

@@ -1,11 +1,11 @@
-// The page's behaviour: one picture, its caption as it is written, questions about it.
+// The page's behavior: one image, its caption as it is written, questions about it.
 
 const byId = (id) => document.getElementById(id);
 const drop = byId('drop');
 const question = byId('question');
 
-/** What the page talks about; a new picture begins anew and ends what is still being written. */
-let picture = null;
+/** What the page talks about; a new image begins anew and ends what is still being written. */
+let shown = null;
 
 byId('file').addEventListener('change', (event) => {
   const [file] = event.target.files;
@@ -33,14 +33,14 @@ document.addEventListener('paste', (event) => {
 byId('ask').addEventListener('submit', (event) => {
   event.preventDefault();
   const text = question.value.trim();
-  if (text && picture) ask(picture, text);
+  if (text && shown) ask(shown, text);
 });
 
-/** Shows the picture and streams its caption. */
+/** Shows the image and streams its caption. */
 async function show(file) {
-  picture?.abort.abort();
+  shown?.abort.abort();
   const current = { file, history: [], sha256: null, abort: new AbortController() };
-  picture = current;
+  shown = current;
   const preview = byId('preview');
   URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(file);
@@ -63,7 +63,7 @@ async function show(file) {
   );
   current.written = current.captioned;
   // What cannot be captioned cannot be asked about.
-  if (!(await current.captioned) && picture === current) {
+  if (!(await current.captioned) && shown === current) {
     question.disabled = byId('send').disabled = true;
   }
 }
@@ -80,7 +80,7 @@ function ask(current, text) {
 
 /** Streams the answer to a question, told what was said before. */
 async function answer(current, text, turn) {
-  if (picture !== current || !(await current.captioned)) return turn.remove();
+  if (shown !== current || !(await current.captioned)) return turn.remove();
   const send = (image) =>
     fetch('/v1/answers', {
       method: 'POST',
@@ -93,7 +93,7 @@ async function answer(current, text, turn) {
       const response = await send({ sha256: current.sha256 });
       if (response.status !== 404) return response;
     }
-    // The hash is not known here: the picture itself goes once more.
+    // The hash is not known here: the image itself goes once more.
     return send({ data: await readDataUrl(current.file) });
   });
   if (done) current.history.push({ question: text, answer: done.text });

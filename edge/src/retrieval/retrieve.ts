@@ -1,11 +1,11 @@
-/** Texts for the model that compares: their ids, their embeddings, and how well they fit a picture. */
+/** Texts for the model that compares: their ids, their embeddings, and how well they fit an image. */
 import { ApiError } from '@blip2/shared/errors';
 import type { GpuTimings, ImageInfo, MatchScore } from '@blip2/shared/wire';
 import type { Scope, Services } from '../dependencies.ts';
 import { inTime } from '../embeddings/resolve-embeddings.ts';
 import { retrievalModel, retrievalTokenizer } from '../model-manifest.ts';
 
-/** Tokenising takes time by the character: this is far beyond what any text may hold. */
+/** Tokenizing takes time by the character: this is far beyond what any text may hold. */
 const MAX_TEXT_CHARACTERS = 4096;
 
 /** @throws ApiError `prompt-too-long` naming the text, with its count and the limit */
@@ -29,12 +29,12 @@ export function retrievalIds(texts: readonly string[], field: string): number[][
 export type Compared = { image: ImageInfo; scores: MatchScore[]; timings_ms: GpuTimings };
 
 /**
- * @param picture the picture's bytes: ITM looks at the image itself, so that embeddings do not do
+ * @param bytes the image's bytes: ITM looks at the image itself, so that embeddings do not do
  * @throws ApiError of the GPU worker
  */
 export async function match(
   { gpu }: Services,
-  picture: Uint8Array,
+  bytes: Uint8Array,
   texts: number[][],
   scope: Scope,
 ): Promise<Compared> {
@@ -42,7 +42,7 @@ export async function match(
   let image: ImageInfo | undefined;
   let scores: MatchScore[] | undefined;
   let timings_ms: GpuTimings = {};
-  const attachment = { type: 'image', payload: picture } as const;
+  const attachment = { type: 'image', payload: bytes } as const;
   for await (const event of gpu.run(inTime(request, scope), attachment, scope.signal)) {
     if (event.type === 'image') image = event.image;
     if (event.type === 'scores') scores = event.scores;

@@ -2,14 +2,14 @@
 import { Problem } from '@blip2/shared/errors';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { model } from '../model-manifest.ts';
-import { base64, newPicture, startEdge, type TestEdge } from '../testing/edge.ts';
+import { base64, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
   edge = startEdge();
 });
 
-const data = base64(newPicture());
+const data = base64(newImage());
 const image = { data };
 const sha256 = '0'.repeat(64);
 
@@ -34,7 +34,7 @@ describe('JSON', () => {
     ['no bytes', { image: { data: '' } }, 'no-image', 'image'],
     ['noise', { image: { data: btoa('x'.repeat(50)) } }, 'invalid-image', 'image'],
     ['a known format', { image: { data: btoa('%PDF-1.7') } }, 'unsupported-media-type', 'image'],
-    ['an unknown field', { image, colour: 'red' }, 'invalid-request', 'colour'],
+    ['an unknown field', { image, color: 'red' }, 'invalid-request', 'color'],
     ['an unknown image field', { image: { data, x: 1 } }, 'invalid-request', 'image.x'],
     ['an image as text', { image: 'abc' }, 'invalid-request', 'image'],
     ['a bad hash', { image: { sha256: 'abc' } }, 'invalid-request', 'image.sha256'],
@@ -56,7 +56,7 @@ describe('JSON', () => {
     ['a hot temperature', { image, temperature: 9 }, 'invalid-request', 'temperature'],
     ['a negative seed', { image, seed: -1 }, 'invalid-request', 'seed'],
     ['a wrong stream', { image, stream: 'yes' }, 'invalid-request', 'stream'],
-    ['an unknown picture', { image: { sha256 } }, 'unknown-image', 'image.sha256'],
+    ['an unknown image', { image: { sha256 } }, 'unknown-image', 'image.sha256'],
     ['an array', [1], 'invalid-request', undefined],
     ['a private URL', { image: { url: 'http://10.0.0.1/' } }, 'image-url-refused', 'image.url'],
   ])('%s is refused', async (_name, body, slug, field) => {
@@ -156,18 +156,18 @@ describe('raw bodies', () => {
 
   it.each([
     ['?max_tokens=many', 'max_tokens'],
-    ['?colour=red', 'colour'],
+    ['?color=red', 'color'],
     ['?seed=1&seed=2', 'seed'],
     ['?stream=maybe', 'stream'],
   ])('with %s are refused', async (query, field) => {
     const headers = { 'content-type': 'image/png' };
-    const response = await edge.post(`/v1/captions${query}`, newPicture(), headers);
+    const response = await edge.post(`/v1/captions${query}`, newImage(), headers);
     await expectProblem(response, 'invalid-request', { field });
   });
 });
 
 describe('forms', () => {
-  const file = () => new File([newPicture()], 'a.png', { type: 'image/png' });
+  const file = () => new File([newImage()], 'a.png', { type: 'image/png' });
 
   it.each<[string, [string, string | File][], string, string]>([
     ['no image', [['prompt', 'a']], 'no-image', 'image'],
@@ -194,10 +194,10 @@ describe('forms', () => {
       'an unknown field',
       [
         ['image', file()],
-        ['colour', 'red'],
+        ['color', 'red'],
       ],
       'invalid-request',
-      'colour',
+      'color',
     ],
     [
       'a wrong type',

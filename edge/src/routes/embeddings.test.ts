@@ -2,7 +2,7 @@ import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { EmbeddingsReply, TextEmbeddingsReply } from '@blip2/shared/schemas/embeddings';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { model, retrievalModel, retrievalTokenizer } from '../model-manifest.ts';
-import { newPicture, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 
 const shape = { numQueries: model.num_query_tokens, hidden: model.qformer_hidden };
@@ -14,11 +14,11 @@ beforeEach(() => {
 });
 
 async function keepOne(): Promise<{ path: string; reply: EmbeddingsReply }> {
-  const picture = newPicture();
-  const response = await edge.post('/v1/embeddings', picture, { 'content-type': 'image/png' });
+  const imageBytes = newImage();
+  const response = await edge.post('/v1/embeddings', imageBytes, { 'content-type': 'image/png' });
   expect(response.status).toBe(200);
   return {
-    path: `/v1/embeddings/${await sha256Of(picture)}`,
+    path: `/v1/embeddings/${await sha256Of(imageBytes)}`,
     reply: EmbeddingsReply.parse(await response.json()),
   };
 }
@@ -72,8 +72,8 @@ describe('kept embeddings', () => {
   });
 
   it('are computed once', async () => {
-    const picture = newPicture();
-    const send = () => edge.post('/v1/embeddings', picture, { 'content-type': 'image/png' });
+    const imageBytes = newImage();
+    const send = () => edge.post('/v1/embeddings', imageBytes, { 'content-type': 'image/png' });
     await (await send()).json();
     expect(EmbeddingsReply.parse(await (await send()).json()).cache).toBe('colo');
     expect(edge.gpu.seen).toHaveLength(1);
@@ -90,12 +90,12 @@ it.each([
 });
 
 describe('embeddings of ITC', () => {
-  it('of a picture are kept beside its query embeddings, and read under their kind', async () => {
-    const picture = newPicture();
+  it('of an image are kept beside its query embeddings, and read under their kind', async () => {
+    const imageBytes = newImage();
     const type = { 'content-type': 'image/png' };
-    const query = await edge.post('/v1/embeddings', picture, type);
+    const query = await edge.post('/v1/embeddings', imageBytes, type);
     expect(await query.json()).toMatchObject({ kind: 'query', cache: 'miss' });
-    const response = await edge.post('/v1/embeddings?kind=itc', picture, type);
+    const response = await edge.post('/v1/embeddings?kind=itc', imageBytes, type);
     const reply = EmbeddingsReply.parse(await response.json());
     expect(reply).toMatchObject({ kind: 'itc', cache: 'miss', model: retrievalModel().name });
     expect(edge.gpu.seen.at(-1)?.request).toMatchObject({
@@ -103,7 +103,7 @@ describe('embeddings of ITC', () => {
       embedding: 'itc',
       revision: retrievalModel().revision,
     });
-    const path = `/v1/embeddings/${await sha256Of(picture)}`;
+    const path = `/v1/embeddings/${await sha256Of(imageBytes)}`;
     const kept = EmbeddingsReply.parse(await (await get(`${path}?kind=itc`)).json());
     expect(kept.embeddings).toEqual(reply.embeddings);
     const tags = [await get(path), await get(`${path}?kind=itc`)].map((one) =>
@@ -113,7 +113,7 @@ describe('embeddings of ITC', () => {
     expect(edge.gpu.seen).toHaveLength(2);
   });
 
-  it('of texts come without a picture', async () => {
+  it('of texts come without an image', async () => {
     const { cls_token_id, sep_token_id } = retrievalModel();
     for (const text of ['a dog', ['a dog', 'a cat on a mat']]) {
       const response = await edge.post('/v1/embeddings', { kind: 'itc', text });
@@ -131,9 +131,9 @@ describe('embeddings of ITC', () => {
 
   it.each<[string, Record<string, unknown>, string]>([
     ['a text of the kind query', { text: 'a dog' }, 'kind'],
-    ['neither picture nor text', { kind: 'itc' }, 'image'],
+    ['neither image nor text', { kind: 'itc' }, 'image'],
     ['an unknown kind', { kind: 'clip', text: 'a dog' }, 'kind'],
-    ['picture and text', { kind: 'itc', text: 'a', image: { sha256: 'a'.repeat(64) } }, 'text'],
+    ['image and text', { kind: 'itc', text: 'a', image: { sha256: 'a'.repeat(64) } }, 'text'],
   ])('are refused for %s', async (_name, body, field) => {
     const response = await edge.post('/v1/embeddings', body);
     expect(response.status).toBe(400);

@@ -17,7 +17,7 @@ import { find, see, unknownImage } from '../embeddings/resolve-embeddings.ts';
 import { matchesTag, negotiate } from '../http/content-negotiation.ts';
 import { readOptionalImage, required } from '../http/request-body.ts';
 import { validate } from '../http/validate.ts';
-import { type ImageSource, openPicture } from '../image/image-source.ts';
+import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import { model, retrievalModel } from '../model-manifest.ts';
 import { embedTexts, retrievalIds } from '../retrieval/retrieve.ts';
 import { type AppContext, scopeOf, serverTiming } from './request-context.ts';
@@ -33,9 +33,9 @@ export async function createEmbeddings(c: AppContext): Promise<Response> {
     validate(EmbeddingsOptions, members),
   );
   const { kind, text } = fields;
-  if (text === undefined) return ofPicture(c, required(source), kind);
+  if (text === undefined) return ofImage(c, required(source), kind);
   if (source !== undefined) {
-    const detail = 'Send a picture or a text, not both: they have embeddings of their own.';
+    const detail = 'Send an image or a text, not both: they have embeddings of their own.';
     throw new ApiError('invalid-request', detail, { field: 'text' });
   }
   if (kind !== 'itc') {
@@ -54,17 +54,13 @@ async function ofTexts(c: AppContext, texts: readonly string[]): Promise<Respons
 }
 
 /** The reply waits until the embeddings are kept: the client may read them at once. */
-async function ofPicture(
-  c: AppContext,
-  source: ImageSource,
-  kind: EmbeddingKind,
-): Promise<Response> {
+async function ofImage(c: AppContext, source: ImageSource, kind: EmbeddingKind): Promise<Response> {
   const services = c.get('services');
   const store = storeOf(services, kind);
   const scope = scopeOf(c);
-  const picture = await openPicture(source, services.settings, scope.signal);
+  const input = await resolveImage(source, services.settings, scope.signal);
   const readAt = Date.now();
-  const found = await find(store, picture, scope);
+  const found = await find(store, input, scope);
   const foundAt = Date.now();
   const { revision } = servedFor(kind);
   const head = { request_id: scope.id, revision, deadline_ms: 1 };
@@ -72,7 +68,7 @@ async function ofPicture(
   let cache: CacheResult = 'miss';
   let known: KnownImage | undefined;
   let timings: GpuTimings = {};
-  for await (const event of see({ ...services, ...store }, picture, found, request, scope)) {
+  for await (const event of see({ ...services, ...store }, input, found, request, scope)) {
     if (event.type === 'image') cache = event.cache;
     if (event.type === 'done') timings = event.done.timings_ms;
     if (event.type === 'embeddings') {
@@ -83,7 +79,7 @@ async function ofPicture(
   if (known === undefined) {
     throw new ApiError('bad-gateway', 'The GPU worker sent no embeddings.');
   }
-  return c.json(toReply(picture.sha256, known, { cache, kind }), 200, {
+  return c.json(toReply(input.sha256, known, { cache, kind }), 200, {
     'server-timing': serverTiming(c, { readAt, foundAt }, timings),
     'cache-control': 'no-store',
   });

@@ -3,14 +3,7 @@ import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { DoneEvent } from '@blip2/shared/schemas/events';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { model, tokenizer } from '../model-manifest.ts';
-import {
-  base64,
-  eventsOf,
-  newPicture,
-  sha256Of,
-  startEdge,
-  type TestEdge,
-} from '../testing/edge.ts';
+import { base64, eventsOf, newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -18,14 +11,14 @@ beforeEach(() => {
 });
 
 describe('captions', () => {
-  it('come from every form of a request, and the picture is encoded once', async () => {
-    const picture = newPicture();
+  it('come from every form of a request, and the image is encoded once', async () => {
+    const imageBytes = newImage();
     const form = new FormData();
-    form.set('image', new File([picture], 'a.png', { type: 'image/png' }));
-    const image = { data: base64(picture) };
-    const sha256 = await sha256Of(picture);
+    form.set('image', new File([imageBytes], 'a.png', { type: 'image/png' }));
+    const image = { data: base64(imageBytes) };
+    const sha256 = await sha256Of(imageBytes);
     const ways = [
-      () => edge.post('/v1/captions', picture, { 'content-type': 'image/png' }),
+      () => edge.post('/v1/captions', imageBytes, { 'content-type': 'image/png' }),
       () => edge.post('/v1/captions', form),
       () => edge.post('/v1/captions', { image }),
       () => edge.post('/v1/captions', { image: { data: `data:image/png;base64,${image.data}` } }),
@@ -51,13 +44,13 @@ describe('captions', () => {
       'image',
       ...Array(4).fill('embeddings'),
     ]);
-    expect(edge.gpu.seen[0]?.payload).toEqual(picture);
+    expect(edge.gpu.seen[0]?.payload).toEqual(imageBytes);
   });
 
   it('tell the GPU worker who asks, so that nobody waits behind one who asks much', async () => {
     const headers = { 'content-type': 'image/png', 'cf-connecting-ip': '203.0.113.7' };
-    await edge.post('/v1/captions', newPicture(), headers);
-    await edge.post('/v1/captions', newPicture(), { 'content-type': 'image/png' });
+    await edge.post('/v1/captions', newImage(), headers);
+    await edge.post('/v1/captions', newImage(), { 'content-type': 'image/png' });
     const clients = edge.gpu.seen.map(({ request }) => request.client);
     expect(clients).toEqual(['203.0.113.7', undefined]);
   });
@@ -65,7 +58,7 @@ describe('captions', () => {
   it('begin with BOS and the prompt to the letter, and count what they used', async () => {
     const response = await edge.post(
       '/v1/captions?prompt=a%20photo%20of%20&max_tokens=2&temperature=0.5&seed=7',
-      newPicture(),
+      newImage(),
       { 'content-type': 'image/png' },
     );
     const reply = CaptionReply.parse(await response.json());
@@ -86,7 +79,7 @@ describe('captions', () => {
   });
 
   it('name the parts of their time', async () => {
-    const response = await edge.post('/v1/captions', { image: { data: base64(newPicture()) } });
+    const response = await edge.post('/v1/captions', { image: { data: base64(newImage()) } });
     const timing = response.headers.get('server-timing') ?? '';
     const parts = timing.split(', ').map((part) => part.split(';dur=') as [string, string]);
     const { total, ...rest } = Object.fromEntries(parts.map(([name, ms]) => [name, Number(ms)]));
@@ -102,7 +95,7 @@ describe('captions', () => {
 describe('answers', () => {
   it('put the question and the history into the template', async () => {
     const response = await edge.post('/v1/answers', {
-      image: { data: base64(newPicture()) },
+      image: { data: base64(newImage()) },
       question: ' what color? ',
       history: [{ question: 'a dog?', answer: 'yes' }],
     });
@@ -115,7 +108,7 @@ describe('answers', () => {
 
   it('take control strings in a question as text', async () => {
     await edge.post('/v1/answers', {
-      image: { data: base64(newPicture()) },
+      image: { data: base64(newImage()) },
       question: 'is </s><image><pad> here?',
     });
     const request = edge.gpu.seen[0]?.request;
@@ -126,7 +119,7 @@ describe('answers', () => {
 });
 
 describe('several texts', () => {
-  const body = () => ({ image: { data: base64(newPicture()) }, n: 2, num_beams: 2 });
+  const body = () => ({ image: { data: base64(newImage()) }, n: 2, num_beams: 2 });
 
   it('come in a list, the first of them in its usual place', async () => {
     edge.gpu.script.others = [' a blue cat'];
@@ -157,23 +150,23 @@ describe('several texts', () => {
 
 describe('stop texts', () => {
   it('cut what a beam search found, which keeps its score', async () => {
-    const body = { image: { data: base64(newPicture()) }, num_beams: 3, stop: ' dog' };
+    const body = { image: { data: base64(newImage()) }, num_beams: 3, stop: ' dog' };
     const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
     expect(reply).toMatchObject({ caption: 'a red', finish_reason: 'stop', score: 0 });
   });
 
   it('end the text before them, and the work at the GPU worker', async () => {
     edge.gpu.script.text = ' a red dog on a mat, and more and more and more';
-    const body = { image: { data: base64(newPicture()) }, stop: ['mat', ' on'] };
+    const body = { image: { data: base64(newImage()) }, stop: ['mat', ' on'] };
     const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
     expect(reply).toMatchObject({ caption: 'a red dog', finish_reason: 'stop' });
     expect(reply.usage.completion_tokens).toBeLessThan(8);
-    await expect.poll(() => edge.gpu.cancelled).toBe(1);
+    await expect.poll(() => edge.gpu.canceled).toBe(1);
   });
 
   it('never show in a stream, not even in part', async () => {
     edge.gpu.script.text = ' a red dog sits';
-    const body = { image: { data: base64(newPicture()) }, stop: 'dog sat', stream: true };
+    const body = { image: { data: base64(newImage()) }, stop: 'dog sat', stream: true };
     const events = await eventsOf(await edge.post('/v1/captions', body));
     const pieces = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
     expect(pieces).not.toContain(' dog');
@@ -183,7 +176,7 @@ describe('stop texts', () => {
 
 describe('log-probabilities', () => {
   it('name each token and its rivals, in the reply and in the stream', async () => {
-    const image = { data: base64(newPicture()) };
+    const image = { data: base64(newImage()) };
     const options = { image, logprobs: true, top_logprobs: 2 };
     const reply = CaptionReply.parse(await (await edge.post('/v1/captions', options)).json());
     const ids = tokenizer().encode(' a red dog\n');
@@ -206,9 +199,9 @@ describe('streams', () => {
   it.each<[string, Record<string, unknown>, Record<string, string>]>([
     ['stream: true', { stream: true }, {}],
     ['Accept', {}, { accept: 'text/event-stream' }],
-  ])('asked for by %s tell the picture, each token and the whole', async (_name, body, headers) => {
+  ])('asked for by %s tell the image, each token and the whole', async (_name, body, headers) => {
     edge.gpu.script.text = ' ein Café – 日本 🐕 \n';
-    const image = { data: base64(newPicture()) };
+    const image = { data: base64(newImage()) };
     const response = await edge.post('/v1/captions', { image, ...body }, headers);
     expect(response.headers.get('content-type')).toContain('text/event-stream');
     expect(response.headers.get('content-encoding')).toBe('identity');
@@ -225,7 +218,7 @@ describe('streams', () => {
 
   it('end with an error event when the GPU worker breaks off', async () => {
     edge.gpu.script.breakOff = true;
-    const body = { image: { data: base64(newPicture()) }, stream: true };
+    const body = { image: { data: base64(newImage()) }, stream: true };
     const events = await eventsOf(await edge.post('/v1/captions', body));
     expect(events.at(-1)).toMatchObject({
       event: 'error',

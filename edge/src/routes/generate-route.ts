@@ -10,7 +10,7 @@ import {
 } from '../generation/generate.ts';
 import { readBody } from '../http/request-body.ts';
 import { type ServerEvent, sseResponse } from '../http/sse.ts';
-import { openPicture } from '../image/image-source.ts';
+import { resolveImage } from '../image/image-source.ts';
 import { type AppContext, scopeOf, serverTiming } from './request-context.ts';
 
 /** A comment every half second: a Worker notices a gone client only when it writes. */
@@ -19,25 +19,25 @@ const HEARTBEAT_MS = 500;
 export type TextTask = {
   /** Member of the reply that holds the text. */
   member: 'caption' | 'answer';
-  /** Checks the fields beside the picture and makes the prompt of them. */
+  /** Checks the fields beside the image and makes the prompt of them. */
   prepare(fields: Record<string, unknown>): { prompt: Prompt; stream: boolean | undefined };
 };
 
 export function textRoute(task: TextTask): (c: AppContext) => Promise<Response> {
   return async (c) => {
     const services = c.get('services');
-    const cancelled = new AbortController();
-    const scope = scopeOf(c, cancelled.signal);
+    const canceled = new AbortController();
+    const scope = scopeOf(c, canceled.signal);
     const { source, fields } = await readBody(c.req.raw, services.settings, task.prepare);
-    const picture = await openPicture(source, services.settings, scope.signal);
+    const input = await resolveImage(source, services.settings, scope.signal);
     const readAt = Date.now();
-    const found = await find(services.stores.query, picture, scope);
+    const found = await find(services.stores.query, input, scope);
     const foundAt = Date.now();
-    const events = generate(services, picture, found, fields.prompt, scope);
+    const events = generate(services, input, found, fields.prompt, scope);
     if (fields.stream ?? acceptsEvents(c)) {
       return await sseResponse(toServerEvents(events, task, scope.id), {
         heartbeatMs: HEARTBEAT_MS,
-        onCancel: () => cancelled.abort(),
+        onCancel: () => canceled.abort(),
         onError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
       });
     }

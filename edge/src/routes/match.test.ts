@@ -1,7 +1,7 @@
 import { MatchReply } from '@blip2/shared/schemas/match';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { retrievalModel, retrievalTokenizer } from '../model-manifest.ts';
-import { base64, newPicture, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { base64, newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -17,15 +17,15 @@ describe('matching', () => {
   const texts = ['a dog on a blue background', 'three Apples!'];
 
   it('scores each text in its order, by JSON or by multipart', async () => {
-    const picture = newPicture();
+    const imageBytes = newImage();
     const form = new FormData();
-    form.set('image', new Blob([picture], { type: 'image/png' }));
+    form.set('image', new Blob([imageBytes], { type: 'image/png' }));
     form.set('texts', JSON.stringify(texts));
-    for (const body of [{ image: { data: base64(picture) }, texts }, form]) {
+    for (const body of [{ image: { data: base64(imageBytes) }, texts }, form]) {
       const reply = MatchReply.parse(await (await edge.post('/v1/match', body)).json());
       expect(reply).toMatchObject({
         model: retrievalModel().name,
-        image: { sha256: await sha256Of(picture), width: 40, format: 'png' },
+        image: { sha256: await sha256Of(imageBytes), width: 40, format: 'png' },
         scores: texts.map((text) => ({
           text,
           itm: 1 / idsOf(text).length,
@@ -46,11 +46,11 @@ describe('matching', () => {
     ['too many texts', { texts: Array(65).fill('a') }, 'invalid-request', 'texts'],
     ['a long text', { texts: ['a', 'dog '.repeat(200)] }, 'prompt-too-long', 'texts.1'],
     ['a very long text', { texts: ['x'.repeat(5000)] }, 'prompt-too-long', 'texts'],
-    ['no picture', { image: undefined }, 'no-image', 'image'],
-    ['a hash for a picture', { image: { sha256: 'a'.repeat(64) } }, 'no-image', 'image.sha256'],
+    ['no image', { image: undefined }, 'no-image', 'image'],
+    ['a hash for an image', { image: { sha256: 'a'.repeat(64) } }, 'no-image', 'image.sha256'],
     ['an unknown field', { text: 'a dog' }, 'invalid-request', 'text'],
   ])('with %s is refused', async (_name, change, slug, field) => {
-    const image = { data: base64(newPicture()) };
+    const image = { data: base64(newImage()) };
     const response = await edge.post('/v1/match', { image, texts, ...change });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ type: `/problems/${slug}`, field });

@@ -1,9 +1,9 @@
-/** `POST /v1/match`: how well texts fit a picture. */
+/** `POST /v1/match`: how well texts fit an image. */
 import { ApiError } from '@blip2/shared/errors';
 import { MatchOptions, type MatchReply } from '@blip2/shared/schemas/match';
 import { readBody } from '../http/request-body.ts';
 import { validate } from '../http/validate.ts';
-import { openPicture } from '../image/image-source.ts';
+import { resolveImage } from '../image/image-source.ts';
 import { retrievalModel } from '../model-manifest.ts';
 import { match, retrievalIds } from '../retrieval/retrieve.ts';
 import { type AppContext, scopeOf, serverTiming } from './request-context.ts';
@@ -16,11 +16,11 @@ export async function matchTexts(c: AppContext): Promise<Response> {
     const { texts } = validate(MatchOptions, members);
     return { texts, ids: retrievalIds(texts, 'texts') };
   });
-  const { sha256, bytes } = await openPicture(source, services.settings, scope.signal);
+  const { sha256, bytes } = await resolveImage(source, services.settings, scope.signal);
   if (bytes === undefined) {
     throw new ApiError(
       'no-image',
-      'To match, send the picture itself: what is kept of it does not tell enough.',
+      'To match, send the image itself: what is kept of it does not tell enough.',
       { field: 'image.sha256' },
     );
   }

@@ -48,21 +48,21 @@ function build(): unknown {
     info: { title: 'BLIP-2 at the edge', version: '1' },
     paths: {
       '/v1/captions': {
-        post: textOperation('Caption a picture', 'CaptionRequest', 'CaptionReply'),
+        post: textOperation('Caption an image', 'CaptionRequest', 'CaptionReply'),
       },
       '/v1/answers': {
-        post: textOperation('Answer a question about a picture', 'AnswerRequest', 'AnswerReply'),
+        post: textOperation('Answer a question about an image', 'AnswerRequest', 'AnswerReply'),
       },
       '/v1/match': {
         post: {
-          summary: 'How well texts fit a picture',
+          summary: 'How well texts fit an image',
           requestBody: requestBody('MatchRequest'),
           responses: { 200: reply(json('MatchReply')), default: problem },
         },
       },
       '/v1/embeddings': {
         post: {
-          summary: 'Compute and keep the embeddings of a picture, or embed texts',
+          summary: 'Compute and keep the embeddings of an image, or embed texts',
           requestBody: requestBody('EmbeddingsRequest'),
           responses: {
             200: reply({
@@ -76,7 +76,7 @@ function build(): unknown {
       },
       '/v1/embeddings/{sha256}': {
         get: {
-          summary: 'Kept embeddings of a picture',
+          summary: 'Kept embeddings of an image',
           parameters: [
             {
               name: 'sha256',

@@ -11,14 +11,14 @@ export type AppEnv = {
 };
 export type AppContext = Context<AppEnv>;
 
-/** @param cancelled aborts when a streamed reply's client goes away */
-export function scopeOf(c: AppContext, cancelled?: AbortSignal): Scope {
+/** @param canceled aborts when a streamed reply's client goes away */
+export function scopeOf(c: AppContext, canceled?: AbortSignal): Scope {
   const { signal } = c.req.raw;
   const client = c.req.header('cf-connecting-ip')?.slice(0, 64);
   return {
     id: c.get('requestId'),
     ...(client === undefined ? {} : { client }),
-    signal: cancelled === undefined ? signal : AbortSignal.any([signal, cancelled]),
+    signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + c.get('services').settings.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),
   };

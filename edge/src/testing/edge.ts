@@ -50,7 +50,7 @@ export async function eventsOf(response: Response): Promise<TestEvent[]> {
 let serial = 0;
 
 /** Bytes that pass for a PNG and are no other test's. */
-export function newPicture(size = 64): Uint8Array<ArrayBuffer> {
+export function newImage(size = 64): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size);
   bytes.set([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
   new DataView(bytes.buffer).setUint32(8, ++serial);

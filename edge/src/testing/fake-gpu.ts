@@ -69,7 +69,7 @@ const ITC_EMBEDDINGS = encodeEmbeddings(
 export class FakeGpu {
   readonly seen: SeenRequest[] = [];
   /** Requests whose reply was given up by the edge. */
-  cancelled = 0;
+  canceled = 0;
   script: Script = {
     text: ' a red dog\n',
     others: [],
@@ -130,7 +130,7 @@ export class FakeGpu {
           else controller.enqueue(next.value);
         },
         cancel: () => {
-          this.cancelled++;
+          this.canceled++;
         },
       },
       { highWaterMark: 0 },

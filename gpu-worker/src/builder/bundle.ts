@@ -100,7 +100,7 @@ export async function readGenerateManifest(bundle: string): Promise<GenerateMani
   const manifest = await readManifest(bundle);
   if (manifest.kind === 'generate') return manifest;
   throw new Error(
-    `${manifest.name} compares pictures with texts and writes none. Give it in BLIP2_RETRIEVAL_CHECKPOINT.`,
+    `${manifest.name} compares images with texts and writes none. Give it in BLIP2_RETRIEVAL_CHECKPOINT.`,
   );
 }
 
@@ -166,21 +166,21 @@ async function copySidecars(checkpoint: string, draft: string): Promise<string[]
   return files;
 }
 
-/** Path of the model card, and the licence and the model's name that its front matter gives. */
+/** Path of the model card, and the license and the model's name that its front matter gives. */
 async function modelCard(checkpoint: string) {
   const text = await readFile(join(checkpoint, MODEL_CARD), 'utf8').catch(() => null);
   if (text === null) return {};
   const frontMatter = /^---\n([\s\S]*?)\n---/.exec(text)?.[1] ?? '';
   const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(frontMatter)?.[1];
-  const [licence, name] = [field('license'), field('model_name')];
+  const [license, name] = [field('license'), field('model_name')];
   return {
     model_card: MODEL_CARD,
-    ...(licence === undefined ? {} : { licence }),
+    ...(license === undefined ? {} : { license }),
     ...(name === undefined ? {} : { name }),
   };
 }
 
-/** Whether the bundle is whole, of this format and revision, and holds the checkpoint's own tokeniser. */
+/** Whether the bundle is whole, of this format and revision, and holds the checkpoint's own tokenizer. */
 async function isUsable(
   place: string,
   checkpoint: string,

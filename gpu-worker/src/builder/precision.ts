@@ -3,7 +3,7 @@ import type { Precision } from '@blip2/shared/bundle-manifest';
 import type { Blocks } from './weights/quantize-blocks.ts';
 
 /**
- * Part of a model: `image` is computed in bulk, once a picture (image encoder, Q-Former); `text` is read for every
+ * Part of a model: `image` is computed in bulk, once an image (image encoder, Q-Former); `text` is read for every
  * token that is written (language model); `head` turns the last state into logits.
  */
 export type Part = 'image' | 'text' | 'head';
@@ -12,7 +12,7 @@ export type Part = 'image' | 'text' | 'head';
  * What shares a scale: a block of an output's weights and of an input row, or all of an output's weights and all of an
  * input row, then in 8 bits.
  */
-export type Quantisation = ({ scales: 'blocks' } & Blocks) | { scales: 'rows' };
+export type Quantization = ({ scales: 'blocks' } & Blocks) | { scales: 'rows' };
 
 /** Below this inner width, blocks are small: the few bytes of scales do not matter there, the error does. */
 const NARROW = 1024;
@@ -34,11 +34,11 @@ const WIDE_BLOCK = 128;
  * - Position tables, norms, biases, the patch convolution and the projections between the parts stay in float32: they are
  *   small, and everything passes through them.
  */
-export function quantisationOf(
+export function quantizationOf(
   precision: Precision,
   part: Part,
   width: number,
-): Quantisation | null {
+): Quantization | null {
   if (precision === 'fp32') return null;
   if (part === 'image') return { scales: 'rows' };
   const block = width < NARROW || part === 'head' ? SMALL_BLOCK : WIDE_BLOCK;

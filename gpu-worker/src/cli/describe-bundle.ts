@@ -16,7 +16,7 @@ export async function describeBundle(bundle: string): Promise<Record<string, str
     preprocessing: `${manifest.preprocessing} (${image.resample})`,
     queries: `${manifest.num_query_tokens} of ${manifest.qformer_hidden}`,
     ...(await textRows(bundle, manifest)),
-    licence: manifest.licence ?? 'not stated',
+    license: manifest.license ?? 'not stated',
   };
 }
 

@@ -6,7 +6,7 @@ import type { EngineOptions, FromEngine, Job, JobEvent, Standing, ToEngine } fro
 import { Places } from './scheduling/admission.ts';
 import type { Observation } from './stats.ts';
 
-export type Outcome = 'done' | 'failed' | 'cancelled';
+export type Outcome = 'done' | 'failed' | 'canceled';
 
 /** Told what the engine does and what becomes of its jobs. */
 export type EngineListener = {
@@ -123,7 +123,7 @@ export class EngineClient {
   #forget(id: number): void {
     const running = this.#jobs.get(id);
     if (running === undefined) return;
-    this.#end(id, running, 'cancelled');
+    this.#end(id, running, 'canceled');
     this.#post({ type: 'cancel', id });
   }
 

@@ -1,4 +1,4 @@
-/** The engine loop: work on pictures, prefill, one decode step for every running row, and again. */
+/** The engine loop: work on images, prefill, one decode step for every running row, and again. */
 import { createHash } from 'node:crypto';
 import { Rows, type Writing } from './batch.ts';
 import { createDecoding, type NextRow } from './decoding/strategy.ts';
@@ -19,7 +19,7 @@ export class Engine {
   readonly #images: ImageWork;
   #toPrefill: Writing[] = [];
   readonly #rows: Rows;
-  readonly #cancelled = new Set<number>();
+  readonly #canceled = new Set<number>();
   #last: Action['kind'] = 'wait';
 
   constructor(
@@ -48,7 +48,7 @@ export class Engine {
 
   /** Forgets a job before the next action: while one runs, the slots must stay what they are. */
   cancel(id: number): void {
-    this.#cancelled.add(id);
+    this.#canceled.add(id);
   }
 
   #forget(id: number): void {
@@ -59,8 +59,8 @@ export class Engine {
 
   /** Does one thing. @returns false when there was nothing to do */
   async advance(): Promise<boolean> {
-    for (const id of this.#cancelled) this.#forget(id);
-    this.#cancelled.clear();
+    for (const id of this.#canceled) this.#forget(id);
+    this.#canceled.clear();
     const action = nextAction(
       {
         waitingForEncode: this.#images.waiting,
@@ -241,7 +241,7 @@ export class Engine {
   }
 }
 
-/** Embeddings name their picture by what they are: a miss and a hit have the same, rounded alike. */
+/** Embeddings name their image by what they are: a miss and a hit have the same, rounded alike. */
 function keyOf({ buffer, byteOffset, byteLength }: Float32Array): string {
   return createHash('sha256')
     .update(new Uint8Array(buffer, byteOffset, byteLength))

@@ -1,9 +1,9 @@
-/** What the engine does beside writing: pictures to encode and to compare with texts, a bounded piece at a time. */
+/** What the engine does beside writing: images to encode and to compare with texts, a bounded piece at a time. */
 import { asKept } from '@blip2/shared/embedding-codec';
 import type { GpuTimings, MatchScore } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
 import type { VisionRunner } from './models/image-encoder.ts';
-import { SeenPictures } from './models/image-feature-cache.ts';
+import { ImageFeatureCache } from './models/image-feature-cache.ts';
 import type { EngineParts } from './models/load-models.ts';
 import { itcScore, type RetrievalRunner } from './models/retrieval-model.ts';
 import type { Job, JobEvent, Pixels } from './protocol.ts';
@@ -42,14 +42,14 @@ export type ImageWorkOptions = {
 export class ImageWork {
   readonly #parts: EngineParts;
   readonly #options: ImageWorkOptions;
-  readonly #seen: SeenPictures;
+  readonly #seen: ImageFeatureCache;
   #toEncode: (Entry & { source: Pixels })[] = [];
   #toCompare: Comparing[] = [];
 
   constructor(parts: EngineParts, options: ImageWorkOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#seen = new SeenPictures(parts.vision);
+    this.#seen = new ImageFeatureCache(parts.vision);
   }
 
   /** Pieces of work that wait, roughly. */
@@ -76,7 +76,7 @@ export class ImageWork {
     this.#toCompare = this.#toCompare.filter((entry) => entry.id !== id);
   }
 
-  /** Encodes one picture, or compares a few texts: whichever is first in line. */
+  /** Encodes one image, or compares a few texts: whichever is first in line. */
   async advance(): Promise<void> {
     const comparing = this.#toCompare[0];
     const first = this.#toEncode[0];
@@ -86,7 +86,7 @@ export class ImageWork {
       return;
     }
     if (first === undefined) return;
-    // One picture for every job that waits for it. Several in one run are no faster than one after another.
+    // One image for every job that waits for it. Several in one run are no faster than one after another.
     const encoder = this.#encoderOf(first.job);
     const same = this.#toEncode.filter(({ job, source }) => {
       return source.key === first.source.key && this.#encoderOf(job) === encoder;
@@ -101,10 +101,10 @@ export class ImageWork {
     this.#toCompare.sort(inOrder);
   }
 
-  async #encode(entries: readonly Entry[], picture: Pixels, encoder: VisionRunner): Promise<void> {
+  async #encode(entries: readonly Entry[], image: Pixels, encoder: VisionRunner): Promise<void> {
     const start = performance.now();
     for (const entry of entries) entry.timings.queue = start - entry.submittedAt;
-    const features = await this.#seen.features(encoder, picture);
+    const features = await this.#seen.features(encoder, image);
     for (const entry of entries) entry.timings.vision = performance.now() - start;
     const queries = once(() => this.#parts.qformer.query(features));
     const itc = once(() => this.#retrieval.imageEmbeddings(features));

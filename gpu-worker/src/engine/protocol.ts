@@ -23,23 +23,23 @@ export type EngineOptions = {
   maxSlots: number;
   /** Text positions of a prompt that are read at a time, between two steps of those who write. */
   prefillPiece: number;
-  /** Memory for the image positions' keys and values of pictures that may be asked about again. */
+  /** Memory for the image positions' keys and values of images that may be asked about again. */
   prefixCacheBytes: number;
 };
 
 /** A model that compares, beside the one that writes. */
 export type RetrievalOptions = { bundle: string; manifest: RetrieveManifest };
 
-/** Which of the two models a picture was prepared for. */
+/** Which of the two models an image was prepared for. */
 export type ModelKind = 'generate' | 'retrieve';
 
-/** A picture, float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
+/** An image, float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
 export type Pixels = { kind: 'pixels'; key: string; pixels: Float32Array };
 
 export type Job =
   | {
       kind: 'generate';
-      /** The picture, or its query embeddings, float32 [queries, hidden]. */
+      /** The image, or its query embeddings, float32 [queries, hidden]. */
       source: Pixels | { kind: 'embeddings'; values: Float32Array };
       inputIds: number[];
       config: GenerationConfig;

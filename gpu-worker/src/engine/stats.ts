@@ -14,7 +14,7 @@ export type Done = {
 export type Observation = {
   /** Nothing when there is no more to do. */
   done: Done | null;
-  /** Jobs that wait for work on their picture, and for slots. */
+  /** Jobs that wait for work on their image, and for slots. */
   waiting: { images: number; prefill: number };
   /** Rows that are being written. */
   running: number;
@@ -26,7 +26,7 @@ export type Observation = {
 /** Look-ups since the start that found something and that did not, and the memory of what is kept. */
 export type KeptMemory = { hits: number; misses: number; bytes: number };
 
-/** What prompts begin with: look-ups of pictures, and text positions that did not have to be read again. */
+/** What prompts begin with: look-ups of images, and text positions that did not have to be read again. */
 export type PrefixMemory = KeptMemory & { textPositions: number };
 
 /** What a decoder holds; `deviceTensors`: how many tensors it has on the device. */

@@ -40,7 +40,7 @@ say({ type: 'ready' });
 
 while (!closed) {
   if (await engine.advance()) {
-    // Lets messages in: what was submitted or cancelled counts before the next step.
+    // Lets messages in: what was submitted or canceled counts before the next step.
     await new Promise((resolve) => setImmediate(resolve));
   } else {
     await new Promise<void>((resolve) => {
@@ -51,7 +51,7 @@ while (!closed) {
 await releaseParts(parts);
 port.close();
 
-/** One picture and one token through all graphs, so that "ready" means it. */
+/** One image and one token through all graphs, so that "ready" means it. */
 async function selfTest(): Promise<void> {
   const { image, bos_token_id } = options.manifest;
   const config = GenerationConfig.parse({ max_tokens: 1 });

@@ -22,7 +22,7 @@ import { type GpuWorker, startWorker } from '../start-worker.ts';
 const MAX_SLOTS = 3;
 let worker: GpuWorker;
 let revision: string;
-let pictures: Uint8Array<ArrayBuffer>[];
+let images: Uint8Array<ArrayBuffer>[];
 
 beforeAll(async () => {
   worker = await startWorker(
@@ -34,7 +34,7 @@ beforeAll(async () => {
   );
   const model = (await (await fetch(`${worker.url}/v1/model`)).json()) as WorkerModel;
   revision = model.revision;
-  pictures = await Promise.all(
+  images = await Promise.all(
     ['#cc2020', '#2040cc', '#20a040', '#e0c020'].map(async (background) => {
       const canvas = sharp({ create: { width: 120, height: 90, channels: 3, background } });
       const dot = {
@@ -91,10 +91,10 @@ async function ask(request: Generate, source: Uint8Array<ArrayBuffer>) {
   };
 }
 
-const image = (index: number) => encodeFrame('image', pictures[index]!);
+const image = (index: number) => encodeFrame('image', images[index]!);
 
 describe('a request', () => {
-  it('with a picture gives its kind, its embeddings, tokens and an end', async () => {
+  it('with an image gives its kind, its embeddings, tokens and an end', async () => {
     const reply = await ask(generate(), image(0));
     expect(reply.types.slice(0, 2)).toEqual(['imageInfo', 'embeddings']);
     expect(reply.types.at(-1)).toBe('done');
@@ -191,7 +191,7 @@ describe('what cannot be done', () => {
       'invalid-request',
     ],
     [
-      'noise as a picture',
+      'noise as an image',
       () => send(generate(), encodeFrame('image', new Uint8Array(99).fill(3))),
       400,
       'invalid-image',

@@ -24,9 +24,9 @@ import { preprocess } from '../image/preprocess.ts';
 import { type Models, modelKindOf, type RunContext, type RunRequest } from './parse-request.ts';
 
 /**
- * Frames of the reply, each as soon as it is known: `imageInfo` and `embeddings` for a picture, then what was
+ * Frames of the reply, each as soon as it is known: `imageInfo` and `embeddings` for an image, then what was
  * asked for, `done`.
- * @throws ApiError overloaded, or what the picture makes impossible
+ * @throws ApiError overloaded, or what the image makes impossible
  */
 export async function* run(
   { request, source }: RunRequest,
@@ -37,21 +37,21 @@ export async function* run(
   const standing = { client: request.client ?? '', priority: request.priority ?? 'interactive' };
   using _place = engine.admit(standing);
   const decoding: Pick<GpuTimings, 'decode_image'> = {};
-  let picture: Pixels | undefined;
+  let input: Pixels | undefined;
   if (source?.type === 'image') {
     const start = performance.now();
-    const { info, pixels } = await openPicture(source.payload, request, context);
+    const { info, pixels } = await openImageSource(source.payload, request, context);
     decoding.decode_image = performance.now() - start;
     yield encodeJsonFrame('imageInfo', info);
-    picture = pixels;
+    input = pixels;
   }
-  const job = jobOf(request, picture, source, models);
+  const job = jobOf(request, input, source, models);
   for await (const event of engine.run(job, signal, standing)) {
     yield frameOf(event, keptAs(request, models), decoding);
   }
 }
 
-async function openPicture(
+async function openImageSource(
   bytes: Uint8Array,
   request: GpuRequest,
   { models, limits }: RunContext,
@@ -65,22 +65,22 @@ async function openPicture(
 
 function jobOf(
   request: GpuRequest,
-  picture: Pixels | undefined,
+  input: Pixels | undefined,
   source: Frame | undefined,
   models: Models,
 ): Job {
   if (request.kind === 'embed-texts') return { kind: 'embed-texts', texts: request.texts };
   if (request.kind === 'generate') {
     const { input_ids: inputIds, generation: config } = request;
-    const given = picture ?? givenEmbeddings(source, keptAs(request, models).shape);
+    const given = input ?? givenEmbeddings(source, keptAs(request, models).shape);
     return { kind: 'generate', source: given, inputIds, config };
   }
-  if (picture === undefined) {
-    throw new ApiError('no-image', `To ${request.kind}, a picture is needed.`);
+  if (input === undefined) {
+    throw new ApiError('no-image', `To ${request.kind}, an image is needed.`);
   }
   return request.kind === 'match'
-    ? { kind: 'match', source: picture, texts: request.texts }
-    : { kind: 'embed', source: picture, embedding: request.embedding };
+    ? { kind: 'match', source: input, texts: request.texts }
+    : { kind: 'embed', source: input, embedding: request.embedding };
 }
 
 function frameOf(

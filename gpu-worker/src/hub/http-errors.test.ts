@@ -82,7 +82,7 @@ describe('a refusal says what to do', () => {
     };
     const page = `${place.hub.endpoint}/${MODEL}`;
     await expect(place.pull()).rejects.toThrow(
-      `${MODEL} is gated: accept its licence at ${page} ${message}.`,
+      `${MODEL} is gated: accept its license at ${page} ${message}.`,
     );
   });
 

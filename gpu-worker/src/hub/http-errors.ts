@@ -39,13 +39,13 @@ export async function refusal(
     const token = hasToken
       ? 'with the account of HF_TOKEN'
       : 'and set HF_TOKEN to a token of that account';
-    return new HubError(`${id} is gated: accept its licence at ${page} ${token}.`, { status });
+    return new HubError(`${id} is gated: accept its license at ${page} ${token}.`, { status });
   }
   if (status === 401 || status === 403) {
     const reason = headers.get('x-error-message');
     const advice = hasToken
-      ? `HF_TOKEN is not valid, or may not read it${reason === null ? '' : ` (${reason})`}. If the model is gated, accept its licence at ${page}.`
-      : `It is private or gated, or does not exist. Set HF_TOKEN to a token that may read it, and accept its licence at ${page} where it has one.`;
+      ? `HF_TOKEN is not valid, or may not read it${reason === null ? '' : ` (${reason})`}. If the model is gated, accept its license at ${page}.`
+      : `It is private or gated, or does not exist. Set HF_TOKEN to a token that may read it, and accept its license at ${page} where it has one.`;
     return new HubError(`${id} may not be read (${status}). ${advice}`, { status });
   }
   if (status === 404) {

@@ -40,7 +40,7 @@ function near(actual: number[], expected: number[], tolerance: number): void {
   });
 }
 
-describe('pictures of every kind', () => {
+describe('images of every kind', () => {
   it.each<[string, () => Promise<Buffer>, string, number]>([
     ['JPEG', () => halves().jpeg({ quality: 95 }).toBuffer(), 'jpeg', 6],
     ['PNG', () => halves().png().toBuffer(), 'png', 0],
@@ -49,7 +49,7 @@ describe('pictures of every kind', () => {
     ['WebP', () => halves().webp({ quality: 95 }).toBuffer(), 'webp', 8],
     ['GIF', () => halves().gif().toBuffer(), 'gif', 2],
     ['AVIF', () => halves().avif({ quality: 95 }).toBuffer(), 'avif', 8],
-  ])('%s is seen in its colours', async (_name, make, format, tolerance) => {
+  ])('%s is seen in its colors', async (_name, make, format, tolerance) => {
     const bytes = await make();
     const { info } = await openImage(bytes, limits);
     expect(info).toEqual({ width: 60, height: 40, format });
@@ -68,7 +68,7 @@ describe('pictures of every kind', () => {
     near(await seen(bytes, 20, 20), [0xa8, 0x78, 0x50], 15);
   });
 
-  it('16-bit grey is scaled, not clipped', async () => {
+  it('16-bit gray is scaled, not clipped', async () => {
     const half = new Uint16Array(40 * 40).fill(32_896);
     const bytes = await sharp(Buffer.from(half.buffer), {
       raw: { width: 40, height: 40, channels: 1, depth: 'ushort' } as never,
@@ -80,11 +80,11 @@ describe('pictures of every kind', () => {
     near(await seen(bytes, 20, 20), [128, 128, 128], 1);
   });
 
-  it('grey becomes three equal channels', async () => {
+  it('gray becomes three equal channels', async () => {
     const bytes = await sharp({
       create: { width: 40, height: 40, channels: 3, background: '#646464' },
     })
-      .greyscale()
+      .grayscale()
       .png()
       .toBuffer();
     near(await seen(bytes, 20, 20), [100, 100, 100], 1);
@@ -134,7 +134,7 @@ describe('pictures of every kind', () => {
   });
 });
 
-describe('what is no picture', () => {
+describe('what is no image', () => {
   const refuse = async (bytes: Uint8Array): Promise<ApiError> => {
     try {
       const { pixels } = await openImage(bytes, limits);

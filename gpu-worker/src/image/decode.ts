@@ -1,11 +1,11 @@
-/** Bytes of a picture → an upright 8-bit sRGB picture, or a precise refusal. */
+/** Bytes of an image → an upright 8-bit sRGB image, or a precise refusal. */
 import { ApiError } from '@blip2/shared/errors';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 
 export type ImageLimits = { maxBytes: number; maxPixels: number };
 
-/** A picture whose header was found good; its pixels are decoded when `pixels` runs. */
+/** An image whose header was found good; its pixels are decoded when `pixels` runs. */
 export type OpenedImage = { info: ImageInfo; pixels: Sharp };
 
 const ACCEPTED = 'JPEG, PNG, WebP, GIF or AVIF';
@@ -16,9 +16,9 @@ const ACCEPTED = 'JPEG, PNG, WebP, GIF or AVIF';
  * @throws ApiError no-image, unsupported-media-type, image-too-large, body-too-large or invalid-image
  */
 export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise<OpenedImage> {
-  if (bytes.byteLength === 0) throw new ApiError('no-image', 'The picture is empty.');
+  if (bytes.byteLength === 0) throw new ApiError('no-image', 'The image is empty.');
   if (bytes.byteLength > limits.maxBytes) {
-    throw new ApiError('body-too-large', 'The picture has too many bytes.', {
+    throw new ApiError('body-too-large', 'The image has too many bytes.', {
       limit: limits.maxBytes,
       actual: bytes.byteLength,
     });
@@ -31,22 +31,22 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   } catch (cause) {
     throw new ApiError(
       'invalid-image',
-      `The bytes are not a picture, or one that is damaged or cut off. Send ${ACCEPTED}.`,
+      `The bytes are not an image, or one that is damaged or cut off. Send ${ACCEPTED}.`,
       { cause },
     );
   }
   const format = formatOf(metadata);
   if (format !== 'gif' && (metadata.pages ?? 1) > 1) {
-    throw new ApiError('invalid-image', 'The picture is animated. Send one of its frames.');
+    throw new ApiError('invalid-image', 'The image is animated. Send one of its frames.');
   }
   const { width, height } = metadata;
   if (width * height > limits.maxPixels) {
-    throw new ApiError('image-too-large', `The picture is ${width} × ${height} pixels.`, {
+    throw new ApiError('image-too-large', `The image is ${width} × ${height} pixels.`, {
       limit: limits.maxPixels,
       actual: width * height,
     });
   }
-  // Orientations 5 to 8 turn the picture by a quarter.
+  // Orientations 5 to 8 turn the image by a quarter.
   const turned = (metadata.orientation ?? 1) >= 5;
   const info = { width: turned ? height : width, height: turned ? width : height, format };
   const pixels = input.autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb');
@@ -67,6 +67,6 @@ function formatOf(metadata: Metadata): ImageInfo['format'] {
   }
   throw new ApiError(
     'unsupported-media-type',
-    `Pictures of the format ${metadata.format} are not taken. Send ${ACCEPTED}.`,
+    `Images of the format ${metadata.format} are not taken. Send ${ACCEPTED}.`,
   );
 }

@@ -1,4 +1,4 @@
-/** Runs in a pool thread: a large picture takes many milliseconds of plain arithmetic. */
+/** Runs in a pool thread: a large image takes many milliseconds of plain arithmetic. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { type RgbImage, resample } from './resample.ts';
 
@@ -13,11 +13,11 @@ export default function preprocessPixels({
   spec: ImageSpec;
 }): Float32Array<ArrayBuffer> {
   if (spec.resample === 'nearest') throw new Error('resampling "nearest" is not supported');
-  return normalise(resample(image, spec.size, spec.size, spec.resample).data, spec);
+  return normalize(resample(image, spec.size, spec.size, spec.resample).data, spec);
 }
 
 /** uint8 RGB [size, size, 3] → float32 [3, size, size]: `(value / 255 − mean) / std` per channel. */
-function normalise(rgb: Uint8Array, { size, mean, std }: ImageSpec): Float32Array<ArrayBuffer> {
+function normalize(rgb: Uint8Array, { size, mean, std }: ImageSpec): Float32Array<ArrayBuffer> {
   const plane = size * size;
   const out = new Float32Array(3 * plane);
   for (let channel = 0; channel < 3; channel++) {

@@ -1,4 +1,4 @@
-/** An opened picture → the image encoder's input, as BLIP-2's processor makes it. */
+/** An opened image → the image encoder's input, as BLIP-2's processor makes it. */
 import { ApiError } from '@blip2/shared/errors';
 import { Piscina } from 'piscina';
 import type { Sharp } from 'sharp';
@@ -13,7 +13,7 @@ const pool = new Piscina<{ image: RgbImage; spec: ImageSpec }, Float32Array<Arra
 });
 
 /**
- * Resizes straight to the model's square (aspect is not kept), scales to 0…1 and normalises.
+ * Resizes straight to the model's square (aspect is not kept), scales to 0…1 and normalizes.
  * @returns float32 [3, size, size]
  * @throws ApiError invalid-image when the pixels turn out to be damaged
  */
@@ -32,6 +32,6 @@ async function decodePixels(pixels: Sharp): Promise<RgbImage> {
       .toBuffer({ resolveWithObject: true });
     return { data, width: info.width, height: info.height };
   } catch (cause) {
-    throw new ApiError('invalid-image', 'The picture is truncated or damaged.', { cause });
+    throw new ApiError('invalid-image', 'The image is truncated or damaged.', { cause });
   }
 }

@@ -6,7 +6,7 @@
  */
 export type ResampleFilter = 'box' | 'bilinear' | 'hamming' | 'bicubic' | 'lanczos';
 
-/** An RGB picture, uint8 [height, width, 3]. */
+/** An RGB image, uint8 [height, width, 3]. */
 export type RgbImage = { data: Uint8Array; width: number; height: number };
 
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
@@ -47,11 +47,11 @@ function taps(inputSize: number, outputSize: number, filter: ResampleFilter): Ta
   const count = new Int32Array(outputSize);
   const weights = new Int32Array(outputSize * stride);
   for (let place = 0; place < outputSize; place++) {
-    const centre = (place + 0.5) * scale;
-    const from = Math.max(0, Math.trunc(centre - support + 0.5));
-    const to = Math.min(inputSize, Math.trunc(centre + support + 0.5));
+    const center = (place + 0.5) * scale;
+    const from = Math.max(0, Math.trunc(center - support + 0.5));
+    const to = Math.min(inputSize, Math.trunc(center + support + 0.5));
     const exact = Array.from({ length: to - from }, (_, i) =>
-      weight((i + from - centre + 0.5) / stretch),
+      weight((i + from - center + 0.5) / stretch),
     );
     const sum = exact.reduce((total, value) => total + value, 0);
     first[place] = from;
@@ -64,7 +64,7 @@ function taps(inputSize: number, outputSize: number, filter: ResampleFilter): Ta
   return { first, count, weights, stride };
 }
 
-/** @returns the picture at [height, width], aspect not kept */
+/** @returns the image at [height, width], aspect not kept */
 export function resample(
   image: RgbImage,
   width: number,

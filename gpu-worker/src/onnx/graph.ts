@@ -14,7 +14,7 @@ import {
   type ValueInfo,
 } from './model-proto.ts';
 
-/** Weights below this stay in the model file, as the optimiser folds constants only when it sees them. */
+/** Weights below this stay in the model file, as the optimizer folds constants only when it sees them. */
 const EMBEDDED_BYTES = 1024;
 const ELEMENT_BYTES = { float32: 4, float16: 2, uint8: 1, int8: 1 };
 const PAGE_BYTES = 4096;

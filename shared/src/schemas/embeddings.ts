@@ -5,11 +5,11 @@ import { CacheResult, ImageReference, ImageReply } from './image.ts';
 
 const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 
-/** Members of a request beside its picture. */
+/** Members of a request beside its image. */
 export const EmbeddingsOptions = z.strictObject({
   /** `query`: what text is written from. `itc`: comparable with those of texts. */
   kind: z._default(EmbeddingKind, 'query'),
-  /** Instead of a picture, with kind `itc`: one text or several. */
+  /** Instead of an image, with kind `itc`: one text or several. */
   text: z.optional(z.union([text, z.array(text).check(z.minLength(1), z.maxLength(MAX_TEXTS))])),
 });
 
@@ -19,7 +19,7 @@ export const EmbeddingsRequest = z.strictObject({
 });
 
 export const EmbeddingsReply = z.object({
-  /** Of a picture: [queries][width]; unit vectors of kind `itc`. */
+  /** Of an image: [queries][width]; unit vectors of kind `itc`. */
   embeddings: z.array(z.array(z.number())),
   kind: EmbeddingKind,
   image: ImageReply,

@@ -1,4 +1,4 @@
-/** Pictures in requests and replies. */
+/** Images in requests and replies. */
 import * as z from 'zod/mini';
 import { ImageInfo } from '../wire.ts';
 
@@ -6,14 +6,14 @@ export const Sha256 = z
   .string()
   .check(z.regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits'));
 
-/** How a JSON request names its picture: exactly one of the three. */
+/** How a JSON request names its image: exactly one of the three. */
 export const ImageReference = z
   .strictObject({
     /** Base64, or a `data:` URL. */
     data: z.optional(z.string()),
     /** http(s), at a public host. */
     url: z.optional(z.string()),
-    /** SHA-256 of the bytes of a picture that was sent before. */
+    /** SHA-256 of the bytes of an image that was sent before. */
     sha256: z.optional(Sha256),
   })
   .register(z.globalRegistry, { minProperties: 1, maxProperties: 1 });

@@ -5,7 +5,7 @@ import { ImageReference, ImageReply } from './image.ts';
 
 const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 
-/** Members of a request beside its picture. */
+/** Members of a request beside its image. */
 export const MatchOptions = z.strictObject({
   texts: z.array(text).check(z.minLength(1), z.maxLength(MAX_TEXTS)),
 });
@@ -14,7 +14,7 @@ export const MatchRequest = z.strictObject({ image: ImageReference, ...MatchOpti
 
 export const MatchReply = z.object({
   id: z.string(),
-  /** For each text, in their order: ITM's probability that it belongs to the picture, and ITC's similarity. */
+  /** For each text, in their order: ITM's probability that it belongs to the image, and ITC's similarity. */
   scores: z.array(z.object({ text: z.string(), ...MatchScore.shape })),
   image: ImageReply,
   model: z.string(),

@@ -35,7 +35,7 @@ export function wordPiece(json: unknown): TextTokenizer {
   const vocab = new Map(Object.entries(model.vocab).map(([piece, id]) => [hidden(piece), id]));
   return {
     encode: (text) =>
-      wordsOf(normalise(text, normalizer)).flatMap((word) => piecesOf(word, vocab, model, unknown)),
+      wordsOf(normalize(text, normalizer)).flatMap((word) => piecesOf(word, vocab, model, unknown)),
     // Nothing is ever written with this vocabulary.
     bytesOf: () => new Uint8Array(),
   };
@@ -48,7 +48,7 @@ const MARKS = new RegExp(NONSPACING_MARK, 'gv');
 const IDEOGRAPH =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/u;
 
-function normalise(text: string, options: WordPieceFile['normalizer']): string {
+function normalize(text: string, options: WordPieceFile['normalizer']): string {
   let normal = '';
   for (const character of text) {
     if (options.clean_text && IS_DROPPED.test(character)) continue;

@@ -3,7 +3,7 @@
 Reads one command a line on standard input, answers with one line of JSON. Times are milliseconds.
 Needs torch and transformers (training/requirements.txt).
 
-  {"op": "encode"}                                   image encoder and Q-Former on one ready picture
+  {"op": "encode"}                                   image encoder and Q-Former on one ready image
   {"op": "generate", "ids": [...], "batch": 1, "tokens": 8}   when each token of a static batch was there
   {"op": "limits"}                                   what this machine reads and computes at most
   {"op": "memory"}                                   the most this process held

@@ -1,7 +1,7 @@
 /**
  * Our GPU worker against `transformers`: same checkpoint, same ids, same threads, in turns.
  *
- * Ours is timed from the request to the token at its HTTP service, decoding of the picture's file included; the peer
+ * Ours is timed from the request to the token at its HTTP service, decoding of the image's file included; the peer
  * from a ready tensor of pixels, within its process. Tokens a second are those of the time in which every stream writes.
  */
 import { readGenerateConfig, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
@@ -11,7 +11,7 @@ import {
   type Arrivals,
   type Embeddings,
   embed,
-  freshPictures,
+  freshImages,
   runDirect,
   writeRequest,
 } from '../requests.ts';
@@ -35,7 +35,7 @@ const NAMES = {
   encode: 'image encoder and Q-Former (ms)',
   miss: 'first token, miss (ms)',
   hit: 'first token, hit (ms)',
-  again: 'first token, another question on the picture (ms)',
+  again: 'first token, another question on the image (ms)',
   turn: `first token, question ${TURNS} of a conversation (ms)`,
   gap: 'each further token, one stream (ms)',
   streams: (count: number) => `tokens/s, ${count} ${count === 1 ? 'stream' : 'streams'}`,
@@ -60,14 +60,14 @@ export async function peerRows(
   );
   const most = Math.max(...STREAMS);
   const sources: Embeddings[] = [];
-  for (const picture of await freshPictures(most)) {
-    sources.push((await embed(stack, picture)).source);
+  for (const image of await freshImages(most)) {
+    sources.push((await embed(stack, image)).source);
   }
   // The first run of each side prepares what later ones reuse.
   await peer.ask('generate', { ids, batch: 1, tokens: 2 });
   for (let round = 0; round < rounds; round++) {
     onProgress(`round ${round + 1} of ${rounds}, one stream`);
-    const [seen, unseen] = (await freshPictures(2)) as [Uint8Array, Uint8Array];
+    const [seen, unseen] = (await freshImages(2)) as [Uint8Array, Uint8Array];
     const run = (source: Parameters<typeof runDirect>[2], tokens: number, question = ids) =>
       runDirect(stack, writeRequest(stack.model, question, tokens), source);
 
@@ -128,7 +128,7 @@ export async function limitTable(
   const manifest = await readGenerateManifest(bundle);
   const ours = (name: string) => median(rows.get(name)?.ours ?? []) / 1000;
   const { vocab, hidden, max_positions } = manifest.decoder;
-  // Where the head is quantised, the embedding is another matrix, in 16 bits.
+  // Where the head is quantized, the embedding is another matrix, in 16 bits.
   const lookedUp = hidden * (4 * max_positions + (manifest.precision === 'fp32' ? 0 : 2 * vocab));
   const file = manifest.files.find(({ path }) => path === 'decoder.bin');
   const read = ((file?.bytes ?? Number.NaN) - lookedUp) / 1e9;

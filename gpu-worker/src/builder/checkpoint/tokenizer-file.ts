@@ -1,4 +1,4 @@
-/** The tokeniser that comes with a checkpoint: graphs do not need it, whoever serves the model does. */
+/** The tokenizer that comes with a checkpoint: graphs do not need it, whoever serves the model does. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';

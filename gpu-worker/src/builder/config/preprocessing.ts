@@ -1,14 +1,14 @@
-/** What pictures become before the image encoder: from the image processor's config into the manifest. */
+/** What images become before the image encoder: from the image processor's config into the manifest. */
 import { createHash } from 'node:crypto';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { CheckpointError } from '../errors.ts';
-import { quantisationOf } from '../precision.ts';
+import { quantizationOf } from '../precision.ts';
 import type { ImageProcessor, VisionConfig } from './model-config.ts';
 
 const PREPROCESSING_VERSION = 1;
 const RESAMPLE = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
 
-/** @throws CheckpointError when the processor's pictures are no square of whole patches */
+/** @throws CheckpointError when the processor's images are no square of whole patches */
 export function imageInput(
   config: VisionConfig,
   processor: ImageProcessor,
@@ -31,7 +31,7 @@ export function imageInput(
 }
 
 /**
- * Changes whenever the same picture would become other embeddings under the same weights: by other pixel values, or by an
+ * Changes whenever the same image would become other embeddings under the same weights: by other pixel values, or by an
  * image encoder and Q-Former in fewer bits.
  */
 export function preprocessingIdentity(
@@ -39,7 +39,7 @@ export function preprocessingIdentity(
   precision: Precision,
 ): string {
   const parameters = createHash('sha256').update(JSON.stringify(image)).digest('hex');
-  const quantisation = quantisationOf(precision, 'image', 0);
-  const suffix = quantisation === null ? '' : `-int8-${quantisation.scales}`;
+  const quantization = quantizationOf(precision, 'image', 0);
+  const suffix = quantization === null ? '' : `-int8-${quantization.scales}`;
   return `${PREPROCESSING_VERSION}-${parameters.slice(0, 8)}${suffix}`;
 }

@@ -99,13 +99,13 @@ export function stepAttention(
   const parts = graph.ops('Split', [qkv], [true, true, true], {
     attributes: { axis: -1, num_outputs: 3 },
   });
-  // Scaled before it is split into heads: the optimiser would make the scale a factor of both products, and kernels of one row
+  // Scaled before it is split into heads: the optimizer would make the scale a factor of both products, and kernels of one row
   // take none.
   const asked = scale === 1 ? parts[0]! : graph.op('Mul', [parts[0]!, outer.float32(scale)]);
   const query = reshape(asked, -1, count, 1, padded);
   const key = reshape(parts[1]!, -1, count, padded, 1);
   const value = reshape(parts[2]!, -1, count, 1, padded);
-  // The optimiser makes one kernel of the two: nothing is turned round in memory.
+  // The optimizer makes one kernel of the two: nothing is turned round in memory.
   const turned = graph.op('Transpose', [keys], { attributes: { perm: [0, 1, 3, 2] } });
   const scores = graph.op(
     'Concat',

@@ -36,7 +36,7 @@ export function textGraph(source: Source, config: QFormerConfig, itcHidden: numb
   }
   const first = graph.op('Squeeze', [layers.slice(x, 0, 1), graph.int64(1)]);
   const projected = layers.projection(first, 'text_projection', width, itcHidden);
-  graph.output('text_embeddings', layers.normalise(projected), 'float32', ['batch', itcHidden]);
+  graph.output('text_embeddings', layers.normalize(projected), 'float32', ['batch', itcHidden]);
   return graph;
 }
 
@@ -71,7 +71,7 @@ export function itmGraph(
     const attended = selfAttention(setting, x, block, bias);
     queries = layers.slice(attended, 0, numQueries);
     if (looksAtImage(config, i)) {
-      // The rows' queries side by side are those of one picture: its keys and values are made once.
+      // The rows' queries side by side are those of one image: its keys and values are made once.
       const together = graph.op('Reshape', [queries, graph.int64(1, -1, width)]);
       const seen = crossAttention(setting, together, features, block);
       queries = graph.op('Reshape', [seen, graph.int64(-1, numQueries, width)]);

@@ -3,8 +3,8 @@ import type { Precision } from '@blip2/shared/bundle-manifest';
 import type { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { type Part, quantisationOf } from '../precision.ts';
-import { quantisedProduct } from '../weights/quantized-matmul.ts';
+import { type Part, quantizationOf } from '../precision.ts';
+import { quantizedProduct } from '../weights/quantized-matmul.ts';
 import { asIs, halved, joined, type Linear, operand, stacked } from '../weights/weights.ts';
 
 const CONTRIB = 'com.microsoft';
@@ -64,9 +64,9 @@ export class Layers {
    * @param name unique in the graph
    */
   product(x: string, name: string, linear: Linear, part = this.#part): string {
-    const quantisation = quantisationOf(this.#precision, part, linear.in);
-    if (quantisation === null) return this.#exactProduct(x, name, linear);
-    return quantisedProduct(this.graph, x, name, linear, quantisation);
+    const quantization = quantizationOf(this.#precision, part, linear.in);
+    if (quantization === null) return this.#exactProduct(x, name, linear);
+    return quantizedProduct(this.graph, x, name, linear, quantization);
   }
 
   /**
@@ -75,7 +75,7 @@ export class Layers {
    */
   vocabulary(x: string, name: string, shape: readonly [vocab: number, width: number]): string {
     const tensor = this.checkpoint.take(name, shape);
-    if (quantisationOf(this.#precision, 'head', shape[1]) !== null) {
+    if (quantizationOf(this.#precision, 'head', shape[1]) !== null) {
       return this.product(x, `${name}.head`, stacked([tensor]), 'head');
     }
     const weight = this.graph.weight(name, asIs(tensor));
@@ -205,8 +205,8 @@ export class Layers {
     return this.graph.op('Expand', [constant, shape]);
   }
 
-  /** Unit vectors along the last axis, [..., width]: x / max(|x|, 1e-12), as torch normalises. */
-  normalise(x: string): string {
+  /** Unit vectors along the last axis, [..., width]: x / max(|x|, 1e-12), as torch normalizes. */
+  normalize(x: string): string {
     const squares = this.graph.op('ReduceSumSquare', [x, this.graph.int64(-1)]);
     const length = this.graph.op('Sqrt', [squares]);
     const least = this.graph.op('Max', [length, this.graph.float32(1e-12)]);

@@ -1,10 +1,10 @@
-/** The image encoder's learned positions, stretched to pictures of another size where needed. */
+/** The image encoder's learned positions, stretched to images of another size where needed. */
 import type { VisionConfig } from '../config/model-config.ts';
 import { asIs, rearranged } from '../weights/weights.ts';
 import type { Layers } from './layers.ts';
 
 /**
- * [1, patches + 1, width] for pictures of `side` pixels. The class token keeps its position; those of the patches
+ * [1, patches + 1, width] for images of `side` pixels. The class token keeps its position; those of the patches
  * are a grid that is resized, as transformers does with `interpolate_pos_encoding`.
  */
 export function positionEmbedding(layers: Layers, config: VisionConfig, side: number): string {
@@ -30,7 +30,7 @@ export function resizePositions(positions: Float32Array, grids: Grids): Float32A
   return resized;
 }
 
-/** Bicubic, pixel centres apart by a whole (align_corners false), edges repeated, as `torch.nn.functional.interpolate`. */
+/** Bicubic, pixel centers apart by a whole (align_corners false), edges repeated, as `torch.nn.functional.interpolate`. */
 function resizeGrid(grid: Float32Array, { from, to, width }: Grids): Float32Array {
   const taps = Array.from({ length: to }, (_, i) => tapsOf(i, from, to));
   const columns = new Float64Array(from * to * width);

@@ -45,7 +45,7 @@ export function qformerGraph(
   graph.output('query_embeddings', x, 'float32', ['batch', numQueries, width]);
   if (itcHidden !== undefined) {
     const projected = layers.projection(x, 'vision_projection', width, itcHidden);
-    const unit = layers.normalise(projected);
+    const unit = layers.normalize(projected);
     graph.output('image_embeddings', unit, 'float32', ['batch', numQueries, itcHidden]);
   }
   return graph;

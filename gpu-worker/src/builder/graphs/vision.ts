@@ -13,7 +13,7 @@ export function imageTokens({ size, patch }: { size: number; patch: number }): n
 /**
  * `pixel_values` [batch, 3, side, side] → `image_features` [batch, image tokens, width]:
  * pre-LN blocks, one fused q-k-v product each, post-LN over all tokens at the end.
- * @param side of the pictures, pixels; where it is not the checkpoint's own, positions are interpolated
+ * @param side of the images, pixels; where it is not the checkpoint's own, positions are interpolated
  */
 export function visionGraph(source: Source, config: VisionConfig, side: number): Graph {
   const { hidden_size: width, layer_norm_eps: epsilon } = config;

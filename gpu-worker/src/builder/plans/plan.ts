@@ -3,7 +3,7 @@ import type { GenerateManifest, RetrieveManifest } from '@blip2/shared/bundle-ma
 import type { Graph } from '../../onnx/graph.ts';
 
 /** Members that only the bundle as a whole knows. */
-type Whole = 'format' | 'name' | 'revision' | 'files' | 'licence' | 'model_card';
+type Whole = 'format' | 'name' | 'revision' | 'files' | 'license' | 'model_card';
 
 export type GenerateDescription = Omit<GenerateManifest, Whole>;
 export type RetrieveDescription = Omit<RetrieveManifest, Whole>;

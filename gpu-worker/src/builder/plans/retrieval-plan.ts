@@ -55,11 +55,11 @@ const TokenizerFile = z.looseObject({
   model: z.looseObject({ vocab: z.record(z.string(), z.int()) }),
 });
 
-/** Ids of [CLS], [SEP] and [PAD], from the tokeniser; the embedding must have a row for each. */
+/** Ids of [CLS], [SEP] and [PAD], from the tokenizer; the embedding must have a row for each. */
 async function controlTokens(folder: string, vocab: number) {
   const path = join(folder, 'tokenizer.json');
   const file = TokenizerFile.safeParse(await readJson(path));
-  if (!file.success) throw new CheckpointError(`${path} is not a WordPiece tokeniser.`);
+  if (!file.success) throw new CheckpointError(`${path} is not a WordPiece tokenizer.`);
   const { added_tokens, model } = file.data;
   const idOf = (token: string): number => {
     const id = added_tokens.find(({ content }) => content === token)?.id ?? model.vocab[token];

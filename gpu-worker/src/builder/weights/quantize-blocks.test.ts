@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { quantiseBlocks } from './quantize-blocks.ts';
+import { quantizeBlocks } from './quantize-blocks.ts';
 
 /** What MatMulNBits makes of packed values: (q − 2^(bits − 1)) · scale. */
 function restored(
-  { packed, scales }: ReturnType<typeof quantiseBlocks>,
+  { packed, scales }: ReturnType<typeof quantizeBlocks>,
   width: number,
   { bits, block }: { bits: 4 | 8; block: number },
 ): number[] {
@@ -26,32 +26,32 @@ describe.each([
   { bits: 4, block: 32 },
   { bits: 8, block: 32 },
   { bits: 8, block: 128 },
-] as const)('$bits bits in blocks of $block', (quantisation) => {
+] as const)('$bits bits in blocks of $block', (quantization) => {
   it.each([32, 70, 128, 130])('hold rows of %i values to half a level', (width) => {
     const values = wave(3 * width);
-    const back = restored(quantiseBlocks(values, width, quantisation), width, quantisation);
+    const back = restored(quantizeBlocks(values, width, quantization), width, quantization);
     for (const [i, value] of values.entries()) {
       const row = Math.floor(i / width) * width;
-      const start = row + Math.floor((i - row) / quantisation.block) * quantisation.block;
-      const end = Math.min(start + quantisation.block, row + width);
+      const start = row + Math.floor((i - row) / quantization.block) * quantization.block;
+      const end = Math.min(start + quantization.block, row + width);
       const largest = Math.max(...values.slice(start, end).map(Math.abs));
-      const step = largest / 2 ** (quantisation.bits - 1);
+      const step = largest / 2 ** (quantization.bits - 1);
       // The level opposite to the largest value is missing, and 4 bits may clip for the sake of the rest.
-      const most = quantisation.bits === 8 ? 1.01 * step : 0.2 * largest + step;
+      const most = quantization.bits === 8 ? 1.01 * step : 0.2 * largest + step;
       expect(Math.abs(back[i]! - value)).toBeLessThanOrEqual(most);
     }
   });
 
   it('are the same for a row alone and beside others', () => {
     const values = wave(3 * 70);
-    const all = quantiseBlocks(values, 70, quantisation);
-    const second = quantiseBlocks(values.slice(70, 140), 70, quantisation);
+    const all = quantizeBlocks(values, 70, quantization);
+    const second = quantizeBlocks(values.slice(70, 140), 70, quantization);
     const bytes = second.packed.length;
     expect(all.packed.slice(bytes, 2 * bytes)).toEqual(second.packed);
   });
 
   it('keep zeros', () => {
-    const back = restored(quantiseBlocks(new Float32Array(40), 40, quantisation), 40, quantisation);
+    const back = restored(quantizeBlocks(new Float32Array(40), 40, quantization), 40, quantization);
     expect(back.every((value) => value === 0)).toBe(true);
   });
 });
@@ -62,7 +62,7 @@ it('4 bits err less than by plain rounding', () => {
   const squared = (levels: number[]) =>
     levels.reduce((sum, value, i) => sum + (value - values[i]!) ** 2, 0);
   const ours = squared(
-    restored(quantiseBlocks(values, width, { bits: 4, block: 32 }), width, { bits: 4, block: 32 }),
+    restored(quantizeBlocks(values, width, { bits: 4, block: 32 }), width, { bits: 4, block: 32 }),
   );
   const plain = squared(
     Array.from(values, (value, i) => {

@@ -6,7 +6,7 @@ import type { Linear, Weight } from './weights.ts';
 export type Blocks = { bits: 4 | 8; block: number };
 
 /** Values of one row block share a scale: w ≈ (q − 2^(bits − 1)) · scale. */
-export type Quantised = {
+export type Quantized = {
   /** uint8 [out, blocks, block × bits / 8]; of two 4-bit values in a byte the first is the low one. */
   packed: Uint8Array;
   /** float32 [out × blocks] */
@@ -17,11 +17,11 @@ export type Quantised = {
 const SHRINKS = [1, 0.95, 0.9, 0.85, 0.8];
 
 /** @param values float32 [out, width], row by row */
-export function quantiseBlocks(
+export function quantizeBlocks(
   values: Float32Array,
   width: number,
   { bits, block }: Blocks,
-): Quantised {
+): Quantized {
   const rows = values.length / width;
   const blocks = Math.ceil(width / block);
   const bytes = (block * bits) / 8;
@@ -93,14 +93,14 @@ function bestScale(
   return best;
 }
 
-/** The two weights of a MatMulNBits node; the linear layer is read and quantised once for both. */
+/** The two weights of a MatMulNBits node; the linear layer is read and quantized once for both. */
 export function blockWeights(linear: Linear, blocks: Blocks): { packed: Weight; scales: Weight } {
   const { out, in: width } = linear;
   const { bits, block } = blocks;
   const count = Math.ceil(width / block);
   let scales: Float32Array | undefined;
   const both = async () => {
-    const made = quantiseBlocks(await linear.read(), width, blocks);
+    const made = quantizeBlocks(await linear.read(), width, blocks);
     scales = made.scales;
     return made;
   };

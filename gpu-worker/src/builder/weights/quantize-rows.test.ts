@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { quantiseRows } from './quantize-rows.ts';
+import { quantizeRows } from './quantize-rows.ts';
 
 it('holds every value to half a level of the largest of its row', () => {
   const width = 70;
@@ -7,7 +7,7 @@ it('holds every value to half a level of the largest of its row', () => {
     { length: 3 * width },
     (_, i) => Math.sin(i * i) * (1 + (i % 7)),
   );
-  const { levels, scales } = quantiseRows(values, width);
+  const { levels, scales } = quantizeRows(values, width);
   for (const [i, value] of values.entries()) {
     const scale = scales[Math.floor(i / width)]!;
     expect(Math.abs(levels[i]! * scale - value)).toBeLessThanOrEqual(0.501 * scale);
@@ -16,6 +16,6 @@ it('holds every value to half a level of the largest of its row', () => {
 });
 
 it('keeps a row of zeros', () => {
-  const { levels, scales } = quantiseRows(new Float32Array(8), 4);
+  const { levels, scales } = quantizeRows(new Float32Array(8), 4);
   expect([...levels, ...scales]).toEqual(Array(10).fill(0));
 });

@@ -5,7 +5,7 @@ import { type Linear, transpose, type Weight } from './weights.ts';
 const LARGEST = 127;
 
 /** w[o, i] ≈ level[o, i] · scale[o] */
-export type RowQuantised = {
+export type RowQuantized = {
   /** int8 [out, width], −127 … 127 */
   levels: Int8Array;
   /** float32 [out] */
@@ -13,7 +13,7 @@ export type RowQuantised = {
 };
 
 /** @param values float32 [out, width], row by row */
-export function quantiseRows(values: Float32Array, width: number): RowQuantised {
+export function quantizeRows(values: Float32Array, width: number): RowQuantized {
   const scales = new Float32Array(values.length / width);
   const levels = new Int8Array(values.length);
   for (let row = 0; row < scales.length; row++) {
@@ -28,11 +28,11 @@ export function quantiseRows(values: Float32Array, width: number): RowQuantised 
   return { levels, scales };
 }
 
-/** The two weights of a MatMulIntegerToFloat node; the linear layer is read and quantised once for both. */
+/** The two weights of a MatMulIntegerToFloat node; the linear layer is read and quantized once for both. */
 export function rowWeights(linear: Linear): { levels: Weight; scales: Weight } {
   let scales: Float32Array | undefined;
   const both = async () => {
-    const made = quantiseRows(await linear.read(), linear.in);
+    const made = quantizeRows(await linear.read(), linear.in);
     scales = made.scales;
     return made;
   };

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
-import type { Quantisation } from '../precision.ts';
-import { quantisedProduct } from './quantized-matmul.ts';
+import type { Quantization } from '../precision.ts';
+import { quantizedProduct } from './quantized-matmul.ts';
 
 const WIDTH = 96;
 const OUT = 40;
@@ -15,7 +15,7 @@ const wave = (length: number, seed: number) =>
 
 /** x · Wᵀ as the graph computes it, for x [1, rows, width]. */
 async function products(
-  quantisation: Quantisation,
+  quantization: Quantization,
   weights: Float32Array,
   inputs: readonly Float32Array[],
 ): Promise<Float32Array[]> {
@@ -23,7 +23,7 @@ async function products(
   const graph = new Graph('product');
   const x = graph.input('x', 'float32', [1, 'rows', WIDTH]);
   const linear = { out: OUT, in: WIDTH, sourceBytes: 0, read: async () => weights.slice() };
-  graph.output('y', quantisedProduct(graph, x, 'w', linear, quantisation), 'float32', [
+  graph.output('y', quantizedProduct(graph, x, 'w', linear, quantization), 'float32', [
     1,
     'rows',
     OUT,
@@ -48,14 +48,14 @@ function exact(weights: Float32Array, row: Float32Array): number[] {
   );
 }
 
-describe.each<Quantisation>([{ scales: 'rows' }, { scales: 'blocks', bits: 8, block: 32 }])(
+describe.each<Quantization>([{ scales: 'rows' }, { scales: 'blocks', bits: 8, block: 32 }])(
   '$scales',
-  (quantisation) => {
+  (quantization) => {
     const weights = wave(OUT * WIDTH, 1);
     const row = wave(WIDTH, 2);
 
     it('is near the exact product', async () => {
-      const [result] = await products(quantisation, weights, [row]);
+      const [result] = await products(quantization, weights, [row]);
       const expected = exact(weights, row);
       const error = Math.hypot(...expected.map((value, i) => value - result![i]!));
       expect(error / Math.hypot(...expected)).toBeLessThan(0.015);
@@ -65,12 +65,12 @@ describe.each<Quantisation>([{ scales: 'rows' }, { scales: 'blocks', bits: 8, bl
       const others = wave(4 * WIDTH, 3);
       const beside = Float32Array.of(...row, ...others);
       const besideLarge = Float32Array.of(...row, ...others.map((value) => 1000 * value));
-      const [alone, ...batched] = await products(quantisation, weights, [row, beside, besideLarge]);
+      const [alone, ...batched] = await products(quantization, weights, [row, beside, besideLarge]);
       for (const result of batched) expect(result.subarray(0, OUT)).toEqual(alone);
     });
 
     it('of zeros is zero', async () => {
-      const [result] = await products(quantisation, weights, [new Float32Array(2 * WIDTH)]);
+      const [result] = await products(quantization, weights, [new Float32Array(2 * WIDTH)]);
       expect(result!.every((value) => value === 0)).toBe(true);
     });
   },

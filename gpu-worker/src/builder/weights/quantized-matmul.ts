@@ -1,6 +1,6 @@
-/** x · Wᵀ with quantised weights: the nodes that compute it, and the weights they read. */
+/** x · Wᵀ with quantized weights: the nodes that compute it, and the weights they read. */
 import type { Graph } from '../../onnx/graph.ts';
-import type { Quantisation } from '../precision.ts';
+import type { Quantization } from '../precision.ts';
 import { type Blocks, blockWeights } from './quantize-blocks.ts';
 import { rowWeights } from './quantize-rows.ts';
 import type { Linear } from './weights.ts';
@@ -16,15 +16,15 @@ const LEAST = 1e-30;
  * [..., in] → [..., out]; a row of the result depends on that row of x alone, bit for bit.
  * @param name unique in the graph
  */
-export function quantisedProduct(
+export function quantizedProduct(
   graph: Graph,
   x: string,
   name: string,
   linear: Linear,
-  quantisation: Quantisation,
+  quantization: Quantization,
 ): string {
-  return quantisation.scales === 'blocks'
-    ? blockProduct(graph, x, name, linear, quantisation)
+  return quantization.scales === 'blocks'
+    ? blockProduct(graph, x, name, linear, quantization)
     : rowProduct(graph, x, name, linear);
 }
 
@@ -34,7 +34,7 @@ function blockProduct(graph: Graph, x: string, name: string, linear: Linear, blo
   const { bits, block } = blocks;
   return graph.op('MatMulNBits', [x, ...weights], {
     domain: CONTRIB,
-    // Level 4 also quantises the input, a block at a time: several times faster, with little error (ENGINE.md).
+    // Level 4 also quantizes the input, a block at a time: several times faster, with little error (ENGINE.md).
     attributes: { K: linear.in, N: linear.out, bits, block_size: block, accuracy_level: 4 },
   });
 }

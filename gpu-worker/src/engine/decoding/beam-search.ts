@@ -94,7 +94,7 @@ export class BeamSearch implements Decoding {
     for (const { beam, token, score, scored } of ended) {
       const stopped = this.#eos.includes(token);
       const tokens = stopped ? beam.tokens : [...beam.tokens, written(token, scored)];
-      this.#finished.push({ tokens, stopped, score: this.#normalised(score, length) });
+      this.#finished.push({ tokens, stopped, score: this.#normalized(score, length) });
     }
     this.#finished.sort((a, b) => b.score - a.score);
     this.#finished.length = Math.min(this.#finished.length, this.width);
@@ -111,11 +111,11 @@ export class BeamSearch implements Decoding {
     if (best === undefined || worst === undefined) return false;
     const { early_stopping, length_penalty, max_tokens } = this.#config;
     const hopeful = early_stopping === 'never' && length_penalty > 0;
-    return this.#normalised(best.score, hopeful ? max_tokens : length) > worst.score;
+    return this.#normalized(best.score, hopeful ? max_tokens : length) > worst.score;
   }
 
   /** The end token counts as one of the text, as in transformers. */
-  #normalised(score: number, length: number): number {
+  #normalized(score: number, length: number): number {
     return Math.fround(score / length ** this.#config.length_penalty);
   }
 }

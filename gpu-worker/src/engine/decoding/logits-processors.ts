@@ -70,7 +70,7 @@ export function process(
   config: Pick<GenerationConfig, 'repetition_penalty' | 'no_repeat_ngram_size' | 'min_tokens'>,
   { seen, written, eos }: ProcessorContext,
 ): void {
-  if (config.repetition_penalty !== 1) penalise(values, seen, config.repetition_penalty);
+  if (config.repetition_penalty !== 1) penalize(values, seen, config.repetition_penalty);
   if (config.no_repeat_ngram_size > 0) {
     for (const token of repeating(seen, config.no_repeat_ngram_size)) {
       values[token] = Number.NEGATIVE_INFINITY;
@@ -80,7 +80,7 @@ export function process(
 }
 
 /** Divides positive and multiplies negative values of seen tokens (CTRL, arXiv 1909.05858 §4.1). */
-function penalise(values: Float32Array, seen: readonly number[], penalty: number): void {
+function penalize(values: Float32Array, seen: readonly number[], penalty: number): void {
   for (const token of new Set(seen)) {
     const value = values[token];
     if (value !== undefined) values[token] = value > 0 ? value / penalty : value * penalty;

@@ -49,17 +49,17 @@ export function candidates(
   const highest = logits[argmax(logits)] as number;
   const weightOf = (logit: number) => Math.exp((logit - highest) / temperature);
   const least = top_k > 0 ? leastOfTop(logits, top_k) : Number.NEGATIVE_INFINITY;
-  if (top_k === 0 && top_p >= 1) return normalised(Array.from(logits.keys()), logits, weightOf);
+  if (top_k === 0 && top_p >= 1) return normalized(Array.from(logits.keys()), logits, weightOf);
   let mass = 0;
   for (const logit of logits) if (logit >= least) mass += weightOf(logit);
   const wanted = top_p < 1 ? top_p * mass : Number.POSITIVE_INFINITY;
   const tokens = sortedAbove(logits, Math.max(least, floorOf(logits, wanted, weightOf)));
-  if (top_p >= 1) return normalised(tokens, logits, weightOf);
+  if (top_p >= 1) return normalized(tokens, logits, weightOf);
   let [kept, reached] = [0, 0];
   while (kept < tokens.length && reached < wanted) {
     reached += weightOf(logits[tokens[kept++] as number] as number);
   }
-  return normalised(tokens.slice(0, kept), logits, weightOf);
+  return normalized(tokens.slice(0, kept), logits, weightOf);
 }
 
 /** Up to here, picking the largest is faster than sorting all. */
@@ -95,7 +95,7 @@ function sortedAbove(logits: Float32Array, floor: number): number[] {
   return tokens.sort((x, y) => (logits[y] as number) - (logits[x] as number));
 }
 
-function normalised(
+function normalized(
   tokens: number[],
   logits: Float32Array,
   weightOf: (logit: number) => number,

@@ -1,5 +1,5 @@
 /**
- * Keys and values of what prompts begin with: a picture's image positions, and behind them the texts that were asked
+ * Keys and values of what prompts begin with: an image's image positions, and behind them the texts that were asked
  * about it. The next question reads only what nobody has asked yet.
  */
 
@@ -8,11 +8,11 @@ import type { PrefixMemory } from '../stats.ts';
 /** What is on a device has to be given back. */
 type Keepable = { byteLength: number; [Symbol.dispose]?: () => void };
 
-/** A picture or, behind it, a stretch of text. */
+/** An image or, behind it, a stretch of text. */
 type Node<Values> = {
-  /** Of a picture, its name. */
+  /** Of an image, its name. */
   key?: string;
-  /** Text ids of the stretch; none of a picture. */
+  /** Text ids of the stretch; none of an image. */
   ids: readonly number[];
   /** Keys and values of its positions. */
   values: Values;
@@ -29,7 +29,7 @@ type Path<Values> = { node: Node<Values>; length: number }[];
 
 export class PrefixCache<Values extends Keepable> {
   readonly #budgetBytes: number;
-  readonly #pictures = new Map<string, Node<Values>>();
+  readonly #images = new Map<string, Node<Values>>();
   /** Least recently used first; what stands behind another is never more recent than it. */
   readonly #order = new Set<Node<Values>>();
   #bytes = 0;
@@ -44,15 +44,15 @@ export class PrefixCache<Values extends Keepable> {
     return { ...this.#lookups, bytes: this.#bytes };
   }
 
-  /** A picture's image positions. */
-  picture(key: string): Values | undefined {
-    const node = this.#pictures.get(key);
+  /** An image's image positions. */
+  image(key: string): Values | undefined {
+    const node = this.#images.get(key);
     this.#lookups[node === undefined ? 'misses' : 'hits'] += 1;
     if (node !== undefined) this.#touch(node);
     return node?.values;
   }
 
-  /** How a text about a picture begins, as far as that is kept: stretch after stretch. */
+  /** How a text about an image begins, as far as that is kept: stretch after stretch. */
   text(key: string, ids: readonly number[]): Stretch<Values>[] {
     const path = this.#walk(key, ids);
     const last = path.at(-1);
@@ -62,8 +62,8 @@ export class PrefixCache<Values extends Keepable> {
   }
 
   /** How many positions of a prompt are kept: changes nothing, and counts as no look-up. */
-  peek(key: string, ids: readonly number[]): { picture: boolean; textPositions: number } {
-    return { picture: this.#pictures.has(key), textPositions: lengthOf(this.#walk(key, ids)) };
+  peek(key: string, ids: readonly number[]): { image: boolean; textPositions: number } {
+    return { image: this.#images.has(key), textPositions: lengthOf(this.#walk(key, ids)) };
   }
 
   /** Whether values of this size are kept at all. */
@@ -72,17 +72,17 @@ export class PrefixCache<Values extends Keepable> {
   }
 
   /** Takes the values over. */
-  keepPicture(key: string, values: Values): void {
-    if (this.#pictures.has(key) || !this.#makeRoom(values.byteLength)) {
+  putImage(key: string, values: Values): void {
+    if (this.#images.has(key) || !this.#makeRoom(values.byteLength)) {
       values[Symbol.dispose]?.();
       return;
     }
     const node: Node<Values> = { key, ids: [], values, at: 0, children: new Set() };
-    this.#pictures.set(key, node);
+    this.#images.set(key, node);
     this.#add(node);
   }
 
-  /** From which id on a text about a picture could be kept with `keepText`; null where it cannot or need not be. */
+  /** From which id on a text about an image could be kept with `keepText`; null where it cannot or need not be. */
   newText(key: string, ids: readonly number[]): number | null {
     const path = this.#walk(key, ids);
     const start = lengthOf(path);
@@ -110,10 +110,10 @@ export class PrefixCache<Values extends Keepable> {
     for (const node of this.#order) this.#forget(node);
   }
 
-  /** The picture, and behind it what has most of the text; empty without the picture. */
+  /** The image, and behind it what has most of the text; empty without the image. */
   #walk(key: string, ids: readonly number[]): Path<Values> {
-    const picture = this.#pictures.get(key);
-    return picture === undefined ? [] : longestPath(picture, ids, 0);
+    const image = this.#images.get(key);
+    return image === undefined ? [] : longestPath(image, ids, 0);
   }
 
   #add(node: Node<Values>): void {
@@ -144,7 +144,7 @@ export class PrefixCache<Values extends Keepable> {
     this.#order.delete(node);
     this.#bytes -= node.values.byteLength;
     node.parent?.children.delete(node);
-    if (node.key !== undefined) this.#pictures.delete(node.key);
+    if (node.key !== undefined) this.#images.delete(node.key);
     node.values[Symbol.dispose]?.();
   }
 }

@@ -7,7 +7,7 @@ import { T5Decoder } from './t5-decoder.ts';
 
 /** A text to go on from. */
 export type DecoderPrompt = {
-  /** Names the picture: prompts with the same key have the same embeddings. */
+  /** Names the image: prompts with the same key have the same embeddings. */
   key: string;
   /** Query embeddings of the image positions, float32 [queries, hidden]. */
   image: Float32Array;

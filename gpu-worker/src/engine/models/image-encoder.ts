@@ -12,7 +12,7 @@ export class VisionRunner {
   }
 
   /**
-   * @param size side of a picture, pixels
+   * @param size side of an image, pixels
    * @throws Error that names the execution provider when it cannot be loaded
    */
   static async load(place: SessionPlace, size: number): Promise<VisionRunner> {
@@ -20,7 +20,7 @@ export class VisionRunner {
   }
 
   /**
-   * Image features of one picture, float32 [1, image tokens, vision width].
+   * Image features of one image, float32 [1, image tokens, vision width].
    * @param pixels float32 [3, size, size]
    */
   async encode(pixels: Float32Array): Promise<Tensor> {
@@ -47,7 +47,7 @@ export class QFormerRunner {
     return new QFormerRunner(await openGraph(place, 'qformer'));
   }
 
-  /** Query embeddings of one picture's image features, float32 [queries, hidden]. */
+  /** Query embeddings of one image's image features, float32 [queries, hidden]. */
   async query(imageFeatures: Tensor): Promise<Float32Array> {
     const result = await this.#session.run({ image_features: imageFeatures });
     return result.query_embeddings?.data as Float32Array;

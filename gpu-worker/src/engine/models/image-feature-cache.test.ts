@@ -1,7 +1,7 @@
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { VisionRunner } from './image-encoder.ts';
-import { SeenPictures } from './image-feature-cache.ts';
+import { ImageFeatureCache } from './image-feature-cache.ts';
 
 /** An image encoder that counts its runs. */
 function encoder() {
@@ -13,24 +13,24 @@ function encoder() {
   return { encode, runs: () => runs };
 }
 
-const picture = (key: string) =>
+const pixelsOf = (key: string) =>
   ({ kind: 'pixels', key, pixels: new Float32Array(10).fill(key.length) }) as const;
 const [shared, other] = [{} as VisionRunner, {} as VisionRunner];
 const both = { generate: shared, retrieve: shared };
 
-describe('pictures that were seen', () => {
+describe('images that were seen', () => {
   it('are not looked at again by the model that shares the encoder', async () => {
-    const [seen, { encode, runs }] = [new SeenPictures(both), encoder()];
-    const first = await seen.features({ encode }, picture('a'));
-    expect(await seen.features({ encode }, picture('a'))).toBe(first);
-    await seen.features({ encode }, picture('bb'));
+    const [seen, { encode, runs }] = [new ImageFeatureCache(both), encoder()];
+    const first = await seen.features({ encode }, pixelsOf('a'));
+    expect(await seen.features({ encode }, pixelsOf('a'))).toBe(first);
+    await seen.features({ encode }, pixelsOf('bb'));
     expect(runs()).toBe(2);
     expect(seen.memory).toEqual({ hits: 1, misses: 2, bytes: 80 });
   });
 
   it('are forgotten when others need their memory', async () => {
-    const [seen, { encode, runs }] = [new SeenPictures(both, 100), encoder()];
-    for (const key of ['a', 'bb', 'ccc', 'a']) await seen.features({ encode }, picture(key));
+    const [seen, { encode, runs }] = [new ImageFeatureCache(both, 100), encoder()];
+    for (const key of ['a', 'bb', 'ccc', 'a']) await seen.features({ encode }, pixelsOf(key));
     expect(runs()).toBe(4);
     expect(seen.memory.bytes).toBe(80);
   });
@@ -39,18 +39,18 @@ describe('pictures that were seen', () => {
     ['with one model', { generate: shared }],
     ['with two encoders', { generate: shared, retrieve: other }],
   ])('are not kept %s', async (_, vision) => {
-    const [seen, { encode, runs }] = [new SeenPictures(vision), encoder()];
-    for (let i = 0; i < 2; i++) await seen.features({ encode }, picture('a'));
+    const [seen, { encode, runs }] = [new ImageFeatureCache(vision), encoder()];
+    for (let i = 0; i < 2; i++) await seen.features({ encode }, pixelsOf('a'));
     expect(runs()).toBe(2);
     expect(seen.memory).toEqual({ hits: 0, misses: 2, bytes: 0 });
   });
 
   it('are looked at again after a run that failed', async () => {
-    const seen = new SeenPictures(both);
+    const seen = new ImageFeatureCache(both);
     const encode = () => Promise.reject(new Error('no memory'));
-    await expect(seen.features({ encode }, picture('a'))).rejects.toThrow('no memory');
+    await expect(seen.features({ encode }, pixelsOf('a'))).rejects.toThrow('no memory');
     const working = encoder();
-    await seen.features(working, picture('a'));
+    await seen.features(working, pixelsOf('a'));
     expect(working.runs()).toBe(1);
   });
 });

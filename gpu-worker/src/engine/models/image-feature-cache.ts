@@ -1,4 +1,4 @@
-/** Image features of the last pictures: what one model has looked at, the other need not look at again. */
+/** Image features of the last images: what one model has looked at, the other need not look at again. */
 import type { Tensor } from 'onnxruntime-node';
 import type { Pixels } from '../protocol.ts';
 import type { KeptMemory } from '../stats.ts';
@@ -6,12 +6,12 @@ import type { VisionRunner } from './image-encoder.ts';
 import type { EngineParts } from './load-models.ts';
 import { RecentlyUsed } from './recently-used.ts';
 
-/** 23 pictures of the published checkpoints, 1.4 MB each: between a caption and a match is little time. */
+/** 23 images of the published checkpoints, 1.4 MB each: between a caption and a match is little time. */
 const BUDGET_BYTES = 32 * 2 ** 20;
 
 type Encoder = Pick<VisionRunner, 'encode'>;
 
-export class SeenPictures {
+export class ImageFeatureCache {
   readonly #kept: RecentlyUsed<Tensor>;
 
   /** Keeps nothing unless two models share their encoder: one alone is not asked twice, its embeddings are cached. */
@@ -23,7 +23,7 @@ export class SeenPictures {
     return this.#kept.memory;
   }
 
-  /** Image features of a picture, float32 [1, image tokens, vision width]. */
+  /** Image features of an image, float32 [1, image tokens, vision width]. */
   async features(encoder: Encoder, { key, pixels }: Pixels): Promise<Tensor> {
     const seen = this.#kept.get(key);
     if (seen !== undefined) return seen;

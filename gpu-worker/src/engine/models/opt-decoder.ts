@@ -51,14 +51,14 @@ export class OptDecoder implements Decoder {
     prompts: readonly DecoderPrompt[],
     onLogits: OnLogits,
   ): Promise<void> {
-    const pictures = new Map(prompts.map(({ key, image }) => [key, image]));
-    const kept = this.#keptOf(pictures);
-    if (kept.size === 0 && pictures.size === prompts.length) {
+    const images = new Map(prompts.map(({ key, image }) => [key, image]));
+    const kept = this.#keptOf(images);
+    if (kept.size === 0 && images.size === prompts.length) {
       await this.#prefillNew(firstSlot, prompts, onLogits);
       return;
     }
-    for (const key of kept.keys()) pictures.delete(key);
-    const computed = await this.#imagePositions(firstSlot, pictures);
+    for (const key of kept.keys()) images.delete(key);
+    const computed = await this.#imagePositions(firstSlot, images);
     const known: number[] = [];
     try {
       for (const [row, { key, ids }] of prompts.entries()) {
@@ -68,7 +68,7 @@ export class OptDecoder implements Decoder {
       }
     } finally {
       // Not before, since keeping one may be the end of another.
-      for (const [key, rows] of computed) this.#prefixes.keepPicture(key, rows);
+      for (const [key, rows] of computed) this.#prefixes.putImage(key, rows);
     }
     const pieces = prompts.map((prompt, row) => {
       const start = known[row] as number;
@@ -78,9 +78,12 @@ export class OptDecoder implements Decoder {
   }
 
   firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number } {
-    const { picture, textPositions } = this.#prefixes.peek(prompt.key, withoutLast(prompt.ids));
+    const { image: isCached, textPositions } = this.#prefixes.peek(
+      prompt.key,
+      withoutLast(prompt.ids),
+    );
     const ids = prompt.ids.slice(0, textPositions + this.#piece);
-    const image = picture ? 0 : this.#manifest.num_query_tokens;
+    const image = isCached ? 0 : this.#manifest.num_query_tokens;
     return { piece: { ...prompt, ids }, computed: image + ids.length - textPositions };
   }
 
@@ -138,7 +141,7 @@ export class OptDecoder implements Decoder {
     if (this.#prefixes.takes(size * queries)) {
       for (const [row, { key, ids }] of prompts.entries()) {
         const image = await this.#cache.part(fresh, row, { start: 0, end: queries });
-        this.#prefixes.keepPicture(key, image);
+        this.#prefixes.putImage(key, image);
         await this.#keepText(fresh, row, { key, ids, start: 0, offset: queries });
       }
     }
@@ -186,24 +189,24 @@ export class OptDecoder implements Decoder {
     this.#prefixes.keepText(key, ids, await this.#cache.part(fresh, row, range));
   }
 
-  /** Of the pictures, keys and values of those that are kept. */
-  #keptOf(pictures: ReadonlyMap<string, Float32Array>): Map<string, KvRows> {
+  /** Of the images, keys and values of those that are kept. */
+  #keptOf(images: ReadonlyMap<string, Float32Array>): Map<string, KvRows> {
     const found = new Map<string, KvRows>();
-    for (const key of pictures.keys()) {
-      const kept = this.#prefixes.picture(key);
+    for (const key of images.keys()) {
+      const kept = this.#prefixes.image(key);
       if (kept !== undefined) found.set(key, kept);
     }
     return found;
   }
 
-  /** Computes the pictures' image positions alone. */
+  /** Computes the images' image positions alone. */
   async #imagePositions(
     firstSlot: number,
-    pictures: ReadonlyMap<string, Float32Array>,
+    byKey: ReadonlyMap<string, Float32Array>,
   ): Promise<Map<string, KvRows>> {
     const found = new Map<string, KvRows>();
-    if (pictures.size === 0) return found;
-    const images = [...pictures.values()];
+    if (byKey.size === 0) return found;
+    const images = [...byKey.values()];
     const [inputIds, past] = [images.map(() => []), images.map(() => 0)];
     const queries = this.#manifest.num_query_tokens;
     const textPositions = evenText(inputIds, queries);
@@ -213,7 +216,7 @@ export class OptDecoder implements Decoder {
     );
     using fresh = result.fresh;
     using unsafe = new DisposableStack();
-    for (const [row, key] of [...pictures.keys()].entries()) {
+    for (const [row, key] of [...byKey.keys()].entries()) {
       found.set(key, unsafe.use(await this.#cache.part(fresh, row, { start: 0, end: queries })));
     }
     unsafe.move();

@@ -23,7 +23,7 @@ describe('what was used recently', () => {
     expect(cache.get('large')).toBeDefined();
   });
 
-  it('counts a picture once', () => {
+  it('counts an image once', () => {
     const cache = new RecentlyUsed<string>(100);
     cache.keep('a', 'of a', 40);
     cache.keep('a', 'of a', 40);

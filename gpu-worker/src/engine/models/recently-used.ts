@@ -1,4 +1,4 @@
-/** What was computed for a picture and may be asked for again, within a budget of memory. */
+/** What was computed for an image and may be asked for again, within a budget of memory. */
 import type { KeptMemory } from '../stats.ts';
 
 export class RecentlyUsed<T> {

@@ -29,7 +29,7 @@ export class RetrievalRunner {
   }
 
   /**
-   * ITC's unit vectors of one picture, float32 [queries, itc width].
+   * ITC's unit vectors of one image, float32 [queries, itc width].
    * @param features of the image encoder, float32 [1, image tokens, vision width]
    */
   async imageEmbeddings(features: Tensor): Promise<Float32Array> {
@@ -46,7 +46,7 @@ export class RetrievalRunner {
     return rowsOf(result.text_embeddings?.data as Float32Array, texts.length);
   }
 
-  /** Probability that each text belongs to the picture, by ITM: softmax of the logits. */
+  /** Probability that each text belongs to the image, by ITM: softmax of the logits. */
   async matchProbabilities(
     features: Tensor,
     texts: readonly (readonly number[])[],

@@ -15,7 +15,7 @@ const idle: Load = {
 describe('nextAction', () => {
   it.each<[string, Partial<Load>, Action['kind'], Action]>([
     ['waits when there is nothing', {}, 'step', { kind: 'wait' }],
-    ['encodes a picture', { waitingForEncode: 2 }, 'wait', { kind: 'images' }],
+    ['encodes an image', { waitingForEncode: 2 }, 'wait', { kind: 'images' }],
     [
       'fills the slots before it encodes',
       { waitingForEncode: 1, waitingForPrefill: [one(), one()] },

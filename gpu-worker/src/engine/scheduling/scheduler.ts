@@ -4,7 +4,7 @@
 export type Waiting = { slots: number; positions: number; yields: boolean };
 
 export type Load = {
-  /** Jobs whose picture waits to be encoded. */
+  /** Jobs whose image waits to be encoded. */
   waitingForEncode: number;
   /** Jobs whose embeddings are there, the first in line first. */
   waitingForPrefill: readonly Waiting[];
