@@ -12,7 +12,7 @@ import subprocess
 
 import torch
 
-from .world import CACHE, FOLDER
+from training.data.vocab import CACHE, FOLDER
 
 # seconds on two cores; a larger budget goes on from the last snapshot
 BUDGETS = {"vision": 3800, "language": 5300, "stage1": 960, "stage2": 3300}
@@ -22,7 +22,8 @@ PHASES = ("sprites", "vision", "language", "features", "stage1", "stage2", "expo
 
 def frozen_vision():
     """The image encoder of phase *vision*, or of the exported checkpoint when no cache is there."""
-    from . import export, vision
+    from training.export import checkpoints as export
+    from training.phases import vision
 
     model = vision.build()
     if (CACHE / "vision.pt").exists():
@@ -37,41 +38,42 @@ def run(phase: str, arguments: argparse.Namespace) -> None:
     budget = arguments.seconds or BUDGETS.get(phase, 0)
     if phase == "sprites":
         if not (CACHE / "sprites" / "fluent-emoji-flat" / "house.png").exists():
-            subprocess.run(["node", str(FOLDER / "sprites.mjs"), *([arguments.packages] if arguments.packages else [])], check=True)
+            subprocess.run(["node", str(FOLDER / "data" / "sprites.mjs"), *([arguments.packages] if arguments.packages else [])], check=True)
     elif phase == "vision":
-        from . import vision
+        from training.phases import vision
 
         vision.train(budget, arguments.from_exported)
     elif phase == "language":
-        from . import language
+        from training.phases import language
 
         language.train(budget, arguments.from_exported)
     elif phase == "features":
-        from . import features
+        from training.phases import features
 
         features.compute(frozen_vision(), arguments.rows)
     elif phase == "stage1":
-        from . import stage1
+        from training.phases import stage1
 
         stage1.train(budget, arguments.from_exported)
     elif phase == "stage2":
-        from . import stage2
+        from training.phases import stage2
 
         stage2.train(budget, arguments.from_exported)
     elif phase == "export":
-        from . import export
+        from training.export import checkpoints as export
 
         export.export()
     elif phase == "scenes":
-        from . import testscenes
+        from training.data import make_test_scenes as testscenes
 
         testscenes.write()
     elif phase == "evaluate":
-        from . import evaluate, export
+        from training.phases import evaluate
+        from training.export import checkpoints as export
 
         export.export(evaluate.evaluate())
     elif phase == "curves":
-        from . import curves
+        from training.phases import curves
 
         curves.draw_all()
 

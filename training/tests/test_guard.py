@@ -2,8 +2,8 @@
 
 import torch
 
-from training.guard import Guard
-from training.optim import optimisers
+from training.optim.collapse_guard import Guard
+from training.optim.optimizers import optimisers
 
 
 def test_returns_to_the_last_good_state_with_smaller_steps():

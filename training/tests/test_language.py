@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from training.grammar import caption, cell, listing, questions, things
-from training.heldout import HELD_OUT_COUNTS, HELD_OUT_PAIRS
-from training.nearmiss import near_miss
-from training.scenes import Item, Scene, draw_crowd, draw_scene
-from training.texts import BOS, chat, pieces, tokenised
-from training.vocabularies import encode, opt_tokenizer, words
-from training.world import CONCEPTS, LAYOUTS
+from training.data.grammar import caption, cell, listing, questions, things
+from training.data.held_out_split import HELD_OUT_COUNTS, HELD_OUT_PAIRS
+from training.data.hard_negatives import near_miss
+from training.data.scenes import Item, Scene, draw_crowd, draw_scene
+from training.data.decoder_texts import BOS, chat, pieces, tokenised
+from training.data.tokenization import encode, opt_tokenizer, words
+from training.data.vocab import CONCEPTS, LAYOUTS
 
 INDEX = {c.name: c.index for c in CONCEPTS}
 

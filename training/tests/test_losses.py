@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from training import losses
+from training.objectives import stage1_losses as losses
 
 
 def _unit(*shape: int) -> torch.Tensor:

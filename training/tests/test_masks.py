@@ -2,7 +2,7 @@
 
 import torch
 
-from training import masks
+from training.objectives import attention_masks as masks
 
 TEXT = torch.tensor([[True, True, False]])
 

@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from training.dense import BACKGROUND, IGNORE, keep_order, targets
-from training.scenes import Item, Scene
-from training.world import CACHE
+from training.objectives.dense import BACKGROUND, IGNORE, keep_order, targets
+from training.data.scenes import Item, Scene
+from training.data.vocab import CACHE
 
 SCENE = Scene("single", "noto", "blue", (50, 100, 220), (Item(7, 0.25, 0.5, 0.3, 0.0),))
 
@@ -30,7 +30,7 @@ def test_patch_targets_name_the_covering_item_and_point_at_its_centre():
 
 @pytest.mark.skipif(not (CACHE / "sprites").exists(), reason="sprites are not rasterised")
 def test_both_renderers_draw_the_same_scene():
-    from training.render import render_faithful, render_fast, shrink
+    from training.data.render import render_faithful, render_fast, shrink
 
     picture, owner = render_fast(SCENE, random.Random(0))
     faithful = shrink(render_faithful(SCENE, 300))

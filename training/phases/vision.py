@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from transformers import Blip2VisionModel
 
-from .dense import BACKGROUND, PATCHES, DenseHeads, DenseStream, normalise
-from .models import vision_config
-from .optim import Schedule, optimisers
-from .render import render_faithful, shrink
-from .runlog import Phase
-from .scenes import draw_scene
-from .world import COLORS
+from training.objectives.dense import BACKGROUND, PATCHES, DenseHeads, DenseStream, normalise
+from training.architecture import vision_config
+from training.optim.optimizers import Schedule, optimisers
+from training.data.render import render_faithful, shrink
+from training.phases.phase_log import Phase
+from training.data.scenes import draw_scene
+from training.data.vocab import COLORS
 
 BATCH = 64
 FEW_TOKENS = 80  # patches kept before the decay; with all 196 a step costs four times as much
@@ -83,7 +83,7 @@ def train(budget_s: float, exported: bool = False, muon_lr: float = 0.02, adam_l
         heads.load_state_dict(state["heads"])
         opt.load_state_dict(state["optimiser"])
     elif exported:
-        from .export import load
+        from training.export.checkpoints import load
 
         model.load_state_dict(load("generate").vision_model.state_dict())
     schedule = Schedule(200, budget_s, DECAY)

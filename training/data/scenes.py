@@ -6,8 +6,8 @@ import math
 import random
 from dataclasses import dataclass
 
-from .heldout import HELD_OUT_COUNTS, HELD_OUT_PAIRS, is_held_out_count, is_held_out_pair
-from .world import ARTISTS, BACKGROUNDS, COLORS, CONCEPTS, LAYOUTS
+from training.data.held_out_split import HELD_OUT_COUNTS, HELD_OUT_PAIRS, is_held_out_count, is_held_out_pair
+from training.data.vocab import ARTISTS, BACKGROUNDS, COLORS, CONCEPTS, LAYOUTS
 
 MAX_ROTATION = 15.0  # degrees
 BACKGROUND_JITTER = 12  # per RGB channel

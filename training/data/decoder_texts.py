@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .grammar import (
+from training.data.grammar import (
     COLUMNS,
     ROWS,
     Question,
@@ -23,9 +23,9 @@ from .grammar import (
     relation_questions,
     what_question,
 )
-from .scenes import Scene
-from .vocabularies import encode
-from .world import CATEGORIES, CONCEPTS, OPPOSITE
+from training.data.scenes import Scene
+from training.data.tokenization import encode
+from training.data.vocab import CATEGORIES, CONCEPTS, OPPOSITE
 
 BOS, PAD = 2, 1
 TEXTS = 6  # for each scene

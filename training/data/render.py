@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .scenes import Scene
-from .world import CACHE, CONCEPTS, IMAGE_SIDE
+from training.data.scenes import Scene
+from training.data.vocab import CACHE, CONCEPTS, IMAGE_SIDE
 
 SPRITE_SIDE = 192  # px, as sprites.mjs makes them
 

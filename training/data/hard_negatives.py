@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from .grammar import caption, counted
-from .scenes import Scene
-from .world import COLORS, CONCEPTS
+from training.data.grammar import caption, counted
+from training.data.scenes import Scene
+from training.data.vocab import COLORS, CONCEPTS
 
 
 def _other_concept(scene: Scene, rng: random.Random) -> Scene:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .models import WIDTH
-from .render import render_fast
-from .scenes import Scene, draw_crowd, draw_scene
-from .world import COLORS, CONCEPTS, GRID
+from training.architecture import WIDTH
+from training.data.render import render_fast
+from training.data.scenes import Scene, draw_crowd, draw_scene
+from training.data.vocab import COLORS, CONCEPTS, GRID
 
 BACKGROUND = len(CONCEPTS)  # class of an empty patch
 IGNORE = -100

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]
 CACHE = FOLDER / ".cache"
 METRICS = FOLDER / "metrics"
 CHECKPOINTS = FOLDER.parent / "gpu-worker" / "checkpoints"
@@ -29,7 +29,7 @@ class Concept:
     category: str
 
 
-_VOCABULARY = json.loads((FOLDER / "vocabulary.json").read_text())
+_VOCABULARY = json.loads((Path(__file__).with_name("vocabulary.json")).read_text())
 
 CONCEPTS = tuple(Concept(i, c["name"], c["plural"], c["category"]) for i, c in enumerate(_VOCABULARY["concepts"]))
 BACKGROUNDS: dict[str, tuple[int, int, int]] = {k: tuple(v) for k, v in _VOCABULARY["backgrounds"].items()}

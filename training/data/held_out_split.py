@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from .world import CONCEPTS
+from training.data.vocab import CONCEPTS
 
 SEED = 2301_12597
 FRACTION = 0.10

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import random
 
-from .grammar import Question, caption, questions
-from .render import render_faithful
-from .scenes import draw_scene
-from .world import ARTISTS, FOLDER, LAYOUTS
+from training.data.grammar import Question, caption, questions
+from training.data.render import render_faithful
+from training.data.scenes import draw_scene
+from training.data.vocab import ARTISTS, FOLDER, LAYOUTS
 
 OUT = FOLDER.parent / "test" / "scenes"
 SEED = "test-scenes"

@@ -15,10 +15,10 @@ from transformers import (
     GenerationConfig,
 )
 
-from .card import model_card
-from .models import QUERIES, checkpoint_config
-from .vocabularies import IMAGE, bert_fast, bert_tokenizer, newline_id, opt_fast, opt_tokenizer, save_plain
-from .world import CACHE, CHECKPOINTS, IMAGE_SIDE
+from training.export.model_card import model_card
+from training.architecture import QUERIES, checkpoint_config
+from training.data.tokenization import IMAGE, bert_fast, bert_tokenizer, newline_id, opt_fast, opt_tokenizer, save_plain
+from training.data.vocab import CACHE, CHECKPOINTS, IMAGE_SIDE
 
 MEAN = [0.48145466, 0.4578275, 0.40821073]
 STD = [0.26862954, 0.26130258, 0.27577711]

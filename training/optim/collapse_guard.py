@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from .optim import Optimisers
+from training.optim.optimizers import Optimisers
 
 
 @dataclass

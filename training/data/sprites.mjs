@@ -1,5 +1,5 @@
 // Rasterises every concept of vocabulary.json by each of the three artists to RGBA PNG files.
-// Usage: node training/sprites.mjs [folder whose node_modules hold the packages] [output folder]
+// Usage: node training/data/sprites.mjs [folder whose node_modules hold the packages] [output folder]
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -9,8 +9,8 @@ const SIDE = 192; // px; the largest sprite of a 512 px canvas is 282 px, most a
 const ARTISTS = ['noto', 'twemoji', 'fluent-emoji-flat'];
 
 const here = dirname(fileURLToPath(import.meta.url));
-const packages = resolve(process.argv[2] ?? join(here, '..'));
-const out = resolve(process.argv[3] ?? join(here, '.cache', 'sprites'));
+const packages = resolve(process.argv[2] ?? join(here, '..', '..'));
+const out = resolve(process.argv[3] ?? join(here, '..', '.cache', 'sprites'));
 const require = createRequire(join(packages, 'package.json'));
 const sharp = require('sharp');
 

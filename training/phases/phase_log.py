@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .world import CACHE, METRICS
+from training.data.vocab import CACHE, METRICS
 
 
 @dataclass

@@ -11,19 +11,19 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from . import masks
-from .dense import normalise
-from .export import load
-from .grammar import caption
-from .models import QUERIES
-from .nearmiss import near_miss
-from .render import shrink
-from .scenes import Scene, draw_scene
-from .stage1 import tokens_of
-from .testscenes import OUT, SEED
-from .texts import BOS, PAD
-from .vocabularies import encode, newline_id, opt_tokenizer
-from .world import METRICS
+from training.objectives import attention_masks as masks
+from training.objectives.dense import normalise
+from training.export.checkpoints import load
+from training.data.grammar import caption
+from training.architecture import QUERIES
+from training.data.hard_negatives import near_miss
+from training.data.render import shrink
+from training.data.scenes import Scene, draw_scene
+from training.phases.stage1 import tokens_of
+from training.data.make_test_scenes import OUT, SEED
+from training.data.decoder_texts import BOS, PAD
+from training.data.tokenization import encode, newline_id, opt_tokenizer
+from training.data.vocab import METRICS
 
 BATCH = 64
 

@@ -11,14 +11,15 @@ from torch.nn import functional as F
 from transformers import Blip2QFormerModel
 from transformers.models.blip_2.modeling_blip_2 import Blip2TextEmbeddings
 
-from . import losses, masks
-from .features import Rows
-from .grammar import caption
-from .models import EMBEDDING, QUERIES, WIDTH, qformer_config
-from .nearmiss import near_miss
-from .optim import Schedule, optimisers
-from .runlog import Phase
-from .vocabularies import bert_tokenizer
+from training.objectives import stage1_losses as losses
+from training.objectives import attention_masks as masks
+from training.phases.features import Rows
+from training.data.grammar import caption
+from training.architecture import EMBEDDING, QUERIES, WIDTH, qformer_config
+from training.data.hard_negatives import near_miss
+from training.optim.optimizers import Schedule, optimisers
+from training.phases.phase_log import Phase
+from training.data.tokenization import bert_tokenizer
 
 BATCH = 64
 SEED = 4
@@ -147,7 +148,7 @@ def train(budget_s: float, exported: bool = False, muon_lr: float = 0.01, adam_l
         model.load_state_dict(state["model"])
         opt.load_state_dict(state["optimiser"])
     elif exported:
-        from .export import load
+        from training.export.checkpoints import load
 
         known = load("retrieve").state_dict()
         model.load_state_dict({k: known.get(k, v) for k, v in model.state_dict().items()})

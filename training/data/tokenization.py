@@ -10,8 +10,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from .grammar import COLUMNS, ROWS
-from .world import CATEGORIES, COLORS, CONCEPTS, NUMBERS, OPPOSITE
+from training.data.grammar import COLUMNS, ROWS
+from training.data.vocab import CATEGORIES, COLORS, CONCEPTS, NUMBERS, OPPOSITE
 
 OPT_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 IMAGE = "<image>"

@@ -6,8 +6,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from .scenes import Scene
-from .world import CATEGORIES, CONCEPTS, NUMBERS, OPPOSITE, Concept
+from training.data.scenes import Scene
+from training.data.vocab import CATEGORIES, CONCEPTS, NUMBERS, OPPOSITE, Concept
 
 QUESTION_TYPES = ("what", "count", "presence", "category", "color", "what-relation", "is-relation")
 CELLS = 7  # columns and rows of the listing; pairs are 0.4 apart along their axis, so at least two cells

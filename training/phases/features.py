@@ -11,11 +11,11 @@ import torch
 from tqdm import tqdm
 from transformers import Blip2VisionModel
 
-from .models import WIDTH
-from .render import render_fast
-from .scenes import Scene, draw_scene
-from .vision import encode
-from .world import CACHE, GRID
+from training.architecture import WIDTH
+from training.data.render import render_fast
+from training.data.scenes import Scene, draw_scene
+from training.phases.vision import encode
+from training.data.vocab import CACHE, GRID
 
 SEED = 3
 TOKENS = GRID * GRID + 1

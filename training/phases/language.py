@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import DynamicCache, OPTForCausalLM
 
-from .grammar import listing
-from .models import QUERIES, language_config
-from .optim import Schedule, optimisers
-from .runlog import Phase
-from .scenes import Scene, draw_scene
-from .texts import PAD, TEXTS, TextBatch, text_batch
-from .vocabularies import encode, newline_id, opt_tokenizer
+from training.data.grammar import listing
+from training.architecture import QUERIES, language_config
+from training.optim.optimizers import Schedule, optimisers
+from training.phases.phase_log import Phase
+from training.data.scenes import Scene, draw_scene
+from training.data.decoder_texts import PAD, TEXTS, TextBatch, text_batch
+from training.data.tokenization import encode, newline_id, opt_tokenizer
 
 BATCH = 32
 SEED = 2
@@ -152,7 +152,7 @@ def train(budget_s: float, exported: bool = False, muon_lr: float = 0.008, adam_
         model.load_state_dict(state["model"])
         opt.load_state_dict(state["optimiser"])
     elif exported:
-        from .export import load
+        from training.export.checkpoints import load
 
         model.load_state_dict(load("generate").language_model.state_dict())
     stream = LanguageStream(SEED, phase.step)

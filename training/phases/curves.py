@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from .world import METRICS
+from training.data.vocab import METRICS
 
 _RATES = ("object", "exact", "all", "itm_accuracy", "itc_found", "caption", "count", "presence",
           "category", "color", "what", "what-relation", "is-relation", "list", "where")  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, OPTConfig
 
-from .world import IMAGE_SIDE, PATCH_SIDE
+from training.data.vocab import IMAGE_SIDE, PATCH_SIDE
 
 WIDTH = 192
 LAYERS = 6

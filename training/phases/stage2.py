@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from transformers import Blip2QFormerModel, OPTForCausalLM
 
-from . import language
-from .features import Rows
-from .guard import Guard
-from .language import text_hidden, text_loss
-from .models import QUERIES, WIDTH, qformer_config
-from .optim import Schedule, optimisers
-from .runlog import Phase
-from .texts import text_batch
-from .vocabularies import bert_tokenizer
-from .world import CACHE
+from training.phases import language
+from training.phases.features import Rows
+from training.optim.collapse_guard import Guard
+from training.phases.language import text_hidden, text_loss
+from training.architecture import QUERIES, WIDTH, qformer_config
+from training.optim.optimizers import Schedule, optimisers
+from training.phases.phase_log import Phase
+from training.data.decoder_texts import text_batch
+from training.data.tokenization import bert_tokenizer
+from training.data.vocab import CACHE
 
 BATCH = 48
 SEED = 5
@@ -57,7 +57,7 @@ def frozen_language() -> OPTForCausalLM:
     if snapshot.exists():
         model.load_state_dict(torch.load(snapshot, weights_only=True)["model"])
     else:
-        from .export import load
+        from training.export.checkpoints import load
 
         model.load_state_dict(load("generate").language_model.state_dict())
     return model.requires_grad_(False).eval().bfloat16()
@@ -66,13 +66,13 @@ def frozen_language() -> OPTForCausalLM:
 def starting_point(exported: bool) -> dict[str, Tensor]:
     """The exported *generate*, or stage 1's weights, from the cache or from the exported *retrieve*."""
     if exported:
-        from .export import load
+        from training.export.checkpoints import load
 
         return load("generate").state_dict()
     snapshot = CACHE / "stage1.pt"
     if snapshot.exists():
         return torch.load(snapshot, weights_only=True)["model"]
-    from .export import load
+    from training.export.checkpoints import load
 
     return load("retrieve").state_dict()
 
