@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, OPTConfig
 
-from training.data.vocab import IMAGE_SIDE, PATCH_SIDE
+from training.data.image_processor import IMAGE_SIDE, PATCH_SIDE
 
 WIDTH = 192
 LAYERS = 6
@@ -25,7 +25,7 @@ def vision_config() -> Blip2VisionConfig:
 
 
 def qformer_config(vocab_size: int, with_text: bool) -> Blip2QFormerConfig:
-    """Q-Former of width 192 that looks at the image in every second layer."""
+    """Q-Former of width 192 that attends to the image in every second layer."""
     return Blip2QFormerConfig(
         vocab_size=vocab_size, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
         intermediate_size=MLP, hidden_act="gelu", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,

@@ -1,4 +1,4 @@
-"""What is said about a scene: captions, questions with their answers, and the listing the language model learns to read."""
+"""What is true of a scene, in words: captions, questions with their answers, and the list of its facts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.data.scenes import Scene
 from training.data.vocab import CATEGORIES, CONCEPTS, NUMBERS, OPPOSITE, Concept
 
 QUESTION_TYPES = ("what", "count", "presence", "category", "color", "what-relation", "is-relation")
-CELLS = 7  # columns and rows of the listing; pairs are 0.4 apart along their axis, so at least two cells
+CELLS = 7  # columns and rows in the list of facts; pairs are 0.4 apart along their axis, so at least two cells
 COLUMNS = tuple(f"x{c}" for c in "abcdefg")
 ROWS = tuple(f"y{c}" for c in "abcdefg")
 
@@ -25,6 +25,7 @@ class Question:
 
     @property
     def prompt(self) -> str:
+        """The question as the decoder gets it."""
         return f"Question: {self.question} Answer:"
 
 
@@ -34,7 +35,8 @@ def article(word: str) -> str:
 
 
 def one(noun: str) -> str:
-    """
+    """A noun with its indefinite article.
+
     >>> one("unicorn"), one("anchor")
     ('a unicorn', 'an anchor')
     """
@@ -47,7 +49,7 @@ def some(concept: Concept, count: int) -> str:
 
 
 def counted(scene: Scene) -> list[tuple[Concept, int]]:
-    """Concepts with their counts in the order a caption tells them: the more numerous first, else as drawn."""
+    """Concepts with their counts in the order of a caption: the more numerous first, else as drawn."""
     counts = Counter(i.concept for i in scene.items)
     return [(CONCEPTS[c], n) for c, n in counts.most_common()]
 
@@ -68,15 +70,17 @@ def caption(scene: Scene) -> str:
 
 
 def color_question(scene: Scene) -> Question:
+    """The color of the background."""
     return Question("color", "what color is the background?", scene.background)
 
 
 def what_question(scene: Scene) -> Question:
+    """All objects and their counts."""
     return Question("what", "what is in the picture?", things(scene))
 
 
 def _other(rng: random.Random, present: set[int]) -> Concept:
-    """A concept that is not in the picture, half the time of the same category as one that is."""
+    """A concept that is not in the image, half the time of the same category as one that is."""
     category = CONCEPTS[rng.choice(sorted(present))].category if rng.random() < 0.5 else None
     while True:
         c = rng.choice(CONCEPTS)
@@ -85,6 +89,7 @@ def _other(rng: random.Random, present: set[int]) -> Concept:
 
 
 def count_question(scene: Scene, rng: random.Random) -> Question:
+    """How many there are of a concept; now and then of one that is absent."""
     counts = counted(scene)
     present = {c.index for c, _ in counts}
     concept, n = (_other(rng, present), 0) if rng.random() < 0.15 else rng.choice(counts)
@@ -93,6 +98,7 @@ def count_question(scene: Scene, rng: random.Random) -> Question:
 
 
 def presence_question(scene: Scene, rng: random.Random) -> Question:
+    """Whether a concept is there."""
     present = {i.concept for i in scene.items}
     yes = rng.random() < 0.5
     concept = CONCEPTS[rng.choice(sorted(present))] if yes else _other(rng, present)
@@ -100,6 +106,7 @@ def presence_question(scene: Scene, rng: random.Random) -> Question:
 
 
 def category_question(scene: Scene, rng: random.Random) -> Question:
+    """Whether anything of a category is there."""
     present = sorted({CONCEPTS[i.concept].category for i in scene.items})
     yes = rng.random() < 0.5
     category = rng.choice(present if yes else [c for c in CATEGORIES if c not in present])
@@ -107,20 +114,20 @@ def category_question(scene: Scene, rng: random.Random) -> Question:
 
 
 def relation_questions(scene: Scene, rng: random.Random) -> list[Question]:
-    """One question of each relation type; only pairs have them."""
+    """The open question and the yes-or-no question about a pair's relation; other layouts have none."""
     if not scene.relation:
         return []
     first, second = (CONCEPTS[i.concept].name for i in scene.items)
     relation, subject, other = scene.relation, first, second
     if rng.random() < 0.5:
         relation, subject, other = OPPOSITE[relation], second, first
-    asked = Question("what-relation", f"what is {relation} the {other}?", one(subject))
+    open_question = Question("what-relation", f"what is {relation} the {other}?", one(subject))
     if rng.random() < 0.5:
         subject, other = other, subject
         relation = OPPOSITE[relation]
     truth = rng.random() < 0.5
-    said = relation if truth else rng.choice([r for r in OPPOSITE if r != relation])
-    return [asked, Question("is-relation", f"is the {subject} {said} the {other}?", "yes" if truth else "no")]
+    stated = relation if truth else rng.choice([r for r in OPPOSITE if r != relation])
+    return [open_question, Question("is-relation", f"is the {subject} {stated} the {other}?", "yes" if truth else "no")]
 
 
 def questions(scene: Scene, rng: random.Random) -> list[Question]:
@@ -132,12 +139,12 @@ def questions(scene: Scene, rng: random.Random) -> list[Question]:
 
 
 def cell(v: float) -> int:
+    """Column or row, 0 to 6, of a coordinate given as a fraction of the canvas."""
     return min(CELLS - 1, int(v * CELLS))
 
 
-def listing(scene: Scene) -> list[tuple[str, ...]]:
-    """The facts as groups of words: `(blue,)` first, then `(dog, xb, yd)` for every object in raster order."""
-    rows = sorted(scene.items, key=lambda i: (cell(i.y), cell(i.x)))
-    return [(scene.background,)] + [
-        (CONCEPTS[i.concept].name, COLUMNS[cell(i.x)], ROWS[cell(i.y)]) for i in rows
-    ]
+def fact_list(scene: Scene) -> list[tuple[str, ...]]:
+    """The facts as groups of words: `(blue,)` first, then `(dog, xb, yd)` for each object in raster order."""
+    ordered = sorted(scene.items, key=lambda i: (cell(i.y), cell(i.x)))
+    objects = [(CONCEPTS[i.concept].name, COLUMNS[cell(i.x)], ROWS[cell(i.y)]) for i in ordered]
+    return [(scene.background,), *objects]

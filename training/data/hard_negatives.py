@@ -1,4 +1,4 @@
-"""Captions that are almost right: one concept, number, relation or colour is wrong."""
+"""Hard negatives for matching: captions in which exactly one concept, number, relation or color is wrong."""
 
 from __future__ import annotations
 
@@ -39,15 +39,14 @@ def _other_color(scene: Scene, rng: random.Random) -> Scene:
     return replace(scene, background=rng.choice([c for c in COLORS if c != scene.background]))
 
 
-def near_miss(scene: Scene, rng: random.Random) -> str:
+def hard_negative(scene: Scene, rng: random.Random) -> str:
     """A caption that is wrong about the scene in one way.
 
     Of a dog left of a car: `a car to the left of a dog ...`, `a dog above a car ...`, `a cat to the left of ...`.
     """
-    ways = [_other_concept, _other_concept, _other_color]
+    changes = [_other_concept, _other_concept, _other_color]
     if scene.layout in ("count", "group"):
-        ways += [_other_number, _other_number]
+        changes += [_other_number, _other_number]
     if scene.relation:
-        ways += [_other_relation, _other_relation]
-    wrong = caption(rng.choice(ways)(scene, rng))
-    return wrong
+        changes += [_other_relation, _other_relation]
+    return caption(rng.choice(changes)(scene, rng))

@@ -1,4 +1,4 @@
-"""The compositions that training never draws: some pairs of concepts, and some counts of a concept."""
+"""The compositions that training never draws: a tenth of the pairs of concepts and of the counts of a concept."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ HELD_OUT_PAIRS, HELD_OUT_COUNTS = _split()
 
 
 def is_held_out_pair(a: int, b: int) -> bool:
-    """Whether concepts `a` and `b` may stand in one picture only at test time."""
+    """Whether concepts `a` and `b` may appear in one image only at test time; their order does not matter."""
     return frozenset((a, b)) in HELD_OUT_PAIRS
 
 
 def is_held_out_count(concept: int, count: int) -> bool:
-    """Whether `count` copies of `concept` may stand in one picture only at test time."""
+    """Whether `count` copies of `concept` may appear in one image only at test time."""
     return (concept, count) in HELD_OUT_COUNTS

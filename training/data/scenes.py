@@ -1,4 +1,4 @@
-"""Draws scenes: which concepts, how many, where, on what background. Nothing is rendered here."""
+"""Draws scenes at random: which concepts, how many, where, on what background. Nothing is rendered here."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from training.data.vocab import ARTISTS, BACKGROUNDS, COLORS, CONCEPTS, LAYOUTS
 MAX_ROTATION = 15.0  # degrees
 BACKGROUND_JITTER = 12  # per RGB channel
 
+_PAIRS = sorted(tuple(sorted(p)) for p in HELD_OUT_PAIRS)
+_COUNTS = sorted(HELD_OUT_COUNTS)
+
 
 @dataclass(frozen=True)
 class Item:
-    """One sprite: concept index, centre and side as fractions of the canvas, rotation in degrees."""
+    """One sprite: concept index, center and side as fractions of the canvas, rotation in degrees."""
 
     concept: int
     x: float
@@ -32,7 +35,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture to draw. `relation` holds only in pairs: the first item is left of, or above, the second."""
+    """What an image shows. Only pairs have a `relation`: the first item is left of, or above, the second."""
 
     layout: str
     artist: str
@@ -49,10 +52,8 @@ def _item(rng: random.Random, concept: int, low: float, high: float) -> Item:
 
 
 def _apart(item: Item, others: list[Item], closeness: float = 1.0) -> bool:
-    for o in others:
-        if max(abs(item.x - o.x), abs(item.y - o.y)) < closeness * (item.reach + o.reach):
-            return False
-    return True
+    """Whether the box around an item overlaps none of the others; boxes shrink by `closeness`."""
+    return all(max(abs(item.x - o.x), abs(item.y - o.y)) >= closeness * (item.reach + o.reach) for o in others)
 
 
 def _scatter(rng: random.Random, concepts: list[int], low: float, high: float) -> tuple[Item, ...]:
@@ -94,15 +95,10 @@ def _two_concepts(rng: random.Random, held_out: bool) -> tuple[int, int]:
             return a, b
 
 
-_PAIRS = sorted(tuple(sorted(p)) for p in HELD_OUT_PAIRS)
-_COUNTS = sorted(HELD_OUT_COUNTS)
-
-
-def _frame(rng: random.Random, artist: str | None) -> tuple[str, str, tuple[int, int, int]]:
+def _style(rng: random.Random, artist: str | None) -> tuple[str, str, tuple[int, int, int]]:
+    """Artist, name of the background, and its RGB values with a little jitter."""
     name = rng.choice(COLORS)
-    r, g, b = (
-        min(255, max(0, v + rng.randint(-BACKGROUND_JITTER, BACKGROUND_JITTER))) for v in BACKGROUNDS[name]
-    )
+    r, g, b = (min(255, max(0, v + rng.randint(-BACKGROUND_JITTER, BACKGROUND_JITTER))) for v in BACKGROUNDS[name])
     return artist or rng.choice(ARTISTS), name, (r, g, b)
 
 
@@ -111,7 +107,7 @@ def draw_scene(
 ) -> Scene:
     """A scene of one of the four layouts; with `held_out`, of a composition that training never draws."""
     layout = layout or rng.choice(LAYOUTS)
-    artist, background, rgb = _frame(rng, artist)
+    artist, background, rgb = _style(rng, artist)
     relation = None
     if layout == "single":
         items: tuple[Item, ...] = (_item(rng, rng.randrange(len(CONCEPTS)), 0.25, 0.55),)
@@ -138,8 +134,8 @@ def draw_scene(
 
 
 def draw_crowd(rng: random.Random, artist: str | None = None) -> Scene:
-    """Many different concepts, slightly overlapping: most patches carry signal. No held-out pair stands in it."""
-    artist, background, rgb = _frame(rng, artist)
+    """Many different concepts, slightly overlapping, so that most patches carry signal; no held-out pair."""
+    artist, background, rgb = _style(rng, artist)
     wanted, chosen, placed = rng.randint(6, 16), [], []
     for _ in range(wanted):
         concept = rng.randrange(len(CONCEPTS))

@@ -1,4 +1,4 @@
-// Rasterises every concept of vocabulary.json by each of the three artists to RGBA PNG files.
+// Rasterizes every concept of vocabulary.json by each of the three artists to RGBA PNG files.
 // Usage: node training/data/sprites.mjs [folder whose node_modules hold the packages] [output folder]
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,4 +1,4 @@
-"""The two small tokenisers: byte-level BPE for OPT, lower-cased WordPiece for the Q-Former's text."""
+"""The two small tokenizers: byte-level BPE for OPT, lower-cased WordPiece for the Q-Former's text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.data.grammar import COLUMNS, ROWS
 from training.data.vocab import CATEGORIES, COLORS, CONCEPTS, NUMBERS, OPPOSITE
 
 OPT_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
-IMAGE = "<image>"
+IMAGE_TOKEN = "<image>"
 BERT_SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
 _FUNCTION = (
     "a an the of on in is are there what how many which where who color colour background picture image photo "
@@ -24,7 +24,7 @@ _FUNCTION = (
 
 
 def words() -> list[str]:
-    """Every word of the scene language, and a few around it."""
+    """Every word of the scene language, and the function words around them."""
     nouns = [w for c in CONCEPTS for w in (c.name, c.plural)]
     relations = " ".join(OPPOSITE).split()
     return list(dict.fromkeys([*_FUNCTION, *nouns, *COLORS, *NUMBERS, *CATEGORIES, *relations, *COLUMNS, *ROWS]))
@@ -42,7 +42,7 @@ def opt_tokenizer() -> Tokenizer:
     )  # fmt: skip
     starts = [w for w in (*_FUNCTION, *NUMBERS, *COLORS, "Question", "Answer") if len(w) > 1]
     tokenizer.train_from_iterator([f" {w}" for w in words()] * 3 + starts + ["\n"], trainer)
-    tokenizer.add_special_tokens([IMAGE])
+    tokenizer.add_special_tokens([IMAGE_TOKEN])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="</s> $A", pair="</s> $A $B", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
     )
@@ -55,12 +55,12 @@ def bert_tokenizer() -> Tokenizer:
     characters = string.ascii_lowercase + string.digits + string.punctuation
     lower = dict.fromkeys(w.lower() for w in words() if len(w) > 1)
     vocab = [*BERT_SPECIALS, *characters, *(f"##{c}" for c in string.ascii_lowercase + string.digits), *lower]
-    ids = {w: i for i, w in enumerate(dict.fromkeys([*vocab, IMAGE]))}
+    ids = {w: i for i, w in enumerate(dict.fromkeys([*vocab, IMAGE_TOKEN]))}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.add_special_tokens([*BERT_SPECIALS, IMAGE])
+    tokenizer.add_special_tokens([*BERT_SPECIALS, IMAGE_TOKEN])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -68,6 +68,7 @@ def bert_tokenizer() -> Tokenizer:
 
 
 def newline_id() -> int:
+    """The OPT token that ends every text."""
     return opt_tokenizer().encode("\n", add_special_tokens=False).ids[0]
 
 
@@ -77,25 +78,28 @@ def encode(text: str) -> list[int]:
 
 
 def opt_fast() -> PreTrainedTokenizerFast:
+    """The OPT tokenizer as `transformers` saves and loads it."""
     return PreTrainedTokenizerFast(
         tokenizer_object=opt_tokenizer(), bos_token="</s>", eos_token="</s>", unk_token="</s>", pad_token="<pad>",
-        model_max_length=256, padding_side="left", extra_special_tokens=[IMAGE], clean_up_tokenization_spaces=False,
-    )  # fmt: skip
-
-
-def bert_fast() -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bert_tokenizer(), pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-        sep_token="[SEP]", mask_token="[MASK]", model_max_length=64, extra_special_tokens=[IMAGE],
+        model_max_length=256, padding_side="left", extra_special_tokens=[IMAGE_TOKEN],
         clean_up_tokenization_spaces=False,
     )  # fmt: skip
 
 
-def save_plain(folder: Path, tokenizer: Tokenizer) -> None:
-    """vocab.json and merges.txt, or vocab.txt, beside tokenizer.json."""
+def bert_fast() -> PreTrainedTokenizerFast:
+    """The Q-Former's tokenizer as `transformers` saves and loads it."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bert_tokenizer(), pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+        sep_token="[SEP]", mask_token="[MASK]", model_max_length=64, extra_special_tokens=[IMAGE_TOKEN],
+        clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def save_vocabulary_files(folder: Path, tokenizer: Tokenizer) -> None:
+    """Writes vocab.json and merges.txt (BPE) or vocab.txt (WordPiece), which lie beside tokenizer.json."""
     model = json.loads(tokenizer.to_str())["model"]
     if model["type"] == "BPE":
-        vocab = {t: i for t, i in sorted(tokenizer.get_vocab().items(), key=lambda e: e[1])}
+        vocab = dict(sorted(tokenizer.get_vocab().items(), key=lambda e: e[1]))
         (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False))
         merges = [" ".join(m) if isinstance(m, list) else m for m in model["merges"]]
         (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")

@@ -1,4 +1,4 @@
-"""The scene language's words: concepts, artists, backgrounds, numbers, relations."""
+"""The words of the scene language: concepts, artists, layouts, backgrounds, numbers, relations."""
 
 from __future__ import annotations
 
@@ -6,17 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1]
-CACHE = FOLDER / ".cache"
-METRICS = FOLDER / "metrics"
-CHECKPOINTS = FOLDER.parent / "gpu-worker" / "checkpoints"
-
 ARTISTS = ("noto", "twemoji", "fluent-emoji-flat")
 LAYOUTS = ("single", "count", "pair", "group")
-
-IMAGE_SIDE = 112  # px the network sees
-PATCH_SIDE = 8  # px
-GRID = IMAGE_SIDE // PATCH_SIDE  # 14 patches on a side
 
 
 @dataclass(frozen=True)
@@ -29,7 +20,7 @@ class Concept:
     category: str
 
 
-_VOCABULARY = json.loads((Path(__file__).with_name("vocabulary.json")).read_text())
+_VOCABULARY = json.loads(Path(__file__).with_name("vocabulary.json").read_text())
 
 CONCEPTS = tuple(Concept(i, c["name"], c["plural"], c["category"]) for i, c in enumerate(_VOCABULARY["concepts"]))
 BACKGROUNDS: dict[str, tuple[int, int, int]] = {k: tuple(v) for k, v in _VOCABULARY["backgrounds"].items()}

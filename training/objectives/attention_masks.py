@@ -1,7 +1,7 @@
-"""Who may look at whom in the Q-Former: the three self-attention masks of stage 1 (paper, figure 2).
+"""Which position may attend to which in the Q-Former: the three self-attention masks of stage 1 (paper, figure 2).
 
-All take `text` bool [B, T], true where a text token stands, and give bool [B, Q + T, Q + T] over the
-queries followed by the text: entry [b, i, j] says that position i sees position j.
+All take `text` bool [B, T], true at text tokens and false at padding, and return bool [B, Q + T, Q + T] over the
+queries followed by the text: entry [b, i, j] says that position i attends to position j.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def _blank(text: Tensor, queries: int) -> Tensor:
 
 
 def unimodal(text: Tensor, queries: int) -> Tensor:
-    """ITC: queries see queries, text sees text, neither sees the other."""
+    """ITC: queries attend to queries, text to text."""
     mask = _blank(text, queries)
     mask[:, :queries, :queries] = True
     mask[:, queries:, queries:] = text[:, None, :]
@@ -24,7 +24,7 @@ def unimodal(text: Tensor, queries: int) -> Tensor:
 
 
 def bidirectional(text: Tensor, queries: int) -> Tensor:
-    """ITM: everyone sees everyone."""
+    """ITM: every position attends to every other."""
     mask = _blank(text, queries)
     mask[:, :, :queries] = True
     mask[:, :, queries:] = text[:, None, :]
@@ -32,7 +32,7 @@ def bidirectional(text: Tensor, queries: int) -> Tensor:
 
 
 def multimodal_causal(text: Tensor, queries: int) -> Tensor:
-    """ITG: queries see queries; text sees all queries and the text up to itself."""
+    """ITG: queries attend to queries, text to all queries and to the text up to itself."""
     mask = _blank(text, queries)
     mask[:, :, :queries] = True
     earlier = torch.ones(text.shape[1], text.shape[1], dtype=torch.bool).tril()
@@ -41,10 +41,10 @@ def multimodal_causal(text: Tensor, queries: int) -> Tensor:
 
 
 def compose(size: int, parts: list[tuple[list[int], Tensor]]) -> Tensor:
-    """One mask [B, size, size] in which each part's positions (a list) see each other by the part's own mask.
+    """One mask [B, size, size] over parts, each a list of positions and the mask among them.
 
     So one forward pass serves several objectives: what two parts share (the queries of ITC and ITG, which
-    see only queries in both) is computed once, and parts that share nothing never meet.
+    attend only to queries in both) is computed once, and parts that share nothing never meet.
     """
     out = torch.zeros(parts[0][1].shape[0], size, size, dtype=torch.bool)
     for positions, mask in parts:
@@ -54,5 +54,5 @@ def compose(size: int, parts: list[tuple[list[int], Tensor]]) -> Tensor:
 
 
 def additive(mask: Tensor) -> Tensor:
-    """The mask as attention takes it: float [B, 1, from, to], 0 where seen and very negative elsewhere."""
+    """The mask as attention layers add it to their scores: float [B, 1, from, to], 0 where true, else -10,000."""
     return torch.where(mask, 0.0, -1e4)[:, None]

@@ -1,4 +1,4 @@
-"""The three losses of stage 1."""
+"""The three losses of stage 1: ITC, ITM and ITG."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch.nn import functional as F
 
 
 def similarities(images: Tensor, texts: Tensor) -> Tensor:
-    """ITC scores [I, T]: the best of an image's queries [I, Q, E] against each text [T, E], all of unit length."""
+    """ITC scores [I, T]: the best of each image's queries [I, Q, E] for each text [T, E], all of unit length."""
     return torch.einsum("iqe,te->itq", images, texts).amax(-1)
 
 
 def contrastive(scores: Tensor, same: Tensor, temperature: Tensor) -> Tensor:
-    """ITC: cross-entropy both ways over scores [B, B]; `same` bool [B, B] marks equal captions, all right answers."""
+    """ITC: cross-entropy both ways over scores [B, B]; `same` bool [B, B] marks equal captions, which all match."""
     target = same.float() / same.sum(1, keepdim=True)
     logits = scores.float() / temperature
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def hard_negatives(scores: Tensor, same: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """For each row an index of another column, drawn by its similarity; never one that also matches. int64 [B]."""
+def sample_hard_negatives(scores: Tensor, same: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """int64 [B]: for each row a column, drawn by its score, whose caption is not the `same`."""
     weights = (scores.float() / temperature).softmax(1) + 1e-6
     return torch.multinomial(weights.masked_fill(same, 0), 1, generator=generator).squeeze(1)
 

@@ -11,15 +11,17 @@ from torch.nn import functional as F
 from transformers import Blip2QFormerModel
 from transformers.models.blip_2.modeling_blip_2 import Blip2TextEmbeddings
 
-from training.objectives import stage1_losses as losses
-from training.objectives import attention_masks as masks
-from training.phases.features import Rows
-from training.data.grammar import caption
 from training.architecture import EMBEDDING, QUERIES, WIDTH, qformer_config
-from training.data.hard_negatives import near_miss
-from training.optim.optimizers import Schedule, optimisers
-from training.phases.phase_log import Phase
+from training.data.grammar import caption
+from training.data.hard_negatives import hard_negative
 from training.data.tokenization import bert_tokenizer
+from training.export.checkpoints import load
+from training.objectives import attention_masks as masks
+from training.objectives import stage1_losses as losses
+from training.optim.optimizers import build_optimizers
+from training.optim.schedule import Schedule
+from training.phases.features import FeatureRows
+from training.phases.phase_log import PhaseLog
 
 BATCH = 64
 SEED = 4
@@ -27,27 +29,28 @@ PAD, DEC = 0, 5
 
 
 @dataclass
-class Tokens:
-    """`ids` int64 [B, T] of `[CLS] text [SEP]`, right-padded; `valid` bool [B, T]."""
+class TextTokens:
+    """`ids` int64 [B, T] of `[CLS] text [SEP]`, right-padded; `valid` bool [B, T], false at padding."""
 
     ids: Tensor
     valid: Tensor
 
     @property
-    def generating(self) -> Tensor:
-        """The ids with [DEC] in the place of [CLS]."""
+    def decoder_ids(self) -> Tensor:
+        """The ids for generation, int64 [B, T]: [DEC] instead of [CLS]."""
         return torch.cat([torch.full_like(self.ids[:, :1], DEC), self.ids[:, 1:]], 1)
 
 
-def tokens_of(texts: list[str]) -> Tokens:
+def tokenize(texts: list[str]) -> TextTokens:
+    """Texts as the Q-Former takes them."""
     rows = [e.ids for e in bert_tokenizer().encode_batch(texts)]
     longest = max(map(len, rows))
     ids = torch.tensor([r + [PAD] * (longest - len(r)) for r in rows])
-    return Tokens(ids, ids != PAD)
+    return TextTokens(ids, ids != PAD)
 
 
 class Stage1(nn.Module):
-    """The parts of *retrieve* that learn, with what is dropped at export: temperature and ITG head.
+    """The parts of *retrieve* that learn, and two that are dropped at export: temperature and ITG head.
 
     The names of the parts are those of Blip2ForImageTextRetrieval.
     """
@@ -69,7 +72,7 @@ class Stage1(nn.Module):
         self.generation_head = nn.Linear(WIDTH, config.vocab_size)
 
     def _forward(self, image: Tensor, ids: list[Tensor], copies: int, mask: Tensor) -> Tensor:
-        """Hidden states of `copies` sets of queries followed by the texts, under a mask over all of them."""
+        """Hidden states [B, copies * Q + T, 192] of copies of the queries and the texts, under a mask over all."""
         size = len(image)
         texts = [self.embeddings(input_ids=i) for i in ids]
         queries = self.query_tokens.expand(size, -1, -1).repeat(1, copies, 1)
@@ -80,10 +83,10 @@ class Stage1(nn.Module):
             encoder_hidden_states=image,
         ).last_hidden_state
 
-    def describe(self, image: Tensor, text: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+    def contrast_and_generate(self, image: Tensor, text: TextTokens) -> tuple[Tensor, Tensor, Tensor]:
         """ITC's unit vectors of queries [B, 32, E] and of [CLS] [B, E], and ITG's logits [B, T, vocabulary].
 
-        One pass: under both masks queries see queries only, so the two objectives share them.
+        One pass: under both masks queries attend only to queries, so the two objectives share them.
         """
         length = text.ids.shape[1]
         queries = list(range(QUERIES))
@@ -96,13 +99,13 @@ class Stage1(nn.Module):
                 (queries + second, masks.multimodal_causal(text.valid, QUERIES)),
             ],
         )
-        hidden = self._forward(image, [text.ids, text.generating], 1, mask)
+        hidden = self._forward(image, [text.ids, text.decoder_ids], 1, mask)
         images = F.normalize(self.vision_projection(hidden[:, :QUERIES]).float(), dim=-1)
         vectors = F.normalize(self.text_projection(hidden[:, QUERIES]).float(), dim=-1)
         return images, vectors, self.generation_head(hidden[:, second])
 
-    def match(self, image: Tensor, candidates: list[Tokens]) -> Tensor:
-        """ITM logits [candidates * B, 32, 2]; each candidate has its own queries, and none sees another's."""
+    def match(self, image: Tensor, candidates: list[TextTokens]) -> Tensor:
+        """ITM logits [candidates * B, 32, 2]; each candidate has its own queries, and none attends to another's."""
         copies, at = len(candidates), len(candidates) * QUERIES
         parts = []
         for k, text in enumerate(candidates):
@@ -118,18 +121,18 @@ class Stage1(nn.Module):
 def step_losses(
     model: Stage1, image: Tensor, texts: list[str], wrong: list[str], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """The three losses on image features [B, 197, 192], their captions, and near-miss captions."""
+    """The three losses, and two accuracies, on image features [B, 197, 192], their captions and wrong captions."""
     size = len(texts)
-    right = tokens_of(texts)
-    images, vectors, words = model.describe(image, right)
+    right = tokenize(texts)
+    images, vectors, words = model.contrast_and_generate(image, right)
     scores = losses.similarities(images, vectors)
     same = torch.tensor([[a == b for b in texts] for a in texts])
     temperature = model.temperature.clamp(0.01, 0.5)
     itc = losses.contrastive(scores, same, temperature)
-    drawn = losses.hard_negatives(scores.detach(), same, temperature.item(), generator).tolist()
-    # half of the wrong texts are hard negatives of the batch, half near misses
+    drawn = losses.sample_hard_negatives(scores.detach(), same, temperature.item(), generator).tolist()
+    # half of the negatives are captions of similar images in the batch, half are wrong in one word
     negatives = [wrong[i] if i % 2 else texts[drawn[i]] for i in range(size)]
-    logits = model.match(image, [right, tokens_of(negatives)])
+    logits = model.match(image, [right, tokenize(negatives)])
     matched = torch.arange(2 * size) < size
     itm = losses.matching(logits, matched)
     itg = losses.grounded_generation(words, right.ids, PAD)
@@ -139,35 +142,33 @@ def step_losses(
     return {"itc": itc, "itm": itm, "itg": itg, "itm_accuracy": accuracy.mean(), "itc_found": found}
 
 
-def train(budget_s: float, exported: bool = False, muon_lr: float = 0.01, adam_lr: float = 1e-3) -> None:
-    """Trains for the budget, counting earlier runs' time; with `exported` from *retrieve* if there is no snapshot."""
-    phase = Phase("stage1", budget_s)
-    model, rows = Stage1(), Rows()
-    opt = optimisers({"stage1": model}, muon_lr, adam_lr)
+def train(budget_s: float, from_exported: bool = False, muon_lr: float = 0.01, adam_lr: float = 1e-3) -> None:
+    """Trains for the budget, which counts all runs; `from_exported` starts from *retrieve* if there is no snapshot."""
+    phase = PhaseLog("stage1", budget_s)
+    model, rows = Stage1(), FeatureRows()
+    optimizers = build_optimizers({"stage1": model}, muon_lr, adam_lr)
     if state := phase.load():
         model.load_state_dict(state["model"])
-        opt.load_state_dict(state["optimiser"])
-    elif exported:
-        from training.export.checkpoints import load
-
+        optimizers.load_state_dict(state["optimizers"])
+    elif from_exported:
         known = load("retrieve").state_dict()
         model.load_state_dict({k: known.get(k, v) for k, v in model.state_dict().items()})
     schedule, saved = Schedule(150, budget_s, 0.4), phase.spent_s
-    while not phase.over:
+    while not phase.is_over:
         rng = random.Random(f"{SEED}:{phase.step}")
         indices = [rng.randrange(len(rows)) for _ in range(BATCH)]
         scenes = [rows.scenes[i] for i in indices]
-        texts, wrong = [caption(s) for s in scenes], [near_miss(s, rng) for s in scenes]
-        opt.set_scale(schedule.scale(phase.step, phase.spent_s))
+        texts, wrong = [caption(s) for s in scenes], [hard_negative(s, rng) for s in scenes]
+        optimizers.set_scale(schedule.scale(phase.step, phase.spent_s))
         with torch.autocast("cpu", torch.bfloat16):
-            parts = step_losses(model, rows.take(indices), texts, wrong, torch.Generator().manual_seed(phase.step))
+            parts = step_losses(model, rows.batch(indices), texts, wrong, torch.Generator().manual_seed(phase.step))
         (parts["itc"] + parts["itm"] + parts["itg"]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        opt.step()
+        optimizers.step()
         phase.tick(**{k: v.item() for k, v in parts.items()})
         if phase.step % 25 == 0:
             phase.log(temperature=model.temperature.item(), **{k: v.item() for k, v in parts.items()})
         if phase.spent_s - saved > 120:
-            phase.save({"model": model.state_dict(), "optimiser": opt.state_dict()})
+            phase.save({"model": model.state_dict(), "optimizers": optimizers.state_dict()})
             saved = phase.spent_s
-    phase.save({"model": model.state_dict(), "optimiser": opt.state_dict()})
+    phase.save({"model": model.state_dict(), "optimizers": optimizers.state_dict()})

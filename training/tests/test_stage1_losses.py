@@ -1,5 +1,7 @@
 """The three losses of stage 1 against plain loops."""
 
+from __future__ import annotations
+
 import math
 
 import torch
@@ -32,18 +34,18 @@ def test_contrastive_is_the_mean_of_both_directions():
     assert math.isclose(float(got), total / 3, rel_tol=1e-5)
 
 
-def test_contrastive_takes_equal_captions_as_right_answers_of_each_other():
+def test_contrastive_counts_equal_captions_as_matches_of_each_other():
     same = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
     perfect = torch.where(same, 1.0, -1.0)
     assert math.isclose(float(losses.contrastive(perfect, same, torch.tensor(0.05))), math.log(2) * 2 / 3, rel_tol=1e-4)
 
 
-def test_hard_negatives_are_never_matches_and_prefer_the_similar():
+def test_sampled_negatives_are_never_matches_and_prefer_the_similar():
     same = torch.eye(4, dtype=torch.bool)
     scores = torch.full((4, 4), -1.0)
     scores[:, 2] = 1.0
     scores.fill_diagonal_(1.0)
-    drawn = losses.hard_negatives(scores, same, 0.1, torch.Generator().manual_seed(0))
+    drawn = losses.sample_hard_negatives(scores, same, 0.1, torch.Generator().manual_seed(0))
     assert all(int(d) != i for i, d in enumerate(drawn))
     assert [int(drawn[i]) for i in (0, 1, 3)] == [2, 2, 2]
 
