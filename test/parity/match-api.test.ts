@@ -1,4 +1,4 @@
-/** From a picture's file and texts through the whole API: what transformers computes (make_match_golden.py). */
+/** From a picture's file and texts through the whole API: what transformers computes (golden/make/match_scenes.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { postJson } from '../../scripts/api.ts';

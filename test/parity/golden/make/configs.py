@@ -1,6 +1,6 @@
 """Writes test/parity/golden/configs.json: whole configs as transformers writes them, every default key included.
 
-    python test/parity/make_config_golden.py
+    python test/parity/golden/make/configs.py
 
 Needs transformers 5.18. What newer versions no longer write stands in LEGACY: the keys that version 4.27, of which the
 published checkpoints are, gave every part, and those it gave single parts.
@@ -9,11 +9,12 @@ published checkpoints are, gave every part, and those it gave single parts.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from transformers import Blip2Config
 
-TARGET = Path(__file__).parent / "golden" / "configs.json"
+from golden_files import GOLDEN, write_json
+
+TARGET = GOLDEN / "configs.json"
 
 OPT = dict(
     model_type="opt", vocab_size=50304, hidden_size=2560, ffn_dim=10240, num_hidden_layers=32,
@@ -51,12 +52,13 @@ LEGACY_TEXT = {
 }  # fmt: skip
 
 
-def current(architecture: str, **members) -> dict:
+def current(architecture: str, **members: object) -> dict:
+    """A config of the installed version."""
     return {**json.loads(json.dumps(Blip2Config(**members).to_dict())), "architectures": [architecture]}
 
 
 def legacy(config: dict) -> dict:
-    """The same as version 4.27 wrote it; what a part says itself goes before a default of every part."""
+    """The same as version 4.27 wrote it; a part's own value takes precedence over the default of every part."""
     parts = {"vision_config": LEGACY_VISION, "qformer_config": LEGACY_QFORMER}
     if "text_config" in config:
         parts["text_config"] = LEGACY_TEXT[config["text_config"]["model_type"]]
@@ -69,15 +71,16 @@ def legacy(config: dict) -> dict:
 
 
 def main() -> None:
-    writes = "Blip2ForConditionalGeneration"
+    """Writes one config of each family, as of today and as of 4.27."""
+    generative = "Blip2ForConditionalGeneration"
     configs = {
-        "opt": current(writes, text_config=OPT, image_token_index=50265),
-        "t5": current(writes, text_config=FLAN_T5, image_token_index=32100),
+        "opt": current(generative, text_config=OPT, image_token_index=50265),
+        "t5": current(generative, text_config=FLAN_T5, image_token_index=32100),
         "retrieval": current("Blip2ForImageTextRetrieval",
                              qformer_config=dict(vocab_size=30523, use_qformer_text_input=True)),
     }  # fmt: skip
     configs.update({f"{name}-4.27": legacy(config) for name, config in configs.items()})
-    TARGET.write_text(json.dumps(configs, indent=1) + "\n")
+    write_json(TARGET, configs, indent=1)
     print(f"{len(configs)} configs, {TARGET.stat().st_size} bytes")
 
 

@@ -1,19 +1,22 @@
-"""Writes pictures and what Pillow's bicubic resize (BLIP-2's processor before torchvision) makes of them.
+"""Writes images and what Pillow's bicubic resize (BLIP-2's processor before torchvision) makes of them.
 
-Run: python test/parity/make_preprocess_golden.py   (needs numpy and pillow)
+python test/parity/golden/make/preprocessing.py     # writes test/parity/golden/preprocess/
 """
 
+from __future__ import annotations
+
 import json
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-OUT = Path(__file__).parent / "golden" / "preprocess"
+from golden_files import GOLDEN
+
+FOLDER = GOLDEN / "preprocess"
 SIDE = 56
 
 
-def picture(width: int, height: int, seed: int) -> Image.Image:
+def draw_image(width: int, height: int, seed: int) -> Image.Image:
     """Smooth waves, hard edges and noise: what ringing and phase errors show on."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
@@ -24,15 +27,17 @@ def picture(width: int, height: int, seed: int) -> Image.Image:
 
 
 def main() -> None:
-    OUT.mkdir(parents=True, exist_ok=True)
+    """Writes one image for each way of resizing."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     cases = {"down": (211, 149), "up": (37, 29), "tall": (61, 240), "same": (56, 56)}
     expected = {}
     for seed, (name, (width, height)) in enumerate(cases.items()):
-        image = picture(width, height, seed)
-        image.save(OUT / f"{name}.png")
+        image = draw_image(width, height, seed)
+        image.save(FOLDER / f"{name}.png")
         resized = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         expected[name] = np.asarray(resized).flatten().tolist()
-    (OUT / "expected.json").write_text(json.dumps({"side": SIDE, "pixels": expected}))
+    (FOLDER / "expected.json").write_text(json.dumps({"side": SIDE, "pixels": expected}))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,24 +1,23 @@
 """Writes small random retrieval checkpoints and what transformers computes for them.
 
-    python test/parity/make_retrieval_golden.py     # writes test/parity/golden/<case>/
+    python test/parity/golden/make/retrieval_checkpoints.py     # writes test/parity/golden/<case>/
 
 Blip2ForImageTextRetrieval: query embeddings, ITC's unit vectors of images and texts, ITM's logits, for
 several texts of different length over several images; each text is computed alone, without padding. The
-case "resized" takes pictures of another size than its position embedding was made for; `golden/positions`
+case "resized" takes images of another size than its position embedding was made for; `golden/positions`
 has what becomes of the embedding alone, for grids that grow and shrink.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-
 import torch
-from make_golden import GOLDEN, random_values
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import Tensor
 from transformers import Blip2Config, Blip2ForImageTextRetrieval, Blip2VisionConfig
 from transformers.models.blip_2.modeling_blip_2 import Blip2VisionEmbeddings
+
+from golden_files import GOLDEN, empty_folder, write_json, write_tensors
+from random_models import random_values
 
 TEXTS = 5
 GRIDS = ((4, 6), (3, 13), (7, 2), (16, 26), (5, 4))  # patches a side: as learned, as wanted
@@ -38,7 +37,7 @@ CASES = {
         qformer=dict(hidden_size=36, intermediate_size=58, num_hidden_layers=3, num_attention_heads=2,
                      cross_attention_frequency=2, max_position_embeddings=17, vocab_size=47),
     ),
-    # pictures of 35 pixels on positions made for 21: a grid of 5 out of one of 3
+    # images of 35 pixels on positions made for 21: a grid of 5 out of one of 3
     "resized": dict(
         dtype=torch.float16, shard="1GB", queries=3, images=2, side=35, itc=8,
         vision=dict(hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2,
@@ -50,6 +49,7 @@ CASES = {
 
 
 def build_model(case: dict) -> Blip2ForImageTextRetrieval:
+    """A random model in fp32, whose weights are rounded to the type that they are stored in."""
     config = Blip2Config(
         vision_config=case["vision"],
         qformer_config={
@@ -63,12 +63,12 @@ def build_model(case: dict) -> Blip2ForImageTextRetrieval:
     with torch.no_grad():
         for name, tensor in model.named_parameters():
             tensor.copy_(random_values(name, tensor))
-    # What is stored counts: expectations use the rounded weights, in fp32.
     return model.to(case["dtype"]).float()
 
 
 @torch.no_grad()
-def expectations(model: Blip2ForImageTextRetrieval, case: dict) -> tuple[dict, list[list[int]]]:
+def expectations(model: Blip2ForImageTextRetrieval, case: dict) -> tuple[dict[str, Tensor], list[list[int]]]:
+    """Tensors of every step for random images and texts, and the texts' token ids."""
     limit, vocab = case["qformer"]["max_position_embeddings"], case["qformer"]["vocab_size"]
     pixels = torch.randn(case["images"], 3, case["side"], case["side"])
     lengths = torch.linspace(1, limit - 2, TEXTS).int().tolist()
@@ -79,11 +79,11 @@ def expectations(model: Blip2ForImageTextRetrieval, case: dict) -> tuple[dict, l
     embeddings = model.qformer(query_embeds=queries, encoder_hidden_states=features).last_hidden_state
     unit = torch.nn.functional.normalize
     images = unit(model.vision_projection(embeddings), dim=-1)
-    read = [
+    text_hidden = [
         model.qformer(query_embeds=model.embeddings(input_ids=torch.tensor([ids])), query_length=0).last_hidden_state
         for ids in texts
     ]
-    vectors = torch.cat([unit(model.text_projection(hidden[:, 0]), dim=-1) for hidden in read])
+    vectors = torch.cat([unit(model.text_projection(hidden[:, 0]), dim=-1) for hidden in text_hidden])
     itm = torch.empty(len(pixels), TEXTS, 2)
     for t, ids in enumerate(texts):
         words = torch.tensor([ids] * len(pixels))
@@ -100,8 +100,15 @@ def expectations(model: Blip2ForImageTextRetrieval, case: dict) -> tuple[dict, l
     }, texts  # fmt: skip
 
 
-def check_against_forward(model, pixels, texts, itm, images, vectors) -> None:
-    """The model's own forward says the same: ITM's logits and ITC's best dot product."""
+def check_against_forward(
+    model: Blip2ForImageTextRetrieval,
+    pixels: Tensor,
+    texts: list[list[int]],
+    itm: Tensor,
+    images: Tensor,
+    vectors: Tensor,
+) -> None:
+    """The model's own forward gives the same logits of ITM and the same best dot product of ITC."""
     for t, ids in enumerate(texts):
         inputs = dict(
             pixel_values=pixels, input_ids=torch.tensor([ids] * len(pixels)),
@@ -114,27 +121,30 @@ def check_against_forward(model, pixels, texts, itm, images, vectors) -> None:
         torch.testing.assert_close(score[0, 0], (images[0] @ vectors[t]).max(), atol=1e-5, rtol=0)
 
 
-def tokenizer(vocab: int) -> Tokenizer:
+def wordpiece_tokenizer(vocab: int) -> Tokenizer:
+    """BERT's special tokens, then one word for each id: `w4`, `w5`, …"""
     words = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3} | {f"w{i}": i for i in range(4, vocab)}
-    made = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
-    made.add_special_tokens(["[PAD]", "[CLS]", "[SEP]", "[UNK]"])
-    return made
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    tokenizer.add_special_tokens(["[PAD]", "[CLS]", "[SEP]", "[UNK]"])
+    return tokenizer
 
 
 def write_case(name: str, case: dict) -> None:
+    """Writes golden/<name>/: the checkpoint, expected.json and expected.safetensors."""
     torch.manual_seed(7)
     model = build_model(case)
     tensors, texts = expectations(model, case)
-    folder = GOLDEN / name
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = empty_folder(name)
     model.to(case["dtype"]).save_pretrained(folder / "checkpoint", max_shard_size=case["shard"])
-    tokenizer(case["qformer"]["vocab_size"]).save(str(folder / "checkpoint" / "tokenizer.json"))
+    wordpiece_tokenizer(case["qformer"]["vocab_size"]).save(str(folder / "checkpoint" / "tokenizer.json"))
     size = {"height": case["side"], "width": case["side"]}
-    (folder / "checkpoint" / "preprocessor_config.json").write_text(json.dumps({"size": size}) + "\n")
-    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "expected.safetensors")
-    (folder / "expected.json").write_text(json.dumps({"texts": texts}) + "\n")
+    write_json(folder / "checkpoint" / "preprocessor_config.json", {"size": size})
+    write_tensors(folder / "expected.safetensors", tensors)
+    write_json(folder / "expected.json", {"texts": texts})
     spread = tensors["itm_logits"].softmax(-1)[..., 1]
     print(f"{name}: ITM from {spread.min():.3f} to {spread.max():.3f}")
 
@@ -152,7 +162,7 @@ def write_positions() -> None:
         tensors[f"{learned}-{wanted}"] = layer.interpolate_pos_encoding(tokens, wanted, wanted)
     folder = GOLDEN / "positions"
     folder.mkdir(exist_ok=True)
-    save_file(tensors, folder / "expected.safetensors")
+    write_tensors(folder / "expected.safetensors", tensors)
 
 
 if __name__ == "__main__":

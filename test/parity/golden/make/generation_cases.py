@@ -1,9 +1,10 @@
-"""Writes what transformers' `generate` gives for checkpoints of make_golden.py and make_t5_golden.py under many settings.
+"""Writes what `generate` of transformers gives for the golden OPT and T5 checkpoints under many settings.
 
-    python test/parity/make_generation_golden.py     # writes test/parity/golden/generation.json
+    python test/parity/golden/make/generation_cases.py     # writes test/parity/golden/generation.json
 
-Greedy and beam search, penalties, n-gram rule, least length, several sequences, several end tokens. A
-setting is kept only if fp32 and fp64 write the same tokens: none of them may hang on rounding.
+Needs the checkpoints of opt_checkpoints.py and t5_checkpoints.py. Greedy and beam search, penalties, n-gram rule,
+least length, several sequences, several end tokens. A setting becomes a case only if fp32 and fp64 write the same
+tokens: none of them may hang on rounding.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import itertools
 import json
 
 import torch
-from make_golden import GOLDEN
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers import Blip2ForConditionalGeneration
+
+from golden_files import GOLDEN
 
 CHECKPOINTS = ("tied", "untied", "t5")
 SETTINGS = [
@@ -38,7 +41,9 @@ SETTINGS = [
 
 
 @torch.no_grad()
-def written(model: Blip2ForConditionalGeneration, pixels: torch.Tensor, ids: list[int], setting: dict, eos: list[int]):
+def generate(
+    model: Blip2ForConditionalGeneration, pixels: Tensor, ids: list[int], setting: dict, eos: list[int]
+) -> tuple[list[list[int]], list[float] | None]:
     """Token ids of each returned sequence, up to its end token, and the sequences' scores in a beam search."""
     out = model.generate(
         pixel_values=pixels.to(model.dtype), input_ids=torch.tensor([ids]), do_sample=False,
@@ -46,8 +51,8 @@ def written(model: Blip2ForConditionalGeneration, pixels: torch.Tensor, ids: lis
         return_dict_in_generate=True, output_scores=True, **setting,
     )  # fmt: skip
     # OPT goes on after its prompt; T5's decoder begins with a token of its own.
-    read = len(ids) if model.config.text_config.model_type == "opt" else 1
-    rows = [row[read:] for row in out.sequences.tolist()]
+    given = len(ids) if model.config.text_config.model_type == "opt" else 1
+    rows = [row[given:] for row in out.sequences.tolist()]
     texts = [list(itertools.takewhile(lambda token: token not in eos, row)) for row in rows]
     texts = [text[: setting["max_new_tokens"]] for text in texts]
     scores = getattr(out, "sequences_scores", None)
@@ -64,6 +69,7 @@ def common_tokens(generations: list[dict]) -> list[int]:
 
 
 def main() -> None:
+    """Writes the cases of all checkpoints."""
     cases = []
     for name in CHECKPOINTS:
         folder = GOLDEN / name
@@ -78,8 +84,8 @@ def main() -> None:
                 eos = [3] if number % 3 == 0 else frequent[: 1 + number % 2]
                 ids = [image_token] * queries + g["prompt"]
                 image = pixels[g["image"] : g["image"] + 1]
-                texts, scores = written(single, image, ids, setting, eos)
-                if written(double, image, ids, setting, eos)[0] != texts:
+                texts, scores = generate(single, image, ids, setting, eos)
+                if generate(double, image, ids, setting, eos)[0] != texts:
                     continue
                 cases.append(
                     dict(checkpoint=name, image=g["image"], prompt=g["prompt"], eos=eos, setting=setting, texts=texts)

@@ -1,24 +1,24 @@
 """Writes small random FlanT5 checkpoints and what transformers computes for them.
 
-    python test/parity/make_t5_golden.py     # writes test/parity/golden/<case>/
+    python test/parity/golden/make/t5_checkpoints.py     # writes test/parity/golden/<case>/
 
-No dimension is a multiple of anything: d_kv is not hidden / heads, the decoder has another depth than the
+No dimension is a multiple of another: d_kv is not hidden / heads, the decoder has another depth than the
 encoder (fewer layers: the cache of transformers 5.18 cannot hold more), and few buckets with a short maximal
 distance make prompts reach the logarithmic and the last ones.
-Greedy and beam texts come from `generate`; a prompt is kept only if fp32 and fp64 write the same.
+Greedy and beam texts come from `generate`; a seed will do only if fp32 and fp64 write the same.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import shutil
+from pathlib import Path
 
 import torch
-from make_golden import GOLDEN, random_values
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, models
+from torch import Tensor
 from transformers import Blip2Config, Blip2ForConditionalGeneration
+
+from golden_files import empty_folder, write_json, write_tensors
+from random_models import UnsuitableError, find_seed, in_float64, random_values, word_tokenizer
 
 EOS, NEW_TOKENS = 1, 12
 BEAMS = dict(num_beams=3, num_return_sequences=2, length_penalty=0.5)
@@ -51,6 +51,7 @@ CASES = {
 
 
 def build_model(case: dict) -> Blip2ForConditionalGeneration:
+    """A random model in fp32, whose weights are rounded to the type that they are stored in."""
     vocab = case["text"]["vocab_size"]
     config = Blip2Config(
         vision_config=case["vision"],
@@ -79,7 +80,10 @@ def cut(row: list[int]) -> list[int]:
 
 
 @torch.no_grad()
-def written(model, pixels: torch.Tensor, ids: list[int], **settings) -> tuple[list[list[int]], list[float]]:
+def generate(
+    model: Blip2ForConditionalGeneration, pixels: Tensor, ids: list[int], **settings: float
+) -> tuple[list[list[int]], list[float]]:
+    """Token ids of each returned sequence, and the sequences' scores in a beam search."""
     out = model.generate(
         pixel_values=pixels.to(model.dtype), input_ids=torch.tensor([ids]), do_sample=False,
         max_new_tokens=NEW_TOKENS, return_dict_in_generate=True, output_scores=True, **settings,
@@ -89,7 +93,8 @@ def written(model, pixels: torch.Tensor, ids: list[int], **settings) -> tuple[li
 
 
 @torch.no_grad()
-def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict, list[dict]]:
+def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict[str, Tensor], list[dict]]:
+    """Tensors of every step for random images, and texts after prompts of several lengths."""
     side, images, queries = case["vision"]["image_size"], case["images"], case["queries"]
     vocab = case["text"]["vocab_size"]
     pixels = torch.randn(images, 3, side, side)
@@ -97,10 +102,7 @@ def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict
     embeddings = model.qformer(
         query_embeds=model.query_tokens.expand(images, -1, -1), encoder_hidden_states=features
     ).last_hidden_state
-    exact = Blip2ForConditionalGeneration(model.config).eval().double()
-    if case["own_head"]:
-        exact.language_model.lm_head.weight = torch.nn.Parameter(model.language_model.lm_head.weight.double().clone())
-    exact.load_state_dict({k: v.double() for k, v in model.state_dict().items()})
+    precise = in_float64(model)
     generations, logits = [], []
     for number, length in enumerate(LENGTHS):
         image = pixels[number % images : number % images + 1]
@@ -109,12 +111,12 @@ def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict
         inputs = torch.tensor([ids])
         first = model(pixel_values=image, input_ids=inputs, attention_mask=torch.ones_like(inputs),
                       decoder_input_ids=torch.tensor([[0]])).logits[0, -1]  # fmt: skip
-        (greedy,), _ = written(model, image, ids)
-        beams, scores = written(model, image, ids, **BEAMS)
-        if written(exact, image, ids)[0] != [greedy] or written(exact, image, ids, **BEAMS)[0] != beams:
-            raise ValueError("the texts hang on rounding")
+        (greedy,), _ = generate(model, image, ids)
+        beams, scores = generate(model, image, ids, **BEAMS)
+        if generate(precise, image, ids)[0] != [greedy] or generate(precise, image, ids, **BEAMS)[0] != beams:
+            raise UnsuitableError("the texts hang on rounding")
         if len(set(greedy)) < 4:
-            raise ValueError(f"too much repetition: {greedy}")
+            raise UnsuitableError(f"too much repetition: {greedy}")
         logits.append(first)
         generations.append(dict(image=number % images, prompt=prompt, greedy=greedy, beams=beams, scores=scores))
     return {
@@ -124,36 +126,32 @@ def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict
 
 
 def write_case(name: str, case: dict) -> None:
-    for seed in range(300):
-        torch.manual_seed(seed)
+    """Writes golden/<name>/: the checkpoint, expected.json and expected.safetensors."""
+
+    def attempt() -> tuple[Blip2ForConditionalGeneration, tuple[dict[str, Tensor], list[dict]]]:
         model = build_model(case)
-        try:
-            tensors, generations = expectations(model, case)
-            break
-        except ValueError as reason:
-            print(name, seed, reason)
-    else:
-        raise RuntimeError(f"{name}: no seed will do")
-    folder = GOLDEN / name
-    shutil.rmtree(folder, ignore_errors=True)
+        return model, expectations(model, case)
+
+    seed, (model, (tensors, generations)) = find_seed(name, attempt)
+    folder = empty_folder(name)
     model.to(case["dtype"]).save_pretrained(folder / "checkpoint", max_shard_size=case["shard"])
     check_reload(folder / "checkpoint", tensors, generations, case)
-    words = {f"w{i}": i for i in range(case["text"]["vocab_size"])}
-    Tokenizer(models.WordLevel(words, unk_token="w3")).save(str(folder / "checkpoint" / "tokenizer.json"))
-    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "expected.safetensors")
+    word_tokenizer(case["text"]["vocab_size"]).save(str(folder / "checkpoint" / "tokenizer.json"))
+    write_tensors(folder / "expected.safetensors", tensors)
     expected = {"seed": seed, "beams": BEAMS, "max_new_tokens": NEW_TOKENS, "generations": generations}
-    (folder / "expected.json").write_text(json.dumps(expected) + "\n")
+    write_json(folder / "expected.json", expected)
     print(f"{name}: seed {seed}, lengths {[len(g['greedy']) for g in generations]}")
 
 
 @torch.no_grad()
-def check_reload(folder, tensors: dict, generations: list[dict], case: dict) -> None:
-    """What was stored is what was measured, the head of its own included."""
-    model = Blip2ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+def check_reload(checkpoint: Path, tensors: dict[str, Tensor], generations: list[dict], case: dict) -> None:
+    """What was stored writes what was measured, so that a head of its own was stored too."""
+    model = Blip2ForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
     g, image = generations[-1], generations[-1]["image"]
     ids = [case["text"]["vocab_size"] - 1] * case["queries"] + g["prompt"]
-    texts, _ = written(model, tensors["pixel_values"][image : image + 1], ids)
-    assert texts == [g["greedy"]], (texts, g["greedy"])
+    texts, _ = generate(model, tensors["pixel_values"][image : image + 1], ids)
+    if texts != [g["greedy"]]:
+        raise RuntimeError(f"{checkpoint} writes {texts} instead of {g['greedy']}")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,22 @@
-"""Writes small random checkpoints and what transformers computes for them: the expectations of the parity tests.
+"""Writes small random OPT checkpoints and what transformers computes for them: the expectations of the parity tests.
 
-    python test/parity/make_golden.py [case …]   # writes test/parity/golden/<case>/, of every case by default
+    python test/parity/golden/make/opt_checkpoints.py [case …]   # writes test/parity/golden/<case>/, by default of all
 
-Needs torch, transformers 5.18, tokenizers and safetensors (the training environment). No dimension is
-a multiple of anything, weights are scaled so that logits are far from flat, biases and layer norms are
-random. Expectations are computed in fp32 from the weights as they are stored, without a KV cache.
+Needs the training environment (training/pyproject.toml). No dimension is a multiple of another. Expectations
+are computed in fp32 from the weights as they are stored, without a KV cache.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
-from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, models
+from torch import Tensor
 from transformers import Blip2Config, Blip2ForConditionalGeneration
 
-GOLDEN = Path(__file__).parent / "golden"
+from golden_files import empty_folder, write_json, write_tensors
+from random_models import UnsuitableError, find_seed, random_values, word_tokenizer
+
 NEW_TOKENS = 12
 MARGIN = 0.01  # least distance of the two best logits: greedy ids must not hang on rounding
 
@@ -54,7 +51,7 @@ CASES = {
         text=dict(vocab_size=101, hidden_size=64, ffn_dim=96, num_hidden_layers=2, num_attention_heads=2,
                   max_position_embeddings=40),
     ),
-    # as large a picture as the checkpoints tuned for COCO see: 677 positions
+    # images as large as those of the checkpoints tuned for COCO: 677 positions
     "coco": dict(
         dtype=torch.float16, shard="1GB", queries=6, images=1, tied=True, drawn=True,
         vision=dict(hidden_size=14, intermediate_size=22, num_hidden_layers=2, num_attention_heads=2,
@@ -68,6 +65,7 @@ CASES = {
 
 
 def build_model(case: dict) -> Blip2ForConditionalGeneration:
+    """A random model in fp32, whose weights are rounded to the type that they are stored in."""
     vocab = case["text"]["vocab_size"]
     config = Blip2Config(
         vision_config=case["vision"],
@@ -84,31 +82,21 @@ def build_model(case: dict) -> Blip2ForConditionalGeneration:
             tensor.copy_(random_values(name, tensor))
         if not case["tied"]:
             assert not torch.equal(model.language_model.lm_head.weight, model.get_input_embeddings().weight)
-    # What is stored counts: expectations use the rounded weights, in fp32.
     return model.to(case["dtype"]).float()
 
 
-def random_values(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    noise = torch.randn(tensor.shape)
-    if "norm" in name.lower():
-        return (1 + 0.3 * noise) if name.endswith("weight") else 0.2 * noise
-    if name.endswith("bias"):
-        return 0.2 * noise
-    if "embed" in name or "query_tokens" in name:
-        return 0.4 * noise
-    # Attention that is far from even, so that a greedy text does not settle on one token.
-    gain = 3 if "language_model" in name else 1.5
-    return gain * noise / tensor[0].numel() ** 0.5
+def draw(shape: tuple[int, ...]) -> Tensor:
+    """Pixels that golden.ts computes again, since they are too many to store.
 
-
-def draw(shape: tuple[int, ...]) -> torch.Tensor:
-    """Pixels that golden.ts draws again: too many to keep. All numbers before the division are whole, and exact in float64."""
+    All numbers before the division are whole, and exact in float64.
+    """
     index = torch.arange(torch.Size(shape).numel(), dtype=torch.int64)
     return ((index * index * 613 + index * 17) % 1000003).double().div(1000003).mul(4).sub(2).reshape(shape)
 
 
 @torch.no_grad()
-def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict, list[dict]]:
+def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict[str, Tensor], list[dict]]:
+    """Tensors of every step for random images, and greedy texts after random prompts."""
     side, images, queries = case["vision"]["image_size"], case["images"], case["queries"]
     vocab = case["text"]["vocab_size"]
     shape = (images, 3, side, side)
@@ -128,15 +116,15 @@ def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict
                         attention_mask=torch.ones_like(inputs)).logits[0, -1]  # fmt: skip
             best = out.topk(2).values
             if best[0] - best[1] < MARGIN:
-                raise ValueError(f"two logits are too close: {best.tolist()}")
+                raise UnsuitableError(f"two logits are too close: {best.tolist()}")
             if not greedy:
                 logits.append(out)
             greedy.append(int(out.argmax()))
             ids.append(greedy[-1])
             if greedy[-1] == vocab - 1:
-                raise ValueError("an image token was written")
+                raise UnsuitableError("an image token was written")
         if len(set(greedy)) < NEW_TOKENS // 2:
-            raise ValueError(f"too much repetition: {greedy}")
+            raise UnsuitableError(f"too much repetition: {greedy}")
         generations.append({"image": image, "prompt": prompt, "greedy": greedy})
     tensors = {
         "pixel_values": pixels, "image_features": features, "query_embeddings": embeddings,
@@ -146,26 +134,21 @@ def expectations(model: Blip2ForConditionalGeneration, case: dict) -> tuple[dict
 
 
 def write_case(name: str, case: dict) -> None:
-    for seed in range(300):
-        torch.manual_seed(seed)
+    """Writes golden/<name>/: the checkpoint, expected.json and expected.safetensors."""
+
+    def attempt() -> tuple[Blip2ForConditionalGeneration, tuple[dict[str, Tensor], list[dict]]]:
         model = build_model(case)
-        try:
-            tensors, generations = expectations(model, case)
-            break
-        except ValueError:
-            continue
-    else:
-        raise RuntimeError(f"{name}: no seed will do")
-    folder = GOLDEN / name
-    shutil.rmtree(folder, ignore_errors=True)
+        return model, expectations(model, case)
+
+    seed, (model, (tensors, generations)) = find_seed(name, attempt)
+    folder = empty_folder(name)
     model.to(case["dtype"]).save_pretrained(folder / "checkpoint", max_shard_size=case["shard"])
-    words = {f"w{i}": i for i in range(case["text"]["vocab_size"])}
-    Tokenizer(models.WordLevel(words, unk_token="w3")).save(str(folder / "checkpoint" / "tokenizer.json"))
+    word_tokenizer(case["text"]["vocab_size"]).save(str(folder / "checkpoint" / "tokenizer.json"))
     expected = {"seed": seed, "generations": generations}
     if case.get("drawn"):
         expected["drawn"] = list(tensors.pop("pixel_values").shape)
-    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "expected.safetensors")
-    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    write_tensors(folder / "expected.safetensors", tensors)
+    write_json(folder / "expected.json", expected, indent=1)
     spread = tensors["next_token_logits"].std(dim=-1)
     print(f"{name}: seed {seed}, deviation of logits {spread.min():.2f} to {spread.max():.2f}")
 
