@@ -10,6 +10,7 @@ RUN_ANYWHERE = (
     "test_grammar.py",
     "test_hard_negatives.py",
     "test_held_out_split.py",
+    "test_layers.py",
     "test_make_test_scenes.py",
     "test_model_card.py",
     "test_scenes.py",

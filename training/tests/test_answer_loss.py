@@ -61,3 +61,15 @@ def test_a_text_is_exact_if_every_token_of_its_answer_is_the_likeliest(decoder: 
     slip = [2, best[0], (best[1] + 1) % 20, best[2]]
     texts = batch_of([[2, *best[:3]], slip], [[0, 1, 1, 1]] * 2)
     assert answer_loss(decoder, hidden, texts)[1].tolist() == [True, False]
+
+
+def test_prompts_count_as_much_as_asked_for_but_padding_never_and_neither_makes_a_text_inexact(decoder: OPTForCausalLM):
+    hidden = torch.randn(1, 5, 16, generator=torch.Generator().manual_seed(5))
+    logits = decoder.lm_head(hidden[0])
+    prompt_token, answer_token = int(logits[0].argmin()), int(logits[1].argmax())
+    texts = batch_of([[2, prompt_token, answer_token, PAD, PAD]], [[0, 0, 1, 0, 0]])
+    loss, exact = answer_loss(decoder, hidden, texts, prompt_share=1.0)
+    log_probs = logits.log_softmax(-1)
+    expected = -(0.1 * log_probs[0, prompt_token] + log_probs[1, answer_token]) / 1.1
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert exact.tolist() == [True]

@@ -27,6 +27,13 @@ def test_images_are_resized_straight_to_the_square_without_alpha():
     assert (resize(image) == np.array([10, 200, 30])).all()
 
 
+def test_rows_stay_rows():
+    image = torch.zeros(1, IMAGE_SIDE, IMAGE_SIDE, 3, dtype=torch.uint8)
+    image[0, 5] = 255
+    bright = (normalize(image)[0, 0] > 0).nonzero()
+    assert bright[:, 0].unique().tolist() == [5] and len(bright) == IMAGE_SIDE
+
+
 def test_values_are_scaled_and_channels_come_first():
     image = torch.zeros(1, IMAGE_SIDE, IMAGE_SIDE, 3, dtype=torch.uint8)
     image[..., 2] = 255
