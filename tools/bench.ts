@@ -25,7 +25,7 @@ Measures first token, time a token, the edge's share, and embedding look-ups on 
   --rounds N            images per row (20)
   --checkpoint FOLDER   another model than the embedded one; BLIP2_PRECISION says in how many bits
   --peer                side by side with transformers in bf16 instead, as many threads for each;
-                        PYTHON names an interpreter that has training/requirements.txt (python3)
+                        PYTHON names an interpreter that has what training/pyproject.toml lists (python3)
 `;
 
 const { values } = parseArgs({

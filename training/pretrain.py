@@ -1,7 +1,8 @@
 """Trains the two checkpoints from nothing: `python -m training.pretrain all`.
 
-Each phase is a sub-command that resumes from training/.cache and stops when its time budget is spent:
-sprites, vision, language, features, stage1, stage2, export, scenes, evaluate, curves. `all` runs them in order.
+Each phase is a sub-command; those that train resume from training/.cache and stop when their time budget is spent:
+sprites, vision, language, features, stage1, stage2, export, evaluate, curves. `all` runs them in this order.
+`scenes` writes the committed test images and is not part of `all`.
 """
 
 from __future__ import annotations
@@ -9,85 +10,120 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+from collections.abc import Callable
 
 import torch
 
-from .world import CACHE, FOLDER
+from training.paths import CACHE, TRAINING
 
 # seconds on two cores; a larger budget goes on from the last snapshot
-BUDGETS = {"vision": 3800, "language": 5300, "stage1": 960, "stage2": 3300}
-ROWS = 56_000  # pictures whose features are kept: 75 KB each
-PHASES = ("sprites", "vision", "language", "features", "stage1", "stage2", "export", "evaluate", "curves")
+BUDGETS_S = {"vision": 3800, "language": 5300, "stage1": 960, "stage2": 3300}
+FEATURE_ROWS = 56_000  # images whose features are stored: 75 KB each
 
 
-def frozen_vision():
-    """The image encoder of phase *vision*, or of the exported checkpoint when no cache is there."""
-    from . import export, vision
-
-    model = vision.build()
-    if (CACHE / "vision.pt").exists():
-        model.load_state_dict(torch.load(CACHE / "vision.pt", weights_only=True)["model"])
-    else:
-        model.load_state_dict(export.load("generate").vision_model.state_dict())
-    return model.requires_grad_(False).eval().bfloat16()
+def rasterize_sprites(arguments: argparse.Namespace) -> None:
+    """Runs sprites.mjs unless its last sprite is there."""
+    if (CACHE / "sprites" / "fluent-emoji-flat" / "house.png").exists():
+        return
+    packages = [arguments.packages] if arguments.packages else []
+    subprocess.run(["node", str(TRAINING / "data" / "sprites.mjs"), *packages], check=True)
 
 
-def run(phase: str, arguments: argparse.Namespace) -> None:
-    """Runs one phase."""
-    budget = arguments.seconds or BUDGETS.get(phase, 0)
-    if phase == "sprites":
-        if not (CACHE / "sprites" / "fluent-emoji-flat" / "house.png").exists():
-            subprocess.run(["node", str(FOLDER / "sprites.mjs"), *([arguments.packages] if arguments.packages else [])], check=True)
-    elif phase == "vision":
-        from . import vision
+def train_vision(arguments: argparse.Namespace) -> None:
+    """The image encoder."""
+    from training.phases import vision
 
-        vision.train(budget, arguments.from_exported)
-    elif phase == "language":
-        from . import language
+    vision.train(arguments.seconds or BUDGETS_S["vision"], arguments.from_exported)
 
-        language.train(budget, arguments.from_exported)
-    elif phase == "features":
-        from . import features
 
-        features.compute(frozen_vision(), arguments.rows)
-    elif phase == "stage1":
-        from . import stage1
+def train_language(arguments: argparse.Namespace) -> None:
+    """The language model."""
+    from training.phases import language
 
-        stage1.train(budget, arguments.from_exported)
-    elif phase == "stage2":
-        from . import stage2
+    language.train(arguments.seconds or BUDGETS_S["language"], arguments.from_exported)
 
-        stage2.train(budget, arguments.from_exported)
-    elif phase == "export":
-        from . import export
 
-        export.export()
-    elif phase == "scenes":
-        from . import testscenes
+def compute_features(arguments: argparse.Namespace) -> None:
+    """The frozen image encoder's output for the training images."""
+    from training.phases import features, vision
 
-        testscenes.write()
-    elif phase == "evaluate":
-        from . import evaluate, export
+    features.compute(vision.frozen_encoder(), arguments.rows)
 
-        export.export(evaluate.evaluate())
-    elif phase == "curves":
-        from . import curves
 
-        curves.draw_all()
+def train_stage1(arguments: argparse.Namespace) -> None:
+    """The Q-Former of *retrieve*."""
+    from training.phases import stage1
+
+    stage1.train(arguments.seconds or BUDGETS_S["stage1"], arguments.from_exported)
+
+
+def train_stage2(arguments: argparse.Namespace) -> None:
+    """The Q-Former and projection of *generate*."""
+    from training.phases import stage2
+
+    stage2.train(arguments.seconds or BUDGETS_S["stage2"], arguments.from_exported)
+
+
+def export_checkpoints(_: argparse.Namespace) -> None:
+    """Both checkpoints, from the snapshots."""
+    from training.export import checkpoints
+
+    checkpoints.export()
+
+
+def evaluate_checkpoints(_: argparse.Namespace) -> None:
+    """Accuracies on the test scenes, into the metrics and the model cards."""
+    from training.export import checkpoints
+    from training.phases import evaluate
+
+    checkpoints.export(evaluate.evaluate())
+
+
+def draw_curves(_: argparse.Namespace) -> None:
+    """The metrics as images."""
+    from training.phases import curves
+
+    curves.draw_all()
+
+
+def write_test_scenes(_: argparse.Namespace) -> None:
+    """The committed test images."""
+    from training.data import make_test_scenes
+
+    make_test_scenes.write()
+
+
+PHASES: dict[str, Callable[[argparse.Namespace], None]] = {
+    "sprites": rasterize_sprites,
+    "vision": train_vision,
+    "language": train_language,
+    "features": compute_features,
+    "stage1": train_stage1,
+    "stage2": train_stage2,
+    "export": export_checkpoints,
+    "evaluate": evaluate_checkpoints,
+    "curves": draw_curves,
+}
+OTHERS = {"scenes": write_test_scenes}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.pretrain", description=__doc__)
-    parser.add_argument("phase", nargs="?", default="all", choices=["all", "scenes", *PHASES])
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("phase", nargs="?", default="all", choices=["all", *OTHERS, *PHASES])
     parser.add_argument("--seconds", type=float, help="time budget of the phase, over all runs")
-    parser.add_argument("--rows", type=int, default=ROWS, help="pictures whose features are computed")
-    parser.add_argument("--from-exported", action="store_true", help="phases without a snapshot go on from the checkpoints")
+    parser.add_argument("--rows", type=int, default=FEATURE_ROWS, help="images whose features are computed")
+    parser.add_argument(
+        "--from-exported", action="store_true", help="phases without a snapshot start from the checkpoints"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--packages", help="folder whose node_modules hold sharp and the icon sets")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for phase in PHASES if arguments.phase == "all" else [arguments.phase]:
-        run(phase, arguments)
+        (PHASES | OTHERS)[phase](arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/** From an image's file to embeddings and text through the whole API: what transformers gives (make_api_golden.py). */
+/** From an image's file to embeddings and text through the whole API: what transformers gives (golden/make/api_checkpoints.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { postJson } from '../../tools/api.ts';

@@ -1,4 +1,4 @@
-/** A bundle computes what transformers computes for its checkpoint (make_golden.py). */
+/** A bundle computes what transformers computes for its checkpoint (golden/make/opt_checkpoints.py). */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

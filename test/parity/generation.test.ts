@@ -1,4 +1,4 @@
-/** The engine writes what transformers' `generate` writes, under every setting (make_generation_golden.py). */
+/** The engine writes what transformers' `generate` writes, under every setting (golden/make/generation_cases.py). */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** From an image's file and texts through the whole API: what transformers computes (make_match_golden.py). */
+/** From an image's file and texts through the whole API: what transformers computes (golden/make/match_scenes.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { postJson } from '../../tools/api.ts';

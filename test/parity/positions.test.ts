@@ -1,4 +1,4 @@
-/** Positions are stretched as transformers stretches them (make_retrieval_golden.py). */
+/** Positions are stretched as transformers stretches them (golden/make/retrieval_checkpoints.py). */
 import { resizePositions } from '@blip2/gpu-worker/builder/graphs/position-embedding';
 import { describe, expect, it } from 'vitest';
 import { maxDifference } from '../support/difference.ts';

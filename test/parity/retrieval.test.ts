@@ -1,4 +1,4 @@
-/** A retrieval bundle computes what transformers computes for its checkpoint (make_retrieval_golden.py). */
+/** A retrieval bundle computes what transformers computes for its checkpoint (golden/make/retrieval_checkpoints.py). */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

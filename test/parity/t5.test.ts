@@ -1,4 +1,4 @@
-/** A T5 bundle computes, and the engine writes with it, what transformers does for its checkpoint (make_t5_golden.py). */
+/** A T5 bundle computes, and the engine writes with it, what transformers does for its checkpoint (golden/make/t5_checkpoints.py). */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Every line of a corpus gives the ids of `tokenizers`, and back (make_tokenizer_golden.py). */
+/** Every line of a corpus gives the ids of `tokenizers`, and back (golden/make/tokenizer_corpus.py). */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { createTokenizer } from '@blip2/shared/tokenizer';

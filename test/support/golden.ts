@@ -1,4 +1,4 @@
-/** Reads what `make_golden.py` wrote. */
+/** Reads what `golden/make/opt_checkpoints.py` wrote. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -35,7 +35,7 @@ export function readGolden(name: string): Golden {
   };
 }
 
-/** The pixels of `draw` in make_golden.py, which are too many to keep. */
+/** The pixels of `draw` in golden/make/opt_checkpoints.py, which are too many to keep. */
 function draw(shape: number[]): GoldenTensor {
   const length = shape.reduce((product, dim) => product * dim, 1);
   const value = (i: number) => (((i * i * 613 + i * 17) % 1000003) / 1000003) * 4 - 2;

@@ -1,0 +1,1 @@
+"""Tests of the training code: `npm run test:python`."""

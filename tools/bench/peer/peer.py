@@ -1,7 +1,7 @@
 """The peer of `npm run bench -- --peer`: the same checkpoint in `transformers`, bf16 on the CPU.
 
 Reads one command a line on standard input, answers with one line of JSON. Times are milliseconds.
-Needs torch and transformers (training/requirements.txt).
+Needs torch and transformers (training/pyproject.toml).
 
   {"op": "encode"}                                   image encoder and Q-Former on one ready image
   {"op": "generate", "ids": [...], "batch": 1, "tokens": 8}   when each token of a static batch was there

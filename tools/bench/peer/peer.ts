@@ -57,7 +57,7 @@ export class Peer {
     if (!done) return JSON.parse(value);
     throw new Error(
       'The peer ended; its message is above. It needs a Python with torch and transformers: ' +
-        'pip install -r training/requirements.txt, then PYTHON=/path/to/python npm run bench -- --peer',
+        'training/check.sh --install, then PYTHON=.venv-training/bin/python npm run bench -- --peer',
     );
   }
 }

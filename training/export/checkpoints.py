@@ -1,0 +1,135 @@
+"""Phase *export*: reads the two checkpoints, and writes them in the format of Hugging Face, atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import Blip2ForConditionalGeneration, Blip2ForImageTextRetrieval, GenerationConfig
+
+from training.architecture import QUERIES, checkpoint_config
+from training.data.image_processor import IMAGE_MEAN, IMAGE_SIDE, IMAGE_STD
+from training.data.tokenization import (
+    IMAGE_TOKEN,
+    bert_fast,
+    bert_tokenizer,
+    newline_id,
+    opt_fast,
+    opt_tokenizer,
+    save_vocabulary_files,
+)
+from training.export.model_card import model_card
+from training.paths import CACHE, CHECKPOINTS
+
+
+def new_generate() -> Blip2ForConditionalGeneration:
+    """*generate* with random weights."""
+    torch.manual_seed(0)
+    opt = opt_tokenizer()
+    config = checkpoint_config(
+        opt.get_vocab_size(),
+        newline_id(),
+        opt.token_to_id(IMAGE_TOKEN),
+        bert_tokenizer().get_vocab_size(),
+        with_text=False,
+    )
+    config.architectures = ["Blip2ForConditionalGeneration"]
+    return Blip2ForConditionalGeneration(config)
+
+
+def new_retrieve() -> Blip2ForImageTextRetrieval:
+    """*retrieve* with random weights."""
+    torch.manual_seed(0)
+    opt = opt_tokenizer()
+    bert = bert_tokenizer()
+    config = checkpoint_config(
+        opt.get_vocab_size(), newline_id(), bert.token_to_id(IMAGE_TOKEN), bert.get_vocab_size(), with_text=True
+    )
+    config.architectures = ["Blip2ForImageTextRetrieval"]
+    return Blip2ForImageTextRetrieval(config)
+
+
+def write_processor(folder: Path, kind: str) -> None:
+    """Writes the configuration of the image processor, and the tokenizer's files."""
+    from transformers import BlipImageProcessor  # warns where torchvision is missing, which nothing else needs
+
+    image = BlipImageProcessor(
+        size={"height": IMAGE_SIDE, "width": IMAGE_SIDE}, resample=3, do_convert_rgb=True, do_rescale=True,
+        rescale_factor=1 / 255, do_normalize=True, image_mean=IMAGE_MEAN, image_std=IMAGE_STD,
+    )  # fmt: skip
+    image.save_pretrained(folder)
+    values = json.loads((folder / "preprocessor_config.json").read_text())
+    values["processor_class"] = "Blip2Processor"
+    (folder / "preprocessor_config.json").write_text(json.dumps(values, indent=2) + "\n")
+    (folder / "processor_config.json").write_text(
+        json.dumps({"num_query_tokens": QUERIES, "processor_class": "Blip2Processor"}, indent=2) + "\n"
+    )
+    fast, plain = (opt_fast(), opt_tokenizer()) if kind == "generate" else (bert_fast(), bert_tokenizer())
+    fast.save_pretrained(folder)
+    save_vocabulary_files(folder, plain)
+
+
+def write(kind: str, model: torch.nn.Module, results: dict | None = None) -> Path:
+    """Replaces gpu-worker/checkpoints/<kind> by the model's weights in fp16, with its processor and model card."""
+    target = CHECKPOINTS / kind
+    part, old = target.with_name(f".{kind}.part"), target.with_name(f".{kind}.old")
+    for folder in (part, old):
+        shutil.rmtree(folder, ignore_errors=True)
+    part.mkdir(parents=True)
+    half = type(model)(model.config).half()
+    half.load_state_dict(model.state_dict())
+    newline = newline_id()
+    if kind == "generate":
+        half.generation_config = GenerationConfig(
+            bos_token_id=2, eos_token_id=newline, pad_token_id=1, max_new_tokens=32, do_sample=False
+        )
+    half.save_pretrained(part)
+    (part / "model.safetensors").chmod(0o644)
+    write_processor(part, kind)
+    (part / "README.md").write_text(model_card(kind, results))
+    if target.exists():
+        os.replace(target, old)
+    os.replace(part, target)
+    shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def load(kind: str) -> torch.nn.Module:
+    """An exported checkpoint in fp32."""
+    cls = Blip2ForConditionalGeneration if kind == "generate" else Blip2ForImageTextRetrieval
+    return cls.from_pretrained(CHECKPOINTS / kind, dtype=torch.float32)
+
+
+def load_snapshot(phase: str) -> dict[str, torch.Tensor] | None:
+    """The weights of a phase's snapshot, if there is one."""
+    path = CACHE / f"{phase}.pt"
+    return torch.load(path, weights_only=True)["model"] if path.exists() else None
+
+
+def _fill(module: torch.nn.Module, state: dict[str, torch.Tensor] | None) -> None:
+    """Copies a phase's weights into a model whose parts have the same names; the others stay."""
+    if state:
+        own = module.state_dict()
+        module.load_state_dict(own | {k: v for k, v in state.items() if k in own})
+
+
+def assemble(kind: str) -> torch.nn.Module:
+    """A checkpoint with the weights of all snapshots there are, on top of what was exported before."""
+    exported = (CHECKPOINTS / kind / "model.safetensors").exists()
+    model = load(kind) if exported else (new_generate() if kind == "generate" else new_retrieve())
+    _fill(model.vision_model, load_snapshot("vision"))
+    if kind == "generate":
+        _fill(model.language_model, load_snapshot("language"))
+        _fill(model, load_snapshot("stage2"))
+    else:
+        _fill(model, load_snapshot("stage1"))
+    return model
+
+
+def export(results: dict | None = None) -> None:
+    """Writes both checkpoints; `results` are the accuracies of each for its model card."""
+    for kind in ("generate", "retrieve"):
+        print(write(kind, assemble(kind), (results or {}).get(kind)))

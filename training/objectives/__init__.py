@@ -1,0 +1,1 @@
+"""What is minimized: labels and losses of each phase, and the attention masks they need."""

@@ -1,0 +1,1 @@
+"""Optimizers, the learning-rate schedule, and the guard against a collapsing loss."""

@@ -1,0 +1,1 @@
+"""The phases of the pre-training, in the order of `training.pretrain`: each resumes from its own snapshot."""
