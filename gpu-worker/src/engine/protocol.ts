@@ -8,18 +8,15 @@ import type {
   GpuTimings,
   MatchScore,
 } from '@blip2/shared/wire';
+import type { SessionOptions } from '../runtime/session-options.ts';
 import type { Choice } from './decoding/strategy.ts';
 import type { Observation } from './stats.ts';
 
-export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
-
 /** `workerData` of the engine thread. */
-export type EngineOptions = {
+export type EngineOptions = SessionOptions & {
   bundle: string;
   manifest: GenerateManifest;
   retrieval?: RetrievalOptions;
-  executionProvider: ExecutionProvider;
-  threads: number;
   maxSlots: number;
   /** Text positions of a prompt that are read at a time, between two steps of those who write. */
   prefillPiece: number;

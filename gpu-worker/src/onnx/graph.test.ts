@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Weight } from '../builder/weights/weights.ts';
 import { Graph } from './graph.ts';
 import { Message } from './protobuf.ts';
 import { readNodes } from './read-nodes.ts';
+import type { Weight } from './weight.ts';
 
 let folder: string;
 beforeEach(async () => {

@@ -1,8 +1,6 @@
 /** A graph under construction: nodes are added first, weights are read only when it is saved. */
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { elementCount } from '../builder/checkpoint/safetensors.ts';
-import type { Weight } from '../builder/weights/weights.ts';
 import {
   type Attribute,
   type Dim,
@@ -13,6 +11,7 @@ import {
   type Node,
   type ValueInfo,
 } from './model-proto.ts';
+import { elementCount, type Weight } from './weight.ts';
 
 /** Weights below this stay in the model file, as the optimizer folds constants only when it sees them. */
 const EMBEDDED_BYTES = 1024;

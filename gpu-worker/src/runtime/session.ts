@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import { HALF } from '../builder/graphs/layers.ts';
-import type { EngineOptions, ExecutionProvider } from '../engine/protocol.ts';
 import { type GraphNode, readNodes } from '../onnx/read-nodes.ts';
 import { attentionIsRight, FUSED_ATTENTION } from './attention-check.ts';
+import type { ExecutionProvider, SessionOptions } from './session-options.ts';
 
 /** As onnxruntime counts severities. */
 const ERRORS = 3;
@@ -14,7 +14,7 @@ const ERRORS = 3;
 const AWAKE_IN_RUNS = { session: { force_spinning_stop: '1' } };
 
 /** Where a bundle's graphs lie and what runs them. */
-export type SessionPlace = Pick<EngineOptions, 'bundle' | 'executionProvider' | 'threads'>;
+export type SessionPlace = SessionOptions & { bundle: string };
 
 /** Whether results can stay on the device and be read there by the next run (ENGINE.md). */
 export function keepsTensors(provider: ExecutionProvider): boolean {

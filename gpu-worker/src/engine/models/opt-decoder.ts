@@ -1,12 +1,13 @@
 /** OPT with the keys and values of its rows: what is kept of a prompt's beginning is not read again. */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import { even, tellLogits } from '../../runtime/tensors.ts';
+import { even } from '../../runtime/tensors.ts';
 import type { KvRows, KvStore, Range } from '../kv/kv-cache.ts';
 import { type KvMemory, openKvMemory } from '../kv/kv-memory.ts';
 import { PrefixCache, type Stretch } from '../kv/prefix-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { DecoderMemory } from '../stats.ts';
 import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
+import { emitLogits } from './emit-logits.ts';
 import { evenText, OptGraph, type Run } from './opt-session.ts';
 
 export class OptDecoder implements Decoder {
@@ -132,7 +133,7 @@ export class OptDecoder implements Decoder {
     const run = { firstSlot, inputIds, past, images, textPositions };
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
-    tellLogits(onLogits, logits, prompts.length);
+    emitLogits(onLogits, logits, prompts.length);
     const places = prompts.map(({ ids }, row) => {
       return { row, slot: firstSlot + row, start: 0, length: queries + ids.length };
     });
@@ -231,7 +232,7 @@ export class OptDecoder implements Decoder {
   ): Promise<void> {
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
-    tellLogits(onLogits, logits, run.inputIds.length);
+    emitLogits(onLogits, logits, run.inputIds.length);
     const places = run.inputIds.map(({ length }, row) => {
       return { row, slot: run.firstSlot + row, start: run.past[row] as number, length };
     });

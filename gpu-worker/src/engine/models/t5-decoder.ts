@@ -2,12 +2,13 @@
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { openGraph } from '../../runtime/session.ts';
-import { even, paddedIds, tellLogits } from '../../runtime/tensors.ts';
+import { even, paddedIds } from '../../runtime/tensors.ts';
 import { type KvStore, type Range, rowNames } from '../kv/kv-cache.ts';
 import { type KvMemory, openKvMemory } from '../kv/kv-memory.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { DecoderMemory } from '../stats.ts';
 import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
+import { emitLogits } from './emit-logits.ts';
 
 export class T5Decoder implements Decoder {
   readonly #manifest: GenerateManifest;
@@ -159,7 +160,7 @@ export class T5Decoder implements Decoder {
     });
     using fresh = this.#cache.rows(result, 'new_kv');
     const logits = result.logits?.data as Float32Array;
-    tellLogits((told) => onLogits(told.slice(0, rows.length)), logits, count);
+    emitLogits((told) => onLogits(told.slice(0, rows.length)), logits, count);
     const places = rows.map(({ past: start }, row) => {
       return { row, slot: firstSlot + row, start, length: 1 };
     });
