@@ -13,9 +13,9 @@ import type { Choice } from './decoding/strategy.ts';
 import type { Observation } from './stats.ts';
 
 /** `workerData` of the engine thread. */
-export type EngineOptions = SessionOptions & {
+export type EngineOptions<Manifest extends GenerateManifest = GenerateManifest> = SessionOptions & {
   bundle: string;
-  manifest: GenerateManifest;
+  manifest: Manifest;
   retrieval?: RetrievalOptions;
   maxSlots: number;
   /** Text positions of a prompt that are read at a time, between two steps of those who write. */

@@ -105,9 +105,9 @@ it('the nodes of a file are found, those in branches too', () => {
   graph.output('y', chosen, 'float32', ['n']);
   const found = readNodes(graph.encode()).filter(({ op }) => ['Relu', 'Abs', 'Sin'].includes(op));
   expect(found).toEqual([
-    { name: 'outer/Relu_1', op: 'Relu', inputs: ['x'] },
-    { name: 'outer/then/Relu_0', op: 'Relu', inputs: ['x'] },
-    { name: 'outer/else/Abs_0', op: 'Abs', inputs: ['x'] },
+    { name: 'outer/Relu_1', op: 'Relu', inputs: ['x'], outputs: ['outer/Relu_1'] },
+    { name: 'outer/then/Relu_0', op: 'Relu', inputs: ['x'], outputs: ['outer/then/Relu_0'] },
+    { name: 'outer/else/Abs_0', op: 'Abs', inputs: ['x'], outputs: ['outer/else/Abs_0'] },
   ]);
 });
 

@@ -7,12 +7,6 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph } from '../onnx/graph.ts';
 import type { ExecutionProvider } from './session-options.ts';
 
-/** Operators of the bundles' graphs that are one kernel for all of attention. */
-export const FUSED_ATTENTION: ReadonlySet<string> = new Set([
-  'MultiHeadAttention',
-  'GroupQueryAttention',
-]);
-
 /** More than one block of 32, and a part of another. */
 const QUERIES = 40;
 const CACHE = 64;

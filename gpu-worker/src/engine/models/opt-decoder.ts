@@ -1,5 +1,5 @@
 /** OPT with the keys and values of its rows: what is kept of a prompt's beginning is not read again. */
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
+import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { even } from '../../runtime/tensors.ts';
 import type { KvRows, KvStore, Range } from '../kv/kv-cache.ts';
 import { type KvMemory, openKvMemory } from '../kv/kv-memory.ts';
@@ -11,7 +11,7 @@ import { emitLogits } from './emit-logits.ts';
 import { evenText, OptGraph, type Run } from './opt-session.ts';
 
 export class OptDecoder implements Decoder {
-  readonly #manifest: GenerateManifest;
+  readonly #manifest: OptManifest;
   readonly #graph: OptGraph;
   readonly #memory: KvMemory;
   readonly #cache: KvStore;
@@ -19,7 +19,7 @@ export class OptDecoder implements Decoder {
   readonly #piece: number;
   readonly #prefixes: PrefixCache<KvRows>;
 
-  private constructor(options: EngineOptions, graph: OptGraph, memory: KvMemory) {
+  private constructor(options: EngineOptions<OptManifest>, graph: OptGraph, memory: KvMemory) {
     this.#manifest = options.manifest;
     this.#piece = options.prefillPiece;
     this.#graph = graph;
@@ -28,7 +28,7 @@ export class OptDecoder implements Decoder {
     this.#prefixes = new PrefixCache(options.prefixCacheBytes);
   }
 
-  static async load(options: EngineOptions): Promise<OptDecoder> {
+  static async load(options: EngineOptions<OptManifest>): Promise<OptDecoder> {
     return new OptDecoder(options, await OptGraph.load(options), await openKvMemory(options));
   }
 
