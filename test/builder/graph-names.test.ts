@@ -3,11 +3,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
-import { type GraphNode, readNodes } from '@blip2/gpu-worker/onnx/read-nodes';
 import type { BundleGraph } from '@blip2/shared/bundle-graphs';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readGolden, readRetrievalGolden, readT5Golden } from '../support/golden.ts';
+import { readNodes } from '../support/read-nodes.ts';
 
 const CHECKPOINTS = {
   opt: readGolden('half').checkpoint,
@@ -45,7 +45,7 @@ describe.each(['opt', 't5', 'qformer'] as const)(
 
     it('lists every node of fused attention, those in branches too', async () => {
       for (const [name, { model, nodes }] of graphs) {
-        const fused = (await nodesOf(model)).filter(({ op }) => ATTENTION.includes(op));
+        const fused = (await nodesOf(model)).filter(({ opType }) => ATTENTION.includes(opType));
         expect(nodes.fused_attention.toSorted(), name).toEqual(namesOf(fused));
       }
     });
@@ -55,10 +55,10 @@ describe.each(['opt', 't5', 'qformer'] as const)(
       for (const [name, { model, nodes }] of graphs) {
         const all = await nodesOf(model);
         const lookups = all.filter(
-          ({ op, inputs }) => op === 'Gather' && inputs[0]!.endsWith('.half'),
+          ({ opType, input }) => opType === 'Gather' && input[0]!.endsWith('.half'),
         );
-        const rows = new Set(lookups.flatMap(({ outputs }) => outputs));
-        const casts = all.filter(({ op, inputs }) => op === 'Cast' && rows.has(inputs[0]!));
+        const rows = new Set(lookups.flatMap(({ output }) => output));
+        const casts = all.filter(({ opType, input }) => opType === 'Cast' && rows.has(input[0]!));
         expect(casts, name).toHaveLength(lookups.length);
         expect(nodes.half_lookups.toSorted(), name).toEqual(namesOf([...lookups, ...casts]));
         found += lookups.length;
@@ -66,10 +66,8 @@ describe.each(['opt', 't5', 'qformer'] as const)(
       expect(found).toBe({ opt: 1, t5: 2, qformer: 0 }[family]);
     });
 
-    async function nodesOf(model: string): Promise<GraphNode[]> {
-      return readNodes(await readFile(join(bundle, model)));
-    }
+    const nodesOf = async (model: string) => readNodes(await readFile(join(bundle, model)));
 
-    const namesOf = (nodes: readonly GraphNode[]) => nodes.map(({ name }) => name).sort();
+    const namesOf = (nodes: readonly { name: string }[]) => nodes.map(({ name }) => name).sort();
   },
 );
