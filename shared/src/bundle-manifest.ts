@@ -29,7 +29,8 @@ const common = {
     patch: count,
     mean: threeChannels,
     std: threeChannels,
-    resample: z.enum(['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming']),
+    /** Filter of the resize to that size, as Pillow computes it. */
+    resample: z.enum(['lanczos', 'bilinear', 'bicubic', 'box', 'hamming']),
   }),
   /** Tokens of the image encoder: patches and the class token. */
   image_tokens: count,

@@ -4,9 +4,12 @@ import { cp, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BuildProgress, ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
+import { openImage } from '@blip2/gpu-worker/image/decode';
+import { preprocess } from '@blip2/gpu-worker/image/preprocess';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { editTensors as editTensorsOf, type Header } from '../support/edit-checkpoint.ts';
 import { readGolden } from '../support/golden.ts';
+import { testImages } from '../support/test-images.ts';
 
 const BUILDER = new URL('../../gpu-worker/src/builder/index.ts', import.meta.url).href;
 
@@ -96,6 +99,23 @@ describe('a bundle', () => {
     expect(await digest(await ensureBundle(checkpoint, { bundles }))).toBe(usual);
   });
 
+  it.each([
+    [1, 'lanczos'],
+    [2, 'bilinear'],
+    [3, 'bicubic'],
+    [4, 'box'],
+    [5, 'hamming'],
+  ])('with the resampling %i of Pillow prepares images by its %s', async (resample, filter) => {
+    await imageProcessor({ resample });
+    const { image } = await readManifest(await ensureBundle(checkpoint, { bundles }));
+    expect(image.resample).toBe(filter);
+    const [scene] = await testImages(1);
+    const opened = await openImage(scene!.bytes, { maxBytes: 1e6, maxPixels: 1e6 });
+    const pixels = await preprocess(opened.pixels, image);
+    expect(pixels).toHaveLength(3 * image.size ** 2);
+    expect(pixels.every(Number.isFinite)).toBe(true);
+  });
+
   it('has another revision as soon as one weight or one config value differs', async () => {
     const { revision } = await readManifest(await ensureBundle(checkpoint, { bundles }));
     const weights = join(checkpoint, 'model.safetensors');
@@ -122,6 +142,10 @@ async function shardIndex(text: string): Promise<void> {
 }
 
 const editTensors = (edit: (header: Header) => void) => editTensorsOf(checkpoint, edit);
+
+function imageProcessor(members: Record<string, unknown>): Promise<void> {
+  return writeFile(join(checkpoint, 'preprocessor_config.json'), JSON.stringify(members));
+}
 
 async function editConfig(edit: (config: Config) => void): Promise<void> {
   const path = join(checkpoint, 'config.json');
@@ -198,6 +222,16 @@ describe('a checkpoint is refused', () => {
       'without one of its shards',
       () => shardIndex(JSON.stringify({ weight_map: { query_tokens: 'model-7.safetensors' } })),
       /lacks the shard model-7\.safetensors/,
+    ],
+    [
+      'with a resampling that is not supported',
+      () => imageProcessor({ resample: 0 }),
+      /preprocessor_config\.json: .*resampling 0 \(nearest\) is not supported; 1 \(lanczos\), /,
+    ],
+    [
+      'with a resampling that nobody knows',
+      () => imageProcessor({ resample: 6 }),
+      /resampling 6 is not supported/,
     ],
     ['without a tokenizer', () => rm(join(checkpoint, 'tokenizer.json')), /lacks tokenizer\.json/],
     ['without weights', () => rm(join(checkpoint, 'model.safetensors')), /neither model\.safet/],

@@ -181,11 +181,33 @@ export async function readGenerationConfig(folder: string): Promise<GenerationCo
 
 const size = z.union([z.object({ height: count, width: count }), count]);
 const three = z.tuple([z.number(), z.number(), z.number()]);
+
+/** Pillow's numbers of the filters that an image is resized with here. Its 0, nearest, filters nothing: no model wants it. */
+const RESAMPLING_FILTERS = {
+  1: 'lanczos',
+  2: 'bilinear',
+  3: 'bicubic',
+  4: 'box',
+  5: 'hamming',
+} as const;
+type ResamplingFilter = (typeof RESAMPLING_FILTERS)[keyof typeof RESAMPLING_FILTERS];
+
+const resample = z.pipe(
+  withDefault(z.int(), 3),
+  z.transform((number, { issues }): ResamplingFilter => {
+    const filter = Object.entries(RESAMPLING_FILTERS).find(([known]) => known === String(number));
+    if (filter !== undefined) return filter[1];
+    const known = Object.entries(RESAMPLING_FILTERS).map(([key, name]) => `${key} (${name})`);
+    const message = `resampling ${number === 0 ? '0 (nearest)' : number} is not supported; ${known.join(', ')} are`;
+    issues.push({ code: 'custom', message, input: number });
+    return z.NEVER;
+  }),
+);
+
 const ImageProcessor = z.object({
   image_mean: withDefault(three, [0.48145466, 0.4578275, 0.40821073]),
   image_std: withDefault(three, [0.26862954, 0.26130258, 0.27577711]),
-  /** Pillow's numbering. */
-  resample: withDefault(z.int().check(z.minimum(0), z.maximum(5)), 3),
+  resample,
   rescale_factor: withDefault(z.number().check(z.gt(0.00392), z.lt(0.00393)), 1 / 255),
   do_resize: withDefault(z.literal(true), true),
   do_rescale: withDefault(z.literal(true), true),

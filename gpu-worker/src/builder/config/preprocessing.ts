@@ -6,7 +6,6 @@ import { quantizationOf } from '../precision.ts';
 import type { ImageProcessor, VisionConfig } from './model-config.ts';
 
 const PREPROCESSING_VERSION = 1;
-const RESAMPLE = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
 
 /** @throws CheckpointError when the processor's images are no square of whole patches */
 export function imageInput(
@@ -26,7 +25,7 @@ export function imageInput(
     patch,
     mean: processor.image_mean,
     std: processor.image_std,
-    resample: RESAMPLE[processor.resample]!,
+    resample: processor.resample,
   };
 }
 
