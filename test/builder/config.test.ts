@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expectKnownConfig } from '@blip2/gpu-worker/builder/config/check-keys';
+import { ensureKnownKeys } from '@blip2/gpu-worker/builder/config/check-keys';
 import {
-  readGenerateConfig,
+  readGenerativeConfig,
   readKind,
-  readRetrieveConfig,
+  readRetrievalConfig,
 } from '@blip2/gpu-worker/builder/config/model-config';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -28,8 +28,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 async function read(config: Config, ignored: string[] = []) {
   await writeFile(join(folder, 'config.json'), JSON.stringify(config));
   const kind = await readKind(folder);
-  await expectKnownConfig(folder, kind, ignored);
-  return kind === 'retrieve' ? await readRetrieveConfig(folder) : await readGenerateConfig(folder);
+  await ensureKnownKeys(folder, kind, ignored);
+  return kind === 'retrieve'
+    ? await readRetrievalConfig(folder)
+    : await readGenerativeConfig(folder);
 }
 
 /** One of the whole configs, some of it said otherwise; `null` stands for the config as a whole. */

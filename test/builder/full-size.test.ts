@@ -2,9 +2,9 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expectKnownConfig } from '@blip2/gpu-worker/builder/config/check-keys';
-import { planGenerate } from '@blip2/gpu-worker/builder/plans/generative-plan';
-import { planRetrieve } from '@blip2/gpu-worker/builder/plans/retrieval-plan';
+import { ensureKnownKeys } from '@blip2/gpu-worker/builder/config/check-keys';
+import { planGenerative } from '@blip2/gpu-worker/builder/plans/generative-plan';
+import { planRetrieval } from '@blip2/gpu-worker/builder/plans/retrieval-plan';
 import { createTokenizer } from '@blip2/shared/tokenizer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FULL_SIZES, type FullSizeName } from '../../tools/synthetic-checkpoints/checkpoints.ts';
@@ -48,9 +48,9 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
     const place = join(folder, name);
     await writeCheckpoint(full, place, 'holes');
     const [kind, plan] = name.startsWith('itm')
-      ? (['retrieve', planRetrieve] as const)
-      : (['generate', planGenerate] as const);
-    await expectKnownConfig(place, kind, []);
+      ? (['retrieve', planRetrieval] as const)
+      : (['generate', planGenerative] as const);
+    await ensureKnownKeys(place, kind, []);
     const { graphs, manifest } = await plan(place, precision);
     const image_tokens = name.endsWith('-coco') ? 677 : 257;
     expect(manifest).toMatchObject({ image_tokens, qformer_hidden: 768, precision });

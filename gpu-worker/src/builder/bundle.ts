@@ -10,11 +10,11 @@ import {
 } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
 import { checkpointName, weightBytes } from './checkpoint/checkpoint.ts';
-import { expectKnownConfig } from './config/check-keys.ts';
+import { ensureKnownKeys } from './config/check-keys.ts';
 import { readKind } from './config/model-config.ts';
 import { CheckpointError } from './errors.ts';
-import { planGenerate } from './plans/generative-plan.ts';
-import { planRetrieve } from './plans/retrieval-plan.ts';
+import { planGenerative } from './plans/generative-plan.ts';
+import { planRetrieval } from './plans/retrieval-plan.ts';
 import { choosePrecision } from './precision.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
 import { defaultBundles, defaultIgnoredConfig, defaultPrecision } from './settings.ts';
@@ -123,8 +123,8 @@ async function build(
   }: { onProgress: (progress: BuildProgress) => void; ignoredConfig: readonly string[] },
 ): Promise<void> {
   const kind = await readKind(checkpoint);
-  await expectKnownConfig(checkpoint, kind, ignoredConfig);
-  const plan = kind === 'retrieve' ? planRetrieve : planGenerate;
+  await ensureKnownKeys(checkpoint, kind, ignoredConfig);
+  const plan = kind === 'retrieve' ? planRetrieval : planGenerative;
   const { graphs, manifest } = await plan(checkpoint, precision);
   const paths = await copySidecars(checkpoint, draft);
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);

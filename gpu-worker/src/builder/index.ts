@@ -8,6 +8,6 @@ export {
   readRetrieveManifest,
 } from './bundle.ts';
 export { readTokenizer } from './checkpoint/tokenizer-file.ts';
-export { readGenerateConfig } from './config/model-config.ts';
+export { readGenerativeConfig } from './config/model-config.ts';
 export { CheckpointError } from './errors.ts';
 export { defaultBundles } from './settings.ts';

@@ -1,4 +1,4 @@
-/** Reads one `.safetensors` file: the header as a whole, the tensors a piece at a time, as float32. */
+/** Reads one `.safetensors` file: the header as a whole, the tensors a chunk at a time, as float32. */
 import { type FileHandle, open } from 'node:fs/promises';
 import * as z from 'zod/mini';
 import { elementCount } from '../../onnx/weight.ts';
@@ -63,7 +63,7 @@ export async function readHeader(path: string): Promise<Map<string, TensorEntry>
 }
 
 /**
- * Values of a tensor in order, widened to float32, in pieces of a few MB.
+ * Values of a tensor in order, widened to float32, in chunks of a few MB.
  * @throws CheckpointError when the tensor is not of a floating-point type the builder knows
  */
 export async function* readChunks(path: string, entry: TensorEntry): AsyncGenerator<Float32Array> {

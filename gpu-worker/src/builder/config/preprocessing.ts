@@ -1,9 +1,10 @@
-/** What images become before the image encoder: from the image processor's config into the manifest. */
+/** How images are prepared for the image encoder: from the image processor's config into the manifest. */
 import { createHash } from 'node:crypto';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { CheckpointError } from '../errors.ts';
 import { quantizationOf } from '../precision.ts';
-import type { ImageProcessor, VisionConfig } from './model-config.ts';
+import type { ImageProcessor } from './image-processor.ts';
+import type { VisionConfig } from './model-config.ts';
 
 const PREPROCESSING_VERSION = 1;
 
@@ -30,8 +31,8 @@ export function imageInput(
 }
 
 /**
- * Changes whenever the same image would become other embeddings under the same weights: by other pixel values, or by an
- * image encoder and Q-Former in fewer bits.
+ * Changes whenever the same image would give other embeddings with the same weights: because of other pixel values, or of
+ * an image encoder and Q-Former in fewer bits.
  */
 export function preprocessingIdentity(
   image: BundleManifest['image'],

@@ -1,20 +1,20 @@
 /**
  * Language projection and T5 in two graphs: the encoder with what the decoder's cross-attention needs of it, and the
- * decoder. Inputs and outputs are described in README.md beside this file; names are those of transformers'
+ * decoder. Inputs and outputs are described in ../README.md; weights have their names in transformers'
  * `T5ForConditionalGeneration`.
  */
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { T5Config } from '../config/text-config.ts';
-import { cacheHeadDim, hideUnwritten, outputRows, stepAttention } from './cached-attention.ts';
+import { cacheHeadDim, cacheMask, outputKeysValues, stepAttention } from './cached-attention.ts';
 import { describeGraph } from './described-graph.ts';
-import { Layers, type Source } from './layers.ts';
+import { Layers, type WeightSource } from './layers.ts';
 import { T5_MAX_POSITIONS, type T5Heads, T5Layers } from './t5-layers.ts';
 
 const SHARED = 'language_model.shared.weight';
 const HEAD = 'language_model.lm_head.weight';
-/** Copies of the shared embedding that some files keep. */
+/** Copies of the shared embedding that some checkpoints hold. */
 export const T5_COPIES = /^language_model\.(encoder|decoder)\.embed_tokens\.weight$/;
 
 /** What the manifest says of this decoder. */
@@ -34,7 +34,7 @@ function decoderLayers(config: T5Config): number {
 }
 
 /** @param qformerWidth width of the query embeddings */
-export function t5Graphs(source: Source, config: T5Config, qformerWidth: number) {
+export function t5Graphs(source: WeightSource, config: T5Config, qformerWidth: number) {
   const { num_heads: count, d_kv: size } = config;
   const heads = { count, size, padded: cacheHeadDim(size) };
   return {
@@ -43,7 +43,12 @@ export function t5Graphs(source: Source, config: T5Config, qformerWidth: number)
   };
 }
 
-function encoderGraph(source: Source, config: T5Config, heads: T5Heads, qformerWidth: number) {
+function encoderGraph(
+  source: WeightSource,
+  config: T5Config,
+  heads: T5Heads,
+  qformerWidth: number,
+) {
   const { d_model: width, vocab_size } = config;
   const graph = new Graph('encoder');
   const layers = new Layers(graph, source, 'text');
@@ -54,7 +59,7 @@ function encoderGraph(source: Source, config: T5Config, heads: T5Heads, qformerW
   const projected = layers.projection(images, 'language_projection', qformerWidth, width);
   const words = layers.lookUp(SHARED, [vocab_size, width], ids);
   let sum = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
-  const bias = bothWaysBias(layers, t5, sum, lengths);
+  const bias = bidirectionalBias(layers, t5, sum, lengths);
 
   const block = (i: number) => `language_model.encoder.block.${i}`;
   const last = 'language_model.encoder.final_layer_norm';
@@ -66,22 +71,22 @@ function encoderGraph(source: Source, config: T5Config, heads: T5Heads, qformerW
     const context = layers.attention(query!, key!, value!, '', unscaled(heads), bias);
     const attended = t5.fromHeads(context, `${prefix}.o`);
     ({ normed, sum } = t5.addNorm(attended, sum, `${block(i)}.layer.1.layer_norm`));
-    const thought = t5.feedForward(normed, `${block(i)}.layer.1.DenseReluDense`);
+    const mlpOut = t5.feedForward(normed, `${block(i)}.layer.1.DenseReluDense`);
     const next = i + 1 < config.num_layers ? `${block(i + 1)}.layer.0.layer_norm` : last;
-    ({ normed, sum } = t5.addNorm(thought, sum, next));
+    ({ normed, sum } = t5.addNorm(mlpOut, sum, next));
   }
-  const rows = Array.from({ length: decoderLayers(config) }, (_, i) => {
+  const crossKeysValues = Array.from({ length: decoderLayers(config) }, (_, i) => {
     const prefix = `language_model.decoder.block.${i}.layer.1.EncDecAttention`;
     return t5.toHeads(normed, [`${prefix}.k`, `${prefix}.v`]);
   });
   return describeGraph(
     graph,
     { query_embeddings: images, input_ids: ids, lengths },
-    { cross_keys_values: outputRows(graph, 'cross_kv', rows, heads) },
+    { cross_keys_values: outputKeysValues(graph, 'cross_kv', crossKeysValues, heads) },
   );
 }
 
-function decoderGraph(source: Source, config: T5Config, heads: T5Heads) {
+function decoderGraph(source: WeightSource, config: T5Config, heads: T5Heads) {
   const { d_model: width, vocab_size } = config;
   const graph = new Graph('decoder');
   const layers = new Layers(graph, source, 'text');
@@ -92,76 +97,76 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads) {
   const seqlensK = graph.input('seqlens_k', 'int32', ['batch']);
   const crossLengths = graph.input('cross_lengths', 'int32', ['batch']);
   const count = decoderLayers(config);
-  const keysAndValues = (prefix: string, length: string) => {
+  const declareKeysValues = (prefix: string, length: string) => {
     const dims = ['batch', heads.count, length, heads.padded];
     return Array.from({ length: count }, (_, i) => ({
-      key: graph.input(`${prefix}_key.${i}`, 'float32', dims),
-      value: graph.input(`${prefix}_value.${i}`, 'float32', dims),
+      keys: graph.input(`${prefix}_key.${i}`, 'float32', dims),
+      values: graph.input(`${prefix}_value.${i}`, 'float32', dims),
     }));
   };
-  const past = keysAndValues('past', 'cache');
-  const cross = keysAndValues('cross', 'encoded');
-  const counts = (value: string, axis: number) =>
+  const past = declareKeysValues('past', 'cache');
+  const cross = declareKeysValues('cross', 'encoded');
+  const dimOf = (value: string, axis: number) =>
     graph.op('Shape', [value], { attributes: { start: axis, end: axis + 1 } });
   const crossed = graph.op('Cast', [crossLengths], { attributes: { to: ELEMENT_TYPE.int64 } });
-  const hidden = layers.hidePadding(crossed, counts(ids, 1), counts(cross[0]!.key, 2));
-  const bias = stepBias(layers, t5, { positions, seqlensK, anyPast: past[0]!.key });
+  const crossMask = layers.paddingMask(crossed, dimOf(ids, 1), dimOf(cross[0]!.keys, 2));
+  const bias = stepBias(layers, t5, { positions, seqlensK, anyPast: past[0]!.keys });
   const block = (i: number) => `language_model.decoder.block.${i}`;
   const last = 'language_model.decoder.final_layer_norm';
   let sum = layers.lookUp(SHARED, [vocab_size, width], ids);
   let normed = t5.norm(sum, `${block(0)}.layer.0.layer_norm`);
-  const newRows: string[] = [];
+  const newKeysValues: string[] = [];
   for (const [i, cached] of past.entries()) {
-    const own = `${block(i)}.layer.0.SelfAttention`;
+    const selfAttention = `${block(i)}.layer.0.SelfAttention`;
     const qkv = t5.toHeads(
       normed,
-      ['q', 'k', 'v'].map((part) => `${own}.${part}`),
+      ['q', 'k', 'v'].map((part) => `${selfAttention}.${part}`),
     );
     const [, key, value] = layers.split(qkv, 3);
-    newRows.push(graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }));
-    const places = { graph, outer: graph };
-    const context = stepAttention(places, [qkv, cached.key, cached.value, bias], {
-      ...heads,
-      scale: 1,
-    });
+    newKeysValues.push(graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }));
+    const context = stepAttention(
+      { graph, outer: graph },
+      { qkv, ...cached, bias },
+      { ...heads, scale: 1 },
+    );
     ({ normed, sum } = t5.addNorm(
-      t5.fromHeads(context, `${own}.o`),
+      t5.fromHeads(context, `${selfAttention}.o`),
       sum,
       `${block(i)}.layer.1.layer_norm`,
     ));
 
-    const other = `${block(i)}.layer.1.EncDecAttention`;
-    const query = t5.toHeads(normed, [`${other}.q`]);
-    const encoded = cross[i]!;
-    const seen = layers.attention(query, encoded.key, encoded.value, '', unscaled(heads), hidden);
+    const crossAttention = `${block(i)}.layer.1.EncDecAttention`;
+    const query = t5.toHeads(normed, [`${crossAttention}.q`]);
+    const { keys, values } = cross[i]!;
+    const crossOut = layers.attention(query, keys, values, '', unscaled(heads), crossMask);
     ({ normed, sum } = t5.addNorm(
-      t5.fromHeads(seen, `${other}.o`),
+      t5.fromHeads(crossOut, `${crossAttention}.o`),
       sum,
       `${block(i)}.layer.2.layer_norm`,
     ));
 
-    const thought = t5.feedForward(normed, `${block(i)}.layer.2.DenseReluDense`);
+    const mlpOut = t5.feedForward(normed, `${block(i)}.layer.2.DenseReluDense`);
     const next = i + 1 < count ? `${block(i + 1)}.layer.0.layer_norm` : last;
-    ({ normed, sum } = t5.addNorm(thought, sum, next));
+    ({ normed, sum } = t5.addNorm(mlpOut, sum, next));
   }
-  const picked = layers.pick(normed, lastIndex);
-  const logits = head(layers, picked, config);
+  const lastState = layers.gatherPositions(normed, lastIndex);
+  const logits = head(layers, lastState, config);
   return describeGraph(
     graph,
     {
       input_ids: ids,
       position_ids: positions,
       last_positions: lastIndex,
-      past_keys: past.map(({ key }) => key),
-      past_values: past.map(({ value }) => value),
+      past_keys: past.map(({ keys }) => keys),
+      past_values: past.map(({ values }) => values),
       seqlens_k: seqlensK,
-      cross_keys: cross.map(({ key }) => key),
-      cross_values: cross.map(({ value }) => value),
+      cross_keys: cross.map(({ keys }) => keys),
+      cross_values: cross.map(({ values }) => values),
       cross_lengths: crossLengths,
     },
     {
       logits: graph.output('logits', logits, 'float32', ['batch', vocab_size]),
-      new_keys_values: outputRows(graph, 'new_kv', newRows, heads),
+      new_keys_values: outputKeysValues(graph, 'new_kv', newKeysValues, heads),
     },
   );
 }
@@ -169,11 +174,11 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads) {
 /** T5 does not scale its scores. */
 const unscaled = ({ count }: T5Heads) => ({ count, size: 1 });
 
-/** [batch, heads, S, S] for the positions of x [batch, S, width], those past `lengths` [batch] hidden. */
-function bothWaysBias(layers: Layers, t5: T5Layers, x: string, lengths: string): string {
+/** [batch, heads, S, S] for the positions of x [batch, S, width], those past `lengths` [batch] masked. */
+function bidirectionalBias(layers: Layers, t5: T5Layers, x: string, lengths: string): string {
   const { graph } = layers;
   const count = graph.op('Shape', [x], { attributes: { start: 1, end: 2 } });
-  const positions = layers.upTo(count);
+  const positions = layers.arange(count);
   const distances = graph.op('Sub', [
     graph.op('Unsqueeze', [positions, graph.int64(0)]),
     graph.op('Unsqueeze', [positions, graph.int64(1)]),
@@ -182,7 +187,7 @@ function bothWaysBias(layers: Layers, t5: T5Layers, x: string, lengths: string):
     attributes: { perm: [2, 0, 1] },
   });
   const relative = graph.op('Unsqueeze', [bias, graph.int64(0)]);
-  return graph.op('Add', [relative, layers.hidePadding(lengths, count, count)]);
+  return graph.op('Add', [relative, layers.paddingMask(lengths, count, count)]);
 }
 
 /** [batch, heads, 1, 1 + cache] for rows at `positions` [batch, 1]: of the row's own position, then of its cache. */
@@ -193,14 +198,14 @@ function stepBias(
 ): string {
   const { graph } = layers;
   const capacity = graph.op('Shape', [anyPast], { attributes: { start: 2, end: 3 } });
-  const cached = graph.op('Sub', [layers.upTo(capacity), positions]);
+  const cached = graph.op('Sub', [layers.arange(capacity), positions]);
   const own = graph.op('Sub', [positions, positions]);
   const distances = graph.op('Concat', [own, cached], { attributes: { axis: -1 } });
   const relative = graph.op('Transpose', [t5.relativeBias(distances, 'decoder')], {
     attributes: { perm: [0, 2, 1] },
   });
   const perHead = graph.op('Unsqueeze', [relative, graph.int64(2)]);
-  return graph.op('Add', [perHead, hideUnwritten(layers, seqlensK, anyPast)]);
+  return graph.op('Add', [perHead, cacheMask(layers, seqlensK, anyPast)]);
 }
 
 /** x [batch, width] → logits [batch, vocab]; a head of its own where the file holds one. */
@@ -210,5 +215,5 @@ function head(layers: Layers, x: string, config: T5Config): string {
   // T5 1.0 scales what goes into its tied head; FlanT5 does not.
   const isScaled = scale_decoder_outputs ?? tie_word_embeddings !== false;
   const scaled = isScaled ? graph.op('Mul', [x, graph.float32(width ** -0.5)]) : x;
-  return layers.vocabulary(scaled, checkpoint.has(HEAD) ? HEAD : SHARED, [vocab_size, width]);
+  return layers.lmHead(scaled, checkpoint.has(HEAD) ? HEAD : SHARED, [vocab_size, width]);
 }

@@ -1,27 +1,23 @@
 /** The bundle of a `Blip2ForConditionalGeneration` checkpoint: its graphs, its manifest. */
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
-import {
-  type GenerateConfig,
-  type GenerationConfig,
-  readGenerateConfig,
-  readGenerationConfig,
-  readImageProcessor,
-} from '../config/model-config.ts';
+import { type GenerationConfig, readGenerationConfig } from '../config/generation-config.ts';
+import { readImageProcessor } from '../config/image-processor.ts';
+import { type GenerativeConfig, readGenerativeConfig } from '../config/model-config.ts';
 import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
 import { describeOpt, optGraph } from '../graphs/opt.ts';
 import { qformerGraph } from '../graphs/qformer.ts';
 import { describeT5, T5_COPIES, t5Graphs } from '../graphs/t5.ts';
 import { imageTokens, visionGraph } from '../graphs/vision.ts';
-import { type BundlePlan, descriptionsOf, graphsOf, IDLE_TENSORS } from './plan.ts';
+import { type BundlePlan, descriptionsOf, graphsOf, IGNORED_TENSORS } from './plan.ts';
 
-/** Where a config does not name it: what every published checkpoint has. */
+/** That of every published checkpoint, where a config does not name it. */
 const IMAGE_TOKEN = { opt: 50265, t5: 32100 };
 const DEFAULT_MAX_NEW_TOKENS = 32;
 
-/** Plans graphs and manifest; every tensor and config value is checked here, none is read. */
-export async function planGenerate(folder: string, precision: Precision): Promise<BundlePlan> {
-  const config = await readGenerateConfig(folder);
+/** Plans graphs and manifest; every tensor and config value is checked here, no weight is read. */
+export async function planGenerative(folder: string, precision: Precision): Promise<BundlePlan> {
+  const config = await readGenerativeConfig(folder);
   const generation = await readGenerationConfig(folder);
   const processor = await readImageProcessor(folder);
   const checkpoint = await Checkpoint.open(folder);
@@ -37,7 +33,7 @@ export async function planGenerate(folder: string, precision: Precision): Promis
   const { image_token_index } = config;
   if (text.model_type === 'opt') {
     const graphs = { ...imageGraphs, decoder: optGraph(source, text, qformer.hidden_size) };
-    checkpoint.expectAllTaken([IDLE_TENSORS]);
+    checkpoint.ensureAllUsed([IGNORED_TENSORS]);
     const decoder = { ...describeOpt(text), image_token_id: image_token_index ?? IMAGE_TOKEN.opt };
     return {
       graphs: graphsOf(graphs),
@@ -45,7 +41,7 @@ export async function planGenerate(folder: string, precision: Precision): Promis
     };
   }
   const graphs = { ...imageGraphs, ...t5Graphs(source, text, qformer.hidden_size) };
-  checkpoint.expectAllTaken([IDLE_TENSORS, T5_COPIES]);
+  checkpoint.ensureAllUsed([IGNORED_TENSORS, T5_COPIES]);
   return {
     graphs: graphsOf(graphs),
     manifest: {
@@ -60,7 +56,7 @@ export async function planGenerate(folder: string, precision: Precision): Promis
 
 /** What the manifest says of both families. */
 function describe(
-  config: GenerateConfig,
+  config: GenerativeConfig,
   generation: GenerationConfig,
   { image, precision }: { image: BundleManifest['image']; precision: Precision },
 ) {

@@ -1,21 +1,21 @@
-/** What a family of checkpoints has to say about itself before anything is written. */
+/** What is known of a bundle before anything is written: its graphs, and most of its manifest. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import type { Graph } from '../../onnx/graph.ts';
 import type { DescribedGraph } from '../graphs/described-graph.ts';
 
-/** Members that only the bundle as a whole knows. */
-type Whole = 'format' | 'name' | 'revision' | 'files' | 'license' | 'model_card';
+/** Members of a manifest that are known once all files are written. */
+type WrittenLast = 'format' | 'name' | 'revision' | 'files' | 'license' | 'model_card';
 
 /** The manifest of one family without those. */
-type Description<Manifest> = Manifest extends unknown ? Omit<Manifest, Whole> : never;
+type PlannedManifest<Manifest> = Manifest extends unknown ? Omit<Manifest, WrittenLast> : never;
 
 export type BundlePlan = {
   graphs: readonly Graph[];
-  manifest: Description<BundleManifest>;
+  manifest: PlannedManifest<BundleManifest>;
 };
 
-/** Buffers that old checkpoints keep and no layer reads. */
-export const IDLE_TENSORS = /\.position_ids$/;
+/** Buffers that old checkpoints hold and no layer reads. */
+export const IGNORED_TENSORS = /\.position_ids$/;
 
 type DescribedGraphs = Record<string, DescribedGraph>;
 
