@@ -143,9 +143,11 @@ describe('a retrieval checkpoint', () => {
 
   it('is told from one that writes', async () => {
     const writes = await ensureBundle(readGolden('half').checkpoint, { bundles });
-    await expect(readRetrieveManifest(writes)).rejects.toThrow('Give it in BLIP2_CHECKPOINT.');
+    await expect(readRetrieveManifest(writes)).rejects.toThrow('set it as BLIP2_CHECKPOINT.');
     const compares = await ensureBundle(readRetrievalGolden('match').checkpoint, { bundles });
-    await expect(readGenerateManifest(compares)).rejects.toThrow('BLIP2_RETRIEVAL_CHECKPOINT.');
+    await expect(readGenerateManifest(compares)).rejects.toThrow(
+      'set it as BLIP2_RETRIEVAL_CHECKPOINT.',
+    );
   });
 
   it('shares its image encoder with one that writes, when the weights are the same', async () => {

@@ -40,7 +40,7 @@ export type Node = {
   inputs: readonly string[];
   outputs: readonly string[];
   attributes: Readonly<Record<string, Attribute>>;
-  /** What whoever built the graph wants to find the node by; the file does not say it. */
+  /** What the node is for, so that it can be found again; not written to the file. */
   role?: string;
 };
 

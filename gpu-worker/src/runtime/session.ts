@@ -8,8 +8,8 @@ import type { ExecutionProvider, SessionOptions } from './session-options.ts';
 /** As onnxruntime counts severities. */
 const ERRORS = 3;
 
-/** Threads of a run wait for each other awake, and stop when it ends: the next session has the cores for itself. */
-const AWAKE_IN_RUNS = { session: { force_spinning_stop: '1' } };
+/** Threads of a run spin while they wait for each other, and stop when it ends: the next session has the cores for itself. */
+const SPIN_WITHIN_RUNS = { session: { force_spinning_stop: '1' } };
 
 /** A tensor for each role, or one for each layer. */
 type Tensors<Names extends TensorNames> = {
@@ -71,13 +71,13 @@ export async function openGraph<G extends BundleGraph>(
     const session = await InferenceSession.create(join(bundle, graph.model), {
       executionProviders: [await providerFor(executionProvider, graph)],
       intraOpNumThreads: threads,
-      // Buffers of a run come from the arena, one by one: each finds pages that are there. A pattern is one block for all of
-      // them, made anew for each shape, and too large for the heap.
+      // Buffers of a run come from the arena, one by one, in pages that are mapped already. A memory pattern is one block for
+      // all of them, allocated anew for each shape, and too large for the heap.
       enableMemPattern: false,
-      // A GPU provider warns of each graph that nodes which compute shapes stay on the CPU, where they belong.
+      // A GPU provider warns, for each graph, that the nodes which compute shapes stay on the CPU, where they belong.
       ...(executionProvider === 'cpu' ? {} : { logSeverityLevel: ERRORS }),
       ...(keepsTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
-      extra: AWAKE_IN_RUNS,
+      extra: SPIN_WITHIN_RUNS,
     });
     return new GraphSession(graph, session);
   } catch (cause) {

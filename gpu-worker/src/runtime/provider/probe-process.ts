@@ -1,4 +1,4 @@
-/** Entry of a process that probes the execution provider it is given and prints what it found, as JSON. */
+/** Entry of a process that probes the execution provider named in its first argument and prints the result as JSON. */
 import type { ExecutionProvider } from '../session-options.ts';
 import { probe } from './probe.ts';
 

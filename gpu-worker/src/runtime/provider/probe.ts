@@ -18,18 +18,18 @@ export type Probe =
 
 const WIDTH = 1024;
 const PRODUCTS = 4;
-/** Rows of a step, and of a prompt. */
+/** Rows of a decode step, and of a prompt. */
 const FEW = 4;
 const MANY = 64;
 /** Of values around 1, whose error in TF32, where somebody allows it, is 1e-3. */
 const TOLERANCE = 1e-2;
 /** The first run compiles; of the others the best counts. */
 const RUNS = 2;
-/** So slow with few rows is only what computes on the CPU in a roundabout way: SwiftShader would take seconds for many. */
+/** So slow with few rows is only a GPU that the CPU emulates: SwiftShader would take seconds for many. */
 const HOPELESS = 1 / 20;
 
 export async function probe(provider: ExecutionProvider): Promise<Probe> {
-  // Of a name that it does not know onnxruntime says nothing: everything would run on the CPU.
+  // onnxruntime ignores a name that it does not know: everything would run on the CPU.
   if (!listSupportedBackends().some(({ name }) => name === provider)) {
     return { state: 'failed', reason: 'onnxruntime-node has none for this platform' };
   }
@@ -71,7 +71,7 @@ async function multiply(
 /** x · W · W … */
 function productGraph(): Graph {
   const graph = new Graph('products');
-  // Scaled so that the results are as large as what is multiplied.
+  // Scaled so that the results are as large as the factors.
   const weight = noise(WIDTH * WIDTH).map((value) => value * Math.sqrt(3 / WIDTH));
   const table = graph.table('weight', [WIDTH, WIDTH], weight);
   let x = graph.input('x', 'float32', ['rows', WIDTH]);
