@@ -26,8 +26,8 @@ const NodeNames = z.object({
 });
 
 /**
- * One graph of a bundle. Inputs and outputs have the names of their roles here, and those of the graph's tensors as
- * values: whoever runs a graph asks for roles, and nobody but the builder knows what its tensors are called.
+ * One graph of a bundle. The members of `inputs` and `outputs` are roles, their values the names of the graph's tensors:
+ * code that runs a graph asks for roles, and only the builder knows the names.
  */
 const graphOf = <Inputs extends z.ZodMiniType, Outputs extends z.ZodMiniType>(
   inputs: Inputs,

@@ -11,7 +11,7 @@ const threeChannels = z.tuple([z.number(), z.number(), z.number()]);
 export const Precision = z.enum(['fp32', 'int8', 'int4']);
 export type Precision = z.infer<typeof Precision>;
 
-/** What every bundle says of itself, whatever it is for. */
+/** Members of every bundle's manifest. */
 const common = {
   /** Version of the bundle's format; another one is built anew. */
   format: z.literal(6),
@@ -86,10 +86,10 @@ const T5Manifest = z.object({
 });
 export type T5Manifest = z.infer<typeof T5Manifest>;
 
-/** A bundle that writes text: `Blip2ForConditionalGeneration`. */
+/** The bundle of a generative model: `Blip2ForConditionalGeneration`. */
 export type GenerateManifest = OptManifest | T5Manifest;
 
-/** A bundle that compares images with texts: `Blip2ForImageTextRetrieval`. */
+/** The bundle of a retrieval model: `Blip2ForImageTextRetrieval`. */
 const RetrieveManifest = z.object({
   ...common,
   kind: z.literal('retrieve'),

@@ -1,4 +1,4 @@
-/** Bundles appear whole or not at all, and a checkpoint that does not fit is refused by name. */
+/** Bundles are complete or absent, and a checkpoint that does not fit is refused by name. */
 import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -28,12 +28,12 @@ const visible = async () => (await readdir(bundles)).filter((name) => !name.star
 
 describe('a bundle', () => {
   it('is built once, reports its progress to the end, and lists every file', async () => {
-    const seen: BuildProgress[] = [];
-    const bundle = await ensureBundle(checkpoint, { bundles, onProgress: (p) => seen.push(p) });
-    expect(seen.length).toBeGreaterThan(10);
-    expect(seen.at(-1)!.done).toBe(seen.at(-1)!.total);
-    expect(seen.map(({ done }) => done)).toEqual(
-      seen.map(({ done }) => done).toSorted((a, b) => a - b),
+    const reports: BuildProgress[] = [];
+    const bundle = await ensureBundle(checkpoint, { bundles, onProgress: (p) => reports.push(p) });
+    expect(reports.length).toBeGreaterThan(10);
+    expect(reports.at(-1)!.done).toBe(reports.at(-1)!.total);
+    expect(reports.map(({ done }) => done)).toEqual(
+      reports.map(({ done }) => done).toSorted((a, b) => a - b),
     );
     const manifest = await readManifest(bundle);
     expect([...manifest.files.map(({ path }) => path), 'manifest.json'].sort()).toEqual(
@@ -48,7 +48,7 @@ describe('a bundle', () => {
     expect(again).toBe(bundle);
   });
 
-  it('is not there after a build that was killed, and is built whole by the next', async () => {
+  it('is absent after a build that was killed, and complete after the next', async () => {
     const script = `import { ensureBundle } from ${JSON.stringify(BUILDER)};
       const onProgress = ({ label }) => label.startsWith('decoder') && process.kill(process.pid, 'SIGKILL');
       await ensureBundle(${JSON.stringify(checkpoint)}, { bundles: ${JSON.stringify(bundles)}, onProgress });`;
@@ -62,7 +62,7 @@ describe('a bundle', () => {
     expect(await visible()).toEqual([bundle.slice(bundles.length + 1)]);
   });
 
-  it('is built anew when it lost a part, and when the checkpoint has another tokenizer', async () => {
+  it('is built again when a file is cut off, and when the checkpoint gets another tokenizer', async () => {
     const bundle = await ensureBundle(checkpoint, { bundles });
     const whole = (await readManifest(bundle)).files;
     await truncate(join(bundle, 'decoder.bin'), 100);
@@ -77,7 +77,7 @@ describe('a bundle', () => {
     expect(await readFile(join(bundle, 'tokenizer.json'), 'utf8')).toMatch(/\n$/);
   });
 
-  it('is built by two at a time without harm', async () => {
+  it('is complete when two builds run at the same time', async () => {
     const both = await Promise.all([
       ensureBundle(checkpoint, { bundles }),
       ensureBundle(checkpoint, { bundles }),
@@ -87,7 +87,7 @@ describe('a bundle', () => {
     expect((await readManifest(both[0])).files.length).toBeGreaterThan(6);
   });
 
-  it('is the same when a tied checkpoint keeps its embedding under the name of the head', async () => {
+  it('is the same when a tied checkpoint stores its embedding under the name of the head', async () => {
     const digest = async (bundle: string) =>
       (await readManifest(bundle)).files.find(({ path }) => path === 'decoder.bin')!.sha256;
     const usual = await digest(await ensureBundle(checkpoint, { bundles }));
@@ -105,16 +105,19 @@ describe('a bundle', () => {
     [3, 'bicubic'],
     [4, 'box'],
     [5, 'hamming'],
-  ])('with the resampling %i of Pillow prepares images by its %s', async (resample, filter) => {
-    await imageProcessor({ resample });
-    const { image } = await readManifest(await ensureBundle(checkpoint, { bundles }));
-    expect(image.resample).toBe(filter);
-    const [scene] = await testImages(1);
-    const opened = await openImage(scene!.bytes, { maxBytes: 1e6, maxPixels: 1e6 });
-    const pixels = await preprocess(opened.pixels, image);
-    expect(pixels).toHaveLength(3 * image.size ** 2);
-    expect(pixels.every(Number.isFinite)).toBe(true);
-  });
+  ])(
+    'of a processor with resampling %i resizes images with the filter %s',
+    async (resample, filter) => {
+      await imageProcessor({ resample });
+      const { image } = await readManifest(await ensureBundle(checkpoint, { bundles }));
+      expect(image.resample).toBe(filter);
+      const [scene] = await testImages(1);
+      const opened = await openImage(scene!.bytes, { maxBytes: 1e6, maxPixels: 1e6 });
+      const pixels = await preprocess(opened.pixels, image);
+      expect(pixels).toHaveLength(3 * image.size ** 2);
+      expect(pixels.every(Number.isFinite)).toBe(true);
+    },
+  );
 
   it('has another revision as soon as one weight or one config value differs', async () => {
     const { revision } = await readManifest(await ensureBundle(checkpoint, { bundles }));
@@ -135,7 +138,7 @@ type Config = {
   architectures: string[];
 };
 
-/** In place of the one file of weights. */
+/** Replaces the one file of weights. */
 async function shardIndex(text: string): Promise<void> {
   await rm(join(checkpoint, 'model.safetensors'));
   await writeFile(join(checkpoint, 'model.safetensors.index.json'), text);
@@ -165,12 +168,12 @@ describe('a checkpoint is refused', () => {
       new RegExp(`"${FC1}" has the shape \\[64,96\\], the config asks for \\[96,64\\]`),
     ],
     [
-      'with a tensor nobody knows',
+      'with an unknown tensor',
       () => editTensors((h) => void Object.assign(h, { extra: h[FC1] })),
       /does not know: extra/,
     ],
     [
-      'with a config key nobody knows',
+      'with an unknown config key',
       () => editConfig(({ text_config }) => void Object.assign(text_config, { alibi: true })),
       /config\.json: the builder does not know text_config\.alibi = true/,
     ],
@@ -224,12 +227,12 @@ describe('a checkpoint is refused', () => {
       /lacks the shard model-7\.safetensors/,
     ],
     [
-      'with a resampling that is not supported',
+      'with nearest-neighbor resampling',
       () => imageProcessor({ resample: 0 }),
       /preprocessor_config\.json: .*resampling 0 \(nearest\) is not supported; 1 \(lanczos\), /,
     ],
     [
-      'with a resampling that nobody knows',
+      'with an unknown resampling',
       () => imageProcessor({ resample: 6 }),
       /resampling 6 is not supported/,
     ],

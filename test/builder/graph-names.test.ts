@@ -1,4 +1,4 @@
-/** What a manifest says of its graphs is what their files say, read by others than who wrote them. */
+/** The names in a manifest are those in the graphs' files, read back from there. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** Runs the graphs of a bundle in the plainest way: what the parity tests compare with transformers. */
+/** Runs the graphs of an OPT bundle in the simplest way: what the parity tests compare with transformers. */
 import { readGenerateManifest } from '@blip2/gpu-worker/builder/index';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
 import type { OptManifest } from '@blip2/shared/bundle-manifest';
@@ -13,7 +13,7 @@ type ImagePositions = { count: number; values: Float32Array };
 
 const NO_IMAGE: ImagePositions = { count: 0, values: new Float32Array(0) };
 
-/** What cache rows hold that were never written: a result that minds it shows. */
+/** Fills cache positions that were never written: a result that depended on them would be far off. */
 const UNWRITTEN = 1e6;
 
 /** KV cache of one slot: for each layer key and value, float32 [heads, length, head_dim]. */
@@ -70,7 +70,7 @@ export class BundleRunner {
     const text = positions - images.count;
     const ends = rows.map(({ past }) => past + positions);
     const cacheLength = Math.max(...ends, decoder.max_positions);
-    const picked = rows.length % 2 === 0 ? 1 : 2;
+    const lastCount = rows.length % 2 === 0 ? 1 : 2;
     const int64 = (values: number[], dims: number[]) =>
       new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
     const grid = (value: (row: Row, j: number) => number, count: number) =>
@@ -86,8 +86,8 @@ export class BundleRunner {
         [rows.length, positions],
       ),
       last_positions: int64(
-        lengths.flatMap((length) => Array<number>(picked).fill(length - 1)),
-        [rows.length, picked],
+        lengths.flatMap((length) => Array<number>(lastCount).fill(length - 1)),
+        [rows.length, lastCount],
       ),
       seqlens_k: new Tensor(
         'int32',
@@ -97,14 +97,17 @@ export class BundleRunner {
       total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
     };
     const caches = rows.map(({ slot }) => this.#slotCache(slot));
-    const { layers, heads, head_dim: size, max_positions: kept } = decoder;
+    const { layers, heads, head_dim: size, max_positions: capacity } = decoder;
     const planes: { keys: Tensor[]; values: Tensor[] } = { keys: [], values: [] };
     for (let i = 0; i < layers; i++) {
       [planes.keys, planes.values].forEach((part, kv) => {
         const past = new Float32Array(rows.length * heads * cacheLength * size).fill(UNWRITTEN);
         caches.forEach((cache, row) => {
           for (let head = 0; head < heads; head++) {
-            const from = cache[2 * i + kv]!.subarray(head * kept * size, (head + 1) * kept * size);
+            const from = cache[2 * i + kv]!.subarray(
+              head * capacity * size,
+              (head + 1) * capacity * size,
+            );
             past.set(from, (row * heads + head) * cacheLength * size);
           }
         });
@@ -124,7 +127,7 @@ export class BundleRunner {
         for (let j = 0; j < lengths[row]!; j++) {
           for (let head = 0; head < heads; head++) {
             const from = ((row * positions + j) * 2 + (plane % 2)) * ofAllHeads + head * size;
-            const to = (head * kept + past + j) * size;
+            const to = (head * capacity + past + j) * size;
             caches[row]![plane]!.set(fresh.subarray(from, from + size), to);
           }
         }
@@ -134,7 +137,7 @@ export class BundleRunner {
     return rows.map((_, row) => all.slice(row * decoder.vocab, (row + 1) * decoder.vocab));
   }
 
-  /** Makes `to` a copy of `from`: what the image positions of an image leave for its next question. */
+  /** Makes `to` a copy of `from`, as a cached prefix is restored for the next question about an image. */
   copySlot(from: number, to: number): void {
     this.#slots.set(
       to,
@@ -151,8 +154,8 @@ export class BundleRunner {
   }
 
   #slotCache(slot: number): SlotCache {
-    const known = this.#slots.get(slot);
-    if (known !== undefined) return known;
+    const existing = this.#slots.get(slot);
+    if (existing !== undefined) return existing;
     const { layers, heads, head_dim, max_positions } = this.manifest.decoder;
     const cache = Array.from({ length: 2 * layers }, () =>
       new Float32Array(heads * max_positions * head_dim).fill(UNWRITTEN),

@@ -23,7 +23,7 @@ export type EnsureOptions = {
   precision?: Precision | 'auto';
   /** Keys of config.json that may say what they will; BLIP2_IGNORE_CONFIG, or none. */
   ignoredConfig?: readonly string[];
-  /** Where bundles are kept; BLIP2_BUNDLES, or `.bundles` at the top of the repository. */
+  /** Folder of bundles; BLIP2_BUNDLES, or `.bundles` at the top of the repository. */
   bundles?: string;
 };
 

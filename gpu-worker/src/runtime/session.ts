@@ -1,4 +1,4 @@
-/** A graph of a bundle, opened: whoever runs it names tensors by their roles in the manifest. */
+/** Opens a graph of a bundle, and runs it by the roles that the manifest gives its tensors. */
 import { join } from 'node:path';
 import type { BundleGraph, TensorNames } from '@blip2/shared/bundle-graphs';
 import { InferenceSession, type Tensor } from 'onnxruntime-node';
@@ -56,7 +56,7 @@ export class GraphSession<G extends BundleGraph> {
 /**
  * @param bundle the bundle's folder
  * @param graph the graph's entry in the bundle's manifest
- * @param onDevice roles of outputs that stay on the device, where the provider keeps them there
+ * @param onDevice roles of outputs that stay on the device, where the provider supports that
  * @throws Error that names the execution provider when it cannot be loaded
  */
 export async function openGraph<G extends BundleGraph>(
@@ -90,8 +90,8 @@ export async function openGraph<G extends BundleGraph>(
 }
 
 /**
- * The provider, told what to leave to the CPU: attention where its own is wrong, and look-ups in tables of 16 bits. Not
- * every device computes in them, and the table, which is the largest of all weights, need not lie there for a few rows.
+ * The provider, with the nodes that it leaves to the CPU: attention where its own is wrong, and look-ups in tables of 16
+ * bits, as not every device has that type, and the table, the largest of all weights, need not lie there for a few rows.
  */
 async function providerFor(
   provider: ExecutionProvider,

@@ -21,7 +21,7 @@ const PRODUCTS = 4;
 /** Rows of a decode step, and of a prompt. */
 const FEW = 4;
 const MANY = 64;
-/** Of values around 1, whose error in TF32, where somebody allows it, is 1e-3. */
+/** Of values around 1, whose error in TF32, where that is enabled, is 1e-3. */
 const TOLERANCE = 1e-2;
 /** The first run compiles; of the others the best counts. */
 const RUNS = 2;
