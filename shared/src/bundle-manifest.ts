@@ -87,10 +87,10 @@ const T5Manifest = z.object({
 export type T5Manifest = z.infer<typeof T5Manifest>;
 
 /** The bundle of a generative model: `Blip2ForConditionalGeneration`. */
-export type GenerateManifest = OptManifest | T5Manifest;
+export type GenerativeManifest = OptManifest | T5Manifest;
 
 /** The bundle of a retrieval model: `Blip2ForImageTextRetrieval`. */
-const RetrieveManifest = z.object({
+const RetrievalManifest = z.object({
   ...common,
   kind: z.literal('retrieve'),
   family: z.literal('qformer'),
@@ -106,11 +106,11 @@ const RetrieveManifest = z.object({
   itc_hidden: count,
   graphs: RetrievalGraphs,
 });
-export type RetrieveManifest = z.infer<typeof RetrieveManifest>;
+export type RetrievalManifest = z.infer<typeof RetrievalManifest>;
 
 export const BundleManifest = z.discriminatedUnion('family', [
   OptManifest,
   T5Manifest,
-  RetrieveManifest,
+  RetrievalManifest,
 ]);
 export type BundleManifest = z.infer<typeof BundleManifest>;

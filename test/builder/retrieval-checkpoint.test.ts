@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   ensureBundle,
-  readGenerateManifest,
+  readGenerativeManifest,
   readManifest,
-  readRetrieveManifest,
+  readRetrievalManifest,
 } from '@blip2/gpu-worker/builder/index';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { editTensors, type Header } from '../support/edit-checkpoint.ts';
@@ -123,7 +123,7 @@ describe('a retrieval checkpoint', () => {
 
   it('has a manifest with the length of texts and the ids of their control tokens', async () => {
     const { checkpoint } = readRetrievalGolden('match');
-    const manifest = await readRetrieveManifest(await ensureBundle(checkpoint, { bundles }));
+    const manifest = await readRetrievalManifest(await ensureBundle(checkpoint, { bundles }));
     expect(manifest.text).toEqual({
       vocab: 61,
       max_positions: 23,
@@ -143,9 +143,9 @@ describe('a retrieval checkpoint', () => {
 
   it('is not read as a generative bundle, nor the other way round', async () => {
     const generative = await ensureBundle(readGolden('half').checkpoint, { bundles });
-    await expect(readRetrieveManifest(generative)).rejects.toThrow('set it as BLIP2_CHECKPOINT.');
+    await expect(readRetrievalManifest(generative)).rejects.toThrow('set it as BLIP2_CHECKPOINT.');
     const retrieval = await ensureBundle(readRetrievalGolden('match').checkpoint, { bundles });
-    await expect(readGenerateManifest(retrieval)).rejects.toThrow(
+    await expect(readGenerativeManifest(retrieval)).rejects.toThrow(
       'set it as BLIP2_RETRIEVAL_CHECKPOINT.',
     );
   });

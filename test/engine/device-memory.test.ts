@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { type Decoder, loadDecoder } from '@blip2/gpu-worker/engine/models/decoder';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { keepsTensors } from '@blip2/gpu-worker/runtime/session';
@@ -28,7 +28,7 @@ describe.runIf(keepsTensors(PROVIDER)).each(['tied', 't5'])('the decoder of "%s"
   let most: number;
   beforeAll(async () => {
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
-    const manifest = await readGenerateManifest(bundle);
+    const manifest = await readGenerativeManifest(bundle);
     const { layers, heads, head_dim, max_positions } = manifest.decoder;
     most = max_positions - 1;
     const caches = name === 't5' ? 2 : 1;

@@ -2,9 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
-import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { expectSame } from '../support/difference.ts';
@@ -24,12 +24,12 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 
 describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) => {
   let golden: RetrievalGolden;
-  let sessions: { [Name in 'text' | 'itm']: GraphSession<RetrieveManifest['graphs'][Name]> };
+  let sessions: { [Name in 'text' | 'itm']: GraphSession<RetrievalManifest['graphs'][Name]> };
   let maxPositions: number;
   beforeAll(async () => {
     golden = readRetrievalGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
-    const { text, graphs } = await readRetrieveManifest(bundle);
+    const { text, graphs } = await readRetrievalManifest(bundle);
     maxPositions = text.max_positions;
     const options = { executionProvider: PROVIDER, threads: 2 };
     sessions = {

@@ -2,12 +2,12 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
 import { itcScore, RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import { openImage } from '@blip2/gpu-worker/image/decode';
 import { preprocess } from '@blip2/gpu-worker/image/preprocess';
-import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import type { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
@@ -21,7 +21,7 @@ const TokenizerFile = z.object({ model: z.object({ vocab: z.record(z.string(), z
 const EVERY = 72;
 
 let bundles: string;
-let manifest: RetrieveManifest;
+let manifest: RetrievalManifest;
 let scenes: z.infer<typeof Scenes>;
 let texts: number[][];
 let vision: VisionRunner;
@@ -29,7 +29,7 @@ let runner: RetrievalRunner;
 beforeAll(async () => {
   bundles = await mkdtemp(join(tmpdir(), 'blip2-scenes-'));
   const bundle = await ensureBundle(CHECKPOINT, { bundles });
-  manifest = await readRetrieveManifest(bundle);
+  manifest = await readRetrievalManifest(bundle);
   const options = { executionProvider: PROVIDER, threads: 2 };
   vision = await VisionRunner.load(bundle, manifest, options);
   runner = await RetrievalRunner.load(bundle, manifest, options);

@@ -2,10 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { itcScore, RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
-import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from '../support/difference.ts';
@@ -27,13 +27,13 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 
 describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: RetrievalGolden;
-  let vision: GraphSession<RetrieveManifest['graphs']['vision']>;
-  let qformer: GraphSession<RetrieveManifest['graphs']['qformer']>;
+  let vision: GraphSession<RetrievalManifest['graphs']['vision']>;
+  let qformer: GraphSession<RetrievalManifest['graphs']['qformer']>;
   let runner: RetrievalRunner;
   beforeAll(async () => {
     golden = readRetrievalGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
-    const manifest = await readRetrieveManifest(bundle);
+    const manifest = await readRetrievalManifest(bundle);
     const options = { executionProvider: PROVIDER, threads: 2 };
     vision = await openGraph(bundle, manifest.graphs.vision, options);
     qformer = await openGraph(bundle, manifest.graphs.qformer, options);

@@ -1,5 +1,5 @@
 /** Runs the graphs of an OPT bundle in the simplest way: what the parity tests compare with transformers. */
-import { readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
 import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
@@ -34,7 +34,7 @@ export class BundleRunner {
   }
 
   static async load(bundle: string): Promise<BundleRunner> {
-    const manifest = await readGenerateManifest(bundle);
+    const manifest = await readGenerativeManifest(bundle);
     if (manifest.family !== 'opt') throw new Error('runs bundles of the family opt');
     const { vision, qformer, decoder } = manifest.graphs;
     const options = { executionProvider: PROVIDER, threads: 2 };

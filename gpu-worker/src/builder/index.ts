@@ -3,5 +3,5 @@ export { type BuildProgress, type EnsureOptions, ensureBundle } from './bundle.t
 export { readTokenizer } from './checkpoint/tokenizer-file.ts';
 export { readGenerativeConfig } from './config/model-config.ts';
 export { CheckpointError } from './errors.ts';
-export { readGenerateManifest, readManifest, readRetrieveManifest } from './manifest.ts';
+export { readGenerativeManifest, readManifest, readRetrievalManifest } from './manifest.ts';
 export { defaultBundles } from './settings.ts';

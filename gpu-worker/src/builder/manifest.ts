@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BundleManifest,
-  type GenerateManifest,
-  type RetrieveManifest,
+  type GenerativeManifest,
+  type RetrievalManifest,
 } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
 
@@ -19,7 +19,7 @@ export async function readManifest(bundle: string): Promise<BundleManifest> {
 }
 
 /** @throws Error when the bundle is that of a retrieval model */
-export async function readGenerateManifest(bundle: string): Promise<GenerateManifest> {
+export async function readGenerativeManifest(bundle: string): Promise<GenerativeManifest> {
   const manifest = await readManifest(bundle);
   if (manifest.kind === 'generate') return manifest;
   throw new Error(
@@ -28,7 +28,7 @@ export async function readGenerateManifest(bundle: string): Promise<GenerateMani
 }
 
 /** @throws Error when the bundle is that of a generative model */
-export async function readRetrieveManifest(bundle: string): Promise<RetrieveManifest> {
+export async function readRetrievalManifest(bundle: string): Promise<RetrievalManifest> {
   const manifest = await readManifest(bundle);
   if (manifest.kind === 'retrieve') return manifest;
   throw new Error(

@@ -4,7 +4,7 @@
  * Ours is timed from the request to the token at its HTTP service, decoding of the image's file included; the peer
  * from a ready tensor of pixels, within its process. Tokens a second are those of the time in which every stream writes.
  */
-import { readGenerateManifest, readGenerativeConfig } from '@blip2/gpu-worker/builder/index';
+import { readGenerativeConfig, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { promptIds } from '@blip2/shared/prompts';
 import type { Stack } from '../../local-stack.ts';
 import {
@@ -125,7 +125,7 @@ export async function limitTable(
   rows: Rows,
   limits: Limits,
 ): Promise<string[][]> {
-  const manifest = await readGenerateManifest(bundle);
+  const manifest = await readGenerativeManifest(bundle);
   const ours = (name: string) => median(rows.get(name)?.ours ?? []) / 1000;
   const { vocab, hidden, max_positions } = manifest.decoder;
   // Where the head is quantized, the embedding is another matrix, in 16 bits.

@@ -5,7 +5,7 @@
  * copies every output that it returns and a whole cache is too much to copy.
  */
 
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
+import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
 import { Graph } from '../../onnx/graph.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { OptConfig } from '../config/text-config.ts';
@@ -31,7 +31,7 @@ const HEAD = 'language_model.lm_head.weight';
 /** What the manifest says of this decoder. */
 export function describeOpt(
   config: OptConfig,
-): Omit<GenerateManifest['decoder'], 'image_token_id'> {
+): Omit<GenerativeManifest['decoder'], 'image_token_id'> {
   return {
     layers: config.num_hidden_layers,
     heads: config.num_attention_heads,

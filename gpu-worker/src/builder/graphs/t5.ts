@@ -3,7 +3,7 @@
  * decoder. Inputs and outputs are described in ../README.md; weights have their names in transformers'
  * `T5ForConditionalGeneration`.
  */
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
+import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
 import { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { T5Config } from '../config/text-config.ts';
@@ -18,7 +18,9 @@ const HEAD = 'language_model.lm_head.weight';
 export const T5_COPIES = /^language_model\.(encoder|decoder)\.embed_tokens\.weight$/;
 
 /** What the manifest says of this decoder. */
-export function describeT5(config: T5Config): Omit<GenerateManifest['decoder'], 'image_token_id'> {
+export function describeT5(
+  config: T5Config,
+): Omit<GenerativeManifest['decoder'], 'image_token_id'> {
   return {
     layers: decoderLayers(config),
     heads: config.num_heads,

@@ -1,19 +1,19 @@
 /** Runs the graphs of a retrieval bundle (builder/README.md): ITC's two sides, and ITM. */
-import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import type { SessionOptions } from '../../runtime/session-options.ts';
 import { paddedIds, rowsOf } from '../../runtime/tensors.ts';
 
 type Sessions = {
-  [Name in 'qformer' | 'text' | 'itm']: GraphSession<RetrieveManifest['graphs'][Name]>;
+  [Name in 'qformer' | 'text' | 'itm']: GraphSession<RetrievalManifest['graphs'][Name]>;
 };
 
 export class RetrievalRunner {
-  readonly #manifest: RetrieveManifest;
+  readonly #manifest: RetrievalManifest;
   readonly #sessions: Sessions;
 
-  private constructor(manifest: RetrieveManifest, sessions: Sessions) {
+  private constructor(manifest: RetrievalManifest, sessions: Sessions) {
     this.#manifest = manifest;
     this.#sessions = sessions;
   }
@@ -21,7 +21,7 @@ export class RetrievalRunner {
   /** @throws Error that names the execution provider when it cannot be loaded */
   static async load(
     bundle: string,
-    manifest: RetrieveManifest,
+    manifest: RetrievalManifest,
     options: SessionOptions,
   ): Promise<RetrievalRunner> {
     const { qformer, text, itm } = manifest.graphs;
