@@ -17,7 +17,7 @@ type Tensors<Names extends TensorNames> = {
 };
 
 /** Whether results can stay on the device and be read there by the next run. */
-export function keepsTensors(provider: ExecutionProvider): boolean {
+export function supportsDeviceTensors(provider: ExecutionProvider): boolean {
   return provider === 'webgpu';
 }
 
@@ -76,7 +76,7 @@ export async function openGraph<G extends BundleGraph>(
       enableMemPattern: false,
       // A GPU provider warns, for each graph, that the nodes which compute shapes stay on the CPU, where they belong.
       ...(executionProvider === 'cpu' ? {} : { logSeverityLevel: ERRORS }),
-      ...(keepsTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
+      ...(supportsDeviceTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
       extra: SPIN_WITHIN_RUNS,
     });
     return new GraphSession(graph, session);

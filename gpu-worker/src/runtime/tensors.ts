@@ -28,6 +28,6 @@ export function rowsOf(values: Float32Array, rows: number): Float32Array[] {
 }
 
 /** Frees memory at once: the garbage collector would let hundreds of megabytes pile up first. */
-export function giveBack(values: Float32Array): void {
+export function freeBuffer(values: Float32Array): void {
   (values.buffer as ArrayBuffer).transfer(0);
 }

@@ -8,7 +8,7 @@
  */
 import { Tensor } from 'onnxruntime-node';
 import { MAPPED_BYTES } from '../../runtime/malloc-tuning.ts';
-import { giveBack } from '../../runtime/tensors.ts';
+import { freeBuffer } from '../../runtime/tensors.ts';
 import {
   firstRoom,
   grownRoom,
@@ -157,7 +157,7 @@ export class KvCache implements KvStore {
   }
 
   release(): void {
-    for (const buffer of this.#buffers) giveBack(buffer);
+    for (const buffer of this.#buffers) freeBuffer(buffer);
   }
 
   get #length(): number {
@@ -187,7 +187,7 @@ export class KvCache implements KvStore {
       const buffer = new Float32Array(length);
       buffer.set(old.subarray(0, used));
       this.#buffers[index] = buffer;
-      giveBack(old);
+      freeBuffer(old);
     }
   }
 
@@ -209,6 +209,6 @@ function held(layers: readonly Tensor[]): KvRows {
   return {
     layers,
     byteLength: values.reduce((sum, { byteLength }) => sum + byteLength, 0),
-    [Symbol.dispose]: () => values.forEach(giveBack),
+    [Symbol.dispose]: () => values.forEach(freeBuffer),
   };
 }
