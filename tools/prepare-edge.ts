@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   ensureBundle,
-  readGenerateManifest,
-  readRetrieveManifest,
+  readGenerativeManifest,
+  readRetrievalManifest,
   readTokenizer,
 } from '@blip2/gpu-worker/builder/index';
 import { chooseCheckpoints } from '@blip2/gpu-worker/config';
@@ -43,8 +43,8 @@ export async function prepareEdge(
   const { folder, bundle } = await prepare(chosen.checkpoint);
   const { retrievalCheckpoint } = chosen;
   const retrieval = retrievalCheckpoint === undefined ? null : await prepare(retrievalCheckpoint);
-  const manifest = await readGenerateManifest(bundle);
-  const compares = retrieval === null ? null : await readRetrieveManifest(retrieval.bundle);
+  const manifest = await readGenerativeManifest(bundle);
+  const compares = retrieval === null ? null : await readRetrievalManifest(retrieval.bundle);
   const model = edgeModelFrom(manifest, compares ?? undefined);
   const generated = join(edge, 'generated');
   await mkdir(generated, { recursive: true });

@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { serve } from '@hono/node-server';
-import { ensureBundle, readGenerateManifest, readRetrieveManifest } from './builder/index.ts';
+import { ensureBundle, readGenerativeManifest, readRetrievalManifest } from './builder/index.ts';
 import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
 import type { RetrievalOptions } from './engine/protocol.ts';
@@ -40,7 +40,7 @@ export async function startWorker(
   const choosing = findProvider(config.executionProvider);
   choosing.catch(() => {});
   const bundle = await build(config.checkpoint);
-  const manifest = await readGenerateManifest(bundle);
+  const manifest = await readGenerativeManifest(bundle);
   const retrieval = await withRetrieval(config, build);
   const { provider: executionProvider, why } = await choosing;
   onStatus(`Loading ${manifest.name} on ${executionProvider}${why && ` (${why})`}`);
@@ -97,7 +97,7 @@ async function withRetrieval(
 ): Promise<RetrievalOptions | undefined> {
   if (retrievalCheckpoint === undefined) return undefined;
   const bundle = await build(retrievalCheckpoint);
-  return { bundle, manifest: await readRetrieveManifest(bundle) };
+  return { bundle, manifest: await readRetrievalManifest(bundle) };
 }
 
 function served({ name, revision }: BundleManifest) {

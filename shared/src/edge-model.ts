@@ -1,6 +1,6 @@
 /** What the edge must know of a bundle: written to `edge/generated/model.json` before bundling. */
 import * as z from 'zod/mini';
-import type { GenerateManifest, RetrieveManifest } from './bundle-manifest.ts';
+import type { GenerativeManifest, RetrievalManifest } from './bundle-manifest.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
@@ -39,7 +39,10 @@ export const EdgeModel = z.object({
 export type EdgeModel = z.infer<typeof EdgeModel>;
 
 /** @param retrieval of the model that compares, where one is served */
-export function edgeModelFrom(manifest: GenerateManifest, retrieval?: RetrieveManifest): EdgeModel {
+export function edgeModelFrom(
+  manifest: GenerativeManifest,
+  retrieval?: RetrievalManifest,
+): EdgeModel {
   const isT5 = manifest.family === 't5';
   return {
     name: manifest.name,
@@ -56,7 +59,7 @@ export function edgeModelFrom(manifest: GenerateManifest, retrieval?: RetrieveMa
   };
 }
 
-function edgeRetrievalFrom(manifest: RetrieveManifest): EdgeRetrieval {
+function edgeRetrievalFrom(manifest: RetrievalManifest): EdgeRetrieval {
   return {
     name: manifest.name,
     revision: manifest.revision,

@@ -1,12 +1,15 @@
-/** Bundles appear whole or not at all, and a checkpoint that does not fit is refused by name. */
+/** Bundles are complete or absent, and a checkpoint that does not fit is refused by name. */
 import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BuildProgress, ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
+import { openImage } from '@blip2/gpu-worker/image/decode';
+import { preprocess } from '@blip2/gpu-worker/image/preprocess';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { editTensors as editTensorsOf, type Header } from '../support/edit-checkpoint.ts';
 import { readGolden } from '../support/golden.ts';
+import { testImages } from '../support/test-images.ts';
 
 const BUILDER = new URL('../../gpu-worker/src/builder/index.ts', import.meta.url).href;
 
@@ -25,12 +28,12 @@ const visible = async () => (await readdir(bundles)).filter((name) => !name.star
 
 describe('a bundle', () => {
   it('is built once, reports its progress to the end, and lists every file', async () => {
-    const seen: BuildProgress[] = [];
-    const bundle = await ensureBundle(checkpoint, { bundles, onProgress: (p) => seen.push(p) });
-    expect(seen.length).toBeGreaterThan(10);
-    expect(seen.at(-1)!.done).toBe(seen.at(-1)!.total);
-    expect(seen.map(({ done }) => done)).toEqual(
-      seen.map(({ done }) => done).toSorted((a, b) => a - b),
+    const reports: BuildProgress[] = [];
+    const bundle = await ensureBundle(checkpoint, { bundles, onProgress: (p) => reports.push(p) });
+    expect(reports.length).toBeGreaterThan(10);
+    expect(reports.at(-1)!.done).toBe(reports.at(-1)!.total);
+    expect(reports.map(({ done }) => done)).toEqual(
+      reports.map(({ done }) => done).toSorted((a, b) => a - b),
     );
     const manifest = await readManifest(bundle);
     expect([...manifest.files.map(({ path }) => path), 'manifest.json'].sort()).toEqual(
@@ -45,7 +48,7 @@ describe('a bundle', () => {
     expect(again).toBe(bundle);
   });
 
-  it('is not there after a build that was killed, and is built whole by the next', async () => {
+  it('is absent after a build that was killed, and complete after the next', async () => {
     const script = `import { ensureBundle } from ${JSON.stringify(BUILDER)};
       const onProgress = ({ label }) => label.startsWith('decoder') && process.kill(process.pid, 'SIGKILL');
       await ensureBundle(${JSON.stringify(checkpoint)}, { bundles: ${JSON.stringify(bundles)}, onProgress });`;
@@ -59,7 +62,7 @@ describe('a bundle', () => {
     expect(await visible()).toEqual([bundle.slice(bundles.length + 1)]);
   });
 
-  it('is built anew when it lost a part, and when the checkpoint has another tokenizer', async () => {
+  it('is built again when a file is cut off, and when the checkpoint gets another tokenizer', async () => {
     const bundle = await ensureBundle(checkpoint, { bundles });
     const whole = (await readManifest(bundle)).files;
     await truncate(join(bundle, 'decoder.bin'), 100);
@@ -74,7 +77,7 @@ describe('a bundle', () => {
     expect(await readFile(join(bundle, 'tokenizer.json'), 'utf8')).toMatch(/\n$/);
   });
 
-  it('is built by two at a time without harm', async () => {
+  it('is complete when two builds run at the same time', async () => {
     const both = await Promise.all([
       ensureBundle(checkpoint, { bundles }),
       ensureBundle(checkpoint, { bundles }),
@@ -84,7 +87,7 @@ describe('a bundle', () => {
     expect((await readManifest(both[0])).files.length).toBeGreaterThan(6);
   });
 
-  it('is the same when a tied checkpoint keeps its embedding under the name of the head', async () => {
+  it('is the same when a tied checkpoint stores its embedding under the name of the head', async () => {
     const digest = async (bundle: string) =>
       (await readManifest(bundle)).files.find(({ path }) => path === 'decoder.bin')!.sha256;
     const usual = await digest(await ensureBundle(checkpoint, { bundles }));
@@ -95,6 +98,26 @@ describe('a bundle', () => {
     });
     expect(await digest(await ensureBundle(checkpoint, { bundles }))).toBe(usual);
   });
+
+  it.each([
+    [1, 'lanczos'],
+    [2, 'bilinear'],
+    [3, 'bicubic'],
+    [4, 'box'],
+    [5, 'hamming'],
+  ])(
+    'of a processor with resampling %i resizes images with the filter %s',
+    async (resample, filter) => {
+      await imageProcessor({ resample });
+      const { image } = await readManifest(await ensureBundle(checkpoint, { bundles }));
+      expect(image.resample).toBe(filter);
+      const [scene] = await testImages(1);
+      const opened = await openImage(scene!.bytes, { maxBytes: 1e6, maxPixels: 1e6 });
+      const pixels = await preprocess(opened.pixels, image);
+      expect(pixels).toHaveLength(3 * image.size ** 2);
+      expect(pixels.every(Number.isFinite)).toBe(true);
+    },
+  );
 
   it('has another revision as soon as one weight or one config value differs', async () => {
     const { revision } = await readManifest(await ensureBundle(checkpoint, { bundles }));
@@ -115,13 +138,17 @@ type Config = {
   architectures: string[];
 };
 
-/** In place of the one file of weights. */
+/** Replaces the one file of weights. */
 async function shardIndex(text: string): Promise<void> {
   await rm(join(checkpoint, 'model.safetensors'));
   await writeFile(join(checkpoint, 'model.safetensors.index.json'), text);
 }
 
 const editTensors = (edit: (header: Header) => void) => editTensorsOf(checkpoint, edit);
+
+function imageProcessor(members: Record<string, unknown>): Promise<void> {
+  return writeFile(join(checkpoint, 'preprocessor_config.json'), JSON.stringify(members));
+}
 
 async function editConfig(edit: (config: Config) => void): Promise<void> {
   const path = join(checkpoint, 'config.json');
@@ -141,12 +168,12 @@ describe('a checkpoint is refused', () => {
       new RegExp(`"${FC1}" has the shape \\[64,96\\], the config asks for \\[96,64\\]`),
     ],
     [
-      'with a tensor nobody knows',
+      'with an unknown tensor',
       () => editTensors((h) => void Object.assign(h, { extra: h[FC1] })),
       /does not know: extra/,
     ],
     [
-      'with a config key nobody knows',
+      'with an unknown config key',
       () => editConfig(({ text_config }) => void Object.assign(text_config, { alibi: true })),
       /config\.json: the builder does not know text_config\.alibi = true/,
     ],
@@ -198,6 +225,16 @@ describe('a checkpoint is refused', () => {
       'without one of its shards',
       () => shardIndex(JSON.stringify({ weight_map: { query_tokens: 'model-7.safetensors' } })),
       /lacks the shard model-7\.safetensors/,
+    ],
+    [
+      'with nearest-neighbor resampling',
+      () => imageProcessor({ resample: 0 }),
+      /preprocessor_config\.json: .*resampling 0 \(nearest\) is not supported; 1 \(lanczos\), /,
+    ],
+    [
+      'with an unknown resampling',
+      () => imageProcessor({ resample: 6 }),
+      /resampling 6 is not supported/,
     ],
     ['without a tokenizer', () => rm(join(checkpoint, 'tokenizer.json')), /lacks tokenizer\.json/],
     ['without weights', () => rm(join(checkpoint, 'model.safetensors')), /neither model\.safet/],

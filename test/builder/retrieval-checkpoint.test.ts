@@ -1,12 +1,12 @@
-/** What a retrieval checkpoint must be, and what its bundle says of itself. */
+/** What a retrieval checkpoint must have, and what its bundle's manifest says. */
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   ensureBundle,
-  readGenerateManifest,
+  readGenerativeManifest,
   readManifest,
-  readRetrieveManifest,
+  readRetrievalManifest,
 } from '@blip2/gpu-worker/builder/index';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { editTensors, type Header } from '../support/edit-checkpoint.ts';
@@ -14,7 +14,7 @@ import { readGolden, readRetrievalGolden } from '../support/golden.ts';
 
 let bundles: string;
 beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-compares-'));
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-retrieval-'));
 });
 afterAll(() => rm(bundles, { recursive: true, force: true }));
 
@@ -79,7 +79,7 @@ describe('a retrieval checkpoint', () => {
       /layer\.3\.output\.dense\.weight" has the shape \[52,42\].*\[42,52\]/,
     ],
     [
-      'with a tensor nobody knows',
+      'with an unknown tensor',
       tensors((h) => void Object.assign(h, { temp: h['itm_head.bias'] })),
       /does not know: temp/,
     ],
@@ -109,7 +109,7 @@ describe('a retrieval checkpoint', () => {
     await expect(ensureBundle(await changed(change), { bundles })).rejects.toThrow(message);
   });
 
-  it('may keep the buffer of position ids that older versions saved', async () => {
+  it('may have the buffer of position ids that older versions saved', async () => {
     const older = await changed(
       tensors((h) => {
         const { data_offsets } = h['itm_head.bias']!;
@@ -121,9 +121,9 @@ describe('a retrieval checkpoint', () => {
     expect(files.map(({ path }) => path)).toContain('itm.onnx');
   });
 
-  it('says how long texts may be, and the ids that frame them', async () => {
+  it('has a manifest with the length of texts and the ids of their control tokens', async () => {
     const { checkpoint } = readRetrievalGolden('match');
-    const manifest = await readRetrieveManifest(await ensureBundle(checkpoint, { bundles }));
+    const manifest = await readRetrievalManifest(await ensureBundle(checkpoint, { bundles }));
     expect(manifest.text).toEqual({
       vocab: 61,
       max_positions: 23,
@@ -134,21 +134,23 @@ describe('a retrieval checkpoint', () => {
     expect(manifest.itc_hidden).toBe(19);
   });
 
-  it('takes images of the size that its image processor makes', async () => {
+  it('has images of the size that its image processor makes', async () => {
     const { checkpoint } = readRetrievalGolden('resized');
     const { image, image_tokens } = await readManifest(await ensureBundle(checkpoint, { bundles }));
     expect(image.size).toBe(35);
     expect(image_tokens).toBe(26);
   });
 
-  it('is told from one that writes', async () => {
-    const writes = await ensureBundle(readGolden('half').checkpoint, { bundles });
-    await expect(readRetrieveManifest(writes)).rejects.toThrow('Give it in BLIP2_CHECKPOINT.');
-    const compares = await ensureBundle(readRetrievalGolden('match').checkpoint, { bundles });
-    await expect(readGenerateManifest(compares)).rejects.toThrow('BLIP2_RETRIEVAL_CHECKPOINT.');
+  it('is not read as a generative bundle, nor the other way round', async () => {
+    const generative = await ensureBundle(readGolden('half').checkpoint, { bundles });
+    await expect(readRetrievalManifest(generative)).rejects.toThrow('set it as BLIP2_CHECKPOINT.');
+    const retrieval = await ensureBundle(readRetrievalGolden('match').checkpoint, { bundles });
+    await expect(readGenerativeManifest(retrieval)).rejects.toThrow(
+      'set it as BLIP2_RETRIEVAL_CHECKPOINT.',
+    );
   });
 
-  it('shares its image encoder with one that writes, when the weights are the same', async () => {
+  it('has the same image encoder as a generative bundle with the same weights, byte for byte', async () => {
     const embedded = new URL('../../gpu-worker/checkpoints/', import.meta.url).pathname;
     const hashes = [];
     for (const kind of ['generate', 'retrieve']) {

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import {
   type EngineParts,
   loadParts,
@@ -31,7 +31,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function open(name: (typeof NAMES)[number], precision: Precision): Promise<EngineParts> {
   const bundle = await ensureBundle(join(folder, name), { bundles: folder, precision });
-  const manifest = await readGenerateManifest(bundle);
+  const manifest = await readGenerativeManifest(bundle);
   const options = { bundle, manifest, executionProvider: PROVIDER, threads: 2 } as const;
   return loadParts({ ...options, maxSlots: 4, prefillPiece: 64, prefixCacheBytes: 2 ** 30 });
 }

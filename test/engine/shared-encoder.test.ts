@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import {
   ensureBundle,
-  readGenerateManifest,
-  readRetrieveManifest,
+  readGenerativeManifest,
+  readRetrievalManifest,
 } from '@blip2/gpu-worker/builder/index';
 import { Engine } from '@blip2/gpu-worker/engine/engine';
 import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
@@ -42,9 +42,9 @@ afterEach(async () => {
 async function start(compares: string) {
   const opened = vi.spyOn(InferenceSession, 'create');
   const bundle = await ensureBundle(embedded('generate'), { bundles });
-  const manifest = await readGenerateManifest(bundle);
+  const manifest = await readGenerativeManifest(bundle);
   const other = await ensureBundle(compares, { bundles });
-  const retrieval = { bundle: other, manifest: await readRetrieveManifest(other) };
+  const retrieval = { bundle: other, manifest: await readRetrievalManifest(other) };
   const options = {
     ...{ bundle, manifest, retrieval, executionProvider: PROVIDER, threads: 2 },
     ...{ maxSlots: 2, prefillPiece: 64, prefixCacheBytes: 0 },

@@ -9,7 +9,7 @@ type Wanted = {
   /** Query embeddings by image. */
   embeddings: Record<string, number[][]>;
   replies: {
-    picture: string;
+    image: string;
     question: string;
     settings: Record<string, number>;
     ids: number[];
@@ -27,7 +27,7 @@ type Reply = {
 
 const place = (path: string) => new URL(path, import.meta.url).pathname;
 
-const picture = async (name: string) => {
+const imageOf = async (name: string) => {
   const bytes = await readFile(place(`../scenes/${name}`));
   return { data: bytes.toString('base64') };
 };
@@ -42,11 +42,11 @@ describe.each(['api-opt', 'api-t5'])('the checkpoint "%s" behind the API', (name
     const { max_tokens, replies } = wanted;
     expect(replies).toHaveLength(20);
     said = await Promise.all(
-      replies.map(async ({ picture: file, question, settings }) => {
+      replies.map(async ({ image: file, question, settings }) => {
         const asks = question === '' ? {} : { question };
         const route = question === '' ? 'captions' : 'answers';
         const options = { ...settings, max_tokens, logprobs: true, top_logprobs: 5 };
-        const body = { image: await picture(file), ...asks, ...options };
+        const body = { image: await imageOf(file), ...asks, ...options };
         return (await postJson(`${stack.url}/v1/${route}`, body)) as Reply;
       }),
     );
@@ -82,7 +82,7 @@ describe.each(['api-opt', 'api-t5'])('the checkpoint "%s" behind the API', (name
 
   it('gives the query embeddings of transformers', async () => {
     for (const [file, exact] of Object.entries(wanted.embeddings)) {
-      const body = { image: await picture(file) };
+      const body = { image: await imageOf(file) };
       const { embeddings } = (await postJson(`${stack.url}/v1/embeddings`, body)) as {
         embeddings: number[][];
       };

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { loadDecoder } from '@blip2/gpu-worker/engine/models/decoder';
 import {
   type EngineParts,
@@ -43,7 +43,7 @@ beforeAll(async () => {
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
     const options: EngineOptions = {
       bundle,
-      manifest: await readGenerateManifest(bundle),
+      manifest: await readGenerativeManifest(bundle),
       executionProvider: PROVIDER,
       threads: 1,
       maxSlots: 8,

@@ -7,8 +7,8 @@ import { type Stack, startStack } from '../../tools/local-stack.ts';
 type Golden = {
   texts: string[];
   vectors: number[][];
-  pictures: {
-    picture: string;
+  images: {
+    image: string;
     scores: { itm: number; itc: number }[];
     itc: number[][];
     query: number[][];
@@ -31,8 +31,8 @@ function expectNear(found: number[][], wanted: number[][]): void {
 describe('the embedded checkpoints behind the API', () => {
   let stack: Stack;
   let golden: Golden;
-  const image = async (picture: string) => ({
-    data: (await readFile(place(`../scenes/${picture}`))).toString('base64'),
+  const imageOf = async (file: string) => ({
+    data: (await readFile(place(`../scenes/${file}`))).toString('base64'),
   });
   beforeAll(async () => {
     golden = JSON.parse(await readFile(place('golden/match-scenes.json'), 'utf8'));
@@ -41,9 +41,9 @@ describe('the embedded checkpoints behind the API', () => {
   afterAll(() => stack?.stop());
 
   it('give the ITM and ITC scores of transformers', async () => {
-    const { texts, pictures } = golden;
-    for (const { picture, scores } of pictures) {
-      const body = { image: await image(picture), texts };
+    const { texts, images } = golden;
+    for (const { image, scores } of images) {
+      const body = { image: await imageOf(image), texts };
       const reply = (await postJson(`${stack.url}/v1/match`, body)) as {
         scores: { text: string; itm: number; itc: number }[];
       };
@@ -55,13 +55,13 @@ describe('the embedded checkpoints behind the API', () => {
   });
 
   it('give the embeddings of transformers, computed and remembered', async () => {
-    const { texts, vectors, pictures } = golden;
+    const { texts, vectors, images } = golden;
     const url = `${stack.url}/v1/embeddings`;
     const ofTexts = (await postJson(url, { kind: 'itc', text: texts })) as Embeddings;
     expectNear(ofTexts.embeddings, vectors);
-    for (const { picture, itc, query } of pictures) {
+    for (const { image, itc, query } of images) {
       for (const [kind, wanted] of Object.entries({ itc, query })) {
-        const body = { kind, image: await image(picture) };
+        const body = { kind, image: await imageOf(image) };
         for (const cache of [/^miss$/, /^(colo|kv)$/]) {
           const reply = (await postJson(url, body)) as Embeddings;
           expect(reply.cache).toMatch(cache);

@@ -2,7 +2,7 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import type { Decoder } from '@blip2/gpu-worker/engine/models/decoder';
 import {
   type EngineParts,
@@ -34,7 +34,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   beforeAll(async () => {
     golden = readT5Golden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
-    const manifest = await readGenerateManifest(bundle);
+    const manifest = await readGenerativeManifest(bundle);
     options = {
       bundle,
       manifest,

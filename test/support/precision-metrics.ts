@@ -1,5 +1,5 @@
 /** How far a bundle in fewer bits is from the exact one, on the random checkpoints. */
-import { ensureBundle, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/decoding/logits-processors';
 import type { DecoderPrompt } from '@blip2/gpu-worker/engine/models/decoder';
 import {
@@ -27,7 +27,7 @@ const FORCED = 8;
 
 export async function openGolden(golden: Golden, precision: Precision, bundles: string) {
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
-  const manifest = await readGenerateManifest(bundle);
+  const manifest = await readGenerativeManifest(bundle);
   const options = { bundle, manifest, executionProvider: PROVIDER, threads: 1 } as const;
   return loadParts({ ...options, maxSlots: 8, prefillPiece: 64, prefixCacheBytes: 0 });
 }

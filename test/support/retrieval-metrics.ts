@@ -1,5 +1,5 @@
 /** How far a retrieval bundle in fewer bits is from the exact one, on the random checkpoints. */
-import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
+import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
 import { RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import type { Precision } from '@blip2/shared/bundle-manifest';
@@ -19,10 +19,10 @@ export type RetrievalFigures = {
 /** ITC's vectors and ITM's probabilities of every image and text, from the pixels on. */
 async function computed(golden: RetrievalGolden, precision: Precision, bundles: string) {
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
-  const manifest = await readRetrieveManifest(bundle);
-  const place = { bundle, executionProvider: PROVIDER, threads: 1 } as const;
-  const vision = await VisionRunner.load(place, manifest.image.size);
-  const runner = await RetrievalRunner.load(place, manifest);
+  const manifest = await readRetrievalManifest(bundle);
+  const options = { executionProvider: PROVIDER, threads: 1 };
+  const vision = await VisionRunner.load(bundle, manifest, options);
+  const runner = await RetrievalRunner.load(bundle, manifest, options);
   const texts = await runner.textEmbeddings(golden.texts);
   const images: Float32Array[] = [];
   const itm: number[] = [];

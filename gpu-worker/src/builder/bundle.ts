@@ -1,20 +1,15 @@
-/** Makes sure that the bundle of a checkpoint exists: builds it beside its place and renames it into it. */
+/** Makes sure that the bundle of a checkpoint exists: builds it in a temporary folder and renames that. */
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import {
-  BundleManifest,
-  type GenerateManifest,
-  type Precision,
-  type RetrieveManifest,
-} from '@blip2/shared/bundle-manifest';
-import * as z from 'zod/mini';
+import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { checkpointName, weightBytes } from './checkpoint/checkpoint.ts';
-import { expectKnownConfig } from './config/check-keys.ts';
+import { ensureKnownKeys } from './config/check-keys.ts';
 import { readKind } from './config/model-config.ts';
 import { CheckpointError } from './errors.ts';
-import { planGenerate } from './plans/generative-plan.ts';
-import { planRetrieve } from './plans/retrieval-plan.ts';
+import { MANIFEST, readManifest } from './manifest.ts';
+import { planGenerative } from './plans/generative-plan.ts';
+import { planRetrieval } from './plans/retrieval-plan.ts';
 import { choosePrecision } from './precision.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
 import { defaultBundles, defaultIgnoredConfig, defaultPrecision } from './settings.ts';
@@ -28,13 +23,12 @@ export type EnsureOptions = {
   precision?: Precision | 'auto';
   /** Keys of config.json that may say what they will; BLIP2_IGNORE_CONFIG, or none. */
   ignoredConfig?: readonly string[];
-  /** Where bundles are kept; BLIP2_BUNDLES, or `.bundles` at the top of the repository. */
+  /** Folder of bundles; BLIP2_BUNDLES, or `.bundles` at the top of the repository. */
   bundles?: string;
 };
 
 type Identity = { name: string; revision: string; precision: Precision };
 
-const MANIFEST = 'manifest.json';
 const MODEL_CARD = 'README.md';
 /** Copied into the bundle where the checkpoint has them. */
 const SIDECARS = [
@@ -55,7 +49,7 @@ const REQUIRED_SIDECARS = ['config.json', 'tokenizer.json'];
 
 /**
  * Folder of the bundle of `checkpointDir`, built first where there is none that fits.
- * @throws CheckpointError when the folder is no checkpoint the builder knows
+ * @throws CheckpointError naming what the builder does not know or does not find in the checkpoint
  */
 export async function ensureBundle(
   checkpointDir: string,
@@ -71,46 +65,20 @@ export async function ensureBundle(
   const revision = await checkpointRevision(checkpoint, join(bundles, '.revisions'));
   const name = checkpointName(checkpoint);
   const suffix = precision === 'fp32' ? '' : `-${precision}`;
-  const place = join(bundles, `${name}-${revision.slice(0, 12)}${suffix}`);
+  const bundle = join(bundles, `${name}-${revision.slice(0, 12)}${suffix}`);
   const identity = { name, revision, precision };
-  if (await isUsable(place, checkpoint, identity)) return place;
+  if (await isUsable(bundle, checkpoint, identity)) return bundle;
 
-  await removeAbandoned(place);
-  const draft = `${place}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  await removeAbandoned(bundle);
+  const draft = `${bundle}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   await mkdir(draft, { recursive: true });
   try {
     await build(checkpoint, draft, identity, { onProgress, ignoredConfig });
-    if (!(await isUsable(place, checkpoint, identity))) await putInPlace(draft, place);
+    if (!(await isUsable(bundle, checkpoint, identity))) await moveDraft(draft, bundle);
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
-  return place;
-}
-
-/** @throws Error when the folder holds no manifest of this format */
-export async function readManifest(bundle: string): Promise<BundleManifest> {
-  const path = join(bundle, MANIFEST);
-  const result = BundleManifest.safeParse(JSON.parse(await readFile(path, 'utf8')));
-  if (!result.success) throw new Error(`${path}: ${z.prettifyError(result.error)}`);
-  return result.data;
-}
-
-/** @throws Error when the bundle is none that writes text */
-export async function readGenerateManifest(bundle: string): Promise<GenerateManifest> {
-  const manifest = await readManifest(bundle);
-  if (manifest.kind === 'generate') return manifest;
-  throw new Error(
-    `${manifest.name} compares images with texts and writes none. Give it in BLIP2_RETRIEVAL_CHECKPOINT.`,
-  );
-}
-
-/** @throws Error when the bundle is none that compares */
-export async function readRetrieveManifest(bundle: string): Promise<RetrieveManifest> {
-  const manifest = await readManifest(bundle);
-  if (manifest.kind === 'retrieve') return manifest;
-  throw new Error(
-    `${manifest.name} writes text and compares nothing. Give it in BLIP2_CHECKPOINT.`,
-  );
+  return bundle;
 }
 
 async function build(
@@ -123,8 +91,8 @@ async function build(
   }: { onProgress: (progress: BuildProgress) => void; ignoredConfig: readonly string[] },
 ): Promise<void> {
   const kind = await readKind(checkpoint);
-  await expectKnownConfig(checkpoint, kind, ignoredConfig);
-  const plan = kind === 'retrieve' ? planRetrieve : planGenerate;
+  await ensureKnownKeys(checkpoint, kind, ignoredConfig);
+  const plan = kind === 'retrieve' ? planRetrieval : planGenerative;
   const { graphs, manifest } = await plan(checkpoint, precision);
   const paths = await copySidecars(checkpoint, draft);
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
@@ -144,7 +112,7 @@ async function build(
     files.push({ path, bytes: size, sha256: await sha256OfFile(join(draft, path)) });
   }
   const full: BundleManifest = {
-    format: 5,
+    format: 6,
     ...manifest,
     name,
     revision,
@@ -180,16 +148,16 @@ async function modelCard(checkpoint: string) {
   };
 }
 
-/** Whether the bundle is whole, of this format and revision, and holds the checkpoint's own tokenizer. */
+/** Whether the bundle is complete, of this format and revision, and holds the checkpoint's own tokenizer. */
 async function isUsable(
-  place: string,
+  bundle: string,
   checkpoint: string,
   { revision, precision }: Identity,
 ): Promise<boolean> {
-  const manifest = await readManifest(place).catch(() => null);
+  const manifest = await readManifest(bundle).catch(() => null);
   if (manifest?.revision !== revision || manifest.precision !== precision) return false;
   for (const { path, bytes, sha256 } of manifest.files) {
-    const found = await stat(join(place, path)).catch(() => null);
+    const found = await stat(join(bundle, path)).catch(() => null);
     if (found === null || found.size !== bytes) return false;
     if (!SIDECARS.includes(path)) continue;
     const source = join(checkpoint, path);
@@ -200,24 +168,24 @@ async function isUsable(
   return SIDECARS.every((file) => !present.includes(file) || listed.has(file));
 }
 
-/** Renames the draft to its place; what stands there and is of no use makes way. */
-async function putInPlace(draft: string, place: string): Promise<void> {
+/** Renames the draft to its place; an unusable bundle there is removed. */
+async function moveDraft(draft: string, bundle: string): Promise<void> {
   const old = `${draft}.old`;
-  await rename(place, old).catch((error: NodeJS.ErrnoException) => {
+  await rename(bundle, old).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
   });
-  await rename(draft, place).catch((error: NodeJS.ErrnoException) => {
-    // Another builder was faster by a moment: its bundle is as good.
+  await rename(draft, bundle).catch((error: NodeJS.ErrnoException) => {
+    // Another process has just renamed its own there, which is as good.
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
   });
   await rm(old, { recursive: true, force: true });
 }
 
-/** Drafts of this bundle that builders which are no longer alive have left. */
-async function removeAbandoned(place: string): Promise<void> {
-  const parent = resolve(place, '..');
+/** Removes drafts of this bundle whose process no longer runs. */
+async function removeAbandoned(bundle: string): Promise<void> {
+  const parent = resolve(bundle, '..');
   for (const entry of await readdir(parent).catch(() => [])) {
-    const pid = new RegExp(`^${basename(place)}\\.(\\d+)\\.[0-9a-f]+\\.tmp`).exec(entry)?.[1];
+    const pid = new RegExp(`^${basename(bundle)}\\.(\\d+)\\.[0-9a-f]+\\.tmp`).exec(entry)?.[1];
     if (pid === undefined || (await isAlive(Number(pid)))) continue;
     await rm(join(parent, entry), { recursive: true, force: true });
   }

@@ -1,16 +1,16 @@
-/** What is kept in how many bits, and why. */
+/** Which weights have how many bits, and why. */
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import type { Blocks } from './weights/quantize-blocks.ts';
 
 /**
  * Part of a model: `image` is computed in bulk, once an image (image encoder, Q-Former); `text` is read for every
- * token that is written (language model); `head` turns the last state into logits.
+ * generated token (language model); `head` turns the last state into logits.
  */
-export type Part = 'image' | 'text' | 'head';
+export type ModelPart = 'image' | 'text' | 'head';
 
 /**
- * What shares a scale: a block of an output's weights and of an input row, or all of an output's weights and all of an
- * input row, then in 8 bits.
+ * What shares a scale: a block of an output's weights and of an input row; or all of an output's weights and all of an
+ * input row, in 8 bits.
  */
 export type Quantization = ({ scales: 'blocks' } & Blocks) | { scales: 'rows' };
 
@@ -20,23 +20,23 @@ const SMALL_BLOCK = 32;
 const WIDE_BLOCK = 128;
 
 /**
- * How the large products of a part are computed; null for float32. Never with a scale that rows share, so that
- * no result depends on who shares its batch.
+ * How the large MatMuls of a part are computed; null for float32. Rows never share a scale, so that no result
+ * depends on its batch.
  *
  * - `image` never has fewer than 8 bits: its error goes into embeddings that are cached and read by every question,
- *   and its time is that of arithmetic, which fewer bits do not shorten. One scale a row makes its products plain ones of
- *   whole numbers, 1.7 times as fast as those of blocks at the size of ViT-g.
+ *   and its time is that of arithmetic, which fewer bits do not shorten. One scale a row makes its MatMuls plain ones of
+ *   integers, 1.7 times as fast as those of blocks at the size of ViT-g.
  * - `text` is read from memory for each token: the smaller, the faster. Blocks hold the error of 4 bits down.
  * - `head` has 8 bits in small blocks: two logits are often close, and a wrong order there is a wrong word. It reads one
  *   state of each sequence, however many they are, and kernels of small blocks do not take rows in pairs
- *   (engine/tensors.ts).
- * - Word embeddings have 16 bits: they are only looked up, and checkpoints have no more of them.
+ *   (runtime/tensors.ts).
+ * - Word embeddings have 16 bits: they are only looked up, and checkpoints have no more bits.
  * - Position tables, norms, biases, the patch convolution and the projections between the parts stay in float32: they are
  *   small, and everything passes through them.
  */
 export function quantizationOf(
   precision: Precision,
-  part: Part,
+  part: ModelPart,
   width: number,
 ): Quantization | null {
   if (precision === 'fp32') return null;

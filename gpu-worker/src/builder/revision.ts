@@ -1,4 +1,4 @@
-/** The revision of a checkpoint: SHA-256 over its weights and config. */
+/** The revision of a checkpoint: SHA-256 over its config and weights. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
@@ -6,25 +6,27 @@ import { join, resolve } from 'node:path';
 import { weightFiles } from './checkpoint/checkpoint.ts';
 
 /**
- * Hashes every byte once and remembers the result under `memory` by path, size and time of change: a
- * large checkpoint is not read again at each start.
+ * SHA-256 over the names and digests of `config.json` and the weights files, in the order of their names. The result is
+ * cached by the files' path, size and time of change: a large checkpoint is not read again at each start.
+ * @param cache folder of cached revisions
+ * @throws CheckpointError when the folder has no weights
  */
-export async function checkpointRevision(folder: string, memory: string): Promise<string> {
+export async function checkpointRevision(folder: string, cache: string): Promise<string> {
   const files = ['config.json', ...(await weightFiles(folder))];
-  const marks: string[] = [];
+  const states: string[] = [];
   for (const file of files) {
     const { size, mtimeMs, ino } = await stat(join(folder, file));
-    marks.push(`${resolve(folder, file)} ${size} ${mtimeMs} ${ino}`);
+    states.push(`${resolve(folder, file)} ${size} ${mtimeMs} ${ino}`);
   }
-  const note = join(memory, createHash('sha256').update(marks.join('\n')).digest('hex'));
-  const known = await readFile(note, 'utf8').catch(() => '');
-  if (/^[0-9a-f]{64}$/.test(known)) return known;
+  const entry = join(cache, createHash('sha256').update(states.join('\n')).digest('hex'));
+  const cached = await readFile(entry, 'utf8').catch(() => '');
+  if (/^[0-9a-f]{64}$/.test(cached)) return cached;
 
   const hash = createHash('sha256');
   for (const file of files) hash.update(`${file} ${await sha256OfFile(join(folder, file))}\n`);
   const revision = hash.digest('hex');
-  await mkdir(memory, { recursive: true });
-  await writeFile(note, revision);
+  await mkdir(cache, { recursive: true });
+  await writeFile(entry, revision);
   return revision;
 }
 

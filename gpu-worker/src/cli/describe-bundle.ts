@@ -1,6 +1,6 @@
 /** What a bundle is, in words: the rows of `npm run model -- info`. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
-import { readGenerateConfig, readManifest } from '../builder/index.ts';
+import { readGenerativeConfig, readManifest } from '../builder/index.ts';
 
 export async function describeBundle(bundle: string): Promise<Record<string, string>> {
   const manifest = await readManifest(bundle);
@@ -31,7 +31,7 @@ async function textRows(bundle: string, manifest: BundleManifest): Promise<Recor
   }
   const { decoder, eos_token_ids, generation } = manifest;
   // Nobody who serves a bundle needs its encoder's depth: the manifest has no place for it.
-  const { text_config: text } = await readGenerateConfig(bundle);
+  const { text_config: text } = await readGenerativeConfig(bundle);
   return {
     ...(text.model_type === 't5'
       ? { encoder: `${text.num_layers} layers of ${text.d_model}` }

@@ -1,5 +1,5 @@
 /** What the HTTP thread and the engine thread say to each other. */
-import type { GenerateManifest, RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import type { WrittenToken } from '@blip2/shared/frames';
 import type {
   EmbeddingKind,
@@ -8,27 +8,25 @@ import type {
   GpuTimings,
   MatchScore,
 } from '@blip2/shared/wire';
+import type { SessionOptions } from '../runtime/session-options.ts';
 import type { Choice } from './decoding/strategy.ts';
 import type { Observation } from './stats.ts';
 
-export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
-
 /** `workerData` of the engine thread. */
-export type EngineOptions = {
-  bundle: string;
-  manifest: GenerateManifest;
-  retrieval?: RetrievalOptions;
-  executionProvider: ExecutionProvider;
-  threads: number;
-  maxSlots: number;
-  /** Text positions of a prompt that are read at a time, between two steps of those who write. */
-  prefillPiece: number;
-  /** Memory for the image positions' keys and values of images that may be asked about again. */
-  prefixCacheBytes: number;
-};
+export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManifest> =
+  SessionOptions & {
+    bundle: string;
+    manifest: Manifest;
+    retrieval?: RetrievalOptions;
+    maxSlots: number;
+    /** Text positions of a prompt that are read at a time, between two steps of those who write. */
+    prefillPiece: number;
+    /** Memory for the image positions' keys and values of images that may be asked about again. */
+    prefixCacheBytes: number;
+  };
 
 /** A model that compares, beside the one that writes. */
-export type RetrievalOptions = { bundle: string; manifest: RetrieveManifest };
+export type RetrievalOptions = { bundle: string; manifest: RetrievalManifest };
 
 /** Which of the two models an image was prepared for. */
 export type ModelKind = 'generate' | 'retrieve';

@@ -1,8 +1,8 @@
 /** Reads a request of the edge and checks everything that can be known before work is spent on it. */
 import type {
   BundleManifest,
-  GenerateManifest,
-  RetrieveManifest,
+  GenerativeManifest,
+  RetrievalManifest,
 } from '@blip2/shared/bundle-manifest';
 import { ApiError } from '@blip2/shared/errors';
 import { decodeJson, type Frame, FrameError, readFrames } from '@blip2/shared/frames';
@@ -11,7 +11,7 @@ import type { EngineClient } from '../engine/client.ts';
 import type { ModelKind } from '../engine/protocol.ts';
 import type { ImageLimits } from '../image/decode.ts';
 
-export type Models = { generate: GenerateManifest; retrieve?: RetrieveManifest };
+export type Models = { generate: GenerativeManifest; retrieve?: RetrievalManifest };
 
 export type RunContext = { engine: EngineClient; models: Models; limits: ImageLimits };
 
@@ -86,7 +86,7 @@ function checkRevision({ revision }: GpuRequest, manifest: BundleManifest): void
 
 function checkPrompt(
   { input_ids, generation }: Extract<GpuRequest, { kind: 'generate' }>,
-  { decoder, num_query_tokens }: GenerateManifest,
+  { decoder, num_query_tokens }: GenerativeManifest,
 ): void {
   const actual = num_query_tokens + input_ids.length + generation.max_tokens;
   const limit = decoder.max_positions;
@@ -106,7 +106,7 @@ function checkRows({ n, num_beams }: GenerationConfig, slots: number): void {
 
 function checkTexts(
   texts: Texts,
-  { text: { max_positions: limit, vocab } }: RetrieveManifest,
+  { text: { max_positions: limit, vocab } }: RetrievalManifest,
 ): void {
   for (const [i, ids] of texts.entries()) {
     const field = `texts.${i}`;

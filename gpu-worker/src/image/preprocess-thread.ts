@@ -12,7 +12,6 @@ export default function preprocessPixels({
   image: RgbImage;
   spec: ImageSpec;
 }): Float32Array<ArrayBuffer> {
-  if (spec.resample === 'nearest') throw new Error('resampling "nearest" is not supported');
   return normalize(resample(image, spec.size, spec.size, spec.resample).data, spec);
 }
 

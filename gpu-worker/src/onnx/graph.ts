@@ -1,8 +1,6 @@
-/** A graph under construction: nodes are added first, weights are read only when it is saved. */
+/** An ONNX graph under construction: nodes are added first, weights are read only when it is saved. */
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { elementCount } from '../builder/checkpoint/safetensors.ts';
-import type { Weight } from '../builder/weights/weights.ts';
 import {
   type Attribute,
   type Dim,
@@ -13,18 +11,26 @@ import {
   type Node,
   type ValueInfo,
 } from './model-proto.ts';
+import { elementCount, type Weight } from './weight.ts';
 
-/** Weights below this stay in the model file, as the optimizer folds constants only when it sees them. */
+/** Weights up to this are embedded in the model file, as the optimizer folds only constants that are in it. */
 const EMBEDDED_BYTES = 1024;
 const ELEMENT_BYTES = { float32: 4, float16: 2, uint8: 1, int8: 1 };
 const PAGE_BYTES = 4096;
 const CACHE_LINE_BYTES = 64;
 
-export type OpOptions = {
+type OpOptions = Pick<Node, 'role'> & {
   domain?: Node['domain'];
   attributes?: Record<string, Attribute>;
 };
 
+/**
+ * @example
+ * const graph = new Graph('double');
+ * const x = graph.input('x', 'float32', ['n']);
+ * graph.output('y', graph.op('Add', [x, x]), 'float32', ['n']);
+ * await graph.save(folder); // double.onnx and double.bin
+ */
 export class Graph {
   readonly name: string;
   readonly #inputs: ValueInfo[] = [];
@@ -38,14 +44,15 @@ export class Graph {
     this.name = name;
   }
 
+  /** Declares an input. @returns its name */
   input(name: string, type: ElementType, dims: readonly Dim[]): string {
     this.#inputs.push({ name, type, dims });
     return name;
   }
 
-  /** Gives `value` the public name `name`. */
-  output(name: string, value: string, type: ElementType, dims: readonly Dim[]): void {
-    this.#nodes.push({
+  /** Declares an output: `value` under the public name `name`. @returns the name */
+  output(name: string, value: string, type: ElementType, dims: readonly Dim[]): string {
+    this.#addNode({
       op: 'Identity',
       domain: '',
       inputs: [value],
@@ -53,6 +60,7 @@ export class Graph {
       attributes: {},
     });
     this.#outputs.push({ name, type, dims });
+    return name;
   }
 
   /** Adds a node of one output. '' leaves an optional input out. */
@@ -68,14 +76,14 @@ export class Graph {
     op: string,
     inputs: readonly string[],
     wanted: readonly boolean[],
-    { domain = '', attributes = {} }: OpOptions = {},
+    { domain = '', attributes = {}, ...role }: OpOptions = {},
   ): string[] {
     const outputs = wanted.map((used) => (used ? `${this.name}/${op}_${this.#values++}` : ''));
-    this.#nodes.push({ op, domain, inputs, outputs, attributes });
+    this.#addNode({ op, domain, inputs, outputs, attributes, ...role });
     return outputs;
   }
 
-  /** int64 [values.length]; equal ones are kept once. */
+  /** int64 [values.length]; equal ones are stored once. */
   int64(...values: number[]): string {
     return this.#constant(
       `i64[${values}]`,
@@ -85,12 +93,12 @@ export class Graph {
     );
   }
 
-  /** int32 [values.length]; equal ones are kept once. */
+  /** int32 [values.length]; equal ones are stored once. */
   int32(...values: number[]): string {
     return this.#constant(`i32[${values}]`, 'int32', [values.length], Int32Array.from(values));
   }
 
-  /** float32 [values.length]; equal ones are kept once. */
+  /** float32 [values.length]; equal ones are stored once. */
   float32(...values: number[]): string {
     return this.#constant(`f32[${values}]`, 'float32', [values.length], Float32Array.from(values));
   }
@@ -100,7 +108,7 @@ export class Graph {
     return this.#constant(name, 'float32', dims, values);
   }
 
-  /** uint8 [values.length]; equal ones are kept once. */
+  /** uint8 [values.length]; equal ones are stored once. */
   uint8(...values: number[]): string {
     return this.#constant(`u8[${values}]`, 'uint8', [values.length], Uint8Array.from(values));
   }
@@ -116,8 +124,15 @@ export class Graph {
    * by name; weights and constants belong to the outermost one.
    */
   asBody(): { graph: Model } {
-    if (this.#weights.size + this.#constants.size > 0) throw new Error('a body holds no weights');
+    if (this.#weights.size + this.#constants.size > 0) {
+      throw new Error('a body has no weights or constants of its own');
+    }
     return { graph: this.#model([]) };
+  }
+
+  /** Names of the nodes that have this role, those in bodies included. */
+  nodesOf(role: string): string[] {
+    return namesOf(role, this.#nodes);
   }
 
   /** Bytes of a model file; of a graph that has constants only. */
@@ -131,42 +146,47 @@ export class Graph {
     return this.#weights.values().reduce((total, { sourceBytes }) => total + sourceBytes, 0);
   }
 
+  /** The files that saving writes. */
+  get files(): { model: string; weights: string } {
+    return { model: `${this.name}.onnx`, weights: `${this.name}.bin` };
+  }
+
   /**
-   * Writes `<name>.onnx` and `<name>.bin` into `folder`; holds one weight at a time.
-   * @param onBytes called with the checkpoint bytes that each weight was made of
+   * Writes the model and its weights into `folder`; holds one weight at a time.
+   * @param onBytes called with the checkpoint bytes of each weight that was written
    */
   async save(folder: string, onBytes: (bytes: number) => void = () => {}): Promise<string[]> {
-    const dataFile = `${this.name}.bin`;
+    const { model, weights } = this.files;
     const initializers = [...this.#constants.values()];
-    await using data = await open(join(folder, dataFile), 'wx');
+    await using weightsFile = await open(join(folder, weights), 'wx');
     let at = 0;
     for (const [name, weight] of this.#weights) {
       const { dims, type = 'float32' } = weight;
       const bytes = elementCount(dims) * ELEMENT_BYTES[type];
       if (bytes <= EMBEDDED_BYTES) {
-        const parts: Uint8Array[] = [];
-        for await (const chunk of weight.chunks()) parts.push(bytesOf(chunk));
-        const joined = Buffer.concat(parts);
-        expectBytes(name, joined.length, bytes);
-        initializers.push({ name, type, dims, data: joined });
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of weight.chunks()) chunks.push(bytesOf(chunk));
+        const data = Buffer.concat(chunks);
+        ensureBytes(name, data.length, bytes);
+        initializers.push({ name, type, dims, data });
       } else {
         const offset = aligned(at, bytes >= PAGE_BYTES ? PAGE_BYTES : CACHE_LINE_BYTES);
         at = offset;
         for await (const chunk of weight.chunks()) {
-          const piece = bytesOf(chunk);
-          await data.write(piece, 0, piece.length, at);
-          at += piece.length;
+          const chunkBytes = bytesOf(chunk);
+          await weightsFile.write(chunkBytes, 0, chunkBytes.length, at);
+          at += chunkBytes.length;
         }
-        expectBytes(name, at - offset, bytes);
-        const external = { file: dataFile, offset, bytes };
+        ensureBytes(name, at - offset, bytes);
+        const external = { file: weights, offset, bytes };
         initializers.push({ name, type, dims, external });
       }
       onBytes(weight.sourceBytes);
     }
-    await data.sync();
-    const model = encodeModel(this.#model(initializers));
-    await writeFile(join(folder, `${this.name}.onnx`), model, { flag: 'wx', flush: true });
-    return [`${this.name}.onnx`, dataFile];
+    await weightsFile.sync();
+    const bytes = encodeModel(this.#model(initializers));
+    await writeFile(join(folder, model), bytes, { flag: 'wx', flush: true });
+    return [model, weights];
   }
 
   #model(initializers: readonly Initializer[]): Model {
@@ -179,10 +199,23 @@ export class Graph {
     };
   }
 
+  #addNode(node: Omit<Node, 'name'>): void {
+    this.#nodes.push({ name: `${this.name}/${node.op}_${this.#nodes.length}`, ...node });
+  }
+
   #constant(name: string, type: ElementType, dims: readonly number[], data: ArrayBufferView) {
     this.#constants.set(name, { name, type, dims, data: bytesOf(data) });
     return name;
   }
+}
+
+function namesOf(role: string, nodes: readonly Node[]): string[] {
+  return nodes.flatMap((node) => {
+    const bodies = Object.values(node.attributes).map((value) =>
+      typeof value === 'object' && 'graph' in value ? namesOf(role, value.graph.nodes) : [],
+    );
+    return [...(node.role === role ? [node.name] : []), ...bodies.flat()];
+  });
 }
 
 function bytesOf(view: ArrayBufferView): Uint8Array {
@@ -193,8 +226,8 @@ function aligned(offset: number, to: number): number {
   return Math.ceil(offset / to) * to;
 }
 
-function expectBytes(name: string, actual: number, expected: number): void {
+function ensureBytes(name: string, actual: number, expected: number): void {
   if (actual !== expected) {
-    throw new Error(`Weight "${name}" gave ${actual} bytes where its dims say ${expected}.`);
+    throw new Error(`Weight "${name}" has ${actual} bytes, its dims ask for ${expected}.`);
   }
 }

@@ -1,14 +1,25 @@
-/** Encodes an ONNX model (onnx.proto3, IR version 10) from plain data. Field numbers are those of onnx.proto. */
-import { Message } from './protobuf.ts';
+/** Encodes an ONNX model (IR version 10) from plain data; messages/onnx.proto says which fields the format has. */
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import {
+  type AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataLocation as DataLocation,
+  TensorProto_DataType as DataType,
+  type GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProtoSchema,
+  type TensorProtoSchema,
+  type ValueInfoProtoSchema,
+} from './generated/onnx_pb.ts';
 
-/** Values of `TensorProto.DataType`. */
+/** Types of values by the names that they have here; the numbers are what `Cast` takes. */
 export const ELEMENT_TYPE = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  float16: 10,
+  float32: DataType.FLOAT,
+  uint8: DataType.UINT8,
+  int8: DataType.INT8,
+  int32: DataType.INT32,
+  int64: DataType.INT64,
+  float16: DataType.FLOAT16,
 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPE;
 
@@ -21,12 +32,16 @@ export type ValueInfo = { name: string; type: ElementType; dims: readonly Dim[] 
 export type Attribute = number | string | readonly number[] | { float: number } | { graph: Model };
 
 export type Node = {
+  /** Unique in the model. */
+  name: string;
   op: string;
   /** '' is ONNX's own operator set. */
   domain: '' | 'com.microsoft';
   inputs: readonly string[];
   outputs: readonly string[];
   attributes: Readonly<Record<string, Attribute>>;
+  /** What the node is for, so that it can be found again; not written to the file. */
+  role?: string;
 };
 
 export type Initializer = { name: string; type: ElementType; dims: readonly number[] } & (
@@ -42,76 +57,82 @@ export type Model = {
   initializers: readonly Initializer[];
 };
 
-const IR_VERSION = 10;
-const OPSETS = { '': 20, 'com.microsoft': 1 } as const;
-const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 } as const;
-const EXTERNAL = 1;
+const IR_VERSION = 10n;
+const OPSETS = [
+  { domain: '', version: 20n },
+  { domain: 'com.microsoft', version: 1n },
+];
 
 /** Bytes of a ModelProto. */
 export function encodeModel(model: Model): Uint8Array {
-  const message = new Message()
-    .int(1, IR_VERSION)
-    .string(2, 'blip2-edge')
-    .message(7, encodeGraph(model));
-  for (const [domain, version] of Object.entries(OPSETS)) {
-    message.message(8, new Message().string(1, domain).int(2, version));
-  }
-  return message.finish();
-}
-
-function encodeGraph(model: Model): Message {
-  const graph = new Message();
-  model.nodes.forEach((node, i) => {
-    graph.message(1, encodeNode(node, `${model.name}/${node.op}_${i}`));
+  const message = create(ModelProtoSchema, {
+    irVersion: IR_VERSION,
+    producerName: 'blip2-edge',
+    graph: graphOf(model),
+    opsetImport: OPSETS,
   });
-  graph.string(2, model.name);
-  for (const initializer of model.initializers) graph.message(5, encodeInitializer(initializer));
-  for (const input of model.inputs) graph.message(11, encodeValueInfo(input));
-  for (const output of model.outputs) graph.message(12, encodeValueInfo(output));
-  return graph;
+  return toBinary(ModelProtoSchema, message);
 }
 
-function encodeNode(node: Node, name: string): Message {
-  const message = new Message();
-  for (const input of node.inputs) message.string(1, input);
-  for (const output of node.outputs) message.string(2, output);
-  message.string(3, name).string(4, node.op);
-  for (const [key, value] of Object.entries(node.attributes)) {
-    message.message(5, encodeAttribute(key, value));
+function graphOf(model: Model): MessageInitShape<typeof GraphProtoSchema> {
+  return {
+    node: model.nodes.map(nodeOf),
+    name: model.name,
+    initializer: model.initializers.map(tensorOf),
+    input: model.inputs.map(valueInfoOf),
+    output: model.outputs.map(valueInfoOf),
+  };
+}
+
+function nodeOf(node: Node): MessageInitShape<typeof NodeProtoSchema> {
+  return {
+    input: [...node.inputs],
+    output: [...node.outputs],
+    name: node.name,
+    opType: node.op,
+    attribute: Object.entries(node.attributes).map(([name, value]) => attributeOf(name, value)),
+    domain: node.domain,
+  };
+}
+
+function attributeOf(
+  name: string,
+  value: Attribute,
+): MessageInitShape<typeof AttributeProtoSchema> {
+  if (typeof value === 'number') return { name, i: BigInt(value), type: AttributeType.INT };
+  if (typeof value === 'string') {
+    return { name, s: new TextEncoder().encode(value), type: AttributeType.STRING };
   }
-  return message.string(7, node.domain);
+  if ('float' in value) return { name, f: value.float, type: AttributeType.FLOAT };
+  if ('graph' in value) return { name, g: graphOf(value.graph), type: AttributeType.GRAPH };
+  return { name, ints: value.map(BigInt), type: AttributeType.INTS };
 }
 
-function encodeAttribute(name: string, value: Attribute): Message {
-  const message = new Message().string(1, name);
-  if (typeof value === 'number') return message.int(3, value).int(20, ATTRIBUTE_TYPE.int);
-  if (typeof value === 'string') return message.string(4, value).int(20, ATTRIBUTE_TYPE.string);
-  if ('float' in value) return message.float(2, value.float).int(20, ATTRIBUTE_TYPE.float);
-  if ('graph' in value) {
-    return message.message(6, encodeGraph(value.graph)).int(20, ATTRIBUTE_TYPE.graph);
-  }
-  return message.ints(8, value).int(20, ATTRIBUTE_TYPE.ints);
-}
-
-function encodeInitializer(tensor: Initializer): Message {
-  const message = new Message()
-    .ints(1, tensor.dims)
-    .int(2, ELEMENT_TYPE[tensor.type])
-    .string(8, tensor.name);
-  if ('data' in tensor) return message.bytes(9, tensor.data);
+function tensorOf(tensor: Initializer): MessageInitShape<typeof TensorProtoSchema> {
+  const { name, type, dims } = tensor;
+  const common = { name, dims: dims.map(BigInt), dataType: ELEMENT_TYPE[type] };
+  if ('data' in tensor) return { ...common, rawData: tensor.data };
   const { file, offset, bytes } = tensor.external;
-  for (const [key, value] of Object.entries({ location: file, offset, length: bytes })) {
-    message.message(13, new Message().string(1, key).string(2, String(value)));
-  }
-  return message.int(14, EXTERNAL);
+  return {
+    ...common,
+    externalData: [
+      { key: 'location', value: file },
+      { key: 'offset', value: String(offset) },
+      { key: 'length', value: String(bytes) },
+    ],
+    dataLocation: DataLocation.EXTERNAL,
+  };
 }
 
-function encodeValueInfo({ name, type, dims }: ValueInfo): Message {
-  const shape = new Message();
-  for (const dim of dims) {
-    const encoded = new Message();
-    shape.message(1, typeof dim === 'number' ? encoded.int(1, dim) : encoded.string(2, dim));
-  }
-  const tensor = new Message().int(1, ELEMENT_TYPE[type]).message(2, shape);
-  return new Message().string(1, name).message(2, new Message().message(1, tensor));
+function valueInfoOf({
+  name,
+  type,
+  dims,
+}: ValueInfo): MessageInitShape<typeof ValueInfoProtoSchema> {
+  const dim = dims.map((size) => {
+    return typeof size === 'number'
+      ? { value: { case: 'dimValue' as const, value: BigInt(size) } }
+      : { value: { case: 'dimParam' as const, value: size } };
+  });
+  return { name, type: { tensorType: { elemType: ELEMENT_TYPE[type], shape: { dim } } } };
 }

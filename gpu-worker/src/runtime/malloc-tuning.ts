@@ -1,6 +1,6 @@
-/** Has the C library keep the model's memory in large pages. */
+/** Settings with which the C library puts the model's memory into large pages. */
 
-/** Buffers of so many bytes are mapped apart from the heap: they get memory as they are touched, and give all of it back. */
+/** Buffers of so many bytes are mapped outside the heap: they get memory as they are touched, and all of it is freed. */
 export const MAPPED_BYTES = 2 ** 24;
 
 /**
@@ -16,7 +16,7 @@ const TUNABLES = {
   'glibc.malloc.trim_threshold': 2 ** 25,
 };
 
-/** The environment to start again with; null where the allocator is another or its settings are somebody's choice. */
+/** The environment to restart with; null where the C library is another, or its allocator is configured already. */
 export function tunedEnvironment(
   environment: Record<string, string | undefined>,
   platform: string,

@@ -1,14 +1,17 @@
 /** Tensors from rows, and rows from tensors. */
 import { Tensor } from 'onnxruntime-node';
-import type { OnLogits } from '../engine/models/decoder.ts';
 
 /**
- * The kernels for few bits take the rows of a run in pairs, and one that is left over in another way: its last digits
- * would hang on how many there are. So every run has an even number.
+ * The kernels for quantized weights compute the rows of a run in pairs, and one that is left over in another way: its last
+ * digits would depend on the number of rows. So every run has an even number.
+ * @example even(3) // 4
  */
 export const even = (rows: number): number => rows + (rows % 2);
 
-/** Rows of ids, right-padded to the longest, and to `least`: int64 [rows, longest]. */
+/**
+ * Rows of ids, right-padded to the longest, and to `least`: int64 [rows, longest].
+ * @param pad id of the padding
+ */
 export function paddedIds(rows: readonly (readonly number[])[], pad: number, least = 0): Tensor {
   const longest = Math.max(least, ...rows.map(({ length }) => length));
   const ids = new BigInt64Array(rows.length * longest).fill(BigInt(pad));
@@ -24,16 +27,7 @@ export function rowsOf(values: Float32Array, rows: number): Float32Array[] {
   return Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width));
 }
 
-/** Gives memory back at once: the collector of garbage would let hundreds of megabytes pile up first. */
-export function giveBack(values: Float32Array): void {
+/** Frees memory at once: the garbage collector would let hundreds of megabytes pile up first. */
+export function freeBuffer(values: Float32Array): void {
   (values.buffer as ArrayBuffer).transfer(0);
-}
-
-/**
- * Tells the rows of a run's result, and gives it back.
- * @param logits float32 [rows, vocab]
- */
-export function tellLogits(onLogits: OnLogits, logits: Float32Array, rows: number): void {
-  onLogits(rowsOf(logits, rows));
-  giveBack(logits);
 }

@@ -4,7 +4,7 @@
  * Ours is timed from the request to the token at its HTTP service, decoding of the image's file included; the peer
  * from a ready tensor of pixels, within its process. Tokens a second are those of the time in which every stream writes.
  */
-import { readGenerateConfig, readGenerateManifest } from '@blip2/gpu-worker/builder/index';
+import { readGenerativeConfig, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { promptIds } from '@blip2/shared/prompts';
 import type { Stack } from '../../local-stack.ts';
 import {
@@ -125,14 +125,14 @@ export async function limitTable(
   rows: Rows,
   limits: Limits,
 ): Promise<string[][]> {
-  const manifest = await readGenerateManifest(bundle);
+  const manifest = await readGenerativeManifest(bundle);
   const ours = (name: string) => median(rows.get(name)?.ours ?? []) / 1000;
   const { vocab, hidden, max_positions } = manifest.decoder;
   // Where the head is quantized, the embedding is another matrix, in 16 bits.
   const lookedUp = hidden * (4 * max_positions + (manifest.precision === 'fp32' ? 0 : 2 * vocab));
   const file = manifest.files.find(({ path }) => path === 'decoder.bin');
   const read = ((file?.bytes ?? Number.NaN) - lookedUp) / 1e9;
-  const { vision_config: vision } = await readGenerateConfig(bundle);
+  const { vision_config: vision } = await readGenerativeConfig(bundle);
   const [tokens, width] = [manifest.image_tokens, vision.hidden_size];
   const products = 2 * tokens * width * (4 * width + 2 * vision.intermediate_size);
   const scores = 4 * tokens ** 2 * width;

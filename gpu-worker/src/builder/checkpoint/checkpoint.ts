@@ -1,10 +1,11 @@
-/** A checkpoint folder: where each tensor lies, which were used, and whether they have the shape expected. */
+/** A checkpoint folder: where each tensor is stored, which were used, and whether they have the expected shape. */
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
+import { elementCount } from '../../onnx/weight.ts';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
-import { elementCount, readChunks, readHeader, type TensorEntry } from './safetensors.ts';
+import { readChunks, readHeader, type TensorEntry } from './safetensors.ts';
 
 /** A tensor of the checkpoint, not read yet. */
 export type Tensor = {
@@ -13,7 +14,7 @@ export type Tensor = {
   /** Bytes in the checkpoint: what progress is measured in. */
   bytes: number;
   chunks: () => AsyncIterable<Float32Array>;
-  /** All values; only for tensors that must be rearranged. */
+  /** All values at once; only for tensors that must be rearranged. */
   read: () => Promise<Float32Array>;
 };
 
@@ -60,65 +61,68 @@ export async function weightBytes(folder: string): Promise<number> {
 
 export class Checkpoint {
   readonly folder: string;
-  readonly #places: ReadonlyMap<string, { path: string; entry: TensorEntry }>;
-  readonly #taken = new Set<string>();
+  readonly #stored: ReadonlyMap<string, { path: string; entry: TensorEntry }>;
+  readonly #used = new Set<string>();
 
   private constructor(
     folder: string,
-    places: ReadonlyMap<string, { path: string; entry: TensorEntry }>,
+    stored: ReadonlyMap<string, { path: string; entry: TensorEntry }>,
   ) {
     this.folder = folder;
-    this.#places = places;
+    this.#stored = stored;
   }
 
   static async open(folder: string): Promise<Checkpoint> {
-    const places = new Map<string, { path: string; entry: TensorEntry }>();
+    const stored = new Map<string, { path: string; entry: TensorEntry }>();
     for (const file of await weightFiles(folder)) {
       const path = join(folder, file);
       for (const [name, entry] of await readHeader(path)) {
-        if (places.has(name)) throw new CheckpointError(`Tensor "${name}" is in two shards.`);
-        places.set(name, { path, entry });
+        if (stored.has(name)) throw new CheckpointError(`Tensor "${name}" is in two shards.`);
+        stored.set(name, { path, entry });
       }
     }
-    return new Checkpoint(folder, places);
+    return new Checkpoint(folder, stored);
   }
 
   has(name: string): boolean {
-    return this.#places.has(name);
+    return this.#stored.has(name);
   }
 
-  /** @throws CheckpointError naming the tensor when it is missing or of another shape */
-  take(name: string, shape: readonly number[]): Tensor {
-    const place = this.#places.get(name);
-    if (place === undefined) {
+  /**
+   * A tensor, which counts as used from now on.
+   * @throws CheckpointError naming the tensor when it is missing or of another shape
+   */
+  tensor(name: string, shape: readonly number[]): Tensor {
+    const found = this.#stored.get(name);
+    if (found === undefined) {
       throw new CheckpointError(`The checkpoint lacks the tensor "${name}" [${shape}].`);
     }
-    const { path, entry } = place;
+    const { path, entry } = found;
     if (entry.shape.length !== shape.length || entry.shape.some((dim, i) => dim !== shape[i])) {
       throw new CheckpointError(
         `Tensor "${name}" has the shape [${entry.shape}], the config asks for [${shape}].`,
       );
     }
-    this.#taken.add(name);
+    this.#used.add(name);
     const chunks = () => readChunks(path, entry);
-    return { name, shape, bytes: entry.bytes, chunks, read: () => gather(chunks(), shape) };
+    return { name, shape, bytes: entry.bytes, chunks, read: () => readAll(chunks(), shape) };
   }
 
-  /** @throws CheckpointError naming tensors that nothing has used, apart from those `known` to be idle */
-  expectAllTaken(known: readonly RegExp[]): void {
-    const unknown = [...this.#places.keys()].filter(
-      (name) => !this.#taken.has(name) && !known.some((pattern) => pattern.test(name)),
+  /** @throws CheckpointError naming tensors that nothing has used, apart from those to be `ignored` */
+  ensureAllUsed(ignored: readonly RegExp[]): void {
+    const unused = [...this.#stored.keys()].filter(
+      (name) => !this.#used.has(name) && !ignored.some((pattern) => pattern.test(name)),
     );
-    if (unknown.length > 0) {
-      const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : '';
+    if (unused.length > 0) {
+      const more = unused.length > 3 ? ` and ${unused.length - 3} more` : '';
       throw new CheckpointError(
-        `The checkpoint has tensors this model does not know: ${unknown.slice(0, 3).join(', ')}${more}.`,
+        `The checkpoint has tensors this model does not know: ${unused.slice(0, 3).join(', ')}${more}.`,
       );
     }
   }
 }
 
-async function gather(
+async function readAll(
   chunks: AsyncIterable<Float32Array>,
   shape: readonly number[],
 ): Promise<Float32Array> {

@@ -43,20 +43,20 @@ describe('a safetensors file', () => {
     expect(await read(path, 't')).toEqual([1, -2.5, 0.15625, dtype === 'BF16' ? 65536 : 65504]);
   });
 
-  it('is read in pieces when a tensor is large', async () => {
+  it('is read in chunks when a tensor is large', async () => {
     const values = Float32Array.from({ length: 3_000_000 }, (_, i) => i);
     const bytes = new Uint8Array(values.buffer);
     const path = await write(tensor('F32', [3, 1_000_000], bytes.length), bytes);
     const entry = (await readHeader(path)).get('t')!;
     let at = 0;
-    let pieces = 0;
+    let chunks = 0;
     for await (const chunk of readChunks(path, entry)) {
       expect(chunk[0]).toBe(at);
       at += chunk.length;
-      pieces += 1;
+      chunks += 1;
     }
     expect(at).toBe(values.length);
-    expect(pieces).toBeGreaterThan(1);
+    expect(chunks).toBeGreaterThan(1);
   });
 
   it.each<[string, unknown, RegExp]>([
@@ -75,7 +75,7 @@ describe('a safetensors file', () => {
     await expect(readHeader(path)).rejects.toThrow(/cut off/);
   });
 
-  it('with a tensor of integers cannot give weights', async () => {
+  it('is refused when a weight is of integers', async () => {
     const path = await write(tensor('I64', [1], 8), new Uint8Array(8));
     await expect(read(path, 't')).rejects.toThrow(/"t" has the unsupported type I64/);
   });

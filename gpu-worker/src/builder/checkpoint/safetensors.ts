@@ -1,6 +1,7 @@
-/** Reads one `.safetensors` file: the header as a whole, the tensors a piece at a time, as float32. */
+/** Reads one `.safetensors` file: the header as a whole, the tensors a chunk at a time, as float32. */
 import { type FileHandle, open } from 'node:fs/promises';
 import * as z from 'zod/mini';
+import { elementCount } from '../../onnx/weight.ts';
 import { CheckpointError } from '../errors.ts';
 
 /** Bytes a value takes in the file. */
@@ -62,7 +63,7 @@ export async function readHeader(path: string): Promise<Map<string, TensorEntry>
 }
 
 /**
- * Values of a tensor in order, widened to float32, in pieces of a few MB.
+ * Values of a tensor in order, widened to float32, in chunks of a few MB.
  * @throws CheckpointError when the tensor is not of a floating-point type the builder knows
  */
 export async function* readChunks(path: string, entry: TensorEntry): AsyncGenerator<Float32Array> {
@@ -78,10 +79,6 @@ export async function* readChunks(path: string, entry: TensorEntry): AsyncGenera
       await readExactly(file, entry.offset + done, Math.min(CHUNK_BYTES, entry.bytes - done)),
     );
   }
-}
-
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, dim) => product * dim, 1);
 }
 
 const WIDEN: Record<string, (bytes: Buffer<ArrayBuffer>) => Float32Array> = {

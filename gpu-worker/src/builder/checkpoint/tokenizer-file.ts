@@ -1,16 +1,16 @@
-/** The tokenizer that comes with a checkpoint: graphs do not need it, whoever serves the model does. */
+/** The tokenizer of a bundle, which its graphs do not need but a server does. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { createTokenizer } from '@blip2/shared/tokenizer';
 import { CheckpointError } from '../errors.ts';
 
-/** Which kinds of models `tokenizer.json` may hold. */
+/** Which models `tokenizer.json` may hold. */
 const KINDS = { generate: ['BPE', 'Unigram'], retrieve: ['WordPiece'] } as const;
 
 /**
- * The text of a bundle's `tokenizer.json`, once it is known to be of use.
- * @throws CheckpointError when it is damaged, or none that such a model's text can be read with
+ * The content of a bundle's `tokenizer.json`.
+ * @throws CheckpointError when it is damaged, or no tokenizer for this kind of model
  */
 export async function readTokenizer(
   bundle: string,

@@ -1,11 +1,11 @@
 /**
  * Keys of a checkpoint's config.json that change nothing of what a bundle computes, as transformers 4.27 to 5.18 write
- * them. A key that is null, false or empty says nothing and need not stand here; a key that would change the
- * computation where it says something (`pruned_heads`, `tie_encoder_decoder`, `quantization_config`) must not.
+ * them. A key that is null, false or empty is ignored anyway and need not be listed; a key that changes the
+ * computation when it is set (`pruned_heads`, `tie_encoder_decoder`, `quantization_config`) must not be.
  */
 
-/** Of every part: where it comes from, what Python returns, classifiers' labels, and training. */
-const EVERY_PART = [
+/** Of every section: where it comes from, what Python returns, classifiers' labels, and training. */
+const EVERY_SECTION = [
   '_name_or_path',
   'name_or_path',
   '_commit_hash',
@@ -39,7 +39,7 @@ const EVERY_PART = [
   'initializer_range',
 ];
 
-/** How to write where nobody says it: here each request does. */
+/** Defaults of generation: here each request says how to generate. */
 const GENERATION = [
   'max_length',
   'min_length',
@@ -59,14 +59,14 @@ const GENERATION = [
   'encoder_no_repeat_ngram_size',
 ];
 
-const COMMON = [...EVERY_PART, ...GENERATION];
+const COMMON = [...EVERY_SECTION, ...GENERATION];
 
-/** Both families' words for what only training drops. */
+/** Dropout, which only training has, in both families' words. */
 const DROPOUT = ['dropout', 'attention_dropout', 'activation_dropout', 'layerdrop'];
 
-export const IDLE_CONFIG = {
+export const IGNORED_KEYS = {
   generate: [...COMMON, 'image_text_hidden_size', 'is_encoder_decoder', 'tie_word_embeddings'],
-  /** A checkpoint that compares writes nothing: its `text_config` is the default of the class. */
+  /** A retrieval checkpoint has no language model: its `text_config` is the default of the class. */
   retrieve: [
     ...COMMON,
     'image_token_index',
@@ -86,6 +86,6 @@ export const IDLE_CONFIG = {
     'tie_word_embeddings',
   ],
   opt: [...COMMON, ...DROPOUT, 'init_std'],
-  /** Positions are relative, however many `n_positions` says; `is_decoder` is set for each stack anew. */
+  /** Positions are relative, whatever `n_positions` is; transformers sets `is_decoder` for each stack. */
   t5: [...COMMON, 'dropout_rate', 'classifier_dropout', 'is_decoder', 'n_positions', 'output_past'],
 } as const satisfies Record<string, readonly string[]>;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
 import { CheckpointError } from '../errors.ts';
-import { count, withDefault } from './fields.ts';
+import { count, parseOrThrow, withDefault } from './schema-helpers.ts';
 import { TextConfig } from './text-config.ts';
 
 const VisionConfig = z.object({
@@ -33,13 +33,13 @@ const QFormerConfig = z.object({
   layer_norm_eps: withDefault(z.number(), 1e-12),
   position_embedding_type: withDefault(z.literal('absolute'), 'absolute'),
   use_qformer_text_input: withDefault(z.boolean(), false),
-  /** Of its text side, which only checkpoints that compare have. */
+  /** Of its text side, which only retrieval checkpoints have. */
   vocab_size: withDefault(count, 30522),
   max_position_embeddings: withDefault(count, 512),
 });
 export type QFormerConfig = z.infer<typeof QFormerConfig>;
 
-export const GenerateConfig = z.object({
+export const GenerativeConfig = z.object({
   architectures: z.optional(z.array(z.string())),
   model_type: z.literal('blip-2'),
   num_query_tokens: withDefault(count, 32),
@@ -50,16 +50,16 @@ export const GenerateConfig = z.object({
   qformer_config: QFormerConfig,
   text_config: TextConfig,
 });
-export type GenerateConfig = z.infer<typeof GenerateConfig>;
+export type GenerativeConfig = z.infer<typeof GenerativeConfig>;
 
-export const RetrieveConfig = z.object({
+export const RetrievalConfig = z.object({
   model_type: z.literal('blip-2'),
   num_query_tokens: withDefault(count, 32),
   image_text_hidden_size: withDefault(count, 256),
   vision_config: VisionConfig,
   qformer_config: QFormerConfig,
 });
-export type RetrieveConfig = z.infer<typeof RetrieveConfig>;
+export type RetrievalConfig = z.infer<typeof RetrievalConfig>;
 
 const KINDS = {
   Blip2ForConditionalGeneration: 'generate',
@@ -67,8 +67,8 @@ const KINDS = {
 } as const;
 
 /**
- * What a checkpoint is for.
- * @throws CheckpointError when its config names an architecture that is none of the two
+ * Whether a checkpoint is a generative or a retrieval model.
+ * @throws CheckpointError when its config names another architecture
  */
 export async function readKind(folder: string): Promise<'generate' | 'retrieve'> {
   const path = join(folder, 'config.json');
@@ -82,62 +82,17 @@ export async function readKind(folder: string): Promise<'generate' | 'retrieve'>
 }
 
 /**
- * Config of a `Blip2ForImageTextRetrieval` checkpoint.
- * @throws CheckpointError naming the value that is missing, unknown or at odds with another
- */
-export async function readRetrieveConfig(folder: string): Promise<RetrieveConfig> {
-  const path = join(folder, 'config.json');
-  const config = parseOrThrow(RetrieveConfig, await readJson(path), path);
-  const require = requirement(path);
-  checkImageSide(config, require);
-  require(config.qformer_config
-    .use_qformer_text_input, 'qformer_config.use_qformer_text_input must be true for a checkpoint that compares');
-  return config;
-}
-
-type Requirement = (holds: boolean, what: string) => void;
-
-function requirement(path: string): Requirement {
-  return (holds, what) => {
-    if (!holds) throw new CheckpointError(`${path}: ${what}`);
-  };
-}
-
-/** What both kinds of checkpoints ask of image encoder and Q-Former. */
-function checkImageSide(
-  config: Pick<GenerateConfig, 'vision_config' | 'qformer_config'>,
-  require: Requirement,
-): void {
-  const { vision_config: vision, qformer_config: qformer } = config;
-  require(vision.image_size % vision.patch_size ===
-    0, `vision_config.image_size ${vision.image_size} is no multiple of patch_size ${vision.patch_size}`);
-  require(qformer.encoder_hidden_size ===
-    vision.hidden_size, `qformer_config.encoder_hidden_size ${qformer.encoder_hidden_size} differs from vision_config.hidden_size ${vision.hidden_size}`);
-  for (const part of ['vision_config', 'qformer_config'] as const) {
-    checkHeads(part, config[part], require);
-  }
-}
-
-function checkHeads(
-  part: string,
-  { hidden_size, num_attention_heads }: Pick<VisionConfig, 'hidden_size' | 'num_attention_heads'>,
-  require: Requirement,
-): void {
-  require(hidden_size % num_attention_heads ===
-    0, `${part}.hidden_size ${hidden_size} is no multiple of num_attention_heads ${num_attention_heads}`);
-}
-
-/**
  * Config of a `Blip2ForConditionalGeneration` checkpoint.
  * @throws CheckpointError naming the value that is missing, unknown or at odds with another
  */
-export async function readGenerateConfig(folder: string): Promise<GenerateConfig> {
+export async function readGenerativeConfig(folder: string): Promise<GenerativeConfig> {
   const path = join(folder, 'config.json');
-  const config = parseOrThrow(GenerateConfig, await readJson(path), path);
+  const config = parseOrThrow(GenerativeConfig, await readJson(path), path);
   const { qformer_config: qformer, text_config: text } = config;
-  const require = requirement(path);
-  checkImageSide(config, require);
-  require(!qformer.use_qformer_text_input, 'qformer_config.use_qformer_text_input must be false for a checkpoint that generates');
+  const ensure = ensureIn(path);
+  checkImageSide(config, ensure);
+  const readsText = qformer.use_qformer_text_input;
+  ensure(!readsText, 'qformer_config.use_qformer_text_input must be false for a generative model');
   const ids = { ...text, image_token_index: config.image_token_index };
   for (const name of [
     'eos_token_id',
@@ -146,70 +101,75 @@ export async function readGenerateConfig(folder: string): Promise<GenerateConfig
     'image_token_index',
   ] as const) {
     const id = ids[name] ?? 0;
-    require(id >= 0 &&
-      id <
-        text.vocab_size, `${name} ${id} is none of the ${text.vocab_size} tokens of text_config.vocab_size`);
+    const isToken = id >= 0 && id < text.vocab_size;
+    const vocabulary = `the ${text.vocab_size} tokens of text_config.vocab_size`;
+    ensure(isToken, `${name} ${id} is none of ${vocabulary}`);
   }
-  const decodesOnly = config.use_decoder_only_language_model ?? text.model_type === 'opt';
-  require(decodesOnly ===
-    (text.model_type ===
-      'opt'), `use_decoder_only_language_model ${decodesOnly} does not fit text_config.model_type ${text.model_type}`);
+  const isOpt = text.model_type === 'opt';
+  const decodesOnly = config.use_decoder_only_language_model ?? isOpt;
+  ensure(
+    decodesOnly === isOpt,
+    `use_decoder_only_language_model ${decodesOnly} does not fit text_config.model_type ${text.model_type}`,
+  );
   if (text.model_type === 'opt') {
     const projected = text.word_embed_proj_dim ?? text.hidden_size;
-    require(projected ===
-      text.hidden_size, `text_config.word_embed_proj_dim ${projected} differs from hidden_size ${text.hidden_size}: not supported`);
-    checkHeads('text_config', text, require);
+    ensure(
+      projected === text.hidden_size,
+      `text_config.word_embed_proj_dim ${projected} differs from hidden_size ${text.hidden_size}: not supported`,
+    );
+    checkHeads('text_config', text, ensure);
   }
   return config;
 }
 
-const GenerationConfig = z.object({
-  max_new_tokens: z.optional(z.nullable(count)),
-  bos_token_id: z.optional(z.nullable(z.int())),
-  eos_token_id: z.optional(z.nullable(z.union([z.int(), z.array(z.int())]))),
-  pad_token_id: z.optional(z.nullable(z.int())),
-  decoder_start_token_id: z.optional(z.nullable(z.int())),
-});
-export type GenerationConfig = z.infer<typeof GenerationConfig>;
-
-/** `generation_config.json`; empty where the checkpoint has none. */
-export async function readGenerationConfig(folder: string): Promise<GenerationConfig> {
-  const path = join(folder, 'generation_config.json');
-  const json = await readJson(path, {});
-  return parseOrThrow(GenerationConfig, json, path);
+/**
+ * Config of a `Blip2ForImageTextRetrieval` checkpoint.
+ * @throws CheckpointError naming the value that is missing, unknown or at odds with another
+ */
+export async function readRetrievalConfig(folder: string): Promise<RetrievalConfig> {
+  const path = join(folder, 'config.json');
+  const config = parseOrThrow(RetrievalConfig, await readJson(path), path);
+  const ensure = ensureIn(path);
+  checkImageSide(config, ensure);
+  const readsText = config.qformer_config.use_qformer_text_input;
+  ensure(readsText, 'qformer_config.use_qformer_text_input must be true for a retrieval model');
+  return config;
 }
 
-const size = z.union([z.object({ height: count, width: count }), count]);
-const three = z.tuple([z.number(), z.number(), z.number()]);
-const ImageProcessor = z.object({
-  image_mean: withDefault(three, [0.48145466, 0.4578275, 0.40821073]),
-  image_std: withDefault(three, [0.26862954, 0.26130258, 0.27577711]),
-  /** Pillow's numbering. */
-  resample: withDefault(z.int().check(z.minimum(0), z.maximum(5)), 3),
-  rescale_factor: withDefault(z.number().check(z.gt(0.00392), z.lt(0.00393)), 1 / 255),
-  do_resize: withDefault(z.literal(true), true),
-  do_rescale: withDefault(z.literal(true), true),
-  do_normalize: withDefault(z.literal(true), true),
-  size: z.optional(size),
-});
-export type ImageProcessor = z.infer<typeof ImageProcessor>;
+type Ensure = (holds: boolean, message: string) => void;
 
-/** `preprocessor_config.json`, or `image_processor` in `processor_config.json`, or the defaults of BLIP. */
-export async function readImageProcessor(folder: string): Promise<ImageProcessor> {
-  const path = join(folder, 'preprocessor_config.json');
-  const own = await readJson(path, null);
-  if (own !== null) return parseOrThrow(ImageProcessor, own, path);
-  const joint = join(folder, 'processor_config.json');
-  const processor = parseOrThrow(
-    z.object({ image_processor: withDefault(z.unknown(), {}) }),
-    await readJson(joint, {}),
-    joint,
+function ensureIn(path: string): Ensure {
+  return (holds, message) => {
+    if (!holds) throw new CheckpointError(`${path}: ${message}`);
+  };
+}
+
+/** What both kinds of checkpoints ask of image encoder and Q-Former. */
+function checkImageSide(
+  config: Pick<GenerativeConfig, 'vision_config' | 'qformer_config'>,
+  ensure: Ensure,
+): void {
+  const { vision_config: vision, qformer_config: qformer } = config;
+  ensure(
+    vision.image_size % vision.patch_size === 0,
+    `vision_config.image_size ${vision.image_size} is no multiple of patch_size ${vision.patch_size}`,
   );
-  return parseOrThrow(ImageProcessor, processor.image_processor, joint);
+  ensure(
+    qformer.encoder_hidden_size === vision.hidden_size,
+    `qformer_config.encoder_hidden_size ${qformer.encoder_hidden_size} differs from vision_config.hidden_size ${vision.hidden_size}`,
+  );
+  for (const section of ['vision_config', 'qformer_config'] as const) {
+    checkHeads(section, config[section], ensure);
+  }
 }
 
-function parseOrThrow<T extends z.ZodMiniType>(schema: T, json: unknown, path: string): z.infer<T> {
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  throw new CheckpointError(`${path}: ${z.prettifyError(result.error)}`);
+function checkHeads(
+  section: string,
+  { hidden_size, num_attention_heads }: Pick<VisionConfig, 'hidden_size' | 'num_attention_heads'>,
+  ensure: Ensure,
+): void {
+  ensure(
+    hidden_size % num_attention_heads === 0,
+    `${section}.hidden_size ${hidden_size} is no multiple of num_attention_heads ${num_attention_heads}`,
+  );
 }

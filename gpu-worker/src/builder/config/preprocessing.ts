@@ -1,12 +1,12 @@
-/** What images become before the image encoder: from the image processor's config into the manifest. */
+/** How images are prepared for the image encoder: from the image processor's config into the manifest. */
 import { createHash } from 'node:crypto';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { CheckpointError } from '../errors.ts';
 import { quantizationOf } from '../precision.ts';
-import type { ImageProcessor, VisionConfig } from './model-config.ts';
+import type { ImageProcessor } from './image-processor.ts';
+import type { VisionConfig } from './model-config.ts';
 
 const PREPROCESSING_VERSION = 1;
-const RESAMPLE = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'] as const;
 
 /** @throws CheckpointError when the processor's images are no square of whole patches */
 export function imageInput(
@@ -26,13 +26,13 @@ export function imageInput(
     patch,
     mean: processor.image_mean,
     std: processor.image_std,
-    resample: RESAMPLE[processor.resample]!,
+    resample: processor.resample,
   };
 }
 
 /**
- * Changes whenever the same image would become other embeddings under the same weights: by other pixel values, or by an
- * image encoder and Q-Former in fewer bits.
+ * Changes whenever the same image would give other embeddings with the same weights: because of other pixel values, or of
+ * an image encoder and Q-Former in fewer bits.
  */
 export function preprocessingIdentity(
   image: BundleManifest['image'],

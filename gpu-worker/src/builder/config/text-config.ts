@@ -1,6 +1,6 @@
-/** `text_config` of a checkpoint that writes: OPT or T5. Defaults are those of transformers. */
+/** `text_config` of a generative checkpoint: OPT or T5. Defaults are those of transformers. */
 import * as z from 'zod/mini';
-import { count, withDefault } from './fields.ts';
+import { count, withDefault } from './schema-helpers.ts';
 
 const OptConfig = z.object({
   model_type: z.literal('opt'),
@@ -37,13 +37,13 @@ const T5Config = z.object({
   relative_attention_num_buckets: withDefault(z.int().check(z.gte(4)), 32),
   relative_attention_max_distance: withDefault(count, 128),
   layer_norm_epsilon: withDefault(z.number(), 1e-6),
-  /** FlanT5's; the older layers without a gate are refused. */
+  /** FlanT5's; the older layers without a gate are not supported. */
   feed_forward_proj: z.enum(['gated-gelu', 'gated-gelu_new']),
   is_gated_act: withDefault(z.literal(true), true),
-  /** What the gate is; where a config does not say it, `gated-gelu` means the tanh approximation. */
+  /** The gate's activation; where a config does not say, `gated-gelu` means the tanh approximation. */
   dense_act_fn: withDefault(z.enum(['gelu', 'gelu_new']), 'gelu_new'),
   tie_word_embeddings: z.optional(z.boolean()),
-  /** Written by newer versions of transformers, which forget `tie_word_embeddings`. */
+  /** Written by newer versions of transformers, which leave out `tie_word_embeddings`. */
   scale_decoder_outputs: z.optional(z.boolean()),
   decoder_start_token_id: withDefault(z.int(), 0),
   bos_token_id: withDefault(z.nullable(z.int()), 1),

@@ -2,7 +2,11 @@
 import { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { HeadPadding } from '../weights/weights.ts';
+import { FUSED_ATTENTION } from './described-graph.ts';
 import type { Layers } from './layers.ts';
+
+/** Cached keys and values of one layer, [batch, heads, cache, padded] each. */
+export type KeysValues = { keys: string; values: string };
 
 /** What the layers of one decoder share. */
 export type CacheInputs = {
@@ -31,18 +35,18 @@ export function cacheInputs(layers: Layers, positions: string, anyPast: string):
     graph.op('Shape', [positions], { attributes: { start: i, end: i + 1 } });
   const several = (value: string) => graph.op('Greater', [value, graph.int64(1)]);
   const total = graph.op('Cast', [totalLength], { attributes: { to: ELEMENT_TYPE.int64 } });
-  const cacheHolds = graph.op('Greater', [total, dim(1)]);
-  const many = graph.op('And', [several(dim(0)), several(dim(1))]);
+  const isCached = graph.op('Greater', [total, dim(1)]);
+  const isLarge = graph.op('And', [several(dim(0)), several(dim(1))]);
   return {
     isStep: graph.op('Equal', [dim(1), graph.int64(1)]),
-    stepBias: hideUnwritten(layers, seqlensK, anyPast),
+    stepBias: cacheMask(layers, seqlensK, anyPast),
     seqlensK,
     totalLength,
-    rowByRow: graph.op('And', [many, cacheHolds]),
+    rowByRow: graph.op('And', [isLarge, isCached]),
   };
 }
 
-/** GroupQueryAttention takes multiples of this only; heads are filled up with zeros, which changes nothing. */
+/** GroupQueryAttention accepts multiples of this only; heads are padded with zeros, which changes nothing. */
 const HEAD_MULTIPLE = 8;
 
 /** Width in the KV cache of a head of `size` values. */
@@ -51,48 +55,49 @@ export function cacheHeadDim(size: number): number {
 }
 
 /**
- * Declares what a run adds to the cache: `<name>.0` and so on, one output a layer, as the layers made them. One tensor of all
- * would be joined and turned round first, tens of megabytes of a prompt.
+ * Declares what a run adds to the cache: `<name>.0` and so on, one output a layer, as the layers compute them. One tensor of
+ * all layers would have to be concatenated and transposed first, tens of megabytes of a prompt.
  * @param rows of each layer keys and values side by side, [batch, seq, 2 × heads × padded]
+ * @returns names of the outputs
  */
-export function outputRows(
+export function outputKeysValues(
   graph: Graph,
   name: string,
   rows: readonly string[],
   heads: { count: number; padded: number },
-): void {
-  for (const [i, keysAndValues] of rows.entries()) {
-    const dims = ['batch', 'sequence', 2 * heads.count * heads.padded];
-    graph.output(`${name}.${i}`, keysAndValues, 'float32', dims);
-  }
+): string[] {
+  const dims = ['batch', 'sequence', 2 * heads.count * heads.padded];
+  return rows.map((keysAndValues, i) => {
+    return graph.output(`${name}.${i}`, keysAndValues, 'float32', dims);
+  });
 }
 
 /**
- * Bias of a step's scores, float32 [batch, 1, 1, 1 + cache]: of the row's own position and of its cache, as far as it is
- * written.
+ * Bias of a step's scores, float32 [batch, 1, 1, 1 + cache], for the row's own position and its cache: masks what of the
+ * cache is not written.
  * @param past int32 [batch]: positions of each row that are in the cache
  * @param anyPast one of the cached keys, [batch, heads, cache, padded]
  */
-export function hideUnwritten(layers: Layers, past: string, anyPast: string): string {
+export function cacheMask(layers: Layers, past: string, anyPast: string): string {
   const { graph } = layers;
   const one = graph.int64(1);
   const capacity = graph.op('Shape', [anyPast], { attributes: { start: 2, end: 3 } });
   const cached = graph.op('Cast', [past], { attributes: { to: ELEMENT_TYPE.int64 } });
-  const seen = graph.op('Add', [cached, one]);
-  return layers.hidePadding(seen, one, graph.op('Add', [capacity, one]));
+  const readable = graph.op('Add', [cached, one]);
+  return layers.paddingMask(readable, one, graph.op('Add', [capacity, one]));
 }
 
 /**
  * Attention of a decode step, one position a row. GroupQueryAttention would copy the whole cache for each step, as its
- * result has to be another buffer (ENGINE.md): a fifth of a step of eight rows, and the cache twice in memory.
- * @param graph takes the nodes; constants belong to `outer`
- * @param feeds joint queries, keys and values [batch, 1, 3 × heads × padded]; cached keys and values, [batch, heads, cache,
- *   padded] each, finite all over; bias of the scores, [batch, 1 or heads, 1, 1 + cache], own position first
+ * result has to be another buffer: a fifth of a step of eight rows, and the cache twice in memory.
+ * @param graph where the nodes are added; constants belong to `outer`
+ * @param inputs joint queries, keys and values of this run, [batch, 1, 3 × heads × padded]; cached keys and values, [batch,
+ *   heads, cache, padded] each, all of them finite; bias of the scores, [batch, 1 or heads, 1, 1 + cache], own position first
  * @returns [batch, 1, heads × padded]
  */
 export function stepAttention(
   { graph, outer }: { graph: Graph; outer: Graph },
-  [qkv = '', keys = '', values = '', bias = '']: readonly string[],
+  { qkv, keys, values, bias }: { qkv: string; keys: string; values: string; bias: string },
   { count, padded, scale }: { count: number; padded: number; scale: number },
 ): string {
   const reshape = (x: string, ...dims: number[]) => graph.op('Reshape', [x, outer.int64(...dims)]);
@@ -101,42 +106,41 @@ export function stepAttention(
   });
   // Scaled before it is split into heads: the optimizer would make the scale a factor of both products, and kernels of one row
   // take none.
-  const asked = scale === 1 ? parts[0]! : graph.op('Mul', [parts[0]!, outer.float32(scale)]);
-  const query = reshape(asked, -1, count, 1, padded);
+  const scaled = scale === 1 ? parts[0]! : graph.op('Mul', [parts[0]!, outer.float32(scale)]);
+  const query = reshape(scaled, -1, count, 1, padded);
   const key = reshape(parts[1]!, -1, count, padded, 1);
   const value = reshape(parts[2]!, -1, count, 1, padded);
-  // The optimizer makes one kernel of the two: nothing is turned round in memory.
-  const turned = graph.op('Transpose', [keys], { attributes: { perm: [0, 1, 3, 2] } });
+  // The optimizer makes one kernel of Transpose and MatMul: nothing is transposed in memory.
+  const transposed = graph.op('Transpose', [keys], { attributes: { perm: [0, 1, 3, 2] } });
   const scores = graph.op(
     'Concat',
-    [graph.op('MatMul', [query, key]), graph.op('MatMul', [query, turned])],
+    [graph.op('MatMul', [query, key]), graph.op('MatMul', [query, transposed])],
     { attributes: { axis: -1 } },
   );
   const weights = graph.op('Softmax', [graph.op('Add', [scores, bias])], {
     attributes: { axis: -1 },
   });
-  const cut = (from: number, to: number) =>
+  const weightsOf = (from: number, to: number) =>
     graph.op('Slice', [weights, ...[from, to, -1].map((at) => outer.int64(at))]);
   const context = graph.op('Add', [
-    graph.op('MatMul', [cut(1, Number.MAX_SAFE_INTEGER), values]),
-    graph.op('Mul', [cut(0, 1), value]),
+    graph.op('MatMul', [weightsOf(1, Number.MAX_SAFE_INTEGER), values]),
+    graph.op('Mul', [weightsOf(0, 1), value]),
   ]);
   return reshape(context, -1, 1, count * padded);
 }
 
 /**
  * A step, or several positions at once. GroupQueryAttention refuses several rows of several positions on a filled cache;
- * those, and only those, it gets a row at a time, which gives each row exactly what it gets alone.
+ * those, and only those, go through it a row at a time: each row gets exactly what it gets alone.
  * @param name unique in the graph
  * @param qkv [batch, seq, 3 × heads × padded]
- * @param past keys and values, [batch, heads, cache, padded] each
  * @returns [batch, seq, heads × padded]
  */
 export function cachedAttention(
   graph: Graph,
   name: string,
   qkv: string,
-  past: readonly [string, string],
+  past: KeysValues,
   inputs: CacheInputs,
   heads: { count: number } & HeadPadding,
 ): string {
@@ -146,11 +150,13 @@ export function cachedAttention(
     into.ops('GroupQueryAttention', [joint, '', '', ...rest], [true, true, true], {
       domain: 'com.microsoft',
       attributes: { num_heads: count, kv_num_heads: count, scale: { float: scale } },
+      role: FUSED_ATTENTION,
     })[0]!;
   const width = count * padded;
 
   const together = new Graph(`${name}/together`);
-  const all = attend(together, [qkv, ...past, inputs.seqlensK, inputs.totalLength]);
+  const cached = [past.keys, past.values];
+  const all = attend(together, [qkv, ...cached, inputs.seqlensK, inputs.totalLength]);
   together.output(`${name}/all`, all, 'float32', ['batch', 'sequence', width]);
 
   const row = new Graph(`${name}/row`);
@@ -167,20 +173,23 @@ export function cachedAttention(
   row.output(`${name}/row_result`, result, 'float32', ['sequence', width]);
 
   const rows = new Graph(`${name}/rows`);
-  const scanned = rows.op('Scan', [qkv, ...past, inputs.seqlensK], {
+  const scanned = rows.op('Scan', [qkv, ...cached, inputs.seqlensK], {
     attributes: { num_scan_inputs: 4, body: row.asBody() },
   });
   rows.output(`${name}/each`, scanned, 'float32', ['batch', 'sequence', width]);
 
   const several = new Graph(`${name}/several`);
-  const read = several.op('If', [inputs.rowByRow], {
+  const output = several.op('If', [inputs.rowByRow], {
     attributes: { then_branch: rows.asBody(), else_branch: together.asBody() },
   });
-  several.output(`${name}/read`, read, 'float32', ['batch', 'sequence', width]);
+  several.output(`${name}/read`, output, 'float32', ['batch', 'sequence', width]);
 
   const step = new Graph(`${name}/step`);
-  const places = { graph: step, outer: graph };
-  const stepped = stepAttention(places, [qkv, ...past, inputs.stepBias], { count, padded, scale });
+  const stepped = stepAttention(
+    { graph: step, outer: graph },
+    { qkv, ...past, bias: inputs.stepBias },
+    { count, padded, scale },
+  );
   step.output(`${name}/stepped`, stepped, 'float32', ['batch', 'sequence', width]);
 
   return graph.op('If', [inputs.isStep], {

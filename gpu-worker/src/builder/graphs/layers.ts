@@ -3,19 +3,24 @@ import type { Precision } from '@blip2/shared/bundle-manifest';
 import type { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { type Part, quantizationOf } from '../precision.ts';
-import { quantizedProduct } from '../weights/quantized-matmul.ts';
-import { asIs, halved, joined, type Linear, operand, stacked } from '../weights/weights.ts';
+import { type ModelPart, quantizationOf } from '../precision.ts';
+import { quantizedMatmul } from '../weights/quantized-matmul.ts';
+import {
+  asFloat16,
+  asWeight,
+  concat,
+  type Linear,
+  stack,
+  transposedWeight,
+} from '../weights/weights.ts';
+import { FUSED_ATTENTION, HALF_LOOKUP } from './described-graph.ts';
 
 const CONTRIB = 'com.microsoft';
-/** A score that no other comes near: its share after softmax is zero. */
-const HIDDEN = -1e30;
+/** Added to a score, it leaves nothing of it: its share after softmax is zero. */
+const MASKED = -1e30;
 
-/** How names of tables in 16 bits end. */
-export const HALF = '.half';
-
-/** What graphs are made of. */
-export type Source = { checkpoint: Checkpoint; precision: Precision };
+/** The weights that graphs are built of, and their precision. */
+export type WeightSource = { checkpoint: Checkpoint; precision: Precision };
 
 /** Width of heads, for attention layers. */
 export type Heads = { count: number; size: number };
@@ -24,9 +29,9 @@ export class Layers {
   readonly graph: Graph;
   readonly checkpoint: Checkpoint;
   readonly #precision: Precision;
-  readonly #part: Part;
+  readonly #part: ModelPart;
 
-  constructor(graph: Graph, { checkpoint, precision }: Source, part: Part) {
+  constructor(graph: Graph, { checkpoint, precision }: WeightSource, part: ModelPart) {
     this.graph = graph;
     this.checkpoint = checkpoint;
     this.#precision = precision;
@@ -34,17 +39,22 @@ export class Layers {
   }
 
   /** A tensor under its own name and shape. */
-  tensor(name: string, shape: readonly number[]): string {
-    return this.graph.weight(name, asIs(this.checkpoint.take(name, shape)));
+  weight(name: string, shape: readonly number[]): string {
+    return this.graph.weight(name, asWeight(this.checkpoint.tensor(name, shape)));
   }
 
-  /** Rows of a table, ids int64 [...] → [..., width]. Beside weights of few bits the table has 16: none is ever summed up. */
+  /** Rows of a table, ids int64 [...] → [..., width]. Beside quantized weights the table has 16 bits: its values are never summed. */
   lookUp(name: string, shape: readonly [rows: number, width: number], ids: string): string {
     const { graph } = this;
-    if (this.#precision === 'fp32') return graph.op('Gather', [this.tensor(name, shape), ids]);
-    const half = halved(this.checkpoint.take(name, shape));
-    const rows = graph.op('Gather', [graph.weight(`${name}${HALF}`, half), ids]);
-    return graph.op('Cast', [rows], { attributes: { to: ELEMENT_TYPE.float32 } });
+    if (this.#precision === 'fp32') return graph.op('Gather', [this.weight(name, shape), ids]);
+    const half = asFloat16(this.checkpoint.tensor(name, shape));
+    const rows = graph.op('Gather', [graph.weight(`${name}.half`, half), ids], {
+      role: HALF_LOOKUP,
+    });
+    return graph.op('Cast', [rows], {
+      attributes: { to: ELEMENT_TYPE.float32 },
+      role: HALF_LOOKUP,
+    });
   }
 
   /** x · Wᵀ, [..., from] → [..., to]; the bias is left to what follows. */
@@ -52,55 +62,55 @@ export class Layers {
     return this.jointMatmul(x, [prefix], from, to);
   }
 
-  /** Several linear layers of the same input in one product, [..., from] → [..., prefixes × to]. */
+  /** Several linear layers of the same input in one MatMul, [..., from] → [..., prefixes × to]. */
   jointMatmul(x: string, prefixes: readonly string[], from: number, to: number): string {
     const names = prefixes.map((prefix) => `${prefix}.weight`);
-    const tensors = names.map((name) => this.checkpoint.take(name, [to, from]));
-    return this.product(x, names.join('|'), stacked(tensors));
+    const tensors = names.map((name) => this.checkpoint.tensor(name, [to, from]));
+    return this.linear(x, names.join('|'), stack(tensors));
   }
 
   /**
    * x · Wᵀ in the precision of this part, [..., in] → [..., out].
    * @param name unique in the graph
    */
-  product(x: string, name: string, linear: Linear, part = this.#part): string {
+  linear(x: string, name: string, linear: Linear, part = this.#part): string {
     const quantization = quantizationOf(this.#precision, part, linear.in);
-    if (quantization === null) return this.#exactProduct(x, name, linear);
-    return quantizedProduct(this.graph, x, name, linear, quantization);
+    if (quantization === null) return this.#float32Matmul(x, name, linear);
+    return quantizedMatmul(this.graph, x, name, linear, quantization);
   }
 
   /**
-   * x · Wᵀ with the vocabulary's matrix, [batch, width] → [batch, vocab]. Read as the checkpoint keeps it, so that where
-   * it is tied to the embedding the two share one weight.
+   * Logits: x · Wᵀ with the vocabulary's matrix, [batch, width] → [batch, vocab]. In float32 the matrix lies as in the
+   * checkpoint, so that where it is tied to the embedding the two share one weight.
    */
-  vocabulary(x: string, name: string, shape: readonly [vocab: number, width: number]): string {
-    const tensor = this.checkpoint.take(name, shape);
+  lmHead(x: string, name: string, shape: readonly [vocab: number, width: number]): string {
+    const tensor = this.checkpoint.tensor(name, shape);
     if (quantizationOf(this.#precision, 'head', shape[1]) !== null) {
-      return this.product(x, `${name}.head`, stacked([tensor]), 'head');
+      return this.linear(x, `${name}.head`, stack([tensor]), 'head');
     }
-    const weight = this.graph.weight(name, asIs(tensor));
+    const weight = this.graph.weight(name, asWeight(tensor));
     return this.graph.op('Gemm', [x, weight], { attributes: { transB: 1 } });
   }
 
-  #exactProduct(x: string, name: string, linear: Linear): string {
-    return this.graph.op('MatMul', [x, this.graph.weight(name, operand(linear))]);
+  #float32Matmul(x: string, name: string, linear: Linear): string {
+    return this.graph.op('MatMul', [x, this.graph.weight(name, transposedWeight(linear))]);
   }
 
   bias(prefix: string, width: number): string {
-    return this.tensor(`${prefix}.bias`, [width]);
+    return this.weight(`${prefix}.bias`, [width]);
   }
 
   jointBias(prefixes: readonly string[], width: number): string {
     const names = prefixes.map((prefix) => `${prefix}.bias`);
-    const tensors = names.map((name) => this.checkpoint.take(name, [width]));
-    return this.graph.weight(names.join('|'), joined(tensors));
+    const tensors = names.map((name) => this.checkpoint.tensor(name, [width]));
+    return this.graph.weight(names.join('|'), concat(tensors));
   }
 
-  /** x · Wᵀ + b of a projection between parts, always exact, [..., from] → [..., to] */
+  /** x · Wᵀ + b of a projection between parts of the model, always in float32, [..., from] → [..., to] */
   projection(x: string, prefix: string, from: number, to: number): string {
     const name = `${prefix}.weight`;
-    const linear = stacked([this.checkpoint.take(name, [to, from])]);
-    return this.graph.op('Add', [this.#exactProduct(x, name, linear), this.bias(prefix, to)]);
+    const linear = stack([this.checkpoint.tensor(name, [to, from])]);
+    return this.graph.op('Add', [this.#float32Matmul(x, name, linear), this.bias(prefix, to)]);
   }
 
   layerNorm(x: string, prefix: string, width: number, epsilon: number): string {
@@ -112,7 +122,7 @@ export class Layers {
   /**
    * Residual sum and layer norm: sum = x + residual + bias, normed = LN(sum). Three kernels: the one that does it all
    * (`SkipLayerNormalization`) takes twice as long for a prompt and as long for a step.
-   * @param bias bias that the linear layer behind `x` left out; products of blocks take it in
+   * @param bias of the linear layer that computed `x`; the kernel of quantized blocks adds it in the same pass
    */
   addNorm(
     x: string,
@@ -147,21 +157,22 @@ export class Layers {
     return this.graph.op('MultiHeadAttention', [query, key, value, bias, '', scoreBias], {
       domain: CONTRIB,
       attributes: { num_heads: heads.count, scale: { float: heads.size ** -0.5 } },
+      role: FUSED_ATTENTION,
     });
   }
 
   /**
-   * Bias of scores that hides padding on the right, [batch, 1, queries, keys]. (The kernels' own masks are not there on
-   * every execution provider.)
-   * @param lengths int64 [batch]: keys that count
+   * Bias of scores that masks padding on the right, [batch, 1, queries, keys]. (Not every execution provider has the
+   * kernels' own masks.)
+   * @param lengths int64 [batch]: keys that are not padding
    * @param queries and keys, int64 [1]: how many they are
    */
-  hidePadding(lengths: string, queries: string, keys: string): string {
+  paddingMask(lengths: string, queries: string, keys: string): string {
     const { graph } = this;
-    const last = graph.op('Unsqueeze', [lengths, graph.int64(1)]);
-    const isPadding = graph.op('GreaterOrEqual', [this.upTo(keys), last]);
+    const perRow = graph.op('Unsqueeze', [lengths, graph.int64(1)]);
+    const isPadding = graph.op('GreaterOrEqual', [this.arange(keys), perRow]);
     const asNumber = graph.op('Cast', [isPadding], { attributes: { to: ELEMENT_TYPE.float32 } });
-    const bias = graph.op('Mul', [asNumber, graph.float32(HIDDEN)]);
+    const bias = graph.op('Mul', [asNumber, graph.float32(MASKED)]);
     const forAll = graph.op('Unsqueeze', [bias, graph.int64(1, 2)]);
     const shape = graph.op('Concat', [graph.int64(1, 1), queries, graph.int64(1)], {
       attributes: { axis: 0 },
@@ -170,7 +181,7 @@ export class Layers {
   }
 
   /** 0 … count − 1 of an int64 [1] */
-  upTo(count: string): string {
+  arange(count: string): string {
     const { graph } = this;
     const end = graph.op('Squeeze', [count]);
     const [zero, one] = [0, 1].map((value) => graph.op('Squeeze', [graph.int64(value)]));
@@ -184,10 +195,10 @@ export class Layers {
     });
   }
 
-  /** Some positions of each row: x [batch, seq, width], index int64 [batch, n] or [batch] → [batch, n, width] or [batch, width]. */
-  pick(x: string, index: string): string {
-    const places = this.graph.op('Unsqueeze', [index, this.graph.int64(-1)]);
-    return this.graph.op('GatherND', [x, places], { attributes: { batch_dims: 1 } });
+  /** Gathers positions of each row: x [batch, seq, width], index int64 [batch, n] or [batch] → [batch, n, width] or [batch, width]. */
+  gatherPositions(x: string, index: string): string {
+    const indices = this.graph.op('Unsqueeze', [index, this.graph.int64(-1)]);
+    return this.graph.op('GatherND', [x, indices], { attributes: { batch_dims: 1 } });
   }
 
   /** Positions `start` … `end` − 1 of [batch, seq, width]. */
@@ -196,8 +207,8 @@ export class Layers {
     return graph.op('Slice', [x, graph.int64(start), graph.int64(end), graph.int64(1)]);
   }
 
-  /** A constant [1, seq, width] for every row of `like`: [batch, seq, width]. */
-  repeatFor(like: string, constant: string): string {
+  /** A constant [1, seq, width], repeated for every row of `like`: [batch, seq, width]. */
+  expandLike(like: string, constant: string): string {
     const batch = this.graph.op('Shape', [like], { attributes: { start: 0, end: 1 } });
     const shape = this.graph.op('Concat', [batch, this.graph.int64(1, 1)], {
       attributes: { axis: 0 },
@@ -214,6 +225,6 @@ export class Layers {
   }
 
   #norm(prefix: string, width: number): [scale: string, bias: string] {
-    return [this.tensor(`${prefix}.weight`, [width]), this.tensor(`${prefix}.bias`, [width])];
+    return [this.weight(`${prefix}.weight`, [width]), this.weight(`${prefix}.bias`, [width])];
   }
 }

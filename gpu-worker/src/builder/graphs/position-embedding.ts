@@ -1,6 +1,6 @@
-/** The image encoder's learned positions, stretched to images of another size where needed. */
+/** The image encoder's learned positions, interpolated for images of another size. */
 import type { VisionConfig } from '../config/model-config.ts';
-import { asIs, rearranged } from '../weights/weights.ts';
+import { asWeight, transformedWeight } from '../weights/weights.ts';
 import type { Layers } from './layers.ts';
 
 /**
@@ -11,12 +11,12 @@ export function positionEmbedding(layers: Layers, config: VisionConfig, side: nu
   const { hidden_size: width, patch_size: patch, image_size } = config;
   const name = 'vision_model.embeddings.position_embedding';
   const [from, to] = [image_size / patch, side / patch];
-  const learned = layers.checkpoint.take(name, [1, from ** 2 + 1, width]);
-  if (from === to) return layers.graph.weight(name, asIs(learned));
-  const stretched = rearranged(learned, [1, to ** 2 + 1, width], (values) =>
+  const learned = layers.checkpoint.tensor(name, [1, from ** 2 + 1, width]);
+  if (from === to) return layers.graph.weight(name, asWeight(learned));
+  const interpolated = transformedWeight(learned, [1, to ** 2 + 1, width], (values) =>
     resizePositions(values, { from, to, width }),
   );
-  return layers.graph.weight(name, stretched);
+  return layers.graph.weight(name, interpolated);
 }
 
 type Grids = { from: number; to: number; width: number };
@@ -30,7 +30,7 @@ export function resizePositions(positions: Float32Array, grids: Grids): Float32A
   return resized;
 }
 
-/** Bicubic, pixel centers apart by a whole (align_corners false), edges repeated, as `torch.nn.functional.interpolate`. */
+/** Bicubic as `torch.nn.functional.interpolate` does it: align_corners false, edges repeated. */
 function resizeGrid(grid: Float32Array, { from, to, width }: Grids): Float32Array {
   const taps = Array.from({ length: to }, (_, i) => tapsOf(i, from, to));
   const columns = new Float64Array(from * to * width);

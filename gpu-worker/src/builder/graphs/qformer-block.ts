@@ -1,16 +1,19 @@
-/** One block of the Q-Former: BERT, post-LN; queries also look at the image, and have feed-forward layers of their own. */
+/** One block of the Q-Former: BERT, post-LN; queries also attend to the image, and have feed-forward layers of their own. */
 import type { QFormerConfig } from '../config/model-config.ts';
 import type { Layers } from './layers.ts';
 
-/** What a block works with. */
-type Setting = { layers: Layers; config: QFormerConfig };
+/** The graph that a block is added to, and its config. */
+type QFormer = { layers: Layers; config: QFormerConfig };
 
 /** Prefix of a block's tensors. */
 export function blockName(index: number): string {
   return `qformer.encoder.layer.${index}`;
 }
 
-export function looksAtImage({ cross_attention_frequency }: QFormerConfig, index: number): boolean {
+export function hasCrossAttention(
+  { cross_attention_frequency }: QFormerConfig,
+  index: number,
+): boolean {
   return index % cross_attention_frequency === 0;
 }
 
@@ -19,7 +22,7 @@ export function looksAtImage({ cross_attention_frequency }: QFormerConfig, index
  * @param scoreBias of the attention, as `Layers.attention` takes it; '' for none
  */
 export function selfAttention(
-  { layers, config }: Setting,
+  { layers, config }: QFormer,
   x: string,
   block: string,
   scoreBias = '',
@@ -31,7 +34,7 @@ export function selfAttention(
   const bias = layers.jointBias(names, width);
   const heads = { count, size: width / count };
   const context = layers.attention(query!, key!, value!, bias, heads, scoreBias);
-  return output({ layers, config }, context, x, prefix);
+  return attentionOutput({ layers, config }, context, x, prefix);
 }
 
 /**
@@ -39,7 +42,7 @@ export function selfAttention(
  * @param features [batch, image tokens, vision width]
  */
 export function crossAttention(
-  { layers, config }: Setting,
+  { layers, config }: QFormer,
   x: string,
   features: string,
   block: string,
@@ -48,16 +51,16 @@ export function crossAttention(
   const prefix = `${block}.crossattention`;
   const names = ['query', 'key', 'value'].map((part) => `${prefix}.attention.${part}`);
   const query = layers.matmul(x, names[0]!, width, width);
-  const seen = layers.jointMatmul(features, names.slice(1), encoder_hidden_size, width);
-  const [key, value] = layers.split(seen, 2);
+  const keyValue = layers.jointMatmul(features, names.slice(1), encoder_hidden_size, width);
+  const [key, value] = layers.split(keyValue, 2);
   const bias = layers.jointBias(names, width);
   const context = layers.attention(query, key!, value!, bias, { count, size: width / count });
-  return output({ layers, config }, context, x, prefix);
+  return attentionOutput({ layers, config }, context, x, prefix);
 }
 
 /** LN(x + W2 gelu(W1 x)): the layers of the queries, or those of the text. */
 export function feedForward(
-  { layers, config }: Setting,
+  { layers, config }: QFormer,
   x: string,
   block: string,
   of: 'queries' | 'text',
@@ -68,11 +71,17 @@ export function feedForward(
   const second = `${block}.output${suffix}.dense`;
   const active = layers.gelu(layers.matmul(x, first, width, inner), layers.bias(first, inner));
   const norm = { prefix: `${block}.output${suffix}.LayerNorm`, width, epsilon };
-  const thought = layers.matmul(active, second, inner, width);
-  return layers.addNorm(thought, x, layers.bias(second, width), norm).normed;
+  const mlpOut = layers.matmul(active, second, inner, width);
+  return layers.addNorm(mlpOut, x, layers.bias(second, width), norm).normed;
 }
 
-function output({ layers, config }: Setting, context: string, x: string, prefix: string): string {
+/** LN(x + dense(context)) */
+function attentionOutput(
+  { layers, config }: QFormer,
+  context: string,
+  x: string,
+  prefix: string,
+): string {
   const { hidden_size: width, layer_norm_eps: epsilon } = config;
   const dense = `${prefix}.output.dense`;
   return layers.addNorm(layers.matmul(context, dense, width, width), x, layers.bias(dense, width), {

@@ -1,12 +1,12 @@
 /** The layers of T5 (arXiv 1910.10683, v1.1): RMS norm, no biases, no scaling of scores, learned relative positions. */
 import type { Graph } from '../../onnx/graph.ts';
 import type { T5Config } from '../config/text-config.ts';
-import { fromHeads, type HeadPadding, rearranged, stacked } from '../weights/weights.ts';
+import { type HeadPadding, padInputHeads, stack, transformedWeight } from '../weights/weights.ts';
 import type { Layers } from './layers.ts';
 
 const CONTRIB = 'com.microsoft';
 
-/** Positions that the tables of relative positions are made for: nothing else limits T5. */
+/** Positions that the tables of relative positions reach: nothing else limits T5. */
 export const T5_MAX_POSITIONS = 1024;
 
 export type T5Heads = { count: number } & HeadPadding;
@@ -29,17 +29,17 @@ export class T5Layers {
     const { d_model, d_kv } = this.#config;
     const names = prefixes.map((prefix) => `${prefix}.weight`);
     const tensors = names.map((name) => {
-      return this.#layers.checkpoint.take(name, [this.#heads.count * d_kv, d_model]);
+      return this.#layers.checkpoint.tensor(name, [this.#heads.count * d_kv, d_model]);
     });
-    return this.#layers.product(x, names.join('|'), stacked(tensors, this.#heads));
+    return this.#layers.linear(x, names.join('|'), stack(tensors, this.#heads));
   }
 
   /** x · Wᵀ back from heads, [..., heads × padded] → [..., width] */
   fromHeads(x: string, prefix: string): string {
     const { d_model, d_kv } = this.#config;
     const name = `${prefix}.weight`;
-    const tensor = this.#layers.checkpoint.take(name, [d_model, this.#heads.count * d_kv]);
-    return this.#layers.product(x, name, fromHeads(tensor, this.#heads));
+    const tensor = this.#layers.checkpoint.tensor(name, [d_model, this.#heads.count * d_kv]);
+    return this.#layers.linear(x, name, padInputHeads(tensor, this.#heads));
   }
 
   /** x / rms(x) · weight */
@@ -80,8 +80,8 @@ export class T5Layers {
     const { relative_attention_num_buckets: buckets, num_heads: heads } = this.#config;
     const name = `language_model.${stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight`;
     const span = 2 * T5_MAX_POSITIONS + 1;
-    const tensor = this.#layers.checkpoint.take(name, [buckets, heads]);
-    const table = rearranged(tensor, [span, heads], (values) => {
+    const tensor = this.#layers.checkpoint.tensor(name, [buckets, heads]);
+    const table = transformedWeight(tensor, [span, heads], (values) => {
       const rows = new Float32Array(span * heads);
       for (let i = 0; i < span; i++) {
         const bucket = bucketOf(i - T5_MAX_POSITIONS, this.#config, stack);
@@ -94,7 +94,7 @@ export class T5Layers {
   }
 
   #scale(prefix: string): string {
-    return this.#layers.tensor(`${prefix}.weight`, [this.#config.d_model]);
+    return this.#layers.weight(`${prefix}.weight`, [this.#config.d_model]);
   }
 }
 

@@ -1,23 +1,26 @@
 /**
  * Language projection and T5 in two graphs: the encoder with what the decoder's cross-attention needs of it, and the
- * decoder. Inputs and outputs are described in README.md beside this file; names are those of transformers'
+ * decoder. Inputs and outputs are described in ../README.md; weights have their names in transformers'
  * `T5ForConditionalGeneration`.
  */
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
+import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
 import { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { T5Config } from '../config/text-config.ts';
-import { cacheHeadDim, hideUnwritten, outputRows, stepAttention } from './cached-attention.ts';
-import { Layers, type Source } from './layers.ts';
+import { cacheHeadDim, cacheMask, outputKeysValues, stepAttention } from './cached-attention.ts';
+import { describeGraph } from './described-graph.ts';
+import { Layers, type WeightSource } from './layers.ts';
 import { T5_MAX_POSITIONS, type T5Heads, T5Layers } from './t5-layers.ts';
 
 const SHARED = 'language_model.shared.weight';
 const HEAD = 'language_model.lm_head.weight';
-/** Copies of the shared embedding that some files keep. */
+/** Copies of the shared embedding that some checkpoints hold. */
 export const T5_COPIES = /^language_model\.(encoder|decoder)\.embed_tokens\.weight$/;
 
 /** What the manifest says of this decoder. */
-export function describeT5(config: T5Config): Omit<GenerateManifest['decoder'], 'image_token_id'> {
+export function describeT5(
+  config: T5Config,
+): Omit<GenerativeManifest['decoder'], 'image_token_id'> {
   return {
     layers: decoderLayers(config),
     heads: config.num_heads,
@@ -33,18 +36,21 @@ function decoderLayers(config: T5Config): number {
 }
 
 /** @param qformerWidth width of the query embeddings */
-export function t5Graphs(source: Source, config: T5Config, qformerWidth: number): Graph[] {
+export function t5Graphs(source: WeightSource, config: T5Config, qformerWidth: number) {
   const { num_heads: count, d_kv: size } = config;
   const heads = { count, size, padded: cacheHeadDim(size) };
-  return [encoderGraph(source, config, heads, qformerWidth), decoderGraph(source, config, heads)];
+  return {
+    encoder: encoderGraph(source, config, heads, qformerWidth),
+    decoder: decoderGraph(source, config, heads),
+  };
 }
 
 function encoderGraph(
-  source: Source,
+  source: WeightSource,
   config: T5Config,
   heads: T5Heads,
   qformerWidth: number,
-): Graph {
+) {
   const { d_model: width, vocab_size } = config;
   const graph = new Graph('encoder');
   const layers = new Layers(graph, source, 'text');
@@ -55,7 +61,7 @@ function encoderGraph(
   const projected = layers.projection(images, 'language_projection', qformerWidth, width);
   const words = layers.lookUp(SHARED, [vocab_size, width], ids);
   let sum = graph.op('Concat', [projected, words], { attributes: { axis: 1 } });
-  const bias = bothWaysBias(layers, t5, sum, lengths);
+  const bias = bidirectionalBias(layers, t5, sum, lengths);
 
   const block = (i: number) => `language_model.encoder.block.${i}`;
   const last = 'language_model.encoder.final_layer_norm';
@@ -67,19 +73,22 @@ function encoderGraph(
     const context = layers.attention(query!, key!, value!, '', unscaled(heads), bias);
     const attended = t5.fromHeads(context, `${prefix}.o`);
     ({ normed, sum } = t5.addNorm(attended, sum, `${block(i)}.layer.1.layer_norm`));
-    const thought = t5.feedForward(normed, `${block(i)}.layer.1.DenseReluDense`);
+    const mlpOut = t5.feedForward(normed, `${block(i)}.layer.1.DenseReluDense`);
     const next = i + 1 < config.num_layers ? `${block(i + 1)}.layer.0.layer_norm` : last;
-    ({ normed, sum } = t5.addNorm(thought, sum, next));
+    ({ normed, sum } = t5.addNorm(mlpOut, sum, next));
   }
-  const rows = Array.from({ length: decoderLayers(config) }, (_, i) => {
+  const crossKeysValues = Array.from({ length: decoderLayers(config) }, (_, i) => {
     const prefix = `language_model.decoder.block.${i}.layer.1.EncDecAttention`;
     return t5.toHeads(normed, [`${prefix}.k`, `${prefix}.v`]);
   });
-  outputRows(graph, 'cross_kv', rows, heads);
-  return graph;
+  return describeGraph(
+    graph,
+    { query_embeddings: images, input_ids: ids, lengths },
+    { cross_keys_values: outputKeysValues(graph, 'cross_kv', crossKeysValues, heads) },
+  );
 }
 
-function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
+function decoderGraph(source: WeightSource, config: T5Config, heads: T5Heads) {
   const { d_model: width, vocab_size } = config;
   const graph = new Graph('decoder');
   const layers = new Layers(graph, source, 'text');
@@ -89,68 +98,89 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
   const lastIndex = graph.input('last_index', 'int64', ['batch']);
   const seqlensK = graph.input('seqlens_k', 'int32', ['batch']);
   const crossLengths = graph.input('cross_lengths', 'int32', ['batch']);
-  const counts = (value: string, axis: number) =>
+  const count = decoderLayers(config);
+  const declareKeysValues = (prefix: string, length: string) => {
+    const dims = ['batch', heads.count, length, heads.padded];
+    return Array.from({ length: count }, (_, i) => ({
+      keys: graph.input(`${prefix}_key.${i}`, 'float32', dims),
+      values: graph.input(`${prefix}_value.${i}`, 'float32', dims),
+    }));
+  };
+  const past = declareKeysValues('past', 'cache');
+  const cross = declareKeysValues('cross', 'encoded');
+  const dimOf = (value: string, axis: number) =>
     graph.op('Shape', [value], { attributes: { start: axis, end: axis + 1 } });
   const crossed = graph.op('Cast', [crossLengths], { attributes: { to: ELEMENT_TYPE.int64 } });
-  const hidden = layers.hidePadding(crossed, counts(ids, 1), counts('cross_key.0', 2));
-  const kvDims = (length: string) => ['batch', heads.count, length, heads.padded];
-  const pair = (prefix: string, layer: number, length: string) =>
-    ['key', 'value'].map((part) =>
-      graph.input(`${prefix}_${part}.${layer}`, 'float32', kvDims(length)),
-    ) as [string, string];
-
-  const count = decoderLayers(config);
-  const past = Array.from({ length: count }, (_, i) => pair('past', i, 'cache'));
-  const bias = stepBias(layers, t5, { positions, seqlensK, anyPast: past[0]![0] });
+  const crossMask = layers.paddingMask(crossed, dimOf(ids, 1), dimOf(cross[0]!.keys, 2));
+  const bias = stepBias(layers, t5, { positions, seqlensK, anyPast: past[0]!.keys });
   const block = (i: number) => `language_model.decoder.block.${i}`;
   const last = 'language_model.decoder.final_layer_norm';
   let sum = layers.lookUp(SHARED, [vocab_size, width], ids);
   let normed = t5.norm(sum, `${block(0)}.layer.0.layer_norm`);
-  const newRows: string[] = [];
+  const newKeysValues: string[] = [];
   for (const [i, cached] of past.entries()) {
-    const own = `${block(i)}.layer.0.SelfAttention`;
+    const selfAttention = `${block(i)}.layer.0.SelfAttention`;
     const qkv = t5.toHeads(
       normed,
-      ['q', 'k', 'v'].map((part) => `${own}.${part}`),
+      ['q', 'k', 'v'].map((part) => `${selfAttention}.${part}`),
     );
     const [, key, value] = layers.split(qkv, 3);
-    newRows.push(graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }));
-    const places = { graph, outer: graph };
-    const context = stepAttention(places, [qkv, ...cached, bias], { ...heads, scale: 1 });
+    newKeysValues.push(graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }));
+    const context = stepAttention(
+      { graph, outer: graph },
+      { qkv, ...cached, bias },
+      { ...heads, scale: 1 },
+    );
     ({ normed, sum } = t5.addNorm(
-      t5.fromHeads(context, `${own}.o`),
+      t5.fromHeads(context, `${selfAttention}.o`),
       sum,
       `${block(i)}.layer.1.layer_norm`,
     ));
 
-    const cross = `${block(i)}.layer.1.EncDecAttention`;
-    const query = t5.toHeads(normed, [`${cross}.q`]);
-    const encoded = pair('cross', i, 'encoded');
-    const seen = layers.attention(query, ...encoded, '', unscaled(heads), hidden);
+    const crossAttention = `${block(i)}.layer.1.EncDecAttention`;
+    const query = t5.toHeads(normed, [`${crossAttention}.q`]);
+    const { keys, values } = cross[i]!;
+    const crossOut = layers.attention(query, keys, values, '', unscaled(heads), crossMask);
     ({ normed, sum } = t5.addNorm(
-      t5.fromHeads(seen, `${cross}.o`),
+      t5.fromHeads(crossOut, `${crossAttention}.o`),
       sum,
       `${block(i)}.layer.2.layer_norm`,
     ));
 
-    const thought = t5.feedForward(normed, `${block(i)}.layer.2.DenseReluDense`);
+    const mlpOut = t5.feedForward(normed, `${block(i)}.layer.2.DenseReluDense`);
     const next = i + 1 < count ? `${block(i + 1)}.layer.0.layer_norm` : last;
-    ({ normed, sum } = t5.addNorm(thought, sum, next));
+    ({ normed, sum } = t5.addNorm(mlpOut, sum, next));
   }
-  const picked = layers.pick(normed, lastIndex);
-  graph.output('logits', head(layers, picked, config), 'float32', ['batch', vocab_size]);
-  outputRows(graph, 'new_kv', newRows, heads);
-  return graph;
+  const lastState = layers.gatherPositions(normed, lastIndex);
+  const logits = head(layers, lastState, config);
+  return describeGraph(
+    graph,
+    {
+      input_ids: ids,
+      position_ids: positions,
+      last_positions: lastIndex,
+      past_keys: past.map(({ keys }) => keys),
+      past_values: past.map(({ values }) => values),
+      seqlens_k: seqlensK,
+      cross_keys: cross.map(({ keys }) => keys),
+      cross_values: cross.map(({ values }) => values),
+      cross_lengths: crossLengths,
+    },
+    {
+      logits: graph.output('logits', logits, 'float32', ['batch', vocab_size]),
+      new_keys_values: outputKeysValues(graph, 'new_kv', newKeysValues, heads),
+    },
+  );
 }
 
 /** T5 does not scale its scores. */
 const unscaled = ({ count }: T5Heads) => ({ count, size: 1 });
 
-/** [batch, heads, S, S] for the positions of x [batch, S, width], those past `lengths` [batch] hidden. */
-function bothWaysBias(layers: Layers, t5: T5Layers, x: string, lengths: string): string {
+/** [batch, heads, S, S] for the positions of x [batch, S, width], those past `lengths` [batch] masked. */
+function bidirectionalBias(layers: Layers, t5: T5Layers, x: string, lengths: string): string {
   const { graph } = layers;
   const count = graph.op('Shape', [x], { attributes: { start: 1, end: 2 } });
-  const positions = layers.upTo(count);
+  const positions = layers.arange(count);
   const distances = graph.op('Sub', [
     graph.op('Unsqueeze', [positions, graph.int64(0)]),
     graph.op('Unsqueeze', [positions, graph.int64(1)]),
@@ -159,7 +189,7 @@ function bothWaysBias(layers: Layers, t5: T5Layers, x: string, lengths: string):
     attributes: { perm: [2, 0, 1] },
   });
   const relative = graph.op('Unsqueeze', [bias, graph.int64(0)]);
-  return graph.op('Add', [relative, layers.hidePadding(lengths, count, count)]);
+  return graph.op('Add', [relative, layers.paddingMask(lengths, count, count)]);
 }
 
 /** [batch, heads, 1, 1 + cache] for rows at `positions` [batch, 1]: of the row's own position, then of its cache. */
@@ -170,14 +200,14 @@ function stepBias(
 ): string {
   const { graph } = layers;
   const capacity = graph.op('Shape', [anyPast], { attributes: { start: 2, end: 3 } });
-  const cached = graph.op('Sub', [layers.upTo(capacity), positions]);
+  const cached = graph.op('Sub', [layers.arange(capacity), positions]);
   const own = graph.op('Sub', [positions, positions]);
   const distances = graph.op('Concat', [own, cached], { attributes: { axis: -1 } });
   const relative = graph.op('Transpose', [t5.relativeBias(distances, 'decoder')], {
     attributes: { perm: [0, 2, 1] },
   });
   const perHead = graph.op('Unsqueeze', [relative, graph.int64(2)]);
-  return graph.op('Add', [perHead, hideUnwritten(layers, seqlensK, anyPast)]);
+  return graph.op('Add', [perHead, cacheMask(layers, seqlensK, anyPast)]);
 }
 
 /** x [batch, width] → logits [batch, vocab]; a head of its own where the file holds one. */
@@ -187,5 +217,5 @@ function head(layers: Layers, x: string, config: T5Config): string {
   // T5 1.0 scales what goes into its tied head; FlanT5 does not.
   const isScaled = scale_decoder_outputs ?? tie_word_embeddings !== false;
   const scaled = isScaled ? graph.op('Mul', [x, graph.float32(width ** -0.5)]) : x;
-  return layers.vocabulary(scaled, checkpoint.has(HEAD) ? HEAD : SHARED, [vocab_size, width]);
+  return layers.lmHead(scaled, checkpoint.has(HEAD) ? HEAD : SHARED, [vocab_size, width]);
 }

@@ -1,8 +1,9 @@
-/** Image encoder, EVA-CLIP ViT: pixels → image features. Names as in transformers' `Blip2VisionModel`. */
+/** Image encoder, EVA-CLIP ViT: pixels → image features. Weights have their names in transformers' `Blip2VisionModel`. */
 
 import { Graph } from '../../onnx/graph.ts';
 import type { VisionConfig } from '../config/model-config.ts';
-import { Layers, type Source } from './layers.ts';
+import { describeGraph } from './described-graph.ts';
+import { Layers, type WeightSource } from './layers.ts';
 import { positionEmbedding } from './position-embedding.ts';
 
 /** Patches of a square image, and the class token. */
@@ -12,10 +13,10 @@ export function imageTokens({ size, patch }: { size: number; patch: number }): n
 
 /**
  * `pixel_values` [batch, 3, side, side] → `image_features` [batch, image tokens, width]:
- * pre-LN blocks, one fused q-k-v product each, post-LN over all tokens at the end.
+ * pre-LN blocks, one fused q-k-v MatMul each, post-LN over all tokens at the end.
  * @param side of the images, pixels; where it is not the checkpoint's own, positions are interpolated
  */
-export function visionGraph(source: Source, config: VisionConfig, side: number): Graph {
+export function visionGraph(source: WeightSource, config: VisionConfig, side: number) {
   const { hidden_size: width, layer_norm_eps: epsilon } = config;
   const graph = new Graph('vision');
   const layers = new Layers(graph, source, 'image');
@@ -30,9 +31,9 @@ export function visionGraph(source: Source, config: VisionConfig, side: number):
   let normed = layers.layerNorm(sum, `${block(0)}.layer_norm1`, width, epsilon);
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const qkv = `${block(i)}.self_attn.qkv`;
-    const product = layers.split(layers.matmul(normed, qkv, width, 3 * width), 3);
+    const parts = layers.split(layers.matmul(normed, qkv, width, 3 * width), 3);
     const bias = config.qkv_bias ? layers.bias(qkv, 3 * width) : '';
-    const [query, key, value] = product as [string, string, string];
+    const [query, key, value] = parts as [string, string, string];
     const context = layers.attention(query, key, value, bias, heads);
     const projection = `${block(i)}.self_attn.projection`;
     const attended = layers.matmul(context, projection, width, width);
@@ -42,12 +43,12 @@ export function visionGraph(source: Source, config: VisionConfig, side: number):
     const [fc1, fc2] = [`${block(i)}.mlp.fc1`, `${block(i)}.mlp.fc2`];
     const inner = config.intermediate_size;
     const active = layers.gelu(layers.matmul(normed, fc1, width, inner), layers.bias(fc1, inner));
-    const thought = layers.matmul(active, fc2, inner, width);
+    const mlpOut = layers.matmul(active, fc2, inner, width);
     const next = norm(i + 1 < config.num_hidden_layers ? `${block(i + 1)}.layer_norm1` : last);
-    ({ normed, sum } = layers.addNorm(thought, sum, layers.bias(fc2, width), next));
+    ({ normed, sum } = layers.addNorm(mlpOut, sum, layers.bias(fc2, width), next));
   }
-  graph.output('image_features', normed, 'float32', ['batch', tokens, width]);
-  return graph;
+  const features = graph.output('image_features', normed, 'float32', ['batch', tokens, width]);
+  return describeGraph(graph, { pixels }, { image_features: features });
 }
 
 /** Class token and patches, each with its learned position: [batch, image tokens, width]. */
@@ -55,15 +56,15 @@ function embed(layers: Layers, pixels: string, config: VisionConfig, side: numbe
   const { graph } = layers;
   const { hidden_size: width, patch_size: patch } = config;
   const prefix = 'vision_model.embeddings';
-  const kernel = layers.tensor(`${prefix}.patch_embedding.weight`, [width, 3, patch, patch]);
+  const kernel = layers.weight(`${prefix}.patch_embedding.weight`, [width, 3, patch, patch]);
   const bias = layers.bias(`${prefix}.patch_embedding`, width);
   const grid = graph.op('Conv', [pixels, kernel, bias], {
     attributes: { kernel_shape: [patch, patch], strides: [patch, patch] },
   });
   const flat = graph.op('Reshape', [grid, graph.int64(0, width, -1)]);
   const patches = graph.op('Transpose', [flat], { attributes: { perm: [0, 2, 1] } });
-  const classToken = layers.tensor(`${prefix}.class_embedding`, [1, 1, width]);
-  const tokens = graph.op('Concat', [layers.repeatFor(pixels, classToken), patches], {
+  const classToken = layers.weight(`${prefix}.class_embedding`, [1, 1, width]);
+  const tokens = graph.op('Concat', [layers.expandLike(pixels, classToken), patches], {
     attributes: { axis: 1 },
   });
   const positions = positionEmbedding(layers, config, side);

@@ -27,7 +27,7 @@ describe.each([
   { bits: 8, block: 32 },
   { bits: 8, block: 128 },
 ] as const)('$bits bits in blocks of $block', (quantization) => {
-  it.each([32, 70, 128, 130])('hold rows of %i values to half a level', (width) => {
+  it.each([32, 70, 128, 130])('are within half a level in rows of %i values', (width) => {
     const values = wave(3 * width);
     const back = restored(quantizeBlocks(values, width, quantization), width, quantization);
     for (const [i, value] of values.entries()) {
@@ -50,13 +50,13 @@ describe.each([
     expect(all.packed.slice(bytes, 2 * bytes)).toEqual(second.packed);
   });
 
-  it('keep zeros', () => {
+  it('of zeros are zero', () => {
     const back = restored(quantizeBlocks(new Float32Array(40), 40, quantization), 40, quantization);
     expect(back.every((value) => value === 0)).toBe(true);
   });
 });
 
-it('4 bits err less than by plain rounding', () => {
+it('the error of 4 bits is smaller than by plain rounding', () => {
   const width = 64;
   const values = wave(200 * width);
   const squared = (levels: number[]) =>

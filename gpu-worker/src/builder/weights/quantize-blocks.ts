@@ -1,6 +1,7 @@
 /** Linear weights in 4 or 8 bits, laid out as onnxruntime's MatMulNBits reads them. */
-import { rounded } from './round-half-even.ts';
-import type { Linear, Weight } from './weights.ts';
+import type { Weight } from '../../onnx/weight.ts';
+import { roundHalfEven } from './round-half-even.ts';
+import type { Linear } from './weights.ts';
 
 /** Bits of a value, and values of a row that share a scale. */
 export type Blocks = { bits: 4 | 8; block: number };
@@ -13,7 +14,7 @@ export type Quantized = {
   scales: Float32Array;
 };
 
-/** Sizes tried for a block's scale, relative to what its largest value asks for: clipping it may serve the rest. */
+/** Scales tried for a block, relative to that of its largest value: clipping that one may be better for the rest. */
 const SHRINKS = [1, 0.95, 0.9, 0.85, 0.8];
 
 /** @param values float32 [out, width], row by row */
@@ -27,7 +28,7 @@ export function quantizeBlocks(
   const bytes = (block * bits) / 8;
   const middle = 2 ** (bits - 1);
   const packed = new Uint8Array(rows * blocks * bytes);
-  // What a row has less than whole blocks is zero.
+  // The end of a row's last block, where the width is no multiple of the block, is zero.
   packed.fill(bits === 8 ? middle : middle | (middle << 4));
   const scales = new Float32Array(rows * blocks);
   for (let row = 0; row < rows; row++) {
@@ -39,7 +40,7 @@ export function quantizeBlocks(
       scales[at] = scale;
       const inverse = scale === 0 ? 0 : 1 / scale;
       for (let i = from; i < to; i++) {
-        const level = clamped(rounded(values[i]! * inverse), middle) + middle;
+        const level = clamped(roundHalfEven(values[i]! * inverse), middle) + middle;
         const offset = i - from;
         if (bits === 8) packed[at * bytes + offset] = level;
         else {
@@ -85,7 +86,7 @@ function bestScale(
     let error = 0;
     for (let i = from; i < to && error < least; i++) {
       const value = values[i]! * inverse;
-      const off = value - clamped(rounded(value), middle);
+      const off = value - clamped(roundHalfEven(value), middle);
       error += off * off * scale * scale;
     }
     if (error < least) [least, best] = [error, scale];
@@ -99,26 +100,26 @@ export function blockWeights(linear: Linear, blocks: Blocks): { packed: Weight; 
   const { bits, block } = blocks;
   const count = Math.ceil(width / block);
   let scales: Float32Array | undefined;
-  const both = async () => {
-    const made = quantizeBlocks(await linear.read(), width, blocks);
-    scales = made.scales;
-    return made;
+  const quantize = async () => {
+    const quantized = quantizeBlocks(await linear.read(), width, blocks);
+    scales = quantized.scales;
+    return quantized;
   };
   const packed: Weight = {
     type: 'uint8',
     dims: [out, count, (block * bits) / 8],
     sourceBytes: linear.sourceBytes,
     async *chunks() {
-      yield (await both()).packed;
+      yield (await quantize()).packed;
     },
   };
-  const scaling: Weight = {
+  const scalesWeight: Weight = {
     dims: [out * count],
     sourceBytes: 0,
     async *chunks() {
-      yield scales ?? (await both()).scales;
+      yield scales ?? (await quantize()).scales;
       scales = undefined;
     },
   };
-  return { packed, scales: scaling };
+  return { packed, scales: scalesWeight };
 }

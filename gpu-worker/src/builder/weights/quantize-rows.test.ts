@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { quantizeRows } from './quantize-rows.ts';
 
-it('holds every value to half a level of the largest of its row', () => {
+it('every value is within half a level of the exact one', () => {
   const width = 70;
   const values = Float32Array.from(
     { length: 3 * width },
@@ -15,7 +15,7 @@ it('holds every value to half a level of the largest of its row', () => {
   expect(Math.max(...levels)).toBe(127);
 });
 
-it('keeps a row of zeros', () => {
+it('a row of zeros stays zero', () => {
   const { levels, scales } = quantizeRows(new Float32Array(8), 4);
   expect([...levels, ...scales]).toEqual(Array(10).fill(0));
 });

@@ -1,6 +1,7 @@
 /** Linear weights in 8 bits with one scale for each output, laid out as onnxruntime's MatMulInteger reads them. */
-import { rounded } from './round-half-even.ts';
-import { type Linear, transpose, type Weight } from './weights.ts';
+import type { Weight } from '../../onnx/weight.ts';
+import { roundHalfEven } from './round-half-even.ts';
+import { type Linear, transpose } from './weights.ts';
 
 const LARGEST = 127;
 
@@ -23,7 +24,7 @@ export function quantizeRows(values: Float32Array, width: number): RowQuantized 
     if (largest === 0) continue;
     scales[row] = largest / LARGEST;
     const inverse = LARGEST / largest;
-    for (let i = from; i < to; i++) levels[i] = rounded(values[i]! * inverse);
+    for (let i = from; i < to; i++) levels[i] = roundHalfEven(values[i]! * inverse);
   }
   return { levels, scales };
 }
@@ -31,10 +32,10 @@ export function quantizeRows(values: Float32Array, width: number): RowQuantized 
 /** The two weights of a MatMulIntegerToFloat node; the linear layer is read and quantized once for both. */
 export function rowWeights(linear: Linear): { levels: Weight; scales: Weight } {
   let scales: Float32Array | undefined;
-  const both = async () => {
-    const made = quantizeRows(await linear.read(), linear.in);
-    scales = made.scales;
-    return made;
+  const quantize = async () => {
+    const quantized = quantizeRows(await linear.read(), linear.in);
+    scales = quantized.scales;
+    return quantized;
   };
   return {
     levels: {
@@ -42,14 +43,14 @@ export function rowWeights(linear: Linear): { levels: Weight; scales: Weight } {
       dims: [linear.in, linear.out],
       sourceBytes: linear.sourceBytes,
       async *chunks() {
-        yield transpose((await both()).levels, linear.out, linear.in);
+        yield transpose((await quantize()).levels, linear.out, linear.in);
       },
     },
     scales: {
       dims: [linear.out],
       sourceBytes: 0,
       async *chunks() {
-        yield scales ?? (await both()).scales;
+        yield scales ?? (await quantize()).scales;
         scales = undefined;
       },
     },

@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
 import type { Quantization } from '../precision.ts';
-import { quantizedProduct } from './quantized-matmul.ts';
+import { quantizedMatmul } from './quantized-matmul.ts';
 
 const WIDTH = 96;
 const OUT = 40;
@@ -23,7 +23,7 @@ async function products(
   const graph = new Graph('product');
   const x = graph.input('x', 'float32', [1, 'rows', WIDTH]);
   const linear = { out: OUT, in: WIDTH, sourceBytes: 0, read: async () => weights.slice() };
-  graph.output('y', quantizedProduct(graph, x, 'w', linear, quantization), 'float32', [
+  graph.output('y', quantizedMatmul(graph, x, 'w', linear, quantization), 'float32', [
     1,
     'rows',
     OUT,

@@ -6,17 +6,17 @@ import { rowWeights } from './quantize-rows.ts';
 import type { Linear } from './weights.ts';
 
 const CONTRIB = 'com.microsoft';
-/** What stands for zero in an unsigned 8-bit value. */
+/** The unsigned 8-bit value of zero. */
 const MIDDLE = 128;
 const LARGEST = 127;
-/** A row of zeros needs a scale too. */
+/** A row of zeros must not be divided by zero. */
 const LEAST = 1e-30;
 
 /**
  * [..., in] → [..., out]; a row of the result depends on that row of x alone, bit for bit.
  * @param name unique in the graph
  */
-export function quantizedProduct(
+export function quantizedMatmul(
   graph: Graph,
   x: string,
   name: string,
@@ -24,27 +24,27 @@ export function quantizedProduct(
   quantization: Quantization,
 ): string {
   return quantization.scales === 'blocks'
-    ? blockProduct(graph, x, name, linear, quantization)
-    : rowProduct(graph, x, name, linear);
+    ? blockMatmul(graph, x, name, linear, quantization)
+    : rowMatmul(graph, x, name, linear);
 }
 
-function blockProduct(graph: Graph, x: string, name: string, linear: Linear, blocks: Blocks) {
+function blockMatmul(graph: Graph, x: string, name: string, linear: Linear, blocks: Blocks) {
   const { packed, scales } = blockWeights(linear, blocks);
   const weights = [graph.weight(`${name}.packed`, packed), graph.weight(`${name}.scales`, scales)];
   const { bits, block } = blocks;
   return graph.op('MatMulNBits', [x, ...weights], {
     domain: CONTRIB,
-    // Level 4 also quantizes the input, a block at a time: several times faster, with little error (ENGINE.md).
+    // Level 4 also quantizes the input, a block at a time: several times faster, with little error.
     attributes: { K: linear.in, N: linear.out, bits, block_size: block, accuracy_level: 4 },
   });
 }
 
 /**
- * Each row of x is scaled so that its largest value is 127, the product is that of whole numbers, and the row is scaled
- * back. Whole numbers add up to the same in any order: no result depends on the batch. (`DynamicQuantizeMatMul` is
- * shorter, but has one scale for all rows of a run.)
+ * Each row of x is scaled so that its largest value is 127, multiplied in integers, and scaled back. Integers add up to the
+ * same in any order: no result depends on the batch. (`DynamicQuantizeMatMul` is shorter, but has one scale for all rows
+ * of a run.)
  */
-function rowProduct(graph: Graph, x: string, name: string, linear: Linear): string {
+function rowMatmul(graph: Graph, x: string, name: string, linear: Linear): string {
   const { levels, scales } = rowWeights(linear);
   const rows = graph.op('Reshape', [x, graph.int64(-1, linear.in)]);
   const last = graph.int64(-1);

@@ -1,17 +1,8 @@
-/** How tensors of a checkpoint become the weights of a graph: as they are, transposed, joined, padded. */
+/** How tensors of a checkpoint become the weights of a graph: unchanged, transposed, concatenated, padded. */
+import type { Weight } from '../../onnx/weight.ts';
 import type { Tensor } from '../checkpoint/checkpoint.ts';
 
-/** A weight of a graph that is made when it is written, [dims]. */
-export type Weight = {
-  /** float32 unless it says otherwise. */
-  type?: 'uint8' | 'int8' | 'float16';
-  dims: readonly number[];
-  /** Bytes of the checkpoint it is made of. */
-  sourceBytes: number;
-  chunks: () => AsyncIterable<Float32Array | Float16Array | Uint8Array | Int8Array>;
-};
-
-/** The weight of a linear layer as checkpoints keep it, float32 [out, in]. */
+/** The weight of a linear layer as checkpoints store it, float32 [out, in]. */
 export type Linear = {
   out: number;
   in: number;
@@ -19,13 +10,13 @@ export type Linear = {
   read: () => Promise<Float32Array>;
 };
 
-/** The tensor as it is, possibly under other dims of the same size. Streams. */
-export function asIs(tensor: Tensor, dims = tensor.shape): Weight {
+/** The tensor unchanged, possibly under other dims of the same size. Streams. */
+export function asWeight(tensor: Tensor, dims = tensor.shape): Weight {
   return { dims, sourceBytes: tensor.bytes, chunks: tensor.chunks };
 }
 
-/** The tensor in half the bits. Streams. */
-export function halved(tensor: Tensor): Weight {
+/** The tensor in 16 bits. Streams. */
+export function asFloat16(tensor: Tensor): Weight {
   return {
     type: 'float16',
     dims: tensor.shape,
@@ -39,49 +30,52 @@ export function halved(tensor: Tensor): Weight {
 /** Rows from `start` on of a [rows, width] tensor. */
 export function rowsFrom(tensor: Tensor, start: number): Weight {
   const [rows, width] = matrix(tensor.shape);
-  return made([rows - start, width], [tensor], ([values]) => values!.subarray(start * width));
+  return computed([rows - start, width], [tensor], ([values]) => values!.subarray(start * width));
 }
 
-/** Vectors joined end to end: [a], [b] → [a + b]. */
-export function joined(tensors: readonly Tensor[], heads?: HeadPadding): Weight {
-  const parts = tensors.map(({ shape }) => padHeadRows(shape[0]!, heads));
-  return made([sum(parts)], tensors, (all) => {
-    return concatenate(all.map((values) => padRows(values, 1, heads)));
+/**
+ * Vectors one behind the other: [a], [b] → [a + b].
+ * @param heads of each vector, if they are to be padded
+ */
+export function concat(tensors: readonly Tensor[], heads?: HeadPadding): Weight {
+  const lengths = tensors.map(({ shape }) => paddedRows(shape[0]!, heads));
+  return computed([sum(lengths)], tensors, (vectors) => {
+    return concatValues(vectors.map((values) => padHeads(values, 1, heads)));
   });
 }
 
 /**
  * Linear layers of the same input as one, [sum of out, in].
- * @param heads of the output, each filled up with zero rows
+ * @param heads of each output, if they are to be padded with zero rows
  */
-export function stacked(tensors: readonly Tensor[], heads?: HeadPadding): Linear {
+export function stack(tensors: readonly Tensor[], heads?: HeadPadding): Linear {
   const [, width] = matrix(tensors[0]!.shape);
   return {
-    out: sum(tensors.map(({ shape }) => padHeadRows(shape[0]!, heads))),
+    out: sum(tensors.map(({ shape }) => paddedRows(shape[0]!, heads))),
     in: width,
     sourceBytes: sum(tensors.map(({ bytes }) => bytes)),
     read: async () => {
       const parts: Float32Array[] = [];
-      for (const tensor of tensors) parts.push(padRows(await tensor.read(), width, heads));
-      return concatenate(parts);
+      for (const tensor of tensors) parts.push(padHeads(await tensor.read(), width, heads));
+      return concatValues(parts);
     },
   };
 }
 
-/** A linear layer whose input are heads, [out, heads × padded]: zero columns for the padding. */
-export function fromHeads(tensor: Tensor, heads: HeadPadding): Linear {
+/** A linear layer whose input is heads, [out, heads × padded]: zero columns for the padding. */
+export function padInputHeads(tensor: Tensor, heads: HeadPadding): Linear {
   const [rows, width] = matrix(tensor.shape);
   return {
     out: rows,
-    in: padHeadRows(width, heads),
+    in: paddedRows(width, heads),
     sourceBytes: tensor.bytes,
-    // A row is its heads one after another, so that all rows together are as well.
-    read: async () => padRows(await tensor.read(), 1, heads),
+    // A row is its heads one behind the other, and so are all rows together.
+    read: async () => padHeads(await tensor.read(), 1, heads),
   };
 }
 
-/** As a MatMul operand, [in, out]. */
-export function operand(linear: Linear): Weight {
+/** A linear layer's weight as MatMul reads it, [in, out]. */
+export function transposedWeight(linear: Linear): Weight {
   return {
     dims: [linear.in, linear.out],
     sourceBytes: linear.sourceBytes,
@@ -91,15 +85,15 @@ export function operand(linear: Linear): Weight {
   };
 }
 
-/** Heads of `size` values, each filled with zeros up to `padded`. */
+/** Heads of `size` values, each padded with zeros to `padded`. */
 export type HeadPadding = { size: number; padded: number };
 
-function padHeadRows(rows: number, heads: HeadPadding | undefined): number {
+function paddedRows(rows: number, heads: HeadPadding | undefined): number {
   return heads === undefined ? rows : (rows / heads.size) * heads.padded;
 }
 
 /** [heads × size, width] → [heads × padded, width] */
-function padRows(values: Float32Array, width: number, heads: HeadPadding | undefined) {
+function padHeads(values: Float32Array, width: number, heads: HeadPadding | undefined) {
   if (heads === undefined || heads.size === heads.padded) return values;
   const from = heads.size * width;
   const to = heads.padded * width;
@@ -110,27 +104,27 @@ function padRows(values: Float32Array, width: number, heads: HeadPadding | undef
   return padded;
 }
 
-/** A tensor whose values `make` brings into other dims. */
-export function rearranged(
+/** What `transform` makes of a tensor's values, [dims]. */
+export function transformedWeight(
   tensor: Tensor,
   dims: readonly number[],
-  make: (values: Float32Array) => Float32Array,
+  transform: (values: Float32Array) => Float32Array,
 ): Weight {
-  return made(dims, [tensor], ([values]) => make(values!));
+  return computed(dims, [tensor], ([values]) => transform(values!));
 }
 
-function made(
+function computed(
   dims: readonly number[],
   tensors: readonly Tensor[],
-  make: (values: Float32Array[]) => Float32Array,
+  compute: (values: Float32Array[]) => Float32Array,
 ): Weight {
   return {
     dims,
     sourceBytes: sum(tensors.map(({ bytes }) => bytes)),
     async *chunks() {
-      const all: Float32Array[] = [];
-      for (const tensor of tensors) all.push(await tensor.read());
-      yield make(all);
+      const values: Float32Array[] = [];
+      for (const tensor of tensors) values.push(await tensor.read());
+      yield compute(values);
     },
   };
 }
@@ -156,7 +150,7 @@ export function transpose<T extends Float32Array | Int8Array>(
   return result;
 }
 
-function concatenate(parts: readonly Float32Array[]): Float32Array {
+function concatValues(parts: readonly Float32Array[]): Float32Array {
   if (parts.length === 1) return parts[0]!;
   const result = new Float32Array(sum(parts.map(({ length }) => length)));
   let at = 0;

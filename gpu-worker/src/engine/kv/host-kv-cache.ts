@@ -8,18 +8,18 @@
  */
 import { Tensor } from 'onnxruntime-node';
 import { MAPPED_BYTES } from '../../runtime/malloc-tuning.ts';
-import { giveBack } from '../../runtime/tensors.ts';
+import { freeBuffer } from '../../runtime/tensors.ts';
 import {
   firstRoom,
   grownRoom,
+  type KeysAndValues,
   type KvPlace,
   type KvRows,
   type KvShape,
   type KvStore,
-  planeFeeds,
+  keysAndValues,
   type Range,
   type Room,
-  rowNames,
 } from './kv-cache.ts';
 
 const MAPPED = MAPPED_BYTES / Float32Array.BYTES_PER_ELEMENT;
@@ -82,18 +82,18 @@ export class KvCache implements KvStore {
     return buffer.subarray(firstSlot * size, (firstSlot + count) * size);
   }
 
-  async feeds(prefix: string, firstSlot: number, count: number): Promise<Record<string, Tensor>> {
+  async feeds(firstSlot: number, count: number): Promise<KeysAndValues> {
     const { layers, heads, headDim } = this.shape;
     const dims = [count, heads, this.capacity, headDim];
     const planes = Array.from({ length: 2 * layers }, (_, i) => {
       const view = this.view(Math.floor(i / 2), i % 2 === 0 ? 'key' : 'value', firstSlot, count);
       return new Tensor('float32', view, dims);
     });
-    return planeFeeds(prefix, planes);
+    return keysAndValues(planes);
   }
 
-  rows(result: Record<string, Tensor>, name: string): KvRows {
-    return held(rowNames(name, this.shape).map((output) => result[output] as Tensor));
+  rows(layers: readonly Tensor[]): KvRows {
+    return held(layers);
   }
 
   async keep({ layers }: KvRows, places: readonly KvPlace[]): Promise<void> {
@@ -157,7 +157,7 @@ export class KvCache implements KvStore {
   }
 
   release(): void {
-    for (const buffer of this.#buffers) giveBack(buffer);
+    for (const buffer of this.#buffers) freeBuffer(buffer);
   }
 
   get #length(): number {
@@ -187,7 +187,7 @@ export class KvCache implements KvStore {
       const buffer = new Float32Array(length);
       buffer.set(old.subarray(0, used));
       this.#buffers[index] = buffer;
-      giveBack(old);
+      freeBuffer(old);
     }
   }
 
@@ -209,6 +209,6 @@ function held(layers: readonly Tensor[]): KvRows {
   return {
     layers,
     byteLength: values.reduce((sum, { byteLength }) => sum + byteLength, 0),
-    [Symbol.dispose]: () => values.forEach(giveBack),
+    [Symbol.dispose]: () => values.forEach(freeBuffer),
   };
 }

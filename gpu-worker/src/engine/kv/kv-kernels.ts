@@ -5,8 +5,8 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph } from '../../onnx/graph.ts';
-import { keepsTensors } from '../../runtime/session.ts';
-import type { ExecutionProvider } from '../protocol.ts';
+import { supportsDeviceTensors } from '../../runtime/session.ts';
+import type { ExecutionProvider } from '../../runtime/session-options.ts';
 import type { KvPlace, KvShape, Range, Room } from './kv-cache.ts';
 
 /** No key and no value is larger. */
@@ -29,7 +29,7 @@ export class KvGraphs {
     const open = (graph: Graph) =>
       InferenceSession.create(graph.encode(), {
         executionProviders: [provider],
-        preferredOutputLocation: keepsTensors(provider) ? 'gpu-buffer' : 'cpu',
+        preferredOutputLocation: supportsDeviceTensors(provider) ? 'gpu-buffer' : 'cpu',
       });
     return new KvGraphs(shape, {
       zeros: await open(zeros(shape)),

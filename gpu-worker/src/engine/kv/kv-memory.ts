@@ -1,7 +1,7 @@
 /** A decoder's memory for keys and values: on the device where the provider keeps tensors there, else in JavaScript's. */
 
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
-import { keepsTensors } from '../../runtime/session.ts';
+import { supportsDeviceTensors } from '../../runtime/session.ts';
 import type { EngineOptions } from '../protocol.ts';
 import { DeviceKvCache } from './device-kv-cache.ts';
 import { KvCache } from './host-kv-cache.ts';
@@ -40,6 +40,6 @@ export async function openKvMemory({
 }: EngineOptions): Promise<KvMemory> {
   const { layers, heads, head_dim: headDim, max_positions: maxPositions } = manifest.decoder;
   const shape = { layers, heads, headDim, maxPositions };
-  const onDevice = keepsTensors(executionProvider);
+  const onDevice = supportsDeviceTensors(executionProvider);
   return new KvMemory(shape, onDevice ? await KvGraphs.open(executionProvider, shape) : null);
 }

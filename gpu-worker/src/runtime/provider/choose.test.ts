@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ExecutionProvider } from '../../engine/protocol.ts';
+import type { ExecutionProvider } from '../session-options.ts';
 import { candidates, chooseProvider } from './choose.ts';
 import type { Probe } from './probe.ts';
 
@@ -12,7 +12,7 @@ const NO_LIBRARIES = failed('Error: …_Cuda: Failed to load shared library');
 
 describe('auto', () => {
   it.each<[string, Partial<Record<ExecutionProvider, Probe>>, ExecutionProvider, string]>([
-    ['the first that is good', { cuda: loaded() }, 'cuda', "20 times the CPU's speed"],
+    ['the first that is fast enough', { cuda: loaded() }, 'cuda', "20 times the CPU's speed"],
     [
       'webgpu where cuda is not installed',
       { cuda: NO_LIBRARIES, webgpu: loaded({ speed: 3.5123 }) },
@@ -26,42 +26,42 @@ describe('auto', () => {
       'cuda: its libraries are not installed; webgpu: no adapter',
     ],
     [
-      'the CPU rather than a GPU that the CPU plays',
+      'the CPU rather than a GPU that the CPU emulates',
       { webgpu: loaded({ speed: 0.0021 }) },
       'cpu',
       "webgpu: 0.0021 times the CPU's speed",
     ],
     [
-      'no wrong products',
+      'no GPU whose products are wrong',
       { webgpu: loaded({ products: false }) },
       'cpu',
       'webgpu: computes wrong here',
     ],
     [
-      'no wrong attention',
+      'no GPU whose attention is wrong',
       { webgpu: loaded({ attention: false }) },
       'cpu',
       'webgpu: computes wrong here',
     ],
     [
-      'no driver that crashes',
+      'no GPU whose driver crashes',
       { webgpu: failed('its probe ended with SIGSEGV: oh') },
       'cpu',
       'webgpu: its probe ended with SIGSEGV: oh',
     ],
-  ])('takes %s', (_, probes, provider, why) => {
+  ])('chooses %s', (_, probes, provider, why) => {
     const found = new Map(Object.entries(probes) as [ExecutionProvider, Probe][]);
     expect(chooseProvider('auto', found)).toEqual({ provider, why });
   });
 });
 
 describe('a provider that is asked for by name', () => {
-  it('is taken when it computes right, however slow', () => {
+  it('is chosen when it computes right, however slow', () => {
     const found = new Map([['webgpu', loaded({ speed: 0.01 })]] as const);
     expect(chooseProvider('webgpu', found)).toEqual({ provider: 'webgpu', why: '' });
   });
 
-  it('leaves attention to the CPU where its own is wrong, and says so', () => {
+  it('leaves attention to the CPU where its own is wrong', () => {
     const found = new Map([['webgpu', loaded({ attention: false })]] as const);
     expect(chooseProvider('webgpu', found).why).toContain('attention on the CPU');
   });
@@ -71,11 +71,11 @@ describe('a provider that is asked for by name', () => {
     ['cuda', NO_LIBRARIES, /its libraries are not installed. Fetch.*cuda12 node .*install.js/],
     ['cuda', loaded({ products: false }), /"cuda" cannot be used: its products are wrong/],
     ['cuda', loaded({ attention: false }), /its attention is wrong/],
-  ])('%s is refused with what to do, when it cannot be used', (provider, probe, message) => {
+  ])('%s is refused, with advice, when it cannot be used', (provider, probe, message) => {
     expect(() => chooseProvider(provider, new Map([[provider, probe]]))).toThrow(message);
   });
 
-  it('the CPU is not probed', () => {
+  it('the CPU needs no probe', () => {
     expect(candidates('cpu')).toEqual([]);
   });
 });

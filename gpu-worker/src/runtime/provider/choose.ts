@@ -1,19 +1,19 @@
-/** Which execution provider runs the model, and why. Pure: what was asked for and what was found in, a choice out. */
-import type { ExecutionProvider } from '../../engine/protocol.ts';
+/** Which execution provider runs the model, and why. Pure: the provider asked for and the probes in, a choice out. */
+import type { ExecutionProvider } from '../session-options.ts';
 import type { Probe } from './probe.ts';
 
-/** What may be asked for. */
-export type Asked = ExecutionProvider | 'auto';
+/** What a configuration may ask for. */
+export type RequestedProvider = ExecutionProvider | 'auto';
 
-/** `why` in a few words; '' where there is nothing to say. */
+/** `why` in a few words; '' for the provider that was asked for. */
 export type ProviderChoice = { provider: ExecutionProvider; why: string };
 
 type Gpu = Exclude<ExecutionProvider, 'cpu'>;
 
 /** The best first. */
 const GPUS = ['cuda', 'webgpu'] as const satisfies readonly Gpu[];
-/** Times the CPU's speed that make a GPU worth it: less may be chance, or a GPU that is played by the CPU. */
-const WORTH_IT = 2;
+/** Times the CPU's speed from which a GPU is chosen: less may be chance, or a GPU that the CPU emulates. */
+const LEAST_SPEEDUP = 2;
 
 const INSTALL: Record<Gpu, string> = {
   webgpu:
@@ -24,53 +24,56 @@ const INSTALL: Record<Gpu, string> = {
     'and install CUDA 12 and cuDNN 9.',
 };
 
-/** What has to be probed, in this order, until one is good. */
-export function candidates(asked: Asked): readonly Gpu[] {
-  if (asked === 'auto') return GPUS;
-  return asked === 'cpu' ? [] : [asked];
+/** What has to be probed, in this order, until one is good enough. */
+export function candidates(requested: RequestedProvider): readonly Gpu[] {
+  if (requested === 'auto') return GPUS;
+  return requested === 'cpu' ? [] : [requested];
 }
 
-/** Whether `auto` takes it: right in everything and clearly faster than the CPU. */
-export function isGood(probe: Probe): boolean {
-  return probe.state === 'loaded' && probe.products && probe.attention && probe.speed >= WORTH_IT;
+/** Whether `auto` chooses it: right in everything and clearly faster than the CPU. */
+export function isGoodEnough(probe: Probe): boolean {
+  return (
+    probe.state === 'loaded' && probe.products && probe.attention && probe.speed >= LEAST_SPEEDUP
+  );
 }
 
 /** @throws Error that says what to do, when the provider that was asked for cannot be used */
 export function chooseProvider(
-  asked: Asked,
+  requested: RequestedProvider,
   probes: ReadonlyMap<ExecutionProvider, Probe>,
 ): ProviderChoice {
-  if (asked === 'auto') return best(probes);
-  if (asked === 'cpu') return { provider: asked, why: '' };
-  const found = probes.get(asked) ?? { state: 'failed', reason: 'it was not probed' };
-  const refuse = (reason: string, advice: string) => {
-    const way = [advice, 'BLIP2_EXECUTION_PROVIDER=cpu always works.'].join(' ').trim();
-    return new Error(`The execution provider "${asked}" cannot be used: ${reason}. ${way}`);
+  if (requested === 'auto') return best(probes);
+  if (requested === 'cpu') return { provider: requested, why: '' };
+  const found = probes.get(requested) ?? { state: 'failed', reason: 'it was not probed' };
+  const unusable = (reason: string, advice: string) => {
+    const remedy = [advice, 'BLIP2_EXECUTION_PROVIDER=cpu always works.'].join(' ').trim();
+    return new Error(`The execution provider "${requested}" cannot be used: ${reason}. ${remedy}`);
   };
-  if (found.state === 'failed') throw refuse(inWords(found.reason), INSTALL[asked]);
-  if (!found.products) throw refuse('its products are wrong on this device', '');
-  if (found.attention) return { provider: asked, why: '' };
-  if (asked !== 'webgpu') throw refuse('its attention is wrong on this device', '');
-  return { provider: asked, why: 'attention on the CPU, as it is wrong on this device' };
+  if (found.state === 'failed') throw unusable(summarize(found.reason), INSTALL[requested]);
+  if (!found.products) throw unusable('its products are wrong on this device', '');
+  if (found.attention) return { provider: requested, why: '' };
+  if (requested !== 'webgpu') throw unusable('its attention is wrong on this device', '');
+  return { provider: requested, why: 'attention on the CPU, as it is wrong on this device' };
 }
 
 function best(probes: ReadonlyMap<ExecutionProvider, Probe>): ProviderChoice {
-  const against: string[] = [];
+  const rejected: string[] = [];
   for (const provider of GPUS) {
     const found = probes.get(provider);
     if (found === undefined) continue;
-    if (found.state === 'failed') against.push(`${provider}: ${inWords(found.reason)}`);
-    else if (!found.products || !found.attention) against.push(`${provider}: computes wrong here`);
-    else if (!isGood(found)) against.push(`${provider}: ${times(found.speed)} the CPU's speed`);
+    if (found.state === 'failed') rejected.push(`${provider}: ${summarize(found.reason)}`);
+    else if (!found.products || !found.attention) rejected.push(`${provider}: computes wrong here`);
+    else if (!isGoodEnough(found))
+      rejected.push(`${provider}: ${times(found.speed)} the CPU's speed`);
     else return { provider, why: `${times(found.speed)} the CPU's speed` };
   }
-  return { provider: 'cpu', why: against.join('; ') };
+  return { provider: 'cpu', why: rejected.join('; ') };
 }
 
 const times = (speed: number) => `${Number(speed.toPrecision(2))} times`;
 
-/** What onnxruntime says of the two common cases, said shortly; else its last line. */
-function inWords(reason: string): string {
+/** onnxruntime's message, shortened in the two common cases; else its last line. */
+function summarize(reason: string): string {
   if (/no supported adapters/i.test(reason)) return 'no adapter';
   if (/failed to load shared library/i.test(reason)) return 'its libraries are not installed';
   return reason.trim().split('\n').at(-1)?.replace(/\.$/, '') ?? reason;

@@ -1,9 +1,8 @@
 /** What an execution provider can do on this machine: whether it loads, whether it computes right, and how fast. */
 import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
-import { seededRandom } from '../../engine/decoding/sampler.ts';
-import type { ExecutionProvider } from '../../engine/protocol.ts';
 import { Graph } from '../../onnx/graph.ts';
 import { attentionIsRight } from '../attention-check.ts';
+import type { ExecutionProvider } from '../session-options.ts';
 
 export type Probe =
   | { state: 'failed'; reason: string }
@@ -19,18 +18,18 @@ export type Probe =
 
 const WIDTH = 1024;
 const PRODUCTS = 4;
-/** Rows of a step, and of a prompt. */
+/** Rows of a decode step, and of a prompt. */
 const FEW = 4;
 const MANY = 64;
-/** Of values around 1, whose error in TF32, where somebody allows it, is 1e-3. */
+/** Of values around 1, whose error in TF32, where that is enabled, is 1e-3. */
 const TOLERANCE = 1e-2;
 /** The first run compiles; of the others the best counts. */
 const RUNS = 2;
-/** So slow with few rows is only what computes on the CPU in a roundabout way: SwiftShader would take seconds for many. */
+/** So slow with few rows is only a GPU that the CPU emulates: SwiftShader would take seconds for many. */
 const HOPELESS = 1 / 20;
 
 export async function probe(provider: ExecutionProvider): Promise<Probe> {
-  // Of a name that it does not know onnxruntime says nothing: everything would run on the CPU.
+  // onnxruntime ignores a name that it does not know: everything would run on the CPU.
   if (!listSupportedBackends().some(({ name }) => name === provider)) {
     return { state: 'failed', reason: 'onnxruntime-node has none for this platform' };
   }
@@ -72,7 +71,7 @@ async function multiply(
 /** x · W · W … */
 function productGraph(): Graph {
   const graph = new Graph('products');
-  // Scaled so that the results are as large as what is multiplied.
+  // Scaled so that the results are as large as the factors.
   const weight = noise(WIDTH * WIDTH).map((value) => value * Math.sqrt(3 / WIDTH));
   const table = graph.table('weight', [WIDTH, WIDTH], weight);
   let x = graph.input('x', 'float32', ['rows', WIDTH]);
@@ -81,8 +80,11 @@ function productGraph(): Graph {
   return graph;
 }
 
-/** Numbers from −1 to 1, the same every time. */
+/** Numbers from −1 to 1, the same every time: a linear congruential generator is random enough to multiply. */
 function noise(length: number): Float32Array {
-  const random = seededRandom(length);
-  return Float32Array.from({ length }, () => 2 * random() - 1);
+  let state = length;
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    return state / 2 ** 31;
+  });
 }

@@ -120,7 +120,7 @@ def reply_to_all(model: Blip2ForConditionalGeneration, kind: str, case: dict) ->
                 if image_token in tokens:
                     raise UnsuitableError("an image token was written")
                 text = decoder.decode(tokens, skip_special_tokens=True).strip()
-                reply = dict(picture=name, question=question, settings=settings, ids=tokens, text=text)
+                reply = dict(image=name, question=question, settings=settings, ids=tokens, text=text)
                 replies.append(reply if settings else reply | dict(scores=score_tokens(model, kind, pixels, ids)))
     return replies
 

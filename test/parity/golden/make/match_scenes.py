@@ -48,9 +48,9 @@ def main() -> None:
         features = generate.vision_model(pixel_values=values).last_hidden_state
         query = generate.qformer(query_embeds=generate.query_tokens, encoder_hidden_states=features).last_hidden_state
         itc_vectors = rounded(itc.image_embeds[0])
-        results.append({"picture": name, "scores": scores, "itc": itc_vectors, "query": rounded(query[0])})
+        results.append({"image": name, "scores": scores, "itc": itc_vectors, "query": rounded(query[0])})
         print(name, [(round(s["itm"], 4), round(s["itc"], 4)) for s in scores])
-    out = {"texts": TEXTS, "vectors": rounded(torch.cat(vectors)), "pictures": results}
+    out = {"texts": TEXTS, "vectors": rounded(torch.cat(vectors)), "images": results}
     write_json(GOLDEN / "match-scenes.json", out)
 
 
