@@ -1,11 +1,11 @@
 /** Which text holds which slot of the cache: the rows of a decode step, without gaps. */
 
-import type { Decoding, NextRow } from './decoding/strategy.ts';
+import type { Continuation, DecodingStrategy } from './decoding/strategy.ts';
 import type { Entry } from './image-queue.ts';
 import type { Decoder, DecoderPrompt } from './models/decoder.ts';
 
 /** A job whose text is being written. `rows` in the order its decoding counts them. */
-export type Writing = Entry & { decoding: Decoding; prompt: DecoderPrompt; rows: Row[] };
+export type Writing = Entry & { decoding: DecodingStrategy; prompt: DecoderPrompt; rows: Row[] };
 
 /** `past`: positions it has in the cache; `token`: what it reads next; `unread`: ids of its prompt still to be read. */
 export type Row = {
@@ -52,18 +52,18 @@ export class Rows {
    * Makes a job's rows those of its next step; without any its slots are free. A row goes on in its own slot; where
    * several go on from one, the others take what is left or new slots.
    */
-  goOn(job: Writing, next: readonly NextRow[]): void {
+  goOn(job: Writing, next: readonly Continuation[]): void {
     const before = job.rows;
     const kept = new Set<Row>();
-    const inPlace = next.map(({ from }) => {
-      const row = before[from] as Row;
+    const inPlace = next.map(({ parent }) => {
+      const row = before[parent] as Row;
       if (kept.has(row)) return null;
       kept.add(row);
       return row;
     });
     const spare = before.filter((row) => !kept.has(row));
-    job.rows = next.map(({ from, token }, i) => {
-      const row = inPlace[i] ?? this.#fork(before[from] as Row, spare.pop());
+    job.rows = next.map(({ parent, token }, i) => {
+      const row = inPlace[i] ?? this.#fork(before[parent] as Row, spare.pop());
       row.token = token;
       return row;
     });

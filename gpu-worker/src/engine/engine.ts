@@ -1,7 +1,9 @@
 /** The engine loop: work on images, prefill, one decode step for every running row, and again. */
 import { createHash } from 'node:crypto';
 import { Rows, type Writing } from './batch.ts';
-import { createDecoding, type NextRow } from './decoding/strategy.ts';
+import { BeamSearch } from './decoding/beam-search.ts';
+import { Sampling } from './decoding/sampling.ts';
+import type { Continuation, DecodingStrategy, StrategyOptions } from './decoding/strategy.ts';
 import { type Entry, ImageWork, inOrder } from './image-queue.ts';
 import type { Decoder, DecoderPrompt } from './models/decoder.ts';
 import type { EngineParts } from './models/load-models.ts';
@@ -121,10 +123,10 @@ export class Engine {
     const { job } = entry;
     if (job.kind !== 'generate') return;
     const prompt = { key: keyOf(image), image, ids: job.inputIds };
-    const decoding = createDecoding({
+    const decoding = strategyFor({
       config: job.config,
-      prompt: this.#decoder.seenOf(prompt),
-      eos: this.#options.manifest.eos_token_ids,
+      promptIds: this.#decoder.seenOf(prompt),
+      eosIds: this.#options.manifest.eos_token_ids,
     });
     this.#toPrefill.push({ ...entry, prompt, decoding, rows: [] });
     this.#toPrefill.sort(inOrder);
@@ -208,11 +210,11 @@ export class Engine {
    * which copies slots, so that keys and values must be in them.
    */
   #written() {
-    const next = new Map<Writing, readonly NextRow[]>();
+    const next = new Map<Writing, readonly Continuation[]>();
     return {
       take: (job: Writing, logits: readonly Float32Array[]) => {
         const advanced = job.decoding.advance(logits);
-        for (const { choice, tokens } of advanced.written) {
+        for (const { choice, tokens } of advanced.emitted) {
           if (tokens.length > 0) this.#emit(job.id, { type: 'tokens', choice, tokens });
         }
         next.set(job, advanced.next);
@@ -239,6 +241,10 @@ export class Engine {
       }
     }
   }
+}
+
+function strategyFor(options: StrategyOptions): DecodingStrategy {
+  return options.config.num_beams > 1 ? new BeamSearch(options) : new Sampling(options);
 }
 
 /** Embeddings name their image by what they are: a miss and a hit have the same, rounded alike. */

@@ -8,7 +8,7 @@ import type {
   GpuTimings,
   MatchScore,
 } from '@blip2/shared/wire';
-import type { Choice } from './decoding/strategy.ts';
+import type { FinishedChoice } from './decoding/strategy.ts';
 import type { Observation } from './stats.ts';
 
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
@@ -65,7 +65,7 @@ export type JobEvent =
   /** ITC's unit vector of each text, float32 [itc width]. */
   | { type: 'texts'; embeddings: Float32Array[] }
   | { type: 'tokens'; choice: number; tokens: WrittenToken[] }
-  | { type: 'done'; choices: Choice[]; timings: GpuTimings }
+  | { type: 'done'; choices: FinishedChoice[]; timings: GpuTimings }
   | { type: 'failed'; message: string };
 
 export type FromEngine =

@@ -53,9 +53,10 @@ describe('candidates of many tokens', () => {
       Math.exp((values[token]! - values[tokens[0]!]!) / temperature),
     );
     const mass = weights.reduce((sum, weight) => sum + weight, 0);
-    let [kept, reached] = [0, 0];
-    while (top_p < 1 && kept < tokens.length && reached < top_p * mass) reached += weights[kept++]!;
-    return top_p < 1 ? tokens.slice(0, kept) : tokens;
+    let [count, reached] = [0, 0];
+    while (top_p < 1 && count < tokens.length && reached < top_p * mass)
+      reached += weights[count++]!;
+    return top_p < 1 ? tokens.slice(0, count) : tokens;
   }
 
   it('are those of the plain definition', () => {
