@@ -8,7 +8,7 @@ import type { EngineParts } from './models/load-models.ts';
 import { itcScore, type RetrievalRunner } from './models/retrieval-model.ts';
 import type { Job, JobEvent, Pixels } from './protocol.ts';
 import { compare, type Place } from './scheduling/fair-queue.ts';
-import type { KeptMemory } from './stats.ts';
+import type { CacheStats } from './stats.ts';
 
 /** A job on its way. */
 export type Entry = {
@@ -42,14 +42,14 @@ export type ImageWorkOptions = {
 export class ImageWork {
   readonly #parts: EngineParts;
   readonly #options: ImageWorkOptions;
-  readonly #seen: ImageFeatureCache;
+  readonly #features: ImageFeatureCache;
   #toEncode: (Entry & { source: Pixels })[] = [];
   #toCompare: Comparing[] = [];
 
   constructor(parts: EngineParts, options: ImageWorkOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#seen = new ImageFeatureCache(parts.vision);
+    this.#features = new ImageFeatureCache(parts.vision);
   }
 
   /** Pieces of work that wait, roughly. */
@@ -57,8 +57,8 @@ export class ImageWork {
     return this.#toEncode.length + this.#toCompare.length;
   }
 
-  get features(): KeptMemory {
-    return this.#seen.memory;
+  get features(): CacheStats {
+    return this.#features.stats;
   }
 
   submit(entry: Entry): void {
@@ -104,7 +104,7 @@ export class ImageWork {
   async #encode(entries: readonly Entry[], image: Pixels, encoder: VisionRunner): Promise<void> {
     const start = performance.now();
     for (const entry of entries) entry.timings.queue = start - entry.submittedAt;
-    const features = await this.#seen.features(encoder, image);
+    const features = await this.#features.features(encoder, image);
     for (const entry of entries) entry.timings.vision = performance.now() - start;
     const queries = once(() => this.#parts.qformer.query(features));
     const itc = once(() => this.#retrieval.imageEmbeddings(features));

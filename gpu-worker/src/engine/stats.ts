@@ -20,14 +20,14 @@ export type Observation = {
   running: number;
   memory: DecoderMemory;
   /** Image features; each miss is a run of an image encoder. */
-  features: KeptMemory;
+  features: CacheStats;
 };
 
 /** Look-ups since the start that found something and that did not, and the memory of what is kept. */
-export type KeptMemory = { hits: number; misses: number; bytes: number };
+export type CacheStats = { hits: number; misses: number; bytes: number };
 
 /** What prompts begin with: look-ups of images, and text positions that did not have to be read again. */
-export type PrefixMemory = KeptMemory & { textPositions: number };
+export type PrefixCacheStats = CacheStats & { textPositions: number };
 
 /** What a decoder holds; `deviceTensors`: how many tensors it has on the device. */
-export type DecoderMemory = { kvBytes: number; deviceTensors: number; prefixes?: PrefixMemory };
+export type DecoderMemory = { kvBytes: number; deviceTensors: number; prefixes?: PrefixCacheStats };

@@ -3,7 +3,7 @@
  * about it. The next question reads only what nobody has asked yet.
  */
 
-import type { PrefixMemory } from '../stats.ts';
+import type { PrefixCacheStats } from '../stats.ts';
 
 /** What is on a device has to be given back. */
 type Keepable = { byteLength: number; [Symbol.dispose]?: () => void };
@@ -40,7 +40,7 @@ export class PrefixCache<Values extends Keepable> {
     this.#budgetBytes = budgetBytes;
   }
 
-  get memory(): PrefixMemory {
+  get memory(): PrefixCacheStats {
     return { ...this.#lookups, bytes: this.#bytes };
   }
 
