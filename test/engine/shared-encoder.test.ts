@@ -65,7 +65,7 @@ async function start(compares: string) {
     const from = events.length;
     for (const job of jobs) {
       const id = events.push([]) - 1;
-      engine.submit(id, job, { client: '', priority: 'interactive' });
+      engine.submit(id, job, { standing: { client: '', priority: 'interactive' } });
     }
     while (await engine.advance());
     for (const said of events.slice(from)) expect(said.at(-1)!.type).toBe('done');

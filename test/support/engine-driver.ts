@@ -39,7 +39,7 @@ export class EngineDriver {
       ...rest,
     });
     const source = { kind: 'embeddings', values } as const;
-    this.engine.submit(id, { kind: 'generate', source, inputIds, config }, standing);
+    this.engine.submit(id, { kind: 'generate', source, inputIds, config }, { standing });
   }
 
   async finish(): Promise<void> {

@@ -2,8 +2,17 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
-import type { EngineOptions, FromEngine, Job, JobEvent, Standing, ToEngine } from './protocol.ts';
+import type {
+  EngineOptions,
+  FromEngine,
+  Job,
+  JobEvent,
+  Standing,
+  SubmitOptions,
+  ToEngine,
+} from './protocol.ts';
 import { Places } from './scheduling/admission.ts';
+import { deserializeError, serializeError } from './serialize-error.ts';
 import type { Observation } from './stats.ts';
 
 export type Outcome = 'done' | 'failed' | 'canceled';
@@ -19,13 +28,31 @@ export type EngineListener = {
   rejected: () => void;
 };
 
+/** What a job's stream brings: a failure is an error of the stream. */
+export type JobOutput = Exclude<JobEvent, { type: 'failed' }>;
+
+/** A job failed in the engine thread. Its `cause` is what was thrown there, with the stack of that thread. */
+export class EngineError extends Error {
+  override name = 'EngineError';
+  /** Request that the job belongs to, where it was submitted with one. */
+  readonly requestId: string | undefined;
+
+  constructor({ error, requestId }: Extract<JobEvent, { type: 'failed' }>) {
+    super(`the engine failed: ${error.message}`, { cause: deserializeError(error) });
+    this.requestId = requestId;
+  }
+}
+
 type Running = {
-  controller: ReadableStreamDefaultController<JobEvent>;
+  controller: ReadableStreamDefaultController<JobOutput>;
   kind: Job['kind'];
+  requestId: string | undefined;
   /** Milliseconds of this process's clock. */
   startedAt: number;
   lastTokenAt?: number;
 };
+
+const THREAD = new URL('./thread.ts', import.meta.url);
 
 export class EngineClient {
   readonly #worker: Worker;
@@ -51,10 +78,15 @@ export class EngineClient {
   /**
    * Starts the thread, loads the model and waits for its self-test.
    * @param queueLimit jobs that may wait beyond those that hold a slot
+   * @param thread module that the thread runs
    * @throws Error when the model cannot be loaded
    */
-  static async start(options: EngineOptions, queueLimit: number): Promise<EngineClient> {
-    const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: options });
+  static async start(
+    options: EngineOptions,
+    queueLimit: number,
+    thread = THREAD,
+  ): Promise<EngineClient> {
+    const worker = new Worker(thread, { workerData: options });
     await untilReady(worker);
     return new EngineClient(worker, options.maxSlots, queueLimit);
   }
@@ -67,7 +99,10 @@ export class EngineClient {
   /** Called when the thread ends by an error: every job has failed by then, and the process should end. */
   onCrash(listener: (error: Error) => void): void {
     this.#worker.on('error', (error: Error) => {
-      for (const [id] of this.#jobs) this.#deliver(id, { type: 'failed', message: error.message });
+      for (const [id, { requestId }] of this.#jobs) {
+        const failed = { type: 'failed', error: serializeError(error) } as const;
+        this.#deliver(id, requestId === undefined ? failed : { ...failed, requestId });
+      }
       listener(error);
     });
   }
@@ -89,10 +124,13 @@ export class EngineClient {
   }
 
   /**
-   * Runs a job. The stream ends after `done`; it errors when the job fails or `signal` aborts, and the engine
-   * forgets the job at once when the signal aborts or the reader cancels.
+   * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, and with the signal's
+   * reason when `signal` aborts. The engine forgets the job at once when the signal aborts or the reader cancels.
    */
-  run(job: Job, signal: AbortSignal, standing: Standing): ReadableStream<JobEvent> {
+  run(
+    job: Job,
+    { signal, ...options }: SubmitOptions & { signal: AbortSignal },
+  ): ReadableStream<JobOutput> {
     signal.throwIfAborted();
     const id = this.#nextId++;
     const abort = () => {
@@ -100,12 +138,14 @@ export class EngineClient {
       this.#forget(id);
       running?.controller.error(signal.reason);
     };
-    return new ReadableStream<JobEvent>({
+    return new ReadableStream<JobOutput>({
       start: (controller) => {
-        this.#jobs.set(id, { controller, kind: job.kind, startedAt: performance.now() });
+        const { requestId } = options;
+        const { kind } = job;
+        this.#jobs.set(id, { controller, kind, requestId, startedAt: performance.now() });
         for (const { begun } of this.#listeners) begun(id, job.kind);
         signal.addEventListener('abort', abort, { once: true });
-        this.#post({ type: 'submit', id, job, standing });
+        this.#post({ type: 'submit', id, job, options });
       },
       cancel: () => {
         signal.removeEventListener('abort', abort);
@@ -132,7 +172,7 @@ export class EngineClient {
     if (running === undefined) return;
     if (event.type === 'failed') {
       this.#end(id, running, 'failed');
-      running.controller.error(new Error(`the engine failed: ${event.message}`));
+      running.controller.error(new EngineError(event));
       return;
     }
     if (event.type === 'tokens') this.#timeToken(id, running, event.tokens.length);

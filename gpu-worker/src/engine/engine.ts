@@ -7,9 +7,10 @@ import type { Continuation, DecodingStrategy, StrategyOptions } from './decoding
 import { type Entry, ImageWork, inOrder } from './image-queue.ts';
 import type { Decoder, DecoderPrompt } from './models/decoder.ts';
 import type { EngineParts } from './models/load-models.ts';
-import type { EngineOptions, Job, JobEvent, Standing } from './protocol.ts';
+import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts';
 import { FairOrder } from './scheduling/fair-queue.ts';
 import { type Action, nextAction } from './scheduling/scheduler.ts';
+import { serializeError } from './serialize-error.ts';
 import type { Done, Observation } from './stats.ts';
 
 export class Engine {
@@ -42,10 +43,11 @@ export class Engine {
     });
   }
 
-  submit(id: number, job: Job, standing: Standing): void {
+  submit(id: number, job: Job, { standing, requestId }: SubmitOptions): void {
     const rows = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
     const place = this.#order.join(standing, rows);
-    this.#images.submit({ id, job, place, submittedAt: performance.now(), timings: { queue: 0 } });
+    const submittedAt = performance.now();
+    this.#images.submit({ id, requestId, job, place, submittedAt, timings: { queue: 0 } });
   }
 
   /** Forgets a job before the next action: while one runs, the slots must stay what they are. */
@@ -235,9 +237,10 @@ export class Engine {
     try {
       await run();
     } catch (error) {
-      for (const { id } of entries) {
+      for (const { id, requestId } of entries) {
         this.#forget(id);
-        this.#emit(id, { type: 'failed', message: String(error) });
+        const failed = { type: 'failed', error: serializeError(error) } as const;
+        this.#emit(id, requestId === undefined ? failed : { ...failed, requestId });
       }
     }
   }

@@ -8,11 +8,13 @@ import type { EngineParts } from './models/load-models.ts';
 import { itcScore, type RetrievalRunner } from './models/retrieval-model.ts';
 import type { Job, JobEvent, Pixels } from './protocol.ts';
 import { compare, type Place } from './scheduling/fair-queue.ts';
+import { serializeError } from './serialize-error.ts';
 import type { CacheStats } from './stats.ts';
 
 /** A job on its way. */
 export type Entry = {
   id: number;
+  requestId: string | undefined;
   job: Job;
   place: Place;
   submittedAt: number;
@@ -167,9 +169,10 @@ export class ImageWork {
     try {
       await run();
     } catch (error) {
-      for (const { id } of entries) {
+      for (const { id, requestId } of entries) {
         this.forget(id);
-        this.#options.emit(id, { type: 'failed', message: String(error) });
+        const failed = { type: 'failed', error: serializeError(error) } as const;
+        this.#options.emit(id, requestId === undefined ? failed : { ...failed, requestId });
       }
     }
   }

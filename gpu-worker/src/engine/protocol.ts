@@ -9,6 +9,7 @@ import type {
   MatchScore,
 } from '@blip2/shared/wire';
 import type { FinishedChoice } from './decoding/strategy.ts';
+import type { SerializedError } from './serialize-error.ts';
 import type { Observation } from './stats.ts';
 
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
@@ -52,8 +53,11 @@ export type Job =
 /** Who asks for a job, and whether somebody waits for it. */
 export type Standing = { client: string; priority: NonNullable<GpuRequest['priority']> };
 
+/** What goes with a job. `requestId` names its request in logs and errors. */
+export type SubmitOptions = { standing: Standing; requestId?: string };
+
 export type ToEngine =
-  | { type: 'submit'; id: number; job: Job; standing: Standing }
+  | { type: 'submit'; id: number; job: Job; options: SubmitOptions }
   | { type: 'cancel'; id: number }
   | { type: 'close' };
 
@@ -66,7 +70,7 @@ export type JobEvent =
   | { type: 'texts'; embeddings: Float32Array[] }
   | { type: 'tokens'; choice: number; tokens: WrittenToken[] }
   | { type: 'done'; choices: FinishedChoice[]; timings: GpuTimings }
-  | { type: 'failed'; message: string };
+  | { type: 'failed'; error: SerializedError; requestId?: string };
 
 export type FromEngine =
   | { type: 'ready' }

@@ -4,6 +4,7 @@ import { GenerationConfig } from '@blip2/shared/wire';
 import { Engine } from './engine.ts';
 import { loadParts, releaseParts } from './models/load-models.ts';
 import type { EngineOptions, FromEngine, Job, JobEvent, Pixels, ToEngine } from './protocol.ts';
+import { deserializeError } from './serialize-error.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('thread.ts is a worker thread');
@@ -25,7 +26,7 @@ let closed = false;
 port.on('message', (message: ToEngine) => {
   switch (message.type) {
     case 'submit':
-      engine.submit(message.id, message.job, message.standing);
+      engine.submit(message.id, message.job, message.options);
       break;
     case 'cancel':
       engine.cancel(message.id);
@@ -68,11 +69,14 @@ async function selfTest(): Promise<void> {
   }
   const serving = emit;
   for (const job of jobs) {
-    const events: string[] = [];
-    emit = (_, event) => events.push(event.type);
-    engine.submit(0, job, { client: '', priority: 'interactive' });
+    const events: JobEvent[] = [];
+    emit = (_, event) => events.push(event);
+    engine.submit(0, job, { standing: { client: '', priority: 'interactive' } });
     while (await engine.advance());
-    if (events.at(-1) !== 'done') throw new Error('The model failed its self-test.');
+    const last = events.at(-1);
+    if (last?.type === 'done') continue;
+    const cause = last?.type === 'failed' ? { cause: deserializeError(last.error) } : {};
+    throw new Error('The model failed its self-test.', cause);
   }
   emit = serving;
 }
