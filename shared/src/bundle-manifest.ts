@@ -1,5 +1,6 @@
 /** What a bundle is: `manifest.json`, written by the model builder, read by GPU worker and edge. */
 import * as z from 'zod/mini';
+import { OptGraphs, RetrievalGraphs, T5Graphs } from './bundle-graphs.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
@@ -13,7 +14,7 @@ export type Precision = z.infer<typeof Precision>;
 /** What every bundle says of itself, whatever it is for. */
 const common = {
   /** Version of the bundle's format; another one is built anew. */
-  format: z.literal(5),
+  format: z.literal(6),
   /** For people: `model_name` of the model card, or the checkpoint folder's name. */
   name: z.string(),
   /** SHA-256 over the checkpoint's weights and config. */
@@ -58,26 +59,37 @@ const Decoder = z.object({
   image_token_id: tokenId,
 });
 
-/** A bundle that writes text: `Blip2ForConditionalGeneration`. */
-export const GenerateManifest = z.object({
+const generate = {
   ...common,
   kind: z.literal('generate'),
-  /** `opt`: decoder-only; `t5`: encoder-decoder (FlanT5). */
-  family: z.enum(['opt', 't5']),
   decoder: Decoder,
-  /** Family `t5`: what the decoder reads first. */
-  decoder_start_token_id: z.optional(tokenId),
   bos_token_id: tokenId,
   /** Any of these ends a generation. */
   eos_token_ids: z.array(tokenId).check(z.minLength(1)),
   pad_token_id: tokenId,
   /** Defaults of a generation, where the request says nothing. */
   generation: z.object({ max_new_tokens: count }),
+};
+
+/** Decoder-only. */
+const OptManifest = z.object({ ...generate, family: z.literal('opt'), graphs: OptGraphs });
+export type OptManifest = z.infer<typeof OptManifest>;
+
+/** Encoder-decoder: FlanT5. */
+const T5Manifest = z.object({
+  ...generate,
+  family: z.literal('t5'),
+  /** What the decoder reads first. */
+  decoder_start_token_id: tokenId,
+  graphs: T5Graphs,
 });
-export type GenerateManifest = z.infer<typeof GenerateManifest>;
+export type T5Manifest = z.infer<typeof T5Manifest>;
+
+/** A bundle that writes text: `Blip2ForConditionalGeneration`. */
+export type GenerateManifest = OptManifest | T5Manifest;
 
 /** A bundle that compares images with texts: `Blip2ForImageTextRetrieval`. */
-export const RetrieveManifest = z.object({
+const RetrieveManifest = z.object({
   ...common,
   kind: z.literal('retrieve'),
   family: z.literal('qformer'),
@@ -91,8 +103,13 @@ export const RetrieveManifest = z.object({
   }),
   /** Width of the ITC embeddings of a query and of a text. */
   itc_hidden: count,
+  graphs: RetrievalGraphs,
 });
 export type RetrieveManifest = z.infer<typeof RetrieveManifest>;
 
-export const BundleManifest = z.discriminatedUnion('kind', [GenerateManifest, RetrieveManifest]);
+export const BundleManifest = z.discriminatedUnion('family', [
+  OptManifest,
+  T5Manifest,
+  RetrieveManifest,
+]);
 export type BundleManifest = z.infer<typeof BundleManifest>;

@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
-import { openGraph } from '@blip2/gpu-worker/runtime/session';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
+import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { expectSame } from '../support/difference.ts';
 import {
@@ -23,21 +24,30 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 
 describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) => {
   let golden: RetrievalGolden;
-  let sessions: Record<'text' | 'itm', InferenceSession>;
+  let sessions: { [Name in 'text' | 'itm']: GraphSession<RetrieveManifest['graphs'][Name]> };
   let maxPositions: number;
   beforeAll(async () => {
     golden = readRetrievalGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
-    maxPositions = (await readRetrieveManifest(bundle)).text.max_positions;
-    const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
+    const { text, graphs } = await readRetrieveManifest(bundle);
+    maxPositions = text.max_positions;
+    const options = { executionProvider: PROVIDER, threads: 2 };
     sessions = {
-      text: await openGraph(place, 'text'),
-      itm: await openGraph(place, 'itm'),
+      text: await openGraph(bundle, graphs.text, options),
+      itm: await openGraph(bundle, graphs.itm, options),
     };
   });
   afterAll(async () => {
     for (const session of Object.values(sessions ?? {})) await session.release();
   });
+
+  type TextInputs = { input_ids: Tensor; lengths: Tensor };
+  const embed = async (inputs: TextInputs) => (await sessions.text.run(inputs)).itc_embeddings;
+  const match = async (inputs: TextInputs) => {
+    const dims = [1, ...golden.imageFeatures.shape.slice(1)];
+    const image_features = new Tensor('float32', rowOf(golden.imageFeatures, 0), dims);
+    return (await sessions.itm.run({ image_features, ...inputs })).itm_logits;
+  };
 
   /** Rows of the graph's output. `padding` fills the rows up to `positions`. */
   async function run(
@@ -50,18 +60,13 @@ describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) =
       Array.from({ length: positions }, (_, j) => text[j] ?? padding(row, j)),
     );
     const lengths = BigInt64Array.from(texts, ({ length }) => BigInt(length));
-    const feeds: Record<string, Tensor> = {
+    const inputs = {
       input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [texts.length, positions]),
       lengths: new Tensor('int64', lengths, [texts.length]),
     };
-    if (graph === 'itm') {
-      const dims = [1, ...golden.imageFeatures.shape.slice(1)];
-      feeds.image_features = new Tensor('float32', rowOf(golden.imageFeatures, 0), dims);
-    }
-    const results = await sessions[graph].run(feeds);
-    const { data, dims } = results[graph === 'itm' ? 'itm_logits' : 'text_embeddings']!;
-    const values = data as Float32Array;
-    return texts.map((_, row) => rowOf({ shape: [...dims], values }, row));
+    const result = await (graph === 'itm' ? match(inputs) : embed(inputs));
+    const values = result.data as Float32Array;
+    return texts.map((_, row) => rowOf({ shape: [...result.dims], values }, row));
   }
 
   const zeros = () => 0;

@@ -3,12 +3,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
+import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
 import { itcScore, RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import { openImage } from '@blip2/gpu-worker/image/decode';
 import { preprocess } from '@blip2/gpu-worker/image/preprocess';
-import { openGraph } from '@blip2/gpu-worker/runtime/session';
 import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
 import { PROVIDER } from '../support/provider.ts';
@@ -24,15 +24,15 @@ let bundles: string;
 let manifest: RetrieveManifest;
 let scenes: z.infer<typeof Scenes>;
 let texts: number[][];
-let vision: InferenceSession;
+let vision: VisionRunner;
 let runner: RetrievalRunner;
 beforeAll(async () => {
   bundles = await mkdtemp(join(tmpdir(), 'blip2-scenes-'));
   const bundle = await ensureBundle(CHECKPOINT, { bundles });
   manifest = await readRetrieveManifest(bundle);
-  const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
-  vision = await openGraph(place, 'vision');
-  runner = await RetrievalRunner.load(place, manifest);
+  const options = { executionProvider: PROVIDER, threads: 2 };
+  vision = await VisionRunner.load(bundle, manifest, options);
+  runner = await RetrievalRunner.load(bundle, manifest, options);
 
   const all = Scenes.parse(JSON.parse(await readFile(new URL('scenes.json', SCENES), 'utf8')));
   scenes = all.filter((_, i) => i % EVERY === 0);
@@ -53,12 +53,7 @@ afterAll(async () => {
 async function featuresOf(file: string): Promise<Tensor> {
   const bytes = await readFile(new URL(file, SCENES));
   const { pixels } = await openImage(bytes, { maxBytes: 1e6, maxPixels: 1e6 });
-  const { size } = manifest.image;
-  const values = await preprocess(pixels, manifest.image);
-  const seen = await vision.run({
-    pixel_values: new Tensor('float32', values, [1, 3, size, size]),
-  });
-  return seen.image_features as Tensor;
+  return vision.encode(await preprocess(pixels, manifest.image));
 }
 
 /** Numbers of the scenes, the best first. */

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readRetrieveManifest } from '@blip2/gpu-worker/builder/index';
 import { itcScore, RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
-import { openGraph } from '@blip2/gpu-worker/runtime/session';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
+import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
+import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxDifference } from '../support/difference.ts';
 import {
@@ -26,16 +27,17 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 
 describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: RetrievalGolden;
-  let vision: InferenceSession;
-  let qformer: InferenceSession;
+  let vision: GraphSession<RetrieveManifest['graphs']['vision']>;
+  let qformer: GraphSession<RetrieveManifest['graphs']['qformer']>;
   let runner: RetrievalRunner;
   beforeAll(async () => {
     golden = readRetrievalGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
-    const place = { bundle, executionProvider: PROVIDER, threads: 2 } as const;
-    vision = await openGraph(place, 'vision');
-    qformer = await openGraph(place, 'qformer');
-    runner = await RetrievalRunner.load(place, await readRetrieveManifest(bundle));
+    const manifest = await readRetrieveManifest(bundle);
+    const options = { executionProvider: PROVIDER, threads: 2 };
+    vision = await openGraph(bundle, manifest.graphs.vision, options);
+    qformer = await openGraph(bundle, manifest.graphs.qformer, options);
+    runner = await RetrievalRunner.load(bundle, manifest, options);
   });
   afterAll(async () => {
     for (const part of [vision, qformer, runner]) await part?.release();
@@ -49,11 +51,11 @@ describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name
 
   it('gives the image features and query embeddings of transformers', async () => {
     const pixels = new Tensor('float32', golden.pixels.values, golden.pixels.shape);
-    const { image_features } = await vision.run({ pixel_values: pixels });
-    const seen = image_features!.data as Float32Array;
+    const { image_features } = await vision.run({ pixels });
+    const seen = image_features.data as Float32Array;
     expect(maxDifference(seen, golden.imageFeatures.values)).toBeLessThan(TOLERANCE);
-    const { query_embeddings } = await qformer.run({ image_features: image_features! });
-    const queries = query_embeddings!.data as Float32Array;
+    const { query_embeddings } = await qformer.run({ image_features });
+    const queries = query_embeddings.data as Float32Array;
     expect(maxDifference(queries, golden.queryEmbeddings.values)).toBeLessThan(TOLERANCE);
   });
 

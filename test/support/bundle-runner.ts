@@ -1,8 +1,8 @@
 /** Runs the graphs of a bundle in the plainest way: what the parity tests compare with transformers. */
 import { readGenerateManifest } from '@blip2/gpu-worker/builder/index';
-import { openGraph } from '@blip2/gpu-worker/runtime/session';
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
+import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
+import type { OptManifest } from '@blip2/shared/bundle-manifest';
+import { Tensor } from 'onnxruntime-node';
 import { PROVIDER } from './provider.ts';
 
 /** One row of a run: what is new, and how many positions its cache holds. */
@@ -19,30 +19,29 @@ const UNWRITTEN = 1e6;
 /** KV cache of one slot: for each layer key and value, float32 [heads, length, head_dim]. */
 type SlotCache = Float32Array[];
 
+type Sessions = {
+  [Name in keyof OptManifest['graphs']]: GraphSession<OptManifest['graphs'][Name]>;
+};
+
 export class BundleRunner {
-  readonly manifest: GenerateManifest;
-  readonly #sessions: {
-    vision: InferenceSession;
-    qformer: InferenceSession;
-    decoder: InferenceSession;
-  };
+  readonly manifest: OptManifest;
+  readonly #sessions: Sessions;
   readonly #slots = new Map<number, SlotCache>();
 
-  private constructor(
-    manifest: GenerateManifest,
-    sessions: { vision: InferenceSession; qformer: InferenceSession; decoder: InferenceSession },
-  ) {
+  private constructor(manifest: OptManifest, sessions: Sessions) {
     this.manifest = manifest;
     this.#sessions = sessions;
   }
 
   static async load(bundle: string): Promise<BundleRunner> {
-    const open = (name: string) =>
-      openGraph({ bundle, executionProvider: PROVIDER, threads: 2 }, name);
-    return new BundleRunner(await readGenerateManifest(bundle), {
-      vision: await open('vision'),
-      qformer: await open('qformer'),
-      decoder: await open('decoder'),
+    const manifest = await readGenerateManifest(bundle);
+    if (manifest.family !== 'opt') throw new Error('runs bundles of the family opt');
+    const { vision, qformer, decoder } = manifest.graphs;
+    const options = { executionProvider: PROVIDER, threads: 2 };
+    return new BundleRunner(manifest, {
+      vision: await openGraph(bundle, vision, options),
+      qformer: await openGraph(bundle, qformer, options),
+      decoder: await openGraph(bundle, decoder, options),
     });
   }
 
@@ -50,14 +49,12 @@ export class BundleRunner {
   async encode(pixels: Float32Array, images: number) {
     const side = this.manifest.image.size;
     const { image_features } = await this.#sessions.vision.run({
-      pixel_values: new Tensor('float32', pixels, [images, 3, side, side]),
+      pixels: new Tensor('float32', pixels, [images, 3, side, side]),
     });
-    const { query_embeddings } = await this.#sessions.qformer.run({
-      image_features: image_features!,
-    });
+    const { query_embeddings } = await this.#sessions.qformer.run({ image_features });
     return {
-      imageFeatures: image_features!.data as Float32Array,
-      queryEmbeddings: query_embeddings!.data as Float32Array,
+      imageFeatures: image_features.data as Float32Array,
+      queryEmbeddings: query_embeddings.data as Float32Array,
     };
   }
 
@@ -78,8 +75,8 @@ export class BundleRunner {
       new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
     const grid = (value: (row: Row, j: number) => number, count: number) =>
       rows.flatMap((row) => Array.from({ length: count }, (_, j) => value(row, j)));
-    const feeds: Record<string, Tensor> = {
-      image_embeddings: new Tensor('float32', images.values, [rows.length, images.count, width]),
+    const inputs = {
+      query_embeddings: new Tensor('float32', images.values, [rows.length, images.count, width]),
       input_ids: int64(
         grid(({ ids }, j) => ids[j] ?? this.manifest.pad_token_id, text),
         [rows.length, text],
@@ -88,7 +85,7 @@ export class BundleRunner {
         grid(({ past }, j) => Math.min(past + j, decoder.max_positions - 1), positions),
         [rows.length, positions],
       ),
-      last_index: int64(
+      last_positions: int64(
         lengths.flatMap((length) => Array<number>(picked).fill(length - 1)),
         [rows.length, picked],
       ),
@@ -101,8 +98,9 @@ export class BundleRunner {
     };
     const caches = rows.map(({ slot }) => this.#slotCache(slot));
     const { layers, heads, head_dim: size, max_positions: kept } = decoder;
+    const planes: { keys: Tensor[]; values: Tensor[] } = { keys: [], values: [] };
     for (let i = 0; i < layers; i++) {
-      ['key', 'value'].forEach((part, kv) => {
+      [planes.keys, planes.values].forEach((part, kv) => {
         const past = new Float32Array(rows.length * heads * cacheLength * size).fill(UNWRITTEN);
         caches.forEach((cache, row) => {
           for (let head = 0; head < heads; head++) {
@@ -111,13 +109,17 @@ export class BundleRunner {
           }
         });
         const dims = [rows.length, heads, cacheLength, size];
-        feeds[`past_${part}.${i}`] = new Tensor('float32', past, dims);
+        part.push(new Tensor('float32', past, dims));
       });
     }
-    const { logits, ...result } = await this.#sessions.decoder.run(feeds);
+    const { logits, new_keys_values } = await this.#sessions.decoder.run({
+      ...inputs,
+      past_keys: planes.keys,
+      past_values: planes.values,
+    });
     const ofAllHeads = heads * size;
     for (let plane = 0; plane < 2 * layers; plane++) {
-      const fresh = result[`new_kv.${Math.floor(plane / 2)}`]!.data as Float32Array;
+      const fresh = new_keys_values[Math.floor(plane / 2)]!.data as Float32Array;
       for (const [row, { past }] of rows.entries()) {
         for (let j = 0; j < lengths[row]!; j++) {
           for (let head = 0; head < heads; head++) {
@@ -128,7 +130,7 @@ export class BundleRunner {
         }
       }
     }
-    const all = logits!.data as Float32Array;
+    const all = logits.data as Float32Array;
     return rows.map((_, row) => all.slice(row * decoder.vocab, (row + 1) * decoder.vocab));
   }
 

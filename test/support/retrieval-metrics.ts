@@ -20,9 +20,9 @@ export type RetrievalFigures = {
 async function computed(golden: RetrievalGolden, precision: Precision, bundles: string) {
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
   const manifest = await readRetrieveManifest(bundle);
-  const place = { bundle, executionProvider: PROVIDER, threads: 1 } as const;
-  const vision = await VisionRunner.load(place, manifest.image.size);
-  const runner = await RetrievalRunner.load(place, manifest);
+  const options = { executionProvider: PROVIDER, threads: 1 };
+  const vision = await VisionRunner.load(bundle, manifest, options);
+  const runner = await RetrievalRunner.load(bundle, manifest, options);
   const texts = await runner.textEmbeddings(golden.texts);
   const images: Float32Array[] = [];
   const itm: number[] = [];

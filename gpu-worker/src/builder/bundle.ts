@@ -144,7 +144,7 @@ async function build(
     files.push({ path, bytes: size, sha256: await sha256OfFile(join(draft, path)) });
   }
   const full: BundleManifest = {
-    format: 5,
+    format: 6,
     ...manifest,
     name,
     revision,

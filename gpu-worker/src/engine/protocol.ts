@@ -8,19 +8,16 @@ import type {
   GpuTimings,
   MatchScore,
 } from '@blip2/shared/wire';
+import type { SessionOptions } from '../runtime/session-options.ts';
 import type { FinishedChoice } from './decoding/strategy.ts';
 import type { SerializedError } from './serialize-error.ts';
 import type { Observation } from './stats.ts';
 
-export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';
-
 /** `workerData` of the engine thread. */
-export type EngineOptions = {
+export type EngineOptions<Manifest extends GenerateManifest = GenerateManifest> = SessionOptions & {
   bundle: string;
-  manifest: GenerateManifest;
+  manifest: Manifest;
   retrieval?: RetrievalOptions;
-  executionProvider: ExecutionProvider;
-  threads: number;
   maxSlots: number;
   /** Text positions of a prompt that are read at a time, between two steps of those who write. */
   prefillPiece: number;

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Weight } from '../builder/weights/weights.ts';
 import { Graph } from './graph.ts';
 import { Message } from './protobuf.ts';
 import { readNodes } from './read-nodes.ts';
+import type { Weight } from './weight.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -105,9 +105,9 @@ it('the nodes of a file are found, those in branches too', () => {
   graph.output('y', chosen, 'float32', ['n']);
   const found = readNodes(graph.encode()).filter(({ op }) => ['Relu', 'Abs', 'Sin'].includes(op));
   expect(found).toEqual([
-    { name: 'outer/Relu_1', op: 'Relu', inputs: ['x'] },
-    { name: 'outer/then/Relu_0', op: 'Relu', inputs: ['x'] },
-    { name: 'outer/else/Abs_0', op: 'Abs', inputs: ['x'] },
+    { name: 'outer/Relu_1', op: 'Relu', inputs: ['x'], outputs: ['outer/Relu_1'] },
+    { name: 'outer/then/Relu_0', op: 'Relu', inputs: ['x'], outputs: ['outer/then/Relu_0'] },
+    { name: 'outer/else/Abs_0', op: 'Abs', inputs: ['x'], outputs: ['outer/else/Abs_0'] },
   ]);
 });
 

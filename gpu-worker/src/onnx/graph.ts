@@ -1,8 +1,6 @@
 /** A graph under construction: nodes are added first, weights are read only when it is saved. */
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { elementCount } from '../builder/checkpoint/safetensors.ts';
-import type { Weight } from '../builder/weights/weights.ts';
 import {
   type Attribute,
   type Dim,
@@ -13,6 +11,7 @@ import {
   type Node,
   type ValueInfo,
 } from './model-proto.ts';
+import { elementCount, type Weight } from './weight.ts';
 
 /** Weights below this stay in the model file, as the optimizer folds constants only when it sees them. */
 const EMBEDDED_BYTES = 1024;
@@ -20,7 +19,7 @@ const ELEMENT_BYTES = { float32: 4, float16: 2, uint8: 1, int8: 1 };
 const PAGE_BYTES = 4096;
 const CACHE_LINE_BYTES = 64;
 
-export type OpOptions = {
+export type OpOptions = Pick<Node, 'role'> & {
   domain?: Node['domain'];
   attributes?: Record<string, Attribute>;
 };
@@ -44,8 +43,8 @@ export class Graph {
   }
 
   /** Gives `value` the public name `name`. */
-  output(name: string, value: string, type: ElementType, dims: readonly Dim[]): void {
-    this.#nodes.push({
+  output(name: string, value: string, type: ElementType, dims: readonly Dim[]): string {
+    this.#addNode({
       op: 'Identity',
       domain: '',
       inputs: [value],
@@ -53,6 +52,7 @@ export class Graph {
       attributes: {},
     });
     this.#outputs.push({ name, type, dims });
+    return name;
   }
 
   /** Adds a node of one output. '' leaves an optional input out. */
@@ -68,10 +68,10 @@ export class Graph {
     op: string,
     inputs: readonly string[],
     wanted: readonly boolean[],
-    { domain = '', attributes = {} }: OpOptions = {},
+    { domain = '', attributes = {}, ...role }: OpOptions = {},
   ): string[] {
     const outputs = wanted.map((used) => (used ? `${this.name}/${op}_${this.#values++}` : ''));
-    this.#nodes.push({ op, domain, inputs, outputs, attributes });
+    this.#addNode({ op, domain, inputs, outputs, attributes, ...role });
     return outputs;
   }
 
@@ -120,6 +120,11 @@ export class Graph {
     return { graph: this.#model([]) };
   }
 
+  /** Names of the nodes that have this role, those in bodies included. */
+  nodesOf(role: string): string[] {
+    return namesOf(role, this.#nodes);
+  }
+
   /** Bytes of a model file; of a graph that has constants only. */
   encode(): Uint8Array {
     if (this.#weights.size > 0) throw new Error('a graph with weights is saved into a folder');
@@ -131,12 +136,17 @@ export class Graph {
     return this.#weights.values().reduce((total, { sourceBytes }) => total + sourceBytes, 0);
   }
 
+  /** The files that saving writes. */
+  get files(): { model: string; weights: string } {
+    return { model: `${this.name}.onnx`, weights: `${this.name}.bin` };
+  }
+
   /**
-   * Writes `<name>.onnx` and `<name>.bin` into `folder`; holds one weight at a time.
+   * Writes the model and its weights into `folder`; holds one weight at a time.
    * @param onBytes called with the checkpoint bytes that each weight was made of
    */
   async save(folder: string, onBytes: (bytes: number) => void = () => {}): Promise<string[]> {
-    const dataFile = `${this.name}.bin`;
+    const { model: modelFile, weights: dataFile } = this.files;
     const initializers = [...this.#constants.values()];
     await using data = await open(join(folder, dataFile), 'wx');
     let at = 0;
@@ -165,8 +175,8 @@ export class Graph {
     }
     await data.sync();
     const model = encodeModel(this.#model(initializers));
-    await writeFile(join(folder, `${this.name}.onnx`), model, { flag: 'wx', flush: true });
-    return [`${this.name}.onnx`, dataFile];
+    await writeFile(join(folder, modelFile), model, { flag: 'wx', flush: true });
+    return [modelFile, dataFile];
   }
 
   #model(initializers: readonly Initializer[]): Model {
@@ -179,10 +189,23 @@ export class Graph {
     };
   }
 
+  #addNode(node: Omit<Node, 'name'>): void {
+    this.#nodes.push({ name: `${this.name}/${node.op}_${this.#nodes.length}`, ...node });
+  }
+
   #constant(name: string, type: ElementType, dims: readonly number[], data: ArrayBufferView) {
     this.#constants.set(name, { name, type, dims, data: bytesOf(data) });
     return name;
   }
+}
+
+function namesOf(role: string, nodes: readonly Node[]): string[] {
+  return nodes.flatMap((node) => {
+    const bodies = Object.values(node.attributes).map((value) =>
+      typeof value === 'object' && 'graph' in value ? namesOf(role, value.graph.nodes) : [],
+    );
+    return [...(node.role === role ? [node.name] : []), ...bodies.flat()];
+  });
 }
 
 function bytesOf(view: ArrayBufferView): Uint8Array {

@@ -21,12 +21,16 @@ export type ValueInfo = { name: string; type: ElementType; dims: readonly Dim[] 
 export type Attribute = number | string | readonly number[] | { float: number } | { graph: Model };
 
 export type Node = {
+  /** Unique in the model. */
+  name: string;
   op: string;
   /** '' is ONNX's own operator set. */
   domain: '' | 'com.microsoft';
   inputs: readonly string[];
   outputs: readonly string[];
   attributes: Readonly<Record<string, Attribute>>;
+  /** What whoever built the graph wants to find the node by; the file does not say it. */
+  role?: string;
 };
 
 export type Initializer = { name: string; type: ElementType; dims: readonly number[] } & (
@@ -61,9 +65,7 @@ export function encodeModel(model: Model): Uint8Array {
 
 function encodeGraph(model: Model): Message {
   const graph = new Message();
-  model.nodes.forEach((node, i) => {
-    graph.message(1, encodeNode(node, `${model.name}/${node.op}_${i}`));
-  });
+  for (const node of model.nodes) graph.message(1, encodeNode(node));
   graph.string(2, model.name);
   for (const initializer of model.initializers) graph.message(5, encodeInitializer(initializer));
   for (const input of model.inputs) graph.message(11, encodeValueInfo(input));
@@ -71,11 +73,11 @@ function encodeGraph(model: Model): Message {
   return graph;
 }
 
-function encodeNode(node: Node, name: string): Message {
+function encodeNode(node: Node): Message {
   const message = new Message();
   for (const input of node.inputs) message.string(1, input);
   for (const output of node.outputs) message.string(2, output);
-  message.string(3, name).string(4, node.op);
+  message.string(3, node.name).string(4, node.op);
   for (const [key, value] of Object.entries(node.attributes)) {
     message.message(5, encodeAttribute(key, value));
   }

@@ -1,13 +1,17 @@
-/** Reads the nodes of an ONNX file. Field numbers are those of onnx.proto. */
+/** Reads the nodes of an ONNX file back, for tests. Field numbers are those of onnx.proto. */
 import { fieldsOf } from './protobuf.ts';
 
 const MODEL = { graph: 7 };
 const GRAPH = { node: 1 };
-const NODE = { input: 1, name: 3, op: 4, attribute: 5 };
+const NODE = { input: 1, output: 2, name: 3, op: 4, attribute: 5 };
 const ATTRIBUTE = { graph: 6 };
 
-/** `name` is also that of its first output. */
-export type GraphNode = { name: string; op: string; inputs: readonly string[] };
+export type GraphNode = {
+  name: string;
+  op: string;
+  inputs: readonly string[];
+  outputs: readonly string[];
+};
 
 /** All nodes, those in the branches of an If or the body of a Scan included. */
 export function readNodes(model: Uint8Array): GraphNode[] {
@@ -23,6 +27,6 @@ function nodesIn(graph: Uint8Array): GraphNode[] {
       .flatMap(nodesIn);
     const [name = ''] = texts(NODE.name);
     const [op = ''] = texts(NODE.op);
-    return [{ name, op, inputs: texts(NODE.input) }, ...inner];
+    return [{ name, op, inputs: texts(NODE.input), outputs: texts(NODE.output) }, ...inner];
   });
 }

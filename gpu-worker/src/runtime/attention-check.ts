@@ -4,14 +4,8 @@
  * numbers: off by 0.06 to 0.14), and says nothing.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { ExecutionProvider } from '../engine/protocol.ts';
 import { Graph } from '../onnx/graph.ts';
-
-/** Operators of the bundles' graphs that are one kernel for all of attention. */
-export const FUSED_ATTENTION: ReadonlySet<string> = new Set([
-  'MultiHeadAttention',
-  'GroupQueryAttention',
-]);
+import type { ExecutionProvider } from './session-options.ts';
 
 /** More than one block of 32, and a part of another. */
 const QUERIES = 40;

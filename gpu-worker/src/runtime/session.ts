@@ -1,11 +1,9 @@
-/** Opens a graph of a bundle. */
-import { readFile } from 'node:fs/promises';
+/** A graph of a bundle, opened: whoever runs it names tensors by their roles in the manifest. */
 import { join } from 'node:path';
-import { InferenceSession } from 'onnxruntime-node';
-import { HALF } from '../builder/graphs/layers.ts';
-import type { EngineOptions, ExecutionProvider } from '../engine/protocol.ts';
-import { type GraphNode, readNodes } from '../onnx/read-nodes.ts';
-import { attentionIsRight, FUSED_ATTENTION } from './attention-check.ts';
+import type { BundleGraph, TensorNames } from '@blip2/shared/bundle-graphs';
+import { InferenceSession, type Tensor } from 'onnxruntime-node';
+import { attentionIsRight } from './attention-check.ts';
+import type { ExecutionProvider, SessionOptions } from './session-options.ts';
 
 /** As onnxruntime counts severities. */
 const ERRORS = 3;
@@ -13,28 +11,65 @@ const ERRORS = 3;
 /** Threads of a run wait for each other awake, and stop when it ends: the next session has the cores for itself. */
 const AWAKE_IN_RUNS = { session: { force_spinning_stop: '1' } };
 
-/** Where a bundle's graphs lie and what runs them. */
-export type SessionPlace = Pick<EngineOptions, 'bundle' | 'executionProvider' | 'threads'>;
+/** A tensor for each role, or one for each layer. */
+type Tensors<Names extends TensorNames> = {
+  [Role in keyof Names]: Names[Role] extends string ? Tensor : readonly Tensor[];
+};
 
-/** Whether results can stay on the device and be read there by the next run (ENGINE.md). */
+/** Whether results can stay on the device and be read there by the next run. */
 export function keepsTensors(provider: ExecutionProvider): boolean {
   return provider === 'webgpu';
 }
 
+export class GraphSession<G extends BundleGraph> {
+  readonly #graph: G;
+  readonly #session: InferenceSession;
+
+  constructor(graph: G, session: InferenceSession) {
+    this.#graph = graph;
+    this.#session = session;
+  }
+
+  /**
+   * @example const { image_features } = await vision.run({ pixels });
+   * @throws Error of onnxruntime when a tensor is of another type or shape than its role asks for
+   */
+  async run(inputs: Tensors<G['inputs']>): Promise<Tensors<G['outputs']>> {
+    const { inputs: inputNames, outputs: outputNames } = this.#graph;
+    const feeds = Object.entries(inputNames).flatMap(([role, names]) => {
+      const tensors = [inputs[role] as Tensor | readonly Tensor[]].flat();
+      return [names].flat().map((name, i) => [name, tensors[i] as Tensor] as const);
+    });
+    const results = await this.#session.run(Object.fromEntries(feeds));
+    const outputs = Object.entries(outputNames).map(([role, names]) => {
+      const tensorOf = (name: string) => results[name] as Tensor;
+      return [role, typeof names === 'string' ? tensorOf(names) : names.map(tensorOf)] as const;
+    });
+    return Object.fromEntries(outputs) as Tensors<G['outputs']>;
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
 /**
- * @param onDevice results that stay on the device, where the provider keeps them there
+ * @param bundle the bundle's folder
+ * @param graph the graph's entry in the bundle's manifest
+ * @param onDevice roles of outputs that stay on the device, where the provider keeps them there
  * @throws Error that names the execution provider when it cannot be loaded
  */
-export async function openGraph(
-  { bundle, executionProvider, threads }: SessionPlace,
-  graph: string,
-  onDevice: readonly string[] = [],
-): Promise<InferenceSession> {
-  const located = Object.fromEntries(onDevice.map((name) => [name, 'gpu-buffer'] as const));
-  const file = join(bundle, `${graph}.onnx`);
+export async function openGraph<G extends BundleGraph>(
+  bundle: string,
+  graph: G,
+  { executionProvider, threads }: SessionOptions,
+  onDevice: readonly (keyof G['outputs'])[] = [],
+): Promise<GraphSession<G>> {
+  const names = onDevice.flatMap((role) => (graph.outputs as G['outputs'])[role] ?? []);
+  const located = Object.fromEntries(names.map((name) => [name, 'gpu-buffer'] as const));
   try {
-    return await InferenceSession.create(file, {
-      executionProviders: [await providerFor(executionProvider, file)],
+    const session = await InferenceSession.create(join(bundle, graph.model), {
+      executionProviders: [await providerFor(executionProvider, graph)],
       intraOpNumThreads: threads,
       // Buffers of a run come from the arena, one by one: each finds pages that are there. A pattern is one block for all of
       // them, made anew for each shape, and too large for the heap.
@@ -44,6 +79,7 @@ export async function openGraph(
       ...(keepsTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
       extra: AWAKE_IN_RUNS,
     });
+    return new GraphSession(graph, session);
   } catch (cause) {
     throw new Error(
       `The execution provider "${executionProvider}" could not load the model. ` +
@@ -53,29 +89,19 @@ export async function openGraph(
   }
 }
 
-/** The provider, told what to leave to the CPU. */
+/**
+ * The provider, told what to leave to the CPU: attention where its own is wrong, and look-ups in tables of 16 bits. Not
+ * every device computes in them, and the table, which is the largest of all weights, need not lie there for a few rows.
+ */
 async function providerFor(
   provider: ExecutionProvider,
-  file: string,
+  { nodes }: BundleGraph,
 ): Promise<InferenceSession.ExecutionProviderConfig> {
   const isRight = await attentionIsRight(provider);
   if (provider !== 'webgpu') {
     if (!isRight) throw new Error('its fused attention gives wrong numbers here');
     return provider;
   }
-  const nodes = readNodes(await readFile(file));
-  const attention = isRight ? [] : nodes.filter(({ op }) => FUSED_ATTENTION.has(op));
-  const left = [...attention, ...lookUps(nodes)];
-  return { name: provider, forceCpuNodeNames: left.map(({ name }) => name) };
-}
-
-/**
- * What looks up rows of a table in 16 bits: not every device computes in them, and the table, which is the largest of all
- * weights, need not lie there for a few rows.
- */
-function lookUps(nodes: readonly GraphNode[]): GraphNode[] {
-  const gathers = nodes.filter(({ op, inputs }) => op === 'Gather' && inputs[0]?.endsWith(HALF));
-  const rows = new Set(gathers.map(({ name }) => name));
-  const casts = nodes.filter(({ op, inputs }) => op === 'Cast' && rows.has(inputs[0] ?? ''));
-  return [...gathers, ...casts];
+  const attention = isRight ? [] : nodes.fused_attention;
+  return { name: provider, forceCpuNodeNames: [...attention, ...nodes.half_lookups] };
 }

@@ -1,6 +1,5 @@
 /** Tensors from rows, and rows from tensors. */
 import { Tensor } from 'onnxruntime-node';
-import type { OnLogits } from '../engine/models/decoder.ts';
 
 /**
  * The kernels for few bits take the rows of a run in pairs, and one that is left over in another way: its last digits
@@ -27,13 +26,4 @@ export function rowsOf(values: Float32Array, rows: number): Float32Array[] {
 /** Gives memory back at once: the collector of garbage would let hundreds of megabytes pile up first. */
 export function giveBack(values: Float32Array): void {
   (values.buffer as ArrayBuffer).transfer(0);
-}
-
-/**
- * Tells the rows of a run's result, and gives it back.
- * @param logits float32 [rows, vocab]
- */
-export function tellLogits(onLogits: OnLogits, logits: Float32Array, rows: number): void {
-  onLogits(rowsOf(logits, rows));
-  giveBack(logits);
 }

@@ -2,9 +2,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as z from 'zod/mini';
+import { elementCount } from '../../onnx/weight.ts';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
-import { elementCount, readChunks, readHeader, type TensorEntry } from './safetensors.ts';
+import { readChunks, readHeader, type TensorEntry } from './safetensors.ts';
 
 /** A tensor of the checkpoint, not read yet. */
 export type Tensor = {

@@ -1,6 +1,7 @@
 /** Reads one `.safetensors` file: the header as a whole, the tensors a piece at a time, as float32. */
 import { type FileHandle, open } from 'node:fs/promises';
 import * as z from 'zod/mini';
+import { elementCount } from '../../onnx/weight.ts';
 import { CheckpointError } from '../errors.ts';
 
 /** Bytes a value takes in the file. */
@@ -78,10 +79,6 @@ export async function* readChunks(path: string, entry: TensorEntry): AsyncGenera
       await readExactly(file, entry.offset + done, Math.min(CHUNK_BYTES, entry.bytes - done)),
     );
   }
-}
-
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, dim) => product * dim, 1);
 }
 
 const WIDEN: Record<string, (bytes: Buffer<ArrayBuffer>) => Float32Array> = {

@@ -2,6 +2,7 @@
 import { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { HeadPadding } from '../weights/weights.ts';
+import { FUSED_ATTENTION } from './described-graph.ts';
 import type { Layers } from './layers.ts';
 
 /** What the layers of one decoder share. */
@@ -54,17 +55,18 @@ export function cacheHeadDim(size: number): number {
  * Declares what a run adds to the cache: `<name>.0` and so on, one output a layer, as the layers made them. One tensor of all
  * would be joined and turned round first, tens of megabytes of a prompt.
  * @param rows of each layer keys and values side by side, [batch, seq, 2 × heads × padded]
+ * @returns names of the outputs
  */
 export function outputRows(
   graph: Graph,
   name: string,
   rows: readonly string[],
   heads: { count: number; padded: number },
-): void {
-  for (const [i, keysAndValues] of rows.entries()) {
-    const dims = ['batch', 'sequence', 2 * heads.count * heads.padded];
-    graph.output(`${name}.${i}`, keysAndValues, 'float32', dims);
-  }
+): string[] {
+  const dims = ['batch', 'sequence', 2 * heads.count * heads.padded];
+  return rows.map((keysAndValues, i) => {
+    return graph.output(`${name}.${i}`, keysAndValues, 'float32', dims);
+  });
 }
 
 /**
@@ -146,6 +148,7 @@ export function cachedAttention(
     into.ops('GroupQueryAttention', [joint, '', '', ...rest], [true, true, true], {
       domain: 'com.microsoft',
       attributes: { num_heads: count, kv_num_heads: count, scale: { float: scale } },
+      role: FUSED_ATTENTION,
     })[0]!;
   const width = count * padded;
 

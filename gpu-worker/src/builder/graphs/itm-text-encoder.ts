@@ -5,6 +5,7 @@
 
 import { Graph } from '../../onnx/graph.ts';
 import type { QFormerConfig } from '../config/model-config.ts';
+import { describeGraph } from './described-graph.ts';
 import { Layers, type Source } from './layers.ts';
 import {
   blockName,
@@ -14,19 +15,17 @@ import {
   selfAttention,
 } from './qformer-block.ts';
 
-const IDS = 'input_ids';
-
 /**
  * `input_ids` [batch, T], `lengths` [batch] → `text_embeddings` [batch, itc width]: the unit vector of [CLS].
  * The text alone, under its own attention mask (uni-modal; paper, section 3.2).
  */
-export function textGraph(source: Source, config: QFormerConfig, itcHidden: number): Graph {
+export function textGraph(source: Source, config: QFormerConfig, itcHidden: number) {
   const { hidden_size: width, layer_norm_eps: epsilon } = config;
   const graph = new Graph('text');
   const layers = new Layers(graph, source, 'image');
   const setting = { layers, config };
-  const { embedded, lengths } = embedText(layers, config);
-  const tokens = countOf(graph);
+  const { embedded, ids, lengths } = embedText(layers, config);
+  const tokens = countOf(graph, ids);
   const bias = layers.hidePadding(lengths, tokens, tokens);
 
   let x = layers.layerNorm(embedded, 'qformer.layernorm', width, epsilon);
@@ -36,8 +35,9 @@ export function textGraph(source: Source, config: QFormerConfig, itcHidden: numb
   }
   const first = graph.op('Squeeze', [layers.slice(x, 0, 1), graph.int64(1)]);
   const projected = layers.projection(first, 'text_projection', width, itcHidden);
-  graph.output('text_embeddings', layers.normalize(projected), 'float32', ['batch', itcHidden]);
-  return graph;
+  const unit = layers.normalize(projected);
+  const embeddings = graph.output('text_embeddings', unit, 'float32', ['batch', itcHidden]);
+  return describeGraph(graph, { input_ids: ids, lengths }, { itc_embeddings: embeddings });
 }
 
 /**
@@ -49,15 +49,15 @@ export function itmGraph(
   source: Source,
   config: QFormerConfig,
   { numQueries, imageTokens }: { numQueries: number; imageTokens: number },
-): Graph {
+) {
   const { hidden_size: width, encoder_hidden_size: visionWidth, layer_norm_eps: epsilon } = config;
   const graph = new Graph('itm');
   const layers = new Layers(graph, source, 'image');
   const setting = { layers, config };
   const features = graph.input('image_features', 'float32', [1, imageTokens, visionWidth]);
-  const { embedded, lengths } = embedText(layers, config);
+  const { embedded, ids, lengths } = embedText(layers, config);
   const withQueries = (count: string) => graph.op('Add', [count, graph.int64(numQueries)]);
-  const positions = withQueries(countOf(graph));
+  const positions = withQueries(countOf(graph, ids));
   const bias = layers.hidePadding(withQueries(lengths), positions, positions);
   const tokens = layers.tensor('query_tokens', [1, numQueries, width]);
   const joint = graph.op('Concat', [layers.repeatFor(embedded, tokens), embedded], {
@@ -86,27 +86,30 @@ export function itmGraph(
   // A product, as ReduceMean adds in another order when the batch is one row.
   const shares = graph.float32(...Array<number>(numQueries).fill(1 / numQueries));
   const mean = graph.op('MatMul', [shares, logits]);
-  graph.output('itm_logits', mean, 'float32', ['batch', 2]);
-  return graph;
+  return describeGraph(
+    graph,
+    { image_features: features, input_ids: ids, lengths },
+    { itm_logits: graph.output('itm_logits', mean, 'float32', ['batch', 2]) },
+  );
 }
 
 /** Tokens of the longest text, int64 [1]. */
-function countOf(graph: Graph): string {
-  return graph.op('Shape', [IDS], { attributes: { start: 1, end: 2 } });
+function countOf(graph: Graph, ids: string): string {
+  return graph.op('Shape', [ids], { attributes: { start: 1, end: 2 } });
 }
 
 /** Words and their positions, [batch, T, width]; both inputs are declared here. */
 function embedText(layers: Layers, config: QFormerConfig) {
   const { hidden_size: width, vocab_size, max_position_embeddings } = config;
   const { graph } = layers;
-  const ids = graph.input(IDS, 'int64', ['batch', 'tokens']);
+  const ids = graph.input('input_ids', 'int64', ['batch', 'tokens']);
   const lengths = graph.input('lengths', 'int64', ['batch']);
   const words = layers.tensor('embeddings.word_embeddings.weight', [vocab_size, width]);
   const table = layers.tensor('embeddings.position_embeddings.weight', [
     max_position_embeddings,
     width,
   ]);
-  const positions = graph.op('Slice', [table, graph.int64(0), countOf(graph), graph.int64(0)]);
+  const positions = graph.op('Slice', [table, graph.int64(0), countOf(graph, ids), graph.int64(0)]);
   const embedded = graph.op('Add', [graph.op('Gather', [words, ids]), positions]);
-  return { embedded, lengths };
+  return { embedded, ids, lengths };
 }

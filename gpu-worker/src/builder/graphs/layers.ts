@@ -6,13 +6,11 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { type Part, quantizationOf } from '../precision.ts';
 import { quantizedProduct } from '../weights/quantized-matmul.ts';
 import { asIs, halved, joined, type Linear, operand, stacked } from '../weights/weights.ts';
+import { FUSED_ATTENTION, HALF_LOOKUP } from './described-graph.ts';
 
 const CONTRIB = 'com.microsoft';
 /** A score that no other comes near: its share after softmax is zero. */
 const HIDDEN = -1e30;
-
-/** How names of tables in 16 bits end. */
-export const HALF = '.half';
 
 /** What graphs are made of. */
 export type Source = { checkpoint: Checkpoint; precision: Precision };
@@ -43,8 +41,13 @@ export class Layers {
     const { graph } = this;
     if (this.#precision === 'fp32') return graph.op('Gather', [this.tensor(name, shape), ids]);
     const half = halved(this.checkpoint.take(name, shape));
-    const rows = graph.op('Gather', [graph.weight(`${name}${HALF}`, half), ids]);
-    return graph.op('Cast', [rows], { attributes: { to: ELEMENT_TYPE.float32 } });
+    const rows = graph.op('Gather', [graph.weight(`${name}.half`, half), ids], {
+      role: HALF_LOOKUP,
+    });
+    return graph.op('Cast', [rows], {
+      attributes: { to: ELEMENT_TYPE.float32 },
+      role: HALF_LOOKUP,
+    });
   }
 
   /** x · Wᵀ, [..., from] → [..., to]; the bias is left to what follows. */
@@ -147,6 +150,7 @@ export class Layers {
     return this.graph.op('MultiHeadAttention', [query, key, value, bias, '', scoreBias], {
       domain: CONTRIB,
       attributes: { num_heads: heads.count, scale: { float: heads.size ** -0.5 } },
+      role: FUSED_ATTENTION,
     });
   }
 

@@ -17,6 +17,7 @@ import {
   cacheInputs,
   outputRows,
 } from './cached-attention.ts';
+import { describeGraph } from './described-graph.ts';
 import { Layers, type Source } from './layers.ts';
 
 const LAYER_NORM_EPSILON = 1e-5;
@@ -41,7 +42,7 @@ export function describeOpt(
 }
 
 /** @param qformerWidth width of the query embeddings */
-export function optGraph(source: Source, config: OptConfig, qformerWidth: number): Graph {
+export function optGraph(source: Source, config: OptConfig, qformerWidth: number) {
   const { hidden_size: width, num_attention_heads: count } = config;
   const heads = { count, size: width / count, padded: cacheHeadDim(width / count) };
   const graph = new Graph('decoder');
@@ -50,14 +51,15 @@ export function optGraph(source: Source, config: OptConfig, qformerWidth: number
   const block = (i: number) => `${DECODER}.layers.${i}`;
   const last = `${DECODER}.final_layer_norm`;
 
-  let sum = embed(layers, config, qformerWidth);
+  const { embedded, inputs } = embed(layers, config, qformerWidth);
+  let sum = embedded;
   const lastIndex = graph.input('last_index', 'int64', ['batch', 'picked']);
   const kvDims = ['batch', count, 'cache', heads.padded];
   const past = Array.from({ length: config.num_hidden_layers }, (_, i) => ({
     key: graph.input(`past_key.${i}`, 'float32', kvDims),
     value: graph.input(`past_value.${i}`, 'float32', kvDims),
   }));
-  const cache = cacheInputs(layers, 'position_ids', past[0]!.key);
+  const cache = cacheInputs(layers, inputs.position_ids, past[0]!.key);
   const newRows: string[] = [];
   const first = `${block(0)}.self_attn_layer_norm`;
   let normed = layers.layerNorm(sum, first, width, LAYER_NORM_EPSILON);
@@ -87,13 +89,26 @@ export function optGraph(source: Source, config: OptConfig, qformerWidth: number
     ({ normed, sum } = layers.addNorm(thought, sum, layers.bias(`${block(i)}.fc2`, width), next));
   }
   const state = graph.op('Squeeze', [layers.slice(normed, 0, 1), graph.int64(1)]);
-  graph.output('logits', head(layers, state, config), 'float32', ['batch', config.vocab_size]);
-  outputRows(graph, 'new_kv', newRows, heads);
-  return graph;
+  const logits = head(layers, state, config);
+  return describeGraph(
+    graph,
+    {
+      ...inputs,
+      last_positions: lastIndex,
+      past_keys: past.map(({ key }) => key),
+      past_values: past.map(({ value }) => value),
+      seqlens_k: cache.seqlensK,
+      total_sequence_length: cache.totalLength,
+    },
+    {
+      logits: graph.output('logits', logits, 'float32', ['batch', config.vocab_size]),
+      new_keys_values: outputRows(graph, 'new_kv', newRows, heads),
+    },
+  );
 }
 
-/** project(image_embeddings) ‖ embed(input_ids), plus positions: [batch, image + text, width]. */
-function embed(layers: Layers, config: OptConfig, qformerWidth: number): string {
+/** project(image_embeddings) ‖ embed(input_ids), plus positions: [batch, image + text, width]; and the inputs, by role. */
+function embed(layers: Layers, config: OptConfig, qformerWidth: number) {
   const { graph } = layers;
   const { hidden_size: width, max_position_embeddings: positions } = config;
   const images = graph.input('image_embeddings', 'float32', ['batch', 'image', qformerWidth]);
@@ -106,7 +121,10 @@ function embed(layers: Layers, config: OptConfig, qformerWidth: number): string 
   const name = `${DECODER}.embed_positions.weight`;
   const table = layers.checkpoint.take(name, [positions + POSITION_OFFSET, width]);
   const used = graph.weight(name, rowsFrom(table, POSITION_OFFSET));
-  return graph.op('Add', [tokens, graph.op('Gather', [used, positionIds])]);
+  return {
+    embedded: graph.op('Add', [tokens, graph.op('Gather', [used, positionIds])]),
+    inputs: { query_embeddings: images, input_ids: ids, position_ids: positionIds },
+  };
 }
 
 /**

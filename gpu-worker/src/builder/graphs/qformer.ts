@@ -2,6 +2,7 @@
 
 import { Graph } from '../../onnx/graph.ts';
 import type { QFormerConfig } from '../config/model-config.ts';
+import { describeGraph } from './described-graph.ts';
 import { Layers, type Source } from './layers.ts';
 import {
   blockName,
@@ -11,22 +12,45 @@ import {
   selfAttention,
 } from './qformer-block.ts';
 
-export type QFormerOptions = {
-  numQueries: number;
-  imageTokens: number;
-  /** Width of the ITC space, of a checkpoint that compares: its graph gives `image_embeddings` too. */
-  itcHidden?: number;
-};
+export type QFormerSizes = { numQueries: number; imageTokens: number };
+
+/** `image_features` [batch, image tokens, vision width] → `query_embeddings` [batch, queries, width]. */
+export function qformerGraph(source: Source, config: QFormerConfig, sizes: QFormerSizes) {
+  const { graph, features, queries } = queriesOfImage(source, config, sizes);
+  return describeGraph(graph, { image_features: features }, { query_embeddings: queries });
+}
 
 /**
- * `image_features` [batch, image tokens, vision width] → `query_embeddings` [batch, queries, width], and for
- * ITC `image_embeddings` [batch, queries, itc width], unit vectors (paper, section 3.1).
+ * The same, and for ITC `image_embeddings` [batch, queries, itc width], unit vectors (paper, section 3.1).
+ * @param itcHidden width of the ITC space
  */
-export function qformerGraph(
+export function itcQformerGraph(
   source: Source,
   config: QFormerConfig,
-  { numQueries, imageTokens, itcHidden }: QFormerOptions,
-): Graph {
+  sizes: QFormerSizes,
+  itcHidden: number,
+) {
+  const { graph, layers, features, queries, x } = queriesOfImage(source, config, sizes);
+  const unit = layers.normalize(
+    layers.projection(x, 'vision_projection', config.hidden_size, itcHidden),
+  );
+  const dims = ['batch', sizes.numQueries, itcHidden];
+  return describeGraph(
+    graph,
+    { image_features: features },
+    {
+      query_embeddings: queries,
+      itc_embeddings: graph.output('image_embeddings', unit, 'float32', dims),
+    },
+  );
+}
+
+/** @returns the graph so far, names of its input and output, and x, the output's value */
+function queriesOfImage(
+  source: Source,
+  config: QFormerConfig,
+  { numQueries, imageTokens }: QFormerSizes,
+) {
   const { hidden_size: width, encoder_hidden_size: visionWidth, layer_norm_eps: epsilon } = config;
   const graph = new Graph('qformer');
   const layers = new Layers(graph, source, 'image');
@@ -42,11 +66,6 @@ export function qformerGraph(
     if (looksAtImage(config, i)) x = crossAttention(setting, x, features, block);
     x = feedForward(setting, x, block, 'queries');
   }
-  graph.output('query_embeddings', x, 'float32', ['batch', numQueries, width]);
-  if (itcHidden !== undefined) {
-    const projected = layers.projection(x, 'vision_projection', width, itcHidden);
-    const unit = layers.normalize(projected);
-    graph.output('image_embeddings', unit, 'float32', ['batch', numQueries, itcHidden]);
-  }
-  return graph;
+  const queries = graph.output('query_embeddings', x, 'float32', ['batch', numQueries, width]);
+  return { graph, layers, features, queries, x };
 }

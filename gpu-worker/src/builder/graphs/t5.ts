@@ -8,6 +8,7 @@ import { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { T5Config } from '../config/text-config.ts';
 import { cacheHeadDim, hideUnwritten, outputRows, stepAttention } from './cached-attention.ts';
+import { describeGraph } from './described-graph.ts';
 import { Layers, type Source } from './layers.ts';
 import { T5_MAX_POSITIONS, type T5Heads, T5Layers } from './t5-layers.ts';
 
@@ -33,18 +34,16 @@ function decoderLayers(config: T5Config): number {
 }
 
 /** @param qformerWidth width of the query embeddings */
-export function t5Graphs(source: Source, config: T5Config, qformerWidth: number): Graph[] {
+export function t5Graphs(source: Source, config: T5Config, qformerWidth: number) {
   const { num_heads: count, d_kv: size } = config;
   const heads = { count, size, padded: cacheHeadDim(size) };
-  return [encoderGraph(source, config, heads, qformerWidth), decoderGraph(source, config, heads)];
+  return {
+    encoder: encoderGraph(source, config, heads, qformerWidth),
+    decoder: decoderGraph(source, config, heads),
+  };
 }
 
-function encoderGraph(
-  source: Source,
-  config: T5Config,
-  heads: T5Heads,
-  qformerWidth: number,
-): Graph {
+function encoderGraph(source: Source, config: T5Config, heads: T5Heads, qformerWidth: number) {
   const { d_model: width, vocab_size } = config;
   const graph = new Graph('encoder');
   const layers = new Layers(graph, source, 'text');
@@ -75,11 +74,14 @@ function encoderGraph(
     const prefix = `language_model.decoder.block.${i}.layer.1.EncDecAttention`;
     return t5.toHeads(normed, [`${prefix}.k`, `${prefix}.v`]);
   });
-  outputRows(graph, 'cross_kv', rows, heads);
-  return graph;
+  return describeGraph(
+    graph,
+    { query_embeddings: images, input_ids: ids, lengths },
+    { cross_keys_values: outputRows(graph, 'cross_kv', rows, heads) },
+  );
 }
 
-function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
+function decoderGraph(source: Source, config: T5Config, heads: T5Heads) {
   const { d_model: width, vocab_size } = config;
   const graph = new Graph('decoder');
   const layers = new Layers(graph, source, 'text');
@@ -89,19 +91,21 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
   const lastIndex = graph.input('last_index', 'int64', ['batch']);
   const seqlensK = graph.input('seqlens_k', 'int32', ['batch']);
   const crossLengths = graph.input('cross_lengths', 'int32', ['batch']);
+  const count = decoderLayers(config);
+  const keysAndValues = (prefix: string, length: string) => {
+    const dims = ['batch', heads.count, length, heads.padded];
+    return Array.from({ length: count }, (_, i) => ({
+      key: graph.input(`${prefix}_key.${i}`, 'float32', dims),
+      value: graph.input(`${prefix}_value.${i}`, 'float32', dims),
+    }));
+  };
+  const past = keysAndValues('past', 'cache');
+  const cross = keysAndValues('cross', 'encoded');
   const counts = (value: string, axis: number) =>
     graph.op('Shape', [value], { attributes: { start: axis, end: axis + 1 } });
   const crossed = graph.op('Cast', [crossLengths], { attributes: { to: ELEMENT_TYPE.int64 } });
-  const hidden = layers.hidePadding(crossed, counts(ids, 1), counts('cross_key.0', 2));
-  const kvDims = (length: string) => ['batch', heads.count, length, heads.padded];
-  const pair = (prefix: string, layer: number, length: string) =>
-    ['key', 'value'].map((part) =>
-      graph.input(`${prefix}_${part}.${layer}`, 'float32', kvDims(length)),
-    ) as [string, string];
-
-  const count = decoderLayers(config);
-  const past = Array.from({ length: count }, (_, i) => pair('past', i, 'cache'));
-  const bias = stepBias(layers, t5, { positions, seqlensK, anyPast: past[0]![0] });
+  const hidden = layers.hidePadding(crossed, counts(ids, 1), counts(cross[0]!.key, 2));
+  const bias = stepBias(layers, t5, { positions, seqlensK, anyPast: past[0]!.key });
   const block = (i: number) => `language_model.decoder.block.${i}`;
   const last = 'language_model.decoder.final_layer_norm';
   let sum = layers.lookUp(SHARED, [vocab_size, width], ids);
@@ -116,19 +120,22 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
     const [, key, value] = layers.split(qkv, 3);
     newRows.push(graph.op('Concat', [key!, value!], { attributes: { axis: -1 } }));
     const places = { graph, outer: graph };
-    const context = stepAttention(places, [qkv, ...cached, bias], { ...heads, scale: 1 });
+    const context = stepAttention(places, [qkv, cached.key, cached.value, bias], {
+      ...heads,
+      scale: 1,
+    });
     ({ normed, sum } = t5.addNorm(
       t5.fromHeads(context, `${own}.o`),
       sum,
       `${block(i)}.layer.1.layer_norm`,
     ));
 
-    const cross = `${block(i)}.layer.1.EncDecAttention`;
-    const query = t5.toHeads(normed, [`${cross}.q`]);
-    const encoded = pair('cross', i, 'encoded');
-    const seen = layers.attention(query, ...encoded, '', unscaled(heads), hidden);
+    const other = `${block(i)}.layer.1.EncDecAttention`;
+    const query = t5.toHeads(normed, [`${other}.q`]);
+    const encoded = cross[i]!;
+    const seen = layers.attention(query, encoded.key, encoded.value, '', unscaled(heads), hidden);
     ({ normed, sum } = t5.addNorm(
-      t5.fromHeads(seen, `${cross}.o`),
+      t5.fromHeads(seen, `${other}.o`),
       sum,
       `${block(i)}.layer.2.layer_norm`,
     ));
@@ -138,9 +145,25 @@ function decoderGraph(source: Source, config: T5Config, heads: T5Heads): Graph {
     ({ normed, sum } = t5.addNorm(thought, sum, next));
   }
   const picked = layers.pick(normed, lastIndex);
-  graph.output('logits', head(layers, picked, config), 'float32', ['batch', vocab_size]);
-  outputRows(graph, 'new_kv', newRows, heads);
-  return graph;
+  const logits = head(layers, picked, config);
+  return describeGraph(
+    graph,
+    {
+      input_ids: ids,
+      position_ids: positions,
+      last_positions: lastIndex,
+      past_keys: past.map(({ key }) => key),
+      past_values: past.map(({ value }) => value),
+      seqlens_k: seqlensK,
+      cross_keys: cross.map(({ key }) => key),
+      cross_values: cross.map(({ value }) => value),
+      cross_lengths: crossLengths,
+    },
+    {
+      logits: graph.output('logits', logits, 'float32', ['batch', vocab_size]),
+      new_keys_values: outputRows(graph, 'new_kv', newRows, heads),
+    },
+  );
 }
 
 /** T5 does not scale its scores. */

@@ -2,6 +2,7 @@
 
 import { Graph } from '../../onnx/graph.ts';
 import type { VisionConfig } from '../config/model-config.ts';
+import { describeGraph } from './described-graph.ts';
 import { Layers, type Source } from './layers.ts';
 import { positionEmbedding } from './position-embedding.ts';
 
@@ -15,7 +16,7 @@ export function imageTokens({ size, patch }: { size: number; patch: number }): n
  * pre-LN blocks, one fused q-k-v product each, post-LN over all tokens at the end.
  * @param side of the images, pixels; where it is not the checkpoint's own, positions are interpolated
  */
-export function visionGraph(source: Source, config: VisionConfig, side: number): Graph {
+export function visionGraph(source: Source, config: VisionConfig, side: number) {
   const { hidden_size: width, layer_norm_eps: epsilon } = config;
   const graph = new Graph('vision');
   const layers = new Layers(graph, source, 'image');
@@ -46,8 +47,8 @@ export function visionGraph(source: Source, config: VisionConfig, side: number):
     const next = norm(i + 1 < config.num_hidden_layers ? `${block(i + 1)}.layer_norm1` : last);
     ({ normed, sum } = layers.addNorm(thought, sum, layers.bias(fc2, width), next));
   }
-  graph.output('image_features', normed, 'float32', ['batch', tokens, width]);
-  return graph;
+  const features = graph.output('image_features', normed, 'float32', ['batch', tokens, width]);
+  return describeGraph(graph, { pixels }, { image_features: features });
 }
 
 /** Class token and patches, each with its learned position: [batch, image tokens, width]. */

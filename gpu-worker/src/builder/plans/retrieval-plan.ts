@@ -8,9 +8,9 @@ import { readImageProcessor, readRetrieveConfig } from '../config/model-config.t
 import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
 import { CheckpointError } from '../errors.ts';
 import { itmGraph, textGraph } from '../graphs/itm-text-encoder.ts';
-import { qformerGraph } from '../graphs/qformer.ts';
+import { itcQformerGraph } from '../graphs/qformer.ts';
 import { imageTokens, visionGraph } from '../graphs/vision.ts';
-import { type BundlePlan, IDLE_TENSORS } from './plan.ts';
+import { type BundlePlan, descriptionsOf, graphsOf, IDLE_TENSORS } from './plan.ts';
 
 /** Plans graphs and manifest; every tensor and config value is checked here, none is read. */
 export async function planRetrieve(folder: string, precision: Precision): Promise<BundlePlan> {
@@ -21,15 +21,15 @@ export async function planRetrieve(folder: string, precision: Precision): Promis
   const source = { checkpoint, precision };
   const sizes = { numQueries: config.num_query_tokens, imageTokens: imageTokens(image) };
   const itcHidden = config.image_text_hidden_size;
-  const graphs = [
-    visionGraph(source, vision, image.size),
-    qformerGraph(source, qformer, { ...sizes, itcHidden }),
-    textGraph(source, qformer, itcHidden),
-    itmGraph(source, qformer, sizes),
-  ];
+  const graphs = {
+    vision: visionGraph(source, vision, image.size),
+    qformer: itcQformerGraph(source, qformer, sizes, itcHidden),
+    text: textGraph(source, qformer, itcHidden),
+    itm: itmGraph(source, qformer, sizes),
+  };
   checkpoint.expectAllTaken([IDLE_TENSORS]);
   return {
-    graphs,
+    graphs: graphsOf(graphs),
     manifest: {
       kind: 'retrieve',
       family: 'qformer',
@@ -46,6 +46,7 @@ export async function planRetrieve(folder: string, precision: Precision): Promis
         ...(await controlTokens(folder, qformer.vocab_size)),
       },
       itc_hidden: itcHidden,
+      graphs: descriptionsOf(graphs),
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Linear weights in 4 or 8 bits, laid out as onnxruntime's MatMulNBits reads them. */
+import type { Weight } from '../../onnx/weight.ts';
 import { rounded } from './round-half-even.ts';
-import type { Linear, Weight } from './weights.ts';
+import type { Linear } from './weights.ts';
 
 /** Bits of a value, and values of a row that share a scale. */
 export type Blocks = { bits: 4 | 8; block: number };

@@ -1,6 +1,7 @@
 /** Linear weights in 8 bits with one scale for each output, laid out as onnxruntime's MatMulInteger reads them. */
+import type { Weight } from '../../onnx/weight.ts';
 import { rounded } from './round-half-even.ts';
-import { type Linear, transpose, type Weight } from './weights.ts';
+import { type Linear, transpose } from './weights.ts';
 
 const LARGEST = 127;
 

@@ -1,15 +1,6 @@
 /** How tensors of a checkpoint become the weights of a graph: as they are, transposed, joined, padded. */
+import type { Weight } from '../../onnx/weight.ts';
 import type { Tensor } from '../checkpoint/checkpoint.ts';
-
-/** A weight of a graph that is made when it is written, [dims]. */
-export type Weight = {
-  /** float32 unless it says otherwise. */
-  type?: 'uint8' | 'int8' | 'float16';
-  dims: readonly number[];
-  /** Bytes of the checkpoint it is made of. */
-  sourceBytes: number;
-  chunks: () => AsyncIterable<Float32Array | Float16Array | Uint8Array | Int8Array>;
-};
 
 /** The weight of a linear layer as checkpoints keep it, float32 [out, in]. */
 export type Linear = {

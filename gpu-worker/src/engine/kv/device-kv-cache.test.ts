@@ -28,34 +28,34 @@ afterAll(async () => {
 });
 
 /** A run's result in which every number is another. */
-function freshOf(rows: number, positions: number, from = 0): Record<string, Tensor> {
+function freshOf(rows: number, positions: number, from = 0): Tensor[] {
   const dims = [rows, positions, 2 * shape.heads * shape.headDim];
   const length = dims.reduce((a, b) => a * b);
   const layerOf = (layer: number) => {
     const first = from + layer * length + 1;
     const values = Float32Array.from({ length }, (_, i) => first + i);
-    return [`new_kv.${layer}`, new Tensor('float32', values, dims)] as const;
+    return new Tensor('float32', values, dims);
   };
-  return Object.fromEntries(Array.from({ length: shape.layers }, (_, i) => layerOf(i)));
+  return Array.from({ length: shape.layers }, (_, i) => layerOf(i));
 }
 
 /** The first positions of a slot in every plane. */
 async function read(store: KvStore, slot: number, positions: number): Promise<number[][]> {
-  const feeds = Object.values(await store.feeds('past', slot, 1));
+  const { keys, values } = await store.feeds(slot, 1);
   const found: number[][] = [];
-  for (const x of feeds) {
+  for (const x of keys.flatMap((key, layer) => [key, values[layer]!])) {
     const { y } = await reader.run({ x });
     const [, heads = 0, capacity = 0, width = 0] = x.dims;
-    const values = y?.data as Float32Array;
+    const plane = y?.data as Float32Array;
     const row = (head: number) =>
-      values.subarray(head * capacity * width, (head * capacity + positions) * width);
+      plane.subarray(head * capacity * width, (head * capacity + positions) * width);
     found.push(Array.from({ length: heads }, (_, head) => [...row(head)]).flat());
   }
   return found;
 }
 
-async function keep(store: KvStore, fresh: Record<string, Tensor>, places: readonly KvPlace[]) {
-  using rows = store.rows(fresh, 'new_kv');
+async function keep(store: KvStore, fresh: Tensor[], places: readonly KvPlace[]) {
+  using rows = store.rows(fresh);
   await store.keep(rows, places);
 }
 
@@ -112,7 +112,7 @@ describe('the cache on the device', () => {
     const tensors = new DeviceTensors();
     const cache = new DeviceKvCache(shape, graphs, tensors);
     const fresh = freshOf(1, 1);
-    (fresh['new_kv.0']!.data as Float32Array).set([
+    (fresh[0]!.data as Float32Array).set([
       Number.NaN,
       Number.NEGATIVE_INFINITY,
       Number.POSITIVE_INFINITY,
@@ -128,7 +128,7 @@ describe('the cache on the device', () => {
     const device = new DeviceKvCache(shape, graphs, tensors);
     const host = new KvCache(shape);
     for (const store of [device, host]) {
-      using fresh = store.rows(freshOf(3, 6), 'new_kv');
+      using fresh = store.rows(freshOf(3, 6));
       using part = await store.part(fresh, 1, { start: 1, end: 5 });
       await store.keep(part, [{ row: 0, slot: 1, start: 3, length: 4 }]);
       expect(part.byteLength).toBe(4 * planes * shape.heads * 4 * shape.headDim);
@@ -146,11 +146,11 @@ describe('the cache on the device', () => {
     expect(tensors.count).toBe(planes);
     expect(cache.bytes).toBe(4 * planes * 5 * shape.heads * 128 * shape.headDim);
     cache.trim(2);
-    await cache.feeds('past', 0, 2);
+    await cache.feeds(0, 2);
     expect(tensors.count).toBe(planes);
-    await cache.feeds('past', 1, 1);
+    await cache.feeds(1, 1);
     expect(tensors.count).toBe(2 * planes);
-    await cache.feeds('past', 0, 2);
+    await cache.feeds(0, 2);
     expect(tensors.count).toBe(planes);
     cache.reset();
     expect(tensors.count).toBe(0);

@@ -4,14 +4,14 @@ import type { DeviceTensors } from '../../runtime/device-tensors.ts';
 import {
   firstRoom,
   grownRoom,
+  type KeysAndValues,
   type KvPlace,
   type KvRows,
   type KvShape,
   type KvStore,
-  planeFeeds,
+  keysAndValues,
   type Range,
   type Room,
-  rowNames,
 } from './kv-cache.ts';
 import { type KvGraphs, longest } from './kv-kernels.ts';
 
@@ -60,16 +60,16 @@ export class DeviceKvCache implements KvStore {
     if (slots < this.#order.length) this.#order.length = slots;
   }
 
-  async feeds(prefix: string, firstSlot: number, count: number): Promise<Record<string, Tensor>> {
+  async feeds(firstSlot: number, count: number): Promise<KeysAndValues> {
     await this.#settle();
-    if (firstSlot === 0 && count === this.#room.slots) return planeFeeds(prefix, this.#planes);
+    if (firstSlot === 0 && count === this.#room.slots) return keysAndValues(this.#planes);
     const range = identity(count).map((i) => firstSlot + i);
     this.#lent = this.#hold(await this.#graphs.arrange(this.#planes, range));
-    return planeFeeds(prefix, this.#lent);
+    return keysAndValues(this.#lent);
   }
 
-  rows(result: Record<string, Tensor>, name: string): KvRows {
-    return this.#rowsOf(rowNames(name, this.#shape).map((output) => result[output] as Tensor));
+  rows(layers: readonly Tensor[]): KvRows {
+    return this.#rowsOf(layers);
   }
 
   async keep({ layers }: KvRows, places: readonly KvPlace[]): Promise<void> {
@@ -123,7 +123,7 @@ export class DeviceKvCache implements KvStore {
     this.#room.positions = positions;
   }
 
-  #rowsOf(layers: Tensor[]): KvRows {
+  #rowsOf(layers: readonly Tensor[]): KvRows {
     const free = () => {
       for (const tensor of layers) this.#tensors.free(tensor);
     };
@@ -136,7 +136,7 @@ export class DeviceKvCache implements KvStore {
     this.#planes = this.#hold(planes);
   }
 
-  #hold(tensors: Tensor[]): Tensor[] {
+  #hold<Held extends readonly Tensor[]>(tensors: Held): Held {
     for (const tensor of tensors) this.#tensors.hold(tensor);
     return tensors;
   }

@@ -5,7 +5,7 @@ import { KvCache } from './host-kv-cache.ts';
 const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
 
 /** A run's result in which every number tells where it belongs. */
-function fresh(rows: number, positions: number): Record<string, Tensor> {
+function fresh(rows: number, positions: number): Tensor[] {
   const { heads, headDim } = shape;
   const width = 2 * heads * headDim;
   const size = rows * positions * width;
@@ -13,7 +13,7 @@ function fresh(rows: number, positions: number): Record<string, Tensor> {
     const values = Float32Array.from({ length: size }, (_, i) => layer * size + i + 1);
     return new Tensor('float32', values, [rows, positions, width]);
   };
-  return { 'new_kv.0': layerOf(0), 'new_kv.1': layerOf(1) };
+  return [layerOf(0), layerOf(1)];
 }
 
 /** What `fresh` has there; plane 3 is the values of layer 1. */
@@ -35,8 +35,8 @@ describe('the KV cache', () => {
   it('gives memory back at once: of results, of what is kept of them, and of its planes', async () => {
     const cache = new KvCache(shape);
     const run = fresh(1, 3);
-    const values = run['new_kv.1']!.data as Float32Array;
-    const result = cache.rows(run, 'new_kv');
+    const values = run[1]!.data as Float32Array;
+    const result = cache.rows(run);
     const part = await cache.part(result, 0, { start: 1, end: 3 });
     const kept = part.layers[1]?.data as Float32Array;
     expect(part.byteLength).toBe(2 * kept.byteLength);
@@ -59,7 +59,7 @@ describe('the KV cache', () => {
     cache.reserve({ slots: 4, positions: 15 });
     const [rows, positions] = [2, 5];
     const run = fresh(rows, positions);
-    await cache.keep(cache.rows(run, 'new_kv'), [
+    await cache.keep(cache.rows(run), [
       { row: 0, slot: 2, start: 10, length: 5 },
       { row: 1, slot: 3, start: 0, length: 3 },
     ]);
@@ -77,8 +77,8 @@ describe('the KV cache', () => {
   it('keeps no NaN and no infinity, which whoever gets the slot next would see through every mask', async () => {
     const cache = new KvCache(shape);
     const run = fresh(1, 1);
-    (run['new_kv.0']!.data as Float32Array).set([Number.NaN, Number.NEGATIVE_INFINITY, 7]);
-    await cache.keep(cache.rows(run, 'new_kv'), [{ row: 0, slot: 0, start: 0, length: 1 }]);
+    (run[0]!.data as Float32Array).set([Number.NaN, Number.NEGATIVE_INFINITY, 7]);
+    await cache.keep(cache.rows(run), [{ row: 0, slot: 0, start: 0, length: 1 }]);
     expect([...cache.view(0, 'key', 0, 1).subarray(0, 3)]).toEqual([0, 0, 7]);
   });
 
@@ -86,7 +86,7 @@ describe('the KV cache', () => {
     const cache = new KvCache(shape);
     cache.reserve({ slots: 3, positions: 20 });
     const run = fresh(1, 20);
-    await cache.keep(cache.rows(run, 'new_kv'), [{ row: 0, slot: 2, start: 0, length: 20 }]);
+    await cache.keep(cache.rows(run), [{ row: 0, slot: 2, start: 0, length: 20 }]);
     const before = cache.capacity;
     cache.reserve({ slots: 5, positions: before + 1 });
     expect(cache.capacity).toBe(2 * before);
@@ -115,8 +115,8 @@ describe('the KV cache', () => {
     const { buffer } = cache.view(0, 'value', 0, 1);
     const width = 2 * large.heads * large.headDim;
     const values = Float32Array.from({ length: 3 * width }, (_, i) => i);
-    const run = { 'new_kv.0': new Tensor('float32', values, [1, 3, width]) };
-    await cache.keep(cache.rows(run, 'new_kv'), [{ row: 0, slot: 1, start: 61, length: 3 }]);
+    const run = [new Tensor('float32', values, [1, 3, width])];
+    await cache.keep(cache.rows(run), [{ row: 0, slot: 1, start: 61, length: 3 }]);
     cache.reserve({ slots: 5, positions: 129 });
     const view = cache.view(0, 'value', 1, 1);
     expect(view.buffer).toBe(buffer);

@@ -12,14 +12,14 @@ import { giveBack } from '../../runtime/tensors.ts';
 import {
   firstRoom,
   grownRoom,
+  type KeysAndValues,
   type KvPlace,
   type KvRows,
   type KvShape,
   type KvStore,
-  planeFeeds,
+  keysAndValues,
   type Range,
   type Room,
-  rowNames,
 } from './kv-cache.ts';
 
 const MAPPED = MAPPED_BYTES / Float32Array.BYTES_PER_ELEMENT;
@@ -82,18 +82,18 @@ export class KvCache implements KvStore {
     return buffer.subarray(firstSlot * size, (firstSlot + count) * size);
   }
 
-  async feeds(prefix: string, firstSlot: number, count: number): Promise<Record<string, Tensor>> {
+  async feeds(firstSlot: number, count: number): Promise<KeysAndValues> {
     const { layers, heads, headDim } = this.shape;
     const dims = [count, heads, this.capacity, headDim];
     const planes = Array.from({ length: 2 * layers }, (_, i) => {
       const view = this.view(Math.floor(i / 2), i % 2 === 0 ? 'key' : 'value', firstSlot, count);
       return new Tensor('float32', view, dims);
     });
-    return planeFeeds(prefix, planes);
+    return keysAndValues(planes);
   }
 
-  rows(result: Record<string, Tensor>, name: string): KvRows {
-    return held(rowNames(name, this.shape).map((output) => result[output] as Tensor));
+  rows(layers: readonly Tensor[]): KvRows {
+    return held(layers);
   }
 
   async keep({ layers }: KvRows, places: readonly KvPlace[]): Promise<void> {

@@ -19,6 +19,9 @@ export type KvRows = Disposable & { layers: readonly Tensor[]; byteLength: numbe
 /** Where a row of a run's result goes: its first `length` positions become `start` … of a slot. */
 export type KvPlace = { row: number; slot: number; start: number; length: number };
 
+/** A tensor for each layer. */
+export type KeysAndValues = { keys: readonly Tensor[]; values: readonly Tensor[] };
+
 /** Running sequences hold the slots 0 … n−1 without gaps. */
 export type KvStore = {
   readonly bytes: number;
@@ -26,13 +29,10 @@ export type KvStore = {
   reserve(room: Room): void;
   /** Slots from this number on are nobody's. */
   trim(slots: number): void;
-  /**
-   * Of a range of slots the inputs `<prefix>_key.<layer>` and `<prefix>_value.<layer>`, float32 [count, heads, capacity,
-   * headDim]. They last until the next call.
-   */
-  feeds(prefix: string, firstSlot: number, count: number): Promise<Record<string, Tensor>>;
-  /** The outputs `<name>.<layer>` of a run, now this store's to look after. */
-  rows(result: Record<string, Tensor>, name: string): KvRows;
+  /** Of a range of slots keys and values, float32 [count, heads, capacity, headDim]. They last until the next call. */
+  feeds(firstSlot: number, count: number): Promise<KeysAndValues>;
+  /** What a run gave for each layer, now this store's to look after. */
+  rows(layers: readonly Tensor[]): KvRows;
   /** Copies rows into slots; where `length` is 0 nothing. NaN and infinity, which no mask hides, become 0. */
   keep(rows: KvRows, places: readonly KvPlace[]): Promise<void>;
   /** A copy of the positions `start` … `end` − 1 of one row. */
@@ -68,15 +68,10 @@ export function grownRoom(now: Room, { slots, positions }: Room, { maxPositions 
   };
 }
 
-/** What a run gives for each layer. */
-export function rowNames(name: string, { layers }: Pick<KvShape, 'layers'>): string[] {
-  return Array.from({ length: layers }, (_, layer) => `${name}.${layer}`);
-}
-
 /** The inputs of a decoder, from planes in the order key, value of layer 0, and so on. */
-export function planeFeeds(prefix: string, planes: readonly Tensor[]): Record<string, Tensor> {
-  const named = planes.map((plane, i) => {
-    return [`${prefix}_${i % 2 === 0 ? 'key' : 'value'}.${Math.floor(i / 2)}`, plane] as const;
-  });
-  return Object.fromEntries(named);
+export function keysAndValues(planes: readonly Tensor[]): KeysAndValues {
+  return {
+    keys: planes.filter((_, i) => i % 2 === 0),
+    values: planes.filter((_, i) => i % 2 === 1),
+  };
 }

@@ -6,7 +6,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph } from '../../onnx/graph.ts';
 import { keepsTensors } from '../../runtime/session.ts';
-import type { ExecutionProvider } from '../protocol.ts';
+import type { ExecutionProvider } from '../../runtime/session-options.ts';
 import type { KvPlace, KvShape, Range, Room } from './kv-cache.ts';
 
 /** No key and no value is larger. */

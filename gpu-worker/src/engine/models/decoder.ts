@@ -60,5 +60,8 @@ export type Decoder = {
 
 /** @throws Error that names the execution provider when it cannot be loaded */
 export function loadDecoder(options: EngineOptions): Promise<Decoder> {
-  return options.manifest.family === 't5' ? T5Decoder.load(options) : OptDecoder.load(options);
+  const { manifest } = options;
+  return manifest.family === 't5'
+    ? T5Decoder.load({ ...options, manifest })
+    : OptDecoder.load({ ...options, manifest });
 }

@@ -1,22 +1,27 @@
 /** Runs the image encoder and the Q-Former of a bundle. */
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { openGraph, type SessionPlace } from '../../runtime/session.ts';
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { Tensor } from 'onnxruntime-node';
+import { type GraphSession, openGraph } from '../../runtime/session.ts';
+import type { SessionOptions } from '../../runtime/session-options.ts';
+
+type Graphs = BundleManifest['graphs'];
 
 export class VisionRunner {
   readonly #size: number;
-  readonly #session: InferenceSession;
+  readonly #session: GraphSession<Graphs['vision']>;
 
-  private constructor(size: number, session: InferenceSession) {
+  private constructor(size: number, session: GraphSession<Graphs['vision']>) {
     this.#size = size;
     this.#session = session;
   }
 
-  /**
-   * @param size side of an image, pixels
-   * @throws Error that names the execution provider when it cannot be loaded
-   */
-  static async load(place: SessionPlace, size: number): Promise<VisionRunner> {
-    return new VisionRunner(size, await openGraph(place, 'vision'));
+  /** @throws Error that names the execution provider when it cannot be loaded */
+  static async load(
+    bundle: string,
+    { image, graphs }: BundleManifest,
+    options: SessionOptions,
+  ): Promise<VisionRunner> {
+    return new VisionRunner(image.size, await openGraph(bundle, graphs.vision, options));
   }
 
   /**
@@ -25,9 +30,9 @@ export class VisionRunner {
    */
   async encode(pixels: Float32Array): Promise<Tensor> {
     const result = await this.#session.run({
-      pixel_values: new Tensor('float32', pixels, [1, 3, this.#size, this.#size]),
+      pixels: new Tensor('float32', pixels, [1, 3, this.#size, this.#size]),
     });
-    return result.image_features as Tensor;
+    return result.image_features;
   }
 
   async release(): Promise<void> {
@@ -36,21 +41,25 @@ export class VisionRunner {
 }
 
 export class QFormerRunner {
-  readonly #session: InferenceSession;
+  readonly #session: GraphSession<Graphs['qformer']>;
 
-  private constructor(session: InferenceSession) {
+  private constructor(session: GraphSession<Graphs['qformer']>) {
     this.#session = session;
   }
 
   /** @throws Error that names the execution provider when it cannot be loaded */
-  static async load(place: SessionPlace): Promise<QFormerRunner> {
-    return new QFormerRunner(await openGraph(place, 'qformer'));
+  static async load(
+    bundle: string,
+    { graphs }: BundleManifest,
+    options: SessionOptions,
+  ): Promise<QFormerRunner> {
+    return new QFormerRunner(await openGraph(bundle, graphs.qformer, options));
   }
 
   /** Query embeddings of one image's image features, float32 [queries, hidden]. */
   async query(imageFeatures: Tensor): Promise<Float32Array> {
     const result = await this.#session.run({ image_features: imageFeatures });
-    return result.query_embeddings?.data as Float32Array;
+    return result.query_embeddings.data as Float32Array;
   }
 
   async release(): Promise<void> {

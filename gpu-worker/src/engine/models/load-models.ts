@@ -18,21 +18,20 @@ export type EngineParts = {
 
 /** @throws Error that names the execution provider when it cannot be loaded */
 export async function loadParts(options: EngineOptions): Promise<EngineParts> {
-  const { manifest, retrieval } = options;
-  const generate = await VisionRunner.load(options, manifest.image.size);
+  const { bundle, manifest, retrieval } = options;
+  const generate = await VisionRunner.load(bundle, manifest, options);
   const parts: EngineParts = {
     vision: { generate },
-    qformer: await QFormerRunner.load(options),
+    qformer: await QFormerRunner.load(bundle, manifest, options),
     decoder: await loadDecoder(options),
     embeddingTypes: { generate: embeddingTypeOf(manifest.precision) },
   };
   if (retrieval === undefined) return parts;
-  const place = { ...options, bundle: retrieval.bundle };
   parts.vision.retrieve = haveSameEncoder(manifest, retrieval.manifest)
     ? generate
-    : await VisionRunner.load(place, retrieval.manifest.image.size);
+    : await VisionRunner.load(retrieval.bundle, retrieval.manifest, options);
   parts.embeddingTypes.retrieve = embeddingTypeOf(retrieval.manifest.precision);
-  parts.retrieval = await RetrievalRunner.load(place, retrieval.manifest);
+  parts.retrieval = await RetrievalRunner.load(retrieval.bundle, retrieval.manifest, options);
   return parts;
 }
 
@@ -43,7 +42,7 @@ export async function releaseParts({ vision, qformer, decoder, retrieval }: Engi
 
 /** Whether two bundles hold the same image encoder: its graph and its weights. */
 export function haveSameEncoder(a: BundleManifest, b: BundleManifest): boolean {
-  const hashes = ({ files }: BundleManifest) =>
-    ['vision.onnx', 'vision.bin'].map((name) => files.find(({ path }) => path === name)?.sha256);
+  const hashes = ({ files, graphs: { vision } }: BundleManifest) =>
+    [vision.model, vision.weights].map((name) => files.find(({ path }) => path === name)?.sha256);
   return String(hashes(a)) === String(hashes(b));
 }

@@ -1,16 +1,17 @@
 /** OPT with the keys and values of its rows: what is kept of a prompt's beginning is not read again. */
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import { even, tellLogits } from '../../runtime/tensors.ts';
+import type { OptManifest } from '@blip2/shared/bundle-manifest';
+import { even } from '../../runtime/tensors.ts';
 import type { KvRows, KvStore, Range } from '../kv/kv-cache.ts';
 import { type KvMemory, openKvMemory } from '../kv/kv-memory.ts';
 import { PrefixCache, type Stretch } from '../kv/prefix-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { DecoderMemory } from '../stats.ts';
 import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
+import { emitLogits } from './emit-logits.ts';
 import { evenText, OptGraph, type Run } from './opt-session.ts';
 
 export class OptDecoder implements Decoder {
-  readonly #manifest: GenerateManifest;
+  readonly #manifest: OptManifest;
   readonly #graph: OptGraph;
   readonly #memory: KvMemory;
   readonly #cache: KvStore;
@@ -18,7 +19,7 @@ export class OptDecoder implements Decoder {
   readonly #piece: number;
   readonly #prefixes: PrefixCache<KvRows>;
 
-  private constructor(options: EngineOptions, graph: OptGraph, memory: KvMemory) {
+  private constructor(options: EngineOptions<OptManifest>, graph: OptGraph, memory: KvMemory) {
     this.#manifest = options.manifest;
     this.#piece = options.prefillPiece;
     this.#graph = graph;
@@ -27,7 +28,7 @@ export class OptDecoder implements Decoder {
     this.#prefixes = new PrefixCache(options.prefixCacheBytes);
   }
 
-  static async load(options: EngineOptions): Promise<OptDecoder> {
+  static async load(options: EngineOptions<OptManifest>): Promise<OptDecoder> {
     return new OptDecoder(options, await OptGraph.load(options), await openKvMemory(options));
   }
 
@@ -132,7 +133,7 @@ export class OptDecoder implements Decoder {
     const run = { firstSlot, inputIds, past, images, textPositions };
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
-    tellLogits(onLogits, logits, prompts.length);
+    emitLogits(onLogits, logits, prompts.length);
     const places = prompts.map(({ ids }, row) => {
       return { row, slot: firstSlot + row, start: 0, length: queries + ids.length };
     });
@@ -231,7 +232,7 @@ export class OptDecoder implements Decoder {
   ): Promise<void> {
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
-    tellLogits(onLogits, logits, run.inputIds.length);
+    emitLogits(onLogits, logits, run.inputIds.length);
     const places = run.inputIds.map(({ length }, row) => {
       return { row, slot: run.firstSlot + row, start: run.past[row] as number, length };
     });

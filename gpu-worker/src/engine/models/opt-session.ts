@@ -1,9 +1,9 @@
 /** Runs language projection and OPT in one graph (builder/README.md): image positions first, then the text. */
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { openGraph } from '../../runtime/session.ts';
+import type { OptManifest } from '@blip2/shared/bundle-manifest';
+import { Tensor } from 'onnxruntime-node';
+import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import { even, paddedIds } from '../../runtime/tensors.ts';
-import { type KvRows, type KvStore, rowNames } from '../kv/kv-cache.ts';
+import type { KvRows, KvStore } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 
 /** Rows of one run: they hold consecutive slots of the cache, the first of them `firstSlot`. */
@@ -20,21 +20,22 @@ export type Run = {
 };
 
 export class OptGraph {
-  readonly #manifest: GenerateManifest;
-  readonly #session: InferenceSession;
+  readonly #manifest: OptManifest;
+  readonly #session: GraphSession<OptManifest['graphs']['decoder']>;
 
-  private constructor(manifest: GenerateManifest, session: InferenceSession) {
+  private constructor(
+    manifest: OptManifest,
+    session: GraphSession<OptManifest['graphs']['decoder']>,
+  ) {
     this.#manifest = manifest;
     this.#session = session;
   }
 
-  static async load(options: EngineOptions): Promise<OptGraph> {
-    const session = await openGraph(
-      options,
-      'decoder',
-      rowNames('new_kv', options.manifest.decoder),
-    );
-    return new OptGraph(options.manifest, session);
+  static async load(options: EngineOptions<OptManifest>): Promise<OptGraph> {
+    const { bundle, manifest } = options;
+    const { decoder } = manifest.graphs;
+    const session = await openGraph(bundle, decoder, options, ['new_keys_values']);
+    return new OptGraph(manifest, session);
   }
 
   /** Keys and values of the rows' new positions, and logits. */
@@ -65,18 +66,20 @@ export class OptGraph {
       return Array<bigint>(picked).fill(BigInt(Math.max(0, length - 1)));
     });
     const seqlens = Int32Array.from(ends, (end) => end - 1);
+    const { keys, values } = await cache.feeds(run.firstSlot, rows);
     const result = await this.#session.run({
-      image_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
+      query_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
       input_ids: paddedIds(run.inputIds, pad_token_id, textPositions),
       position_ids: new Tensor('int64', positionIds, [rows, positions]),
-      last_index: new Tensor('int64', BigInt64Array.from(lastIndex), [rows, picked]),
+      last_positions: new Tensor('int64', BigInt64Array.from(lastIndex), [rows, picked]),
       seqlens_k: new Tensor('int32', seqlens, [rows]),
       total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
-      ...(await cache.feeds('past', run.firstSlot, rows)),
+      past_keys: keys,
+      past_values: values,
     });
     return {
-      fresh: cache.rows(result, 'new_kv'),
-      logits: result.logits?.data as Float32Array,
+      fresh: cache.rows(result.new_keys_values),
+      logits: result.logits.data as Float32Array,
     };
   }
 

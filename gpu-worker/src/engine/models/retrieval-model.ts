@@ -1,31 +1,35 @@
 /** Runs the graphs of a retrieval bundle (builder/README.md): ITC's two sides, and ITM. */
 import type { RetrieveManifest } from '@blip2/shared/bundle-manifest';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { openGraph, type SessionPlace } from '../../runtime/session.ts';
+import { Tensor } from 'onnxruntime-node';
+import { type GraphSession, openGraph } from '../../runtime/session.ts';
+import type { SessionOptions } from '../../runtime/session-options.ts';
 import { paddedIds, rowsOf } from '../../runtime/tensors.ts';
+
+type Sessions = {
+  [Name in 'qformer' | 'text' | 'itm']: GraphSession<RetrieveManifest['graphs'][Name]>;
+};
 
 export class RetrievalRunner {
   readonly #manifest: RetrieveManifest;
-  readonly #qformer: InferenceSession;
-  readonly #text: InferenceSession;
-  readonly #itm: InferenceSession;
+  readonly #sessions: Sessions;
 
-  private constructor(manifest: RetrieveManifest, sessions: readonly InferenceSession[]) {
+  private constructor(manifest: RetrieveManifest, sessions: Sessions) {
     this.#manifest = manifest;
-    [this.#qformer, this.#text, this.#itm] = sessions as [
-      InferenceSession,
-      InferenceSession,
-      InferenceSession,
-    ];
+    this.#sessions = sessions;
   }
 
   /** @throws Error that names the execution provider when it cannot be loaded */
-  static async load(place: SessionPlace, manifest: RetrieveManifest): Promise<RetrievalRunner> {
-    return new RetrievalRunner(manifest, [
-      await openGraph(place, 'qformer'),
-      await openGraph(place, 'text'),
-      await openGraph(place, 'itm'),
-    ]);
+  static async load(
+    bundle: string,
+    manifest: RetrieveManifest,
+    options: SessionOptions,
+  ): Promise<RetrievalRunner> {
+    const { qformer, text, itm } = manifest.graphs;
+    return new RetrievalRunner(manifest, {
+      qformer: await openGraph(bundle, qformer, options),
+      text: await openGraph(bundle, text, options),
+      itm: await openGraph(bundle, itm, options),
+    });
   }
 
   /**
@@ -33,8 +37,8 @@ export class RetrievalRunner {
    * @param features of the image encoder, float32 [1, image tokens, vision width]
    */
   async imageEmbeddings(features: Tensor): Promise<Float32Array> {
-    const result = await this.#qformer.run({ image_features: features });
-    return result.image_embeddings?.data as Float32Array;
+    const result = await this.#sessions.qformer.run({ image_features: features });
+    return result.itc_embeddings.data as Float32Array;
   }
 
   /**
@@ -42,8 +46,8 @@ export class RetrievalRunner {
    * @param texts ids with [CLS] and [SEP]
    */
   async textEmbeddings(texts: readonly (readonly number[])[]): Promise<Float32Array[]> {
-    const result = await this.#text.run(this.#padded(texts));
-    return rowsOf(result.text_embeddings?.data as Float32Array, texts.length);
+    const result = await this.#sessions.text.run(this.#padded(texts));
+    return rowsOf(result.itc_embeddings.data as Float32Array, texts.length);
   }
 
   /** Probability that each text belongs to the image, by ITM: softmax of the logits. */
@@ -51,15 +55,16 @@ export class RetrievalRunner {
     features: Tensor,
     texts: readonly (readonly number[])[],
   ): Promise<number[]> {
-    const result = await this.#itm.run({ image_features: features, ...this.#padded(texts) });
-    return rowsOf(result.itm_logits?.data as Float32Array, texts.length).map((logits) => {
+    const inputs = { image_features: features, ...this.#padded(texts) };
+    const result = await this.#sessions.itm.run(inputs);
+    return rowsOf(result.itm_logits.data as Float32Array, texts.length).map((logits) => {
       const [no = 0, yes = 0] = logits;
       return 1 / (1 + Math.exp(no - yes));
     });
   }
 
   async release(): Promise<void> {
-    for (const session of [this.#qformer, this.#text, this.#itm]) await session.release();
+    for (const session of Object.values(this.#sessions)) await session.release();
   }
 
   #padded(texts: readonly (readonly number[])[]) {

@@ -1,19 +1,24 @@
 /** Runs language projection and T5 (builder/README.md): the encoder once a prompt, the decoder a token at a time. */
-import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
-import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { openGraph } from '../../runtime/session.ts';
-import { even, paddedIds, tellLogits } from '../../runtime/tensors.ts';
-import { type KvStore, type Range, rowNames } from '../kv/kv-cache.ts';
+import type { T5Manifest } from '@blip2/shared/bundle-manifest';
+import { Tensor } from 'onnxruntime-node';
+import { type GraphSession, openGraph } from '../../runtime/session.ts';
+import { even, paddedIds } from '../../runtime/tensors.ts';
+import type { KvStore, Range } from '../kv/kv-cache.ts';
 import { type KvMemory, openKvMemory } from '../kv/kv-memory.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { DecoderMemory } from '../stats.ts';
 import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
+import { emitLogits } from './emit-logits.ts';
+
+type Sessions = {
+  [Name in 'encoder' | 'decoder']: GraphSession<T5Manifest['graphs'][Name]>;
+};
 
 export class T5Decoder implements Decoder {
-  readonly #manifest: GenerateManifest;
+  readonly #manifest: T5Manifest;
   readonly #start: number;
-  readonly #encoder: InferenceSession;
-  readonly #decoder: InferenceSession;
+  readonly #encoder: Sessions['encoder'];
+  readonly #decoder: Sessions['decoder'];
   readonly #memory: KvMemory;
   readonly #cache: KvStore;
   /** Keys and values of the encoder's output, for cross-attention. */
@@ -22,13 +27,12 @@ export class T5Decoder implements Decoder {
   readonly #crossLengths: number[] = [];
 
   private constructor(
-    { manifest }: EngineOptions,
-    encoder: InferenceSession,
-    decoder: InferenceSession,
+    { manifest }: EngineOptions<T5Manifest>,
+    { encoder, decoder }: Sessions,
     memory: KvMemory,
   ) {
     this.#manifest = manifest;
-    this.#start = manifest.decoder_start_token_id ?? manifest.pad_token_id;
+    this.#start = manifest.decoder_start_token_id;
     this.#encoder = encoder;
     this.#decoder = decoder;
     this.#memory = memory;
@@ -36,18 +40,14 @@ export class T5Decoder implements Decoder {
     this.#cross = memory.store();
   }
 
-  static async load(options: EngineOptions): Promise<T5Decoder> {
-    const encoder = await openGraph(
-      options,
-      'encoder',
-      rowNames('cross_kv', options.manifest.decoder),
-    );
-    const decoder = await openGraph(
-      options,
-      'decoder',
-      rowNames('new_kv', options.manifest.decoder),
-    );
-    return new T5Decoder(options, encoder, decoder, await openKvMemory(options));
+  static async load(options: EngineOptions<T5Manifest>): Promise<T5Decoder> {
+    const { bundle, manifest } = options;
+    const { encoder, decoder } = manifest.graphs;
+    const sessions = {
+      encoder: await openGraph(bundle, encoder, options, ['cross_keys_values']),
+      decoder: await openGraph(bundle, decoder, options, ['new_keys_values']),
+    };
+    return new T5Decoder(options, sessions, await openKvMemory(options));
   }
 
   get memory(): DecoderMemory {
@@ -121,11 +121,11 @@ export class T5Decoder implements Decoder {
     for (const [row, { image }] of prompts.entries()) images.set(image, row * queries * hidden);
     const texts = prompts.map(({ ids }) => ids);
     const result = await this.#encoder.run({
-      image_embeddings: new Tensor('float32', images, [rows, queries, hidden]),
+      query_embeddings: new Tensor('float32', images, [rows, queries, hidden]),
       input_ids: paddedIds(texts, pad_token_id, positions - queries),
       lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [rows]),
     });
-    using fresh = this.#cross.rows(result, 'cross_kv');
+    using fresh = this.#cross.rows(result.cross_keys_values);
     const places = lengths.map((length, row) => ({ row, slot: firstSlot + row, start: 0, length }));
     await this.#cross.keep(fresh, places);
     for (const { slot, length } of places) this.#crossLengths[slot] = length;
@@ -144,22 +144,26 @@ export class T5Decoder implements Decoder {
       new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
     const int32 = (values: readonly number[]) =>
       new Tensor('int32', Int32Array.from(values), [values.length]);
+    const own = await this.#cache.feeds(firstSlot, count);
+    const cross = await this.#cross.feeds(firstSlot, count);
     const result = await this.#decoder.run({
       input_ids: int64(
         all.map(({ token }) => token),
         [count, 1],
       ),
       position_ids: int64(past, [count, 1]),
-      last_index: int64(Array<number>(count).fill(0), [count]),
+      last_positions: int64(Array<number>(count).fill(0), [count]),
       seqlens_k: int32(past),
       // A row that fills up the number looks at one position of whatever its slot holds.
       cross_lengths: int32(all.map((_, i) => this.#crossLengths[firstSlot + i] ?? 1)),
-      ...(await this.#cache.feeds('past', firstSlot, count)),
-      ...(await this.#cross.feeds('cross', firstSlot, count)),
+      past_keys: own.keys,
+      past_values: own.values,
+      cross_keys: cross.keys,
+      cross_values: cross.values,
     });
-    using fresh = this.#cache.rows(result, 'new_kv');
-    const logits = result.logits?.data as Float32Array;
-    tellLogits((told) => onLogits(told.slice(0, rows.length)), logits, count);
+    using fresh = this.#cache.rows(result.new_keys_values);
+    const logits = result.logits.data as Float32Array;
+    emitLogits((told) => onLogits(told.slice(0, rows.length)), logits, count);
     const places = rows.map(({ past: start }, row) => {
       return { row, slot: firstSlot + row, start, length: 1 };
     });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ExecutionProvider } from '../../engine/protocol.ts';
+import type { ExecutionProvider } from '../session-options.ts';
 import { candidates, chooseProvider } from './choose.ts';
 import type { Probe } from './probe.ts';
 

@@ -1,5 +1,5 @@
 /** Which execution provider runs the model, and why. Pure: what was asked for and what was found in, a choice out. */
-import type { ExecutionProvider } from '../../engine/protocol.ts';
+import type { ExecutionProvider } from '../session-options.ts';
 import type { Probe } from './probe.ts';
 
 /** What may be asked for. */

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
-import type { ExecutionProvider } from '../../engine/protocol.ts';
+import type { ExecutionProvider } from '../session-options.ts';
 import { type Asked, candidates, chooseProvider, isGood, type ProviderChoice } from './choose.ts';
 import type { Probe } from './probe.ts';
 

@@ -1,9 +1,8 @@
 /** What an execution provider can do on this machine: whether it loads, whether it computes right, and how fast. */
 import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
-import { seededRandom } from '../../engine/decoding/sampler.ts';
-import type { ExecutionProvider } from '../../engine/protocol.ts';
 import { Graph } from '../../onnx/graph.ts';
 import { attentionIsRight } from '../attention-check.ts';
+import type { ExecutionProvider } from '../session-options.ts';
 
 export type Probe =
   | { state: 'failed'; reason: string }
@@ -81,8 +80,11 @@ function productGraph(): Graph {
   return graph;
 }
 
-/** Numbers from −1 to 1, the same every time. */
+/** Numbers from −1 to 1, the same every time: a linear congruential generator is random enough to multiply. */
 function noise(length: number): Float32Array {
-  const random = seededRandom(length);
-  return Float32Array.from({ length }, () => 2 * random() - 1);
+  let state = length;
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    return state / 2 ** 31;
+  });
 }

@@ -1,0 +1,75 @@
+/** What a manifest says of its graphs is what their files say, read by others than who wrote them. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
+import { type GraphNode, readNodes } from '@blip2/gpu-worker/onnx/read-nodes';
+import type { BundleGraph } from '@blip2/shared/bundle-graphs';
+import { InferenceSession } from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readGolden, readRetrievalGolden, readT5Golden } from '../support/golden.ts';
+
+const CHECKPOINTS = {
+  opt: readGolden('half').checkpoint,
+  t5: readT5Golden('t5').checkpoint,
+  qformer: readRetrievalGolden('match').checkpoint,
+};
+
+/** Kernels that do all of attention. */
+const ATTENTION = ['GroupQueryAttention', 'MultiHeadAttention'];
+
+let bundles: string;
+beforeAll(async () => {
+  bundles = await mkdtemp(join(tmpdir(), 'blip2-graphs-'));
+});
+afterAll(() => rm(bundles, { recursive: true, force: true }));
+
+describe.each(['opt', 't5', 'qformer'] as const)(
+  'the manifest of a bundle of the family %s',
+  (family) => {
+    let bundle: string;
+    let graphs: [name: string, graph: BundleGraph][];
+    beforeAll(async () => {
+      bundle = await ensureBundle(CHECKPOINTS[family], { bundles, precision: 'int8' });
+      graphs = Object.entries((await readManifest(bundle)).graphs);
+    });
+
+    it('names every input and output of every graph, and no others', async () => {
+      for (const [name, { model, inputs, outputs }] of graphs) {
+        const session = await InferenceSession.create(join(bundle, model));
+        expect(Object.values(inputs).flat().sort(), name).toEqual(session.inputNames.toSorted());
+        expect(Object.values(outputs).flat().sort(), name).toEqual(session.outputNames.toSorted());
+        await session.release();
+      }
+    });
+
+    it('lists every node of fused attention, those in branches too', async () => {
+      for (const [name, { model, nodes }] of graphs) {
+        const fused = (await nodesOf(model)).filter(({ op }) => ATTENTION.includes(op));
+        expect(nodes.fused_attention.toSorted(), name).toEqual(namesOf(fused));
+      }
+    });
+
+    it('lists every look-up in a table of 16 bits, with the cast behind it', async () => {
+      let found = 0;
+      for (const [name, { model, nodes }] of graphs) {
+        const all = await nodesOf(model);
+        const lookups = all.filter(
+          ({ op, inputs }) => op === 'Gather' && inputs[0]!.endsWith('.half'),
+        );
+        const rows = new Set(lookups.flatMap(({ outputs }) => outputs));
+        const casts = all.filter(({ op, inputs }) => op === 'Cast' && rows.has(inputs[0]!));
+        expect(casts, name).toHaveLength(lookups.length);
+        expect(nodes.half_lookups.toSorted(), name).toEqual(namesOf([...lookups, ...casts]));
+        found += lookups.length;
+      }
+      expect(found).toBe({ opt: 1, t5: 2, qformer: 0 }[family]);
+    });
+
+    async function nodesOf(model: string): Promise<GraphNode[]> {
+      return readNodes(await readFile(join(bundle, model)));
+    }
+
+    const namesOf = (nodes: readonly GraphNode[]) => nodes.map(({ name }) => name).sort();
+  },
+);
