@@ -1,9 +1,9 @@
 /** OPT with the keys and values of its rows: what is kept of a prompt's beginning is not read again. */
 import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { even } from '../../runtime/tensors.ts';
-import type { KvRows, KvStore, Range } from '../kv/kv-cache.ts';
-import { type KvMemory, openKvMemory } from '../kv/kv-memory.ts';
-import { PrefixCache, type Stretch } from '../kv/prefix-cache.ts';
+import { type KvAllocator, openKvAllocator } from '../kv/kv-allocator.ts';
+import type { KvCache, KvRows, Range } from '../kv/kv-cache.ts';
+import { PrefixCache, type Segment } from '../kv/prefix-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { DecoderMemory } from '../stats.ts';
 import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
@@ -13,28 +13,32 @@ import { evenText, OptGraph, type Run } from './opt-session.ts';
 export class OptDecoder implements Decoder {
   readonly #manifest: OptManifest;
   readonly #graph: OptGraph;
-  readonly #memory: KvMemory;
-  readonly #cache: KvStore;
+  readonly #allocator: KvAllocator;
+  readonly #cache: KvCache;
   /** Text positions that are read at a time. */
   readonly #piece: number;
   readonly #prefixes: PrefixCache<KvRows>;
 
-  private constructor(options: EngineOptions<OptManifest>, graph: OptGraph, memory: KvMemory) {
+  private constructor(
+    options: EngineOptions<OptManifest>,
+    graph: OptGraph,
+    allocator: KvAllocator,
+  ) {
     this.#manifest = options.manifest;
     this.#piece = options.prefillPiece;
     this.#graph = graph;
-    this.#memory = memory;
-    this.#cache = memory.store();
+    this.#allocator = allocator;
+    this.#cache = allocator.create();
     this.#prefixes = new PrefixCache(options.prefixCacheBytes);
   }
 
   static async load(options: EngineOptions<OptManifest>): Promise<OptDecoder> {
-    return new OptDecoder(options, await OptGraph.load(options), await openKvMemory(options));
+    return new OptDecoder(options, await OptGraph.load(options), await openKvAllocator(options));
   }
 
   get memory(): DecoderMemory {
-    const { deviceTensors } = this.#memory;
-    return { kvBytes: this.#cache.bytes, deviceTensors, prefixes: this.#prefixes.memory };
+    const { deviceTensors } = this.#allocator;
+    return { kvBytes: this.#cache.bytes, deviceTensors, prefixes: this.#prefixes.stats };
   }
 
   positionsOf({ ids }: DecoderPrompt): number {
@@ -116,7 +120,7 @@ export class OptDecoder implements Decoder {
   async release(): Promise<void> {
     this.#prefixes.clear();
     this.#cache.release();
-    for (const part of [this.#graph, this.#memory]) await part.release();
+    for (const part of [this.#graph, this.#allocator]) await part.release();
   }
 
   /** Image positions and text in one run: the weights are read once. */
@@ -134,14 +138,14 @@ export class OptDecoder implements Decoder {
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
     emitLogits(onLogits, logits, prompts.length);
-    const places = prompts.map(({ ids }, row) => {
+    const mappings = prompts.map(({ ids }, row) => {
       return { row, slot: firstSlot + row, start: 0, length: queries + ids.length };
     });
-    await this.#cache.keep(fresh, places);
+    await this.#cache.put(fresh, mappings);
     const size = fresh.byteLength / prompts.length / (queries + textPositions);
-    if (this.#prefixes.takes(size * queries)) {
+    if (this.#prefixes.fits(size * queries)) {
       for (const [row, { key, ids }] of prompts.entries()) {
-        const image = await this.#cache.part(fresh, row, { start: 0, end: queries });
+        const image = await this.#cache.slice(fresh, row, { start: 0, end: queries });
         this.#prefixes.putImage(key, image);
         await this.#keepText(fresh, row, { key, ids, start: 0, offset: queries });
       }
@@ -149,12 +153,12 @@ export class OptDecoder implements Decoder {
   }
 
   /** Writes what is kept of a prompt into a slot. @returns how many ids of its text that are */
-  async #restore(slot: number, image: KvRows, text: readonly Stretch<KvRows>[]): Promise<number> {
+  async #restore(slot: number, image: KvRows, text: readonly Segment<KvRows>[]): Promise<number> {
     const queries = this.#manifest.num_query_tokens;
     let start = 0;
     for (const { values, length } of [{ values: image, length: queries }, ...text]) {
       this.#cache.reserve({ slots: slot + 1, positions: start + length });
-      await this.#cache.keep(values, [{ row: 0, slot, start, length }]);
+      await this.#cache.put(values, [{ row: 0, slot, start, length }]);
       start += length;
     }
     return start - queries;
@@ -184,10 +188,10 @@ export class OptDecoder implements Decoder {
     row: number,
     { key, ids, start, offset }: Omit<DecoderPrompt, 'image'> & { start: number; offset: number },
   ): Promise<void> {
-    const from = this.#prefixes.newText(key, ids);
+    const from = this.#prefixes.uncachedText(key, ids);
     if (from === null || from < start) return;
     const range = { start: offset + from - start, end: offset + ids.length - start };
-    this.#prefixes.keepText(key, ids, await this.#cache.part(fresh, row, range));
+    this.#prefixes.putText(key, ids, await this.#cache.slice(fresh, row, range));
   }
 
   /** Of the images, keys and values of those that are kept. */
@@ -218,7 +222,7 @@ export class OptDecoder implements Decoder {
     using fresh = result.fresh;
     using unsafe = new DisposableStack();
     for (const [row, key] of [...byKey.keys()].entries()) {
-      found.set(key, unsafe.use(await this.#cache.part(fresh, row, { start: 0, end: queries })));
+      found.set(key, unsafe.use(await this.#cache.slice(fresh, row, { start: 0, end: queries })));
     }
     unsafe.move();
     return found;
@@ -233,10 +237,10 @@ export class OptDecoder implements Decoder {
     const { logits, ...result } = await this.#graph.run(run, this.#cache);
     using fresh = result.fresh;
     emitLogits(onLogits, logits, run.inputIds.length);
-    const places = run.inputIds.map(({ length }, row) => {
+    const mappings = run.inputIds.map(({ length }, row) => {
       return { row, slot: run.firstSlot + row, start: run.past[row] as number, length };
     });
-    await this.#cache.keep(fresh, places);
+    await this.#cache.put(fresh, mappings);
     await andThen(fresh);
   }
 }

@@ -3,7 +3,7 @@ import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import { even, paddedIds } from '../../runtime/tensors.ts';
-import type { KvRows, KvStore } from '../kv/kv-cache.ts';
+import type { KvCache, KvRows } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 
 /** Rows of one run: they hold consecutive slots of the cache, the first of them `firstSlot`. */
@@ -39,7 +39,7 @@ export class OptGraph {
   }
 
   /** Keys and values of the rows' new positions, and logits. */
-  async run(run: Run, cache: KvStore): Promise<{ fresh: KvRows; logits: Float32Array }> {
+  async run(run: Run, cache: KvCache): Promise<{ fresh: KvRows; logits: Float32Array }> {
     const { decoder, num_query_tokens, pad_token_id, qformer_hidden: hidden } = this.#manifest;
     const rows = run.inputIds.length;
     const imagePositions = run.images ? num_query_tokens : 0;
@@ -78,7 +78,7 @@ export class OptGraph {
       past_values: values,
     });
     return {
-      fresh: cache.rows(result.new_keys_values),
+      fresh: cache.adopt(result.new_keys_values),
       logits: result.logits.data as Float32Array,
     };
   }

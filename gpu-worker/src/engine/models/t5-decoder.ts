@@ -3,8 +3,8 @@ import type { T5Manifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import { even, paddedIds } from '../../runtime/tensors.ts';
-import type { KvStore, Range } from '../kv/kv-cache.ts';
-import { type KvMemory, openKvMemory } from '../kv/kv-memory.ts';
+import { type KvAllocator, openKvAllocator } from '../kv/kv-allocator.ts';
+import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { DecoderMemory } from '../stats.ts';
 import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
@@ -19,25 +19,25 @@ export class T5Decoder implements Decoder {
   readonly #start: number;
   readonly #encoder: Sessions['encoder'];
   readonly #decoder: Sessions['decoder'];
-  readonly #memory: KvMemory;
-  readonly #cache: KvStore;
+  readonly #allocator: KvAllocator;
+  readonly #cache: KvCache;
   /** Keys and values of the encoder's output, for cross-attention. */
-  readonly #cross: KvStore;
+  readonly #cross: KvCache;
   /** Encoder positions of each slot. */
   readonly #crossLengths: number[] = [];
 
   private constructor(
     { manifest }: EngineOptions<T5Manifest>,
     { encoder, decoder }: Sessions,
-    memory: KvMemory,
+    allocator: KvAllocator,
   ) {
     this.#manifest = manifest;
     this.#start = manifest.decoder_start_token_id;
     this.#encoder = encoder;
     this.#decoder = decoder;
-    this.#memory = memory;
-    this.#cache = memory.store();
-    this.#cross = memory.store();
+    this.#allocator = allocator;
+    this.#cache = allocator.create();
+    this.#cross = allocator.create();
   }
 
   static async load(options: EngineOptions<T5Manifest>): Promise<T5Decoder> {
@@ -47,11 +47,11 @@ export class T5Decoder implements Decoder {
       encoder: await openGraph(bundle, encoder, options, ['cross_keys_values']),
       decoder: await openGraph(bundle, decoder, options, ['new_keys_values']),
     };
-    return new T5Decoder(options, sessions, await openKvMemory(options));
+    return new T5Decoder(options, sessions, await openKvAllocator(options));
   }
 
   get memory(): DecoderMemory {
-    const { deviceTensors } = this.#memory;
+    const { deviceTensors } = this.#allocator;
     return { kvBytes: this.#cache.bytes + this.#cross.bytes, deviceTensors };
   }
 
@@ -107,7 +107,7 @@ export class T5Decoder implements Decoder {
   async release(): Promise<void> {
     this.#cache.release();
     this.#cross.release();
-    for (const part of [this.#encoder, this.#decoder, this.#memory]) await part.release();
+    for (const part of [this.#encoder, this.#decoder, this.#allocator]) await part.release();
   }
 
   /** Writes what the encoder makes of the prompts into the cross cache. */
@@ -125,10 +125,15 @@ export class T5Decoder implements Decoder {
       input_ids: paddedIds(texts, pad_token_id, positions - queries),
       lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [rows]),
     });
-    using fresh = this.#cross.rows(result.cross_keys_values);
-    const places = lengths.map((length, row) => ({ row, slot: firstSlot + row, start: 0, length }));
-    await this.#cross.keep(fresh, places);
-    for (const { slot, length } of places) this.#crossLengths[slot] = length;
+    using fresh = this.#cross.adopt(result.cross_keys_values);
+    const mappings = lengths.map((length, row) => ({
+      row,
+      slot: firstSlot + row,
+      start: 0,
+      length,
+    }));
+    await this.#cross.put(fresh, mappings);
+    for (const { slot, length } of mappings) this.#crossLengths[slot] = length;
   }
 
   async #decode(firstSlot: number, rows: readonly DecoderRow[], onLogits: OnLogits): Promise<void> {
@@ -161,12 +166,12 @@ export class T5Decoder implements Decoder {
       cross_keys: cross.keys,
       cross_values: cross.values,
     });
-    using fresh = this.#cache.rows(result.new_keys_values);
+    using fresh = this.#cache.adopt(result.new_keys_values);
     const logits = result.logits.data as Float32Array;
     emitLogits((told) => onLogits(told.slice(0, rows.length)), logits, count);
-    const places = rows.map(({ past: start }, row) => {
+    const mappings = rows.map(({ past: start }, row) => {
       return { row, slot: firstSlot + row, start, length: 1 };
     });
-    await this.#cache.keep(fresh, places);
+    await this.#cache.put(fresh, mappings);
   }
 }
