@@ -16,7 +16,7 @@ async function start(onSubmit: string): Promise<EngineClient> {
     parentPort.on('message', ({ type, id, options }) => {
       const reply = (event) => parentPort.postMessage({ type: 'event', id, event });
       if (type === 'submit') { ${onSubmit} }
-      if (type === 'cancel') parentPort.postMessage({ type: 'observed', observation: { id } });
+      if (type === 'cancel') parentPort.postMessage({ type: 'observed', stats: { id } });
       if (type === 'close') parentPort.close();
     });
     parentPort.postMessage({ type: 'ready' });`;
@@ -108,7 +108,7 @@ describe('a job that nobody waits for any more', () => {
     const heard = new Promise<void>((resolve) => {
       client.listen({
         // The thread above says here what it was asked to cancel.
-        observed: (observation) => canceled.push(observation) === 2 && resolve(),
+        observed: (stats) => canceled.push(stats) === 2 && resolve(),
         begun: () => {},
         written: () => {},
         ended: (_, _kind, outcome) => outcomes.push(outcome),

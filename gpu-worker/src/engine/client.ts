@@ -11,20 +11,20 @@ import type {
   SubmitOptions,
   ToEngine,
 } from './protocol.ts';
-import { Places } from './scheduling/admission.ts';
+import { Admission } from './scheduling/admission.ts';
 import { deserializeError, serializeError } from './serialize-error.ts';
-import type { Observation } from './stats.ts';
+import type { EngineStats } from './stats.ts';
 
 export type Outcome = 'done' | 'failed' | 'canceled';
 
-/** Told what the engine does and what becomes of its jobs. */
+/** What the engine does and what becomes of its jobs. */
 export type EngineListener = {
-  observed: (observation: Observation) => void;
+  observed: (stats: EngineStats) => void;
   begun: (id: number, kind: Job['kind']) => void;
   /** `seconds` since the job began, or since its last token; `count` tokens came at once. */
   written: (id: number, what: { token: 'first' | 'next'; seconds: number; count: number }) => void;
   ended: (id: number, kind: Job['kind'], outcome: Outcome) => void;
-  /** A request found all places taken. */
+  /** A request was not admitted. */
   rejected: () => void;
 };
 
@@ -43,7 +43,7 @@ export class EngineError extends Error {
   }
 }
 
-type Running = {
+type RunningJob = {
   controller: ReadableStreamDefaultController<JobOutput>;
   kind: Job['kind'];
   requestId: string | undefined;
@@ -56,21 +56,21 @@ const THREAD = new URL('./thread.ts', import.meta.url);
 
 export class EngineClient {
   readonly #worker: Worker;
-  /** Rows that can be decoded together. */
+  /** Sequences that can be decoded together. */
   readonly slots: number;
-  readonly #places: Places;
-  readonly #jobs = new Map<number, Running>();
+  readonly #admission: Admission;
+  readonly #jobs = new Map<number, RunningJob>();
   readonly #listeners: EngineListener[] = [];
   #nextId = 1;
 
   private constructor(worker: Worker, slots: number, queueLimit: number) {
     this.#worker = worker;
     this.slots = slots;
-    this.#places = new Places(slots + queueLimit);
+    this.#admission = new Admission(slots + queueLimit);
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
       else if (message.type === 'observed') {
-        for (const { observed } of this.#listeners) observed(message.observation);
+        for (const { observed } of this.#listeners) observed(message.stats);
       }
     });
   }
@@ -91,7 +91,7 @@ export class EngineClient {
     return new EngineClient(worker, options.maxSlots, queueLimit);
   }
 
-  /** Tells what the engine does and what becomes of its jobs, from now on. */
+  /** Calls the listener from now on. */
   listen(listener: EngineListener): void {
     this.#listeners.push(listener);
   }
@@ -109,16 +109,17 @@ export class EngineClient {
 
   /** Requests that were admitted and have not ended. */
   get admitted(): number {
-    return this.#places.taken;
+    return this.#admission.admitted;
   }
 
   /**
-   * Takes a place for one request, before any work is spent on it; give it back with `using`.
+   * Admits one request, before any work is spent on it, until what this returns is disposed of.
+   * @example using _admitted = engine.admit(standing);
    * @throws ApiError overloaded when the slots and the queue are taken, or the part of them that one client may have
    */
   admit(standing: Standing): Disposable {
-    const refusal = this.#places.refusal(standing);
-    if (refusal === null) return this.#places.take(standing);
+    const refusal = this.#admission.refusal(standing);
+    if (refusal === null) return this.#admission.admit(standing);
     for (const { rejected } of this.#listeners) rejected();
     throw new ApiError('overloaded', refusal, { retry_after: 1 });
   }
@@ -182,7 +183,7 @@ export class EngineClient {
     running.controller.close();
   }
 
-  #timeToken(id: number, running: Running, count: number): void {
+  #timeToken(id: number, running: RunningJob, count: number): void {
     const now = performance.now();
     const { lastTokenAt, startedAt } = running;
     running.lastTokenAt = now;
@@ -191,7 +192,7 @@ export class EngineClient {
     for (const { written } of this.#listeners) written(id, { token, seconds, count });
   }
 
-  #end(id: number, { kind }: Running, outcome: Outcome): void {
+  #end(id: number, { kind }: RunningJob, outcome: Outcome): void {
     this.#jobs.delete(id);
     for (const { ended } of this.#listeners) ended(id, kind, outcome);
   }
@@ -201,7 +202,7 @@ export class EngineClient {
   }
 }
 
-/** What it does before is its self-test. @throws Error when the thread ends instead */
+/** Stats of its self-test come before it is ready. @throws Error when the thread ends instead */
 async function untilReady(worker: Worker): Promise<void> {
   for (;;) {
     const [message] = (await once(worker, 'message')) as [FromEngine];

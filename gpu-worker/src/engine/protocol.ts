@@ -11,7 +11,7 @@ import type {
 import type { SessionOptions } from '../runtime/session-options.ts';
 import type { FinishedChoice } from './decoding/strategy.ts';
 import type { SerializedError } from './serialize-error.ts';
-import type { Observation } from './stats.ts';
+import type { EngineStats } from './stats.ts';
 
 /** `workerData` of the engine thread. */
 export type EngineOptions<Manifest extends GenerateManifest = GenerateManifest> = SessionOptions & {
@@ -19,13 +19,13 @@ export type EngineOptions<Manifest extends GenerateManifest = GenerateManifest> 
   manifest: Manifest;
   retrieval?: RetrievalOptions;
   maxSlots: number;
-  /** Text positions of a prompt that are read at a time, between two steps of those who write. */
-  prefillPiece: number;
-  /** Memory for the image positions' keys and values of images that may be asked about again. */
+  /** Text positions of a prompt that one pass computes, between two steps of the running sequences. */
+  prefillChunkTokens: number;
+  /** Memory for the keys and values of images and texts that prompts may begin with again. */
   prefixCacheBytes: number;
 };
 
-/** A model that compares, beside the one that writes. */
+/** A retrieval model, beside the generative one. */
 export type RetrievalOptions = { bundle: string; manifest: RetrieveManifest };
 
 /** Which of the two models an image was prepared for. */
@@ -60,7 +60,7 @@ export type ToEngine =
 
 /** What happens to one job, in this order; `done` or `failed` is the last. */
 export type JobEvent =
-  /** Embeddings as they are kept (`asKept`), float32 [queries, width]. */
+  /** Embeddings as they are cached, float32 [queries, width]. */
   | { type: 'embeddings'; values: Float32Array }
   | { type: 'scores'; scores: MatchScore[] }
   /** ITC's unit vector of each text, float32 [itc width]. */
@@ -72,4 +72,4 @@ export type JobEvent =
 export type FromEngine =
   | { type: 'ready' }
   | { type: 'event'; id: number; event: JobEvent }
-  | { type: 'observed'; observation: Observation };
+  | { type: 'observed'; stats: EngineStats };

@@ -2,22 +2,22 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { Engine } from './engine.ts';
-import { loadParts, releaseParts } from './models/load-models.ts';
+import { loadModels, releaseModels } from './models/load-models.ts';
 import type { EngineOptions, FromEngine, Job, JobEvent, Pixels, ToEngine } from './protocol.ts';
 import { deserializeError } from './serialize-error.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('thread.ts is a worker thread');
 const options = workerData as EngineOptions;
-const say = (message: FromEngine) => port.postMessage(message);
+const post = (message: FromEngine) => port.postMessage(message);
 
-const parts = await loadParts(options);
-let emit = (id: number, event: JobEvent) => say({ type: 'event', id, event });
+const models = await loadModels(options);
+let emit = (id: number, event: JobEvent) => post({ type: 'event', id, event });
 const engine = new Engine(
-  parts,
+  models,
   options,
   (id, event) => emit(id, event),
-  (observation) => say({ type: 'observed', observation }),
+  (stats) => post({ type: 'observed', stats }),
 );
 await selfTest();
 
@@ -37,7 +37,7 @@ port.on('message', (message: ToEngine) => {
   }
   wake();
 });
-say({ type: 'ready' });
+post({ type: 'ready' });
 
 while (!closed) {
   if (await engine.advance()) {
@@ -49,7 +49,8 @@ while (!closed) {
     });
   }
 }
-await releaseParts(parts);
+engine.release();
+await releaseModels(models);
 port.close();
 
 /** One image and one token through all graphs, so that "ready" means it. */

@@ -4,7 +4,7 @@ import type { Tensor } from 'onnxruntime-node';
 import type { Pixels } from '../protocol.ts';
 import type { CacheStats } from '../stats.ts';
 import type { VisionRunner } from './image-encoder.ts';
-import type { EngineParts } from './load-models.ts';
+import type { EngineModels } from './load-models.ts';
 
 /** 23 images of the published checkpoints, 1.4 MB each: between a caption and a match is little time. */
 const BUDGET_BYTES = 32 * 2 ** 20;
@@ -17,7 +17,7 @@ export class ImageFeatureCache {
   readonly #lookups = { hits: 0, misses: 0 };
 
   /** Caches nothing unless two models share their encoder: of one alone, the embeddings are cached, by its callers. */
-  constructor({ generate, retrieve }: EngineParts['vision'], budgetBytes = BUDGET_BYTES) {
+  constructor({ generate, retrieve }: EngineModels['vision'], budgetBytes = BUDGET_BYTES) {
     this.#features =
       generate === retrieve
         ? new LRUCache({ maxSize: budgetBytes, sizeCalculation: bytesOf })
