@@ -1,17 +1,10 @@
 /** The engine loop: work on images, prefill, one decode step for every running sequence, and again. */
-import { createHash } from 'node:crypto';
 import { Batch } from './batch.ts';
-import { BeamSearch } from './decoding/beam-search.ts';
-import { Sampling } from './decoding/sampling.ts';
-import type {
-  Continuation,
-  DecodingStrategy,
-  StepOutput,
-  StrategyOptions,
-} from './decoding/strategy.ts';
+import { createStrategy } from './decoding/create-strategy.ts';
+import type { Continuation, StepOutput } from './decoding/strategy.ts';
 import { ImageQueue } from './image-queue.ts';
 import { KvManager } from './kv/kv-manager.ts';
-import type { Decoder, ForwardBatch } from './models/decoder.ts';
+import { type Decoder, type ForwardBatch, promptOf } from './models/decoder.ts';
 import type { EngineModels } from './models/load-models.ts';
 import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts';
 import { compareTickets, FairQueue } from './scheduling/fair-queue.ts';
@@ -95,7 +88,8 @@ export class Engine {
       return false;
     }
     const start = performance.now();
-    const rows = await this.#perform(action);
+    const isImages = action.kind === 'images';
+    const rows = isImages ? await this.#advanceImages() : await this.#runPass(this.#plan(action));
     const [startedAt, ms] = [performance.timeOrigin + start, performance.now() - start];
     this.#reportStats({ action: action.kind, startedAt, ms, rows });
     return true;
@@ -104,15 +98,6 @@ export class Engine {
   /** Frees what is cached; to be called before the models are released. */
   release(): void {
     this.#kv.release();
-  }
-
-  /** @returns sequences that took part */
-  async #perform(action: Exclude<Action, { kind: 'wait' }>): Promise<number> {
-    if (action.kind === 'images') {
-      await this.#advanceImages();
-      return 0;
-    }
-    return this.#runPass(this.#plan(action));
   }
 
   /** Which sequences the next pass has, and what it computes of them. */
@@ -196,9 +181,10 @@ export class Engine {
     this.#emit(id, { type: 'done', choices: group.strategy.choices, timings });
   }
 
-  async #advanceImages(): Promise<void> {
+  /** @returns sequences that took part: none */
+  async #advanceImages(): Promise<0> {
     const work = this.#images.next();
-    if (work === null) return;
+    if (work === null) return 0;
     for (const { ticket } of work.requests) this.#queue.begin(ticket);
     const pending = new Set(work.requests);
     await this.#guard(pending, async () => {
@@ -208,14 +194,15 @@ export class Engine {
         if (queryEmbeddings !== undefined) this.#enqueue(request, queryEmbeddings);
       }
     });
+    return 0;
   }
 
   /** @param queryEmbeddings float32 [queries, hidden] */
   #enqueue(request: EngineRequest, queryEmbeddings: Float32Array): void {
     const { job } = request;
     if (job.kind !== 'generate') return;
-    const prompt = { imageKey: keyOf(queryEmbeddings), queryEmbeddings, ids: job.inputIds };
-    const strategy = strategyFor({
+    const prompt = promptOf(queryEmbeddings, job.inputIds);
+    const strategy = createStrategy({
       config: job.config,
       promptIds: this.#decoder.promptTokenIds(prompt),
       eosIds: this.#options.manifest.eos_token_ids,
@@ -260,15 +247,4 @@ export class Engine {
       features: this.#images.features,
     });
   }
-}
-
-function strategyFor(options: StrategyOptions): DecodingStrategy {
-  return options.config.num_beams > 1 ? new BeamSearch(options) : new Sampling(options);
-}
-
-/** Embeddings name their image by what they are: a miss and a hit have the same, rounded alike. */
-function keyOf({ buffer, byteOffset, byteLength }: Float32Array): string {
-  return createHash('sha256')
-    .update(new Uint8Array(buffer, byteOffset, byteLength))
-    .digest('base64');
 }

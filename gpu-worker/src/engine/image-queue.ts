@@ -2,14 +2,15 @@
 import { asKept } from '@blip2/shared/embedding-codec';
 import type { MatchScore } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
-import type { VisionRunner } from './models/image-encoder.ts';
 import { ImageFeatureCache } from './models/image-feature-cache.ts';
 import type { EngineModels } from './models/load-models.ts';
-import { itcScore, type RetrievalRunner } from './models/retrieval-model.ts';
+import { itcScore } from './models/retrieval-model.ts';
 import type { Job, JobEvent, Pixels } from './protocol.ts';
 import { compareTickets } from './scheduling/fair-queue.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { CacheStats } from './stats.ts';
+
+type Encoder = EngineModels['vision']['generate'];
 
 /** Texts compared in one piece: running streams wait for it. */
 const TEXTS_AT_ONCE = 4;
@@ -26,7 +27,7 @@ type Comparing = {
 
 /** A piece of work, for all requests that it serves. */
 export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
-  | { kind: 'encode'; pixels: Pixels; encoder: VisionRunner }
+  | { kind: 'encode'; pixels: Pixels; encoder: Encoder }
   | { kind: 'compare'; comparing: Comparing }
 );
 
@@ -165,13 +166,13 @@ export class ImageQueue {
     yield { request, events: [result, { type: 'done', choices: [], timings }] };
   }
 
-  get #retrieval(): RetrievalRunner {
+  get #retrieval(): Required<EngineModels>['retrieval'] {
     const { retrieval } = this.#models;
     if (retrieval === undefined) throw new Error('no retrieval model is loaded');
     return retrieval;
   }
 
-  #encoderOf(job: Job): VisionRunner {
+  #encoderOf(job: Job): Encoder {
     const { vision } = this.#models;
     const generates =
       job.kind === 'generate' || (job.kind === 'embed' && job.embedding === 'query');

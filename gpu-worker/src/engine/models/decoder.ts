@@ -1,4 +1,5 @@
 /** A language model over the keys and values of its slots: what engine and KV manager see of OPT and T5 alike. */
+import { createHash } from 'node:crypto';
 import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { KvUsage } from '../stats.ts';
 import type { ForwardOutput } from './forward-output.ts';
@@ -34,6 +35,16 @@ export type DecodeBatch = {
   /** The slots 0 … n−1; null leaves a slot as it is. */
   rows: readonly (DecodeRow | null)[];
 };
+
+/** @example promptOf(queryEmbeddings, [2, 45, 16]) */
+export function promptOf(queryEmbeddings: Float32Array, ids: readonly number[]): Prompt {
+  const { buffer, byteOffset, byteLength } = queryEmbeddings;
+  // Embeddings name their image by what they are: cached ones and computed ones are the same, rounded alike.
+  const imageKey = createHash('sha256')
+    .update(new Uint8Array(buffer, byteOffset, byteLength))
+    .digest('base64');
+  return { imageKey, queryEmbeddings, ids };
+}
 
 /** What one pass computes. */
 export type ForwardBatch = PrefillBatch | DecodeBatch;

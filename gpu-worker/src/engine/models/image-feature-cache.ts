@@ -3,13 +3,12 @@ import { LRUCache } from 'lru-cache';
 import type { Tensor } from 'onnxruntime-node';
 import type { Pixels } from '../protocol.ts';
 import type { CacheStats } from '../stats.ts';
-import type { VisionRunner } from './image-encoder.ts';
 import type { EngineModels } from './load-models.ts';
 
 /** 23 images of the published checkpoints, 1.4 MB each: between a caption and a match is little time. */
 const BUDGET_BYTES = 32 * 2 ** 20;
 
-type Encoder = Pick<VisionRunner, 'encode'>;
+type Encoder = Pick<EngineModels['vision']['generate'], 'encode'>;
 
 export class ImageFeatureCache {
   /** Null where nothing is cached. */

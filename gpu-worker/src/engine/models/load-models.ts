@@ -7,14 +7,20 @@ import { QFormerRunner, VisionRunner } from './image-encoder.ts';
 import { loadDecoder } from './load-decoder.ts';
 import { RetrievalRunner } from './retrieval-model.ts';
 
+/** What others see of a class. */
+type Public<T> = Pick<T, keyof T>;
+
+/** Of the generative model, and of the retrieval model where there is one. */
+type OfEachModel<T> = { generate: T } & Partial<Record<ModelKind, T>>;
+
 export type EngineModels = {
   /** One and the same for both models where their image encoders are. */
-  vision: { generate: VisionRunner } & Partial<Record<ModelKind, VisionRunner>>;
-  qformer: QFormerRunner;
+  vision: OfEachModel<Public<VisionRunner>>;
+  qformer: Public<QFormerRunner>;
   decoder: Decoder;
-  retrieval?: RetrievalRunner;
+  retrieval?: Public<RetrievalRunner>;
   /** In which precision the embeddings of each model are cached. */
-  embeddingTypes: { generate: EmbeddingType } & Partial<Record<ModelKind, EmbeddingType>>;
+  embeddingTypes: OfEachModel<EmbeddingType>;
 };
 
 /** @throws Error that names the execution provider when it cannot be loaded */
