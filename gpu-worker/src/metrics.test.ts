@@ -145,7 +145,7 @@ describe('metrics of a request whose client goes away', () => {
     const runs = once(reports, 'running 1');
     const response = await app.request('/v1/run', {
       method: 'POST',
-      body: bodyOf(9, manifest.revision),
+      body: bodyOf(30, manifest.revision),
     });
     const reader = (response.body as ReadableStream<Uint8Array>).getReader();
     for (const type of ['imageInfo', 'embeddings', 'tokens']) {
@@ -162,7 +162,8 @@ describe('metrics of a request whose client goes away', () => {
     await idle;
     expect(await sampleOf('blip2_running_rows')).toBe(0);
     expect(await sampleOf('blip2_admitted_requests')).toBe(0);
-    expect(await sampleOf('blip2_requests_total')).toBe(1);
+    // The step that waited, and perhaps one until the engine hears of it: not the 29 it would have taken.
+    expect(await sampleOf('blip2_step_rows_count')).toBeLessThan(5);
     expect(await metrics.text()).toMatch(/blip2_requests_total\{.*outcome="canceled".*\} 1/);
     await engine.stop();
   });
