@@ -1,4 +1,4 @@
-/** One layer of the published checkpoints, at their own widths: the kernels of the real ones, for whom nobody in a batch exists. */
+/** One layer of the published checkpoints, at their own widths: what a row gets depends on no other row of its batch. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -103,9 +103,12 @@ describe('the embedded checkpoints, whose image encoder is the same', () => {
     const { run, visionSessions, encoded, retrieval } = await start(embedded('retrieve'));
     expect(retrieval.image.size).toBe(SIZE);
     expect(visionSessions).toBe(1);
-    const [written, compared] = await run(caption(pixelsOf('a', SIZE)), match(pixelsOf('a', SIZE)));
+    const [generated, compared] = await run(
+      caption(pixelsOf('a', SIZE)),
+      match(pixelsOf('a', SIZE)),
+    );
     expect(encoded).toHaveBeenCalledTimes(1);
-    expect(valuesOf(written!).length).toBeGreaterThan(0);
+    expect(valuesOf(generated!).length).toBeGreaterThan(0);
     expect(scoresOf(compared!)).toHaveLength(1);
   });
 

@@ -3,6 +3,7 @@ import type { Continuation } from './decoding/strategy.ts';
 import type { Decoder } from './models/decoder.ts';
 import { Sequence, type SequenceGroup } from './sequence.ts';
 
+/** Sequences move between slots; whoever holds one asks it for its slot. */
 export class Batch {
   readonly #decoder: Pick<Decoder, 'copySlot' | 'cachedPositions'>;
   /** The index is the slot. */
@@ -41,8 +42,8 @@ export class Batch {
   }
 
   /**
-   * Makes a group's sequences those of its next step; without any its slots are free. A sequence goes on in its own slot;
-   * where several go on from one, the others take slots that its group no longer needs, or new ones.
+   * Makes a group's sequences those of its next step; without any its slots are free. A sequence goes on in its own
+   * slot; where several go on from one, the others get slots that its group no longer needs, or new ones.
    */
   advance(group: SequenceGroup, next: readonly Continuation[]): void {
     const before = group.sequences;

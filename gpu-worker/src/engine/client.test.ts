@@ -69,7 +69,7 @@ describe('a job that fails in the engine', () => {
 });
 
 describe('a thread that ends by an error in the middle of a stream', () => {
-  it('fails every job, and the process is told', async () => {
+  it('fails every job, and calls the listener for a crash', async () => {
     const client = await start(`
       if (options.requestId === 'second') throw new TypeError('the driver is gone');
       reply({ type: 'tokens', choice: 0, tokens: [{ id: 7 }] });`);
@@ -100,12 +100,12 @@ describe('a thread that ends by an error in the middle of a stream', () => {
 });
 
 describe('a job that nobody waits for any more', () => {
-  it('ends as canceled when its signal aborts or its reader cancels, and the engine hears of it', async () => {
+  it('ends as canceled when its signal aborts or its reader cancels, in the engine as well', async () => {
     const client = await start('');
     running = client;
     const outcomes: string[] = [];
     const canceled: unknown[] = [];
-    const heard = new Promise<void>((resolve) => {
+    const bothCanceled = new Promise<void>((resolve) => {
       client.listen({
         // The thread above says here what it was asked to cancel.
         observed: (stats) => canceled.push(stats) === 2 && resolve(),
@@ -120,7 +120,7 @@ describe('a job that nobody waits for any more', () => {
     leaving.abort(new Error('the client went away'));
     await expect(events.getReader().read()).rejects.toThrow('the client went away');
     await client.run(job, { signal: signal(), standing }).cancel();
-    await heard;
+    await bothCanceled;
     expect(outcomes).toEqual(['canceled', 'canceled']);
     expect(canceled).toEqual([{ id: 1 }, { id: 2 }]);
   });

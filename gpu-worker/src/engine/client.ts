@@ -54,6 +54,7 @@ type RunningJob = {
 
 const THREAD = new URL('./thread.ts', import.meta.url);
 
+/** Starts the engine thread and talks to it. */
 export class EngineClient {
   readonly #worker: Worker;
   /** Sequences that can be decoded together. */
@@ -96,12 +97,11 @@ export class EngineClient {
     this.#listeners.push(listener);
   }
 
-  /** Called when the thread ends by an error: every job has failed by then, and the process should end. */
+  /** Calls the listener when the thread ends by an error: every job has failed by then, and the process should end. */
   onCrash(listener: (error: Error) => void): void {
     this.#worker.on('error', (error: Error) => {
       for (const [id, { requestId }] of this.#jobs) {
-        const failed = { type: 'failed', error: serializeError(error) } as const;
-        this.#deliver(id, requestId === undefined ? failed : { ...failed, requestId });
+        this.#deliver(id, { type: 'failed', error: serializeError(error), requestId });
       }
       listener(error);
     });
@@ -155,6 +155,7 @@ export class EngineClient {
     });
   }
 
+  /** Ends the thread after the action that runs, with the models released. */
   async stop(): Promise<void> {
     const exited = once(this.#worker, 'exit');
     this.#post({ type: 'close' });

@@ -1,98 +1,14 @@
 /** The engine loop over a decoder without a model, whose passes wait or fail where a test says so. */
-import { GenerationConfig } from '@blip2/shared/wire';
-import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it, vi } from 'vitest';
-import { Engine } from './engine.ts';
-import type { EngineModels } from './models/load-models.ts';
-import type { EngineOptions, Job, JobEvent, Pixels, Standing, SubmitOptions } from './protocol.ts';
-import type { EngineStats } from './stats.ts';
-import { FakeDecoder } from './testing/fake-decoder.ts';
+import type { Job, Pixels, Standing } from './protocol.ts';
+import { EngineSetup, exactly, type Generation } from './testing/engine-setup.ts';
 
 const interactive: Standing = { client: '', priority: 'interactive' };
 const background: Standing = { client: '', priority: 'background' };
 
-type Request = {
-  ids?: number[];
-  config?: Partial<GenerationConfig>;
-  source?: Pixels;
-  options?: SubmitOptions;
-};
-
-/** Ends at its length, not at an end token. */
-const long = (tokens: number) => ({ max_tokens: tokens, min_tokens: tokens });
-
-class Setup {
-  readonly decoder = new FakeDecoder();
-  readonly engine: Engine;
-  readonly events: { id: number; event: JobEvent }[] = [];
-  readonly stats: EngineStats[] = [];
-  readonly encode = vi.fn(async (pixels: Float32Array) => new Tensor('float32', pixels, [1, 2]));
-
-  constructor(options: Partial<EngineOptions> = {}, others: Partial<EngineModels> = {}) {
-    const release = async () => {};
-    const models: EngineModels = {
-      decoder: this.decoder,
-      vision: { generate: { encode: this.encode, release } },
-      qformer: { query: async ({ data }) => (data as Float32Array).slice(), release },
-      embeddingTypes: { generate: 'float32' },
-      ...others,
-    };
-    this.engine = new Engine(
-      models,
-      {
-        manifest: { eos_token_ids: [0] },
-        maxSlots: 8,
-        prefillChunkTokens: 64,
-        prefixCacheBytes: 0,
-        ...options,
-      } as EngineOptions,
-      (id, event) => this.events.push({ id, event }),
-      (stats) => this.stats.push(stats),
-    );
-  }
-
-  submit(id: number, { ids = [2, 3], config, source, options }: Request = {}): void {
-    const embeddings = { kind: 'embeddings', values: Float32Array.of(id, -id) } as const;
-    this.engine.submit(
-      id,
-      {
-        kind: 'generate',
-        source: source ?? embeddings,
-        inputIds: ids,
-        config: GenerationConfig.parse({ ...long(6), ...config }),
-      },
-      options ?? { standing: interactive },
-    );
-  }
-
-  async finish(): Promise<void> {
-    while (await this.engine.advance());
-  }
-
-  of(id: number): JobEvent[] {
-    return this.events.filter((one) => one.id === id).map(({ event }) => event);
-  }
-
-  /** Token ids of a job's choices. */
-  tokensOf(id: number): number[][] {
-    const choices: number[][] = [];
-    for (const event of this.of(id)) {
-      if (event.type !== 'tokens') continue;
-      choices[event.choice] ??= [];
-      choices[event.choice]?.push(...event.tokens.map((token) => token.id));
-    }
-    return choices;
-  }
-
-  /** Jobs in the order in which they ended. */
-  get ended(): number[] {
-    return this.events.filter(({ event }) => event.type === 'done').map(({ id }) => id);
-  }
-}
-
 /** What a job generates with an engine of its own. */
-async function alone(id: number, request?: Request): Promise<number[][]> {
-  const setup = new Setup();
+async function alone(id: number, request?: Generation): Promise<number[][]> {
+  const setup = new EngineSetup();
   setup.submit(id, request);
   await setup.finish();
   return setup.tokensOf(id);
@@ -100,7 +16,7 @@ async function alone(id: number, request?: Request): Promise<number[][]> {
 
 describe('a pass of the decoder', () => {
   it('emits its tokens before keys and values are written, and the end after', async () => {
-    const setup = new Setup();
+    const setup = new EngineSetup();
     const { cache } = setup.decoder;
     const put = cache.put.bind(cache);
     const log: string[] = [];
@@ -108,7 +24,7 @@ describe('a pass of the decoder', () => {
       log.push(...setup.events.splice(0).map(({ event }) => event.type), 'written');
       await put(...args);
     });
-    setup.submit(1, { config: long(2) });
+    setup.submit(1, { config: exactly(2) });
     await setup.finish();
     log.push(...setup.events.map(({ event }) => event.type));
     expect(log).toEqual(['tokens', 'written', 'tokens', 'written', 'done']);
@@ -116,7 +32,7 @@ describe('a pass of the decoder', () => {
 
   it('reads a long prompt chunk by chunk, with a step of the others in between', async () => {
     const ids = Array.from({ length: 10 }, (_, i) => 2 + i);
-    const setup = new Setup({ prefillChunkTokens: 4 });
+    const setup = new EngineSetup({ prefillChunkTokens: 4 });
     setup.submit(1);
     await setup.engine.advance();
     setup.submit(2, { ids });
@@ -129,15 +45,15 @@ describe('a pass of the decoder', () => {
   });
 
   it('gives every request what it gets alone, however sequences fork, move and end', async () => {
-    const requests: Request[] = [
-      { config: { num_beams: 3, n: 2, ...long(7) } },
-      { config: { temperature: 1.5, n: 3, seed: 5, ...long(4) } },
-      { ids: [2, 9, 9], config: long(11) },
+    const requests: Generation[] = [
+      { config: { num_beams: 3, n: 2, ...exactly(7) } },
+      { config: { temperature: 1.5, n: 3, seed: 5, ...exactly(4) } },
+      { ids: [2, 9, 9], config: exactly(11) },
       { config: { temperature: 1, n: 2, seed: 8, max_tokens: 9, min_tokens: 0 } },
       { config: { num_beams: 4, max_tokens: 12, min_tokens: 0 } },
-      { ids: [5], config: long(1) },
+      { ids: [5], config: exactly(1) },
     ];
-    const setup = new Setup({ prefillChunkTokens: 2, prefixCacheBytes: 1000 });
+    const setup = new EngineSetup({ prefillChunkTokens: 2, prefixCacheBytes: 1000 });
     for (const [id, request] of requests.entries()) setup.submit(id, request);
     await setup.finish();
     expect(setup.ended.toSorted()).toEqual([0, 1, 2, 3, 4, 5]);
@@ -149,7 +65,7 @@ describe('a pass of the decoder', () => {
 
 describe('a job that is canceled', () => {
   it('during a step ends after it, and leaves the others as they are', async () => {
-    const setup = new Setup();
+    const setup = new EngineSetup();
     for (const id of [1, 2, 3]) setup.submit(id);
     await setup.engine.advance();
     const { promise: opened, resolve: open } = Promise.withResolvers<void>();
@@ -167,7 +83,7 @@ describe('a job that is canceled', () => {
   });
 
   it('while it waits for a slot never gets one', async () => {
-    const setup = new Setup({ maxSlots: 1 });
+    const setup = new EngineSetup({ maxSlots: 1 });
     for (const id of [1, 2, 3]) setup.submit(id);
     await setup.engine.advance();
     setup.engine.cancel(2);
@@ -179,7 +95,7 @@ describe('a job that is canceled', () => {
 
 describe('a pass that fails', () => {
   it('takes down the requests in it, and only those', async () => {
-    const setup = new Setup();
+    const setup = new EngineSetup();
     setup.submit(1);
     await setup.engine.advance();
     setup.submit(2, { options: { standing: interactive, requestId: 'r-2' } });
@@ -204,7 +120,7 @@ describe('a pass that fails', () => {
   });
 
   it('in a step leaves those that wait and those whose prompt is read in part', async () => {
-    const setup = new Setup({ maxSlots: 3, prefillChunkTokens: 2 });
+    const setup = new EngineSetup({ maxSlots: 3, prefillChunkTokens: 2 });
     const ids = [2, 3, 4, 5];
     for (const id of [1, 2]) setup.submit(id);
     setup.submit(3, { ids });
@@ -227,18 +143,18 @@ describe('a pass that fails', () => {
 
 describe('requests that wait', () => {
   it('are served before background work that came earlier', async () => {
-    const setup = new Setup({ maxSlots: 2 });
+    const setup = new EngineSetup({ maxSlots: 2 });
     for (const id of [1, 2, 3]) setup.submit(id, { options: { standing: background } });
     await setup.engine.advance();
     // Background work has left a slot to whoever comes.
     expect(setup.stats.at(-1)).toMatchObject({ running: 1, waiting: { prefill: 2 } });
-    setup.submit(4, { config: long(3) });
+    setup.submit(4, { config: exactly(3) });
     await setup.finish();
     expect(setup.ended).toEqual([4, 1, 2, 3]);
   });
 
   it('get no memory of the burst before them when there is nothing to do', async () => {
-    const setup = new Setup();
+    const setup = new EngineSetup();
     setup.submit(1);
     await setup.finish();
     expect(setup.decoder.wasReset).toBe(true);
@@ -255,7 +171,7 @@ describe('requests with an image', () => {
   });
 
   it('generate from its query embeddings what they generate from those alone', async () => {
-    const setup = new Setup();
+    const setup = new EngineSetup();
     setup.submit(7, { source: pixels('x'.repeat(9)) });
     await setup.finish();
     expect(setup.of(7).map(({ type }) => type)).toEqual([
@@ -267,7 +183,7 @@ describe('requests with an image', () => {
   });
 
   it('fail with its encode, and no others', async () => {
-    const setup = new Setup();
+    const setup = new EngineSetup();
     setup.submit(1);
     await setup.engine.advance();
     setup.submit(2, { source: pixels('bad') });
@@ -290,7 +206,7 @@ describe('requests with an image', () => {
       matchProbabilities: failing,
       release: async () => {},
     };
-    const setup = new Setup({}, { retrieval });
+    const setup = new EngineSetup({}, { retrieval });
     setup.submit(1, { source: pixels('a') });
     const match: Job = { kind: 'match', source: pixels('a'), texts: [[2]] };
     setup.engine.submit(2, match, { standing: interactive });

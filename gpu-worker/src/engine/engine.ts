@@ -16,6 +16,12 @@ import type { CompletedAction, EngineStats } from './stats.ts';
 /** One pass of the decoder: the sequence of each row of its batch, null where a slot stays as it is. */
 type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
 
+/**
+ * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
+ * @example
+ * engine.submit(1, job, { standing: { client: '', priority: 'interactive' } });
+ * while (await engine.advance());
+ */
 export class Engine {
   readonly #decoder: Decoder;
   readonly #kv: KvManager;
@@ -65,7 +71,7 @@ export class Engine {
     this.#canceled.add(id);
   }
 
-  /** Does one thing. @returns false when there was nothing to do */
+  /** Does one thing; a run that fails is an event. @returns false when there was nothing to do */
   async advance(): Promise<boolean> {
     for (const id of this.#canceled) this.#remove(id);
     this.#canceled.clear();
@@ -229,11 +235,7 @@ export class Engine {
       const error = serializeError(thrown);
       for (const { id, requestId } of requests) {
         this.#remove(id);
-        this.#emit(id, {
-          type: 'failed',
-          error,
-          ...(requestId === undefined ? {} : { requestId }),
-        });
+        this.#emit(id, { type: 'failed', error, requestId });
       }
     }
   }

@@ -127,7 +127,7 @@ describe('an image', () => {
     expect((await second).value).toMatchObject({ request: { id: 1 } });
   });
 
-  it('that fails for one request has given the others before it their results', async () => {
+  it('that fails for one request has yielded the results of those before it', async () => {
     const own = models();
     own.vision.retrieve = own.vision.generate;
     own.retrieval.imageEmbeddings.mockRejectedValue(new Error('no memory'));

@@ -39,6 +39,12 @@ export type ImageResult = {
   queryEmbeddings?: Float32Array;
 };
 
+/**
+ * Requests that wait for work on images or texts, the first in line first.
+ * @example
+ * const work = queue.next();
+ * for await (const { request, events } of queue.run(work)) emit(request, events);
+ */
 export class ImageQueue {
   readonly #models: Omit<EngineModels, 'decoder'>;
   readonly #features: ImageFeatureCache;
@@ -96,7 +102,7 @@ export class ImageQueue {
   }
 
   /**
-   * Does a piece of work. Whoever calls it removes its requests when it throws.
+   * Does a piece of work. The caller removes its requests when it throws.
    * @returns what came of it for each request, as soon as it is known: no events where the request waits for more work
    */
   async *run(work: ImageWork): AsyncGenerator<ImageResult, void, undefined> {

@@ -67,7 +67,7 @@ export type JobEvent =
   | { type: 'texts'; embeddings: Float32Array[] }
   | { type: 'tokens'; choice: number; tokens: WrittenToken[] }
   | { type: 'done'; choices: FinishedChoice[]; timings: GpuTimings }
-  | { type: 'failed'; error: SerializedError; requestId?: string };
+  | { type: 'failed'; error: SerializedError; requestId: string | undefined };
 
 export type FromEngine =
   | { type: 'ready' }

@@ -6,7 +6,7 @@ import { deserializeError, serializeError } from './serialize-error.ts';
 const transferred = (error: unknown) => deserializeError(structuredClone(serializeError(error)));
 
 describe('an error that crosses a thread boundary', () => {
-  it('keeps its type, message and stack', () => {
+  it('has its type, message and stack on the other side', () => {
     const error = new RangeError('400 positions do not fit');
     const arrived = transferred(error);
     expect(arrived).toBeInstanceOf(Error);
@@ -16,7 +16,7 @@ describe('an error that crosses a thread boundary', () => {
     expect(arrived.stack).toContain('serialize-error.test.ts');
   });
 
-  it('keeps the chain of its causes, which is printed with it', () => {
+  it('has the chain of its causes, which is printed with it', () => {
     const root = Object.assign(new Error('no such file'), { code: 'ENOENT' });
     const arrived = transferred(
       new Error('the model was not loaded', {

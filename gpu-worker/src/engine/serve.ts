@@ -7,7 +7,7 @@ import type { EngineOptions, FromEngine, Job, JobEvent, Pixels, ToEngine } from 
 import { deserializeError } from './serialize-error.ts';
 
 /**
- * Returns when the port is told to close, with the models released.
+ * Returns after a `close` message, with the models released.
  * @throws Error when the self-test fails
  */
 export async function serveEngine(

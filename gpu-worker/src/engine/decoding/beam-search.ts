@@ -19,6 +19,7 @@ type BeamCandidate = { beam: Beam; token: number; score: number; scored: Written
 /** A hypothesis at its end, its score divided by its length to the power of the penalty. */
 type Finished = { tokens: readonly WrittenToken[]; score: number; stopped: boolean };
 
+/** Emits nothing before its end, and then the best `n` hypotheses. */
 export class BeamSearch implements DecodingStrategy {
   readonly width: number;
   readonly #config: GenerationConfig;

@@ -42,8 +42,8 @@ export function sampleToken(
 export type Candidates = { tokens: number[]; probabilities: Float64Array };
 
 /**
- * What may be drawn: temperature, then top-k, then top-p (nucleus: the fewest tokens whose probability reaches `top_p`).
- * Only what may be drawn is sorted: 50,000 logits would take longer than a decode step.
+ * What may be drawn: temperature, then top-k, then top-p (nucleus: the fewest tokens whose probability reaches
+ * `top_p`). Only what may be drawn is sorted: 50,000 logits would take longer than a decode step.
  * @param logits float32 [vocab], processed; not changed
  */
 export function candidates(

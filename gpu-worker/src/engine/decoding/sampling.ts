@@ -19,6 +19,7 @@ type SampledChoice = {
   finished: FinishedChoice | null;
 };
 
+/** The strategy without beams; greedy where the temperature is 0. */
 export class Sampling implements DecodingStrategy {
   readonly #config: GenerationConfig;
   readonly #promptIds: readonly number[];

@@ -36,7 +36,7 @@ export type DecodingStrategy = {
 
 export type StrategyOptions = {
   config: GenerationConfig;
-  /** Token ids that penalties count as seen: the prompt with its image positions, or the decoder's start token. */
+  /** Token ids that penalties count as present: the prompt with its image positions, or the decoder's start token. */
   promptIds: readonly number[];
   /** Any of these ends a sequence. */
   eosIds: readonly number[];

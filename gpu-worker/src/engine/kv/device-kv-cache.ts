@@ -16,8 +16,8 @@ import {
 import { type KvKernels, longest } from './kv-kernels.ts';
 
 /**
- * Growing and copying are only noted, and done at once before the planes are next read or written: all copies of a step are
- * one gathering of slots.
+ * Growing and copying are only noted, and done at once before the planes are next read or written: all copies of a step
+ * are one gathering of slots.
  */
 export class DeviceKvCache implements KvCache {
   readonly #shape: KvShape;

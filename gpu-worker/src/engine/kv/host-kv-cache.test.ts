@@ -4,7 +4,7 @@ import { HostKvCache } from './host-kv-cache.ts';
 
 const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
 
-/** A run's result in which every number tells where it belongs. */
+/** A run's result in which every number says where it belongs. */
 function fresh(rows: number, positions: number): Tensor[] {
   const { heads, headDim } = shape;
   const width = 2 * heads * headDim;

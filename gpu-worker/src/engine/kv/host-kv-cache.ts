@@ -2,9 +2,10 @@
  * Keys and values of all running sequences, in buffers that JavaScript owns and onnxruntime reads in place.
  *
  * For each layer a key and a value plane, float32 [slots, heads, capacity, headDim], which is what a buffer begins with.
- * Running sequences hold the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without a copy.
- * Buffers are larger than their planes: the rest is addresses without memory (runtime/malloc-tuning.ts). So planes grow in place, and what
- * one sequence has touched is there for the next: memory that the system has to find anew takes longer than a step.
+ * Running sequences hold the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without
+ * a copy. Buffers are larger than their planes: the rest is addresses without memory (runtime/malloc-tuning.ts). So
+ * planes grow in place, and what one sequence has touched is there for the next: memory that the system has to find anew
+ * takes longer than a step.
  */
 import { Tensor } from 'onnxruntime-node';
 import { MAPPED_BYTES } from '../../runtime/malloc-tuning.ts';
@@ -24,6 +25,7 @@ import {
 
 const MAPPED = MAPPED_BYTES / Float32Array.BYTES_PER_ELEMENT;
 
+/** Where the execution provider reads inputs from this process's memory. */
 export class HostKvCache implements KvCache {
   readonly shape: KvShape;
   #capacity: Capacity;
@@ -49,7 +51,6 @@ export class HostKvCache implements KvCache {
     return Float32Array.BYTES_PER_ELEMENT * this.#buffers.length * this.slots * this.#slotSize();
   }
 
-  /** Grows until so many slots of so many positions fit; what is in them stays. */
   reserve(wanted: Capacity): void {
     const now = this.#capacity;
     const grown = grownCapacity(now, wanted, this.shape);
@@ -66,7 +67,7 @@ export class HostKvCache implements KvCache {
   /** Slots without a sequence take no time: what is read of the cache is a view. */
   trim(): void {}
 
-  /** Back to the first size; only while nothing runs, since what is in the slots is lost. Buffers that grew a lot are freed. */
+  /** Buffers that grew a lot are freed. */
   reset(): void {
     this.#capacity = initialCapacity(this.shape);
     const length = this.#firstLength();
@@ -132,7 +133,7 @@ export class HostKvCache implements KvCache {
           // Plain loops: set(subarray) per head costs several times more at this size.
           for (let i = 0; i < headDim; i++) {
             const value = fresh[from++] as number;
-            // A step masks what a slot held before, and nothing masks NaN or infinity: they must not outlive their text.
+            // A step masks what a slot held before, and nothing masks NaN or infinity.
             plane[to + i] = value - value === 0 ? value : 0;
           }
         }
@@ -140,7 +141,6 @@ export class HostKvCache implements KvCache {
     }
   }
 
-  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`. */
   copy(from: number, to: number, { start, end }: Range): void {
     if (from === to || start >= end) return;
     const { heads, headDim } = this.shape;

@@ -7,6 +7,7 @@ import { HostKvCache } from './host-kv-cache.ts';
 import type { KvCache, KvShape } from './kv-cache.ts';
 import { KvKernels } from './kv-kernels.ts';
 
+/** All caches that it makes have one shape, and share their kernels. */
 export class KvAllocator {
   readonly #shape: KvShape;
   readonly #kernels: KvKernels | null;
@@ -34,6 +35,7 @@ export class KvAllocator {
   }
 }
 
+/** @throws Error when the provider has no kernels for a cache on its device */
 export async function openKvAllocator({
   executionProvider,
   manifest,

@@ -11,8 +11,8 @@ export type Capacity = { slots: number; positions: number };
 export type Range = { start: number; end: number };
 
 /**
- * Keys and values of rows, a tensor for each layer: float32 [rows, positions, 2 × heads × headDim], of a position the keys of
- * all heads first. Their one owner frees them, with `using`.
+ * Keys and values of rows, a tensor for each layer: float32 [rows, positions, 2 × heads × headDim], of a position the
+ * keys of all heads first. Their one owner frees them, with `using`.
  */
 export type KvRows = Disposable & { layers: readonly Tensor[]; byteLength: number };
 
@@ -38,14 +38,14 @@ export type KvCache = {
   put(rows: KvRows, mappings: readonly SlotMapping[]): Promise<void>;
   /** A copy of the positions `start` … `end` − 1 of one row. */
   slice(rows: KvRows, row: number, positions: Range): Promise<KvRows>;
-  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; what is beyond them may be anything. */
+  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; those behind them may be anything. */
   copy(from: number, to: number, positions: Range): void;
   /** Back to the first size; only while nothing runs, since what is in the slots is lost. */
   reset(): void;
   release(): void;
 };
 
-/** Positions of a slot are a multiple of this, as far as the model has them: sums over them then end alike (builder/README.md). */
+/** Positions of a slot are a multiple of this, as far as the model has them: sums over them then end alike. */
 const POSITIONS = 64;
 /** Slots come in pairs, since runs have an even number of rows. */
 const FIRST_SLOTS = 2;

@@ -1,7 +1,7 @@
 /**
- * What is done to keys and values where they are: small graphs over all planes, float32 [slots, heads, capacity, headDim]
- * each, of kernels that onnxruntime 1.30 has for WebGPU (none of their nodes falls to the CPU). A result is another buffer:
- * buffers given to a run to write into came back wrong, so a step copies the cache once on the device.
+ * What is done to keys and values where they are: small graphs over all planes, float32 [slots, heads, capacity,
+ * headDim] each, of kernels that onnxruntime 1.30 has for WebGPU (none of their nodes falls to the CPU). A result is
+ * another buffer: buffers given to a run to write into came back wrong, so a step copies the cache once on the device.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph } from '../../onnx/graph.ts';
@@ -15,6 +15,7 @@ const FINITE = 3e38;
 type Planes = readonly Tensor[];
 type Sessions = Record<'zeros' | 'arrange' | 'lengthen' | 'write' | 'slice', InferenceSession>;
 
+/** A session for each thing that is done to keys and values. */
 export class KvKernels {
   readonly #shape: KvShape;
   readonly #sessions: Sessions;

@@ -1,6 +1,6 @@
 /**
- * Which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: what was asked about
- * an image is not computed again. A prompt gets the same numbers either way.
+ * Which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: what was asked
+ * about an image is not computed again. A prompt gets the same numbers either way.
  */
 import type { Decoder, ForwardBatch, PrefillBatch, PrefillRow, Prompt } from '../models/decoder.ts';
 import type { EngineOptions } from '../protocol.ts';
@@ -14,6 +14,14 @@ export type WaitingPrompt = { readonly prompt: Prompt; firstChunk: FirstChunk };
 
 export type KvManagerOptions = Pick<EngineOptions, 'prefillChunkTokens' | 'prefixCacheBytes'>;
 
+/**
+ * Beside the scheduler: that says who is next, this what is computed for them.
+ * @example
+ * const batch = await kv.restorePrefixes(kv.firstChunks(sequences));
+ * using out = await decoder.forward(batch);
+ * await out.commit();
+ * await kv.storePrefixes(batch, out.keysAndValues);
+ */
 export class KvManager {
   readonly #decoder: Decoder;
   readonly #chunkTokens: number;

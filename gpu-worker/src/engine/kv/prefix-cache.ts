@@ -26,6 +26,7 @@ export type Segment<Values> = { values: Values; length: number };
 
 type Path<Values> = { node: Node<Values>; length: number }[];
 
+/** A tree for each image; within the budget, what was used last is cached. */
 export class PrefixCache<Values extends Cacheable> {
   readonly #budgetBytes: number;
   readonly #images = new Map<string, Node<Values>>();

@@ -52,8 +52,8 @@ export type ForwardBatch = PrefillBatch | DecodeBatch;
 /** It only computes: who runs when is the scheduler's, what is computed and what is cached the KV manager's. */
 export type Decoder = {
   /**
-   * Whether a position sees only those before it: then a prompt may be computed chunk by chunk, and what it begins with
-   * reused. Else each prompt is computed in one pass.
+   * Whether a position attends only to those before it: then a prompt may be computed chunk by chunk, and what it begins
+   * with reused. Else each prompt is computed in one pass.
    */
   readonly isCausal: boolean;
   /** Positions of an image, in front of the text. */
@@ -72,7 +72,7 @@ export type Decoder = {
    * await out.commit();
    */
   forward(batch: ForwardBatch): Promise<ForwardOutput>;
-  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; before `start` they are the same. */
+  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; before them both are the same. */
   copySlot(from: number, to: number, positions: Range): void;
   readonly usage: KvUsage;
   /** Frees the memory of slots that a burst needed; only while no slot is held. */

@@ -10,6 +10,7 @@ const BUDGET_BYTES = 32 * 2 ** 20;
 
 type Encoder = Pick<EngineModels['vision']['generate'], 'encode'>;
 
+/** Counts look-ups where it caches nothing, too: each miss is a run of an image encoder. */
 export class ImageFeatureCache {
   /** Null where nothing is cached. */
   readonly #features: LRUCache<string, Tensor> | null;

@@ -9,6 +9,7 @@ import type { DecodeBatch, Decoder, ForwardBatch, PrefillBatch, Prompt } from '.
 import { ForwardOutput } from './forward-output.ts';
 import { evenText, type OptRun, OptSession } from './opt-session.ts';
 
+/** Attention is causal: a prompt may be read chunk by chunk. */
 export class OptDecoder implements Decoder {
   readonly isCausal = true;
   readonly imagePositions: number;

@@ -19,6 +19,7 @@ export type OptRun = {
   queryEmbeddings?: readonly Float32Array[];
 };
 
+/** One session, of prompts and of decode steps alike. */
 export class OptSession {
   readonly #manifest: OptManifest;
   readonly #session: GraphSession<OptManifest['graphs']['decoder']>;

@@ -1,6 +1,10 @@
 /** How many requests are under way: so many in all, and not all of them of one client or background work. */
 import type { Standing } from '../protocol.ts';
 
+/** @example
+ * const refusal = admission.refusal(standing);
+ * using _admitted = refusal === null ? admission.admit(standing) : null;
+ */
 export class Admission {
   readonly #limit: number;
   /** What one client, or all background work, may have: the others find room. */

@@ -53,9 +53,9 @@ export function nextAction(load: Load, last: Action['kind']): Action {
 }
 
 /**
- * Nobody overtakes: a group that needs many slots is not starved by those that need few. Background work leaves one slot
- * to whoever comes next, unless it needs them all. Prompts of more than a few positions in all are read in turns: in one
- * pass they would take as long, and the first would wait for the last.
+ * How many waiting groups begin now. Nobody overtakes: a group that needs many slots is not starved by those that need
+ * few. Background work leaves one slot to whoever comes next, unless it needs them all. Prompts of more than a few
+ * positions in all are read in turns: in one pass they would take as long, and the first would wait for the last.
  */
 function fittingGroups({
   waitingGroups,

@@ -62,8 +62,8 @@ export class FakeDecoder implements Decoder {
     const logits = new Float32Array(rows.length * VOCAB);
     const keysAndValues = new Float32Array(rows.length * positions * 2);
     for (const [i, { past, values }] of rows.entries()) {
-      const seen = [...this.slotValues(firstSlot + i, past), ...values];
-      logits.set(logitsOf(seen), i * VOCAB);
+      const attended = [...this.slotValues(firstSlot + i, past), ...values];
+      logits.set(logitsOf(attended), i * VOCAB);
       for (const [j, value] of values.entries()) keysAndValues[(i * positions + j) * 2] = value;
     }
     return new ForwardOutput({
