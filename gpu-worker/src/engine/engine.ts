@@ -36,10 +36,7 @@ export class Engine {
   readonly #canceled = new Set<number>();
   #last: Action['kind'] = 'wait';
 
-  /**
-   * @param emit called with what happens to each job
-   * @param report called after each action, and once when there is no more to do
-   */
+  /** `emit` gets the events of each job, `report` the stats after each action, and once when there is no more to do. */
   constructor(
     models: EngineModels,
     options: EngineOptions,
