@@ -1,7 +1,7 @@
 /** Figures of the running worker in Prometheus' text format. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineClient, EngineListener } from './engine/client.ts';
-import type { KeptMemory } from './engine/stats.ts';
+import type { CacheStats } from './engine/stats.ts';
 
 export type Metrics = { contentType: string; text: () => Promise<string> };
 
@@ -107,7 +107,7 @@ function listenerInto(registry: Registry): EngineListener {
 }
 
 /** Look-ups come as totals since the start, a counter takes what is new. */
-function lookupsInto(counter: Counter): (totals: KeptMemory) => void {
+function lookupsInto(counter: Counter): (totals: CacheStats) => void {
   let known = { hits: 0, misses: 0 };
   return ({ hits, misses }) => {
     counter.inc({ result: 'hit' }, hits - known.hits);

@@ -53,7 +53,7 @@ export async function startWorker(
       executionProvider,
       threads,
       maxSlots,
-      prefillPiece: config.prefillPiece,
+      prefillChunkTokens: config.prefillPiece,
       prefixCacheBytes: config.prefixCacheBytes,
     },
     config.queueLimit,

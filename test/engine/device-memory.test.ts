@@ -1,15 +1,15 @@
-/** A decoder whose keys and values are on a device writes what one on the CPU writes, and gives all memory back. */
+/** A decoder whose keys and values are on a device computes what one on the CPU does, and frees all memory. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
-import { type Decoder, loadDecoder } from '@blip2/gpu-worker/engine/models/decoder';
+import { loadDecoder } from '@blip2/gpu-worker/engine/models/load-decoder';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { supportsDeviceTensors } from '@blip2/gpu-worker/runtime/session';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DecoderDriver } from '../support/decoder-driver.ts';
 import { maxDifference } from '../support/difference.ts';
 import { readGolden, rowOf } from '../support/golden.ts';
-import { logitsOf } from '../support/logits-of.ts';
 import { PROVIDER } from '../support/provider.ts';
 
 /** Of the largest logit. */
@@ -24,7 +24,7 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 describe.runIf(supportsDeviceTensors(PROVIDER)).each(['tied', 't5'])(
   'the decoder of "%s"',
   (name) => {
-    let decoders: Decoder[];
+    let decoders: DecoderDriver[];
     const golden = readGolden(name);
     let planes: number;
     let most: number;
@@ -42,17 +42,17 @@ describe.runIf(supportsDeviceTensors(PROVIDER)).each(['tied', 't5'])(
         executionProvider: PROVIDER,
         threads: 2,
         maxSlots: 8,
-        prefillPiece: 64,
+        prefillChunkTokens: 64,
         prefixCacheBytes: 1.5 * imageBytes,
       };
       decoders = [
-        await loadDecoder(options),
-        await loadDecoder({ ...options, executionProvider: 'cpu' }),
+        new DecoderDriver(await loadDecoder(options), options),
+        new DecoderDriver(await loadDecoder({ ...options, executionProvider: 'cpu' }), options),
       ];
     });
 
     /** Does the same with both, and compares the logits. */
-    async function both(run: (decoder: Decoder) => Promise<Float32Array[]>): Promise<void> {
+    async function both(run: (decoder: DecoderDriver) => Promise<Float32Array[]>): Promise<void> {
       const [found = [], expected = []] = [await run(decoders[0]!), await run(decoders[1]!)];
       for (const [i, row] of expected.entries()) {
         const largest = row.reduce((max, value) => Math.max(max, Math.abs(value)), 1);
@@ -60,29 +60,31 @@ describe.runIf(supportsDeviceTensors(PROVIDER)).each(['tied', 't5'])(
       }
     }
 
-    it('goes on right as slots come, part, move and leave, and as texts outgrow the cache', async () => {
+    it('computes the same as slots come, fork, move and leave, and as sequences outgrow the cache', async () => {
       const prompts = golden.generations.slice(0, 4).map(({ image, prompt }) => ({
-        key: String(image),
-        image: rowOf(golden.queryEmbeddings, image),
+        imageKey: String(image),
+        queryEmbeddings: rowOf(golden.queryEmbeddings, image),
         ids: prompt,
       }));
-      const past = prompts.map((prompt) => decoders[0]!.positionsOf(prompt));
+      const past = prompts.map(({ ids }) => decoders[0]!.decoder.cachedPositions(ids.length));
       const step = async (count: number) => {
         const rows = past
           .slice(0, count)
-          .map((at, i) => ({ token: 3 + ((at + i) % 40), past: at }));
-        await both((decoder) => logitsOf((then) => decoder.step(rows, then)));
+          .map((at, i) => ({ nextToken: 3 + ((at + i) % 40), cachedPositions: at }));
+        await both((decoder) => decoder.step(rows));
         for (let i = 0; i < count; i++) past[i]! += 1;
       };
       const copy = (from: number, to: number) => {
         past[to] = past[from]!;
-        for (const decoder of decoders) decoder.copy(from, to, { start: 0, end: past[from]! });
+        for (const { decoder } of decoders) {
+          decoder.copySlot(from, to, { start: 0, end: past[from]! });
+        }
       };
-      await both((decoder) => logitsOf((then) => decoder.prefill(0, prompts.slice(0, 1), then)));
+      await both((decoder) => decoder.prefill(0, prompts.slice(0, 1)));
       await step(1);
-      // The second about the image of the first finds its image positions, where they are kept.
-      await both((decoder) => logitsOf((then) => decoder.prefill(1, prompts.slice(1), then)));
-      await both((decoder) => logitsOf((then) => decoder.prefill(1, prompts.slice(1), then)));
+      // The second about the image of the first finds its image positions, where they are cached.
+      await both((decoder) => decoder.prefill(1, prompts.slice(1)));
+      await both((decoder) => decoder.prefill(1, prompts.slice(1)));
       await step(4);
       copy(0, 4);
       copy(2, 5);
@@ -93,16 +95,16 @@ describe.runIf(supportsDeviceTensors(PROVIDER)).each(['tied', 't5'])(
       while (Math.max(...past.slice(0, 3)) < Math.min(most, 70)) await step(3);
       await step(1);
       const [device] = decoders;
-      const { prefixes } = device!.memory;
-      // An image fits what is kept, and texts about it.
-      const kept = device!.memory.deviceTensors - planes;
-      expect(kept > 0).toBe(name === 'tied');
-      expect(kept).toBeLessThanOrEqual((planes / 2) * (1 + prompts.length));
-      for (const decoder of decoders) decoder.reset();
-      expect(prefixes).toEqual(decoders[1]!.memory.prefixes);
-      await both((decoder) => logitsOf((then) => decoder.prefill(0, prompts, then)));
+      const { prefixes } = device!.kv.memory;
+      // An image fits the prefix cache, and texts about it.
+      const cached = device!.kv.memory.deviceTensors - planes;
+      expect(cached > 0).toBe(name === 'tied');
+      expect(cached).toBeLessThanOrEqual((planes / 2) * (1 + prompts.length));
+      for (const { kv } of decoders) kv.reset();
+      expect(prefixes).toEqual(decoders[1]!.kv.memory.prefixes);
+      await both((decoder) => decoder.prefill(0, prompts));
       for (const decoder of decoders) await decoder.release();
-      expect(device!.memory.deviceTensors).toBe(0);
+      expect(device!.kv.memory.deviceTensors).toBe(0);
     });
   },
 );

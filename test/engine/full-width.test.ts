@@ -1,19 +1,15 @@
-/** One layer of the published checkpoints, at their own widths: the kernels of the real ones, for whom nobody in a batch exists. */
+/** One layer of the published checkpoints, at their own widths: what a row gets depends on no other row of its batch. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
-import {
-  type EngineParts,
-  loadParts,
-  releaseParts,
-} from '@blip2/gpu-worker/engine/models/load-models';
+import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FULL_SIZES } from '../../tools/synthetic-checkpoints/checkpoints.ts';
 import { writeCheckpoint } from '../../tools/synthetic-checkpoints/write.ts';
+import { DecoderDriver } from '../support/decoder-driver.ts';
 import { expectSame } from '../support/difference.ts';
-import { logitsOf } from '../support/logits-of.ts';
 import { PROVIDER } from '../support/provider.ts';
 
 const NAMES = ['opt-2.7b', 'flan-t5-xl'] as const;
@@ -29,46 +25,50 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function open(name: (typeof NAMES)[number], precision: Precision): Promise<EngineParts> {
+async function open(name: (typeof NAMES)[number], precision: Precision) {
   const bundle = await ensureBundle(join(folder, name), { bundles: folder, precision });
   const manifest = await readGenerativeManifest(bundle);
-  const options = { bundle, manifest, executionProvider: PROVIDER, threads: 2 } as const;
-  return loadParts({ ...options, maxSlots: 4, prefillPiece: 64, prefixCacheBytes: 2 ** 30 });
+  const sizes = { maxSlots: 4, prefillChunkTokens: 64, prefixCacheBytes: 2 ** 30 };
+  const options = { bundle, manifest, executionProvider: PROVIDER, threads: 2, ...sizes };
+  const models = await loadModels(options);
+  return { models, decoder: new DecoderDriver(models.decoder, options) };
 }
 
 /** Prompts about images that nobody has asked about, of 1, 6 and 9 tokens. */
 function prompts(about: string) {
   return [1, 6, 9].map((length, i) => ({
-    key: `${about} ${i}`,
-    image: Float32Array.from({ length: QUERIES }, (_, j) => Math.sin((i + 2) * j)),
+    imageKey: `${about} ${i}`,
+    queryEmbeddings: Float32Array.from({ length: QUERIES }, (_, j) => Math.sin((i + 2) * j)),
     ids: Array.from({ length }, (_, j) => 10 + ((17 * i + 29 * j) % 200)),
   }));
 }
-
-const copied = (rows: readonly Float32Array[]) => rows.map((row) => row.slice());
 
 describe.each(NAMES)('a row of %s', (name) => {
   it.each(['fp32', 'int8', 'int4'] as const)(
     'in %s is bit for bit the same with any others',
     async (precision) => {
-      const { decoder, ...parts } = await open(name, precision);
+      const { models, decoder } = await open(name, precision);
       const asked = prompts('together');
-      const together = copied(await logitsOf((then) => decoder.prefill(0, asked, then)));
-      const rows = asked.map((prompt, i) => ({ token: 5 + i, past: decoder.positionsOf(prompt) }));
-      const steps = copied(await logitsOf((then) => decoder.step(rows, then)));
-      const two = copied(await logitsOf((then) => decoder.step(rows.slice(0, 2), then)));
+      const together = await decoder.prefill(0, asked);
+      const rows = asked.map(({ ids }, i) => ({
+        nextToken: 5 + i,
+        cachedPositions: models.decoder.cachedPositions(ids.length),
+      }));
+      const steps = await decoder.step(rows);
+      const two = await decoder.step(rows.slice(0, 2));
       expect(steps[0]!.some((value) => value !== 0)).toBe(true);
       expectSame(two[1]!, steps[1]!);
       for (const about of ['alone', 'together']) {
-        // Of "together" the image positions are kept; of "alone" they are computed with the text.
+        // Of "together" the image positions are cached; of "alone" they are computed with the text.
         for (const [i, prompt] of prompts(about).entries()) {
-          const [alone] = copied(await logitsOf((then) => decoder.prefill(0, [prompt], then)));
+          const [alone] = await decoder.prefill(0, [prompt]);
           expectSame(alone!, together[i]!, `${about} ${i}`);
-          const [step] = copied(await logitsOf((then) => decoder.step([rows[i]!], then)));
+          const [step] = await decoder.step([rows[i]!]);
           expectSame(step!, steps[i]!, `${about} ${i}, step`);
         }
       }
-      await releaseParts({ decoder, ...parts });
+      decoder.kv.release();
+      await releaseModels(models);
     },
   );
 });

@@ -1,4 +1,4 @@
-/** What a text gets from a retrieval bundle hangs on that text alone, to the last bit. */
+/** What a text gets from a retrieval bundle depends on that text alone, to the last bit. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

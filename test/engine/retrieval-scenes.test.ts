@@ -1,4 +1,4 @@
-/** The embedded retrieval checkpoint tells which caption belongs to which of the images it was tested on. */
+/** The embedded retrieval checkpoint finds which caption belongs to which of the images it was tested on. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

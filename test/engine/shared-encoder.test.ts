@@ -1,4 +1,4 @@
-/** Two models with the same image encoder: it is loaded once, and looks at an image once for both. */
+/** Two models with the same image encoder: it is loaded once, and encodes an image once for both. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -10,12 +10,12 @@ import {
 import { Engine } from '@blip2/gpu-worker/engine/engine';
 import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
 import {
-  type EngineParts,
-  loadParts,
-  releaseParts,
+  type EngineModels,
+  loadModels,
+  releaseModels,
 } from '@blip2/gpu-worker/engine/models/load-models';
 import type { Job, JobEvent, Pixels } from '@blip2/gpu-worker/engine/protocol';
-import type { Observation } from '@blip2/gpu-worker/engine/stats';
+import type { EngineStats } from '@blip2/gpu-worker/engine/stats';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -32,50 +32,50 @@ beforeAll(async () => {
 });
 afterAll(() => rm(bundles, { recursive: true, force: true }));
 
-const loaded: EngineParts[] = [];
+const loaded: EngineModels[] = [];
 afterEach(async () => {
   vi.restoreAllMocks();
-  for (const parts of loaded.splice(0)) await releaseParts(parts);
+  for (const models of loaded.splice(0)) await releaseModels(models);
 });
 
-/** An engine over the embedded checkpoint that writes and another that compares, and what was opened for them. */
-async function start(compares: string) {
+/** An engine over the embedded generative checkpoint and a retrieval one, and what was opened for them. */
+async function start(checkpoint: string) {
   const opened = vi.spyOn(InferenceSession, 'create');
   const bundle = await ensureBundle(embedded('generate'), { bundles });
   const manifest = await readGenerativeManifest(bundle);
-  const other = await ensureBundle(compares, { bundles });
+  const other = await ensureBundle(checkpoint, { bundles });
   const retrieval = { bundle: other, manifest: await readRetrievalManifest(other) };
   const options = {
     ...{ bundle, manifest, retrieval, executionProvider: PROVIDER, threads: 2 },
-    ...{ maxSlots: 2, prefillPiece: 64, prefixCacheBytes: 0 },
+    ...{ maxSlots: 2, prefillChunkTokens: 64, prefixCacheBytes: 0 },
   };
-  const parts = await loadParts(options);
-  loaded.push(parts);
+  const models = await loadModels(options);
+  loaded.push(models);
   const graphs = opened.mock.calls.map(([path]) => String(path));
   const events: JobEvent[][] = [];
-  const observed: Observation[] = [];
+  const stats: EngineStats[] = [];
   const engine = new Engine(
-    parts,
+    models,
     options,
     (id, event) => events[id]!.push(event),
-    (observation) => observed.push(observation),
+    (one) => stats.push(one),
   );
-  /** Jobs that are submitted together; what is said of each. */
+  /** Submits jobs together. @returns the events of each */
   const run = async (...jobs: Job[]) => {
     const from = events.length;
     for (const job of jobs) {
       const id = events.push([]) - 1;
-      engine.submit(id, job, { client: '', priority: 'interactive' });
+      engine.submit(id, job, { standing: { client: '', priority: 'interactive' } });
     }
     while (await engine.advance());
-    for (const said of events.slice(from)) expect(said.at(-1)!.type).toBe('done');
+    for (const ofJob of events.slice(from)) expect(ofJob.at(-1)!.type).toBe('done');
     return events.slice(from);
   };
   return {
     run,
     visionSessions: graphs.filter((path) => basename(path) === 'vision.onnx').length,
     encoded: vi.spyOn(VisionRunner.prototype, 'encode'),
-    features: () => observed.at(-1)!.features,
+    features: () => stats.at(-1)!.features,
     retrieval: retrieval.manifest,
   };
 }
@@ -93,23 +93,26 @@ const caption = (source: Pixels): Job => ({
 });
 const match = (source: Pixels): Job => ({ kind: 'match', source, texts: [[2, 30, 31, 3]] });
 const SIZE = 112;
-const scoresOf = (said: JobEvent[]) =>
-  said.flatMap((event) => (event.type === 'scores' ? event.scores : []));
-const valuesOf = (said: JobEvent[]) =>
-  said.flatMap((event) => (event.type === 'embeddings' ? [...event.values] : []));
+const scoresOf = (ofJob: JobEvent[]) =>
+  ofJob.flatMap((event) => (event.type === 'scores' ? event.scores : []));
+const valuesOf = (ofJob: JobEvent[]) =>
+  ofJob.flatMap((event) => (event.type === 'embeddings' ? [...event.values] : []));
 
 describe('the embedded checkpoints, whose image encoder is the same', () => {
   it('are served with one session of it, and with one run for a caption and a match at once', async () => {
     const { run, visionSessions, encoded, retrieval } = await start(embedded('retrieve'));
     expect(retrieval.image.size).toBe(SIZE);
     expect(visionSessions).toBe(1);
-    const [written, compared] = await run(caption(pixelsOf('a', SIZE)), match(pixelsOf('a', SIZE)));
+    const [generated, compared] = await run(
+      caption(pixelsOf('a', SIZE)),
+      match(pixelsOf('a', SIZE)),
+    );
     expect(encoded).toHaveBeenCalledTimes(1);
-    expect(valuesOf(written!).length).toBeGreaterThan(0);
+    expect(valuesOf(generated!).length).toBeGreaterThan(0);
     expect(scoresOf(compared!)).toHaveLength(1);
   });
 
-  it('look at an image once when the match comes after the caption, or before', async () => {
+  it('encode an image once when the match comes after the caption, or before', async () => {
     const { run, encoded, features } = await start(embedded('retrieve'));
     const first = await run(caption(pixelsOf('a', SIZE)));
     const later = await run(match(pixelsOf('a', SIZE)));

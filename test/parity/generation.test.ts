@@ -4,19 +4,20 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
-import { loadDecoder } from '@blip2/gpu-worker/engine/models/decoder';
+import type { Prompt } from '@blip2/gpu-worker/engine/models/decoder';
+import { loadDecoder } from '@blip2/gpu-worker/engine/models/load-decoder';
 import {
-  type EngineParts,
-  loadParts,
-  releaseParts,
+  type EngineModels,
+  loadModels,
+  releaseModels,
 } from '@blip2/gpu-worker/engine/models/load-models';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import type { WrittenToken } from '@blip2/shared/frames';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { DecoderDriver } from '../support/decoder-driver.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver, type Setting } from '../support/engine-driver.ts';
 import { type Golden, readGolden, rowOf } from '../support/golden.ts';
-import { logitsOf } from '../support/logits-of.ts';
 import { PROVIDER } from '../support/provider.ts';
 
 type Case = {
@@ -34,7 +35,7 @@ const CASES: Case[] = JSON.parse(
 );
 
 let bundles: string;
-const loaded = new Map<string, { golden: Golden; options: EngineOptions; parts: EngineParts }>();
+const loaded = new Map<string, { golden: Golden; options: EngineOptions; models: EngineModels }>();
 
 beforeAll(async () => {
   bundles = await mkdtemp(join(tmpdir(), 'blip2-generation-'));
@@ -47,27 +48,39 @@ beforeAll(async () => {
       executionProvider: PROVIDER,
       threads: 1,
       maxSlots: 8,
-      prefillPiece: 64,
+      prefillChunkTokens: 64,
       prefixCacheBytes: 2 ** 20,
     };
-    loaded.set(name, { golden, options, parts: await loadParts(options) });
+    loaded.set(name, { golden, options, models: await loadModels(options) });
   }
 });
 afterAll(async () => {
-  for (const { parts } of loaded.values()) await releaseParts(parts);
+  for (const { models } of loaded.values()) await releaseModels(models);
   await rm(bundles, { recursive: true, force: true });
 });
 
 /** An engine for one list of end tokens. */
 function engineFor(checkpoint: string, eos: number[]) {
-  const { golden, options, parts } = loaded.get(checkpoint)!;
+  const { golden, options, models } = loaded.get(checkpoint)!;
   const manifest = { ...options.manifest, eos_token_ids: eos };
-  const driver = new EngineDriver(parts, { ...options, manifest });
+  const driver = new EngineDriver(models, { ...options, manifest });
   const submit = (
     id: number,
     { image, prompt, setting }: Pick<Case, 'image' | 'prompt' | 'setting'>,
   ) => driver.submit(id, rowOf(golden.queryEmbeddings, image), prompt, setting);
   return { driver, submit };
+}
+
+async function openDecoder(options: EngineOptions): Promise<DecoderDriver> {
+  return new DecoderDriver(await loadDecoder(options), options);
+}
+
+/** Positions that the first chunk of a prompt would compute. */
+function computedOf({ kv }: DecoderDriver, prompt: Prompt): number {
+  const waiting = { prompt, firstChunk: { end: 0, computed: 0 } };
+  kv.track(waiting);
+  kv.untrack(waiting);
+  return waiting.firstChunk.computed;
 }
 
 describe('one request', () => {
@@ -95,40 +108,62 @@ describe('one request', () => {
 describe('another question about an image', () => {
   it('reuses its image positions and gets the very logits it would get alone', async () => {
     const { golden, options } = loaded.get('tied')!;
-    const kept = await loadDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
-    const fresh = await loadDecoder({ ...options, prefixCacheBytes: 0 });
+    const cached = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
+    const fresh = await openDecoder({ ...options, prefixCacheBytes: 0 });
     const prompts = golden.generations.map(({ image, prompt }) => ({
-      key: String(image),
-      image: rowOf(golden.queryEmbeddings, image),
+      imageKey: String(image),
+      queryEmbeddings: rowOf(golden.queryEmbeddings, image),
       ids: prompt,
     }));
-    await logitsOf((then) => kept.prefill(0, prompts.slice(0, 2), then));
-    const together = await logitsOf((then) => kept.prefill(2, prompts, then));
-    expect(kept.memory.prefixes!.hits).toBeGreaterThan(1);
+    await cached.prefill(0, prompts.slice(0, 2));
+    const together = await cached.prefill(2, prompts);
+    expect(cached.kv.memory.prefixes!.hits).toBeGreaterThan(1);
     for (const [i, prompt] of prompts.entries()) {
-      const [alone] = await logitsOf((then) => fresh.prefill(0, [prompt], then));
+      const [alone] = await fresh.prefill(0, [prompt]);
       expectSame(together[i]!, alone!);
       expect(maxDifference(alone!, rowOf(golden.nextTokenLogits, i))).toBeLessThan(1e-4);
     }
-    expect(fresh.memory.prefixes!.hits).toBe(0);
-    for (const decoder of [kept, fresh]) await decoder.release();
+    expect(fresh.kv.memory.prefixes!.hits).toBe(0);
+    for (const decoder of [cached, fresh]) await decoder.release();
   });
 });
 
 describe('the first token', () => {
-  it('is told before keys and values are kept, and its logits are given back', async () => {
+  it('is there before keys and values are cached, and its logits are freed when they are', async () => {
     const { golden, options } = loaded.get('tied')!;
-    const decoder = await loadDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
+    const { decoder, kv } = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
     const { image, prompt } = golden.generations[0]!;
-    const prompts = [{ key: '', image: rowOf(golden.queryEmbeddings, image), ids: prompt }];
-    const told: { logits: Float32Array; keptBytes: number }[] = [];
-    await decoder.prefill(0, prompts, ([logits]) => {
-      told.push({ logits: logits!, keptBytes: decoder.memory.prefixes!.bytes });
-      expect(logits!.length).toBe(options.manifest.decoder.vocab);
-    });
-    expect(told.map(({ keptBytes }) => keptBytes)).toEqual([0]);
-    expect(decoder.memory.prefixes!.bytes).toBeGreaterThan(0);
-    expect(told[0]!.logits.length).toBe(0);
+    const queryEmbeddings = rowOf(golden.queryEmbeddings, image);
+    const positions = { start: 0, end: decoder.imagePositions + prompt.length };
+    const rows = [{ prompt: { imageKey: '', queryEmbeddings, ids: prompt }, positions }];
+    const put = vi.spyOn(decoder.cache, 'put');
+    const batch = await kv.restorePrefixes({ kind: 'prefill', firstSlot: 0, rows });
+    {
+      using out = await decoder.forward(batch);
+      expect(out.logits[0]!.length).toBe(options.manifest.decoder.vocab);
+      expect(put).not.toHaveBeenCalled();
+      await out.commit();
+      expect(put).toHaveBeenCalledTimes(1);
+      expect(out.logits[0]!.length).toBe(0);
+      expect(kv.memory.prefixes!.bytes).toBe(0);
+      await kv.storePrefixes(batch, out.keysAndValues);
+      expect(kv.memory.prefixes!.bytes).toBeGreaterThan(0);
+    }
+    kv.release();
+    await decoder.release();
+  });
+
+  it('frees logits, keys and values of an output that is never committed', async () => {
+    const { golden, options } = loaded.get('tied')!;
+    const { decoder } = await openDecoder(options);
+    const queryEmbeddings = rowOf(golden.queryEmbeddings, 0);
+    const positions = { start: 0, end: decoder.imagePositions + 1 };
+    const rows = [{ prompt: { imageKey: '', queryEmbeddings, ids: [2] }, positions }];
+    const out = await decoder.forward({ kind: 'prefill', firstSlot: 0, rows });
+    const { logits, keysAndValues } = out;
+    out[Symbol.dispose]();
+    expect(logits[0]!.length).toBe(0);
+    if (PROVIDER === 'cpu') expect(keysAndValues.layers[0]!.data.length).toBe(0);
     await decoder.release();
   });
 });
@@ -136,14 +171,14 @@ describe('the first token', () => {
 describe('the next question of a conversation', () => {
   it('reads only what was not asked before, and gets the very logits it would get alone', async () => {
     const { golden, options } = loaded.get('tied')!;
-    const kept = await loadDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
-    const fresh = await loadDecoder({ ...options, prefixCacheBytes: 0 });
+    const cached = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
+    const fresh = await openDecoder({ ...options, prefixCacheBytes: 0 });
     const about = (image: number, ...ids: number[]) => ({
-      key: String(image),
-      image: rowOf(golden.queryEmbeddings, image),
+      imageKey: String(image),
+      queryEmbeddings: rowOf(golden.queryEmbeddings, image),
       ids,
     });
-    /** Prompts that are read together, and of the text of each how many positions are kept by then. */
+    /** Prompts that are read together, and of the text of each how many positions are cached by then. */
     const rounds: [ReturnType<typeof about>, number][][] = [
       [[about(0, 2, 11, 12, 13, 14), 0]],
       [[about(0, 2, 11, 12, 13, 14, 21, 22, 23), 5]],
@@ -160,44 +195,47 @@ describe('the next question of a conversation', () => {
       const prompts = round.map(([prompt]) => prompt);
       for (const [prompt, known] of round) {
         const image =
-          prompt.key === '1' || positions + known === 0 ? options.manifest.num_query_tokens : 0;
-        expect(kept.firstPiece(prompt).computed).toBe(image + prompt.ids.length - known);
+          prompt.imageKey === '1' || positions + known === 0
+            ? options.manifest.num_query_tokens
+            : 0;
+        expect(computedOf(cached, prompt)).toBe(image + prompt.ids.length - known);
       }
-      const logits = await logitsOf((then) => kept.prefill(0, prompts, then));
+      const logits = await cached.prefill(0, prompts);
       positions += round.reduce((sum, [, known]) => sum + known, 0);
-      expect(kept.memory.prefixes!.textPositions).toBe(positions);
+      expect(cached.kv.memory.prefixes!.textPositions).toBe(positions);
       for (const [i, prompt] of prompts.entries()) {
-        const [alone] = await logitsOf((then) => fresh.prefill(0, [prompt], then));
+        const [alone] = await fresh.prefill(0, [prompt]);
         expectSame(logits[i]!, alone!);
         // And what it writes next sees the same past.
-        const row = { token: 7, past: kept.positionsOf(prompt) };
-        const [next] = await logitsOf((then) => fresh.step([row], then));
+        const cachedPositions = cached.decoder.cachedPositions(prompt.ids.length);
+        const row = { nextToken: 7, cachedPositions };
+        const [next] = await fresh.step([row]);
         const others = prompts.map((_, slot) => (slot === i ? row : null));
-        expectSame((await logitsOf((then) => kept.step(others, then)))[i]!, next!);
+        expectSame((await cached.step(others))[i]!, next!);
       }
     }
-    // Read in pieces, it is kept as well.
-    const [long, end] = [about(0, 2, 51, 52, 53, 54, 55, 56), { start: 4, end: 7 }];
-    await logitsOf((then) => kept.prefill(0, [{ ...long, ids: long.ids.slice(0, 4) }], then));
-    const [read] = await logitsOf((then) => kept.read(0, long, end, then));
-    expectSame(read!, (await logitsOf((then) => fresh.prefill(0, [long], then)))[0]!);
-    expect(kept.firstPiece({ ...long, ids: [...long.ids, 57, 58] }).computed).toBe(2);
-    expect(fresh.memory.prefixes!.textPositions).toBe(0);
-    for (const decoder of [kept, fresh]) await decoder.release();
+    // Read in chunks, it is cached as well.
+    const long = about(0, 2, 51, 52, 53, 54, 55, 56);
+    await cached.prefill(0, [{ ...long, ids: long.ids.slice(0, 4) }]);
+    const last = await cached.prefillChunk(0, long, 4, 7);
+    expectSame(last, (await fresh.prefill(0, [long]))[0]!);
+    expect(computedOf(cached, { ...long, ids: [...long.ids, 57, 58] })).toBe(2);
+    expect(fresh.kv.memory.prefixes!.textPositions).toBe(0);
+    for (const decoder of [cached, fresh]) await decoder.release();
   });
 });
 
 describe('a long prompt', () => {
-  it('read in pieces writes what it writes read at once, while others go on', async () => {
+  it('read in chunks generates what it generates read at once, while others go on', async () => {
     const { golden, options } = loaded.get('tied')!;
-    const pieces = {
+    const chunked = {
       ...options,
       manifest: { ...options.manifest, eos_token_ids: [3] },
-      prefillPiece: 3,
+      prefillChunkTokens: 3,
     };
-    const decoder = await loadDecoder(pieces);
-    const { parts } = loaded.get('tied')!;
-    const driver = new EngineDriver({ ...parts, decoder }, pieces);
+    const decoder = await loadDecoder(chunked);
+    const { models } = loaded.get('tied')!;
+    const driver = new EngineDriver({ ...models, decoder }, chunked);
     const cases = CASES.filter(
       ({ checkpoint, eos }) => checkpoint === 'tied' && String(eos) === '3',
     );
@@ -258,8 +296,8 @@ describe('requests that wait for the only slot', () => {
   const setting = { max_new_tokens: 3, min_new_tokens: 3 };
 
   it('are served client by client, and background work after everybody', async () => {
-    const { golden, options, parts } = loaded.get('tied')!;
-    const driver = new EngineDriver(parts, { ...options, maxSlots: 1 });
+    const { golden, options, models } = loaded.get('tied')!;
+    const driver = new EngineDriver(models, { ...options, maxSlots: 1 });
     const values = rowOf(golden.queryEmbeddings, image);
     const [job, person] = ['background', 'interactive'] as const;
     const standings = [
@@ -309,22 +347,27 @@ describe('log-probabilities', () => {
   const { prompt, image } = CASES[0]!;
 
   it('are those of the model, before penalties, with the likeliest first', async () => {
-    const { golden, parts } = loaded.get('tied')!;
+    const { golden, options, models } = loaded.get('tied')!;
     const values = rowOf(golden.queryEmbeddings, image);
-    const [logits] = await logitsOf((then) =>
-      parts.decoder.prefill(0, [{ key: '', image: values, ids: prompt }], then),
-    );
+    const decoder = new DecoderDriver(models.decoder, { ...options, prefixCacheBytes: 0 });
+    const [logits] = await decoder.prefill(0, [
+      { imageKey: '', queryEmbeddings: values, ids: prompt },
+    ]);
     const total = Math.log(logits!.reduce((sum, logit) => sum + Math.exp(logit), 0));
     const expected = [...logits!].map((logit, id) => ({ id, logprob: logit - total }));
     expected.sort((a, b) => b.logprob - a.logprob);
 
     const { driver, submit } = engineFor('tied', [3]);
-    const told = { logprobs: true, top_logprobs: 3 };
-    submit(1, { image, prompt, setting: { max_new_tokens: 1, repetition_penalty: 1.7, ...told } });
+    const scored = { logprobs: true, top_logprobs: 3 };
+    submit(1, {
+      image,
+      prompt,
+      setting: { max_new_tokens: 1, repetition_penalty: 1.7, ...scored },
+    });
     await driver.finish();
-    const [{ id, scored }] = tokensOf(driver, 1) as [WrittenToken];
-    expect(scored!.logprob).toBeCloseTo(expected.find((one) => one.id === id)!.logprob, 4);
-    expect(scored!.top.map((one) => one.id)).toEqual(expected.slice(0, 3).map((one) => one.id));
+    const [{ id, scored: found }] = tokensOf(driver, 1) as [WrittenToken];
+    expect(found!.logprob).toBeCloseTo(expected.find((one) => one.id === id)!.logprob, 4);
+    expect(found!.top.map((one) => one.id)).toEqual(expected.slice(0, 3).map((one) => one.id));
   });
 
   it('of a beam add up to its score', async () => {

@@ -1,21 +1,20 @@
-/** A T5 bundle computes, and the engine writes with it, what transformers does for its checkpoint (golden/make/t5_checkpoints.py). */
+/** A T5 bundle computes, and the engine writes with it, what transformers does for its checkpoint (make_t5_golden.py). */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
-import type { Decoder } from '@blip2/gpu-worker/engine/models/decoder';
 import {
-  type EngineParts,
-  loadParts,
-  releaseParts,
+  type EngineModels,
+  loadModels,
+  releaseModels,
 } from '@blip2/gpu-worker/engine/models/load-models';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DecoderDriver } from '../support/decoder-driver.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver } from '../support/engine-driver.ts';
 import { readT5Golden, rowOf, T5_CASES, type T5Golden } from '../support/golden.ts';
-import { logitsOf } from '../support/logits-of.ts';
 import { PROVIDER } from '../support/provider.ts';
 
 const TOLERANCE = 1e-4;
@@ -29,8 +28,8 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: T5Golden;
   let options: EngineOptions;
-  let parts: EngineParts;
-  let decoder: Decoder;
+  let models: EngineModels;
+  let decoder: DecoderDriver;
   beforeAll(async () => {
     golden = readT5Golden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
@@ -41,29 +40,29 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
       executionProvider: PROVIDER,
       threads: 2,
       maxSlots: 8,
-      prefillPiece: 64,
+      prefillChunkTokens: 64,
       prefixCacheBytes: 0,
     };
-    parts = await loadParts(options);
-    decoder = parts.decoder;
+    models = await loadModels(options);
+    decoder = new DecoderDriver(models.decoder, options);
   });
-  afterAll(() => releaseParts(parts));
+  afterAll(() => releaseModels(models));
   const prompts = () =>
     golden.generations.map(({ image, prompt }) => ({
-      key: '',
-      image: rowOf(golden.queryEmbeddings, image),
+      imageKey: '',
+      queryEmbeddings: rowOf(golden.queryEmbeddings, image),
       ids: prompt,
     }));
 
   it('gives the query embeddings of transformers', async () => {
     const queries = rowOf(golden.imageFeatures, 0);
     const dims = [1, ...golden.imageFeatures.shape.slice(1)];
-    const found = await parts.qformer.query(new Tensor('float32', queries, dims));
+    const found = await models.qformer.query(new Tensor('float32', queries, dims));
     expect(maxDifference(found, rowOf(golden.queryEmbeddings, 0))).toBeLessThan(TOLERANCE);
   });
 
   it('gives the next-token logits of transformers, short and long prompts in one batch', async () => {
-    const logits = await logitsOf((then) => decoder.prefill(0, prompts(), then));
+    const logits = await decoder.prefill(0, prompts());
     for (const [i, row] of logits.entries()) {
       expect(maxDifference(row, rowOf(golden.nextTokenLogits, i))).toBeLessThan(TOLERANCE);
     }
@@ -72,31 +71,24 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   it('gives a prompt in a batch, after other prompts in its slot, what it gets alone', async () => {
     const alone: Float32Array[] = [];
     for (const prompt of prompts()) {
-      const [logits] = await logitsOf((then) => decoder.prefill(0, [prompt], then));
-      alone.push(logits!.slice());
+      const [logits] = await decoder.prefill(0, [prompt]);
+      alone.push(logits!);
     }
-    // Long prompts first: what they leave behind in the slots must not be seen.
-    await logitsOf((then) => decoder.prefill(0, prompts().toReversed(), then));
-    const together = await logitsOf((then) => decoder.prefill(0, prompts(), then));
+    // Long prompts first: what they leave behind in the slots must not matter.
+    await decoder.prefill(0, prompts().toReversed());
+    const together = await decoder.prefill(0, prompts());
     for (const [i, row] of together.entries()) expectSame(row, alone[i]!);
-    const tokens = [5, 9, 3, 7, 11];
-    const steps = await logitsOf((then) =>
-      decoder.step(
-        tokens.map((token) => ({ token, past: 1 })),
-        then,
-      ),
-    );
+    const rows = [5, 9, 3, 7, 11].map((nextToken) => ({ nextToken, cachedPositions: 1 }));
+    const steps = await decoder.step(rows);
     for (const [i, prompt] of prompts().entries()) {
-      await logitsOf((then) => decoder.prefill(0, [prompt], then));
-      const [logits] = await logitsOf((then) =>
-        decoder.step([{ token: tokens[i]!, past: 1 }], then),
-      );
+      await decoder.prefill(0, [prompt]);
+      const [logits] = await decoder.step([rows[i]!]);
       expectSame(steps[i]!, logits!);
     }
   });
 
   it('writes the greedy and beam texts of transformers, all requests together', async () => {
-    const driver = new EngineDriver(parts, options);
+    const driver = new EngineDriver(models, options);
     const { max_new_tokens, beams } = golden;
     for (const [i, { image, prompt }] of golden.generations.entries()) {
       const values = rowOf(golden.queryEmbeddings, image);

@@ -1,6 +1,6 @@
-/** An engine without its thread: requests by number, and what it has said of each. */
+/** An engine without its thread: requests by number, and the events of each. */
 import { Engine } from '@blip2/gpu-worker/engine/engine';
-import type { EngineParts } from '@blip2/gpu-worker/engine/models/load-models';
+import type { EngineModels } from '@blip2/gpu-worker/engine/models/load-models';
 import type { EngineOptions, JobEvent, Standing } from '@blip2/gpu-worker/engine/protocol';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { expect } from 'vitest';
@@ -16,8 +16,8 @@ export class EngineDriver {
   /** Requests in the order in which they ended. */
   readonly ended: number[] = [];
 
-  constructor(parts: EngineParts, options: EngineOptions) {
-    this.engine = new Engine(parts, options, (id, event) => {
+  constructor(models: EngineModels, options: EngineOptions) {
+    this.engine = new Engine(models, options, (id, event) => {
       this.#events.set(id, [...this.eventsOf(id), event]);
       if (event.type === 'done') this.ended.push(id);
     });
@@ -39,7 +39,7 @@ export class EngineDriver {
       ...rest,
     });
     const source = { kind: 'embeddings', values } as const;
-    this.engine.submit(id, { kind: 'generate', source, inputIds, config }, standing);
+    this.engine.submit(id, { kind: 'generate', source, inputIds, config }, { standing });
   }
 
   async finish(): Promise<void> {

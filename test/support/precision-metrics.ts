@@ -1,16 +1,12 @@
 /** How far a bundle in fewer bits is from the exact one, on the random checkpoints. */
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/decoding/logits-processors';
-import type { DecoderPrompt } from '@blip2/gpu-worker/engine/models/decoder';
-import {
-  type EngineParts,
-  loadParts,
-  releaseParts,
-} from '@blip2/gpu-worker/engine/models/load-models';
+import type { Prompt } from '@blip2/gpu-worker/engine/models/decoder';
+import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
 import type { Precision } from '@blip2/shared/bundle-manifest';
+import { DecoderDriver } from './decoder-driver.ts';
 import { leastCosine } from './difference.ts';
 import { type Golden, rowOf } from './golden.ts';
-import { logitsOf } from './logits-of.ts';
 import { PROVIDER } from './provider.ts';
 
 export type Figures = {
@@ -28,26 +24,34 @@ const FORCED = 8;
 export async function openGolden(golden: Golden, precision: Precision, bundles: string) {
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
   const manifest = await readGenerativeManifest(bundle);
-  const options = { bundle, manifest, executionProvider: PROVIDER, threads: 1 } as const;
-  return loadParts({ ...options, maxSlots: 8, prefillPiece: 64, prefixCacheBytes: 0 });
+  const sizes = { maxSlots: 8, prefillChunkTokens: 64, prefixCacheBytes: 0 };
+  const options = { bundle, manifest, executionProvider: PROVIDER, threads: 1, ...sizes };
+  const models = await loadModels(options);
+  return { models, decoder: new DecoderDriver(models.decoder, options) };
 }
 
+type Opened = Awaited<ReturnType<typeof openGolden>>;
+
 /** Query embeddings of all images, and logits along the texts that transformers wrote greedily. */
-async function computed(golden: Golden, parts: EngineParts) {
+async function computed(golden: Golden, { models, decoder }: Opened) {
   const embeddings: Float32Array[] = [];
   for (let image = 0; image < golden.pixels.shape[0]!; image++) {
-    const features = await parts.vision.generate.encode(rowOf(golden.pixels, image));
-    embeddings.push((await parts.qformer.query(features)).slice());
+    const features = await models.vision.generate.encode(rowOf(golden.pixels, image));
+    embeddings.push((await models.qformer.query(features)).slice());
   }
   const rows: Float32Array[] = [];
   for (const { image, prompt, greedy } of golden.generations) {
-    const asked: DecoderPrompt = { key: '', image: embeddings[image]!, ids: prompt };
-    let [logits] = await logitsOf((then) => parts.decoder.prefill(0, [asked], then));
-    let past = parts.decoder.positionsOf(asked);
+    const asked: Prompt = {
+      imageKey: '',
+      queryEmbeddings: embeddings[image]!,
+      ids: prompt,
+    };
+    let [logits] = await decoder.prefill(0, [asked]);
+    let cachedPositions = models.decoder.cachedPositions(prompt.length);
     for (const token of greedy.slice(0, FORCED)) {
-      rows.push(logits!.slice());
-      [logits] = await logitsOf((then) => parts.decoder.step([{ token, past }], then));
-      past += 1;
+      rows.push(logits!);
+      [logits] = await decoder.step([{ nextToken: token, cachedPositions }]);
+      cachedPositions += 1;
     }
   }
   return { embeddings, rows };
@@ -63,8 +67,8 @@ export async function figuresOf(
     await openGolden(golden, precision, bundles),
   ];
   const [of, to] = [await computed(golden, fewer), await computed(golden, exact)];
-  await releaseParts(exact);
-  await releaseParts(fewer);
+  await releaseModels(exact.models);
+  await releaseModels(fewer.models);
   const width = golden.queryEmbeddings.shape[2]!;
   const cosines = of.embeddings.map((values, i) => leastCosine(values, to.embeddings[i]!, width));
   let [same, difference, count] = [0, 0, 0];

@@ -1,102 +1,98 @@
-/** Which text holds which slot of the cache: the rows of a decode step, without gaps. */
+/** Which sequence holds which slot of the KV cache: the slots 0 … n−1 of n sequences, without gaps. */
+import type { Continuation } from './decoding/strategy.ts';
+import type { Decoder } from './models/decoder.ts';
+import { Sequence, type SequenceGroup } from './sequence.ts';
 
-import type { Decoding, NextRow } from './decoding/strategy.ts';
-import type { Entry } from './image-queue.ts';
-import type { Decoder, DecoderPrompt } from './models/decoder.ts';
+/** Sequences move between slots; whoever holds one asks it for its slot. */
+export class Batch {
+  readonly #decoder: Pick<Decoder, 'copySlot' | 'cachedPositions'>;
+  /** The index is the slot. */
+  readonly #sequences: Sequence[] = [];
 
-/** A job whose text is being written. `rows` in the order its decoding counts them. */
-export type Writing = Entry & { decoding: Decoding; prompt: DecoderPrompt; rows: Row[] };
-
-/** `past`: positions it has in the cache; `token`: what it reads next; `unread`: ids of its prompt still to be read. */
-export type Row = {
-  owner: Writing;
-  slot: number;
-  past: number;
-  token: number;
-  unread: readonly number[];
-};
-
-export class Rows {
-  readonly #decoder: Decoder;
-  /** Index in this list = slot in the cache. */
-  readonly #rows: Row[] = [];
-
-  constructor(decoder: Decoder) {
+  constructor(decoder: Pick<Decoder, 'copySlot' | 'cachedPositions'>) {
     this.#decoder = decoder;
   }
 
   /** In the order of their slots. */
-  get all(): readonly Row[] {
-    return this.#rows;
+  get sequences(): readonly Sequence[] {
+    return this.#sequences;
   }
 
-  /** Rows that are being written, their prompts read. */
+  /** How many get a token with each decode step. */
   get running(): number {
-    return this.#rows.filter(({ unread }) => unread.length === 0).length;
+    return this.#sequences.filter(({ isPrefilled }) => isPrefilled).length;
   }
 
-  /** Slots that jobs hold or may still ask for. */
-  get reserved(): number {
-    const jobs = new Set(this.#rows.map(({ owner }) => owner));
-    return [...jobs].reduce((sum, { decoding }) => sum + decoding.width, 0);
+  /** The first whose prompt is read in part. */
+  get prefilling(): Sequence | undefined {
+    return this.#sequences.find(({ isPrefilled }) => !isPrefilled);
   }
 
-  /** The one row that a job begins with. */
-  begin(owner: Writing, { past, unread }: Pick<Row, 'past' | 'unread'>): Row {
-    const row = this.#add({ owner, past, unread, token: Number.NaN });
-    owner.rows = [row];
-    return row;
+  /** Slots that groups hold or may still ask for. */
+  get reservedSlots(): number {
+    const groups = new Set(this.#sequences.map(({ group }) => group));
+    return [...groups].reduce((sum, { slots }) => sum + slots, 0);
+  }
+
+  /** The one sequence that a group begins with, in a slot behind the others. */
+  add(group: SequenceGroup): Sequence {
+    const sequence = this.#append(group);
+    group.sequences = [sequence];
+    return sequence;
   }
 
   /**
-   * Makes a job's rows those of its next step; without any its slots are free. A row goes on in its own slot; where
-   * several go on from one, the others take what is left or new slots.
+   * Makes a group's sequences those of its next step; without any its slots are free. A sequence goes on in its own
+   * slot; where several go on from one, the others get slots that its group no longer needs, or new ones.
    */
-  goOn(job: Writing, next: readonly NextRow[]): void {
-    const before = job.rows;
-    const kept = new Set<Row>();
-    const inPlace = next.map(({ from }) => {
-      const row = before[from] as Row;
-      if (kept.has(row)) return null;
-      kept.add(row);
-      return row;
+  advance(group: SequenceGroup, next: readonly Continuation[]): void {
+    const before = group.sequences;
+    const continued = new Set<Sequence>();
+    const inPlace = next.map(({ parent }) => {
+      const sequence = before[parent] as Sequence;
+      if (continued.has(sequence)) return null;
+      continued.add(sequence);
+      return sequence;
     });
-    const spare = before.filter((row) => !kept.has(row));
-    job.rows = next.map(({ from, token }, i) => {
-      const row = inPlace[i] ?? this.#fork(before[from] as Row, spare.pop());
-      row.token = token;
-      return row;
+    const spare = before.filter((sequence) => !continued.has(sequence));
+    group.sequences = next.map(({ parent, token }, i) => {
+      const sequence = inPlace[i] ?? this.#fork(before[parent] as Sequence, spare.pop());
+      sequence.nextToken = token;
+      return sequence;
     });
-    for (const row of spare) this.#free(row);
+    for (const sequence of spare) this.#free(sequence);
   }
 
-  /** Frees what a job holds. */
-  forget(id: number): void {
-    for (const row of this.#rows.filter(({ owner }) => owner.id === id)) this.#free(row);
+  /** Frees the slots of a request. */
+  remove(id: number): void {
+    const own = this.#sequences.filter(({ group }) => group.request.id === id);
+    for (const sequence of own) this.#free(sequence);
   }
 
-  /** A row that is what `source` is, in place of `target` or in a new slot. */
-  #fork(source: Row, target: Row | undefined): Row {
-    // Rows of one job have its prompt in common.
-    const start = target === undefined ? 0 : this.#decoder.positionsOf(source.owner.prompt);
-    const row = target ?? this.#add(source);
-    this.#decoder.copy(source.slot, row.slot, { start, end: source.past });
-    row.past = source.past;
-    return row;
+  /** A sequence that holds what `source` holds, in place of `target` or in a new slot. */
+  #fork(source: Sequence, target: Sequence | undefined): Sequence {
+    const { prompt } = source.group;
+    // Sequences of one group have its prompt in common.
+    const start = target === undefined ? 0 : this.#decoder.cachedPositions(prompt.ids.length);
+    const sequence = target ?? this.#append(source.group);
+    this.#decoder.copySlot(source.slot, sequence.slot, { start, end: source.cachedPositions });
+    sequence.cachedPositions = source.cachedPositions;
+    sequence.unreadIds = source.unreadIds;
+    return sequence;
   }
 
-  #add({ owner, past, token, unread }: Omit<Row, 'slot'>): Row {
-    const row = { owner, slot: this.#rows.length, past, token, unread };
-    this.#rows.push(row);
-    return row;
+  #append(group: SequenceGroup): Sequence {
+    const sequence = new Sequence(group, this.#sequences.length);
+    this.#sequences.push(sequence);
+    return sequence;
   }
 
-  /** The last row moves into the free slot, so that the slots have no gaps. */
-  #free({ slot }: Row): void {
-    const last = this.#rows.pop() as Row;
+  /** The last sequence moves into the free slot, so that the slots have no gaps. */
+  #free({ slot }: Sequence): void {
+    const last = this.#sequences.pop() as Sequence;
     if (last.slot === slot) return;
-    this.#decoder.copy(last.slot, slot, { start: 0, end: last.past });
+    this.#decoder.copySlot(last.slot, slot, { start: 0, end: last.cachedPositions });
     last.slot = slot;
-    this.#rows[slot] = last;
+    this.#sequences[slot] = last;
   }
 }

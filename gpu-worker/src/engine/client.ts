@@ -2,48 +2,76 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
-import type { EngineOptions, FromEngine, Job, JobEvent, Standing, ToEngine } from './protocol.ts';
-import { Places } from './scheduling/admission.ts';
-import type { Observation } from './stats.ts';
+import type {
+  EngineOptions,
+  FromEngine,
+  Job,
+  JobEvent,
+  Standing,
+  SubmitOptions,
+  ToEngine,
+} from './protocol.ts';
+import { Admission } from './scheduling/admission.ts';
+import { deserializeError, serializeError } from './serialize-error.ts';
+import type { EngineStats } from './stats.ts';
 
 export type Outcome = 'done' | 'failed' | 'canceled';
 
-/** Told what the engine does and what becomes of its jobs. */
+/** What the engine does and what becomes of its jobs. */
 export type EngineListener = {
-  observed: (observation: Observation) => void;
+  observed: (stats: EngineStats) => void;
   begun: (id: number, kind: Job['kind']) => void;
   /** `seconds` since the job began, or since its last token; `count` tokens came at once. */
   written: (id: number, what: { token: 'first' | 'next'; seconds: number; count: number }) => void;
   ended: (id: number, kind: Job['kind'], outcome: Outcome) => void;
-  /** A request found all places taken. */
+  /** A request was not admitted. */
   rejected: () => void;
 };
 
-type Running = {
-  controller: ReadableStreamDefaultController<JobEvent>;
+/** What a job's stream brings: a failure is an error of the stream. */
+export type JobOutput = Exclude<JobEvent, { type: 'failed' }>;
+
+/** A job failed in the engine thread. Its `cause` is what was thrown there, with the stack of that thread. */
+export class EngineError extends Error {
+  override name = 'EngineError';
+  /** Request that the job belongs to, where it was submitted with one. */
+  readonly requestId: string | undefined;
+
+  constructor({ error, requestId }: Extract<JobEvent, { type: 'failed' }>) {
+    super(`the engine failed: ${error.message}`, { cause: deserializeError(error) });
+    this.requestId = requestId;
+  }
+}
+
+type RunningJob = {
+  controller: ReadableStreamDefaultController<JobOutput>;
   kind: Job['kind'];
+  requestId: string | undefined;
   /** Milliseconds of this process's clock. */
   startedAt: number;
   lastTokenAt?: number;
 };
 
+const THREAD = new URL('./thread.ts', import.meta.url);
+
+/** Starts the engine thread and talks to it. */
 export class EngineClient {
   readonly #worker: Worker;
-  /** Rows that can be decoded together. */
+  /** Sequences that can be decoded together. */
   readonly slots: number;
-  readonly #places: Places;
-  readonly #jobs = new Map<number, Running>();
+  readonly #admission: Admission;
+  readonly #jobs = new Map<number, RunningJob>();
   readonly #listeners: EngineListener[] = [];
   #nextId = 1;
 
   private constructor(worker: Worker, slots: number, queueLimit: number) {
     this.#worker = worker;
     this.slots = slots;
-    this.#places = new Places(slots + queueLimit);
+    this.#admission = new Admission(slots + queueLimit);
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
       else if (message.type === 'observed') {
-        for (const { observed } of this.#listeners) observed(message.observation);
+        for (const { observed } of this.#listeners) observed(message.stats);
       }
     });
   }
@@ -51,48 +79,59 @@ export class EngineClient {
   /**
    * Starts the thread, loads the model and waits for its self-test.
    * @param queueLimit jobs that may wait beyond those that hold a slot
+   * @param thread module that the thread runs
    * @throws Error when the model cannot be loaded
    */
-  static async start(options: EngineOptions, queueLimit: number): Promise<EngineClient> {
-    const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: options });
+  static async start(
+    options: EngineOptions,
+    queueLimit: number,
+    thread = THREAD,
+  ): Promise<EngineClient> {
+    const worker = new Worker(thread, { workerData: options });
     await untilReady(worker);
     return new EngineClient(worker, options.maxSlots, queueLimit);
   }
 
-  /** Tells what the engine does and what becomes of its jobs, from now on. */
+  /** Calls the listener from now on. */
   listen(listener: EngineListener): void {
     this.#listeners.push(listener);
   }
 
-  /** Called when the thread ends by an error: every job has failed by then, and the process should end. */
+  /** Calls the listener when the thread ends by an error: every job has failed by then, and the process should end. */
   onCrash(listener: (error: Error) => void): void {
     this.#worker.on('error', (error: Error) => {
-      for (const [id] of this.#jobs) this.#deliver(id, { type: 'failed', message: error.message });
+      for (const [id, { requestId }] of this.#jobs) {
+        this.#deliver(id, { type: 'failed', error: serializeError(error), requestId });
+      }
       listener(error);
     });
   }
 
   /** Requests that were admitted and have not ended. */
   get admitted(): number {
-    return this.#places.taken;
+    return this.#admission.admitted;
   }
 
   /**
-   * Takes a place for one request, before any work is spent on it; give it back with `using`.
+   * Admits one request, before any work is spent on it, until what this returns is disposed of.
+   * @example using _admitted = engine.admit(standing);
    * @throws ApiError overloaded when the slots and the queue are taken, or the part of them that one client may have
    */
   admit(standing: Standing): Disposable {
-    const refusal = this.#places.refusal(standing);
-    if (refusal === null) return this.#places.take(standing);
+    const refusal = this.#admission.refusal(standing);
+    if (refusal === null) return this.#admission.admit(standing);
     for (const { rejected } of this.#listeners) rejected();
     throw new ApiError('overloaded', refusal, { retry_after: 1 });
   }
 
   /**
-   * Runs a job. The stream ends after `done`; it errors when the job fails or `signal` aborts, and the engine
-   * forgets the job at once when the signal aborts or the reader cancels.
+   * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, and with the signal's
+   * reason when `signal` aborts. The engine forgets the job at once when the signal aborts or the reader cancels.
    */
-  run(job: Job, signal: AbortSignal, standing: Standing): ReadableStream<JobEvent> {
+  run(
+    job: Job,
+    { signal, ...options }: SubmitOptions & { signal: AbortSignal },
+  ): ReadableStream<JobOutput> {
     signal.throwIfAborted();
     const id = this.#nextId++;
     const abort = () => {
@@ -100,12 +139,14 @@ export class EngineClient {
       this.#forget(id);
       running?.controller.error(signal.reason);
     };
-    return new ReadableStream<JobEvent>({
+    return new ReadableStream<JobOutput>({
       start: (controller) => {
-        this.#jobs.set(id, { controller, kind: job.kind, startedAt: performance.now() });
+        const { requestId } = options;
+        const { kind } = job;
+        this.#jobs.set(id, { controller, kind, requestId, startedAt: performance.now() });
         for (const { begun } of this.#listeners) begun(id, job.kind);
         signal.addEventListener('abort', abort, { once: true });
-        this.#post({ type: 'submit', id, job, standing });
+        this.#post({ type: 'submit', id, job, options });
       },
       cancel: () => {
         signal.removeEventListener('abort', abort);
@@ -114,6 +155,7 @@ export class EngineClient {
     });
   }
 
+  /** Ends the thread after the action that runs, with the models released. */
   async stop(): Promise<void> {
     const exited = once(this.#worker, 'exit');
     this.#post({ type: 'close' });
@@ -132,7 +174,7 @@ export class EngineClient {
     if (running === undefined) return;
     if (event.type === 'failed') {
       this.#end(id, running, 'failed');
-      running.controller.error(new Error(`the engine failed: ${event.message}`));
+      running.controller.error(new EngineError(event));
       return;
     }
     if (event.type === 'tokens') this.#timeToken(id, running, event.tokens.length);
@@ -142,7 +184,7 @@ export class EngineClient {
     running.controller.close();
   }
 
-  #timeToken(id: number, running: Running, count: number): void {
+  #timeToken(id: number, running: RunningJob, count: number): void {
     const now = performance.now();
     const { lastTokenAt, startedAt } = running;
     running.lastTokenAt = now;
@@ -151,7 +193,7 @@ export class EngineClient {
     for (const { written } of this.#listeners) written(id, { token, seconds, count });
   }
 
-  #end(id: number, { kind }: Running, outcome: Outcome): void {
+  #end(id: number, { kind }: RunningJob, outcome: Outcome): void {
     this.#jobs.delete(id);
     for (const { ended } of this.#listeners) ended(id, kind, outcome);
   }
@@ -161,7 +203,7 @@ export class EngineClient {
   }
 }
 
-/** What it does before is its self-test. @throws Error when the thread ends instead */
+/** Stats of its self-test come before it is ready. @throws Error when the thread ends instead */
 async function untilReady(worker: Worker): Promise<void> {
   for (;;) {
     const [message] = (await once(worker, 'message')) as [FromEngine];

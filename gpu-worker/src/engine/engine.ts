@@ -1,49 +1,66 @@
-/** The engine loop: work on images, prefill, one decode step for every running row, and again. */
-import { createHash } from 'node:crypto';
-import { Rows, type Writing } from './batch.ts';
-import { createDecoding, type NextRow } from './decoding/strategy.ts';
-import { type Entry, ImageWork, inOrder } from './image-queue.ts';
-import type { Decoder, DecoderPrompt } from './models/decoder.ts';
-import type { EngineParts } from './models/load-models.ts';
-import type { EngineOptions, Job, JobEvent, Standing } from './protocol.ts';
-import { FairOrder } from './scheduling/fair-queue.ts';
+/** The engine loop: work on images, prefill, one decode step for every running sequence, and again. */
+import { Batch } from './batch.ts';
+import { createStrategy } from './decoding/create-strategy.ts';
+import type { Continuation, StepOutput } from './decoding/strategy.ts';
+import { ImageQueue } from './image-queue.ts';
+import { KvManager } from './kv/kv-manager.ts';
+import { type Decoder, type ForwardBatch, promptOf } from './models/decoder.ts';
+import type { EngineModels } from './models/load-models.ts';
+import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts';
+import { compareTickets, FairQueue } from './scheduling/fair-queue.ts';
 import { type Action, nextAction } from './scheduling/scheduler.ts';
-import type { Done, Observation } from './stats.ts';
+import { type EngineRequest, type Sequence, SequenceGroup } from './sequence.ts';
+import { serializeError } from './serialize-error.ts';
+import type { CompletedAction, EngineStats } from './stats.ts';
 
+/** One pass of the decoder: the sequence of each row of its batch, null where a slot stays as it is. */
+type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
+
+/**
+ * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
+ * @example
+ * engine.submit(1, job, { standing: { client: '', priority: 'interactive' } });
+ * while (await engine.advance());
+ */
 export class Engine {
   readonly #decoder: Decoder;
+  readonly #kv: KvManager;
+  readonly #batch: Batch;
+  readonly #images: ImageQueue;
+  readonly #queue = new FairQueue();
   readonly #options: EngineOptions;
   readonly #emit: (id: number, event: JobEvent) => void;
-  readonly #observe: (observation: Observation) => void;
-  readonly #order = new FairOrder();
-  readonly #images: ImageWork;
-  #toPrefill: Writing[] = [];
-  readonly #rows: Rows;
+  readonly #report: (stats: EngineStats) => void;
+  /** Groups without slots, the first in line first. */
+  #waiting: SequenceGroup[] = [];
   readonly #canceled = new Set<number>();
   #last: Action['kind'] = 'wait';
 
+  /** `emit` gets the events of each job, `report` the stats after each action, and once when there is no more to do. */
   constructor(
-    parts: EngineParts,
+    models: EngineModels,
     options: EngineOptions,
     emit: (id: number, event: JobEvent) => void,
-    observe: (observation: Observation) => void = () => {},
+    report: (stats: EngineStats) => void = () => {},
   ) {
-    this.#observe = observe;
-    this.#decoder = parts.decoder;
-    this.#rows = new Rows(parts.decoder);
+    this.#decoder = models.decoder;
+    this.#kv = new KvManager(models.decoder, options);
+    this.#batch = new Batch(models.decoder);
+    this.#images = new ImageQueue(models);
     this.#options = options;
     this.#emit = emit;
-    this.#images = new ImageWork(parts, {
-      emit,
-      onBegin: ({ place }) => this.#order.begin(place),
-      onEmbeddings: (entry, values) => this.#withEmbeddings(entry, values),
-    });
+    this.#report = report;
   }
 
-  submit(id: number, job: Job, standing: Standing): void {
-    const rows = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
-    const place = this.#order.join(standing, rows);
-    this.#images.submit({ id, job, place, submittedAt: performance.now(), timings: { queue: 0 } });
+  /** @param id names the job in its events, and to `cancel` it */
+  submit(id: number, job: Job, { standing, requestId }: SubmitOptions): void {
+    const slots = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
+    const ticket = this.#queue.join(standing, slots);
+    const submittedAt = performance.now();
+    const request = { id, requestId, job, ticket, submittedAt, timings: { queue: 0 } };
+    if (job.kind === 'generate' && job.source.kind === 'embeddings') {
+      this.#enqueue(request, job.source.values);
+    } else this.#images.submit(request);
   }
 
   /** Forgets a job before the next action: while one runs, the slots must stay what they are. */
@@ -51,199 +68,182 @@ export class Engine {
     this.#canceled.add(id);
   }
 
-  #forget(id: number): void {
-    this.#images.forget(id);
-    this.#toPrefill = this.#toPrefill.filter((entry) => entry.id !== id);
-    this.#rows.forget(id);
-  }
-
-  /** Does one thing. @returns false when there was nothing to do */
+  /** Does one thing; a run that fails is an event. @returns false when there was nothing to do */
   async advance(): Promise<boolean> {
-    for (const id of this.#canceled) this.#forget(id);
+    for (const id of this.#canceled) this.#remove(id);
     this.#canceled.clear();
     const action = nextAction(
       {
-        waitingForEncode: this.#images.waiting,
-        waitingForPrefill: this.#toPrefill.map(({ decoding, place, prompt }) => ({
-          slots: decoding.width,
-          positions: this.#decoder.firstPiece(prompt).computed,
-          yields: place.rank > 0,
-        })),
-        reading: this.#rows.all.length - this.#rows.running,
-        running: this.#rows.running,
-        free: this.#options.maxSlots - this.#rows.reserved,
-        atOnce: this.#options.prefillPiece,
+        waitingImages: this.#images.waiting,
+        waitingGroups: this.#waiting,
+        prefilling: this.#batch.sequences.length - this.#batch.running,
+        running: this.#batch.running,
+        freeSlots: this.#options.maxSlots - this.#batch.reservedSlots,
+        chunkTokens: this.#options.prefillChunkTokens,
       },
       this.#last,
     );
     const wasBusy = this.#last !== 'wait';
     this.#last = action.kind;
     if (action.kind === 'wait') {
-      this.#decoder.reset();
-      if (wasBusy) this.#tell(null);
+      this.#kv.reset();
+      if (wasBusy) this.#reportStats(null);
       return false;
     }
     const start = performance.now();
-    const rows = await this.#do(action);
+    const isImages = action.kind === 'images';
+    const rows = isImages ? await this.#advanceImages() : await this.#runPass(this.#plan(action));
     const [startedAt, ms] = [performance.timeOrigin + start, performance.now() - start];
-    this.#tell({ action: action.kind, startedAt, ms, rows });
+    this.#reportStats({ action: action.kind, startedAt, ms, rows });
     return true;
   }
 
-  #tell(done: Done | null): void {
-    this.#observe({
-      done,
-      waiting: { images: this.#images.waiting, prefill: this.#toPrefill.length },
-      running: this.#rows.running,
-      memory: this.#decoder.memory,
-      features: this.#images.features,
-    });
+  /** Frees what is cached; to be called before the models are released. */
+  release(): void {
+    this.#kv.release();
   }
 
-  /** @returns rows that took part */
-  async #do(action: Exclude<Action, { kind: 'wait' }>): Promise<number> {
+  /** Which sequences the next pass has, and what it computes of them. */
+  #plan(action: Extract<Action, { kind: 'prefill' | 'prefill-chunk' | 'step' }>): Pass {
     switch (action.kind) {
-      case 'images':
-        await this.#images.advance();
-        return 0;
-      case 'prefill':
-        await this.#prefill(action.count);
-        return action.count;
-      case 'read':
-        await this.#read();
-        return 1;
-      case 'step':
-        return this.#step();
-    }
-  }
-
-  #withEmbeddings(entry: Entry, image: Float32Array): void {
-    const { job } = entry;
-    if (job.kind !== 'generate') return;
-    const prompt = { key: keyOf(image), image, ids: job.inputIds };
-    const decoding = createDecoding({
-      config: job.config,
-      prompt: this.#decoder.seenOf(prompt),
-      eos: this.#options.manifest.eos_token_ids,
-    });
-    this.#toPrefill.push({ ...entry, prompt, decoding, rows: [] });
-    this.#toPrefill.sort(inOrder);
-  }
-
-  /** Reads prompts into free slots: of long ones the first piece, so that nobody waits for the whole. */
-  async #prefill(count: number): Promise<void> {
-    const jobs = this.#toPrefill.splice(0, count);
-    for (const { place } of jobs) this.#order.begin(place);
-    const firstSlot = this.#rows.all.length;
-    const prompts = jobs.map(({ prompt }) => this.#decoder.firstPiece(prompt).piece);
-    const rows = jobs.map((job, i) => {
-      const piece = prompts[i] as DecoderPrompt;
-      const unread = job.prompt.ids.slice(piece.ids.length);
-      return this.#rows.begin(job, { past: this.#decoder.positionsOf(piece), unread });
-    });
-    const start = performance.now();
-    for (const { timings, submittedAt } of jobs) {
-      const encoding = (timings.vision ?? 0) + (timings.qformer ?? 0);
-      timings.queue = Math.max(0, start - submittedAt - encoding);
-    }
-    await this.#guard(jobs, async () => {
-      const written = this.#written();
-      await this.#decoder.prefill(firstSlot, prompts, (logits) => {
-        for (const [i, job] of jobs.entries()) {
-          job.timings.prefill = performance.now() - start;
-          if (rows[i]?.unread.length === 0) written.take(job, [logits[i] as Float32Array]);
-        }
-      });
-      written.goOn();
-    });
-  }
-
-  /** Reads the next piece of a long prompt. */
-  async #read(): Promise<void> {
-    const row = this.#rows.all.find(({ unread }) => unread.length > 0);
-    if (row === undefined) return;
-    const { owner } = row;
-    await this.#guard([owner], async () => {
-      const begun = performance.now();
-      const start = owner.prompt.ids.length - row.unread.length;
-      const count = Math.min(row.unread.length, this.#options.prefillPiece);
-      const ids = { start, end: start + count };
-      const written = this.#written();
-      await this.#decoder.read(row.slot, owner.prompt, ids, (logits) => {
-        row.past += count;
-        row.unread = row.unread.slice(count);
-        owner.timings.prefill = (owner.timings.prefill ?? 0) + performance.now() - begun;
-        if (row.unread.length === 0) written.take(owner, logits);
-      });
-      written.goOn();
-    });
-  }
-
-  /** One token for every row whose prompt is read. @returns how many they are */
-  async #step(): Promise<number> {
-    const rows = [...this.#rows.all];
-    const writing = rows.filter(({ unread }) => unread.length === 0);
-    const jobs = [...new Set(writing.map(({ owner }) => owner))];
-    await this.#guard(jobs, async () => {
-      const start = performance.now();
-      const written = this.#written();
-      const read = rows.map((row) => (row.unread.length === 0 ? row : null));
-      await this.#decoder.step(read, (logits) => {
-        const ofRow = new Map(rows.map((row, slot) => [row, logits[slot] as Float32Array]));
-        for (const job of jobs) {
-          const ofJob = job.rows.map((row) => ofRow.get(row) as Float32Array);
-          written.take(job, ofJob);
-        }
-      });
-      const took = performance.now() - start;
-      for (const row of writing) row.past += 1;
-      for (const job of jobs) job.timings.decode = (job.timings.decode ?? 0) + took;
-      written.goOn();
-    });
-    return writing.length;
-  }
-
-  /**
-   * What a run writes: `take` tells a job's tokens as soon as there are logits, `goOn` makes its rows those of its next step,
-   * which copies slots, so that keys and values must be in them.
-   */
-  #written() {
-    const next = new Map<Writing, readonly NextRow[]>();
-    return {
-      take: (job: Writing, logits: readonly Float32Array[]) => {
-        const advanced = job.decoding.advance(logits);
-        for (const { choice, tokens } of advanced.written) {
-          if (tokens.length > 0) this.#emit(job.id, { type: 'tokens', choice, tokens });
-        }
-        next.set(job, advanced.next);
-      },
-      goOn: () => {
-        for (const [job, rows] of next) {
-          this.#rows.goOn(job, rows);
-          if (rows.length > 0) continue;
-          const { choices } = job.decoding;
-          this.#emit(job.id, { type: 'done', choices, timings: job.timings });
-        }
-      },
-    };
-  }
-
-  /** A run that fails takes down the jobs in it, and only those. */
-  async #guard(entries: readonly Entry[], run: () => Promise<void>): Promise<void> {
-    try {
-      await run();
-    } catch (error) {
-      for (const { id } of entries) {
-        this.#forget(id);
-        this.#emit(id, { type: 'failed', message: String(error) });
+      case 'prefill': {
+        const rows = this.#waiting.splice(0, action.count).map((group) => this.#begin(group));
+        return { rows, batch: this.#kv.firstChunks(rows) };
+      }
+      case 'prefill-chunk': {
+        const sequence = this.#batch.prefilling as Sequence;
+        return { rows: [sequence], batch: this.#kv.nextChunk(sequence) };
+      }
+      case 'step': {
+        const rows = this.#batch.sequences.map((one) => (one.isPrefilled ? one : null));
+        return { rows, batch: { kind: 'decode', rows } };
       }
     }
   }
-}
 
-/** Embeddings name their image by what they are: a miss and a hit have the same, rounded alike. */
-function keyOf({ buffer, byteOffset, byteLength }: Float32Array): string {
-  return createHash('sha256')
-    .update(new Uint8Array(buffer, byteOffset, byteLength))
-    .digest('base64');
+  /** The only sequence that a group has before its prompt is read. */
+  #begin(group: SequenceGroup): Sequence {
+    const { ticket, timings, submittedAt } = group.request;
+    const encoding = (timings.vision ?? 0) + (timings.qformer ?? 0);
+    timings.queue = Math.max(0, performance.now() - submittedAt - encoding);
+    this.#queue.begin(ticket);
+    this.#kv.untrack(group);
+    return this.#batch.add(group);
+  }
+
+  /**
+   * Tokens leave before keys and values are written: whoever waits for a token need not wait for that.
+   * @returns sequences that took part
+   */
+  async #runPass({ rows, batch: planned }: Pass): Promise<number> {
+    const sequences = rows.filter((row) => row !== null);
+    const groups = [...new Set(sequences.map(({ group }) => group))];
+    const requests = groups.map(({ request }) => request);
+    await this.#guard(requests, async () => {
+      const start = performance.now();
+      const batch = await this.#kv.restorePrefixes(planned);
+      using out = await this.#decoder.forward(batch);
+      const computed = performance.now();
+      const outputs = this.#emitTokens(groups, rows, out.logits);
+      await out.commit();
+      this.#kv.recordCommit(batch, sequences);
+      const committed = performance.now();
+      await this.#kv.storePrefixes(batch, out.keysAndValues);
+      const phase = batch.kind;
+      const took = (phase === 'prefill' ? computed : committed) - start;
+      for (const { timings } of requests) timings[phase] = (timings[phase] ?? 0) + took;
+      for (const [group, { next }] of outputs) this.#advanceGroup(group, next);
+    });
+    return sequences.length;
+  }
+
+  /** @returns what the strategies made of the logits, of the groups whose prompts are read */
+  #emitTokens(
+    groups: readonly SequenceGroup[],
+    rows: readonly (Sequence | null)[],
+    logits: readonly Float32Array[],
+  ): Map<SequenceGroup, StepOutput> {
+    const rowOf = new Map(rows.map((sequence, row) => [sequence, row]));
+    const outputs = new Map<SequenceGroup, StepOutput>();
+    for (const group of groups) {
+      if (group.sequences.some(({ isPrefilled }) => !isPrefilled)) continue;
+      const own = group.sequences.map((one) => logits[rowOf.get(one) as number] as Float32Array);
+      const output = group.strategy.advance(own);
+      for (const { choice, tokens } of output.emitted) {
+        if (tokens.length > 0) this.#emit(group.request.id, { type: 'tokens', choice, tokens });
+      }
+      outputs.set(group, output);
+    }
+    return outputs;
+  }
+
+  #advanceGroup(group: SequenceGroup, next: readonly Continuation[]): void {
+    this.#batch.advance(group, next);
+    if (next.length > 0) return;
+    const { id, timings } = group.request;
+    this.#emit(id, { type: 'done', choices: group.strategy.choices, timings });
+  }
+
+  /** @returns sequences that took part: none */
+  async #advanceImages(): Promise<0> {
+    const work = this.#images.next();
+    if (work === null) return 0;
+    for (const { ticket } of work.requests) this.#queue.begin(ticket);
+    const pending = new Set(work.requests);
+    await this.#guard(pending, async () => {
+      for await (const { request, events, queryEmbeddings } of this.#images.run(work)) {
+        pending.delete(request);
+        for (const event of events) this.#emit(request.id, event);
+        if (queryEmbeddings !== undefined) this.#enqueue(request, queryEmbeddings);
+      }
+    });
+    return 0;
+  }
+
+  /** @param queryEmbeddings float32 [queries, hidden] */
+  #enqueue(request: EngineRequest, queryEmbeddings: Float32Array): void {
+    const { job } = request;
+    if (job.kind !== 'generate') return;
+    const prompt = promptOf(queryEmbeddings, job.inputIds);
+    const strategy = createStrategy({
+      config: job.config,
+      promptIds: this.#decoder.promptTokenIds(prompt),
+      eosIds: this.#options.manifest.eos_token_ids,
+    });
+    const group = new SequenceGroup(request, prompt, strategy);
+    this.#kv.track(group);
+    this.#waiting.push(group);
+    this.#waiting.sort((a, b) => compareTickets(a.request.ticket, b.request.ticket));
+  }
+
+  /** Forgets a request, wherever it is. */
+  #remove(id: number): void {
+    this.#images.remove(id);
+    for (const group of this.#waiting) if (group.request.id === id) this.#kv.untrack(group);
+    this.#waiting = this.#waiting.filter(({ request }) => request.id !== id);
+    this.#batch.remove(id);
+  }
+
+  /** A run that fails takes down the requests in it, and only those. */
+  async #guard(requests: Iterable<EngineRequest>, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (thrown) {
+      const error = serializeError(thrown);
+      for (const { id, requestId } of requests) {
+        this.#remove(id);
+        this.#emit(id, { type: 'failed', error, requestId });
+      }
+    }
+  }
+
+  #reportStats(done: CompletedAction | null): void {
+    this.#report({
+      done,
+      waiting: { images: this.#images.waiting, prefill: this.#waiting.length },
+      running: this.#batch.running,
+      memory: this.#kv.memory,
+      features: this.#images.features,
+    });
+  }
 }

@@ -1,55 +1,59 @@
-/** What the engine does beside writing: images to encode and to compare with texts, a bounded piece at a time. */
+/** What the engine does beside generating: images to encode and to compare with texts, a bounded piece at a time. */
 import { asKept } from '@blip2/shared/embedding-codec';
-import type { GpuTimings, MatchScore } from '@blip2/shared/wire';
+import type { MatchScore } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
-import type { VisionRunner } from './models/image-encoder.ts';
 import { ImageFeatureCache } from './models/image-feature-cache.ts';
-import type { EngineParts } from './models/load-models.ts';
-import { itcScore, type RetrievalRunner } from './models/retrieval-model.ts';
+import type { EngineModels } from './models/load-models.ts';
+import { itcScore } from './models/retrieval-model.ts';
 import type { Job, JobEvent, Pixels } from './protocol.ts';
-import { compare, type Place } from './scheduling/fair-queue.ts';
-import type { KeptMemory } from './stats.ts';
+import { compareTickets } from './scheduling/fair-queue.ts';
+import type { EngineRequest } from './sequence.ts';
+import type { CacheStats } from './stats.ts';
 
-/** A job on its way. */
-export type Entry = {
-  id: number;
-  job: Job;
-  place: Place;
-  submittedAt: number;
-  timings: GpuTimings;
-};
-
-export const inOrder = (a: Entry, b: Entry) => compare(a.place, b.place);
+type Encoder = EngineModels['vision']['generate'];
 
 /** Texts compared in one piece: running streams wait for it. */
 const TEXTS_AT_ONCE = 4;
 
-type Comparing = Entry & {
+type Encoding = { request: EngineRequest; pixels: Pixels };
+
+type Comparing = {
+  request: EngineRequest;
   texts: readonly number[][];
   image?: { features: Tensor; itc: Float32Array };
   scores: MatchScore[];
   embeddings: Float32Array[];
 };
 
-export type ImageWorkOptions = {
-  emit: (id: number, event: JobEvent) => void;
-  /** Told when work on a job begins. */
-  onBegin: (entry: Entry) => void;
-  /** Told when the query embeddings of a job that writes are there, float32 [queries, hidden]. */
-  onEmbeddings: (entry: Entry, values: Float32Array) => void;
+/** A piece of work, for all requests that it serves. */
+export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
+  | { kind: 'encode'; pixels: Pixels; encoder: Encoder }
+  | { kind: 'compare'; comparing: Comparing }
+);
+
+/** What came of a piece of work for one request. */
+export type ImageResult = {
+  request: EngineRequest;
+  events: JobEvent[];
+  /** float32 [queries, hidden], of a request that generates from them. */
+  queryEmbeddings?: Float32Array;
 };
 
-export class ImageWork {
-  readonly #parts: EngineParts;
-  readonly #options: ImageWorkOptions;
-  readonly #seen: ImageFeatureCache;
-  #toEncode: (Entry & { source: Pixels })[] = [];
+/**
+ * Requests that wait for work on images or texts, the first in line first.
+ * @example
+ * const work = queue.next();
+ * for await (const { request, events } of queue.run(work)) emit(request, events);
+ */
+export class ImageQueue {
+  readonly #models: Omit<EngineModels, 'decoder'>;
+  readonly #features: ImageFeatureCache;
+  #toEncode: Encoding[] = [];
   #toCompare: Comparing[] = [];
 
-  constructor(parts: EngineParts, options: ImageWorkOptions) {
-    this.#parts = parts;
-    this.#options = options;
-    this.#seen = new ImageFeatureCache(parts.vision);
+  constructor(models: Omit<EngineModels, 'decoder'>) {
+    this.#models = models;
+    this.#features = new ImageFeatureCache(models.vision);
   }
 
   /** Pieces of work that wait, roughly. */
@@ -57,43 +61,53 @@ export class ImageWork {
     return this.#toEncode.length + this.#toCompare.length;
   }
 
-  get features(): KeptMemory {
-    return this.#seen.memory;
+  get features(): CacheStats {
+    return this.#features.stats;
   }
 
-  submit(entry: Entry): void {
-    const { job } = entry;
+  /** @throws Error when the request needs no work of this queue */
+  submit(request: EngineRequest): void {
+    const { job } = request;
     if (job.kind === 'embed-texts') {
-      this.#awaitComparison({ ...entry, texts: job.texts, scores: [], embeddings: [] });
-    } else if (job.source.kind === 'pixels') {
-      this.#toEncode.push({ ...entry, source: job.source });
-      this.#toEncode.sort(inOrder);
-    } else this.#options.onEmbeddings(entry, job.source.values);
-  }
-
-  forget(id: number): void {
-    this.#toEncode = this.#toEncode.filter((entry) => entry.id !== id);
-    this.#toCompare = this.#toCompare.filter((entry) => entry.id !== id);
-  }
-
-  /** Encodes one image, or compares a few texts: whichever is first in line. */
-  async advance(): Promise<void> {
-    const comparing = this.#toCompare[0];
-    const first = this.#toEncode[0];
-    if (comparing !== undefined && (first === undefined || inOrder(comparing, first) < 0)) {
-      this.#options.onBegin(comparing);
-      await this.#guard([comparing], () => this.#compare(comparing));
+      this.#awaitComparison({ request, texts: job.texts, scores: [], embeddings: [] });
       return;
     }
-    if (first === undefined) return;
+    if (job.source.kind !== 'pixels') throw new Error('there is no image to encode');
+    this.#toEncode.push({ request, pixels: job.source });
+    this.#toEncode.sort(inOrder);
+  }
+
+  /** Forgets a request, wherever it waits. */
+  remove(id: number): void {
+    this.#toEncode = this.#toEncode.filter(({ request }) => request.id !== id);
+    this.#toCompare = this.#toCompare.filter(({ request }) => request.id !== id);
+  }
+
+  /** What is first in line, taken out of it: one image, or a few texts of a job. */
+  next(): ImageWork | null {
+    const [comparing] = this.#toCompare;
+    const [first] = this.#toEncode;
+    if (comparing !== undefined && (first === undefined || inOrder(comparing, first) < 0)) {
+      return { kind: 'compare', requests: [comparing.request], comparing };
+    }
+    if (first === undefined) return null;
+    const { pixels } = first;
     // One image for every job that waits for it. Several in one run are no faster than one after another.
-    const encoder = this.#encoderOf(first.job);
-    const same = this.#toEncode.filter(({ job, source }) => {
-      return source.key === first.source.key && this.#encoderOf(job) === encoder;
+    const encoder = this.#encoderOf(first.request.job);
+    const same = this.#toEncode.filter(({ request, pixels: { key } }) => {
+      return key === pixels.key && this.#encoderOf(request.job) === encoder;
     });
     this.#toEncode = this.#toEncode.filter((entry) => !same.includes(entry));
-    for (const entry of same) this.#options.onBegin(entry);
-    await this.#guard(same, () => this.#encode(same, first.source, encoder));
+    return { kind: 'encode', requests: same.map(({ request }) => request), pixels, encoder };
+  }
+
+  /**
+   * Does a piece of work. The caller removes its requests when it throws.
+   * @returns what came of it for each request, as soon as it is known: no events where the request waits for more work
+   */
+  async *run(work: ImageWork): AsyncGenerator<ImageResult, void, undefined> {
+    if (work.kind === 'encode') yield* this.#encode(work);
+    else yield* this.#compare(work.comparing);
   }
 
   #awaitComparison(entry: Comparing): void {
@@ -101,35 +115,44 @@ export class ImageWork {
     this.#toCompare.sort(inOrder);
   }
 
-  async #encode(entries: readonly Entry[], image: Pixels, encoder: VisionRunner): Promise<void> {
+  async *#encode({
+    requests,
+    pixels,
+    encoder,
+  }: Extract<ImageWork, { kind: 'encode' }>): AsyncGenerator<ImageResult, void, undefined> {
     const start = performance.now();
-    for (const entry of entries) entry.timings.queue = start - entry.submittedAt;
-    const features = await this.#seen.features(encoder, image);
-    for (const entry of entries) entry.timings.vision = performance.now() - start;
-    const queries = once(() => this.#parts.qformer.query(features));
+    for (const { timings, submittedAt } of requests) timings.queue = start - submittedAt;
+    const features = await this.#features.features(encoder, pixels);
+    for (const { timings } of requests) timings.vision = performance.now() - start;
+    const queries = once(() => this.#models.qformer.query(features));
     const itc = once(() => this.#retrieval.imageEmbeddings(features));
-    for (const entry of entries) {
-      const { id, job, timings } = entry;
+    for (const request of requests) {
+      const { job, timings } = request;
       const begun = performance.now();
       const needsItc = job.kind === 'match' || (job.kind === 'embed' && job.embedding === 'itc');
       const exact = await (needsItc ? itc() : queries());
       timings.qformer = performance.now() - begun;
       if (job.kind === 'match') {
         const image = { features, itc: exact };
-        this.#awaitComparison({ ...entry, texts: job.texts, image, scores: [], embeddings: [] });
+        this.#awaitComparison({ request, texts: job.texts, image, scores: [], embeddings: [] });
+        yield { request, events: [] };
         continue;
       }
-      const { generate, retrieve = generate } = this.#parts.embeddingTypes;
+      const { generate, retrieve = generate } = this.#models.embeddingTypes;
       const values = asKept(exact, needsItc ? retrieve : generate);
-      this.#options.emit(id, { type: 'embeddings', values });
-      if (job.kind === 'generate') this.#options.onEmbeddings(entry, values);
-      else this.#options.emit(id, { type: 'done', choices: [], timings });
+      const embeddings: JobEvent = { type: 'embeddings', values };
+      if (job.kind === 'generate') {
+        yield { request, events: [embeddings], queryEmbeddings: values };
+      } else {
+        yield { request, events: [embeddings, { type: 'done', choices: [], timings }] };
+      }
     }
   }
 
-  /** The next few texts of a job; tells its results when they were the last. */
-  async #compare(entry: Comparing): Promise<void> {
-    const { id, texts, image, scores, embeddings, timings } = entry;
+  /** The next few texts of a job, and its results when they were the last. */
+  async *#compare(comparing: Comparing): AsyncGenerator<ImageResult, void, undefined> {
+    const { request, texts, image, scores, embeddings } = comparing;
+    const { timings } = request;
     const start = performance.now();
     const some = texts.slice(embeddings.length, embeddings.length + TEXTS_AT_ONCE);
     const vectors = await this.#retrieval.textEmbeddings(some);
@@ -143,37 +166,28 @@ export class ImageWork {
     }
     timings.match = (timings.match ?? 0) + performance.now() - start;
     if (embeddings.length < texts.length) return;
-    this.forget(id);
+    this.remove(request.id);
     const result: JobEvent =
       image === undefined ? { type: 'texts', embeddings } : { type: 'scores', scores };
-    this.#options.emit(id, result);
-    this.#options.emit(id, { type: 'done', choices: [], timings });
+    yield { request, events: [result, { type: 'done', choices: [], timings }] };
   }
 
-  get #retrieval(): RetrievalRunner {
-    const { retrieval } = this.#parts;
+  get #retrieval(): Required<EngineModels>['retrieval'] {
+    const { retrieval } = this.#models;
     if (retrieval === undefined) throw new Error('no retrieval model is loaded');
     return retrieval;
   }
 
-  #encoderOf(job: Job): VisionRunner {
-    const { vision } = this.#parts;
-    const writes = job.kind === 'generate' || (job.kind === 'embed' && job.embedding === 'query');
-    return writes ? vision.generate : (vision.retrieve ?? vision.generate);
-  }
-
-  /** A run that fails takes down the jobs in it, and only those. */
-  async #guard(entries: readonly Entry[], run: () => Promise<void>): Promise<void> {
-    try {
-      await run();
-    } catch (error) {
-      for (const { id } of entries) {
-        this.forget(id);
-        this.#options.emit(id, { type: 'failed', message: String(error) });
-      }
-    }
+  #encoderOf(job: Job): Encoder {
+    const { vision } = this.#models;
+    const generates =
+      job.kind === 'generate' || (job.kind === 'embed' && job.embedding === 'query');
+    return generates ? vision.generate : (vision.retrieve ?? vision.generate);
   }
 }
+
+const inOrder = (a: Encoding | Comparing, b: Encoding | Comparing) =>
+  compareTickets(a.request.ticket, b.request.ticket);
 
 /** Computes at most once, and only when asked. */
 function once<T>(compute: () => Promise<T>): () => Promise<T> {

@@ -9,8 +9,9 @@ import type {
   MatchScore,
 } from '@blip2/shared/wire';
 import type { SessionOptions } from '../runtime/session-options.ts';
-import type { Choice } from './decoding/strategy.ts';
-import type { Observation } from './stats.ts';
+import type { FinishedChoice } from './decoding/strategy.ts';
+import type { SerializedError } from './serialize-error.ts';
+import type { EngineStats } from './stats.ts';
 
 /** `workerData` of the engine thread. */
 export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManifest> =
@@ -19,13 +20,13 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
     manifest: Manifest;
     retrieval?: RetrievalOptions;
     maxSlots: number;
-    /** Text positions of a prompt that are read at a time, between two steps of those who write. */
-    prefillPiece: number;
-    /** Memory for the image positions' keys and values of images that may be asked about again. */
+    /** Text positions of a prompt that one pass computes, between two steps of the running sequences. */
+    prefillChunkTokens: number;
+    /** Memory for the keys and values of images and texts that prompts may begin with again. */
     prefixCacheBytes: number;
   };
 
-/** A model that compares, beside the one that writes. */
+/** A retrieval model, beside the generative one. */
 export type RetrievalOptions = { bundle: string; manifest: RetrievalManifest };
 
 /** Which of the two models an image was prepared for. */
@@ -50,23 +51,26 @@ export type Job =
 /** Who asks for a job, and whether somebody waits for it. */
 export type Standing = { client: string; priority: NonNullable<GpuRequest['priority']> };
 
+/** What goes with a job. `requestId` names its request in logs and errors. */
+export type SubmitOptions = { standing: Standing; requestId?: string };
+
 export type ToEngine =
-  | { type: 'submit'; id: number; job: Job; standing: Standing }
+  | { type: 'submit'; id: number; job: Job; options: SubmitOptions }
   | { type: 'cancel'; id: number }
   | { type: 'close' };
 
 /** What happens to one job, in this order; `done` or `failed` is the last. */
 export type JobEvent =
-  /** Embeddings as they are kept (`asKept`), float32 [queries, width]. */
+  /** Embeddings as they are cached, float32 [queries, width]. */
   | { type: 'embeddings'; values: Float32Array }
   | { type: 'scores'; scores: MatchScore[] }
   /** ITC's unit vector of each text, float32 [itc width]. */
   | { type: 'texts'; embeddings: Float32Array[] }
   | { type: 'tokens'; choice: number; tokens: WrittenToken[] }
-  | { type: 'done'; choices: Choice[]; timings: GpuTimings }
-  | { type: 'failed'; message: string };
+  | { type: 'done'; choices: FinishedChoice[]; timings: GpuTimings }
+  | { type: 'failed'; error: SerializedError; requestId: string | undefined };
 
 export type FromEngine =
   | { type: 'ready' }
   | { type: 'event'; id: number; event: JobEvent }
-  | { type: 'observed'; observation: Observation };
+  | { type: 'observed'; stats: EngineStats };

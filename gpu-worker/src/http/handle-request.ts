@@ -18,7 +18,8 @@ import type {
   GpuTimings,
   ImageInfo,
 } from '@blip2/shared/wire';
-import type { Job, JobEvent, Pixels } from '../engine/protocol.ts';
+import type { JobOutput } from '../engine/client.ts';
+import type { Job, Pixels } from '../engine/protocol.ts';
 import { openImage } from '../image/decode.ts';
 import { preprocess } from '../image/preprocess.ts';
 import { type Models, modelKindOf, type RunContext, type RunRequest } from './parse-request.ts';
@@ -46,7 +47,7 @@ export async function* run(
     input = pixels;
   }
   const job = jobOf(request, input, source, models);
-  for await (const event of engine.run(job, signal, standing)) {
+  for await (const event of engine.run(job, { signal, standing })) {
     yield frameOf(event, keptAs(request, models), decoding);
   }
 }
@@ -84,7 +85,7 @@ function jobOf(
 }
 
 function frameOf(
-  event: JobEvent,
+  event: JobOutput,
   { shape, type }: KeptEmbeddings,
   decoding: Pick<GpuTimings, 'decode_image'>,
 ): Uint8Array<ArrayBuffer> {
@@ -108,8 +109,6 @@ function frameOf(
       const timings_ms = { ...event.timings, ...decoding };
       return encodeJsonFrame('done', { choices, timings_ms } satisfies GpuDone);
     }
-    case 'failed':
-      throw new Error(event.message);
   }
 }
 

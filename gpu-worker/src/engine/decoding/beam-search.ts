@@ -1,36 +1,44 @@
 /**
- * Beam search with the rules of transformers 5's `_beam_search`, for one prompt. Pure: logits in, rows out.
- * A score is the sum of a text's log-probabilities, kept in float32 as there.
+ * Beam search with the rules of transformers 5's `_beam_search`, for one prompt. Pure: logits in, continuations out.
+ * A beam's score is the sum of its tokens' log-probabilities, in float32 as there.
  */
 import type { WrittenToken } from '@blip2/shared/frames';
 import type { GenerationConfig } from '@blip2/shared/wire';
-import { largest, process, scorer, toLogProbabilities } from './logits-processors.ts';
-import type { Choice, Decoding, DecodingStart, Turn } from './strategy.ts';
+import {
+  applyLogitsProcessors,
+  largest,
+  logprobsOf,
+  toLogProbabilities,
+} from './logits-processors.ts';
+import type { DecodingStrategy, FinishedChoice, StepOutput, StrategyOptions } from './strategy.ts';
 
-/** A text under way. `row`: the row of the last step that it goes on from. */
-type Beam = { tokens: readonly WrittenToken[]; score: number; row: number };
-/** A text at its end, its score divided by its length to the power of the penalty. */
+/** A hypothesis that goes on. `parent`: index of the sequence of the last step that it goes on from. */
+type Beam = { tokens: readonly WrittenToken[]; score: number; parent: number };
+/** A beam and a token it may go on with; `score` is that of both. */
+type BeamCandidate = { beam: Beam; token: number; score: number; scored: WrittenToken['scored'] };
+/** A hypothesis at its end, its score divided by its length to the power of the penalty. */
 type Finished = { tokens: readonly WrittenToken[]; score: number; stopped: boolean };
 
-export class BeamSearch implements Decoding {
+/** Emits nothing before its end, and then the best `n` hypotheses. */
+export class BeamSearch implements DecodingStrategy {
   readonly width: number;
   readonly #config: GenerationConfig;
-  readonly #prompt: readonly number[];
-  readonly #eos: readonly number[];
-  #running: Beam[] = [{ tokens: [], score: 0, row: 0 }];
+  readonly #promptIds: readonly number[];
+  readonly #eosIds: readonly number[];
+  #running: Beam[] = [{ tokens: [], score: 0, parent: 0 }];
   /** Best first; at most `num_beams`. */
   #finished: Finished[] = [];
   /** Whether a running beam may still end better than the worst finished one. */
   #improvable = true;
 
-  constructor({ config, prompt, eos }: DecodingStart) {
+  constructor({ config, promptIds, eosIds }: StrategyOptions) {
     this.width = config.num_beams;
     this.#config = config;
-    this.#prompt = prompt;
-    this.#eos = eos;
+    this.#promptIds = promptIds;
+    this.#eosIds = eosIds;
   }
 
-  get choices(): Choice[] {
+  get choices(): FinishedChoice[] {
     return this.#best.map(({ tokens, score, stopped }) => ({
       finishReason: stopped ? 'stop' : 'length',
       completionTokens: tokens.length,
@@ -38,29 +46,29 @@ export class BeamSearch implements Decoding {
     }));
   }
 
-  advance(logits: readonly Float32Array[]): Turn {
-    const continuations = this.#continuations(logits);
+  advance(logits: readonly Float32Array[]): StepOutput {
+    const candidates = this.#candidates(logits);
     const length = (this.#running[0]?.tokens.length ?? 0) + 1;
     const isFull = length >= this.#config.max_tokens;
-    const ends = ({ token }: Continuation) => isFull || this.#eos.includes(token);
-    this.#finish(continuations.slice(0, this.width).filter(ends), length);
-    const open = continuations.filter((continuation) => !ends(continuation)).slice(0, this.width);
+    const ends = ({ token }: BeamCandidate) => isFull || this.#eosIds.includes(token);
+    this.#finish(candidates.slice(0, this.width).filter(ends), length);
+    const open = candidates.filter((candidate) => !ends(candidate)).slice(0, this.width);
     this.#running = open.map(({ beam, token, scored, score }) => ({
-      tokens: [...beam.tokens, written(token, scored)],
+      tokens: [...beam.tokens, tokenOf(token, scored)],
       score,
-      row: beam.row,
+      parent: beam.parent,
     }));
     this.#improvable &&= this.#mayImprove(length);
     const isDone = this.#finished.length === this.width && this.#config.early_stopping === true;
     if (!this.#improvable || isDone || open.length === 0) {
       return {
-        written: this.#best.map(({ tokens }, choice) => ({ choice, tokens: [...tokens] })),
+        emitted: this.#best.map(({ tokens }, choice) => ({ choice, tokens: [...tokens] })),
         next: [],
       };
     }
-    const next = open.map(({ beam, token }) => ({ from: beam.row, token }));
-    for (const [row, beam] of this.#running.entries()) beam.row = row;
-    return { written: [], next };
+    const next = open.map(({ beam, token }) => ({ parent: beam.parent, token }));
+    for (const [index, beam] of this.#running.entries()) beam.parent = index;
+    return { emitted: [], next };
   }
 
   get #best(): Finished[] {
@@ -68,32 +76,35 @@ export class BeamSearch implements Decoding {
   }
 
   /** The likeliest continuations of all beams, best first: enough that `num_beams` of them go on. */
-  #continuations(logits: readonly Float32Array[]): Continuation[] {
-    const kept = Math.max(2, 1 + this.#eos.length) * this.width;
+  #candidates(logits: readonly Float32Array[]): BeamCandidate[] {
+    const count = Math.max(2, 1 + this.#eosIds.length) * this.width;
     const all = this.#running.flatMap((beam) => {
-      const values = logits[beam.row] as Float32Array;
-      const score = scorer(values, this.#config);
+      const values = logits[beam.parent] as Float32Array;
+      const logprobs = logprobsOf(values, this.#config);
       toLogProbabilities(values);
-      const seen = [...this.#prompt, ...beam.tokens.map(({ id }) => id)];
-      process(values, this.#config, { seen, written: beam.tokens.length, eos: this.#eos });
+      applyLogitsProcessors(values, this.#config, {
+        tokenIds: [...this.#promptIds, ...beam.tokens.map(({ id }) => id)],
+        generated: beam.tokens.length,
+        eosIds: this.#eosIds,
+      });
       for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) + beam.score;
-      return largest(values, kept).map((token) => ({
+      return largest(values, count).map((token) => ({
         beam,
         token,
         score: values[token] as number,
-        scored: score(token),
+        scored: logprobs(token),
       }));
     });
     // Stable: among equals the earlier beam and the lower token come first.
-    return all.sort((a, b) => b.score - a.score).slice(0, kept);
+    return all.sort((a, b) => b.score - a.score).slice(0, count);
   }
 
-  #finish(ended: readonly Continuation[], length: number): void {
+  #finish(ended: readonly BeamCandidate[], length: number): void {
     const isDone = this.#finished.length === this.width && this.#config.early_stopping === true;
     if (!this.#improvable || isDone) return;
     for (const { beam, token, score, scored } of ended) {
-      const stopped = this.#eos.includes(token);
-      const tokens = stopped ? beam.tokens : [...beam.tokens, written(token, scored)];
+      const stopped = this.#eosIds.includes(token);
+      const tokens = stopped ? beam.tokens : [...beam.tokens, tokenOf(token, scored)];
       this.#finished.push({ tokens, stopped, score: this.#normalized(score, length) });
     }
     this.#finished.sort((a, b) => b.score - a.score);
@@ -114,14 +125,12 @@ export class BeamSearch implements Decoding {
     return this.#normalized(best.score, hopeful ? max_tokens : length) > worst.score;
   }
 
-  /** The end token counts as one of the text, as in transformers. */
+  /** The end token counts as one of the hypothesis, as in transformers. */
   #normalized(score: number, length: number): number {
     return Math.fround(score / length ** this.#config.length_penalty);
   }
 }
 
-type Continuation = { beam: Beam; token: number; score: number; scored: WrittenToken['scored'] };
-
-function written(id: number, scored: WrittenToken['scored']): WrittenToken {
+function tokenOf(id: number, scored: WrittenToken['scored']): WrittenToken {
   return scored === undefined ? { id } : { id, scored };
 }

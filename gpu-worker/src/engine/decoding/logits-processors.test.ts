@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import {
+  applyLogitsProcessors,
   argmax,
+  bannedTokens,
   largest,
-  process,
-  repeating,
-  scorer,
+  logprobsOf,
   toLogProbabilities,
 } from './logits-processors.ts';
 
 const logits = (...values: number[]) => Float32Array.from(values);
 const none = { repetition_penalty: 1, no_repeat_ngram_size: 0, min_tokens: 0 };
-const context = { seen: [], written: 0, eos: [0] };
+const context = { tokenIds: [], generated: 0, eosIds: [0] };
 
 describe('the largest values', () => {
-  it('are found with the first of equals first', () => {
+  it('come with the first of equals first', () => {
     expect(argmax(logits(1, 5, 5, 2))).toBe(1);
     expect(largest(logits(1, 5, 5, 2, 7), 3)).toEqual([4, 1, 2]);
     expect(largest(logits(1, 5), 3)).toEqual([1, 0]);
@@ -34,26 +34,26 @@ describe('log-probabilities', () => {
     expect(values.reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 5);
   });
 
-  it('are told only when asked for, as they were before processing', () => {
+  it('are returned only when asked for, as they were before processing', () => {
     const values = logits(0, Math.log(3));
-    expect(scorer(values, { logprobs: false, top_logprobs: 0 })(1)).toBeUndefined();
-    const score = scorer(values, { logprobs: true, top_logprobs: 1 });
+    expect(logprobsOf(values, { logprobs: false, top_logprobs: 0 })(1)).toBeUndefined();
+    const logprobs = logprobsOf(values, { logprobs: true, top_logprobs: 1 });
     values.fill(0);
-    expect(score(0)!.logprob).toBeCloseTo(Math.log(0.25), 5);
-    expect(score(0)!.top[0]!.id).toBe(1);
-    expect(score(0)!.top[0]!.logprob).toBeCloseTo(Math.log(0.75), 5);
+    expect(logprobs(0)!.logprob).toBeCloseTo(Math.log(0.25), 5);
+    expect(logprobs(0)!.top[0]!.id).toBe(1);
+    expect(logprobs(0)!.top[0]!.logprob).toBeCloseTo(Math.log(0.75), 5);
   });
 });
 
 describe('repetition penalty', () => {
   it.each([
-    ['divides a positive logit of a seen token', logits(4, 3), [0], [2, 3]],
-    ['multiplies a negative logit of a seen token', logits(-2, -3), [0], [-4, -3]],
-    ['counts a token once however often it was seen', logits(4, 1.5), [0, 0, 0], [2, 1.5]],
-    ['leaves unseen tokens alone', logits(4, 3), [1], [4, 1.5]],
-    ['passes over ids out of the vocabulary', logits(4, 3), [9], [4, 3]],
-  ])('%s', (_name, values, seen, expected) => {
-    process(values, { ...none, repetition_penalty: 2 }, { ...context, seen });
+    ['divides a positive logit of a present token', logits(4, 3), [0], [2, 3]],
+    ['multiplies a negative logit of a present token', logits(-2, -3), [0], [-4, -3]],
+    ['counts a token once however often it is present', logits(4, 1.5), [0, 0, 0], [2, 1.5]],
+    ['leaves absent tokens alone', logits(4, 3), [1], [4, 1.5]],
+    ['ignores ids outside the vocabulary', logits(4, 3), [9], [4, 3]],
+  ])('%s', (_name, values, tokenIds, expected) => {
+    applyLogitsProcessors(values, { ...none, repetition_penalty: 2 }, { ...context, tokenIds });
     expect([...values]).toEqual(expected);
   });
 });
@@ -65,17 +65,17 @@ describe('repeated n-grams', () => {
     [[4, 5], 1, [4, 5]],
     [[1, 2], 3, []],
     [[], 2, []],
-  ])('after %j of size %i may not end with %j', (seen, size, expected) => {
-    expect(repeating(seen, size)).toEqual(expected);
+  ])('after %j of size %i may not end with %j', (tokenIds, size, expected) => {
+    expect(bannedTokens(tokenIds, size)).toEqual(expected);
   });
 });
 
 describe('the least length', () => {
   it('forbids the end tokens until it is reached', () => {
     const values = logits(9, 1);
-    process(values, { ...none, min_tokens: 2 }, { ...context, written: 2 });
+    applyLogitsProcessors(values, { ...none, min_tokens: 2 }, { ...context, generated: 2 });
     expect(values[0]).toBe(9);
-    process(values, { ...none, min_tokens: 2 }, { ...context, written: 1 });
+    applyLogitsProcessors(values, { ...none, min_tokens: 2 }, { ...context, generated: 1 });
     expect(values[0]).toBe(Number.NEGATIVE_INFINITY);
   });
 });

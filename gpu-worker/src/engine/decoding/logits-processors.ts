@@ -20,7 +20,7 @@ function logSumExp(logits: Float32Array): number {
   return highest + Math.log(sum);
 }
 
-/** Logits become log-probabilities, in place. */
+/** Logits become natural log-probabilities, in place: float32 [vocab]. */
 export function toLogProbabilities(logits: Float32Array): void {
   const total = logSumExp(logits);
   for (let i = 0; i < logits.length; i++) logits[i] = (logits[i] as number) - total;
@@ -43,10 +43,11 @@ export function largest(values: Float32Array, count: number): number[] {
 }
 
 /**
- * Tells how likely tokens were by the model alone.
- * @returns for a token, what `logprobs` and `top_logprobs` ask for; undefined where they ask for nothing
+ * How likely tokens are by the model alone: call it before the processors change the logits.
+ * @param logits float32 [vocab]; not changed
+ * @returns for a token id, what `logprobs` and `top_logprobs` ask for; undefined where they ask for nothing
  */
-export function scorer(
+export function logprobsOf(
   logits: Float32Array,
   { logprobs, top_logprobs }: Pick<GenerationConfig, 'logprobs' | 'top_logprobs'>,
 ): (token: number) => WrittenToken['scored'] {
@@ -58,44 +59,55 @@ export function scorer(
   return (token) => ({ logprob: raw[token] as number, top });
 }
 
-/** What the processors look at. `seen`: ids of prompt and text so far, image positions included. */
-export type ProcessorContext = { seen: readonly number[]; written: number; eos: readonly number[] };
+/** What the processors look at. */
+export type ProcessorContext = {
+  /** Token ids of the prompt, image positions included, and of what was generated. */
+  tokenIds: readonly number[];
+  /** How many of them were generated. */
+  generated: number;
+  eosIds: readonly number[];
+};
 
 /**
  * Repetition penalty, n-gram rule and least length, in transformers' order.
- * @param values logits, or log-probabilities in a beam search; changed in place
+ * @param values logits, or log-probabilities in a beam search, float32 [vocab]; changed in place
  */
-export function process(
+export function applyLogitsProcessors(
   values: Float32Array,
   config: Pick<GenerationConfig, 'repetition_penalty' | 'no_repeat_ngram_size' | 'min_tokens'>,
-  { seen, written, eos }: ProcessorContext,
+  { tokenIds, generated, eosIds }: ProcessorContext,
 ): void {
-  if (config.repetition_penalty !== 1) penalize(values, seen, config.repetition_penalty);
+  if (config.repetition_penalty !== 1) penalize(values, tokenIds, config.repetition_penalty);
   if (config.no_repeat_ngram_size > 0) {
-    for (const token of repeating(seen, config.no_repeat_ngram_size)) {
+    for (const token of bannedTokens(tokenIds, config.no_repeat_ngram_size)) {
       values[token] = Number.NEGATIVE_INFINITY;
     }
   }
-  if (written < config.min_tokens) for (const id of eos) values[id] = Number.NEGATIVE_INFINITY;
+  if (generated < config.min_tokens) {
+    for (const id of eosIds) values[id] = Number.NEGATIVE_INFINITY;
+  }
 }
 
-/** Divides positive and multiplies negative values of seen tokens (CTRL, arXiv 1909.05858 §4.1). */
-function penalize(values: Float32Array, seen: readonly number[], penalty: number): void {
-  for (const token of new Set(seen)) {
+/** Divides positive and multiplies negative values of present tokens (CTRL, arXiv 1909.05858 §4.1). */
+function penalize(values: Float32Array, tokenIds: readonly number[], penalty: number): void {
+  for (const token of new Set(tokenIds)) {
     const value = values[token];
     if (value !== undefined) values[token] = value > 0 ? value / penalty : value * penalty;
   }
 }
 
-/** Tokens that would end an n-gram that stands in `seen` already. */
-export function repeating(seen: readonly number[], size: number): number[] {
-  const head = seen.length - (size - 1);
+/**
+ * Tokens that would end an n-gram of this size that is in `tokenIds` already.
+ * @example bannedTokens([1, 2, 3, 1, 2], 3) // [3]
+ */
+export function bannedTokens(tokenIds: readonly number[], size: number): number[] {
+  const head = tokenIds.length - (size - 1);
   if (head < 0) return [];
   const banned: number[] = [];
-  for (let start = 0; start + size <= seen.length; start++) {
+  for (let start = 0; start + size <= tokenIds.length; start++) {
     let same = true;
-    for (let j = 0; j < size - 1 && same; j++) same = seen[start + j] === seen[head + j];
-    if (same) banned.push(seen[start + size - 1] as number);
+    for (let j = 0; j < size - 1 && same; j++) same = tokenIds[start + j] === tokenIds[head + j];
+    if (same) banned.push(tokenIds[start + size - 1] as number);
   }
   return banned;
 }

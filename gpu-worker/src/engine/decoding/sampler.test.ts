@@ -23,7 +23,7 @@ describe('candidates', () => {
   it.each<[string, typeof all, number[], number[]]>([
     ['are the whole distribution without limits', all, [0, 1, 2, 3, 4], p],
     ['are the k likeliest', { ...all, top_k: 2 }, [0, 1], [2 / 3, 1 / 3]],
-    ['keep ties with the last of the k', { ...all, top_k: 4 }, [0, 1, 2, 3, 4], p],
+    ['include ties with the last of the k', { ...all, top_k: 4 }, [0, 1, 2, 3, 4], p],
     ['are the fewest that reach top_p', { ...all, top_p: 0.6 }, [0, 1], [2 / 3, 1 / 3]],
     ['are at least one', { ...all, top_p: 0.01 }, [0], [1]],
     ['take top_p of what top_k left', { ...all, top_k: 2, top_p: 0.6 }, [0], [1]],
@@ -53,9 +53,10 @@ describe('candidates of many tokens', () => {
       Math.exp((values[token]! - values[tokens[0]!]!) / temperature),
     );
     const mass = weights.reduce((sum, weight) => sum + weight, 0);
-    let [kept, reached] = [0, 0];
-    while (top_p < 1 && kept < tokens.length && reached < top_p * mass) reached += weights[kept++]!;
-    return top_p < 1 ? tokens.slice(0, kept) : tokens;
+    let [count, reached] = [0, 0];
+    while (top_p < 1 && count < tokens.length && reached < top_p * mass)
+      reached += weights[count++]!;
+    return top_p < 1 ? tokens.slice(0, count) : tokens;
   }
 
   it('are those of the plain definition', () => {

@@ -5,7 +5,10 @@ import { argmax, largest } from './logits-processors.ts';
 /** A number in [0, 1). */
 export type Random = () => number;
 
-/** Small fast counter generator "sfc32" (Doty-Humphrey, PractRand), seeded by one 32-bit number. */
+/**
+ * Small fast counter generator "sfc32" (Doty-Humphrey, PractRand), seeded by one 32-bit number.
+ * @example Array.from({ length: 3 }, seededRandom(7)) // the same three numbers each time
+ */
 export function seededRandom(seed: number): Random {
   let [a, b, c, counter] = [0x9e3779b9, 0x243f6a88, seed | 0, 1];
   const next = () => {
@@ -39,8 +42,9 @@ export function sampleToken(
 export type Candidates = { tokens: number[]; probabilities: Float64Array };
 
 /**
- * Temperature, then top-k, then top-p (nucleus: the fewest tokens whose probability reaches `top_p`). Only what may be
- * drawn is sorted: 50,000 logits would take longer than a decode step.
+ * What may be drawn: temperature, then top-k, then top-p (nucleus: the fewest tokens whose probability reaches
+ * `top_p`). Only what may be drawn is sorted: 50,000 logits would take longer than a decode step.
+ * @param logits float32 [vocab], processed; not changed
  */
 export function candidates(
   logits: Float32Array,
@@ -55,11 +59,11 @@ export function candidates(
   const wanted = top_p < 1 ? top_p * mass : Number.POSITIVE_INFINITY;
   const tokens = sortedAbove(logits, Math.max(least, floorOf(logits, wanted, weightOf)));
   if (top_p >= 1) return normalized(tokens, logits, weightOf);
-  let [kept, reached] = [0, 0];
-  while (kept < tokens.length && reached < wanted) {
-    reached += weightOf(logits[tokens[kept++] as number] as number);
+  let [count, reached] = [0, 0];
+  while (count < tokens.length && reached < wanted) {
+    reached += weightOf(logits[tokens[count++] as number] as number);
   }
-  return normalized(tokens.slice(0, kept), logits, weightOf);
+  return normalized(tokens.slice(0, count), logits, weightOf);
 }
 
 /** Up to here, picking the largest is faster than sorting all. */

@@ -1,73 +1,90 @@
-/** Greedy decoding and sampling: `n` texts that part after the prompt, each with draws of its own. */
+/** Greedy decoding and sampling: `n` sequences that share a prompt, each with draws of its own. */
 import type { GenerationConfig } from '@blip2/shared/wire';
-import { process, scorer } from './logits-processors.ts';
+import { applyLogitsProcessors, logprobsOf } from './logits-processors.ts';
 import { type Random, sampleToken, seededRandom } from './sampler.ts';
-import type { Choice, Decoding, DecodingStart, NextRow, Turn, Written } from './strategy.ts';
+import type {
+  ChoiceTokens,
+  Continuation,
+  DecodingStrategy,
+  FinishedChoice,
+  StepOutput,
+  StrategyOptions,
+} from './strategy.ts';
 
-/** One of the texts. */
-type Text = { choice: number; tokens: number[]; random: Random; ended: Choice | null };
+/** What one of the choices has come to. */
+type SampledChoice = {
+  choice: number;
+  tokens: number[];
+  random: Random;
+  finished: FinishedChoice | null;
+};
 
-export class Sampled implements Decoding {
+/** The strategy without beams; greedy where the temperature is 0. */
+export class Sampling implements DecodingStrategy {
   readonly #config: GenerationConfig;
-  readonly #prompt: readonly number[];
-  readonly #eos: readonly number[];
-  readonly #texts: Text[];
-  /** Texts that go on, in the order of their rows. */
-  #open: Text[] | null = null;
+  readonly #promptIds: readonly number[];
+  readonly #eosIds: readonly number[];
+  readonly #choices: SampledChoice[];
+  /** Choices that go on, in the order of their sequences; null while all share the prompt's one. */
+  #running: SampledChoice[] | null = null;
 
-  constructor({ config, prompt, eos }: DecodingStart) {
+  constructor({ config, promptIds, eosIds }: StrategyOptions) {
     this.#config = config;
-    this.#prompt = prompt;
-    this.#eos = eos;
-    this.#texts = Array.from({ length: config.n }, (_, choice) => ({
+    this.#promptIds = promptIds;
+    this.#eosIds = eosIds;
+    this.#choices = Array.from({ length: config.n }, (_, choice) => ({
       choice,
       tokens: [],
       random: seededRandom((config.seed + choice) >>> 0),
-      ended: null,
+      finished: null,
     }));
   }
 
   get width(): number {
-    return (this.#open ?? this.#texts).length;
+    return (this.#running ?? this.#choices).length;
   }
 
-  get choices(): Choice[] {
-    return this.#texts.map(({ ended, tokens }) => {
-      return ended ?? { finishReason: 'length', completionTokens: tokens.length };
+  get choices(): FinishedChoice[] {
+    return this.#choices.map(({ finished, tokens }) => {
+      return finished ?? { finishReason: 'length', completionTokens: tokens.length };
     });
   }
 
-  advance(logits: readonly Float32Array[]): Turn {
-    const present = this.#open ?? this.#texts;
-    const written: Written[] = [];
-    const next: NextRow[] = [];
-    for (const [row, text] of present.entries()) {
-      const from = this.#open === null ? 0 : row;
-      const shared = this.#open === null && present.length > 1;
-      const own = logits[from] as Float32Array;
-      const token = this.#choose(text, shared ? own.slice() : own, written);
-      if (text.ended === null) next.push({ from, token });
+  advance(logits: readonly Float32Array[]): StepOutput {
+    const present = this.#running ?? this.#choices;
+    const emitted: ChoiceTokens[] = [];
+    const next: Continuation[] = [];
+    for (const [index, choice] of present.entries()) {
+      const parent = this.#running === null ? 0 : index;
+      const isShared = this.#running === null && present.length > 1;
+      const own = logits[parent] as Float32Array;
+      const token = this.#sample(choice, isShared ? own.slice() : own, emitted);
+      if (choice.finished === null) next.push({ parent, token });
     }
-    this.#open = present.filter(({ ended }) => ended === null);
-    return { written, next };
+    this.#running = present.filter(({ finished }) => finished === null);
+    return { emitted, next };
   }
 
-  #choose(text: Text, logits: Float32Array, written: Written[]): number {
-    const { tokens } = text;
-    const score = scorer(logits, this.#config);
-    const seen = [...this.#prompt, ...tokens];
-    process(logits, this.#config, { seen, written: tokens.length, eos: this.#eos });
-    const token = sampleToken(logits, this.#config, text.random);
-    const ends = this.#eos.includes(token);
-    if (!ends) {
+  /** The next token of a choice; appended to it, and to what is emitted, unless it ends it. */
+  #sample(choice: SampledChoice, logits: Float32Array, emitted: ChoiceTokens[]): number {
+    const { tokens } = choice;
+    const logprobs = logprobsOf(logits, this.#config);
+    applyLogitsProcessors(logits, this.#config, {
+      tokenIds: [...this.#promptIds, ...tokens],
+      generated: tokens.length,
+      eosIds: this.#eosIds,
+    });
+    const token = sampleToken(logits, this.#config, choice.random);
+    const isEos = this.#eosIds.includes(token);
+    if (!isEos) {
       tokens.push(token);
-      const scored = score(token);
+      const scored = logprobs(token);
       const entry = scored === undefined ? { id: token } : { id: token, scored };
-      written.push({ choice: text.choice, tokens: [entry] });
+      emitted.push({ choice: choice.choice, tokens: [entry] });
     }
-    if (ends) text.ended = { finishReason: 'stop', completionTokens: tokens.length };
+    if (isEos) choice.finished = { finishReason: 'stop', completionTokens: tokens.length };
     else if (tokens.length >= this.#config.max_tokens) {
-      text.ended = { finishReason: 'length', completionTokens: tokens.length };
+      choice.finished = { finishReason: 'length', completionTokens: tokens.length };
     }
     return token;
   }

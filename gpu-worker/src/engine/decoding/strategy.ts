@@ -1,42 +1,43 @@
-/** How a job's text is written: a decoding sees the logits of its rows and says what they do next. */
+/**
+ * What a decoding strategy is. Pure: it gets the logits of a group's sequences and says which tokens are certain now,
+ * and which sequences the next step has.
+ */
 import type { WrittenToken } from '@blip2/shared/frames';
 import type { FinishReason, GenerationConfig } from '@blip2/shared/wire';
-import { BeamSearch } from './beam-search.ts';
-import { Sampled } from './sampling.ts';
 
-/** How one of the texts ended; `score` in a beam search. */
-export type Choice = { finishReason: FinishReason; completionTokens: number; score?: number };
-
-/** Tokens that are certain now, of the text number `choice`. */
-export type Written = { choice: number; tokens: WrittenToken[] };
-
-/** A row of the next step: which of the present rows it goes on from, and the token it reads. */
-export type NextRow = { from: number; token: number };
-
-export type Turn = {
-  written: Written[];
-  /** None when the decoding is at its end. */
-  next: NextRow[];
+/** How one of a request's choices ended; `score` in a beam search: its length-normalized log-probability. */
+export type FinishedChoice = {
+  finishReason: FinishReason;
+  completionTokens: number;
+  score?: number;
 };
 
-export type Decoding = {
-  /** Most rows it may have from now on. After the prefill it has one. */
+/** Tokens that are certain now, of the choice number `choice`. */
+export type ChoiceTokens = { choice: number; tokens: WrittenToken[] };
+
+/** A sequence of the next step: the index of the present sequence it goes on from, and the token id it reads. */
+export type Continuation = { parent: number; token: number };
+
+/** What a strategy makes of one step's logits. */
+export type StepOutput = {
+  emitted: ChoiceTokens[];
+  /** Sequences of the next step; none when the generation is over. */
+  next: Continuation[];
+};
+
+export type DecodingStrategy = {
+  /** Most sequences it may have from now on. After the prefill it has one. */
   readonly width: number;
-  /** @param logits of each present row, float32 [vocab]; changed in place */
-  advance(logits: readonly Float32Array[]): Turn;
-  /** How the texts ended, best first in a beam search; once `next` was empty. */
-  readonly choices: Choice[];
+  /** @param logits of each present sequence, float32 [vocab]; changed in place */
+  advance(logits: readonly Float32Array[]): StepOutput;
+  /** How the choices ended, best first in a beam search; valid once `next` was empty. */
+  readonly choices: FinishedChoice[];
 };
 
-/** What a decoding starts from. */
-export type DecodingStart = {
+export type StrategyOptions = {
   config: GenerationConfig;
-  /** Ids the penalties count as seen: the prompt with its image positions, or the decoder's start token. */
-  prompt: readonly number[];
-  /** Any of these ends a text. */
-  eos: readonly number[];
+  /** Token ids that penalties count as present: the prompt with its image positions, or the decoder's start token. */
+  promptIds: readonly number[];
+  /** Any of these ends a sequence. */
+  eosIds: readonly number[];
 };
-
-export function createDecoding(start: DecodingStart): Decoding {
-  return start.config.num_beams > 1 ? new BeamSearch(start) : new Sampled(start);
-}

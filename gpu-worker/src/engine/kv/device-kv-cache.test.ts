@@ -5,25 +5,25 @@ import { Graph } from '../../onnx/graph.ts';
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
 import { seededRandom } from '../decoding/sampler.ts';
 import { DeviceKvCache } from './device-kv-cache.ts';
-import { KvCache } from './host-kv-cache.ts';
-import type { KvPlace, KvStore } from './kv-cache.ts';
-import { KvGraphs } from './kv-kernels.ts';
+import { HostKvCache } from './host-kv-cache.ts';
+import type { KvCache, SlotMapping } from './kv-cache.ts';
+import { KvKernels } from './kv-kernels.ts';
 
 const PROVIDER = process.env.BLIP2_EXECUTION_PROVIDER === 'webgpu' ? 'webgpu' : 'cpu';
 const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
 const planes = 2 * shape.layers;
 
-let graphs: KvGraphs;
+let kernels: KvKernels;
 let reader: InferenceSession;
 beforeAll(async () => {
-  graphs = await KvGraphs.open(PROVIDER, shape);
+  kernels = await KvKernels.open(PROVIDER, shape);
   const graph = new Graph('read');
   const dims = ['a', 'b', 'c', 'd'];
   graph.output('y', graph.input('x', 'float32', dims), 'float32', dims);
   reader = await InferenceSession.create(graph.encode(), { executionProviders: [PROVIDER] });
 });
 afterAll(async () => {
-  await graphs.release();
+  await kernels.release();
   await reader.release();
 });
 
@@ -40,8 +40,8 @@ function freshOf(rows: number, positions: number, from = 0): Tensor[] {
 }
 
 /** The first positions of a slot in every plane. */
-async function read(store: KvStore, slot: number, positions: number): Promise<number[][]> {
-  const { keys, values } = await store.feeds(slot, 1);
+async function read(cache: KvCache, slot: number, positions: number): Promise<number[][]> {
+  const { keys, values } = await cache.feeds(slot, 1);
   const found: number[][] = [];
   for (const x of keys.flatMap((key, layer) => [key, values[layer]!])) {
     const { y } = await reader.run({ x });
@@ -54,9 +54,9 @@ async function read(store: KvStore, slot: number, positions: number): Promise<nu
   return found;
 }
 
-async function keep(store: KvStore, fresh: Tensor[], places: readonly KvPlace[]) {
-  using rows = store.rows(fresh);
-  await store.keep(rows, places);
+async function put(cache: KvCache, fresh: Tensor[], mappings: readonly SlotMapping[]) {
+  using rows = cache.adopt(fresh);
+  await cache.put(rows, mappings);
 }
 
 describe('the cache on the device', () => {
@@ -64,38 +64,38 @@ describe('the cache on the device', () => {
     const random = seededRandom(7);
     const upTo = (count: number) => Math.floor(random() * count);
     const tensors = new DeviceTensors();
-    const device = new DeviceKvCache(shape, graphs, tensors);
-    const host = new KvCache(shape);
+    const device = new DeviceKvCache(shape, kernels, tensors);
+    const host = new HostKvCache(shape);
     /** Positions of each slot that were written. */
     let past: number[] = [];
     for (let turn = 0; turn < 60; turn++) {
       const rows = 1 + upTo(3);
       const positions = 1 + upTo(4);
-      const places = Array.from({ length: rows }, (_, row) => {
+      const mappings = Array.from({ length: rows }, (_, row) => {
         const slot = turn % 3 === 0 ? past.length + row : row;
         const start = past[slot] ?? 0;
         return { row, slot, start, length: upTo(4) === 0 ? 0 : positions };
       });
-      const ends = places.map(({ start }) => start + positions);
+      const ends = mappings.map(({ start }) => start + positions);
       expect(Math.max(...ends)).toBeLessThanOrEqual(shape.maxPositions);
-      for (const store of [device, host]) {
-        const slots = Math.max(...places.map(({ slot }) => slot)) + 1;
-        store.reserve({ slots, positions: Math.max(...ends) });
-        await keep(store, freshOf(rows, positions, 1000 * turn), places);
+      for (const cache of [device, host]) {
+        const slots = Math.max(...mappings.map(({ slot }) => slot)) + 1;
+        cache.reserve({ slots, positions: Math.max(...ends) });
+        await put(cache, freshOf(rows, positions, 1000 * turn), mappings);
       }
-      for (const { slot, start, length } of places) past[slot] = start + length;
+      for (const { slot, start, length } of mappings) past[slot] = start + length;
       for (let i = 0; i < upTo(4); i++) {
         const [from, to] = [upTo(past.length), upTo(past.length + 1)];
         const end = past[from] ?? 0;
-        for (const store of [device, host]) {
-          store.reserve({ slots: to + 1, positions: end });
-          store.copy(from, to, { start: 0, end });
+        for (const cache of [device, host]) {
+          cache.reserve({ slots: to + 1, positions: end });
+          cache.copy(from, to, { start: 0, end });
         }
         if (end > 0 || to === past.length) past[to] = end;
       }
       if (past.length > 8) {
         past = past.slice(0, 3);
-        for (const store of [device, host]) store.trim(4);
+        for (const cache of [device, host]) cache.trim(4);
       }
       if (turn % 10 === 9) {
         for (const [slot, count] of past.entries()) {
@@ -108,9 +108,9 @@ describe('the cache on the device', () => {
     expect(tensors.count).toBe(0);
   });
 
-  it('keeps no NaN and no infinity', async () => {
+  it('turns NaN and infinity into 0', async () => {
     const tensors = new DeviceTensors();
-    const cache = new DeviceKvCache(shape, graphs, tensors);
+    const cache = new DeviceKvCache(shape, kernels, tensors);
     const fresh = freshOf(1, 1);
     (fresh[0]!.data as Float32Array).set([
       Number.NaN,
@@ -118,20 +118,20 @@ describe('the cache on the device', () => {
       Number.POSITIVE_INFINITY,
       7,
     ]);
-    await keep(cache, fresh, [{ row: 0, slot: 0, start: 0, length: 1 }]);
+    await put(cache, fresh, [{ row: 0, slot: 0, start: 0, length: 1 }]);
     expect((await read(cache, 0, 1))[0]?.slice(0, 4)).toEqual([0, 0, 0, 7]);
     cache.release();
   });
 
-  it('keeps some positions of a row apart, for another slot', async () => {
+  it('copies some positions of a row, for another slot', async () => {
     const tensors = new DeviceTensors();
-    const device = new DeviceKvCache(shape, graphs, tensors);
-    const host = new KvCache(shape);
-    for (const store of [device, host]) {
-      using fresh = store.rows(freshOf(3, 6));
-      using part = await store.part(fresh, 1, { start: 1, end: 5 });
-      await store.keep(part, [{ row: 0, slot: 1, start: 3, length: 4 }]);
-      expect(part.byteLength).toBe(4 * planes * shape.heads * 4 * shape.headDim);
+    const device = new DeviceKvCache(shape, kernels, tensors);
+    const host = new HostKvCache(shape);
+    for (const cache of [device, host]) {
+      using fresh = cache.adopt(freshOf(3, 6));
+      using copy = await cache.slice(fresh, 1, { start: 1, end: 5 });
+      await cache.put(copy, [{ row: 0, slot: 1, start: 3, length: 4 }]);
+      expect(copy.byteLength).toBe(4 * planes * shape.heads * 4 * shape.headDim);
     }
     expect(await read(device, 1, 7)).toEqual(await read(host, 1, 7));
     device.release();
@@ -140,9 +140,9 @@ describe('the cache on the device', () => {
 
   it('holds a tensor for each plane and no more, and none after it was reset from a larger size', async () => {
     const tensors = new DeviceTensors();
-    const cache = new DeviceKvCache(shape, graphs, tensors);
+    const cache = new DeviceKvCache(shape, kernels, tensors);
     cache.reserve({ slots: 5, positions: 100 });
-    await keep(cache, freshOf(1, 2), [{ row: 0, slot: 4, start: 90, length: 2 }]);
+    await put(cache, freshOf(1, 2), [{ row: 0, slot: 4, start: 90, length: 2 }]);
     expect(tensors.count).toBe(planes);
     expect(cache.bytes).toBe(4 * planes * 5 * shape.heads * 128 * shape.headDim);
     cache.trim(2);
@@ -157,10 +157,10 @@ describe('the cache on the device', () => {
     expect(cache.bytes).toBe(0);
   });
 
-  it('refuses what has no room, rather than write it somewhere', async () => {
-    const cache = new DeviceKvCache(shape, graphs, new DeviceTensors());
-    const place = { row: 0, slot: 0, start: 63, length: 2 };
-    await expect(keep(cache, freshOf(1, 2), [place])).rejects.toThrow('no room for 2 positions');
+  it('refuses rows that do not fit, rather than write them somewhere', async () => {
+    const cache = new DeviceKvCache(shape, kernels, new DeviceTensors());
+    const mapping = { row: 0, slot: 0, start: 63, length: 2 };
+    await expect(put(cache, freshOf(1, 2), [mapping])).rejects.toThrow('no room for 2 positions');
     cache.release();
   });
 });

@@ -2,58 +2,58 @@
 import type { Tensor } from 'onnxruntime-node';
 import type { DeviceTensors } from '../../runtime/device-tensors.ts';
 import {
-  firstRoom,
-  grownRoom,
+  type Capacity,
+  grownCapacity,
+  initialCapacity,
   type KeysAndValues,
-  type KvPlace,
+  type KvCache,
   type KvRows,
   type KvShape,
-  type KvStore,
   keysAndValues,
   type Range,
-  type Room,
+  type SlotMapping,
 } from './kv-cache.ts';
-import { type KvGraphs, longest } from './kv-kernels.ts';
+import { type KvKernels, longest } from './kv-kernels.ts';
 
 /**
- * Growing and copying are only noted, and done at once before the planes are next read or written: all copies of a step are
- * one gathering of slots.
+ * Growing and copying are only noted, and done at once before the planes are next read or written: all copies of a step
+ * are one gathering of slots.
  */
-export class DeviceKvCache implements KvStore {
+export class DeviceKvCache implements KvCache {
   readonly #shape: KvShape;
-  readonly #graphs: KvGraphs;
+  readonly #kernels: KvKernels;
   readonly #tensors: DeviceTensors;
   /** None before the first use, then key and value of each layer. */
   #planes: Tensor[] = [];
   /** What the planes have. */
-  #room: Room = { slots: 0, positions: 0 };
+  #capacity: Capacity = { slots: 0, positions: 0 };
   /** Of each slot, where the planes have what it holds. */
   #order: number[];
   /** Positions that are wanted. */
   #positions: number;
-  /** What was read last, where it was not the planes themselves. */
-  #lent: Tensor[] = [];
+  /** Slots that were gathered for the last `feeds`, where those were not the planes themselves. */
+  #gathered: Tensor[] = [];
 
-  constructor(shape: KvShape, graphs: KvGraphs, tensors: DeviceTensors) {
+  constructor(shape: KvShape, kernels: KvKernels, tensors: DeviceTensors) {
     this.#shape = shape;
-    this.#graphs = graphs;
+    this.#kernels = kernels;
     this.#tensors = tensors;
-    const { slots, positions } = firstRoom(shape);
+    const { slots, positions } = initialCapacity(shape);
     this.#order = identity(slots);
     this.#positions = positions;
   }
 
   get bytes(): number {
     const { layers, heads, headDim } = this.#shape;
-    return 4 * 2 * layers * heads * headDim * this.#room.slots * this.#room.positions;
+    return 4 * 2 * layers * heads * headDim * this.#capacity.slots * this.#capacity.positions;
   }
 
-  reserve(wanted: Room): void {
+  reserve(wanted: Capacity): void {
     const now = { slots: this.#order.length, positions: this.#positions };
-    const room = grownRoom(now, wanted, this.#shape);
+    const grown = grownCapacity(now, wanted, this.#shape);
     // A new slot may hold anything that is finite.
-    while (this.#order.length < room.slots) this.#order.push(this.#order[0] ?? 0);
-    this.#positions = room.positions;
+    while (this.#order.length < grown.slots) this.#order.push(this.#order[0] ?? 0);
+    this.#positions = grown.positions;
   }
 
   trim(slots: number): void {
@@ -62,30 +62,30 @@ export class DeviceKvCache implements KvStore {
 
   async feeds(firstSlot: number, count: number): Promise<KeysAndValues> {
     await this.#settle();
-    if (firstSlot === 0 && count === this.#room.slots) return keysAndValues(this.#planes);
+    if (firstSlot === 0 && count === this.#capacity.slots) return keysAndValues(this.#planes);
     const range = identity(count).map((i) => firstSlot + i);
-    this.#lent = this.#hold(await this.#graphs.arrange(this.#planes, range));
-    return keysAndValues(this.#lent);
+    this.#gathered = this.#hold(await this.#kernels.arrange(this.#planes, range));
+    return keysAndValues(this.#gathered);
   }
 
-  rows(layers: readonly Tensor[]): KvRows {
+  adopt(layers: readonly Tensor[]): KvRows {
     return this.#rowsOf(layers);
   }
 
-  async keep({ layers }: KvRows, places: readonly KvPlace[]): Promise<void> {
+  async put({ layers }: KvRows, mappings: readonly SlotMapping[]): Promise<void> {
     await this.#settle();
-    const real = places.filter(({ length }) => length > 0);
+    const real = mappings.filter(({ length }) => length > 0);
     if (real.length === 0) return;
     const positions = longest(real);
     for (const { slot, start } of real) {
-      const fits = slot < this.#room.slots && start + positions <= this.#room.positions;
+      const fits = slot < this.#capacity.slots && start + positions <= this.#capacity.positions;
       if (!fits) throw new Error(`no room for ${positions} positions at ${start} of slot ${slot}`);
     }
-    this.#replace(await this.#graphs.write(this.#planes, layers, real));
+    this.#replace(await this.#kernels.write(this.#planes, layers, real));
   }
 
-  async part({ layers }: KvRows, row: number, positions: Range): Promise<KvRows> {
-    return this.#rowsOf(await this.#graphs.part(layers, row, positions));
+  async slice({ layers }: KvRows, row: number, positions: Range): Promise<KvRows> {
+    return this.#rowsOf(await this.#kernels.slice(layers, row, positions));
   }
 
   copy(from: number, to: number, { start, end }: Range): void {
@@ -93,7 +93,7 @@ export class DeviceKvCache implements KvStore {
   }
 
   reset(): void {
-    const { slots, positions } = firstRoom(this.#shape);
+    const { slots, positions } = initialCapacity(this.#shape);
     if (this.#order.length <= slots && this.#positions === positions) return;
     this.release();
     this.#order = identity(slots);
@@ -101,26 +101,26 @@ export class DeviceKvCache implements KvStore {
   }
 
   release(): void {
-    this.#giveBack();
+    this.#freeGathered();
     this.#replace([]);
-    this.#room = { slots: 0, positions: 0 };
+    this.#capacity = { slots: 0, positions: 0 };
   }
 
   /** Makes the planes what was noted. */
   async #settle(): Promise<void> {
-    this.#giveBack();
+    this.#freeGathered();
     const [slots, positions] = [this.#order.length, this.#positions];
     if (this.#planes.length === 0) {
-      this.#replace(await this.#graphs.zeros({ slots, positions }));
-      this.#room.positions = positions;
-    } else if (slots !== this.#room.slots || this.#order.some((from, slot) => from !== slot)) {
-      this.#replace(await this.#graphs.arrange(this.#planes, this.#order));
+      this.#replace(await this.#kernels.zeros({ slots, positions }));
+      this.#capacity.positions = positions;
+    } else if (slots !== this.#capacity.slots || this.#order.some((from, slot) => from !== slot)) {
+      this.#replace(await this.#kernels.arrange(this.#planes, this.#order));
     }
     this.#order = identity(slots);
-    this.#room.slots = slots;
-    const by = positions - this.#room.positions;
-    if (by > 0) this.#replace(await this.#graphs.lengthen(this.#planes, by));
-    this.#room.positions = positions;
+    this.#capacity.slots = slots;
+    const by = positions - this.#capacity.positions;
+    if (by > 0) this.#replace(await this.#kernels.lengthen(this.#planes, by));
+    this.#capacity.positions = positions;
   }
 
   #rowsOf(layers: readonly Tensor[]): KvRows {
@@ -141,9 +141,9 @@ export class DeviceKvCache implements KvStore {
     return tensors;
   }
 
-  #giveBack(): void {
-    for (const tensor of this.#lent) this.#tensors.free(tensor);
-    this.#lent = [];
+  #freeGathered(): void {
+    for (const tensor of this.#gathered) this.#tensors.free(tensor);
+    this.#gathered = [];
   }
 }
 

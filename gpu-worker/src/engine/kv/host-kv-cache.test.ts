@@ -1,10 +1,10 @@
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { KvCache } from './host-kv-cache.ts';
+import { HostKvCache } from './host-kv-cache.ts';
 
 const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
 
-/** A run's result in which every number tells where it belongs. */
+/** A run's result in which every number says where it belongs. */
 function fresh(rows: number, positions: number): Tensor[] {
   const { heads, headDim } = shape;
   const width = 2 * heads * headDim;
@@ -31,20 +31,20 @@ const valueAt = (
   return ((place * 2 + (plane % 2)) * heads + head) * headDim + d + 1;
 };
 
-describe('the KV cache', () => {
-  it('gives memory back at once: of results, of what is kept of them, and of its planes', async () => {
-    const cache = new KvCache(shape);
+describe('the KV cache in memory', () => {
+  it('frees the memory of rows, of slices of them, and of its planes at once', async () => {
+    const cache = new HostKvCache(shape);
     const run = fresh(1, 3);
-    const values = run[1]!.data as Float32Array;
-    const result = cache.rows(run);
-    const part = await cache.part(result, 0, { start: 1, end: 3 });
-    const kept = part.layers[1]?.data as Float32Array;
-    expect(part.byteLength).toBe(2 * kept.byteLength);
+    const computed = run[1]!.data as Float32Array;
+    const result = cache.adopt(run);
+    const copy = await cache.slice(result, 0, { start: 1, end: 3 });
+    const values = copy.layers[1]?.data as Float32Array;
+    expect(copy.byteLength).toBe(2 * values.byteLength);
     result[Symbol.dispose]();
+    expect(computed.byteLength).toBe(0);
+    expect(values[0]).toBe(valueAt(1, 3, 2, 0, 0, 1, 0));
+    copy[Symbol.dispose]();
     expect(values.byteLength).toBe(0);
-    expect(kept[0]).toBe(valueAt(1, 3, 2, 0, 0, 1, 0));
-    part[Symbol.dispose]();
-    expect(kept.byteLength).toBe(0);
     cache.reserve({ slots: 4, positions: 100 });
     const grown = cache.view(0, 'key', 0, 1);
     cache.reset();
@@ -54,18 +54,18 @@ describe('the KV cache', () => {
     expect(first.byteLength).toBe(0);
   });
 
-  it('puts each row of a run into its slot at its place', async () => {
-    const cache = new KvCache(shape);
+  it('puts each row of a run into the positions of its slot', async () => {
+    const cache = new HostKvCache(shape);
     cache.reserve({ slots: 4, positions: 15 });
     const [rows, positions] = [2, 5];
     const run = fresh(rows, positions);
-    await cache.keep(cache.rows(run), [
+    await cache.put(cache.adopt(run), [
       { row: 0, slot: 2, start: 10, length: 5 },
       { row: 1, slot: 3, start: 0, length: 3 },
     ]);
     const view = cache.view(1, 'value', 2, 2);
     const at = (slot: number, head: number, position: number, d: number) =>
-      view[((slot * shape.heads + head) * cache.capacity + position) * shape.headDim + d];
+      view[((slot * shape.heads + head) * cache.positions + position) * shape.headDim + d];
     expect(at(0, 2, 12, 7)).toBe(valueAt(rows, positions, 3, 0, 2, 2, 7));
     expect(at(1, 0, 2, 1)).toBe(valueAt(rows, positions, 3, 1, 0, 2, 1));
     // Padding of the second row was not copied, and nothing else was touched.
@@ -74,53 +74,53 @@ describe('the KV cache', () => {
     expect(cache.view(0, 'key', 0, 2).every((value) => value === 0)).toBe(true);
   });
 
-  it('keeps no NaN and no infinity, which whoever gets the slot next would see through every mask', async () => {
-    const cache = new KvCache(shape);
+  it('turns NaN and infinity into 0, which the next sequence in the slot would see through every mask', async () => {
+    const cache = new HostKvCache(shape);
     const run = fresh(1, 1);
     (run[0]!.data as Float32Array).set([Number.NaN, Number.NEGATIVE_INFINITY, 7]);
-    await cache.keep(cache.rows(run), [{ row: 0, slot: 0, start: 0, length: 1 }]);
+    await cache.put(cache.adopt(run), [{ row: 0, slot: 0, start: 0, length: 1 }]);
     expect([...cache.view(0, 'key', 0, 1).subarray(0, 3)]).toEqual([0, 0, 7]);
   });
 
-  it('keeps what is in the slots when it grows and when a slot is copied', async () => {
-    const cache = new KvCache(shape);
+  it('leaves what is in the slots when it grows and when a slot is copied', async () => {
+    const cache = new HostKvCache(shape);
     cache.reserve({ slots: 3, positions: 20 });
     const run = fresh(1, 20);
-    await cache.keep(cache.rows(run), [{ row: 0, slot: 2, start: 0, length: 20 }]);
-    const before = cache.capacity;
+    await cache.put(cache.adopt(run), [{ row: 0, slot: 2, start: 0, length: 20 }]);
+    const before = cache.positions;
     cache.reserve({ slots: 5, positions: before + 1 });
-    expect(cache.capacity).toBe(2 * before);
+    expect(cache.positions).toBe(2 * before);
     expect(cache.slots).toBe(5);
     cache.copy(2, 0, { start: 0, end: 20 });
     const view = cache.view(1, 'key', 0, 1);
     const at = (head: number, position: number) =>
-      view[(head * cache.capacity + position) * shape.headDim];
+      view[(head * cache.positions + position) * shape.headDim];
     expect(at(1, 19)).toBe(valueAt(1, 20, 2, 0, 1, 19, 0));
     expect(at(2, 0)).toBe(valueAt(1, 20, 2, 0, 2, 0, 0));
   });
 
   it('never grows past what the model can attend to, and shrinks when idle', () => {
-    const cache = new KvCache(shape);
+    const cache = new HostKvCache(shape);
     const first = cache.bytes;
     cache.reserve({ slots: 1, positions: 200 });
-    expect(cache.capacity).toBe(200);
+    expect(cache.positions).toBe(200);
     expect(() => cache.reserve({ slots: 1, positions: 201 })).toThrow('do not fit');
     cache.reset();
     expect(cache.bytes).toBe(first);
   });
 
-  it('grows in place while its buffers are large enough, and keeps them for the next text', async () => {
+  it('grows in place while its buffers are large enough, and reuses them after a reset', async () => {
     const large = { layers: 1, heads: 32, headDim: 80, maxPositions: 2048 };
-    const cache = new KvCache(large);
+    const cache = new HostKvCache(large);
     const { buffer } = cache.view(0, 'value', 0, 1);
     const width = 2 * large.heads * large.headDim;
     const values = Float32Array.from({ length: 3 * width }, (_, i) => i);
     const run = [new Tensor('float32', values, [1, 3, width])];
-    await cache.keep(cache.rows(run), [{ row: 0, slot: 1, start: 61, length: 3 }]);
+    await cache.put(cache.adopt(run), [{ row: 0, slot: 1, start: 61, length: 3 }]);
     cache.reserve({ slots: 5, positions: 129 });
     const view = cache.view(0, 'value', 1, 1);
     expect(view.buffer).toBe(buffer);
-    const head = view.subarray(31 * cache.capacity * large.headDim);
+    const head = view.subarray(31 * cache.positions * large.headDim);
     expect(head[63 * large.headDim]).toBe(2 * width + width / 2 + 31 * large.headDim);
     cache.reset();
     expect(cache.view(0, 'value', 0, 1).buffer).toBe(buffer);
@@ -138,7 +138,7 @@ describe('the KV cache', () => {
   });
 
   it('holds memory for the slots that are used, a few positions at a time', () => {
-    const cache = new KvCache({ ...shape, maxPositions: 4096 });
+    const cache = new HostKvCache({ ...shape, maxPositions: 4096 });
     const { layers, heads, headDim } = shape;
     const bytes = (slots: number, positions: number) =>
       4 * 2 * layers * heads * headDim * slots * positions;

@@ -2,73 +2,74 @@
  * Keys and values of all running sequences, in buffers that JavaScript owns and onnxruntime reads in place.
  *
  * For each layer a key and a value plane, float32 [slots, heads, capacity, headDim], which is what a buffer begins with.
- * Running sequences hold the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without a copy.
- * Buffers are larger than their planes: the rest is addresses without memory (allocator.ts). So planes grow in place, and what
- * one sequence has touched is there for the next: memory that the system has to find anew takes longer than a step.
+ * Running sequences hold the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without
+ * a copy. Buffers are larger than their planes: the rest is addresses without memory (runtime/malloc-tuning.ts). So
+ * planes grow in place, and what one sequence has touched is there for the next: memory that the system has to find anew
+ * takes longer than a step.
  */
 import { Tensor } from 'onnxruntime-node';
 import { MAPPED_BYTES } from '../../runtime/malloc-tuning.ts';
 import { freeBuffer } from '../../runtime/tensors.ts';
 import {
-  firstRoom,
-  grownRoom,
+  type Capacity,
+  grownCapacity,
+  initialCapacity,
   type KeysAndValues,
-  type KvPlace,
+  type KvCache,
   type KvRows,
   type KvShape,
-  type KvStore,
   keysAndValues,
   type Range,
-  type Room,
+  type SlotMapping,
 } from './kv-cache.ts';
 
 const MAPPED = MAPPED_BYTES / Float32Array.BYTES_PER_ELEMENT;
 
-export class KvCache implements KvStore {
+/** Where the execution provider reads inputs from this process's memory. */
+export class HostKvCache implements KvCache {
   readonly shape: KvShape;
-  #room: Room;
+  #capacity: Capacity;
   #buffers: Float32Array[];
 
   constructor(shape: KvShape) {
     this.shape = shape;
-    this.#room = firstRoom(shape);
+    this.#capacity = initialCapacity(shape);
     this.#buffers = this.#allocate(this.#firstLength());
   }
 
   /** Slots there are now. */
   get slots(): number {
-    return this.#room.slots;
+    return this.#capacity.slots;
   }
 
   /** Positions that fit a slot now. */
-  get capacity(): number {
-    return this.#room.positions;
+  get positions(): number {
+    return this.#capacity.positions;
   }
 
   get bytes(): number {
     return Float32Array.BYTES_PER_ELEMENT * this.#buffers.length * this.slots * this.#slotSize();
   }
 
-  /** Grows until so many slots of so many positions fit; what is in them stays. */
-  reserve(wanted: Room): void {
-    const now = this.#room;
-    const room = grownRoom(now, wanted, this.shape);
+  reserve(wanted: Capacity): void {
+    const now = this.#capacity;
+    const grown = grownCapacity(now, wanted, this.shape);
     const { heads, headDim } = this.shape;
-    const length = room.slots * heads * room.positions * headDim;
+    const length = grown.slots * heads * grown.positions * headDim;
     if (length > this.#length) {
       const doublings = Math.ceil(Math.log2(length / this.#firstLength()));
       this.#enlarge(2 ** doublings * this.#firstLength());
     }
-    if (room.positions !== now.positions) this.#spread(room.positions);
-    this.#room = room;
+    if (grown.positions !== now.positions) this.#spread(grown.positions);
+    this.#capacity = grown;
   }
 
-  /** Slots that are nobody's take no time: what is read of the cache is a view. */
+  /** Slots without a sequence take no time: what is read of the cache is a view. */
   trim(): void {}
 
-  /** Back to the first size; only while nothing runs, since what is in the slots is lost. Buffers that grew a lot are given back. */
+  /** Buffers that grew a lot are freed. */
   reset(): void {
-    this.#room = firstRoom(this.shape);
+    this.#capacity = initialCapacity(this.shape);
     const length = this.#firstLength();
     if (this.#length <= 2 * length) return;
     this.release();
@@ -84,7 +85,7 @@ export class KvCache implements KvStore {
 
   async feeds(firstSlot: number, count: number): Promise<KeysAndValues> {
     const { layers, heads, headDim } = this.shape;
-    const dims = [count, heads, this.capacity, headDim];
+    const dims = [count, heads, this.positions, headDim];
     const planes = Array.from({ length: 2 * layers }, (_, i) => {
       const view = this.view(Math.floor(i / 2), i % 2 === 0 ? 'key' : 'value', firstSlot, count);
       return new Tensor('float32', view, dims);
@@ -92,25 +93,27 @@ export class KvCache implements KvStore {
     return keysAndValues(planes);
   }
 
-  rows(layers: readonly Tensor[]): KvRows {
-    return held(layers);
+  adopt(layers: readonly Tensor[]): KvRows {
+    return rowsOf(layers);
   }
 
-  async keep({ layers }: KvRows, places: readonly KvPlace[]): Promise<void> {
+  async put({ layers }: KvRows, mappings: readonly SlotMapping[]): Promise<void> {
     for (const [layer, { data, dims }] of layers.entries()) {
       const [, positions = 0] = dims;
-      for (const place of places) this.#write(layer, data as Float32Array, positions, place);
+      for (const mapping of mappings) {
+        this.#write(layer, data as Float32Array, positions, mapping);
+      }
     }
   }
 
-  async part({ layers }: KvRows, row: number, { start, end }: Range): Promise<KvRows> {
+  async slice({ layers }: KvRows, row: number, { start, end }: Range): Promise<KvRows> {
     const parts = layers.map(({ data, dims }) => {
       const [, positions = 0, width = 0] = dims;
       const at = (position: number) => (row * positions + position) * width;
       const values = (data as Float32Array).slice(at(start), at(end));
       return new Tensor('float32', values, [1, end - start, width]);
     });
-    return held(parts);
+    return rowsOf(parts);
   }
 
   /** Copies one row of a layer's new keys and values, [rows, positions, 2, heads, headDim], into a slot. */
@@ -118,7 +121,7 @@ export class KvCache implements KvStore {
     layer: number,
     fresh: Float32Array,
     positions: number,
-    { row, slot, start, length }: KvPlace,
+    { row, slot, start, length }: SlotMapping,
   ): void {
     const { heads, headDim } = this.shape;
     let from = row * positions * 2 * heads * headDim;
@@ -126,11 +129,11 @@ export class KvCache implements KvStore {
       for (const part of [0, 1]) {
         const plane = this.#buffers[2 * layer + part] as Float32Array;
         for (let head = 0; head < heads; head++) {
-          const to = ((slot * heads + head) * this.capacity + position) * headDim;
+          const to = ((slot * heads + head) * this.positions + position) * headDim;
           // Plain loops: set(subarray) per head costs several times more at this size.
           for (let i = 0; i < headDim; i++) {
             const value = fresh[from++] as number;
-            // A step masks what a slot held before, and nothing masks NaN or infinity: they must not outlive their text.
+            // A step masks what a slot held before, and nothing masks NaN or infinity.
             plane[to + i] = value - value === 0 ? value : 0;
           }
         }
@@ -138,14 +141,13 @@ export class KvCache implements KvStore {
     }
   }
 
-  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`. */
   copy(from: number, to: number, { start, end }: Range): void {
     if (from === to || start >= end) return;
     const { heads, headDim } = this.shape;
     const size = this.#slotSize();
     for (const plane of this.#buffers) {
       for (let head = 0; head < heads; head++) {
-        const at = head * this.capacity * headDim;
+        const at = head * this.positions * headDim;
         const source = from * size + at;
         plane.copyWithin(
           to * size + at + start * headDim,
@@ -165,13 +167,13 @@ export class KvCache implements KvStore {
   }
 
   #slotSize(): number {
-    return this.shape.heads * this.capacity * this.shape.headDim;
+    return this.shape.heads * this.positions * this.shape.headDim;
   }
 
   /** Large enough to be mapped apart; of a small model, not worth it. */
   #firstLength(): number {
     const { heads, headDim } = this.shape;
-    const { slots, positions } = firstRoom(this.shape);
+    const { slots, positions } = initialCapacity(this.shape);
     const length = slots * heads * positions * headDim;
     return length < MAPPED / 64 ? length : Math.max(length, MAPPED);
   }
@@ -180,7 +182,7 @@ export class KvCache implements KvStore {
     return Array.from({ length: 2 * this.shape.layers }, () => new Float32Array(length));
   }
 
-  /** A buffer at a time, each given back at once: the cache is never there twice. */
+  /** A buffer at a time, each freed at once: the cache is never there twice. */
   #enlarge(length: number): void {
     const used = this.slots * this.#slotSize();
     for (const [index, old] of this.#buffers.entries()) {
@@ -194,7 +196,7 @@ export class KvCache implements KvStore {
   /** Makes room behind the positions of each head, the last head first. What is left there is old, and finite. */
   #spread(capacity: number): void {
     const { heads, headDim } = this.shape;
-    const [from, to] = [this.capacity * headDim, capacity * headDim];
+    const [from, to] = [this.positions * headDim, capacity * headDim];
     for (const buffer of this.#buffers) {
       for (let head = this.slots * heads - 1; head > 0; head--) {
         buffer.copyWithin(head * to, head * from, (head + 1) * from);
@@ -203,8 +205,8 @@ export class KvCache implements KvStore {
   }
 }
 
-/** Rows in memory, given back when they are done with. */
-function held(layers: readonly Tensor[]): KvRows {
+/** Rows in memory, freed when their owner is done with them. */
+function rowsOf(layers: readonly Tensor[]): KvRows {
   const values = layers.map(({ data }) => data as Float32Array);
   return {
     layers,

@@ -1,61 +1,69 @@
-/** Keys and values of the running sequences, as the decoders see them: wherever they are kept. */
+/** Keys and values of the running sequences, as the decoders see them: on the device or in memory. */
 import type { Tensor } from 'onnxruntime-node';
 
 /** `headDim` is the width of a head in the cache. */
 export type KvShape = { layers: number; heads: number; headDim: number; maxPositions: number };
 
-/** Slots, and positions of each. */
-export type Room = { slots: number; positions: number };
+/** How many slots, and how many positions each of them has. */
+export type Capacity = { slots: number; positions: number };
 
 /** Positions, or ids of a text, from `start` to before `end`. */
 export type Range = { start: number; end: number };
 
 /**
- * Keys and values of rows, a tensor for each layer: float32 [rows, positions, 2 × heads × headDim], of a position the keys of
- * all heads first. Whoever has them gives them back, once.
+ * Keys and values of rows, a tensor for each layer: float32 [rows, positions, 2 × heads × headDim], of a position the
+ * keys of all heads first. Their one owner frees them, with `using`.
  */
 export type KvRows = Disposable & { layers: readonly Tensor[]; byteLength: number };
 
-/** Where a row of a run's result goes: its first `length` positions become `start` … of a slot. */
-export type KvPlace = { row: number; slot: number; start: number; length: number };
+/** Where a row of a run goes: its first `length` positions become the positions from `start` on of a slot. */
+export type SlotMapping = { row: number; slot: number; start: number; length: number };
 
 /** A tensor for each layer. */
 export type KeysAndValues = { keys: readonly Tensor[]; values: readonly Tensor[] };
 
 /** Running sequences hold the slots 0 … n−1 without gaps. */
-export type KvStore = {
+export type KvCache = {
+  /** Memory of all slots. */
   readonly bytes: number;
   /** Grows until so many slots of so many positions fit; what is in them stays. */
-  reserve(room: Room): void;
-  /** Slots from this number on are nobody's. */
+  reserve(wanted: Capacity): void;
+  /** Only the slots below this number hold a sequence. */
   trim(slots: number): void;
   /** Of a range of slots keys and values, float32 [count, heads, capacity, headDim]. They last until the next call. */
   feeds(firstSlot: number, count: number): Promise<KeysAndValues>;
-  /** What a run gave for each layer, now this store's to look after. */
-  rows(layers: readonly Tensor[]): KvRows;
+  /** A run's output for each layer, as rows that their owner frees. */
+  adopt(layers: readonly Tensor[]): KvRows;
   /** Copies rows into slots; where `length` is 0 nothing. NaN and infinity, which no mask hides, become 0. */
-  keep(rows: KvRows, places: readonly KvPlace[]): Promise<void>;
+  put(rows: KvRows, mappings: readonly SlotMapping[]): Promise<void>;
   /** A copy of the positions `start` … `end` − 1 of one row. */
-  part(rows: KvRows, row: number, positions: Range): Promise<KvRows>;
-  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; what is beyond them may be anything. */
+  slice(rows: KvRows, row: number, positions: Range): Promise<KvRows>;
+  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; those behind them may be anything. */
   copy(from: number, to: number, positions: Range): void;
   /** Back to the first size; only while nothing runs, since what is in the slots is lost. */
   reset(): void;
   release(): void;
 };
 
-/** Positions of a slot are a multiple of this, as far as the model has them: sums over them then end alike (builder/README.md). */
+/** Positions of a slot are a multiple of this, as far as the model has them: sums over them then end alike. */
 const POSITIONS = 64;
 /** Slots come in pairs, since runs have an even number of rows. */
 const FIRST_SLOTS = 2;
 
 /** A run's cost and the memory grow with both, so they start small. */
-export function firstRoom({ maxPositions }: KvShape): Room {
+export function initialCapacity({ maxPositions }: KvShape): Capacity {
   return { slots: FIRST_SLOTS, positions: Math.min(POSITIONS, maxPositions) };
 }
 
-/** At least as large as both. */
-export function grownRoom(now: Room, { slots, positions }: Room, { maxPositions }: KvShape): Room {
+/**
+ * At least as large as both.
+ * @throws Error when the model has fewer positions than are wanted
+ */
+export function grownCapacity(
+  now: Capacity,
+  { slots, positions }: Capacity,
+  { maxPositions }: KvShape,
+): Capacity {
   if (positions > maxPositions) throw new Error(`${positions} positions do not fit`);
   // A quarter more at the least, so that long texts do not copy what they have for every few positions.
   const wanted = positions > now.positions ? Math.max(positions, 1.25 * now.positions) : 0;

@@ -1,21 +1,22 @@
 /**
- * What is done to keys and values where they are: small graphs over all planes, float32 [slots, heads, capacity, headDim]
- * each, of kernels that onnxruntime 1.30 has for WebGPU (none of their nodes is left to the CPU). A result is another buffer:
- * buffers given to a run to write into came back wrong (ENGINE.md), so a step copies the cache once on the device.
+ * What is done to keys and values where they are: small graphs over all planes, float32 [slots, heads, capacity,
+ * headDim] each, of kernels that onnxruntime 1.30 has for WebGPU (none of their nodes falls to the CPU). A result is
+ * another buffer: buffers given to a run to write into came back wrong, so a step copies the cache once on the device.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph } from '../../onnx/graph.ts';
 import { supportsDeviceTensors } from '../../runtime/session.ts';
 import type { ExecutionProvider } from '../../runtime/session-options.ts';
-import type { KvPlace, KvShape, Range, Room } from './kv-cache.ts';
+import type { Capacity, KvShape, Range, SlotMapping } from './kv-cache.ts';
 
 /** No key and no value is larger. */
 const FINITE = 3e38;
 
 type Planes = readonly Tensor[];
-type Sessions = Record<'zeros' | 'arrange' | 'lengthen' | 'write' | 'part', InferenceSession>;
+type Sessions = Record<'zeros' | 'arrange' | 'lengthen' | 'write' | 'slice', InferenceSession>;
 
-export class KvGraphs {
+/** A session for each thing that is done to keys and values. */
+export class KvKernels {
   readonly #shape: KvShape;
   readonly #sessions: Sessions;
 
@@ -25,22 +26,22 @@ export class KvGraphs {
   }
 
   /** Results are on the device where there is one. */
-  static async open(provider: ExecutionProvider, shape: KvShape): Promise<KvGraphs> {
+  static async open(provider: ExecutionProvider, shape: KvShape): Promise<KvKernels> {
     const open = (graph: Graph) =>
       InferenceSession.create(graph.encode(), {
         executionProviders: [provider],
         preferredOutputLocation: supportsDeviceTensors(provider) ? 'gpu-buffer' : 'cpu',
       });
-    return new KvGraphs(shape, {
+    return new KvKernels(shape, {
       zeros: await open(zeros(shape)),
       arrange: await open(arrange(shape)),
       lengthen: await open(lengthen(shape)),
       write: await open(write(shape)),
-      part: await open(part(shape)),
+      slice: await open(slice(shape)),
     });
   }
 
-  zeros({ slots, positions }: Room): Promise<Tensor[]> {
+  zeros({ slots, positions }: Capacity): Promise<Tensor[]> {
     const { heads, headDim } = this.#shape;
     return this.#run('zeros', [], { dims: int64([slots, heads, positions, headDim]) });
   }
@@ -55,13 +56,17 @@ export class KvGraphs {
     return this.#run('lengthen', planes, { pads: int64([0, 0, 0, 0, 0, 0, by, 0]) });
   }
 
-  /** Of each row as many positions as the longest of them has. */
-  write(planes: Planes, fresh: readonly Tensor[], places: readonly KvPlace[]): Promise<Tensor[]> {
+  /** Puts rows into slots: of each as many positions as the longest of them has. */
+  write(
+    planes: Planes,
+    fresh: readonly Tensor[],
+    mappings: readonly SlotMapping[],
+  ): Promise<Tensor[]> {
     const { heads } = this.#shape;
-    const positions = longest(places);
-    const indices = new BigInt64Array(places.length * positions * heads * 3);
+    const positions = longest(mappings);
+    const indices = new BigInt64Array(mappings.length * positions * heads * 3);
     let at = 0;
-    for (const { slot, start } of places) {
+    for (const { slot, start } of mappings) {
       for (let j = 0; j < positions; j++) {
         for (let head = 0; head < heads; head++) {
           for (const index of [slot, head, start + j]) indices[at++] = BigInt(index);
@@ -70,16 +75,16 @@ export class KvGraphs {
     }
     return this.#run('write', planes, {
       ...freshFeeds(fresh),
-      rows: int64(places.map(({ row }) => row)),
+      rows: int64(mappings.map(({ row }) => row)),
       end: int64([positions]),
-      places: new Tensor('int64', indices, [places.length, positions, heads, 3]),
+      indices: new Tensor('int64', indices, [mappings.length, positions, heads, 3]),
     });
   }
 
   /** Of each layer the positions `start` … `end` − 1 of a row. */
-  part(fresh: readonly Tensor[], row: number, { start, end }: Range): Promise<Tensor[]> {
+  slice(fresh: readonly Tensor[], row: number, { start, end }: Range): Promise<Tensor[]> {
     const [starts, ends] = [int64([row, start]), int64([row + 1, end])];
-    return this.#run('part', [], { ...freshFeeds(fresh), starts, ends });
+    return this.#run('slice', [], { ...freshFeeds(fresh), starts, ends });
   }
 
   async release(): Promise<void> {
@@ -99,8 +104,8 @@ export class KvGraphs {
 }
 
 /** Positions that are real in one of the rows at the least. */
-export function longest(places: readonly KvPlace[]): number {
-  return Math.max(...places.map(({ length }) => length));
+export function longest(mappings: readonly SlotMapping[]): number {
+  return Math.max(...mappings.map(({ length }) => length));
 }
 
 function int64(values: readonly number[]): Tensor {
@@ -153,7 +158,7 @@ function write(shape: KvShape): Graph {
   const { heads, headDim } = shape;
   const graph = new Graph('kv-write');
   const rows = graph.input('rows', 'int64', ['written']);
-  const places = graph.input('places', 'int64', ['written', 'longest', heads, 3]);
+  const indices = graph.input('indices', 'int64', ['written', 'longest', heads, 3]);
   const end = graph.input('end', 'int64', [1]);
   /** Of a layer, keys and values of what is written, [written, longest, heads, headDim] each. */
   const partsOf = (layer: number): string[] => {
@@ -169,17 +174,17 @@ function write(shape: KvShape): Graph {
   };
   const parts = Array.from({ length: shape.layers }, (_, layer) => partsOf(layer)).flat();
   return forEachPlane(graph, shape, (plane, i) =>
-    graph.op('ScatterND', [plane, places, parts[i] as string]),
+    graph.op('ScatterND', [plane, indices, parts[i] as string]),
   );
 }
 
-function part(shape: KvShape): Graph {
-  const graph = new Graph('kv-part');
+function slice(shape: KvShape): Graph {
+  const graph = new Graph('kv-slice');
   const ends = ['starts', 'ends'].map((name) => graph.input(name, 'int64', [2]));
   for (let layer = 0; layer < shape.layers; layer++) {
     const fresh = graph.input(`fresh.${layer}`, 'float32', rowDims(shape));
     const cut = graph.op('Slice', [fresh, ...ends, graph.int64(0, 1)]);
-    graph.output(`part.${layer}`, cut, 'float32', rowDims(shape));
+    graph.output(`slice.${layer}`, cut, 'float32', rowDims(shape));
   }
   return graph;
 }

@@ -7,43 +7,43 @@ type Cache = PrefixCache<Float32Array>;
 /** Bytes of a position here. */
 const WIDTH = 4;
 const values = (positions: number) => new Float32Array(positions);
-/** Keeps a text, each position's value being its id. */
-const keepText = (cache: Cache, key: string, ids: readonly number[]) => {
-  const start = cache.newText(key, ids);
-  if (start !== null) cache.keepText(key, ids, Float32Array.from(ids.slice(start)));
+/** Caches a text, each position's value being its id. */
+const putText = (cache: Cache, key: string, ids: readonly number[]) => {
+  const start = cache.uncachedText(key, ids);
+  if (start !== null) cache.putText(key, ids, Float32Array.from(ids.slice(start)));
 };
-/** The ids that `keepText` kept of what a text begins with. */
-const known = (cache: Cache, key: string, ids: readonly number[]) =>
-  cache.text(key, ids).flatMap(({ values: kept, length }) => [...kept.subarray(0, length)]);
+/** The ids that `putText` cached of what a text begins with. */
+const cachedIds = (cache: Cache, key: string, ids: readonly number[]) =>
+  cache.text(key, ids).flatMap(({ values: ids, length }) => [...ids.subarray(0, length)]);
 
 describe('images in the prefix cache', () => {
-  it('are forgotten when its memory is full, what was not used for longest first', () => {
+  it('are evicted when the budget is used up, the least recently used first', () => {
     const cache = new PrefixCache<Float32Array>(30 * WIDTH);
     for (const key of ['a', 'b', 'c']) cache.putImage(key, values(10));
     expect(cache.image('a')).toHaveLength(10);
     cache.putImage('d', values(10));
     expect(cache.image('b')).toBeUndefined();
     for (const key of ['a', 'c', 'd']) expect(cache.image(key), key).toBeDefined();
-    expect(cache.memory.bytes).toBe(30 * WIDTH);
-    expect(cache.memory).toMatchObject({ hits: 4, misses: 1 });
+    expect(cache.stats.bytes).toBe(30 * WIDTH);
+    expect(cache.stats).toMatchObject({ hits: 4, misses: 1 });
   });
 
-  it('give way to a larger one, and never hold more than its memory', () => {
+  it('make room for a larger one, and never take more than the budget', () => {
     const cache = new PrefixCache<Float32Array>(25 * WIDTH);
     cache.putImage('a', values(10));
     cache.putImage('b', values(10));
     cache.putImage('large', values(20));
-    expect(cache.memory.bytes).toBe(20 * WIDTH);
+    expect(cache.stats.bytes).toBe(20 * WIDTH);
     cache.putImage('too large', values(26));
     expect(cache.image('too large')).toBeUndefined();
     expect(cache.image('large')).toBeDefined();
   });
 
-  it('are kept once', () => {
+  it('are cached once', () => {
     const cache = new PrefixCache<Float32Array>(25 * WIDTH);
     cache.putImage('a', values(10));
     cache.putImage('a', values(10));
-    expect(cache.memory.bytes).toBe(10 * WIDTH);
+    expect(cache.stats.bytes).toBe(10 * WIDTH);
   });
 });
 
@@ -51,102 +51,121 @@ describe('texts in the prefix cache', () => {
   const filled = (budget = 100) => {
     const cache = new PrefixCache<Float32Array>(budget * WIDTH);
     cache.putImage('a', values(10));
-    keepText(cache, 'a', [1, 2, 3]);
-    keepText(cache, 'a', [1, 2, 3, 4, 5]);
-    keepText(cache, 'a', [1, 2, 9]);
+    putText(cache, 'a', [1, 2, 3]);
+    putText(cache, 'a', [1, 2, 3, 4, 5]);
+    putText(cache, 'a', [1, 2, 9]);
     return cache;
   };
 
   it.each([
-    ['that was kept is known', [1, 2, 3, 4, 5], [1, 2, 3, 4, 5]],
-    ['that goes on is known as far as it was kept', [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5]],
-    ['that ends within another is known', [1, 2, 3, 4], [1, 2, 3, 4]],
-    ['that leaves another is known up to there', [1, 2, 3, 4, 8], [1, 2, 3, 4]],
-    ['that has most in common with a later one is known from that', [1, 2, 9, 9], [1, 2, 9]],
-    ['that begins otherwise is not known', [2, 3], []],
-    ['without ids is not known', [], []],
+    ['that was cached is found', [1, 2, 3, 4, 5], [1, 2, 3, 4, 5]],
+    ['that goes on is found as far as it was cached', [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5]],
+    ['that ends within another is found', [1, 2, 3, 4], [1, 2, 3, 4]],
+    ['that leaves another is found up to there', [1, 2, 3, 4, 8], [1, 2, 3, 4]],
+    ['that has most in common with a later one is found from that', [1, 2, 9, 9], [1, 2, 9]],
+    ['that begins otherwise is not found', [2, 3], []],
+    ['without ids is not found', [], []],
   ])('one %s', (_, ids, expected) => {
     const cache = filled();
     expect(cache.peek('a', ids)).toEqual({ image: true, textPositions: expected.length });
-    expect(cache.memory.textPositions).toBe(0);
-    expect(known(cache, 'a', ids)).toEqual(expected);
-    expect(cache.memory.textPositions).toBe(expected.length);
+    expect(cache.stats.textPositions).toBe(0);
+    expect(cachedIds(cache, 'a', ids)).toEqual(expected);
+    expect(cache.stats.textPositions).toBe(expected.length);
   });
 
-  it('that part ways again and again are each known whole', () => {
+  it('that part ways again and again are each found whole', () => {
     const random = seededRandom(5);
     const cache = new PrefixCache<Float32Array>(2000 * WIDTH);
     cache.putImage('a', values(1));
     const texts = Array.from({ length: 60 }, () =>
       Array.from({ length: 1 + Math.floor(8 * random()) }, () => Math.floor(3 * random())),
     );
-    for (const ids of texts) keepText(cache, 'a', ids);
-    for (const ids of texts) expect(known(cache, 'a', ids)).toEqual(ids);
+    for (const ids of texts) putText(cache, 'a', ids);
+    for (const ids of texts) expect(cachedIds(cache, 'a', ids)).toEqual(ids);
     // Nothing is there twice: a position for each beginning, and one for the image.
     const beginnings = new Set(
       texts.flatMap((ids) => ids.map((_, i) => String(ids.slice(0, i + 1)))),
     );
-    expect(cache.memory.bytes).toBe((1 + beginnings.size) * WIDTH);
+    expect(cache.stats.bytes).toBe((1 + beginnings.size) * WIDTH);
   });
 
   it('belong to their image', () => {
     const cache = filled();
     cache.putImage('b', values(10));
-    expect(known(cache, 'b', [1, 2, 3])).toEqual([]);
+    expect(cachedIds(cache, 'b', [1, 2, 3])).toEqual([]);
     expect(cache.peek('c', [1, 2, 3])).toEqual({ image: false, textPositions: 0 });
   });
 
   it('hold only what is new behind what others begin with', () => {
     // 10 of the image, 1 2 3, 4 5, and 9 behind 1 2.
-    expect(filled().memory.bytes).toBe(16 * WIDTH);
+    expect(filled().stats.bytes).toBe(16 * WIDTH);
   });
 
-  it('are not kept without their image', () => {
+  it('are not cached without their image', () => {
     const cache = new PrefixCache<Float32Array>(100 * WIDTH);
-    keepText(cache, 'a', [1, 2, 3]);
-    expect(cache.memory.bytes).toBe(0);
+    putText(cache, 'a', [1, 2, 3]);
+    expect(cache.stats.bytes).toBe(0);
   });
 
-  it('are forgotten before what they stand behind', () => {
+  it('are evicted before what they stand behind', () => {
     const cache = filled(16);
-    expect(known(cache, 'a', [1, 2, 3, 4, 5])).toEqual([1, 2, 3, 4, 5]);
+    expect(cachedIds(cache, 'a', [1, 2, 3, 4, 5])).toEqual([1, 2, 3, 4, 5]);
     cache.putImage('b', values(1));
-    expect(known(cache, 'a', [1, 2, 9])).toEqual([1, 2]);
+    expect(cachedIds(cache, 'a', [1, 2, 9])).toEqual([1, 2]);
     cache.putImage('c', values(2));
-    expect(known(cache, 'a', [1, 2, 3, 4, 5])).toEqual([1, 2, 3]);
+    expect(cachedIds(cache, 'a', [1, 2, 3, 4, 5])).toEqual([1, 2, 3]);
     cache.putImage('d', values(15));
     expect(cache.peek('a', [1, 2, 3])).toEqual({ image: false, textPositions: 0 });
-    expect(cache.memory.bytes).toBeLessThanOrEqual(16 * WIDTH);
+    expect(cache.stats.bytes).toBeLessThanOrEqual(16 * WIDTH);
   });
 
-  it('and images are given back, each once, when they are forgotten, not taken, or all cleared', () => {
-    const given: string[] = [];
+  it('and images are freed, each once, when they are evicted, refused, or all cleared', () => {
+    const freed: string[] = [];
     const owned = (name: string, byteLength: number) => ({
       byteLength,
       [Symbol.dispose]: () => {
-        given.push(name);
+        freed.push(name);
       },
     });
     const cache = new PrefixCache<ReturnType<typeof owned>>(10);
     cache.putImage('a', owned('a', 4));
     cache.putImage('a', owned('a again', 4));
-    cache.keepText('b', [1], owned('without its image', 1));
-    cache.keepText('a', [1, 2], owned('a12', 2));
-    cache.keepText('a', [1, 2, 3], owned('too large behind the others', 5));
-    expect(given).toEqual(['a again', 'without its image', 'too large behind the others']);
+    cache.putText('b', [1], owned('without its image', 1));
+    cache.putText('a', [1, 2], owned('a12', 2));
+    cache.putText('a', [1, 2, 3], owned('too large behind the others', 5));
+    expect(freed).toEqual(['a again', 'without its image', 'too large behind the others']);
     cache.putImage('b', owned('b', 6));
-    expect(given.slice(3)).toEqual(['a12']);
+    expect(freed.slice(3)).toEqual(['a12']);
     cache.clear();
-    expect(given.slice(4).sort()).toEqual(['a', 'b']);
-    expect(cache.memory.bytes).toBe(0);
+    expect(freed.slice(4).sort()).toEqual(['a', 'b']);
+    expect(cache.stats.bytes).toBe(0);
   });
 
-  it('never push out what they stand behind', () => {
+  it('never evict what they stand behind', () => {
     const cache = new PrefixCache<Float32Array>(12 * WIDTH);
     cache.putImage('a', values(10));
-    keepText(cache, 'a', [1, 2, 3]);
+    putText(cache, 'a', [1, 2, 3]);
     expect(cache.peek('a', [1, 2, 3])).toEqual({ image: true, textPositions: 0 });
-    keepText(cache, 'a', [1, 2]);
-    expect(known(cache, 'a', [1, 2, 3])).toEqual([1, 2]);
+    putText(cache, 'a', [1, 2]);
+    expect(cachedIds(cache, 'a', [1, 2, 3])).toEqual([1, 2]);
+  });
+});
+
+describe('changes of the prefix cache', () => {
+  it('are the images of which more or less is cached, each reported once', () => {
+    const cache = new PrefixCache<Float32Array>(20 * WIDTH);
+    expect(cache.takeChanges()).toEqual(new Set());
+    cache.putImage('a', values(10));
+    putText(cache, 'a', [1, 2]);
+    expect(cache.takeChanges()).toEqual(new Set(['a']));
+    expect(cache.takeChanges()).toEqual(new Set());
+    cache.putImage('a', values(10));
+    cachedIds(cache, 'a', [1, 2]);
+    expect(cache.takeChanges()).toEqual(new Set());
+    // Makes room where the text was.
+    cache.putImage('b', values(10));
+    expect(cache.takeChanges()).toEqual(new Set(['a', 'b']));
+    cache.clear();
+    expect(cache.takeChanges()).toEqual(new Set(['a', 'b']));
   });
 });

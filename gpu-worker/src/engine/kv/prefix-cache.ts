@@ -2,17 +2,16 @@
  * Keys and values of what prompts begin with: an image's image positions, and behind them the texts that were asked
  * about it. The next question reads only what nobody has asked yet.
  */
+import type { PrefixCacheStats } from '../stats.ts';
 
-import type { PrefixMemory } from '../stats.ts';
+/** What is on a device is freed by whoever owns it. */
+type Cacheable = { byteLength: number; [Symbol.dispose]?: () => void };
 
-/** What is on a device has to be given back. */
-type Keepable = { byteLength: number; [Symbol.dispose]?: () => void };
-
-/** An image or, behind it, a stretch of text. */
+/** An image or, behind it, a segment of text. */
 type Node<Values> = {
-  /** Of an image, its name. */
-  key?: string;
-  /** Text ids of the stretch; none of an image. */
+  /** Names the image that it is, or stands behind. */
+  key: string;
+  /** Text ids of the segment; none of an image. */
   ids: readonly number[];
   /** Keys and values of its positions. */
   values: Values;
@@ -22,25 +21,28 @@ type Node<Values> = {
   children: Set<Node<Values>>;
 };
 
-/** What is kept of a stretch of a prompt; of its positions the first `length` are of use. */
-export type Stretch<Values> = { values: Values; length: number };
+/** Cached values of a segment of a prompt, of whose positions the first `length` are the prompt's. */
+export type Segment<Values> = { values: Values; length: number };
 
 type Path<Values> = { node: Node<Values>; length: number }[];
 
-export class PrefixCache<Values extends Keepable> {
+/** A tree for each image; within the budget, what was used last is cached. */
+export class PrefixCache<Values extends Cacheable> {
   readonly #budgetBytes: number;
   readonly #images = new Map<string, Node<Values>>();
   /** Least recently used first; what stands behind another is never more recent than it. */
   readonly #order = new Set<Node<Values>>();
-  #bytes = 0;
   readonly #lookups = { hits: 0, misses: 0, textPositions: 0 };
+  #bytes = 0;
+  #changed = new Set<string>();
 
-  /** @param budgetBytes 0 keeps nothing */
+  /** @param budgetBytes 0 caches nothing */
   constructor(budgetBytes: number) {
     this.#budgetBytes = budgetBytes;
   }
 
-  get memory(): PrefixMemory {
+  /** Look-ups since the start, and the bytes that are cached now. */
+  get stats(): PrefixCacheStats {
     return { ...this.#lookups, bytes: this.#bytes };
   }
 
@@ -52,8 +54,8 @@ export class PrefixCache<Values extends Keepable> {
     return node?.values;
   }
 
-  /** How a text about an image begins, as far as that is kept: stretch after stretch. */
-  text(key: string, ids: readonly number[]): Stretch<Values>[] {
+  /** How a text about an image begins, as far as that is cached: segment after segment. */
+  text(key: string, ids: readonly number[]): Segment<Values>[] {
     const path = this.#walk(key, ids);
     const last = path.at(-1);
     if (last !== undefined) this.#touch(last.node);
@@ -61,17 +63,17 @@ export class PrefixCache<Values extends Keepable> {
     return path.slice(1).map(({ node, length }) => ({ values: node.values, length }));
   }
 
-  /** How many positions of a prompt are kept: changes nothing, and counts as no look-up. */
+  /** How many positions of a prompt are cached: changes nothing, and counts as no look-up. */
   peek(key: string, ids: readonly number[]): { image: boolean; textPositions: number } {
     return { image: this.#images.has(key), textPositions: lengthOf(this.#walk(key, ids)) };
   }
 
-  /** Whether values of this size are kept at all. */
-  takes(bytes: number): boolean {
+  /** Whether values of this size may be cached at all. */
+  fits(bytes: number): boolean {
     return bytes <= this.#budgetBytes;
   }
 
-  /** Takes the values over. */
+  /** Owns the values from now on. */
   putImage(key: string, values: Values): void {
     if (this.#images.has(key) || !this.#makeRoom(values.byteLength)) {
       values[Symbol.dispose]?.();
@@ -82,15 +84,15 @@ export class PrefixCache<Values extends Keepable> {
     this.#add(node);
   }
 
-  /** From which id on a text about an image could be kept with `keepText`; null where it cannot or need not be. */
-  newText(key: string, ids: readonly number[]): number | null {
+  /** The index of the first id that `putText` would cache; null where it cannot or need not. */
+  uncachedText(key: string, ids: readonly number[]): number | null {
     const path = this.#walk(key, ids);
     const start = lengthOf(path);
     return path.length === 0 || start === ids.length ? null : start;
   }
 
-  /** Takes over the values of the positions from `newText` on. */
-  keepText(key: string, ids: readonly number[], values: Values): void {
+  /** Owns the values from now on: those of the ids from `uncachedText` on. */
+  putText(key: string, ids: readonly number[], values: Values): void {
     const path = this.#walk(key, ids);
     const last = path.at(-1);
     // What it stands behind must outlive the search for room.
@@ -101,13 +103,20 @@ export class PrefixCache<Values extends Keepable> {
     }
     const { node: parent, length: at } = last;
     const own = ids.slice(lengthOf(path));
-    const node: Node<Values> = { ids: own, values, parent, at, children: new Set() };
+    const node: Node<Values> = { key, ids: own, values, parent, at, children: new Set() };
     parent.children.add(node);
     this.#add(node);
   }
 
+  /** Images of which more or less is cached than when this was asked last. */
+  takeChanges(): ReadonlySet<string> {
+    const changed = this.#changed;
+    if (changed.size > 0) this.#changed = new Set();
+    return changed;
+  }
+
   clear(): void {
-    for (const node of this.#order) this.#forget(node);
+    for (const node of this.#order) this.#evict(node);
   }
 
   /** The image, and behind it what has most of the text; empty without the image. */
@@ -118,6 +127,7 @@ export class PrefixCache<Values extends Keepable> {
 
   #add(node: Node<Values>): void {
     this.#bytes += node.values.byteLength;
+    this.#changed.add(node.key);
     this.#touch(node);
   }
 
@@ -129,22 +139,23 @@ export class PrefixCache<Values extends Keepable> {
     }
   }
 
-  /** Forgets what was not used for longest. @returns whether there is room now */
+  /** Evicts what was not used for longest. @returns whether there is room now */
   #makeRoom(bytes: number, needed?: Node<Values>): boolean {
     const held = needed === undefined ? 0 : chainBytes(needed);
     if (held + bytes > this.#budgetBytes) return false;
     for (const oldest of this.#order) {
       if (this.#bytes + bytes <= this.#budgetBytes) break;
-      this.#forget(oldest);
+      this.#evict(oldest);
     }
     return true;
   }
 
-  #forget(node: Node<Values>): void {
+  #evict(node: Node<Values>): void {
     this.#order.delete(node);
     this.#bytes -= node.values.byteLength;
+    this.#changed.add(node.key);
     node.parent?.children.delete(node);
-    if (node.key !== undefined) this.#images.delete(node.key);
+    if (node.parent === undefined) this.#images.delete(node.key);
     node.values[Symbol.dispose]?.();
   }
 }
@@ -166,7 +177,7 @@ function longestPath<Values>(
   return best;
 }
 
-function chainBytes(node: Node<Keepable>): number {
+function chainBytes(node: Node<Cacheable>): number {
   return node.values.byteLength + (node.parent === undefined ? 0 : chainBytes(node.parent));
 }
 

@@ -1,67 +1,81 @@
-/** A language model with the keys and values of its rows: what the engine sees of OPT and T5 alike. */
-import type { Range } from '../kv/kv-cache.ts';
-import type { EngineOptions } from '../protocol.ts';
-import type { DecoderMemory } from '../stats.ts';
-import { OptDecoder } from './opt-decoder.ts';
-import { T5Decoder } from './t5-decoder.ts';
+/** A language model over the keys and values of its slots: what engine and KV manager see of OPT and T5 alike. */
+import { createHash } from 'node:crypto';
+import type { KvCache, Range } from '../kv/kv-cache.ts';
+import type { KvUsage } from '../stats.ts';
+import type { ForwardOutput } from './forward-output.ts';
 
-/** A text to go on from. */
-export type DecoderPrompt = {
-  /** Names the image: prompts with the same key have the same embeddings. */
-  key: string;
-  /** Query embeddings of the image positions, float32 [queries, hidden]. */
-  image: Float32Array;
+/** An image and a text to go on from. Its positions are the image positions, then one for each id. */
+export type Prompt = {
+  /** Names the image: prompts with the same key have the same query embeddings. */
+  imageKey: string;
+  /** float32 [image positions, hidden] */
+  queryEmbeddings: Float32Array;
   /** Text ids, without the image positions. */
   ids: readonly number[];
 };
 
-/** One row of a step: the token it reads, and the positions it has in the cache already. */
-export type DecoderRow = { token: number; past: number };
-
 /**
- * Hears logits, float32 [vocab] a row, before keys and values are kept: whoever waits for a token need not wait for that.
- * They last as long as the call.
+ * Positions of a prompt that a pass computes. Those before them are in the row's slot already. From 0 on, the image
+ * positions are among them, all of them; the rows of a batch all begin so, or none of them.
  */
-export type OnLogits = (logits: Float32Array[]) => void;
+export type PrefillRow = { prompt: Prompt; positions: Range };
 
-/** Rows hold the slots 0 … n−1 of the cache without gaps. It only computes: who runs when is the engine's. */
+/** One token of a sequence: the id it reads, and the positions it has in the cache. */
+export type DecodeRow = { readonly nextToken: number; readonly cachedPositions: number };
+
+export type PrefillBatch = {
+  kind: 'prefill';
+  /** The rows hold consecutive slots from this one on. */
+  firstSlot: number;
+  rows: readonly PrefillRow[];
+};
+
+export type DecodeBatch = {
+  kind: 'decode';
+  /** The slots 0 … n−1; null leaves a slot as it is. */
+  rows: readonly (DecodeRow | null)[];
+};
+
+/** @example promptOf(queryEmbeddings, [2, 45, 16]) */
+export function promptOf(queryEmbeddings: Float32Array, ids: readonly number[]): Prompt {
+  const { buffer, byteOffset, byteLength } = queryEmbeddings;
+  // Embeddings name their image by what they are: cached ones and computed ones are the same, rounded alike.
+  const imageKey = createHash('sha256')
+    .update(new Uint8Array(buffer, byteOffset, byteLength))
+    .digest('base64');
+  return { imageKey, queryEmbeddings, ids };
+}
+
+/** What one pass computes. */
+export type ForwardBatch = PrefillBatch | DecodeBatch;
+
+/** It only computes: who runs when is the scheduler's, what is computed and what is cached the KV manager's. */
 export type Decoder = {
-  /** Positions of the cache that hold a prompt. */
-  positionsOf(prompt: DecoderPrompt): number;
-  /** Ids that penalties count as seen before the first token. */
-  seenOf(prompt: DecoderPrompt): number[];
-  /** As much of a prompt as is read at a time, and how many positions that computes. */
-  firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number };
   /**
-   * Reads prompts into consecutive slots.
-   * @param onLogits after each prompt
+   * Whether a position attends only to those before it: then a prompt may be computed chunk by chunk, and what it begins
+   * with reused. Else each prompt is computed in one pass.
    */
-  prefill(firstSlot: number, prompts: readonly DecoderPrompt[], onLogits: OnLogits): Promise<void>;
+  readonly isCausal: boolean;
+  /** Positions of an image, in front of the text. */
+  readonly imagePositions: number;
+  /** Keys and values of the slots' own positions. */
+  readonly cache: KvCache;
+  /** Positions of the cache that a prompt holds of whose text so many ids are computed. */
+  cachedPositions(textIds: number): number;
+  /** Token ids that penalties count as present before the first token. */
+  promptTokenIds(prompt: Prompt): number[];
   /**
-   * Goes on reading a prompt in a slot: its ids from `start` to before `end`.
-   * @param onLogits after the last of them
+   * One pass over the model's weights. Nothing is in the slots before the output is committed.
+   * @example
+   * using out = await decoder.forward(batch);
+   * emit(out.logits);
+   * await out.commit();
    */
-  read(slot: number, prompt: DecoderPrompt, ids: Range, onLogits: OnLogits): Promise<void>;
-  /**
-   * One token for the rows in the slots 0 … n−1; null leaves a slot as it is.
-   * @param onLogits after each row's token
-   */
-  step(rows: readonly (DecoderRow | null)[], onLogits: OnLogits): Promise<void>;
-  /**
-   * Makes slot `to` what slot `from` is, as far as position `end`.
-   * @param start first position in which they differ
-   */
-  copy(from: number, to: number, positions: Range): void;
-  readonly memory: DecoderMemory;
-  /** Gives memory back; only while no slot is held. */
+  forward(batch: ForwardBatch): Promise<ForwardOutput>;
+  /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; before them both are the same. */
+  copySlot(from: number, to: number, positions: Range): void;
+  readonly usage: KvUsage;
+  /** Frees the memory of slots that a burst needed; only while no slot is held. */
   reset(): void;
   release(): Promise<void>;
 };
-
-/** @throws Error that names the execution provider when it cannot be loaded */
-export function loadDecoder(options: EngineOptions): Promise<Decoder> {
-  const { manifest } = options;
-  return manifest.family === 't5'
-    ? T5Decoder.load({ ...options, manifest })
-    : OptDecoder.load({ ...options, manifest });
-}

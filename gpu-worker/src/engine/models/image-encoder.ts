@@ -6,6 +6,7 @@ import type { SessionOptions } from '../../runtime/session-options.ts';
 
 type Graphs = BundleManifest['graphs'];
 
+/** The vision transformer. */
 export class VisionRunner {
   readonly #size: number;
   readonly #session: GraphSession<Graphs['vision']>;
@@ -40,6 +41,7 @@ export class VisionRunner {
   }
 }
 
+/** The Q-Former of a generative bundle. */
 export class QFormerRunner {
   readonly #session: GraphSession<Graphs['qformer']>;
 

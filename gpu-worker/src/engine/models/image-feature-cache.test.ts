@@ -18,39 +18,50 @@ const pixelsOf = (key: string) =>
 const [shared, other] = [{} as VisionRunner, {} as VisionRunner];
 const both = { generate: shared, retrieve: shared };
 
-describe('images that were seen', () => {
-  it('are not looked at again by the model that shares the encoder', async () => {
-    const [seen, { encode, runs }] = [new ImageFeatureCache(both), encoder()];
-    const first = await seen.features({ encode }, pixelsOf('a'));
-    expect(await seen.features({ encode }, pixelsOf('a'))).toBe(first);
-    await seen.features({ encode }, pixelsOf('bb'));
+describe('the image features', () => {
+  it('are computed once for two models that share the encoder', async () => {
+    const [cache, { encode, runs }] = [new ImageFeatureCache(both), encoder()];
+    const first = await cache.features({ encode }, pixelsOf('a'));
+    expect(await cache.features({ encode }, pixelsOf('a'))).toBe(first);
+    await cache.features({ encode }, pixelsOf('bb'));
     expect(runs()).toBe(2);
-    expect(seen.memory).toEqual({ hits: 1, misses: 2, bytes: 80 });
+    expect(cache.stats).toEqual({ hits: 1, misses: 2, bytes: 80 });
   });
 
-  it('are forgotten when others need their memory', async () => {
-    const [seen, { encode, runs }] = [new ImageFeatureCache(both, 100), encoder()];
-    for (const key of ['a', 'bb', 'ccc', 'a']) await seen.features({ encode }, pixelsOf(key));
+  it('are evicted, the least recently used first, when others need their memory', async () => {
+    const [cache, { encode, runs }] = [new ImageFeatureCache(both, 100), encoder()];
+    for (const key of ['a', 'bb', 'a', 'ccc']) await cache.features({ encode }, pixelsOf(key));
+    expect(runs()).toBe(3);
+    await cache.features({ encode }, pixelsOf('a'));
+    expect(runs()).toBe(3);
+    await cache.features({ encode }, pixelsOf('bb'));
     expect(runs()).toBe(4);
-    expect(seen.memory.bytes).toBe(80);
+    expect(cache.stats).toEqual({ hits: 2, misses: 4, bytes: 80 });
+  });
+
+  it('larger than the budget are computed each time', async () => {
+    const [cache, { encode, runs }] = [new ImageFeatureCache(both, 39), encoder()];
+    for (let i = 0; i < 2; i++) await cache.features({ encode }, pixelsOf('a'));
+    expect(runs()).toBe(2);
+    expect(cache.stats).toEqual({ hits: 0, misses: 2, bytes: 0 });
   });
 
   it.each([
     ['with one model', { generate: shared }],
     ['with two encoders', { generate: shared, retrieve: other }],
-  ])('are not kept %s', async (_, vision) => {
-    const [seen, { encode, runs }] = [new ImageFeatureCache(vision), encoder()];
-    for (let i = 0; i < 2; i++) await seen.features({ encode }, pixelsOf('a'));
+  ])('are not cached %s', async (_, vision) => {
+    const [cache, { encode, runs }] = [new ImageFeatureCache(vision), encoder()];
+    for (let i = 0; i < 2; i++) await cache.features({ encode }, pixelsOf('a'));
     expect(runs()).toBe(2);
-    expect(seen.memory).toEqual({ hits: 0, misses: 2, bytes: 0 });
+    expect(cache.stats).toEqual({ hits: 0, misses: 2, bytes: 0 });
   });
 
-  it('are looked at again after a run that failed', async () => {
-    const seen = new ImageFeatureCache(both);
+  it('are computed again after a run that failed', async () => {
+    const cache = new ImageFeatureCache(both);
     const encode = () => Promise.reject(new Error('no memory'));
-    await expect(seen.features({ encode }, pixelsOf('a'))).rejects.toThrow('no memory');
+    await expect(cache.features({ encode }, pixelsOf('a'))).rejects.toThrow('no memory');
     const working = encoder();
-    await seen.features(working, pixelsOf('a'));
+    await cache.features(working, pixelsOf('a'));
     expect(working.runs()).toBe(1);
   });
 });

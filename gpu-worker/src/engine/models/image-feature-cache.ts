@@ -1,34 +1,46 @@
-/** Image features of the last images: what one model has looked at, the other need not look at again. */
+/** Image features of the last images: what one model has encoded, the other need not encode again. */
+import { LRUCache } from 'lru-cache';
 import type { Tensor } from 'onnxruntime-node';
 import type { Pixels } from '../protocol.ts';
-import type { KeptMemory } from '../stats.ts';
-import type { VisionRunner } from './image-encoder.ts';
-import type { EngineParts } from './load-models.ts';
-import { RecentlyUsed } from './recently-used.ts';
+import type { CacheStats } from '../stats.ts';
+import type { EngineModels } from './load-models.ts';
 
 /** 23 images of the published checkpoints, 1.4 MB each: between a caption and a match is little time. */
 const BUDGET_BYTES = 32 * 2 ** 20;
 
-type Encoder = Pick<VisionRunner, 'encode'>;
+type Encoder = Pick<EngineModels['vision']['generate'], 'encode'>;
 
+/** Counts look-ups where it caches nothing, too: each miss is a run of an image encoder. */
 export class ImageFeatureCache {
-  readonly #kept: RecentlyUsed<Tensor>;
+  /** Null where nothing is cached. */
+  readonly #features: LRUCache<string, Tensor> | null;
+  readonly #lookups = { hits: 0, misses: 0 };
 
-  /** Keeps nothing unless two models share their encoder: one alone is not asked twice, its embeddings are cached. */
-  constructor({ generate, retrieve }: EngineParts['vision'], budgetBytes = BUDGET_BYTES) {
-    this.#kept = new RecentlyUsed(generate === retrieve ? budgetBytes : 0);
+  /** Caches nothing unless two models share their encoder: of one alone, the embeddings are cached, by its callers. */
+  constructor({ generate, retrieve }: EngineModels['vision'], budgetBytes = BUDGET_BYTES) {
+    this.#features =
+      generate === retrieve
+        ? new LRUCache({ maxSize: budgetBytes, sizeCalculation: bytesOf })
+        : null;
   }
 
-  get memory(): KeptMemory {
-    return this.#kept.memory;
+  /** Look-ups since the start, and the bytes that are cached now. */
+  get stats(): CacheStats {
+    return { ...this.#lookups, bytes: this.#features?.calculatedSize ?? 0 };
   }
 
-  /** Image features of an image, float32 [1, image tokens, vision width]. */
+  /**
+   * Image features of an image, float32 [1, image tokens, vision width]: cached ones, or those of a run of `encoder`.
+   * @throws what the encoder throws; nothing is cached then
+   */
   async features(encoder: Encoder, { key, pixels }: Pixels): Promise<Tensor> {
-    const seen = this.#kept.get(key);
-    if (seen !== undefined) return seen;
+    const cached = this.#features?.get(key);
+    this.#lookups[cached === undefined ? 'misses' : 'hits'] += 1;
+    if (cached !== undefined) return cached;
     const features = await encoder.encode(pixels);
-    this.#kept.keep(key, features, (features.data as Float32Array).byteLength);
+    this.#features?.set(key, features);
     return features;
   }
 }
+
+const bytesOf = ({ data }: Tensor) => (data as Float32Array).byteLength;

@@ -2,42 +2,50 @@
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { type EmbeddingType, embeddingTypeOf } from '@blip2/shared/embedding-codec';
 import type { EngineOptions, ModelKind } from '../protocol.ts';
-import { type Decoder, loadDecoder } from './decoder.ts';
+import type { Decoder } from './decoder.ts';
 import { QFormerRunner, VisionRunner } from './image-encoder.ts';
+import { loadDecoder } from './load-decoder.ts';
 import { RetrievalRunner } from './retrieval-model.ts';
 
-export type EngineParts = {
+/** What others see of a class. */
+type Public<T> = Pick<T, keyof T>;
+
+/** Of the generative model, and of the retrieval model where there is one. */
+type OfEachModel<T> = { generate: T } & Partial<Record<ModelKind, T>>;
+
+export type EngineModels = {
   /** One and the same for both models where their image encoders are. */
-  vision: { generate: VisionRunner } & Partial<Record<ModelKind, VisionRunner>>;
-  qformer: QFormerRunner;
+  vision: OfEachModel<Public<VisionRunner>>;
+  qformer: Public<QFormerRunner>;
   decoder: Decoder;
-  retrieval?: RetrievalRunner;
-  /** How the embeddings of each model are kept. */
-  embeddingTypes: { generate: EmbeddingType } & Partial<Record<ModelKind, EmbeddingType>>;
+  retrieval?: Public<RetrievalRunner>;
+  /** In which precision the embeddings of each model are cached. */
+  embeddingTypes: OfEachModel<EmbeddingType>;
 };
 
 /** @throws Error that names the execution provider when it cannot be loaded */
-export async function loadParts(options: EngineOptions): Promise<EngineParts> {
+export async function loadModels(options: EngineOptions): Promise<EngineModels> {
   const { bundle, manifest, retrieval } = options;
   const generate = await VisionRunner.load(bundle, manifest, options);
-  const parts: EngineParts = {
+  const models: EngineModels = {
     vision: { generate },
     qformer: await QFormerRunner.load(bundle, manifest, options),
     decoder: await loadDecoder(options),
     embeddingTypes: { generate: embeddingTypeOf(manifest.precision) },
   };
-  if (retrieval === undefined) return parts;
-  parts.vision.retrieve = haveSameEncoder(manifest, retrieval.manifest)
+  if (retrieval === undefined) return models;
+  models.vision.retrieve = haveSameEncoder(manifest, retrieval.manifest)
     ? generate
     : await VisionRunner.load(retrieval.bundle, retrieval.manifest, options);
-  parts.embeddingTypes.retrieve = embeddingTypeOf(retrieval.manifest.precision);
-  parts.retrieval = await RetrievalRunner.load(retrieval.bundle, retrieval.manifest, options);
-  return parts;
+  models.embeddingTypes.retrieve = embeddingTypeOf(retrieval.manifest.precision);
+  models.retrieval = await RetrievalRunner.load(retrieval.bundle, retrieval.manifest, options);
+  return models;
 }
 
-export async function releaseParts({ vision, qformer, decoder, retrieval }: EngineParts) {
+/** Frees what `loadModels` opened. */
+export async function releaseModels({ vision, qformer, decoder, retrieval }: EngineModels) {
   const all = new Set([...Object.values(vision), qformer, decoder, retrieval]);
-  for (const part of all) await part?.release();
+  for (const model of all) await model?.release();
 }
 
 /** Whether two bundles hold the same image encoder: its graph and its weights. */

@@ -3,11 +3,11 @@ import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import { even, paddedIds } from '../../runtime/tensors.ts';
-import type { KvRows, KvStore } from '../kv/kv-cache.ts';
+import type { KvCache, KvRows } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 
 /** Rows of one run: they hold consecutive slots of the cache, the first of them `firstSlot`. */
-export type Run = {
+export type OptRun = {
   firstSlot: number;
   /** Text ids of each row that are new. */
   inputIds: readonly (readonly number[])[];
@@ -15,11 +15,12 @@ export type Run = {
   textPositions: number;
   /** Positions each row has in the cache already. */
   past: readonly number[];
-  /** Query embeddings in front of the text; none on a step. */
-  images?: readonly Float32Array[];
+  /** In front of each row's text, float32 [image positions, hidden]; none where the text goes on. */
+  queryEmbeddings?: readonly Float32Array[];
 };
 
-export class OptGraph {
+/** One session, of prompts and of decode steps alike. */
+export class OptSession {
   readonly #manifest: OptManifest;
   readonly #session: GraphSession<OptManifest['graphs']['decoder']>;
 
@@ -31,18 +32,21 @@ export class OptGraph {
     this.#session = session;
   }
 
-  static async load(options: EngineOptions<OptManifest>): Promise<OptGraph> {
+  static async load(options: EngineOptions<OptManifest>): Promise<OptSession> {
     const { bundle, manifest } = options;
     const { decoder } = manifest.graphs;
     const session = await openGraph(bundle, decoder, options, ['new_keys_values']);
-    return new OptGraph(manifest, session);
+    return new OptSession(manifest, session);
   }
 
-  /** Keys and values of the rows' new positions, and logits. */
-  async run(run: Run, cache: KvStore): Promise<{ fresh: KvRows; logits: Float32Array }> {
+  /**
+   * One run of the graph.
+   * @returns keys and values of the rows' new positions, and logits, float32 [rows, vocab], of each row's last one
+   */
+  async run(run: OptRun, cache: KvCache): Promise<{ keysAndValues: KvRows; logits: Float32Array }> {
     const { decoder, num_query_tokens, pad_token_id, qformer_hidden: hidden } = this.#manifest;
     const rows = run.inputIds.length;
-    const imagePositions = run.images ? num_query_tokens : 0;
+    const imagePositions = run.queryEmbeddings ? num_query_tokens : 0;
     const { textPositions } = run;
     const positions = imagePositions + textPositions;
     const lengths = run.inputIds.map((ids) => imagePositions + ids.length);
@@ -57,13 +61,13 @@ export class OptGraph {
       }
     }
     const images = new Float32Array(rows * imagePositions * hidden);
-    run.images?.forEach((values, row) => {
+    run.queryEmbeddings?.forEach((values, row) => {
       images.set(values, row * imagePositions * hidden);
     });
-    // The last layer computes what is picked alone: an even number, as everywhere.
-    const picked = rows % 2 === 0 ? 1 : 2;
+    // The last layer computes these positions alone: an even number, as everywhere.
+    const lastOfRow = rows % 2 === 0 ? 1 : 2;
     const lastIndex = lengths.flatMap((length) => {
-      return Array<bigint>(picked).fill(BigInt(Math.max(0, length - 1)));
+      return Array<bigint>(lastOfRow).fill(BigInt(Math.max(0, length - 1)));
     });
     const seqlens = Int32Array.from(ends, (end) => end - 1);
     const { keys, values } = await cache.feeds(run.firstSlot, rows);
@@ -71,14 +75,14 @@ export class OptGraph {
       query_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
       input_ids: paddedIds(run.inputIds, pad_token_id, textPositions),
       position_ids: new Tensor('int64', positionIds, [rows, positions]),
-      last_positions: new Tensor('int64', BigInt64Array.from(lastIndex), [rows, picked]),
+      last_positions: new Tensor('int64', BigInt64Array.from(lastIndex), [rows, lastOfRow]),
       seqlens_k: new Tensor('int32', seqlens, [rows]),
       total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
       past_keys: keys,
       past_values: values,
     });
     return {
-      fresh: cache.rows(result.new_keys_values),
+      keysAndValues: cache.adopt(result.new_keys_values),
       logits: result.logits.data as Float32Array,
     };
   }

@@ -9,6 +9,7 @@ type Sessions = {
   [Name in 'qformer' | 'text' | 'itm']: GraphSession<RetrievalManifest['graphs'][Name]>;
 };
 
+/** Its image features come from the image encoder. */
 export class RetrievalRunner {
   readonly #manifest: RetrievalManifest;
   readonly #sessions: Sessions;
@@ -43,14 +44,18 @@ export class RetrievalRunner {
 
   /**
    * ITC's unit vector of each text, float32 [itc width].
-   * @param texts ids with [CLS] and [SEP]
+   * @param texts ids of each, with [CLS] and [SEP]
    */
   async textEmbeddings(texts: readonly (readonly number[])[]): Promise<Float32Array[]> {
     const result = await this.#sessions.text.run(this.#padded(texts));
     return rowsOf(result.itc_embeddings.data as Float32Array, texts.length);
   }
 
-  /** Probability that each text belongs to the image, by ITM: softmax of the logits. */
+  /**
+   * Probability that each text belongs to the image, by ITM: softmax of the logits.
+   * @param features of the image encoder, float32 [1, image tokens, vision width]
+   * @param texts ids of each, with [CLS] and [SEP]
+   */
   async matchProbabilities(
     features: Tensor,
     texts: readonly (readonly number[])[],
@@ -76,7 +81,11 @@ export class RetrievalRunner {
   }
 }
 
-/** ITC: the best dot product of a text's vector with the queries' (paper, section 3.2). */
+/**
+ * ITC: the best dot product of a text's vector with the queries' (BLIP-2, arXiv 2301.12597, section 3.2).
+ * @param image float32 [queries, itc width]
+ * @param text float32 [itc width]
+ */
 export function itcScore(image: Float32Array, text: Float32Array): number {
   const width = text.length;
   let best = -1;

@@ -1,45 +1,42 @@
-/** Runs language projection and T5 (builder/README.md): the encoder once a prompt, the decoder a token at a time. */
+/** T5 over the keys and values of its slots: the encoder once a prompt, then the decoder a token at a time. */
 import type { T5Manifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import { even, paddedIds } from '../../runtime/tensors.ts';
-import type { KvStore, Range } from '../kv/kv-cache.ts';
-import { type KvMemory, openKvMemory } from '../kv/kv-memory.ts';
+import { type KvAllocator, openKvAllocator } from '../kv/kv-allocator.ts';
+import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
-import type { DecoderMemory } from '../stats.ts';
-import type { Decoder, DecoderPrompt, DecoderRow, OnLogits } from './decoder.ts';
-import { emitLogits } from './emit-logits.ts';
+import type { KvUsage } from '../stats.ts';
+import type { DecodeRow, Decoder, ForwardBatch, PrefillBatch } from './decoder.ts';
+import { ForwardOutput } from './forward-output.ts';
 
 type Sessions = {
   [Name in 'encoder' | 'decoder']: GraphSession<T5Manifest['graphs'][Name]>;
 };
 
+/** The encoder sees both ways: it computes a prompt in one pass, and nothing of it serves another prompt. */
 export class T5Decoder implements Decoder {
+  readonly isCausal = false;
+  readonly imagePositions: number;
+  readonly cache: KvCache;
   readonly #manifest: T5Manifest;
-  readonly #start: number;
-  readonly #encoder: Sessions['encoder'];
-  readonly #decoder: Sessions['decoder'];
-  readonly #memory: KvMemory;
-  readonly #cache: KvStore;
+  readonly #sessions: Sessions;
+  readonly #allocator: KvAllocator;
   /** Keys and values of the encoder's output, for cross-attention. */
-  readonly #cross: KvStore;
+  readonly #crossCache: KvCache;
   /** Encoder positions of each slot. */
   readonly #crossLengths: number[] = [];
 
-  private constructor(
-    { manifest }: EngineOptions<T5Manifest>,
-    { encoder, decoder }: Sessions,
-    memory: KvMemory,
-  ) {
+  private constructor(manifest: T5Manifest, sessions: Sessions, allocator: KvAllocator) {
+    this.imagePositions = manifest.num_query_tokens;
+    this.cache = allocator.create();
+    this.#crossCache = allocator.create();
     this.#manifest = manifest;
-    this.#start = manifest.decoder_start_token_id;
-    this.#encoder = encoder;
-    this.#decoder = decoder;
-    this.#memory = memory;
-    this.#cache = memory.store();
-    this.#cross = memory.store();
+    this.#sessions = sessions;
+    this.#allocator = allocator;
   }
 
+  /** @throws Error that names the execution provider when it cannot be loaded */
   static async load(options: EngineOptions<T5Manifest>): Promise<T5Decoder> {
     const { bundle, manifest } = options;
     const { encoder, decoder } = manifest.graphs;
@@ -47,110 +44,101 @@ export class T5Decoder implements Decoder {
       encoder: await openGraph(bundle, encoder, options, ['cross_keys_values']),
       decoder: await openGraph(bundle, decoder, options, ['new_keys_values']),
     };
-    return new T5Decoder(options, sessions, await openKvMemory(options));
+    return new T5Decoder(manifest, sessions, await openKvAllocator(options));
   }
 
-  get memory(): DecoderMemory {
-    const { deviceTensors } = this.#memory;
-    return { kvBytes: this.#cache.bytes + this.#cross.bytes, deviceTensors };
+  get usage(): KvUsage {
+    const { deviceTensors } = this.#allocator;
+    return { kvBytes: this.cache.bytes + this.#crossCache.bytes, deviceTensors };
   }
 
   /** The start token. */
-  positionsOf(): number {
+  cachedPositions(): number {
     return 1;
   }
 
-  seenOf(): number[] {
-    return [this.#start];
+  promptTokenIds(): number[] {
+    return [this.#manifest.decoder_start_token_id];
   }
 
-  async prefill(
-    firstSlot: number,
-    prompts: readonly DecoderPrompt[],
-    onLogits: OnLogits,
-  ): Promise<void> {
-    await this.#encode(firstSlot, prompts);
-    const rows = prompts.map(() => ({ token: this.#start, past: 0 }));
-    await this.#decode(firstSlot, rows, onLogits);
+  async forward(batch: ForwardBatch): Promise<ForwardOutput> {
+    if (batch.kind === 'prefill') {
+      await this.#encode(batch);
+      return this.#decode(
+        batch.firstSlot,
+        batch.rows.map(() => this.#startRow),
+      );
+    }
+    for (const cache of [this.cache, this.#crossCache]) cache.trim(even(batch.rows.length));
+    return this.#decode(0, batch.rows);
   }
 
-  /** The encoder looks both ways: it reads a prompt in one go. */
-  firstPiece(prompt: DecoderPrompt): { piece: DecoderPrompt; computed: number } {
-    return { piece: prompt, computed: this.#manifest.num_query_tokens + prompt.ids.length };
-  }
-
-  async read(): Promise<void> {
-    throw new Error('T5 reads its prompts in one go');
-  }
-
-  async step(rows: readonly (DecoderRow | null)[], onLogits: OnLogits): Promise<void> {
-    for (const store of [this.#cache, this.#cross]) store.trim(even(rows.length));
-    const all = rows.map((row) => row ?? { token: this.#start, past: 0 });
-    await this.#decode(0, all, onLogits);
-  }
-
-  copy(from: number, to: number, positions: Range): void {
-    this.#cache.reserve({ slots: to + 1, positions: positions.end });
-    this.#cache.copy(from, to, positions);
+  copySlot(from: number, to: number, positions: Range): void {
+    this.cache.reserve({ slots: to + 1, positions: positions.end });
+    this.cache.copy(from, to, positions);
     if (positions.start > 0) return;
     const length = this.#crossLengths[from] as number;
-    this.#cross.reserve({ slots: to + 1, positions: length });
-    this.#cross.copy(from, to, { start: 0, end: length });
+    this.#crossCache.reserve({ slots: to + 1, positions: length });
+    this.#crossCache.copy(from, to, { start: 0, end: length });
     this.#crossLengths[to] = length;
   }
 
   reset(): void {
-    this.#cache.reset();
-    this.#cross.reset();
+    for (const cache of [this.cache, this.#crossCache]) cache.reset();
   }
 
   async release(): Promise<void> {
-    this.#cache.release();
-    this.#cross.release();
-    for (const part of [this.#encoder, this.#decoder, this.#memory]) await part.release();
+    for (const cache of [this.cache, this.#crossCache]) cache.release();
+    const { encoder, decoder } = this.#sessions;
+    for (const part of [encoder, decoder, this.#allocator]) await part.release();
+  }
+
+  get #startRow(): DecodeRow {
+    return { nextToken: this.#manifest.decoder_start_token_id, cachedPositions: 0 };
   }
 
   /** Writes what the encoder makes of the prompts into the cross cache. */
-  async #encode(firstSlot: number, prompts: readonly DecoderPrompt[]): Promise<void> {
+  async #encode({ firstSlot, rows }: PrefillBatch): Promise<void> {
     const { num_query_tokens: queries, qformer_hidden: hidden, pad_token_id } = this.#manifest;
-    const rows = prompts.length;
-    const lengths = prompts.map(({ ids }) => queries + ids.length);
+    const count = rows.length;
+    const lengths = rows.map(({ positions }) => positions.end);
     const positions = even(Math.max(...lengths));
-    this.#cross.reserve({ slots: firstSlot + rows, positions });
-    const images = new Float32Array(rows * queries * hidden);
-    for (const [row, { image }] of prompts.entries()) images.set(image, row * queries * hidden);
-    const texts = prompts.map(({ ids }) => ids);
-    const result = await this.#encoder.run({
-      query_embeddings: new Tensor('float32', images, [rows, queries, hidden]),
+    this.#crossCache.reserve({ slots: firstSlot + count, positions });
+    const images = new Float32Array(count * queries * hidden);
+    for (const [row, { prompt }] of rows.entries()) {
+      images.set(prompt.queryEmbeddings, row * queries * hidden);
+    }
+    const texts = rows.map(({ prompt }) => prompt.ids);
+    const result = await this.#sessions.encoder.run({
+      query_embeddings: new Tensor('float32', images, [count, queries, hidden]),
       input_ids: paddedIds(texts, pad_token_id, positions - queries),
-      lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [rows]),
+      lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [count]),
     });
-    using fresh = this.#cross.rows(result.cross_keys_values);
-    const places = lengths.map((length, row) => ({ row, slot: firstSlot + row, start: 0, length }));
-    await this.#cross.keep(fresh, places);
-    for (const { slot, length } of places) this.#crossLengths[slot] = length;
+    using encoded = this.#crossCache.adopt(result.cross_keys_values);
+    const mappings = lengths.map((length, row) => {
+      return { row, slot: firstSlot + row, start: 0, length };
+    });
+    await this.#crossCache.put(encoded, mappings);
+    for (const { slot, length } of mappings) this.#crossLengths[slot] = length;
   }
 
-  async #decode(firstSlot: number, rows: readonly DecoderRow[], onLogits: OnLogits): Promise<void> {
+  /** One token for each row, whose slots begin with `firstSlot`. */
+  async #decode(firstSlot: number, rows: readonly (DecodeRow | null)[]): Promise<ForwardOutput> {
     const count = even(rows.length);
-    const idle = { token: this.#start, past: 0 };
-    const all = Array.from({ length: count }, (_, i) => rows[i] ?? idle);
-    const past = all.map((row) => row.past);
-    const total = Math.max(...past) + 1;
+    const all = Array.from({ length: count }, (_, i) => rows[i] ?? this.#startRow);
+    const past = all.map(({ cachedPositions }) => cachedPositions);
     const slots = firstSlot + count;
-    this.#cache.reserve({ slots, positions: total });
-    this.#cross.reserve({ slots, positions: 1 });
+    this.cache.reserve({ slots, positions: Math.max(...past) + 1 });
+    this.#crossCache.reserve({ slots, positions: 1 });
     const int64 = (values: readonly number[], dims: number[]) =>
       new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
     const int32 = (values: readonly number[]) =>
       new Tensor('int32', Int32Array.from(values), [values.length]);
-    const own = await this.#cache.feeds(firstSlot, count);
-    const cross = await this.#cross.feeds(firstSlot, count);
-    const result = await this.#decoder.run({
-      input_ids: int64(
-        all.map(({ token }) => token),
-        [count, 1],
-      ),
+    const own = await this.cache.feeds(firstSlot, count);
+    const cross = await this.#crossCache.feeds(firstSlot, count);
+    const inputIds = all.map(({ nextToken }) => nextToken);
+    const result = await this.#sessions.decoder.run({
+      input_ids: int64(inputIds, [count, 1]),
       position_ids: int64(past, [count, 1]),
       last_positions: int64(Array<number>(count).fill(0), [count]),
       seqlens_k: int32(past),
@@ -161,12 +149,18 @@ export class T5Decoder implements Decoder {
       cross_keys: cross.keys,
       cross_values: cross.values,
     });
-    using fresh = this.#cache.rows(result.new_keys_values);
-    const logits = result.logits.data as Float32Array;
-    emitLogits((told) => onLogits(told.slice(0, rows.length)), logits, count);
-    const places = rows.map(({ past: start }, row) => {
-      return { row, slot: firstSlot + row, start, length: 1 };
+    return new ForwardOutput({
+      logits: result.logits.data as Float32Array,
+      runRows: count,
+      batchRows: rows.length,
+      keysAndValues: this.cache.adopt(result.new_keys_values),
+      cache: this.cache,
+      mappings: rows.map((row, i) => ({
+        row: i,
+        slot: firstSlot + i,
+        start: row?.cachedPositions ?? 0,
+        length: row === null ? 0 : 1,
+      })),
     });
-    await this.#cache.keep(fresh, places);
   }
 }

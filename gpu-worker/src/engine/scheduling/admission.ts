@@ -1,47 +1,56 @@
-/** Places for requests that are admitted: so many in all, and not all of them for one client or for background work. */
+/** How many requests are under way: so many in all, and not all of them of one client or background work. */
 import type { Standing } from '../protocol.ts';
 
-export class Places {
+/** @example
+ * const refusal = admission.refusal(standing);
+ * using _admitted = refusal === null ? admission.admit(standing) : null;
+ */
+export class Admission {
   readonly #limit: number;
   /** What one client, or all background work, may have: the others find room. */
-  readonly #part: number;
-  /** Requests by client; the unnamed are nobody's. */
-  readonly #ofClient = new Map<string, number>();
+  readonly #share: number;
+  /** Requests by client; the unnamed count for no client. */
+  readonly #byClient = new Map<string, number>();
   #background = 0;
-  #taken = 0;
+  #admitted = 0;
 
+  /** @param limit requests under way at the same time */
   constructor(limit: number) {
     this.#limit = limit;
-    this.#part = Math.ceil(limit / 2);
+    this.#share = Math.ceil(limit / 2);
   }
 
-  get taken(): number {
-    return this.#taken;
+  /** Requests that were admitted and have not ended. */
+  get admitted(): number {
+    return this.#admitted;
   }
 
-  /** Why there is no place; null when there is one. */
+  /** Why a request cannot be admitted now, in words for its client; null when it can. */
   refusal({ client, priority }: Standing): string | null {
-    if (this.#taken >= this.#limit) {
+    if (this.#admitted >= this.#limit) {
       return 'All places and the queue are taken. Try again shortly.';
     }
-    if (client !== '' && (this.#ofClient.get(client) ?? 0) >= this.#part) {
-      return `This client has ${this.#part} requests under way, as many as one may have.`;
+    if (client !== '' && (this.#byClient.get(client) ?? 0) >= this.#share) {
+      return `This client has ${this.#share} requests under way, as many as one may have.`;
     }
-    if (priority === 'background' && this.#background >= this.#part) {
+    if (priority === 'background' && this.#background >= this.#share) {
       return 'The places for background work are taken. Try again later.';
     }
     return null;
   }
 
-  /** Give it back with `using`. */
-  take({ client, priority }: Standing): Disposable {
+  /**
+   * Counts a request as under way until what this returns is disposed of.
+   * @example using _admitted = admission.admit(standing);
+   */
+  admit({ client, priority }: Standing): Disposable {
     const add = (count: 1 | -1) => {
-      this.#taken += count;
+      this.#admitted += count;
       if (priority === 'background') this.#background += count;
       if (client === '') return;
-      const now = (this.#ofClient.get(client) ?? 0) + count;
-      if (now > 0) this.#ofClient.set(client, now);
-      else this.#ofClient.delete(client);
+      const now = (this.#byClient.get(client) ?? 0) + count;
+      if (now > 0) this.#byClient.set(client, now);
+      else this.#byClient.delete(client);
     };
     add(1);
     return { [Symbol.dispose]: () => add(-1) };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Standing } from '../protocol.ts';
-import { compare, FairOrder } from './fair-queue.ts';
+import { compareTickets, FairQueue } from './fair-queue.ts';
 
 const standing = (client: string, priority: Standing['priority'] = 'interactive') => ({
   client,
@@ -8,12 +8,12 @@ const standing = (client: string, priority: Standing['priority'] = 'interactive'
 });
 
 /** Jobs by name, the first in line first; each is begun. */
-function served(order: FairOrder, jobs: [name: string, standing: Standing, rows?: number][]) {
+function served(queue: FairQueue, jobs: [name: string, standing: Standing, slots?: number][]) {
   return jobs
-    .map(([name, who, rows = 1]) => ({ name, place: order.join(who, rows) }))
-    .sort((a, b) => compare(a.place, b.place))
-    .map(({ name, place }) => {
-      order.begin(place);
+    .map(([name, who, slots = 1]) => ({ name, ticket: queue.join(who, slots) }))
+    .sort((a, b) => compareTickets(a.ticket, b.ticket))
+    .map(({ name, ticket }) => {
+      queue.begin(ticket);
       return name;
     });
 }
@@ -21,7 +21,7 @@ function served(order: FairOrder, jobs: [name: string, standing: Standing, rows?
 describe('the order of jobs', () => {
   it('of one client is that of their arrival', () => {
     const jobs = ['1', '2', '3'].map((name): [string, Standing] => [name, standing('a')]);
-    expect(served(new FairOrder(), jobs)).toEqual(['1', '2', '3']);
+    expect(served(new FairQueue(), jobs)).toEqual(['1', '2', '3']);
   });
 
   it('alternates between clients, however many one of them sends', () => {
@@ -33,10 +33,10 @@ describe('the order of jobs', () => {
       ['b2', standing('b')],
       ['c1', standing('c')],
     ];
-    expect(served(new FairOrder(), jobs)).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
+    expect(served(new FairQueue(), jobs)).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
   });
 
-  it('counts what a job takes', () => {
+  it('counts the slots that a job takes', () => {
     const jobs: [string, Standing, number][] = [
       ['wide', standing('a'), 3],
       ['after it', standing('a'), 1],
@@ -45,7 +45,7 @@ describe('the order of jobs', () => {
       ['b3', standing('b'), 1],
       ['b4', standing('b'), 1],
     ];
-    expect(served(new FairOrder(), jobs)).toEqual(['wide', 'b1', 'b2', 'b3', 'after it', 'b4']);
+    expect(served(new FairQueue(), jobs)).toEqual(['wide', 'b1', 'b2', 'b3', 'after it', 'b4']);
   });
 
   it('puts interactive before background', () => {
@@ -53,13 +53,13 @@ describe('the order of jobs', () => {
       ['job', standing('a', 'background')],
       ['person', standing('a')],
     ];
-    expect(served(new FairOrder(), jobs)).toEqual(['person', 'job']);
+    expect(served(new FairQueue(), jobs)).toEqual(['person', 'job']);
   });
 
   it('gives a client no credit for the time it was away', () => {
-    const order = new FairOrder();
+    const queue = new FairQueue();
     served(
-      order,
+      queue,
       Array.from({ length: 9 }, (_, i) => [`${i}`, standing('a')]),
     );
     const jobs: [string, Standing][] = [
@@ -68,18 +68,18 @@ describe('the order of jobs', () => {
       ['b2', standing('b')],
       ['b3', standing('b')],
     ];
-    expect(served(order, jobs).indexOf('a')).toBeLessThan(2);
+    expect(served(queue, jobs).indexOf('a')).toBeLessThan(2);
   });
 
   it('lets nobody who waits be overtaken for ever by clients who come anew', () => {
-    const order = new FairOrder();
-    order.begin(order.join(standing('a'), 1));
-    const waiting = order.join(standing('a'), 1);
+    const queue = new FairQueue();
+    queue.begin(queue.join(standing('a'), 1));
+    const waiting = queue.join(standing('a'), 1);
     let overtaken = 0;
     for (let i = 0; i < 100; i++) {
-      const place = order.join(standing(`new ${i}`), 1);
-      if (compare(place, waiting) > 0) break;
-      order.begin(place);
+      const ticket = queue.join(standing(`new ${i}`), 1);
+      if (compareTickets(ticket, waiting) > 0) break;
+      queue.begin(ticket);
       overtaken += 1;
     }
     expect(overtaken).toBeLessThan(5);

@@ -1,16 +1,17 @@
 /** Who goes first: interactive before background, and among those each client in its turn. */
 import type { Standing } from '../protocol.ts';
 
-/** Where a job stands in line; it keeps its place until it is done. `cost`: rows it takes. */
-export type Place = {
+/** A job's place in the queue, the same until the job is done. `cost`: slots it takes. */
+export type Ticket = {
   readonly rank: number;
+  /** In virtual time. */
   readonly start: number;
   readonly cost: number;
   readonly arrival: number;
 };
 
-/** Of two places, negative when `a` goes first. */
-export function compare(a: Place, b: Place): number {
+/** Orders tickets for `sort`: negative when `a` goes first. */
+export function compareTickets(a: Ticket, b: Ticket): number {
   return a.rank - b.rank || a.start - b.start || a.arrival - b.arrival;
 }
 
@@ -20,28 +21,32 @@ const RANKS: Record<Standing['priority'], number> = { interactive: 0, background
  * Start-time fair queueing (Goyal et al. 1996). A job starts, in virtual time, where its client's last one ended, but
  * not before now: whoever sends many waits behind them alone. Time goes on with what is served, shared among those who
  * ask: nobody who waits is overtaken for ever by clients who come anew.
+ * @example
+ * const ticket = queue.join({ client: 'a', priority: 'interactive' }, 1);
+ * queue.begin(ticket);
  */
-export class FairOrder {
+export class FairQueue {
   readonly #lines = [new Line(), new Line()];
-  readonly #begun = new WeakSet<Place>();
+  readonly #begun = new WeakSet<Ticket>();
   #arrivals = 0;
 
-  /** @param rows texts that the job writes at a time: what it takes of the whole */
-  join({ client, priority }: Standing, rows: number): Place {
+  /** @param slots what the job takes of the whole: sequences that it has at a time */
+  join({ client, priority }: Standing, slots: number): Ticket {
     const rank = RANKS[priority];
-    const start = (this.#lines[rank] as Line).join(client, rows);
-    return { rank, start, cost: rows, arrival: this.#arrivals++ };
+    const start = (this.#lines[rank] as Line).join(client, slots);
+    return { rank, start, cost: slots, arrival: this.#arrivals++ };
   }
 
-  /** Told when work on a job begins; of what it does later nothing new is heard. */
-  begin(place: Place): void {
-    if (this.#begun.has(place)) return;
-    this.#begun.add(place);
-    const { rank, start, cost } = place;
+  /** Work on a job begins. Only the first call for a ticket counts. */
+  begin(ticket: Ticket): void {
+    if (this.#begun.has(ticket)) return;
+    this.#begun.add(ticket);
+    const { rank, start, cost } = ticket;
     (this.#lines[rank] as Line).advance(start, cost);
   }
 }
 
+/** The virtual time of one priority. */
 class Line {
   #now = 0;
   /** Where the last job of each client ends. */

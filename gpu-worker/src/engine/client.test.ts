@@ -1,0 +1,134 @@
+/** The client with threads that do on purpose what the engine thread does when something goes wrong. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { EngineClient, EngineError } from './client.ts';
+import type { EngineOptions, Job } from './protocol.ts';
+
+const job: Job = { kind: 'embed-texts', texts: [[2, 3]] };
+const standing = { client: '', priority: 'interactive' } as const;
+
+let running: EngineClient | undefined;
+afterEach(() => running?.stop());
+
+/** A client of a thread that runs `onSubmit` for each job: `reply(event)` is an event of it. */
+async function start(onSubmit: string): Promise<EngineClient> {
+  const code = `
+    import { parentPort } from 'node:worker_threads';
+    parentPort.on('message', ({ type, id, options }) => {
+      const reply = (event) => parentPort.postMessage({ type: 'event', id, event });
+      if (type === 'submit') { ${onSubmit} }
+      if (type === 'cancel') parentPort.postMessage({ type: 'observed', stats: { id } });
+      if (type === 'close') parentPort.close();
+    });
+    parentPort.postMessage({ type: 'ready' });`;
+  const thread = new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+  return EngineClient.start({ maxSlots: 2 } as EngineOptions, 0, thread);
+}
+
+const signal = () => new AbortController().signal;
+
+describe('a job that fails in the engine', () => {
+  it('errors its stream with what was thrown there, and names its request', async () => {
+    running = await start(`
+      const error = { name: 'RangeError', message: 'no room', stack: 'RangeError: no room\\n  at kv' };
+      reply({ type: 'tokens', choice: 0, tokens: [{ id: 7 }] });
+      reply({ type: 'failed', error, requestId: options.requestId });`);
+    const events = running.run(job, { signal: signal(), standing, requestId: 'r-1' });
+    const reader = events.getReader();
+    expect(await reader.read()).toMatchObject({ value: { type: 'tokens' } });
+    const error = await reader.read().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(EngineError);
+    expect(error).toMatchObject({
+      message: 'the engine failed: no room',
+      requestId: 'r-1',
+      cause: { name: 'RangeError', stack: 'RangeError: no room\n  at kv' },
+    });
+  });
+
+  it('is counted as failed, once', async () => {
+    running = await start(`
+      for (let i = 0; i < 2; i++) reply({ type: 'failed', error: { name: 'Error', message: '' } });`);
+    const outcomes: string[] = [];
+    running.listen({
+      observed: () => {},
+      begun: (_, kind) => outcomes.push(`begun ${kind}`),
+      written: () => {},
+      ended: (_, kind, outcome) => outcomes.push(`${outcome} ${kind}`),
+      rejected: () => {},
+    });
+    for (let i = 0; i < 2; i++) {
+      const events = running.run(job, { signal: signal(), standing });
+      await expect(Array.fromAsync(events)).rejects.toThrow('the engine failed');
+    }
+    expect(outcomes).toEqual([
+      'begun embed-texts',
+      'failed embed-texts',
+      'begun embed-texts',
+      'failed embed-texts',
+    ]);
+  });
+});
+
+describe('a thread that ends by an error in the middle of a stream', () => {
+  it('fails every job, and calls the listener for a crash', async () => {
+    const client = await start(`
+      if (options.requestId === 'second') throw new TypeError('the driver is gone');
+      reply({ type: 'tokens', choice: 0, tokens: [{ id: 7 }] });`);
+    const crashed = new Promise<Error>((resolve) => {
+      client.onCrash(resolve);
+    });
+    const first = client.run(job, { signal: signal(), standing, requestId: 'first' }).getReader();
+    expect(await first.read()).toMatchObject({ value: { type: 'tokens' } });
+    const second = client.run(job, { signal: signal(), standing, requestId: 'second' }).getReader();
+    for (const [reader, requestId] of [
+      [first, 'first'],
+      [second, 'second'],
+    ] as const) {
+      await expect(reader.read()).rejects.toMatchObject({
+        requestId,
+        cause: { name: 'TypeError', message: 'the driver is gone' },
+      });
+    }
+    expect((await crashed).message).toBe('the driver is gone');
+    running = undefined;
+  });
+
+  it('before it is ready rejects the start', async () => {
+    const thread = new URL(`data:text/javascript,throw new Error('no such bundle')`);
+    const starting = EngineClient.start({ maxSlots: 2 } as EngineOptions, 0, thread);
+    await expect(starting).rejects.toThrow('no such bundle');
+  });
+});
+
+describe('a job that nobody waits for any more', () => {
+  it('ends as canceled when its signal aborts or its reader cancels, in the engine as well', async () => {
+    const client = await start('');
+    running = client;
+    const outcomes: string[] = [];
+    const canceled: unknown[] = [];
+    const bothCanceled = new Promise<void>((resolve) => {
+      client.listen({
+        // The thread above says here what it was asked to cancel.
+        observed: (stats) => canceled.push(stats) === 2 && resolve(),
+        begun: () => {},
+        written: () => {},
+        ended: (_, _kind, outcome) => outcomes.push(outcome),
+        rejected: () => {},
+      });
+    });
+    const leaving = new AbortController();
+    const events = client.run(job, { signal: leaving.signal, standing });
+    leaving.abort(new Error('the client went away'));
+    await expect(events.getReader().read()).rejects.toThrow('the client went away');
+    await client.run(job, { signal: signal(), standing }).cancel();
+    await bothCanceled;
+    expect(outcomes).toEqual(['canceled', 'canceled']);
+    expect(canceled).toEqual([{ id: 1 }, { id: 2 }]);
+  });
+
+  it('is not submitted when its signal has aborted before', async () => {
+    const client = await start('');
+    running = client;
+    const aborted = AbortSignal.abort(new Error('too late'));
+    expect(() => client.run(job, { signal: aborted, standing })).toThrow('too late');
+  });
+});

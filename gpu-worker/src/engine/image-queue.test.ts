@@ -1,0 +1,210 @@
+import { GenerationConfig } from '@blip2/shared/wire';
+import { Tensor } from 'onnxruntime-node';
+import { describe, expect, it, vi } from 'vitest';
+import { ImageQueue, type ImageResult } from './image-queue.ts';
+import type { EngineModels } from './models/load-models.ts';
+import type { Job, Pixels } from './protocol.ts';
+import { requestOf } from './testing/groups.ts';
+
+const release = async () => {};
+
+/** Models whose results are plain sums of what they get, and which count their runs. */
+function models(
+  embeddingTypes: EngineModels['embeddingTypes'] = { generate: 'float32', retrieve: 'float32' },
+) {
+  const encoderOf = (factor: number) => ({
+    encode: vi.fn(async (pixels: Float32Array) => {
+      return new Tensor(
+        'float32',
+        pixels.map((value) => factor * value),
+        [1, 1, pixels.length],
+      );
+    }),
+    release,
+  });
+  const qformer = {
+    query: vi.fn(async ({ data }: Tensor) => (data as Float32Array).map((value) => value + 0.1)),
+    release,
+  };
+  const retrieval = {
+    imageEmbeddings: vi.fn(async ({ data }: Tensor) => data as Float32Array),
+    textEmbeddings: vi.fn(async (texts: readonly (readonly number[])[]) =>
+      texts.map((ids) => Float32Array.of(ids[0] ?? 0, 0)),
+    ),
+    matchProbabilities: vi.fn(async (_: Tensor, texts: readonly (readonly number[])[]) =>
+      texts.map((ids) => (ids[0] ?? 0) / 100),
+    ),
+    release,
+  };
+  const vision = { generate: encoderOf(1), retrieve: encoderOf(10) };
+  return { vision, qformer, retrieval, embeddingTypes };
+}
+
+const pixels = (key: string): Pixels => ({
+  kind: 'pixels',
+  key,
+  pixels: Float32Array.of(key.length, 1),
+});
+const generate = (key: string): Job => ({
+  kind: 'generate',
+  source: pixels(key),
+  inputIds: [2],
+  config: GenerationConfig.parse({ max_tokens: 1 }),
+});
+const embed = (key: string, embedding: 'query' | 'itc'): Job => {
+  return { kind: 'embed', source: pixels(key), embedding };
+};
+/** Texts of one id each, which is their number from 1 on. */
+const texts = (count: number) => Array.from({ length: count }, (_, i) => [i + 1]);
+
+/** Submits jobs, which are numbered in the order in which they go. */
+function queueOf(own: ReturnType<typeof models>, ...jobs: Job[]): ImageQueue {
+  const queue = new ImageQueue(own);
+  for (const [id, job] of jobs.entries()) queue.submit(requestOf(id, { job }));
+  return queue;
+}
+
+/** Does the work that is first in line. */
+async function advance(queue: ImageQueue): Promise<ImageResult[]> {
+  return Array.fromAsync(queue.run(queue.next()!));
+}
+
+const idsOf = (results: ImageResult[]) => results.map(({ request }) => request.id);
+const typesOf = ({ events }: ImageResult) => events.map(({ type }) => type);
+
+describe('an image', () => {
+  it('is encoded once for all requests that wait for it', async () => {
+    const own = models();
+    const queue = queueOf(own, generate('a'), generate('bb'), embed('a', 'query'), generate('a'));
+    const work = queue.next()!;
+    expect(work.requests.map(({ id }) => id)).toEqual([0, 2, 3]);
+    const results = await Array.fromAsync(queue.run(work));
+    expect(results.map(typesOf)).toEqual([['embeddings'], ['embeddings', 'done'], ['embeddings']]);
+    expect(own.vision.generate.encode).toHaveBeenCalledTimes(1);
+    expect(own.qformer.query).toHaveBeenCalledTimes(1);
+    expect(queue.waiting).toBe(1);
+    expect(idsOf(await advance(queue))).toEqual([1]);
+    expect(queue.next()).toBeNull();
+  });
+
+  it('yields the query embeddings of a request that generates, those that it emits', async () => {
+    const [result] = await advance(queueOf(models(), generate('abc')));
+    expect(result!.queryEmbeddings).toEqual(Float32Array.of(3.1, 1.1));
+    expect(result!.events).toEqual([{ type: 'embeddings', values: result!.queryEmbeddings }]);
+  });
+
+  it('yields embeddings as they are cached where those are rounded', async () => {
+    const own = models({ generate: 'float16' });
+    const [result] = await advance(queueOf(own, generate('abc')));
+    const rounded = Float32Array.from(Float16Array.of(3.1, 1.1));
+    expect(result!.queryEmbeddings).toEqual(rounded);
+    expect(rounded[0]).not.toBe(Math.fround(3.1));
+  });
+
+  it('is encoded for each model where their encoders differ', async () => {
+    const own = models();
+    const queue = queueOf(own, generate('a'), embed('a', 'itc'));
+    await advance(queue);
+    const [result] = await advance(queue);
+    expect(result!.events[0]).toEqual({ type: 'embeddings', values: Float32Array.of(10, 10) });
+    expect(own.vision.generate.encode).toHaveBeenCalledTimes(1);
+    expect(own.vision.retrieve.encode).toHaveBeenCalledTimes(1);
+  });
+
+  it('gives each request its result as soon as there is one', async () => {
+    const own = models();
+    own.vision.retrieve = own.vision.generate;
+    const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+    own.retrieval.imageEmbeddings.mockImplementation(async ({ data }) => {
+      await opened;
+      return data as Float32Array;
+    });
+    const queue = queueOf(own, generate('a'), embed('a', 'itc'));
+    const run = queue.run(queue.next()!);
+    expect((await run.next()).value).toMatchObject({ request: { id: 0 } });
+    const second = run.next();
+    open();
+    expect((await second).value).toMatchObject({ request: { id: 1 } });
+  });
+
+  it('that fails for one request has yielded the results of those before it', async () => {
+    const own = models();
+    own.vision.retrieve = own.vision.generate;
+    own.retrieval.imageEmbeddings.mockRejectedValue(new Error('no memory'));
+    const queue = queueOf(own, generate('a'), embed('a', 'itc'));
+    const run = queue.run(queue.next()!);
+    expect((await run.next()).value).toMatchObject({ request: { id: 0 } });
+    await expect(run.next()).rejects.toThrow('no memory');
+    expect(queue.waiting).toBe(0);
+  });
+});
+
+describe('texts', () => {
+  it('are embedded a few at a time, and all of them are the result', async () => {
+    const own = models();
+    const queue = queueOf(own, { kind: 'embed-texts', texts: texts(6) });
+    expect(await advance(queue)).toEqual([]);
+    expect(queue.waiting).toBe(1);
+    const [result] = await advance(queue);
+    expect(own.retrieval.textEmbeddings.mock.calls.map(([some]) => some.length)).toEqual([4, 2]);
+    expect(typesOf(result!)).toEqual(['texts', 'done']);
+    expect(result!.events[0]).toEqual({
+      type: 'texts',
+      embeddings: texts(6).map(([id]) => Float32Array.of(id!, 0)),
+    });
+    expect(queue.waiting).toBe(0);
+  });
+
+  it('are compared with an image once it is encoded', async () => {
+    const own = models();
+    const queue = queueOf(own, { kind: 'match', source: pixels('ab'), texts: texts(5) });
+    const [encoded] = await advance(queue);
+    expect(encoded).toMatchObject({ request: { id: 0 }, events: [] });
+    await advance(queue);
+    const [result] = await advance(queue);
+    // The image's vector is (20, 10), a text's (id, 0).
+    const scores = texts(5).map(([id]) => ({ itm: id! / 100, itc: 20 * id! }));
+    expect(result!.events[0]).toEqual({ type: 'scores', scores });
+    expect(own.retrieval.imageEmbeddings).toHaveBeenCalledTimes(1);
+    expect(result!.request.timings).toMatchObject({
+      vision: expect.any(Number),
+      match: expect.any(Number),
+    });
+  });
+
+  it('wait in line with the images', async () => {
+    const queue = queueOf(
+      models(),
+      generate('a'),
+      { kind: 'embed-texts', texts: texts(1) },
+      generate('bb'),
+    );
+    const order: number[] = [];
+    for (let work = queue.next(); work !== null; work = queue.next()) {
+      order.push(...work.requests.map(({ id }) => id));
+      await Array.fromAsync(queue.run(work));
+    }
+    expect(order).toEqual([0, 1, 2]);
+  });
+
+  it('fail where no retrieval model is loaded', async () => {
+    const { retrieval: _, ...own } = models();
+    const queue = new ImageQueue(own);
+    queue.submit(requestOf(1, { job: { kind: 'embed-texts', texts: texts(1) } }));
+    await expect(advance(queue)).rejects.toThrow('no retrieval model is loaded');
+  });
+});
+
+describe('a request that is removed', () => {
+  it('gets nothing, wherever it waits', async () => {
+    const match: Job = { kind: 'match', source: pixels('a'), texts: texts(9) };
+    const queue = queueOf(models(), match, generate('bb'), {
+      kind: 'embed-texts',
+      texts: texts(1),
+    });
+    await advance(queue);
+    for (const id of [0, 1, 2]) queue.remove(id);
+    expect(queue.waiting).toBe(0);
+    expect(queue.next()).toBeNull();
+  });
+});

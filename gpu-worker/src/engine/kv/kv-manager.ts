@@ -1,0 +1,244 @@
+/**
+ * Which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: what was asked
+ * about an image is not computed again. A prompt gets the same numbers either way.
+ */
+import type { Decoder, ForwardBatch, PrefillBatch, PrefillRow, Prompt } from '../models/decoder.ts';
+import type { EngineOptions } from '../protocol.ts';
+import type { FirstChunk, Sequence } from '../sequence.ts';
+import type { EngineStats } from '../stats.ts';
+import type { KvRows } from './kv-cache.ts';
+import { PrefixCache } from './prefix-cache.ts';
+
+/** A prompt that waits for a slot. */
+export type WaitingPrompt = { readonly prompt: Prompt; firstChunk: FirstChunk };
+
+export type KvManagerOptions = Pick<EngineOptions, 'prefillChunkTokens' | 'prefixCacheBytes'>;
+
+/**
+ * Beside the scheduler: that says who is next, this what is computed for them.
+ * @example
+ * const batch = await kv.restorePrefixes(kv.firstChunks(sequences));
+ * using out = await decoder.forward(batch);
+ * await out.commit();
+ * await kv.storePrefixes(batch, out.keysAndValues);
+ */
+export class KvManager {
+  readonly #decoder: Decoder;
+  readonly #chunkTokens: number;
+  readonly #prefixes: PrefixCache<KvRows>;
+  /** By the image they are about. */
+  readonly #waiting = new Map<string, Set<WaitingPrompt>>();
+
+  constructor(decoder: Decoder, { prefillChunkTokens, prefixCacheBytes }: KvManagerOptions) {
+    this.#decoder = decoder;
+    this.#chunkTokens = prefillChunkTokens;
+    this.#prefixes = new PrefixCache(decoder.isCausal ? prefixCacheBytes : 0);
+  }
+
+  get memory(): EngineStats['memory'] {
+    const { isCausal, usage } = this.#decoder;
+    return isCausal ? { ...usage, prefixes: this.#prefixes.stats } : usage;
+  }
+
+  /** Sets the prompt's first chunk, now and whenever more or less of it is cached, until it is left out. */
+  track(waiting: WaitingPrompt): void {
+    const { imageKey } = waiting.prompt;
+    const about = this.#waiting.get(imageKey) ?? new Set();
+    this.#waiting.set(imageKey, about.add(waiting));
+    waiting.firstChunk = this.#firstChunk(waiting.prompt);
+  }
+
+  /** The prompt no longer waits: its first chunk stays what it is. */
+  untrack(waiting: WaitingPrompt): void {
+    const { imageKey } = waiting.prompt;
+    const about = this.#waiting.get(imageKey);
+    about?.delete(waiting);
+    if (about?.size === 0) this.#waiting.delete(imageKey);
+  }
+
+  /** Plans the first chunks of sequences that hold consecutive slots. */
+  firstChunks(sequences: readonly Sequence[]): PrefillBatch {
+    const rows = sequences.map((sequence) => {
+      const { prompt, firstChunk } = sequence.group;
+      sequence.unreadIds = this.#positionsOf(prompt) - firstChunk.end;
+      return { prompt, positions: { start: 0, end: firstChunk.end } };
+    });
+    return { kind: 'prefill', firstSlot: sequences[0]?.slot ?? 0, rows };
+  }
+
+  /** Plans the next chunk of a long prompt, behind the positions that its slot holds. */
+  nextChunk(sequence: Sequence): PrefillBatch {
+    const start = sequence.cachedPositions;
+    const count = Math.min(sequence.unreadIds, this.#chunkTokens);
+    sequence.unreadIds -= count;
+    const row = { prompt: sequence.group.prompt, positions: { start, end: start + count } };
+    return { kind: 'prefill', firstSlot: sequence.slot, rows: [row] };
+  }
+
+  /**
+   * Writes what is cached of the prompts into their slots. An image that several of them are about is computed once.
+   * @returns the batch without the positions that need not be computed any more
+   */
+  async restorePrefixes(batch: ForwardBatch): Promise<ForwardBatch> {
+    if (batch.kind === 'decode' || !this.#decoder.isCausal || !startsPrompts(batch)) return batch;
+    const { firstSlot, rows } = batch;
+    const byImage = new Map(rows.map(({ prompt }) => [prompt.imageKey, prompt]));
+    const cached = this.#lookUp([...byImage.keys()]);
+    if (cached.size === 0 && byImage.size === rows.length) return batch;
+    const missing = [...byImage.values()].filter(({ imageKey }) => !cached.has(imageKey));
+    const computed = await this.#computeImages(firstSlot, missing);
+    const behind: PrefillRow[] = [];
+    try {
+      for (const [i, row] of rows.entries()) {
+        const { imageKey } = row.prompt;
+        const image = (cached.get(imageKey) ?? computed.get(imageKey)) as KvRows;
+        const start = await this.#restore(firstSlot + i, image, row);
+        behind.push({ prompt: row.prompt, positions: { start, end: row.positions.end } });
+      }
+    } finally {
+      // Not before, since room for one may be made by evicting another.
+      for (const [imageKey, values] of computed) this.#prefixes.putImage(imageKey, values);
+      this.#refresh();
+    }
+    return { ...batch, rows: behind };
+  }
+
+  /** What the slots of a pass's sequences hold, once its output is committed. */
+  recordCommit({ kind }: ForwardBatch, sequences: readonly Sequence[]): void {
+    for (const sequence of sequences) {
+      const { prompt } = sequence.group;
+      sequence.cachedPositions =
+        kind === 'decode'
+          ? sequence.cachedPositions + 1
+          : this.#decoder.cachedPositions(prompt.ids.length - sequence.unreadIds);
+    }
+  }
+
+  /**
+   * Caches what a pass has computed of its prompts.
+   * @param computed keys and values of the batch's rows; they stay their owner's
+   */
+  async storePrefixes(batch: ForwardBatch, computed: KvRows): Promise<void> {
+    if (batch.kind === 'decode' || !this.#decoder.isCausal) return;
+    const { cache, imagePositions } = this.#decoder;
+    try {
+      for (const [row, { prompt, positions }] of batch.rows.entries()) {
+        if (positions.start === 0) {
+          if (!this.#prefixes.fits(this.#bytesOf(computed, imagePositions))) return;
+          const image = await cache.slice(computed, row, { start: 0, end: imagePositions });
+          this.#prefixes.putImage(prompt.imageKey, image);
+        }
+        await this.#storeText(computed, row, { prompt, positions });
+      }
+    } finally {
+      this.#refresh();
+    }
+  }
+
+  /** Frees the memory of slots that a burst needed; only while no slot is held. */
+  reset(): void {
+    this.#decoder.reset();
+  }
+
+  /** Frees what is cached; to be called before the decoder is released. */
+  release(): void {
+    this.#prefixes.clear();
+  }
+
+  #positionsOf({ ids }: Prompt): number {
+    return this.#decoder.imagePositions + ids.length;
+  }
+
+  #firstChunk(prompt: Prompt): FirstChunk {
+    const { isCausal, imagePositions } = this.#decoder;
+    const whole = this.#positionsOf(prompt);
+    if (!isCausal) return { end: whole, computed: whole };
+    const cached = this.#prefixes.peek(prompt.imageKey, withoutLast(prompt.ids));
+    const text = Math.min(prompt.ids.length, cached.textPositions + this.#chunkTokens);
+    const computed = (cached.image ? 0 : imagePositions) + text - cached.textPositions;
+    return { end: imagePositions + text, computed };
+  }
+
+  /** Brings the first chunks up to date of prompts of which more or less is cached now. */
+  #refresh(): void {
+    for (const imageKey of this.#prefixes.takeChanges()) {
+      for (const waiting of this.#waiting.get(imageKey) ?? []) {
+        waiting.firstChunk = this.#firstChunk(waiting.prompt);
+      }
+    }
+  }
+
+  /** Of the images, keys and values of those that are cached. */
+  #lookUp(imageKeys: readonly string[]): Map<string, KvRows> {
+    const found = new Map<string, KvRows>();
+    for (const imageKey of imageKeys) {
+      const cached = this.#prefixes.image(imageKey);
+      if (cached !== undefined) found.set(imageKey, cached);
+    }
+    return found;
+  }
+
+  /** Computes the image positions of prompts alone; their slots hold nothing yet. */
+  async #computeImages(
+    firstSlot: number,
+    prompts: readonly Prompt[],
+  ): Promise<Map<string, KvRows>> {
+    const found = new Map<string, KvRows>();
+    if (prompts.length === 0) return found;
+    const { cache, imagePositions } = this.#decoder;
+    const positions = { start: 0, end: imagePositions };
+    const rows = prompts.map((prompt) => ({ prompt, positions }));
+    using out = await this.#decoder.forward({ kind: 'prefill', firstSlot, rows });
+    using uncached = new DisposableStack();
+    for (const [row, { imageKey }] of prompts.entries()) {
+      const image = await cache.slice(out.keysAndValues, row, positions);
+      found.set(imageKey, uncached.use(image));
+    }
+    uncached.move();
+    return found;
+  }
+
+  /** Writes an image and what is cached of a text about it into a slot. @returns the positions that it holds then */
+  async #restore(slot: number, image: KvRows, { prompt, positions }: PrefillRow): Promise<number> {
+    const { cache, imagePositions } = this.#decoder;
+    const ids = prompt.ids.slice(0, positions.end - imagePositions);
+    const text = this.#prefixes.text(prompt.imageKey, withoutLast(ids));
+    let start = 0;
+    for (const { values, length } of [{ values: image, length: imagePositions }, ...text]) {
+      cache.reserve({ slots: slot + 1, positions: start + length });
+      await cache.put(values, [{ row: 0, slot, start, length }]);
+      start += length;
+    }
+    return start;
+  }
+
+  /** Caches the text positions of a row, unless they are cached already. */
+  async #storeText(
+    computed: KvRows,
+    row: number,
+    { prompt, positions }: PrefillRow,
+  ): Promise<void> {
+    const { cache, imagePositions } = this.#decoder;
+    const ids = prompt.ids.slice(0, positions.end - imagePositions);
+    const uncached = this.#prefixes.uncachedText(prompt.imageKey, ids);
+    if (uncached === null || imagePositions + uncached < positions.start) return;
+    const range = {
+      start: imagePositions + uncached - positions.start,
+      end: positions.end - positions.start,
+    };
+    const values = await cache.slice(computed, row, range);
+    this.#prefixes.putText(prompt.imageKey, ids, values);
+  }
+
+  #bytesOf({ byteLength, layers }: KvRows, positions: number): number {
+    const [rows = 1, computed = 1] = layers[0]?.dims ?? [];
+    return (byteLength / rows / computed) * positions;
+  }
+}
+
+/** Whether the rows begin their prompts, image positions first. */
+const startsPrompts = ({ rows }: PrefillBatch) =>
+  rows.every(({ positions }) => positions.start === 0);
+
+/** A prompt's last id is always computed: its logits choose the first token. */
+const withoutLast = (ids: readonly number[]) => ids.slice(0, -1);

@@ -1,0 +1,83 @@
+/** What the engine remembers of a request while it is served: the request, and a generation's group of sequences. */
+import type { GpuTimings } from '@blip2/shared/wire';
+import type { DecodingStrategy } from './decoding/strategy.ts';
+import type { Prompt } from './models/decoder.ts';
+import type { Job } from './protocol.ts';
+import type { Ticket } from './scheduling/fair-queue.ts';
+
+/** A submitted job, until its end. */
+export type EngineRequest = {
+  /** Of the job, between client and engine. */
+  id: number;
+  /** Names the request in logs and errors, where it came with a name. */
+  requestId: string | undefined;
+  job: Job;
+  /** Its place in the fair queue. */
+  ticket: Ticket;
+  /** Milliseconds of this thread's clock. */
+  submittedAt: number;
+  timings: GpuTimings;
+};
+
+/** The part of a prompt that its first pass brings into a slot. */
+export type FirstChunk = {
+  /** Positions of the prompt that the slot holds then. */
+  end: number;
+  /** Those of them that are computed; the others are cached. */
+  computed: number;
+};
+
+/** One text being generated. It only remembers. */
+export class Sequence {
+  readonly group: SequenceGroup;
+  /** Of the KV cache; the batch moves sequences between slots. */
+  slot: number;
+  /** Positions that its slot holds. */
+  cachedPositions = 0;
+  /** Token id that it reads next, once its prompt is read. */
+  nextToken = Number.NaN;
+  /** Ids of the prompt that no pass has read, or reads now. */
+  unreadIds: number;
+
+  constructor(group: SequenceGroup, slot: number) {
+    this.group = group;
+    this.slot = slot;
+    this.unreadIds = group.prompt.ids.length;
+  }
+
+  /** Whether it gets a token with each decode step. */
+  get isPrefilled(): boolean {
+    return this.unreadIds === 0;
+  }
+}
+
+/** One request's generation. */
+export class SequenceGroup {
+  readonly request: EngineRequest;
+  readonly prompt: Prompt;
+  readonly strategy: DecodingStrategy;
+  /** In the order in which the strategy counts them; none before the prefill. */
+  sequences: Sequence[] = [];
+  /** Up to date while the group waits for slots: the KV manager sees to it. */
+  firstChunk: FirstChunk = { end: 0, computed: 0 };
+
+  constructor(request: EngineRequest, prompt: Prompt, strategy: DecodingStrategy) {
+    this.request = request;
+    this.prompt = prompt;
+    this.strategy = strategy;
+  }
+
+  /** Slots that it holds or may still ask for. */
+  get slots(): number {
+    return this.strategy.width;
+  }
+
+  /** Positions that its first chunk computes. */
+  get chunkPositions(): number {
+    return this.firstChunk.computed;
+  }
+
+  get isBackground(): boolean {
+    return this.request.ticket.rank > 0;
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * A decoder without a model, for tests of what is around one. Its logits are a hash of all that a row's slot holds and
+ * of what the row reads: a sequence that gets another's keys and values, or too few of them, goes on otherwise.
+ */
+import { Tensor } from 'onnxruntime-node';
+import { seededRandom } from '../decoding/sampler.ts';
+import { HostKvCache } from '../kv/host-kv-cache.ts';
+import type { Range } from '../kv/kv-cache.ts';
+import type { Decoder, ForwardBatch, PrefillRow, Prompt } from '../models/decoder.ts';
+import { ForwardOutput } from '../models/forward-output.ts';
+
+/** Token 0 ends a sequence, 1 is an image position. */
+export const VOCAB = 32;
+
+/** What a row of a pass reads: numbers of its new positions. */
+type Row = { past: number; values: readonly number[] };
+
+export class FakeDecoder implements Decoder {
+  readonly isCausal: boolean;
+  readonly imagePositions = 2;
+  /** A key is the number of its position: a token id, or a query embedding. */
+  readonly cache = new HostKvCache({ layers: 1, heads: 1, headDim: 1, maxPositions: 512 });
+  /** What was computed, in order. */
+  readonly batches: ForwardBatch[] = [];
+  /** Every pass waits for this before it computes; where it rejects, the pass fails. */
+  gate: (batch: ForwardBatch) => Promise<void> = async () => {};
+  /** Whether its memory was freed after the last pass. */
+  wasReset = false;
+
+  constructor({ isCausal = true } = {}) {
+    this.isCausal = isCausal;
+  }
+
+  get usage() {
+    return { kvBytes: this.cache.bytes, deviceTensors: 0 };
+  }
+
+  cachedPositions(textIds: number): number {
+    return this.imagePositions + textIds;
+  }
+
+  promptTokenIds({ ids }: Prompt): number[] {
+    return [...Array<number>(this.imagePositions).fill(1), ...ids];
+  }
+
+  async forward(batch: ForwardBatch): Promise<ForwardOutput> {
+    this.batches.push(batch);
+    this.wasReset = false;
+    await this.gate(batch);
+    const firstSlot = batch.kind === 'prefill' ? batch.firstSlot : 0;
+    const rows: Row[] =
+      batch.kind === 'prefill'
+        ? batch.rows.map((row) => this.#prefillRow(row))
+        : batch.rows.map((row) =>
+            row === null
+              ? { past: 0, values: [] }
+              : { past: row.cachedPositions, values: [row.nextToken] },
+          );
+    const positions = Math.max(...rows.map(({ values }) => values.length));
+    const ends = rows.map(({ past }) => past + positions);
+    this.cache.reserve({ slots: firstSlot + rows.length, positions: Math.max(...ends) });
+    const logits = new Float32Array(rows.length * VOCAB);
+    const keysAndValues = new Float32Array(rows.length * positions * 2);
+    for (const [i, { past, values }] of rows.entries()) {
+      const attended = [...this.slotValues(firstSlot + i, past), ...values];
+      logits.set(logitsOf(attended), i * VOCAB);
+      for (const [j, value] of values.entries()) keysAndValues[(i * positions + j) * 2] = value;
+    }
+    return new ForwardOutput({
+      logits,
+      runRows: rows.length,
+      batchRows: rows.length,
+      keysAndValues: this.cache.adopt([
+        new Tensor('float32', keysAndValues, [rows.length, positions, 2]),
+      ]),
+      cache: this.cache,
+      mappings: rows.map(({ past, values }, row) => ({
+        row,
+        slot: firstSlot + row,
+        start: past,
+        length: values.length,
+      })),
+    });
+  }
+
+  copySlot(from: number, to: number, positions: Range): void {
+    this.cache.reserve({ slots: to + 1, positions: positions.end });
+    this.cache.copy(from, to, positions);
+  }
+
+  reset(): void {
+    this.cache.reset();
+    this.wasReset = true;
+  }
+
+  async release(): Promise<void> {
+    this.cache.release();
+  }
+
+  /** The numbers of a slot's first positions. */
+  slotValues(slot: number, positions: number): number[] {
+    return positions === 0 ? [] : [...this.cache.view(0, 'key', slot, 1).subarray(0, positions)];
+  }
+
+  #prefillRow({ prompt, positions: { start, end } }: PrefillRow): Row {
+    const values = [...prompt.queryEmbeddings, ...prompt.ids].slice(start, end);
+    return { past: start, values };
+  }
+}
+
+/** The logits of a model that has read these numbers, float32 [VOCAB]. */
+export function logitsOf(values: readonly number[]): Float32Array {
+  const hash = values.reduce(
+    (sum, value) => Math.imul(sum ^ (value * 1000), 0x01000193),
+    0x811c9dc5,
+  );
+  const random = seededRandom(hash >>> 0);
+  return Float32Array.from({ length: VOCAB }, () => 8 * random());
+}
+
+/** A prompt about the image number `image`. */
+export function promptAbout(image: number, ...ids: number[]): Prompt {
+  return { imageKey: `image ${image}`, queryEmbeddings: Float32Array.of(image, -image), ids };
+}
