@@ -1,8 +1,8 @@
 /** Byte-level BPE of GPT-2's kind (OPT). */
 import { Tokenizer } from '@huggingface/tokenizers';
 import * as z from 'zod/mini';
-import type { TextTokenizer } from '../tokenizer.ts';
 import { AddedTokens } from './added-tokens.ts';
+import type { TextTokenizer } from './text-tokenizer.ts';
 
 /** The parts of `tokenizer.json` that decoding needs; encoding is the library's. */
 const BpeFile = z.looseObject({
