@@ -1,7 +1,7 @@
 /** `POST /v1/embeddings` computes and keeps; `GET /v1/embeddings/{sha256}` reads what is kept, never the GPU. */
-import { isSha256 } from '@blip2/shared/cache-key';
 import { decodeEmbeddings, embeddingPayload } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
+import { IMAGE_ID } from '@blip2/shared/image-id';
 import {
   EmbeddingsOptions,
   type EmbeddingsReply,
@@ -91,7 +91,7 @@ function servedFor(kind: EmbeddingKind): { name: string; revision: string } {
 
 export async function readEmbeddings(c: AppContext): Promise<Response> {
   const sha256 = c.req.param('sha256') ?? '';
-  if (!isSha256(sha256)) {
+  if (!IMAGE_ID.test(sha256)) {
     throw new ApiError('invalid-request', 'The hash must be 64 lower-case hexadecimal digits.', {
       field: 'sha256',
     });

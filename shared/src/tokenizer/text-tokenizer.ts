@@ -3,8 +3,8 @@
 /**
  * @example
  * const { encode, bytesOf } = createTokenizer(json);
- * encode(' a red dog');                          // [10, 1275, 2335], for OPT's vocabulary
- * new TextDecoder().decode(bytesOf(1275));       // ' red'
+ * const ids = encode(' a red dog');
+ * Buffer.concat(ids.map(bytesOf)).toString(); // ' a red dog'
  */
 export type TextTokenizer = {
   /** Ids of the text, without control tokens. Control strings such as `</s>` in it are ordinary text. */
