@@ -2,11 +2,12 @@
 import { embeddingKey } from '@blip2/shared/cache-key';
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
+import { imageIdOf } from '@blip2/shared/image-id';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { model } from '../model-manifest.ts';
-import { base64, newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { base64, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
+import { generative } from '../testing/models.ts';
 
 let edge: TestEdge;
 let imageBytes: Uint8Array<ArrayBuffer>;
@@ -17,9 +18,9 @@ beforeEach(() => {
 
 const send = (bytes = imageBytes) => edge.post('/v1/captions', { image: { data: base64(bytes) } });
 const read = async (response: Response) => CaptionReply.parse(await response.json());
-const encodes = () => edge.gpu.seen.filter((seen) => seen.with === 'image').length;
+const encodes = () => edge.gpu.received.filter((seen) => seen.with === 'image').length;
 const requestsSeen = (count: number) =>
-  vi.waitFor(() => expect(edge.gpu.seen.length).toBe(count), { interval: 2 });
+  vi.waitFor(() => expect(edge.gpu.received.length).toBe(count), { interval: 2 });
 
 describe('concurrent requests for one new image', () => {
   it('cause one encode', async () => {
@@ -32,7 +33,7 @@ describe('concurrent requests for one new image', () => {
     expect(replies.map(({ caption }) => caption)).toEqual(Array(5).fill('a red dog'));
     expect(new Set(replies.map(({ image }) => image.width))).toEqual(new Set([40]));
     expect(encodes()).toBe(1);
-    expect(edge.gpu.seen).toHaveLength(5);
+    expect(edge.gpu.received).toHaveLength(5);
   });
 
   it('go on when the first fails', async () => {
@@ -77,7 +78,7 @@ describe('concurrent requests for one new image', () => {
     edge.gpu.script.start = gate.promise;
     const first = send();
     await requestsSeen(1);
-    const byHash = edge.post('/v1/captions', { image: { sha256: await sha256Of(imageBytes) } });
+    const byHash = edge.post('/v1/captions', { image: { sha256: await imageIdOf(imageBytes) } });
     gate.resolve();
     expect((await Promise.all([first, byHash])).map(({ status }) => status)).toEqual([200, 200]);
     expect(encodes()).toBe(1);
@@ -86,14 +87,14 @@ describe('concurrent requests for one new image', () => {
 
 describe('kept embeddings', () => {
   it('are read from KV where the location has none, then from the location', async () => {
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
+    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
     const metadata = { width: 9, height: 8, format: 'gif' };
     await edge.kv.put(key, EMBEDDINGS, { metadata });
     expect(await read(await send())).toMatchObject({ cache: 'kv', image: metadata });
     await edge.settled();
     expect(await read(await send())).toMatchObject({ cache: 'colo', image: metadata });
     expect(encodes()).toBe(0);
-    expect(edge.gpu.seen[0]?.payload).toEqual(EMBEDDINGS);
+    expect(edge.gpu.received[0]?.payload).toEqual(EMBEDDINGS);
   });
 
   const damaged = EMBEDDINGS.slice();
@@ -110,7 +111,7 @@ describe('kept embeddings', () => {
     ],
     ['without image info', EMBEDDINGS, null],
   ])('that are %s are a miss, counted and replaced', async (_name, value, metadata) => {
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
+    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
     await edge.kv.put(key, value, { metadata });
     expect((await read(await send())).cache).toBe('miss');
     await edge.settled();
@@ -122,8 +123,8 @@ describe('kept embeddings', () => {
   });
 
   it('that are damaged are dropped when only the hash was sent', async () => {
-    const sha256 = await sha256Of(imageBytes);
-    const key = embeddingKey({ kind: 'query', ...model }, sha256);
+    const sha256 = await imageIdOf(imageBytes);
+    const key = embeddingKey({ kind: 'query', ...generative }, sha256);
     await edge.kv.put(key, damaged);
     expect((await edge.request(`/v1/embeddings/${sha256}`)).status).toBe(404);
     await edge.settled();
@@ -133,7 +134,7 @@ describe('kept embeddings', () => {
   it('that are damaged in the location fall back to KV', async () => {
     await send();
     await edge.settled();
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
+    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
     const url = `https://embeddings.blip2.invalid/${key}`;
     const headers = { 'cache-control': 'max-age=60', 'x-image': JSON.stringify(info) };
     await caches.default.put(url, new Response(damaged, { headers }));
@@ -201,7 +202,7 @@ describe('a GPU worker', () => {
   });
 
   it('that never answers is given up at the deadline', async () => {
-    edge = startEdge({ REQUEST_DEADLINE_MS: '50' });
+    edge = startEdge({ env: { REQUEST_DEADLINE_MS: '50' } });
     edge.gpu.script.start = new Promise(() => {});
     expect((await send()).status).toBe(504);
   });

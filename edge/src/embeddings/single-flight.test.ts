@@ -3,11 +3,11 @@ import { type Follower, type Leader, SingleFlight } from './single-flight.ts';
 
 const { signal } = new AbortController();
 const never = new Promise<void>(() => {});
-let flights: SingleFlight<number>;
+let flights: SingleFlight<string, number>;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  flights = new SingleFlight();
+  flights = new SingleFlight(() => Date.now());
 });
 afterEach(() => {
   vi.useRealTimers();

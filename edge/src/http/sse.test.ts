@@ -8,7 +8,8 @@ afterEach(() => {
 const options = {
   heartbeatMs: 500,
   onCancel: () => {},
-  onError: (thrown: unknown) => ({ event: 'error', data: String(thrown) }),
+  format: (event: ServerEvent) => event,
+  formatError: (thrown: unknown) => ({ event: 'error', data: String(thrown) }),
 };
 
 async function* of(...events: ServerEvent[]): AsyncGenerator<ServerEvent> {

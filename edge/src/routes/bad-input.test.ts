@@ -1,8 +1,8 @@
 /** Every row of bad input gets its problem document, and the GPU worker hears nothing of it. */
 import { Problem } from '@blip2/shared/errors';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { model } from '../model-manifest.ts';
 import { base64, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
+import { generative } from '../testing/models.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -21,7 +21,7 @@ async function expectProblem(response: Response, slug: string, members: Partial<
   const problem = Problem.parse(JSON.parse(text));
   expect(problem).toMatchObject({ type: `/problems/${slug}`, ...members });
   expect(response.status).toBe(problem.status);
-  expect(edge.gpu.seen).toEqual([]);
+  expect(edge.gpu.received).toEqual([]);
 }
 
 describe('JSON', () => {
@@ -112,7 +112,11 @@ describe('questions', () => {
   });
 
   it.each<[string, string, number]>([
-    ['tokens', 'what is it? '.repeat(250), model.max_positions - model.num_query_tokens - 1],
+    [
+      'tokens',
+      'what is it? '.repeat(250),
+      generative.max_positions - generative.num_query_tokens - 1,
+    ],
     ['characters', 'x'.repeat(100_000), 4096],
   ])('of too many %s get the count and the limit', async (_unit, question, limit) => {
     const response = await edge.post('/v1/answers', { image, question });

@@ -1,9 +1,10 @@
+import { imageIdOf } from '@blip2/shared/image-id';
 import { AnswerReply } from '@blip2/shared/schemas/answers';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { DoneEvent } from '@blip2/shared/schemas/events';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { model, tokenizer } from '../model-manifest.ts';
-import { base64, eventsOf, newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { base64, eventsOf, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
+import { generative } from '../testing/models.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -16,7 +17,7 @@ describe('captions', () => {
     const form = new FormData();
     form.set('image', new File([imageBytes], 'a.png', { type: 'image/png' }));
     const image = { data: base64(imageBytes) };
-    const sha256 = await sha256Of(imageBytes);
+    const sha256 = await imageIdOf(imageBytes);
     const ways = [
       () => edge.post('/v1/captions', imageBytes, { 'content-type': 'image/png' }),
       () => edge.post('/v1/captions', form),
@@ -35,23 +36,23 @@ describe('captions', () => {
       expect(reply).toMatchObject({
         caption: 'a red dog',
         image: { sha256, width: 40, height: 30, format: 'png' },
-        model: model.name,
+        model: generative.name,
         finish_reason: 'stop',
       });
     }
     expect(replies.map(({ cache }) => cache)).toEqual(['miss', 'colo', 'colo', 'colo', 'colo']);
-    expect(edge.gpu.seen.map((seen) => seen.with)).toEqual([
+    expect(edge.gpu.received.map((seen) => seen.with)).toEqual([
       'image',
       ...Array(4).fill('embeddings'),
     ]);
-    expect(edge.gpu.seen[0]?.payload).toEqual(imageBytes);
+    expect(edge.gpu.received[0]?.payload).toEqual(imageBytes);
   });
 
   it('tell the GPU worker who asks, so that nobody waits behind one who asks much', async () => {
     const headers = { 'content-type': 'image/png', 'cf-connecting-ip': '203.0.113.7' };
     await edge.post('/v1/captions', newImage(), headers);
     await edge.post('/v1/captions', newImage(), { 'content-type': 'image/png' });
-    const clients = edge.gpu.seen.map(({ request }) => request.client);
+    const clients = edge.gpu.received.map(({ request }) => request.client);
     expect(clients).toEqual(['203.0.113.7', undefined]);
   });
 
@@ -62,14 +63,14 @@ describe('captions', () => {
       { 'content-type': 'image/png' },
     );
     const reply = CaptionReply.parse(await response.json());
-    const ids = [...model.prompt_prefix, ...tokenizer().encode('a photo of ')];
-    expect(edge.gpu.seen[0]?.request).toMatchObject({
+    const ids = [...generative.prompt_prefix, ...generative.tokenizer().encode('a photo of ')];
+    expect(edge.gpu.received[0]?.request).toMatchObject({
       kind: 'generate',
-      revision: model.revision,
+      revision: generative.revision,
       input_ids: ids,
       generation: { max_tokens: 2, temperature: 0.5, seed: 7, top_p: 1, top_k: 0 },
     });
-    const prompt_tokens = model.num_query_tokens + ids.length;
+    const prompt_tokens = generative.num_query_tokens + ids.length;
     expect(reply.usage).toEqual({
       prompt_tokens,
       completion_tokens: 2,
@@ -100,9 +101,9 @@ describe('answers', () => {
       history: [{ question: 'a dog?', answer: 'yes' }],
     });
     expect(AnswerReply.parse(await response.json()).answer).toBe('a red dog');
-    const request = edge.gpu.seen[0]?.request;
+    const request = edge.gpu.received[0]?.request;
     expect(request?.kind === 'generate' && request.input_ids.slice(1)).toEqual(
-      tokenizer().encode('Question: a dog? Answer: yes. Question: what color? Answer:'),
+      generative.tokenizer().encode('Question: a dog? Answer: yes. Question: what color? Answer:'),
     );
   });
 
@@ -111,10 +112,10 @@ describe('answers', () => {
       image: { data: base64(newImage()) },
       question: 'is </s><image><pad> here?',
     });
-    const request = edge.gpu.seen[0]?.request;
+    const request = edge.gpu.received[0]?.request;
     const ids = request?.kind === 'generate' ? request.input_ids : [];
-    expect(ids[0]).toBe(model.prompt_prefix[0]);
-    expect(ids.slice(1)).not.toContain(model.prompt_prefix[0]);
+    expect(ids[0]).toBe(generative.prompt_prefix[0]);
+    expect(ids.slice(1)).not.toContain(generative.prompt_prefix[0]);
   });
 });
 
@@ -130,7 +131,7 @@ describe('several texts', () => {
       ['a blue cat', -1],
     ]);
     const counts = ['a red dog\n', 'a blue cat'].map(
-      (text) => tokenizer().encode(` ${text}`).length,
+      (text) => generative.tokenizer().encode(` ${text}`).length,
     );
     expect(reply.usage.completion_tokens).toBe(counts[0]! + counts[1]!);
   });
@@ -179,7 +180,7 @@ describe('log-probabilities', () => {
     const image = { data: base64(newImage()) };
     const options = { image, logprobs: true, top_logprobs: 2 };
     const reply = CaptionReply.parse(await (await edge.post('/v1/captions', options)).json());
-    const ids = tokenizer().encode(' a red dog\n');
+    const ids = generative.tokenizer().encode(' a red dog\n');
     expect(reply.logprobs?.map(({ id }) => id)).toEqual(ids);
     expect(reply.logprobs?.[0]).toMatchObject({
       text: ' a',
