@@ -23,7 +23,7 @@ const VARIABLES = {
       z.enum(['', 'true']),
       z.transform((text) => text === 'true'),
     ),
-    help: '"true" also fetches images from private addresses, for tests; "" does not',
+    help: 'whether images are also fetched from private addresses, for tests: "true" or ""',
   },
 } as const;
 
