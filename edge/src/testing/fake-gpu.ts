@@ -28,6 +28,8 @@ export type Script = {
   failLate: Problem | null;
   /** The connection breaks after the first token. */
   breakOff: boolean;
+  /** The end says nothing of the texts. */
+  forgetChoices: boolean;
   /** Bytes instead of frames. */
   raw: Uint8Array | null;
   isReady: boolean;
@@ -72,6 +74,7 @@ export class FakeGpu {
     refuse: null,
     failLate: null,
     breakOff: false,
+    forgetChoices: false,
     raw: null,
     isReady: true,
     revision: model.revision,
@@ -175,7 +178,7 @@ export class FakeGpu {
       }
     }
     const timings_ms = { queue: 0.5, ...(source === 'image' ? { vision: 3 } : {}), prefill: 1 };
-    yield { type: 'done', choices, timings_ms };
+    yield { type: 'done', choices: script.forgetChoices ? [] : choices, timings_ms };
   }
 }
 
