@@ -14,7 +14,7 @@ beforeEach(() => {
   edge = startEdge();
 });
 
-async function keepOne(): Promise<{ path: string; reply: EmbeddingsReply }> {
+async function cacheOne(): Promise<{ path: string; reply: EmbeddingsReply }> {
   const imageBytes = newImage();
   const response = await edge.post('/v1/embeddings', imageBytes, { 'content-type': 'image/png' });
   expect(response.status).toBe(200);
@@ -26,9 +26,9 @@ async function keepOne(): Promise<{ path: string; reply: EmbeddingsReply }> {
 
 const get = (path: string, headers: Record<string, string> = {}) => edge.request(path, { headers });
 
-describe('kept embeddings', () => {
+describe('cached embeddings', () => {
   it('are read as JSON, fp16 and npy, never from the GPU worker', async () => {
-    const { path, reply } = await keepOne();
+    const { path, reply } = await cacheOne();
     expect(reply).toMatchObject({ cache: 'miss', image: { width: 40, height: 30 } });
     edge.gpu.script.isGone = true;
     const json = EmbeddingsReply.parse(await (await get(path)).json());
@@ -42,8 +42,8 @@ describe('kept embeddings', () => {
     expect(edge.gpu.received).toHaveLength(1);
   });
 
-  it('are not sent again to who has them', async () => {
-    const { path } = await keepOne();
+  it('are not sent again to a client that has them', async () => {
+    const { path } = await cacheOne();
     const tags = new Set<string>();
     for (const accept of ['application/json', 'application/octet-stream', 'application/x-npy']) {
       const etag = (await get(path, { accept })).headers.get('etag') ?? '';
@@ -60,15 +60,15 @@ describe('kept embeddings', () => {
   });
 
   it('answer HEAD without a body', async () => {
-    const { path } = await keepOne();
+    const { path } = await cacheOne();
     const response = await edge.request(path, { method: 'HEAD' });
     expect(response.status).toBe(200);
     expect(Number(response.headers.get('content-length'))).toBeGreaterThan(1000);
     expect(await response.text()).toBe('');
   });
 
-  it('come in no other form', async () => {
-    const { path } = await keepOne();
+  it('are refused in another media type', async () => {
+    const { path } = await cacheOne();
     expect((await get(path, { accept: 'image/png' })).status).toBe(406);
   });
 
@@ -83,15 +83,15 @@ describe('kept embeddings', () => {
 
 it.each([
   ['an unknown hash', '0'.repeat(64), 404, 'unknown-image'],
-  ['no hash', 'abc', 400, 'invalid-request'],
-])('%s gets %s', async (_name, hash, status, slug) => {
+  ['what is no hash', 'abc', 400, 'invalid-request'],
+])('%s in the path is refused with its name', async (_name, hash, status, slug) => {
   const response = await get(`/v1/embeddings/${hash}`);
   expect(response.status).toBe(status);
-  expect(await response.json()).toMatchObject({ type: `/problems/${slug}` });
+  expect(await response.json()).toMatchObject({ type: `/problems/${slug}`, field: 'sha256' });
 });
 
 describe('embeddings of ITC', () => {
-  it('of an image are kept beside its query embeddings, and read under their kind', async () => {
+  it('of an image are cached beside its query embeddings, and read by their kind', async () => {
     const imageBytes = newImage();
     const type = { 'content-type': 'image/png' };
     const query = await edge.post('/v1/embeddings', imageBytes, type);
@@ -105,8 +105,8 @@ describe('embeddings of ITC', () => {
       revision: retrieval.revision,
     });
     const path = `/v1/embeddings/${await imageIdOf(imageBytes)}`;
-    const kept = EmbeddingsReply.parse(await (await get(`${path}?kind=itc`)).json());
-    expect(kept.embeddings).toEqual(reply.embeddings);
+    const cached = EmbeddingsReply.parse(await (await get(`${path}?kind=itc`)).json());
+    expect(cached.embeddings).toEqual(reply.embeddings);
     const tags = [await get(path), await get(`${path}?kind=itc`)].map((one) =>
       one.headers.get('etag'),
     );
@@ -114,7 +114,7 @@ describe('embeddings of ITC', () => {
     expect(edge.gpu.received).toHaveLength(2);
   });
 
-  it('of texts come without an image', async () => {
+  it('of texts need no image', async () => {
     const { cls_token_id, sep_token_id } = retrieval;
     for (const text of ['a dog', ['a dog', 'a cat on a mat']]) {
       const response = await edge.post('/v1/embeddings', { kind: 'itc', text });
