@@ -100,6 +100,11 @@ describe('fields', () => {
     await expect(read(init, query)).rejects.toMatchObject({ slug: 'invalid-request' });
   });
 
+  it('have any name, also one that every object has', async () => {
+    const { fields } = await read({ headers: PNG, body: image }, '?__proto__=1');
+    expect(Object.entries(fields)).toEqual([['__proto__', 1]]);
+  });
+
   it('of any names and numbers are the same from a query string and from JSON', async () => {
     const names = fc.stringMatching(/^[a-z_]{1,12}$/).filter((name) => {
       return !['image', 'prompt', 'question', 'stop', 'history', 'texts'].includes(name);

@@ -135,14 +135,14 @@ const JSON_FIELDS = new Set(['history', 'texts']);
 
 /** Text values as the JSON values they stand for. What cannot be parsed stays text: the schema refuses it. */
 function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
-  const fields: Record<string, unknown> = {};
+  const fields = new Map<string, unknown>();
   for (const [name, text] of entries) {
-    if (Object.hasOwn(fields, name)) {
+    if (fields.has(name)) {
       throw new ApiError('invalid-request', `${name} is given twice.`, { field: name });
     }
-    fields[name] = valueFromText(name, text);
+    fields.set(name, valueFromText(name, text));
   }
-  return fields;
+  return Object.fromEntries(fields);
 }
 
 function valueFromText(name: string, text: string): unknown {

@@ -166,6 +166,7 @@ describe('raw bodies', () => {
   it.each([
     ['?max_tokens=many', 'max_tokens'],
     ['?color=red', 'color'],
+    ['?__proto__=1', '__proto__'],
     ['?seed=1&seed=2', 'seed'],
     ['?stream=maybe', 'stream'],
   ])('with %s are refused', async (query, field) => {

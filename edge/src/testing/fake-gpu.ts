@@ -118,22 +118,40 @@ export class FakeGpu {
     if (script.refuse) return problemResponse(script.refuse);
     if (script.raw) return new Response(script.raw);
     const events = this.#events(request, source ?? 'nothing', script);
-    const body = new ReadableStream<Uint8Array>(
+    return new Response(this.#body(events, incoming.signal), {
+      headers: { 'content-type': FRAMES_MEDIA_TYPE },
+    });
+  }
+
+  /** The events as bytes, one by one as they are read; broken by the signal as a real connection is. */
+  #body(events: AsyncGenerator<GpuEvent>, signal: AbortSignal): ReadableStream<Uint8Array> {
+    let isCanceled = false;
+    const cancel = () => {
+      if (!isCanceled) this.canceled++;
+      isCanceled = true;
+    };
+    return new ReadableStream<Uint8Array>(
       {
+        start: (controller) => {
+          signal.addEventListener('abort', () => {
+            cancel();
+            controller.error(signal.reason);
+          });
+        },
         pull: async (controller) => {
-          const next = await events.next();
-          if (next.done) controller.close();
-          else controller.enqueue(encodeEvent(next.value));
+          try {
+            const { done, value } = await events.next();
+            if (isCanceled) return;
+            if (!done) controller.enqueue(encodeEvent(value));
+            if (done || value.type === 'done') controller.close();
+          } catch (error) {
+            controller.error(error);
+          }
         },
-        cancel: () => {
-          this.canceled++;
-        },
+        cancel,
       },
       { highWaterMark: 0 },
     );
-    return new Response(abortable(body, incoming.signal), {
-      headers: { 'content-type': FRAMES_MEDIA_TYPE },
-    });
   }
 
   async *#events(
@@ -180,24 +198,4 @@ export class FakeGpu {
     const timings_ms = { queue: 0.5, ...(source === 'image' ? { vision: 3 } : {}), prefill: 1 };
     yield { type: 'done', choices: script.forgetChoices ? [] : choices, timings_ms };
   }
-}
-
-/** The body, broken by the signal as a real connection is. */
-function abortable(body: ReadableStream<Uint8Array>, signal: AbortSignal) {
-  const reader = body.getReader();
-  return new ReadableStream<Uint8Array>({
-    start(controller) {
-      signal.addEventListener('abort', () => {
-        controller.error(signal.reason);
-        void reader.cancel();
-      });
-    },
-    async pull(controller) {
-      const { done, value } = await reader.read();
-      if (signal.aborted) return;
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    cancel: () => reader.cancel(),
-  });
 }
