@@ -10,7 +10,6 @@ import {
 } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
 import { encodeFrame, encodeJsonFrame, encodeTokensFrame, type Frame } from '@blip2/shared/frames';
-import { route } from '@blip2/shared/route';
 import type {
   GpuDone,
   GpuRequest,
@@ -22,7 +21,7 @@ import type {
 import type { Job, JobEvent, Pixels } from '../engine/protocol.ts';
 import { openImage } from '../image/decode.ts';
 import { preprocess } from '../image/preprocess.ts';
-import type { Models, RunContext, RunRequest } from './parse-request.ts';
+import { type Models, modelKindOf, type RunContext, type RunRequest } from './parse-request.ts';
 
 /**
  * Frames of the reply, each as soon as it is known: `imageInfo` and `embeddings` for an image, then what was
@@ -58,7 +57,7 @@ async function openImageSource(
   { models, limits }: RunContext,
 ): Promise<{ info: ImageInfo; pixels: Pixels }> {
   const { info, pixels } = await openImage(bytes, limits);
-  const { image, preprocessing } = models[route(request)] ?? models.generate;
+  const { image, preprocessing } = models[modelKindOf(request)] ?? models.generate;
   const prepared = await preprocess(pixels, image);
   const key = `${preprocessing} ${createHash('sha256').update(bytes).digest('hex')}`;
   return { info, pixels: { kind: 'pixels', key, pixels: prepared } };
@@ -118,7 +117,7 @@ type KeptEmbeddings = { shape: EmbeddingShape; type: EmbeddingType };
 
 /** The embeddings that a request is about. */
 function keptAs(request: GpuRequest, { generate, retrieve }: Models): KeptEmbeddings {
-  if (route(request) === 'retrieve' && retrieve !== undefined) {
+  if (modelKindOf(request) === 'retrieve' && retrieve !== undefined) {
     return {
       shape: { numQueries: retrieve.num_query_tokens, hidden: retrieve.itc_hidden },
       type: embeddingTypeOf(retrieve.precision),

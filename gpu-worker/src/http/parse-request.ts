@@ -6,7 +6,7 @@ import type {
 } from '@blip2/shared/bundle-manifest';
 import { ApiError } from '@blip2/shared/errors';
 import { decodeJson, type Frame, FrameError, readFrames } from '@blip2/shared/frames';
-import { route } from '@blip2/shared/route';
+import { type ModelKind, route } from '@blip2/shared/route';
 import { type GenerationConfig, GpuRequest } from '@blip2/shared/wire';
 import type { EngineClient } from '../engine/client.ts';
 import type { ImageLimits } from '../image/decode.ts';
@@ -19,6 +19,11 @@ export type RunContext = { engine: EngineClient; models: Models; limits: ImageLi
 export type RunRequest = { request: GpuRequest; source?: Frame };
 
 type Texts = Extract<GpuRequest, { texts: unknown }>['texts'];
+
+/** Which of the two models does what a request asks for. */
+export function modelKindOf(request: GpuRequest): ModelKind {
+  return route(request);
+}
 
 /**
  * Reads the frames of a request's body.
@@ -38,7 +43,7 @@ export async function readRun(
       `${request.kind} is a request frame and ${wantsSource ? 'one source frame' : 'nothing else'}.`,
     );
   }
-  const manifest = models[route(request)];
+  const manifest = models[modelKindOf(request)];
   if (manifest === undefined) {
     throw new ApiError('no-retrieval-model', 'This worker serves no model that compares.');
   }
