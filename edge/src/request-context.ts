@@ -8,6 +8,6 @@ export type RequestContext = {
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */
   deadlineAt: number;
-  /** Keeps the Worker alive for what goes on behind the response. */
+  /** Keeps the Worker alive for work that continues after the response. */
   waitUntil: (work: Promise<unknown>) => void;
 };

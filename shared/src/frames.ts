@@ -41,7 +41,7 @@ const NAME_OF = new Map<number, FrameType>(
 /**
  * What is wrong: `truncated` is a stream that ended inside a frame, as a broken connection does; all others are bytes
  * that the protocol does not know. Of the header: `type`, `version`, `too-large`; of a payload: `json`, `schema`,
- * `tokens`; `unexpected` is a good frame at the wrong place.
+ * `tokens`; `unexpected` is a well-formed frame at the wrong place.
  */
 export type FrameErrorCode =
   | 'truncated'

@@ -46,7 +46,7 @@ describe('an image that nobody sent', () => {
 });
 
 describe('cached embeddings', () => {
-  it('are found in the location, and in KV by other locations', async () => {
+  it('are a hit in their location, and from KV in every other', async () => {
     await cacheOf().put(id, entry, request.context);
     const here = await cacheOf().lookup(id, request.context);
     expect(here).toEqual({ kind: 'hit', tier: 'colo', entry });
@@ -88,7 +88,7 @@ describe('KV that is down', () => {
     expect(await cache.lookup(id, request.context)).toEqual({ kind: 'miss', reason: 'failed' });
   });
 
-  it('does not keep the location from what it has', async () => {
+  it('does not affect what the location has', async () => {
     const cache = cacheOf({ kv: down(kv) });
     await cache.put(id, entry, request.context);
     expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'hit', tier: 'colo' });

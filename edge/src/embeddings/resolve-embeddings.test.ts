@@ -150,13 +150,13 @@ describe('KV that is down', () => {
     edge = startEdge({ env: { EMBEDDINGS: kv } });
   });
 
-  it('does not keep an image from being captioned, nor from being cached in the location', async () => {
+  it('leaves images to be captioned, and to be cached in the location', async () => {
     expect((await read(await send())).cache).toBe('miss');
     await edge.settled();
     expect((await read(await send())).cache).toBe('colo');
   });
 
-  it('is what a request by hash is told of, not that the image is unknown', async () => {
+  it('is reported to a request by hash, rather than that the image is unknown', async () => {
     const sha256 = await imageIdOf(imageBytes);
     for (const response of [
       await edge.post('/v1/captions', { image: { sha256 } }),

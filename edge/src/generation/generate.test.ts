@@ -60,7 +60,7 @@ describe('a generation', () => {
     expect(edge.gpu.received.map(({ with: source }) => source)).toEqual(['image', 'embeddings']);
   });
 
-  it('takes the seed of the platform where the request gives none', async () => {
+  it('has a random seed where the request gives none', async () => {
     const { deps, gpu } = startEdge({ platform: { randomSeed: () => 99 } });
     await all(deps);
     await all(deps, { seed: 5 });

@@ -7,7 +7,7 @@ import { GenerationConfig } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import { validate } from '../http/validate.ts';
 
-/** Tokenizing takes time by the character: this is far beyond what any context holds. */
+/** The time to tokenize grows with the characters: this is far beyond what any context holds. */
 const MAX_PROMPT_CHARACTERS = 4096;
 
 export type Prompt = {

@@ -24,7 +24,7 @@ export type GpuClientOptions = Pick<Platform, 'fetch' | 'now'> & {
   /** Without a trailing slash. */
   baseUrl: string;
   models: ServedModels;
-  /** The worker keeps the deadline itself; this much later it counts as one that no longer answers, milliseconds. */
+  /** Milliseconds after the deadline, which the worker enforces itself, when it counts as one that no longer replies. */
   graceMs?: number;
 };
 

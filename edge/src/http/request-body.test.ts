@@ -96,7 +96,7 @@ describe('fields', () => {
       { headers: PNG, body: image },
       '?toString=1&toString=2',
     ],
-  ])('that stand twice in %s are refused', async (_where, init, query) => {
+  ])('that are given twice in %s are refused', async (_where, init, query) => {
     await expect(read(init, query)).rejects.toMatchObject({ slug: 'invalid-request' });
   });
 

@@ -5,7 +5,7 @@ import type { Dependencies } from '../dependencies.ts';
 import type { RetrievalModel } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
 
-/** Tokenizing takes time by the character: this is far beyond what any text may hold. */
+/** The time to tokenize grows with the characters: this is far beyond what any text may have. */
 const MAX_TEXT_CHARACTERS = 4096;
 
 /**

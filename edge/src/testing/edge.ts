@@ -40,7 +40,7 @@ export function startEdge(setup: TestSetup = {}) {
     contexts.push(context);
     return app.fetch(new Request(`http://edge.test${path}`, init), bindings, context);
   };
-  /** Waits for what goes on behind the responses. */
+  /** Waits for the work that continues after the responses. */
   const settled = () => Promise.all(contexts.splice(0).map((c) => waitOnExecutionContext(c)));
 
   const post = (path: string, body: unknown, headers: Record<string, string> = {}) => {
@@ -54,7 +54,7 @@ export function startEdge(setup: TestSetup = {}) {
   return { gpu, deps, request, post, settled, kv: bindings.EMBEDDINGS };
 }
 
-/** The context of a request for tests below the routes; `settled` waits for what was left to go on. */
+/** The context of a request for tests below the routes; `settled` waits for the work that continues after it. */
 export function testContext(change: Partial<RequestContext> = {}) {
   const work: Promise<unknown>[] = [];
   const context: RequestContext = {

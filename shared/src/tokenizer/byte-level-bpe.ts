@@ -16,7 +16,7 @@ const BpeFile = z.looseObject({
 });
 
 /**
- * GPT-2's pattern. Written out because `\\s` of JavaScript is not Unicode's white space: it has U+FEFF and lacks
+ * GPT-2's pattern, written out because `\\s` of JavaScript is not Unicode's white space: it has U+FEFF and lacks
  * U+0085, and the library's ids were others for such lines.
  */
 const WORDS =

@@ -36,7 +36,7 @@ export function wordPiece(json: unknown): TextTokenizer {
   return {
     encode: (text) =>
       wordsOf(normalize(text, normalizer)).flatMap((word) => piecesOf(word, vocab, model, unknown)),
-    // Nothing is ever written with this vocabulary.
+    // No text is ever generated with this vocabulary.
     bytesOf: () => new Uint8Array(),
   };
 }
