@@ -30,5 +30,5 @@ export default defineConfig({
       },
     }),
   ],
-  test: { name: 'edge', include: ['src/**/*.test.ts'], silent: 'passed-only' },
+  test: { name: 'edge', isolate: false, include: ['src/**/*.test.ts'], silent: 'passed-only' },
 });

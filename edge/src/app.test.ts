@@ -1,32 +1,106 @@
 import { PROBLEMS } from '@blip2/shared/errors';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { startEdge, type TestEdge } from './testing/edge.ts';
+import { ROUTES } from './routes/routes.ts';
+import { base64, newImage, startEdge, type TestEdge, testEnv } from './testing/edge.ts';
+import { generative } from './testing/models.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
   edge = startEdge();
 });
 
-describe('health', () => {
-  it('is good when the whole chain answers', async () => {
-    const response = await edge.request('/healthz');
-    expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({
-      status: 'ok',
-      checks: { gpu_worker: 'ok', model: 'ok', kv: 'ok' },
-    });
+/** Paths of the table with values for their parameters. */
+const pathOf = (path: string) =>
+  path.replace('{sha256}', '0'.repeat(64)).replace('{slug}', 'not-found');
+
+describe('every route', () => {
+  it.each(ROUTES.map(({ method, path }) => [method, path] as const))(
+    '%s %s refuses another method with 405 and Allow',
+    async (method, path) => {
+      const other = method === 'GET' ? 'POST' : 'GET';
+      const response = await edge.request(pathOf(path), { method: other });
+      expect(response.status).toBe(405);
+      expect(response.headers.get('allow')).toBe(
+        method === 'GET' ? 'GET, HEAD, OPTIONS' : 'POST, OPTIONS',
+      );
+      expect(response.headers.get('content-type')).toBe('application/problem+json');
+      expect(await response.json()).toMatchObject({ type: '/problems/method-not-allowed' });
+    },
+  );
+
+  it.each(ROUTES.map(({ method, path }) => [method, path] as const))(
+    '%s %s answers pages of any origin, with a request id and headers for browsers',
+    async (method, path) => {
+      const headers = { origin: 'https://x.example' };
+      const response = await edge.request(pathOf(path), { method, headers });
+      expect(response.headers.get('access-control-allow-origin')).toBe('*');
+      expect(response.headers.get('x-request-id')).toBeTruthy();
+      expect(response.headers.get('x-content-type-options')).toBe('nosniff');
+      expect(response.headers.get('referrer-policy')).toBe('no-referrer');
+      expect(response.headers.get('cross-origin-resource-policy')).toBe('cross-origin');
+    },
+  );
+
+  it.each(ROUTES.map(({ method, path }) => [method, path] as const))(
+    '%s %s answers a preflight',
+    async (method, path) => {
+      const response = await edge.request(pathOf(path), {
+        method: 'OPTIONS',
+        headers: { origin: 'https://x.example', 'access-control-request-method': method },
+      });
+      expect(response.status).toBe(204);
+      expect(response.headers.get('access-control-allow-origin')).toBe('*');
+    },
+  );
+
+  it('is described by the OpenAPI document, and no other is', async () => {
+    const document = (await (await edge.request('/openapi.json')).json()) as {
+      paths: Record<string, Record<string, { summary: string }>>;
+    };
+    const described = Object.entries(document.paths).flatMap(([path, operations]) =>
+      Object.entries(operations).map(([method, { summary }]) => [
+        method.toUpperCase(),
+        path,
+        summary,
+      ]),
+    );
+    expect(described.toSorted()).toEqual(
+      ROUTES.map(({ method, path, summary }) => [method, path, summary]).toSorted(),
+    );
+  });
+});
+
+describe('the OpenAPI document', () => {
+  type Document = { components: { schemas: Record<string, { properties?: object }> } };
+
+  it('has the schemas that the requests are checked by', async () => {
+    const document: Document = await (await edge.request('/openapi.json')).json();
+    const { CaptionRequest, AnswerRequest } = document.components.schemas;
+    expect(CaptionRequest).toMatchObject({ additionalProperties: false, required: ['image'] });
+    expect(Object.keys(AnswerRequest?.properties ?? {})).toContain('history');
   });
 
-  it.each<[string, Partial<TestEdge['gpu']['script']>, RegExp]>([
-    ['is gone', { isGone: true }, /gpu_worker: The GPU worker cannot be reached/],
-    ['is not ready', { isReady: false }, /gpu_worker: is not ready/],
-    ['serves another model', { revision: 'x' }, /model: the GPU worker serves another revision/],
-  ])('names it when the GPU worker %s', async (_name, script, detail) => {
-    Object.assign(edge.gpu.script, script);
-    const response = await edge.request('/healthz');
-    expect(response.status).toBe(503);
-    expect(response.headers.get('retry-after')).toBeTruthy();
-    expect(await response.json()).toMatchObject({ detail: expect.stringMatching(detail) });
+  it('refers to nothing that it does not hold', async () => {
+    const document: Document = await (await edge.request('/openapi.json')).json();
+    const text = JSON.stringify(document);
+    const references = [...text.matchAll(/"#\/components\/schemas\/(\w+)"/g)].map(
+      ([, name]) => name,
+    );
+    expect(references.length).toBeGreaterThan(10);
+    expect(Object.keys(document.components.schemas)).toEqual(expect.arrayContaining(references));
+    expect(text).not.toContain('"undefined"');
+  });
+});
+
+describe('the page about a problem', () => {
+  it.each(Object.entries(PROBLEMS))('exists for %s', async (slug, { title }) => {
+    const response = await edge.request(`/problems/${slug}`);
+    expect(response.status).toBe(200);
+    expect(await response.text()).toContain(title);
+  });
+
+  it.each(['of-tomorrow', 'constructor'])('does not exist for %s', async (slug) => {
+    expect((await edge.request(`/problems/${slug}`)).status).toBe(404);
   });
 });
 
@@ -51,33 +125,27 @@ describe('the page', () => {
   });
 });
 
-describe('documents', () => {
-  it('describe every route by its schema', async () => {
-    const document = (await (await edge.request('/openapi.json')).json()) as {
-      paths: Record<string, unknown>;
-      components: { schemas: Record<string, { properties?: Record<string, unknown> }> };
-    };
-    expect(Object.keys(document.paths)).toContain('/v1/answers');
-    const { CaptionRequest, AnswerRequest } = document.components.schemas;
-    expect(CaptionRequest).toMatchObject({ additionalProperties: false, required: ['image'] });
-    expect(Object.keys(AnswerRequest?.properties ?? {})).toContain('history');
-    expect(JSON.stringify(document)).not.toContain('"undefined"');
+describe('an edge without a retrieval model', () => {
+  it.each<[string, unknown]>([
+    ['/v1/match', { image: { data: base64(newImage()) }, texts: ['a dog'] }],
+    ['/v1/embeddings', { text: 'a dog', kind: 'itc' }],
+    ['/v1/embeddings', { image: { data: base64(newImage()) }, kind: 'itc' }],
+  ])('says so at %s', async (path, body) => {
+    const { post, gpu } = startEdge({ models: { generate: generative } });
+    const response = await post(path, body);
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ type: '/problems/no-retrieval-model' });
+    expect(gpu.received).toEqual([]);
   });
 
-  it.each(Object.keys(PROBLEMS))('say what /problems/%s is', async (slug) => {
-    expect((await edge.request(`/problems/${slug}`)).status).toBe(200);
-  });
-
-  it('are not there for a problem that is none', async () => {
-    expect((await edge.request('/problems/constructor')).status).toBe(404);
+  it('captions as ever', async () => {
+    const { post } = startEdge({ models: { generate: generative } });
+    const response = await post('/v1/captions', { image: { data: base64(newImage()) } });
+    expect(await response.json()).toMatchObject({ caption: 'a red dog' });
   });
 });
 
-it('preflights are answered for every origin', async () => {
-  const response = await edge.request('/v1/captions', {
-    method: 'OPTIONS',
-    headers: { origin: 'https://x.example', 'access-control-request-method': 'POST' },
-  });
-  expect(response.status).toBe(204);
-  expect(response.headers.get('access-control-allow-origin')).toBe('*');
+it('a variable that is missing fails every request, not only those that need it', () => {
+  expect(() => startEdge({ env: { GPU_WORKER_URL: '' } })).toThrow(/^GPU_WORKER_URL is missing/);
+  expect(() => startEdge({ env: testEnv })).not.toThrow();
 });

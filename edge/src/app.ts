@@ -1,33 +1,17 @@
-/** Every route of the edge, and what holds for all of them: ids, CORS, errors. */
+/** The app: every route of the table, and what holds for all of them: ids, CORS, headers, errors. */
 import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { Hono } from 'hono';
 import { cors } from 'hono/cors';
+import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
-import type { Services } from './dependencies.ts';
-import { answers } from './routes/answers.ts';
-import { captions } from './routes/captions.ts';
-import { createEmbeddings, readEmbeddings } from './routes/embeddings.ts';
-import { health } from './routes/health.ts';
-import { matchTexts } from './routes/match.ts';
-import { openApi } from './routes/openapi.ts';
-import { page } from './routes/page.ts';
-import { problemText } from './routes/problems.ts';
-import type { AppContext, AppEnv } from './routes/request-context.ts';
+import { secureHeaders } from 'hono/secure-headers';
+import type { Dependencies } from './dependencies.ts';
+import { logError, logWarning } from './log.ts';
+import type { AppEnv } from './routes/app-context.ts';
+import { ROUTES } from './routes/routes.ts';
 
-const ROUTES: readonly [string, 'GET' | 'POST', (c: AppContext) => Response | Promise<Response>][] =
-  [
-    ['/v1/captions', 'POST', captions],
-    ['/v1/answers', 'POST', answers],
-    ['/v1/match', 'POST', matchTexts],
-    ['/v1/embeddings', 'POST', createEmbeddings],
-    ['/v1/embeddings/:sha256', 'GET', readEmbeddings],
-    ['/healthz', 'GET', health],
-    ['/problems/:slug', 'GET', problemText],
-    ['/openapi.json', 'GET', openApi],
-    ['/', 'GET', page],
-  ];
-
-export function createApp(services: Services): Hono<AppEnv> {
+/** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
+export function createApp(deps: Dependencies): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.use(requestId());
   app.use(
@@ -37,40 +21,53 @@ export function createApp(services: Services): Hono<AppEnv> {
       maxAge: 86_400,
     }),
   );
+  app.use(
+    secureHeaders({
+      // The API is for pages of every origin; whether a domain is HTTPS only is for who runs it to say.
+      crossOriginResourcePolicy: 'cross-origin',
+      strictTransportSecurity: false,
+      // The page's own policy refuses frames; the rest is for browsers that are gone.
+      xFrameOptions: false,
+      xDnsPrefetchControl: false,
+      xDownloadOptions: false,
+      xPermittedCrossDomainPolicies: false,
+      xXssProtection: false,
+    }),
+  );
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) => {
+        const allow = [...methods, 'OPTIONS'].join(', ');
+        const detail = `${c.req.method} is not possible here; use ${allow}.`;
+        return problemResponse(new ApiError('method-not-allowed', detail), { allow });
+      },
+    }),
+  );
   app.use(async (c, next) => {
-    c.set('services', services);
-    c.set('startedAt', Date.now());
+    c.set('startedAt', deps.now());
     await next();
   });
-  for (const [path, method, handler] of ROUTES) {
-    app.on(method, path, handler);
-    // Hono answers HEAD with what GET says.
-    const allow = method === 'GET' ? 'GET, HEAD, OPTIONS' : `${method}, OPTIONS`;
-    app.all(path, (c) =>
-      problemResponse(
-        new ApiError('method-not-allowed', `${c.req.method} is not possible here; use ${allow}.`),
-        { allow },
-      ),
-    );
+  for (const { method, path, handler } of ROUTES) {
+    app.on(method, path.replaceAll(/\{(\w+)\}/g, ':$1'), (c) => handler(c, deps));
   }
   app.notFound(() => {
     return problemResponse(new ApiError('not-found', 'There is no such route; see /openapi.json.'));
   });
   app.onError((thrown, c) => {
     const error = ApiError.from(thrown);
-    logInternal(error, c.get('requestId'));
+    logProblem(error, c.get('requestId'));
     return problemResponse(error);
   });
   return app;
 }
 
 /** What clients may not read, operators must. */
-function logInternal(error: ApiError, requestId: string): void {
-  if (error.status < 500) return;
-  const { slug, message, cause } = error;
+function logProblem({ status, slug, message, cause }: ApiError, requestId: string): void {
+  if (status < 500) return;
   const detail = cause instanceof Error ? (cause.stack ?? cause.message) : cause;
-  const line = JSON.stringify({ event: 'problem', requestId, slug, message, cause: detail });
   // A worker that is gone or busy is expected; these two are ours to mend.
-  if (slug === 'internal-error' || slug === 'bad-gateway') console.error(line);
-  else console.warn(line);
+  const isOurs = slug === 'internal-error' || slug === 'bad-gateway';
+  const log = isOurs ? logError : logWarning;
+  log('problem', { requestId, slug, message, cause: detail });
 }

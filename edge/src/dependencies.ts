@@ -1,68 +1,48 @@
-/** What the routes work with: made once per isolate from the bindings. */
-import type { EmbeddingSpace } from '@blip2/shared/cache-key';
-import type { EmbeddingShape } from '@blip2/shared/embedding-codec';
+/** What all that is done for a request works with: made once per isolate, passed down as a value. */
 import type { EmbeddingKind } from '@blip2/shared/wire';
-import { type Env, readSettings, type Settings } from './config.ts';
-import { EmbeddingCache, type KnownImage, type WaitUntil } from './embeddings/embedding-cache.ts';
-import { SingleFlight } from './embeddings/single-flight.ts';
+import { type Config, type Env, readConfig } from './config.ts';
+import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { GpuClient } from './gpu/client.ts';
-import { model, retrievalModel } from './model-manifest.ts';
+import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
+import type { Platform } from './platform.ts';
 
-/** Kept embeddings of one kind. */
-export type Store = {
-  cache: EmbeddingCache;
-  /** Encodes under way, by the image's SHA-256. */
-  encodes: SingleFlight<KnownImage>;
-};
-
-export type Services = {
-  settings: Settings;
+export type Dependencies = Pick<Platform, 'fetch' | 'now' | 'randomSeed'> & {
+  config: Config;
+  models: ServedModels;
   kv: KVNamespace;
-  stores: { query: Store; itc?: Store };
+  stores: { query: EmbeddingStore; itc?: EmbeddingStore };
   gpu: GpuClient;
 };
 
-/** What belongs to one request. */
-export type Scope = {
-  id: string;
-  /** The client's address, where the platform tells it: who asks much waits behind themselves. */
-  client?: string;
-  /** Aborted when the client goes away. */
-  signal: AbortSignal;
-  /** Milliseconds since the epoch at which the request is given up. */
-  deadlineAt: number;
-  waitUntil: WaitUntil;
-};
-
-/** @throws ZodError when a variable is missing or wrong */
-export function createServices(env: Env): Services {
-  const settings = readSettings(env);
-  const store = (space: EmbeddingSpace, shape: EmbeddingShape): Store => ({
-    cache: new EmbeddingCache(env.EMBEDDINGS, space, shape),
-    encodes: new SingleFlight(),
-  });
-  const { retrieval } = model;
+/** @throws Error when a variable is missing or not valid */
+export function createDependencies(
+  env: Env,
+  models: ServedModels,
+  { coloCache, fetch, now, randomSeed }: Platform,
+): Dependencies {
+  const config = readConfig(env);
+  const { generate, retrieve } = models;
+  const caches = { kv: env.EMBEDDINGS, coloCache, now };
   return {
-    settings,
+    config,
+    models,
     kv: env.EMBEDDINGS,
     stores: {
-      query: store({ kind: 'query', ...model }, shapeOf('query')),
-      ...(retrieval && { itc: store({ kind: 'itc', ...retrieval }, shapeOf('itc')) }),
+      query: createEmbeddingStore(caches, 'query', generate, generate.qformer_hidden),
+      ...(retrieve && {
+        itc: createEmbeddingStore(caches, 'itc', retrieve, retrieve.itc_hidden),
+      }),
     },
-    gpu: new GpuClient(settings.gpuWorkerUrl),
+    gpu: new GpuClient({ baseUrl: config.gpuWorkerUrl, models, fetch, now }),
+    fetch,
+    now,
+    randomSeed,
   };
 }
 
-/** @throws ApiError `no-retrieval-model` for `itc` where no model compares */
-export function storeOf({ stores }: Services, kind: EmbeddingKind): Store {
-  if (kind === 'query') return stores.query;
-  retrievalModel();
-  return stores.itc as Store;
-}
-
-/** Shape of an image's embeddings. @throws ApiError `no-retrieval-model` */
-export function shapeOf(kind: EmbeddingKind): EmbeddingShape {
-  if (kind === 'query') return { numQueries: model.num_query_tokens, hidden: model.qformer_hidden };
-  const { num_query_tokens, itc_hidden } = retrievalModel();
-  return { numQueries: num_query_tokens, hidden: itc_hidden };
+/** @throws ApiError `no-retrieval-model` for `itc` where no retrieval model is served */
+export function storeOf({ stores }: Dependencies, kind: EmbeddingKind): EmbeddingStore {
+  const store = stores[kind];
+  if (store === undefined) throw noRetrievalModel();
+  return store;
 }

@@ -1,30 +1,50 @@
-/** The models this edge was bundled for: their numbers and their tokenizers. */
+/** The models that the edge serves: their numbers, and their tokenizers, by the kind of their bundle. */
 import { EdgeModel, type EdgeRetrieval } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
-import { createTokenizer, type TextTokenizer } from '@blip2/shared/tokenizer';
-import modelJson from '../generated/model.json';
-import retrievalTokenizerJson from '../generated/retrieval-tokenizer.json.txt';
-import tokenizerJson from '../generated/tokenizer.json.txt';
+import type { ModelKind } from '@blip2/shared/route';
+import { createTokenizer } from '@blip2/shared/tokenizer';
+import type { TextTokenizer } from '@blip2/shared/tokenizer/text-tokenizer';
 
-export const model: EdgeModel = EdgeModel.parse(modelJson);
+/** The tokenizer is built on first use: a GPT-2-sized vocabulary takes longer than a Worker's start-up should. */
+type WithTokenizer = { tokenizer: () => TextTokenizer };
 
-/** Built on first use: a GPT-2-sized vocabulary takes longer than a Worker's start-up should. */
-export const tokenizer = lazily(() => createTokenizer(tokenizerJson));
+type GenerativeModel = Omit<EdgeModel, 'retrieval'> & WithTokenizer;
+export type RetrievalModel = EdgeRetrieval & WithTokenizer;
 
-/** Of the model that compares. */
-export const retrievalTokenizer = lazily(() => createTokenizer(retrievalTokenizerJson));
+export type ServedModels = { generate: GenerativeModel; retrieve?: RetrievalModel };
+
+/**
+ * @param manifest an `EdgeModel`
+ * @param tokenizers the text of each model's `tokenizer.json`
+ * @throws ZodError when the manifest is none
+ */
+export function servedModels(
+  manifest: unknown,
+  tokenizers: Record<ModelKind, string>,
+): ServedModels {
+  const { retrieval, ...generative } = EdgeModel.parse(manifest);
+  const tokenizerOf = (kind: ModelKind) => lazily(() => createTokenizer(tokenizers[kind]));
+  return {
+    generate: { ...generative, tokenizer: tokenizerOf('generate') },
+    ...(retrieval && { retrieve: { ...retrieval, tokenizer: tokenizerOf('retrieve') } }),
+  };
+}
 
 /** @throws ApiError `no-retrieval-model` when none is served */
-export function retrievalModel(): EdgeRetrieval {
-  if (model.retrieval !== undefined) return model.retrieval;
-  throw new ApiError(
+export function retrievalModel({ retrieve }: ServedModels): RetrievalModel {
+  if (retrieve === undefined) throw noRetrievalModel();
+  return retrieve;
+}
+
+export function noRetrievalModel(): ApiError {
+  return new ApiError(
     'no-retrieval-model',
-    'Only a model that writes is served here: set BLIP2_RETRIEVAL_CHECKPOINT.',
+    'Only a generative model is served here; BLIP2_RETRIEVAL_CHECKPOINT adds a retrieval model.',
   );
 }
 
-function lazily(build: () => TextTokenizer): () => TextTokenizer {
-  let built: TextTokenizer | undefined;
+function lazily<T>(build: () => T): () => T {
+  let built: T | undefined;
   return () => {
     built ??= build();
     return built;

@@ -1,15 +1,24 @@
-/** The Worker: bindings → services → app, once per isolate. */
+/** The Worker: bindings, platform and bundled models → dependencies → app, once per isolate. */
 import type { Hono } from 'hono';
 import { createApp } from './app.ts';
+import { bundledModels } from './bundled-models.ts';
 import type { Env } from './config.ts';
-import { createServices } from './dependencies.ts';
-import type { AppEnv } from './routes/request-context.ts';
+import { createDependencies } from './dependencies.ts';
+import type { Platform } from './platform.ts';
+import type { AppEnv } from './routes/app-context.ts';
+
+const platform = (): Platform => ({
+  fetch: (url, init) => fetch(url, init),
+  coloCache: caches.default,
+  now: () => Date.now(),
+  randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
+});
 
 let app: Hono<AppEnv> | undefined;
 
 export default {
   fetch(request, env, context) {
-    app ??= createApp(createServices(env));
+    app ??= createApp(createDependencies(env, bundledModels, platform()));
     return app.fetch(request, env, context);
   },
 } satisfies ExportedHandler<Env>;

@@ -1,20 +1,14 @@
-/** Names under which query embeddings are kept (DESIGN.md §3). */
-
+/** Keys under which the embeddings of an image are cached: write-once, since they name all that decides the value. */
+import type { ImageId } from './image-id.ts';
 import type { EmbeddingKind } from './wire.ts';
 
-/** Parts of a bundle that decide what the query embeddings of an image are. */
+/** What of a bundle decides the embeddings of an image. */
 export type EmbeddingSpace = { kind: EmbeddingKind; revision: string; preprocessing: string };
 
-const SHA256 = /^[0-9a-f]{64}$/;
-
-export function isSha256(text: string): boolean {
-  return SHA256.test(text);
-}
-
 /**
- * `qf/<revision>/<preprocessing>/<image sha256>` for query embeddings, `itc/…` for those of ITC: at most 512 bytes,
- * KV's limit for a key.
+ * `qf/<revision>/<preprocessing>/<image id>` for query embeddings, `itc/…` for those of ITC: at most 512 bytes,
+ * the limit of Workers KV for a key.
  */
-export function embeddingKey(space: EmbeddingSpace, imageSha256: string): string {
-  return `${space.kind === 'query' ? 'qf' : 'itc'}/${space.revision}/${space.preprocessing}/${imageSha256}`;
+export function embeddingKey(space: EmbeddingSpace, imageId: ImageId): string {
+  return `${space.kind === 'query' ? 'qf' : 'itc'}/${space.revision}/${space.preprocessing}/${imageId}`;
 }

@@ -5,7 +5,7 @@ import type { GenerativeManifest, RetrievalManifest } from './bundle-manifest.ts
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
 
-/** The model that compares images with texts. */
+/** The retrieval model. */
 export const EdgeRetrieval = z.object({
   name: z.string(),
   revision: z.string(),
@@ -26,19 +26,22 @@ export const EdgeModel = z.object({
   /** Query embeddings of one image: float [num_query_tokens, qformer_hidden]. */
   num_query_tokens: count,
   qformer_hidden: count,
-  /** Positions a sequence may have: image positions, prompt and what is written. */
+  /** Positions a sequence may have: image positions, prompt and generated tokens. */
   max_positions: count,
   family: z.enum(['opt', 't5']),
   /** Control tokens around the text of every prompt: OPT's begins with BOS, T5's ends with EOS. */
   prompt_prefix: z.array(tokenId),
   prompt_suffix: z.array(tokenId),
-  /** Tokens written where the request says nothing. */
+  /** Tokens generated at most where the request says nothing. */
   max_new_tokens: count,
   retrieval: z.optional(EdgeRetrieval),
 });
 export type EdgeModel = z.infer<typeof EdgeModel>;
 
-/** @param retrieval of the model that compares, where one is served */
+/**
+ * The numbers of the served bundles that the edge needs.
+ * @param retrieval manifest of the retrieval model, where one is served
+ */
 export function edgeModelFrom(
   manifest: GenerativeManifest,
   retrieval?: RetrievalManifest,
@@ -73,7 +76,7 @@ function edgeRetrievalFrom(manifest: RetrievalManifest): EdgeRetrieval {
 }
 
 /**
- * Text token ids a prompt may have, its control tokens included: what the image positions and one written token leave.
+ * Token ids that a prompt may have, its control tokens included: what the image positions and one generated token leave.
  */
 export function maxPromptTokens(model: EdgeModel): number {
   return model.max_positions - model.num_query_tokens - 1;

@@ -1,7 +1,8 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Precision } from './bundle-manifest.ts';
 import {
-  asKept,
+  asStored,
   decodeEmbeddings,
   EmbeddingCodecError,
   embeddingTypeOf,
@@ -11,22 +12,22 @@ import {
 const shape = { numQueries: 3, hidden: 5 };
 const values = Float32Array.from({ length: 15 }, (_, i) => Math.sin(i) * 10 ** (i % 5));
 
-describe('encoded query embeddings', () => {
-  it('come back exactly when they are kept in fp32', () => {
-    const back = decodeEmbeddings(encodeEmbeddings({ ...shape, values }, 'float32'), shape);
-    expect(back).toEqual({ ...shape, values });
-    expect(asKept(values, 'float32')).toEqual(values);
+describe('encoded embeddings', () => {
+  it('decode to the same values from fp32', () => {
+    const decoded = decodeEmbeddings(encodeEmbeddings({ ...shape, values }, 'float32'), shape);
+    expect(decoded).toEqual({ ...shape, values });
+    expect(asStored(values, 'float32')).toEqual(values);
   });
 
-  it('come back as the nearest values of fp16 when they are kept in it', () => {
-    const back = decodeEmbeddings(encodeEmbeddings({ ...shape, values }, 'float16'), shape);
+  it('decode to the nearest values of fp16 from fp16', () => {
+    const decoded = decodeEmbeddings(encodeEmbeddings({ ...shape, values }, 'float16'), shape);
     values.forEach((value, i) => {
-      expect(Math.abs(back.values[i]! - value)).toBeLessThanOrEqual(Math.abs(value) / 2048);
+      expect(Math.abs(decoded.values[i]! - value)).toBeLessThanOrEqual(Math.abs(value) / 2048);
     });
-    expect(asKept(values, 'float16')).toEqual(back.values);
+    expect(asStored(values, 'float16')).toEqual(decoded.values);
   });
 
-  it('take 48 KiB and a header for a published model with rounded weights, 96 KiB in full precision', () => {
+  it('have 48 KiB and a header for a published model with quantized weights, 96 KiB in full precision', () => {
     const published = { numQueries: 32, hidden: 768, values: new Float32Array(32 * 768) };
     const sizeOf = (precision: Precision) =>
       encodeEmbeddings(published, embeddingTypeOf(precision)).byteLength;
@@ -35,7 +36,7 @@ describe('encoded query embeddings', () => {
     expect(sizeOf('fp32')).toBe(96 * 1024 + 16);
   });
 
-  it('can be read from the middle of a larger buffer', () => {
+  it('can be decoded from the middle of a larger buffer', () => {
     const encoded = encodeEmbeddings({ ...shape, values }, 'float16');
     const larger = new Uint8Array(encoded.length + 3);
     larger.set(encoded, 3);
@@ -61,9 +62,43 @@ describe('encoded query embeddings', () => {
     expect(() => decodeEmbeddings(encoded, { numQueries: 5, hidden: 3 })).toThrow(/shape \[3, 5\]/);
   });
 
-  it('cannot be made of too few values', () => {
+  it('cannot be encoded from too few values', () => {
     expect(() => encodeEmbeddings({ ...shape, values: values.subarray(1) }, 'float16')).toThrow(
       EmbeddingCodecError,
+    );
+  });
+});
+
+describe('any embeddings', () => {
+  const embeddings = fc.tuple(fc.nat(6), fc.nat(6)).chain(([numQueries, hidden]) =>
+    fc.record({
+      numQueries: fc.constant(numQueries),
+      hidden: fc.constant(hidden),
+      values: fc.float32Array({
+        minLength: numQueries * hidden,
+        maxLength: numQueries * hidden,
+        noNaN: true,
+      }),
+    }),
+  );
+  const types = fc.constantFrom('float16' as const, 'float32' as const);
+
+  it('decode to the values as they are stored', () => {
+    fc.assert(
+      fc.property(embeddings, types, (given, type) => {
+        const decoded = decodeEmbeddings(encodeEmbeddings(given, type), given);
+        expect(decoded.values).toEqual(asStored(given.values, type));
+      }),
+    );
+  });
+
+  it('of whatever bytes after a good header are an EmbeddingCodecError', () => {
+    const header = encodeEmbeddings({ ...shape, values }, 'float16').subarray(0, 16);
+    fc.assert(
+      fc.property(fc.nat(16), fc.uint8Array({ maxLength: 60 }), (length, rest) => {
+        const bytes = Uint8Array.of(...header.subarray(0, length), ...rest);
+        expect(() => decodeEmbeddings(bytes, shape)).toThrow(EmbeddingCodecError);
+      }),
     );
   });
 });

@@ -1,9 +1,9 @@
 /**
- * Query embeddings as they are kept and sent: values behind a small checked header.
+ * Embeddings of an image as they are cached and sent: values behind a small checked header.
  *
  * `"QFE2" | u16 queries | u16 hidden | u32 bytes of a value | u32 CRC-32 of what follows | [queries, hidden]`,
- * little endian. A model in full precision keeps fp32, so that a hit is as exact as a miss (96 KiB for the published
- * checkpoints); one with rounded weights keeps fp16, whose error is far below theirs (48 KiB).
+ * little endian. A model in full precision stores fp32, so that a hit is as exact as a miss (96 KiB for the published
+ * checkpoints); one with quantized weights stores fp16, whose error is far below theirs (48 KiB).
  */
 import { crc32 } from 'node:zlib';
 import type { Precision } from './bundle-manifest.ts';
@@ -12,12 +12,13 @@ const MAGIC = 0x32454651; // "QFE2"
 const HEADER_BYTES = 16;
 const TYPED_ARRAY = { float16: Float16Array, float32: Float32Array } as const;
 
-/** How a value is kept. */
+/** Data type in which values are stored. */
 export type EmbeddingType = keyof typeof TYPED_ARRAY;
 
+/** Of the embeddings of one image: [numQueries, hidden]. */
 export type EmbeddingShape = { numQueries: number; hidden: number };
 
-/** Query embeddings of one image, row-major [numQueries, hidden]. */
+/** Embeddings of one image, float32, row-major [numQueries, hidden]. */
 export type QueryEmbeddings = EmbeddingShape & { values: Float32Array };
 
 /** Thrown when a value is truncated, damaged, or of another shape: the caller treats it as a miss. */
@@ -25,16 +26,23 @@ export class EmbeddingCodecError extends Error {
   override name = 'EmbeddingCodecError';
 }
 
-/** What a model of this precision keeps. */
+/** In what a model of this precision stores its embeddings. */
 export function embeddingTypeOf(precision: Precision): EmbeddingType {
   return precision === 'fp32' ? 'float32' : 'float16';
 }
 
-/** The values as they come back from the cache: a miss and a hit must go on from the same numbers. */
-export function asKept(values: Float32Array, type: EmbeddingType): Float32Array {
+/** The values as they come out of the cache: after a miss and after a hit, text is generated from the same numbers. */
+export function asStored(values: Float32Array, type: EmbeddingType): Float32Array {
   return type === 'float32' ? values : Float32Array.from(new Float16Array(values));
 }
 
+/** The name by which the engine still imports it. */
+export const asKept = (values: Float32Array, type: EmbeddingType) => asStored(values, type);
+
+/**
+ * @example encodeEmbeddings({ numQueries: 32, hidden: 768, values }, 'float16').byteLength // 16 + 32 * 768 * 2
+ * @throws EmbeddingCodecError when the values do not fill the shape
+ */
 export function encodeEmbeddings(
   { numQueries, hidden, values }: QueryEmbeddings,
   type: EmbeddingType,
@@ -55,7 +63,7 @@ export function encodeEmbeddings(
 }
 
 /**
- * The bare values of an intact encoded value, and how they are kept.
+ * The bare values of an intact encoded value, little endian, and their data type.
  * @throws EmbeddingCodecError when the bytes are not an intact value of the expected shape
  */
 export function embeddingPayload(

@@ -16,17 +16,20 @@ describe('problems', () => {
     });
   });
 
-  it('survive the way through a document', () => {
+  it('are the same after a round trip through a document', () => {
     const error = new ApiError('image-too-large', 'Too large.', { limit: 10, actual: 11 });
     expect(ApiError.fromProblem(error.toProblem()).toProblem()).toEqual(error.toProblem());
   });
 
-  it('of an unknown type become bad-gateway', () => {
-    const problem = { type: '/problems/of-tomorrow', title: '', status: 418, detail: 'secret' };
-    expect(ApiError.fromProblem(problem).toProblem()).toMatchObject({ status: 502 });
-  });
+  it.each(['/problems/of-tomorrow', '/problems/constructor', 'about:blank'])(
+    'of an unknown type %s become bad-gateway',
+    (type) => {
+      const problem = { type, title: '', status: 418, detail: 'secret' };
+      expect(ApiError.fromProblem(problem).toProblem()).toMatchObject({ status: 502 });
+    },
+  );
 
-  it('never show the text of an unexpected error', () => {
+  it('never include the text of an unexpected error', () => {
     const problem = ApiError.from(new Error('password is hunter2')).toProblem();
     expect(problem.status).toBe(500);
     expect(JSON.stringify(problem)).not.toContain('hunter2');

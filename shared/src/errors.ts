@@ -16,17 +16,19 @@ export const PROBLEMS = {
   'image-url-refused': { status: 400, title: 'The image URL is not allowed' },
   'image-url-failed': { status: 400, title: 'The image could not be fetched from its URL' },
   'prompt-too-long': { status: 400, title: 'The text does not fit the context' },
-  'no-retrieval-model': { status: 404, title: 'No model that compares is served' },
+  'no-retrieval-model': { status: 404, title: 'No retrieval model is served' },
   'not-found': { status: 404, title: 'There is nothing here' },
-  'unknown-image': { status: 404, title: 'No embeddings are kept for this image' },
+  'unknown-image': { status: 404, title: 'No embeddings are cached for this image' },
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
   'not-acceptable': { status: 406, title: 'No offered representation is acceptable' },
   'model-mismatch': { status: 409, title: 'Edge and GPU worker serve different models' },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, title: 'The media type is not supported' },
   'internal-error': { status: 500, title: 'Something went wrong on our side' },
-  'bad-gateway': { status: 502, title: 'The GPU worker gave a reply that could not be read' },
+  'bad-gateway': { status: 502, title: 'The GPU worker sent an invalid reply' },
   'worker-unavailable': { status: 503, title: 'No GPU worker can be reached' },
+  'model-unavailable': { status: 503, title: 'The GPU worker serves another model' },
+  'cache-unavailable': { status: 503, title: 'The cache of embeddings cannot be reached' },
   overloaded: { status: 503, title: 'The service is busy' },
   'shutting-down': { status: 503, title: 'The GPU worker is shutting down' },
   'deadline-exceeded': { status: 504, title: 'The answer took too long' },
@@ -49,7 +51,10 @@ export type Problem = z.infer<typeof Problem>;
 
 type Extras = Partial<Pick<Problem, 'field' | 'limit' | 'actual' | 'retry_after'>>;
 
-/** An error whose text may be shown to the client. Anything else becomes `internal-error`, without its text. */
+/**
+ * An error whose text may be shown to the client. Anything else becomes `internal-error`, without its text.
+ * @example throw new ApiError('no-image', 'The body is empty: send an image.', { field: 'image' });
+ */
 export class ApiError extends Error {
   readonly slug: ProblemSlug;
   readonly extras: Extras;
@@ -75,11 +80,11 @@ export class ApiError extends Error {
     return { type: `/problems/${this.slug}`, title, status, detail: this.message, ...this.extras };
   }
 
-  /** The error a problem document from the other side stands for. An unknown type becomes `bad-gateway`. */
+  /** The error that a problem document of the GPU worker stands for. An unknown type becomes `bad-gateway`. */
   static fromProblem(problem: Problem): ApiError {
     const { type, detail, title: _title, status: _status, ...extras } = problem;
     const slug = type.replace(/^.*\/problems\//, '');
-    if (slug in PROBLEMS) return new ApiError(slug as ProblemSlug, detail, extras);
+    if (Object.hasOwn(PROBLEMS, slug)) return new ApiError(slug as ProblemSlug, detail, extras);
     return new ApiError('bad-gateway', `The GPU worker reported an unknown problem (${type}).`);
   }
 

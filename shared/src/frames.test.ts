@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   decodeJson,
@@ -5,9 +6,14 @@ import {
   encodeFrame,
   encodeJsonFrame,
   encodeTokensFrame,
+  FRAME_HEADER_BYTES,
+  FRAME_TYPES,
   type Frame,
   FrameError,
+  type FrameErrorCode,
+  type FrameType,
   readFrames,
+  type TokensPayload,
 } from './frames.ts';
 
 const concat = (parts: Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
@@ -35,7 +41,7 @@ describe('frames', () => {
   ]);
 
   it.each([1, 3, 7, 8, 9, 64, 4096, 1 << 20])(
-    'come through whole in chunks of %i bytes',
+    'are decoded from chunks of %i bytes',
     async (size) => {
       const [info, embeddings, image, last] = await collect(chunked(message, size));
       expect(decodeJson(info!.payload)).toEqual({ width: 3, height: 2, format: 'png' });
@@ -45,16 +51,22 @@ describe('frames', () => {
     },
   );
 
-  it.each([1, 7, 9, message.length - 1])('cut after %i bytes are an error', async (length) => {
-    await expect(collect(chunked(message.slice(0, length), 64))).rejects.toThrow(FrameError);
+  it.each([1, 7, 9, message.length - 1])('cut after %i bytes are truncated', async (length) => {
+    await expect(collect(chunked(message.slice(0, length), 64))).rejects.toMatchObject({
+      name: 'FrameError',
+      code: 'truncated',
+    });
   });
 
-  it.each([
-    ['an unknown type', Uint8Array.of(99, 2, 0, 0, 0, 0, 0, 0)],
-    ['another version', Uint8Array.of(1, 1, 0, 0, 0, 0, 0, 0)],
-    ['a payload over the limit', Uint8Array.of(1, 2, 0, 0, 255, 255, 0, 0)],
-  ])('with %s are refused', async (_name, bytes) => {
-    await expect(collect(chunked(bytes, 64), 1000)).rejects.toThrow(FrameError);
+  it.each<[string, Uint8Array, FrameErrorCode]>([
+    ['an unknown type', Uint8Array.of(99, 2, 0, 0, 0, 0, 0, 0), 'type'],
+    ['another version', Uint8Array.of(1, 1, 0, 0, 0, 0, 0, 0), 'version'],
+    ['a payload over the limit', Uint8Array.of(1, 2, 0, 0, 255, 255, 0, 0), 'too-large'],
+  ])('with %s are refused', async (_name, bytes, code) => {
+    await expect(collect(chunked(bytes, 64), 1000)).rejects.toMatchObject({
+      name: 'FrameError',
+      code,
+    });
   });
 
   it('cancel their stream when the reader leaves early', async () => {
@@ -89,10 +101,95 @@ describe('frames', () => {
     },
   );
 
-  it('refuse tokens and JSON that are none', () => {
+  it('with a malformed payload are refused', () => {
     expect(() => decodeTokens(Uint8Array.of(1, 2, 3))).toThrow(FrameError);
     expect(() => decodeTokens(Uint8Array.of(0, 0, 0, 0, 1, 2, 3))).toThrow(FrameError);
     expect(() => decodeTokens(Uint8Array.of(0, 0, 2, 0, 1, 2, 3, 4))).toThrow(FrameError);
     expect(() => decodeJson(Uint8Array.of(0xff))).toThrow(FrameError);
+  });
+});
+
+describe('any frames', () => {
+  const types = Object.keys(FRAME_TYPES) as FrameType[];
+  const frames = fc.array(
+    fc.record({ type: fc.constantFrom(...types), payload: fc.uint8Array({ maxLength: 40 }) }),
+    { maxLength: 6 },
+  );
+  /** Sizes of the chunks in which the bytes come, over and over. */
+  const cuts = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 5 });
+
+  function* cut(bytes: Uint8Array, sizes: readonly number[]): Generator<Uint8Array> {
+    let at = 0;
+    for (let i = 0; at < bytes.length; i++) {
+      const size = sizes[i % sizes.length]!;
+      yield bytes.slice(at, at + size);
+      at += size;
+    }
+  }
+
+  it('are the same after a round trip, however the bytes are cut into chunks', async () => {
+    await fc.assert(
+      fc.asyncProperty(frames, cuts, async (sent, sizes) => {
+        const bytes = concat(sent.map(({ type, payload }) => encodeFrame(type, payload)));
+        const received = await collect(ReadableStream.from(cut(bytes, sizes)));
+        expect(received.map(({ type, payload }) => ({ type, payload: payload.slice() }))).toEqual(
+          sent,
+        );
+      }),
+    );
+  });
+
+  it('are truncated when the stream ends anywhere but between two of them', async () => {
+    await fc.assert(
+      fc.asyncProperty(frames, fc.nat(300), cuts, async (sent, length, sizes) => {
+        const parts = sent.map(({ type, payload }) => encodeFrame(type, payload));
+        const ends = parts.map((_, i) => concat(parts.slice(0, i + 1)).length);
+        const bytes = concat(parts).subarray(0, length);
+        const whole = [0, ...ends].includes(bytes.length);
+        const result = await collect(ReadableStream.from(cut(bytes, sizes))).then(
+          (read) => read.length,
+          (error: FrameError) => error.code,
+        );
+        expect(result).toBe(whole ? ends.filter((end) => end <= bytes.length).length : 'truncated');
+      }),
+    );
+  });
+
+  it('of whatever bytes are frames or a FrameError', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), cuts, async (bytes, sizes) => {
+        const result = await collect(ReadableStream.from(cut(bytes, sizes)), 30).catch(
+          (error: unknown) => error,
+        );
+        if (Array.isArray(result)) {
+          const length = (result as Frame[]).reduce((sum, { payload }) => {
+            return sum + FRAME_HEADER_BYTES + payload.length;
+          }, 0);
+          expect(length).toBe(bytes.length);
+        } else expect(result).toBeInstanceOf(FrameError);
+      }),
+    );
+  });
+});
+
+describe('any tokens', () => {
+  const id = fc.nat(0xffff_ffff);
+  const logprob = fc.float({ max: 0, noNaN: true });
+  const scoredToken = fc.record({ id, logprob });
+  /** All tokens of a frame have as many others beside them. */
+  const payloads = fc.nat(20).chain((beside): fc.Arbitrary<TokensPayload> => {
+    const top = fc.array(scoredToken, { minLength: beside, maxLength: beside });
+    const scored = fc.record({ id, scored: fc.record({ logprob, top }) });
+    const tokens = fc.oneof(fc.array(fc.record({ id })), fc.array(scored, { maxLength: 5 }));
+    return fc.record({ choice: fc.nat(0xffff), tokens });
+  });
+
+  it('are the same after a round trip', () => {
+    fc.assert(
+      fc.property(payloads, (payload) => {
+        const frame = encodeTokensFrame(payload).subarray(FRAME_HEADER_BYTES);
+        expect(decodeTokens(frame)).toEqual(payload);
+      }),
+    );
   });
 });

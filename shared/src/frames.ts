@@ -19,7 +19,7 @@ export const FRAME_TYPES = {
   embeddings: 3,
   /** JSON `ImageInfo`: what the image turned out to be. */
   imageInfo: 4,
-  /** Tokens of one of the texts, in the order they were written: `encodeTokensFrame`. */
+  /** The next tokens of one of the texts: `encodeTokensFrame`. */
   tokens: 5,
   /** JSON `GpuDone`. */
   done: 6,
@@ -38,12 +38,36 @@ const NAME_OF = new Map<number, FrameType>(
   Object.entries(FRAME_TYPES).map(([name, code]) => [code, name as FrameType]),
 );
 
-/** Thrown when bytes are not frames. */
+/**
+ * What is wrong: `truncated` is a stream that ended inside a frame, as a broken connection does; all others are bytes
+ * that the protocol does not know. Of the header: `type`, `version`, `too-large`; of a payload: `json`, `schema`,
+ * `tokens`; `unexpected` is a well-formed frame at the wrong place.
+ */
+export type FrameErrorCode =
+  | 'truncated'
+  | 'type'
+  | 'version'
+  | 'too-large'
+  | 'json'
+  | 'schema'
+  | 'tokens'
+  | 'unexpected';
+
+/** Thrown when bytes are not the frames they should be. */
 export class FrameError extends Error {
   override name = 'FrameError';
+  readonly code: FrameErrorCode;
+
+  constructor(code: FrameErrorCode, message: string, options?: { cause: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
 }
 
-/** One frame as bytes: header and payload in one buffer. */
+/**
+ * One frame as bytes: header and payload in one buffer.
+ * @example encodeFrame('image', Uint8Array.of(7)) // 02 02 00 00 01 00 00 00 07
+ */
 export function encodeFrame(type: FrameType, payload: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES + payload.byteLength);
   const header = new DataView(bytes.buffer);
@@ -60,10 +84,12 @@ export function encodeJsonFrame(type: FrameType, value: unknown): Uint8Array<Arr
 
 /** A log-probability, natural logarithm, float32. */
 export type ScoredToken = { id: number; logprob: number };
-/** A token as written; `scored` where log-probabilities were asked for: its own, and the likeliest at its place. */
-export type WrittenToken = { id: number; scored?: { logprob: number; top: ScoredToken[] } };
-/** Tokens of the text number `choice`. */
-export type TokensPayload = { choice: number; tokens: readonly WrittenToken[] };
+/** A generated token; `scored` where log-probabilities were asked for: its own, and the likeliest at its position. */
+export type GeneratedToken = { id: number; scored?: { logprob: number; top: ScoredToken[] } };
+/** The name by which the engine still imports it. */
+export type WrittenToken = GeneratedToken;
+/** Next tokens of the text number `choice`, in their order. */
+export type TokensPayload = { choice: number; tokens: readonly GeneratedToken[] };
 
 /**
  * Payload: `u16 choice | u16 k`, then for each token `u32 id`; with k > 0 also `f32 logprob` and k − 1 times
@@ -93,18 +119,20 @@ export function encodeTokensFrame({ choice, tokens }: TokensPayload): Uint8Array
   return encodeFrame('tokens', payload);
 }
 
-/** @throws FrameError when the payload is not a whole number of tokens */
+/** @throws FrameError `tokens` when the payload is not a whole number of tokens */
 export function decodeTokens(payload: Uint8Array): TokensPayload {
-  if (payload.byteLength < 4) throw new FrameError('a tokens frame lacks its head');
+  if (payload.byteLength < 4) throw new FrameError('tokens', 'a tokens frame lacks its head');
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   const k = view.getUint16(2, true);
   const count = (payload.byteLength - 4) / tokenBytes(k);
-  if (!Number.isInteger(count)) throw new FrameError('a tokens frame ends inside a token');
+  if (!Number.isInteger(count)) {
+    throw new FrameError('tokens', 'a tokens frame ends inside a token');
+  }
   const scoredAt = (at: number): ScoredToken => ({
     id: view.getUint32(at, true),
     logprob: view.getFloat32(at + 4, true),
   });
-  const tokens = Array.from({ length: count }, (_, i): WrittenToken => {
+  const tokens = Array.from({ length: count }, (_, i): GeneratedToken => {
     const at = 4 + i * tokenBytes(k);
     if (k === 0) return { id: view.getUint32(at, true) };
     const { id, logprob } = scoredAt(at);
@@ -118,12 +146,12 @@ function tokenBytes(k: number): number {
   return k === 0 ? 4 : 8 * k;
 }
 
-/** Parses a JSON payload; the caller validates it with the schema of its frame. */
+/** Parses a JSON payload; the caller validates it with the schema of its frame. @throws FrameError `json` */
 export function decodeJson(payload: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(payload));
   } catch (cause) {
-    throw new FrameError('a frame does not hold valid JSON', { cause });
+    throw new FrameError('json', 'a frame does not hold valid JSON', { cause });
   }
 }
 
@@ -132,23 +160,23 @@ function readHeader(bytes: Uint8Array, maxPayloadBytes: number) {
   if (bytes.byteLength < FRAME_HEADER_BYTES) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES);
   const type = NAME_OF.get(view.getUint8(0));
-  if (type === undefined) throw new FrameError(`unknown frame type ${view.getUint8(0)}`);
+  if (type === undefined) throw new FrameError('type', `unknown frame type ${view.getUint8(0)}`);
   if (view.getUint8(1) !== FRAME_VERSION) {
-    throw new FrameError(`frame version ${view.getUint8(1)}, expected ${FRAME_VERSION}`);
+    const detail = `frame version ${view.getUint8(1)}, expected ${FRAME_VERSION}`;
+    throw new FrameError('version', detail);
   }
   const length = view.getUint32(4, true);
   if (length > maxPayloadBytes) {
-    throw new FrameError(
-      `a ${type} frame of ${length} bytes is over the limit of ${maxPayloadBytes}`,
-    );
+    const detail = `a ${type} frame of ${length} bytes is over the limit of ${maxPayloadBytes}`;
+    throw new FrameError('too-large', detail);
   }
   return { type, length };
 }
 
 /**
- * Frames of a byte stream, each as soon as its last byte has come. Chunks are copied at most once.
- * Ends when the stream ends between two frames; throws `FrameError` when it ends inside one.
- * Leaving the loop early cancels the stream.
+ * Frames of a byte stream, each as soon as its last byte has come. A payload may be a view of a larger chunk; bytes
+ * are copied at most once. Ends when the stream ends between two frames. Leaving the loop early cancels the stream.
+ * @throws FrameError `truncated` when the stream ends inside a frame, or what is wrong with a header
  */
 export async function* readFrames(
   stream: ReadableStream<Uint8Array>,
@@ -157,7 +185,7 @@ export async function* readFrames(
   const reader = stream.getReader();
   const chunks: Uint8Array[] = [];
   let buffered = 0;
-  const take = (count: number): Uint8Array => {
+  const consume = (count: number): Uint8Array => {
     const first = chunks[0];
     if (first !== undefined && first.byteLength >= count) {
       if (first.byteLength === count) chunks.shift();
@@ -183,9 +211,9 @@ export async function* readFrames(
     for (;;) {
       while (buffered >= (header?.length ?? FRAME_HEADER_BYTES)) {
         if (header === null) {
-          header = readHeader(take(FRAME_HEADER_BYTES), maxPayloadBytes);
+          header = readHeader(consume(FRAME_HEADER_BYTES), maxPayloadBytes);
         } else {
-          const frame = { type: header.type, payload: take(header.length) };
+          const frame = { type: header.type, payload: consume(header.length) };
           header = null;
           yield frame;
         }
@@ -194,7 +222,7 @@ export async function* readFrames(
       if (done) {
         finished = true;
         if (buffered > 0 || header !== null)
-          throw new FrameError('the stream ended inside a frame');
+          throw new FrameError('truncated', 'the stream ended inside a frame');
         return;
       }
       if (value.byteLength > 0) chunks.push(value);

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
 import { answerPrompt, promptIds } from './prompts.ts';
 
-it('a question stands in the template of the paper', () => {
+it('a question is put into the template of the paper', () => {
   expect(answerPrompt('opt', ' what is it? ')).toBe('Question: what is it? Answer:');
 });
 
-it('earlier turns stand in front of the question', () => {
+it('earlier turns come before the question', () => {
   const history = [
     { question: 'a dog?', answer: 'yes' },
     { question: 'what color?', answer: ' red ' },
@@ -15,13 +15,13 @@ it('earlier turns stand in front of the question', () => {
   );
 });
 
-it('a short answer is asked of T5, also in earlier turns', () => {
+it('T5 is asked for a short answer, also in earlier turns', () => {
   expect(answerPrompt('t5', 'where?', [{ question: 'a dog?', answer: 'yes' }])).toBe(
     'Question: a dog? Short answer: yes. Question: where? Short answer:',
   );
 });
 
-it('control tokens stand where the family has them', () => {
+it('control tokens are put where the family has them', () => {
   expect(promptIds({ prompt_prefix: [2], prompt_suffix: [] }, [7, 8])).toEqual([2, 7, 8]);
   expect(promptIds({ prompt_prefix: [], prompt_suffix: [1] }, [7, 8])).toEqual([7, 8, 1]);
 });

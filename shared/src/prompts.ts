@@ -1,13 +1,13 @@
-/** The text the language model reads beside the image positions. */
+/** Prompts of the language model: the text beside the image positions. */
 import type { EdgeModel } from './edge-model.ts';
 
 export type Turn = { question: string; answer: string };
 
-/** What stands before an answer: the paper's templates (section 4.3) for its two kinds of language models. */
+/** Ends of the paper's templates for questions (section 4.3), for its two kinds of language models. */
 const ANSWER = { opt: 'Answer:', t5: 'Short answer:' } as const;
 
 /**
- * The paper's template for questions; earlier turns stand in front of it.
+ * The paper's template for questions, after the earlier turns of the conversation.
  * @example answerPrompt('opt', 'what color?', [{question: 'a dog?', answer: 'yes'}])
  *   // 'Question: a dog? Answer: yes. Question: what color? Answer:'
  */
@@ -21,7 +21,7 @@ export function answerPrompt(
   return `${turns.join('')}${asked(question)}`;
 }
 
-/** Ids of a whole prompt, without the image positions. */
+/** Token ids of a whole prompt, control tokens included, without the image positions. */
 export function promptIds(
   { prompt_prefix, prompt_suffix }: Pick<EdgeModel, 'prompt_prefix' | 'prompt_suffix'>,
   textIds: readonly number[],

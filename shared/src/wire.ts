@@ -5,74 +5,72 @@ import * as z from 'zod/mini';
 export const MAX_TEXTS = 64;
 
 /** Largest `n` and `num_beams`. */
-const MAX_ROWS = 8;
+const MAX_SEQUENCES = 8;
 
-/** What a request may say about how its text is written; names and meanings are those of transformers. */
-export const generationParameters = {
+/**
+ * Every parameter of a generation, once: its range, and its default where it has one. Names and meanings are those
+ * of transformers. Greedy decoding unless a request says otherwise.
+ */
+const generationParameters = {
   max_tokens: z.int().check(z.positive()),
-  /** Tokens before which no end token is written. */
-  min_tokens: z.int().check(z.nonnegative()),
+  /** Tokens before which no end token is generated. */
+  min_tokens: z._default(z.int().check(z.nonnegative()), 0),
   /** 0 is greedy. */
-  temperature: z.number().check(z.minimum(0), z.maximum(5)),
-  top_p: z.number().check(z.gt(0), z.maximum(1)),
-  /** 0 keeps the whole vocabulary. */
-  top_k: z.int().check(z.nonnegative()),
-  repetition_penalty: z.number().check(z.positive()),
-  /** No run of this many tokens is written twice; 0 is no such rule. */
-  no_repeat_ngram_size: z.int().check(z.nonnegative()),
+  temperature: z._default(z.number().check(z.minimum(0), z.maximum(5)), 0),
+  top_p: z._default(z.number().check(z.gt(0), z.maximum(1)), 1),
+  /** 0 leaves the whole vocabulary. */
+  top_k: z._default(z.int().check(z.nonnegative()), 0),
+  repetition_penalty: z._default(z.number().check(z.positive()), 1),
+  /** No run of this many tokens is generated twice; 0 is no such rule. */
+  no_repeat_ngram_size: z._default(z.int().check(z.nonnegative()), 0),
   /** Seed of the sampler's generator; the same seed and request give the same tokens. */
-  seed: z.int().check(z.nonnegative(), z.maximum(0xffff_ffff)),
-  /** Texts to write. */
-  n: z.int().check(z.positive(), z.maximum(MAX_ROWS)),
+  seed: z._default(z.int().check(z.nonnegative(), z.maximum(0xffff_ffff)), 0),
+  /** Texts to generate. */
+  n: z._default(z.int().check(z.positive(), z.maximum(MAX_SEQUENCES)), 1),
   /** Beams of a beam search; 1 is none. */
-  num_beams: z.int().check(z.positive(), z.maximum(MAX_ROWS)),
+  num_beams: z._default(z.int().check(z.positive(), z.maximum(MAX_SEQUENCES)), 1),
   /** Exponent of the length by which a beam's score is divided. */
-  length_penalty: z.number().check(z.minimum(-10), z.maximum(10)),
-  early_stopping: z.union([z.boolean(), z.literal('never')]),
+  length_penalty: z._default(z.number().check(z.minimum(-10), z.maximum(10)), 1),
+  early_stopping: z._default(z.union([z.boolean(), z.literal('never')]), false),
   /** Whether each token comes with its log-probability, as the model gave it: before penalties and temperature. */
-  logprobs: z.boolean(),
-  /** Likeliest tokens to tell beside each written one. */
-  top_logprobs: z.int().check(z.nonnegative(), z.maximum(20)),
+  logprobs: z._default(z.boolean(), false),
+  /** Likeliest tokens to report beside each generated one. */
+  top_logprobs: z._default(z.int().check(z.nonnegative(), z.maximum(20)), 0),
 };
 
-const defaults = <T extends z.ZodMiniType>(schema: T, value: z.infer<T>) =>
-  z._default(schema, value as never);
+type WithoutDefault<Schema extends z.core.SomeType> =
+  Schema extends z.ZodMiniDefault<infer Inner> ? Inner : Schema;
 
-/** How one generation is written. Greedy unless it says otherwise. */
-export const GenerationConfig = z
-  .strictObject({
-    max_tokens: generationParameters.max_tokens,
-    min_tokens: defaults(generationParameters.min_tokens, 0),
-    temperature: defaults(generationParameters.temperature, 0),
-    top_p: defaults(generationParameters.top_p, 1),
-    top_k: defaults(generationParameters.top_k, 0),
-    repetition_penalty: defaults(generationParameters.repetition_penalty, 1),
-    no_repeat_ngram_size: defaults(generationParameters.no_repeat_ngram_size, 0),
-    seed: defaults(generationParameters.seed, 0),
-    n: defaults(generationParameters.n, 1),
-    num_beams: defaults(generationParameters.num_beams, 1),
-    length_penalty: defaults(generationParameters.length_penalty, 1),
-    early_stopping: defaults(generationParameters.early_stopping, false),
-    logprobs: defaults(generationParameters.logprobs, false),
-    top_logprobs: defaults(generationParameters.top_logprobs, 0),
-  })
-  .check(({ value, issues }) => {
-    const conflict = (field: keyof typeof value, message: string) =>
-      issues.push({ code: 'custom', input: value, path: [field], message });
-    const { n, num_beams, temperature } = value;
-    if (num_beams > 1 && temperature > 0) {
-      conflict('num_beams', 'a beam search draws nothing: leave temperature at 0');
-    }
-    if (num_beams > 1 && n > num_beams) {
-      conflict('n', `a search with ${num_beams} beams gives at most ${num_beams} texts`);
-    }
-    if (num_beams === 1 && n > 1 && temperature === 0) {
-      conflict('n', 'several greedy texts would be one and the same: set temperature or num_beams');
-    }
-    if (value.top_logprobs > 0 && !value.logprobs) {
-      conflict('top_logprobs', 'needs logprobs: true');
-    }
-  });
+type Options<Parameters extends Record<string, z.core.SomeType>> = {
+  [Name in keyof Parameters]: z.ZodMiniOptional<WithoutDefault<Parameters[Name]>>;
+};
+
+/** The same parameters as a client may send them: each may be left out, and stays out. */
+export const generationParameterOptions = Object.fromEntries(
+  Object.entries(generationParameters).map(([name, schema]) => [
+    name,
+    z.optional(schema instanceof z.ZodMiniDefault ? schema._zod.def.innerType : schema),
+  ]),
+) as Options<typeof generationParameters>;
+
+/** How one generation is decoded. */
+export const GenerationConfig = z.strictObject(generationParameters).check(({ value, issues }) => {
+  const conflict = (field: keyof typeof value, message: string) =>
+    issues.push({ code: 'custom', input: value, path: [field], message });
+  const { n, num_beams, temperature } = value;
+  if (num_beams > 1 && temperature > 0) {
+    conflict('num_beams', 'a beam search does not sample: leave temperature at 0');
+  }
+  if (num_beams > 1 && n > num_beams) {
+    conflict('n', `a search with ${num_beams} beams gives at most ${num_beams} texts`);
+  }
+  if (num_beams === 1 && n > 1 && temperature === 0) {
+    conflict('n', 'several greedy texts would be one and the same: set temperature or num_beams');
+  }
+  if (value.top_logprobs > 0 && !value.logprobs) {
+    conflict('top_logprobs', 'needs logprobs: true');
+  }
+});
 export type GenerationConfig = z.infer<typeof GenerationConfig>;
 
 const requestHead = {
@@ -81,9 +79,9 @@ const requestHead = {
   revision: z.string(),
   /** Milliseconds after which the worker gives up, counted from the arrival of the request. */
   deadline_ms: z.int().check(z.positive()),
-  /** Who asks: what waits is served client by client. */
+  /** Who asks: waiting requests are served client by client. */
   client: z.optional(z.string().check(z.maxLength(256))),
-  /** `background` waits for everything else; `interactive` where it is left out. */
+  /** `background` waits for everything else; without it a request is `interactive`. */
   priority: z.optional(z.enum(['interactive', 'background'])),
 };
 
@@ -92,14 +90,13 @@ const retrievalTexts = z
   .array(z.array(z.int().check(z.nonnegative())).check(z.minLength(1)))
   .check(z.minLength(1), z.maxLength(MAX_TEXTS));
 
-/** Which embeddings of an image: the query embeddings that text is written from, or those of ITC. */
+/** Which embeddings of an image: the query embeddings that text is generated from, or those of ITC. */
 export const EmbeddingKind = z.enum(['query', 'itc']);
 export type EmbeddingKind = z.infer<typeof EmbeddingKind>;
 
 /**
  * What the edge asks for. `generate` is followed by an `image` or an `embeddings` frame, `embed` and `match` by an
- * `image` frame, `embed-texts` by none. `revision` is that of the model that does it: `itc`, `match` and
- * `embed-texts` are the retrieval model's.
+ * `image` frame, `embed-texts` by none. `revision` is that of the model that serves it (`route.ts`).
  */
 export const GpuRequest = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('embed'), ...requestHead, embedding: EmbeddingKind }),
@@ -115,6 +112,13 @@ export const GpuRequest = z.discriminatedUnion('kind', [
 ]);
 export type GpuRequest = z.infer<typeof GpuRequest>;
 
+type WithoutHead<Request> = Request extends unknown
+  ? Omit<Request, keyof typeof requestHead>
+  : never;
+
+/** What is to be done; `GpuRequest` adds who asks, until when, and of which revision. */
+export type GpuTask = WithoutHead<GpuRequest>;
+
 /** The image as decoded: size in pixels after EXIF orientation. */
 export const ImageInfo = z.object({
   width: z.int().check(z.positive()),
@@ -126,7 +130,7 @@ export type ImageInfo = z.infer<typeof ImageInfo>;
 export const FinishReason = z.enum(['stop', 'length']);
 export type FinishReason = z.infer<typeof FinishReason>;
 
-/** Milliseconds the worker spent on each part; parts that were not needed are absent. */
+/** Milliseconds the worker spent on each part of a request; parts it did not need are absent. */
 export const GpuTimings = z.object({
   queue: z.optional(z.number()),
   decode_image: z.optional(z.number()),
@@ -140,7 +144,7 @@ export type GpuTimings = z.infer<typeof GpuTimings>;
 
 /** Last frame of a reply. */
 export const GpuDone = z.object({
-  /** How each of the texts ended, the best first in a beam search; none for `embed`. */
+  /** How each of the texts ended, the best first in a beam search; empty where none was generated. */
   choices: z.array(
     z.object({
       finish_reason: FinishReason,
@@ -173,7 +177,7 @@ export const WorkerModel = z.object({
   execution_provider: z.string(),
   /** Why it and no other. */
   execution_provider_why: z.optional(z.string()),
-  /** The model that compares images with texts, where one is served. */
+  /** The retrieval model, where one is served. */
   retrieval: z.optional(servedModel),
 });
 export type WorkerModel = z.infer<typeof WorkerModel>;

@@ -70,7 +70,7 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('the page', () =
     expect(errors).toEqual([]);
   });
 
-  it('keeps questions that are asked while the caption is being written, and answers in turn', async () => {
+  it('queues questions that are asked while the caption is being streamed, and answers in turn', async () => {
     const { page, errors } = await open();
     // The caption's stream is held back until both questions were asked.
     let release = () => {};
@@ -96,7 +96,7 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('the page', () =
     expect(errors).toEqual([]);
   });
 
-  it('takes no questions about what is no image', async () => {
+  it('disables questions for a file that is no image', async () => {
     const { page } = await open();
     await page.goto(stack.url);
     await page

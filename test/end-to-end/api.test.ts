@@ -86,7 +86,7 @@ describe('captions', () => {
     expect(names.filter((name) => name === 'token').length).toBeGreaterThan(2);
   });
 
-  it('sampled with one seed are the same twice, and max_tokens is kept', async () => {
+  it('sampled with one seed are the same twice, and max_tokens is respected', async () => {
     const image = { data: base64(seen[2]!.bytes) };
     const sampled = { image, temperature: 1.5, top_k: 40, top_p: 0.95, seed: 7, max_tokens: 5 };
     const [first, second] = [
@@ -110,12 +110,12 @@ describe('captions', () => {
     const scores = choices.map(({ score }) => score);
     expect(scores).toEqual(scores.toSorted((a, b) => b - a));
     expect(new Set(choices.map(({ text }) => text)).size).toBe(3);
-    const told = choices[0]!.logprobs.reduce((sum, { logprob }) => sum + logprob, 0);
+    const sum = choices[0]!.logprobs.reduce((total, { logprob }) => total + logprob, 0);
     // What is missing is the end token's own.
-    expect(told).toBeGreaterThanOrEqual(choices[0]!.score - 1e-3);
+    expect(sum).toBeGreaterThanOrEqual(choices[0]!.score - 1e-3);
   });
 
-  it('stop before a stop text', async () => {
+  it('end before a stop sequence', async () => {
     const image = { data: base64(seen[2]!.bytes) };
     const whole = (await post('/v1/captions', { image })).json.caption;
     const { json } = await post('/v1/captions', { image, stop: ' on' });
@@ -167,7 +167,7 @@ describe('answers', () => {
     expect(second.headers.get('server-timing')).not.toContain('vision');
   });
 
-  it('take the history of questions and answers', async () => {
+  it('depend on the history of questions and answers', async () => {
     const { sha256 } = seen[3]!;
     const history = [{ question: 'is there an animal?', answer: 'yes' }];
     const question = 'what color is the background?';
@@ -192,7 +192,7 @@ describe('answers', () => {
 });
 
 describe('embeddings', () => {
-  it('are computed, kept and read back in three forms', async () => {
+  it('are computed, cached and read in three media types', async () => {
     const bytes = await unseen(seen[4]!.bytes, 'embeddings');
     const made = await post('/v1/embeddings', bytes, { 'content-type': 'image/png' });
     expect(made.status).toBe(200);
@@ -221,7 +221,7 @@ describe('embeddings', () => {
     expect((await fetch(url, { headers: { 'if-none-match': etag } })).status).toBe(304);
   });
 
-  it('of an unknown image are a 404 that says what to do', async () => {
+  it('of an unknown image are refused with 404', async () => {
     const response = await fetch(`${stack.url}/v1/embeddings/${'0'.repeat(64)}`);
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ type: '/problems/unknown-image' });

@@ -1,4 +1,4 @@
-/** What clients see when they send nonsense, and when the GPU worker goes away. */
+/** What clients get for bad input, and when the GPU worker goes away. */
 import { once } from 'node:events';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -116,7 +116,7 @@ describe('bad input', () => {
 });
 
 describe('when the GPU worker is gone', () => {
-  it('kept embeddings are still served and the rest is a 503 with Retry-After', async () => {
+  it('cached embeddings are still served, and all else is refused with 503 and Retry-After', async () => {
     expect((await post('/v1/embeddings', imageBytes, 'image/webp')).status).toBe(200);
     expect((await fetch(`${stack.url}/healthz`)).status).toBe(200);
     const exited = once(stack.worker, 'exit');
@@ -133,7 +133,7 @@ describe('when the GPU worker is gone', () => {
     expect((await fetch(`${stack.url}/healthz`)).status).toBe(503);
   });
 
-  it('another takes its place', async () => {
+  it('a new one serves requests again', async () => {
     await stack.restartWorker();
     expect((await postJson('/v1/captions', { image: { sha256 } })).status).toBe(200);
     expect((await fetch(`${stack.url}/healthz`)).status).toBe(200);

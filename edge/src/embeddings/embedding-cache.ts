@@ -1,87 +1,123 @@
-/** Query embeddings by image: this location's cache, then Workers KV. Entries are write-once (DESIGN.md §3). */
+/**
+ * Embeddings by image, in two tiers: this location's cache, then Workers KV. Entries are write-once: the key names all
+ * that decides the value.
+ */
 import { type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
 import {
   EmbeddingCodecError,
   type EmbeddingShape,
   embeddingPayload,
 } from '@blip2/shared/embedding-codec';
+import type { ImageId } from '@blip2/shared/image-id';
 import { ImageInfo } from '@blip2/shared/wire';
+import { logWarning } from '../log.ts';
+import type { RequestContext } from '../request-context.ts';
 
-/** What is kept of an image: its encoded query embeddings, and what the replies say of it. */
-export type KnownImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInfo };
+export type Caches = { coloCache: Cache; kv: KVNamespace };
+
+/** What is cached of an image: its encoded embeddings, and what the replies say of it. */
+export type CachedImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInfo };
+
+type Tier = 'colo' | 'kv';
 
 export type Lookup =
-  | { kind: 'hit'; tier: 'colo' | 'kv'; known: KnownImage }
-  /** `damaged`: KV holds an entry that cannot be read; it must be overwritten or dropped. */
-  | { kind: 'miss'; damaged: boolean };
-
-export type WaitUntil = (work: Promise<unknown>) => void;
+  | { kind: 'hit'; tier: Tier; entry: CachedImage }
+  /**
+   * `absent`: nothing is cached; `damaged`: KV holds an entry that cannot be read, to be overwritten or deleted;
+   * `failed`: KV did not answer, so that nothing is known.
+   */
+  | { kind: 'miss'; reason: 'absent' | 'damaged' | 'failed' };
 
 const IMAGE_HEADER = 'x-image';
 
 export class EmbeddingCache {
+  readonly #colo: Cache;
   readonly #kv: KVNamespace;
   readonly #space: EmbeddingSpace;
   readonly #shape: EmbeddingShape;
   /** Entries of this isolate's time that could not be read. */
   damagedEntries = 0;
 
-  constructor(kv: KVNamespace, space: EmbeddingSpace, shape: EmbeddingShape) {
+  constructor({ coloCache, kv }: Caches, space: EmbeddingSpace, shape: EmbeddingShape) {
+    this.#colo = coloCache;
     this.#kv = kv;
     this.#space = space;
     this.#shape = shape;
   }
 
-  /** A tier that fails is a miss: the image can be computed anew. */
-  async lookup(sha256: string, waitUntil: WaitUntil): Promise<Lookup> {
-    const key = embeddingKey(this.#space, sha256);
-    const colo = await caches.default.match(coloUrl(key)).catch(() => undefined);
-    if (colo !== undefined) {
-      const known = this.#check('colo', await colo.arrayBuffer(), colo.headers.get(IMAGE_HEADER));
-      if (known) return { kind: 'hit', tier: 'colo', known };
-      waitUntil(caches.default.delete(coloUrl(key)));
+  /** Never rejects: a tier that fails is a miss, since the image can be encoded again. */
+  async lookup(imageId: ImageId, context: RequestContext): Promise<Lookup> {
+    const key = embeddingKey(this.#space, imageId);
+    const fromColo = await this.#fromColo(key, context);
+    if (fromColo !== null) return { kind: 'hit', tier: 'colo', entry: fromColo };
+    let stored: KVNamespaceGetWithMetadataResult<ArrayBuffer, unknown>;
+    try {
+      stored = await this.#kv.getWithMetadata(key, 'arrayBuffer');
+    } catch (error) {
+      logFailure('kv get', error, context);
+      return { kind: 'miss', reason: 'failed' };
     }
-    const { value, metadata } = await this.#kv
-      .getWithMetadata(key, 'arrayBuffer')
-      .catch(logged('kv get', { value: null, metadata: null }));
-    if (value === null) return { kind: 'miss', damaged: false };
-    const known = this.#check('kv', value, metadata);
-    if (known === null) return { kind: 'miss', damaged: true };
-    waitUntil(this.#keepInColo(key, known));
-    return { kind: 'hit', tier: 'kv', known };
+    if (stored.value === null) return { kind: 'miss', reason: 'absent' };
+    const entry = this.#check('kv', stored.value, stored.metadata, context);
+    if (entry === null) return { kind: 'miss', reason: 'damaged' };
+    context.waitUntil(this.#putInColo(key, entry, context));
+    return { kind: 'hit', tier: 'kv', entry };
   }
 
-  /** Never rejects: what cannot be kept is computed again. */
-  async keep(sha256: string, known: KnownImage): Promise<void> {
-    const key = embeddingKey(this.#space, sha256);
+  /** Never rejects: what cannot be cached is computed again. */
+  async put(imageId: ImageId, entry: CachedImage, context: RequestContext): Promise<void> {
+    const key = embeddingKey(this.#space, imageId);
     await Promise.all([
-      this.#keepInColo(key, known),
-      this.#kv
-        .put(key, known.embeddings, { metadata: known.image })
-        .catch(logged('kv put', undefined)),
+      this.#putInColo(key, entry, context),
+      attempt('kv put', context, () =>
+        this.#kv.put(key, entry.embeddings, { metadata: entry.image }),
+      ),
     ]);
   }
 
-  async drop(sha256: string): Promise<void> {
-    await this.#kv.delete(embeddingKey(this.#space, sha256)).catch(logged('kv delete', undefined));
+  /** Never rejects. Only from KV: the location's cache deletes what it cannot read. */
+  async delete(imageId: ImageId, context: RequestContext): Promise<void> {
+    const key = embeddingKey(this.#space, imageId);
+    await attempt('kv delete', context, () => this.#kv.delete(key));
   }
 
-  /** @throws EmbeddingCodecError when the GPU worker sent a value of another shape, or a damaged one */
+  /** @throws EmbeddingCodecError when a value is damaged, or of another shape */
   checkValue(embeddings: Uint8Array): void {
     embeddingPayload(embeddings, this.#shape);
   }
 
-  async #keepInColo(key: string, { embeddings, image }: KnownImage): Promise<void> {
+  async #fromColo(key: string, context: RequestContext): Promise<CachedImage | null> {
+    const url = coloUrl(key);
+    const response = await attempt('colo match', context, () => this.#colo.match(url));
+    if (response === undefined) return null;
+    const info = response.headers.get(IMAGE_HEADER);
+    const value = await attempt('colo read', context, () => response.arrayBuffer());
+    const entry = value && this.#check('colo', value, info, context);
+    if (entry) return entry;
+    context.waitUntil(attempt('colo delete', context, () => this.#colo.delete(url)));
+    return null;
+  }
+
+  async #putInColo(
+    key: string,
+    { embeddings, image }: CachedImage,
+    context: RequestContext,
+  ): Promise<void> {
     const response = new Response(embeddings, {
       headers: {
         'cache-control': 'public, max-age=31536000, immutable',
         [IMAGE_HEADER]: JSON.stringify(image),
       },
     });
-    await caches.default.put(coloUrl(key), response).catch(logged('colo put', undefined));
+    await attempt('colo put', context, () => this.#colo.put(coloUrl(key), response));
   }
 
-  #check(tier: 'colo' | 'kv', value: ArrayBuffer, image: unknown): KnownImage | null {
+  #check(
+    tier: Tier,
+    value: ArrayBuffer,
+    image: unknown,
+    { requestId }: RequestContext,
+  ): CachedImage | null {
     const embeddings = new Uint8Array(value);
     try {
       this.checkValue(embeddings);
@@ -90,9 +126,8 @@ export class EmbeddingCache {
     } catch (error) {
       this.damagedEntries++;
       const reason = error instanceof EmbeddingCodecError ? error.message : 'no image info';
-      console.warn(
-        JSON.stringify({ event: 'damaged-embeddings', tier, reason, count: this.damagedEntries }),
-      );
+      const count = this.damagedEntries;
+      logWarning('damaged-embeddings', { requestId, tier, reason, count });
       return null;
     }
   }
@@ -103,9 +138,20 @@ function coloUrl(key: string): string {
   return `https://embeddings.blip2.invalid/${key}`;
 }
 
-function logged<T>(what: string, instead: T): (error: unknown) => T {
-  return (error) => {
-    console.warn(JSON.stringify({ event: 'cache-failure', what, error: String(error) }));
-    return instead;
-  };
+/** The result, or `undefined` where a tier fails: that is logged, and nothing else. */
+async function attempt<T>(
+  operation: string,
+  context: RequestContext,
+  run: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await run();
+  } catch (error) {
+    logFailure(operation, error, context);
+    return undefined;
+  }
+}
+
+function logFailure(operation: string, error: unknown, { requestId }: RequestContext): void {
+  logWarning('cache-failure', { requestId, operation, error: String(error) });
 }

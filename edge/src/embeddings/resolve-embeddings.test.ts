@@ -1,12 +1,13 @@
-/** Many requests, one image; entries that are damaged; a GPU worker that fails. */
+/** Many requests for one image; cached entries that are damaged; caches and a GPU worker that fail. */
 import { embeddingKey } from '@blip2/shared/cache-key';
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
+import { imageIdOf } from '@blip2/shared/image-id';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { model } from '../model-manifest.ts';
-import { base64, newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { base64, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
+import { generative } from '../testing/models.ts';
 
 let edge: TestEdge;
 let imageBytes: Uint8Array<ArrayBuffer>;
@@ -17,29 +18,29 @@ beforeEach(() => {
 
 const send = (bytes = imageBytes) => edge.post('/v1/captions', { image: { data: base64(bytes) } });
 const read = async (response: Response) => CaptionReply.parse(await response.json());
-const encodes = () => edge.gpu.seen.filter((seen) => seen.with === 'image').length;
-const requestsSeen = (count: number) =>
-  vi.waitFor(() => expect(edge.gpu.seen.length).toBe(count), { interval: 2 });
+const encodes = () => edge.gpu.received.filter(({ with: source }) => source === 'image').length;
+const requestsReceived = (count: number) =>
+  vi.waitFor(() => expect(edge.gpu.received.length).toBe(count), { interval: 2 });
 
 describe('concurrent requests for one new image', () => {
-  it('cause one encode', async () => {
+  it('are served by one encode', async () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
     const sent = Array.from({ length: 5 }, () => send());
-    await requestsSeen(1);
+    await requestsReceived(1);
     gate.resolve();
     const replies = await Promise.all((await Promise.all(sent)).map(read));
     expect(replies.map(({ caption }) => caption)).toEqual(Array(5).fill('a red dog'));
     expect(new Set(replies.map(({ image }) => image.width))).toEqual(new Set([40]));
     expect(encodes()).toBe(1);
-    expect(edge.gpu.seen).toHaveLength(5);
+    expect(edge.gpu.received).toHaveLength(5);
   });
 
-  it('go on when the first fails', async () => {
+  it('are served by the next of them when the first fails', async () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
     const sent = [send(), send(), send()];
-    await requestsSeen(1);
+    await requestsReceived(1);
     edge.gpu.script.start = Promise.resolve();
     gate.reject(new Error('connection reset'));
     const statuses = (await Promise.all(sent)).map(({ status }) => status);
@@ -47,14 +48,14 @@ describe('concurrent requests for one new image', () => {
     expect(encodes()).toBe(2);
   });
 
-  it('go on when the client of the first goes away', async () => {
+  it('are served by the next of them when the client of the first goes away', async () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
     const image = { data: base64(imageBytes) };
     const first = await edge.post('/v1/captions', { image, stream: true });
     const reader = first.body?.getReader();
     const beat = reader?.read();
-    await requestsSeen(1);
+    await requestsReceived(1);
     const second = send();
     edge.gpu.script.start = Promise.resolve();
     await beat;
@@ -65,35 +66,35 @@ describe('concurrent requests for one new image', () => {
     gate.resolve();
   });
 
-  it('all hear that it cannot be read, after one try', async () => {
+  it('are all refused after one try when it cannot be read', async () => {
     edge.gpu.script.refuse = new ApiError('invalid-image', 'truncated');
     const replies = await Promise.all([send(), send(), send()]);
     expect(replies.map(({ status }) => status)).toEqual([400, 400, 400]);
     expect(encodes()).toBe(1);
   });
 
-  it('can name it by its hash as long as it is under way', async () => {
+  it('may name it by its hash while it is being encoded', async () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
     const first = send();
-    await requestsSeen(1);
-    const byHash = edge.post('/v1/captions', { image: { sha256: await sha256Of(imageBytes) } });
+    await requestsReceived(1);
+    const byHash = edge.post('/v1/captions', { image: { sha256: await imageIdOf(imageBytes) } });
     gate.resolve();
     expect((await Promise.all([first, byHash])).map(({ status }) => status)).toEqual([200, 200]);
     expect(encodes()).toBe(1);
   });
 });
 
-describe('kept embeddings', () => {
-  it('are read from KV where the location has none, then from the location', async () => {
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
+describe('cached embeddings', () => {
+  it('are read from KV where the location has none, and from the location afterwards', async () => {
+    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
     const metadata = { width: 9, height: 8, format: 'gif' };
     await edge.kv.put(key, EMBEDDINGS, { metadata });
     expect(await read(await send())).toMatchObject({ cache: 'kv', image: metadata });
     await edge.settled();
     expect(await read(await send())).toMatchObject({ cache: 'colo', image: metadata });
     expect(encodes()).toBe(0);
-    expect(edge.gpu.seen[0]?.payload).toEqual(EMBEDDINGS);
+    expect(edge.gpu.received[0]?.payload).toEqual(EMBEDDINGS);
   });
 
   const damaged = EMBEDDINGS.slice();
@@ -110,34 +111,62 @@ describe('kept embeddings', () => {
     ],
     ['without image info', EMBEDDINGS, null],
   ])('that are %s are a miss, counted and replaced', async (_name, value, metadata) => {
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
+    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
     await edge.kv.put(key, value, { metadata });
     expect((await read(await send())).cache).toBe('miss');
     await edge.settled();
-    const kept = await edge.kv.getWithMetadata(key, 'arrayBuffer');
-    expect(new Uint8Array(kept.value as ArrayBuffer)).toEqual(EMBEDDINGS);
-    expect(kept.metadata).toEqual({ width: 40, height: 30, format: 'png' });
+    const stored = await edge.kv.getWithMetadata(key, 'arrayBuffer');
+    expect(new Uint8Array(stored.value as ArrayBuffer)).toEqual(EMBEDDINGS);
+    expect(stored.metadata).toEqual({ width: 40, height: 30, format: 'png' });
     const health = await (await edge.request('/healthz')).json();
     expect(health).toMatchObject({ damaged_entries: 1 });
   });
 
-  it('that are damaged are dropped when only the hash was sent', async () => {
-    const sha256 = await sha256Of(imageBytes);
-    const key = embeddingKey({ kind: 'query', ...model }, sha256);
+  it('that are damaged are deleted when only the hash was sent', async () => {
+    const sha256 = await imageIdOf(imageBytes);
+    const key = embeddingKey({ kind: 'query', ...generative }, sha256);
     await edge.kv.put(key, damaged);
     expect((await edge.request(`/v1/embeddings/${sha256}`)).status).toBe(404);
     await edge.settled();
     expect(await edge.kv.get(key)).toBeNull();
   });
 
-  it('that are damaged in the location fall back to KV', async () => {
+  it('that are damaged in the location are read from KV', async () => {
     await send();
     await edge.settled();
-    const key = embeddingKey({ kind: 'query', ...model }, await sha256Of(imageBytes));
+    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
     const url = `https://embeddings.blip2.invalid/${key}`;
     const headers = { 'cache-control': 'max-age=60', 'x-image': JSON.stringify(info) };
     await caches.default.put(url, new Response(damaged, { headers }));
     expect((await read(await send())).cache).toBe('kv');
+  });
+});
+
+describe('KV that is down', () => {
+  const kv = new Proxy(testEnv.EMBEDDINGS, {
+    get: () => () => Promise.reject(new Error('KV is down')),
+  });
+  beforeEach(() => {
+    edge = startEdge({ env: { EMBEDDINGS: kv } });
+  });
+
+  it('leaves images to be captioned, and to be cached in the location', async () => {
+    expect((await read(await send())).cache).toBe('miss');
+    await edge.settled();
+    expect((await read(await send())).cache).toBe('colo');
+  });
+
+  it('is reported to a request by hash, rather than that the image is unknown', async () => {
+    const sha256 = await imageIdOf(imageBytes);
+    for (const response of [
+      await edge.post('/v1/captions', { image: { sha256 } }),
+      await edge.post('/v1/captions', { image: { sha256 }, stream: true }),
+      await edge.request(`/v1/embeddings/${sha256}`),
+    ]) {
+      expect(response.status).toBe(503);
+      expect(response.headers.get('retry-after')).toBe('5');
+      expect(await response.json()).toMatchObject({ type: '/problems/cache-unavailable' });
+    }
   });
 });
 
@@ -158,14 +187,14 @@ describe('a GPU worker', () => {
       'worker-unavailable',
     ],
     [
-      'that talks nonsense',
+      'whose reply is no frames',
       (gpu) => {
         gpu.script.raw = new Uint8Array(64).fill(9);
       },
       'bad-gateway',
     ],
     [
-      'that says nothing',
+      'whose reply is empty',
       (gpu) => {
         gpu.script.raw = new Uint8Array();
       },
@@ -200,13 +229,13 @@ describe('a GPU worker', () => {
       expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
   });
 
-  it('that never answers is given up at the deadline', async () => {
-    edge = startEdge({ REQUEST_DEADLINE_MS: '50' });
+  it('that never replies is given up after the deadline', async () => {
+    edge = startEdge({ env: { REQUEST_DEADLINE_MS: '50' } });
     edge.gpu.script.start = new Promise(() => {});
     expect((await send()).status).toBe(504);
   });
 
-  it('hears when the client of a stream goes away', async () => {
+  it('is canceled when the client of a stream goes away', async () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.token = () => gate.promise;
     const response = await edge.post('/v1/captions', {

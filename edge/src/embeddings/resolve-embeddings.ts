@@ -1,168 +1,89 @@
-/** One run at the GPU worker for an image: from its kept embeddings where there are any, else from its bytes. */
+/** Where the embeddings of an image are, and who computes them where they are nowhere. */
 import { ApiError } from '@blip2/shared/errors';
-import type { TokensPayload } from '@blip2/shared/frames';
 import type { CacheResult } from '@blip2/shared/schemas/image';
-import type { GpuDone, GpuRequest, ImageInfo } from '@blip2/shared/wire';
-import type { Scope, Services, Store } from '../dependencies.ts';
 import type { ImageInput } from '../image/image-source.ts';
-import type { KnownImage } from './embedding-cache.ts';
+import type { RequestContext } from '../request-context.ts';
+import type { CachedImage } from './embedding-cache.ts';
+import type { EmbeddingStore } from './embedding-store.ts';
 import type { Follower, Leader } from './single-flight.ts';
 
-/** What is asked about an image whose embeddings may be kept. */
-type SeeRequest = Extract<GpuRequest, { kind: 'generate' | 'embed' }>;
+/** An image whose embeddings have been looked up, before anything is computed. */
+export type LocatedImage = ImageInput & {
+  embeddings:
+    | { kind: 'cached'; entry: CachedImage; cache: CacheResult }
+    /** Another request computes them, or has just done so. */
+    | { kind: 'pending'; flight: Follower<CachedImage> }
+    | { kind: 'absent' };
+};
 
-/** Where the embeddings of an image are, before anything is computed. */
-export type Found =
-  | { kind: 'known'; known: KnownImage; cache: CacheResult }
-  /** Another request computes them, or has just done so. */
-  | { kind: 'pending'; place: Follower<KnownImage> }
-  | { kind: 'unknown' };
-
-/** `image` comes first, then `embeddings`, then what was written. */
-export type SeeEvent =
-  | { type: 'image'; image: ImageInfo; cache: CacheResult }
-  /** `kept` ends when the caches have them. */
-  | { type: 'embeddings'; known: KnownImage; kept: Promise<void> }
-  | ({ type: 'tokens' } & TokensPayload)
-  | { type: 'done'; done: GpuDone };
-
-/** @throws ApiError `unknown-image` when only a hash was sent and nothing is kept for it */
-export async function find(
-  { cache, encodes }: Store,
-  { sha256, bytes }: ImageInput,
-  scope: Scope,
-): Promise<Found> {
-  const place = encodes.follow(sha256);
-  if (place !== null) return { kind: 'pending', place };
-  const lookup = await cache.lookup(sha256, scope.waitUntil);
-  if (lookup.kind === 'hit') return { kind: 'known', known: lookup.known, cache: lookup.tier };
-  if (bytes !== undefined) return { kind: 'unknown' };
-  // The image may have come while the look-up was under way.
-  const late = encodes.follow(sha256);
-  if (late !== null) return { kind: 'pending', place: late };
-  if (lookup.damaged) scope.waitUntil(cache.drop(sha256));
+/**
+ * Looks the embeddings up. It comes before the reply begins, so that an unknown hash is a problem with a status.
+ * @throws ApiError `unknown-image` when only a hash was sent and nothing is cached for it; `cache-unavailable` when
+ *   that cannot be known
+ */
+export async function locateEmbeddings(
+  { cache, flights }: EmbeddingStore,
+  image: ImageInput,
+  context: RequestContext,
+): Promise<LocatedImage> {
+  const { id, bytes } = image;
+  const flight = flights.follow(id);
+  if (flight !== null) return { ...image, embeddings: { kind: 'pending', flight } };
+  const lookup = await cache.lookup(id, context);
+  if (lookup.kind === 'hit') {
+    return { ...image, embeddings: { kind: 'cached', entry: lookup.entry, cache: lookup.tier } };
+  }
+  if (bytes !== undefined) return { ...image, embeddings: { kind: 'absent' } };
+  // The image may have been sent while the look-up was under way.
+  const late = flights.follow(id);
+  if (late !== null) return { ...image, embeddings: { kind: 'pending', flight: late } };
+  if (lookup.reason === 'failed') throw cacheUnavailable();
+  if (lookup.reason === 'damaged') context.waitUntil(cache.delete(id, context));
   throw unknownImage();
 }
 
+/** Embeddings that are there, or the duty to compute them for everybody who waits for them. */
+export type ResolvedEmbeddings =
+  | { kind: 'cached'; cache: CacheResult; entry: CachedImage }
+  | { kind: 'encode'; cache: 'miss'; bytes: Uint8Array; flight: Leader<CachedImage> };
+
 /**
- * @param request `deadline_ms` is replaced by what is left of the scope's time, `client` by the scope's
- * @throws ApiError of the GPU worker, or `unknown-image` when the request that had the bytes is gone
+ * Waits for whoever computes the embeddings; where that fails, one of those who wait is next.
+ * @throws ApiError what any request with this image would meet, or `unknown-image` when the only request that had the
+ *   bytes is gone
  */
-export async function* see(
-  services: Store & Pick<Services, 'gpu'>,
-  input: ImageInput,
-  found: Found,
-  request: SeeRequest,
-  scope: Scope,
-): AsyncGenerator<SeeEvent, void, undefined> {
-  if (found.kind === 'known') {
-    yield* fromEmbeddings(services, found.known, found.cache, request, scope);
-    return;
-  }
-  let place = found.kind === 'pending' ? found.place : null;
+export async function resolveEmbeddings(
+  { flights }: EmbeddingStore,
+  { id, bytes, embeddings }: LocatedImage,
+  { signal }: RequestContext,
+): Promise<ResolvedEmbeddings> {
+  if (embeddings.kind === 'cached') return embeddings;
+  let follower = embeddings.kind === 'pending' ? embeddings.flight : null;
   for (;;) {
-    if (place === null && input.bytes === undefined) throw unknownImage();
-    const current: Follower<KnownImage> | Leader<KnownImage> =
-      place ?? services.encodes.join(input.sha256);
-    if (current.role === 'leader') {
-      yield* fromImage(services, input, current, request, scope);
-      return;
+    if (follower === null) {
+      if (bytes === undefined) throw unknownImage();
+      const flight = flights.join(id);
+      if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
+      follower = flight;
     }
-    const known = await current.wait(scope.signal);
-    if (known !== null) {
-      const cache = current.settled ? 'colo' : 'miss';
-      yield* fromEmbeddings(services, known, cache, request, scope);
-      return;
+    const entry = await follower.wait(signal);
+    if (entry !== null) {
+      return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };
     }
-    place = services.encodes.follow(input.sha256);
+    follower = flights.follow(id);
   }
 }
 
-async function* fromEmbeddings(
-  { gpu }: Pick<Services, 'gpu'>,
-  known: KnownImage,
-  cache: CacheResult,
-  request: SeeRequest,
-  scope: Scope,
-): AsyncGenerator<SeeEvent, void, undefined> {
-  const told: SeeEvent[] = [
-    { type: 'image', image: known.image, cache },
-    { type: 'embeddings', known, kept: Promise.resolve() },
-  ];
-  if (request.kind === 'generate') {
-    const attachment = { type: 'embeddings', payload: known.embeddings } as const;
-    for await (const event of gpu.run(inTime(request, scope), attachment, scope.signal)) {
-      // Not before the worker has begun: until then a failure is an answer of its own.
-      yield* told.splice(0);
-      if (event.type === 'tokens' || event.type === 'done') yield event;
-    }
-  }
-  yield* told;
+/** @param field the member of the request that holds the hash */
+export function unknownImage(field = 'image.sha256'): ApiError {
+  const detail = 'No embeddings are cached for this hash: send the image itself once.';
+  return new ApiError('unknown-image', detail, { field });
 }
 
-async function* fromImage(
-  { gpu, cache }: Store & Pick<Services, 'gpu'>,
-  { sha256, bytes = new Uint8Array() }: ImageInput,
-  leader: Leader<KnownImage>,
-  request: SeeRequest,
-  scope: Scope,
-): AsyncGenerator<SeeEvent, void, undefined> {
-  let image: ImageInfo | undefined;
-  let isKnown = false;
-  try {
-    const attachment = { type: 'image', payload: bytes } as const;
-    for await (const event of gpu.run(inTime(request, scope), attachment, scope.signal)) {
-      if (event.type === 'image') {
-        image = event.image;
-        yield { type: 'image', image, cache: 'miss' };
-      } else if (event.type === 'embeddings') {
-        if (image === undefined) throw outOfOrder();
-        checkEmbeddings(cache, event.embeddings);
-        const known = { embeddings: event.embeddings, image };
-        const kept = cache.keep(sha256, known);
-        scope.waitUntil(kept);
-        leader.settle(known, kept);
-        isKnown = true;
-        yield { type: 'embeddings', known, kept };
-      } else if (event.type === 'tokens' || event.type === 'done') {
-        if (!isKnown) throw outOfOrder();
-        yield event;
-      } else throw outOfOrder();
-    }
-  } catch (error) {
-    // An image that cannot be read is the same for everybody; other errors are worth another try.
-    if (error instanceof ApiError && error.status === 400) leader.fail(error);
-    throw error;
-  } finally {
-    leader.leave();
-  }
-}
-
-function checkEmbeddings(cache: Store['cache'], embeddings: Uint8Array): void {
-  try {
-    cache.checkValue(embeddings);
-  } catch (cause) {
-    throw new ApiError('bad-gateway', 'The GPU worker sent embeddings that cannot be read.', {
-      cause,
-    });
-  }
-}
-
-/** The request with what is left of the scope's time, and who asks. @throws ApiError `deadline-exceeded` */
-export function inTime<R extends GpuRequest>(request: R, { deadlineAt, client }: Scope): R {
-  const left = Math.round(deadlineAt - Date.now());
-  if (left <= 0) throw new ApiError('deadline-exceeded', 'No time was left for the GPU worker.');
-  return { ...request, deadline_ms: left, ...(client === undefined ? {} : { client }) };
-}
-
-function outOfOrder(): ApiError {
-  return new ApiError('bad-gateway', 'The GPU worker sent its frames out of order.');
-}
-
-export function unknownImage(): ApiError {
+export function cacheUnavailable(): ApiError {
   return new ApiError(
-    'unknown-image',
-    'Nothing is kept for this hash: send the image itself once.',
-    { field: 'image.sha256' },
+    'cache-unavailable',
+    'Whether the image is known cannot be looked up now: try again, or send the image itself.',
+    { retry_after: 5 },
   );
 }

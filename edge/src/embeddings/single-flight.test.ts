@@ -2,26 +2,27 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Follower, type Leader, SingleFlight } from './single-flight.ts';
 
 const { signal } = new AbortController();
+/** A cache that never has the value. */
 const never = new Promise<void>(() => {});
-let flights: SingleFlight<number>;
+let flights: SingleFlight<string, number>;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  flights = new SingleFlight();
+  flights = new SingleFlight(() => Date.now());
 });
 afterEach(() => {
   vi.useRealTimers();
 });
 
 const lead = () => {
-  const place = flights.join('a');
-  expect(place.role).toBe('leader');
-  return place as Leader<number>;
+  const flight = flights.join('a');
+  expect(flight.role).toBe('leader');
+  return flight as Leader<number>;
 };
 const follow = () => {
-  const place = flights.join('a');
-  expect(place.role).toBe('follower');
-  return place as Follower<number>;
+  const flight = flights.join('a');
+  expect(flight.role).toBe('follower');
+  return flight as Follower<number>;
 };
 
 describe('requests for one image', () => {
@@ -39,17 +40,17 @@ describe('requests for one image', () => {
     expect(flights.follow('c')).toBeNull();
   });
 
-  it('are over when the value is kept', async () => {
-    const kept = Promise.withResolvers<void>();
-    lead().settle(7, kept.promise);
+  it('no longer follow when a cache has the value', async () => {
+    const stored = Promise.withResolvers<void>();
+    lead().settle(7, stored.promise);
     expect(await follow().wait(signal)).toBe(7);
-    kept.resolve();
-    await kept.promise;
+    stored.resolve();
+    await stored.promise;
     await Promise.resolve();
     expect(flights.follow('a')).toBeNull();
   });
 
-  it('let the next lead when the leader leaves', async () => {
+  it('are led by the next when the leader leaves', async () => {
     const leader = lead();
     const waiting = [follow().wait(signal), follow().wait(signal)];
     leader.leave();
@@ -66,17 +67,17 @@ describe('requests for one image', () => {
     lead();
   });
 
-  it('take over from a leader that falls silent', async () => {
-    const beats = vi.spyOn(globalThis, 'setInterval').mockReturnValue(0 as never);
+  it('are led by the next when the leader has no heartbeat', async () => {
+    const heartbeats = vi.spyOn(globalThis, 'setInterval').mockReturnValue(0 as never);
     lead();
-    beats.mockRestore();
+    heartbeats.mockRestore();
     const waiting = follow().wait(signal);
     await vi.advanceTimersByTimeAsync(2000);
     expect(await waiting).toBeNull();
     lead();
   });
 
-  it('wait for a leader that takes long', async () => {
+  it('wait for a leader as long as it has a heartbeat', async () => {
     const leader = lead();
     const waiting = follow().wait(signal);
     await vi.advanceTimersByTimeAsync(60_000);

@@ -1,109 +1,129 @@
 /**
  * One encode for all requests of this isolate that need the same image at the same time.
  *
- * The first request leads, the others follow. A leader that fails, or whose client goes away, leaves its
- * place to the next. Cloudflare may stop a request without running its `finally`, and a promise of a stopped
- * request never settles: so leaders show that they live by a timer of their own, and followers look.
+ * The first request leads, the others follow. A leader that fails, or whose client goes away, is succeeded by the next
+ * that asks. Cloudflare may stop a request without running its `finally`, and a promise of a stopped request never
+ * settles: so leaders prove that they are alive by a timer of their own, and followers watch it.
  */
 
-const BEAT_MS = 500;
-/** Silence after which a leader counts as gone, and a finished flight as forgotten. */
-const GONE_MS = 3 * BEAT_MS;
+const HEARTBEAT_MS = 500;
+/** Silence after which a leader counts as gone, and a finished flight as over. */
+const GONE_MS = 3 * HEARTBEAT_MS;
 
-export type Leader<T> = {
+export type Leader<Value> = {
   role: 'leader';
-  /** Hands the value to the followers. The flight ends when `kept` does: from then on a cache has it. */
-  settle(value: T, kept: Promise<unknown>): void;
+  /** Hands the value to the followers. The flight is over when `stored` settles: from then on a cache has it. */
+  settle(value: Value, stored: Promise<unknown>): void;
   /** Hands an error to the followers that each of them would meet, too. */
   fail(error: unknown): void;
-  /** Leaves the place to the next; does nothing after `settle` or `fail`. */
+  /** Lets the next lead; does nothing after `settle` or `fail`. */
   leave(): void;
 };
 
-export type Follower<T> = {
+export type Follower<Value> = {
   role: 'follower';
   /** True when the value was there already. */
   settled: boolean;
   /** The value, or null when the leader is gone: join again. */
-  wait(signal: AbortSignal): Promise<T | null>;
+  wait(signal: AbortSignal): Promise<Value | null>;
 };
 
-type Flight<T> = {
-  outcome: { value: T } | { error: unknown } | 'left' | undefined;
-  seenAt: number;
-  changed: PromiseWithResolvers<void>;
+type Flight<Value> = {
+  outcome: { value: Value } | { error: unknown } | 'left' | undefined;
+  lastHeartbeatAt: number;
+  decided: PromiseWithResolvers<void>;
 };
 
-export class SingleFlight<T> {
-  readonly #flights = new Map<string, Flight<T>>();
+/**
+ * @example
+ * const seat = flights.join(imageId);
+ * if (seat.role === 'follower') return await seat.wait(signal);
+ * try {
+ *   const value = await encode();
+ *   seat.settle(value, cache.put(imageId, value));
+ * } finally {
+ *   seat.leave();
+ * }
+ */
+export class SingleFlight<Key, Value> {
+  readonly #now: () => number;
+  readonly #flights = new Map<Key, Flight<Value>>();
 
-  join(key: string): Leader<T> | Follower<T> {
+  /** @param now milliseconds since the epoch */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  join(key: Key): Leader<Value> | Follower<Value> {
     return this.follow(key) ?? this.#lead(key);
   }
 
-  /** A follower's place where somebody leads, else null. */
-  follow(key: string): Follower<T> | null {
-    this.#forgetSilent();
+  /** A follower where somebody leads, else null. */
+  follow(key: Key): Follower<Value> | null {
+    this.#endSilent();
     const flight = this.#flights.get(key);
     if (flight === undefined) return null;
     return {
       role: 'follower',
       settled: flight.outcome !== undefined,
-      wait: (signal) => waitFor(flight, signal),
+      wait: (signal) => this.#waitFor(flight, signal),
     };
   }
 
-  #lead(key: string): Leader<T> {
-    const flight: Flight<T> = {
+  #lead(key: Key): Leader<Value> {
+    const flight: Flight<Value> = {
       outcome: undefined,
-      seenAt: Date.now(),
-      changed: Promise.withResolvers(),
+      lastHeartbeatAt: this.#now(),
+      decided: Promise.withResolvers(),
     };
     this.#flights.set(key, flight);
-    const beat = setInterval(() => {
-      flight.seenAt = Date.now();
-    }, BEAT_MS);
-    const forget = () => {
-      clearInterval(beat);
+    const heartbeat = setInterval(() => {
+      flight.lastHeartbeatAt = this.#now();
+    }, HEARTBEAT_MS);
+    const end = () => {
+      clearInterval(heartbeat);
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
     };
-    const decide = (outcome: Flight<T>['outcome']) => {
+    const decide = (outcome: Flight<Value>['outcome']) => {
       if (flight.outcome !== undefined) return false;
       flight.outcome = outcome;
-      flight.changed.resolve();
+      flight.decided.resolve();
       return true;
     };
     return {
       role: 'leader',
-      settle: (value, kept) => {
-        if (decide({ value })) kept.then(forget, forget);
+      settle: (value, stored) => {
+        if (decide({ value })) stored.then(end, end);
       },
       fail: (error) => {
-        if (decide({ error })) forget();
+        if (decide({ error })) end();
       },
       leave: () => {
-        if (decide('left')) forget();
+        if (decide('left')) end();
       },
     };
   }
 
-  #forgetSilent(): void {
-    const oldest = Date.now() - GONE_MS;
-    for (const [key, { seenAt }] of this.#flights) {
-      if (seenAt < oldest) this.#flights.delete(key);
+  #endSilent(): void {
+    for (const [key, flight] of this.#flights) {
+      if (this.#isSilent(flight)) this.#flights.delete(key);
     }
   }
-}
 
-async function waitFor<T>(flight: Flight<T>, signal: AbortSignal): Promise<T | null> {
-  while (flight.outcome === undefined) {
-    signal.throwIfAborted();
-    if (flight.seenAt < Date.now() - GONE_MS) return null;
-    await Promise.race([flight.changed.promise, delay(BEAT_MS / 2)]);
+  #isSilent({ lastHeartbeatAt }: Flight<Value>): boolean {
+    return lastHeartbeatAt < this.#now() - GONE_MS;
   }
-  if (flight.outcome === 'left') return null;
-  if ('error' in flight.outcome) throw flight.outcome.error;
-  return flight.outcome.value;
+
+  async #waitFor(flight: Flight<Value>, signal: AbortSignal): Promise<Value | null> {
+    while (flight.outcome === undefined) {
+      signal.throwIfAborted();
+      if (this.#isSilent(flight)) return null;
+      await Promise.race([flight.decided.promise, delay(HEARTBEAT_MS / 2)]);
+    }
+    if (flight.outcome === 'left') return null;
+    if ('error' in flight.outcome) throw flight.outcome.error;
+    return flight.outcome.value;
+  }
 }
 
 function delay(ms: number): Promise<void> {

@@ -1,4 +1,4 @@
-/** Token ids → text, piece by piece: whole characters only, without white space at either end. */
+/** Token ids → text, delta by delta: whole characters only, without white space at either end. */
 
 export type Detokenizer = {
   /** The text that this token completes; '' while a character or the white space before it is open. */
@@ -8,24 +8,29 @@ export type Detokenizer = {
 };
 
 /**
- * All pieces together are `trim()` of the decoded whole, however the tokens cut its characters.
+ * All deltas together are `trim()` of the decoded whole, however the tokens cut its characters.
  * @param bytesOf UTF-8 bytes of a token
+ * @example
+ * // Tokens: ' caf', the first byte of 'é', its second byte.
+ * detokenizer.push(1); // 'caf'
+ * detokenizer.push(2); // ''
+ * detokenizer.push(3); // 'é'
  */
 export function createDetokenizer(bytesOf: (id: number) => Uint8Array): Detokenizer {
   // In stream mode the decoder holds back a sequence until its last byte has come.
   const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
-  let begun = false;
+  let hasBegun = false;
   let space = '';
-  const take = (text: string): string => {
-    const visible = begun ? space + text : text.trimStart();
-    const piece = visible.trimEnd();
+  const visible = (decoded: string): string => {
+    const text = hasBegun ? space + decoded : decoded.trimStart();
+    const delta = text.trimEnd();
     // White space at the end may be the text's end: it waits for something to follow.
-    space = piece === '' && begun ? visible : visible.slice(piece.length);
-    begun ||= piece !== '';
-    return piece;
+    space = delta === '' && hasBegun ? text : text.slice(delta.length);
+    hasBegun ||= delta !== '';
+    return delta;
   };
   return {
-    push: (id) => take(decoder.decode(bytesOf(id), { stream: true })),
-    end: () => take(decoder.decode()),
+    push: (id) => visible(decoder.decode(bytesOf(id), { stream: true })),
+    end: () => visible(decoder.decode()),
   };
 }

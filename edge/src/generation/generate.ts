@@ -1,149 +1,123 @@
-/** From a prompt and an image to text, piece by piece. */
-import { maxPromptTokens } from '@blip2/shared/edge-model';
+/** From an image and a prompt to text, delta by delta: the one core of every route and dialect that generates. */
 import { ApiError } from '@blip2/shared/errors';
-import { promptIds } from '@blip2/shared/prompts';
-import type { CaptionOptions } from '@blip2/shared/schemas/captions';
 import type { Choice, Usage } from '@blip2/shared/schemas/generation';
 import type { CacheResult, ImageReply } from '@blip2/shared/schemas/image';
-import { GenerationConfig, type GpuDone, type GpuTimings } from '@blip2/shared/wire';
-import type { Scope, Services } from '../dependencies.ts';
-import { type Found, see } from '../embeddings/resolve-embeddings.ts';
-import { validate } from '../http/validate.ts';
-import type { ImageInput } from '../image/image-source.ts';
-import { model, tokenizer } from '../model-manifest.ts';
-import { ChoiceText, type Piece } from './text-streamer.ts';
+import type { GpuDone, GpuTimings } from '@blip2/shared/wire';
+import type { Dependencies } from '../dependencies.ts';
+import { type LocatedImage, resolveEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { runOnImage } from '../embeddings/run-on-image.ts';
+import type { RequestContext } from '../request-context.ts';
+import type { Prompt } from './prepare-prompt.ts';
+import { type TextDelta, TextStreamer } from './text-streamer.ts';
 
-/** Tokenizing takes time by the character: this is far beyond what any context holds. */
-const MAX_PROMPT_CHARACTERS = 4096;
+export type GenerateRequest = { image: LocatedImage; prompt: Prompt };
 
-/** `input_ids` have the model's control tokens; the image positions are not among them. */
-export type Prompt = { input_ids: number[]; generation: GenerationConfig; stops: string[] };
+/** `image` comes first, then a `delta` for each part of a text, and `done` with the whole as the last. */
+export type Delta =
+  | { type: 'image'; image: ImageReply; cache: CacheResult }
+  | ({ type: 'delta'; choice: number } & TextDelta)
+  | { type: 'done'; generation: Generation };
 
-export type Generated = Choice & {
+/** The whole of a generation. */
+export type Generation = Choice & {
+  /** All texts, where there are several; the first of them is the generation's own. */
   choices?: Choice[];
   image: ImageReply;
+  /** Name of the model. */
   model: string;
   cache: CacheResult;
   usage: Usage;
   timings_ms: GpuTimings;
 };
 
-export type GenerateEvent =
-  | { type: 'image'; image: ImageReply; cache: CacheResult }
-  | ({ type: 'token'; choice: number } & Piece)
-  | { type: 'done'; generated: Generated };
-
-type TextOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
-
 /**
- * Tokenizes and counts. `max_tokens` is cut to what the context leaves.
- * @param random a whole number below 2^32, the seed where the request gives none
- * @throws ApiError `prompt-too-long` with the count and the limit, `invalid-request` where options are at odds
+ * Leaving the loop early, or aborting the context's signal, ends the generation at the GPU worker.
+ * @throws ApiError of the GPU worker, or `unknown-image`
+ * @example
+ * const prompt = preparePrompt(deps, 'Question: what color is it? Answer:', { max_tokens: 20 });
+ * const image = await locateEmbeddings(deps.stores.query, { id, bytes }, context);
+ * for await (const delta of generate(deps, { image, prompt }, context)) {
+ *   if (delta.type === 'delta') process.stdout.write(delta.text);
+ * }
  */
-export function preparePrompt(text: string, options: TextOptions, random: number): Prompt {
-  if (text.length > MAX_PROMPT_CHARACTERS) {
-    throw promptTooLong('characters', MAX_PROMPT_CHARACTERS, text.length);
-  }
-  const input_ids = promptIds(model, tokenizer().encode(text));
-  const limit = maxPromptTokens(model);
-  if (input_ids.length > limit) throw promptTooLong('tokens', limit, input_ids.length);
-  const room = limit + 1 - input_ids.length;
-  const { stop = [], ...parameters } = options;
-  const generation = validate(GenerationConfig, {
-    seed: random,
-    ...parameters,
-    max_tokens: Math.min(options.max_tokens ?? model.max_new_tokens, room),
-  });
-  return { input_ids, generation, stops: Array.isArray(stop) ? stop : [stop] };
-}
-
-function promptTooLong(unit: string, limit: number, actual: number): ApiError {
-  return new ApiError(
-    'prompt-too-long',
-    `The text has ${actual} ${unit}; beside the image there is room for ${limit}.`,
-    { limit, actual },
-  );
-}
-
-/** Ends with `done`. @throws ApiError of the GPU worker */
 export async function* generate(
-  { gpu, stores }: Services,
-  input: ImageInput,
-  found: Found,
-  { input_ids, generation, stops }: Prompt,
-  scope: Scope,
-): AsyncGenerator<GenerateEvent, void, undefined> {
-  const { id: request_id } = scope;
-  const { revision } = model;
-  const head = { kind: 'generate', request_id, revision, deadline_ms: 1 } as const;
-  const texts = Array.from(
-    { length: generation.n },
-    () => new ChoiceText(tokenizer().bytesOf, stops),
-  );
-  let image: ImageReply | undefined;
-  let cache: CacheResult = 'miss';
+  deps: Pick<Dependencies, 'gpu' | 'models' | 'stores'>,
+  { image, prompt }: GenerateRequest,
+  context: RequestContext,
+): AsyncGenerator<Delta, void, undefined> {
+  const { inputIds, generation, stopSequences } = prompt;
+  const { bytesOf } = deps.models.generate.tokenizer();
+  const texts = Array.from({ length: generation.n }, () => {
+    return new TextStreamer(bytesOf, stopSequences);
+  });
+  const resolved = await resolveEmbeddings(deps.stores.query, image, context);
+  const { cache } = resolved;
+  const task = { kind: 'generate', input_ids: inputIds, generation } as const;
+  let info: ImageReply | undefined;
   let done: GpuDone | undefined;
-  const request = { ...head, input_ids, generation };
-  for await (const event of see({ gpu, ...stores.query }, input, found, request, scope)) {
-    if (event.type === 'image') {
-      image = { sha256: input.sha256, ...event.image };
-      cache = event.cache;
-      yield { type: 'image', image, cache };
+  const events = runOnImage(deps, deps.stores.query, image.id, resolved, task, context);
+  for await (const event of events) {
+    if (event.type === 'imageInfo') {
+      info = { sha256: image.id, ...event.image };
+      yield { type: 'image', image: info, cache };
     } else if (event.type === 'tokens') {
       const { choice } = event;
+      const streamer = texts[choice];
+      if (streamer === undefined) throw incomplete();
       for (const token of event.tokens) {
-        const piece = textNumber(texts, choice).push(token);
-        if (piece !== null) yield { type: 'token', choice, ...piece };
+        const delta = streamer.put(token);
+        if (delta !== null) yield { type: 'delta', choice, ...delta };
       }
-      // Leaving ends the request at the worker. (A beam search has ended by then, and tells its scores next.)
+      // A beam search has ended when its tokens come; its scores follow.
       if (generation.num_beams === 1 && texts.every(({ isStopped }) => isStopped)) break;
     } else if (event.type === 'done') {
-      done = event.done;
-      for (const [choice, text] of texts.entries()) {
-        const piece = text.end();
-        if (piece !== null) yield { type: 'token', choice, ...piece };
+      done = event;
+      for (const [choice, streamer] of texts.entries()) {
+        const delta = streamer.end();
+        if (delta !== null) yield { type: 'delta', choice, ...delta };
       }
     }
   }
-  if (image === undefined) throw incomplete();
-  const choices = texts.map((text, index) => choiceOf(text, done?.choices[index]));
-  const [first] = choices;
-  if (first === undefined) throw incomplete();
-  const prompt_tokens = model.num_query_tokens + input_ids.length;
+  if (info === undefined) throw incomplete();
+  const prompt_tokens = deps.models.generate.num_query_tokens + inputIds.length;
   const completion_tokens = texts.reduce((sum, { count }) => sum + count, 0);
-  const total_tokens = prompt_tokens + completion_tokens;
-  const generated = {
-    ...first,
-    ...(choices.length > 1 ? { choices } : {}),
-    image,
-    model: model.name,
-    cache,
-    usage: { prompt_tokens, completion_tokens, total_tokens },
-    timings_ms: done?.timings_ms ?? {},
+  yield {
+    type: 'done',
+    generation: {
+      ...choicesOf(texts, done),
+      image: info,
+      model: deps.models.generate.name,
+      cache,
+      usage: {
+        prompt_tokens,
+        completion_tokens,
+        total_tokens: prompt_tokens + completion_tokens,
+      },
+      timings_ms: done?.timings_ms ?? {},
+    },
   };
-  yield { type: 'done', generated };
 }
 
-function textNumber(texts: readonly ChoiceText[], choice: number): ChoiceText {
-  const text = texts[choice];
-  if (text === undefined) throw incomplete();
-  return text;
-}
-
-/** @param end what the worker says of it; absent where every text met a stop before the worker was done */
-function choiceOf(
-  { text, isStopped, logprobs }: ChoiceText,
-  end: GpuDone['choices'][number] | undefined,
-): Choice {
-  if (!isStopped && end === undefined) throw incomplete();
-  return {
-    text,
-    finish_reason: isStopped ? 'stop' : (end?.finish_reason ?? 'stop'),
-    ...(end?.score === undefined ? {} : { score: end.score }),
-    ...(logprobs.length > 0 ? { logprobs } : {}),
-  };
+/** @param done absent where every text met a stop sequence before the worker was done */
+function choicesOf(
+  texts: readonly TextStreamer[],
+  done: GpuDone | undefined,
+): Choice & { choices?: Choice[] } {
+  const choices = texts.map(({ text, isStopped, logprobs }, index): Choice => {
+    const end = done?.choices[index];
+    if (!isStopped && end === undefined) throw incomplete();
+    return {
+      text,
+      finish_reason: isStopped ? 'stop' : (end?.finish_reason ?? 'stop'),
+      ...(end?.score === undefined ? {} : { score: end.score }),
+      ...(logprobs.length > 0 ? { logprobs } : {}),
+    };
+  });
+  const [first, ...others] = choices;
+  if (first === undefined) throw incomplete();
+  return others.length === 0 ? first : { ...first, choices };
 }
 
 function incomplete(): ApiError {
-  return new ApiError('bad-gateway', 'The GPU worker left its reply incomplete.');
+  return new ApiError('bad-gateway', 'The GPU worker sent an incomplete reply.');
 }

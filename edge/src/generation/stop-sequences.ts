@@ -1,31 +1,37 @@
-/** Ends a text before the first of some stop texts, without ever showing a part of one. */
+/** Ends a text before the first of its stop sequences, without ever emitting a part of one. */
 
 export type StopFilter = {
-  /** What of the text so far is certain to stay; `isStopped` once a stop text was found. */
-  push(piece: string): { text: string; isStopped: boolean };
+  /** What of the text so far is certain to stay; `isStopped` once a stop sequence was found. */
+  push(delta: string): { text: string; isStopped: boolean };
   /** What was held back, since nothing follows. */
   end(): string;
 };
 
-/** @param stops none lets everything through */
+/**
+ * @param stops stop sequences; none lets everything through
+ * @example
+ * const filter = createStopFilter(['dog!']);
+ * filter.push('a do'); // { text: 'a ', isStopped: false }: 'do' may be the beginning of 'dog!'
+ * filter.push('or');   // { text: 'door', isStopped: false }
+ */
 export function createStopFilter(stops: readonly string[]): StopFilter {
   const longest = Math.max(0, ...stops.map(({ length }) => length));
   let held = '';
   let isStopped = false;
   return {
-    push: (piece) => {
+    push: (delta) => {
       if (isStopped) return { text: '', isStopped };
-      held += piece;
-      const found = stops.map((stop) => held.indexOf(stop)).filter((at) => at >= 0);
-      if (found.length > 0) {
-        const text = held.slice(0, Math.min(...found));
+      held += delta;
+      const starts = stops.map((stop) => held.indexOf(stop)).filter((at) => at >= 0);
+      if (starts.length > 0) {
+        const text = held.slice(0, Math.min(...starts));
         held = '';
         isStopped = true;
         return { text, isStopped };
       }
-      const kept = openEnd(held, stops, longest);
-      const text = held.slice(0, held.length - kept);
-      held = held.slice(held.length - kept);
+      const openLength = openEnd(held, stops, longest);
+      const text = held.slice(0, held.length - openLength);
+      held = held.slice(held.length - openLength);
       return { text, isStopped };
     },
     end: () => {
@@ -36,7 +42,7 @@ export function createStopFilter(stops: readonly string[]): StopFilter {
   };
 }
 
-/** Characters at the end of `text` that may be the beginning of a stop text. */
+/** Characters at the end of `text` that may be the beginning of a stop sequence. */
 function openEnd(text: string, stops: readonly string[], longest: number): number {
   for (let length = Math.min(longest - 1, text.length); length > 0; length--) {
     const end = text.slice(text.length - length);

@@ -1,64 +1,80 @@
-/** One of the texts of a generation while it is written: tokens in, pieces out. */
-import type { ScoredToken, WrittenToken } from '@blip2/shared/frames';
+/** One of the texts of a generation while it is generated: tokens in, deltas of the text out. */
+import type { GeneratedToken, ScoredToken } from '@blip2/shared/frames';
 import type { TokenLogprob } from '@blip2/shared/schemas/generation';
 import { createDetokenizer } from './detokenize.ts';
 import { createStopFilter } from './stop-sequences.ts';
 
-/** `index`: position of its last token; `logprobs` of the tokens since the last piece, where there are any. */
-export type Piece = { text: string; index: number; logprobs?: TokenLogprob[] };
+/** Next characters of a text. */
+export type TextDelta = {
+  text: string;
+  /** Index of its last token among the generated ones. */
+  index: number;
+  /** Of the tokens since the last delta, where log-probabilities were asked for. */
+  logprobs?: TokenLogprob[];
+};
 
-export class ChoiceText {
-  /** All pieces so far. */
+/**
+ * @example
+ * const streamer = new TextStreamer(tokenizer.bytesOf, ['.']);
+ * streamer.put({ id }); // { text: 'a', index: 0 }, or null while nothing is certain
+ * streamer.end();       // what was held back, or null
+ */
+export class TextStreamer {
+  /** All deltas so far. */
   text = '';
+  /** Of all tokens so far. */
   readonly logprobs: TokenLogprob[] = [];
   /** Tokens so far. */
   count = 0;
-  /** Whether a stop text was found: nothing is written after it. */
+  /** Whether a stop sequence was found: the text ends before it. */
   isStopped = false;
   readonly #bytesOf: (id: number) => Uint8Array;
   readonly #detokenizer;
-  readonly #filter;
-  #told = 0;
+  readonly #stopFilter;
+  #reportedLogprobs = 0;
 
-  /** @param bytesOf UTF-8 bytes of a token */
-  constructor(bytesOf: (id: number) => Uint8Array, stops: readonly string[]) {
+  /**
+   * @param bytesOf UTF-8 bytes of a token
+   * @param stop stop sequences
+   */
+  constructor(bytesOf: (id: number) => Uint8Array, stop: readonly string[]) {
     this.#bytesOf = bytesOf;
     this.#detokenizer = createDetokenizer(bytesOf);
-    this.#filter = createStopFilter(stops);
+    this.#stopFilter = createStopFilter(stop);
   }
 
-  /** The piece that this token completes, if any. */
-  push({ id, scored }: WrittenToken): Piece | null {
+  /** The delta that this token completes, if any. */
+  put({ id, scored }: GeneratedToken): TextDelta | null {
     if (this.isStopped) return null;
     this.count++;
     if (scored) {
-      const top_logprobs = scored.top.map((other) => this.#named(other));
-      this.logprobs.push({ ...this.#named({ id, logprob: scored.logprob }), top_logprobs });
+      const top_logprobs = scored.top.map((other) => this.#withText(other));
+      this.logprobs.push({ ...this.#withText({ id, logprob: scored.logprob }), top_logprobs });
     }
-    const { text, isStopped } = this.#filter.push(this.#detokenizer.push(id));
+    const { text, isStopped } = this.#stopFilter.push(this.#detokenizer.push(id));
     this.isStopped = isStopped;
-    return this.#piece(text);
+    return this.#delta(text);
   }
 
   /** What was held back until the end was known. */
-  end(): Piece | null {
+  end(): TextDelta | null {
     if (this.isStopped) return null;
-    const { text, isStopped } = this.#filter.push(this.#detokenizer.end());
+    const { text, isStopped } = this.#stopFilter.push(this.#detokenizer.end());
     this.isStopped = isStopped;
-    return this.#piece(isStopped ? text : text + this.#filter.end());
+    return this.#delta(isStopped ? text : text + this.#stopFilter.end());
   }
 
-  #piece(text: string): Piece | null {
+  #delta(text: string): TextDelta | null {
     if (text === '') return null;
     this.text += text;
-    const piece: Piece = { text, index: this.count - 1 };
-    if (this.logprobs.length > 0) piece.logprobs = this.logprobs.slice(this.#told);
-    this.#told = this.logprobs.length;
-    return piece;
+    const delta: TextDelta = { text, index: this.count - 1 };
+    if (this.logprobs.length > 0) delta.logprobs = this.logprobs.slice(this.#reportedLogprobs);
+    this.#reportedLogprobs = this.logprobs.length;
+    return delta;
   }
 
-  /** A token's own text may be a part of a character: then it shows U+FFFD. */
-  #named({ id, logprob }: ScoredToken) {
+  /** A token's own text may be a part of a character: then it is U+FFFD. */
+  #withText({ id, logprob }: ScoredToken) {
     return { id, text: new TextDecoder().decode(this.#bytesOf(id)), logprob };
   }
 }

@@ -1,89 +1,81 @@
-/** Talks to the GPU worker: one request of frames, a stream of checked events back. */
+/** The client of the GPU worker: a request of frames out, its reply as a stream of checked events. */
 import { ApiError, Problem } from '@blip2/shared/errors';
 import {
-  decodeJson,
-  decodeTokens,
   encodeFrame,
   encodeJsonFrame,
   FRAMES_MEDIA_TYPE,
-  type Frame,
+  FrameError,
   readFrames,
-  type TokensPayload,
 } from '@blip2/shared/frames';
-import {
-  GpuDone,
-  type GpuRequest,
-  GpuScores,
-  GpuTexts,
-  ImageInfo,
-  type MatchScore,
-  WorkerModel,
-} from '@blip2/shared/wire';
+import { decodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
+import { route } from '@blip2/shared/route';
+import { type GpuRequest, type GpuTask, WorkerModel } from '@blip2/shared/wire';
+import { noRetrievalModel, type ServedModels } from '../model-manifest.ts';
+import type { Platform } from '../platform.ts';
+import type { RequestContext } from '../request-context.ts';
 
-export type GpuEvent =
-  | { type: 'image'; image: ImageInfo }
-  /** An encoded value (`embedding-codec.ts`). */
-  | { type: 'embeddings'; embeddings: Uint8Array<ArrayBuffer> }
-  | ({ type: 'tokens' } & TokensPayload)
-  | { type: 'scores'; scores: MatchScore[] }
-  | { type: 'texts'; embeddings: number[][] }
-  | { type: 'done'; done: GpuDone };
+/** What the worker reports; its problems are thrown. */
+export type GpuReplyEvent = Exclude<GpuEvent, { type: 'error' }>;
 
-/** What goes with the request: the image, or its embeddings. */
-export type Attachment = { type: 'image' | 'embeddings'; payload: Uint8Array };
+/** What a task is about: the image, or its encoded embeddings. */
+export type GpuSource = { type: 'image' | 'embeddings'; payload: Uint8Array };
+
+export type GpuClientOptions = Pick<Platform, 'fetch' | 'now'> & {
+  /** Without a trailing slash. */
+  baseUrl: string;
+  models: ServedModels;
+  /** Milliseconds after the deadline, which the worker enforces itself, when it counts as one that no longer replies. */
+  graceMs?: number;
+};
 
 const RETRY_AFTER_S = 5;
-/** The worker's own deadline comes first; this is for a worker that no longer answers. */
 const GRACE_MS = 1000;
 const PROBE_TIMEOUT_MS = 2000;
 
 export class GpuClient {
-  readonly #base: string;
+  readonly #options: GpuClientOptions;
 
-  /** @param base URL of the worker, without a trailing slash */
-  constructor(base: string) {
-    this.#base = base;
+  constructor(options: GpuClientOptions) {
+    this.#options = options;
   }
 
   /**
-   * Ends with `done`. Leaving the loop early, or aborting the signal, ends the request at the worker.
-   * @throws ApiError the worker's own problem, `worker-unavailable`, `bad-gateway` or `deadline-exceeded`
+   * The events of the reply; `done` is the last. Leaving the loop early, or aborting the context's signal, ends the
+   * request at the worker.
+   * @param source absent for texts alone
+   * @throws ApiError the worker's own problem, or `worker-unavailable`, `bad-gateway`, `deadline-exceeded`,
+   *   `no-retrieval-model`
+   * @example
+   * const task = { kind: 'embed', embedding: 'query' } as const;
+   * for await (const event of gpu.run(task, { type: 'image', payload: bytes }, context)) …
    */
   async *run(
-    request: GpuRequest,
-    attachment: Attachment | null,
-    signal: AbortSignal,
-  ): AsyncGenerator<GpuEvent, void, undefined> {
-    const deadline = AbortSignal.timeout(request.deadline_ms + GRACE_MS);
+    task: GpuTask,
+    source: GpuSource | null,
+    context: RequestContext,
+  ): AsyncGenerator<GpuReplyEvent, void, undefined> {
+    const { baseUrl, fetch, graceMs = GRACE_MS } = this.#options;
+    const request = this.#requestOf(task, context);
+    const deadline = AbortSignal.timeout(request.deadline_ms + graceMs);
     try {
-      const response = await fetch(`${this.#base}/v1/run`, {
+      const response = await fetch(`${baseUrl}/v1/run`, {
         method: 'POST',
-        headers: { 'content-type': FRAMES_MEDIA_TYPE, 'x-request-id': request.request_id },
+        headers: { 'content-type': FRAMES_MEDIA_TYPE, 'x-request-id': context.requestId },
         body: new Blob([
           encodeJsonFrame('request', request),
-          ...(attachment ? [encodeFrame(attachment.type, attachment.payload)] : []),
+          ...(source ? [encodeFrame(source.type, source.payload)] : []),
         ]),
-        signal: AbortSignal.any([signal, deadline]),
+        signal: AbortSignal.any([context.signal, deadline]),
       });
       if (!response.ok || response.body === null) throw await replyError(response);
       for await (const frame of readFrames(response.body)) {
-        const event = toEvent(frame);
+        const event = decodeEvent(frame);
+        if (event.type === 'error') throw ApiError.fromProblem(event.problem);
         yield event;
         if (event.type === 'done') return;
       }
     } catch (thrown) {
-      if (thrown instanceof ApiError) throw thrown;
-      if (deadline.aborted) {
-        throw new ApiError('deadline-exceeded', 'The GPU worker did not finish in time.', {
-          cause: thrown,
-        });
-      }
-      if (signal.aborted) throw thrown;
-      throw isNonsense(thrown)
-        ? new ApiError('bad-gateway', 'The GPU worker gave a reply that could not be read.', {
-            cause: thrown,
-          })
-        : unavailable('The GPU worker cannot be reached.', thrown);
+      throw explained(thrown, context.signal, deadline);
     }
     throw unavailable('The GPU worker ended its reply too early.');
   }
@@ -95,59 +87,62 @@ export class GpuClient {
     return response.ok;
   }
 
-  /** @throws ApiError `worker-unavailable` */
+  /** @throws ApiError `worker-unavailable`, or `bad-gateway` for a reply that says nothing of a model */
   async model(): Promise<WorkerModel> {
     const response = await this.#probe('/v1/model');
     const result = WorkerModel.safeParse(await response.json().catch(() => null));
-    if (!result.success) throw unavailable('The GPU worker does not say what it serves.');
-    return result.data;
+    if (result.success) return result.data;
+    throw new ApiError('bad-gateway', 'The GPU worker does not report what it serves.');
+  }
+
+  #requestOf(task: GpuTask, { requestId, client, deadlineAt }: RequestContext): GpuRequest {
+    const { models, now } = this.#options;
+    const model = models[route(task)];
+    if (model === undefined) throw noRetrievalModel();
+    const deadline_ms = Math.round(deadlineAt - now());
+    if (deadline_ms <= 0) {
+      throw new ApiError('deadline-exceeded', 'No time was left for the GPU worker.');
+    }
+    const head = { request_id: requestId, revision: model.revision, deadline_ms };
+    return { ...task, ...head, ...(client === undefined ? {} : { client }) };
   }
 
   async #probe(path: string): Promise<Response> {
+    const { baseUrl, fetch } = this.#options;
     try {
-      return await fetch(`${this.#base}${path}`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+      return await fetch(`${baseUrl}${path}`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
     } catch (cause) {
       throw unavailable('The GPU worker cannot be reached.', cause);
     }
   }
 }
 
-function toEvent({ type, payload }: Frame): GpuEvent {
-  switch (type) {
-    case 'imageInfo':
-      return { type: 'image', image: ImageInfo.parse(decodeJson(payload)) };
-    case 'embeddings':
-      // A copy: the frame may be a view of a larger chunk.
-      return { type: 'embeddings', embeddings: payload.slice() };
-    case 'tokens':
-      return { type: 'tokens', ...decodeTokens(payload) };
-    case 'scores':
-      return { type: 'scores', ...GpuScores.parse(decodeJson(payload)) };
-    case 'texts':
-      return { type: 'texts', ...GpuTexts.parse(decodeJson(payload)) };
-    case 'done':
-      return { type: 'done', done: GpuDone.parse(decodeJson(payload)) };
-    case 'error':
-      throw ApiError.fromProblem(Problem.parse(decodeJson(payload)));
-    default:
-      throw new ApiError('bad-gateway', `The GPU worker sent an unexpected ${type} frame.`);
+/** What a broken-off exchange with the worker means. @param signal the client's */
+function explained(thrown: unknown, signal: AbortSignal, deadline: AbortSignal): unknown {
+  if (thrown instanceof ApiError) return thrown;
+  if (deadline.aborted) {
+    const detail = 'The GPU worker did not finish in time.';
+    return new ApiError('deadline-exceeded', detail, { cause: thrown });
   }
+  if (signal.aborted) return thrown;
+  if (thrown instanceof FrameError && thrown.code !== 'truncated') {
+    const detail = `The GPU worker sent an invalid reply: ${thrown.message}.`;
+    return new ApiError('bad-gateway', detail, { cause: thrown });
+  }
+  return unavailable('The connection to the GPU worker failed.', thrown);
 }
 
 /** A reply that is no stream of frames. */
 async function replyError(response: Response): Promise<ApiError> {
   const problem = Problem.safeParse(await response.json().catch(() => null));
-  if (problem.success) return ApiError.fromProblem(problem.data);
+  if (problem.success) {
+    const error = ApiError.fromProblem(problem.data);
+    // Nothing that a client asked for is missing: whoever replied is no GPU worker.
+    if (error.slug !== 'not-found' && error.slug !== 'method-not-allowed') return error;
+  }
   // A proxy in front of the worker speaks for it when it is gone.
   if (response.status >= 500) return unavailable('The GPU worker cannot be reached.');
   return new ApiError('bad-gateway', `The GPU worker replied with status ${response.status}.`);
-}
-
-/** True for bytes that are not what the protocol says; a broken connection is not. */
-function isNonsense(thrown: unknown): boolean {
-  if (!(thrown instanceof Error)) return false;
-  const isCutOff = thrown.message === 'the stream ended inside a frame';
-  return (thrown.name === 'FrameError' && !isCutOff) || thrown.name.includes('ZodError');
 }
 
 function unavailable(detail: string, cause?: unknown): ApiError {

@@ -1,21 +1,54 @@
-import { expect, it } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
 import { matchesTag, negotiate } from './content-negotiation.ts';
 
 const OFFERS = ['application/json', 'application/octet-stream', 'application/x-npy'] as const;
 
-it.each<[string | null, string | null]>([
-  [null, 'application/json'],
-  ['', 'application/json'],
-  ['*/*', 'application/json'],
-  ['application/*', 'application/json'],
-  ['application/x-npy', 'application/x-npy'],
-  ['Application/X-NPY; q=0.5, application/json;q=0.4', 'application/x-npy'],
-  ['application/json;q=0, */*', 'application/octet-stream'],
-  ['text/html, application/xhtml+xml, */*;q=0.8', 'application/json'],
-  ['image/png', null],
-  ['application/json;q=0', null],
-])('Accept %j gets %j', (accept, expected) => {
-  expect(negotiate(accept, OFFERS)).toBe(expected);
+describe('content negotiation', () => {
+  it.each<[string | null, string | null]>([
+    [null, 'application/json'],
+    ['', 'application/json'],
+    ['*/*', 'application/json'],
+    ['application/*', 'application/json'],
+    ['application/x-npy', 'application/x-npy'],
+    ['Application/X-NPY; q=0.5, application/json;q=0.4', 'application/x-npy'],
+    ['application/json;q=0, */*', 'application/octet-stream'],
+    ['text/html, application/xhtml+xml, */*;q=0.8', 'application/json'],
+    ['image/png', null],
+    ['application/json;q=0', null],
+  ])('answers Accept: %j with %j', (accept, expected) => {
+    expect(negotiate(accept, OFFERS)).toBe(expected);
+  });
+
+  const quality = fc.integer({ min: 0, max: 1000 }).map((thousandths) => thousandths / 1000);
+  const qualities = fc.record({
+    'application/json': quality,
+    'application/octet-stream': quality,
+    'application/x-npy': quality,
+  });
+
+  it('prefers the highest quality, whatever the order, the case and the spaces', () => {
+    const spaces = fc.constantFrom('', ' ', '\t');
+    fc.assert(
+      fc.property(qualities, fc.boolean(), spaces, spaces, (wanted, reversed, before, after) => {
+        const ranges = Object.entries(wanted).map(([type, q]) => {
+          return `${before}${type.toUpperCase()}${after};${before}q=${q}${after}`;
+        });
+        const accept = (reversed ? ranges.reverse() : ranges).join(',');
+        const best = Math.max(...Object.values(wanted));
+        const expected = OFFERS.find((offer) => wanted[offer] === best) ?? null;
+        expect(negotiate(accept, OFFERS)).toBe(best === 0 ? null : expected);
+      }),
+    );
+  });
+
+  it('has an offer or none for whatever is sent', () => {
+    fc.assert(
+      fc.property(fc.string(), (accept) => {
+        expect([...OFFERS, null]).toContain(negotiate(accept, OFFERS));
+      }),
+    );
+  });
 });
 
 it.each<[string | null, boolean]>([
@@ -24,6 +57,6 @@ it.each<[string | null, boolean]>([
   ['"a"', true],
   ['"b", W/"a"', true],
   ['*', true],
-])('If-None-Match %j matches "a": %s', (header, expected) => {
+])('If-None-Match: %j names the tag "a": %s', (header, expected) => {
   expect(matchesTag(header, '"a"')).toBe(expected);
 });

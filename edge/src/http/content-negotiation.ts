@@ -1,8 +1,9 @@
 /** Content negotiation (RFC 9110, 12.5.1). */
 
 /**
- * The offer the client likes best; earlier offers win a tie. Null when it takes none of them.
- * @param accept value of `Accept`; absent or empty takes anything
+ * The offer that the client prefers; earlier offers win a tie. Null when it accepts none of them.
+ * @param accept value of `Accept`; absent or empty accepts anything
+ * @example negotiate('text/html, image/*;q=0.5', ['image/png', 'text/plain']) // 'image/png'
  */
 export function negotiate<Offer extends string>(
   accept: string | null | undefined,

@@ -1,40 +1,50 @@
-/** The three forms of a request with an image, brought to one: a source and the fields beside it. */
+/** The three forms of a request with an image, brought to one: how it names its image, and the fields beside it. */
 import { ApiError } from '@blip2/shared/errors';
 import { ImageReference } from '@blip2/shared/schemas/image';
-import type { Settings } from '../config.ts';
+import type { Config } from '../config.ts';
 import { type ImageSource, sourceFromReference } from '../image/image-source.ts';
-import { checkImageType, mediaType, readLimited } from '../image/sniff-format.ts';
+import { checkImageType } from '../image/sniff-format.ts';
+import { mediaType } from './media-type.ts';
+import { readLimited } from './read-limited.ts';
 import { validate } from './validate.ts';
 
-type Limits = Pick<Settings, 'maxImageBytes' | 'maxBodyBytes'>;
+type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes'>;
+
+/** Validates the fields beside the image, before the image is looked at. */
+type Check<Fields> = (fields: Record<string, unknown>) => Fields;
 
 /**
- * The same for routes that cannot do without an image.
- * @throws ApiError `no-image`
+ * The request of a route that needs an image.
+ * @throws ApiError `no-image`, and what `readRequest` throws
  */
-export async function readBody<Fields>(
+export async function readImageRequest<Fields>(
   request: Request,
   limits: Limits,
-  check: (fields: Record<string, unknown>) => Fields,
+  check: Check<Fields>,
 ): Promise<{ source: ImageSource; fields: Fields }> {
-  const { source, fields } = await readOptionalImage(request, limits, check);
-  return { source: required(source), fields };
+  const { source, fields } = await readRequest(request, limits, check);
+  return { source: requireImage(source), fields };
 }
 
 /** @throws ApiError `no-image` */
-export function required(source: ImageSource | undefined): ImageSource {
+export function requireImage(source: ImageSource | undefined): ImageSource {
   return source ?? sourceFromReference(undefined);
 }
 
 /**
- * Reads a raw `image/*` body, multipart/form-data or application/json. Options of a raw body stand in the
- * query string; in the other forms a field of the body wins over the query string.
- * @param check validates the fields before the image is looked at
+ * Reads a raw `image/*` body, multipart/form-data or application/json. Options of a raw body are in the query string;
+ * in the other forms a field of the body wins over the query string.
+ * @throws ApiError `invalid-request`, `invalid-json`, `body-too-large`, `unsupported-media-type`, and what is wrong with
+ *   the way the image is sent
+ * @example
+ * const { source, fields } = await readRequest(request, config, (fields) => validate(CaptionOptions, fields));
+ * // POST /v1/captions?max_tokens=9, content-type: image/png
+ * // → source: { kind: 'bytes', bytes }, fields: { max_tokens: 9 }
  */
-export async function readOptionalImage<Fields>(
+export async function readRequest<Fields>(
   request: Request,
   limits: Limits,
-  check: (fields: Record<string, unknown>) => Fields,
+  check: Check<Fields>,
 ): Promise<{ source: ImageSource | undefined; fields: Fields }> {
   const query = fieldsFromText([...new URL(request.url).searchParams]);
   const type = mediaType(request.headers.get('content-type'));
@@ -54,10 +64,8 @@ export async function readOptionalImage<Fields>(
   }
   checkImageType(type);
   const fields = check(query);
-  return {
-    source: { kind: 'bytes', bytes: await readLimited(request, limits.maxImageBytes) },
-    fields,
-  };
+  const bytes = await readLimited(request, limits.maxImageBytes);
+  return { source: { kind: 'bytes', bytes }, fields };
 }
 
 function isEmpty(request: Request): boolean {
@@ -100,9 +108,8 @@ async function readForm(request: Request, limit: number): Promise<Form> {
     } else if (typeof value === 'string') {
       texts.push([name, value]);
     } else {
-      throw new ApiError('invalid-request', `There is no file ${name}; the image is image.`, {
-        field: name,
-      });
+      const detail = `${name}: a file of this name is not accepted; send the image as image.`;
+      throw new ApiError('invalid-request', detail, { field: name });
     }
   }
   return { images, fields: fieldsFromText(texts) };
@@ -111,34 +118,38 @@ async function readForm(request: Request, limit: number): Promise<Form> {
 async function onlyImage(images: File[]): Promise<Uint8Array<ArrayBuffer>> {
   const [image, ...more] = images;
   if (image === undefined) {
-    throw new ApiError('no-image', 'Send the image as the file image.', { field: 'image' });
+    throw new ApiError('no-image', 'Send the image as a file with the name image.', {
+      field: 'image',
+    });
   }
   if (more.length > 0) {
-    throw new ApiError('several-images', 'Send one file image.', { field: 'image' });
+    throw new ApiError('several-images', 'Send one file with the name image.', { field: 'image' });
   }
   return new Uint8Array(await image.arrayBuffer());
 }
 
 /** Fields that are text, whatever they look like. */
-const TEXTS = new Set(['prompt', 'question', 'stop']);
+const TEXT_FIELDS = new Set(['prompt', 'question', 'stop']);
+/** Fields that are JSON. */
+const JSON_FIELDS = new Set(['history', 'texts']);
 
-/** Text values as the JSON values they stand for. What does not read as one stays text: the schema refuses it. */
+/** Text values as the JSON values they stand for. What cannot be parsed stays text: the schema refuses it. */
 function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
-  const fields: Record<string, unknown> = {};
+  const fields = new Map<string, unknown>();
   for (const [name, text] of entries) {
-    if (Object.hasOwn(fields, name)) {
+    if (fields.has(name)) {
       throw new ApiError('invalid-request', `${name} is given twice.`, { field: name });
     }
-    fields[name] = valueFromText(name, text);
+    fields.set(name, valueFromText(name, text));
   }
-  return fields;
+  return Object.fromEntries(fields);
 }
 
 function valueFromText(name: string, text: string): unknown {
-  if (TEXTS.has(name)) return text;
+  if (TEXT_FIELDS.has(name)) return text;
   if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
   if (text === 'true' || text === 'false') return text === 'true';
-  if (name === 'history' || name === 'texts') {
+  if (JSON_FIELDS.has(name)) {
     try {
       return JSON.parse(text);
     } catch {

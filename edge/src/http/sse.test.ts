@@ -1,3 +1,5 @@
+import { EventSourceParserStream } from 'eventsource-parser/stream';
+import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type ServerEvent, sseResponse } from './sse.ts';
 
@@ -8,7 +10,8 @@ afterEach(() => {
 const options = {
   heartbeatMs: 500,
   onCancel: () => {},
-  onError: (thrown: unknown) => ({ event: 'error', data: String(thrown) }),
+  format: (event: ServerEvent) => event,
+  formatError: (thrown: unknown) => ({ event: 'error', data: String(thrown) }),
 };
 
 async function* of(...events: ServerEvent[]): AsyncGenerator<ServerEvent> {
@@ -16,12 +19,12 @@ async function* of(...events: ServerEvent[]): AsyncGenerator<ServerEvent> {
 }
 
 describe('server-sent events', () => {
-  it('are written one by one', async () => {
+  it('are sent one by one', async () => {
     const response = await sseResponse(of({ event: 'token', data: { text: 'a\nb' } }), options);
     expect(await response.text()).toBe('event: token\ndata: {"text":"a\\nb"}\n\n');
   });
 
-  it('end with an event that says what broke', async () => {
+  it('end with an event for what was thrown', async () => {
     const broken = async function* (): AsyncGenerator<ServerEvent> {
       yield { event: 'token', data: 1 };
       throw new Error('oh');
@@ -61,7 +64,7 @@ describe('server-sent events', () => {
     expect(rest.at(-1)).toBe('event: done\ndata: 1\n\n');
   });
 
-  it('tell when the client goes away, and end the source', async () => {
+  it('report that the client has gone away, and end their source', async () => {
     const onCancel = vi.fn();
     let ended = false;
     const endless = async function* (): AsyncGenerator<ServerEvent> {
@@ -77,5 +80,25 @@ describe('server-sent events', () => {
     await reader.cancel();
     expect(onCancel).toHaveBeenCalledOnce();
     expect(ended).toBe(true);
+  });
+
+  it("of any names and data are what another library's parser reads", async () => {
+    const events = fc.array(
+      fc.record({ event: fc.stringMatching(/^[a-z]{1,8}$/), data: fc.jsonValue() }),
+      { maxLength: 5 },
+    );
+    await fc.assert(
+      fc.asyncProperty(events, async (sent) => {
+        const { body } = await sseResponse(of(...sent), options);
+        const stream = (body as ReadableStream<Uint8Array>)
+          .pipeThrough(new TextDecoderStream())
+          .pipeThrough(new EventSourceParserStream());
+        const received: ServerEvent[] = [];
+        for await (const { event = '', data } of stream) {
+          received.push({ event, data: JSON.parse(data) });
+        }
+        expect(received).toEqual(JSON.parse(JSON.stringify(sent)));
+      }),
+    );
   });
 });

@@ -2,28 +2,37 @@
 
 export type ServerEvent = { event: string; data: unknown };
 
-export type SseOptions = {
-  /** Idle time after which a comment is sent: only a write tells a Worker that its client has gone. */
+export type SseOptions<Item> = {
+  /** The event of an item. */
+  format: (item: Item) => ServerEvent;
+  /** The last event of a stream that breaks. */
+  formatError: (thrown: unknown) => ServerEvent;
+  /** Idle time after which a comment is sent: only a write shows a Worker that its client has gone. */
   heartbeatMs: number;
   /** Called once when the client goes away before the end. */
   onCancel: () => void;
-  /** The last event of a stream that breaks. */
-  onError: (thrown: unknown) => ServerEvent;
 };
 
 const HEARTBEAT = Symbol('heartbeat');
 
 /**
- * The response's headers go out with the first event, or after `heartbeatMs` without one.
- * @throws what `events` throws until then: nothing was written, so that it is an error like any other
+ * The response's headers go out with the first item, or after `heartbeatMs` without one.
+ * @throws what `items` throws until then: nothing was sent, so that it is an error like any other
+ * @example
+ * await sseResponse(generate(deps, request, context), {
+ *   format: ({ type, ...data }) => ({ event: type, data }),
+ *   formatError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
+ *   heartbeatMs: 500,
+ *   onCancel: () => controller.abort(),
+ * });
  */
-export async function sseResponse(
-  events: AsyncGenerator<ServerEvent>,
-  options: SseOptions,
+export async function sseResponse<Item>(
+  items: AsyncGenerator<Item>,
+  options: SseOptions<Item>,
 ): Promise<Response> {
-  const first = events.next();
+  const first = items.next();
   await orHeartbeat(first, options.heartbeatMs);
-  return new Response(sseStream(events, first, options), {
+  return new Response(sseStream(items, first, options), {
     headers: {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
@@ -34,34 +43,35 @@ export async function sseResponse(
   });
 }
 
-function sseStream(
-  events: AsyncGenerator<ServerEvent>,
-  first: Promise<IteratorResult<ServerEvent>>,
-  { heartbeatMs, onCancel, onError }: SseOptions,
+function sseStream<Item>(
+  items: AsyncGenerator<Item>,
+  first: Promise<IteratorResult<Item>>,
+  { format, formatError, heartbeatMs, onCancel }: SseOptions<Item>,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  let pending: Promise<IteratorResult<ServerEvent>> | undefined = first;
+  let pending: Promise<IteratorResult<Item>> | undefined = first;
   return new ReadableStream({
     async pull(controller) {
-      pending ??= events.next();
+      const send = (text: string) => controller.enqueue(encoder.encode(text));
+      pending ??= items.next();
       try {
         const next = await orHeartbeat(pending, heartbeatMs);
         if (next === HEARTBEAT) {
-          controller.enqueue(encoder.encode(': \n\n'));
+          send(': \n\n');
           return;
         }
         pending = undefined;
         if (next.done) controller.close();
-        else controller.enqueue(encoder.encode(format(next.value)));
+        else send(encodeServerEvent(format(next.value)));
       } catch (thrown) {
-        controller.enqueue(encoder.encode(format(onError(thrown))));
+        send(encodeServerEvent(formatError(thrown)));
         controller.close();
       }
     },
     async cancel() {
       onCancel();
       await pending?.catch(() => {});
-      await events.return(undefined);
+      await items.return(undefined);
     },
   });
 }
@@ -79,6 +89,6 @@ async function orHeartbeat<T>(pending: Promise<T>, ms: number): Promise<T | type
 }
 
 /** JSON has no raw line breaks, so one data line holds it. */
-function format({ event, data }: ServerEvent): string {
+function encodeServerEvent({ event, data }: ServerEvent): string {
   return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }

@@ -1,8 +1,9 @@
-/** Checks what clients send by its schema, and says which field is wrong. */
+/** Validates what clients send by its schema, and names the field that is wrong. */
 import { ApiError } from '@blip2/shared/errors';
 import type * as z from 'zod/mini';
 
 /**
+ * @example validate(CaptionOptions, { max_tokens: 0 }) // throws: max_tokens: must be more than 0.
  * @param within the field of the request that `value` is, where it is not the whole
  * @throws ApiError `invalid-request` naming the first field that is wrong
  */
@@ -25,7 +26,7 @@ export function validate<Schema extends z.ZodMiniType>(
   throw new ApiError('invalid-request', `${field || 'The request'}: ${what}.`, { field });
 }
 
-/** zod/mini has no messages of its own without a locale; these name what was wanted. */
+/** zod/mini has no messages of its own without a locale. */
 function describe(issue: z.core.$ZodIssue, sent: unknown): string {
   switch (issue.code) {
     case 'invalid_type':

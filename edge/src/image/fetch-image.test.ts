@@ -19,7 +19,7 @@ describe('an image at a URL', () => {
     edge.gpu.web.set('https://images.example/b.png', () => redirect('http://other.example/c'));
     edge.gpu.web.set('http://other.example/c', () => png(imageBytes));
     expect((await send()).status).toBe(200);
-    expect(edge.gpu.seen[0]?.payload).toEqual(imageBytes);
+    expect(edge.gpu.received[0]?.payload).toEqual(imageBytes);
   });
 
   it.each<[string, () => Response, string]>([
@@ -35,6 +35,6 @@ describe('an image at a URL', () => {
     edge.gpu.web.set(URL_, reply);
     const response = await send();
     expect(await response.json()).toMatchObject({ type: `/problems/${slug}` });
-    expect(edge.gpu.seen).toEqual([]);
+    expect(edge.gpu.received).toEqual([]);
   });
 });

@@ -1,17 +1,29 @@
 /** Fetches an image from a public URL: each redirect is checked, size and time are limited. */
 import { ApiError } from '@blip2/shared/errors';
+import { mediaType } from '../http/media-type.ts';
+import { readLimited } from '../http/read-limited.ts';
+import type { Platform } from '../platform.ts';
 import { checkImageUrl } from './public-url.ts';
-import { isSupportedImageType, mediaType, readLimited } from './sniff-format.ts';
+import { isSupportedImageType } from './sniff-format.ts';
 
 const MAX_REDIRECTS = 3;
 const TIMEOUT_MS = 5000;
 
-export type FetchImageOptions = { maxBytes: number; allowPrivate: boolean; signal: AbortSignal };
+export type FetchImageOptions = Pick<Platform, 'fetch'> & {
+  maxBytes: number;
+  /** Whether images may be fetched from private addresses, too. */
+  allowPrivate: boolean;
+  /** Aborted when the client goes away. */
+  signal: AbortSignal;
+};
 
-/** @throws ApiError `image-url-refused`, `image-url-failed` or `body-too-large` */
+/**
+ * @param address http(s) URL
+ * @throws ApiError `image-url-refused`, `image-url-failed` or `body-too-large`; the signal's reason when it is aborted
+ */
 export async function fetchImage(
   address: string,
-  { maxBytes, allowPrivate, signal }: FetchImageOptions,
+  { fetch, maxBytes, allowPrivate, signal }: FetchImageOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
   let url = checkImageUrl(address, { allowPrivate });
@@ -35,20 +47,19 @@ export async function fetchImage(
       const type = mediaType(response.headers.get('content-type'));
       if (!isSupportedImageType(type)) {
         await response.body?.cancel();
-        throw failed(
-          `The image URL leads to ${type || 'something without a content-type'}, no image.`,
-        );
+        const received = type || 'a reply without a content-type';
+        throw failed(`The image URL leads to ${received}, not to a supported image.`);
       }
       return await readLimited(response, maxBytes);
     }
   } catch (thrown) {
     if (thrown instanceof ApiError) throw thrown;
-    throw failed(
-      limit.aborted && !signal.aborted
-        ? `The image URL did not give its image within ${TIMEOUT_MS} ms.`
-        : 'The host of the image URL could not be reached.',
-      thrown,
-    );
+    // The client went away: the host of the URL is not to blame.
+    if (signal.aborted) throw thrown;
+    const detail = limit.aborted
+      ? `The image was not received from its URL within ${TIMEOUT_MS} ms.`
+      : 'The host of the image URL could not be reached.';
+    throw failed(detail, thrown);
   }
   throw failed(`The image URL redirects more than ${MAX_REDIRECTS} times.`);
 }

@@ -1,19 +1,25 @@
-/** From what a request names to an image: its SHA-256 and, unless only that was sent, its bytes. */
+/** From what a request names to an image: its id and, unless only that was sent, its bytes. */
 import { ApiError } from '@blip2/shared/errors';
+import { type ImageId, imageIdOf } from '@blip2/shared/image-id';
 import type { ImageReference } from '@blip2/shared/schemas/image';
-import type { Settings } from '../config.ts';
+import type { Dependencies } from '../dependencies.ts';
+import type { RequestContext } from '../request-context.ts';
 import { fetchImage } from './fetch-image.ts';
 import { checkImage } from './sniff-format.ts';
 
+/** How a request names its image. */
 export type ImageSource =
   | { kind: 'bytes'; bytes: Uint8Array<ArrayBuffer> }
   | { kind: 'url'; url: string }
   | { kind: 'sha256'; sha256: string };
 
-/** `bytes` is absent when the client sent only the hash. */
-export type ImageInput = { sha256: string; bytes?: Uint8Array<ArrayBuffer> };
+/** An image as it is carried along: `bytes`, as they were sent, are absent when the client sent only the hash. */
+export type ImageInput = { id: ImageId; bytes?: Uint8Array<ArrayBuffer> };
 
-/** @throws ApiError `no-image`, `several-images` or `invalid-base64` */
+/**
+ * @example sourceFromReference({ url: 'https://example.com/a.png' }) // { kind: 'url', url: 'https://…' }
+ * @throws ApiError `no-image`, `several-images` or `invalid-base64`
+ */
 export function sourceFromReference(image: ImageReference | undefined): ImageSource {
   const { data, url, sha256 } = image ?? {};
   const given = [data, url, sha256].filter((value) => value !== undefined).length;
@@ -23,7 +29,7 @@ export function sourceFromReference(image: ImageReference | undefined): ImageSou
     });
   }
   if (given > 1) {
-    throw new ApiError('several-images', 'Give one of image.data, image.url and image.sha256.', {
+    throw new ApiError('several-images', 'Send one of image.data, image.url and image.sha256.', {
       field: 'image',
     });
   }
@@ -47,22 +53,23 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** @throws ApiError when the bytes cannot be an image or cannot be fetched */
+/** Fetches what is to be fetched, refuses what is no image, and names the image by its bytes. @throws ApiError */
 export async function resolveImage(
+  { config, fetch }: Pick<Dependencies, 'config' | 'fetch'>,
   source: ImageSource,
-  settings: Settings,
-  signal: AbortSignal,
+  { signal }: RequestContext,
 ): Promise<ImageInput> {
-  if (source.kind === 'sha256') return { sha256: source.sha256 };
+  if (source.kind === 'sha256') return { id: source.sha256 };
+  const maxBytes = config.maxImageBytes;
   const bytes =
     source.kind === 'bytes'
       ? source.bytes
       : await fetchImage(source.url, {
-          maxBytes: settings.maxImageBytes,
-          allowPrivate: settings.allowPrivateImageUrls,
+          fetch,
+          maxBytes,
+          allowPrivate: config.allowPrivateImageUrls,
           signal,
         });
-  checkImage(bytes, settings.maxImageBytes);
-  const digest = await crypto.subtle.digest('SHA-256', bytes);
-  return { sha256: new Uint8Array(digest).toHex(), bytes };
+  checkImage(bytes, maxBytes);
+  return { id: await imageIdOf(bytes), bytes };
 }

@@ -1,37 +1,24 @@
 /**
  * Which image URLs may be fetched: public http(s) hosts, without credentials.
  *
- * workerd gives a Worker no DNS look-up before `fetch`, so a public name that resolves to a private address
- * cannot be seen here. What stands behind this check: Cloudflare's network does not route a Worker's fetch
- * into private ranges, and a self-hosted workerd refuses them after resolving with `network = (allow =
- * ["public"])`, its default. The workerd of `npm start` allows them, since the GPU worker is at a private address: it is
- * for one's own machine. Literals, special names and every redirect hop are checked here.
+ * Literal addresses, special names and every redirect hop are checked here. A public name that resolves to a private
+ * address is not: workerd gives a Worker no DNS look-up before `fetch`. What protects against it is the network:
+ * Cloudflare's does not route a Worker's fetch into private ranges, and a self-hosted workerd refuses them after
+ * resolving, with `network = (allow = ["public"])`, its default. The workerd of `npm start` allows them, since the GPU
+ * worker is at a private address: it is for one's own machine.
  */
 import { ApiError } from '@blip2/shared/errors';
+import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js';
 
-/** First address and prefix length of the IPv4 ranges that are not public (RFC 6890 and multicast). */
-const NOT_PUBLIC_V4 = [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.88.99.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 3],
-] as const;
+const { isValid, parse, parseCIDR } = ipaddr;
+const GLOBAL_UNICAST_V6 = parseCIDR('2000::/3');
 
 const PRIVATE_NAMES =
   /(^|\.)(localhost|local|internal|intranet|lan|home|corp|private|onion|home\.arpa)$/;
 
 /**
  * @param text a URL, or a redirect's location relative to `base`
+ * @example checkImageUrl('http://0x7f000001/', { allowPrivate: false }) // throws: 127.0.0.1 is not public
  * @throws ApiError `image-url-refused`
  */
 export function checkImageUrl(text: string, options: { allowPrivate: boolean; base?: URL }): URL {
@@ -51,37 +38,19 @@ export function checkImageUrl(text: string, options: { allowPrivate: boolean; ba
 
 /** @param hostname as `URL` writes it: lower case, IPv4 in four decimals, IPv6 in brackets */
 function isPublicHost(hostname: string): boolean {
-  const host = hostname.replace(/\.+$/, '');
-  if (host.startsWith('[')) return isPublicV6(host.slice(1, -1));
-  if (/^\d+\.\d+\.\d+\.\d+$/.test(host)) return isPublicV4(host);
+  const host = hostname.replace(/\.+$/, '').replace(/^\[(.*)\]$/, '$1');
+  if (isValid(host)) return isPublicAddress(parse(host));
   // A name of one label is of the local network.
   return host.includes('.') && !PRIVATE_NAMES.test(host);
 }
 
-function isPublicV4(address: string): boolean {
-  const value = toNumber(address);
-  return !NOT_PUBLIC_V4.some(([first, prefix]) => {
-    const size = 2 ** (32 - prefix);
-    return Math.floor(value / size) === Math.floor(toNumber(first) / size);
-  });
-}
-
-function toNumber(address: string): number {
-  return address.split('.').reduce((value, part) => value * 256 + Number(part), 0);
-}
-
 /**
- * Only global unicast, 2000::/3: loopback, link-local, unique local, multicast, IPv4-mapped and NAT64 lie
- * outside. Refused inside: 2001::/23 (Teredo and other protocol assignments), 2001:db8::/32, 2002::/16
- * (6to4), 3fff::/20, which are tunnels or documentation.
+ * Whether an address has no special purpose. Of IPv6 only what is assigned as global unicast, 2000::/3: the rest of the
+ * address space has no ordinary hosts, but forms that embed an IPv4 address.
  */
-function isPublicV6(address: string): boolean {
-  const head = address.split('::', 1)[0] ?? '';
-  const [first = 0, second = 0] =
-    head === '' ? [] : head.split(':').map((g) => Number.parseInt(g, 16));
-  if (first < 0x2000 || first > 0x3fff) return false;
-  if (first === 0x2001 && (second < 0x0200 || second === 0x0db8)) return false;
-  return first !== 0x2002 && !(first === 0x3fff && second < 0x1000);
+function isPublicAddress(address: IPv4 | IPv6): boolean {
+  if (address.kind() === 'ipv6' && !address.match(GLOBAL_UNICAST_V6)) return false;
+  return address.range() === 'unicast';
 }
 
 function refused(detail: string): ApiError {

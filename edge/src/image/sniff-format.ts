@@ -1,5 +1,6 @@
-/** What may be an image at all, decided from sizes, types and first bytes: junk never travels further. */
+/** What may be an image at all, decided from size, media type and first bytes: nothing else is sent on. */
 import { ApiError } from '@blip2/shared/errors';
+import { bodyTooLarge } from '../http/read-limited.ts';
 
 const SUPPORTED_TYPES = new Set([
   'image/jpeg',
@@ -11,50 +12,12 @@ const SUPPORTED_TYPES = new Set([
 ]);
 const SUPPORTED = 'JPEG, PNG, WebP, GIF or AVIF';
 
-/** Media type without its parameters, in lower case; '' where there is none. */
-export function mediaType(header: string | null | undefined): string {
-  return (header ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
-}
-
 export function isSupportedImageType(type: string): boolean {
   return SUPPORTED_TYPES.has(type);
 }
 
 /**
- * Bytes of a body, given up as soon as they are more than allowed: by the declared length before reading,
- * and while reading, because the declaration may be missing or wrong.
- * @throws ApiError `body-too-large`
- */
-export async function readLimited(
-  source: { body: ReadableStream<Uint8Array> | null; headers: Headers },
-  limit: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const declared = Number(source.headers.get('content-length') ?? Number.NaN);
-  if (declared > limit) throw bodyTooLarge(limit, declared);
-  if (source.body === null) return new Uint8Array();
-  const chunks: Uint8Array[] = [];
-  let total = 0;
-  // Leaving the loop by a throw cancels the stream.
-  for await (const chunk of source.body) {
-    total += chunk.byteLength;
-    if (total > limit) throw bodyTooLarge(limit, total);
-    chunks.push(chunk);
-  }
-  const bytes = new Uint8Array(total);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.byteLength;
-  }
-  return bytes;
-}
-
-function bodyTooLarge(limit: number, actual: number): ApiError {
-  return new ApiError('body-too-large', `At most ${limit} bytes are taken.`, { limit, actual });
-}
-
-/**
- * Refuses what cannot be a supported image. Whether it really is one, the GPU worker's decoder says.
+ * Refuses what cannot be a supported image. Whether it can be decoded, only the GPU worker knows.
  * @throws ApiError `no-image`, `body-too-large`, `unsupported-media-type` or `invalid-image`
  */
 export function checkImage(bytes: Uint8Array, maxBytes: number): void {
@@ -65,7 +28,7 @@ export function checkImage(bytes: Uint8Array, maxBytes: number): void {
   const format = sniff(bytes);
   if (format === 'supported') return;
   if (format === 'unknown') {
-    throw new ApiError('invalid-image', `These bytes are no image; send ${SUPPORTED}.`, {
+    throw new ApiError('invalid-image', `These bytes are not an image; send ${SUPPORTED}.`, {
       field: 'image',
     });
   }
@@ -79,7 +42,7 @@ export function checkImageType(type: string): void {
   if (isSupportedImageType(type)) return;
   throw new ApiError(
     'unsupported-media-type',
-    `${type === '' ? 'A body without content-type' : type} is not supported; send ${SUPPORTED}, multipart/form-data or application/json.`,
+    `${type === '' ? 'A body without a content-type' : type} is not supported; send ${SUPPORTED}, multipart/form-data or application/json.`,
   );
 }
 
@@ -106,8 +69,8 @@ const SIGNATURES: readonly { at: number; text: string; format: string }[] = [
 function sniff(bytes: Uint8Array): string {
   const head = String.fromCharCode(...bytes.subarray(0, 256));
   if (head.startsWith('ftyp', 4)) return sniffIsoMedia(bytes, head);
-  const found = SIGNATURES.find(({ at, text }) => head.startsWith(text, at));
-  if (found) return found.text === 'WEBP' && !head.startsWith('RIFF') ? 'unknown' : found.format;
+  const match = SIGNATURES.find(({ at, text }) => head.startsWith(text, at));
+  if (match) return match.text === 'WEBP' && !head.startsWith('RIFF') ? 'unknown' : match.format;
   const start = head
     .replace(/^\xef\xbb\xbf/, '')
     .trimStart()
@@ -117,7 +80,7 @@ function sniff(bytes: Uint8Array): string {
   return 'unknown';
 }
 
-/** ISO base media: the brands in the first box tell AVIF from HEIC and from films. */
+/** ISO base media: the brands in the first box distinguish AVIF from HEIC and from videos. */
 function sniffIsoMedia(bytes: Uint8Array, head: string): string {
   const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
   const brands = head.slice(8, Math.min(size, head.length)).match(/.{4}/gs) ?? [];

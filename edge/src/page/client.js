@@ -91,9 +91,9 @@ async function answer(current, text, turn) {
   const done = await write(current, turn.querySelector('.said'), async () => {
     if (current.sha256) {
       const response = await send({ sha256: current.sha256 });
-      if (response.status !== 404) return response;
+      if (response.status !== 404 && response.status !== 503) return response;
     }
-    // The hash is not known here: the image itself goes once more.
+    // The hash is not known here, or cannot be looked up now: the image itself is sent once more.
     return send({ data: await readDataUrl(current.file) });
   });
   if (done) current.history.push({ question: text, answer: done.text });

@@ -1,16 +1,23 @@
-/** Texts for the model that compares: their ids, their embeddings, and how well they fit an image. */
+/** Texts for the retrieval model: their ids, their embeddings, and how well they fit an image. */
 import { ApiError } from '@blip2/shared/errors';
 import type { GpuTimings, ImageInfo, MatchScore } from '@blip2/shared/wire';
-import type { Scope, Services } from '../dependencies.ts';
-import { inTime } from '../embeddings/resolve-embeddings.ts';
-import { retrievalModel, retrievalTokenizer } from '../model-manifest.ts';
+import type { Dependencies } from '../dependencies.ts';
+import type { RetrievalModel } from '../model-manifest.ts';
+import type { RequestContext } from '../request-context.ts';
 
-/** Tokenizing takes time by the character: this is far beyond what any text may hold. */
+/** The time to tokenize grows with the characters: this is far beyond what any text may have. */
 const MAX_TEXT_CHARACTERS = 4096;
 
-/** @throws ApiError `prompt-too-long` naming the text, with its count and the limit */
-export function retrievalIds(texts: readonly string[], field: string): number[][] {
-  const { max_positions: limit, cls_token_id, sep_token_id } = retrievalModel();
+/**
+ * Token ids of texts, [CLS] and [SEP] included.
+ * @param field the member of the request that holds the texts
+ * @throws ApiError `prompt-too-long` naming the text, with its count and the limit
+ */
+export function retrievalIds(
+  { max_positions: limit, cls_token_id, sep_token_id, tokenizer }: RetrievalModel,
+  texts: readonly string[],
+  field: string,
+): number[][] {
   return texts.map((text, i) => {
     const where = { field: texts.length > 1 ? `${field}.${i}` : field };
     const tooLong = (unit: string, most: number, actual: number) => {
@@ -20,57 +27,57 @@ export function retrievalIds(texts: readonly string[], field: string): number[][
     if (text.length > MAX_TEXT_CHARACTERS) {
       throw tooLong('characters', MAX_TEXT_CHARACTERS, text.length);
     }
-    const ids = [cls_token_id, ...retrievalTokenizer().encode(text), sep_token_id];
+    const ids = [cls_token_id, ...tokenizer().encode(text), sep_token_id];
     if (ids.length > limit) throw tooLong('tokens', limit, ids.length);
     return ids;
   });
 }
 
-export type Compared = { image: ImageInfo; scores: MatchScore[]; timings_ms: GpuTimings };
+/** `scores` in the order of the texts. */
+export type MatchResult = { image: ImageInfo; scores: MatchScore[]; timings_ms: GpuTimings };
 
 /**
- * @param bytes the image's bytes: ITM looks at the image itself, so that embeddings do not do
+ * @param bytes the image: ITM attends to all its features, for which its embeddings do not suffice
+ * @param texts token ids of each
  * @throws ApiError of the GPU worker
  */
-export async function match(
-  { gpu }: Services,
+export async function matchTexts(
+  { gpu }: Pick<Dependencies, 'gpu'>,
   bytes: Uint8Array,
   texts: number[][],
-  scope: Scope,
-): Promise<Compared> {
-  const request = { kind: 'match', ...head(scope), texts } as const;
+  context: RequestContext,
+): Promise<MatchResult> {
   let image: ImageInfo | undefined;
   let scores: MatchScore[] | undefined;
   let timings_ms: GpuTimings = {};
-  const attachment = { type: 'image', payload: bytes } as const;
-  for await (const event of gpu.run(inTime(request, scope), attachment, scope.signal)) {
-    if (event.type === 'image') image = event.image;
+  const source = { type: 'image', payload: bytes } as const;
+  for await (const event of gpu.run({ kind: 'match', texts }, source, context)) {
+    if (event.type === 'imageInfo') image = event.image;
     if (event.type === 'scores') scores = event.scores;
-    if (event.type === 'done') timings_ms = event.done.timings_ms;
+    if (event.type === 'done') timings_ms = event.timings_ms;
   }
   if (image === undefined || scores?.length !== texts.length) throw incomplete();
   return { image, scores, timings_ms };
 }
 
-/** ITC's unit vectors of texts, [texts][width]. @throws ApiError of the GPU worker */
+/**
+ * ITC's unit vectors of texts, [texts][width].
+ * @param texts token ids of each
+ * @throws ApiError of the GPU worker
+ */
 export async function embedTexts(
-  { gpu }: Services,
+  { gpu }: Pick<Dependencies, 'gpu'>,
   texts: number[][],
-  scope: Scope,
+  context: RequestContext,
 ): Promise<number[][]> {
-  const request = { kind: 'embed-texts', ...head(scope), texts } as const;
   let embeddings: number[][] | undefined;
-  for await (const event of gpu.run(inTime(request, scope), null, scope.signal)) {
+  for await (const event of gpu.run({ kind: 'embed-texts', texts }, null, context)) {
     if (event.type === 'texts') embeddings = event.embeddings;
   }
   if (embeddings?.length !== texts.length) throw incomplete();
   return embeddings;
 }
 
-function head({ id: request_id }: Scope) {
-  return { request_id, revision: retrievalModel().revision, deadline_ms: 1 };
-}
-
 function incomplete(): ApiError {
-  return new ApiError('bad-gateway', 'The GPU worker left its reply incomplete.');
+  return new ApiError('bad-gateway', 'The GPU worker sent an incomplete reply.');
 }

@@ -1,17 +1,15 @@
-/** `POST /v1/answers`. */
+/** `POST /v1/answers`: a question about an image. */
 import { answerPrompt } from '@blip2/shared/prompts';
 import { AnswerOptions } from '@blip2/shared/schemas/answers';
-import { preparePrompt } from '../generation/generate.ts';
-import { randomSeed } from '../generation/random-seed.ts';
+import { preparePrompt } from '../generation/prepare-prompt.ts';
 import { validate } from '../http/validate.ts';
-import { model } from '../model-manifest.ts';
-import { textRoute } from './generate-route.ts';
+import { generateRoute } from './generate-route.ts';
 
-export const answers = textRoute({
+export const answers = generateRoute({
   member: 'answer',
-  prepare: (fields) => {
+  prepare: (fields, deps) => {
     const { question, history, stream, ...options } = validate(AnswerOptions, fields);
-    const text = answerPrompt(model.family, question, history);
-    return { prompt: preparePrompt(text, options, randomSeed()), stream };
+    const text = answerPrompt(deps.models.generate.family, question, history);
+    return { prompt: preparePrompt(deps, text, options), stream };
   },
 });

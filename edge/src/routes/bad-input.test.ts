@@ -1,8 +1,8 @@
-/** Every row of bad input gets its problem document, and the GPU worker hears nothing of it. */
+/** Every row of bad input gets its problem document, and nothing is sent to the GPU worker. */
 import { Problem } from '@blip2/shared/errors';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { model } from '../model-manifest.ts';
 import { base64, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
+import { generative } from '../testing/models.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -21,7 +21,7 @@ async function expectProblem(response: Response, slug: string, members: Partial<
   const problem = Problem.parse(JSON.parse(text));
   expect(problem).toMatchObject({ type: `/problems/${slug}`, ...members });
   expect(response.status).toBe(problem.status);
-  expect(edge.gpu.seen).toEqual([]);
+  expect(edge.gpu.received).toEqual([]);
 }
 
 describe('JSON', () => {
@@ -41,12 +41,17 @@ describe('JSON', () => {
     ['a wrong type', { image, max_tokens: 'many' }, 'invalid-request', 'max_tokens'],
     ['a fraction of a token', { image, max_tokens: 1.5 }, 'invalid-request', 'max_tokens'],
     ['no tokens', { image, max_tokens: 0 }, 'invalid-request', 'max_tokens'],
-    ['beams that draw', { image, num_beams: 2, temperature: 1 }, 'invalid-request', 'num_beams'],
+    ['beams that sample', { image, num_beams: 2, temperature: 1 }, 'invalid-request', 'num_beams'],
     ['more texts than beams', { image, num_beams: 2, n: 3 }, 'invalid-request', 'n'],
     ['several greedy texts', { image, n: 2 }, 'invalid-request', 'n'],
-    ['rivals without logprobs', { image, top_logprobs: 2 }, 'invalid-request', 'top_logprobs'],
-    ['an empty stop text', { image, stop: [''] }, 'invalid-request', 'stop.0'],
-    ['too many stop texts', { image, stop: Array(9).fill('x') }, 'invalid-request', 'stop'],
+    [
+      'top_logprobs without logprobs',
+      { image, top_logprobs: 2 },
+      'invalid-request',
+      'top_logprobs',
+    ],
+    ['an empty stop sequence', { image, stop: [''] }, 'invalid-request', 'stop.0'],
+    ['too many stop sequences', { image, stop: Array(9).fill('x') }, 'invalid-request', 'stop'],
     [
       'an unknown early_stopping',
       { image, early_stopping: 'no' },
@@ -78,11 +83,11 @@ describe('JSON', () => {
       { image, question: 'x', stop: Array(9).fill('x') },
       'stop: must have at most 8 entries.',
     ],
-  ])('is told of %s in words that say so', async (_name, body, detail) => {
+  ])('with %s is refused in plain words', async (_name, body, detail) => {
     await expectProblem(await edge.post('/v1/answers', body), 'invalid-request', { detail });
   });
 
-  it('that is none is refused', async () => {
+  it('that cannot be parsed is refused', async () => {
     const headers = { 'content-type': 'application/json' };
     const response = await edge.request('/v1/captions', { method: 'POST', headers, body: '{' });
     await expectProblem(response, 'invalid-json');
@@ -112,9 +117,13 @@ describe('questions', () => {
   });
 
   it.each<[string, string, number]>([
-    ['tokens', 'what is it? '.repeat(250), model.max_positions - model.num_query_tokens - 1],
+    [
+      'tokens',
+      'what is it? '.repeat(250),
+      generative.max_positions - generative.num_query_tokens - 1,
+    ],
     ['characters', 'x'.repeat(100_000), 4096],
-  ])('of too many %s get the count and the limit', async (_unit, question, limit) => {
+  ])('of too many %s are refused with the count and the limit', async (_unit, question, limit) => {
     const response = await edge.post('/v1/answers', { image, question });
     const { actual = 0 } = Problem.parse(await response.clone().json());
     expect(actual).toBeGreaterThan(limit);
@@ -140,7 +149,7 @@ describe('raw bodies', () => {
     );
   });
 
-  it('that grow over the limit while they come are refused', async () => {
+  it('that turn out to be over the limit while they are read are refused', async () => {
     let sent = 0;
     const body = new ReadableStream<Uint8Array>({
       pull(controller) {
@@ -157,6 +166,7 @@ describe('raw bodies', () => {
   it.each([
     ['?max_tokens=many', 'max_tokens'],
     ['?color=red', 'color'],
+    ['?__proto__=1', '__proto__'],
     ['?seed=1&seed=2', 'seed'],
     ['?stream=maybe', 'stream'],
   ])('with %s are refused', async (query, field) => {

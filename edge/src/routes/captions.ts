@@ -1,14 +1,13 @@
-/** `POST /v1/captions`. */
+/** `POST /v1/captions`: an image in words, after a beginning that the request may give. */
 import { CaptionOptions } from '@blip2/shared/schemas/captions';
-import { preparePrompt } from '../generation/generate.ts';
-import { randomSeed } from '../generation/random-seed.ts';
+import { preparePrompt } from '../generation/prepare-prompt.ts';
 import { validate } from '../http/validate.ts';
-import { textRoute } from './generate-route.ts';
+import { generateRoute } from './generate-route.ts';
 
-export const captions = textRoute({
+export const captions = generateRoute({
   member: 'caption',
-  prepare: (fields) => {
+  prepare: (fields, deps) => {
     const { prompt = '', stream, ...options } = validate(CaptionOptions, fields);
-    return { prompt: preparePrompt(prompt, options, randomSeed()), stream };
+    return { prompt: preparePrompt(deps, prompt, options), stream };
   },
 });

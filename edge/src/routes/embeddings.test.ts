@@ -1,11 +1,12 @@
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
+import { imageIdOf } from '@blip2/shared/image-id';
 import { EmbeddingsReply, TextEmbeddingsReply } from '@blip2/shared/schemas/embeddings';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { model, retrievalModel, retrievalTokenizer } from '../model-manifest.ts';
-import { newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { newImage, startEdge, type TestEdge } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
+import { generative, retrieval } from '../testing/models.ts';
 
-const shape = { numQueries: model.num_query_tokens, hidden: model.qformer_hidden };
+const shape = { numQueries: generative.num_query_tokens, hidden: generative.qformer_hidden };
 const { values } = decodeEmbeddings(EMBEDDINGS, shape);
 
 let edge: TestEdge;
@@ -13,21 +14,21 @@ beforeEach(() => {
   edge = startEdge();
 });
 
-async function keepOne(): Promise<{ path: string; reply: EmbeddingsReply }> {
+async function cacheOne(): Promise<{ path: string; reply: EmbeddingsReply }> {
   const imageBytes = newImage();
   const response = await edge.post('/v1/embeddings', imageBytes, { 'content-type': 'image/png' });
   expect(response.status).toBe(200);
   return {
-    path: `/v1/embeddings/${await sha256Of(imageBytes)}`,
+    path: `/v1/embeddings/${await imageIdOf(imageBytes)}`,
     reply: EmbeddingsReply.parse(await response.json()),
   };
 }
 
 const get = (path: string, headers: Record<string, string> = {}) => edge.request(path, { headers });
 
-describe('kept embeddings', () => {
+describe('cached embeddings', () => {
   it('are read as JSON, fp16 and npy, never from the GPU worker', async () => {
-    const { path, reply } = await keepOne();
+    const { path, reply } = await cacheOne();
     expect(reply).toMatchObject({ cache: 'miss', image: { width: 40, height: 30 } });
     edge.gpu.script.isGone = true;
     const json = EmbeddingsReply.parse(await (await get(path)).json());
@@ -38,11 +39,11 @@ describe('kept embeddings', () => {
     expect(raw.headers.get('x-shape')).toBe(`${shape.numQueries}, ${shape.hidden}`);
     const npy = await get(path, { accept: 'application/x-npy, */*;q=0.1' });
     expect(npy.headers.get('content-type')).toBe('application/x-npy');
-    expect(edge.gpu.seen).toHaveLength(1);
+    expect(edge.gpu.received).toHaveLength(1);
   });
 
-  it('are not sent again to who has them', async () => {
-    const { path } = await keepOne();
+  it('are not sent again to a client that has them', async () => {
+    const { path } = await cacheOne();
     const tags = new Set<string>();
     for (const accept of ['application/json', 'application/octet-stream', 'application/x-npy']) {
       const etag = (await get(path, { accept })).headers.get('etag') ?? '';
@@ -59,15 +60,15 @@ describe('kept embeddings', () => {
   });
 
   it('answer HEAD without a body', async () => {
-    const { path } = await keepOne();
+    const { path } = await cacheOne();
     const response = await edge.request(path, { method: 'HEAD' });
     expect(response.status).toBe(200);
     expect(Number(response.headers.get('content-length'))).toBeGreaterThan(1000);
     expect(await response.text()).toBe('');
   });
 
-  it('come in no other form', async () => {
-    const { path } = await keepOne();
+  it('are refused in another media type', async () => {
+    const { path } = await cacheOne();
     expect((await get(path, { accept: 'image/png' })).status).toBe(406);
   });
 
@@ -76,56 +77,56 @@ describe('kept embeddings', () => {
     const send = () => edge.post('/v1/embeddings', imageBytes, { 'content-type': 'image/png' });
     await (await send()).json();
     expect(EmbeddingsReply.parse(await (await send()).json()).cache).toBe('colo');
-    expect(edge.gpu.seen).toHaveLength(1);
+    expect(edge.gpu.received).toHaveLength(1);
   });
 });
 
 it.each([
   ['an unknown hash', '0'.repeat(64), 404, 'unknown-image'],
-  ['no hash', 'abc', 400, 'invalid-request'],
-])('%s gets %s', async (_name, hash, status, slug) => {
+  ['what is no hash', 'abc', 400, 'invalid-request'],
+])('%s in the path is refused with its name', async (_name, hash, status, slug) => {
   const response = await get(`/v1/embeddings/${hash}`);
   expect(response.status).toBe(status);
-  expect(await response.json()).toMatchObject({ type: `/problems/${slug}` });
+  expect(await response.json()).toMatchObject({ type: `/problems/${slug}`, field: 'sha256' });
 });
 
 describe('embeddings of ITC', () => {
-  it('of an image are kept beside its query embeddings, and read under their kind', async () => {
+  it('of an image are cached beside its query embeddings, and read by their kind', async () => {
     const imageBytes = newImage();
     const type = { 'content-type': 'image/png' };
     const query = await edge.post('/v1/embeddings', imageBytes, type);
     expect(await query.json()).toMatchObject({ kind: 'query', cache: 'miss' });
     const response = await edge.post('/v1/embeddings?kind=itc', imageBytes, type);
     const reply = EmbeddingsReply.parse(await response.json());
-    expect(reply).toMatchObject({ kind: 'itc', cache: 'miss', model: retrievalModel().name });
-    expect(edge.gpu.seen.at(-1)?.request).toMatchObject({
+    expect(reply).toMatchObject({ kind: 'itc', cache: 'miss', model: retrieval.name });
+    expect(edge.gpu.received.at(-1)?.request).toMatchObject({
       kind: 'embed',
       embedding: 'itc',
-      revision: retrievalModel().revision,
+      revision: retrieval.revision,
     });
-    const path = `/v1/embeddings/${await sha256Of(imageBytes)}`;
-    const kept = EmbeddingsReply.parse(await (await get(`${path}?kind=itc`)).json());
-    expect(kept.embeddings).toEqual(reply.embeddings);
+    const path = `/v1/embeddings/${await imageIdOf(imageBytes)}`;
+    const cached = EmbeddingsReply.parse(await (await get(`${path}?kind=itc`)).json());
+    expect(cached.embeddings).toEqual(reply.embeddings);
     const tags = [await get(path), await get(`${path}?kind=itc`)].map((one) =>
       one.headers.get('etag'),
     );
     expect(new Set(tags).size).toBe(2);
-    expect(edge.gpu.seen).toHaveLength(2);
+    expect(edge.gpu.received).toHaveLength(2);
   });
 
-  it('of texts come without an image', async () => {
-    const { cls_token_id, sep_token_id } = retrievalModel();
+  it('of texts need no image', async () => {
+    const { cls_token_id, sep_token_id } = retrieval;
     for (const text of ['a dog', ['a dog', 'a cat on a mat']]) {
       const response = await edge.post('/v1/embeddings', { kind: 'itc', text });
       const reply = TextEmbeddingsReply.parse(await response.json());
       const texts = [text].flat();
       const ids = texts.map((one) => [
         cls_token_id,
-        ...retrievalTokenizer().encode(one),
+        ...retrieval.tokenizer().encode(one),
         sep_token_id,
       ]);
       expect(reply.embeddings).toEqual(ids.map(({ length }) => [length, 0]));
-      expect(edge.gpu.seen.at(-1)).toMatchObject({ with: 'nothing', request: { texts: ids } });
+      expect(edge.gpu.received.at(-1)).toMatchObject({ with: 'nothing', request: { texts: ids } });
     }
   });
 
@@ -138,6 +139,6 @@ describe('embeddings of ITC', () => {
     const response = await edge.post('/v1/embeddings', body);
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ field });
-    expect(edge.gpu.seen).toEqual([]);
+    expect(edge.gpu.received).toEqual([]);
   });
 });

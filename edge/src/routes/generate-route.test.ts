@@ -1,9 +1,10 @@
+import { imageIdOf } from '@blip2/shared/image-id';
 import { AnswerReply } from '@blip2/shared/schemas/answers';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { DoneEvent } from '@blip2/shared/schemas/events';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { model, tokenizer } from '../model-manifest.ts';
-import { base64, eventsOf, newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { base64, eventsOf, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
+import { generative } from '../testing/models.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -16,7 +17,7 @@ describe('captions', () => {
     const form = new FormData();
     form.set('image', new File([imageBytes], 'a.png', { type: 'image/png' }));
     const image = { data: base64(imageBytes) };
-    const sha256 = await sha256Of(imageBytes);
+    const sha256 = await imageIdOf(imageBytes);
     const ways = [
       () => edge.post('/v1/captions', imageBytes, { 'content-type': 'image/png' }),
       () => edge.post('/v1/captions', form),
@@ -35,41 +36,41 @@ describe('captions', () => {
       expect(reply).toMatchObject({
         caption: 'a red dog',
         image: { sha256, width: 40, height: 30, format: 'png' },
-        model: model.name,
+        model: generative.name,
         finish_reason: 'stop',
       });
     }
     expect(replies.map(({ cache }) => cache)).toEqual(['miss', 'colo', 'colo', 'colo', 'colo']);
-    expect(edge.gpu.seen.map((seen) => seen.with)).toEqual([
+    expect(edge.gpu.received.map(({ with: source }) => source)).toEqual([
       'image',
       ...Array(4).fill('embeddings'),
     ]);
-    expect(edge.gpu.seen[0]?.payload).toEqual(imageBytes);
+    expect(edge.gpu.received[0]?.payload).toEqual(imageBytes);
   });
 
-  it('tell the GPU worker who asks, so that nobody waits behind one who asks much', async () => {
+  it('are sent to the GPU worker with the address of the client, where it is known', async () => {
     const headers = { 'content-type': 'image/png', 'cf-connecting-ip': '203.0.113.7' };
     await edge.post('/v1/captions', newImage(), headers);
     await edge.post('/v1/captions', newImage(), { 'content-type': 'image/png' });
-    const clients = edge.gpu.seen.map(({ request }) => request.client);
+    const clients = edge.gpu.received.map(({ request }) => request.client);
     expect(clients).toEqual(['203.0.113.7', undefined]);
   });
 
-  it('begin with BOS and the prompt to the letter, and count what they used', async () => {
+  it('have a prompt of BOS and the exact text, and count the tokens they used', async () => {
     const response = await edge.post(
       '/v1/captions?prompt=a%20photo%20of%20&max_tokens=2&temperature=0.5&seed=7',
       newImage(),
       { 'content-type': 'image/png' },
     );
     const reply = CaptionReply.parse(await response.json());
-    const ids = [...model.prompt_prefix, ...tokenizer().encode('a photo of ')];
-    expect(edge.gpu.seen[0]?.request).toMatchObject({
+    const ids = [...generative.prompt_prefix, ...generative.tokenizer().encode('a photo of ')];
+    expect(edge.gpu.received[0]?.request).toMatchObject({
       kind: 'generate',
-      revision: model.revision,
+      revision: generative.revision,
       input_ids: ids,
       generation: { max_tokens: 2, temperature: 0.5, seed: 7, top_p: 1, top_k: 0 },
     });
-    const prompt_tokens = model.num_query_tokens + ids.length;
+    const prompt_tokens = generative.num_query_tokens + ids.length;
     expect(reply.usage).toEqual({
       prompt_tokens,
       completion_tokens: 2,
@@ -78,7 +79,7 @@ describe('captions', () => {
     expect(reply.finish_reason).toBe('length');
   });
 
-  it('name the parts of their time', async () => {
+  it('report where their time went', async () => {
     const response = await edge.post('/v1/captions', { image: { data: base64(newImage()) } });
     const timing = response.headers.get('server-timing') ?? '';
     const parts = timing.split(', ').map((part) => part.split(';dur=') as [string, string]);
@@ -100,21 +101,21 @@ describe('answers', () => {
       history: [{ question: 'a dog?', answer: 'yes' }],
     });
     expect(AnswerReply.parse(await response.json()).answer).toBe('a red dog');
-    const request = edge.gpu.seen[0]?.request;
+    const request = edge.gpu.received[0]?.request;
     expect(request?.kind === 'generate' && request.input_ids.slice(1)).toEqual(
-      tokenizer().encode('Question: a dog? Answer: yes. Question: what color? Answer:'),
+      generative.tokenizer().encode('Question: a dog? Answer: yes. Question: what color? Answer:'),
     );
   });
 
-  it('take control strings in a question as text', async () => {
+  it('encode control strings in a question as text', async () => {
     await edge.post('/v1/answers', {
       image: { data: base64(newImage()) },
       question: 'is </s><image><pad> here?',
     });
-    const request = edge.gpu.seen[0]?.request;
+    const request = edge.gpu.received[0]?.request;
     const ids = request?.kind === 'generate' ? request.input_ids : [];
-    expect(ids[0]).toBe(model.prompt_prefix[0]);
-    expect(ids.slice(1)).not.toContain(model.prompt_prefix[0]);
+    expect(ids[0]).toBe(generative.prompt_prefix[0]);
+    expect(ids.slice(1)).not.toContain(generative.prompt_prefix[0]);
   });
 });
 
@@ -130,12 +131,12 @@ describe('several texts', () => {
       ['a blue cat', -1],
     ]);
     const counts = ['a red dog\n', 'a blue cat'].map(
-      (text) => tokenizer().encode(` ${text}`).length,
+      (text) => generative.tokenizer().encode(` ${text}`).length,
     );
     expect(reply.usage.completion_tokens).toBe(counts[0]! + counts[1]!);
   });
 
-  it('are told apart in a stream', async () => {
+  it('are distinguished by their choice in a stream', async () => {
     edge.gpu.script.others = [' a blue cat'];
     const response = await edge.post('/v1/captions', { ...body(), stream: true });
     const events = await eventsOf(response);
@@ -148,8 +149,8 @@ describe('several texts', () => {
   });
 });
 
-describe('stop texts', () => {
-  it('cut what a beam search found, which keeps its score', async () => {
+describe('stop sequences', () => {
+  it('end the texts of a beam search, which have their scores still', async () => {
     const body = { image: { data: base64(newImage()) }, num_beams: 3, stop: ' dog' };
     const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
     expect(reply).toMatchObject({ caption: 'a red', finish_reason: 'stop', score: 0 });
@@ -164,22 +165,22 @@ describe('stop texts', () => {
     await expect.poll(() => edge.gpu.canceled).toBe(1);
   });
 
-  it('never show in a stream, not even in part', async () => {
+  it('are never emitted in a stream, not even in part', async () => {
     edge.gpu.script.text = ' a red dog sits';
     const body = { image: { data: base64(newImage()) }, stop: 'dog sat', stream: true };
     const events = await eventsOf(await edge.post('/v1/captions', body));
-    const pieces = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
-    expect(pieces).not.toContain(' dog');
-    expect(pieces.join('')).toBe('a red dog sits');
+    const deltas = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
+    expect(deltas).not.toContain(' dog');
+    expect(deltas.join('')).toBe('a red dog sits');
   });
 });
 
 describe('log-probabilities', () => {
-  it('name each token and its rivals, in the reply and in the stream', async () => {
+  it('are reported of each token and its likeliest alternatives, in the reply and in the stream', async () => {
     const image = { data: base64(newImage()) };
     const options = { image, logprobs: true, top_logprobs: 2 };
     const reply = CaptionReply.parse(await (await edge.post('/v1/captions', options)).json());
-    const ids = tokenizer().encode(' a red dog\n');
+    const ids = generative.tokenizer().encode(' a red dog\n');
     expect(reply.logprobs?.map(({ id }) => id)).toEqual(ids);
     expect(reply.logprobs?.[0]).toMatchObject({
       text: ' a',
@@ -187,11 +188,13 @@ describe('log-probabilities', () => {
       top_logprobs: [{ text: ' a', logprob: -0.5 }, { id: 9 }],
     });
     const events = await eventsOf(await edge.post('/v1/captions', { ...options, stream: true }));
-    const told = events
+    const streamed = events
       .filter(({ event }) => event === 'token')
       .flatMap(({ data }) => data.logprobs);
-    expect(told.map((token) => (token as { id: number }).id)).toEqual(ids.slice(0, told.length));
-    expect(told.length).toBeGreaterThan(2);
+    expect(streamed.map((token) => (token as { id: number }).id)).toEqual(
+      ids.slice(0, streamed.length),
+    );
+    expect(streamed.length).toBeGreaterThan(2);
   });
 });
 
@@ -199,22 +202,29 @@ describe('streams', () => {
   it.each<[string, Record<string, unknown>, Record<string, string>]>([
     ['stream: true', { stream: true }, {}],
     ['Accept', {}, { accept: 'text/event-stream' }],
-  ])('asked for by %s tell the image, each token and the whole', async (_name, body, headers) => {
-    edge.gpu.script.text = ' ein Café – 日本 🐕 \n';
-    const image = { data: base64(newImage()) };
-    const response = await edge.post('/v1/captions', { image, ...body }, headers);
-    expect(response.headers.get('content-type')).toContain('text/event-stream');
-    expect(response.headers.get('content-encoding')).toBe('identity');
-    const events = await eventsOf(response);
-    expect(events[0]).toMatchObject({ event: 'image', data: { width: 40, cache: 'miss' } });
-    const done = DoneEvent.parse(events.at(-1)?.data);
-    const pieces = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
-    expect(pieces.join('')).toBe('ein Café – 日本 🐕');
-    expect(pieces.length).toBeGreaterThan(3);
-    expect(done).toMatchObject({ text: pieces.join(''), caption: pieces.join(''), cache: 'miss' });
-    const plain = await edge.post('/v1/captions', { image });
-    expect(CaptionReply.parse(await plain.json()).caption).toBe(done.text);
-  });
+  ])(
+    'asked for by %s have the image, deltas of the text, and the whole',
+    async (_name, body, headers) => {
+      edge.gpu.script.text = ' ein Café – 日本 🐕 \n';
+      const image = { data: base64(newImage()) };
+      const response = await edge.post('/v1/captions', { image, ...body }, headers);
+      expect(response.headers.get('content-type')).toContain('text/event-stream');
+      expect(response.headers.get('content-encoding')).toBe('identity');
+      const events = await eventsOf(response);
+      expect(events[0]).toMatchObject({ event: 'image', data: { width: 40, cache: 'miss' } });
+      const done = DoneEvent.parse(events.at(-1)?.data);
+      const deltas = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
+      expect(deltas.join('')).toBe('ein Café – 日本 🐕');
+      expect(deltas.length).toBeGreaterThan(3);
+      expect(done).toMatchObject({
+        text: deltas.join(''),
+        caption: deltas.join(''),
+        cache: 'miss',
+      });
+      const plain = await edge.post('/v1/captions', { image });
+      expect(CaptionReply.parse(await plain.json()).caption).toBe(done.text);
+    },
+  );
 
   it('end with an error event when the GPU worker breaks off', async () => {
     edge.gpu.script.breakOff = true;

@@ -1,49 +1,54 @@
-/** The way of a request for text, the same for captions and answers: read, check, find, write. */
+/** The route of a request for text, the same for captions and answers: read, check, look up, generate. */
 import { ApiError } from '@blip2/shared/errors';
 import type { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
-import { find } from '../embeddings/resolve-embeddings.ts';
-import {
-  type Generated,
-  type GenerateEvent,
-  generate,
-  type Prompt,
-} from '../generation/generate.ts';
-import { readBody } from '../http/request-body.ts';
+import type { Dependencies } from '../dependencies.ts';
+import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { type Delta, type Generation, generate } from '../generation/generate.ts';
+import type { Prompt } from '../generation/prepare-prompt.ts';
+import { readImageRequest } from '../http/request-body.ts';
+import { serverTiming } from '../http/server-timing.ts';
 import { type ServerEvent, sseResponse } from '../http/sse.ts';
 import { resolveImage } from '../image/image-source.ts';
-import { type AppContext, scopeOf, serverTiming } from './request-context.ts';
+import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
 
 /** A comment every half second: a Worker notices a gone client only when it writes. */
 const HEARTBEAT_MS = 500;
 
-export type TextTask = {
+export type GenerateRoute = {
   /** Member of the reply that holds the text. */
   member: 'caption' | 'answer';
-  /** Checks the fields beside the image and makes the prompt of them. */
-  prepare(fields: Record<string, unknown>): { prompt: Prompt; stream: boolean | undefined };
+  /** Validates the fields beside the image and makes the prompt of them. */
+  prepare(
+    fields: Record<string, unknown>,
+    deps: Dependencies,
+  ): { prompt: Prompt; stream: boolean | undefined };
 };
 
-export function textRoute(task: TextTask): (c: AppContext) => Promise<Response> {
-  return async (c) => {
-    const services = c.get('services');
+export function generateRoute({ member, prepare }: GenerateRoute): Handler {
+  return async (c, deps) => {
     const canceled = new AbortController();
-    const scope = scopeOf(c, canceled.signal);
-    const { source, fields } = await readBody(c.req.raw, services.settings, task.prepare);
-    const input = await resolveImage(source, services.settings, scope.signal);
-    const readAt = Date.now();
-    const found = await find(services.stores.query, input, scope);
-    const foundAt = Date.now();
-    const events = generate(services, input, found, fields.prompt, scope);
+    const context = requestContextOf(c, deps, canceled.signal);
+    const { source, fields } = await readImageRequest(c.req.raw, deps.config, (members) => {
+      return prepare(members, deps);
+    });
+    const input = await resolveImage(deps, source, context);
+    const readAt = deps.now();
+    const image = await locateEmbeddings(deps.stores.query, input, context);
+    const locatedAt = deps.now();
+    const deltas = generate(deps, { image, prompt: fields.prompt }, context);
+    const id = context.requestId;
     if (fields.stream ?? acceptsEvents(c)) {
-      return await sseResponse(toServerEvents(events, task, scope.id), {
+      return await sseResponse(deltas, {
+        format: (delta) => toServerEvent(delta, member, id),
+        formatError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
         heartbeatMs: HEARTBEAT_MS,
         onCancel: () => canceled.abort(),
-        onError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
       });
     }
-    const { text, timings_ms, ...rest } = await lastOf(events);
-    return c.json({ id: scope.id, [task.member]: text, ...rest }, 200, {
-      'server-timing': serverTiming(c, { readAt, foundAt }, timings_ms),
+    const { text, timings_ms, ...rest } = await wholeOf(deltas);
+    const marks = { startedAt: c.get('startedAt'), readAt, locatedAt, endedAt: deps.now() };
+    return c.json({ id, [member]: text, ...rest }, 200, {
+      'server-timing': serverTiming(marks, timings_ms),
       'cache-control': 'no-store',
     });
   };
@@ -53,28 +58,25 @@ function acceptsEvents(c: AppContext): boolean {
   return /\btext\/event-stream\b/i.test(c.req.header('accept') ?? '');
 }
 
-async function lastOf(events: AsyncIterable<GenerateEvent>): Promise<Generated> {
-  let generated: Generated | undefined;
-  for await (const event of events) if (event.type === 'done') generated = event.generated;
-  if (generated === undefined) throw new Error('a generation ended without its last event');
-  return generated;
+async function wholeOf(deltas: AsyncIterable<Delta>): Promise<Generation> {
+  for await (const delta of deltas) if (delta.type === 'done') return delta.generation;
+  throw new Error('a generation ended without its last delta');
 }
 
-async function* toServerEvents(
-  events: AsyncIterable<GenerateEvent>,
-  task: TextTask,
-  id: string,
-): AsyncGenerator<ServerEvent, void, undefined> {
-  for await (const event of events) {
-    if (event.type === 'image') {
-      yield { event: 'image', data: { ...event.image, cache: event.cache } satisfies ImageEvent };
-    } else if (event.type === 'token') {
-      const { type, ...data } = event;
-      yield { event: type, data: data satisfies TokenEvent };
-    } else {
-      const { generated } = event;
-      const data = { id, [task.member]: generated.text, ...generated } satisfies DoneEvent;
-      yield { event: 'done', data };
+function toServerEvent(delta: Delta, member: 'caption' | 'answer', id: string): ServerEvent {
+  switch (delta.type) {
+    case 'image': {
+      const data = { ...delta.image, cache: delta.cache } satisfies ImageEvent;
+      return { event: 'image', data };
+    }
+    case 'delta': {
+      const { type: _type, ...data } = delta;
+      return { event: 'token', data: data satisfies TokenEvent };
+    }
+    case 'done': {
+      const { generation } = delta;
+      const data = { id, [member]: generation.text, ...generation } satisfies DoneEvent;
+      return { event: 'done', data };
     }
   }
 }

@@ -1,44 +1,63 @@
 /** `GET /healthz`: 200 only when the whole chain can answer, else 503 naming what cannot. */
-import { ApiError, problemResponse } from '@blip2/shared/errors';
-import type { Services } from '../dependencies.ts';
-import { model } from '../model-manifest.ts';
-import type { AppContext } from './request-context.ts';
+import { ApiError, type ProblemSlug, problemResponse } from '@blip2/shared/errors';
+import type { Health } from '@blip2/shared/schemas/health';
+import type { Dependencies } from '../dependencies.ts';
+import type { Handler } from './app-context.ts';
 
-export async function health(c: AppContext): Promise<Response> {
-  const services = c.get('services');
-  const checks = await runChecks(services);
-  const down = Object.entries(checks).filter(([, state]) => state !== 'ok');
-  if (down.length > 0) {
-    const detail = down.map(([name, state]) => `${name}: ${state}`).join('; ');
-    return problemResponse(new ApiError('worker-unavailable', detail, { retry_after: 5 }));
+const RETRY_AFTER_S = 5;
+
+/** Parts of the chain, the one first that others depend on: the first that fails gives the problem its type. */
+const PROBLEM_OF = {
+  gpu_worker: 'worker-unavailable',
+  model: 'model-unavailable',
+  kv: 'cache-unavailable',
+} as const satisfies Record<string, ProblemSlug>;
+
+type Part = keyof typeof PROBLEM_OF;
+/** `ok`, or what is wrong. */
+type Checks = Record<Part, string>;
+
+export const health: Handler = async (c, deps) => {
+  const checks = await runChecks(deps);
+  const failed = (Object.keys(PROBLEM_OF) as Part[]).filter((part) => checks[part] !== 'ok');
+  const [first] = failed;
+  if (first !== undefined) {
+    const detail = failed.map((part) => `${part}: ${checks[part]}`).join('; ');
+    return problemResponse(new ApiError(PROBLEM_OF[first], detail, { retry_after: RETRY_AFTER_S }));
   }
-  const { name, revision } = model;
-  const damaged_entries = services.stores.query.cache.damagedEntries;
-  const body = { status: 'ok', checks, model: name, revision, damaged_entries };
-  return c.json(body, 200, { 'cache-control': 'no-store' });
-}
-
-/** `ok`, or what is wrong, by part. */
-async function runChecks({ gpu, kv }: Services): Promise<Record<string, string>> {
-  const state = async (check: () => Promise<string>) => {
-    try {
-      return await check();
-    } catch (error) {
-      return error instanceof ApiError ? error.message : 'does not answer';
-    }
+  const { name, revision } = deps.models.generate;
+  const { damagedEntries } = deps.stores.query.cache;
+  const body: Health = {
+    status: 'ok',
+    checks,
+    model: name,
+    revision,
+    damaged_entries: damagedEntries,
   };
-  const [gpuWorker, served, store] = await Promise.all([
-    state(async () => ((await gpu.isReady()) ? 'ok' : 'is not ready')),
-    state(async () => {
+  return c.json(body, 200, { 'cache-control': 'no-store' });
+};
+
+async function runChecks({ gpu, kv, models }: Dependencies): Promise<Checks> {
+  const [gpu_worker, model, store] = await Promise.all([
+    outcome(async () => ((await gpu.isReady()) ? 'ok' : 'is not ready')),
+    outcome(async () => {
       const { revision, retrieval } = await gpu.model();
       const isSame =
-        revision === model.revision && retrieval?.revision === model.retrieval?.revision;
+        revision === models.generate.revision && retrieval?.revision === models.retrieve?.revision;
       return isSame ? 'ok' : 'the GPU worker serves another revision';
     }),
-    state(async () => {
+    outcome(async () => {
       await kv.get('healthz');
       return 'ok';
     }),
   ]);
-  return { gpu_worker: gpuWorker, model: served, kv: store };
+  return { gpu_worker, model, kv: store };
+}
+
+async function outcome(check: () => Promise<string>): Promise<string> {
+  try {
+    return await check();
+  } catch (error) {
+    return error instanceof ApiError ? error.message : 'does not answer';
+  }
 }

@@ -1,7 +1,8 @@
+import { imageIdOf } from '@blip2/shared/image-id';
 import { MatchReply } from '@blip2/shared/schemas/match';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { retrievalModel, retrievalTokenizer } from '../model-manifest.ts';
-import { base64, newImage, sha256Of, startEdge, type TestEdge } from '../testing/edge.ts';
+import { base64, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
+import { retrieval } from '../testing/models.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -9,8 +10,8 @@ beforeEach(() => {
 });
 
 const idsOf = (text: string) => {
-  const { cls_token_id, sep_token_id } = retrievalModel();
-  return [cls_token_id, ...retrievalTokenizer().encode(text), sep_token_id];
+  const { cls_token_id, sep_token_id } = retrieval;
+  return [cls_token_id, ...retrieval.tokenizer().encode(text), sep_token_id];
 };
 
 describe('matching', () => {
@@ -24,8 +25,8 @@ describe('matching', () => {
     for (const body of [{ image: { data: base64(imageBytes) }, texts }, form]) {
       const reply = MatchReply.parse(await (await edge.post('/v1/match', body)).json());
       expect(reply).toMatchObject({
-        model: retrievalModel().name,
-        image: { sha256: await sha256Of(imageBytes), width: 40, format: 'png' },
+        model: retrieval.name,
+        image: { sha256: await imageIdOf(imageBytes), width: 40, format: 'png' },
         scores: texts.map((text) => ({
           text,
           itm: 1 / idsOf(text).length,
@@ -33,9 +34,9 @@ describe('matching', () => {
         })),
       });
     }
-    expect(edge.gpu.seen[0]?.request).toMatchObject({
+    expect(edge.gpu.received[0]?.request).toMatchObject({
       kind: 'match',
-      revision: retrievalModel().revision,
+      revision: retrieval.revision,
       texts: texts.map(idsOf),
     });
   });
@@ -54,6 +55,6 @@ describe('matching', () => {
     const response = await edge.post('/v1/match', { image, texts, ...change });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ type: `/problems/${slug}`, field });
-    expect(edge.gpu.seen).toEqual([]);
+    expect(edge.gpu.received).toEqual([]);
   });
 });

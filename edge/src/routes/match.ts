@@ -1,39 +1,40 @@
 /** `POST /v1/match`: how well texts fit an image. */
 import { ApiError } from '@blip2/shared/errors';
 import { MatchOptions, type MatchReply } from '@blip2/shared/schemas/match';
-import { readBody } from '../http/request-body.ts';
+import { readImageRequest } from '../http/request-body.ts';
+import { serverTiming } from '../http/server-timing.ts';
 import { validate } from '../http/validate.ts';
 import { resolveImage } from '../image/image-source.ts';
 import { retrievalModel } from '../model-manifest.ts';
-import { match, retrievalIds } from '../retrieval/retrieve.ts';
-import { type AppContext, scopeOf, serverTiming } from './request-context.ts';
+import { matchTexts, retrievalIds } from '../retrieval/retrieve.ts';
+import { type Handler, requestContextOf } from './app-context.ts';
 
-export async function matchTexts(c: AppContext): Promise<Response> {
-  const services = c.get('services');
-  const { name } = retrievalModel();
-  const scope = scopeOf(c);
-  const { source, fields } = await readBody(c.req.raw, services.settings, (members) => {
+export const match: Handler = async (c, deps) => {
+  const model = retrievalModel(deps.models);
+  const context = requestContextOf(c, deps);
+  const { source, fields } = await readImageRequest(c.req.raw, deps.config, (members) => {
     const { texts } = validate(MatchOptions, members);
-    return { texts, ids: retrievalIds(texts, 'texts') };
+    return { texts, ids: retrievalIds(model, texts, 'texts') };
   });
-  const { sha256, bytes } = await resolveImage(source, services.settings, scope.signal);
+  const { id, bytes } = await resolveImage(deps, source, context);
   if (bytes === undefined) {
     throw new ApiError(
       'no-image',
-      'To match, send the image itself: what is kept of it does not tell enough.',
+      'To match, send the image itself: the cached embeddings do not suffice.',
       { field: 'image.sha256' },
     );
   }
-  const readAt = Date.now();
-  const { image, scores, timings_ms } = await match(services, bytes, fields.ids, scope);
+  const readAt = deps.now();
+  const { image, scores, timings_ms } = await matchTexts(deps, bytes, fields.ids, context);
   const reply: MatchReply = {
-    id: scope.id,
+    id: context.requestId,
     scores: scores.map((score, i) => ({ text: fields.texts[i] ?? '', ...score })),
-    image: { sha256, ...image },
-    model: name,
+    image: { sha256: id, ...image },
+    model: model.name,
   };
+  const marks = { startedAt: c.get('startedAt'), readAt, endedAt: deps.now() };
   return c.json(reply, 200, {
-    'server-timing': serverTiming(c, { readAt }, timings_ms),
+    'server-timing': serverTiming(marks, timings_ms),
     'cache-control': 'no-store',
   });
-}
+};

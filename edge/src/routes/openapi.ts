@@ -1,42 +1,28 @@
-/** `GET /openapi.json`, made from the schemas that check the requests. */
-import { Problem } from '@blip2/shared/errors';
-import { AnswerReply, AnswerRequest } from '@blip2/shared/schemas/answers';
-import { CaptionReply, CaptionRequest } from '@blip2/shared/schemas/captions';
-import {
-  EmbeddingsReply,
-  EmbeddingsRequest,
-  TextEmbeddingsReply,
-} from '@blip2/shared/schemas/embeddings';
-import { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
-import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
+/** `GET /openapi.json`: the OpenAPI 3.1 document, made of the table of routes and the schemas that check the requests. */
 import * as z from 'zod/mini';
-import type { AppContext } from './request-context.ts';
+import { type MediaContent, type Route, SCHEMAS } from './route.ts';
 
-const SCHEMAS = {
-  AnswerReply,
-  AnswerRequest,
-  CaptionReply,
-  CaptionRequest,
-  DoneEvent,
-  EmbeddingsReply,
-  EmbeddingsRequest,
-  ImageEvent,
-  MatchReply,
-  MatchRequest,
-  Problem,
-  TextEmbeddingsReply,
-  TokenEvent,
-};
-type SchemaName = keyof typeof SCHEMAS;
-
-let document: unknown;
-
-export function openApi(c: AppContext): Response {
-  document ??= build();
-  return c.json(document, 200, { 'cache-control': 'public, max-age=300' });
+/** @param routes the other routes; the document describes these and itself */
+export function openApiRoute(routes: readonly Route[]): Route {
+  let document: unknown;
+  const route: Route = {
+    method: 'GET',
+    path: '/openapi.json',
+    summary: 'This document',
+    reply: { 'application/json': 'object' },
+    handler: (c) => {
+      document ??= openApiDocument([...routes, route]);
+      return c.json(document as object, 200, { 'cache-control': 'public, max-age=300' });
+    },
+  };
+  return route;
 }
 
-function build(): unknown {
+function openApiDocument(routes: readonly Route[]): unknown {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) {
+    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) };
+  }
   const schemas = Object.fromEntries(
     Object.entries(SCHEMAS).map(([name, schema]) => {
       const { $schema: _dialect, ...json } = z.toJSONSchema(schema, { io: 'input' });
@@ -46,102 +32,43 @@ function build(): unknown {
   return {
     openapi: '3.1.0',
     info: { title: 'BLIP-2 at the edge', version: '1' },
-    paths: {
-      '/v1/captions': {
-        post: textOperation('Caption an image', 'CaptionRequest', 'CaptionReply'),
-      },
-      '/v1/answers': {
-        post: textOperation('Answer a question about an image', 'AnswerRequest', 'AnswerReply'),
-      },
-      '/v1/match': {
-        post: {
-          summary: 'How well texts fit an image',
-          requestBody: requestBody('MatchRequest'),
-          responses: { 200: reply(json('MatchReply')), default: problem },
-        },
-      },
-      '/v1/embeddings': {
-        post: {
-          summary: 'Compute and keep the embeddings of an image, or embed texts',
-          requestBody: requestBody('EmbeddingsRequest'),
-          responses: {
-            200: reply({
-              'application/json': {
-                schema: { oneOf: [ref('EmbeddingsReply'), ref('TextEmbeddingsReply')] },
-              },
-            }),
-            default: problem,
-          },
-        },
-      },
-      '/v1/embeddings/{sha256}': {
-        get: {
-          summary: 'Kept embeddings of an image',
-          parameters: [
-            {
-              name: 'sha256',
-              in: 'path',
-              required: true,
-              schema: { type: 'string', pattern: '^[0-9a-f]{64}$' },
-            },
-            { name: 'kind', in: 'query', schema: { enum: ['query', 'itc'], default: 'query' } },
-          ],
-          responses: {
-            200: reply({
-              ...json('EmbeddingsReply'),
-              'application/octet-stream': { schema: binary },
-              'application/x-npy': { schema: binary },
-            }),
-            304: { description: 'The client has it' },
-            default: problem,
-          },
-        },
-      },
-    },
+    paths,
     components: { schemas },
   };
 }
 
-const binary = { type: 'string', format: 'binary' };
-
-function ref(name: SchemaName) {
-  return { $ref: `#/components/schemas/${name}` };
-}
-
-function json(name: SchemaName) {
-  return { 'application/json': { schema: ref(name) } };
-}
-
-function reply(content: unknown) {
-  return { description: 'OK', content };
-}
-
-const problem = {
-  description: 'A problem (RFC 9457)',
-  content: { 'application/problem+json': { schema: ref('Problem') } },
-};
-
-function requestBody(name: SchemaName) {
-  return {
-    required: true,
-    content: {
-      ...json(name),
-      'multipart/form-data': { schema: { type: 'object', properties: { image: binary } } },
-      'image/*': { schema: binary },
-    },
-  };
-}
-
-function textOperation(summary: string, request: SchemaName, response: SchemaName) {
-  const events =
-    'Events: image (ImageEvent), token (TokenEvent), done (DoneEvent) or error (Problem)';
+function operation({ summary, description, parameters, request, reply, replies = {} }: Route) {
   return {
     summary,
-    description: `With stream: true or Accept: text/event-stream the reply is a stream. ${events}.`,
-    requestBody: requestBody(request),
+    ...(description && { description }),
+    ...(parameters && { parameters }),
+    ...(request && { requestBody: { required: true, content: content(request) } }),
     responses: {
-      200: reply({ ...json(response), 'text/event-stream': { schema: { type: 'string' } } }),
-      default: problem,
+      200: { description: 'OK', content: content(reply) },
+      ...Object.fromEntries(
+        Object.entries(replies).map(([status, text]) => [status, { description: text }]),
+      ),
+      default: {
+        description: 'A problem (RFC 9457)',
+        content: content({ 'application/problem+json': ['Problem'] }),
+      },
     },
   };
+}
+
+function content(byMediaType: Record<string, MediaContent>) {
+  return Object.fromEntries(
+    Object.entries(byMediaType).map(([type, media]) => [type, { schema: schemaOf(media) }]),
+  );
+}
+
+const BINARY = { type: 'string', format: 'binary' };
+
+function schemaOf(media: MediaContent): Record<string, unknown> {
+  if (media === 'text') return { type: 'string' };
+  if (media === 'binary') return BINARY;
+  if (media === 'object') return { type: 'object' };
+  if (media === 'form') return { type: 'object', properties: { image: BINARY } };
+  const references = media.map((name) => ({ $ref: `#/components/schemas/${name}` }));
+  return references.length === 1 ? { ...references[0] } : { oneOf: references };
 }

@@ -3,22 +3,21 @@
 import script from '../page/client.js';
 import markup from '../page/page.html';
 import style from '../page/style.css';
-import type { AppContext } from './request-context.ts';
+import type { Handler } from './app-context.ts';
 
 type Page = { html: string; policy: string };
 
+/** Assembled on first use: its hashes are asynchronous. */
 let assembled: Promise<Page> | undefined;
 
-export async function page(c: AppContext): Promise<Response> {
+export const page: Handler = async (c) => {
   assembled ??= assemble();
   const { html, policy } = await assembled;
   return c.html(html, 200, {
     'content-security-policy': policy,
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
     'cache-control': 'public, max-age=300',
   });
-}
+};
 
 async function assemble(): Promise<Page> {
   const html = markup.replace('/*style*/', () => style).replace('/*script*/', () => script);

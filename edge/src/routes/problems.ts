@@ -1,12 +1,12 @@
 /** `GET /problems/{slug}`: what the `type` of a problem document means. */
 import { ApiError, PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
-import type { AppContext } from './request-context.ts';
+import type { Handler } from './app-context.ts';
 
-export function problemText(c: AppContext): Response {
+export const problemPage: Handler = (c) => {
   const slug = c.req.param('slug') ?? '';
   if (!Object.hasOwn(PROBLEMS, slug)) {
     throw new ApiError('not-found', `There is no problem ${slug.slice(0, 64)}.`);
   }
   const { status, title } = PROBLEMS[slug as ProblemSlug];
   return c.text(`${title} (HTTP ${status})\n\nThe member "detail" of the reply says more.\n`);
-}
+};

@@ -1,20 +1,38 @@
-/** The edge as tests call it: a fresh app on the real KV, its outgoing fetch answered by a fake. */
+/** The edge as tests call it: a fresh app on the real KV and cache, its outgoing fetch answered by a fake. */
 import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
-import { vi } from 'vitest';
 import { createApp } from '../app.ts';
+import { bundledModels } from '../bundled-models.ts';
 import type { Env } from '../config.ts';
-import { createServices } from '../dependencies.ts';
+import { createDependencies } from '../dependencies.ts';
+import type { ServedModels } from '../model-manifest.ts';
+import type { Platform } from '../platform.ts';
+import type { RequestContext } from '../request-context.ts';
 import { FakeGpu } from './fake-gpu.ts';
 
 export type TestEdge = ReturnType<typeof startEdge>;
 
-export function startEdge(vars: Partial<Env> = {}) {
+/** What a test has otherwise than the Worker: variables and bindings, the platform, the models. */
+export type TestSetup = {
+  env?: Partial<Env>;
+  platform?: Partial<Platform>;
+  models?: ServedModels;
+};
+
+export const testEnv = env as unknown as Env;
+
+export function startEdge(setup: TestSetup = {}) {
   const gpu = new FakeGpu();
-  vi.stubGlobal('fetch', gpu.fetch);
-  const bindings = { ...(env as unknown as Env), ...vars };
-  const app = createApp(createServices(bindings));
+  const bindings = { ...testEnv, ...setup.env };
+  const deps = createDependencies(bindings, setup.models ?? bundledModels, {
+    fetch: gpu.fetch,
+    coloCache: caches.default,
+    now: () => Date.now(),
+    randomSeed: () => 7,
+    ...setup.platform,
+  });
+  const app = createApp(deps);
   const contexts: ExecutionContext[] = [];
 
   const request = async (path: string, init?: RequestInit): Promise<Response> => {
@@ -22,7 +40,7 @@ export function startEdge(vars: Partial<Env> = {}) {
     contexts.push(context);
     return app.fetch(new Request(`http://edge.test${path}`, init), bindings, context);
   };
-  /** Waits for what goes on behind the responses. */
+  /** Waits for the work that continues after the responses. */
   const settled = () => Promise.all(contexts.splice(0).map((c) => waitOnExecutionContext(c)));
 
   const post = (path: string, body: unknown, headers: Record<string, string> = {}) => {
@@ -33,7 +51,20 @@ export function startEdge(vars: Partial<Env> = {}) {
       body: isJson ? JSON.stringify(body) : body,
     });
   };
-  return { gpu, request, post, settled, kv: bindings.EMBEDDINGS };
+  return { gpu, deps, request, post, settled, kv: bindings.EMBEDDINGS };
+}
+
+/** The context of a request for tests below the routes; `settled` waits for the work that continues after it. */
+export function testContext(change: Partial<RequestContext> = {}) {
+  const work: Promise<unknown>[] = [];
+  const context: RequestContext = {
+    requestId: 'test',
+    signal: new AbortController().signal,
+    deadlineAt: Date.now() + 10_000,
+    waitUntil: (promise) => work.push(promise),
+    ...change,
+  };
+  return { context, settled: () => Promise.all(work.splice(0)) };
 }
 
 export type TestEvent = { event: string | undefined; data: Record<string, unknown> };
@@ -59,7 +90,3 @@ export function newImage(size = 64): Uint8Array<ArrayBuffer> {
 }
 
 export const base64 = (bytes: Uint8Array) => bytes.toBase64();
-
-export async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)).toHex();
-}

@@ -1,20 +1,14 @@
-/** A GPU worker for tests: it speaks the frame protocol, but what it sees and says is scripted. */
+/** A GPU worker for tests: it speaks the frame protocol, but its replies are scripted. */
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { type ApiError, type Problem, problemResponse } from '@blip2/shared/errors';
-import {
-  decodeJson,
-  encodeFrame,
-  encodeJsonFrame,
-  encodeTokensFrame,
-  FRAMES_MEDIA_TYPE,
-  readFrames,
-} from '@blip2/shared/frames';
+import { decodeJson, FRAMES_MEDIA_TYPE, readFrames } from '@blip2/shared/frames';
+import { encodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
 import { type GpuDone, GpuRequest } from '@blip2/shared/wire';
-import { model, retrievalModel, tokenizer } from '../model-manifest.ts';
+import { generative as model, retrieval } from './models.ts';
 
 type Source = 'image' | 'embeddings' | 'nothing';
 
-export type SeenRequest = {
+export type ReceivedRequest = {
   request: GpuRequest;
   with: Source;
   payload: Uint8Array;
@@ -34,6 +28,8 @@ export type Script = {
   failLate: Problem | null;
   /** The connection breaks after the first token. */
   breakOff: boolean;
+  /** The end says nothing of the texts. */
+  forgetChoices: boolean;
   /** Bytes instead of frames. */
   raw: Uint8Array | null;
   isReady: boolean;
@@ -56,10 +52,10 @@ export const EMBEDDINGS = encodeEmbeddings(
 
 const ITC_EMBEDDINGS = encodeEmbeddings(
   {
-    numQueries: retrievalModel().num_query_tokens,
-    hidden: retrievalModel().itc_hidden,
+    numQueries: retrieval.num_query_tokens,
+    hidden: retrieval.itc_hidden,
     values: Float32Array.from(
-      { length: retrievalModel().num_query_tokens * retrievalModel().itc_hidden },
+      { length: retrieval.num_query_tokens * retrieval.itc_hidden },
       (_, index) => (index % 7) / 8,
     ),
   },
@@ -67,8 +63,8 @@ const ITC_EMBEDDINGS = encodeEmbeddings(
 );
 
 export class FakeGpu {
-  readonly seen: SeenRequest[] = [];
-  /** Requests whose reply was given up by the edge. */
+  readonly received: ReceivedRequest[] = [];
+  /** Requests whose reply the edge canceled. */
   canceled = 0;
   script: Script = {
     text: ' a red dog\n',
@@ -78,6 +74,7 @@ export class FakeGpu {
     refuse: null,
     failLate: null,
     breakOff: false,
+    forgetChoices: false,
     raw: null,
     isReady: true,
     revision: model.revision,
@@ -86,9 +83,9 @@ export class FakeGpu {
   /** Replies of other hosts, by URL. */
   readonly web = new Map<string, () => Response | Promise<Response>>();
 
-  /** Stands in for the global `fetch`. */
-  readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
-    const request = new Request(input as RequestInfo, init);
+  /** Replaces the platform's `fetch`. */
+  readonly fetch = async (url: string | URL, init?: RequestInit): Promise<Response> => {
+    const request = new Request(url, init);
     const { origin, pathname } = new URL(request.url);
     if (origin !== 'http://gpu.test') {
       const reply = this.web.get(request.url);
@@ -100,7 +97,6 @@ export class FakeGpu {
       return new Response(null, { status: this.script.isReady ? 200 : 503 });
     if (pathname === '/v1/model') {
       const { revision } = this.script;
-      const retrieval = retrievalModel();
       const served = { name: model.name, revision, execution_provider: 'fake', retrieval };
       return Response.json(served);
     }
@@ -117,92 +113,89 @@ export class FakeGpu {
       throw new Error('no source');
     }
     const payload = second?.payload.slice() ?? new Uint8Array();
-    this.seen.push({ request, with: source ?? 'nothing', payload });
+    this.received.push({ request, with: source ?? 'nothing', payload });
     const script = { ...this.script };
     if (script.refuse) return problemResponse(script.refuse);
     if (script.raw) return new Response(script.raw);
-    const frame = this.#frames(request, source ?? 'nothing', script);
-    const body = new ReadableStream<Uint8Array>(
-      {
-        pull: async (controller) => {
-          const next = await frame.next();
-          if (next.done) controller.close();
-          else controller.enqueue(next.value);
-        },
-        cancel: () => {
-          this.canceled++;
-        },
-      },
-      { highWaterMark: 0 },
-    );
-    return new Response(abortable(body, incoming.signal), {
+    const events = this.#events(request, source ?? 'nothing', script);
+    return new Response(this.#body(events, incoming.signal), {
       headers: { 'content-type': FRAMES_MEDIA_TYPE },
     });
   }
 
-  async *#frames(request: GpuRequest, source: Source, script: Script) {
+  /** The events as bytes, one by one as they are read; broken by the signal as a real connection is. */
+  #body(events: AsyncGenerator<GpuEvent>, signal: AbortSignal): ReadableStream<Uint8Array> {
+    let isCanceled = false;
+    const cancel = () => {
+      if (!isCanceled) this.canceled++;
+      isCanceled = true;
+    };
+    return new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          signal.addEventListener('abort', () => {
+            cancel();
+            controller.error(signal.reason);
+          });
+        },
+        pull: async (controller) => {
+          try {
+            const { done, value } = await events.next();
+            if (isCanceled) return;
+            if (!done) controller.enqueue(encodeEvent(value));
+            if (done || value.type === 'done') controller.close();
+          } catch (error) {
+            controller.error(error);
+          }
+        },
+        cancel,
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  async *#events(
+    request: GpuRequest,
+    source: Source,
+    script: Script,
+  ): AsyncGenerator<GpuEvent, void, undefined> {
     await script.start;
     if (source === 'image') {
-      yield encodeJsonFrame('imageInfo', { width: 40, height: 30, format: 'png' });
+      yield { type: 'imageInfo', image: { width: 40, height: 30, format: 'png' } };
       if (request.kind !== 'match') {
         const isItc = request.kind === 'embed' && request.embedding === 'itc';
-        yield encodeFrame('embeddings', isItc ? ITC_EMBEDDINGS : EMBEDDINGS);
+        yield { type: 'embeddings', embeddings: isItc ? ITC_EMBEDDINGS : EMBEDDINGS };
       }
     }
     if (script.failLate) {
-      yield encodeJsonFrame('error', script.failLate);
+      yield { type: 'error', problem: script.failLate };
       return;
     }
     if (request.kind === 'match') {
-      yield encodeJsonFrame('scores', {
-        scores: request.texts.map(({ length }) => ({ itm: 1 / length, itc: length / 100 })),
-      });
+      const scores = request.texts.map(({ length }) => ({ itm: 1 / length, itc: length / 100 }));
+      yield { type: 'scores', scores };
     }
     if (request.kind === 'embed-texts') {
-      yield encodeJsonFrame('texts', {
-        embeddings: request.texts.map(({ length }) => [length, 0]),
-      });
+      yield { type: 'texts', embeddings: request.texts.map(({ length }) => [length, 0]) };
     }
     const choices: GpuDone['choices'] = [];
     if (request.kind === 'generate') {
       const { max_tokens, n, logprobs, top_logprobs } = request.generation;
       for (const [choice, text] of [script.text, ...script.others].slice(0, n).entries()) {
-        const ids = tokenizer().encode(text);
-        const written = ids.slice(0, max_tokens);
-        for (const id of written) {
+        const ids = model.tokenizer().encode(text);
+        const generated = ids.slice(0, max_tokens);
+        for (const id of generated) {
           await script.token();
           const top = [id, 9].map((other, i) => ({ id: other, logprob: -0.5 - i }));
           const scored = { logprob: -0.5, top: top.slice(0, top_logprobs) };
-          yield encodeTokensFrame({ choice, tokens: [logprobs ? { id, scored } : { id }] });
+          yield { type: 'tokens', choice, tokens: [logprobs ? { id, scored } : { id }] };
           if (script.breakOff) throw new Error('connection reset');
         }
-        const finish_reason = written.length < ids.length ? 'length' : 'stop';
-        choices.push({ finish_reason, completion_tokens: written.length, score: -choice });
+        const finish_reason = generated.length < ids.length ? 'length' : 'stop';
+        choices.push({ finish_reason, completion_tokens: generated.length, score: -choice });
       }
     }
-    yield encodeJsonFrame('done', {
-      choices,
-      timings_ms: { queue: 0.5, ...(source === 'image' ? { vision: 3 } : {}), prefill: 1 },
-    });
+    const timings_ms = { queue: 0.5, ...(source === 'image' ? { vision: 3 } : {}), prefill: 1 };
+    yield { type: 'done', choices: script.forgetChoices ? [] : choices, timings_ms };
   }
-}
-
-/** The body, broken by the signal as a real connection is. */
-function abortable(body: ReadableStream<Uint8Array>, signal: AbortSignal) {
-  const reader = body.getReader();
-  return new ReadableStream<Uint8Array>({
-    start(controller) {
-      signal.addEventListener('abort', () => {
-        controller.error(signal.reason);
-        void reader.cancel();
-      });
-    },
-    async pull(controller) {
-      const { done, value } = await reader.read();
-      if (signal.aborted) return;
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    cancel: () => reader.cancel(),
-  });
 }

@@ -6,9 +6,9 @@ import type {
 } from '@blip2/shared/bundle-manifest';
 import { ApiError } from '@blip2/shared/errors';
 import { decodeJson, type Frame, FrameError, readFrames } from '@blip2/shared/frames';
+import { type ModelKind, route } from '@blip2/shared/route';
 import { type GenerationConfig, GpuRequest } from '@blip2/shared/wire';
 import type { EngineClient } from '../engine/client.ts';
-import type { ModelKind } from '../engine/protocol.ts';
 import type { ImageLimits } from '../image/decode.ts';
 
 export type Models = { generate: GenerativeManifest; retrieve?: RetrievalManifest };
@@ -22,8 +22,7 @@ type Texts = Extract<GpuRequest, { texts: unknown }>['texts'];
 
 /** Which of the two models does what a request asks for. */
 export function modelKindOf(request: GpuRequest): ModelKind {
-  if (request.kind === 'embed') return request.embedding === 'query' ? 'generate' : 'retrieve';
-  return request.kind === 'generate' ? 'generate' : 'retrieve';
+  return route(request);
 }
 
 /**

@@ -7,7 +7,7 @@ const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 
 /** Members of a request beside its image. */
 export const EmbeddingsOptions = z.strictObject({
-  /** `query`: what text is written from. `itc`: comparable with those of texts. */
+  /** `query`: what text is generated from. `itc`: comparable with those of texts. */
   kind: z._default(EmbeddingKind, 'query'),
   /** Instead of an image, with kind `itc`: one text or several. */
   text: z.optional(z.union([text, z.array(text).check(z.minLength(1), z.maxLength(MAX_TEXTS))])),

@@ -1,4 +1,7 @@
-/** Data of the server-sent events of a streamed caption or answer: `image`, `token`…, then `done` or `error`. */
+/**
+ * Data of the server-sent events of a streamed caption or answer: `image`, then `token` for each delta of the text,
+ * which may be one token or several, then `done` or `error`.
+ */
 import * as z from 'zod/mini';
 import { GpuTimings } from '../wire.ts';
 import { generationReply, TokenLogprob } from './generation.ts';
@@ -8,13 +11,13 @@ export const ImageEvent = z.object({ ...ImageReply.shape, cache: CacheResult });
 export type ImageEvent = z.infer<typeof ImageEvent>;
 
 export const TokenEvent = z.object({
-  /** Next piece of the text, whole characters only; all pieces together are the text. */
+  /** A delta: the next characters of the text, whole ones only; all deltas together are the text. */
   text: z.string(),
-  /** Position of the piece's last token among the written ones. */
+  /** Index of the delta's last token among the generated ones. */
   index: z.int(),
   /** Which of the `n` texts it belongs to. */
   choice: z.int(),
-  /** Tokens since the last piece, where log-probabilities were asked for. */
+  /** Tokens since the last delta, where log-probabilities were asked for. */
   logprobs: z.optional(z.array(TokenLogprob)),
 });
 export type TokenEvent = z.infer<typeof TokenEvent>;

@@ -1,29 +1,15 @@
-/** What captions and answers have in common. */
+/** What requests and replies of captions and answers have in common. */
 import * as z from 'zod/mini';
-import { FinishReason, generationParameters } from '../wire.ts';
+import { FinishReason, generationParameterOptions } from '../wire.ts';
 import { CacheResult, ImageReply } from './image.ts';
 
-const stopText = z.string().check(z.minLength(1), z.maxLength(100));
-const parameters = generationParameters;
+const stopSequence = z.string().check(z.minLength(1), z.maxLength(100));
 
 /** Options of a generation; what is absent takes the model's default, and greedy decoding. */
 export const generationOptions = {
-  max_tokens: z.optional(parameters.max_tokens),
-  min_tokens: z.optional(parameters.min_tokens),
-  temperature: z.optional(parameters.temperature),
-  top_p: z.optional(parameters.top_p),
-  top_k: z.optional(parameters.top_k),
-  repetition_penalty: z.optional(parameters.repetition_penalty),
-  no_repeat_ngram_size: z.optional(parameters.no_repeat_ngram_size),
-  seed: z.optional(parameters.seed),
-  n: z.optional(parameters.n),
-  num_beams: z.optional(parameters.num_beams),
-  length_penalty: z.optional(parameters.length_penalty),
-  early_stopping: z.optional(parameters.early_stopping),
-  logprobs: z.optional(parameters.logprobs),
-  top_logprobs: z.optional(parameters.top_logprobs),
-  /** Texts that end the writing; what is written stops before them. */
-  stop: z.optional(z.union([stopText, z.array(stopText).check(z.maxLength(8))])),
+  ...generationParameterOptions,
+  /** Stop sequences: a text ends before the first of them. */
+  stop: z.optional(z.union([stopSequence, z.array(stopSequence).check(z.maxLength(8))])),
   stream: z.optional(z.boolean()),
 };
 
@@ -37,14 +23,14 @@ export type Usage = z.infer<typeof Usage>;
 
 const scoredToken = { id: z.int(), text: z.string(), logprob: z.number() };
 
-/** A written token, its log-probability, and the likeliest tokens at its place. */
+/** A generated token, its log-probability (natural logarithm), and the likeliest tokens at its position. */
 export const TokenLogprob = z.object({
   ...scoredToken,
   top_logprobs: z.array(z.object(scoredToken)),
 });
 export type TokenLogprob = z.infer<typeof TokenLogprob>;
 
-/** What is known of one text beside the text. */
+/** What a reply says of one text beside the text. */
 export const choiceDetails = {
   finish_reason: FinishReason,
   /** Of a beam search: sum of the log-probabilities over the length to the power of the penalty. */
@@ -62,6 +48,6 @@ export const generationReply = {
   cache: CacheResult,
   usage: Usage,
   ...choiceDetails,
-  /** With `n` above 1: all texts, the best first in a beam search. The first is that of the reply. */
+  /** With `n` above 1: all texts, the best first in a beam search. The reply's own text is the first of them. */
   choices: z.optional(z.array(Choice)),
 };

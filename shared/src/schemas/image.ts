@@ -1,10 +1,11 @@
 /** Images in requests and replies. */
 import * as z from 'zod/mini';
+import { IMAGE_ID } from '../image-id.ts';
 import { ImageInfo } from '../wire.ts';
 
 export const Sha256 = z
   .string()
-  .check(z.regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits'));
+  .check(z.regex(IMAGE_ID, 'must be 64 lower-case hexadecimal digits'));
 
 /** How a JSON request names its image: exactly one of the three. */
 export const ImageReference = z

@@ -1,8 +1,8 @@
 /** Byte-level BPE of GPT-2's kind (OPT). */
 import { Tokenizer } from '@huggingface/tokenizers';
 import * as z from 'zod/mini';
-import type { TextTokenizer } from '../tokenizer.ts';
 import { AddedTokens } from './added-tokens.ts';
+import type { TextTokenizer } from './text-tokenizer.ts';
 
 /** The parts of `tokenizer.json` that decoding needs; encoding is the library's. */
 const BpeFile = z.looseObject({
@@ -16,7 +16,7 @@ const BpeFile = z.looseObject({
 });
 
 /**
- * GPT-2's pattern. Written out because `\\s` of JavaScript is not Unicode's white space: it has U+FEFF and lacks
+ * GPT-2's pattern, written out because `\\s` of JavaScript is not Unicode's white space: it has U+FEFF and lacks
  * U+0085, and the library's ids were others for such lines.
  */
 const WORDS =

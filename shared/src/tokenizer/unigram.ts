@@ -1,9 +1,9 @@
 /** Unigram of SentencePiece's kind (T5). */
 import { Tokenizer } from '@huggingface/tokenizers';
 import * as z from 'zod/mini';
-import type { TextTokenizer } from '../tokenizer.ts';
 import { AddedTokens, hideControls } from './added-tokens.ts';
 import { charsmapNormalizer } from './charsmap.ts';
+import type { TextTokenizer } from './text-tokenizer.ts';
 
 const Precompiled = z.looseObject({
   type: z.literal('Precompiled'),

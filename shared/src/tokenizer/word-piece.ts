@@ -3,8 +3,8 @@
  * classes gave other ids on one line in twelve of a corpus of many scripts.
  */
 import * as z from 'zod/mini';
-import type { TextTokenizer } from '../tokenizer.ts';
 import { AddedTokens, hideControls } from './added-tokens.ts';
+import type { TextTokenizer } from './text-tokenizer.ts';
 import { DROPPED, NONSPACING_MARK, PUNCTUATION } from './unicode-8.ts';
 
 const WordPieceFile = z.looseObject({
@@ -36,7 +36,7 @@ export function wordPiece(json: unknown): TextTokenizer {
   return {
     encode: (text) =>
       wordsOf(normalize(text, normalizer)).flatMap((word) => piecesOf(word, vocab, model, unknown)),
-    // Nothing is ever written with this vocabulary.
+    // No text is ever generated with this vocabulary.
     bytesOf: () => new Uint8Array(),
   };
 }

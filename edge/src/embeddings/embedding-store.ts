@@ -1,0 +1,41 @@
+/** The embeddings of one kind: their model, their shape, where they are cached, and who computes them now. */
+import type { EmbeddingShape } from '@blip2/shared/embedding-codec';
+import type { ImageId } from '@blip2/shared/image-id';
+import type { EmbeddingKind } from '@blip2/shared/wire';
+import { type CachedImage, type Caches, EmbeddingCache } from './embedding-cache.ts';
+import { SingleFlight } from './single-flight.ts';
+
+/** The numbers of the model that computes the embeddings. */
+type EmbeddingModel = {
+  name: string;
+  revision: string;
+  preprocessing: string;
+  num_query_tokens: number;
+};
+
+export type EmbeddingStore = {
+  kind: EmbeddingKind;
+  model: Pick<EmbeddingModel, 'name' | 'revision'>;
+  shape: EmbeddingShape;
+  cache: EmbeddingCache;
+  /** Encodes under way, by image. */
+  flights: SingleFlight<ImageId, CachedImage>;
+};
+
+/** @param hidden width of an embedding */
+export function createEmbeddingStore(
+  caches: Caches & { now: () => number },
+  kind: EmbeddingKind,
+  model: EmbeddingModel,
+  hidden: number,
+): EmbeddingStore {
+  const { revision, preprocessing } = model;
+  const shape = { numQueries: model.num_query_tokens, hidden };
+  return {
+    kind,
+    model,
+    shape,
+    cache: new EmbeddingCache(caches, { kind, revision, preprocessing }, shape),
+    flights: new SingleFlight(caches.now),
+  };
+}

@@ -1,0 +1,94 @@
+/** A task of the GPU worker about an image. What it computes of the image goes into the caches on its way. */
+import { ApiError } from '@blip2/shared/errors';
+import type { ImageId } from '@blip2/shared/image-id';
+import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
+import type { Dependencies } from '../dependencies.ts';
+import type { GpuReplyEvent } from '../gpu/client.ts';
+import type { RequestContext } from '../request-context.ts';
+import type { CachedImage } from './embedding-cache.ts';
+import type { EmbeddingStore } from './embedding-store.ts';
+import type { ResolvedEmbeddings } from './resolve-embeddings.ts';
+
+type Deps = Pick<Dependencies, 'gpu'>;
+type ImageTask = Extract<GpuTask, { kind: 'generate' | 'embed' }>;
+type ToEncode = Extract<ResolvedEmbeddings, { kind: 'encode' }>;
+
+/**
+ * The worker's events; `imageInfo` comes first, whether the image is encoded or its embeddings were cached. `done` of
+ * an `embed` waits until the caches have the embeddings: the client may ask for them at once.
+ * @throws ApiError of the GPU worker
+ */
+export function runOnImage(
+  deps: Deps,
+  store: EmbeddingStore,
+  imageId: ImageId,
+  resolved: ResolvedEmbeddings,
+  task: ImageTask,
+  context: RequestContext,
+): AsyncGenerator<GpuReplyEvent, void, undefined> {
+  return resolved.kind === 'cached'
+    ? runOnEmbeddings(deps, resolved.entry, task, context)
+    : encodeAndRun(deps, store, imageId, resolved, task, context);
+}
+
+async function* runOnEmbeddings(
+  { gpu }: Deps,
+  { embeddings, image }: CachedImage,
+  task: ImageTask,
+  context: RequestContext,
+): AsyncGenerator<GpuReplyEvent, void, undefined> {
+  const source = { type: 'embeddings', payload: embeddings } as const;
+  let hasBegun = false;
+  for await (const event of gpu.run(task, source, context)) {
+    // Not before the worker has begun: until then a failure is a reply of its own.
+    if (!hasBegun) yield { type: 'imageInfo', image };
+    hasBegun = true;
+    if (event.type !== 'imageInfo' && event.type !== 'embeddings') yield event;
+  }
+}
+
+async function* encodeAndRun(
+  { gpu }: Deps,
+  { cache }: EmbeddingStore,
+  imageId: ImageId,
+  { bytes, flight }: ToEncode,
+  task: ImageTask,
+  context: RequestContext,
+): AsyncGenerator<GpuReplyEvent, void, undefined> {
+  let image: ImageInfo | undefined;
+  let stored: Promise<void> | undefined;
+  try {
+    for await (const event of gpu.run(task, { type: 'image', payload: bytes }, context)) {
+      if (event.type === 'imageInfo') image = event.image;
+      else if (event.type === 'embeddings') {
+        if (image === undefined) throw outOfOrder();
+        checkEmbeddings(cache, event.embeddings);
+        const entry = { embeddings: event.embeddings, image };
+        stored = cache.put(imageId, entry, context);
+        context.waitUntil(stored);
+        flight.settle(entry, stored);
+      } else if (stored === undefined) throw outOfOrder();
+      else if (event.type === 'done' && task.kind === 'embed') await stored;
+      yield event;
+    }
+  } catch (error) {
+    // An image that cannot be read is the same for everybody; other errors are worth another try.
+    if (error instanceof ApiError && error.status === 400) flight.fail(error);
+    throw error;
+  } finally {
+    flight.leave();
+  }
+}
+
+function checkEmbeddings(cache: EmbeddingStore['cache'], embeddings: Uint8Array): void {
+  try {
+    cache.checkValue(embeddings);
+  } catch (cause) {
+    const detail = 'The GPU worker sent embeddings that cannot be read.';
+    throw new ApiError('bad-gateway', detail, { cause });
+  }
+}
+
+function outOfOrder(): ApiError {
+  return new ApiError('bad-gateway', 'The GPU worker sent its frames out of order.');
+}

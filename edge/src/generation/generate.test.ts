@@ -1,0 +1,103 @@
+/** The core without any route: what an adapter of another dialect would call. */
+import { ApiError } from '@blip2/shared/errors';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Dependencies } from '../dependencies.ts';
+import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { resolveImage } from '../image/image-source.ts';
+import type { ServedModels } from '../model-manifest.ts';
+import type { RequestContext } from '../request-context.ts';
+import { newImage, startEdge, type TestEdge, testContext } from '../testing/edge.ts';
+import { generative } from '../testing/models.ts';
+import { type Delta, type Generation, generate } from './generate.ts';
+import { type GenerateOptions, preparePrompt } from './prepare-prompt.ts';
+
+let edge: TestEdge;
+let bytes: Uint8Array<ArrayBuffer>;
+beforeEach(() => {
+  edge = startEdge();
+  bytes = newImage();
+});
+
+async function start(
+  deps: Dependencies,
+  options: GenerateOptions = {},
+  context: RequestContext = testContext().context,
+) {
+  const prompt = preparePrompt(deps, 'a photo of', options);
+  const input = await resolveImage(deps, { kind: 'bytes', bytes }, context);
+  const image = await locateEmbeddings(deps.stores.query, input, context);
+  return { id: input.id, deltas: generate(deps, { image, prompt }, context) };
+}
+
+const all = async (deps: Dependencies, options?: GenerateOptions): Promise<Delta[]> =>
+  Array.fromAsync((await start(deps, options)).deltas);
+
+const wholeOf = (deltas: readonly Delta[]): Generation | undefined => {
+  const last = deltas.at(-1);
+  return last?.type === 'done' ? last.generation : undefined;
+};
+
+describe('a generation', () => {
+  it('is the image, deltas of the text, and the whole', async () => {
+    const { id, deltas } = await start(edge.deps);
+    const [image, ...rest] = await Array.fromAsync(deltas);
+    expect(image).toEqual({
+      type: 'image',
+      image: { sha256: id, width: 40, height: 30, format: 'png' },
+      cache: 'miss',
+    });
+    const texts = rest.filter(({ type }) => type === 'delta');
+    expect(texts.length).toBe(rest.length - 1);
+    const text = texts.map((delta) => (delta.type === 'delta' ? delta.text : '')).join('');
+    expect(wholeOf(rest)).toMatchObject({ text, finish_reason: 'stop', cache: 'miss' });
+    expect(text).toBe('a red dog');
+  });
+
+  it('of an image that is cached says so, and sends its embeddings only', async () => {
+    await all(edge.deps);
+    await edge.settled();
+    expect(wholeOf(await all(edge.deps))).toMatchObject({ text: 'a red dog', cache: 'colo' });
+    expect(edge.gpu.received.map(({ with: source }) => source)).toEqual(['image', 'embeddings']);
+  });
+
+  it('has a random seed where the request gives none', async () => {
+    const { deps, gpu } = startEdge({ platform: { randomSeed: () => 99 } });
+    await all(deps);
+    await all(deps, { seed: 5 });
+    const seeds = gpu.received.map(({ request }) => {
+      return request.kind === 'generate' && request.generation.seed;
+    });
+    expect(seeds).toEqual([99, 5]);
+  });
+
+  it('has as many tokens as the model has positions left', async () => {
+    const max_positions = generative.num_query_tokens + 10;
+    const models: ServedModels = { generate: { ...generative, max_positions } };
+    const { deps } = startEdge({ models });
+    const { inputIds, generation } = preparePrompt(deps, 'a', { max_tokens: 1000 });
+    expect(generation.max_tokens).toBe(10 - inputIds.length);
+    const tooLong = () => preparePrompt(deps, 'a dog '.repeat(10), {});
+    expect(tooLong).toThrow(expect.objectContaining({ slug: 'prompt-too-long' }));
+  });
+
+  it('ends at the GPU worker when its reader leaves', async () => {
+    edge.gpu.script.text = ' a red dog on a mat, and more and more';
+    const { deltas } = await start(edge.deps);
+    for await (const delta of deltas) if (delta.type === 'delta') break;
+    await expect.poll(() => edge.gpu.canceled).toBe(1);
+  });
+
+  it('whose worker forgets how a text ended is incomplete', async () => {
+    edge.gpu.script.forgetChoices = true;
+    await expect(all(edge.deps)).rejects.toMatchObject({ slug: 'bad-gateway' });
+  });
+
+  it('is refused when the clock has passed its deadline', async () => {
+    const { deps } = startEdge({ platform: { now: () => 5_000 } });
+    const { context } = testContext({ deadlineAt: 5_000 });
+    const { deltas } = await start(deps, {}, context);
+    await expect(deltas.next()).rejects.toEqual(
+      new ApiError('deadline-exceeded', 'No time was left for the GPU worker.'),
+    );
+  });
+});

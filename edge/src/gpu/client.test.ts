@@ -1,0 +1,235 @@
+/** The client against replies byte by byte: what a worker, a proxy or a broken connection may send. */
+import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
+import { decodeJson, encodeFrame, encodeJsonFrame, readFrames } from '@blip2/shared/frames';
+import { encodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
+import type { GpuTask } from '@blip2/shared/wire';
+import { describe, expect, it } from 'vitest';
+import { bundledModels } from '../bundled-models.ts';
+import type { Platform } from '../platform.ts';
+import type { RequestContext } from '../request-context.ts';
+import { testContext } from '../testing/edge.ts';
+import { generative, retrieval } from '../testing/models.ts';
+import { GpuClient, type GpuClientOptions } from './client.ts';
+
+const NOW = 1_000_000;
+
+const clientOf = (fetch: Platform['fetch'], change: Partial<GpuClientOptions> = {}) =>
+  new GpuClient({
+    baseUrl: 'http://gpu.test',
+    models: bundledModels,
+    fetch,
+    now: () => NOW,
+    ...change,
+  });
+
+const contextOf = (change: Partial<RequestContext> = {}) =>
+  testContext({ deadlineAt: NOW + 5000, ...change }).context;
+
+const EMBED: GpuTask = { kind: 'embed', embedding: 'query' };
+const IMAGE = { type: 'image', payload: Uint8Array.of(1, 2, 3) } as const;
+
+/** All events of a task, of a worker that replies so. */
+const run = (fetch: Platform['fetch'], context = contextOf()) =>
+  Array.fromAsync(clientOf(fetch).run(EMBED, IMAGE, context));
+
+const info: GpuEvent = { type: 'imageInfo', image: { width: 3, height: 2, format: 'png' } };
+const done: GpuEvent = { type: 'done', choices: [], timings_ms: {} };
+const bytesOf = (...events: GpuEvent[]) => events.map(encodeEvent);
+const replying =
+  (...chunks: Uint8Array[]): Platform['fetch'] =>
+  async () =>
+    new Response(
+      new ReadableStream<Uint8Array>({
+        start(controller) {
+          for (const chunk of chunks) controller.enqueue(chunk);
+          controller.close();
+        },
+      }),
+    );
+
+const refused = (slug: ProblemSlug) => expect.objectContaining({ name: 'ApiError', slug });
+
+describe('a request', () => {
+  const received = async (task: GpuTask, context: RequestContext) => {
+    const requests: Request[] = [];
+    const fetch: Platform['fetch'] = async (url, init) => {
+      requests.push(new Request(url, init));
+      return replying(...bytesOf(done))(url);
+    };
+    await Array.fromAsync(clientOf(fetch).run(task, IMAGE, context));
+    const body = requests[0]?.body as ReadableStream<Uint8Array>;
+    const [head, source] = await Array.fromAsync(readFrames(body));
+    return { head: decodeJson(head?.payload ?? new Uint8Array()), source };
+  };
+
+  it('has the task, its source, and who asks until when', async () => {
+    const context = contextOf({ requestId: 'abc', client: '203.0.113.7', deadlineAt: NOW + 1234 });
+    const { head, source } = await received(EMBED, context);
+    expect(head).toEqual({
+      ...EMBED,
+      request_id: 'abc',
+      revision: generative.revision,
+      deadline_ms: 1234,
+      client: '203.0.113.7',
+    });
+    expect(source?.payload.slice()).toEqual(IMAGE.payload);
+  });
+
+  it.each<[GpuTask, string]>([
+    [{ kind: 'embed', embedding: 'itc' }, retrieval.revision],
+    [{ kind: 'match', texts: [[1, 2]] }, retrieval.revision],
+    [EMBED, generative.revision],
+  ])('for %j has the revision of the model that serves it', async (task, revision) => {
+    expect((await received(task, contextOf())).head).toMatchObject({ revision });
+  });
+
+  it('is not sent when its time is over', async () => {
+    const fetch = () => Promise.reject(new Error('never'));
+    const late = contextOf({ deadlineAt: NOW });
+    await expect(run(fetch, late)).rejects.toEqual(refused('deadline-exceeded'));
+  });
+
+  it('is not sent when no model serves it', async () => {
+    const fetch = () => Promise.reject(new Error('never'));
+    const client = clientOf(fetch, { models: { generate: generative } });
+    const events = client.run({ kind: 'embed-texts', texts: [[1]] }, null, contextOf());
+    await expect(events.next()).rejects.toEqual(refused('no-retrieval-model'));
+  });
+});
+
+describe('a reply', () => {
+  it('is its events, until it is done', async () => {
+    const frames = bytesOf(info, done);
+    expect(await run(replying(...frames, Uint8Array.of(9, 9)))).toEqual([info, done]);
+  });
+
+  const [infoFrame = new Uint8Array()] = bytesOf(info);
+  const otherVersion = infoFrame.slice();
+  otherVersion[1] = 1;
+  const overloaded = new ApiError('overloaded', 'busy', { retry_after: 3 });
+
+  it.each<[string, Uint8Array[], ProblemSlug]>([
+    ['that ends inside a frame', [infoFrame.slice(0, -1)], 'worker-unavailable'],
+    ['that ends inside a header', [infoFrame, Uint8Array.of(6, 2, 0)], 'worker-unavailable'],
+    ['that ends before it is done', [infoFrame], 'worker-unavailable'],
+    ['without a byte', [], 'worker-unavailable'],
+    ['of another version', [otherVersion], 'bad-gateway'],
+    ['with a frame of an unknown type', [Uint8Array.of(99, 2, 0, 0, 0, 0, 0, 0)], 'bad-gateway'],
+    ['with a frame that is too large', [Uint8Array.of(2, 2, 0, 0, 0, 0, 0, 255)], 'bad-gateway'],
+    ['with a frame of a request', [encodeFrame('image', new Uint8Array())], 'bad-gateway'],
+    ['with JSON of another shape', [encodeJsonFrame('done', { choices: 1 })], 'bad-gateway'],
+    ['with text for JSON', [encodeFrame('done', Uint8Array.of(123))], 'bad-gateway'],
+    ['with half a token', [encodeFrame('tokens', new Uint8Array(5))], 'bad-gateway'],
+    ['of no frames', [new TextEncoder().encode('<html>hello</html>')], 'bad-gateway'],
+    [
+      'with a problem',
+      bytesOf(info, { type: 'error', problem: overloaded.toProblem() }),
+      'overloaded',
+    ],
+  ])('%s is a problem', async (_what, chunks, slug) => {
+    await expect(run(replying(...chunks))).rejects.toEqual(refused(slug));
+  });
+
+  it('that breaks off is a broken connection, whatever the error calls itself', async () => {
+    const thrown = new Error('reset');
+    thrown.name = 'FrameError';
+    const breakingOff = async () =>
+      new Response(
+        new ReadableStream<Uint8Array>({
+          pull: (controller) => controller.error(thrown),
+        }),
+      );
+    await expect(run(breakingOff)).rejects.toMatchObject({ slug: 'worker-unavailable' });
+  });
+
+  const json = (value: unknown, status: number) => Response.json(value, { status });
+  it.each<[string, () => Response, ProblemSlug]>([
+    ['a problem of the worker', () => json(overloaded.toProblem(), 503), 'overloaded'],
+    ['a page of a proxy', () => new Response('<html>', { status: 502 }), 'worker-unavailable'],
+    ['a redirect', () => new Response(null, { status: 302 }), 'bad-gateway'],
+    [
+      'an unknown problem',
+      () => json({ type: '/problems/new', title: '', status: 418, detail: '' }, 418),
+      'bad-gateway',
+    ],
+    [
+      'a path that is not there',
+      () => json(new ApiError('not-found', 'x').toProblem(), 404),
+      'bad-gateway',
+    ],
+  ])('that is %s instead of frames is a problem', async (_what, reply, slug) => {
+    await expect(run(async () => reply())).rejects.toEqual(refused(slug));
+  });
+
+  it('that never comes is given up after the deadline', async () => {
+    const never: Platform['fetch'] = (_url, init) =>
+      new Promise((_resolve, reject) => {
+        init?.signal?.addEventListener('abort', () => reject(init.signal?.reason));
+      });
+    const client = clientOf(never, { graceMs: 0 });
+    const events = client.run(EMBED, IMAGE, contextOf({ deadlineAt: NOW + 1 }));
+    await expect(events.next()).rejects.toEqual(refused('deadline-exceeded'));
+  });
+
+  it('is canceled when its reader leaves', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(infoFrame),
+      cancel: () => resolve(),
+    });
+    for await (const event of clientOf(async () => new Response(body)).run(
+      EMBED,
+      IMAGE,
+      contextOf(),
+    )) {
+      expect(event).toEqual(info);
+      break;
+    }
+    await promise;
+  });
+
+  it('ends with the reason of the signal when the client goes away', async () => {
+    const client = new AbortController();
+    const reason = new Error('the client is gone');
+    const fetch: Platform['fetch'] = async (_url, init) =>
+      new Response(
+        new ReadableStream<Uint8Array>({
+          start(controller) {
+            controller.enqueue(infoFrame);
+            init?.signal?.addEventListener('abort', () => controller.error(init.signal?.reason));
+          },
+        }),
+      );
+    const events = clientOf(fetch).run(EMBED, IMAGE, contextOf({ signal: client.signal }));
+    expect((await events.next()).value).toEqual(info);
+    const next = events.next();
+    client.abort(reason);
+    await expect(next).rejects.toBe(reason);
+  });
+});
+
+describe('a probe', () => {
+  const model = { name: 'a', revision: 'r', execution_provider: 'cpu' };
+
+  it.each([
+    [200, true],
+    [503, false],
+  ])('of a worker that replies %i says that it is ready: %s', async (status, isReady) => {
+    expect(await clientOf(async () => new Response(null, { status })).isReady()).toBe(isReady);
+  });
+
+  it('reports the model that is served', async () => {
+    expect(await clientOf(async () => Response.json(model)).model()).toEqual(model);
+  });
+
+  it('of something that is no worker is a bad gateway', async () => {
+    const client = clientOf(async () => Response.json({ hello: 1 }));
+    await expect(client.model()).rejects.toEqual(refused('bad-gateway'));
+  });
+
+  it('of a worker that is gone says so', async () => {
+    const client = clientOf(() => Promise.reject(new TypeError('connection refused')));
+    await expect(client.isReady()).rejects.toEqual(refused('worker-unavailable'));
+    await expect(client.model()).rejects.toEqual(refused('worker-unavailable'));
+  });
+});

@@ -1,0 +1,193 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { base64, newImage } from '../testing/edge.ts';
+import { readImageRequest, readRequest } from './request-body.ts';
+
+const LIMITS = { maxImageBytes: 1000, maxBodyBytes: 2000 };
+const PNG = { 'content-type': 'image/png' };
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+type Init = { headers?: Record<string, string>; body?: BodyInit | null };
+
+const request = (init: Init, query = '') =>
+  new Request(`http://edge.test/v1/captions${query}`, { method: 'POST', ...init });
+const read = (init: Init, query = '') =>
+  readRequest(request(init, query), LIMITS, (fields) => fields);
+const json = (value: unknown) => ({ headers: JSON_TYPE, body: JSON.stringify(value) });
+
+function form(entries: Record<string, string | File>): Init {
+  const body = new FormData();
+  for (const [name, value] of Object.entries(entries)) body.set(name, value);
+  return { body };
+}
+
+const image = newImage();
+const file = () => new File([image], 'a.png', { type: 'image/png' });
+
+describe('an image', () => {
+  it.each<[string, Init]>([
+    ['a raw body', { headers: PNG, body: image }],
+    [
+      'a raw body whose type has parameters',
+      { headers: { 'content-type': 'Image/PNG; q=1' }, body: image },
+    ],
+    ['a file of a form', form({ image: file() })],
+    ['base64 in JSON', json({ image: { data: base64(image) } })],
+    ['a data: URL in JSON', json({ image: { data: `data:image/png;base64,${base64(image)}` } })],
+  ])('is read from %s', async (_form, init) => {
+    expect((await read(init)).source).toEqual({ kind: 'bytes', bytes: image });
+  });
+
+  it.each([{ url: 'https://example.com/a.png' }, { sha256: 'a'.repeat(64) }])(
+    'may be named by %o in JSON',
+    async (reference) => {
+      const { source } = await read(json({ image: reference }));
+      expect(source).toMatchObject(reference);
+    },
+  );
+
+  it('may be absent from JSON, but not for a route that needs one', async () => {
+    expect((await read(json({}))).source).toBeUndefined();
+    await expect(
+      readImageRequest(request(json({})), LIMITS, (fields) => fields),
+    ).rejects.toMatchObject({ slug: 'no-image' });
+  });
+
+  it('is not looked at before the fields beside it are checked', async () => {
+    const refusal = new Error('no such field');
+    const check = () => {
+      throw refusal;
+    };
+    const broken = json({ image: { data: '!!!' }, color: 'red' });
+    await expect(readRequest(request(broken), LIMITS, check)).rejects.toBe(refusal);
+  });
+});
+
+describe('fields', () => {
+  it('of a raw body are in the query string, with their types', async () => {
+    const query = '?max_tokens=9&temperature=-0.5&stream=true&prompt=7&question=true&x=1e3';
+    expect((await read({ headers: PNG, body: image }, query)).fields).toEqual({
+      max_tokens: 9,
+      temperature: -0.5,
+      stream: true,
+      prompt: '7',
+      question: 'true',
+      x: '1e3',
+    });
+  });
+
+  it('of a body win over the query string', async () => {
+    const fields = { seed: 3, top_k: 4 };
+    expect((await read(json(fields), '?seed=1&n=2')).fields).toEqual({ seed: 3, top_k: 4, n: 2 });
+    const { fields: ofForm } = await read(form({ image: file(), seed: '3' }), '?seed=1&n=2');
+    expect(ofForm).toEqual({ seed: 3, n: 2 });
+  });
+
+  it('of a form may hold JSON where a list is expected', async () => {
+    const history = [{ question: 'a dog?', answer: 'yes' }];
+    const init = form({ image: file(), history: JSON.stringify(history), texts: '[1' });
+    expect((await read(init)).fields).toEqual({ history, texts: '[1' });
+  });
+
+  it.each([
+    ['a query string', { headers: PNG, body: image }, '?seed=1&seed=2'],
+    [
+      'a query string with a name of every object',
+      { headers: PNG, body: image },
+      '?toString=1&toString=2',
+    ],
+  ])('that are given twice in %s are refused', async (_where, init, query) => {
+    await expect(read(init, query)).rejects.toMatchObject({ slug: 'invalid-request' });
+  });
+
+  it('have any name, also one that every object has', async () => {
+    const { fields } = await read({ headers: PNG, body: image }, '?__proto__=1');
+    expect(Object.entries(fields)).toEqual([['__proto__', 1]]);
+  });
+
+  it('of any names and numbers are the same from a query string and from JSON', async () => {
+    const names = fc.stringMatching(/^[a-z_]{1,12}$/).filter((name) => {
+      return !['image', 'prompt', 'question', 'stop', 'history', 'texts'].includes(name);
+    });
+    const values = fc.oneof(
+      fc.integer({ min: -1e6, max: 1e6 }),
+      fc.integer({ min: -4096, max: 4096 }).map((value) => value / 64),
+      fc.boolean(),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(names, values), async (fields) => {
+        const query = new URLSearchParams(
+          Object.entries(fields).map(([name, value]) => [name, String(value)]),
+        );
+        const raw = await read({ headers: PNG, body: image }, `?${query}`);
+        expect({ ...raw.fields }).toEqual({ ...(await read(json(fields))).fields });
+      }),
+    );
+  });
+});
+
+describe('a body is refused', () => {
+  const tooLarge = newImage(1001);
+  it.each<[string, Init, string]>([
+    ['that is absent', {}, 'no-image'],
+    ['that is empty', { headers: { ...PNG, 'content-length': '0' }, body: '' }, 'no-image'],
+    [
+      'of another media type',
+      { headers: { 'content-type': 'text/plain' }, body: 'a' },
+      'unsupported-media-type',
+    ],
+    [
+      'of no media type',
+      { headers: { 'content-type': '' }, body: image },
+      'unsupported-media-type',
+    ],
+    ['with too large an image', { headers: PNG, body: tooLarge }, 'body-too-large'],
+    ['with too much JSON', json({ image: { data: base64(newImage(2000)) } }), 'body-too-large'],
+    ['that is no JSON', { headers: JSON_TYPE, body: '{' }, 'invalid-json'],
+    [
+      'that is no UTF-8',
+      { headers: JSON_TYPE, body: Uint8Array.of(0x22, 0xff, 0x22) },
+      'invalid-json',
+    ],
+    ['that is a JSON list', json([1]), 'invalid-request'],
+    ['that is JSON null', json(null), 'invalid-request'],
+    ['whose image is text', json({ image: 'abc' }), 'invalid-request'],
+    ['whose image is named twice', json({ image: { data: '', url: '' } }), 'several-images'],
+    ['with base64 that is none', json({ image: { data: '!' } }), 'invalid-base64'],
+    [
+      'of a form without its boundary',
+      { headers: { 'content-type': 'multipart/form-data' }, body: 'x' },
+      'invalid-request',
+    ],
+    ['of a form without an image', form({ prompt: 'a' }), 'no-image'],
+    ['of a form whose image is text', form({ image: 'abc' }), 'invalid-request'],
+    ['of a form with another file', form({ image: file(), mask: file() }), 'invalid-request'],
+  ])('%s', async (_what, init, slug) => {
+    await expect(read(init)).rejects.toMatchObject({ slug });
+  });
+
+  it('of whatever bytes with a problem, never with an error of ours', async () => {
+    const types = fc.constantFrom(
+      'application/json',
+      'multipart/form-data; boundary=x',
+      'image/png',
+    );
+    const bodies = fc.oneof(
+      fc.uint8Array({ minLength: 1, maxLength: 100 }),
+      fc.json().map((text) => new TextEncoder().encode(text)),
+      fc.string().map((text) => {
+        const part = `--x\r\ncontent-disposition: form-data; name="image"\r\n\r\n${text}\r\n--x--`;
+        return new TextEncoder().encode(part);
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(types, bodies, async (type, bytes) => {
+        const init = { headers: { 'content-type': type }, body: new Uint8Array(bytes) };
+        const result = await read(init).catch((error: unknown) => error);
+        if (result instanceof Error)
+          expect(result).toMatchObject({ name: 'ApiError', status: 400 });
+        else expect(result).toHaveProperty('fields');
+      }),
+    );
+  });
+});

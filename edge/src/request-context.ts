@@ -1,0 +1,13 @@
+/** What belongs to one request, whatever route it came by: it is passed down to all that is done for it. */
+
+export type RequestContext = {
+  requestId: string;
+  /** The client's address, where the platform reports it: waiting requests are served client by client. */
+  client?: string;
+  /** Aborted when the client goes away. */
+  signal: AbortSignal;
+  /** Milliseconds since the epoch at which the request is given up. */
+  deadlineAt: number;
+  /** Keeps the Worker alive for work that continues after the response. */
+  waitUntil: (work: Promise<unknown>) => void;
+};

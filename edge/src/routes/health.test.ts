@@ -1,0 +1,74 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { startEdge, type TestEdge, type TestSetup, testEnv } from '../testing/edge.ts';
+
+let edge: TestEdge;
+beforeEach(() => {
+  edge = startEdge();
+});
+
+const kvDown: TestSetup = {
+  env: {
+    EMBEDDINGS: new Proxy(testEnv.EMBEDDINGS, {
+      get: () => () => Promise.reject(new Error('KV is down')),
+    }),
+  },
+};
+
+describe('health', () => {
+  it('is good when the whole chain answers', async () => {
+    const response = await edge.request('/healthz');
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({
+      status: 'ok',
+      checks: { gpu_worker: 'ok', model: 'ok', kv: 'ok' },
+    });
+  });
+
+  type Arrange = (gpu: TestEdge['gpu']) => void;
+  it.each<[string, TestSetup, Arrange, string, string]>([
+    [
+      'a GPU worker that is gone',
+      {},
+      (gpu) => {
+        gpu.script.isGone = true;
+      },
+      'worker-unavailable',
+      'gpu_worker: The GPU worker cannot be reached.; model: The GPU worker cannot be reached.',
+    ],
+    [
+      'a GPU worker that is not ready',
+      {},
+      (gpu) => {
+        gpu.script.isReady = false;
+      },
+      'worker-unavailable',
+      'gpu_worker: is not ready',
+    ],
+    [
+      'a GPU worker of another model',
+      {},
+      (gpu) => {
+        gpu.script.revision = 'x';
+      },
+      'model-unavailable',
+      'model: the GPU worker serves another revision',
+    ],
+    ['KV that is down', kvDown, () => {}, 'cache-unavailable', 'kv: does not answer'],
+    [
+      'two parts at once',
+      kvDown,
+      (gpu) => {
+        gpu.script.revision = 'x';
+      },
+      'model-unavailable',
+      'model: the GPU worker serves another revision; kv: does not answer',
+    ],
+  ])('names %s', async (_name, setup, arrange, slug, detail) => {
+    edge = startEdge(setup);
+    arrange(edge.gpu);
+    const response = await edge.request('/healthz');
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('5');
+    expect(await response.json()).toMatchObject({ type: `/problems/${slug}`, detail });
+  });
+});

@@ -1,0 +1,53 @@
+/** `GET /v1/embeddings/{sha256}`: cached embeddings of an image; the GPU worker has no part in it. */
+import { ApiError } from '@blip2/shared/errors';
+import { IMAGE_ID } from '@blip2/shared/image-id';
+import { EmbeddingsOptions } from '@blip2/shared/schemas/embeddings';
+import * as z from 'zod/mini';
+import { storeOf } from '../dependencies.ts';
+import { EMBEDDING_MEDIA_TYPES, represent } from '../embeddings/represent.ts';
+import { cacheUnavailable, unknownImage } from '../embeddings/resolve-embeddings.ts';
+import { matchesTag, negotiate } from '../http/content-negotiation.ts';
+import { validate } from '../http/validate.ts';
+import { type Handler, requestContextOf } from './app-context.ts';
+
+const ReadOptions = z.strictObject({ kind: EmbeddingsOptions.shape.kind });
+
+export const readEmbeddings: Handler = async (c, deps) => {
+  const id = c.req.param('sha256') ?? '';
+  if (!IMAGE_ID.test(id)) {
+    throw new ApiError('invalid-request', 'The hash must be 64 lower-case hexadecimal digits.', {
+      field: 'sha256',
+    });
+  }
+  const { kind } = validate(ReadOptions, c.req.query());
+  const mediaType = negotiate(c.req.header('accept'), EMBEDDING_MEDIA_TYPES);
+  if (mediaType === null) {
+    const offered = EMBEDDING_MEDIA_TYPES.join(', ');
+    throw new ApiError('not-acceptable', `Embeddings are offered as ${offered}.`);
+  }
+  const store = storeOf(deps, kind);
+  const context = requestContextOf(c, deps);
+  const lookup = await store.cache.lookup(id, context);
+  if (lookup.kind === 'miss') {
+    if (lookup.reason === 'failed') throw cacheUnavailable();
+    if (lookup.reason === 'damaged') context.waitUntil(store.cache.delete(id, context));
+    throw unknownImage('sha256');
+  }
+  // The revision is part of the tag: another model's embeddings are another representation.
+  const tag = `"${id.slice(0, 32)}-${store.model.revision.slice(0, 16)}-${mediaType.slice(-4)}"`;
+  // JSON also says which tier had them: the same embeddings, not the same bytes.
+  const etag = mediaType === 'application/json' ? `W/${tag}` : tag;
+  const headers = { etag, vary: 'accept', 'cache-control': 'public, no-cache' };
+  if (matchesTag(c.req.header('if-none-match'), tag)) {
+    return new Response(null, { status: 304, headers });
+  }
+  const body = represent(mediaType, store, { id, entry: lookup.entry, cache: lookup.tier });
+  return new Response(body, {
+    headers: {
+      ...headers,
+      'content-type': mediaType,
+      'content-length': String(body.byteLength),
+      'x-shape': `${store.shape.numQueries}, ${store.shape.hidden}`,
+    },
+  });
+};

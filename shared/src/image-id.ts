@@ -1,0 +1,12 @@
+/** How an image is named: in every cache, in a request that sends only its hash, in every reply. */
+import { Buffer } from 'node:buffer';
+
+/** SHA-256 of an image's bytes as they were sent, 64 lower-case hexadecimal digits. */
+export type ImageId = string;
+
+export const IMAGE_ID = /^[0-9a-f]{64}$/;
+
+/** @param bytes the image as it was sent, encoded */
+export async function imageIdOf(bytes: Uint8Array<ArrayBuffer>): Promise<ImageId> {
+  return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+}
