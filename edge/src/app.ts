@@ -63,11 +63,11 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
 }
 
 /** What clients may not read, operators must. */
-function logProblem({ status, slug, message, cause }: ApiError, requestId: string): void {
+function logProblem({ status, slug, message, cause }: ApiError, request_id: string): void {
   if (status < 500) return;
   const detail = cause instanceof Error ? (cause.stack ?? cause.message) : cause;
-  // A worker that is gone or busy is expected; these two are ours to mend.
-  const isOurs = slug === 'internal-error' || slug === 'bad-gateway';
-  const log = isOurs ? logError : logWarning;
-  log('problem', { requestId, slug, message, cause: detail });
+  // A worker that is gone or busy is expected; these two are faults of this service.
+  const isFault = slug === 'internal-error' || slug === 'bad-gateway';
+  const log = isFault ? logError : logWarning;
+  log('problem', { request_id, slug, message, cause: detail });
 }

@@ -1,14 +1,17 @@
-/** The Worker's log: one line of JSON for each event. */
+/** The Worker's log: one line of JSON for each event, with the id of the request it belongs to. */
+
+type Fields = { request_id: string } & Record<string, unknown>;
 
 /**
- * Something that operators should know of and that the service copes with.
- * @example logWarning('cache-failure', { requestId, tier: 'kv', error: 'Error: timeout' });
+ * What operators should know of and the service copes with.
+ * @example logWarning('cache-failure', { request_id, operation: 'kv get', error: 'Error: timeout' });
+ *   // {"level":"warn","event":"cache-failure","request_id":"…","operation":"kv get","error":"Error: timeout"}
  */
-export function logWarning(event: string, fields: Record<string, unknown>): void {
-  console.warn(JSON.stringify({ event, ...fields }));
+export function logWarning(event: string, fields: Fields): void {
+  console.warn(JSON.stringify({ level: 'warn', event, ...fields }));
 }
 
-/** Something that is ours to mend. */
-export function logError(event: string, fields: Record<string, unknown>): void {
-  console.error(JSON.stringify({ event, ...fields }));
+/** A fault of this service. */
+export function logError(event: string, fields: Fields): void {
+  console.error(JSON.stringify({ level: 'error', event, ...fields }));
 }

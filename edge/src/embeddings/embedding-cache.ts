@@ -116,7 +116,7 @@ export class EmbeddingCache {
     tier: Tier,
     value: ArrayBuffer,
     image: unknown,
-    { requestId }: RequestContext,
+    { requestId: request_id }: RequestContext,
   ): CachedImage | null {
     const embeddings = new Uint8Array(value);
     try {
@@ -127,7 +127,7 @@ export class EmbeddingCache {
       this.damagedEntries++;
       const reason = error instanceof EmbeddingCodecError ? error.message : 'no image info';
       const count = this.damagedEntries;
-      logWarning('damaged-embeddings', { requestId, tier, reason, count });
+      logWarning('damaged-embeddings', { request_id, tier, reason, count });
       return null;
     }
   }
@@ -153,5 +153,5 @@ async function attempt<T>(
 }
 
 function logFailure(operation: string, error: unknown, { requestId }: RequestContext): void {
-  logWarning('cache-failure', { requestId, operation, error: String(error) });
+  logWarning('cache-failure', { request_id: requestId, operation, error: String(error) });
 }

@@ -1,5 +1,5 @@
 /** A task of the GPU worker about an image. What it computes of the image goes into the caches on its way. */
-import { ApiError } from '@blip2/shared/errors';
+import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
@@ -12,6 +12,9 @@ import type { ResolvedEmbeddings } from './resolve-embeddings.ts';
 type Deps = Pick<Dependencies, 'gpu'>;
 type ImageTask = Extract<GpuTask, { kind: 'generate' | 'embed' }>;
 type ToEncode = Extract<ResolvedEmbeddings, { kind: 'encode' }>;
+
+/** Problems of the GPU worker with an image itself. */
+const IMAGE_PROBLEMS: ReadonlySet<ProblemSlug> = new Set(['invalid-image', 'image-too-large']);
 
 /**
  * The worker's events; `imageInfo` comes first, whether the image is encoded or its embeddings were cached. `done` of
@@ -72,8 +75,8 @@ async function* encodeAndRun(
       yield event;
     }
   } catch (error) {
-    // An image that cannot be read is the same for everybody; other errors are worth another try.
-    if (error instanceof ApiError && error.status === 400) flight.fail(error);
+    // These any request with the image would meet; others are this request's own, or worth another try.
+    if (error instanceof ApiError && IMAGE_PROBLEMS.has(error.slug)) flight.fail(error);
     throw error;
   } finally {
     flight.leave();

@@ -46,7 +46,8 @@ export async function* generate(
   context: RequestContext,
 ): AsyncGenerator<Delta, void, undefined> {
   const { inputIds, generation, stopSequences } = prompt;
-  const { bytesOf } = deps.models.generate.tokenizer();
+  const model = deps.models.generate;
+  const { bytesOf } = model.tokenizer();
   const texts = Array.from({ length: generation.n }, () => {
     return new TextStreamer(bytesOf, stopSequences);
   });
@@ -79,23 +80,22 @@ export async function* generate(
     }
   }
   if (info === undefined) throw incomplete();
-  const prompt_tokens = deps.models.generate.num_query_tokens + inputIds.length;
-  const completion_tokens = texts.reduce((sum, { count }) => sum + count, 0);
   yield {
     type: 'done',
     generation: {
       ...choicesOf(texts, done),
       image: info,
-      model: deps.models.generate.name,
+      model: model.name,
       cache,
-      usage: {
-        prompt_tokens,
-        completion_tokens,
-        total_tokens: prompt_tokens + completion_tokens,
-      },
+      usage: usageOf(model.num_query_tokens + inputIds.length, texts),
       timings_ms: done?.timings_ms ?? {},
     },
   };
+}
+
+function usageOf(prompt_tokens: number, texts: readonly TextStreamer[]): Usage {
+  const completion_tokens = texts.reduce((sum, { count }) => sum + count, 0);
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
 }
 
 /** @param done absent where every text met a stop sequence before the worker was done */
