@@ -12,6 +12,7 @@ export default defineConfig({
             'shared/src/**/*.test.ts',
             'gpu-worker/src/**/*.test.ts',
             'scripts/**/*.test.ts',
+            'tools/**/*.test.ts',
           ],
           testTimeout: 60_000,
           hookTimeout: 120_000,

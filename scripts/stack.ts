@@ -6,29 +6,25 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EdgeModel } from '@blip2/shared/edge-model';
+import { buildWorker } from '../tools/build-worker.ts';
+import { type LogLevel, serveWorker } from '../tools/serve-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 
-// Quiet, offline workerd; read by wrangler when it is imported.
-Object.assign(process.env, {
-  CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-  WRANGLER_SEND_METRICS: 'false',
-  WRANGLER_SEND_ERROR_REPORTS: 'false',
-  WRANGLER_HIDE_BANNER: 'true',
-  DO_NOT_TRACK: '1',
-});
+/** The edge's configuration: its bindings stand nowhere else. */
+const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
 
 export type StackOptions = {
   /** Port of the edge; 0 takes a free one. */
   port?: number;
   /** Checkpoint folder or model on a hub; the embedded one unless given here or in BLIP2_CHECKPOINT. */
   checkpoint?: string;
-  /** Folder of the local KV; false keeps nothing after the stop. */
+  /** Folder of the edge's local storage; false keeps nothing after the stop. */
   persist?: string | false;
   /** Variables of the Worker that differ from wrangler.toml. */
   vars?: Record<string, string>;
   /** Environment of the GPU worker. */
   workerEnv?: Record<string, string>;
-  logLevel?: 'none' | 'error' | 'log';
+  logLevel?: LogLevel;
   onStatus?: (line: string) => void;
 };
 
@@ -54,17 +50,19 @@ export type Stack = {
 /** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within ten minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const status = options.onStatus ?? (() => {});
+  if (options.port) await freePort(options.port);
   await using edgeFolder = await edgeFor(options.checkpoint);
   const { checkpoint, retrievalCheckpoint, bundle, model } = await prepareEdge(
     options.checkpoint,
     status,
     edgeFolder.path,
   );
-  const port = await freePort(options.port ?? 0);
+  // Whatever has been started is stopped where something fails: the last first, as at the end.
+  await using started = new AsyncDisposableStack();
   const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
-  const launch = async () => {
-    const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
+  const spawnWorker = () =>
+    spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
       env: {
         ...process.env,
         ...options.workerEnv,
@@ -75,69 +73,57 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       },
       stdio: ['pipe', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
     });
-    try {
-      await untilReady(worker, `${workerUrl}/readyz`);
-    } catch (error) {
-      await endWorker(worker);
-      throw error;
-    }
-    return worker;
-  };
-  status(`Starting the GPU worker for ${model.name} …`);
+  status(`Starting the GPU worker for ${model.name}, and the edge …`);
   const launchedAt = performance.now();
-  let worker = await launch();
-  const loadSeconds = (performance.now() - launchedAt) / 1000;
-  try {
-    status('Starting the edge …');
-    const { unstable_startWorker } = await import('wrangler');
-    const edge = await unstable_startWorker({
-      config: join(ROOT, 'wrangler.toml'),
+  let worker = spawnWorker();
+  started.defer(() => endWorker(worker));
+  const loadSeconds = untilReady(worker, workerUrl).then(
+    () => (performance.now() - launchedAt) / 1000,
+  );
+  // Awaited below, when the edge is there.
+  loadSeconds.catch(() => {});
+  const edge = await serveWorker(
+    await buildWorker({
+      config: EDGE_CONFIG,
       entrypoint: join(edgeFolder.path, 'src/worker.ts'),
-      bindings: Object.fromEntries(
-        Object.entries({ ...options.vars, GPU_WORKER_URL: workerUrl }).map(([name, value]) => [
-          name,
-          { type: 'plain_text', value },
-        ]),
-      ),
-      dev: {
-        server: { hostname: '127.0.0.1', port },
-        inspector: false,
-        watch: false,
-        persist: options.persist ?? false,
-        logLevel: options.logLevel ?? 'error',
-      },
-    });
-    await edge.ready;
-    const url = (await edge.url).origin;
-    const stop = async () => {
-      await edge.dispose();
-      await endWorker(worker);
-    };
-    // Also warms the Worker up, so that the first picture does not pay for it.
-    const health = await fetch(`${url}/healthz`);
-    if (!health.ok) {
-      await stop();
-      throw new Error(`The edge started but cannot answer: ${await health.text()}`);
-    }
-    return {
-      url,
-      workerUrl,
-      get worker() {
-        return worker;
-      },
-      restartWorker: async () => {
-        worker = await launch();
-      },
-      checkpoint,
-      bundle,
-      model,
-      loadSeconds,
-      stop,
-    };
-  } catch (error) {
-    await endWorker(worker);
-    throw error;
+      sources: [
+        join(edgeFolder.path, 'src'),
+        join(edgeFolder.path, 'generated'),
+        join(ROOT, 'shared/src'),
+      ],
+    }),
+    {
+      config: EDGE_CONFIG,
+      port: options.port ?? 0,
+      vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
+      persist: options.persist ?? false,
+      logLevel: options.logLevel ?? 'error',
+    },
+  );
+  started.defer(edge.stop);
+  await loadSeconds;
+  // Also warms the Worker up, so that the first picture does not pay for it.
+  const health = await fetch(`${edge.url}/healthz`);
+  if (!health.ok) {
+    throw new Error(`The edge started but cannot answer: ${await health.text()}`);
   }
+  const running = started.move();
+  return {
+    url: edge.url,
+    workerUrl,
+    get worker() {
+      return worker;
+    },
+    restartWorker: async () => {
+      worker = spawnWorker();
+      await untilReady(worker, workerUrl);
+    },
+    checkpoint,
+    bundle,
+    model,
+    loadSeconds: await loadSeconds,
+    stop: () => running.disposeAsync(),
+  };
 }
 
 /**
@@ -163,20 +149,22 @@ export async function endWorker(worker: ChildProcess): Promise<void> {
   clearTimeout(kill);
 }
 
+/** @throws Error when the worker ends, having ended it where it does not get ready */
 async function untilReady(worker: ChildProcess, url: string): Promise<void> {
   const deadline = Date.now() + 600_000;
   while (Date.now() < deadline) {
     const how = worker.signalCode ?? worker.exitCode;
     if (how !== null) throw new Error(`The GPU worker ended (${how}); its message is above.`);
-    const response = await fetch(url).catch(() => null);
+    const response = await fetch(`${url}/readyz`).catch(() => null);
     if (response?.ok) return;
     await delay(50);
   }
+  await endWorker(worker);
   throw new Error('The GPU worker did not get ready within ten minutes.');
 }
 
 /**
- * The port, once it is known to be free; wrangler would wait for a taken one without a word.
+ * The port, once it is known to be free: who asks for a taken one hears it before anything is built.
  * @param wanted 0 for any free one
  */
 async function freePort(wanted: number): Promise<number> {
