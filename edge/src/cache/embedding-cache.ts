@@ -1,4 +1,7 @@
-/** Query embeddings by picture: this location's cache, then Workers KV. Entries are write-once (DESIGN.md §3). */
+/**
+ * Query embeddings by picture: this isolate's memory, then this location's cache, then Workers KV. Entries are
+ * write-once: the key names all that decides the value, so that no tier can hold an old one.
+ */
 import { type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
 import {
   EmbeddingCodecError,
@@ -6,11 +9,13 @@ import {
   embeddingPayload,
 } from '@blip2/shared/embedding-codec';
 import { ImageInfo } from '@blip2/shared/wire';
+import { RecentEmbeddings } from './recent-embeddings.ts';
 
 /** What is kept of a picture: its encoded query embeddings, and what the replies say of it. */
 export type KnownImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInfo };
 
 export type Lookup =
+  /** `colo`: they were at this location, in its cache or in the isolate. */
   | { kind: 'hit'; tier: 'colo' | 'kv'; known: KnownImage }
   /** `damaged`: KV holds an entry that cannot be read; it must be overwritten or dropped. */
   | { kind: 'miss'; damaged: boolean };
@@ -23,6 +28,7 @@ export class EmbeddingCache {
   readonly #kv: KVNamespace;
   readonly #space: EmbeddingSpace;
   readonly #shape: EmbeddingShape;
+  readonly #recent = new RecentEmbeddings<KnownImage>();
   /** Entries of this isolate's time that could not be read. */
   damagedEntries = 0;
 
@@ -35,10 +41,15 @@ export class EmbeddingCache {
   /** A tier that fails is a miss: the picture can be computed anew. */
   async lookup(sha256: string, waitUntil: WaitUntil): Promise<Lookup> {
     const key = embeddingKey(this.#space, sha256);
+    const recent = this.#recent.get(key);
+    if (recent !== undefined) return { kind: 'hit', tier: 'colo', known: recent };
     const colo = await caches.default.match(coloUrl(key)).catch(() => undefined);
     if (colo !== undefined) {
       const known = this.#check('colo', await colo.arrayBuffer(), colo.headers.get(IMAGE_HEADER));
-      if (known) return { kind: 'hit', tier: 'colo', known };
+      if (known) {
+        this.#recent.put(key, known);
+        return { kind: 'hit', tier: 'colo', known };
+      }
       waitUntil(caches.default.delete(coloUrl(key)));
     }
     const { value, metadata } = await this.#kv
@@ -47,6 +58,7 @@ export class EmbeddingCache {
     if (value === null) return { kind: 'miss', damaged: false };
     const known = this.#check('kv', value, metadata);
     if (known === null) return { kind: 'miss', damaged: true };
+    this.#recent.put(key, known);
     waitUntil(this.#keepInColo(key, known));
     return { kind: 'hit', tier: 'kv', known };
   }
@@ -54,6 +66,7 @@ export class EmbeddingCache {
   /** Never rejects: what cannot be kept is computed again. */
   async keep(sha256: string, known: KnownImage): Promise<void> {
     const key = embeddingKey(this.#space, sha256);
+    this.#recent.put(key, known);
     await Promise.all([
       this.#keepInColo(key, known),
       this.#kv
