@@ -11,7 +11,7 @@ import { type LogLevel, serveWorker } from '../tools/serve-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
-const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
+export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
 
 export type StackOptions = {
   /** Port of the edge; 0 takes a free one. */

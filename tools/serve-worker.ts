@@ -37,7 +37,7 @@ export async function serveWorker(
   bundle: WorkerBundle,
   { config, port = 0, vars = {}, persist = false, logLevel = 'error' }: ServeOptions,
 ): Promise<ServedWorker> {
-  Object.assign(process.env, QUIET_WRANGLER);
+  Object.assign(process.env, QUIET_WRANGLER, workerdThatEndsWithUs());
   const [wrangler, { convertV4MiniflareOptions, Miniflare, Log, LogLevel: levels }] =
     await Promise.all([import('wrangler'), import('miniflare')]);
   const read = wrangler.unstable_readConfig({ config });
@@ -49,7 +49,6 @@ export async function serveWorker(
       host: '127.0.0.1',
       log,
       handleStructuredLogs: (line) => print(line, logLevel),
-      unsafeRuntimeEnv: endingWithThisProcess(),
       cf: false,
       telemetry: { enabled: false },
       // Where wrangler keeps what `wrangler dev` stores.
@@ -88,16 +87,15 @@ export async function serveWorker(
   }
 }
 
-/**
- * Has miniflare start workerd through `workerd.sh`, where there is a shell.
- * @returns what that script needs in its environment
- */
-function endingWithThisProcess(): Record<string, string> {
+/** Environment in which miniflare starts workerd through `workerd.sh`; it does not where there is no shell. */
+function workerdThatEndsWithUs(): Record<string, string> {
   if (process.platform === 'win32') return {};
-  process.env.MINIFLARE_WORKERD_PATH = fileURLToPath(new URL('workerd.sh', import.meta.url));
   const miniflare = createRequire(import.meta.url).resolve('miniflare');
-  const { default: WORKERD } = createRequire(miniflare)('workerd') as { default: string };
-  return { WORKERD };
+  const { default: workerd } = createRequire(miniflare)('workerd') as { default: string };
+  return {
+    MINIFLARE_WORKERD_PATH: fileURLToPath(new URL('workerd.sh', import.meta.url)),
+    BLIP2_WORKERD: workerd,
+  };
 }
 
 function print({ level, message }: WorkerdStructuredLog, wanted: LogLevel): void {
