@@ -50,7 +50,10 @@ export default {
       case '/counter':
         return Response.json(await env.COUNTER.getByName('one').next());
       case '/cache': {
-        if (request.method === 'PUT') await caches.default.put('https://a.test', new Response('x'));
+        if (request.method === 'PUT') {
+          const headers = { 'cache-control': 'max-age=60' };
+          await caches.default.put('https://a.test', new Response('x', { headers }));
+        }
         return new Response((await caches.default.match('https://a.test'))?.body);
       }
       case '/later':
