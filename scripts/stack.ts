@@ -6,9 +6,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EdgeModel } from '@blip2/shared/edge-model';
-import { buildWorker } from '../tools/build-worker.ts';
+import { buildWorker, type WorkerBundle } from '../tools/build-worker.ts';
 import { type LogLevel, serveWorker } from '../tools/serve-worker.ts';
-import { prepareEdge, ROOT } from './prepare-edge.ts';
+import { type Checkpoints, prepareEdge, ROOT } from './prepare-edge.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
@@ -49,64 +49,35 @@ export type Stack = {
 
 /** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within ten minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const status = options.onStatus ?? (() => {});
-  if (options.port) await freePort(options.port);
+  const { port = 0, persist = false, logLevel = 'error', onStatus: status = () => {} } = options;
+  if (port !== 0) await freePort(port);
   await using edgeFolder = await edgeFor(options.checkpoint);
-  const { checkpoint, retrievalCheckpoint, bundle, model } = await prepareEdge(
-    options.checkpoint,
-    status,
-    edgeFolder.path,
-  );
-  // Whatever has been started is stopped where something fails: the last first, as at the end.
-  await using started = new AsyncDisposableStack();
+  const prepared = await prepareEdge(options.checkpoint, status, edgeFolder.path);
   const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
-  const spawnWorker = () =>
-    spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
-      env: {
-        ...process.env,
-        ...options.workerEnv,
-        BLIP2_CHECKPOINT: checkpoint,
-        BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
-        GPU_WORKER_HOST: '127.0.0.1',
-        GPU_WORKER_PORT: String(workerPort),
-      },
-      stdio: ['pipe', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
-    });
-  status(`Starting the GPU worker for ${model.name}, and the edge …`);
+  const environment = { ...options.workerEnv, GPU_WORKER_PORT: String(workerPort) };
+  const launch = () => launchWorker(prepared, environment, logLevel);
+  // Stops whatever has been started where something fails: the last first, as at the end.
+  await using started = new AsyncDisposableStack();
+  status(`Starting the GPU worker for ${prepared.model.name}, and the edge …`);
   const launchedAt = performance.now();
-  let worker = spawnWorker();
+  let worker = launch();
   started.defer(() => endWorker(worker));
-  const loadSeconds = untilReady(worker, workerUrl).then(
-    () => (performance.now() - launchedAt) / 1000,
-  );
-  // Awaited below, when the edge is there.
-  loadSeconds.catch(() => {});
-  const edge = await serveWorker(
-    await buildWorker({
-      config: EDGE_CONFIG,
-      entrypoint: join(edgeFolder.path, 'src/worker.ts'),
-      sources: [
-        join(edgeFolder.path, 'src'),
-        join(edgeFolder.path, 'generated'),
-        join(ROOT, 'shared/src'),
-      ],
-    }),
-    {
-      config: EDGE_CONFIG,
-      port: options.port ?? 0,
-      vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
-      persist: options.persist ?? false,
-      logLevel: options.logLevel ?? 'error',
-    },
-  );
+  // The edge is built and started meanwhile.
+  const loadMs = untilReady(worker, workerUrl).then(() => performance.now() - launchedAt);
+  loadMs.catch(() => {});
+  const edge = await serveWorker(await buildEdge(edgeFolder.path), {
+    config: EDGE_CONFIG,
+    port,
+    vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
+    persist,
+    logLevel,
+  });
   started.defer(edge.stop);
-  await loadSeconds;
+  const loadSeconds = (await loadMs) / 1000;
   // Also warms the Worker up, so that the first picture does not pay for it.
   const health = await fetch(`${edge.url}/healthz`);
-  if (!health.ok) {
-    throw new Error(`The edge started but cannot answer: ${await health.text()}`);
-  }
+  if (!health.ok) throw new Error(`The edge started but cannot answer: ${await health.text()}`);
   const running = started.move();
   return {
     url: edge.url,
@@ -115,15 +86,32 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       return worker;
     },
     restartWorker: async () => {
-      worker = spawnWorker();
+      worker = launch();
       await untilReady(worker, workerUrl);
     },
-    checkpoint,
-    bundle,
-    model,
-    loadSeconds: await loadSeconds,
+    checkpoint: prepared.checkpoint,
+    bundle: prepared.bundle,
+    model: prepared.model,
+    loadSeconds,
     stop: () => running.disposeAsync(),
   };
+}
+
+function launchWorker(
+  { checkpoint, retrievalCheckpoint }: Checkpoints,
+  environment: Record<string, string>,
+  logLevel: LogLevel,
+): ChildProcess {
+  return spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
+    env: {
+      ...process.env,
+      ...environment,
+      BLIP2_CHECKPOINT: checkpoint,
+      BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
+      GPU_WORKER_HOST: '127.0.0.1',
+    },
+    stdio: ['pipe', logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
+  });
 }
 
 /**
@@ -137,6 +125,16 @@ async function edgeFor(checkpoint: string | undefined) {
   const path = await mkdtemp(join(ROOT, '.wrangler/edge-'));
   await cp(join(own, 'src'), join(path, 'src'), { recursive: true });
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** @param folder the edge's own, or a copy */
+function buildEdge(folder: string): Promise<WorkerBundle> {
+  const [sources, generated] = [join(folder, 'src'), join(folder, 'generated')];
+  return buildWorker({
+    config: EDGE_CONFIG,
+    entrypoint: join(sources, 'worker.ts'),
+    sources: [sources, generated, join(ROOT, 'shared/src')],
+  });
 }
 
 /** Asks the worker to drain and waits for its exit; kills it after ten seconds. */
