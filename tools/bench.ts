@@ -3,8 +3,8 @@
  *
  * Generation: images that no cache has seen (miss), the same ones by hash (hit), straight at the GPU worker
  * and through the edge, the two ways in turns so that a noisy machine hits both. Streams: 1 to 16 captions at once at
- * the GPU worker. Look-ups: kept embeddings against a bare route of another Worker in the same kind of workerd, in
- * turns. Medians unless said.
+ * the GPU worker. Look-ups: kept embeddings against a bare route of another Worker, in turns. Both Workers are served
+ * from workerd itself, as Cloudflare would get them: nothing of a development server is on the way. Medians unless said.
  */
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';

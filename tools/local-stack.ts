@@ -6,29 +6,25 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EdgeModel } from '@blip2/shared/edge-model';
-import { prepareEdge, ROOT } from './prepare-edge.ts';
+import { buildWorker, type WorkerBundle } from './build-worker.ts';
+import { type LogLevel, serveWorker } from './serve-worker.ts';
+import { type Checkpoints, prepareEdge, ROOT } from './prepare-edge.ts';
 
-// Quiet, offline workerd; read by wrangler when it is imported.
-Object.assign(process.env, {
-  CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-  WRANGLER_SEND_METRICS: 'false',
-  WRANGLER_SEND_ERROR_REPORTS: 'false',
-  WRANGLER_HIDE_BANNER: 'true',
-  DO_NOT_TRACK: '1',
-});
+/** The edge's configuration: its bindings stand nowhere else. */
+export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
 
 export type StackOptions = {
   /** Port of the edge; 0 takes a free one. */
   port?: number;
   /** Checkpoint folder or model on a hub; the embedded one unless given here or in BLIP2_CHECKPOINT. */
   checkpoint?: string;
-  /** Folder of the local KV; false keeps nothing after the stop. */
+  /** Folder of the edge's local storage; false keeps nothing after the stop. */
   persist?: string | false;
   /** Variables of the Worker that differ from wrangler.toml. */
   vars?: Record<string, string>;
   /** Environment of the GPU worker. */
   workerEnv?: Record<string, string>;
-  logLevel?: 'none' | 'error' | 'log';
+  logLevel?: LogLevel;
   onStatus?: (line: string) => void;
 };
 
@@ -53,91 +49,69 @@ export type Stack = {
 
 /** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within ten minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const status = options.onStatus ?? (() => {});
+  const { port = 0, persist = false, logLevel = 'error', onStatus: status = () => {} } = options;
+  if (port !== 0) await freePort(port);
   await using edgeFolder = await edgeFor(options.checkpoint);
-  const { checkpoint, retrievalCheckpoint, bundle, model } = await prepareEdge(
-    options.checkpoint,
-    status,
-    edgeFolder.path,
-  );
-  const port = await freePort(options.port ?? 0);
+  const prepared = await prepareEdge(options.checkpoint, status, edgeFolder.path);
   const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
-  const launch = async () => {
-    const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
-      env: {
-        ...process.env,
-        ...options.workerEnv,
-        BLIP2_CHECKPOINT: checkpoint,
-        BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
-        GPU_WORKER_HOST: '127.0.0.1',
-        GPU_WORKER_PORT: String(workerPort),
-      },
-      stdio: ['pipe', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
-    });
-    try {
-      await untilReady(worker, `${workerUrl}/readyz`);
-    } catch (error) {
-      await endWorker(worker);
-      throw error;
-    }
-    return worker;
-  };
-  status(`Starting the GPU worker for ${model.name} …`);
+  const environment = { ...options.workerEnv, GPU_WORKER_PORT: String(workerPort) };
+  const launch = () => launchWorker(prepared, environment, logLevel);
+  // Stops whatever has been started where something fails: the last first, as at the end.
+  await using started = new AsyncDisposableStack();
+  status(`Starting the GPU worker for ${prepared.model.name}, and the edge …`);
   const launchedAt = performance.now();
-  let worker = await launch();
-  const loadSeconds = (performance.now() - launchedAt) / 1000;
-  try {
-    status('Starting the edge …');
-    const { unstable_startWorker } = await import('wrangler');
-    const edge = await unstable_startWorker({
-      config: join(ROOT, 'wrangler.toml'),
-      entrypoint: join(edgeFolder.path, 'src/worker.ts'),
-      bindings: Object.fromEntries(
-        Object.entries({ ...options.vars, GPU_WORKER_URL: workerUrl }).map(([name, value]) => [
-          name,
-          { type: 'plain_text', value },
-        ]),
-      ),
-      dev: {
-        server: { hostname: '127.0.0.1', port },
-        inspector: false,
-        watch: false,
-        persist: options.persist ?? false,
-        logLevel: options.logLevel ?? 'error',
-      },
-    });
-    await edge.ready;
-    const url = (await edge.url).origin;
-    const stop = async () => {
-      await edge.dispose();
-      await endWorker(worker);
-    };
-    // Also warms the Worker up, so that the first image does not pay for it.
-    const health = await fetch(`${url}/healthz`);
-    if (!health.ok) {
-      await stop();
-      throw new Error(`The edge started but cannot answer: ${await health.text()}`);
-    }
-    return {
-      url,
-      workerUrl,
-      get worker() {
-        return worker;
-      },
-      restartWorker: async () => {
-        worker = await launch();
-      },
-      checkpoint,
-      bundle,
-      model,
-      loadSeconds,
-      stop,
-    };
-  } catch (error) {
-    await endWorker(worker);
-    throw error;
-  }
+  let worker = launch();
+  started.defer(() => endWorker(worker));
+  // The edge is built and started meanwhile.
+  const loadMs = untilReady(worker, workerUrl).then(() => performance.now() - launchedAt);
+  loadMs.catch(() => {});
+  const edge = await serveWorker(await buildEdge(edgeFolder.path), {
+    config: EDGE_CONFIG,
+    port,
+    vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
+    persist,
+    logLevel,
+  });
+  started.defer(edge.stop);
+  const loadSeconds = (await loadMs) / 1000;
+  // Also warms the Worker up, so that the first image does not pay for it.
+  const health = await fetch(`${edge.url}/healthz`);
+  if (!health.ok) throw new Error(`The edge started but cannot answer: ${await health.text()}`);
+  const running = started.move();
+  return {
+    url: edge.url,
+    workerUrl,
+    get worker() {
+      return worker;
+    },
+    restartWorker: async () => {
+      worker = launch();
+      await untilReady(worker, workerUrl);
+    },
+    checkpoint: prepared.checkpoint,
+    bundle: prepared.bundle,
+    model: prepared.model,
+    loadSeconds,
+    stop: () => running.disposeAsync(),
+  };
+}
+
+function launchWorker(
+  { checkpoint, retrievalCheckpoint }: Checkpoints,
+  environment: Record<string, string>,
+  logLevel: LogLevel,
+): ChildProcess {
+  return spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
+    env: {
+      ...process.env,
+      ...environment,
+      BLIP2_CHECKPOINT: checkpoint,
+      BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
+      GPU_WORKER_HOST: '127.0.0.1',
+    },
+    stdio: ['pipe', logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
+  });
 }
 
 /**
@@ -153,6 +127,16 @@ async function edgeFor(checkpoint: string | undefined) {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
+/** @param folder the edge's own, or a copy */
+function buildEdge(folder: string): Promise<WorkerBundle> {
+  const [sources, generated] = [join(folder, 'src'), join(folder, 'generated')];
+  return buildWorker({
+    config: EDGE_CONFIG,
+    entrypoint: join(sources, 'worker.ts'),
+    sources: [sources, generated, join(ROOT, 'shared/src')],
+  });
+}
+
 /** Asks the worker to drain and waits for its exit; kills it after ten seconds. */
 export async function endWorker(worker: ChildProcess): Promise<void> {
   if (worker.exitCode !== null || worker.signalCode !== null) return;
@@ -163,20 +147,22 @@ export async function endWorker(worker: ChildProcess): Promise<void> {
   clearTimeout(kill);
 }
 
+/** @throws Error when the worker ends, having ended it where it does not get ready */
 async function untilReady(worker: ChildProcess, url: string): Promise<void> {
   const deadline = Date.now() + 600_000;
   while (Date.now() < deadline) {
     const how = worker.signalCode ?? worker.exitCode;
     if (how !== null) throw new Error(`The GPU worker ended (${how}); its message is above.`);
-    const response = await fetch(url).catch(() => null);
+    const response = await fetch(`${url}/readyz`).catch(() => null);
     if (response?.ok) return;
     await delay(50);
   }
+  await endWorker(worker);
   throw new Error('The GPU worker did not get ready within ten minutes.');
 }
 
 /**
- * The port, once it is known to be free; wrangler would wait for a taken one without a word.
+ * The port, once it is known to be free: who asks for a taken one hears it before anything is built.
  * @param wanted 0 for any free one
  */
 async function freePort(wanted: number): Promise<number> {

@@ -73,9 +73,12 @@ console.log(`
 `);
 
 let stopping = false;
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    if (stopping) process.exit(1);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  // Until now miniflare's handlers ended this process at once: from here on the GPU worker is waited for.
+  process.removeAllListeners(signal).on(signal, () => {
+    // Ctrl-C once more, from somebody who does not want to wait.
+    if (stopping && signal === 'SIGINT') process.exit(1);
+    if (stopping) return;
     stopping = true;
     stack.stop().then(
       () => process.exit(0),

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const GOLDEN = fileURLToPath(new URL('../parity/golden/api-opt/checkpoint', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const START = fileURLToPath(new URL('../../tools/start.ts', import.meta.url));
 
 async function start(env: Record<string, string>): Promise<{ code: number; errors: string }> {
@@ -22,26 +23,57 @@ async function start(env: Record<string, string>): Promise<{ code: number; error
   return { code, errors: await errors };
 }
 
-/** What a process has started: the GPU worker, and workerd. */
-async function childrenOf(pid: number): Promise<{ worker: number; others: number[] }> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  const others: number[] = [];
-  let worker: number | undefined;
-  for (const child of children.trim().split(' ').map(Number)) {
-    const command = await readFile(`/proc/${child}/cmdline`, 'utf8');
-    if (command.includes('gpu-worker/src/main.ts')) worker = child;
-    else others.push(child);
-  }
-  if (worker === undefined) throw new Error('no GPU worker');
-  return { worker, others };
+/** Everything that a process has started, and what that has started. */
+async function descendantsOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  const pids = children.split(' ').filter(Boolean).map(Number);
+  return [...pids, ...(await Promise.all(pids.map(descendantsOf))).flat()];
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
+/** Command lines of those that still run; one that only waits for its parent to read its exit code does not. */
+async function running(pids: readonly number[]): Promise<string[]> {
+  const commands = pids.map(async (pid) => {
+    const [status, command] = await Promise.all(
+      ['status', 'cmdline'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')),
+    );
+    return /^State:\s[^ZX]/m.test(status ?? '') ? [command?.replaceAll('\0', ' ') ?? ''] : [];
+  });
+  return (await Promise.all(commands)).flat();
+}
+
+/** Starts the service by a command, in a process group of its own, and waits until it is ready. */
+async function startBy(command: string, ...args: string[]) {
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: { ...process.env, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  for await (const text of child.stdout.iterator({ destroyOnReturn: false })) {
+    if (String(text).includes('is ready')) break;
   }
+  child.stdout.resume();
+  const pid = child.pid as number;
+  const descendants = await descendantsOf(pid);
+  const endGroup = () => {
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // All have ended, as they should.
+    }
+  };
+  return { pid, descendants, [Symbol.dispose]: endGroup };
+}
+
+async function expectToEnd(
+  { pid, descendants }: { pid: number; descendants: readonly number[] },
+  signal: NodeJS.Signals,
+): Promise<void> {
+  const before = (await running(descendants)).join('\n');
+  expect(before).toContain('gpu-worker/src/main.ts');
+  expect(before).toContain('workerd serve');
+  process.kill(pid, signal);
+  await expect.poll(() => running([pid, ...descendants]), { timeout: 15_000 }).toEqual([]);
 }
 
 describe('npm start', () => {
@@ -51,24 +83,20 @@ describe('npm start', () => {
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it.runIf(process.platform === 'linux').each(['SIGTERM', 'SIGKILL'] as const)(
-    'leaves no GPU worker behind after %s',
-    async (signal) => {
-      const child = spawn(process.execPath, [START], {
-        env: { ...process.env, PORT: '0' },
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      for await (const line of child.stdout) if (String(line).includes('is ready')) break;
-      const { worker, others } = await childrenOf(child.pid as number);
-      expect(isRunning(worker)).toBe(true);
-      const exited = once(child, 'exit');
-      child.kill(signal);
-      await exited;
-      // workerd does not notice that nobody is left to stop it.
-      for (const other of others) if (isRunning(other)) process.kill(other);
-      await expect.poll(() => isRunning(worker), { timeout: 10_000 }).toBe(false);
-    },
-  );
+  describe.runIf(process.platform === 'linux')('leaves nothing behind', () => {
+    it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(
+      'when npm alone gets %s',
+      async (signal) => {
+        using started = await startBy('npm', 'start');
+        await expectToEnd(started, signal);
+      },
+    );
+
+    it('when it is killed without npm', async () => {
+      using started = await startBy(process.execPath, START);
+      await expectToEnd(started, 'SIGKILL');
+    });
+  });
 
   it('refuses a checkpoint whose tokenizer is damaged', async () => {
     const damaged = join(folder, 'damaged');

@@ -1,8 +1,10 @@
-/** Embedding look-ups a second against a bare route of workerd, in turns. */
+/** Embedding look-ups a second against a Worker that does nothing, served in the same way, in turns. */
 import { join } from 'node:path';
 import autocannon from 'autocannon';
+import { buildWorker } from '../build-worker.ts';
+import { serveWorker } from '../serve-worker.ts';
 import { postJson } from '../api.ts';
-import type { Stack } from '../local-stack.ts';
+import { EDGE_CONFIG, type Stack } from '../local-stack.ts';
 import { ROOT } from '../prepare-edge.ts';
 import { readImage, readScenes } from '../scenes.ts';
 import { median } from './statistics.ts';
@@ -10,28 +12,19 @@ import { median } from './statistics.ts';
 const TURNS = 3;
 const SECONDS = 3;
 const CONNECTIONS = 16;
+const BARE = 'bare workerd route';
 
 export async function lookupRows(stack: Stack): Promise<string[][]> {
-  const { unstable_startWorker } = await import('wrangler');
-  const bare = await unstable_startWorker({
-    entrypoint: join(ROOT, 'tools/bench/bare-worker.ts'),
-    compatibilityDate: '2026-08-04',
-    dev: {
-      server: { hostname: '127.0.0.1', port: 0 },
-      inspector: false,
-      watch: false,
-      persist: false,
-      logLevel: 'error',
-    },
-  });
-  await bare.ready;
+  const entrypoint = join(ROOT, 'tools/bench/bare-worker.ts');
+  const built = await buildWorker({ config: EDGE_CONFIG, entrypoint, sources: [entrypoint] });
+  const bare = await serveWorker(built, { config: EDGE_CONFIG });
   const bytes = await readImage((await readScenes())[0]!);
   const reply = await postJson(`${stack.url}/v1/embeddings`, {
     image: { data: Buffer.from(bytes).toString('base64') },
   });
   const { sha256 } = (reply as { image: { sha256: string } }).image;
   const targets = [
-    { name: 'bare workerd route', url: (await bare.url).origin, accept: '*/*' },
+    { name: BARE, url: bare.url, accept: '*/*' },
     ...['application/octet-stream', 'application/x-npy', 'application/json'].map((accept) => ({
       name: `GET /v1/embeddings/{sha256}, ${accept}`,
       url: `${stack.url}/v1/embeddings/${sha256}`,
@@ -51,8 +44,8 @@ export async function lookupRows(stack: Stack): Promise<string[][]> {
       rates.get(name)?.push(result.requests.average);
     }
   }
-  await bare.dispose();
-  const base = median(rates.get('bare workerd route') ?? []);
+  await bare.stop();
+  const base = median(rates.get(BARE) ?? []);
   return [
     ['look-ups', 'requests/s', 'of the bare route'],
     ...targets.map(({ name }) => {

@@ -12,7 +12,7 @@ export type FullSize = {
 };
 
 const VISION = { hidden: 1408, mlp: 6144, layers: 39, patch: 14 };
-/** Pixels a side: those tuned for COCO see larger pictures. */
+/** Pixels a side: those tuned for COCO see larger images. */
 const [USUAL, COCO] = [224, 364];
 const QFORMER = { hidden: 768, mlp: 3072, layers: 12, queries: 32, every: 2 };
 

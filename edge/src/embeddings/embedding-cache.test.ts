@@ -23,7 +23,7 @@ const down = <Service extends object>(service: Service): Service =>
   });
 
 const cacheOf = (change: { kv?: KVNamespace; coloCache?: Cache } = {}) =>
-  new EmbeddingCache({ kv, coloCache: colo, ...change }, space, shape);
+  new EmbeddingCache({ kv, coloCache: colo, now: Date.now, ...change }, space, shape);
 
 let id: string;
 let key: string;
@@ -40,7 +40,7 @@ const damaged = entry.embeddings.slice();
 damaged[20] = (damaged[20] ?? 0) ^ 1;
 
 describe('an image that nobody sent', () => {
-  it('is absent from both tiers', async () => {
+  it('is absent from every tier', async () => {
     expect(await cacheOf().lookup(id, request.context)).toEqual({ kind: 'miss', reason: 'absent' });
   });
 });
@@ -70,7 +70,7 @@ describe('cached embeddings', () => {
       { ...space, revision: 'other' },
       { ...space, preprocessing: 'other' },
     ]) {
-      const cache = new EmbeddingCache({ kv, coloCache: colo }, other, shape);
+      const cache = new EmbeddingCache({ kv, coloCache: colo, now: Date.now }, other, shape);
       expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'miss' });
     }
   });
@@ -98,9 +98,9 @@ describe('KV that is down', () => {
 
 describe('the cache of the location that is down', () => {
   it('leaves everything to KV', async () => {
-    const cache = cacheOf({ coloCache: down(colo) });
-    await cache.put(id, entry, request.context);
-    const lookup = await cache.lookup(id, request.context);
+    const withoutColo = () => cacheOf({ coloCache: down(colo) });
+    await withoutColo().put(id, entry, request.context);
+    const lookup = await withoutColo().lookup(id, request.context);
     expect(lookup).toEqual({ kind: 'hit', tier: 'kv', entry });
     await request.settled();
   });

@@ -1,6 +1,6 @@
 /**
- * Embeddings by image, in two tiers: this location's cache, then Workers KV. Entries are write-once: the key names all
- * that decides the value.
+ * Embeddings by image, in three tiers: this isolate's memory, this location's cache, then Workers KV. Entries are
+ * write-once: the key names all that decides the value, so that no tier can hold an old one.
  */
 import { type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
 import {
@@ -12,8 +12,10 @@ import type { ImageId } from '@blip2/shared/image-id';
 import { ImageInfo } from '@blip2/shared/wire';
 import { logWarning } from '../log.ts';
 import type { RequestContext } from '../request-context.ts';
+import { RecentEmbeddings } from './recent-embeddings.ts';
 
-export type Caches = { coloCache: Cache; kv: KVNamespace };
+/** `now`: milliseconds since the epoch. */
+export type Caches = { coloCache: Cache; kv: KVNamespace; now: () => number };
 
 /** What is cached of an image: its encoded embeddings, and what the replies say of it. */
 export type CachedImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInfo };
@@ -21,6 +23,7 @@ export type CachedImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInf
 type Tier = 'colo' | 'kv';
 
 export type Lookup =
+  /** `colo`: it was at this location, in its cache or in this isolate. */
   | { kind: 'hit'; tier: Tier; entry: CachedImage }
   /**
    * `absent`: nothing is cached; `damaged`: KV holds an entry that cannot be read, to be overwritten or deleted;
@@ -35,21 +38,28 @@ export class EmbeddingCache {
   readonly #kv: KVNamespace;
   readonly #space: EmbeddingSpace;
   readonly #shape: EmbeddingShape;
+  readonly #recent: RecentEmbeddings<CachedImage>;
   /** Entries of this isolate's time that could not be read. */
   damagedEntries = 0;
 
-  constructor({ coloCache, kv }: Caches, space: EmbeddingSpace, shape: EmbeddingShape) {
+  constructor({ coloCache, kv, now }: Caches, space: EmbeddingSpace, shape: EmbeddingShape) {
     this.#colo = coloCache;
     this.#kv = kv;
     this.#space = space;
     this.#shape = shape;
+    this.#recent = new RecentEmbeddings(now);
   }
 
   /** Never rejects: a tier that fails is a miss, since the image can be encoded again. */
   async lookup(imageId: ImageId, context: RequestContext): Promise<Lookup> {
     const key = embeddingKey(this.#space, imageId);
+    const recent = this.#recent.get(key);
+    if (recent !== undefined) return { kind: 'hit', tier: 'colo', entry: recent };
     const fromColo = await this.#fromColo(key, context);
-    if (fromColo !== null) return { kind: 'hit', tier: 'colo', entry: fromColo };
+    if (fromColo !== null) {
+      this.#recent.put(key, fromColo);
+      return { kind: 'hit', tier: 'colo', entry: fromColo };
+    }
     let stored: KVNamespaceGetWithMetadataResult<ArrayBuffer, unknown>;
     try {
       stored = await this.#kv.getWithMetadata(key, 'arrayBuffer');
@@ -60,6 +70,7 @@ export class EmbeddingCache {
     if (stored.value === null) return { kind: 'miss', reason: 'absent' };
     const entry = this.#check('kv', stored.value, stored.metadata, context);
     if (entry === null) return { kind: 'miss', reason: 'damaged' };
+    this.#recent.put(key, entry);
     context.waitUntil(this.#putInColo(key, entry, context));
     return { kind: 'hit', tier: 'kv', entry };
   }
@@ -67,6 +78,7 @@ export class EmbeddingCache {
   /** Never rejects: what cannot be cached is computed again. */
   async put(imageId: ImageId, entry: CachedImage, context: RequestContext): Promise<void> {
     const key = embeddingKey(this.#space, imageId);
+    this.#recent.put(key, entry);
     await Promise.all([
       this.#putInColo(key, entry, context),
       attempt('kv put', context, () =>
@@ -75,7 +87,7 @@ export class EmbeddingCache {
     ]);
   }
 
-  /** Never rejects. Only from KV: the location's cache deletes what it cannot read. */
+  /** Never rejects. Only from KV: the other tiers hold nothing that cannot be read. */
   async delete(imageId: ImageId, context: RequestContext): Promise<void> {
     const key = embeddingKey(this.#space, imageId);
     await attempt('kv delete', context, () => this.#kv.delete(key));

@@ -24,7 +24,7 @@ export type EmbeddingStore = {
 
 /** @param hidden width of an embedding */
 export function createEmbeddingStore(
-  caches: Caches & { now: () => number },
+  caches: Caches,
   kind: EmbeddingKind,
   model: EmbeddingModel,
   hidden: number,

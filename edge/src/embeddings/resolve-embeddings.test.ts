@@ -92,9 +92,24 @@ describe('cached embeddings', () => {
     await edge.kv.put(key, EMBEDDINGS, { metadata });
     expect(await read(await send())).toMatchObject({ cache: 'kv', image: metadata });
     await edge.settled();
+    expect(edge.gpu.received[0]?.payload).toEqual(EMBEDDINGS);
+    await edge.kv.delete(key);
+    // Another isolate, which has not used them yet.
+    edge = startEdge();
     expect(await read(await send())).toMatchObject({ cache: 'colo', image: metadata });
     expect(encodes()).toBe(0);
-    expect(edge.gpu.received[0]?.payload).toEqual(EMBEDDINGS);
+  });
+
+  it('are at hand in the isolate that used them last, whatever becomes of the caches', async () => {
+    await send();
+    await edge.settled();
+    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
+    await edge.kv.delete(key);
+    await caches.default.delete(`https://embeddings.blip2.invalid/${key}`);
+    expect((await read(await send())).cache).toBe('colo');
+    expect(encodes()).toBe(1);
+    edge = startEdge();
+    expect((await read(await send())).cache).toBe('miss');
   });
 
   const damaged = EMBEDDINGS.slice();
@@ -138,6 +153,7 @@ describe('cached embeddings', () => {
     const url = `https://embeddings.blip2.invalid/${key}`;
     const headers = { 'cache-control': 'max-age=60', 'x-image': JSON.stringify(info) };
     await caches.default.put(url, new Response(damaged, { headers }));
+    edge = startEdge();
     expect((await read(await send())).cache).toBe('kv');
   });
 });

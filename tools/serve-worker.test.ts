@@ -1,0 +1,173 @@
+/** A small Worker with one binding of each kind, bundled and served as the edge is. */
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildWorker, type WorkerBundle } from './build-worker.ts';
+import { type ServeOptions, serveWorker } from './serve-worker.ts';
+
+const CONFIG = `
+name = "small"
+main = "worker.ts"
+compatibility_date = "2026-08-04"
+vars = { GREETING = "configured" }
+kv_namespaces = [{ binding = "KV", id = "0" }]
+r2_buckets = [{ binding = "BUCKET", bucket_name = "bucket" }]
+triggers = { crons = ["0 * * * *"] }
+durable_objects.bindings = [{ name = "COUNTER", class_name = "Counter" }]
+migrations = [{ tag = "1", new_sqlite_classes = ["Counter"] }]
+rules = [{ type = "Text", globs = ["**/*.txt"] }]
+`;
+
+const WORKER = `
+import { DurableObject } from 'cloudflare:workers';
+import text from './text.txt';
+
+export class Counter extends DurableObject {
+  async next() {
+    const count = ((await this.ctx.storage.get('count')) ?? 0) + 1;
+    await this.ctx.storage.put('count', count);
+    return count;
+  }
+}
+
+export default {
+  async fetch(request, env, context) {
+    switch (new URL(request.url).pathname) {
+      case '/text':
+        return new Response(text);
+      case '/greeting':
+        return new Response(env.GREETING);
+      case '/kv':
+        if (request.method === 'PUT') await env.KV.put('a', request.body);
+        return new Response(await env.KV.get('a'));
+      case '/r2':
+        if (request.method === 'PUT') await env.BUCKET.put('a', await request.arrayBuffer());
+        return new Response((await env.BUCKET.get('a'))?.body);
+      case '/counter':
+        return Response.json(await env.COUNTER.getByName('one').next());
+      case '/cache': {
+        if (request.method === 'PUT') {
+          const headers = { 'cache-control': 'max-age=60' };
+          await caches.default.put('https://a.test', new Response('x', { headers }));
+        }
+        return new Response((await caches.default.match('https://a.test'))?.body);
+      }
+      case '/later':
+        context.waitUntil(scheduler.wait(1).then(() => env.KV.put('b', 'later')));
+        return new Response();
+      case '/leave': {
+        const { promise, resolve } = Promise.withResolvers();
+        context.waitUntil(promise.then(() => env.KV.put('b', 'left')));
+        const pull = async (controller) => {
+          controller.enqueue(new TextEncoder().encode('.'));
+          await scheduler.wait(1);
+        };
+        return new Response(new ReadableStream({ pull, cancel: resolve }));
+      }
+      case '/b':
+        return new Response(await env.KV.get('b'));
+    }
+  },
+  async scheduled({ cron }, env) {
+    await env.KV.put('b', cron);
+  },
+};
+`;
+
+let folder: string;
+let config: string;
+let bundle: WorkerBundle;
+
+async function serve(options: Partial<ServeOptions> = {}) {
+  const worker = await serveWorker(bundle, { config, ...options });
+  const text = async (path: string, init?: RequestInit) =>
+    (await fetch(`${worker.url}${path}`, init)).text();
+  return { ...worker, text };
+}
+type Served = Awaited<ReturnType<typeof serve>>;
+
+describe('a Worker', () => {
+  let worker: Served;
+  const others: Served[] = [];
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'blip2-serve-'));
+    config = join(folder, 'wrangler.toml');
+    const entrypoint = join(folder, 'worker.ts');
+    const text = join(folder, 'text.txt');
+    await writeFile(config, CONFIG);
+    await writeFile(entrypoint, WORKER);
+    await writeFile(text, 'a text module');
+    bundle = await buildWorker({ config, entrypoint, sources: [entrypoint, text] });
+    worker = await serve();
+  });
+  afterAll(async () => {
+    await Promise.all([worker, ...others].map(({ stop }) => stop()));
+    await rm(folder, { recursive: true });
+  });
+
+  it('runs in the miniflare and workerd of the wrangler that bundles and deploys it', () => {
+    const resolve = (from: string) => createRequire(from).resolve('miniflare');
+    const here = import.meta.url;
+    expect(resolve(here)).toBe(resolve(createRequire(here).resolve('wrangler')));
+  });
+
+  it('has the modules that were bundled and the variables of its configuration', async () => {
+    expect(await worker.text('/text')).toBe('a text module');
+    expect(await worker.text('/greeting')).toBe('configured');
+  });
+
+  it('finds again in its next run what it stored in KV, R2 and a Durable Object', async () => {
+    const options = { persist: join(folder, 'state'), vars: { GREETING: 'given' } };
+    const first = await serve(options);
+    expect(await first.text('/greeting')).toBe('given');
+    for (const path of ['/kv', '/r2']) await first.text(path, { method: 'PUT', body: 'stored' });
+    expect(await first.text('/counter')).toBe('1');
+    await first.stop();
+    const second = await serve(options);
+    others.push(second);
+    expect(await second.text('/kv')).toBe('stored');
+    expect(await second.text('/r2')).toBe('stored');
+    expect(await second.text('/counter')).toBe('2');
+    expect(await worker.text('/kv')).toBe('');
+  });
+
+  it('has a cache of its location', async () => {
+    expect(await worker.text('/cache')).toBe('');
+    expect(await worker.text('/cache', { method: 'PUT' })).toBe('x');
+    expect(await worker.text('/cache')).toBe('x');
+  });
+
+  it('works on behind a reply', async () => {
+    await worker.text('/later');
+    await expect.poll(() => worker.text('/b')).toBe('later');
+  });
+
+  it('is told of a client that goes away', async () => {
+    const response = await fetch(`${worker.url}/leave`);
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await reader?.cancel();
+    await expect.poll(() => worker.text('/b')).toBe('left');
+  });
+
+  it('runs what a cron trigger runs', async () => {
+    await worker.scheduled('0 * * * *');
+    expect(await worker.text('/b')).toBe('0 * * * *');
+  });
+
+  it('is served on the port that is asked for, or not at all', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    await expect(serve({ port, logLevel: 'none' })).rejects.toThrow(/did not start.*in use/is);
+    server.close();
+    await once(server, 'close');
+    const other = await serve({ port });
+    others.push(other);
+    expect(other.url).toBe(`http://127.0.0.1:${port}`);
+  });
+});

@@ -1,0 +1,105 @@
+/**
+ * Serves a bundled Worker from workerd itself, with the local KV, R2, Durable Objects … that its `wrangler.toml` names.
+ *
+ * Requests go straight to the Worker's own socket: neither wrangler's development proxy nor miniflare's entry is on
+ * the way, so that what is measured here is the Worker. Headers that Cloudflare adds (`cf-connecting-ip`) and
+ * `request.cf` are therefore absent.
+ */
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Json, Log, WorkerdStructuredLog } from 'miniflare';
+import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
+
+export type ServeOptions = {
+  /** Path of the `wrangler.toml` whose bindings the Worker gets. */
+  config: string;
+  /** Port on this machine; 0 takes a free one. */
+  port?: number;
+  /** Variables that differ from the configured ones. */
+  vars?: Record<string, string>;
+  /** Folder of the local storage, the one of `wrangler dev --persist-to`; false forgets everything at the end. */
+  persist?: string | false;
+  logLevel?: LogLevel;
+};
+export type LogLevel = 'none' | 'error' | 'log';
+
+export type ServedWorker = {
+  /** Base URL, without a trailing slash. */
+  url: string;
+  /** Runs the Worker's `scheduled` handler, as a cron trigger does. */
+  scheduled: (cron: string) => Promise<void>;
+  stop: () => Promise<void>;
+};
+
+/** @throws Error when the port is taken, or the Worker does not start */
+export async function serveWorker(
+  bundle: WorkerBundle,
+  { config, port = 0, vars = {}, persist = false, logLevel = 'error' }: ServeOptions,
+): Promise<ServedWorker> {
+  Object.assign(process.env, QUIET_WRANGLER, workerdThatEndsWithUs());
+  const [wrangler, { convertV4MiniflareOptions, Miniflare, Log, LogLevel: levels }] =
+    await Promise.all([import('wrangler'), import('miniflare')]);
+  const read = wrangler.unstable_readConfig({ config });
+  const { workerOptions, externalWorkers } = wrangler.unstable_getMiniflareWorkerOptions(read);
+  const { modulesRules, bindings, ...others } = workerOptions;
+  const log: Log = new Log(logLevel === 'none' ? levels.NONE : levels.ERROR);
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      host: '127.0.0.1',
+      log,
+      handleStructuredLogs: (line) => print(line, logLevel),
+      cf: false,
+      telemetry: { enabled: false },
+      // Where wrangler keeps what `wrangler dev` stores.
+      ...(persist === false ? {} : { resourcePersistencePath: join(persist, 'v3') }),
+      workers: [
+        {
+          ...others,
+          ...(read.name === undefined ? {} : { name: read.name }),
+          bindings: { ...(bindings as Record<string, Json>), ...vars },
+          modulesRoot: '/',
+          modules: [bundle.main, ...bundle.others].map(({ name, type, contents }) => ({
+            type,
+            path: join('/', name),
+            contents,
+          })),
+          unsafeDirectSockets: [{ host: '127.0.0.1', port }],
+        },
+        ...externalWorkers,
+      ],
+    }),
+  );
+  try {
+    await miniflare.ready;
+    const { origin: url } = await miniflare.unsafeGetDirectURL();
+    return {
+      url,
+      scheduled: async (cron) => {
+        const worker = await miniflare.getWorker();
+        await worker.scheduled({ cron });
+      },
+      stop: () => miniflare.dispose(),
+    };
+  } catch (cause) {
+    await miniflare.dispose().catch(() => {});
+    throw new Error(`The Worker did not start: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Environment in which miniflare starts workerd through `workerd.sh`; it does not where there is no shell. */
+function workerdThatEndsWithUs(): Record<string, string> {
+  if (process.platform === 'win32') return {};
+  const miniflare = createRequire(import.meta.url).resolve('miniflare');
+  const { default: workerd } = createRequire(miniflare)('workerd') as { default: string };
+  return {
+    MINIFLARE_WORKERD_PATH: fileURLToPath(new URL('workerd.sh', import.meta.url)),
+    BLIP2_WORKERD: workerd,
+  };
+}
+
+function print({ level, message }: WorkerdStructuredLog, wanted: LogLevel): void {
+  if (wanted === 'none' || (wanted === 'error' && level !== 'error')) return;
+  if (level === 'error' || level === 'warn') console.error(message);
+  else console.log(message);
+}
