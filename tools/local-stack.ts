@@ -5,6 +5,9 @@ import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { MODEL_OPTIONS, type ModelSettings } from '@blip2/gpu-worker/model-options';
+import { withDefaults } from '@blip2/shared/config/option';
+import { toEnvironment } from '@blip2/shared/config/read-options';
 import type { EdgeModel } from '@blip2/shared/edge-model';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 
@@ -20,7 +23,9 @@ Object.assign(process.env, {
 export type StackOptions = {
   /** Port of the edge; 0 takes a free one. */
   port?: number;
-  /** Checkpoint folder or model on a hub; the embedded one unless given here or in BLIP2_CHECKPOINT. */
+  /** What is served; the embedded model by default. */
+  model?: ModelSettings;
+  /** Checkpoint folder or model on a hub that only this stack serves. */
   checkpoint?: string;
   /** Folder of the local KV; false keeps nothing after the stop. */
   persist?: string | false;
@@ -54,9 +59,13 @@ export type Stack = {
 /** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within ten minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const status = options.onStatus ?? (() => {});
+  const settings: ModelSettings = {
+    ...(options.model ?? withDefaults(MODEL_OPTIONS)),
+    ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
+  };
   await using edgeFolder = await edgeFor(options.checkpoint);
   const { checkpoint, retrievalCheckpoint, bundle, model } = await prepareEdge(
-    options.checkpoint,
+    settings,
     status,
     edgeFolder.path,
   );
@@ -66,12 +75,16 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const launch = async () => {
     const worker = spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
       env: {
+        BLIP2_LOG_LEVEL: options.logLevel === 'log' ? 'info' : 'warn',
         ...process.env,
+        ...toEnvironment(MODEL_OPTIONS, {
+          ...settings,
+          checkpoint,
+          retrievalCheckpoint: retrievalCheckpoint ?? 'none',
+        }),
         ...options.workerEnv,
-        BLIP2_CHECKPOINT: checkpoint,
-        BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
-        GPU_WORKER_HOST: '127.0.0.1',
-        GPU_WORKER_PORT: String(workerPort),
+        BLIP2_WORKER_HOST: '127.0.0.1',
+        BLIP2_WORKER_PORT: String(workerPort),
       },
       stdio: ['pipe', options.logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
     });

@@ -2,32 +2,17 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeFrame, encodeJsonFrame, readFrames } from '@blip2/shared/frames';
-import { GenerationConfig, type WorkerModel } from '@blip2/shared/wire';
-import sharp from 'sharp';
+import { GenerationConfig } from '@blip2/shared/wire';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readConfig } from './config.ts';
-import { type GpuWorker, startWorker } from './start-worker.ts';
+import { framesOf, TestWorker } from './http/testing/test-worker.ts';
 
-let worker: GpuWorker;
-let revision: string;
+let test: TestWorker;
 let folder: string;
-let imageFrame: Uint8Array<ArrayBuffer>;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'blip2-metrics-'));
-  worker = await startWorker(
-    readConfig({
-      GPU_WORKER_PORT: '0',
-      BLIP2_MAX_SLOTS: '2',
-      BLIP2_QUEUE_LIMIT: '0',
-      BLIP2_TRACE: join(folder, 'trace.json'),
-    }),
-  );
-  ({ revision } = (await (await fetch(`${worker.url}/v1/model`)).json()) as WorkerModel);
-  const background = '#2040cc';
-  const canvas = sharp({ create: { width: 90, height: 90, channels: 3, background } });
-  imageFrame = encodeFrame('image', new Uint8Array(await canvas.png().toBuffer()));
+  const trace = join(folder, 'trace.json');
+  test = await TestWorker.start({ maxSlots: 2, queueLimit: 0, trace });
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -37,21 +22,15 @@ const repliesOf = (status: number) => statuses.filter((one) => one === status).l
 
 async function send(max_tokens: number, signal?: AbortSignal) {
   const generation = GenerationConfig.parse({ max_tokens, min_tokens: max_tokens });
-  const head = { request_id: 'test', revision, deadline_ms: 20_000, input_ids: [2] };
-  const request = { kind: 'generate', ...head, generation };
-  const body = new Blob([encodeJsonFrame('request', request), imageFrame]);
-  const options = { method: 'POST', body, ...(signal && { signal }) };
-  const response = await fetch(`${worker.url}/v1/run`, options);
+  const request = test.generate({ generation });
+  const response = await test.send(request, test.image(0), signal ? { signal } : {});
   statuses.push(response.status);
   return response;
 }
 
-const finish = async (response: Response) =>
-  Array.fromAsync(readFrames(response.body as ReadableStream<Uint8Array>));
-
 /** Value of a sample by its name and labels as they are written. */
 async function sample(name: string, labels: Record<string, string> = {}): Promise<number> {
-  const text = await (await fetch(`${worker.url}/metrics`)).text();
+  const text = await (await fetch(`${test.worker.url}/metrics`)).text();
   const line = text.split('\n').find((one) => {
     const isNamed = one.startsWith(`${name}{`) || one.startsWith(`${name} `);
     return (
@@ -63,60 +42,68 @@ async function sample(name: string, labels: Record<string, string> = {}): Promis
 
 describe('metrics', () => {
   it('count what a request costs, and what the next about its image is spared', async () => {
-    await finish(await send(6));
-    await finish(await send(6));
-    expect(await sample('blip2_tokens_total')).toBe(12);
+    await framesOf(await send(6));
+    await framesOf(await send(6));
+    expect(await sample('blip2_generation_tokens_total')).toBe(12);
     expect(await sample('blip2_requests_total', { kind: 'generate', outcome: 'done' })).toBe(2);
     expect(await sample('blip2_time_to_first_token_seconds_count')).toBe(2);
     expect(await sample('blip2_inter_token_latency_seconds_count')).toBe(10);
     expect(await sample('blip2_prefix_cache_lookups_total', { result: 'hit' })).toBe(1);
     expect(await sample('blip2_prefix_cache_bytes')).toBeGreaterThan(0);
-    expect(await sample('blip2_image_features_lookups_total', { result: 'hit' })).toBeGreaterThan(
-      0,
-    );
-    expect(await sample('blip2_image_features_bytes')).toBeGreaterThan(0);
+    expect(
+      await sample('blip2_image_feature_cache_lookups_total', { result: 'hit' }),
+    ).toBeGreaterThan(0);
+    expect(await sample('blip2_image_feature_cache_bytes')).toBeGreaterThan(0);
     expect(await sample('blip2_kv_cache_bytes')).toBeGreaterThan(0);
-    expect(await sample('blip2_step_rows_count')).toBe(10);
+    expect(await sample('blip2_decode_batch_size_count')).toBe(10);
     expect(await sample('blip2_engine_action_seconds_count', { action: 'images' })).toBe(2);
-    expect(await sample('blip2_running_rows', { execution_provider: 'cpu' })).toBe(0);
+    expect(await sample('blip2_num_requests_running', { execution_provider: 'cpu' })).toBe(0);
     expect(await sample('process_cpu_seconds_total')).toBeGreaterThan(0);
   });
 
-  it('count requests that found no place, and those whose client went away', async () => {
-    const canceled = () =>
-      sample('blip2_requests_total', { kind: 'generate', outcome: 'canceled' });
-    const most: number[] = [];
-    // On a busy machine the long ones may be over before the third comes, or before one is given up: then once more.
-    while (repliesOf(503) === 0 || !((await canceled()) > 0) || Math.max(...most) < 2) {
-      const leaving = new AbortController();
-      const long = await Promise.all([send(150, leaving.signal), send(150)]);
-      await send(1);
-      most.push(await sample('blip2_admitted_requests'));
-      leaving.abort();
-      await finish(long[1]);
-      await expect.poll(() => sample('blip2_admitted_requests')).toBe(0);
+  it('count requests that are rejected', async () => {
+    const caller = { client: '', priority: 'interactive' } as const;
+    {
+      using _first = test.worker.engine.admit(caller);
+      using _second = test.worker.engine.admit(caller);
+      expect(await sample('blip2_num_requests_admitted')).toBe(2);
+      expect((await send(1)).status).toBe(503);
     }
-    expect(await sample('blip2_rejected_requests_total')).toBe(repliesOf(503));
-    expect(Math.max(...most)).toBe(2);
+    expect(await sample('blip2_num_requests_admitted')).toBe(0);
+    expect(await sample('blip2_requests_rejected_total')).toBe(1);
   });
 
   it('fall back to zero when the last client goes away', async () => {
-    let running = 0;
-    while (running === 0) {
-      const leaving = new AbortController();
-      const response = await send(150, leaving.signal);
-      running = await sample('blip2_running_rows');
-      leaving.abort();
-      await response.body?.cancel().catch(() => {});
-    }
-    expect(running).toBe(1);
-    await expect.poll(() => sample('blip2_running_rows')).toBe(0);
+    const running: number[] = [];
+    const token = Promise.withResolvers<void>();
+    const idle = Promise.withResolvers<void>();
+    test.worker.engine.listen({
+      observed: (observation) => {
+        running.push(observation.running);
+        if (observation.done === null) idle.resolve();
+      },
+      begun: () => {},
+      written: () => token.resolve(),
+      ended: () => {},
+      rejected: () => {},
+    });
+    const leaving = new AbortController();
+    const response = await send(200, leaving.signal);
+    await token.promise;
+    leaving.abort();
+    await expect(framesOf(response)).rejects.toThrow();
+    await idle.promise;
+    expect(Math.max(...running)).toBe(1);
+    expect(await sample('blip2_num_requests_running')).toBe(0);
+    expect(await sample('blip2_kv_cache_usage')).toBe(0);
+    const canceled = { kind: 'generate', outcome: 'canceled' };
+    expect(await sample('blip2_requests_total', canceled)).toBe(1);
   });
 });
 
 describe('a trace', () => {
   it('shows the engine at work and every request from its beginning to its end', async () => {
-    await worker.stop();
+    await test.worker.stop();
     const text = await readFile(join(folder, 'trace.json'), 'utf8');
     // A viewer forgives the missing end; JSON does not.
     const events: Record<string, unknown>[] = JSON.parse(`${text.trim().replace(/,$/, '')}]`);

@@ -10,4 +10,3 @@ export {
 export { readTokenizer } from './checkpoint/tokenizer-file.ts';
 export { readGenerateConfig } from './config/model-config.ts';
 export { CheckpointError } from './errors.ts';
-export { defaultBundles } from './settings.ts';
