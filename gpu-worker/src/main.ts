@@ -14,7 +14,7 @@ if (tuned !== null) {
   process.execve?.(node, [node, ...process.execArgv, ...rest], tuned);
 }
 
-// On NVIDIA's cards too, a product in float32 is one: not in the 10 bits of TF32, which CUDA's libraries take unless told.
+// On NVIDIA's cards too, a product in float32 is one: not in the 10 bits of TF32, which CUDA's libraries use by default.
 process.env.NVIDIA_TF32_OVERRIDE ??= '0';
 
 const log = createLogger({

@@ -30,7 +30,7 @@ async function leave(fixture: HubFixture, bytes: Uint8Array): Promise<void> {
 }
 
 describe('a download', () => {
-  it('goes on where the connection was cut', async () => {
+  it('resumes where the connection was cut', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = instead((_request, response, bytes) => {
       response.writeHead(200, { 'content-length': bytes!.length });
@@ -43,7 +43,7 @@ describe('a download', () => {
     await fixture.expectWhole();
   });
 
-  it('goes on where the connection stood still', async () => {
+  it('resumes where the connection stalled', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = instead((_request, response, bytes) => {
       response.writeHead(200, { 'content-length': bytes!.length });
@@ -55,7 +55,7 @@ describe('a download', () => {
     await fixture.expectWhole();
   });
 
-  it('goes on from what an earlier pull has left', async () => {
+  it('resumes the partial file of an earlier pull', async () => {
     await using fixture = await HubFixture.open();
     await leave(fixture, fixture.hub.files.get(SHARD)!.subarray(0, 70_001));
     await fixture.pull();
@@ -63,7 +63,7 @@ describe('a download', () => {
     await fixture.expectWhole();
   });
 
-  it('asks for nothing when all bytes were left', async () => {
+  it('requests nothing when the partial file has all bytes', async () => {
     await using fixture = await HubFixture.open();
     await leave(fixture, fixture.hub.files.get(SHARD)!);
     await fixture.pull();
@@ -71,7 +71,7 @@ describe('a download', () => {
     await fixture.expectWhole();
   });
 
-  it('starts again where the server does no ranges', async () => {
+  it('starts over where the server ignores ranges', async () => {
     await using fixture = await HubFixture.open();
     await leave(fixture, fixture.hub.files.get(SHARD)!.subarray(0, 70_001));
     fixture.hub.intercept = instead((_request, response, bytes) => {
@@ -86,7 +86,7 @@ describe('a download', () => {
   it.each([
     ['has no such range', 416, { 'content-range': 'bytes */7' }],
     ['gives another range', 206, { 'content-range': 'bytes 3-9/10' }],
-  ])('starts again where the server %s', async (_name, status, headers) => {
+  ])('starts over where the server %s', async (_name, status, headers) => {
     await using fixture = await HubFixture.open();
     await leave(fixture, fixture.hub.files.get(SHARD)!.subarray(0, 70_001));
     fixture.hub.intercept = instead((_request, response) => {
@@ -101,7 +101,7 @@ describe('a download', () => {
   it.each([
     ['other bytes', (size: number) => size - 5],
     ['too many bytes', (size: number) => size + 5],
-  ])('starts again from what is left when that is %s', async (_name, length) => {
+  ])('starts over when the partial file has %s', async (_name, length) => {
     await using fixture = await HubFixture.open();
     await leave(fixture, Buffer.alloc(length(fixture.hub.files.get(SHARD)!.length), 'x'));
     await fixture.pull();
@@ -109,7 +109,7 @@ describe('a download', () => {
     await fixture.expectWhole();
   });
 
-  it('is made once more when the bytes are wrong', async () => {
+  it('is repeated once when the digest is wrong', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = instead((_request, response, bytes) => {
       response.end(bytes!.map((byte, at) => (at === 60_000 ? byte ^ 1 : byte)));
@@ -120,7 +120,7 @@ describe('a download', () => {
     await fixture.expectWhole();
   });
 
-  it('fails when the bytes are wrong twice, and leaves none of them', async () => {
+  it('fails when the digest is wrong twice, and deletes the bytes', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = instead((_request, response, bytes) => {
       response.end(Buffer.alloc(bytes!.length));
@@ -132,7 +132,7 @@ describe('a download', () => {
     expect(blobs.filter((name) => name.startsWith(fixture.hub.digestOf(SHARD)))).toEqual([]);
   });
 
-  it('ends when more comes than the file is long', async () => {
+  it('stops when more bytes come than the file has', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = instead((_request, response, bytes) => {
       response.writeHead(200);
@@ -171,7 +171,7 @@ describe('a download', () => {
 });
 
 describe('a server that is busy', () => {
-  it('is left alone for as long as it asks', async () => {
+  it('is retried after its Retry-After', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = instead((_request, response) => {
       response.writeHead(429, { 'retry-after': '7' }).end();
@@ -182,7 +182,7 @@ describe('a server that is busy', () => {
     await fixture.expectWhole();
   });
 
-  it('is left alone for longer and longer, and not for ever', async () => {
+  it('is retried with exponential backoff, six times in all', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = ({ path }, response) => {
       if (!path.includes('/revision/')) return false;
@@ -197,7 +197,7 @@ describe('a server that is busy', () => {
     }
   });
 
-  it('is asked without end while each attempt brings something', async () => {
+  it('is retried without end while each attempt brings bytes', async () => {
     await using fixture = await HubFixture.open();
     const step = 10_000;
     fixture.hub.intercept = instead(({ range }, response, bytes) => {

@@ -31,7 +31,7 @@ describe('the token', () => {
     await fixture.expectWhole(fixture.folder.replace('tests--tiny-blip2', 'old--name'));
   });
 
-  it('does not come back to the hub by way of another host', async () => {
+  it('is not sent again after a redirect to another host', async () => {
     await using fixture = await HubFixture.open({ token: TOKEN });
     fixture.hub.intercept = ({ server, path }, response) => {
       if (server !== 'storage') return false;
@@ -45,7 +45,7 @@ describe('the token', () => {
     expect(back.every(({ authorization }) => authorization === undefined)).toBe(true);
   });
 
-  it('is not shown to another hub than its own, whose models have a folder of their own', async () => {
+  it('is not sent to another hub than its own, whose models have folders of their own', async () => {
     await using fixture = await HubFixture.open({ token: TOKEN });
     await using other = await HubServer.start(CHECKPOINT);
     const folder = await fixture.pull({}, `${other.endpoint}/${MODEL}`);
@@ -55,7 +55,7 @@ describe('the token', () => {
   });
 });
 
-describe('a refusal says what to do', () => {
+describe('an error says what to do', () => {
   it.each([
     [
       'without a token',

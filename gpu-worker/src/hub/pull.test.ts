@@ -33,7 +33,7 @@ describe('pulling a model', () => {
     await fixture.expectWhole();
   });
 
-  it('asks for one commit only, whatever the branch does meanwhile', async () => {
+  it('stays with one commit though the branch moves meanwhile', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = ({ path }) => {
       if (path.includes('/tree/')) fixture.hub.revisions.set('main', 'd'.repeat(40));
@@ -56,7 +56,7 @@ describe('pulling a model', () => {
     await fixture.expectWhole();
   });
 
-  it('has four files on the way at a time', async () => {
+  it('downloads four files at a time', async () => {
     await using fixture = await HubFixture.open();
     const held: (() => void)[] = [];
     let running = 0;
@@ -100,7 +100,7 @@ describe('pulling a model', () => {
     await fixture.expectWhole();
   });
 
-  it('begins nothing when the disk has no room', async () => {
+  it('downloads nothing when the disk is too full', async () => {
     await using fixture = await HubFixture.open();
     const pulled = fixture.pull({ freeBytes: async () => 300_000 });
     await expect(pulled).rejects.toThrow(
@@ -123,7 +123,7 @@ describe('pulling a model', () => {
 });
 
 describe('a target folder', () => {
-  it('gets the files, and keeps those that are right', async () => {
+  it('gets the files, and those that are right are not fetched again', async () => {
     await using fixture = await HubFixture.open();
     const out = join(fixture.cache, 'mine');
     expect(await fixture.pull({ out })).toBe(out);
@@ -160,7 +160,7 @@ describe('two pulls of a model at once', () => {
   it.each([
     ['a process that is gone', { host: hostname(), pid: 2 ** 30 }, 0],
     ['another machine that has been silent', { host: 'elsewhere', pid: 1 }, 60_000],
-  ])('are one when the other is %s', async (_name, owner, ageMs) => {
+  ])('do not wait for each other when one is %s', async (_name, owner, ageMs) => {
     await using fixture = await HubFixture.open();
     const lock = join(fixture.cache, '.locks', basename(fixture.repository), `${COMMIT}.pull.lock`);
     await mkdir(dirname(lock), { recursive: true });

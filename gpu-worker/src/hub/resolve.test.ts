@@ -86,7 +86,7 @@ describe('the programs', () => {
     await fixture.expectWhole();
   });
 
-  it('pull that is stopped goes on where it was', async () => {
+  it('pull that is stopped resumes where it was', async () => {
     await using fixture = await HubFixture.open();
     const shard = 'model-00003-of-00005.safetensors';
     let isHeld = true;
