@@ -1,14 +1,17 @@
 /** `npm run demo`: the whole service in one go on test scenes, streamed to the terminal. */
 import { createHash } from 'node:crypto';
 import { styleText } from 'node:util';
+import { configure } from '@blip2/shared/config/configure';
 import { DoneEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import { postStream } from './api.ts';
 import { startStack } from './local-stack.ts';
+import { DEMO } from './programs.ts';
 import { readImage, readScenes, type Scene } from './scenes.ts';
 import { statusLine } from './status-line.ts';
 
+const { values: model } = configure(DEMO);
 const line = statusLine();
-const stack = await startStack({ onStatus: line.update });
+const stack = await startStack({ model, onStatus: line.update });
 line.clear();
 try {
   const scenes = await readScenes();

@@ -1,43 +1,20 @@
 /** `npm run eval`: exact-match accuracy over the committed test scenes, through the running API. */
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { parseArgs } from 'node:util';
-import { Precision } from '@blip2/shared/bundle-manifest';
+import type { ModelSettings } from '@blip2/gpu-worker/model-options';
+import type { Precision } from '@blip2/shared/bundle-manifest';
+import { configure } from '@blip2/shared/config/configure';
 import { AnswerReply } from '@blip2/shared/schemas/answers';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { markdownTable } from 'markdown-table';
-import * as z from 'zod';
 import { expectOk, postJson } from './api.ts';
 import { precisionTables } from './eval/precision.ts';
 import { startStack } from './local-stack.ts';
+import { EVAL } from './programs.ts';
 import { readImage, readScenes, type Scene } from './scenes.ts';
 import { statusLine } from './status-line.ts';
 
-const HELP = `Usage: npm run eval [-- --url http://host --limit N --failures --precision fp32,int8,int4]
-
-Sends every test scene to the API: its caption, then each of its questions by the bytes's hash, then some of them
-again as a conversation. Prints exact-match accuracy by layout, question type, earlier turns and artist.
-
-  --url URL     an API that already runs (starts one of its own by default)
-  --limit N     only every so many scenes, N in all
-  --failures    print what was answered wrong
-  --precision   serve the model in each of these, one after another, and compare them; then each with fp32 on the
-                random checkpoints of the parity tests
-`;
-
-const { values } = parseArgs({
-  options: {
-    url: { type: 'string' },
-    limit: { type: 'string' },
-    failures: { type: 'boolean' },
-    precision: { type: 'string' },
-    help: { type: 'boolean', short: 'h' },
-  },
-});
-if (values.help) {
-  console.log(HELP);
-  process.exit(0);
-}
+const { values: config } = configure(EVAL);
 
 /** `kind` of text, and what it is grouped by. */
 type Outcome = {
@@ -53,22 +30,15 @@ type Outcome = {
 const TURNS = 6;
 
 const line = statusLine();
-if (values.precision === undefined) report(await evaluate(values.url));
-else await compare(values.precision.split(','));
+if (config.precisions === undefined) report(await evaluate(config.url));
+else await compare(config.precisions);
 process.exit(0);
 
 /** The same scenes in several precisions: what fewer bits cost. */
-async function compare(names: readonly string[]): Promise<void> {
-  const wanted = z.array(Precision).safeParse(names);
-  if (!wanted.success) {
-    console.error(`--precision takes ${Precision.options.join(', ')}, with commas between them.`);
-    process.exit(1);
-  }
-  const precisions = wanted.data;
+async function compare(precisions: readonly Precision[]): Promise<void> {
   const rows: string[][] = [];
   for (const precision of precisions) {
-    process.env.BLIP2_PRECISION = precision;
-    const outcomes = await evaluate(undefined);
+    const outcomes = await evaluate(undefined, { ...config, precision });
     const of = (wanted: Outcome['kind']) => percent(outcomes.filter(({ kind }) => kind === wanted));
     rows.push([precision, of('caption'), of('answer'), of('turn'), percent(outcomes)]);
   }
@@ -80,13 +50,16 @@ async function compare(names: readonly string[]): Promise<void> {
   for (const table of against) console.log(`${markdownTable(table)}\n`);
 }
 
-/** @param running URL of an API; starts one where there is none */
-async function evaluate(running: string | undefined): Promise<Outcome[]> {
-  const own = running === undefined ? await startStack({ onStatus: line.update }) : null;
+/** @param running URL of an API; starts one of `model` where there is none */
+async function evaluate(
+  running: string | undefined,
+  model: ModelSettings = config,
+): Promise<Outcome[]> {
+  const own = running === undefined ? await startStack({ model, onStatus: line.update }) : null;
   const url = running ?? own?.url ?? '';
   try {
     const all = await readScenes();
-    const limit = Math.min(Number(values.limit ?? all.length), all.length);
+    const limit = Math.min(config.limit ?? all.length, all.length);
     const scenes = Array.from(
       { length: limit },
       (_, i) => all[Math.floor((i * all.length) / limit)]!,
@@ -158,7 +131,7 @@ function report(outcomes: Outcome[]): void {
   table('captions, exact', 'caption');
   table('answers, exact', 'answer');
   table('in a conversation', 'turn');
-  if (!values.failures) return;
+  if (!config.failures) return;
   for (const { scene, prompt, expected, got } of outcomes.filter((outcome) => !isRight(outcome))) {
     console.log(`${scene.file}  ${prompt || '(caption)'}  expected "${expected}", got "${got}"`);
   }

@@ -5,10 +5,13 @@ import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { MODEL_OPTIONS, type ModelSettings } from '@blip2/gpu-worker/model-options';
+import { withDefaults } from '@blip2/shared/config/option';
+import { toEnvironment } from '@blip2/shared/config/read-options';
 import type { EdgeModel } from '@blip2/shared/edge-model';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
+import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, serveWorker } from './serve-worker.ts';
-import { type Checkpoints, prepareEdge, ROOT } from './prepare-edge.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
@@ -16,7 +19,9 @@ export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
 export type StackOptions = {
   /** Port of the edge; 0 takes a free one. */
   port?: number;
-  /** Checkpoint folder or model on a hub; the embedded one unless given here or in BLIP2_CHECKPOINT. */
+  /** What is served; the embedded model by default. */
+  model?: ModelSettings;
+  /** Checkpoint folder or model on a hub that only this stack serves. */
   checkpoint?: string;
   /** Folder of the edge's local storage; false keeps nothing after the stop. */
   persist?: string | false;
@@ -51,12 +56,25 @@ export type Stack = {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { port = 0, persist = false, logLevel = 'error', onStatus: status = () => {} } = options;
   if (port !== 0) await freePort(port);
+  const settings: ModelSettings = {
+    ...(options.model ?? withDefaults(MODEL_OPTIONS)),
+    ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
+  };
   await using edgeFolder = await edgeFor(options.checkpoint);
-  const prepared = await prepareEdge(options.checkpoint, status, edgeFolder.path);
+  const prepared = await prepareEdge(settings, status, edgeFolder.path);
   const workerPort = await freePort(0);
   const workerUrl = `http://127.0.0.1:${workerPort}`;
-  const environment = { ...options.workerEnv, GPU_WORKER_PORT: String(workerPort) };
-  const launch = () => launchWorker(prepared, environment, logLevel);
+  const environment = {
+    ...toEnvironment(MODEL_OPTIONS, {
+      ...settings,
+      checkpoint: prepared.checkpoint,
+      retrievalCheckpoint: prepared.retrievalCheckpoint ?? 'none',
+    }),
+    ...options.workerEnv,
+    BLIP2_WORKER_HOST: '127.0.0.1',
+    BLIP2_WORKER_PORT: String(workerPort),
+  };
+  const launch = () => launchWorker(environment, logLevel);
   // Stops whatever has been started where something fails: the last first, as at the end.
   await using started = new AsyncDisposableStack();
   status(`Starting the GPU worker for ${prepared.model.name}, and the edge …`);
@@ -97,18 +115,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   };
 }
 
-function launchWorker(
-  { checkpoint, retrievalCheckpoint }: Checkpoints,
-  environment: Record<string, string>,
-  logLevel: LogLevel,
-): ChildProcess {
+function launchWorker(environment: Record<string, string>, logLevel: LogLevel): ChildProcess {
   return spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
     env: {
+      BLIP2_LOG_LEVEL: logLevel === 'log' ? 'info' : 'warn',
       ...process.env,
       ...environment,
-      BLIP2_CHECKPOINT: checkpoint,
-      BLIP2_RETRIEVAL_CHECKPOINT: retrievalCheckpoint ?? 'none',
-      GPU_WORKER_HOST: '127.0.0.1',
     },
     stdio: ['pipe', logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
   });

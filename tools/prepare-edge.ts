@@ -3,14 +3,15 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
-  ensureBundle,
   readGenerativeManifest,
   readRetrievalManifest,
   readTokenizer,
 } from '@blip2/gpu-worker/builder/index';
-import { chooseCheckpoints } from '@blip2/gpu-worker/config';
-import { resolveCheckpoint } from '@blip2/gpu-worker/hub/index';
+import { chooseCheckpoints, type ModelSettings } from '@blip2/gpu-worker/model-options';
+import { type BundleProgress, resolveBundle } from '@blip2/gpu-worker/resolve-bundle';
+import { configure } from '@blip2/shared/config/configure';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
+import { PREPARE_EDGE } from './programs.ts';
 import { statusLine } from './status-line.ts';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -20,50 +21,46 @@ export type Checkpoints = { checkpoint: string; retrievalCheckpoint?: string };
 /**
  * Pulls the checkpoints and builds the bundles where needed, writes
  * `generated/{model.json,tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
- * @param checkpoint folder in Hugging Face's format or model on a hub; BLIP2_CHECKPOINT or the embedded one by default
+ * @param edge folder of the edge
  * @returns the folders of the checkpoints, wherever they came from
  */
 export async function prepareEdge(
-  checkpoint = process.env.BLIP2_CHECKPOINT,
+  settings: ModelSettings,
   onStatus: (line: string) => void = () => {},
   edge = join(ROOT, 'edge'),
 ): Promise<Checkpoints & { bundle: string; model: EdgeModel }> {
-  const chosen = chooseCheckpoints(checkpoint, process.env.BLIP2_RETRIEVAL_CHECKPOINT);
-  const prepare = async (name: string) => {
-    const folder = await resolveCheckpoint(name, {
-      onProgress: ({ done, total, label }) =>
-        onStatus(`Downloading ${name}: ${Math.floor((100 * done) / total)} % ${label}`),
-    });
-    const bundle = await ensureBundle(folder, {
-      onProgress: ({ done, total, label }) =>
-        onStatus(`Building the bundle: ${Math.floor((100 * done) / total)} % ${label}`),
-    });
-    return { folder, bundle };
-  };
-  const { folder, bundle } = await prepare(chosen.checkpoint);
+  const chosen = chooseCheckpoints(settings);
+  const prepare = (name: string) =>
+    resolveBundle(name, settings, (progress) => onStatus(describe(name, progress)));
+  const { checkpoint: folder, bundle } = await prepare(chosen.checkpoint);
   const { retrievalCheckpoint } = chosen;
   const retrieval = retrievalCheckpoint === undefined ? null : await prepare(retrievalCheckpoint);
   const manifest = await readGenerativeManifest(bundle);
-  const compares = retrieval === null ? null : await readRetrievalManifest(retrieval.bundle);
-  const model = edgeModelFrom(manifest, compares ?? undefined);
+  const retrieve = retrieval === null ? null : await readRetrievalManifest(retrieval.bundle);
+  const model = edgeModelFrom(manifest, retrieve ?? undefined);
   const generated = join(edge, 'generated');
   await mkdir(generated, { recursive: true });
   const files = {
     'model.json': `${JSON.stringify(model, null, 2)}\n`,
     'tokenizer.json.txt': await readTokenizer(bundle, manifest),
     'retrieval-tokenizer.json.txt':
-      retrieval === null || compares === null
+      retrieval === null || retrieve === null
         ? ''
-        : await readTokenizer(retrieval.bundle, compares),
+        : await readTokenizer(retrieval.bundle, retrieve),
   };
   for (const [name, text] of Object.entries(files))
     await writeIfChanged(join(generated, name), text);
   return {
     checkpoint: folder,
-    ...(retrieval === null ? {} : { retrievalCheckpoint: retrieval.folder }),
+    ...(retrieval === null ? {} : { retrievalCheckpoint: retrieval.checkpoint }),
     bundle,
     model,
   };
+}
+
+function describe(name: string, { step, done, total, label }: BundleProgress): string {
+  const what = step === 'download' ? `Downloading ${name}` : 'Building the bundle';
+  return `${what}: ${Math.floor((100 * done) / total)} % ${label}`;
 }
 
 async function writeIfChanged(path: string, text: string): Promise<void> {
@@ -72,7 +69,8 @@ async function writeIfChanged(path: string, text: string): Promise<void> {
 }
 
 if (import.meta.main) {
+  const { values } = configure(PREPARE_EDGE);
   const line = statusLine();
-  await prepareEdge(undefined, line.update);
+  await prepareEdge(values, line.update);
   line.clear();
 }

@@ -1,13 +1,16 @@
 /** `npm run screenshot`: the image of the page in the README, taken from the running service. */
 import { join } from 'node:path';
+import { configure } from '@blip2/shared/config/configure';
 import { chromium } from 'playwright-core';
 import { startStack } from './local-stack.ts';
 import { ROOT } from './prepare-edge.ts';
+import { SCREENSHOT } from './programs.ts';
 import { readScenes } from './scenes.ts';
 
-const stack = await startStack({ onStatus: (line) => console.error(line) });
+const { values: config } = configure(SCREENSHOT);
+const stack = await startStack({ model: config, onStatus: (line) => console.error(line) });
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
+  executablePath: config.chromium,
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-sync'],
 });
 try {

@@ -1,62 +1,29 @@
 /** `npm start`: the whole service until Ctrl-C. */
 import { join, resolve } from 'node:path';
-import { parseArgs, styleText } from 'node:util';
+import { styleText } from 'node:util';
+import { configure } from '@blip2/shared/config/configure';
 import { startStack } from './local-stack.ts';
 import { ROOT } from './prepare-edge.ts';
+import { START } from './programs.ts';
 import { statusLine } from './status-line.ts';
 
 /** An image every clone has. */
 const SAMPLE = 'test/scenes/pair-noto-00.webp';
 
-const HELP = `Usage: npm start [-- --port 8787 --trace FILE --verbose]
-
-Starts the edge (workerd, local KV) and the GPU worker on this machine.
-
-  --port PORT   the same as the variable PORT
-  --trace FILE  trace of requests and engine steps, for chrome://tracing or Perfetto
-  --verbose     show what edge and GPU worker log
-
-Environment:
-  PORT               port of the edge (8787)
-  BLIP2_CHECKPOINT   checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which
-                     is pulled (the embedded model)
-  BLIP2_RETRIEVAL_CHECKPOINT   one that compares images with texts (embedded, or none beside another model)
-  BLIP2_PRECISION    fp32, int8, int4 or auto (auto: fp32 below 1 GB of weights, else int8)
-  BLIP2_IGNORE_CONFIG   keys of config.json that you know to change nothing though the builder does not know them
-  BLIP2_BUNDLES      where bundles are kept (.bundles)
-  BLIP2_MODELS       where pulled checkpoints are kept (.models)
-  HF_TOKEN           token for models that are private or gated; sent to HF_ENDPOINT only
-  HF_ENDPOINT        the hub (https://huggingface.co)
-  HF_HUB_OFFLINE     1 uses what was pulled before and asks no hub
-`;
-
-const { values } = parseArgs({
-  options: {
-    port: { type: 'string' },
-    verbose: { type: 'boolean' },
-    trace: { type: 'string' },
-    help: { type: 'boolean', short: 'h' },
-  },
-});
-if (values.help) {
-  console.log(HELP);
-  process.exit(0);
-}
-const port = Number(values.port ?? process.env.PORT ?? 8787);
-if (!Number.isInteger(port) || port < 0 || port > 65535) {
-  console.error(
-    `PORT must be a whole number from 0 to 65535, not "${values.port ?? process.env.PORT}".`,
-  );
-  process.exit(1);
-}
+const { values: config } = configure(START);
+const { port, trace, verbose, logLevel = verbose ? 'info' : 'warn' } = config;
 
 const line = statusLine();
 const stack = await startStack({
   port,
+  model: config,
   persist: join(ROOT, '.wrangler/state'),
-  logLevel: values.verbose ? 'log' : 'error',
+  logLevel: verbose ? 'log' : 'error',
   onStatus: line.update,
-  ...(values.trace === undefined ? {} : { workerEnv: { BLIP2_TRACE: resolve(values.trace) } }),
+  workerEnv: {
+    BLIP2_LOG_LEVEL: logLevel,
+    BLIP2_TRACE: trace === undefined ? '' : resolve(trace),
+  },
 }).catch((error: Error) => {
   line.clear();
   console.error(styleText('red', error.message));

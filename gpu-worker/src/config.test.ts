@@ -1,22 +1,59 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from './config.ts';
+import { chooseCheckpoints, hubOptionsOf } from './model-options.ts';
 
-describe('the configuration', () => {
-  it('has sensible defaults, and empty variables count as absent', () => {
+describe('the configuration of the GPU worker', () => {
+  it('has sensible defaults, and takes an empty variable for none', () => {
     expect(readConfig({ BLIP2_THREADS: '' })).toMatchObject({
       port: 8788,
       host: '127.0.0.1',
       executionProvider: 'auto',
       maxSlots: 8,
+      precision: 'auto',
     });
   });
 
   it.each([
-    ['GPU_WORKER_PORT', '99999'],
+    ['BLIP2_WORKER_PORT', '99999'],
     ['BLIP2_MAX_SLOTS', '0'],
     ['BLIP2_THREADS', 'many'],
     ['BLIP2_EXECUTION_PROVIDER', 'tpu'],
+    ['BLIP2_PRECISION', 'int3'],
+    ['HF_ENDPOINT', 'huggingface.co'],
+    ['BLIP2_PREFILL_PIECE', '64'],
+    ['BLIP2_MODELS', '.models'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+});
+
+describe('the cache of the hub', () => {
+  const home = homedir();
+  it.each([
+    [{}, join(home, '.cache/huggingface/hub')],
+    [{ XDG_CACHE_HOME: '/caches' }, '/caches/huggingface/hub'],
+    [{ HF_HOME: '/hf', XDG_CACHE_HOME: '/caches' }, '/hf/hub'],
+    [{ HF_HUB_CACHE: '/hub', HF_HOME: '/hf' }, '/hub'],
+    [{ HF_HUB_CACHE: '~/hub' }, join(home, 'hub')],
+    [{ HF_HUB_CACHE: '', HF_HOME: '' }, join(home, '.cache/huggingface/hub')],
+  ])('with %o is where huggingface_hub has it', (env, cache) => {
+    expect(hubOptionsOf(readConfig(env)).cache).toBe(cache);
+  });
+});
+
+describe('the checkpoints', () => {
+  it('are the embedded two, of which the one for retrieval stays with the other', () => {
+    expect(chooseCheckpoints(readConfig({}))).toEqual({
+      checkpoint: expect.stringMatching(/checkpoints.generate$/),
+      retrievalCheckpoint: expect.stringMatching(/checkpoints.retrieve$/),
+    });
+    expect(chooseCheckpoints(readConfig({ BLIP2_CHECKPOINT: 'a/b' }))).toEqual({
+      checkpoint: 'a/b',
+    });
+    expect(chooseCheckpoints(readConfig({ BLIP2_RETRIEVAL_CHECKPOINT: 'none' }))).toEqual({
+      checkpoint: expect.any(String),
+    });
   });
 });

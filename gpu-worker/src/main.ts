@@ -1,20 +1,12 @@
 /** Entry of the GPU worker process. */
-import { parseArgs } from 'node:util';
-import { CONFIG_HELP, readConfig } from './config.ts';
+import { configure } from '@blip2/shared/config/configure';
+import { printable } from '@blip2/shared/config/read-options';
+import { WORKER_OPTIONS, WORKER_PROGRAM } from './config.ts';
+import { createLogger } from './logger.ts';
 import { tunedEnvironment } from './runtime/malloc-tuning.ts';
 import { startWorker } from './start-worker.ts';
 
-const { values } = parseArgs({
-  options: {
-    trace: { type: 'string' },
-    attached: { type: 'boolean' },
-    help: { type: 'boolean', short: 'h' },
-  },
-});
-if (values.help) {
-  console.log(CONFIG_HELP);
-  process.exit(0);
-}
+const { values: config } = configure(WORKER_PROGRAM);
 
 const tuned = tunedEnvironment(process.env, process.platform);
 if (tuned !== null) {
@@ -22,39 +14,41 @@ if (tuned !== null) {
   process.execve?.(node, [node, ...process.execArgv, ...rest], tuned);
 }
 
-// On NVIDIA's cards too, a product in float32 is one: not in the 10 bits of TF32, which CUDA's libraries take unless told.
+// On NVIDIA's cards too, a product in float32 is one: not in the 10 bits of TF32, which CUDA's libraries use by default.
 process.env.NVIDIA_TF32_OVERRIDE ??= '0';
 
+const log = createLogger({
+  level: config.logLevel,
+  write: (line) => process.stderr.write(line),
+  pretty: process.stderr.isTTY,
+});
+
 try {
-  const config = readConfig({ ...process.env, ...(values.trace && { BLIP2_TRACE: values.trace }) });
-  console.log('GPU worker:', JSON.stringify(config));
-  let last = '';
-  const worker = await startWorker(config, (line) => {
-    if (line !== last) console.log(line);
-    last = line;
-  });
-  console.log(`GPU worker ready at ${worker.url}`);
-  worker.engine.onCrash((error) => {
-    console.error('The engine thread ended:', error);
-    process.exit(1);
-  });
+  log.info('starting', { config: printable(WORKER_OPTIONS, config) });
+  const worker = await startWorker(config, log);
+  log.info('ready', { url: worker.url });
+  worker.crashed.finally(() => process.exit(1));
   let stopping = false;
-  const stop = () => {
+  const stop = (reason: string) => {
     if (stopping) process.exit(1);
     stopping = true;
+    log.info('stopping', { reason });
     worker.stop().then(
       () => process.exit(0),
       (error) => {
-        console.error(error);
+        log.error('not-stopped', { error });
         process.exit(1);
       },
     );
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
   // Whoever started it may be killed without a chance to say so.
-  if (values.attached) process.stdin.once('close', () => stopping || stop()).resume();
+  if (config.attached) {
+    process.stdin.once('close', () => stopping || stop('standard input ended')).resume();
+  }
 } catch (error) {
   const { message, cause } = error as Error;
-  console.error(cause instanceof Error ? `${message} (${cause.message})` : message);
+  // What is wrong is the user's to mend: where it was found in our code tells them nothing.
+  log.error('not-started', { message, cause: cause instanceof Error ? cause.message : undefined });
   process.exit(1);
 }

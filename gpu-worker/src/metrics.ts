@@ -1,9 +1,11 @@
-/** Figures of the running worker in Prometheus' text format. */
+/** Metrics of the running worker in Prometheus' text format; where vLLM has a like one, by its name. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineClient, EngineListener } from './engine/client.ts';
-import type { CacheStats } from './engine/stats.ts';
 
 export type Metrics = { contentType: string; text: () => Promise<string> };
+
+/** What the metrics are about. */
+export type MeasuredEngine = Pick<EngineClient, 'admitted' | 'slots' | 'listen'>;
 
 /** From the embedded model's tenth of a millisecond to a queue of minutes. */
 const SECONDS = [
@@ -11,90 +13,122 @@ const SECONDS = [
 ];
 
 /** @param executionProvider label of everything */
-export function createMetrics(engine: EngineClient, executionProvider: string): Metrics {
-  const registry = new Registry();
+export function createMetrics(engine: MeasuredEngine, executionProvider: string): Metrics {
+  const registry = createRegistry(engine);
   registry.setDefaultLabels({ execution_provider: executionProvider });
   collectDefaultMetrics({ register: registry });
-  engine.listen(listenerInto(registry));
+  return { contentType: registry.contentType, text: () => registry.metrics() };
+}
+
+/** Our own metrics, without those of the process. */
+export function createRegistry(engine: MeasuredEngine): Registry {
+  const registry = new Registry();
+  engine.listen(listenerInto(registry, engine.slots));
   new Gauge({
-    name: 'blip2_admitted_requests',
-    help: 'Requests that hold a place',
+    name: 'blip2_num_requests_admitted',
+    help: 'Requests that wait or run: admitted, and not ended yet',
     registers: [registry],
     collect() {
       this.set(engine.admitted);
     },
   });
-  return { contentType: registry.contentType, text: () => registry.metrics() };
+  return registry;
 }
 
-function listenerInto(registry: Registry): EngineListener {
+function listenerInto(registry: Registry, slots: number): EngineListener {
   const registers = [registry];
-  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
+  const gauge = (name: string, help: string, labelNames: string[] = []) =>
+    new Gauge({ name, help, labelNames, registers });
   const seconds = (name: string, help: string, labelNames: string[] = []) =>
     new Histogram({ name, help, labelNames, buckets: SECONDS, registers });
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name, help, labelNames, registers });
 
-  const waitingImages = gauge('blip2_waiting_images', 'Jobs that wait for work on their image');
-  const waitingPrefill = gauge('blip2_waiting_prefill', 'Jobs that wait for slots');
-  const running = gauge('blip2_running_rows', 'Texts that are being written');
+  const waitingRequests = gauge(
+    'blip2_num_requests_waiting',
+    'Requests that wait, by what for: image (work on their image) or slots',
+    ['stage'],
+  );
+  const runningSequences = gauge(
+    'blip2_num_requests_running',
+    'Sequences that get a token with each decode step; a request has n or num_beams of them',
+  );
+  const kvUsage = gauge(
+    'blip2_kv_cache_usage',
+    'Share of the slots whose sequence gets a token with each decode step, 0 to 1',
+  );
   const kvBytes = gauge('blip2_kv_cache_bytes', 'Memory of the keys and values of all slots');
   const deviceTensors = gauge('blip2_device_tensors', 'Tensors that are held on the device');
-  const prefixBytes = gauge('blip2_prefix_cache_bytes', 'Memory of what prompts begin with');
-  const featureBytes = gauge('blip2_image_features_bytes', 'Memory of kept image features');
-  const actions = seconds('blip2_engine_action_seconds', 'Time of one thing the engine does', [
-    'action',
-  ]);
-  const batch = new Histogram({
-    name: 'blip2_step_rows',
-    help: 'Texts that share a decode step',
+  const prefixBytes = gauge(
+    'blip2_prefix_cache_bytes',
+    'Memory of the keys and values of images and conversations that may go on',
+  );
+  const prefixLookups = counter(
+    'blip2_prefix_cache_lookups_total',
+    'Look-ups of the image positions of a prompt, by result: hit or miss',
+    ['result'],
+  );
+  const prefixTokens = counter(
+    'blip2_prefix_cache_hit_text_tokens_total',
+    'Text tokens of prompts that did not have to be computed again',
+  );
+  const featureBytes = gauge('blip2_image_feature_cache_bytes', 'Memory of image features');
+  const featureLookups = counter(
+    'blip2_image_feature_cache_lookups_total',
+    'Look-ups of image features, by result: hit, or miss, which is a run of the image encoder',
+    ['result'],
+  );
+  const actionSeconds = seconds(
+    'blip2_engine_action_seconds',
+    'Time of one action of the engine, by action',
+    ['action'],
+  );
+  const batchSize = new Histogram({
+    name: 'blip2_decode_batch_size',
+    help: 'Sequences that share a decode step',
     buckets: [1, 2, 4, 8, 16, 32, 64],
     registers,
   });
-  const prefixes = counter('blip2_prefix_cache_lookups_total', 'Look-ups of image positions', [
-    'result',
-  ]);
-  const prefixTexts = counter(
-    'blip2_prefix_cache_text_positions_total',
-    'Text positions of prompts that did not have to be read again',
-  );
-  const features = counter(
-    'blip2_image_features_lookups_total',
-    'Images looked at: again (hit), or with a run of the image encoder (miss)',
-    ['result'],
-  );
   const firstToken = seconds(
     'blip2_time_to_first_token_seconds',
-    'From submission to the first token',
+    'From the submission of a request to the engine to its first token',
   );
-  const nextToken = seconds('blip2_inter_token_latency_seconds', 'Between two tokens of a request');
-  const tokens = counter('blip2_tokens_total', 'Tokens written');
-  const requests = counter('blip2_requests_total', 'Requests by what became of them', [
-    'kind',
-    'outcome',
-  ]);
-  const rejected = counter('blip2_rejected_requests_total', 'Requests that found no place');
-  const countPrefixes = lookupsInto(prefixes);
-  const countFeatures = lookupsInto(features);
+  const nextToken = seconds(
+    'blip2_inter_token_latency_seconds',
+    'Between two times that a request gets tokens',
+  );
+  const tokens = counter('blip2_generation_tokens_total', 'Tokens generated');
+  const requests = counter(
+    'blip2_requests_total',
+    'Requests that ended, by kind and outcome: done, failed or canceled',
+    ['kind', 'outcome'],
+  );
+  const rejected = counter(
+    'blip2_requests_rejected_total',
+    'Requests that found the queue full, or their share of it',
+  );
+  const addPrefixLookups = increments(prefixLookups);
+  const addFeatureLookups = increments(featureLookups);
   let textPositions = 0;
 
   return {
-    observed: ({ done, waiting, running: now, memory, features }) => {
-      if (done !== null) actions.observe({ action: done.action }, done.ms / 1000);
-      if (done?.action === 'step') batch.observe(done.rows);
-      waitingImages.set(waiting.images);
-      waitingPrefill.set(waiting.prefill);
-      running.set(now);
+    observed: ({ done, waiting, running, memory, features }) => {
+      if (done !== null) actionSeconds.observe({ action: done.action }, done.ms / 1000);
+      if (done?.action === 'step') batchSize.observe(done.rows);
+      waitingRequests.set({ stage: 'image' }, waiting.images);
+      waitingRequests.set({ stage: 'slots' }, waiting.prefill);
+      runningSequences.set(running);
+      kvUsage.set(running / slots);
       kvBytes.set(memory.kvBytes);
       deviceTensors.set(memory.deviceTensors);
       if (memory.prefixes !== undefined) {
         prefixBytes.set(memory.prefixes.bytes);
-        countPrefixes(memory.prefixes);
-        prefixTexts.inc(memory.prefixes.textPositions - textPositions);
+        addPrefixLookups(memory.prefixes);
+        prefixTokens.inc(memory.prefixes.textPositions - textPositions);
         textPositions = memory.prefixes.textPositions;
       }
       featureBytes.set(features.bytes);
-      countFeatures(features);
+      addFeatureLookups(features);
     },
     begun: () => {},
     written: (_, { token, seconds: took, count }) => {
@@ -106,12 +140,12 @@ function listenerInto(registry: Registry): EngineListener {
   };
 }
 
-/** Look-ups come as totals since the start, a counter takes what is new. */
-function lookupsInto(counter: Counter): (totals: CacheStats) => void {
-  let known = { hits: 0, misses: 0 };
+/** Look-ups come as totals since the start; a counter takes what is new. */
+function increments(counter: Counter): (totals: { hits: number; misses: number }) => void {
+  let last = { hits: 0, misses: 0 };
   return ({ hits, misses }) => {
-    counter.inc({ result: 'hit' }, hits - known.hits);
-    counter.inc({ result: 'miss' }, misses - known.misses);
-    known = { hits, misses };
+    counter.inc({ result: 'hit' }, hits - last.hits);
+    counter.inc({ result: 'miss' }, misses - last.misses);
+    last = { hits, misses };
   };
 }

@@ -1,49 +1,52 @@
 /** The GPU worker as a value: started with a configuration, stopped by draining. */
 import { once } from 'node:events';
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { serve } from '@hono/node-server';
-import { ensureBundle, readGenerativeManifest, readRetrievalManifest } from './builder/index.ts';
+import { readGenerativeManifest, readRetrievalManifest } from './builder/index.ts';
 import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
 import type { RetrievalOptions } from './engine/protocol.ts';
-import { createApp, type ServerState } from './http/app.ts';
-import { resolveCheckpoint } from './hub/index.ts';
+import { createApp } from './http/app.ts';
+import type { ServerState } from './http/dependencies.ts';
+import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
+import { chooseCheckpoints } from './model-options.ts';
 import { traceTo } from './perfetto-trace.ts';
+import { type BundleProgress, resolveBundle } from './resolve-bundle.ts';
 import { findProvider } from './runtime/provider/index.ts';
 
 export type GpuWorker = {
   url: string;
   engine: EngineClient;
-  /** Takes no more requests, finishes those that run, and frees everything. */
+  /** Accepts no more requests, finishes those that run, and frees everything. */
   stop: () => Promise<void>;
+  /**
+   * Settles when the engine thread has ended by an error: by then every stream has got its error frame, or a moment has
+   * passed. The worker is of no use any more.
+   */
+  crashed: Promise<Error>;
 };
 
-/** @param onStatus told what is being done while it starts, often the same line again */
-export async function startWorker(
-  config: Config,
-  onStatus: (line: string) => void = () => {},
-): Promise<GpuWorker> {
+/** How long clients have to read the errors of a worker whose engine is gone. */
+const LAST_WORDS_MS = 5000;
+
+/** @throws Error when a checkpoint cannot be had, a bundle cannot be built, or the model cannot be loaded */
+export async function startWorker(config: Config, log: Logger = SILENT): Promise<GpuWorker> {
+  const chosen = chooseCheckpoints(config);
   const build = async (name: string) => {
-    const checkpoint = await resolveCheckpoint(name, {
-      onProgress: ({ done, total }) =>
-        onStatus(`Downloading ${name}: ${Math.floor((10 * done) / total) * 10} %`),
-    });
-    return await ensureBundle(checkpoint, {
-      ...(config.bundles === undefined ? {} : { bundles: config.bundles }),
-      onProgress: ({ label }) => onStatus(`Building the bundle: ${label}`),
-    });
+    const { bundle } = await resolveBundle(name, config, progressInto(log, name));
+    return bundle;
   };
   // It takes a second where a graphics driver is loaded: meanwhile the bundle is built.
   const choosing = findProvider(config.executionProvider);
   choosing.catch(() => {});
-  const bundle = await build(config.checkpoint);
+  const bundle = await build(chosen.checkpoint);
   const manifest = await readGenerativeManifest(bundle);
-  const retrieval = await withRetrieval(config, build);
+  const retrieval = await loadRetrieval(chosen.retrievalCheckpoint, build);
   const { provider: executionProvider, why } = await choosing;
-  onStatus(`Loading ${manifest.name} on ${executionProvider}${why && ` (${why})`}`);
+  log.info('loading', { model: manifest.name, execution_provider: executionProvider, why });
   const { threads, maxSlots, maxImageBytes: maxBytes, maxImagePixels: maxPixels } = config;
   const engine = await EngineClient.start(
     {
@@ -53,8 +56,8 @@ export async function startWorker(
       executionProvider,
       threads,
       maxSlots,
-      prefillChunkTokens: config.prefillPiece,
-      prefixCacheBytes: config.prefixCacheBytes,
+      prefillChunkTokens: config.prefillChunkTokens,
+      prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
     },
     config.queueLimit,
   );
@@ -62,44 +65,81 @@ export async function startWorker(
     generate: manifest,
     ...(retrieval === undefined ? {} : { retrieve: retrieval.manifest }),
   };
-  const state: ServerState = { draining: false };
+  const crash = new AbortController();
+  const state: ServerState = { draining: false, crashed: crash.signal };
   const model = {
-    ...served(manifest),
+    ...identityOf(manifest),
     execution_provider: executionProvider,
     ...(why === '' ? {} : { execution_provider_why: why }),
-    ...(retrieval === undefined ? {} : { retrieval: served(retrieval.manifest) }),
+    ...(retrieval === undefined ? {} : { retrieval: identityOf(retrieval.manifest) }),
   };
   const metrics = createMetrics(engine, executionProvider);
   const trace = config.trace === undefined ? null : traceTo(config.trace, engine);
-  const context = { engine, models, limits: { maxBytes, maxPixels } };
-  const app = createApp(context, { model, metrics, state });
+  const app = createApp({
+    engine,
+    models,
+    limits: { maxBytes, maxPixels },
+    model,
+    metrics,
+    state,
+    log,
+  });
   const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }) as Server;
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
+  // While it drains, a connection that has nothing more to do would be kept alive for seconds.
+  server.on('request', (_request, response: ServerResponse) => {
+    response.on('close', () => {
+      if (state.draining) setImmediate(() => server.closeIdleConnections());
+    });
+  });
+  const close = async () => {
+    state.draining = true;
+    const closed = once(server, 'close');
+    server.close();
+    server.closeIdleConnections();
+    await closed;
+  };
+  const crashed = Promise.withResolvers<Error>();
+  engine.onCrash((error) => {
+    log.error('engine-crashed', { error });
+    // Jobs have failed by now; this is for requests that are none yet.
+    crash.abort(error);
+    setTimeout(() => server.closeAllConnections(), LAST_WORDS_MS).unref();
+    close().then(() => crashed.resolve(error), crashed.reject);
+  });
   return {
     url: `http://${config.host}:${port}`,
     engine,
     stop: async () => {
-      state.draining = true;
-      const closed = once(server, 'close');
-      server.close();
-      server.closeIdleConnections();
-      await closed;
+      await close();
       await engine.stop();
       trace?.end();
     },
+    crashed: crashed.promise,
   };
 }
 
-async function withRetrieval(
-  { retrievalCheckpoint }: Config,
+/** Logs how far a download or a build is, at each tenth. */
+function progressInto(log: Logger, checkpoint: string): (progress: BundleProgress) => void {
+  let last = '';
+  return ({ step, done, total, label }) => {
+    const percent = 10 * Math.floor((10 * done) / total);
+    const current = `${step} ${percent}`;
+    if (current !== last) log.info(step, { checkpoint, percent, label });
+    last = current;
+  };
+}
+
+async function loadRetrieval(
+  checkpoint: string | undefined,
   build: (checkpoint: string) => Promise<string>,
 ): Promise<RetrievalOptions | undefined> {
-  if (retrievalCheckpoint === undefined) return undefined;
-  const bundle = await build(retrievalCheckpoint);
+  if (checkpoint === undefined) return undefined;
+  const bundle = await build(checkpoint);
   return { bundle, manifest: await readRetrievalManifest(bundle) };
 }
 
-function served({ name, revision }: BundleManifest) {
+function identityOf({ name, revision }: BundleManifest) {
   return { name, revision };
 }

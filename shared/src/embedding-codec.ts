@@ -36,9 +36,6 @@ export function asStored(values: Float32Array, type: EmbeddingType): Float32Arra
   return type === 'float32' ? values : Float32Array.from(new Float16Array(values));
 }
 
-/** The name by which the engine still imports it. */
-export const asKept = (values: Float32Array, type: EmbeddingType) => asStored(values, type);
-
 /**
  * @example encodeEmbeddings({ numQueries: 32, hidden: 768, values }, 'float16').byteLength // 16 + 32 * 768 * 2
  * @throws EmbeddingCodecError when the values do not fill the shape

@@ -86,8 +86,6 @@ export function encodeJsonFrame(type: FrameType, value: unknown): Uint8Array<Arr
 export type ScoredToken = { id: number; logprob: number };
 /** A generated token; `scored` where log-probabilities were asked for: its own, and the likeliest at its position. */
 export type GeneratedToken = { id: number; scored?: { logprob: number; top: ScoredToken[] } };
-/** The name by which the engine still imports it. */
-export type WrittenToken = GeneratedToken;
 /** Next tokens of the text number `choice`, in their order. */
 export type TokensPayload = { choice: number; tokens: readonly GeneratedToken[] };
 

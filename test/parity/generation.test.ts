@@ -12,7 +12,7 @@ import {
   releaseModels,
 } from '@blip2/gpu-worker/engine/models/load-models';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
-import type { WrittenToken } from '@blip2/shared/frames';
+import type { GeneratedToken } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DecoderDriver } from '../support/decoder-driver.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
@@ -365,7 +365,7 @@ describe('log-probabilities', () => {
       setting: { max_new_tokens: 1, repetition_penalty: 1.7, ...scored },
     });
     await driver.finish();
-    const [{ id, scored: found }] = tokensOf(driver, 1) as [WrittenToken];
+    const [{ id, scored: found }] = tokensOf(driver, 1) as [GeneratedToken];
     expect(found!.logprob).toBeCloseTo(expected.find((one) => one.id === id)!.logprob, 4);
     expect(found!.top.map((one) => one.id)).toEqual(expected.slice(0, 3).map((one) => one.id));
   });
@@ -382,6 +382,6 @@ describe('log-probabilities', () => {
   });
 });
 
-function tokensOf(driver: EngineDriver, id: number): WrittenToken[] {
+function tokensOf(driver: EngineDriver, id: number): GeneratedToken[] {
   return driver.eventsOf(id).flatMap((event) => (event.type === 'tokens' ? event.tokens : []));
 }

@@ -1,12 +1,12 @@
 /** Embedding look-ups a second against a Worker that does nothing, served in the same way, in turns. */
 import { join } from 'node:path';
 import autocannon from 'autocannon';
-import { buildWorker } from '../build-worker.ts';
-import { serveWorker } from '../serve-worker.ts';
 import { postJson } from '../api.ts';
+import { buildWorker } from '../build-worker.ts';
 import { EDGE_CONFIG, type Stack } from '../local-stack.ts';
 import { ROOT } from '../prepare-edge.ts';
 import { readImage, readScenes } from '../scenes.ts';
+import { serveWorker } from '../serve-worker.ts';
 import { median } from './statistics.ts';
 
 const TURNS = 3;

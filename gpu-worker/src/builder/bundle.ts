@@ -12,19 +12,18 @@ import { planGenerative } from './plans/generative-plan.ts';
 import { planRetrieval } from './plans/retrieval-plan.ts';
 import { choosePrecision } from './precision.ts';
 import { checkpointRevision, sha256OfFile } from './revision.ts';
-import { defaultBundles, defaultIgnoredConfig, defaultPrecision } from './settings.ts';
 
 /** `done` of `total` bytes of the checkpoint; `label` says what is being written. */
 export type BuildProgress = { done: number; total: number; label: string };
 
 export type EnsureOptions = {
-  onProgress?: (progress: BuildProgress) => void;
-  /** BLIP2_PRECISION, or `auto`. */
+  /** Folder of all bundles. */
+  bundles: string;
+  /** Bits of the large weights; `auto` chooses by their size. */
   precision?: Precision | 'auto';
-  /** Keys of config.json that may say what they will; BLIP2_IGNORE_CONFIG, or none. */
-  ignoredConfig?: readonly string[];
-  /** Folder of bundles; BLIP2_BUNDLES, or `.bundles` at the top of the repository. */
-  bundles?: string;
+  /** Keys of config.json that change nothing though the builder does not know them. @example ['text_config.note'] */
+  ignoredKeys?: readonly string[];
+  onProgress?: (progress: BuildProgress) => void;
 };
 
 type Identity = { name: string; revision: string; precision: Precision };
@@ -50,15 +49,11 @@ const REQUIRED_SIDECARS = ['config.json', 'tokenizer.json'];
 /**
  * Folder of the bundle of `checkpointDir`, built first where there is none that fits.
  * @throws CheckpointError naming what the builder does not know or does not find in the checkpoint
+ * @example await ensureBundle('checkpoints/mine', { bundles: '.bundles', precision: 'int8' })
  */
 export async function ensureBundle(
   checkpointDir: string,
-  {
-    onProgress = () => {},
-    bundles = defaultBundles(),
-    precision: wanted = defaultPrecision(),
-    ignoredConfig = defaultIgnoredConfig(),
-  }: EnsureOptions = {},
+  { bundles, precision: wanted = 'auto', ignoredKeys = [], onProgress = () => {} }: EnsureOptions,
 ): Promise<string> {
   const checkpoint = resolve(checkpointDir);
   const precision = choosePrecision(wanted, await weightBytes(checkpoint));
@@ -73,7 +68,7 @@ export async function ensureBundle(
   const draft = `${bundle}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   await mkdir(draft, { recursive: true });
   try {
-    await build(checkpoint, draft, identity, { onProgress, ignoredConfig });
+    await build(checkpoint, draft, identity, { onProgress, ignoredKeys });
     if (!(await isUsable(bundle, checkpoint, identity))) await moveDraft(draft, bundle);
   } finally {
     await rm(draft, { recursive: true, force: true });
@@ -85,13 +80,10 @@ async function build(
   checkpoint: string,
   draft: string,
   { name, revision, precision }: Identity,
-  {
-    onProgress,
-    ignoredConfig,
-  }: { onProgress: (progress: BuildProgress) => void; ignoredConfig: readonly string[] },
+  { onProgress, ignoredKeys }: Required<Pick<EnsureOptions, 'onProgress' | 'ignoredKeys'>>,
 ): Promise<void> {
   const kind = await readKind(checkpoint);
-  await ensureKnownKeys(checkpoint, kind, ignoredConfig);
+  await ensureKnownKeys(checkpoint, kind, ignoredKeys);
   const plan = kind === 'retrieve' ? planRetrieval : planGenerative;
   const { graphs, manifest } = await plan(checkpoint, precision);
   const paths = await copySidecars(checkpoint, draft);

@@ -4,4 +4,3 @@ export { readTokenizer } from './checkpoint/tokenizer-file.ts';
 export { readGenerativeConfig } from './config/model-config.ts';
 export { CheckpointError } from './errors.ts';
 export { readGenerativeManifest, readManifest, readRetrievalManifest } from './manifest.ts';
-export { defaultBundles } from './settings.ts';

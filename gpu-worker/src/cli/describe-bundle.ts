@@ -1,4 +1,4 @@
-/** What a bundle is, in words: the rows of `npm run model -- info`. */
+/** Describes a bundle: the rows of `npm run model -- info`. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { readGenerativeConfig, readManifest } from '../builder/index.ts';
 
@@ -30,7 +30,7 @@ async function textRows(bundle: string, manifest: BundleManifest): Promise<Recor
     };
   }
   const { decoder, eos_token_ids, generation } = manifest;
-  // Nobody who serves a bundle needs its encoder's depth: the manifest has no place for it.
+  // Serving a bundle does not need its encoder's depth: the manifest does not have it.
   const { text_config: text } = await readGenerativeConfig(bundle);
   return {
     ...(text.model_type === 't5'

@@ -1,64 +1,38 @@
 /** `npm run model`: pulls checkpoints, builds bundles, and says what a checkpoint or a bundle is. */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs, styleText } from 'node:util';
+import { styleText } from 'node:util';
+import { configure } from '@blip2/shared/config/configure';
+import { helpOf } from '@blip2/shared/config/help';
 import { CheckpointError, ensureBundle, readManifest, readTokenizer } from '../builder/index.ts';
-import { parseModelId, pull, readHubSettings, resolveCheckpoint } from '../hub/index.ts';
+import { parseModelId, pull, resolveCheckpoint } from '../hub/index.ts';
+import { bundleOptionsOf, hubOptionsOf } from '../model-options.ts';
 import { describeBundle } from './describe-bundle.ts';
+import { MODEL_PROGRAM } from './program.ts';
 import { progressBar } from './progress-bar.ts';
 
-const HELP = `Usage: npm run model -- <command> <argument>
-
-  pull <model>         downloads a checkpoint from a Hugging Face hub, prints its folder; goes on where it
-                       was stopped, and fetches nothing twice
-  build <checkpoint>   makes the bundle of a checkpoint, prints its path
-  info <checkpoint>    prints what it is (built first); takes a bundle too
-
-A model is owner/name, owner/name@revision, or the URL of its page. A checkpoint is a folder in Hugging
-Face's format or a model, which is pulled first if it was not before.
-
-  --revision NAME   branch, tag, refs/pr/N or commit of the model (main)
-  --out FOLDER      where pull puts the files (.models/<owner>--<name>/<commit>)
-
-Environment:
-  BLIP2_PRECISION  fp32, int8, int4 or auto: bits of a bundle's large weights (auto: fp32 below 1 GB, else int8)
-  BLIP2_IGNORE_CONFIG  keys of config.json that you know to change nothing though the builder does not know
-                   them: text_config.note,origin
-  BLIP2_BUNDLES    where bundles are kept (.bundles)
-  BLIP2_MODELS     where pulled checkpoints are kept (.models)
-  HF_TOKEN         token for models that are private or gated; sent to HF_ENDPOINT only
-  HF_ENDPOINT      the hub (https://huggingface.co)
-  HF_HUB_OFFLINE   1 uses what was pulled before and asks no hub
-`;
+const {
+  values: config,
+  positionals: [command, name],
+} = configure(MODEL_PROGRAM);
+const hub = hubOptionsOf(config);
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: {
-      help: { type: 'boolean', short: 'h' },
-      revision: { type: 'string' },
-      out: { type: 'string' },
-    },
-    allowPositionals: true,
-  });
-  const [command, name, ...rest] = positionals;
-  if (values.help || command === undefined) {
-    console.log(HELP);
+  if (command === undefined) {
+    console.log(helpOf(MODEL_PROGRAM));
     return;
   }
   if (command !== 'pull' && command !== 'build' && command !== 'info') {
-    throw new CheckpointError(`Unknown command "${command}".\n\n${HELP}`);
+    throw new CheckpointError(`Unknown command "${command}". See --help.`);
   }
-  if (name === undefined || rest.length > 0) {
-    throw new CheckpointError(`"${command}" takes one argument.\n\n${HELP}`);
-  }
-  const { revision, out } = values;
+  if (name === undefined) throw new CheckpointError(`"${command}" lacks its argument. See --help.`);
   if (command === 'pull') {
-    console.log(await pullModel(name, { revision, out }));
+    console.log(await pullModel(name));
     return;
   }
-  if (revision !== undefined || out !== undefined) {
+  if (config.revision !== undefined || config.out !== undefined) {
     throw new CheckpointError(
-      `--revision and --out are options of pull; "${command}" takes owner/name@revision.`,
+      `--revision and --out are options of pull; give "${command}" owner/name@revision.`,
     );
   }
   if (command === 'info') {
@@ -70,28 +44,23 @@ async function main(): Promise<void> {
   console.log(bundle);
 }
 
-async function pullModel(
-  name: string,
-  { revision, out }: { revision: string | undefined; out: string | undefined },
-): Promise<string> {
-  const settings = readHubSettings(process.env);
-  const model = parseModelId(name, settings.endpoint, revision);
+async function pullModel(name: string): Promise<string> {
+  const { revision, out } = config;
+  const model = parseModelId(name, hub.endpoint, revision);
   using bar = progressBar(`Downloading ${model.id}`);
-  return await pull(model, settings, {
-    onProgress: bar.draw,
-    ...(out === undefined ? {} : { out }),
-  });
+  const options = { onProgress: bar.draw, ...(out === undefined ? {} : { out }) };
+  return await pull(model, hub, options);
 }
 
 async function build(name: string): Promise<string> {
-  const checkpoint = await pullOrFind(name);
+  const checkpoint = await findOrPull(name);
   using bar = progressBar('Building the bundle');
-  return await ensureBundle(checkpoint, { onProgress: bar.draw });
+  return await ensureBundle(checkpoint, { ...bundleOptionsOf(config), onProgress: bar.draw });
 }
 
-async function pullOrFind(name: string): Promise<string> {
+async function findOrPull(name: string): Promise<string> {
   using bar = progressBar(`Downloading ${name}`);
-  return await resolveCheckpoint(name, { onProgress: bar.draw });
+  return await resolveCheckpoint(name, hub, { onProgress: bar.draw });
 }
 
 async function info(folder: string): Promise<void> {
@@ -100,8 +69,8 @@ async function info(folder: string): Promise<void> {
     () => false,
   );
   const rows = await describeBundle(isBundle ? folder : await build(folder));
-  for (const [name, text] of Object.entries(rows)) {
-    console.log(`${styleText('bold', name.padEnd(14))} ${text}`);
+  for (const [label, text] of Object.entries(rows)) {
+    console.log(`${styleText('bold', label.padEnd(14))} ${text}`);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What the engine does beside generating: images to encode and to compare with texts, a bounded piece at a time. */
-import { asKept } from '@blip2/shared/embedding-codec';
+import { asStored } from '@blip2/shared/embedding-codec';
+import { route } from '@blip2/shared/route';
 import type { MatchScore } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
 import { ImageFeatureCache } from './models/image-feature-cache.ts';
@@ -139,7 +140,7 @@ export class ImageQueue {
         continue;
       }
       const { generate, retrieve = generate } = this.#models.embeddingTypes;
-      const values = asKept(exact, needsItc ? retrieve : generate);
+      const values = asStored(exact, needsItc ? retrieve : generate);
       const embeddings: JobEvent = { type: 'embeddings', values };
       if (job.kind === 'generate') {
         yield { request, events: [embeddings], queryEmbeddings: values };
@@ -180,9 +181,7 @@ export class ImageQueue {
 
   #encoderOf(job: Job): Encoder {
     const { vision } = this.#models;
-    const generates =
-      job.kind === 'generate' || (job.kind === 'embed' && job.embedding === 'query');
-    return generates ? vision.generate : (vision.retrieve ?? vision.generate);
+    return vision[route(job)] ?? vision.generate;
   }
 }
 

@@ -1,6 +1,6 @@
 /** What the HTTP thread and the engine thread say to each other. */
 import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
-import type { WrittenToken } from '@blip2/shared/frames';
+import type { GeneratedToken } from '@blip2/shared/frames';
 import type {
   EmbeddingKind,
   GenerationConfig,
@@ -28,9 +28,6 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
 
 /** A retrieval model, beside the generative one. */
 export type RetrievalOptions = { bundle: string; manifest: RetrievalManifest };
-
-/** Which of the two models an image was prepared for. */
-export type ModelKind = 'generate' | 'retrieve';
 
 /** An image, float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
 export type Pixels = { kind: 'pixels'; key: string; pixels: Float32Array };
@@ -66,7 +63,7 @@ export type JobEvent =
   | { type: 'scores'; scores: MatchScore[] }
   /** ITC's unit vector of each text, float32 [itc width]. */
   | { type: 'texts'; embeddings: Float32Array[] }
-  | { type: 'tokens'; choice: number; tokens: WrittenToken[] }
+  | { type: 'tokens'; choice: number; tokens: GeneratedToken[] }
   | { type: 'done'; choices: FinishedChoice[]; timings: GpuTimings }
   | { type: 'failed'; error: SerializedError; requestId: string | undefined };
 

@@ -1,80 +1,107 @@
-/** Reads a request of the edge and checks everything that can be known before work is spent on it. */
+/** Parses the frames of a request, and checks all that can be known before work is spent on it. */
 import type {
   BundleManifest,
   GenerativeManifest,
   RetrievalManifest,
 } from '@blip2/shared/bundle-manifest';
+import { decodeEmbeddings, EmbeddingCodecError } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
-import { decodeJson, type Frame, FrameError, readFrames } from '@blip2/shared/frames';
-import { type ModelKind, route } from '@blip2/shared/route';
+import { decodeJson, type Frame, FrameError } from '@blip2/shared/frames';
+import { route } from '@blip2/shared/route';
 import { type GenerationConfig, GpuRequest } from '@blip2/shared/wire';
-import type { EngineClient } from '../engine/client.ts';
-import type { ImageLimits } from '../image/decode.ts';
+import { MAX_DEADLINE_MS } from './deadline.ts';
+import type { Dependencies, Models } from './dependencies.ts';
+import { embeddingFormat } from './embedding-format.ts';
 
-export type Models = { generate: GenerativeManifest; retrieve?: RetrievalManifest };
-
-export type RunContext = { engine: EngineClient; models: Models; limits: ImageLimits };
-
-/** A request that was read and found good. `source` is absent where only texts are embedded. */
-export type RunRequest = { request: GpuRequest; source?: Frame };
+/** What a request is about. */
+export type Source =
+  | { kind: 'image'; bytes: Uint8Array }
+  /** Float32 [queries, hidden]. */
+  | { kind: 'embeddings'; values: Float32Array };
 
 type Texts = Extract<GpuRequest, { texts: unknown }>['texts'];
 
-/** Which of the two models does what a request asks for. */
-export function modelKindOf(request: GpuRequest): ModelKind {
-  return route(request);
-}
-
 /**
- * Reads the frames of a request's body.
- * @throws ApiError when they are none, or ask for what this worker cannot do
+ * The first frame of a request.
+ * @throws ApiError when it is none, or asks for what this worker cannot do
  */
-export async function readRun(
-  body: ReadableStream<Uint8Array> | null,
-  { engine, models, limits }: RunContext,
-): Promise<RunRequest> {
-  if (body === null) throw new ApiError('invalid-request', 'The body is empty.');
-  const [head, source, ...rest] = await readAll(body, limits.maxBytes + 2 ** 20);
-  const request = parseRequest(head);
-  const wantsSource = request.kind !== 'embed-texts';
-  if ((source !== undefined) !== wantsSource || rest.length > 0) {
-    throw new ApiError(
-      'invalid-request',
-      `${request.kind} is a request frame and ${wantsSource ? 'one source frame' : 'nothing else'}.`,
-    );
+export function parseRequest(
+  head: Frame | undefined,
+  { engine, models }: Pick<Dependencies, 'engine' | 'models'>,
+): GpuRequest {
+  if (head?.type !== 'request') throw invalid('The first frame must be a request.');
+  const request = validated(jsonOf(head));
+  if (request.deadline_ms > MAX_DEADLINE_MS) {
+    throw invalid(`deadline_ms: at most ${MAX_DEADLINE_MS}`, { field: 'deadline_ms' });
   }
-  const manifest = models[modelKindOf(request)];
+  const manifest = models[route(request)];
   if (manifest === undefined) {
-    throw new ApiError('no-retrieval-model', 'This worker serves no model that compares.');
+    throw new ApiError('no-retrieval-model', 'This worker serves no retrieval model.');
   }
   checkRevision(request, manifest);
   if (request.kind === 'generate') {
     checkPrompt(request, models.generate);
-    checkRows(request.generation, engine.slots);
+    checkSequences(request.generation, engine.slots);
   }
   if ('texts' in request && models.retrieve) checkTexts(request.texts, models.retrieve);
-  return source === undefined ? { request } : { request, source };
+  return request;
 }
 
-async function readAll(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Frame[]> {
+/**
+ * The frame after the request: an image, or embeddings to generate from; none for texts alone.
+ * @throws ApiError when it is not what the request needs
+ */
+export function parseSource(
+  request: GpuRequest,
+  frame: Frame | undefined,
+  models: Models,
+): Source | undefined {
+  if (request.kind === 'embed-texts') {
+    if (frame === undefined) return undefined;
+    throw invalid('embed-texts is a request frame and nothing else.');
+  }
+  if (frame === undefined) throw invalid(`${request.kind} is a request frame and a source frame.`);
+  if (frame.type === 'image') return { kind: 'image', bytes: frame.payload };
+  if (request.kind !== 'generate') {
+    throw new ApiError('no-image', `To ${request.kind}, an image is needed.`);
+  }
+  if (frame.type !== 'embeddings') {
+    throw invalid('The second frame must be an image or embeddings.');
+  }
+  return { kind: 'embeddings', values: embeddingsOf(request, frame, models) };
+}
+
+function invalid(detail: string, extras: { field?: string; cause?: unknown } = {}): ApiError {
+  return new ApiError('invalid-request', detail, extras);
+}
+
+function jsonOf({ payload }: Frame): unknown {
   try {
-    return await Array.fromAsync(readFrames(body, maxBytes));
+    return decodeJson(payload);
   } catch (cause) {
     if (!(cause instanceof FrameError)) throw cause;
-    const detail = `The body is not a list of frames: ${cause.message}.`;
-    throw new ApiError('invalid-request', detail, { cause });
+    throw invalid('The request frame is not JSON in UTF-8.', { cause });
   }
 }
 
-function parseRequest(head: Frame | undefined): GpuRequest {
-  if (head?.type !== 'request') {
-    throw new ApiError('invalid-request', 'The first frame must be a request.');
-  }
-  const parsed = GpuRequest.safeParse(decodeJson(head.payload));
+function validated(value: unknown): GpuRequest {
+  const parsed = GpuRequest.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const field = issue?.path.join('.') ?? '';
-  throw new ApiError('invalid-request', `${field}: ${issue?.message}`, { field });
+  const message = issue?.message ?? 'not a request';
+  throw field === '' ? invalid(message) : invalid(`${field}: ${message}`, { field });
+}
+
+function embeddingsOf(request: GpuRequest, { payload }: Frame, models: Models): Float32Array {
+  try {
+    const { values } = decodeEmbeddings(payload, embeddingFormat(request, models).shape);
+    if (values.every(Number.isFinite)) return values;
+  } catch (cause) {
+    if (!(cause instanceof EmbeddingCodecError)) throw cause;
+    throw invalid(`The embeddings cannot be used: ${cause.message}.`, { cause });
+  }
+  throw invalid('The embeddings cannot be used: a value is not a finite number.');
 }
 
 function checkRevision({ revision }: GpuRequest, manifest: BundleManifest): void {
@@ -96,11 +123,10 @@ function checkPrompt(
   checkIds('input_ids', input_ids, decoder.vocab);
 }
 
-function checkRows({ n, num_beams }: GenerationConfig, slots: number): void {
+function checkSequences({ n, num_beams }: GenerationConfig, slots: number): void {
   if (Math.max(n, num_beams) <= slots) return;
   const field = num_beams > n ? 'num_beams' : 'n';
-  const detail = `${field}: this worker writes at most ${slots} texts at a time.`;
-  throw new ApiError('invalid-request', detail, { field });
+  throw invalid(`${field}: this worker generates at most ${slots} texts at a time.`, { field });
 }
 
 function checkTexts(
@@ -119,5 +145,5 @@ function checkTexts(
 
 function checkIds(field: string, ids: readonly number[], vocab: number): void {
   if (ids.every((id) => id < vocab)) return;
-  throw new ApiError('invalid-request', 'A token id is not in the vocabulary.', { field });
+  throw invalid('A token id is not in the vocabulary.', { field });
 }

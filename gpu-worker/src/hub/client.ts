@@ -1,7 +1,7 @@
 /** The hub's protocol: which commit a revision is, which files it has, the bytes of one of them. */
 import * as z from 'zod/mini';
 import { HubError, InterruptedError } from './errors.ts';
-import { refusal, unreachable } from './http-errors.ts';
+import { connectionError, errorOfResponse } from './http-errors.ts';
 import type { ModelId } from './model-id.ts';
 import { type RetryOptions, retrying } from './retry.ts';
 
@@ -88,7 +88,10 @@ export class HubClient {
       ...(from > 0 ? { range: `bytes=${from}-` } : {}),
     });
     if (response.ok || response.status === 416) return response;
-    throw await refusal(response, this.#model, { path, hasToken: this.#token !== undefined });
+    throw await errorOfResponse(response, this.#model, {
+      path,
+      hasToken: this.#token !== undefined,
+    });
   }
 
   #api(path: string): string {
@@ -103,7 +106,7 @@ export class HubClient {
       ]);
       const response = await this.#get(url, signal);
       if (!response.ok) {
-        throw await refusal(response, this.#model, { hasToken: this.#token !== undefined });
+        throw await errorOfResponse(response, this.#model, { hasToken: this.#token !== undefined });
       }
       const parsed = schema.safeParse(await this.#readJson(response));
       if (!parsed.success) {
@@ -144,7 +147,7 @@ export class HubClient {
         redirect: 'manual',
         signal,
       }).catch((cause) => {
-        throw unreachable(url, cause);
+        throw connectionError(url, cause);
       });
       const location = response.headers.get('location');
       if (!REDIRECTS.includes(response.status) || location === null) return response;

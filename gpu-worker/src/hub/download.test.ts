@@ -1,202 +1,206 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { HubFixture } from './testing/hub-fixture.ts';
 import type { Intercept } from './testing/hub-server.ts';
-import { Workplace } from './testing/workplace.ts';
 
 const SHARD = 'model-00002-of-00005.safetensors';
 
-/** Lets the answer take the place of the storage's for the first `times` requests for the shard. */
+/** Answers the first `times` requests for the shard in the storage's stead. */
 function instead(answer: Intercept, times = 1): Intercept {
   let left = times;
-  return (seen, response, bytes) => {
-    if (seen.server !== 'storage' || !seen.path.endsWith(SHARD) || left === 0) return false;
+  return (request, response, bytes) => {
+    const isShard = request.server === 'storage' && request.path.endsWith(SHARD);
+    if (!isShard || left === 0) return false;
     left -= 1;
-    return answer(seen, response, bytes);
+    return answer(request, response, bytes);
   };
 }
 
-const ranges = ({ hub }: Workplace) =>
-  hub.seen
+const ranges = ({ hub }: HubFixture) =>
+  hub.requests
     .filter(({ server, path }) => server === 'storage' && path.endsWith(SHARD))
     .map(({ range }) => range);
 
-async function leave(place: Workplace, bytes: Uint8Array): Promise<void> {
-  await mkdir(place.folder, { recursive: true });
-  await writeFile(join(place.folder, `${SHARD}.incomplete`), bytes);
+async function leave(fixture: HubFixture, bytes: Uint8Array): Promise<void> {
+  const partial = fixture.partialOf(SHARD);
+  await mkdir(dirname(partial), { recursive: true });
+  await writeFile(partial, bytes);
 }
 
 describe('a download', () => {
-  it('goes on where the connection was cut', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = instead((_seen, response, bytes) => {
+  it('resumes where the connection was cut', async () => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = instead((_request, response, bytes) => {
       response.writeHead(200, { 'content-length': bytes!.length });
       response.write(bytes!.subarray(0, 50_000), () => response.destroy());
       return true;
     });
-    await place.pull();
-    expect(ranges(place)).toEqual([undefined, 'bytes=50000-']);
-    expect(place.waits).toHaveLength(1);
-    await place.expectWhole();
+    await fixture.pull();
+    expect(ranges(fixture)).toEqual([undefined, 'bytes=50000-']);
+    expect(fixture.waits).toHaveLength(1);
+    await fixture.expectWhole();
   });
 
-  it('goes on where the connection stood still', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = instead((_seen, response, bytes) => {
+  it('resumes where the connection stalled', async () => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = instead((_request, response, bytes) => {
       response.writeHead(200, { 'content-length': bytes!.length });
       response.write(bytes!.subarray(0, 50_000));
       return true;
     });
-    await place.pull({ stallMs: 500 });
-    expect(ranges(place)).toEqual([undefined, 'bytes=50000-']);
-    await place.expectWhole();
+    await fixture.pull({ stallMs: 500 });
+    expect(ranges(fixture)).toEqual([undefined, 'bytes=50000-']);
+    await fixture.expectWhole();
   });
 
-  it('goes on from what an earlier pull has left', async () => {
-    await using place = await Workplace.open();
-    await leave(place, place.hub.files.get(SHARD)!.subarray(0, 70_001));
-    await place.pull();
-    expect(ranges(place)).toEqual(['bytes=70001-']);
-    await place.expectWhole();
+  it('resumes the partial file of an earlier pull', async () => {
+    await using fixture = await HubFixture.open();
+    await leave(fixture, fixture.hub.files.get(SHARD)!.subarray(0, 70_001));
+    await fixture.pull();
+    expect(ranges(fixture)).toEqual(['bytes=70001-']);
+    await fixture.expectWhole();
   });
 
-  it('asks for nothing when all bytes were left', async () => {
-    await using place = await Workplace.open();
-    await leave(place, place.hub.files.get(SHARD)!);
-    await place.pull();
-    expect(ranges(place)).toEqual([]);
-    await place.expectWhole();
+  it('requests nothing when the partial file has all bytes', async () => {
+    await using fixture = await HubFixture.open();
+    await leave(fixture, fixture.hub.files.get(SHARD)!);
+    await fixture.pull();
+    expect(ranges(fixture)).toEqual([]);
+    await fixture.expectWhole();
   });
 
-  it('starts again where the server does no ranges', async () => {
-    await using place = await Workplace.open();
-    await leave(place, place.hub.files.get(SHARD)!.subarray(0, 70_001));
-    place.hub.intercept = instead((_seen, response, bytes) => {
+  it('starts over where the server ignores ranges', async () => {
+    await using fixture = await HubFixture.open();
+    await leave(fixture, fixture.hub.files.get(SHARD)!.subarray(0, 70_001));
+    fixture.hub.intercept = instead((_request, response, bytes) => {
       response.writeHead(200, { 'content-length': bytes!.length }).end(bytes);
       return true;
     });
-    await place.pull();
-    expect(ranges(place)).toHaveLength(1);
-    await place.expectWhole();
+    await fixture.pull();
+    expect(ranges(fixture)).toHaveLength(1);
+    await fixture.expectWhole();
   });
 
   it.each([
     ['has no such range', 416, { 'content-range': 'bytes */7' }],
     ['gives another range', 206, { 'content-range': 'bytes 3-9/10' }],
-  ])('starts again where the server %s', async (_name, status, headers) => {
-    await using place = await Workplace.open();
-    await leave(place, place.hub.files.get(SHARD)!.subarray(0, 70_001));
-    place.hub.intercept = instead((_seen, response) => {
+  ])('starts over where the server %s', async (_name, status, headers) => {
+    await using fixture = await HubFixture.open();
+    await leave(fixture, fixture.hub.files.get(SHARD)!.subarray(0, 70_001));
+    fixture.hub.intercept = instead((_request, response) => {
       response.writeHead(status, headers).end('1234567');
       return true;
     });
-    await place.pull();
-    expect(ranges(place)).toEqual(['bytes=70001-', undefined]);
-    await place.expectWhole();
+    await fixture.pull();
+    expect(ranges(fixture)).toEqual(['bytes=70001-', undefined]);
+    await fixture.expectWhole();
   });
 
   it.each([
     ['other bytes', (size: number) => size - 5],
     ['too many bytes', (size: number) => size + 5],
-  ])('starts again from what is left when that is %s', async (_name, length) => {
-    await using place = await Workplace.open();
-    await leave(place, Buffer.alloc(length(place.hub.files.get(SHARD)!.length), 'x'));
-    await place.pull();
-    expect(ranges(place).at(-1)).toBeUndefined();
-    await place.expectWhole();
+  ])('starts over when the partial file has %s', async (_name, length) => {
+    await using fixture = await HubFixture.open();
+    await leave(fixture, Buffer.alloc(length(fixture.hub.files.get(SHARD)!.length), 'x'));
+    await fixture.pull();
+    expect(ranges(fixture).at(-1)).toBeUndefined();
+    await fixture.expectWhole();
   });
 
-  it('is made once more when the bytes are wrong', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = instead((_seen, response, bytes) => {
+  it('is repeated once when the digest is wrong', async () => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = instead((_request, response, bytes) => {
       response.end(bytes!.map((byte, at) => (at === 60_000 ? byte ^ 1 : byte)));
       return true;
     });
-    await place.pull();
-    expect(ranges(place)).toEqual([undefined, undefined]);
-    await place.expectWhole();
+    await fixture.pull();
+    expect(ranges(fixture)).toEqual([undefined, undefined]);
+    await fixture.expectWhole();
   });
 
-  it('fails when the bytes are wrong twice, and leaves none of them', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = instead((_seen, response, bytes) => {
+  it('fails when the digest is wrong twice, and deletes the bytes', async () => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = instead((_request, response, bytes) => {
       response.end(Buffer.alloc(bytes!.length));
       return true;
     }, 2);
-    await expect(place.pull()).rejects.toThrow(/model-00002-of-00005.safetensors arrived twice/);
-    const left = await readdir(place.folder);
-    expect(left.filter((name) => name.startsWith(SHARD))).toEqual([]);
+    await expect(fixture.pull()).rejects.toThrow(/model-00002-of-00005.safetensors arrived twice/);
+    expect(await readdir(fixture.folder)).not.toContain(SHARD);
+    const blobs = await readdir(join(fixture.repository, 'blobs'));
+    expect(blobs.filter((name) => name.startsWith(fixture.hub.digestOf(SHARD)))).toEqual([]);
   });
 
-  it('ends when more comes than the file is long', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = instead((_seen, response, bytes) => {
+  it('stops when more bytes come than the file has', async () => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = instead((_request, response, bytes) => {
       response.writeHead(200);
       const more = () => void (response.destroyed || response.write(bytes, more));
       more();
       return true;
     });
-    await place.pull();
-    await place.expectWhole();
+    await fixture.pull();
+    await fixture.expectWhole();
   });
 
   it.skipIf(!existsSync('/dev/full'))('says when the disk is full', async () => {
-    await using place = await Workplace.open();
-    await mkdir(place.folder, { recursive: true });
-    await symlink('/dev/full', join(place.folder, `${SHARD}.incomplete`));
-    await expect(place.pull()).rejects.toThrow(
-      `${SHARD}.incomplete cannot be written: the disk is full.`,
+    await using fixture = await HubFixture.open();
+    const partial = fixture.partialOf(SHARD);
+    await mkdir(dirname(partial), { recursive: true });
+    await symlink('/dev/full', partial);
+    await expect(fixture.pull()).rejects.toThrow(
+      `${SHARD} cannot be written to ${partial}: the disk is full.`,
     );
-    expect(place.waits).toEqual([]);
+    expect(fixture.waits).toEqual([]);
   });
 
   it('checks small files by the id that git gives them', async () => {
-    await using place = await Workplace.open();
+    await using fixture = await HubFixture.open();
     let spoilt = false;
-    place.hub.intercept = ({ server, path }, response, bytes) => {
+    fixture.hub.intercept = ({ server, path }, response, bytes) => {
       if (spoilt || server !== 'hub' || !path.endsWith('/tokenizer.json')) return false;
       spoilt = true;
       response.end(bytes!.toString().replace('{', '['));
       return true;
     };
-    await place.pull();
-    expect(place.hub.downloads.filter((name) => name === 'tokenizer.json')).toHaveLength(2);
-    await place.expectWhole();
+    await fixture.pull();
+    expect(fixture.hub.downloads.filter((name) => name === 'tokenizer.json')).toHaveLength(2);
+    await fixture.expectWhole();
   });
 });
 
 describe('a server that is busy', () => {
-  it('is left alone for as long as it asks', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = instead((_seen, response) => {
+  it('is retried after its Retry-After', async () => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = instead((_request, response) => {
       response.writeHead(429, { 'retry-after': '7' }).end();
       return true;
     });
-    await place.pull();
-    expect(place.waits).toEqual([7000]);
-    await place.expectWhole();
+    await fixture.pull();
+    expect(fixture.waits).toEqual([7000]);
+    await fixture.expectWhole();
   });
 
-  it('is left alone for longer and longer, and not for ever', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = ({ path }, response) => {
+  it('is retried with exponential backoff, six times in all', async () => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = ({ path }, response) => {
       if (!path.includes('/revision/')) return false;
       response.writeHead(503).end();
       return true;
     };
-    await expect(place.pull()).rejects.toThrow(/has a failure \(503\).*6 attempts in a row/);
-    expect(place.waits).toHaveLength(5);
-    for (const [nth, ms] of place.waits.entries()) {
+    await expect(fixture.pull()).rejects.toThrow(/has a failure \(503\).*6 attempts in a row/);
+    expect(fixture.waits).toHaveLength(5);
+    for (const [nth, ms] of fixture.waits.entries()) {
       expect(ms).toBeGreaterThanOrEqual(500 * 2 ** nth);
       expect(ms).toBeLessThanOrEqual(1000 * 2 ** nth);
     }
   });
 
-  it('is asked without end while each attempt brings something', async () => {
-    await using place = await Workplace.open();
+  it('is retried without end while each attempt brings bytes', async () => {
+    await using fixture = await HubFixture.open();
     const step = 10_000;
-    place.hub.intercept = instead(({ range }, response, bytes) => {
+    fixture.hub.intercept = instead(({ range }, response, bytes) => {
       const from = Number(/\d+/.exec(range ?? '')?.[0] ?? 0);
       const size = bytes!.length;
       response.writeHead(from > 0 ? 206 : 200, {
@@ -206,8 +210,8 @@ describe('a server that is busy', () => {
       response.write(bytes!.subarray(from, from + step), () => response.destroy());
       return true;
     }, 8);
-    await place.pull();
-    expect(ranges(place)).toHaveLength(9);
-    await place.expectWhole();
+    await fixture.pull();
+    expect(ranges(fixture)).toHaveLength(9);
+    await fixture.expectWhole();
   });
 });

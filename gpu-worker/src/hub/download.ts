@@ -1,4 +1,4 @@
-/** One file: resumed where it stopped, verified, and in its place only when it is whole. */
+/** Downloads one file: resumed where it stopped, verified, and under its own name only when it is whole. */
 import { createWriteStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
@@ -6,7 +6,7 @@ import type { HubFile } from './client.ts';
 import { feed, newHash } from './digest.ts';
 import { HubError, InterruptedError } from './errors.ts';
 import { type RetryOptions, retrying } from './retry.ts';
-import { Stall } from './stall-timeout.ts';
+import { StallTimeout } from './stall-timeout.ts';
 
 export type Download = {
   file: HubFile;
@@ -14,7 +14,7 @@ export type Download = {
   target: string;
   /** Asks for the bytes from `from` on: answers 206, or 200 with all of them, or 416. */
   open: (from: number, signal: AbortSignal) => Promise<Response>;
-  /** Told how many bytes of the file there are, again and again. */
+  /** Called with the bytes that there are of the file, again and again. */
   onBytes: (bytes: number) => void;
   retry: RetryOptions;
   /** How long a connection may give nothing before it is cut. */
@@ -35,11 +35,11 @@ export async function download(job: Download): Promise<void> {
 }
 
 /** Bytes that there are of a file that is not whole. */
-export async function bytesKept(target: string): Promise<number> {
+export async function partialSize(target: string): Promise<number> {
   return await sizeOf(partialOf(target));
 }
 
-/** Whether the file is in its place now; if not, its bytes were wrong and are gone. */
+/** Whether the file is whole now; if not, its bytes were wrong and have been deleted. */
 async function receive(job: Download): Promise<boolean> {
   const partial = partialOf(job.target);
   let furthest = await sizeOf(partial);
@@ -67,41 +67,47 @@ async function receive(job: Download): Promise<boolean> {
   return false;
 }
 
-/** Appends what is missing; gives the digest of the whole. */
+/** Appends what is missing. @returns the digest of the whole */
 async function attempt(job: Download, partial: string): Promise<string> {
   const { file, open, retry, stallMs } = job;
-  const kept = await sizeOf(partial);
+  const present = await sizeOf(partial);
   const hash = newHash(file);
-  if (kept > 0) await feed(hash, partial);
-  if (kept > 0 && kept >= file.size) return hash.digest('hex');
+  if (present > 0) await feed(hash, partial);
+  if (present > 0 && present >= file.size) return hash.digest('hex');
 
-  using stall = new Stall(stallMs, file.path);
-  const response = await open(kept, AbortSignal.any([retry.signal, stall.signal]));
-  const goesOn = firstByte(response) === kept;
-  if (!goesOn && response.status !== 200) {
+  using stall = new StallTimeout(stallMs, file.path);
+  const response = await open(present, AbortSignal.any([retry.signal, stall.signal]));
+  const isContinued = firstByte(response) === present;
+  if (!isContinued && response.status !== 200) {
     await response.body?.cancel();
     await rm(partial, { force: true });
-    throw new InterruptedError(`The hub has no part of ${file.path} from byte ${kept} on.`);
+    throw new InterruptedError(`The hub has no part of ${file.path} from byte ${present} on.`);
   }
   // A 200 is a server that does no ranges: everything comes again.
-  const start = goesOn ? { kept, hash } : { kept: 0, hash: newHash(file) };
+  const start = isContinued ? { present, hash } : { present: 0, hash: newHash(file) };
   return await append(job, partial, { ...start, response, stall });
 }
 
-type Part = { kept: number; hash: ReturnType<typeof newHash>; response: Response; stall: Stall };
+/** A response, and what there is before its first byte: how much, and the hash of it. */
+type Continuation = {
+  present: number;
+  hash: ReturnType<typeof newHash>;
+  response: Response;
+  stall: StallTimeout;
+};
 
 async function append(
   { file, onBytes }: Download,
   partial: string,
-  { kept, hash, response, stall }: Part,
+  { present, hash, response, stall }: Continuation,
 ): Promise<string> {
-  let bytes = kept;
+  let bytes = present;
   let cut: InterruptedError | undefined;
   onBytes(bytes);
   async function* arriving() {
     try {
       for await (const chunk of response.body ?? []) {
-        stall.moved();
+        stall.refresh();
         hash.update(chunk);
         bytes += chunk.length;
         onBytes(bytes);
@@ -114,9 +120,9 @@ async function append(
       cut = asInterrupted(cause, `The download of ${file.path} was cut off.`);
     }
   }
-  const partialFile = createWriteStream(partial, { flags: kept > 0 ? 'a' : 'w', flush: true });
+  const partialFile = createWriteStream(partial, { flags: present > 0 ? 'a' : 'w', flush: true });
   await pipeline(arriving, partialFile).catch((error) => {
-    throw notWritten(partial, error);
+    throw notWritten(file.path, partial, error);
   });
   if (cut !== undefined) throw cut;
   if (bytes < file.size) {
@@ -135,11 +141,11 @@ function asInterrupted(cause: unknown, message: string): InterruptedError {
   return cause instanceof InterruptedError ? cause : new InterruptedError(message, { cause });
 }
 
-function notWritten(path: string, cause: NodeJS.ErrnoException): HubError {
+function notWritten(name: string, path: string, cause: NodeJS.ErrnoException): HubError {
   const reason =
     cause.code === 'ENOSPC' || cause.code === 'EDQUOT' ? 'the disk is full' : cause.message;
   return new HubError(
-    `${path} cannot be written: ${reason}. What is there is kept; the next pull goes on from it.`,
+    `${name} cannot be written to ${path}: ${reason}. The next pull continues what is there.`,
     { cause },
   );
 }

@@ -1,17 +1,17 @@
 import { createServer } from 'node:http';
 import { describe, expect, it } from 'vitest';
+import { CHECKPOINT, HubFixture } from './testing/hub-fixture.ts';
 import { COMMIT, HubServer, MODEL } from './testing/hub-server.ts';
-import { CHECKPOINT, Workplace } from './testing/workplace.ts';
 
 const TOKEN = 'hf_secret';
 
 describe('the token', () => {
   it('goes to the hub and to no storage that it redirects to', async () => {
-    await using place = await Workplace.open({ HF_TOKEN: TOKEN });
-    place.hub.token = TOKEN;
-    await place.pull();
-    await place.expectWhole();
-    const at = (server: string) => place.hub.seen.filter((seen) => seen.server === server);
+    await using fixture = await HubFixture.open({ token: TOKEN });
+    fixture.hub.token = TOKEN;
+    await fixture.pull();
+    await fixture.expectWhole();
+    const at = (server: string) => fixture.hub.requests.filter((seen) => seen.server === server);
     expect(new Set(at('hub').map((seen) => seen.authorization))).toEqual(
       new Set([`Bearer ${TOKEN}`]),
     );
@@ -20,68 +20,68 @@ describe('the token', () => {
   });
 
   it('follows a redirect within the hub, as that of a model which has a new name', async () => {
-    await using place = await Workplace.open({ HF_TOKEN: TOKEN });
-    place.hub.token = TOKEN;
-    place.hub.intercept = ({ path }, response) => {
+    await using fixture = await HubFixture.open({ token: TOKEN });
+    fixture.hub.token = TOKEN;
+    fixture.hub.intercept = ({ path }, response) => {
       if (!path.includes('/old/')) return false;
       response.writeHead(307, { location: path.replace('/old/name', `/${MODEL}`) }).end();
       return true;
     };
-    await place.pull({}, 'old/name');
-    await place.expectWhole(place.folder.replace('tests--tiny-blip2', 'old--name'));
+    await fixture.pull({}, 'old/name');
+    await fixture.expectWhole(fixture.folder.replace('tests--tiny-blip2', 'old--name'));
   });
 
-  it('does not come back to the hub by way of another host', async () => {
-    await using place = await Workplace.open({ HF_TOKEN: TOKEN });
-    place.hub.intercept = ({ server, path }, response) => {
+  it('is not sent again after a redirect to another host', async () => {
+    await using fixture = await HubFixture.open({ token: TOKEN });
+    fixture.hub.intercept = ({ server, path }, response) => {
       if (server !== 'storage') return false;
       const name = path.split('/').at(-1);
-      response.writeHead(302, { location: `${place.hub.endpoint}/back/${name}` }).end();
+      response.writeHead(302, { location: `${fixture.hub.endpoint}/back/${name}` }).end();
       return true;
     };
-    await expect(place.pull()).rejects.toThrow(/There is no model/);
-    const back = place.hub.seen.filter(({ path }) => path.startsWith('/back/'));
+    await expect(fixture.pull()).rejects.toThrow(/There is no model/);
+    const back = fixture.hub.requests.filter(({ path }) => path.startsWith('/back/'));
     expect(back.length).toBeGreaterThan(0);
     expect(back.every(({ authorization }) => authorization === undefined)).toBe(true);
   });
 
-  it('is not shown to another hub than its own, whose models have a folder of their own', async () => {
-    await using place = await Workplace.open({ HF_TOKEN: TOKEN });
+  it('is not sent to another hub than its own, whose models have folders of their own', async () => {
+    await using fixture = await HubFixture.open({ token: TOKEN });
     await using other = await HubServer.start(CHECKPOINT);
-    const folder = await place.pull({}, `${other.endpoint}/${MODEL}`);
-    expect(folder).toMatch(/127\.0\.0\.1_\d+--tests--tiny-blip2/);
-    await place.expectWhole(folder);
-    expect(other.seen.every(({ authorization }) => authorization === undefined)).toBe(true);
+    const folder = await fixture.pull({}, `${other.endpoint}/${MODEL}`);
+    expect(folder).toMatch(/models--127\.0\.0\.1_\d+--tests--tiny-blip2/);
+    await fixture.expectWhole(folder);
+    expect(other.requests.every(({ authorization }) => authorization === undefined)).toBe(true);
   });
 });
 
-describe('a refusal says what to do', () => {
+describe('an error says what to do', () => {
   it.each([
     [
       'without a token',
       {},
       /tiny-blip2 may not be read \(401\).*private or gated, or does not exist. Set HF_TOKEN/,
     ],
-    ['with a wrong token', { HF_TOKEN: 'hf_wrong' }, /HF_TOKEN is not valid, or may not read it/],
+    ['with a wrong token', { token: 'hf_wrong' }, /HF_TOKEN is not valid, or may not read it/],
   ])('%s', async (_name, env, message) => {
-    await using place = await Workplace.open(env);
-    place.hub.token = TOKEN;
-    await expect(place.pull()).rejects.toThrow(message);
-    expect(place.hub.seen).toHaveLength(1);
+    await using fixture = await HubFixture.open(env);
+    fixture.hub.token = TOKEN;
+    await expect(fixture.pull()).rejects.toThrow(message);
+    expect(fixture.hub.requests).toHaveLength(1);
   });
 
   it.each([
     ['', {}, 'and set HF_TOKEN to a token of that account'],
-    ['to this token', { HF_TOKEN: TOKEN }, 'with the account of HF_TOKEN'],
+    ['to this token', { token: TOKEN }, 'with the account of HF_TOKEN'],
   ])('for a model that is gated %s', async (_name, env, message) => {
-    await using place = await Workplace.open(env);
-    place.hub.intercept = ({ path }, response) => {
+    await using fixture = await HubFixture.open(env);
+    fixture.hub.intercept = ({ path }, response) => {
       if (!path.includes('/resolve/')) return false;
       response.writeHead(403, { 'x-error-code': 'GatedRepo' }).end();
       return true;
     };
-    const page = `${place.hub.endpoint}/${MODEL}`;
-    await expect(place.pull()).rejects.toThrow(
+    const page = `${fixture.hub.endpoint}/${MODEL}`;
+    await expect(fixture.pull()).rejects.toThrow(
       `${MODEL} is gated: accept its license at ${page} ${message}.`,
     );
   });
@@ -90,29 +90,29 @@ describe('a refusal says what to do', () => {
     ['a model', 'tests/nothing', 'There is no model tests/nothing at http'],
     ['a revision', `${MODEL}@v9`, `${MODEL} has no revision "v9"`],
   ])('for %s that is not there', async (_name, model, message) => {
-    await using place = await Workplace.open();
-    await expect(place.pull({}, model)).rejects.toThrow(message);
+    await using fixture = await HubFixture.open();
+    await expect(fixture.pull({}, model)).rejects.toThrow(message);
   });
 
   it('for a file that is not there', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = ({ path }, response) => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = ({ path }, response) => {
       if (!path.includes('/resolve/')) return false;
       response.writeHead(404, { 'x-error-code': 'EntryNotFound' }).end();
       return true;
     };
-    await expect(place.pull()).rejects.toThrow(
+    await expect(fixture.pull()).rejects.toThrow(
       `${MODEL} has no file model.safetensors.index.json at main.`,
     );
   });
 
   it('for a mirror that does not say what is missing', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = (_seen, response) => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = (_request, response) => {
       response.writeHead(404).end();
       return true;
     };
-    await expect(place.pull({}, `${MODEL}@v9`)).rejects.toThrow(
+    await expect(fixture.pull({}, `${MODEL}@v9`)).rejects.toThrow(
       /no model.*or it has no revision "v9"/,
     );
   });
@@ -122,51 +122,51 @@ describe('a refusal says what to do', () => {
     await new Promise((done) => server.once('listening', done));
     const { port } = server.address() as { port: number };
     await new Promise((done) => server.close(done));
-    await using place = await Workplace.open({ HF_ENDPOINT: `http://127.0.0.1:${port}` });
-    await expect(place.pull()).rejects.toThrow(
+    await using fixture = await HubFixture.open({ endpoint: `http://127.0.0.1:${port}` });
+    await expect(fixture.pull()).rejects.toThrow(
       `127.0.0.1:${port} cannot be reached (connect ECONNREFUSED 127.0.0.1:${port}). Is this machine online?`,
     );
-    expect(place.waits).toEqual([]);
+    expect(fixture.waits).toEqual([]);
   });
 
   it('for an address that is no hub', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = (_seen, response) => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = (_request, response) => {
       response.end('<html>');
       return true;
     };
-    await expect(place.pull()).rejects.toThrow(/no JSON. Is HF_ENDPOINT the address of a hub/);
+    await expect(fixture.pull()).rejects.toThrow(/no JSON. Is HF_ENDPOINT the address of a hub/);
   });
 
   it('for an address that redirects for ever', async () => {
-    await using place = await Workplace.open();
-    place.hub.intercept = ({ path }, response) => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.intercept = ({ path }, response) => {
       response.writeHead(302, { location: path }).end();
       return true;
     };
-    await expect(place.pull()).rejects.toThrow(/redirects more than 10 times/);
+    await expect(fixture.pull()).rejects.toThrow(/redirects more than 10 times/);
   });
 });
 
 describe('a repository', () => {
   it('with PyTorch files only is refused before anything is fetched', async () => {
-    await using place = await Workplace.open();
-    for (const name of place.hub.files.keys()) {
-      if (name.includes('safetensors')) place.hub.files.delete(name);
+    await using fixture = await HubFixture.open();
+    for (const name of fixture.hub.files.keys()) {
+      if (name.includes('safetensors')) fixture.hub.files.delete(name);
     }
-    place.hub.files.set('pytorch_model-00001-of-00002.bin', Buffer.from('pickle'));
-    place.hub.files.set('pytorch_model-00002-of-00002.bin', Buffer.from('pickle'));
-    await expect(place.pull()).rejects.toThrow(
+    fixture.hub.files.set('pytorch_model-00001-of-00002.bin', Buffer.from('pickle'));
+    fixture.hub.files.set('pytorch_model-00002-of-00002.bin', Buffer.from('pickle'));
+    await expect(fixture.pull()).rejects.toThrow(
       /no safetensors, only pytorch_model-00001-of-00002.bin and 1 more.*--revision refs\/pr\/N.*safe_serialization/,
     );
-    expect(place.hub.downloads).toEqual([]);
+    expect(fixture.hub.downloads).toEqual([]);
   });
 
   it('with one file of weights gives that, not the shards beside it', async () => {
-    await using place = await Workplace.open();
-    place.hub.files.set('model.safetensors', Buffer.from('weights'));
-    await place.pull();
-    expect(place.hub.downloads.filter((name) => name.includes('safetensors'))).toEqual([
+    await using fixture = await HubFixture.open();
+    fixture.hub.files.set('model.safetensors', Buffer.from('weights'));
+    await fixture.pull();
+    expect(fixture.hub.downloads.filter((name) => name.includes('safetensors'))).toEqual([
       'model.safetensors',
     ]);
   });
@@ -175,22 +175,24 @@ describe('a repository', () => {
     ['that is missing', 'model-9.safetensors', []],
     ['outside of its folder', '../../escaped.safetensors', ['../../escaped.safetensors']],
   ])('with an index that names a shard %s is refused', async (_name, shard, listed) => {
-    await using place = await Workplace.open();
+    await using fixture = await HubFixture.open();
     const index = { weight_map: { query_tokens: shard } };
-    place.hub.files.set('model.safetensors.index.json', Buffer.from(JSON.stringify(index)));
-    for (const name of listed) place.hub.files.set(name, Buffer.from('weights'));
-    await expect(place.pull()).rejects.toThrow(`names ${shard}, which is not there`);
+    fixture.hub.files.set('model.safetensors.index.json', Buffer.from(JSON.stringify(index)));
+    for (const name of listed) fixture.hub.files.set(name, Buffer.from('weights'));
+    await expect(fixture.pull()).rejects.toThrow(`names ${shard}, which is not there`);
   });
 
   it('with an index that is damaged is refused', async () => {
-    await using place = await Workplace.open();
-    place.hub.files.set('model.safetensors.index.json', Buffer.from('{'));
-    await expect(place.pull()).rejects.toThrow('model.safetensors.index.json is not JSON');
+    await using fixture = await HubFixture.open();
+    fixture.hub.files.set('model.safetensors.index.json', Buffer.from('{'));
+    await expect(fixture.pull()).rejects.toThrow(
+      'model.safetensors.index.json is not a JSON index of shards',
+    );
   });
 
   it('without a config is refused', async () => {
-    await using place = await Workplace.open();
-    place.hub.files.delete('config.json');
-    await expect(place.pull({}, `${MODEL}@${COMMIT}`)).rejects.toThrow(/has no config.json/);
+    await using fixture = await HubFixture.open();
+    fixture.hub.files.delete('config.json');
+    await expect(fixture.pull({}, `${MODEL}@${COMMIT}`)).rejects.toThrow(/has no config.json/);
   });
 });

@@ -1,29 +1,30 @@
-/** What an answer that is no success means to the person who asked for the model. */
+/** What a failed request to a hub means to the person who asked for the model. */
 import { HubError, InterruptedError } from './errors.ts';
 import type { ModelId } from './model-id.ts';
 import { retryAfterMs } from './retry.ts';
 
-type Question = { path?: string; hasToken: boolean };
+/** What was asked for: a file, where there is a path. */
+type Asked = { path?: string; hasToken: boolean };
 
 /**
  * The error for an answer of the hub. `X-Error-Code` tells apart what shares a status; without a token a
  * hub answers 401 for a model that does not exist, as it does for one that is private.
  */
-export async function refusal(
+export async function errorOfResponse(
   response: Response,
   { id, revision, endpoint }: ModelId,
-  { path, hasToken }: Question,
+  { path, hasToken }: Asked,
 ): Promise<HubError> {
   const { status, headers, url } = response;
   await response.body?.cancel();
   const code = headers.get('x-error-code');
   const page = `${endpoint}/${id}`;
   if (status === 408 || status === 429 || status >= 500) {
-    const wish = retryAfterMs(headers.get('retry-after'), Date.now());
+    const delay = retryAfterMs(headers.get('retry-after'), Date.now());
     const state = status === 429 ? 'asks for fewer requests' : 'has a failure';
     return new InterruptedError(`${new URL(url).host} ${state} (${status}).`, {
       status,
-      ...(wish === undefined ? {} : { retryAfterMs: wish }),
+      ...(delay === undefined ? {} : { retryAfterMs: delay }),
     });
   }
   if (new URL(url).origin !== new URL(endpoint).origin) {
@@ -76,14 +77,14 @@ const NO_CONNECTION = [
 ];
 
 /** The error for a request that got no answer. */
-export function unreachable(url: URL, cause: unknown): InterruptedError {
+export function connectionError(url: URL, cause: unknown): InterruptedError {
   if (cause instanceof InterruptedError) return cause;
   const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
   const { code, message } = reason as NodeJS.ErrnoException;
   const isConnection = NO_CONNECTION.includes(code ?? '') || /CERT|SSL|TLS/.test(code ?? '');
   return isConnection
     ? new InterruptedError(
-        `${url.host} cannot be reached (${message || code}). Is this machine online? What was pulled before is used with HF_HUB_OFFLINE=1.`,
+        `${url.host} cannot be reached (${message || code}). Is this machine online? HF_HUB_OFFLINE=1 uses what is in the cache.`,
         { cause, unreachable: true },
       )
     : new InterruptedError(`The connection to ${url.host} was cut (${message || code}).`, {

@@ -1,6 +1,6 @@
 /** Checkpoints from a Hugging Face hub. */
 export { HubError } from './errors.ts';
 export { parseModelId } from './model-id.ts';
+export type { HubOptions } from './options.ts';
 export { pull } from './pull.ts';
 export { resolveCheckpoint } from './resolve.ts';
-export { readHubSettings } from './settings.ts';

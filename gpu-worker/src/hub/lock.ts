@@ -1,4 +1,4 @@
-/** One process at a time: a file that its owner touches while it lives. */
+/** A lock between processes: a file that its owner touches while it lives. */
 import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
@@ -6,36 +6,39 @@ import * as z from 'zod/mini';
 import type { Wait } from './retry.ts';
 
 const Owner = z.object({ host: z.string(), pid: z.int() });
-const BEAT_MS = 5000;
-/** An owner that has not touched its lock for this long is gone, whatever its number says. */
+const HEARTBEAT_MS = 5000;
+/** An owner that has not touched its lock for this long is gone, whatever its process id says. */
 const ABANDONED_MS = 20_000;
-const LOOK_MS = 500;
+const POLL_MS = 500;
 
-/** Takes the lock, waiting for whoever has it; given back by disposal. */
+/**
+ * Acquires the lock, waiting for whoever has it; disposal releases it.
+ * @example await using _lock = await lock('.locks/model', waitForClock, signal);
+ */
 export async function lock(
   path: string,
   wait: Wait,
   signal: AbortSignal,
 ): Promise<AsyncDisposable> {
   await mkdir(dirname(path), { recursive: true });
-  while (!(await take(path))) {
-    if (await isAbandoned(path)) await remove(path);
-    else await wait(LOOK_MS, signal);
+  while (!(await acquire(path))) {
+    if (await isAbandoned(path)) await breakLock(path);
+    else await wait(POLL_MS, signal);
   }
-  const beat = setInterval(() => {
+  const heartbeat = setInterval(() => {
     const now = new Date();
-    utimes(path, now, now).catch(() => clearInterval(beat));
-  }, BEAT_MS);
-  beat.unref();
+    utimes(path, now, now).catch(() => clearInterval(heartbeat));
+  }, HEARTBEAT_MS);
+  heartbeat.unref();
   return {
     [Symbol.asyncDispose]: async () => {
-      clearInterval(beat);
+      clearInterval(heartbeat);
       await rm(path, { force: true });
     },
   };
 }
 
-async function take(path: string): Promise<boolean> {
+async function acquire(path: string): Promise<boolean> {
   try {
     const owner: z.infer<typeof Owner> = { host: hostname(), pid: process.pid };
     await writeFile(path, JSON.stringify(owner), { flag: 'wx' });
@@ -64,7 +67,7 @@ function parseOwner(text: string): z.infer<typeof Owner> | undefined {
 }
 
 /** Of several that find it abandoned, one moves it away; the others find nothing to move. */
-async function remove(path: string): Promise<void> {
+async function breakLock(path: string): Promise<void> {
   const away = `${path}.${process.pid}`;
   await rename(path, away).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;

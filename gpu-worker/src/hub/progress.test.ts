@@ -1,32 +1,32 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatSeconds, PullMeter, type PullProgress } from './progress.ts';
+import { formatBytes, formatSeconds, type PullProgress, PullProgressTracker } from './progress.ts';
 
-describe('the meter of a pull', () => {
-  it('takes what was there before for done, and not for fast', () => {
-    const seen: PullProgress[] = [];
+describe('the progress of a pull', () => {
+  it('counts what an earlier run has brought as done, but not into the rate', () => {
+    const reports: PullProgress[] = [];
     let now = 0;
-    const meter = new PullMeter(
+    const tracker = new PullProgressTracker(
       10e9,
-      (progress) => seen.push(progress),
+      (progress) => reports.push(progress),
       () => now,
     );
-    meter.found('a', 4e9);
-    meter.has('b', 0);
+    tracker.resume('a', 4e9);
+    tracker.update('b', 0);
     now = 1000;
-    meter.has('b', 50e6);
-    expect(seen.map(({ done }) => done)).toEqual([4e9, 4.05e9]);
-    expect(seen.map(({ label }) => label)).toEqual([
+    tracker.update('b', 50e6);
+    expect(reports.map(({ done }) => done)).toEqual([4e9, 4.05e9]);
+    expect(reports.map(({ label }) => label)).toEqual([
       '4 GB of 10 GB',
       '4.05 GB of 10 GB, 50 MB/s, 1 min 59 s left',
     ]);
   });
 
-  it('forgets a rate that is long past', () => {
-    const seen: PullProgress[] = [];
+  it('gives the rate of the last ten seconds', () => {
+    const reports: PullProgress[] = [];
     let now = 0;
-    const meter = new PullMeter(
+    const tracker = new PullProgressTracker(
       1e9,
-      (progress) => seen.push(progress),
+      (progress) => reports.push(progress),
       () => now,
     );
     for (const [at, bytes] of [
@@ -36,36 +36,36 @@ describe('the meter of a pull', () => {
       [21_000, 601e6],
     ] as const) {
       now = at;
-      meter.has('a', bytes);
+      tracker.update('a', bytes);
     }
-    expect(seen.at(-1)!.label).toBe('601 MB of 1 GB, 1 MB/s, 6 min 39 s left');
+    expect(reports.at(-1)!.label).toBe('601 MB of 1 GB, 1 MB/s, 6 min 39 s left');
   });
 
   it('reports at most five times a second, and always the end', () => {
-    const seen: number[] = [];
+    const reports: number[] = [];
     let now = 0;
-    const meter = new PullMeter(
+    const tracker = new PullProgressTracker(
       1000,
-      ({ done }) => seen.push(done),
+      ({ done }) => reports.push(done),
       () => now,
     );
-    for (let bytes = 1; bytes <= 1000; bytes++, now++) meter.has('a', bytes);
-    expect(seen).toEqual([1, 201, 401, 601, 801, 1000]);
+    for (let bytes = 1; bytes <= 1000; bytes++, now++) tracker.update('a', bytes);
+    expect(reports).toEqual([1, 201, 401, 601, 801, 1000]);
   });
 
   it('goes back when a file has to come again', () => {
-    const seen: number[] = [];
+    const reports: number[] = [];
     let now = 0;
-    const meter = new PullMeter(
+    const tracker = new PullProgressTracker(
       100,
-      ({ done }) => seen.push(done),
+      ({ done }) => reports.push(done),
       () => now,
     );
     for (const bytes of [90, 0, 100]) {
-      meter.has('a', bytes);
+      tracker.update('a', bytes);
       now += 1000;
     }
-    expect(seen).toEqual([90, 0, 100]);
+    expect(reports).toEqual([90, 0, 100]);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-/** How far a pull is, and how fast it goes: what the byte counts of its files come to. */
+/** Progress of a pull: from the bytes of each file to how far it is, how fast, and how long it will take. */
 
 /** `done` of `total` bytes; `label` says how much that is, how fast it comes and how long it will take. */
 export type PullProgress = { done: number; total: number; label: string };
@@ -7,15 +7,15 @@ export type PullProgress = { done: number; total: number; label: string };
 const WINDOW_MS = 10_000;
 const REPORT_EVERY_MS = 200;
 
-export class PullMeter {
+export class PullProgressTracker {
   readonly #total: number;
   readonly #report: (progress: PullProgress) => void;
   readonly #now: () => number;
   readonly #bytes = new Map<string, number>();
   #window: { at: number; bytes: number }[] = [];
   #done = 0;
-  /** Bytes that came in this run: what was there before says nothing of the rate. */
-  #arrived = 0;
+  /** Bytes received in this run: those of an earlier one say nothing of the rate. */
+  #received = 0;
   #reportedAt = Number.NEGATIVE_INFINITY;
 
   /**
@@ -28,20 +28,20 @@ export class PullMeter {
     this.#now = now;
   }
 
-  /** Bytes of the file that were there before this run. */
-  found(path: string, bytes: number): void {
+  /** Bytes of the file that an earlier run has brought. */
+  resume(path: string, bytes: number): void {
     this.#done += bytes - (this.#bytes.get(path) ?? 0);
     this.#bytes.set(path, bytes);
   }
 
   /** Bytes that there are of the file now. */
-  has(path: string, bytes: number): void {
-    this.#arrived += Math.max(0, bytes - (this.#bytes.get(path) ?? 0));
-    this.found(path, bytes);
+  update(path: string, bytes: number): void {
+    this.#received += Math.max(0, bytes - (this.#bytes.get(path) ?? 0));
+    this.resume(path, bytes);
     const at = this.#now();
     if (at - this.#reportedAt < REPORT_EVERY_MS && this.#done < this.#total) return;
     this.#reportedAt = at;
-    this.#window.push({ at, bytes: this.#arrived });
+    this.#window.push({ at, bytes: this.#received });
     this.#window = this.#window.filter((entry) => entry.at >= at - WINDOW_MS);
     this.#report({ done: this.#done, total: this.#total, label: this.#label() });
   }

@@ -1,19 +1,20 @@
 /** Brings a checkpoint from a hub onto this machine: all its files of one commit, each verified. */
 import { statfs } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
+import { cacheDestination, cachedCheckpoint } from './cache.ts';
 import { HubClient } from './client.ts';
+import { folderDestination } from './destination.ts';
 import { HubError } from './errors.ts';
 import { lock } from './lock.ts';
 import type { ModelId } from './model-id.ts';
+import type { HubOptions } from './options.ts';
 import type { PullProgress } from './progress.ts';
 import { type Wait, waitForClock } from './retry.ts';
-import type { HubSettings } from './settings.ts';
 import { Snapshot } from './snapshot.ts';
-import { keepRef, keptCheckpoint, modelFolder } from './store.ts';
 
 export type PullOptions = {
   onProgress?: (progress: PullProgress) => void;
-  /** Put the files here and not where pulled checkpoints are kept. */
+  /** Put the files into this folder, and not into the cache. */
   out?: string;
   /** Files that come at a time. */
   connections?: number;
@@ -29,10 +30,11 @@ export type PullOptions = {
  * Folder of the checkpoint, as the hub has it now. What is there already is not fetched again, what an
  * earlier pull has left unfinished is continued.
  * @throws HubError that says what is wrong and what to do
+ * @example await pull(parseModelId('Salesforce/blip2-opt-2.7b', hub.endpoint), hub)
  */
 export async function pull(
   model: ModelId,
-  settings: HubSettings,
+  hub: HubOptions,
   {
     onProgress = () => {},
     out,
@@ -42,36 +44,30 @@ export async function pull(
     freeBytes = freeBytesOf,
   }: PullOptions = {},
 ): Promise<string> {
-  if (settings.offline) return await offline(model, settings);
+  if (hub.offline) return await offline(model, hub);
   const stop = new AbortController();
   const retry = { signal: stop.signal, wait };
-  const isTokensHub = new URL(model.endpoint).origin === new URL(settings.endpoint).origin;
-  const client = new HubClient(model, isTokensHub ? settings.token : undefined, retry);
+  const isTokensHub = new URL(model.endpoint).origin === new URL(hub.endpoint).origin;
+  const client = new HubClient(model, isTokensHub ? hub.token : undefined, retry);
   const commit = await client.commit();
-  const folder = out === undefined ? join(modelFolder(model, settings), commit) : resolve(out);
-  await using _alone = await lock(join(folder, '.pull.lock'), wait, stop.signal);
-  const snapshot = new Snapshot({
-    client,
-    model,
-    commit,
-    folder,
-    // In a folder that is the commit's own, a file of that name was verified when it got it.
-    present: out === undefined ? 'was verified' : 'may be anything',
-    stallMs,
-    retry,
-  });
-  const files = await snapshot.files();
-  await snapshot.checkSpace(files, freeBytes);
-  await snapshot.fetch(files, { connections, onProgress, stop });
-  if (out === undefined) await keepRef(model, commit, settings);
-  return folder;
+  const destination =
+    out === undefined ? cacheDestination(model, commit, hub) : folderDestination(resolve(out));
+  await using _lock = await lock(destination.lockPath, wait, stop.signal);
+  await destination.prepare();
+  const snapshot = new Snapshot({ client, model, commit, destination, stallMs, retry });
+  const listed = await client.files(commit);
+  const contents = await snapshot.contents(listed);
+  await snapshot.checkSpace(contents, freeBytes);
+  await snapshot.fetch(contents, { connections, onProgress, stop });
+  await destination.finish(listed);
+  return destination.folder;
 }
 
-async function offline(model: ModelId, settings: HubSettings): Promise<string> {
-  const kept = await keptCheckpoint(model, settings);
-  if (kept !== undefined) return kept;
+async function offline(model: ModelId, hub: HubOptions): Promise<string> {
+  const cached = await cachedCheckpoint(model, hub);
+  if (cached !== undefined) return cached;
   throw new HubError(
-    `HF_HUB_OFFLINE is set, and ${model.id} at ${model.revision} was never pulled to its end into ${settings.models}.`,
+    `HF_HUB_OFFLINE is set, and ${hub.cache} does not hold all of ${model.id} at ${model.revision}.`,
   );
 }
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { backoffMs, retryAfterMs } from './retry.ts';
-import { readHubSettings } from './settings.ts';
 
 describe('the delay before another attempt', () => {
   it.each([
@@ -21,29 +20,5 @@ describe('the delay before another attempt', () => {
     ['soon', undefined],
   ])('that a server asks for with "%s" is %s ms', (header, ms) => {
     expect(retryAfterMs(header, 0)).toBe(ms);
-  });
-});
-
-describe('the settings', () => {
-  it('have the public hub, and take an empty variable for none', () => {
-    expect(readHubSettings({ HF_ENDPOINT: '', HF_TOKEN: '', HF_HUB_OFFLINE: '' })).toMatchObject({
-      endpoint: 'https://huggingface.co',
-      token: undefined,
-      offline: false,
-    });
-  });
-
-  it('take a token with the line end of its file', () => {
-    expect(readHubSettings({ HF_TOKEN: 'hf_secret\n' }).token).toBe('hf_secret');
-  });
-
-  it.each([
-    [{ HF_ENDPOINT: 'huggingface.co' }, 'HF_ENDPOINT'],
-    [{ HF_ENDPOINT: 'ftp://huggingface.co' }, 'HF_ENDPOINT'],
-    [{ HF_HUB_OFFLINE: 'perhaps' }, 'HF_HUB_OFFLINE'],
-    [{ HF_TOKEN: 'hf_se cret' }, 'HF_TOKEN'],
-  ])('refuse %o by name, and do not show a token', (env, name) => {
-    expect(() => readHubSettings(env)).toThrow(name);
-    expect(() => readHubSettings(env)).not.toThrow(/hf_se/);
   });
 });

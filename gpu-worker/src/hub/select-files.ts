@@ -40,28 +40,30 @@ export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[
   );
 }
 
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new HubError(`${SHARD_INDEX} is not JSON.`, { cause });
-  }
-}
-
 /**
  * The shards that an index names.
  * @throws HubError when the index is none, or names a file that the commit lacks
  */
 export function selectShards(indexText: string, files: readonly HubFile[]): HubFile[] {
-  const index = ShardIndex.safeParse(jsonOf(indexText));
-  if (!index.success) throw new HubError(`${SHARD_INDEX}: ${z.prettifyError(index.error)}`);
-  const names = new Set(Object.values(index.data.weight_map));
-  return [...names].sort().map((name) => {
+  const names = shardNames(indexText);
+  if (names === null) throw new HubError(`${SHARD_INDEX} is not a JSON index of shards.`);
+  return names.map((name) => {
     const shard = SHARD.test(name) ? files.find(({ path }) => path === name) : undefined;
-    if (shard === undefined)
+    if (shard === undefined) {
       throw new HubError(`${SHARD_INDEX} names ${name}, which is not there.`);
+    }
     return shard;
   });
+}
+
+/** Names of the shards in the text of an index, sorted; null when it is none. */
+export function shardNames(indexText: string): string[] | null {
+  try {
+    const { weight_map } = ShardIndex.parse(JSON.parse(indexText));
+    return [...new Set(Object.values(weight_map))].sort();
+  } catch {
+    return null;
+  }
 }
 
 function withoutSafetensors(

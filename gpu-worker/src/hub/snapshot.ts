@@ -1,12 +1,12 @@
-/** The files of one commit that a bundle needs, and what of them is in a folder. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+/** The files of one commit that a bundle needs: which there are, and bringing those that are missing. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HubClient, HubFile } from './client.ts';
-import { digestOf } from './digest.ts';
-import { bytesKept, download } from './download.ts';
+import type { Destination } from './destination.ts';
+import { download, partialSize } from './download.ts';
 import { HubError } from './errors.ts';
 import type { ModelId } from './model-id.ts';
-import { formatBytes, PullMeter, type PullProgress } from './progress.ts';
+import { formatBytes, type PullProgress, PullProgressTracker } from './progress.ts';
 import type { RetryOptions } from './retry.ts';
 import { SHARD_INDEX, selectFiles, selectShards } from './select-files.ts';
 
@@ -14,15 +14,20 @@ export type SnapshotOptions = {
   client: HubClient;
   model: ModelId;
   commit: string;
-  folder: string;
-  /** What a file of the right name and size in the folder is worth. */
-  present: 'was verified' | 'may be anything';
+  destination: Destination;
   stallMs: number;
   retry: RetryOptions;
 };
 
-/** A file, and how many of its bytes are in the folder already. */
-type Wanted = { file: HubFile; there: number; isWhole: boolean };
+/** Bytes to be had, and all files of the commit that have them. */
+type Content = {
+  file: HubFile;
+  names: readonly HubFile[];
+  target: string;
+  /** Bytes that are there already. */
+  present: number;
+  isWhole: boolean;
+};
 
 type FetchOptions = {
   connections: number;
@@ -39,51 +44,52 @@ export class Snapshot {
   }
 
   /**
-   * The files needed, largest first. The list of shards is fetched for it where there is one.
+   * The contents needed, largest first. The list of shards is fetched for it where there is one.
+   * @param listed every file of the commit
    * @throws HubError when the commit is none that can be used, or the folder holds other weights
    */
-  async files(): Promise<Wanted[]> {
-    const { client, commit, model } = this.#options;
-    const listed = await client.files(commit);
+  async contents(listed: readonly HubFile[]): Promise<Content[]> {
+    const { model, destination } = this.#options;
     const files = selectFiles(listed, model);
     const index = files.find(({ path }) => path === SHARD_INDEX);
     if (index !== undefined) {
-      const wanted = await this.#wanted(index);
-      if (!wanted.isWhole) await this.#download(wanted, () => {});
-      files.push(...selectShards(await readFile(this.#target(index), 'utf8'), listed));
+      await this.#bring(await this.#content([index]), () => {});
+      const text = await readFile(join(destination.folder, index.path), 'utf8');
+      files.push(...selectShards(text, listed));
     }
-    await this.#refuseOtherWeights(files);
-    const wanted = await Promise.all(files.map((file) => this.#wanted(file)));
-    return wanted.sort((a, b) => b.file.size - a.file.size);
+    await destination.check(files);
+    const byTarget = Map.groupBy(files, destination.targetOf);
+    const contents = await Promise.all([...byTarget.values()].map((names) => this.#content(names)));
+    return contents.sort((a, b) => b.file.size - a.file.size);
   }
 
   /** @throws HubError when the disk has no room for what is missing */
   async checkSpace(
-    wanted: readonly Wanted[],
+    contents: readonly Content[],
     freeBytes: (folder: string) => Promise<number>,
   ): Promise<void> {
-    const { folder, model } = this.#options;
-    const missing = wanted.reduce((sum, { file, there }) => sum + file.size - there, 0);
-    const free = await freeBytes(folder);
+    const { destination, model } = this.#options;
+    const missing = contents.reduce((sum, { file, present }) => sum + file.size - present, 0);
+    const free = await freeBytes(destination.folder);
     if (missing <= free) return;
     throw new HubError(
-      `The disk of ${folder} is too full for ${model.id}: ${formatBytes(missing)} are needed, ${formatBytes(free)} are free. BLIP2_MODELS chooses another place.`,
+      `The disk of ${destination.folder} is too full for ${model.id}: ${formatBytes(missing)} are needed, ${formatBytes(free)} are free.${destination.advice}`,
     );
   }
 
-  /** Fetches what is missing, several files at a time. */
+  /** Fetches what is missing, several files at a time, and publishes all of it. */
   async fetch(
-    wanted: readonly Wanted[],
+    contents: readonly Content[],
     { connections, onProgress, stop }: FetchOptions,
   ): Promise<void> {
-    const total = wanted.reduce((sum, { file }) => sum + file.size, 0);
-    const meter = new PullMeter(total, onProgress, () => performance.now());
-    for (const { file, there } of wanted) meter.found(file.path, there);
-    const queue = wanted.filter(({ isWhole }) => !isWhole);
+    const total = contents.reduce((sum, { file }) => sum + file.size, 0);
+    const tracker = new PullProgressTracker(total, onProgress, () => performance.now());
+    for (const { target, present } of contents) tracker.resume(target, present);
+    const queue = [...contents];
     const connection = async () => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        const { path } = next.file;
-        await this.#download(next, (bytes) => meter.has(path, bytes));
+        const { target } = next;
+        await this.#bring(next, (bytes) => tracker.update(target, bytes));
       }
     };
     const running = Array.from({ length: connections }, () =>
@@ -92,49 +98,35 @@ export class Snapshot {
         throw error;
       }),
     );
-    // All have ended before the folder is given to anyone else.
+    // All have ended before the lock is released.
     await Promise.allSettled(running);
     stop.signal.throwIfAborted();
   }
 
-  async #download({ file }: Wanted, onBytes: (bytes: number) => void): Promise<void> {
-    const { client, commit, retry, stallMs } = this.#options;
-    await download({
-      file,
-      target: this.#target(file),
-      open: (from, signal) => client.open(commit, file.path, from, signal),
-      onBytes,
-      retry,
-      stallMs,
-    });
-  }
-
-  async #wanted(file: HubFile): Promise<Wanted> {
-    const target = this.#target(file);
-    const found = await stat(target).catch(() => null);
-    if (found?.size === file.size) {
-      const isIt =
-        this.#options.present === 'was verified' ||
-        (await digestOf(target, file)) === file.digest.hex;
-      if (isIt) return { file, there: file.size, isWhole: true };
+  async #bring(
+    { file, names, target, isWhole }: Content,
+    onBytes: (bytes: number) => void,
+  ): Promise<void> {
+    const { client, commit, destination, retry, stallMs } = this.#options;
+    if (!isWhole) {
+      await download({
+        file,
+        target,
+        open: (from, signal) => client.open(commit, file.path, from, signal),
+        onBytes,
+        retry,
+        stallMs,
+      });
     }
-    return { file, there: Math.min(await bytesKept(target), file.size), isWhole: false };
+    for (const name of names) await destination.publish(name);
   }
 
-  /** Weights of another model beside these would be mistaken for theirs. */
-  async #refuseOtherWeights(files: readonly HubFile[]): Promise<void> {
-    const { folder } = this.#options;
-    const ours = new Set(files.map(({ path }) => path));
-    const other = (await readdir(folder)).find(
-      (name) => /\.safetensors(\.index\.json)?$/.test(name) && !ours.has(name),
-    );
-    if (other === undefined) return;
-    throw new HubError(
-      `${folder} holds ${other}, which is of another model. Give an empty folder.`,
-    );
-  }
-
-  #target({ path }: HubFile): string {
-    return join(this.#options.folder, path);
+  async #content(names: readonly HubFile[]): Promise<Content> {
+    const { destination } = this.#options;
+    const [file] = names as [HubFile];
+    const target = destination.targetOf(file);
+    const isWhole = await destination.has(file);
+    const present = isWhole ? file.size : Math.min(await partialSize(target), file.size);
+    return { file, names, target, present, isWhole };
   }
 }

@@ -1,7 +1,7 @@
 /** Cuts a connection that gives nothing for too long. */
 import { InterruptedError } from './errors.ts';
 
-export class Stall implements Disposable {
+export class StallTimeout implements Disposable {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
 
@@ -17,7 +17,7 @@ export class Stall implements Disposable {
   }
 
   /** Something arrived: the time starts anew. */
-  moved(): void {
+  refresh(): void {
     this.#timer.refresh();
   }
 

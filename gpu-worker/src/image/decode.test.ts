@@ -5,7 +5,7 @@ import { openImage } from './decode.ts';
 import { preprocess } from './preprocess.ts';
 
 const limits = { maxBytes: 5_000_000, maxPixels: 1_000_000 };
-/** Keeps pixels as they are: one value of the result is one eight-bit value over 255. */
+/** Leaves pixels as they are: one value of the result is one eight-bit value over 255. */
 const plain = {
   size: 40,
   patch: 8,
@@ -24,8 +24,8 @@ function halves(): Sharp {
   );
 }
 
-/** RGB of the model's view at a place, 0…255. */
-async function seen(bytes: Uint8Array, x: number, y: number): Promise<number[]> {
+/** RGB of the model's input at a pixel, 0…255. */
+async function rgbAt(bytes: Uint8Array, x: number, y: number): Promise<number[]> {
   const { pixels } = await openImage(bytes, limits);
   const values = await preprocess(pixels, plain);
   const plane = plain.size ** 2;
@@ -49,12 +49,12 @@ describe('images of every kind', () => {
     ['WebP', () => halves().webp({ quality: 95 }).toBuffer(), 'webp', 8],
     ['GIF', () => halves().gif().toBuffer(), 'gif', 2],
     ['AVIF', () => halves().avif({ quality: 95 }).toBuffer(), 'avif', 8],
-  ])('%s is seen in its colors', async (_name, make, format, tolerance) => {
+  ])('%s is decoded in its colors', async (_name, make, format, tolerance) => {
     const bytes = await make();
     const { info } = await openImage(bytes, limits);
     expect(info).toEqual({ width: 60, height: 40, format });
-    near(await seen(bytes, 5, 20), [255, 0, 0], tolerance);
-    near(await seen(bytes, 34, 20), [0, 0, 255], tolerance);
+    near(await rgbAt(bytes, 5, 20), [255, 0, 0], tolerance);
+    near(await rgbAt(bytes, 34, 20), [0, 0, 255], tolerance);
   });
 
   it('CMYK is converted by its profile', async () => {
@@ -65,7 +65,7 @@ describe('images of every kind', () => {
       .jpeg({ quality: 95 })
       .toBuffer();
     expect((await sharp(bytes).metadata()).space).toBe('cmyk');
-    near(await seen(bytes, 20, 20), [0xa8, 0x78, 0x50], 15);
+    near(await rgbAt(bytes, 20, 20), [0xa8, 0x78, 0x50], 15);
   });
 
   it('16-bit gray is scaled, not clipped', async () => {
@@ -77,7 +77,7 @@ describe('images of every kind', () => {
       .png()
       .toBuffer();
     expect((await sharp(bytes).metadata()).depth).toBe('ushort');
-    near(await seen(bytes, 20, 20), [128, 128, 128], 1);
+    near(await rgbAt(bytes, 20, 20), [128, 128, 128], 1);
   });
 
   it('gray becomes three equal channels', async () => {
@@ -87,18 +87,18 @@ describe('images of every kind', () => {
       .grayscale()
       .png()
       .toBuffer();
-    near(await seen(bytes, 20, 20), [100, 100, 100], 1);
+    near(await rgbAt(bytes, 20, 20), [100, 100, 100], 1);
   });
 
-  it.each([3, 4] as const)('what is transparent is white (%i channels and alpha)', async (kind) => {
+  it.each([3, 4] as const)('transparent pixels are white (%i channels and alpha)', async (kind) => {
     let image = sharp({
       create: { width: 40, height: 40, channels: 4, background: { r: 0, g: 0, b: 0, alpha: 0 } },
     });
     if (kind === 4) image = image.toColourspace('b-w');
-    near(await seen(await image.png().toBuffer(), 20, 20), [255, 255, 255], 0);
+    near(await rgbAt(await image.png().toBuffer(), 20, 20), [255, 255, 255], 0);
   });
 
-  describe('of an animation', () => {
+  describe('an animation', () => {
     const animation = async () => {
       const frame = (background: string) =>
         sharp({ create: { width: 40, height: 40, channels: 3, background } })
@@ -108,14 +108,14 @@ describe('images of every kind', () => {
       return sharp(frames, { raw: { width: 40, height: 80, channels: 3, pageHeight: 40 } });
     };
 
-    it('the first frame is taken of a GIF', async () => {
+    it('gives its first frame where it is a GIF', async () => {
       const bytes = await (await animation()).gif({ delay: [100, 100] }).toBuffer();
       expect((await sharp(bytes).metadata()).pages).toBe(2);
       expect((await openImage(bytes, limits)).info).toMatchObject({ width: 40, height: 40 });
-      near(await seen(bytes, 20, 20), [0, 255, 0], 2);
+      near(await rgbAt(bytes, 20, 20), [0, 255, 0], 2);
     });
 
-    it('nothing is taken of any other format', async () => {
+    it('is refused in any other format', async () => {
       const bytes = await (await animation()).webp({ delay: [100, 100] }).toBuffer();
       await expect(openImage(bytes, limits)).rejects.toThrow('animated');
     });
@@ -129,12 +129,12 @@ describe('images of every kind', () => {
   ])('EXIF orientation %i is applied', async (orientation, size, red, blue) => {
     const bytes = await halves().withMetadata({ orientation }).png().toBuffer();
     expect((await openImage(bytes, limits)).info).toMatchObject(size);
-    near(await seen(bytes, red[0]!, red[1]!), [255, 0, 0], 0);
-    near(await seen(bytes, blue[0]!, blue[1]!), [0, 0, 255], 0);
+    near(await rgbAt(bytes, red[0]!, red[1]!), [255, 0, 0], 0);
+    near(await rgbAt(bytes, blue[0]!, blue[1]!), [0, 0, 255], 0);
   });
 });
 
-describe('what is no image', () => {
+describe('bytes that are no image', () => {
   const refuse = async (bytes: Uint8Array): Promise<ApiError> => {
     try {
       const { pixels } = await openImage(bytes, limits);
@@ -161,8 +161,14 @@ describe('what is no image', () => {
     expect((await refuse(await make())).slug).toBe(slug);
   });
 
+  /** All that is said of images that cannot be decoded: nothing of the library's own words. */
+  const OURS = [
+    'The image is truncated or damaged.',
+    'The bytes are not an image, or one that is damaged or cut off. Send JPEG, PNG, WebP, GIF or AVIF.',
+  ];
+
   it.each(['jpeg', 'png', 'webp', 'gif', 'avif'] as const)(
-    'a truncated %s is refused',
+    'a truncated %s is refused, in words of ours',
     async (format) => {
       const noise = Buffer.from(
         Uint8Array.from({ length: 3 * 90 * 90 }, (_, i) => (i * 7919) % 251),
@@ -172,10 +178,20 @@ describe('what is no image', () => {
         .toBuffer();
       for (const share of [0.1, 0.5, 0.9]) {
         const cut = whole.subarray(0, Math.floor(whole.length * share));
-        expect((await refuse(cut)).slug, `${share}`).toBe('invalid-image');
+        const { slug, message } = await refuse(cut);
+        expect(slug, `${share}`).toBe('invalid-image');
+        expect(OURS).toContain(message);
       }
     },
   );
+
+  it('a damaged PNG is refused, in words of ours', async () => {
+    const bytes = new Uint8Array(await halves().png().toBuffer());
+    const error = await refuse(bytes.fill(0x5a, Math.floor(bytes.length / 2)));
+    expect(OURS).toContain(error.message);
+    expect(String(error.cause)).toMatch(/png/i);
+    expect(JSON.stringify(error.toProblem())).not.toMatch(/pngload|vips|sharp/i);
+  });
 
   it('a decompression bomb is refused by its header, with the limit', async () => {
     const bomb = await sharp({

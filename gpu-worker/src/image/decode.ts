@@ -1,11 +1,11 @@
-/** Bytes of an image → an upright 8-bit sRGB image, or a precise refusal. */
+/** Opens the bytes of an image: an upright 8-bit sRGB image to decode, or an error that says what is wrong. */
 import { ApiError } from '@blip2/shared/errors';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 
 export type ImageLimits = { maxBytes: number; maxPixels: number };
 
-/** An image whose header was found good; its pixels are decoded when `pixels` runs. */
+/** An image whose header is valid; its pixels are decoded when `pixels` runs. */
 export type OpenedImage = { info: ImageInfo; pixels: Sharp };
 
 const ACCEPTED = 'JPEG, PNG, WebP, GIF or AVIF';
@@ -23,7 +23,7 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
       actual: bytes.byteLength,
     });
   }
-  // Limits are ours to check from the header, so that the refusal can name them; decoding comes after.
+  // Limits are checked here, from the header, so that the error can name them; decoding comes after.
   const input = sharp(bytes, { failOn: 'error', limitInputPixels: false, pages: 1 });
   let metadata: Metadata;
   try {
@@ -46,9 +46,9 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
       actual: width * height,
     });
   }
-  // Orientations 5 to 8 turn the image by a quarter.
-  const turned = (metadata.orientation ?? 1) >= 5;
-  const info = { width: turned ? height : width, height: turned ? width : height, format };
+  // Orientations 5 to 8 rotate the image by 90 degrees.
+  const isRotated = (metadata.orientation ?? 1) >= 5;
+  const info = { width: isRotated ? height : width, height: isRotated ? width : height, format };
   const pixels = input.autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb');
   return { info, pixels };
 }
@@ -67,6 +67,6 @@ function formatOf(metadata: Metadata): ImageInfo['format'] {
   }
   throw new ApiError(
     'unsupported-media-type',
-    `Images of the format ${metadata.format} are not taken. Send ${ACCEPTED}.`,
+    `Images of the format ${metadata.format} are not accepted. Send ${ACCEPTED}.`,
   );
 }

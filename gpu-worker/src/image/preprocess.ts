@@ -13,7 +13,7 @@ const pool = new Piscina<{ image: RgbImage; spec: ImageSpec }, Float32Array<Arra
 });
 
 /**
- * Resizes straight to the model's square (aspect is not kept), scales to 0…1 and normalizes.
+ * Resizes straight to the model's square, whatever the aspect, scales to 0…1 and normalizes.
  * @returns float32 [3, size, size]
  * @throws ApiError invalid-image when the pixels turn out to be damaged
  */

@@ -34,7 +34,7 @@ const FILTERS: Record<ResampleFilter, { support: number; weight: (x: number) => 
 /** 32 − 8 bits of a value − 2 bits of headroom for sums that overshoot. */
 const PRECISION_BITS = 22;
 
-/** For each output place: the first input place it looks at, how many, and their fixed-point weights. */
+/** For each output position: the first input position that it reads, how many, and their fixed-point weights. */
 type Taps = { first: Int32Array; count: Int32Array; weights: Int32Array; stride: number };
 
 function taps(inputSize: number, outputSize: number, filter: ResampleFilter): Taps {
@@ -46,25 +46,25 @@ function taps(inputSize: number, outputSize: number, filter: ResampleFilter): Ta
   const first = new Int32Array(outputSize);
   const count = new Int32Array(outputSize);
   const weights = new Int32Array(outputSize * stride);
-  for (let place = 0; place < outputSize; place++) {
-    const center = (place + 0.5) * scale;
+  for (let position = 0; position < outputSize; position++) {
+    const center = (position + 0.5) * scale;
     const from = Math.max(0, Math.trunc(center - support + 0.5));
     const to = Math.min(inputSize, Math.trunc(center + support + 0.5));
     const exact = Array.from({ length: to - from }, (_, i) =>
       weight((i + from - center + 0.5) / stretch),
     );
     const sum = exact.reduce((total, value) => total + value, 0);
-    first[place] = from;
-    count[place] = to - from;
+    first[position] = from;
+    count[position] = to - from;
     for (const [i, value] of exact.entries()) {
       const fixed = (value / sum) * 2 ** PRECISION_BITS;
-      weights[place * stride + i] = Math.trunc(fixed + (fixed < 0 ? -0.5 : 0.5));
+      weights[position * stride + i] = Math.trunc(fixed + (fixed < 0 ? -0.5 : 0.5));
     }
   }
   return { first, count, weights, stride };
 }
 
-/** @returns the image at [height, width], aspect not kept */
+/** @returns the image at [height, width], whatever its aspect was */
 export function resample(
   image: RgbImage,
   width: number,

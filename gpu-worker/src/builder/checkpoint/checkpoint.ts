@@ -21,14 +21,18 @@ export type Tensor = {
 const ShardIndex = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /**
- * What a checkpoint is called where its model card gives no name: its folder, or the model's for a folder
- * that is named by a commit.
- * @example checkpointName('.models/Salesforce--blip2-opt-2.7b/<commit>') // 'blip2-opt-2.7b'
+ * What a checkpoint is called where its model card gives no name: its folder, or the model's for a folder of
+ * the hub's cache.
+ * @example checkpointName('…/models--Salesforce--blip2-opt-2.7b/snapshots/<commit>') // 'blip2-opt-2.7b'
  */
 export function checkpointName(folder: string): string {
-  const name = basename(folder);
-  if (!/^[0-9a-f]{40}$/.test(name)) return name;
-  return basename(dirname(folder)).split('--').at(-1)!;
+  const isCommit = /^[0-9a-f]{40}$/.test(basename(folder));
+  if (!isCommit || basename(dirname(folder)) !== 'snapshots') return basename(folder);
+  return (
+    basename(dirname(dirname(folder)))
+      .split('--')
+      .at(-1) ?? basename(folder)
+  );
 }
 
 /** Names of the weights files, in the order of their names. */

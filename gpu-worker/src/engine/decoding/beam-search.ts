@@ -2,7 +2,7 @@
  * Beam search with the rules of transformers 5's `_beam_search`, for one prompt. Pure: logits in, continuations out.
  * A beam's score is the sum of its tokens' log-probabilities, in float32 as there.
  */
-import type { WrittenToken } from '@blip2/shared/frames';
+import type { GeneratedToken } from '@blip2/shared/frames';
 import type { GenerationConfig } from '@blip2/shared/wire';
 import {
   applyLogitsProcessors,
@@ -13,11 +13,11 @@ import {
 import type { DecodingStrategy, FinishedChoice, StepOutput, StrategyOptions } from './strategy.ts';
 
 /** A hypothesis that goes on. `parent`: index of the sequence of the last step that it goes on from. */
-type Beam = { tokens: readonly WrittenToken[]; score: number; parent: number };
+type Beam = { tokens: readonly GeneratedToken[]; score: number; parent: number };
 /** A beam and a token it may go on with; `score` is that of both. */
-type BeamCandidate = { beam: Beam; token: number; score: number; scored: WrittenToken['scored'] };
+type BeamCandidate = { beam: Beam; token: number; score: number; scored: GeneratedToken['scored'] };
 /** A hypothesis at its end, its score divided by its length to the power of the penalty. */
-type Finished = { tokens: readonly WrittenToken[]; score: number; stopped: boolean };
+type Finished = { tokens: readonly GeneratedToken[]; score: number; stopped: boolean };
 
 /** Emits nothing before its end, and then the best `n` hypotheses. */
 export class BeamSearch implements DecodingStrategy {
@@ -131,6 +131,6 @@ export class BeamSearch implements DecodingStrategy {
   }
 }
 
-function tokenOf(id: number, scored: WrittenToken['scored']): WrittenToken {
+function tokenOf(id: number, scored: GeneratedToken['scored']): GeneratedToken {
   return scored === undefined ? { id } : { id, scored };
 }

@@ -1,5 +1,5 @@
 /** Pure arithmetic on one row of logits: log-probabilities, the best of them, and what transformers' processors do. */
-import type { ScoredToken, WrittenToken } from '@blip2/shared/frames';
+import type { GeneratedToken, ScoredToken } from '@blip2/shared/frames';
 import type { GenerationConfig } from '@blip2/shared/wire';
 
 /** The first of the largest values, as `torch.argmax` does. */
@@ -50,7 +50,7 @@ export function largest(values: Float32Array, count: number): number[] {
 export function logprobsOf(
   logits: Float32Array,
   { logprobs, top_logprobs }: Pick<GenerationConfig, 'logprobs' | 'top_logprobs'>,
-): (token: number) => WrittenToken['scored'] {
+): (token: number) => GeneratedToken['scored'] {
   if (!logprobs) return () => undefined;
   const raw = logits.slice();
   toLogProbabilities(raw);

@@ -2,7 +2,7 @@
  * What a decoding strategy is. Pure: it gets the logits of a group's sequences and says which tokens are certain now,
  * and which sequences the next step has.
  */
-import type { WrittenToken } from '@blip2/shared/frames';
+import type { GeneratedToken } from '@blip2/shared/frames';
 import type { FinishReason, GenerationConfig } from '@blip2/shared/wire';
 
 /** How one of a request's choices ended; `score` in a beam search: its length-normalized log-probability. */
@@ -13,7 +13,7 @@ export type FinishedChoice = {
 };
 
 /** Tokens that are certain now, of the choice number `choice`. */
-export type ChoiceTokens = { choice: number; tokens: WrittenToken[] };
+export type ChoiceTokens = { choice: number; tokens: GeneratedToken[] };
 
 /** A sequence of the next step: the index of the present sequence it goes on from, and the token id it reads. */
 export type Continuation = { parent: number; token: number };

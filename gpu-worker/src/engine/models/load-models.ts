@@ -1,7 +1,8 @@
 /** The models an engine works with, loaded. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { type EmbeddingType, embeddingTypeOf } from '@blip2/shared/embedding-codec';
-import type { EngineOptions, ModelKind } from '../protocol.ts';
+import type { ModelKind } from '@blip2/shared/route';
+import type { EngineOptions } from '../protocol.ts';
 import type { Decoder } from './decoder.ts';
 import { QFormerRunner, VisionRunner } from './image-encoder.ts';
 import { loadDecoder } from './load-decoder.ts';

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 export const COMMIT = 'c0ffee'.padEnd(40, '0');
 export const MODEL = 'tests/tiny-blip2';
 
-/** A request as the servers saw it. */
-export type Seen = {
+/** A request as a server got it. */
+export type HubRequest = {
   server: 'hub' | 'storage';
   path: string;
   range: string | undefined;
@@ -21,7 +21,7 @@ export type Seen = {
 
 /** Answers instead of the server when it returns true; may look at what came before. */
 export type Intercept = (
-  request: Seen,
+  request: HubRequest,
   response: ServerResponse,
   bytes: Buffer | undefined,
 ) => boolean;
@@ -30,8 +30,10 @@ const PAGE_SIZE = 4;
 
 export class HubServer implements AsyncDisposable {
   readonly files = new Map<string, Buffer>();
-  readonly seen: Seen[] = [];
+  readonly requests: HubRequest[] = [];
   readonly revisions = new Map([['main', COMMIT]]);
+  /** The commit that has the files. */
+  commit = COMMIT;
   /** Where set, the only token that is let in. */
   token: string | undefined;
   intercept: Intercept = () => false;
@@ -62,9 +64,15 @@ export class HubServer implements AsyncDisposable {
 
   /** Paths of the files that were asked for, in order. */
   get downloads(): string[] {
-    return this.seen
+    return this.requests
       .filter(({ server, path }) => server === 'hub' && path.includes('/resolve/'))
       .map(({ path }) => path.split('/').at(-1)!);
+  }
+
+  /** Digest that the hub lists for a file, which is also its entity tag. */
+  digestOf(name: string): string {
+    const bytes = this.files.get(name)!;
+    return isLarge(name) ? sha256(bytes) : gitId(bytes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -75,14 +83,14 @@ export class HubServer implements AsyncDisposable {
     }
   }
 
-  #answer(server: Seen['server'], request: IncomingMessage, response: ServerResponse): void {
+  #answer(server: HubRequest['server'], request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', this.endpoint);
     const { range, authorization } = request.headers;
     const encoding = request.headers['accept-encoding'];
-    const seen: Seen = { server, path: url.pathname, range, authorization, encoding };
-    this.seen.push(seen);
+    const received = { server, path: url.pathname, range, authorization, encoding };
+    this.requests.push(received);
     const name = url.pathname.split('/').at(-1)!;
-    if (this.intercept(seen, response, this.files.get(name))) return;
+    if (this.intercept(received, response, this.files.get(name))) return;
     if (server === 'storage') {
       this.#sendFile(name, range, response);
       return;
@@ -94,16 +102,23 @@ export class HubServer implements AsyncDisposable {
     const [, revision] =
       /^\/api\/models\/tests\/tiny-blip2\/revision\/(.+)$/.exec(url.pathname) ?? [];
     if (revision !== undefined) this.#sendRevision(decodeURIComponent(revision), response);
-    else if (url.pathname === `/api/models/${MODEL}/tree/${COMMIT}`) this.#sendTree(url, response);
-    else if (url.pathname.startsWith(`/${MODEL}/resolve/${COMMIT}/`))
+    else if (url.pathname === `/api/models/${MODEL}/tree/${this.commit}`)
+      this.#sendTree(url, response);
+    else if (url.pathname.startsWith(`/${MODEL}/resolve/${this.commit}/`))
       this.#resolve(name, range, response);
     else problem(response, 404, 'RepoNotFound');
   }
 
   #sendRevision(revision: string, response: ServerResponse): void {
-    const sha = this.revisions.get(revision) ?? (revision === COMMIT ? COMMIT : undefined);
+    const sha =
+      this.revisions.get(revision) ?? (revision === this.commit ? this.commit : undefined);
     if (sha === undefined) problem(response, 404, 'RevisionNotFound');
-    else json(response, { id: MODEL, sha });
+    else
+      json(response, {
+        id: MODEL,
+        sha,
+        siblings: [...this.files.keys()].map((rfilename) => ({ rfilename })),
+      });
   }
 
   /** A few files a page, the address of the next in `Link`. */
@@ -128,7 +143,7 @@ export class HubServer implements AsyncDisposable {
 
   #resolve(name: string, range: string | undefined, response: ServerResponse): void {
     const bytes = this.files.get(name);
-    response.setHeader('x-repo-commit', COMMIT);
+    response.setHeader('x-repo-commit', this.commit);
     if (bytes === undefined) {
       problem(response, 404, 'EntryNotFound');
     } else if (isLarge(name)) {
@@ -145,7 +160,7 @@ export class HubServer implements AsyncDisposable {
   #sendFile(name: string, range: string | undefined, response: ServerResponse): void {
     const bytes = this.files.get(name)!;
     const from = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0);
-    response.setHeader('etag', `"${sha256(bytes)}"`);
+    response.setHeader('etag', `"${this.digestOf(name)}"`);
     if (range === undefined) {
       response.writeHead(200, { 'content-length': bytes.length }).end(bytes);
     } else if (from >= bytes.length) {

@@ -1,0 +1,34 @@
+/** What the routes of the GPU worker work with: made once, passed down. */
+import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
+import type { WorkerModel } from '@blip2/shared/wire';
+import type { Context } from 'hono';
+import type { RequestIdVariables } from 'hono/request-id';
+import type { EngineClient } from '../engine/client.ts';
+import type { ImageLimits } from '../image/decode.ts';
+import type { Logger } from '../logger.ts';
+import type { Metrics } from '../metrics.ts';
+
+/** Manifests of the models that are served. */
+export type Models = { generate: GenerativeManifest; retrieve?: RetrievalManifest };
+
+/** What changes while the server runs. */
+export type ServerState = {
+  draining: boolean;
+  /** Aborts when the engine has ended by an error, which is its reason. */
+  crashed: AbortSignal;
+};
+
+export type Dependencies = {
+  engine: EngineClient;
+  models: Models;
+  limits: ImageLimits;
+  /** What `GET /v1/model` says. */
+  model: WorkerModel;
+  metrics: Metrics;
+  state: ServerState;
+  log: Logger;
+};
+
+/** What hono carries with each request. */
+export type AppEnv = { Variables: RequestIdVariables };
+export type AppContext = Context<AppEnv>;

@@ -1,0 +1,54 @@
+/** What the log says of one run: a line at its end, and before it the error where that is ours. */
+import type { ApiError, ProblemSlug } from '@blip2/shared/errors';
+import type { GpuRequest } from '@blip2/shared/wire';
+import type { Logger } from '../logger.ts';
+
+export type RunOutcome = 'done' | 'canceled' | ProblemSlug;
+
+export class RequestLog {
+  readonly #log: Logger;
+  readonly #elapsed: () => number;
+  #kind: GpuRequest['kind'] | undefined;
+  #requestId: string;
+  #isEnded = false;
+
+  /**
+   * @param requestId names the request in every line
+   * @param elapsed milliseconds since the request arrived
+   */
+  constructor(log: Logger, requestId: string, elapsed: () => number) {
+    this.#log = log;
+    this.#requestId = requestId;
+    this.#elapsed = elapsed;
+  }
+
+  get requestId(): string {
+    return this.#requestId;
+  }
+
+  /** What was read of the request. */
+  identify(kind: GpuRequest['kind'], requestId: string): void {
+    this.#kind = kind;
+    this.#requestId = requestId;
+  }
+
+  /** An error of ours, with its stack and causes: no client gets to know it. */
+  error(problem: ApiError): void {
+    if (problem.slug !== 'internal-error') return;
+    this.#log.error('internal-error', { request_id: this.#requestId, error: problem.cause });
+  }
+
+  /** The last line; what ends a request twice is logged once. */
+  end(status: number, outcome: RunOutcome): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#log.info('request', {
+      request_id: this.#requestId,
+      path: '/v1/run',
+      kind: this.#kind,
+      status,
+      outcome,
+      ms: Math.round(this.#elapsed()),
+    });
+  }
+}

@@ -1,0 +1,10 @@
+/** Problems that the GPU worker has with itself, not with a request. */
+import { ApiError } from '@blip2/shared/errors';
+
+export function shuttingDown(): ApiError {
+  return new ApiError('shutting-down', 'This worker accepts no more requests.', { retry_after: 1 });
+}
+
+export function deadlineExceeded(): ApiError {
+  return new ApiError('deadline-exceeded', 'The request was not finished before its deadline.');
+}

@@ -1,0 +1,120 @@
+/**
+ * The cache of pulled checkpoints, in the layout of huggingface_hub, so that either finds what the other has brought:
+ *
+ *     <cache>/models--<owner>--<name>/blobs/<digest>                 each file once
+ *                                     snapshots/<commit>/<path>      links into blobs/: the folder of a checkpoint
+ *                                     refs/<revision>                the commit that a branch or tag was last
+ *                                     .no_exist/<commit>/<path>      files that the commit is known not to have
+ */
+import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import type { HubFile } from './client.ts';
+import type { Destination } from './destination.ts';
+import { isComplete, NEED_NOT_EXIST } from './is-complete.ts';
+import type { ModelId } from './model-id.ts';
+import type { HubOptions } from './options.ts';
+
+/** Folder of all commits of a model. A model of another hub than the usual one has the hub's name before its own. */
+export function modelFolder(model: ModelId, { endpoint, cache }: HubOptions): string {
+  const isUsual = new URL(model.endpoint).origin === new URL(endpoint).origin;
+  const hub = isUsual ? [] : [new URL(model.endpoint).host.replaceAll(':', '_')];
+  return join(cache, ['models', ...hub, ...model.id.split('/')].join('--'));
+}
+
+/**
+ * Folder of the checkpoint that the revision was when it was last pulled, by whichever library.
+ * @returns undefined when a file of it is not there: others pull only what they need
+ */
+export async function cachedCheckpoint(
+  model: ModelId,
+  options: HubOptions,
+): Promise<string | undefined> {
+  const repository = modelFolder(model, options);
+  const ref = isCommit(model.revision)
+    ? model.revision
+    : await readFile(refPath(repository, model.revision), 'utf8').catch(() => '');
+  const commit = ref.trim();
+  if (!isCommit(commit)) return undefined;
+  const folder = snapshotFolder(repository, commit);
+  const isAbsent = (path: string) => isFile(join(repository, '.no_exist', commit, path));
+  return (await isComplete(folder, isAbsent)) ? folder : undefined;
+}
+
+/** Where the files of a commit go: verified bytes into blobs/, and a link to them into the snapshot. */
+export function cacheDestination(model: ModelId, commit: string, options: HubOptions): Destination {
+  const repository = modelFolder(model, options);
+  const folder = snapshotFolder(repository, commit);
+  const blobOf = ({ digest }: HubFile) => join(repository, 'blobs', digest.hex);
+  return {
+    folder,
+    lockPath: join(
+      options.cache,
+      '.locks',
+      relative(options.cache, repository),
+      `${commit}.pull.lock`,
+    ),
+    advice: ' HF_HUB_CACHE chooses another place.',
+    prepare: async () => {
+      await mkdir(join(repository, 'blobs'), { recursive: true });
+      await mkdir(folder, { recursive: true });
+    },
+    check: async () => {},
+    targetOf: blobOf,
+    // A blob is put in its place when it is whole and verified, by this library and by others.
+    has: async (file) => (await sizeOf(blobOf(file))) === file.size || isIn(folder, file),
+    publish: async (file) => {
+      if (!(await isIn(folder, file))) await link(blobOf(file), join(folder, file.path));
+    },
+    finish: async (listed) => {
+      for (const path of NEED_NOT_EXIST) {
+        if (listed.some((file) => file.path === path)) continue;
+        await writeWhole(join(repository, '.no_exist', commit, path), '');
+      }
+      if (!isCommit(model.revision)) await writeWhole(refPath(repository, model.revision), commit);
+    },
+  };
+}
+
+async function isIn(folder: string, { path, size }: HubFile): Promise<boolean> {
+  return (await sizeOf(join(folder, path))) === size;
+}
+
+function snapshotFolder(repository: string, commit: string): string {
+  return join(repository, 'snapshots', commit);
+}
+
+function refPath(repository: string, revision: string): string {
+  return join(repository, 'refs', ...revision.split('/'));
+}
+
+function isCommit(text: string): boolean {
+  return /^[0-9a-f]{40}$/.test(text);
+}
+
+async function link(blob: string, path: string): Promise<void> {
+  await rm(path, { force: true });
+  await symlink(relative(dirname(path), blob), path).catch(async (error: NodeJS.ErrnoException) => {
+    // Another library was faster by a moment.
+    if (error.code === 'EEXIST') return;
+    // Windows lets only some users make links.
+    if (error.code !== 'EPERM') throw error;
+    await copyFile(blob, path);
+  });
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const draft = `${path}.${process.pid}.tmp`;
+  await writeFile(draft, text);
+  await rename(draft, path);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await sizeOf(path)) !== undefined;
+}
+
+/** Bytes of a file, or of what a link points to. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  const found = await stat(path).catch(() => null);
+  return found?.isFile() ? found.size : undefined;
+}

@@ -1,0 +1,57 @@
+/** Where the files of a commit are put: into the hub's cache, or into a folder of the caller's. */
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HubFile } from './client.ts';
+import { digestOf } from './digest.ts';
+import { HubError } from './errors.ts';
+
+export type Destination = {
+  /** Folder of the checkpoint. */
+  folder: string;
+  /** Held while files are put there. */
+  lockPath: string;
+  /** What to do where its disk is full, as another sentence. */
+  advice: string;
+  /** Makes the folders. */
+  prepare: () => Promise<void>;
+  /** @throws HubError when the folder holds what these files must not stand beside */
+  check: (files: readonly HubFile[]) => Promise<void>;
+  /** Whether all bytes of the file are there. */
+  has: (file: HubFile) => Promise<boolean>;
+  /** Where the bytes of a file are collected; files of the same content may share one. */
+  targetOf: (file: HubFile) => string;
+  /** Makes a file whose bytes are there appear in the folder. */
+  publish: (file: HubFile) => Promise<void>;
+  /** All is there. @param listed every file of the commit */
+  finish: (listed: readonly HubFile[]) => Promise<void>;
+};
+
+/** A plain folder, in which a file of the right name may be anything: it is believed when its digest is right. */
+export function folderDestination(folder: string): Destination {
+  const targetOf = ({ path }: HubFile) => join(folder, path);
+  return {
+    folder,
+    lockPath: join(folder, '.pull.lock'),
+    advice: '',
+    prepare: async () => void (await mkdir(folder, { recursive: true })),
+    check: (files) => refuseOtherWeights(folder, files),
+    targetOf,
+    has: async (file) => {
+      const found = await stat(targetOf(file)).catch(() => null);
+      if (found?.size !== file.size) return false;
+      return (await digestOf(targetOf(file), file)) === file.digest.hex;
+    },
+    publish: async () => {},
+    finish: async () => {},
+  };
+}
+
+/** Weights of another model beside these would be mistaken for theirs. */
+async function refuseOtherWeights(folder: string, files: readonly HubFile[]): Promise<void> {
+  const ours = new Set(files.map(({ path }) => path));
+  const other = (await readdir(folder)).find(
+    (name) => /\.safetensors(\.index\.json)?$/.test(name) && !ours.has(name),
+  );
+  if (other === undefined) return;
+  throw new HubError(`${folder} holds ${other}, which is of another model. Give an empty folder.`);
+}

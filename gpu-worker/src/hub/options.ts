@@ -1,0 +1,11 @@
+/** How a hub is reached, and where what comes from it is cached. */
+export type HubOptions = {
+  /** Base URL of the hub, without a trailing slash. */
+  endpoint: string;
+  /** Sent to `endpoint` and nowhere else. */
+  token: string | undefined;
+  /** Nothing is asked of any hub. */
+  offline: boolean;
+  /** Folder of the cache, in the layout of huggingface_hub. */
+  cache: string;
+};

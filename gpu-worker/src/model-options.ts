@@ -1,0 +1,156 @@
+/** Which checkpoints are served and in what form: options that the GPU worker shares with every tool that builds. */
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { bearerToken, choice, httpUrl, list, text, toggle } from '@blip2/shared/config/kinds';
+import { option, type Values } from '@blip2/shared/config/option';
+import type { HubOptions } from './hub/options.ts';
+
+const BUNDLES = fileURLToPath(new URL('../../.bundles', import.meta.url));
+
+const group = 'Checkpoints and bundles';
+const hub = 'Hub';
+
+const HUB_OPTIONS = {
+  hfToken: option({
+    env: 'HF_TOKEN',
+    kind: bearerToken(),
+    secret: true,
+    group: hub,
+    help: 'token for models that are private or gated; sent to HF_ENDPOINT and nowhere else',
+  }),
+  hfEndpoint: option({
+    env: 'HF_ENDPOINT',
+    kind: httpUrl(),
+    default: 'https://huggingface.co',
+    group: hub,
+    help: 'address of the hub',
+  }),
+  hfOffline: option({
+    env: 'HF_HUB_OFFLINE',
+    kind: toggle(),
+    default: false,
+    group: hub,
+    help: '1 uses what is in the cache and asks no hub',
+  }),
+  hfHubCache: option({
+    env: 'HF_HUB_CACHE',
+    kind: text('FOLDER'),
+    defaultText: 'HF_HOME/hub',
+    formerly: 'BLIP2_MODELS',
+    group: hub,
+    help: 'cache of pulled checkpoints, shared with huggingface_hub',
+  }),
+  hfHome: option({
+    env: 'HF_HOME',
+    kind: text('FOLDER'),
+    defaultText: 'XDG_CACHE_HOME/huggingface',
+    group: hub,
+    help: 'folder of all Hugging Face libraries',
+  }),
+  cacheHome: option({
+    env: 'XDG_CACHE_HOME',
+    kind: text('FOLDER'),
+    defaultText: '~/.cache',
+    group: hub,
+    help: "folder of this user's caches",
+  }),
+};
+
+/** Options that say what is served, and how a bundle of it is made. */
+export const MODEL_OPTIONS = {
+  checkpoint: option({
+    env: 'BLIP2_CHECKPOINT',
+    kind: text('CHECKPOINT'),
+    defaultText: 'the embedded model',
+    group,
+    help: "checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which is pulled",
+  }),
+  retrievalCheckpoint: option({
+    env: 'BLIP2_RETRIEVAL_CHECKPOINT',
+    kind: text('CHECKPOINT'),
+    defaultText: 'the embedded one beside the embedded model, else none',
+    group,
+    help: 'one for retrieval, which compares images with texts, or "none"',
+  }),
+  precision: option({
+    env: 'BLIP2_PRECISION',
+    kind: choice('auto', 'fp32', 'int8', 'int4'),
+    default: 'auto',
+    group,
+    help: 'bits of the large weights; auto is fp32 below 1 GB of weights, else int8',
+  }),
+  ignoredKeys: option({
+    env: 'BLIP2_IGNORE_CONFIG',
+    kind: list('KEYS'),
+    default: [],
+    defaultText: 'none',
+    group,
+    help: 'keys of config.json that change nothing though the builder does not know them: text_config.note,origin',
+  }),
+  bundles: option({
+    env: 'BLIP2_BUNDLES',
+    kind: text('FOLDER'),
+    default: BUNDLES,
+    defaultText: '.bundles at the top of the repository',
+    group,
+    help: 'where bundles are built',
+  }),
+  ...HUB_OPTIONS,
+};
+
+export type ModelSettings = Values<typeof MODEL_OPTIONS>;
+
+/** How the hub is reached, and where its cache is. */
+export function hubOptionsOf({
+  hfToken,
+  hfEndpoint,
+  hfOffline,
+  hfHubCache,
+  hfHome,
+  cacheHome,
+}: Values<typeof HUB_OPTIONS>): HubOptions {
+  const home = hfHome ?? join(cacheHome ?? '~/.cache', 'huggingface');
+  return {
+    endpoint: hfEndpoint,
+    token: hfToken,
+    offline: hfOffline,
+    cache: absolute(hfHubCache ?? join(home, 'hub')),
+  };
+}
+
+/** How bundles are built, as `ensureBundle` takes it. */
+export function bundleOptionsOf({
+  bundles,
+  precision,
+  ignoredKeys,
+}: Pick<ModelSettings, 'bundles' | 'precision' | 'ignoredKeys'>) {
+  return { bundles: absolute(bundles), precision, ignoredKeys };
+}
+
+const embedded = (name: string) =>
+  fileURLToPath(new URL(`../checkpoints/${name}`, import.meta.url));
+
+/**
+ * The generative checkpoint and the one for retrieval. The embedded one for retrieval goes with the embedded
+ * generative one only: it knows nothing of another's images.
+ */
+export function chooseCheckpoints({
+  checkpoint,
+  retrievalCheckpoint,
+}: Pick<ModelSettings, 'checkpoint' | 'retrievalCheckpoint'>): {
+  checkpoint: string;
+  retrievalCheckpoint?: string;
+} {
+  const retrieval =
+    retrievalCheckpoint ?? (checkpoint === undefined ? embedded('retrieve') : 'none');
+  return {
+    checkpoint: checkpoint ?? embedded('generate'),
+    ...(retrieval === 'none' ? {} : { retrievalCheckpoint: retrieval }),
+  };
+}
+
+/** An absolute path; a leading ~ is the user's folder, as it is to a shell. */
+function absolute(path: string): string {
+  return resolve(path.replace(/^~(?=$|[/\\])/, homedir()));
+}

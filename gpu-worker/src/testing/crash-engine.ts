@@ -1,0 +1,21 @@
+/** For tests: makes the engine thread of this process throw where nobody catches it. */
+import type { Worker } from 'node:worker_threads';
+
+/** The engine thread, when it is ready; to be called before it is started. Other threads say nothing of the kind. */
+export function engineThread(): Promise<Worker> {
+  return new Promise((resolve) => {
+    const onWorker = (worker: Worker) => {
+      worker.on('message', (message: { type?: unknown }) => {
+        if (message.type !== 'ready') return;
+        process.off('worker', onWorker);
+        resolve(worker);
+      });
+    };
+    process.on('worker', onWorker);
+  });
+}
+
+/** A job that is none: the thread fails as it would by a mistake of ours. */
+export function crash(thread: Worker): void {
+  thread.postMessage({ type: 'submit', id: 0, job: null });
+}

@@ -1,0 +1,81 @@
+/** Reads a command line by the declared flags: what nobody declared is refused, with the name it may have meant. */
+import { parseArgs } from 'node:util';
+import type { Options } from './option.ts';
+import { ConfigError, type Texts } from './read-options.ts';
+
+/** Texts by flag, `1` for a switch; what is no flag, in order; whether help was asked for. */
+export type CommandLine = { flags: Texts; positionals: string[]; help: boolean };
+
+/**
+ * @param args what follows the program's name
+ * @param argumentCount how many arguments that are no flags the program takes at most
+ * @throws ConfigError for a flag that is unknown, lacks its value or takes none, and for arguments too many
+ */
+export function readCommandLine(
+  options: Options,
+  args: readonly string[],
+  argumentCount = 0,
+): CommandLine {
+  const declared = new Map<string, { type: 'string' | 'boolean'; placeholder: string | null }>();
+  declared.set('help', { type: 'boolean', placeholder: null });
+  for (const { flag, kind } of Object.values(options)) {
+    if (flag === undefined) continue;
+    const { placeholder } = kind;
+    declared.set(flag, { type: placeholder === null ? 'boolean' : 'string', placeholder });
+  }
+  const { tokens, positionals } = parseArgs({
+    args: [...args],
+    options: {
+      ...Object.fromEntries([...declared].map(([flag, { type }]) => [flag, { type }])),
+      help: { type: 'boolean', short: 'h' },
+    },
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const flags: Record<string, string> = {};
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const { name, rawName, value } = token;
+    const known = declared.get(name);
+    if (known === undefined) throw unknownFlag(rawName, [...declared.keys()]);
+    if (known.type === 'boolean' && value !== undefined) {
+      throw new ConfigError(`${rawName} takes no value.`);
+    }
+    if (known.type === 'string' && (value === undefined || value.startsWith('--'))) {
+      throw new ConfigError(`${rawName} lacks its value: ${rawName} ${known.placeholder}`);
+    }
+    flags[name] = value ?? '1';
+  }
+  const { help, ...rest } = flags;
+  if (help === undefined && positionals.length > argumentCount) {
+    throw new ConfigError(
+      `Unknown argument "${positionals[argumentCount]}": ${argumentCount === 0 ? 'none is taken' : `at most ${argumentCount} are taken`}. See --help.`,
+    );
+  }
+  return { flags: rest, positionals, help: help !== undefined };
+}
+
+function unknownFlag(rawName: string, known: readonly string[]): ConfigError {
+  const name = rawName.replace(/^-+/, '');
+  const [nearest] = known
+    .map((flag) => ({ flag, distance: editDistance(name, flag) }))
+    .filter(({ flag, distance }) => distance <= 2 || (name.length > 2 && flag.startsWith(name)))
+    .sort((a, b) => a.distance - b.distance);
+  const advice = nearest === undefined ? 'See --help.' : `Did you mean --${nearest.flag}?`;
+  return new ConfigError(`Unknown option ${rawName}. ${advice}`);
+}
+
+/** Fewest letters to insert, delete or replace that make one word the other (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const replaced = (row[j] as number) + (letter === b[j] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] as number) + 1, (next[j] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}

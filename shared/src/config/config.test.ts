@@ -1,0 +1,203 @@
+/** One declaration of options: what is read by it, refused by it, and said of it. */
+import { describe, expect, it } from 'vitest';
+import { readCommandLine } from './command-line.ts';
+import { readProgram } from './configure.ts';
+import { helpOf } from './help.ts';
+import { bearerToken, choice, choices, httpUrl, list, text, toggle, wholeNumber } from './kinds.ts';
+import { option, withDefaults } from './option.ts';
+import { ConfigError, printable, readOptions, toEnvironment } from './read-options.ts';
+
+const group = 'Serving';
+
+const OPTIONS = {
+  port: option({
+    env: 'PORT',
+    flag: 'port',
+    kind: wholeNumber(0, 65_535, 'PORT'),
+    default: 8787,
+    formerly: 'OLD_PORT',
+    group,
+    help: 'port to listen on; 0 takes a free one',
+  }),
+  level: option({
+    env: 'LEVEL',
+    kind: choice('debug', 'info', 'warn'),
+    default: 'info',
+    group,
+    help: 'least level',
+  }),
+  trace: option({ env: 'TRACE', flag: 'trace', kind: text('FILE'), group, help: 'trace' }),
+  keys: option({ env: 'KEYS', kind: list('KEYS'), default: [], group, help: 'some keys' }),
+  verbose: option({ flag: 'verbose', kind: toggle(), default: false, group, help: 'say more' }),
+  offline: option({ env: 'OFFLINE', kind: toggle(), default: false, group: 'Hub', help: 'no hub' }),
+  token: option({
+    env: 'TOKEN',
+    kind: bearerToken(),
+    secret: true,
+    group: 'Hub',
+    help: 'token for private models',
+  }),
+};
+const PROGRAM = { command: 'npm start --', summary: 'Starts it.', options: OPTIONS };
+
+describe('reading options', () => {
+  it('gives the defaults where nothing is set, frozen', () => {
+    const values = readOptions(OPTIONS, {});
+    expect(values).toEqual({
+      port: 8787,
+      level: 'info',
+      trace: undefined,
+      keys: [],
+      verbose: false,
+      offline: false,
+      token: undefined,
+    });
+    expect(values).toEqual(withDefaults(OPTIONS));
+    expect(() => Object.assign(values, { port: 1 })).toThrow(TypeError);
+  });
+
+  it('takes a flag before a variable before the default, and an empty text for none', () => {
+    const read = (env: Record<string, string>, flags: Record<string, string>) =>
+      readOptions(OPTIONS, { env, flags }).port;
+    expect(read({ PORT: '1' }, { port: '2' })).toBe(2);
+    expect(read({ PORT: '1' }, { port: '' })).toBe(1);
+    expect(read({ PORT: '' }, { port: '' })).toBe(8787);
+  });
+
+  it('names all that is wrong and what is allowed, and shows no secret', () => {
+    const env = { PORT: '99999', LEVEL: 'loud', TOKEN: 'hf_se cret', OFFLINE: 'perhaps' };
+    expect(() => readOptions(OPTIONS, { env })).toThrow(
+      new ConfigError(
+        [
+          'PORT must be a whole number from 0 to 65535, not "99999".',
+          'LEVEL must be debug, info or warn, not "loud".',
+          'OFFLINE must be 1 or 0, not "perhaps".',
+          'TOKEN must be a token: printable ASCII without spaces.',
+        ].join('\n'),
+      ),
+    );
+    expect(() => readOptions(OPTIONS, { flags: { port: 'x' } })).toThrow(/^--port must be/);
+  });
+
+  it('refuses the earlier name of a variable', () => {
+    expect(() => readOptions(OPTIONS, { env: { OLD_PORT: '1' } })).toThrow(
+      'OLD_PORT is not read any more: set PORT.',
+    );
+    expect(readOptions(OPTIONS, { env: { OLD_PORT: '' } }).port).toBe(8787);
+  });
+
+  it('goes through the environment of another process unchanged', () => {
+    const values = withDefaults(OPTIONS, { port: 0, keys: ['a', 'b'], offline: true, token: 't' });
+    const env = { TRACE: 'inherited', ...toEnvironment(OPTIONS, values) };
+    expect(env).toMatchObject({ PORT: '0', KEYS: 'a,b', OFFLINE: '1', TRACE: '' });
+    expect(readOptions(OPTIONS, { env })).toEqual(values);
+  });
+
+  it('can be logged without secrets and without what is unset', () => {
+    const values = withDefaults(OPTIONS, { token: 'hf_secret' });
+    expect(printable(OPTIONS, values)).toEqual({
+      port: 8787,
+      level: 'info',
+      keys: [],
+      verbose: false,
+      offline: false,
+      token: 'set',
+    });
+  });
+});
+
+describe('kinds of values', () => {
+  it.each([
+    [wholeNumber(1, 9), '9', 9],
+    [toggle(), 'Yes', true],
+    [toggle(), '0', false],
+    [list('KEYS'), ' a, b,,', ['a', 'b']],
+    [choices('fp32', 'int8'), 'int8,fp32', ['int8', 'fp32']],
+    [httpUrl(), 'https://example.org/hub//', 'https://example.org/hub'],
+    [bearerToken(), 'hf_secret\n', 'hf_secret'],
+  ])('%o takes %o', (kind, given, value) => {
+    expect(kind.schema.safeParse(given)).toMatchObject({ success: true, data: value });
+    expect(kind.schema.safeParse(kind.format(value as never))).toMatchObject({ data: value });
+  });
+
+  it.each([
+    [wholeNumber(1, 9), '10'],
+    [wholeNumber(1, 9), '1.5'],
+    [wholeNumber(1, 9), '1e0'],
+    [wholeNumber(1, 9), '-1'],
+    [toggle(), '2'],
+    [choices('fp32', 'int8'), 'int8,int3'],
+    [choices('fp32', 'int8'), ','],
+    [httpUrl(), 'example.org'],
+    [httpUrl(), 'ftp://example.org'],
+    [bearerToken(), 'two words'],
+  ])('%o refuses %o', (kind, given) => {
+    expect(kind.schema.safeParse(given).success).toBe(false);
+  });
+});
+
+describe('a command line', () => {
+  const read = (...args: string[]) => readCommandLine(OPTIONS, args, 1);
+
+  it('gives texts by flag, and what is no flag', () => {
+    expect(read('--port', '80', '--trace=a=b', 'scene', '--verbose')).toEqual({
+      flags: { port: '80', trace: 'a=b', verbose: '1' },
+      positionals: ['scene'],
+      help: false,
+    });
+  });
+
+  it.each([
+    [['--prot', '80'], 'Unknown option --prot. Did you mean --port?'],
+    [['--verb'], 'Unknown option --verb. Did you mean --verbose?'],
+    [['--colour'], 'Unknown option --colour. See --help.'],
+    [['-p', '80'], 'Unknown option -p. See --help.'],
+    [['--port'], '--port lacks its value: --port PORT'],
+    [['--trace', '--verbose'], '--trace lacks its value: --trace FILE'],
+    [['--verbose=yes'], '--verbose takes no value.'],
+    [['a', 'b'], 'Unknown argument "b": at most 1 are taken. See --help.'],
+  ])('refuses %o', (args, message) => {
+    expect(() => read(...args)).toThrow(new ConfigError(message));
+  });
+
+  it('refuses what is no flag where a program takes none', () => {
+    expect(() => readProgram(PROGRAM, { args: ['80'], env: {} })).toThrow(
+      'Unknown argument "80": none is taken.',
+    );
+  });
+
+  it.each(['--help', '-h'])('asks for help with %s, whatever else is wrong', (flag) => {
+    const args = [flag, 'stray', '--port', 'x'];
+    expect(readProgram(PROGRAM, { args, env: { LEVEL: 'loud' } })).toBeNull();
+  });
+});
+
+describe('the help', () => {
+  it('has every option under its heading, with flag, variable and default', () => {
+    expect(helpOf(PROGRAM)).toBe(`Usage: npm start -- [options]
+
+Starts it.
+
+Serving:
+  --port PORT, PORT               port to listen on; 0 takes a free one (8787)
+  LEVEL                           debug, info or warn: least level (info)
+  --trace FILE, TRACE             trace
+  KEYS                            some keys
+  --verbose                       say more
+
+Hub:
+  OFFLINE                         no hub
+  TOKEN                           token for private models
+
+Flags go before variables of the environment; an empty one is unset. -h, --help prints this.
+`);
+  });
+
+  it('breaks long lines, and gives long names a line of their own', () => {
+    const help = 'word '.repeat(30).trim();
+    const long = option({ env: 'A_VARIABLE_WITH_A_VERY_LONG_NAME', kind: text('X'), group, help });
+    const lines = helpOf({ ...PROGRAM, options: { long } }).split('\n');
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(100);
+    expect(lines).toContain('  A_VARIABLE_WITH_A_VERY_LONG_NAME');
+  });
+});

@@ -1,0 +1,38 @@
+/** Reads the configuration of a process, once, in its entry. */
+import { readCommandLine } from './command-line.ts';
+import { helpOf } from './help.ts';
+import type { Options } from './option.ts';
+import type { Configuration, Program } from './program.ts';
+import { ConfigError, readOptions, type Texts } from './read-options.ts';
+
+/**
+ * Reads the options of a program.
+ * @returns null when help is asked for
+ * @throws ConfigError that names everything that is wrong
+ */
+export function readProgram<O extends Options>(
+  program: Program<O>,
+  { args, env }: { args: readonly string[]; env: Texts },
+): Configuration<O> | null {
+  const { options, arguments: names = [] } = program;
+  const { flags, positionals, help } = readCommandLine(options, args, names.length);
+  if (help) return null;
+  return { values: readOptions(options, { env, flags }), positionals };
+}
+
+/**
+ * The first thing that an entry does: reads its options from this process's arguments and environment. Prints the
+ * help and ends with 0 where that is asked for; prints what is wrong and ends with 1.
+ */
+export function configure<O extends Options>(program: Program<O>): Configuration<O> {
+  try {
+    const configuration = readProgram(program, { args: process.argv.slice(2), env: process.env });
+    if (configuration !== null) return configuration;
+    console.log(helpOf(program));
+    process.exit(0);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(error.message);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,108 @@
+/** The kinds of values that options have: how a text is parsed, what is allowed, and how a value is written. */
+import * as z from 'zod/mini';
+
+/** How a kind of value is parsed from a text that is not empty, and what is said of it. */
+export type Kind<T> = {
+  readonly schema: z.ZodMiniType<T, string>;
+  /** What is allowed, as it follows "must be". */
+  readonly allowed: string;
+  /** Stands for the value in the help text; a switch has none, since its flag takes no value. */
+  readonly placeholder: string | null;
+  /** The text that parses to the value. */
+  format(value: T): string;
+};
+
+/** A whole number in decimal digits, `low` to `high`. */
+export function wholeNumber(low: number, high: number, placeholder = 'N'): Kind<number> {
+  const digits = z.pipe(z.string().check(z.regex(/^\d+$/)), z.transform(Number));
+  return {
+    schema: z.pipe(digits, z.int().check(z.gte(low), z.lte(high))),
+    allowed: `a whole number from ${low} to ${high}`,
+    placeholder,
+    format: String,
+  };
+}
+
+/** One of a few words. */
+export function choice<const T extends string>(...words: readonly [T, ...T[]]): Kind<T> {
+  return {
+    schema: z.enum(words),
+    allowed: words.length === 1 ? words[0] : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
+    placeholder: words.join('|'),
+    format: (word) => word,
+  };
+}
+
+/** Any text: a name, a path, an address that only its user can judge. */
+export function text(placeholder: string): Kind<string> {
+  const allowed = placeholder.toLowerCase();
+  return { schema: z.string(), allowed, placeholder, format: (value) => value };
+}
+
+/** Words with commas between them. @example 'a, b' → ['a', 'b'] */
+export function list(placeholder: string): Kind<readonly string[]> {
+  const split = (value: string) =>
+    value
+      .split(',')
+      .map((word) => word.trim())
+      .filter((word) => word !== '');
+  return {
+    schema: z.pipe(z.string(), z.transform(split)) as z.ZodMiniType<readonly string[], string>,
+    allowed: 'words with commas between them',
+    placeholder,
+    format: (words) => words.join(','),
+  };
+}
+
+/** Words of a few, with commas between them. @example choices('fp32', 'int8') of 'fp32,int8' → ['fp32', 'int8'] */
+export function choices<const T extends string>(
+  ...words: readonly [T, ...T[]]
+): Kind<readonly T[]> {
+  const all = list(words.join(','));
+  return {
+    schema: z.pipe(all.schema, z.array(z.enum(words)).check(z.minLength(1))) as z.ZodMiniType<
+      readonly T[],
+      string
+    >,
+    allowed: `one or more of ${words.join(', ')}, with commas between them`,
+    placeholder: all.placeholder,
+    format: (value) => value.join(','),
+  };
+}
+
+const ON = ['1', 'true', 'yes', 'on'] as const;
+
+/** On or off: 1, true, yes or on, and 0, false, no or off. A flag of this kind takes no value. */
+export function toggle(): Kind<boolean> {
+  const words = z.enum([...ON, 'off', '0', 'false', 'no']);
+  return {
+    schema: z.pipe(
+      z.pipe(z.string().check(z.toLowerCase()), words),
+      z.transform((word) => ON.some((on) => on === word)),
+    ),
+    allowed: '1 or 0',
+    placeholder: null,
+    format: (value) => (value ? '1' : '0'),
+  };
+}
+
+/** An http or https address; comes without a slash at its end. */
+export function httpUrl(): Kind<string> {
+  const withoutSlash = z.transform((value: string) => value.replace(/\/+$/, ''));
+  return {
+    schema: z.pipe(z.url({ protocol: /^https?$/ }), withoutSlash),
+    allowed: 'an http:// or https:// address',
+    placeholder: 'URL',
+    format: (value) => value,
+  };
+}
+
+/** What an HTTP header can carry after `Bearer`; white space around it, as that of a file's end, is left out. */
+export function bearerToken(): Kind<string> {
+  return {
+    schema: z.string().check(z.trim(), z.regex(/^[\x21-\x7e]+$/)),
+    allowed: 'a token: printable ASCII without spaces',
+    placeholder: 'TOKEN',
+    format: (value) => value,
+  };
+}

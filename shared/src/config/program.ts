@@ -1,0 +1,17 @@
+/** A program as its user sees it: how it is called, what it does, which options it has. */
+import type { Options, Values } from './option.ts';
+
+export type Program<O extends Options = Options> = {
+  /** What is typed before the flags. @example 'npm start --' */
+  command: string;
+  /** Names of the arguments that are no flags, in order. @example ['<name>'] */
+  arguments?: readonly string[];
+  /** One sentence. */
+  summary: string;
+  /** What else there is to say; lines as they are printed. */
+  details?: string;
+  options: O;
+};
+
+/** What a program was given: values of its options, and its arguments that are no flags. */
+export type Configuration<O extends Options> = { values: Values<O>; positionals: string[] };

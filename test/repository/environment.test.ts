@@ -1,0 +1,28 @@
+/** The environment is read in one place, for options that are declared. */
+import { globSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Who else may look at it, and why. */
+const OTHERS = [
+  // What native libraries read, and nobody passes to them.
+  'gpu-worker/src/main.ts',
+  // Hand their own environment on to a process that they start.
+  'tools/build-worker.ts',
+  'tools/local-stack.ts',
+  // Quiets wrangler, which reads it when it is imported, and tells miniflare how to start workerd.
+  'tools/serve-worker.ts',
+];
+
+it('only the entry of a process reads process.env', () => {
+  const files = globSync('{shared,gpu-worker,edge}/src/**/*.ts', { cwd: root });
+  const tools = globSync('tools/**/*.ts', { cwd: root });
+  const readers = [...files, ...tools]
+    .filter((path) => !/\.test\.ts$|\/testing\//.test(path))
+    .filter((path) =>
+      /\bprocess\.env\b|\benv\b.*from 'node:process'/.test(readFileSync(`${root}/${path}`, 'utf8')),
+    );
+  expect(readers.sort()).toEqual([...OTHERS, 'shared/src/config/configure.ts'].sort());
+});

@@ -1,0 +1,13 @@
+/** The pages that are made from declarations say what the code says. */
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { generatedDocs } from '../../tools/write-docs.ts';
+
+it.each(Object.entries(await generatedDocs()))(
+  '%s is what npm run docs writes',
+  async (path, text) => {
+    const committed = fileURLToPath(new URL(`../../${path}`, import.meta.url));
+    expect(await readFile(committed, 'utf8')).toBe(text);
+  },
+);

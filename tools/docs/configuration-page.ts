@@ -1,0 +1,68 @@
+/** `docs/configuration.md`: every option of every program, from its declaration. */
+import { defaultOf, groupsOf } from '@blip2/shared/config/help';
+import type { Option, Options } from '@blip2/shared/config/option';
+import type { Program } from '@blip2/shared/config/program';
+import { markdownTable } from 'markdown-table';
+
+const INTRODUCTION = `# Configuration
+
+This page is generated from the declared options (\`npm run docs\`); \`--help\` of each program says the same.
+
+- A flag goes before a variable of the environment, a variable before the default. Flags of an npm script follow \`--\`.
+- An empty text is unset, in a flag as in a variable.
+- A program reads its configuration once, at its start. It names everything that is wrong, says what is allowed, and
+  ends with 1; so it does for a flag that it does not know.
+- The GPU worker logs its configuration when it starts, without secrets.
+- Variables of the edge Worker are set in \`wrangler.toml\`, or with \`wrangler deploy --var\`.`;
+
+/**
+ * @param shared options that several programs read, which have sections of their own
+ * @param programs in the order of the page
+ */
+export function configurationPage(shared: Options, programs: readonly Program[]): string {
+  const isShared = new Set(Object.values(shared));
+  const parts = [INTRODUCTION];
+  for (const [group, options] of groupsOf(shared)) {
+    const readers = programs.filter((program) => {
+      return Object.values(program.options).some((option) => options.includes(option));
+    });
+    const names = readers.map(({ command }) => nameOf(command)).join(', ');
+    parts.push(`## ${group}`, `Read by ${names}.`, tableOf(options));
+  }
+  for (const { command, arguments: names = [], summary, details, options } of programs) {
+    const all = Object.values(options);
+    const own = all.filter((option) => !isShared.has(option));
+    const groups = new Set(all.filter((option) => isShared.has(option)).map(({ group }) => group));
+    const usage = names.length === 0 ? [] : [`\`${[command, ...names].join(' ')}\``];
+    parts.push(`## ${nameOf(command)}`, ...usage, summary);
+    if (details !== undefined) parts.push(`\`\`\`\n${details}\n\`\`\``);
+    if (own.length > 0) parts.push(tableOf(own));
+    if (groups.size > 0) parts.push(`And those of ${[...groups].map(linkTo).join(' and ')}.`);
+  }
+  return `${parts.join('\n\n')}\n`;
+}
+
+function tableOf(options: readonly Option<unknown>[]): string {
+  const rows = options.map((option) => {
+    const { env, flag, kind, help } = option;
+    const variable = env === undefined ? '' : `\`${env}\``;
+    const switchOf = flag === undefined ? '' : `\`--${flag}\``;
+    // A switch takes a value as a variable only.
+    const value = env === undefined && kind.placeholder === null ? '' : kind.allowed;
+    return [variable, switchOf, value, defaultOf(option), help].map((cell) => {
+      return cell.replaceAll('<', '\\<');
+    });
+  });
+  const hasFlags = options.some(({ flag }) => flag !== undefined);
+  const table = [['variable', 'flag', 'value', 'default', 'meaning'], ...rows];
+  return markdownTable(hasFlags ? table : table.map((row) => row.toSpliced(1, 1)));
+}
+
+/** @example nameOf('npm start --') // '`npm start`' */
+function nameOf(command: string): string {
+  return `\`${command.replace(/ --$/, '')}\``;
+}
+
+function linkTo(heading: string): string {
+  return `[${heading}](#${heading.toLowerCase().replaceAll(' ', '-')})`;
+}

@@ -1,0 +1,156 @@
+/** The commands of this repository: what each is for, and its options. */
+import { LOG_LEVEL, TRACE } from '@blip2/gpu-worker/config';
+import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
+import { choices, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import { option } from '@blip2/shared/config/option';
+import { FULL_SIZES } from './synthetic-checkpoints/checkpoints.ts';
+
+export const START = {
+  command: 'npm start --',
+  summary: 'Starts the edge (workerd, local KV) and the GPU worker on this machine.',
+  options: {
+    port: option({
+      env: 'PORT',
+      flag: 'port',
+      kind: wholeNumber(0, 65_535, 'PORT'),
+      default: 8787,
+      group: 'Edge',
+      help: 'port of the edge; 0 takes a free one',
+    }),
+    trace: TRACE,
+    logLevel: option({
+      env: 'BLIP2_LOG_LEVEL',
+      kind: LOG_LEVEL.kind,
+      defaultText: 'warn, info with --verbose',
+      group: LOG_LEVEL.group,
+      help: 'least level of what the GPU worker logs',
+    }),
+    verbose: option({
+      flag: 'verbose',
+      kind: toggle(),
+      default: false,
+      group: LOG_LEVEL.group,
+      help: 'show what edge and GPU worker log',
+    }),
+    ...MODEL_OPTIONS,
+  },
+};
+
+export const DEMO = {
+  command: 'npm run demo --',
+  summary: 'Starts the service and asks it about some test scenes, streamed to the terminal.',
+  options: MODEL_OPTIONS,
+};
+
+const measuring = 'Evaluation';
+
+export const EVAL = {
+  command: 'npm run eval --',
+  summary:
+    'Sends every test scene to the API: its caption, then each of its questions by the hash of its bytes, then some of them again as a conversation. Prints exact-match accuracy by layout, question type, earlier turns and artist.',
+  options: {
+    url: option({
+      flag: 'url',
+      kind: text('URL'),
+      defaultText: 'one of its own',
+      group: measuring,
+      help: 'an API that already runs',
+    }),
+    limit: option({
+      flag: 'limit',
+      kind: wholeNumber(1, 1_000_000),
+      defaultText: 'all',
+      group: measuring,
+      help: 'how many scenes, spread over all of them',
+    }),
+    failures: option({
+      flag: 'failures',
+      kind: toggle(),
+      default: false,
+      group: measuring,
+      help: 'print what was answered wrong',
+    }),
+    precisions: option({
+      flag: 'precision',
+      kind: choices('fp32', 'int8', 'int4'),
+      group: measuring,
+      help: 'serve the model in each of these, one after another, and compare them; then each with fp32 on the random checkpoints of the parity tests',
+    }),
+    ...MODEL_OPTIONS,
+  },
+};
+
+const bench = 'Benchmark';
+
+export const BENCH = {
+  command: 'npm run bench --',
+  summary:
+    "Measures first token, time a token, the edge's share, and embedding look-ups on the embedded model.",
+  options: {
+    rounds: option({
+      flag: 'rounds',
+      kind: wholeNumber(1, 100_000),
+      default: 20,
+      group: bench,
+      help: 'images per row',
+    }),
+    peer: option({
+      flag: 'peer',
+      kind: toggle(),
+      default: false,
+      group: bench,
+      help: 'side by side with transformers in bf16 instead, as many threads for each',
+    }),
+    python: option({
+      env: 'PYTHON',
+      kind: text('PROGRAM'),
+      default: 'python3',
+      group: bench,
+      help: 'interpreter that has training/requirements.txt, for --peer',
+    }),
+    ...MODEL_OPTIONS,
+    checkpoint: { ...MODEL_OPTIONS.checkpoint, flag: 'checkpoint' },
+  },
+};
+
+export const SCREENSHOT = {
+  command: 'npm run screenshot --',
+  summary: 'Takes the image of the page in the README from the running service.',
+  options: {
+    chromium: option({
+      env: 'CHROMIUM_PATH',
+      kind: text('PROGRAM'),
+      default: '/usr/bin/chromium',
+      group: 'Browser',
+      help: 'the browser',
+    }),
+    ...MODEL_OPTIONS,
+  },
+};
+
+export const SYNTHETIC_CHECKPOINT = {
+  command: 'npm run synthetic-checkpoint --',
+  arguments: ['<name>'],
+  summary:
+    'Writes a checkpoint with the names and shapes of a published one and random bf16 weights, to measure with.',
+  details: `Names: ${Object.keys(FULL_SIZES).join(', ')}.
+
+Then:  npm run model -- build .models/random-opt-2.7b
+       BLIP2_CHECKPOINT=.models/random-opt-2.7b npm start`,
+  options: {
+    out: option({
+      flag: 'out',
+      kind: text('FOLDER'),
+      defaultText: '.models/random-<name>',
+      group: 'Output',
+      help: 'where to; 2 to 25 GB',
+    }),
+  },
+};
+
+export const PREPARE_EDGE = {
+  command: 'node tools/prepare-edge.ts',
+  summary:
+    "Writes the model's numbers and tokenizers into edge/generated, as npm run deploy bundles them with the Worker.",
+  options: MODEL_OPTIONS,
+};

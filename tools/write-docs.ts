@@ -1,0 +1,44 @@
+/** `npm run docs`: writes the pages of `docs/` that are made from declarations in the code. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MODEL_PROGRAM } from '@blip2/gpu-worker/cli/program';
+import { WORKER_PROGRAM } from '@blip2/gpu-worker/config';
+import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
+import { configurationPage } from './docs/configuration-page.ts';
+import { metricsPage } from './docs/metrics-page.ts';
+import { ROOT } from './prepare-edge.ts';
+import {
+  BENCH,
+  DEMO,
+  EVAL,
+  PREPARE_EDGE,
+  SCREENSHOT,
+  START,
+  SYNTHETIC_CHECKPOINT,
+} from './programs.ts';
+
+const PROGRAMS = [
+  START,
+  WORKER_PROGRAM,
+  MODEL_PROGRAM,
+  DEMO,
+  EVAL,
+  BENCH,
+  SCREENSHOT,
+  SYNTHETIC_CHECKPOINT,
+  PREPARE_EDGE,
+];
+
+/** Texts by the path in the repository. */
+export async function generatedDocs(): Promise<Record<string, string>> {
+  return {
+    'docs/configuration.md': configurationPage(MODEL_OPTIONS, PROGRAMS),
+    'docs/metrics.md': await metricsPage(),
+  };
+}
+
+if (import.meta.main) {
+  for (const [path, text] of Object.entries(await generatedDocs())) {
+    await writeFile(join(ROOT, path), text);
+  }
+}
