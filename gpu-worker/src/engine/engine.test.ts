@@ -119,6 +119,19 @@ describe('a pass that fails', () => {
     for (const id of [1, 4]) expect(setup.tokensOf(id)).toEqual(await alone(id));
   });
 
+  it('because its prompts do not fit frees their slots, and the engine goes on', async () => {
+    const setup = new EngineSetup({ prefillChunkTokens: 2000 });
+    setup.submit(1);
+    await setup.engine.advance();
+    const ids = Array.from({ length: 600 }, (_, i) => 2 + (i % 20));
+    for (const id of [2, 3]) setup.submit(id, { ids });
+    await setup.finish();
+    for (const id of [2, 3]) {
+      expect(setup.of(id)).toMatchObject([{ error: { message: '602 positions do not fit' } }]);
+    }
+    expect(setup.tokensOf(1)).toEqual(await alone(1));
+  });
+
   it('in a step leaves those that wait and those whose prompt is read in part', async () => {
     const setup = new EngineSetup({ maxSlots: 3, prefillChunkTokens: 2 });
     const ids = [2, 3, 4, 5];

@@ -40,7 +40,7 @@ export class KvManager {
     return isCausal ? { ...usage, prefixes: this.#prefixes.stats } : usage;
   }
 
-  /** Sets the prompt's first chunk, now and whenever more or less of it is cached, until it is left out. */
+  /** Sets the prompt's first chunk, now and whenever more or less of it is cached, until `untrack`. */
   track(waiting: WaitingPrompt): void {
     const { imageKey } = waiting.prompt;
     const about = this.#waiting.get(imageKey) ?? new Set();
