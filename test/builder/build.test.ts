@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BuildProgress, ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readGolden } from '../../tools/eval/goldens.ts';
 import { editTensors as editTensorsOf, type Header } from '../support/edit-checkpoint.ts';
-import { readGolden } from '../support/golden.ts';
 
 const BUILDER = new URL('../../gpu-worker/src/builder/index.ts', import.meta.url).href;
 

@@ -7,10 +7,10 @@ import { type Decoder, loadDecoder } from '@blip2/gpu-worker/engine/models/decod
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { keepsTensors } from '@blip2/gpu-worker/runtime/session';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxDifference } from '../support/difference.ts';
-import { readGolden, rowOf } from '../support/golden.ts';
-import { logitsOf } from '../support/logits-of.ts';
-import { PROVIDER } from '../support/provider.ts';
+import { maxDifference } from '../../tools/eval/difference.ts';
+import { PROVIDER } from '../../tools/eval/execution-provider.ts';
+import { readGolden, rowOf } from '../../tools/eval/goldens.ts';
+import { logitsOf } from '../../tools/eval/logits-of.ts';
 
 /** Of the largest logit. */
 const TOLERANCE = 1e-4;

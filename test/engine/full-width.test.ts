@@ -10,11 +10,11 @@ import {
 } from '@blip2/gpu-worker/engine/models/load-models';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectSame } from '../../tools/eval/difference.ts';
+import { PROVIDER } from '../../tools/eval/execution-provider.ts';
+import { logitsOf } from '../../tools/eval/logits-of.ts';
 import { FULL_SIZES } from '../../tools/synthetic-checkpoints/checkpoints.ts';
 import { writeCheckpoint } from '../../tools/synthetic-checkpoints/write.ts';
-import { expectSame } from '../support/difference.ts';
-import { logitsOf } from '../support/logits-of.ts';
-import { PROVIDER } from '../support/provider.ts';
 
 const NAMES = ['opt-2.7b', 'flan-t5-xl'] as const;
 const QUERIES = 32 * 768;

@@ -13,11 +13,11 @@ import {
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import type { WrittenToken } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectSame, maxDifference } from '../support/difference.ts';
+import { expectSame, maxDifference } from '../../tools/eval/difference.ts';
+import { PROVIDER } from '../../tools/eval/execution-provider.ts';
+import { type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
+import { logitsOf } from '../../tools/eval/logits-of.ts';
 import { EngineDriver, type Setting } from '../support/engine-driver.ts';
-import { type Golden, readGolden, rowOf } from '../support/golden.ts';
-import { logitsOf } from '../support/logits-of.ts';
-import { PROVIDER } from '../support/provider.ts';
 
 type Case = {
   checkpoint: string;

@@ -12,11 +12,11 @@ import {
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectSame, maxDifference } from '../support/difference.ts';
+import { expectSame, maxDifference } from '../../tools/eval/difference.ts';
+import { PROVIDER } from '../../tools/eval/execution-provider.ts';
+import { readT5Golden, rowOf, T5_CASES, type T5Golden } from '../../tools/eval/goldens.ts';
+import { logitsOf } from '../../tools/eval/logits-of.ts';
 import { EngineDriver } from '../support/engine-driver.ts';
-import { readT5Golden, rowOf, T5_CASES, type T5Golden } from '../support/golden.ts';
-import { logitsOf } from '../support/logits-of.ts';
-import { PROVIDER } from '../support/provider.ts';
 
 const TOLERANCE = 1e-4;
 

@@ -3,7 +3,7 @@ import { readGenerateManifest } from '@blip2/gpu-worker/builder/index';
 import { openGraph } from '@blip2/gpu-worker/runtime/session';
 import type { GenerateManifest } from '@blip2/shared/bundle-manifest';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { PROVIDER } from './provider.ts';
+import { PROVIDER } from '../../tools/eval/execution-provider.ts';
 
 /** One row of a run: what is new, and how many positions its cache holds. */
 export type Row = { slot: number; ids: number[]; past: number };

@@ -9,9 +9,9 @@ import {
 } from '@blip2/gpu-worker/engine/models/load-models';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { leastCosine } from './difference.ts';
-import { type Golden, rowOf } from './golden.ts';
+import { PROVIDER } from './execution-provider.ts';
+import { type Golden, rowOf } from './goldens.ts';
 import { logitsOf } from './logits-of.ts';
-import { PROVIDER } from './provider.ts';
 
 export type Figures = {
   /** Least cosine of a query embedding with the exact one. */
