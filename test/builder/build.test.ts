@@ -7,8 +7,8 @@ import { type BuildProgress, ensureBundle, readManifest } from '@blip2/gpu-worke
 import { openImage } from '@blip2/gpu-worker/image/decode';
 import { preprocess } from '@blip2/gpu-worker/image/preprocess';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readGolden } from '../../tools/eval/goldens.ts';
 import { editTensors as editTensorsOf, type Header } from '../support/edit-checkpoint.ts';
-import { readGolden } from '../support/golden.ts';
 import { testImages } from '../support/test-images.ts';
 
 const BUILDER = new URL('../../gpu-worker/src/builder/index.ts', import.meta.url).href;

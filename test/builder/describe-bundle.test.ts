@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ensureBundle } from '@blip2/gpu-worker/builder/index';
 import { describeBundle } from '@blip2/gpu-worker/cli/describe-bundle';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readGolden, readRetrievalGolden, readT5Golden } from '../support/golden.ts';
+import { readGolden, readRetrievalGolden, readT5Golden } from '../../tools/eval/goldens.ts';
 
 let bundles: string;
 beforeAll(async () => {

@@ -6,7 +6,7 @@ import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import type { BundleGraph } from '@blip2/shared/bundle-graphs';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readGolden, readRetrievalGolden, readT5Golden } from '../support/golden.ts';
+import { readGolden, readRetrievalGolden, readT5Golden } from '../../tools/eval/goldens.ts';
 import { readNodes } from '../support/read-nodes.ts';
 
 const CHECKPOINTS = {

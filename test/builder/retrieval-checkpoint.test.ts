@@ -9,8 +9,8 @@ import {
   readRetrievalManifest,
 } from '@blip2/gpu-worker/builder/index';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readGolden, readRetrievalGolden } from '../../tools/eval/goldens.ts';
 import { editTensors, type Header } from '../support/edit-checkpoint.ts';
-import { readGolden, readRetrievalGolden } from '../support/golden.ts';
 
 let bundles: string;
 beforeAll(async () => {

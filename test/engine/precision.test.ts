@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectSame } from '../support/difference.ts';
+import { expectSame } from '../../tools/eval/difference.ts';
 import {
   CASES,
   RETRIEVAL_CASES,
@@ -14,9 +14,9 @@ import {
   readT5Golden,
   rowOf,
   T5_CASES,
-} from '../support/golden.ts';
-import { figuresOf, openGolden } from '../support/precision-metrics.ts';
-import { retrievalFiguresOf } from '../support/retrieval-metrics.ts';
+} from '../../tools/eval/goldens.ts';
+import { figuresOf, openGolden } from '../../tools/eval/precision-metrics.ts';
+import { retrievalFiguresOf } from '../../tools/eval/retrieval-metrics.ts';
 
 let bundles: string;
 beforeAll(async () => {

@@ -14,11 +14,11 @@ import {
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import type { GeneratedToken } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { DecoderDriver } from '../support/decoder-driver.ts';
-import { expectSame, maxDifference } from '../support/difference.ts';
+import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
+import { expectSame, maxDifference } from '../../tools/eval/difference.ts';
+import { PROVIDER } from '../../tools/eval/execution-provider.ts';
+import { type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
 import { EngineDriver, type Setting } from '../support/engine-driver.ts';
-import { type Golden, readGolden, rowOf } from '../support/golden.ts';
-import { PROVIDER } from '../support/provider.ts';
 
 type Case = {
   checkpoint: string;

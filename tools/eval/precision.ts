@@ -10,9 +10,9 @@ import {
   readRetrievalGolden,
   readT5Golden,
   T5_CASES,
-} from '../../test/support/golden.ts';
-import { figuresOf } from '../../test/support/precision-metrics.ts';
-import { retrievalFiguresOf } from '../../test/support/retrieval-metrics.ts';
+} from './goldens.ts';
+import { figuresOf } from './precision-metrics.ts';
+import { retrievalFiguresOf } from './retrieval-metrics.ts';
 
 type Table = string[][];
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const GOLDEN = fileURLToPath(new URL('../parity/golden', import.meta.url));
+const GOLDEN = fileURLToPath(new URL('../../test/parity/golden', import.meta.url));
 
 export const CASES = ['tied', 'untied', 'half', 'coco'] as const;
 

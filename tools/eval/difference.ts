@@ -1,6 +1,6 @@
 /** How far two lists of numbers are apart; printed with PARITY_REPORT=1. */
 import { expect } from 'vitest';
-import { PROVIDER } from './provider.ts';
+import { PROVIDER } from './execution-provider.ts';
 
 /** A GPU adds up in another order for another shape; the CPU may not (builder/README.md). */
 const SAME = PROVIDER === 'cpu' ? 0 : 5e-5;

@@ -4,8 +4,8 @@ import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
 import { RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { leastCosine } from './difference.ts';
-import { type RetrievalGolden, rowOf } from './golden.ts';
-import { PROVIDER } from './provider.ts';
+import { PROVIDER } from './execution-provider.ts';
+import { type RetrievalGolden, rowOf } from './goldens.ts';
 
 export type RetrievalFigures = {
   /** Least cosine of ITC's vectors with the exact ones: of images' queries, and of texts. */

@@ -6,8 +6,8 @@ import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { DecoderDriver } from './decoder-driver.ts';
 import { leastCosine } from './difference.ts';
-import { type Golden, rowOf } from './golden.ts';
-import { PROVIDER } from './provider.ts';
+import { PROVIDER } from './execution-provider.ts';
+import { type Golden, rowOf } from './goldens.ts';
 
 export type Figures = {
   /** Least cosine of a query embedding with the exact one. */

@@ -1,0 +1,81 @@
+/** Documents name what is there: paths, npm commands and links of every page exist. */
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+
+const PAGES = globSync(
+  ['*.md', 'docs/**/*.md', '{infra,training}/*.md', 'gpu-worker/src/**/*.md'],
+  {
+    cwd: ROOT,
+    exclude: (path) => path.includes('node_modules'),
+  },
+).filter((page) => page !== 'CHANGELOG.md');
+const TOP = '(?:shared|edge|gpu-worker|infra|tools|training|test|docs|\\.ci)/';
+/** Things that a page names although they are made, or given, later. */
+const MADE = /^(edge\/generated|gpu-worker\/checkpoints)|[<>*{}…]/;
+
+/** Paths in back-ticks, without a line number or an anchor behind them. */
+function pathsIn(text: string): string[] {
+  const found = text.matchAll(new RegExp(`\`(${TOP}[^\`\\s]*)\``, 'g'));
+  return [...found].map(([, path = '']) => path).filter((path) => !MADE.test(path));
+}
+
+function linksIn(text: string): string[] {
+  const found = text.matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)[^)]*\)/g);
+  return [...found].map(([, path = '']) => path);
+}
+
+describe.each(PAGES)('%s', (page) => {
+  const text = read(page);
+
+  it('names paths that are there', () => {
+    expect(pathsIn(text).filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+
+  it('links to pages that are there', () => {
+    const broken = linksIn(text).filter((path) => !existsSync(join(ROOT, dirname(page), path)));
+    expect(broken).toEqual([]);
+  });
+
+  it('names npm commands that are there', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = [...text.matchAll(/\bnpm run (?:-s )?([\w:-]+)/g)].map(([, name = '']) => name);
+    expect(named.filter((name) => scripts[name] === undefined)).toEqual([]);
+  });
+});
+
+it('the README has at most 150 lines', () => {
+  expect(read('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(150);
+});
+
+it('the glossary has at most 30 words', () => {
+  const rows = read('docs/glossary.md')
+    .split('\n')
+    .filter((line) => /^\| (?!word|---)/.test(line));
+  expect(rows.length).toBeGreaterThan(15);
+  expect(rows.length).toBeLessThanOrEqual(30);
+});
+
+it('comments cite only documents that are in the repository', () => {
+  const sources = globSync(
+    '{shared,edge,gpu-worker,tools,test,training,infra}/**/*.{ts,mjs,js,py}',
+    {
+      cwd: ROOT,
+      exclude: (path) => /node_modules|generated|\.cache|\.venv/.test(path),
+    },
+  ).filter((path) => statSync(join(ROOT, path)).isFile());
+  const missing = sources.flatMap((source) =>
+    [...read(source).matchAll(/[\w./-]*\b[\w-]+\.md\b/g)]
+      .map(([path]) => path)
+      .filter((path) => !KNOWN_NAMES.has(path.split('/').at(-1) ?? ''))
+      .map((path) => `${source}: ${path}`),
+  );
+  expect(missing).toEqual([]);
+});
+
+/** Pages of the repository, and those that checkpoints bring. */
+const KNOWN_NAMES = new Set([...PAGES, 'CHANGELOG.md'].map((page) => page.split('/').at(-1) ?? ''));

@@ -1,0 +1,16 @@
+/** `npm run layers`: names each import that does not go down. */
+import { fileURLToPath } from 'node:url';
+import { readImports } from './layers/read-imports.ts';
+import { objectionTo } from './layers/storeys.ts';
+
+const imports = readImports(fileURLToPath(new URL('..', import.meta.url)));
+const objections = [...imports].flatMap(([file, targets]) =>
+  targets.flatMap((target) => objectionTo(file, target) ?? []),
+);
+for (const objection of objections) console.error(objection);
+if (objections.length > 0) {
+  console.error(
+    `${objections.length} imports do not go down; tools/layers/storeys.ts says what is below what.`,
+  );
+  process.exitCode = 1;
+}
