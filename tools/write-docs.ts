@@ -5,6 +5,7 @@ import { MODEL_PROGRAM } from '@blip2/gpu-worker/cli/program';
 import { WORKER_PROGRAM } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
 import { configurationPage } from './docs/configuration-page.ts';
+import { errorsPage } from './docs/errors-page.ts';
 import { metricsPage } from './docs/metrics-page.ts';
 import { ROOT } from './prepare-edge.ts';
 import {
@@ -33,6 +34,7 @@ const PROGRAMS = [
 export async function generatedDocs(): Promise<Record<string, string>> {
   return {
     'docs/configuration.md': configurationPage(MODEL_OPTIONS, PROGRAMS),
+    'docs/errors.md': errorsPage(),
     'docs/metrics.md': await metricsPage(),
   };
 }

@@ -1,38 +1,175 @@
 /** The one family of errors that crosses a boundary: RFC 9457 problem documents with a stable type. */
 import * as z from 'zod/mini';
 
+/** What holds for every problem of a kind. `cause` and `remedy` are a sentence each, in Markdown. */
+export type ProblemKind = { status: number; title: string; cause: string; remedy: string };
+
 /**
- * Every problem a client can meet: slug → HTTP status and title.
- * The slug is the stable part of `type` (`/problems/<slug>`); titles and details may be reworded.
+ * Every problem that a client can meet, by its slug.
+ * The slug is the stable part of `type` (`/problems/<slug>`); all texts may be reworded.
  */
 export const PROBLEMS = {
-  'invalid-request': { status: 400, title: 'The request is not valid' },
-  'invalid-json': { status: 400, title: 'The body is not valid JSON' },
-  'no-image': { status: 400, title: 'No image was sent' },
-  'several-images': { status: 400, title: 'More than one image was sent' },
-  'invalid-base64': { status: 400, title: 'The image is not valid base64' },
-  'invalid-image': { status: 400, title: 'The image cannot be read' },
-  'image-too-large': { status: 400, title: 'The image has too many pixels' },
-  'image-url-refused': { status: 400, title: 'The image URL is not allowed' },
-  'image-url-failed': { status: 400, title: 'The image could not be fetched from its URL' },
-  'prompt-too-long': { status: 400, title: 'The text does not fit the context' },
-  'no-retrieval-model': { status: 404, title: 'No retrieval model is served' },
-  'not-found': { status: 404, title: 'There is nothing here' },
-  'unknown-image': { status: 404, title: 'No embeddings are cached for this image' },
-  'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
-  'not-acceptable': { status: 406, title: 'No offered representation is acceptable' },
-  'model-mismatch': { status: 409, title: 'Edge and GPU worker serve different models' },
-  'body-too-large': { status: 413, title: 'The body is too large' },
-  'unsupported-media-type': { status: 415, title: 'The media type is not supported' },
-  'internal-error': { status: 500, title: 'Something went wrong on our side' },
-  'bad-gateway': { status: 502, title: 'The GPU worker sent an invalid reply' },
-  'worker-unavailable': { status: 503, title: 'No GPU worker can be reached' },
-  'model-unavailable': { status: 503, title: 'The GPU worker serves another model' },
-  'cache-unavailable': { status: 503, title: 'The cache of embeddings cannot be reached' },
-  overloaded: { status: 503, title: 'The service is busy' },
-  'shutting-down': { status: 503, title: 'The GPU worker is shutting down' },
-  'deadline-exceeded': { status: 504, title: 'The answer took too long' },
-} as const satisfies Record<string, { status: number; title: string }>;
+  'invalid-request': {
+    status: 400,
+    title: 'The request is not valid',
+    cause: 'A field is missing, unknown, of another type, or out of its range.',
+    remedy: '`field` names it and `detail` says what is allowed; `/openapi.json` has every schema.',
+  },
+  'invalid-json': {
+    status: 400,
+    title: 'The body is not valid JSON',
+    cause: 'The body is called JSON and is not, or is not UTF-8.',
+    remedy: 'Send UTF-8 JSON, or the image itself with its own `Content-Type`.',
+  },
+  'no-image': {
+    status: 400,
+    title: 'No image was sent',
+    cause: 'The request names no image, or a task needs the image itself and got its hash.',
+    remedy:
+      'Send the bytes, a file named `image`, `image.data`, `image.url`, or a hash that was sent before.',
+  },
+  'several-images': {
+    status: 400,
+    title: 'More than one image was sent',
+    cause: 'One request names more than one image.',
+    remedy: 'Send one request for each image.',
+  },
+  'invalid-base64': {
+    status: 400,
+    title: 'The image is not valid base64',
+    cause: '`image.data` is neither base64 nor a `data:` URL that holds base64.',
+    remedy: 'Encode the bytes as base64, without line numbers or quotes in it.',
+  },
+  'invalid-image': {
+    status: 400,
+    title: 'The image cannot be read',
+    cause: 'The bytes are no image of a supported format, or are cut off or damaged.',
+    remedy: 'Send JPEG, PNG, WebP, GIF or AVIF that other programs open.',
+  },
+  'image-too-large': {
+    status: 400,
+    title: 'The image has too many pixels',
+    cause: 'The image has more pixels than the operator allows.',
+    remedy: 'Scale it down: the model sees a few hundred pixels a side.',
+  },
+  'image-url-refused': {
+    status: 400,
+    title: 'The image URL is not allowed',
+    cause: 'The URL is not http or https, or leads to a private network.',
+    remedy: 'Use a public URL, or send the bytes.',
+  },
+  'image-url-failed': {
+    status: 400,
+    title: 'The image could not be fetched from its URL',
+    cause: 'The host did not answer, answered with an error, or sent something else than an image.',
+    remedy: 'Check the URL in a browser without being signed in, or send the bytes.',
+  },
+  'prompt-too-long': {
+    status: 400,
+    title: 'The text does not fit the context',
+    cause: 'Image positions, text and requested tokens are more than the model has positions.',
+    remedy:
+      'Shorten the text or the history, or lower `max_tokens`; `limit` and `actual` say by how much.',
+  },
+  'no-retrieval-model': {
+    status: 404,
+    title: 'No retrieval model is served',
+    cause: 'Matching and ITC embeddings need a retrieval model, and none is served.',
+    remedy: 'Operators: set `BLIP2_RETRIEVAL_CHECKPOINT`.',
+  },
+  'not-found': {
+    status: 404,
+    title: 'There is nothing here',
+    cause: 'There is no such path.',
+    remedy: '`/openapi.json` lists all of them.',
+  },
+  'unknown-image': {
+    status: 404,
+    title: 'No embeddings are cached for this image',
+    cause:
+      'Nothing is cached under this hash: it was never sent, or to a model with another revision.',
+    remedy: 'Send the image itself once.',
+  },
+  'method-not-allowed': {
+    status: 405,
+    title: 'The method is not allowed here',
+    cause: 'The path exists for another method.',
+    remedy: 'Use one that the header `Allow` names.',
+  },
+  'not-acceptable': {
+    status: 406,
+    title: 'No offered representation is acceptable',
+    cause: '`Accept` names none of the forms in which this can be sent.',
+    remedy: 'Add one that `detail` names, or leave `Accept` out.',
+  },
+  'model-mismatch': {
+    status: 409,
+    title: 'Edge and GPU worker serve different models',
+    cause: 'Edge and GPU worker were started with different checkpoints or precisions.',
+    remedy: 'Operators: deploy both for the same one.',
+  },
+  'body-too-large': {
+    status: 413,
+    title: 'The body is too large',
+    cause: 'The body has more bytes than the operator allows.',
+    remedy: 'Send a smaller file: JPEG or WebP at the size that the model sees.',
+  },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'The media type is not supported',
+    cause: '`Content-Type` is none that this route reads.',
+    remedy: 'Send `image/*`, `multipart/form-data` or `application/json`.',
+  },
+  'internal-error': {
+    status: 500,
+    title: 'Something went wrong on our side',
+    cause: 'A fault of this service. It was logged with the request id.',
+    remedy: 'Try again; if it stays, report it with the header `x-request-id`.',
+  },
+  'bad-gateway': {
+    status: 502,
+    title: 'The GPU worker sent an invalid reply',
+    cause: 'The GPU worker, or a proxy before it, sent what is no valid reply.',
+    remedy: 'Try again. Operators: check that `GPU_WORKER_URL` leads to a worker of this version.',
+  },
+  'worker-unavailable': {
+    status: 503,
+    title: 'No GPU worker can be reached',
+    cause: 'No GPU worker can be reached, or it is not ready.',
+    remedy: 'Wait for the seconds of `Retry-After`. Cached embeddings can still be read.',
+  },
+  'model-unavailable': {
+    status: 503,
+    title: 'The GPU worker serves another model',
+    cause: 'The GPU worker serves another model than this edge was deployed for.',
+    remedy: 'Wait until the deployment is complete. Operators: see `model-mismatch`.',
+  },
+  'cache-unavailable': {
+    status: 503,
+    title: 'The cache of embeddings cannot be reached',
+    cause: 'The cache did not answer, and only the hash of the image was sent.',
+    remedy: 'Send the image itself, or try again.',
+  },
+  overloaded: {
+    status: 503,
+    title: 'The service is busy',
+    cause: 'All slots and the queue are taken, or the part of them that one client may have.',
+    remedy: 'Wait for the seconds of `Retry-After`, and send fewer requests at a time.',
+  },
+  'shutting-down': {
+    status: 503,
+    title: 'The GPU worker is shutting down',
+    cause: 'This worker finishes what it has and accepts nothing new.',
+    remedy: 'Wait for the seconds of `Retry-After`.',
+  },
+  'deadline-exceeded': {
+    status: 504,
+    title: 'The answer took too long',
+    cause:
+      'The request was not finished in the time that the operator allows, its upload included.',
+    remedy: 'Lower `max_tokens`, `n` or `num_beams`, or try again when the service is less busy.',
+  },
+} as const satisfies Record<string, ProblemKind>;
 
 export type ProblemSlug = keyof typeof PROBLEMS;
 

@@ -8,9 +8,9 @@ import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { supportsDeviceTensors } from '@blip2/gpu-worker/runtime/session';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
-import { maxDifference } from '../../tools/eval/difference.ts';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
 import { readGolden, rowOf } from '../../tools/eval/goldens.ts';
+import { maxDifference } from '../support/difference.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 /** Of the largest logit. */
 const TOLERANCE = 1e-4;

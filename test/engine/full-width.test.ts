@@ -7,10 +7,10 @@ import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
-import { expectSame } from '../../tools/eval/difference.ts';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
 import { FULL_SIZES } from '../../tools/synthetic-checkpoints/checkpoints.ts';
 import { writeCheckpoint } from '../../tools/synthetic-checkpoints/write.ts';
+import { expectSame } from '../support/difference.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 const NAMES = ['opt-2.7b', 'flan-t5-xl'] as const;
 const QUERIES = 32 * 768;

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectSame } from '../../tools/eval/difference.ts';
 import {
   CASES,
   RETRIEVAL_CASES,
@@ -17,6 +16,8 @@ import {
 } from '../../tools/eval/goldens.ts';
 import { figuresOf, openGolden } from '../../tools/eval/precision-metrics.ts';
 import { retrievalFiguresOf } from '../../tools/eval/retrieval-metrics.ts';
+import { expectSame } from '../support/difference.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 let bundles: string;
 beforeAll(async () => {
@@ -24,13 +25,15 @@ beforeAll(async () => {
 });
 afterAll(() => rm(bundles, { recursive: true, force: true }));
 
+const options = () => ({ bundles, executionProvider: PROVIDER });
+
 const ALL = [...CASES, ...T5_CASES];
 const goldenOf = (name: (typeof ALL)[number]) =>
   name.startsWith('t5') ? readT5Golden(name) : readGolden(name);
 
 describe.each(['int8', 'int4'] as const)('%s', (precision) => {
   it.each(ALL)('is near the exact bundle of the random checkpoint "%s"', async (name) => {
-    const figures = await figuresOf(goldenOf(name), precision, bundles);
+    const figures = await figuresOf(goldenOf(name), precision, options());
     if (process.env.PARITY_REPORT) console.log(precision, name, figures);
     expect(figures.cosine).toBeGreaterThan(0.98);
     // Random weights are the worst there is for few bits: what is generated depends on noise.
@@ -39,7 +42,7 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
   });
 
   it.each(RETRIEVAL_CASES)('compares as the exact bundle of "%s" does', async (name) => {
-    const figures = await retrievalFiguresOf(readRetrievalGolden(name), precision, bundles);
+    const figures = await retrievalFiguresOf(readRetrievalGolden(name), precision, options());
     if (process.env.PARITY_REPORT) console.log(precision, name, figures);
     // Both have 8 bits here (builder/precision.ts). Probabilities of one text for another are 0.2 apart and more.
     expect(figures.imageCosine).toBeGreaterThan(0.995);
@@ -50,7 +53,7 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
 
   it.each(ALL)('gives a row of a batch bit for bit what it gets alone: "%s"', async (name) => {
     const golden = goldenOf(name);
-    const { models, decoder } = await openGolden(golden, precision, bundles);
+    const { models, decoder } = await openGolden(golden, precision, options());
     const prompts = golden.generations.map(({ image, prompt }) => ({
       imageKey: String(image),
       queryEmbeddings: rowOf(golden.queryEmbeddings, image),

@@ -7,14 +7,14 @@ import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session'
 import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { expectSame } from '../../tools/eval/difference.ts';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
 import {
   RETRIEVAL_CASES,
   type RetrievalGolden,
   readRetrievalGolden,
   rowOf,
 } from '../../tools/eval/goldens.ts';
+import { expectSame } from '../support/difference.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 let bundles: string;
 beforeAll(async () => {

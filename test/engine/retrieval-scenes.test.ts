@@ -11,7 +11,7 @@ import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import type { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 const CHECKPOINT = new URL('../../gpu-worker/checkpoints/retrieve', import.meta.url).pathname;
 const SCENES = new URL('../scenes/', import.meta.url);

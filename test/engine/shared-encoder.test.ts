@@ -19,9 +19,9 @@ import type { EngineStats } from '@blip2/gpu-worker/engine/stats';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { maxDifference } from '../../tools/eval/difference.ts';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
 import { readRetrievalGolden } from '../../tools/eval/goldens.ts';
+import { maxDifference } from '../support/difference.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 const embedded = (kind: string) =>
   new URL(`../../gpu-worker/checkpoints/${kind}`, import.meta.url).pathname;

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle } from '@blip2/gpu-worker/builder/index';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { expectSame, maxDifference } from '../../tools/eval/difference.ts';
 import { CASES, type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
 import { argmax, BundleRunner, type Row } from '../support/bundle-runner.ts';
+import { expectSame, maxDifference } from '../support/difference.ts';
 
 const TOLERANCE = 1e-4;
 

@@ -15,10 +15,10 @@ import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import type { GeneratedToken } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
-import { expectSame, maxDifference } from '../../tools/eval/difference.ts';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
 import { type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
+import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver, type Setting } from '../support/engine-driver.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 type Case = {
   checkpoint: string;

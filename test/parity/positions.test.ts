@@ -1,8 +1,8 @@
 /** Positions are stretched as transformers stretches them (golden/make/retrieval_checkpoints.py). */
 import { resizePositions } from '@blip2/gpu-worker/builder/graphs/position-embedding';
 import { describe, expect, it } from 'vitest';
-import { maxDifference } from '../../tools/eval/difference.ts';
 import { POSITION_GRIDS, readPositions } from '../../tools/eval/goldens.ts';
+import { maxDifference } from '../support/difference.ts';
 
 describe('a position embedding', () => {
   it.each(POSITION_GRIDS)('of %i patches a side serves %i as it does in torch', (from, to) => {

@@ -8,14 +8,14 @@ import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session'
 import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxDifference } from '../../tools/eval/difference.ts';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
 import {
   RETRIEVAL_CASES,
   type RetrievalGolden,
   readRetrievalGolden,
   rowOf,
 } from '../../tools/eval/goldens.ts';
+import { maxDifference } from '../support/difference.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 const TOLERANCE = 1e-4;
 

@@ -12,10 +12,10 @@ import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
-import { expectSame, maxDifference } from '../../tools/eval/difference.ts';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
 import { readT5Golden, rowOf, T5_CASES, type T5Golden } from '../../tools/eval/goldens.ts';
+import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver } from '../support/engine-driver.ts';
+import { PROVIDER } from '../support/provider.ts';
 
 const TOLERANCE = 1e-4;
 

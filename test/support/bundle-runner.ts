@@ -3,7 +3,7 @@ import { readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
 import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
-import { PROVIDER } from '../../tools/eval/execution-provider.ts';
+import { PROVIDER } from './provider.ts';
 
 /** One row of a run: what is new, and how many positions its cache holds. */
 export type Row = { slot: number; ids: number[]; past: number };

@@ -3,10 +3,10 @@ import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/
 import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/decoding/logits-processors';
 import type { Prompt } from '@blip2/gpu-worker/engine/models/decoder';
 import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
+import type { ExecutionProvider } from '@blip2/gpu-worker/runtime/session-options';
 import type { Precision } from '@blip2/shared/bundle-manifest';
+import { leastCosine } from './cosine.ts';
 import { DecoderDriver } from './decoder-driver.ts';
-import { leastCosine } from './difference.ts';
-import { PROVIDER } from './execution-provider.ts';
 import { type Golden, rowOf } from './goldens.ts';
 
 export type Figures = {
@@ -18,14 +18,21 @@ export type Figures = {
   logprob: number;
 };
 
+/** Where bundles are built, and what runs them. */
+export type MetricsOptions = { bundles: string; executionProvider: ExecutionProvider };
+
 /** Tokens of each text that are forced, so that both see the same positions. */
 const FORCED = 8;
 
-export async function openGolden(golden: Golden, precision: Precision, bundles: string) {
+export async function openGolden(
+  golden: Golden,
+  precision: Precision,
+  { bundles, executionProvider }: MetricsOptions,
+) {
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
   const manifest = await readGenerativeManifest(bundle);
   const sizes = { maxSlots: 8, prefillChunkTokens: 64, prefixCacheBytes: 0 };
-  const options = { bundle, manifest, executionProvider: PROVIDER, threads: 1, ...sizes };
+  const options = { bundle, manifest, executionProvider, threads: 1, ...sizes };
   const models = await loadModels(options);
   return { models, decoder: new DecoderDriver(models.decoder, options) };
 }
@@ -60,11 +67,11 @@ async function computed(golden: Golden, { models, decoder }: Opened) {
 export async function figuresOf(
   golden: Golden,
   precision: Precision,
-  bundles: string,
+  options: MetricsOptions,
 ): Promise<Figures> {
   const [exact, fewer] = [
-    await openGolden(golden, 'fp32', bundles),
-    await openGolden(golden, precision, bundles),
+    await openGolden(golden, 'fp32', options),
+    await openGolden(golden, precision, options),
   ];
   const [of, to] = [await computed(golden, fewer), await computed(golden, exact)];
   await releaseModels(exact.models);

@@ -36,7 +36,10 @@ async function writing(precisions: readonly Precision[], bundles: string): Promi
   for (const precision of precisions) {
     for (const name of [...CASES, ...T5_CASES]) {
       const golden = name.startsWith('t5') ? readT5Golden(name) : readGolden(name);
-      const { cosine, top1, logprob } = await figuresOf(golden, precision, bundles);
+      const { cosine, top1, logprob } = await figuresOf(golden, precision, {
+        bundles,
+        executionProvider: 'cpu',
+      });
       const figures = [cosine.toFixed(4), `${(100 * top1).toFixed(0)} %`, logprob.toFixed(3)];
       table.push([precision, name, ...figures]);
     }
@@ -50,7 +53,7 @@ async function comparing(precisions: readonly Precision[], bundles: string): Pro
   for (const precision of precisions) {
     for (const name of RETRIEVAL_CASES) {
       const golden = readRetrievalGolden(name);
-      const of = await retrievalFiguresOf(golden, precision, bundles);
+      const of = await retrievalFiguresOf(golden, precision, { bundles, executionProvider: 'cpu' });
       const figures = [of.imageCosine, of.textCosine, of.itm, of.itmMost];
       table.push([precision, name, ...figures.map((figure) => figure.toFixed(4))]);
     }

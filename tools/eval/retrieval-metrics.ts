@@ -3,9 +3,9 @@ import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/i
 import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
 import { RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import type { Precision } from '@blip2/shared/bundle-manifest';
-import { leastCosine } from './difference.ts';
-import { PROVIDER } from './execution-provider.ts';
+import { leastCosine } from './cosine.ts';
 import { type RetrievalGolden, rowOf } from './goldens.ts';
+import type { MetricsOptions } from './precision-metrics.ts';
 
 export type RetrievalFigures = {
   /** Least cosine of ITC's vectors with the exact ones: of images' queries, and of texts. */
@@ -17,10 +17,14 @@ export type RetrievalFigures = {
 };
 
 /** ITC's vectors and ITM's probabilities of every image and text, from the pixels on. */
-async function computed(golden: RetrievalGolden, precision: Precision, bundles: string) {
+async function computed(
+  golden: RetrievalGolden,
+  precision: Precision,
+  { bundles, executionProvider }: MetricsOptions,
+) {
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
   const manifest = await readRetrievalManifest(bundle);
-  const options = { executionProvider: PROVIDER, threads: 1 };
+  const options = { executionProvider, threads: 1 };
   const vision = await VisionRunner.load(bundle, manifest, options);
   const runner = await RetrievalRunner.load(bundle, manifest, options);
   const texts = await runner.textEmbeddings(golden.texts);
@@ -38,10 +42,10 @@ async function computed(golden: RetrievalGolden, precision: Precision, bundles: 
 export async function retrievalFiguresOf(
   golden: RetrievalGolden,
   precision: Precision,
-  bundles: string,
+  options: MetricsOptions,
 ): Promise<RetrievalFigures> {
-  const exact = await computed(golden, 'fp32', bundles);
-  const fewer = await computed(golden, precision, bundles);
+  const exact = await computed(golden, 'fp32', options);
+  const fewer = await computed(golden, precision, options);
   const least = (part: 'images' | 'texts') =>
     Math.min(...exact[part].map((row, i) => leastCosine(row, fewer[part][i]!, exact.width)));
   const differences = exact.itm.map((value, i) => Math.abs(value - fewer.itm[i]!));

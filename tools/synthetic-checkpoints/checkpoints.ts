@@ -1,4 +1,4 @@
-/** What the published checkpoints are made of: configs, and every tensor's name and shape (BLIP2.md). */
+/** What the published checkpoints are made of: configs, and every tensor's name and shape. */
 import type { TOKENIZERS } from './tokenizers.ts';
 
 export type TensorShape = readonly [name: string, shape: readonly number[]];

@@ -1,5 +1,5 @@
 /** `GET /problems/{slug}`: what the `type` of a problem document means. */
-import { ApiError, PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
+import { ApiError, PROBLEMS, type ProblemKind, type ProblemSlug } from '@blip2/shared/errors';
 import type { Handler } from './app-context.ts';
 
 export const problemPage: Handler = (c) => {
@@ -7,6 +7,8 @@ export const problemPage: Handler = (c) => {
   if (!Object.hasOwn(PROBLEMS, slug)) {
     throw new ApiError('not-found', `There is no problem ${slug.slice(0, 64)}.`);
   }
-  const { status, title } = PROBLEMS[slug as ProblemSlug];
-  return c.text(`${title} (HTTP ${status})\n\nThe member "detail" of the reply says more.\n`);
+  const { status, title, cause, remedy }: ProblemKind = PROBLEMS[slug as ProblemSlug];
+  return c.text(
+    `${title} (HTTP ${status})\n\nWhy: ${cause}\nWhat to do: ${remedy}\n\nThe member "detail" of the reply says more.\n`,
+  );
 };
