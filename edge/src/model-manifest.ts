@@ -1,7 +1,8 @@
 /** The models this edge was bundled for: their numbers and their tokenizers. */
 import { EdgeModel, type EdgeRetrieval } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
-import { createTokenizer, type TextTokenizer } from '@blip2/shared/tokenizer';
+import { createTokenizer } from '@blip2/shared/tokenizer';
+import type { TextTokenizer } from '@blip2/shared/tokenizer/text-tokenizer';
 import modelJson from '../generated/model.json';
 import retrievalTokenizerJson from '../generated/retrieval-tokenizer.json.txt';
 import tokenizerJson from '../generated/tokenizer.json.txt';

@@ -1,15 +1,9 @@
 /** Text ↔ token ids of the three kinds of tokenizers that BLIP-2's parts have, from their `tokenizer.json`. */
 import * as z from 'zod/mini';
 import { byteLevelBpe } from './tokenizer/byte-level-bpe.ts';
+import type { TextTokenizer } from './tokenizer/text-tokenizer.ts';
 import { unigram } from './tokenizer/unigram.ts';
 import { wordPiece } from './tokenizer/word-piece.ts';
-
-export type TextTokenizer = {
-  /** Ids of the text, without control tokens. Control strings such as `</s>` in it are ordinary text. */
-  encode(text: string): number[];
-  /** UTF-8 bytes a token stands for, possibly part of a character; none for control tokens and unknown ids. */
-  bytesOf(id: number): Uint8Array;
-};
 
 const Kind = z.looseObject({ model: z.looseObject({ type: z.optional(z.string()) }) });
 
@@ -20,9 +14,9 @@ const KINDS = new Map<string, (file: unknown) => TextTokenizer>([
 ]);
 
 /**
- * Byte-level BPE (OPT), Unigram (FlanT5) or WordPiece (the Q-Former's text side).
+ * Byte-level BPE (OPT), Unigram (FlanT5) or WordPiece (the Q-Former's text side), with the ids that `tokenizers` gives.
  * @param json the text of `tokenizer.json`
- * @throws Error when it is none of the three
+ * @throws Error when it is none of the three, naming every key whose value is not supported
  */
 export function createTokenizer(json: string): TextTokenizer & { type: string } {
   const file: unknown = JSON.parse(json);
