@@ -40,7 +40,6 @@ export type EdgeModel = z.infer<typeof EdgeModel>;
 
 /** @param retrieval of the model that compares, where one is served */
 export function edgeModelFrom(manifest: GenerateManifest, retrieval?: RetrieveManifest): EdgeModel {
-  const isT5 = manifest.family === 't5';
   return {
     name: manifest.name,
     revision: manifest.revision,
@@ -49,11 +48,21 @@ export function edgeModelFrom(manifest: GenerateManifest, retrieval?: RetrieveMa
     qformer_hidden: manifest.qformer_hidden,
     max_positions: manifest.decoder.max_positions,
     family: manifest.family,
-    prompt_prefix: isT5 ? [] : [manifest.bos_token_id],
-    prompt_suffix: isT5 ? manifest.eos_token_ids.slice(0, 1) : [],
+    ...promptFrame(manifest),
     max_new_tokens: manifest.generation.max_new_tokens,
     ...(retrieval === undefined ? {} : { retrieval: edgeRetrievalFrom(retrieval) }),
   };
+}
+
+/** Control tokens in front of a prompt's text, and behind it. */
+export function promptFrame({
+  family,
+  bos_token_id,
+  eos_token_ids,
+}: Pick<GenerateManifest, 'family' | 'bos_token_id' | 'eos_token_ids'>) {
+  return family === 't5'
+    ? { prompt_prefix: [], prompt_suffix: eos_token_ids.slice(0, 1) }
+    : { prompt_prefix: [bos_token_id], prompt_suffix: [] };
 }
 
 function edgeRetrievalFrom(manifest: RetrieveManifest): EdgeRetrieval {

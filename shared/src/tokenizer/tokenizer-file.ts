@@ -24,7 +24,10 @@ export const AddedToken = knownKeys({
   normalized: z.optional(z.boolean()),
   special: z._default(z.boolean(), false),
 });
-export type AddedToken = z.infer<typeof AddedToken>;
+export type AddedToken = Pick<
+  z.infer<typeof AddedToken>,
+  'id' | 'content' | 'single_word' | 'lstrip' | 'rstrip' | 'normalized' | 'special'
+>;
 
 /**
  * Keys beside `normalizer`, `pre_tokenizer`, `decoder` and `model`. `truncation` and `padding` are what the last call
