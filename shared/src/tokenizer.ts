@@ -20,7 +20,7 @@ const KINDS = new Map<string, (file: unknown) => TextTokenizer>([
  */
 export function createTokenizer(json: string): TextTokenizer & { type: string } {
   const file: unknown = JSON.parse(json);
-  const { type } = Kind.parse(file).model;
+  const type = Kind.safeParse(file).data?.model.type;
   const make = type === undefined ? undefined : KINDS.get(type);
   if (type === undefined || make === undefined) {
     throw new Error(`tokenizer.json: a model of type ${type} is not supported`);

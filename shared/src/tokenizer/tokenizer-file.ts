@@ -52,7 +52,7 @@ export function parseTokenizer<T extends z.ZodMiniType>(schema: T, json: unknown
   const result = schema.safeParse(json);
   if (result.success) return result.data;
   const faults = result.error.issues.map(({ path }) => `${path.join('.')} ${shown(json, path)}`);
-  throw new Error(`tokenizer.json: not supported: ${faults.join(', ')}`);
+  throw new Error(`tokenizer.json is not supported: ${faults.join(', ')}`);
 }
 
 function shown(json: unknown, path: readonly PropertyKey[]): string {

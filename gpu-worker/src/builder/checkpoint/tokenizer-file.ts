@@ -78,8 +78,9 @@ export async function readTokenizer(
   try {
     type = createTokenizer(text).type;
   } catch (cause) {
-    const reason = cause instanceof Error ? `: ${cause.message}` : '';
-    throw fail(`is damaged, or of a kind that is not supported${reason}`, cause);
+    const reason = String(cause instanceof Error ? cause.message : cause);
+    const what = reason.replace(/^tokenizer\.json( is not supported)?: /, '');
+    throw fail(`is damaged, or of a kind that is not supported: ${what}`, cause);
   }
   const wanted: readonly string[] = KINDS[kind];
   if (!wanted.includes(type)) throw fail(`is of type ${type}, not ${wanted.join(' or ')}`);

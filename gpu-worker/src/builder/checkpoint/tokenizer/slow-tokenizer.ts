@@ -65,7 +65,7 @@ export async function readSlowTokenizer(
   if (missing.length > 0) {
     const made = slow.files.join(' and ');
     throw new CheckpointError(
-      `${folder} lacks tokenizer.json, and ${missing.join(' and ')}: it could be made of ${made}.`,
+      `${folder} lacks tokenizer.json; it could be made of ${made}, but ${missing.join(' and ')} is missing too.`,
     );
   }
   const { tokenizer_class } = files.config;
@@ -123,8 +123,7 @@ async function readByteLevel(folder: string, { config, roles }: TokenFiles): Pro
   const path = join(folder, 'vocab.json');
   const vocab = z.record(z.string(), z.int()).safeParse(await readJson(path)).data;
   if (vocab === undefined) throw new CheckpointError(`${path} is no vocabulary.`);
-  const lines = (await readFile(join(folder, 'merges.txt'), 'utf8')).split(/\r?\n/);
-  const merges = lines.filter((line) => line !== '' && !line.startsWith('#version'));
+  const merges = await readMerges(join(folder, 'merges.txt'));
   const add_prefix_space = config.add_prefix_space ?? false;
   const bos = roles.get('bos_token') ?? '';
   return {
@@ -142,9 +141,20 @@ async function readByteLevel(folder: string, { config, roles }: TokenFiles): Pro
       byte_fallback: false,
       ignore_merges: false,
       vocab,
-      merges: merges.map((line) => line.split(' ')),
+      merges,
     },
   };
+}
+
+/** A pair of pieces a line, those that were learned first in front. */
+async function readMerges(path: string): Promise<string[][]> {
+  const lines = (await readFile(path, 'utf8')).split(/\r?\n/);
+  const merges = lines
+    .filter((line) => line !== '' && !line.startsWith('#version'))
+    .map((line) => line.split(' '));
+  const wrong = merges.find((pair) => pair.length !== 2);
+  if (wrong === undefined) return merges;
+  throw new CheckpointError(`${path}: "${wrong.join(' ')}" is no merge.`);
 }
 
 async function readUnigram(folder: string, files: TokenFiles): Promise<object> {
