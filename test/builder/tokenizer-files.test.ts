@@ -296,6 +296,18 @@ describe('a checkpoint with the files of older versions only', () => {
     expect(other.encode('dog')).toHaveLength(3);
   });
 
+  it('has them in the bundle of a retrieval model too', async () => {
+    const own = await tokenizerOf(async () => {}, 'match');
+    const made = await tokenizerOf(async (folder) => {
+      const path = join(folder, 'tokenizer.json');
+      const { vocab } = JSON.parse(await readFile(path, 'utf8')).model;
+      await rm(path);
+      const pieces = Object.keys(vocab).toSorted((a, b) => vocab[a] - vocab[b]);
+      await writeFile(join(folder, 'vocab.txt'), `${pieces.join('\n')}\n`);
+    }, 'match');
+    expect(own.encode('w5 w9')).toEqual(made.encode('w5 w9'));
+  });
+
   it.each<[string, Change, RegExp]>([
     [
       'without one of them',

@@ -67,6 +67,33 @@ describe.each(['BPE', 'Unigram', 'WordPiece'])('a tokenizer of the kind %s', (ty
   });
 });
 
+it('the bytes of an added token are whole characters: a streamed answer has it at once', () => {
+  const whole = new TextDecoder('utf-8', { fatal: true });
+  for (const { file } of cases) {
+    const { bytesOf } = tokenizerOf(file);
+    const { added_tokens, model } = file as unknown as {
+      added_tokens: { id: number; content: string; special: boolean }[];
+      model: { vocab: object };
+    };
+    for (const { id, content, special } of added_tokens) {
+      if (!special && !(content in model.vocab)) expect(whole.decode(bytesOf(id))).not.toBe('');
+    }
+  }
+});
+
+it('the words of a region and of a zebra crossing are found where people write them', () => {
+  const file = golden('opt');
+  const contents = ['<dummy>', '<region>', 'zebra crossing', 'ñandú'];
+  for (const [i, content] of contents.entries()) {
+    file.added_tokens.push({ id: 901 + i, content, normalized: true, special: false });
+  }
+  const { encode, bytesOf } = tokenizerOf(file);
+  const regions = encode('a <region> of a zebra crossing');
+  expect(regions).toEqual([...encode('a '), 902, ...encode(' of a '), 903]);
+  expect(encode('<dummy>ñandú <region><region>')).toEqual([901, 904, 224, 902, 902]);
+  expect(decode(bytesOf, regions)).toBe('a <region> of a zebra crossing');
+});
+
 it('an added token of which normalizing leaves nothing is refused by name', () => {
   expect(refused.length).toBeGreaterThan(0);
   for (const { file, token } of refused) {

@@ -30,27 +30,22 @@ export function encodeWithWords(
   normalize: Normalize,
   encode: Encode,
 ): (text: string) => number[] {
-  const encodeNormal = (stretch: Stretch, find: Finder) =>
-    find({ ...stretch, text: normalize(stretch.text) }).flatMap((part) =>
-      typeof part === 'number' ? part : encode(part),
-    );
   const inNormal = finder(words.filter(isNormalized), normalize);
+  const encodeNormal: Encode = (stretch) =>
+    inNormal({ ...stretch, text: normalize(stretch.text) }, encode);
   const inText = finder(
     words.filter((word) => !isNormalized(word)),
     (content) => content,
   );
-  return (text) =>
-    inText({ text, isStart: true }).flatMap((part) =>
-      typeof part === 'number' ? part : encodeNormal(part, inNormal),
-    );
+  return (text) => inText({ text, isStart: true }, encodeNormal);
 }
 
 export function isNormalized({ normalized, special }: AddedToken): boolean {
   return normalized ?? !special;
 }
 
-/** Cuts a stretch into ids of words and what is between them; nothing is empty. */
-type Finder = (stretch: Stretch) => (number | Stretch)[];
+/** Ids of a stretch: those of the words in it, and what `encode` makes of what is between them, where anything is. */
+type Finder = (stretch: Stretch, encode: Encode) => number[];
 
 function finder(words: readonly AddedToken[], normalize: Normalize): Finder {
   const byText = new Map<string, AddedToken>();
@@ -62,13 +57,16 @@ function finder(words: readonly AddedToken[], normalize: Normalize): Finder {
         `tokenizer.json: nothing is left of the added token ${token} once normalized`,
       );
     }
-    // Of two that read the same the first counts.
+    // Of two that read the same the first counts; `tokenizers` finds, by its version, the first or any.
     if (!byText.has(text)) byText.set(text, word);
   }
   const pattern = anyOf([...byText.keys()]);
-  return (stretch) => {
+  return (stretch, encode) => {
     if (stretch.text === '') return [];
-    return pattern === null ? [stretch] : cutOut(stretch, pattern, byText);
+    if (pattern === null) return encode(stretch);
+    return cutOut(stretch, pattern, byText).flatMap((part) =>
+      typeof part === 'number' ? part : encode(part),
+    );
   };
 }
 
@@ -80,6 +78,7 @@ function anyOf(texts: readonly string[]): RegExp | null {
   return new RegExp(escaped.join('|'), 'gu');
 }
 
+/** Ids of words and the stretches between them; none is empty. */
 function cutOut(
   { text, isStart }: Stretch,
   pattern: RegExp,

@@ -1,5 +1,6 @@
 /** The control tokens that the `post_processor` of a tokenizer.json puts in front of a text and behind it. */
 import * as z from 'zod/mini';
+import { CheckpointError } from '../../errors.ts';
 
 export type Frame = { before: number[]; after: number[] };
 
@@ -27,14 +28,16 @@ const PostProcessor = z.discriminatedUnion('type', [Template, Pair, ByteLevel, S
 
 /**
  * @returns null where the file has no post-processor
- * @throws Error when it is of another kind
+ * @throws CheckpointError when it is of another kind
  */
 export function frameTokens(postProcessor: unknown): Frame | null {
   if (postProcessor === null || postProcessor === undefined) return null;
   const parsed = PostProcessor.safeParse(postProcessor).data;
   switch (parsed?.type) {
     case undefined:
-      throw new Error(`post_processor ${JSON.stringify(postProcessor)} is not supported`);
+      throw new CheckpointError(
+        `tokenizer.json: post_processor ${JSON.stringify(postProcessor)} is not supported.`,
+      );
     case 'ByteLevel':
       // Of offsets only.
       return { before: [], after: [] };
