@@ -64,7 +64,10 @@ function wordEncoder({ model, added_tokens }: BpeFile): (word: string) => number
   const idOf = new Map(Object.entries(model.vocab));
   const merge = mergePieces(mergesOf(model.merges, idOf).filter((m) => !controls.has(m.merged)));
   const byteIds = CHARACTERS.map((character) => idOf.get(character));
-  const unknown = unknownId(model, idOf);
+  const unknown = model.unk_token == null ? undefined : idOf.get(model.unk_token);
+  if (model.unk_token != null && unknown === undefined && byteIds.includes(undefined)) {
+    throw new Error(`tokenizer.json: unk_token "${model.unk_token}" is not in the vocabulary`);
+  }
   const encoder = new TextEncoder();
   return (word) => {
     const bytes = encoder.encode(word);
@@ -72,6 +75,7 @@ function wordEncoder({ model, added_tokens }: BpeFile): (word: string) => number
       const whole = idOf.get(Array.from(bytes, (byte) => CHARACTERS[byte]).join(''));
       if (whole !== undefined && !controls.has(whole)) return [whole];
     }
+    // Bytes without a piece become the unknown token, or nothing where there is none.
     const ids: number[] = [];
     let isUnknown = false;
     for (const byte of bytes) {
@@ -82,14 +86,6 @@ function wordEncoder({ model, added_tokens }: BpeFile): (word: string) => number
     }
     return merge(ids);
   };
-}
-
-/** Bytes without a piece become this; null leaves them out. */
-function unknownId(
-  { unk_token }: BpeFile['model'],
-  idOf: ReadonlyMap<string, number>,
-): number | undefined {
-  return typeof unk_token === 'string' ? idOf.get(unk_token) : undefined;
 }
 
 function mergesOf(merges: BpeFile['model']['merges'], idOf: ReadonlyMap<string, number>): Merge[] {

@@ -88,28 +88,39 @@ const Parts = z.looseObject({
 });
 const Members = z.record(z.string(), z.unknown());
 
-/** Settings that stand in both files: `transformers` lets one or the other win, by version and class. */
+/**
+ * Settings that stand in both files: `transformers` lets one or the other win, by version and class. Where
+ * tokenizer_config.json leaves one out, its class may have a default that wins all the same.
+ */
 function expectSettings(file: TokenizerJson, config: TokenizerConfig): void {
   const { normalizer, pre_tokenizer } = Parts.parse(file);
   const normal = Members.safeParse(normalizer).data ?? {};
   const before = Members.safeParse(pre_tokenizer).data ?? {};
-  const pairs = {
-    BPE: [['add_prefix_space', before.add_prefix_space ?? false]],
+  const isOf = (name: string) => config.tokenizer_class?.startsWith(name) === true;
+  const settings: Record<TokenizerJson['model']['type'], Setting[]> = {
+    BPE: [
+      {
+        key: 'add_prefix_space',
+        here: before.add_prefix_space ?? false,
+        otherwise: isOf('GPT2Tokenizer') ? false : undefined,
+      },
+    ],
     Unigram: [],
-    WordPiece:
-      normal.type === 'BertNormalizer'
-        ? [
-            ['do_lower_case', normal.lowercase ?? true],
-            ['strip_accents', normal.strip_accents ?? null],
-            ['tokenize_chinese_chars', normal.handle_chinese_chars ?? true],
-          ]
-        : [],
-  } satisfies Record<TokenizerJson['model']['type'], [key: string, value: unknown][]>;
-  for (const [key, here] of pairs[file.model.type]) {
-    const there = config[key as keyof TokenizerConfig];
-    if (there == null || there === here) continue;
+    WordPiece: [
+      { key: 'do_lower_case', here: normal.lowercase ?? true, otherwise: true },
+      { key: 'strip_accents', here: normal.strip_accents ?? null, otherwise: null },
+      { key: 'tokenize_chinese_chars', here: normal.handle_chinese_chars ?? true, otherwise: true },
+    ].map((setting) => (isOf('BertTokenizer') ? setting : { ...setting, otherwise: undefined })),
+  };
+  if (file.model.type === 'WordPiece' && normal.type !== 'BertNormalizer') return;
+  for (const { key, here, otherwise } of settings[file.model.type]) {
+    const there = config[key] ?? otherwise;
+    if (there === undefined || there === here) continue;
     throw new CheckpointError(
       `tokenizer_config.json: ${key} is ${there}, and ${here} in tokenizer.json.`,
     );
   }
 }
+
+/** A key, its value in tokenizer.json, and what it is where tokenizer_config.json does not say it. */
+type Setting = { key: string; here: unknown; otherwise: boolean | null | undefined };

@@ -15,7 +15,7 @@ const ROLES = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'].map((role) => `
 
 /**
  * The added tokens with their ids and flags. One that is listed as a further special token is a word of the
- * fine-tune, which a text may hold, unless it has a role; one that ends a generation is none, whatever its flag.
+ * fine-tune, which a text may hold, unless it has a role; one that has a role is none, whatever its flag.
  * @param controlIds ids that have a role in config.json
  * @throws CheckpointError naming a token that has another id or flag in another file
  */
@@ -37,7 +37,8 @@ export function mergeAddedTokens(
   return tokens.all.map((token) => {
     const { content } = token;
     const isWord = listed.has(content) && !isControl(content) && !ids.has(content);
-    const special = (token.special && !isWord) || controlIds.has(token.id);
+    const hasRole = isControl(content) || controlIds.has(token.id);
+    const special = hasRole || (token.special && !isWord);
     // Where this flag is left out it follows `special`, which changes here.
     const normalized = token.normalized ?? !token.special;
     return special === token.special ? token : { ...token, special, normalized };
