@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { createTokenizer } from '@blip2/shared/tokenizer';
 import * as z from 'zod/mini';
 import { CheckpointError } from '../errors.ts';
+import { checkpointName } from './checkpoint.ts';
 import { readJson } from './read-json.ts';
 import { checkTokenizer, type ServedModel } from './tokenizer/check-tokenizer.ts';
 import { expectKnownSettings } from './tokenizer/known-settings.ts';
@@ -37,7 +38,11 @@ export async function composeTokenizer(checkpoint: string): Promise<string> {
     return `${JSON.stringify({ ...json, added_tokens })}\n`;
   }
   const text = await readFile(path, 'utf8');
-  const json = TokenizerJson.safeParse(await readJson(path));
+  const content = await readJson(path).catch((cause: Error) => {
+    const name = checkpointName(checkpoint);
+    throw new CheckpointError(`The ${FILE} of ${name} is damaged: ${cause.message}`, { cause });
+  });
+  const json = TokenizerJson.safeParse(content);
   // Of a kind that is not supported; readTokenizer says so to whoever wants to use it.
   if (!json.success) return text;
   const added_tokens = mergeAddedTokens(json.data, files, controlIds);
