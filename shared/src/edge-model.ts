@@ -46,7 +46,6 @@ export function edgeModelFrom(
   manifest: GenerativeManifest,
   retrieval?: RetrievalManifest,
 ): EdgeModel {
-  const isT5 = manifest.family === 't5';
   return {
     name: manifest.name,
     revision: manifest.revision,
@@ -55,11 +54,21 @@ export function edgeModelFrom(
     qformer_hidden: manifest.qformer_hidden,
     max_positions: manifest.decoder.max_positions,
     family: manifest.family,
-    prompt_prefix: isT5 ? [] : [manifest.bos_token_id],
-    prompt_suffix: isT5 ? manifest.eos_token_ids.slice(0, 1) : [],
+    ...promptFrame(manifest),
     max_new_tokens: manifest.generation.max_new_tokens,
     ...(retrieval === undefined ? {} : { retrieval: edgeRetrievalFrom(retrieval) }),
   };
+}
+
+/** Control tokens in front of a prompt's text, and behind it. */
+export function promptFrame({
+  family,
+  bos_token_id,
+  eos_token_ids,
+}: Pick<GenerativeManifest, 'family' | 'bos_token_id' | 'eos_token_ids'>) {
+  return family === 't5'
+    ? { prompt_prefix: [], prompt_suffix: eos_token_ids.slice(0, 1) }
+    : { prompt_prefix: [bos_token_id], prompt_suffix: [] };
 }
 
 function edgeRetrievalFrom(manifest: RetrievalManifest): EdgeRetrieval {

@@ -14,13 +14,13 @@ const KINDS = new Map<string, (file: unknown) => TextTokenizer>([
 ]);
 
 /**
- * Byte-level BPE (OPT), Unigram (FlanT5) or WordPiece (the Q-Former's text side).
+ * Byte-level BPE (OPT), Unigram (FlanT5) or WordPiece (the Q-Former's text side), with the ids that `tokenizers` gives.
  * @param json the text of `tokenizer.json`
- * @throws Error when it is none of the three
+ * @throws Error when it is none of the three, naming every key whose value is not supported
  */
 export function createTokenizer(json: string): TextTokenizer & { type: string } {
   const file: unknown = JSON.parse(json);
-  const { type } = Kind.parse(file).model;
+  const type = Kind.safeParse(file).data?.model.type;
   const make = type === undefined ? undefined : KINDS.get(type);
   if (type === undefined || make === undefined) {
     throw new Error(`tokenizer.json: a model of type ${type} is not supported`);

@@ -1,9 +1,20 @@
 /** Makes sure that the bundle of a checkpoint exists: builds it in a temporary folder and renames that. */
-import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  copyFile,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { checkpointName, weightBytes } from './checkpoint/checkpoint.ts';
+import { checkTokenizerFile, composeTokenizer } from './checkpoint/tokenizer-file.ts';
 import { ensureKnownKeys } from './config/check-keys.ts';
 import { readKind } from './config/model-config.ts';
 import { CheckpointError } from './errors.ts';
@@ -44,7 +55,9 @@ const SIDECARS = [
   MODEL_CARD,
   'LICENSE',
 ];
-const REQUIRED_SIDECARS = ['config.json', 'tokenizer.json'];
+const CONFIG = 'config.json';
+/** Composed of the checkpoint's files rather than copied: every bundle has one. */
+const TOKENIZER = 'tokenizer.json';
 
 /**
  * Folder of the bundle of `checkpointDir`, built first where there is none that fits.
@@ -87,6 +100,7 @@ async function build(
   const plan = kind === 'retrieve' ? planRetrieval : planGenerative;
   const { graphs, manifest } = await plan(checkpoint, precision);
   const paths = await copySidecars(checkpoint, draft);
+  await checkTokenizerFile(draft, { ...manifest, name }, ignoredKeys);
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
   let done = 0;
   for (const graph of graphs) {
@@ -118,11 +132,13 @@ async function build(
 
 async function copySidecars(checkpoint: string, draft: string): Promise<string[]> {
   const present = await readdir(checkpoint);
-  for (const file of REQUIRED_SIDECARS) {
-    if (!present.includes(file)) throw new CheckpointError(`${checkpoint} lacks ${file}.`);
+  if (!present.includes(CONFIG)) throw new CheckpointError(`${checkpoint} lacks ${CONFIG}.`);
+  const tokenizer = await composeTokenizer(checkpoint);
+  const files = SIDECARS.filter((file) => file === TOKENIZER || present.includes(file));
+  for (const file of files) {
+    if (file === TOKENIZER) await writeFile(join(draft, file), tokenizer);
+    else await copyFile(join(checkpoint, file), join(draft, file));
   }
-  const files = SIDECARS.filter((file) => present.includes(file));
-  for (const file of files) await copyFile(join(checkpoint, file), join(draft, file));
   return files;
 }
 
@@ -152,12 +168,18 @@ async function isUsable(
     const found = await stat(join(bundle, path)).catch(() => null);
     if (found === null || found.size !== bytes) return false;
     if (!SIDECARS.includes(path)) continue;
-    const source = join(checkpoint, path);
-    if ((await sha256OfFile(source).catch(() => null)) !== sha256) return false;
+    if ((await sha256OfSidecar(checkpoint, path).catch(() => null)) !== sha256) return false;
   }
   const present = await readdir(checkpoint);
   const listed = new Set(manifest.files.map(({ path }) => path));
   return SIDECARS.every((file) => !present.includes(file) || listed.has(file));
+}
+
+async function sha256OfSidecar(checkpoint: string, file: string): Promise<string> {
+  if (file !== TOKENIZER) return await sha256OfFile(join(checkpoint, file));
+  return createHash('sha256')
+    .update(await composeTokenizer(checkpoint))
+    .digest('hex');
 }
 
 /** Renames the draft to its place; an unusable bundle there is removed. */

@@ -6,6 +6,10 @@
 /** Longest cluster that is looked up whole, bytes. */
 const WHOLE_CLUSTER_BYTES = 5;
 
+/** What is printable: no two of these make a cluster. */
+const ASCII = String.fromCodePoint(...Array.from({ length: 0x7f - 0x20 }, (_, i) => 0x20 + i));
+const ONLY_ASCII = /^[\x20-\x7e]*$/;
+
 /** @param base64 `u32 trie bytes | trie units, u32 each | normal forms, each ended by a zero`, little endian */
 export function charsmapNormalizer(base64: string): (text: string) => string {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -27,7 +31,10 @@ export function charsmapNormalizer(base64: string): (text: string) => string {
     const start = firstMatch(units, encoder.encode(part));
     return start === undefined ? undefined : formAt(start);
   };
+  // Where ASCII is left as it is, which is what T5's map does, most texts need no further look.
+  const keepsAscii = Array.from(ASCII, transform).every((form) => form === undefined);
   return (text) => {
+    if (keepsAscii && ONLY_ASCII.test(text)) return text;
     let normal = '';
     for (const { segment } of clusters.segment(text)) {
       const whole =

@@ -3,21 +3,34 @@
  * classes gave other ids on one line in twelve of a corpus of many scripts.
  */
 import * as z from 'zod/mini';
-import { AddedTokens, hideControls } from './added-tokens.ts';
+import { encodeWithWords, hideControls, isNormalized } from './added-tokens.ts';
 import type { TextTokenizer } from './text-tokenizer.ts';
+import { COMMON_KEYS, knownKeys, parseTokenizer } from './tokenizer-file.ts';
 import { DROPPED, NONSPACING_MARK, PUNCTUATION } from './unicode-8.ts';
 
-const WordPieceFile = z.looseObject({
-  added_tokens: AddedTokens,
-  normalizer: z.looseObject({
-    type: z.literal('BertNormalizer'),
-    clean_text: z._default(z.boolean(), true),
-    handle_chinese_chars: z._default(z.boolean(), true),
-    strip_accents: z.optional(z.nullable(z.boolean())),
-    lowercase: z._default(z.boolean(), true),
-  }),
-  pre_tokenizer: z.looseObject({ type: z.literal('BertPreTokenizer') }),
-  model: z.looseObject({
+const BertNormalizer = knownKeys({
+  type: z.literal('BertNormalizer'),
+  clean_text: z._default(z.boolean(), true),
+  handle_chinese_chars: z._default(z.boolean(), true),
+  strip_accents: z.optional(z.nullable(z.boolean())),
+  lowercase: z._default(z.boolean(), true),
+});
+type BertNormalizer = z.infer<typeof BertNormalizer>;
+
+const WordPieceFile = knownKeys({
+  ...COMMON_KEYS,
+  normalizer: z.optional(z.nullable(BertNormalizer)),
+  pre_tokenizer: knownKeys({ type: z.literal('BertPreTokenizer') }),
+  decoder: z.optional(
+    z.nullable(
+      knownKeys({
+        type: z.literal('WordPiece'),
+        prefix: z._default(z.string(), '##'),
+        cleanup: z._default(z.boolean(), true),
+      }),
+    ),
+  ),
+  model: knownKeys({
     type: z.literal('WordPiece'),
     unk_token: z.string(),
     continuing_subword_prefix: z._default(z.string(), '##'),
@@ -27,18 +40,55 @@ const WordPieceFile = z.looseObject({
 });
 type WordPieceFile = z.infer<typeof WordPieceFile>;
 
-/** @throws ZodError when the file is of another kind */
+/** @throws Error naming what the file asks for and is not done here */
 export function wordPiece(json: unknown): TextTokenizer {
-  const { normalizer, model, added_tokens } = WordPieceFile.parse(json);
-  const unknown = model.vocab[model.unk_token] ?? 0;
+  const file = parseTokenizer(WordPieceFile, json);
+  const { normalizer, model, added_tokens } = file;
+  const unknown = model.vocab[model.unk_token];
+  if (unknown === undefined) {
+    throw new Error(`tokenizer.json: unk_token "${model.unk_token}" is not in the vocabulary`);
+  }
   const hidden = hideControls(added_tokens.filter(({ content }) => content !== model.unk_token));
   const vocab = new Map(Object.entries(model.vocab).map(([piece, id]) => [hidden(piece), id]));
-  return {
-    encode: (text) =>
-      wordsOf(normalize(text, normalizer)).flatMap((word) => piecesOf(word, vocab, model, unknown)),
-    // No text is ever generated with this vocabulary.
-    bytesOf: () => new Uint8Array(),
+  const normalize = (text: string) => (normalizer == null ? text : normalizeBert(text, normalizer));
+  const words = added_tokens.filter(({ special }) => !special);
+  const encode = encodeWithWords(words, normalize, ({ text }) =>
+    wordsOf(text).flatMap((word) => piecesOf(word, vocab, model, unknown)),
+  );
+  return { encode, bytesOf: decoder(file, normalize) };
+}
+
+/** Each token's text with the space in front of it that a new word has. */
+function decoder(
+  { added_tokens, model, decoder }: WordPieceFile,
+  normalize: (text: string) => string,
+): (id: number) => Uint8Array {
+  const pieces = new Map(Object.entries(model.vocab).map(([piece, id]) => [id, piece]));
+  for (const token of added_tokens) {
+    if (token.special) pieces.delete(token.id);
+    else pieces.set(token.id, isNormalized(token) ? normalize(token.content) : token.content);
+  }
+  const prefix = decoder?.prefix ?? '';
+  const encoder = new TextEncoder();
+  const nothing = new Uint8Array();
+  return (id) => {
+    const piece = pieces.get(id);
+    if (piece === undefined) return nothing;
+    const continues = prefix !== '' && piece.startsWith(prefix);
+    const text = continues ? piece.slice(prefix.length) : ` ${piece}`;
+    return encoder.encode(decoder?.cleanup === true ? cleanUp(text) : text);
   };
+}
+
+/** English punctuation and contractions without the space in front. */
+function cleanUp(text: string): string {
+  return text
+    .replace(/ ([.?!,])/g, '$1')
+    .replaceAll(" ' ", "'")
+    .replaceAll(" n't", "n't")
+    .replaceAll(" 'm", "'m")
+    .replaceAll(' do not', " don't")
+    .replace(/ '(s|ve|re)/g, "'$1");
 }
 
 const WHITE_SPACE = /\p{White_Space}/u;
@@ -48,7 +98,7 @@ const MARKS = new RegExp(NONSPACING_MARK, 'gv');
 const IDEOGRAPH =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/u;
 
-function normalize(text: string, options: WordPieceFile['normalizer']): string {
+function normalizeBert(text: string, options: BertNormalizer): string {
   let normal = '';
   for (const character of text) {
     if (options.clean_text && IS_DROPPED.test(character)) continue;

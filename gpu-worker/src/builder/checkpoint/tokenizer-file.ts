@@ -1,31 +1,129 @@
-/** The tokenizer of a bundle, which its graphs do not need but a server does. */
-import { readFile } from 'node:fs/promises';
+/** The tokenizer that comes with a checkpoint: graphs do not need it, whoever serves the model does. */
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { isDeepStrictEqual } from 'node:util';
 import { createTokenizer } from '@blip2/shared/tokenizer';
+import * as z from 'zod/mini';
 import { CheckpointError } from '../errors.ts';
+import { checkpointName } from './checkpoint.ts';
+import { readJson } from './read-json.ts';
+import { checkTokenizer, type ServedModel } from './tokenizer/check-tokenizer.ts';
+import { expectKnownSettings } from './tokenizer/known-settings.ts';
+import { mergeAddedTokens } from './tokenizer/merge-added-tokens.ts';
+import { type Family, readSlowTokenizer } from './tokenizer/slow-tokenizer.ts';
+import { readTokenFiles } from './tokenizer/token-files.ts';
+import { TokenizerJson } from './tokenizer/tokenizer-json.ts';
 
-/** Which models `tokenizer.json` may hold. */
+const FILE = 'tokenizer.json';
+
+/** Which kinds of models `tokenizer.json` may hold. */
 const KINDS = { generate: ['BPE', 'Unigram'], retrieve: ['WordPiece'] } as const;
 
 /**
- * The content of a bundle's `tokenizer.json`.
- * @throws CheckpointError when it is damaged, or no tokenizer for this kind of model
+ * The text of `tokenizer.json` as a bundle of the checkpoint holds it: the checkpoint's own, byte for byte, unless
+ * other files have added tokens that it lacks; made of the files of older versions where there is none.
+ * @throws CheckpointError naming the file that is missing or damaged, or the token over which two files differ
+ */
+export async function composeTokenizer(checkpoint: string): Promise<string> {
+  const path = join(checkpoint, FILE);
+  const hasFile = await access(path).then(
+    () => true,
+    () => false,
+  );
+  const files = await readTokenFiles(checkpoint);
+  const { family, controlIds } = await readModel(checkpoint);
+  if (!hasFile) {
+    const { json, roles } = await readSlowTokenizer(checkpoint, family, files);
+    const added_tokens = mergeAddedTokens(json, { ...files, roles }, controlIds);
+    return `${JSON.stringify({ ...json, added_tokens })}\n`;
+  }
+  const text = await readFile(path, 'utf8');
+  const content = await readJson(path).catch((cause: Error) => {
+    const name = checkpointName(checkpoint);
+    throw new CheckpointError(`The ${FILE} of ${name} is damaged: ${cause.message}`, { cause });
+  });
+  const json = TokenizerJson.safeParse(content);
+  // Of a kind that is not supported; readTokenizer says so to whoever wants to use it.
+  if (!json.success) return text;
+  const added_tokens = mergeAddedTokens(json.data, files, controlIds);
+  if (isDeepStrictEqual(added_tokens, json.data.added_tokens)) return text;
+  return `${JSON.stringify({ ...json.data, added_tokens })}\n`;
+}
+
+/**
+ * Expects that `tokenizer.json` in a folder cuts texts as the model needs them, if it is of a supported kind.
+ * @param ignored paths of keys (`tokenizer_config.note`) that someone knows to change nothing
+ * @throws CheckpointError naming the key, token or file that is not supported, or does not fit the model
+ */
+export async function checkTokenizerFile(
+  folder: string,
+  model: ServedModel & { name: string },
+  ignored: readonly string[],
+): Promise<void> {
+  const json = TokenizerJson.safeParse(await readJson(join(folder, FILE)));
+  if (!json.success) return;
+  const { config } = await readTokenFiles(folder);
+  expectKnownSettings(config, ignored);
+  await readTokenizer(folder, model);
+}
+
+/**
+ * The text of a bundle's `tokenizer.json`, once it is known to be of use.
+ * @throws CheckpointError when it is damaged, none that such a model's text can be read with, or does not fit the model
  */
 export async function readTokenizer(
   bundle: string,
-  { kind, name }: Pick<BundleManifest, 'kind' | 'name'>,
+  model: ServedModel & { name: string },
 ): Promise<string> {
-  const text = await readFile(join(bundle, 'tokenizer.json'), 'utf8');
+  const { kind, name } = model;
+  const text = await readFile(join(bundle, FILE), 'utf8');
   const fail = (why: string, cause?: unknown) =>
     new CheckpointError(`The tokenizer.json of ${name} ${why}.`, { cause });
   let type: string;
   try {
     type = createTokenizer(text).type;
   } catch (cause) {
-    throw fail('is damaged, or of a kind that is not supported', cause);
+    const reason = String(cause instanceof Error ? cause.message : cause);
+    const what = reason.replace(/^tokenizer\.json( is not supported)?: /, '');
+    throw fail(`is damaged, or of a kind that is not supported: ${what}`, cause);
   }
   const wanted: readonly string[] = KINDS[kind];
   if (!wanted.includes(type)) throw fail(`is of type ${type}, not ${wanted.join(' or ')}`);
+  const { config } = await readTokenFiles(bundle);
+  checkTokenizer(TokenizerJson.parse(JSON.parse(text)), config, model);
   return text;
+}
+
+const Id = z.optional(z.nullable(z.union([z.int(), z.array(z.int())])));
+const Roles = z.looseObject({
+  bos_token_id: Id,
+  eos_token_id: Id,
+  pad_token_id: Id,
+  decoder_start_token_id: Id,
+});
+type Roles = z.infer<typeof Roles>;
+const Config = z.looseObject({
+  architectures: z.optional(z.nullable(z.array(z.string()))),
+  text_config: z.optional(z.looseObject({ ...Roles.shape, model_type: z.optional(z.string()) })),
+});
+
+/** Of config.json and generation_config.json: whose tokenizer it must be, and the ids of control tokens. */
+async function readModel(
+  checkpoint: string,
+): Promise<{ family: Family; controlIds: ReadonlySet<number> }> {
+  const config = Config.safeParse(await readJson(join(checkpoint, 'config.json'))).data;
+  const isRetrieval = config?.architectures?.[0] === 'Blip2ForImageTextRetrieval';
+  // Its text side is BERT's; `text_config` is the default of the class.
+  if (isRetrieval) return { family: 'bert', controlIds: new Set() };
+  const generation = Roles.safeParse(
+    await readJson(join(checkpoint, 'generation_config.json'), {}),
+  ).data;
+  const family = config?.text_config?.model_type === 't5' ? 't5' : 'opt';
+  return { family, controlIds: new Set([...idsOf(config?.text_config), ...idsOf(generation)]) };
+}
+
+function idsOf(roles: Roles | undefined): number[] {
+  const { bos_token_id, eos_token_id, pad_token_id, decoder_start_token_id } = roles ?? {};
+  const ids = [bos_token_id, eos_token_id, pad_token_id, decoder_start_token_id];
+  return ids.flatMap((id) => id ?? []);
 }

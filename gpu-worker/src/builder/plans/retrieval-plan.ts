@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { readJson } from '../checkpoint/read-json.ts';
+import { composeTokenizer } from '../checkpoint/tokenizer-file.ts';
 import { readImageProcessor } from '../config/image-processor.ts';
 import { readRetrievalConfig } from '../config/model-config.ts';
 import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
@@ -60,7 +60,7 @@ const TokenizerFile = z.looseObject({
 /** Ids of [CLS], [SEP] and [PAD], from the tokenizer; the embedding must have a row for each. */
 async function controlTokens(folder: string, vocab: number) {
   const path = join(folder, 'tokenizer.json');
-  const file = TokenizerFile.safeParse(await readJson(path));
+  const file = TokenizerFile.safeParse(JSON.parse(await composeTokenizer(folder)));
   if (!file.success) throw new CheckpointError(`${path} is not a WordPiece tokenizer.`);
   const { added_tokens, model } = file.data;
   const idOf = (token: string): number => {

@@ -1,0 +1,74 @@
+/** A key of tokenizer_config.json that nothing here reads may mean other ids: it stops the build. */
+import { CheckpointError } from '../../errors.ts';
+import { TokenizerConfig } from './token-files.ts';
+
+/**
+ * Keys that change no id, as transformers 4.27 to 5.18 write them: where the tokenizer comes from, how Python pads, cuts
+ * and returns, what chats look like, and the white space of what is decoded.
+ */
+const IDLE = new Set([
+  'backend',
+  'chat_template',
+  'clean_up_tokenization_spaces',
+  'device_map',
+  'errors',
+  'fix_mistral_regex',
+  'from_slow',
+  'full_tokenizer_file',
+  'is_local',
+  'local_files_only',
+  'max_len',
+  'max_length',
+  'merges_file',
+  'model_input_names',
+  'model_max_length',
+  'name_or_path',
+  'pad_to_multiple_of',
+  'pad_token_type_id',
+  'padding',
+  'padding_side',
+  'processor_class',
+  'return_token_type_ids',
+  'slow_tokenizer_class',
+  'spaces_between_special_tokens',
+  'special_tokens_map_file',
+  'stride',
+  'tokenizer_file',
+  'transformers_version',
+  'trim_offsets',
+  'truncation',
+  'truncation_side',
+  'truncation_strategy',
+  'use_fast',
+  'verbose',
+  'vocab_file',
+  'vocab_size',
+]);
+
+/**
+ * @param ignored paths (`tokenizer_config.note`) of keys that someone knows to change nothing
+ * @throws CheckpointError naming every key that is not known and says something
+ */
+export function expectKnownSettings(config: TokenizerConfig, ignored: readonly string[]): void {
+  const unknown = Object.keys(config).filter(
+    (key) =>
+      !(key in TokenizerConfig.shape) &&
+      !key.endsWith('_token') &&
+      !IDLE.has(key) &&
+      !ignored.includes(`tokenizer_config.${key}`) &&
+      says(config[key]),
+  );
+  if (unknown.length === 0) return;
+  const list = unknown.map((key) => `${key} = ${JSON.stringify(config[key])?.slice(0, 80)}`);
+  const paths = [...ignored, ...unknown.map((key) => `tokenizer_config.${key}`)];
+  throw new CheckpointError(
+    `tokenizer_config.json: the builder does not know ${list.join(', ')}. ` +
+      `If that changes no token of a text, set BLIP2_IGNORE_CONFIG=${paths.join(',')}; else the tokenizer is not supported.`,
+  );
+}
+
+/** Null, false and what is empty leave everything as it is without them. */
+function says(value: unknown): boolean {
+  if (value === null || value === false || value === '') return false;
+  return typeof value !== 'object' || Object.keys(value).length > 0;
+}

@@ -1,0 +1,98 @@
+/** What the files beside tokenizer.json say of a checkpoint's tokens, as `transformers` reads them. */
+import { join } from 'node:path';
+import * as z from 'zod/mini';
+import { CheckpointError } from '../../errors.ts';
+import { readJson } from '../read-json.ts';
+
+const flag = z.optional(z.nullable(z.boolean()));
+const Token = z.union([z.string(), z.looseObject({ content: z.string() })]);
+const Tokens = z.union([z.array(Token), z.record(z.string(), Token)]);
+
+const DeclaredToken = z.looseObject({
+  content: z.string(),
+  single_word: flag,
+  lstrip: flag,
+  rstrip: flag,
+  normalized: flag,
+  special: flag,
+});
+export type DeclaredToken = z.infer<typeof DeclaredToken>;
+
+/** Of tokenizer_config.json, what decides over ids. */
+export const TokenizerConfig = z.looseObject({
+  tokenizer_class: z.optional(z.nullable(z.string())),
+  added_tokens_decoder: z.optional(z.nullable(z.record(z.string(), DeclaredToken))),
+  additional_special_tokens: z.optional(z.nullable(Tokens)),
+  extra_special_tokens: z.optional(z.nullable(Tokens)),
+  split_special_tokens: flag,
+  /** Of byte-level BPE, and of T5. */
+  add_prefix_space: flag,
+  add_bos_token: flag,
+  add_eos_token: flag,
+  /** Of BERT. */
+  do_lower_case: flag,
+  strip_accents: flag,
+  tokenize_chinese_chars: flag,
+  do_basic_tokenize: flag,
+  never_split: z.optional(z.nullable(z.array(z.string()))),
+  /** Of T5. */
+  extra_ids: z.optional(z.nullable(z.int())),
+  legacy: flag,
+  sp_model_kwargs: z.optional(z.nullable(z.record(z.string(), z.unknown()))),
+});
+export type TokenizerConfig = z.infer<typeof TokenizerConfig>;
+
+export type TokenFiles = {
+  config: TokenizerConfig;
+  /** Tokens that have a role, such as `eos_token`, by its name: tokenizer_config.json's before those of special_tokens_map.json. */
+  roles: ReadonlyMap<string, string>;
+  /** Names of further special tokens, in their order. */
+  listed: readonly string[];
+  /** added_tokens.json: ids by name. */
+  added: ReadonlyMap<string, number>;
+};
+
+/** @throws CheckpointError naming the file that is none of its kind */
+export async function readTokenFiles(folder: string): Promise<TokenFiles> {
+  const read = async <T extends z.ZodMiniType>(name: string, schema: T): Promise<z.infer<T>> => {
+    const path = join(folder, name);
+    const result = schema.safeParse(await readJson(path, {}));
+    if (result.success) return result.data;
+    throw new CheckpointError(`${path}: ${z.prettifyError(result.error)}`);
+  };
+  const config = await read('tokenizer_config.json', TokenizerConfig);
+  const map = await read('special_tokens_map.json', z.record(z.string(), z.unknown()));
+  const added = await read('added_tokens.json', z.record(z.string(), z.int()));
+  return {
+    config,
+    roles: new Map([...rolesOf(map), ...rolesOf(config)]),
+    listed: [...new Set([...listOf(config), ...listOf(map)])],
+    added: new Map(Object.entries(added)),
+  };
+}
+
+const LISTS = ['additional_special_tokens', 'extra_special_tokens'];
+
+function nameOf(token: z.infer<typeof Token>): string {
+  return typeof token === 'string' ? token : token.content;
+}
+
+/** `..._token` with a token, and the named ones of `extra_special_tokens`. */
+function rolesOf(file: Record<string, unknown>): [role: string, token: string][] {
+  const named = LISTS.flatMap((key) => {
+    const tokens = Tokens.safeParse(file[key]).data;
+    return tokens === undefined || Array.isArray(tokens) ? [] : Object.entries(tokens);
+  });
+  const roles = Object.entries(file).filter(([key]) => key.endsWith('_token'));
+  return [...roles, ...named].flatMap(([role, value]): [string, string][] => {
+    const token = Token.safeParse(value);
+    return token.success ? [[role, nameOf(token.data)]] : [];
+  });
+}
+
+function listOf(file: Record<string, unknown>): string[] {
+  return LISTS.flatMap((key) => {
+    const tokens = Tokens.safeParse(file[key]).data;
+    return Array.isArray(tokens) ? tokens.map(nameOf) : [];
+  });
+}
