@@ -1,4 +1,4 @@
-/** Words that a fine-tune added are found, and written, as `tokenizers` does (golden/make/make_added_tokens.py). */
+/** Words that a fine-tune added are found, and written, as `tokenizers` does (golden/make/added_tokens.py). */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { createTokenizer } from '@blip2/shared/tokenizer';

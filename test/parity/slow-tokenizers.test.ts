@@ -1,4 +1,4 @@
-/** Checkpoints without a tokenizer.json give the ids of `transformers` (golden/make/make_slow_tokenizers.py). */
+/** Checkpoints without a tokenizer.json give the ids of `transformers` (golden/make/slow_tokenizers.py). */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,7 +1,7 @@
 """Writes small tokenizers in the files of older versions of `transformers`, and the ids that today's gives with them.
 
     pip install transformers sentencepiece protobuf
-    python test/parity/golden/make/make_slow_tokenizers.py    # writes test/parity/golden/tokenizers/slow-tokenizers.json.gz
+    python test/parity/golden/make/slow_tokenizers.py    # writes test/parity/golden/tokenizers/slow-tokenizers.json.gz
 
 Each case holds the files of a folder without a tokenizer.json (`spiece.model` in base64), texts, and their ids with the
 control tokens around them. No text holds the name of a control token.
@@ -41,7 +41,15 @@ TEXT_CONFIGS = {
 
 
 def flags(content: str, **changes: bool) -> dict:
-    return {"content": content, "lstrip": False, "rstrip": False, "normalized": True, "single_word": False, "special": False, **changes}
+    return {
+        "content": content,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": True,
+        "single_word": False,
+        "special": False,
+        **changes,
+    }
 
 
 def opt_files() -> dict[str, str]:
@@ -60,8 +68,21 @@ def t5_files(**options: object) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         text, prefix, rules = Path(folder) / "text", Path(folder) / "model", Path(folder) / "rules.tsv"
         text.write_text("\n".join(CORPUS * 3))
-        pairs = {"ﬁ": "fi", "Ａ": "A", "Ｂ": "B", "Ｃ": "C", "\t": " ", "\n": " ", "\u00a0": " ", "e\u0301": "é", "☃": "snow man", "\u200b": ""}
-        rules.write_text("".join("\t".join(" ".join(f"{ord(c):X}" for c in part) for part in pair) + "\n" for pair in pairs.items()))
+        pairs = {
+            "ﬁ": "fi",
+            "Ａ": "A",
+            "Ｂ": "B",
+            "Ｃ": "C",
+            "\t": " ",
+            "\n": " ",
+            "\u00a0": " ",
+            "e\u0301": "é",
+            "☃": "snow man",
+            "\u200b": "",
+        }
+        rules.write_text(
+            "".join("\t".join(" ".join(f"{ord(c):X}" for c in part) for part in pair) + "\n" for pair in pairs.items())
+        )
         sentencepiece.SentencePieceTrainer.train(
             input=str(text), model_prefix=str(prefix), model_type="unigram", vocab_size=150, hard_vocab_limit=False, pad_id=0,
             eos_id=1, unk_id=2, bos_id=-1, minloglevel=2, num_threads=1, normalization_rule_tsv=str(rules), **options,
@@ -70,12 +91,33 @@ def t5_files(**options: object) -> dict[str, str]:
 
 
 def bert_files() -> dict[str, str]:
-    letters = sorted({c for line in CORPUS for c in line + line.lower() if c != " "} | set("abcdefghijklmnopqrstuvwxyz"))
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters), "dog", "the", "zebra", "##bra"]
+    letters = sorted(
+        {c for line in CORPUS for c in line + line.lower() if c != " "} | set("abcdefghijklmnopqrstuvwxyz")
+    )
+    pieces = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *letters,
+        *(f"##{c}" for c in letters),
+        "dog",
+        "the",
+        "zebra",
+        "##bra",
+    ]
     return {"vocab.txt": "\n".join(pieces) + "\n"}
 
 
-OPT = {"tokenizer_class": "GPT2Tokenizer", "bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "</s>", "add_bos_token": True}
+OPT = {
+    "tokenizer_class": "GPT2Tokenizer",
+    "bos_token": "</s>",
+    "eos_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "</s>",
+    "add_bos_token": True,
+}
 T5 = {"tokenizer_class": "T5Tokenizer", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 BERT = {"tokenizer_class": "BertTokenizer"}
 
@@ -85,7 +127,9 @@ def added(first: int, words: list[str], rng: random.Random) -> dict:
     for number, word in enumerate(words):
         special = rng.random() < 0.3
         chosen = {flag: rng.random() < 0.3 for flag in ("lstrip", "rstrip", "single_word")}
-        decoder[str(first + number)] = flags(word, special=special, normalized=not special and rng.random() < 0.6, **chosen)
+        decoder[str(first + number)] = flags(
+            word, special=special, normalized=not special and rng.random() < 0.6, **chosen
+        )
     specials = [token["content"] for token in decoder.values() if token["special"]]
     return {"added_tokens_decoder": decoder, "additional_special_tokens": specials}
 
@@ -130,7 +174,10 @@ def main() -> None:
     packed = []
     for family, vocabulary, config, others in cases():
         # Of a family without text_config the retrieval model is the only one.
-        model = {"model_type": "blip-2", "architectures": ["Blip2ForImageTextRetrieval" if family == "bert" else "Blip2ForConditionalGeneration"]}
+        model = {
+            "model_type": "blip-2",
+            "architectures": ["Blip2ForImageTextRetrieval" if family == "bert" else "Blip2ForConditionalGeneration"],
+        }
         if TEXT_CONFIGS[family]:
             model["text_config"] = TEXT_CONFIGS[family]
         files = dict(vocabulary)

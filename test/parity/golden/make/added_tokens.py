@@ -1,7 +1,7 @@
 """Writes small random tokenizers with added tokens of every flag, odd texts, and what `tokenizers` makes of them.
 
     pip install tokenizers
-    python test/parity/golden/make/make_added_tokens.py     # writes test/parity/golden/tokenizers/added-tokens.json.gz
+    python test/parity/golden/make/added_tokens.py     # writes test/parity/golden/tokenizers/added-tokens.json.gz
 
 Special tokens are control tokens: in a text they are text. The ids come from copies of the tokenizers in which no text
 reaches one. Texts are those of `tokenizers`, but for added tokens of byte-level BPE: `tokenizers` reads each of their
@@ -102,10 +102,20 @@ def unigram(rng: random.Random) -> dict:
 
 
 def word_piece(rng: random.Random) -> dict:
-    letters = sorted({c for line in CORPUS for c in line.lower() if c.isalnum()} | set("abcdefghijklmnopqrstuvwxyz0123456789"))
+    letters = sorted(
+        {c for line in CORPUS for c in line.lower() if c.isalnum()} | set("abcdefghijklmnopqrstuvwxyz0123456789")
+    )
     letters = [c for c in letters if rng.random() < 0.95]
     words = rng.sample([word for line in CORPUS for word in line.lower().split()], 20)
-    pieces = [*"[PAD] [UNK] [CLS] [SEP]".split(), *".,<>/[]_'-#", *letters, *(f"##{c}" for c in letters), "##og", "##bra", *words]
+    pieces = [
+        *"[PAD] [UNK] [CLS] [SEP]".split(),
+        *".,<>/[]_'-#",
+        *letters,
+        *(f"##{c}" for c in letters),
+        "##og",
+        "##bra",
+        *words,
+    ]
     vocab = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
     made = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=rng.choice([100, 100, 6])))
     if rng.random() < 0.9:
@@ -139,8 +149,12 @@ def add_tokens(file: dict, rng: random.Random) -> None:
 
 def without_controls(file: dict, charsmap: str) -> Tokenizer:
     """The same tokenizer in which what reads like a control token is text; ids are the same."""
-    file = json.loads(json.dumps(file).replace('"precompiled_charsmap": "t5"', json.dumps({"precompiled_charsmap": charsmap})[1:-1]))
-    controls = {token["content"] for token in file["added_tokens"] if token["special"]} - {file["model"].get("unk_token")}
+    file = json.loads(
+        json.dumps(file).replace('"precompiled_charsmap": "t5"', json.dumps({"precompiled_charsmap": charsmap})[1:-1])
+    )
+    controls = {token["content"] for token in file["added_tokens"] if token["special"]} - {
+        file["model"].get("unk_token")
+    }
     hidden = lambda piece: f"\ue000{piece}\ue001" if piece in controls else piece  # noqa: E731
     for token in file["added_tokens"]:
         token["content"] = hidden(token["content"])
@@ -151,7 +165,9 @@ def without_controls(file: dict, charsmap: str) -> Tokenizer:
         file["model"]["vocab"] = [[hidden(piece), score] for piece, score in vocab]
     # What is special and not hidden is the unknown token, which is no text either.
     unknown = file["model"].get("unk_token")
-    file["added_tokens"] = [token for token in file["added_tokens"] if not (token["special"] and token["content"] == unknown)]
+    file["added_tokens"] = [
+        token for token in file["added_tokens"] if not (token["special"] and token["content"] == unknown)
+    ]
     return Tokenizer.from_str(json.dumps(file))
 
 
@@ -183,7 +199,11 @@ def texts_of(made: Tokenizer, file: dict, rows: list[list[int]]) -> list[str]:
         return [made.decode([mark, *row]) for row in rows]
     if file["model"]["type"] == "WordPiece":
         return [made.decode(row) for row in rows]
-    words = {token["id"]: token["content"] for token in file["added_tokens"] if token["content"] not in file["model"]["vocab"]}
+    words = {
+        token["id"]: token["content"]
+        for token in file["added_tokens"]
+        if token["content"] not in file["model"]["vocab"]
+    }
     texts = []
     for row in rows:
         text, run = "", []
@@ -225,7 +245,16 @@ def main() -> None:
             cases.append({"file": file, "lines": lines, "ids": rows, "texts": texts_of(made, file, rows)})
     packed = json.dumps({"cases": cases, "refused": refused}, ensure_ascii=True, separators=(",", ":")).encode()
     (FOLDER / "added-tokens.json.gz").write_bytes(gzip.compress(packed, 9, mtime=0))
-    print(len(cases), "tokenizers", sum(len(case["lines"]) for case in cases), "lines", len(refused), "refused", len(packed), "bytes")
+    print(
+        len(cases),
+        "tokenizers",
+        sum(len(case["lines"]) for case in cases),
+        "lines",
+        len(refused),
+        "refused",
+        len(packed),
+        "bytes",
+    )
 
 
 if __name__ == "__main__":
