@@ -9,7 +9,9 @@ import {
   type RetrieveManifest,
 } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
-import { checkpointName, weightBytes } from './checkpoint/checkpoint.ts';
+import type { BaseOptions } from './checkpoint/base-folder.ts';
+import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
+import type { OpenCheckpoint } from './checkpoint/opened.ts';
 import { expectKnownConfig } from './config/check-keys.ts';
 import { readKind } from './config/model-config.ts';
 import { CheckpointError } from './errors.ts';
@@ -22,7 +24,7 @@ import { defaultBundles, defaultIgnoredConfig, defaultPrecision } from './settin
 /** `done` of `total` bytes of the checkpoint; `label` says what is being written. */
 export type BuildProgress = { done: number; total: number; label: string };
 
-export type EnsureOptions = {
+export type EnsureOptions = BaseOptions & {
   onProgress?: (progress: BuildProgress) => void;
   /** BLIP2_PRECISION, or `auto`. */
   precision?: Precision | 'auto';
@@ -64,12 +66,17 @@ export async function ensureBundle(
     bundles = defaultBundles(),
     precision: wanted = defaultPrecision(),
     ignoredConfig = defaultIgnoredConfig(),
+    resolveBase,
   }: EnsureOptions = {},
 ): Promise<string> {
-  const checkpoint = resolve(checkpointDir);
-  const precision = choosePrecision(wanted, await weightBytes(checkpoint));
-  const revision = await checkpointRevision(checkpoint, join(bundles, '.revisions'));
-  const name = checkpointName(checkpoint);
+  await using source = await openCheckpoint(resolve(checkpointDir), {
+    ignored: ignoredConfig,
+    ...(resolveBase === undefined ? {} : { resolveBase }),
+  });
+  const checkpoint = source.folder;
+  const precision = choosePrecision(wanted, source.bytes);
+  const revision = await checkpointRevision(source.inputs, join(bundles, '.revisions'));
+  const name = `${source.name}${source.suffix}`;
   const suffix = precision === 'fp32' ? '' : `-${precision}`;
   const place = join(bundles, `${name}-${revision.slice(0, 12)}${suffix}`);
   const identity = { name, revision, precision };
@@ -79,7 +86,7 @@ export async function ensureBundle(
   const draft = `${place}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   await mkdir(draft, { recursive: true });
   try {
-    await build(checkpoint, draft, identity, { onProgress, ignoredConfig });
+    await build(source, draft, identity, { onProgress, ignoredConfig });
     if (!(await isUsable(place, checkpoint, identity))) await putInPlace(draft, place);
   } finally {
     await rm(draft, { recursive: true, force: true });
@@ -114,7 +121,7 @@ export async function readRetrieveManifest(bundle: string): Promise<RetrieveMani
 }
 
 async function build(
-  checkpoint: string,
+  source: OpenCheckpoint,
   draft: string,
   { name, revision, precision }: Identity,
   {
@@ -122,10 +129,12 @@ async function build(
     ignoredConfig,
   }: { onProgress: (progress: BuildProgress) => void; ignoredConfig: readonly string[] },
 ): Promise<void> {
+  const { folder: checkpoint, tensors } = source;
   const kind = await readKind(checkpoint);
   await expectKnownConfig(checkpoint, kind, ignoredConfig);
   const plan = kind === 'retrieve' ? planRetrieve : planGenerate;
-  const { graphs, manifest } = await plan(checkpoint, precision);
+  const { graphs, manifest } = await plan(checkpoint, precision, tensors);
+  await checkWeights(source);
   const paths = await copySidecars(checkpoint, draft);
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
   let done = 0;
@@ -148,7 +157,7 @@ async function build(
     ...manifest,
     name,
     revision,
-    ...(await modelCard(checkpoint)),
+    ...(await modelCard(source)),
     files,
   };
   await using file = await open(join(draft, MANIFEST), 'wx');
@@ -167,8 +176,8 @@ async function copySidecars(checkpoint: string, draft: string): Promise<string[]
 }
 
 /** Path of the model card, and the license and the model's name that its front matter gives. */
-async function modelCard(checkpoint: string) {
-  const text = await readFile(join(checkpoint, MODEL_CARD), 'utf8').catch(() => null);
+async function modelCard({ folder, suffix }: OpenCheckpoint) {
+  const text = await readFile(join(folder, MODEL_CARD), 'utf8').catch(() => null);
   if (text === null) return {};
   const frontMatter = /^---\n([\s\S]*?)\n---/.exec(text)?.[1] ?? '';
   const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(frontMatter)?.[1];
@@ -176,7 +185,7 @@ async function modelCard(checkpoint: string) {
   return {
     model_card: MODEL_CARD,
     ...(license === undefined ? {} : { license }),
-    ...(name === undefined ? {} : { name }),
+    ...(name === undefined ? {} : { name: `${name}${suffix}` }),
   };
 }
 

@@ -3,29 +3,44 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { weightFiles } from './checkpoint/checkpoint.ts';
+
+/** A file, or a text that was derived, under the name that goes into the hash. */
+export type RevisionInput = { label: string } & ({ path: string } | { text: string });
 
 /**
  * Hashes every byte once and remembers the result under `memory` by path, size and time of change: a
  * large checkpoint is not read again at each start.
  */
-export async function checkpointRevision(folder: string, memory: string): Promise<string> {
-  const files = ['config.json', ...(await weightFiles(folder))];
+export async function checkpointRevision(
+  inputs: readonly RevisionInput[],
+  memory: string,
+): Promise<string> {
   const marks: string[] = [];
-  for (const file of files) {
-    const { size, mtimeMs, ino } = await stat(join(folder, file));
-    marks.push(`${resolve(folder, file)} ${size} ${mtimeMs} ${ino}`);
-  }
+  for (const input of inputs) marks.push(await markOf(input));
   const note = join(memory, createHash('sha256').update(marks.join('\n')).digest('hex'));
   const known = await readFile(note, 'utf8').catch(() => '');
   if (/^[0-9a-f]{64}$/.test(known)) return known;
 
   const hash = createHash('sha256');
-  for (const file of files) hash.update(`${file} ${await sha256OfFile(join(folder, file))}\n`);
+  for (const input of inputs) {
+    const digest = 'text' in input ? sha256OfText(input.text) : await sha256OfFile(input.path);
+    hash.update(`${input.label} ${digest}\n`);
+  }
   const revision = hash.digest('hex');
   await mkdir(memory, { recursive: true });
   await writeFile(note, revision);
   return revision;
+}
+
+/** Changes whenever the input does, without reading it. */
+async function markOf(input: RevisionInput): Promise<string> {
+  if ('text' in input) return `${input.label} ${sha256OfText(input.text)}`;
+  const { size, mtimeMs, ino } = await stat(input.path);
+  return `${input.label} ${resolve(input.path)} ${size} ${mtimeMs} ${ino}`;
+}
+
+function sha256OfText(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 export async function sha256OfFile(path: string): Promise<string> {

@@ -5,16 +5,10 @@ import { elementCount } from './safetensors.ts';
 import { readExactly } from './stored-values.ts';
 import type { StoredTensor } from './tensor-source.ts';
 import { readLegacyFile } from './torch-legacy.ts';
-import { type LocatedStorage, TorchTensor, torchPickle } from './torch-pickle.ts';
+import { type TorchFile, TorchTensor, torchPickle } from './torch-pickle.ts';
 import { stridedTensor } from './torch-strides.ts';
 import { PickleError, unpickle } from './unpickle.ts';
 import { readZipDirectory } from './zip-directory.ts';
-
-/** A file's object: state dict or checkpoint, and where the bytes of each storage lie. */
-export type TorchFile = {
-  root: unknown;
-  locate: (key: string) => LocatedStorage | undefined;
-};
 
 /** Without weights, a pickle is small: that of a checkpoint with its optimizer has a few MB. */
 const MAX_PICKLE_BYTES = 64 << 20;

@@ -1,8 +1,7 @@
 /** The format of `torch.save` before 1.6: pickles one after another, then the storages' bytes. */
 import type { FileHandle } from 'node:fs/promises';
 import { readExactly } from './stored-values.ts';
-import type { TorchFile } from './torch-file.ts';
-import { type LocatedStorage, TorchStorage, torchPickle } from './torch-pickle.ts';
+import { type LocatedStorage, type TorchFile, TorchStorage, torchPickle } from './torch-pickle.ts';
 import { PickleCutOff, PickleError, type PickleOptions, unpickle } from './unpickle.ts';
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;

@@ -4,6 +4,12 @@ import { PickleCall, PickleError, type PickleOptions } from './unpickle.ts';
 /** Where the bytes of a storage lie in the file. */
 export type LocatedStorage = { offset: number; bytes: number };
 
+/** A file's object: state dict or checkpoint, and where the bytes of each storage lie. */
+export type TorchFile = {
+  root: unknown;
+  locate: (key: string) => LocatedStorage | undefined;
+};
+
 /** A run of numbers that tensors are views of. */
 export class TorchStorage {
   /** Its name in the file. */

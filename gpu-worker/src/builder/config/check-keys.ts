@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
-import { CheckpointError } from '../errors.ts';
 import { IDLE_CONFIG } from './ignored-keys.ts';
 import { GenerateConfig, RetrieveConfig } from './model-config.ts';
+import { expectKnownKeys } from './strict-keys.ts';
 import { TEXT_CONFIGS } from './text-config.ts';
 
 type Members = Record<string, unknown>;
@@ -47,31 +47,14 @@ export async function expectKnownConfig(
 ): Promise<void> {
   const path = join(folder, 'config.json');
   const config = Members.safeParse(await readJson(path)).data ?? {};
-  const unknown = partsOf(kind, config).flatMap(({ at, read, idle }) =>
-    Object.entries(membersAt(config, at))
-      .filter(([key, value]) => !Object.hasOwn(read, key) && !idle.includes(key) && isSaid(value))
-      .map(([key, value]) => ({ place: at === '' ? key : `${at}.${key}`, value }))
-      .filter(({ place }) => !ignored.includes(place)),
-  );
-  if (unknown.length === 0) return;
-  const list = unknown.map(({ place, value }) => `${place} = ${shortly(value)}`).join(', ');
-  const places = [...ignored, ...unknown.map(({ place }) => place)].join(',');
-  throw new CheckpointError(
-    `${path}: the builder does not know ${list}. If that changes nothing of what the model computes, set BLIP2_IGNORE_CONFIG=${places}; else the model is not supported.`,
-  );
+  const groups = partsOf(kind, config).map(({ at, read, idle }) => ({
+    at,
+    members: membersAt(config, at),
+    isKnown: (key: string) => Object.hasOwn(read, key) || idle.includes(key),
+  }));
+  expectKnownKeys(path, groups, ignored);
 }
 
 function membersAt(config: Members, at: string): Members {
   return at === '' ? config : (Members.safeParse(config[at]).data ?? {});
-}
-
-/** Null, false and what is empty leave everything as it is without them. */
-function isSaid(value: unknown): boolean {
-  if (value === null || value === false || value === '') return false;
-  return typeof value !== 'object' || Object.keys(value).length > 0;
-}
-
-function shortly(value: unknown): string {
-  const text = JSON.stringify(value);
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }

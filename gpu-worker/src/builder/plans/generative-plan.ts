@@ -2,6 +2,7 @@
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import type { Graph } from '../../onnx/graph.ts';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { TensorSource } from '../checkpoint/tensor-source.ts';
 import {
   type GenerateConfig,
   type GenerationConfig,
@@ -22,11 +23,15 @@ const IMAGE_TOKEN = { opt: 50265, t5: 32100 };
 const DEFAULT_MAX_NEW_TOKENS = 32;
 
 /** Plans graphs and manifest; every tensor and config value is checked here, none is read. */
-export async function planGenerate(folder: string, precision: Precision): Promise<BundlePlan> {
+export async function planGenerate(
+  folder: string,
+  precision: Precision,
+  tensors: TensorSource,
+): Promise<BundlePlan> {
   const config = await readGenerateConfig(folder);
   const generation = await readGenerationConfig(folder);
   const processor = await readImageProcessor(folder);
-  const checkpoint = await Checkpoint.open(folder);
+  const checkpoint = new Checkpoint(folder, tensors);
   const source = { checkpoint, precision };
   const image = imageInput(config.vision_config, processor);
   const tokens = imageTokens(image);

@@ -4,6 +4,7 @@ import type { Precision } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { readJson } from '../checkpoint/read-json.ts';
+import type { TensorSource } from '../checkpoint/tensor-source.ts';
 import { readImageProcessor, readRetrieveConfig } from '../config/model-config.ts';
 import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
 import { CheckpointError } from '../errors.ts';
@@ -13,11 +14,15 @@ import { imageTokens, visionGraph } from '../graphs/vision.ts';
 import { type BundlePlan, IDLE_TENSORS } from './plan.ts';
 
 /** Plans graphs and manifest; every tensor and config value is checked here, none is read. */
-export async function planRetrieve(folder: string, precision: Precision): Promise<BundlePlan> {
+export async function planRetrieve(
+  folder: string,
+  precision: Precision,
+  tensors: TensorSource,
+): Promise<BundlePlan> {
   const config = await readRetrieveConfig(folder);
   const { vision_config: vision, qformer_config: qformer } = config;
   const image = imageInput(vision, await readImageProcessor(folder));
-  const checkpoint = await Checkpoint.open(folder);
+  const checkpoint = new Checkpoint(folder, tensors);
   const source = { checkpoint, precision };
   const sizes = { numQueries: config.num_query_tokens, imageTokens: imageTokens(image) };
   const itcHidden = config.image_text_hidden_size;

@@ -1,0 +1,302 @@
+/** An adapter of peft laid over the tensors of its base: LoRA, DoRA, LoHa, IA3, and modules that were trained whole. */
+import { join } from 'node:path';
+import { CheckpointError } from '../errors.ts';
+import {
+  ADAPTER_CONFIG,
+  type AdapterConfig,
+  isTarget,
+  readAdapterConfig,
+  scaleOf,
+} from './adapter-config.ts';
+import {
+  hadamardDelta,
+  lowRankDelta,
+  type Matrix,
+  mergedRows,
+  scaledRows,
+} from './adapter-math.ts';
+import { readAll, type StoredTensor, type TensorSource } from './tensor-source.ts';
+import { openTorchFile } from './torch-file.ts';
+import { openSafetensors } from './weight-files.ts';
+
+export type Adapter = { folder: string; file: string; config: AdapterConfig };
+
+/** In the order in which peft prefers them. */
+const ADAPTER_FILES = ['adapter_model.safetensors', 'adapter_model.bin'];
+
+/**
+ * The adapter of a folder; null where there is none.
+ * @param present names of its files
+ */
+export async function findAdapter(
+  folder: string,
+  present: readonly string[],
+  ignored: readonly string[],
+): Promise<Adapter | null> {
+  if (!present.includes(ADAPTER_CONFIG)) return null;
+  const config = await readAdapterConfig(join(folder, ADAPTER_CONFIG), ignored);
+  const file = ADAPTER_FILES.find((name) => present.includes(name));
+  if (file === undefined) {
+    throw new CheckpointError(`${folder} has ${ADAPTER_CONFIG} but no ${ADAPTER_FILES[0]}.`);
+  }
+  return { folder, file, config };
+}
+
+/** What one module has in the adapter's file, by the part's name. */
+type Parts = Map<string, StoredTensor>;
+
+/**
+ * The base's tensors, those that the adapter changes merged when they are read.
+ * @param isTied whether the language model's head is its embedding where the file has one of them
+ * @throws CheckpointError naming a module or tensor of the adapter that is not the base's, or cannot be merged
+ */
+export async function mergeAdapter(
+  base: TensorSource,
+  { folder, file, config }: Adapter,
+  isTied: boolean,
+): Promise<TensorSource> {
+  const path = join(folder, file);
+  const tensors = file.endsWith('.bin')
+    ? (await openTorchFile(path)).tensors
+    : await openSafetensors(path);
+  const { changes, replacements } = sorted(tensors, path);
+  const originals = isTied ? withTiedHead(base) : base;
+  const root = rootOf(originals, [...changes.keys(), ...replacements.keys().map(moduleOf)], path);
+  const merged = new Map<string, StoredTensor>();
+  const fail = (why: string) => new CheckpointError(`${path}: ${why}.`);
+  for (const [module, parts] of changes) {
+    if (!isTarget(config, module)) {
+      throw fail(`"${module}" is changed, which ${ADAPTER_CONFIG} does not name`);
+    }
+    expectOwnEmbedding(root + module, fail);
+    const weight = `${root}${module}.weight`;
+    const original = originals.get(weight)!;
+    merged.set(weight, mergedWeight(original, parts, config, { module, fail }));
+    const bias = `${root}${module}.bias`;
+    const shift = mergedBias(originals.get(bias), parts, config, { module, fail });
+    if (shift !== null) merged.set(bias, shift);
+  }
+  for (const [name, tensor] of replacements) {
+    const original = originals.get(root + name);
+    if (original === undefined) throw fail(`"${name}" is no tensor of the base`);
+    expectOwnEmbedding(root + moduleOf(name), fail);
+    expectShape(name, tensor, original.shape, fail);
+    merged.set(root + name, tensor);
+  }
+  return untied(base, originals, merged);
+}
+
+const PREFIX = /^base_model\.model\./;
+/** Between a module's name and that of a part; the adapter's own name may follow, `default` mostly. */
+const PARTS =
+  /^(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector|ia3_l|hada_w1_a|hada_w1_b|hada_w2_a|hada_w2_b)((?:\.(?!weight$|bias$)[^.]+)?)(\.(?:weight|bias))?$/;
+/** Parts of adapters that are not merged. */
+const UNKNOWN_PARTS =
+  /\.(lora_[A-Za-z_]+|hada_\w+|ia3_\w+|lokr_\w+|oft_\w+|vera_\w+|trainable_tokens\w*)(\.|$)/;
+
+/** The adapter's tensors: parts of changes by module, and tensors that take the place of the base's. */
+function sorted(tensors: TensorSource, path: string) {
+  const changes = new Map<string, Parts>();
+  const replacements = new Map<string, StoredTensor>();
+  for (const [stored, tensor] of tensors) {
+    const name = stored.replace(PREFIX, '');
+    const [, module, kind, , suffix = ''] = PARTS.exec(name) ?? [];
+    if (module !== undefined && kind !== undefined) {
+      const parts = changes.get(module) ?? new Map();
+      parts.set(suffix === '.bias' ? `${kind}.bias` : kind, tensor);
+      changes.set(module, parts);
+    } else if (UNKNOWN_PARTS.test(name)) {
+      throw new CheckpointError(
+        `${path}: "${stored}" cannot be merged. Merge it with peft (merge_and_unload, save_pretrained) and give that folder.`,
+      );
+    } else if (!name.includes('.original_module.')) {
+      replacements.set(replacedName(name), tensor);
+    }
+  }
+  return { changes, replacements };
+}
+
+/** As the base calls it: without the wrapper of peft around the module. */
+function replacedName(name: string): string {
+  return name
+    .replace(/\.modules_to_save(\.(?!weight$|bias$)[^.]+(?=\.))?/, '')
+    .replace('.base_layer.', '.');
+}
+
+function moduleOf(tensor: string): string {
+  return tensor.replace(/\.[^.]+$/, '');
+}
+
+/** Parts of BLIP-2 that may have been trained on their own. */
+const ROOTS = ['', 'language_model.', 'qformer.', 'vision_model.'];
+
+/** What the adapter's names lack at their beginning. */
+function rootOf(base: TensorSource, modules: Iterable<string>, path: string): string {
+  const all = [...modules];
+  if (all.length === 0) throw new CheckpointError(`${path} holds no tensors.`);
+  const has = (name: string) => base.has(`${name}.weight`) || base.has(`${name}.bias`);
+  const root = ROOTS.find((start) => all.every((module) => has(start + module)));
+  if (root !== undefined) return root;
+  const counts = ROOTS.map((start) => all.filter((module) => has(start + module)).length);
+  const best = ROOTS[counts.indexOf(Math.max(...counts))]!;
+  const missing = all.find((module) => !has(best + module));
+  throw new CheckpointError(
+    `${path} changes "${missing}", which the base does not have: it was made for another model.`,
+  );
+}
+
+type Context = { module: string; fail: (why: string) => Error };
+
+function mergedWeight(
+  original: StoredTensor | undefined,
+  parts: Parts,
+  config: AdapterConfig,
+  { module, fail }: Context,
+): StoredTensor {
+  if (original === undefined) throw fail(`"${module}" has no weight in the base`);
+  const part = (name: string) => {
+    const tensor = parts.get(name);
+    if (tensor === undefined) throw fail(`"${module}" lacks ${name}`);
+    return tensor;
+  };
+  const [rows = 1, ...inner] = original.shape;
+  const width = inner.reduce((product, dim) => product * dim, 1);
+  switch (config.peft_type) {
+    case 'IA3': {
+      const vector = part('ia3_l');
+      const [a, b] = vector.shape;
+      const isOfRows = a === rows && b === 1;
+      if (inner.length !== 1 || !(isOfRows || (a === 1 && b === width))) {
+        throw fail(`"${module}" has ${shapeOf(vector)} for a weight [${original.shape}]`);
+      }
+      return scaledRows(original, vector, isOfRows ? 'rows' : 'columns');
+    }
+    case 'LOHA': {
+      const { scale, rank } = scaleOf(config, module);
+      if (inner.length !== 1) throw fail(`"${module}" is no linear layer`);
+      const matrix = (name: string, shape: [number, number]): Matrix => {
+        expectShape(`${module}.${name}`, part(name), shape, fail);
+        return { shape, read: () => readAll(part(name)) };
+      };
+      const factors = ['hada_w1', 'hada_w2'].map((name) => ({
+        left: matrix(`${name}_a`, [rows, rank]),
+        right: matrix(`${name}_b`, [rank, width]),
+      }));
+      return mergedRows(original, hadamardDelta(factors, scale), null);
+    }
+    case 'LORA': {
+      const { scale, rank } = scaleOf(config, module);
+      const pair = lowRankPair(parts, { rank, rows, width, module, fail });
+      const magnitude = config.use_dora ? part('lora_magnitude_vector') : null;
+      if (magnitude !== null) {
+        if (inner.length !== 1 || pair.isEmbedding)
+          throw fail(`"${module}" is no linear layer: DoRA`);
+        expectShape(`${module}.lora_magnitude_vector`, magnitude, [rows], fail);
+      } else if (parts.has('lora_magnitude_vector')) {
+        throw fail(`"${module}" has lora_magnitude_vector, and use_dora is false`);
+      }
+      return mergedRows(original, lowRankDelta(pair.left, pair.right, scale), magnitude);
+    }
+  }
+}
+
+/** B [rows, rank] and A [rank, width]; an embedding's are the other way round, and transposed. */
+function lowRankPair(
+  parts: Parts,
+  { rank, rows, width, module, fail }: { rank: number; rows: number; width: number } & Context,
+): { left: Matrix; right: Matrix; isEmbedding: boolean } {
+  const isEmbedding = parts.has('lora_embedding_A');
+  const [leftName, rightName] = isEmbedding
+    ? ['lora_embedding_A', 'lora_embedding_B']
+    : ['lora_B', 'lora_A'];
+  const matrix = (name: string, shape: readonly [number, number]): Matrix => {
+    const tensor = parts.get(name);
+    if (tensor === undefined) throw fail(`"${module}" lacks ${name}`);
+    const stored = isEmbedding ? shape.toReversed() : shape;
+    // Those of a convolution have the kernel's size behind, [rank, in, height, width] and [out, rank, 1, 1].
+    const [first = 0, ...rest] = tensor.shape;
+    const flat = [first, rest.reduce((product, dim) => product * dim, 1)];
+    if (`${flat}` !== `${stored}`) {
+      throw fail(`"${module}" has ${name} [${tensor.shape}], rank and weight ask for [${stored}]`);
+    }
+    return { shape, read: () => readAll(tensor), isTransposed: isEmbedding };
+  };
+  return {
+    left: matrix(leftName!, [rows, rank]),
+    right: matrix(rightName!, [rank, width]),
+    isEmbedding,
+  };
+}
+
+/** The module's bias, where the adapter changes it. */
+function mergedBias(
+  original: StoredTensor | undefined,
+  parts: Parts,
+  config: AdapterConfig,
+  { module, fail }: Context,
+): StoredTensor | null {
+  if (config.peft_type === 'IA3') {
+    const vector = parts.get('ia3_l');
+    const rows = original?.shape[0];
+    if (original === undefined || vector === undefined || vector.shape[1] !== 1) return null;
+    if (vector.shape[0] !== rows) throw fail(`"${module}" has a bias of ${rows}`);
+    return scaledRows(original, vector, 'rows');
+  }
+  const shift = parts.get('lora_B.bias');
+  if (shift === undefined) return null;
+  if (config.peft_type !== 'LORA' || !config.lora_bias) {
+    throw fail(`"${module}" has lora_B.bias, and lora_bias is false`);
+  }
+  if (original === undefined) throw fail(`"${module}" has no bias in the base`);
+  expectShape(`${module}.lora_B.bias`, shift, original.shape, fail);
+  const { scale } = scaleOf(config, module);
+  const [rows = 0] = shift.shape;
+  const left: Matrix = { shape: [rows, 1], read: () => readAll(shift) };
+  const right: Matrix = { shape: [1, 1], read: async () => Float32Array.of(1) };
+  return mergedRows(original, lowRankDelta(left, right, scale), null);
+}
+
+const OPT_EMBEDDING = 'language_model.model.decoder.embed_tokens';
+const OPT_HEAD = 'language_model.lm_head';
+
+/** OPT's head beside its embedding, whichever of the two the file has. */
+function withTiedHead(base: TensorSource): TensorSource {
+  const [embedding, head] = [OPT_EMBEDDING, OPT_HEAD].map((name) => base.get(`${name}.weight`));
+  const all = new Map(base);
+  if (embedding !== undefined && head === undefined) all.set(`${OPT_HEAD}.weight`, embedding);
+  if (embedding === undefined && head !== undefined) all.set(`${OPT_EMBEDDING}.weight`, head);
+  return all;
+}
+
+/** An adapter changes embedding or head alone: the other keeps what both were. */
+function untied(
+  base: TensorSource,
+  originals: TensorSource,
+  merged: ReadonlyMap<string, StoredTensor>,
+): TensorSource {
+  const pair = [`${OPT_EMBEDDING}.weight`, `${OPT_HEAD}.weight`];
+  const kept = pair.some((name) => merged.has(name))
+    ? pair.flatMap((name) => (originals.has(name) ? [[name, originals.get(name)!] as const] : []))
+    : [];
+  return new Map([...base, ...kept, ...merged]);
+}
+
+/** T5's embedding is three modules, and peft changes one of them: graphs have one for encoder and decoder. */
+function expectOwnEmbedding(module: string, fail: (why: string) => Error): void {
+  if (!/^language_model\.(shared|(en|de)coder\.embed_tokens)$/.test(module)) return;
+  throw fail(`"${module}" is changed: adapters of T5's embedding are not supported`);
+}
+
+function expectShape(
+  name: string,
+  tensor: StoredTensor,
+  shape: readonly number[],
+  fail: (why: string) => Error,
+): void {
+  if (`${tensor.shape}` === `${shape}`) return;
+  throw fail(`"${name}" has ${shapeOf(tensor)}, not [${shape}]`);
+}
+
+function shapeOf({ shape }: StoredTensor): string {
+  return `the shape [${shape}]`;
+}
