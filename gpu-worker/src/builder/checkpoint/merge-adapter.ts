@@ -60,28 +60,28 @@ export async function mergeAdapter(
     ? (await openTorchFile(path)).tensors
     : await openSafetensors(path);
   const { changes, replacements } = sorted(tensors, path);
-  const originals = isTied ? withTiedHead(base) : base;
+  const originals = isTied ? withTiedHead(base) : new Map(base);
   const root = rootOf(originals, [...changes.keys(), ...replacements.keys().map(moduleOf)], path);
-  const merged = new Map<string, StoredTensor>();
   const fail = (why: string) => new CheckpointError(`${path}: ${why}.`);
-  for (const [module, parts] of changes) {
-    if (!isTarget(config, module)) {
-      throw fail(`"${module}" is changed, which ${ADAPTER_CONFIG} does not name`);
-    }
-    expectOwnEmbedding(root + module, fail);
-    const weight = `${root}${module}.weight`;
-    const original = originals.get(weight)!;
-    merged.set(weight, mergedWeight(original, parts, config, { module, fail }));
-    const bias = `${root}${module}.bias`;
-    const shift = mergedBias(originals.get(bias), parts, config, { module, fail });
-    if (shift !== null) merged.set(bias, shift);
-  }
+  const merged = new Map<string, StoredTensor>();
   for (const [name, tensor] of replacements) {
     const original = originals.get(root + name);
     if (original === undefined) throw fail(`"${name}" is no tensor of the base`);
     expectOwnEmbedding(root + moduleOf(name), fail);
     expectShape(name, tensor, original.shape, fail);
     merged.set(root + name, tensor);
+  }
+  // What was trained whole may be changed on top of that: peft saves an embedding beside the adapter of it.
+  const before = (name: string) => merged.get(name) ?? originals.get(name);
+  for (const [module, parts] of changes) {
+    if (!isTarget(config, module)) {
+      throw fail(`"${module}" is changed, which ${ADAPTER_CONFIG} does not name`);
+    }
+    expectOwnEmbedding(root + module, fail);
+    const [weight, bias] = [`${root}${module}.weight`, `${root}${module}.bias`];
+    const shift = mergedBias(before(bias), parts, config, { module, fail });
+    merged.set(weight, mergedWeight(before(weight), parts, config, { module, fail }));
+    if (shift !== null) merged.set(bias, shift);
   }
   return untied(base, originals, merged);
 }
@@ -260,7 +260,7 @@ const OPT_EMBEDDING = 'language_model.model.decoder.embed_tokens';
 const OPT_HEAD = 'language_model.lm_head';
 
 /** OPT's head beside its embedding, whichever of the two the file has. */
-function withTiedHead(base: TensorSource): TensorSource {
+function withTiedHead(base: TensorSource): Map<string, StoredTensor> {
   const [embedding, head] = [OPT_EMBEDDING, OPT_HEAD].map((name) => base.get(`${name}.weight`));
   const all = new Map(base);
   if (embedding !== undefined && head === undefined) all.set(`${OPT_HEAD}.weight`, embedding);
