@@ -38,7 +38,10 @@ const Lora = z.object({
   bias: withDefault(z.enum(['none', 'all', 'lora_only']), 'none'),
   /** Beginnings that leave the base's weights as they are; PiSSA, OLoRA, CorDA and LoftQ change them. */
   init_lora_weights: withDefault(
-    z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal'])]),
+    z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal'])], {
+      error: ({ input }) =>
+        `${shortly(input)} changed the base's weights before training: save the adapter with path_initial_model_for_weight_conversion, or merge it with peft`,
+    }),
     true,
   ),
 });

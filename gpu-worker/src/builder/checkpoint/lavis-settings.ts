@@ -7,7 +7,7 @@ import { readJson } from './read-json.ts';
 
 export const LAVIS_SETTINGS = 'lavis.json';
 
-const Settings = z.strictObject({
+const Settings = z.object({
   /** Folder or hub id that the parts LAVIS froze come from: a BLIP-2 of transformers, or OPT or FlanT5 alone. */
   base: z.optional(z.string()),
   /** Path of LAVIS's `eva_vit_g.pth` or `clip_vit_L.pth`. */
@@ -29,7 +29,14 @@ export async function readLavisSettings(
   beside: ReadonlyMap<unknown, unknown>,
 ): Promise<LavisSettings> {
   const path = join(folder, LAVIS_SETTINGS);
-  const parsed = Settings.safeParse(await readJson(path, {}));
+  const json = await readJson(path, {});
+  const unknown = Object.keys(json ?? {}).filter((key) => !Object.hasOwn(Settings.shape, key));
+  if (unknown.length > 0) {
+    throw new CheckpointError(
+      `${path}: ${unknown.join(', ')} is none of ${Object.keys(Settings.shape).join(', ')}.`,
+    );
+  }
+  const parsed = Settings.safeParse(json);
   if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
   const config = memberOf(beside, 'config');
   const size = memberOf(memberOf(config, 'model'), 'image_size');

@@ -44,7 +44,7 @@ async function readWhole(path: string): Promise<void> {
 }
 
 describe('a file of torch.save', () => {
-  it.each(['state.bin', 'state-legacy.bin'])(
+  it.each(['state.bin', 'state-zip64.bin', 'state-legacy.bin'])(
     '%s gives every floating-point type, and tensors that are views',
     async (file) => {
       const { tensors } = await openTorchFile(join(GOLDEN, file));
@@ -146,7 +146,7 @@ describe('a damaged file of torch.save', () => {
     },
   );
 
-  it.each(['state.bin', 'state-legacy.bin', 'trainer.pth'])(
+  it.each(['state.bin', 'state-zip64.bin', 'state-legacy.bin', 'trainer.pth'])(
     '%s with any byte changed is read or refused, never more',
     async (name) => {
       const whole = await readFile(join(GOLDEN, name));

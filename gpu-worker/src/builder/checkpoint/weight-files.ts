@@ -5,7 +5,7 @@ import * as z from 'zod/mini';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
 import { readChunks, readHeader } from './safetensors.ts';
-import { type StoredTensor, type TensorSource, united } from './tensor-source.ts';
+import { renamed, type StoredTensor, type TensorSource, united } from './tensor-source.ts';
 import { openTorchFile } from './torch-file.ts';
 
 export type WeightFiles = { format: 'safetensors' | 'torch'; files: string[] };
@@ -84,17 +84,28 @@ export async function openWeights(
   folder: string,
   { format, files }: WeightFiles,
 ): Promise<{ tensors: TensorSource; beside: Beside }> {
-  const paths = files.map((file) => join(folder, file));
-  if (format === 'safetensors') {
-    const sources: TensorSource[] = [];
-    for (const path of paths) sources.push(await openSafetensors(path));
-    return { tensors: united(sources), beside: new Map() };
+  const sources: TensorSource[] = [];
+  let beside: Beside = new Map();
+  for (const file of files) {
+    const path = join(folder, file);
+    if (format === 'safetensors') sources.push(await openSafetensors(path));
+    else {
+      const opened = await openTorchFile(path);
+      sources.push(opened.tensors);
+      beside = opened.beside;
+    }
   }
-  const opened: Awaited<ReturnType<typeof openTorchFile>>[] = [];
-  for (const path of paths) opened.push(await openTorchFile(path));
-  const [only] = opened;
-  const tensors = united(opened.map((file) => file.tensors));
-  return { tensors, beside: opened.length === 1 && only ? only.beside : new Map() };
+  return { tensors: unwrapped(united(sources)), beside };
+}
+
+/** What training wraps a model in: data parallel, torch.compile, Lightning. */
+const WRAPPERS = ['module.', '_orig_mod.', 'model.'];
+
+/** Without what every name begins with. */
+function unwrapped(tensors: TensorSource): TensorSource {
+  const wrapper = WRAPPERS.find((start) => tensors.keys().every((name) => name.startsWith(start)));
+  if (wrapper === undefined || tensors.size === 0) return tensors;
+  return unwrapped(renamed(tensors, (name) => name.slice(wrapper.length)));
 }
 
 /** The tensors of one `.safetensors` file. */

@@ -2,8 +2,8 @@
 
     python test/parity/golden/make/make_torch_golden.py   # writes test/parity/golden/torch/
 
-Needs torch. Every type of number, views of one storage, transposed and cut tensors, and the objects that torch's
-own unpickler would happily run.
+Needs torch and safetensors. Every type of number, views of one storage, transposed and cut tensors, the objects that
+torch's own unpickler would happily run, and a whole checkpoint as trainers save it: behind a wrapper, and in shards.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 import collections
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 GOLDEN = Path(__file__).parent.parent / "torch"
+CHECKPOINT = GOLDEN.parent / "half" / "checkpoint" / "model.safetensors"
 
 
 def tensors() -> dict[str, torch.Tensor]:
@@ -44,6 +47,35 @@ class Command:
 
     def __reduce__(self):
         return os.system, ("touch /tmp/code-of-a-checkpoint-ran",)
+
+
+def in_64_bits(source: Path, target: Path) -> None:
+    """The same archive with 64-bit fields everywhere, as files beyond 4 GB have them."""
+    zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = 1, 1
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as copy:
+        for name in archive.namelist():
+            copy.writestr(zipfile.ZipInfo(name), archive.read(name))
+
+
+def write_checkpoints() -> None:
+    state = load_file(CHECKPOINT)
+    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, GOLDEN / "wrapped.bin")
+    folder = GOLDEN / "shards"
+    folder.mkdir(exist_ok=True)
+    names = sorted(state)
+    parts = [names[0::3], names[1::3], names[2::3]]
+    weight_map = {}
+    for number, part in enumerate(parts, 1):
+        file = f"pytorch_model-{number:05}-of-00003.bin"
+        # Some as trainers leave them: transposed in memory, or in the older format.
+        tensors = {
+            name: state[name].t().contiguous().t() if number == 2 and state[name].ndim == 2 else state[name]
+            for name in part
+        }
+        torch.save(tensors, folder / file, _use_new_zipfile_serialization=number != 3)
+        weight_map |= dict.fromkeys(part, file)
+    index = {"metadata": {"total_size": CHECKPOINT.stat().st_size}, "weight_map": weight_map}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
 def main() -> None:
@@ -75,6 +107,8 @@ def main() -> None:
     torch.save([torch.zeros(2)], GOLDEN / "list.bin")
     torch.save(collections.OrderedDict(a=torch.zeros(2, dtype=torch.complex64)), GOLDEN / "complex.bin")
     torch.jit.save(torch.jit.script(linear), str(GOLDEN / "torchscript.bin"))
+    in_64_bits(GOLDEN / "state.bin", GOLDEN / "state-zip64.bin")
+    write_checkpoints()
     expected = {
         name: {"shape": list(value.shape), "values": value.detach().double().flatten().tolist()}
         for name, value in state.items()
