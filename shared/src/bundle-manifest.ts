@@ -1,5 +1,6 @@
 /** What a bundle is: `manifest.json`, written by the model builder, read by GPU worker and edge. */
 import * as z from 'zod/mini';
+import { GenerationDefaults } from './generation-defaults.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
@@ -29,6 +30,13 @@ const common = {
     mean: threeChannels,
     std: threeChannels,
     resample: z.enum(['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming']),
+    /**
+     * What images are resized to before their middle of `size` is cut out; the other side of `shortest_edge` keeps the
+     * aspect. Left out where images are resized straight to the square.
+     */
+    resize: z.optional(
+      z.union([z.object({ height: count, width: count }), z.object({ shortest_edge: count })]),
+    ),
   }),
   /** Tokens of the image encoder: patches and the class token. */
   image_tokens: count,
@@ -72,7 +80,7 @@ export const GenerateManifest = z.object({
   eos_token_ids: z.array(tokenId).check(z.minLength(1)),
   pad_token_id: tokenId,
   /** Defaults of a generation, where the request says nothing. */
-  generation: z.object({ max_new_tokens: count }),
+  generation: z.object({ max_new_tokens: count, defaults: z.optional(GenerationDefaults) }),
 });
 export type GenerateManifest = z.infer<typeof GenerateManifest>;
 

@@ -1,6 +1,7 @@
 /** From a prompt and an image to text, piece by piece. */
 import { maxPromptTokens } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
+import { withDefaults } from '@blip2/shared/generation-defaults';
 import { promptIds } from '@blip2/shared/prompts';
 import type { CaptionOptions } from '@blip2/shared/schemas/captions';
 import type { Choice, Usage } from '@blip2/shared/schemas/generation';
@@ -51,7 +52,7 @@ export function preparePrompt(text: string, options: TextOptions, random: number
   const { stop = [], ...parameters } = options;
   const generation = validate(GenerationConfig, {
     seed: random,
-    ...parameters,
+    ...withDefaults(model.generation ?? {}, parameters),
     max_tokens: Math.min(options.max_tokens ?? model.max_new_tokens, room),
   });
   return { input_ids, generation, stops: Array.isArray(stop) ? stop : [stop] };

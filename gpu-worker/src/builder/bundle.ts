@@ -13,6 +13,7 @@ import type { BaseOptions } from './checkpoint/base-folder.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
 import type { OpenCheckpoint } from './checkpoint/opened.ts';
 import { expectKnownConfig } from './config/check-keys.ts';
+import { expectKnownFiles } from './config/known-files.ts';
 import { readKind } from './config/model-config.ts';
 import { CheckpointError } from './errors.ts';
 import { planGenerate } from './plans/generative-plan.ts';
@@ -132,6 +133,7 @@ async function build(
   const { folder: checkpoint, tensors } = source;
   const kind = await readKind(checkpoint);
   await expectKnownConfig(checkpoint, kind, ignoredConfig);
+  await expectKnownFiles(checkpoint, kind, ignoredConfig);
   const plan = kind === 'retrieve' ? planRetrieve : planGenerate;
   const { graphs, manifest } = await plan(checkpoint, precision, tensors);
   await checkWeights(source);

@@ -39,7 +39,7 @@ const EVERY_PART = [
   'initializer_range',
 ];
 
-/** How to write where nobody says it: here each request does. */
+/** How to write where nobody says it: generation-config.ts honors or refuses what these say. */
 const GENERATION = [
   'max_length',
   'min_length',

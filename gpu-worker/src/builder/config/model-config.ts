@@ -165,52 +165,11 @@ export async function readGenerateConfig(folder: string): Promise<GenerateConfig
   return config;
 }
 
-const GenerationConfig = z.object({
-  max_new_tokens: z.optional(z.nullable(count)),
-  bos_token_id: z.optional(z.nullable(z.int())),
-  eos_token_id: z.optional(z.nullable(z.union([z.int(), z.array(z.int())]))),
-  pad_token_id: z.optional(z.nullable(z.int())),
-  decoder_start_token_id: z.optional(z.nullable(z.int())),
-});
-export type GenerationConfig = z.infer<typeof GenerationConfig>;
-
-/** `generation_config.json`; empty where the checkpoint has none. */
-export async function readGenerationConfig(folder: string): Promise<GenerationConfig> {
-  const path = join(folder, 'generation_config.json');
-  const json = await readJson(path, {});
-  return parseOrThrow(GenerationConfig, json, path);
-}
-
-const size = z.union([z.object({ height: count, width: count }), count]);
-const three = z.tuple([z.number(), z.number(), z.number()]);
-const ImageProcessor = z.object({
-  image_mean: withDefault(three, [0.48145466, 0.4578275, 0.40821073]),
-  image_std: withDefault(three, [0.26862954, 0.26130258, 0.27577711]),
-  /** Pillow's numbering. */
-  resample: withDefault(z.int().check(z.minimum(0), z.maximum(5)), 3),
-  rescale_factor: withDefault(z.number().check(z.gt(0.00392), z.lt(0.00393)), 1 / 255),
-  do_resize: withDefault(z.literal(true), true),
-  do_rescale: withDefault(z.literal(true), true),
-  do_normalize: withDefault(z.literal(true), true),
-  size: z.optional(size),
-});
-export type ImageProcessor = z.infer<typeof ImageProcessor>;
-
-/** `preprocessor_config.json`, or `image_processor` in `processor_config.json`, or the defaults of BLIP. */
-export async function readImageProcessor(folder: string): Promise<ImageProcessor> {
-  const path = join(folder, 'preprocessor_config.json');
-  const own = await readJson(path, null);
-  if (own !== null) return parseOrThrow(ImageProcessor, own, path);
-  const joint = join(folder, 'processor_config.json');
-  const processor = parseOrThrow(
-    z.object({ image_processor: withDefault(z.unknown(), {}) }),
-    await readJson(joint, {}),
-    joint,
-  );
-  return parseOrThrow(ImageProcessor, processor.image_processor, joint);
-}
-
-function parseOrThrow<T extends z.ZodMiniType>(schema: T, json: unknown, path: string): z.infer<T> {
+export function parseOrThrow<T extends z.ZodMiniType>(
+  schema: T,
+  json: unknown,
+  path: string,
+): z.infer<T> {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
   throw new CheckpointError(`${path}: ${z.prettifyError(result.error)}`);

@@ -3,13 +3,9 @@ import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import type { Graph } from '../../onnx/graph.ts';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { TensorSource } from '../checkpoint/tensor-source.ts';
-import {
-  type GenerateConfig,
-  type GenerationConfig,
-  readGenerateConfig,
-  readGenerationConfig,
-  readImageProcessor,
-} from '../config/model-config.ts';
+import { type GenerationSettings, readGenerationSettings } from '../config/generation-config.ts';
+import { readImageProcessor } from '../config/image-processor.ts';
+import { type GenerateConfig, readGenerateConfig } from '../config/model-config.ts';
 import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
 import type { Source } from '../graphs/layers.ts';
 import { describeOpt, optGraph } from '../graphs/opt.ts';
@@ -29,7 +25,7 @@ export async function planGenerate(
   tensors: TensorSource,
 ): Promise<BundlePlan> {
   const config = await readGenerateConfig(folder);
-  const generation = await readGenerationConfig(folder);
+  const generation = await readGenerationSettings(folder, config.text_config.model_type);
   const processor = await readImageProcessor(folder);
   const checkpoint = new Checkpoint(folder, tensors);
   const source = { checkpoint, precision };
@@ -56,7 +52,7 @@ function textGraphs(source: Source, { text_config, qformer_config }: GenerateCon
 
 function describe(
   config: GenerateConfig,
-  generation: GenerationConfig,
+  generation: GenerationSettings,
   { image, precision }: { image: BundleManifest['image']; precision: Precision },
 ): GenerateDescription {
   const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
@@ -83,6 +79,9 @@ function describe(
     bos_token_id: generation.bos_token_id ?? text.bos_token_id ?? text.pad_token_id,
     eos_token_ids: Array.isArray(eos) ? eos : [eos],
     pad_token_id: generation.pad_token_id ?? text.pad_token_id,
-    generation: { max_new_tokens: generation.max_new_tokens ?? DEFAULT_MAX_NEW_TOKENS },
+    generation: {
+      max_new_tokens: generation.max_new_tokens ?? DEFAULT_MAX_NEW_TOKENS,
+      ...(Object.keys(generation.defaults).length === 0 ? {} : { defaults: generation.defaults }),
+    },
   };
 }
