@@ -23,6 +23,7 @@ const OF_OPT = [
   'embedding',
   'head',
   'lora-bias',
+  'more-tokens',
   'of-language-model',
   'of-qformer',
   'loha',

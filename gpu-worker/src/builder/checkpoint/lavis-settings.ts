@@ -40,7 +40,9 @@ export async function readLavisSettings(
   if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
   const config = memberOf(beside, 'config');
   const size = memberOf(memberOf(config, 'model'), 'image_size');
-  return typeof size === 'number' ? { image_size: size, ...parsed.data } : parsed.data;
+  return count.safeParse(size).success
+    ? { image_size: size as number, ...parsed.data }
+    : parsed.data;
 }
 
 function memberOf(value: unknown, name: string): unknown {

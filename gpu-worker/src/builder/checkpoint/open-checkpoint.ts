@@ -12,9 +12,9 @@ import { explainNoWeights } from './explain-folder.ts';
 import { openLavis } from './lavis-checkpoint.ts';
 import { isLavis } from './lavis-names.ts';
 import { expectNoPointers } from './lfs-pointer.ts';
-import { type Adapter, findAdapter, mergeAdapter } from './merge-adapter.ts';
+import { type Adapter, findAdapter, mergeAdapter, vocabularyOf } from './merge-adapter.ts';
 import type { OpenCheckpoint, OpenOptions } from './opened.ts';
-import { expectSameModel, isHeadTied } from './same-config.ts';
+import { configWithVocabulary, expectSameModel, isHeadTied } from './same-config.ts';
 import { stageFolder } from './staged-folder.ts';
 import type { TensorSource } from './tensor-source.ts';
 import { expectTied, tieEmbeddings } from './tied-tensors.ts';
@@ -138,7 +138,7 @@ async function openAdapter(
       ),
       async [Symbol.asyncDispose]() {
         await staged[Symbol.asyncDispose]();
-        await base[Symbol.asyncDispose]();
+        await merged[Symbol.asyncDispose]();
       },
     };
   } catch (error) {
@@ -147,21 +147,35 @@ async function openAdapter(
   }
 }
 
+/** @param folder whose config and tokenizer count */
 async function mergedInto(
   base: OpenCheckpoint,
   adapter: Adapter,
   folder: string,
 ): Promise<OpenCheckpoint> {
   const files = [ADAPTER_CONFIG, adapter.file];
-  return {
+  const tensors = await mergeAdapter(base.tensors, adapter, await isHeadTied(base.folder));
+  const merged = {
     ...base,
     folder,
     suffix: `${base.suffix}+${adapter.config.peft_type.toLowerCase()}`,
-    tensors: await mergeAdapter(base.tensors, adapter, await isHeadTied(base.folder)),
+    tensors,
     inputs: [
       ...base.inputs,
       ...files.map((file) => ({ label: file, path: join(adapter.folder, file) })),
     ],
+  };
+  const vocabulary = vocabularyOf(tensors);
+  if (vocabulary === vocabularyOf(base.tensors)) return merged;
+  const config = await configWithVocabulary(folder, vocabulary);
+  const staged = await stageFolder([{ folder }], { 'config.json': config });
+  return {
+    ...merged,
+    folder: staged.folder,
+    async [Symbol.asyncDispose]() {
+      await staged[Symbol.asyncDispose]();
+      await base[Symbol.asyncDispose]();
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-/** Whether the config beside an adapter speaks of the same model as that of its base. */
+/** What the configs of an adapter and of its base say of each other. */
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { IDLE_CONFIG } from '../config/ignored-keys.ts';
@@ -41,4 +41,14 @@ export async function isHeadTied(folder: string): Promise<boolean> {
   const Config = z.looseObject({ text_config: z.optional(z.looseObject({})) });
   const config = Config.safeParse(await readJson(join(folder, CONFIG), {}));
   return config.data?.text_config?.tie_word_embeddings !== false;
+}
+
+/** `config.json` for a language model with another number of tokens. */
+export async function configWithVocabulary(
+  folder: string,
+  vocab_size: number | null,
+): Promise<string> {
+  const config = Members.parse(await readJson(join(folder, CONFIG)));
+  const text_config = { ...Members.parse(config.text_config), vocab_size };
+  return `${JSON.stringify({ ...config, text_config }, null, 2)}\n`;
 }

@@ -101,7 +101,7 @@ function stateDict(
     if (typeof name === 'string' && value instanceof TorchTensor) state.push([name, value]);
     else
       throw fail(
-        `holds ${kindOf(value)} under ${JSON.stringify(String(name))}, where a tensor belongs`,
+        `holds ${kindOf(value)} under ${JSON.stringify(String(name).slice(0, 100))}, where a tensor belongs`,
       );
   }
   if (state.length === 0) throw fail('holds no tensors');

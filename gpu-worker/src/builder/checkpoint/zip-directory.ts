@@ -16,7 +16,8 @@ const LOCATOR_BYTES = 20;
 const END_64_BYTES = 56;
 const LOCAL_BYTES = 30;
 const MAX_COMMENT_BYTES = 0xffff;
-/** A directory of a million tensors is no checkpoint. */
+/** Checkpoints have some thousand tensors. */
+const MAX_MEMBERS = 100_000;
 const MAX_DIRECTORY_BYTES = 64 << 20;
 
 /** 16- and 32-bit fields that say "see the 64-bit field". */
@@ -35,7 +36,9 @@ export async function readZipDirectory(
   fail: Fail,
 ): Promise<Map<string, ZipMember>> {
   const end = await findEnd(file, size, fail);
-  if (end.bytes > MAX_DIRECTORY_BYTES) throw fail('its directory is too long for a checkpoint');
+  if (end.bytes > MAX_DIRECTORY_BYTES || end.count > MAX_MEMBERS) {
+    throw fail('its directory is too long for a checkpoint');
+  }
   if (end.offset + end.bytes > end.before) throw fail('its directory lies outside the file');
   const directory = await readExactly(file, end.offset, end.bytes);
   const members = new Map<string, ZipMember>();

@@ -50,6 +50,8 @@ CASES = {
     "lora-bias": ("half", None, LoraConfig(r=4, lora_alpha=8, lora_bias=True, target_modules=["fc1", "fc2"])),
     "of-language-model": ("half", "language_model", LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"])),
     "of-qformer": ("half", "qformer", LoraConfig(r=2, lora_alpha=8, target_modules=["query", "key"])),
+    # Two tokens were added, so that embedding and head are saved whole.
+    "more-tokens": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"])),
     "loha": ("half", None, LoHaConfig(r=3, alpha=6, target_modules=["q_proj", "fc2"], rank_pattern={"fc2": 2})),
     "ia3": ("half", None, IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"])),
     "t5": ("t5", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q", "v", "wi_0", "wo"])),
@@ -86,6 +88,8 @@ def write(name: str) -> None:
     base, part, config = CASES[name]
     torch.manual_seed(sum(map(ord, name)))
     model = load(base)
+    if name == "more-tokens":
+        model.resize_token_embeddings(103, mean_resizing=False)
     original = {key: value.clone() for key, value in model.state_dict().items()}
     inner = model if part is None else getattr(model, part)
     inner.name_or_path = inner.config._name_or_path = f"../../{base}/checkpoint"
@@ -93,7 +97,8 @@ def write(name: str) -> None:
     randomize(adapted)
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
-    adapted.save_pretrained(folder, safe_serialization=name != "lora-bin")
+    adapted.save_pretrained(folder, safe_serialization=name != "lora-bin",
+                            save_embedding_layers=name == "more-tokens")
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     saved = json.loads(path.read_text())
