@@ -1,20 +1,19 @@
 /** A checkpoint of LAVIS: its own tensors, the parts that it froze and did not save, and a config made of both. */
 import { join, resolve } from 'node:path';
-import * as z from 'zod/mini';
 import { CheckpointError } from '../errors.ts';
 import type { RevisionInput } from '../revision.ts';
 import { resolveBaseFolder } from './base-folder.ts';
 import {
   lavisConfig,
   lavisPreprocessor,
-  Shapes,
   visionLayers,
   withoutLaterBlocks,
 } from './lavis-config.ts';
 import { fromImageEncoder, fromLavis, type LavisKind } from './lavis-names.ts';
 import { LAVIS_SETTINGS, type LavisSettings, readLavisSettings } from './lavis-settings.ts';
+import { setEndOfText, textConfig } from './lavis-text-config.ts';
 import type { OpenCheckpoint, OpenOptions } from './opened.ts';
-import { readJson } from './read-json.ts';
+import { Shapes } from './shapes.ts';
 import { stageFolder } from './staged-folder.ts';
 import { renamed, type TensorSource } from './tensor-source.ts';
 import { tieEmbeddings } from './tied-tensors.ts';
@@ -31,8 +30,6 @@ type LavisFiles = {
   tensors: TensorSource;
   beside: Beside;
 };
-
-type Members = Record<string, unknown>;
 
 /** @throws CheckpointError naming the part that is missing, and where to put it */
 export async function openLavis(
@@ -194,59 +191,4 @@ function labelOf(path: string): string {
 
 function asJson(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-const Config = z.record(z.string(), z.unknown());
-
-/** `text_config`, and what the base says of image tokens. */
-async function textConfig(
-  base: OpenCheckpoint,
-  kind: LavisKind,
-  settings: LavisSettings,
-): Promise<{ config: Members; beside: Members }> {
-  const path = join(base.folder, 'config.json');
-  const config = Config.parse(await readJson(path));
-  const isBlip2 = config.model_type === 'blip-2';
-  const text = isBlip2 ? Config.safeParse(config.text_config).data : config;
-  if (kind !== 'retrieve' && text?.model_type !== kind) {
-    throw new CheckpointError(
-      `${LAVIS_SETTINGS} names the base ${settings.base}, whose language model is ${String(text?.model_type)}: the checkpoint is made for ${kind}.`,
-    );
-  }
-  const { image_token_index } = config;
-  return { config: text ?? {}, beside: isBlip2 && image_token_index ? { image_token_index } : {} };
-}
-
-const Vocabulary = z.looseObject({
-  model: z.looseObject({ vocab: z.record(z.string(), z.int()) }),
-});
-/** A line's end in byte-level BPE. */
-const LINE_END = 'Ċ';
-
-/** LAVIS ends OPT's texts with a line's end, and OPT's own config does not know of it. */
-async function setEndOfText(
-  config: Members,
-  {
-    folder,
-    base,
-    settings,
-  }: { folder: string; base: OpenCheckpoint | null; settings: LavisSettings },
-): Promise<void> {
-  const text = config.text_config as Members;
-  if (settings.eos_token_id !== undefined) {
-    text.eos_token_id = settings.eos_token_id;
-    return;
-  }
-  if (base?.tensors.has('query_tokens')) return;
-  for (const place of [folder, base?.folder]) {
-    if (place === undefined) continue;
-    const file = Vocabulary.safeParse(await readJson(join(place, 'tokenizer.json'), null));
-    const id = file.data?.model.vocab[LINE_END];
-    if (id === undefined) continue;
-    text.eos_token_id = id;
-    return;
-  }
-  throw new CheckpointError(
-    `${folder}: no tokenizer.json says which token ends a line, which is how LAVIS's OPT ends a text. Write {"eos_token_id": …} into ${LAVIS_SETTINGS}.`,
-  );
 }

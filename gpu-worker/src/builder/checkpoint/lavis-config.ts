@@ -1,15 +1,15 @@
 /** The config that a checkpoint of LAVIS does not have: told by the shapes of its tensors, and by what LAVIS is known to do. */
-import { CheckpointError } from '../errors.ts';
 import type { LavisKind } from './lavis-names.ts';
 import type { LavisSettings } from './lavis-settings.ts';
+import { optConfig, t5Config } from './lavis-text-config.ts';
+import type { Shapes } from './shapes.ts';
 import type { TensorSource } from './tensor-source.ts';
 
 type Members = Record<string, unknown>;
 
-/** Heads are in no shape: those of EVA-CLIP's ViT-g and CLIP's ViT-L, of BERT-base, and of the published OPTs. */
+/** Heads are in no shape: those of EVA-CLIP's ViT-g and CLIP's ViT-L, and of BERT-base. */
 const VISION_HEADS: Record<number, number> = { 1408: 16, 1024: 16 };
 const QFORMER_HEADS: Record<number, number> = { 768: 12 };
-const OPT_HEADS: Record<number, number> = { 2560: 32, 4096: 32 };
 
 /** Blocks that LAVIS runs of the encoders' 40 and 24, by width: the last features are better one block before the end. */
 const VISION_LAYERS: Record<number, number> = { 1408: 39, 1024: 23 };
@@ -19,56 +19,6 @@ const CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
 const BICUBIC = 3;
 
 const LAYERS = 'vision_model.encoder.layers.';
-
-/** Shapes by name; what is missing is named. */
-export class Shapes {
-  readonly #tensors: TensorSource;
-  readonly #path: string;
-
-  constructor(tensors: TensorSource, path: string) {
-    this.#tensors = tensors;
-    this.#path = path;
-  }
-
-  /** Size of one dimension of a tensor. */
-  dim(name: string, axis: number): number {
-    const size = this.#tensors.get(name)?.shape[axis];
-    if (size === undefined) throw this.fail(`lacks the tensor "${name}"`);
-    return size;
-  }
-
-  /** How many are numbered from 0 on behind a prefix. */
-  count(prefix: string): number {
-    const numbers = [...this.#tensors.keys()]
-      .filter((name) => name.startsWith(prefix))
-      .map((name) => Number.parseInt(name.slice(prefix.length), 10));
-    return Math.max(-1, ...numbers) + 1;
-  }
-
-  has(name: string): boolean {
-    return this.#tensors.has(name);
-  }
-
-  /** What is known by its width, or said in lavis.json. */
-  heads(
-    said: number | undefined,
-    known: Record<number, number>,
-    width: number,
-    key: string,
-  ): number {
-    const heads = said ?? known[width];
-    if (heads === undefined) {
-      throw this.fail(
-        `has a width of ${width} whose attention heads cannot be told: write {"${key}": …} into lavis.json beside it`,
-      );
-    }
-    return heads;
-  }
-
-  fail(why: string): CheckpointError {
-    return new CheckpointError(`${this.#path} ${why}.`);
-  }
-}
 
 /** Blocks of the image encoder that count. */
 export function visionLayers(shapes: Shapes, { vision_layers }: LavisSettings): number {
@@ -179,60 +129,6 @@ export function lavisConfig(
     ...common,
     use_decoder_only_language_model: kind === 'opt',
     text_config: { ...text, ...own },
-  };
-}
-
-function optConfig(shapes: Shapes, settings: LavisSettings, text: Members | null): Members {
-  const decoder = 'language_model.model.decoder';
-  const hidden_size = shapes.dim(`${decoder}.layers.0.fc1.weight`, 1);
-  const said = text?.num_attention_heads;
-  return {
-    model_type: 'opt',
-    vocab_size: shapes.dim(
-      shapes.has(`${decoder}.embed_tokens.weight`)
-        ? `${decoder}.embed_tokens.weight`
-        : 'language_model.lm_head.weight',
-      0,
-    ),
-    hidden_size,
-    word_embed_proj_dim: hidden_size,
-    ffn_dim: shapes.dim(`${decoder}.layers.0.fc1.weight`, 0),
-    num_hidden_layers: shapes.count(`${decoder}.layers.`),
-    max_position_embeddings: shapes.dim(`${decoder}.embed_positions.weight`, 0) - 2,
-    num_attention_heads: shapes.heads(
-      settings.text_heads ?? (typeof said === 'number' ? said : undefined),
-      OPT_HEADS,
-      hidden_size,
-      'text_heads',
-    ),
-  };
-}
-
-/** LAVIS sets the gate to the exact GELU, whatever the config of FlanT5 says; the head is FlanT5's own, and not scaled. */
-function t5Config(shapes: Shapes, text: Members | null): Members {
-  const block = 'language_model.encoder.block.0.layer';
-  const num_heads = shapes.dim(`${block}.0.SelfAttention.relative_attention_bias.weight`, 1);
-  return {
-    ...(text === null
-      ? {
-          feed_forward_proj: 'gated-gelu',
-          tie_word_embeddings: false,
-          scale_decoder_outputs: false,
-        }
-      : {}),
-    model_type: 't5',
-    vocab_size: shapes.dim('language_model.shared.weight', 0),
-    d_model: shapes.dim('language_model.shared.weight', 1),
-    d_kv: shapes.dim(`${block}.0.SelfAttention.q.weight`, 0) / num_heads,
-    d_ff: shapes.dim(`${block}.1.DenseReluDense.wi_0.weight`, 0),
-    num_layers: shapes.count('language_model.encoder.block.'),
-    num_decoder_layers: shapes.count('language_model.decoder.block.'),
-    num_heads,
-    relative_attention_num_buckets: shapes.dim(
-      `${block}.0.SelfAttention.relative_attention_bias.weight`,
-      0,
-    ),
-    dense_act_fn: 'gelu',
   };
 }
 

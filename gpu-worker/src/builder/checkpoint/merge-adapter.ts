@@ -15,6 +15,13 @@ import {
   mergedRows,
   scaledRows,
 } from './adapter-math.ts';
+import { moduleOf, type Parts, rootOf, sortedTensors } from './adapter-names.ts';
+import {
+  expectOwnEmbedding,
+  isResizedVocabulary,
+  untied,
+  withTiedHead,
+} from './adapter-vocabulary.ts';
 import { readAll, type StoredTensor, type TensorSource } from './tensor-source.ts';
 import { openTorchFile } from './torch-file.ts';
 import { openSafetensors } from './weight-files.ts';
@@ -42,9 +49,6 @@ export async function findAdapter(
   return { folder, file, config };
 }
 
-/** What one module has in the adapter's file, by the part's name. */
-type Parts = Map<string, StoredTensor>;
-
 /**
  * The base's tensors, those that the adapter changes merged when they are read.
  * @param isTied whether the language model's head is its embedding where the file has one of them
@@ -59,7 +63,7 @@ export async function mergeAdapter(
   const tensors = file.endsWith('.bin')
     ? (await openTorchFile(path)).tensors
     : await openSafetensors(path);
-  const { changes, replacements } = sorted(tensors, path);
+  const { changes, replacements } = sortedTensors(tensors, path);
   const originals = isTied ? withTiedHead(base) : new Map(base);
   const root = rootOf(originals, [...changes.keys(), ...replacements.keys().map(moduleOf)], path);
   const fail = (why: string) => new CheckpointError(`${path}: ${why}.`);
@@ -86,65 +90,6 @@ export async function mergeAdapter(
     if (shift !== null) merged.set(bias, shift);
   }
   return untied(base, originals, merged);
-}
-
-const PREFIX = /^base_model\.model\./;
-/** Between a module's name and that of a part; the adapter's own name may follow, `default` mostly. */
-const PARTS =
-  /^(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector|ia3_l|hada_w1_a|hada_w1_b|hada_w2_a|hada_w2_b)((?:\.(?!weight$|bias$)[^.]+)?)(\.(?:weight|bias))?$/;
-/** Parts of adapters that are not merged. */
-const UNKNOWN_PARTS =
-  /\.(lora_[A-Za-z_]+|hada_\w+|ia3_\w+|lokr_\w+|oft_\w+|vera_\w+|trainable_tokens\w*)(\.|$)/;
-
-/** The adapter's tensors: parts of changes by module, and tensors that take the place of the base's. */
-function sorted(tensors: TensorSource, path: string) {
-  const changes = new Map<string, Parts>();
-  const replacements = new Map<string, StoredTensor>();
-  for (const [stored, tensor] of tensors) {
-    const name = stored.replace(PREFIX, '');
-    const [, module, kind, , suffix = ''] = PARTS.exec(name) ?? [];
-    if (module !== undefined && kind !== undefined) {
-      const parts = changes.get(module) ?? new Map();
-      parts.set(suffix === '.bias' ? `${kind}.bias` : kind, tensor);
-      changes.set(module, parts);
-    } else if (UNKNOWN_PARTS.test(name)) {
-      throw new CheckpointError(
-        `${path}: "${stored}" cannot be merged. Merge it with peft (merge_and_unload, save_pretrained) and give that folder.`,
-      );
-    } else if (!name.includes('.original_module.')) {
-      replacements.set(replacedName(name), tensor);
-    }
-  }
-  return { changes, replacements };
-}
-
-/** As the base calls it: without the wrapper of peft around the module. */
-function replacedName(name: string): string {
-  return name
-    .replace(/\.modules_to_save(\.(?!weight$|bias$)[^.]+(?=\.))?/, '')
-    .replace('.base_layer.', '.');
-}
-
-function moduleOf(tensor: string): string {
-  return tensor.replace(/\.[^.]+$/, '');
-}
-
-/** Parts of BLIP-2 that may have been trained on their own. */
-const ROOTS = ['', 'language_model.', 'qformer.', 'vision_model.'];
-
-/** What the adapter's names lack at their beginning. */
-function rootOf(base: TensorSource, modules: Iterable<string>, path: string): string {
-  const all = [...modules];
-  if (all.length === 0) throw new CheckpointError(`${path} holds no tensors.`);
-  const has = (name: string) => base.has(`${name}.weight`) || base.has(`${name}.bias`);
-  const root = ROOTS.find((start) => all.every((module) => has(start + module)));
-  if (root !== undefined) return root;
-  const counts = ROOTS.map((start) => all.filter((module) => has(start + module)).length);
-  const best = ROOTS[counts.indexOf(Math.max(...counts))]!;
-  const missing = all.find((module) => !has(best + module));
-  throw new CheckpointError(
-    `${path} changes "${missing}", which the base does not have: it was made for another model.`,
-  );
 }
 
 type Context = { module: string; fail: (why: string) => Error };
@@ -256,70 +201,6 @@ function mergedBias(
   const left: Matrix = { shape: [rows, 1], read: () => readAll(shift) };
   const right: Matrix = { shape: [1, 1], read: async () => Float32Array.of(1) };
   return mergedRows(original, lowRankDelta(left, right, scale), null);
-}
-
-const OPT_EMBEDDING = 'language_model.model.decoder.embed_tokens';
-/** OPT's and T5's. */
-const HEAD = 'language_model.lm_head';
-
-/** OPT's head beside its embedding, whichever of the two the file has. */
-function withTiedHead(base: TensorSource): Map<string, StoredTensor> {
-  const [embedding, head] = [OPT_EMBEDDING, HEAD].map((name) => base.get(`${name}.weight`));
-  const all = new Map(base);
-  if (embedding !== undefined && head === undefined) all.set(`${HEAD}.weight`, embedding);
-  if (embedding === undefined && head !== undefined) all.set(`${OPT_EMBEDDING}.weight`, head);
-  return all;
-}
-
-/**
- * An adapter changes embedding or head alone: the other keeps what both were. A vocabulary that grew is one of both
- * again, and of all of T5's names.
- */
-function untied(
-  base: TensorSource,
-  originals: TensorSource,
-  merged: ReadonlyMap<string, StoredTensor>,
-): TensorSource {
-  const names = [...VOCABULARY, ...T5_COPIES];
-  const isResized = VOCABULARY.some((name) => {
-    const [before, after] = [originals.get(name), merged.get(name)];
-    return before !== undefined && after !== undefined && before.shape[0] !== after.shape[0];
-  });
-  const rest = isResized ? [...base].filter(([name]) => !names.includes(name)) : [...base];
-  const pair = [`${OPT_EMBEDDING}.weight`, `${HEAD}.weight`];
-  const kept =
-    !isResized && pair.some((name) => merged.has(name))
-      ? pair.flatMap((name) => (originals.has(name) ? [[name, originals.get(name)!] as const] : []))
-      : [];
-  return new Map([...rest, ...kept, ...merged]);
-}
-
-const T5_EMBEDDING = 'language_model.shared';
-const T5_COPIES = ['encoder', 'decoder'].map(
-  (stack) => `language_model.${stack}.embed_tokens.weight`,
-);
-/** Have a row for each token: peft saves them whole when tokens were added. */
-const VOCABULARY = [OPT_EMBEDDING, HEAD, T5_EMBEDDING].map((module) => `${module}.weight`);
-
-function isResizedVocabulary(name: string, after: StoredTensor, before: StoredTensor): boolean {
-  const [rows, ...width] = after.shape;
-  return (
-    VOCABULARY.includes(name) &&
-    rows !== before.shape[0] &&
-    `${width}` === `${before.shape.slice(1)}`
-  );
-}
-
-/** Tokens that the embedding has rows for; null where there is no language model. */
-export function vocabularyOf(tensors: TensorSource): number | null {
-  const name = VOCABULARY.find((tensor) => tensors.has(tensor));
-  return name === undefined ? null : (tensors.get(name)?.shape[0] ?? null);
-}
-
-/** T5's embedding is three modules, and peft changes one of them: graphs have one for encoder and decoder. */
-function expectOwnEmbedding(module: string, fail: (why: string) => Error): void {
-  if (!/^language_model\.(shared|(en|de)coder\.embed_tokens)$/.test(module)) return;
-  throw fail(`"${module}" is changed: adapters of T5's embedding are not supported`);
 }
 
 function expectShape(

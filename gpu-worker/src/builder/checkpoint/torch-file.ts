@@ -1,13 +1,14 @@
 /** Reads what `torch.save` wrote, without running it: zip archives of torch 1.6 and later, and the older format. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { CheckpointError } from '../errors.ts';
+import { PickleError } from './pickle-reader.ts';
 import { elementCount } from './safetensors.ts';
 import { readExactly } from './stored-values.ts';
 import type { StoredTensor } from './tensor-source.ts';
 import { readLegacyFile } from './torch-legacy.ts';
 import { type TorchFile, TorchTensor, torchPickle } from './torch-pickle.ts';
 import { stridedTensor } from './torch-strides.ts';
-import { PickleError, unpickle } from './unpickle.ts';
+import { unpickle } from './unpickle.ts';
 import { readZipDirectory } from './zip-directory.ts';
 
 /** Without weights, a pickle is small: that of a checkpoint with its optimizer has a few MB. */

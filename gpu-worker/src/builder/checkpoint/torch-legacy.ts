@@ -1,8 +1,9 @@
 /** The format of `torch.save` before 1.6: pickles one after another, then the storages' bytes. */
 import type { FileHandle } from 'node:fs/promises';
+import { PickleCutOff, PickleError } from './pickle-reader.ts';
 import { readExactly } from './stored-values.ts';
 import { type LocatedStorage, type TorchFile, TorchStorage, torchPickle } from './torch-pickle.ts';
-import { PickleCutOff, PickleError, type PickleOptions, unpickle } from './unpickle.ts';
+import { type PickleOptions, unpickle } from './unpickle.ts';
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;

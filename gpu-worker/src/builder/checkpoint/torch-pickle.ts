@@ -1,5 +1,6 @@
 /** What the pickles of `torch.save` may name: tensors, the storages they lie in, dicts, sizes and types of numbers. */
-import { PickleCall, PickleError, type PickleOptions } from './unpickle.ts';
+import { PickleError } from './pickle-reader.ts';
+import { PickleCall, type PickleOptions } from './unpickle.ts';
 
 /** Where the bytes of a storage lie in the file. */
 export type LocatedStorage = { offset: number; bytes: number };

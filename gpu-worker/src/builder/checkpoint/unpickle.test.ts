@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { PickleCall, PickleCutOff, PickleError, unpickle } from './unpickle.ts';
+import { PickleCutOff, PickleError } from './pickle-reader.ts';
+import { PickleCall, unpickle } from './unpickle.ts';
 
 const options = {
   globals: new Map<string, unknown>([['collections.OrderedDict', new PickleCall(() => new Map())]]),

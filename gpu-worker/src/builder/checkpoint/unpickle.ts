@@ -4,6 +4,8 @@
  * imported, no code of the file's choice can run.
  */
 
+import { damaged, PickleError, PickleReader } from './pickle-reader.ts';
+
 /** A call that a pickle may make. */
 export class PickleCall {
   readonly call: (args: readonly unknown[]) => unknown;
@@ -19,17 +21,6 @@ export type PickleOptions = {
   /** What a persistent id stands for. */
   persistent: (id: unknown) => unknown;
 };
-
-/** The pickle is damaged, or asks for more than data; the message says which. */
-export class PickleError extends Error {
-  override readonly name = 'PickleError';
-}
-
-/** The pickle goes on behind the bytes that were given. */
-export class PickleCutOff extends PickleError {}
-
-/** Longest whole number, bytes: torch's magic number has ten. */
-const MAX_LONG_BYTES = 32;
 
 const MARK = Symbol('mark');
 
@@ -48,25 +39,23 @@ export function unpickle(
 }
 
 class Unpickler {
-  readonly #bytes: Buffer;
+  readonly #reader: PickleReader;
   readonly #options: PickleOptions;
-  #at: number;
   readonly #stack: unknown[] = [];
   readonly #memo = new Map<number, unknown>();
 
   constructor(bytes: Buffer, start: number, options: PickleOptions) {
-    this.#bytes = bytes;
-    this.#at = start;
+    this.#reader = new PickleReader(bytes, start);
     this.#options = options;
   }
 
   run(): { value: unknown; end: number } {
     for (;;) {
-      const code = this.#uint(1);
+      const code = this.#reader.uint(1);
       if (code === 0x2e) {
         const value = this.#pop();
         if (this.#stack.length > 0) throw damaged('it ends in the middle of a value');
-        return { value, end: this.#at };
+        return { value, end: this.#reader.position };
       }
       this.#step(code);
     }
@@ -75,10 +64,10 @@ class Unpickler {
   #step(code: number): void {
     switch (code) {
       case 0x80: // PROTO
-        this.#expectProtocol(this.#uint(1));
+        this.#expectProtocol(this.#reader.uint(1));
         break;
       case 0x95: // FRAME: the bytes are here already
-        this.#take(8);
+        this.#reader.take(8);
         break;
       case 0x4e: // NONE
         this.#push(null);
@@ -90,34 +79,34 @@ class Unpickler {
         this.#push(false);
         break;
       case 0x4b: // BININT1
-        this.#push(this.#uint(1));
+        this.#push(this.#reader.uint(1));
         break;
       case 0x4d: // BININT2
-        this.#push(this.#uint(2));
+        this.#push(this.#reader.uint(2));
         break;
       case 0x4a: // BININT
-        this.#push(this.#take(4).readInt32LE());
+        this.#push(this.#reader.take(4).readInt32LE());
         break;
       case 0x8a: // LONG1
-        this.#push(this.#long(this.#uint(1)));
+        this.#push(this.#reader.long(this.#reader.uint(1)));
         break;
       case 0x8b: // LONG4
-        this.#push(this.#long(this.#uint(4)));
+        this.#push(this.#reader.long(this.#reader.uint(4)));
         break;
       case 0x47: // BINFLOAT
-        this.#push(this.#take(8).readDoubleBE());
+        this.#push(this.#reader.take(8).readDoubleBE());
         break;
       case 0x58: // BINUNICODE
-        this.#push(this.#text(this.#uint(4)));
+        this.#push(this.#reader.text(this.#reader.uint(4)));
         break;
       case 0x8c: // SHORT_BINUNICODE
-        this.#push(this.#text(this.#uint(1)));
+        this.#push(this.#reader.text(this.#reader.uint(1)));
         break;
       case 0x54: // BINSTRING, of Python 2
-        this.#push(this.#text(this.#uint(4)));
+        this.#push(this.#reader.text(this.#reader.uint(4)));
         break;
       case 0x55: // SHORT_BINSTRING
-        this.#push(this.#text(this.#uint(1)));
+        this.#push(this.#reader.text(this.#reader.uint(1)));
         break;
       case 0x28: // MARK
         this.#stack.push(MARK);
@@ -153,22 +142,22 @@ class Unpickler {
         this.#set(this.#popToMark());
         break;
       case 0x71: // BINPUT
-        this.#memo.set(this.#uint(1), this.#top());
+        this.#memo.set(this.#reader.uint(1), this.#top());
         break;
       case 0x72: // LONG_BINPUT
-        this.#memo.set(this.#uint(4), this.#top());
+        this.#memo.set(this.#reader.uint(4), this.#top());
         break;
       case 0x94: // MEMOIZE
         this.#memo.set(this.#memo.size, this.#top());
         break;
       case 0x68: // BINGET
-        this.#push(this.#remembered(this.#uint(1)));
+        this.#push(this.#remembered(this.#reader.uint(1)));
         break;
       case 0x6a: // LONG_BINGET
-        this.#push(this.#remembered(this.#uint(4)));
+        this.#push(this.#remembered(this.#reader.uint(4)));
         break;
       case 0x63: // GLOBAL
-        this.#push(this.#global(`${this.#line()}.${this.#line()}`));
+        this.#push(this.#global(`${this.#reader.line()}.${this.#reader.line()}`));
         break;
       case 0x93: {
         // STACK_GLOBAL
@@ -188,41 +177,6 @@ class Unpickler {
       default:
         throw damaged(`it has the instruction 0x${code.toString(16)}, which no weights need`);
     }
-  }
-
-  #take(length: number): Buffer {
-    const end = this.#at + length;
-    if (end > this.#bytes.length) throw new PickleCutOff('The pickle is cut off.');
-    const taken = this.#bytes.subarray(this.#at, end);
-    this.#at = end;
-    return taken;
-  }
-
-  #uint(length: 1 | 2 | 4): number {
-    return this.#take(length).readUIntLE(0, length);
-  }
-
-  #text(length: number): string {
-    return this.#take(length).toString('utf8');
-  }
-
-  #line(): string {
-    const end = this.#bytes.indexOf(0x0a, this.#at);
-    if (end < 0) throw new PickleCutOff('The pickle is cut off.');
-    const text = this.#text(end - this.#at);
-    this.#at = end + 1;
-    return text;
-  }
-
-  /** A whole number of two's complement, little-endian. */
-  #long(length: number): number | bigint {
-    if (length > MAX_LONG_BYTES) throw damaged(`it has a number of ${length} bytes`);
-    const digits = this.#take(length);
-    let value = 0n;
-    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(digits[i]!);
-    const signed = BigInt.asIntN(8 * Math.max(length, 1), value);
-    const number = Number(signed);
-    return Number.isSafeInteger(number) ? number : signed;
   }
 
   #push(value: unknown): void {
@@ -296,8 +250,4 @@ class Unpickler {
   #expectProtocol(protocol: number): void {
     if (protocol > 5) throw damaged(`it is of protocol ${protocol}`);
   }
-}
-
-function damaged(why: string): PickleError {
-  return new PickleError(`its pickle is damaged: ${why}`);
 }

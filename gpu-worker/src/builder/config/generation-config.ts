@@ -9,6 +9,7 @@ import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
 import { CheckpointError } from '../errors.ts';
 import { count } from './fields.ts';
+import { IDLE, NEUTRAL } from './generation-keys.ts';
 import { parseOrThrow } from './model-config.ts';
 import { expectKnownKeys, isSaid, shortly } from './strict-keys.ts';
 
@@ -42,68 +43,6 @@ export type GenerationSettings = Pick<
   GenerationFile,
   'bos_token_id' | 'eos_token_id' | 'pad_token_id' | 'decoder_start_token_id' | 'max_new_tokens'
 > & { defaults: GenerationDefaults };
-
-/** Settings that change a text and that are not done here, with the value that leaves it alone. */
-const NEUTRAL: Record<string, unknown> = {
-  typical_p: 1,
-  min_p: 0,
-  top_h: 1,
-  epsilon_cutoff: 0,
-  eta_cutoff: 0,
-  diversity_penalty: 0,
-  num_beam_groups: 1,
-  encoder_repetition_penalty: 1,
-  encoder_no_repeat_ngram_size: 0,
-  guidance_scale: 1,
-  penalty_alpha: 0,
-  bad_words_ids: null,
-  force_words_ids: null,
-  constraints: null,
-  forced_bos_token_id: null,
-  forced_eos_token_id: null,
-  suppress_tokens: null,
-  begin_suppress_tokens: null,
-  sequence_bias: null,
-  exponential_decay_length_penalty: null,
-  renormalize_logits: false,
-  token_healing: false,
-  watermarking_config: null,
-  stop_strings: null,
-  max_time: null,
-  dola_layers: null,
-  use_mtp: false,
-};
-
-/** Where the settings come from, what Python returns, and how fast it computes. */
-const IDLE = [
-  '_from_model_config',
-  '_commit_hash',
-  'transformers_version',
-  'use_cache',
-  'cache_implementation',
-  'cache_config',
-  'max_cache_len',
-  'return_dict_in_generate',
-  'output_attentions',
-  'output_hidden_states',
-  'output_scores',
-  'output_logits',
-  'remove_invalid_values',
-  'is_assistant',
-  'num_assistant_tokens',
-  'num_assistant_tokens_schedule',
-  'assistant_confidence_threshold',
-  'prompt_lookup_num_tokens',
-  'max_matching_ngram_size',
-  'assistant_early_exit',
-  'assistant_lookbehind',
-  'target_lookbehind',
-  'compile_config',
-  'disable_compile',
-  'continuous_batching_config',
-  'low_memory',
-  'prefill_chunk_size',
-];
 
 /** What transformers means where nothing is said. */
 const MAX_LENGTH = 20;
