@@ -205,6 +205,17 @@ describe('a checkpoint of LAVIS', () => {
     );
   });
 
+  it('with an adapter beside it is merged with it', async () => {
+    const adapter = join(GOLDEN, 'adapters/lora');
+    const settings = { ...HEADS, text_heads: 2, eos_token_id: 3 };
+    const folder = await lavisFolder('whole_opt.pth', { settings, tokenizer: 'half' });
+    const reference = await transformersFolder('half');
+    for (const to of [folder, reference]) await cp(adapter, to, { recursive: true });
+    const bundle = await ensureBundle(folder, { bundles });
+    await expectSameGraphs(bundle, await ensureBundle(reference, { bundles }));
+    expect((await readManifest(bundle)).name).toBe('lavis+lora');
+  });
+
   it('with a config of transformers beside it needs no settings', async () => {
     const reference = await transformersFolder('match-bf16');
     const folder = await lavisFolder('pretrained.pth', { tokenizer: 'match-bf16' });

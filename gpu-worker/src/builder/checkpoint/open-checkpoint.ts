@@ -45,18 +45,34 @@ export async function openCheckpoint(
     return await openAdapter(folder, adapter, await openBase(await baseOf(adapter, options)));
   }
   const opened = await openWeights(folder, weights);
-  const name = only === null ? checkpointName(folder) : only.replace(/\.[^.]+$/, '');
-  if (isLavis(opened.tensors)) {
-    const paths = weights.files.map((file) => join(folder, file));
-    return await openLavis({ folder, name, present, paths, ...opened }, options, openBase);
+  const name = nameOf(folder, only);
+  const own = isLavis(opened.tensors)
+    ? await openLavis(
+        { folder, name, present, paths: pathsOf(folder, weights), ...opened },
+        options,
+        openBase,
+      )
+    : await openOwn(folder, name, present, weights, opened.tensors);
+  return adapter === null ? own : await orDispose(own, () => mergedInto(own, adapter, own.folder));
+}
+
+/** A folder's weights have a name of their own only where somebody gave them one. */
+function nameOf(folder: string, only: string | null): string {
+  const isUsual = only === null || /^(pytorch_)?model[.-]/.test(only);
+  return isUsual ? checkpointName(folder) : only.replace(/\.[^.]+$/, '');
+}
+
+function pathsOf(folder: string, { files }: WeightFiles): string[] {
+  return files.map((file) => join(folder, file));
+}
+
+async function orDispose<T>(opened: AsyncDisposable, then: () => Promise<T>): Promise<T> {
+  try {
+    return await then();
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
   }
-  if (!present.includes('config.json')) {
-    throw new CheckpointError(
-      `${folder} has weights (${weights.files[0]}) but no config.json: add the one of the model they are of.`,
-    );
-  }
-  const own = await openOwn(folder, name, weights, opened.tensors);
-  return adapter === null ? own : await mergedInto(own, adapter, folder);
 }
 
 async function placeOf(path: string): Promise<{ folder: string; only: string | null }> {
@@ -84,9 +100,16 @@ async function weightsOf(
 async function openOwn(
   folder: string,
   name: string,
-  { files }: WeightFiles,
+  present: readonly string[],
+  weights: WeightFiles,
   source: TensorSource,
 ): Promise<OpenCheckpoint> {
+  const { files } = weights;
+  if (!present.includes('config.json')) {
+    throw new CheckpointError(
+      `${folder} has weights (${files[0]}) but no config.json: add the one of the model they are of.`,
+    );
+  }
   const tensors = tieEmbeddings(source);
   const inputs = ['config.json', ...files].map((file) => ({
     label: file,
@@ -98,7 +121,7 @@ async function openOwn(
     folder,
     tensors,
     inputs,
-    bytes: await totalBytes(files.map((file) => join(folder, file))),
+    bytes: await totalBytes(pathsOf(folder, weights)),
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -124,13 +147,13 @@ async function openAdapter(
   adapter: Adapter,
   base: OpenCheckpoint,
 ): Promise<OpenCheckpoint> {
-  try {
+  return await orDispose(base, async () => {
     await expectSameModel(folder, base.folder);
     const staged = await stageFolder([
       { folder: base.folder },
       { folder, files: /^(?!config\.json$)/ },
     ]);
-    const merged = await mergedInto(base, adapter, staged.folder);
+    const merged = await orDispose(staged, () => mergedInto(base, adapter, staged.folder));
     return {
       ...merged,
       name: checkpointName(folder),
@@ -142,10 +165,7 @@ async function openAdapter(
         await merged[Symbol.asyncDispose]();
       },
     };
-  } catch (error) {
-    await base[Symbol.asyncDispose]();
-    throw error;
-  }
+  });
 }
 
 /** @param folder whose config and tokenizer count */

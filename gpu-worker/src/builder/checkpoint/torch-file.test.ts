@@ -169,4 +169,15 @@ describe('a damaged file of torch.save', () => {
       /data\.pkl in it is compressed/,
     );
   });
+
+  it('whose members share bytes is refused', async () => {
+    const whole = await readFile(join(GOLDEN, 'state.bin'));
+    const changed = Buffer.from(whole);
+    const record = Buffer.from([0x50, 0x4b, 1, 2]);
+    const first = whole.indexOf(record);
+    const second = whole.indexOf(record, first + 4);
+    // Where a member begins stands at byte 42 of its record.
+    changed.writeUInt32LE(whole.readUInt32LE(first + 42), second + 42);
+    await expect(openTorchFile(await fileOf(changed))).rejects.toThrow(/overlaps another member/);
+  });
 });
