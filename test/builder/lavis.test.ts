@@ -300,10 +300,10 @@ describe('a checkpoint of LAVIS is refused', () => {
       /has no language model: LAVIS freezes it .*"base": .* OPT of width 64/,
     ],
     [
-      'whose heads cannot be told',
+      'whose heads no shape shows',
       'pretrained.pth',
       { tokenizer: 'match-bf16' },
-      /width of \d+ whose attention heads cannot be told: write {"vision_heads": …} into lavis\.json/,
+      /width of \d+ whose attention heads no shape shows: write {"vision_heads": …} into lavis\.json/,
     ],
     [
       'with settings nobody knows',

@@ -40,16 +40,16 @@ const imageOf = async (bundle: string) => (await readManifest(bundle)).image;
 describe('a processor', () => {
   it.each(Object.keys(CONFIGS))('%s makes of images what transformers makes', async (name) => {
     await write('preprocessor_config.json', CONFIGS[name]);
-    const image = await imageOf(await build());
-    expect(image.size).toBe(14);
+    const spec = await imageOf(await build());
+    expect(spec.size).toBe(14);
     const expected = await openSafetensors(join(GOLDEN, 'processor/expected.safetensors'));
-    for (const picture of ['down', 'up', 'tall']) {
-      const bytes = await readFile(join(GOLDEN, `preprocess/${picture}.png`));
+    for (const image of ['down', 'up', 'tall']) {
+      const bytes = await readFile(join(GOLDEN, `preprocess/${image}.png`));
       const opened = await openImage(bytes, { maxBytes: 1e6, maxPixels: 1e6 });
-      const values = await preprocess(opened.pixels, image);
-      const wanted = await readAll(expected.get(`${name}/${picture}`)!);
+      const values = await preprocess(opened.pixels, spec);
+      const wanted = await readAll(expected.get(`${name}/${image}`)!);
       const largest = Math.max(1, ...wanted.map(Math.abs));
-      expect(maxDifference(values, wanted) / largest, picture).toBeLessThan(1e-6);
+      expect(maxDifference(values, wanted) / largest, image).toBeLessThan(1e-6);
     }
   });
 

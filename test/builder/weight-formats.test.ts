@@ -207,7 +207,7 @@ describe('a folder without weights that can be read', () => {
     [
       "a trainer's rest",
       write('training_args.bin', 'optimizer.pt'),
-      /what a trainer keeps \(optimizer\.pt, training_args\.bin\) but no model/,
+      /a trainer's own state \(optimizer\.pt, training_args\.bin\) but no model/,
     ],
     [
       "LAVIS's image encoder",

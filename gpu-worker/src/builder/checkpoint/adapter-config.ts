@@ -63,7 +63,7 @@ const SCHEMAS = { LORA: Lora, LOHA: LoHa, IA3 };
 /**
  * Keys that change nothing of a merged model: origin, training, settings of an initialization that has happened.
  * `fan_in_fan_out` speaks of layers that are stored transposed; BLIP-2 has none, and peft turns it off for them.
- * `feedforward_modules` of IA3 is also told by the shape of each vector.
+ * `feedforward_modules` of IA3 also follows from the shape of each vector.
  */
 const IDLE = [
   'task_type',

@@ -15,7 +15,7 @@ export function withTiedHead(base: TensorSource): Map<string, StoredTensor> {
 }
 
 /**
- * An adapter changes embedding or head alone: the other keeps what both were. A vocabulary that grew is one of both
+ * An adapter changes embedding or head alone: the other stays what both were. A vocabulary that grew is one of both
  * again, and of all of T5's names.
  */
 export function untied(
@@ -30,11 +30,11 @@ export function untied(
   });
   const rest = isResized ? [...base].filter(([name]) => !names.includes(name)) : [...base];
   const pair = [`${OPT_EMBEDDING}.weight`, `${HEAD}.weight`];
-  const kept =
+  const unchanged =
     !isResized && pair.some((name) => merged.has(name))
       ? pair.flatMap((name) => (originals.has(name) ? [[name, originals.get(name)!] as const] : []))
       : [];
-  return new Map([...rest, ...kept, ...merged]);
+  return new Map([...rest, ...unchanged, ...merged]);
 }
 
 const T5_EMBEDDING = 'language_model.shared';

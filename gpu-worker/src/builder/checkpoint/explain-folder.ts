@@ -64,7 +64,7 @@ const FINDINGS: readonly Finding[] = [
   },
   {
     pattern: /^(training_args|optimizer|scheduler|rng_state\w*)\.(bin|pt|pth)$/,
-    say: (files) => `has what a trainer keeps (${files.join(', ')}) but no model`,
+    say: (files) => `has a trainer's own state (${files.join(', ')}) but no model`,
   },
   {
     pattern: /^(eva_vit_g|clip_vit_L)\.pth$/,

@@ -1,4 +1,4 @@
-/** The config that a checkpoint of LAVIS does not have: told by the shapes of its tensors, and by what LAVIS is known to do. */
+/** The config that a checkpoint of LAVIS does not have: derived from the shapes of its tensors and from what LAVIS is known to do. */
 import type { LavisKind } from './lavis-names.ts';
 import type { LavisSettings } from './lavis-settings.ts';
 import { optConfig, t5Config } from './lavis-text-config.ts';

@@ -200,7 +200,7 @@ async function mergedInto(
   };
 }
 
-/** Reads what can be told of the weights only by comparing them. @throws CheckpointError */
+/** Checks what only the weights' values can show. @throws CheckpointError */
 export async function checkWeights({ tensors }: OpenCheckpoint): Promise<void> {
   await expectTied(tensors);
 }

@@ -1,4 +1,4 @@
-/** A checkpoint that was opened, and what the opening may be told. */
+/** A checkpoint that was opened, and the options of opening it. */
 import type { RevisionInput } from '../revision.ts';
 import type { BaseOptions } from './base-folder.ts';
 import type { TensorSource } from './tensor-source.ts';

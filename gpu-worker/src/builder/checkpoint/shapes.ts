@@ -1,4 +1,4 @@
-/** Sizes of a checkpoint that has no config, told by the shapes of its tensors. */
+/** Sizes of a checkpoint that has no config, derived from the shapes of its tensors. */
 import { CheckpointError } from '../errors.ts';
 import type { TensorSource } from './tensor-source.ts';
 
@@ -41,7 +41,7 @@ export class Shapes {
     const heads = said ?? known[width];
     if (heads === undefined) {
       throw this.fail(
-        `has a width of ${width} whose attention heads cannot be told: write {"${key}": …} into lavis.json beside it`,
+        `has a width of ${width} whose attention heads no shape shows: write {"${key}": …} into lavis.json beside it`,
       );
     }
     return heads;

@@ -32,7 +32,7 @@ const NO_WEIGHTS =
 /**
  * The weights of a folder, in the order of their names; null where it has none.
  * @param present names of its files
- * @throws CheckpointError when shards are missing, or it cannot be told which of several files is meant
+ * @throws CheckpointError when shards are missing, or several files may be meant
  */
 export async function findWeights(
   folder: string,
