@@ -1,6 +1,7 @@
 /** What a bundle is: `manifest.json`, written by the model builder, read by GPU worker and edge. */
 import * as z from 'zod/mini';
 import { OptGraphs, RetrievalGraphs, T5Graphs } from './bundle-graphs.ts';
+import { GenerationDefaults } from './generation-defaults.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
@@ -31,6 +32,13 @@ const common = {
     std: threeChannels,
     /** Filter of the resize to that size, as Pillow computes it. */
     resample: z.enum(['lanczos', 'bilinear', 'bicubic', 'box', 'hamming']),
+    /**
+     * What images are resized to before their middle of `size` is cut out; the other side of `shortest_edge` keeps the
+     * aspect. Left out where images are resized straight to the square.
+     */
+    resize: z.optional(
+      z.union([z.object({ height: count, width: count }), z.object({ shortest_edge: count })]),
+    ),
   }),
   /** Tokens of the image encoder: patches and the class token. */
   image_tokens: count,
@@ -69,7 +77,7 @@ const generate = {
   eos_token_ids: z.array(tokenId).check(z.minLength(1)),
   pad_token_id: tokenId,
   /** Defaults of a generation, where the request says nothing. */
-  generation: z.object({ max_new_tokens: count }),
+  generation: z.object({ max_new_tokens: count, defaults: z.optional(GenerationDefaults) }),
 };
 
 /** Decoder-only. */

@@ -1,6 +1,7 @@
 /** What the edge must know of a bundle: written to `edge/generated/model.json` before bundling. */
 import * as z from 'zod/mini';
 import type { GenerativeManifest, RetrievalManifest } from './bundle-manifest.ts';
+import { GenerationDefaults } from './generation-defaults.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
@@ -34,6 +35,8 @@ export const EdgeModel = z.object({
   prompt_suffix: z.array(tokenId),
   /** Tokens generated at most where the request says nothing. */
   max_new_tokens: count,
+  /** How it writes where the request says nothing. */
+  generation: z.optional(GenerationDefaults),
   retrieval: z.optional(EdgeRetrieval),
 });
 export type EdgeModel = z.infer<typeof EdgeModel>;
@@ -56,6 +59,9 @@ export function edgeModelFrom(
     family: manifest.family,
     ...promptFrame(manifest),
     max_new_tokens: manifest.generation.max_new_tokens,
+    ...(manifest.generation.defaults === undefined
+      ? {}
+      : { generation: manifest.generation.defaults }),
     ...(retrieval === undefined ? {} : { retrieval: edgeRetrievalFrom(retrieval) }),
   };
 }

@@ -184,7 +184,7 @@ describe('a checkpoint is refused', () => {
     ],
     [
       'with an unknown activation',
-      () => editConfig((c) => void Object.assign(c.vision_config, { hidden_act: 'quick_gelu' })),
+      () => editConfig((c) => void Object.assign(c.vision_config, { hidden_act: 'silu' })),
       /vision_config\.hidden_act/,
     ],
     [

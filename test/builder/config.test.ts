@@ -86,7 +86,7 @@ describe('a config as transformers writes it', () => {
     ['t5', 'text', { is_gated_act: false }, /is_gated_act/],
     ['t5', 'text', { dense_act_fn: 'silu' }, /dense_act_fn/],
     ['t5', 'text', { is_encoder_decoder: false }, /is_encoder_decoder/],
-    ['opt', 'vision', { hidden_act: 'quick_gelu' }, /hidden_act/],
+    ['opt', 'vision', { hidden_act: 'silu' }, /hidden_act/],
     ['opt', 'vision', { num_channels: 1 }, /num_channels/],
     ['opt', 'vision', { model_type: 'clip_vision_model' }, /model_type/],
     ['opt', 'vision', { image_size: [224, 280] }, /image_size/],

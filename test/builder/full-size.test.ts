@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openCheckpoint } from '@blip2/gpu-worker/builder/checkpoint/open-checkpoint';
 import { ensureKnownKeys } from '@blip2/gpu-worker/builder/config/check-keys';
 import { planGenerative } from '@blip2/gpu-worker/builder/plans/generative-plan';
 import { planRetrieval } from '@blip2/gpu-worker/builder/plans/retrieval-plan';
@@ -53,7 +54,11 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
         ? (['retrieve', planRetrieval] as const)
         : (['generate', planGenerative] as const);
       await ensureKnownKeys(place, kind, []);
-      const { graphs, manifest } = await plan(place, precision);
+      const { graphs, manifest } = await plan(
+        place,
+        precision,
+        (await openCheckpoint(place)).tensors,
+      );
       const image_tokens = name.endsWith('-coco') ? 677 : 257;
       expect(manifest).toMatchObject({ image_tokens, qformer_hidden: 768, precision });
       // OPT ends with a line.

@@ -70,6 +70,15 @@ describe('a generation', () => {
     expect(seeds).toEqual([99, 5]);
   });
 
+  it('follows the checkpoint where the request says nothing, and else the request', () => {
+    const defaults = { num_beams: 3, repetition_penalty: 1.5 };
+    const models: ServedModels = { generate: { ...generative, generation: defaults } };
+    const { deps } = startEdge({ models });
+    expect(preparePrompt(deps, 'a', {}).generation).toMatchObject(defaults);
+    const asked = { temperature: 0.5, repetition_penalty: 1 };
+    expect(preparePrompt(deps, 'a', asked).generation).toMatchObject({ num_beams: 1, ...asked });
+  });
+
   it('has as many tokens as the model has positions left', async () => {
     const max_positions = generative.num_query_tokens + 10;
     const models: ServedModels = { generate: { ...generative, max_positions } };

@@ -1,6 +1,7 @@
 /** From a prompt's text and a request's options to what the generative model is given. */
 import { maxPromptTokens } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
+import { withDefaults } from '@blip2/shared/generation-defaults';
 import { promptIds } from '@blip2/shared/prompts';
 import type { CaptionOptions } from '@blip2/shared/schemas/captions';
 import { GenerationConfig } from '@blip2/shared/wire';
@@ -41,7 +42,7 @@ export function preparePrompt(
   const { stop = [], ...parameters } = options;
   const generation = validate(GenerationConfig, {
     seed: randomSeed(),
-    ...parameters,
+    ...withDefaults(model.generation ?? {}, parameters),
     max_tokens: Math.min(options.max_tokens ?? model.max_new_tokens, room),
   });
   return { inputIds, generation, stopSequences: Array.isArray(stop) ? stop : [stop] };

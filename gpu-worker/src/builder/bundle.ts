@@ -13,9 +13,12 @@ import {
 } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
-import { checkpointName, weightBytes } from './checkpoint/checkpoint.ts';
+import type { BaseOptions } from './checkpoint/base-folder.ts';
+import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
+import type { OpenCheckpoint } from './checkpoint/opened.ts';
 import { checkTokenizerFile, composeTokenizer } from './checkpoint/tokenizer-file.ts';
 import { ensureKnownKeys } from './config/check-keys.ts';
+import { expectKnownFiles } from './config/known-files.ts';
 import { readKind } from './config/model-config.ts';
 import { CheckpointError } from './errors.ts';
 import { MANIFEST, readManifest } from './manifest.ts';
@@ -27,7 +30,7 @@ import { checkpointRevision, sha256OfFile } from './revision.ts';
 /** `done` of `total` bytes of the checkpoint; `label` says what is being written. */
 export type BuildProgress = { done: number; total: number; label: string };
 
-export type EnsureOptions = {
+export type EnsureOptions = BaseOptions & {
   /** Folder of all bundles. */
   bundles: string;
   /** Bits of the large weights; `auto` chooses by their size. */
@@ -66,12 +69,22 @@ const TOKENIZER = 'tokenizer.json';
  */
 export async function ensureBundle(
   checkpointDir: string,
-  { bundles, precision: wanted = 'auto', ignoredKeys = [], onProgress = () => {} }: EnsureOptions,
+  {
+    bundles,
+    precision: wanted = 'auto',
+    ignoredKeys = [],
+    onProgress = () => {},
+    resolveBase,
+  }: EnsureOptions,
 ): Promise<string> {
-  const checkpoint = resolve(checkpointDir);
-  const precision = choosePrecision(wanted, await weightBytes(checkpoint));
-  const revision = await checkpointRevision(checkpoint, join(bundles, '.revisions'));
-  const name = checkpointName(checkpoint);
+  await using source = await openCheckpoint(resolve(checkpointDir), {
+    ignored: ignoredKeys,
+    ...(resolveBase === undefined ? {} : { resolveBase }),
+  });
+  const checkpoint = source.folder;
+  const precision = choosePrecision(wanted, source.bytes);
+  const revision = await checkpointRevision(source.inputs, join(bundles, '.revisions'));
+  const name = `${source.name}${source.suffix}`;
   const suffix = precision === 'fp32' ? '' : `-${precision}`;
   const bundle = join(bundles, `${name}-${revision.slice(0, 12)}${suffix}`);
   const identity = { name, revision, precision };
@@ -81,7 +94,7 @@ export async function ensureBundle(
   const draft = `${bundle}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
   await mkdir(draft, { recursive: true });
   try {
-    await build(checkpoint, draft, identity, { onProgress, ignoredKeys });
+    await build(source, draft, identity, { onProgress, ignoredKeys });
     if (!(await isUsable(bundle, checkpoint, identity))) await moveDraft(draft, bundle);
   } finally {
     await rm(draft, { recursive: true, force: true });
@@ -90,15 +103,18 @@ export async function ensureBundle(
 }
 
 async function build(
-  checkpoint: string,
+  source: OpenCheckpoint,
   draft: string,
   { name, revision, precision }: Identity,
   { onProgress, ignoredKeys }: Required<Pick<EnsureOptions, 'onProgress' | 'ignoredKeys'>>,
 ): Promise<void> {
+  const { folder: checkpoint, tensors } = source;
   const kind = await readKind(checkpoint);
   await ensureKnownKeys(checkpoint, kind, ignoredKeys);
+  await expectKnownFiles(checkpoint, kind, ignoredKeys);
   const plan = kind === 'retrieve' ? planRetrieval : planGenerative;
-  const { graphs, manifest } = await plan(checkpoint, precision);
+  const { graphs, manifest } = await plan(checkpoint, precision, tensors);
+  await checkWeights(source);
   const paths = await copySidecars(checkpoint, draft);
   await checkTokenizerFile(draft, { ...manifest, name }, ignoredKeys);
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
@@ -122,7 +138,7 @@ async function build(
     ...manifest,
     name,
     revision,
-    ...(await modelCard(checkpoint)),
+    ...(await modelCard(source)),
     files,
   };
   await using file = await open(join(draft, MANIFEST), 'wx');
@@ -143,8 +159,8 @@ async function copySidecars(checkpoint: string, draft: string): Promise<string[]
 }
 
 /** Path of the model card, and the license and the model's name that its front matter gives. */
-async function modelCard(checkpoint: string) {
-  const text = await readFile(join(checkpoint, MODEL_CARD), 'utf8').catch(() => null);
+async function modelCard({ folder, suffix }: OpenCheckpoint) {
+  const text = await readFile(join(folder, MODEL_CARD), 'utf8').catch(() => null);
   if (text === null) return {};
   const frontMatter = /^---\n([\s\S]*?)\n---/.exec(text)?.[1] ?? '';
   const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(frontMatter)?.[1];
@@ -152,7 +168,7 @@ async function modelCard(checkpoint: string) {
   return {
     model_card: MODEL_CARD,
     ...(license === undefined ? {} : { license }),
-    ...(name === undefined ? {} : { name }),
+    ...(name === undefined ? {} : { name: `${name}${suffix}` }),
   };
 }
 

@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { weightFiles } from './checkpoint/checkpoint.ts';
+
+/** A file, or a text that was derived, under the name that goes into the hash. */
+export type RevisionInput = { label: string } & ({ path: string } | { text: string });
 
 /**
  * SHA-256 over the names and digests of `config.json` and the weights files, in the order of their names. The result is
@@ -11,23 +13,36 @@ import { weightFiles } from './checkpoint/checkpoint.ts';
  * @param cache folder of cached revisions
  * @throws CheckpointError when the folder has no weights
  */
-export async function checkpointRevision(folder: string, cache: string): Promise<string> {
-  const files = ['config.json', ...(await weightFiles(folder))];
-  const states: string[] = [];
-  for (const file of files) {
-    const { size, mtimeMs, ino } = await stat(join(folder, file));
-    states.push(`${resolve(folder, file)} ${size} ${mtimeMs} ${ino}`);
-  }
-  const entry = join(cache, createHash('sha256').update(states.join('\n')).digest('hex'));
+export async function checkpointRevision(
+  inputs: readonly RevisionInput[],
+  cache: string,
+): Promise<string> {
+  const marks: string[] = [];
+  for (const input of inputs) marks.push(await markOf(input));
+  const entry = join(cache, createHash('sha256').update(marks.join('\n')).digest('hex'));
   const cached = await readFile(entry, 'utf8').catch(() => '');
   if (/^[0-9a-f]{64}$/.test(cached)) return cached;
 
   const hash = createHash('sha256');
-  for (const file of files) hash.update(`${file} ${await sha256OfFile(join(folder, file))}\n`);
+  for (const input of inputs) {
+    const digest = 'text' in input ? sha256OfText(input.text) : await sha256OfFile(input.path);
+    hash.update(`${input.label} ${digest}\n`);
+  }
   const revision = hash.digest('hex');
   await mkdir(cache, { recursive: true });
   await writeFile(entry, revision);
   return revision;
+}
+
+/** Changes whenever the input does, without reading it. */
+async function markOf(input: RevisionInput): Promise<string> {
+  if ('text' in input) return `${input.label} ${sha256OfText(input.text)}`;
+  const { size, mtimeMs, ino } = await stat(input.path);
+  return `${input.label} ${resolve(input.path)} ${size} ${mtimeMs} ${ino}`;
+}
+
+function sha256OfText(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 export async function sha256OfFile(path: string): Promise<string> {

@@ -12,7 +12,32 @@ export default function preprocessPixels({
   image: RgbImage;
   spec: ImageSpec;
 }): Float32Array<ArrayBuffer> {
-  return normalize(resample(image, spec.size, spec.size, spec.resample).data, spec);
+  const [width, height] = resizedTo(image, spec);
+  return normalize(cutMiddle(resample(image, width, height, spec.resample), spec.size), spec);
+}
+
+/** Width and height before the middle is cut out. */
+function resizedTo({ width, height }: RgbImage, { size, resize }: ImageSpec): [number, number] {
+  if (resize === undefined) return [size, size];
+  if ('width' in resize) return [resize.width, resize.height];
+  const { shortest_edge: edge } = resize;
+  const longer = Math.floor((edge * Math.max(width, height)) / Math.min(width, height));
+  return width < height ? [edge, longer] : [longer, edge];
+}
+
+/** The middle square of an image that is at least as large, uint8 [size, size, 3]. */
+function cutMiddle({ data, width, height }: RgbImage, size: number): Uint8Array {
+  if (width === size && height === size) return data;
+  const [left, top] = [width, height].map((side) => Math.floor((side - size) / 2)) as [
+    number,
+    number,
+  ];
+  const cut = new Uint8Array(3 * size * size);
+  for (let y = 0; y < size; y++) {
+    const from = 3 * ((top + y) * width + left);
+    cut.set(data.subarray(from, from + 3 * size), 3 * size * y);
+  }
+  return cut;
 }
 
 /** uint8 RGB [size, size, 3] → float32 [3, size, size]: `(value / 255 − mean) / std` per channel. */

@@ -1,11 +1,8 @@
-/** A checkpoint folder: where each tensor is stored, which were used, and whether they have the expected shape. */
-import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import * as z from 'zod/mini';
+/** A checkpoint folder: which tensors were used, and whether they have the expected shape. */
+import { basename, dirname } from 'node:path';
 import { elementCount } from '../../onnx/weight.ts';
 import { CheckpointError } from '../errors.ts';
-import { readJson } from './read-json.ts';
-import { readChunks, readHeader, type TensorEntry } from './safetensors.ts';
+import { readAll, type TensorSource } from './tensor-source.ts';
 
 /** A tensor of the checkpoint, not read yet. */
 export type Tensor = {
@@ -17,8 +14,6 @@ export type Tensor = {
   /** All values at once; only for tensors that must be rearranged. */
   read: () => Promise<Float32Array>;
 };
-
-const ShardIndex = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 /**
  * What a checkpoint is called where its model card gives no name: its folder, or the model's for a folder of
@@ -35,61 +30,18 @@ export function checkpointName(folder: string): string {
   );
 }
 
-/** Names of the weights files, in the order of their names. */
-export async function weightFiles(folder: string): Promise<string[]> {
-  const present = await readdir(folder).catch(() => {
-    throw new CheckpointError(`${folder} is not a folder that can be read.`);
-  });
-  if (present.includes('model.safetensors')) return ['model.safetensors'];
-  if (!present.includes('model.safetensors.index.json')) {
-    throw new CheckpointError(
-      `${folder} has neither model.safetensors nor model.safetensors.index.json.`,
-    );
-  }
-  const path = join(folder, 'model.safetensors.index.json');
-  const index = ShardIndex.safeParse(await readJson(path));
-  if (!index.success) throw new CheckpointError(`${path}: ${z.prettifyError(index.error)}`);
-  const shards = [...new Set(Object.values(index.data.weight_map))].sort();
-  for (const shard of shards) {
-    if (!present.includes(shard)) throw new CheckpointError(`${folder} lacks the shard ${shard}.`);
-  }
-  return shards;
-}
-
-/** Size of all weights files. */
-export async function weightBytes(folder: string): Promise<number> {
-  let bytes = 0;
-  for (const file of await weightFiles(folder)) bytes += (await stat(join(folder, file))).size;
-  return bytes;
-}
-
 export class Checkpoint {
   readonly folder: string;
-  readonly #stored: ReadonlyMap<string, { path: string; entry: TensorEntry }>;
+  readonly #tensors: TensorSource;
   readonly #used = new Set<string>();
 
-  private constructor(
-    folder: string,
-    stored: ReadonlyMap<string, { path: string; entry: TensorEntry }>,
-  ) {
+  constructor(folder: string, tensors: TensorSource) {
     this.folder = folder;
-    this.#stored = stored;
-  }
-
-  static async open(folder: string): Promise<Checkpoint> {
-    const stored = new Map<string, { path: string; entry: TensorEntry }>();
-    for (const file of await weightFiles(folder)) {
-      const path = join(folder, file);
-      for (const [name, entry] of await readHeader(path)) {
-        if (stored.has(name)) throw new CheckpointError(`Tensor "${name}" is in two shards.`);
-        stored.set(name, { path, entry });
-      }
-    }
-    return new Checkpoint(folder, stored);
+    this.#tensors = tensors;
   }
 
   has(name: string): boolean {
-    return this.#stored.has(name);
+    return this.#tensors.has(name);
   }
 
   /**
@@ -97,24 +49,23 @@ export class Checkpoint {
    * @throws CheckpointError naming the tensor when it is missing or of another shape
    */
   tensor(name: string, shape: readonly number[]): Tensor {
-    const found = this.#stored.get(name);
-    if (found === undefined) {
+    const tensor = this.#tensors.get(name);
+    if (tensor === undefined) {
       throw new CheckpointError(`The checkpoint lacks the tensor "${name}" [${shape}].`);
     }
-    const { path, entry } = found;
-    if (entry.shape.length !== shape.length || entry.shape.some((dim, i) => dim !== shape[i])) {
+    if (tensor.shape.length !== shape.length || tensor.shape.some((dim, i) => dim !== shape[i])) {
       throw new CheckpointError(
-        `Tensor "${name}" has the shape [${entry.shape}], the config asks for [${shape}].`,
+        `Tensor "${name}" has the shape [${tensor.shape}], the config asks for [${shape}].`,
       );
     }
     this.#used.add(name);
-    const chunks = () => readChunks(path, entry);
-    return { name, shape, bytes: entry.bytes, chunks, read: () => readAll(chunks(), shape) };
+    const chunks = () => tensor.read(0, elementCount(shape));
+    return { name, shape, bytes: tensor.bytes, chunks, read: () => readAll(tensor) };
   }
 
   /** @throws CheckpointError naming tensors that nothing has used, apart from those to be `ignored` */
   ensureAllUsed(ignored: readonly RegExp[]): void {
-    const unused = [...this.#stored.keys()].filter(
+    const unused = [...this.#tensors.keys()].filter(
       (name) => !this.#used.has(name) && !ignored.some((pattern) => pattern.test(name)),
     );
     if (unused.length > 0) {
@@ -124,17 +75,4 @@ export class Checkpoint {
       );
     }
   }
-}
-
-async function readAll(
-  chunks: AsyncIterable<Float32Array>,
-  shape: readonly number[],
-): Promise<Float32Array> {
-  const values = new Float32Array(elementCount(shape));
-  let at = 0;
-  for await (const chunk of chunks) {
-    values.set(chunk, at);
-    at += chunk.length;
-  }
-  return values;
 }

@@ -1,11 +1,12 @@
 /** Reads one `.safetensors` file: the header as a whole, the tensors a chunk at a time, as float32. */
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import * as z from 'zod/mini';
 import { elementCount } from '../../onnx/weight.ts';
 import { CheckpointError } from '../errors.ts';
+import { readExactly, readValues } from './stored-values.ts';
 
 /** Bytes a value takes in the file. */
-const DTYPE_BYTES = { F32: 4, F16: 2, BF16: 2, I64: 8 } as const;
+const DTYPE_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8 } as const;
 type Dtype = keyof typeof DTYPE_BYTES;
 
 export type TensorEntry = {
@@ -18,7 +19,6 @@ export type TensorEntry = {
 };
 
 const MAX_HEADER_BYTES = 100_000_000;
-const CHUNK_BYTES = 4 << 20;
 
 const Header = z.record(
   z.string(),
@@ -66,32 +66,14 @@ export async function readHeader(path: string): Promise<Map<string, TensorEntry>
  * Values of a tensor in order, widened to float32, in chunks of a few MB.
  * @throws CheckpointError when the tensor is not of a floating-point type the builder knows
  */
-export async function* readChunks(path: string, entry: TensorEntry): AsyncGenerator<Float32Array> {
-  const widen = WIDEN[entry.dtype];
-  if (widen === undefined) {
-    throw new CheckpointError(
-      `${path}: tensor "${entry.name}" has the unsupported type ${entry.dtype}`,
-    );
-  }
-  await using file = await open(path);
-  for (let done = 0; done < entry.bytes; done += CHUNK_BYTES) {
-    yield widen(
-      await readExactly(file, entry.offset + done, Math.min(CHUNK_BYTES, entry.bytes - done)),
-    );
-  }
+export function readChunks(
+  path: string,
+  entry: TensorEntry,
+  from = 0,
+  to = elementCount(entry.shape),
+): AsyncGenerator<Float32Array> {
+  return readValues({ path, ...entry }, from, to);
 }
-
-const WIDEN: Record<string, (bytes: Buffer<ArrayBuffer>) => Float32Array> = {
-  F32: (bytes) => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
-  F16: (bytes) =>
-    new Float32Array(new Float16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2)),
-  BF16: (bytes) => {
-    const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
-    const bits = new Uint32Array(halves.length);
-    for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
-    return new Float32Array(bits.buffer);
-  },
-};
 
 function parseHeader(text: string, fail: (why: string) => Error): unknown {
   try {
@@ -100,21 +82,4 @@ function parseHeader(text: string, fail: (why: string) => Error): unknown {
   } catch {
     throw fail('header is not JSON');
   }
-}
-
-/** A fresh buffer (never pooled, so that typed arrays can be laid over it) of exactly `length` bytes. */
-async function readExactly(
-  file: FileHandle,
-  position: number,
-  length: number,
-): Promise<Buffer<ArrayBuffer>> {
-  const buffer = Buffer.from(new ArrayBuffer(length));
-  let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await file.read(buffer, filled, length - filled, position + filled);
-    if (bytesRead === 0)
-      throw new CheckpointError('A weights file became shorter while it was read.');
-    filled += bytesRead;
-  }
-  return buffer;
 }

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
-import { CheckpointError } from '../errors.ts';
 import { IGNORED_KEYS } from './ignored-keys.ts';
 import { GenerativeConfig, RetrievalConfig } from './model-config.ts';
+import { expectKnownKeys } from './strict-keys.ts';
 import { TEXT_CONFIGS } from './text-config.ts';
 
 type Members = Record<string, unknown>;
@@ -55,33 +55,14 @@ export async function ensureKnownKeys(
 ): Promise<void> {
   const path = join(folder, 'config.json');
   const config = Members.safeParse(await readJson(path)).data ?? {};
-  const unknown = sectionsOf(kind, config).flatMap((section) => {
-    const isKnown = (key: string) =>
-      Object.hasOwn(section.read, key) || section.ignored.includes(key);
-    return Object.entries(membersOf(config, section.name))
-      .filter(([key, value]) => !isKnown(key) && isSet(value))
-      .map(([key, value]) => ({ key: section.name === '' ? key : `${section.name}.${key}`, value }))
-      .filter(({ key }) => !ignored.includes(key));
-  });
-  if (unknown.length === 0) return;
-  const list = unknown.map(({ key, value }) => `${key} = ${abbreviate(value)}`).join(', ');
-  const keys = [...ignored, ...unknown.map(({ key }) => key)].join(',');
-  throw new CheckpointError(
-    `${path}: the builder does not know ${list}. If that changes nothing of what the model computes, set BLIP2_IGNORE_CONFIG=${keys}; else the model is not supported.`,
-  );
+  const groups = sectionsOf(kind, config).map(({ name, read, ignored: ignoredMembers }) => ({
+    at: name,
+    members: membersOf(config, name),
+    isKnown: (key: string) => Object.hasOwn(read, key) || ignoredMembers.includes(key),
+  }));
+  expectKnownKeys(path, groups, ignored);
 }
 
 function membersOf(config: Members, section: string): Members {
   return section === '' ? config : (Members.safeParse(config[section]).data ?? {});
-}
-
-/** Null, false and empty values change nothing. */
-function isSet(value: unknown): boolean {
-  if (value === null || value === false || value === '') return false;
-  return typeof value !== 'object' || Object.keys(value).length > 0;
-}
-
-function abbreviate(value: unknown): string {
-  const text = JSON.stringify(value);
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }

@@ -39,7 +39,7 @@ const EVERY_SECTION = [
   'initializer_range',
 ];
 
-/** Defaults of generation: here each request says how to generate. */
+/** How to generate where a request says nothing: generation-config.ts honors or refuses what these say. */
 const GENERATION = [
   'max_length',
   'min_length',

@@ -15,8 +15,10 @@ const VisionConfig = z.object({
   image_size: withDefault(count, 224),
   patch_size: withDefault(count, 14),
   num_channels: withDefault(z.literal(3), 3),
-  hidden_act: withDefault(z.literal('gelu'), 'gelu'),
+  hidden_act: withDefault(z.enum(['gelu', 'quick_gelu']), 'gelu'),
   layer_norm_eps: withDefault(z.number(), 1e-6),
+  /** Ours, of the configs made for LAVIS's ViT-L: CLIP normalizes once before the first block. */
+  pre_layernorm: withDefault(z.boolean(), false),
   qkv_bias: withDefault(z.boolean(), true),
 });
 export type VisionConfig = z.infer<typeof VisionConfig>;

@@ -14,20 +14,71 @@ export function imageInput(
   processor: ImageProcessor,
 ): BundleManifest['image'] {
   const { image_size, patch_size: patch } = config;
-  const { size = image_size } = processor;
-  const [height, width] = typeof size === 'object' ? [size.height, size.width] : [size, size];
+  const { size = image_size, crop_size = size, do_center_crop } = processor;
+  const resize = typeof size === 'number' ? { height: size, width: size } : size;
+  const crop = do_center_crop ? cropOf(crop_size, resize) : null;
+  if (crop === null && 'shortest_edge' in resize) {
+    throw new CheckpointError(
+      `The image processor makes the shorter side ${resize.shortest_edge} pixels and cuts nothing: images would be no squares.`,
+    );
+  }
+  const { height, width } = crop ?? (resize as { height: number; width: number });
   if (height !== width || height % patch !== 0) {
     throw new CheckpointError(
       `The image processor makes ${height} × ${width} pixels: not a square of patches of ${patch}.`,
     );
   }
+  const isCut = 'shortest_edge' in resize || resize.height !== height || resize.width !== width;
   return {
     size: height,
     patch,
-    mean: processor.image_mean,
-    std: processor.image_std,
+    ...normalization(processor),
     resample: processor.resample,
+    ...(isCut ? { resize } : {}),
   };
+}
+
+type Resize = NonNullable<BundleManifest['image']['resize']>;
+
+/** @throws CheckpointError when the middle is larger than the image: transformers would pad it */
+function cropOf(
+  size: NonNullable<ImageProcessor['crop_size']> | Resize,
+  resize: Resize,
+): { height: number; width: number } {
+  const crop = typeof size === 'number' ? { height: size, width: size } : size;
+  const square =
+    'shortest_edge' in crop ? { height: crop.shortest_edge, width: crop.shortest_edge } : crop;
+  const [height, width] =
+    'shortest_edge' in resize
+      ? [resize.shortest_edge, resize.shortest_edge]
+      : [resize.height, resize.width];
+  if (square.height <= height && square.width <= width) return square;
+  throw new CheckpointError(
+    `The image processor cuts ${square.height} × ${square.width} pixels out of ${height} × ${width}: padding is not supported.`,
+  );
+}
+
+/**
+ * Mean and deviation of values between 0 and 1. Other scales, and what is not normalized, are folded into them:
+ * (factor · v − mean) / std = (v / 255 − mean / scale) / (std / scale) with scale = 255 · factor.
+ */
+function normalization(processor: ImageProcessor): Pick<BundleManifest['image'], 'mean' | 'std'> {
+  const { do_rescale, rescale_factor, do_normalize, image_mean, image_std } = processor;
+  const exact = do_rescale ? 255 * rescale_factor : 255;
+  // A factor that was written with fewer digits means the whole one.
+  const scale = Math.abs(exact - 1) < 1e-4 ? 1 : exact;
+  const [mean, std] = do_normalize ? [image_mean, image_std] : [0, 1];
+  if ([std].flat().some((value) => !(value > 0))) {
+    throw new CheckpointError(
+      `The image processor's image_std ${JSON.stringify(std)} is not above 0.`,
+    );
+  }
+  return { mean: scaled(mean, scale), std: scaled(std, scale) };
+}
+
+function scaled(values: number | readonly number[], scale: number): [number, number, number] {
+  const [red, green, blue] = typeof values === 'number' ? [values, values, values] : values;
+  return [red! / scale, green! / scale, blue! / scale];
 }
 
 /**

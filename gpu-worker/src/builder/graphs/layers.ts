@@ -139,6 +139,14 @@ export class Layers {
     return this.graph.op('BiasGelu', [x, bias], { domain: CONTRIB });
   }
 
+  /** CLIP's approximation of GELU, y · σ(1.702 y) with y = x + bias. */
+  quickGelu(x: string, bias: string): string {
+    return this.graph.op('QuickGelu', [this.graph.op('Add', [x, bias])], {
+      domain: CONTRIB,
+      attributes: { alpha: { float: 1.702 } },
+    });
+  }
+
   /**
    * Attention in both directions, scores scaled by size^-0.5.
    * @param query [batch, queries, width], key and value [batch, keys, width]

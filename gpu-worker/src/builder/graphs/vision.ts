@@ -13,7 +13,7 @@ export function imageTokens({ size, patch }: { size: number; patch: number }): n
 
 /**
  * `pixel_values` [batch, 3, side, side] → `image_features` [batch, image tokens, width]:
- * pre-LN blocks, one fused q-k-v MatMul each, post-LN over all tokens at the end.
+ * pre-LN blocks (behind one more norm in CLIP's ViT-L), one fused q-k-v MatMul each, post-LN over all tokens at the end.
  * @param side of the images, pixels; where it is not the checkpoint's own, positions are interpolated
  */
 export function visionGraph(source: WeightSource, config: VisionConfig, side: number) {
@@ -28,6 +28,9 @@ export function visionGraph(source: WeightSource, config: VisionConfig, side: nu
 
   const pixels = graph.input('pixel_values', 'float32', ['batch', 3, side, side]);
   let sum = embed(layers, pixels, config, side);
+  if (config.pre_layernorm) {
+    sum = layers.layerNorm(sum, 'vision_model.pre_layernorm', width, epsilon);
+  }
   let normed = layers.layerNorm(sum, `${block(0)}.layer_norm1`, width, epsilon);
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const qkv = `${block(i)}.self_attn.qkv`;
@@ -42,7 +45,9 @@ export function visionGraph(source: WeightSource, config: VisionConfig, side: nu
 
     const [fc1, fc2] = [`${block(i)}.mlp.fc1`, `${block(i)}.mlp.fc2`];
     const inner = config.intermediate_size;
-    const active = layers.gelu(layers.matmul(normed, fc1, width, inner), layers.bias(fc1, inner));
+    const hidden = layers.matmul(normed, fc1, width, inner);
+    const activation = config.hidden_act === 'gelu' ? 'gelu' : 'quickGelu';
+    const active = layers[activation](hidden, layers.bias(fc1, inner));
     const mlpOut = layers.matmul(active, fc2, inner, width);
     const next = norm(i + 1 < config.num_hidden_layers ? `${block(i + 1)}.layer_norm1` : last);
     ({ normed, sum } = layers.addNorm(mlpOut, sum, layers.bias(fc2, width), next));

@@ -1,7 +1,8 @@
 /** The bundle of a `Blip2ForConditionalGeneration` checkpoint: its graphs, its manifest. */
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { type GenerationConfig, readGenerationConfig } from '../config/generation-config.ts';
+import type { TensorSource } from '../checkpoint/tensor-source.ts';
+import { type GenerationSettings, readGenerationSettings } from '../config/generation-config.ts';
 import { readImageProcessor } from '../config/image-processor.ts';
 import { type GenerativeConfig, readGenerativeConfig } from '../config/model-config.ts';
 import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
@@ -16,11 +17,15 @@ const IMAGE_TOKEN = { opt: 50265, t5: 32100 };
 const DEFAULT_MAX_NEW_TOKENS = 32;
 
 /** Plans graphs and manifest; every tensor and config value is checked here, no weight is read. */
-export async function planGenerative(folder: string, precision: Precision): Promise<BundlePlan> {
+export async function planGenerative(
+  folder: string,
+  precision: Precision,
+  tensors: TensorSource,
+): Promise<BundlePlan> {
   const config = await readGenerativeConfig(folder);
-  const generation = await readGenerationConfig(folder);
+  const generation = await readGenerationSettings(folder, config.text_config.model_type);
   const processor = await readImageProcessor(folder);
-  const checkpoint = await Checkpoint.open(folder);
+  const checkpoint = new Checkpoint(folder, tensors);
   const source = { checkpoint, precision };
   const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
   const image = imageInput(vision, processor);
@@ -57,7 +62,7 @@ export async function planGenerative(folder: string, precision: Precision): Prom
 /** What the manifest says of both families. */
 function describe(
   config: GenerativeConfig,
-  generation: GenerationConfig,
+  generation: GenerationSettings,
   { image, precision }: { image: BundleManifest['image']; precision: Precision },
 ) {
   const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
@@ -74,6 +79,9 @@ function describe(
     bos_token_id: generation.bos_token_id ?? text.bos_token_id ?? text.pad_token_id,
     eos_token_ids: Array.isArray(eos) ? eos : [eos],
     pad_token_id: generation.pad_token_id ?? text.pad_token_id,
-    generation: { max_new_tokens: generation.max_new_tokens ?? DEFAULT_MAX_NEW_TOKENS },
+    generation: {
+      max_new_tokens: generation.max_new_tokens ?? DEFAULT_MAX_NEW_TOKENS,
+      ...(Object.keys(generation.defaults).length === 0 ? {} : { defaults: generation.defaults }),
+    },
   };
 }

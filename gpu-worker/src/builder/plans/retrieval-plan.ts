@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { TensorSource } from '../checkpoint/tensor-source.ts';
 import { composeTokenizer } from '../checkpoint/tokenizer-file.ts';
 import { readImageProcessor } from '../config/image-processor.ts';
 import { readRetrievalConfig } from '../config/model-config.ts';
@@ -14,11 +15,15 @@ import { imageTokens, visionGraph } from '../graphs/vision.ts';
 import { type BundlePlan, descriptionsOf, graphsOf, IGNORED_TENSORS } from './plan.ts';
 
 /** Plans graphs and manifest; every tensor and config value is checked here, no weight is read. */
-export async function planRetrieval(folder: string, precision: Precision): Promise<BundlePlan> {
+export async function planRetrieval(
+  folder: string,
+  precision: Precision,
+  tensors: TensorSource,
+): Promise<BundlePlan> {
   const config = await readRetrievalConfig(folder);
   const { vision_config: vision, qformer_config: qformer } = config;
   const image = imageInput(vision, await readImageProcessor(folder));
-  const checkpoint = await Checkpoint.open(folder);
+  const checkpoint = new Checkpoint(folder, tensors);
   const source = { checkpoint, precision };
   const sizes = { numQueries: config.num_query_tokens, imageTokens: imageTokens(image) };
   const itcHidden = config.image_text_hidden_size;

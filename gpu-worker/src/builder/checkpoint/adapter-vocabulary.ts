@@ -1,0 +1,70 @@
+/** Embedding and head under an adapter: two tensors that are one, until one of them is changed. */
+import type { StoredTensor, TensorSource } from './tensor-source.ts';
+
+const OPT_EMBEDDING = 'language_model.model.decoder.embed_tokens';
+/** OPT's and T5's. */
+const HEAD = 'language_model.lm_head';
+
+/** OPT's head beside its embedding, whichever of the two the file has. */
+export function withTiedHead(base: TensorSource): Map<string, StoredTensor> {
+  const [embedding, head] = [OPT_EMBEDDING, HEAD].map((name) => base.get(`${name}.weight`));
+  const all = new Map(base);
+  if (embedding !== undefined && head === undefined) all.set(`${HEAD}.weight`, embedding);
+  if (embedding === undefined && head !== undefined) all.set(`${OPT_EMBEDDING}.weight`, head);
+  return all;
+}
+
+/**
+ * An adapter changes embedding or head alone: the other stays what both were. A vocabulary that grew is one of both
+ * again, and of all of T5's names.
+ */
+export function untied(
+  base: TensorSource,
+  originals: TensorSource,
+  merged: ReadonlyMap<string, StoredTensor>,
+): TensorSource {
+  const names = [...VOCABULARY, ...T5_COPIES];
+  const isResized = VOCABULARY.some((name) => {
+    const [before, after] = [originals.get(name), merged.get(name)];
+    return before !== undefined && after !== undefined && before.shape[0] !== after.shape[0];
+  });
+  const rest = isResized ? [...base].filter(([name]) => !names.includes(name)) : [...base];
+  const pair = [`${OPT_EMBEDDING}.weight`, `${HEAD}.weight`];
+  const unchanged =
+    !isResized && pair.some((name) => merged.has(name))
+      ? pair.flatMap((name) => (originals.has(name) ? [[name, originals.get(name)!] as const] : []))
+      : [];
+  return new Map([...rest, ...unchanged, ...merged]);
+}
+
+const T5_EMBEDDING = 'language_model.shared';
+const T5_COPIES = ['encoder', 'decoder'].map(
+  (stack) => `language_model.${stack}.embed_tokens.weight`,
+);
+/** Have a row for each token: peft saves them whole when tokens were added. */
+const VOCABULARY = [OPT_EMBEDDING, HEAD, T5_EMBEDDING].map((module) => `${module}.weight`);
+
+export function isResizedVocabulary(
+  name: string,
+  after: StoredTensor,
+  before: StoredTensor,
+): boolean {
+  const [rows, ...width] = after.shape;
+  return (
+    VOCABULARY.includes(name) &&
+    rows !== before.shape[0] &&
+    `${width}` === `${before.shape.slice(1)}`
+  );
+}
+
+/** Tokens that the embedding has rows for; null where there is no language model. */
+export function vocabularyOf(tensors: TensorSource): number | null {
+  const name = VOCABULARY.find((tensor) => tensors.has(tensor));
+  return name === undefined ? null : (tensors.get(name)?.shape[0] ?? null);
+}
+
+/** T5's embedding is three modules, and peft changes one of them: graphs have one for encoder and decoder. */
+export function expectOwnEmbedding(module: string, fail: (why: string) => Error): void {
+  if (!/^language_model\.(shared|(en|de)coder\.embed_tokens)$/.test(module)) return;
+  throw fail(`"${module}" is changed: adapters of T5's embedding are not supported`);
+}

@@ -1,0 +1,38 @@
+/** Pointers of git-LFS, which a clone without LFS leaves where the files should be. */
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CheckpointError } from '../errors.ts';
+
+const START = 'version https://git-lfs.github.com/spec/';
+/** The specification's limit. */
+const MAX_POINTER_BYTES = 1024;
+
+/**
+ * @param files names of files in the folder
+ * @throws CheckpointError naming the pointers among them, and what to do
+ */
+export async function expectNoPointers(folder: string, files: readonly string[]): Promise<void> {
+  const pointers: string[] = [];
+  for (const file of files) if (await isPointer(join(folder, file))) pointers.push(file);
+  if (pointers.length === 0) return;
+  const [are, them] =
+    pointers.length === 1
+      ? ['is a pointer of git-LFS', 'not the file itself']
+      : ['are pointers of git-LFS', 'not the files themselves'];
+  throw new CheckpointError(
+    `${listed(pointers)} ${are}, ${them}: run "git lfs install && git lfs pull" in ${folder}, or download the checkpoint again.`,
+  );
+}
+
+async function isPointer(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => null);
+  if (found === null || !found.isFile() || found.size > MAX_POINTER_BYTES) return false;
+  await using file = await open(path);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(START.length), 0, START.length, 0);
+  return buffer.subarray(0, bytesRead).toString('latin1') === START;
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
+  return `${names.slice(0, 3).join(', ')}${more}`;
+}

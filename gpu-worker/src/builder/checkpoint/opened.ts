@@ -1,0 +1,23 @@
+/** A checkpoint that was opened, and the options of opening it. */
+import type { RevisionInput } from '../revision.ts';
+import type { BaseOptions } from './base-folder.ts';
+import type { TensorSource } from './tensor-source.ts';
+
+export type OpenOptions = BaseOptions & {
+  /** Keys of the checkpoint's files that may say what they will. */
+  ignored?: readonly string[];
+};
+
+/** A checkpoint whose weights were not read yet. Disposing removes what was written to describe it. */
+export type OpenCheckpoint = AsyncDisposable & {
+  name: string;
+  /** What a model's name has behind it when it is not the base's: `+lora`. */
+  suffix: string;
+  /** Holds config.json, tokenizer and processor: the checkpoint's own folder, or one laid together of several. */
+  folder: string;
+  tensors: TensorSource;
+  /** Everything that decides what the weights are. */
+  inputs: RevisionInput[];
+  /** Size of the weights files. */
+  bytes: number;
+};

@@ -1,0 +1,63 @@
+/** Whatever file of a checkpoint is read, a key in it that nobody knows stops the build by name, and by its path lets it through. */
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureBundle } from '@blip2/gpu-worker/builder/index';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const GOLDEN = fileURLToPath(new URL('../parity/golden/', import.meta.url));
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'blip2-every-file-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+type Json = Record<string, unknown>;
+
+/** The files that a build reads beside weights and tokenizer, their parts, and a case that has them. */
+const PLACES: [kind: 'half' | 't5' | 'match', file: string, part: string | null, path: string][] = [
+  ['half', 'config.json', null, 'mystery'],
+  ['half', 'config.json', 'vision_config', 'vision_config.mystery'],
+  ['half', 'config.json', 'qformer_config', 'qformer_config.mystery'],
+  ['half', 'config.json', 'text_config', 'text_config.mystery'],
+  ['t5', 'config.json', 'text_config', 'text_config.mystery'],
+  ['match', 'config.json', null, 'mystery'],
+  ['match', 'config.json', 'vision_config', 'vision_config.mystery'],
+  ['match', 'config.json', 'qformer_config', 'qformer_config.mystery'],
+  ['half', 'generation_config.json', null, 'generation_config.mystery'],
+  ['t5', 'generation_config.json', null, 'generation_config.mystery'],
+  ['half', 'preprocessor_config.json', null, 'preprocessor_config.mystery'],
+  ['match', 'preprocessor_config.json', null, 'preprocessor_config.mystery'],
+  ['half', 'processor_config.json', null, 'processor_config.mystery'],
+  ['half', 'processor_config.json', 'image_processor', 'image_processor.mystery'],
+  ['match', 'processor_config.json', 'image_processor', 'image_processor.mystery'],
+  ['half', 'adapter_config.json', null, 'adapter_config.mystery'],
+];
+
+/** A copy of the case with an adapter beside it, and the key added. */
+async function checkpointWith(kind: string, file: string, part: string | null): Promise<string> {
+  const folder = join(root, kind);
+  await cp(join(GOLDEN, kind, 'checkpoint'), folder, { recursive: true });
+  if (kind === 'half') await cp(join(GOLDEN, 'adapters/lora'), folder, { recursive: true });
+  const path = join(folder, file);
+  const json: Json = JSON.parse(await readFile(path, 'utf8').catch(() => '{}'));
+  const changed =
+    part === null
+      ? { ...json, mystery: 1 }
+      : { ...json, [part]: { ...(json[part] as Json | undefined), mystery: 1 } };
+  await writeFile(path, JSON.stringify(changed));
+  return folder;
+}
+
+describe('a key that nobody knows', () => {
+  it.each(PLACES)('in %s, %s, %s stops the build as %s', async (kind, file, part, path) => {
+    const folder = await checkpointWith(kind, file, part);
+    const bundles = join(root, 'bundles');
+    await expect(ensureBundle(folder, { bundles })).rejects.toThrow(
+      `the builder does not know ${path} = 1. If that changes nothing of what the model computes, set BLIP2_IGNORE_CONFIG=${path};`,
+    );
+    await ensureBundle(folder, { bundles, ignoredKeys: [path] });
+  });
+});
