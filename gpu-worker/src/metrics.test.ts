@@ -114,11 +114,11 @@ describe('metrics of a request whose client goes away', () => {
     /** Sequences that run, and whether there is nothing to do. */
     const reports = new EventEmitter();
     engine.listen({
-      observed: ({ running, done }) => reports.emit(done === null ? 'idle' : `running ${running}`),
-      begun: () => {},
-      written: () => {},
-      ended: () => {},
-      rejected: () => {},
+      onStats: ({ running, done }) => reports.emit(done === null ? 'idle' : `running ${running}`),
+      onStart: () => {},
+      onTokens: () => {},
+      onEnd: () => {},
+      onRejected: () => {},
     });
     const sampleOf = async (name: string) => {
       const line = (await metrics.text()).split('\n').find((one) => one.startsWith(`${name}{`));

@@ -112,7 +112,7 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
   let textPositions = 0;
 
   return {
-    observed: ({ done, waiting, running, memory, features }) => {
+    onStats: ({ done, waiting, running, memory, features }) => {
       if (done !== null) actionSeconds.observe({ action: done.action }, done.ms / 1000);
       if (done?.action === 'step') batchSize.observe(done.rows);
       waitingRequests.set({ stage: 'image' }, waiting.images);
@@ -130,13 +130,13 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
       featureBytes.set(features.bytes);
       addFeatureLookups(features);
     },
-    begun: () => {},
-    written: (_, { token, seconds: took, count }) => {
+    onStart: () => {},
+    onTokens: (_, { token, seconds: took, count }) => {
       (token === 'first' ? firstToken : nextToken).observe(took);
       tokens.inc(count);
     },
-    ended: (_, kind, outcome) => requests.inc({ kind, outcome }),
-    rejected: () => rejected.inc(),
+    onEnd: (_, kind, outcome) => requests.inc({ kind, outcome }),
+    onRejected: () => rejected.inc(),
   };
 }
 

@@ -23,7 +23,7 @@ export function traceTo(path: string, engine: EngineClient): WriteStream {
     write({ ph, cat: 'request', id, name, ts: now(), args });
   const kinds = new Map<number, string>();
   engine.listen({
-    observed: ({ done, waiting }) => {
+    onStats: ({ done, waiting }) => {
       if (done === null) return;
       const { action, startedAt, ms, rows } = done;
       write({
@@ -35,18 +35,18 @@ export function traceTo(path: string, engine: EngineClient): WriteStream {
         args: { rows, waiting },
       });
     },
-    begun: (id, kind) => {
+    onStart: (id, kind) => {
       kinds.set(id, kind);
       request('b', id, kind);
     },
-    written: (id, { token, seconds }) => {
+    onTokens: (id, { token, seconds }) => {
       if (token === 'first') request('n', id, kinds.get(id) ?? '', { first_token_s: seconds });
     },
-    ended: (id, kind, outcome) => {
+    onEnd: (id, kind, outcome) => {
       kinds.delete(id);
       request('e', id, kind, { outcome });
     },
-    rejected: () => write({ ph: 'i', s: 'g', name: 'rejected', ts: now() }),
+    onRejected: () => write({ ph: 'i', s: 'g', name: 'rejected', ts: now() }),
   });
   return file;
 }

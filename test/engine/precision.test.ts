@@ -14,8 +14,8 @@ import {
   rowOf,
   T5_CASES,
 } from '../../tools/eval/goldens.ts';
-import { figuresOf, openGolden } from '../../tools/eval/precision-metrics.ts';
-import { retrievalFiguresOf } from '../../tools/eval/retrieval-metrics.ts';
+import { measurePrecision, openGolden } from '../../tools/eval/precision-metrics.ts';
+import { measureRetrievalPrecision } from '../../tools/eval/retrieval-metrics.ts';
 import { expectSame } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
 
@@ -33,22 +33,26 @@ const goldenOf = (name: (typeof ALL)[number]) =>
 
 describe.each(['int8', 'int4'] as const)('%s', (precision) => {
   it.each(ALL)('is near the exact bundle of the random checkpoint "%s"', async (name) => {
-    const figures = await figuresOf(goldenOf(name), precision, options());
-    if (process.env.PARITY_REPORT) console.log(precision, name, figures);
-    expect(figures.cosine).toBeGreaterThan(0.98);
+    const metrics = await measurePrecision(goldenOf(name), precision, options());
+    if (process.env.PARITY_REPORT) console.log(precision, name, metrics);
+    expect(metrics.cosine).toBeGreaterThan(0.98);
     // Random weights are the worst there is for few bits: what is generated depends on noise.
-    expect(figures.logprob).toBeLessThan(precision === 'int8' ? 0.5 : 1.6);
-    expect(figures.top1).toBeGreaterThan(precision === 'int8' ? 0.5 : 0.3);
+    expect(metrics.logprob).toBeLessThan(precision === 'int8' ? 0.5 : 1.6);
+    expect(metrics.top1).toBeGreaterThan(precision === 'int8' ? 0.5 : 0.3);
   });
 
   it.each(RETRIEVAL_CASES)('compares as the exact bundle of "%s" does', async (name) => {
-    const figures = await retrievalFiguresOf(readRetrievalGolden(name), precision, options());
-    if (process.env.PARITY_REPORT) console.log(precision, name, figures);
+    const metrics = await measureRetrievalPrecision(
+      readRetrievalGolden(name),
+      precision,
+      options(),
+    );
+    if (process.env.PARITY_REPORT) console.log(precision, name, metrics);
     // Both have 8 bits here (builder/precision.ts). Probabilities of one text for another are 0.2 apart and more.
-    expect(figures.imageCosine).toBeGreaterThan(0.995);
-    expect(figures.textCosine).toBeGreaterThan(0.998);
-    expect(figures.itm).toBeLessThan(0.03);
-    expect(figures.itmMost).toBeLessThan(0.15);
+    expect(metrics.imageCosine).toBeGreaterThan(0.995);
+    expect(metrics.textCosine).toBeGreaterThan(0.998);
+    expect(metrics.itm).toBeLessThan(0.03);
+    expect(metrics.itmMost).toBeLessThan(0.15);
   });
 
   it.each(ALL)('gives a row of a batch bit for bit what it gets alone: "%s"', async (name) => {

@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
-import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
-import { itcScore, RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
+import { ImageEncoder } from '@blip2/gpu-worker/engine/models/image-encoder';
+import { itcScore, RetrievalModel } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import { openImage } from '@blip2/gpu-worker/image/decode';
 import { preprocess } from '@blip2/gpu-worker/image/preprocess';
 import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
@@ -24,15 +24,15 @@ let bundles: string;
 let manifest: RetrievalManifest;
 let scenes: z.infer<typeof Scenes>;
 let texts: number[][];
-let vision: VisionRunner;
-let runner: RetrievalRunner;
+let imageEncoder: ImageEncoder;
+let model: RetrievalModel;
 beforeAll(async () => {
   bundles = await mkdtemp(join(tmpdir(), 'blip2-scenes-'));
   const bundle = await ensureBundle(CHECKPOINT, { bundles });
   manifest = await readRetrievalManifest(bundle);
   const options = { executionProvider: PROVIDER, threads: 2 };
-  vision = await VisionRunner.load(bundle, manifest, options);
-  runner = await RetrievalRunner.load(bundle, manifest, options);
+  imageEncoder = await ImageEncoder.load(bundle, manifest, options);
+  model = await RetrievalModel.load(bundle, manifest, options);
 
   const all = Scenes.parse(JSON.parse(await readFile(new URL('scenes.json', SCENES), 'utf8')));
   scenes = all.filter((_, i) => i % EVERY === 0);
@@ -46,14 +46,14 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  for (const part of [vision, runner]) await part?.release();
+  for (const part of [imageEncoder, model]) await part?.release();
   await rm(bundles, { recursive: true, force: true });
 });
 
 async function featuresOf(file: string): Promise<Tensor> {
   const bytes = await readFile(new URL(file, SCENES));
   const { pixels } = await openImage(bytes, { maxBytes: 1e6, maxPixels: 1e6 });
-  return vision.encode(await preprocess(pixels, manifest.image));
+  return imageEncoder.encode(await preprocess(pixels, manifest.image));
 }
 
 /** Numbers of the scenes, the best first. */
@@ -64,18 +64,18 @@ function ranking(scores: readonly number[]): number[] {
 describe('the embedded retrieval checkpoint', () => {
   it('puts the caption of an image above those of others, by ITC and by ITM', async () => {
     expect(scenes).toHaveLength(5);
-    const vectors = await runner.textEmbeddings(texts);
+    const vectors = await model.textEmbeddings(texts);
     for (const [i, { file }] of scenes.entries()) {
       const features = await featuresOf(file);
-      const image = await runner.imageEmbeddings(features);
+      const image = await model.imageEmbeddings(features);
       expect(ranking(vectors.map((vector) => itcScore(image, vector)))[0], file).toBe(i);
-      expect(ranking(await runner.matchProbabilities(features, texts))[0], file).toBe(i);
+      expect(ranking(await model.matchProbabilities(features, texts))[0], file).toBe(i);
     }
   });
 
   it('calls a match what matches, and nothing else', async () => {
     for (const [i, { file }] of scenes.entries()) {
-      const probabilities = await runner.matchProbabilities(await featuresOf(file), texts);
+      const probabilities = await model.matchProbabilities(await featuresOf(file), texts);
       expect(
         probabilities.map((probability) => probability > 0.5),
         file,

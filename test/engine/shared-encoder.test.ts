@@ -8,7 +8,7 @@ import {
   readRetrievalManifest,
 } from '@blip2/gpu-worker/builder/index';
 import { Engine } from '@blip2/gpu-worker/engine/engine';
-import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
+import { ImageEncoder } from '@blip2/gpu-worker/engine/models/image-encoder';
 import {
   type EngineModels,
   loadModels,
@@ -65,7 +65,7 @@ async function start(checkpoint: string) {
     const from = events.length;
     for (const job of jobs) {
       const id = events.push([]) - 1;
-      engine.submit(id, job, { standing: { client: '', priority: 'interactive' } });
+      engine.submit(id, job, { caller: { client: '', priority: 'interactive' } });
     }
     while (await engine.advance());
     for (const ofJob of events.slice(from)) expect(ofJob.at(-1)!.type).toBe('done');
@@ -74,7 +74,7 @@ async function start(checkpoint: string) {
   return {
     run,
     visionSessions: graphs.filter((path) => basename(path) === 'vision.onnx').length,
-    encoded: vi.spyOn(VisionRunner.prototype, 'encode'),
+    encoded: vi.spyOn(ImageEncoder.prototype, 'encode'),
     features: () => stats.at(-1)!.features,
     retrieval: retrieval.manifest,
   };

@@ -300,7 +300,7 @@ describe('requests that wait for the only slot', () => {
     const driver = new EngineDriver(models, { ...options, maxSlots: 1 });
     const values = rowOf(golden.queryEmbeddings, image);
     const [job, person] = ['background', 'interactive'] as const;
-    const standings = [
+    const callers = [
       { client: 'jobs', priority: job },
       { client: 'a', priority: person },
       { client: 'a', priority: person },
@@ -309,8 +309,8 @@ describe('requests that wait for the only slot', () => {
       { client: 'jobs', priority: job },
       { client: 'b', priority: person },
     ] as const;
-    for (const [id, standing] of standings.entries()) {
-      driver.submit(id, values, prompt, setting, standing);
+    for (const [id, caller] of callers.entries()) {
+      driver.submit(id, values, prompt, setting, caller);
     }
     await driver.finish();
     expect(driver.ended).toEqual([1, 4, 2, 6, 3, 0, 5]);

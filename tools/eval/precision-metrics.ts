@@ -9,7 +9,7 @@ import { leastCosine } from './cosine.ts';
 import { DecoderDriver } from './decoder-driver.ts';
 import { type Golden, rowOf } from './goldens.ts';
 
-export type Figures = {
+export type PrecisionMetrics = {
   /** Least cosine of a query embedding with the exact one. */
   cosine: number;
   /** Share of positions whose likeliest token is the same. */
@@ -43,7 +43,7 @@ type Opened = Awaited<ReturnType<typeof openGolden>>;
 async function computed(golden: Golden, { models, decoder }: Opened) {
   const embeddings: Float32Array[] = [];
   for (let image = 0; image < golden.pixels.shape[0]!; image++) {
-    const features = await models.vision.generate.encode(rowOf(golden.pixels, image));
+    const features = await models.imageEncoder.generate.encode(rowOf(golden.pixels, image));
     embeddings.push((await models.qformer.query(features)).slice());
   }
   const rows: Float32Array[] = [];
@@ -64,11 +64,11 @@ async function computed(golden: Golden, { models, decoder }: Opened) {
   return { embeddings, rows };
 }
 
-export async function figuresOf(
+export async function measurePrecision(
   golden: Golden,
   precision: Precision,
   options: MetricsOptions,
-): Promise<Figures> {
+): Promise<PrecisionMetrics> {
   const [exact, fewer] = [
     await openGolden(golden, 'fp32', options),
     await openGolden(golden, precision, options),

@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
 import type {
+  Caller,
   EngineOptions,
   FromEngine,
   Job,
   JobEvent,
-  Standing,
   SubmitOptions,
   ToEngine,
 } from './protocol.ts';
@@ -19,13 +19,13 @@ export type Outcome = 'done' | 'failed' | 'canceled';
 
 /** What the engine does and what becomes of its jobs. */
 export type EngineListener = {
-  observed: (stats: EngineStats) => void;
-  begun: (id: number, kind: Job['kind']) => void;
+  onStats: (stats: EngineStats) => void;
+  onStart: (id: number, kind: Job['kind']) => void;
   /** `seconds` since the job began, or since its last token; `count` tokens came at once. */
-  written: (id: number, what: { token: 'first' | 'next'; seconds: number; count: number }) => void;
-  ended: (id: number, kind: Job['kind'], outcome: Outcome) => void;
+  onTokens: (id: number, what: { token: 'first' | 'next'; seconds: number; count: number }) => void;
+  onEnd: (id: number, kind: Job['kind'], outcome: Outcome) => void;
   /** A request was not admitted. */
-  rejected: () => void;
+  onRejected: () => void;
 };
 
 /** What a job's stream brings: a failure is an error of the stream. */
@@ -70,8 +70,8 @@ export class EngineClient {
     this.#admission = new Admission(slots + queueLimit);
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
-      else if (message.type === 'observed') {
-        for (const { observed } of this.#listeners) observed(message.stats);
+      else if (message.type === 'stats') {
+        for (const { onStats } of this.#listeners) onStats(message.stats);
       }
     });
   }
@@ -114,13 +114,13 @@ export class EngineClient {
 
   /**
    * Admits one request, before any work is spent on it, until what this returns is disposed of.
-   * @example using _admitted = engine.admit(standing);
+   * @example using _admitted = engine.admit(caller);
    * @throws ApiError overloaded when the slots and the queue are taken, or the part of them that one client may have
    */
-  admit(standing: Standing): Disposable {
-    const refusal = this.#admission.refusal(standing);
-    if (refusal === null) return this.#admission.admit(standing);
-    for (const { rejected } of this.#listeners) rejected();
+  admit(caller: Caller): Disposable {
+    const refusal = this.#admission.refusal(caller);
+    if (refusal === null) return this.#admission.admit(caller);
+    for (const { onRejected } of this.#listeners) onRejected();
     throw new ApiError('overloaded', refusal, { retry_after: 1 });
   }
 
@@ -144,7 +144,7 @@ export class EngineClient {
         const { requestId } = options;
         const { kind } = job;
         this.#jobs.set(id, { controller, kind, requestId, startedAt: performance.now() });
-        for (const { begun } of this.#listeners) begun(id, job.kind);
+        for (const { onStart } of this.#listeners) onStart(id, job.kind);
         signal.addEventListener('abort', abort, { once: true });
         this.#post({ type: 'submit', id, job, options });
       },
@@ -190,12 +190,12 @@ export class EngineClient {
     running.lastTokenAt = now;
     const token = lastTokenAt === undefined ? 'first' : 'next';
     const seconds = (now - (lastTokenAt ?? startedAt)) / 1000;
-    for (const { written } of this.#listeners) written(id, { token, seconds, count });
+    for (const { onTokens } of this.#listeners) onTokens(id, { token, seconds, count });
   }
 
   #end(id: number, { kind }: RunningJob, outcome: Outcome): void {
     this.#jobs.delete(id);
-    for (const { ended } of this.#listeners) ended(id, kind, outcome);
+    for (const { onEnd } of this.#listeners) onEnd(id, kind, outcome);
   }
 
   #post(message: ToEngine): void {

@@ -1,10 +1,10 @@
 /** The engine loop over a decoder without a model, whose passes wait or fail where a test says so. */
 import { describe, expect, it, vi } from 'vitest';
-import type { Job, Pixels, Standing } from './protocol.ts';
+import type { Caller, Job, Pixels } from './protocol.ts';
 import { EngineSetup, exactly, type Generation } from './testing/engine-setup.ts';
 
-const interactive: Standing = { client: '', priority: 'interactive' };
-const background: Standing = { client: '', priority: 'background' };
+const interactive: Caller = { client: '', priority: 'interactive' };
+const background: Caller = { client: '', priority: 'background' };
 
 /** What a job generates with an engine of its own. */
 async function alone(id: number, request?: Generation): Promise<number[][]> {
@@ -98,7 +98,7 @@ describe('a pass that fails', () => {
     const setup = new EngineSetup();
     setup.submit(1);
     await setup.engine.advance();
-    setup.submit(2, { options: { standing: interactive, requestId: 'r-2' } });
+    setup.submit(2, { options: { caller: interactive, requestId: 'r-2' } });
     setup.submit(3);
     setup.decoder.gate = async ({ kind }) => {
       if (kind === 'prefill') throw new RangeError('no room', { cause: new Error('the device') });
@@ -157,7 +157,7 @@ describe('a pass that fails', () => {
 describe('requests that wait', () => {
   it('are served before background work that came earlier', async () => {
     const setup = new EngineSetup({ maxSlots: 2 });
-    for (const id of [1, 2, 3]) setup.submit(id, { options: { standing: background } });
+    for (const id of [1, 2, 3]) setup.submit(id, { options: { caller: background } });
     await setup.engine.advance();
     // Background work has left a slot to whoever comes.
     expect(setup.stats.at(-1)).toMatchObject({ running: 1, waiting: { prefill: 2 } });
@@ -222,7 +222,7 @@ describe('requests with an image', () => {
     const setup = new EngineSetup({}, { retrieval });
     setup.submit(1, { source: pixels('a') });
     const match: Job = { kind: 'match', source: pixels('a'), texts: [[2]] };
-    setup.engine.submit(2, match, { standing: interactive });
+    setup.engine.submit(2, match, { caller: interactive });
     await setup.finish();
     expect(setup.ended).toEqual([1]);
     expect(setup.of(2)).toMatchObject([{ type: 'failed' }]);

@@ -19,7 +19,7 @@ type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
 /**
  * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
  * @example
- * engine.submit(1, job, { standing: { client: '', priority: 'interactive' } });
+ * engine.submit(1, job, { caller: { client: '', priority: 'interactive' } });
  * while (await engine.advance());
  */
 export class Engine {
@@ -53,9 +53,9 @@ export class Engine {
   }
 
   /** @param id names the job in its events, and to `cancel` it */
-  submit(id: number, job: Job, { standing, requestId }: SubmitOptions): void {
+  submit(id: number, job: Job, { caller, requestId }: SubmitOptions): void {
     const slots = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
-    const ticket = this.#queue.join(standing, slots);
+    const ticket = this.#queue.join(caller, slots);
     const submittedAt = performance.now();
     const request = { id, requestId, job, ticket, submittedAt, timings: { queue: 0 } };
     if (job.kind === 'generate' && job.source.kind === 'embeddings') {

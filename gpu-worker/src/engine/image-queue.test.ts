@@ -36,8 +36,8 @@ function models(
     ),
     release,
   };
-  const vision = { generate: encoderOf(1), retrieve: encoderOf(10) };
-  return { vision, qformer, retrieval, embeddingTypes };
+  const imageEncoder = { generate: encoderOf(1), retrieve: encoderOf(10) };
+  return { imageEncoder, qformer, retrieval, embeddingTypes };
 }
 
 const pixels = (key: string): Pixels => ({
@@ -80,7 +80,7 @@ describe('an image', () => {
     expect(work.requests.map(({ id }) => id)).toEqual([0, 2, 3]);
     const results = await Array.fromAsync(queue.run(work));
     expect(results.map(typesOf)).toEqual([['embeddings'], ['embeddings', 'done'], ['embeddings']]);
-    expect(own.vision.generate.encode).toHaveBeenCalledTimes(1);
+    expect(own.imageEncoder.generate.encode).toHaveBeenCalledTimes(1);
     expect(own.qformer.query).toHaveBeenCalledTimes(1);
     expect(queue.waiting).toBe(1);
     expect(idsOf(await advance(queue))).toEqual([1]);
@@ -107,13 +107,13 @@ describe('an image', () => {
     await advance(queue);
     const [result] = await advance(queue);
     expect(result!.events[0]).toEqual({ type: 'embeddings', values: Float32Array.of(10, 10) });
-    expect(own.vision.generate.encode).toHaveBeenCalledTimes(1);
-    expect(own.vision.retrieve.encode).toHaveBeenCalledTimes(1);
+    expect(own.imageEncoder.generate.encode).toHaveBeenCalledTimes(1);
+    expect(own.imageEncoder.retrieve.encode).toHaveBeenCalledTimes(1);
   });
 
   it('gives each request its result as soon as there is one', async () => {
     const own = models();
-    own.vision.retrieve = own.vision.generate;
+    own.imageEncoder.retrieve = own.imageEncoder.generate;
     const { promise: opened, resolve: open } = Promise.withResolvers<void>();
     own.retrieval.imageEmbeddings.mockImplementation(async ({ data }) => {
       await opened;
@@ -129,7 +129,7 @@ describe('an image', () => {
 
   it('that fails for one request has yielded the results of those before it', async () => {
     const own = models();
-    own.vision.retrieve = own.vision.generate;
+    own.imageEncoder.retrieve = own.imageEncoder.generate;
     own.retrieval.imageEmbeddings.mockRejectedValue(new Error('no memory'));
     const queue = queueOf(own, generate('a'), embed('a', 'itc'));
     const run = queue.run(queue.next()!);

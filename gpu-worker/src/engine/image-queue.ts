@@ -11,7 +11,7 @@ import { compareTickets } from './scheduling/fair-queue.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { CacheStats } from './stats.ts';
 
-type Encoder = EngineModels['vision']['generate'];
+type Encoder = EngineModels['imageEncoder']['generate'];
 
 /** Texts compared in one piece: running streams wait for it. */
 const TEXTS_AT_ONCE = 4;
@@ -54,7 +54,7 @@ export class ImageQueue {
 
   constructor(models: Omit<EngineModels, 'decoder'>) {
     this.#models = models;
-    this.#features = new ImageFeatureCache(models.vision);
+    this.#features = new ImageFeatureCache(models.imageEncoder);
   }
 
   /** Pieces of work that wait, roughly. */
@@ -180,8 +180,8 @@ export class ImageQueue {
   }
 
   #encoderOf(job: Job): Encoder {
-    const { vision } = this.#models;
-    return vision[route(job)] ?? vision.generate;
+    const { imageEncoder } = this.#models;
+    return imageEncoder[route(job)] ?? imageEncoder.generate;
   }
 }
 

@@ -46,10 +46,10 @@ export type Job =
   | { kind: 'embed-texts'; texts: number[][] };
 
 /** Who asks for a job, and whether somebody waits for it. */
-export type Standing = { client: string; priority: NonNullable<GpuRequest['priority']> };
+export type Caller = { client: string; priority: NonNullable<GpuRequest['priority']> };
 
 /** What goes with a job. `requestId` names its request in logs and errors. */
-export type SubmitOptions = { standing: Standing; requestId?: string };
+export type SubmitOptions = { caller: Caller; requestId?: string };
 
 export type ToEngine =
   | { type: 'submit'; id: number; job: Job; options: SubmitOptions }
@@ -70,4 +70,4 @@ export type JobEvent =
 export type FromEngine =
   | { type: 'ready' }
   | { type: 'event'; id: number; event: JobEvent }
-  | { type: 'observed'; stats: EngineStats };
+  | { type: 'stats'; stats: EngineStats };

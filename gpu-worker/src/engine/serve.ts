@@ -21,7 +21,7 @@ export async function serveEngine(
     models,
     options,
     (id, event) => emit(id, event),
-    (stats) => post({ type: 'observed', stats }),
+    (stats) => post({ type: 'stats', stats }),
   );
 
   const serving = emit;
@@ -30,7 +30,7 @@ export async function serveEngine(
     emit = (_, event) => {
       last = event;
     };
-    engine.submit(0, job, { standing: { client: '', priority: 'interactive' } });
+    engine.submit(0, job, { caller: { client: '', priority: 'interactive' } });
     while (await engine.advance());
     checkSelfTest(last);
   }

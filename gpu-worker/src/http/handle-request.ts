@@ -47,7 +47,7 @@ export async function* handleRequest(
   } else input = source;
   const job = jobOf(request, input);
   const format = embeddingFormat(request, models);
-  for await (const event of engine.run(job, { signal, standing: caller, requestId })) {
+  for await (const event of engine.run(job, { signal, caller, requestId })) {
     yield encodeEvent(toGpuEvent(event, format, timings));
   }
 }

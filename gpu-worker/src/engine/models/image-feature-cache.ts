@@ -8,7 +8,7 @@ import type { EngineModels } from './load-models.ts';
 /** 23 images of the published checkpoints, 1.4 MB each: between a caption and a match is little time. */
 const BUDGET_BYTES = 32 * 2 ** 20;
 
-type Encoder = Pick<EngineModels['vision']['generate'], 'encode'>;
+type Encoder = Pick<EngineModels['imageEncoder']['generate'], 'encode'>;
 
 /** Counts look-ups where it caches nothing, too: each miss is a run of an image encoder. */
 export class ImageFeatureCache {
@@ -17,7 +17,7 @@ export class ImageFeatureCache {
   readonly #lookups = { hits: 0, misses: 0 };
 
   /** Caches nothing unless two models share their encoder: of one alone, the embeddings are cached, by its callers. */
-  constructor({ generate, retrieve }: EngineModels['vision'], budgetBytes = BUDGET_BYTES) {
+  constructor({ generate, retrieve }: EngineModels['imageEncoder'], budgetBytes = BUDGET_BYTES) {
     this.#features =
       generate === retrieve
         ? new LRUCache({ maxSize: budgetBytes, sizeCalculation: bytesOf })

@@ -10,7 +10,7 @@ type Sessions = {
 };
 
 /** Its image features come from the image encoder. */
-export class RetrievalRunner {
+export class RetrievalModel {
   readonly #manifest: RetrievalManifest;
   readonly #sessions: Sessions;
 
@@ -24,9 +24,9 @@ export class RetrievalRunner {
     bundle: string,
     manifest: RetrievalManifest,
     options: SessionOptions,
-  ): Promise<RetrievalRunner> {
+  ): Promise<RetrievalModel> {
     const { qformer, text, itm } = manifest.graphs;
-    return new RetrievalRunner(manifest, {
+    return new RetrievalModel(manifest, {
       qformer: await openGraph(bundle, qformer, options),
       text: await openGraph(bundle, text, options),
       itm: await openGraph(bundle, itm, options),

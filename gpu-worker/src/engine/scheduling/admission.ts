@@ -1,9 +1,9 @@
 /** How many requests are under way: so many in all, and not all of them of one client or background work. */
-import type { Standing } from '../protocol.ts';
+import type { Caller } from '../protocol.ts';
 
 /** @example
- * const refusal = admission.refusal(standing);
- * using _admitted = refusal === null ? admission.admit(standing) : null;
+ * const refusal = admission.refusal(caller);
+ * using _admitted = refusal === null ? admission.admit(caller) : null;
  */
 export class Admission {
   readonly #limit: number;
@@ -26,7 +26,7 @@ export class Admission {
   }
 
   /** Why a request cannot be admitted now, in words for its client; null when it can. */
-  refusal({ client, priority }: Standing): string | null {
+  refusal({ client, priority }: Caller): string | null {
     if (this.#admitted >= this.#limit) {
       return 'All places and the queue are taken. Try again shortly.';
     }
@@ -41,9 +41,9 @@ export class Admission {
 
   /**
    * Counts a request as under way until what this returns is disposed of.
-   * @example using _admitted = admission.admit(standing);
+   * @example using _admitted = admission.admit(caller);
    */
-  admit({ client, priority }: Standing): Disposable {
+  admit({ client, priority }: Caller): Disposable {
     const add = (count: 1 | -1) => {
       this.#admitted += count;
       if (priority === 'background') this.#background += count;

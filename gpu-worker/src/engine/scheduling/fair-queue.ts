@@ -1,5 +1,5 @@
 /** Who goes first: interactive before background, and among those each client in its turn. */
-import type { Standing } from '../protocol.ts';
+import type { Caller } from '../protocol.ts';
 
 /** A job's place in the queue, the same until the job is done. `cost`: slots it takes. */
 export type Ticket = {
@@ -15,7 +15,7 @@ export function compareTickets(a: Ticket, b: Ticket): number {
   return a.rank - b.rank || a.start - b.start || a.arrival - b.arrival;
 }
 
-const RANKS: Record<Standing['priority'], number> = { interactive: 0, background: 1 };
+const RANKS: Record<Caller['priority'], number> = { interactive: 0, background: 1 };
 
 /**
  * Start-time fair queueing (Goyal et al. 1996). A job starts, in virtual time, where its client's last one ended, but
@@ -31,7 +31,7 @@ export class FairQueue {
   #arrivals = 0;
 
   /** @param slots what the job takes of the whole: sequences that it has at a time */
-  join({ client, priority }: Standing, slots: number): Ticket {
+  join({ client, priority }: Caller, slots: number): Ticket {
     const rank = RANKS[priority];
     const start = (this.#lines[rank] as Line).join(client, slots);
     return { rank, start, cost: slots, arrival: this.#arrivals++ };
