@@ -146,7 +146,7 @@ describe('a Worker', () => {
     await expect.poll(() => worker.text('/b')).toBe('later');
   });
 
-  it('is told of a client that goes away', async () => {
+  it('is notified of a client that goes away', async () => {
     const response = await fetch(`${worker.url}/leave`);
     const reader = response.body?.getReader();
     await reader?.read();

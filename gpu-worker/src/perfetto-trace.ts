@@ -1,4 +1,4 @@
-/** A trace that chrome://tracing and Perfetto open: what the engine did, and the requests around it. */
+/** Writes a trace for chrome://tracing and Perfetto: the engine's actions, and the requests around them. */
 import { createWriteStream, type WriteStream } from 'node:fs';
 import type { EngineClient } from './engine/client.ts';
 
@@ -8,7 +8,7 @@ const ENGINE = 1;
 /**
  * Writes events as they happen, in the JSON array format, whose last bracket may be missing: a worker that is killed
  * leaves a trace all the same.
- * @param path file to write; what is there is replaced
+ * @param path file to write; one that exists is replaced
  */
 export function traceTo(path: string, engine: EngineClient): WriteStream {
   const file = createWriteStream(path);

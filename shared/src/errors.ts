@@ -1,7 +1,7 @@
 /** The one family of errors that crosses a boundary: RFC 9457 problem documents with a stable type. */
 import * as z from 'zod/mini';
 
-/** What holds for every problem of a kind. `cause` and `remedy` are a sentence each, in Markdown. */
+/** A kind of problem. `cause` and `remedy` are a sentence each, in Markdown. */
 export type ProblemKind = { status: number; title: string; cause: string; remedy: string };
 
 /**
@@ -217,7 +217,7 @@ export class ApiError extends Error {
     return { type: `/problems/${this.slug}`, title, status, detail: this.message, ...this.extras };
   }
 
-  /** The error that a problem document of the GPU worker stands for. An unknown type becomes `bad-gateway`. */
+  /** The error of a problem document of the GPU worker. An unknown type becomes `bad-gateway`. */
   static fromProblem(problem: Problem): ApiError {
     const { type, detail, title: _title, status: _status, ...extras } = problem;
     const slug = type.replace(/^.*\/problems\//, '');
@@ -225,7 +225,7 @@ export class ApiError extends Error {
     return new ApiError('bad-gateway', `The GPU worker reported an unknown problem (${type}).`);
   }
 
-  /** Turns whatever was thrown into an `ApiError`; unknown errors keep their text on this side, as `cause`. */
+  /** Turns whatever was thrown into an `ApiError`; the text of other errors stays on this side, as `cause`. */
   static from(thrown: unknown): ApiError {
     if (thrown instanceof ApiError) return thrown;
     return new ApiError('internal-error', 'An unexpected error happened. It was logged.', {

@@ -1,4 +1,4 @@
-/** What a GPU worker says about a request, one event a frame: both sides compile against this one type. */
+/** The events of a GPU worker's reply, one a frame: the type that both sides compile against. */
 import { Problem } from './errors.ts';
 import {
   decodeJson,
@@ -26,7 +26,7 @@ export type GpuEvent =
   | ({ type: 'done' } & GpuDone)
   | { type: 'error'; problem: Problem };
 
-/** @throws FrameError when it is no frame of a reply, or its payload is not what its type says */
+/** @throws FrameError when it is no frame of a reply, or its payload is not of its type */
 export function decodeEvent({ type, payload }: Frame): GpuEvent {
   switch (type) {
     case 'imageInfo':

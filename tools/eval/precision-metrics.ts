@@ -1,4 +1,4 @@
-/** How far a bundle in fewer bits is from the exact one, on the random checkpoints. */
+/** Measures how far a generative bundle in fewer bits is from the exact one, on the random checkpoints. */
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/decoding/logits-processors';
 import type { Prompt } from '@blip2/gpu-worker/engine/models/decoder';
@@ -21,7 +21,7 @@ export type PrecisionMetrics = {
 /** Where bundles are built, and what runs them. */
 export type MetricsOptions = { bundles: string; executionProvider: ExecutionProvider };
 
-/** Tokens of each text that are forced, so that both see the same positions. */
+/** Tokens of each text that are forced, so that both compute the same positions. */
 const FORCED = 8;
 
 export async function openGolden(
@@ -39,7 +39,7 @@ export async function openGolden(
 
 type Opened = Awaited<ReturnType<typeof openGolden>>;
 
-/** Query embeddings of all images, and logits along the texts that transformers wrote greedily. */
+/** Query embeddings of all images, and logits along the texts that transformers generated greedily. */
 async function computed(golden: Golden, { models, decoder }: Opened) {
   const embeddings: Float32Array[] = [];
   for (let image = 0; image < golden.pixels.shape[0]!; image++) {

@@ -1,4 +1,4 @@
-/** Fewer bits against fp32 on the random checkpoints of the parity tests: the worst there is for few bits. */
+/** Compares fewer bits with fp32 on the random checkpoints of the parity tests, which suffer most from few bits. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

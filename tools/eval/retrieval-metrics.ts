@@ -1,4 +1,4 @@
-/** How far a retrieval bundle in fewer bits is from the exact one, on the random checkpoints. */
+/** Measures how far a retrieval bundle in fewer bits is from the exact one, on the random checkpoints. */
 import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { ImageEncoder } from '@blip2/gpu-worker/engine/models/image-encoder';
 import { RetrievalModel } from '@blip2/gpu-worker/engine/models/retrieval-model';

@@ -1,4 +1,4 @@
-/** The engine as the HTTP thread sees it: jobs in, streams of events out. */
+/** The HTTP thread's side of the engine: jobs in, streams of events out. */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
@@ -17,21 +17,24 @@ import type { EngineStats } from './stats.ts';
 
 export type Outcome = 'done' | 'failed' | 'canceled';
 
-/** What the engine does and what becomes of its jobs. */
+/** Called for what the engine does and for how its jobs end. */
 export type EngineListener = {
   onStats: (stats: EngineStats) => void;
   onStart: (id: number, kind: Job['kind']) => void;
-  /** `seconds` since the job began, or since its last token; `count` tokens came at once. */
-  onTokens: (id: number, what: { token: 'first' | 'next'; seconds: number; count: number }) => void;
+  /** `seconds` since the job started, or since its last tokens; `count` tokens came at once. */
+  onTokens: (
+    id: number,
+    tokens: { token: 'first' | 'next'; seconds: number; count: number },
+  ) => void;
   onEnd: (id: number, kind: Job['kind'], outcome: Outcome) => void;
   /** A request was not admitted. */
   onRejected: () => void;
 };
 
-/** What a job's stream brings: a failure is an error of the stream. */
+/** An event of a job's stream: a failure is an error of the stream. */
 export type JobOutput = Exclude<JobEvent, { type: 'failed' }>;
 
-/** A job failed in the engine thread. Its `cause` is what was thrown there, with the stack of that thread. */
+/** A job failed in the engine thread. `cause` is the error of that thread, with its stack there. */
 export class EngineError extends Error {
   override name = 'EngineError';
   /** Request that the job belongs to, where it was submitted with one. */
@@ -97,7 +100,7 @@ export class EngineClient {
     this.#listeners.push(listener);
   }
 
-  /** Calls the listener when the thread ends by an error: every job has failed by then, and the process should end. */
+  /** Calls the listener when the thread ends with an error: every job has failed by then, and the process should exit. */
   onCrash(listener: (error: Error) => void): void {
     this.#worker.on('error', (error: Error) => {
       for (const [id, { requestId }] of this.#jobs) {
@@ -113,7 +116,7 @@ export class EngineClient {
   }
 
   /**
-   * Admits one request, before any work is spent on it, until what this returns is disposed of.
+   * Admits one request, before any work is spent on it, until the returned value is disposed.
    * @example using _admitted = engine.admit(caller);
    * @throws ApiError overloaded when the slots and the queue are taken, or the part of them that one client may have
    */
@@ -126,7 +129,7 @@ export class EngineClient {
 
   /**
    * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, and with the signal's
-   * reason when `signal` aborts. The engine forgets the job at once when the signal aborts or the reader cancels.
+   * reason when `signal` aborts. The job is canceled as soon as the signal aborts or the reader cancels.
    */
   run(
     job: Job,

@@ -1,4 +1,4 @@
-/** What the engine does beside generating: images to encode and to compare with texts, a bounded piece at a time. */
+/** The work on images: encoding them and comparing them with texts, one bounded work item at a time. */
 import { asStored } from '@blip2/shared/embedding-codec';
 import { route } from '@blip2/shared/route';
 import type { MatchScore } from '@blip2/shared/wire';
@@ -13,7 +13,7 @@ import type { CacheStats } from './stats.ts';
 
 type Encoder = EngineModels['imageEncoder']['generate'];
 
-/** Texts compared in one piece: running streams wait for it. */
+/** Texts of one work item: running streams wait for it. */
 const TEXTS_AT_ONCE = 4;
 
 type Encoding = { request: EngineRequest; pixels: Pixels };
@@ -26,13 +26,13 @@ type Comparing = {
   embeddings: Float32Array[];
 };
 
-/** A piece of work, for all requests that it serves. */
+/** A work item, with all requests that it serves. */
 export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
   | { kind: 'encode'; pixels: Pixels; encoder: Encoder }
   | { kind: 'compare'; comparing: Comparing }
 );
 
-/** What came of a piece of work for one request. */
+/** The result of a work item for one request. */
 export type ImageResult = {
   request: EngineRequest;
   events: JobEvent[];
@@ -41,7 +41,7 @@ export type ImageResult = {
 };
 
 /**
- * Requests that wait for work on images or texts, the first in line first.
+ * Requests that wait for work on images or texts, in the order in which they are served.
  * @example
  * const work = queue.next();
  * for await (const { request, events } of queue.run(work)) emit(request, events);
@@ -57,7 +57,7 @@ export class ImageQueue {
     this.#features = new ImageFeatureCache(models.imageEncoder);
   }
 
-  /** Pieces of work that wait, roughly. */
+  /** Requests that wait. */
   get waiting(): number {
     return this.#toEncode.length + this.#toCompare.length;
   }
@@ -78,13 +78,13 @@ export class ImageQueue {
     this.#toEncode.sort(inOrder);
   }
 
-  /** Forgets a request, wherever it waits. */
+  /** Removes a request, wherever it waits. */
   remove(id: number): void {
     this.#toEncode = this.#toEncode.filter(({ request }) => request.id !== id);
     this.#toCompare = this.#toCompare.filter(({ request }) => request.id !== id);
   }
 
-  /** What is first in line, taken out of it: one image, or a few texts of a job. */
+  /** Dequeues the next work item: one image, or a few texts of a job. */
   next(): ImageWork | null {
     const [comparing] = this.#toCompare;
     const [first] = this.#toEncode;
@@ -103,8 +103,8 @@ export class ImageQueue {
   }
 
   /**
-   * Does a piece of work. The caller removes its requests when it throws.
-   * @returns what came of it for each request, as soon as it is known: no events where the request waits for more work
+   * Runs a work item. The caller removes its requests when it throws.
+   * @returns the result for each request, as soon as it is known: without events where the request waits for more work
    */
   async *run(work: ImageWork): AsyncGenerator<ImageResult, void, undefined> {
     if (work.kind === 'encode') yield* this.#encode(work);

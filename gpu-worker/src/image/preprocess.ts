@@ -1,4 +1,4 @@
-/** An opened image → the image encoder's input, as BLIP-2's processor makes it. */
+/** From an opened image to the image encoder's input, as BLIP-2's processor computes it. */
 import { ApiError } from '@blip2/shared/errors';
 import { Piscina } from 'piscina';
 import type { Sharp } from 'sharp';

@@ -1,8 +1,8 @@
-/** Tensors from rows, and rows from tensors. */
+/** Rows and tensors: even numbers of rows, padding, views, freeing. */
 import { Tensor } from 'onnxruntime-node';
 
 /**
- * The kernels for quantized weights compute the rows of a run in pairs, and one that is left over in another way: its last
+ * The kernels for quantized weights compute the rows of a run in pairs, and an unpaired row in another way: its last
  * digits would depend on the number of rows. So every run has an even number.
  * @example even(3) // 4
  */

@@ -1,4 +1,4 @@
-/** One declaration of options: what is read by it, refused by it, and said of it. */
+/** One declaration of options decides what is read, what is refused, and the help text. */
 import { describe, expect, it } from 'vitest';
 import { readCommandLine } from './command-line.ts';
 import { readProgram } from './configure.ts';
@@ -155,14 +155,14 @@ describe('a command line', () => {
     [['--port'], '--port lacks its value: --port PORT'],
     [['--trace', '--verbose'], '--trace lacks its value: --trace FILE'],
     [['--verbose=yes'], '--verbose takes no value.'],
-    [['a', 'b'], 'Unknown argument "b": at most 1 are taken. See --help.'],
+    [['a', 'b'], 'Unknown argument "b": at most 1 are accepted. See --help.'],
   ])('refuses %o', (args, message) => {
     expect(() => read(...args)).toThrow(new ConfigError(message));
   });
 
   it('refuses what is no flag where a program takes none', () => {
     expect(() => readProgram(PROGRAM, { args: ['80'], env: {} })).toThrow(
-      'Unknown argument "80": none is taken.',
+      'Unknown argument "80": none is accepted.',
     );
   });
 

@@ -1,5 +1,5 @@
 /**
- * What is done to keys and values where they are: small graphs over all planes, float32 [slots, heads, capacity,
+ * Operations on keys and values where they are stored: small graphs over all planes, float32 [slots, heads, capacity,
  * headDim] each, of kernels that onnxruntime 1.30 has for WebGPU (none of their nodes falls to the CPU). A result is
  * another buffer: buffers given to a run to write into came back wrong, so a step copies the cache once on the device.
  */
@@ -15,7 +15,7 @@ const FINITE = 3e38;
 type Planes = readonly Tensor[];
 type Sessions = Record<'zeros' | 'arrange' | 'lengthen' | 'write' | 'slice', InferenceSession>;
 
-/** A session for each thing that is done to keys and values. */
+/** A session for each operation. */
 export class KvKernels {
   readonly #shape: KvShape;
   readonly #sessions: Sessions;

@@ -154,18 +154,18 @@ describe('texts in the prefix cache', () => {
 describe('changes of the prefix cache', () => {
   it('are the images of which more or less is cached, each reported once', () => {
     const cache = new PrefixCache<Float32Array>(20 * WIDTH);
-    expect(cache.takeChanges()).toEqual(new Set());
+    expect(cache.drainChanges()).toEqual(new Set());
     cache.putImage('a', values(10));
     putText(cache, 'a', [1, 2]);
-    expect(cache.takeChanges()).toEqual(new Set(['a']));
-    expect(cache.takeChanges()).toEqual(new Set());
+    expect(cache.drainChanges()).toEqual(new Set(['a']));
+    expect(cache.drainChanges()).toEqual(new Set());
     cache.putImage('a', values(10));
     cachedIds(cache, 'a', [1, 2]);
-    expect(cache.takeChanges()).toEqual(new Set());
+    expect(cache.drainChanges()).toEqual(new Set());
     // Makes room where the text was.
     cache.putImage('b', values(10));
-    expect(cache.takeChanges()).toEqual(new Set(['a', 'b']));
+    expect(cache.drainChanges()).toEqual(new Set(['a', 'b']));
     cache.clear();
-    expect(cache.takeChanges()).toEqual(new Set(['a', 'b']));
+    expect(cache.drainChanges()).toEqual(new Set(['a', 'b']));
   });
 });

@@ -1,4 +1,4 @@
-/** Image features of the last images: what one model has encoded, the other need not encode again. */
+/** Image features of the last images: an image that one model has encoded, the other need not encode again. */
 import { LRUCache } from 'lru-cache';
 import type { Tensor } from 'onnxruntime-node';
 import type { Pixels } from '../protocol.ts';
@@ -31,7 +31,7 @@ export class ImageFeatureCache {
 
   /**
    * Image features of an image, float32 [1, image tokens, vision width]: cached ones, or those of a run of `encoder`.
-   * @throws what the encoder throws; nothing is cached then
+   * @throws the encoder's error; nothing is cached then
    */
   async features(encoder: Encoder, { key, pixels }: Pixels): Promise<Tensor> {
     const cached = this.#features?.get(key);

@@ -1,4 +1,4 @@
-/** The models an engine works with, loaded. */
+/** Loads the models of an engine. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { type EmbeddingType, embeddingTypeOf } from '@blip2/shared/embedding-codec';
 import type { ModelKind } from '@blip2/shared/route';
@@ -9,7 +9,7 @@ import { loadDecoder } from './load-decoder.ts';
 import { QFormer } from './qformer.ts';
 import { RetrievalModel } from './retrieval-model.ts';
 
-/** What others see of a class. */
+/** The public members of a class. */
 type Public<T> = Pick<T, keyof T>;
 
 /** Of the generative model, and of the retrieval model where there is one. */
@@ -44,7 +44,7 @@ export async function loadModels(options: EngineOptions): Promise<EngineModels> 
   return models;
 }
 
-/** Frees what `loadModels` opened. */
+/** Frees the models. */
 export async function releaseModels({
   imageEncoder,
   qformer,

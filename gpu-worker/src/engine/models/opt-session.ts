@@ -15,7 +15,7 @@ export type OptRun = {
   textPositions: number;
   /** Positions each row has in the cache already. */
   past: readonly number[];
-  /** In front of each row's text, float32 [image positions, hidden]; none where the text goes on. */
+  /** In front of each row's text, float32 [image positions, hidden]; none where only the text continues. */
   queryEmbeddings?: readonly Float32Array[];
 };
 

@@ -14,7 +14,7 @@ type Sessions = {
   [Name in 'encoder' | 'decoder']: GraphSession<T5Manifest['graphs'][Name]>;
 };
 
-/** The encoder sees both ways: it computes a prompt in one pass, and nothing of it serves another prompt. */
+/** The encoder attends both ways: it computes a prompt in one pass, and no other prompt can reuse its output. */
 export class T5Decoder implements Decoder {
   readonly isCausal = false;
   readonly imagePositions: number;
@@ -97,7 +97,7 @@ export class T5Decoder implements Decoder {
     return { nextToken: this.#manifest.decoder_start_token_id, cachedPositions: 0 };
   }
 
-  /** Writes what the encoder makes of the prompts into the cross cache. */
+  /** Encodes the prompts, and writes their keys and values into the cross cache. */
   async #encode({ firstSlot, rows }: PrefillBatch): Promise<void> {
     const { num_query_tokens: queries, qformer_hidden: hidden, pad_token_id } = this.#manifest;
     const count = rows.length;
@@ -142,7 +142,7 @@ export class T5Decoder implements Decoder {
       position_ids: int64(past, [count, 1]),
       last_positions: int64(Array<number>(count).fill(0), [count]),
       seqlens_k: int32(past),
-      // A row that fills up the number looks at one position of whatever its slot holds.
+      // A padding row attends to one position of whatever its slot holds.
       cross_lengths: int32(all.map((_, i) => this.#crossLengths[firstSlot + i] ?? 1)),
       past_keys: own.keys,
       past_values: own.values,

@@ -1,7 +1,7 @@
-/** Who goes first: interactive before background, and among those each client in its turn. */
+/** The order of waiting jobs: interactive before background, and clients by turns within each. */
 import type { Caller } from '../protocol.ts';
 
-/** A job's place in the queue, the same until the job is done. `cost`: slots it takes. */
+/** A job's place in the queue, the same until the job is done. `cost`: slots it needs. */
 export type Ticket = {
   readonly rank: number;
   /** In virtual time. */
@@ -19,8 +19,8 @@ const RANKS: Record<Caller['priority'], number> = { interactive: 0, background: 
 
 /**
  * Start-time fair queueing (Goyal et al. 1996). A job starts, in virtual time, where its client's last one ended, but
- * not before now: whoever sends many waits behind them alone. Time goes on with what is served, shared among those who
- * ask: nobody who waits is overtaken for ever by clients who come anew.
+ * not before now: a client that sends many jobs delays only itself. Virtual time advances with the work that is served,
+ * divided by the number of waiting clients, so that newcomers cannot overtake a waiting job for ever.
  * @example
  * const ticket = queue.join({ client: 'a', priority: 'interactive' }, 1);
  * queue.begin(ticket);
@@ -30,7 +30,7 @@ export class FairQueue {
   readonly #begun = new WeakSet<Ticket>();
   #arrivals = 0;
 
-  /** @param slots what the job takes of the whole: sequences that it has at a time */
+  /** @param slots sequences that the job has at a time: its share of the whole */
   join({ client, priority }: Caller, slots: number): Ticket {
     const rank = RANKS[priority];
     const start = (this.#lines[rank] as Line).join(client, slots);
