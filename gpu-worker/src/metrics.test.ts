@@ -57,7 +57,7 @@ async function sample(name: string, labels: Record<string, string> = {}): Promis
 }
 
 describe('metrics', () => {
-  it('count what a request costs, and what the next about its image is spared', async () => {
+  it('count the work of a request, and what the next about its image reuses', async () => {
     await framesOf(await send(6));
     await framesOf(await send(6));
     expect(await sample('blip2_generation_tokens_total')).toBe(12);
@@ -150,7 +150,7 @@ describe('metrics of a request whose client goes away', () => {
     expect(await sampleOf('blip2_num_requests_running')).toBe(0);
     expect(await sampleOf('blip2_num_requests_admitted')).toBe(0);
     expect(await sampleOf('blip2_kv_cache_usage')).toBe(0);
-    // The step that waited, and perhaps one until the engine hears of it: not the 29 it would have taken.
+    // The step that waited, and perhaps one until the cancellation arrives: not all 29.
     expect(await sampleOf('blip2_decode_batch_size_count')).toBeLessThan(5);
     expect(await metrics.text()).toMatch(/blip2_requests_total\{.*outcome="canceled".*\} 1/);
     await engine.stop();
@@ -158,7 +158,7 @@ describe('metrics of a request whose client goes away', () => {
 });
 
 describe('a trace', () => {
-  it('shows the engine at work and every request from its beginning to its end', async () => {
+  it('has the actions of the engine, and every request from its beginning to its end', async () => {
     await test.worker.stop();
     const text = await readFile(join(folder, 'trace.json'), 'utf8');
     // A viewer forgives the missing end; JSON does not.

@@ -57,7 +57,7 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('the page', () =
     return { page, errors };
   }
 
-  it('captions a chosen image, answers a question and says that it was a hit', async () => {
+  it('captions a chosen image, answers a question and reports the hit', async () => {
     const { page, errors } = await open();
     await page.goto(stack.url);
     await page.locator('input[type=file]').setInputFiles(file);

@@ -48,7 +48,7 @@ describe('a bundle', () => {
     expect(again).toBe(bundle);
   });
 
-  it('is absent after a build that was killed, and complete after the next', async () => {
+  it('is absent after a build that was killed, and complete after the next one', async () => {
     const script = `import { ensureBundle } from ${JSON.stringify(BUILDER)};
       const onProgress = ({ label }) => label.startsWith('decoder') && process.kill(process.pid, 'SIGKILL');
       await ensureBundle(${JSON.stringify(checkpoint)}, { bundles: ${JSON.stringify(bundles)}, onProgress });`;
@@ -243,7 +243,7 @@ describe('a checkpoint is refused', () => {
       () => truncate(join(checkpoint, 'model.safetensors'), 100_000),
       /cut off/,
     ],
-  ])('%s, and nothing is left behind', async (_, edit, message) => {
+  ])('%s, and no file of a bundle remains', async (_, edit, message) => {
     await edit();
     await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(message);
     expect(await visible().catch(() => [])).toEqual([]);

@@ -1,4 +1,4 @@
-/** Every key of a config that transformers writes is known; a key that may mean another model is refused by name. */
+/** Every config key that transformers writes is known; a key that may change the model is refused by name. */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -34,7 +34,7 @@ async function read(config: Config, ignored: string[] = []) {
     : await readGenerativeConfig(folder);
 }
 
-/** One of the configs with some members changed; `null` stands for the top of the config. */
+/** One of the configs with some members changed; `null` is the top of the config. */
 function changed(name: string, part: Part | null, members: Record<string, unknown>): Config {
   const config = structuredClone(CONFIGS[name]!);
   Object.assign(part === null ? config : config[`${part}_config`], members);

@@ -1,4 +1,4 @@
-/** What `npm run model -- info` says of a bundle. */
+/** The description of a bundle that `npm run model -- info` prints. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -47,13 +47,13 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
   it.each(['fp32', 'int8', 'int4'] as const)(
     'is planned in %s, with all of its weights',
     async (precision) => {
-      const place = join(folder, name);
-      await writeCheckpoint(full, place, 'holes');
+      const checkpoint = join(folder, name);
+      await writeCheckpoint(full, checkpoint, 'holes');
       const [kind, plan] = name.startsWith('itm')
         ? (['retrieve', planRetrieval] as const)
         : (['generate', planGenerative] as const);
-      await ensureKnownKeys(place, kind, []);
-      const { graphs, manifest } = await plan(place, precision);
+      await ensureKnownKeys(checkpoint, kind, []);
+      const { graphs, manifest } = await plan(checkpoint, precision);
       const image_tokens = name.endsWith('-coco') ? 677 : 257;
       expect(manifest).toMatchObject({ image_tokens, qformer_hidden: 768, precision });
       // OPT ends with a line.
@@ -63,7 +63,7 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
     },
   );
 
-  it('has a tokenizer of its family and size, which reads letters', async () => {
+  it('has a tokenizer of its family and size, which encodes letters', async () => {
     await writeCheckpoint(full, join(folder, name), 'holes');
     const json = await readFile(join(folder, name, 'tokenizer.json'), 'utf8');
     expect(Object.keys(JSON.parse(json).model.vocab)).toHaveLength(full.vocabulary);

@@ -1,4 +1,4 @@
-/** What a retrieval checkpoint must have, and what its bundle's manifest says. */
+/** Retrieval checkpoints are checked, and become bundles with a manifest. */
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

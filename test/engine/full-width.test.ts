@@ -1,4 +1,4 @@
-/** One layer of the published checkpoints, at their own widths: what a row gets depends on no other row of its batch. */
+/** One layer of the published checkpoints, at full width: the result of a row does not depend on the other rows of its batch. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ async function open(name: (typeof NAMES)[number], precision: Precision) {
   return { models, decoder: new DecoderDriver(models.decoder, options) };
 }
 
-/** Prompts about images that nobody has asked about, of 1, 6 and 9 tokens. */
+/** Prompts of 1, 6 and 9 tokens about images that are not cached. */
 function prompts(about: string) {
   return [1, 6, 9].map((length, i) => ({
     imageKey: `${about} ${i}`,

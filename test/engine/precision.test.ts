@@ -1,4 +1,4 @@
-/** Bundles in fewer bits: near the exact one, and the same for everybody in a batch. */
+/** Bundles in fewer bits: close to the exact one, and with the same results alone and in a batch. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,7 +41,7 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
     expect(metrics.top1).toBeGreaterThan(precision === 'int8' ? 0.5 : 0.3);
   });
 
-  it.each(RETRIEVAL_CASES)('compares as the exact bundle of "%s" does', async (name) => {
+  it.each(RETRIEVAL_CASES)('scores close to the exact bundle of "%s"', async (name) => {
     const metrics = await measureRetrievalPrecision(
       readRetrievalGolden(name),
       precision,
@@ -55,7 +55,7 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
     expect(metrics.itmMost).toBeLessThan(0.15);
   });
 
-  it.each(ALL)('gives a row of a batch bit for bit what it gets alone: "%s"', async (name) => {
+  it.each(ALL)('computes a row of a batch bit for bit as alone: "%s"', async (name) => {
     const golden = goldenOf(name);
     const { models, decoder } = await openGolden(golden, precision, options());
     const prompts = golden.generations.map(({ image, prompt }) => ({
@@ -80,18 +80,18 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
 });
 
 describe('bundles of one checkpoint', () => {
-  it('stand side by side in every precision, and name it', async () => {
+  it('coexist in every precision, and name it', async () => {
     const { checkpoint } = readGolden('tied');
-    const places = new Map<string, string>();
+    const built = new Map<string, string>();
     for (const precision of ['fp32', 'int8', 'int4'] as const) {
       const bundle = await ensureBundle(checkpoint, { bundles, precision });
-      places.set(bundle, precision);
+      built.set(bundle, precision);
       expect(await readManifest(bundle)).toMatchObject({ precision });
       expect(await ensureBundle(checkpoint, { bundles, precision })).toBe(bundle);
     }
-    expect(places.size).toBe(3);
+    expect(built.size).toBe(3);
     expect(await ensureBundle(checkpoint, { bundles, precision: 'auto' })).toBe(
-      [...places.keys()][0],
+      [...built.keys()][0],
     );
   });
 

@@ -1,4 +1,4 @@
-/** What a text gets from a retrieval bundle depends on that text alone, to the last bit. */
+/** The results of a text from a retrieval bundle depend on that text alone, to the last bit. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,7 +73,7 @@ describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) =
   const anything = (row: number, j: number) => 4 + ((7 * row + 3 * j) % 30);
 
   it.each(['text', 'itm'] as const)(
-    'gets the same %s alone, padded, and beside others',
+    'gets the same %s alone, padded, and with others',
     async (graph) => {
       const alone: Float32Array[] = [];
       for (const text of golden.texts) {

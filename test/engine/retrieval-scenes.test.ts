@@ -73,7 +73,7 @@ describe('the embedded retrieval checkpoint', () => {
     }
   });
 
-  it('calls a match what matches, and nothing else', async () => {
+  it('has an ITM probability above one half for the right caption only', async () => {
     for (const [i, { file }] of scenes.entries()) {
       const probabilities = await model.matchProbabilities(await featuresOf(file), texts);
       expect(

@@ -131,8 +131,8 @@ describe('the embedded checkpoints, whose image encoder is the same', () => {
   });
 });
 
-describe('checkpoints with encoders of their own', () => {
-  it('are served with two sessions, and nothing of one reaches the other', async () => {
+describe('checkpoints with different encoders', () => {
+  it('are served with two sessions, and never exchange image features', async () => {
     const { run, visionSessions, encoded, features, retrieval } = await start(
       readRetrievalGolden('match').checkpoint,
     );

@@ -37,7 +37,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     expect(maxDifference(queryEmbeddings, golden.queryEmbeddings.values)).toBeLessThan(TOLERANCE);
   });
 
-  it('gives an image alone the same embeddings as beside others', async () => {
+  it('gives an image the same embeddings alone as in a batch', async () => {
     const images = golden.pixels.shape[0]!;
     const together = await runner.encode(golden.pixels.values, images);
     const { shape } = golden.queryEmbeddings;
@@ -63,7 +63,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
   });
 
-  it('gives rows of one ragged batch what each gets alone', async () => {
+  it('gives rows of one ragged batch the results that each gets alone', async () => {
     const { generations } = golden;
     const queries = runner.manifest.num_query_tokens;
     const alone: Float32Array[] = [];
@@ -92,7 +92,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     expect(written).toEqual(generations.map(({ greedy }) => greedy));
   });
 
-  it('prefills text on kept image positions, whole or in chunks, as in one go', async () => {
+  it('prefills text behind cached image positions, whole or in chunks, as in one pass', async () => {
     const queries = runner.manifest.num_query_tokens;
     for (const [i, { image: index, prompt }] of golden.generations.entries()) {
       const expected = rowOf(golden.nextTokenLogits, i);
@@ -112,12 +112,12 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
   });
 
-  it('gives ragged rows on filled caches of any length what each gets alone', async () => {
+  it('gives ragged rows on filled caches of any length the results that each gets alone', async () => {
     const queries = runner.manifest.num_query_tokens;
     const rows: Row[] = [];
     const alone: Float32Array[] = [];
     for (const [slot, { image: index, prompt }] of golden.generations.entries()) {
-      // Row 0 has nothing but its text; the others keep the image and some of their prompt.
+      // Row 0 has only its text; the others have the image and a part of their prompt cached.
       const kept = slot === 0 ? 0 : queries + Math.floor(prompt.length / 2);
       if (kept > 0) {
         const ids = prompt.slice(0, kept - queries);
@@ -147,7 +147,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
   });
 });
 
-it('one of them sees images as large as those tuned for COCO: 364 px, 677 positions', () => {
+it('one of them has images as large as those tuned for COCO: 364 px, 677 positions', () => {
   expect(readGolden('coco').pixels.shape.at(-1)).toBe(364);
   expect(readGolden('coco').imageFeatures.shape).toEqual([1, 677, 14]);
 });

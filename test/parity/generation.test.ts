@@ -1,4 +1,4 @@
-/** The engine writes what transformers' `generate` writes, under every setting (golden/make/generation_cases.py). */
+/** The engine generates the texts of transformers' `generate`, under every setting (golden/make/generation_cases.py). */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -106,7 +106,7 @@ describe('one request', () => {
 });
 
 describe('another question about an image', () => {
-  it('reuses its image positions and gets the very logits it would get alone', async () => {
+  it('reuses its image positions and gets the logits that it would get alone, bit for bit', async () => {
     const { golden, options } = loaded.get('tied')!;
     const cached = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
     const fresh = await openDecoder({ ...options, prefixCacheBytes: 0 });
@@ -129,7 +129,7 @@ describe('another question about an image', () => {
 });
 
 describe('the first token', () => {
-  it('is there before keys and values are cached, and its logits are freed when they are', async () => {
+  it('comes before keys and values are cached, and its logits are freed when they are', async () => {
     const { golden, options } = loaded.get('tied')!;
     const { decoder, kv } = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
     const { image, prompt } = golden.generations[0]!;
@@ -169,7 +169,7 @@ describe('the first token', () => {
 });
 
 describe('the next question of a conversation', () => {
-  it('reads only what was not asked before, and gets the very logits it would get alone', async () => {
+  it('computes only its new text, and gets the logits that it would get alone, bit for bit', async () => {
     const { golden, options } = loaded.get('tied')!;
     const cached = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
     const fresh = await openDecoder({ ...options, prefixCacheBytes: 0 });
@@ -206,7 +206,7 @@ describe('the next question of a conversation', () => {
       for (const [i, prompt] of prompts.entries()) {
         const [alone] = await fresh.prefill(0, [prompt]);
         expectSame(logits[i]!, alone!);
-        // And what it writes next sees the same past.
+        // And its next token attends to the same past.
         const cachedPositions = cached.decoder.cachedPositions(prompt.ids.length);
         const row = { nextToken: 7, cachedPositions };
         const [next] = await fresh.step([row]);
@@ -226,7 +226,7 @@ describe('the next question of a conversation', () => {
 });
 
 describe('a long prompt', () => {
-  it('read in chunks generates what it generates read at once, while others go on', async () => {
+  it('computed in chunks generates the same as in one pass, while others run', async () => {
     const { golden, options } = loaded.get('tied')!;
     const chunked = {
       ...options,
@@ -250,7 +250,7 @@ describe('a long prompt', () => {
 });
 
 describe('requests together', () => {
-  it('write what each writes alone, beams beside greedy texts', async () => {
+  it('generate the texts that each generates alone, beams and greedy texts in one batch', async () => {
     for (const eos of [...new Set(CASES.map((one) => JSON.stringify(one.eos)))]) {
       for (const checkpoint of ['tied', 'untied']) {
         const cases = CASES.filter(
@@ -268,7 +268,7 @@ describe('requests together', () => {
     }
   });
 
-  it('are not disturbed by one that is canceled in the middle of a run', async () => {
+  it('generate the same when one of them is canceled in the middle of a run', async () => {
     const [, ...others] = CASES.filter(
       ({ checkpoint, eos, texts }) =>
         checkpoint === 'tied' && eos[0] === 3 && eos.length === 1 && texts[0]!.length > 6,
@@ -295,7 +295,7 @@ describe('requests that wait for the only slot', () => {
   const { prompt, image } = CASES[0]!;
   const setting = { max_new_tokens: 3, min_new_tokens: 3 };
 
-  it('are served client by client, and background work after everybody', async () => {
+  it('are served client by client, and background work last', async () => {
     const { golden, options, models } = loaded.get('tied')!;
     const driver = new EngineDriver(models, { ...options, maxSlots: 1 });
     const values = rowOf(golden.queryEmbeddings, image);
@@ -318,7 +318,7 @@ describe('requests that wait for the only slot', () => {
 });
 
 describe('several sampled texts', () => {
-  it('share a prefill and part afterwards, the same for the same seed', async () => {
+  it('share a prefill and diverge afterwards, the same for the same seed', async () => {
     const { driver, submit } = engineFor('tied', [3]);
     const setting = { max_new_tokens: 8, num_return_sequences: 4, temperature: 1.5, seed: 5 };
     const { prompt, image } = CASES[0]!;
@@ -331,7 +331,7 @@ describe('several sampled texts', () => {
     expect(driver.replyOf(2).texts).toEqual(texts);
   });
 
-  it('begin with what one text of the same seed begins with', async () => {
+  it('begin with the text that a single one of the same seed has', async () => {
     const { driver, submit } = engineFor('tied', [3]);
     const { prompt, image } = CASES[0]!;
     const setting = { max_new_tokens: 8, temperature: 1.5, seed: 5 };

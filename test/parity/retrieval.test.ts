@@ -52,8 +52,8 @@ describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name
   it('gives the image features and query embeddings of transformers', async () => {
     const pixels = new Tensor('float32', golden.pixels.values, golden.pixels.shape);
     const { image_features } = await vision.run({ pixels });
-    const seen = image_features.data as Float32Array;
-    expect(maxDifference(seen, golden.imageFeatures.values)).toBeLessThan(TOLERANCE);
+    const imageFeatures = image_features.data as Float32Array;
+    expect(maxDifference(imageFeatures, golden.imageFeatures.values)).toBeLessThan(TOLERANCE);
     const { query_embeddings } = await qformer.run({ image_features });
     const queries = query_embeddings.data as Float32Array;
     expect(maxDifference(queries, golden.queryEmbeddings.values)).toBeLessThan(TOLERANCE);

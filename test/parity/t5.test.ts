@@ -1,4 +1,4 @@
-/** A T5 bundle computes, and the engine writes with it, what transformers does for its checkpoint (make_t5_golden.py). */
+/** A T5 bundle has the logits and texts of transformers for its checkpoint (golden/make/t5_checkpoints.py). */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,7 +68,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
   });
 
-  it('gives a prompt in a batch, after other prompts in its slot, what it gets alone', async () => {
+  it('gives a prompt in a batch, after other prompts in its slot, the logits that it gets alone', async () => {
     const alone: Float32Array[] = [];
     for (const prompt of prompts()) {
       const [logits] = await decoder.prefill(0, [prompt]);
@@ -87,7 +87,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
   });
 
-  it('writes the greedy and beam texts of transformers, all requests together', async () => {
+  it('generates the greedy and beam texts of transformers, all requests together', async () => {
     const driver = new EngineDriver(models, options);
     const { max_new_tokens, beams } = golden;
     for (const [i, { image, prompt }] of golden.generations.entries()) {

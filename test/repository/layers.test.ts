@@ -41,7 +41,7 @@ describe('the layers', () => {
   });
 });
 
-it('sees every form of import, those of types and of packages of ours included', () => {
+it('finds every form of import, those of types and of workspaces included', () => {
   const source = `
     import { a } from './a.ts';
     import type { B } from '../b.ts';

@@ -1,4 +1,4 @@
-/** What `npm start` says when it cannot, and what it leaves behind. */
+/** `npm start` ends with a message where it cannot start, and leaves no process behind. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -23,7 +23,7 @@ async function start(env: Record<string, string>): Promise<{ code: number; error
   return { code, errors: await errors };
 }
 
-/** Everything that a process has started, and what that has started. */
+/** All processes below a process. */
 async function descendantsOf(pid: number): Promise<number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
   const pids = children.split(' ').filter(Boolean).map(Number);
@@ -41,7 +41,7 @@ async function running(pids: readonly number[]): Promise<string[]> {
   return (await Promise.all(commands)).flat();
 }
 
-/** Starts the service by a command, in a process group of its own, and waits until it is ready. */
+/** Starts the service by a command, in its own process group, and waits until it is ready. */
 async function startBy(command: string, ...args: string[]) {
   const child = spawn(command, args, {
     cwd: ROOT,
@@ -122,8 +122,8 @@ describe('npm start', () => {
   });
 
   it.each([
-    ['a port that is none', { PORT: 'abc' }, 'whole number'],
-    ['a checkpoint that is not there', { PORT: '0', BLIP2_CHECKPOINT: '/nowhere' }, '/nowhere'],
+    ['a port that is no number', { PORT: 'abc' }, 'whole number'],
+    ['a checkpoint that does not exist', { PORT: '0', BLIP2_CHECKPOINT: '/nowhere' }, '/nowhere'],
   ])('refuses %s', async (_name, env, message) => {
     const { code, errors } = await start(env);
     expect(code).toBe(1);

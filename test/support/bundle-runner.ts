@@ -1,11 +1,11 @@
-/** Runs the graphs of an OPT bundle in the simplest way: what the parity tests compare with transformers. */
+/** Runs the graphs of an OPT bundle in the simplest way, for the parity tests with transformers. */
 import { readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
 import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { PROVIDER } from './provider.ts';
 
-/** One row of a run: what is new, and how many positions its cache holds. */
+/** One row of a run: its new ids, and how many positions its slot holds. */
 export type Row = { slot: number; ids: number[]; past: number };
 
 /** Query embeddings of a run, float32 [rows, image positions, width]; none for text alone. */

@@ -1,4 +1,4 @@
-/** An engine without its thread: requests by number, and the events of each. */
+/** Drives an engine without its thread: requests by number, and the events of each. */
 import { Engine } from '@blip2/gpu-worker/engine/engine';
 import type { EngineModels } from '@blip2/gpu-worker/engine/models/load-models';
 import type { Caller, EngineOptions, JobEvent } from '@blip2/gpu-worker/engine/protocol';

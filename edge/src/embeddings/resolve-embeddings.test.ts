@@ -100,7 +100,7 @@ describe('cached embeddings', () => {
     expect(encodes()).toBe(0);
   });
 
-  it('are at hand in the isolate that used them last, whatever becomes of the caches', async () => {
+  it('are served from the isolate that used them last, without the other caches', async () => {
     await send();
     await edge.settled();
     const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));

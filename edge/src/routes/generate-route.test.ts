@@ -79,7 +79,7 @@ describe('captions', () => {
     expect(reply.finish_reason).toBe('length');
   });
 
-  it('report where their time went', async () => {
+  it('report the parts of their time', async () => {
     const response = await edge.post('/v1/captions', { image: { data: base64(newImage()) } });
     const timing = response.headers.get('server-timing') ?? '';
     const parts = timing.split(', ').map((part) => part.split(';dur=') as [string, string]);

@@ -16,7 +16,7 @@ export type ReceivedRequest = {
 
 export type Script = {
   text: string;
-  /** What the choices after the first say. */
+  /** Texts of the choices after the first. */
   others: string[];
   /** Waited for before the first frame. */
   start: Promise<unknown>;
@@ -28,7 +28,7 @@ export type Script = {
   failLate: Problem | null;
   /** The connection breaks after the first token. */
   breakOff: boolean;
-  /** The end says nothing of the texts. */
+  /** `done` reports no choices. */
   forgetChoices: boolean;
   /** Bytes instead of frames. */
   raw: Uint8Array | null;
@@ -89,7 +89,7 @@ export class FakeGpu {
     const { origin, pathname } = new URL(request.url);
     if (origin !== 'http://gpu.test') {
       const reply = this.web.get(request.url);
-      if (!reply) throw new TypeError(`nobody is at ${request.url}`);
+      if (!reply) throw new TypeError(`no host at ${request.url}`);
       return reply();
     }
     if (this.script.isGone) throw new TypeError('connection refused');

@@ -1,4 +1,4 @@
-/** The client with threads that do on purpose what the engine thread does when something goes wrong. */
+/** The client with threads that fail on purpose as the engine thread may. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { EngineClient, EngineError } from './client.ts';
 import type { EngineOptions, Job } from './protocol.ts';
@@ -27,7 +27,7 @@ async function start(onSubmit: string): Promise<EngineClient> {
 const signal = () => new AbortController().signal;
 
 describe('a job that fails in the engine', () => {
-  it('errors its stream with what was thrown there, and names its request', async () => {
+  it('errors its stream with the error of the engine as its cause, and names its request', async () => {
     running = await start(`
       const error = { name: 'RangeError', message: 'no room', stack: 'RangeError: no room\\n  at kv' };
       reply({ type: 'tokens', choice: 0, tokens: [{ id: 7 }] });
@@ -68,8 +68,8 @@ describe('a job that fails in the engine', () => {
   });
 });
 
-describe('a thread that ends by an error in the middle of a stream', () => {
-  it('fails every job, and calls the listener for a crash', async () => {
+describe('a thread that crashes', () => {
+  it('in the middle of streams fails every job, and calls the crash listener', async () => {
     const client = await start(`
       if (options.requestId === 'second') throw new TypeError('the driver is gone');
       reply({ type: 'tokens', choice: 0, tokens: [{ id: 7 }] });`);
@@ -99,7 +99,7 @@ describe('a thread that ends by an error in the middle of a stream', () => {
   });
 });
 
-describe('a job that nobody waits for any more', () => {
+describe('a job whose reader has gone', () => {
   it('ends as canceled when its signal aborts or its reader cancels, in the engine as well', async () => {
     const client = await start('');
     running = client;
@@ -107,7 +107,7 @@ describe('a job that nobody waits for any more', () => {
     const canceled: unknown[] = [];
     const bothCanceled = new Promise<void>((resolve) => {
       client.listen({
-        // The thread above says here what it was asked to cancel.
+        // The thread above reports each cancellation as stats.
         onStats: (stats) => canceled.push(stats) === 2 && resolve(),
         onStart: () => {},
         onTokens: () => {},

@@ -87,7 +87,7 @@ describe('an image', () => {
     expect(queue.next()).toBeNull();
   });
 
-  it('yields the query embeddings of a request that generates, those that it emits', async () => {
+  it('yields the query embeddings of a request that generates, the same that it emits', async () => {
     const [result] = await advance(queueOf(models(), generate('abc')));
     expect(result!.queryEmbeddings).toEqual(Float32Array.of(3.1, 1.1));
     expect(result!.events).toEqual([{ type: 'embeddings', values: result!.queryEmbeddings }]);
@@ -140,7 +140,7 @@ describe('an image', () => {
 });
 
 describe('texts', () => {
-  it('are embedded a few at a time, and all of them are the result', async () => {
+  it('are embedded a few at a time, and returned all at once', async () => {
     const own = models();
     const queue = queueOf(own, { kind: 'embed-texts', texts: texts(6) });
     expect(await advance(queue)).toEqual([]);
@@ -172,7 +172,7 @@ describe('texts', () => {
     });
   });
 
-  it('wait in line with the images', async () => {
+  it('wait in one queue with the images', async () => {
     const queue = queueOf(
       models(),
       generate('a'),
@@ -196,7 +196,7 @@ describe('texts', () => {
 });
 
 describe('a request that is removed', () => {
-  it('gets nothing, wherever it waits', async () => {
+  it('gets no result, wherever it waits', async () => {
     const match: Job = { kind: 'match', source: pixels('a'), texts: texts(9) };
     const queue = queueOf(models(), match, generate('bb'), {
       kind: 'embed-texts',

@@ -1,4 +1,4 @@
-/** What the worker logs of its requests. */
+/** The worker's log of its requests. */
 import { request as httpRequest } from 'node:http';
 import { encodeJsonFrame } from '@blip2/shared/frames';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -36,13 +36,13 @@ describe('the log', () => {
     await expect.poll(() => linesOf('of-the-frame')).toHaveLength(1);
   });
 
-  it('says which problem a run ended with', async () => {
+  it('names the problem that ended a run', async () => {
     await test.send(test.generate({ revision: 'x' }), test.image(0), withId('refused'));
     const line = { level: 'info', status: 409, outcome: 'model-mismatch' };
     await expect.poll(() => linesOf('refused')).toMatchObject([line]);
   });
 
-  it('says that the deadline of a run has passed', async () => {
+  it('names deadline-exceeded when the deadline of a run has passed', async () => {
     const request = test.generate({ deadline_ms: 1, generation: endless(200) });
     const response = await test.send(request, test.image(0), withId('late'));
     // A stream, or a problem where the deadline has passed before its first frame.
@@ -51,7 +51,7 @@ describe('the log', () => {
     await expect.poll(() => linesOf('late')).toMatchObject([line]);
   });
 
-  it('calls a run whose client went away canceled', async () => {
+  it('has the outcome canceled for a run whose client went away', async () => {
     const leaving = new AbortController();
     const { signal } = leaving;
     const request = test.generate({ generation: endless(200) });
@@ -61,7 +61,7 @@ describe('the log', () => {
     await expect.poll(() => linesOf('gone')).toMatchObject([{ outcome: 'canceled' }]);
   });
 
-  it('calls a run whose client went away during the upload canceled', async () => {
+  it('has the outcome canceled for a run whose client went away during the upload', async () => {
     const upload = httpRequest(`${test.worker.url}/v1/run`, {
       method: 'POST',
       ...withId('half-way'),
@@ -73,7 +73,7 @@ describe('the log', () => {
       .toMatchObject([{ level: 'info', status: 499, outcome: 'canceled' }]);
   });
 
-  it('has probes at a level of their own', async () => {
+  it('has probes at the level debug', async () => {
     await fetch(`${test.worker.url}/healthz`, withId('probe'));
     const line = { level: 'debug', method: 'GET', path: '/healthz', status: 200 };
     await expect.poll(() => linesOf('probe')).toMatchObject([line]);

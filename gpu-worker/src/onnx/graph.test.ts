@@ -29,7 +29,7 @@ function weightOf(dims: number[], value: (i: number) => number): Weight {
 }
 
 describe('a saved graph', () => {
-  it('is what onnxruntime runs: names, shapes, attributes of every type, weights in and beside it', async () => {
+  it('runs in onnxruntime: names, shapes, attributes of every type, weights inside and in a file', async () => {
     const graph = new Graph('sum');
     const x = graph.input('x', 'float32', ['batch', 64]);
     const odd = graph.weight(
@@ -92,7 +92,7 @@ describe('a saved graph', () => {
   });
 });
 
-it('a role finds its nodes under the names that the file gives them, those in branches too', () => {
+it('a role has the names that its nodes have in the file, those in branches included', () => {
   const graph = new Graph('outer');
   const x = graph.input('x', 'float32', ['n']);
   graph.op('Neg', [x]);

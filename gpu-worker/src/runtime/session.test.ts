@@ -1,4 +1,4 @@
-/** A graph is run by the roles of its tensors, whatever its file calls them. */
+/** A graph is run by the roles of its tensors, whatever their names in the file. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ const tensorOf = (...values: number[]) => new Tensor('float32', values, [values.
 const valuesOf = (tensor: Tensor) => [...(tensor.data as Float32Array)];
 
 describe('a graph session', () => {
-  it('takes a tensor for each role, or one for each layer, and returns them so', async () => {
+  it('accepts and returns a tensor for each role, or one for each layer', async () => {
     const session = await openGraph(folder, DESCRIPTION, OPTIONS);
     const layers = [tensorOf(10, 20), tensorOf(30, 40)];
     const { sum, negatives } = await session.run({ image: tensorOf(1, 2), layers });

@@ -1,4 +1,4 @@
-/** The device's cache holds what JavaScript's holds: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
+/** The device's cache has the contents of the host's: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
@@ -60,7 +60,7 @@ async function put(cache: KvCache, fresh: Tensor[], mappings: readonly SlotMappi
 }
 
 describe('the cache on the device', () => {
-  it('holds what the one in memory holds, whatever is written, copied, grown and trimmed', async () => {
+  it('has the contents of the one in memory, whatever is written, copied, grown and trimmed', async () => {
     const random = seededRandom(7);
     const upTo = (count: number) => Math.floor(random() * count);
     const tensors = new DeviceTensors();
@@ -138,7 +138,7 @@ describe('the cache on the device', () => {
     expect(tensors.count).toBe(0);
   });
 
-  it('holds a tensor for each plane and no more, and none after it was reset from a larger size', async () => {
+  it('has one tensor for each plane, and none after it was reset from a larger size', async () => {
     const tensors = new DeviceTensors();
     const cache = new DeviceKvCache(shape, kernels, tensors);
     cache.reserve({ slots: 5, positions: 100 });
@@ -157,7 +157,7 @@ describe('the cache on the device', () => {
     expect(cache.bytes).toBe(0);
   });
 
-  it('refuses rows that do not fit, rather than write them somewhere', async () => {
+  it('refuses rows that do not fit', async () => {
     const cache = new DeviceKvCache(shape, kernels, new DeviceTensors());
     const mapping = { row: 0, slot: 0, start: 63, length: 2 };
     await expect(put(cache, freshOf(1, 2), [mapping])).rejects.toThrow('no room for 2 positions');

@@ -28,7 +28,7 @@ describe('images in the prefix cache', () => {
     expect(cache.stats).toMatchObject({ hits: 4, misses: 1 });
   });
 
-  it('make room for a larger one, and never take more than the budget', () => {
+  it('are evicted for a larger one, and never exceed the budget', () => {
     const cache = new PrefixCache<Float32Array>(25 * WIDTH);
     cache.putImage('a', values(10));
     cache.putImage('b', values(10));
@@ -73,7 +73,7 @@ describe('texts in the prefix cache', () => {
     expect(cache.stats.textPositions).toBe(expected.length);
   });
 
-  it('that part ways again and again are each found whole', () => {
+  it('that diverge again and again are each found whole', () => {
     const random = seededRandom(5);
     const cache = new PrefixCache<Float32Array>(2000 * WIDTH);
     cache.putImage('a', values(1));
@@ -96,7 +96,7 @@ describe('texts in the prefix cache', () => {
     expect(cache.peek('c', [1, 2, 3])).toEqual({ image: false, textPositions: 0 });
   });
 
-  it('hold only what is new behind what others begin with', () => {
+  it('have only their new segment cached where another begins alike', () => {
     // 10 of the image, 1 2 3, 4 5, and 9 behind 1 2.
     expect(filled().stats.bytes).toBe(16 * WIDTH);
   });
@@ -107,7 +107,7 @@ describe('texts in the prefix cache', () => {
     expect(cache.stats.bytes).toBe(0);
   });
 
-  it('are evicted before what they stand behind', () => {
+  it('are evicted before their parents', () => {
     const cache = filled(16);
     expect(cachedIds(cache, 'a', [1, 2, 3, 4, 5])).toEqual([1, 2, 3, 4, 5]);
     cache.putImage('b', values(1));
@@ -141,7 +141,7 @@ describe('texts in the prefix cache', () => {
     expect(cache.stats.bytes).toBe(0);
   });
 
-  it('never evict what they stand behind', () => {
+  it('never evict their parents', () => {
     const cache = new PrefixCache<Float32Array>(12 * WIDTH);
     cache.putImage('a', values(10));
     putText(cache, 'a', [1, 2, 3]);

@@ -28,7 +28,7 @@ describe('the image features', () => {
     expect(cache.stats).toEqual({ hits: 1, misses: 2, bytes: 80 });
   });
 
-  it('are evicted, the least recently used first, when others need their memory', async () => {
+  it('are evicted for others, the least recently used first', async () => {
     const [cache, { encode, runs }] = [new ImageFeatureCache(both, 100), encoder()];
     for (const key of ['a', 'bb', 'a', 'ccc']) await cache.features({ encode }, pixelsOf(key));
     expect(runs()).toBe(3);

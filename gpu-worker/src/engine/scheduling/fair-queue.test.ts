@@ -36,7 +36,7 @@ describe('the order of jobs', () => {
     expect(served(new FairQueue(), jobs)).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
   });
 
-  it('counts the slots that a job takes', () => {
+  it('charges a client for the slots of its jobs', () => {
     const jobs: [string, Caller, number][] = [
       ['wide', caller('a'), 3],
       ['after it', caller('a'), 1],
@@ -71,7 +71,7 @@ describe('the order of jobs', () => {
     expect(served(queue, jobs).indexOf('a')).toBeLessThan(2);
   });
 
-  it('lets nobody who waits be overtaken for ever by clients who come anew', () => {
+  it('serves a waiting job although new clients keep coming', () => {
     const queue = new FairQueue();
     queue.begin(queue.join(caller('a'), 1));
     const waiting = queue.join(caller('a'), 1);

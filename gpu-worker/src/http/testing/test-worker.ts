@@ -22,7 +22,7 @@ import { type GpuWorker, startWorker } from '../../start-worker.ts';
 export type Generate = Extract<GpuRequest, { kind: 'generate' }>;
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Never ends before `max_tokens`: a strong penalty keeps a small model from repeating its end. */
+/** Never ends before `max_tokens`: a strong penalty prevents a small model from repeating its end token. */
 export const endless = (max_tokens: number) =>
   GenerationConfig.parse({ max_tokens, repetition_penalty: 3 });
 

@@ -15,7 +15,7 @@ it('the CPU is probed as right in everything', async () => {
   expect(found).toMatchObject({ state: 'loaded', products: true, attention: true });
 });
 
-it('auto chooses a provider on this machine, and says why', async () => {
+it('auto chooses a provider on this machine, with a reason', async () => {
   const { provider, why } = await findProvider('auto');
   expect(['cpu', 'webgpu', 'cuda']).toContain(provider);
   expect(why).not.toBe('');
