@@ -1,12 +1,12 @@
 /** Metrics and trace of the real engine on the embedded checkpoint. */
 import { EventEmitter, once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withDefaults } from '@blip2/shared/config/option';
 import { encodeJsonFrame, FRAME_TYPES } from '@blip2/shared/frames';
 import { GenerationConfig } from '@blip2/shared/wire';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { ensureBundle, readGenerativeManifest } from './builder/index.ts';
 import { EngineClient } from './engine/client.ts';
 import {
@@ -23,14 +23,11 @@ import { createMetrics } from './metrics.ts';
 import { chooseCheckpoints, MODEL_OPTIONS } from './model-options.ts';
 
 let test: TestWorker;
-let folder: string;
-
+const folder = temporaryFolder();
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-metrics-'));
   const trace = join(folder, 'trace.json');
   test = await TestWorker.start({ maxSlots: 2, queueLimit: 0, trace });
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Statuses of all replies. */
 const statuses: number[] = [];

@@ -1,20 +1,16 @@
 /** Checkpoints with the names and shapes of the published ones can be planned, without a byte of weights. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureKnownKeys } from '@blip2/gpu-worker/builder/config/check-keys';
 import { planGenerative } from '@blip2/gpu-worker/builder/plans/generative-plan';
 import { planRetrieval } from '@blip2/gpu-worker/builder/plans/retrieval-plan';
 import { createTokenizer } from '@blip2/shared/tokenizer';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { FULL_SIZES, type FullSizeName } from '../../tools/synthetic-checkpoints/checkpoints.ts';
 import { writeCheckpoint } from '../../tools/synthetic-checkpoints/write.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-full-size-'));
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = temporaryFolder();
 
 /** Of images of 364 px beside those of 224. */
 const MORE_POSITIONS = (677 - 257) * 1408;

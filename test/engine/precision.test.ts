@@ -1,10 +1,7 @@
 /** Bundles in fewer bits: close to the exact one, and with the same results alone and in a batch. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   CASES,
   RETRIEVAL_CASES,
@@ -18,12 +15,9 @@ import { measurePrecision, openGolden } from '../../tools/eval/precision-metrics
 import { measureRetrievalPrecision } from '../../tools/eval/retrieval-metrics.ts';
 import { expectSame } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-precision-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 const options = () => ({ bundles, executionProvider: PROVIDER });
 

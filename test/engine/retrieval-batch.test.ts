@@ -1,7 +1,4 @@
 /** The results of a text from a retrieval bundle depend on that text alone, to the last bit. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
 import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
@@ -15,12 +12,9 @@ import {
 } from '../../tools/eval/goldens.ts';
 import { expectSame } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-rows-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) => {
   let golden: RetrievalGolden;

@@ -1,6 +1,5 @@
 /** The embedded retrieval checkpoint finds which caption belongs to which of the images it was tested on. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { ImageEncoder } from '@blip2/gpu-worker/engine/models/image-encoder';
@@ -12,6 +11,7 @@ import type { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const CHECKPOINT = new URL('../../gpu-worker/checkpoints/retrieve', import.meta.url).pathname;
 const SCENES = new URL('../scenes/', import.meta.url);
@@ -20,14 +20,13 @@ const TokenizerFile = z.object({ model: z.object({ vocab: z.record(z.string(), z
 /** One image of each layout, and one more. */
 const EVERY = 72;
 
-let bundles: string;
+const bundles = temporaryFolder();
 let manifest: RetrievalManifest;
 let scenes: z.infer<typeof Scenes>;
 let texts: number[][];
 let imageEncoder: ImageEncoder;
 let model: RetrievalModel;
 beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-scenes-'));
   const bundle = await ensureBundle(CHECKPOINT, { bundles });
   manifest = await readRetrievalManifest(bundle);
   const options = { executionProvider: PROVIDER, threads: 2 };
@@ -47,7 +46,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const part of [imageEncoder, model]) await part?.release();
-  await rm(bundles, { recursive: true, force: true });
 });
 
 async function featuresOf(file: string): Promise<Tensor> {

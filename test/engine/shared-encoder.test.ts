@@ -1,7 +1,5 @@
 /** Two models with the same image encoder: it is loaded once, and encodes an image once for both. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import {
   ensureBundle,
   readGenerativeManifest,
@@ -18,19 +16,16 @@ import type { Job, JobEvent, Pixels } from '@blip2/gpu-worker/engine/protocol';
 import type { EngineStats } from '@blip2/gpu-worker/engine/stats';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { InferenceSession } from 'onnxruntime-node';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { readRetrievalGolden } from '../../tools/eval/goldens.ts';
 import { maxDifference } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const embedded = (kind: string) =>
   new URL(`../../gpu-worker/checkpoints/${kind}`, import.meta.url).pathname;
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-shared-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 const loaded: EngineModels[] = [];
 afterEach(async () => {

@@ -1,20 +1,14 @@
 /** A bundle computes what transformers computes for its checkpoint (golden/make/opt_checkpoints.py). */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ensureBundle } from '@blip2/gpu-worker/builder/index';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CASES, type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
 import { argmax, BundleRunner, type Row } from '../support/bundle-runner.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const TOLERANCE = 1e-4;
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-parity-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: Golden;

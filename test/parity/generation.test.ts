@@ -1,8 +1,5 @@
 /** The engine generates the texts of transformers' `generate`, under every setting (golden/make/generation_cases.py). */
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import type { Prompt } from '@blip2/gpu-worker/engine/models/decoder';
 import { loadDecoder } from '@blip2/gpu-worker/engine/models/load-decoder';
@@ -19,6 +16,7 @@ import { type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver, type Setting } from '../support/engine-driver.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 type Case = {
   checkpoint: string;
@@ -34,11 +32,10 @@ const CASES: Case[] = JSON.parse(
   readFileSync(new URL('golden/generation.json', import.meta.url), 'utf8'),
 );
 
-let bundles: string;
+const bundles = temporaryFolder();
 const loaded = new Map<string, { golden: Golden; options: EngineOptions; models: EngineModels }>();
 
 beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-generation-'));
   for (const name of ['tied', 'untied', 't5']) {
     const golden = readGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
@@ -56,7 +53,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const { models } of loaded.values()) await releaseModels(models);
-  await rm(bundles, { recursive: true, force: true });
 });
 
 /** An engine for one list of end tokens. */

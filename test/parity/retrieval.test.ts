@@ -1,7 +1,4 @@
 /** A retrieval bundle computes what transformers computes for its checkpoint (golden/make/retrieval_checkpoints.py). */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { itcScore, RetrievalModel } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
@@ -16,14 +13,11 @@ import {
 } from '../../tools/eval/goldens.ts';
 import { maxDifference } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const TOLERANCE = 1e-4;
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-retrieval-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: RetrievalGolden;

@@ -1,6 +1,5 @@
 /** A T5 bundle has the logits and texts of transformers for its checkpoint (golden/make/t5_checkpoints.py). */
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import {
@@ -16,14 +15,11 @@ import { readT5Golden, rowOf, T5_CASES, type T5Golden } from '../../tools/eval/g
 import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver } from '../support/engine-driver.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const TOLERANCE = 1e-4;
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-t5-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: T5Golden;

@@ -1,13 +1,13 @@
 /** `npm start` ends with a message where it cannot start, and leaves no process behind. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const GOLDEN = fileURLToPath(new URL('../parity/golden/api-opt/checkpoint', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -77,11 +77,7 @@ async function expectToEnd(
 }
 
 describe('npm start', () => {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'blip2-start-'));
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
 
   describe.runIf(process.platform === 'linux')('leaves nothing behind', () => {
     it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(

@@ -1,5 +1,5 @@
 /** Compares fewer bits with fp32 on the random checkpoints of the parity tests, which suffer most from few bits. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Precision } from '@blip2/shared/bundle-manifest';
@@ -22,12 +22,8 @@ const HEAD = ['against fp32', 'random checkpoint'];
 export async function precisionTables(precisions: readonly Precision[]): Promise<Table[]> {
   const fewer = precisions.filter((precision) => precision !== 'fp32');
   if (fewer.length === 0) return [];
-  const bundles = await mkdtemp(join(tmpdir(), 'blip2-eval-'));
-  try {
-    return [await generativeTable(fewer, bundles), await retrievalTable(fewer, bundles)];
-  } finally {
-    await rm(bundles, { recursive: true, force: true });
-  }
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'blip2-eval-'));
+  return [await generativeTable(fewer, folder.path), await retrievalTable(fewer, folder.path)];
 }
 
 async function generativeTable(precisions: readonly Precision[], bundles: string): Promise<Table> {

@@ -1,19 +1,15 @@
 /** Graphs are read back by onnxruntime, whose ONNX parser shares nothing with the writer. */
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromBinary, isFieldSet } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { AttributeProtoSchema, ModelProtoSchema, NodeProtoSchema } from './generated/onnx_pb.ts';
 import { Graph } from './graph.ts';
 import type { Weight } from './weight.ts';
 
-let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-graph-'));
-});
-afterEach(() => rm(folder, { recursive: true, force: true }));
+const folder = temporaryFolder('test');
 
 function weightOf(dims: number[], value: (i: number) => number): Weight {
   const length = dims.reduce((a, b) => a * b, 1);
