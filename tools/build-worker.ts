@@ -32,7 +32,7 @@ type WorkerModule = {
 
 export type WorkerBundle = { main: WorkerModule; others: WorkerModule[] };
 
-/** Environment in which wrangler prints nothing of its own and sends nothing over the network. */
+/** Environment in which wrangler prints no banner and sends nothing over the network. */
 export const QUIET_WRANGLER = {
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
   WRANGLER_SEND_METRICS: 'false',

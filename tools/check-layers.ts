@@ -10,7 +10,7 @@ const objections = [...imports].flatMap(([file, targets]) =>
 for (const objection of objections) console.error(objection);
 if (objections.length > 0) {
   console.error(
-    `${objections.length} imports do not go down; tools/layers/layers.ts says what is below what.`,
+    `${objections.length} imports do not go down; tools/layers/layers.ts has the table.`,
   );
   process.exitCode = 1;
 }

@@ -13,7 +13,7 @@ export const PROBLEMS = {
     status: 400,
     title: 'The request is not valid',
     cause: 'A field is missing, unknown, of another type, or out of its range.',
-    remedy: '`field` names it and `detail` says what is allowed; `/openapi.json` has every schema.',
+    remedy: '`field` names it and `detail` what is allowed; `/openapi.json` has every schema.',
   },
   'invalid-json': {
     status: 400,
@@ -50,7 +50,7 @@ export const PROBLEMS = {
     status: 400,
     title: 'The image has too many pixels',
     cause: 'The image has more pixels than the operator allows.',
-    remedy: 'Scale it down: the model sees a few hundred pixels a side.',
+    remedy: 'Scale it down: the model uses a few hundred pixels a side.',
   },
   'image-url-refused': {
     status: 400,
@@ -69,7 +69,7 @@ export const PROBLEMS = {
     title: 'The text does not fit the context',
     cause: 'Image positions, text and requested tokens are more than the model has positions.',
     remedy:
-      'Shorten the text or the history, or lower `max_tokens`; `limit` and `actual` say by how much.',
+      'Shorten the text or the history, or lower `max_tokens`; `limit` and `actual` are the numbers.',
   },
   'no-retrieval-model': {
     status: 404,
@@ -112,7 +112,7 @@ export const PROBLEMS = {
     status: 413,
     title: 'The body is too large',
     cause: 'The body has more bytes than the operator allows.',
-    remedy: 'Send a smaller file: JPEG or WebP at the size that the model sees.',
+    remedy: 'Send a smaller file: JPEG or WebP of a few hundred pixels a side.',
   },
   'unsupported-media-type': {
     status: 415,

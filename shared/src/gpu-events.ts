@@ -13,8 +13,8 @@ import {
 import { GpuDone, GpuScores, GpuTexts, ImageInfo } from './wire.ts';
 
 /**
- * Events in the order of a reply: `imageInfo` and `embeddings` where an image was sent, then what was asked for
- * (`tokens`, `scores` or `texts`), and `done` or `error` as the last.
+ * Events in the order of a reply: `imageInfo` and `embeddings` where an image was sent, then the results (`tokens`,
+ * `scores` or `texts`), and `done` or `error` as the last.
  */
 export type GpuEvent =
   | { type: 'imageInfo'; image: ImageInfo }

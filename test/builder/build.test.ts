@@ -41,7 +41,7 @@ describe('a bundle', () => {
 
     const again = await ensureBundle(checkpoint, {
       bundles,
-      onProgress: () => expect.unreachable('the bundle is there'),
+      onProgress: () => expect.unreachable('the bundle exists'),
     });
     expect(again).toBe(bundle);
   });

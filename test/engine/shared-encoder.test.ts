@@ -33,7 +33,7 @@ afterEach(async () => {
   for (const models of loaded.splice(0)) await releaseModels(models);
 });
 
-/** An engine over the embedded generative checkpoint and a retrieval one, and what was opened for them. */
+/** An engine over the embedded generative checkpoint and a retrieval one, with counts of its sessions and runs. */
 async function start(checkpoint: string) {
   const opened = vi.spyOn(InferenceSession, 'create');
   const bundle = await ensureBundle(embedded('generate'), { bundles });

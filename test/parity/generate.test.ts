@@ -112,12 +112,16 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     const alone: Float32Array[] = [];
     for (const [slot, { image: index, prompt }] of golden.generations.entries()) {
       // Row 0 has only its text; the others have the image and a part of their prompt cached.
-      const kept = slot === 0 ? 0 : queries + Math.floor(prompt.length / 2);
-      if (kept > 0) {
-        const ids = prompt.slice(0, kept - queries);
+      const cachedPositions = slot === 0 ? 0 : queries + Math.floor(prompt.length / 2);
+      if (cachedPositions > 0) {
+        const ids = prompt.slice(0, cachedPositions - queries);
         await runner.decode([{ slot, ids, past: 0 }], image(index));
       }
-      const row = { slot, ids: slot === 0 ? prompt : prompt.slice(kept - queries), past: kept };
+      const row = {
+        slot,
+        ids: slot === 0 ? prompt : prompt.slice(cachedPositions - queries),
+        past: cachedPositions,
+      };
       runner.copySlot(slot, slot + 100);
       alone.push((await runner.decode([{ ...row, slot: slot + 100 }], undefined, 6))[0]!);
       rows.push(row);

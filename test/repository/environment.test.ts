@@ -12,7 +12,7 @@ const OTHERS = [
   // Pass their environment on to a process that they start.
   'tools/build-worker.ts',
   'tools/local-stack.ts',
-  // Quiets wrangler, which reads it when it is imported, and tells miniflare how to start workerd.
+  // Sets variables that wrangler reads when it is imported, and miniflare's path to workerd.
   'tools/serve-worker.ts',
 ];
 

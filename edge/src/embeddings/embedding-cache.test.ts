@@ -39,7 +39,7 @@ beforeEach(async () => {
 const damaged = entry.embeddings.slice();
 damaged[20] = (damaged[20] ?? 0) ^ 1;
 
-describe('an image that nobody sent', () => {
+describe('an image that was never sent', () => {
   it('is absent from every tier', async () => {
     expect(await cacheOf().lookup(id, request.context)).toEqual({ kind: 'miss', reason: 'absent' });
   });

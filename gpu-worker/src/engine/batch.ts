@@ -3,7 +3,7 @@ import type { Continuation } from './decoding/strategy.ts';
 import type { Decoder } from './models/decoder.ts';
 import { Sequence, type SequenceGroup } from './sequence.ts';
 
-/** Sequences move between slots; whoever holds one asks it for its slot. */
+/** Sequences move between slots; `slot` of a sequence is always its present one. */
 export class Batch {
   readonly #decoder: Pick<Decoder, 'copySlot' | 'cachedPositions'>;
   /** The index is the slot. */

@@ -159,7 +159,7 @@ describe('requests that wait', () => {
     const setup = new EngineSetup({ maxSlots: 2 });
     for (const id of [1, 2, 3]) setup.submit(id, { options: { caller: background } });
     await setup.engine.advance();
-    // Background work has left a slot to whoever comes.
+    // Background work has left a slot for the next request.
     expect(setup.stats.at(-1)).toMatchObject({ running: 1, waiting: { prefill: 2 } });
     setup.submit(4, { config: exactly(3) });
     await setup.finish();

@@ -56,7 +56,7 @@ export async function serveEngine(
 
   while (!closed) {
     if (await engine.advance()) {
-      // Lets messages in: what was submitted or canceled counts before the next step.
+      // Lets messages in: jobs that were submitted or canceled count before the next step.
       await new Promise((resolve) => setImmediate(resolve));
     } else {
       await new Promise<void>((resolve) => {

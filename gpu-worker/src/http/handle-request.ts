@@ -25,8 +25,8 @@ type Embeddings = Extract<Source, { kind: 'embeddings' }>;
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
- * Frames of the reply: `imageInfo` and `embeddings` for an image, then what was asked for, `done`.
- * @throws ApiError overloaded, or what the image makes impossible
+ * Frames of the reply: `imageInfo` and `embeddings` for an image, then tokens, scores or texts, and `done`.
+ * @throws ApiError overloaded, or a problem with the image
  */
 export async function* handleRequest(
   { request, source }: ReceivedRequest,

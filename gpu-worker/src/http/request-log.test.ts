@@ -10,36 +10,36 @@ beforeAll(async () => {
 });
 afterAll(() => test?.worker.stop());
 
-const linesOf = (id: string) => test.logged.filter(({ request_id }) => request_id === id);
 const withId = (id: string) => ({ headers: { 'x-request-id': id } });
 
 describe('the log', () => {
   it('has a line for each run, with the id that the edge gave it', async () => {
     await framesOf(await test.send(test.generate(), test.image(0), withId('of-the-edge')));
-    await expect.poll(() => linesOf('of-the-edge')).toHaveLength(1);
-    expect(linesOf('of-the-edge')[0]).toEqual({
-      time: expect.any(String),
-      level: 'info',
-      event: 'request',
-      request_id: 'of-the-edge',
-      path: '/v1/run',
-      kind: 'generate',
-      status: 200,
-      outcome: 'done',
-      ms: expect.any(Number),
-    });
+    expect(await test.linesOf('of-the-edge')).toEqual([
+      {
+        time: expect.any(String),
+        level: 'info',
+        event: 'request',
+        request_id: 'of-the-edge',
+        path: '/v1/run',
+        kind: 'generate',
+        status: 200,
+        outcome: 'done',
+        ms: expect.any(Number),
+      },
+    ]);
   });
 
   it('names a run without a header by the id in its frame', async () => {
     const request = test.generate({ request_id: 'of-the-frame' });
     await framesOf(await test.send(request, test.image(0)));
-    await expect.poll(() => linesOf('of-the-frame')).toHaveLength(1);
+    expect(await test.linesOf('of-the-frame')).toHaveLength(1);
   });
 
   it('names the problem that ended a run', async () => {
     await test.send(test.generate({ revision: 'x' }), test.image(0), withId('refused'));
     const line = { level: 'info', status: 409, outcome: 'model-mismatch' };
-    await expect.poll(() => linesOf('refused')).toMatchObject([line]);
+    expect(await test.linesOf('refused')).toMatchObject([line]);
   });
 
   it('names deadline-exceeded when the deadline of a run has passed', async () => {
@@ -48,7 +48,7 @@ describe('the log', () => {
     // A stream, or a problem where the deadline has passed before its first frame.
     await response.arrayBuffer();
     const line = { status: response.status, outcome: 'deadline-exceeded' };
-    await expect.poll(() => linesOf('late')).toMatchObject([line]);
+    expect(await test.linesOf('late')).toMatchObject([line]);
   });
 
   it('has the outcome canceled for a run whose client went away', async () => {
@@ -58,7 +58,7 @@ describe('the log', () => {
     const response = await test.send(request, test.image(0), { ...withId('gone'), signal });
     await response.body!.getReader().read();
     leaving.abort();
-    await expect.poll(() => linesOf('gone')).toMatchObject([{ outcome: 'canceled' }]);
+    expect(await test.linesOf('gone')).toMatchObject([{ outcome: 'canceled' }]);
   });
 
   it('has the outcome canceled for a run whose client went away during the upload', async () => {
@@ -68,14 +68,13 @@ describe('the log', () => {
     });
     upload.on('error', () => {});
     upload.write(encodeJsonFrame('request', test.generate()), () => upload.destroy());
-    await expect
-      .poll(() => linesOf('half-way'))
-      .toMatchObject([{ level: 'info', status: 499, outcome: 'canceled' }]);
+    const line = { level: 'info', status: 499, outcome: 'canceled' };
+    expect(await test.linesOf('half-way')).toMatchObject([line]);
   });
 
   it('has probes at the level debug', async () => {
     await fetch(`${test.worker.url}/healthz`, withId('probe'));
     const line = { level: 'debug', method: 'GET', path: '/healthz', status: 200 };
-    await expect.poll(() => linesOf('probe')).toMatchObject([line]);
+    expect(await test.linesOf('probe')).toMatchObject([line]);
   });
 });

@@ -15,7 +15,7 @@ export function engineThread(): Promise<Worker> {
   });
 }
 
-/** A job that is none: the thread fails as it would by a mistake of ours. */
+/** An invalid job: the thread throws as it would by a bug. */
 export function crash(thread: Worker): void {
   thread.postMessage({ type: 'submit', id: 0, job: null });
 }

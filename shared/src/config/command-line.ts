@@ -40,7 +40,7 @@ export function readCommandLine(
     const known = declared.get(name);
     if (known === undefined) throw unknownFlag(rawName, [...declared.keys()]);
     if (known.type === 'boolean' && value !== undefined) {
-      throw new ConfigError(`${rawName} takes no value.`);
+      throw new ConfigError(`${rawName} accepts no value.`);
     }
     if (known.type === 'string' && (value === undefined || value.startsWith('--'))) {
       throw new ConfigError(`${rawName} lacks its value: ${rawName} ${known.placeholder}`);

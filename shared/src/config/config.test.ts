@@ -154,7 +154,7 @@ describe('a command line', () => {
     [['-p', '80'], 'Unknown option -p. See --help.'],
     [['--port'], '--port lacks its value: --port PORT'],
     [['--trace', '--verbose'], '--trace lacks its value: --trace FILE'],
-    [['--verbose=yes'], '--verbose takes no value.'],
+    [['--verbose=yes'], '--verbose accepts no value.'],
     [['a', 'b'], 'Unknown argument "b": at most 1 are accepted. See --help.'],
   ])('refuses %o', (args, message) => {
     expect(() => read(...args)).toThrow(new ConfigError(message));
@@ -193,7 +193,7 @@ Flags go before variables of the environment; an empty one is unset. -h, --help 
 `);
   });
 
-  it('breaks long lines, and gives long names a line of their own', () => {
+  it('breaks long lines, and gives long names their own line', () => {
     const help = 'word '.repeat(30).trim();
     const long = option({ env: 'A_VARIABLE_WITH_A_VERY_LONG_NAME', kind: text('X'), group, help });
     const lines = helpOf({ ...PROGRAM, options: { long } }).split('\n');

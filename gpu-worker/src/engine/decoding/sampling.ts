@@ -1,4 +1,4 @@
-/** Greedy decoding and sampling: `n` sequences that share a prompt, each with draws of its own. */
+/** Greedy decoding and sampling: `n` sequences that share a prompt, each with its own random numbers. */
 import type { GenerationConfig } from '@blip2/shared/wire';
 import { applyLogitsProcessors, logprobsOf } from './logits-processors.ts';
 import { type Random, sampleToken, seededRandom } from './sampler.ts';

@@ -106,7 +106,7 @@ export class DeviceKvCache implements KvCache {
     this.#capacity = { slots: 0, positions: 0 };
   }
 
-  /** Does what was deferred. */
+  /** Runs the deferred growth and copies. */
   async #settle(): Promise<void> {
     this.#freeGathered();
     const [slots, positions] = [this.#order.length, this.#positions];

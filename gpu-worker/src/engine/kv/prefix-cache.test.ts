@@ -59,7 +59,7 @@ describe('texts in the prefix cache', () => {
 
   it.each([
     ['that was cached is found', [1, 2, 3, 4, 5], [1, 2, 3, 4, 5]],
-    ['that goes on is found as far as it was cached', [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5]],
+    ['that continues is found as far as it was cached', [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5]],
     ['that ends within another is found', [1, 2, 3, 4], [1, 2, 3, 4]],
     ['that leaves another is found up to there', [1, 2, 3, 4, 8], [1, 2, 3, 4]],
     ['that has most in common with a later one is found from that', [1, 2, 9, 9], [1, 2, 9]],
@@ -82,7 +82,7 @@ describe('texts in the prefix cache', () => {
     );
     for (const ids of texts) putText(cache, 'a', ids);
     for (const ids of texts) expect(cachedIds(cache, 'a', ids)).toEqual(ids);
-    // Nothing is there twice: a position for each beginning, and one for the image.
+    // Nothing is cached twice: a position for each beginning, and one for the image.
     const beginnings = new Set(
       texts.flatMap((ids) => ids.map((_, i) => String(ids.slice(0, i + 1)))),
     );

@@ -45,7 +45,7 @@ export async function findProvider(requested: RequestedProvider): Promise<Provid
 }
 
 /**
- * Probes a provider in a process of its own; a crash of that process is a reason to fail, not an error.
+ * Probes a provider in its own process; a crash of that process is a reason to fail, not an error.
  * @param entry script that the process runs
  */
 export async function probeInProcess(provider: ExecutionProvider, entry = ENTRY): Promise<Probe> {
