@@ -1,8 +1,9 @@
 /** A bundle computes what transformers computes for its checkpoint (golden/make/opt_checkpoints.py). */
 import { ensureBundle } from '@blip2/gpu-worker/builder/index';
+import { argmax } from '@blip2/gpu-worker/engine/decoding/logits-processors';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CASES, type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
-import { argmax, BundleRunner, type Row } from '../support/bundle-runner.ts';
+import { BundleRunner, type Row } from '../support/bundle-runner.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 

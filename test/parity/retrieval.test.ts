@@ -14,6 +14,7 @@ import {
 import { maxDifference } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { rowTensor } from '../support/tensors.ts';
 
 const TOLERANCE = 1e-4;
 
@@ -38,10 +39,7 @@ describe.each(RETRIEVAL_CASES)('the bundle of the random checkpoint "%s"', (name
   });
 
   const images = () => Array.from({ length: golden.pixels.shape[0]! }, (_, i) => i);
-  const features = (image: number) => {
-    const dims = [1, ...golden.imageFeatures.shape.slice(1)];
-    return new Tensor('float32', rowOf(golden.imageFeatures, image), dims);
-  };
+  const features = (image: number) => rowTensor(golden.imageFeatures, image);
 
   it('gives the image features and query embeddings of transformers', async () => {
     const pixels = new Tensor('float32', golden.pixels.values, golden.pixels.shape);

@@ -8,7 +8,6 @@ import {
   releaseModels,
 } from '@blip2/gpu-worker/engine/models/load-models';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
-import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
 import { readT5Golden, rowOf, T5_CASES, type T5Golden } from '../../tools/eval/goldens.ts';
@@ -16,6 +15,7 @@ import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver } from '../support/engine-driver.ts';
 import { PROVIDER } from '../support/provider.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { rowTensor } from '../support/tensors.ts';
 
 const TOLERANCE = 1e-4;
 
@@ -51,9 +51,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }));
 
   it('gives the query embeddings of transformers', async () => {
-    const queries = rowOf(golden.imageFeatures, 0);
-    const dims = [1, ...golden.imageFeatures.shape.slice(1)];
-    const found = await models.qformer.query(new Tensor('float32', queries, dims));
+    const found = await models.qformer.query(rowTensor(golden.imageFeatures, 0));
     expect(maxDifference(found, rowOf(golden.queryEmbeddings, 0))).toBeLessThan(TOLERANCE);
   });
 

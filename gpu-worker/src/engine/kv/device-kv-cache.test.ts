@@ -1,9 +1,10 @@
 /** The device's cache has the contents of the host's: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession, type Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
 import { seededRandom } from '../decoding/sampler.ts';
+import { newRows } from '../testing/new-rows.ts';
 import { DeviceKvCache } from './device-kv-cache.ts';
 import { HostKvCache } from './host-kv-cache.ts';
 import type { KvCache, SlotMapping } from './kv-cache.ts';
@@ -27,17 +28,8 @@ afterAll(async () => {
   await reader.release();
 });
 
-/** A run's result in which every number is another. */
-function freshOf(rows: number, positions: number, from = 0): Tensor[] {
-  const dims = [rows, positions, 2 * shape.heads * shape.headDim];
-  const length = dims.reduce((a, b) => a * b);
-  const layerOf = (layer: number) => {
-    const first = from + layer * length + 1;
-    const values = Float32Array.from({ length }, (_, i) => first + i);
-    return new Tensor('float32', values, dims);
-  };
-  return Array.from({ length: shape.layers }, (_, i) => layerOf(i));
-}
+const freshOf = (rows: number, positions: number, from = 0) =>
+  newRows(shape, rows, positions, from);
 
 /** The first positions of a slot in every plane. */
 async function read(cache: KvCache, slot: number, positions: number): Promise<number[][]> {

@@ -1,20 +1,11 @@
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { newRows } from '../testing/new-rows.ts';
 import { HostKvCache } from './host-kv-cache.ts';
 
 const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
 
-/** A run's result in which every number encodes its place. */
-function fresh(rows: number, positions: number): Tensor[] {
-  const { heads, headDim } = shape;
-  const width = 2 * heads * headDim;
-  const size = rows * positions * width;
-  const layerOf = (layer: number) => {
-    const values = Float32Array.from({ length: size }, (_, i) => layer * size + i + 1);
-    return new Tensor('float32', values, [rows, positions, width]);
-  };
-  return [layerOf(0), layerOf(1)];
-}
+const fresh = (rows: number, positions: number) => newRows(shape, rows, positions);
 
 /** What `fresh` has there; plane 3 is the values of layer 1. */
 const valueAt = (
