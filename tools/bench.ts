@@ -13,7 +13,7 @@ import { generationRows } from './bench/generation.ts';
 import { lookupRows } from './bench/lookups.ts';
 import { memoryOf, memoryRows } from './bench/memory.ts';
 import { Peer } from './bench/peer/peer.ts';
-import { limitTable, peerRows, peerTable } from './bench/peer/rows.ts';
+import { limitTable, peerRows, peerTable } from './bench/peer/tables.ts';
 import { STREAMS, streamRows } from './bench/streams.ts';
 import { startStack } from './local-stack.ts';
 import { BENCH } from './programs.ts';

@@ -84,7 +84,7 @@ describe('a generation', () => {
     edge.gpu.script.text = ' a red dog on a mat, and more and more';
     const { deltas } = await start(edge.deps);
     for await (const delta of deltas) if (delta.type === 'delta') break;
-    await expect.poll(() => edge.gpu.canceled).toBe(1);
+    await edge.gpu.untilCanceled(1);
   });
 
   it('is a bad gateway when the worker does not report how a text ended', async () => {

@@ -162,7 +162,7 @@ describe('stop sequences', () => {
     const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
     expect(reply).toMatchObject({ caption: 'a red dog', finish_reason: 'stop' });
     expect(reply.usage.completion_tokens).toBeLessThan(8);
-    await expect.poll(() => edge.gpu.canceled).toBe(1);
+    await edge.gpu.untilCanceled(1);
   });
 
   it('are never emitted in a stream, not even in part', async () => {

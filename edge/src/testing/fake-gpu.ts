@@ -64,6 +64,8 @@ const ITC_EMBEDDINGS = encodeEmbeddings(
 
 export class FakeGpu {
   readonly received: ReceivedRequest[] = [];
+  /** Called at each request and at each cancellation. */
+  readonly #listeners = new Set<() => void>();
   /** Requests whose reply the edge canceled. */
   canceled = 0;
   script: Script = {
@@ -82,6 +84,32 @@ export class FakeGpu {
   };
   /** Replies of other hosts, by URL. */
   readonly web = new Map<string, () => Response | Promise<Response>>();
+
+  /** Waits until so many requests have come. */
+  async untilReceived(count: number): Promise<void> {
+    await this.#until(() => this.received.length >= count);
+  }
+
+  /** Waits until the edge has canceled so many replies. */
+  async untilCanceled(count: number): Promise<void> {
+    await this.#until(() => this.canceled >= count);
+  }
+
+  #until(isReached: () => boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const listener = () => {
+      if (!isReached()) return;
+      this.#listeners.delete(listener);
+      resolve();
+    };
+    this.#listeners.add(listener);
+    listener();
+    return promise;
+  }
+
+  #notify(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
 
   /** Replaces the platform's `fetch`. */
   readonly fetch = async (url: string | URL, init?: RequestInit): Promise<Response> => {
@@ -114,6 +142,7 @@ export class FakeGpu {
     }
     const payload = second?.payload.slice() ?? new Uint8Array();
     this.received.push({ request, with: source ?? 'nothing', payload });
+    this.#notify();
     const script = { ...this.script };
     if (script.refuse) return problemResponse(script.refuse);
     if (script.raw) return new Response(script.raw);
@@ -127,8 +156,10 @@ export class FakeGpu {
   #body(events: AsyncGenerator<GpuEvent>, signal: AbortSignal): ReadableStream<Uint8Array> {
     let isCanceled = false;
     const cancel = () => {
-      if (!isCanceled) this.canceled++;
+      if (isCanceled) return;
       isCanceled = true;
+      this.canceled++;
+      this.#notify();
     };
     return new ReadableStream<Uint8Array>(
       {
