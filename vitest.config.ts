@@ -1,3 +1,4 @@
+/** The tests of the repository: those of the edge in workerd, unit tests beside the code, and those that span workspaces. */
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

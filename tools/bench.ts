@@ -1,10 +1,10 @@
 /**
- * `npm run bench`: figures of the embedded model on this machine, as tables; with `--peer` those beside `transformers`.
+ * `npm run bench`: measures the embedded model on this machine; with `--peer`, side by side with `transformers`.
  *
- * Generation: images that no cache has seen (miss), the same ones by hash (hit), straight at the GPU worker
- * and through the edge, the two ways in turns so that a noisy machine hits both. Streams: 1 to 16 captions at once at
- * the GPU worker. Look-ups: kept embeddings against a bare route of another Worker, in turns. Both Workers are served
- * from workerd itself, as Cloudflare would get them: nothing of a development server is on the way. Medians unless said.
+ * Generation: images that no cache has (miss) and the same ones by hash (hit), directly at the GPU worker and through
+ * the edge; both ways alternate, so that noise of the machine affects both. Streams: 1 to 16 captions at once at the GPU
+ * worker. Look-ups: cached embeddings against a bare route of another Worker, alternating. workerd itself serves both
+ * Workers, without a development server in between. Values are medians unless a row names another statistic.
  */
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { configure } from '@blip2/shared/config/configure';
@@ -13,7 +13,7 @@ import { generationRows } from './bench/generation.ts';
 import { lookupRows } from './bench/lookups.ts';
 import { memoryOf, memoryRows } from './bench/memory.ts';
 import { Peer } from './bench/peer/peer.ts';
-import { limitTable, peerRows, peerTable } from './bench/peer/rows.ts';
+import { limitTable, peerRows, peerTable } from './bench/peer/tables.ts';
 import { STREAMS, streamRows } from './bench/streams.ts';
 import { startStack } from './local-stack.ts';
 import { BENCH } from './programs.ts';

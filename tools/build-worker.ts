@@ -32,7 +32,7 @@ type WorkerModule = {
 
 export type WorkerBundle = { main: WorkerModule; others: WorkerModule[] };
 
-/** Environment in which wrangler neither talks nor asks the network for anything. */
+/** Environment in which wrangler prints no banner and sends nothing over the network. */
 export const QUIET_WRANGLER = {
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
   WRANGLER_SEND_METRICS: 'false',
@@ -51,7 +51,7 @@ export type BuildOptions = {
 
 /**
  * What was bundled from the same sources, configuration and packages is not bundled again: wrangler takes a second.
- * @throws Error with what wrangler says when the Worker cannot be bundled
+ * @throws Error with wrangler's message when the Worker cannot be bundled
  * @example
  * const sources = ['edge/src', 'shared/src'];
  * await buildWorker({ config: 'wrangler.toml', entrypoint: 'edge/src/worker.ts', sources });

@@ -1,7 +1,7 @@
 /** `npm run layers`: names each import that does not go down. */
 import { fileURLToPath } from 'node:url';
+import { objectionTo } from './layers/layers.ts';
 import { readImports } from './layers/read-imports.ts';
-import { objectionTo } from './layers/storeys.ts';
 
 const imports = readImports(fileURLToPath(new URL('..', import.meta.url)));
 const objections = [...imports].flatMap(([file, targets]) =>
@@ -10,7 +10,7 @@ const objections = [...imports].flatMap(([file, targets]) =>
 for (const objection of objections) console.error(objection);
 if (objections.length > 0) {
   console.error(
-    `${objections.length} imports do not go down; tools/layers/storeys.ts says what is below what.`,
+    `${objections.length} imports do not go down; tools/layers/layers.ts has the table.`,
   );
   process.exitCode = 1;
 }

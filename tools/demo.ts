@@ -1,4 +1,4 @@
-/** `npm run demo`: the whole service in one go on test scenes, streamed to the terminal. */
+/** `npm run demo`: runs the whole service on some test scenes, and streams the replies to the terminal. */
 import { createHash } from 'node:crypto';
 import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';

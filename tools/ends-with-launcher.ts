@@ -1,4 +1,4 @@
-/** Preloaded into a command by `run.mjs`: once the launcher is gone, or says so, the command ends as by SIGTERM. */
+/** Preloaded into a command by `run.mjs`: when the launcher disconnects or is gone, the command ends as by SIGTERM. */
 process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
-// The channel alone does not keep a command from ending.
+// The channel alone does not delay the end of a command.
 process.channel?.unref();

@@ -26,7 +26,7 @@ type Outcome = {
   got: string;
 };
 
-/** Questions of a conversation: each goes with those before it, and with what was answered. */
+/** Questions of a conversation: each is sent with the earlier ones and their answers. */
 const TURNS = 6;
 
 const line = statusLine();

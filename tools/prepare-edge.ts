@@ -1,4 +1,4 @@
-/** Writes what the edge must know of its model into `edge/generated`, from the bundle of the checkpoint. */
+/** Writes the model's sizes and tokenizers into `edge/generated`, from the bundles of the checkpoints. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

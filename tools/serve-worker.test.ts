@@ -1,11 +1,11 @@
 /** A small Worker with one binding of each kind, bundled and served as the edge is. */
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../test/support/temporary-folder.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { type ServeOptions, serveWorker } from './serve-worker.ts';
 
@@ -25,6 +25,7 @@ rules = [{ type = "Text", globs = ["**/*.txt"] }]
 const WORKER = `
 import { DurableObject } from 'cloudflare:workers';
 import text from './text.txt';
+import { temporaryFolder } from '../test/support/temporary-folder.ts';
 
 export class Counter extends DurableObject {
   async next() {
@@ -78,8 +79,8 @@ export default {
 };
 `;
 
-let folder: string;
-let config: string;
+const folder = temporaryFolder();
+const config = join(folder, 'wrangler.toml');
 let bundle: WorkerBundle;
 
 async function serve(options: Partial<ServeOptions> = {}) {
@@ -94,8 +95,6 @@ describe('a Worker', () => {
   let worker: Served;
   const others: Served[] = [];
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'blip2-serve-'));
-    config = join(folder, 'wrangler.toml');
     const entrypoint = join(folder, 'worker.ts');
     const text = join(folder, 'text.txt');
     await writeFile(config, CONFIG);
@@ -106,7 +105,6 @@ describe('a Worker', () => {
   });
   afterAll(async () => {
     await Promise.all([worker, ...others].map(({ stop }) => stop()));
-    await rm(folder, { recursive: true });
   });
 
   it('runs in the miniflare and workerd of the wrangler that bundles and deploys it', () => {
@@ -146,7 +144,7 @@ describe('a Worker', () => {
     await expect.poll(() => worker.text('/b')).toBe('later');
   });
 
-  it('is told of a client that goes away', async () => {
+  it('is notified of a client that goes away', async () => {
     const response = await fetch(`${worker.url}/leave`);
     const reader = response.body?.getReader();
     await reader?.read();

@@ -14,11 +14,11 @@ import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
 export type ServeOptions = {
   /** Path of the `wrangler.toml` whose bindings the Worker gets. */
   config: string;
-  /** Port on this machine; 0 takes a free one. */
+  /** Port on this machine; 0 is any free one. */
   port?: number;
   /** Variables that differ from the configured ones. */
   vars?: Record<string, string>;
-  /** Folder of the local storage, the one of `wrangler dev --persist-to`; false forgets everything at the end. */
+  /** Folder of the local storage, the one of `wrangler dev --persist-to`; false stores nothing beyond the end. */
   persist?: string | false;
   logLevel?: LogLevel;
 };
@@ -51,7 +51,7 @@ export async function serveWorker(
       handleStructuredLogs: (line) => print(line, logLevel),
       cf: false,
       telemetry: { enabled: false },
-      // Where wrangler keeps what `wrangler dev` stores.
+      // The folder of `wrangler dev`.
       ...(persist === false ? {} : { resourcePersistencePath: join(persist, 'v3') }),
       workers: [
         {

@@ -10,7 +10,7 @@ function lines(texts: readonly string[]): string[] {
 }
 
 describe('the status line where there is no terminal', () => {
-  it('says what counts once for each tenth, whatever the units', () => {
+  it('prints a line that counts once for each tenth, whatever the units', () => {
     expect(
       lines([
         'Downloading a/blip2: 1 % 9.9 MB of 1 GB, 999 kB/s, 17 min left',
@@ -21,7 +21,7 @@ describe('the status line where there is no terminal', () => {
     ).toEqual(['Downloading a/blip2: 1 %', 'Downloading a/blip2: 12 ', 'Building the bundle: 15 ']);
   });
 
-  it('says a step without a count once', () => {
+  it('prints a step without a count once', () => {
     expect(lines(['Loading 1', 'Loading 2', 'Starting'])).toEqual(['Loading 1', 'Starting']);
   });
 });

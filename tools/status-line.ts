@@ -19,7 +19,7 @@ export function statusLine(stream: NodeJS.WriteStream = process.stderr): StatusL
   };
 }
 
-/** What a line is about: lines that count say the same until the next tenth. */
+/** The step of a line: lines with a percentage are of the same step until the next tenth. */
 function stepOf(text: string): string {
   const [, about, percent] = /^(.*?)(\d+) %/.exec(text) ?? [];
   if (about === undefined) return text.replaceAll(/\d+/g, '');

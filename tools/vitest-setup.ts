@@ -1,4 +1,4 @@
-/** Before any test: the bundle of the embedded model is built and the edge knows it, whatever the environment says. */
+/** Before any test: builds the bundle of the embedded model and prepares the edge for it, whatever the environment has. */
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
 import { withDefaults } from '@blip2/shared/config/option';
 import { prepareEdge } from './prepare-edge.ts';

@@ -53,7 +53,7 @@ describe('every route', () => {
     },
   );
 
-  it('is described by the OpenAPI document, and no other is', async () => {
+  it('is described by the OpenAPI document, which has no other', async () => {
     const document = (await (await edge.request('/openapi.json')).json()) as {
       paths: Record<string, Record<string, { summary: string }>>;
     };
@@ -80,7 +80,7 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(AnswerRequest?.properties ?? {})).toContain('history');
   });
 
-  it('refers to nothing that it does not hold', async () => {
+  it('has every schema that it refers to', async () => {
     const document: Document = await (await edge.request('/openapi.json')).json();
     const text = JSON.stringify(document);
     const references = [...text.matchAll(/"#\/components\/schemas\/(\w+)"/g)].map(
@@ -130,7 +130,7 @@ describe('an edge without a retrieval model', () => {
     ['/v1/match', { image: { data: base64(newImage()) }, texts: ['a dog'] }],
     ['/v1/embeddings', { text: 'a dog', kind: 'itc' }],
     ['/v1/embeddings', { image: { data: base64(newImage()) }, kind: 'itc' }],
-  ])('says so at %s', async (path, body) => {
+  ])('replies no-retrieval-model at %s', async (path, body) => {
     const { post, gpu } = startEdge({ models: { generate: generative } });
     const response = await post(path, body);
     expect(response.status).toBe(404);
@@ -138,7 +138,7 @@ describe('an edge without a retrieval model', () => {
     expect(gpu.received).toEqual([]);
   });
 
-  it('captions as ever', async () => {
+  it('still captions images', async () => {
     const { post } = startEdge({ models: { generate: generative } });
     const response = await post('/v1/captions', { image: { data: base64(newImage()) } });
     expect(await response.json()).toMatchObject({ caption: 'a red dog' });

@@ -23,7 +23,7 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   );
   app.use(
     secureHeaders({
-      // The API is for pages of every origin; whether a domain is HTTPS only is for who runs it to say.
+      // The API is for pages of every origin; whether a domain is HTTPS only is its operator's decision.
       crossOriginResourcePolicy: 'cross-origin',
       strictTransportSecurity: false,
       // The page's own policy refuses frames; the rest is for browsers that are gone.

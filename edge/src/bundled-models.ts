@@ -1,4 +1,4 @@
-/** The models this Worker was bundled for: what `edge/generated` holds. */
+/** The models that this Worker was bundled with, from `edge/generated`. */
 import manifest from '../generated/model.json';
 import retrievalTokenizer from '../generated/retrieval-tokenizer.json.txt';
 import tokenizer from '../generated/tokenizer.json.txt';

@@ -1,4 +1,4 @@
-/** What all that is done for a request works with: made once per isolate, passed down as a value. */
+/** The dependencies of the request handlers: made once per isolate, passed down as a value. */
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Config, type Env, readConfig } from './config.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';

@@ -3,7 +3,7 @@
 type Fields = { request_id: string } & Record<string, unknown>;
 
 /**
- * What operators should know of and the service copes with.
+ * An event that operators should know of, and that the service handles.
  * @example logWarning('cache-failure', { request_id, operation: 'kv get', error: 'Error: timeout' });
  *   // {"level":"warn","event":"cache-failure","request_id":"…","operation":"kv get","error":"Error: timeout"}
  */

@@ -1,4 +1,4 @@
-/** The models that the edge serves: their numbers, and their tokenizers, by the kind of their bundle. */
+/** The models that the edge serves: their sizes and their tokenizers, by the kind of their bundle. */
 import { EdgeModel, type EdgeRetrieval } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
 import type { ModelKind } from '@blip2/shared/route';

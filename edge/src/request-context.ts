@@ -1,4 +1,4 @@
-/** What belongs to one request, whatever route it came by: it is passed down to all that is done for it. */
+/** The context of one request, the same for every route: passed down to all that is done for it. */
 
 export type RequestContext = {
   requestId: string;
@@ -8,6 +8,6 @@ export type RequestContext = {
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */
   deadlineAt: number;
-  /** Keeps the Worker alive for work that continues after the response. */
+  /** Lets work continue after the response. */
   waitUntil: (work: Promise<unknown>) => void;
 };

@@ -5,7 +5,7 @@ import { readConfig } from './config.ts';
 import { chooseCheckpoints, hubOptionsOf } from './model-options.ts';
 
 describe('the configuration of the GPU worker', () => {
-  it('has sensible defaults, and takes an empty variable for none', () => {
+  it('has sensible defaults, and treats an empty variable as unset', () => {
     expect(readConfig({ BLIP2_THREADS: '' })).toMatchObject({
       port: 8788,
       host: '127.0.0.1',
@@ -44,7 +44,7 @@ describe('the cache of the hub', () => {
 });
 
 describe('the checkpoints', () => {
-  it('are the embedded two, of which the one for retrieval stays with the other', () => {
+  it('are the embedded two, and without retrieval when another generative one is chosen', () => {
     expect(chooseCheckpoints(readConfig({}))).toEqual({
       checkpoint: expect.stringMatching(/checkpoints.generate$/),
       retrievalCheckpoint: expect.stringMatching(/checkpoints.retrieve$/),

@@ -46,7 +46,7 @@ export const WORKER_OPTIONS = {
     kind: wholeNumber(0, 65_535, 'PORT'),
     default: 8788,
     group: serving,
-    help: 'port to listen on; 0 takes a free one',
+    help: 'port to listen on; 0 is any free one',
   }),
   attached: option({
     flag: 'attached',
@@ -111,7 +111,7 @@ export const WORKER_OPTIONS = {
     kind: wholeNumber(0, 1_000_000),
     default: 192,
     group: engine,
-    help: 'memory for the keys and values of images and conversations that may go on, MiB',
+    help: 'memory for the keys and values of images and conversations that may continue, MiB',
   }),
   logLevel: LOG_LEVEL,
   trace: TRACE,

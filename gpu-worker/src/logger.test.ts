@@ -28,7 +28,7 @@ describe('the logger', () => {
     expect(lines.map((line) => JSON.parse(line).level)).toEqual(levels);
   });
 
-  it('writes an error whole, its causes too', () => {
+  it('writes an error with its stack and its causes', () => {
     const { lines, log } = logger();
     const cause = new RangeError('far too large');
     log.error('internal-error', { error: new Error('it failed', { cause }) });
@@ -42,7 +42,7 @@ describe('the logger', () => {
     });
   });
 
-  it('writes lines to read for a terminal, in which no value can begin another line', () => {
+  it('writes readable lines for a terminal, in which no value can begin another line', () => {
     const { lines, log } = logger({ pretty: true });
     log.warn('download', { checkpoint: 'a/b', label: '1 of\n2', nothing: undefined });
     expect(lines).toEqual(['09:08:07.006 WARN  download checkpoint=a/b label="1 of\\n2"\n']);

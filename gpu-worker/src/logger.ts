@@ -1,8 +1,8 @@
 /**
  * The one logger of the GPU worker: a JSON object a line, or on a terminal a line to read.
  *
- * Nothing of an image, a question or a token is ever given to it. A library would bring a dozen packages for what are
- * levels, fields that a request's lines share, and errors whole.
+ * Nothing of an image, a question or a token is ever logged. A library would bring a dozen packages for levels, fields
+ * that a request's lines share, and errors with their causes.
  */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -23,7 +23,7 @@ export type Logger = {
 export type LoggerOptions = {
   /** The least level that is written. */
   level: LogLevel;
-  /** Takes a line with its end. */
+  /** Called with each line, its line break included. */
   write: (line: string) => void;
   /** Lines to read, for a terminal. */
   pretty?: boolean;

@@ -42,13 +42,13 @@ try {
     );
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop);
-  // Whoever started it may be killed without a chance to say so.
+  // The process that started this one may be killed, and then sends no signal.
   if (config.attached) {
     process.stdin.once('close', () => stopping || stop('standard input ended')).resume();
   }
 } catch (error) {
   const { message, cause } = error as Error;
-  // What is wrong is the user's to mend: where it was found in our code tells them nothing.
+  // Users can mend what is wrong; a stack of our code would not help them.
   log.error('not-started', { message, cause: cause instanceof Error ? cause.message : undefined });
   process.exit(1);
 }

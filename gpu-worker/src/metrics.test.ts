@@ -1,12 +1,12 @@
 /** Metrics and trace of the real engine on the embedded checkpoint. */
 import { EventEmitter, once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withDefaults } from '@blip2/shared/config/option';
 import { encodeJsonFrame, FRAME_TYPES } from '@blip2/shared/frames';
 import { GenerationConfig } from '@blip2/shared/wire';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { ensureBundle, readGenerativeManifest } from './builder/index.ts';
 import { EngineClient } from './engine/client.ts';
 import {
@@ -23,14 +23,11 @@ import { createMetrics } from './metrics.ts';
 import { chooseCheckpoints, MODEL_OPTIONS } from './model-options.ts';
 
 let test: TestWorker;
-let folder: string;
-
+const folder = temporaryFolder();
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-metrics-'));
   const trace = join(folder, 'trace.json');
   test = await TestWorker.start({ maxSlots: 2, queueLimit: 0, trace });
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Statuses of all replies. */
 const statuses: number[] = [];
@@ -57,7 +54,7 @@ async function sample(name: string, labels: Record<string, string> = {}): Promis
 }
 
 describe('metrics', () => {
-  it('count what a request costs, and what the next about its image is spared', async () => {
+  it('count the work of a request, and what the next about its image reuses', async () => {
     await framesOf(await send(6));
     await framesOf(await send(6));
     expect(await sample('blip2_generation_tokens_total')).toBe(12);
@@ -114,11 +111,11 @@ describe('metrics of a request whose client goes away', () => {
     /** Sequences that run, and whether there is nothing to do. */
     const reports = new EventEmitter();
     engine.listen({
-      observed: ({ running, done }) => reports.emit(done === null ? 'idle' : `running ${running}`),
-      begun: () => {},
-      written: () => {},
-      ended: () => {},
-      rejected: () => {},
+      onStats: ({ running, done }) => reports.emit(done === null ? 'idle' : `running ${running}`),
+      onStart: () => {},
+      onTokens: () => {},
+      onEnd: () => {},
+      onRejected: () => {},
     });
     const sampleOf = async (name: string) => {
       const line = (await metrics.text()).split('\n').find((one) => one.startsWith(`${name}{`));
@@ -150,7 +147,7 @@ describe('metrics of a request whose client goes away', () => {
     expect(await sampleOf('blip2_num_requests_running')).toBe(0);
     expect(await sampleOf('blip2_num_requests_admitted')).toBe(0);
     expect(await sampleOf('blip2_kv_cache_usage')).toBe(0);
-    // The step that waited, and perhaps one until the engine hears of it: not the 29 it would have taken.
+    // The step that waited, and perhaps one until the cancellation arrives: not all 29.
     expect(await sampleOf('blip2_decode_batch_size_count')).toBeLessThan(5);
     expect(await metrics.text()).toMatch(/blip2_requests_total\{.*outcome="canceled".*\} 1/);
     await engine.stop();
@@ -158,7 +155,7 @@ describe('metrics of a request whose client goes away', () => {
 });
 
 describe('a trace', () => {
-  it('shows the engine at work and every request from its beginning to its end', async () => {
+  it('has the actions of the engine, and every request from its beginning to its end', async () => {
     await test.worker.stop();
     const text = await readFile(join(folder, 'trace.json'), 'utf8');
     // A viewer forgives the missing end; JSON does not.

@@ -1,10 +1,10 @@
-/** Metrics of the running worker in Prometheus' text format; where vLLM has a like one, by its name. */
+/** Metrics of the running worker in Prometheus' text format; where vLLM has the same metric, by its name. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineClient, EngineListener } from './engine/client.ts';
 
 export type Metrics = { contentType: string; text: () => Promise<string> };
 
-/** What the metrics are about. */
+/** The parts of the engine that are measured. */
 export type MeasuredEngine = Pick<EngineClient, 'admitted' | 'slots' | 'listen'>;
 
 /** From the embedded model's tenth of a millisecond to a queue of minutes. */
@@ -12,7 +12,7 @@ const SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
 
-/** @param executionProvider label of everything */
+/** @param executionProvider label of every metric */
 export function createMetrics(engine: MeasuredEngine, executionProvider: string): Metrics {
   const registry = createRegistry(engine);
   registry.setDefaultLabels({ execution_provider: executionProvider });
@@ -46,7 +46,7 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
 
   const waitingRequests = gauge(
     'blip2_num_requests_waiting',
-    'Requests that wait, by what for: image (work on their image) or slots',
+    'Requests that wait for work on their image (image) or for slots (slots)',
     ['stage'],
   );
   const runningSequences = gauge(
@@ -61,7 +61,7 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
   const deviceTensors = gauge('blip2_device_tensors', 'Tensors that are held on the device');
   const prefixBytes = gauge(
     'blip2_prefix_cache_bytes',
-    'Memory of the keys and values of images and conversations that may go on',
+    'Memory of the keys and values of images and conversations that may continue',
   );
   const prefixLookups = counter(
     'blip2_prefix_cache_lookups_total',
@@ -105,14 +105,14 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
   );
   const rejected = counter(
     'blip2_requests_rejected_total',
-    'Requests that found the queue full, or their share of it',
+    'Requests that were not admitted: the queue, or the share of a client or of background work, was full',
   );
   const addPrefixLookups = increments(prefixLookups);
   const addFeatureLookups = increments(featureLookups);
   let textPositions = 0;
 
   return {
-    observed: ({ done, waiting, running, memory, features }) => {
+    onStats: ({ done, waiting, running, memory, features }) => {
       if (done !== null) actionSeconds.observe({ action: done.action }, done.ms / 1000);
       if (done?.action === 'step') batchSize.observe(done.rows);
       waitingRequests.set({ stage: 'image' }, waiting.images);
@@ -130,17 +130,17 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
       featureBytes.set(features.bytes);
       addFeatureLookups(features);
     },
-    begun: () => {},
-    written: (_, { token, seconds: took, count }) => {
+    onStart: () => {},
+    onTokens: (_, { token, seconds: took, count }) => {
       (token === 'first' ? firstToken : nextToken).observe(took);
       tokens.inc(count);
     },
-    ended: (_, kind, outcome) => requests.inc({ kind, outcome }),
-    rejected: () => rejected.inc(),
+    onEnd: (_, kind, outcome) => requests.inc({ kind, outcome }),
+    onRejected: () => rejected.inc(),
   };
 }
 
-/** Look-ups come as totals since the start; a counter takes what is new. */
+/** Look-ups are reported as totals since the start; a counter is incremented by what is new. */
 function increments(counter: Counter): (totals: { hits: number; misses: number }) => void {
   let last = { hits: 0, misses: 0 };
   return ({ hits, misses }) => {

@@ -1,4 +1,4 @@
-/** Which checkpoints are served and in what form: options that the GPU worker shares with every tool that builds. */
+/** Options of checkpoints, bundles and hub, which the GPU worker shares with every tool that builds. */
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,7 +57,7 @@ const HUB_OPTIONS = {
   }),
 };
 
-/** Options that say what is served, and how a bundle of it is made. */
+/** Options of what is served, and of how its bundle is built. */
 export const MODEL_OPTIONS = {
   checkpoint: option({
     env: 'BLIP2_CHECKPOINT',
@@ -71,7 +71,7 @@ export const MODEL_OPTIONS = {
     kind: text('CHECKPOINT'),
     defaultText: 'the embedded one beside the embedded model, else none',
     group,
-    help: 'one for retrieval, which compares images with texts, or "none"',
+    help: 'checkpoint of the retrieval model, which compares images with texts, or "none"',
   }),
   precision: option({
     env: 'BLIP2_PRECISION',
@@ -119,7 +119,7 @@ export function hubOptionsOf({
   };
 }
 
-/** How bundles are built, as `ensureBundle` takes it. */
+/** How bundles are built: options of `ensureBundle`. */
 export function bundleOptionsOf({
   bundles,
   precision,

@@ -1,4 +1,4 @@
-/** A trace that chrome://tracing and Perfetto open: what the engine did, and the requests around it. */
+/** Writes a trace for chrome://tracing and Perfetto: the engine's actions, and the requests around them. */
 import { createWriteStream, type WriteStream } from 'node:fs';
 import type { EngineClient } from './engine/client.ts';
 
@@ -8,7 +8,7 @@ const ENGINE = 1;
 /**
  * Writes events as they happen, in the JSON array format, whose last bracket may be missing: a worker that is killed
  * leaves a trace all the same.
- * @param path file to write; what is there is replaced
+ * @param path file to write; one that exists is replaced
  */
 export function traceTo(path: string, engine: EngineClient): WriteStream {
   const file = createWriteStream(path);
@@ -23,7 +23,7 @@ export function traceTo(path: string, engine: EngineClient): WriteStream {
     write({ ph, cat: 'request', id, name, ts: now(), args });
   const kinds = new Map<number, string>();
   engine.listen({
-    observed: ({ done, waiting }) => {
+    onStats: ({ done, waiting }) => {
       if (done === null) return;
       const { action, startedAt, ms, rows } = done;
       write({
@@ -35,18 +35,18 @@ export function traceTo(path: string, engine: EngineClient): WriteStream {
         args: { rows, waiting },
       });
     },
-    begun: (id, kind) => {
+    onStart: (id, kind) => {
       kinds.set(id, kind);
       request('b', id, kind);
     },
-    written: (id, { token, seconds }) => {
+    onTokens: (id, { token, seconds }) => {
       if (token === 'first') request('n', id, kinds.get(id) ?? '', { first_token_s: seconds });
     },
-    ended: (id, kind, outcome) => {
+    onEnd: (id, kind, outcome) => {
       kinds.delete(id);
       request('e', id, kind, { outcome });
     },
-    rejected: () => write({ ph: 'i', s: 'g', name: 'rejected', ts: now() }),
+    onRejected: () => write({ ph: 'i', s: 'g', name: 'rejected', ts: now() }),
   });
   return file;
 }

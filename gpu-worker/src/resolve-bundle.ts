@@ -1,9 +1,9 @@
-/** From the name of a checkpoint to its bundle: pulled and built where that was not done before. */
+/** From the name of a checkpoint to its bundle, pulled and built unless that was done before. */
 import { ensureBundle } from './builder/index.ts';
 import { resolveCheckpoint } from './hub/index.ts';
 import { bundleOptionsOf, hubOptionsOf, type ModelSettings } from './model-options.ts';
 
-/** `done` of `total` bytes; `label` says more. */
+/** `done` of `total` bytes; `label` is for people. */
 export type BundleProgress = {
   step: 'download' | 'build';
   done: number;

@@ -23,14 +23,14 @@ export type GpuWorker = {
   /** Accepts no more requests, finishes those that run, and frees everything. */
   stop: () => Promise<void>;
   /**
-   * Settles when the engine thread has ended by an error: by then every stream has got its error frame, or a moment has
-   * passed. The worker is of no use any more.
+   * Settles when the engine thread has crashed, once every stream has got its error frame or a few seconds have passed.
+   * The worker cannot serve any more.
    */
   crashed: Promise<Error>;
 };
 
-/** How long clients have to read the errors of a worker whose engine is gone. */
-const LAST_WORDS_MS = 5000;
+/** How long clients have to read the errors of a worker whose engine has crashed. */
+const ERROR_DELIVERY_MS = 5000;
 
 /** @throws Error when a checkpoint cannot be had, a bundle cannot be built, or the model cannot be loaded */
 export async function startWorker(config: Config, log: Logger = SILENT): Promise<GpuWorker> {
@@ -103,9 +103,9 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   const crashed = Promise.withResolvers<Error>();
   engine.onCrash((error) => {
     log.error('engine-crashed', { error });
-    // Jobs have failed by now; this is for requests that are none yet.
+    // Jobs have failed by now; this ends requests that have not become jobs yet.
     crash.abort(error);
-    setTimeout(() => server.closeAllConnections(), LAST_WORDS_MS).unref();
+    setTimeout(() => server.closeAllConnections(), ERROR_DELIVERY_MS).unref();
     close().then(() => crashed.resolve(error), crashed.reject);
   });
   return {

@@ -1,4 +1,4 @@
-/** The graphs of a bundle: what its manifest says of their files, their inputs and outputs, and some of their nodes. */
+/** The part of a bundle's manifest that describes its graphs: their files, inputs and outputs, and some of their nodes. */
 import * as z from 'zod/mini';
 
 /** The name of a tensor; the names of one for each layer of the decoder. */
@@ -71,7 +71,7 @@ const OptDecoderGraph = graphOf(
     input_ids: tensor,
     /** int64 [batch, positions] */
     position_ids: tensor,
-    /** int64 [batch, n]: positions of this run that the last layer goes on with */
+    /** int64 [batch, n]: positions of this run that the last layer continues with */
     last_positions: tensor,
     /** float32 [batch, heads, cache, head_dim] */
     past_keys: tensorOfEachLayer,

@@ -1,4 +1,4 @@
-/** What a bundle is: `manifest.json`, written by the model builder, read by GPU worker and edge. */
+/** The manifest of a bundle, `manifest.json`: written by the model builder, read by GPU worker and edge. */
 import * as z from 'zod/mini';
 import { OptGraphs, RetrievalGraphs, T5Graphs } from './bundle-graphs.ts';
 import { GenerationDefaults } from './generation-defaults.ts';
@@ -8,7 +8,7 @@ const tokenId = z.int().check(z.nonnegative());
 const sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const threeChannels = z.tuple([z.number(), z.number(), z.number()]);
 
-/** Bits of the large weights; builder/precision.ts says which have more. */
+/** Bits of the large weights; builder/precision.ts lists those that have more. */
 export const Precision = z.enum(['fp32', 'int8', 'int4']);
 export type Precision = z.infer<typeof Precision>;
 
@@ -64,7 +64,7 @@ const Decoder = z.object({
    * relative: the same limit, for encoder and decoder each.
    */
   max_positions: count,
-  /** Placeholder in the prompt that stands for one image position. */
+  /** Placeholder in the prompt for one image position. */
   image_token_id: tokenId,
 });
 
@@ -76,7 +76,7 @@ const generate = {
   /** Any of these ends a generation. */
   eos_token_ids: z.array(tokenId).check(z.minLength(1)),
   pad_token_id: tokenId,
-  /** Defaults of a generation, where the request says nothing. */
+  /** Defaults of a generation, for what a request does not set. */
   generation: z.object({ max_new_tokens: count, defaults: z.optional(GenerationDefaults) }),
 };
 

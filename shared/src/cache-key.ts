@@ -2,7 +2,7 @@
 import type { ImageId } from './image-id.ts';
 import type { EmbeddingKind } from './wire.ts';
 
-/** What of a bundle decides the embeddings of an image. */
+/** The properties of a bundle that decide the embeddings of an image. */
 export type EmbeddingSpace = { kind: EmbeddingKind; revision: string; preprocessing: string };
 
 /**

@@ -1,4 +1,4 @@
-/** What the edge must know of a bundle: written to `edge/generated/model.json` before bundling. */
+/** The part of the manifests that the edge needs: written to `edge/generated/model.json` before bundling. */
 import * as z from 'zod/mini';
 import type { GenerativeManifest, RetrievalManifest } from './bundle-manifest.ts';
 import { GenerationDefaults } from './generation-defaults.ts';
@@ -33,7 +33,7 @@ export const EdgeModel = z.object({
   /** Control tokens around the text of every prompt: OPT's begins with BOS, T5's ends with EOS. */
   prompt_prefix: z.array(tokenId),
   prompt_suffix: z.array(tokenId),
-  /** Tokens generated at most where the request says nothing. */
+  /** Tokens generated at most, by default. */
   max_new_tokens: count,
   /** How it writes where the request says nothing. */
   generation: z.optional(GenerationDefaults),
@@ -42,7 +42,7 @@ export const EdgeModel = z.object({
 export type EdgeModel = z.infer<typeof EdgeModel>;
 
 /**
- * The numbers of the served bundles that the edge needs.
+ * The properties of the served bundles that the edge needs.
  * @param retrieval manifest of the retrieval model, where one is served
  */
 export function edgeModelFrom(

@@ -92,7 +92,7 @@ describe('any embeddings', () => {
     );
   });
 
-  it('of whatever bytes after a good header are an EmbeddingCodecError', () => {
+  it('from arbitrary bytes after a valid header are an EmbeddingCodecError', () => {
     const header = encodeEmbeddings({ ...shape, values }, 'float16').subarray(0, 16);
     fc.assert(
       fc.property(fc.nat(16), fc.uint8Array({ maxLength: 60 }), (length, rest) => {

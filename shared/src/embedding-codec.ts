@@ -1,5 +1,5 @@
 /**
- * Embeddings of an image as they are cached and sent: values behind a small checked header.
+ * Encodes the embeddings of an image for caches and frames: values behind a header with a checksum.
  *
  * `"QFE2" | u16 queries | u16 hidden | u32 bytes of a value | u32 CRC-32 of what follows | [queries, hidden]`,
  * little endian. A model in full precision stores fp32, so that a hit is as exact as a miss (96 KiB for the published
@@ -26,7 +26,7 @@ export class EmbeddingCodecError extends Error {
   override name = 'EmbeddingCodecError';
 }
 
-/** In what a model of this precision stores its embeddings. */
+/** The data type in which a model of this precision stores its embeddings. */
 export function embeddingTypeOf(precision: Precision): EmbeddingType {
   return precision === 'fp32' ? 'float32' : 'float16';
 }

@@ -1,7 +1,7 @@
 /** The one family of errors that crosses a boundary: RFC 9457 problem documents with a stable type. */
 import * as z from 'zod/mini';
 
-/** What holds for every problem of a kind. `cause` and `remedy` are a sentence each, in Markdown. */
+/** A kind of problem. `cause` and `remedy` are a sentence each, in Markdown. */
 export type ProblemKind = { status: number; title: string; cause: string; remedy: string };
 
 /**
@@ -13,7 +13,7 @@ export const PROBLEMS = {
     status: 400,
     title: 'The request is not valid',
     cause: 'A field is missing, unknown, of another type, or out of its range.',
-    remedy: '`field` names it and `detail` says what is allowed; `/openapi.json` has every schema.',
+    remedy: '`field` names it and `detail` what is allowed; `/openapi.json` has every schema.',
   },
   'invalid-json': {
     status: 400,
@@ -50,7 +50,7 @@ export const PROBLEMS = {
     status: 400,
     title: 'The image has too many pixels',
     cause: 'The image has more pixels than the operator allows.',
-    remedy: 'Scale it down: the model sees a few hundred pixels a side.',
+    remedy: 'Scale it down: the model uses a few hundred pixels a side.',
   },
   'image-url-refused': {
     status: 400,
@@ -69,7 +69,7 @@ export const PROBLEMS = {
     title: 'The text does not fit the context',
     cause: 'Image positions, text and requested tokens are more than the model has positions.',
     remedy:
-      'Shorten the text or the history, or lower `max_tokens`; `limit` and `actual` say by how much.',
+      'Shorten the text or the history, or lower `max_tokens`; `limit` and `actual` are the numbers.',
   },
   'no-retrieval-model': {
     status: 404,
@@ -112,7 +112,7 @@ export const PROBLEMS = {
     status: 413,
     title: 'The body is too large',
     cause: 'The body has more bytes than the operator allows.',
-    remedy: 'Send a smaller file: JPEG or WebP at the size that the model sees.',
+    remedy: 'Send a smaller file: JPEG or WebP of a few hundred pixels a side.',
   },
   'unsupported-media-type': {
     status: 415,
@@ -217,7 +217,7 @@ export class ApiError extends Error {
     return { type: `/problems/${this.slug}`, title, status, detail: this.message, ...this.extras };
   }
 
-  /** The error that a problem document of the GPU worker stands for. An unknown type becomes `bad-gateway`. */
+  /** The error of a problem document of the GPU worker. An unknown type becomes `bad-gateway`. */
   static fromProblem(problem: Problem): ApiError {
     const { type, detail, title: _title, status: _status, ...extras } = problem;
     const slug = type.replace(/^.*\/problems\//, '');
@@ -225,7 +225,7 @@ export class ApiError extends Error {
     return new ApiError('bad-gateway', `The GPU worker reported an unknown problem (${type}).`);
   }
 
-  /** Turns whatever was thrown into an `ApiError`; unknown errors keep their text on this side, as `cause`. */
+  /** Turns whatever was thrown into an `ApiError`; the text of other errors stays on this side, as `cause`. */
   static from(thrown: unknown): ApiError {
     if (thrown instanceof ApiError) return thrown;
     return new ApiError('internal-error', 'An unexpected error happened. It was logged.', {

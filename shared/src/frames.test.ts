@@ -155,7 +155,7 @@ describe('any frames', () => {
     );
   });
 
-  it('of whatever bytes are frames or a FrameError', async () => {
+  it('from arbitrary bytes are frames or a FrameError', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 60 }), cuts, async (bytes, sizes) => {
         const result = await collect(ReadableStream.from(cut(bytes, sizes)), 30).catch(
@@ -176,7 +176,7 @@ describe('any tokens', () => {
   const id = fc.nat(0xffff_ffff);
   const logprob = fc.float({ max: 0, noNaN: true });
   const scoredToken = fc.record({ id, logprob });
-  /** All tokens of a frame have as many others beside them. */
+  /** All tokens of a frame have the same number of alternatives. */
   const payloads = fc.nat(20).chain((beside): fc.Arbitrary<TokensPayload> => {
     const top = fc.array(scoredToken, { minLength: beside, maxLength: beside });
     const scored = fc.record({ id, scored: fc.record({ logprob, top }) });

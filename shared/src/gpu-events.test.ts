@@ -45,7 +45,7 @@ describe('frames that are no events', () => {
     await expect(decoded(bytes)).rejects.toMatchObject({ name: 'FrameError', code });
   });
 
-  it('of whatever bytes are a FrameError, never another one', () => {
+  it('from arbitrary bytes are a FrameError, never another error', () => {
     const types = ['imageInfo', 'tokens', 'scores', 'texts', 'done', 'error'] as const;
     const payloads = fc.oneof(
       fc.uint8Array(),

@@ -1,4 +1,4 @@
-/** What a GPU worker says about a request, one event a frame: both sides compile against this one type. */
+/** The events of a GPU worker's reply, one a frame: the type that both sides compile against. */
 import { Problem } from './errors.ts';
 import {
   decodeJson,
@@ -13,8 +13,8 @@ import {
 import { GpuDone, GpuScores, GpuTexts, ImageInfo } from './wire.ts';
 
 /**
- * Events in the order of a reply: `imageInfo` and `embeddings` where an image was sent, then what was asked for
- * (`tokens`, `scores` or `texts`), and `done` or `error` as the last.
+ * Events in the order of a reply: `imageInfo` and `embeddings` where an image was sent, then the results (`tokens`,
+ * `scores` or `texts`), and `done` or `error` as the last.
  */
 export type GpuEvent =
   | { type: 'imageInfo'; image: ImageInfo }
@@ -26,7 +26,7 @@ export type GpuEvent =
   | ({ type: 'done' } & GpuDone)
   | { type: 'error'; problem: Problem };
 
-/** @throws FrameError when it is no frame of a reply, or its payload is not what its type says */
+/** @throws FrameError when it is no frame of a reply, or its payload is not of its type */
 export function decodeEvent({ type, payload }: Frame): GpuEvent {
   switch (type) {
     case 'imageInfo':

@@ -1,4 +1,4 @@
-/** How an image is named: in every cache, in a request that sends only its hash, in every reply. */
+/** The id of an image: in every cache, in requests that send only a hash, and in every reply. */
 import { Buffer } from 'node:buffer';
 
 /** SHA-256 of an image's bytes as they were sent, 64 lower-case hexadecimal digits. */

@@ -1,4 +1,4 @@
-/** Prompts of the language model: the text beside the image positions. */
+/** Prompts of the language model: the text that follows the image positions. */
 import type { EdgeModel } from './edge-model.ts';
 
 export type Turn = { question: string; answer: string };

@@ -1,11 +1,11 @@
-/** Which of the two models serves a request: the one place where edge, GPU worker and engine decide it. */
+/** Decides which of the two models serves a request, for edge, GPU worker and engine alike. */
 import type { BundleManifest } from './bundle-manifest.ts';
 import type { EmbeddingKind } from './wire.ts';
 
 /** `generate` is the generative model, `retrieve` the retrieval model. */
 export type ModelKind = BundleManifest['kind'];
 
-/** What decides: the kind of a request and, for embeddings of an image, of which kind they are. */
+/** The kind of a request and, for embeddings of an image, their kind. */
 export type Routable =
   | { kind: 'generate' | 'match' | 'embed-texts' }
   | { kind: 'embed'; embedding: EmbeddingKind };

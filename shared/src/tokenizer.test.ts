@@ -42,7 +42,7 @@ describe('control strings', () => {
     },
   );
 
-  it('have no text of their own', () => {
+  it('decode to no text', () => {
     for (const id of controls) expect(tokenizer.bytesOf(id as number)).toHaveLength(0);
     expect(tokenizer.bytesOf(999_999)).toHaveLength(0);
   });

@@ -9,7 +9,7 @@ const MAX_SEQUENCES = 8;
 
 /**
  * Every parameter of a generation, once: its range, and its default where it has one. Names and meanings are those
- * of transformers. Greedy decoding unless a request says otherwise.
+ * of transformers. Greedy decoding is the default.
  */
 const generationParameters = {
   max_tokens: z.int().check(z.positive()),
@@ -34,7 +34,7 @@ const generationParameters = {
   early_stopping: z._default(z.union([z.boolean(), z.literal('never')]), false),
   /** Whether each token comes with its log-probability, as the model gave it: before penalties and temperature. */
   logprobs: z._default(z.boolean(), false),
-  /** Likeliest tokens to report beside each generated one. */
+  /** How many of the likeliest tokens are reported with each generated one. */
   top_logprobs: z._default(z.int().check(z.nonnegative(), z.maximum(20)), 0),
 };
 
@@ -79,7 +79,7 @@ const requestHead = {
   revision: z.string(),
   /** Milliseconds after which the worker gives up, counted from the arrival of the request. */
   deadline_ms: z.int().check(z.positive()),
-  /** Who asks: waiting requests are served client by client. */
+  /** Names the client: waiting requests are served client by client. */
   client: z.optional(z.string().check(z.maxLength(256))),
   /** `background` waits for everything else; without it a request is `interactive`. */
   priority: z.optional(z.enum(['interactive', 'background'])),
@@ -116,7 +116,7 @@ type WithoutHead<Request> = Request extends unknown
   ? Omit<Request, keyof typeof requestHead>
   : never;
 
-/** What is to be done; `GpuRequest` adds who asks, until when, and of which revision. */
+/** A task; `GpuRequest` adds client, deadline and revision. */
 export type GpuTask = WithoutHead<GpuRequest>;
 
 /** The image as decoded: size in pixels after EXIF orientation. */
@@ -175,7 +175,7 @@ const servedModel = z.object({ name: z.string(), revision: z.string() });
 export const WorkerModel = z.object({
   ...servedModel.shape,
   execution_provider: z.string(),
-  /** Why it and no other. */
+  /** Why this one was chosen. */
   execution_provider_why: z.optional(z.string()),
   /** The retrieval model, where one is served. */
   retrieval: z.optional(servedModel),

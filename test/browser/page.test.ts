@@ -1,11 +1,11 @@
 /** The first page in a real browser: drop an image, read the caption, ask a question. */
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { type TestImage, testImages } from '../support/test-images.ts';
 
 const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
@@ -31,14 +31,11 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('the page', () =
   let stack: Stack;
   let browser: Browser;
   let image: TestImage;
-  let file: string;
+  const file = join(temporaryFolder(), 'scene.webp');
 
   beforeAll(async () => {
     const all = await testImages(4);
     image = all[2]!;
-    const folder = join(tmpdir(), `blip2-page-${process.pid}`);
-    await mkdir(folder, { recursive: true });
-    file = join(folder, 'scene.webp');
     await writeFile(file, image.bytes);
     stack = await startStack();
     browser = await chromium.launch({ executablePath, args: FLAGS });
@@ -57,7 +54,7 @@ describe.skipIf(!existsSync(executablePath) && !process.env.CI)('the page', () =
     return { page, errors };
   }
 
-  it('captions a chosen image, answers a question and says that it was a hit', async () => {
+  it('captions a chosen image, answers a question and reports the hit', async () => {
     const { page, errors } = await open();
     await page.goto(stack.url);
     await page.locator('input[type=file]').setInputFiles(file);

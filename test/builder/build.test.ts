@@ -1,28 +1,26 @@
 /** Bundles are complete or absent, and a checkpoint that does not fit is refused by name. */
 import { spawnSync } from 'node:child_process';
-import { cp, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BuildProgress, ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { openImage } from '@blip2/gpu-worker/image/decode';
 import { preprocess } from '@blip2/gpu-worker/image/preprocess';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { readGolden } from '../../tools/eval/goldens.ts';
 import { editTensors as editTensorsOf, type Header } from '../support/edit-checkpoint.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { testImages } from '../support/test-images.ts';
 
 const BUILDER = new URL('../../gpu-worker/src/builder/index.ts', import.meta.url).href;
 
-let root: string;
+const root = temporaryFolder('test');
 let bundles: string;
 let checkpoint: string;
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'blip2-build-'));
   bundles = join(root, 'bundles');
   checkpoint = join(root, 'half');
   await cp(readGolden('half').checkpoint, checkpoint, { recursive: true });
 });
-afterEach(() => rm(root, { recursive: true, force: true }));
 
 const visible = async () => (await readdir(bundles)).filter((name) => !name.startsWith('.'));
 
@@ -43,12 +41,12 @@ describe('a bundle', () => {
 
     const again = await ensureBundle(checkpoint, {
       bundles,
-      onProgress: () => expect.unreachable('the bundle is there'),
+      onProgress: () => expect.unreachable('the bundle exists'),
     });
     expect(again).toBe(bundle);
   });
 
-  it('is absent after a build that was killed, and complete after the next', async () => {
+  it('is absent after a build that was killed, and complete after the next one', async () => {
     const script = `import { ensureBundle } from ${JSON.stringify(BUILDER)};
       const onProgress = ({ label }) => label.startsWith('decoder') && process.kill(process.pid, 'SIGKILL');
       await ensureBundle(${JSON.stringify(checkpoint)}, { bundles: ${JSON.stringify(bundles)}, onProgress });`;
@@ -243,7 +241,7 @@ describe('a checkpoint is refused', () => {
       () => truncate(join(checkpoint, 'model.safetensors'), 100_000),
       /cut off/,
     ],
-  ])('%s, and nothing is left behind', async (_, edit, message) => {
+  ])('%s, and no file of a bundle remains', async (_, edit, message) => {
     await edit();
     await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(message);
     expect(await visible().catch(() => [])).toEqual([]);

@@ -1,7 +1,6 @@
-/** Every key of a config that transformers writes is known; a key that may mean another model is refused by name. */
+/** Every config key that transformers writes is known; a key that may change the model is refused by name. */
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureKnownKeys } from '@blip2/gpu-worker/builder/config/check-keys';
 import {
@@ -9,7 +8,8 @@ import {
   readKind,
   readRetrievalConfig,
 } from '@blip2/gpu-worker/builder/config/model-config';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 type Config = Record<string, unknown> & Record<`${Part}_config`, Record<string, unknown>>;
 type Part = 'vision' | 'qformer' | 'text';
@@ -18,11 +18,7 @@ const CONFIGS: Record<string, Config> = JSON.parse(
   readFileSync(new URL('../parity/golden/configs.json', import.meta.url), 'utf8'),
 );
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-config-'));
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = temporaryFolder();
 
 /** Reads a config as a build does. */
 async function read(config: Config, ignored: string[] = []) {
@@ -34,7 +30,7 @@ async function read(config: Config, ignored: string[] = []) {
     : await readGenerativeConfig(folder);
 }
 
-/** One of the configs with some members changed; `null` stands for the top of the config. */
+/** One of the configs with some members changed; `null` is the top of the config. */
 function changed(name: string, part: Part | null, members: Record<string, unknown>): Config {
   const config = structuredClone(CONFIGS[name]!);
   Object.assign(part === null ? config : config[`${part}_config`], members);

@@ -1,17 +1,11 @@
-/** What `npm run model -- info` says of a bundle. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** The description of a bundle that `npm run model -- info` prints. */
 import { ensureBundle } from '@blip2/gpu-worker/builder/index';
 import { describeBundle } from '@blip2/gpu-worker/cli/describe-bundle';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readGolden, readRetrievalGolden, readT5Golden } from '../../tools/eval/goldens.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-info-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 const infoOf = async ({ checkpoint }: { checkpoint: string }) =>
   describeBundle(await ensureBundle(checkpoint, { bundles }));

@@ -1,21 +1,17 @@
 /** Checkpoints with the names and shapes of the published ones can be planned, without a byte of weights. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint } from '@blip2/gpu-worker/builder/checkpoint/open-checkpoint';
 import { ensureKnownKeys } from '@blip2/gpu-worker/builder/config/check-keys';
 import { planGenerative } from '@blip2/gpu-worker/builder/plans/generative-plan';
 import { planRetrieval } from '@blip2/gpu-worker/builder/plans/retrieval-plan';
 import { createTokenizer } from '@blip2/shared/tokenizer';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { FULL_SIZES, type FullSizeName } from '../../tools/synthetic-checkpoints/checkpoints.ts';
 import { writeCheckpoint } from '../../tools/synthetic-checkpoints/write.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-full-size-'));
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = temporaryFolder();
 
 /** Of images of 364 px beside those of 224. */
 const MORE_POSITIONS = (677 - 257) * 1408;
@@ -48,16 +44,16 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
   it.each(['fp32', 'int8', 'int4'] as const)(
     'is planned in %s, with all of its weights',
     async (precision) => {
-      const place = join(folder, name);
-      await writeCheckpoint(full, place, 'holes');
+      const checkpoint = join(folder, name);
+      await writeCheckpoint(full, checkpoint, 'holes');
       const [kind, plan] = name.startsWith('itm')
         ? (['retrieve', planRetrieval] as const)
         : (['generate', planGenerative] as const);
-      await ensureKnownKeys(place, kind, []);
+      await ensureKnownKeys(checkpoint, kind, []);
       const { graphs, manifest } = await plan(
-        place,
+        checkpoint,
         precision,
-        (await openCheckpoint(place)).tensors,
+        (await openCheckpoint(checkpoint)).tensors,
       );
       const image_tokens = name.endsWith('-coco') ? 677 : 257;
       expect(manifest).toMatchObject({ image_tokens, qformer_hidden: 768, precision });
@@ -68,7 +64,7 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
     },
   );
 
-  it('has a tokenizer of its family and size, which reads letters', async () => {
+  it('has a tokenizer of its family and size, which encodes letters', async () => {
     await writeCheckpoint(full, join(folder, name), 'holes');
     const json = await readFile(join(folder, name, 'tokenizer.json'), 'utf8');
     expect(Object.keys(JSON.parse(json).model.vocab)).toHaveLength(full.vocabulary);

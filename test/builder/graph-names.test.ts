@@ -1,13 +1,13 @@
 /** The names in a manifest are those in the graphs' files, read back from there. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import type { BundleGraph } from '@blip2/shared/bundle-graphs';
 import { InferenceSession } from 'onnxruntime-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { readGolden, readRetrievalGolden, readT5Golden } from '../../tools/eval/goldens.ts';
 import { readNodes } from '../support/read-nodes.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const CHECKPOINTS = {
   opt: readGolden('half').checkpoint,
@@ -18,11 +18,7 @@ const CHECKPOINTS = {
 /** Kernels that do all of attention. */
 const ATTENTION = ['GroupQueryAttention', 'MultiHeadAttention'];
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-graphs-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.each(['opt', 't5', 'qformer'] as const)(
   'the manifest of a bundle of the family %s',

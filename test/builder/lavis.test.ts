@@ -11,8 +11,8 @@ import {
   readManifest,
   readRetrievalManifest,
 } from '@blip2/gpu-worker/builder/index';
-import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
-import { RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
+import { ImageEncoder } from '@blip2/gpu-worker/engine/models/image-encoder';
+import { RetrievalModel } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { maxDifference } from '../support/difference.ts';
 import { editTensors } from '../support/edit-checkpoint.ts';
@@ -239,8 +239,8 @@ describe('a checkpoint of LAVIS', () => {
     const bundle = await ensureBundle(folder, { bundles });
     const manifest = await readRetrievalManifest(bundle);
     const options = { executionProvider: PROVIDER, threads: 1 } as const;
-    const vision = await VisionRunner.load(bundle, manifest, options);
-    const runner = await RetrievalRunner.load(bundle, manifest, options);
+    const vision = await ImageEncoder.load(bundle, manifest, options);
+    const runner = await RetrievalModel.load(bundle, manifest, options);
     const expected = await openSafetensors(join(LAVIS, 'vitL-expected.safetensors'));
     const all = (name: string) => readAll(expected.get(name)!);
     const half = (values: Float32Array, i: number) =>

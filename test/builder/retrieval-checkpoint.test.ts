@@ -1,6 +1,5 @@
-/** What a retrieval checkpoint must have, and what its bundle's manifest says. */
-import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+/** Retrieval checkpoints are checked, and become bundles with a manifest. */
+import { cp, mkdtemp, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   ensureBundle,
@@ -8,15 +7,12 @@ import {
   readManifest,
   readRetrievalManifest,
 } from '@blip2/gpu-worker/builder/index';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readGolden, readRetrievalGolden } from '../../tools/eval/goldens.ts';
 import { editTensors, type Header } from '../support/edit-checkpoint.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-retrieval-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe('a retrieval checkpoint', () => {
   type Json = Record<string, unknown>;

@@ -2,20 +2,20 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiEvent, postStream } from '../../tools/api.ts';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
-import { type TestImage, testImages, unseen } from '../support/test-images.ts';
+import { type TestImage, testImages, withNewBytes } from '../support/test-images.ts';
 
 let stack: Stack;
-let seen: TestImage[];
+let images: TestImage[];
 
 beforeAll(async () => {
-  [stack, seen] = await Promise.all([startStack(), testImages(8)]);
+  [stack, images] = await Promise.all([startStack(), testImages(8)]);
 });
 afterAll(() => stack?.stop());
 
-/** What fetch takes as a body; of the DOM's types Node's have no name for it. */
+/** The body that fetch accepts, for which Node's types have no name. */
 type Body = NonNullable<RequestInit['body']>;
 
-/** Members of the replies these tests look at. */
+/** Members of the replies that these tests check. */
 type Reply = {
   caption: string;
   answer: string;
@@ -49,7 +49,7 @@ const events = (path: string, body: unknown): Promise<ApiEvent[]> =>
 
 describe('captions', () => {
   it('are the same for every way of sending an image, and for miss and hit', async () => {
-    const { bytes, sha256 } = seen[0]!;
+    const { bytes, sha256 } = images[0]!;
     const form = new FormData();
     form.set('image', new Blob([bytes], { type: 'image/webp' }), 'scene.webp');
     const replies = [
@@ -71,7 +71,7 @@ describe('captions', () => {
   });
 
   it('stream token by token, and the tokens are the caption', async () => {
-    const { bytes } = seen[1]!;
+    const { bytes } = images[1]!;
     const all = await events('/v1/captions', { image: { data: base64(bytes) } });
     const names = all.map(({ event }) => event);
     expect(names.at(0)).toBe('image');
@@ -87,7 +87,7 @@ describe('captions', () => {
   });
 
   it('sampled with one seed are the same twice, and max_tokens is respected', async () => {
-    const image = { data: base64(seen[2]!.bytes) };
+    const image = { data: base64(images[2]!.bytes) };
     const sampled = { image, temperature: 1.5, top_k: 40, top_p: 0.95, seed: 7, max_tokens: 5 };
     const [first, second] = [
       await post('/v1/captions', sampled),
@@ -100,7 +100,7 @@ describe('captions', () => {
   });
 
   it('searched with beams are several, the best first', async () => {
-    const image = { data: base64(seen[2]!.bytes) };
+    const image = { data: base64(images[2]!.bytes) };
     const beams = { image, num_beams: 4, n: 3, logprobs: true, length_penalty: 0 };
     const { status, json } = await post('/v1/captions', beams);
     expect(status).toBe(200);
@@ -116,7 +116,7 @@ describe('captions', () => {
   });
 
   it('end before a stop sequence', async () => {
-    const image = { data: base64(seen[2]!.bytes) };
+    const image = { data: base64(images[2]!.bytes) };
     const whole = (await post('/v1/captions', { image })).json.caption;
     const { json } = await post('/v1/captions', { image, stop: ' on' });
     expect(whole).toContain(' on ');
@@ -125,8 +125,8 @@ describe('captions', () => {
 });
 
 describe('matching', () => {
-  it('prefers what is true of an image, by ITM and by ITC', async () => {
-    for (const { bytes, scene } of seen.slice(4, 7)) {
+  it('scores a true caption above a wrong one, by ITM and by ITC', async () => {
+    for (const { bytes, scene } of images.slice(4, 7)) {
       const texts = [scene.caption, 'nine purple elephants under a piano', 'a photo of nothing'];
       const { status, json } = await post('/v1/match', { image: { data: base64(bytes) }, texts });
       expect(status).toBe(200);
@@ -139,8 +139,8 @@ describe('matching', () => {
     }
   });
 
-  it('gives the similarity that the embeddings of both sides have', async () => {
-    const { bytes, scene } = seen[4]!;
+  it('has the ITC score of the embeddings of image and text', async () => {
+    const { bytes, scene } = images[4]!;
     const image = { data: base64(bytes) };
     const texts = [scene.caption, 'a dog'];
     const scored = await post('/v1/match', { image, texts });
@@ -156,8 +156,8 @@ describe('matching', () => {
 });
 
 describe('answers', () => {
-  it('skip the image work once the image is known', async () => {
-    const { bytes, sha256, scene } = seen[3]!;
+  it('skip the image encoder once the image is cached', async () => {
+    const { bytes, sha256, scene } = images[3]!;
     const { question } = scene.questions[0]!;
     const first = await post('/v1/answers', { image: { data: base64(bytes) }, question });
     expect(first.json.cache).toBe('miss');
@@ -168,7 +168,7 @@ describe('answers', () => {
   });
 
   it('depend on the history of questions and answers', async () => {
-    const { sha256 } = seen[3]!;
+    const { sha256 } = images[3]!;
     const history = [{ question: 'is there an animal?', answer: 'yes' }];
     const question = 'what color is the background?';
     const { status, json } = await post('/v1/answers', { image: { sha256 }, question, history });
@@ -177,14 +177,14 @@ describe('answers', () => {
     expect(json.usage.prompt_tokens).toBeGreaterThan(without.json.usage.prompt_tokens);
   });
 
-  it('do not depend on who else is asking', async () => {
+  it('do not depend on concurrent requests', async () => {
     const ask = ({ bytes, scene }: TestImage, index: number) =>
       post('/v1/answers', {
         image: { data: base64(bytes) },
         question: scene.questions[index % scene.questions.length]!.question,
       });
-    const together = await Promise.all(seen.map(ask));
-    for (const [index, image] of seen.entries()) {
+    const together = await Promise.all(images.map(ask));
+    for (const [index, image] of images.entries()) {
       const alone = await ask(image, index);
       expect(together[index]!.json.answer).toBe(alone.json.answer);
     }
@@ -193,7 +193,7 @@ describe('answers', () => {
 
 describe('embeddings', () => {
   it('are computed, cached and read in three media types', async () => {
-    const bytes = await unseen(seen[4]!.bytes, 'embeddings');
+    const bytes = await withNewBytes(images[4]!.bytes, 'embeddings');
     const made = await post('/v1/embeddings', bytes, { 'content-type': 'image/png' });
     expect(made.status).toBe(200);
     expect(made.json.cache).toBe('miss');
@@ -229,8 +229,8 @@ describe('embeddings', () => {
 });
 
 describe('one image sent many times at once', () => {
-  it('gets one answer for all', async () => {
-    const bytes = await unseen(seen[5]!.bytes, 'at once');
+  it('gets the same answer for all', async () => {
+    const bytes = await withNewBytes(images[5]!.bytes, 'at once');
     const replies = await Promise.all(
       Array.from({ length: 6 }, () => post('/v1/captions', bytes, { 'content-type': 'image/png' })),
     );

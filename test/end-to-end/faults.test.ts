@@ -1,4 +1,4 @@
-/** What clients get for bad input, and when the GPU worker goes away. */
+/** Replies to bad input, and while the GPU worker is gone. */
 import { once } from 'node:events';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -1,25 +1,19 @@
 /** A decoder whose keys and values are on a device computes what one on the CPU does, and frees all memory. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { loadDecoder } from '@blip2/gpu-worker/engine/models/load-decoder';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
 import { supportsDeviceTensors } from '@blip2/gpu-worker/runtime/session';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
 import { readGolden, rowOf } from '../../tools/eval/goldens.ts';
 import { maxDifference } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** Of the largest logit. */
 const TOLERANCE = 1e-4;
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-device-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.runIf(supportsDeviceTensors(PROVIDER)).each(['tied', 't5'])(
   'the decoder of "%s"',

@@ -1,29 +1,26 @@
-/** One layer of the published checkpoints, at their own widths: what a row gets depends on no other row of its batch. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+/** One layer of the published checkpoints, at full width: the result of a row does not depend on the other rows of its batch. */
 import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
 import type { Precision } from '@blip2/shared/bundle-manifest';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
 import { FULL_SIZES } from '../../tools/synthetic-checkpoints/checkpoints.ts';
 import { writeCheckpoint } from '../../tools/synthetic-checkpoints/write.ts';
 import { expectSame } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const NAMES = ['opt-2.7b', 'flan-t5-xl'] as const;
 const QUERIES = 32 * 768;
 
-let folder: string;
+const folder = temporaryFolder();
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-full-width-'));
   for (const name of NAMES) {
     const cut = FULL_SIZES[name]({ layers: 1, vocabulary: 600 });
     await writeCheckpoint(cut, join(folder, name), 'random');
   }
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function open(name: (typeof NAMES)[number], precision: Precision) {
   const bundle = await ensureBundle(join(folder, name), { bundles: folder, precision });
@@ -34,7 +31,7 @@ async function open(name: (typeof NAMES)[number], precision: Precision) {
   return { models, decoder: new DecoderDriver(models.decoder, options) };
 }
 
-/** Prompts about images that nobody has asked about, of 1, 6 and 9 tokens. */
+/** Prompts of 1, 6 and 9 tokens about images that are not cached. */
 function prompts(about: string) {
   return [1, 6, 9].map((length, i) => ({
     imageKey: `${about} ${i}`,

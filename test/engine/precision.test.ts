@@ -1,10 +1,7 @@
-/** Bundles in fewer bits: near the exact one, and the same for everybody in a batch. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** Bundles in fewer bits: close to the exact one, and with the same results alone and in a batch. */
 import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   CASES,
   RETRIEVAL_CASES,
@@ -14,16 +11,13 @@ import {
   rowOf,
   T5_CASES,
 } from '../../tools/eval/goldens.ts';
-import { figuresOf, openGolden } from '../../tools/eval/precision-metrics.ts';
-import { retrievalFiguresOf } from '../../tools/eval/retrieval-metrics.ts';
+import { measurePrecision, openGolden } from '../../tools/eval/precision-metrics.ts';
+import { measureRetrievalPrecision } from '../../tools/eval/retrieval-metrics.ts';
 import { expectSame } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-precision-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 const options = () => ({ bundles, executionProvider: PROVIDER });
 
@@ -33,25 +27,29 @@ const goldenOf = (name: (typeof ALL)[number]) =>
 
 describe.each(['int8', 'int4'] as const)('%s', (precision) => {
   it.each(ALL)('is near the exact bundle of the random checkpoint "%s"', async (name) => {
-    const figures = await figuresOf(goldenOf(name), precision, options());
-    if (process.env.PARITY_REPORT) console.log(precision, name, figures);
-    expect(figures.cosine).toBeGreaterThan(0.98);
+    const metrics = await measurePrecision(goldenOf(name), precision, options());
+    if (process.env.PARITY_REPORT) console.log(precision, name, metrics);
+    expect(metrics.cosine).toBeGreaterThan(0.98);
     // Random weights are the worst there is for few bits: what is generated depends on noise.
-    expect(figures.logprob).toBeLessThan(precision === 'int8' ? 0.5 : 1.6);
-    expect(figures.top1).toBeGreaterThan(precision === 'int8' ? 0.5 : 0.3);
+    expect(metrics.logprob).toBeLessThan(precision === 'int8' ? 0.5 : 1.6);
+    expect(metrics.top1).toBeGreaterThan(precision === 'int8' ? 0.5 : 0.3);
   });
 
-  it.each(RETRIEVAL_CASES)('compares as the exact bundle of "%s" does', async (name) => {
-    const figures = await retrievalFiguresOf(readRetrievalGolden(name), precision, options());
-    if (process.env.PARITY_REPORT) console.log(precision, name, figures);
+  it.each(RETRIEVAL_CASES)('scores close to the exact bundle of "%s"', async (name) => {
+    const metrics = await measureRetrievalPrecision(
+      readRetrievalGolden(name),
+      precision,
+      options(),
+    );
+    if (process.env.PARITY_REPORT) console.log(precision, name, metrics);
     // Both have 8 bits here (builder/precision.ts). Probabilities of one text for another are 0.2 apart and more.
-    expect(figures.imageCosine).toBeGreaterThan(0.995);
-    expect(figures.textCosine).toBeGreaterThan(0.998);
-    expect(figures.itm).toBeLessThan(0.03);
-    expect(figures.itmMost).toBeLessThan(0.15);
+    expect(metrics.imageCosine).toBeGreaterThan(0.995);
+    expect(metrics.textCosine).toBeGreaterThan(0.998);
+    expect(metrics.itm).toBeLessThan(0.03);
+    expect(metrics.itmMost).toBeLessThan(0.15);
   });
 
-  it.each(ALL)('gives a row of a batch bit for bit what it gets alone: "%s"', async (name) => {
+  it.each(ALL)('computes a row of a batch bit for bit as alone: "%s"', async (name) => {
     const golden = goldenOf(name);
     const { models, decoder } = await openGolden(golden, precision, options());
     const prompts = golden.generations.map(({ image, prompt }) => ({
@@ -76,18 +74,18 @@ describe.each(['int8', 'int4'] as const)('%s', (precision) => {
 });
 
 describe('bundles of one checkpoint', () => {
-  it('stand side by side in every precision, and name it', async () => {
+  it('coexist in every precision, and name it', async () => {
     const { checkpoint } = readGolden('tied');
-    const places = new Map<string, string>();
+    const built = new Map<string, string>();
     for (const precision of ['fp32', 'int8', 'int4'] as const) {
       const bundle = await ensureBundle(checkpoint, { bundles, precision });
-      places.set(bundle, precision);
+      built.set(bundle, precision);
       expect(await readManifest(bundle)).toMatchObject({ precision });
       expect(await ensureBundle(checkpoint, { bundles, precision })).toBe(bundle);
     }
-    expect(places.size).toBe(3);
+    expect(built.size).toBe(3);
     expect(await ensureBundle(checkpoint, { bundles, precision: 'auto' })).toBe(
-      [...places.keys()][0],
+      [...built.keys()][0],
     );
   });
 

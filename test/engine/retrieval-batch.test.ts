@@ -1,11 +1,9 @@
-/** What a text gets from a retrieval bundle depends on that text alone, to the last bit. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** The results of a text from a retrieval bundle depend on that text alone, to the last bit. */
 import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
+import { int64Tensor } from '@blip2/gpu-worker/runtime/tensors';
 import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
-import { Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import {
   RETRIEVAL_CASES,
@@ -15,12 +13,10 @@ import {
 } from '../../tools/eval/goldens.ts';
 import { expectSame } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { rowTensor } from '../support/tensors.ts';
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-rows-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) => {
   let golden: RetrievalGolden;
@@ -44,8 +40,7 @@ describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) =
   type TextInputs = { input_ids: Tensor; lengths: Tensor };
   const embed = async (inputs: TextInputs) => (await sessions.text.run(inputs)).itc_embeddings;
   const match = async (inputs: TextInputs) => {
-    const dims = [1, ...golden.imageFeatures.shape.slice(1)];
-    const image_features = new Tensor('float32', rowOf(golden.imageFeatures, 0), dims);
+    const image_features = rowTensor(golden.imageFeatures, 0);
     return (await sessions.itm.run({ image_features, ...inputs })).itm_logits;
   };
 
@@ -59,10 +54,9 @@ describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) =
     const ids = texts.flatMap((text, row) =>
       Array.from({ length: positions }, (_, j) => text[j] ?? padding(row, j)),
     );
-    const lengths = BigInt64Array.from(texts, ({ length }) => BigInt(length));
     const inputs = {
-      input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [texts.length, positions]),
-      lengths: new Tensor('int64', lengths, [texts.length]),
+      input_ids: int64Tensor(ids, [texts.length, positions]),
+      lengths: int64Tensor(texts.map(({ length }) => length)),
     };
     const result = await (graph === 'itm' ? match(inputs) : embed(inputs));
     const values = result.data as Float32Array;
@@ -73,7 +67,7 @@ describe.each(RETRIEVAL_CASES)('of the random checkpoint "%s", a text', (name) =
   const anything = (row: number, j: number) => 4 + ((7 * row + 3 * j) % 30);
 
   it.each(['text', 'itm'] as const)(
-    'gets the same %s alone, padded, and beside others',
+    'gets the same %s alone, padded, and with others',
     async (graph) => {
       const alone: Float32Array[] = [];
       for (const text of golden.texts) {

@@ -1,14 +1,12 @@
 /** Two models with the same image encoder: it is loaded once, and encodes an image once for both. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import {
   ensureBundle,
   readGenerativeManifest,
   readRetrievalManifest,
 } from '@blip2/gpu-worker/builder/index';
 import { Engine } from '@blip2/gpu-worker/engine/engine';
-import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
+import { ImageEncoder } from '@blip2/gpu-worker/engine/models/image-encoder';
 import {
   type EngineModels,
   loadModels,
@@ -18,19 +16,16 @@ import type { Job, JobEvent, Pixels } from '@blip2/gpu-worker/engine/protocol';
 import type { EngineStats } from '@blip2/gpu-worker/engine/stats';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { InferenceSession } from 'onnxruntime-node';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { readRetrievalGolden } from '../../tools/eval/goldens.ts';
 import { maxDifference } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const embedded = (kind: string) =>
   new URL(`../../gpu-worker/checkpoints/${kind}`, import.meta.url).pathname;
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-shared-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 const loaded: EngineModels[] = [];
 afterEach(async () => {
@@ -38,7 +33,7 @@ afterEach(async () => {
   for (const models of loaded.splice(0)) await releaseModels(models);
 });
 
-/** An engine over the embedded generative checkpoint and a retrieval one, and what was opened for them. */
+/** An engine over the embedded generative checkpoint and a retrieval one, with counts of its sessions and runs. */
 async function start(checkpoint: string) {
   const opened = vi.spyOn(InferenceSession, 'create');
   const bundle = await ensureBundle(embedded('generate'), { bundles });
@@ -65,7 +60,7 @@ async function start(checkpoint: string) {
     const from = events.length;
     for (const job of jobs) {
       const id = events.push([]) - 1;
-      engine.submit(id, job, { standing: { client: '', priority: 'interactive' } });
+      engine.submit(id, job, { caller: { client: '', priority: 'interactive' } });
     }
     while (await engine.advance());
     for (const ofJob of events.slice(from)) expect(ofJob.at(-1)!.type).toBe('done');
@@ -74,7 +69,7 @@ async function start(checkpoint: string) {
   return {
     run,
     visionSessions: graphs.filter((path) => basename(path) === 'vision.onnx').length,
-    encoded: vi.spyOn(VisionRunner.prototype, 'encode'),
+    encoded: vi.spyOn(ImageEncoder.prototype, 'encode'),
     features: () => stats.at(-1)!.features,
     retrieval: retrieval.manifest,
   };
@@ -131,8 +126,8 @@ describe('the embedded checkpoints, whose image encoder is the same', () => {
   });
 });
 
-describe('checkpoints with encoders of their own', () => {
-  it('are served with two sessions, and nothing of one reaches the other', async () => {
+describe('checkpoints with different encoders', () => {
+  it('are served with two sessions, and never exchange image features', async () => {
     const { run, visionSessions, encoded, features, retrieval } = await start(
       readRetrievalGolden('match').checkpoint,
     );

@@ -1,4 +1,4 @@
-/** From an image's file to embeddings and text through the whole API: what transformers gives (golden/make/api_checkpoints.py). */
+/** From an image's file to embeddings and text through the whole API: the results of transformers (golden/make/api_checkpoints.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { postJson } from '../../tools/api.ts';
@@ -25,24 +25,24 @@ type Reply = {
   logprobs: (ScoredToken & { top_logprobs: ScoredToken[] })[];
 };
 
-const place = (path: string) => new URL(path, import.meta.url).pathname;
+const pathOf = (path: string) => new URL(path, import.meta.url).pathname;
 
 const imageOf = async (name: string) => {
-  const bytes = await readFile(place(`../scenes/${name}`));
+  const bytes = await readFile(pathOf(`../scenes/${name}`));
   return { data: bytes.toString('base64') };
 };
 
 describe.each(['api-opt', 'api-t5'])('the checkpoint "%s" behind the API', (name) => {
   let stack: Stack;
   let wanted: Wanted;
-  let said: Reply[];
+  let replies: Reply[];
   beforeAll(async () => {
-    wanted = JSON.parse(await readFile(place(`golden/${name}/expected.json`), 'utf8'));
-    stack = await startStack({ checkpoint: place(`golden/${name}/checkpoint`) });
-    const { max_tokens, replies } = wanted;
-    expect(replies).toHaveLength(20);
-    said = await Promise.all(
-      replies.map(async ({ image: file, question, settings }) => {
+    wanted = JSON.parse(await readFile(pathOf(`golden/${name}/expected.json`), 'utf8'));
+    stack = await startStack({ checkpoint: pathOf(`golden/${name}/checkpoint`) });
+    const { max_tokens } = wanted;
+    expect(wanted.replies).toHaveLength(20);
+    replies = await Promise.all(
+      wanted.replies.map(async ({ image: file, question, settings }) => {
         const asks = question === '' ? {} : { question };
         const route = question === '' ? 'captions' : 'answers';
         const options = { ...settings, max_tokens, logprobs: true, top_logprobs: 5 };
@@ -53,8 +53,8 @@ describe.each(['api-opt', 'api-t5'])('the checkpoint "%s" behind the API', (name
   });
   afterAll(() => stack?.stop());
 
-  it('writes the captions and answers of transformers, all asked at once', () => {
-    for (const [i, { caption, answer, logprobs }] of said.entries()) {
+  it('generates the captions and answers of transformers, all at once', () => {
+    for (const [i, { caption, answer, logprobs }] of replies.entries()) {
       const { ids, text } = wanted.replies[i]!;
       const found = logprobs.map(({ id }) => id);
       // The end token is not among what is written.
@@ -65,7 +65,7 @@ describe.each(['api-opt', 'api-t5'])('the checkpoint "%s" behind the API', (name
   });
 
   it('gives the log-probabilities of transformers', () => {
-    const greedy = said.filter((_, i) => wanted.replies[i]!.scores !== undefined);
+    const greedy = replies.filter((_, i) => wanted.replies[i]!.scores !== undefined);
     const scores = wanted.replies.flatMap((reply) => (reply.scores ? [reply.scores] : []));
     expect(greedy).toHaveLength(10);
     for (const [i, { logprobs }] of greedy.entries()) {

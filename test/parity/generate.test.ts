@@ -1,20 +1,15 @@
 /** A bundle computes what transformers computes for its checkpoint (golden/make/opt_checkpoints.py). */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ensureBundle } from '@blip2/gpu-worker/builder/index';
+import { argmax } from '@blip2/gpu-worker/engine/decoding/logits-processors';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CASES, type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
-import { argmax, BundleRunner, type Row } from '../support/bundle-runner.ts';
+import { BundleRunner, type Row } from '../support/bundle-runner.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const TOLERANCE = 1e-4;
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-parity-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: Golden;
@@ -37,7 +32,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     expect(maxDifference(queryEmbeddings, golden.queryEmbeddings.values)).toBeLessThan(TOLERANCE);
   });
 
-  it('gives an image alone the same embeddings as beside others', async () => {
+  it('gives an image the same embeddings alone as in a batch', async () => {
     const images = golden.pixels.shape[0]!;
     const together = await runner.encode(golden.pixels.values, images);
     const { shape } = golden.queryEmbeddings;
@@ -63,7 +58,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
   });
 
-  it('gives rows of one ragged batch what each gets alone', async () => {
+  it('gives rows of one ragged batch the results that each gets alone', async () => {
     const { generations } = golden;
     const queries = runner.manifest.num_query_tokens;
     const alone: Float32Array[] = [];
@@ -92,7 +87,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     expect(written).toEqual(generations.map(({ greedy }) => greedy));
   });
 
-  it('prefills text on kept image positions, whole or in chunks, as in one go', async () => {
+  it('prefills text behind cached image positions, whole or in chunks, as in one pass', async () => {
     const queries = runner.manifest.num_query_tokens;
     for (const [i, { image: index, prompt }] of golden.generations.entries()) {
       const expected = rowOf(golden.nextTokenLogits, i);
@@ -112,18 +107,22 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
   });
 
-  it('gives ragged rows on filled caches of any length what each gets alone', async () => {
+  it('gives ragged rows on filled caches of any length the results that each gets alone', async () => {
     const queries = runner.manifest.num_query_tokens;
     const rows: Row[] = [];
     const alone: Float32Array[] = [];
     for (const [slot, { image: index, prompt }] of golden.generations.entries()) {
-      // Row 0 has nothing but its text; the others keep the image and some of their prompt.
-      const kept = slot === 0 ? 0 : queries + Math.floor(prompt.length / 2);
-      if (kept > 0) {
-        const ids = prompt.slice(0, kept - queries);
+      // Row 0 has only its text; the others have the image and a part of their prompt cached.
+      const cachedPositions = slot === 0 ? 0 : queries + Math.floor(prompt.length / 2);
+      if (cachedPositions > 0) {
+        const ids = prompt.slice(0, cachedPositions - queries);
         await runner.decode([{ slot, ids, past: 0 }], image(index));
       }
-      const row = { slot, ids: slot === 0 ? prompt : prompt.slice(kept - queries), past: kept };
+      const row = {
+        slot,
+        ids: slot === 0 ? prompt : prompt.slice(cachedPositions - queries),
+        past: cachedPositions,
+      };
       runner.copySlot(slot, slot + 100);
       alone.push((await runner.decode([{ ...row, slot: slot + 100 }], undefined, 6))[0]!);
       rows.push(row);
@@ -147,7 +146,7 @@ describe.each(CASES)('the bundle of the random checkpoint "%s"', (name) => {
   });
 });
 
-it('one of them sees images as large as those tuned for COCO: 364 px, 677 positions', () => {
+it('one of them has images as large as those tuned for COCO: 364 px, 677 positions', () => {
   expect(readGolden('coco').pixels.shape.at(-1)).toBe(364);
   expect(readGolden('coco').imageFeatures.shape).toEqual([1, 677, 14]);
 });

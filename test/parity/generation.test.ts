@@ -1,8 +1,5 @@
-/** The engine writes what transformers' `generate` writes, under every setting (golden/make/generation_cases.py). */
+/** The engine generates the texts of transformers' `generate`, under every setting (golden/make/generation_cases.py). */
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import type { Prompt } from '@blip2/gpu-worker/engine/models/decoder';
 import { loadDecoder } from '@blip2/gpu-worker/engine/models/load-decoder';
@@ -19,6 +16,7 @@ import { type Golden, readGolden, rowOf } from '../../tools/eval/goldens.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver, type Setting } from '../support/engine-driver.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 type Case = {
   checkpoint: string;
@@ -34,11 +32,10 @@ const CASES: Case[] = JSON.parse(
   readFileSync(new URL('golden/generation.json', import.meta.url), 'utf8'),
 );
 
-let bundles: string;
+const bundles = temporaryFolder();
 const loaded = new Map<string, { golden: Golden; options: EngineOptions; models: EngineModels }>();
 
 beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-generation-'));
   for (const name of ['tied', 'untied', 't5']) {
     const golden = readGolden(name);
     const bundle = await ensureBundle(golden.checkpoint, { bundles });
@@ -56,7 +53,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const { models } of loaded.values()) await releaseModels(models);
-  await rm(bundles, { recursive: true, force: true });
 });
 
 /** An engine for one list of end tokens. */
@@ -106,7 +102,7 @@ describe('one request', () => {
 });
 
 describe('another question about an image', () => {
-  it('reuses its image positions and gets the very logits it would get alone', async () => {
+  it('reuses its image positions and gets the logits that it would get alone, bit for bit', async () => {
     const { golden, options } = loaded.get('tied')!;
     const cached = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
     const fresh = await openDecoder({ ...options, prefixCacheBytes: 0 });
@@ -129,7 +125,7 @@ describe('another question about an image', () => {
 });
 
 describe('the first token', () => {
-  it('is there before keys and values are cached, and its logits are freed when they are', async () => {
+  it('comes before keys and values are cached, and its logits are freed when they are', async () => {
     const { golden, options } = loaded.get('tied')!;
     const { decoder, kv } = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
     const { image, prompt } = golden.generations[0]!;
@@ -169,7 +165,7 @@ describe('the first token', () => {
 });
 
 describe('the next question of a conversation', () => {
-  it('reads only what was not asked before, and gets the very logits it would get alone', async () => {
+  it('computes only its new text, and gets the logits that it would get alone, bit for bit', async () => {
     const { golden, options } = loaded.get('tied')!;
     const cached = await openDecoder({ ...options, prefixCacheBytes: 2 ** 20 });
     const fresh = await openDecoder({ ...options, prefixCacheBytes: 0 });
@@ -206,7 +202,7 @@ describe('the next question of a conversation', () => {
       for (const [i, prompt] of prompts.entries()) {
         const [alone] = await fresh.prefill(0, [prompt]);
         expectSame(logits[i]!, alone!);
-        // And what it writes next sees the same past.
+        // And its next token attends to the same past.
         const cachedPositions = cached.decoder.cachedPositions(prompt.ids.length);
         const row = { nextToken: 7, cachedPositions };
         const [next] = await fresh.step([row]);
@@ -226,7 +222,7 @@ describe('the next question of a conversation', () => {
 });
 
 describe('a long prompt', () => {
-  it('read in chunks generates what it generates read at once, while others go on', async () => {
+  it('computed in chunks generates the same as in one pass, while others run', async () => {
     const { golden, options } = loaded.get('tied')!;
     const chunked = {
       ...options,
@@ -250,7 +246,7 @@ describe('a long prompt', () => {
 });
 
 describe('requests together', () => {
-  it('write what each writes alone, beams beside greedy texts', async () => {
+  it('generate the texts that each generates alone, beams and greedy texts in one batch', async () => {
     for (const eos of [...new Set(CASES.map((one) => JSON.stringify(one.eos)))]) {
       for (const checkpoint of ['tied', 'untied']) {
         const cases = CASES.filter(
@@ -268,7 +264,7 @@ describe('requests together', () => {
     }
   });
 
-  it('are not disturbed by one that is canceled in the middle of a run', async () => {
+  it('generate the same when one of them is canceled in the middle of a run', async () => {
     const [, ...others] = CASES.filter(
       ({ checkpoint, eos, texts }) =>
         checkpoint === 'tied' && eos[0] === 3 && eos.length === 1 && texts[0]!.length > 6,
@@ -295,12 +291,12 @@ describe('requests that wait for the only slot', () => {
   const { prompt, image } = CASES[0]!;
   const setting = { max_new_tokens: 3, min_new_tokens: 3 };
 
-  it('are served client by client, and background work after everybody', async () => {
+  it('are served client by client, and background work last', async () => {
     const { golden, options, models } = loaded.get('tied')!;
     const driver = new EngineDriver(models, { ...options, maxSlots: 1 });
     const values = rowOf(golden.queryEmbeddings, image);
     const [job, person] = ['background', 'interactive'] as const;
-    const standings = [
+    const callers = [
       { client: 'jobs', priority: job },
       { client: 'a', priority: person },
       { client: 'a', priority: person },
@@ -309,8 +305,8 @@ describe('requests that wait for the only slot', () => {
       { client: 'jobs', priority: job },
       { client: 'b', priority: person },
     ] as const;
-    for (const [id, standing] of standings.entries()) {
-      driver.submit(id, values, prompt, setting, standing);
+    for (const [id, caller] of callers.entries()) {
+      driver.submit(id, values, prompt, setting, caller);
     }
     await driver.finish();
     expect(driver.ended).toEqual([1, 4, 2, 6, 3, 0, 5]);
@@ -318,7 +314,7 @@ describe('requests that wait for the only slot', () => {
 });
 
 describe('several sampled texts', () => {
-  it('share a prefill and part afterwards, the same for the same seed', async () => {
+  it('share a prefill and diverge afterwards, the same for the same seed', async () => {
     const { driver, submit } = engineFor('tied', [3]);
     const setting = { max_new_tokens: 8, num_return_sequences: 4, temperature: 1.5, seed: 5 };
     const { prompt, image } = CASES[0]!;
@@ -331,7 +327,7 @@ describe('several sampled texts', () => {
     expect(driver.replyOf(2).texts).toEqual(texts);
   });
 
-  it('begin with what one text of the same seed begins with', async () => {
+  it('begin with the text that a single one of the same seed has', async () => {
     const { driver, submit } = engineFor('tied', [3]);
     const { prompt, image } = CASES[0]!;
     const setting = { max_new_tokens: 8, temperature: 1.5, seed: 5 };

@@ -1,4 +1,4 @@
-/** From an image's file and texts through the whole API: what transformers computes (golden/make/match_scenes.py). */
+/** From an image's file and texts through the whole API: the scores of transformers (golden/make/match_scenes.py). */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { postJson } from '../../tools/api.ts';
@@ -54,7 +54,7 @@ describe('the embedded checkpoints behind the API', () => {
     }
   });
 
-  it('give the embeddings of transformers, computed and remembered', async () => {
+  it('give the embeddings of transformers, computed and cached', async () => {
     const { texts, vectors, images } = golden;
     const url = `${stack.url}/v1/embeddings`;
     const ofTexts = (await postJson(url, { kind: 'itc', text: texts })) as Embeddings;

@@ -1,6 +1,5 @@
-/** A T5 bundle computes, and the engine writes with it, what transformers does for its checkpoint (make_t5_golden.py). */
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+/** A T5 bundle has the logits and texts of transformers for its checkpoint (golden/make/t5_checkpoints.py). */
+import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import {
@@ -9,21 +8,18 @@ import {
   releaseModels,
 } from '@blip2/gpu-worker/engine/models/load-models';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
-import { Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
 import { readT5Golden, rowOf, T5_CASES, type T5Golden } from '../../tools/eval/goldens.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
 import { EngineDriver } from '../support/engine-driver.ts';
 import { PROVIDER } from '../support/provider.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { rowTensor } from '../support/tensors.ts';
 
 const TOLERANCE = 1e-4;
 
-let bundles: string;
-beforeAll(async () => {
-  bundles = await mkdtemp(join(tmpdir(), 'blip2-t5-'));
-});
-afterAll(() => rm(bundles, { recursive: true, force: true }));
+const bundles = temporaryFolder();
 
 describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
   let golden: T5Golden;
@@ -55,9 +51,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }));
 
   it('gives the query embeddings of transformers', async () => {
-    const queries = rowOf(golden.imageFeatures, 0);
-    const dims = [1, ...golden.imageFeatures.shape.slice(1)];
-    const found = await models.qformer.query(new Tensor('float32', queries, dims));
+    const found = await models.qformer.query(rowTensor(golden.imageFeatures, 0));
     expect(maxDifference(found, rowOf(golden.queryEmbeddings, 0))).toBeLessThan(TOLERANCE);
   });
 
@@ -68,7 +62,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
   });
 
-  it('gives a prompt in a batch, after other prompts in its slot, what it gets alone', async () => {
+  it('gives a prompt in a batch, after other prompts in its slot, the logits that it gets alone', async () => {
     const alone: Float32Array[] = [];
     for (const prompt of prompts()) {
       const [logits] = await decoder.prefill(0, [prompt]);
@@ -87,7 +81,7 @@ describe.each(T5_CASES)('the bundle of the random checkpoint "%s"', (name) => {
     }
   });
 
-  it('writes the greedy and beam texts of transformers, all requests together', async () => {
+  it('generates the greedy and beam texts of transformers, all requests together', async () => {
     const driver = new EngineDriver(models, options);
     const { max_new_tokens, beams } = golden;
     for (const [i, { image, prompt }] of golden.generations.entries()) {

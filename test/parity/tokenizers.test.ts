@@ -11,7 +11,7 @@ const golden = (name: string) =>
 const expected = JSON.parse(golden('expected')) as { lines: string[] } & Record<string, number[][]>;
 const { lines } = expected;
 
-it('the corpus holds every control character alone, between letters and between spaces', () => {
+it('the corpus has every control character alone, between letters and between spaces', () => {
   expect(new Set(lines).size).toBe(3500);
   const controls = [...Array(0x20).keys(), ...Array.from({ length: 0x21 }, (_, i) => 0x7f + i)];
   const wanted = controls
@@ -33,13 +33,13 @@ describe.each(['opt', 't5', 'bert'])('the tokenizer of the kind "%s"', (name) =>
     expect(different).toEqual([]);
   });
 
-  it('reads half of a surrogate pair as U+FFFD, which leads to no control token', () => {
+  it('encodes half of a surrogate pair as U+FFFD, never as a control token', () => {
     for (const text of ['', 'a', '</s>', '<pad>', '[CLS]', '<extra_id_0>']) {
       expect(tokenizer.encode(`\ud800${text}`)).toEqual(tokenizer.encode(`\ufffd${text}`));
     }
   });
 
-  it('takes a word of a hundred thousand letters in its stride', () => {
+  it('encodes a word of a hundred thousand letters', () => {
     // Not timed: an algorithm that is worse than linear would meet the runner's own limit.
     expect(tokenizer.encode('ab'.repeat(50_000)).length).toBeGreaterThan(0);
   });

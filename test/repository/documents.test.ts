@@ -1,4 +1,4 @@
-/** Documents name what is there: paths, npm commands and links of every page exist. */
+/** Documents are up to date: paths, npm commands and links of every page exist. */
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ const PAGES = globSync(
   },
 ).filter((page) => page !== 'CHANGELOG.md');
 const TOP = '(?:shared|edge|gpu-worker|infra|tools|training|test|docs|\\.ci)/';
-/** Things that a page names although they are made, or given, later. */
+/** Paths that a page names although they are generated, or only patterns. */
 const MADE = /^(edge\/generated|gpu-worker\/checkpoints)|[<>*{}…]/;
 
 /** Paths in back-ticks, without a line number or an anchor behind them. */
@@ -32,16 +32,16 @@ function linksIn(text: string): string[] {
 describe.each(PAGES)('%s', (page) => {
   const text = read(page);
 
-  it('names paths that are there', () => {
+  it('names paths that exist', () => {
     expect(pathsIn(text).filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 
-  it('links to pages that are there', () => {
+  it('links to pages that exist', () => {
     const broken = linksIn(text).filter((path) => !existsSync(join(ROOT, dirname(page), path)));
     expect(broken).toEqual([]);
   });
 
-  it('names npm commands that are there', () => {
+  it('names npm commands that exist', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
     const named = [...text.matchAll(/\bnpm run (?:-s )?([\w:-]+)(?![\w:-]| -w)/g)].map(
       ([, name = '']) => name,
@@ -79,5 +79,5 @@ it('comments cite only documents that are in the repository', () => {
   expect(missing).toEqual([]);
 });
 
-/** Pages of the repository, and those that checkpoints bring. */
+/** Names of the pages of the repository. */
 const KNOWN_NAMES = new Set([...PAGES, 'CHANGELOG.md'].map((page) => page.split('/').at(-1) ?? ''));

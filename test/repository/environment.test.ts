@@ -5,18 +5,18 @@ import { expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Who else may look at it, and why. */
+/** Other files that may read it, and why. */
 const OTHERS = [
-  // What native libraries read, and nobody passes to them.
+  // Sets variables that native libraries read.
   'gpu-worker/src/main.ts',
-  // Hand their own environment on to a process that they start.
+  // Pass their environment on to a process that they start.
   'tools/build-worker.ts',
   'tools/local-stack.ts',
-  // Quiets wrangler, which reads it when it is imported, and tells miniflare how to start workerd.
+  // Sets variables that wrangler reads when it is imported, and miniflare's path to workerd.
   'tools/serve-worker.ts',
 ];
 
-it('only the entry of a process reads process.env', () => {
+it('process.env is read by the entry of a process and by the listed files only', () => {
   const files = globSync('{shared,gpu-worker,edge}/src/**/*.ts', { cwd: root });
   const tools = globSync('tools/**/*.ts', { cwd: root });
   const readers = [...files, ...tools]

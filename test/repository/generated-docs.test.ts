@@ -1,4 +1,4 @@
-/** The pages that are made from declarations say what the code says. */
+/** The generated pages are those that the declarations in the code generate. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';

@@ -1,10 +1,10 @@
-/** Imports go down only: the check refuses what the storeys forbid, and the repository passes it. */
+/** Imports go down only: the check refuses what the layers forbid, and the repository passes it. */
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { objectionTo } from '../../tools/layers/layers.ts';
 import { importsOf, readImports } from '../../tools/layers/read-imports.ts';
-import { objectionTo } from '../../tools/layers/storeys.ts';
 
-describe('the storeys', () => {
+describe('the layers', () => {
   it.each([
     ['shared/src/a.ts', 'gpu-worker/src/config.ts'],
     ['shared/src/b.ts', 'edge/src/app.ts'],
@@ -41,7 +41,7 @@ describe('the storeys', () => {
   });
 });
 
-it('sees every form of import, those of types and of packages of ours included', () => {
+it('finds every form of import, those of types and of workspaces included', () => {
   const source = `
     import { a } from './a.ts';
     import type { B } from '../b.ts';

@@ -1,13 +1,13 @@
-/** What `npm start` says when it cannot, and what it leaves behind. */
+/** `npm start` ends with a message where it cannot start, and leaves no process behind. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const GOLDEN = fileURLToPath(new URL('../parity/golden/api-opt/checkpoint', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -23,7 +23,7 @@ async function start(env: Record<string, string>): Promise<{ code: number; error
   return { code, errors: await errors };
 }
 
-/** Everything that a process has started, and what that has started. */
+/** All processes below a process. */
 async function descendantsOf(pid: number): Promise<number[]> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
   const pids = children.split(' ').filter(Boolean).map(Number);
@@ -41,7 +41,7 @@ async function running(pids: readonly number[]): Promise<string[]> {
   return (await Promise.all(commands)).flat();
 }
 
-/** Starts the service by a command, in a process group of its own, and waits until it is ready. */
+/** Starts the service by a command, in its own process group, and waits until it is ready. */
 async function startBy(command: string, ...args: string[]) {
   const child = spawn(command, args, {
     cwd: ROOT,
@@ -77,11 +77,7 @@ async function expectToEnd(
 }
 
 describe('npm start', () => {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'blip2-start-'));
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder();
 
   describe.runIf(process.platform === 'linux')('leaves nothing behind', () => {
     it.each(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGKILL'] as const)(
@@ -122,8 +118,8 @@ describe('npm start', () => {
   });
 
   it.each([
-    ['a port that is none', { PORT: 'abc' }, 'whole number'],
-    ['a checkpoint that is not there', { PORT: '0', BLIP2_CHECKPOINT: '/nowhere' }, '/nowhere'],
+    ['a port that is no number', { PORT: 'abc' }, 'whole number'],
+    ['a checkpoint that does not exist', { PORT: '0', BLIP2_CHECKPOINT: '/nowhere' }, '/nowhere'],
   ])('refuses %s', async (_name, env, message) => {
     const { code, errors } = await start(env);
     expect(code).toBe(1);

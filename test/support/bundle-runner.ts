@@ -1,11 +1,12 @@
-/** Runs the graphs of an OPT bundle in the simplest way: what the parity tests compare with transformers. */
+/** Runs the graphs of an OPT bundle in the simplest way, for the parity tests with transformers. */
 import { readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { type GraphSession, openGraph } from '@blip2/gpu-worker/runtime/session';
+import { int32Tensor, int64Tensor } from '@blip2/gpu-worker/runtime/tensors';
 import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { PROVIDER } from './provider.ts';
 
-/** One row of a run: what is new, and how many positions its cache holds. */
+/** One row of a run: its new ids, and how many positions its slot holds. */
 export type Row = { slot: number; ids: number[]; past: number };
 
 /** Query embeddings of a run, float32 [rows, image positions, width]; none for text alone. */
@@ -71,30 +72,24 @@ export class BundleRunner {
     const ends = rows.map(({ past }) => past + positions);
     const cacheLength = Math.max(...ends, decoder.max_positions);
     const lastCount = rows.length % 2 === 0 ? 1 : 2;
-    const int64 = (values: number[], dims: number[]) =>
-      new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
     const grid = (value: (row: Row, j: number) => number, count: number) =>
       rows.flatMap((row) => Array.from({ length: count }, (_, j) => value(row, j)));
     const inputs = {
       query_embeddings: new Tensor('float32', images.values, [rows.length, images.count, width]),
-      input_ids: int64(
+      input_ids: int64Tensor(
         grid(({ ids }, j) => ids[j] ?? this.manifest.pad_token_id, text),
         [rows.length, text],
       ),
-      position_ids: int64(
+      position_ids: int64Tensor(
         grid(({ past }, j) => Math.min(past + j, decoder.max_positions - 1), positions),
         [rows.length, positions],
       ),
-      last_positions: int64(
+      last_positions: int64Tensor(
         lengths.flatMap((length) => Array<number>(lastCount).fill(length - 1)),
         [rows.length, lastCount],
       ),
-      seqlens_k: new Tensor(
-        'int32',
-        Int32Array.from(ends, (end) => end - 1),
-        [rows.length],
-      ),
-      total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
+      seqlens_k: int32Tensor(ends.map((end) => end - 1)),
+      total_sequence_length: int32Tensor([Math.max(...ends)]),
     };
     const caches = rows.map(({ slot }) => this.#slotCache(slot));
     const { layers, heads, head_dim: size, max_positions: capacity } = decoder;
@@ -163,10 +158,4 @@ export class BundleRunner {
     this.#slots.set(slot, cache);
     return cache;
   }
-}
-
-export function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
-  return best;
 }

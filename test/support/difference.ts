@@ -1,4 +1,4 @@
-/** How far two lists of numbers are apart; printed with PARITY_REPORT=1. */
+/** Compares lists of numbers; PARITY_REPORT=1 prints the differences. */
 import { expect } from 'vitest';
 import { PROVIDER } from './provider.ts';
 

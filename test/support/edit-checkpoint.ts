@@ -1,4 +1,4 @@
-/** Changes what a checkpoint's weights file says of its tensors: what the builder must notice. */
+/** Changes the header of a checkpoint's weights file, for tests that the builder notices it. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

@@ -1,7 +1,7 @@
-/** An engine without its thread: requests by number, and the events of each. */
+/** Drives an engine without its thread: requests by number, and the events of each. */
 import { Engine } from '@blip2/gpu-worker/engine/engine';
 import type { EngineModels } from '@blip2/gpu-worker/engine/models/load-models';
-import type { EngineOptions, JobEvent, Standing } from '@blip2/gpu-worker/engine/protocol';
+import type { Caller, EngineOptions, JobEvent } from '@blip2/gpu-worker/engine/protocol';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { expect } from 'vitest';
 
@@ -29,7 +29,7 @@ export class EngineDriver {
     values: Float32Array,
     inputIds: number[],
     setting: Setting,
-    standing: Standing = { client: '', priority: 'interactive' },
+    caller: Caller = { client: '', priority: 'interactive' },
   ): void {
     const { max_new_tokens, min_new_tokens, num_return_sequences, ...rest } = setting;
     const config = GenerationConfig.parse({
@@ -39,7 +39,7 @@ export class EngineDriver {
       ...rest,
     });
     const source = { kind: 'embeddings', values } as const;
-    this.engine.submit(id, { kind: 'generate', source, inputIds, config }, { standing });
+    this.engine.submit(id, { kind: 'generate', source, inputIds, config }, { caller });
   }
 
   async finish(): Promise<void> {

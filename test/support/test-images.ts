@@ -1,4 +1,4 @@
-/** Images for the tests that span rooms: real scenes, and variants of them made by sharp. */
+/** Images for the tests that span workspaces: real scenes, and variants of them made by sharp. */
 import { createHash } from 'node:crypto';
 import sharp from 'sharp';
 import { readImage, readScenes, type Scene } from '../../tools/scenes.ts';
@@ -22,10 +22,13 @@ export async function testImages(count: number): Promise<TestImage[]> {
 }
 
 /**
- * The same image in bytes that no cache has seen: a PNG with a unique comment pixel-for-pixel equal.
+ * The same pixels in bytes that no cache has: a PNG with a unique comment.
  * @param mark any text; another mark gives other bytes
  */
-export async function unseen(bytes: Uint8Array, mark: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function withNewBytes(
+  bytes: Uint8Array,
+  mark: string,
+): Promise<Uint8Array<ArrayBuffer>> {
   const png = await sharp(bytes)
     .withExif({ IFD0: { ImageDescription: mark } })
     .png()

@@ -1,4 +1,4 @@
-/** The least a Worker can do: the yardstick of the look-up benchmark. */
+/** A Worker that does nothing: the baseline of the look-up benchmark. */
 export default {
   fetch: () => new Response('ok'),
 };

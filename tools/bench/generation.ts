@@ -7,7 +7,7 @@ import { median, quantile } from './statistics.ts';
 /** Long enough that what arrives together does not blur the rate. */
 const TOKENS = 48;
 
-/** What was done before: nothing, the image's embeddings, or also its positions in the decoder. */
+/** What is cached: nothing, the image's embeddings, or also its keys and values in the decoder. */
 type Kind = 'miss' | 'hit' | 'again';
 type ImageReference = { data: string } | { sha256: string };
 
@@ -23,7 +23,7 @@ export async function generationRows(stack: Stack, rounds: number): Promise<stri
     );
     edge.miss.push(await runEdge(stack, { data: Buffer.from(next()).toString('base64') }));
     const { source } = await embed(stack, next());
-    const known = await remember(stack, next());
+    const known = await cacheAtEdge(stack, next());
     direct.hit.push((await runDirect(stack, request, source)).arrivals);
     edge.hit.push(await runEdge(stack, known));
     direct.again.push((await runDirect(stack, request, source)).arrivals);
@@ -50,8 +50,8 @@ export async function generationRows(stack: Stack, rounds: number): Promise<stri
   ];
 }
 
-/** Has the edge keep an image's embeddings. */
-async function remember(stack: Stack, bytes: Uint8Array): Promise<ImageReference> {
+/** Makes the edge cache an image's embeddings. */
+async function cacheAtEdge(stack: Stack, bytes: Uint8Array): Promise<ImageReference> {
   const data = Buffer.from(bytes).toString('base64');
   const reply = await postJson(`${stack.url}/v1/embeddings`, { image: { data } });
   const { sha256 } = (reply as { image: { sha256: string } }).image;

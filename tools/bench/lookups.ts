@@ -1,4 +1,4 @@
-/** Embedding look-ups a second against a Worker that does nothing, served in the same way, in turns. */
+/** Measures embedding look-ups a second against a bare route of another Worker, served in the same way. */
 import { join } from 'node:path';
 import autocannon from 'autocannon';
 import { postJson } from '../api.ts';

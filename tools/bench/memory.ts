@@ -1,8 +1,8 @@
-/** What the GPU worker holds, and how long it takes to be ready. */
+/** Measures the GPU worker's memory, and the time until it is ready. */
 import { readFile } from 'node:fs/promises';
 import type { Stack } from '../local-stack.ts';
 
-/** Gigabytes from Linux' figures of the process; elsewhere the table says so. */
+/** Gigabytes as Linux counts them; elsewhere the cells are marked. */
 export async function memoryRows(stack: Stack): Promise<string[][]> {
   const { resident, most } = await memoryOf(stack);
   const gigabytes = (value: number) => (Number.isNaN(value) ? 'only on Linux' : value.toFixed(2));
@@ -12,7 +12,7 @@ export async function memoryRows(stack: Stack): Promise<string[][]> {
   ];
 }
 
-/** Gigabytes of the GPU worker, now and at most so far; NaN where Linux does not say. */
+/** Gigabytes of the GPU worker, now and at most so far; NaN elsewhere than on Linux. */
 export async function memoryOf({ worker }: Stack): Promise<{ resident: number; most: number }> {
   const status = await readFile(`/proc/${worker.pid}/status`, 'utf8').catch(() => '');
   const gigabytes = (name: string) => {

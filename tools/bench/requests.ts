@@ -1,4 +1,4 @@
-/** Requests straight at the GPU worker, and what they need. */
+/** Requests directly at the GPU worker, and images and embeddings for them. */
 import { randomBytes } from 'node:crypto';
 import type { EdgeModel } from '@blip2/shared/edge-model';
 import {
@@ -20,20 +20,20 @@ export type Arrivals = number[];
 const head = (model: EdgeModel) =>
   ({ request_id: 'bench', revision: model.revision, deadline_ms: 600_000 }) as const;
 
-/** A request that writes exactly so many tokens. */
-export function writeRequest(model: EdgeModel, inputIds: number[], tokens: number): GpuRequest {
+/** A request that generates exactly so many tokens. */
+export function generateRequest(model: EdgeModel, inputIds: number[], tokens: number): GpuRequest {
   const generation = GenerationConfig.parse({ max_tokens: tokens, min_tokens: tokens });
   return { kind: 'generate', ...head(model), input_ids: inputIds, generation };
 }
 
 export function captionRequest(model: EdgeModel, tokens: number): GpuRequest {
-  return writeRequest(model, promptIds(model, []), tokens);
+  return generateRequest(model, promptIds(model, []), tokens);
 }
 
-/** What a worker is sent that has never seen the image, but whose edge has. */
+/** Encoded query embeddings, as an edge sends them after a hit. */
 export type Embeddings = { type: 'embeddings'; payload: Uint8Array };
 
-/** Query embeddings of an image, and the milliseconds until they were there. */
+/** Query embeddings of an image, and the milliseconds until they came. */
 export async function embed(
   stack: Stack,
   payload: Uint8Array,
@@ -72,7 +72,7 @@ export async function runDirect(
 /** Side of the noise that makes a test scene another image, pixels. */
 const NOISE = 32;
 
-/** Test scenes that no cache has seen: neither their bytes nor, to the model, what they show. */
+/** Test scenes with noise in a corner: images that no cache has, by their bytes or by their embeddings. */
 export async function freshImages(count: number): Promise<Uint8Array<ArrayBuffer>[]> {
   const scenes = await readScenes();
   return Promise.all(

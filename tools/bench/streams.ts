@@ -1,4 +1,4 @@
-/** Many captions at once at the GPU worker: what sharing the decode steps gives, and what it costs each. */
+/** Measures many captions at once at the GPU worker: their rate together, and the slowest of them. */
 import type { Stack } from '../local-stack.ts';
 import { captionRequest, type Embeddings, embed, freshImages, runDirect } from './requests.ts';
 import { median } from './statistics.ts';
@@ -6,7 +6,7 @@ import { median } from './statistics.ts';
 export const STREAMS = [1, 2, 4, 8, 16] as const;
 const TOKENS = 48;
 
-/** Each number of streams in turns, so that a noisy machine hits all; embeddings known. Medians over the rounds. */
+/** The numbers of streams alternate, so that noise of the machine affects all; query embeddings are sent. Medians over the rounds. */
 export async function streamRows(stack: Stack, rounds: number): Promise<string[][]> {
   const request = captionRequest(stack.model, TOKENS);
   const sources: Embeddings[] = [];

@@ -6,17 +6,17 @@ import { markdownTable } from 'markdown-table';
 
 const INTRODUCTION = `# Configuration
 
-This page is generated from the declared options (\`npm run docs\`); \`--help\` of each program says the same.
+This page is generated from the declared options (\`npm run docs\`); \`--help\` of each program prints the same.
 
 - A flag goes before a variable of the environment, a variable before the default. Flags of an npm script follow \`--\`.
 - An empty text is unset, in a flag as in a variable.
-- A program reads its configuration once, at its start. It names everything that is wrong, says what is allowed, and
+- A program reads its configuration once, at its start. It names everything that is wrong, and what is allowed, and
   ends with 1; so it does for a flag that it does not know.
 - The GPU worker logs its configuration when it starts, without secrets.
 - Variables of the edge Worker are set in \`wrangler.toml\`, or with \`wrangler deploy --var\`.`;
 
 /**
- * @param shared options that several programs read, which have sections of their own
+ * @param shared options that several programs read, which have their own sections
  * @param programs in the order of the page
  */
 export function configurationPage(shared: Options, programs: readonly Program[]): string {
@@ -47,7 +47,7 @@ function tableOf(options: readonly Option<unknown>[]): string {
     const { env, flag, kind, help } = option;
     const variable = env === undefined ? '' : `\`${env}\``;
     const switchOf = flag === undefined ? '' : `\`--${flag}\``;
-    // A switch takes a value as a variable only.
+    // A switch has a value as a variable only.
     const value = env === undefined && kind.placeholder === null ? '' : kind.allowed;
     return [variable, switchOf, value, defaultOf(option), help].map((cell) => {
       return cell.replaceAll('<', '\\<');

@@ -25,8 +25,8 @@ Every error is a problem document (RFC 9457), \`application/problem+json\`:
 }
 \`\`\`
 
-\`type\` is stable; \`detail\` says what is wrong with this request and what to do. \`field\`, \`limit\`, \`actual\` and \`retry_after\`
-(seconds, also in the header \`Retry-After\`) are there where they apply. A stream that has begun ends with an event \`error\` whose data
+\`type\` is stable; \`detail\` describes what is wrong with this request and what to do. \`field\`, \`limit\`, \`actual\` and \`retry_after\`
+(seconds, also in the header \`Retry-After\`) are present where they apply. A stream that has begun ends with an event \`error\` whose data
 is the same document. \`GET /problems/{slug}\` gives cause and remedy as text. Every reply has an \`x-request-id\`.
 
 ${markdownTable([['status', 'slug', 'cause', 'remedy'], ...rows])}

@@ -6,8 +6,8 @@ const INTRODUCTION = `# Metrics
 
 This page is generated from the registry (\`npm run docs\`).
 
-\`GET /metrics\` of the GPU worker is for Prometheus. Every metric has the label \`execution_provider\`. Where vLLM measures
-the like, the name is vLLM's behind our prefix. The usual metrics of a Node process (\`process_*\`, \`nodejs_*\`) are there too.`;
+\`GET /metrics\` of the GPU worker is for Prometheus. Every metric has the label \`execution_provider\`. Where vLLM has
+the same metric, the name is vLLM's behind our prefix. The usual metrics of a Node process (\`process_*\`, \`nodejs_*\`) are included.`;
 
 export async function metricsPage(): Promise<string> {
   const registry = createRegistry({ admitted: 0, slots: 1, listen: () => {} });

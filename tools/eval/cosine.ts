@@ -1,4 +1,4 @@
-/** How alike vectors are. */
+/** Cosines of vectors. */
 
 /** Least cosine of the rows of two tensors, float32 [rows, width]. */
 export function leastCosine(a: Float32Array, b: Float32Array, width: number): number {

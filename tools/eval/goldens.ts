@@ -1,4 +1,4 @@
-/** Reads what `golden/make/opt_checkpoints.py` wrote. */
+/** Reads the goldens of the parity tests, which `golden/make/*.py` wrote. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -6,7 +6,7 @@ const GOLDEN = fileURLToPath(new URL('../../test/parity/golden', import.meta.url
 
 export const CASES = ['tied', 'untied', 'half', 'coco'] as const;
 
-/** One prompt about one image, and the tokens transformers writes greedily. */
+/** One prompt about one image, and the tokens that transformers generates greedily. */
 type Generation = { image: number; prompt: number[]; greedy: number[] };
 
 export type GoldenTensor = { shape: number[]; values: Float32Array };
@@ -35,7 +35,7 @@ export function readGolden(name: string): Golden {
   };
 }
 
-/** The pixels of `draw` in golden/make/opt_checkpoints.py, which are too many to keep. */
+/** The pixels of `draw` in golden/make/opt_checkpoints.py, which are too many to commit. */
 function draw(shape: number[]): GoldenTensor {
   const length = shape.reduce((product, dim) => product * dim, 1);
   const value = (i: number) => (((i * i * 613 + i * 17) % 1000003) / 1000003) * 4 - 2;
@@ -111,7 +111,7 @@ export function rowOf({ shape, values }: GoldenTensor, index: number): Float32Ar
   return values.slice(index * width, (index + 1) * width);
 }
 
-/** Kept apart from the builder's reader, which is under test here. */
+/** Not the builder's reader, which is under test here. */
 function safetensors(file: Buffer): (name: string) => GoldenTensor {
   const start = 8 + Number(file.readBigUInt64LE());
   const header = JSON.parse(file.toString('utf8', 8, start));

@@ -1,4 +1,4 @@
-/** How far a bundle in fewer bits is from the exact one, on the random checkpoints. */
+/** Measures how far a generative bundle in fewer bits is from the exact one, on the random checkpoints. */
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/decoding/logits-processors';
 import type { Prompt } from '@blip2/gpu-worker/engine/models/decoder';
@@ -9,7 +9,7 @@ import { leastCosine } from './cosine.ts';
 import { DecoderDriver } from './decoder-driver.ts';
 import { type Golden, rowOf } from './goldens.ts';
 
-export type Figures = {
+export type PrecisionMetrics = {
   /** Least cosine of a query embedding with the exact one. */
   cosine: number;
   /** Share of positions whose likeliest token is the same. */
@@ -21,7 +21,7 @@ export type Figures = {
 /** Where bundles are built, and what runs them. */
 export type MetricsOptions = { bundles: string; executionProvider: ExecutionProvider };
 
-/** Tokens of each text that are forced, so that both see the same positions. */
+/** Tokens of each text that are forced, so that both compute the same positions. */
 const FORCED = 8;
 
 export async function openGolden(
@@ -39,11 +39,11 @@ export async function openGolden(
 
 type Opened = Awaited<ReturnType<typeof openGolden>>;
 
-/** Query embeddings of all images, and logits along the texts that transformers wrote greedily. */
+/** Query embeddings of all images, and logits along the texts that transformers generated greedily. */
 async function computed(golden: Golden, { models, decoder }: Opened) {
   const embeddings: Float32Array[] = [];
   for (let image = 0; image < golden.pixels.shape[0]!; image++) {
-    const features = await models.vision.generate.encode(rowOf(golden.pixels, image));
+    const features = await models.imageEncoder.generate.encode(rowOf(golden.pixels, image));
     embeddings.push((await models.qformer.query(features)).slice());
   }
   const rows: Float32Array[] = [];
@@ -64,11 +64,11 @@ async function computed(golden: Golden, { models, decoder }: Opened) {
   return { embeddings, rows };
 }
 
-export async function figuresOf(
+export async function measurePrecision(
   golden: Golden,
   precision: Precision,
   options: MetricsOptions,
-): Promise<Figures> {
+): Promise<PrecisionMetrics> {
   const [exact, fewer] = [
     await openGolden(golden, 'fp32', options),
     await openGolden(golden, precision, options),

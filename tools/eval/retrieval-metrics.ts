@@ -1,13 +1,13 @@
-/** How far a retrieval bundle in fewer bits is from the exact one, on the random checkpoints. */
+/** Measures how far a retrieval bundle in fewer bits is from the exact one, on the random checkpoints. */
 import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
-import { VisionRunner } from '@blip2/gpu-worker/engine/models/image-encoder';
-import { RetrievalRunner } from '@blip2/gpu-worker/engine/models/retrieval-model';
+import { ImageEncoder } from '@blip2/gpu-worker/engine/models/image-encoder';
+import { RetrievalModel } from '@blip2/gpu-worker/engine/models/retrieval-model';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { leastCosine } from './cosine.ts';
 import { type RetrievalGolden, rowOf } from './goldens.ts';
 import type { MetricsOptions } from './precision-metrics.ts';
 
-export type RetrievalFigures = {
+export type RetrievalMetrics = {
   /** Least cosine of ITC's vectors with the exact ones: of images' queries, and of texts. */
   imageCosine: number;
   textCosine: number;
@@ -25,25 +25,25 @@ async function computed(
   const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
   const manifest = await readRetrievalManifest(bundle);
   const options = { executionProvider, threads: 1 };
-  const vision = await VisionRunner.load(bundle, manifest, options);
-  const runner = await RetrievalRunner.load(bundle, manifest, options);
-  const texts = await runner.textEmbeddings(golden.texts);
+  const imageEncoder = await ImageEncoder.load(bundle, manifest, options);
+  const model = await RetrievalModel.load(bundle, manifest, options);
+  const texts = await model.textEmbeddings(golden.texts);
   const images: Float32Array[] = [];
   const itm: number[] = [];
   for (let image = 0; image < golden.pixels.shape[0]!; image++) {
-    const features = await vision.encode(rowOf(golden.pixels, image));
-    images.push((await runner.imageEmbeddings(features)).slice());
-    itm.push(...(await runner.matchProbabilities(features, golden.texts)));
+    const features = await imageEncoder.encode(rowOf(golden.pixels, image));
+    images.push((await model.imageEmbeddings(features)).slice());
+    itm.push(...(await model.matchProbabilities(features, golden.texts)));
   }
-  for (const part of [vision, runner]) await part.release();
+  for (const part of [imageEncoder, model]) await part.release();
   return { images, texts, itm, width: manifest.itc_hidden };
 }
 
-export async function retrievalFiguresOf(
+export async function measureRetrievalPrecision(
   golden: RetrievalGolden,
   precision: Precision,
   options: MetricsOptions,
-): Promise<RetrievalFigures> {
+): Promise<RetrievalMetrics> {
   const exact = await computed(golden, 'fp32', options);
   const fewer = await computed(golden, precision, options);
   const least = (part: 'images' | 'texts') =>

@@ -1,4 +1,4 @@
-/** Which files of ours a file imports, imports of types included. */
+/** Reads which files of this repository a file imports, imports of types included. */
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path/posix';
 import { parseSync } from 'oxc-parser';
@@ -34,7 +34,7 @@ export function importsOf(file: string, source: string): string[] {
   return [...new Set(specifiers.flatMap((specifier) => toPath(file, specifier)))];
 }
 
-/** Path of a file of ours; nothing for packages, Node's modules and text modules. */
+/** Path of a file of this repository; nothing for packages, Node's modules and text modules. */
 function toPath(file: string, specifier: string): string[] {
   if (specifier.startsWith('.')) {
     return specifier.endsWith('.ts') ? [join(dirname(file), specifier)] : [];

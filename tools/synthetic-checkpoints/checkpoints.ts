@@ -1,4 +1,4 @@
-/** What the published checkpoints are made of: configs, and every tensor's name and shape. */
+/** Configs and tensors of the published checkpoints: every tensor's name and shape. */
 import type { TOKENIZERS } from './tokenizers.ts';
 
 export type TensorShape = readonly [name: string, shape: readonly number[]];
@@ -12,7 +12,7 @@ export type FullSize = {
 };
 
 const VISION = { hidden: 1408, mlp: 6144, layers: 39, patch: 14 };
-/** Pixels a side: those tuned for COCO see larger images. */
+/** Pixels a side: those tuned for COCO have larger images. */
 const [USUAL, COCO] = [224, 364];
 const QFORMER = { hidden: 768, mlp: 3072, layers: 12, queries: 32, every: 2 };
 
@@ -80,10 +80,10 @@ function vision(image: number, cut: Cut): TensorShape[] {
 function qformer(readsText: boolean, cut: Cut): TensorShape[] {
   const { hidden, mlp, queries, every } = QFORMER;
   const layers = Math.min(QFORMER.layers, cut.layers);
-  const attention = (prefix: string, seen: number) => [
+  const attention = (prefix: string, keyWidth: number) => [
     ...linear(`${prefix}.attention.query`, hidden, hidden),
-    ...linear(`${prefix}.attention.key`, hidden, seen),
-    ...linear(`${prefix}.attention.value`, hidden, seen),
+    ...linear(`${prefix}.attention.key`, hidden, keyWidth),
+    ...linear(`${prefix}.attention.value`, hidden, keyWidth),
     ...linear(`${prefix}.output.dense`, hidden, hidden),
     ...norm(`${prefix}.output.LayerNorm`, hidden),
   ];
@@ -195,7 +195,7 @@ function flanT5({ width, ff, heads }: typeof FLAN_XL, cut: Cut): Text {
   return { config, width, tensors };
 }
 
-/** Configs say no more than the published ones: all that is left out has the default. */
+/** Configs have no more members than the published ones: the others have their defaults. */
 const depth = (layers: number, cut: Cut) =>
   cut.layers < layers ? { num_hidden_layers: cut.layers } : {};
 

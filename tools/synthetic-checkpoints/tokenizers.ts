@@ -1,6 +1,6 @@
-/** Tokenisers of the published kinds that know letters only: the rest of their vocabulary is filler. */
+/** Tokenizers of the published kinds whose vocabulary is letters and filler. */
 
-/** Each takes the number of its tokens. */
+/** Each is made for a number of tokens. */
 export const TOKENIZERS = {
   bpe: byteTokenizer,
   unigram: unigramTokenizer,

@@ -1,4 +1,4 @@
-/** Writes a checkpoint of random bf16 weights in shards, as a hub keeps them. */
+/** Writes a checkpoint of random bf16 weights in shards, as on a hub. */
 import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FullSize, TensorShape } from './checkpoints.ts';
@@ -11,7 +11,7 @@ const BF16_BYTES = 2;
 /** `random`: values of small random weights. `holes`: nothing on the disk but names and shapes, all values zero. */
 export type Fill = 'random' | 'holes';
 
-/** @param onProgress told the bytes that are written, of how many */
+/** @param onProgress called with the bytes written so far, and of all */
 export async function writeCheckpoint(
   { config, tensors, tokenizer, vocabulary }: FullSize,
   folder: string,
@@ -97,7 +97,7 @@ let pool: Uint16Array | undefined;
 
 /**
  * Values of about the size that trained ones have: norms near one, the rest within ± 0.035. All tensors are cut from one
- * pool at places of their own: distinct weights, made at the speed of the disk.
+ * pool at different offsets: distinct weights, made at the speed of the disk.
  */
 function* randomChunks(name: string, bytes: number, seed: number): Generator<Uint8Array> {
   pool ??= randomPool();

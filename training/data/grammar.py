@@ -98,7 +98,7 @@ def count_question(scene: Scene, rng: random.Random) -> Question:
 
 
 def presence_question(scene: Scene, rng: random.Random) -> Question:
-    """Whether a concept is there."""
+    """Whether the scene has a concept."""
     present = {i.concept for i in scene.items}
     yes = rng.random() < 0.5
     concept = CONCEPTS[rng.choice(sorted(present))] if yes else _other(rng, present)
@@ -106,7 +106,7 @@ def presence_question(scene: Scene, rng: random.Random) -> Question:
 
 
 def category_question(scene: Scene, rng: random.Random) -> Question:
-    """Whether anything of a category is there."""
+    """Whether the scene has anything of a category."""
     present = sorted({CONCEPTS[i.concept].category for i in scene.items})
     yes = rng.random() < 0.5
     category = rng.choice(present if yes else [c for c in CATEGORIES if c not in present])

@@ -1,4 +1,4 @@
-"""What the image encoder takes: the side of its images and patches, and how pixels become its input."""
+"""The image encoder's input: the side of its images and patches, and how pixels become it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def resize(image: Image.Image) -> np.ndarray:
 
 
 def normalize(images: Tensor) -> Tensor:
-    """uint8 [B, 112, 112, 3] to the float32 [B, 3, 112, 112] that the image encoder takes."""
+    """uint8 [B, 112, 112, 3] to the float32 [B, 3, 112, 112] input of the image encoder."""
     scaled = (images.float() / 255 - torch.tensor(IMAGE_MEAN)) / torch.tensor(IMAGE_STD)
     return scaled.permute(0, 3, 1, 2).contiguous()

@@ -9,7 +9,7 @@ from torch import nn
 
 from training.optim.optimizers import Optimizers
 
-WARMUP_CHECKS = 50  # until the smoothed loss says anything
+WARMUP_CHECKS = 50  # until the smoothed loss means anything
 
 
 @dataclass

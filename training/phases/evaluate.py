@@ -33,7 +33,7 @@ CANDIDATES = 60  # captions among which ITC searches
 
 
 def load_images(entries: list[dict]) -> Tensor:
-    """The committed images as the image encoder takes them, float32 [N, 3, 112, 112]."""
+    """The committed images as input of the image encoder, float32 [N, 3, 112, 112]."""
     return normalize(torch.from_numpy(np.stack([resize(Image.open(TEST_SCENES / e["file"])) for e in entries])))
 
 

@@ -1,4 +1,4 @@
-/** The embeddings of an image, computed where they are nowhere. */
+/** The embeddings of an image: from a cache, or computed now. */
 import { ApiError } from '@blip2/shared/errors';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { GpuTimings, ImageInfo } from '@blip2/shared/wire';
@@ -9,7 +9,7 @@ import type { EmbeddingStore } from './embedding-store.ts';
 import { type LocatedImage, resolveEmbeddings } from './resolve-embeddings.ts';
 import { runOnImage } from './run-on-image.ts';
 
-/** Once it is there, the caches have the embeddings, too. @throws ApiError of the GPU worker, or `unknown-image` */
+/** When it resolves, the caches have the embeddings. @throws ApiError of the GPU worker, or `unknown-image` */
 export async function embedImage(
   deps: Pick<Dependencies, 'gpu'>,
   store: EmbeddingStore,

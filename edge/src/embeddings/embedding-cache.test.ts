@@ -39,7 +39,7 @@ beforeEach(async () => {
 const damaged = entry.embeddings.slice();
 damaged[20] = (damaged[20] ?? 0) ^ 1;
 
-describe('an image that nobody sent', () => {
+describe('an image that was never sent', () => {
   it('is absent from every tier', async () => {
     expect(await cacheOf().lookup(id, request.context)).toEqual({ kind: 'miss', reason: 'absent' });
   });
@@ -83,7 +83,7 @@ describe('cached embeddings', () => {
 });
 
 describe('KV that is down', () => {
-  it('makes a look-up fail, not say that the image is absent', async () => {
+  it('makes a look-up fail, rather than report the image as absent', async () => {
     const cache = cacheOf({ kv: down(kv) });
     expect(await cache.lookup(id, request.context)).toEqual({ kind: 'miss', reason: 'failed' });
   });

@@ -17,7 +17,7 @@ import { RecentEmbeddings } from './recent-embeddings.ts';
 /** `now`: milliseconds since the epoch. */
 export type Caches = { coloCache: Cache; kv: KVNamespace; now: () => number };
 
-/** What is cached of an image: its encoded embeddings, and what the replies say of it. */
+/** The cached value of an image: its encoded embeddings, and its size and format for the replies. */
 export type CachedImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInfo };
 
 type Tier = 'colo' | 'kv';
@@ -150,7 +150,7 @@ function coloUrl(key: string): string {
   return `https://embeddings.blip2.invalid/${key}`;
 }
 
-/** The result, or `undefined` where a tier fails: that is logged, and nothing else. */
+/** The result, or `undefined` where a tier fails, which is only logged. */
 async function attempt<T>(
   operation: string,
   context: RequestContext,

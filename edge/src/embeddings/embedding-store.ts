@@ -1,4 +1,4 @@
-/** The embeddings of one kind: their model, their shape, where they are cached, and who computes them now. */
+/** The embeddings of one kind: their model, their shape, their cache, and the encodes under way. */
 import type { EmbeddingShape } from '@blip2/shared/embedding-codec';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { EmbeddingKind } from '@blip2/shared/wire';

@@ -1,4 +1,4 @@
-/** The isolate's own tier of the embedding cache: what it holds, and what it lets go. */
+/** The isolate's tier of the embedding cache: what it caches, what it evicts, and when entries expire. */
 import { describe, expect, it } from 'vitest';
 import { RecentEmbeddings } from './recent-embeddings.ts';
 
@@ -7,7 +7,7 @@ const entry = (bytes: number) => ({ embeddings: new Uint8Array(bytes) });
 const START = 1_700_000_000_000;
 
 describe('recent embeddings', () => {
-  it('are the very ones that were put', () => {
+  it('are returned as they were put', () => {
     const recent = new RecentEmbeddings(() => START);
     const first = entry(10);
     recent.put('a', first);
@@ -15,7 +15,7 @@ describe('recent embeddings', () => {
     expect(recent.get('b')).toBeUndefined();
   });
 
-  it('used longest ago make room for others', () => {
+  it('are evicted for others, the least recently used first', () => {
     const recent = new RecentEmbeddings(() => START, 25);
     recent.put('a', entry(10));
     recent.put('b', entry(10));
@@ -24,14 +24,14 @@ describe('recent embeddings', () => {
     expect(['a', 'b', 'c'].filter((key) => recent.get(key) !== undefined)).toEqual(['a', 'c']);
   });
 
-  it('larger than all the room are not held, and displace nothing', () => {
+  it('larger than the budget are not cached, and evict nothing', () => {
     const recent = new RecentEmbeddings(() => START, 25);
     recent.put('a', entry(10));
     recent.put('b', entry(26));
     expect(['a', 'b'].filter((key) => recent.get(key) !== undefined)).toEqual(['a']);
   });
 
-  it('are gone after a minute, however often they are used: what KV deleted must not live on', () => {
+  it('expire after a minute, however often they are used, since KV may have deleted them', () => {
     let now = START;
     const recent = new RecentEmbeddings(() => now);
     recent.put('a', entry(10));

@@ -1,13 +1,13 @@
-/** The embeddings that an isolate used last: in front of the caches that isolates share, which are a network away. */
+/** The embeddings that an isolate used last: the tier in front of the caches that isolates share over the network. */
 import { LRUCache } from 'lru-cache';
 
 /** Room for 170 images of a published model in fp32, out of the 128 MB that an isolate has for everything. */
 const MAX_BYTES = 16 * 2 ** 20;
-/** As long as KV may take to tell a location what another one deleted: a deletion is not seen later because of this tier. */
+/** As long as a deletion in KV may take to reach every location: this tier delays none any further. */
 const MAX_AGE_MS = 60_000;
 
 /**
- * What is put here must not change, and must have been checked: it is served as it is.
+ * Entries must be valid and must not change: they are served as they are.
  * @example
  * const recent = new RecentEmbeddings(Date.now);
  * recent.put('qf/…', { embeddings, image });

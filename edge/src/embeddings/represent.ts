@@ -1,4 +1,4 @@
-/** Embeddings of an image as replies: JSON, fp16 values, or a `.npy` file. */
+/** Formats the embeddings of an image as a reply: JSON, fp16 values, or a `.npy` file. */
 import { decodeEmbeddings, embeddingPayload } from '@blip2/shared/embedding-codec';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { EmbeddingsReply } from '@blip2/shared/schemas/embeddings';

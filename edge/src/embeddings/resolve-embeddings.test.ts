@@ -4,7 +4,7 @@ import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 import { generative } from '../testing/models.ts';
@@ -19,15 +19,13 @@ beforeEach(() => {
 const send = (bytes = imageBytes) => edge.post('/v1/captions', { image: { data: base64(bytes) } });
 const read = async (response: Response) => CaptionReply.parse(await response.json());
 const encodes = () => edge.gpu.received.filter(({ with: source }) => source === 'image').length;
-const requestsReceived = (count: number) =>
-  vi.waitFor(() => expect(edge.gpu.received.length).toBe(count), { interval: 2 });
 
 describe('concurrent requests for one new image', () => {
   it('are served by one encode', async () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
     const sent = Array.from({ length: 5 }, () => send());
-    await requestsReceived(1);
+    await edge.gpu.untilReceived(1);
     gate.resolve();
     const replies = await Promise.all((await Promise.all(sent)).map(read));
     expect(replies.map(({ caption }) => caption)).toEqual(Array(5).fill('a red dog'));
@@ -40,7 +38,7 @@ describe('concurrent requests for one new image', () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
     const sent = [send(), send(), send()];
-    await requestsReceived(1);
+    await edge.gpu.untilReceived(1);
     edge.gpu.script.start = Promise.resolve();
     gate.reject(new Error('connection reset'));
     const statuses = (await Promise.all(sent)).map(({ status }) => status);
@@ -55,7 +53,7 @@ describe('concurrent requests for one new image', () => {
     const first = await edge.post('/v1/captions', { image, stream: true });
     const reader = first.body?.getReader();
     const beat = reader?.read();
-    await requestsReceived(1);
+    await edge.gpu.untilReceived(1);
     const second = send();
     edge.gpu.script.start = Promise.resolve();
     await beat;
@@ -77,7 +75,7 @@ describe('concurrent requests for one new image', () => {
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.start = gate.promise;
     const first = send();
-    await requestsReceived(1);
+    await edge.gpu.untilReceived(1);
     const byHash = edge.post('/v1/captions', { image: { sha256: await imageIdOf(imageBytes) } });
     gate.resolve();
     expect((await Promise.all([first, byHash])).map(({ status }) => status)).toEqual([200, 200]);
@@ -100,7 +98,7 @@ describe('cached embeddings', () => {
     expect(encodes()).toBe(0);
   });
 
-  it('are at hand in the isolate that used them last, whatever becomes of the caches', async () => {
+  it('are served from the isolate that used them last, without the other caches', async () => {
     await send();
     await edge.settled();
     const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
@@ -261,7 +259,7 @@ describe('a GPU worker', () => {
     const reader = response.body?.getReader();
     await reader?.read();
     await reader?.cancel();
-    await vi.waitFor(() => expect(edge.gpu.canceled).toBe(1));
+    await edge.gpu.untilCanceled(1);
     gate.resolve();
   });
 });

@@ -1,4 +1,4 @@
-/** Where the embeddings of an image are, and who computes them where they are nowhere. */
+/** Looks the embeddings of an image up, and decides which request computes them on a miss. */
 import { ApiError } from '@blip2/shared/errors';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { ImageInput } from '../image/image-source.ts';
@@ -42,15 +42,14 @@ export async function locateEmbeddings(
   throw unknownImage();
 }
 
-/** Embeddings that are there, or the duty to compute them for everybody who waits for them. */
+/** Embeddings, or the duty to compute them for all requests that wait for them. */
 export type ResolvedEmbeddings =
   | { kind: 'cached'; cache: CacheResult; entry: CachedImage }
   | { kind: 'encode'; cache: 'miss'; bytes: Uint8Array; flight: Leader<CachedImage> };
 
 /**
- * Waits for whoever computes the embeddings; where that fails, one of those who wait is next.
- * @throws ApiError what any request with this image would meet, or `unknown-image` when the only request that had the
- *   bytes is gone
+ * Waits for the request that computes the embeddings; where that fails, one of the waiting requests computes them.
+ * @throws ApiError a problem with the image itself, or `unknown-image` when the only request that had the bytes is gone
  */
 export async function resolveEmbeddings(
   { flights }: EmbeddingStore,

@@ -1,4 +1,4 @@
-/** A task of the GPU worker about an image. What it computes of the image goes into the caches on its way. */
+/** Runs a task about an image at the GPU worker, and caches the embeddings that the worker computes. */
 import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
@@ -43,7 +43,7 @@ async function* runOnEmbeddings(
   const source = { type: 'embeddings', payload: embeddings } as const;
   let hasBegun = false;
   for await (const event of gpu.run(task, source, context)) {
-    // Not before the worker has begun: until then a failure is a reply of its own.
+    // Not before the worker's first event: until then a failure becomes a status.
     if (!hasBegun) yield { type: 'imageInfo', image };
     hasBegun = true;
     if (event.type !== 'imageInfo' && event.type !== 'embeddings') yield event;
@@ -75,7 +75,7 @@ async function* encodeAndRun(
       yield event;
     }
   } catch (error) {
-    // These any request with the image would meet; others are this request's own, or worth another try.
+    // Every request with this image would fail so; other problems are of this request only, or worth another try.
     if (error instanceof ApiError && IMAGE_PROBLEMS.has(error.slug)) flight.fail(error);
     throw error;
   } finally {

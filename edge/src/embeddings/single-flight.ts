@@ -2,8 +2,8 @@
  * One encode for all requests of this isolate that need the same image at the same time.
  *
  * The first request leads, the others follow. A leader that fails, or whose client goes away, is succeeded by the next
- * that asks. Cloudflare may stop a request without running its `finally`, and a promise of a stopped request never
- * settles: so leaders prove that they are alive by a timer of their own, and followers watch it.
+ * request. Cloudflare may stop a request without running its `finally`, and a promise of a stopped request never
+ * settles: so each leader has a timer as its heartbeat, and followers watch it.
  */
 
 const HEARTBEAT_MS = 500;
@@ -14,7 +14,7 @@ export type Leader<Value> = {
   role: 'leader';
   /** Hands the value to the followers. The flight is over when `stored` settles: from then on a cache has it. */
   settle(value: Value, stored: Promise<unknown>): void;
-  /** Hands an error to the followers that each of them would meet, too. */
+  /** Hands the followers an error that each of them would get, too. */
   fail(error: unknown): void;
   /** Lets the next lead; does nothing after `settle` or `fail`. */
   leave(): void;
@@ -36,13 +36,13 @@ type Flight<Value> = {
 
 /**
  * @example
- * const seat = flights.join(imageId);
- * if (seat.role === 'follower') return await seat.wait(signal);
+ * const flight = flights.join(imageId);
+ * if (flight.role === 'follower') return await flight.wait(signal);
  * try {
  *   const value = await encode();
- *   seat.settle(value, cache.put(imageId, value));
+ *   flight.settle(value, cache.put(imageId, value));
  * } finally {
- *   seat.leave();
+ *   flight.leave();
  * }
  */
 export class SingleFlight<Key, Value> {
@@ -58,7 +58,7 @@ export class SingleFlight<Key, Value> {
     return this.follow(key) ?? this.#lead(key);
   }
 
-  /** A follower where somebody leads, else null. */
+  /** A follower where there is a leader, else null. */
   follow(key: Key): Follower<Value> | null {
     this.#endSilent();
     const flight = this.#flights.get(key);

@@ -1,9 +1,9 @@
-/** Token ids → text, delta by delta: whole characters only, without white space at either end. */
+/** From token ids to text, delta by delta: whole characters only, without white space at either end. */
 
 export type Detokenizer = {
   /** The text that this token completes; '' while a character or the white space before it is open. */
   push(id: number): string;
-  /** What is left at the end: U+FFFD for a character that never got its last byte. */
+  /** The rest of the text: U+FFFD for a character that never got its last byte. */
   end(): string;
 };
 

@@ -53,7 +53,7 @@ describe('a generation', () => {
     expect(text).toBe('a red dog');
   });
 
-  it('of an image that is cached says so, and sends its embeddings only', async () => {
+  it('about a cached image reports the hit, and sends the embeddings only', async () => {
     await all(edge.deps);
     await edge.settled();
     expect(wholeOf(await all(edge.deps))).toMatchObject({ text: 'a red dog', cache: 'colo' });
@@ -93,10 +93,10 @@ describe('a generation', () => {
     edge.gpu.script.text = ' a red dog on a mat, and more and more';
     const { deltas } = await start(edge.deps);
     for await (const delta of deltas) if (delta.type === 'delta') break;
-    await expect.poll(() => edge.gpu.canceled).toBe(1);
+    await edge.gpu.untilCanceled(1);
   });
 
-  it('whose worker forgets how a text ended is incomplete', async () => {
+  it('is a bad gateway when the worker does not report how a text ended', async () => {
     edge.gpu.script.forgetChoices = true;
     await expect(all(edge.deps)).rejects.toMatchObject({ slug: 'bad-gateway' });
   });

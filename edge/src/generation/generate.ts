@@ -1,4 +1,4 @@
-/** From an image and a prompt to text, delta by delta: the one core of every route and dialect that generates. */
+/** From an image and a prompt to text, delta by delta: the core of every route that generates. */
 import { ApiError } from '@blip2/shared/errors';
 import type { Choice, Usage } from '@blip2/shared/schemas/generation';
 import type { CacheResult, ImageReply } from '@blip2/shared/schemas/image';

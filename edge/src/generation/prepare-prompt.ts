@@ -1,4 +1,4 @@
-/** From a prompt's text and a request's options to what the generative model is given. */
+/** From a prompt's text and a request's options to token ids and generation parameters. */
 import { maxPromptTokens } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
 import { withDefaults } from '@blip2/shared/generation-defaults';

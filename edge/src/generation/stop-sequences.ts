@@ -1,9 +1,9 @@
 /** Ends a text before the first of its stop sequences, without ever emitting a part of one. */
 
 export type StopFilter = {
-  /** What of the text so far is certain to stay; `isStopped` once a stop sequence was found. */
+  /** The text that is final now; `isStopped` once a stop sequence was found. */
   push(delta: string): { text: string; isStopped: boolean };
-  /** What was held back, since nothing follows. */
+  /** The text that was held back as a possible beginning of a stop sequence. */
   end(): string;
 };
 

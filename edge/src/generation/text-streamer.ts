@@ -1,4 +1,4 @@
-/** One of the texts of a generation while it is generated: tokens in, deltas of the text out. */
+/** Streams one of the texts of a generation: tokens in, deltas of the text out. */
 import type { GeneratedToken, ScoredToken } from '@blip2/shared/frames';
 import type { TokenLogprob } from '@blip2/shared/schemas/generation';
 import { createDetokenizer } from './detokenize.ts';
@@ -16,8 +16,8 @@ export type TextDelta = {
 /**
  * @example
  * const streamer = new TextStreamer(tokenizer.bytesOf, ['.']);
- * streamer.put({ id }); // { text: 'a', index: 0 }, or null while nothing is certain
- * streamer.end();       // what was held back, or null
+ * streamer.put({ id }); // { text: 'a', index: 0 }, or null while nothing is final
+ * streamer.end();       // the rest of the text, or null
  */
 export class TextStreamer {
   /** All deltas so far. */
@@ -56,7 +56,7 @@ export class TextStreamer {
     return this.#delta(text);
   }
 
-  /** What was held back until the end was known. */
+  /** The rest of the text, which was held back. */
   end(): TextDelta | null {
     if (this.isStopped) return null;
     const { text, isStopped } = this.#stopFilter.push(this.#detokenizer.end());

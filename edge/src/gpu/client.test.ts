@@ -1,4 +1,4 @@
-/** The client against replies byte by byte: what a worker, a proxy or a broken connection may send. */
+/** The client against replies byte by byte, as a worker, a proxy or a broken connection may send them. */
 import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
 import { decodeJson, encodeFrame, encodeJsonFrame, readFrames } from '@blip2/shared/frames';
 import { encodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
@@ -62,7 +62,7 @@ describe('a request', () => {
     return { head: decodeJson(head?.payload ?? new Uint8Array()), source };
   };
 
-  it('has the task, its source, and who asks until when', async () => {
+  it('has the task, its source, the client and the deadline', async () => {
     const context = contextOf({ requestId: 'abc', client: '203.0.113.7', deadlineAt: NOW + 1234 });
     const { head, source } = await received(EMBED, context);
     expect(head).toEqual({
@@ -130,7 +130,7 @@ describe('a reply', () => {
     await expect(run(replying(...chunks))).rejects.toEqual(refused(slug));
   });
 
-  it('that breaks off is a broken connection, whatever the error calls itself', async () => {
+  it('that breaks off is a broken connection, whatever the name of the error', async () => {
     const thrown = new Error('reset');
     thrown.name = 'FrameError';
     const breakingOff = async () =>
@@ -153,7 +153,7 @@ describe('a reply', () => {
       'bad-gateway',
     ],
     [
-      'a path that is not there',
+      'a path that does not exist',
       () => json(new ApiError('not-found', 'x').toProblem(), 404),
       'bad-gateway',
     ],
@@ -214,7 +214,7 @@ describe('a probe', () => {
   it.each([
     [200, true],
     [503, false],
-  ])('of a worker that replies %i says that it is ready: %s', async (status, isReady) => {
+  ])('of a worker that replies %i reports ready: %s', async (status, isReady) => {
     expect(await clientOf(async () => new Response(null, { status })).isReady()).toBe(isReady);
   });
 
@@ -222,12 +222,12 @@ describe('a probe', () => {
     expect(await clientOf(async () => Response.json(model)).model()).toEqual(model);
   });
 
-  it('of something that is no worker is a bad gateway', async () => {
+  it('of a server that is no worker is a bad gateway', async () => {
     const client = clientOf(async () => Response.json({ hello: 1 }));
     await expect(client.model()).rejects.toEqual(refused('bad-gateway'));
   });
 
-  it('of a worker that is gone says so', async () => {
+  it('of a worker that is gone is worker-unavailable', async () => {
     const client = clientOf(() => Promise.reject(new TypeError('connection refused')));
     await expect(client.isReady()).rejects.toEqual(refused('worker-unavailable'));
     await expect(client.model()).rejects.toEqual(refused('worker-unavailable'));

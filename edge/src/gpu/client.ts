@@ -14,17 +14,17 @@ import { noRetrievalModel, type ServedModels } from '../model-manifest.ts';
 import type { Platform } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 
-/** What the worker reports; its problems are thrown. */
+/** An event of a reply; problems are thrown. */
 export type GpuReplyEvent = Exclude<GpuEvent, { type: 'error' }>;
 
-/** What a task is about: the image, or its encoded embeddings. */
+/** The source of a task: an image, or its encoded embeddings. */
 export type GpuSource = { type: 'image' | 'embeddings'; payload: Uint8Array };
 
 export type GpuClientOptions = Pick<Platform, 'fetch' | 'now'> & {
   /** Without a trailing slash. */
   baseUrl: string;
   models: ServedModels;
-  /** Milliseconds after the deadline, which the worker enforces itself, when it counts as one that no longer replies. */
+  /** Milliseconds after the deadline, which the worker enforces itself, until it counts as unavailable. */
   graceMs?: number;
 };
 
@@ -87,7 +87,7 @@ export class GpuClient {
     return response.ok;
   }
 
-  /** @throws ApiError `worker-unavailable`, or `bad-gateway` for a reply that says nothing of a model */
+  /** @throws ApiError `worker-unavailable`, or `bad-gateway` for a reply of another shape */
   async model(): Promise<WorkerModel> {
     const response = await this.#probe('/v1/model');
     const result = WorkerModel.safeParse(await response.json().catch(() => null));
@@ -117,7 +117,7 @@ export class GpuClient {
   }
 }
 
-/** What a broken-off exchange with the worker means. @param signal the client's */
+/** The problem that a failed exchange with the worker is. @param signal the client's */
 function explained(thrown: unknown, signal: AbortSignal, deadline: AbortSignal): unknown {
   if (thrown instanceof ApiError) return thrown;
   if (deadline.aborted) {
@@ -137,10 +137,10 @@ async function replyError(response: Response): Promise<ApiError> {
   const problem = Problem.safeParse(await response.json().catch(() => null));
   if (problem.success) {
     const error = ApiError.fromProblem(problem.data);
-    // Nothing that a client asked for is missing: whoever replied is no GPU worker.
+    // The worker has these routes: the reply comes from something else.
     if (error.slug !== 'not-found' && error.slug !== 'method-not-allowed') return error;
   }
-  // A proxy in front of the worker speaks for it when it is gone.
+  // A proxy in front of the worker replies for it when it is gone.
   if (response.status >= 500) return unavailable('The GPU worker cannot be reached.');
   return new ApiError('bad-gateway', `The GPU worker replied with status ${response.status}.`);
 }

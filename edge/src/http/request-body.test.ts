@@ -53,7 +53,7 @@ describe('an image', () => {
     ).rejects.toMatchObject({ slug: 'no-image' });
   });
 
-  it('is not looked at before the fields beside it are checked', async () => {
+  it('is read only after the other fields are checked', async () => {
     const refusal = new Error('no such field');
     const check = () => {
       throw refusal;
@@ -166,7 +166,7 @@ describe('a body is refused', () => {
     await expect(read(init)).rejects.toMatchObject({ slug });
   });
 
-  it('of whatever bytes with a problem, never with an error of ours', async () => {
+  it('with a problem, never with an internal error, whatever its bytes', async () => {
     const types = fc.constantFrom(
       'application/json',
       'multipart/form-data; boundary=x',

@@ -1,4 +1,4 @@
-/** The three forms of a request with an image, brought to one: how it names its image, and the fields beside it. */
+/** Reads the three forms of a request with an image into one: the source of the image, and the other fields. */
 import { ApiError } from '@blip2/shared/errors';
 import { ImageReference } from '@blip2/shared/schemas/image';
 import type { Config } from '../config.ts';
@@ -10,7 +10,7 @@ import { validate } from './validate.ts';
 
 type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes'>;
 
-/** Validates the fields beside the image, before the image is looked at. */
+/** Validates the fields other than the image, before the image is read. */
 type Check<Fields> = (fields: Record<string, unknown>) => Fields;
 
 /**
@@ -128,12 +128,12 @@ async function onlyImage(images: File[]): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await image.arrayBuffer());
 }
 
-/** Fields that are text, whatever they look like. */
+/** Fields that are text, even where it reads as a number. */
 const TEXT_FIELDS = new Set(['prompt', 'question', 'stop']);
 /** Fields that are JSON. */
 const JSON_FIELDS = new Set(['history', 'texts']);
 
-/** Text values as the JSON values they stand for. What cannot be parsed stays text: the schema refuses it. */
+/** Parses text values into JSON values. What cannot be parsed stays text: the schema refuses it. */
 function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
   const fields = new Map<string, unknown>();
   for (const [name, text] of entries) {

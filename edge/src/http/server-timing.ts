@@ -1,4 +1,4 @@
-/** `Server-Timing`: where the time of a request went. */
+/** The `Server-Timing` header: the parts of a request's time. */
 import type { GpuTimings } from '@blip2/shared/wire';
 
 /** Milliseconds since the epoch; `locatedAt` where embeddings were looked up. */

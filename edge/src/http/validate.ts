@@ -26,7 +26,7 @@ export function validate<Schema extends z.ZodMiniType>(
   throw new ApiError('invalid-request', `${field || 'The request'}: ${what}.`, { field });
 }
 
-/** zod/mini has no messages of its own without a locale. */
+/** zod/mini has no messages without a locale. */
 function describe(issue: z.core.$ZodIssue, sent: unknown): string {
   switch (issue.code) {
     case 'invalid_type':

@@ -1,4 +1,4 @@
-/** From what a request names to an image: its id and, unless only that was sent, its bytes. */
+/** From the source that a request names to an image: its id and, unless only that was sent, its bytes. */
 import { ApiError } from '@blip2/shared/errors';
 import { type ImageId, imageIdOf } from '@blip2/shared/image-id';
 import type { ImageReference } from '@blip2/shared/schemas/image';
@@ -53,7 +53,7 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** Fetches what is to be fetched, refuses what is no image, and names the image by its bytes. @throws ApiError */
+/** Fetches a URL, refuses bytes that are no image, and computes the image id. @throws ApiError */
 export async function resolveImage(
   { config, fetch }: Pick<Dependencies, 'config' | 'fetch'>,
   source: ImageSource,

@@ -125,7 +125,7 @@ describe('any private IPv4 address', () => {
     const parts = fc.integer({ min: 1, max: 4 });
     fc.assert(
       fc.property(octets, parts, fc.tuple(base, base, base, base), (address, count, bases) => {
-        // The last part stands for all octets that have none of their own.
+        // The last part is a number of all octets that are not written alone.
         const last = address.slice(count - 1).reduce((value, octet) => value * 256 + octet, 0);
         const host = [...address.slice(0, count - 1), last]
           .map((part, i) => bases[i]?.(part))

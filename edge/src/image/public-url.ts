@@ -5,7 +5,7 @@
  * address is not: workerd gives a Worker no DNS look-up before `fetch`. What protects against it is the network:
  * Cloudflare's does not route a Worker's fetch into private ranges, and a self-hosted workerd refuses them after
  * resolving, with `network = (allow = ["public"])`, its default. The workerd of `npm start` allows them, since the GPU
- * worker is at a private address: it is for one's own machine.
+ * worker is at a private address: it serves the machine that it runs on.
  */
 import { ApiError } from '@blip2/shared/errors';
 import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js';

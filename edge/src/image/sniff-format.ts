@@ -1,4 +1,4 @@
-/** What may be an image at all, decided from size, media type and first bytes: nothing else is sent on. */
+/** Checks size, media type and first bytes of an image: what cannot be an image is not sent to the GPU worker. */
 import { ApiError } from '@blip2/shared/errors';
 import { bodyTooLarge } from '../http/read-limited.ts';
 

@@ -68,7 +68,7 @@ async function show(file) {
   }
 }
 
-/** Takes a question, also while something is still being written: its turn comes after that. */
+/** Queues a question behind the text that is still being generated. */
 function ask(current, text) {
   const turn = byId('turn').content.cloneNode(true).firstElementChild;
   turn.querySelector('.asked').textContent = text;
@@ -78,7 +78,7 @@ function ask(current, text) {
   current.written = current.written.then(() => answer(current, text, turn));
 }
 
-/** Streams the answer to a question, told what was said before. */
+/** Streams the answer to a question, with the conversation so far. */
 async function answer(current, text, turn) {
   if (shown !== current || !(await current.captioned)) return turn.remove();
   const send = (image) =>

@@ -1,4 +1,4 @@
-/** Texts for the retrieval model: their ids, their embeddings, and how well they fit an image. */
+/** Runs the retrieval model on texts: their ids, their embeddings, and how well they match an image. */
 import { ApiError } from '@blip2/shared/errors';
 import type { GpuTimings, ImageInfo, MatchScore } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';

@@ -137,7 +137,7 @@ describe('raw bodies', () => {
     ['an empty body', '', 'image/png', 'no-image'],
     ['text', 'hello', 'text/plain', 'unsupported-media-type'],
     ['an SVG', '<svg/>', 'image/svg+xml', 'unsupported-media-type'],
-    ['an SVG that says PNG', '<svg xmlns="x"/>', 'image/png', 'unsupported-media-type'],
+    ['an SVG declared as PNG', '<svg xmlns="x"/>', 'image/png', 'unsupported-media-type'],
     ['a TIFF', 'II*\0rest', 'image/tiff', 'unsupported-media-type'],
     ['noise', new Uint8Array(2000).fill(7), 'image/png', 'invalid-image'],
     ['too many bytes', new Uint8Array(100_001), 'image/png', 'body-too-large'],

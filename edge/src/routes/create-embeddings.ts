@@ -21,7 +21,7 @@ export const createEmbeddings: Handler = async (c, deps) => {
   const { kind, text } = fields;
   if (text === undefined) return ofImage(c, deps, requireImage(source), kind);
   if (source !== undefined) {
-    const detail = 'Send an image or a text, not both: each has embeddings of its own.';
+    const detail = 'Send an image or a text, not both: each has its own embeddings.';
     throw new ApiError('invalid-request', detail, { field: 'text' });
   }
   if (kind !== 'itc') {

@@ -91,7 +91,7 @@ it.each([
 });
 
 describe('embeddings of ITC', () => {
-  it('of an image are cached beside its query embeddings, and read by their kind', async () => {
+  it('of an image are cached apart from its query embeddings, and read by their kind', async () => {
     const imageBytes = newImage();
     const type = { 'content-type': 'image/png' };
     const query = await edge.post('/v1/embeddings', imageBytes, type);

@@ -79,7 +79,7 @@ describe('captions', () => {
     expect(reply.finish_reason).toBe('length');
   });
 
-  it('report where their time went', async () => {
+  it('report the parts of their time', async () => {
     const response = await edge.post('/v1/captions', { image: { data: base64(newImage()) } });
     const timing = response.headers.get('server-timing') ?? '';
     const parts = timing.split(', ').map((part) => part.split(';dur=') as [string, string]);
@@ -162,7 +162,7 @@ describe('stop sequences', () => {
     const reply = CaptionReply.parse(await (await edge.post('/v1/captions', body)).json());
     expect(reply).toMatchObject({ caption: 'a red dog', finish_reason: 'stop' });
     expect(reply.usage.completion_tokens).toBeLessThan(8);
-    await expect.poll(() => edge.gpu.canceled).toBe(1);
+    await edge.gpu.untilCanceled(1);
   });
 
   it('are never emitted in a stream, not even in part', async () => {

@@ -17,7 +17,7 @@ const HEARTBEAT_MS = 500;
 export type GenerateRoute = {
   /** Member of the reply that holds the text. */
   member: 'caption' | 'answer';
-  /** Validates the fields beside the image and makes the prompt of them. */
+  /** Validates the fields other than the image and makes the prompt of them. */
   prepare(
     fields: Record<string, unknown>,
     deps: Dependencies,

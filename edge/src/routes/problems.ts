@@ -9,6 +9,6 @@ export const problemPage: Handler = (c) => {
   }
   const { status, title, cause, remedy }: ProblemKind = PROBLEMS[slug as ProblemSlug];
   return c.text(
-    `${title} (HTTP ${status})\n\nWhy: ${cause}\nWhat to do: ${remedy}\n\nThe member "detail" of the reply says more.\n`,
+    `${title} (HTTP ${status})\n\nWhy: ${cause}\nWhat to do: ${remedy}\n\nSee the member "detail" of the reply.\n`,
   );
 };

@@ -1,4 +1,4 @@
-/** `GET /v1/embeddings/{sha256}`: cached embeddings of an image; the GPU worker has no part in it. */
+/** `GET /v1/embeddings/{sha256}`: cached embeddings of an image, without the GPU worker. */
 import { ApiError } from '@blip2/shared/errors';
 import { IMAGE_ID } from '@blip2/shared/image-id';
 import { EmbeddingsOptions } from '@blip2/shared/schemas/embeddings';
@@ -35,7 +35,7 @@ export const readEmbeddings: Handler = async (c, deps) => {
   }
   // The revision is part of the tag: another model's embeddings are another representation.
   const tag = `"${id.slice(0, 32)}-${store.model.revision.slice(0, 16)}-${mediaType.slice(-4)}"`;
-  // JSON also says which tier had them: the same embeddings, not the same bytes.
+  // JSON also names the tier that had them: the same embeddings, not the same bytes.
   const etag = mediaType === 'application/json' ? `W/${tag}` : tag;
   const headers = { etag, vary: 'accept', 'cache-control': 'public, no-cache' };
   if (matchesTag(c.req.header('if-none-match'), tag)) {

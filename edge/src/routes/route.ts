@@ -1,4 +1,4 @@
-/** What a route is: how it is called, what answers it, and what the OpenAPI document says of it. */
+/** The type of a route: method and path, handler, and description for the OpenAPI document. */
 import { Problem } from '@blip2/shared/errors';
 import { AnswerReply, AnswerRequest } from '@blip2/shared/schemas/answers';
 import { CaptionReply, CaptionRequest } from '@blip2/shared/schemas/captions';
@@ -42,7 +42,7 @@ type Parameter = {
 };
 
 export type Route = {
-  /** Who may GET may HEAD. */
+  /** GET includes HEAD. */
   method: 'GET' | 'POST';
   /** As in OpenAPI, with `{name}` for a parameter. */
   path: string;

@@ -1,4 +1,4 @@
-/** Every route of the edge, once: the app answers by this table, and the OpenAPI document is made of it. */
+/** The table of all routes: the app registers them from it, and the OpenAPI document is generated from it. */
 import { answers } from './answers.ts';
 import { captions } from './captions.ts';
 import { createEmbeddings } from './create-embeddings.ts';

@@ -13,7 +13,7 @@ import { FakeGpu } from './fake-gpu.ts';
 
 export type TestEdge = ReturnType<typeof startEdge>;
 
-/** What a test has otherwise than the Worker: variables and bindings, the platform, the models. */
+/** Differences of a test from the Worker: variables and bindings, the platform, the models. */
 export type TestSetup = {
   env?: Partial<Env>;
   platform?: Partial<Platform>;

@@ -16,7 +16,7 @@ export type ReceivedRequest = {
 
 export type Script = {
   text: string;
-  /** What the choices after the first say. */
+  /** Texts of the choices after the first. */
   others: string[];
   /** Waited for before the first frame. */
   start: Promise<unknown>;
@@ -28,7 +28,7 @@ export type Script = {
   failLate: Problem | null;
   /** The connection breaks after the first token. */
   breakOff: boolean;
-  /** The end says nothing of the texts. */
+  /** `done` reports no choices. */
   forgetChoices: boolean;
   /** Bytes instead of frames. */
   raw: Uint8Array | null;
@@ -64,6 +64,8 @@ const ITC_EMBEDDINGS = encodeEmbeddings(
 
 export class FakeGpu {
   readonly received: ReceivedRequest[] = [];
+  /** Called at each request and at each cancellation. */
+  readonly #listeners = new Set<() => void>();
   /** Requests whose reply the edge canceled. */
   canceled = 0;
   script: Script = {
@@ -83,13 +85,39 @@ export class FakeGpu {
   /** Replies of other hosts, by URL. */
   readonly web = new Map<string, () => Response | Promise<Response>>();
 
+  /** Waits until so many requests have come. */
+  async untilReceived(count: number): Promise<void> {
+    await this.#until(() => this.received.length >= count);
+  }
+
+  /** Waits until the edge has canceled so many replies. */
+  async untilCanceled(count: number): Promise<void> {
+    await this.#until(() => this.canceled >= count);
+  }
+
+  #until(isReached: () => boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const listener = () => {
+      if (!isReached()) return;
+      this.#listeners.delete(listener);
+      resolve();
+    };
+    this.#listeners.add(listener);
+    listener();
+    return promise;
+  }
+
+  #notify(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+
   /** Replaces the platform's `fetch`. */
   readonly fetch = async (url: string | URL, init?: RequestInit): Promise<Response> => {
     const request = new Request(url, init);
     const { origin, pathname } = new URL(request.url);
     if (origin !== 'http://gpu.test') {
       const reply = this.web.get(request.url);
-      if (!reply) throw new TypeError(`nobody is at ${request.url}`);
+      if (!reply) throw new TypeError(`no host at ${request.url}`);
       return reply();
     }
     if (this.script.isGone) throw new TypeError('connection refused');
@@ -114,6 +142,7 @@ export class FakeGpu {
     }
     const payload = second?.payload.slice() ?? new Uint8Array();
     this.received.push({ request, with: source ?? 'nothing', payload });
+    this.#notify();
     const script = { ...this.script };
     if (script.refuse) return problemResponse(script.refuse);
     if (script.raw) return new Response(script.raw);
@@ -127,8 +156,10 @@ export class FakeGpu {
   #body(events: AsyncGenerator<GpuEvent>, signal: AbortSignal): ReadableStream<Uint8Array> {
     let isCanceled = false;
     const cancel = () => {
-      if (!isCanceled) this.canceled++;
+      if (isCanceled) return;
       isCanceled = true;
+      this.canceled++;
+      this.#notify();
     };
     return new ReadableStream<Uint8Array>(
       {

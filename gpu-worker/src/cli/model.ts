@@ -1,4 +1,4 @@
-/** `npm run model`: pulls checkpoints, builds bundles, and says what a checkpoint or a bundle is. */
+/** `npm run model`: pulls checkpoints, builds bundles, and describes them. */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { styleText } from 'node:util';

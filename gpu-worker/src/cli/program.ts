@@ -1,4 +1,4 @@
-/** What `npm run model` takes. */
+/** Command line and options of `npm run model`. */
 import { text } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
 import { MODEL_OPTIONS } from '../model-options.ts';
@@ -11,7 +11,7 @@ const group = 'Pulling';
 export const MODEL_PROGRAM = {
   command: 'npm run model --',
   arguments: ['<command>', '<argument>'],
-  summary: 'Pulls checkpoints, builds bundles, and says what a checkpoint or a bundle is.',
+  summary: 'Pulls checkpoints, builds bundles, and describes them.',
   details: `  pull <model>         downloads a checkpoint from a Hugging Face hub, prints its folder; continues what was
                        stopped, and fetches nothing twice
   build <checkpoint>   makes the bundle of a checkpoint, prints its path

@@ -10,7 +10,7 @@ function drawn(isTTY: boolean, done: readonly number[]): string[] {
 }
 
 describe('the progress bar', () => {
-  it('says each tenth once where there is no terminal', () => {
+  it('prints each tenth once where there is no terminal', () => {
     expect(drawn(false, [0, 1, 19, 20, 21, 199, 200])).toEqual([
       'Downloading a/b: 0 % 0 of 200 files\n',
       'Downloading a/b: 10 % 20 of 200 files\n',

@@ -1,4 +1,4 @@
-/** How far something long is, on stderr: a bar on a terminal, a line for each tenth elsewhere. */
+/** Progress of something long, on stderr: a bar on a terminal, a line for each tenth elsewhere. */
 
 /** `done` of `total`, in any unit. */
 type Progress = { done: number; total: number; label: string };
@@ -8,7 +8,7 @@ type ProgressBar = Disposable & { draw: (progress: Progress) => void };
 
 const WIDTH = 30;
 
-/** @param what said in the lines where there is no terminal */
+/** @param what begins each line where there is no terminal */
 export function progressBar(
   what: string,
   stream: Pick<NodeJS.WriteStream, 'isTTY' | 'write' | 'columns'> = process.stderr,

@@ -57,7 +57,7 @@ function start() {
 const slotsOf = ({ sequences }: { sequences: Sequence[] }) => sequences.map(({ slot }) => slot);
 
 describe('the batch', () => {
-  it('gives groups consecutive slots, and counts those they may still ask for', () => {
+  it('gives groups consecutive slots, and reserves those that they may still need', () => {
     const { batch, add } = start();
     const groups = [add(1), add(2, 3), add(3)];
     expect(groups.map(slotsOf)).toEqual([[0], [1], [2]]);
@@ -65,7 +65,7 @@ describe('the batch', () => {
     expect(batch.running).toBe(3);
   });
 
-  it('names the first sequence whose prompt is read in part, which does not run', () => {
+  it('finds the first sequence whose prompt is computed in part, which is not running', () => {
     const { batch, add } = start();
     add(1);
     const sequence = batch.add(groupOf(2));
@@ -86,7 +86,7 @@ describe('the batch', () => {
     expect(batch.sequences).toEqual(third.sequences);
   });
 
-  it('goes on in place where one sequence goes on from each', () => {
+  it('moves nothing when each sequence continues itself', () => {
     const { slots, batch, add } = start();
     const group = add(1);
     batch.advance(group, [{ parent: 0, token: 7 }]);
@@ -114,7 +114,7 @@ describe('the batch', () => {
     }
   });
 
-  it('copies only what is behind the prompt onto a sequence of the same group', () => {
+  it('copies only the positions behind the prompt onto a sequence of the same group', () => {
     const { slots, batch, add } = start();
     const group = add(1, 2);
     const twice = (parent: number) => [7, 8].map((token) => ({ parent, token }));
@@ -140,7 +140,7 @@ describe('the batch', () => {
     expect(batch.sequences).toHaveLength(1);
   });
 
-  it('leaves every sequence its own positions, whatever forks, ends and leaves', () => {
+  it('preserves the positions of every sequence, whatever forks, ends and is removed', () => {
     const random = seededRandom(11);
     const upTo = (count: number) => Math.floor(random() * count);
     const { slots, batch, add } = start();

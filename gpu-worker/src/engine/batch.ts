@@ -3,7 +3,7 @@ import type { Continuation } from './decoding/strategy.ts';
 import type { Decoder } from './models/decoder.ts';
 import { Sequence, type SequenceGroup } from './sequence.ts';
 
-/** Sequences move between slots; whoever holds one asks it for its slot. */
+/** Sequences move between slots; `slot` of a sequence is always its present one. */
 export class Batch {
   readonly #decoder: Pick<Decoder, 'copySlot' | 'cachedPositions'>;
   /** The index is the slot. */
@@ -23,7 +23,7 @@ export class Batch {
     return this.#sequences.filter(({ isPrefilled }) => isPrefilled).length;
   }
 
-  /** The first whose prompt is read in part. */
+  /** The first whose prompt is computed in part. */
   get prefilling(): Sequence | undefined {
     return this.#sequences.find(({ isPrefilled }) => !isPrefilled);
   }
@@ -42,8 +42,8 @@ export class Batch {
   }
 
   /**
-   * Makes a group's sequences those of its next step; without any its slots are free. A sequence goes on in its own
-   * slot; where several go on from one, the others get slots that its group no longer needs, or new ones.
+   * Makes a group's sequences those of its next step; without any its slots are freed. A sequence that continues keeps
+   * its slot; where several continue the same one, the others get slots that the group no longer needs, or new ones.
    */
   advance(group: SequenceGroup, next: readonly Continuation[]): void {
     const before = group.sequences;

@@ -1,10 +1,10 @@
-/** The client with threads that do on purpose what the engine thread does when something goes wrong. */
+/** The client with threads that fail on purpose as the engine thread may. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { EngineClient, EngineError } from './client.ts';
 import type { EngineOptions, Job } from './protocol.ts';
 
 const job: Job = { kind: 'embed-texts', texts: [[2, 3]] };
-const standing = { client: '', priority: 'interactive' } as const;
+const caller = { client: '', priority: 'interactive' } as const;
 
 let running: EngineClient | undefined;
 afterEach(() => running?.stop());
@@ -16,7 +16,7 @@ async function start(onSubmit: string): Promise<EngineClient> {
     parentPort.on('message', ({ type, id, options }) => {
       const reply = (event) => parentPort.postMessage({ type: 'event', id, event });
       if (type === 'submit') { ${onSubmit} }
-      if (type === 'cancel') parentPort.postMessage({ type: 'observed', stats: { id } });
+      if (type === 'cancel') parentPort.postMessage({ type: 'stats', stats: { id } });
       if (type === 'close') parentPort.close();
     });
     parentPort.postMessage({ type: 'ready' });`;
@@ -27,12 +27,12 @@ async function start(onSubmit: string): Promise<EngineClient> {
 const signal = () => new AbortController().signal;
 
 describe('a job that fails in the engine', () => {
-  it('errors its stream with what was thrown there, and names its request', async () => {
+  it('errors its stream with the error of the engine as its cause, and names its request', async () => {
     running = await start(`
       const error = { name: 'RangeError', message: 'no room', stack: 'RangeError: no room\\n  at kv' };
       reply({ type: 'tokens', choice: 0, tokens: [{ id: 7 }] });
       reply({ type: 'failed', error, requestId: options.requestId });`);
-    const events = running.run(job, { signal: signal(), standing, requestId: 'r-1' });
+    const events = running.run(job, { signal: signal(), caller, requestId: 'r-1' });
     const reader = events.getReader();
     expect(await reader.read()).toMatchObject({ value: { type: 'tokens' } });
     const error = await reader.read().catch((thrown: unknown) => thrown);
@@ -49,14 +49,14 @@ describe('a job that fails in the engine', () => {
       for (let i = 0; i < 2; i++) reply({ type: 'failed', error: { name: 'Error', message: '' } });`);
     const outcomes: string[] = [];
     running.listen({
-      observed: () => {},
-      begun: (_, kind) => outcomes.push(`begun ${kind}`),
-      written: () => {},
-      ended: (_, kind, outcome) => outcomes.push(`${outcome} ${kind}`),
-      rejected: () => {},
+      onStats: () => {},
+      onStart: (_, kind) => outcomes.push(`begun ${kind}`),
+      onTokens: () => {},
+      onEnd: (_, kind, outcome) => outcomes.push(`${outcome} ${kind}`),
+      onRejected: () => {},
     });
     for (let i = 0; i < 2; i++) {
-      const events = running.run(job, { signal: signal(), standing });
+      const events = running.run(job, { signal: signal(), caller });
       await expect(Array.fromAsync(events)).rejects.toThrow('the engine failed');
     }
     expect(outcomes).toEqual([
@@ -68,17 +68,17 @@ describe('a job that fails in the engine', () => {
   });
 });
 
-describe('a thread that ends by an error in the middle of a stream', () => {
-  it('fails every job, and calls the listener for a crash', async () => {
+describe('a thread that crashes', () => {
+  it('in the middle of streams fails every job, and calls the crash listener', async () => {
     const client = await start(`
       if (options.requestId === 'second') throw new TypeError('the driver is gone');
       reply({ type: 'tokens', choice: 0, tokens: [{ id: 7 }] });`);
     const crashed = new Promise<Error>((resolve) => {
       client.onCrash(resolve);
     });
-    const first = client.run(job, { signal: signal(), standing, requestId: 'first' }).getReader();
+    const first = client.run(job, { signal: signal(), caller, requestId: 'first' }).getReader();
     expect(await first.read()).toMatchObject({ value: { type: 'tokens' } });
-    const second = client.run(job, { signal: signal(), standing, requestId: 'second' }).getReader();
+    const second = client.run(job, { signal: signal(), caller, requestId: 'second' }).getReader();
     for (const [reader, requestId] of [
       [first, 'first'],
       [second, 'second'],
@@ -99,7 +99,7 @@ describe('a thread that ends by an error in the middle of a stream', () => {
   });
 });
 
-describe('a job that nobody waits for any more', () => {
+describe('a job whose reader has gone', () => {
   it('ends as canceled when its signal aborts or its reader cancels, in the engine as well', async () => {
     const client = await start('');
     running = client;
@@ -107,19 +107,19 @@ describe('a job that nobody waits for any more', () => {
     const canceled: unknown[] = [];
     const bothCanceled = new Promise<void>((resolve) => {
       client.listen({
-        // The thread above says here what it was asked to cancel.
-        observed: (stats) => canceled.push(stats) === 2 && resolve(),
-        begun: () => {},
-        written: () => {},
-        ended: (_, _kind, outcome) => outcomes.push(outcome),
-        rejected: () => {},
+        // The thread above reports each cancellation as stats.
+        onStats: (stats) => canceled.push(stats) === 2 && resolve(),
+        onStart: () => {},
+        onTokens: () => {},
+        onEnd: (_, _kind, outcome) => outcomes.push(outcome),
+        onRejected: () => {},
       });
     });
     const leaving = new AbortController();
-    const events = client.run(job, { signal: leaving.signal, standing });
+    const events = client.run(job, { signal: leaving.signal, caller });
     leaving.abort(new Error('the client went away'));
     await expect(events.getReader().read()).rejects.toThrow('the client went away');
-    await client.run(job, { signal: signal(), standing }).cancel();
+    await client.run(job, { signal: signal(), caller }).cancel();
     await bothCanceled;
     expect(outcomes).toEqual(['canceled', 'canceled']);
     expect(canceled).toEqual([{ id: 1 }, { id: 2 }]);
@@ -129,6 +129,6 @@ describe('a job that nobody waits for any more', () => {
     const client = await start('');
     running = client;
     const aborted = AbortSignal.abort(new Error('too late'));
-    expect(() => client.run(job, { signal: aborted, standing })).toThrow('too late');
+    expect(() => client.run(job, { signal: aborted, caller })).toThrow('too late');
   });
 });

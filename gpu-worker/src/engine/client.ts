@@ -1,13 +1,13 @@
-/** The engine as the HTTP thread sees it: jobs in, streams of events out. */
+/** The HTTP thread's side of the engine: jobs in, streams of events out. */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
 import type {
+  Caller,
   EngineOptions,
   FromEngine,
   Job,
   JobEvent,
-  Standing,
   SubmitOptions,
   ToEngine,
 } from './protocol.ts';
@@ -17,21 +17,24 @@ import type { EngineStats } from './stats.ts';
 
 export type Outcome = 'done' | 'failed' | 'canceled';
 
-/** What the engine does and what becomes of its jobs. */
+/** Called for what the engine does and for how its jobs end. */
 export type EngineListener = {
-  observed: (stats: EngineStats) => void;
-  begun: (id: number, kind: Job['kind']) => void;
-  /** `seconds` since the job began, or since its last token; `count` tokens came at once. */
-  written: (id: number, what: { token: 'first' | 'next'; seconds: number; count: number }) => void;
-  ended: (id: number, kind: Job['kind'], outcome: Outcome) => void;
+  onStats: (stats: EngineStats) => void;
+  onStart: (id: number, kind: Job['kind']) => void;
+  /** `seconds` since the job started, or since its last tokens; `count` tokens came at once. */
+  onTokens: (
+    id: number,
+    tokens: { token: 'first' | 'next'; seconds: number; count: number },
+  ) => void;
+  onEnd: (id: number, kind: Job['kind'], outcome: Outcome) => void;
   /** A request was not admitted. */
-  rejected: () => void;
+  onRejected: () => void;
 };
 
-/** What a job's stream brings: a failure is an error of the stream. */
+/** An event of a job's stream: a failure is an error of the stream. */
 export type JobOutput = Exclude<JobEvent, { type: 'failed' }>;
 
-/** A job failed in the engine thread. Its `cause` is what was thrown there, with the stack of that thread. */
+/** A job failed in the engine thread. `cause` is the error of that thread, with its stack there. */
 export class EngineError extends Error {
   override name = 'EngineError';
   /** Request that the job belongs to, where it was submitted with one. */
@@ -70,8 +73,8 @@ export class EngineClient {
     this.#admission = new Admission(slots + queueLimit);
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
-      else if (message.type === 'observed') {
-        for (const { observed } of this.#listeners) observed(message.stats);
+      else if (message.type === 'stats') {
+        for (const { onStats } of this.#listeners) onStats(message.stats);
       }
     });
   }
@@ -97,7 +100,7 @@ export class EngineClient {
     this.#listeners.push(listener);
   }
 
-  /** Calls the listener when the thread ends by an error: every job has failed by then, and the process should end. */
+  /** Calls the listener when the thread ends with an error: every job has failed by then, and the process should exit. */
   onCrash(listener: (error: Error) => void): void {
     this.#worker.on('error', (error: Error) => {
       for (const [id, { requestId }] of this.#jobs) {
@@ -113,20 +116,20 @@ export class EngineClient {
   }
 
   /**
-   * Admits one request, before any work is spent on it, until what this returns is disposed of.
-   * @example using _admitted = engine.admit(standing);
+   * Admits one request, before any work is spent on it, until the returned value is disposed.
+   * @example using _admitted = engine.admit(caller);
    * @throws ApiError overloaded when the slots and the queue are taken, or the part of them that one client may have
    */
-  admit(standing: Standing): Disposable {
-    const refusal = this.#admission.refusal(standing);
-    if (refusal === null) return this.#admission.admit(standing);
-    for (const { rejected } of this.#listeners) rejected();
+  admit(caller: Caller): Disposable {
+    const refusal = this.#admission.refusal(caller);
+    if (refusal === null) return this.#admission.admit(caller);
+    for (const { onRejected } of this.#listeners) onRejected();
     throw new ApiError('overloaded', refusal, { retry_after: 1 });
   }
 
   /**
    * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, and with the signal's
-   * reason when `signal` aborts. The engine forgets the job at once when the signal aborts or the reader cancels.
+   * reason when `signal` aborts. The job is canceled as soon as the signal aborts or the reader cancels.
    */
   run(
     job: Job,
@@ -144,7 +147,7 @@ export class EngineClient {
         const { requestId } = options;
         const { kind } = job;
         this.#jobs.set(id, { controller, kind, requestId, startedAt: performance.now() });
-        for (const { begun } of this.#listeners) begun(id, job.kind);
+        for (const { onStart } of this.#listeners) onStart(id, job.kind);
         signal.addEventListener('abort', abort, { once: true });
         this.#post({ type: 'submit', id, job, options });
       },
@@ -190,12 +193,12 @@ export class EngineClient {
     running.lastTokenAt = now;
     const token = lastTokenAt === undefined ? 'first' : 'next';
     const seconds = (now - (lastTokenAt ?? startedAt)) / 1000;
-    for (const { written } of this.#listeners) written(id, { token, seconds, count });
+    for (const { onTokens } of this.#listeners) onTokens(id, { token, seconds, count });
   }
 
   #end(id: number, { kind }: RunningJob, outcome: Outcome): void {
     this.#jobs.delete(id);
-    for (const { ended } of this.#listeners) ended(id, kind, outcome);
+    for (const { onEnd } of this.#listeners) onEnd(id, kind, outcome);
   }
 
   #post(message: ToEngine): void {

@@ -1,12 +1,12 @@
-/** The engine loop over a decoder without a model, whose passes wait or fail where a test says so. */
+/** The engine loop over a decoder without a model, whose passes wait or fail as a test scripts them. */
 import { describe, expect, it, vi } from 'vitest';
-import type { Job, Pixels, Standing } from './protocol.ts';
+import type { Caller, Job, Pixels } from './protocol.ts';
 import { EngineSetup, exactly, type Generation } from './testing/engine-setup.ts';
 
-const interactive: Standing = { client: '', priority: 'interactive' };
-const background: Standing = { client: '', priority: 'background' };
+const interactive: Caller = { client: '', priority: 'interactive' };
+const background: Caller = { client: '', priority: 'background' };
 
-/** What a job generates with an engine of its own. */
+/** The tokens of a job that is alone in an engine. */
 async function alone(id: number, request?: Generation): Promise<number[][]> {
   const setup = new EngineSetup();
   setup.submit(id, request);
@@ -44,7 +44,7 @@ describe('a pass of the decoder', () => {
     expect(setup.tokensOf(2)).toEqual(await alone(2, { ids }));
   });
 
-  it('gives every request what it gets alone, however sequences fork, move and end', async () => {
+  it('gives every request the tokens that it gets alone, however sequences fork, move and end', async () => {
     const requests: Generation[] = [
       { config: { num_beams: 3, n: 2, ...exactly(7) } },
       { config: { temperature: 1.5, n: 3, seed: 5, ...exactly(4) } },
@@ -64,7 +64,7 @@ describe('a pass of the decoder', () => {
 });
 
 describe('a job that is canceled', () => {
-  it('during a step ends after it, and leaves the others as they are', async () => {
+  it('during a step ends after it, and does not change the others', async () => {
     const setup = new EngineSetup();
     for (const id of [1, 2, 3]) setup.submit(id);
     await setup.engine.advance();
@@ -94,11 +94,11 @@ describe('a job that is canceled', () => {
 });
 
 describe('a pass that fails', () => {
-  it('takes down the requests in it, and only those', async () => {
+  it('ends the requests in it, and only those', async () => {
     const setup = new EngineSetup();
     setup.submit(1);
     await setup.engine.advance();
-    setup.submit(2, { options: { standing: interactive, requestId: 'r-2' } });
+    setup.submit(2, { options: { caller: interactive, requestId: 'r-2' } });
     setup.submit(3);
     setup.decoder.gate = async ({ kind }) => {
       if (kind === 'prefill') throw new RangeError('no room', { cause: new Error('the device') });
@@ -119,7 +119,7 @@ describe('a pass that fails', () => {
     for (const id of [1, 4]) expect(setup.tokensOf(id)).toEqual(await alone(id));
   });
 
-  it('because its prompts do not fit frees their slots, and the engine goes on', async () => {
+  it('because its prompts do not fit frees their slots, and later requests are served', async () => {
     const setup = new EngineSetup({ prefillChunkTokens: 2000 });
     setup.submit(1);
     await setup.engine.advance();
@@ -132,7 +132,7 @@ describe('a pass that fails', () => {
     expect(setup.tokensOf(1)).toEqual(await alone(1));
   });
 
-  it('in a step leaves those that wait and those whose prompt is read in part', async () => {
+  it('in a step does not end waiting requests, nor those whose prompt is computed in part', async () => {
     const setup = new EngineSetup({ maxSlots: 3, prefillChunkTokens: 2 });
     const ids = [2, 3, 4, 5];
     for (const id of [1, 2]) setup.submit(id);
@@ -157,16 +157,16 @@ describe('a pass that fails', () => {
 describe('requests that wait', () => {
   it('are served before background work that came earlier', async () => {
     const setup = new EngineSetup({ maxSlots: 2 });
-    for (const id of [1, 2, 3]) setup.submit(id, { options: { standing: background } });
+    for (const id of [1, 2, 3]) setup.submit(id, { options: { caller: background } });
     await setup.engine.advance();
-    // Background work has left a slot to whoever comes.
+    // Background work has left a slot for the next request.
     expect(setup.stats.at(-1)).toMatchObject({ running: 1, waiting: { prefill: 2 } });
     setup.submit(4, { config: exactly(3) });
     await setup.finish();
     expect(setup.ended).toEqual([4, 1, 2, 3]);
   });
 
-  it('get no memory of the burst before them when there is nothing to do', async () => {
+  it('find the memory of an earlier burst freed once the engine was idle', async () => {
     const setup = new EngineSetup();
     setup.submit(1);
     await setup.finish();
@@ -183,7 +183,7 @@ describe('requests with an image', () => {
     pixels: Float32Array.of(key.length, -key.length),
   });
 
-  it('generate from its query embeddings what they generate from those alone', async () => {
+  it('generate the same tokens as from its query embeddings', async () => {
     const setup = new EngineSetup();
     setup.submit(7, { source: pixels('x'.repeat(9)) });
     await setup.finish();
@@ -195,7 +195,7 @@ describe('requests with an image', () => {
     expect(setup.tokensOf(7)).toEqual(await alone(9));
   });
 
-  it('fail with its encode, and no others', async () => {
+  it('fail when its encode fails, and no others do', async () => {
     const setup = new EngineSetup();
     setup.submit(1);
     await setup.engine.advance();
@@ -209,7 +209,7 @@ describe('requests with an image', () => {
     expect(setup.ended.toSorted()).toEqual([1, 3]);
   });
 
-  it('go on when the work on their image fails for another request after they were served', async () => {
+  it('continue when the work on their image fails for another request after they were served', async () => {
     const failing = async () => {
       throw new Error('the retrieval model failed');
     };
@@ -222,7 +222,7 @@ describe('requests with an image', () => {
     const setup = new EngineSetup({}, { retrieval });
     setup.submit(1, { source: pixels('a') });
     const match: Job = { kind: 'match', source: pixels('a'), texts: [[2]] };
-    setup.engine.submit(2, match, { standing: interactive });
+    setup.engine.submit(2, match, { caller: interactive });
     await setup.finish();
     expect(setup.ended).toEqual([1]);
     expect(setup.of(2)).toMatchObject([{ type: 'failed' }]);

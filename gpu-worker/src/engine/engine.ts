@@ -19,7 +19,7 @@ type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
 /**
  * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
  * @example
- * engine.submit(1, job, { standing: { client: '', priority: 'interactive' } });
+ * engine.submit(1, job, { caller: { client: '', priority: 'interactive' } });
  * while (await engine.advance());
  */
 export class Engine {
@@ -31,7 +31,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #emit: (id: number, event: JobEvent) => void;
   readonly #report: (stats: EngineStats) => void;
-  /** Groups without slots, the first in line first. */
+  /** Groups that wait for slots, in the order in which they get them. */
   #waiting: SequenceGroup[] = [];
   readonly #canceled = new Set<number>();
   #last: Action['kind'] = 'wait';
@@ -53,9 +53,9 @@ export class Engine {
   }
 
   /** @param id names the job in its events, and to `cancel` it */
-  submit(id: number, job: Job, { standing, requestId }: SubmitOptions): void {
+  submit(id: number, job: Job, { caller, requestId }: SubmitOptions): void {
     const slots = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
-    const ticket = this.#queue.join(standing, slots);
+    const ticket = this.#queue.join(caller, slots);
     const submittedAt = performance.now();
     const request = { id, requestId, job, ticket, submittedAt, timings: { queue: 0 } };
     if (job.kind === 'generate' && job.source.kind === 'embeddings') {
@@ -63,12 +63,12 @@ export class Engine {
     } else this.#images.submit(request);
   }
 
-  /** Forgets a job before the next action: while one runs, the slots must stay what they are. */
+  /** Removes a job before the next action: while one runs, the slots must not change. */
   cancel(id: number): void {
     this.#canceled.add(id);
   }
 
-  /** Does one thing; a run that fails is an event. @returns false when there was nothing to do */
+  /** Runs one action; a run that fails is an event. @returns false when there was nothing to do */
   async advance(): Promise<boolean> {
     for (const id of this.#canceled) this.#remove(id);
     this.#canceled.clear();
@@ -103,7 +103,7 @@ export class Engine {
     this.#kv.release();
   }
 
-  /** Which sequences the next pass has, and what it computes of them. */
+  /** The sequences of the next pass, and the positions that it computes. */
   #plan(action: Extract<Action, { kind: 'prefill' | 'prefill-chunk' | 'step' }>): Pass {
     switch (action.kind) {
       case 'prefill': {
@@ -121,7 +121,7 @@ export class Engine {
     }
   }
 
-  /** The only sequence that a group has before its prompt is read. */
+  /** The one sequence of a group until its prompt is computed. */
   #begin(group: SequenceGroup): Sequence {
     const { ticket, timings, submittedAt } = group.request;
     const encoding = (timings.vision ?? 0) + (timings.qformer ?? 0);
@@ -157,7 +157,7 @@ export class Engine {
     return sequences.length;
   }
 
-  /** @returns what the strategies made of the logits, of the groups whose prompts are read */
+  /** @returns the strategies' outputs, of the groups whose prompts are computed */
   #emitTokens(
     groups: readonly SequenceGroup[],
     rows: readonly (Sequence | null)[],
@@ -216,7 +216,7 @@ export class Engine {
     this.#waiting.sort((a, b) => compareTickets(a.request.ticket, b.request.ticket));
   }
 
-  /** Forgets a request, wherever it is. */
+  /** Removes a request from every queue, and from the batch. */
   #remove(id: number): void {
     this.#images.remove(id);
     for (const group of this.#waiting) if (group.request.id === id) this.#kv.untrack(group);
@@ -224,7 +224,7 @@ export class Engine {
     this.#batch.remove(id);
   }
 
-  /** A run that fails takes down the requests in it, and only those. */
+  /** A run that fails ends the requests in it, and only those. */
   async #guard(requests: Iterable<EngineRequest>, run: () => Promise<void>): Promise<void> {
     try {
       await run();

@@ -36,8 +36,8 @@ function models(
     ),
     release,
   };
-  const vision = { generate: encoderOf(1), retrieve: encoderOf(10) };
-  return { vision, qformer, retrieval, embeddingTypes };
+  const imageEncoder = { generate: encoderOf(1), retrieve: encoderOf(10) };
+  return { imageEncoder, qformer, retrieval, embeddingTypes };
 }
 
 const pixels = (key: string): Pixels => ({
@@ -80,14 +80,14 @@ describe('an image', () => {
     expect(work.requests.map(({ id }) => id)).toEqual([0, 2, 3]);
     const results = await Array.fromAsync(queue.run(work));
     expect(results.map(typesOf)).toEqual([['embeddings'], ['embeddings', 'done'], ['embeddings']]);
-    expect(own.vision.generate.encode).toHaveBeenCalledTimes(1);
+    expect(own.imageEncoder.generate.encode).toHaveBeenCalledTimes(1);
     expect(own.qformer.query).toHaveBeenCalledTimes(1);
     expect(queue.waiting).toBe(1);
     expect(idsOf(await advance(queue))).toEqual([1]);
     expect(queue.next()).toBeNull();
   });
 
-  it('yields the query embeddings of a request that generates, those that it emits', async () => {
+  it('yields the query embeddings of a request that generates, the same that it emits', async () => {
     const [result] = await advance(queueOf(models(), generate('abc')));
     expect(result!.queryEmbeddings).toEqual(Float32Array.of(3.1, 1.1));
     expect(result!.events).toEqual([{ type: 'embeddings', values: result!.queryEmbeddings }]);
@@ -107,13 +107,13 @@ describe('an image', () => {
     await advance(queue);
     const [result] = await advance(queue);
     expect(result!.events[0]).toEqual({ type: 'embeddings', values: Float32Array.of(10, 10) });
-    expect(own.vision.generate.encode).toHaveBeenCalledTimes(1);
-    expect(own.vision.retrieve.encode).toHaveBeenCalledTimes(1);
+    expect(own.imageEncoder.generate.encode).toHaveBeenCalledTimes(1);
+    expect(own.imageEncoder.retrieve.encode).toHaveBeenCalledTimes(1);
   });
 
   it('gives each request its result as soon as there is one', async () => {
     const own = models();
-    own.vision.retrieve = own.vision.generate;
+    own.imageEncoder.retrieve = own.imageEncoder.generate;
     const { promise: opened, resolve: open } = Promise.withResolvers<void>();
     own.retrieval.imageEmbeddings.mockImplementation(async ({ data }) => {
       await opened;
@@ -129,7 +129,7 @@ describe('an image', () => {
 
   it('that fails for one request has yielded the results of those before it', async () => {
     const own = models();
-    own.vision.retrieve = own.vision.generate;
+    own.imageEncoder.retrieve = own.imageEncoder.generate;
     own.retrieval.imageEmbeddings.mockRejectedValue(new Error('no memory'));
     const queue = queueOf(own, generate('a'), embed('a', 'itc'));
     const run = queue.run(queue.next()!);
@@ -140,7 +140,7 @@ describe('an image', () => {
 });
 
 describe('texts', () => {
-  it('are embedded a few at a time, and all of them are the result', async () => {
+  it('are embedded a few at a time, and returned all at once', async () => {
     const own = models();
     const queue = queueOf(own, { kind: 'embed-texts', texts: texts(6) });
     expect(await advance(queue)).toEqual([]);
@@ -172,7 +172,7 @@ describe('texts', () => {
     });
   });
 
-  it('wait in line with the images', async () => {
+  it('wait in one queue with the images', async () => {
     const queue = queueOf(
       models(),
       generate('a'),
@@ -196,7 +196,7 @@ describe('texts', () => {
 });
 
 describe('a request that is removed', () => {
-  it('gets nothing, wherever it waits', async () => {
+  it('gets no result, wherever it waits', async () => {
     const match: Job = { kind: 'match', source: pixels('a'), texts: texts(9) };
     const queue = queueOf(models(), match, generate('bb'), {
       kind: 'embed-texts',

@@ -1,4 +1,4 @@
-/** What the engine does beside generating: images to encode and to compare with texts, a bounded piece at a time. */
+/** The queue of work on images: encoding them and comparing them with texts, one bounded work item at a time. */
 import { asStored } from '@blip2/shared/embedding-codec';
 import { route } from '@blip2/shared/route';
 import type { MatchScore } from '@blip2/shared/wire';
@@ -11,14 +11,14 @@ import { compareTickets } from './scheduling/fair-queue.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { CacheStats } from './stats.ts';
 
-type Encoder = EngineModels['vision']['generate'];
+type ImageEncoder = EngineModels['imageEncoder']['generate'];
 
-/** Texts compared in one piece: running streams wait for it. */
+/** Texts of one work item: running streams wait for it. */
 const TEXTS_AT_ONCE = 4;
 
-type Encoding = { request: EngineRequest; pixels: Pixels };
+type EncodeTask = { request: EngineRequest; pixels: Pixels };
 
-type Comparing = {
+type Comparison = {
   request: EngineRequest;
   texts: readonly number[][];
   image?: { features: Tensor; itc: Float32Array };
@@ -26,13 +26,13 @@ type Comparing = {
   embeddings: Float32Array[];
 };
 
-/** A piece of work, for all requests that it serves. */
+/** A work item, with all requests that it serves. */
 export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
-  | { kind: 'encode'; pixels: Pixels; encoder: Encoder }
-  | { kind: 'compare'; comparing: Comparing }
+  | { kind: 'encode'; pixels: Pixels; encoder: ImageEncoder }
+  | { kind: 'compare'; comparison: Comparison }
 );
 
-/** What came of a piece of work for one request. */
+/** The result of a work item for one request. */
 export type ImageResult = {
   request: EngineRequest;
   events: JobEvent[];
@@ -41,7 +41,7 @@ export type ImageResult = {
 };
 
 /**
- * Requests that wait for work on images or texts, the first in line first.
+ * Requests that wait for work on images or texts, in the order in which they are served.
  * @example
  * const work = queue.next();
  * for await (const { request, events } of queue.run(work)) emit(request, events);
@@ -49,15 +49,15 @@ export type ImageResult = {
 export class ImageQueue {
   readonly #models: Omit<EngineModels, 'decoder'>;
   readonly #features: ImageFeatureCache;
-  #toEncode: Encoding[] = [];
-  #toCompare: Comparing[] = [];
+  #toEncode: EncodeTask[] = [];
+  #toCompare: Comparison[] = [];
 
   constructor(models: Omit<EngineModels, 'decoder'>) {
     this.#models = models;
-    this.#features = new ImageFeatureCache(models.vision);
+    this.#features = new ImageFeatureCache(models.imageEncoder);
   }
 
-  /** Pieces of work that wait, roughly. */
+  /** Requests that wait. */
   get waiting(): number {
     return this.#toEncode.length + this.#toCompare.length;
   }
@@ -70,26 +70,26 @@ export class ImageQueue {
   submit(request: EngineRequest): void {
     const { job } = request;
     if (job.kind === 'embed-texts') {
-      this.#awaitComparison({ request, texts: job.texts, scores: [], embeddings: [] });
+      this.#enqueueComparison({ request, texts: job.texts, scores: [], embeddings: [] });
       return;
     }
     if (job.source.kind !== 'pixels') throw new Error('there is no image to encode');
     this.#toEncode.push({ request, pixels: job.source });
-    this.#toEncode.sort(inOrder);
+    this.#toEncode.sort(byTicket);
   }
 
-  /** Forgets a request, wherever it waits. */
+  /** Removes a request, wherever it waits. */
   remove(id: number): void {
     this.#toEncode = this.#toEncode.filter(({ request }) => request.id !== id);
     this.#toCompare = this.#toCompare.filter(({ request }) => request.id !== id);
   }
 
-  /** What is first in line, taken out of it: one image, or a few texts of a job. */
+  /** Dequeues the next work item: one image, or a few texts of a job. */
   next(): ImageWork | null {
-    const [comparing] = this.#toCompare;
+    const [comparison] = this.#toCompare;
     const [first] = this.#toEncode;
-    if (comparing !== undefined && (first === undefined || inOrder(comparing, first) < 0)) {
-      return { kind: 'compare', requests: [comparing.request], comparing };
+    if (comparison !== undefined && (first === undefined || byTicket(comparison, first) < 0)) {
+      return { kind: 'compare', requests: [comparison.request], comparison };
     }
     if (first === undefined) return null;
     const { pixels } = first;
@@ -103,17 +103,17 @@ export class ImageQueue {
   }
 
   /**
-   * Does a piece of work. The caller removes its requests when it throws.
-   * @returns what came of it for each request, as soon as it is known: no events where the request waits for more work
+   * Runs a work item. The caller removes its requests when it throws.
+   * @returns the result for each request, as soon as it is known: without events where the request waits for more work
    */
   async *run(work: ImageWork): AsyncGenerator<ImageResult, void, undefined> {
     if (work.kind === 'encode') yield* this.#encode(work);
-    else yield* this.#compare(work.comparing);
+    else yield* this.#compare(work.comparison);
   }
 
-  #awaitComparison(entry: Comparing): void {
+  #enqueueComparison(entry: Comparison): void {
     this.#toCompare.push(entry);
-    this.#toCompare.sort(inOrder);
+    this.#toCompare.sort(byTicket);
   }
 
   async *#encode({
@@ -135,7 +135,7 @@ export class ImageQueue {
       timings.qformer = performance.now() - begun;
       if (job.kind === 'match') {
         const image = { features, itc: exact };
-        this.#awaitComparison({ request, texts: job.texts, image, scores: [], embeddings: [] });
+        this.#enqueueComparison({ request, texts: job.texts, image, scores: [], embeddings: [] });
         yield { request, events: [] };
         continue;
       }
@@ -151,16 +151,16 @@ export class ImageQueue {
   }
 
   /** The next few texts of a job, and its results when they were the last. */
-  async *#compare(comparing: Comparing): AsyncGenerator<ImageResult, void, undefined> {
-    const { request, texts, image, scores, embeddings } = comparing;
+  async *#compare(comparison: Comparison): AsyncGenerator<ImageResult, void, undefined> {
+    const { request, texts, image, scores, embeddings } = comparison;
     const { timings } = request;
     const start = performance.now();
-    const some = texts.slice(embeddings.length, embeddings.length + TEXTS_AT_ONCE);
-    const vectors = await this.#retrieval.textEmbeddings(some);
+    const batch = texts.slice(embeddings.length, embeddings.length + TEXTS_AT_ONCE);
+    const vectors = await this.#retrieval.textEmbeddings(batch);
     embeddings.push(...vectors);
     if (image !== undefined) {
       const { features, itc } = image;
-      const probabilities = await this.#retrieval.matchProbabilities(features, some);
+      const probabilities = await this.#retrieval.matchProbabilities(features, batch);
       for (const [i, itm] of probabilities.entries()) {
         scores.push({ itm, itc: itcScore(itc, vectors[i] as Float32Array) });
       }
@@ -179,13 +179,13 @@ export class ImageQueue {
     return retrieval;
   }
 
-  #encoderOf(job: Job): Encoder {
-    const { vision } = this.#models;
-    return vision[route(job)] ?? vision.generate;
+  #encoderOf(job: Job): ImageEncoder {
+    const { imageEncoder } = this.#models;
+    return imageEncoder[route(job)] ?? imageEncoder.generate;
   }
 }
 
-const inOrder = (a: Encoding | Comparing, b: Encoding | Comparing) =>
+const byTicket = (a: EncodeTask | Comparison, b: EncodeTask | Comparison) =>
   compareTickets(a.request.ticket, b.request.ticket);
 
 /** Computes at most once, and only when asked. */

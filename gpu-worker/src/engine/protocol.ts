@@ -1,4 +1,4 @@
-/** What the HTTP thread and the engine thread say to each other. */
+/** The messages between HTTP thread and engine thread. */
 import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import type { GeneratedToken } from '@blip2/shared/frames';
 import type {
@@ -26,7 +26,7 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
     prefixCacheBytes: number;
   };
 
-/** A retrieval model, beside the generative one. */
+/** The retrieval model, where one is served. */
 export type RetrievalOptions = { bundle: string; manifest: RetrievalManifest };
 
 /** An image, float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
@@ -45,18 +45,18 @@ export type Job =
   | { kind: 'match'; source: Pixels; texts: number[][] }
   | { kind: 'embed-texts'; texts: number[][] };
 
-/** Who asks for a job, and whether somebody waits for it. */
-export type Standing = { client: string; priority: NonNullable<GpuRequest['priority']> };
+/** Who submits a job: the client that is waiting its turn, and whether it is background work. */
+export type Caller = { client: string; priority: NonNullable<GpuRequest['priority']> };
 
-/** What goes with a job. `requestId` names its request in logs and errors. */
-export type SubmitOptions = { standing: Standing; requestId?: string };
+/** `requestId` names the job's request in logs and errors. */
+export type SubmitOptions = { caller: Caller; requestId?: string };
 
 export type ToEngine =
   | { type: 'submit'; id: number; job: Job; options: SubmitOptions }
   | { type: 'cancel'; id: number }
   | { type: 'close' };
 
-/** What happens to one job, in this order; `done` or `failed` is the last. */
+/** The events of one job, in this order; `done` or `failed` is the last. */
 export type JobEvent =
   /** Embeddings as they are cached, float32 [queries, width]. */
   | { type: 'embeddings'; values: Float32Array }
@@ -70,4 +70,4 @@ export type JobEvent =
 export type FromEngine =
   | { type: 'ready' }
   | { type: 'event'; id: number; event: JobEvent }
-  | { type: 'observed'; stats: EngineStats };
+  | { type: 'stats'; stats: EngineStats };

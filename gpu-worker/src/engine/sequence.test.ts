@@ -10,7 +10,7 @@ it('a sequence begins with its whole prompt unread and nothing cached', () => {
   expect(sequence.isPrefilled).toBe(true);
 });
 
-it('a group needs a slot for each choice or beam that may go on', () => {
+it('a group needs a slot for each running choice or beam', () => {
   expect(groupOf(1).slots).toBe(1);
   expect(groupOf(1, undefined, { num_beams: 4 }).slots).toBe(4);
   const group = groupOf(1, undefined, { n: 3, temperature: 1, max_tokens: 1 });

@@ -1,4 +1,4 @@
-/** What the engine remembers of a request while it is served: the request, and a generation's group of sequences. */
+/** The state of a request while it is served: the request, and a generation's group of sequences. */
 import type { GpuTimings } from '@blip2/shared/wire';
 import type { DecodingStrategy } from './decoding/strategy.ts';
 import type { Prompt } from './models/decoder.ts';
@@ -19,7 +19,7 @@ export type EngineRequest = {
   timings: GpuTimings;
 };
 
-/** The part of a prompt that its first pass brings into a slot. */
+/** The part of a prompt that its first pass writes into a slot. */
 export type FirstChunk = {
   /** Positions of the prompt that the slot holds then. */
   end: number;
@@ -27,16 +27,16 @@ export type FirstChunk = {
   computed: number;
 };
 
-/** One text being generated. It only remembers. */
+/** One text while it is generated: state only. */
 export class Sequence {
   readonly group: SequenceGroup;
   /** Of the KV cache; the batch moves sequences between slots. */
   slot: number;
   /** Positions that its slot holds. */
   cachedPositions = 0;
-  /** Token id that it reads next, once its prompt is read. */
+  /** Token id that it reads next, once its prompt is computed. */
   nextToken = Number.NaN;
-  /** Ids of the prompt that no pass has read, or reads now. */
+  /** Ids of the prompt behind those that passes have read or are reading. */
   unreadIds: number;
 
   constructor(group: SequenceGroup, slot: number) {
@@ -58,7 +58,7 @@ export class SequenceGroup {
   readonly strategy: DecodingStrategy;
   /** In the order in which the strategy counts them; none before the prefill. */
   sequences: Sequence[] = [];
-  /** Up to date while the group waits for slots: the KV manager sees to it. */
+  /** Kept up to date by the KV manager while the group waits for slots. */
   firstChunk: FirstChunk = { end: 0, computed: 0 };
 
   constructor(request: EngineRequest, prompt: Prompt, strategy: DecodingStrategy) {

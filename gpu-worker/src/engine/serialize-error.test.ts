@@ -31,13 +31,13 @@ describe('an error that crosses a thread boundary', () => {
     );
   });
 
-  it('arrives though it holds what cannot be cloned', () => {
+  it('arrives although a property of it cannot be cloned', () => {
     const error = Object.assign(new Error('the run failed'), { session: { run: () => {} } });
     expect(() => structuredClone({ ...error })).toThrow();
     expect(transferred(error)).toMatchObject({ name: 'Error', message: 'the run failed' });
   });
 
-  it('arrives though its causes lead back to it', () => {
+  it('arrives although its causes are circular', () => {
     const error = new Error('round and round');
     error.cause = error;
     expect((transferred(error).cause as Error).message).toBe('round and round');

@@ -1,6 +1,6 @@
 /**
- * Errors that cross a thread boundary whole. `postMessage` clones an Error but drops its class, its own properties, and
- * throws where one of them cannot be cloned; this carries what a log needs as plain data.
+ * Serializes errors, so that they cross a thread boundary whole. `postMessage` clones an Error but drops its class, its own properties, and
+ * throws where one of them cannot be cloned; plain data carries what a log needs.
  */
 
 /** An error as plain data. */
@@ -40,7 +40,7 @@ export function deserializeError({ name, message, stack, code, cause }: Serializ
     message,
     cause === undefined ? undefined : { cause: deserializeError(cause) },
   );
-  // Where it was put together again says nothing.
+  // The stack of this function would be of no use.
   const hidden = { enumerable: false, writable: true, configurable: true };
   Object.defineProperty(error, 'name', { ...hidden, value: name });
   Object.defineProperty(error, 'stack', { ...hidden, value: stack ?? `${name}: ${message}` });

@@ -21,7 +21,7 @@ export async function serveEngine(
     models,
     options,
     (id, event) => emit(id, event),
-    (stats) => post({ type: 'observed', stats }),
+    (stats) => post({ type: 'stats', stats }),
   );
 
   const serving = emit;
@@ -30,7 +30,7 @@ export async function serveEngine(
     emit = (_, event) => {
       last = event;
     };
-    engine.submit(0, job, { standing: { client: '', priority: 'interactive' } });
+    engine.submit(0, job, { caller: { client: '', priority: 'interactive' } });
     while (await engine.advance());
     checkSelfTest(last);
   }
@@ -56,7 +56,7 @@ export async function serveEngine(
 
   while (!closed) {
     if (await engine.advance()) {
-      // Lets messages in: what was submitted or canceled counts before the next step.
+      // Lets messages in: jobs that were submitted or canceled count before the next step.
       await new Promise((resolve) => setImmediate(resolve));
     } else {
       await new Promise<void>((resolve) => {

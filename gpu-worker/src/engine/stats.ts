@@ -1,7 +1,7 @@
-/** What the engine thread reports after each thing it has done: the HTTP thread never has to ask and wait. */
+/** What the engine thread reports after each action: the HTTP thread never has to ask and wait. */
 
 export type CompletedAction = {
-  /** `prefill-chunk` goes on with a long prompt. */
+  /** `prefill-chunk` continues a long prompt. */
   action: 'images' | 'prefill' | 'prefill-chunk' | 'step';
   /** Milliseconds since the epoch. */
   startedAt: number;
@@ -23,10 +23,10 @@ export type EngineStats = {
   features: CacheStats;
 };
 
-/** Look-ups since the start that found something and that did not, and the bytes that are cached now. */
+/** Hits and misses since the start, and the bytes that are cached now. */
 export type CacheStats = { hits: number; misses: number; bytes: number };
 
-/** What prompts begin with: look-ups of images, and text positions that did not have to be computed again. */
+/** Of the prefix cache: look-ups of images, and text positions that did not have to be computed again. */
 export type PrefixCacheStats = CacheStats & { textPositions: number };
 
 /** Memory of the slots' keys and values; `deviceTensors`: how many tensors are held on the device. */

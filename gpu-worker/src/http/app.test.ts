@@ -53,7 +53,7 @@ describe('a request', () => {
 });
 
 describe('requests together', () => {
-  it('get what each gets alone, whoever shares their batch', async () => {
+  it('get the tokens that each gets alone', async () => {
     const requests = [0, 1, 2, 3].map((i) => ({
       request: test.generate({
         input_ids: [2, ...Array.from({ length: 3 * i }, (_, j) => 300 + 7 * j)],
@@ -109,7 +109,7 @@ describe('a deadline', () => {
     await expect.poll(() => test.worker.engine.admitted).toBe(0);
   });
 
-  it('passes while the image is uploaded too', async () => {
+  it('counts during the upload, too', async () => {
     const upload = new ReadableStream<Uint8Array>({
       start(controller) {
         controller.enqueue(encodeJsonFrame('request', test.generate({ deadline_ms: 300 })));

@@ -1,4 +1,4 @@
-/** What the worker answers to requests that it cannot do, and to bytes that are none. */
+/** Replies to requests that cannot be served, and to bytes that are no request. */
 import { decodeEmbeddings, encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import type { Problem } from '@blip2/shared/errors';
 import { encodeFrame, encodeJsonFrame } from '@blip2/shared/frames';
@@ -27,7 +27,7 @@ async function embeddingsWith(value: number): Promise<Bytes> {
   return encodeFrame('embeddings', encodeEmbeddings({ ...shape, values }, 'float32'));
 }
 
-describe('a request that cannot be done', () => {
+describe('a request that cannot be served', () => {
   it.each<[string, () => Promise<Response>, number, string]>([
     [
       'for another model',
@@ -100,7 +100,7 @@ describe('a request that cannot be done', () => {
     expect(response.status).toBe(409);
   });
 
-  it('is refused in words, however much of a large image is on its way', async () => {
+  it('is refused with a problem although a large image is still being uploaded', async () => {
     const large = encodeFrame('image', new Uint8Array(19 * 2 ** 20));
     for (let round = 0; round < 5; round++) {
       const response = await test.send(test.generate({ revision: 'x' }), large);

@@ -1,4 +1,4 @@
-/** The deadline of one request: it counts from the request's arrival, but its length comes in the first frame. */
+/** The deadline of one request: it counts from the arrival, though its length comes in the first frame. */
 import { deadlineExceeded } from './worker-errors.ts';
 
 /** The longest delay of Node's timers; a longer one would end at once. */

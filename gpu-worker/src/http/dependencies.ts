@@ -1,4 +1,4 @@
-/** What the routes of the GPU worker work with: made once, passed down. */
+/** The dependencies of the GPU worker's routes: made once, passed down. */
 import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import type { WorkerModel } from '@blip2/shared/wire';
 import type { Context } from 'hono';
@@ -14,7 +14,7 @@ export type Models = { generate: GenerativeManifest; retrieve?: RetrievalManifes
 /** What changes while the server runs. */
 export type ServerState = {
   draining: boolean;
-  /** Aborts when the engine has ended by an error, which is its reason. */
+  /** Aborts when the engine has crashed, with the error as its reason. */
   crashed: AbortSignal;
 };
 
@@ -22,7 +22,7 @@ export type Dependencies = {
   engine: EngineClient;
   models: Models;
   limits: ImageLimits;
-  /** What `GET /v1/model` says. */
+  /** The reply of `GET /v1/model`. */
   model: WorkerModel;
   metrics: Metrics;
   state: ServerState;

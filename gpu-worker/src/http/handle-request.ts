@@ -1,4 +1,4 @@
-/** Does what a request asks for: image decoded, job run, frames out as they become known. */
+/** Serves a request: decodes its image, runs its job, and yields the frames of the reply as they become known. */
 import { ApiError } from '@blip2/shared/errors';
 import { encodeEvent } from '@blip2/shared/gpu-events';
 import { imageIdOf } from '@blip2/shared/image-id';
@@ -13,7 +13,7 @@ import type { Source } from './parse-request.ts';
 import type { ReceivedRequest } from './receive-request.ts';
 import { toGpuEvent } from './to-gpu-event.ts';
 
-/** What belongs to one request beside its frames. */
+/** What belongs to one request, apart from its frames. */
 export type RequestContext = {
   /** Names the request in logs, here and at the edge. */
   requestId: string;
@@ -25,8 +25,8 @@ type Embeddings = Extract<Source, { kind: 'embeddings' }>;
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
- * Frames of the reply: `imageInfo` and `embeddings` for an image, then what was asked for, `done`.
- * @throws ApiError overloaded, or what the image makes impossible
+ * Frames of the reply: `imageInfo` and `embeddings` for an image, then tokens, scores or texts, and `done`.
+ * @throws ApiError overloaded, or a problem with the image
  */
 export async function* handleRequest(
   { request, source }: ReceivedRequest,
@@ -47,7 +47,7 @@ export async function* handleRequest(
   } else input = source;
   const job = jobOf(request, input);
   const format = embeddingFormat(request, models);
-  for await (const event of engine.run(job, { signal, standing: caller, requestId })) {
+  for await (const event of engine.run(job, { signal, caller, requestId })) {
     yield encodeEvent(toGpuEvent(event, format, timings));
   }
 }
@@ -61,12 +61,12 @@ async function decodeImage(
   const opened = await openImage(bytes, limits);
   const { image, preprocessing } = models[route(request)] ?? models.generate;
   const pixels = await preprocess(opened.pixels, image);
-  // Hashed here: what others say an image is called would let them name another's.
+  // Hashed here: with a key from outside, a client could name somebody else's image.
   const key = `${preprocessing} ${await imageIdOf(bytes)}`;
   return { info: opened.info, pixels: { kind: 'pixels', key, pixels } };
 }
 
-/** @param input what is there of the image: pixels or embeddings; nothing for texts alone */
+/** @param input the image's pixels or embeddings; undefined for texts alone */
 function jobOf(request: GpuRequest, input: Pixels | Embeddings | undefined): Job {
   switch (request.kind) {
     case 'embed-texts':

@@ -13,7 +13,7 @@ import { MAX_DEADLINE_MS } from './deadline.ts';
 import type { Dependencies, Models } from './dependencies.ts';
 import { embeddingFormat } from './embedding-format.ts';
 
-/** What a request is about. */
+/** The image of a request, or its query embeddings. */
 export type Source =
   | { kind: 'image'; bytes: Uint8Array }
   /** Float32 [queries, hidden]. */

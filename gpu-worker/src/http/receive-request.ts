@@ -6,7 +6,7 @@ import type { Deadline } from './deadline.ts';
 import type { Dependencies } from './dependencies.ts';
 import { parseRequest, parseSource, type Source } from './parse-request.ts';
 
-/** A request that was read and found good. `source` is absent where only texts are embedded. */
+/** A valid request. `source` is absent where only texts are embedded. */
 export type ReceivedRequest = { request: GpuRequest; source?: Source };
 
 /** Beyond the largest image: a request frame, and an image that is a little too large gets its own problem. */

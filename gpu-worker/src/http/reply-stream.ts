@@ -1,4 +1,4 @@
-/** A body of frames: what comes after the first, and an error frame where it fails. */
+/** The body of a reply: its frames, and an error frame where it fails. */
 import type { ApiError } from '@blip2/shared/errors';
 import { encodeJsonFrame } from '@blip2/shared/frames';
 
@@ -11,7 +11,7 @@ export type ReplyEnd = {
   onCancel: () => void;
 };
 
-/** @param first decided already that there is a stream, and not a problem with a status of its own */
+/** @param first the frame that was awaited, since a failure before it is a problem with its own status */
 export function replyStream(
   first: Bytes | undefined,
   frames: AsyncGenerator<Bytes, void, undefined>,

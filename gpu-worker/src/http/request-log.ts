@@ -1,4 +1,4 @@
-/** What the log says of one run: a line at its end, and before it the error where that is ours. */
+/** Logs one run: a line at its end, and before it the error where that is ours. */
 import type { ApiError, ProblemSlug } from '@blip2/shared/errors';
 import type { GpuRequest } from '@blip2/shared/wire';
 import type { Logger } from '../logger.ts';
@@ -26,19 +26,19 @@ export class RequestLog {
     return this.#requestId;
   }
 
-  /** What was read of the request. */
+  /** Kind and id of the request, once they are read. */
   identify(kind: GpuRequest['kind'], requestId: string): void {
     this.#kind = kind;
     this.#requestId = requestId;
   }
 
-  /** An error of ours, with its stack and causes: no client gets to know it. */
+  /** An error of ours, with its stack and causes, which no client gets. */
   error(problem: ApiError): void {
     if (problem.slug !== 'internal-error') return;
     this.#log.error('internal-error', { request_id: this.#requestId, error: problem.cause });
   }
 
-  /** The last line; what ends a request twice is logged once. */
+  /** The last line; a request that ends twice is logged once. */
   end(status: number, outcome: RunOutcome): void {
     if (this.#isEnded) return;
     this.#isEnded = true;

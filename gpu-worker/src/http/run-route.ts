@@ -18,7 +18,7 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
   const canceled = new AbortController();
   const clientGone = AbortSignal.any([canceled.signal, c.req.raw.signal]);
 
-  /** Ends the request by what was thrown. @returns null when there is no client any more to read it */
+  /** Ends the request with an error. @returns null when its client has gone */
   const fail = (thrown: unknown, streamStatus?: number): ApiError | null => {
     deadline[Symbol.dispose]();
     if (clientGone.aborted) {

@@ -1,11 +1,11 @@
-/** What the engine emits about a job → the event that the edge gets about its request. */
+/** From the engine's event of a job to the event that is sent to the edge. */
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import type { GpuEvent } from '@blip2/shared/gpu-events';
 import type { GpuTimings } from '@blip2/shared/wire';
 import type { JobOutput } from '../engine/client.ts';
 import type { EmbeddingFormat } from './embedding-format.ts';
 
-/** @param timings what was measured before the engine, milliseconds */
+/** @param timings of the work before the engine, milliseconds */
 export function toGpuEvent(
   event: JobOutput,
   { shape, type }: EmbeddingFormat,

@@ -1,4 +1,4 @@
-/** Problems that the GPU worker has with itself, not with a request. */
+/** Problems of the GPU worker itself, not of a request. */
 import { ApiError } from '@blip2/shared/errors';
 
 export function shuttingDown(): ApiError {

@@ -161,14 +161,14 @@ describe('bytes that are no image', () => {
     expect((await refuse(await make())).slug).toBe(slug);
   });
 
-  /** All that is said of images that cannot be decoded: nothing of the library's own words. */
+  /** The details of images that cannot be decoded: never the library's messages. */
   const OURS = [
     'The image is truncated or damaged.',
     'The bytes are not an image, or one that is damaged or cut off. Send JPEG, PNG, WebP, GIF or AVIF.',
   ];
 
   it.each(['jpeg', 'png', 'webp', 'gif', 'avif'] as const)(
-    'a truncated %s is refused, in words of ours',
+    'a truncated %s is refused, without the message of the library',
     async (format) => {
       const noise = Buffer.from(
         Uint8Array.from({ length: 3 * 90 * 90 }, (_, i) => (i * 7919) % 251),
@@ -185,7 +185,7 @@ describe('bytes that are no image', () => {
     },
   );
 
-  it('a damaged PNG is refused, in words of ours', async () => {
+  it('a damaged PNG is refused, without the message of the library', async () => {
     const bytes = new Uint8Array(await halves().png().toBuffer());
     const error = await refuse(bytes.fill(0x5a, Math.floor(bytes.length / 2)));
     expect(OURS).toContain(error.message);

@@ -1,4 +1,4 @@
-/** Opens the bytes of an image: an upright 8-bit sRGB image to decode, or an error that says what is wrong. */
+/** Opens the bytes of an image: an upright 8-bit sRGB image to decode, or an error that names the problem. */
 import { ApiError } from '@blip2/shared/errors';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';

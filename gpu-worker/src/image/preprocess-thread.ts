@@ -1,4 +1,4 @@
-/** Runs in a pool thread: a large image takes many milliseconds of plain arithmetic. */
+/** Resizes and normalizes an image in a pool thread: that is many milliseconds of plain arithmetic. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { type RgbImage, resample } from './resample.ts';
 

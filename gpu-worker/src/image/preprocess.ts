@@ -1,11 +1,11 @@
-/** An opened image → the image encoder's input, as BLIP-2's processor makes it. */
+/** From an opened image to the image encoder's input, as BLIP-2's processor computes it. */
 import { ApiError } from '@blip2/shared/errors';
 import { Piscina } from 'piscina';
 import type { Sharp } from 'sharp';
 import type { ImageSpec } from './preprocess-thread.ts';
 import type { RgbImage } from './resample.ts';
 
-/** Threads stay until they have been idle for a while and never keep the process alive. */
+/** Threads end when they have been idle for a while, and do not delay the end of the process. */
 const pool = new Piscina<{ image: RgbImage; spec: ImageSpec }, Float32Array<ArrayBuffer>>({
   filename: new URL('./preprocess-thread.ts', import.meta.url).href,
   maxThreads: 2,

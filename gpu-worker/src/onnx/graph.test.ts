@@ -1,19 +1,15 @@
 /** Graphs are read back by onnxruntime, whose ONNX parser shares nothing with the writer. */
-import { mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromBinary, isFieldSet } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { AttributeProtoSchema, ModelProtoSchema, NodeProtoSchema } from './generated/onnx_pb.ts';
 import { Graph } from './graph.ts';
 import type { Weight } from './weight.ts';
 
-let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-graph-'));
-});
-afterEach(() => rm(folder, { recursive: true, force: true }));
+const folder = temporaryFolder('test');
 
 function weightOf(dims: number[], value: (i: number) => number): Weight {
   const length = dims.reduce((a, b) => a * b, 1);
@@ -29,7 +25,7 @@ function weightOf(dims: number[], value: (i: number) => number): Weight {
 }
 
 describe('a saved graph', () => {
-  it('is what onnxruntime runs: names, shapes, attributes of every type, weights in and beside it', async () => {
+  it('runs in onnxruntime: names, shapes, attributes of every type, weights inside and in a file', async () => {
     const graph = new Graph('sum');
     const x = graph.input('x', 'float32', ['batch', 64]);
     const odd = graph.weight(
@@ -92,7 +88,7 @@ describe('a saved graph', () => {
   });
 });
 
-it('a role finds its nodes under the names that the file gives them, those in branches too', () => {
+it('a role has the names that its nodes have in the file, those in branches included', () => {
   const graph = new Graph('outer');
   const x = graph.input('x', 'float32', ['n']);
   graph.op('Neg', [x]);

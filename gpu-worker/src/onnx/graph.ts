@@ -103,7 +103,7 @@ export class Graph {
     return this.#constant(`f32[${values}]`, 'float32', [values.length], Float32Array.from(values));
   }
 
-  /** float32 of any shape, under a name of its own. */
+  /** float32 of any shape, under a given name. */
   table(name: string, dims: readonly number[], values: Float32Array): string {
     return this.#constant(name, 'float32', dims, values);
   }
@@ -125,7 +125,7 @@ export class Graph {
    */
   asBody(): { graph: Model } {
     if (this.#weights.size + this.#constants.size > 0) {
-      throw new Error('a body has no weights or constants of its own');
+      throw new Error('a body cannot have weights or constants');
     }
     return { graph: this.#model([]) };
   }

@@ -1,4 +1,4 @@
-/** Encodes an ONNX model (IR version 10) from plain data; messages/onnx.proto says which fields the format has. */
+/** Encodes an ONNX model (IR version 10) from plain data; messages/onnx.proto has the fields of the format. */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import {
   type AttributeProtoSchema,

@@ -1,8 +1,8 @@
-/** A weight of a graph: its shape now, its values when the graph is saved. */
+/** A weight of a graph: its shape is known at once, its values are read when the graph is saved. */
 
-/** A weight that is made when it is written, [dims]. */
+/** A weight whose values are computed when they are written, [dims]. */
 export type Weight = {
-  /** float32 unless it says otherwise. */
+  /** float32 by default. */
   type?: 'uint8' | 'int8' | 'float16';
   dims: readonly number[];
   /** Bytes of the checkpoint it is made of. */

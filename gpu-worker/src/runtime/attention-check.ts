@@ -1,5 +1,5 @@
 /**
- * Whether an execution provider's fused attention gives right numbers on this machine's device. onnxruntime 1.30's for
+ * Checks whether an execution provider's fused attention gives right numbers on this machine's device. onnxruntime 1.30's for
  * WebGPU does not from 32 queries on where subgroups are of fewer than 8 lanes (SwiftShader has 4; measured with these
  * numbers: off by 0.06 to 0.14), without an error.
  */

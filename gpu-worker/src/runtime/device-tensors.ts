@@ -1,4 +1,4 @@
-/** Tensors on a device, which no garbage collector frees: each is held once and freed once. */
+/** Counts tensors on a device, which no garbage collector frees: each is held once and freed once. */
 import type { Tensor } from 'onnxruntime-node';
 
 export class DeviceTensors {

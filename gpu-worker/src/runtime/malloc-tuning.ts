@@ -1,4 +1,4 @@
-/** Settings with which the C library puts the model's memory into large pages. */
+/** Settings of the C library's allocator: large pages for the model's memory, one heap for all threads. */
 
 /** Buffers of so many bytes are mapped outside the heap: they get memory as they are touched, and all of it is freed. */
 export const MAPPED_BYTES = 2 ** 24;

@@ -1,4 +1,4 @@
-/** What runs a graph: the execution provider, and how many threads of the CPU. */
+/** The options of a session: its execution provider, and threads on the CPU. */
 
 /** As onnxruntime-node names them. */
 export type ExecutionProvider = 'cpu' | 'webgpu' | 'cuda';

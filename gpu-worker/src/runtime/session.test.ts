@@ -1,9 +1,8 @@
-/** A graph is run by the roles of its tensors, whatever its file calls them. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+/** A graph is run by the roles of its tensors, whatever their names in the file. */
 import { join } from 'node:path';
 import { Tensor } from 'onnxruntime-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { Graph } from '../onnx/graph.ts';
 import { openGraph } from './session.ts';
 
@@ -18,9 +17,8 @@ const DESCRIPTION = {
   nodes: { fused_attention: [], half_lookups: [] },
 };
 
-let folder: string;
+const folder = temporaryFolder();
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-session-'));
   const graph = new Graph('roles');
   // Declared the other way round than their roles are listed.
   const layers = ['in.1', 'in.0'].map((name) => graph.input(name, 'float32', ['n'])).reverse();
@@ -29,13 +27,12 @@ beforeAll(async () => {
   graph.output('y', graph.op('Add', [x, layers[0]!]), 'float32', ['n']);
   await graph.save(folder);
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const tensorOf = (...values: number[]) => new Tensor('float32', values, [values.length]);
 const valuesOf = (tensor: Tensor) => [...(tensor.data as Float32Array)];
 
 describe('a graph session', () => {
-  it('takes a tensor for each role, or one for each layer, and returns them so', async () => {
+  it('accepts and returns a tensor for each role, or one for each layer', async () => {
     const session = await openGraph(folder, DESCRIPTION, OPTIONS);
     const layers = [tensorOf(10, 20), tensorOf(30, 40)];
     const { sum, negatives } = await session.run({ image: tensorOf(1, 2), layers });

@@ -1,12 +1,25 @@
-/** Tensors from rows, and rows from tensors. */
+/** Rows and tensors: integers, even numbers of rows, padding, views, freeing. */
 import { Tensor } from 'onnxruntime-node';
 
 /**
- * The kernels for quantized weights compute the rows of a run in pairs, and one that is left over in another way: its last
+ * The kernels for quantized weights compute the rows of a run in pairs, and an unpaired row in another way: its last
  * digits would depend on the number of rows. So every run has an even number.
  * @example even(3) // 4
  */
 export const even = (rows: number): number => rows + (rows % 2);
+
+/** @example int64Tensor([1, 2, 3, 4], [2, 2]) */
+export function int64Tensor(
+  values: readonly number[],
+  dims: readonly number[] = [values.length],
+): Tensor {
+  return new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
+}
+
+/** int32 [values.length] */
+export function int32Tensor(values: readonly number[]): Tensor {
+  return new Tensor('int32', Int32Array.from(values), [values.length]);
+}
 
 /**
  * Rows of ids, right-padded to the longest, and to `least`: int64 [rows, longest].

@@ -1,7 +1,7 @@
-/** For tests: makes the engine thread of this process throw where nobody catches it. */
+/** For tests: makes the engine thread of this process throw an error that is not caught. */
 import type { Worker } from 'node:worker_threads';
 
-/** The engine thread, when it is ready; to be called before it is started. Other threads say nothing of the kind. */
+/** The engine thread, when it is ready; to be called before it is started. No other thread posts this message. */
 export function engineThread(): Promise<Worker> {
   return new Promise((resolve) => {
     const onWorker = (worker: Worker) => {
@@ -15,7 +15,7 @@ export function engineThread(): Promise<Worker> {
   });
 }
 
-/** A job that is none: the thread fails as it would by a mistake of ours. */
+/** An invalid job: the thread throws as it would by a bug. */
 export function crash(thread: Worker): void {
   thread.postMessage({ type: 'submit', id: 0, job: null });
 }

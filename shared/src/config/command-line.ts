@@ -1,4 +1,4 @@
-/** Reads a command line by the declared flags: what nobody declared is refused, with the name it may have meant. */
+/** Reads a command line by the declared flags: unknown flags are refused, with a suggestion. */
 import { parseArgs } from 'node:util';
 import type { Options } from './option.ts';
 import { ConfigError, type Texts } from './read-options.ts';
@@ -8,8 +8,8 @@ export type CommandLine = { flags: Texts; positionals: string[]; help: boolean }
 
 /**
  * @param args what follows the program's name
- * @param argumentCount how many arguments that are no flags the program takes at most
- * @throws ConfigError for a flag that is unknown, lacks its value or takes none, and for arguments too many
+ * @param argumentCount how many arguments that are no flags the program accepts
+ * @throws ConfigError for a flag that is unknown, lacks its value or has one that it must not have, and for too many arguments
  */
 export function readCommandLine(
   options: Options,
@@ -40,7 +40,7 @@ export function readCommandLine(
     const known = declared.get(name);
     if (known === undefined) throw unknownFlag(rawName, [...declared.keys()]);
     if (known.type === 'boolean' && value !== undefined) {
-      throw new ConfigError(`${rawName} takes no value.`);
+      throw new ConfigError(`${rawName} accepts no value.`);
     }
     if (known.type === 'string' && (value === undefined || value.startsWith('--'))) {
       throw new ConfigError(`${rawName} lacks its value: ${rawName} ${known.placeholder}`);
@@ -50,7 +50,7 @@ export function readCommandLine(
   const { help, ...rest } = flags;
   if (help === undefined && positionals.length > argumentCount) {
     throw new ConfigError(
-      `Unknown argument "${positionals[argumentCount]}": ${argumentCount === 0 ? 'none is taken' : `at most ${argumentCount} are taken`}. See --help.`,
+      `Unknown argument "${positionals[argumentCount]}": ${argumentCount === 0 ? 'none is' : `at most ${argumentCount} are`} accepted. See --help.`,
     );
   }
   return { flags: rest, positionals, help: help !== undefined };

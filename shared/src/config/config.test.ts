@@ -1,4 +1,4 @@
-/** One declaration of options: what is read by it, refused by it, and said of it. */
+/** One declaration of options decides what is read, what is refused, and the help text. */
 import { describe, expect, it } from 'vitest';
 import { readCommandLine } from './command-line.ts';
 import { readProgram } from './configure.ts';
@@ -56,7 +56,7 @@ describe('reading options', () => {
     expect(() => Object.assign(values, { port: 1 })).toThrow(TypeError);
   });
 
-  it('takes a flag before a variable before the default, and an empty text for none', () => {
+  it('prefers a flag to a variable to the default, and treats an empty text as unset', () => {
     const read = (env: Record<string, string>, flags: Record<string, string>) =>
       readOptions(OPTIONS, { env, flags }).port;
     expect(read({ PORT: '1' }, { port: '2' })).toBe(2);
@@ -115,7 +115,7 @@ describe('kinds of values', () => {
     [choices('fp32', 'int8'), 'int8,fp32', ['int8', 'fp32']],
     [httpUrl(), 'https://example.org/hub//', 'https://example.org/hub'],
     [bearerToken(), 'hf_secret\n', 'hf_secret'],
-  ])('%o takes %o', (kind, given, value) => {
+  ])('%o accepts %o', (kind, given, value) => {
     expect(kind.schema.safeParse(given)).toMatchObject({ success: true, data: value });
     expect(kind.schema.safeParse(kind.format(value as never))).toMatchObject({ data: value });
   });
@@ -139,7 +139,7 @@ describe('kinds of values', () => {
 describe('a command line', () => {
   const read = (...args: string[]) => readCommandLine(OPTIONS, args, 1);
 
-  it('gives texts by flag, and what is no flag', () => {
+  it('gives texts by flag, and the other arguments in order', () => {
     expect(read('--port', '80', '--trace=a=b', 'scene', '--verbose')).toEqual({
       flags: { port: '80', trace: 'a=b', verbose: '1' },
       positionals: ['scene'],
@@ -154,15 +154,15 @@ describe('a command line', () => {
     [['-p', '80'], 'Unknown option -p. See --help.'],
     [['--port'], '--port lacks its value: --port PORT'],
     [['--trace', '--verbose'], '--trace lacks its value: --trace FILE'],
-    [['--verbose=yes'], '--verbose takes no value.'],
-    [['a', 'b'], 'Unknown argument "b": at most 1 are taken. See --help.'],
+    [['--verbose=yes'], '--verbose accepts no value.'],
+    [['a', 'b'], 'Unknown argument "b": at most 1 are accepted. See --help.'],
   ])('refuses %o', (args, message) => {
     expect(() => read(...args)).toThrow(new ConfigError(message));
   });
 
-  it('refuses what is no flag where a program takes none', () => {
+  it('refuses arguments where a program has none', () => {
     expect(() => readProgram(PROGRAM, { args: ['80'], env: {} })).toThrow(
-      'Unknown argument "80": none is taken.',
+      'Unknown argument "80": none is accepted.',
     );
   });
 
@@ -193,7 +193,7 @@ Flags go before variables of the environment; an empty one is unset. -h, --help 
 `);
   });
 
-  it('breaks long lines, and gives long names a line of their own', () => {
+  it('breaks long lines, and gives long names their own line', () => {
     const help = 'word '.repeat(30).trim();
     const long = option({ env: 'A_VARIABLE_WITH_A_VERY_LONG_NAME', kind: text('X'), group, help });
     const lines = helpOf({ ...PROGRAM, options: { long } }).split('\n');

@@ -1,12 +1,12 @@
 /** The kinds of values that options have: how a text is parsed, what is allowed, and how a value is written. */
 import * as z from 'zod/mini';
 
-/** How a kind of value is parsed from a text that is not empty, and what is said of it. */
+/** How a kind of value is parsed from a text that is not empty, and described in errors and help texts. */
 export type Kind<T> = {
   readonly schema: z.ZodMiniType<T, string>;
   /** What is allowed, as it follows "must be". */
   readonly allowed: string;
-  /** Stands for the value in the help text; a switch has none, since its flag takes no value. */
+  /** Placeholder of the value in the help text; a switch has none, since its flag has no value. */
   readonly placeholder: string | null;
   /** The text that parses to the value. */
   format(value: T): string;
@@ -72,7 +72,7 @@ export function choices<const T extends string>(
 
 const ON = ['1', 'true', 'yes', 'on'] as const;
 
-/** On or off: 1, true, yes or on, and 0, false, no or off. A flag of this kind takes no value. */
+/** On or off: 1, true, yes or on, and 0, false, no or off. A flag of this kind has no value. */
 export function toggle(): Kind<boolean> {
   const words = z.enum([...ON, 'off', '0', 'false', 'no']);
   return {

@@ -1,4 +1,4 @@
-/** A program as its user sees it: how it is called, what it does, which options it has. */
+/** The description of a program: how it is called, what it does, which options it has. */
 import type { Options, Values } from './option.ts';
 
 export type Program<O extends Options = Options> = {
@@ -8,10 +8,10 @@ export type Program<O extends Options = Options> = {
   arguments?: readonly string[];
   /** One sentence. */
   summary: string;
-  /** What else there is to say; lines as they are printed. */
+  /** Further lines of the help text, as they are printed. */
   details?: string;
   options: O;
 };
 
-/** What a program was given: values of its options, and its arguments that are no flags. */
+/** The configuration of a program: values of its options, and its arguments that are no flags. */
 export type Configuration<O extends Options> = { values: Values<O>; positionals: string[] };

@@ -4,7 +4,7 @@ import { nameOf, type Option, type Options, type Values } from './option.ts';
 /** Texts by name; an empty one counts as absent. */
 export type Texts = Readonly<Record<string, string | undefined>>;
 
-/** Something that was given to a program is wrong; the message has one line for each. */
+/** Options of a program are wrong; the message has one line for each. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
@@ -12,7 +12,7 @@ export class ConfigError extends Error {
 /**
  * The values of all options, a flag before a variable before the default. An empty text is unset, in both.
  * @param flags texts of the command line by flag, without dashes
- * @throws ConfigError that names every text that is wrong and says what is allowed
+ * @throws ConfigError that names every text that is wrong and what is allowed
  */
 export function readOptions<O extends Options>(
   options: O,

@@ -5,7 +5,7 @@ import { ImageReference } from './image.ts';
 
 const notBlank = z.string().check(z.regex(/\S/, 'must not be empty'));
 
-/** Members of a request beside its image. */
+/** Members of a request other than its image. */
 export const AnswerOptions = z.strictObject({
   question: notBlank,
   /** Earlier turns, oldest first. */

@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { generationOptions, generationReply } from './generation.ts';
 import { ImageReference } from './image.ts';
 
-/** Members of a request beside its image. */
+/** Members of a request other than its image. */
 export const CaptionOptions = z.strictObject({
   /** Text the caption continues, to the letter: also spaces at its ends are read. */
   prompt: z.optional(z.string()),

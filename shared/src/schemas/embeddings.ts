@@ -5,7 +5,7 @@ import { CacheResult, ImageReference, ImageReply } from './image.ts';
 
 const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 
-/** Members of a request beside its image. */
+/** Members of a request other than its image. */
 export const EmbeddingsOptions = z.strictObject({
   /** `query`: what text is generated from. `itc`: comparable with those of texts. */
   kind: z._default(EmbeddingKind, 'query'),

@@ -1,11 +1,11 @@
-/** What requests and replies of captions and answers have in common. */
+/** The common members of requests and replies for captions and answers. */
 import * as z from 'zod/mini';
 import { FinishReason, generationParameterOptions } from '../wire.ts';
 import { CacheResult, ImageReply } from './image.ts';
 
 const stopSequence = z.string().check(z.minLength(1), z.maxLength(100));
 
-/** Options of a generation; what is absent takes the model's default, and greedy decoding. */
+/** Options of a generation; the defaults are the model's, and greedy decoding. */
 export const generationOptions = {
   ...generationParameterOptions,
   /** Stop sequences: a text ends before the first of them. */
@@ -30,7 +30,7 @@ export const TokenLogprob = z.object({
 });
 export type TokenLogprob = z.infer<typeof TokenLogprob>;
 
-/** What a reply says of one text beside the text. */
+/** Members of one generated text, apart from the text. */
 export const choiceDetails = {
   finish_reason: FinishReason,
   /** Of a beam search: sum of the log-probabilities over the length to the power of the penalty. */

@@ -5,7 +5,7 @@ import { ImageReference, ImageReply } from './image.ts';
 
 const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 
-/** Members of a request beside its image. */
+/** Members of a request other than its image. */
 export const MatchOptions = z.strictObject({
   texts: z.array(text).check(z.minLength(1), z.maxLength(MAX_TEXTS)),
 });

@@ -43,8 +43,8 @@ class Peer:
 
     def encode(self) -> dict:
         start = time.perf_counter()
-        seen = self.model.vision_model(pixel_values=self.pixels).last_hidden_state
-        self.model.qformer(query_embeds=self.model.query_tokens, encoder_hidden_states=seen)
+        features = self.model.vision_model(pixel_values=self.pixels).last_hidden_state
+        self.model.qformer(query_embeds=self.model.query_tokens, encoder_hidden_states=features)
         return {"ms": 1000 * (time.perf_counter() - start)}
 
     def generate(self, ids: list[int], batch: int, tokens: int) -> dict:

@@ -1,4 +1,4 @@
-/** `transformers` in a process of its own (peer.py), one question at a time. */
+/** The client of `transformers` in its own process (peer.py), one request at a time. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';

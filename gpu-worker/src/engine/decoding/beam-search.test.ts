@@ -15,7 +15,7 @@ const logits = (...probabilities: number[]) => Float32Array.from(probabilities, 
 const idsOf = ({ tokens }: { tokens: { id: number }[] }) => tokens.map(({ id }) => id);
 
 describe('a step of the search', () => {
-  it('goes on from the prompt with the likeliest tokens, and emits none of them', () => {
+  it('continues the prompt with the likeliest tokens, and emits none of them', () => {
     const output = search({}).advance([logits(0.1, 0.5, 0.3, 0.1)]);
     expect(output).toEqual({
       emitted: [],
@@ -26,7 +26,7 @@ describe('a step of the search', () => {
     });
   });
 
-  it('drops a beam when another goes on twice with more probability', () => {
+  it('drops a beam when another has two likelier continuations', () => {
     const beams = search({});
     beams.advance([logits(0.1, 0.5, 0.3, 0.1)]);
     const { next } = beams.advance([
@@ -51,7 +51,7 @@ describe('a step of the search', () => {
     ]);
   });
 
-  it('goes on with as many beams when one ends', () => {
+  it('still has all its beams when one ends', () => {
     const beams = search({});
     beams.advance([logits(0.1, 0.5, 0.3, 0.1)]);
     const { next } = beams.advance([logits(0.9, 0.05, 0.03, 0.02), logits(0.1, 0.8, 0.05, 0.05)]);
@@ -123,7 +123,7 @@ describe('the end of the search', () => {
   ])('prefers a %s hypothesis with a length penalty of %d', (_name, length_penalty, best) => {
     const beams = search({ max_tokens: 3, length_penalty });
     beams.advance([logits(0.05, 0.5, 0.4, 0.05)]);
-    // The first beam ends here with 0.5 × 0.9, the second goes on to 0.4 × 0.9 × 0.97.
+    // The first beam ends here with 0.5 × 0.9, the second reaches 0.4 × 0.9 × 0.97.
     beams.advance([logits(0.9, 0.05, 0.03, 0.02), logits(0.03, 0.02, 0.9, 0.05)]);
     const { emitted } = beams.advance([
       logits(0.01, 0.01, 0.01, 0.97),

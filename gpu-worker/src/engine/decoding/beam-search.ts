@@ -12,9 +12,9 @@ import {
 } from './logits-processors.ts';
 import type { DecodingStrategy, FinishedChoice, StepOutput, StrategyOptions } from './strategy.ts';
 
-/** A hypothesis that goes on. `parent`: index of the sequence of the last step that it goes on from. */
+/** A running hypothesis. `parent`: index of the sequence of the last step that it continues. */
 type Beam = { tokens: readonly GeneratedToken[]; score: number; parent: number };
-/** A beam and a token it may go on with; `score` is that of both. */
+/** A beam and a token that may continue it; `score` is that of both. */
 type BeamCandidate = { beam: Beam; token: number; score: number; scored: GeneratedToken['scored'] };
 /** A hypothesis at its end, its score divided by its length to the power of the penalty. */
 type Finished = { tokens: readonly GeneratedToken[]; score: number; stopped: boolean };
@@ -75,7 +75,7 @@ export class BeamSearch implements DecodingStrategy {
     return this.#finished.slice(0, this.#config.n);
   }
 
-  /** The likeliest continuations of all beams, best first: enough that `num_beams` of them go on. */
+  /** The likeliest continuations of all beams, best first: enough that `num_beams` of them stay running. */
   #candidates(logits: readonly Float32Array[]): BeamCandidate[] {
     const count = Math.max(2, 1 + this.#eosIds.length) * this.width;
     const all = this.#running.flatMap((beam) => {
@@ -112,7 +112,7 @@ export class BeamSearch implements DecodingStrategy {
   }
 
   /**
-   * The heuristics of transformers: the best a running beam can come to, against the worst finished one.
+   * The heuristics of transformers: the best score that a running beam can reach, against the worst finished one.
    * @param length tokens of the running beams
    */
   #mayImprove(length: number): boolean {

@@ -34,7 +34,7 @@ describe('log-probabilities', () => {
     expect(values.reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 5);
   });
 
-  it('are returned only when asked for, as they were before processing', () => {
+  it('are returned only when requested, as they were before processing', () => {
     const values = logits(0, Math.log(3));
     expect(logprobsOf(values, { logprobs: false, top_logprobs: 0 })(1)).toBeUndefined();
     const logprobs = logprobsOf(values, { logprobs: true, top_logprobs: 1 });

@@ -59,7 +59,7 @@ export function logprobsOf(
   return (token) => ({ logprob: raw[token] as number, top });
 }
 
-/** What the processors look at. */
+/** What the processors depend on, beside the logits. */
 export type ProcessorContext = {
   /** Token ids of the prompt, image positions included, and of what was generated. */
   tokenIds: readonly number[];

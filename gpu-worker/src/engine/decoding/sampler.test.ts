@@ -5,11 +5,11 @@ const greedy = { temperature: 0, top_p: 1, top_k: 0 };
 const logits = (...values: number[]) => Float32Array.from(values);
 
 describe('greedy choice', () => {
-  it('takes the largest logit, the first of equals', () => {
+  it('picks the largest logit, the first of equals', () => {
     expect(sampleToken(logits(1, 5, 5, 2), greedy, () => 0.99)).toBe(1);
   });
 
-  it('takes the largest logit with top_k 1 at any temperature', () => {
+  it('picks the largest logit with top_k 1 at any temperature', () => {
     const sampling = { ...greedy, temperature: 2, top_k: 1 };
     expect(sampleToken(logits(0, 3, 1), sampling, () => 0.999)).toBe(1);
   });
@@ -59,7 +59,7 @@ describe('candidates of many tokens', () => {
     return top_p < 1 ? tokens.slice(0, count) : tokens;
   }
 
-  it('are those of the plain definition', () => {
+  it('equal those of a full sort', () => {
     const random = seededRandom(3);
     for (let round = 0; round < 200; round++) {
       // Rounded, so that ties are common.
@@ -76,7 +76,7 @@ describe('candidates of many tokens', () => {
     }
   });
 
-  it('never hold a token that a rule forbids, unless nothing else is left', () => {
+  it('never include a forbidden token, unless all are forbidden', () => {
     const values = new Float32Array(50).fill(Number.NEGATIVE_INFINITY);
     values[7] = -3;
     expect(candidates(values, { temperature: 1, top_k: 5, top_p: 0.9 }).tokens).toEqual([7]);

@@ -56,7 +56,7 @@ describe('greedy decoding', () => {
 describe('several choices', () => {
   const setting = { n: 3, temperature: 1, seed: 11 };
 
-  it('all go on from the one sequence of the prompt, then each from its own', () => {
+  it('all continue the one sequence of the prompt, then each its own', () => {
     const choices = sampling(setting);
     expect(choices.width).toBe(3);
     expect(choices.advance([only(1)]).next.map(({ parent }) => parent)).toEqual([0, 0, 0]);
@@ -65,7 +65,7 @@ describe('several choices', () => {
     expect(emitted.map(({ tokens }) => tokens[0]!.id)).toEqual([1, 2, 3]);
   });
 
-  it('are those that their seeds give alone, though they share the first logits', () => {
+  it('equal those of single choices with their seeds, though they share the first logits', () => {
     const own = { ...setting, repetition_penalty: 5, min_tokens: 1 };
     const first = (changed: Partial<GenerationConfig>) => {
       const { emitted } = sampling({ ...own, ...changed }, [3]).advance([

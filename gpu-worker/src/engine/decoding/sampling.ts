@@ -1,4 +1,4 @@
-/** Greedy decoding and sampling: `n` sequences that share a prompt, each with draws of its own. */
+/** Greedy decoding and sampling: `n` sequences that share a prompt, each with its own random numbers. */
 import type { GenerationConfig } from '@blip2/shared/wire';
 import { applyLogitsProcessors, logprobsOf } from './logits-processors.ts';
 import { type Random, sampleToken, seededRandom } from './sampler.ts';
@@ -11,7 +11,7 @@ import type {
   StrategyOptions,
 } from './strategy.ts';
 
-/** What one of the choices has come to. */
+/** One of the choices, and its tokens so far. */
 type SampledChoice = {
   choice: number;
   tokens: number[];
@@ -25,7 +25,7 @@ export class Sampling implements DecodingStrategy {
   readonly #promptIds: readonly number[];
   readonly #eosIds: readonly number[];
   readonly #choices: SampledChoice[];
-  /** Choices that go on, in the order of their sequences; null while all share the prompt's one. */
+  /** Choices that have not finished, in the order of their sequences; null while all share the prompt's one. */
   #running: SampledChoice[] | null = null;
 
   constructor({ config, promptIds, eosIds }: StrategyOptions) {

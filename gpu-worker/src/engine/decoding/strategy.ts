@@ -1,6 +1,6 @@
 /**
- * What a decoding strategy is. Pure: it gets the logits of a group's sequences and says which tokens are certain now,
- * and which sequences the next step has.
+ * The interface of a decoding strategy. Pure: from the logits of a group's sequences to the tokens that are final now,
+ * and the sequences of the next step.
  */
 import type { GeneratedToken } from '@blip2/shared/frames';
 import type { FinishReason, GenerationConfig } from '@blip2/shared/wire';
@@ -12,13 +12,13 @@ export type FinishedChoice = {
   score?: number;
 };
 
-/** Tokens that are certain now, of the choice number `choice`. */
+/** Tokens that are final now, of the choice number `choice`. */
 export type ChoiceTokens = { choice: number; tokens: GeneratedToken[] };
 
-/** A sequence of the next step: the index of the present sequence it goes on from, and the token id it reads. */
+/** A sequence of the next step: the index of the present sequence that it continues, and the token id it reads. */
 export type Continuation = { parent: number; token: number };
 
-/** What a strategy makes of one step's logits. */
+/** The result of one step. */
 export type StepOutput = {
   emitted: ChoiceTokens[];
   /** Sequences of the next step; none when the generation is over. */

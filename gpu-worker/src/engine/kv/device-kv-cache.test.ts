@@ -1,9 +1,10 @@
-/** The device's cache holds what JavaScript's holds: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+/** The device's cache has the contents of the host's: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
+import { InferenceSession, type Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
 import { seededRandom } from '../decoding/sampler.ts';
+import { newRows } from '../testing/new-rows.ts';
 import { DeviceKvCache } from './device-kv-cache.ts';
 import { HostKvCache } from './host-kv-cache.ts';
 import type { KvCache, SlotMapping } from './kv-cache.ts';
@@ -27,17 +28,8 @@ afterAll(async () => {
   await reader.release();
 });
 
-/** A run's result in which every number is another. */
-function freshOf(rows: number, positions: number, from = 0): Tensor[] {
-  const dims = [rows, positions, 2 * shape.heads * shape.headDim];
-  const length = dims.reduce((a, b) => a * b);
-  const layerOf = (layer: number) => {
-    const first = from + layer * length + 1;
-    const values = Float32Array.from({ length }, (_, i) => first + i);
-    return new Tensor('float32', values, dims);
-  };
-  return Array.from({ length: shape.layers }, (_, i) => layerOf(i));
-}
+const freshOf = (rows: number, positions: number, from = 0) =>
+  newRows(shape, rows, positions, from);
 
 /** The first positions of a slot in every plane. */
 async function read(cache: KvCache, slot: number, positions: number): Promise<number[][]> {
@@ -60,7 +52,7 @@ async function put(cache: KvCache, fresh: Tensor[], mappings: readonly SlotMappi
 }
 
 describe('the cache on the device', () => {
-  it('holds what the one in memory holds, whatever is written, copied, grown and trimmed', async () => {
+  it('has the contents of the one in memory, whatever is written, copied, grown and trimmed', async () => {
     const random = seededRandom(7);
     const upTo = (count: number) => Math.floor(random() * count);
     const tensors = new DeviceTensors();
@@ -138,7 +130,7 @@ describe('the cache on the device', () => {
     expect(tensors.count).toBe(0);
   });
 
-  it('holds a tensor for each plane and no more, and none after it was reset from a larger size', async () => {
+  it('has one tensor for each plane, and none after it was reset from a larger size', async () => {
     const tensors = new DeviceTensors();
     const cache = new DeviceKvCache(shape, kernels, tensors);
     cache.reserve({ slots: 5, positions: 100 });
@@ -157,7 +149,7 @@ describe('the cache on the device', () => {
     expect(cache.bytes).toBe(0);
   });
 
-  it('refuses rows that do not fit, rather than write them somewhere', async () => {
+  it('refuses rows that do not fit', async () => {
     const cache = new DeviceKvCache(shape, kernels, new DeviceTensors());
     const mapping = { row: 0, slot: 0, start: 63, length: 2 };
     await expect(put(cache, freshOf(1, 2), [mapping])).rejects.toThrow('no room for 2 positions');

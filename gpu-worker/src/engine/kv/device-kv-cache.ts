@@ -1,4 +1,4 @@
-/** Keys and values on the device: no step brings them, or the new ones, across the bus. */
+/** Keys and values on the device: no step copies them, or the new ones, across the bus. */
 import type { Tensor } from 'onnxruntime-node';
 import type { DeviceTensors } from '../../runtime/device-tensors.ts';
 import {
@@ -16,8 +16,8 @@ import {
 import { type KvKernels, longest } from './kv-kernels.ts';
 
 /**
- * Growing and copying are only noted, and done at once before the planes are next read or written: all copies of a step
- * are one gathering of slots.
+ * Growing and copying are deferred until the planes are next read or written, and done in one run then: all copies of a
+ * step are one gather of slots.
  */
 export class DeviceKvCache implements KvCache {
   readonly #shape: KvShape;
@@ -25,11 +25,11 @@ export class DeviceKvCache implements KvCache {
   readonly #tensors: DeviceTensors;
   /** None before the first use, then key and value of each layer. */
   #planes: Tensor[] = [];
-  /** What the planes have. */
+  /** Capacity of the planes. */
   #capacity: Capacity = { slots: 0, positions: 0 };
-  /** Of each slot, where the planes have what it holds. */
+  /** For each slot, the slot of the planes that has its contents. */
   #order: number[];
-  /** Positions that are wanted. */
+  /** Positions that the planes are to have. */
   #positions: number;
   /** Slots that were gathered for the last `feeds`, where those were not the planes themselves. */
   #gathered: Tensor[] = [];
@@ -106,7 +106,7 @@ export class DeviceKvCache implements KvCache {
     this.#capacity = { slots: 0, positions: 0 };
   }
 
-  /** Makes the planes what was noted. */
+  /** Runs the deferred growth and copies. */
   async #settle(): Promise<void> {
     this.#freeGathered();
     const [slots, positions] = [this.#order.length, this.#positions];

@@ -1,20 +1,11 @@
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { newRows } from '../testing/new-rows.ts';
 import { HostKvCache } from './host-kv-cache.ts';
 
 const shape = { layers: 2, heads: 3, headDim: 8, maxPositions: 200 };
 
-/** A run's result in which every number says where it belongs. */
-function fresh(rows: number, positions: number): Tensor[] {
-  const { heads, headDim } = shape;
-  const width = 2 * heads * headDim;
-  const size = rows * positions * width;
-  const layerOf = (layer: number) => {
-    const values = Float32Array.from({ length: size }, (_, i) => layer * size + i + 1);
-    return new Tensor('float32', values, [rows, positions, width]);
-  };
-  return [layerOf(0), layerOf(1)];
-}
+const fresh = (rows: number, positions: number) => newRows(shape, rows, positions);
 
 /** What `fresh` has there; plane 3 is the values of layer 1. */
 const valueAt = (
@@ -74,7 +65,7 @@ describe('the KV cache in memory', () => {
     expect(cache.view(0, 'key', 0, 2).every((value) => value === 0)).toBe(true);
   });
 
-  it('turns NaN and infinity into 0, which the next sequence in the slot would see through every mask', async () => {
+  it('turns NaN and infinity into 0, since no mask would hide them from the next sequence in the slot', async () => {
     const cache = new HostKvCache(shape);
     const run = fresh(1, 1);
     (run[0]!.data as Float32Array).set([Number.NaN, Number.NEGATIVE_INFINITY, 7]);
@@ -82,7 +73,7 @@ describe('the KV cache in memory', () => {
     expect([...cache.view(0, 'key', 0, 1).subarray(0, 3)]).toEqual([0, 0, 7]);
   });
 
-  it('leaves what is in the slots when it grows and when a slot is copied', async () => {
+  it('preserves the slots when it grows and when a slot is copied', async () => {
     const cache = new HostKvCache(shape);
     cache.reserve({ slots: 3, positions: 20 });
     const run = fresh(1, 20);
@@ -99,7 +90,7 @@ describe('the KV cache in memory', () => {
     expect(at(2, 0)).toBe(valueAt(1, 20, 2, 0, 2, 0, 0));
   });
 
-  it('never grows past what the model can attend to, and shrinks when idle', () => {
+  it('never grows beyond the positions of the model, and shrinks when idle', () => {
     const cache = new HostKvCache(shape);
     const first = cache.bytes;
     cache.reserve({ slots: 1, positions: 200 });
@@ -137,7 +128,7 @@ describe('the KV cache in memory', () => {
     cache.release();
   });
 
-  it('holds memory for the slots that are used, a few positions at a time', () => {
+  it('allocates memory for the slots that are used, a few positions at a time', () => {
     const cache = new HostKvCache({ ...shape, maxPositions: 4096 });
     const { layers, heads, headDim } = shape;
     const bytes = (slots: number, positions: number) =>

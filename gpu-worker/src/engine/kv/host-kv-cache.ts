@@ -4,8 +4,8 @@
  * For each layer a key and a value plane, float32 [slots, heads, capacity, headDim], which is what a buffer begins with.
  * Running sequences hold the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without
  * a copy. Buffers are larger than their planes: the rest is addresses without memory (runtime/malloc-tuning.ts). So
- * planes grow in place, and what one sequence has touched is there for the next: memory that the system has to find anew
- * takes longer than a step.
+ * planes grow in place, and pages that one sequence has touched are mapped for the next: mapping new ones takes longer
+ * than a step.
  */
 import { Tensor } from 'onnxruntime-node';
 import { MAPPED_BYTES } from '../../runtime/malloc-tuning.ts';
@@ -25,7 +25,7 @@ import {
 
 const MAPPED = MAPPED_BYTES / Float32Array.BYTES_PER_ELEMENT;
 
-/** Where the execution provider reads inputs from this process's memory. */
+/** For execution providers that read inputs from this process's memory. */
 export class HostKvCache implements KvCache {
   readonly shape: KvShape;
   #capacity: Capacity;
@@ -182,7 +182,7 @@ export class HostKvCache implements KvCache {
     return Array.from({ length: 2 * this.shape.layers }, () => new Float32Array(length));
   }
 
-  /** A buffer at a time, each freed at once: the cache is never there twice. */
+  /** A buffer at a time, each freed at once: memory never holds the cache twice. */
   #enlarge(length: number): void {
     const used = this.slots * this.#slotSize();
     for (const [index, old] of this.#buffers.entries()) {
@@ -193,7 +193,7 @@ export class HostKvCache implements KvCache {
     }
   }
 
-  /** Makes room behind the positions of each head, the last head first. What is left there is old, and finite. */
+  /** Makes room behind the positions of each head, the last head first. The room has old values, which are finite. */
   #spread(capacity: number): void {
     const { heads, headDim } = this.shape;
     const [from, to] = [this.positions * headDim, capacity * headDim];
@@ -205,7 +205,7 @@ export class HostKvCache implements KvCache {
   }
 }
 
-/** Rows in memory, freed when their owner is done with them. */
+/** Rows in memory, freed when they are disposed. */
 function rowsOf(layers: readonly Tensor[]): KvRows {
   const values = layers.map(({ data }) => data as Float32Array);
   return {

@@ -1,4 +1,4 @@
-/** Keys and values of the running sequences, as the decoders see them: on the device or in memory. */
+/** The interface of a KV cache, on the device or in memory: keys and values of the running sequences. */
 import type { Tensor } from 'onnxruntime-node';
 
 /** `headDim` is the width of a head in the cache. */
@@ -16,7 +16,7 @@ export type Range = { start: number; end: number };
  */
 export type KvRows = Disposable & { layers: readonly Tensor[]; byteLength: number };
 
-/** Where a row of a run goes: its first `length` positions become the positions from `start` on of a slot. */
+/** Where a row of a run is written: its first `length` positions become the positions from `start` on of a slot. */
 export type SlotMapping = { row: number; slot: number; start: number; length: number };
 
 /** A tensor for each layer. */

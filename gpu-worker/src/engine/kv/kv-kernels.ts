@@ -1,5 +1,5 @@
 /**
- * What is done to keys and values where they are: small graphs over all planes, float32 [slots, heads, capacity,
+ * Operations on keys and values where they are stored: small graphs over all planes, float32 [slots, heads, capacity,
  * headDim] each, of kernels that onnxruntime 1.30 has for WebGPU (none of their nodes falls to the CPU). A result is
  * another buffer: buffers given to a run to write into came back wrong, so a step copies the cache once on the device.
  */
@@ -7,6 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph } from '../../onnx/graph.ts';
 import { supportsDeviceTensors } from '../../runtime/session.ts';
 import type { ExecutionProvider } from '../../runtime/session-options.ts';
+import { int64Tensor } from '../../runtime/tensors.ts';
 import type { Capacity, KvShape, Range, SlotMapping } from './kv-cache.ts';
 
 /** No key and no value is larger. */
@@ -15,7 +16,7 @@ const FINITE = 3e38;
 type Planes = readonly Tensor[];
 type Sessions = Record<'zeros' | 'arrange' | 'lengthen' | 'write' | 'slice', InferenceSession>;
 
-/** A session for each thing that is done to keys and values. */
+/** A session for each operation. */
 export class KvKernels {
   readonly #shape: KvShape;
   readonly #sessions: Sessions;
@@ -43,17 +44,17 @@ export class KvKernels {
 
   zeros({ slots, positions }: Capacity): Promise<Tensor[]> {
     const { heads, headDim } = this.#shape;
-    return this.#run('zeros', [], { dims: int64([slots, heads, positions, headDim]) });
+    return this.#run('zeros', [], { dims: int64Tensor([slots, heads, positions, headDim]) });
   }
 
   /** Slot i becomes what slot `order[i]` is. */
   arrange(planes: Planes, order: readonly number[]): Promise<Tensor[]> {
-    return this.#run('arrange', planes, { order: int64(order) });
+    return this.#run('arrange', planes, { order: int64Tensor(order) });
   }
 
   /** Zeros after the positions of each slot. */
   lengthen(planes: Planes, by: number): Promise<Tensor[]> {
-    return this.#run('lengthen', planes, { pads: int64([0, 0, 0, 0, 0, 0, by, 0]) });
+    return this.#run('lengthen', planes, { pads: int64Tensor([0, 0, 0, 0, 0, 0, by, 0]) });
   }
 
   /** Puts rows into slots: of each as many positions as the longest of them has. */
@@ -75,15 +76,15 @@ export class KvKernels {
     }
     return this.#run('write', planes, {
       ...freshFeeds(fresh),
-      rows: int64(mappings.map(({ row }) => row)),
-      end: int64([positions]),
+      rows: int64Tensor(mappings.map(({ row }) => row)),
+      end: int64Tensor([positions]),
       indices: new Tensor('int64', indices, [mappings.length, positions, heads, 3]),
     });
   }
 
   /** Of each layer the positions `start` … `end` − 1 of a row. */
   slice(fresh: readonly Tensor[], row: number, { start, end }: Range): Promise<Tensor[]> {
-    const [starts, ends] = [int64([row, start]), int64([row + 1, end])];
+    const [starts, ends] = [int64Tensor([row, start]), int64Tensor([row + 1, end])];
     return this.#run('slice', [], { ...freshFeeds(fresh), starts, ends });
   }
 
@@ -106,10 +107,6 @@ export class KvKernels {
 /** Positions that are real in one of the rows at the least. */
 export function longest(mappings: readonly SlotMapping[]): number {
   return Math.max(...mappings.map(({ length }) => length));
-}
-
-function int64(values: readonly number[]): Tensor {
-  return new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
 }
 
 const planeDims = ({ heads, headDim }: KvShape) => ['slots', heads, 'capacity', headDim];

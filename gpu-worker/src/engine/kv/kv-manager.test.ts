@@ -63,7 +63,7 @@ describe('the first chunk of a prompt', () => {
     expect(waiting.firstChunk).toEqual(expected);
   });
 
-  it('goes further, and computes less, where its beginning is cached', async () => {
+  it('ends later, and computes less, where the beginning of the prompt is cached', async () => {
     const { kv, prefill } = start({ chunk: 3 });
     await prefill(promptAbout(1, 2, 3, 4));
     const waiting = waitingFor(promptAbout(1, 2, 3, 4, 5, 6, 7, 8));
@@ -80,14 +80,14 @@ describe('the first chunk of a prompt', () => {
     expect(waiting.firstChunk).toEqual({ end: 5, computed: 1 });
   });
 
-  it('follows the cache while the prompt waits, and no longer', async () => {
+  it('is updated when the cache changes while the prompt waits, and no longer', async () => {
     const { kv, prefill } = start({ positions: 6 });
     const waiting = waitingFor(promptAbout(1, 2, 3, 4, 5));
     kv.track(waiting);
     expect(waiting.firstChunk.computed).toBe(6);
     await prefill(promptAbout(1, 2, 3));
     expect(waiting.firstChunk.computed).toBe(2);
-    // Another image takes the memory of this one.
+    // Another image evicts this one.
     await prefill(promptAbout(2, 2, 3, 4));
     expect(waiting.firstChunk.computed).toBe(6);
     kv.untrack(waiting);
@@ -108,7 +108,7 @@ describe('the first chunk of a prompt', () => {
 });
 
 describe('a prefill', () => {
-  it('computes what is new in one pass, image and text', async () => {
+  it('computes the uncached positions in one pass, image and text', async () => {
     const { prefill, computed } = start();
     const prompts = [promptAbout(1, 2, 3), promptAbout(2, 4, 5, 6)];
     expect(await prefill(...prompts)).toEqual(prompts.map(whole));
@@ -137,7 +137,7 @@ describe('a prefill', () => {
     ]);
   });
 
-  it('goes on behind what was asked before, with the logits of the whole prompt', async () => {
+  it('computes only what follows a cached beginning, with the logits of the whole prompt', async () => {
     const { kv, prefill, computed } = start();
     await prefill(promptAbout(1, 2, 3, 4));
     const prompts = [promptAbout(1, 2, 3, 4, 5, 6), promptAbout(1, 2, 9), promptAbout(2, 2, 3)];
@@ -153,7 +153,7 @@ describe('a prefill', () => {
     expect(kv.memory.prefixes).toMatchObject({ hits: 1, misses: 2, textPositions: 4 });
   });
 
-  it('restores a cached image before a new one takes its memory', async () => {
+  it('restores a cached image before a new one evicts it', async () => {
     const { prefill } = start({ positions: 3 });
     await prefill(promptAbout(1, 2));
     const prompts = [promptAbout(2, 2), promptAbout(1, 3), promptAbout(2, 4), promptAbout(1, 5)];
@@ -168,7 +168,7 @@ describe('a prefill', () => {
     expect(kv.memory.prefixes).toMatchObject({ hits: 0, bytes: 0 });
   });
 
-  it('of a decoder that sees both ways is one pass over the whole prompt, and cached by nobody', async () => {
+  it('of a decoder that attends both ways is one pass over the whole prompt, and never cached', async () => {
     const { kv, prefill, computed } = start({ isCausal: false, chunk: 1 });
     const prompt = promptAbout(1, 2, 3, 4);
     const waiting = waitingFor(prompt);
@@ -186,7 +186,7 @@ describe('a prefill', () => {
 });
 
 describe('a long prompt', () => {
-  it('is read chunk by chunk, each behind what its slot holds', async () => {
+  it('is computed chunk by chunk, each behind the positions of its slot', async () => {
     const { decoder, kv, pass, computed } = start({ chunk: 3 });
     const batch = new Batch(decoder);
     const prompt = promptAbout(1, 2, 3, 4, 5, 6, 7, 8, 9);
@@ -211,7 +211,7 @@ describe('a long prompt', () => {
     expect(sequence.cachedPositions).toBe(11);
   });
 
-  it('read in chunks is cached whole', async () => {
+  it('computed in chunks is cached whole', async () => {
     const { kv, pass } = start({ chunk: 2 });
     const prompt = promptAbout(1, 2, 3, 4, 5);
     for (const [first, end] of [

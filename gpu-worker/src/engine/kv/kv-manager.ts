@@ -1,6 +1,6 @@
 /**
- * Which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: what was asked
- * about an image is not computed again. A prompt gets the same numbers either way.
+ * Decides which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: a question
+ * about an image is not computed twice. A prompt gets the same numbers either way.
  */
 import type { Decoder, ForwardBatch, PrefillBatch, PrefillRow, Prompt } from '../models/decoder.ts';
 import type { EngineOptions } from '../protocol.ts';
@@ -15,7 +15,7 @@ export type WaitingPrompt = { readonly prompt: Prompt; firstChunk: FirstChunk };
 export type KvManagerOptions = Pick<EngineOptions, 'prefillChunkTokens' | 'prefixCacheBytes'>;
 
 /**
- * Beside the scheduler: that says who is next, this what is computed for them.
+ * The scheduler decides who is next, the KV manager what is computed for them.
  * @example
  * const batch = await kv.restorePrefixes(kv.firstChunks(sequences));
  * using out = await decoder.forward(batch);
@@ -76,7 +76,7 @@ export class KvManager {
   }
 
   /**
-   * Writes what is cached of the prompts into their slots. An image that several of them are about is computed once.
+   * Writes the cached positions of the prompts into their slots. An image that several of them share is computed once.
    * @returns the batch without the positions that need not be computed any more
    */
   async restorePrefixes(batch: ForwardBatch): Promise<ForwardBatch> {
@@ -115,8 +115,8 @@ export class KvManager {
   }
 
   /**
-   * Caches what a pass has computed of its prompts.
-   * @param computed keys and values of the batch's rows; they stay their owner's
+   * Caches the positions of prompts that a pass has computed.
+   * @param computed keys and values of the batch's rows; the caller still owns them
    */
   async storePrefixes(batch: ForwardBatch, computed: KvRows): Promise<void> {
     if (batch.kind === 'decode' || !this.#decoder.isCausal) return;
@@ -140,7 +140,7 @@ export class KvManager {
     this.#decoder.reset();
   }
 
-  /** Frees what is cached; to be called before the decoder is released. */
+  /** Frees the prefix cache; to be called before the decoder is released. */
   release(): void {
     this.#prefixes.clear();
   }
@@ -159,16 +159,16 @@ export class KvManager {
     return { end: imagePositions + text, computed };
   }
 
-  /** Brings the first chunks up to date of prompts of which more or less is cached now. */
+  /** Updates the first chunks of waiting prompts of which more or less is cached now. */
   #refresh(): void {
-    for (const imageKey of this.#prefixes.takeChanges()) {
+    for (const imageKey of this.#prefixes.drainChanges()) {
       for (const waiting of this.#waiting.get(imageKey) ?? []) {
         waiting.firstChunk = this.#firstChunk(waiting.prompt);
       }
     }
   }
 
-  /** Of the images, keys and values of those that are cached. */
+  /** Keys and values of those of the images that are cached. */
   #lookUp(imageKeys: readonly string[]): Map<string, KvRows> {
     const found = new Map<string, KvRows>();
     for (const imageKey of imageKeys) {
@@ -198,7 +198,7 @@ export class KvManager {
     return found;
   }
 
-  /** Writes an image and what is cached of a text about it into a slot. @returns the positions that it holds then */
+  /** Writes an image and the cached part of a text about it into a slot. @returns the positions that it holds then */
   async #restore(slot: number, image: KvRows, { prompt, positions }: PrefillRow): Promise<number> {
     const { cache, imagePositions } = this.#decoder;
     const ids = prompt.ids.slice(0, positions.end - imagePositions);

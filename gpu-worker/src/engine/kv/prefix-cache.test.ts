@@ -28,7 +28,7 @@ describe('images in the prefix cache', () => {
     expect(cache.stats).toMatchObject({ hits: 4, misses: 1 });
   });
 
-  it('make room for a larger one, and never take more than the budget', () => {
+  it('are evicted for a larger one, and never exceed the budget', () => {
     const cache = new PrefixCache<Float32Array>(25 * WIDTH);
     cache.putImage('a', values(10));
     cache.putImage('b', values(10));
@@ -59,7 +59,7 @@ describe('texts in the prefix cache', () => {
 
   it.each([
     ['that was cached is found', [1, 2, 3, 4, 5], [1, 2, 3, 4, 5]],
-    ['that goes on is found as far as it was cached', [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5]],
+    ['that continues is found as far as it was cached', [1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5]],
     ['that ends within another is found', [1, 2, 3, 4], [1, 2, 3, 4]],
     ['that leaves another is found up to there', [1, 2, 3, 4, 8], [1, 2, 3, 4]],
     ['that has most in common with a later one is found from that', [1, 2, 9, 9], [1, 2, 9]],
@@ -73,7 +73,7 @@ describe('texts in the prefix cache', () => {
     expect(cache.stats.textPositions).toBe(expected.length);
   });
 
-  it('that part ways again and again are each found whole', () => {
+  it('that diverge again and again are each found whole', () => {
     const random = seededRandom(5);
     const cache = new PrefixCache<Float32Array>(2000 * WIDTH);
     cache.putImage('a', values(1));
@@ -82,7 +82,7 @@ describe('texts in the prefix cache', () => {
     );
     for (const ids of texts) putText(cache, 'a', ids);
     for (const ids of texts) expect(cachedIds(cache, 'a', ids)).toEqual(ids);
-    // Nothing is there twice: a position for each beginning, and one for the image.
+    // Nothing is cached twice: a position for each beginning, and one for the image.
     const beginnings = new Set(
       texts.flatMap((ids) => ids.map((_, i) => String(ids.slice(0, i + 1)))),
     );
@@ -96,7 +96,7 @@ describe('texts in the prefix cache', () => {
     expect(cache.peek('c', [1, 2, 3])).toEqual({ image: false, textPositions: 0 });
   });
 
-  it('hold only what is new behind what others begin with', () => {
+  it('have only their new segment cached where another begins alike', () => {
     // 10 of the image, 1 2 3, 4 5, and 9 behind 1 2.
     expect(filled().stats.bytes).toBe(16 * WIDTH);
   });
@@ -107,7 +107,7 @@ describe('texts in the prefix cache', () => {
     expect(cache.stats.bytes).toBe(0);
   });
 
-  it('are evicted before what they stand behind', () => {
+  it('are evicted before their parents', () => {
     const cache = filled(16);
     expect(cachedIds(cache, 'a', [1, 2, 3, 4, 5])).toEqual([1, 2, 3, 4, 5]);
     cache.putImage('b', values(1));
@@ -141,7 +141,7 @@ describe('texts in the prefix cache', () => {
     expect(cache.stats.bytes).toBe(0);
   });
 
-  it('never evict what they stand behind', () => {
+  it('never evict their parents', () => {
     const cache = new PrefixCache<Float32Array>(12 * WIDTH);
     cache.putImage('a', values(10));
     putText(cache, 'a', [1, 2, 3]);
@@ -154,18 +154,18 @@ describe('texts in the prefix cache', () => {
 describe('changes of the prefix cache', () => {
   it('are the images of which more or less is cached, each reported once', () => {
     const cache = new PrefixCache<Float32Array>(20 * WIDTH);
-    expect(cache.takeChanges()).toEqual(new Set());
+    expect(cache.drainChanges()).toEqual(new Set());
     cache.putImage('a', values(10));
     putText(cache, 'a', [1, 2]);
-    expect(cache.takeChanges()).toEqual(new Set(['a']));
-    expect(cache.takeChanges()).toEqual(new Set());
+    expect(cache.drainChanges()).toEqual(new Set(['a']));
+    expect(cache.drainChanges()).toEqual(new Set());
     cache.putImage('a', values(10));
     cachedIds(cache, 'a', [1, 2]);
-    expect(cache.takeChanges()).toEqual(new Set());
+    expect(cache.drainChanges()).toEqual(new Set());
     // Makes room where the text was.
     cache.putImage('b', values(10));
-    expect(cache.takeChanges()).toEqual(new Set(['a', 'b']));
+    expect(cache.drainChanges()).toEqual(new Set(['a', 'b']));
     cache.clear();
-    expect(cache.takeChanges()).toEqual(new Set(['a', 'b']));
+    expect(cache.drainChanges()).toEqual(new Set(['a', 'b']));
   });
 });

@@ -1,22 +1,22 @@
 /**
- * Keys and values of what prompts begin with: an image's image positions, and behind them the texts that were asked
- * about it. The next question reads only what nobody has asked yet.
+ * Keys and values of the beginnings of prompts: an image's positions, and behind them texts about it. The next question
+ * about the image computes only the text that is new.
  */
 import type { PrefixCacheStats } from '../stats.ts';
 
-/** What is on a device is freed by whoever owns it. */
+/** Values on a device are freed by their owner. */
 type Cacheable = { byteLength: number; [Symbol.dispose]?: () => void };
 
 /** An image or, behind it, a segment of text. */
 type Node<Values> = {
-  /** Names the image that it is, or stands behind. */
+  /** Names its image. */
   key: string;
   /** Text ids of the segment; none of an image. */
   ids: readonly number[];
   /** Keys and values of its positions. */
   values: Values;
   parent?: Node<Values>;
-  /** How many of its parent's ids stand before it. */
+  /** How many of its parent's ids come before it. */
   at: number;
   children: Set<Node<Values>>;
 };
@@ -26,11 +26,11 @@ export type Segment<Values> = { values: Values; length: number };
 
 type Path<Values> = { node: Node<Values>; length: number }[];
 
-/** A tree for each image; within the budget, what was used last is cached. */
+/** A tree for each image; beyond the budget, the least recently used is evicted. */
 export class PrefixCache<Values extends Cacheable> {
   readonly #budgetBytes: number;
   readonly #images = new Map<string, Node<Values>>();
-  /** Least recently used first; what stands behind another is never more recent than it. */
+  /** Least recently used first; a node is never more recent than its parent. */
   readonly #order = new Set<Node<Values>>();
   readonly #lookups = { hits: 0, misses: 0, textPositions: 0 };
   #bytes = 0;
@@ -95,7 +95,7 @@ export class PrefixCache<Values extends Cacheable> {
   putText(key: string, ids: readonly number[], values: Values): void {
     const path = this.#walk(key, ids);
     const last = path.at(-1);
-    // What it stands behind must outlive the search for room.
+    // Its parents must not be evicted to make room for it.
     if (last !== undefined) this.#touch(last.node);
     if (last === undefined || !this.#makeRoom(values.byteLength, last.node)) {
       values[Symbol.dispose]?.();
@@ -108,8 +108,8 @@ export class PrefixCache<Values extends Cacheable> {
     this.#add(node);
   }
 
-  /** Images of which more or less is cached than when this was asked last. */
-  takeChanges(): ReadonlySet<string> {
+  /** Images of which more or less is cached than at the last call. */
+  drainChanges(): ReadonlySet<string> {
     const changed = this.#changed;
     if (changed.size > 0) this.#changed = new Set();
     return changed;
@@ -119,7 +119,7 @@ export class PrefixCache<Values extends Cacheable> {
     for (const node of this.#order) this.#evict(node);
   }
 
-  /** The image, and behind it what has most of the text; empty without the image. */
+  /** The image, and behind it the segments that have most of the text; empty without the image. */
   #walk(key: string, ids: readonly number[]): Path<Values> {
     const image = this.#images.get(key);
     return image === undefined ? [] : longestPath(image, ids, 0);
@@ -131,7 +131,7 @@ export class PrefixCache<Values extends Cacheable> {
     this.#touch(node);
   }
 
-  /** What stands in front comes last, so that it is the more recent. */
+  /** Parents come last, so that they are more recent than their children. */
   #touch(node: Node<Values>): void {
     for (let at: Node<Values> | undefined = node; at !== undefined; at = at.parent) {
       this.#order.delete(at);
@@ -139,7 +139,7 @@ export class PrefixCache<Values extends Cacheable> {
     }
   }
 
-  /** Evicts what was not used for longest. @returns whether there is room now */
+  /** Evicts the least recently used. @returns whether there is room now */
   #makeRoom(bytes: number, needed?: Node<Values>): boolean {
     const held = needed === undefined ? 0 : chainBytes(needed);
     if (held + bytes > this.#budgetBytes) return false;

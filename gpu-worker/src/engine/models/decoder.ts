@@ -1,10 +1,10 @@
-/** A language model over the keys and values of its slots: what engine and KV manager see of OPT and T5 alike. */
+/** The interface of a language model over the keys and values of its slots, the same for OPT and T5. */
 import { createHash } from 'node:crypto';
 import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { KvUsage } from '../stats.ts';
 import type { ForwardOutput } from './forward-output.ts';
 
-/** An image and a text to go on from. Its positions are the image positions, then one for each id. */
+/** An image and a text to continue. Its positions are the image positions, then one for each id. */
 export type Prompt = {
   /** Names the image: prompts with the same key have the same query embeddings. */
   imageKey: string;
@@ -39,7 +39,7 @@ export type DecodeBatch = {
 /** @example promptOf(queryEmbeddings, [2, 45, 16]) */
 export function promptOf(queryEmbeddings: Float32Array, ids: readonly number[]): Prompt {
   const { buffer, byteOffset, byteLength } = queryEmbeddings;
-  // Embeddings name their image by what they are: cached ones and computed ones are the same, rounded alike.
+  // A hash of the embeddings names their image: cached and computed ones have the same bits, rounded alike.
   const imageKey = createHash('sha256')
     .update(new Uint8Array(buffer, byteOffset, byteLength))
     .digest('base64');
@@ -49,11 +49,11 @@ export function promptOf(queryEmbeddings: Float32Array, ids: readonly number[]):
 /** What one pass computes. */
 export type ForwardBatch = PrefillBatch | DecodeBatch;
 
-/** It only computes: who runs when is the scheduler's, what is computed and what is cached the KV manager's. */
+/** It only computes: the scheduler decides who runs, the KV manager what is computed and what is cached. */
 export type Decoder = {
   /**
-   * Whether a position attends only to those before it: then a prompt may be computed chunk by chunk, and what it begins
-   * with reused. Else each prompt is computed in one pass.
+   * Whether a position attends only to those before it: then a prompt may be computed chunk by chunk, and its beginning
+   * reused. Else each prompt is computed in one pass.
    */
   readonly isCausal: boolean;
   /** Positions of an image, in front of the text. */

@@ -1,11 +1,11 @@
-/** What a pass of a decoder computed: logits to read at once, and keys and values that are not in the slots yet. */
+/** The output of a decoder's pass: logits to read at once, and keys and values that are not in the slots yet. */
 import { freeBuffer, rowsOf } from '../../runtime/tensors.ts';
 import type { KvCache, KvRows, SlotMapping } from '../kv/kv-cache.ts';
 
 export type Computed = {
   /** float32 [rows of the run, vocab]; freed with the output */
   logits: Float32Array;
-  /** Rows of the run; those behind the batch's fill up an even number. */
+  /** Rows of the run: the batch's, and padding rows behind them up to an even number. */
   runRows: number;
   batchRows: number;
   keysAndValues: KvRows;

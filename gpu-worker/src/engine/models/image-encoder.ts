@@ -1,17 +1,17 @@
-/** Runs the image encoder and the Q-Former of a bundle. */
+/** Runs the image encoder of a bundle. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import type { SessionOptions } from '../../runtime/session-options.ts';
 
-type Graphs = BundleManifest['graphs'];
+type VisionGraph = BundleManifest['graphs']['vision'];
 
 /** The vision transformer. */
-export class VisionRunner {
+export class ImageEncoder {
   readonly #size: number;
-  readonly #session: GraphSession<Graphs['vision']>;
+  readonly #session: GraphSession<VisionGraph>;
 
-  private constructor(size: number, session: GraphSession<Graphs['vision']>) {
+  private constructor(size: number, session: GraphSession<VisionGraph>) {
     this.#size = size;
     this.#session = session;
   }
@@ -21,8 +21,8 @@ export class VisionRunner {
     bundle: string,
     { image, graphs }: BundleManifest,
     options: SessionOptions,
-  ): Promise<VisionRunner> {
-    return new VisionRunner(image.size, await openGraph(bundle, graphs.vision, options));
+  ): Promise<ImageEncoder> {
+    return new ImageEncoder(image.size, await openGraph(bundle, graphs.vision, options));
   }
 
   /**
@@ -34,34 +34,6 @@ export class VisionRunner {
       pixels: new Tensor('float32', pixels, [1, 3, this.#size, this.#size]),
     });
     return result.image_features;
-  }
-
-  async release(): Promise<void> {
-    await this.#session.release();
-  }
-}
-
-/** The Q-Former of a generative bundle. */
-export class QFormerRunner {
-  readonly #session: GraphSession<Graphs['qformer']>;
-
-  private constructor(session: GraphSession<Graphs['qformer']>) {
-    this.#session = session;
-  }
-
-  /** @throws Error that names the execution provider when it cannot be loaded */
-  static async load(
-    bundle: string,
-    { graphs }: BundleManifest,
-    options: SessionOptions,
-  ): Promise<QFormerRunner> {
-    return new QFormerRunner(await openGraph(bundle, graphs.qformer, options));
-  }
-
-  /** Query embeddings of one image's image features, float32 [queries, hidden]. */
-  async query(imageFeatures: Tensor): Promise<Float32Array> {
-    const result = await this.#session.run({ image_features: imageFeatures });
-    return result.query_embeddings.data as Float32Array;
   }
 
   async release(): Promise<void> {

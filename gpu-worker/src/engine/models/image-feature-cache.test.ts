@@ -1,6 +1,6 @@
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import type { VisionRunner } from './image-encoder.ts';
+import type { ImageEncoder } from './image-encoder.ts';
 import { ImageFeatureCache } from './image-feature-cache.ts';
 
 /** An image encoder that counts its runs. */
@@ -15,7 +15,7 @@ function encoder() {
 
 const pixelsOf = (key: string) =>
   ({ kind: 'pixels', key, pixels: new Float32Array(10).fill(key.length) }) as const;
-const [shared, other] = [{} as VisionRunner, {} as VisionRunner];
+const [shared, other] = [{} as ImageEncoder, {} as ImageEncoder];
 const both = { generate: shared, retrieve: shared };
 
 describe('the image features', () => {
@@ -28,7 +28,7 @@ describe('the image features', () => {
     expect(cache.stats).toEqual({ hits: 1, misses: 2, bytes: 80 });
   });
 
-  it('are evicted, the least recently used first, when others need their memory', async () => {
+  it('are evicted for others, the least recently used first', async () => {
     const [cache, { encode, runs }] = [new ImageFeatureCache(both, 100), encoder()];
     for (const key of ['a', 'bb', 'a', 'ccc']) await cache.features({ encode }, pixelsOf(key));
     expect(runs()).toBe(3);
@@ -49,8 +49,8 @@ describe('the image features', () => {
   it.each([
     ['with one model', { generate: shared }],
     ['with two encoders', { generate: shared, retrieve: other }],
-  ])('are not cached %s', async (_, vision) => {
-    const [cache, { encode, runs }] = [new ImageFeatureCache(vision), encoder()];
+  ])('are not cached %s', async (_, imageEncoder) => {
+    const [cache, { encode, runs }] = [new ImageFeatureCache(imageEncoder), encoder()];
     for (let i = 0; i < 2; i++) await cache.features({ encode }, pixelsOf('a'));
     expect(runs()).toBe(2);
     expect(cache.stats).toEqual({ hits: 0, misses: 2, bytes: 0 });

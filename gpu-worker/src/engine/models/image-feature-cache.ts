@@ -1,4 +1,4 @@
-/** Image features of the last images: what one model has encoded, the other need not encode again. */
+/** Image features of the last images: an image that one model has encoded, the other need not encode again. */
 import { LRUCache } from 'lru-cache';
 import type { Tensor } from 'onnxruntime-node';
 import type { Pixels } from '../protocol.ts';
@@ -8,7 +8,7 @@ import type { EngineModels } from './load-models.ts';
 /** 23 images of the published checkpoints, 1.4 MB each: between a caption and a match is little time. */
 const BUDGET_BYTES = 32 * 2 ** 20;
 
-type Encoder = Pick<EngineModels['vision']['generate'], 'encode'>;
+type Encoder = Pick<EngineModels['imageEncoder']['generate'], 'encode'>;
 
 /** Counts look-ups where it caches nothing, too: each miss is a run of an image encoder. */
 export class ImageFeatureCache {
@@ -17,7 +17,7 @@ export class ImageFeatureCache {
   readonly #lookups = { hits: 0, misses: 0 };
 
   /** Caches nothing unless two models share their encoder: of one alone, the embeddings are cached, by its callers. */
-  constructor({ generate, retrieve }: EngineModels['vision'], budgetBytes = BUDGET_BYTES) {
+  constructor({ generate, retrieve }: EngineModels['imageEncoder'], budgetBytes = BUDGET_BYTES) {
     this.#features =
       generate === retrieve
         ? new LRUCache({ maxSize: budgetBytes, sizeCalculation: bytesOf })
@@ -31,7 +31,7 @@ export class ImageFeatureCache {
 
   /**
    * Image features of an image, float32 [1, image tokens, vision width]: cached ones, or those of a run of `encoder`.
-   * @throws what the encoder throws; nothing is cached then
+   * @throws the encoder's error; nothing is cached then
    */
   async features(encoder: Encoder, { key, pixels }: Pixels): Promise<Tensor> {
     const cached = this.#features?.get(key);

@@ -1,14 +1,15 @@
-/** The models an engine works with, loaded. */
+/** Loads the models of an engine. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { type EmbeddingType, embeddingTypeOf } from '@blip2/shared/embedding-codec';
 import type { ModelKind } from '@blip2/shared/route';
 import type { EngineOptions } from '../protocol.ts';
 import type { Decoder } from './decoder.ts';
-import { QFormerRunner, VisionRunner } from './image-encoder.ts';
+import { ImageEncoder } from './image-encoder.ts';
 import { loadDecoder } from './load-decoder.ts';
-import { RetrievalRunner } from './retrieval-model.ts';
+import { QFormer } from './qformer.ts';
+import { RetrievalModel } from './retrieval-model.ts';
 
-/** What others see of a class. */
+/** The public members of a class. */
 type Public<T> = Pick<T, keyof T>;
 
 /** Of the generative model, and of the retrieval model where there is one. */
@@ -16,10 +17,10 @@ type OfEachModel<T> = { generate: T } & Partial<Record<ModelKind, T>>;
 
 export type EngineModels = {
   /** One and the same for both models where their image encoders are. */
-  vision: OfEachModel<Public<VisionRunner>>;
-  qformer: Public<QFormerRunner>;
+  imageEncoder: OfEachModel<Public<ImageEncoder>>;
+  qformer: Public<QFormer>;
   decoder: Decoder;
-  retrieval?: Public<RetrievalRunner>;
+  retrieval?: Public<RetrievalModel>;
   /** In which precision the embeddings of each model are cached. */
   embeddingTypes: OfEachModel<EmbeddingType>;
 };
@@ -27,25 +28,30 @@ export type EngineModels = {
 /** @throws Error that names the execution provider when it cannot be loaded */
 export async function loadModels(options: EngineOptions): Promise<EngineModels> {
   const { bundle, manifest, retrieval } = options;
-  const generate = await VisionRunner.load(bundle, manifest, options);
+  const generate = await ImageEncoder.load(bundle, manifest, options);
   const models: EngineModels = {
-    vision: { generate },
-    qformer: await QFormerRunner.load(bundle, manifest, options),
+    imageEncoder: { generate },
+    qformer: await QFormer.load(bundle, manifest, options),
     decoder: await loadDecoder(options),
     embeddingTypes: { generate: embeddingTypeOf(manifest.precision) },
   };
   if (retrieval === undefined) return models;
-  models.vision.retrieve = haveSameEncoder(manifest, retrieval.manifest)
+  models.imageEncoder.retrieve = haveSameEncoder(manifest, retrieval.manifest)
     ? generate
-    : await VisionRunner.load(retrieval.bundle, retrieval.manifest, options);
+    : await ImageEncoder.load(retrieval.bundle, retrieval.manifest, options);
   models.embeddingTypes.retrieve = embeddingTypeOf(retrieval.manifest.precision);
-  models.retrieval = await RetrievalRunner.load(retrieval.bundle, retrieval.manifest, options);
+  models.retrieval = await RetrievalModel.load(retrieval.bundle, retrieval.manifest, options);
   return models;
 }
 
-/** Frees what `loadModels` opened. */
-export async function releaseModels({ vision, qformer, decoder, retrieval }: EngineModels) {
-  const all = new Set([...Object.values(vision), qformer, decoder, retrieval]);
+/** Frees the models. */
+export async function releaseModels({
+  imageEncoder,
+  qformer,
+  decoder,
+  retrieval,
+}: EngineModels): Promise<void> {
+  const all = new Set([...Object.values(imageEncoder), qformer, decoder, retrieval]);
   for (const model of all) await model?.release();
 }
 

@@ -2,7 +2,7 @@
 import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
-import { even, paddedIds } from '../../runtime/tensors.ts';
+import { even, int32Tensor, int64Tensor, paddedIds } from '../../runtime/tensors.ts';
 import type { KvCache, KvRows } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 
@@ -15,7 +15,7 @@ export type OptRun = {
   textPositions: number;
   /** Positions each row has in the cache already. */
   past: readonly number[];
-  /** In front of each row's text, float32 [image positions, hidden]; none where the text goes on. */
+  /** In front of each row's text, float32 [image positions, hidden]; none where only the text continues. */
   queryEmbeddings?: readonly Float32Array[];
 };
 
@@ -67,17 +67,16 @@ export class OptSession {
     // The last layer computes these positions alone: an even number, as everywhere.
     const lastOfRow = rows % 2 === 0 ? 1 : 2;
     const lastIndex = lengths.flatMap((length) => {
-      return Array<bigint>(lastOfRow).fill(BigInt(Math.max(0, length - 1)));
+      return Array<number>(lastOfRow).fill(Math.max(0, length - 1));
     });
-    const seqlens = Int32Array.from(ends, (end) => end - 1);
     const { keys, values } = await cache.feeds(run.firstSlot, rows);
     const result = await this.#session.run({
       query_embeddings: new Tensor('float32', images, [rows, imagePositions, hidden]),
       input_ids: paddedIds(run.inputIds, pad_token_id, textPositions),
       position_ids: new Tensor('int64', positionIds, [rows, positions]),
-      last_positions: new Tensor('int64', BigInt64Array.from(lastIndex), [rows, lastOfRow]),
-      seqlens_k: new Tensor('int32', seqlens, [rows]),
-      total_sequence_length: new Tensor('int32', Int32Array.of(Math.max(...ends)), [1]),
+      last_positions: int64Tensor(lastIndex, [rows, lastOfRow]),
+      seqlens_k: int32Tensor(ends.map((end) => end - 1)),
+      total_sequence_length: int32Tensor([Math.max(...ends)]),
       past_keys: keys,
       past_values: values,
     });

@@ -1,16 +1,16 @@
 /** Runs the graphs of a retrieval bundle (builder/README.md): ITC's two sides, and ITM. */
 import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
-import { Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import type { SessionOptions } from '../../runtime/session-options.ts';
-import { paddedIds, rowsOf } from '../../runtime/tensors.ts';
+import { int64Tensor, paddedIds, rowsOf } from '../../runtime/tensors.ts';
 
 type Sessions = {
   [Name in 'qformer' | 'text' | 'itm']: GraphSession<RetrievalManifest['graphs'][Name]>;
 };
 
 /** Its image features come from the image encoder. */
-export class RetrievalRunner {
+export class RetrievalModel {
   readonly #manifest: RetrievalManifest;
   readonly #sessions: Sessions;
 
@@ -24,9 +24,9 @@ export class RetrievalRunner {
     bundle: string,
     manifest: RetrievalManifest,
     options: SessionOptions,
-  ): Promise<RetrievalRunner> {
+  ): Promise<RetrievalModel> {
     const { qformer, text, itm } = manifest.graphs;
-    return new RetrievalRunner(manifest, {
+    return new RetrievalModel(manifest, {
       qformer: await openGraph(bundle, qformer, options),
       text: await openGraph(bundle, text, options),
       itm: await openGraph(bundle, itm, options),
@@ -73,10 +73,9 @@ export class RetrievalRunner {
   }
 
   #padded(texts: readonly (readonly number[])[]) {
-    const lengths = BigInt64Array.from(texts, ({ length }) => BigInt(length));
     return {
       input_ids: paddedIds(texts, this.#manifest.text.pad_token_id),
-      lengths: new Tensor('int64', lengths, [texts.length]),
+      lengths: int64Tensor(texts.map(({ length }) => length)),
     };
   }
 }

@@ -2,7 +2,7 @@
 import type { T5Manifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
-import { even, paddedIds } from '../../runtime/tensors.ts';
+import { even, int32Tensor, int64Tensor, paddedIds } from '../../runtime/tensors.ts';
 import { type KvAllocator, openKvAllocator } from '../kv/kv-allocator.ts';
 import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
@@ -14,7 +14,7 @@ type Sessions = {
   [Name in 'encoder' | 'decoder']: GraphSession<T5Manifest['graphs'][Name]>;
 };
 
-/** The encoder sees both ways: it computes a prompt in one pass, and nothing of it serves another prompt. */
+/** The encoder attends both ways: it computes a prompt in one pass, and no other prompt can reuse its output. */
 export class T5Decoder implements Decoder {
   readonly isCausal = false;
   readonly imagePositions: number;
@@ -97,7 +97,7 @@ export class T5Decoder implements Decoder {
     return { nextToken: this.#manifest.decoder_start_token_id, cachedPositions: 0 };
   }
 
-  /** Writes what the encoder makes of the prompts into the cross cache. */
+  /** Encodes the prompts, and writes their keys and values into the cross cache. */
   async #encode({ firstSlot, rows }: PrefillBatch): Promise<void> {
     const { num_query_tokens: queries, qformer_hidden: hidden, pad_token_id } = this.#manifest;
     const count = rows.length;
@@ -112,7 +112,7 @@ export class T5Decoder implements Decoder {
     const result = await this.#sessions.encoder.run({
       query_embeddings: new Tensor('float32', images, [count, queries, hidden]),
       input_ids: paddedIds(texts, pad_token_id, positions - queries),
-      lengths: new Tensor('int64', BigInt64Array.from(lengths, BigInt), [count]),
+      lengths: int64Tensor(lengths),
     });
     using encoded = this.#crossCache.adopt(result.cross_keys_values);
     const mappings = lengths.map((length, row) => {
@@ -130,20 +130,16 @@ export class T5Decoder implements Decoder {
     const slots = firstSlot + count;
     this.cache.reserve({ slots, positions: Math.max(...past) + 1 });
     this.#crossCache.reserve({ slots, positions: 1 });
-    const int64 = (values: readonly number[], dims: number[]) =>
-      new Tensor('int64', BigInt64Array.from(values, BigInt), dims);
-    const int32 = (values: readonly number[]) =>
-      new Tensor('int32', Int32Array.from(values), [values.length]);
     const own = await this.cache.feeds(firstSlot, count);
     const cross = await this.#crossCache.feeds(firstSlot, count);
     const inputIds = all.map(({ nextToken }) => nextToken);
     const result = await this.#sessions.decoder.run({
-      input_ids: int64(inputIds, [count, 1]),
-      position_ids: int64(past, [count, 1]),
-      last_positions: int64(Array<number>(count).fill(0), [count]),
-      seqlens_k: int32(past),
-      // A row that fills up the number looks at one position of whatever its slot holds.
-      cross_lengths: int32(all.map((_, i) => this.#crossLengths[firstSlot + i] ?? 1)),
+      input_ids: int64Tensor(inputIds, [count, 1]),
+      position_ids: int64Tensor(past, [count, 1]),
+      last_positions: int64Tensor(Array<number>(count).fill(0), [count]),
+      seqlens_k: int32Tensor(past),
+      // A padding row attends to one position of whatever its slot holds.
+      cross_lengths: int32Tensor(all.map((_, i) => this.#crossLengths[firstSlot + i] ?? 1)),
       past_keys: own.keys,
       past_values: own.values,
       cross_keys: cross.keys,

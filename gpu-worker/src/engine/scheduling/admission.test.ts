@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
-import type { Standing } from '../protocol.ts';
+import type { Caller } from '../protocol.ts';
 import { Admission } from './admission.ts';
 
-const a: Standing = { client: 'a', priority: 'interactive' };
-const b: Standing = { client: 'b', priority: 'interactive' };
-const unnamed: Standing = { client: '', priority: 'interactive' };
-const job: Standing = { client: '', priority: 'background' };
+const a: Caller = { client: 'a', priority: 'interactive' };
+const b: Caller = { client: 'b', priority: 'interactive' };
+const unnamed: Caller = { client: '', priority: 'interactive' };
+const job: Caller = { client: '', priority: 'background' };
 
 it('refuses when the limit is reached, until a request ends', () => {
   const admission = new Admission(3);

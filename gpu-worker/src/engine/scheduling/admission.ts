@@ -1,13 +1,13 @@
-/** How many requests are under way: so many in all, and not all of them of one client or background work. */
-import type { Standing } from '../protocol.ts';
+/** Limits how many requests are under way, in all, of one client, and of background work. */
+import type { Caller } from '../protocol.ts';
 
 /** @example
- * const refusal = admission.refusal(standing);
- * using _admitted = refusal === null ? admission.admit(standing) : null;
+ * const refusal = admission.refusal(caller);
+ * using _admitted = refusal === null ? admission.admit(caller) : null;
  */
 export class Admission {
   readonly #limit: number;
-  /** What one client, or all background work, may have: the others find room. */
+  /** Requests that one client, or all background work, may have: the rest is for others. */
   readonly #share: number;
   /** Requests by client; the unnamed count for no client. */
   readonly #byClient = new Map<string, number>();
@@ -26,24 +26,24 @@ export class Admission {
   }
 
   /** Why a request cannot be admitted now, in words for its client; null when it can. */
-  refusal({ client, priority }: Standing): string | null {
+  refusal({ client, priority }: Caller): string | null {
     if (this.#admitted >= this.#limit) {
-      return 'All places and the queue are taken. Try again shortly.';
+      return 'All slots and the queue are taken. Try again shortly.';
     }
     if (client !== '' && (this.#byClient.get(client) ?? 0) >= this.#share) {
       return `This client has ${this.#share} requests under way, as many as one may have.`;
     }
     if (priority === 'background' && this.#background >= this.#share) {
-      return 'The places for background work are taken. Try again later.';
+      return 'All slots for background work are taken. Try again later.';
     }
     return null;
   }
 
   /**
-   * Counts a request as under way until what this returns is disposed of.
-   * @example using _admitted = admission.admit(standing);
+   * Counts a request as under way until the returned value is disposed.
+   * @example using _admitted = admission.admit(caller);
    */
-  admit({ client, priority }: Standing): Disposable {
+  admit({ client, priority }: Caller): Disposable {
     const add = (count: 1 | -1) => {
       this.#admitted += count;
       if (priority === 'background') this.#background += count;

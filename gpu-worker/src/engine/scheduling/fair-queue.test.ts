@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { Standing } from '../protocol.ts';
+import type { Caller } from '../protocol.ts';
 import { compareTickets, FairQueue } from './fair-queue.ts';
 
-const standing = (client: string, priority: Standing['priority'] = 'interactive') => ({
+const caller = (client: string, priority: Caller['priority'] = 'interactive') => ({
   client,
   priority,
 });
 
 /** Jobs by name, the first in line first; each is begun. */
-function served(queue: FairQueue, jobs: [name: string, standing: Standing, slots?: number][]) {
+function served(queue: FairQueue, jobs: [name: string, caller: Caller, slots?: number][]) {
   return jobs
     .map(([name, who, slots = 1]) => ({ name, ticket: queue.join(who, slots) }))
     .sort((a, b) => compareTickets(a.ticket, b.ticket))
@@ -20,38 +20,38 @@ function served(queue: FairQueue, jobs: [name: string, standing: Standing, slots
 
 describe('the order of jobs', () => {
   it('of one client is that of their arrival', () => {
-    const jobs = ['1', '2', '3'].map((name): [string, Standing] => [name, standing('a')]);
+    const jobs = ['1', '2', '3'].map((name): [string, Caller] => [name, caller('a')]);
     expect(served(new FairQueue(), jobs)).toEqual(['1', '2', '3']);
   });
 
   it('alternates between clients, however many one of them sends', () => {
-    const jobs: [string, Standing][] = [
-      ['a1', standing('a')],
-      ['a2', standing('a')],
-      ['a3', standing('a')],
-      ['b1', standing('b')],
-      ['b2', standing('b')],
-      ['c1', standing('c')],
+    const jobs: [string, Caller][] = [
+      ['a1', caller('a')],
+      ['a2', caller('a')],
+      ['a3', caller('a')],
+      ['b1', caller('b')],
+      ['b2', caller('b')],
+      ['c1', caller('c')],
     ];
     expect(served(new FairQueue(), jobs)).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
   });
 
-  it('counts the slots that a job takes', () => {
-    const jobs: [string, Standing, number][] = [
-      ['wide', standing('a'), 3],
-      ['after it', standing('a'), 1],
-      ['b1', standing('b'), 1],
-      ['b2', standing('b'), 1],
-      ['b3', standing('b'), 1],
-      ['b4', standing('b'), 1],
+  it('charges a client for the slots of its jobs', () => {
+    const jobs: [string, Caller, number][] = [
+      ['wide', caller('a'), 3],
+      ['after it', caller('a'), 1],
+      ['b1', caller('b'), 1],
+      ['b2', caller('b'), 1],
+      ['b3', caller('b'), 1],
+      ['b4', caller('b'), 1],
     ];
     expect(served(new FairQueue(), jobs)).toEqual(['wide', 'b1', 'b2', 'b3', 'after it', 'b4']);
   });
 
   it('puts interactive before background', () => {
-    const jobs: [string, Standing][] = [
-      ['job', standing('a', 'background')],
-      ['person', standing('a')],
+    const jobs: [string, Caller][] = [
+      ['job', caller('a', 'background')],
+      ['person', caller('a')],
     ];
     expect(served(new FairQueue(), jobs)).toEqual(['person', 'job']);
   });
@@ -60,24 +60,24 @@ describe('the order of jobs', () => {
     const queue = new FairQueue();
     served(
       queue,
-      Array.from({ length: 9 }, (_, i) => [`${i}`, standing('a')]),
+      Array.from({ length: 9 }, (_, i) => [`${i}`, caller('a')]),
     );
-    const jobs: [string, Standing][] = [
-      ['a', standing('a')],
-      ['b1', standing('b')],
-      ['b2', standing('b')],
-      ['b3', standing('b')],
+    const jobs: [string, Caller][] = [
+      ['a', caller('a')],
+      ['b1', caller('b')],
+      ['b2', caller('b')],
+      ['b3', caller('b')],
     ];
     expect(served(queue, jobs).indexOf('a')).toBeLessThan(2);
   });
 
-  it('lets nobody who waits be overtaken for ever by clients who come anew', () => {
+  it('serves a waiting job although new clients keep coming', () => {
     const queue = new FairQueue();
-    queue.begin(queue.join(standing('a'), 1));
-    const waiting = queue.join(standing('a'), 1);
+    queue.begin(queue.join(caller('a'), 1));
+    const waiting = queue.join(caller('a'), 1);
     let overtaken = 0;
     for (let i = 0; i < 100; i++) {
-      const ticket = queue.join(standing(`new ${i}`), 1);
+      const ticket = queue.join(caller(`new ${i}`), 1);
       if (compareTickets(ticket, waiting) > 0) break;
       queue.begin(ticket);
       overtaken += 1;

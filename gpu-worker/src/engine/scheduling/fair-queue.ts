@@ -1,7 +1,7 @@
-/** Who goes first: interactive before background, and among those each client in its turn. */
-import type { Standing } from '../protocol.ts';
+/** The order of waiting jobs: interactive before background, and clients by turns within each. */
+import type { Caller } from '../protocol.ts';
 
-/** A job's place in the queue, the same until the job is done. `cost`: slots it takes. */
+/** A job's place in the queue, the same until the job is done. `cost`: slots it needs. */
 export type Ticket = {
   readonly rank: number;
   /** In virtual time. */
@@ -15,12 +15,12 @@ export function compareTickets(a: Ticket, b: Ticket): number {
   return a.rank - b.rank || a.start - b.start || a.arrival - b.arrival;
 }
 
-const RANKS: Record<Standing['priority'], number> = { interactive: 0, background: 1 };
+const RANKS: Record<Caller['priority'], number> = { interactive: 0, background: 1 };
 
 /**
  * Start-time fair queueing (Goyal et al. 1996). A job starts, in virtual time, where its client's last one ended, but
- * not before now: whoever sends many waits behind them alone. Time goes on with what is served, shared among those who
- * ask: nobody who waits is overtaken for ever by clients who come anew.
+ * not before now: a client that sends many jobs delays only itself. Virtual time advances with the work that is served,
+ * divided by the number of waiting clients, so that newcomers cannot overtake a waiting job for ever.
  * @example
  * const ticket = queue.join({ client: 'a', priority: 'interactive' }, 1);
  * queue.begin(ticket);
@@ -30,8 +30,8 @@ export class FairQueue {
   readonly #begun = new WeakSet<Ticket>();
   #arrivals = 0;
 
-  /** @param slots what the job takes of the whole: sequences that it has at a time */
-  join({ client, priority }: Standing, slots: number): Ticket {
+  /** @param slots sequences that the job has at a time: its share of the whole */
+  join({ client, priority }: Caller, slots: number): Ticket {
     const rank = RANKS[priority];
     const start = (this.#lines[rank] as Line).join(client, slots);
     return { rank, start, cost: slots, arrival: this.#arrivals++ };

@@ -33,13 +33,13 @@ describe('nextAction', () => {
       { kind: 'prefill', count: 1 },
     ],
     [
-      'prefills long prompts in turns',
+      'prefills long prompts one pass after another',
       { waitingGroups: [one(1, 60), one(1, 40), one(1, 1)] },
       'wait',
       { kind: 'prefill', count: 2 },
     ],
     [
-      'prefills a prompt that is longer than all that go together',
+      'prefills one prompt that is longer than the limit for several',
       { waitingGroups: [one(1, 400), one(1, 1)] },
       'wait',
       { kind: 'prefill', count: 1 },
@@ -51,13 +51,13 @@ describe('nextAction', () => {
       { kind: 'prefill', count: 2 },
     ],
     [
-      'lets nobody overtake a group that needs many slots',
+      'lets no group overtake one that needs many slots',
       { waitingGroups: [one(3), one()], running: 2, freeSlots: 2 },
       'step',
       { kind: 'step' },
     ],
     [
-      'leaves a slot of the last two to whoever comes when the work is background',
+      'leaves one of the last two slots free when the work is background',
       { waitingGroups: [background(), background()], running: 2, freeSlots: 2 },
       'step',
       { kind: 'prefill', count: 1 },
@@ -89,7 +89,7 @@ describe('nextAction', () => {
     ['steps between two encodes', { waitingImages: 5, running: 1 }, 'images', { kind: 'step' }],
     ['steps after a prefill', { waitingGroups: [one()], running: 2 }, 'prefill', { kind: 'step' }],
     [
-      'goes on with a prompt before it begins another',
+      'continues a prompt before it begins another',
       { prefilling: 1, waitingGroups: [one()], running: 1 },
       'step',
       { kind: 'prefill-chunk' },

@@ -1,6 +1,6 @@
 /** Decides what the engine does next. Pure: a snapshot of the load in, one action out. */
 
-/** A group that waits for slots. Background work yields to whoever comes next. */
+/** A group that waits for slots. Background work leaves room for the next interactive request. */
 export type WaitingGroup = {
   readonly slots: number;
   /** Positions that the first chunk of its prompt computes. */
@@ -11,9 +11,9 @@ export type WaitingGroup = {
 export type Load = {
   /** Jobs that wait for work on their image or texts. */
   waitingImages: number;
-  /** Groups whose query embeddings are there, the first in line first. */
+  /** Groups whose query embeddings are computed, in the order in which they get slots. */
   waitingGroups: readonly WaitingGroup[];
-  /** Sequences whose prompt is read in part. */
+  /** Sequences whose prompt is computed in part. */
   prefilling: number;
   /** Sequences that get a token with each decode step. */
   running: number;
@@ -24,11 +24,11 @@ export type Load = {
 };
 
 export type Action =
-  /** A piece of work on images: one encode, or a few texts to compare. */
+  /** One work item of the image queue: an image to encode, or a few texts to compare. */
   | { kind: 'images' }
   /** The first chunks of the first `count` waiting groups. */
   | { kind: 'prefill'; count: number }
-  /** The next chunk of a prompt that is read in part. */
+  /** The next chunk of a prompt that is computed in part. */
   | { kind: 'prefill-chunk' }
   /** A token for every running sequence. */
   | { kind: 'step' }
@@ -36,14 +36,14 @@ export type Action =
 
 /**
  * Free slots are filled first, so that a batch is as large as it can be. Running sequences get a step between
- * any two other actions: nobody who arrives can hold up a stream for longer than one encode or one chunk of a prompt.
+ * any two other actions: a request that arrives delays a stream by one encode or one chunk of a prompt at most.
  * @param last the action before
  * @example nextAction({ ...idle, running: 2, waitingImages: 1 }, 'images') // { kind: 'step' }
  */
 export function nextAction(load: Load, last: Action['kind']): Action {
   const mayInterrupt = load.running === 0 || last === 'step';
   if (mayInterrupt) {
-    // What was begun comes first, and its chunks are not all in a row while others run.
+    // A prompt that was begun comes first; while others run, steps come between its chunks.
     if (load.prefilling > 0) return { kind: 'prefill-chunk' };
     const count = fittingGroups(load);
     if (count > 0) return { kind: 'prefill', count };
@@ -53,9 +53,10 @@ export function nextAction(load: Load, last: Action['kind']): Action {
 }
 
 /**
- * How many waiting groups begin now. Nobody overtakes: a group that needs many slots is not starved by those that need
- * few. Background work leaves one slot to whoever comes next, unless it needs them all. Prompts of more than a few
- * positions in all are read in turns: in one pass they would take as long, and the first would wait for the last.
+ * How many waiting groups begin now. Groups never overtake each other: those that need few slots do not starve one that
+ * needs many. Background work leaves one slot free for the next request, unless it needs them all. Prompts of more than
+ * `chunkTokens` positions in all are computed in several passes: one pass would take as long, and the first prompt would
+ * wait for the last.
  */
 function fittingGroups({
   waitingGroups,

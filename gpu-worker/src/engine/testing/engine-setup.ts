@@ -29,7 +29,7 @@ export class EngineSetup {
     const release = async () => {};
     const models: EngineModels = {
       decoder: this.decoder,
-      vision: { generate: { encode: this.encode, release } },
+      imageEncoder: { generate: { encode: this.encode, release } },
       qformer: { query: async ({ data }) => (data as Float32Array).slice(), release },
       embeddingTypes: { generate: 'float32' },
       ...others,
@@ -58,7 +58,7 @@ export class EngineSetup {
         inputIds: ids,
         config: GenerationConfig.parse({ ...exactly(6), ...config }),
       },
-      options ?? { standing: { client: '', priority: 'interactive' } },
+      options ?? { caller: { client: '', priority: 'interactive' } },
     );
   }
 

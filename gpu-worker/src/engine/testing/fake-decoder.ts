@@ -1,6 +1,6 @@
 /**
  * A decoder without a model, for tests of what is around one. Its logits are a hash of all that a row's slot holds and
- * of what the row reads: a sequence that gets another's keys and values, or too few of them, goes on otherwise.
+ * of what the row reads: a sequence that gets another's keys and values, or too few of them, gets other tokens.
  */
 import { Tensor } from 'onnxruntime-node';
 import { seededRandom } from '../decoding/sampler.ts';

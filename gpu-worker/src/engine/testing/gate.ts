@@ -4,7 +4,7 @@ import type { EngineOptions } from '../protocol.ts';
 /** Module that an engine client starts with `GatedOptions`. */
 export const GATED_THREAD = new URL('./gated-thread.ts', import.meta.url);
 
-/** One int32 that both threads see: how many passes may begin. */
+/** One int32 that both threads share: how many passes may begin. */
 export type Gate = Int32Array<SharedArrayBuffer>;
 
 export type GatedOptions = EngineOptions & { gate: Gate };

@@ -1,4 +1,5 @@
 /** For tests: a GPU worker on the embedded checkpoint, and the requests that an edge would send it. */
+import { EventEmitter, once } from 'node:events';
 import { withDefaults } from '@blip2/shared/config/option';
 import {
   decodeJson,
@@ -22,39 +23,55 @@ import { type GpuWorker, startWorker } from '../../start-worker.ts';
 export type Generate = Extract<GpuRequest, { kind: 'generate' }>;
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Never ends before `max_tokens`: a strong penalty keeps a small model from repeating its end. */
+/** Never ends before `max_tokens`: a strong penalty prevents a small model from repeating its end token. */
 export const endless = (max_tokens: number) =>
   GenerationConfig.parse({ max_tokens, repetition_penalty: 3 });
 
 export const framesOf = (response: Response): Promise<Frame[]> =>
   Array.fromAsync(readFrames(response.body as ReadableStream<Uint8Array>));
 
+type LogLine = Record<string, unknown>;
+/** `line` is emitted after each. */
+type TestLog = { lines: LogLine[]; events: EventEmitter };
+
 export class TestWorker {
   readonly worker: GpuWorker;
   readonly revision: string;
   readonly #images: readonly Bytes[];
-  /** Lines of its log, every level. */
-  readonly logged: readonly Record<string, unknown>[];
+  readonly #log: TestLog;
 
-  private constructor(
-    worker: GpuWorker,
-    { revision, images, logged }: Pick<TestWorker, 'revision' | 'logged'> & { images: Bytes[] },
-  ) {
+  private constructor(worker: GpuWorker, revision: string, images: Bytes[], log: TestLog) {
     this.worker = worker;
     this.revision = revision;
     this.#images = images;
-    this.logged = logged;
+    this.#log = log;
+  }
+
+  /** Lines of its log, every level. */
+  get logged(): readonly LogLine[] {
+    return this.#log.lines;
+  }
+
+  /** The lines of a request, once its last one is logged. */
+  async linesOf(requestId: string): Promise<LogLine[]> {
+    const { lines, events } = this.#log;
+    const own = () => lines.filter(({ request_id }) => request_id === requestId);
+    while (!own().some(({ event }) => event === 'request')) await once(events, 'line');
+    return own();
   }
 
   static async start(options: Partial<Config> = {}): Promise<TestWorker> {
-    const logged: Record<string, unknown>[] = [];
+    const log: TestLog = { lines: [], events: new EventEmitter() };
+    const write = (line: string) => {
+      log.lines.push(JSON.parse(line));
+      log.events.emit('line');
+    };
     const worker = await startWorker(
       withDefaults(WORKER_OPTIONS, { port: 0, ...options }),
-      createLogger({ level: 'debug', write: (line) => logged.push(JSON.parse(line)) }),
+      createLogger({ level: 'debug', write }),
     );
     const model = (await (await fetch(`${worker.url}/v1/model`)).json()) as WorkerModel;
-    const { revision } = model;
-    return new TestWorker(worker, { revision, images: await testImages(), logged });
+    return new TestWorker(worker, model.revision, await testImages(), log);
   }
 
   /** The frame of an image, for a worker in another process. */

@@ -55,13 +55,13 @@ describe('auto', () => {
   });
 });
 
-describe('a provider that is asked for by name', () => {
+describe('a provider that is requested by name', () => {
   it('is chosen when it computes right, however slow', () => {
     const found = new Map([['webgpu', loaded({ speed: 0.01 })]] as const);
     expect(chooseProvider('webgpu', found)).toEqual({ provider: 'webgpu', why: '' });
   });
 
-  it('leaves attention to the CPU where its own is wrong', () => {
+  it('runs attention on the CPU where its own is wrong', () => {
     const found = new Map([['webgpu', loaded({ attention: false })]] as const);
     expect(chooseProvider('webgpu', found).why).toContain('attention on the CPU');
   });

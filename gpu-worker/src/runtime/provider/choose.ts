@@ -1,11 +1,11 @@
-/** Which execution provider runs the model, and why. Pure: the provider asked for and the probes in, a choice out. */
+/** Chooses the execution provider. Pure: the requested provider and the probes in, a choice with its reason out. */
 import type { ExecutionProvider } from '../session-options.ts';
 import type { Probe } from './probe.ts';
 
-/** What a configuration may ask for. */
+/** What a configuration may request. */
 export type RequestedProvider = ExecutionProvider | 'auto';
 
-/** `why` in a few words; '' for the provider that was asked for. */
+/** `why` in a few words; '' for a provider that was requested by name. */
 export type ProviderChoice = { provider: ExecutionProvider; why: string };
 
 type Gpu = Exclude<ExecutionProvider, 'cpu'>;
@@ -37,7 +37,7 @@ export function isGoodEnough(probe: Probe): boolean {
   );
 }
 
-/** @throws Error that says what to do, when the provider that was asked for cannot be used */
+/** @throws Error with advice, when the requested provider cannot be used */
 export function chooseProvider(
   requested: RequestedProvider,
   probes: ReadonlyMap<ExecutionProvider, Probe>,

@@ -1,21 +1,17 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { temporaryFolder } from '../../../../test/support/temporary-folder.ts';
 import { findProvider, probeInProcess } from './index.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'blip2-probe-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 it('the CPU is probed as right in everything', async () => {
   const found = await probeInProcess('cpu');
   expect(found).toMatchObject({ state: 'loaded', products: true, attention: true });
 });
 
-it('auto chooses a provider on this machine, and says why', async () => {
+it('auto chooses a provider on this machine, with a reason', async () => {
   const { provider, why } = await findProvider('auto');
   expect(['cpu', 'webgpu', 'cuda']).toContain(provider);
   expect(why).not.toBe('');

@@ -1,6 +1,6 @@
 /**
- * Chooses the execution provider. Each is probed in a process of its own: a graphics driver may crash the process that loads
- * it, and writes noise to its standard error.
+ * Probes the execution providers, and chooses one. Each is probed in its own process: a graphics driver may crash the
+ * process that loads it, and writes noise to its standard error.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -32,7 +32,7 @@ const ProbeResult = z.discriminatedUnion('state', [
 
 /**
  * Probes the providers that are worth it on this machine, and chooses one.
- * @throws Error that says what to do, when the provider that was asked for cannot be used
+ * @throws Error with advice, when the requested provider cannot be used
  */
 export async function findProvider(requested: RequestedProvider): Promise<ProviderChoice> {
   const probes = new Map<ExecutionProvider, Probe>();
@@ -45,7 +45,7 @@ export async function findProvider(requested: RequestedProvider): Promise<Provid
 }
 
 /**
- * Probes a provider in a process of its own; a crash of that process is a reason to fail, not an error.
+ * Probes a provider in its own process; a crash of that process is a reason to fail, not an error.
  * @param entry script that the process runs
  */
 export async function probeInProcess(provider: ExecutionProvider, entry = ENTRY): Promise<Probe> {

@@ -1,4 +1,4 @@
-/** What an execution provider can do on this machine: whether it loads, whether it computes right, and how fast. */
+/** Probes an execution provider on this machine: whether it loads, whether it computes right, and how fast. */
 import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
 import { Graph } from '../../onnx/graph.ts';
 import { attentionIsRight } from '../attention-check.ts';

@@ -50,7 +50,7 @@ def generate(
         eos_token_id=eos, pad_token_id=model.config.text_config.pad_token_id,
         return_dict_in_generate=True, output_scores=True, **setting,
     )  # fmt: skip
-    # OPT goes on after its prompt; T5's decoder begins with a token of its own.
+    # OPT continues its prompt; T5's decoder begins with a token of its own.
     given = len(ids) if model.config.text_config.model_type == "opt" else 1
     rows = [row[given:] for row in out.sequences.tolist()]
     texts = [list(itertools.takewhile(lambda token: token not in eos, row)) for row in rows]

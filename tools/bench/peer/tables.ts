@@ -1,8 +1,8 @@
 /**
- * Our GPU worker against `transformers`: same checkpoint, same ids, same threads, in turns.
+ * Measures our GPU worker against `transformers`: same checkpoint, same ids, same threads, alternating.
  *
  * Ours is timed from the request to the token at its HTTP service, decoding of the image's file included; the peer
- * from a ready tensor of pixels, within its process. Tokens a second are those of the time in which every stream writes.
+ * from a ready tensor of pixels, within its process. Tokens a second are counted while every stream generates.
  */
 import { readGenerativeConfig, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { promptIds } from '@blip2/shared/prompts';
@@ -12,8 +12,8 @@ import {
   type Embeddings,
   embed,
   freshImages,
+  generateRequest,
   runDirect,
-  writeRequest,
 } from '../requests.ts';
 import { median } from '../statistics.ts';
 import { STREAMS } from '../streams.ts';
@@ -25,7 +25,7 @@ const TEXT_TOKENS = 8;
 const TURN_TOKENS = 12;
 const TURNS = 4;
 const TOKENS = 24;
-/** The peer computes each step for every row of its batch: fewer do. */
+/** Fewer suffice for the peer: each of its steps computes every row of the batch. */
 const PEER_TOKENS = 12;
 
 type Sides = { peer: number[]; ours: number[] };
@@ -42,7 +42,7 @@ const NAMES = {
   memory: 'resident at most (GB)',
 };
 
-/** Medians of each row, with the ratio that speaks for us where it is above 1. */
+/** All measurements, by row. */
 export async function peerRows(
   stack: Stack,
   { peer, rounds, onProgress }: { peer: Peer; rounds: number; onProgress: (what: string) => void },
@@ -67,16 +67,16 @@ export async function peerRows(
   await peer.ask('generate', { ids, batch: 1, tokens: 2 });
   for (let round = 0; round < rounds; round++) {
     onProgress(`round ${round + 1} of ${rounds}, one stream`);
-    const [seen, unseen] = (await freshImages(2)) as [Uint8Array, Uint8Array];
+    const [encoded, fresh] = (await freshImages(2)) as [Uint8Array, Uint8Array];
     const run = (source: Parameters<typeof runDirect>[2], tokens: number, question = ids) =>
-      runDirect(stack, writeRequest(stack.model, question, tokens), source);
+      runDirect(stack, generateRequest(stack.model, question, tokens), source);
 
     add(NAMES.encode, 'peer', (await peer.ask('encode')).ms);
-    const { source, ms } = await embed(stack, seen);
+    const { source, ms } = await embed(stack, encoded);
     add(NAMES.encode, 'ours', ms);
 
     const { arrivals } = await peer.ask('generate', { ids, batch: 1, tokens: PEER_TOKENS });
-    const miss = (await run({ type: 'image', payload: unseen }, 1)).arrivals;
+    const miss = (await run({ type: 'image', payload: fresh }, 1)).arrivals;
     const hit = (await run(source, 1)).arrivals;
     const again = (await run(source, TOKENS, otherIds)).arrivals;
     for (const name of [NAMES.miss, NAMES.hit, NAMES.again]) add(name, 'peer', arrivals[0]!);
@@ -106,20 +106,20 @@ export async function peerRows(
   return rows;
 }
 
-/** | row | peer | ours | ratio |, with what both hold in memory as the last row. */
+/** Medians: | row | peer | ours | ratio, above 1 where ours is ahead |; the last row is the memory of both. */
 export function peerTable(rows: Rows, memory: { peer: number; ours: number }): string[][] {
   const line = (name: string, peer: number, ours: number, digits: number) => {
     const ratio = name.startsWith('tokens/s') ? ours / peer : peer / ours;
     return [name, peer.toFixed(digits), ours.toFixed(digits), `${ratio.toFixed(2)} ×`];
   };
   return [
-    ['in turns, medians', '`transformers`, bf16', 'ours', 'ahead'],
+    ['medians', '`transformers`, bf16', 'ours', 'ahead'],
     ...[...rows].map(([name, { peer, ours }]) => line(name, median(peer), median(ours), 1)),
     line(NAMES.memory, memory.peer, memory.ours, 2),
   ];
 }
 
-/** How near the machine's limits the two phases come that read and compute most. */
+/** How close decoding comes to the machine's memory bandwidth, and the image encoder to its arithmetic. */
 export async function limitTable(
   { bundle }: Stack,
   rows: Rows,
