@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { MODEL_PROGRAM } from '@blip2/gpu-worker/cli/program';
 import { WORKER_PROGRAM } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
+import { EDGE_OPTIONS } from '../edge/src/config.ts';
 import { configurationPage } from './docs/configuration-page.ts';
 import { errorsPage } from './docs/errors-page.ts';
 import { metricsPage } from './docs/metrics-page.ts';
@@ -33,7 +34,7 @@ const PROGRAMS = [
 /** Texts by the path in the repository. */
 export async function generatedDocs(): Promise<Record<string, string>> {
   return {
-    'docs/configuration.md': configurationPage(MODEL_OPTIONS, PROGRAMS),
+    'docs/configuration.md': configurationPage(MODEL_OPTIONS, PROGRAMS, EDGE_OPTIONS),
     'docs/errors.md': errorsPage(),
     'docs/metrics.md': await metricsPage(),
   };

@@ -25,11 +25,12 @@ const STOREYS: readonly Storey[] = [
   ),
   storey('worker', ['gpu-worker/src/'], ['hub', 'engine', 'builder', 'runtime', 'shared']),
 
-  // Edge: routes over what they do, over what that needs.
+  // Edge: routes over what they do, over what that needs. Its options are for the documentation too.
+  storey('edge config', ['edge/src/config.ts'], ['shared']),
   storey(
     'edge routes',
     ['edge/src/routes/', 'edge/src/app.ts', 'edge/src/worker.ts'],
-    ['edge core', 'edge ground', 'shared'],
+    ['edge core', 'edge ground', 'edge config', 'shared'],
   ),
   storey(
     'edge core',
@@ -41,15 +42,16 @@ const STOREYS: readonly Storey[] = [
       'edge/src/http/',
       'edge/src/dependencies.ts',
     ],
-    ['edge ground', 'shared'],
+    ['edge ground', 'edge config', 'shared'],
   ),
-  storey('edge ground', ['edge/'], ['shared']),
+  storey('edge ground', ['edge/'], ['edge config', 'shared']),
 
   storey('infra', ['infra/'], ['shared']),
   storey(
     'tools',
     ['tools/'],
     [
+      'edge config',
       'worker entry',
       'worker',
       'cli',
