@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { MODEL_PROGRAM } from '@blip2/gpu-worker/cli/program';
 import { WORKER_PROGRAM } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
+import { configure } from '@blip2/shared/config/configure';
 import { EDGE_OPTIONS } from '../edge/src/config.ts';
 import { configurationPage } from './docs/configuration-page.ts';
 import { errorsPage } from './docs/errors-page.ts';
@@ -12,6 +13,7 @@ import { ROOT } from './prepare-edge.ts';
 import {
   BENCH,
   DEMO,
+  DOCS,
   EVAL,
   PREPARE_EDGE,
   SCREENSHOT,
@@ -41,6 +43,7 @@ export async function generatedDocs(): Promise<Record<string, string>> {
 }
 
 if (import.meta.main) {
+  configure(DOCS);
   for (const [path, text] of Object.entries(await generatedDocs())) {
     await writeFile(join(ROOT, path), text);
   }
