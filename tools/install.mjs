@@ -19,8 +19,8 @@ const LAST_BYTES = 10_000;
 /** What npm calls an error, and what helps; the first that fits. */
 const ADVICE = [
   [
-    /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ERR_SOCKET_TIMEOUT|E40[137]|E50\d|\w*CERT\w*)\b/,
-    'npm cannot reach its registry. Check the network, HTTPS_PROXY, and "npm config get registry"; then run the command again.',
+    /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ERR_SOCKET_TIMEOUT|ETARGET|E40[137]|E50\d|\w*CERT\w*)\b/,
+    'npm cannot get its packages. Check the network, HTTPS_PROXY, and "npm config get registry"; then run the command again.',
   ],
   [/\bENOSPC\b/, 'The disk is full: about 1 GB is needed. Free some, then run the command again.'],
   [

@@ -10,6 +10,11 @@ if (argument === '--help' || argument === '-h') {
 } else if (argument === undefined) {
   await install();
 } else {
-  console.error(`Unknown argument "${argument}": none is taken. See --help.`);
+  const isFlag = argument.startsWith('-');
+  console.error(
+    isFlag
+      ? `Unknown option ${argument}. Did you mean --help?`
+      : `Unknown argument "${argument}": none is taken. See --help.`,
+  );
   process.exit(1);
 }
