@@ -53,8 +53,11 @@ export function configurationPage(
 
 function tableOf(options: readonly Option<unknown>[]): string {
   const rows = options.map((option) => {
-    const { env, flag, kind, help } = option;
-    const variable = env === undefined ? '' : `\`${env}\``;
+    const { env, alias, flag, kind, help } = option;
+    const variable = [env, alias]
+      .filter((name) => name !== undefined)
+      .map((name) => `\`${name}\``)
+      .join(', ');
     const switchOf = flag === undefined ? '' : `\`--${flag}\``;
     // A switch takes a value as a variable only.
     const value = env === undefined && kind.placeholder === null ? '' : kind.allowed;
