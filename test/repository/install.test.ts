@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { descendantsOf, running } from '../support/processes.ts';
+import { descendantsOf, endingWithTest, running } from '../support/processes.ts';
 
 const TOOLS = fileURLToPath(new URL('../../tools', import.meta.url));
 
@@ -110,6 +110,7 @@ describe('installing', () => {
       await expect.poll(() => existsSync(path('installing')), { timeout: 20_000 }).toBe(true);
       const pid = child.pid as number;
       const all = [pid, ...(await descendantsOf(pid))];
+      using _all = endingWithTest(all);
       expect((await running(all)).join('\n')).toContain('slow.mjs');
       process.kill(pid, signal);
       await expect.poll(() => running(all), { timeout: 15_000 }).toEqual([]);

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { descendantsOf, running } from '../support/processes.ts';
+import { descendantsOf, endingWithTest, running } from '../support/processes.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -34,6 +34,7 @@ it.runIf(process.platform === 'linux').each(['SIGTERM', 'SIGINT', 'SIGKILL'] as 
     await logged(worker, 'ready');
     const pid = worker.pid as number;
     const all = [pid, ...(await descendantsOf(pid))];
+    using _all = endingWithTest(all);
     expect((await running(all)).join('\n')).toContain('gpu-worker/src/main.ts');
     process.kill(pid, signal);
     expect(JSON.parse(await logged(worker, 'stopping'))).toMatchObject({ reason: 'SIGTERM' });

@@ -18,3 +18,17 @@ export async function running(pids: readonly number[]): Promise<string[]> {
   });
   return (await Promise.all(commands)).flat();
 }
+
+/** Ends at the end of a test those that still run, which they should not. */
+export function endingWithTest(pids: readonly number[]): Disposable {
+  const end = () => {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended.
+      }
+    }
+  };
+  return { [Symbol.dispose]: end };
+}
