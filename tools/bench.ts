@@ -15,20 +15,22 @@ import { memoryOf, memoryRows } from './bench/memory.ts';
 import { Peer } from './bench/peer/peer.ts';
 import { limitTable, peerRows, peerTable } from './bench/peer/tables.ts';
 import { STREAMS, streamRows } from './bench/streams.ts';
-import { startStack } from './local-stack.ts';
 import { BENCH } from './programs.ts';
+import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';
 
 const { values: config } = configure(BENCH);
 const { rounds, checkpoint } = config;
 
 const line = statusLine();
-const stack = await startStack({
-  onStatus: line.update,
-  model: config,
-  ...(checkpoint === undefined ? {} : { checkpoint }),
-  workerEnv: { BLIP2_MAX_SLOTS: String(Math.max(...STREAMS)) },
-});
+const stack = await startOrExit(
+  {
+    model: config,
+    ...(checkpoint === undefined ? {} : { checkpoint }),
+    workerEnv: { BLIP2_MAX_SLOTS: String(Math.max(...STREAMS)) },
+  },
+  line,
+);
 try {
   const tables = config.peer ? await besidePeer() : await alone();
   line.clear();

@@ -1,7 +1,11 @@
 /** `npm run layers`: names each import that does not go down. */
 import { fileURLToPath } from 'node:url';
+import { configure } from '@blip2/shared/config/configure';
 import { objectionTo } from './layers/layers.ts';
 import { readImports } from './layers/read-imports.ts';
+import { LAYERS } from './programs.ts';
+
+configure(LAYERS);
 
 const imports = readImports(fileURLToPath(new URL('..', import.meta.url)));
 const objections = [...imports].flatMap(([file, targets]) =>

@@ -4,15 +4,12 @@ import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { DoneEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import { postStream } from './api.ts';
-import { startStack } from './local-stack.ts';
 import { DEMO } from './programs.ts';
 import { readImage, readScenes, type Scene } from './scenes.ts';
-import { statusLine } from './status-line.ts';
+import { startOrExit } from './start-or-exit.ts';
 
 const { values: model } = configure(DEMO);
-const line = statusLine();
-const stack = await startStack({ model, onStatus: line.update });
-line.clear();
+const stack = await startOrExit({ model });
 try {
   const scenes = await readScenes();
   const layouts = [...new Set(scenes.map(({ layout }) => layout))];

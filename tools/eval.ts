@@ -9,9 +9,9 @@ import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { markdownTable } from 'markdown-table';
 import { expectOk, postJson } from './api.ts';
 import { precisionTables } from './eval/precision.ts';
-import { startStack } from './local-stack.ts';
 import { EVAL } from './programs.ts';
 import { readImage, readScenes, type Scene } from './scenes.ts';
+import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';
 
 const { values: config } = configure(EVAL);
@@ -55,7 +55,7 @@ async function evaluate(
   running: string | undefined,
   model: ModelSettings = config,
 ): Promise<Outcome[]> {
-  const own = running === undefined ? await startStack({ model, onStatus: line.update }) : null;
+  const own = running === undefined ? await startOrExit({ model }, line) : null;
   const url = running ?? own?.url ?? '';
   try {
     const all = await readScenes();

@@ -2,13 +2,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '@blip2/gpu-worker/free-port';
 import { MODEL_OPTIONS, type ModelSettings } from '@blip2/gpu-worker/model-options';
 import { withDefaults } from '@blip2/shared/config/option';
 import { toEnvironment } from '@blip2/shared/config/read-options';
 import type { EdgeModel } from '@blip2/shared/edge-model';
+import { Problem } from '@blip2/shared/errors';
+import { Health } from '@blip2/shared/schemas/health';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, serveWorker } from './serve-worker.ts';
@@ -16,7 +18,14 @@ import { type LogLevel, serveWorker } from './serve-worker.ts';
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
 
+const LOOPBACK = '127.0.0.1';
+const WORKER_VARIABLES = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
+/** How long whoever has our port may take to say what it is; the edge waits two seconds for its GPU worker. */
+const OCCUPANT_TIMEOUT_MS = 3000;
+
 export type StackOptions = {
+  /** Address on which the edge listens: this machine alone by default. */
+  host?: string;
   /** Port of the edge; 0 takes a free one. */
   port?: number;
   /** What is served; the embedded model by default. */
@@ -34,7 +43,7 @@ export type StackOptions = {
 };
 
 export type Stack = {
-  /** Base URL of the edge, without a trailing slash. */
+  /** Base URL by which this machine reaches the edge, without a trailing slash. */
   url: string;
   /** Base URL of the GPU worker. */
   workerUrl: string;
@@ -44,6 +53,10 @@ export type Stack = {
   /** Folders of the checkpoint that writes, and of its bundle. */
   checkpoint: string;
   bundle: string;
+  /** What the model card says in a few words of what the model knows. */
+  summary: string | undefined;
+  /** How the whole chain was when it was ready. */
+  health: Health;
   /** What the edge knows of the model. */
   model: EdgeModel;
   /** Seconds from the start of the GPU worker until it was ready: the model is loaded and has passed its self-test. */
@@ -55,15 +68,16 @@ export type Stack = {
 /** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within ten minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { port = 0, persist = false, logLevel = 'error', onStatus: status = () => {} } = options;
-  if (port !== 0) await freePort(port);
+  const { host = LOOPBACK } = options;
+  await freePort({ host, port }, { variables: { host: 'HOST', port: 'PORT' }, nameOccupant });
   const settings: ModelSettings = {
     ...(options.model ?? withDefaults(MODEL_OPTIONS)),
     ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
   };
   await using edgeFolder = await edgeFor(options.checkpoint);
   const prepared = await prepareEdge(settings, status, edgeFolder.path);
-  const workerPort = await freePort(0);
-  const workerUrl = `http://127.0.0.1:${workerPort}`;
+  const workerPort = await freePort({ host: LOOPBACK, port: 0 }, { variables: WORKER_VARIABLES });
+  const workerUrl = `http://${LOOPBACK}:${workerPort}`;
   const environment = {
     ...toEnvironment(MODEL_OPTIONS, {
       ...settings,
@@ -71,8 +85,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       retrievalCheckpoint: prepared.retrievalCheckpoint ?? 'none',
     }),
     ...options.workerEnv,
-    BLIP2_WORKER_HOST: '127.0.0.1',
-    BLIP2_WORKER_PORT: String(workerPort),
+    [WORKER_VARIABLES.host]: LOOPBACK,
+    [WORKER_VARIABLES.port]: String(workerPort),
   };
   const launch = () => launchWorker(environment, logLevel);
   // Stops whatever has been started where something fails: the last first, as at the end.
@@ -86,6 +100,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   loadMs.catch(() => {});
   const edge = await serveWorker(await buildEdge(edgeFolder.path), {
     config: EDGE_CONFIG,
+    host,
     port,
     vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
     persist,
@@ -94,8 +109,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   started.defer(edge.stop);
   const loadSeconds = (await loadMs) / 1000;
   // Also warms the Worker up, so that the first image does not pay for it.
-  const health = await fetch(`${edge.url}/healthz`);
-  if (!health.ok) throw new Error(`The edge started but cannot answer: ${await health.text()}`);
+  const answer = await fetch(`${edge.url}/healthz`);
+  if (!answer.ok) throw new Error(`The edge started but cannot answer: ${await answer.text()}`);
+  const health = Health.parse(await answer.json());
   const running = started.move();
   return {
     url: edge.url,
@@ -109,6 +125,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     },
     checkpoint: prepared.checkpoint,
     bundle: prepared.bundle,
+    summary: prepared.summary,
+    health,
     model: prepared.model,
     loadSeconds,
     stop: () => running.disposeAsync(),
@@ -173,22 +191,13 @@ async function untilReady(worker: ChildProcess, url: string): Promise<void> {
   throw new Error('The GPU worker did not get ready within ten minutes.');
 }
 
-/**
- * The port, once it is known to be free: who asks for a taken one hears it before anything is built.
- * @param wanted 0 for any free one
- */
-async function freePort(wanted: number): Promise<number> {
-  const server = createServer().listen(wanted, '127.0.0.1');
-  try {
-    await once(server, 'listening');
-  } catch (cause) {
-    throw new Error(`Port ${wanted} is taken. Choose another: PORT=${wanted + 1} npm start`, {
-      cause,
-    });
-  }
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
+/** Whether the service has the port already: its health says so, in a problem too. */
+async function nameOccupant(url: string): Promise<string | null> {
+  const signal = AbortSignal.timeout(OCCUPANT_TIMEOUT_MS);
+  const response = await fetch(`${url}/healthz`, { signal }).catch(() => null);
+  const body: unknown = await response?.json().catch(() => null);
+  const isOurs =
+    Health.safeParse(body).success ||
+    Problem.safeParse(body).data?.type.startsWith('/problems/') === true;
+  return isOurs ? 'BLIP-2' : null;
 }

@@ -22,13 +22,13 @@ export type Checkpoints = { checkpoint: string; retrievalCheckpoint?: string };
  * Pulls the checkpoints and builds the bundles where needed, writes
  * `generated/{model.json,tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
  * @param edge folder of the edge
- * @returns the folders of the checkpoints, wherever they came from
+ * @returns the folders of the checkpoints, wherever they came from, and what the model card says the model knows
  */
 export async function prepareEdge(
   settings: ModelSettings,
   onStatus: (line: string) => void = () => {},
   edge = join(ROOT, 'edge'),
-): Promise<Checkpoints & { bundle: string; model: EdgeModel }> {
+): Promise<Checkpoints & { bundle: string; model: EdgeModel; summary: string | undefined }> {
   const chosen = chooseCheckpoints(settings);
   const prepare = (name: string) =>
     resolveBundle(name, settings, (progress) => onStatus(describe(name, progress)));
@@ -55,7 +55,15 @@ export async function prepareEdge(
     ...(retrieval === null ? {} : { retrievalCheckpoint: retrieval.checkpoint }),
     bundle,
     model,
+    summary: await readSummary(folder),
   };
+}
+
+/** `summary` of the model card's front matter. @example 'knows emoji scenes only' */
+async function readSummary(checkpoint: string): Promise<string | undefined> {
+  const card = await readFile(join(checkpoint, 'README.md'), 'utf8').catch(() => '');
+  const [, frontMatter = ''] = /^---\n(.*?)\n---$/ms.exec(card) ?? [];
+  return /^summary: *["']?(.+?)["']?$/m.exec(frontMatter)?.[1];
 }
 
 function describe(name: string, { step, done, total, label }: BundleProgress): string {

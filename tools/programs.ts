@@ -9,6 +9,14 @@ export const START = {
   command: 'npm start --',
   summary: 'Starts the edge (workerd, local KV) and the GPU worker on this machine.',
   options: {
+    host: option({
+      env: 'HOST',
+      flag: 'host',
+      kind: text('ADDRESS'),
+      default: '127.0.0.1',
+      group: 'Edge',
+      help: 'address of the edge: 0.0.0.0 in a container or for other machines, whom nothing keeps out',
+    }),
     port: option({
       env: 'PORT',
       flag: 'port',
@@ -146,6 +154,19 @@ Then:  npm run model -- build .models/random-opt-2.7b
       help: 'where to; 2 to 25 GB',
     }),
   },
+};
+
+export const DOCS = {
+  command: 'npm run docs --',
+  summary: 'Writes the pages of docs/ that are made from declarations in the code.',
+  options: {},
+};
+
+export const LAYERS = {
+  command: 'npm run layers --',
+  summary:
+    'Names each import that does not go down; tools/layers/storeys.ts says what is below what.',
+  options: {},
 };
 
 export const PREPARE_EDGE = {

@@ -4,10 +4,10 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import './setup.mjs';
+import { onEnd } from './end-with-npm.mjs';
+import { install } from './install.mjs';
 
-/** How often it is checked whether npm is alive. */
-const CHECK_MS = 250;
+await install();
 
 const bundled = fileURLToPath(new URL('../node_modules/.bin/node', import.meta.url));
 const node = existsSync(bundled) ? bundled : process.execPath;
@@ -16,13 +16,15 @@ const child = spawn(node, ['--import', preload, ...process.argv.slice(2)], {
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
 });
 
-// Not forwarded: a terminal sends Ctrl-C to everybody at once, and the command ends at once at the second.
-const end = () => child.connected && child.disconnect();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, end);
-
-// npm passes on some signals only, and none when it is killed. Its shell has become this process.
-const npm = process.ppid;
-setInterval(() => process.ppid === npm || end(), CHECK_MS).unref();
+// Not forwarded: a terminal sends Ctrl-C to everybody at once, and the command would take the second for impatience.
+// A command that has replaced itself by another program has no channel any more, and has to tell the two apart.
+let isEnding = false;
+onEnd(() => {
+  if (isEnding) return;
+  isEnding = true;
+  if (child.connected) child.disconnect();
+  else child.kill('SIGTERM');
+});
 
 child.on('exit', (code, signal) => {
   process.exit(code ?? 128 + constants.signals[signal]);

@@ -2,13 +2,13 @@
 import { join } from 'node:path';
 import { configure } from '@blip2/shared/config/configure';
 import { chromium } from 'playwright-core';
-import { startStack } from './local-stack.ts';
 import { ROOT } from './prepare-edge.ts';
 import { SCREENSHOT } from './programs.ts';
 import { readScenes } from './scenes.ts';
+import { startOrExit } from './start-or-exit.ts';
 
 const { values: config } = configure(SCREENSHOT);
-const stack = await startStack({ model: config, onStatus: (line) => console.error(line) });
+const stack = await startOrExit({ model: config });
 const browser = await chromium.launch({
   executablePath: config.chromium,
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-sync'],

@@ -14,6 +14,8 @@ import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
 export type ServeOptions = {
   /** Path of the `wrangler.toml` whose bindings the Worker gets. */
   config: string;
+  /** Address to listen on: this machine alone by default. */
+  host?: string;
   /** Port on this machine; 0 is any free one. */
   port?: number;
   /** Variables that differ from the configured ones. */
@@ -25,7 +27,7 @@ export type ServeOptions = {
 export type LogLevel = 'none' | 'error' | 'log';
 
 export type ServedWorker = {
-  /** Base URL, without a trailing slash. */
+  /** Base URL by which this machine reaches it, without a trailing slash. */
   url: string;
   /** Runs the Worker's `scheduled` handler, as a cron trigger does. */
   scheduled: (cron: string) => Promise<void>;
@@ -35,7 +37,14 @@ export type ServedWorker = {
 /** @throws Error when the port is taken, or the Worker does not start */
 export async function serveWorker(
   bundle: WorkerBundle,
-  { config, port = 0, vars = {}, persist = false, logLevel = 'error' }: ServeOptions,
+  {
+    config,
+    host = '127.0.0.1',
+    port = 0,
+    vars = {},
+    persist = false,
+    logLevel = 'error',
+  }: ServeOptions,
 ): Promise<ServedWorker> {
   Object.assign(process.env, QUIET_WRANGLER, workerdThatEndsWithUs());
   const [wrangler, { convertV4MiniflareOptions, Miniflare, Log, LogLevel: levels }] =
@@ -64,7 +73,7 @@ export async function serveWorker(
             path: join('/', name),
             contents,
           })),
-          unsafeDirectSockets: [{ host: '127.0.0.1', port }],
+          unsafeDirectSockets: [{ host, port }],
         },
         ...externalWorkers,
       ],

@@ -2,42 +2,31 @@
 import { join, resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
-import { startStack } from './local-stack.ts';
+import { banner, otherUrls } from './banner.ts';
 import { ROOT } from './prepare-edge.ts';
 import { START } from './programs.ts';
-import { statusLine } from './status-line.ts';
+import { startOrExit } from './start-or-exit.ts';
 
 /** An image every clone has. */
 const SAMPLE = 'test/scenes/pair-noto-00.webp';
 
 const { values: config } = configure(START);
-const { port, trace, verbose, logLevel = verbose ? 'info' : 'warn' } = config;
+const { host, port, trace, verbose, logLevel = verbose ? 'info' : 'warn' } = config;
 
-const line = statusLine();
-const stack = await startStack({
+const stack = await startOrExit({
+  host,
   port,
   model: config,
   persist: join(ROOT, '.wrangler/state'),
   logLevel: verbose ? 'log' : 'error',
-  onStatus: line.update,
   workerEnv: {
     BLIP2_LOG_LEVEL: logLevel,
     BLIP2_TRACE: trace === undefined ? '' : resolve(trace),
   },
-}).catch((error: Error) => {
-  line.clear();
-  console.error(styleText('red', error.message));
-  process.exit(1);
 });
-line.clear();
-
-console.log(`
-  ${styleText('bold', 'BLIP-2 is ready')}   ${stack.url}
-
-  curl -s ${stack.url}/v1/captions -H 'content-type: image/webp' --data-binary @${SAMPLE}
-
-  Ctrl-C stops everything.
-`);
+const { url, health, summary } = stack;
+const others = otherUrls({ host, port: Number(new URL(url).port) });
+console.log(banner({ url, others, health, summary, sample: join(ROOT, SAMPLE) }));
 
 let stopping = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

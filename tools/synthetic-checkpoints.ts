@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
-import { helpOf } from '@blip2/shared/config/help';
+import { nearest } from '@blip2/shared/config/nearest';
 import { ROOT } from './prepare-edge.ts';
 import { SYNTHETIC_CHECKPOINT } from './programs.ts';
 import { statusLine } from './status-line.ts';
@@ -17,7 +17,7 @@ const {
 } = configure(SYNTHETIC_CHECKPOINT);
 const name = NAMES.find((known) => known === positionals[0]);
 if (name === undefined) {
-  console.error(helpOf(SYNTHETIC_CHECKPOINT));
+  console.error(refusalOf(positionals[0]));
   process.exit(1);
 }
 const folder = out ?? join(ROOT, '.models', `random-${name}`);
@@ -29,3 +29,10 @@ await writeCheckpoint(FULL_SIZES[name](), folder, 'random', (done, total) =>
 );
 line.clear();
 console.log(`${styleText('bold', folder)}`);
+
+function refusalOf(given: string | undefined): string {
+  if (given === undefined) return `Its argument, a name, is missing: ${NAMES.join(', ')}.`;
+  const meant = nearest(given, NAMES);
+  const advice = meant === undefined ? `Names: ${NAMES.join(', ')}.` : `Did you mean ${meant}?`;
+  return `Unknown name "${given}". ${advice}`;
+}

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { MODEL_PROGRAM } from '@blip2/gpu-worker/cli/program';
 import { WORKER_PROGRAM } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
+import { configure } from '@blip2/shared/config/configure';
+import { EDGE_OPTIONS } from '../edge/src/config.ts';
 import { configurationPage } from './docs/configuration-page.ts';
 import { errorsPage } from './docs/errors-page.ts';
 import { metricsPage } from './docs/metrics-page.ts';
@@ -11,6 +13,7 @@ import { ROOT } from './prepare-edge.ts';
 import {
   BENCH,
   DEMO,
+  DOCS,
   EVAL,
   PREPARE_EDGE,
   SCREENSHOT,
@@ -33,13 +36,14 @@ const PROGRAMS = [
 /** Texts by the path in the repository. */
 export async function generatedDocs(): Promise<Record<string, string>> {
   return {
-    'docs/configuration.md': configurationPage(MODEL_OPTIONS, PROGRAMS),
+    'docs/configuration.md': configurationPage(MODEL_OPTIONS, PROGRAMS, EDGE_OPTIONS),
     'docs/errors.md': errorsPage(),
     'docs/metrics.md': await metricsPage(),
   };
 }
 
 if (import.meta.main) {
+  configure(DOCS);
   for (const [path, text] of Object.entries(await generatedDocs())) {
     await writeFile(join(ROOT, path), text);
   }

@@ -1,33 +1,49 @@
+import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from './config.ts';
-import { testEnv } from './testing/edge.ts';
 
 describe('the configuration', () => {
-  it('has numbers for texts, and the URL without a trailing slash', () => {
-    const env = { ...testEnv, GPU_WORKER_URL: 'https://gpu.example/a//', MAX_IMAGE_BYTES: '7' };
-    expect(readConfig(env)).toEqual({
+  it('has the defaults where nothing is set, and an empty variable is unset', () => {
+    const defaults = {
+      gpuWorkerUrl: 'http://127.0.0.1:8788',
+      maxImageBytes: 20_971_520,
+      maxBodyBytes: 31_457_280,
+      deadlineMs: 30_000,
+      allowPrivateImageUrls: false,
+    };
+    expect(readConfig({})).toEqual(defaults);
+    expect(readConfig({ GPU_WORKER_URL: '', REQUEST_DEADLINE_MS: '' })).toEqual(defaults);
+  });
+
+  it('has numbers for texts, the URL without a trailing slash, and nothing of other bindings', () => {
+    const variables = { GPU_WORKER_URL: 'https://gpu.example/a//', MAX_IMAGE_BYTES: '7' };
+    expect(readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
       gpuWorkerUrl: 'https://gpu.example/a',
       maxImageBytes: 7,
       maxBodyBytes: 200_000,
       deadlineMs: 5000,
-      allowPrivateImageUrls: false,
+      allowPrivateImageUrls: true,
     });
   });
 
-  it.each([
-    ['GPU_WORKER_URL', 'gpu.example'],
-    ['MAX_BODY_BYTES', '0'],
-    ['MAX_IMAGE_BYTES', '1.5'],
-    ['REQUEST_DEADLINE_MS', 'soon'],
-    ['ALLOW_PRIVATE_IMAGE_URLS', 'yes'],
-  ])('is refused for %s=%s, naming the variable and what it is for', (name, text) => {
-    expect(() => readConfig({ ...testEnv, [name]: text })).toThrow(
-      new RegExp(`^${name} is missing or not valid: \\w+`),
-    );
+  it('takes numbers and booleans of wrangler.toml', () => {
+    const config = readConfig({ MAX_IMAGE_BYTES: 7, ALLOW_PRIVATE_IMAGE_URLS: true });
+    expect(config).toMatchObject({ maxImageBytes: 7, allowPrivateImageUrls: true });
   });
 
-  it('names every variable that is missing', () => {
-    const { GPU_WORKER_URL: _url, MAX_BODY_BYTES: _bytes, ...env } = testEnv;
-    expect(() => readConfig(env as typeof testEnv)).toThrow(/GPU_WORKER_URL.*; MAX_BODY_BYTES/);
+  it.each([
+    ['GPU_WORKER_URL', 'gpu.example', 'an http:// or https:// address'],
+    ['MAX_BODY_BYTES', '0', 'a whole number from 1'],
+    ['MAX_IMAGE_BYTES', '1.5', 'a whole number from 1'],
+    ['REQUEST_DEADLINE_MS', 'soon', 'a whole number from 1'],
+    ['ALLOW_PRIVATE_IMAGE_URLS', 'perhaps', '1 or 0'],
+  ])('is refused for %s=%s, naming the variable and what is allowed', (name, text, allowed) => {
+    const refused = new RegExp(`^${name} must be ${allowed}.*, not "${text}"\\.$`);
+    expect(() => readConfig({ [name]: text })).toThrow(refused);
+  });
+
+  it('names every variable that is wrong', () => {
+    const variables = { GPU_WORKER_URL: 'x', MAX_BODY_BYTES: 'y' };
+    expect(() => readConfig(variables)).toThrow(/GPU_WORKER_URL must.*\nMAX_BODY_BYTES must/);
   });
 });

@@ -1,57 +1,62 @@
-/** Bindings and variables of the Worker: declared in one table, read once, passed down as a value. */
-import * as z from 'zod/mini';
+/** Options of the Worker: variables that are declared here, read once, and passed down as a value. */
+import { httpUrl, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import { option, type Values } from '@blip2/shared/config/option';
+import { readOptions } from '@blip2/shared/config/read-options';
 
-const positive = z.coerce.number().check(z.int(), z.positive());
-const withoutTrailingSlash = z.transform((url: string) => url.replace(/\/+$/, ''));
-const isTrue = z.transform((text: '' | 'true') => text === 'true');
+const group = 'Edge Worker';
 
-/** By the name of its value: the variable, how its text is read, and what it is for. */
-const OPTIONS = {
-  gpuWorkerUrl: {
+const MEBIBYTE = 2 ** 20;
+const HOUR_MS = 3_600_000;
+
+export const EDGE_OPTIONS = {
+  gpuWorkerUrl: option({
     env: 'GPU_WORKER_URL',
-    schema: z.pipe(z.url(), withoutTrailingSlash),
+    kind: httpUrl(),
+    default: 'http://127.0.0.1:8788',
+    group,
     help: 'base URL of the GPU worker',
-  },
-  maxImageBytes: {
+  }),
+  maxImageBytes: option({
     env: 'MAX_IMAGE_BYTES',
-    schema: positive,
-    help: 'largest image that is accepted, bytes',
-  },
-  maxBodyBytes: {
+    kind: wholeNumber(1, 2 ** 31),
+    default: 20 * MEBIBYTE,
+    group,
+    help: 'largest image accepted, bytes',
+  }),
+  maxBodyBytes: option({
     env: 'MAX_BODY_BYTES',
-    schema: positive,
-    help: 'largest JSON or multipart body that is accepted, bytes',
-  },
-  deadlineMs: {
+    kind: wholeNumber(1, 2 ** 31),
+    default: 30 * MEBIBYTE,
+    group,
+    help: 'largest JSON or multipart body accepted, bytes',
+  }),
+  deadlineMs: option({
     env: 'REQUEST_DEADLINE_MS',
-    schema: positive,
+    kind: wholeNumber(1, HOUR_MS),
+    default: 30_000,
+    group,
     help: 'time after which a request is given up, milliseconds from its arrival',
-  },
-  allowPrivateImageUrls: {
+  }),
+  allowPrivateImageUrls: option({
     env: 'ALLOW_PRIVATE_IMAGE_URLS',
-    schema: z.pipe(z.enum(['', 'true']), isTrue),
-    help: 'whether images are also fetched from private addresses, for tests: "true" or ""',
-  },
-} as const;
+    kind: toggle(),
+    default: false,
+    group,
+    help: 'whether images are also fetched from private addresses, for tests',
+  }),
+};
 
-type Options = typeof OPTIONS;
-
-/** What the platform binds to the Worker: the KV namespace, and each variable as text. */
-export type Env = { EMBEDDINGS: KVNamespace } & Record<Options[keyof Options]['env'], string>;
-
-export type Config = { readonly [Name in keyof Options]: z.infer<Options[Name]['schema']> };
+export type Config = Values<typeof EDGE_OPTIONS>;
 
 /**
- * @example readConfig({ ...env, MAX_BODY_BYTES: '0' }) // throws: MAX_BODY_BYTES is missing or not valid: …
- * @throws Error naming the variables that are missing or not valid, and what each is for
+ * The configuration from what the platform binds to the Worker: variables are texts, or numbers and booleans where
+ * `wrangler.toml` says so; everything else is no variable.
+ * @throws ConfigError that names each variable that is wrong and what is allowed
+ * @example readConfig({ ...env, MAX_BODY_BYTES: '0' }) // throws: MAX_BODY_BYTES must be a whole number from 1 to …
  */
-export function readConfig(env: Env): Config {
-  const wrong: string[] = [];
-  const values = Object.entries(OPTIONS).map(([name, option]) => {
-    const result = option.schema.safeParse(env[option.env]);
-    if (!result.success) wrong.push(`${option.env} is missing or not valid: ${option.help}`);
-    return [name, result.data] as const;
-  });
-  if (wrong.length > 0) throw new Error(wrong.join('; '));
-  return Object.freeze(Object.fromEntries(values)) as Config;
+export function readConfig(bindings: Readonly<Record<string, unknown>>): Config {
+  const variables = Object.entries(bindings)
+    .filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
+    .map(([name, value]) => [name, String(value)]);
+  return readOptions(EDGE_OPTIONS, { env: Object.fromEntries(variables) });
 }

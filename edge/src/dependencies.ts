@@ -1,10 +1,10 @@
 /** The dependencies of the request handlers: made once per isolate, passed down as a value. */
 import type { EmbeddingKind } from '@blip2/shared/wire';
-import { type Config, type Env, readConfig } from './config.ts';
+import { type Config, readConfig } from './config.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { GpuClient } from './gpu/client.ts';
 import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
-import type { Platform } from './platform.ts';
+import type { Env, Platform } from './platform.ts';
 
 export type Dependencies = Pick<Platform, 'fetch' | 'now' | 'randomSeed'> & {
   config: Config;
@@ -14,7 +14,7 @@ export type Dependencies = Pick<Platform, 'fetch' | 'now' | 'randomSeed'> & {
   gpu: GpuClient;
 };
 
-/** @throws Error when a variable is missing or not valid */
+/** @throws ConfigError when a variable is wrong */
 export function createDependencies(
   env: Env,
   models: ServedModels,

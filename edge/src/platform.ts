@@ -8,3 +8,6 @@ export type Platform = {
   /** A whole number below 2^32: the seed of a generation whose request gives none. */
   randomSeed: () => number;
 };
+
+/** What Cloudflare binds to the Worker: the KV namespace, and the variables of the configuration. */
+export type Env = { EMBEDDINGS: KVNamespace } & Readonly<Record<string, unknown>>;

@@ -2,9 +2,8 @@
 import type { Hono } from 'hono';
 import { createApp } from './app.ts';
 import { bundledModels } from './bundled-models.ts';
-import type { Env } from './config.ts';
 import { createDependencies } from './dependencies.ts';
-import type { Platform } from './platform.ts';
+import type { Env, Platform } from './platform.ts';
 import type { AppEnv } from './routes/app-context.ts';
 
 const platform = (): Platform => ({

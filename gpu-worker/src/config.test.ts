@@ -41,6 +41,19 @@ describe('the cache of the hub', () => {
   ])('with %o is where huggingface_hub has it', (env, cache) => {
     expect(hubOptionsOf(readConfig(env)).cache).toBe(cache);
   });
+
+  it('reaches the hub through the proxies of the environment, in either spelling', () => {
+    const env = {
+      https_proxy: 'p.example:1',
+      HTTP_PROXY: 'http://q.example:2',
+      no_proxy: '.local',
+    };
+    expect(hubOptionsOf(readConfig(env)).proxy).toEqual({
+      https: 'http://p.example:1',
+      http: 'http://q.example:2',
+      except: '.local',
+    });
+  });
 });
 
 describe('the checkpoints', () => {

@@ -118,7 +118,7 @@ export const WORKER_OPTIONS = {
 };
 
 export const WORKER_PROGRAM = {
-  command: 'node gpu-worker/src/main.ts',
+  command: 'npm run worker --',
   summary:
     'The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. It drains and ends at SIGTERM or SIGINT.',
   options: WORKER_OPTIONS,

@@ -30,7 +30,9 @@ try {
   worker.crashed.finally(() => process.exit(1));
   let stopping = false;
   const stop = (reason: string) => {
-    if (stopping) process.exit(1);
+    // Ctrl-C once more, from somebody who does not want to wait; whoever started this one may say it in other words.
+    if (stopping && reason === 'SIGINT') process.exit(1);
+    if (stopping) return;
     stopping = true;
     log.info('stopping', { reason });
     worker.stop().then(

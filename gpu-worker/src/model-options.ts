@@ -2,7 +2,15 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bearerToken, choice, httpUrl, list, text, toggle } from '@blip2/shared/config/kinds';
+import {
+  bearerToken,
+  choice,
+  httpUrl,
+  list,
+  proxyUrl,
+  text,
+  toggle,
+} from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import type { HubOptions } from './hub/options.ts';
 
@@ -32,6 +40,29 @@ const HUB_OPTIONS = {
     default: false,
     group: hub,
     help: '1 uses what is in the cache and asks no hub',
+  }),
+  httpsProxy: option({
+    env: 'HTTPS_PROXY',
+    alias: 'https_proxy',
+    kind: proxyUrl(),
+    secret: true,
+    group: hub,
+    help: 'proxy for https:// addresses of the hub',
+  }),
+  httpProxy: option({
+    env: 'HTTP_PROXY',
+    alias: 'http_proxy',
+    kind: proxyUrl(),
+    secret: true,
+    group: hub,
+    help: 'proxy for http:// addresses of the hub, and for https:// where there is no other',
+  }),
+  noProxy: option({
+    env: 'NO_PROXY',
+    alias: 'no_proxy',
+    kind: text('HOSTS'),
+    group: hub,
+    help: 'hosts that are asked directly, with commas between them: .example.org, 10.0.0.1:8080, or *',
   }),
   hfHubCache: option({
     env: 'HF_HUB_CACHE',
@@ -106,6 +137,9 @@ export function hubOptionsOf({
   hfToken,
   hfEndpoint,
   hfOffline,
+  httpsProxy,
+  httpProxy,
+  noProxy,
   hfHubCache,
   hfHome,
   cacheHome,
@@ -116,6 +150,7 @@ export function hubOptionsOf({
     token: hfToken,
     offline: hfOffline,
     cache: absolute(hfHubCache ?? join(home, 'hub')),
+    proxy: { https: httpsProxy, http: httpProxy, except: noProxy },
   };
 }
 

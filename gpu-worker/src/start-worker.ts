@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { WorkerModel } from '@blip2/shared/wire';
 import { serve } from '@hono/node-server';
 import { readGenerativeManifest, readRetrievalManifest } from './builder/index.ts';
 import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
 import type { RetrievalOptions } from './engine/protocol.ts';
+import { freePort, urlOf } from './free-port.ts';
 import { createApp } from './http/app.ts';
 import type { ServerState } from './http/dependencies.ts';
 import { type Logger, SILENT } from './logger.ts';
@@ -31,9 +33,13 @@ export type GpuWorker = {
 
 /** How long clients have to read the errors of a worker whose engine has crashed. */
 const ERROR_DELIVERY_MS = 5000;
+/** How long a program that has our port may take to say what it is. */
+const OCCUPANT_TIMEOUT_MS = 2000;
 
-/** @throws Error when a checkpoint cannot be had, a bundle cannot be built, or the model cannot be loaded */
+/** @throws Error when the port is taken, a checkpoint cannot be had, a bundle cannot be built, or the model cannot be loaded */
 export async function startWorker(config: Config, log: Logger = SILENT): Promise<GpuWorker> {
+  const variables = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
+  await freePort(config, { variables, nameOccupant });
   const chosen = chooseCheckpoints(config);
   const build = async (name: string) => {
     const { bundle } = await resolveBundle(name, config, progressInto(log, name));
@@ -109,7 +115,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     close().then(() => crashed.resolve(error), crashed.reject);
   });
   return {
-    url: `http://${config.host}:${port}`,
+    url: urlOf({ host: config.host, port }),
     engine,
     stop: async () => {
       await close();
@@ -140,6 +146,14 @@ async function loadRetrieval(
   return { bundle, manifest: await readRetrievalManifest(bundle) };
 }
 
-function identityOf({ name, revision }: BundleManifest) {
-  return { name, revision };
+/** Whether a GPU worker has the port already, and of which model. */
+async function nameOccupant(url: string): Promise<string | null> {
+  const signal = AbortSignal.timeout(OCCUPANT_TIMEOUT_MS);
+  const response = await fetch(`${url}/v1/model`, { signal }).catch(() => null);
+  const { data } = WorkerModel.safeParse(await response?.json().catch(() => null));
+  return data === undefined ? null : `A GPU worker of ${data.name}`;
+}
+
+function identityOf({ name, revision, precision }: BundleManifest) {
+  return { name, revision, precision };
 }

@@ -169,7 +169,12 @@ export type GpuScores = z.infer<typeof GpuScores>;
 export const GpuTexts = z.object({ embeddings: z.array(z.array(z.number())) });
 export type GpuTexts = z.infer<typeof GpuTexts>;
 
-const servedModel = z.object({ name: z.string(), revision: z.string() });
+const servedModel = z.object({
+  name: z.string(),
+  revision: z.string(),
+  /** Bits of the large weights: fp32, int8 or int4. */
+  precision: z.optional(z.string()),
+});
 
 /** `GET /v1/model` of the worker. */
 export const WorkerModel = z.object({

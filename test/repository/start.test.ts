@@ -1,12 +1,14 @@
 /** `npm start` ends with a message where it cannot start, and leaves no process behind. */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { promisify, stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { descendantsOf, running } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const GOLDEN = fileURLToPath(new URL('../parity/golden/api-opt/checkpoint', import.meta.url));
@@ -23,24 +25,6 @@ async function start(env: Record<string, string>): Promise<{ code: number; error
   return { code, errors: await errors };
 }
 
-/** All processes below a process. */
-async function descendantsOf(pid: number): Promise<number[]> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  const pids = children.split(' ').filter(Boolean).map(Number);
-  return [...pids, ...(await Promise.all(pids.map(descendantsOf))).flat()];
-}
-
-/** Command lines of those that still run; one that only waits for its parent to read its exit code does not. */
-async function running(pids: readonly number[]): Promise<string[]> {
-  const commands = pids.map(async (pid) => {
-    const [status, command] = await Promise.all(
-      ['status', 'cmdline'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')),
-    );
-    return /^State:\s[^ZX]/m.test(status ?? '') ? [command?.replaceAll('\0', ' ') ?? ''] : [];
-  });
-  return (await Promise.all(commands)).flat();
-}
-
 /** Starts the service by a command, in its own process group, and waits until it is ready. */
 async function startBy(command: string, ...args: string[]) {
   const child = spawn(command, args, {
@@ -49,8 +33,10 @@ async function startBy(command: string, ...args: string[]) {
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
   });
+  let printed = '';
   for await (const text of child.stdout.iterator({ destroyOnReturn: false })) {
-    if (String(text).includes('is ready')) break;
+    printed += stripVTControlCharacters(String(text));
+    if (printed.includes('Ctrl-C')) break;
   }
   child.stdout.resume();
   const pid = child.pid as number;
@@ -62,7 +48,7 @@ async function startBy(command: string, ...args: string[]) {
       // All have ended, as they should.
     }
   };
-  return { pid, descendants, [Symbol.dispose]: endGroup };
+  return { pid, descendants, printed, [Symbol.dispose]: endGroup };
 }
 
 async function expectToEnd(
@@ -111,14 +97,34 @@ describe('npm start', () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as { port: number };
-    const { code, errors } = await start({ PORT: String(port) });
+    // Nothing else is looked at before it.
+    const { code, errors } = await start({ PORT: String(port), BLIP2_CHECKPOINT: '/nowhere' });
     server.close();
     expect(code).toBe(1);
-    expect(errors).toContain(`Port ${port} is taken`);
+    expect(errors).toBe(`Port ${port} is taken. Choose another: PORT=${port + 1}\n`);
+  });
+
+  it('listens where it is told to, says what it serves, and says when it runs already', async () => {
+    using started = await startBy('npm', 'start', '--', '--host', '0.0.0.0');
+    const [, port = ''] = /ready {2}http:\/\/127\.0\.0\.1:(\d+)$/m.exec(started.printed) ?? [];
+    expect(started.printed).toMatch(/^ {2}model {6}blip2-scenes: knows emoji scenes only$/m);
+    expect(started.printed).toMatch(/^ {2}precision {2}fp32$/m);
+    expect(started.printed).toMatch(/^ {2}runs on {4}\w+/m);
+    const [request = ''] = /curl -s .*/.exec(started.printed) ?? [];
+    const reply = await promisify(execFile)('sh', ['-c', request], { cwd: folder });
+    expect(JSON.parse(reply.stdout)).toHaveProperty('caption');
+    const { code, errors } = await start({ PORT: port });
+    expect(code).toBe(1);
+    expect(errors).toContain(`BLIP-2 is already running at http://127.0.0.1:${port}.`);
   });
 
   it.each([
     ['a port that is no number', { PORT: 'abc' }, 'whole number'],
+    [
+      'a host that is no address',
+      { PORT: '0', HOST: 'gpu.invalid' },
+      'HOST=gpu.invalid is no address',
+    ],
     ['a checkpoint that does not exist', { PORT: '0', BLIP2_CHECKPOINT: '/nowhere' }, '/nowhere'],
   ])('refuses %s', async (_name, env, message) => {
     const { code, errors } = await start(env);

@@ -13,13 +13,21 @@ This page is generated from the declared options (\`npm run docs\`); \`--help\` 
 - A program reads its configuration once, at its start. It names everything that is wrong, and what is allowed, and
   ends with 1; so it does for a flag that it does not know.
 - The GPU worker logs its configuration when it starts, without secrets.
-- Variables of the edge Worker are set in \`wrangler.toml\`, or with \`wrangler deploy --var\`.`;
+- The edge Worker answers every request with a 500 while a variable of its own is wrong, and logs which.`;
+
+const ABOUT_EDGE =
+  'Set in `[vars]` of `wrangler.toml`, or with `wrangler deploy --var NAME:VALUE`. `npm start` sets `GPU_WORKER_URL` itself.';
 
 /**
  * @param shared options that several programs read, which have their own sections
  * @param programs in the order of the page
+ * @param edge options of the edge Worker, which no command line has
  */
-export function configurationPage(shared: Options, programs: readonly Program[]): string {
+export function configurationPage(
+  shared: Options,
+  programs: readonly Program[],
+  edge: Options,
+): string {
   const isShared = new Set(Object.values(shared));
   const parts = [INTRODUCTION];
   for (const [group, options] of groupsOf(shared)) {
@@ -39,13 +47,17 @@ export function configurationPage(shared: Options, programs: readonly Program[])
     if (own.length > 0) parts.push(tableOf(own));
     if (groups.size > 0) parts.push(`And those of ${[...groups].map(linkTo).join(' and ')}.`);
   }
+  parts.push('## The edge Worker', ABOUT_EDGE, tableOf(Object.values(edge)));
   return `${parts.join('\n\n')}\n`;
 }
 
 function tableOf(options: readonly Option<unknown>[]): string {
   const rows = options.map((option) => {
-    const { env, flag, kind, help } = option;
-    const variable = env === undefined ? '' : `\`${env}\``;
+    const { env, alias, flag, kind, help } = option;
+    const variable = [env, alias]
+      .filter((name) => name !== undefined)
+      .map((name) => `\`${name}\``)
+      .join(', ');
     const switchOf = flag === undefined ? '' : `\`--${flag}\``;
     // A switch has a value as a variable only.
     const value = env === undefined && kind.placeholder === null ? '' : kind.allowed;

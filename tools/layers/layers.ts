@@ -25,11 +25,12 @@ const LAYERS: readonly Layer[] = [
   ),
   layer('worker', ['gpu-worker/src/'], ['hub', 'engine', 'builder', 'runtime', 'shared']),
 
-  // Edge: routes over what they do, over what that needs.
+  // Edge: routes over what they do, over what that needs. Its options are documented with those of all programs.
+  layer('edge config', ['edge/src/config.ts'], ['shared']),
   layer(
     'edge routes',
     ['edge/src/routes/', 'edge/src/app.ts', 'edge/src/worker.ts'],
-    ['edge core', 'edge ground', 'shared'],
+    ['edge core', 'edge ground', 'edge config', 'shared'],
   ),
   layer(
     'edge core',
@@ -41,15 +42,16 @@ const LAYERS: readonly Layer[] = [
       'edge/src/http/',
       'edge/src/dependencies.ts',
     ],
-    ['edge ground', 'shared'],
+    ['edge ground', 'edge config', 'shared'],
   ),
-  layer('edge ground', ['edge/'], ['shared']),
+  layer('edge ground', ['edge/'], ['edge config', 'shared']),
 
   layer('infra', ['infra/'], ['shared']),
   layer(
     'tools',
     ['tools/'],
     [
+      'edge config',
       'worker entry',
       'worker',
       'cli',

@@ -21,6 +21,7 @@ license: cc-by-4.0
 pipeline_tag: image-text-to-text
 library_name: transformers
 model_name: blip2-scenes
+summary: knows emoji scenes only
 tags: [blip-2]
 ---
 

@@ -1,7 +1,7 @@
 /** A request as the routes get it from hono. */
 import type { Context } from 'hono';
-import type { Env } from '../config.ts';
 import type { Dependencies } from '../dependencies.ts';
+import type { Env } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 
 export type AppEnv = {

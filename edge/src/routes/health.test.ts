@@ -21,6 +21,9 @@ describe('health', () => {
     expect(await response.json()).toMatchObject({
       status: 'ok',
       checks: { gpu_worker: 'ok', model: 'ok', kv: 'ok' },
+      execution_provider: 'fake',
+      execution_provider_why: 'a test',
+      precision: 'int8',
     });
   });
 

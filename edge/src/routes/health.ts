@@ -1,6 +1,7 @@
 /** `GET /healthz`: 200 only when the whole chain can answer, else 503 naming what cannot. */
 import { ApiError, type ProblemSlug, problemResponse } from '@blip2/shared/errors';
 import type { Health } from '@blip2/shared/schemas/health';
+import type { WorkerModel } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { Handler } from './app-context.ts';
 
@@ -18,7 +19,7 @@ type Part = keyof typeof PROBLEM_OF;
 type Checks = Record<Part, string>;
 
 export const health: Handler = async (c, deps) => {
-  const checks = await runChecks(deps);
+  const { checks, worker } = await runChecks(deps);
   const failed = (Object.keys(PROBLEM_OF) as Part[]).filter((part) => checks[part] !== 'ok');
   const [first] = failed;
   if (first !== undefined) {
@@ -32,16 +33,23 @@ export const health: Handler = async (c, deps) => {
     checks,
     model: name,
     revision,
+    ...runsOn(worker),
     damaged_entries: damagedEntries,
   };
   return c.json(body, 200, { 'cache-control': 'no-store' });
 };
 
-async function runChecks({ gpu, kv, models }: Dependencies): Promise<Checks> {
+async function runChecks({
+  gpu,
+  kv,
+  models,
+}: Dependencies): Promise<{ checks: Checks; worker: WorkerModel | undefined }> {
+  let worker: WorkerModel | undefined;
   const [gpu_worker, model, store] = await Promise.all([
     outcome(async () => ((await gpu.isReady()) ? 'ok' : 'is not ready')),
     outcome(async () => {
-      const { revision, retrieval } = await gpu.model();
+      worker = await gpu.model();
+      const { revision, retrieval } = worker;
       const isSame =
         revision === models.generate.revision && retrieval?.revision === models.retrieve?.revision;
       return isSame ? 'ok' : 'the GPU worker serves another revision';
@@ -51,7 +59,18 @@ async function runChecks({ gpu, kv, models }: Dependencies): Promise<Checks> {
       return 'ok';
     }),
   ]);
-  return { gpu_worker, model, kv: store };
+  return { checks: { gpu_worker, model, kv: store }, worker };
+}
+
+/** What the GPU worker says of how it computes. */
+function runsOn(worker: WorkerModel | undefined): Partial<Health> {
+  if (worker === undefined) return {};
+  const { execution_provider, execution_provider_why, precision } = worker;
+  return {
+    execution_provider,
+    ...(execution_provider_why !== undefined && { execution_provider_why }),
+    ...(precision !== undefined && { precision }),
+  };
 }
 
 async function outcome(check: () => Promise<string>): Promise<string> {

@@ -4,10 +4,9 @@ import { env } from 'cloudflare:workers';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { createApp } from '../app.ts';
 import { bundledModels } from '../bundled-models.ts';
-import type { Env } from '../config.ts';
 import { createDependencies } from '../dependencies.ts';
 import type { ServedModels } from '../model-manifest.ts';
-import type { Platform } from '../platform.ts';
+import type { Env, Platform } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 import { FakeGpu } from './fake-gpu.ts';
 

@@ -125,7 +125,12 @@ export class FakeGpu {
       return new Response(null, { status: this.script.isReady ? 200 : 503 });
     if (pathname === '/v1/model') {
       const { revision } = this.script;
-      const served = { name: model.name, revision, execution_provider: 'fake', retrieval };
+      const how = {
+        precision: 'int8',
+        execution_provider: 'fake',
+        execution_provider_why: 'a test',
+      };
+      const served = { name: model.name, revision, ...how, retrieval };
       return Response.json(served);
     }
     return this.#run(request);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { helpOf } from '@blip2/shared/config/help';
+import { nearest } from '@blip2/shared/config/nearest';
 import { CheckpointError, ensureBundle, readManifest, readTokenizer } from '../builder/index.ts';
 import { parseModelId, pull, resolveCheckpoint } from '../hub/index.ts';
 import { bundleOptionsOf, hubOptionsOf } from '../model-options.ts';
@@ -23,7 +24,9 @@ async function main(): Promise<void> {
     return;
   }
   if (command !== 'pull' && command !== 'build' && command !== 'info') {
-    throw new CheckpointError(`Unknown command "${command}". See --help.`);
+    const meant = nearest(command, ['pull', 'build', 'info']);
+    const advice = meant === undefined ? 'See --help.' : `Did you mean ${meant}?`;
+    throw new CheckpointError(`Unknown command "${command}". ${advice}`);
   }
   if (name === undefined) throw new CheckpointError(`"${command}" lacks its argument. See --help.`);
   if (command === 'pull') {

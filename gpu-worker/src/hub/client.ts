@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { HubError, InterruptedError } from './errors.ts';
 import { connectionError, errorOfResponse } from './http-errors.ts';
 import type { ModelId } from './model-id.ts';
+import type { fetchThrough } from './proxy.ts';
 import { type RetryOptions, retrying } from './retry.ts';
 
 /** A file of a commit. */
@@ -37,12 +38,19 @@ export class HubClient {
   readonly #model: ModelId;
   readonly #token: string | undefined;
   readonly #retry: RetryOptions;
+  readonly #fetch: ReturnType<typeof fetchThrough>;
 
   /** @param token sent to the origin of the model's hub and to no other, wherever that redirects to */
-  constructor(model: ModelId, token: string | undefined, retry: RetryOptions) {
+  constructor(
+    model: ModelId,
+    token: string | undefined,
+    retry: RetryOptions,
+    fetch: ReturnType<typeof fetchThrough>,
+  ) {
     this.#model = model;
     this.#token = token;
     this.#retry = retry;
+    this.#fetch = fetch;
   }
 
   /**
@@ -142,7 +150,7 @@ export class HubClient {
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
       const authorization =
         atHome && this.#token !== undefined ? { authorization: `Bearer ${this.#token}` } : {};
-      const response = await fetch(url, {
+      const response = await this.#fetch(url, {
         headers: { ...headers, ...authorization },
         redirect: 'manual',
         signal,

@@ -77,8 +77,8 @@ const NO_CONNECTION = [
 ];
 
 /** The error for a request that got no answer. */
-export function connectionError(url: URL, cause: unknown): InterruptedError {
-  if (cause instanceof InterruptedError) return cause;
+export function connectionError(url: URL, cause: unknown): HubError {
+  if (cause instanceof HubError) return cause;
   const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
   const { code, message } = reason as NodeJS.ErrnoException;
   const isConnection = NO_CONNECTION.includes(code ?? '') || /CERT|SSL|TLS/.test(code ?? '');

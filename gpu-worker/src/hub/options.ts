@@ -1,4 +1,6 @@
 /** How a hub is reached, and where what comes from it is cached. */
+import type { ProxyOptions } from './proxy.ts';
+
 export type HubOptions = {
   /** Base URL of the hub, without a trailing slash. */
   endpoint: string;
@@ -8,4 +10,6 @@ export type HubOptions = {
   offline: boolean;
   /** Folder of the cache, in the layout of huggingface_hub. */
   cache: string;
+  /** Proxies on the way to the hub; none by default. */
+  proxy?: ProxyOptions;
 };

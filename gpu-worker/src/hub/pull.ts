@@ -9,6 +9,7 @@ import { lock } from './lock.ts';
 import type { ModelId } from './model-id.ts';
 import type { HubOptions } from './options.ts';
 import type { PullProgress } from './progress.ts';
+import { fetchThrough } from './proxy.ts';
 import { type Wait, waitForClock } from './retry.ts';
 import { Snapshot } from './snapshot.ts';
 
@@ -48,7 +49,12 @@ export async function pull(
   const stop = new AbortController();
   const retry = { signal: stop.signal, wait };
   const isTokensHub = new URL(model.endpoint).origin === new URL(hub.endpoint).origin;
-  const client = new HubClient(model, isTokensHub ? hub.token : undefined, retry);
+  const client = new HubClient(
+    model,
+    isTokensHub ? hub.token : undefined,
+    retry,
+    fetchThrough(hub.proxy),
+  );
   const commit = await client.commit();
   const destination =
     out === undefined ? cacheDestination(model, commit, hub) : folderDestination(resolve(out));

@@ -1,5 +1,6 @@
 /** Reads a command line by the declared flags: unknown flags are refused, with a suggestion. */
 import { parseArgs } from 'node:util';
+import { nearest } from './nearest.ts';
 import type { Options } from './option.ts';
 import { ConfigError, type Texts } from './read-options.ts';
 
@@ -57,25 +58,7 @@ export function readCommandLine(
 }
 
 function unknownFlag(rawName: string, known: readonly string[]): ConfigError {
-  const name = rawName.replace(/^-+/, '');
-  const [nearest] = known
-    .map((flag) => ({ flag, distance: editDistance(name, flag) }))
-    .filter(({ flag, distance }) => distance <= 2 || (name.length > 2 && flag.startsWith(name)))
-    .sort((a, b) => a.distance - b.distance);
-  const advice = nearest === undefined ? 'See --help.' : `Did you mean --${nearest.flag}?`;
+  const flag = nearest(rawName.replace(/^-+/, ''), known);
+  const advice = flag === undefined ? 'See --help.' : `Did you mean --${flag}?`;
   return new ConfigError(`Unknown option ${rawName}. ${advice}`);
-}
-
-/** Fewest letters to insert, delete or replace that make one word the other (Levenshtein). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (const [i, letter] of [...a].entries()) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++) {
-      const replaced = (row[j] as number) + (letter === b[j] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j + 1] as number) + 1, (next[j] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }

@@ -3,7 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { readCommandLine } from './command-line.ts';
 import { readProgram } from './configure.ts';
 import { helpOf } from './help.ts';
-import { bearerToken, choice, choices, httpUrl, list, text, toggle, wholeNumber } from './kinds.ts';
+import {
+  bearerToken,
+  choice,
+  choices,
+  httpUrl,
+  list,
+  proxyUrl,
+  text,
+  toggle,
+  wholeNumber,
+} from './kinds.ts';
 import { option, withDefaults } from './option.ts';
 import { ConfigError, printable, readOptions, toEnvironment } from './read-options.ts';
 
@@ -79,6 +89,18 @@ describe('reading options', () => {
     expect(() => readOptions(OPTIONS, { flags: { port: 'x' } })).toThrow(/^--port must be/);
   });
 
+  it('takes another spelling of a variable where the first is unset', () => {
+    const options = {
+      proxy: option({ env: 'PROXY', alias: 'proxy', kind: proxyUrl(), group, help: 'proxy' }),
+    };
+    const read = (env: Record<string, string>) => readOptions(options, { env }).proxy;
+    expect(read({ PROXY: '', proxy: 'a:1' })).toBe('http://a:1');
+    expect(read({ PROXY: 'b:1', proxy: 'a:1' })).toBe('http://b:1');
+    expect(() => read({ proxy: 'socks5://a' })).toThrow(/^proxy must be/);
+    expect(read({ proxy: 'a:1', ...toEnvironment(options, { proxy: undefined }) })).toBeUndefined();
+    expect(helpOf({ ...PROGRAM, options })).toContain('  PROXY, proxy ');
+  });
+
   it('refuses the earlier name of a variable', () => {
     expect(() => readOptions(OPTIONS, { env: { OLD_PORT: '1' } })).toThrow(
       'OLD_PORT is not read any more: set PORT.',
@@ -115,6 +137,8 @@ describe('kinds of values', () => {
     [choices('fp32', 'int8'), 'int8,fp32', ['int8', 'fp32']],
     [httpUrl(), 'https://example.org/hub//', 'https://example.org/hub'],
     [bearerToken(), 'hf_secret\n', 'hf_secret'],
+    [proxyUrl(), 'proxy.example:3128', 'http://proxy.example:3128'],
+    [proxyUrl(), 'https://a:b@proxy.example', 'https://a:b@proxy.example'],
   ])('%o accepts %o', (kind, given, value) => {
     expect(kind.schema.safeParse(given)).toMatchObject({ success: true, data: value });
     expect(kind.schema.safeParse(kind.format(value as never))).toMatchObject({ data: value });
@@ -131,6 +155,7 @@ describe('kinds of values', () => {
     [httpUrl(), 'example.org'],
     [httpUrl(), 'ftp://example.org'],
     [bearerToken(), 'two words'],
+    [proxyUrl(), 'socks5://proxy.example'],
   ])('%o refuses %o', (kind, given) => {
     expect(kind.schema.safeParse(given).success).toBe(false);
   });

@@ -97,6 +97,15 @@ export function httpUrl(): Kind<string> {
   };
 }
 
+/** The address of a proxy; without a protocol it is spoken to by http, as curl does. */
+export function proxyUrl(): Kind<string> {
+  const withProtocol = z.transform((value: string) =>
+    /^\w+:\/\//.test(value) ? value : `http://${value}`,
+  );
+  const { schema, ...kind } = httpUrl();
+  return { ...kind, schema: z.pipe(z.pipe(z.string(), withProtocol), schema) };
+}
+
 /** What an HTTP header can carry after `Bearer`; white space around it, as that of a file's end, is left out. */
 export function bearerToken(): Kind<string> {
   return {

@@ -8,6 +8,8 @@ import type { Kind } from './kinds.ts';
 export type Option<T> = {
   /** Environment variable; an option of the command line only has none. */
   readonly env?: string;
+  /** Another spelling of the variable, read where the first is unset. */
+  readonly alias?: string;
   /** Long flag, without dashes. */
   readonly flag?: string;
   readonly kind: Kind<NonNullable<T>>;

@@ -48,9 +48,10 @@ export function toEnvironment<O extends Options>(
   values: Values<O>,
 ): Record<string, string> {
   const env: Record<string, string> = {};
-  for (const [key, { env: name, kind }] of Object.entries(options)) {
+  for (const [key, { env: name, alias, kind }] of Object.entries(options)) {
     const value = values[key as keyof O];
     if (name === undefined) continue;
+    if (alias !== undefined) env[alias] = '';
     env[name] = value === undefined || value === null ? '' : kind.format(value);
   }
   return env;
@@ -72,9 +73,11 @@ export function printable<O extends Options>(
 type Given = { name: string; text: string };
 
 function textOf(option: Option<unknown>, env: Texts, flags: Texts): Given | undefined {
-  const { flag, env: variable } = option;
+  const { flag, env: variable, alias } = option;
   if (flag !== undefined && flags[flag]) return { name: `--${flag}`, text: flags[flag] };
-  if (variable !== undefined && env[variable]) return { name: variable, text: env[variable] };
+  for (const name of [variable, alias]) {
+    if (name !== undefined && env[name]) return { name, text: env[name] };
+  }
   return undefined;
 }
 

@@ -1,5 +1,6 @@
 /** `GET /healthz`. */
 import * as z from 'zod/mini';
+import { WorkerModel } from '../wire.ts';
 
 export const Health = z.object({
   status: z.literal('ok'),
@@ -8,6 +9,10 @@ export const Health = z.object({
   /** Name and revision of the generative model. */
   model: z.string(),
   revision: z.string(),
+  /** On what the GPU worker computes, why on that, and with how many bits of the large weights. */
+  execution_provider: z.optional(WorkerModel.shape.execution_provider),
+  execution_provider_why: WorkerModel.shape.execution_provider_why,
+  precision: WorkerModel.shape.precision,
   /** Cached query embeddings that could not be read, since this instance of the Worker started. */
   damaged_entries: z.int(),
 });

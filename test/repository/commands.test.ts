@@ -1,0 +1,66 @@
+/** Every command of ours says what it is for when it is asked, and refuses what it does not know, in one line. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const { scripts } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')) as {
+  scripts: Record<string, string>;
+};
+
+/** npm scripts that run a program of ours, and its entry; `setup` runs on any Node, and therefore without a launcher. */
+const COMMANDS = Object.entries(scripts).flatMap(([name, script]): [string, string][] => {
+  const entry = /^exec node (?:tools\/run\.mjs )?(\S+)$/.exec(script)?.[1];
+  return entry === undefined ? [] : [[name, entry]];
+});
+
+async function run(entry: string, args: readonly string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [entry, ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [output, errors] = [text(child.stdout), text(child.stderr)];
+  const [code] = (await once(child, 'exit')) as [number];
+  return { code, output: await output, errors: await errors };
+}
+
+it('all of them are here', () => {
+  expect(COMMANDS.map(([name]) => name)).toEqual(
+    expect.arrayContaining(['start', 'worker', 'demo', 'eval', 'bench', 'screenshot', 'model']),
+  );
+});
+
+describe.each(COMMANDS)('npm run %s', (name, entry) => {
+  it('says how it is called and does nothing else for --help', async () => {
+    const written = ['docs/page.png', 'docs/configuration.md'].map((path) => `${ROOT}/${path}`);
+    const before = written.map((path) => statSync(path).mtimeMs);
+    const { code, output, errors } = await run(entry, ['--help']);
+    expect({ code, errors }).toEqual({ code: 0, errors: '' });
+    const command = name === 'start' ? 'npm start' : `npm run ${name}`;
+    expect(output.split('\n')[0]).toMatch(new RegExp(`^Usage: ${command}\\b`));
+    expect(written.map((path) => statSync(path).mtimeMs)).toEqual(before);
+  });
+
+  it('refuses an unknown flag with the one that was meant', async () => {
+    const { code, output, errors } = await run(entry, ['--hlep']);
+    expect({ code, output }).toEqual({ code: 1, output: '' });
+    expect(errors).toBe('Unknown option --hlep. Did you mean --help?\n');
+  });
+});
+
+it.each([
+  ['gpu-worker/src/cli/model.ts', ['bulid', 'x'], 'Unknown command "bulid". Did you mean build?'],
+  ['tools/synthetic-checkpoints.ts', ['opt-2.7'], 'Unknown name "opt-2.7". Did you mean opt-2.7b?'],
+  ['tools/synthetic-checkpoints.ts', [], 'Its argument, a name, is missing: '],
+  ['tools/eval.ts', ['scenes'], 'Unknown argument "scenes": none is taken. See --help.'],
+  ['tools/demo.ts', [], 'There is no folder /nowhere'],
+])('%s refuses %j in one line', async (entry, args, message) => {
+  const { code, errors } = await run(entry, args, { BLIP2_CHECKPOINT: '/nowhere' });
+  expect(code).toBe(1);
+  expect(errors.trimEnd()).toContain(message);
+  expect(errors.trimEnd().split('\n')).toHaveLength(1);
+});

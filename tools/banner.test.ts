@@ -1,0 +1,68 @@
+/** What is printed when the service is ready. */
+import { execFileSync } from 'node:child_process';
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { type BannerOptions, banner, otherUrls } from './banner.ts';
+
+const OPTIONS: BannerOptions = {
+  url: 'http://127.0.0.1:8787',
+  others: [],
+  health: {
+    status: 'ok',
+    checks: {},
+    model: 'blip2-scenes',
+    revision: 'r',
+    execution_provider: 'cpu',
+    execution_provider_why: 'cuda: its libraries are not installed',
+    precision: 'int8',
+    damaged_entries: 0,
+  },
+  summary: 'knows emoji scenes only',
+  sample: '/clone/test/scenes/pair-noto-00.webp',
+};
+const printed = (change: Partial<BannerOptions> = {}) =>
+  stripVTControlCharacters(banner({ ...OPTIONS, ...change }));
+
+describe('the banner', () => {
+  it('says what is served, on what and where, with a request to try', () => {
+    expect(printed()).toBe(`
+  BLIP-2 is ready  http://127.0.0.1:8787
+
+  model      blip2-scenes: knows emoji scenes only
+  precision  int8
+  runs on    cpu (cuda: its libraries are not installed)
+
+  curl -s http://127.0.0.1:8787/v1/captions -H 'content-type: image/webp' --data-binary @/clone/test/scenes/pair-noto-00.webp
+
+  Ctrl-C stops everything.
+`);
+  });
+
+  it('says nothing of what is not known', () => {
+    const { execution_provider_why: _why, ...health } = OPTIONS.health;
+    const text = printed({ summary: undefined, health });
+    expect(text).toMatch(/^ {2}model {6}blip2-scenes$/m);
+    expect(text).toMatch(/^ {2}runs on {4}cpu$/m);
+  });
+
+  it('names the addresses for other machines, and that they are open', () => {
+    const others = ['http://192.0.2.7:8787'];
+    expect(printed({ others })).toMatch(/network +http:\/\/192\.0\.2\.7:8787 \(open to all/);
+  });
+
+  it('has a request that a shell reads as it is meant, wherever the clone lies', () => {
+    const sample = "/home/it's mine/$x/image.webp";
+    const [line = ''] = printed({ sample }).match(/curl .*/) ?? [];
+    const words = execFileSync('sh', ['-c', `set -- ${line}; printf '%s\\n' "$@"`], {
+      encoding: 'utf8',
+    });
+    expect(words.split('\n')).toContain(`@${sample}`);
+  });
+});
+
+it('others reach what listens on every address only', () => {
+  expect(otherUrls({ host: '127.0.0.1', port: 80 })).toEqual([]);
+  for (const url of otherUrls({ host: '0.0.0.0', port: 80 })) {
+    expect(url).toMatch(/^http:\/\/(?!127\.)[\d.]+:80$/);
+  }
+});

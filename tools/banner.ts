@@ -1,0 +1,59 @@
+/** What `npm start` prints when the service is ready: what it serves, on what, where, and a request to try. */
+import { networkInterfaces } from 'node:os';
+import { styleText } from 'node:util';
+import { urlOf } from '@blip2/gpu-worker/free-port';
+import type { Health } from '@blip2/shared/schemas/health';
+
+export type BannerOptions = {
+  /** Base URL by which this machine reaches the edge. */
+  url: string;
+  /** Those by which others reach it. */
+  others: readonly string[];
+  health: Health;
+  /** What the model card says in a few words of what the model knows. */
+  summary: string | undefined;
+  /** Absolute path of an image that every clone has. */
+  sample: string;
+};
+
+export function banner({ url, others, health, summary, sample }: BannerOptions): string {
+  const { model, execution_provider, execution_provider_why: why, precision } = health;
+  const rows = {
+    model: summary === undefined ? model : `${model}: ${summary}`,
+    precision,
+    'runs on': why === undefined ? execution_provider : `${execution_provider} (${why})`,
+    network: others.length === 0 ? undefined : `${others.join(', ')} (open to all who reach it)`,
+  };
+  const width = Math.max(...Object.keys(rows).map(({ length }) => length));
+  const facts = Object.entries(rows)
+    .filter(([, text]) => text !== undefined)
+    .map(([name, text]) => `  ${styleText('dim', name.padEnd(width))}  ${text}`);
+  const request = `${url}/v1/captions -H 'content-type: image/webp' --data-binary ${quoted(`@${sample}`)}`;
+  return [
+    '',
+    `  ${styleText('bold', 'BLIP-2 is ready')}  ${url}`,
+    '',
+    ...facts,
+    '',
+    `  curl -s ${request}`,
+    '',
+    '  Ctrl-C stops everything.',
+    '',
+  ].join('\n');
+}
+
+/** The URLs by which other machines reach what listens on an address of this one. */
+export function otherUrls({ host, port }: { host: string; port: number }): string[] {
+  const isIPv6 = host === '::';
+  if (host !== '0.0.0.0' && !isIPv6) return [];
+  return Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .filter(({ internal, family }) => !internal && (family === 'IPv4' || isIPv6))
+    .filter(({ address }) => !address.startsWith('fe80:'))
+    .map(({ address }) => urlOf({ host: address, port }));
+}
+
+/** A word as a shell reads it back. */
+function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
