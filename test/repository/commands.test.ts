@@ -56,7 +56,7 @@ it.each([
   ['gpu-worker/src/cli/model.ts', ['bulid', 'x'], 'Unknown command "bulid". Did you mean build?'],
   ['tools/synthetic-checkpoints.ts', ['opt-2.7'], 'Unknown name "opt-2.7". Did you mean opt-2.7b?'],
   ['tools/synthetic-checkpoints.ts', [], 'Its argument, a name, is missing: '],
-  ['tools/eval.ts', ['scenes'], 'Unknown argument "scenes": none is taken. See --help.'],
+  ['tools/eval.ts', ['scenes'], 'Unknown argument "scenes": none is accepted. See --help.'],
   ['tools/demo.ts', [], 'There is no folder /nowhere'],
 ])('%s refuses %j in one line', async (entry, args, message) => {
   const { code, errors } = await run(entry, args, { BLIP2_CHECKPOINT: '/nowhere' });
