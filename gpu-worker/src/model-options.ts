@@ -95,7 +95,7 @@ export const MODEL_OPTIONS = {
     kind: text('CHECKPOINT'),
     defaultText: 'the embedded model',
     group,
-    help: "checkpoint folder in Hugging Face's format, or owner/name[@revision] on a hub, which is pulled",
+    help: "checkpoint folder in Hugging Face's format, file of weights, or owner/name[@revision] on a hub, which is pulled",
   }),
   retrievalCheckpoint: option({
     env: 'BLIP2_RETRIEVAL_CHECKPOINT',
@@ -117,7 +117,7 @@ export const MODEL_OPTIONS = {
     default: [],
     defaultText: 'none',
     group,
-    help: 'keys of config.json that change nothing though the builder does not know them: text_config.note,origin',
+    help: 'keys of config.json, and of other files by their name, that change nothing though the builder does not know them: text_config.note,tokenizer_config.note,preprocessor_config.note',
   }),
   bundles: option({
     env: 'BLIP2_BUNDLES',

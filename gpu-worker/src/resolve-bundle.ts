@@ -11,11 +11,12 @@ export type BundleProgress = {
   label: string;
 };
 
-/** Folders. */
+/** Paths: the checkpoint's folder, or its file of weights, and the bundle's folder. */
 export type ResolvedBundle = { checkpoint: string; bundle: string };
 
 /**
- * @param name folder, or model on a hub
+ * The bundle of a checkpoint. The base that an adapter or a checkpoint of LAVIS names is pulled as well.
+ * @param name folder, file of weights, or model on a hub
  * @throws HubError when the checkpoint cannot be had
  * @throws CheckpointError when no bundle can be made of it
  */
@@ -24,11 +25,15 @@ export async function resolveBundle(
   settings: ModelSettings,
   onProgress: (progress: BundleProgress) => void = () => {},
 ): Promise<ResolvedBundle> {
-  const checkpoint = await resolveCheckpoint(name, hubOptionsOf(settings), {
-    onProgress: (progress) => onProgress({ step: 'download', ...progress }),
-  });
+  const hub = hubOptionsOf(settings);
+  const find = (model: string) =>
+    resolveCheckpoint(model, hub, {
+      onProgress: (progress) => onProgress({ step: 'download', ...progress }),
+    });
+  const checkpoint = await find(name);
   const bundle = await ensureBundle(checkpoint, {
     ...bundleOptionsOf(settings),
+    resolveBase: find,
     onProgress: (progress) => onProgress({ step: 'build', ...progress }),
   });
   return { checkpoint, bundle };

@@ -12,7 +12,7 @@ import { readGolden, rowOf } from '../../tools/eval/goldens.ts';
 import { BundleRunner } from '../support/bundle-runner.ts';
 import { maxDifference } from '../support/difference.ts';
 
-/** Written by make_adapter_golden.py: adapters whose base is the checkpoint of another case. */
+/** Written by golden/make/adapters.py: adapters whose base is the checkpoint of another case. */
 const ADAPTERS = fileURLToPath(new URL('../parity/golden/adapters/', import.meta.url));
 const OF_OPT = [
   'lora',
@@ -30,7 +30,7 @@ const OF_OPT = [
   'ia3',
 ];
 const OF_T5 = ['t5', 't5-ia3'];
-/** Of make_adapter_golden.py. */
+/** Of golden/make/adapters.py. */
 const PROMPT = [2, 17, 33, 8];
 
 let root: string;

@@ -16,8 +16,13 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 
 type Json = Record<string, unknown>;
 
-/** The files that a build reads beside weights and tokenizer, their parts, and a case that has them. */
-const PLACES: [kind: 'half' | 't5' | 'match', file: string, part: string | null, path: string][] = [
+/** The files that a build reads beside weights and tokenizer.json, their parts, and a case that has them. */
+const PLACES: [
+  kind: 'half' | 't5' | 'match' | 'api-opt' | 'api-t5',
+  file: string,
+  part: string | null,
+  path: string,
+][] = [
   ['half', 'config.json', null, 'mystery'],
   ['half', 'config.json', 'vision_config', 'vision_config.mystery'],
   ['half', 'config.json', 'qformer_config', 'qformer_config.mystery'],
@@ -34,6 +39,9 @@ const PLACES: [kind: 'half' | 't5' | 'match', file: string, part: string | null,
   ['half', 'processor_config.json', 'image_processor', 'image_processor.mystery'],
   ['match', 'processor_config.json', 'image_processor', 'image_processor.mystery'],
   ['half', 'adapter_config.json', null, 'adapter_config.mystery'],
+  ['api-opt', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
+  ['api-t5', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
+  ['match', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
 ];
 
 /** A copy of the case with an adapter beside it, and the key added. */
@@ -55,9 +63,24 @@ describe('a key that nobody knows', () => {
   it.each(PLACES)('in %s, %s, %s stops the build as %s', async (kind, file, part, path) => {
     const folder = await checkpointWith(kind, file, part);
     const bundles = join(root, 'bundles');
+    const shown = file === 'tokenizer_config.json' ? 'mystery' : path;
     await expect(ensureBundle(folder, { bundles })).rejects.toThrow(
-      `the builder does not know ${path} = 1. If that changes nothing of what the model computes, set BLIP2_IGNORE_CONFIG=${path};`,
+      new RegExp(
+        `the builder does not know ${shown} = 1\\. If that changes .*, set BLIP2_IGNORE_CONFIG=${path};`,
+      ),
     );
     await ensureBundle(folder, { bundles, ignoredKeys: [path] });
+  });
+
+  it.each([
+    ['api-opt', null, 'mystery'],
+    ['api-opt', 'pre_tokenizer', 'pre_tokenizer.mystery'],
+    ['api-opt', 'model', 'model.mystery'],
+    ['api-t5', 'model', 'model.mystery'],
+    ['match', 'normalizer', 'normalizer.mystery'],
+    ['match', 'model', 'model.mystery'],
+  ] as const)('in %s, tokenizer.json, %s stops the build as %s', async (kind, part, path) => {
+    const folder = await checkpointWith(kind, 'tokenizer.json', part);
+    await expect(ensureBundle(folder, { bundles: join(root, 'bundles') })).rejects.toThrow(path);
   });
 });

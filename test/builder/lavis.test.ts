@@ -19,7 +19,7 @@ import { editTensors } from '../support/edit-checkpoint.ts';
 import { PROVIDER } from '../support/provider.ts';
 
 const GOLDEN = fileURLToPath(new URL('../parity/golden/', import.meta.url));
-/** Written by make_lavis_golden.py. */
+/** Written by golden/make/lavis.py. */
 const LAVIS = join(GOLDEN, 'lavis');
 
 let root: string;

@@ -14,7 +14,7 @@ import { readRetrievalGolden } from '../../tools/eval/goldens.ts';
 import { maxDifference } from '../support/difference.ts';
 
 const GOLDEN = fileURLToPath(new URL('../parity/golden/', import.meta.url));
-/** Written by make_processor_golden.py. */
+/** Written by golden/make/processors.py. */
 const CONFIGS: Record<string, Record<string, unknown>> = JSON.parse(
   readFileSync(join(GOLDEN, 'processor/configs.json'), 'utf8'),
 );

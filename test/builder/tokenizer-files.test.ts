@@ -309,6 +309,21 @@ describe('a checkpoint with the files of older versions only', () => {
     expect(own.encode('w5 w9')).toEqual(made.encode('w5 w9'));
   });
 
+  it.each([
+    ['vocab.txt', 'match'],
+    ['spiece.model', 'api-t5'],
+  ])('has %s in the bundle, which is built again when that changes', async (name, golden) => {
+    const folder = await changed(file(name, 'a'), golden);
+    const listed = async () => {
+      const { files } = await readManifest(await ensureBundle(folder, { bundles }));
+      return files.find(({ path }) => path === name);
+    };
+    const before = await listed();
+    expect(before?.bytes).toBe(1);
+    await file(name, 'b')(folder);
+    expect((await listed())?.sha256).not.toBe(before?.sha256);
+  });
+
   it.each<[string, Change, RegExp]>([
     [
       'without one of them',

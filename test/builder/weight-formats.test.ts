@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readGolden, readT5Golden } from '../../tools/eval/goldens.ts';
 import { editTensors, type Header } from '../support/edit-checkpoint.ts';
 
-/** Written by make_torch_golden.py: the weights of the case `half`. */
+/** Written by golden/make/torch_files.py: the weights of the case `half`. */
 const TORCH = fileURLToPath(new URL('../parity/golden/torch/', import.meta.url));
 const POINTER = `version https://git-lfs.github.com/spec/v1
 oid sha256:${'3f'.repeat(32)}

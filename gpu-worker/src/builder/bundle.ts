@@ -35,7 +35,7 @@ export type EnsureOptions = BaseOptions & {
   bundles: string;
   /** Bits of the large weights; `auto` chooses by their size. */
   precision?: Precision | 'auto';
-  /** Keys of config.json that change nothing though the builder does not know them. @example ['text_config.note'] */
+  /** Keys of the checkpoint's files that change nothing though the builder does not know them. @example ['text_config.note'] */
   ignoredKeys?: readonly string[];
   onProgress?: (progress: BuildProgress) => void;
 };
@@ -55,6 +55,8 @@ const SIDECARS = [
   'added_tokens.json',
   'vocab.json',
   'merges.txt',
+  'vocab.txt',
+  'spiece.model',
   MODEL_CARD,
   'LICENSE',
 ];

@@ -58,7 +58,11 @@ async function pullModel(name: string): Promise<string> {
 async function build(name: string): Promise<string> {
   const checkpoint = await findOrPull(name);
   using bar = progressBar('Building the bundle');
-  return await ensureBundle(checkpoint, { ...bundleOptionsOf(config), onProgress: bar.draw });
+  return await ensureBundle(checkpoint, {
+    ...bundleOptionsOf(config),
+    onProgress: bar.draw,
+    resolveBase: findOrPull,
+  });
 }
 
 async function findOrPull(name: string): Promise<string> {

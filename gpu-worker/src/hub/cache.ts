@@ -10,9 +10,10 @@ import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 
 import { dirname, join, relative } from 'node:path';
 import type { HubFile } from './client.ts';
 import type { Destination } from './destination.ts';
-import { isComplete, NEED_NOT_EXIST } from './is-complete.ts';
+import { isComplete } from './is-complete.ts';
 import type { ModelId } from './model-id.ts';
 import type { HubOptions } from './options.ts';
+import { maybeAbsent, weightsIn } from './weight-names.ts';
 
 /** Folder of all commits of a model. A model of another hub than the usual one has the hub's name before its own. */
 export function modelFolder(model: ModelId, { endpoint, cache }: HubOptions): string {
@@ -66,8 +67,9 @@ export function cacheDestination(model: ModelId, commit: string, options: HubOpt
       if (!(await isIn(folder, file))) await link(blobOf(file), join(folder, file.path));
     },
     finish: async (listed) => {
-      for (const path of NEED_NOT_EXIST) {
-        if (listed.some((file) => file.path === path)) continue;
+      const names = listed.map(({ path }) => path);
+      for (const path of maybeAbsent(weightsIn(names))) {
+        if (names.includes(path)) continue;
         await writeWhole(join(repository, '.no_exist', commit, path), '');
       }
       if (!isCommit(model.revision)) await writeWhole(refPath(repository, model.revision), commit);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { HubFile } from './client.ts';
 import { digestOf } from './digest.ts';
 import { HubError } from './errors.ts';
+import { standsInTheWay } from './weight-names.ts';
 
 export type Destination = {
   /** Folder of the checkpoint. */
@@ -48,9 +49,9 @@ export function folderDestination(folder: string): Destination {
 
 /** Weights of another model beside these would be mistaken for theirs. */
 async function refuseOtherWeights(folder: string, files: readonly HubFile[]): Promise<void> {
-  const ours = new Set(files.map(({ path }) => path));
+  const ours = files.map(({ path }) => path);
   const other = (await readdir(folder)).find(
-    (name) => /\.safetensors(\.index\.json)?$/.test(name) && !ours.has(name),
+    (name) => !ours.includes(name) && standsInTheWay(name, ours),
   );
   if (other === undefined) return;
   throw new HubError(`${folder} holds ${other}, which is of another model. Give an empty folder.`);

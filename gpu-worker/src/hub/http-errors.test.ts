@@ -149,7 +149,7 @@ describe('an error says what to do', () => {
 });
 
 describe('a repository', () => {
-  it('with PyTorch files only is refused before anything is fetched', async () => {
+  it('with shards of PyTorch and no index of them is refused before anything is fetched', async () => {
     await using fixture = await HubFixture.open();
     for (const name of fixture.hub.files.keys()) {
       if (name.includes('safetensors')) fixture.hub.files.delete(name);
@@ -157,7 +157,7 @@ describe('a repository', () => {
     fixture.hub.files.set('pytorch_model-00001-of-00002.bin', Buffer.from('pickle'));
     fixture.hub.files.set('pytorch_model-00002-of-00002.bin', Buffer.from('pickle'));
     await expect(fixture.pull()).rejects.toThrow(
-      /no safetensors, only pytorch_model-00001-of-00002.bin and 1 more.*--revision refs\/pr\/N.*safe_serialization/,
+      /neither model.safetensors nor pytorch_model.bin, only pytorch_model-00001-of-00002.bin and 1 more.*--revision refs\/pr\/N.*safe_serialization/,
     );
     expect(fixture.hub.downloads).toEqual([]);
   });

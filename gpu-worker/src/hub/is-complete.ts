@@ -1,30 +1,37 @@
 /** Whether a folder of the cache holds all of a checkpoint: other libraries pull only the files that they need. */
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { shardNames } from './select-files.ts';
-
-const REQUIRED = ['config.json', 'tokenizer.json'];
-
-/** A checkpoint may do without, but then it must be known that its repository has none. */
-export const NEED_NOT_EXIST = ['preprocessor_config.json'];
+import {
+  hasTokenizer,
+  hasTokenizerOfBase,
+  isAdapterAlone,
+  isShardIndex,
+  maybeAbsent,
+  shardNames,
+  weightsIn,
+} from './weight-names.ts';
 
 /** @param isAbsent whether the repository is known not to have a file */
 export async function isComplete(
   folder: string,
   isAbsent: (path: string) => Promise<boolean>,
 ): Promise<boolean> {
-  // Follows links: one into nothing is no file.
-  const has = async (path: string) => (await stat(join(folder, path)).catch(() => null)) !== null;
-  for (const path of REQUIRED) if (!(await has(path))) return false;
-  for (const path of NEED_NOT_EXIST) {
-    if (!(await has(path)) && !(await isAbsent(path))) return false;
+  const names: string[] = [];
+  for (const name of await readdir(folder).catch(() => [])) {
+    // Follows links: one into nothing is no file.
+    const found = await stat(join(folder, name)).catch(() => null);
+    if (found?.isFile()) names.push(name);
   }
-  if (await has('model.safetensors')) return true;
-  const index = await readFile(join(folder, 'model.safetensors.index.json'), 'utf8').catch(
-    () => '',
-  );
-  const shards = shardNames(index);
-  if (shards === null) return false;
-  for (const shard of shards) if (!(await has(shard))) return false;
-  return true;
+  const weights = weightsIn(names);
+  const { own, isOther } = weights;
+  const isAlone = isAdapterAlone(weights);
+  if (own === undefined && !isAlone) return false;
+  if (!isAlone && !isOther && !names.includes('config.json')) return false;
+  if (!hasTokenizer(names) && !hasTokenizerOfBase(weights, names)) return false;
+  for (const path of maybeAbsent(weights)) {
+    if (!names.includes(path) && !(await isAbsent(path))) return false;
+  }
+  if (own === undefined || !isShardIndex(own)) return true;
+  const shards = shardNames(await readFile(join(folder, own), 'utf8'));
+  return shards?.every((shard) => names.includes(shard)) ?? false;
 }

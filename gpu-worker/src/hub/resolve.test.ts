@@ -27,6 +27,13 @@ function run({ hub, cache }: HubFixture, name: string, args: string[], env = {})
 }
 
 describe('a checkpoint', () => {
+  it('that is a file of weights is that file', async () => {
+    await using fixture = await HubFixture.open();
+    const file = join(CHECKPOINT, 'model-00001-of-00005.safetensors');
+    expect(await resolveCheckpoint(file, fixture.options)).toBe(file);
+    expect(fixture.hub.requests).toEqual([]);
+  });
+
   it('that is a folder is that folder', async () => {
     await using fixture = await HubFixture.open();
     const { options } = fixture;
@@ -45,10 +52,10 @@ describe('a checkpoint', () => {
   });
 
   it.each([
-    ['/nowhere', 'There is no folder /nowhere.'],
-    ['./nowhere/else', 'There is no folder '],
+    ['/nowhere', 'There is no folder or file /nowhere.'],
+    ['./nowhere/else', 'There is no folder or file '],
     ['nowhere', '"nowhere" names no model'],
-    ['tests/nothing', 'There is no folder '],
+    ['tests/nothing', 'There is no folder or file '],
   ])('that is neither is refused: %s', async (name, message) => {
     await using fixture = await HubFixture.open();
     const { options } = fixture;

@@ -1,42 +1,53 @@
 /** Which files of a repository a bundle needs. */
-import * as z from 'zod/mini';
 import type { HubFile } from './client.ts';
 import { HubError } from './errors.ts';
 import type { ModelId } from './model-id.ts';
+import {
+  hasTokenizer,
+  hasTokenizerOfBase,
+  isAdapterAlone,
+  shardNames,
+  type Weights,
+  weightsIn,
+} from './weight-names.ts';
 
-const WEIGHTS = 'model.safetensors';
-/** Names the shards of weights that stand in several files. */
-export const SHARD_INDEX = 'model.safetensors.index.json';
 /** All are plain names: no file of a hub gets out of its folder. */
 const SIDECARS = [
   /^config[\w.-]*\.json$/,
-  /^(generation|preprocessor|processor|tokenizer)_config\.json$/,
-  /^(tokenizer|vocab|special_tokens_map|added_tokens)\.json$/,
+  /^(generation|preprocessor|processor|tokenizer|adapter)_config\.json$/,
+  /^(tokenizer|vocab|special_tokens_map|added_tokens|lavis)\.json$/,
   /^(merges|vocab)\.txt$/,
   /^spiece\.model$/,
   /^README\.md$/,
   /^LICEN[CS]E[\w.-]*$/i,
 ];
-const SHARD = /^[\w.-]+\.safetensors$/;
-const OTHER_WEIGHTS = /\.(bin|pt|pth|ckpt|h5|msgpack)$/;
-
-const ShardIndex = z.object({ weight_map: z.record(z.string(), z.string()) });
+const SHARD = /^[\w.-]+\.(safetensors|bin)$/;
+const OTHER_WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx)$/;
 
 /**
- * Everything but shards: those are known once the index has been read.
- * @throws HubError when the repository is no checkpoint, or has no safetensors
+ * Everything but shards: those are known once the index has been read. Of weights in several formats one is chosen, and
+ * safetensors before others.
+ * @throws HubError when the repository is no checkpoint, or lacks what no bundle can do without
  */
 export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[] {
-  const has = (path: string) => files.some((file) => file.path === path);
-  if (!has('config.json')) {
-    throw new HubError(
-      `${model.id} at ${model.revision} has no config.json: it is no checkpoint in Hugging Face's format.`,
+  const names = files.map(({ path }) => path);
+  const weights = weightsIn(names);
+  const fail = (why: string) => new HubError(`${model.id} at ${model.revision} ${why}`);
+  expectWeights(weights, names, model, fail);
+  if (!isAdapterAlone(weights) && !weights.isOther && !names.includes('config.json')) {
+    throw fail("has no config.json: it is no checkpoint in Hugging Face's format.");
+  }
+  if (!hasTokenizer(names) && !hasTokenizerOfBase(weights, names)) {
+    throw fail(
+      'has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt, spiece.model or vocab.txt. ' +
+        'Pull it with --out FOLDER from a revision that has one, or add that of its base to a copy.',
     );
   }
-  const weights = [WEIGHTS, SHARD_INDEX].find(has);
-  if (weights === undefined) throw withoutSafetensors(files, model);
   return files.filter(
-    ({ path }) => path === weights || SIDECARS.some((pattern) => pattern.test(path)),
+    ({ path }) =>
+      path === weights.own ||
+      weights.beside.includes(path) ||
+      SIDECARS.some((pattern) => pattern.test(path)),
   );
 }
 
@@ -44,36 +55,44 @@ export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[
  * The shards that an index names.
  * @throws HubError when the index is none, or names a file that the commit lacks
  */
-export function selectShards(indexText: string, files: readonly HubFile[]): HubFile[] {
+export function selectShards(
+  index: string,
+  indexText: string,
+  files: readonly HubFile[],
+): HubFile[] {
   const names = shardNames(indexText);
-  if (names === null) throw new HubError(`${SHARD_INDEX} is not a JSON index of shards.`);
+  if (names === null) throw new HubError(`${index} is not a JSON index of shards.`);
   return names.map((name) => {
     const shard = SHARD.test(name) ? files.find(({ path }) => path === name) : undefined;
-    if (shard === undefined) {
-      throw new HubError(`${SHARD_INDEX} names ${name}, which is not there.`);
-    }
+    if (shard === undefined) throw new HubError(`${index} names ${name}, which is not there.`);
     return shard;
   });
 }
 
-/** Names of the shards in the text of an index, sorted; null when it is none. */
-export function shardNames(indexText: string): string[] | null {
-  try {
-    const { weight_map } = ShardIndex.parse(JSON.parse(indexText));
-    return [...new Set(Object.values(weight_map))].sort();
-  } catch {
-    return null;
+function expectWeights(
+  weights: Weights,
+  names: readonly string[],
+  { id, endpoint }: ModelId,
+  fail: (why: string) => HubError,
+): void {
+  const { own, beside, candidates } = weights;
+  if (candidates.length > 0) {
+    throw fail(
+      `has several files that may be the weights: ${candidates.join(', ')}. Download one of them and give its path.`,
+    );
   }
-}
-
-function withoutSafetensors(
-  files: readonly HubFile[],
-  { id, revision, endpoint }: ModelId,
-): HubError {
-  const others = files.map(({ path }) => path).filter((path) => OTHER_WEIGHTS.test(path));
-  if (others.length === 0) return new HubError(`${id} at ${revision} has no weights.`);
-  return new HubError(
-    `${id} at ${revision} has no safetensors, only ${others[0]}${others.length > 1 ? ` and ${others.length - 1} more` : ''}. ` +
+  if (names.includes('adapter_config.json') && !beside.some((name) => /^adapter_/.test(name))) {
+    throw fail('has adapter_config.json but no adapter_model.safetensors or adapter_model.bin.');
+  }
+  if (own !== undefined || isAdapterAlone(weights)) return;
+  const others = names.filter((name) => OTHER_WEIGHTS.test(name));
+  if (!names.includes('config.json') && others.length === 0) {
+    throw fail("has no config.json: it is no checkpoint in Hugging Face's format.");
+  }
+  if (others.length === 0) throw fail('has no weights.');
+  const more = others.length > 1 ? ` and ${others.length - 1} more` : '';
+  throw fail(
+    `has no weights that can be read, neither model.safetensors nor pytorch_model.bin, only ${others[0]}${more}. ` +
       `See ${endpoint}/${id}/discussions for a conversion and pull it with --revision refs/pr/N, or convert it with ` +
       'transformers (model.save_pretrained(folder, safe_serialization=True)) and give that folder.',
   );

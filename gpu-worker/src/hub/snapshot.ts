@@ -8,7 +8,8 @@ import { HubError } from './errors.ts';
 import type { ModelId } from './model-id.ts';
 import { formatBytes, type PullProgress, PullProgressTracker } from './progress.ts';
 import type { RetryOptions } from './retry.ts';
-import { SHARD_INDEX, selectFiles, selectShards } from './select-files.ts';
+import { selectFiles, selectShards } from './select-files.ts';
+import { isShardIndex } from './weight-names.ts';
 
 export type SnapshotOptions = {
   client: HubClient;
@@ -51,11 +52,11 @@ export class Snapshot {
   async contents(listed: readonly HubFile[]): Promise<Content[]> {
     const { model, destination } = this.#options;
     const files = selectFiles(listed, model);
-    const index = files.find(({ path }) => path === SHARD_INDEX);
+    const index = files.find(({ path }) => isShardIndex(path));
     if (index !== undefined) {
       await this.#bring(await this.#content([index]), () => {});
       const text = await readFile(join(destination.folder, index.path), 'utf8');
-      files.push(...selectShards(text, listed));
+      files.push(...selectShards(index.path, text, listed));
     }
     await destination.check(files);
     const byTarget = Map.groupBy(files, destination.targetOf);

@@ -24,6 +24,12 @@ export async function resolveBaseFolder(
   for (const path of [resolve(folder, id), resolve(id)]) {
     if ((await stat(path).catch(() => null)) !== null) return path;
   }
-  if (resolveBase !== undefined) return await resolveBase(id);
+  if (resolveBase !== undefined) {
+    return await resolveBase(id).catch((cause: Error) => {
+      throw new CheckpointError(`${folder} needs its base "${id}": ${cause.message} ${remedy}`, {
+        cause,
+      });
+    });
+  }
   throw new CheckpointError(`${folder} needs its base "${id}", which is not here. ${remedy}`);
 }

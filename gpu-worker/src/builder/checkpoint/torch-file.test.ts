@@ -8,7 +8,7 @@ import { CheckpointError } from '../errors.ts';
 import { readAll, type TensorSource } from './tensor-source.ts';
 import { openTorchFile } from './torch-file.ts';
 
-/** Written by make_torch_golden.py. */
+/** Written by golden/make/torch_files.py. */
 const GOLDEN = fileURLToPath(new URL('../../../../test/parity/golden/torch/', import.meta.url));
 type Expected = Record<string, { shape: number[]; values: number[] }>;
 const EXPECTED: { state: Expected; module: Expected } = JSON.parse(

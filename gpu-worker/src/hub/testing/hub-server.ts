@@ -190,7 +190,7 @@ function problem(response: ServerResponse, status: number, code: string): void {
 }
 
 function isLarge(path: string): boolean {
-  return /\.(safetensors|bin)$/.test(path);
+  return /\.(safetensors|bin|pth)$/.test(path);
 }
 
 function sha256(bytes: Buffer): string {

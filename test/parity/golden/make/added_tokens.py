@@ -15,11 +15,12 @@ import json
 import random
 import unicodedata
 from collections import Counter
-from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-FOLDER = Path(__file__).resolve().parents[1] / "tokenizers"
+from golden_files import GOLDEN
+
+FOLDER = GOLDEN / "tokenizers"
 TOKENIZERS_PER_KIND = 44
 LINES = 40
 CONTROLS = ["<s>", "</s>", "<pad>", "<unk>", "<image>", "[CLS]", "[SEP]"]
@@ -42,6 +43,7 @@ CORPUS = [
 
 
 def byte_level_bpe(rng: random.Random) -> dict:
+    """A `tokenizer.json` of OPT's kind, some without pieces for all bytes."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=rng.random() < 0.4, use_regex=rng.random() < 0.85)
     made.decoder = decoders.ByteLevel()
@@ -70,10 +72,11 @@ def byte_level_bpe(rng: random.Random) -> dict:
 
 
 def unigram(rng: random.Random) -> dict:
+    """A `tokenizer.json` of FlanT5's kind, with scores that tie."""
     letters = sorted({c for line in CORPUS for c in line if c != " "})
     known = ["▁", *rng.sample(letters, len(letters) - 8)]
     words = [f"▁{word}" for line in CORPUS for word in line.split()]
-    parts = [word[i : i + n] for word in words for n in (2, 3, 5, 9) for i in range(0, len(word) - n + 1)]
+    parts = [word[i : i + n] for word in words for n in (2, 3, 5, 9) for i in range(len(word) - n + 1)]
     pieces = list(dict.fromkeys([*known, *rng.sample(parts, 60), *rng.sample(words, 12)]))
     # Coarse scores make ties.
     vocab = [[piece, 0.0] for piece in ("<pad>", "</s>", "<unk>")]
@@ -102,6 +105,7 @@ def unigram(rng: random.Random) -> dict:
 
 
 def word_piece(rng: random.Random) -> dict:
+    """A `tokenizer.json` of BERT's kind, in which some letters have no piece."""
     letters = sorted(
         {c for line in CORPUS for c in line.lower() if c.isalnum()} | set("abcdefghijklmnopqrstuvwxyz0123456789")
     )
@@ -172,6 +176,7 @@ def without_controls(file: dict, charsmap: str) -> Tokenizer:
 
 
 def odd_text(contents: list[str], rng: random.Random) -> str:
+    """Added tokens, words and control strings, some in another case, form or length, with odd things between them."""
     parts = []
     for _ in range(rng.randrange(1, 7)):
         kind = rng.random()
@@ -218,10 +223,12 @@ def texts_of(made: Tokenizer, file: dict, rows: list[list[int]]) -> list[str]:
 
 
 def normalized(made: Tokenizer, content: str) -> str:
+    """What the tokenizer reads in place of an added token's content."""
     return made.normalizer.normalize_str(content) if made.normalizer else content
 
 
 def main() -> None:
+    """Writes the tokenizers with their lines, ids and texts, and those that must be refused."""
     with gzip.open(FOLDER / "t5.json.gz") as packed:
         charsmap = json.load(packed)["normalizer"]["precompiled_charsmap"]
     cases, refused = [], []

@@ -23,7 +23,9 @@ import sentencepiece
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
-FOLDER = Path(__file__).resolve().parents[1] / "tokenizers"
+from golden_files import GOLDEN
+
+FOLDER = GOLDEN / "tokenizers"
 CORPUS = [
     "a dog stands on the mat", "the zebra crossing of the region", "a red dog and a zebra in the rain", "don't run, the dogs said.",
     "two dogs, three cats, 12 zebras", "Question: what is this? Answer:", "x_1 = y_2 + 3.14", "naïve ñandú café Straße", "日本語の文",
@@ -41,6 +43,7 @@ TEXT_CONFIGS = {
 
 
 def flags(content: str, **changes: bool) -> dict:
+    """A token of `added_tokens_decoder`, as saved where nothing was asked for."""
     return {
         "content": content,
         "lstrip": False,
@@ -53,6 +56,7 @@ def flags(content: str, **changes: bool) -> dict:
 
 
 def opt_files() -> dict[str, str]:
+    """The vocabulary of a byte-level BPE."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
@@ -65,6 +69,7 @@ def opt_files() -> dict[str, str]:
 
 
 def t5_files(**options: object) -> dict[str, str]:
+    """The model of SentencePiece, in base64."""
     with tempfile.TemporaryDirectory() as folder:
         text, prefix, rules = Path(folder) / "text", Path(folder) / "model", Path(folder) / "rules.tsv"
         text.write_text("\n".join(CORPUS * 3))
@@ -91,6 +96,7 @@ def t5_files(**options: object) -> dict[str, str]:
 
 
 def bert_files() -> dict[str, str]:
+    """The vocabulary of a WordPiece."""
     letters = sorted(
         {c for line in CORPUS for c in line + line.lower() if c != " "} | set("abcdefghijklmnopqrstuvwxyz")
     )
@@ -123,6 +129,7 @@ BERT = {"tokenizer_class": "BertTokenizer"}
 
 
 def added(first: int, words: list[str], rng: random.Random) -> dict:
+    """Of tokenizer_config.json: words with ids from `first` on, flags at random, and which of them are special."""
     decoder = {}
     for number, word in enumerate(words):
         special = rng.random() < 0.3
@@ -162,7 +169,7 @@ def cases() -> list[tuple[str, dict[str, str], dict, dict[str, object]]]:
         ("bert", bert, {**BERT, "strip_accents": False, "bos_token": "[DEC]"}, {"added_tokens.json": {"[DEC]": in_bert, "<region>": in_bert + 1}}),
         ("bert", bert, {**BERT, "bos_token": "[DEC]", "additional_special_tokens": ["zebra crossing"]}, {}),
     ]  # fmt: skip
-    for number in range(6):
+    for _ in range(6):
         words = rng.sample(WORDS, rng.randrange(1, 5))
         found.append(("opt", opt, {**OPT, "add_prefix_space": rng.random() < 0.5, **added(in_opt, words, rng)}, {}))
         found.append(("t5", t5, {**T5, "extra_ids": 0, **added(in_t5, words, rng)}, {}))
@@ -171,6 +178,7 @@ def cases() -> list[tuple[str, dict[str, str], dict, dict[str, object]]]:
 
 
 def main() -> None:
+    """Writes the files of each case, the texts, and their ids."""
     packed = []
     for family, vocabulary, config, others in cases():
         # Of a family without text_config the retrieval model is the only one.

@@ -1,6 +1,6 @@
 """Writes small files of torch.save, and what is in them: the expectations of the reader's tests.
 
-    python test/parity/golden/make/make_torch_golden.py   # writes test/parity/golden/torch/
+    python test/parity/golden/make/torch_files.py   # writes test/parity/golden/torch/
 
 Needs torch and safetensors. Every type of number, views of one storage, transposed and cut tensors, the objects that
 torch's own unpickler would happily run, and a whole checkpoint as trainers save it: behind a wrapper, and in shards.
@@ -9,19 +9,22 @@ torch's own unpickler would happily run, and a whole checkpoint as trainers save
 from __future__ import annotations
 
 import collections
-import json
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
-GOLDEN = Path(__file__).parent.parent / "torch"
-CHECKPOINT = GOLDEN.parent / "half" / "checkpoint" / "model.safetensors"
+from golden_files import GOLDEN, write_json
+
+OUT = GOLDEN / "torch"
+CHECKPOINT = GOLDEN / "half" / "checkpoint" / "model.safetensors"
 
 
 def tensors() -> dict[str, torch.Tensor]:
+    """Every type of number, and every way to look at a storage."""
     torch.manual_seed(3)
     base = torch.randn(6, 4)
     return {
@@ -45,7 +48,7 @@ def tensors() -> dict[str, torch.Tensor]:
 class Command:
     """What a hostile file does: it names a function to call while it is read."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, ("touch /tmp/code-of-a-checkpoint-ran",)
 
 
@@ -58,9 +61,10 @@ def in_64_bits(source: Path, target: Path) -> None:
 
 
 def write_checkpoints() -> None:
+    """Writes the checkpoint of the case `half` behind a wrapper, and in shards."""
     state = load_file(CHECKPOINT)
-    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, GOLDEN / "wrapped.bin")
-    folder = GOLDEN / "shards"
+    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, OUT / "wrapped.bin")
+    folder = OUT / "shards"
     folder.mkdir(exist_ok=True)
     names = sorted(state)
     parts = [names[0::3], names[1::3], names[2::3]]
@@ -75,21 +79,22 @@ def write_checkpoints() -> None:
         torch.save(tensors, folder / file, _use_new_zipfile_serialization=number != 3)
         weight_map |= dict.fromkeys(part, file)
     index = {"metadata": {"total_size": CHECKPOINT.stat().st_size}, "weight_map": weight_map}
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=1) + "\n")
+    write_json(folder / "pytorch_model.bin.index.json", index, indent=1)
 
 
 def main() -> None:
-    GOLDEN.mkdir(parents=True, exist_ok=True)
+    """Writes all files, and the values that the tests expect of them."""
+    OUT.mkdir(parents=True, exist_ok=True)
     state = tensors()
     linear = torch.nn.Linear(4, 3)
     optimizer = torch.optim.AdamW(linear.parameters())
     linear(torch.randn(2, 4)).sum().backward()
     optimizer.step()
     module_state = linear.state_dict()  # an OrderedDict with an attribute, `_metadata`
-    torch.save(state, GOLDEN / "state.bin")
-    torch.save(state, GOLDEN / "state-legacy.bin", _use_new_zipfile_serialization=False)
+    torch.save(state, OUT / "state.bin")
+    torch.save(state, OUT / "state-legacy.bin", _use_new_zipfile_serialization=False)
     for protocol in (3, 4, 5):
-        torch.save(module_state, GOLDEN / f"module-protocol-{protocol}.bin", pickle_protocol=protocol)
+        torch.save(module_state, OUT / f"module-protocol-{protocol}.bin", pickle_protocol=protocol)
     trainer = {
         "model": module_state,
         "optimizer": optimizer.state_dict(),
@@ -97,17 +102,17 @@ def main() -> None:
         "scaler": torch.amp.GradScaler("cpu").state_dict(),
         "epoch": 2,
     }
-    torch.save(trainer, GOLDEN / "trainer.pth")
-    torch.save({**state, "integers": torch.arange(5), "flags": torch.tensor([True, False])}, GOLDEN / "integers.bin")
-    torch.save({"a": torch.zeros(2), "run": Command()}, GOLDEN / "hostile.bin")
-    torch.save({"a": torch.zeros(2), "run": Command()}, GOLDEN / "hostile-legacy.bin",
+    torch.save(trainer, OUT / "trainer.pth")
+    torch.save({**state, "integers": torch.arange(5), "flags": torch.tensor([True, False])}, OUT / "integers.bin")
+    torch.save({"a": torch.zeros(2), "run": Command()}, OUT / "hostile.bin")
+    torch.save({"a": torch.zeros(2), "run": Command()}, OUT / "hostile-legacy.bin",
                _use_new_zipfile_serialization=False)  # fmt: skip
-    torch.save(linear, GOLDEN / "whole-module.bin")
-    torch.save({"a": torch.zeros(2), "note": "tuned on birds"}, GOLDEN / "not-only-tensors.bin")
-    torch.save([torch.zeros(2)], GOLDEN / "list.bin")
-    torch.save(collections.OrderedDict(a=torch.zeros(2, dtype=torch.complex64)), GOLDEN / "complex.bin")
-    torch.jit.save(torch.jit.script(linear), str(GOLDEN / "torchscript.bin"))
-    in_64_bits(GOLDEN / "state.bin", GOLDEN / "state-zip64.bin")
+    torch.save(linear, OUT / "whole-module.bin")
+    torch.save({"a": torch.zeros(2), "note": "tuned on birds"}, OUT / "not-only-tensors.bin")
+    torch.save([torch.zeros(2)], OUT / "list.bin")
+    torch.save(collections.OrderedDict(a=torch.zeros(2, dtype=torch.complex64)), OUT / "complex.bin")
+    torch.jit.save(torch.jit.script(linear), str(OUT / "torchscript.bin"))
+    in_64_bits(OUT / "state.bin", OUT / "state-zip64.bin")
     write_checkpoints()
     expected = {
         name: {"shape": list(value.shape), "values": value.detach().double().flatten().tolist()}
@@ -117,7 +122,7 @@ def main() -> None:
         name: {"shape": list(value.shape), "values": value.double().flatten().tolist()}
         for name, value in module_state.items()
     }
-    (GOLDEN / "expected.json").write_text(json.dumps({"state": expected, "module": modules}) + "\n")
+    write_json(OUT / "expected.json", {"state": expected, "module": modules})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Writes small random checkpoints as LAVIS saves them, and what its formulas compute where transformers has no such model.
+"""Writes small random checkpoints as LAVIS saves them, and what it computes where transformers has no such model.
 
-    python test/parity/golden/make/make_lavis_golden.py   # writes test/parity/golden/lavis/
+    python test/parity/golden/make/lavis.py   # writes test/parity/golden/lavis/
 
 Needs torch, transformers 5.18 and safetensors. The checkpoints of other cases are written under LAVIS's names, their
 key biases left out (EVA-CLIP has none), so that a test can compare bundles byte for byte. The ViT-L is CLIP's: its
@@ -10,14 +10,14 @@ forward pass stands here in plain tensors.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import Blip2Config, Blip2ForImageTextRetrieval
 
-GOLDEN = Path(__file__).parent.parent
+from golden_files import GOLDEN, write_tensors
+
 OUT = GOLDEN / "lavis"
 
 TO_LAVIS = [
@@ -39,6 +39,7 @@ TO_LAVIS = [
 
 
 def read(case: str) -> dict[str, torch.Tensor]:
+    """All tensors of the checkpoint of another case."""
     tensors: dict[str, torch.Tensor] = {}
     for path in sorted((GOLDEN / case / "checkpoint").glob("*.safetensors")):
         tensors.update(load_file(path))
@@ -46,6 +47,7 @@ def read(case: str) -> dict[str, torch.Tensor]:
 
 
 def to_lavis(tensors: dict[str, torch.Tensor], llm: str) -> dict[str, torch.Tensor]:
+    """The tensors under LAVIS's names, without the biases of the image encoder's keys."""
     result = {}
     for name, tensor in tensors.items():
         for pattern, replacement in TO_LAVIS:
@@ -67,6 +69,8 @@ def frozen(name: str) -> bool:
 
 
 def clip_weights(width: int, heads: int, layers: int, patch: int, side: int) -> dict[str, torch.Tensor]:
+    """A random image encoder under CLIP's names."""
+
     def linear(out: int, into: int) -> torch.Tensor:
         return 1.5 * torch.randn(out, into) / into**0.5
 
@@ -126,6 +130,7 @@ def clip_features(weights: dict[str, torch.Tensor], pixels: torch.Tensor, heads:
 
 
 def retrieval_model(width: int, side: int, patch: int) -> Blip2ForImageTextRetrieval:
+    """A random model whose Q-Former and heads become those of the checkpoint."""
     config = Blip2Config(
         vision_config=dict(hidden_size=width, intermediate_size=4 * width, num_hidden_layers=1,
                            num_attention_heads=3, image_size=side, patch_size=patch),
@@ -147,6 +152,7 @@ def retrieval_model(width: int, side: int, patch: int) -> Blip2ForImageTextRetri
 
 @torch.no_grad()
 def write_vit_l() -> None:
+    """Writes a retrieval model with a ViT-L, and what it makes of two random images."""
     torch.manual_seed(5)
     width, heads, layers, patch, side = 24, 3, 2, 7, 14
     encoder = clip_weights(width, heads, layers + 1, patch, side)
@@ -164,18 +170,17 @@ def write_vit_l() -> None:
     queries = model.qformer(
         query_embeds=model.query_tokens.expand(2, -1, -1), encoder_hidden_states=features
     ).last_hidden_state
-    save_file(
-        {
-            "pixel_values": pixels,
-            "image_features": features.contiguous(),
-            "query_embeddings": queries.contiguous(),
-            "image_embeddings": F.normalize(model.vision_projection(queries), dim=-1).contiguous(),
-        },
-        OUT / "vitL-expected.safetensors",
-    )
+    expected = {
+        "pixel_values": pixels,
+        "image_features": features,
+        "query_embeddings": queries,
+        "image_embeddings": F.normalize(model.vision_projection(queries), dim=-1),
+    }
+    write_tensors(OUT / "vitL-expected.safetensors", expected)
 
 
 def main() -> None:
+    """Writes every checkpoint."""
     OUT.mkdir(parents=True, exist_ok=True)
     opt = to_lavis(read("half"), "opt")
     trained = {name: tensor for name, tensor in opt.items() if not frozen(name)}

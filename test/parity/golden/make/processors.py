@@ -1,21 +1,19 @@
-"""Writes configs of image processors, and what transformers makes of images under each: the expectations of processor.test.ts.
+"""Writes configs of image processors, and what transformers makes of images under each.
 
-    python test/parity/golden/make/make_processor_golden.py   # writes test/parity/golden/processor/
+    python test/parity/golden/make/processors.py   # writes test/parity/golden/processor/
 
 Needs numpy, pillow, safetensors and transformers 5.18. Images are those of the case `preprocess`; Pillow resizes them.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-GOLDEN = Path(__file__).parent.parent
+from golden_files import GOLDEN, write_json
+
 OUT = GOLDEN / "processor"
 SQUARE = {"height": 14, "width": 14}
 
@@ -38,6 +36,7 @@ CONFIGS = {
 
 
 def main() -> None:
+    """Writes the configs, and an image of each of three shapes under each of them."""
     OUT.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for name, config in CONFIGS.items():
@@ -47,7 +46,7 @@ def main() -> None:
             values = processor(pixels, return_tensors="np")["pixel_values"][0]
             tensors[f"{name}/{image}"] = np.ascontiguousarray(values, dtype=np.float32)
     save_file(tensors, OUT / "expected.safetensors")
-    (OUT / "configs.json").write_text(json.dumps(CONFIGS, indent=1) + "\n")
+    write_json(OUT / "configs.json", CONFIGS, indent=1)
 
 
 if __name__ == "__main__":

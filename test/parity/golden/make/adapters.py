@@ -1,6 +1,6 @@
 """Writes random adapters of peft for the small random checkpoints, and what peft makes of them.
 
-    python test/parity/golden/make/make_adapter_golden.py   # writes test/parity/golden/adapters/<case>/
+    python test/parity/golden/make/adapters.py   # writes test/parity/golden/adapters/<case>/
 
 Needs torch, transformers 5.18 and peft 0.21. Each case is a folder as `save_pretrained` writes it, whose base is the
 checkpoint of another case, and `expected.safetensors`: every tensor that merging changed, in fp32, and for OPT the
@@ -10,17 +10,15 @@ logits behind a prompt as the unmerged model computes them.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from pathlib import Path
 
 import torch
 from peft import IA3Config, LoHaConfig, LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import Blip2ForConditionalGeneration
 
-GOLDEN = Path(__file__).parent.parent
-OUT = GOLDEN / "adapters"
+from golden_files import GOLDEN, empty_folder, write_json, write_tensors
+
 PROMPT = [2, 17, 33, 8]
 # Merging in place changes both of two tied tensors, which the unmerged model does not do: logits speak for them.
 TIED = ("embed_tokens.weight", "lm_head.weight")
@@ -60,12 +58,14 @@ CASES = {
 
 
 def load(base: str) -> Blip2ForConditionalGeneration:
+    """The checkpoint of another case, in fp32."""
     folder = GOLDEN / base / "checkpoint"
     return Blip2ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 @torch.no_grad()
 def randomize(model: torch.nn.Module) -> None:
+    """Fills what training would have changed."""
     for name, tensor in model.named_parameters():
         if any(part in name for part in ("lora_", "hada_", "ia3_", "modules_to_save")) or tensor.requires_grad:
             noise = torch.randn(tensor.shape) * SPREAD
@@ -75,6 +75,7 @@ def randomize(model: torch.nn.Module) -> None:
 
 @torch.no_grad()
 def logits(model: Blip2ForConditionalGeneration, base: str) -> dict[str, torch.Tensor]:
+    """Of OPT: those behind a prompt, for the first image of the case, under their name."""
     if base != "half":
         return {}
     pixels = load_file(GOLDEN / base / "expected.safetensors")["pixel_values"][:1]
@@ -85,6 +86,7 @@ def logits(model: Blip2ForConditionalGeneration, base: str) -> dict[str, torch.T
 
 
 def write(name: str) -> None:
+    """Writes the folder of a case."""
     base, part, config = CASES[name]
     torch.manual_seed(sum(map(ord, name)))
     model = load(base)
@@ -95,15 +97,13 @@ def write(name: str) -> None:
     inner.name_or_path = inner.config._name_or_path = f"../../{base}/checkpoint"
     adapted = get_peft_model(inner, config)
     randomize(adapted)
-    folder = OUT / name
-    shutil.rmtree(folder, ignore_errors=True)
-    adapted.save_pretrained(folder, safe_serialization=name != "lora-bin",
-                            save_embedding_layers=name == "more-tokens")
+    folder = empty_folder(f"adapters/{name}")
+    adapted.save_pretrained(folder, safe_serialization=name != "lora-bin", save_embedding_layers=name == "more-tokens")
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     saved = json.loads(path.read_text())
     saved["base_model_name_or_path"] = f"../../{base}/checkpoint"
-    path.write_text(json.dumps(saved, indent=1) + "\n")
+    write_json(path, saved, indent=1)
     if part is not None:
         # The whole model still runs through the adapted part.
         setattr(model, part, adapted.base_model.model)
@@ -118,8 +118,8 @@ def write(name: str) -> None:
         if not torch.equal(value, original[key]) and not key.endswith(TIED)
     }
     tensors = {**merged, **expected}
-    save_file({key: value.detach().clone().contiguous() for key, value in tensors.items()},
-              folder / "expected.safetensors")  # fmt: skip
+    # Clones, since safetensors refuses tensors that share their values.
+    write_tensors(folder / "expected.safetensors", {key: value.detach().clone() for key, value in tensors.items()})
     print(f"{name}: {len(merged)} tensors changed")
 
 

@@ -1,0 +1,70 @@
+/** A checkpoint that names another one as its base has it pulled from the hub. */
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { withDefaults } from '@blip2/shared/config/option';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { ensureBundle, readManifest } from './builder/index.ts';
+import { HubServer, MODEL } from './hub/testing/hub-server.ts';
+import { MODEL_OPTIONS, type ModelSettings } from './model-options.ts';
+import { type BundleProgress, resolveBundle } from './resolve-bundle.ts';
+
+const GOLDEN = fileURLToPath(new URL('../../test/parity/golden', import.meta.url));
+const BASE = join(GOLDEN, 'half/checkpoint');
+const ADAPTER = join(GOLDEN, 'adapters/lora');
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'blip2-base-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+async function adapterOf(base: string): Promise<string> {
+  const folder = join(root, 'lora');
+  await cp(ADAPTER, folder, { recursive: true });
+  const path = join(folder, 'adapter_config.json');
+  const config = JSON.parse(await readFile(path, 'utf8'));
+  await writeFile(path, JSON.stringify({ ...config, base_model_name_or_path: base }));
+  return folder;
+}
+
+const settingsFor = (hub: HubServer): ModelSettings => ({
+  ...withDefaults(MODEL_OPTIONS),
+  hfEndpoint: hub.endpoint,
+  hfHubCache: join(root, 'cache'),
+  bundles: join(root, 'bundles'),
+});
+
+it('the base of an adapter is pulled, and the bundle is that of a base on this machine', async () => {
+  await using hub = await HubServer.start(BASE);
+  const steps: BundleProgress['step'][] = [];
+  const folder = await adapterOf(MODEL);
+  const { checkpoint, bundle } = await resolveBundle(folder, settingsFor(hub), ({ step }) =>
+    steps.push(step),
+  );
+  expect(checkpoint).toBe(folder);
+  expect(hub.downloads.toSorted()).toEqual([...hub.files.keys()].sort());
+  expect(new Set(steps)).toEqual(new Set(['download', 'build']));
+
+  const local = await ensureBundle(await adapterOf(BASE), { bundles: join(root, 'local') });
+  const { revision: _revision, ...pulled } = await readManifest(bundle);
+  const { revision: _other, ...built } = await readManifest(local);
+  expect(pulled).toEqual(built);
+});
+
+it('a base that no hub has is refused with what to do', async () => {
+  await using hub = await HubServer.start(BASE);
+  const folder = await adapterOf('tests/nothing');
+  await expect(resolveBundle(folder, settingsFor(hub))).rejects.toThrow(
+    /needs its base "tests\/nothing": There is no model tests\/nothing.* Put its path into base_model_name_or_path/,
+  );
+});
+
+it('a file of weights is built as its folder is', async () => {
+  await using hub = await HubServer.start(BASE);
+  const file = join(BASE, 'model.safetensors');
+  const { checkpoint, bundle } = await resolveBundle(file, settingsFor(hub));
+  expect(checkpoint).toBe(file);
+  expect((await readManifest(bundle)).name).toBe('checkpoint');
+});
