@@ -57,7 +57,7 @@ it.each([
   ['tools/synthetic-checkpoints.ts', ['opt-2.7'], 'Unknown name "opt-2.7". Did you mean opt-2.7b?'],
   ['tools/synthetic-checkpoints.ts', [], 'Its argument, a name, is missing: '],
   ['tools/eval.ts', ['scenes'], 'Unknown argument "scenes": none is accepted. See --help.'],
-  ['tools/demo.ts', [], 'There is no folder /nowhere'],
+  ['tools/demo.ts', [], 'There is no folder or file /nowhere'],
 ])('%s refuses %j in one line', async (entry, args, message) => {
   const { code, errors } = await run(entry, args, { BLIP2_CHECKPOINT: '/nowhere' });
   expect(code).toBe(1);
