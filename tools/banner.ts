@@ -1,7 +1,7 @@
 /** What `npm start` prints when the service is ready: what it serves, on what, where, and a request to try. */
 import { networkInterfaces } from 'node:os';
 import { styleText } from 'node:util';
-import { urlOf } from '@blip2/gpu-worker/free-port';
+import { urlOf } from '@blip2/gpu-worker/check-port';
 import type { Health } from '@blip2/shared/schemas/health';
 
 export type BannerOptions = {

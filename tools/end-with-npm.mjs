@@ -1,7 +1,7 @@
 // Says when a command that npm started has to end: npm passes on some signals only, and none when it is killed.
 // Plain JavaScript: it must run on whatever Node is there.
 
-/** How often it is looked whether npm lives. */
+/** Milliseconds between two checks whether npm still runs. */
 const LOOK_MS = 250;
 
 /**

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { freePort } from '@blip2/gpu-worker/free-port';
+import { freePort } from '@blip2/gpu-worker/check-port';
 import { MODEL_OPTIONS, type ModelSettings } from '@blip2/gpu-worker/model-options';
 import { withDefaults } from '@blip2/shared/config/option';
 import { toEnvironment } from '@blip2/shared/config/read-options';

@@ -9,6 +9,7 @@ import {
 } from '@blip2/gpu-worker/builder/index';
 import { chooseCheckpoints, type ModelSettings } from '@blip2/gpu-worker/model-options';
 import { type BundleProgress, resolveBundle } from '@blip2/gpu-worker/resolve-bundle';
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { configure } from '@blip2/shared/config/configure';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
 import { PREPARE_EDGE } from './programs.ts';
@@ -30,11 +31,12 @@ export async function prepareEdge(
   edge = join(ROOT, 'edge'),
 ): Promise<Checkpoints & { bundle: string; model: EdgeModel; summary: string | undefined }> {
   const chosen = chooseCheckpoints(settings);
-  const prepare = (name: string) =>
-    resolveBundle(name, settings, (progress) => onStatus(describe(name, progress)));
-  const { checkpoint: folder, bundle } = await prepare(chosen.checkpoint);
+  const prepare = (name: string, kind: BundleManifest['kind']) =>
+    resolveBundle(name, settings, (progress) => onStatus(describe(name, kind, progress)));
+  const { checkpoint: folder, bundle } = await prepare(chosen.checkpoint, 'generate');
   const { retrievalCheckpoint } = chosen;
-  const retrieval = retrievalCheckpoint === undefined ? null : await prepare(retrievalCheckpoint);
+  const retrieval =
+    retrievalCheckpoint === undefined ? null : await prepare(retrievalCheckpoint, 'retrieve');
   const manifest = await readGenerativeManifest(bundle);
   const retrieve = retrieval === null ? null : await readRetrievalManifest(retrieval.bundle);
   const model = edgeModelFrom(manifest, retrieve ?? undefined);
@@ -66,8 +68,12 @@ async function readSummary(checkpoint: string): Promise<string | undefined> {
   return /^summary: *["']?(.+?)["']?$/m.exec(frontMatter)?.[1];
 }
 
-function describe(name: string, { step, done, total, label }: BundleProgress): string {
-  const what = step === 'download' ? `Downloading ${name}` : 'Building the bundle';
+function describe(
+  name: string,
+  kind: BundleManifest['kind'],
+  { step, done, total, label }: BundleProgress,
+): string {
+  const what = step === 'download' ? `Downloading ${name}` : `Building the bundle (${kind})`;
   return `${what}: ${Math.floor((100 * done) / total)} % ${label}`;
 }
 

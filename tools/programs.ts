@@ -15,7 +15,7 @@ export const START = {
       kind: text('ADDRESS'),
       default: '127.0.0.1',
       group: 'Edge',
-      help: 'address of the edge: 0.0.0.0 in a container or for other machines, whom nothing keeps out',
+      help: 'address of the edge: 0.0.0.0 in a container or for other machines (no authentication)',
     }),
     port: option({
       env: 'PORT',
@@ -93,7 +93,7 @@ const bench = 'Benchmark';
 export const BENCH = {
   command: 'npm run bench --',
   summary:
-    "Measures first token, time a token, the edge's share, and embedding look-ups on the embedded model.",
+    "Measures first token, time per token, the edge's share, and embedding look-ups on the embedded model.",
   options: {
     rounds: option({
       flag: 'rounds',

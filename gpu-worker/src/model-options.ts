@@ -117,7 +117,7 @@ export const MODEL_OPTIONS = {
     default: [],
     defaultText: 'none',
     group,
-    help: 'keys of config.json, and of other files by their name, that change nothing though the builder does not know them: text_config.note,tokenizer_config.note,preprocessor_config.note',
+    help: 'keys that change nothing though the builder does not know them, with commas between them: of config.json as text_config.note, of other files behind preprocessor_config., processor_config., generation_config., adapter_config. or tokenizer_config.',
   }),
   bundles: option({
     env: 'BLIP2_BUNDLES',

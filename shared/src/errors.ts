@@ -87,8 +87,8 @@ export const PROBLEMS = {
     status: 404,
     title: 'No embeddings are cached for this image',
     cause:
-      'Nothing is cached under this hash: it was never sent, or to a model with another revision.',
-    remedy: 'Send the image itself once.',
+      'Nothing is cached under this hash: the image was never sent, or for another kind of embeddings, or to a model with another revision.',
+    remedy: 'Send the image itself once, to `/v1/embeddings` with `kind` `itc` for ITC embeddings.',
   },
   'method-not-allowed': {
     status: 405,

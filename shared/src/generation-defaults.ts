@@ -1,4 +1,4 @@
-/** How a checkpoint writes where a request says nothing: `generation_config.json`, under the names of the wire. */
+/** A checkpoint's defaults of a generation (`generation_config.json`), under the names of the wire. */
 import * as z from 'zod/mini';
 import { generationParameterOptions as parameters } from './wire.ts';
 
@@ -17,8 +17,8 @@ export const GenerationDefaults = z.object({
 export type GenerationDefaults = z.infer<typeof GenerationDefaults>;
 
 /**
- * What a request asks for over what the checkpoint says. Where the two are at odds (sampling, of a checkpoint that
- * searches with beams), the checkpoint's part gives way.
+ * A request's parameters, and the checkpoint's defaults for what it does not set. Where the two are at odds (sampling, of a checkpoint that
+ * searches with beams), the request wins.
  * @example withDefaults({ num_beams: 4 }, { temperature: 0.7 }) // { temperature: 0.7 }
  */
 export function withDefaults<T extends Partial<GenerationDefaults>>(

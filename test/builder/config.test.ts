@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ensureKnownKeys } from '@blip2/gpu-worker/builder/config/check-keys';
+import { expectKnownConfig } from '@blip2/gpu-worker/builder/config/check-keys';
 import {
   readGenerativeConfig,
   readKind,
@@ -24,7 +24,7 @@ const folder = temporaryFolder();
 async function read(config: Config, ignored: string[] = []) {
   await writeFile(join(folder, 'config.json'), JSON.stringify(config));
   const kind = await readKind(folder);
-  await ensureKnownKeys(folder, kind, ignored);
+  await expectKnownConfig(folder, kind, ignored);
   return kind === 'retrieve'
     ? await readRetrievalConfig(folder)
     : await readGenerativeConfig(folder);

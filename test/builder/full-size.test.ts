@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openCheckpoint } from '@blip2/gpu-worker/builder/checkpoint/open-checkpoint';
-import { ensureKnownKeys } from '@blip2/gpu-worker/builder/config/check-keys';
+import { expectKnownConfig } from '@blip2/gpu-worker/builder/config/check-keys';
 import { planGenerative } from '@blip2/gpu-worker/builder/plans/generative-plan';
 import { planRetrieval } from '@blip2/gpu-worker/builder/plans/retrieval-plan';
 import { createTokenizer } from '@blip2/shared/tokenizer';
@@ -49,7 +49,7 @@ describe.each(Object.keys(FULL_SIZES) as FullSizeName[])('a full-size %s', (name
       const [kind, plan] = name.startsWith('itm')
         ? (['retrieve', planRetrieval] as const)
         : (['generate', planGenerative] as const);
-      await ensureKnownKeys(checkpoint, kind, []);
+      await expectKnownConfig(checkpoint, kind, []);
       const { graphs, manifest } = await plan(
         checkpoint,
         precision,

@@ -17,7 +17,7 @@ describe('the layers', () => {
     ['gpu-worker/src/runtime/session.ts', 'gpu-worker/src/engine/protocol.ts'],
     ['gpu-worker/src/engine/engine.ts', 'gpu-worker/src/builder/index.ts'],
     ['gpu-worker/src/builder/index.ts', 'gpu-worker/src/engine/engine.ts'],
-    ['gpu-worker/src/engine/decoding/sampler.ts', 'gpu-worker/src/engine/engine.ts'],
+    ['gpu-worker/src/engine/decoding/sample-token.ts', 'gpu-worker/src/engine/engine.ts'],
     ['gpu-worker/src/http/app.ts', 'gpu-worker/src/main.ts'],
     ['gpu-worker/src/metrics.ts', 'gpu-worker/src/http/app.ts'],
     ['gpu-worker/src/engine/engine.ts', 'test/support/engine-driver.ts'],

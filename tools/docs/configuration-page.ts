@@ -8,8 +8,7 @@ const INTRODUCTION = `# Configuration
 
 This page is generated from the declared options (\`npm run docs\`); \`--help\` of each program prints the same.
 
-- A flag goes before a variable of the environment, a variable before the default. Flags of an npm script follow \`--\`.
-- An empty text is unset, in a flag as in a variable.
+- A flag overrides its environment variable; an empty value counts as unset. Flags of an npm script follow \`--\`.
 - A program reads its configuration once, at its start. It names everything that is wrong, and what is allowed, and
   ends with 1; so it does for a flag that it does not know.
 - The GPU worker logs its configuration when it starts, without secrets.
@@ -31,10 +30,13 @@ export function configurationPage(
   const isShared = new Set(Object.values(shared));
   const parts = [INTRODUCTION];
   for (const [group, options] of groupsOf(shared)) {
-    const readers = programs.filter((program) => {
-      return Object.values(program.options).some((option) => options.includes(option));
+    const readers = programs.filter((program) => options.some(isReadBy(program)));
+    const exceptions = readers.flatMap((program) => {
+      const others = options.filter((option) => !isReadBy(program)(option));
+      return others.length === 0 ? [] : [`${nameOf(program.command)} (not ${namesOf(others)})`];
     });
-    const names = readers.map(({ command }) => nameOf(command)).join(', ');
+    const all = readers.filter((program) => options.every(isReadBy(program)));
+    const names = [...all.map(({ command }) => nameOf(command)), ...exceptions].join(', ');
     parts.push(`## ${group}`, `Read by ${names}.`, tableOf(options));
   }
   for (const { command, arguments: names = [], summary, details, options } of programs) {
@@ -45,10 +47,23 @@ export function configurationPage(
     parts.push(`## ${nameOf(command)}`, ...usage, summary);
     if (details !== undefined) parts.push(`\`\`\`\n${details}\n\`\`\``);
     if (own.length > 0) parts.push(tableOf(own));
-    if (groups.size > 0) parts.push(`And those of ${[...groups].map(linkTo).join(' and ')}.`);
+    if (groups.size > 0) {
+      const links = [...groups].map(linkTo).join(' and ');
+      parts.push(own.length > 0 ? `And those of ${links}.` : `Options: those of ${links}.`);
+    }
   }
   parts.push('## The edge Worker', ABOUT_EDGE, tableOf(Object.values(edge)));
   return `${parts.join('\n\n')}\n`;
+}
+
+/** By variable: a program may give an option of others a flag as well. */
+function isReadBy({ options }: Program): (option: Option<unknown>) => boolean {
+  const variables = new Set(Object.values(options).map(({ env }) => env));
+  return ({ env }) => variables.has(env);
+}
+
+function namesOf(options: readonly Option<unknown>[]): string {
+  return options.map(({ env, flag }) => `\`${env ?? `--${flag}`}\``).join(', ');
 }
 
 function tableOf(options: readonly Option<unknown>[]): string {

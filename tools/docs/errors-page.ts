@@ -18,7 +18,7 @@ Every error is a problem document (RFC 9457), \`application/problem+json\`:
   "type": "/problems/prompt-too-long",
   "title": "${PROBLEMS['prompt-too-long'].title}",
   "status": 400,
-  "detail": "question has 140 tokens; beside the image there is room for 95.",
+  "detail": "The text has 140 tokens; beside the image there is room for 95.",
   "field": "question",
   "limit": 95,
   "actual": 140

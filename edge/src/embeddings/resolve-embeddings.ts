@@ -1,6 +1,7 @@
 /** Looks the embeddings of an image up, and decides which request computes them on a miss. */
 import { ApiError } from '@blip2/shared/errors';
 import type { CacheResult } from '@blip2/shared/schemas/image';
+import type { EmbeddingKind } from '@blip2/shared/wire';
 import type { ImageInput } from '../image/image-source.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { CachedImage } from './embedding-cache.ts';
@@ -22,7 +23,7 @@ export type LocatedImage = ImageInput & {
  *   that cannot be known
  */
 export async function locateEmbeddings(
-  { cache, flights }: EmbeddingStore,
+  { kind, cache, flights }: EmbeddingStore,
   image: ImageInput,
   context: RequestContext,
 ): Promise<LocatedImage> {
@@ -39,7 +40,7 @@ export async function locateEmbeddings(
   if (late !== null) return { ...image, embeddings: { kind: 'pending', flight: late } };
   if (lookup.reason === 'failed') throw cacheUnavailable();
   if (lookup.reason === 'damaged') context.waitUntil(cache.delete(id, context));
-  throw unknownImage();
+  throw unknownImage(kind);
 }
 
 /** Embeddings, or the duty to compute them for all requests that wait for them. */
@@ -52,7 +53,7 @@ export type ResolvedEmbeddings =
  * @throws ApiError a problem with the image itself, or `unknown-image` when the only request that had the bytes is gone
  */
 export async function resolveEmbeddings(
-  { flights }: EmbeddingStore,
+  { kind, flights }: EmbeddingStore,
   { id, bytes, embeddings }: LocatedImage,
   { signal }: RequestContext,
 ): Promise<ResolvedEmbeddings> {
@@ -60,7 +61,7 @@ export async function resolveEmbeddings(
   let follower = embeddings.kind === 'pending' ? embeddings.flight : null;
   for (;;) {
     if (follower === null) {
-      if (bytes === undefined) throw unknownImage();
+      if (bytes === undefined) throw unknownImage(kind);
       const flight = flights.join(id);
       if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
       follower = flight;
@@ -74,8 +75,11 @@ export async function resolveEmbeddings(
 }
 
 /** @param field the member of the request that holds the hash */
-export function unknownImage(field = 'image.sha256'): ApiError {
-  const detail = 'No embeddings are cached for this hash: send the image itself once.';
+export function unknownImage(kind: EmbeddingKind, field = 'image.sha256'): ApiError {
+  const detail =
+    kind === 'itc'
+      ? 'No ITC embeddings are cached for this image: POST it to /v1/embeddings with kind itc once.'
+      : 'No embeddings are cached for this hash: send the image itself once.';
   return new ApiError('unknown-image', detail, { field });
 }
 

@@ -23,7 +23,7 @@ async function start(
   options: GenerateOptions = {},
   context: RequestContext = testContext().context,
 ) {
-  const prompt = preparePrompt(deps, 'a photo of', options);
+  const prompt = preparePrompt(deps, { text: 'a photo of' }, options);
   const input = await resolveImage(deps, { kind: 'bytes', bytes }, context);
   const image = await locateEmbeddings(deps.stores.query, input, context);
   return { id: input.id, deltas: generate(deps, { image, prompt }, context) };
@@ -74,18 +74,21 @@ describe('a generation', () => {
     const defaults = { num_beams: 3, repetition_penalty: 1.5 };
     const models: ServedModels = { generate: { ...generative, generation: defaults } };
     const { deps } = startEdge({ models });
-    expect(preparePrompt(deps, 'a', {}).generation).toMatchObject(defaults);
+    expect(preparePrompt(deps, { text: 'a' }, {}).generation).toMatchObject(defaults);
     const asked = { temperature: 0.5, repetition_penalty: 1 };
-    expect(preparePrompt(deps, 'a', asked).generation).toMatchObject({ num_beams: 1, ...asked });
+    expect(preparePrompt(deps, { text: 'a' }, asked).generation).toMatchObject({
+      num_beams: 1,
+      ...asked,
+    });
   });
 
   it('has as many tokens as the model has positions left', async () => {
     const max_positions = generative.num_query_tokens + 10;
     const models: ServedModels = { generate: { ...generative, max_positions } };
     const { deps } = startEdge({ models });
-    const { inputIds, generation } = preparePrompt(deps, 'a', { max_tokens: 1000 });
+    const { inputIds, generation } = preparePrompt(deps, { text: 'a' }, { max_tokens: 1000 });
     expect(generation.max_tokens).toBe(10 - inputIds.length);
-    const tooLong = () => preparePrompt(deps, 'a dog '.repeat(10), {});
+    const tooLong = () => preparePrompt(deps, { text: 'a dog '.repeat(10) }, {});
     expect(tooLong).toThrow(expect.objectContaining({ slug: 'prompt-too-long' }));
   });
 

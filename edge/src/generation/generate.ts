@@ -34,7 +34,7 @@ export type Generation = Choice & {
  * Leaving the loop early, or aborting the context's signal, ends the generation at the GPU worker.
  * @throws ApiError of the GPU worker, or `unknown-image`
  * @example
- * const prompt = preparePrompt(deps, 'Question: what color is it? Answer:', { max_tokens: 20 });
+ * const prompt = preparePrompt(deps, { text: 'Question: what color is it? Answer:' }, { max_tokens: 20 });
  * const image = await locateEmbeddings(deps.stores.query, { id, bytes }, context);
  * for await (const delta of generate(deps, { image, prompt }, context)) {
  *   if (delta.type === 'delta') process.stdout.write(delta.text);

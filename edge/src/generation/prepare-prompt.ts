@@ -18,26 +18,35 @@ export type Prompt = {
   stopSequences: string[];
 };
 
+/** A prompt's text, and the member of the request that it comes from, where that is one. */
+export type PromptText = { text: string; field?: 'prompt' | 'question' };
+
 /** Parameters of the generation, each of which may be absent, and stop sequences. */
 export type GenerateOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
 
 /**
  * Tokenizes and counts; it needs no image, so that it comes before one is read. `max_tokens` is cut to what the context
  * leaves.
- * @throws ApiError `prompt-too-long` with the count and the limit, `invalid-request` where options contradict each other
+ * @throws ApiError `prompt-too-long` with the field, the count and the limit, `invalid-request` where options contradict each other
  */
 export function preparePrompt(
   { models, randomSeed }: Pick<Dependencies, 'models' | 'randomSeed'>,
-  text: string,
+  { text, field }: PromptText,
   options: GenerateOptions,
 ): Prompt {
   const model = models.generate;
+  const where = field === undefined ? {} : { field };
   if (text.length > MAX_PROMPT_CHARACTERS) {
-    throw promptTooLong('characters', MAX_PROMPT_CHARACTERS, text.length);
+    throw promptTooLong('characters', {
+      ...where,
+      limit: MAX_PROMPT_CHARACTERS,
+      actual: text.length,
+    });
   }
   const inputIds = promptIds(model, model.tokenizer().encode(text));
   const limit = maxPromptTokens(model);
-  if (inputIds.length > limit) throw promptTooLong('tokens', limit, inputIds.length);
+  if (inputIds.length > limit)
+    throw promptTooLong('tokens', { ...where, limit, actual: inputIds.length });
   const room = limit + 1 - inputIds.length;
   const { stop = [], ...parameters } = options;
   const generation = validate(GenerationConfig, {
@@ -48,10 +57,10 @@ export function preparePrompt(
   return { inputIds, generation, stopSequences: Array.isArray(stop) ? stop : [stop] };
 }
 
-function promptTooLong(unit: string, limit: number, actual: number): ApiError {
-  return new ApiError(
-    'prompt-too-long',
-    `The text has ${actual} ${unit}; beside the image there is room for ${limit}.`,
-    { limit, actual },
-  );
+function promptTooLong(
+  unit: string,
+  where: { field?: string; limit: number; actual: number },
+): ApiError {
+  const detail = `The text has ${where.actual} ${unit}; beside the image there is room for ${where.limit}.`;
+  return new ApiError('prompt-too-long', detail, where);
 }

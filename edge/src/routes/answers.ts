@@ -10,6 +10,11 @@ export const answers = generateRoute({
   prepare: (fields, deps) => {
     const { question, history, stream, ...options } = validate(AnswerOptions, fields);
     const text = answerPrompt(deps.models.generate.family, question, history);
-    return { prompt: preparePrompt(deps, text, options), stream };
+    // With earlier turns it may be any of them that is too long.
+    const prompt = {
+      text,
+      ...((history ?? []).length === 0 ? { field: 'question' as const } : {}),
+    };
+    return { prompt: preparePrompt(deps, prompt, options), stream };
   },
 });

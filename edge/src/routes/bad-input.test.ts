@@ -123,11 +123,26 @@ describe('questions', () => {
       generative.max_positions - generative.num_query_tokens - 1,
     ],
     ['characters', 'x'.repeat(100_000), 4096],
-  ])('of too many %s are refused with the count and the limit', async (_unit, question, limit) => {
+  ])('of too many %s are refused with the count and the limit', async (unit, question, limit) => {
     const response = await edge.post('/v1/answers', { image, question });
     const { actual = 0 } = Problem.parse(await response.clone().json());
     expect(actual).toBeGreaterThan(limit);
-    await expectProblem(response, 'prompt-too-long', { limit, actual });
+    const detail = `The text has ${actual} ${unit}; beside the image there is room for ${limit}.`;
+    await expectProblem(response, 'prompt-too-long', { detail, field: 'question', limit, actual });
+  });
+
+  it('with a long history are refused without the name of a field', async () => {
+    const history = [{ question: 'x'.repeat(1000), answer: 'y'.repeat(1000) }];
+    const body = { image, question: 'x'.repeat(2500), history };
+    const response = await edge.post('/v1/answers', body);
+    const problem = Problem.parse(await response.json());
+    expect(problem).toMatchObject({ type: '/problems/prompt-too-long', limit: 4096 });
+    expect(problem.field).toBeUndefined();
+  });
+
+  it('of captions that begin with too much are refused with the name of the field', async () => {
+    const response = await edge.post('/v1/captions', { image, prompt: 'a dog '.repeat(500) });
+    await expectProblem(response, 'prompt-too-long', { field: 'prompt' });
   });
 });
 

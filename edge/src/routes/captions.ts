@@ -8,6 +8,6 @@ export const captions = generateRoute({
   member: 'caption',
   prepare: (fields, deps) => {
     const { prompt = '', stream, ...options } = validate(CaptionOptions, fields);
-    return { prompt: preparePrompt(deps, prompt, options), stream };
+    return { prompt: preparePrompt(deps, { text: prompt, field: 'prompt' }, options), stream };
   },
 });

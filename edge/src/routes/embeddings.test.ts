@@ -1,4 +1,5 @@
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
+import { Problem } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { EmbeddingsReply, TextEmbeddingsReply } from '@blip2/shared/schemas/embeddings';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -91,6 +92,17 @@ it.each([
 });
 
 describe('embeddings of ITC', () => {
+  it('that are not cached are asked for by their kind, though query embeddings are', async () => {
+    const { path } = await cacheOne();
+    const response = await get(`${path}?kind=itc`);
+    expect(response.status).toBe(404);
+    const { type, detail } = Problem.parse(await response.json());
+    expect(type).toBe('/problems/unknown-image');
+    expect(detail).toBe(
+      'No ITC embeddings are cached for this image: POST it to /v1/embeddings with kind itc once.',
+    );
+  });
+
   it('of an image are cached apart from its query embeddings, and read by their kind', async () => {
     const imageBytes = newImage();
     const type = { 'content-type': 'image/png' };

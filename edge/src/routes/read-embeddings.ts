@@ -31,7 +31,7 @@ export const readEmbeddings: Handler = async (c, deps) => {
   if (lookup.kind === 'miss') {
     if (lookup.reason === 'failed') throw cacheUnavailable();
     if (lookup.reason === 'damaged') context.waitUntil(store.cache.delete(id, context));
-    throw unknownImage('sha256');
+    throw unknownImage(kind, 'sha256');
   }
   // The revision is part of the tag: another model's embeddings are another representation.
   const tag = `"${id.slice(0, 32)}-${store.model.revision.slice(0, 16)}-${mediaType.slice(-4)}"`;

@@ -15,9 +15,9 @@ import { basename, join, resolve } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import type { BaseOptions } from './checkpoint/base-folder.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
-import type { OpenCheckpoint } from './checkpoint/opened.ts';
+import type { OpenCheckpoint } from './checkpoint/open-checkpoint-types.ts';
 import { checkTokenizerFile, composeTokenizer } from './checkpoint/tokenizer-file.ts';
-import { ensureKnownKeys } from './config/check-keys.ts';
+import { expectKnownConfig } from './config/check-keys.ts';
 import { expectKnownFiles } from './config/known-files.ts';
 import { readKind } from './config/model-config.ts';
 import { CheckpointError } from './errors.ts';
@@ -112,7 +112,7 @@ async function build(
 ): Promise<void> {
   const { folder: checkpoint, tensors } = source;
   const kind = await readKind(checkpoint);
-  await ensureKnownKeys(checkpoint, kind, ignoredKeys);
+  await expectKnownConfig(checkpoint, kind, ignoredKeys);
   await expectKnownFiles(checkpoint, kind, ignoredKeys);
   const plan = kind === 'retrieve' ? planRetrieval : planGenerative;
   const { graphs, manifest } = await plan(checkpoint, precision, tensors);

@@ -12,9 +12,9 @@ export async function describeBundle(bundle: string): Promise<Record<string, str
     kind: `${manifest.kind}, ${manifest.family}, ${manifest.precision}`,
     revision: manifest.revision,
     size: `${megabytes.toFixed(1)} MB in ${files.length} files`,
-    image: `${image.size} px, patches of ${image.patch}, ${manifest.image_tokens} tokens of ${manifest.vision_hidden}`,
+    image: `${image.size} px, patches of ${image.patch}, ${manifest.image_tokens} tokens of width ${manifest.vision_hidden}`,
     preprocessing: `${manifest.preprocessing} (${image.resample})`,
-    queries: `${manifest.num_query_tokens} of ${manifest.qformer_hidden}`,
+    queries: `${manifest.num_query_tokens} query embeddings of width ${manifest.qformer_hidden}`,
     ...(await textRows(bundle, manifest)),
     license: manifest.license ?? 'not stated',
   };
@@ -26,7 +26,7 @@ async function textRows(bundle: string, manifest: BundleManifest): Promise<Recor
     const { text, itc_hidden } = manifest;
     return {
       text: `${text.vocab} tokens, ${text.max_positions} positions`,
-      itc: `embeddings of ${itc_hidden}`,
+      itc: `embeddings of width ${itc_hidden}`,
     };
   }
   const { decoder, eos_token_ids, generation } = manifest;
@@ -34,9 +34,9 @@ async function textRows(bundle: string, manifest: BundleManifest): Promise<Recor
   const { text_config: text } = await readGenerativeConfig(bundle);
   return {
     ...(text.model_type === 't5'
-      ? { encoder: `${text.num_layers} layers of ${text.d_model}` }
+      ? { encoder: `${text.num_layers} layers of width ${text.d_model}` }
       : {}),
-    decoder: `${decoder.layers} layers of ${decoder.hidden}, ${decoder.heads} heads of ${decoder.head_dim}, ${decoder.vocab} tokens, ${decoder.max_positions} positions`,
-    stops: `at token ${eos_token_ids.join(' or ')}, after ${generation.max_new_tokens} by default`,
+    decoder: `${decoder.layers} layers of width ${decoder.hidden}, ${decoder.heads} heads of width ${decoder.head_dim}, ${decoder.vocab} tokens, ${decoder.max_positions} positions`,
+    stops: `end token ${eos_token_ids.join(' or ')}; at most ${generation.max_new_tokens} tokens by default`,
   };
 }

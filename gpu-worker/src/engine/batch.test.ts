@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Batch } from './batch.ts';
-import { seededRandom } from './decoding/sampler.ts';
+import { seededRandom } from './decoding/sample-token.ts';
 import type { Range } from './kv/kv-cache.ts';
 import type { Sequence } from './sequence.ts';
 import { promptAbout } from './testing/fake-decoder.ts';

@@ -1,4 +1,4 @@
-/** Resizes and normalizes an image in a pool thread: that is many milliseconds of plain arithmetic. */
+/** Resizes, crops and normalizes an image in a pool thread: that is many milliseconds of plain arithmetic. */
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { type RgbImage, resample } from './resample.ts';
 
@@ -13,10 +13,10 @@ export default function preprocessPixels({
   spec: ImageSpec;
 }): Float32Array<ArrayBuffer> {
   const [width, height] = resizedTo(image, spec);
-  return normalize(cutMiddle(resample(image, width, height, spec.resample), spec.size), spec);
+  return normalize(centerCrop(resample(image, width, height, spec.resample), spec.size), spec);
 }
 
-/** Width and height before the middle is cut out. */
+/** Width and height before the center crop. */
 function resizedTo({ width, height }: RgbImage, { size, resize }: ImageSpec): [number, number] {
   if (resize === undefined) return [size, size];
   if ('width' in resize) return [resize.width, resize.height];
@@ -25,19 +25,19 @@ function resizedTo({ width, height }: RgbImage, { size, resize }: ImageSpec): [n
   return width < height ? [edge, longer] : [longer, edge];
 }
 
-/** The middle square of an image that is at least as large, uint8 [size, size, 3]. */
-function cutMiddle({ data, width, height }: RgbImage, size: number): Uint8Array {
+/** The center square of an image that is at least as large, uint8 [size, size, 3]. */
+function centerCrop({ data, width, height }: RgbImage, size: number): Uint8Array {
   if (width === size && height === size) return data;
   const [left, top] = [width, height].map((side) => Math.floor((side - size) / 2)) as [
     number,
     number,
   ];
-  const cut = new Uint8Array(3 * size * size);
+  const cropped = new Uint8Array(3 * size * size);
   for (let y = 0; y < size; y++) {
     const from = 3 * ((top + y) * width + left);
-    cut.set(data.subarray(from, from + 3 * size), 3 * size * y);
+    cropped.set(data.subarray(from, from + 3 * size), 3 * size * y);
   }
-  return cut;
+  return cropped;
 }
 
 /** uint8 RGB [size, size, 3] → float32 [3, size, size]: `(value / 255 − mean) / std` per channel. */

@@ -1,4 +1,4 @@
-/** From an opened image to the image encoder's input, as BLIP-2's processor computes it. */
+/** Decodes an opened image, and has a pool thread make the image encoder's input of it, as BLIP-2's processor does. */
 import { ApiError } from '@blip2/shared/errors';
 import { Piscina } from 'piscina';
 import type { Sharp } from 'sharp';
@@ -13,7 +13,8 @@ const pool = new Piscina<{ image: RgbImage; spec: ImageSpec }, Float32Array<Arra
 });
 
 /**
- * Resizes straight to the model's square, whatever the aspect, scales to 0…1 and normalizes.
+ * Decodes, resizes (without `spec.resize` straight to the model's square, whatever the aspect), crops the center, scales to
+ * 0…1 and normalizes.
  * @returns float32 [3, size, size]
  * @throws ApiError invalid-image when the pixels turn out to be damaged
  */

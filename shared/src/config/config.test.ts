@@ -204,8 +204,8 @@ describe('the help', () => {
 Starts it.
 
 Serving:
-  --port PORT, PORT               port to listen on; 0 takes a free one (8787)
-  LEVEL                           debug, info or warn: least level (info)
+  --port PORT, PORT               port to listen on; 0 takes a free one [default: 8787]
+  LEVEL                           debug, info or warn: least level [default: info]
   --trace FILE, TRACE             trace
   KEYS                            some keys
   --verbose                       say more
@@ -214,7 +214,7 @@ Hub:
   OFFLINE                         no hub
   TOKEN                           token for private models
 
-Flags go before variables of the environment; an empty one is unset. -h, --help prints this.
+A flag overrides its environment variable; an empty value counts as unset. -h, --help prints this.
 `);
   });
 

@@ -15,7 +15,7 @@ export function helpOf(program: Program): string {
     parts.push([`${group}:`, ...members.flatMap(rowOf)].join('\n'));
   }
   parts.push(
-    'Flags go before variables of the environment; an empty one is unset. -h, --help prints this.',
+    'A flag overrides its environment variable; an empty value counts as unset. -h, --help prints this.',
   );
   return `${parts.join('\n\n')}\n`;
 }
@@ -39,7 +39,7 @@ function rowOf(option: Option<unknown>): string[] {
   const standard = defaultOf(option);
   const isChoice = kind.placeholder?.includes('|') === true;
   const meaning = isChoice ? `${kind.allowed}: ${help}` : help;
-  const lines = wrap(standard === '' ? meaning : `${meaning} (${standard})`, NAMES_WIDTH);
+  const lines = wrap(standard === '' ? meaning : `${meaning} [default: ${standard}]`, NAMES_WIDTH);
   const [first = '', ...rest] = lines;
   const head = `  ${names}`;
   if (head.length + 2 > NAMES_WIDTH) return [head, ...lines];

@@ -1,4 +1,4 @@
-/** What a tokenizer does for the rest of the house: text to ids, an id to bytes. */
+/** The interface of every tokenizer: text to ids, an id to bytes. */
 
 /**
  * @example

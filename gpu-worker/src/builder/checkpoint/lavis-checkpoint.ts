@@ -12,7 +12,7 @@ import {
 import { fromImageEncoder, fromLavis, type LavisKind } from './lavis-names.ts';
 import { LAVIS_SETTINGS, type LavisSettings, readLavisSettings } from './lavis-settings.ts';
 import { setEndOfText, textConfig } from './lavis-text-config.ts';
-import type { OpenCheckpoint, OpenOptions } from './opened.ts';
+import type { OpenCheckpoint, OpenOptions } from './open-checkpoint-types.ts';
 import { Shapes } from './shapes.ts';
 import { stageFolder } from './staged-folder.ts';
 import { renamed, type TensorSource } from './tensor-source.ts';

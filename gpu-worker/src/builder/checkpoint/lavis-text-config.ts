@@ -4,7 +4,7 @@ import * as z from 'zod/mini';
 import { CheckpointError } from '../errors.ts';
 import type { LavisKind } from './lavis-names.ts';
 import { LAVIS_SETTINGS, type LavisSettings } from './lavis-settings.ts';
-import type { OpenCheckpoint } from './opened.ts';
+import type { OpenCheckpoint } from './open-checkpoint-types.ts';
 import { readJson } from './read-json.ts';
 import type { Shapes } from './shapes.ts';
 

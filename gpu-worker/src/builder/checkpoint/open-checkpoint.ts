@@ -14,7 +14,7 @@ import { openLavis } from './lavis-checkpoint.ts';
 import { isLavis } from './lavis-names.ts';
 import { expectNoPointers } from './lfs-pointer.ts';
 import { type Adapter, findAdapter, mergeAdapter } from './merge-adapter.ts';
-import type { OpenCheckpoint, OpenOptions } from './opened.ts';
+import type { OpenCheckpoint, OpenOptions } from './open-checkpoint-types.ts';
 import { configWithVocabulary, expectSameModel, isHeadTied } from './same-config.ts';
 import { stageFolder } from './staged-folder.ts';
 import type { TensorSource } from './tensor-source.ts';

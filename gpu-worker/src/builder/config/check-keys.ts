@@ -1,4 +1,4 @@
-/** A key of config.json that the builder does not know may mean another model: it stops the build. */
+/** Checks the keys of config.json: one that the builder does not know may mean another model, and stops the build. */
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
@@ -48,7 +48,7 @@ function sectionsOf(kind: 'generate' | 'retrieve', config: Members): Section[] {
  * @param ignored paths (`text_config.rope_theta`) of more keys that are known to change nothing
  * @throws CheckpointError naming every key that is set and that the builder does not know, with its value
  */
-export async function ensureKnownKeys(
+export async function expectKnownConfig(
   folder: string,
   kind: 'generate' | 'retrieve',
   ignored: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * How a checkpoint writes where nobody says it: `generation_config.json`, or what an older config.json says of it. Every
- * setting that changes a text is honored as a default of requests, or refused by name.
+ * A checkpoint's defaults of a generation: `generation_config.json`, or the same settings in an older config.json. Every
+ * setting that changes a text becomes a default of requests, or is refused by name.
  */
 import { join } from 'node:path';
 import { GenerationDefaults } from '@blip2/shared/generation-defaults';
@@ -55,7 +55,7 @@ type Place = { path: string; at: string; members: Members };
 
 /**
  * @throws CheckpointError naming a setting that changes texts and is not done here, or that nobody knows
- * @param ignored paths of keys that may say what they will, such as `generation_config.suppress_tokens`
+ * @param ignored paths of keys that are ignored, such as `generation_config.suppress_tokens`
  */
 export async function expectKnownGeneration(
   folder: string,

@@ -1,4 +1,4 @@
-/** What stands beside config.json is read as strictly: processor and settings of generation. */
+/** Checks the keys of the files beside config.json: image processor and generation settings. */
 import { expectKnownGeneration } from './generation-config.ts';
 import { expectKnownProcessor } from './image-processor.ts';
 import { readGenerativeConfig, readRetrievalConfig } from './model-config.ts';

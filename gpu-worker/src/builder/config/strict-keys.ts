@@ -1,4 +1,4 @@
-/** Keys of a checkpoint's files that nothing here reads may mean another model: they stop the build, by name. */
+/** Refuses keys of a checkpoint's files that the builder does not read, by name: they may mean another model. */
 import { CheckpointError } from '../errors.ts';
 
 /** Some of a file's keys: where they stand, and which of them are known. */

@@ -9,8 +9,8 @@ import { readImageProcessor } from '../config/image-processor.ts';
 import { readRetrievalConfig } from '../config/model-config.ts';
 import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
 import { CheckpointError } from '../errors.ts';
-import { itmGraph, textGraph } from '../graphs/itm-text-encoder.ts';
 import { itcQformerGraph } from '../graphs/qformer.ts';
+import { itmGraph, textGraph } from '../graphs/retrieval-text.ts';
 import { imageTokens, visionGraph } from '../graphs/vision.ts';
 import { type BundlePlan, descriptionsOf, graphsOf, IGNORED_TENSORS } from './plan.ts';
 

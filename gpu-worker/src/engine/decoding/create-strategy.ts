@@ -1,6 +1,6 @@
 /** Chooses how a request is decoded. */
 import { BeamSearch } from './beam-search.ts';
-import { Sampling } from './sampling.ts';
+import { Sampling } from './sampling-strategy.ts';
 import type { DecodingStrategy, StrategyOptions } from './strategy.ts';
 
 /** A beam search where there are beams, else greedy decoding or sampling. */

@@ -3,7 +3,7 @@ import { InferenceSession, type Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
-import { seededRandom } from '../decoding/sampler.ts';
+import { seededRandom } from '../decoding/sample-token.ts';
 import { newRows } from '../testing/new-rows.ts';
 import { DeviceKvCache } from './device-kv-cache.ts';
 import { HostKvCache } from './host-kv-cache.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../decoding/sampler.ts';
+import { seededRandom } from '../decoding/sample-token.ts';
 import { PrefixCache } from './prefix-cache.ts';
 
 type Cache = PrefixCache<Float32Array>;

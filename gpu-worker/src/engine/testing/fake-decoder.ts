@@ -3,7 +3,7 @@
  * of what the row reads: a sequence that gets another's keys and values, or too few of them, gets other tokens.
  */
 import { Tensor } from 'onnxruntime-node';
-import { seededRandom } from '../decoding/sampler.ts';
+import { seededRandom } from '../decoding/sample-token.ts';
 import { HostKvCache } from '../kv/host-kv-cache.ts';
 import type { Range } from '../kv/kv-cache.ts';
 import type { Decoder, ForwardBatch, PrefillRow, Prompt } from '../models/decoder.ts';

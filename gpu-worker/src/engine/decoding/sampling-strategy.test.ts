@@ -1,6 +1,6 @@
 import { GenerationConfig } from '@blip2/shared/wire';
 import { describe, expect, it } from 'vitest';
-import { Sampling } from './sampling.ts';
+import { Sampling } from './sampling-strategy.ts';
 
 const EOS = 0;
 

@@ -1,10 +1,10 @@
-/** A checkpoint that was opened, and the options of opening it. */
+/** Types of an open checkpoint, and of the options for opening one. */
 import type { RevisionInput } from '../revision.ts';
 import type { BaseOptions } from './base-folder.ts';
 import type { TensorSource } from './tensor-source.ts';
 
 export type OpenOptions = BaseOptions & {
-  /** Keys of the checkpoint's files that may say what they will. */
+  /** Keys of the checkpoint's files that are ignored. */
   ignored?: readonly string[];
 };
 

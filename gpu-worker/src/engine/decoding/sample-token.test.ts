@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { candidates, sampleToken, seededRandom } from './sampler.ts';
+import { candidates, sampleToken, seededRandom } from './sample-token.ts';
 
 const greedy = { temperature: 0, top_p: 1, top_k: 0 };
 const logits = (...values: number[]) => Float32Array.from(values);

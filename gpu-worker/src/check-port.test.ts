@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { freePort, urlOf } from './free-port.ts';
+import { freePort, urlOf } from './check-port.ts';
 
 const variables = { host: 'HOST', port: 'PORT' };
 

@@ -1,7 +1,7 @@
 /** Greedy decoding and sampling: `n` sequences that share a prompt, each with its own random numbers. */
 import type { GenerationConfig } from '@blip2/shared/wire';
 import { applyLogitsProcessors, logprobsOf } from './logits-processors.ts';
-import { type Random, sampleToken, seededRandom } from './sampler.ts';
+import { type Random, sampleToken, seededRandom } from './sample-token.ts';
 import type {
   ChoiceTokens,
   Continuation,
