@@ -69,6 +69,9 @@ export async function buildWorker({
     try {
       const built = join(folder, 'upload');
       await runWrangler('deploy', entrypoint, '-c', config, '--dry-run', '--outfile', built);
+      if ((await hashFiles([config, LOCK, ...sources])) !== key) {
+        throw new Error('The sources of the Worker changed while it was bundled. Start again.');
+      }
       await rename(built, upload);
     } finally {
       await rm(folder, { recursive: true, force: true });

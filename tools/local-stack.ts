@@ -74,8 +74,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ...(options.model ?? withDefaults(MODEL_OPTIONS)),
     ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
   };
-  await using edgeFolder = await edgeFor(options.checkpoint);
-  const prepared = await prepareEdge(settings, status, edgeFolder.path);
+  await using folder = await edgeFolder();
+  const prepared = await prepareEdge(settings, status, folder.path);
   const workerPort = await freePort({ host: LOOPBACK, port: 0 }, { variables: WORKER_VARIABLES });
   const workerUrl = `http://${LOOPBACK}:${workerPort}`;
   const environment = {
@@ -98,7 +98,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   // The edge is built and started meanwhile.
   const loadMs = untilReady(worker, workerUrl).then(() => performance.now() - launchedAt);
   loadMs.catch(() => {});
-  const edge = await serveWorker(await buildEdge(edgeFolder.path), {
+  const edge = await serveWorker(await buildEdge(folder.path), {
     config: EDGE_CONFIG,
     host,
     port,
@@ -145,15 +145,13 @@ function launchWorker(environment: Record<string, string>, logLevel: LogLevel): 
 }
 
 /**
- * The edge's own folder; for a checkpoint that only this stack serves a copy, which lasts until the Worker is bundled:
- * the model is part of the bundle, and others may be bundling theirs.
+ * A copy of the edge's folder, which lasts until the Worker is bundled: the model is part of the bundle, and another
+ * stack may be bundling its own at the same time.
  */
-async function edgeFor(checkpoint: string | undefined) {
-  const own = join(ROOT, 'edge');
-  if (checkpoint === undefined) return { path: own, [Symbol.asyncDispose]: async () => {} };
+async function edgeFolder() {
   await mkdir(join(ROOT, '.wrangler'), { recursive: true });
   const path = await mkdtemp(join(ROOT, '.wrangler/edge-'));
-  await cp(join(own, 'src'), join(path, 'src'), { recursive: true });
+  await cp(join(ROOT, 'edge/src'), join(path, 'src'), { recursive: true });
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 

@@ -1,5 +1,6 @@
 /** The GPU worker as a value: started with a configuration, stopped by draining. */
 import { once } from 'node:events';
+import { open } from 'node:fs/promises';
 import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
@@ -40,6 +41,7 @@ const OCCUPANT_TIMEOUT_MS = 2000;
 export async function startWorker(config: Config, log: Logger = SILENT): Promise<GpuWorker> {
   const variables = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
   await freePort(config, { variables, nameOccupant });
+  if (config.trace !== undefined) await ensureWritable(config.trace);
   const chosen = chooseCheckpoints(config);
   const build = async (name: string) => {
     const { bundle } = await resolveBundle(name, config, progressInto(log, name));
@@ -156,4 +158,12 @@ async function nameOccupant(url: string): Promise<string | null> {
 
 function identityOf({ name, revision, precision }: BundleManifest) {
   return { name, revision, precision };
+}
+
+/** @throws Error naming the option when the file of the trace cannot be written */
+async function ensureWritable(path: string): Promise<void> {
+  const file = await open(path, 'w').catch((cause: Error) => {
+    throw new Error(`The trace cannot be written to BLIP2_TRACE=${path}.`, { cause });
+  });
+  await file.close();
 }
