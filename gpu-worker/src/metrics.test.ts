@@ -155,6 +155,13 @@ describe('metrics of a request whose client goes away', () => {
 });
 
 describe('a trace', () => {
+  it('that cannot be written is refused before a model is loaded, by the name of its option', async () => {
+    const trace = join(folder, 'nowhere', 'trace.json');
+    await expect(TestWorker.start({ trace, checkpoint: '/nowhere' })).rejects.toThrow(
+      `The trace cannot be written to BLIP2_TRACE=${trace}.`,
+    );
+  });
+
   it('has the actions of the engine, and every request from its beginning to its end', async () => {
     await test.worker.stop();
     const text = await readFile(join(folder, 'trace.json'), 'utf8');
