@@ -32,6 +32,11 @@ export type GpuWorker = {
   crashed: Promise<Error>;
 };
 
+/**
+ * Longer than the edge's side leaves a connection idle (Cloudflare: 900 s): whoever closes one while a request is on its
+ * way on it fails that request.
+ */
+const KEEP_ALIVE_MS = 920_000;
 /** How long clients have to read the errors of a worker whose engine has crashed. */
 const ERROR_DELIVERY_MS = 5000;
 /** How long a program that has our port may take to say what it is. */
@@ -93,6 +98,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     log,
   });
   const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }) as Server;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   // While it drains, a connection that has nothing more to do would be kept alive for seconds.

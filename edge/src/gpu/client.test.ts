@@ -103,6 +103,51 @@ describe('a reply', () => {
     expect(await run(replying(...frames, Uint8Array.of(9, 9)))).toEqual([info, done]);
   });
 
+  it.each<[string, Uint8Array[], boolean]>([
+    ['at once', [], false],
+    ['with bytes that are no frame', [Uint8Array.of(9, 9)], false],
+    ['with another frame', bytesOf(info), true],
+  ])('that ends %s is read to its end, for the sake of its connection', async (_, more, isLeft) => {
+    const closed = { isRead: false, isCanceled: false };
+    const chunks = [...bytesOf(info, done), ...more];
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull(controller) {
+          const chunk = chunks.shift();
+          if (chunk !== undefined) return controller.enqueue(chunk);
+          closed.isRead = true;
+          controller.close();
+        },
+        cancel() {
+          closed.isCanceled = true;
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    expect(await run(async () => new Response(body))).toEqual([info, done]);
+    expect(closed).toEqual(
+      isLeft ? { isRead: false, isCanceled: true } : { isRead: true, isCanceled: false },
+    );
+  });
+
+  it('that is done and does not end is left', async () => {
+    let isCanceled = false;
+    const fetch: Platform['fetch'] = async (_url, init) =>
+      new Response(
+        new ReadableStream<Uint8Array>({
+          start(controller) {
+            for (const chunk of bytesOf(info, done)) controller.enqueue(chunk);
+            init?.signal?.addEventListener('abort', () => {
+              isCanceled = true;
+              controller.error(init.signal?.reason);
+            });
+          },
+        }),
+      );
+    expect(await run(fetch)).toEqual([info, done]);
+    expect(isCanceled).toBe(true);
+  });
+
   const [infoFrame = new Uint8Array()] = bytesOf(info);
   const otherVersion = infoFrame.slice();
   otherVersion[1] = 1;

@@ -43,6 +43,12 @@ describe('a request', () => {
     expect(values.every(Number.isFinite)).toBe(true);
   });
 
+  it('leaves its connection open for longer than an edge would', async () => {
+    const response = await test.send(test.embed(), test.image(0));
+    await response.arrayBuffer();
+    expect(response.headers.get('keep-alive')).toBe('timeout=920');
+  });
+
   it('sampled with a seed gives the same tokens twice', async () => {
     const warm = { ...config, temperature: 1.3, top_k: 50, top_p: 0.95 };
     const draw = (seed: number) =>
