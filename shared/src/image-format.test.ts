@@ -34,6 +34,7 @@ describe('another image is named, with how to convert it', () => {
     ['HEIC', box('heic', 'mif1'), 'heif-convert'],
     ['HEIC', box('mif1', 'heic'), 'Most Compatible'],
     ['HEIC', box('msf1', 'hevc'), 'sips'],
+    ['HEIC', latin1(`${String.fromCharCode(...box('mif1', 'miaf'))}…meta…infe…hvc1`), 'sips'],
     ['raw photo', box('crx ', 'isom'), 'Export'],
     ['raw photo', latin1('II*\0\x10\0\0\0CR\x02\0'), 'Export'],
     ['TIFF', latin1('MM\0*\0\0\0\x08'), 'magick'],

@@ -84,8 +84,8 @@ function sniffIsoMedia(head: string): Sniffed {
   if (has(/^avi[fs]$/)) return { kind: 'image', format: 'avif' };
   if (has(HEVC_BRAND)) return HEIC;
   if (has(/^crx $/)) return RAW_PHOTO;
-  // HEIF names its compression further inside: the decoder refuses what is not AV1.
-  if (has(HEIF_BRAND)) return { kind: 'image', format: 'avif' };
+  // HEIF names its compression as an item's type, further inside: the decoder refuses what is not AV1.
+  if (has(HEIF_BRAND)) return head.includes('hvc1') ? HEIC : { kind: 'image', format: 'avif' };
   return FILM;
 }
 

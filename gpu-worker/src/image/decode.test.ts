@@ -1,4 +1,5 @@
 import { ApiError } from '@blip2/shared/errors';
+import fc from 'fast-check';
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { openImage } from './decode.ts';
@@ -190,6 +191,36 @@ describe('bytes that are no image', () => {
     ['too many bytes', async () => new Uint8Array(limits.maxBytes + 1), 'body-too-large'],
   ])('%s is refused', async (_name, make, slug) => {
     expect((await refuse(await make())).slug).toBe(slug);
+  });
+
+  it.each<[string, () => Promise<Buffer>]>([
+    ['TIFF', () => halves().tiff().toBuffer()],
+    [
+      'SVG',
+      async () => Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+    ],
+  ])('no parser of %s sees them', async (_format, make) => {
+    await expect(sharp(await make()).metadata()).rejects.toThrow('unsupported image format');
+  });
+
+  it('are refused as a problem with them, whatever follows the first bytes', async () => {
+    const begins = ['\x89PNG\r\n\x1a\n', '\0\0\0\x18ftypavis\0\0\0\0mif1avif', 'RIFF    WEBP'];
+    const boxes = ['moov', 'trak', 'mdia', 'minf', 'stbl', 'stsz', 'meta', 'acTL', 'IDAT'];
+    const part = fc.tuple(fc.constantFrom(0, 1, 8, 9, 24, 2 ** 31), fc.constantFrom(...boxes));
+    const rest = fc.array(fc.oneof(part, fc.uint8Array({ maxLength: 20 })), { maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...begins), rest, async (begin, parts) => {
+        const bytes = parts.map((piece) => {
+          if (piece instanceof Uint8Array) return piece;
+          const header = Buffer.alloc(8);
+          header.writeUInt32BE(piece[0]);
+          header.write(piece[1], 4, 'latin1');
+          return header;
+        });
+        const error = await refuse(Buffer.concat([Buffer.from(begin, 'latin1'), ...bytes]));
+        expect(error.status).toBe(400);
+      }),
+    );
   });
 
   /** The details of images that cannot be decoded: never the library's messages. */
