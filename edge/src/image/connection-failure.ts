@@ -5,7 +5,7 @@ import { failed } from './fetch-failures.ts';
 /**
  * workerd has one error for a connection that is refused and one that ends before a reply, and one for a name that
  * does not resolve and TLS that fails. The latter two are told apart by a second request, without TLS, to the same port:
- * it fails in the same way only where there is no address.
+ * it fails in the same way only where there is no address, or none that a self-hosted workerd may connect to.
  *
  * On Cloudflare's network all of these are replies instead, with a status from 520 (`statusFailure`).
  * @param thrown by the fetch of `url`
@@ -19,7 +19,7 @@ export async function explainConnection(
   if (isLost(thrown)) return failed(LOST, thrown);
   if (!isInternal(thrown)) return failed(UNREACHABLE, thrown);
   if (url.protocol === 'https:' && (await hasAddress(url, probe))) return failed(INSECURE, thrown);
-  const detail = `The name of the host of the image URL, ${url.hostname}, does not resolve to an address. Check its spelling, or send the bytes.`;
+  const detail = `The name of the host of the image URL, ${url.hostname}, does not resolve to a public address. Check its spelling, or send the bytes.`;
   return failed(detail, thrown);
 }
 
