@@ -10,19 +10,25 @@ describe('the configuration', () => {
       maxBodyBytes: 31_457_280,
       deadlineMs: 30_000,
       allowPrivateImageUrls: false,
+      imageUserAgent: 'blip2-edge/0.1 (+https://blip2-edge.example/contact)',
     };
     expect(readConfig({})).toEqual(defaults);
     expect(readConfig({ GPU_WORKER_URL: '', REQUEST_DEADLINE_MS: '' })).toEqual(defaults);
   });
 
   it('has numbers for texts, the URL without a trailing slash, and nothing of other bindings', () => {
-    const variables = { GPU_WORKER_URL: 'https://gpu.example/a//', MAX_IMAGE_BYTES: '7' };
+    const variables = {
+      GPU_WORKER_URL: 'https://gpu.example/a//',
+      MAX_IMAGE_BYTES: '7',
+      IMAGE_USER_AGENT: 'ours/2 (mailto:us@example.org)',
+    };
     expect(readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
       gpuWorkerUrl: 'https://gpu.example/a',
       maxImageBytes: 7,
       maxBodyBytes: 200_000,
       deadlineMs: 5000,
       allowPrivateImageUrls: true,
+      imageUserAgent: 'ours/2 (mailto:us@example.org)',
     });
   });
 
@@ -37,6 +43,7 @@ describe('the configuration', () => {
     ['MAX_IMAGE_BYTES', '1.5', 'a whole number from 1'],
     ['REQUEST_DEADLINE_MS', 'soon', 'a whole number from 1'],
     ['ALLOW_PRIVATE_IMAGE_URLS', 'perhaps', '1 or 0'],
+    ['IMAGE_USER_AGENT', 'näme', 'name: up to 256'],
   ])('is refused for %s=%s, naming the variable and what is allowed', (name, text, allowed) => {
     const refused = new RegExp(`^${name} must be ${allowed}.*, not "${text}"\\.$`);
     expect(() => readConfig({ [name]: text })).toThrow(refused);

@@ -1,5 +1,5 @@
 /** Options of the Worker: variables that are declared here, read once, and passed down as a value. */
-import { httpUrl, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import { headerText, httpUrl, toggle, wholeNumber } from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions } from '@blip2/shared/config/read-options';
 
@@ -43,6 +43,13 @@ export const EDGE_OPTIONS = {
     default: false,
     group,
     help: 'whether images are also fetched from private addresses, for tests',
+  }),
+  imageUserAgent: option({
+    env: 'IMAGE_USER_AGENT',
+    kind: headerText('NAME'),
+    default: 'blip2-edge/0.1 (+https://blip2-edge.example/contact)',
+    group,
+    help: 'User-Agent of requests for image URLs; put an address in it at which you can be reached, as some hosts demand',
   }),
 };
 

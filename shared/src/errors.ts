@@ -43,8 +43,9 @@ export const PROBLEMS = {
   'invalid-image': {
     status: 400,
     title: 'The image cannot be read',
-    cause: 'The bytes are no image of a supported format, or are cut off or damaged.',
-    remedy: 'Send JPEG, PNG, WebP, GIF or AVIF that other programs open.',
+    cause: 'The bytes begin as no image does, or as one whose rest is cut off or damaged.',
+    remedy:
+      'Open the file in another program: if that cannot, it was damaged on its way, often by being handled as text; if it can, save it as PNG.',
   },
   'image-too-large': {
     status: 400,
@@ -61,8 +62,10 @@ export const PROBLEMS = {
   'image-url-failed': {
     status: 400,
     title: 'The image could not be fetched from its URL',
-    cause: 'The host did not answer, answered with an error, or sent something else than an image.',
-    remedy: 'Check the URL in a browser without being signed in, or send the bytes.',
+    cause:
+      'The host could not be reached, did not answer in time, answered with an error, broke off, or sent something else than an image; `detail` says which.',
+    remedy:
+      'Do what `detail` says, check the URL in a browser without being signed in, or send the bytes.',
   },
   'prompt-too-long': {
     status: 400,
@@ -117,8 +120,10 @@ export const PROBLEMS = {
   'unsupported-media-type': {
     status: 415,
     title: 'The media type is not supported',
-    cause: '`Content-Type` is none that this route reads.',
-    remedy: 'Send `image/*`, `multipart/form-data` or `application/json`.',
+    cause:
+      'The bytes are of a format that is not decoded, which `detail` names, or `Content-Type` is none that this route reads and the bytes are no image.',
+    remedy:
+      'Convert the image as `detail` says. An image is read under any `Content-Type`; other forms are `multipart/form-data` and `application/json`.',
   },
   'internal-error': {
     status: 500,

@@ -124,6 +124,8 @@ export const ImageInfo = z.object({
   width: z.int().check(z.positive()),
   height: z.int().check(z.positive()),
   format: z.enum(['jpeg', 'png', 'webp', 'gif', 'avif']),
+  /** Frames of an animation, of which the first is the image; absent for a still. */
+  frames: z.optional(z.int().check(z.minimum(2))),
 });
 export type ImageInfo = z.infer<typeof ImageInfo>;
 

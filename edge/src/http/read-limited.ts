@@ -32,6 +32,6 @@ export async function readLimited(
 }
 
 /** @param limit bytes @param actual bytes, or those that were read when it was given up */
-export function bodyTooLarge(limit: number, actual: number): ApiError {
+function bodyTooLarge(limit: number, actual: number): ApiError {
   return new ApiError('body-too-large', `At most ${limit} bytes are accepted.`, { limit, actual });
 }

@@ -31,7 +31,25 @@ describe('an image', () => {
       'a raw body whose type has parameters',
       { headers: { 'content-type': 'Image/PNG; q=1' }, body: image },
     ],
+    ...[
+      '',
+      'application/octet-stream',
+      'binary/octet-stream',
+      'image/pjpeg',
+      'image/tiff',
+      'text/plain;charset=UTF-8',
+      'application/x-www-form-urlencoded',
+    ].map((type): [string, Init] => [
+      `a raw body that is called "${type}"`,
+      { headers: { 'content-type': type }, body: image },
+    ]),
     ['a file of a form', form({ image: file() })],
+    ...[undefined, 'application/octet-stream', 'text/plain', 'application/pdf'].map(
+      (type): [string, Init] => [
+        `a file without extension of a form that is called "${type}"`,
+        form({ image: new File([image], 'blob', type === undefined ? {} : { type }) }),
+      ],
+    ),
     ['base64 in JSON', json({ image: { data: base64(image) } })],
     ['a data: URL in JSON', json({ image: { data: `data:image/png;base64,${base64(image)}` } })],
   ])('is read from %s', async (_form, init) => {
@@ -137,8 +155,8 @@ describe('a body is refused', () => {
       'unsupported-media-type',
     ],
     [
-      'of no media type',
-      { headers: { 'content-type': '' }, body: image },
+      'of another media type, in JSON',
+      { headers: { 'content-type': 'text/plain' }, body: '{"image": {}}' },
       'unsupported-media-type',
     ],
     ['with too large an image', { headers: PNG, body: tooLarge }, 'body-too-large'],

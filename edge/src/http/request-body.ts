@@ -2,8 +2,8 @@
 import { ApiError } from '@blip2/shared/errors';
 import { ImageReference } from '@blip2/shared/schemas/image';
 import type { Config } from '../config.ts';
+import { checkRawBody } from '../image/check-raw-body.ts';
 import { type ImageSource, sourceFromReference } from '../image/image-source.ts';
-import { checkImageType } from '../image/sniff-format.ts';
 import { mediaType } from './media-type.ts';
 import { readLimited } from './read-limited.ts';
 import { validate } from './validate.ts';
@@ -32,8 +32,8 @@ export function requireImage(source: ImageSource | undefined): ImageSource {
 }
 
 /**
- * Reads a raw `image/*` body, multipart/form-data or application/json. Options of a raw body are in the query string;
- * in the other forms a field of the body wins over the query string.
+ * Reads multipart/form-data, application/json, or an image as a raw body of any other type. Options of a raw body are in
+ * the query string; in the other forms a field of the body wins over the query string.
  * @throws ApiError `invalid-request`, `invalid-json`, `body-too-large`, `unsupported-media-type`, and what is wrong with
  *   the way the image is sent
  * @example
@@ -62,9 +62,9 @@ export async function readRequest<Fields>(
   if (isEmpty(request)) {
     throw new ApiError('no-image', 'The body is empty: send an image.', { field: 'image' });
   }
-  checkImageType(type);
   const fields = check(query);
   const bytes = await readLimited(request, limits.maxImageBytes);
+  checkRawBody(type, bytes);
   return { source: { kind: 'bytes', bytes }, fields };
 }
 

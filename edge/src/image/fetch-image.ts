@@ -1,69 +1,94 @@
-/** Fetches an image from a public URL: each redirect is checked, size and time are limited. */
+/** Fetches an image from a public URL: each redirect is checked, size and time are limited, the bytes decide what it is. */
 import { ApiError } from '@blip2/shared/errors';
+import { sniff } from '@blip2/shared/image-format';
 import { mediaType } from '../http/media-type.ts';
 import { readLimited } from '../http/read-limited.ts';
 import type { Platform } from '../platform.ts';
+import { explainConnection } from './connection-failure.ts';
+import {
+  emptyFailure,
+  noImageFailure,
+  redirectFailure,
+  statusFailure,
+  timeoutFailure,
+  tooLargeFailure,
+  transferFailure,
+} from './fetch-failures.ts';
 import { checkImageUrl } from './public-url.ts';
-import { isSupportedImageType } from './sniff-format.ts';
 
-const MAX_REDIRECTS = 3;
+const MAX_REDIRECTS = 5;
 const TIMEOUT_MS = 5000;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+
+/** Like a browser's: what is preferred, but never a reason to refuse. */
+const ACCEPT = 'image/avif,image/webp,image/png,image/jpeg,image/gif,image/*;q=0.8,*/*;q=0.5';
 
 export type FetchImageOptions = Pick<Platform, 'fetch'> & {
   maxBytes: number;
   /** Whether images may be fetched from private addresses, too. */
   allowPrivate: boolean;
+  /** Names this service to the host. */
+  userAgent: string;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
 };
 
 /**
  * @param address http(s) URL
- * @throws ApiError `image-url-refused`, `image-url-failed` or `body-too-large`; the signal's reason when it is aborted
+ * @returns bytes that begin as an image
+ * @throws ApiError `image-url-refused`, `image-url-failed`, `body-too-large` or `unsupported-media-type`; the signal's
+ *   reason when it is aborted
  */
 export async function fetchImage(
   address: string,
-  { fetch, maxBytes, allowPrivate, signal }: FetchImageOptions,
+  options: FetchImageOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
-  let url = checkImageUrl(address, { allowPrivate });
+  const { maxBytes, signal } = options;
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  let response: Response | undefined;
   try {
-    for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-      const response = await fetch(url, {
-        redirect: 'manual',
-        signal: limit,
-        headers: { accept: 'image/avif,image/webp,image/png,image/jpeg,image/gif' },
-      });
-      const location = response.headers.get('location');
-      if (response.status >= 300 && response.status < 400 && location !== null) {
-        await response.body?.cancel();
-        url = checkImageUrl(location, { allowPrivate, base: url });
-        continue;
-      }
-      if (!response.ok) {
-        await response.body?.cancel();
-        throw failed(`The host of the image URL replied with status ${response.status}.`);
-      }
-      const type = mediaType(response.headers.get('content-type'));
-      if (!isSupportedImageType(type)) {
-        await response.body?.cancel();
-        const received = type || 'a reply without a content-type';
-        throw failed(`The image URL leads to ${received}, not to a supported image.`);
-      }
-      return await readLimited(response, maxBytes);
-    }
+    response = await lastReply(address, options, AbortSignal.any([signal, timeout]));
+    const bytes = await readLimited(response, maxBytes);
+    const { status, headers } = response;
+    if (bytes.byteLength === 0) throw emptyFailure(status);
+    const sniffed = sniff(bytes);
+    if (sniffed.kind === 'image') return bytes;
+    throw noImageFailure(sniffed, { status, type: mediaType(headers.get('content-type')) });
   } catch (thrown) {
-    if (thrown instanceof ApiError) throw thrown;
+    response?.body?.cancel().catch(() => {});
     // The client went away: the host of the URL is not to blame.
     if (signal.aborted) throw thrown;
-    const detail = limit.aborted
-      ? `The image was not received from its URL within ${TIMEOUT_MS} ms.`
-      : 'The host of the image URL could not be reached.';
-    throw failed(detail, thrown);
+    if (timeout.aborted) throw timeoutFailure(TIMEOUT_MS, response !== undefined, thrown);
+    if (!(thrown instanceof ApiError)) throw transferFailure(thrown);
+    throw thrown.slug === 'body-too-large' ? tooLargeFailure(thrown) : thrown;
   }
-  throw failed(`The image URL redirects more than ${MAX_REDIRECTS} times.`);
 }
 
-function failed(detail: string, cause?: unknown): ApiError {
-  return new ApiError('image-url-failed', detail, { field: 'image.url', cause });
+/**
+ * The reply at the end of all redirects.
+ * @throws ApiError; the signal's reason when it is aborted
+ */
+async function lastReply(
+  address: string,
+  { fetch, allowPrivate, userAgent }: FetchImageOptions,
+  signal: AbortSignal,
+): Promise<Response> {
+  const headers = { accept: ACCEPT, 'user-agent': userAgent };
+  const init = { redirect: 'manual', signal, headers } as const;
+  let url = checkImageUrl(address, { allowPrivate });
+  const seen = new Set<string>();
+  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    if (seen.has(url.href)) throw redirectFailure('in a circle');
+    seen.add(url.href);
+    const response = await fetch(url, init).catch(async (thrown: unknown) => {
+      if (signal.aborted) throw thrown;
+      throw await explainConnection(thrown, url, (probe) => fetch(probe, init));
+    });
+    if (response.ok) return response;
+    await response.body?.cancel();
+    const location = response.headers.get('location');
+    if (!REDIRECTS.has(response.status) || location === null) throw statusFailure(response.status);
+    url = checkImageUrl(location, { allowPrivate, base: url });
+  }
+  throw redirectFailure(`more than ${MAX_REDIRECTS} times`);
 }

@@ -1,11 +1,11 @@
 /** From the source that a request names to an image: its id and, unless only that was sent, its bytes. */
 import { ApiError } from '@blip2/shared/errors';
+import { checkImage } from '@blip2/shared/image-format';
 import { type ImageId, imageIdOf } from '@blip2/shared/image-id';
 import type { ImageReference } from '@blip2/shared/schemas/image';
 import type { Dependencies } from '../dependencies.ts';
 import type { RequestContext } from '../request-context.ts';
 import { fetchImage } from './fetch-image.ts';
-import { checkImage } from './sniff-format.ts';
 
 /** How a request names its image. */
 export type ImageSource =
@@ -61,15 +61,13 @@ export async function resolveImage(
 ): Promise<ImageInput> {
   if (source.kind === 'sha256') return { id: source.sha256 };
   const maxBytes = config.maxImageBytes;
-  const bytes =
-    source.kind === 'bytes'
-      ? source.bytes
-      : await fetchImage(source.url, {
-          fetch,
-          maxBytes,
-          allowPrivate: config.allowPrivateImageUrls,
-          signal,
-        });
-  checkImage(bytes, maxBytes);
+  let bytes: Uint8Array<ArrayBuffer>;
+  if (source.kind === 'url') {
+    const { allowPrivateImageUrls: allowPrivate, imageUserAgent: userAgent } = config;
+    bytes = await fetchImage(source.url, { fetch, maxBytes, allowPrivate, userAgent, signal });
+  } else {
+    bytes = source.bytes;
+    checkImage(bytes, { maxBytes, field: 'image' });
+  }
   return { id: await imageIdOf(bytes), bytes };
 }

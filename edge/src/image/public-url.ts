@@ -23,15 +23,17 @@ const PRIVATE_NAMES =
  */
 export function checkImageUrl(text: string, options: { allowPrivate: boolean; base?: URL }): URL {
   const url = URL.parse(text, options.base?.href);
-  if (url === null) throw refused('The image URL is not valid.');
+  const isRedirect = options.base !== undefined;
+  const what = isRedirect ? 'The address to which the image URL redirects' : 'The image URL';
+  if (url === null) throw refused(`${what} is not valid.`);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw refused('Only http and https image URLs are fetched.');
+    throw refused(`${what} is neither http nor https.`);
   }
   if (url.username !== '' || url.password !== '') {
-    throw refused('Image URLs with credentials are not fetched.');
+    throw refused(`${what} has credentials in it, with which nothing is fetched.`);
   }
   if (!options.allowPrivate && !isPublicHost(url.hostname)) {
-    throw refused('The image URL points to a host that is not public.');
+    throw refused(`${what} points to a host that is not public.`);
   }
   return url;
 }

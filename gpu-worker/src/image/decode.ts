@@ -1,44 +1,34 @@
-/** Opens the bytes of an image: an upright 8-bit sRGB image to decode, or an error that names the problem. */
+/** Opens the bytes of an image: an upright 8-bit RGB image to decode, or an error that names the problem. */
 import { ApiError } from '@blip2/shared/errors';
+import { checkImage, FORMAT_NAMES, refusalOf } from '@blip2/shared/image-format';
+import { HEIC, type ImageFormat, OTHER_HEIF } from '@blip2/shared/image-signatures';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
+import { asStillAvif, framesOf } from './frames.ts';
 
 export type ImageLimits = { maxBytes: number; maxPixels: number };
 
 /** An image whose header is valid; its pixels are decoded when `pixels` runs. */
 export type OpenedImage = { info: ImageInfo; pixels: Sharp };
 
-const ACCEPTED = 'JPEG, PNG, WebP, GIF or AVIF';
+// No decoder but these sees bytes from outside. Without that of Ultra HDR, its files are the JPEG that they begin with.
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Heif'].map((name) => `VipsForeignLoad${name}Buffer`),
+});
 
 /**
- * Reads the header, checks it against the limits and prepares the decoding: first frame of a GIF, EXIF orientation
- * applied, alpha flattened on white, sRGB.
+ * Reads the header, checks it against the limits and prepares the decoding: first frame of an animation, orientation
+ * applied, alpha flattened on white. Values are taken as sRGB, as Pillow takes them: a color profile is not applied, but
+ * for CMYK, which has no other meaning.
  * @throws ApiError no-image, unsupported-media-type, image-too-large, body-too-large or invalid-image
  */
 export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise<OpenedImage> {
-  if (bytes.byteLength === 0) throw new ApiError('no-image', 'The image is empty.');
-  if (bytes.byteLength > limits.maxBytes) {
-    throw new ApiError('body-too-large', 'The image has too many bytes.', {
-      limit: limits.maxBytes,
-      actual: bytes.byteLength,
-    });
-  }
+  const format = checkImage(bytes, limits);
   // Limits are checked here, from the header, so that the error can name them; decoding comes after.
-  const input = sharp(bytes, { failOn: 'error', limitInputPixels: false, pages: 1 });
-  let metadata: Metadata;
-  try {
-    metadata = await input.metadata();
-  } catch (cause) {
-    throw new ApiError(
-      'invalid-image',
-      `The bytes are not an image, or one that is damaged or cut off. Send ${ACCEPTED}.`,
-      { cause },
-    );
-  }
-  const format = formatOf(metadata);
-  if (format !== 'gif' && (metadata.pages ?? 1) > 1) {
-    throw new ApiError('invalid-image', 'The image is animated. Send one of its frames.');
-  }
+  const options = { failOn: 'error', limitInputPixels: false, pages: 1 } as const;
+  const input = format === 'avif' ? asStillAvif(bytes) : bytes;
+  const metadata = await readHeader(sharp(input, options), format);
   const { width, height } = metadata;
   if (width * height > limits.maxPixels) {
     throw new ApiError('image-too-large', `The image is ${width} × ${height} pixels.`, {
@@ -46,27 +36,27 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
       actual: width * height,
     });
   }
-  // Orientations 5 to 8 rotate the image by 90 degrees.
-  const isRotated = (metadata.orientation ?? 1) >= 5;
-  const info = { width: isRotated ? height : width, height: isRotated ? width : height, format };
-  const pixels = input.autoOrient().flatten({ background: '#ffffff' }).toColourspace('srgb');
+  const frames = framesOf(bytes, format, metadata.pages);
+  const info = { ...metadata.autoOrient, format, ...(frames > 1 ? { frames } : {}) };
+  const pixels = sharp(input, { ...options, ignoreIcc: metadata.space !== 'cmyk' })
+    .autoOrient()
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb');
   return { info, pixels };
 }
 
-function formatOf(metadata: Metadata): ImageInfo['format'] {
-  switch (metadata.format) {
-    case 'jpeg':
-    case 'png':
-    case 'webp':
-    case 'gif':
-      return metadata.format;
-    case 'heif':
-      if (metadata.compression === 'av1') return 'avif';
-      break;
-    default:
+/** @throws ApiError `invalid-image`, or `unsupported-media-type` for HEIF of another compression than AV1 */
+async function readHeader(input: Sharp, format: ImageFormat): Promise<Metadata> {
+  let metadata: Metadata;
+  try {
+    metadata = await input.metadata();
+  } catch (cause) {
+    const detail = `The image begins as ${FORMAT_NAMES[format]} does and is damaged or cut off: its header cannot be read.`;
+    throw new ApiError('invalid-image', detail, { cause });
   }
-  throw new ApiError(
-    'unsupported-media-type',
-    `Images of the format ${metadata.format} are not accepted. Send ${ACCEPTED}.`,
-  );
+  if (format === 'avif' && metadata.compression !== 'av1') {
+    const heif = metadata.compression === 'hevc' ? HEIC : OTHER_HEIF;
+    throw new ApiError('unsupported-media-type', refusalOf(heif));
+  }
+  return metadata;
 }

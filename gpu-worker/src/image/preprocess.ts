@@ -33,6 +33,7 @@ async function decodePixels(pixels: Sharp): Promise<RgbImage> {
       .toBuffer({ resolveWithObject: true });
     return { data, width: info.width, height: info.height };
   } catch (cause) {
-    throw new ApiError('invalid-image', 'The image is truncated or damaged.', { cause });
+    const detail = 'The image is damaged or cut off: its pixels cannot be decoded.';
+    throw new ApiError('invalid-image', detail, { cause });
   }
 }

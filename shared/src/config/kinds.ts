@@ -115,3 +115,13 @@ export function bearerToken(): Kind<string> {
     format: (value) => value,
   };
 }
+
+/** What an HTTP header can carry. */
+export function headerText(placeholder: string): Kind<string> {
+  return {
+    schema: z.string().check(z.trim(), z.regex(/^[\x20-\x7e]{1,256}$/)),
+    allowed: `${placeholder.toLowerCase()}: up to 256 characters of printable ASCII`,
+    placeholder,
+    format: (value) => value,
+  };
+}

@@ -1,0 +1,85 @@
+/** The frames of animations where the decoder does not know them: of animated PNG, and of AVIF with an image sequence. */
+import { ApiError } from '@blip2/shared/errors';
+import type { ImageFormat } from '@blip2/shared/image-signatures';
+
+/**
+ * @param pages as the decoder counts them; of AVIF these are items, which may be parts of one image: no frames
+ * @returns 1 for a still image
+ * @example framesOf(bytes, 'png', undefined) // 12, from the animation control chunk
+ */
+export function framesOf(
+  bytes: Uint8Array,
+  format: ImageFormat,
+  pages: number | undefined,
+): number {
+  if (format === 'png') return framesOfPng(viewOf(bytes)) ?? 1;
+  if (format === 'avif') return framesOfSequence(viewOf(bytes)) ?? 1;
+  return pages ?? 1;
+}
+
+/**
+ * An AVIF as the decoder takes it: by its first brand. That of a file with an image sequence, and of some others, is
+ * another one, although the still image (that of the first frame) is in it as in any.
+ * @throws ApiError `invalid-image` for a sequence without a still image
+ */
+export function asStillAvif(bytes: Uint8Array): Uint8Array {
+  const view = viewOf(bytes);
+  const whole = { from: 0, to: view.byteLength };
+  if (childOf(view, whole, 'meta') === undefined && childOf(view, whole, 'moov') !== undefined) {
+    const detail =
+      'The AVIF has a sequence of images and no still one. Send its first frame: `ffmpeg -i FILE -frames:v 1 image.png`.';
+    throw new ApiError('invalid-image', detail);
+  }
+  if (typeAt(view, BRAND_AT) === 'avif') return bytes;
+  const copy = Uint8Array.from(bytes);
+  copy.set(new TextEncoder().encode('avif'), BRAND_AT);
+  return copy;
+}
+
+/** Behind size and type of the first box. */
+const BRAND_AT = 8;
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
+
+/** PNG: chunks of length, type, data and checksum; `acTL`, which names the number of frames, stands before `IDAT`. */
+function framesOfPng(view: DataView): number | undefined {
+  for (let at = 8; at + 12 <= view.byteLength; at += 12 + view.getUint32(at)) {
+    const type = typeAt(view, at + 4);
+    if (type === 'IDAT') return undefined;
+    if (type === 'acTL') return view.getUint32(at + 8);
+  }
+  return undefined;
+}
+
+/** ISO base media: the number of samples in the sample sizes of the first track. */
+function framesOfSequence(view: DataView): number | undefined {
+  let range: Range | undefined = { from: 0, to: view.byteLength };
+  for (const type of ['moov', 'trak', 'mdia', 'minf', 'stbl', 'stsz']) {
+    range = range && childOf(view, range, type);
+  }
+  // Version and flags, one size for all samples or 0, count.
+  return range && range.from + 12 <= range.to ? view.getUint32(range.from + 8) : undefined;
+}
+
+type Range = { from: number; to: number };
+
+/** The content of the first box of a type. A box begins with its size, 8 bytes of header included, and its type. */
+function childOf(view: DataView, { from, to }: Range, type: string): Range | undefined {
+  for (let at = from; at + 8 <= to; ) {
+    const size = view.getUint32(at);
+    // 0 reaches to the end; 1 stands for a size in 64 bits, which follows the type.
+    const isLong = size === 1 && at + 16 <= to;
+    const length = size === 0 ? to - at : isLong ? Number(view.getBigUint64(at + 8)) : size;
+    const end = at + length;
+    if (length < 8 || end > to) return undefined;
+    if (typeAt(view, at + 4) === type) return { from: at + (isLong ? 16 : 8), to: end };
+    at = end;
+  }
+  return undefined;
+}
+
+function typeAt(view: DataView, at: number): string {
+  return String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
+}
