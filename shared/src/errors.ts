@@ -126,6 +126,14 @@ export const PROBLEMS = {
     cause: 'A fault of this service. It was logged with the request id.',
     remedy: 'Try again; if it stays, report it with the header `x-request-id`.',
   },
+  'computation-failed': {
+    status: 500,
+    title: 'The model could not compute this request',
+    cause:
+      'What the model computed for this request is not finite (NaN or infinite). Other requests in the same batch go on.',
+    remedy:
+      'Try again with other options or another image. Operators: see whether every image fails; then the weights are damaged, or overflow in this precision.',
+  },
   'bad-gateway': {
     status: 502,
     title: 'The GPU worker sent an invalid reply',

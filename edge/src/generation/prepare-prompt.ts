@@ -25,9 +25,10 @@ export type PromptText = { text: string; field?: 'prompt' | 'question' };
 export type GenerateOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
 
 /**
- * Tokenizes and counts; it needs no image, so that it comes before one is read. `max_tokens` is cut to what the context
- * leaves.
- * @throws ApiError `prompt-too-long` with the field, the count and the limit, `invalid-request` where options contradict each other
+ * Tokenizes and counts; it needs no image, so that it comes before one is read. Where the request says nothing of its
+ * length, the model's default is cut to what the context leaves.
+ * @throws ApiError `prompt-too-long` with the field, the count and the limit, of the text or of `max_tokens`; `invalid-request` where
+ *   options contradict each other
  */
 export function preparePrompt(
   { models, randomSeed }: Pick<Dependencies, 'models' | 'randomSeed'>,
@@ -48,11 +49,15 @@ export function preparePrompt(
   if (inputIds.length > limit)
     throw promptTooLong('tokens', { ...where, limit, actual: inputIds.length });
   const room = limit + 1 - inputIds.length;
-  const { stop = [], ...parameters } = options;
+  const { stop = [], max_tokens = Math.min(model.max_new_tokens, room), ...parameters } = options;
+  if (max_tokens > room) {
+    const detail = `max_tokens: ${max_tokens} is more than the ${room} that image and text leave of the context.`;
+    const where = { field: 'max_tokens', limit: room, actual: max_tokens };
+    throw new ApiError('prompt-too-long', detail, where);
+  }
   const generation = validate(GenerationConfig, {
     seed: randomSeed(),
-    ...withDefaults(model.generation ?? {}, parameters),
-    max_tokens: Math.min(options.max_tokens ?? model.max_new_tokens, room),
+    ...withDefaults(model.generation ?? {}, { ...parameters, max_tokens }),
   });
   return { inputIds, generation, stopSequences: Array.isArray(stop) ? stop : [stop] };
 }

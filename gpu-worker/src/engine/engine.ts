@@ -1,7 +1,9 @@
 /** The engine loop: work on images, prefill, one decode step for every running sequence, and again. */
+import { ApiError } from '@blip2/shared/errors';
 import { Batch } from './batch.ts';
 import { createStrategy } from './decoding/create-strategy.ts';
 import type { Continuation, StepOutput } from './decoding/strategy.ts';
+import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
 import { KvManager } from './kv/kv-manager.ts';
 import { type Decoder, type ForwardBatch, promptOf } from './models/decoder.ts';
@@ -15,6 +17,9 @@ import type { CompletedAction, EngineStats } from './stats.ts';
 
 /** One pass of the decoder: the sequence of each row of its batch, null where a slot stays as it is. */
 type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
+
+/** What the strategies of a pass's groups chose, and why those have failed that have. */
+type Choices = { outputs: Map<SequenceGroup, StepOutput>; failures: Map<SequenceGroup, unknown> };
 
 /**
  * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
@@ -58,9 +63,11 @@ export class Engine {
     const ticket = this.#queue.join(caller, slots);
     const submittedAt = performance.now();
     const request = { id, requestId, job, ticket, submittedAt, timings: { queue: 0 } };
-    if (job.kind === 'generate' && job.source.kind === 'embeddings') {
-      this.#enqueue(request, job.source.values);
-    } else this.#images.submit(request);
+    this.#attempt(request, () => {
+      if (job.kind === 'generate' && job.source.kind === 'embeddings') {
+        this.#enqueue(request, job.source.values);
+      } else this.#images.submit(request);
+    });
   }
 
   /** Removes a job before the next action: while one runs, the slots must not change. */
@@ -132,7 +139,8 @@ export class Engine {
   }
 
   /**
-   * Tokens leave before keys and values are written: whoever waits for a token need not wait for that.
+   * Tokens leave before keys and values are written: whoever waits for a token need not wait for that. Slots stay as they
+   * are until then, those of groups that have failed as well.
    * @returns sequences that took part
    */
   async #runPass({ rows, batch: planned }: Pass): Promise<number> {
@@ -141,40 +149,55 @@ export class Engine {
     const requests = groups.map(({ request }) => request);
     await this.#guard(requests, async () => {
       const start = performance.now();
-      const batch = await this.#kv.restorePrefixes(planned);
+      const { batch, broken } = await this.#kv.restorePrefixes(planned);
       using out = await this.#decoder.forward(batch);
       const computed = performance.now();
-      const outputs = this.#emitTokens(groups, rows, out.logits);
+      const logits = out.logits.map((row, i) => (broken.has(i) ? undefined : row));
+      const { outputs, failures } = this.#emitTokens(groups, rows, logits);
       await out.commit();
       this.#kv.recordCommit(batch, sequences);
       const committed = performance.now();
-      await this.#kv.storePrefixes(batch, out.keysAndValues);
+      const failed = rows.flatMap((one, row) => (one && failures.has(one.group) ? [row] : []));
+      await this.#kv.storePrefixes(batch, out.keysAndValues, new Set(failed));
       const phase = batch.kind;
       const took = (phase === 'prefill' ? computed : committed) - start;
       for (const { timings } of requests) timings[phase] = (timings[phase] ?? 0) + took;
-      for (const [group, { next }] of outputs) this.#advanceGroup(group, next);
+      for (const [{ request }, error] of failures) this.#fail(request, error);
+      for (const [group, { next }] of outputs) {
+        this.#attempt(group.request, () => this.#advanceGroup(group, next));
+      }
     });
     return sequences.length;
   }
 
-  /** @returns the strategies' outputs, of the groups whose prompts are computed */
+  /**
+   * @param logits of each row, float32 [vocab]; undefined where there are none to go by
+   * @returns outputs of the groups whose prompts are computed
+   */
   #emitTokens(
     groups: readonly SequenceGroup[],
     rows: readonly (Sequence | null)[],
-    logits: readonly Float32Array[],
-  ): Map<SequenceGroup, StepOutput> {
+    logits: readonly (Float32Array | undefined)[],
+  ): Choices {
     const rowOf = new Map(rows.map((sequence, row) => [sequence, row]));
-    const outputs = new Map<SequenceGroup, StepOutput>();
+    const outputs: Choices['outputs'] = new Map();
+    const failures: Choices['failures'] = new Map();
     for (const group of groups) {
-      if (group.sequences.some(({ isPrefilled }) => !isPrefilled)) continue;
-      const own = group.sequences.map((one) => logits[rowOf.get(one) as number] as Float32Array);
-      const output = group.strategy.advance(own);
-      for (const { choice, tokens } of output.emitted) {
-        if (tokens.length > 0) this.#emit(group.request.id, { type: 'tokens', choice, tokens });
+      try {
+        const own = group.sequences.map((one) => logits[rowOf.get(one) as number] as Float32Array);
+        // Of a chunk as well: what it has written would be read by all that follow.
+        for (const row of own) expectFinite(row, 'logits');
+        if (group.sequences.some(({ isPrefilled }) => !isPrefilled)) continue;
+        const output = group.strategy.advance(own);
+        for (const { choice, tokens } of output.emitted) {
+          if (tokens.length > 0) this.#emit(group.request.id, { type: 'tokens', choice, tokens });
+        }
+        outputs.set(group, output);
+      } catch (thrown) {
+        failures.set(group, thrown);
       }
-      outputs.set(group, output);
     }
-    return outputs;
+    return { outputs, failures };
   }
 
   #advanceGroup(group: SequenceGroup, next: readonly Continuation[]): void {
@@ -193,8 +216,13 @@ export class Engine {
     await this.#guard(pending, async () => {
       for await (const { request, events, queryEmbeddings } of this.#images.run(work)) {
         pending.delete(request);
-        for (const event of events) this.#emit(request.id, event);
-        if (queryEmbeddings !== undefined) this.#enqueue(request, queryEmbeddings);
+        this.#attempt(request, () => {
+          for (const event of events) {
+            expectFiniteEvent(event);
+            this.#emit(request.id, event);
+          }
+          if (queryEmbeddings !== undefined) this.#enqueue(request, queryEmbeddings);
+        });
       }
     });
     return 0;
@@ -204,6 +232,7 @@ export class Engine {
   #enqueue(request: EngineRequest, queryEmbeddings: Float32Array): void {
     const { job } = request;
     if (job.kind !== 'generate') return;
+    expectFinite(queryEmbeddings, 'query embeddings');
     const prompt = promptOf(queryEmbeddings, job.inputIds);
     const strategy = createStrategy({
       config: job.config,
@@ -229,11 +258,26 @@ export class Engine {
     try {
       await run();
     } catch (thrown) {
-      const error = serializeError(thrown);
-      for (const { id, requestId } of requests) {
-        this.#remove(id);
-        this.#emit(id, { type: 'failed', error, requestId });
-      }
+      for (const request of requests) this.#fail(request, thrown);
+    }
+  }
+
+  /** What is done for one request ends that one where it fails. */
+  #attempt(request: EngineRequest, run: () => void): void {
+    try {
+      run();
+    } catch (thrown) {
+      this.#fail(request, thrown);
+    }
+  }
+
+  #fail({ id, requestId }: EngineRequest, thrown: unknown): void {
+    this.#remove(id);
+    const slug = thrown instanceof ApiError ? { slug: thrown.slug } : {};
+    try {
+      this.#emit(id, { type: 'failed', error: serializeError(thrown), requestId, ...slug });
+    } catch {
+      // Its events cannot be delivered, and this would be one: there is nobody to tell.
     }
   }
 

@@ -162,8 +162,9 @@ export class HostKvCache implements KvCache {
     for (const buffer of this.#buffers) freeBuffer(buffer);
   }
 
+  /** Of the smallest: where memory ran out while they grew, some are larger than others. */
   get #length(): number {
-    return this.#buffers[0]?.length ?? 0;
+    return Math.min(...this.#buffers.map(({ length }) => length));
   }
 
   #slotSize(): number {

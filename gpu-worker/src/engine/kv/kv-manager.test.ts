@@ -16,7 +16,7 @@ function start({ chunk = 64, positions = 1000, isCausal = true } = {}) {
     prefixCacheBytes: positions * POSITION,
   });
   const pass = async (planned: ForwardBatch): Promise<Float32Array[]> => {
-    const batch = await kv.restorePrefixes(planned);
+    const { batch } = await kv.restorePrefixes(planned);
     using out = await decoder.forward(batch);
     const logits = out.logits.map((row) => row.slice());
     await out.commit();

@@ -2,6 +2,7 @@
  * Decides which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: a question
  * about an image is not computed twice. A prompt gets the same numbers either way.
  */
+import { isFiniteRow } from '../finite.ts';
 import type { Decoder, ForwardBatch, PrefillBatch, PrefillRow, Prompt } from '../models/decoder.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { FirstChunk, Sequence } from '../sequence.ts';
@@ -12,15 +13,26 @@ import { PrefixCache } from './prefix-cache.ts';
 /** A prompt that waits for a slot. */
 export type WaitingPrompt = { readonly prompt: Prompt; firstChunk: FirstChunk };
 
+/**
+ * A batch without the positions that need not be computed any more, and the rows whose image positions came to no finite
+ * numbers: what is computed behind those means nothing.
+ */
+export type Restored = { batch: ForwardBatch; broken: ReadonlySet<number> };
+
+/** Keys and values of images by their keys, and those of them that came to no finite numbers. */
+type ComputedImages = { computed: Map<string, KvRows>; brokenImages: ReadonlySet<string> };
+
+const NONE: ReadonlySet<number> = new Set();
+
 export type KvManagerOptions = Pick<EngineOptions, 'prefillChunkTokens' | 'prefixCacheBytes'>;
 
 /**
  * The scheduler decides who is next, the KV manager what is computed for them.
  * @example
- * const batch = await kv.restorePrefixes(kv.firstChunks(sequences));
+ * const { batch, broken } = await kv.restorePrefixes(kv.firstChunks(sequences));
  * using out = await decoder.forward(batch);
  * await out.commit();
- * await kv.storePrefixes(batch, out.keysAndValues);
+ * await kv.storePrefixes(batch, out.keysAndValues, broken);
  */
 export class KvManager {
   readonly #decoder: Decoder;
@@ -77,30 +89,35 @@ export class KvManager {
 
   /**
    * Writes the cached positions of the prompts into their slots. An image that several of them share is computed once.
-   * @returns the batch without the positions that need not be computed any more
    */
-  async restorePrefixes(batch: ForwardBatch): Promise<ForwardBatch> {
-    if (batch.kind === 'decode' || !this.#decoder.isCausal || !startsPrompts(batch)) return batch;
+  async restorePrefixes(batch: ForwardBatch): Promise<Restored> {
+    const whole = { batch, broken: NONE };
+    if (batch.kind === 'decode' || !this.#decoder.isCausal || !startsPrompts(batch)) return whole;
     const { firstSlot, rows } = batch;
     const byImage = new Map(rows.map(({ prompt }) => [prompt.imageKey, prompt]));
     const cached = this.#lookUp([...byImage.keys()]);
-    if (cached.size === 0 && byImage.size === rows.length) return batch;
+    if (cached.size === 0 && byImage.size === rows.length) return whole;
     const missing = [...byImage.values()].filter(({ imageKey }) => !cached.has(imageKey));
-    const computed = await this.#computeImages(firstSlot, missing);
+    const { computed, brokenImages } = await this.#computeImages(firstSlot, missing);
     const behind: PrefillRow[] = [];
+    const broken = new Set<number>();
     try {
       for (const [i, row] of rows.entries()) {
         const { imageKey } = row.prompt;
+        if (brokenImages.has(imageKey)) broken.add(i);
         const image = (cached.get(imageKey) ?? computed.get(imageKey)) as KvRows;
         const start = await this.#restore(firstSlot + i, image, row);
         behind.push({ prompt: row.prompt, positions: { start, end: row.positions.end } });
       }
     } finally {
       // Not before, since room for one may be made by evicting another.
-      for (const [imageKey, values] of computed) this.#prefixes.putImage(imageKey, values);
+      for (const [imageKey, values] of computed) {
+        if (brokenImages.has(imageKey)) values[Symbol.dispose]();
+        else this.#prefixes.putImage(imageKey, values);
+      }
       this.#refresh();
     }
-    return { ...batch, rows: behind };
+    return { batch: { ...batch, rows: behind }, broken };
   }
 
   /** What the slots of a pass's sequences hold, once its output is committed. */
@@ -117,12 +134,14 @@ export class KvManager {
   /**
    * Caches the positions of prompts that a pass has computed.
    * @param computed keys and values of the batch's rows; the caller still owns them
+   * @param failed rows of which nothing is cached: their numbers may be none
    */
-  async storePrefixes(batch: ForwardBatch, computed: KvRows): Promise<void> {
+  async storePrefixes(batch: ForwardBatch, computed: KvRows, failed = NONE): Promise<void> {
     if (batch.kind === 'decode' || !this.#decoder.isCausal) return;
     const { cache, imagePositions } = this.#decoder;
     try {
       for (const [row, { prompt, positions }] of batch.rows.entries()) {
+        if (failed.has(row)) continue;
         if (positions.start === 0) {
           if (!this.#prefixes.fits(this.#bytesOf(computed, imagePositions))) return;
           const image = await cache.slice(computed, row, { start: 0, end: imagePositions });
@@ -179,12 +198,10 @@ export class KvManager {
   }
 
   /** Computes the image positions of prompts alone; their slots hold nothing yet. */
-  async #computeImages(
-    firstSlot: number,
-    prompts: readonly Prompt[],
-  ): Promise<Map<string, KvRows>> {
-    const found = new Map<string, KvRows>();
-    if (prompts.length === 0) return found;
+  async #computeImages(firstSlot: number, prompts: readonly Prompt[]): Promise<ComputedImages> {
+    const computed = new Map<string, KvRows>();
+    const brokenImages = new Set<string>();
+    if (prompts.length === 0) return { computed, brokenImages };
     const { cache, imagePositions } = this.#decoder;
     const positions = { start: 0, end: imagePositions };
     const rows = prompts.map((prompt) => ({ prompt, positions }));
@@ -192,10 +209,11 @@ export class KvManager {
     using uncached = new DisposableStack();
     for (const [row, { imageKey }] of prompts.entries()) {
       const image = await cache.slice(out.keysAndValues, row, positions);
-      found.set(imageKey, uncached.use(image));
+      computed.set(imageKey, uncached.use(image));
+      if (!isFiniteRow(out.logits[row] as Float32Array)) brokenImages.add(imageKey);
     }
     uncached.move();
-    return found;
+    return { computed, brokenImages };
   }
 
   /** Writes an image and the cached part of a text about it into a slot. @returns the positions that it holds then */

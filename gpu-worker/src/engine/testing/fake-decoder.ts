@@ -24,6 +24,8 @@ export class FakeDecoder implements Decoder {
   readonly batches: ForwardBatch[] = [];
   /** Every pass waits for this before it computes; where it rejects, the pass fails. */
   gate: (batch: ForwardBatch) => Promise<void> = async () => {};
+  /** Changes the logits of a row that attends to these numbers. */
+  adjust: (logits: Float32Array, attended: readonly number[]) => void = () => {};
   /** Whether its memory was freed after the last pass. */
   wasReset = false;
 
@@ -63,7 +65,9 @@ export class FakeDecoder implements Decoder {
     const keysAndValues = new Float32Array(rows.length * positions * 2);
     for (const [i, { past, values }] of rows.entries()) {
       const attended = [...this.slotValues(firstSlot + i, past), ...values];
-      logits.set(logitsOf(attended), i * VOCAB);
+      const own = logitsOf(attended);
+      this.adjust(own, attended);
+      logits.set(own, i * VOCAB);
       for (const [j, value] of values.entries()) keysAndValues[(i * positions + j) * 2] = value;
     }
     return new ForwardOutput({
