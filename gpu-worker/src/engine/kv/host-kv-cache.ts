@@ -47,6 +47,10 @@ export class HostKvCache implements KvCache {
     return this.#capacity.positions;
   }
 
+  get maxPositions(): number {
+    return this.shape.maxPositions;
+  }
+
   get bytes(): number {
     return Float32Array.BYTES_PER_ELEMENT * this.#buffers.length * this.slots * this.#slotSize();
   }

@@ -160,6 +160,23 @@ describe('a prefill', () => {
     expect(await prefill(...prompts)).toEqual(prompts.map(whole));
   });
 
+  it('of a text at the end of the context, beside one that is longer, fits its slot', async () => {
+    const { decoder, prefill, computed } = start();
+    const { maxPositions } = decoder.cache;
+    // All but its last two ids are cached.
+    const long = Array.from({ length: maxPositions - 5 }, (_, i) => 2 + (i % 29));
+    await prefill(promptAbout(1, ...long));
+    const prompts = [
+      promptAbout(1, ...long, 7, 8),
+      promptAbout(1, ...Array.from({ length: 40 }, (_, i) => 9 + (i % 5))),
+    ];
+    expect(await prefill(...prompts)).toEqual(prompts.map(whole));
+    expect(computed().at(-1)).toEqual([
+      [maxPositions - 40, maxPositions - 1],
+      [2, 42],
+    ]);
+  });
+
   it('caches nothing without a budget', async () => {
     const { kv, prefill, computed } = start({ positions: 0 });
     const prompt = promptAbout(1, 2, 3);

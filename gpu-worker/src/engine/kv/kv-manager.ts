@@ -2,13 +2,14 @@
  * Decides which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: a question
  * about an image is not computed twice. A prompt gets the same numbers either way.
  */
+import { even } from '../../runtime/tensors.ts';
 import { isFiniteRow } from '../finite.ts';
 import type { Decoder, ForwardBatch, PrefillBatch, PrefillRow, Prompt } from '../models/decoder.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { FirstChunk, Sequence } from '../sequence.ts';
 import type { EngineStats } from '../stats.ts';
 import type { KvRows } from './kv-cache.ts';
-import { PrefixCache } from './prefix-cache.ts';
+import { PrefixCache, type Segment } from './prefix-cache.ts';
 
 /** A prompt that waits for a slot. */
 export type WaitingPrompt = { readonly prompt: Prompt; firstChunk: FirstChunk };
@@ -21,6 +22,8 @@ export type Restored = { batch: ForwardBatch; broken: ReadonlySet<number> };
 
 /** Keys and values of images by their keys, and those of them that came to no finite numbers. */
 type ComputedImages = { computed: Map<string, KvRows>; brokenImages: ReadonlySet<string> };
+
+type CachedText = readonly Segment<KvRows>[];
 
 const NONE: ReadonlySet<number> = new Set();
 
@@ -102,12 +105,16 @@ export class KvManager {
     const behind: PrefillRow[] = [];
     const broken = new Set<number>();
     try {
-      for (const [i, row] of rows.entries()) {
-        const { imageKey } = row.prompt;
+      const texts = rows.map((row) => this.#cachedText(row));
+      const latest = this.#latestStart(rows, texts);
+      for (const [i, { prompt, positions }] of rows.entries()) {
+        const { imageKey } = prompt;
         if (brokenImages.has(imageKey)) broken.add(i);
         const image = (cached.get(imageKey) ?? computed.get(imageKey)) as KvRows;
-        const start = await this.#restore(firstSlot + i, image, row);
-        behind.push({ prompt: row.prompt, positions: { start, end: row.positions.end } });
+        const segments = [{ values: image, length: this.#decoder.imagePositions }];
+        segments.push(...(texts[i] as CachedText));
+        const start = await this.#restore(firstSlot + i, segments, latest);
+        behind.push({ prompt, positions: { start, end: positions.end } });
       }
     } finally {
       // Not before, since room for one may be made by evicting another.
@@ -216,15 +223,33 @@ export class KvManager {
     return { computed, brokenImages };
   }
 
-  /** Writes an image and the cached part of a text about it into a slot. @returns the positions that it holds then */
-  async #restore(slot: number, image: KvRows, { prompt, positions }: PrefillRow): Promise<number> {
+  /** Segments of a row's text that are cached. */
+  #cachedText({ prompt, positions }: PrefillRow): CachedText {
+    const ids = prompt.ids.slice(0, positions.end - this.#decoder.imagePositions);
+    return this.#prefixes.text(prompt.imageKey, withoutLast(ids));
+  }
+
+  /**
+   * All rows of a pass are padded to the longest. What is computed of a row begins early enough that its padding, and the one
+   * position that makes their number even, fit its slot: a short text at the end of the context, beside a long one.
+   */
+  #latestStart(rows: readonly PrefillRow[], texts: readonly CachedText[]): number {
     const { cache, imagePositions } = this.#decoder;
-    const ids = prompt.ids.slice(0, positions.end - imagePositions);
-    const text = this.#prefixes.text(prompt.imageKey, withoutLast(ids));
+    const lengths = rows.map(({ positions }, i) => {
+      return positions.end - imagePositions - lengthOf(texts[i] as CachedText);
+    });
+    return cache.maxPositions - even(Math.max(...lengths));
+  }
+
+  /** Writes segments into a slot, up to before the position `latest`. @returns the positions that it holds then */
+  async #restore(slot: number, segments: CachedText, latest: number): Promise<number> {
+    const { cache } = this.#decoder;
     let start = 0;
-    for (const { values, length } of [{ values: image, length: imagePositions }, ...text]) {
+    for (const segment of segments) {
+      const length = Math.min(segment.length, latest - start);
+      if (length === 0) break;
       cache.reserve({ slots: slot + 1, positions: start + length });
-      await cache.put(values, [{ row: 0, slot, start, length }]);
+      await cache.put(segment.values, [{ row: 0, slot, start, length }]);
       start += length;
     }
     return start;
@@ -260,3 +285,5 @@ const startsPrompts = ({ rows }: PrefillBatch) =>
 
 /** A prompt's last id is always computed: its logits choose the first token. */
 const withoutLast = (ids: readonly number[]) => ids.slice(0, -1);
+
+const lengthOf = (text: CachedText) => text.reduce((sum, { length }) => sum + length, 0);
