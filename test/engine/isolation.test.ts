@@ -29,7 +29,14 @@ const victim = (image: number, ids: number[], config: Partial<GenerationConfig>)
 
 const VICTIMS = [
   victim(0, [2, 30, 31, 32, 33], { min_tokens: 8, logprobs: true, top_logprobs: 5 }),
-  victim(1, [2, 30], { min_tokens: 8, temperature: 1.2, top_p: 0.9, n: 2, seed: 7, logprobs: true }),
+  victim(1, [2, 30], {
+    min_tokens: 8,
+    temperature: 1.2,
+    top_p: 0.9,
+    n: 2,
+    seed: 7,
+    logprobs: true,
+  }),
   victim(2, [2], { num_beams: 3, n: 2, logprobs: true }),
 ];
 
@@ -70,7 +77,10 @@ it.each([
         events.set(id, [...(events.get(id) ?? []), event]);
       });
       const submit = (id: number, { image, scale, ids, config }: Request) => {
-        const values = Float32Array.from({ length: width }, (_, i) => scale * Math.sin((image + 2) * i));
+        const values = Float32Array.from(
+          { length: width },
+          (_, i) => scale * Math.sin((image + 2) * i),
+        );
         const source = { kind: 'embeddings', values } as const;
         const caller = { client: String(id), priority: 'interactive' } as const;
         engine.submit(id, { kind: 'generate', source, inputIds: ids, config }, { caller });
@@ -80,7 +90,7 @@ it.each([
       return { engine, submit, reply, events };
     };
 
-    const alone = [];
+    const alone: ReturnType<ReturnType<typeof start>['reply']>[] = [];
     for (const request of VICTIMS) {
       const { engine, submit, reply } = start();
       submit(0, request);
@@ -106,7 +116,8 @@ it.each([
         for (const [i, { scale, config }] of strangers.entries()) {
           const last = events.get(VICTIMS.length + i)?.at(-1);
           expect(last?.type).toBeOneOf(['done', 'failed']);
-          if (scale <= 1 && GenerationConfig.safeParse(config).success) expect(last?.type).toBe('done');
+          if (scale <= 1 && GenerationConfig.safeParse(config).success)
+            expect(last?.type).toBe('done');
           if (last?.type === 'failed' && GenerationConfig.safeParse(config).success) {
             expect(last.slug).toBe('computation-failed');
           }

@@ -49,7 +49,10 @@ describe('a job that fails in the engine', () => {
     running = await start(`
       const error = { name: 'ApiError', message: 'not finite' };
       reply({ type: 'failed', error, slug: 'computation-failed', requestId: options.requestId });`);
-    const reading = running.run(job, { signal: signal(), caller, requestId: 'r-1' }).getReader().read();
+    const reading = running
+      .run(job, { signal: signal(), caller, requestId: 'r-1' })
+      .getReader()
+      .read();
     const error = await reading.catch((thrown: unknown) => thrown);
     expect(error).toEqual(new ApiError('computation-failed', 'not finite'));
     expect(error).toMatchObject({ cause: { name: 'EngineError', requestId: 'r-1' } });

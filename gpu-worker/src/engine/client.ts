@@ -49,7 +49,9 @@ export class EngineError extends Error {
 /** The error of a job's stream: a problem where it is one, which has the engine's error as its cause. */
 function failureOf(event: Extract<JobEvent, { type: 'failed' }>): Error {
   const cause = new EngineError(event);
-  return event.slug === undefined ? cause : new ApiError(event.slug, event.error.message, { cause });
+  return event.slug === undefined
+    ? cause
+    : new ApiError(event.slug, event.error.message, { cause });
 }
 
 type RunningJob = {

@@ -188,7 +188,7 @@ describe('a request that fails in a pass with others', () => {
     // All twelve slots can be had again.
     for (const id of [4, 5, 6]) setup.submit(id, { config: { num_beams: 4 } });
     await setup.engine.advance();
-    expect(setup.stats.at(-1)).toMatchObject({ running: 3, waiting: { prefill: 0 } });
+    expect(setup.stats.at(-1)).toMatchObject({ running: 12, waiting: { prefill: 0 } });
     await setup.finish();
     expect(setup.stats.at(-1)).toMatchObject({ running: 0 });
   });
@@ -230,7 +230,9 @@ describe('a request that fails in a pass with others', () => {
     };
     for (const id of [1, 2, 3]) setup.submit(id);
     await setup.finish();
-    expect(setup.of(2)).toMatchObject([{ type: 'failed', error: { message: 'the stream is closed' } }]);
+    expect(setup.of(2)).toMatchObject([
+      { type: 'failed', error: { message: 'the stream is closed' } },
+    ]);
     for (const id of [1, 3]) expect(setup.tokensOf(id)).toEqual(await alone(id));
   });
 
@@ -334,7 +336,11 @@ describe('requests with an image', () => {
     setup.submit(1, { source: { ...pixels('nan'), pixels: Float32Array.of(1, Number.NaN) } });
     setup.engine.submit(
       2,
-      { kind: 'embed', embedding: 'query', source: { kind: 'pixels', key: 'inf', pixels: Float32Array.of(1 / 0, 1) } },
+      {
+        kind: 'embed',
+        embedding: 'query',
+        source: { kind: 'pixels', key: 'inf', pixels: Float32Array.of(1 / 0, 1) },
+      },
       { caller: interactive },
     );
     setup.submit(3, { source: pixels('good') });

@@ -96,7 +96,6 @@ const alone = await Promise.all(
 
 function expectFate({ fate }: Stranger, events: readonly JobEvent[]): void {
   const last = events.at(-1);
-  const isFinite = (value: number) => Math.abs(value) < Number.POSITIVE_INFINITY;
   if (fate === 'is canceled' || fate === 'cannot be told') return;
   expect(last?.type).toBeOneOf(
     { 'is done': ['done'], fails: ['failed'], 'may fail': ['done', 'failed'] }[fate],
@@ -108,16 +107,18 @@ function expectFate({ fate }: Stranger, events: readonly JobEvent[]): void {
     if (event.type === 'tokens') {
       for (const { id, scored } of event.tokens) {
         expect(id).toBeOneOf([...Array(VOCAB).keys()]);
-        expect(isFinite(scored?.logprob ?? Number.NaN)).toBe(true);
-        expect(scored?.top.every(({ logprob }) => isFinite(logprob))).toBe(true);
+        expect(Number.isFinite(scored?.logprob)).toBe(true);
+        expect(scored?.top.every(({ logprob }) => Number.isFinite(logprob))).toBe(true);
       }
     } else if (event.type === 'done') {
-      expect(event.choices.every(({ score = 0 }) => isFinite(score))).toBe(true);
+      expect(event.choices.every(({ score = 0 }) => Number.isFinite(score))).toBe(true);
     }
   }
 }
 
-it('fixed requests get the same bytes beside whatever strangers ask for', { timeout: 3_600_000 }, async () => {
+it('fixed requests get the same bytes beside whatever strangers ask for', {
+  timeout: 3_600_000,
+}, async () => {
   const arrivals = fc.array(fc.integer({ min: 0, max: 6 }), { minLength: 4, maxLength: 4 });
   const property = fc.asyncProperty(
     fc.array(stranger, { minLength: 1, maxLength: 8 }),
@@ -129,7 +130,8 @@ it('fixed requests get the same bytes beside whatever strangers ask for', { time
         if (fateOf(id) === 'cannot be told' && type !== 'failed') throw new Error('it has gone');
       };
       for (let turn = 0; turn <= 12; turn++) {
-        for (const [id, request] of VICTIMS.entries()) if (starts[id] === turn) submit(setup, id, request);
+        for (const [id, request] of VICTIMS.entries())
+          if (starts[id] === turn) submit(setup, id, request);
         for (const [i, other] of others.entries()) {
           const id = VICTIMS.length + i;
           if (other.at === turn) submit(setup, id, other);
@@ -146,5 +148,5 @@ it('fixed requests get the same bytes beside whatever strangers ask for', { time
       expect(setup.decoder.wasReset).toBe(true);
     },
   );
-  await fc.assert(property, { numRuns: batches(300) });
+  await fc.assert(property, { numRuns: batches(200) });
 });

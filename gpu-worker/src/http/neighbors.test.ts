@@ -76,7 +76,9 @@ describe('24 captions', () => {
     }
     const { change, source, slug } = await make();
     const hostile = Array.from({ length: 16 }, async () => {
-      return problemOf(await test.send({ ...test.generate({ client: 'hostile' }), ...change }, source));
+      return problemOf(
+        await test.send({ ...test.generate({ client: 'hostile' }), ...change }, source),
+      );
     });
     const together = innocents.map(async ({ request, source }) => {
       return captionsOf(await test.send(request(), source()));

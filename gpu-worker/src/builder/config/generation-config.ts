@@ -164,7 +164,7 @@ function lengths(
       defaults: parsed.data,
     };
   }
-  const [issue] = (isWhole.error ?? parsed.error)?.issues ?? [];
+  const [issue] = (parsed.error ?? isWhole.error)?.issues ?? [];
   const parameter = String(issue?.path[0]);
   const names: Record<string, string> = {
     max_tokens: isLong ? 'max_length' : 'max_new_tokens',
@@ -172,7 +172,9 @@ function lengths(
     n: 'num_return_sequences',
   };
   const name = names[parameter] ?? parameter;
-  throw fail(`${name} = ${shortly(Object.entries(file).find(([key]) => key === name)?.[1])}: ${issue?.message}`);
+  throw fail(
+    `${name} = ${shortly(Object.entries(file).find(([key]) => key === name)?.[1])}: ${issue?.message}`,
+  );
 }
 
 function settings(file: GenerationFile, fail: (why: string) => Error): GenerationDefaults {

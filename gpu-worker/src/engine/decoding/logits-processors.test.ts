@@ -102,8 +102,16 @@ describe('numbers at the ends of float32', () => {
 
   it('remain finite under a penalty', () => {
     const values = logits(3e38, -3e38, 1);
-    applyLogitsProcessors(values, { ...none, repetition_penalty: 0.01 }, { ...context, tokenIds: [0] });
-    applyLogitsProcessors(values, { ...none, repetition_penalty: 100 }, { ...context, tokenIds: [1] });
+    applyLogitsProcessors(
+      values,
+      { ...none, repetition_penalty: 0.01 },
+      { ...context, tokenIds: [0] },
+    );
+    applyLogitsProcessors(
+      values,
+      { ...none, repetition_penalty: 100 },
+      { ...context, tokenIds: [1] },
+    );
     expect([...values]).toEqual([LARGEST, -LARGEST, 1]);
   });
 

@@ -119,7 +119,8 @@ describe('of any finite logits, under any setting', () => {
   });
 
   it('no token is drawn of what is no number', () => {
-    const draw = () => sampleToken(new Float32Array(4).fill(Number.NaN), { ...greedy, temperature: 1 }, () => 0);
+    const draw = () =>
+      sampleToken(new Float32Array(4).fill(Number.NaN), { ...greedy, temperature: 1 }, () => 0);
     expect(draw).toThrow('no token has a probability');
   });
 });

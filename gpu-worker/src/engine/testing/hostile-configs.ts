@@ -10,7 +10,6 @@ const Range = z.object({
   exclusiveMinimum: z.optional(z.number()),
   maximum: z.number(),
 });
-type Range = z.infer<typeof Range>;
 
 const { properties = {} } = z.toJSONSchema(z.object(generationParameterOptions));
 
@@ -20,10 +19,19 @@ function parameter(name: keyof GenerationConfig): fc.Arbitrary<number> {
   const min = minimum ?? exclusiveMinimum ?? 0;
   if (type === 'integer') {
     const ends = fc.constantFrom(min, Math.min(min + 1, max), Math.max(max - 1, min), max);
-    return fc.oneof(ends, fc.integer({ min, max }), fc.integer({ min, max: Math.min(min + 9, max) }));
+    return fc.oneof(
+      ends,
+      fc.integer({ min, max }),
+      fc.integer({ min, max: Math.min(min + 9, max) }),
+    );
   }
   const least = minimum ?? Number.MIN_VALUE;
-  const ends = fc.constantFrom(least, Math.max(least, Number.MIN_VALUE), Math.max(least, 1e-9), max);
+  const ends = fc.constantFrom(
+    least,
+    Math.max(least, Number.MIN_VALUE),
+    Math.max(least, 1e-9),
+    max,
+  );
   return fc.oneof(ends, fc.double({ min: least, max, noNaN: true }));
 }
 
@@ -80,7 +88,13 @@ export const forbiddenConfig: fc.Arbitrary<GenerationConfig> = fc
   .tuple(
     allowedConfig,
     fc.record(
-      { repetition_penalty: wild, temperature: wild, top_p: wild, top_k: wild, length_penalty: wild },
+      {
+        repetition_penalty: wild,
+        temperature: wild,
+        top_p: wild,
+        top_k: wild,
+        length_penalty: wild,
+      },
       { requiredKeys: [] },
     ),
   )
