@@ -1,8 +1,9 @@
 /** The engine loop: work on images, prefill, one decode step for every running sequence, and again. */
 import { ApiError } from '@blip2/shared/errors';
 import { Batch } from './batch.ts';
+import { chooseTokens } from './choose-tokens.ts';
 import { createStrategy } from './decoding/create-strategy.ts';
-import type { Continuation, StepOutput } from './decoding/strategy.ts';
+import type { Continuation } from './decoding/strategy.ts';
 import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
 import { KvManager } from './kv/kv-manager.ts';
@@ -17,9 +18,6 @@ import type { CompletedAction, EngineStats } from './stats.ts';
 
 /** One pass of the decoder: the sequence of each row of its batch, null where a slot stays as it is. */
 type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
-
-/** What the strategies of a pass's groups chose, and why those have failed that have. */
-type Choices = { outputs: Map<SequenceGroup, StepOutput>; failures: Map<SequenceGroup, unknown> };
 
 /**
  * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
@@ -153,7 +151,9 @@ export class Engine {
       using out = await this.#decoder.forward(batch);
       const computed = performance.now();
       const logits = out.logits.map((row, i) => (broken.has(i) ? undefined : row));
-      const { outputs, failures } = this.#emitTokens(groups, rows, logits);
+      const { outputs, failures } = chooseTokens(rows, logits, ({ request }, tokens) => {
+        this.#emit(request.id, { type: 'tokens', ...tokens });
+      });
       await out.commit();
       this.#kv.recordCommit(batch, sequences);
       const committed = performance.now();
@@ -168,36 +168,6 @@ export class Engine {
       }
     });
     return sequences.length;
-  }
-
-  /**
-   * @param logits of each row, float32 [vocab]; undefined where there are none to go by
-   * @returns outputs of the groups whose prompts are computed
-   */
-  #emitTokens(
-    groups: readonly SequenceGroup[],
-    rows: readonly (Sequence | null)[],
-    logits: readonly (Float32Array | undefined)[],
-  ): Choices {
-    const rowOf = new Map(rows.map((sequence, row) => [sequence, row]));
-    const outputs: Choices['outputs'] = new Map();
-    const failures: Choices['failures'] = new Map();
-    for (const group of groups) {
-      try {
-        const own = group.sequences.map((one) => logits[rowOf.get(one) as number] as Float32Array);
-        // Of a chunk as well: what it has written would be read by all that follow.
-        for (const row of own) expectFinite(row, 'logits');
-        if (group.sequences.some(({ isPrefilled }) => !isPrefilled)) continue;
-        const output = group.strategy.advance(own);
-        for (const { choice, tokens } of output.emitted) {
-          if (tokens.length > 0) this.#emit(group.request.id, { type: 'tokens', choice, tokens });
-        }
-        outputs.set(group, output);
-      } catch (thrown) {
-        failures.set(group, thrown);
-      }
-    }
-    return { outputs, failures };
   }
 
   #advanceGroup(group: SequenceGroup, next: readonly Continuation[]): void {
