@@ -150,3 +150,19 @@ it('fixed requests get the same bytes beside whatever strangers ask for', {
   );
   await fc.assert(property, { numRuns: batches(200) });
 });
+
+it('24 requests get the same bytes beside a vanishing repetition penalty, which no schema lets through', async () => {
+  const innocents = Array.from({ length: 24 }, (_, i) => VICTIMS[i % VICTIMS.length] as Request);
+  const hostile = victim(4, [2, 3], { min_tokens: 9, temperature: 1 });
+  hostile.config.repetition_penalty = 1e-300;
+  const setup = start();
+  for (const [id, request] of innocents.entries()) {
+    submit(setup, id, request);
+    if (id % 3 === 0) submit(setup, 100 + id, hostile);
+  }
+  await setup.finish();
+  for (const id of innocents.keys()) {
+    expect(reply(setup.of(id))).toEqual(alone[id % VICTIMS.length]);
+  }
+  expect(setup.ended).toHaveLength(32);
+});
