@@ -70,9 +70,8 @@ export const PROBLEMS = {
   'prompt-too-long': {
     status: 400,
     title: 'The text does not fit the context',
-    cause: 'Image positions, text and requested tokens are more than the model has positions.',
-    remedy:
-      'Shorten the text or the history, or lower `max_tokens`; `limit` and `actual` are the numbers.',
+    cause: 'Image positions and text leave no room for a token in the positions of the model.',
+    remedy: 'Shorten the text or the history; `limit` and `actual` are the numbers.',
   },
   'no-retrieval-model': {
     status: 404,
@@ -130,6 +129,14 @@ export const PROBLEMS = {
     title: 'Something went wrong on our side',
     cause: 'A fault of this service. It was logged with the request id.',
     remedy: 'Try again; if it stays, report it with the header `x-request-id`.',
+  },
+  'computation-failed': {
+    status: 500,
+    title: 'The model could not compute this request',
+    cause:
+      'What the model computed for this request is not finite (NaN or infinite). Other requests in the same batch go on.',
+    remedy:
+      'Try again with other options or another image. Operators: see whether every image fails; then the weights are damaged, or overflow in this precision.',
   },
   'bad-gateway': {
     status: 502,

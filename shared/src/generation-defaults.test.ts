@@ -6,7 +6,8 @@ const SEARCH = { num_beams: 4, length_penalty: 0.5, repetition_penalty: 1.2, n: 
 const SAMPLING = { temperature: 0.7, top_p: 0.9, top_k: 50, n: 2 };
 
 describe('what a checkpoint says of how it writes', () => {
-  it.each<[string, GenerationDefaults, GenerationDefaults, GenerationDefaults]>([
+  type Parameters = GenerationDefaults & { max_tokens?: number };
+  it.each<[string, GenerationDefaults, Parameters, Parameters]>([
     ['nothing', {}, { top_p: 0.5 }, { top_p: 0.5 }],
     ['a search, and nothing is asked for', SEARCH, {}, SEARCH],
     ['a search, and another is asked for', SEARCH, { num_beams: 5 }, { ...SEARCH, num_beams: 5 }],
@@ -35,6 +36,12 @@ describe('what a checkpoint says of how it writes', () => {
       SAMPLING,
       { temperature: 0 },
       { temperature: 0, top_p: 0.9, top_k: 50 },
+    ],
+    [
+      'a least length, and a shorter text is asked for',
+      { min_tokens: 5 },
+      { max_tokens: 3 },
+      { min_tokens: 3, max_tokens: 3 },
     ],
     ['sampling, and a number of texts is asked for', SAMPLING, { n: 5 }, { ...SAMPLING, n: 5 }],
   ])('is %s', (_name, defaults, asked, expected) => {

@@ -18,18 +18,20 @@ export type GenerationDefaults = z.infer<typeof GenerationDefaults>;
 
 /**
  * A request's parameters, and the checkpoint's defaults for what it does not set. Where the two are at odds (sampling, of a checkpoint that
- * searches with beams), the request wins.
+ * searches with beams, or a least length beyond the request's largest), the request wins.
  * @example withDefaults({ num_beams: 4 }, { temperature: 0.7 }) // { temperature: 0.7 }
  */
-export function withDefaults<T extends Partial<GenerationDefaults>>(
+export function withDefaults<T extends Partial<GenerationDefaults> & { max_tokens?: number }>(
   defaults: GenerationDefaults,
   asked: T,
 ): GenerationDefaults & T {
-  const { num_beams, temperature, top_p, top_k, n, ...rest } = defaults;
+  const { min_tokens, num_beams, temperature, top_p, top_k, n, ...rest } = defaults;
+  const { max_tokens = Number.POSITIVE_INFINITY } = asked;
   const samples = (asked.temperature ?? 0) > 0;
   const searches = (asked.num_beams ?? 1) > 1;
   const merged = {
     ...rest,
+    ...(min_tokens === undefined ? {} : { min_tokens: Math.min(min_tokens, max_tokens) }),
     ...(samples || num_beams === undefined ? {} : { num_beams }),
     ...(searches || temperature === undefined ? {} : { temperature }),
     ...(searches || top_p === undefined ? {} : { top_p }),

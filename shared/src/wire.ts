@@ -7,35 +7,61 @@ export const MAX_TEXTS = 64;
 /** Largest `n` and `num_beams`. */
 const MAX_SEQUENCES = 8;
 
+/** Beyond the context of every model that can be served. That of the model is narrower: `prompt-too-long` names it. */
+const MAX_TOKENS = 32_768;
+
+/** No vocabulary is larger: with more, `top_k` would be no limit. */
+const MAX_VOCABULARY = 1_000_000;
+
+/** A whole number from `least` to `most`; every error says so. */
+function whole(least: number, most: number) {
+  const error = `must be a whole number from ${least} to ${most}`;
+  return z.int({ error }).check(z.minimum(least, { error }), z.maximum(most, { error }));
+}
+
+/** A number from `least` to `most`; every error says so. */
+function number(least: number, most: number) {
+  const error = `must be a number from ${least} to ${most}`;
+  return z.number({ error }).check(z.minimum(least, { error }), z.maximum(most, { error }));
+}
+
+const PROBABILITY = 'must be a number above 0 and up to 1';
+
 /**
  * Every parameter of a generation, once: its range, and its default where it has one. Names and meanings are those
- * of transformers. Greedy decoding is the default.
+ * of transformers. Greedy decoding is the default. A range ends where a larger number would mean nothing else.
  */
 const generationParameters = {
-  max_tokens: z.int().check(z.positive()),
+  max_tokens: whole(1, MAX_TOKENS),
   /** Tokens before which no end token is generated. */
-  min_tokens: z._default(z.int().check(z.nonnegative()), 0),
+  min_tokens: z._default(whole(0, MAX_TOKENS), 0),
   /** 0 is greedy. */
-  temperature: z._default(z.number().check(z.minimum(0), z.maximum(5)), 0),
-  top_p: z._default(z.number().check(z.gt(0), z.maximum(1)), 1),
+  temperature: z._default(number(0, 5), 0),
+  top_p: z._default(
+    z
+      .number({ error: PROBABILITY })
+      .check(z.gt(0, { error: PROBABILITY }), z.maximum(1, { error: PROBABILITY })),
+    1,
+  ),
   /** 0 leaves the whole vocabulary. */
-  top_k: z._default(z.int().check(z.nonnegative()), 0),
-  repetition_penalty: z._default(z.number().check(z.positive()), 1),
-  /** No run of this many tokens is generated twice; 0 is no such rule. */
-  no_repeat_ngram_size: z._default(z.int().check(z.nonnegative()), 0),
+  top_k: z._default(whole(0, MAX_VOCABULARY), 0),
+  /** At either end of the range, tokens that are present already are as good as forbidden, or certain. */
+  repetition_penalty: z._default(number(0.01, 100), 1),
+  /** No run of this many tokens is generated twice; 0 is no such rule. Where it leaves no token at all, it yields. */
+  no_repeat_ngram_size: z._default(whole(0, 100), 0),
   /** Seed of the sampler's generator; the same seed and request give the same tokens. */
-  seed: z._default(z.int().check(z.nonnegative(), z.maximum(0xffff_ffff)), 0),
+  seed: z._default(whole(0, 0xffff_ffff), 0),
   /** Texts to generate. */
-  n: z._default(z.int().check(z.positive(), z.maximum(MAX_SEQUENCES)), 1),
+  n: z._default(whole(1, MAX_SEQUENCES), 1),
   /** Beams of a beam search; 1 is none. */
-  num_beams: z._default(z.int().check(z.positive(), z.maximum(MAX_SEQUENCES)), 1),
+  num_beams: z._default(whole(1, MAX_SEQUENCES), 1),
   /** Exponent of the length by which a beam's score is divided. */
-  length_penalty: z._default(z.number().check(z.minimum(-10), z.maximum(10)), 1),
+  length_penalty: z._default(number(-10, 10), 1),
   early_stopping: z._default(z.union([z.boolean(), z.literal('never')]), false),
   /** Whether each token comes with its log-probability, as the model gave it: before penalties and temperature. */
   logprobs: z._default(z.boolean(), false),
   /** How many of the likeliest tokens are reported with each generated one. */
-  top_logprobs: z._default(z.int().check(z.nonnegative(), z.maximum(20)), 0),
+  top_logprobs: z._default(whole(0, 20), 0),
 };
 
 type WithoutDefault<Schema extends z.core.SomeType> =
@@ -57,7 +83,10 @@ export const generationParameterOptions = Object.fromEntries(
 export const GenerationConfig = z.strictObject(generationParameters).check(({ value, issues }) => {
   const conflict = (field: keyof typeof value, message: string) =>
     issues.push({ code: 'custom', input: value, path: [field], message });
-  const { n, num_beams, temperature } = value;
+  const { n, num_beams, temperature, min_tokens, max_tokens } = value;
+  if (min_tokens > max_tokens) {
+    conflict('min_tokens', `must be at most max_tokens, which is ${max_tokens}`);
+  }
   if (num_beams > 1 && temperature > 0) {
     conflict('num_beams', 'a beam search does not sample: leave temperature at 0');
   }

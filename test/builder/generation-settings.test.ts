@@ -131,8 +131,21 @@ describe('settings of generation', () => {
     [{ min_length: 5 }, /min_length 5 counts the prompt: write min_new_tokens/],
     [{ do_sample: true, num_beams: 3 }, /do_sample with num_beams 3 draws within a search/],
     [{ do_sample: true, temperature: 0 }, /do_sample needs a temperature above 0/],
-    [{ num_beams: 50 }, /num_beams/],
-    [{ num_return_sequences: 3 }, /several greedy texts/],
+    [{ num_beams: 50 }, /num_beams = 50: must be a whole number from 1 to 8/],
+    [{ num_return_sequences: 3 }, /num_return_sequences = 3: several greedy texts/],
+    [{ repetition_penalty: 1e-300 }, /repetition_penalty = 1e-300: must be a number from 0\.01 to/],
+    [{ repetition_penalty: 0 }, /repetition_penalty = 0: must be a number from 0\.01 to 100/],
+    [{ no_repeat_ngram_size: 1e9 }, /no_repeat_ngram_size = 1000000000: must be a whole number/],
+    [{ length_penalty: -11 }, /length_penalty = -11: must be a number from -10 to 10/],
+    [{ max_new_tokens: 1e15 }, /max_new_tokens = 1000000000000000: must be a whole number from 1/],
+    [{ min_new_tokens: 1e15 }, /min_new_tokens = 1000000000000000: must be a whole number from 0/],
+    [
+      { max_new_tokens: 3, min_new_tokens: 4 },
+      /min_new_tokens = 4: must be at most max_tokens, which is 3/,
+    ],
+    [{ do_sample: true, temperature: 1e9 }, /temperature = 1000000000: must be a number from 0 to/],
+    [{ do_sample: true, top_p: 0 }, /top_p = 0: must be a number above 0/],
+    [{ do_sample: true, top_k: 1e12 }, /top_k = 1000000000000: must be a whole number from 0/],
     [{ num_beams: 'many' }, /num_beams/],
   ])('%o stop the build', async (file, message) => {
     await expect(built('opt', { file })).rejects.toThrow(message);

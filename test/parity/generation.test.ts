@@ -133,7 +133,7 @@ describe('the first token', () => {
     const positions = { start: 0, end: decoder.imagePositions + prompt.length };
     const rows = [{ prompt: { imageKey: '', queryEmbeddings, ids: prompt }, positions }];
     const put = vi.spyOn(decoder.cache, 'put');
-    const batch = await kv.restorePrefixes({ kind: 'prefill', firstSlot: 0, rows });
+    const { batch } = await kv.restorePrefixes({ kind: 'prefill', firstSlot: 0, rows });
     {
       using out = await decoder.forward(batch);
       expect(out.logits[0]!.length).toBe(options.manifest.decoder.vocab);

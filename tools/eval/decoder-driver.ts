@@ -45,7 +45,7 @@ export class DecoderDriver {
   }
 
   async #pass(planned: ForwardBatch): Promise<Float32Array[]> {
-    const batch = await this.kv.restorePrefixes(planned);
+    const { batch } = await this.kv.restorePrefixes(planned);
     using out = await this.decoder.forward(batch);
     const logits = out.logits.map((row) => row.slice());
     await out.commit();

@@ -84,10 +84,18 @@ describe('a generation', () => {
 
   it('has as many tokens as the model has positions left', async () => {
     const max_positions = generative.num_query_tokens + 10;
-    const models: ServedModels = { generate: { ...generative, max_positions } };
+    const models: ServedModels = {
+      generate: { ...generative, max_positions, generation: { min_tokens: 20 } },
+    };
     const { deps } = startEdge({ models });
-    const { inputIds, generation } = preparePrompt(deps, { text: 'a' }, { max_tokens: 1000 });
-    expect(generation.max_tokens).toBe(10 - inputIds.length);
+    const { inputIds, generation } = preparePrompt(deps, { text: 'a' }, {});
+    const room = 10 - inputIds.length;
+    expect(generation).toMatchObject({ max_tokens: room, min_tokens: room });
+    const asking = (max_tokens: number) => () => preparePrompt(deps, { text: 'a' }, { max_tokens });
+    expect(asking(room)().generation.max_tokens).toBe(room);
+    expect(asking(room + 1)().generation.max_tokens).toBe(room);
+    const atLeast = () => preparePrompt(deps, { text: 'a' }, { min_tokens: room + 1 });
+    expect(atLeast).toThrow(`min_tokens: must be at most max_tokens, which is ${room}.`);
     const tooLong = () => preparePrompt(deps, { text: 'a dog '.repeat(10) }, {});
     expect(tooLong).toThrow(expect.objectContaining({ slug: 'prompt-too-long' }));
   });

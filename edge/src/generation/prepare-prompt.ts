@@ -26,7 +26,7 @@ export type GenerateOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
 
 /**
  * Tokenizes and counts; it needs no image, so that it comes before one is read. `max_tokens` is cut to what the context
- * leaves.
+ * leaves: a text that ends there has the finish reason `length`.
  * @throws ApiError `prompt-too-long` with the field, the count and the limit, `invalid-request` where options contradict each other
  */
 export function preparePrompt(
@@ -48,11 +48,11 @@ export function preparePrompt(
   if (inputIds.length > limit)
     throw promptTooLong('tokens', { ...where, limit, actual: inputIds.length });
   const room = limit + 1 - inputIds.length;
-  const { stop = [], ...parameters } = options;
+  const { stop = [], max_tokens: wanted = model.max_new_tokens, ...parameters } = options;
+  const max_tokens = Math.min(wanted, room);
   const generation = validate(GenerationConfig, {
     seed: randomSeed(),
-    ...withDefaults(model.generation ?? {}, parameters),
-    max_tokens: Math.min(options.max_tokens ?? model.max_new_tokens, room),
+    ...withDefaults(model.generation ?? {}, { ...parameters, max_tokens }),
   });
   return { inputIds, generation, stopSequences: Array.isArray(stop) ? stop : [stop] };
 }

@@ -1,4 +1,5 @@
 /** The client with threads that fail on purpose as the engine thread may. */
+import { ApiError } from '@blip2/shared/errors';
 import { afterEach, describe, expect, it } from 'vitest';
 import { EngineClient, EngineError } from './client.ts';
 import type { EngineOptions, Job } from './protocol.ts';
@@ -42,6 +43,19 @@ describe('a job that fails in the engine', () => {
       requestId: 'r-1',
       cause: { name: 'RangeError', stack: 'RangeError: no room\n  at kv' },
     });
+  });
+
+  it('with a problem errors its stream with that, whose cause is the error of the engine', async () => {
+    running = await start(`
+      const error = { name: 'ApiError', message: 'not finite' };
+      reply({ type: 'failed', error, slug: 'computation-failed', requestId: options.requestId });`);
+    const reading = running
+      .run(job, { signal: signal(), caller, requestId: 'r-1' })
+      .getReader()
+      .read();
+    const error = await reading.catch((thrown: unknown) => thrown);
+    expect(error).toEqual(new ApiError('computation-failed', 'not finite'));
+    expect(error).toMatchObject({ cause: { name: 'EngineError', requestId: 'r-1' } });
   });
 
   it('is counted as failed, once', async () => {

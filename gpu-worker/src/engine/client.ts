@@ -46,6 +46,14 @@ export class EngineError extends Error {
   }
 }
 
+/** The error of a job's stream: a problem where it is one, which has the engine's error as its cause. */
+function failureOf(event: Extract<JobEvent, { type: 'failed' }>): Error {
+  const cause = new EngineError(event);
+  return event.slug === undefined
+    ? cause
+    : new ApiError(event.slug, event.error.message, { cause });
+}
+
 type RunningJob = {
   controller: ReadableStreamDefaultController<JobOutput>;
   kind: Job['kind'];
@@ -128,8 +136,8 @@ export class EngineClient {
   }
 
   /**
-   * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, and with the signal's
-   * reason when `signal` aborts. The job is canceled as soon as the signal aborts or the reader cancels.
+   * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, or with the `ApiError` that this
+   * is, and with the signal's reason when `signal` aborts. The job is canceled as soon as the signal aborts or the reader cancels.
    */
   run(
     job: Job,
@@ -177,7 +185,7 @@ export class EngineClient {
     if (running === undefined) return;
     if (event.type === 'failed') {
       this.#end(id, running, 'failed');
-      running.controller.error(new EngineError(event));
+      running.controller.error(failureOf(event));
       return;
     }
     if (event.type === 'tokens') this.#timeToken(id, running, event.tokens.length);

@@ -1,7 +1,10 @@
 /** The engine loop: work on images, prefill, one decode step for every running sequence, and again. */
+import { ApiError } from '@blip2/shared/errors';
 import { Batch } from './batch.ts';
+import { chooseTokens } from './choose-tokens.ts';
 import { createStrategy } from './decoding/create-strategy.ts';
-import type { Continuation, StepOutput } from './decoding/strategy.ts';
+import type { Continuation } from './decoding/strategy.ts';
+import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
 import { KvManager } from './kv/kv-manager.ts';
 import { type Decoder, type ForwardBatch, promptOf } from './models/decoder.ts';
@@ -58,9 +61,11 @@ export class Engine {
     const ticket = this.#queue.join(caller, slots);
     const submittedAt = performance.now();
     const request = { id, requestId, job, ticket, submittedAt, timings: { queue: 0 } };
-    if (job.kind === 'generate' && job.source.kind === 'embeddings') {
-      this.#enqueue(request, job.source.values);
-    } else this.#images.submit(request);
+    this.#attempt(request, () => {
+      if (job.kind === 'generate' && job.source.kind === 'embeddings') {
+        this.#enqueue(request, job.source.values);
+      } else this.#images.submit(request);
+    });
   }
 
   /** Removes a job before the next action: while one runs, the slots must not change. */
@@ -132,7 +137,8 @@ export class Engine {
   }
 
   /**
-   * Tokens leave before keys and values are written: whoever waits for a token need not wait for that.
+   * Tokens leave before keys and values are written: whoever waits for a token need not wait for that. Slots stay as they
+   * are until then, those of groups that have failed as well.
    * @returns sequences that took part
    */
   async #runPass({ rows, batch: planned }: Pass): Promise<number> {
@@ -141,40 +147,27 @@ export class Engine {
     const requests = groups.map(({ request }) => request);
     await this.#guard(requests, async () => {
       const start = performance.now();
-      const batch = await this.#kv.restorePrefixes(planned);
+      const { batch, broken } = await this.#kv.restorePrefixes(planned);
       using out = await this.#decoder.forward(batch);
       const computed = performance.now();
-      const outputs = this.#emitTokens(groups, rows, out.logits);
+      const logits = out.logits.map((row, i) => (broken.has(i) ? undefined : row));
+      const { outputs, failures } = chooseTokens(rows, logits, ({ request }, tokens) => {
+        this.#emit(request.id, { type: 'tokens', ...tokens });
+      });
       await out.commit();
       this.#kv.recordCommit(batch, sequences);
       const committed = performance.now();
-      await this.#kv.storePrefixes(batch, out.keysAndValues);
+      const failed = rows.flatMap((one, row) => (one && failures.has(one.group) ? [row] : []));
+      await this.#kv.storePrefixes(batch, out.keysAndValues, new Set(failed));
       const phase = batch.kind;
       const took = (phase === 'prefill' ? computed : committed) - start;
       for (const { timings } of requests) timings[phase] = (timings[phase] ?? 0) + took;
-      for (const [group, { next }] of outputs) this.#advanceGroup(group, next);
+      for (const [{ request }, error] of failures) this.#fail(request, error);
+      for (const [group, { next }] of outputs) {
+        this.#attempt(group.request, () => this.#advanceGroup(group, next));
+      }
     });
     return sequences.length;
-  }
-
-  /** @returns the strategies' outputs, of the groups whose prompts are computed */
-  #emitTokens(
-    groups: readonly SequenceGroup[],
-    rows: readonly (Sequence | null)[],
-    logits: readonly Float32Array[],
-  ): Map<SequenceGroup, StepOutput> {
-    const rowOf = new Map(rows.map((sequence, row) => [sequence, row]));
-    const outputs = new Map<SequenceGroup, StepOutput>();
-    for (const group of groups) {
-      if (group.sequences.some(({ isPrefilled }) => !isPrefilled)) continue;
-      const own = group.sequences.map((one) => logits[rowOf.get(one) as number] as Float32Array);
-      const output = group.strategy.advance(own);
-      for (const { choice, tokens } of output.emitted) {
-        if (tokens.length > 0) this.#emit(group.request.id, { type: 'tokens', choice, tokens });
-      }
-      outputs.set(group, output);
-    }
-    return outputs;
   }
 
   #advanceGroup(group: SequenceGroup, next: readonly Continuation[]): void {
@@ -193,8 +186,13 @@ export class Engine {
     await this.#guard(pending, async () => {
       for await (const { request, events, queryEmbeddings } of this.#images.run(work)) {
         pending.delete(request);
-        for (const event of events) this.#emit(request.id, event);
-        if (queryEmbeddings !== undefined) this.#enqueue(request, queryEmbeddings);
+        this.#attempt(request, () => {
+          for (const event of events) {
+            expectFiniteEvent(event);
+            this.#emit(request.id, event);
+          }
+          if (queryEmbeddings !== undefined) this.#enqueue(request, queryEmbeddings);
+        });
       }
     });
     return 0;
@@ -204,6 +202,7 @@ export class Engine {
   #enqueue(request: EngineRequest, queryEmbeddings: Float32Array): void {
     const { job } = request;
     if (job.kind !== 'generate') return;
+    expectFinite(queryEmbeddings, 'query embeddings');
     const prompt = promptOf(queryEmbeddings, job.inputIds);
     const strategy = createStrategy({
       config: job.config,
@@ -229,11 +228,26 @@ export class Engine {
     try {
       await run();
     } catch (thrown) {
-      const error = serializeError(thrown);
-      for (const { id, requestId } of requests) {
-        this.#remove(id);
-        this.#emit(id, { type: 'failed', error, requestId });
-      }
+      for (const request of requests) this.#fail(request, thrown);
+    }
+  }
+
+  /** What is done for one request ends that one where it fails. */
+  #attempt(request: EngineRequest, run: () => void): void {
+    try {
+      run();
+    } catch (thrown) {
+      this.#fail(request, thrown);
+    }
+  }
+
+  #fail({ id, requestId }: EngineRequest, thrown: unknown): void {
+    this.#remove(id);
+    const slug = thrown instanceof ApiError ? { slug: thrown.slug } : {};
+    try {
+      this.#emit(id, { type: 'failed', error: serializeError(thrown), requestId, ...slug });
+    } catch {
+      // Its events cannot be delivered, and this would be one: there is nobody to tell.
     }
   }
 

@@ -1,5 +1,6 @@
 /** The messages between HTTP thread and engine thread. */
 import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
+import type { ProblemSlug } from '@blip2/shared/errors';
 import type { GeneratedToken } from '@blip2/shared/frames';
 import type {
   EmbeddingKind,
@@ -65,7 +66,13 @@ export type JobEvent =
   | { type: 'texts'; embeddings: Float32Array[] }
   | { type: 'tokens'; choice: number; tokens: GeneratedToken[] }
   | { type: 'done'; choices: FinishedChoice[]; timings: GpuTimings }
-  | { type: 'failed'; error: SerializedError; requestId: string | undefined };
+  | {
+      type: 'failed';
+      error: SerializedError;
+      requestId: string | undefined;
+      /** Where the error is a problem that a client may be told of. */
+      slug?: ProblemSlug;
+    };
 
 export type FromEngine =
   | { type: 'ready' }

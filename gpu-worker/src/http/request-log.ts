@@ -34,8 +34,8 @@ export class RequestLog {
 
   /** An error of ours, with its stack and causes, which no client gets. */
   error(problem: ApiError): void {
-    if (problem.slug !== 'internal-error') return;
-    this.#log.error('internal-error', { request_id: this.#requestId, error: problem.cause });
+    if (problem.status !== 500) return;
+    this.#log.error(problem.slug, { request_id: this.#requestId, error: problem.cause });
   }
 
   /** The last line; a request that ends twice is logged once. */

@@ -156,14 +156,25 @@ function lengths(
   const min_tokens = isMinimal ? Math.max(0, (min_length ?? 0) - 1) : file.min_new_tokens;
   const defaults = { ...settings(file, fail), ...(isSaid(min_tokens) ? { min_tokens } : {}) };
   const parsed = GenerationDefaults.safeParse(defaults);
-  const isWhole = WireConfig.safeParse({ max_tokens: max_new_tokens ?? 1, ...defaults });
+  const max_tokens = max_new_tokens ?? Math.max(1, min_tokens ?? 0);
+  const isWhole = WireConfig.safeParse({ max_tokens, ...defaults });
   if (parsed.success && isWhole.success) {
     return {
       ...(max_new_tokens === undefined ? {} : { max_new_tokens }),
       defaults: parsed.data,
     };
   }
-  throw fail(z.prettifyError((parsed.error ?? isWhole.error)!).replace(/^✖ /, ''));
+  const [issue] = (parsed.error ?? isWhole.error)?.issues ?? [];
+  const parameter = String(issue?.path[0]);
+  const names: Record<string, string> = {
+    max_tokens: isLong ? 'max_length' : 'max_new_tokens',
+    min_tokens: isMinimal ? 'min_length' : 'min_new_tokens',
+    n: 'num_return_sequences',
+  };
+  const name = names[parameter] ?? parameter;
+  throw fail(
+    `${name} = ${shortly(Object.entries(file).find(([key]) => key === name)?.[1])}: ${issue?.message}`,
+  );
 }
 
 function settings(file: GenerationFile, fail: (why: string) => Error): GenerationDefaults {

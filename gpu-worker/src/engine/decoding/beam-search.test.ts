@@ -144,3 +144,24 @@ describe('log-probabilities', () => {
     expect(sum).toBeCloseTo(beams.choices[0]!.score!, 6);
   });
 });
+
+describe('finite logits', () => {
+  it.each<[string, Partial<GenerationConfig>]>([
+    ['a penalty that makes them huge', { repetition_penalty: 100 }],
+    ['a length penalty that divides by almost nothing', { length_penalty: -10 }],
+    ['forbidden tokens that have to be taken', { no_repeat_ngram_size: 1 }],
+  ])('give finite scores under %s', (_name, setting) => {
+    const beams = search(
+      { ...setting, n: 2, max_tokens: 6, min_tokens: 6, logprobs: true },
+      [1, 2],
+    );
+    const values = () => Float32Array.of(-3e38, 3e38, -3e38, 0);
+    let step = beams.advance([values()]);
+    for (let i = 0; step.next.length > 0 && i < 9; i++) step = beams.advance(step.next.map(values));
+    expect(step.emitted).toHaveLength(2);
+    for (const { score } of beams.choices) expect(Number.isFinite(score)).toBe(true);
+    for (const { tokens } of step.emitted) {
+      for (const { scored } of tokens) expect(Number.isFinite(scored?.logprob)).toBe(true);
+    }
+  });
+});

@@ -6,6 +6,7 @@ import type { GeneratedToken } from '@blip2/shared/frames';
 import type { GenerationConfig } from '@blip2/shared/wire';
 import {
   applyLogitsProcessors,
+  finite32,
   largest,
   logprobsOf,
   toLogProbabilities,
@@ -125,9 +126,9 @@ export class BeamSearch implements DecodingStrategy {
     return this.#normalized(best.score, hopeful ? max_tokens : length) > worst.score;
   }
 
-  /** The end token counts as one of the hypothesis, as in transformers. */
+  /** The end token counts as one of the hypothesis, as in transformers. Finite also where a forbidden token had to be taken. */
   #normalized(score: number, length: number): number {
-    return Math.fround(score / length ** this.#config.length_penalty);
+    return finite32(score / length ** this.#config.length_penalty);
   }
 }
 

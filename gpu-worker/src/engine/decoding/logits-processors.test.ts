@@ -79,3 +79,45 @@ describe('the least length', () => {
     expect(values[0]).toBe(Number.NEGATIVE_INFINITY);
   });
 });
+
+describe('where nothing may be generated', () => {
+  const rules = { ...none, no_repeat_ngram_size: 1 };
+
+  it('the n-gram rule yields, and the least length stays', () => {
+    const values = logits(9, 1, 2);
+    const isShort = { ...rules, min_tokens: 5 };
+    applyLogitsProcessors(values, isShort, { ...context, tokenIds: [1, 2, 1] });
+    expect([...values]).toEqual([Number.NEGATIVE_INFINITY, 1, 2]);
+  });
+
+  it('the n-gram rule stays while it leaves one token', () => {
+    const values = logits(9, 1, 2);
+    applyLogitsProcessors(values, rules, { ...context, tokenIds: [0, 1] });
+    expect([...values]).toEqual([Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, 2]);
+  });
+});
+
+describe('numbers at the ends of float32', () => {
+  const LARGEST = Math.fround(3.4028234663852886e38);
+
+  it('remain finite under a penalty', () => {
+    const values = logits(3e38, -3e38, 1);
+    applyLogitsProcessors(
+      values,
+      { ...none, repetition_penalty: 0.01 },
+      { ...context, tokenIds: [0] },
+    );
+    applyLogitsProcessors(
+      values,
+      { ...none, repetition_penalty: 100 },
+      { ...context, tokenIds: [1] },
+    );
+    expect([...values]).toEqual([LARGEST, -LARGEST, 1]);
+  });
+
+  it('have finite log-probabilities', () => {
+    const values = logits(3e38, -3e38);
+    toLogProbabilities(values);
+    expect([...values]).toEqual([0, -LARGEST]);
+  });
+});

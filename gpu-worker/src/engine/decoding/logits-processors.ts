@@ -11,6 +11,14 @@ export function argmax(logits: Float32Array): number {
   return best;
 }
 
+/** Largest finite float32. */
+const LARGEST = 2 ** 128 - 2 ** 104;
+
+/** A number as float32, the largest there is where it is larger: an infinite one would be NaN in the next difference. */
+export function finite32(value: number): number {
+  return Math.fround(Math.min(Math.max(value, -LARGEST), LARGEST));
+}
+
 /** Natural logarithm of the sum of exponentials. */
 function logSumExp(logits: Float32Array): number {
   let highest = Number.NEGATIVE_INFINITY;
@@ -23,7 +31,7 @@ function logSumExp(logits: Float32Array): number {
 /** Logits become natural log-probabilities, in place: float32 [vocab]. */
 export function toLogProbabilities(logits: Float32Array): void {
   const total = logSumExp(logits);
-  for (let i = 0; i < logits.length; i++) logits[i] = (logits[i] as number) - total;
+  for (let i = 0; i < logits.length; i++) logits[i] = finite32((logits[i] as number) - total);
 }
 
 /** Indices of the `count` largest values, the largest first, the lower index first among equals. */
@@ -69,7 +77,8 @@ export type ProcessorContext = {
 };
 
 /**
- * Repetition penalty, n-gram rule and least length, in transformers' order.
+ * Repetition penalty, n-gram rule and least length, in transformers' order. Of finite values it leaves some finite: where
+ * the n-gram rule forbids every token that is left, it yields.
  * @param values logits, or log-probabilities in a beam search, float32 [vocab]; changed in place
  */
 export function applyLogitsProcessors(
@@ -78,21 +87,26 @@ export function applyLogitsProcessors(
   { tokenIds, generated, eosIds }: ProcessorContext,
 ): void {
   if (config.repetition_penalty !== 1) penalize(values, tokenIds, config.repetition_penalty);
-  if (config.no_repeat_ngram_size > 0) {
-    for (const token of bannedTokens(tokenIds, config.no_repeat_ngram_size)) {
-      values[token] = Number.NEGATIVE_INFINITY;
-    }
-  }
-  if (generated < config.min_tokens) {
-    for (const id of eosIds) values[id] = Number.NEGATIVE_INFINITY;
-  }
+  const size = config.no_repeat_ngram_size;
+  const banned = size > 0 ? bannedTokens(tokenIds, size) : [];
+  const before = banned.map((token) => values[token] ?? 0);
+  const ban = (tokens: readonly number[]) => {
+    for (const token of tokens) values[token] = Number.NEGATIVE_INFINITY;
+  };
+  const isShort = generated < config.min_tokens;
+  ban(banned);
+  if (isShort) ban(eosIds);
+  if (banned.length === 0 || values.some((value) => value > Number.NEGATIVE_INFINITY)) return;
+  for (const [i, token] of banned.entries()) values[token] = before[i] as number;
+  if (isShort) ban(eosIds);
 }
 
 /** Divides positive and multiplies negative values of present tokens (CTRL, arXiv 1909.05858 §4.1). */
 function penalize(values: Float32Array, tokenIds: readonly number[], penalty: number): void {
   for (const token of new Set(tokenIds)) {
     const value = values[token];
-    if (value !== undefined) values[token] = value > 0 ? value / penalty : value * penalty;
+    if (value === undefined) continue;
+    values[token] = finite32(value > 0 ? value / penalty : value * penalty);
   }
 }
 

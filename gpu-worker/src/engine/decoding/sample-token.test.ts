@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { candidates, sampleToken, seededRandom } from './sample-token.ts';
 
@@ -80,6 +81,47 @@ describe('candidates of many tokens', () => {
     const values = new Float32Array(50).fill(Number.NEGATIVE_INFINITY);
     values[7] = -3;
     expect(candidates(values, { temperature: 1, top_k: 5, top_p: 0.9 }).tokens).toEqual([7]);
+  });
+});
+
+describe('of any finite logits, under any setting', () => {
+  const logit = fc.oneof(
+    fc.constantFrom(0, -0, 3.4e38, -3.4e38, 1e-45, Number.NEGATIVE_INFINITY),
+    fc.float({ noNaN: true, noDefaultInfinity: true }),
+  );
+  const above0 = (max: number) =>
+    fc.oneof(
+      fc.constantFrom(Number.MIN_VALUE, 1e-300, 1e-9, max),
+      fc.double({ min: Number.MIN_VALUE, max, noNaN: true }),
+    );
+  const anything = {
+    values: fc.array(logit, { minLength: 1, maxLength: 40 }),
+    temperature: above0(5),
+    top_p: above0(1),
+    top_k: fc.constantFrom(0, 1, 2, 39, 40, 1_000_000),
+    u: fc.constantFrom(0, 0.5, 1 - 2 ** -32),
+  };
+
+  it('probabilities are numbers that add up to 1, and one that may be drawn is drawn', () => {
+    fc.assert(
+      fc.property(fc.record(anything), ({ values, u, ...sampling }) => {
+        const row = Float32Array.from(values);
+        const { tokens, probabilities } = candidates(row, sampling);
+        expect(probabilities.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 9);
+        const token = sampleToken(row, sampling, () => u);
+        if (sampling.top_k !== 1) expect(probabilities[tokens.indexOf(token)]).toBeGreaterThan(0);
+        if (Math.max(...values) > Number.NEGATIVE_INFINITY) {
+          expect(row[token]).toBeGreaterThan(Number.NEGATIVE_INFINITY);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('no token is drawn of what is no number', () => {
+    const draw = () =>
+      sampleToken(new Float32Array(4).fill(Number.NaN), { ...greedy, temperature: 1 }, () => 0);
+    expect(draw).toThrow('no token has a probability');
   });
 });
 

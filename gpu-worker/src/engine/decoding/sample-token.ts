@@ -51,7 +51,9 @@ export function candidates(
   { temperature, top_k, top_p }: Pick<GenerationConfig, 'temperature' | 'top_k' | 'top_p'>,
 ): Candidates {
   const highest = logits[argmax(logits)] as number;
-  const weightOf = (logit: number) => Math.exp((logit - highest) / temperature);
+  // The highest apart: where all tokens are forbidden, the difference would be NaN.
+  const weightOf = (logit: number) =>
+    logit === highest ? 1 : Math.exp((logit - highest) / temperature);
   const least = top_k > 0 ? leastOfTop(logits, top_k) : Number.NEGATIVE_INFINITY;
   if (top_k === 0 && top_p >= 1) return normalized(Array.from(logits.keys()), logits, weightOf);
   let mass = 0;
@@ -109,7 +111,10 @@ function normalized(
   return { tokens, probabilities: weights.map((weight) => weight / mass) };
 }
 
-/** @param u a number in [0, 1) */
+/**
+ * @param u a number in [0, 1)
+ * @throws Error where no probability is a number above 0
+ */
 function draw({ tokens, probabilities }: Candidates, u: number): number {
   let mass = 0;
   for (const [i, token] of tokens.entries()) {
@@ -117,5 +122,7 @@ function draw({ tokens, probabilities }: Candidates, u: number): number {
     if (u < mass) return token;
   }
   // Rounding may leave a little: it belongs to the last that may be drawn at all.
-  return tokens[probabilities.findLastIndex((probability) => probability > 0)] as number;
+  const last = tokens[probabilities.findLastIndex((probability) => probability > 0)];
+  if (last === undefined) throw new Error('no token has a probability');
+  return last;
 }

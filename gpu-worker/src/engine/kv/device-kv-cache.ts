@@ -43,6 +43,10 @@ export class DeviceKvCache implements KvCache {
     this.#positions = positions;
   }
 
+  get maxPositions(): number {
+    return this.#shape.maxPositions;
+  }
+
   get bytes(): number {
     const { layers, heads, headDim } = this.#shape;
     return 4 * 2 * layers * heads * headDim * this.#capacity.slots * this.#capacity.positions;

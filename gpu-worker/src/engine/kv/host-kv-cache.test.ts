@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { newRows } from '../testing/new-rows.ts';
 import { HostKvCache } from './host-kv-cache.ts';
 
@@ -43,6 +43,31 @@ describe('the KV cache in memory', () => {
     const first = cache.view(0, 'key', 0, 1);
     cache.release();
     expect(first.byteLength).toBe(0);
+  });
+
+  it('grows again where memory ran out while it grew', () => {
+    const cache = new HostKvCache(shape);
+    const Real = Float32Array;
+    let left = 1;
+    vi.stubGlobal(
+      'Float32Array',
+      class extends Real {
+        constructor(length: number) {
+          if (typeof length === 'number' && left-- === 0) throw new RangeError('allocation failed');
+          super(length);
+        }
+      },
+    );
+    const wanted = { slots: 64, positions: 100 };
+    expect(() => cache.reserve(wanted)).toThrow('allocation failed');
+    vi.unstubAllGlobals();
+    cache.reserve(wanted);
+    for (const layer of [0, 1]) {
+      for (const part of ['key', 'value'] as const) {
+        const { length } = cache.view(layer, part, 63, 1);
+        expect(length).toBe(shape.heads * cache.positions * shape.headDim);
+      }
+    }
   });
 
   it('puts each row of a run into the positions of its slot', async () => {

@@ -47,6 +47,10 @@ export class HostKvCache implements KvCache {
     return this.#capacity.positions;
   }
 
+  get maxPositions(): number {
+    return this.shape.maxPositions;
+  }
+
   get bytes(): number {
     return Float32Array.BYTES_PER_ELEMENT * this.#buffers.length * this.slots * this.#slotSize();
   }
@@ -162,8 +166,9 @@ export class HostKvCache implements KvCache {
     for (const buffer of this.#buffers) freeBuffer(buffer);
   }
 
+  /** Of the smallest: where memory ran out while they grew, some are larger than others. */
   get #length(): number {
-    return this.#buffers[0]?.length ?? 0;
+    return Math.min(...this.#buffers.map(({ length }) => length));
   }
 
   #slotSize(): number {

@@ -24,6 +24,8 @@ export type KeysAndValues = { keys: readonly Tensor[]; values: readonly Tensor[]
 
 /** Running sequences hold the slots 0 … n−1 without gaps. */
 export type KvCache = {
+  /** What a slot may hold at most. */
+  readonly maxPositions: number;
   /** Memory of all slots. */
   readonly bytes: number;
   /** Grows until so many slots of so many positions fit; what is in them stays. */

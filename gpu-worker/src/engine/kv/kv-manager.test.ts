@@ -16,7 +16,7 @@ function start({ chunk = 64, positions = 1000, isCausal = true } = {}) {
     prefixCacheBytes: positions * POSITION,
   });
   const pass = async (planned: ForwardBatch): Promise<Float32Array[]> => {
-    const batch = await kv.restorePrefixes(planned);
+    const { batch } = await kv.restorePrefixes(planned);
     using out = await decoder.forward(batch);
     const logits = out.logits.map((row) => row.slice());
     await out.commit();
@@ -158,6 +158,23 @@ describe('a prefill', () => {
     await prefill(promptAbout(1, 2));
     const prompts = [promptAbout(2, 2), promptAbout(1, 3), promptAbout(2, 4), promptAbout(1, 5)];
     expect(await prefill(...prompts)).toEqual(prompts.map(whole));
+  });
+
+  it('of a text at the end of the context, beside one that is longer, fits its slot', async () => {
+    const { decoder, prefill, computed } = start();
+    const { maxPositions } = decoder.cache;
+    // All but its last two ids are cached.
+    const long = Array.from({ length: maxPositions - 5 }, (_, i) => 2 + (i % 29));
+    await prefill(promptAbout(1, ...long));
+    const prompts = [
+      promptAbout(1, ...long, 7, 8),
+      promptAbout(1, ...Array.from({ length: 40 }, (_, i) => 9 + (i % 5))),
+    ];
+    expect(await prefill(...prompts)).toEqual(prompts.map(whole));
+    expect(computed().at(-1)).toEqual([
+      [maxPositions - 40, maxPositions - 1],
+      [2, 42],
+    ]);
   });
 
   it('caches nothing without a budget', async () => {

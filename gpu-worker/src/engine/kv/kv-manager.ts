@@ -2,25 +2,40 @@
  * Decides which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: a question
  * about an image is not computed twice. A prompt gets the same numbers either way.
  */
+import { even } from '../../runtime/tensors.ts';
+import { isFiniteRow } from '../finite.ts';
 import type { Decoder, ForwardBatch, PrefillBatch, PrefillRow, Prompt } from '../models/decoder.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { FirstChunk, Sequence } from '../sequence.ts';
 import type { EngineStats } from '../stats.ts';
 import type { KvRows } from './kv-cache.ts';
-import { PrefixCache } from './prefix-cache.ts';
+import { PrefixCache, type Segment } from './prefix-cache.ts';
 
 /** A prompt that waits for a slot. */
 export type WaitingPrompt = { readonly prompt: Prompt; firstChunk: FirstChunk };
+
+/**
+ * A batch without the positions that need not be computed any more, and the rows whose image positions came to no finite
+ * numbers: what is computed behind those means nothing.
+ */
+export type Restored = { batch: ForwardBatch; broken: ReadonlySet<number> };
+
+/** Keys and values of images by their keys, and those of them that came to no finite numbers. */
+type ComputedImages = { computed: Map<string, KvRows>; brokenImages: ReadonlySet<string> };
+
+type CachedText = readonly Segment<KvRows>[];
+
+const NONE: ReadonlySet<number> = new Set();
 
 export type KvManagerOptions = Pick<EngineOptions, 'prefillChunkTokens' | 'prefixCacheBytes'>;
 
 /**
  * The scheduler decides who is next, the KV manager what is computed for them.
  * @example
- * const batch = await kv.restorePrefixes(kv.firstChunks(sequences));
+ * const { batch, broken } = await kv.restorePrefixes(kv.firstChunks(sequences));
  * using out = await decoder.forward(batch);
  * await out.commit();
- * await kv.storePrefixes(batch, out.keysAndValues);
+ * await kv.storePrefixes(batch, out.keysAndValues, broken);
  */
 export class KvManager {
   readonly #decoder: Decoder;
@@ -77,30 +92,39 @@ export class KvManager {
 
   /**
    * Writes the cached positions of the prompts into their slots. An image that several of them share is computed once.
-   * @returns the batch without the positions that need not be computed any more
    */
-  async restorePrefixes(batch: ForwardBatch): Promise<ForwardBatch> {
-    if (batch.kind === 'decode' || !this.#decoder.isCausal || !startsPrompts(batch)) return batch;
+  async restorePrefixes(batch: ForwardBatch): Promise<Restored> {
+    const whole = { batch, broken: NONE };
+    if (batch.kind === 'decode' || !this.#decoder.isCausal || !startsPrompts(batch)) return whole;
     const { firstSlot, rows } = batch;
     const byImage = new Map(rows.map(({ prompt }) => [prompt.imageKey, prompt]));
     const cached = this.#lookUp([...byImage.keys()]);
-    if (cached.size === 0 && byImage.size === rows.length) return batch;
+    if (cached.size === 0 && byImage.size === rows.length) return whole;
     const missing = [...byImage.values()].filter(({ imageKey }) => !cached.has(imageKey));
-    const computed = await this.#computeImages(firstSlot, missing);
+    const { computed, brokenImages } = await this.#computeImages(firstSlot, missing);
     const behind: PrefillRow[] = [];
+    const broken = new Set<number>();
     try {
-      for (const [i, row] of rows.entries()) {
-        const { imageKey } = row.prompt;
+      const texts = rows.map((row) => this.#cachedText(row));
+      const latest = this.#latestStart(rows, texts);
+      for (const [i, { prompt, positions }] of rows.entries()) {
+        const { imageKey } = prompt;
+        if (brokenImages.has(imageKey)) broken.add(i);
         const image = (cached.get(imageKey) ?? computed.get(imageKey)) as KvRows;
-        const start = await this.#restore(firstSlot + i, image, row);
-        behind.push({ prompt: row.prompt, positions: { start, end: row.positions.end } });
+        const segments = [{ values: image, length: this.#decoder.imagePositions }];
+        segments.push(...(texts[i] as CachedText));
+        const start = await this.#restore(firstSlot + i, segments, latest);
+        behind.push({ prompt, positions: { start, end: positions.end } });
       }
     } finally {
       // Not before, since room for one may be made by evicting another.
-      for (const [imageKey, values] of computed) this.#prefixes.putImage(imageKey, values);
+      for (const [imageKey, values] of computed) {
+        if (brokenImages.has(imageKey)) values[Symbol.dispose]();
+        else this.#prefixes.putImage(imageKey, values);
+      }
       this.#refresh();
     }
-    return { ...batch, rows: behind };
+    return { batch: { ...batch, rows: behind }, broken };
   }
 
   /** What the slots of a pass's sequences hold, once its output is committed. */
@@ -117,12 +141,14 @@ export class KvManager {
   /**
    * Caches the positions of prompts that a pass has computed.
    * @param computed keys and values of the batch's rows; the caller still owns them
+   * @param failed rows of which nothing is cached: their numbers may be none
    */
-  async storePrefixes(batch: ForwardBatch, computed: KvRows): Promise<void> {
+  async storePrefixes(batch: ForwardBatch, computed: KvRows, failed = NONE): Promise<void> {
     if (batch.kind === 'decode' || !this.#decoder.isCausal) return;
     const { cache, imagePositions } = this.#decoder;
     try {
       for (const [row, { prompt, positions }] of batch.rows.entries()) {
+        if (failed.has(row)) continue;
         if (positions.start === 0) {
           if (!this.#prefixes.fits(this.#bytesOf(computed, imagePositions))) return;
           const image = await cache.slice(computed, row, { start: 0, end: imagePositions });
@@ -179,12 +205,10 @@ export class KvManager {
   }
 
   /** Computes the image positions of prompts alone; their slots hold nothing yet. */
-  async #computeImages(
-    firstSlot: number,
-    prompts: readonly Prompt[],
-  ): Promise<Map<string, KvRows>> {
-    const found = new Map<string, KvRows>();
-    if (prompts.length === 0) return found;
+  async #computeImages(firstSlot: number, prompts: readonly Prompt[]): Promise<ComputedImages> {
+    const computed = new Map<string, KvRows>();
+    const brokenImages = new Set<string>();
+    if (prompts.length === 0) return { computed, brokenImages };
     const { cache, imagePositions } = this.#decoder;
     const positions = { start: 0, end: imagePositions };
     const rows = prompts.map((prompt) => ({ prompt, positions }));
@@ -192,21 +216,40 @@ export class KvManager {
     using uncached = new DisposableStack();
     for (const [row, { imageKey }] of prompts.entries()) {
       const image = await cache.slice(out.keysAndValues, row, positions);
-      found.set(imageKey, uncached.use(image));
+      computed.set(imageKey, uncached.use(image));
+      if (!isFiniteRow(out.logits[row] as Float32Array)) brokenImages.add(imageKey);
     }
     uncached.move();
-    return found;
+    return { computed, brokenImages };
   }
 
-  /** Writes an image and the cached part of a text about it into a slot. @returns the positions that it holds then */
-  async #restore(slot: number, image: KvRows, { prompt, positions }: PrefillRow): Promise<number> {
+  /** Segments of a row's text that are cached. */
+  #cachedText({ prompt, positions }: PrefillRow): CachedText {
+    const ids = prompt.ids.slice(0, positions.end - this.#decoder.imagePositions);
+    return this.#prefixes.text(prompt.imageKey, withoutLast(ids));
+  }
+
+  /**
+   * All rows of a pass are padded to the longest. What is computed of a row begins early enough that its padding, and the one
+   * position that makes their number even, fit its slot: a short text at the end of the context, beside a long one.
+   */
+  #latestStart(rows: readonly PrefillRow[], texts: readonly CachedText[]): number {
     const { cache, imagePositions } = this.#decoder;
-    const ids = prompt.ids.slice(0, positions.end - imagePositions);
-    const text = this.#prefixes.text(prompt.imageKey, withoutLast(ids));
+    const lengths = rows.map(({ positions }, i) => {
+      return positions.end - imagePositions - lengthOf(texts[i] as CachedText);
+    });
+    return cache.maxPositions - even(Math.max(...lengths));
+  }
+
+  /** Writes segments into a slot, up to before the position `latest`. @returns the positions that it holds then */
+  async #restore(slot: number, segments: CachedText, latest: number): Promise<number> {
+    const { cache } = this.#decoder;
     let start = 0;
-    for (const { values, length } of [{ values: image, length: imagePositions }, ...text]) {
+    for (const segment of segments) {
+      const length = Math.min(segment.length, latest - start);
+      if (length === 0) break;
       cache.reserve({ slots: slot + 1, positions: start + length });
-      await cache.put(values, [{ row: 0, slot, start, length }]);
+      await cache.put(segment.values, [{ row: 0, slot, start, length }]);
       start += length;
     }
     return start;
@@ -242,3 +285,5 @@ const startsPrompts = ({ rows }: PrefillBatch) =>
 
 /** A prompt's last id is always computed: its logits choose the first token. */
 const withoutLast = (ids: readonly number[]) => ids.slice(0, -1);
+
+const lengthOf = (text: CachedText) => text.reduce((sum, { length }) => sum + length, 0);

@@ -23,6 +23,8 @@ export class EngineSetup {
   readonly engine: Engine;
   readonly events: { id: number; event: JobEvent }[] = [];
   readonly stats: EngineStats[] = [];
+  /** Gets each event before it is recorded; where it throws, the event is not delivered. */
+  deliver: (id: number, event: JobEvent) => void = () => {};
   readonly encode = vi.fn(async (pixels: Float32Array) => new Tensor('float32', pixels, [1, 2]));
 
   constructor(options: Partial<EngineOptions> = {}, others: Partial<EngineModels> = {}) {
@@ -43,7 +45,10 @@ export class EngineSetup {
         prefixCacheBytes: 0,
         ...options,
       } as EngineOptions,
-      (id, event) => this.events.push({ id, event }),
+      (id, event) => {
+        this.deliver(id, event);
+        this.events.push({ id, event });
+      },
       (stats) => this.stats.push(stats),
     );
   }

@@ -24,6 +24,8 @@ export class FakeDecoder implements Decoder {
   readonly batches: ForwardBatch[] = [];
   /** Every pass waits for this before it computes; where it rejects, the pass fails. */
   gate: (batch: ForwardBatch) => Promise<void> = async () => {};
+  /** Changes the logits of a row that attends to these numbers. */
+  adjust: (logits: Float32Array, attended: readonly number[]) => void = () => {};
   /** Whether its memory was freed after the last pass. */
   wasReset = false;
 
@@ -56,6 +58,8 @@ export class FakeDecoder implements Decoder {
               ? { past: 0, values: [] }
               : { past: row.cachedPositions, values: [row.nextToken] },
           );
+    // As a tensor of ids would: one row that has none fails the pass.
+    if (batch.kind === 'decode') for (const { values } of rows) values.map(BigInt);
     const positions = Math.max(...rows.map(({ values }) => values.length));
     const ends = rows.map(({ past }) => past + positions);
     this.cache.reserve({ slots: firstSlot + rows.length, positions: Math.max(...ends) });
@@ -63,7 +67,9 @@ export class FakeDecoder implements Decoder {
     const keysAndValues = new Float32Array(rows.length * positions * 2);
     for (const [i, { past, values }] of rows.entries()) {
       const attended = [...this.slotValues(firstSlot + i, past), ...values];
-      logits.set(logitsOf(attended), i * VOCAB);
+      const own = logitsOf(attended);
+      this.adjust(own, attended);
+      logits.set(own, i * VOCAB);
       for (const [j, value] of values.entries()) keysAndValues[(i * positions + j) * 2] = value;
     }
     return new ForwardOutput({
