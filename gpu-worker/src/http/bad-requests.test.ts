@@ -100,12 +100,22 @@ describe('a request that cannot be served', () => {
     expect(response.status).toBe(409);
   });
 
-  it('is refused with a problem although a large image is still being uploaded', async () => {
+  it('is refused with a problem that is not lost while the rest of a large image comes', async () => {
+    const head = encodeJsonFrame('request', test.generate({ revision: 'x' }));
     const large = encodeFrame('image', new Uint8Array(19 * 2 ** 20));
-    for (let round = 0; round < 5; round++) {
-      const response = await test.send(test.generate({ revision: 'x' }), large);
-      expect(await response.json()).toMatchObject({ type: '/problems/model-mismatch' });
-    }
+    const refused = Promise.withResolvers<void>();
+    const parts = [head, large.subarray(0, large.length / 2), large.subarray(large.length / 2)];
+    const upload = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        if (parts.length === 1) await refused.promise;
+        const part = parts.shift();
+        if (part === undefined) controller.close();
+        else controller.enqueue(part);
+      },
+    });
+    const response = await test.post(upload, { duplex: 'half' });
+    refused.resolve();
+    expect(await response.json()).toMatchObject({ type: '/problems/model-mismatch' });
   });
 });
 
