@@ -1,5 +1,6 @@
 /** The one family of errors that crosses a boundary: RFC 9457 problem documents with a stable type. */
 import * as z from 'zod/mini';
+import { described, describedMembers } from './schemas/described.ts';
 
 /** A kind of problem. `cause` and `remedy` are a sentence each, in Markdown. */
 export type ProblemKind = { status: number; title: string; cause: string; remedy: string };
@@ -185,6 +186,24 @@ export const Problem = z.object({
   retry_after: z.optional(z.number()),
 });
 export type Problem = z.infer<typeof Problem>;
+
+described(Problem, 'A problem document (RFC 9457).');
+describedMembers(Problem.shape, {
+  type: [
+    'Which problem it is: stable, and a path of this service that explains it.',
+    '/problems/invalid-request',
+  ],
+  title: ['The kind of problem, for people.', 'The request is not valid'],
+  status: ['The HTTP status.', 400],
+  detail: [
+    'What is wrong with this request, and what to do about it.',
+    'max_tokens: must be more than 0.',
+  ],
+  field: ['The member of the request that is wrong.', 'max_tokens'],
+  limit: ['What is allowed at most.', 95],
+  actual: ['What was sent instead.', 140],
+  retry_after: ['Seconds after which to try again.', 5],
+});
 
 type Extras = Partial<Pick<Problem, 'field' | 'limit' | 'actual' | 'retry_after'>>;
 
