@@ -1,16 +1,13 @@
 /** `GET /v1/embeddings/{sha256}`: cached embeddings of an image, without the GPU worker. */
 import { ApiError } from '@blip2/shared/errors';
 import { IMAGE_ID } from '@blip2/shared/image-id';
-import { EmbeddingsOptions } from '@blip2/shared/schemas/embeddings';
-import * as z from 'zod/mini';
+import { CachedEmbeddingsQuery } from '@blip2/shared/schemas/embeddings';
 import { storeOf } from '../dependencies.ts';
 import { EMBEDDING_MEDIA_TYPES, represent } from '../embeddings/represent.ts';
 import { cacheUnavailable, unknownImage } from '../embeddings/resolve-embeddings.ts';
 import { matchesTag, negotiate } from '../http/content-negotiation.ts';
 import { validate } from '../http/validate.ts';
 import { type Handler, requestContextOf } from './app-context.ts';
-
-const ReadOptions = z.strictObject({ kind: EmbeddingsOptions.shape.kind });
 
 export const readEmbeddings: Handler = async (c, deps) => {
   const id = c.req.param('sha256') ?? '';
@@ -19,7 +16,7 @@ export const readEmbeddings: Handler = async (c, deps) => {
       field: 'sha256',
     });
   }
-  const { kind } = validate(ReadOptions, c.req.query());
+  const { kind } = validate(CachedEmbeddingsQuery, c.req.query());
   const mediaType = negotiate(c.req.header('accept'), EMBEDDING_MEDIA_TYPES);
   if (mediaType === null) {
     const offered = EMBEDDING_MEDIA_TYPES.join(', ');

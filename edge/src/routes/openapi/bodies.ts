@@ -1,0 +1,94 @@
+/** Bodies of requests and replies by media type. */
+import type { ImageRequest, ReplyContent } from '../route.ts';
+import { EVENT_EXAMPLES, EXAMPLES } from './examples.ts';
+import { textFields } from './parameters.ts';
+import { type Defaults, type JsonSchema, reference, type SchemaName } from './schemas.ts';
+
+/** Media types of the images that are read. */
+const IMAGE_TYPES = ['image/jpeg', 'image/png', 'image/webp', 'image/gif', 'image/avif'];
+
+const IMAGE_FILE = 'The image: JPEG, PNG, WebP, GIF or AVIF.';
+
+const bytes = (description: string): JsonSchema => ({
+  type: 'string',
+  format: 'binary',
+  description,
+});
+
+/** The forms that a request with an image may have. */
+export function requestBody(request: ImageRequest, defaults: Defaults): object {
+  return {
+    required: true,
+    description:
+      'JSON; a form with the image as a file; or the image itself, with all other members in the query.',
+    content: {
+      'application/json': { schema: reference(request.json), examples: EXAMPLES[request.json] },
+      'multipart/form-data': form(request, defaults),
+      'image/*': { schema: bytes(IMAGE_FILE) },
+    },
+  };
+}
+
+function form({ json, fields }: ImageRequest, defaults: Defaults): object {
+  const all = textFields(fields, defaults);
+  const required = all.filter(({ isRequired }) => isRequired).map(({ name }) => name);
+  const isJson = all.filter((field) => field.isJson).map(({ name }) => name);
+  return {
+    schema: {
+      type: 'object',
+      description: `The members of ${json} as fields of a form, and the image as a file.`,
+      properties: {
+        image: bytes(IMAGE_FILE),
+        ...Object.fromEntries(all.map(({ name, schema }) => [name, schema])),
+      },
+      required: ['image', ...required],
+      additionalProperties: false,
+    },
+    encoding: {
+      image: { contentType: IMAGE_TYPES.join(', ') },
+      ...Object.fromEntries(isJson.map((name) => [name, { contentType: 'application/json' }])),
+    },
+  };
+}
+
+/** The body of a reply by media type. */
+export function replyContent(byMediaType: Record<string, ReplyContent>): object {
+  return Object.fromEntries(
+    Object.entries(byMediaType).map(([type, content]) => [type, mediaType(type, content)]),
+  );
+}
+
+function mediaType(type: string, content: ReplyContent): object {
+  switch (content) {
+    case 'events':
+      return {
+        schema: {
+          type: 'string',
+          description: 'Server-sent events, each with the name and the data of StreamEvent.',
+          contentMediaType: type,
+          contentSchema: { type: 'array', items: reference('StreamEvent') },
+        },
+        examples: EVENT_EXAMPLES,
+      };
+    case 'text':
+      return { schema: { type: 'string', description: 'Text.' } };
+    case 'binary':
+      return { schema: bytes(BINARY_REPLIES[type] ?? 'Bytes.') };
+    default:
+      return {
+        schema: schemaOf(content),
+        examples: Object.assign({}, ...content.map((name) => EXAMPLES[name])),
+      };
+  }
+}
+
+const BINARY_REPLIES: Record<string, string> = {
+  'application/octet-stream':
+    'The values alone, row by row: fp16 in little endian, two bytes each. `x-shape` has the shape.',
+  'application/x-npy': 'A file of NumPy, float32 [queries, width]: `numpy.load` reads it.',
+};
+
+function schemaOf(names: readonly SchemaName[]): JsonSchema {
+  const [first, ...others] = names.map(reference);
+  return first !== undefined && others.length === 0 ? first : { anyOf: names.map(reference) };
+}
