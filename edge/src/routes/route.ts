@@ -15,8 +15,13 @@ export type ImageRequest = {
   fields: z.ZodMiniObject;
 };
 
-/** What a body is: JSON of one of the schemas, events, text, or embeddings as bytes. */
-export type ReplyContent = readonly SchemaName[] | 'events' | 'text' | 'binary';
+/** What a body is: JSON of one of the schemas, the events of a caption or an answer, text, or embeddings as bytes. */
+export type ReplyContent =
+  | readonly SchemaName[]
+  | 'caption-events'
+  | 'answer-events'
+  | 'text'
+  | 'binary';
 
 export type Route = {
   /** GET includes HEAD. */

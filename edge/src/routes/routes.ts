@@ -78,7 +78,7 @@ const API: readonly Route[] = [
     description: `Says in words what the image shows, after a beginning that you may give.${STREAMING}`,
     parameters: { header: GenerationHeaders },
     request: { json: 'CaptionRequest', fields: CaptionOptions },
-    reply: { 'application/json': ['CaptionReply'], 'text/event-stream': 'events' },
+    reply: { 'application/json': ['CaptionReply'], 'text/event-stream': 'caption-events' },
   },
   {
     ...generation,
@@ -90,7 +90,7 @@ const API: readonly Route[] = [
     description: `Answers a question, after earlier turns that you may give.${STREAMING}`,
     parameters: { header: GenerationHeaders },
     request: { json: 'AnswerRequest', fields: AnswerOptions },
-    reply: { 'application/json': ['AnswerReply'], 'text/event-stream': 'events' },
+    reply: { 'application/json': ['AnswerReply'], 'text/event-stream': 'answer-events' },
   },
   {
     method: 'POST',

@@ -1,7 +1,7 @@
 /** Bodies of requests and replies by media type. */
 import type { ImageRequest, ReplyContent } from '../route.ts';
 import { EVENT_EXAMPLES, EXAMPLES } from './examples.ts';
-import { textFields } from './parameters.ts';
+import { type TextField, textFields } from './parameters.ts';
 import { type Defaults, type JsonSchema, reference, type SchemaName } from './schemas.ts';
 
 /** Media types of the images that are read. */
@@ -44,11 +44,19 @@ function form({ json, fields }: ImageRequest, defaults: Defaults): object {
       required: ['image', ...required],
       additionalProperties: false,
     },
+    example: { image: 'The bytes of an image', ...examplesOf(required, all) },
     encoding: {
       image: { contentType: IMAGE_TYPES.join(', ') },
       ...Object.fromEntries(isJson.map((name) => [name, { contentType: 'application/json' }])),
     },
   };
+}
+
+function examplesOf(names: readonly string[], fields: readonly TextField[]): object {
+  const needed = fields.filter(({ name }) => names.includes(name));
+  return Object.fromEntries(
+    needed.map(({ name, schema }) => [name, (schema.examples as unknown[])[0]]),
+  );
 }
 
 /** The body of a reply by media type. */
@@ -60,7 +68,8 @@ export function replyContent(byMediaType: Record<string, ReplyContent>): object 
 
 function mediaType(type: string, content: ReplyContent): object {
   switch (content) {
-    case 'events':
+    case 'caption-events':
+    case 'answer-events':
       return {
         schema: {
           type: 'string',
@@ -68,7 +77,7 @@ function mediaType(type: string, content: ReplyContent): object {
           contentMediaType: type,
           contentSchema: { type: 'array', items: reference('StreamEvent') },
         },
-        examples: EVENT_EXAMPLES,
+        examples: EVENT_EXAMPLES[content],
       };
     case 'text':
       return { schema: { type: 'string', description: 'Text.' } };

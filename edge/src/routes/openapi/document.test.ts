@@ -132,18 +132,22 @@ describe('examples', () => {
     }
   });
 
-  it('of streams are streams of described events', async () => {
-    const { content } = document.paths['/v1/captions']!.post!.responses[200]!;
-    const { schema, examples } = content!['text/event-stream']!;
-    const { contentSchema } = schema as { contentSchema: object };
-    for (const { value } of Object.values(examples ?? {})) {
-      const events = new Response(String(value))
-        .body!.pipeThrough(new TextDecoderStream())
-        .pipeThrough(new EventSourceParserStream());
-      const all: unknown[] = [];
-      for await (const { event, data } of events) all.push({ event, data: JSON.parse(data) });
-      expect(all.length).toBeGreaterThan(2);
-      expect(errorsOf(contentSchema, all)).toEqual([]);
-    }
-  });
+  it.each(['caption', 'answer'])(
+    'of streams of %ss are streams of described events',
+    async (name) => {
+      const { content } = document.paths[`/v1/${name}s`]!.post!.responses[200]!;
+      const { schema, examples } = content!['text/event-stream']!;
+      const { contentSchema } = schema as { contentSchema: object };
+      for (const { value } of Object.values(examples ?? {})) {
+        const events = new Response(String(value))
+          .body!.pipeThrough(new TextDecoderStream())
+          .pipeThrough(new EventSourceParserStream());
+        const all: unknown[] = [];
+        for await (const { event, data } of events) all.push({ event, data: JSON.parse(data) });
+        expect(all.length).toBeGreaterThan(2);
+        expect(JSON.stringify(all)).toMatch(new RegExp(`"${name}":|"error"`));
+        expect(errorsOf(contentSchema, all)).toEqual([]);
+      }
+    },
+  );
 });

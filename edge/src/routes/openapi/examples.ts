@@ -22,8 +22,6 @@ const captionReply = {
   finish_reason: 'stop',
 } as const;
 
-const tokens = ['a', ' pizza', ' above', ' an', ' octopus', ' on', ' a', ' gray', ' background'];
-
 export const EXAMPLES: {
   [Name in SchemaName]?: Examples<z.input<(typeof SCHEMAS)[Name]>>;
 } = {
@@ -160,26 +158,6 @@ export const EXAMPLES: {
   },
 };
 
-const { caption: text, ...rest } = captionReply;
-
-/** Data of the events of one caption, in their order. */
-const EVENTS: readonly z.input<(typeof SCHEMAS)['StreamEvent']>[] = [
-  { event: 'image', data: { ...image, cache: 'miss' } },
-  ...tokens.map((token, index) => ({
-    event: 'token' as const,
-    data: { text: token, index, choice: 0 },
-  })),
-  {
-    event: 'done',
-    data: {
-      text,
-      caption: text,
-      ...rest,
-      timings_ms: { queue: 0.8, vision: 21.5, qformer: 3.2, prefill: 6.4, decode: 25.1 },
-    },
-  },
-];
-
 const ERROR: z.input<(typeof SCHEMAS)['Problem']> = {
   type: '/problems/deadline-exceeded',
   title: 'The answer took too long',
@@ -187,16 +165,41 @@ const ERROR: z.input<(typeof SCHEMAS)['Problem']> = {
   detail: 'The request was not finished before its deadline.',
 };
 
-export const EVENT_EXAMPLES: Examples<string> = {
-  caption: { summary: 'A caption, token by token', value: asStream(EVENTS) },
-  failure: {
-    summary: 'A stream that fails after its first token',
-    value: asStream([...EVENTS.slice(0, 2), { event: 'error', data: ERROR }]),
-  },
-};
+type StreamEvent = z.input<(typeof SCHEMAS)['StreamEvent']>;
 
-function asStream(events: readonly { event: string; data: object }[]): string {
+/** @param member the member of the reply that holds the text */
+function streams(member: 'caption' | 'answer', text: string): Examples<string> {
+  const tokens = text.split(/(?= )/);
+  const { caption: _text, ...rest } = captionReply;
+  const usage = {
+    ...rest.usage,
+    completion_tokens: tokens.length,
+    total_tokens: rest.usage.prompt_tokens + tokens.length,
+  };
+  const timings_ms = { queue: 0.8, vision: 21.5, qformer: 3.2, prefill: 6.4, decode: 25.1 };
+  const events: StreamEvent[] = [
+    { event: 'image', data: { ...image, cache: 'miss' } },
+    ...tokens.map((token, index): StreamEvent => {
+      return { event: 'token', data: { choice: 0, text: token, index } };
+    }),
+    { event: 'done', data: { ...rest, [member]: text, text, usage, timings_ms } },
+  ];
+  return {
+    [member]: { summary: 'Written to its end', value: asStream(events) },
+    failure: {
+      summary: 'Broken off after the first token',
+      value: asStream([...events.slice(0, 2), { event: 'error', data: ERROR }]),
+    },
+  };
+}
+
+function asStream(events: readonly StreamEvent[]): string {
   return events
     .map(({ event, data }) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
     .join('');
 }
+
+export const EVENT_EXAMPLES = {
+  'caption-events': streams('caption', captionReply.caption),
+  'answer-events': streams('answer', 'a pizza and an octopus'),
+};

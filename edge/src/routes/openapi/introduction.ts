@@ -8,7 +8,7 @@ export function introduction({ config, models }: Pick<Dependencies, 'config' | '
   const served =
     retrieve === undefined
       ? `\`${generate.name}\`; no retrieval model is served, so that matching, texts and \`itc\` embeddings reply 404`
-      : `\`${generate.name}\` writes, \`${retrieve.name}\` compares`;
+      : `\`${generate.name}\`, which writes, and \`${retrieve.name}\`, which compares (a retrieval model)`;
   return `Captions of images, answers to questions about them, how well texts fit them, and their embeddings.
 Served here: ${served}. The model that comes with the repository knows scenes of emoji only.
 
