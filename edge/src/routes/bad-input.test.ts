@@ -30,13 +30,14 @@ describe('JSON', () => {
     ['an empty image', { image: {} }, 'no-image', 'image'],
     ['two images', { image: { data, sha256 } }, 'several-images', 'image'],
     ['bad base64', { image: { data: '!!!' } }, 'invalid-base64', 'image.data'],
-    ['a data: URL without base64', { image: { data: 'data:,x' } }, 'invalid-base64', 'image.data'],
+    ['a data: URL without data', { image: { data: 'data:,' } }, 'no-image', 'image'],
+    ['a data: URL without a comma', { image: { data: 'data:x' } }, 'invalid-base64', 'image.data'],
     ['no bytes', { image: { data: '' } }, 'no-image', 'image'],
     ['noise', { image: { data: btoa('x'.repeat(50)) } }, 'invalid-image', 'image'],
     ['a known format', { image: { data: btoa('%PDF-1.7') } }, 'unsupported-media-type', 'image'],
     ['an unknown field', { image, color: 'red' }, 'invalid-request', 'color'],
     ['an unknown image field', { image: { data, x: 1 } }, 'invalid-request', 'image.x'],
-    ['an image as text', { image: 'abc' }, 'invalid-request', 'image'],
+    ['an image as text', { image: 'a dog!' }, 'invalid-base64', 'image'],
     ['a bad hash', { image: { sha256: 'abc' } }, 'invalid-request', 'image.sha256'],
     ['a wrong type', { image, max_tokens: 'many' }, 'invalid-request', 'max_tokens'],
     ['a fraction of a token', { image, max_tokens: 1.5 }, 'invalid-request', 'max_tokens'],
@@ -72,11 +73,8 @@ describe('JSON', () => {
     ['what is missing', { image, question: undefined }, 'question: is required.'],
     ['a fraction', { image, question: 'x', min_tokens: 1.5 }, 'min_tokens: must be of type int.'],
     ['a wrong type', { image, question: 'x', stream: 'yes' }, 'stream: must be of type boolean.'],
-    [
-      'null',
-      { image, question: 'x', length_penalty: null },
-      'length_penalty: must be of type number.',
-    ],
+    ['null where a value is needed', { image, question: null }, 'question: is required.'],
+    ['null in a list', { image, question: 'x', stop: [null] }, 'stop.0: must be of type string.'],
     ['a number too large', { image, question: 'x', top_p: 2 }, 'top_p: must be at most 1.'],
     [
       'too many',
@@ -205,7 +203,7 @@ describe('forms', () => {
       'several-images',
       'image',
     ],
-    ['an image as text', [['image', 'abc']], 'invalid-request', 'image'],
+    ['an image as text', [['image', 'a dog!']], 'invalid-base64', 'image'],
     [
       'an unknown file',
       [
@@ -243,7 +241,7 @@ describe('forms', () => {
   it('that are broken are refused', async () => {
     const headers = { 'content-type': 'multipart/form-data; boundary=x' };
     const response = await edge.request('/v1/captions', { method: 'POST', headers, body: 'junk' });
-    await expectProblem(response, 'invalid-request');
+    await expectProblem(response, 'invalid-multipart');
   });
 });
 

@@ -1,7 +1,7 @@
 /** `POST /v1/answers`. */
 import * as z from 'zod/mini';
 import { generationOptions, generationReply } from './generation.ts';
-import { ImageReference } from './image.ts';
+import { RequestImage } from './image.ts';
 
 const notBlank = z.string().check(z.regex(/\S/, 'must not be empty'));
 
@@ -16,7 +16,7 @@ export const AnswerOptions = z.strictObject({
 });
 export type AnswerOptions = z.infer<typeof AnswerOptions>;
 
-export const AnswerRequest = z.strictObject({ image: ImageReference, ...AnswerOptions.shape });
+export const AnswerRequest = z.strictObject({ image: RequestImage, ...AnswerOptions.shape });
 
 export const AnswerReply = z.object({ answer: z.string(), ...generationReply });
 export type AnswerReply = z.infer<typeof AnswerReply>;

@@ -1,7 +1,7 @@
 /** `POST /v1/captions`. */
 import * as z from 'zod/mini';
 import { generationOptions, generationReply } from './generation.ts';
-import { ImageReference } from './image.ts';
+import { RequestImage } from './image.ts';
 
 /** Members of a request other than its image. */
 export const CaptionOptions = z.strictObject({
@@ -11,7 +11,7 @@ export const CaptionOptions = z.strictObject({
 });
 export type CaptionOptions = z.infer<typeof CaptionOptions>;
 
-export const CaptionRequest = z.strictObject({ image: ImageReference, ...CaptionOptions.shape });
+export const CaptionRequest = z.strictObject({ image: RequestImage, ...CaptionOptions.shape });
 
 export const CaptionReply = z.object({ caption: z.string(), ...generationReply });
 export type CaptionReply = z.infer<typeof CaptionReply>;

@@ -1,7 +1,7 @@
 /** `POST /v1/embeddings` and `GET /v1/embeddings/{sha256}`. */
 import * as z from 'zod/mini';
 import { EmbeddingKind, MAX_TEXTS } from '../wire.ts';
-import { CacheResult, ImageReference, ImageReply } from './image.ts';
+import { CacheResult, ImageReply, RequestImage } from './image.ts';
 
 const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 
@@ -14,7 +14,7 @@ export const EmbeddingsOptions = z.strictObject({
 });
 
 export const EmbeddingsRequest = z.strictObject({
-  image: z.optional(ImageReference),
+  image: z.optional(RequestImage),
   ...EmbeddingsOptions.shape,
 });
 

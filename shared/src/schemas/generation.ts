@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import { FinishReason, generationParameterOptions } from '../wire.ts';
 import { CacheResult, ImageReply } from './image.ts';
+import { otherNames } from './other-names.ts';
 
 const stopSequence = z.string().check(z.minLength(1), z.maxLength(100));
 
@@ -10,7 +11,9 @@ export const generationOptions = {
   ...generationParameterOptions,
   /** Stop sequences: a text ends before the first of them. */
   stop: z.optional(z.union([stopSequence, z.array(stopSequence).check(z.maxLength(8))])),
+  /** Whether the reply is a stream of events; it wins over `Accept`. */
   stream: z.optional(z.boolean()),
+  ...otherNames,
 };
 
 /** `prompt_tokens` counts the image positions and the text with its BOS. */

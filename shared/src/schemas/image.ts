@@ -10,15 +10,20 @@ export const Sha256 = z
 /** How a JSON request names its image: exactly one of the three. */
 export const ImageReference = z
   .strictObject({
-    /** Base64, or a `data:` URL. */
+    /** Base64 of either alphabet, or a `data:` URL. */
     data: z.optional(z.string()),
-    /** http(s), at a public host. */
+    /** http(s), at a public host, or a `data:` URL. */
     url: z.optional(z.string()),
     /** SHA-256 of the bytes of an image that was sent before. */
-    sha256: z.optional(Sha256),
+    sha256: z.optional(
+      z.string().check(z.regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')),
+    ),
   })
   .register(z.globalRegistry, { minProperties: 1, maxProperties: 1 });
 export type ImageReference = z.infer<typeof ImageReference>;
+
+/** The image of a request: as text alone, what it is decides: an http(s) or `data:` URL, SHA-256, else base64. */
+export const RequestImage = z.union([ImageReference, z.string()]);
 
 export const ImageReply = z.object({ sha256: Sha256, ...ImageInfo.shape });
 export type ImageReply = z.infer<typeof ImageReply>;

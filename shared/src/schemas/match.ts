@@ -1,7 +1,7 @@
 /** `POST /v1/match`. */
 import * as z from 'zod/mini';
 import { MAX_TEXTS, MatchScore } from '../wire.ts';
-import { ImageReference, ImageReply } from './image.ts';
+import { ImageReply, RequestImage } from './image.ts';
 
 const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 
@@ -10,7 +10,7 @@ export const MatchOptions = z.strictObject({
   texts: z.array(text).check(z.minLength(1), z.maxLength(MAX_TEXTS)),
 });
 
-export const MatchRequest = z.strictObject({ image: ImageReference, ...MatchOptions.shape });
+export const MatchRequest = z.strictObject({ image: RequestImage, ...MatchOptions.shape });
 
 export const MatchReply = z.object({
   id: z.string(),
