@@ -82,6 +82,12 @@ describe('is refused by name', () => {
     ],
     ['what never ends', '['.repeat(1_000_000), 'invalid-request', /deeper than 32/],
     [
+      'too much white space',
+      `{${' '.repeat(2_000_000)}}`,
+      'invalid-request',
+      /characters outside of its strings/,
+    ],
+    [
       'too many values',
       `{"a": [${'0,'.repeat(20_000)}0]}`,
       'invalid-request',

@@ -6,6 +6,8 @@ import { shownName } from './validate.ts';
 /** Far beyond any request; the parser needs memory for each. */
 const MAX_DEPTH = 32;
 const MAX_VALUES = 10_000;
+/** Characters that are in no string: punctuation, numbers, white space. */
+const MAX_OUTSIDE = 2 ** 20;
 
 /**
  * The members of a JSON object. A member that is null is absent, in nested objects too.
@@ -54,6 +56,9 @@ export function parseJsonValue(text: string, field?: string): unknown {
   return cleaned(value, field === undefined ? [] : [field]);
 }
 
+const [QUOTE, COMMA, COLON, BACKSLASH] = [0x22, 0x2c, 0x3a, 0x5c];
+const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
+
 /**
  * Goes through the text once, before anything is built of it.
  * @returns a name that one object has twice, or null; meaningful where the text is JSON
@@ -62,29 +67,30 @@ export function parseJsonValue(text: string, field?: string): unknown {
 function checkStructure(text: string): string | null {
   const names: Set<string>[] = [];
   let values = 0;
+  let outside = 0;
   let lastString = '';
   let repeated: string | null = null;
   for (let i = 0; i < text.length; i++) {
-    switch (text[i]) {
-      case '"': {
+    switch (text.charCodeAt(i)) {
+      case QUOTE: {
         const end = closingQuote(text, i);
         lastString = text.slice(i, end + 1);
         i = end;
         break;
       }
-      case '{':
-      case '[':
+      case OPEN_OBJECT:
+      case OPEN_LIST:
         names.push(new Set());
         values++;
         break;
-      case '}':
-      case ']':
+      case CLOSE_OBJECT:
+      case CLOSE_LIST:
         names.pop();
         break;
-      case ',':
+      case COMMA:
         values++;
         break;
-      case ':': {
+      case COLON: {
         const known = names.at(-1);
         if (known?.has(lastString)) repeated ??= lastString.slice(1, -1);
         known?.add(lastString);
@@ -93,6 +99,9 @@ function checkStructure(text: string): string | null {
     }
     if (names.length > MAX_DEPTH) throw tooMuch(`is nested deeper than ${MAX_DEPTH} levels`);
     if (values > MAX_VALUES) throw tooMuch(`has more than ${MAX_VALUES} values`);
+    if (++outside > MAX_OUTSIDE) {
+      throw tooMuch(`has more than ${MAX_OUTSIDE} characters outside of its strings`);
+    }
   }
   return repeated;
 }
@@ -105,7 +114,7 @@ function tooMuch(what: string): ApiError {
 function closingQuote(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;
-    while (text[end - 1 - backslashes] === '\\') backslashes++;
+    while (text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
     if (backslashes % 2 === 0) return end;
   }
   return text.length;

@@ -4,9 +4,11 @@ const MAGIC = 0xfd2fb528;
 /** The magic numbers of frames to skip, without their last four bits. */
 const SKIPPABLE_MAGIC = 0x184d2a5;
 const RUN_LENGTH = 1;
+/** Each takes a decoder of its own; those who compress in parallel have one for megabytes. */
+const MAX_FRAMES = 1000;
 
 /**
- * The frames that have content, or null where the last one does not end where the bytes do.
+ * The frames that have content, or null where the last one does not end where the bytes do, or there are too many.
  * @example framesOf(new Uint8Array([...frame, ...otherFrame])) // [frame, otherFrame]
  */
 export function framesOf(bytes: Uint8Array): Uint8Array[] | null {
@@ -15,7 +17,7 @@ export function framesOf(bytes: Uint8Array): Uint8Array[] | null {
   try {
     for (let start = 0; start < bytes.length || start === 0; ) {
       const end = endOfFrame(view, start);
-      if (end > bytes.length) return null;
+      if (end > bytes.length || frames.length === MAX_FRAMES) return null;
       if (!isSkippable(view, start)) frames.push(bytes.subarray(start, end));
       start = end;
     }

@@ -27,18 +27,16 @@ export function isDataUrl(text: string): boolean {
 
 function fromBase64(text: string, field: string): Bytes {
   const plain = text.includes('%') ? new TextDecoder('latin1').decode(percentDecode(text)) : text;
-  // Whoever writes both alphabets in one text means the newer one.
-  const isUrlSafe = /[-_]/.test(plain);
-  const alphabet = isUrlSafe ? 'base64url' : 'base64';
-  const inAlphabet = isUrlSafe ? plain.replaceAll('+', '-').replaceAll('/', '_') : plain;
+  const alphabet = /[-_]/.test(plain) ? 'base64url' : 'base64';
   try {
-    return Uint8Array.fromBase64(inAlphabet, { alphabet });
+    return Uint8Array.fromBase64(plain, { alphabet });
   } catch (cause) {
-    const at = plain.search(/[^A-Za-z0-9+/=_\s-]/);
+    const other = alphabet === 'base64' ? /[^A-Za-z0-9+/=\s]/u : /[^A-Za-z0-9_=\s-]/u;
+    const [wrong] = plain.match(other) ?? [];
     const why =
-      at === -1
+      wrong === undefined
         ? 'it is cut off, or has padding within'
-        : `character ${at + 1} is ${JSON.stringify(String.fromCodePoint(plain.codePointAt(at) ?? 0))}`;
+        : `character ${plain.indexOf(wrong) + 1} is ${JSON.stringify(wrong)}`;
     throw invalid(`${field}: is neither base64 nor a data: URL: ${why}.`, field, cause);
   }
 }
