@@ -73,6 +73,46 @@ describe('JSON', () => {
     ['what is missing', { image, question: undefined }, 'question: is required.'],
     ['a fraction', { image, question: 'x', min_tokens: 1.5 }, 'min_tokens: must be of type int.'],
     ['a wrong type', { image, question: 'x', stream: 'yes' }, 'stream: must be of type boolean.'],
+    [
+      'a mistyped name',
+      { image, question: 'x', max_tokns: 5 },
+      'There is no field max_tokns; did you mean max_tokens?',
+    ],
+    [
+      'a name in another style',
+      { image, question: 'x', noRepeatNgramSize: 2 },
+      'There is no field noRepeatNgramSize; did you mean no_repeat_ngram_size?',
+    ],
+    [
+      'a name of transformers with another meaning',
+      { image, question: 'x', max_length: 50 },
+      'There is no field max_length: use max_tokens, which counts the tokens of the new text alone.',
+    ],
+    [
+      'the image as OpenAI names it',
+      { image: { type: 'image_url', image_url: { url: 'https://a.example' } }, question: 'x' },
+      'There is no field image.image_url: use image.url, or image with the URL.',
+    ],
+    [
+      'a long unknown name',
+      { image, question: 'x', ['y'.repeat(500)]: 1 },
+      `There is no field ${'y'.repeat(100)}….`,
+    ],
+    [
+      'two names of one option',
+      { image, question: 'x', max_tokens: 5, max_new_tokens: 6 },
+      'max_new_tokens: is another name of max_tokens, and max_tokens is 5: give one of them.',
+    ],
+    [
+      'an option under another name that is out of its range',
+      { image, question: 'x', num_return_sequences: 0 },
+      'num_return_sequences: must be more than 0.',
+    ],
+    [
+      'neither of two types',
+      { image, question: 'x', stop: 7 },
+      'stop: must be of type string or array.',
+    ],
     ['null where a value is needed', { image, question: null }, 'question: is required.'],
     ['null in a list', { image, question: 'x', stop: [null] }, 'stop.0: must be of type string.'],
     ['a number too large', { image, question: 'x', top_p: 2 }, 'top_p: must be at most 1.'],
