@@ -1,6 +1,6 @@
 /** Requests byte for byte as HTTP clients write them: an image, a question, and the most tokens of the answer. */
 
-export type ClientRequest = { contentType: string; body: Uint8Array<ArrayBuffer> };
+type ClientRequest = { contentType: string; body: Uint8Array<ArrayBuffer> };
 export type WriteRequest = (image: Uint8Array) => ClientRequest;
 
 export const QUESTION = 'what is in the image?';

@@ -1,6 +1,6 @@
 /** Reads the forms of a request with an image into one: the source of the image, and the other fields. */
 import { ApiError } from '@blip2/shared/errors';
-import { ImageReference } from '@blip2/shared/schemas/image';
+import { RequestImage } from '@blip2/shared/schemas/image';
 import type * as z from 'zod/mini';
 import type { Config } from '../config.ts';
 import { type ImageSource, sourceFromReference, sourceFromText } from '../image/image-source.ts';
@@ -120,8 +120,10 @@ function sourceFromMember(image: unknown): ImageSource | undefined {
   if (image instanceof Uint8Array) {
     return { kind: 'bytes', bytes: image as Uint8Array<ArrayBuffer> };
   }
-  if (typeof image === 'string') return sourceFromText(image, 'image');
-  return sourceFromReference(validate(ImageReference, image, 'image'));
+  const reference = validate(RequestImage, image, 'image');
+  return typeof reference === 'string'
+    ? sourceFromText(reference, 'image')
+    : sourceFromReference(reference);
 }
 
 /** JSON text of an object, a byte order mark and white space before it aside. */

@@ -25,9 +25,9 @@ export function sourceFromReference(image: ImageReference | undefined): ImageSou
   const { data, url, sha256 } = image ?? {};
   const given = [data, url, sha256].filter((value) => value !== undefined).length;
   if (given === 0) {
-    throw new ApiError('no-image', 'Send the image as image.data, image.url or image.sha256.', {
-      field: 'image',
-    });
+    const detail =
+      'Send the image: as the body, as a file with the name image, or in JSON as image.data, image.url or image.sha256.';
+    throw new ApiError('no-image', detail, { field: 'image' });
   }
   if (given > 1) {
     throw new ApiError('several-images', 'Send one of image.data, image.url and image.sha256.', {

@@ -109,6 +109,11 @@ describe('JSON', () => {
       'num_return_sequences: must be more than 0.',
     ],
     [
+      'an image that is a list',
+      { image: [data], question: 'x' },
+      'image: must be of type object or string.',
+    ],
+    [
       'neither of two types',
       { image, question: 'x', stop: 7 },
       'stop: must be of type string or array.',

@@ -10,15 +10,16 @@ import { problemPage } from './problems.ts';
 import { readEmbeddings } from './read-embeddings.ts';
 import type { MediaContent, Route, SchemaName } from './route.ts';
 
-/** The three forms of a request with an image. */
+/** The forms of a request with an image. */
 const withImage = (schema: SchemaName): Record<string, MediaContent> => ({
   'application/json': [schema],
   'multipart/form-data': 'form',
+  'application/x-www-form-urlencoded': 'form',
   'image/*': 'binary',
 });
 
 const STREAMING =
-  'With stream: true or Accept: text/event-stream the reply is a stream. Events: image (ImageEvent), ' +
+  'With stream: true the reply is a stream; without stream, where Accept prefers text/event-stream to JSON. Events: image (ImageEvent), ' +
   'token (TokenEvent), done (DoneEvent) or error (Problem).';
 
 const described: readonly Route[] = [
@@ -54,7 +55,11 @@ const described: readonly Route[] = [
     handler: createEmbeddings,
     summary: 'Compute and cache the embeddings of an image, or embed texts',
     request: withImage('EmbeddingsRequest'),
-    reply: { 'application/json': ['EmbeddingsReply', 'TextEmbeddingsReply'] },
+    reply: {
+      'application/json': ['EmbeddingsReply', 'TextEmbeddingsReply'],
+      'application/octet-stream': 'binary',
+      'application/x-npy': 'binary',
+    },
   },
   {
     method: 'GET',
