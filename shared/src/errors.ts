@@ -182,7 +182,8 @@ export const PROBLEMS = {
   overloaded: {
     status: 503,
     title: 'The service is busy',
-    cause: 'All slots and the queue are taken, by all clients together.',
+    cause:
+      'All slots and the queue are taken, by all clients together, or the part of them that background work may have.',
     remedy: 'Wait for the seconds of `Retry-After`.',
   },
   'shutting-down': {

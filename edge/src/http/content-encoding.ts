@@ -52,7 +52,9 @@ export function parseContentEncoding(header: string | null): string[] {
     .map((coding) => (coding === 'x-gzip' ? 'gzip' : coding));
   const unknown = codings.find((coding) => !Object.hasOwn(DECODERS, coding));
   if (unknown !== undefined) {
-    throw unsupported(`Content-Encoding ${unknown.slice(0, 32)} is not read; use ${SUPPORTED}.`);
+    throw unsupported(
+      `Content-Encoding ${unknown.slice(0, 32)} is not read; use ${SUPPORTED}, or none.`,
+    );
   }
   if (codings.length > MAX_CODINGS) {
     throw unsupported(`${codings.length} codings one over the other are not read; use one.`);

@@ -27,6 +27,11 @@ export function decodeText(
   }
 }
 
+/** Text of a form as JSON would have it: forms write CR LF for each line break of a text (as browsers do), which a model reads differently. */
+export function withLineFeeds(text: string): string {
+  return text.replaceAll('\r\n', '\n');
+}
+
 /** Whether bytes are no text, by the control characters among the first of them: every format of images has some. */
 export function looksBinary(bytes: Uint8Array): boolean {
   return bytes.subarray(0, 256).some((byte) => byte < SPACE && !WHITE.has(byte));

@@ -28,7 +28,7 @@ describe('texts become what their schema accepts', () => {
     ['early_stopping=never', { early_stopping: 'never' }],
     ['early_stopping=FALSE', { early_stopping: false }],
     ['prompt=7&question=true&text=12', { prompt: '7', question: 'true', text: '12' }],
-    ['max_tokens=&prompt=', { prompt: '' }],
+    ['max_tokens=&prompt=&stream=', { prompt: '', stream: '' }],
     ['max_tokens=many&stream=maybe&color=1', { max_tokens: 'many', stream: 'maybe', color: '1' }],
     ['prompt=a+dog%26%E2%82%AC&image=100%', { prompt: 'a dog&€', image: '100%' }],
     ['__proto__=1&toString=2', { ['__proto__']: '1', toString: '2' }],

@@ -15,8 +15,8 @@ const MAX_NAME_LENGTH = 256;
 
 /**
  * Lists may be a name that is repeated, `texts[]`, `texts[0]`, or JSON; objects `history[0][question]`, or JSON. A text
- * that is not of its schema's type stays text: the schema refuses it. An empty text is absent, except where text is
- * asked for.
+ * that is not of its schema's type stays text: the schema refuses it. An empty text is absent where a number or a list
+ * is asked for.
  * @param schema of all fields: a strict object
  * @throws ApiError `invalid-request` for a field that is given twice and is no list
  * @example
@@ -142,7 +142,7 @@ function fromText(text: unknown, schema: Schema | undefined): unknown {
   if (element !== undefined && alternatives(element).some((one) => kindOf(one) === 'string')) {
     return [text];
   }
-  return word === '' ? undefined : text;
+  return word === '' && !kinds.has('boolean') ? undefined : text;
 }
 
 /** The list or object that a text holds; the text where it holds none. */

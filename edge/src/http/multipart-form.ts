@@ -1,7 +1,7 @@
 /** Makes members of a request of the parts of a multipart body: the image, and the other fields. */
 import { ApiError } from '@blip2/shared/errors';
 import type * as z from 'zod/mini';
-import { decodeText, looksBinary } from './decode-text.ts';
+import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
 import { parseJsonValue } from './json-body.ts';
 import { isJsonType } from './media-type.ts';
@@ -41,7 +41,7 @@ export function readMultipart(
     });
     // The charset of all texts without one of their own (RFC 7578, 4.6).
     if (name === '_charset_') charset = text;
-    else if (!isJsonType(type)) entries.push([name, text]);
+    else if (!isJsonType(type)) entries.push([name, withLineFeeds(text)]);
     else {
       const value = parseJsonValue(text, name);
       if (isField(part) || !isObject(value)) entries.push([name, value]);

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import { type ImageSource, sourceFromReference, sourceFromText } from '../image/image-source.ts';
 import { checkImageType } from '../image/sniff-format.ts';
 import { decodeContent, parseContentEncoding } from './content-encoding.ts';
-import { decodeText, looksBinary } from './decode-text.ts';
+import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
 import { parseJsonObject } from './json-body.ts';
@@ -134,8 +134,8 @@ function looksLikeObject(body: Uint8Array): boolean {
 /** The fields of a form. Base64 has no spaces: where it seems to, its `+` were not encoded. */
 function entriesOf(body: Uint8Array, charset: string | undefined): FormEntry[] {
   const text = decodeText(body, charset, { what: 'The body', slug: 'invalid-request' });
-  return parseUrlEncoded(text).map(([name, value]) => [
-    name,
-    name === 'image' || name === 'image[data]' ? String(value).replaceAll(' ', '+') : value,
-  ]);
+  return parseUrlEncoded(text).map(([name, value]) => {
+    const isBase64 = name === 'image' || name === 'image[data]';
+    return [name, isBase64 ? value.replaceAll(' ', '+') : withLineFeeds(value)];
+  });
 }

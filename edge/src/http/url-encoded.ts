@@ -1,6 +1,5 @@
 /** Parses application/x-www-form-urlencoded: query strings, and what `curl -d` sends. */
 import { decodeText, percentDecode } from './decode-text.ts';
-import type { FormEntry } from './form-fields.ts';
 import { shownName } from './validate.ts';
 
 /**
@@ -8,7 +7,7 @@ import { shownName } from './validate.ts';
  * @throws ApiError `invalid-request`
  * @example parseUrlEncoded('prompt=a+dog&n=2') // [['prompt', 'a dog'], ['n', '2']]
  */
-export function parseUrlEncoded(text: string): FormEntry[] {
+export function parseUrlEncoded(text: string): [name: string, value: string][] {
   return text
     .split('&')
     .filter((pair) => pair !== '')
