@@ -3,7 +3,8 @@ import { ApiError } from '@blip2/shared/errors';
 import { parseHeaderValue, splitUnquoted } from './header-value.ts';
 
 /**
- * The offer that the client prefers; earlier offers win a tie. Null when it accepts none of them.
+ * The offer that the client prefers; earlier offers win a tie. Null when it accepts none of them. Who only says what is
+ * not acceptable accepts the rest.
  * @param accept value of `Accept`; absent or empty accepts anything
  * @example negotiate('text/html, image/*;q=0.5', ['image/png', 'text/plain']) // 'image/png'
  */
@@ -14,7 +15,8 @@ export function negotiate<Offer extends string>(
   const ranges = splitUnquoted(accept ?? '', ',')
     .filter((range) => range.trim() !== '')
     .map(parseRange);
-  if (ranges.length === 0) return offers[0] ?? null;
+  const refusesAll = ranges.some(({ type }) => type === '*/*');
+  if (!refusesAll && ranges.every(({ quality }) => quality === 0)) ranges.push(ANYTHING_ELSE);
   let best: { offer: Offer; quality: number } | null = null;
   for (const offer of offers) {
     const quality = qualityOf(offer, ranges);
@@ -37,6 +39,8 @@ export function negotiateOrRefuse<Offer extends string>(
   const list = offers.map((type) => descriptions[type] ?? type).join(', ');
   throw new ApiError('not-acceptable', `Accept allows none of what is offered here: ${list}.`);
 }
+
+const ANYTHING_ELSE: Range = { type: '*/*', hasParameters: false, quality: 1 };
 
 type Range = { type: string; hasParameters: boolean; quality: number };
 

@@ -27,9 +27,12 @@ export function decodeText(
   }
 }
 
-/** Text of a form as JSON would have it: forms write CR LF for each line break of a text (as browsers do), which a model reads differently. */
+/** Longer than any text that is not refused, and short enough to go through it text by text. */
+const MAX_TEXT_LENGTH = 2 ** 16;
+
+/** Text of a form as JSON would have it: browsers write CR LF for each line break, which a model reads differently. */
 export function withLineFeeds(text: string): string {
-  return text.replaceAll('\r\n', '\n');
+  return text.length > MAX_TEXT_LENGTH ? text : text.replaceAll('\r\n', '\n');
 }
 
 /** Whether bytes are no text, by the control characters among the first of them: every format of images has some. */
@@ -40,12 +43,16 @@ export function looksBinary(bytes: Uint8Array): boolean {
 const SPACE = 0x20;
 const WHITE = new Set([0x09, 0x0a, 0x0b, 0x0c, 0x0d]);
 
-/** Bytes of a percent-encoded text; a percent sign without two hexadecimal digits stands for itself. */
-export function percentDecode(text: string): Uint8Array<ArrayBuffer> {
+/**
+ * Bytes of a percent-encoded text; a percent sign without two hexadecimal digits stands for itself.
+ * @param plus what `+` stands for
+ */
+export function percentDecode(text: string, plus: '+' | ' ' = '+'): Uint8Array<ArrayBuffer> {
   const bytes = new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
   let length = 0;
   for (let i = 0; i < bytes.length; i++) {
     let byte = bytes[i] as number;
+    if (byte === PLUS && plus === ' ') byte = SPACE;
     if (byte === PERCENT) {
       const [high, low] = [hexDigit(bytes[i + 1]), hexDigit(bytes[i + 2])];
       if (high >= 0 && low >= 0) {
@@ -58,10 +65,10 @@ export function percentDecode(text: string): Uint8Array<ArrayBuffer> {
   return bytes.subarray(0, length);
 }
 
-const PERCENT = 0x25;
+const [PERCENT, PLUS] = [0x25, 0x2b];
 
-/** Value of an ASCII digit, or -1. */
-function hexDigit(byte = 0): number {
+/** Value of a hexadecimal digit in ASCII, or -1. */
+export function hexDigit(byte = 0): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
   const letter = byte | 0x20;
   return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;

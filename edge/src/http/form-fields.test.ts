@@ -31,6 +31,7 @@ describe('texts become what their schema accepts', () => {
     ['max_tokens=&prompt=&stream=', { prompt: '', stream: '' }],
     ['max_tokens=many&stream=maybe&color=1', { max_tokens: 'many', stream: 'maybe', color: '1' }],
     ['prompt=a+dog%26%E2%82%AC&image=100%', { prompt: 'a dog&€', image: '100%' }],
+    ['image=a+b/c&prompt=a+b', { image: 'a+b/c', prompt: 'a b' }],
     ['__proto__=1&toString=2', { ['__proto__']: '1', toString: '2' }],
   ])('%s', (text, expected) => {
     expect(Object.entries(fields(text))).toEqual(Object.entries(expected));

@@ -10,7 +10,8 @@ type Schema = z.core.$ZodType;
 /** A name, as the client writes it, and its text, or a value that is JSON already. */
 export type FormEntry = readonly [name: string, value: unknown];
 
-const MAX_ENTRIES = 1000;
+/** More than any request has, a list's entries one by one. */
+export const MAX_ENTRIES = 1000;
 const MAX_NAME_LENGTH = 256;
 
 /**
@@ -26,15 +27,17 @@ export function fieldsFromForm(
   entries: readonly FormEntry[],
   schema: Schema,
 ): Record<string, unknown> {
-  if (entries.length > MAX_ENTRIES) {
-    throw new ApiError('invalid-request', `There are more than ${MAX_ENTRIES} fields.`);
-  }
+  if (entries.length > MAX_ENTRIES) throw tooManyFields();
   const root = new Field();
   for (const [name, value] of entries) {
     const [first, ...keys] = keysOf(name);
     keys.reduce((field, key) => field.child(key), root.child(first)).values.push(value);
   }
   return membersFrom(root, schema, '');
+}
+
+export function tooManyFields(): ApiError {
+  return new ApiError('invalid-request', `There are more than ${MAX_ENTRIES} fields.`);
 }
 
 /** A field, or a place within one: what was given there, and what was given within it. */
@@ -122,7 +125,7 @@ const BOOLEANS: Readonly<Record<string, boolean>> = {
   yes: true,
   no: false,
 };
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 
 function fromText(text: unknown, schema: Schema | undefined): unknown {
   if (typeof text !== 'string' || schema === undefined) return text;

@@ -3,6 +3,7 @@
  * CR. The platform's own parser refuses what .NET, among others, sends.
  */
 import { ApiError } from '@blip2/shared/errors';
+import { MAX_ENTRIES } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
 import { decodeTransfer } from './transfer-encoding.ts';
 
@@ -18,8 +19,7 @@ export type Part = {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** More than any request has fields, a list's entries one by one. */
-const MAX_PARTS = 1000;
+const MAX_PARTS = MAX_ENTRIES;
 const MAX_HEADER_BYTES = 8192;
 const SHORT_LINE = 32;
 /** RFC 2046, 5.1.1, says 70. */

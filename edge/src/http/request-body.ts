@@ -131,11 +131,7 @@ function looksLikeObject(body: Uint8Array): boolean {
   return /^(\xef\xbb\xbf)?\s*\{/.test(String.fromCharCode(...body.subarray(0, 64)));
 }
 
-/** The fields of a form. Base64 has no spaces: where it seems to, its `+` were not encoded. */
 function entriesOf(body: Uint8Array, charset: string | undefined): FormEntry[] {
   const text = decodeText(body, charset, { what: 'The body', slug: 'invalid-request' });
-  return parseUrlEncoded(text).map(([name, value]) => {
-    const isBase64 = name === 'image' || name === 'image[data]';
-    return [name, isBase64 ? value.replaceAll(' ', '+') : withLineFeeds(value)];
-  });
+  return parseUrlEncoded(text).map(([name, value]) => [name, withLineFeeds(value)]);
 }

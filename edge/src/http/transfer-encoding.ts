@@ -1,5 +1,6 @@
 /** Decodes the `Content-Transfer-Encoding` of a part (RFC 2045, 6), which a few clients still send. */
 import { ApiError } from '@blip2/shared/errors';
+import { hexDigit } from './decode-text.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -37,25 +38,22 @@ function fromBase64(bytes: Bytes, field: string): Bytes {
   }
 }
 
-const EQUALS = 0x3d;
+const [EQUALS, CR, LF] = [0x3d, 0x0d, 0x0a];
 
 /** `=41` is a byte, and `=` at the end of a line continues it; anything else stands for itself. */
 function fromQuotedPrintable(bytes: Bytes): Bytes {
-  const text = new TextDecoder('latin1').decode(bytes);
   const decoded = new Uint8Array(bytes.length);
   let length = 0;
   for (let i = 0; i < bytes.length; i++) {
-    if (bytes[i] !== EQUALS) {
-      decoded[length++] = bytes[i] as number;
-      continue;
-    }
-    const next = text.slice(i + 1, i + 3);
-    if (/^[0-9a-f]{2}$/i.test(next)) {
-      decoded[length++] = Number.parseInt(next, 16);
+    const [byte = 0, first, second] = [bytes[i], bytes[i + 1], bytes[i + 2]];
+    const [high, low] = [hexDigit(first), hexDigit(second)];
+    if (byte !== EQUALS) decoded[length++] = byte;
+    else if (high >= 0 && low >= 0) {
+      decoded[length++] = high * 16 + low;
       i += 2;
-    } else if (next === '\r\n') i += 2;
-    else if (next.startsWith('\n')) i += 1;
-    else decoded[length++] = EQUALS;
+    } else if (first === LF) i += 1;
+    else if (first === CR && second === LF) i += 2;
+    else decoded[length++] = byte;
   }
   return decoded.subarray(0, length);
 }

@@ -247,7 +247,7 @@ describe('streams', () => {
 
   it.each<[string, Record<string, unknown>, string]>([
     ['application/json, text/event-stream', {}, 'application/json'],
-    ['text/event-stream;q=0, */*', {}, 'application/json'],
+    ['text/event-stream;q=0', {}, 'application/json'],
     ['application/json;q=0.5, text/event-stream', {}, 'text/event-stream'],
     ['application/json', { stream: true }, 'text/event-stream'],
     ['text/event-stream', { stream: false }, 'application/json'],
