@@ -8,7 +8,13 @@ import {
   CachedEmbeddingsQuery,
   EmbeddingsOptions,
 } from '@blip2/shared/schemas/embeddings';
-import { CommonHeaders, EmbeddingHeaders, GenerationHeaders } from '@blip2/shared/schemas/headers';
+import {
+  BodyHeaders,
+  CachedEmbeddingHeaders,
+  CommonHeaders,
+  EmbeddingHeaders,
+  GenerationHeaders,
+} from '@blip2/shared/schemas/headers';
 import { MatchOptions } from '@blip2/shared/schemas/match';
 import * as z from 'zod/mini';
 import { answers } from './answers.ts';
@@ -26,6 +32,8 @@ import type { Route } from './route.ts';
 const REQUEST: readonly ProblemSlug[] = [
   'invalid-request',
   'invalid-json',
+  'invalid-multipart',
+  'invalid-content-encoding',
   'no-image',
   'several-images',
   'invalid-base64',
@@ -35,6 +43,7 @@ const REQUEST: readonly ProblemSlug[] = [
   'image-url-failed',
   'body-too-large',
   'unsupported-media-type',
+  'unsupported-content-encoding',
 ];
 /** Work of the GPU worker. */
 const WORK: readonly ProblemSlug[] = [
@@ -42,6 +51,7 @@ const WORK: readonly ProblemSlug[] = [
   'model-mismatch',
   'bad-gateway',
   'worker-unavailable',
+  'too-many-requests',
   'overloaded',
   'shutting-down',
   'deadline-exceeded',
@@ -51,14 +61,14 @@ const LOOKUP: readonly ProblemSlug[] = ['unknown-image', 'cache-unavailable'];
 
 const STREAMING = `
 
-With \`stream: true\`, or \`Accept: text/event-stream\` where \`stream\` is not set, the reply is a stream of server-sent events: \`image\`,
-then a \`token\` for each part of the text, and \`done\` with the whole reply, or \`error\` with a problem as the last. Comments keep it open
+With \`stream: true\`, or where \`stream\` is not set and \`Accept\` prefers \`text/event-stream\` to JSON, the reply is a stream of server-sent
+events: \`image\`, then a \`token\` for each part of the text, and \`done\` with the whole reply, or \`error\` with a problem as the last. Comments keep it open
 while nothing flows. A problem before the first event is a reply with its own status. Who leaves a stream ends its work.`;
 
 const generation: Pick<Route, 'tag' | 'headers' | 'problems'> = {
   tag: 'text',
   headers: ['server-timing', 'cache-control'],
-  problems: [...REQUEST, ...WORK, ...LOOKUP],
+  problems: [...REQUEST, ...WORK, ...LOOKUP, 'not-acceptable'],
 };
 
 const slug = described(
@@ -101,7 +111,7 @@ const API: readonly Route[] = [
     summary: 'Tell how well texts fit an image',
     description:
       'Scores each text by ITM, which looks at the image and the text together, and by ITC, which compares their embeddings. The image itself is needed: its hash does not suffice.',
-    parameters: { header: CommonHeaders },
+    parameters: { header: BodyHeaders },
     request: { json: 'MatchRequest', fields: MatchOptions },
     reply: { 'application/json': ['MatchReply'] },
     headers: ['server-timing', 'cache-control'],
@@ -116,11 +126,15 @@ const API: readonly Route[] = [
     summary: 'Embed an image, or texts',
     description:
       'Returns the embeddings of an image, computed and cached where they are not cached yet; or those of texts, which are never cached. Send an image or texts, not both.',
-    parameters: { header: CommonHeaders },
+    parameters: { header: EmbeddingHeaders },
     request: { json: 'EmbeddingsRequest', fields: EmbeddingsOptions },
-    reply: { 'application/json': ['EmbeddingsReply', 'TextEmbeddingsReply'] },
-    headers: ['server-timing', 'cache-control'],
-    problems: [...REQUEST, ...WORK, ...LOOKUP, 'no-retrieval-model'],
+    reply: {
+      'application/json': ['EmbeddingsReply', 'TextEmbeddingsReply'],
+      'application/octet-stream': 'binary',
+      'application/x-npy': 'binary',
+    },
+    headers: ['server-timing', 'cache-control', 'vary', 'content-location', 'x-shape', 'x-dtype'],
+    problems: [...REQUEST, ...WORK, ...LOOKUP, 'not-acceptable', 'no-retrieval-model'],
   },
   {
     method: 'GET',
@@ -134,14 +148,14 @@ const API: readonly Route[] = [
     parameters: {
       path: CachedEmbeddingsPath,
       query: CachedEmbeddingsQuery,
-      header: EmbeddingHeaders,
+      header: CachedEmbeddingHeaders,
     },
     reply: {
       'application/json': ['EmbeddingsReply'],
       'application/octet-stream': 'binary',
       'application/x-npy': 'binary',
     },
-    headers: ['cache-control', 'etag', 'vary', 'x-shape'],
+    headers: ['cache-control', 'etag', 'vary', 'x-shape', 'x-dtype'],
     replies: {
       304: {
         description: 'They are still the same.',

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { described } from './described.ts';
 import { generationOptions, generationReply } from './generation.ts';
-import { ImageReference } from './image.ts';
+import { RequestImage } from './image.ts';
 
 const notBlank = () => z.string().check(z.regex(/\S/, 'must not be empty'));
 
@@ -28,7 +28,7 @@ export const AnswerOptions = z.strictObject({
 export type AnswerOptions = z.infer<typeof AnswerOptions>;
 
 export const AnswerRequest = described(
-  z.strictObject({ image: ImageReference, ...AnswerOptions.shape }),
+  z.strictObject({ image: RequestImage, ...AnswerOptions.shape }),
   'A question about an image.',
 );
 

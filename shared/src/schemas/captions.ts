@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { described } from './described.ts';
 import { generationOptions, generationReply } from './generation.ts';
-import { ImageReference } from './image.ts';
+import { RequestImage } from './image.ts';
 
 /** Members of a request other than its image. */
 export const CaptionOptions = z.strictObject({
@@ -16,7 +16,7 @@ export const CaptionOptions = z.strictObject({
 export type CaptionOptions = z.infer<typeof CaptionOptions>;
 
 export const CaptionRequest = described(
-  z.strictObject({ image: ImageReference, ...CaptionOptions.shape }),
+  z.strictObject({ image: RequestImage, ...CaptionOptions.shape }),
   'An image to describe.',
 );
 

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { EmbeddingKind, MAX_TEXTS } from '../wire.ts';
 import { described } from './described.ts';
-import { CacheResult, ImageReference, ImageReply, Sha256 } from './image.ts';
+import { CacheResult, ImageReply, RequestImage, Sha256 } from './image.ts';
 
 const text = () => z.string().check(z.regex(/\S/, 'must not be empty'));
 
@@ -23,7 +23,7 @@ export const EmbeddingsOptions = z.strictObject({
 });
 
 export const EmbeddingsRequest = described(
-  z.strictObject({ image: z.optional(ImageReference), ...EmbeddingsOptions.shape }),
+  z.strictObject({ image: z.optional(RequestImage), ...EmbeddingsOptions.shape }),
   'What to embed: an image, or texts.',
 );
 

@@ -4,6 +4,7 @@ import { FinishReason, generationParameterOptions } from '../wire.ts';
 import { described, describedMembers } from './described.ts';
 import { requestId } from './headers.ts';
 import { CacheResult, ImageReply } from './image.ts';
+import { otherNames } from './other-names.ts';
 
 const stopSequence = z.string().check(z.minLength(1), z.maxLength(100));
 
@@ -56,9 +57,10 @@ export const generationOptions = {
   ),
   stream: described(
     z.optional(z.boolean()),
-    'Whether the reply is a stream of server-sent events.',
+    'Whether the reply is a stream of server-sent events; it wins over `Accept`.',
     true,
   ),
+  ...otherNames,
 };
 
 const count = (description: string, example: number) =>

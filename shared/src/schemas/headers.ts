@@ -26,24 +26,40 @@ const ifNoneMatch = described(
 
 export const CommonHeaders = z.object(common);
 
+/** Headers of requests that have a body. */
+const ofBody = {
+  ...common,
+  'content-encoding': described(
+    z.optional(z.string()),
+    'How the body is compressed: `gzip`, `deflate`, `br` or `zstd`. Limits hold after inflation.',
+    'gzip',
+  ),
+};
+
+export const BodyHeaders = z.object(ofBody);
+
 export const CacheableHeaders = z.object({ ...common, 'if-none-match': ifNoneMatch });
 
 export const GenerationHeaders = z.object({
-  ...common,
+  ...ofBody,
   accept: described(
     z.optional(z.string()),
-    '`text/event-stream` asks for a stream, as `stream: true` does; where `stream` is set, it decides.',
+    'Preferring `text/event-stream` to JSON asks for a stream, as `stream: true` does; where `stream` is set, it decides.',
     'text/event-stream',
   ),
 });
 
-export const EmbeddingHeaders = z.object({
+const acceptEmbeddings = described(
+  z.optional(z.string()),
+  'Which representation is wanted; without it, JSON.',
+  'application/x-npy',
+);
+
+export const EmbeddingHeaders = z.object({ ...ofBody, accept: acceptEmbeddings });
+
+export const CachedEmbeddingHeaders = z.object({
   ...common,
-  accept: described(
-    z.optional(z.string()),
-    'Which representation is wanted; without it, JSON.',
-    'application/x-npy',
-  ),
+  accept: acceptEmbeddings,
   'if-none-match': ifNoneMatch,
 });
 
@@ -72,6 +88,31 @@ export const ReplyHeaders = z.object({
     z.string().check(z.regex(/^\d+, \d+$/)),
     'Shape of the embeddings: queries, width.',
     '32, 192',
+  ),
+  'x-dtype': described(
+    z.enum(['float16', 'float32']),
+    'Type of the values, as NumPy names it.',
+    'float32',
+  ),
+  'content-location': described(
+    z.string(),
+    'Where the same embeddings are read from the cache.',
+    '/v1/embeddings/f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f?kind=query',
+  ),
+  'accept-encoding': described(
+    z.string(),
+    'The content codings that requests may have.',
+    'gzip, deflate, br, zstd',
+  ),
+  ratelimit: described(
+    z.string(),
+    'What is left of the limit, and the seconds to wait.',
+    '"client";r=0;t=1',
+  ),
+  'ratelimit-policy': described(
+    z.string(),
+    'How many requests one client may have under way at a time.',
+    '"client";q=36;qu="concurrent-requests"',
   ),
 });
 export type ReplyHeader = keyof typeof ReplyHeaders.shape;

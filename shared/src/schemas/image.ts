@@ -16,19 +16,29 @@ export const ImageReference = described(
     .strictObject({
       data: described(
         z.optional(z.string()),
-        'The bytes of the image as base64, or a `data:` URL that holds base64.',
+        'The bytes of the image as base64 of either alphabet, or a `data:` URL.',
       ),
       url: described(
         z.optional(z.string()),
-        'Where the image is fetched from: http or https, at a public host.',
+        'Where the image is fetched from: http or https, at a public host; or a `data:` URL.',
         'https://images.example.org/pizza-and-octopus.webp',
       ),
-      sha256: z.optional(Sha256),
+      sha256: described(
+        z.optional(z.string().check(z.regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits'))),
+        'SHA-256 of the bytes of an image that was sent before: what `sha256sum FILE` prints.',
+        'f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f',
+      ),
     })
     .register(z.globalRegistry, { minProperties: 1, maxProperties: 1 }),
   'Names the image by exactly one of its bytes, its URL, or the hash of an image that was sent before.',
 );
 export type ImageReference = z.infer<typeof ImageReference>;
+
+/** The image of a request: as text alone, what it is decides: an http(s) or `data:` URL, SHA-256, else base64. */
+export const RequestImage = described(
+  z.union([ImageReference, z.string()]),
+  'The image: an object that names it, or a text, which is an http(s) or `data:` URL, a SHA-256, or else base64.',
+);
 
 export const ImageReply = described(
   z.object({

@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { MAX_TEXTS, MatchScore } from '../wire.ts';
 import { described, describedMembers } from './described.ts';
 import { requestId } from './headers.ts';
-import { ImageReference, ImageReply } from './image.ts';
+import { ImageReply, RequestImage } from './image.ts';
 
 const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 
@@ -17,7 +17,7 @@ export const MatchOptions = z.strictObject({
 });
 
 export const MatchRequest = described(
-  z.strictObject({ image: ImageReference, ...MatchOptions.shape }),
+  z.strictObject({ image: RequestImage, ...MatchOptions.shape }),
   'An image and texts. The image must be sent: its hash does not suffice here.',
 );
 

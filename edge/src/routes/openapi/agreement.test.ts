@@ -108,6 +108,7 @@ describe.each(POSTS)('POST %s', (path, operation) => {
   /** What a member needs beside it to make sense. */
   const COMPANIONS: Record<string, Record<string, string>> = {
     n: { temperature: '1' },
+    num_return_sequences: { temperature: '1' },
     top_logprobs: { logprobs: 'true' },
   };
   // Texts have no image: they are embedded below.
@@ -135,6 +136,10 @@ describe.each(POSTS)('POST %s', (path, operation) => {
     const headers = { 'content-type': 'image/png' };
     const raw = await edge.post(`${path}?${query}`, newImage(), headers);
     await expectReply(operation, raw, 200, type);
+    query.set('image', base64(newImage()));
+    const fields = new TextEncoder().encode(query.toString());
+    const encoded = { 'content-type': 'application/x-www-form-urlencoded' };
+    await expectReply(operation, await edge.post(path, fields, encoded), 200, type);
   });
 
   it('replies to the members of its replies that are asked for', async () => {
@@ -254,6 +259,16 @@ async function provoke(slug: ProblemSlug, path: string): Promise<Response> {
       return post(path, { ...NEEDED[path] });
     case 'several-images':
       return image({ data: base64(newImage()), sha256: '0'.repeat(64) });
+    case 'invalid-multipart':
+      return post(path, new TextEncoder().encode('x'), {
+        'content-type': 'multipart/form-data; boundary=y',
+      });
+    case 'invalid-content-encoding':
+      return post(path, bodyOf(path), { 'content-encoding': 'gzip' });
+    case 'unsupported-content-encoding':
+      return post(path, bodyOf(path), { 'content-encoding': 'x' });
+    case 'not-acceptable':
+      return post(path, bodyOf(path), { accept: 'text/html' });
     case 'invalid-base64':
       return image({ data: '!!!' });
     case 'invalid-image':
@@ -293,11 +308,10 @@ async function provoke(slug: ProblemSlug, path: string): Promise<Response> {
       return post(path, bodyOf(path));
     default:
       // What only the GPU worker finds out.
-      gpu.script.refuse = new ApiError(
-        slug,
-        'As the GPU worker says.',
-        PROBLEMS[slug].status === 503 ? { retry_after: 1 } : {},
-      );
+      gpu.script.refuse = new ApiError(slug, 'As the GPU worker says.', {
+        ...([429, 503].includes(PROBLEMS[slug].status) && { retry_after: 1 }),
+        ...(slug === 'too-many-requests' && { limit: 36 }),
+      });
       return post(path, bodyOf(path));
   }
 }

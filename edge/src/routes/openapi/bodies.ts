@@ -1,8 +1,15 @@
 /** Bodies of requests and replies by media type. */
 import type { ImageRequest, ReplyContent } from '../route.ts';
 import { EVENT_EXAMPLES, EXAMPLES } from './examples.ts';
-import { type TextField, textFields } from './parameters.ts';
-import { type Defaults, type JsonSchema, reference, type SchemaName } from './schemas.ts';
+import { textFields } from './parameters.ts';
+import {
+  type Defaults,
+  type JsonSchema,
+  jsonSchema,
+  reference,
+  SCHEMAS,
+  type SchemaName,
+} from './schemas.ts';
 
 /** Media types of the images that are read. */
 const IMAGE_TYPES = ['image/jpeg', 'image/png', 'image/webp', 'image/gif', 'image/avif'];
@@ -20,43 +27,53 @@ export function requestBody(request: ImageRequest, defaults: Defaults): object {
   return {
     required: true,
     description:
-      'JSON; a form with the image as a file; or the image itself, with all other members in the query.',
+      'JSON; a form; or the image itself, with all other members in the query. Each may be compressed (`content-encoding`).',
     content: {
       'application/json': { schema: reference(request.json), examples: EXAMPLES[request.json] },
-      'multipart/form-data': form(request, defaults),
+      'multipart/form-data': form(request, defaults, bytes(IMAGE_FILE)),
+      'application/x-www-form-urlencoded': form(request, defaults, IMAGE_TEXT),
       'image/*': { schema: bytes(IMAGE_FILE) },
+      'application/octet-stream': { schema: bytes(IMAGE_FILE) },
     },
   };
 }
 
-function form({ json, fields }: ImageRequest, defaults: Defaults): object {
+const IMAGE_TEXT: JsonSchema = {
+  type: 'string',
+  description: 'The image: an http(s) or `data:` URL, a SHA-256, or else base64.',
+  examples: ['https://images.example.org/pizza-and-octopus.webp'],
+};
+
+/** @param image how a field of the form is the image */
+function form({ json, fields }: ImageRequest, defaults: Defaults, image: JsonSchema): object {
   const all = textFields(fields, defaults);
-  const required = all.filter(({ isRequired }) => isRequired).map(({ name }) => name);
+  const required = jsonSchema(SCHEMAS[json], defaults).required ?? [];
+  const needed = all.filter(({ isRequired }) => isRequired);
   const isJson = all.filter((field) => field.isJson).map(({ name }) => name);
   return {
     schema: {
       type: 'object',
-      description: `The members of ${json} as fields of a form, and the image as a file.`,
+      description: `The members of ${json} as fields of a form.`,
       properties: {
-        image: bytes(IMAGE_FILE),
+        image,
         ...Object.fromEntries(all.map(({ name, schema }) => [name, schema])),
       },
-      required: ['image', ...required],
+      ...(required.length > 0 && { required }),
       additionalProperties: false,
     },
-    example: { image: 'The bytes of an image', ...examplesOf(required, all) },
+    example: {
+      image: exampleOf(image) ?? 'The bytes of an image',
+      ...Object.fromEntries(needed.map(({ name, schema }) => [name, exampleOf(schema)])),
+    },
     encoding: {
-      image: { contentType: IMAGE_TYPES.join(', ') },
+      ...(image.format === 'binary' && { image: { contentType: IMAGE_TYPES.join(', ') } }),
       ...Object.fromEntries(isJson.map((name) => [name, { contentType: 'application/json' }])),
     },
   };
 }
 
-function examplesOf(names: readonly string[], fields: readonly TextField[]): object {
-  const needed = fields.filter(({ name }) => names.includes(name));
-  return Object.fromEntries(
-    needed.map(({ name, schema }) => [name, (schema.examples as unknown[])[0]]),
-  );
+function exampleOf({ examples }: JsonSchema): unknown {
+  return (examples as unknown[] | undefined)?.[0];
 }
 
 /** The body of a reply by media type. */

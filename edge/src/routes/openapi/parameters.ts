@@ -20,17 +20,28 @@ export function textFields(object: z.ZodMiniObject | undefined, defaults: Defaul
     name,
     schema: asText(schema),
     isRequired: required.includes(name),
-    isJson: schema.type === 'array',
+    isJson: isJson(schema),
   }));
 }
 
-/** Where a text may stand for several, as text there is one. */
+/** A list of texts is a name that is repeated; of anything else, and objects, JSON. */
+function isJson({ type, items }: JsonSchema): boolean {
+  return type === 'object' || (type === 'array' && (items as JsonSchema).type !== 'string');
+}
+
+/** Where one may stand for several, there are always several: as text it is the same. */
 function asText(schema: JsonSchema): JsonSchema {
-  const { anyOf, ...rest } = schema as JsonSchema & { anyOf?: JsonSchema[] };
-  const one = anyOf?.find(({ type }) => type !== 'array');
-  return one === undefined || anyOf?.length !== 2 || anyOf.every(({ type }) => type !== 'array')
-    ? schema
-    : { ...one, ...rest };
+  const { anyOf, examples, ...rest } = schema as JsonSchema & {
+    anyOf?: JsonSchema[];
+    examples?: unknown[];
+  };
+  const several = anyOf?.find(({ type }) => type === 'array');
+  if (several === undefined) return schema;
+  return {
+    ...several,
+    ...rest,
+    ...(examples && { examples: examples.map((one) => [one].flat()) }),
+  };
 }
 
 /** The parameters of an operation. */

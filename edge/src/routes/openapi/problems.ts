@@ -7,10 +7,11 @@ import { reference } from './schemas.ts';
 const EVERYWHERE: readonly ProblemSlug[] = ['method-not-allowed', 'internal-error'];
 
 /** Headers of problems beside `x-request-id` and `cache-control`. */
-const HEADERS_OF: Partial<Record<number, ReplyHeader>> = {
-  405: 'allow',
-  429: 'retry-after',
-  503: 'retry-after',
+const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
+  405: ['allow'],
+  415: ['accept-encoding'],
+  429: ['retry-after', 'ratelimit', 'ratelimit-policy'],
+  503: ['retry-after'],
 };
 
 /** @param headers the headers of a reply, as the document describes them */
@@ -21,12 +22,12 @@ export function problemResponses(
   const byStatus = Object.groupBy([...slugs, ...EVERYWHERE], (slug) => PROBLEMS[slug].status);
   return Object.fromEntries(
     Object.entries(byStatus).map(([status, same = []]) => {
-      const extra = HEADERS_OF[Number(status)];
+      const extra = HEADERS_OF[Number(status)] ?? [];
       return [
         status,
         {
           description: same.map(describe).join('\n'),
-          headers: headers(['cache-control', ...(extra === undefined ? [] : [extra])]),
+          headers: headers(['cache-control', ...extra]),
           content: {
             'application/problem+json': {
               schema: {
@@ -111,6 +112,7 @@ const MEMBERS: Partial<Record<ProblemSlug, Partial<Problem>>> = {
     retry_after: 5,
   },
   'cache-unavailable': { retry_after: 5 },
+  'too-many-requests': { limit: 36, retry_after: 1 },
   overloaded: { retry_after: 1 },
   'shutting-down': { detail: 'This worker accepts no more requests.', retry_after: 1 },
 };

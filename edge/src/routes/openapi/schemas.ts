@@ -10,7 +10,7 @@ import {
 import { DoneEvent, ImageEvent, StreamEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import { Choice, TokenLogprob, Usage } from '@blip2/shared/schemas/generation';
 import { Health } from '@blip2/shared/schemas/health';
-import { ImageReference, ImageReply } from '@blip2/shared/schemas/image';
+import { ImageReference, ImageReply, RequestImage } from '@blip2/shared/schemas/image';
 import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
 import { OpenApiDocument } from '@blip2/shared/schemas/openapi';
 import * as z from 'zod/mini';
@@ -33,6 +33,7 @@ export const SCHEMAS = {
   MatchRequest,
   OpenApiDocument,
   Problem,
+  RequestImage,
   StreamEvent,
   TextEmbeddingsReply,
   TokenEvent,
