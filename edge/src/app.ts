@@ -58,7 +58,17 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
 
 const allowEveryOrigin = cors({
   origin: '*',
-  exposeHeaders: ['x-request-id', 'server-timing', 'etag', 'retry-after', 'x-shape'],
+  exposeHeaders: [
+    'x-request-id',
+    'server-timing',
+    'etag',
+    'content-location',
+    'retry-after',
+    'ratelimit',
+    'ratelimit-policy',
+    'x-shape',
+    'x-dtype',
+  ],
   maxAge: 86_400,
 });
 

@@ -74,7 +74,7 @@ export const WORKER_OPTIONS = {
     kind: wholeNumber(0, 100_000),
     default: 64,
     group: serving,
-    help: 'requests that may wait for a slot; more get 503',
+    help: 'requests that may wait for a slot; more get 503, and one client beyond half of all places 429',
   }),
   executionProvider: option({
     env: 'BLIP2_EXECUTION_PROVIDER',

@@ -1,5 +1,6 @@
 /** The one family of errors that crosses a boundary: RFC 9457 problem documents with a stable type. */
 import * as z from 'zod/mini';
+import { described, describedMembers } from './schemas/described.ts';
 
 /** A kind of problem. `cause` and `remedy` are a sentence each, in Markdown. */
 export type ProblemKind = { status: number; title: string; cause: string; remedy: string };
@@ -21,6 +22,19 @@ export const PROBLEMS = {
     cause: 'The body is called JSON and is not, or is not UTF-8.',
     remedy: 'Send UTF-8 JSON, or the image itself with its own `Content-Type`.',
   },
+  'invalid-multipart': {
+    status: 400,
+    title: 'The multipart body cannot be read',
+    cause: 'The body is not what its `Content-Type` says, or ends before its last boundary.',
+    remedy:
+      'Let an HTTP library write body and `Content-Type` together; `detail` says what is missing.',
+  },
+  'invalid-content-encoding': {
+    status: 400,
+    title: 'The body cannot be decompressed',
+    cause: 'The body is not compressed as `Content-Encoding` says, or is cut off or damaged.',
+    remedy: 'Send it whole and compressed so, or without `Content-Encoding`.',
+  },
   'no-image': {
     status: 400,
     title: 'No image was sent',
@@ -37,7 +51,7 @@ export const PROBLEMS = {
   'invalid-base64': {
     status: 400,
     title: 'The image is not valid base64',
-    cause: '`image.data` is neither base64 nor a `data:` URL that holds base64.',
+    cause: 'The text is neither base64 nor a `data:` URL, or is cut off.',
     remedy: 'Encode the bytes as base64, without line numbers or quotes in it.',
   },
   'invalid-image': {
@@ -101,7 +115,7 @@ export const PROBLEMS = {
   'not-acceptable': {
     status: 406,
     title: 'No offered representation is acceptable',
-    cause: '`Accept` names none of the forms in which this can be sent.',
+    cause: '`Accept` allows none of the forms in which this can be sent.',
     remedy: 'Add one that `detail` names, or leave `Accept` out.',
   },
   'model-mismatch': {
@@ -122,7 +136,22 @@ export const PROBLEMS = {
     cause:
       'The bytes are of a format that is not decoded, which `detail` names, or `Content-Type` is none that this route reads and the bytes are no image.',
     remedy:
-      'Convert the image as `detail` says. An image is read under any `Content-Type`; other forms are `multipart/form-data` and `application/json`.',
+      'Convert the image as `detail` says. An image is read under any `Content-Type`; other forms are `multipart/form-data`, `application/x-www-form-urlencoded` and `application/json`, in UTF-8.',
+  },
+  'unsupported-content-encoding': {
+    status: 415,
+    title: 'The content coding is not supported',
+    cause:
+      '`Content-Encoding` names a compression that is not read, or several one over the other.',
+    remedy: 'Use one that the header `Accept-Encoding` names, or none.',
+  },
+  'too-many-requests': {
+    status: 429,
+    title: 'This client has too many requests under way',
+    cause:
+      'One client may have half of the places, so that others have the rest; `limit` is their number.',
+    remedy:
+      'Wait for the seconds of `Retry-After`, and have at most `limit` requests under way at a time.',
   },
   'internal-error': {
     status: 500,
@@ -165,8 +194,9 @@ export const PROBLEMS = {
   overloaded: {
     status: 503,
     title: 'The service is busy',
-    cause: 'All slots and the queue are taken, or the part of them that one client may have.',
-    remedy: 'Wait for the seconds of `Retry-After`, and send fewer requests at a time.',
+    cause:
+      'All slots and the queue are taken, by all clients together, or the part of them that background work may have.',
+    remedy: 'Wait for the seconds of `Retry-After`.',
   },
   'shutting-down': {
     status: 503,
@@ -198,7 +228,26 @@ export const Problem = z.object({
 });
 export type Problem = z.infer<typeof Problem>;
 
+described(Problem, 'A problem document (RFC 9457).');
+describedMembers(Problem.shape, {
+  type: [
+    'Which problem it is: stable, and a path of this service that explains it.',
+    '/problems/invalid-request',
+  ],
+  title: ['The kind of problem, for people.', 'The request is not valid'],
+  status: ['The HTTP status.', 400],
+  detail: [
+    'What is wrong with this request, and what to do about it.',
+    'max_tokens: must be more than 0.',
+  ],
+  field: ['The member of the request that is wrong.', 'max_tokens'],
+  limit: ['What is allowed at most.', 95],
+  actual: ['What was sent instead.', 140],
+  retry_after: ['Seconds after which to try again.', 5],
+});
+
 type Extras = Partial<Pick<Problem, 'field' | 'limit' | 'actual' | 'retry_after'>>;
+type HeaderFields = Readonly<Record<string, string>>;
 
 /**
  * An error whose text may be shown to the client. Anything else becomes `internal-error`, without its text.
@@ -207,17 +256,24 @@ type Extras = Partial<Pick<Problem, 'field' | 'limit' | 'actual' | 'retry_after'
 export class ApiError extends Error {
   readonly slug: ProblemSlug;
   readonly extras: Extras;
+  /** Headers of the reply; they stay on this side. */
+  readonly headers: HeaderFields;
 
   /**
    * @param detail one sentence for the caller: what is wrong and what to do about it
    * @param extras members added to the problem; `retry_after` is in seconds
    */
-  constructor(slug: ProblemSlug, detail: string, extras: Extras & { cause?: unknown } = {}) {
-    const { cause, ...members } = extras;
+  constructor(
+    slug: ProblemSlug,
+    detail: string,
+    extras: Extras & { cause?: unknown; headers?: HeaderFields } = {},
+  ) {
+    const { cause, headers = {}, ...members } = extras;
     super(detail, cause === undefined ? undefined : { cause });
     this.name = 'ApiError';
     this.slug = slug;
     this.extras = members;
+    this.headers = headers;
   }
 
   get status(): (typeof PROBLEMS)[ProblemSlug]['status'] {
@@ -246,8 +302,8 @@ export class ApiError extends Error {
   }
 }
 
-/** `application/problem+json` response, with `Retry-After` where the problem has one. */
-export function problemResponse(error: ApiError, headers: Record<string, string> = {}): Response {
+/** `application/problem+json` response, with the error's headers, and `Retry-After` where the problem has one. */
+export function problemResponse(error: ApiError, headers: HeaderFields = {}): Response {
   const problem = error.toProblem();
   return new Response(JSON.stringify(problem), {
     status: problem.status,
@@ -255,7 +311,19 @@ export function problemResponse(error: ApiError, headers: Record<string, string>
       'content-type': 'application/problem+json',
       'cache-control': 'no-store',
       ...(problem.retry_after === undefined ? {} : { 'retry-after': String(problem.retry_after) }),
+      ...rateLimitHeaders(error),
+      ...error.headers,
       ...headers,
     },
   });
+}
+
+/** The caller's own limit as draft-ietf-httpapi-ratelimit-headers has it: a number of requests at a time. */
+function rateLimitHeaders({ slug, extras: { limit, retry_after } }: ApiError): HeaderFields {
+  if (slug !== 'too-many-requests' || limit === undefined) return {};
+  const wait = retry_after === undefined ? '' : `;t=${retry_after}`;
+  return {
+    'ratelimit-policy': `"client";q=${limit};qu="concurrent-requests"`,
+    ratelimit: `"client";r=0${wait}`,
+  };
 }

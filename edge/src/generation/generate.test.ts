@@ -9,7 +9,8 @@ import type { RequestContext } from '../request-context.ts';
 import { newImage, startEdge, type TestEdge, testContext } from '../testing/edge.ts';
 import { generative } from '../testing/models.ts';
 import { type Delta, type Generation, generate } from './generate.ts';
-import { type GenerateOptions, preparePrompt } from './prepare-prompt.ts';
+import type { GenerationOptions } from './generation-options.ts';
+import { preparePrompt } from './prepare-prompt.ts';
 
 let edge: TestEdge;
 let bytes: Uint8Array<ArrayBuffer>;
@@ -20,7 +21,7 @@ beforeEach(() => {
 
 async function start(
   deps: Dependencies,
-  options: GenerateOptions = {},
+  options: GenerationOptions = {},
   context: RequestContext = testContext().context,
 ) {
   const prompt = preparePrompt(deps, { text: 'a photo of' }, options);
@@ -29,7 +30,7 @@ async function start(
   return { id: input.id, deltas: generate(deps, { image, prompt }, context) };
 }
 
-const all = async (deps: Dependencies, options?: GenerateOptions): Promise<Delta[]> =>
+const all = async (deps: Dependencies, options?: GenerationOptions): Promise<Delta[]> =>
   Array.fromAsync((await start(deps, options)).deltas);
 
 const wholeOf = (deltas: readonly Delta[]): Generation | undefined => {

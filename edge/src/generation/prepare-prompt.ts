@@ -3,10 +3,10 @@ import { maxPromptTokens } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
 import { withDefaults } from '@blip2/shared/generation-defaults';
 import { promptIds } from '@blip2/shared/prompts';
-import type { CaptionOptions } from '@blip2/shared/schemas/captions';
 import { GenerationConfig } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import { validate } from '../http/validate.ts';
+import { type GenerationOptions, generationOptionsFrom } from './generation-options.ts';
 
 /** The time to tokenize grows with the characters: this is far beyond what any context holds. */
 const MAX_PROMPT_CHARACTERS = 4096;
@@ -21,9 +21,6 @@ export type Prompt = {
 /** A prompt's text, and the member of the request that it comes from, where that is one. */
 export type PromptText = { text: string; field?: 'prompt' | 'question' };
 
-/** Parameters of the generation, each of which may be absent, and stop sequences. */
-export type GenerateOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
-
 /**
  * Tokenizes and counts; it needs no image, so that it comes before one is read. `max_tokens` is cut to what the context
  * leaves: a text that ends there has the finish reason `length`.
@@ -32,7 +29,7 @@ export type GenerateOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;
 export function preparePrompt(
   { models, randomSeed }: Pick<Dependencies, 'models' | 'randomSeed'>,
   { text, field }: PromptText,
-  options: GenerateOptions,
+  options: GenerationOptions,
 ): Prompt {
   const model = models.generate;
   const where = field === undefined ? {} : { field };
@@ -48,7 +45,11 @@ export function preparePrompt(
   if (inputIds.length > limit)
     throw promptTooLong('tokens', { ...where, limit, actual: inputIds.length });
   const room = limit + 1 - inputIds.length;
-  const { stop = [], max_tokens: wanted = model.max_new_tokens, ...parameters } = options;
+  const {
+    stop = [],
+    max_tokens: wanted = model.max_new_tokens,
+    ...parameters
+  } = generationOptionsFrom(options);
   const max_tokens = Math.min(wanted, room);
   const generation = validate(GenerationConfig, {
     seed: randomSeed(),

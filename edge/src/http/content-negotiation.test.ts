@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { matchesTag, negotiate } from './content-negotiation.ts';
+import { matchesTag, negotiate, negotiateOrRefuse } from './content-negotiation.ts';
 
 const OFFERS = ['application/json', 'application/octet-stream', 'application/x-npy'] as const;
 
@@ -15,9 +15,45 @@ describe('content negotiation', () => {
     ['application/json;q=0, */*', 'application/octet-stream'],
     ['text/html, application/xhtml+xml, */*;q=0.8', 'application/json'],
     ['image/png', null],
-    ['application/json;q=0', null],
+    ['application/json;q=0', 'application/octet-stream'],
+    ['application/*;q=0', null],
+    ['application/x-npy;q=0.1, application/*;q=0.9', 'application/json'],
+    ['application/*;q=0, application/x-npy', 'application/x-npy'],
+    ['*/*;q=0', null],
+    ['*', 'application/json'],
+    ['text/html, *; q=.2, */*; q=.2', 'application/json'],
+    ['application/json; charset=utf-8', 'application/json'],
+    ['application/x-npy;q=0.5, application/json;odata="a,b;c";q=0.4', 'application/x-npy'],
+    [
+      'application/x-npy;q=0.2, application/json;q=0.1, application/json;version=1',
+      'application/x-npy',
+    ],
+    [', ,application/x-npy,', 'application/x-npy'],
+    ['application/x-npy;q=5, application/json;q=1', 'application/json'],
+    ['application/json;q=no, application/x-npy;q=0.001', 'application/x-npy'],
   ])('answers Accept: %j with %j', (accept, expected) => {
     expect(negotiate(accept, OFFERS)).toBe(expected);
+  });
+
+  it.each<[string, string | null]>([
+    ['application/json, text/event-stream', 'application/json'],
+    ['text/event-stream, application/json', 'application/json'],
+    ['text/event-stream', 'text/event-stream'],
+    ['text/event-stream;q=0, */*', 'application/json'],
+    ['text/event-stream;q=0', 'application/json'],
+    ['application/json;q=0, text/event-stream;q=0', null],
+    ['application/json;q=0.9, text/event-stream', 'text/event-stream'],
+    ['text/*', 'text/event-stream'],
+    ['text/event-streams', null],
+  ])('decides between JSON and events: %j is %j', (accept, expected) => {
+    expect(negotiate(accept, ['application/json', 'text/event-stream'])).toBe(expected);
+  });
+
+  it('refuses with the names of all offers', () => {
+    const refused = () => negotiateOrRefuse('image/png', OFFERS, { 'application/x-npy': 'NumPy' });
+    expect(refused).toThrow(
+      'Accept allows none of what is offered here: application/json, application/octet-stream, NumPy.',
+    );
   });
 
   const quality = fc.integer({ min: 0, max: 1000 }).map((thousandths) => thousandths / 1000);

@@ -31,7 +31,11 @@ export async function readLimited(
   return bytes;
 }
 
-/** @param limit bytes @param actual bytes, or those that were read when it was given up */
-function bodyTooLarge(limit: number, actual: number): ApiError {
-  return new ApiError('body-too-large', `At most ${limit} bytes are accepted.`, { limit, actual });
+/** @param limit bytes @param actual bytes, or those that were read when it was given up; absent while it is inflated */
+export function bodyTooLarge(limit: number, actual?: number): ApiError {
+  const detail = `At most ${limit} bytes are accepted${actual === undefined ? ', also after inflation' : ''}.`;
+  return new ApiError('body-too-large', detail, {
+    limit,
+    ...(actual === undefined ? {} : { actual }),
+  });
 }

@@ -1,17 +1,34 @@
-/** Reads the three forms of a request with an image into one: the source of the image, and the other fields. */
+/** Reads the forms of a request with an image into one: the source of the image, and the other fields. */
 import { ApiError } from '@blip2/shared/errors';
-import { ImageReference } from '@blip2/shared/schemas/image';
+import { sniff } from '@blip2/shared/image-format';
+import { RequestImage } from '@blip2/shared/schemas/image';
+import type * as z from 'zod/mini';
 import type { Config } from '../config.ts';
 import { checkRawBody } from '../image/check-raw-body.ts';
-import { type ImageSource, sourceFromReference } from '../image/image-source.ts';
-import { mediaType } from './media-type.ts';
+import { type ImageSource, sourceFromReference, sourceFromText } from '../image/image-source.ts';
+import { decodeContent, parseContentEncoding } from './content-encoding.ts';
+import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
+import { type FormEntry, fieldsFromForm } from './form-fields.ts';
+import { parseHeaderValue } from './header-value.ts';
+import { parseJsonObject } from './json-body.ts';
+import { isJsonType } from './media-type.ts';
+import { readMultipart } from './multipart-form.ts';
 import { readLimited } from './read-limited.ts';
+import { parseUrlEncoded } from './url-encoded.ts';
 import { validate } from './validate.ts';
 
 type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes'>;
 
-/** Validates the fields other than the image, before the image is read. */
-type Check<Fields> = (fields: Record<string, unknown>) => Fields;
+/** What a route reads. */
+export type RequestForm<Fields> = {
+  /** All members of the request, the image's too: it gives the texts of forms and query strings their types. */
+  schema: z.core.$ZodType;
+  /** Validates the fields other than the image, before the image is decoded or fetched. */
+  check: (fields: Record<string, unknown>) => Fields;
+};
+
+/** What was read. */
+type Received<Fields> = { source: ImageSource | undefined; fields: Fields };
 
 /**
  * The request of a route that needs an image.
@@ -20,9 +37,9 @@ type Check<Fields> = (fields: Record<string, unknown>) => Fields;
 export async function readImageRequest<Fields>(
   request: Request,
   limits: Limits,
-  check: Check<Fields>,
+  form: RequestForm<Fields>,
 ): Promise<{ source: ImageSource; fields: Fields }> {
-  const { source, fields } = await readRequest(request, limits, check);
+  const { source, fields } = await readRequest(request, limits, form);
   return { source: requireImage(source), fields };
 }
 
@@ -32,129 +49,100 @@ export function requireImage(source: ImageSource | undefined): ImageSource {
 }
 
 /**
- * Reads multipart/form-data, application/json, or an image as a raw body of any other type. Options of a raw body are in
- * the query string; in the other forms a field of the body wins over the query string.
- * @throws ApiError `invalid-request`, `invalid-json`, `body-too-large`, `unsupported-media-type`, and what is wrong with
- *   the way the image is sent
+ * Reads multipart/form-data, application/x-www-form-urlencoded, JSON, or an image as a raw body of any type, compressed
+ * or not. Options of a raw body are in the query string; in the other forms a field of the body wins over the query string.
+ * What the bytes are counts, not what they are called: clients send types without being asked (`curl -d` says that JSON is
+ * a form, `fetch` that it is text).
+ * @throws ApiError `invalid-request`, `invalid-json`, `invalid-multipart`, `body-too-large`, `unsupported-media-type`,
+ *   `unsupported-content-encoding`, `invalid-content-encoding`, and what is wrong with the way the image is sent
  * @example
- * const { source, fields } = await readRequest(request, config, (fields) => validate(CaptionOptions, fields));
+ * const form = { schema: CaptionRequest, check: (fields) => validate(CaptionOptions, fields) };
+ * const { source, fields } = await readRequest(request, config, form);
  * // POST /v1/captions?max_tokens=9, content-type: image/png
  * // → source: { kind: 'bytes', bytes }, fields: { max_tokens: 9 }
  */
 export async function readRequest<Fields>(
   request: Request,
   limits: Limits,
-  check: Check<Fields>,
-): Promise<{ source: ImageSource | undefined; fields: Fields }> {
-  const query = fieldsFromText([...new URL(request.url).searchParams]);
-  const type = mediaType(request.headers.get('content-type'));
-  if (type === 'application/json') {
-    const { image, ...members } = await readJson(request, limits.maxBodyBytes);
-    const fields = check({ ...query, ...members });
-    if (image === undefined) return { source: undefined, fields };
-    return { source: sourceFromReference(validate(ImageReference, image, 'image')), fields };
+  { schema, check }: RequestForm<Fields>,
+): Promise<Received<Fields>> {
+  const query = fieldsFromForm(parseUrlEncoded(new URL(request.url).search.slice(1)), schema);
+  const { value: type, parameters } = parseHeaderValue(request.headers.get('content-type'));
+  const charset = parameters.get('charset');
+  const read = (limit: number) => readDecoded(request, limit);
+
+  const fromMembers = (members: Record<string, unknown>): Received<Fields> => {
+    const { image, ...others } = { ...query, ...members };
+    const fields = check(others);
+    return { source: sourceFromMember(image), fields };
+  };
+
+  const fromImage = (body: Uint8Array<ArrayBuffer>): Received<Fields> => {
+    const fields = check(query);
+    checkRawBody(type, body);
+    return { source: { kind: 'bytes', bytes: body }, fields };
+  };
+
+  if (isJsonType(type)) {
+    const body = await read(limits.maxBodyBytes);
+    return isImage(body) ? fromImage(body) : fromMembers(parseJsonObject(body, charset));
   }
   if (type === 'multipart/form-data') {
-    const form = await readForm(request, limits.maxBodyBytes);
-    const fields = check({ ...query, ...form.fields });
-    return { source: { kind: 'bytes', bytes: await onlyImage(form.images) }, fields };
+    const body = await read(limits.maxBodyBytes);
+    if (isImage(body)) return fromImage(body);
+    return fromMembers(readMultipart(body, parameters.get('boundary'), schema));
   }
   if (isEmpty(request)) {
     throw new ApiError('no-image', 'The body is empty: send an image.', { field: 'image' });
   }
+  if (TYPES_BY_DEFAULT.has(type)) {
+    const body = await read(limits.maxBodyBytes);
+    if (looksLikeObject(body)) return fromMembers(parseJsonObject(body, charset));
+    if (type === FORM_TYPE && !looksBinary(body)) {
+      return fromMembers(fieldsFromForm(entriesOf(body, charset), schema));
+    }
+    return fromImage(body);
+  }
   const fields = check(query);
-  const bytes = await readLimited(request, limits.maxImageBytes);
-  checkRawBody(type, bytes);
-  return { source: { kind: 'bytes', bytes }, fields };
+  const body = await read(limits.maxImageBytes);
+  checkRawBody(type, body);
+  return { source: { kind: 'bytes', bytes: body }, fields };
 }
+
+const FORM_TYPE = 'application/x-www-form-urlencoded';
+/** What common clients call a body whose type nobody told them. */
+const TYPES_BY_DEFAULT = new Set(['', FORM_TYPE, 'text/plain', 'application/octet-stream']);
 
 function isEmpty(request: Request): boolean {
   return request.body === null || request.headers.get('content-length') === '0';
 }
 
-async function readJson(request: Request, limit: number): Promise<Record<string, unknown>> {
-  const bytes = await readLimited(request, limit);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes));
-  } catch (cause) {
-    throw new ApiError('invalid-json', 'The body is not valid JSON.', { cause });
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new ApiError('invalid-request', 'The body must be a JSON object.');
-  }
-  return value as Record<string, unknown>;
+const isImage = (body: Uint8Array): boolean => sniff(body).kind === 'image';
+
+async function readDecoded(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  // Before the body is read: a coding that is not known needs no upload.
+  const codings = parseContentEncoding(request.headers.get('content-encoding'));
+  return decodeContent(await readLimited(request, limit), codings, limit);
 }
 
-type Form = { images: File[]; fields: Record<string, unknown> };
-
-async function readForm(request: Request, limit: number): Promise<Form> {
-  const bytes = await readLimited(request, limit);
-  const contentType = request.headers.get('content-type') ?? '';
-  let form: FormData;
-  try {
-    form = await new Response(bytes, { headers: { 'content-type': contentType } }).formData();
-  } catch (cause) {
-    throw new ApiError('invalid-request', 'The multipart body cannot be read.', { cause });
+/** @param image a reference, a text, the bytes of a file, or undefined */
+function sourceFromMember(image: unknown): ImageSource | undefined {
+  if (image === undefined) return undefined;
+  if (image instanceof Uint8Array) {
+    return { kind: 'bytes', bytes: image as Uint8Array<ArrayBuffer> };
   }
-  const images: File[] = [];
-  const texts: [string, string][] = [];
-  for (const [name, value] of form) {
-    if (name === 'image') {
-      if (typeof value === 'string') {
-        throw new ApiError('invalid-request', 'image: must be a file.', { field: 'image' });
-      }
-      images.push(value);
-    } else if (typeof value === 'string') {
-      texts.push([name, value]);
-    } else {
-      const detail = `${name}: a file of this name is not accepted; send the image as image.`;
-      throw new ApiError('invalid-request', detail, { field: name });
-    }
-  }
-  return { images, fields: fieldsFromText(texts) };
+  const reference = validate(RequestImage, image, 'image');
+  return typeof reference === 'string'
+    ? sourceFromText(reference, 'image')
+    : sourceFromReference(reference);
 }
 
-async function onlyImage(images: File[]): Promise<Uint8Array<ArrayBuffer>> {
-  const [image, ...more] = images;
-  if (image === undefined) {
-    throw new ApiError('no-image', 'Send the image as a file with the name image.', {
-      field: 'image',
-    });
-  }
-  if (more.length > 0) {
-    throw new ApiError('several-images', 'Send one file with the name image.', { field: 'image' });
-  }
-  return new Uint8Array(await image.arrayBuffer());
+/** JSON text of an object, a byte order mark and white space before it aside. */
+function looksLikeObject(body: Uint8Array): boolean {
+  return /^(\xef\xbb\xbf)?\s*\{/.test(String.fromCharCode(...body.subarray(0, 64)));
 }
 
-/** Fields that are text, even where it reads as a number. */
-const TEXT_FIELDS = new Set(['prompt', 'question', 'stop']);
-/** Fields that are JSON. */
-const JSON_FIELDS = new Set(['history', 'texts']);
-
-/** Parses text values into JSON values. What cannot be parsed stays text: the schema refuses it. */
-function fieldsFromText(entries: [string, string][]): Record<string, unknown> {
-  const fields = new Map<string, unknown>();
-  for (const [name, text] of entries) {
-    if (fields.has(name)) {
-      throw new ApiError('invalid-request', `${name} is given twice.`, { field: name });
-    }
-    fields.set(name, valueFromText(name, text));
-  }
-  return Object.fromEntries(fields);
-}
-
-function valueFromText(name: string, text: string): unknown {
-  if (TEXT_FIELDS.has(name)) return text;
-  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
-  if (text === 'true' || text === 'false') return text === 'true';
-  if (JSON_FIELDS.has(name)) {
-    try {
-      return JSON.parse(text);
-    } catch {
-      return text;
-    }
-  }
-  return text;
+function entriesOf(body: Uint8Array, charset: string | undefined): FormEntry[] {
+  const text = decodeText(body, charset, { what: 'The body', slug: 'invalid-request' });
+  return parseUrlEncoded(text).map(([name, value]) => [name, withLineFeeds(value)]);
 }

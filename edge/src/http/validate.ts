@@ -1,6 +1,9 @@
 /** Validates what clients send by its schema, and names the field that is wrong. */
+import { nearest } from '@blip2/shared/config/nearest';
 import { ApiError } from '@blip2/shared/errors';
+import { UNKNOWN_FIELDS } from '@blip2/shared/schemas/other-names';
 import type * as z from 'zod/mini';
+import { membersOf, schemaAt } from './schema-kinds.ts';
 
 /**
  * @example validate(CaptionOptions, { max_tokens: 0 }) // throws: max_tokens: must be more than 0.
@@ -14,16 +17,48 @@ export function validate<Schema extends z.ZodMiniType>(
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  if (issue === undefined) throw new ApiError('invalid-request', 'The request is not valid.');
+  const [first] = result.error.issues;
+  if (first === undefined) throw new ApiError('invalid-request', 'The request is not valid.');
+  const issue = nearestIssue(first);
   const path = [...within, ...issue.path];
   if (issue.code === 'unrecognized_keys') {
-    const field = fieldName([...path, issue.keys[0] ?? '']);
-    throw new ApiError('invalid-request', `There is no field ${field}.`, { field });
+    const name =
+      issue.keys.find((key) => Object.hasOwn(UNKNOWN_FIELDS, key)) ?? issue.keys[0] ?? '';
+    const known = Object.keys(membersOf(schemaAt(schema, issue.path) ?? schema));
+    const field = fieldName([...path, name]);
+    const detail = `There is no field ${field}${hint(name, known)}`;
+    throw new ApiError('invalid-request', detail, { field });
   }
   const field = fieldName(path);
   const what = describe(issue, valueAt(value, issue.path));
   throw new ApiError('invalid-request', `${field || 'The request'}: ${what}.`, { field });
+}
+
+const MAX_SHOWN_LENGTH = 100;
+
+/** A name as it may be repeated in a message: a client's own may have megabytes. */
+export function shownName(name: string): string {
+  return name.length > MAX_SHOWN_LENGTH ? `${name.slice(0, MAX_SHOWN_LENGTH)}…` : name;
+}
+
+/** What to write instead of an unknown name, as the end of a sentence. @param known names at its place */
+function hint(name: string, known: readonly string[]): string {
+  if (name.length < 3 || name.length > MAX_SHOWN_LENGTH) return '.';
+  const remedy = Object.hasOwn(UNKNOWN_FIELDS, name) ? UNKNOWN_FIELDS[name] : undefined;
+  if (remedy !== undefined) return `: ${remedy}.`;
+  const snakeCase = name.replace(/[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+  const likely = nearest(snakeCase.replaceAll('-', '_'), known);
+  return likely === undefined ? '.' : `; did you mean ${likely}?`;
+}
+
+/** Of a union, what is wrong with the alternative whose type was sent; where there is none, the union's own issue. */
+function nearestIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union') return issue;
+  const [near] =
+    issue.errors.find(([inner]) => inner?.code !== 'invalid_type' || inner.path.length > 0) ?? [];
+  return near === undefined
+    ? issue
+    : nearestIssue({ ...near, path: [...issue.path, ...near.path] });
 }
 
 /** zod/mini has no messages without a locale. */
@@ -36,10 +71,11 @@ function describe(issue: z.core.$ZodIssue, sent: unknown): string {
     case 'too_big':
       return amount(issue.origin, issue.inclusive ? 'at most' : 'less than', issue.maximum);
     case 'invalid_union': {
-      // What was sent is nearest to the alternative whose type it has.
-      const near = issue.errors.flat().find(({ code }) => code !== 'invalid_type');
       if (sent === undefined) return 'is required';
-      return near === undefined ? 'is of the wrong type' : describe(near, sent);
+      const types = issue.errors.flat().flatMap((inner) => {
+        return inner.code === 'invalid_type' ? [inner.expected] : [];
+      });
+      return `must be of type ${[...new Set(types)].join(' or ')}`;
     }
     case 'invalid_value':
       return `must be one of ${issue.values.join(', ')}`;
@@ -71,5 +107,5 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function fieldName(path: readonly PropertyKey[]): string {
-  return path.map(String).join('.');
+  return shownName(path.map(String).join('.'));
 }

@@ -16,6 +16,6 @@ export function checkRawBody(type: string, bytes: Uint8Array): void {
   const found = sniffed.kind === 'unknown' ? 'Its bytes are no image.' : refusalOf(sniffed);
   throw new ApiError(
     'unsupported-media-type',
-    `The body is called ${type.slice(0, 100)}. ${found} Accepted are an image under any Content-Type, multipart/form-data and application/json.`,
+    `The body is called ${type.slice(0, 100)}. ${found} Accepted are an image under any Content-Type, multipart/form-data, application/x-www-form-urlencoded and application/json.`,
   );
 }

@@ -6,6 +6,7 @@ import type { ImageReference } from '@blip2/shared/schemas/image';
 import type { Dependencies } from '../dependencies.ts';
 import type { RequestContext } from '../request-context.ts';
 import { fetchImage } from './fetch-image.ts';
+import { decodeImageData, isDataUrl } from './image-data.ts';
 
 /** How a request names its image. */
 export type ImageSource =
@@ -24,33 +25,40 @@ export function sourceFromReference(image: ImageReference | undefined): ImageSou
   const { data, url, sha256 } = image ?? {};
   const given = [data, url, sha256].filter((value) => value !== undefined).length;
   if (given === 0) {
-    throw new ApiError('no-image', 'Send the image as image.data, image.url or image.sha256.', {
-      field: 'image',
-    });
+    const detail =
+      'Send the image: as the body, as a file with the name image, or in JSON as image.data, image.url or image.sha256.';
+    throw new ApiError('no-image', detail, { field: 'image' });
   }
   if (given > 1) {
     throw new ApiError('several-images', 'Send one of image.data, image.url and image.sha256.', {
       field: 'image',
     });
   }
-  if (data !== undefined) return { kind: 'bytes', bytes: decodeBase64(data) };
-  if (url !== undefined) return { kind: 'url', url };
-  return { kind: 'sha256', sha256: sha256 as string };
+  if (data !== undefined) return { kind: 'bytes', bytes: decodeImageData(data, 'image.data') };
+  if (url !== undefined) return sourceFromUrl(url, 'image.url');
+  // Some tools write hashes in capitals.
+  return { kind: 'sha256', sha256: (sha256 ?? '').toLowerCase() };
 }
 
-/** @param text base64, or a `data:` URL that holds base64 */
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const comma = text.startsWith('data:') ? text.indexOf(',') : -1;
-  const isBase64Url = comma > 0 && /;base64$/i.test(text.slice(0, comma));
-  try {
-    if (text.startsWith('data:') && !isBase64Url) throw new SyntaxError('not a base64 data: URL');
-    return Uint8Array.fromBase64(text.slice(comma + 1));
-  } catch (cause) {
-    throw new ApiError('invalid-base64', 'image.data must be base64, or a data: URL with base64.', {
-      field: 'image.data',
-      cause,
-    });
-  }
+/**
+ * What a text names: a URL, a SHA-256, or base64.
+ * @param field of the request that the text is
+ * @throws ApiError `invalid-base64`
+ * @example sourceFromText('https://example.com/a.png', 'image') // { kind: 'url', url: 'https://…' }
+ */
+export function sourceFromText(text: string, field: string): ImageSource {
+  const trimmed = text.trim();
+  if (/^[0-9a-f]{64}$/i.test(trimmed)) return { kind: 'sha256', sha256: trimmed.toLowerCase() };
+  return /^[a-z][a-z0-9+.-]{0,30}:/i.test(trimmed)
+    ? sourceFromUrl(trimmed, field)
+    : { kind: 'bytes', bytes: decodeImageData(trimmed, field) };
+}
+
+/** @throws ApiError `invalid-base64` for a `data:` URL that cannot be read */
+function sourceFromUrl(url: string, field: string): ImageSource {
+  return isDataUrl(url.trim())
+    ? { kind: 'bytes', bytes: decodeImageData(url, field) }
+    : { kind: 'url', url: url.trim() };
 }
 
 /** Fetches a URL, refuses bytes that are no image, and computes the image id. @throws ApiError */

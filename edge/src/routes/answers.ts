@@ -1,12 +1,13 @@
 /** `POST /v1/answers`: a question about an image. */
 import { answerPrompt } from '@blip2/shared/prompts';
-import { AnswerOptions } from '@blip2/shared/schemas/answers';
+import { AnswerOptions, AnswerRequest } from '@blip2/shared/schemas/answers';
 import { preparePrompt } from '../generation/prepare-prompt.ts';
 import { validate } from '../http/validate.ts';
 import { generateRoute } from './generate-route.ts';
 
 export const answers = generateRoute({
   member: 'answer',
+  schema: AnswerRequest,
   prepare: (fields, deps) => {
     const { question, history, stream, ...options } = validate(AnswerOptions, fields);
     const text = answerPrompt(deps.models.generate.family, question, history);

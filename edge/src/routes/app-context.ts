@@ -16,6 +16,9 @@ export type AppContext = Context<AppEnv>;
 
 export type Handler = (c: AppContext, deps: Dependencies) => Response | Promise<Response>;
 
+/** All whose address the platform does not report, as when served locally, are one client with one client's part. */
+const UNNAMED_CLIENT = 'unnamed';
+
 /** @param canceled aborted when the client of a streamed reply goes away */
 export function requestContextOf(
   c: AppContext,
@@ -23,10 +26,10 @@ export function requestContextOf(
   canceled?: AbortSignal,
 ): RequestContext {
   const { signal } = c.req.raw;
-  const client = c.req.header('cf-connecting-ip')?.slice(0, 64);
+  const client = c.req.header('cf-connecting-ip')?.slice(0, 64) ?? UNNAMED_CLIENT;
   return {
     requestId: c.get('requestId'),
-    ...(client === undefined ? {} : { client }),
+    client,
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

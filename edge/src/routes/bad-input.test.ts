@@ -30,13 +30,14 @@ describe('JSON', () => {
     ['an empty image', { image: {} }, 'no-image', 'image'],
     ['two images', { image: { data, sha256 } }, 'several-images', 'image'],
     ['bad base64', { image: { data: '!!!' } }, 'invalid-base64', 'image.data'],
-    ['a data: URL without base64', { image: { data: 'data:,x' } }, 'invalid-base64', 'image.data'],
+    ['a data: URL without data', { image: { data: 'data:,' } }, 'no-image', 'image'],
+    ['a data: URL without a comma', { image: { data: 'data:x' } }, 'invalid-base64', 'image.data'],
     ['no bytes', { image: { data: '' } }, 'no-image', 'image'],
     ['noise', { image: { data: btoa('x'.repeat(50)) } }, 'invalid-image', 'image'],
     ['a known format', { image: { data: btoa('%PDF-1.7') } }, 'unsupported-media-type', 'image'],
     ['an unknown field', { image, color: 'red' }, 'invalid-request', 'color'],
     ['an unknown image field', { image: { data, x: 1 } }, 'invalid-request', 'image.x'],
-    ['an image as text', { image: 'abc' }, 'invalid-request', 'image'],
+    ['an image as text', { image: 'a dog!' }, 'invalid-base64', 'image'],
     ['a bad hash', { image: { sha256: 'abc' } }, 'invalid-request', 'image.sha256'],
     ['a wrong type', { image, max_tokens: 'many' }, 'invalid-request', 'max_tokens'],
     ['a fraction of a token', { image, max_tokens: 1.5 }, 'invalid-request', 'max_tokens'],
@@ -73,10 +74,52 @@ describe('JSON', () => {
     ['a fraction', { image, question: 'x', min_tokens: 1.5 }, 'min_tokens: must be of type int.'],
     ['a wrong type', { image, question: 'x', stream: 'yes' }, 'stream: must be of type boolean.'],
     [
-      'null',
-      { image, question: 'x', length_penalty: null },
-      'length_penalty: must be of type number.',
+      'a mistyped name',
+      { image, question: 'x', max_tokns: 5 },
+      'There is no field max_tokns; did you mean max_tokens?',
     ],
+    [
+      'a name in another style',
+      { image, question: 'x', noRepeatNgramSize: 2 },
+      'There is no field noRepeatNgramSize; did you mean no_repeat_ngram_size?',
+    ],
+    [
+      'a name of transformers with another meaning',
+      { image, question: 'x', max_length: 50 },
+      'There is no field max_length: use max_tokens, which counts the tokens of the new text alone.',
+    ],
+    [
+      'the image as OpenAI names it',
+      { image: { type: 'image_url', image_url: { url: 'https://a.example' } }, question: 'x' },
+      'There is no field image.image_url: use image.url, or image with the URL.',
+    ],
+    [
+      'a long unknown name',
+      { image, question: 'x', ['y'.repeat(500)]: 1 },
+      `There is no field ${'y'.repeat(100)}….`,
+    ],
+    [
+      'two names of one option',
+      { image, question: 'x', max_tokens: 5, max_new_tokens: 6 },
+      'max_new_tokens: is another name of max_tokens, and max_tokens is 5: give one of them.',
+    ],
+    [
+      'an option under another name that is out of its range',
+      { image, question: 'x', num_return_sequences: 0 },
+      'num_return_sequences: must be more than 0.',
+    ],
+    [
+      'an image that is a list',
+      { image: [data], question: 'x' },
+      'image: must be of type object or string.',
+    ],
+    [
+      'neither of two types',
+      { image, question: 'x', stop: 7 },
+      'stop: must be of type string or array.',
+    ],
+    ['null where a value is needed', { image, question: null }, 'question: is required.'],
+    ['null in a list', { image, question: 'x', stop: [null] }, 'stop.0: must be of type string.'],
     ['a number too large', { image, question: 'x', top_p: 2 }, 'top_p: must be at most 1.'],
     [
       'too many',
@@ -205,7 +248,7 @@ describe('forms', () => {
       'several-images',
       'image',
     ],
-    ['an image as text', [['image', 'abc']], 'invalid-request', 'image'],
+    ['an image as text', [['image', 'a dog!']], 'invalid-base64', 'image'],
     [
       'an unknown file',
       [
@@ -243,7 +286,7 @@ describe('forms', () => {
   it('that are broken are refused', async () => {
     const headers = { 'content-type': 'multipart/form-data; boundary=x' };
     const response = await edge.request('/v1/captions', { method: 'POST', headers, body: 'junk' });
-    await expectProblem(response, 'invalid-request');
+    await expectProblem(response, 'invalid-multipart');
   });
 });
 

@@ -1,11 +1,12 @@
 /** `POST /v1/captions`: an image in words, after a beginning that the request may give. */
-import { CaptionOptions } from '@blip2/shared/schemas/captions';
+import { CaptionOptions, CaptionRequest } from '@blip2/shared/schemas/captions';
 import { preparePrompt } from '../generation/prepare-prompt.ts';
 import { validate } from '../http/validate.ts';
 import { generateRoute } from './generate-route.ts';
 
 export const captions = generateRoute({
   member: 'caption',
+  schema: CaptionRequest,
   prepare: (fields, deps) => {
     const { prompt = '', stream, ...options } = validate(CaptionOptions, fields);
     return { prompt: preparePrompt(deps, { text: prompt, field: 'prompt' }, options), stream };

@@ -1,10 +1,19 @@
 /** `POST /v1/embeddings`: computes and caches the embeddings of an image, or embeds texts. */
 import { ApiError } from '@blip2/shared/errors';
-import { EmbeddingsOptions, type TextEmbeddingsReply } from '@blip2/shared/schemas/embeddings';
+import {
+  EmbeddingsOptions,
+  EmbeddingsRequest,
+  type TextEmbeddingsReply,
+} from '@blip2/shared/schemas/embeddings';
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
-import { toEmbeddingsReply } from '../embeddings/represent.ts';
+import {
+  type EmbeddingMediaType,
+  embeddingMediaType,
+  represent,
+  representTexts,
+} from '../embeddings/represent.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { readRequest, requireImage } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
@@ -14,12 +23,18 @@ import { retrievalModel } from '../model-manifest.ts';
 import { embedTexts, retrievalIds } from '../retrieval/retrieve.ts';
 import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
 
+const NOT_STORED = { 'cache-control': 'no-store', vary: 'accept' };
+
 export const createEmbeddings: Handler = async (c, deps) => {
-  const { source, fields } = await readRequest(c.req.raw, deps.config, (members) =>
-    validate(EmbeddingsOptions, members),
-  );
+  const mediaType = embeddingMediaType(c.req.header('accept'));
+  const { source, fields } = await readRequest(c.req.raw, deps.config, {
+    schema: EmbeddingsRequest,
+    check: (members) => validate(EmbeddingsOptions, members),
+  });
   const { kind, text } = fields;
-  if (text === undefined) return ofImage(c, deps, requireImage(source), kind);
+  if (text === undefined) {
+    return ofImage(c, deps, { source: requireImage(source), kind, mediaType });
+  }
   if (source !== undefined) {
     const detail = 'Send an image or a text, not both: each has its own embeddings.';
     throw new ApiError('invalid-request', detail, { field: 'text' });
@@ -28,26 +43,30 @@ export const createEmbeddings: Handler = async (c, deps) => {
     const detail = 'kind: must be itc, the only embeddings that a text has.';
     throw new ApiError('invalid-request', detail, { field: 'kind' });
   }
-  return ofTexts(c, deps, typeof text === 'string' ? [text] : text);
+  return ofTexts(c, deps, { texts: typeof text === 'string' ? [text] : text, mediaType });
 };
 
 async function ofTexts(
   c: AppContext,
   deps: Dependencies,
-  texts: readonly string[],
+  { texts, mediaType }: { texts: readonly string[]; mediaType: EmbeddingMediaType },
 ): Promise<Response> {
   const model = retrievalModel(deps.models);
   const ids = retrievalIds(model, texts, 'text');
   const embeddings = await embedTexts(deps, ids, requestContextOf(c, deps));
   const reply: TextEmbeddingsReply = { embeddings, kind: 'itc', model: model.name };
-  return c.json(reply, 200, { 'cache-control': 'no-store' });
+  const { body, headers } = representTexts(mediaType, embeddings, reply);
+  return c.body(body, 200, { ...headers, ...NOT_STORED });
 }
 
 async function ofImage(
   c: AppContext,
   deps: Dependencies,
-  source: ImageSource,
-  kind: EmbeddingKind,
+  {
+    source,
+    kind,
+    mediaType,
+  }: { source: ImageSource; kind: EmbeddingKind; mediaType: EmbeddingMediaType },
 ): Promise<Response> {
   const store = storeOf(deps, kind);
   const context = requestContextOf(c, deps);
@@ -57,8 +76,12 @@ async function ofImage(
   const locatedAt = deps.now();
   const { entry, cache, timings_ms } = await embedImage(deps, store, image, context);
   const marks = { startedAt: c.get('startedAt'), readAt, locatedAt, endedAt: deps.now() };
-  return c.json(toEmbeddingsReply(store, { id: image.id, entry, cache }), 200, {
+  const { body, headers } = represent(mediaType, store, { id: image.id, entry, cache });
+  return c.body(body, 200, {
+    ...headers,
+    ...NOT_STORED,
     'server-timing': serverTiming(marks, timings_ms),
-    'cache-control': 'no-store',
+    // The bare forms do not name the image; this path, which has the same for GET, does.
+    'content-location': `/v1/embeddings/${image.id}?kind=${kind}`,
   });
 }

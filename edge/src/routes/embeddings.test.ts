@@ -68,9 +68,50 @@ describe('cached embeddings', () => {
     expect(await response.text()).toBe('');
   });
 
-  it('are refused in another media type', async () => {
+  it('are refused in another media type, before an image is read', async () => {
     const { path } = await cacheOne();
-    expect((await get(path, { accept: 'image/png' })).status).toBe(406);
+    const accept = 'image/png';
+    const replies = [
+      await get(path, { accept }),
+      await edge.post('/v1/embeddings', newImage(), { 'content-type': 'image/png', accept }),
+    ];
+    for (const reply of replies) {
+      expect(reply.status).toBe(406);
+      const { detail } = Problem.parse(await reply.json());
+      expect(detail).toContain('application/octet-stream (float16 in little endian)');
+      expect(detail).toContain('application/x-npy');
+    }
+    expect(edge.gpu.received).toHaveLength(1);
+  });
+
+  it('have the same bytes when they are computed as when they are read', async () => {
+    for (const kind of ['query', 'itc']) {
+      for (const accept of ['application/octet-stream', 'application/x-npy']) {
+        const headers = { 'content-type': 'image/png', accept };
+        const made = await edge.post(`/v1/embeddings?kind=${kind}`, newImage(), headers);
+        expect(made.status).toBe(200);
+        const read = await get(made.headers.get('content-location') ?? '', { accept });
+        expect(await made.bytes()).toEqual(await read.bytes());
+        for (const name of ['content-type', 'x-shape', 'x-dtype']) {
+          expect(made.headers.get(name), name).toBe(read.headers.get(name));
+        }
+        expect(made.headers.get('content-type')).toBe(accept);
+      }
+    }
+  });
+
+  it('say the type of their values', async () => {
+    const { path } = await cacheOne();
+    const dtype = async (accept: string) => (await get(path, { accept })).headers.get('x-dtype');
+    expect(await dtype('application/octet-stream')).toBe('float16');
+    expect(await dtype('application/x-npy')).toBe('float32');
+    expect(await dtype('application/json')).toBeNull();
+  });
+
+  it('are read by a hash in capitals', async () => {
+    const { path } = await cacheOne();
+    const [, hash = ''] = /([0-9a-f]{64})/.exec(path) ?? [];
+    expect((await get(path.replace(hash, hash.toUpperCase()))).status).toBe(200);
   });
 
   it('are computed once', async () => {
@@ -140,6 +181,19 @@ describe('embeddings of ITC', () => {
       expect(reply.embeddings).toEqual(ids.map(({ length }) => [length, 0]));
       expect(edge.gpu.received.at(-1)).toMatchObject({ with: 'nothing', request: { texts: ids } });
     }
+  });
+
+  it('of texts are offered in the same media types', async () => {
+    const body = { kind: 'itc', text: ['a dog', 'a cat on a mat'] };
+    const reply = TextEmbeddingsReply.parse(await (await edge.post('/v1/embeddings', body)).json());
+    const accept = (type: string) => edge.post('/v1/embeddings', body, { accept: type });
+    const npy = await accept('application/x-npy');
+    const file = await npy.bytes();
+    expect(npy.headers.get('x-shape')).toBe('2, 2');
+    expect(npy.headers.get('x-dtype')).toBe('float32');
+    expect([...new Float32Array(file.slice(-16).buffer)]).toEqual(reply.embeddings.flat());
+    const raw = await (await accept('application/octet-stream')).arrayBuffer();
+    expect([...new Float16Array(raw)]).toEqual(reply.embeddings.flat());
   });
 
   it.each<[string, Record<string, unknown>, string]>([

@@ -48,12 +48,12 @@ describe('captions', () => {
     expect(edge.gpu.received[0]?.payload).toEqual(imageBytes);
   });
 
-  it('are sent to the GPU worker with the address of the client, where it is known', async () => {
+  it('are sent to the GPU worker with the address of the client, or as of the unnamed one', async () => {
     const headers = { 'content-type': 'image/png', 'cf-connecting-ip': '203.0.113.7' };
     await edge.post('/v1/captions', newImage(), headers);
     await edge.post('/v1/captions', newImage(), { 'content-type': 'image/png' });
     const clients = edge.gpu.received.map(({ request }) => request.client);
-    expect(clients).toEqual(['203.0.113.7', undefined]);
+    expect(clients).toEqual(['203.0.113.7', 'unnamed']);
   });
 
   it('have a prompt of BOS and the exact text, and count the tokens they used', async () => {
@@ -116,6 +116,25 @@ describe('answers', () => {
     const ids = request?.kind === 'generate' ? request.input_ids : [];
     expect(ids[0]).toBe(generative.prompt_prefix[0]);
     expect(ids.slice(1)).not.toContain(generative.prompt_prefix[0]);
+  });
+});
+
+describe('options under other names', () => {
+  it('are those that the GPU worker gets', async () => {
+    const image = { data: base64(newImage()) };
+    const names = {
+      max_new_tokens: 4,
+      min_new_tokens: 2,
+      num_return_sequences: 2,
+      do_sample: true,
+    };
+    edge.gpu.script.others = [' a blue cat'];
+    expect((await edge.post('/v1/captions', { image, ...names })).status).toBe(200);
+    expect(edge.gpu.received[0]?.request).toMatchObject({
+      generation: { max_tokens: 4, min_tokens: 2, n: 2, temperature: 1 },
+    });
+    await edge.post('/v1/captions?do_sample=False', newImage(), { 'content-type': 'image/png' });
+    expect(edge.gpu.received[1]?.request).toMatchObject({ generation: { temperature: 0 } });
   });
 });
 
@@ -223,6 +242,29 @@ describe('streams', () => {
       });
       const plain = await edge.post('/v1/captions', { image });
       expect(CaptionReply.parse(await plain.json()).caption).toBe(done.text);
+    },
+  );
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ['application/json, text/event-stream', {}, 'application/json'],
+    ['text/event-stream;q=0', {}, 'application/json'],
+    ['application/json;q=0.5, text/event-stream', {}, 'text/event-stream'],
+    ['application/json', { stream: true }, 'text/event-stream'],
+    ['text/event-stream', { stream: false }, 'application/json'],
+    ['image/png', { stream: true }, 'text/event-stream'],
+    ['image/png', {}, 'application/problem+json'],
+  ])(
+    'are chosen by Accept: %s, unless the request has a stream: %o',
+    async (accept, body, type) => {
+      const members = { image: { data: base64(newImage()) }, ...body };
+      const response = await edge.post('/v1/captions', members, { accept });
+      expect(response.headers.get('content-type')?.split(';')[0]).toBe(type);
+      if (type !== 'application/problem+json') return;
+      expect(response.status).toBe(406);
+      expect(await response.json()).toMatchObject({
+        detail: 'Accept allows none of what is offered here: application/json, text/event-stream.',
+      });
+      expect(edge.gpu.received).toEqual([]);
     },
   );
 

@@ -1,10 +1,12 @@
 /** The route of a request for text, the same for captions and answers: read, check, look up, generate. */
 import { ApiError } from '@blip2/shared/errors';
 import type { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
+import type * as z from 'zod/mini';
 import type { Dependencies } from '../dependencies.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { type Delta, type Generation, generate } from '../generation/generate.ts';
 import type { Prompt } from '../generation/prepare-prompt.ts';
+import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { type ServerEvent, sseResponse } from '../http/sse.ts';
@@ -17,6 +19,8 @@ const HEARTBEAT_MS = 500;
 export type GenerateRoute = {
   /** Member of the reply that holds the text. */
   member: 'caption' | 'answer';
+  /** All members of a request. */
+  schema: z.core.$ZodType;
   /** Validates the fields other than the image and makes the prompt of them. */
   prepare(
     fields: Record<string, unknown>,
@@ -24,12 +28,16 @@ export type GenerateRoute = {
   ): { prompt: Prompt; stream: boolean | undefined };
 };
 
-export function generateRoute({ member, prepare }: GenerateRoute): Handler {
+export function generateRoute({ member, schema, prepare }: GenerateRoute): Handler {
   return async (c, deps) => {
     const canceled = new AbortController();
     const context = requestContextOf(c, deps, canceled.signal);
-    const { source, fields } = await readImageRequest(c.req.raw, deps.config, (members) => {
-      return prepare(members, deps);
+    const { source, fields } = await readImageRequest(c.req.raw, deps.config, {
+      schema,
+      check: (members) => {
+        const { prompt, stream } = prepare(members, deps);
+        return { prompt, isStreamed: stream ?? prefersEvents(c) };
+      },
     });
     const input = await resolveImage(deps, source, context);
     const readAt = deps.now();
@@ -37,7 +45,7 @@ export function generateRoute({ member, prepare }: GenerateRoute): Handler {
     const locatedAt = deps.now();
     const deltas = generate(deps, { image, prompt: fields.prompt }, context);
     const id = context.requestId;
-    if (fields.stream ?? acceptsEvents(c)) {
+    if (fields.isStreamed) {
       return await sseResponse(deltas, {
         format: (delta) => toServerEvent(delta, member, id),
         formatError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
@@ -54,8 +62,10 @@ export function generateRoute({ member, prepare }: GenerateRoute): Handler {
   };
 }
 
-function acceptsEvents(c: AppContext): boolean {
-  return /\btext\/event-stream\b/i.test(c.req.header('accept') ?? '');
+/** Clients that stream often ask for JSON in `Accept`: it decides where the request has no `stream`. */
+function prefersEvents(c: AppContext): boolean {
+  const offers = ['application/json', 'text/event-stream'] as const;
+  return negotiateOrRefuse(c.req.header('accept'), offers) === 'text/event-stream';
 }
 
 async function wholeOf(deltas: AsyncIterable<Delta>): Promise<Generation> {

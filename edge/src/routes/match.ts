@@ -1,6 +1,7 @@
 /** `POST /v1/match`: how well texts fit an image. */
 import { ApiError } from '@blip2/shared/errors';
-import { MatchOptions, type MatchReply } from '@blip2/shared/schemas/match';
+import { MatchOptions, type MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
+import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { validate } from '../http/validate.ts';
@@ -12,9 +13,13 @@ import { type Handler, requestContextOf } from './app-context.ts';
 export const match: Handler = async (c, deps) => {
   const model = retrievalModel(deps.models);
   const context = requestContextOf(c, deps);
-  const { source, fields } = await readImageRequest(c.req.raw, deps.config, (members) => {
-    const { texts } = validate(MatchOptions, members);
-    return { texts, ids: retrievalIds(model, texts, 'texts') };
+  negotiateOrRefuse(c.req.header('accept'), ['application/json']);
+  const { source, fields } = await readImageRequest(c.req.raw, deps.config, {
+    schema: MatchRequest,
+    check: (members) => {
+      const { texts } = validate(MatchOptions, members);
+      return { texts, ids: retrievalIds(model, texts, 'texts') };
+    },
   });
   const { id, bytes } = await resolveImage(deps, source, context);
   if (bytes === undefined) {

@@ -1,74 +1,44 @@
-/** `GET /openapi.json`: the OpenAPI 3.1 document, made of the table of routes and the schemas that check the requests. */
-import * as z from 'zod/mini';
-import { type MediaContent, type Route, SCHEMAS } from './route.ts';
+/** `GET /openapi.json`: the description of the API, made once for what is served. */
+import { CacheableHeaders } from '@blip2/shared/schemas/headers';
+import type { Dependencies } from '../dependencies.ts';
+import { matchesTag } from '../http/content-negotiation.ts';
+import { openApiDocument } from './openapi/document.ts';
+import type { Route } from './route.ts';
+
+/** Serialized, with its strong tag. */
+type Document = { body: string; etag: string };
 
 /** @param routes the other routes; the document describes these and itself */
 export function openApiRoute(routes: readonly Route[]): Route {
-  let document: unknown;
+  const made = new WeakMap<Dependencies, Promise<Document>>();
   const route: Route = {
     method: 'GET',
     path: '/openapi.json',
+    operationId: 'getOpenApi',
+    tag: 'service',
     summary: 'This document',
-    reply: { 'application/json': 'object' },
-    handler: (c) => {
-      document ??= openApiDocument([...routes, route]);
-      return c.json(document as object, 200, { 'cache-control': 'public, max-age=300' });
+    description: 'The description of the API for people, clients and generators of clients.',
+    parameters: { header: CacheableHeaders },
+    reply: { 'application/json': ['OpenApiDocument'] },
+    headers: ['cache-control', 'etag'],
+    replies: { 304: { description: 'It is still the same.', headers: ['cache-control', 'etag'] } },
+    problems: [],
+    handler: async (c, deps) => {
+      const document = made.get(deps) ?? serialize(openApiDocument([...routes, route], deps));
+      made.set(deps, document);
+      const { body, etag } = await document;
+      const headers = { etag, 'cache-control': 'public, max-age=300' };
+      if (matchesTag(c.req.header('if-none-match'), etag)) {
+        return new Response(null, { status: 304, headers });
+      }
+      return new Response(body, { headers: { ...headers, 'content-type': 'application/json' } });
     },
   };
   return route;
 }
 
-function openApiDocument(routes: readonly Route[]): unknown {
-  const paths: Record<string, Record<string, unknown>> = {};
-  for (const route of routes) {
-    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) };
-  }
-  const schemas = Object.fromEntries(
-    Object.entries(SCHEMAS).map(([name, schema]) => {
-      const { $schema: _dialect, ...json } = z.toJSONSchema(schema, { io: 'input' });
-      return [name, json];
-    }),
-  );
-  return {
-    openapi: '3.1.0',
-    info: { title: 'BLIP-2 at the edge', version: '1' },
-    paths,
-    components: { schemas },
-  };
-}
-
-function operation({ summary, description, parameters, request, reply, replies = {} }: Route) {
-  return {
-    summary,
-    ...(description && { description }),
-    ...(parameters && { parameters }),
-    ...(request && { requestBody: { required: true, content: content(request) } }),
-    responses: {
-      200: { description: 'OK', content: content(reply) },
-      ...Object.fromEntries(
-        Object.entries(replies).map(([status, text]) => [status, { description: text }]),
-      ),
-      default: {
-        description: 'A problem (RFC 9457)',
-        content: content({ 'application/problem+json': ['Problem'] }),
-      },
-    },
-  };
-}
-
-function content(byMediaType: Record<string, MediaContent>) {
-  return Object.fromEntries(
-    Object.entries(byMediaType).map(([type, media]) => [type, { schema: schemaOf(media) }]),
-  );
-}
-
-const BINARY = { type: 'string', format: 'binary' };
-
-function schemaOf(media: MediaContent): Record<string, unknown> {
-  if (media === 'text') return { type: 'string' };
-  if (media === 'binary') return BINARY;
-  if (media === 'object') return { type: 'object' };
-  if (media === 'form') return { type: 'object', properties: { image: BINARY } };
-  const references = media.map((name) => ({ $ref: `#/components/schemas/${name}` }));
-  return references.length === 1 ? { ...references[0] } : { oneOf: references };
+async function serialize(document: object): Promise<Document> {
+  const body = JSON.stringify(document);
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(body));
+  return { body, etag: `"${new Uint8Array(digest).toHex().slice(0, 32)}"` };
 }

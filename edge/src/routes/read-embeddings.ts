@@ -1,30 +1,24 @@
 /** `GET /v1/embeddings/{sha256}`: cached embeddings of an image, without the GPU worker. */
 import { ApiError } from '@blip2/shared/errors';
 import { IMAGE_ID } from '@blip2/shared/image-id';
-import { EmbeddingsOptions } from '@blip2/shared/schemas/embeddings';
-import * as z from 'zod/mini';
+import { CachedEmbeddingsQuery } from '@blip2/shared/schemas/embeddings';
 import { storeOf } from '../dependencies.ts';
-import { EMBEDDING_MEDIA_TYPES, represent } from '../embeddings/represent.ts';
+import { embeddingMediaType, represent } from '../embeddings/represent.ts';
 import { cacheUnavailable, unknownImage } from '../embeddings/resolve-embeddings.ts';
-import { matchesTag, negotiate } from '../http/content-negotiation.ts';
+import { matchesTag } from '../http/content-negotiation.ts';
 import { validate } from '../http/validate.ts';
 import { type Handler, requestContextOf } from './app-context.ts';
 
-const ReadOptions = z.strictObject({ kind: EmbeddingsOptions.shape.kind });
-
 export const readEmbeddings: Handler = async (c, deps) => {
-  const id = c.req.param('sha256') ?? '';
+  // Some tools write hashes in capitals.
+  const id = (c.req.param('sha256') ?? '').toLowerCase();
   if (!IMAGE_ID.test(id)) {
     throw new ApiError('invalid-request', 'The hash must be 64 lower-case hexadecimal digits.', {
       field: 'sha256',
     });
   }
-  const { kind } = validate(ReadOptions, c.req.query());
-  const mediaType = negotiate(c.req.header('accept'), EMBEDDING_MEDIA_TYPES);
-  if (mediaType === null) {
-    const offered = EMBEDDING_MEDIA_TYPES.join(', ');
-    throw new ApiError('not-acceptable', `Embeddings are offered as ${offered}.`);
-  }
+  const { kind } = validate(CachedEmbeddingsQuery, c.req.query());
+  const mediaType = embeddingMediaType(c.req.header('accept'));
   const store = storeOf(deps, kind);
   const context = requestContextOf(c, deps);
   const lookup = await store.cache.lookup(id, context);
@@ -41,13 +35,9 @@ export const readEmbeddings: Handler = async (c, deps) => {
   if (matchesTag(c.req.header('if-none-match'), tag)) {
     return new Response(null, { status: 304, headers });
   }
-  const body = represent(mediaType, store, { id, entry: lookup.entry, cache: lookup.tier });
+  const located = { id, entry: lookup.entry, cache: lookup.tier };
+  const { body, headers: described } = represent(mediaType, store, located);
   return new Response(body, {
-    headers: {
-      ...headers,
-      'content-type': mediaType,
-      'content-length': String(body.byteLength),
-      'x-shape': `${store.shape.numQueries}, ${store.shape.hidden}`,
-    },
+    headers: { ...headers, ...described, 'content-length': String(body.byteLength) },
   });
 };

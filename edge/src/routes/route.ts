@@ -1,45 +1,27 @@
 /** The type of a route: method and path, handler, and description for the OpenAPI document. */
-import { Problem } from '@blip2/shared/errors';
-import { AnswerReply, AnswerRequest } from '@blip2/shared/schemas/answers';
-import { CaptionReply, CaptionRequest } from '@blip2/shared/schemas/captions';
-import {
-  EmbeddingsReply,
-  EmbeddingsRequest,
-  TextEmbeddingsReply,
-} from '@blip2/shared/schemas/embeddings';
-import { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
-import { Health } from '@blip2/shared/schemas/health';
-import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
+import type { ProblemSlug } from '@blip2/shared/errors';
+import type { ReplyHeader } from '@blip2/shared/schemas/headers';
+import type * as z from 'zod/mini';
 import type { Handler } from './app-context.ts';
+import type { SchemaName } from './openapi/schemas.ts';
 
-/** Schemas that the document names; those that check the requests. */
-export const SCHEMAS = {
-  AnswerReply,
-  AnswerRequest,
-  CaptionReply,
-  CaptionRequest,
-  DoneEvent,
-  EmbeddingsReply,
-  EmbeddingsRequest,
-  Health,
-  ImageEvent,
-  MatchReply,
-  MatchRequest,
-  Problem,
-  TextEmbeddingsReply,
-  TokenEvent,
+/** Groups of routes in the document. */
+export type Tag = 'text' | 'matching' | 'embeddings' | 'service';
+
+/** A request with an image, in one of its forms: JSON of a schema, a form, or the image itself. */
+export type ImageRequest = {
+  json: SchemaName;
+  /** The members other than the image: parameters of the query, and fields of a form. */
+  fields: z.ZodMiniObject;
 };
-export type SchemaName = keyof typeof SCHEMAS;
 
-/** What a body is: JSON of one of the schemas, any other JSON object, a form with the file `image`, text, or bytes. */
-export type MediaContent = readonly SchemaName[] | 'object' | 'form' | 'text' | 'binary';
-
-type Parameter = {
-  name: string;
-  in: 'path' | 'query';
-  required?: true;
-  schema: Record<string, unknown>;
-};
+/** What a body is: JSON of one of the schemas, the events of a caption or an answer, text, or embeddings as bytes. */
+export type ReplyContent =
+  | readonly SchemaName[]
+  | 'caption-events'
+  | 'answer-events'
+  | 'text'
+  | 'binary';
 
 export type Route = {
   /** GET includes HEAD. */
@@ -47,13 +29,19 @@ export type Route = {
   /** As in OpenAPI, with `{name}` for a parameter. */
   path: string;
   handler: Handler;
+  operationId: string;
+  tag: Tag;
   summary: string;
-  description?: string;
-  parameters?: readonly Parameter[];
-  /** Request body by media type. */
-  request?: Record<string, MediaContent>;
+  description: string;
+  /** What the route reads apart from the body: a member for each parameter. */
+  parameters: { path?: z.ZodMiniObject; query?: z.ZodMiniObject; header: z.ZodMiniObject };
+  request?: ImageRequest;
   /** Body of the reply 200 by media type. */
-  reply: Record<string, MediaContent>;
-  /** Descriptions of further replies that are no problems, by status. */
-  replies?: Record<number, string>;
+  reply: Record<string, ReplyContent>;
+  /** Headers of the reply 200; `x-request-id` is a header of all replies. */
+  headers: readonly ReplyHeader[];
+  /** Further replies that are no problems. */
+  replies?: Record<number, { description: string; headers: readonly ReplyHeader[] }>;
+  /** The problems that it can reply with, apart from those of every route. */
+  problems: readonly ProblemSlug[];
 };

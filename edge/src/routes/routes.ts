@@ -1,4 +1,22 @@
 /** The table of all routes: the app registers them from it, and the OpenAPI document is generated from it. */
+import { PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
+import { AnswerOptions } from '@blip2/shared/schemas/answers';
+import { CaptionOptions } from '@blip2/shared/schemas/captions';
+import { described } from '@blip2/shared/schemas/described';
+import {
+  CachedEmbeddingsPath,
+  CachedEmbeddingsQuery,
+  EmbeddingsOptions,
+} from '@blip2/shared/schemas/embeddings';
+import {
+  BodyHeaders,
+  CachedEmbeddingHeaders,
+  CommonHeaders,
+  EmbeddingHeaders,
+  GenerationHeaders,
+} from '@blip2/shared/schemas/headers';
+import { MatchOptions } from '@blip2/shared/schemas/match';
+import * as z from 'zod/mini';
 import { answers } from './answers.ts';
 import { captions } from './captions.ts';
 import { createEmbeddings } from './create-embeddings.ts';
@@ -8,97 +26,185 @@ import { openApiRoute } from './openapi.ts';
 import { page } from './page.ts';
 import { problemPage } from './problems.ts';
 import { readEmbeddings } from './read-embeddings.ts';
-import type { MediaContent, Route, SchemaName } from './route.ts';
+import type { Route } from './route.ts';
 
-/** The three forms of a request with an image. */
-const withImage = (schema: SchemaName): Record<string, MediaContent> => ({
-  'application/json': [schema],
-  'multipart/form-data': 'form',
-  'image/*': 'binary',
-});
+/** Reading a request with an image. */
+const REQUEST: readonly ProblemSlug[] = [
+  'invalid-request',
+  'invalid-json',
+  'invalid-multipart',
+  'invalid-content-encoding',
+  'no-image',
+  'several-images',
+  'invalid-base64',
+  'invalid-image',
+  'image-too-large',
+  'image-url-refused',
+  'image-url-failed',
+  'body-too-large',
+  'unsupported-media-type',
+  'unsupported-content-encoding',
+];
+/** Work of the GPU worker. */
+const WORK: readonly ProblemSlug[] = [
+  'prompt-too-long',
+  'model-mismatch',
+  'computation-failed',
+  'bad-gateway',
+  'worker-unavailable',
+  'too-many-requests',
+  'overloaded',
+  'shutting-down',
+  'deadline-exceeded',
+];
+/** Looking up by hash. */
+const LOOKUP: readonly ProblemSlug[] = ['unknown-image', 'cache-unavailable'];
 
-const STREAMING =
-  'With stream: true or Accept: text/event-stream the reply is a stream. Events: image (ImageEvent), ' +
-  'token (TokenEvent), done (DoneEvent) or error (Problem).';
+const STREAMING = `
 
-const described: readonly Route[] = [
+With \`stream: true\`, or where \`stream\` is not set and \`Accept\` prefers \`text/event-stream\` to JSON, the reply is a stream of server-sent
+events: \`image\`, then a \`token\` for each part of the text, and \`done\` with the whole reply, or \`error\` with a problem as the last. Comments keep it open
+while nothing flows. A problem before the first event is a reply with its own status. Who leaves a stream ends its work.`;
+
+const generation: Pick<Route, 'tag' | 'headers' | 'problems'> = {
+  tag: 'text',
+  headers: ['server-timing', 'cache-control'],
+  problems: [...REQUEST, ...WORK, ...LOOKUP, 'not-acceptable'],
+};
+
+const slug = described(
+  z.enum(Object.keys(PROBLEMS) as ProblemSlug[]),
+  'The last part of the `type` of a problem.',
+  'prompt-too-long',
+);
+
+const API: readonly Route[] = [
   {
+    ...generation,
     method: 'POST',
     path: '/v1/captions',
     handler: captions,
+    operationId: 'createCaption',
     summary: 'Caption an image',
-    description: STREAMING,
-    request: withImage('CaptionRequest'),
-    reply: { 'application/json': ['CaptionReply'], 'text/event-stream': 'text' },
+    description: `Says in words what the image shows, after a beginning that you may give.${STREAMING}`,
+    parameters: { header: GenerationHeaders },
+    request: { json: 'CaptionRequest', fields: CaptionOptions },
+    reply: { 'application/json': ['CaptionReply'], 'text/event-stream': 'caption-events' },
   },
   {
+    ...generation,
     method: 'POST',
     path: '/v1/answers',
     handler: answers,
+    operationId: 'createAnswer',
     summary: 'Answer a question about an image',
-    description: STREAMING,
-    request: withImage('AnswerRequest'),
-    reply: { 'application/json': ['AnswerReply'], 'text/event-stream': 'text' },
+    description: `Answers a question, after earlier turns that you may give.${STREAMING}`,
+    parameters: { header: GenerationHeaders },
+    request: { json: 'AnswerRequest', fields: AnswerOptions },
+    reply: { 'application/json': ['AnswerReply'], 'text/event-stream': 'answer-events' },
   },
   {
     method: 'POST',
     path: '/v1/match',
     handler: match,
-    summary: 'How well texts fit an image',
-    request: withImage('MatchRequest'),
+    operationId: 'matchTexts',
+    tag: 'matching',
+    summary: 'Tell how well texts fit an image',
+    description:
+      'Scores each text by ITM, which looks at the image and the text together, and by ITC, which compares their embeddings. The image itself is needed: its hash does not suffice.',
+    parameters: { header: BodyHeaders },
+    request: { json: 'MatchRequest', fields: MatchOptions },
     reply: { 'application/json': ['MatchReply'] },
+    headers: ['server-timing', 'cache-control'],
+    problems: [...REQUEST, ...WORK, 'no-retrieval-model'],
   },
   {
     method: 'POST',
     path: '/v1/embeddings',
     handler: createEmbeddings,
-    summary: 'Compute and cache the embeddings of an image, or embed texts',
-    request: withImage('EmbeddingsRequest'),
-    reply: { 'application/json': ['EmbeddingsReply', 'TextEmbeddingsReply'] },
+    operationId: 'createEmbeddings',
+    tag: 'embeddings',
+    summary: 'Embed an image, or texts',
+    description:
+      'Returns the embeddings of an image, computed and cached where they are not cached yet; or those of texts, which are never cached. Send an image or texts, not both.',
+    parameters: { header: EmbeddingHeaders },
+    request: { json: 'EmbeddingsRequest', fields: EmbeddingsOptions },
+    reply: {
+      'application/json': ['EmbeddingsReply', 'TextEmbeddingsReply'],
+      'application/octet-stream': 'binary',
+      'application/x-npy': 'binary',
+    },
+    headers: ['server-timing', 'cache-control', 'vary', 'content-location', 'x-shape', 'x-dtype'],
+    problems: [...REQUEST, ...WORK, ...LOOKUP, 'not-acceptable', 'no-retrieval-model'],
   },
   {
     method: 'GET',
     path: '/v1/embeddings/{sha256}',
     handler: readEmbeddings,
-    summary: 'Cached embeddings of an image',
-    parameters: [
-      {
-        name: 'sha256',
-        in: 'path',
-        required: true,
-        schema: { type: 'string', pattern: '^[0-9a-f]{64}$' },
-      },
-      { name: 'kind', in: 'query', schema: { enum: ['query', 'itc'], default: 'query' } },
-    ],
+    operationId: 'getEmbeddings',
+    tag: 'embeddings',
+    summary: 'Read cached embeddings of an image',
+    description:
+      'Reads the cache and never computes: no GPU worker is needed. As JSON, as a file of NumPy in float32, or as bare values in fp16.',
+    parameters: {
+      path: CachedEmbeddingsPath,
+      query: CachedEmbeddingsQuery,
+      header: CachedEmbeddingHeaders,
+    },
     reply: {
       'application/json': ['EmbeddingsReply'],
       'application/octet-stream': 'binary',
       'application/x-npy': 'binary',
     },
-    replies: { 304: 'The client has it' },
+    headers: ['cache-control', 'etag', 'vary', 'x-shape', 'x-dtype'],
+    replies: {
+      304: {
+        description: 'They are still the same.',
+        headers: ['cache-control', 'etag', 'vary'],
+      },
+    },
+    problems: ['invalid-request', 'not-acceptable', 'no-retrieval-model', ...LOOKUP],
   },
   {
     method: 'GET',
     path: '/healthz',
     handler: health,
-    summary: 'Whether the whole chain can answer',
+    operationId: 'getHealth',
+    tag: 'service',
+    summary: 'Tell whether the whole chain can answer',
+    description:
+      'Asks the GPU worker and KV. 200 only where all is well, else 503 naming what is not.',
+    parameters: { header: CommonHeaders },
     reply: { 'application/json': ['Health'] },
+    headers: ['cache-control'],
+    problems: ['worker-unavailable', 'model-unavailable', 'cache-unavailable'],
   },
   {
     method: 'GET',
     path: '/problems/{slug}',
     handler: problemPage,
-    summary: 'What the type of a problem means',
-    parameters: [{ name: 'slug', in: 'path', required: true, schema: { type: 'string' } }],
+    operationId: 'getProblem',
+    tag: 'service',
+    summary: 'Explain a type of problem',
+    description: 'What the `type` of a problem document means, why it happens, and what to do.',
+    parameters: { path: z.object({ slug }), header: CommonHeaders },
     reply: { 'text/plain': 'text' },
+    headers: [],
+    problems: ['not-found'],
   },
   {
     method: 'GET',
     path: '/',
     handler: page,
-    summary: 'A page to try it',
+    operationId: 'getPage',
+    tag: 'service',
+    summary: 'Show a page to try it',
+    description: 'A page for people: captions, questions and answers, in the browser.',
+    parameters: { header: CommonHeaders },
     reply: { 'text/html': 'text' },
+    headers: ['cache-control'],
+    problems: [],
   },
 ];
 
-export const ROUTES: readonly Route[] = [...described, openApiRoute(described)];
+export const ROUTES: readonly Route[] = [...API, openApiRoute(API)];

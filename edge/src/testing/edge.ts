@@ -4,10 +4,13 @@ import { env } from 'cloudflare:workers';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { createApp } from '../app.ts';
 import { bundledModels } from '../bundled-models.ts';
-import { createDependencies } from '../dependencies.ts';
+import { createDependencies, type Dependencies } from '../dependencies.ts';
 import type { ServedModels } from '../model-manifest.ts';
 import type { Env, Platform } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
+import { openApiDocument } from '../routes/openapi/document.ts';
+import { ROUTES } from '../routes/routes.ts';
+import { type ApiDocument, expectDescribed } from './described.ts';
 import { FakeGpu } from './fake-gpu.ts';
 
 export type TestEdge = ReturnType<typeof startEdge>;
@@ -18,6 +21,14 @@ export type TestSetup = {
   platform?: Partial<Platform>;
   models?: ServedModels;
 };
+
+let document: ApiDocument | undefined;
+
+/** The description of the API: that of the first edge, since only its limits differ from those of the others. */
+export function apiDocument(deps: Dependencies): ApiDocument {
+  document ??= openApiDocument(ROUTES, deps) as ApiDocument;
+  return document;
+}
 
 export const testEnv = env as unknown as Env;
 
@@ -37,7 +48,11 @@ export function startEdge(setup: TestSetup = {}) {
   const request = async (path: string, init?: RequestInit): Promise<Response> => {
     const context = createExecutionContext();
     contexts.push(context);
-    return app.fetch(new Request(`http://edge.test${path}`, init), bindings, context);
+    const sent = new Request(`http://edge.test${path}`, init);
+    const { url, method } = sent;
+    const response = await app.fetch(sent, bindings, context);
+    await expectDescribed(apiDocument(deps), { url, method }, response);
+    return response;
   };
   /** Waits for the work that continues after the responses. */
   const settled = () => Promise.all(contexts.splice(0).map((c) => waitOnExecutionContext(c)));

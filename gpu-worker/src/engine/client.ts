@@ -126,13 +126,13 @@ export class EngineClient {
   /**
    * Admits one request, before any work is spent on it, until the returned value is disposed.
    * @example using _admitted = engine.admit(caller);
-   * @throws ApiError overloaded when the slots and the queue are taken, or the part of them that one client may have
+   * @throws ApiError `overloaded` when the slots and the queue are taken, `too-many-requests` for the part of them that one client may have
    */
   admit(caller: Caller): Disposable {
     const refusal = this.#admission.refusal(caller);
     if (refusal === null) return this.#admission.admit(caller);
     for (const { onRejected } of this.#listeners) onRejected();
-    throw new ApiError('overloaded', refusal, { retry_after: 1 });
+    throw refusal;
   }
 
   /**

@@ -6,9 +6,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { endless, framesOf, TestWorker } from './testing/test-worker.ts';
 
 const MAX_SLOTS = 3;
+const QUEUE_LIMIT = 2;
+/** Requests that one client may have under way. */
+const SHARE = 3;
 let test: TestWorker;
 beforeAll(async () => {
-  test = await TestWorker.start({ maxSlots: MAX_SLOTS, queueLimit: 2 });
+  test = await TestWorker.start({ maxSlots: MAX_SLOTS, queueLimit: QUEUE_LIMIT });
 });
 afterAll(() => test?.worker.stop());
 
@@ -89,6 +92,26 @@ describe('requests together', () => {
       expect((await framesOf(reply)).at(-1)!.type).toBe('done');
     }
     expect(test.worker.engine.admitted).toBe(0);
+  });
+
+  it('of one client beyond its part of them get 429 with its limit, and others are served', async () => {
+    const long = test.generate({ generation: endless(100), client: 'a' });
+    const replies = await Promise.all(
+      Array.from({ length: 12 }, () => test.send(long, test.image(0))),
+    );
+    const refused = replies.filter(({ status }) => status !== 200);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const reply of refused) {
+      expect(reply.status).toBe(429);
+      expect(reply.headers.get('retry-after')).toBe('1');
+      expect(await reply.json()).toMatchObject({
+        type: '/problems/too-many-requests',
+        limit: SHARE,
+      });
+    }
+    const other = test.generate({ client: 'b' });
+    expect((await test.send(other, test.image(0))).status).toBe(200);
+    for (const reply of replies.filter(({ status }) => status === 200)) await framesOf(reply);
   });
 
   it('whose client goes away make room for others', async () => {

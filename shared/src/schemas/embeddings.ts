@@ -1,37 +1,67 @@
 /** `POST /v1/embeddings` and `GET /v1/embeddings/{sha256}`. */
 import * as z from 'zod/mini';
 import { EmbeddingKind, MAX_TEXTS } from '../wire.ts';
-import { CacheResult, ImageReference, ImageReply } from './image.ts';
+import { described } from './described.ts';
+import { CacheResult, ImageReply, RequestImage, Sha256 } from './image.ts';
 
-const text = z.string().check(z.regex(/\S/, 'must not be empty'));
+const text = () => z.string().check(z.regex(/\S/, 'must not be empty'));
+
+const kind = described(
+  z._default(EmbeddingKind, 'query'),
+  '`query`: the query embeddings that text is generated from. `itc`: those of image-text contrast, unit vectors that are comparable with those of texts.',
+  'itc',
+);
 
 /** Members of a request other than its image. */
 export const EmbeddingsOptions = z.strictObject({
-  /** `query`: what text is generated from. `itc`: comparable with those of texts. */
-  kind: z._default(EmbeddingKind, 'query'),
-  /** Instead of an image, with kind `itc`: one text or several. */
-  text: z.optional(z.union([text, z.array(text).check(z.minLength(1), z.maxLength(MAX_TEXTS))])),
+  kind,
+  text: described(
+    z.optional(z.union([text(), z.array(text()).check(z.minLength(1), z.maxLength(MAX_TEXTS))])),
+    'Instead of an image, and with `kind` `itc`: one text or several.',
+    'a pizza above an octopus',
+  ),
 });
 
-export const EmbeddingsRequest = z.strictObject({
-  image: z.optional(ImageReference),
-  ...EmbeddingsOptions.shape,
-});
+export const EmbeddingsRequest = described(
+  z.strictObject({ image: z.optional(RequestImage), ...EmbeddingsOptions.shape }),
+  'What to embed: an image, or texts.',
+);
 
-export const EmbeddingsReply = z.object({
-  /** Of an image: [queries][width]; unit vectors of kind `itc`. */
-  embeddings: z.array(z.array(z.number())),
-  kind: EmbeddingKind,
-  image: ImageReply,
-  model: z.string(),
-  cache: CacheResult,
-});
+/** Parameters of `GET /v1/embeddings/{sha256}`. */
+export const CachedEmbeddingsPath = z.strictObject({ sha256: Sha256 });
+export const CachedEmbeddingsQuery = z.strictObject({ kind });
+
+const vectors = (description: string, example: number[][]) =>
+  described(z.array(z.array(z.number())), description, example);
+const model = described(
+  z.string(),
+  'Name of the model that the embeddings are of.',
+  'blip2-scenes',
+);
+
+export const EmbeddingsReply = described(
+  z.object({
+    embeddings: vectors('[queries][width]: a vector for each query; unit vectors of kind `itc`.', [
+      [0.25, -1.5, 0.75],
+      [1.25, 0.5, -0.125],
+    ]),
+    kind: described(EmbeddingKind, 'Kind of the embeddings.', 'query'),
+    image: ImageReply,
+    model,
+    cache: CacheResult,
+  }),
+  'The embeddings of an image.',
+);
 export type EmbeddingsReply = z.infer<typeof EmbeddingsReply>;
 
-export const TextEmbeddingsReply = z.object({
-  /** A unit vector for each text, [texts][width]. */
-  embeddings: z.array(z.array(z.number())),
-  kind: z.literal('itc'),
-  model: z.string(),
-});
+export const TextEmbeddingsReply = described(
+  z.object({
+    embeddings: vectors('[texts][width]: a unit vector for each text, in their order.', [
+      [0.6, 0.8, 0],
+    ]),
+    kind: described(z.literal('itc'), 'Kind of the embeddings.'),
+    model,
+  }),
+  'The embeddings of texts.',
+);
 export type TextEmbeddingsReply = z.infer<typeof TextEmbeddingsReply>;

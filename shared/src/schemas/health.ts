@@ -1,6 +1,7 @@
 /** `GET /healthz`. */
 import * as z from 'zod/mini';
 import { WorkerModel } from '../wire.ts';
+import { described, describedMembers } from './described.ts';
 
 export const Health = z.object({
   status: z.literal('ok'),
@@ -17,3 +18,21 @@ export const Health = z.object({
   damaged_entries: z.int(),
 });
 export type Health = z.infer<typeof Health>;
+
+described(Health, 'The whole chain can answer.');
+describedMembers(Health.shape, {
+  status: 'Always `ok`: where something is wrong, the reply is a problem that names it.',
+  checks: [
+    'The parts of the chain: GPU worker, its model, and KV.',
+    { gpu_worker: 'ok', model: 'ok', kv: 'ok' },
+  ],
+  model: ['Name of the generative model.', 'blip2-scenes'],
+  revision: ["Hash of the checkpoint's weights and config.", '0123456789abcdef'],
+  execution_provider: ['On what the GPU worker computes.', 'cpu'],
+  execution_provider_why: ['Why on that.', 'no GPU was found'],
+  precision: ['In what the large weights are stored.', 'fp32'],
+  damaged_entries: [
+    'Cached embeddings that could not be read, since this instance of the Worker started.',
+    0,
+  ],
+});

@@ -7,10 +7,16 @@ const b: Caller = { client: 'b', priority: 'interactive' };
 const unnamed: Caller = { client: '', priority: 'interactive' };
 const job: Caller = { client: '', priority: 'background' };
 
+const overloaded = (message: RegExp) => ({
+  slug: 'overloaded',
+  status: 503,
+  message: expect.stringMatching(message),
+});
+
 it('refuses when the limit is reached, until a request ends', () => {
   const admission = new Admission(3);
   const taken = [1, 2, 3].map(() => admission.admit(unnamed));
-  expect(admission.refusal(unnamed)).toMatch(/queue/);
+  expect(admission.refusal(unnamed)).toMatchObject(overloaded(/queue/));
   expect(admission.admitted).toBe(3);
   taken[0]?.[Symbol.dispose]();
   expect(admission.refusal(unnamed)).toBeNull();
@@ -20,7 +26,11 @@ it('admits up to half of them for one client', () => {
   const admission = new Admission(4);
   const first = admission.admit(a);
   admission.admit(a);
-  expect(admission.refusal(a)).toMatch(/2 requests under way/);
+  expect(admission.refusal(a)).toMatchObject({
+    slug: 'too-many-requests',
+    status: 429,
+    extras: { limit: 2, retry_after: 1 },
+  });
   expect(admission.refusal(b)).toBeNull();
   first[Symbol.dispose]();
   expect(admission.refusal(a)).toBeNull();
@@ -30,6 +40,13 @@ it('admits up to half of them for background work', () => {
   const admission = new Admission(4);
   admission.admit(job);
   admission.admit(job);
-  expect(admission.refusal(job)).toMatch(/background/);
+  expect(admission.refusal(job)).toMatchObject(overloaded(/background/));
   expect(admission.refusal(a)).toBeNull();
+});
+
+it('tells a client that has its share so, however full it is besides', () => {
+  const admission = new Admission(4);
+  for (const caller of [a, a, b, b]) admission.admit(caller);
+  expect(admission.refusal(a)).toMatchObject({ slug: 'too-many-requests' });
+  expect(admission.refusal({ ...a, client: 'c' })).toMatchObject(overloaded(/queue/));
 });

@@ -1,5 +1,8 @@
 /** Limits how many requests are under way, in all, of one client, and of background work. */
+import { ApiError } from '@blip2/shared/errors';
 import type { Caller } from '../protocol.ts';
+
+const RETRY_AFTER_S = 1;
 
 /** @example
  * const refusal = admission.refusal(caller);
@@ -25,16 +28,21 @@ export class Admission {
     return this.#admitted;
   }
 
-  /** Why a request cannot be admitted now, in words for its client; null when it can. */
-  refusal({ client, priority }: Caller): string | null {
-    if (this.#admitted >= this.#limit) {
-      return 'All slots and the queue are taken. Try again shortly.';
-    }
+  /**
+   * Why a request cannot be admitted now; null when it can. A client at its own limit is told so, however busy the rest
+   * is: it can do something about it.
+   */
+  refusal({ client, priority }: Caller): ApiError | null {
     if (client !== '' && (this.#byClient.get(client) ?? 0) >= this.#share) {
-      return `This client has ${this.#share} requests under way, as many as one may have.`;
+      const detail = `This client has ${this.#share} requests under way, as many as one may have.`;
+      const limits = { limit: this.#share, retry_after: RETRY_AFTER_S };
+      return new ApiError('too-many-requests', detail, limits);
+    }
+    if (this.#admitted >= this.#limit) {
+      return overloaded('All slots and the queue are taken. Try again shortly.');
     }
     if (priority === 'background' && this.#background >= this.#share) {
-      return 'All slots for background work are taken. Try again later.';
+      return overloaded('All slots for background work are taken. Try again later.');
     }
     return null;
   }
@@ -55,4 +63,8 @@ export class Admission {
     add(1);
     return { [Symbol.dispose]: () => add(-1) };
   }
+}
+
+function overloaded(detail: string): ApiError {
+  return new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
 }

@@ -1,0 +1,160 @@
+/** Makes values of the texts of a form or a query string: each what its schema accepts. */
+import { ApiError } from '@blip2/shared/errors';
+import type * as z from 'zod/mini';
+import { parseJsonValue } from './json-body.ts';
+import { alternatives, elementOf, kindOf, memberOf, membersOf } from './schema-kinds.ts';
+import { shownName } from './validate.ts';
+
+type Schema = z.core.$ZodType;
+
+/** A name, as the client writes it, and its text, or a value that is JSON already. */
+export type FormEntry = readonly [name: string, value: unknown];
+
+/** More than any request has, a list's entries one by one. */
+export const MAX_ENTRIES = 1000;
+const MAX_NAME_LENGTH = 256;
+
+/**
+ * Lists may be a name that is repeated, `texts[]`, `texts[0]`, or JSON; objects `history[0][question]`, or JSON. A text
+ * that is not of its schema's type stays text: the schema refuses it. An empty text is absent where a number or a list
+ * is asked for.
+ * @param schema of all fields: a strict object
+ * @throws ApiError `invalid-request` for a field that is given twice and is no list
+ * @example
+ * fieldsFromForm([['seed', '7'], ['stop', 'a'], ['stop', 'b']], CaptionRequest) // { seed: 7, stop: ['a', 'b'] }
+ */
+export function fieldsFromForm(
+  entries: readonly FormEntry[],
+  schema: Schema,
+): Record<string, unknown> {
+  if (entries.length > MAX_ENTRIES) throw tooManyFields();
+  const root = new Field();
+  for (const [name, value] of entries) {
+    const [first, ...keys] = keysOf(name);
+    keys.reduce((field, key) => field.child(key), root.child(first)).values.push(value);
+  }
+  return membersFrom(root, schema, '');
+}
+
+export function tooManyFields(): ApiError {
+  return new ApiError('invalid-request', `There are more than ${MAX_ENTRIES} fields.`);
+}
+
+/** A field, or a place within one: what was given there, and what was given within it. */
+class Field {
+  readonly values: unknown[] = [];
+  readonly children = new Map<string, Field>();
+
+  /** @param key a name or an index; '' is another entry of a list */
+  child(key: string): Field {
+    const name = key === '' ? `+${this.children.size}` : key;
+    const known = this.children.get(name);
+    if (known !== undefined) return known;
+    const child = new Field();
+    this.children.set(name, child);
+    return child;
+  }
+}
+
+/** @example keysOf('history[0][question]') // ['history', '0', 'question'] */
+function keysOf(name: string): [string, ...string[]] {
+  if (name.length > MAX_NAME_LENGTH) {
+    const detail = `The name ${shownName(name)} has more than ${MAX_NAME_LENGTH} characters.`;
+    throw new ApiError('invalid-request', detail);
+  }
+  const match = /^([^[\]]+)((?:\[[^[\]]*\])+)$/.exec(name);
+  if (match === null) return [name];
+  const [, first = name, rest = ''] = match;
+  return [first, ...rest.slice(1, -1).split('][')];
+}
+
+function membersFrom(field: Field, schema: Schema, path: string): Record<string, unknown> {
+  const members: [string, unknown][] = [];
+  for (const [name, child] of field.children) {
+    const value = valueFrom(child, memberOf(schema, name), join(path, name));
+    if (value !== undefined) members.push([name, value]);
+  }
+  return Object.fromEntries(members);
+}
+
+function valueFrom(field: Field, schema: Schema | undefined, path: string): unknown {
+  const [value, ...more] = field.values;
+  const element = schema && elementOf(schema);
+  if (field.children.size > 0) {
+    if (field.values.length > 0) throw givenTwice(path);
+    return element === undefined &&
+      schema !== undefined &&
+      Object.keys(membersOf(schema)).length > 0
+      ? membersFrom(field, schema, path)
+      : entriesFrom(field, element, path);
+  }
+  if (more.length === 0) return fromText(value, schema);
+  if (element === undefined) throw givenTwice(path);
+  return field.values.map((entry) => fromText(entry, element));
+}
+
+/** Entries of a list: by their indices where they have them, else in their order. */
+function entriesFrom(field: Field, element: Schema | undefined, path: string): unknown[] {
+  const entries = [...field.children];
+  const isIndexed = entries.every(([key]) => /^\d{1,9}$/.test(key));
+  if (!isIndexed && !entries.every(([key]) => key.startsWith('+'))) {
+    const field = shownName(path);
+    const detail = `${field}: is a list; name its entries ${field}[0], ${field}[1] or ${field}[].`;
+    throw new ApiError('invalid-request', detail, { field });
+  }
+  if (isIndexed) entries.sort(([a], [b]) => Number(a) - Number(b));
+  return entries.map(([, child], index) => valueFrom(child, element, join(path, String(index))));
+}
+
+function join(path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`;
+}
+
+function givenTwice(path: string): ApiError {
+  const field = shownName(path);
+  return new ApiError('invalid-request', `${field} is given twice.`, { field });
+}
+
+const BOOLEANS: Readonly<Record<string, boolean>> = {
+  true: true,
+  false: false,
+  1: true,
+  0: false,
+  on: true,
+  off: false,
+  yes: true,
+  no: false,
+};
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
+
+function fromText(text: unknown, schema: Schema | undefined): unknown {
+  if (typeof text !== 'string' || schema === undefined) return text;
+  const kinds = new Set(alternatives(schema).map(kindOf));
+  if (kinds.has('array') || kinds.has('object')) {
+    const value = fromJson(text);
+    const kind = Array.isArray(value) ? 'array' : typeof value;
+    if ((kind === 'array' || kind === 'object') && kinds.has(kind)) return value;
+  }
+  const word = text.trim().toLowerCase();
+  if (kinds.has('boolean') && Object.hasOwn(BOOLEANS, word)) return BOOLEANS[word];
+  if (kinds.has('number') && NUMBER.test(word)) return Number(word);
+  if (kinds.has('string')) return text;
+  const element = elementOf(schema);
+  // What begins as a JSON list is none, or not of this field: the schema says so.
+  if (word.startsWith('[')) return text;
+  if (element !== undefined && alternatives(element).some((one) => kindOf(one) === 'string')) {
+    return [text];
+  }
+  return word === '' && !kinds.has('boolean') ? undefined : text;
+}
+
+/** The list or object that a text holds; the text where it holds none. */
+function fromJson(text: string): unknown {
+  if (!/^\s*[[{]/.test(text)) return text;
+  try {
+    return parseJsonValue(text);
+  } catch (thrown) {
+    if (thrown instanceof ApiError && thrown.slug !== 'invalid-json') throw thrown;
+    return text;
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * Parses multipart/form-data (RFC 7578) as clients write it: names with and without quotes, line ends with and without
+ * CR. The platform's own parser refuses what .NET, among others, sends.
+ */
+import { ApiError } from '@blip2/shared/errors';
+import { MAX_ENTRIES } from './form-fields.ts';
+import { parseHeaderValue } from './header-value.ts';
+import { decodeTransfer } from './transfer-encoding.ts';
+
+/** One part, decoded. `filename` is absent where the part is no file; it may be empty. */
+export type Part = {
+  name: string;
+  filename?: string;
+  /** In lower case; '' where there is none. */
+  type: string;
+  charset?: string;
+  bytes: Uint8Array<ArrayBuffer>;
+};
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const MAX_PARTS = MAX_ENTRIES;
+const MAX_HEADER_BYTES = 8192;
+const SHORT_LINE = 32;
+/** RFC 2046, 5.1.1, says 70. */
+const MAX_BOUNDARY_LENGTH = 200;
+
+const [LF, CR, DASH, SPACE, TAB] = [0x0a, 0x0d, 0x2d, 0x20, 0x09];
+
+/**
+ * The parts of a body, in their order. Time grows with the bytes, and the parts are views of them.
+ * @param boundary as `Content-Type` names it
+ * @throws ApiError `invalid-multipart` that says what is wrong, and in which part
+ * @example parseMultipart(bytes, 'x') // [{ name: 'image', filename: 'a.png', type: 'image/png', bytes: … }]
+ */
+export function parseMultipart(bytes: Bytes, boundary: string | undefined): Part[] {
+  if (!boundary) {
+    throw invalid('Content-Type has no boundary: let the client library set it, not the program.');
+  }
+  if (boundary.length > MAX_BOUNDARY_LENGTH) throw invalid('The boundary is too long.');
+  const delimiter = new TextEncoder().encode(`--${boundary}`);
+  const parts: Part[] = [];
+  let found = findDelimiter(bytes, delimiter, 0);
+  if (found === null) throw invalid('The body has no line with the boundary of Content-Type.');
+  while (!found.isLast) {
+    if (parts.length === MAX_PARTS) throw invalid(`There are more than ${MAX_PARTS} parts.`);
+    const start: number = found.next;
+    const next = findDelimiter(bytes, delimiter, start);
+    if (next === null) {
+      throw invalid(`The body is cut off: part ${parts.length + 1} does not end in a boundary.`);
+    }
+    parts.push(parsePart(bytes.subarray(start, next.end), parts.length + 1));
+    found = next;
+  }
+  return parts;
+}
+
+/** `end`: where what stands before it ends. `next`: where the line after it begins. */
+type Delimiter = { end: number; next: number; isLast: boolean };
+
+/** The next line that is a delimiter, from an index that begins a line. */
+function findDelimiter(bytes: Bytes, delimiter: Uint8Array, from: number): Delimiter | null {
+  for (let line = from; line !== -1; line = nextLine(bytes, line)) {
+    if (!startsWith(bytes, delimiter, line)) continue;
+    let at = line + delimiter.length;
+    const isLast = bytes[at] === DASH && bytes[at + 1] === DASH;
+    if (isLast) at += 2;
+    while (bytes[at] === SPACE || bytes[at] === TAB) at++;
+    if (bytes[at] === CR && bytes[at + 1] === LF) at++;
+    // Else a longer text that begins as the delimiter does. What follows the last one does not matter.
+    if (bytes[at] !== LF && !isLast) continue;
+    return { end: endOfLine(bytes, line, from), next: at + 1, isLast };
+  }
+  return null;
+}
+
+/** Where the line after this one begins, or -1. */
+function nextLine(bytes: Bytes, from: number): number {
+  // A native search has a price of its own: not for each of millions of short lines.
+  const near = Math.min(from + SHORT_LINE, bytes.length);
+  for (let at = from; at < near; at++) if (bytes[at] === LF) return at + 1;
+  const feed = bytes.indexOf(LF, near);
+  return feed === -1 ? -1 : feed + 1;
+}
+
+/** The end of what stands before a line: its line break belongs to the delimiter. */
+function endOfLine(bytes: Bytes, line: number, from: number): number {
+  if (line === from) return line;
+  return line - 2 >= from && bytes[line - 2] === CR ? line - 2 : line - 1;
+}
+
+function startsWith(bytes: Bytes, prefix: Uint8Array, at: number): boolean {
+  for (let i = 0; i < prefix.length; i++) if (bytes[at + i] !== prefix[i]) return false;
+  return true;
+}
+
+function parsePart(bytes: Bytes, number: number): Part {
+  const { headers, body } = splitHeaders(bytes, number);
+  const disposition = parseHeaderValue(headers.get('content-disposition'));
+  const { parameters } = disposition;
+  const name = unescapeName(parameters.get('name')) ?? extended(parameters.get('name*'));
+  if (disposition.value !== 'form-data' || name === undefined) {
+    throw invalid(`Part ${number} has no Content-Disposition: form-data with a name.`);
+  }
+  const filename = parameters.get('filename') ?? extended(parameters.get('filename*'));
+  const type = parseHeaderValue(headers.get('content-type'));
+  const charset = type.parameters.get('charset');
+  return {
+    name,
+    ...(filename === undefined ? {} : { filename }),
+    type: type.value,
+    ...(charset === undefined ? {} : { charset }),
+    bytes: decodeTransfer(body, headers.get('content-transfer-encoding'), name),
+  };
+}
+
+function splitHeaders(bytes: Bytes, number: number): { headers: Map<string, string>; body: Bytes } {
+  const headers = new Map<string, string>();
+  let line = 0;
+  while (line < bytes.length) {
+    const after = nextLine(bytes, line);
+    const next = after === -1 ? bytes.length : after;
+    if (next > MAX_HEADER_BYTES) break;
+    const text = decodeHeader(bytes.subarray(line, next)).trimEnd();
+    line = next;
+    if (text === '') return { headers, body: bytes.subarray(line) };
+    const colon = text.indexOf(':');
+    const name = text.slice(0, colon).trim().toLowerCase();
+    // A line that begins with a space continues the one before it.
+    const folded = /^[ \t]/.test(text) ? [...headers].at(-1) : undefined;
+    if (folded !== undefined) headers.set(folded[0], `${folded[1]} ${text.trim()}`);
+    else if (colon === -1) throw invalid(`A header of part ${number} is no header.`);
+    else headers.set(name, text.slice(colon + 1).trim());
+  }
+  // The empty line's break was taken for the delimiter's: there is no content.
+  if (line === bytes.length) return { headers, body: bytes.subarray(line) };
+  throw invalid(`Part ${number} has no content within ${MAX_HEADER_BYTES} bytes of headers.`);
+}
+
+/** UTF-8, or Latin-1 where it is not that. */
+function decodeHeader(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch {
+    return new TextDecoder('latin1').decode(bytes);
+  }
+}
+
+/** Browsers write a quote and line breaks as `%22`, `%0D`, `%0A`. */
+function unescapeName(name: string | undefined): string | undefined {
+  return name?.replace(/%(22|0D|0A)/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+/** The text of an extended parameter (RFC 8187), as far as a name is made of it: `utf-8''a.png`. */
+function extended(value: string | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  const text = value.slice(value.lastIndexOf("'") + 1);
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function invalid(detail: string): ApiError {
+  return new ApiError('invalid-multipart', detail);
+}

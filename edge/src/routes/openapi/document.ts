@@ -1,0 +1,97 @@
+/** The OpenAPI 3.1 document, made of the table of routes and the schemas that check requests. */
+import { generationOptions } from '@blip2/shared/schemas/generation';
+import { type ReplyHeader, ReplyHeaders } from '@blip2/shared/schemas/headers';
+import { VERSION } from '@blip2/shared/version';
+import { GenerationConfig } from '@blip2/shared/wire';
+import type { Dependencies } from '../../dependencies.ts';
+import type { Route, Tag } from '../route.ts';
+import { replyContent, requestBody } from './bodies.ts';
+import { introduction } from './introduction.ts';
+import { parametersOf } from './parameters.ts';
+import { problemExamples, problemResponses } from './problems.ts';
+import { type Defaults, jsonSchema, namedSchemas } from './schemas.ts';
+
+const TAGS: Record<Tag, string> = {
+  text: 'Captions and answers, whole or as they are written.',
+  matching: 'How well texts fit an image.',
+  embeddings: 'What the Q-Former makes of an image, and what texts are compared with.',
+  service: 'Health, and what describes the service.',
+};
+
+/** @param deps what is served, and within which limits */
+export function openApiDocument(
+  routes: readonly Route[],
+  deps: Pick<Dependencies, 'config' | 'models'>,
+): object {
+  const defaults = defaultsOf(deps);
+  const paths: Record<string, Record<string, object>> = {};
+  for (const route of routes) {
+    const item = { [route.method.toLowerCase()]: operation(route, defaults) };
+    paths[route.path] = { ...paths[route.path], ...item };
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'BLIP-2 at the edge',
+      summary: 'Captions, answers, matching and embeddings of images',
+      version: VERSION,
+      description: introduction(deps),
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/', description: 'The service that sent this document' }],
+    security: [],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
+    paths,
+    components: { schemas: namedSchemas(defaults), examples: problemExamples(), headers: HEADERS },
+  };
+}
+
+function operation(route: Route, defaults: Defaults): object {
+  const { operationId, tag, summary, description, request, reply, replies = {} } = route;
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    description,
+    parameters: parametersOf(route, defaults),
+    ...(request && { requestBody: requestBody(request, defaults) }),
+    responses: {
+      200: { description: 'OK', headers: headers(route.headers), content: replyContent(reply) },
+      ...Object.fromEntries(
+        Object.entries(replies).map(([status, other]) => [
+          status,
+          { description: other.description, headers: headers(other.headers) },
+        ]),
+      ),
+      ...problemResponses(route.problems, headers),
+    },
+  };
+}
+
+function headers(names: readonly ReplyHeader[]): object {
+  const all: ReplyHeader[] = ['x-request-id', ...names];
+  return Object.fromEntries(all.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
+}
+
+const HEADERS = Object.fromEntries(
+  Object.entries(ReplyHeaders.shape).map(([name, member]) => {
+    const { description, examples, ...schema } = jsonSchema(member, new Map());
+    const [example] = (examples ?? []) as unknown[];
+    return [name, { description, schema, example }];
+  }),
+);
+
+/** What a generation does where the request does not say: the checkpoint's defaults, else those of the wire. */
+function defaultsOf({ models }: Pick<Dependencies, 'models'>): Defaults {
+  const { properties = {} } = jsonSchema(GenerationConfig, new Map());
+  const { max_new_tokens: max_tokens, generation } = models.generate;
+  const ofModel: Record<string, unknown> = { max_tokens, ...generation };
+  const defaults = new Map<unknown, unknown>();
+  for (const [name, { default: ofWire }] of Object.entries(properties)) {
+    const value = ofModel[name] ?? ofWire;
+    const schema = generationOptions[name as keyof typeof generationOptions];
+    // Without a seed, one is drawn.
+    if (name !== 'seed' && value !== undefined) defaults.set(schema, value);
+  }
+  return defaults;
+}

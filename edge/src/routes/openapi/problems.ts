@@ -1,0 +1,118 @@
+/** The problems that an operation can reply with, by status. */
+import { PROBLEMS, type Problem, type ProblemSlug } from '@blip2/shared/errors';
+import type { ReplyHeader } from '@blip2/shared/schemas/headers';
+import { reference } from './schemas.ts';
+
+/** What every route can reply with. */
+const EVERYWHERE: readonly ProblemSlug[] = ['method-not-allowed', 'internal-error'];
+
+/** Headers of problems beside `x-request-id` and `cache-control`. */
+const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
+  405: ['allow'],
+  415: ['accept-encoding'],
+  429: ['retry-after', 'ratelimit', 'ratelimit-policy'],
+  503: ['retry-after'],
+};
+
+/** @param headers the headers of a reply, as the document describes them */
+export function problemResponses(
+  slugs: readonly ProblemSlug[],
+  headers: (names: readonly ReplyHeader[]) => object,
+): Record<string, object> {
+  const byStatus = Object.groupBy([...slugs, ...EVERYWHERE], (slug) => PROBLEMS[slug].status);
+  return Object.fromEntries(
+    Object.entries(byStatus).map(([status, same = []]) => {
+      const extra = HEADERS_OF[Number(status)] ?? [];
+      return [
+        status,
+        {
+          description: same.map(describe).join('\n'),
+          headers: headers(['cache-control', ...extra]),
+          content: {
+            'application/problem+json': {
+              schema: {
+                allOf: [
+                  reference('Problem'),
+                  {
+                    type: 'object',
+                    properties: {
+                      type: { type: 'string', enum: same.map((slug) => `/problems/${slug}`) },
+                    },
+                  },
+                ],
+              },
+              examples: Object.fromEntries(
+                same.map((slug) => [slug, { $ref: `#/components/examples/${slug}` }]),
+              ),
+            },
+          },
+        },
+      ];
+    }),
+  );
+}
+
+function describe(slug: ProblemSlug): string {
+  const { cause, remedy } = PROBLEMS[slug];
+  return `- \`${slug}\`: ${cause} ${remedy}`;
+}
+
+/** Examples of all problems, by slug. */
+export function problemExamples(): Record<string, object> {
+  return Object.fromEntries(
+    Object.entries(PROBLEMS).map(([slug, { status, title, cause }]) => {
+      const value: Problem = {
+        type: `/problems/${slug}`,
+        title,
+        status,
+        detail: cause.replaceAll('`', ''),
+        ...MEMBERS[slug as ProblemSlug],
+      };
+      return [slug, { summary: title, value }];
+    }),
+  );
+}
+
+/** What the replies of this service say where it is more than the cause. */
+const MEMBERS: Partial<Record<ProblemSlug, Partial<Problem>>> = {
+  'invalid-request': { detail: 'max_tokens: must be more than 0.', field: 'max_tokens' },
+  'invalid-json': { detail: 'The body is not valid JSON.' },
+  'no-image': {
+    detail: 'Send the image as image.data, image.url or image.sha256.',
+    field: 'image',
+  },
+  'several-images': {
+    detail: 'Send one of image.data, image.url and image.sha256.',
+    field: 'image',
+  },
+  'invalid-base64': {
+    detail: 'image.data must be base64, or a data: URL with base64.',
+    field: 'image.data',
+  },
+  'invalid-image': {
+    detail: 'These bytes are not an image; send JPEG, PNG, WebP, GIF or AVIF.',
+    field: 'image',
+  },
+  'prompt-too-long': {
+    detail: 'The text has 240 tokens; beside the image there is room for 223.',
+    field: 'question',
+    limit: 223,
+    actual: 240,
+  },
+  'unknown-image': { field: 'image.sha256' },
+  'method-not-allowed': { detail: 'PUT is not possible here; use POST, OPTIONS.' },
+  'body-too-large': {
+    detail: 'At most 20971520 bytes are accepted.',
+    limit: 20_971_520,
+    actual: 31_457_280,
+  },
+  'worker-unavailable': { detail: 'The GPU worker cannot be reached.', retry_after: 5 },
+  'model-unavailable': {
+    detail: 'model: the GPU worker serves another revision',
+    retry_after: 5,
+  },
+  'cache-unavailable': { retry_after: 5 },
+  'too-many-requests': { limit: 36, retry_after: 1 },
+  overloaded: { retry_after: 1 },
+  'shutting-down': { detail: 'This worker accepts no more requests.', retry_after: 1 },
+};

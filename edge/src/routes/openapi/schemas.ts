@@ -1,0 +1,91 @@
+/** JSON Schema of what crosses the API, made of the schemas that check it: the components of the OpenAPI document. */
+import { Problem } from '@blip2/shared/errors';
+import { AnswerReply, AnswerRequest } from '@blip2/shared/schemas/answers';
+import { CaptionReply, CaptionRequest } from '@blip2/shared/schemas/captions';
+import {
+  EmbeddingsReply,
+  EmbeddingsRequest,
+  TextEmbeddingsReply,
+} from '@blip2/shared/schemas/embeddings';
+import { DoneEvent, ImageEvent, StreamEvent, TokenEvent } from '@blip2/shared/schemas/events';
+import { Choice, TokenLogprob, Usage } from '@blip2/shared/schemas/generation';
+import { Health } from '@blip2/shared/schemas/health';
+import { ImageReference, ImageReply, RequestImage } from '@blip2/shared/schemas/image';
+import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
+import { OpenApiDocument } from '@blip2/shared/schemas/openapi';
+import * as z from 'zod/mini';
+
+/** Schemas that the document names; those that check the requests. */
+export const SCHEMAS = {
+  AnswerReply,
+  AnswerRequest,
+  CaptionReply,
+  CaptionRequest,
+  Choice,
+  DoneEvent,
+  EmbeddingsReply,
+  EmbeddingsRequest,
+  Health,
+  ImageEvent,
+  ImageReference,
+  ImageReply,
+  MatchReply,
+  MatchRequest,
+  OpenApiDocument,
+  Problem,
+  RequestImage,
+  StreamEvent,
+  TextEmbeddingsReply,
+  TokenEvent,
+  TokenLogprob,
+  Usage,
+};
+export type SchemaName = keyof typeof SCHEMAS;
+
+export type JsonSchema = Record<string, unknown> & {
+  properties?: Record<string, JsonSchema>;
+  required?: string[];
+};
+
+/** What a member is where a request leaves it out, by its schema: values that depend on the model that is served. */
+export type Defaults = ReadonlyMap<unknown, unknown>;
+
+export function reference(name: SchemaName): JsonSchema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+/** Schemas by name, which refer to each other. */
+export function namedSchemas(defaults: Defaults): Record<SchemaName, JsonSchema> {
+  const registry = z.registry<{ id: string }>();
+  for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id });
+  const { schemas } = z.toJSONSchema(registry, {
+    ...options(defaults),
+    uri: (id) => reference(id as SchemaName).$ref as string,
+  });
+  return Object.fromEntries(
+    Object.entries(schemas).map(([name, schema]) => [name, withoutDialect(schema)]),
+  ) as Record<SchemaName, JsonSchema>;
+}
+
+/** One schema, which refers to no other. */
+export function jsonSchema(schema: z.core.$ZodType, defaults: Defaults): JsonSchema {
+  return withoutDialect(z.toJSONSchema(schema, options(defaults)));
+}
+
+function options(defaults: Defaults) {
+  return {
+    // What may be sent, and what may come: a later version may add members to replies.
+    io: 'input',
+    override: ({ zodSchema, jsonSchema: json }) => {
+      if (defaults.has(zodSchema)) json.default = defaults.get(zodSchema) as typeof json.default;
+      // The integers of JavaScript are no limit of ours.
+      if (json.maximum === Number.MAX_SAFE_INTEGER) delete json.maximum;
+      if (json.minimum === Number.MIN_SAFE_INTEGER) delete json.minimum;
+    },
+  } satisfies z.core.ToJSONSchemaParams;
+}
+
+function withoutDialect(schema: object): JsonSchema {
+  const { $schema: _dialect, $id: _id, ...json } = schema as JsonSchema;
+  return json;
+}

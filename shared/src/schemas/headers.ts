@@ -1,0 +1,118 @@
+/** Headers of requests and replies, for the OpenAPI document. */
+import * as z from 'zod/mini';
+import { described } from './described.ts';
+
+/** The name of a request in replies and logs. */
+export const requestId = described(
+  z.string().check(z.maxLength(255)),
+  'Id of the request, also in the header `x-request-id` and in the logs of edge and GPU worker.',
+  '7f1c2a30-5b0f-4c6e-9d0a-2f4d8c1b6e57',
+);
+
+/** Headers that every route reads. */
+const common = {
+  'x-request-id': described(
+    z.optional(z.string().check(z.maxLength(255), z.regex(/^[\w=-]+$/))),
+    'An id for this request, by which logs can be searched. One of another form is replaced by a new one.',
+    'album-17-image-3',
+  ),
+};
+
+const ifNoneMatch = described(
+  z.optional(z.string()),
+  'The `etag` of an earlier reply: a representation that is still the same is not sent again, but answered with 304.',
+  '"f4112ab67441c8c64f31bf11d8bb81a0-0123456789abcdef-x-npy"',
+);
+
+export const CommonHeaders = z.object(common);
+
+/** Headers of requests that have a body. */
+const ofBody = {
+  ...common,
+  'content-encoding': described(
+    z.optional(z.string()),
+    'How the body is compressed: `gzip`, `deflate`, `br` or `zstd`. Limits hold after inflation.',
+    'gzip',
+  ),
+};
+
+export const BodyHeaders = z.object(ofBody);
+
+export const CacheableHeaders = z.object({ ...common, 'if-none-match': ifNoneMatch });
+
+export const GenerationHeaders = z.object({
+  ...ofBody,
+  accept: described(
+    z.optional(z.string()),
+    'Preferring `text/event-stream` to JSON asks for a stream, as `stream: true` does; where `stream` is set, it decides.',
+    'text/event-stream',
+  ),
+});
+
+const acceptEmbeddings = described(
+  z.optional(z.string()),
+  'Which representation is wanted; without it, JSON.',
+  'application/x-npy',
+);
+
+export const EmbeddingHeaders = z.object({ ...ofBody, accept: acceptEmbeddings });
+
+export const CachedEmbeddingHeaders = z.object({
+  ...common,
+  accept: acceptEmbeddings,
+  'if-none-match': ifNoneMatch,
+});
+
+/** Headers of replies. */
+export const ReplyHeaders = z.object({
+  'x-request-id': requestId,
+  'server-timing': described(
+    z.string(),
+    'Milliseconds of the parts of the request. `read`, `lookup`, the parts of the GPU worker and `wait` add up to `total`.',
+    'read;dur=2.0, lookup;dur=3.0, prefill;dur=6.4, decode;dur=30.8, wait;dur=1.8, total;dur=44.0',
+  ),
+  'cache-control': described(
+    z.string(),
+    'How long the reply may be kept: `no-store`, or for how many seconds.',
+    'no-store',
+  ),
+  etag: described(
+    z.string(),
+    'Names this representation; send it as `if-none-match` to learn whether it is still the same.',
+    '"f4112ab67441c8c64f31bf11d8bb81a0-0123456789abcdef-x-npy"',
+  ),
+  vary: described(z.string(), 'The headers of the request that the reply depends on.', 'accept'),
+  'retry-after': described(z.int().check(z.nonnegative()), 'Seconds after which to try again.', 5),
+  allow: described(z.string(), 'The methods that are possible here.', 'POST, OPTIONS'),
+  'x-shape': described(
+    z.string().check(z.regex(/^\d+, \d+$/)),
+    'Shape of the embeddings: queries, width.',
+    '32, 192',
+  ),
+  'x-dtype': described(
+    z.enum(['float16', 'float32']),
+    'Type of the values, as NumPy names it.',
+    'float32',
+  ),
+  'content-location': described(
+    z.string(),
+    'Where the same embeddings are read from the cache.',
+    '/v1/embeddings/f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f?kind=query',
+  ),
+  'accept-encoding': described(
+    z.string(),
+    'The content codings that requests may have.',
+    'gzip, deflate, br, zstd',
+  ),
+  ratelimit: described(
+    z.string(),
+    'What is left of the limit, and the seconds to wait.',
+    '"client";r=0;t=1',
+  ),
+  'ratelimit-policy': described(
+    z.string(),
+    'How many requests one client may have under way at a time.',
+    '"client";q=36;qu="concurrent-requests"',
+  ),
+});
+export type ReplyHeader = keyof typeof ReplyHeaders.shape;

@@ -1,0 +1,55 @@
+/** Names that other libraries have for members of a request: those that are taken, and what to write instead of the rest. */
+import * as z from 'zod/mini';
+import { generationParameterOptions as parameters } from '../wire.ts';
+
+/** Our name for each name that means exactly the same elsewhere. */
+export const SAME_OPTION = {
+  max_new_tokens: 'max_tokens',
+  max_completion_tokens: 'max_tokens',
+  min_new_tokens: 'min_tokens',
+  num_return_sequences: 'n',
+} as const;
+
+const asInTransformers = (name: string) => ({
+  description: `Another name of \`${name}\`, as in transformers.`,
+});
+
+/** Members under their other names. Given under two names, a value must be the same. */
+export const otherNames = {
+  max_new_tokens: z
+    .optional(parameters.max_tokens)
+    .register(z.globalRegistry, asInTransformers('max_tokens')),
+  max_completion_tokens: z.optional(parameters.max_tokens).register(z.globalRegistry, {
+    description: 'Another name of `max_tokens`, as in OpenAI’s API.',
+  }),
+  min_new_tokens: z
+    .optional(parameters.min_tokens)
+    .register(z.globalRegistry, asInTransformers('min_tokens')),
+  num_return_sequences: z.optional(parameters.n).register(z.globalRegistry, asInTransformers('n')),
+  do_sample: z.optional(z.boolean()).register(z.globalRegistry, {
+    description:
+      'As in transformers: `true` samples, with `temperature` 1 where none is given; `false` is `temperature: 0`, and a ' +
+      '`temperature` other than 0 and 1 contradicts it.',
+    examples: [false],
+  }),
+};
+
+/** What to write instead of a name that is not taken, because it means something else or nothing here. */
+export const UNKNOWN_FIELDS: Readonly<Record<string, string>> = {
+  max_length: 'use max_tokens, which counts the tokens of the new text alone',
+  min_length: 'use min_tokens, which counts the tokens of the new text alone',
+  stop_strings: 'use stop, and the text ends before it',
+  stop_sequences: 'use stop, and the text ends before it',
+  use_nucleus_sampling: 'use do_sample, or temperature and top_p',
+  num_captions: 'use n',
+  frequency_penalty: 'use repetition_penalty, which divides instead of subtracting',
+  presence_penalty: 'use repetition_penalty, which divides instead of subtracting',
+  random_seed: 'use seed',
+  image_url: 'use image.url, or image with the URL',
+  image_base64: 'use image.data',
+  images: 'send one image, as image',
+  file: 'send the image as image',
+  text_input: 'use question or prompt',
+  messages: 'use question and history',
+  model: 'one model is served, and /healthz names it',
+};

@@ -1,0 +1,91 @@
+/** The examples of the documents: fenced blocks of code that call the service. */
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Where the documents say that the service is. */
+const ADDRESS = 'http://127.0.0.1:8787';
+
+export type Language = 'sh' | 'python' | 'ts';
+
+export type Example = {
+  page: string;
+  /** Line of its first line, from 1. */
+  line: number;
+  language: Language;
+  code: string;
+  /** Texts that its output must have, from comments that begin with an arrow. */
+  expected: string[];
+};
+
+/** The blocks that call a route. Those that start or deploy the service are no examples of its use. */
+export function examplesOf(page: string): Example[] {
+  const text = readFileSync(join(ROOT, page), 'utf8');
+  return [...text.matchAll(/^```(sh|python|ts)\n(.*?)^```$/gms)]
+    .map(({ 1: language, 2: code = '', index }) => ({
+      page,
+      line: text.slice(0, index).split('\n').length + 1,
+      language: language as Language,
+      code,
+      expected: [...code.matchAll(/(?:#|\/\/) → (.*)$/gm)].map(([, shown = '']) => shown.trim()),
+    }))
+    .filter(({ code }) => code.includes(`${ADDRESS}/`));
+}
+
+/** A folder as a reader has it: only what the examples name is in it. @param folder an empty one */
+export async function prepareFolder(folder: string): Promise<void> {
+  await symlink(join(ROOT, 'test'), join(folder, 'test'));
+}
+
+/**
+ * Runs an example as it stands, but for the address.
+ * @returns what it wrote to standard output
+ * @throws Error with its errors, when it fails
+ */
+export async function runExample(
+  { language, code }: Pick<Example, 'language' | 'code'>,
+  { url, folder }: { url: string; folder: string },
+): Promise<string> {
+  const text = code.replaceAll(ADDRESS, url);
+  const [command, ...args] = await commandOf(language, text, folder);
+  const run = promisify(execFile)(command as string, args, { cwd: folder, timeout: 60_000 });
+  return (await run).stdout;
+}
+
+async function commandOf(language: Language, text: string, folder: string): Promise<string[]> {
+  if (language === 'sh') return ['bash', '-euo', 'pipefail', '-c', text];
+  if (language === 'python') return ['python3', '-c', text];
+  const path = join(folder, 'example.mts');
+  await writeFile(path, text);
+  return [process.execPath, path];
+}
+
+/** What the compiler says of examples in TypeScript, under its strict rules. */
+export async function compilerErrors(codes: readonly string[], folder: string): Promise<string> {
+  const names = codes.map((_, index) => `checked-${index}.mts`);
+  await Promise.all(codes.map((code, index) => writeFile(join(folder, names[index]!), code)));
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'esnext'];
+  const types = ['--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types')];
+  const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const run = promisify(execFile)(process.execPath, [tsc, ...options, ...types, ...names], {
+    cwd: folder,
+  });
+  return run.then(
+    ({ stdout }) => stdout,
+    ({ stdout, message }: { stdout?: string; message: string }) => stdout || message,
+  );
+}
+
+/** Whether a command is on this machine. */
+export async function hasCommand(command: string): Promise<boolean> {
+  const found = promisify(execFile)(command, ['--version']);
+  return found.then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,69 @@
+/** The OpenAPI document of the running service: the linter finds nothing, and its examples of requests work. */
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Stack, startStack } from '../../tools/local-stack.ts';
+import { readImage, readScenes } from '../../tools/scenes.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+type Examples = Record<string, { value: { image?: { url?: string }; stream?: boolean } }>;
+type Operation = {
+  requestBody?: { content: { 'application/json': { examples: Examples } } };
+};
+type ApiDocument = { paths: Record<string, { post?: Operation }> };
+
+const folder = temporaryFolder();
+let stack: Stack;
+let document: ApiDocument;
+beforeAll(async () => {
+  stack = await startStack();
+  document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as ApiDocument;
+});
+afterAll(() => stack?.stop());
+
+it('passes redocly lint with its recommended rules, without a warning', async () => {
+  const path = join(folder, 'openapi.json');
+  await writeFile(path, JSON.stringify(document));
+  const redocly = fileURLToPath(import.meta.resolve('@redocly/cli/bin/cli.js'));
+  // Nothing is reported to its makers, and no newer version is looked for.
+  const env = {
+    ...process.env,
+    REDOCLY_TELEMETRY: 'off',
+    REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true',
+  };
+  const args = [redocly, 'lint', path, '--extends', 'recommended', '--format', 'json'];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: folder, env }).catch(
+    (failed: { stdout: string }) => failed,
+  );
+  const { problems } = JSON.parse(stdout) as { problems: object[] };
+  expect(problems).toEqual([]);
+});
+
+it('has examples of requests that get the replies they ask for', async () => {
+  // The image that the examples name by its hash.
+  const scene = (await readScenes()).find(({ file }) => file === 'pair-noto-00.webp');
+  const headers = { 'content-type': 'image/webp' };
+  const body = await readImage(scene!);
+  await fetch(`${stack.url}/v1/captions`, { method: 'POST', headers, body });
+  let count = 0;
+  for (const [path, { post }] of Object.entries(document.paths)) {
+    const examples = post?.requestBody?.content['application/json'].examples ?? {};
+    for (const [name, { value }] of Object.entries(examples)) {
+      // There may be no internet.
+      if (value.image?.url !== undefined) continue;
+      const response = await fetch(`${stack.url}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(value),
+      });
+      const text = await response.text();
+      expect(response.status, `${path} ${name}: ${text}`).toBe(200);
+      expect(text.startsWith('event: image\n')).toBe(value.stream === true);
+      count++;
+    }
+  }
+  expect(count).toBeGreaterThanOrEqual(8);
+});
