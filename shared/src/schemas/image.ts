@@ -16,7 +16,7 @@ export const ImageReference = z
     url: z.optional(z.string()),
     /** SHA-256 of the bytes of an image that was sent before. */
     sha256: z.optional(
-      z.string().check(z.regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')),
+      z.string().check(z.regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hexadecimal digits')),
     ),
   })
   .register(z.globalRegistry, { minProperties: 1, maxProperties: 1 });
