@@ -274,7 +274,11 @@ describe.skipIf(!works('curl', '--version'))('curl', () => {
   });
 });
 
-const PYTHONS = [process.env.PYTHON ?? '', 'python3', '.venv-training/bin/python'];
+const PYTHONS = [
+  ...(process.env.PYTHON ? [process.env.PYTHON] : []),
+  'python3',
+  '.venv-training/bin/python',
+];
 describe.each<[string, string, string]>([
   [
     'urllib',
