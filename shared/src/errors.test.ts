@@ -16,6 +16,25 @@ describe('problems', () => {
     });
   });
 
+  it('of a client at its own limit say it in headers, also where they come from the GPU worker', () => {
+    const limits = { limit: 36, retry_after: 1 };
+    const error = new ApiError('too-many-requests', 'Too many.', limits);
+    const { status, headers } = problemResponse(ApiError.fromProblem(error.toProblem()));
+    expect(status).toBe(429);
+    expect(headers.get('retry-after')).toBe('1');
+    expect(headers.get('ratelimit-policy')).toBe('"client";q=36;qu="concurrent-requests"');
+    expect(headers.get('ratelimit')).toBe('"client";r=0;t=1');
+  });
+
+  it('are served with the headers of their error, which are no members', async () => {
+    const headers = { 'accept-encoding': 'gzip' };
+    const response = problemResponse(
+      new ApiError('unsupported-content-encoding', 'No.', { headers }),
+    );
+    expect(response.headers.get('accept-encoding')).toBe('gzip');
+    expect(await response.json()).not.toHaveProperty('headers');
+  });
+
   it('are the same after a round trip through a document', () => {
     const error = new ApiError('image-too-large', 'Too large.', { limit: 10, actual: 11 });
     expect(ApiError.fromProblem(error.toProblem()).toProblem()).toEqual(error.toProblem());

@@ -274,7 +274,11 @@ describe.skipIf(!works('curl', '--version'))('curl', () => {
   });
 });
 
-const PYTHONS = [process.env.PYTHON ?? 'python3', '.venv-training/bin/python'];
+const PYTHONS = [
+  ...(process.env.PYTHON ? [process.env.PYTHON] : []),
+  'python3',
+  '.venv-training/bin/python',
+];
 describe.each<[string, string, string]>([
   [
     'urllib',
@@ -333,7 +337,8 @@ describe('requests of one client beyond its part', () => {
     ['without one', {}],
   ])('get 429 with its limit, and the others are served: %s', async (_what, address) => {
     const ask = async (seed: number) => {
-      const body = JSON.stringify({ image: { sha256 }, question: QUESTION, seed, max_tokens: 30 });
+      const long = { min_tokens: 30, max_tokens: 30, seed };
+      const body = JSON.stringify({ image: { sha256 }, question: QUESTION, ...long });
       return post(body, { 'content-type': 'application/json', ...address });
     };
     const replies = await Promise.all(Array.from({ length: 100 }, (_, seed) => ask(seed)));

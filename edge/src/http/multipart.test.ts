@@ -40,7 +40,9 @@ it('gives back arbitrary parts', () => {
       const body = Buffer.concat([...chunks, bytesOf('--bound--')]);
       const read = parseMultipart(new Uint8Array(body), 'bound');
       expect(read.map(({ name }) => name)).toEqual(
-        parts.map(({ name }) => name.replace(/%(22|0d|0a)/gi, (all) => unescape(all))),
+        parts.map(({ name }) =>
+          name.replace(/^'(.*)'$/, '$1').replace(/%(22|0d|0a)/gi, (all) => unescape(all)),
+        ),
       );
       expect(read.map(({ filename }) => filename !== undefined)).toEqual(
         parts.map(({ isFile }) => isFile),
@@ -81,6 +83,7 @@ describe('a part', () => {
   it.each<[string, string, Partial<Part>]>([
     ['a bare name', 'Content-Disposition: form-data; name=image', { name: 'image' }],
     ['a name in quotes', 'content-disposition:form-data;name="image"', { name: 'image' }],
+    ['a name in single quotes', "Content-Disposition: form-data; name='image'", { name: 'image' }],
     ['escaped quotes', 'Content-Disposition: form-data; name="a\\"b"', { name: 'a"b' }],
     [
       'quotes as browsers write them',

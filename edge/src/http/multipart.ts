@@ -146,11 +146,11 @@ function decodeHeader(bytes: Uint8Array): string {
   }
 }
 
-/** Browsers write a quote and line breaks as `%22`, `%0D`, `%0A`. */
+/** Browsers write a quote and line breaks as `%22`, `%0D`, `%0A`; whoever writes a form by hand, `'image'`. */
 function unescapeName(name: string | undefined): string | undefined {
-  return name?.replace(/%(22|0D|0A)/gi, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
+  return name
+    ?.replace(/^'(.*)'$/, '$1')
+    .replace(/%(22|0D|0A)/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
 /** The text of an extended parameter (RFC 8187), as far as a name is made of it: `utf-8''a.png`. */

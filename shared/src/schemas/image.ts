@@ -24,7 +24,7 @@ export const ImageReference = described(
         'https://images.example.org/pizza-and-octopus.webp',
       ),
       sha256: described(
-        z.optional(z.string().check(z.regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits'))),
+        z.optional(z.string().check(z.regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hexadecimal digits'))),
         'SHA-256 of the bytes of an image that was sent before: what `sha256sum FILE` prints.',
         'f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f',
       ),

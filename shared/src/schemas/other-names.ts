@@ -38,6 +38,9 @@ export const otherNames = {
 export const UNKNOWN_FIELDS: Readonly<Record<string, string>> = {
   max_length: 'use max_tokens, which counts the tokens of the new text alone',
   min_length: 'use min_tokens, which counts the tokens of the new text alone',
+  max_output_tokens: 'use max_tokens',
+  num_predict: 'use max_tokens',
+  beam_size: 'use num_beams',
   stop_strings: 'use stop, and the text ends before it',
   stop_sequences: 'use stop, and the text ends before it',
   use_nucleus_sampling: 'use do_sample, or temperature and top_p',

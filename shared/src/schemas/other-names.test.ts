@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest';
+import * as z from 'zod/mini';
+import { CaptionRequest } from './captions.ts';
+import { SAME_OPTION, UNKNOWN_FIELDS } from './other-names.ts';
+
+const { properties = {} } = z.toJSONSchema(CaptionRequest, { io: 'input' });
+
+describe.each(Object.entries(SAME_OPTION))('%s', (other, ours) => {
+  it(`is described as another name of ${ours}, with its limits`, () => {
+    const { description, ...schema } = properties[other] as z.core.JSONSchema.BaseSchema;
+    expect(description).toContain(`\`${ours}\``);
+    expect(schema).toMatchObject({ type: 'integer' });
+    const { description: _, examples: __, ...same } = properties[ours] as typeof schema;
+    expect(schema).toMatchObject(same);
+  });
+});
+
+it('what is not taken is no field, and what to write instead is one', () => {
+  for (const name of Object.keys(UNKNOWN_FIELDS)) expect(properties).not.toHaveProperty(name);
+});
