@@ -51,6 +51,8 @@ describe('an image', () => {
       'image/tiff',
       'text/plain;charset=UTF-8',
       'application/x-www-form-urlencoded',
+      'application/json',
+      'multipart/form-data; boundary=x',
     ].map((type): [string, Init] => [
       `a raw body that is called "${type}"`,
       { headers: { 'content-type': type }, body: image },
@@ -168,9 +170,9 @@ describe('a body is refused', () => {
       'unsupported-media-type',
     ],
     [
-      'of another media type, in JSON',
+      'in JSON under another media type, without an image',
       { headers: { 'content-type': 'text/plain' }, body: '{"image": {}}' },
-      'unsupported-media-type',
+      'no-image',
     ],
     ['with too large an image', { headers: PNG, body: tooLarge }, 'body-too-large'],
     ['with too much JSON', json({ image: { data: base64(newImage(2000)) } }), 'body-too-large'],
@@ -203,6 +205,8 @@ describe('a body is refused', () => {
       'application/json; charset=utf-16',
       'multipart/form-data; boundary=x',
       'application/x-www-form-urlencoded',
+      'application/json',
+      'multipart/form-data; boundary=x',
       'text/plain',
       'image/png',
     );

@@ -106,7 +106,7 @@ describe('JSON', () => {
     [
       'an option under another name that is out of its range',
       { image, question: 'x', num_return_sequences: 0 },
-      'num_return_sequences: must be more than 0.',
+      'num_return_sequences: must be at least 1.',
     ],
     [
       'an image that is a list',
