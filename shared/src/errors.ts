@@ -87,7 +87,7 @@ export const PROBLEMS = {
     status: 404,
     title: 'No embeddings are cached for this image',
     cause:
-      'Nothing is cached under this hash: the image was never sent, or for another kind of embeddings, or to a model with another revision.',
+      'Nothing is cached under this hash: the image was never sent, or for another kind of embeddings, with another instruction, or to a model with another revision.',
     remedy: 'Send the image itself once, to `/v1/embeddings` with `kind` `itc` for ITC embeddings.',
   },
   'method-not-allowed': {

@@ -6,6 +6,7 @@ import { type Dependencies, storeOf } from '../dependencies.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
 import { toEmbeddingsReply } from '../embeddings/represent.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { embeddingInstruction } from '../generation/instruction.ts';
 import { readRequest, requireImage } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { validate } from '../http/validate.ts';
@@ -15,11 +16,12 @@ import { embedTexts, retrievalIds } from '../retrieval/retrieve.ts';
 import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
 
 export const createEmbeddings: Handler = async (c, deps) => {
-  const { source, fields } = await readRequest(c.req.raw, deps.config, (members) =>
-    validate(EmbeddingsOptions, members),
-  );
-  const { kind, text } = fields;
-  if (text === undefined) return ofImage(c, deps, requireImage(source), kind);
+  const { source, fields } = await readRequest(c.req.raw, deps.config, (members) => {
+    const options = validate(EmbeddingsOptions, members);
+    return { ...options, instructionIds: embeddingInstruction(deps.models.generate, options) };
+  });
+  const { kind, text, instructionIds } = fields;
+  if (text === undefined) return ofImage(c, deps, requireImage(source), { kind, instructionIds });
   if (source !== undefined) {
     const detail = 'Send an image or a text, not both: each has its own embeddings.';
     throw new ApiError('invalid-request', detail, { field: 'text' });
@@ -47,13 +49,13 @@ async function ofImage(
   c: AppContext,
   deps: Dependencies,
   source: ImageSource,
-  kind: EmbeddingKind,
+  { kind, instructionIds }: { kind: EmbeddingKind; instructionIds: number[] | undefined },
 ): Promise<Response> {
   const store = storeOf(deps, kind);
   const context = requestContextOf(c, deps);
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();
-  const image = await locateEmbeddings(store, input, context);
+  const image = await locateEmbeddings(store, { ...input, instructionIds }, context);
   const locatedAt = deps.now();
   const { entry, cache, timings_ms } = await embedImage(deps, store, image, context);
   const marks = { startedAt: c.get('startedAt'), readAt, locatedAt, endedAt: deps.now() };

@@ -1,4 +1,5 @@
 /** `GET /v1/embeddings/{sha256}`: cached embeddings of an image, without the GPU worker. */
+import { embeddingIdOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { IMAGE_ID } from '@blip2/shared/image-id';
 import { EmbeddingsOptions } from '@blip2/shared/schemas/embeddings';
@@ -6,11 +7,13 @@ import * as z from 'zod/mini';
 import { storeOf } from '../dependencies.ts';
 import { EMBEDDING_MEDIA_TYPES, represent } from '../embeddings/represent.ts';
 import { cacheUnavailable, unknownImage } from '../embeddings/resolve-embeddings.ts';
+import { embeddingInstruction } from '../generation/instruction.ts';
 import { matchesTag, negotiate } from '../http/content-negotiation.ts';
 import { validate } from '../http/validate.ts';
 import { type Handler, requestContextOf } from './app-context.ts';
 
-const ReadOptions = z.strictObject({ kind: EmbeddingsOptions.shape.kind });
+const { kind, instruction } = EmbeddingsOptions.shape;
+const ReadOptions = z.strictObject({ kind, instruction });
 
 export const readEmbeddings: Handler = async (c, deps) => {
   const id = c.req.param('sha256') ?? '';
@@ -19,19 +22,21 @@ export const readEmbeddings: Handler = async (c, deps) => {
       field: 'sha256',
     });
   }
-  const { kind } = validate(ReadOptions, c.req.query());
+  const options = validate(ReadOptions, c.req.query());
+  const instructionIds = embeddingInstruction(deps.models.generate, options);
   const mediaType = negotiate(c.req.header('accept'), EMBEDDING_MEDIA_TYPES);
   if (mediaType === null) {
     const offered = EMBEDDING_MEDIA_TYPES.join(', ');
     throw new ApiError('not-acceptable', `Embeddings are offered as ${offered}.`);
   }
-  const store = storeOf(deps, kind);
+  const store = storeOf(deps, options.kind);
   const context = requestContextOf(c, deps);
-  const lookup = await store.cache.lookup(id, context);
+  const embeddingId = await embeddingIdOf(id, instructionIds);
+  const lookup = await store.cache.lookup(embeddingId, context);
   if (lookup.kind === 'miss') {
     if (lookup.reason === 'failed') throw cacheUnavailable();
-    if (lookup.reason === 'damaged') context.waitUntil(store.cache.delete(id, context));
-    throw unknownImage(kind, 'sha256');
+    if (lookup.reason === 'damaged') context.waitUntil(store.cache.delete(embeddingId, context));
+    throw await unknownImage(store, { id, instructionIds }, context, 'sha256');
   }
   // The revision is part of the tag: another model's embeddings are another representation.
   const tag = `"${id.slice(0, 32)}-${store.model.revision.slice(0, 16)}-${mediaType.slice(-4)}"`;

@@ -69,6 +69,7 @@ const described: readonly Route[] = [
         schema: { type: 'string', pattern: '^[0-9a-f]{64}$' },
       },
       { name: 'kind', in: 'query', schema: { enum: ['query', 'itc'], default: 'query' } },
+      { name: 'instruction', in: 'query', schema: { type: 'string', pattern: '\\S' } },
     ],
     reply: {
       'application/json': ['EmbeddingsReply'],

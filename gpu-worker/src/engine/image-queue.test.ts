@@ -24,6 +24,7 @@ function models(
   });
   const qformer = {
     query: vi.fn(async ({ data }: Tensor) => (data as Float32Array).map((value) => value + 0.1)),
+    readsInstruction: false,
     release,
   };
   const retrieval = {

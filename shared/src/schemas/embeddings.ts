@@ -9,6 +9,11 @@ const text = z.string().check(z.regex(/\S/, 'must not be empty'));
 export const EmbeddingsOptions = z.strictObject({
   /** `query`: what text is generated from. `itc`: comparable with those of texts. */
   kind: z._default(EmbeddingKind, 'query'),
+  /**
+   * Of kind `query`, where the model reads an instruction along with the image: that prompt, to the letter; without it the
+   * one of captions.
+   */
+  instruction: z.optional(text),
   /** Instead of an image, with kind `itc`: one text or several. */
   text: z.optional(z.union([text, z.array(text).check(z.minLength(1), z.maxLength(MAX_TEXTS))])),
 });
