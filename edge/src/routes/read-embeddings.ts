@@ -38,8 +38,13 @@ export const readEmbeddings: Handler = async (c, deps) => {
     if (lookup.reason === 'damaged') context.waitUntil(store.cache.delete(embeddingId, context));
     throw await unknownImage(store, { id, instructionIds }, context, 'sha256');
   }
-  // The revision is part of the tag: another model's embeddings are another representation.
-  const tag = `"${id.slice(0, 32)}-${store.model.revision.slice(0, 16)}-${mediaType.slice(-4)}"`;
+  // Revision and instruction are part of the tag: other embeddings are another representation.
+  const parts = [
+    ...embeddingId.split('/').map((hash) => hash.slice(0, 32)),
+    store.model.revision.slice(0, 16),
+    mediaType.slice(-4),
+  ];
+  const tag = `"${parts.join('-')}"`;
   // JSON also names the tier that had them: the same embeddings, not the same bytes.
   const etag = mediaType === 'application/json' ? `W/${tag}` : tag;
   const headers = { etag, vary: 'accept', 'cache-control': 'public, no-cache' };
