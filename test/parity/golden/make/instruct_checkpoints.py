@@ -37,7 +37,7 @@ CAPTIONS = [
     "a",
     "describe the <region> of the Zebra crossing",
     "Naïve 日本 café? 👩‍👩‍👧",
-    " ".join(f"where is the {word} of the {word}s?" for word in "dog cat car tree house boat bird horse".split()),
+    " ".join(f"where is the {word} of the {word}s?" for word in "dog cat car tree".split()),
 ]
 QUESTIONS = ["what is this?", "is there a dog to the left of the car?"]
 WORDS = ["<region>", "zebra crossing"]
