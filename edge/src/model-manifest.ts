@@ -24,10 +24,7 @@ export type TokenizerTexts = Record<ModelKind | 'instruction', string>;
  * @param manifest an `EdgeModel`
  * @throws ZodError when the manifest is none
  */
-export function servedModels(
-  manifest: unknown,
-  tokenizers: TokenizerTexts,
-): ServedModels {
+export function servedModels(manifest: unknown, tokenizers: TokenizerTexts): ServedModels {
   const { retrieval, instruction, ...generative } = EdgeModel.parse(manifest);
   const tokenizerOf = (of: keyof TokenizerTexts) => lazily(() => createTokenizer(tokenizers[of]));
   return {

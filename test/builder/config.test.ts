@@ -89,7 +89,12 @@ describe('a config as transformers writes it', () => {
     ['instruct', 'qformer', { use_qformer_text_input: false }, /use_qformer_text_input/],
     ['instruct', 'qformer', { hidden_act: 'relu' }, /hidden_act/],
     ['instruct', 'qformer', { model_type: 'blip_2_qformer' }, /blip_2_qformer does not fit/],
-    ['opt', 'vision', { model_type: 'instructblip_vision_model' }, /does not fit model_type blip-2/],
+    [
+      'opt',
+      'vision',
+      { model_type: 'instructblip_vision_model' },
+      /does not fit model_type blip-2/,
+    ],
     ['opt', 'qformer', { use_qformer_text_input: true }, /use_qformer_text_input must be false/],
     [
       'opt',

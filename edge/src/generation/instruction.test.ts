@@ -152,7 +152,9 @@ describe('embeddings', () => {
     for (const response of await Promise.all(sent)) expect(response.status).toBe(200);
     const encoded = edge.gpu.received.filter(({ with: source }) => source === 'image');
     const ids = encoded.map(({ request }) => String((request as Instructed).instruction_ids));
-    expect(ids.toSorted()).toEqual(['a dog', 'a cat'].map((text) => String(idsOf(text))).toSorted());
+    expect(ids.toSorted()).toEqual(
+      ['a dog', 'a cat'].map((text) => String(idsOf(text))).toSorted(),
+    );
     expect(edge.gpu.received).toHaveLength(4);
   });
 

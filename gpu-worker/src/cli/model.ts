@@ -5,7 +5,13 @@ import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { helpOf } from '@blip2/shared/config/help';
 import { nearest } from '@blip2/shared/config/nearest';
-import { CheckpointError, ensureBundle, objectionTo, readManifest, readTokenizer } from '../builder/index.ts';
+import {
+  CheckpointError,
+  ensureBundle,
+  objectionTo,
+  readManifest,
+  readTokenizer,
+} from '../builder/index.ts';
 import { type PullOptions, parseModelId, pull, resolveCheckpoint } from '../hub/index.ts';
 import { bundleOptionsOf, hubOptionsOf } from '../model-options.ts';
 import { describeBundle } from './describe-bundle.ts';
@@ -51,7 +57,11 @@ async function pullModel(name: string): Promise<string> {
   const { revision, out } = config;
   const model = parseModelId(name, hub.endpoint, revision);
   using bar = progressBar(`Downloading ${model.id}`);
-  const options = { onProgress: bar.draw, objection: objectionTo, ...(out === undefined ? {} : { out }) };
+  const options = {
+    onProgress: bar.draw,
+    objection: objectionTo,
+    ...(out === undefined ? {} : { out }),
+  };
   return await pull(model, hub, options);
 }
 

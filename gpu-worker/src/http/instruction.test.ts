@@ -31,8 +31,7 @@ describe('a request with an image', () => {
   it('runs the image encoder once for several instructions', async () => {
     const misses = async () => {
       const text = await (await fetch(`${test.worker.url}/metrics`)).text();
-      const [, count] =
-        /image_feature_cache_lookups_total\{result="miss"\} (\d+)/.exec(text) ?? [];
+      const [, count] = /image_feature_cache_lookups_total\{result="miss"\} (\d+)/.exec(text) ?? [];
       return Number(count);
     };
     await test.ask(told(2, 3), test.image(1));
@@ -61,7 +60,10 @@ describe('a request with an image', () => {
   });
 
   it('may have as long an instruction as there are positions', async () => {
-    const { types } = await test.ask(told(...new Array<number>(MAX_POSITIONS).fill(5)), test.image(0));
+    const { types } = await test.ask(
+      told(...new Array<number>(MAX_POSITIONS).fill(5)),
+      test.image(0),
+    );
     expect(types.at(-1)).toBe('done');
   });
 });

@@ -148,10 +148,7 @@ function checkTexts(
   }
 }
 
-function checkInstruction(
-  { instruction_ids: ids }: Instructed,
-  manifest: BundleManifest,
-): void {
+function checkInstruction({ instruction_ids: ids }: Instructed, manifest: BundleManifest): void {
   if (ids === undefined) return;
   const field = 'instruction_ids';
   const instruction = manifest.kind === 'generate' ? manifest.instruction : undefined;

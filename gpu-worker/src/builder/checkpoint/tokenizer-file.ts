@@ -34,7 +34,10 @@ type TokenizerOwner = { family: Family; controlIds: ReadonlySet<number> };
 export const BERT: TokenizerOwner = { family: 'bert', controlIds: new Set() };
 
 /** @throws CheckpointError as `composeTokenizer` */
-export async function compose(folder: string, { family, controlIds }: TokenizerOwner): Promise<string> {
+export async function compose(
+  folder: string,
+  { family, controlIds }: TokenizerOwner,
+): Promise<string> {
   const path = join(folder, FILE);
   const hasFile = await access(path).then(
     () => true,

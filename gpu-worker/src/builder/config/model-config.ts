@@ -166,7 +166,10 @@ export async function readRetrievalConfig(folder: string): Promise<RetrievalConf
   const ensure = ensureIn(path);
   checkImageSide(config, ensure);
   const readsText = config.qformer_config.use_qformer_text_input;
-  ensure(readsText === true, 'qformer_config.use_qformer_text_input must be true for a retrieval model');
+  ensure(
+    readsText === true,
+    'qformer_config.use_qformer_text_input must be true for a retrieval model',
+  );
   return config;
 }
 

@@ -47,7 +47,13 @@ export async function planGenerative(
   const common = {
     ...describe(config, generation, { image, precision }),
     ...(isInstruct
-      ? { instruction: readQFormerText(await composeQFormerTokenizer(folder), qformer, join(folder, QFORMER_TOKENIZER)) }
+      ? {
+          instruction: readQFormerText(
+            await composeQFormerTokenizer(folder),
+            qformer,
+            join(folder, QFORMER_TOKENIZER),
+          ),
+        }
       : {}),
   };
   const ignored = isInstruct ? [IGNORED_TENSORS, lastTextLayers(qformer)] : [IGNORED_TENSORS];
@@ -77,7 +83,9 @@ export async function planGenerative(
 
 /** Behind the last block nobody reads what the text has become. */
 function lastTextLayers({ num_hidden_layers }: QFormerConfig): RegExp {
-  return new RegExp(`^qformer\\.encoder\\.layer\\.${num_hidden_layers - 1}\\.(intermediate|output)\\.`);
+  return new RegExp(
+    `^qformer\\.encoder\\.layer\\.${num_hidden_layers - 1}\\.(intermediate|output)\\.`,
+  );
 }
 
 /** What the manifest says of both families. */

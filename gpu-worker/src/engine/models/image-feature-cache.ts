@@ -25,8 +25,7 @@ export class ImageFeatureCache {
    * else, the embeddings are cached, by the callers.
    */
   constructor({ imageEncoder, qformer }: Models, budgetBytes = BUDGET_BYTES) {
-    const isUseful =
-      imageEncoder.generate === imageEncoder.retrieve || qformer.readsInstruction;
+    const isUseful = imageEncoder.generate === imageEncoder.retrieve || qformer.readsInstruction;
     this.#features = isUseful
       ? new LRUCache({ maxSize: budgetBytes, sizeCalculation: bytesOf })
       : null;

@@ -130,8 +130,7 @@ export class HubServer implements AsyncDisposable {
     const entries = names.map((path) => {
       return { type: 'directory', path, oid: 'd'.repeat(40), size: 0 };
     });
-    const inFolder = ([path]: [string, Buffer]) =>
-      dirname(path) === (folder === '' ? '.' : folder);
+    const inFolder = ([path]: [string, Buffer]) => dirname(path) === (folder === '' ? '.' : folder);
     const files = [...this.files].filter(inFolder).map(([path, bytes]) => ({
       type: 'file',
       path,
