@@ -77,7 +77,7 @@ export function readsInstruction({ model_type }: Pick<GenerativeConfig, 'model_t
 
 /**
  * Whether a checkpoint is a generative or a retrieval model.
- * @throws CheckpointError when its config names another architecture
+ * @throws CheckpointError when its config names another architecture, or a language model that is not supported
  */
 export async function readKind(folder: string): Promise<'generate' | 'retrieve'> {
   const path = join(folder, 'config.json');
@@ -86,6 +86,8 @@ export async function readKind(folder: string): Promise<'generate' | 'retrieve'>
   const kind = Object.entries(KINDS).find(([known]) => known === name)?.[1];
   if (kind === undefined)
     throw new CheckpointError(`${path}: architecture ${name} is not supported.`);
+  const why = kind === 'generate' ? unsupportedLanguageModel(json) : null;
+  if (why !== null) throw new CheckpointError(`${path}: ${why}`);
   return kind;
 }
 
@@ -119,10 +121,7 @@ export function objectionTo(config: string, files: readonly string[]): string | 
  */
 export async function readGenerativeConfig(folder: string): Promise<GenerativeConfig> {
   const path = join(folder, 'config.json');
-  const json = await readJson(path);
-  const why = unsupportedLanguageModel(json);
-  if (why !== null) throw new CheckpointError(`${path}: ${why}`);
-  const config = parseOrThrow(GenerativeConfig, json, path);
+  const config = parseOrThrow(GenerativeConfig, await readJson(path), path);
   const { text_config: text } = config;
   const ensure = ensureIn(path);
   checkModelTypes(config, ensure);
