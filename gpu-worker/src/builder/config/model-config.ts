@@ -84,11 +84,14 @@ export async function readKind(folder: string): Promise<'generate' | 'retrieve'>
   const json = await readJson(path);
   const name = architectureOf(json) ?? 'Blip2ForConditionalGeneration';
   const kind = Object.entries(KINDS).find(([known]) => known === name)?.[1];
-  if (kind === undefined)
-    throw new CheckpointError(`${path}: architecture ${name} is not supported.`);
+  if (kind === undefined) throw new CheckpointError(`${path}: ${unsupportedArchitecture(name)}`);
   const why = kind === 'generate' ? unsupportedLanguageModel(json) : null;
   if (why !== null) throw new CheckpointError(`${path}: ${why}`);
   return kind;
+}
+
+function unsupportedArchitecture(name: string): string {
+  return `architecture ${name} is not supported.`;
 }
 
 function architectureOf(config: unknown): string | undefined {
@@ -108,8 +111,13 @@ export function objectionTo(config: string, files: readonly string[]): string | 
   } catch {
     return null;
   }
-  const type = z.object({ model_type: z.string() }).safeParse(json).data?.model_type;
-  const why = unsupportedLanguageModel(json);
+  // Others may be language models alone, which checkpoints of LAVIS have as their base.
+  const parts = z.looseObject({ text_config: z.looseObject({}), model_type: z.string() });
+  const type = parts.safeParse(json).data?.model_type;
+  if (type === undefined) return null;
+  const name = architectureOf(json);
+  if (name !== undefined && !Object.hasOwn(KINDS, name)) return unsupportedArchitecture(name);
+  const why = name?.endsWith('Retrieval') ? null : unsupportedLanguageModel(json);
   if (why !== null || type !== 'instructblip') return why;
   const hasTokenizer = files.some((file) => file.startsWith('qformer_tokenizer/'));
   return hasTokenizer ? null : "it lacks the folder qformer_tokenizer, of InstructBLIP's Q-Former.";

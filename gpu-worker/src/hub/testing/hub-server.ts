@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 export const COMMIT = 'c0ffee'.padEnd(40, '0');
 export const MODEL = 'tests/tiny-blip2';
@@ -48,8 +48,9 @@ export class HubServer implements AsyncDisposable {
   /** @param folder whose files the model has */
   static async start(folder: string): Promise<HubServer> {
     const server = new HubServer();
-    for (const name of readdirSync(folder)) {
-      server.files.set(name, readFileSync(join(folder, name)));
+    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      if (!entry.isDirectory()) server.files.set(relative(folder, path), readFileSync(path));
     }
     for (const each of [server.#hub, server.#storage]) {
       each.listen(0, '127.0.0.1');
