@@ -67,7 +67,8 @@ export const PROBLEMS = {
   'prompt-too-long': {
     status: 400,
     title: 'The text does not fit the context',
-    cause: 'Image positions, text and requested tokens are more than the model has positions.',
+    cause:
+      'Image positions, text and requested tokens are more than the model has positions, or the text than its Q-Former has.',
     remedy:
       'Shorten the text or the history, or lower `max_tokens`; `limit` and `actual` are the numbers.',
   },
@@ -87,7 +88,7 @@ export const PROBLEMS = {
     status: 404,
     title: 'No embeddings are cached for this image',
     cause:
-      'Nothing is cached under this hash: the image was never sent, or for another kind of embeddings, with another instruction, or to a model with another revision.',
+      'Nothing is cached under this hash: the image was never sent, or for another kind or another instruction, or to a model of another revision.',
     remedy: 'Send the image itself once, to `/v1/embeddings` with `kind` `itc` for ITC embeddings.',
   },
   'method-not-allowed': {
