@@ -86,7 +86,6 @@ describe('a config as transformers writes it', () => {
     ['instruct', null, { mystery: 1 }, /know mystery = 1/],
     ['instruct', 'vision', { mystery: 1 }, /know vision_config\.mystery = 1/],
     ['instruct', 'qformer', { mystery: 1 }, /know qformer_config\.mystery = 1/],
-    ['instruct', 'qformer', { use_qformer_text_input: false }, /use_qformer_text_input/],
     ['instruct', 'qformer', { hidden_act: 'relu' }, /hidden_act/],
     ['instruct', 'qformer', { model_type: 'blip_2_qformer' }, /blip_2_qformer does not fit/],
     [

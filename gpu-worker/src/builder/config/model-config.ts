@@ -34,8 +34,8 @@ const QFormerConfig = z.object({
   hidden_act: withDefault(z.literal('gelu'), 'gelu'),
   layer_norm_eps: withDefault(z.number(), 1e-12),
   position_embedding_type: withDefault(z.literal('absolute'), 'absolute'),
-  /** Of BLIP-2's; InstructBLIP's always reads text. */
-  use_qformer_text_input: z.optional(z.boolean()),
+  /** Of BLIP-2's; InstructBLIP's always reads text, whatever this says. */
+  use_qformer_text_input: withDefault(z.boolean(), false),
   /** Of its text side, which only retrieval checkpoints and InstructBLIP have. */
   vocab_size: withDefault(count, 30522),
   max_position_embeddings: withDefault(count, 512),
@@ -173,10 +173,7 @@ export async function readRetrievalConfig(folder: string): Promise<RetrievalConf
   const ensure = ensureIn(path);
   checkImageSide(config, ensure);
   const readsText = config.qformer_config.use_qformer_text_input;
-  ensure(
-    readsText === true,
-    'qformer_config.use_qformer_text_input must be true for a retrieval model',
-  );
+  ensure(readsText, 'qformer_config.use_qformer_text_input must be true for a retrieval model');
   return config;
 }
 
@@ -201,10 +198,10 @@ function checkModelTypes(config: GenerativeConfig, ensure: Ensure): void {
     const fits = name === undefined || /^instruct_?blip/i.test(name) === isInstruct;
     ensure(fits, `${key} ${name} does not fit model_type ${model_type}`);
   }
-  const { use_qformer_text_input: readsText = isInstruct } = qformer_config;
+  const readsText = qformer_config.use_qformer_text_input;
   ensure(
-    readsText === isInstruct,
-    `qformer_config.use_qformer_text_input must be ${isInstruct} for a generative model of model_type ${model_type}`,
+    isInstruct || !readsText,
+    'qformer_config.use_qformer_text_input must be false for a generative model',
   );
 }
 
