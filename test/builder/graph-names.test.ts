@@ -18,7 +18,7 @@ const CHECKPOINTS = {
   opt: readGolden('half').checkpoint,
   t5: readT5Golden('t5').checkpoint,
   qformer: readRetrievalGolden('match').checkpoint,
-  instruct: readInstructGolden().checkpoint,
+  instruct: readInstructGolden('instruct-t5').checkpoint,
 };
 
 /** Kernels that do all of attention. */

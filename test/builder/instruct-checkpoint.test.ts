@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { readInstructGolden } from '../../tools/eval/goldens.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-const golden = readInstructGolden();
+const golden = readInstructGolden('instruct-t5');
 const root = temporaryFolder();
 const INNER = 'qformer_tokenizer';
 

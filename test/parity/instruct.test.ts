@@ -1,4 +1,4 @@
-/** InstructBLIP on FlanT5: embeddings and texts of transformers for its checkpoint (golden/make/instruct_checkpoints.py). */
+/** InstructBLIP: embeddings and texts of transformers for its checkpoints (golden/make/instruct_checkpoints.py). */
 import { readFile } from 'node:fs/promises';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import {
@@ -14,7 +14,7 @@ import { DEFAULT_INSTRUCTION } from '@blip2/shared/prompts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { postJson } from '../../tools/api.ts';
 import { leastCosine } from '../../tools/eval/cosine.ts';
-import { readInstructGolden, rowOf } from '../../tools/eval/goldens.ts';
+import { INSTRUCT_CASES, readInstructGolden, rowOf } from '../../tools/eval/goldens.ts';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { expectSame, maxDifference } from '../support/difference.ts';
 import { PROVIDER } from '../support/provider.ts';
@@ -23,17 +23,23 @@ import { rowTensor } from '../support/tensors.ts';
 
 const TOLERANCE = 1e-4;
 
-const golden = readInstructGolden();
-/** One of each image and text. */
-const greedy = golden.replies.filter(({ settings }) => settings.num_beams === undefined);
-const texts = greedy.length / golden.images.length;
-/** Query embeddings of the pair of image and text number `index`. */
-const expected = (index: number) => {
-  const [images = 0, perImage = 0, ...rest] = golden.queryEmbeddings.shape;
-  return rowOf({ ...golden.queryEmbeddings, shape: [images * perImage, ...rest] }, index);
-};
+/** What transformers gives; `greedy` has one reply of each image and text. */
+function expectationsOf(name: (typeof INSTRUCT_CASES)[number]) {
+  const golden = readInstructGolden(name);
+  const greedy = golden.replies.filter(({ settings }) => settings.num_beams === undefined);
+  const [images = 0, texts = 0, ...rest] = golden.queryEmbeddings.shape;
+  const pairs = { ...golden.queryEmbeddings, shape: [images * texts, ...rest] };
+  return {
+    golden,
+    greedy,
+    texts,
+    features: (index: number) => rowTensor(golden.imageFeatures, Math.floor(index / texts)),
+    expected: (index: number) => rowOf(pairs, index),
+  };
+}
 
-describe('the bundle of the random checkpoint "instruct-t5"', () => {
+describe.each(INSTRUCT_CASES)('the bundle of the random checkpoint "%s"', (name) => {
+  const { golden, greedy, texts, features, expected } = expectationsOf(name);
   const bundles = temporaryFolder();
   let manifest: GenerativeManifest;
   let models: EngineModels;
@@ -51,7 +57,6 @@ describe('the bundle of the random checkpoint "instruct-t5"', () => {
     await releaseModels(models);
   });
 
-  const features = (index: number) => rowTensor(golden.imageFeatures, Math.floor(index / texts));
   const alone = (index: number) =>
     models.qformer.query(features(index), greedy[index]!.instruction_ids);
 
@@ -78,23 +83,21 @@ describe('the bundle of the random checkpoint "instruct-t5"', () => {
       expectSame(rowOf({ shape, values: together }, index), await alone(index));
     }
   });
-});
 
-describe.each(['int8', 'int4'] as const)('the bundle in %s', (precision) => {
-  const bundles = temporaryFolder();
-
-  it('has query embeddings near those of transformers', async () => {
-    const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
-    const manifest = await readGenerativeManifest(bundle);
-    const session = { executionProvider: PROVIDER, threads: 2 };
-    const qformer = await QFormer.load(bundle, manifest, session);
-    for (const [index, { instruction_ids }] of greedy.entries()) {
-      const image = rowTensor(golden.imageFeatures, Math.floor(index / texts));
-      const found = await qformer.query(image, instruction_ids);
-      expect(leastCosine(found, expected(index), manifest.qformer_hidden)).toBeGreaterThan(0.98);
-    }
-    await qformer.release();
-  });
+  it.each(['int8', 'int4'] as const)(
+    'in %s has query embeddings near those of transformers',
+    async (precision) => {
+      const bundle = await ensureBundle(golden.checkpoint, { bundles, precision });
+      const session = { executionProvider: PROVIDER, threads: 2 };
+      const quantized = await QFormer.load(bundle, await readGenerativeManifest(bundle), session);
+      for (const [index, { instruction_ids }] of greedy.entries()) {
+        const found = await quantized.query(features(index), instruction_ids);
+        const { qformer_hidden: width } = manifest;
+        expect(leastCosine(found, expected(index), width)).toBeGreaterThan(0.98);
+      }
+      await quantized.release();
+    },
+  );
 });
 
 type Reply = {
@@ -106,7 +109,8 @@ type Reply = {
   embeddings: number[][];
 };
 
-describe('the checkpoint "instruct-t5" behind the API', () => {
+describe.each(INSTRUCT_CASES)('the checkpoint "%s" behind the API', (name) => {
+  const { golden, greedy, expected } = expectationsOf(name);
   let stack: Stack;
   beforeAll(async () => {
     stack = await startStack({ checkpoint: golden.checkpoint });

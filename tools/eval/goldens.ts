@@ -130,8 +130,10 @@ export type InstructGolden = {
   queryEmbeddings: GoldenTensor;
 };
 
-export function readInstructGolden(): InstructGolden {
-  const folder = `${GOLDEN}/instruct-t5`;
+export const INSTRUCT_CASES = ['instruct-t5', 'instruct-opt'] as const;
+
+export function readInstructGolden(name: (typeof INSTRUCT_CASES)[number]): InstructGolden {
+  const folder = `${GOLDEN}/${name}`;
   const tensor = safetensors(readFileSync(`${folder}/expected.safetensors`));
   return {
     checkpoint: `${folder}/checkpoint`,

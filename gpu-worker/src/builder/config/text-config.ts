@@ -69,11 +69,10 @@ export function unsupportedLanguageModel(config: unknown): string | null {
   const named = Named.safeParse(config).data;
   const type = named?.text_config.model_type;
   if (type === undefined) return null;
-  if (named?.model_type === 'instructblip') {
-    if (type === 't5') return null;
-    const name = type === 'llama' ? 'llama (Vicuna)' : type;
-    return `text_config.model_type is ${name}: of InstructBLIP only those on FlanT5 are supported. Use Salesforce/instructblip-flan-t5-xl or -xxl.`;
-  }
   if (Object.hasOwn(TEXT_CONFIGS, type)) return null;
+  if (named?.model_type === 'instructblip') {
+    const name = type === 'llama' ? 'llama (Vicuna)' : type;
+    return `text_config.model_type is ${name}: of InstructBLIP only those on FlanT5 and OPT are supported. Use Salesforce/instructblip-flan-t5-xl or -xxl.`;
+  }
   return `text_config.model_type is ${type}: only OPT and T5 are supported (opt, t5).`;
 }
