@@ -1,6 +1,6 @@
 /**
- * Embeddings by image, and by instruction where they depend on one, in three tiers: this isolate's memory, this location's cache, then Workers KV. Entries are
- * write-once: the key names all that decides the value, so that no tier can hold an old one.
+ * Embeddings by image, and by instruction where they depend on one, in three tiers: this isolate's memory, this location's
+ * cache, then Workers KV. Entries are write-once: the key names all that decides the value, so that no tier can hold an old one.
  */
 import { type EmbeddingId, type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
 import {
