@@ -30,7 +30,8 @@ async function show(url: string, scene: Scene): Promise<void> {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   await stream('again  ', `${url}/v1/captions`, { image: { sha256 } });
   for (const { question, answer } of scene.questions.slice(0, 3)) {
-    await stream(question, `${url}/v1/answers`, { image: { sha256 }, question }, answer);
+    // Not by hash: for InstructBLIP each question is another look at the image.
+    await stream(question, `${url}/v1/answers`, { image, question }, answer);
   }
 }
 

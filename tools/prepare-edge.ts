@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   readGenerativeManifest,
+  readQFormerTokenizer,
   readRetrievalManifest,
   readTokenizer,
 } from '@blip2/gpu-worker/builder/index';
@@ -21,7 +22,7 @@ export type Checkpoints = { checkpoint: string; retrievalCheckpoint?: string };
 
 /**
  * Pulls the checkpoints and builds the bundles where needed, writes
- * `generated/{model.json,tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
+ * `generated/{model.json,tokenizer.json.txt,instruction-tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
  * @param edge folder of the edge
  * @returns the folders of the checkpoints, wherever they came from, and what the model card says the model knows
  */
@@ -45,6 +46,10 @@ export async function prepareEdge(
   const files = {
     'model.json': `${JSON.stringify(model, null, 2)}\n`,
     'tokenizer.json.txt': await readTokenizer(bundle, manifest),
+    'instruction-tokenizer.json.txt':
+      manifest.instruction === undefined
+        ? ''
+        : await readQFormerTokenizer(bundle, { ...manifest, instruction: manifest.instruction }),
     'retrieval-tokenizer.json.txt':
       retrieval === null || retrieve === null
         ? ''

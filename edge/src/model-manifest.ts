@@ -1,5 +1,5 @@
 /** The models that the edge serves: their sizes and their tokenizers, by the kind of their bundle. */
-import { EdgeModel, type EdgeRetrieval } from '@blip2/shared/edge-model';
+import { type EdgeInstruction, EdgeModel, type EdgeRetrieval } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
 import type { ModelKind } from '@blip2/shared/route';
 import { createTokenizer } from '@blip2/shared/tokenizer';
@@ -8,24 +8,33 @@ import type { TextTokenizer } from '@blip2/shared/tokenizer/text-tokenizer';
 /** The tokenizer is built on first use: a GPT-2-sized vocabulary takes longer than a Worker's start-up should. */
 type WithTokenizer = { tokenizer: () => TextTokenizer };
 
-type GenerativeModel = Omit<EdgeModel, 'retrieval'> & WithTokenizer;
+export type GenerativeModel = Omit<EdgeModel, 'retrieval' | 'instruction'> &
+  WithTokenizer & {
+    /** Of a Q-Former that reads the prompt, with a tokenizer of its own. */
+    instruction?: EdgeInstruction & WithTokenizer;
+  };
 export type RetrievalModel = EdgeRetrieval & WithTokenizer;
 
 export type ServedModels = { generate: GenerativeModel; retrieve?: RetrievalModel };
 
+/** The text of each model's `tokenizer.json`, and of the generative model's Q-Former; '' where there is none. */
+export type TokenizerTexts = Record<ModelKind | 'instruction', string>;
+
 /**
  * @param manifest an `EdgeModel`
- * @param tokenizers the text of each model's `tokenizer.json`
  * @throws ZodError when the manifest is none
  */
-export function servedModels(
-  manifest: unknown,
-  tokenizers: Record<ModelKind, string>,
-): ServedModels {
-  const { retrieval, ...generative } = EdgeModel.parse(manifest);
-  const tokenizerOf = (kind: ModelKind) => lazily(() => createTokenizer(tokenizers[kind]));
+export function servedModels(manifest: unknown, tokenizers: TokenizerTexts): ServedModels {
+  const { retrieval, instruction, ...generative } = EdgeModel.parse(manifest);
+  const tokenizerOf = (of: keyof TokenizerTexts) => lazily(() => createTokenizer(tokenizers[of]));
   return {
-    generate: { ...generative, tokenizer: tokenizerOf('generate') },
+    generate: {
+      ...generative,
+      tokenizer: tokenizerOf('generate'),
+      ...(instruction && {
+        instruction: { ...instruction, tokenizer: tokenizerOf('instruction') },
+      }),
+    },
     ...(retrieval && { retrieve: { ...retrieval, tokenizer: tokenizerOf('retrieve') } }),
   };
 }

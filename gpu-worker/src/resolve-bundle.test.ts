@@ -1,10 +1,10 @@
-/** A checkpoint that names another one as its base has it pulled from the hub. */
+/** What is pulled for a bundle: the base that a checkpoint names, a second tokenizer, and nothing large of what is refused. */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withDefaults } from '@blip2/shared/config/option';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ensureBundle, readManifest } from './builder/index.ts';
 import { HubServer, MODEL } from './hub/testing/hub-server.ts';
 import { MODEL_OPTIONS, type ModelSettings } from './model-options.ts';
@@ -67,4 +67,60 @@ it('a file of weights is built as its folder is', async () => {
   const { checkpoint, bundle } = await resolveBundle(file, settingsFor(hub));
   expect(checkpoint).toBe(file);
   expect((await readManifest(bundle)).name).toBe('checkpoint');
+});
+
+describe('InstructBLIP', () => {
+  const INSTRUCT = join(GOLDEN, 'instruct-t5/checkpoint');
+
+  /** A hub that has the random checkpoint, with its config changed. */
+  async function hubWith(change: (config: Record<string, unknown>) => void): Promise<HubServer> {
+    const hub = await HubServer.start(INSTRUCT);
+    const config = JSON.parse(hub.files.get('config.json')!.toString());
+    change(config);
+    hub.files.set('config.json', Buffer.from(JSON.stringify(config, null, 2)));
+    return hub;
+  }
+
+  it('is pulled with the tokenizer of its Q-Former, and is the bundle of its folder', async () => {
+    await using hub = await HubServer.start(INSTRUCT);
+    expect(hub.files.has('qformer_tokenizer/tokenizer.json')).toBe(true);
+    const { bundle } = await resolveBundle(MODEL, settingsFor(hub));
+    expect(hub.downloads.toSorted()).toEqual([...hub.files.keys()].sort());
+    const local = await ensureBundle(INSTRUCT, { bundles: join(root, 'local') });
+    const { name: _name, ...pulled } = await readManifest(bundle);
+    const { name: _other, ...built } = await readManifest(local);
+    expect(pulled).toEqual(built);
+    expect(built.files.map(({ path }) => path)).toContain('qformer_tokenizer/tokenizer.json');
+    hub.requests.length = 0;
+    expect((await resolveBundle(MODEL, settingsFor(hub))).bundle).toBe(bundle);
+    expect(hub.requests).toEqual([]);
+  });
+
+  it.each<[string, (config: Record<string, unknown>) => void, RegExp]>([
+    [
+      'on Vicuna',
+      (config) => Object.assign(config.text_config as object, { model_type: 'llama' }),
+      /llama \(Vicuna\): .*Use Salesforce\/instructblip-flan-t5-xl/,
+    ],
+    [
+      'for videos',
+      (config) => {
+        config.architectures = ['InstructBlipVideoForConditionalGeneration'];
+      },
+      /InstructBlipVideoForConditionalGeneration is not supported/,
+    ],
+  ])('%s is refused by name before its weights are fetched', async (_name, change, message) => {
+    await using hub = await hubWith(change);
+    await expect(resolveBundle(MODEL, settingsFor(hub))).rejects.toThrow(message);
+    expect(hub.downloads).toEqual(['config.json']);
+  });
+
+  it('without the tokenizer of its Q-Former is refused before its weights are fetched', async () => {
+    await using hub = await HubServer.start(INSTRUCT);
+    for (const name of hub.files.keys()) if (name.includes('/')) hub.files.delete(name);
+    await expect(resolveBundle(MODEL, settingsFor(hub))).rejects.toThrow(
+      /lacks the folder qformer_tokenizer/,
+    );
+    expect(hub.downloads).toEqual(['config.json']);
+  });
 });

@@ -1,6 +1,6 @@
 /** From the name of a checkpoint to its bundle, pulled and built unless that was done before. */
-import { ensureBundle } from './builder/index.ts';
-import { resolveCheckpoint } from './hub/index.ts';
+import { ensureBundle, objectionTo } from './builder/index.ts';
+import { type PullOptions, resolveCheckpoint } from './hub/index.ts';
 import { bundleOptionsOf, hubOptionsOf, type ModelSettings } from './model-options.ts';
 
 /** `done` of `total` bytes; `label` is for people. */
@@ -26,14 +26,15 @@ export async function resolveBundle(
   onProgress: (progress: BundleProgress) => void = () => {},
 ): Promise<ResolvedBundle> {
   const hub = hubOptionsOf(settings);
-  const find = (model: string) =>
+  const find = (model: string, options: PullOptions = {}) =>
     resolveCheckpoint(model, hub, {
+      ...options,
       onProgress: (progress) => onProgress({ step: 'download', ...progress }),
     });
-  const checkpoint = await find(name);
+  const checkpoint = await find(name, { objection: objectionTo });
   const bundle = await ensureBundle(checkpoint, {
     ...bundleOptionsOf(settings),
-    resolveBase: find,
+    resolveBase: (id) => find(id),
     onProgress: (progress) => onProgress({ step: 'build', ...progress }),
   });
   return { checkpoint, bundle };

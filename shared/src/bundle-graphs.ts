@@ -138,10 +138,20 @@ const texts = {
   lengths: tensor,
 };
 
-const imageGraphs = {
-  vision: VisionGraph,
-  qformer: graphOf(imageFeatures, z.object(queryEmbeddings)),
-};
+/** Query embeddings of an image alone, or for what each of several instructions asks about one image. */
+const QFormerGraph = z.union([
+  graphOf(
+    z.object({
+      /** float32 [1, image_tokens, vision_hidden] */
+      image_features: tensor,
+      ...texts,
+    }),
+    z.object(queryEmbeddings),
+  ),
+  graphOf(imageFeatures, z.object(queryEmbeddings)),
+]);
+
+const imageGraphs = { vision: VisionGraph, qformer: QFormerGraph };
 export const OptGraphs = z.object({ ...imageGraphs, decoder: OptDecoderGraph });
 export const T5Graphs = z.object({
   ...imageGraphs,

@@ -52,6 +52,16 @@ const common = {
   files: z.array(z.object({ path: z.string(), bytes: z.int().check(z.nonnegative()), sha256 })),
 };
 
+/** The vocabulary of a Q-Former that reads text, and the control tokens around each text. */
+const QFormerText = z.object({
+  vocab: count,
+  /** Positions a text may have, [CLS] and [SEP] included. */
+  max_positions: count,
+  cls_token_id: tokenId,
+  sep_token_id: tokenId,
+  pad_token_id: tokenId,
+});
+
 const Decoder = z.object({
   layers: count,
   heads: count,
@@ -72,6 +82,8 @@ const generate = {
   ...common,
   kind: z.literal('generate'),
   decoder: Decoder,
+  /** Of InstructBLIP, whose Q-Former reads the prompt too; without it query embeddings depend on the image alone. */
+  instruction: z.optional(QFormerText),
   bos_token_id: tokenId,
   /** Any of these ends a generation. */
   eos_token_ids: z.array(tokenId).check(z.minLength(1)),
@@ -94,7 +106,7 @@ const T5Manifest = z.object({
 });
 export type T5Manifest = z.infer<typeof T5Manifest>;
 
-/** The bundle of a generative model: `Blip2ForConditionalGeneration`. */
+/** The bundle of a generative model: `Blip2ForConditionalGeneration`, `InstructBlipForConditionalGeneration`. */
 export type GenerativeManifest = OptManifest | T5Manifest;
 
 /** The bundle of a retrieval model: `Blip2ForImageTextRetrieval`. */
@@ -102,14 +114,7 @@ const RetrievalManifest = z.object({
   ...common,
   kind: z.literal('retrieve'),
   family: z.literal('qformer'),
-  text: z.object({
-    vocab: count,
-    /** Positions a text may have, [CLS] and [SEP] included. */
-    max_positions: count,
-    cls_token_id: tokenId,
-    sep_token_id: tokenId,
-    pad_token_id: tokenId,
-  }),
+  text: QFormerText,
   /** Width of the ITC embeddings of a query and of a text. */
   itc_hidden: count,
   graphs: RetrievalGraphs,

@@ -6,6 +6,14 @@ import { GenerationDefaults } from './generation-defaults.ts';
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
 
+/** What a Q-Former reads of a text. */
+const qformerText = {
+  /** Tokens a text may have, [CLS] and [SEP] included. */
+  max_positions: count,
+  cls_token_id: tokenId,
+  sep_token_id: tokenId,
+};
+
 /** The retrieval model. */
 export const EdgeRetrieval = z.object({
   name: z.string(),
@@ -13,12 +21,13 @@ export const EdgeRetrieval = z.object({
   preprocessing: z.string(),
   num_query_tokens: count,
   itc_hidden: count,
-  /** Tokens a text may have, [CLS] and [SEP] included. */
-  max_positions: count,
-  cls_token_id: tokenId,
-  sep_token_id: tokenId,
+  ...qformerText,
 });
 export type EdgeRetrieval = z.infer<typeof EdgeRetrieval>;
+
+/** The instruction, where the Q-Former of the generative model reads it. */
+export const EdgeInstruction = z.object(qformerText);
+export type EdgeInstruction = z.infer<typeof EdgeInstruction>;
 
 export const EdgeModel = z.object({
   name: z.string(),
@@ -37,6 +46,7 @@ export const EdgeModel = z.object({
   max_new_tokens: count,
   /** How it writes where the request says nothing. */
   generation: z.optional(GenerationDefaults),
+  instruction: z.optional(EdgeInstruction),
   retrieval: z.optional(EdgeRetrieval),
 });
 export type EdgeModel = z.infer<typeof EdgeModel>;
@@ -62,6 +72,9 @@ export function edgeModelFrom(
     ...(manifest.generation.defaults === undefined
       ? {}
       : { generation: manifest.generation.defaults }),
+    ...(manifest.instruction === undefined
+      ? {}
+      : { instruction: qformerTextFrom(manifest.instruction) }),
     ...(retrieval === undefined ? {} : { retrieval: edgeRetrievalFrom(retrieval) }),
   };
 }
@@ -84,10 +97,16 @@ function edgeRetrievalFrom(manifest: RetrievalManifest): EdgeRetrieval {
     preprocessing: manifest.preprocessing,
     num_query_tokens: manifest.num_query_tokens,
     itc_hidden: manifest.itc_hidden,
-    max_positions: manifest.text.max_positions,
-    cls_token_id: manifest.text.cls_token_id,
-    sep_token_id: manifest.text.sep_token_id,
+    ...qformerTextFrom(manifest.text),
   };
+}
+
+function qformerTextFrom({
+  max_positions,
+  cls_token_id,
+  sep_token_id,
+}: RetrievalManifest['text']): EdgeInstruction {
+  return { max_positions, cls_token_id, sep_token_id };
 }
 
 /**

@@ -84,7 +84,8 @@ export const PROBLEMS = {
   'prompt-too-long': {
     status: 400,
     title: 'The text does not fit the context',
-    cause: 'Image positions and text leave no room for a token in the positions of the model.',
+    cause:
+      'Image positions and text leave no room for a token in the positions of the model, or the text has more tokens than its Q-Former reads.',
     remedy: 'Shorten the text or the history; `limit` and `actual` are the numbers.',
   },
   'no-retrieval-model': {
@@ -103,7 +104,7 @@ export const PROBLEMS = {
     status: 404,
     title: 'No embeddings are cached for this image',
     cause:
-      'Nothing is cached under this hash: the image was never sent, or for another kind of embeddings, or to a model with another revision.',
+      'Nothing is cached under this hash: the image was never sent, or for another kind or another instruction, or to a model of another revision.',
     remedy: 'Send the image itself once, to `/v1/embeddings` with `kind` `itc` for ITC embeddings.',
   },
   'method-not-allowed': {

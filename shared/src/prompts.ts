@@ -21,6 +21,9 @@ export function answerPrompt(
   return `${turns.join('')}${asked(question)}`;
 }
 
+/** What a Q-Former that reads an instruction is told where the request gives none. */
+export const DEFAULT_INSTRUCTION = 'Write a short description for the image.';
+
 /** Token ids of a whole prompt, control tokens included, without the image positions. */
 export function promptIds(
   { prompt_prefix, prompt_suffix }: Pick<EdgeModel, 'prompt_prefix' | 'prompt_suffix'>,

@@ -119,6 +119,9 @@ const retrievalTexts = z
   .array(z.array(z.int().check(z.nonnegative())).check(z.minLength(1)))
   .check(z.minLength(1), z.maxLength(MAX_TEXTS));
 
+/** Ids of the instruction for a Q-Former that reads it, [CLS] and [SEP] included; other Q-Formers get none. */
+const instruction_ids = z.optional(z.array(z.int().check(z.nonnegative())).check(z.minLength(1)));
+
 /** Which embeddings of an image: the query embeddings that text is generated from, or those of ITC. */
 export const EmbeddingKind = z.enum(['query', 'itc']);
 export type EmbeddingKind = z.infer<typeof EmbeddingKind>;
@@ -128,7 +131,12 @@ export type EmbeddingKind = z.infer<typeof EmbeddingKind>;
  * `image` frame, `embed-texts` by none. `revision` is that of the model that serves it (`route.ts`).
  */
 export const GpuRequest = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('embed'), ...requestHead, embedding: EmbeddingKind }),
+  z.strictObject({
+    kind: z.literal('embed'),
+    ...requestHead,
+    embedding: EmbeddingKind,
+    instruction_ids,
+  }),
   z.strictObject({ kind: z.literal('embed-texts'), ...requestHead, texts: retrievalTexts }),
   z.strictObject({ kind: z.literal('match'), ...requestHead, texts: retrievalTexts }),
   z.strictObject({
@@ -136,6 +144,7 @@ export const GpuRequest = z.discriminatedUnion('kind', [
     ...requestHead,
     /** Text token ids, without the image positions: BOS first for OPT. */
     input_ids: z.array(z.int().check(z.nonnegative())).check(z.minLength(1)),
+    instruction_ids,
     generation: GenerationConfig,
   }),
 ]);

@@ -18,7 +18,7 @@ type Json = Record<string, unknown>;
 
 /** The files that a build reads beside weights and tokenizer.json, their parts, and a case that has them. */
 const PLACES: [
-  kind: 'half' | 't5' | 'match' | 'api-opt' | 'api-t5',
+  kind: 'half' | 't5' | 'match' | 'api-opt' | 'api-t5' | 'instruct-t5',
   file: string,
   part: string | null,
   path: string,
@@ -42,6 +42,15 @@ const PLACES: [
   ['api-opt', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
   ['api-t5', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
   ['match', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
+  ['instruct-t5', 'config.json', null, 'mystery'],
+  ['instruct-t5', 'config.json', 'vision_config', 'vision_config.mystery'],
+  ['instruct-t5', 'config.json', 'qformer_config', 'qformer_config.mystery'],
+  ['instruct-t5', 'config.json', 'text_config', 'text_config.mystery'],
+  ['instruct-t5', 'processor_config.json', null, 'processor_config.mystery'],
+  ['instruct-t5', 'processor_config.json', 'image_processor', 'image_processor.mystery'],
+  ['instruct-t5', 'generation_config.json', null, 'generation_config.mystery'],
+  ['instruct-t5', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
+  ['instruct-t5', 'qformer_tokenizer/tokenizer_config.json', null, 'qformer_tokenizer.mystery'],
 ];
 
 /** A copy of the case with an adapter beside it, and the key added. */
@@ -63,7 +72,7 @@ describe('a key that nobody knows', () => {
   it.each(PLACES)('in %s, %s, %s stops the build as %s', async (kind, file, part, path) => {
     const folder = await checkpointWith(kind, file, part);
     const bundles = join(root, 'bundles');
-    const shown = file === 'tokenizer_config.json' ? 'mystery' : path;
+    const shown = file.endsWith('tokenizer_config.json') ? 'mystery' : path;
     await expect(ensureBundle(folder, { bundles })).rejects.toThrow(
       new RegExp(
         `the builder does not know ${shown} = 1\\. If that changes .*, set BLIP2_IGNORE_CONFIG=${path};`,
@@ -82,5 +91,12 @@ describe('a key that nobody knows', () => {
   ] as const)('in %s, tokenizer.json, %s stops the build as %s', async (kind, part, path) => {
     const folder = await checkpointWith(kind, 'tokenizer.json', part);
     await expect(ensureBundle(folder, { bundles: join(root, 'bundles') })).rejects.toThrow(path);
+  });
+
+  it('in the tokenizer.json of a Q-Former stops the build under the name of its folder', async () => {
+    const folder = await checkpointWith('instruct-t5', 'qformer_tokenizer/tokenizer.json', 'model');
+    await expect(ensureBundle(folder, { bundles: join(root, 'bundles') })).rejects.toThrow(
+      /qformer_tokenizer.*model\.mystery/,
+    );
   });
 });

@@ -5,7 +5,12 @@ import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import type { BundleGraph } from '@blip2/shared/bundle-graphs';
 import { InferenceSession } from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { readGolden, readRetrievalGolden, readT5Golden } from '../../tools/eval/goldens.ts';
+import {
+  readGolden,
+  readInstructGolden,
+  readRetrievalGolden,
+  readT5Golden,
+} from '../../tools/eval/goldens.ts';
 import { readNodes } from '../support/read-nodes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -13,6 +18,7 @@ const CHECKPOINTS = {
   opt: readGolden('half').checkpoint,
   t5: readT5Golden('t5').checkpoint,
   qformer: readRetrievalGolden('match').checkpoint,
+  instruct: readInstructGolden('instruct-t5').checkpoint,
 };
 
 /** Kernels that do all of attention. */
@@ -20,13 +26,13 @@ const ATTENTION = ['GroupQueryAttention', 'MultiHeadAttention'];
 
 const bundles = temporaryFolder();
 
-describe.each(['opt', 't5', 'qformer'] as const)(
-  'the manifest of a bundle of the family %s',
-  (family) => {
+describe.each(['opt', 't5', 'qformer', 'instruct'] as const)(
+  'the manifest of a bundle of the kind %s',
+  (kind) => {
     let bundle: string;
     let graphs: [name: string, graph: BundleGraph][];
     beforeAll(async () => {
-      bundle = await ensureBundle(CHECKPOINTS[family], { bundles, precision: 'int8' });
+      bundle = await ensureBundle(CHECKPOINTS[kind], { bundles, precision: 'int8' });
       graphs = Object.entries((await readManifest(bundle)).graphs);
     });
 
@@ -59,7 +65,7 @@ describe.each(['opt', 't5', 'qformer'] as const)(
         expect(nodes.half_lookups.toSorted(), name).toEqual(namesOf([...lookups, ...casts]));
         found += lookups.length;
       }
-      expect(found).toBe({ opt: 1, t5: 2, qformer: 0 }[family]);
+      expect(found).toBe({ opt: 1, t5: 2, qformer: 0, instruct: 2 }[kind]);
     });
 
     const nodesOf = async (model: string) => readNodes(await readFile(join(bundle, model)));

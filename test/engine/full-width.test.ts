@@ -1,8 +1,11 @@
-/** One layer of the published checkpoints, at full width: the result of a row does not depend on the other rows of its batch. */
+/** Layers of the published checkpoints, at full width: the result of a row does not depend on the other rows of its batch. */
 import { join } from 'node:path';
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
+import { openGraph } from '@blip2/gpu-worker/runtime/session';
+import { int64Tensor, paddedIds, rowsOf } from '@blip2/gpu-worker/runtime/tensors';
 import type { Precision } from '@blip2/shared/bundle-manifest';
+import { Tensor } from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
 import { FULL_SIZES } from '../../tools/synthetic-checkpoints/checkpoints.ts';
@@ -66,6 +69,39 @@ describe.each(NAMES)('a row of %s', (name) => {
       }
       decoder.kv.release();
       await releaseModels(models);
+    },
+  );
+});
+
+describe('an instruction of instructblip-flan-t5-xl', () => {
+  it.each(['fp32', 'int8'] as const)(
+    'in %s is bit for bit the same with any others',
+    async (precision) => {
+      const checkpoint = join(folder, 'instructblip-flan-t5-xl');
+      const cut = FULL_SIZES['instructblip-flan-t5-xl']({ layers: 2, vocabulary: 600 });
+      await writeCheckpoint(cut, checkpoint, 'random');
+      const bundle = await ensureBundle(checkpoint, { bundles: folder, precision });
+      const { graphs, instruction } = await readGenerativeManifest(bundle);
+      const session = { executionProvider: PROVIDER, threads: 2 };
+      const qformer = await openGraph(bundle, graphs.qformer, session);
+      const values = Float32Array.from({ length: 257 * 1408 }, (_, j) => Math.sin(3 * j));
+      const embed = async (...texts: number[][]) => {
+        const { query_embeddings } = await qformer.run({
+          image_features: new Tensor('float32', values, [1, 257, 1408]),
+          input_ids: paddedIds(texts, instruction!.pad_token_id),
+          lengths: int64Tensor(texts.map(({ length }) => length)),
+        });
+        return rowsOf(query_embeddings.data as Float32Array, texts.length);
+      };
+      const texts = [2, 7, 24, 61].map((length) =>
+        Array.from({ length }, (_, j) => 10 + ((29 * j + length) % 200)),
+      );
+      const together = await embed(...texts);
+      for (const [i, text] of texts.entries()) {
+        const [alone] = await embed(text);
+        expectSame(alone!, together[i]!, `${text.length} tokens`);
+      }
+      await qformer.release();
     },
   );
 });

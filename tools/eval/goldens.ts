@@ -105,6 +105,44 @@ export function readT5Golden(name: string): T5Golden {
   return { ...readGolden(name), ...expected };
 }
 
+/** What transformers' processor and InstructBLIP make of an image and a text. */
+type InstructReply = {
+  image: string;
+  /** The text of a caption, or a question, of which the text was made. */
+  prompt?: string;
+  question?: string;
+  settings: Record<string, number>;
+  /** Of the text for the language model, without image positions, and for the Q-Former. */
+  input_ids: number[];
+  instruction_ids: number[];
+  ids: number[];
+  text: string;
+};
+
+export type InstructGolden = {
+  checkpoint: string;
+  max_tokens: number;
+  images: string[];
+  /** By image, then by text, each greedy and by beam search. */
+  replies: InstructReply[];
+  imageFeatures: GoldenTensor;
+  /** [images, texts, queries, hidden] */
+  queryEmbeddings: GoldenTensor;
+};
+
+export const INSTRUCT_CASES = ['instruct-t5', 'instruct-opt'] as const;
+
+export function readInstructGolden(name: (typeof INSTRUCT_CASES)[number]): InstructGolden {
+  const folder = `${GOLDEN}/${name}`;
+  const tensor = safetensors(readFileSync(`${folder}/expected.safetensors`));
+  return {
+    checkpoint: `${folder}/checkpoint`,
+    ...JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')),
+    imageFeatures: tensor('image_features'),
+    queryEmbeddings: tensor('query_embeddings'),
+  };
+}
+
 /** Row `index` of a tensor's first dimension. */
 export function rowOf({ shape, values }: GoldenTensor, index: number): Float32Array {
   const width = values.length / shape[0]!;

@@ -9,6 +9,8 @@ export type FullSize = {
   vocabulary: number;
   tokenizer: keyof typeof TOKENIZERS;
   tensors: TensorShape[];
+  /** Of InstructBLIP: the Q-Former has a tokenizer of its own, for so many tokens. */
+  qformerVocabulary?: number;
 };
 
 const VISION = { hidden: 1408, mlp: 6144, layers: 39, patch: 14 };
@@ -28,6 +30,8 @@ export const FULL_SIZES = {
   'flan-t5-xl': (cut = WHOLE) => generate('t5', flanT5(FLAN_XL, cut), USUAL, cut),
   'flan-t5-xl-coco': (cut = WHOLE) => generate('t5', flanT5(FLAN_XL, cut), COCO, cut),
   'flan-t5-xxl': (cut = WHOLE) => generate('t5', flanT5(FLAN_XXL, cut), USUAL, cut),
+  'instructblip-flan-t5-xl': (cut = WHOLE) => instruct(flanT5(FLAN_XL, cut), cut),
+  'instructblip-flan-t5-xxl': (cut = WHOLE) => instruct(flanT5(FLAN_XXL, cut), cut),
   'itm-vit-g': (cut = WHOLE) => retrieve(USUAL, cut),
   'itm-vit-g-coco': (cut = WHOLE) => retrieve(COCO, cut),
 } as const satisfies Record<string, (cut?: Cut) => FullSize>;
@@ -77,7 +81,8 @@ function vision(image: number, cut: Cut): TensorShape[] {
   ];
 }
 
-function qformer(readsText: boolean, cut: Cut): TensorShape[] {
+/** @param firstNorm name of the norm in front of the first block */
+function qformer(readsText: boolean, cut: Cut, firstNorm = 'qformer.layernorm'): TensorShape[] {
   const { hidden, mlp, queries, every } = QFORMER;
   const layers = Math.min(QFORMER.layers, cut.layers);
   const attention = (prefix: string, keyWidth: number) => [
@@ -94,7 +99,7 @@ function qformer(readsText: boolean, cut: Cut): TensorShape[] {
   ];
   return [
     ['query_tokens', [1, queries, hidden]],
-    ...norm('qformer.layernorm', hidden),
+    ...norm(firstNorm, hidden),
     ...repeat(layers, (i) => {
       const block = `qformer.encoder.layer.${i}`;
       return [
@@ -227,8 +232,39 @@ function generate(family: 'opt' | 't5', text: Text, image: number, cut: Cut): Fu
   };
 }
 
+/** BERT's tokens, and [DEC]. */
+const qformerTokens = (cut: Cut) => Math.min(30523, cut.vocabulary);
+
+const words = (prefix: string, vocab: number): TensorShape[] => [
+  [`${prefix}.word_embeddings.weight`, [vocab, QFORMER.hidden]],
+  [`${prefix}.position_embeddings.weight`, [512, QFORMER.hidden]],
+];
+
+function instruct(text: Text, cut: Cut): FullSize {
+  const { config, vocabulary, tokenizer } = generate('t5', text, USUAL, cut);
+  const vocab = qformerTokens(cut);
+  return {
+    config: {
+      ...config,
+      architectures: ['InstructBlipForConditionalGeneration'],
+      model_type: 'instructblip',
+      qformer_config: { ...depth(QFORMER.layers, cut), vocab_size: vocab },
+    },
+    vocabulary,
+    tokenizer,
+    qformerVocabulary: vocab,
+    tensors: [
+      ...vision(USUAL, cut),
+      ...words('qformer.embeddings', vocab),
+      ...qformer(true, cut, 'qformer.embeddings.layernorm'),
+      ...linear('language_projection', text.width, QFORMER.hidden),
+      ...text.tensors,
+    ],
+  };
+}
+
 function retrieve(image: number, cut: Cut): FullSize {
-  const [vocab, itc] = [Math.min(30523, cut.vocabulary), 256];
+  const [vocab, itc] = [qformerTokens(cut), 256];
   return {
     config: {
       architectures: ['Blip2ForImageTextRetrieval'],
@@ -247,8 +283,7 @@ function retrieve(image: number, cut: Cut): FullSize {
     tensors: [
       ...vision(image, cut),
       ...qformer(true, cut),
-      ['embeddings.word_embeddings.weight', [vocab, QFORMER.hidden]],
-      ['embeddings.position_embeddings.weight', [512, QFORMER.hidden]],
+      ...words('embeddings', vocab),
       ...linear('vision_projection', itc, QFORMER.hidden),
       ...linear('text_projection', itc, QFORMER.hidden),
       ...linear('itm_head', 2, QFORMER.hidden),

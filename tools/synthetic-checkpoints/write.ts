@@ -13,7 +13,7 @@ export type Fill = 'random' | 'holes';
 
 /** @param onProgress called with the bytes written so far, and of all */
 export async function writeCheckpoint(
-  { config, tensors, tokenizer, vocabulary }: FullSize,
+  { config, tensors, tokenizer, vocabulary, qformerVocabulary }: FullSize,
   folder: string,
   fill: Fill,
   onProgress: (done: number, total: number) => void = () => {},
@@ -39,6 +39,10 @@ export async function writeCheckpoint(
   await writeFile(join(folder, 'config.json'), json(config));
   const made = TOKENIZERS[tokenizer](vocabulary);
   await writeFile(join(folder, 'tokenizer.json'), json(made));
+  if (qformerVocabulary === undefined) return;
+  const inner = join(folder, 'qformer_tokenizer');
+  await mkdir(inner, { recursive: true });
+  await writeFile(join(inner, 'tokenizer.json'), json(TOKENIZERS.wordpiece(qformerVocabulary)));
 }
 
 function number(index: number): string {

@@ -7,7 +7,7 @@ import type { RequestContext } from '../request-context.ts';
 import type { CachedImage } from './embedding-cache.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
 import { type LocatedImage, resolveEmbeddings } from './resolve-embeddings.ts';
-import { runOnImage } from './run-on-image.ts';
+import { instructing, runOnImage } from './run-on-image.ts';
 
 /** When it resolves, the caches have the embeddings. @throws ApiError of the GPU worker, or `unknown-image` */
 export async function embedImage(
@@ -22,8 +22,9 @@ export async function embedImage(
   let info: ImageInfo | undefined;
   let embeddings: CachedImage['embeddings'] | undefined;
   let timings_ms: GpuTimings = {};
-  const task = { kind: 'embed', embedding: store.kind } as const;
-  for await (const event of runOnImage(deps, store, image.id, resolved, task, context)) {
+  const { embeddingId, instructionIds } = image;
+  const task = { kind: 'embed', embedding: store.kind, ...instructing(instructionIds) } as const;
+  for await (const event of runOnImage(deps, store, embeddingId, resolved, task, context)) {
     if (event.type === 'imageInfo') info = event.image;
     if (event.type === 'embeddings') embeddings = event.embeddings;
     if (event.type === 'done') timings_ms = event.timings_ms;

@@ -1,8 +1,8 @@
 /**
- * Embeddings by image, in three tiers: this isolate's memory, this location's cache, then Workers KV. Entries are
- * write-once: the key names all that decides the value, so that no tier can hold an old one.
+ * Embeddings by image, and by instruction where they depend on one, in three tiers: this isolate's memory, this location's
+ * cache, then Workers KV. Entries are write-once: the key names all that decides the value, so that no tier can hold an old one.
  */
-import { type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
+import { type EmbeddingId, type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
 import {
   EmbeddingCodecError,
   type EmbeddingShape,
@@ -51,8 +51,8 @@ export class EmbeddingCache {
   }
 
   /** Never rejects: a tier that fails is a miss, since the image can be encoded again. */
-  async lookup(imageId: ImageId, context: RequestContext): Promise<Lookup> {
-    const key = embeddingKey(this.#space, imageId);
+  async lookup(id: EmbeddingId, context: RequestContext): Promise<Lookup> {
+    const key = embeddingKey(this.#space, id);
     const recent = this.#recent.get(key);
     if (recent !== undefined) return { kind: 'hit', tier: 'colo', entry: recent };
     const fromColo = await this.#fromColo(key, context);
@@ -76,8 +76,8 @@ export class EmbeddingCache {
   }
 
   /** Never rejects: what cannot be cached is computed again. */
-  async put(imageId: ImageId, entry: CachedImage, context: RequestContext): Promise<void> {
-    const key = embeddingKey(this.#space, imageId);
+  async put(id: EmbeddingId, entry: CachedImage, context: RequestContext): Promise<void> {
+    const key = embeddingKey(this.#space, id);
     this.#recent.put(key, entry);
     await Promise.all([
       this.#putInColo(key, entry, context),
@@ -88,9 +88,16 @@ export class EmbeddingCache {
   }
 
   /** Never rejects. Only from KV: the other tiers hold nothing that cannot be read. */
-  async delete(imageId: ImageId, context: RequestContext): Promise<void> {
-    const key = embeddingKey(this.#space, imageId);
+  async delete(id: EmbeddingId, context: RequestContext): Promise<void> {
+    const key = embeddingKey(this.#space, id);
     await attempt('kv delete', context, () => this.#kv.delete(key));
+  }
+
+  /** Whether embeddings of the image are cached for any instruction. Never rejects; false where that cannot be known. */
+  async hasInstructions(imageId: ImageId, context: RequestContext): Promise<boolean> {
+    const prefix = `${embeddingKey(this.#space, imageId)}/`;
+    const list = await attempt('kv list', context, () => this.#kv.list({ prefix, limit: 1 }));
+    return list !== undefined && list.keys.length > 0;
   }
 
   /** @throws EmbeddingCodecError when a value is damaged, or of another shape */

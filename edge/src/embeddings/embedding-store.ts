@@ -1,6 +1,6 @@
 /** The embeddings of one kind: their model, their shape, their cache, and the encodes under way. */
+import type { EmbeddingId } from '@blip2/shared/cache-key';
 import type { EmbeddingShape } from '@blip2/shared/embedding-codec';
-import type { ImageId } from '@blip2/shared/image-id';
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type CachedImage, type Caches, EmbeddingCache } from './embedding-cache.ts';
 import { SingleFlight } from './single-flight.ts';
@@ -18,8 +18,8 @@ export type EmbeddingStore = {
   model: Pick<EmbeddingModel, 'name' | 'revision'>;
   shape: EmbeddingShape;
   cache: EmbeddingCache;
-  /** Encodes under way, by image. */
-  flights: SingleFlight<ImageId, CachedImage>;
+  /** Encodes under way. */
+  flights: SingleFlight<EmbeddingId, CachedImage>;
 };
 
 /** @param hidden width of an embedding */

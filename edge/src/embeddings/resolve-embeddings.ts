@@ -1,4 +1,5 @@
 /** Looks the embeddings of an image up, and decides which request computes them on a miss. */
+import { type EmbeddingId, embeddingIdOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { EmbeddingKind } from '@blip2/shared/wire';
@@ -8,8 +9,12 @@ import type { CachedImage } from './embedding-cache.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
 import type { Follower, Leader } from './single-flight.ts';
 
+/** An image, and what the Q-Former reads beside it: token ids of the instruction, where the model's reads one. */
+export type Subject = ImageInput & { instructionIds?: readonly number[] | undefined };
+
 /** An image whose embeddings have been looked up, before anything is computed. */
-export type LocatedImage = ImageInput & {
+export type LocatedImage = Subject & {
+  embeddingId: EmbeddingId;
   embeddings:
     | { kind: 'cached'; entry: CachedImage; cache: CacheResult }
     /** Another request computes them, or has just done so. */
@@ -23,24 +28,27 @@ export type LocatedImage = ImageInput & {
  *   that cannot be known
  */
 export async function locateEmbeddings(
-  { kind, cache, flights }: EmbeddingStore,
-  image: ImageInput,
+  store: EmbeddingStore,
+  subject: Subject,
   context: RequestContext,
 ): Promise<LocatedImage> {
-  const { id, bytes } = image;
-  const flight = flights.follow(id);
+  const { cache, flights } = store;
+  const { id, bytes, instructionIds } = subject;
+  const embeddingId = await embeddingIdOf(id, instructionIds);
+  const image = { ...subject, embeddingId };
+  const flight = flights.follow(embeddingId);
   if (flight !== null) return { ...image, embeddings: { kind: 'pending', flight } };
-  const lookup = await cache.lookup(id, context);
+  const lookup = await cache.lookup(embeddingId, context);
   if (lookup.kind === 'hit') {
     return { ...image, embeddings: { kind: 'cached', entry: lookup.entry, cache: lookup.tier } };
   }
   if (bytes !== undefined) return { ...image, embeddings: { kind: 'absent' } };
   // The image may have been sent while the look-up was under way.
-  const late = flights.follow(id);
+  const late = flights.follow(embeddingId);
   if (late !== null) return { ...image, embeddings: { kind: 'pending', flight: late } };
   if (lookup.reason === 'failed') throw cacheUnavailable();
-  if (lookup.reason === 'damaged') context.waitUntil(cache.delete(id, context));
-  throw unknownImage(kind);
+  if (lookup.reason === 'damaged') context.waitUntil(cache.delete(embeddingId, context));
+  throw await unknownImage(store, subject, context);
 }
 
 /** Embeddings, or the duty to compute them for all requests that wait for them. */
@@ -53,35 +61,51 @@ export type ResolvedEmbeddings =
  * @throws ApiError a problem with the image itself, or `unknown-image` when the only request that had the bytes is gone
  */
 export async function resolveEmbeddings(
-  { kind, flights }: EmbeddingStore,
-  { id, bytes, embeddings }: LocatedImage,
-  { signal }: RequestContext,
+  store: EmbeddingStore,
+  image: LocatedImage,
+  context: RequestContext,
 ): Promise<ResolvedEmbeddings> {
+  const { flights } = store;
+  const { embeddingId, bytes, embeddings } = image;
   if (embeddings.kind === 'cached') return embeddings;
   let follower = embeddings.kind === 'pending' ? embeddings.flight : null;
   for (;;) {
     if (follower === null) {
-      if (bytes === undefined) throw unknownImage(kind);
-      const flight = flights.join(id);
+      if (bytes === undefined) throw await unknownImage(store, image, context);
+      const flight = flights.join(embeddingId);
       if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
       follower = flight;
     }
-    const entry = await follower.wait(signal);
+    const entry = await follower.wait(context.signal);
     if (entry !== null) {
       return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };
     }
-    follower = flights.follow(id);
+    follower = flights.follow(embeddingId);
   }
 }
 
-/** @param field the member of the request that holds the hash */
-export function unknownImage(kind: EmbeddingKind, field = 'image.sha256'): ApiError {
-  const detail =
-    kind === 'itc'
-      ? 'No ITC embeddings are cached for this image: POST it to /v1/embeddings with kind itc once.'
-      : 'No embeddings are cached for this hash: send the image itself once.';
-  return new ApiError('unknown-image', detail, { field });
+/**
+ * The problem of a request by hash alone for embeddings that are in no cache.
+ * @param field the member of the request that holds the hash
+ */
+export async function unknownImage(
+  { kind, cache }: EmbeddingStore,
+  { id, instructionIds }: Subject,
+  context: RequestContext,
+  field = 'image.sha256',
+): Promise<ApiError> {
+  const isKnown = instructionIds !== undefined && (await cache.hasInstructions(id, context));
+  return new ApiError('unknown-image', isKnown ? OTHER_INSTRUCTION : NOTHING_CACHED[kind], {
+    field,
+  });
 }
+
+const OTHER_INSTRUCTION =
+  'This image is known with other instructions only, and this model reads the prompt along with the image: send the image itself again.';
+const NOTHING_CACHED: Record<EmbeddingKind, string> = {
+  itc: 'No ITC embeddings are cached for this image: POST it to /v1/embeddings with kind itc once.',
+  query: 'No embeddings are cached for this hash: send the image itself once.',
+};
 
 export function cacheUnavailable(): ApiError {
   return new ApiError(

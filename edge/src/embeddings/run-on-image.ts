@@ -1,6 +1,6 @@
 /** Runs a task about an image at the GPU worker, and caches the embeddings that the worker computes. */
+import type { EmbeddingId } from '@blip2/shared/cache-key';
 import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
-import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
@@ -24,14 +24,21 @@ const IMAGE_PROBLEMS: ReadonlySet<ProblemSlug> = new Set(['invalid-image', 'imag
 export function runOnImage(
   deps: Deps,
   store: EmbeddingStore,
-  imageId: ImageId,
+  id: EmbeddingId,
   resolved: ResolvedEmbeddings,
   task: ImageTask,
   context: RequestContext,
 ): AsyncGenerator<GpuReplyEvent, void, undefined> {
   return resolved.kind === 'cached'
     ? runOnEmbeddings(deps, resolved.entry, task, context)
-    : encodeAndRun(deps, store, imageId, resolved, task, context);
+    : encodeAndRun(deps, store, id, resolved, task, context);
+}
+
+/** The member of a task that holds the instruction. */
+export function instructing(
+  ids: readonly number[] | undefined,
+): Pick<ImageTask, 'instruction_ids'> {
+  return ids === undefined ? {} : { instruction_ids: [...ids] };
 }
 
 async function* runOnEmbeddings(
@@ -53,7 +60,7 @@ async function* runOnEmbeddings(
 async function* encodeAndRun(
   { gpu }: Deps,
   { cache }: EmbeddingStore,
-  imageId: ImageId,
+  id: EmbeddingId,
   { bytes, flight }: ToEncode,
   task: ImageTask,
   context: RequestContext,
@@ -67,7 +74,7 @@ async function* encodeAndRun(
         if (image === undefined) throw outOfOrder();
         checkEmbeddings(cache, event.embeddings);
         const entry = { embeddings: event.embeddings, image };
-        stored = cache.put(imageId, entry, context);
+        stored = cache.put(id, entry, context);
         context.waitUntil(stored);
         flight.settle(entry, stored);
       } else if (stored === undefined) throw outOfOrder();

@@ -5,7 +5,7 @@ import type { CacheResult, ImageReply } from '@blip2/shared/schemas/image';
 import type { GpuDone, GpuTimings } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import { type LocatedImage, resolveEmbeddings } from '../embeddings/resolve-embeddings.ts';
-import { runOnImage } from '../embeddings/run-on-image.ts';
+import { instructing, runOnImage } from '../embeddings/run-on-image.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { Prompt } from './prepare-prompt.ts';
 import { type TextDelta, TextStreamer } from './text-streamer.ts';
@@ -35,7 +35,8 @@ export type Generation = Choice & {
  * @throws ApiError of the GPU worker, or `unknown-image`
  * @example
  * const prompt = preparePrompt(deps, { text: 'Question: what color is it? Answer:' }, { max_tokens: 20 });
- * const image = await locateEmbeddings(deps.stores.query, { id, bytes }, context);
+ * const { instructionIds } = prompt;
+ * const image = await locateEmbeddings(deps.stores.query, { id, bytes, instructionIds }, context);
  * for await (const delta of generate(deps, { image, prompt }, context)) {
  *   if (delta.type === 'delta') process.stdout.write(delta.text);
  * }
@@ -53,10 +54,16 @@ export async function* generate(
   });
   const resolved = await resolveEmbeddings(deps.stores.query, image, context);
   const { cache } = resolved;
-  const task = { kind: 'generate', input_ids: inputIds, generation } as const;
+  const { embeddingId, instructionIds } = image;
+  const task = {
+    kind: 'generate',
+    input_ids: inputIds,
+    ...instructing(instructionIds),
+    generation,
+  } as const;
   let info: ImageReply | undefined;
   let done: GpuDone | undefined;
-  const events = runOnImage(deps, deps.stores.query, image.id, resolved, task, context);
+  const events = runOnImage(deps, deps.stores.query, embeddingId, resolved, task, context);
   for await (const event of events) {
     if (event.type === 'imageInfo') {
       info = { sha256: image.id, ...event.image };

@@ -1,19 +1,18 @@
 /** From a prompt's text and a request's options to token ids and generation parameters. */
 import { maxPromptTokens } from '@blip2/shared/edge-model';
-import { ApiError } from '@blip2/shared/errors';
 import { withDefaults } from '@blip2/shared/generation-defaults';
 import { promptIds } from '@blip2/shared/prompts';
 import { GenerationConfig } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import { validate } from '../http/validate.ts';
 import { type GenerationOptions, generationOptionsFrom } from './generation-options.ts';
-
-/** The time to tokenize grows with the characters: this is far beyond what any context holds. */
-const MAX_PROMPT_CHARACTERS = 4096;
+import { expectShort, instructed, instructionIds, promptTooLong } from './instruction.ts';
 
 export type Prompt = {
   /** Token ids with the model's control tokens; the image positions are not among them. */
   inputIds: number[];
+  /** Token ids of the same text for a Q-Former that reads it. */
+  instructionIds: number[] | undefined;
   generation: GenerationConfig;
   stopSequences: string[];
 };
@@ -28,22 +27,18 @@ export type PromptText = { text: string; field?: 'prompt' | 'question' };
  */
 export function preparePrompt(
   { models, randomSeed }: Pick<Dependencies, 'models' | 'randomSeed'>,
-  { text, field }: PromptText,
+  { text: given, field }: PromptText,
   options: GenerationOptions,
 ): Prompt {
   const model = models.generate;
+  const text = instructed(model, given);
   const where = field === undefined ? {} : { field };
-  if (text.length > MAX_PROMPT_CHARACTERS) {
-    throw promptTooLong('characters', {
-      ...where,
-      limit: MAX_PROMPT_CHARACTERS,
-      actual: text.length,
-    });
-  }
+  expectShort(text, where);
   const inputIds = promptIds(model, model.tokenizer().encode(text));
   const limit = maxPromptTokens(model);
   if (inputIds.length > limit)
     throw promptTooLong('tokens', { ...where, limit, actual: inputIds.length });
+  const instruction = instructionIds(model, text, where);
   const room = limit + 1 - inputIds.length;
   const {
     stop = [],
@@ -55,13 +50,6 @@ export function preparePrompt(
     seed: randomSeed(),
     ...withDefaults(model.generation ?? {}, { ...parameters, max_tokens }),
   });
-  return { inputIds, generation, stopSequences: Array.isArray(stop) ? stop : [stop] };
-}
-
-function promptTooLong(
-  unit: string,
-  where: { field?: string; limit: number; actual: number },
-): ApiError {
-  const detail = `The text has ${where.actual} ${unit}; beside the image there is room for ${where.limit}.`;
-  return new ApiError('prompt-too-long', detail, where);
+  const stopSequences = Array.isArray(stop) ? stop : [stop];
+  return { inputIds, instructionIds: instruction, generation, stopSequences };
 }

@@ -15,6 +15,7 @@ import {
   representTexts,
 } from '../embeddings/represent.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { embeddingInstruction } from '../generation/instruction.ts';
 import { readRequest, requireImage } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { validate } from '../http/validate.ts';
@@ -29,17 +30,20 @@ export const createEmbeddings: Handler = async (c, deps) => {
   const mediaType = embeddingMediaType(c.req.header('accept'));
   const { source, fields } = await readRequest(c.req.raw, deps.config, {
     schema: EmbeddingsRequest,
-    check: (members) => validate(EmbeddingsOptions, members),
+    check: (members) => {
+      const options = validate(EmbeddingsOptions, members);
+      return { ...options, instructionIds: embeddingInstruction(deps.models.generate, options) };
+    },
   });
-  const { kind, text } = fields;
+  const { text, ...options } = fields;
   if (text === undefined) {
-    return ofImage(c, deps, { source: requireImage(source), kind, mediaType });
+    return ofImage(c, deps, { source: requireImage(source), ...options, mediaType });
   }
   if (source !== undefined) {
     const detail = 'Send an image or a text, not both: each has its own embeddings.';
     throw new ApiError('invalid-request', detail, { field: 'text' });
   }
-  if (kind !== 'itc') {
+  if (options.kind !== 'itc') {
     const detail = 'kind: must be itc, the only embeddings that a text has.';
     throw new ApiError('invalid-request', detail, { field: 'kind' });
   }
@@ -59,29 +63,38 @@ async function ofTexts(
   return c.body(body, 200, { ...headers, ...NOT_STORED });
 }
 
+type ImageRequest = {
+  source: ImageSource;
+  kind: EmbeddingKind;
+  instruction?: string | undefined;
+  /** Of the instruction, or of the one that captions have; undefined where the model reads none. */
+  instructionIds: number[] | undefined;
+  mediaType: EmbeddingMediaType;
+};
+
 async function ofImage(
   c: AppContext,
   deps: Dependencies,
-  {
-    source,
-    kind,
-    mediaType,
-  }: { source: ImageSource; kind: EmbeddingKind; mediaType: EmbeddingMediaType },
+  { source, kind, instruction, instructionIds, mediaType }: ImageRequest,
 ): Promise<Response> {
   const store = storeOf(deps, kind);
   const context = requestContextOf(c, deps);
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();
-  const image = await locateEmbeddings(store, input, context);
+  const image = await locateEmbeddings(store, { ...input, instructionIds }, context);
   const locatedAt = deps.now();
   const { entry, cache, timings_ms } = await embedImage(deps, store, image, context);
   const marks = { startedAt: c.get('startedAt'), readAt, locatedAt, endedAt: deps.now() };
   const { body, headers } = represent(mediaType, store, { id: image.id, entry, cache });
+  const query = new URLSearchParams({
+    kind,
+    ...(instruction === undefined ? {} : { instruction }),
+  });
   return c.body(body, 200, {
     ...headers,
     ...NOT_STORED,
     'server-timing': serverTiming(marks, timings_ms),
     // The bare forms do not name the image; this path, which has the same for GET, does.
-    'content-location': `/v1/embeddings/${image.id}?kind=${kind}`,
+    'content-location': `/v1/embeddings/${image.id}?${query}`,
   });
 }

@@ -41,7 +41,9 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
     });
     const input = await resolveImage(deps, source, context);
     const readAt = deps.now();
-    const image = await locateEmbeddings(deps.stores.query, input, context);
+    const { instructionIds } = fields.prompt;
+    const subject = { ...input, instructionIds };
+    const image = await locateEmbeddings(deps.stores.query, subject, context);
     const locatedAt = deps.now();
     const deltas = generate(deps, { image, prompt: fields.prompt }, context);
     const id = context.requestId;

@@ -1,10 +1,12 @@
 /** `GET /v1/embeddings/{sha256}`: cached embeddings of an image, without the GPU worker. */
+import { embeddingIdOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { IMAGE_ID } from '@blip2/shared/image-id';
 import { CachedEmbeddingsQuery } from '@blip2/shared/schemas/embeddings';
 import { storeOf } from '../dependencies.ts';
 import { embeddingMediaType, represent } from '../embeddings/represent.ts';
 import { cacheUnavailable, unknownImage } from '../embeddings/resolve-embeddings.ts';
+import { embeddingInstruction } from '../generation/instruction.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
 import { validate } from '../http/validate.ts';
 import { type Handler, requestContextOf } from './app-context.ts';
@@ -17,18 +19,25 @@ export const readEmbeddings: Handler = async (c, deps) => {
       field: 'sha256',
     });
   }
-  const { kind } = validate(CachedEmbeddingsQuery, c.req.query());
+  const options = validate(CachedEmbeddingsQuery, c.req.query());
+  const instructionIds = embeddingInstruction(deps.models.generate, options);
   const mediaType = embeddingMediaType(c.req.header('accept'));
-  const store = storeOf(deps, kind);
+  const store = storeOf(deps, options.kind);
   const context = requestContextOf(c, deps);
-  const lookup = await store.cache.lookup(id, context);
+  const embeddingId = await embeddingIdOf(id, instructionIds);
+  const lookup = await store.cache.lookup(embeddingId, context);
   if (lookup.kind === 'miss') {
     if (lookup.reason === 'failed') throw cacheUnavailable();
-    if (lookup.reason === 'damaged') context.waitUntil(store.cache.delete(id, context));
-    throw unknownImage(kind, 'sha256');
+    if (lookup.reason === 'damaged') context.waitUntil(store.cache.delete(embeddingId, context));
+    throw await unknownImage(store, { id, instructionIds }, context, 'sha256');
   }
-  // The revision is part of the tag: another model's embeddings are another representation.
-  const tag = `"${id.slice(0, 32)}-${store.model.revision.slice(0, 16)}-${mediaType.slice(-4)}"`;
+  // Revision and instruction are part of the tag: other embeddings are another representation.
+  const parts = [
+    ...embeddingId.split('/').map((hash) => hash.slice(0, 32)),
+    store.model.revision.slice(0, 16),
+    mediaType.slice(-4),
+  ];
+  const tag = `"${parts.join('-')}"`;
   // JSON also names the tier that had them: the same embeddings, not the same bytes.
   const etag = mediaType === 'application/json' ? `W/${tag}` : tag;
   const headers = { etag, vary: 'accept', 'cache-control': 'public, no-cache' };

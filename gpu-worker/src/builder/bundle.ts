@@ -11,11 +11,17 @@ import {
   stat,
   writeFile,
 } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import type { BaseOptions } from './checkpoint/base-folder.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
 import type { OpenCheckpoint } from './checkpoint/open-checkpoint-types.ts';
+import {
+  checkQFormerTokenizer,
+  composeQFormerTokenizer,
+  QFORMER_TOKENIZER,
+  qformerTokenizerFiles,
+} from './checkpoint/qformer-tokenizer.ts';
 import { checkTokenizerFile, composeTokenizer } from './checkpoint/tokenizer-file.ts';
 import { expectKnownConfig } from './config/check-keys.ts';
 import { expectKnownFiles } from './config/known-files.ts';
@@ -57,12 +63,22 @@ const SIDECARS = [
   'merges.txt',
   'vocab.txt',
   'spiece.model',
+  ...[
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'special_tokens_map.json',
+    'added_tokens.json',
+    'vocab.txt',
+  ].map((file) => `${QFORMER_TOKENIZER}/${file}`),
   MODEL_CARD,
   'LICENSE',
 ];
 const CONFIG = 'config.json';
-/** Composed of the checkpoint's files rather than copied: every bundle has one. */
-const TOKENIZER = 'tokenizer.json';
+/** Composed of the checkpoint's files rather than copied. */
+const COMPOSED: Readonly<Record<string, (checkpoint: string) => Promise<string>>> = {
+  'tokenizer.json': composeTokenizer,
+  [`${QFORMER_TOKENIZER}/tokenizer.json`]: composeQFormerTokenizer,
+};
 
 /**
  * Folder of the bundle of `checkpointDir`, built first where there is none that fits.
@@ -117,8 +133,12 @@ async function build(
   const plan = kind === 'retrieve' ? planRetrieval : planGenerative;
   const { graphs, manifest } = await plan(checkpoint, precision, tensors);
   await checkWeights(source);
-  const paths = await copySidecars(checkpoint, draft);
+  const instruction = manifest.kind === 'generate' ? manifest.instruction : undefined;
+  const paths = await copySidecars(checkpoint, draft, instruction !== undefined);
   await checkTokenizerFile(draft, { ...manifest, name }, ignoredKeys);
+  if (instruction !== undefined) {
+    await checkQFormerTokenizer(draft, { name, instruction }, ignoredKeys);
+  }
   const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
   let done = 0;
   for (const graph of graphs) {
@@ -148,16 +168,30 @@ async function build(
   await file.sync();
 }
 
-async function copySidecars(checkpoint: string, draft: string): Promise<string[]> {
-  const present = await readdir(checkpoint);
+/** @param readsInstruction whether there is a tokenizer for the Q-Former too */
+async function copySidecars(
+  checkpoint: string,
+  draft: string,
+  readsInstruction: boolean,
+): Promise<string[]> {
+  const present = await filesOf(checkpoint);
   if (!present.includes(CONFIG)) throw new CheckpointError(`${checkpoint} lacks ${CONFIG}.`);
-  const tokenizer = await composeTokenizer(checkpoint);
-  const files = SIDECARS.filter((file) => file === TOKENIZER || present.includes(file));
+  const files = SIDECARS.filter((file) => {
+    const isOfQFormer = file.startsWith(QFORMER_TOKENIZER);
+    return present.includes(file) || (file in COMPOSED && (readsInstruction || !isOfQFormer));
+  });
   for (const file of files) {
-    if (file === TOKENIZER) await writeFile(join(draft, file), tokenizer);
-    else await copyFile(join(checkpoint, file), join(draft, file));
+    const target = join(draft, file);
+    await mkdir(dirname(target), { recursive: true });
+    const compose = COMPOSED[file];
+    if (compose === undefined) await copyFile(join(checkpoint, file), target);
+    else await writeFile(target, await compose(checkpoint));
   }
   return files;
+}
+
+async function filesOf(checkpoint: string): Promise<string[]> {
+  return [...(await readdir(checkpoint)), ...(await qformerTokenizerFiles(checkpoint))];
 }
 
 /** Path of the model card, and the license and the model's name that its front matter gives. */
@@ -188,15 +222,16 @@ async function isUsable(
     if (!SIDECARS.includes(path)) continue;
     if ((await sha256OfSidecar(checkpoint, path).catch(() => null)) !== sha256) return false;
   }
-  const present = await readdir(checkpoint);
+  const present = await filesOf(checkpoint);
   const listed = new Set(manifest.files.map(({ path }) => path));
   return SIDECARS.every((file) => !present.includes(file) || listed.has(file));
 }
 
 async function sha256OfSidecar(checkpoint: string, file: string): Promise<string> {
-  if (file !== TOKENIZER) return await sha256OfFile(join(checkpoint, file));
+  const compose = COMPOSED[file];
+  if (compose === undefined) return await sha256OfFile(join(checkpoint, file));
   return createHash('sha256')
-    .update(await composeTokenizer(checkpoint))
+    .update(await compose(checkpoint))
     .digest('hex');
 }
 

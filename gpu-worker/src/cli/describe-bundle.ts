@@ -29,10 +29,15 @@ async function textRows(bundle: string, manifest: BundleManifest): Promise<Recor
       itc: `embeddings of width ${itc_hidden}`,
     };
   }
-  const { decoder, eos_token_ids, generation } = manifest;
+  const { decoder, eos_token_ids, generation, instruction } = manifest;
   // Serving a bundle does not need its encoder's depth: the manifest does not have it.
   const { text_config: text } = await readGenerativeConfig(bundle);
   return {
+    ...(instruction === undefined
+      ? {}
+      : {
+          instruction: `read by the Q-Former: ${instruction.vocab} tokens, ${instruction.max_positions} positions`,
+        }),
     ...(text.model_type === 't5'
       ? { encoder: `${text.num_layers} layers of width ${text.d_model}` }
       : {}),

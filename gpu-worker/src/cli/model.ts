@@ -5,8 +5,14 @@ import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { helpOf } from '@blip2/shared/config/help';
 import { nearest } from '@blip2/shared/config/nearest';
-import { CheckpointError, ensureBundle, readManifest, readTokenizer } from '../builder/index.ts';
-import { parseModelId, pull, resolveCheckpoint } from '../hub/index.ts';
+import {
+  CheckpointError,
+  ensureBundle,
+  objectionTo,
+  readManifest,
+  readTokenizer,
+} from '../builder/index.ts';
+import { type PullOptions, parseModelId, pull, resolveCheckpoint } from '../hub/index.ts';
 import { bundleOptionsOf, hubOptionsOf } from '../model-options.ts';
 import { describeBundle } from './describe-bundle.ts';
 import { MODEL_PROGRAM } from './program.ts';
@@ -51,23 +57,27 @@ async function pullModel(name: string): Promise<string> {
   const { revision, out } = config;
   const model = parseModelId(name, hub.endpoint, revision);
   using bar = progressBar(`Downloading ${model.id}`);
-  const options = { onProgress: bar.draw, ...(out === undefined ? {} : { out }) };
+  const options = {
+    onProgress: bar.draw,
+    objection: objectionTo,
+    ...(out === undefined ? {} : { out }),
+  };
   return await pull(model, hub, options);
 }
 
 async function build(name: string): Promise<string> {
-  const checkpoint = await findOrPull(name);
+  const checkpoint = await findOrPull(name, { objection: objectionTo });
   using bar = progressBar('Building the bundle');
   return await ensureBundle(checkpoint, {
     ...bundleOptionsOf(config),
     onProgress: bar.draw,
-    resolveBase: findOrPull,
+    resolveBase: (id) => findOrPull(id),
   });
 }
 
-async function findOrPull(name: string): Promise<string> {
+async function findOrPull(name: string, options: PullOptions = {}): Promise<string> {
   using bar = progressBar(`Downloading ${name}`);
-  return await resolveCheckpoint(name, hub, { onProgress: bar.draw });
+  return await resolveCheckpoint(name, hub, { ...options, onProgress: bar.draw });
 }
 
 async function info(folder: string): Promise<void> {

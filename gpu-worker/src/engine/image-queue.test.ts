@@ -23,7 +23,10 @@ function models(
     release,
   });
   const qformer = {
-    query: vi.fn(async ({ data }: Tensor) => (data as Float32Array).map((value) => value + 0.1)),
+    query: vi.fn(async ({ data }: Tensor, _instruction?: readonly number[]) =>
+      (data as Float32Array).map((value) => value + 0.1),
+    ),
+    readsInstruction: false,
     release,
   };
   const retrieval = {
@@ -71,6 +74,27 @@ async function advance(queue: ImageQueue): Promise<ImageResult[]> {
 
 const idsOf = (results: ImageResult[]) => results.map(({ request }) => request.id);
 const typesOf = ({ events }: ImageResult) => events.map(({ type }) => type);
+
+describe('an image with instructions', () => {
+  it('goes through the Q-Former once for each of them, in the order of the requests', async () => {
+    const own = { ...models(), qformer: { ...models().qformer, readsInstruction: true } };
+    const told = (job: Job, ...instruction: number[]): Job => ({ ...job, instruction }) as Job;
+    const queue = queueOf(
+      own,
+      told(generate('a'), 1, 2),
+      told(embed('a', 'query'), 1, 3),
+      told(generate('a'), 1, 2),
+    );
+    expect(idsOf(await advance(queue))).toEqual([0, 2]);
+    expect(idsOf(await advance(queue))).toEqual([1]);
+    expect(own.qformer.query.mock.calls.map(([, instruction]) => instruction)).toEqual([
+      [1, 2],
+      [1, 3],
+    ]);
+    expect(own.imageEncoder.generate.encode).toHaveBeenCalledTimes(1);
+    expect(queue.waiting).toBe(0);
+  });
+});
 
 describe('an image', () => {
   it('is encoded once for all requests that wait for it', async () => {

@@ -16,6 +16,9 @@ type ImageEncoder = EngineModels['imageEncoder']['generate'];
 /** Texts of one work item: running streams wait for it. */
 const TEXTS_AT_ONCE = 4;
 
+/** Ids that the Q-Former reads beside the image, where it reads any. */
+type Instruction = readonly number[] | undefined;
+
 type EncodeTask = { request: EngineRequest; pixels: Pixels };
 
 type Comparison = {
@@ -28,7 +31,7 @@ type Comparison = {
 
 /** A work item, with all requests that it serves. */
 export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
-  | { kind: 'encode'; pixels: Pixels; encoder: ImageEncoder }
+  | { kind: 'encode'; pixels: Pixels; encoder: ImageEncoder; instruction: Instruction }
   | { kind: 'compare'; comparison: Comparison }
 );
 
@@ -54,7 +57,7 @@ export class ImageQueue {
 
   constructor(models: Omit<EngineModels, 'decoder'>) {
     this.#models = models;
-    this.#features = new ImageFeatureCache(models.imageEncoder);
+    this.#features = new ImageFeatureCache(models);
   }
 
   /** Requests that wait. */
@@ -95,11 +98,18 @@ export class ImageQueue {
     const { pixels } = first;
     // One image for every job that waits for it. Several in one run are no faster than one after another.
     const encoder = this.#encoderOf(first.request.job);
-    const same = this.#toEncode.filter(({ request, pixels: { key } }) => {
-      return key === pixels.key && this.#encoderOf(request.job) === encoder;
+    // Other instructions for it are work items of their own, which find its features.
+    const instruction = instructionOf(first.request.job);
+    const same = this.#toEncode.filter(({ request: { job }, pixels: { key } }) => {
+      return (
+        key === pixels.key &&
+        this.#encoderOf(job) === encoder &&
+        String(instructionOf(job)) === String(instruction)
+      );
     });
     this.#toEncode = this.#toEncode.filter((entry) => !same.includes(entry));
-    return { kind: 'encode', requests: same.map(({ request }) => request), pixels, encoder };
+    const requests = same.map(({ request }) => request);
+    return { kind: 'encode', requests, pixels, encoder, instruction };
   }
 
   /**
@@ -120,12 +130,13 @@ export class ImageQueue {
     requests,
     pixels,
     encoder,
+    instruction,
   }: Extract<ImageWork, { kind: 'encode' }>): AsyncGenerator<ImageResult, void, undefined> {
     const start = performance.now();
     for (const { timings, submittedAt } of requests) timings.queue = start - submittedAt;
     const features = await this.#features.features(encoder, pixels);
     for (const { timings } of requests) timings.vision = performance.now() - start;
-    const queries = once(() => this.#models.qformer.query(features));
+    const queries = once(() => this.#models.qformer.query(features, instruction));
     const itc = once(() => this.#retrieval.imageEmbeddings(features));
     for (const request of requests) {
       const { job, timings } = request;
@@ -187,6 +198,10 @@ export class ImageQueue {
 
 const byTicket = (a: EncodeTask | Comparison, b: EncodeTask | Comparison) =>
   compareTickets(a.request.ticket, b.request.ticket);
+
+function instructionOf(job: Job): Instruction {
+  return job.kind === 'generate' || job.kind === 'embed' ? job.instruction : undefined;
+}
 
 /** Computes at most once, and only when asked. */
 function once<T>(compute: () => Promise<T>): () => Promise<T> {

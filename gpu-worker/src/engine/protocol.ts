@@ -33,15 +33,19 @@ export type RetrievalOptions = { bundle: string; manifest: RetrievalManifest };
 /** An image, float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
 export type Pixels = { kind: 'pixels'; key: string; pixels: Float32Array };
 
+/** Ids with [CLS] and [SEP] that the Q-Former reads beside an image, where the model's reads any. */
+type Instruction = number[] | undefined;
+
 export type Job =
   | {
       kind: 'generate';
       /** The image, or its query embeddings, float32 [queries, hidden]. */
       source: Pixels | { kind: 'embeddings'; values: Float32Array };
       inputIds: number[];
+      instruction?: Instruction;
       config: GenerationConfig;
     }
-  | { kind: 'embed'; source: Pixels; embedding: EmbeddingKind }
+  | { kind: 'embed'; source: Pixels; embedding: EmbeddingKind; instruction?: Instruction }
   /** `texts`: ids with [CLS] and [SEP]. */
   | { kind: 'match'; source: Pixels; texts: number[][] }
   | { kind: 'embed-texts'; texts: number[][] };

@@ -1,5 +1,6 @@
 /** Serves an engine over a thread's port: a self-test, then one action after another while there is something to do. */
 import type { MessagePort } from 'node:worker_threads';
+import type { RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { Engine } from './engine.ts';
 import { type EngineModels, releaseModels } from './models/load-models.ts';
@@ -78,12 +79,16 @@ function selfTestJobs({ manifest, retrieval }: EngineOptions): Job[] {
     kind: 'generate',
     source: blank(manifest.image.size),
     inputIds: [manifest.bos_token_id],
+    instruction: manifest.instruction && emptyText(manifest.instruction),
     config: GenerationConfig.parse({ max_tokens: 1 }),
   };
   if (retrieval === undefined) return [generate];
   const { image, text } = retrieval.manifest;
-  const texts = [[text.cls_token_id, text.sep_token_id]];
-  return [generate, { kind: 'match', source: blank(image.size), texts }];
+  return [generate, { kind: 'match', source: blank(image.size), texts: [emptyText(text)] }];
+}
+
+function emptyText({ cls_token_id, sep_token_id }: RetrievalManifest['text']): number[] {
+  return [cls_token_id, sep_token_id];
 }
 
 function checkSelfTest(last: JobEvent | undefined): void {

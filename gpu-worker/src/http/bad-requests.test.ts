@@ -71,6 +71,12 @@ describe('a request that cannot be served', () => {
       400,
       'no-image',
     ],
+    [
+      'with an instruction for a model that reads none',
+      () => test.send(test.generate({ instruction_ids: [2, 3] }), test.image(0)),
+      400,
+      'invalid-request',
+    ],
     ['without a source', () => test.send(test.generate(), bytes()), 400, 'invalid-request'],
     [
       'for more texts than there are slots',

@@ -72,13 +72,15 @@ function jobOf(request: GpuRequest, input: Pixels | Embeddings | undefined): Job
     case 'embed-texts':
       return { kind: 'embed-texts', texts: request.texts };
     case 'generate': {
-      const { input_ids: inputIds, generation: config } = request;
-      return { kind: 'generate', source: present(input), inputIds, config };
+      const { input_ids: inputIds, instruction_ids: instruction, generation: config } = request;
+      return { kind: 'generate', source: present(input), inputIds, instruction, config };
     }
     case 'match':
       return { kind: 'match', source: pixelsOf(input), texts: request.texts };
-    case 'embed':
-      return { kind: 'embed', source: pixelsOf(input), embedding: request.embedding };
+    case 'embed': {
+      const { embedding, instruction_ids: instruction } = request;
+      return { kind: 'embed', source: pixelsOf(input), embedding, instruction };
+    }
   }
 }
 

@@ -19,6 +19,7 @@ export type Source =
   /** Float32 [queries, hidden]. */
   | { kind: 'embeddings'; values: Float32Array };
 
+type Instructed = Extract<GpuRequest, { kind: 'generate' | 'embed' }>;
 type Texts = Extract<GpuRequest, { texts: unknown }>['texts'];
 
 /**
@@ -44,6 +45,7 @@ export function parseRequest(
     checkSequences(request.generation, engine.slots);
   }
   if ('texts' in request && models.retrieve) checkTexts(request.texts, models.retrieve);
+  if ('instruction_ids' in request) checkInstruction(request, manifest);
   return request;
 }
 
@@ -61,7 +63,10 @@ export function parseSource(
     throw invalid('embed-texts is a request frame and nothing else.');
   }
   if (frame === undefined) throw invalid(`${request.kind} is a request frame and a source frame.`);
-  if (frame.type === 'image') return { kind: 'image', bytes: frame.payload };
+  if (frame.type === 'image') {
+    expectInstruction(request, models);
+    return { kind: 'image', bytes: frame.payload };
+  }
   if (request.kind !== 'generate') {
     throw new ApiError('no-image', `To ${request.kind}, an image is needed.`);
   }
@@ -141,6 +146,27 @@ function checkTexts(
     }
     checkIds(field, ids, vocab);
   }
+}
+
+function checkInstruction({ instruction_ids: ids }: Instructed, manifest: BundleManifest): void {
+  if (ids === undefined) return;
+  const field = 'instruction_ids';
+  const instruction = manifest.kind === 'generate' ? manifest.instruction : undefined;
+  if (instruction === undefined) throw invalid(`${field}: this model reads none.`, { field });
+  const { max_positions: limit, vocab } = instruction;
+  if (ids.length > limit) {
+    const detail = 'The instruction exceeds the positions of the Q-Former.';
+    throw new ApiError('prompt-too-long', detail, { limit, actual: ids.length, field });
+  }
+  checkIds(field, ids, vocab);
+}
+
+/** Of an image, a Q-Former that reads an instruction makes nothing without one. */
+function expectInstruction(request: GpuRequest, { generate }: Models): void {
+  const isInstructed = route(request) === 'generate' && generate.instruction !== undefined;
+  if (!isInstructed || ('instruction_ids' in request && request.instruction_ids)) return;
+  const field = 'instruction_ids';
+  throw invalid(`${field}: this model reads an instruction with each image.`, { field });
 }
 
 function checkIds(field: string, ids: readonly number[], vocab: number): void {

@@ -94,6 +94,7 @@ function isCommit(text: string): boolean {
 }
 
 async function link(blob: string, path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
   await rm(path, { force: true });
   await symlink(relative(dirname(path), blob), path).catch(async (error: NodeJS.ErrnoException) => {
     // Another library was faster by a moment.

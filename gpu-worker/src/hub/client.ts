@@ -27,6 +27,18 @@ const Tree = z.array(
   }),
 );
 
+type Tree = z.infer<typeof Tree>;
+
+/** What a checkpoint may have beside its own files: the tokenizer of InstructBLIP's Q-Former. */
+const FOLDERS = ['qformer_tokenizer'];
+
+function filesOf({ type, path, size = 0, oid, lfs }: Tree[number]): HubFile[] {
+  if (type !== 'file') return [];
+  return lfs === undefined
+    ? [{ path, size, digest: { algorithm: 'git-sha1', hex: oid } }]
+    : [{ path, size: lfs.size, digest: { algorithm: 'sha256', hex: lfs.oid } }];
+}
+
 /** A reply, and the address of the one that goes on from it. */
 type Page<T> = { body: T; next?: string };
 
@@ -63,23 +75,24 @@ export class HubClient {
     return (await this.#json(url, Revision)).body.sha;
   }
 
-  /** The files at the top of the commit, all pages of the list. */
+  /** The files at the top of the commit, and in the folders that a checkpoint may have. */
   async files(commit: string): Promise<HubFile[]> {
-    const files: HubFile[] = [];
-    let url: string | undefined = this.#api(`${this.#model.id}/tree/${commit}`);
+    const top = await this.#tree(commit, '');
+    const folders = top.filter(({ type, path }) => type === 'directory' && FOLDERS.includes(path));
+    const inner = await Promise.all(folders.map(({ path }) => this.#tree(commit, `/${path}`)));
+    return [top, ...inner].flat().flatMap(filesOf);
+  }
+
+  /** Entries of a folder of the commit, all pages of the list. */
+  async #tree(commit: string, folder: string): Promise<Tree> {
+    const entries: Tree = [];
+    let url: string | undefined = this.#api(`${this.#model.id}/tree/${commit}${folder}`);
     while (url !== undefined) {
-      const page: Page<z.infer<typeof Tree>> = await this.#json(url, Tree);
-      for (const { type, path, size = 0, oid, lfs } of page.body) {
-        if (type !== 'file') continue;
-        files.push(
-          lfs === undefined
-            ? { path, size, digest: { algorithm: 'git-sha1', hex: oid } }
-            : { path, size: lfs.size, digest: { algorithm: 'sha256', hex: lfs.oid } },
-        );
-      }
+      const page: Page<Tree> = await this.#json(url, Tree);
+      entries.push(...page.body);
       url = page.next;
     }
-    return files;
+    return entries;
   }
 
   /**

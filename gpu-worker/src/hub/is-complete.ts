@@ -28,10 +28,19 @@ export async function isComplete(
   if (own === undefined && !isAlone) return false;
   if (!isAlone && !isOther && !names.includes('config.json')) return false;
   if (!hasTokenizer(names) && !hasTokenizerOfBase(weights, names)) return false;
+  if (await lacksQFormerTokenizer(folder)) return false;
   for (const path of maybeAbsent(weights)) {
     if (!names.includes(path) && !(await isAbsent(path))) return false;
   }
   if (own === undefined || !isShardIndex(own)) return true;
   const shards = shardNames(await readFile(join(folder, own), 'utf8'));
   return shards?.every((shard) => names.includes(shard)) ?? false;
+}
+
+/** InstructBLIP has a second tokenizer, in a folder of its own. */
+async function lacksQFormerTokenizer(folder: string): Promise<boolean> {
+  const config = await readFile(join(folder, 'config.json'), 'utf8').catch(() => '');
+  if (!/"model_type":\s*"instructblip"/.test(config)) return false;
+  const names = await readdir(join(folder, 'qformer_tokenizer')).catch(() => []);
+  return !hasTokenizer(names);
 }

@@ -11,12 +11,14 @@ import type { HubOptions } from './options.ts';
 import type { PullProgress } from './progress.ts';
 import { fetchThrough } from './proxy.ts';
 import { type Wait, waitForClock } from './retry.ts';
-import { Snapshot } from './snapshot.ts';
+import { type Objection, Snapshot } from './snapshot.ts';
 
 export type PullOptions = {
   onProgress?: (progress: PullProgress) => void;
   /** Put the files into this folder, and not into the cache. */
   out?: string;
+  /** Refuses a checkpoint by its config, before its weights are fetched. */
+  objection?: Objection;
   /** Files that come at a time. */
   connections?: number;
   /** How long a connection may give nothing before it is cut. */
@@ -39,6 +41,7 @@ export async function pull(
   {
     onProgress = () => {},
     out,
+    objection,
     connections = 4,
     stallMs = 30_000,
     wait = waitForClock,
@@ -60,7 +63,7 @@ export async function pull(
     out === undefined ? cacheDestination(model, commit, hub) : folderDestination(resolve(out));
   await using _lock = await lock(destination.lockPath, wait, stop.signal);
   await destination.prepare();
-  const snapshot = new Snapshot({ client, model, commit, destination, stallMs, retry });
+  const snapshot = new Snapshot({ client, model, commit, destination, stallMs, retry, objection });
   const listed = await client.files(commit);
   const contents = await snapshot.contents(listed);
   await snapshot.checkSpace(contents, freeBytes);

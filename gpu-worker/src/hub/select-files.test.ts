@@ -35,6 +35,17 @@ describe('a repository with', () => {
       ['flax_model.msgpack'],
     ],
     ['a SentencePiece model', ['config.json', 'model.safetensors', 'spiece.model'], []],
+    [
+      'a second tokenizer, for a Q-Former',
+      [
+        ...CHECKPOINT,
+        'model.safetensors',
+        'qformer_tokenizer/tokenizer.json',
+        'qformer_tokenizer/tokenizer_config.json',
+        'qformer_tokenizer/vocab.txt',
+      ],
+      ['qformer_tokenizer/training_args.bin', 'qformer_tokenizer/merges.txt', 'logs/vocab.txt'],
+    ],
     ['a WordPiece vocabulary', ['config.json', 'model.safetensors', 'vocab.txt'], []],
     [
       'an adapter alone',
@@ -106,7 +117,49 @@ describe('a repository with', () => {
   });
 });
 
+describe('a model whose config is objected to', () => {
+  const files = [...CHECKPOINT, 'model.safetensors'];
+
+  it('is refused with the reason before its weights are fetched', async () => {
+    await using fixture = await hubWith(files, { 'config.json': '{"a": 1}' });
+    const seen: unknown[] = [];
+    const objection = (config: string, names: readonly string[]) => {
+      seen.push(config, [...names].sort());
+      return 'it has an a.';
+    };
+    await expect(fixture.pull({ objection })).rejects.toThrow('is refused: it has an a.');
+    expect(seen).toEqual(['{"a": 1}', [...files].sort()]);
+    expect(fixture.hub.downloads).toEqual(['config.json']);
+  });
+
+  it('is pulled whole where there is no objection', async () => {
+    await using fixture = await hubWith(files);
+    await fixture.pull({ objection: () => null });
+    await fixture.expectWhole();
+    expect(fixture.hub.downloads.toSorted()).toEqual([...files].sort());
+  });
+});
+
 describe('what another library has pulled', () => {
+  it('is completed where it lacks the tokenizer of a Q-Former', async () => {
+    const config = '{"model_type": "instructblip"}';
+    const names = [...CHECKPOINT, 'model.safetensors', 'preprocessor_config.json'];
+    const vocabulary = 'qformer_tokenizer/vocab.txt';
+    await using fixture = await hubWith([...names, vocabulary], { 'config.json': config });
+    await mkdir(fixture.folder, { recursive: true });
+    for (const name of names) {
+      await writeFile(join(fixture.folder, name), name === 'config.json' ? config : name);
+    }
+    await mkdir(join(fixture.repository, 'refs'));
+    await writeFile(join(fixture.repository, 'refs/main'), COMMIT);
+    expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
+    expect(fixture.hub.downloads).toEqual([vocabulary]);
+    await fixture.expectWhole();
+    fixture.hub.requests.length = 0;
+    expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
+    expect(fixture.hub.requests).toEqual([]);
+  });
+
   it.each<[missing: string, names: string[]]>([
     ['tokenizer.json', ['adapter_config.json', 'adapter_model.safetensors', 'tokenizer.json']],
     ['lavis.json', ['pretrained.pth', 'tokenizer.json', 'lavis.json']],

@@ -11,13 +11,14 @@ import {
   weightsIn,
 } from './weight-names.ts';
 
-/** All are plain names: no file of a hub gets out of its folder. */
+/** All are plain names, one of them in a folder of a fixed name: no file of a hub gets out of its folder. */
 const SIDECARS = [
   /^config[\w.-]*\.json$/,
   /^(generation|preprocessor|processor|tokenizer|adapter)_config\.json$/,
   /^(tokenizer|vocab|special_tokens_map|added_tokens|lavis)\.json$/,
   /^(merges|vocab)\.txt$/,
   /^spiece\.model$/,
+  /^qformer_tokenizer\/((tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|vocab\.txt)$/,
   /^README\.md$/,
   /^LICEN[CS]E[\w.-]*$/i,
 ];

@@ -1,6 +1,6 @@
 /** The files of one commit that a bundle needs: which there are, and bringing those that are missing. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { HubClient, HubFile } from './client.ts';
 import type { Destination } from './destination.ts';
 import { download, partialSize } from './download.ts';
@@ -18,7 +18,15 @@ export type SnapshotOptions = {
   destination: Destination;
   stallMs: number;
   retry: RetryOptions;
+  objection: Objection | undefined;
 };
+
+/**
+ * Why a checkpoint cannot be used, asked before its weights are fetched; null where it can, as far as its config tells.
+ * @param config the text of its config.json
+ * @param names paths of the files of the commit
+ */
+export type Objection = (config: string, names: readonly string[]) => string | null;
 
 /** Bytes to be had, and all files of the commit that have them. */
 type Content = {
@@ -45,18 +53,17 @@ export class Snapshot {
   }
 
   /**
-   * The contents needed, largest first. The list of shards is fetched for it where there is one.
+   * The contents needed, largest first. For it the config, and the list of shards where there is one, are fetched.
    * @param listed every file of the commit
    * @throws HubError when the commit is none that can be used, or the folder holds other weights
    */
   async contents(listed: readonly HubFile[]): Promise<Content[]> {
     const { model, destination } = this.#options;
     const files = selectFiles(listed, model);
+    await this.#checkConfig(files, listed);
     const index = files.find(({ path }) => isShardIndex(path));
     if (index !== undefined) {
-      await this.#bring(await this.#content([index]), () => {});
-      const text = await readFile(join(destination.folder, index.path), 'utf8');
-      files.push(...selectShards(index.path, text, listed));
+      files.push(...selectShards(index.path, await this.#textOf(index), listed));
     }
     await destination.check(files);
     const byTarget = Map.groupBy(files, destination.targetOf);
@@ -104,12 +111,27 @@ export class Snapshot {
     stop.signal.throwIfAborted();
   }
 
+  async #checkConfig(files: readonly HubFile[], listed: readonly HubFile[]): Promise<void> {
+    const { model, objection } = this.#options;
+    const config = files.find(({ path }) => path === 'config.json');
+    if (config === undefined || objection === undefined) return;
+    const names = listed.map(({ path }) => path);
+    const why = objection(await this.#textOf(config), names);
+    if (why !== null) throw new HubError(`${model.id} at ${model.revision} is refused: ${why}`);
+  }
+
+  async #textOf(file: HubFile): Promise<string> {
+    await this.#bring(await this.#content([file]), () => {});
+    return await readFile(join(this.#options.destination.folder, file.path), 'utf8');
+  }
+
   async #bring(
     { file, names, target, isWhole }: Content,
     onBytes: (bytes: number) => void,
   ): Promise<void> {
     const { client, commit, destination, retry, stallMs } = this.#options;
     if (!isWhole) {
+      await mkdir(dirname(target), { recursive: true });
       await download({
         file,
         target,

@@ -12,9 +12,16 @@ const kind = described(
   'itc',
 );
 
+const instruction = described(
+  z.optional(text()),
+  'Of kind `query`, where the model reads an instruction along with the image (InstructBLIP): that prompt, to the letter. Without it, the one of captions.',
+  'Write a short description for the image.',
+);
+
 /** Members of a request other than its image. */
 export const EmbeddingsOptions = z.strictObject({
   kind,
+  instruction,
   text: described(
     z.optional(z.union([text(), z.array(text()).check(z.minLength(1), z.maxLength(MAX_TEXTS))])),
     'Instead of an image, and with `kind` `itc`: one text or several.',
@@ -29,7 +36,7 @@ export const EmbeddingsRequest = described(
 
 /** Parameters of `GET /v1/embeddings/{sha256}`. */
 export const CachedEmbeddingsPath = z.strictObject({ sha256: Sha256 });
-export const CachedEmbeddingsQuery = z.strictObject({ kind });
+export const CachedEmbeddingsQuery = z.strictObject({ kind, instruction });
 
 const vectors = (description: string, example: number[][]) =>
   described(z.array(z.array(z.number())), description, example);

@@ -96,16 +96,21 @@ export function fromImageEncoder(tensors: TensorSource, path: string): TensorSou
   return encoderTensors(tensors, BEHIND_ENCODER, path);
 }
 
+const INSTRUCT_REMEDY =
+  'InstructBLIP is read as transformers saves it, on FlanT5: Salesforce/instructblip-flan-t5-xl or -xxl';
+
 function kindOf(tensors: TensorSource, path: string): LavisKind {
   const has = (start: string) => tensors.keys().some((name) => name.startsWith(start));
   const fail = (why: string) => new CheckpointError(`${path} ${why}.`);
   if (has('llm_proj.') || has('llm_model.')) {
-    throw fail('is an InstructBLIP of LAVIS with Vicuna: not supported');
+    throw fail(`is an InstructBLIP of LAVIS with Vicuna: not supported. ${INSTRUCT_REMEDY}`);
   }
   const kind = has('opt_proj.') ? 'opt' : has('t5_proj.') ? 't5' : 'retrieve';
   const readsText = has('Qformer.bert.embeddings.word_embeddings.');
   if (kind !== 'retrieve' && readsText) {
-    throw fail('is an InstructBLIP of LAVIS, whose Q-Former reads the instruction: not supported');
+    throw fail(
+      `is an InstructBLIP of LAVIS, whose Q-Former reads the instruction: not supported. ${INSTRUCT_REMEDY}`,
+    );
   }
   if (kind === 'retrieve' && !(readsText && has('itm_head.'))) {
     throw fail(

@@ -15,6 +15,7 @@ import { isLavis } from './lavis-names.ts';
 import { expectNoPointers } from './lfs-pointer.ts';
 import { type Adapter, findAdapter, mergeAdapter } from './merge-adapter.ts';
 import type { OpenCheckpoint, OpenOptions } from './open-checkpoint-types.ts';
+import { qformerTokenizerFiles } from './qformer-tokenizer.ts';
 import { configWithVocabulary, expectSameModel, isHeadTied } from './same-config.ts';
 import { stageFolder } from './staged-folder.ts';
 import type { TensorSource } from './tensor-source.ts';
@@ -36,7 +37,7 @@ export async function openCheckpoint(
   if (depth > MAX_DEPTH) throw new CheckpointError(`${path} is the base of itself.`);
   const { folder, only } = await placeOf(path);
   const present = await filesOf(folder);
-  await expectNoPointers(folder, present);
+  await expectNoPointers(folder, [...present, ...(await qformerTokenizerFiles(folder))]);
   const weights = await weightsOf(folder, present, only);
   const adapter = await findAdapter(folder, present, options.ignored ?? []);
   const openBase = (base: string) => openCheckpoint(base, options, depth + 1);

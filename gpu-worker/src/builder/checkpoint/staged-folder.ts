@@ -1,7 +1,8 @@
 /** A folder that stands for several: the small files of all, the later ones first, and files written for it. */
-import { copyFile, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { qformerTokenizerFiles } from './qformer-tokenizer.ts';
 
 /** Configs, tokenizers and papers; weights and their indexes stay where they are. */
 const SMALL_FILE = /^(?!.*\.index\.json$).*\.(json|txt|model|md)$|^LICEN[CS]E/i;
@@ -24,11 +25,13 @@ export async function stageFolder(
   const dispose = () => rm(folder, { recursive: true, force: true });
   try {
     for (const { folder: from, files = SMALL_FILE } of sources) {
-      for (const file of await readdir(from)) {
+      for (const file of [...(await readdir(from)), ...(await qformerTokenizerFiles(from))]) {
         if (!SMALL_FILE.test(file) || !files.test(file)) continue;
         const path = join(from, file);
         const found = await stat(path);
-        if (found.isFile() && found.size <= MAX_BYTES) await copyFile(path, join(folder, file));
+        if (!found.isFile() || found.size > MAX_BYTES) continue;
+        await mkdir(dirname(join(folder, file)), { recursive: true });
+        await copyFile(path, join(folder, file));
       }
     }
     for (const [file, text] of Object.entries(written)) await writeFile(join(folder, file), text);

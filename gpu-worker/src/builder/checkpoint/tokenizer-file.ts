@@ -25,21 +25,33 @@ const KINDS = { generate: ['BPE', 'Unigram'], retrieve: ['WordPiece'] } as const
  * @throws CheckpointError naming the file that is missing or damaged, or the token over which two files differ
  */
 export async function composeTokenizer(checkpoint: string): Promise<string> {
-  const path = join(checkpoint, FILE);
+  return await compose(checkpoint, await readModel(checkpoint));
+}
+
+/** Whose tokenizer it must be, and the ids of control tokens. */
+type TokenizerOwner = { family: Family; controlIds: ReadonlySet<number> };
+
+export const BERT: TokenizerOwner = { family: 'bert', controlIds: new Set() };
+
+/** @throws CheckpointError as `composeTokenizer` */
+export async function compose(
+  folder: string,
+  { family, controlIds }: TokenizerOwner,
+): Promise<string> {
+  const path = join(folder, FILE);
   const hasFile = await access(path).then(
     () => true,
     () => false,
   );
-  const files = await readTokenFiles(checkpoint);
-  const { family, controlIds } = await readModel(checkpoint);
+  const files = await readTokenFiles(folder);
   if (!hasFile) {
-    const { json, roles } = await readSlowTokenizer(checkpoint, family, files);
+    const { json, roles } = await readSlowTokenizer(folder, family, files);
     const added_tokens = mergeAddedTokens(json, { ...files, roles }, controlIds);
     return `${JSON.stringify({ ...json, added_tokens })}\n`;
   }
   const text = await readFile(path, 'utf8');
   const content = await readJson(path).catch((cause: Error) => {
-    const name = checkpointName(checkpoint);
+    const name = checkpointName(folder);
     throw new CheckpointError(`The ${FILE} of ${name} is damaged: ${cause.message}`, { cause });
   });
   const json = TokenizerJson.safeParse(content);
@@ -107,14 +119,12 @@ const Config = z.looseObject({
   text_config: z.optional(z.looseObject({ ...Roles.shape, model_type: z.optional(z.string()) })),
 });
 
-/** Of config.json and generation_config.json: whose tokenizer it must be, and the ids of control tokens. */
-async function readModel(
-  checkpoint: string,
-): Promise<{ family: Family; controlIds: ReadonlySet<number> }> {
+/** From config.json and generation_config.json. */
+async function readModel(checkpoint: string): Promise<TokenizerOwner> {
   const config = Config.safeParse(await readJson(join(checkpoint, 'config.json'))).data;
   const isRetrieval = config?.architectures?.[0] === 'Blip2ForImageTextRetrieval';
   // Its text side is BERT's; `text_config` is the default of the class.
-  if (isRetrieval) return { family: 'bert', controlIds: new Set() };
+  if (isRetrieval) return BERT;
   const generation = Roles.safeParse(
     await readJson(join(checkpoint, 'generation_config.json'), {}),
   ).data;

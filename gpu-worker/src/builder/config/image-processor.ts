@@ -76,7 +76,15 @@ const IDLE = [
 ];
 
 /** Beside the image processor in `processor_config.json`. */
-const IDLE_BESIDE = ['processor_class', 'image_processor', 'tokenizer', 'num_query_tokens'];
+const IDLE_BESIDE = [
+  'processor_class',
+  'image_processor',
+  'tokenizer',
+  'qformer_tokenizer',
+  'num_query_tokens',
+  // What Python writes for an image position: the language model gets the embeddings there, and no token.
+  'image_token',
+];
 
 /** BLIP's, in its three makes; others have other defaults. */
 const TYPES = /^Blip(2)?(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/;

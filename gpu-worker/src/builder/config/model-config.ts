@@ -4,10 +4,10 @@ import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
 import { CheckpointError } from '../errors.ts';
 import { count, parseOrThrow, withDefault } from './schema-helpers.ts';
-import { TextConfig } from './text-config.ts';
+import { TextConfig, unsupportedLanguageModel } from './text-config.ts';
 
 const VisionConfig = z.object({
-  model_type: z.optional(z.literal('blip_2_vision_model')),
+  model_type: z.optional(z.enum(['blip_2_vision_model', 'instructblip_vision_model'])),
   hidden_size: withDefault(count, 1408),
   intermediate_size: withDefault(count, 6144),
   num_hidden_layers: withDefault(count, 39),
@@ -24,7 +24,7 @@ const VisionConfig = z.object({
 export type VisionConfig = z.infer<typeof VisionConfig>;
 
 const QFormerConfig = z.object({
-  model_type: z.optional(z.literal('blip_2_qformer')),
+  model_type: z.optional(z.enum(['blip_2_qformer', 'instructblip_qformer'])),
   hidden_size: withDefault(count, 768),
   intermediate_size: withDefault(count, 3072),
   num_hidden_layers: withDefault(count, 12),
@@ -34,8 +34,9 @@ const QFormerConfig = z.object({
   hidden_act: withDefault(z.literal('gelu'), 'gelu'),
   layer_norm_eps: withDefault(z.number(), 1e-12),
   position_embedding_type: withDefault(z.literal('absolute'), 'absolute'),
+  /** Of BLIP-2's; InstructBLIP's always reads text, whatever this says. */
   use_qformer_text_input: withDefault(z.boolean(), false),
-  /** Of its text side, which only retrieval checkpoints have. */
+  /** Of its text side, which only retrieval checkpoints and InstructBLIP have. */
   vocab_size: withDefault(count, 30522),
   max_position_embeddings: withDefault(count, 512),
 });
@@ -43,7 +44,7 @@ export type QFormerConfig = z.infer<typeof QFormerConfig>;
 
 export const GenerativeConfig = z.object({
   architectures: z.optional(z.array(z.string())),
-  model_type: z.literal('blip-2'),
+  model_type: z.enum(['blip-2', 'instructblip']),
   num_query_tokens: withDefault(count, 32),
   /** Older configs lack it; OPT's `<image>` is 50265 in every published checkpoint. */
   image_token_index: z.optional(z.nullable(z.int())),
@@ -65,36 +66,74 @@ export type RetrievalConfig = z.infer<typeof RetrievalConfig>;
 
 const KINDS = {
   Blip2ForConditionalGeneration: 'generate',
+  InstructBlipForConditionalGeneration: 'generate',
   Blip2ForImageTextRetrieval: 'retrieve',
 } as const;
 
+/** Whether the Q-Former reads the prompt beside the image. */
+export function readsInstruction({ model_type }: Pick<GenerativeConfig, 'model_type'>): boolean {
+  return model_type === 'instructblip';
+}
+
 /**
  * Whether a checkpoint is a generative or a retrieval model.
- * @throws CheckpointError when its config names another architecture
+ * @throws CheckpointError when its config names another architecture, or a language model that is not supported
  */
 export async function readKind(folder: string): Promise<'generate' | 'retrieve'> {
   const path = join(folder, 'config.json');
   const json = await readJson(path);
-  const architecture = z.object({ architectures: z.array(z.string()) }).safeParse(json);
-  const name = architecture.data?.architectures[0] ?? 'Blip2ForConditionalGeneration';
+  const name = architectureOf(json) ?? 'Blip2ForConditionalGeneration';
   const kind = Object.entries(KINDS).find(([known]) => known === name)?.[1];
-  if (kind === undefined)
-    throw new CheckpointError(`${path}: architecture ${name} is not supported.`);
+  if (kind === undefined) throw new CheckpointError(`${path}: ${unsupportedArchitecture(name)}`);
+  const why = kind === 'generate' ? unsupportedLanguageModel(json) : null;
+  if (why !== null) throw new CheckpointError(`${path}: ${why}`);
   return kind;
 }
 
+function unsupportedArchitecture(name: string): string {
+  return `architecture ${name} is not supported.`;
+}
+
+function architectureOf(config: unknown): string | undefined {
+  const Named = z.object({ architectures: z.array(z.string()) });
+  return Named.safeParse(config).data?.architectures[0];
+}
+
 /**
- * Config of a `Blip2ForConditionalGeneration` checkpoint.
+ * Why no bundle can be made of a checkpoint, as far as its config and the names of its files tell; null where it may be.
+ * @param config the text of its config.json
+ * @param files paths of all files
+ */
+export function objectionTo(config: string, files: readonly string[]): string | null {
+  let json: unknown;
+  try {
+    json = JSON.parse(config);
+  } catch {
+    return null;
+  }
+  // Others may be language models alone, which checkpoints of LAVIS have as their base.
+  const parts = z.looseObject({ text_config: z.looseObject({}), model_type: z.string() });
+  const type = parts.safeParse(json).data?.model_type;
+  if (type === undefined) return null;
+  const name = architectureOf(json);
+  if (name !== undefined && !Object.hasOwn(KINDS, name)) return unsupportedArchitecture(name);
+  const why = name?.endsWith('Retrieval') ? null : unsupportedLanguageModel(json);
+  if (why !== null || type !== 'instructblip') return why;
+  const hasTokenizer = files.some((file) => file.startsWith('qformer_tokenizer/'));
+  return hasTokenizer ? null : "it lacks the folder qformer_tokenizer, of InstructBLIP's Q-Former.";
+}
+
+/**
+ * Config of a `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration` checkpoint.
  * @throws CheckpointError naming the value that is missing, unknown or at odds with another
  */
 export async function readGenerativeConfig(folder: string): Promise<GenerativeConfig> {
   const path = join(folder, 'config.json');
   const config = parseOrThrow(GenerativeConfig, await readJson(path), path);
-  const { qformer_config: qformer, text_config: text } = config;
+  const { text_config: text } = config;
   const ensure = ensureIn(path);
+  checkModelTypes(config, ensure);
   checkImageSide(config, ensure);
-  const readsText = qformer.use_qformer_text_input;
-  ensure(!readsText, 'qformer_config.use_qformer_text_input must be false for a generative model');
   const ids = { ...text, image_token_index: config.image_token_index };
   for (const name of [
     'eos_token_id',
@@ -144,6 +183,26 @@ function ensureIn(path: string): Ensure {
   return (holds, message) => {
     if (!holds) throw new CheckpointError(`${path}: ${message}`);
   };
+}
+
+/** The names that config and parts have must be those of one model, and its Q-Former as that model's is. */
+function checkModelTypes(config: GenerativeConfig, ensure: Ensure): void {
+  const { model_type, architectures, vision_config, qformer_config } = config;
+  const isInstruct = readsInstruction(config);
+  const names = {
+    architectures: architectures?.[0],
+    'vision_config.model_type': vision_config.model_type,
+    'qformer_config.model_type': qformer_config.model_type,
+  };
+  for (const [key, name] of Object.entries(names)) {
+    const fits = name === undefined || /^instruct_?blip/i.test(name) === isInstruct;
+    ensure(fits, `${key} ${name} does not fit model_type ${model_type}`);
+  }
+  const readsText = qformer_config.use_qformer_text_input;
+  ensure(
+    isInstruct || !readsText,
+    'qformer_config.use_qformer_text_input must be false for a generative model',
+  );
 }
 
 /** What both kinds of checkpoints ask of image encoder and Q-Former. */

@@ -55,3 +55,24 @@ export type T5Config = z.infer<typeof T5Config>;
 export const TEXT_CONFIGS = { opt: OptConfig, t5: T5Config };
 export const TextConfig = z.discriminatedUnion('model_type', [OptConfig, T5Config]);
 export type TextConfig = z.infer<typeof TextConfig>;
+
+const Named = z.looseObject({
+  model_type: z.optional(z.string()),
+  text_config: z.looseObject({ model_type: z.optional(z.string()) }),
+});
+
+/**
+ * Why the language model of a config.json is not supported, and which are; null where it is, or where the file does not say.
+ * It needs no other file: a checkpoint can be refused before its weights are fetched.
+ */
+export function unsupportedLanguageModel(config: unknown): string | null {
+  const named = Named.safeParse(config).data;
+  const type = named?.text_config.model_type;
+  if (type === undefined) return null;
+  if (Object.hasOwn(TEXT_CONFIGS, type)) return null;
+  if (named?.model_type === 'instructblip') {
+    const name = type === 'llama' ? 'llama (Vicuna)' : type;
+    return `text_config.model_type is ${name}: of InstructBLIP only those on FlanT5 and OPT are supported. Use Salesforce/instructblip-flan-t5-xl or -xxl.`;
+  }
+  return `text_config.model_type is ${type}: only OPT and T5 are supported (opt, t5).`;
+}

@@ -1,4 +1,7 @@
-/** Q-Former: image features → query embeddings. Weights have their names in transformers' `Blip2QFormerModel`. */
+/**
+ * Q-Former: image features → query embeddings. Weights have their names in transformers' `Blip2QFormerModel` and
+ * `InstructBlipQFormerModel`.
+ */
 
 import { Graph } from '../../onnx/graph.ts';
 import type { QFormerConfig } from '../config/model-config.ts';
@@ -11,8 +14,7 @@ import {
   hasCrossAttention,
   selfAttention,
 } from './qformer-block.ts';
-
-export type QFormerSizes = { numQueries: number; imageTokens: number };
+import { type QFormerSizes, queriesWithText } from './qformer-text.ts';
 
 /** `image_features` [batch, image tokens, vision width] → `query_embeddings` [batch, queries, width]. */
 export function qformerGraph(source: WeightSource, config: QFormerConfig, sizes: QFormerSizes) {
@@ -43,6 +45,24 @@ export function itcQformerGraph(
       itc_embeddings: graph.output('image_embeddings', unit, 'float32', dims),
     },
   );
+}
+
+/**
+ * InstructBLIP's: `image_features` [1, image tokens, vision width], `input_ids` [batch, T], `lengths` [batch] →
+ * `query_embeddings` [batch, queries, width], one row for each instruction (arXiv 2305.06500, section 2.3).
+ */
+export function instructQformerGraph(
+  source: WeightSource,
+  config: QFormerConfig,
+  sizes: QFormerSizes,
+) {
+  const { graph, inputs, queries } = queriesWithText('qformer', source, config, sizes, {
+    embeddings: 'qformer.embeddings',
+    norm: 'qformer.embeddings.layernorm',
+  });
+  const dims = ['batch', sizes.numQueries, config.hidden_size];
+  const query_embeddings = graph.output('query_embeddings', queries, 'float32', dims);
+  return describeGraph(graph, inputs, { query_embeddings });
 }
 
 /** @returns the graph so far, names of its input and output, and x, the output's value */

@@ -1,13 +1,22 @@
-/** The bundle of a `Blip2ForConditionalGeneration` checkpoint: its graphs, its manifest. */
+/** The bundle of a `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration` checkpoint: its graphs, its manifest. */
+import { join } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { composeQFormerTokenizer, QFORMER_TOKENIZER } from '../checkpoint/qformer-tokenizer.ts';
 import type { TensorSource } from '../checkpoint/tensor-source.ts';
+import { readQFormerText } from '../checkpoint/tokenizer/qformer-text.ts';
+
 import { type GenerationSettings, readGenerationSettings } from '../config/generation-config.ts';
 import { readImageProcessor } from '../config/image-processor.ts';
-import { type GenerativeConfig, readGenerativeConfig } from '../config/model-config.ts';
+import {
+  type GenerativeConfig,
+  type QFormerConfig,
+  readGenerativeConfig,
+  readsInstruction,
+} from '../config/model-config.ts';
 import { imageInput, preprocessingIdentity } from '../config/preprocessing.ts';
 import { describeOpt, optGraph } from '../graphs/opt.ts';
-import { qformerGraph } from '../graphs/qformer.ts';
+import { instructQformerGraph, qformerGraph } from '../graphs/qformer.ts';
 import { describeT5, T5_COPIES, t5Graphs } from '../graphs/t5.ts';
 import { imageTokens, visionGraph } from '../graphs/vision.ts';
 import { type BundlePlan, descriptionsOf, graphsOf, IGNORED_TENSORS } from './plan.ts';
@@ -30,15 +39,28 @@ export async function planGenerative(
   const { vision_config: vision, qformer_config: qformer, text_config: text } = config;
   const image = imageInput(vision, processor);
   const sizes = { numQueries: config.num_query_tokens, imageTokens: imageTokens(image) };
+  const isInstruct = readsInstruction(config);
   const imageGraphs = {
     vision: visionGraph(source, vision, image.size),
-    qformer: qformerGraph(source, qformer, sizes),
+    qformer: (isInstruct ? instructQformerGraph : qformerGraph)(source, qformer, sizes),
   };
-  const common = describe(config, generation, { image, precision });
+  const common = {
+    ...describe(config, generation, { image, precision }),
+    ...(isInstruct
+      ? {
+          instruction: readQFormerText(
+            await composeQFormerTokenizer(folder),
+            qformer,
+            join(folder, QFORMER_TOKENIZER),
+          ),
+        }
+      : {}),
+  };
+  const ignored = isInstruct ? [IGNORED_TENSORS, lastTextLayers(qformer)] : [IGNORED_TENSORS];
   const { image_token_index } = config;
   if (text.model_type === 'opt') {
     const graphs = { ...imageGraphs, decoder: optGraph(source, text, qformer.hidden_size) };
-    checkpoint.ensureAllUsed([IGNORED_TENSORS]);
+    checkpoint.ensureAllUsed(ignored);
     const decoder = { ...describeOpt(text), image_token_id: image_token_index ?? IMAGE_TOKEN.opt };
     return {
       graphs: graphsOf(graphs),
@@ -46,7 +68,7 @@ export async function planGenerative(
     };
   }
   const graphs = { ...imageGraphs, ...t5Graphs(source, text, qformer.hidden_size) };
-  checkpoint.ensureAllUsed([IGNORED_TENSORS, T5_COPIES]);
+  checkpoint.ensureAllUsed([...ignored, T5_COPIES]);
   return {
     graphs: graphsOf(graphs),
     manifest: {
@@ -57,6 +79,13 @@ export async function planGenerative(
       graphs: descriptionsOf(graphs),
     },
   };
+}
+
+/** Behind the last block nobody reads what the text has become. */
+function lastTextLayers({ num_hidden_layers }: QFormerConfig): RegExp {
+  return new RegExp(
+    `^qformer\\.encoder\\.layer\\.${num_hidden_layers - 1}\\.(intermediate|output)\\.`,
+  );
 }
 
 /** What the manifest says of both families. */

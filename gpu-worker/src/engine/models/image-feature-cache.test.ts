@@ -16,7 +16,8 @@ function encoder() {
 const pixelsOf = (key: string) =>
   ({ kind: 'pixels', key, pixels: new Float32Array(10).fill(key.length) }) as const;
 const [shared, other] = [{} as ImageEncoder, {} as ImageEncoder];
-const both = { generate: shared, retrieve: shared };
+const qformer = { readsInstruction: false };
+const both = { imageEncoder: { generate: shared, retrieve: shared }, qformer };
 
 describe('the image features', () => {
   it('are computed once for two models that share the encoder', async () => {
@@ -50,10 +51,17 @@ describe('the image features', () => {
     ['with one model', { generate: shared }],
     ['with two encoders', { generate: shared, retrieve: other }],
   ])('are not cached %s', async (_, imageEncoder) => {
-    const [cache, { encode, runs }] = [new ImageFeatureCache(imageEncoder), encoder()];
+    const [cache, { encode, runs }] = [new ImageFeatureCache({ imageEncoder, qformer }), encoder()];
     for (let i = 0; i < 2; i++) await cache.features({ encode }, pixelsOf('a'));
     expect(runs()).toBe(2);
     expect(cache.stats).toEqual({ hits: 0, misses: 2, bytes: 0 });
+  });
+
+  it('are computed once for all instructions of one model', async () => {
+    const models = { imageEncoder: { generate: shared }, qformer: { readsInstruction: true } };
+    const [cache, { encode, runs }] = [new ImageFeatureCache(models), encoder()];
+    for (let i = 0; i < 2; i++) await cache.features({ encode }, pixelsOf('a'));
+    expect(runs()).toBe(1);
   });
 
   it('are computed again after a run that failed', async () => {

@@ -1,14 +1,18 @@
-/** Image features of the last images: an image that one model has encoded, the other need not encode again. */
+/** Image features of the last images: for another model, or another instruction, they are not encoded again. */
 import { LRUCache } from 'lru-cache';
 import type { Tensor } from 'onnxruntime-node';
 import type { Pixels } from '../protocol.ts';
 import type { CacheStats } from '../stats.ts';
 import type { EngineModels } from './load-models.ts';
 
-/** 23 images of the published checkpoints, 1.4 MB each: between a caption and a match is little time. */
+/** 23 images of the published checkpoints, 1.4 MB each: between two questions about an image is little time. */
 const BUDGET_BYTES = 32 * 2 ** 20;
 
 type Encoder = Pick<EngineModels['imageEncoder']['generate'], 'encode'>;
+
+type Models = Pick<EngineModels, 'imageEncoder'> & {
+  qformer: Pick<EngineModels['qformer'], 'readsInstruction'>;
+};
 
 /** Counts look-ups where it caches nothing, too: each miss is a run of an image encoder. */
 export class ImageFeatureCache {
@@ -16,12 +20,15 @@ export class ImageFeatureCache {
   readonly #features: LRUCache<string, Tensor> | null;
   readonly #lookups = { hits: 0, misses: 0 };
 
-  /** Caches nothing unless two models share their encoder: of one alone, the embeddings are cached, by its callers. */
-  constructor({ generate, retrieve }: EngineModels['imageEncoder'], budgetBytes = BUDGET_BYTES) {
-    this.#features =
-      generate === retrieve
-        ? new LRUCache({ maxSize: budgetBytes, sizeCalculation: bytesOf })
-        : null;
+  /**
+   * Caches nothing unless two models share their encoder, or the embeddings of an image are others for each instruction:
+   * else, the embeddings are cached, by the callers.
+   */
+  constructor({ imageEncoder, qformer }: Models, budgetBytes = BUDGET_BYTES) {
+    const isUseful = imageEncoder.generate === imageEncoder.retrieve || qformer.readsInstruction;
+    this.#features = isUseful
+      ? new LRUCache({ maxSize: budgetBytes, sizeCalculation: bytesOf })
+      : null;
   }
 
   /** Look-ups since the start, and the bytes that are cached now. */

@@ -32,7 +32,11 @@ export class EngineSetup {
     const models: EngineModels = {
       decoder: this.decoder,
       imageEncoder: { generate: { encode: this.encode, release } },
-      qformer: { query: async ({ data }) => (data as Float32Array).slice(), release },
+      qformer: {
+        query: async ({ data }) => (data as Float32Array).slice(),
+        readsInstruction: false,
+        release,
+      },
       embeddingTypes: { generate: 'float32' },
       ...others,
     };

@@ -1,7 +1,7 @@
 /** For tests: a hub on this machine, an empty cache for what is pulled from it, and a clock that nobody waits for. */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { parseModelId } from '../model-id.ts';
@@ -56,7 +56,10 @@ export class HubFixture implements AsyncDisposable {
 
   /** Expects the folder to be the checkpoint, byte for byte, and nothing else. */
   async expectWhole(folder = this.folder): Promise<void> {
-    expect((await readdir(folder)).sort()).toEqual([...this.hub.files.keys()].sort());
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+    const files = entries.filter((entry) => !entry.isDirectory());
+    const paths = files.map(({ parentPath, name }) => relative(folder, join(parentPath, name)));
+    expect(paths.sort()).toEqual([...this.hub.files.keys()].sort());
     for (const [name, bytes] of this.hub.files) {
       expect(bytes.equals(await readFile(join(folder, name))), name).toBe(true);
     }

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 export const COMMIT = 'c0ffee'.padEnd(40, '0');
 export const MODEL = 'tests/tiny-blip2';
@@ -48,8 +48,9 @@ export class HubServer implements AsyncDisposable {
   /** @param folder whose files the model has */
   static async start(folder: string): Promise<HubServer> {
     const server = new HubServer();
-    for (const name of readdirSync(folder)) {
-      server.files.set(name, readFileSync(join(folder, name)));
+    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      if (!entry.isDirectory()) server.files.set(relative(folder, path), readFileSync(path));
     }
     for (const each of [server.#hub, server.#storage]) {
       each.listen(0, '127.0.0.1');
@@ -66,7 +67,7 @@ export class HubServer implements AsyncDisposable {
   get downloads(): string[] {
     return this.requests
       .filter(({ server, path }) => server === 'hub' && path.includes('/resolve/'))
-      .map(({ path }) => path.split('/').at(-1)!);
+      .map(({ path }) => path.split(`/resolve/${this.commit}/`).at(-1)!);
   }
 
   /** Digest that the hub lists for a file, which is also its entity tag. */
@@ -89,7 +90,7 @@ export class HubServer implements AsyncDisposable {
     const encoding = request.headers['accept-encoding'];
     const received = { server, path: url.pathname, range, authorization, encoding };
     this.requests.push(received);
-    const name = url.pathname.split('/').at(-1)!;
+    const name = nameIn(url.pathname);
     if (this.intercept(received, response, this.files.get(name))) return;
     if (server === 'storage') {
       this.#sendFile(name, range, response);
@@ -102,7 +103,7 @@ export class HubServer implements AsyncDisposable {
     const [, revision] =
       /^\/api\/models\/tests\/tiny-blip2\/revision\/(.+)$/.exec(url.pathname) ?? [];
     if (revision !== undefined) this.#sendRevision(decodeURIComponent(revision), response);
-    else if (url.pathname === `/api/models/${MODEL}/tree/${this.commit}`)
+    else if (url.pathname.startsWith(`/api/models/${MODEL}/tree/${this.commit}`))
       this.#sendTree(url, response);
     else if (url.pathname.startsWith(`/${MODEL}/resolve/${this.commit}/`))
       this.#resolve(name, range, response);
@@ -121,11 +122,17 @@ export class HubServer implements AsyncDisposable {
       });
   }
 
-  /** A few files a page, the address of the next in `Link`. */
+  /** A few entries of a folder a page, the address of the next in `Link`. */
   #sendTree(url: URL, response: ServerResponse): void {
     const from = Number(url.searchParams.get('cursor') ?? 0);
-    const entries = [{ type: 'directory', path: 'runs', oid: 'd'.repeat(40), size: 0 }];
-    const files = [...this.files].map(([path, bytes]) => ({
+    const folder = url.pathname.split(`/tree/${this.commit}`)[1]!.slice(1);
+    const folders = [...this.files.keys()].filter((path) => path.includes('/')).map(dirname);
+    const names = folder === '' ? ['runs', ...new Set(folders)] : [];
+    const entries = names.map((path) => {
+      return { type: 'directory', path, oid: 'd'.repeat(40), size: 0 };
+    });
+    const inFolder = ([path]: [string, Buffer]) => dirname(path) === (folder === '' ? '.' : folder);
+    const files = [...this.files].filter(inFolder).map(([path, bytes]) => ({
       type: 'file',
       path,
       size: bytes.length,
@@ -174,6 +181,12 @@ export class HubServer implements AsyncDisposable {
       response.writeHead(206, headers).end(part);
     }
   }
+}
+
+/** The file's path in the repository, or what stands last. */
+function nameIn(pathname: string): string {
+  const [, path] = /\/(?:resolve\/[^/]+|bucket)\/(.+)$/.exec(pathname) ?? [];
+  return path ?? pathname.split('/').at(-1)!;
 }
 
 function urlOf(server: Server): string {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 
-from transformers import Blip2Config
+from transformers import Blip2Config, InstructBlipConfig, PreTrainedConfig
 
 from golden_files import GOLDEN, write_json
 
@@ -52,9 +52,9 @@ LEGACY_TEXT = {
 }  # fmt: skip
 
 
-def current(architecture: str, **members: object) -> dict:
+def current(architecture: str, kind: type[PreTrainedConfig] = Blip2Config, **members: object) -> dict:
     """A config of the installed version."""
-    return {**json.loads(json.dumps(Blip2Config(**members).to_dict())), "architectures": [architecture]}
+    return {**json.loads(json.dumps(kind(**members).to_dict())), "architectures": [architecture]}
 
 
 def legacy(config: dict) -> dict:
@@ -78,6 +78,8 @@ def main() -> None:
         "t5": current(generative, text_config=FLAN_T5, image_token_index=32100),
         "retrieval": current("Blip2ForImageTextRetrieval",
                              qformer_config=dict(vocab_size=30523, use_qformer_text_input=True)),
+        "instruct": current("InstructBlipForConditionalGeneration", InstructBlipConfig, text_config=FLAN_T5,
+                            image_token_index=32100, qformer_config=dict(vocab_size=30523)),
     }  # fmt: skip
     configs.update({f"{name}-4.27": legacy(config) for name, config in configs.items()})
     write_json(TARGET, configs, indent=1)

@@ -12,7 +12,7 @@ import sys
 
 import torch
 from torch import Tensor
-from transformers import Blip2Config, Blip2ForConditionalGeneration
+from transformers import Blip2Config, Blip2ForConditionalGeneration, PreTrainedModel
 
 from golden_files import empty_folder, write_json, write_tensors
 from random_models import UnsuitableError, find_seed, random_values, word_tokenizer
@@ -65,7 +65,7 @@ CASES = {
 
 
 def build_model(case: dict) -> Blip2ForConditionalGeneration:
-    """A random model in fp32, whose weights are rounded to the type that they are stored in."""
+    """A random model in fp32."""
     vocab = case["text"]["vocab_size"]
     config = Blip2Config(
         vision_config=case["vision"],
@@ -76,7 +76,11 @@ def build_model(case: dict) -> Blip2ForConditionalGeneration:
         },
         num_query_tokens=case["queries"], image_token_index=vocab - 1, tie_word_embeddings=case["tied"],
     )  # fmt: skip
-    model = Blip2ForConditionalGeneration(config).eval()
+    return randomize(Blip2ForConditionalGeneration(config).eval(), case)
+
+
+def randomize(model: PreTrainedModel, case: dict) -> PreTrainedModel:
+    """Fills a model around OPT with random weights, rounded to the type that they are stored in."""
     with torch.no_grad():
         for name, tensor in model.named_parameters():
             tensor.copy_(random_values(name, tensor))

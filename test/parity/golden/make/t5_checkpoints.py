@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import Blip2Config, Blip2ForConditionalGeneration
+from transformers import Blip2Config, Blip2ForConditionalGeneration, PreTrainedModel
 
 from golden_files import empty_folder, write_json, write_tensors
 from random_models import UnsuitableError, find_seed, in_float64, random_values, word_tokenizer
@@ -51,7 +51,7 @@ CASES = {
 
 
 def build_model(case: dict) -> Blip2ForConditionalGeneration:
-    """A random model in fp32, whose weights are rounded to the type that they are stored in."""
+    """A random model in fp32."""
     vocab = case["text"]["vocab_size"]
     config = Blip2Config(
         vision_config=case["vision"],
@@ -59,7 +59,12 @@ def build_model(case: dict) -> Blip2ForConditionalGeneration:
         text_config={**case["text"], "model_type": "t5", "decoder_start_token_id": 0, "eos_token_id": EOS},
         num_query_tokens=case["queries"], image_token_index=vocab - 1,
     )  # fmt: skip
-    model = Blip2ForConditionalGeneration(config).eval()
+    return randomize(Blip2ForConditionalGeneration(config).eval(), case)
+
+
+def randomize(model: PreTrainedModel, case: dict) -> PreTrainedModel:
+    """Fills a model around T5 with random weights, rounded to the type that they are stored in."""
+    vocab = case["text"]["vocab_size"]
     if case["own_head"]:
         model.language_model.lm_head.weight = torch.nn.Parameter(torch.empty(vocab, case["text"]["d_model"]))
     with torch.no_grad():

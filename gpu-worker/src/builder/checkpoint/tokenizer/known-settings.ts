@@ -47,20 +47,25 @@ const IDLE = new Set([
 
 /**
  * @param ignored paths (`tokenizer_config.note`) of keys that someone knows to change nothing
+ * @param place what these paths begin with
  * @throws CheckpointError naming every key that is not known and says something
  */
-export function expectKnownSettings(config: TokenizerConfig, ignored: readonly string[]): void {
+export function expectKnownSettings(
+  config: TokenizerConfig,
+  ignored: readonly string[],
+  place = 'tokenizer_config',
+): void {
   const unknown = Object.keys(config).filter(
     (key) =>
       !(key in TokenizerConfig.shape) &&
       !key.endsWith('_token') &&
       !IDLE.has(key) &&
-      !ignored.includes(`tokenizer_config.${key}`) &&
+      !ignored.includes(`${place}.${key}`) &&
       says(config[key]),
   );
   if (unknown.length === 0) return;
   const list = unknown.map((key) => `${key} = ${JSON.stringify(config[key])?.slice(0, 80)}`);
-  const paths = [...ignored, ...unknown.map((key) => `tokenizer_config.${key}`)];
+  const paths = [...ignored, ...unknown.map((key) => `${place}.${key}`)];
   throw new CheckpointError(
     `tokenizer_config.json: the builder does not know ${list.join(', ')}. ` +
       `If that changes no token of a text, set BLIP2_IGNORE_CONFIG=${paths.join(',')}; else the tokenizer is not supported.`,
