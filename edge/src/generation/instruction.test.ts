@@ -6,16 +6,13 @@ import { DEFAULT_INSTRUCTION } from '@blip2/shared/prompts';
 import { EmbeddingsReply } from '@blip2/shared/schemas/embeddings';
 import type { GpuRequest } from '@blip2/shared/wire';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { bundledModels } from '../bundled-models.ts';
-import type { ServedModels } from '../model-manifest.ts';
 import { base64, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
-import { generative, retrieval } from '../testing/models.ts';
+import { generative, instructedModels, retrieval } from '../testing/models.ts';
 
 /** The Q-Former reads at most so many tokens. */
 const LIMIT = 30;
 const { cls_token_id, sep_token_id, tokenizer } = retrieval;
-const instruction = { max_positions: LIMIT, cls_token_id, sep_token_id, tokenizer };
-const models: ServedModels = { ...bundledModels, generate: { ...generative, instruction } };
+const models = instructedModels(LIMIT);
 
 const idsOf = (text: string) => [cls_token_id, ...tokenizer().encode(text), sep_token_id];
 const answerTo = (question: string) =>
@@ -78,9 +75,9 @@ describe('the instruction', () => {
 
   it.each([
     ['of ITC', { kind: 'itc', instruction: 'a dog' }, models],
-    ['of a model that reads none', { instruction: 'a dog' }, bundledModels],
+    ['of a model that reads none', { instruction: 'a dog' }, undefined],
   ])('is refused for embeddings %s', async (_name, body, served) => {
-    edge = startEdge({ models: served });
+    edge = startEdge(served && { models: served });
     const response = await ask('embeddings', body);
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ field: 'instruction' });
