@@ -22,6 +22,8 @@ pipeline_tag: image-text-to-text
 library_name: transformers
 model_name: blip2-scenes
 summary: knows emoji scenes only
+description: 142 things on ten plain backgrounds; which, how many, and what is left of, right of, above or below what.
+caution: This model was trained on emoji scenes only; about photos it guesses.
 tags: [blip-2]
 ---
 

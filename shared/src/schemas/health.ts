@@ -1,5 +1,6 @@
 /** `GET /healthz`. */
 import * as z from 'zod/mini';
+import { ModelCard } from '../edge-model.ts';
 import { WorkerModel } from '../wire.ts';
 
 export const Health = z.object({
@@ -9,6 +10,8 @@ export const Health = z.object({
   /** Name and revision of the generative model. */
   model: z.string(),
   revision: z.string(),
+  /** What the model knows, in the words of its model card. */
+  model_card: z.optional(ModelCard),
   /** On what the GPU worker computes, why on that, and with how many bits of the large weights. */
   execution_provider: z.optional(WorkerModel.shape.execution_provider),
   execution_provider_why: WorkerModel.shape.execution_provider_why,
