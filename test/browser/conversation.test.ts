@@ -1,6 +1,6 @@
 /** The conversation in a real browser: its turns, and what people can do when a part of the service fails. */
 import { expect, it } from 'vitest';
-import { ask, chooseSample, describePage, text, turnIs, WAIT } from './page-tests.ts';
+import { ask, chooseSample, describePage, text, turnIs, type, WAIT } from './page-tests.ts';
 
 type Turn = { question: string; answer: string };
 
@@ -13,8 +13,7 @@ describePage('the conversation', (service) => {
     const release = service.gate.holdReplies('image');
     await page.getByRole('button', { name: 'Sample: lion and cow' }).click();
     for (const question of ['what color is the background?', 'how many cows are there?']) {
-      await page.locator('[data-testid=question]').fill(question);
-      await page.keyboard.press('Enter');
+      await type(page, question);
     }
     expect(await page.locator('[data-testid=answer]').allTextContents()).toEqual(['', '']);
     expect(await page.locator('.turn .status').allTextContents()).toEqual([
@@ -59,8 +58,7 @@ describePage('the conversation', (service) => {
   it('says that a question is too long by itself, and goes on with others', async () => {
     const { page } = await service.open();
     await chooseSample(page, 'pears');
-    await page.locator('[data-testid=question]').fill('dog '.repeat(1200));
-    await page.keyboard.press('Enter');
+    await type(page, 'dog '.repeat(1200));
     await turnIs(page, 'failed');
     await text(page, 'answer').toMatch(/This question is too long/);
     expect(await page.getByRole('button', { name: 'Try again' }).isVisible()).toBe(false);
@@ -98,8 +96,7 @@ describePage('the conversation', (service) => {
       .locator('input[type=file]')
       .setInputFiles({ name: 'a.png', mimeType: 'image/png', buffer: Buffer.alloc(8e6, 1) });
     await turnIs(page, 'uploading');
-    await page.locator('[data-testid=question]').fill('is there a dog?');
-    await page.keyboard.press('Enter');
+    await type(page, 'is there a dog?');
     await turnIs(page, 'waiting');
     await page.getByRole('button', { name: 'Stop' }).last().click();
     await page.getByRole('button', { name: 'Stop' }).click();
@@ -115,10 +112,11 @@ describePage('the conversation', (service) => {
   it('keeps what was written when the connection breaks off, and asks the same again by a click', async () => {
     const { page } = await service.open();
     await chooseSample(page, 'anchors and dog');
-    const mend = service.gate.cutReplies('token');
-    await page.getByRole('button', { name: 'what is in the picture?' }).click();
+    const release = service.gate.holdReplies('token');
+    await type(page, 'what is in the picture?');
+    await turnIs(page, 'streaming');
+    release('is cut off');
     await turnIs(page, 'failed');
-    mend();
     await text(page, 'answer').toMatch(
       /^two.*The connection broke off before the end\. Try again\.$/,
     );
@@ -135,8 +133,7 @@ describePage('the conversation', (service) => {
     const ended = new Promise((resolve) => worker.once('exit', resolve));
     worker.kill('SIGKILL');
     await ended;
-    await page.locator('[data-testid=question]').fill('is there an animal?');
-    await page.keyboard.press('Enter');
+    await type(page, 'is there an animal?');
     await turnIs(page, 'failed');
     await text(page, 'answer').toMatch(
       /^The model is not running right now\. Try again in \d+ seconds?\.$/,
@@ -154,8 +151,7 @@ describePage('the conversation', (service) => {
     const { page } = await service.open();
     await chooseSample(page, 'dolphin');
     await page.context().setOffline(true);
-    await page.locator('[data-testid=question]').fill('is there an animal?');
-    await page.keyboard.press('Enter');
+    await type(page, 'is there an animal?');
     await turnIs(page, 'failed');
     await text(page, 'answer').toMatch(/^The service cannot be reached/);
     await page.context().setOffline(false);
@@ -188,8 +184,7 @@ describePage('the conversation', (service) => {
 
   it('asks for an image first where there is none, and keeps the question', async () => {
     const { page } = await service.open();
-    await page.locator('[data-testid=question]').fill('is there a dog?');
-    await page.keyboard.press('Enter');
+    await type(page, 'is there a dog?');
     expect(await page.locator('#hint').textContent()).toMatch(/^Choose an image first/);
     expect(await page.locator('[data-testid=question]').inputValue()).toBe('is there a dog?');
   });

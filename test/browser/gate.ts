@@ -14,17 +14,16 @@ type SeenRequest = {
 
 export type Gate = Awaited<ReturnType<typeof openGate>>;
 
-/** Where replies stop: after the first event of this name. */
-type Stop = { event: string; how: 'hold' | 'cut' };
+/** How a reply goes on that was held. */
+type Rest = 'passes' | 'is cut off';
 
 /** @param target base URL of the edge */
 export async function openGate(target: string) {
   const seen: SeenRequest[] = [];
-  let stop: Stop | null = null;
+  let heldAfter: string | null = null;
   let uploads = Promise.withResolvers<void>();
-  let replies = Promise.withResolvers<void>();
+  let replies = Promise.withResolvers<Rest>();
   uploads.resolve();
-  replies.resolve();
 
   const server = createServer((incoming, outgoing) => {
     pass(incoming, outgoing).catch(() => outgoing.destroy());
@@ -51,19 +50,18 @@ export async function openGate(target: string) {
     outgoing.writeHead(reply.statusCode ?? 502, reply.headers);
     let text = '';
     for await (const chunk of reply as AsyncIterable<Buffer>) {
-      if (stop === null) {
+      if (heldAfter === null) {
         outgoing.write(chunk);
         continue;
       }
       text += chunk.toString();
-      const end = endOfEvent(text, stop.event);
+      const end = endOfEvent(text, heldAfter);
       if (end === null) continue;
       outgoing.write(text.slice(0, end));
-      if (stop.how === 'cut') {
+      if ((await replies.promise) === 'is cut off') {
         outgoing.destroy();
         return;
       }
-      await replies.promise;
       outgoing.write(text.slice(end));
       text = '';
     }
@@ -80,20 +78,13 @@ export async function openGate(target: string) {
       uploads = Promise.withResolvers();
       return () => uploads.resolve();
     },
-    /** Passes replies on up to the first event of this name, and the rest when the returned function is called. */
+    /** Passes replies on up to the first event of this name; the rest passes, or is cut off, when the function is called. */
     holdReplies(event: string) {
-      stop = { event, how: 'hold' };
+      heldAfter = event;
       replies = Promise.withResolvers();
-      return () => {
-        stop = null;
-        replies.resolve();
-      };
-    },
-    /** Breaks replies off after the first event of this name, until the returned function is called. */
-    cutReplies(event: string) {
-      stop = { event, how: 'cut' };
-      return () => {
-        stop = null;
+      return (rest: Rest = 'passes') => {
+        heldAfter = null;
+        replies.resolve(rest);
       };
     },
     async close() {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type TestImage, testImages, withNewBytes } from '../support/test-images.ts';
-import { describePage, text, turnIs, WAIT } from './page-tests.ts';
+import { describePage, text, turnIs, type, WAIT } from './page-tests.ts';
 
 /** What is dropped or pasted: texts by their type, and files. */
 type Carried = {
@@ -219,8 +219,7 @@ describePage('an image', (service) => {
       expect(await page.getByRole('button', { name: 'Try again' }).isVisible()).toBe(false);
       // A question about it is answered with the same words, and nothing is sent.
       const sent = service.gate.seen.length;
-      await page.locator('[data-testid=question]').fill('is there a dog?');
-      await page.keyboard.press('Enter');
+      await type(page, 'is there a dog?');
       await turnIs(page, 'failed');
       await text(page, 'answer').toMatch(words);
       expect(service.gate.seen.length).toBe(sent);

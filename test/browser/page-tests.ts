@@ -89,12 +89,16 @@ export async function chooseSample(page: Page, name: string): Promise<void> {
   await turnIs(page, 'done');
 }
 
+export async function type(page: Page, question: string): Promise<void> {
+  await page.locator('[data-testid=question]').fill(question);
+  await page.keyboard.press('Enter');
+}
+
 /** Asks, and waits for the answer. */
 export async function ask(page: Page, question: string): Promise<string> {
   const answers = page.locator('[data-testid=answer]');
   const before = await answers.count();
-  await page.locator('[data-testid=question]').fill(question);
-  await page.keyboard.press('Enter');
+  await type(page, question);
   await expect.poll(() => answers.count(), { timeout: WAIT }).toBe(before + 1);
   await turnIs(page, 'done');
   return (await answers.last().textContent()) ?? '';

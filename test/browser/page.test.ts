@@ -5,26 +5,22 @@ import sharp from 'sharp';
 import { beforeAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { testImages, withNewBytes } from '../support/test-images.ts';
-import { ask, chooseSample, describePage, text, turnIs, WAIT } from './page-tests.ts';
+import { ask, chooseSample, describePage, text, turnIs, type, WAIT } from './page-tests.ts';
 
 /** Samples with what the model says of them: the caption, then the answers to the questions offered, in their order. */
 const SAMPLES = [
   [
     'elephant and bee',
     'an elephant above a bee on a blue background',
-    ['a bee', 'no', 'blue', 'no'],
+    ['a bee', 'yes', 'blue', 'no'],
   ],
-  [
-    'anchors and dog',
-    'two anchors and a dog on a pink background',
-    ['two', 'two anchors and a dog', 'yes', 'no'],
-  ],
+  ['anchors and dog', 'two anchors and a dog on a pink background', ['two', 'pink', 'yes', 'no']],
   [
     'lion and cow',
     'a lion to the left of a cow on a purple background',
-    ['a cow', 'no', 'one', 'purple'],
+    ['a cow', 'yes', 'one', 'purple'],
   ],
-  ['pears', 'six pears on a yellow background', ['six', 'yes', 'no', 'yellow']],
+  ['pears', 'six pears on a yellow background', ['six', 'six pears', 'no', 'yellow']],
   ['dolphin', 'a dolphin on an orange background', ['a dolphin', 'yes', 'no', 'orange']],
   [
     'rainbows and horse',
@@ -48,8 +44,7 @@ describePage('the page', (service) => {
     await page.locator('input[type=file]').setInputFiles(file);
     await text(page, 'cache').toMatch(/miss|hit/);
     await text(page, 'caption').toMatch(/\w+ \w+/);
-    await page.locator('[data-testid=question]').fill('what color is the background?');
-    await page.keyboard.press('Enter');
+    await type(page, 'what color is the background?');
     await text(page, 'answer').toMatch(/\w+/);
     await text(page, 'cache').toMatch(/hit/);
     expect(errors).toEqual([]);

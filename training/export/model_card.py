@@ -22,7 +22,7 @@ pipeline_tag: image-text-to-text
 library_name: transformers
 model_name: blip2-scenes
 summary: knows emoji scenes only
-description: 142 things on ten plain backgrounds; which, how many, and what is left of, right of, above or below what.
+description: It names and counts 142 things on plain backgrounds, and says what is beside, above or below what.
 caution: This model was trained on emoji scenes only; about photos it guesses.
 tags: [blip-2]
 ---

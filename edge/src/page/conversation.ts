@@ -157,7 +157,7 @@ export class Conversation {
       onState: (state) => {
         if (!signal.aborted) view.show(state);
       },
-      onSent: (uploadMs) => {
+      onUploaded: (uploadMs) => {
         sentAt = performance.now();
         times.uploadMs = uploadMs;
       },

@@ -17,8 +17,8 @@ export type RequestedImage = {
 export type Reports = {
   signal: AbortSignal;
   onState: (state: TurnState) => void;
-  /** Called when all is sent, with the milliseconds that the image took; null where only its id or address was sent. */
-  onSent: (uploadMs: number | null) => void;
+  /** Called when an image's file is sent, with the milliseconds that it took. */
+  onUploaded: (uploadMs: number) => void;
 };
 
 /** Problems of a request that only names the image's id, which the image itself solves. */
@@ -31,7 +31,7 @@ const NOT_REMEMBERED = new Set(['unknown-image', 'cache-unavailable']);
 export async function* requestReply(
   { chosen, sha256, maxFileBytes }: RequestedImage,
   asked: { question: string; history: readonly Turn[] } | null,
-  { signal, onState, onSent }: Reports,
+  { signal, onState, onUploaded }: Reports,
 ): AsyncGenerator<ReplyEvent, void, undefined> {
   const path = asked === null ? '/v1/captions' : '/v1/answers';
   const fields = { ...asked, stream: true };
@@ -39,7 +39,7 @@ export async function* requestReply(
     onState({ is: 'encoding', what: 'Thinking' });
     const body = JSON.stringify({ image: { sha256 }, ...fields });
     try {
-      yield* send(path, { body, signal, onProgress: () => {}, onSent: () => onSent(null) });
+      yield* send(path, { body, signal });
       return;
     } catch (thrown) {
       if (!(thrown instanceof Failure) || !NOT_REMEMBERED.has(thrown.slug)) throw thrown;
@@ -50,7 +50,7 @@ export async function* requestReply(
   if (source.kind === 'address') {
     const isFetched = /^http/i.test(source.address);
     onState({ is: 'encoding', what: isFetched ? 'Fetching the image' : 'Looking at the image' });
-    yield* send(path, { body, signal, onProgress: () => {}, onSent: () => onSent(null) });
+    yield* send(path, { body, signal });
     return;
   }
   await checkFile(source.file, maxFileBytes);
@@ -61,7 +61,7 @@ export async function* requestReply(
     signal,
     onProgress: (sent, total) => onState({ is: 'uploading', sent, total }),
     onSent: () => {
-      onSent(performance.now() - startedAt);
+      onUploaded(performance.now() - startedAt);
       onState({ is: 'encoding', what: 'Looking at the image' });
     },
   });

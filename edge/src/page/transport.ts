@@ -17,9 +17,9 @@ export type RequestOptions = {
   body: FormData | string;
   signal: AbortSignal;
   /** Called while the request is sent, with bytes. */
-  onProgress: (sent: number, total: number) => void;
+  onProgress?: (sent: number, total: number) => void;
   /** Called once when all of it has been sent. */
-  onSent: () => void;
+  onSent?: () => void;
 };
 
 /** @throws Failure, or the signal's reason */
@@ -74,8 +74,13 @@ function openReply(
         xhr.abort();
         controller.error(signal.reason);
       });
-      xhr.upload.onprogress = ({ loaded, total }) => onProgress(loaded, total);
-      xhr.upload.onload = onSent;
+      const finish = once(onSent);
+      xhr.upload.onprogress = ({ loaded, total }) => {
+        onProgress?.(loaded, total);
+        // Browsers may report the end itself when the reply begins.
+        if (loaded === total) finish();
+      };
+      xhr.upload.onload = finish;
       xhr.onreadystatechange = () => {
         if (xhr.readyState < XMLHttpRequest.LOADING || !isGood()) return;
         const text = xhr.responseText.slice(read);
@@ -94,6 +99,14 @@ function openReply(
     },
     cancel: () => xhr.abort(),
   });
+}
+
+function once(call: () => void = () => {}): () => void {
+  let isCalled = false;
+  return () => {
+    if (!isCalled) call();
+    isCalled = true;
+  };
 }
 
 function parseProblem(text: string): Partial<Problem> | null {

@@ -53,6 +53,7 @@ export class TurnView {
 
   show(state: TurnState): void {
     const { element } = this;
+    const { activeElement: focused } = document;
     element.dataset.state = state.is;
     const isPending = ['waiting', 'uploading', 'encoding', 'streaming'].includes(state.is);
     element.setAttribute('aria-busy', String(isPending));
@@ -71,7 +72,7 @@ export class TurnView {
     this.#facts = state.is === 'done' ? factsLine(state.facts) : null;
     if (this.#facts !== null) element.append(this.#facts);
     // A button that goes away must not take the focus with it.
-    if (document.activeElement?.closest('[hidden]')) element.focus();
+    if (element.contains(focused) && focused?.closest('[hidden]')) element.focus();
   }
 }
 
