@@ -109,9 +109,8 @@ describePage('for everybody, the page', (service) => {
       free();
       await turnIs(page, 'failed');
       await check('refused');
-      await page.locator('[data-testid=question]').fill('');
       expect(found).toEqual(Object.fromEntries(Object.keys(found).map((state) => [state, []])));
-      expect(errors.filter((error) => !error.includes('400'))).toEqual([]);
+      expect(errors.filter((error) => !/status of 400|ERR_INCOMPLETE/.test(error))).toEqual([]);
     },
   );
 
@@ -150,9 +149,8 @@ describePage('for everybody, the page', (service) => {
       const { page } = await service.open({ colorScheme });
       await page.getByText('From the web').click();
       for (const id of ['#question', '#address']) {
-        const { placeholder, border, inside, around } = (await page
-          .locator(id)
-          .evaluate(`(field) => {
+        const { placeholder, border, inside, around } = (await page.evaluate(`(() => {
+        const field = document.querySelector('${id}');
         let around = field.parentElement;
         while (getComputedStyle(around).backgroundColor === 'rgba(0, 0, 0, 0)') around = around.parentElement;
         return {
@@ -161,7 +159,7 @@ describePage('for everybody, the page', (service) => {
           inside: getComputedStyle(field).backgroundColor,
           around: getComputedStyle(around).backgroundColor,
         };
-      }`)) as Record<'placeholder' | 'border' | 'inside' | 'around', string>;
+      })()`)) as Record<'placeholder' | 'border' | 'inside' | 'around', string>;
         expect(contrast(placeholder, inside)).toBeGreaterThanOrEqual(4.5);
         expect(contrast(border, inside)).toBeGreaterThanOrEqual(3);
         expect(contrast(border, around)).toBeGreaterThanOrEqual(3);
@@ -196,7 +194,9 @@ describePage('for everybody, the page', (service) => {
     async (_name, options) => {
       const { page } = await service.open(options);
       await chooseSample(page, 'anchors and dog');
-      await page.evaluate('document.activeElement.blur()');
+      expect(await page.evaluate("document.activeElement.closest('#strip') !== null")).toBe(true);
+      await page.locator('.skip').focus();
+      await page.keyboard.press('Shift+Tab');
       const visited: string[] = [];
       for (;;) {
         await page.keyboard.press('Tab');
@@ -204,7 +204,7 @@ describePage('for everybody, the page', (service) => {
         const element = document.activeElement;
         const shown = element.id === 'file' ? element.nextElementSibling : element;
         return {
-          name: element.id || element.querySelector('img')?.alt || element.textContent.trim(),
+          name: element === document.body ? '' : element.id || element.querySelector('img')?.alt || element.textContent.trim(),
           outline: getComputedStyle(shown).outlineStyle,
         };
       })()`)) as { name: string; outline: string };
