@@ -156,7 +156,7 @@ describePage('an image', (service) => {
     await turnIs(page, 'done');
     await text(page, 'caption').toBe(scenes[0]!.scene.caption);
     expect(await page.locator('#hint').textContent()).toMatch(
-      /the first of 3, the others are below/,
+      /the first of 3, the others are below\. Left out: 1 file\.$/,
     );
     await page.getByRole('button', { name: '2.webp' }).click();
     await text(page, 'caption').toBe(scenes[2]!.scene.caption);

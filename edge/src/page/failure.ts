@@ -58,7 +58,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
     remedy: 'image',
   },
   'unsupported-media-type': {
-    sentence: `Images of this kind cannot be read. ${READ}`,
+    sentence: `Images of this kind cannot be read. ${READ} Other programs can save it as one of these.`,
     remedy: 'image',
   },
   'image-too-large': {
@@ -128,6 +128,9 @@ export const WORDS: Readonly<Record<string, Words>> = {
   // What only a mistake of the page brings about.
   'invalid-request': MISUNDERSTOOD,
   'invalid-json': MISUNDERSTOOD,
+  'invalid-multipart': MISUNDERSTOOD,
+  'invalid-content-encoding': MISUNDERSTOOD,
+  'unsupported-content-encoding': MISUNDERSTOOD,
   'not-found': MISUNDERSTOOD,
   'method-not-allowed': MISUNDERSTOOD,
   'not-acceptable': MISUNDERSTOOD,

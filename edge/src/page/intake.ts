@@ -3,7 +3,8 @@ import { byId } from './elements.ts';
 import { type ChosenImage, imageAddress, imageFromAddress, imageFromFile } from './images.ts';
 
 export type Intake = {
-  onImages: (images: readonly ChosenImage[]) => void;
+  /** @param leftOut how many files beside them are no images */
+  onImages: (images: readonly ChosenImage[], leftOut?: number) => void;
   /** What was brought is no image. */
   onNothing: (why: string) => void;
 };
@@ -92,7 +93,8 @@ function take(data: DataTransfer, { onImages, onNothing }: Intake, why: string):
   if (files.length > 0) {
     // Of several files those that call themselves images; a single one may call itself what it wants.
     const images = files.filter(({ type }) => type.startsWith('image/'));
-    onImages((images.length > 0 ? images : files.slice(0, 1)).map(imageFromFile));
+    const taken = images.length > 0 ? images : files.slice(0, 1);
+    onImages(taken.map(imageFromFile), files.length - taken.length);
     return;
   }
   // A dragged image inside of a link has the link as its address, and itself in the markup alone.

@@ -26,13 +26,20 @@ new IntersectionObserver(
 
 startStrip(choose);
 startIntake({
-  onImages: (images) => {
-    const [first, ...others] = addToStrip(images);
+  onImages: (images, noImages = 0) => {
+    const added = addToStrip(images);
+    const [first] = added;
     if (first === undefined) return;
     choose(first);
-    if (others.length > 0) {
-      say(`One image at a time: this is the first of ${others.length + 1}, the others are below.`);
-    }
+    const leftOut = images.length - added.length + noImages;
+    say(
+      [
+        ...(added.length > 1
+          ? [`One image at a time: this is the first of ${added.length}, the others are below.`]
+          : []),
+        ...(leftOut > 0 ? [`Left out: ${leftOut} ${leftOut === 1 ? 'file' : 'files'}.`] : []),
+      ].join(' '),
+    );
   },
   onNothing: say,
 });

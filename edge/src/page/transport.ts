@@ -27,6 +27,7 @@ export async function* send(
   path: string,
   options: RequestOptions,
 ): AsyncGenerator<ReplyEvent, void, undefined> {
+  options.signal.throwIfAborted();
   const stream = new EventStream();
   const reader = openReply(path, options).getReader();
   try {
