@@ -13,7 +13,7 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-sync'],
 });
 try {
-  const page = await browser.newPage({ viewport: { width: 1180, height: 800 } });
+  const page = await browser.newPage({ viewport: { width: 1180, height: 860 } });
   await page.goto(stack.url);
   await page.getByRole('button', { name: 'Sample: elephant and bee' }).click();
   const done = page.locator('.turn[data-state=done]');

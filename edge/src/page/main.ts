@@ -104,6 +104,7 @@ function showChips(questions: readonly string[]): void {
   });
   chips.replaceChildren(...entries);
   chips.hidden = false;
+  chips.scrollLeft = 0;
 }
 
 /** Whoever brought an image may type at once, unless they are elsewhere already, or a keyboard would cover half the screen. */
