@@ -18,6 +18,8 @@ const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch:
 const PHONE_ON_ITS_SIDE = { viewport: { width: 844, height: 390 }, isMobile: true, hasTouch: true };
 /** 1280 x 800 at 200 %. */
 const ZOOMED = { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 };
+/** 1280 x 1024 at 400 %. */
+const ENLARGED = { viewport: { width: 320, height: 256 }, deviceScaleFactor: 4 };
 
 const SCREENS: [string, BrowserContextOptions][] = [
   ['1280 px', DESKTOP],
@@ -114,7 +116,7 @@ describePage('for everybody, the page', (service) => {
     },
   );
 
-  it.each(SCREENS)(
+  it.each([...SCREENS, ['a zoom of 400 %', ENLARGED] as const])(
     'shows the box for questions and its button without scrolling on %s',
     async (_name, options) => {
       const { page } = await service.open(options);

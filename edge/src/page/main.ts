@@ -71,7 +71,7 @@ function choose(image: ChosenImage): void {
     },
     onCaption: describeImage,
     onWritten: () => {
-      if (isAtEnd) end.scrollIntoView({ block: 'nearest' });
+      if (isAtEnd) scrollToEnd();
     },
     onNews: announce,
     onOtherImage: openFileDialog,
@@ -89,8 +89,14 @@ function ask(text: string): boolean {
   say('');
   conversation.ask(text);
   newConversation.hidden = false;
-  end.scrollIntoView({ block: 'nearest' });
+  scrollToEnd();
   return true;
+}
+
+/** Where little fits on the screen, the last turn comes before the questions to ask. */
+function scrollToEnd(): void {
+  end.scrollIntoView({ block: 'nearest' });
+  turns.lastElementChild?.scrollIntoView({ block: 'nearest' });
 }
 
 function showChips(questions: readonly string[]): void {
