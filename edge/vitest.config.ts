@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
 
-const TEXT_MODULE = /\.(txt|html|css)$|\/page\/client\.js$/;
+const TEXT_MODULE = /\.(txt|html|css)$/;
 
 export default defineConfig({
   plugins: [

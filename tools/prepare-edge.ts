@@ -1,4 +1,4 @@
-/** Writes the model's sizes and tokenizers into `edge/generated`, from the bundles of the checkpoints. */
+/** Writes the model's sizes and tokenizers into `edge/generated`, from the bundles of the checkpoints; and the page's script. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +13,8 @@ import { type BundleProgress, resolveBundle } from '@blip2/gpu-worker/resolve-bu
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { configure } from '@blip2/shared/config/configure';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
+import { buildPage } from './build-page.ts';
+import { readModelCard } from './model-card.ts';
 import { PREPARE_EDGE } from './programs.ts';
 import { statusLine } from './status-line.ts';
 
@@ -22,7 +24,7 @@ export type Checkpoints = { checkpoint: string; retrievalCheckpoint?: string };
 
 /**
  * Pulls the checkpoints and builds the bundles where needed, writes
- * `generated/{model.json,tokenizer.json.txt,instruction-tokenizer.json.txt,retrieval-tokenizer.json.txt}`.
+ * `generated/{model.json,tokenizer.json.txt,instruction-tokenizer.json.txt,retrieval-tokenizer.json.txt,page.js.txt}`.
  * @param edge folder of the edge
  * @returns the folders of the checkpoints, wherever they came from, and what the model card says the model knows
  */
@@ -40,7 +42,8 @@ export async function prepareEdge(
     retrievalCheckpoint === undefined ? null : await prepare(retrievalCheckpoint, 'retrieve');
   const manifest = await readGenerativeManifest(bundle);
   const retrieve = retrieval === null ? null : await readRetrievalManifest(retrieval.bundle);
-  const model = edgeModelFrom(manifest, retrieve ?? undefined);
+  const card = await readModelCard(folder);
+  const model = edgeModelFrom(manifest, retrieve ?? undefined, card);
   const generated = join(edge, 'generated');
   await mkdir(generated, { recursive: true });
   const files = {
@@ -54,6 +57,7 @@ export async function prepareEdge(
       retrieval === null || retrieve === null
         ? ''
         : await readTokenizer(retrieval.bundle, retrieve),
+    'page.js.txt': await buildPage(join(edge, 'src/page/main.ts')),
   };
   for (const [name, text] of Object.entries(files))
     await writeIfChanged(join(generated, name), text);
@@ -62,15 +66,8 @@ export async function prepareEdge(
     ...(retrieval === null ? {} : { retrievalCheckpoint: retrieval.checkpoint }),
     bundle,
     model,
-    summary: await readSummary(folder),
+    summary: card.summary ?? card.description,
   };
-}
-
-/** `summary` of the model card's front matter. @example 'knows emoji scenes only' */
-async function readSummary(checkpoint: string): Promise<string | undefined> {
-  const card = await readFile(join(checkpoint, 'README.md'), 'utf8').catch(() => '');
-  const [, frontMatter = ''] = /^---\n(.*?)\n---$/ms.exec(card) ?? [];
-  return /^summary: *["']?(.+?)["']?$/m.exec(frontMatter)?.[1];
 }
 
 function describe(

@@ -121,7 +121,24 @@ describe('the page', () => {
       const hash = new Uint8Array(digest).toBase64();
       expect(policy).toContain(`${directive} 'sha256-${hash}'`);
     }
-    expect(html).not.toMatch(/\son\w+=|\sstyle=/);
+    expect(html).not.toMatch(/<[^>]+\s(on\w+|style)=/);
+  });
+
+  it('says the name of the model and what its card says, whatever characters they have', async () => {
+    const card = { summary: 'knows <b>', description: 'A & "B".', caution: "It's $& only." };
+    const models = { generate: { ...generative, name: 'a<script>', card } };
+    const html = await (await startEdge({ models }).request('/')).text();
+    for (const text of ['a&lt;script&gt;', 'knows &lt;b&gt;.', 'A &amp; &quot;B&quot;.']) {
+      expect(html).toContain(text);
+    }
+    expect(html).toContain('It&#39;s $&amp; only.');
+  });
+
+  it('has nothing to say of a model without a card but its name', async () => {
+    const { card: _card, ...generate } = generative;
+    const html = await (await startEdge({ models: { generate } }).request('/')).text();
+    expect(html).toContain(`<strong>${generate.name}</strong> <span></span>`);
+    expect(html).not.toContain('{{');
   });
 });
 

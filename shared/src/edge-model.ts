@@ -29,8 +29,20 @@ export type EdgeRetrieval = z.infer<typeof EdgeRetrieval>;
 export const EdgeInstruction = z.object(qformerText);
 export type EdgeInstruction = z.infer<typeof EdgeInstruction>;
 
+/** What the model card says of the model, for people. */
+export const ModelCard = z.object({
+  /** Predicate of a sentence whose subject is the model. @example 'knows emoji scenes only' */
+  summary: z.optional(z.string()),
+  /** A sentence or two. */
+  description: z.optional(z.string()),
+  /** What to bear in mind about images that it was not trained for. */
+  caution: z.optional(z.string()),
+});
+export type ModelCard = z.infer<typeof ModelCard>;
+
 export const EdgeModel = z.object({
   name: z.string(),
+  card: z.optional(ModelCard),
   revision: z.string(),
   preprocessing: z.string(),
   /** Query embeddings of one image: float [num_query_tokens, qformer_hidden]. */
@@ -54,13 +66,16 @@ export type EdgeModel = z.infer<typeof EdgeModel>;
 /**
  * The properties of the served bundles that the edge needs.
  * @param retrieval manifest of the retrieval model, where one is served
+ * @param card of the generative model
  */
 export function edgeModelFrom(
   manifest: GenerativeManifest,
   retrieval?: RetrievalManifest,
+  card: ModelCard = {},
 ): EdgeModel {
   return {
     name: manifest.name,
+    ...(Object.keys(card).length === 0 ? {} : { card }),
     revision: manifest.revision,
     preprocessing: manifest.preprocessing,
     num_query_tokens: manifest.num_query_tokens,

@@ -44,6 +44,7 @@ const LAYERS: readonly Layer[] = [
     ],
     ['edge ground', 'edge config', 'shared'],
   ),
+  layer('page', ['edge/src/page/'], ['shared']),
   layer('edge ground', ['edge/'], ['edge config', 'shared']),
 
   layer('infra', ['infra/'], ['shared']),

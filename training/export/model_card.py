@@ -22,6 +22,8 @@ pipeline_tag: image-text-to-text
 library_name: transformers
 model_name: blip2-scenes
 summary: knows emoji scenes only
+description: It names and counts 142 things on plain backgrounds, and says what is beside, above or below what.
+caution: This model was trained on emoji scenes only; about photos it guesses.
 tags: [blip-2]
 ---
 

@@ -24,6 +24,8 @@ describe('health', () => {
       execution_provider: 'fake',
       execution_provider_why: 'a test',
       precision: 'int8',
+      model: 'blip2-scenes',
+      model_card: { summary: 'knows emoji scenes only' },
     });
   });
 

@@ -26,13 +26,14 @@ export const health: Handler = async (c, deps) => {
     const detail = failed.map((part) => `${part}: ${checks[part]}`).join('; ');
     return problemResponse(new ApiError(PROBLEM_OF[first], detail, { retry_after: RETRY_AFTER_S }));
   }
-  const { name, revision } = deps.models.generate;
+  const { name, revision, card } = deps.models.generate;
   const { damagedEntries } = deps.stores.query.cache;
   const body: Health = {
     status: 'ok',
     checks,
     model: name,
     revision,
+    ...(card !== undefined && { model_card: card }),
     ...runsOn(worker),
     damaged_entries: damagedEntries,
   };

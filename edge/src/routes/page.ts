@@ -1,6 +1,9 @@
 /** `GET /`: the page, one document with its style and script inside, which the policy admits by hash. */
 
-import script from '../page/client.js';
+import type { EdgeModel } from '@blip2/shared/edge-model';
+import { html } from 'hono/html';
+import script from '../../generated/page.js.txt';
+import type { Dependencies } from '../dependencies.ts';
 import markup from '../page/page.html';
 import style from '../page/style.css';
 import type { Handler } from './app-context.ts';
@@ -8,30 +11,52 @@ import type { Handler } from './app-context.ts';
 type Page = { html: string; policy: string };
 
 /** Assembled on first use: its hashes are asynchronous. */
-let assembled: Promise<Page> | undefined;
+const assembled = new WeakMap<Dependencies, Promise<Page>>();
 
-export const page: Handler = async (c) => {
-  assembled ??= assemble();
-  const { html, policy } = await assembled;
-  return c.html(html, 200, {
+export const page: Handler = async (c, deps) => {
+  let assembling = assembled.get(deps);
+  if (assembling === undefined) {
+    assembling = assemble(deps);
+    assembled.set(deps, assembling);
+  }
+  const { html: text, policy } = await assembling;
+  return c.html(text, 200, {
     'content-security-policy': policy,
     'cache-control': 'public, max-age=300',
   });
 };
 
-async function assemble(): Promise<Page> {
-  const html = markup.replace('/*style*/', () => style).replace('/*script*/', () => script);
+async function assemble({ models, config }: Dependencies): Promise<Page> {
+  const texts: Record<string, string> = {
+    ...textsOf(models.generate),
+    maxImageBytes: String(config.maxImageBytes),
+  };
+  const text = markup
+    .replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) => escapeHtml(texts[name] ?? ''))
+    .replace('/*style*/', () => style)
+    .replace('/*script*/', () => script);
   const policy = [
     "default-src 'none'",
     `style-src ${await hashOf(style)}`,
     `script-src ${await hashOf(script)}`,
-    'img-src blob: data:',
+    // Of any host: an image that was named by its address is shown.
+    'img-src blob: data: https: http:',
     "connect-src 'self'",
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
   ].join('; ');
-  return { html, policy };
+  return { html: text, policy };
+}
+
+/** What the page says of the model. @example { name: 'blip2-scenes', summary: 'knows emoji scenes only.', … } */
+function textsOf({ name, card }: Pick<EdgeModel, 'name' | 'card'>): Record<string, string> {
+  const { summary, description = '', caution = '' } = card ?? {};
+  return { name, summary: summary === undefined ? '' : `${summary}.`, description, caution };
+}
+
+function escapeHtml(text: string): string {
+  return String(html`${text}`);
 }
 
 async function hashOf(text: string): Promise<string> {
