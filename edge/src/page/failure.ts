@@ -123,6 +123,11 @@ export const WORDS: Readonly<Record<string, Words>> = {
     sentence: 'Something went wrong in the service. It was noted there; try again.',
     remedy: 'retry',
   },
+  'computation-failed': {
+    sentence:
+      'The model could not compute an answer to this. Ask in other words, or try another image.',
+    remedy: 'retry',
+  },
   'bad-gateway': { sentence: 'Something went wrong in the service. Try again.', remedy: 'retry' },
 
   // What only a mistake of the page brings about.
