@@ -6,7 +6,8 @@ import { createLogger } from './logger.ts';
 import { tunedEnvironment } from './runtime/malloc-tuning.ts';
 import { startWorker } from './start-worker.ts';
 
-const { values: config } = configure(WORKER_PROGRAM);
+const warnings: string[] = [];
+const { values: config } = configure(WORKER_PROGRAM, (warning) => warnings.push(warning));
 
 const tuned = tunedEnvironment(process.env, process.platform);
 if (tuned !== null) {
@@ -22,6 +23,9 @@ const log = createLogger({
   write: (line) => process.stderr.write(line),
   pretty: process.stderr.isTTY,
 });
+
+// Whoever started this one has the same environment, and has said it.
+if (!config.attached) for (const message of warnings) log.warn('configuration', { message });
 
 try {
   log.info('starting', { config: printable(WORKER_OPTIONS, config) });

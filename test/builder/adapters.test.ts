@@ -138,7 +138,7 @@ describe('an adapter', () => {
 
   it('has its base found by whoever calls, and the tokenizer of either', async () => {
     const folder = await changed('lora', { base_model_name_or_path: 'someone/blip2' });
-    await writeFile(join(folder, 'special_tokens_map.json'), '{"note": "of the adapter"}');
+    await writeFile(join(folder, 'special_tokens_map.json'), '{"pad_token": "w1"}');
     const asked: string[] = [];
     const resolveBase = async (id: string) => {
       asked.push(id);

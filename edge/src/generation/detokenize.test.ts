@@ -10,7 +10,7 @@ function deltasOf(bytes: Uint8Array, lengths: readonly number[]): string[] {
     tokens.push(token);
     at += token.length;
   }
-  const detokenizer = createDetokenizer((id) => tokens[id] ?? new Uint8Array());
+  const detokenizer = createDetokenizer({ bytesOf: (id) => tokens[id] ?? new Uint8Array() });
   return [...tokens.keys()].map((id) => detokenizer.push(id)).concat(detokenizer.end());
 }
 

@@ -1,18 +1,9 @@
 /** Makes sure that the bundle of a checkpoint exists: builds it in a temporary folder and renames that. */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  copyFile,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
+import { makeFolder } from '../make-folder.ts';
 import type { BaseOptions } from './checkpoint/base-folder.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
 import type { OpenCheckpoint } from './checkpoint/open-checkpoint-types.ts';
@@ -61,6 +52,7 @@ const SIDECARS = [
   'LICENSE',
 ];
 const CONFIG = 'config.json';
+const ADVICE = 'BLIP2_BUNDLES chooses another place for bundles.';
 /** Composed of the checkpoint's files rather than copied: every bundle has one. */
 const TOKENIZER = 'tokenizer.json';
 
@@ -83,6 +75,7 @@ export async function ensureBundle(
     ignored: ignoredKeys,
     ...(resolveBase === undefined ? {} : { resolveBase }),
   });
+  await makeFolder(bundles, ADVICE);
   const checkpoint = source.folder;
   const precision = choosePrecision(wanted, source.bytes);
   const revision = await checkpointRevision(source.inputs, join(bundles, '.revisions'));
@@ -94,10 +87,13 @@ export async function ensureBundle(
 
   await removeAbandoned(bundle);
   const draft = `${bundle}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-  await mkdir(draft, { recursive: true });
+  await makeFolder(draft, ADVICE);
   try {
     await build(source, draft, identity, { onProgress, ignoredKeys });
     if (!(await isUsable(bundle, checkpoint, identity))) await moveDraft(draft, bundle);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CheckpointError(source.explain(error.message), { cause: error });
   } finally {
     await rm(draft, { recursive: true, force: true });
   }

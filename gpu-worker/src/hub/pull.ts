@@ -1,7 +1,7 @@
 /** Brings a checkpoint from a hub onto this machine: all its files of one commit, each verified. */
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { cacheDestination, cachedCheckpoint } from './cache.ts';
+import { cacheDestination, lookUp } from './cache.ts';
 import { HubClient } from './client.ts';
 import { folderDestination } from './destination.ts';
 import { HubError } from './errors.ts';
@@ -12,6 +12,7 @@ import type { PullProgress } from './progress.ts';
 import { fetchThrough } from './proxy.ts';
 import { type Wait, waitForClock } from './retry.ts';
 import { Snapshot } from './snapshot.ts';
+import { tokenOf } from './token.ts';
 
 export type PullOptions = {
   onProgress?: (progress: PullProgress) => void;
@@ -51,15 +52,15 @@ export async function pull(
   const isTokensHub = new URL(model.endpoint).origin === new URL(hub.endpoint).origin;
   const client = new HubClient(
     model,
-    isTokensHub ? hub.token : undefined,
+    isTokensHub ? await tokenOf(hub) : undefined,
     retry,
     fetchThrough(hub.proxy),
   );
   const commit = await client.commit();
   const destination =
     out === undefined ? cacheDestination(model, commit, hub) : folderDestination(resolve(out));
-  await using _lock = await lock(destination.lockPath, wait, stop.signal);
   await destination.prepare();
+  await using _lock = await lock(destination.lockPath, wait, stop.signal);
   const snapshot = new Snapshot({ client, model, commit, destination, stallMs, retry });
   const listed = await client.files(commit);
   const contents = await snapshot.contents(listed);
@@ -69,11 +70,18 @@ export async function pull(
   return destination.folder;
 }
 
+/** Optional files that nobody has asked for count as absent, as they do to transformers. */
 async function offline(model: ModelId, hub: HubOptions): Promise<string> {
-  const cached = await cachedCheckpoint(model, hub);
-  if (cached !== undefined) return cached;
+  const { id, revision } = model;
+  const cached = await lookUp(model, hub);
+  if (cached === undefined) {
+    throw new HubError(
+      `HF_HUB_OFFLINE is set, and ${hub.cache} does not hold ${id} at ${revision}. Pull it once without, or set HF_HUB_CACHE to where it is.`,
+    );
+  }
+  if (cached.needed.length === 0) return cached.folder;
   throw new HubError(
-    `HF_HUB_OFFLINE is set, and ${hub.cache} does not hold all of ${model.id} at ${model.revision}.`,
+    `HF_HUB_OFFLINE is set, and ${hub.cache} does not hold all of ${id} at ${revision}: ${cached.needed.join(', ')} missing in ${cached.folder}. Pull it once without HF_HUB_OFFLINE.`,
   );
 }
 

@@ -69,6 +69,19 @@ export function selectShards(
   });
 }
 
+/** What to do with weights that are almost those of a checkpoint. */
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /-\d+-of-\d+\.(safetensors|bin)$/,
+    ' The index of the shards, model.safetensors.index.json, is missing: ask its owner to add it.',
+  ],
+  [
+    /^(model|pytorch_model)\.[\w-]+\.(safetensors|bin)$/,
+    ' That is a variant: download the repository (hf download), rename that file to model.safetensors or pytorch_model.bin, and give the folder.',
+  ],
+  [/^adapter_model\./, ' That is an adapter, and adapter_config.json is missing.'],
+];
+
 function expectWeights(
   weights: Weights,
   names: readonly string[],
@@ -84,6 +97,12 @@ function expectWeights(
   if (names.includes('adapter_config.json') && !beside.some((name) => /^adapter_/.test(name))) {
     throw fail('has adapter_config.json but no adapter_model.safetensors or adapter_model.bin.');
   }
+  const stray = names.find((name) => /^adapter_model\.(safetensors|bin)$/.test(name));
+  if (own !== undefined && stray !== undefined && !names.includes('adapter_config.json')) {
+    throw fail(
+      `has ${stray} beside its weights and no adapter_config.json, which says how to merge it: ask its owner to add that file, or download the weights without the adapter.`,
+    );
+  }
   if (own !== undefined || isAdapterAlone(weights)) return;
   const others = names.filter((name) => OTHER_WEIGHTS.test(name));
   if (!names.includes('config.json') && others.length === 0) {
@@ -91,8 +110,9 @@ function expectWeights(
   }
   if (others.length === 0) throw fail('has no weights.');
   const more = others.length > 1 ? ` and ${others.length - 1} more` : '';
+  const hint = HINTS.find(([pattern]) => others.some((name) => pattern.test(name)))?.[1] ?? '';
   throw fail(
-    `has no weights that can be read, neither model.safetensors nor pytorch_model.bin, only ${others[0]}${more}. ` +
+    `has no weights that can be read, neither model.safetensors nor pytorch_model.bin, only ${others[0]}${more}.${hint} ` +
       `See ${endpoint}/${id}/discussions for a conversion and pull it with --revision refs/pr/N, or convert it with ` +
       'transformers (model.save_pretrained(folder, safe_serialization=True)) and give that folder.',
   );

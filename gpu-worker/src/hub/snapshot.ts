@@ -74,7 +74,7 @@ export class Snapshot {
     const free = await freeBytes(destination.folder);
     if (missing <= free) return;
     throw new HubError(
-      `The disk of ${destination.folder} is too full for ${model.id}: ${formatBytes(missing)} are needed, ${formatBytes(free)} are free.${destination.advice}`,
+      `The disk of ${destination.folder} is too full for ${model.id}: ${formatBytes(missing)} are needed, ${formatBytes(free)} are free. ${destination.advice}`.trimEnd(),
     );
   }
 

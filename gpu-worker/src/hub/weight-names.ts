@@ -77,9 +77,20 @@ export function hasTokenizerOfBase(weights: Weights, names: readonly string[]): 
   return isAdapterAlone(weights) || (weights.isOther && names.includes(LAVIS_SETTINGS));
 }
 
+/** Either says how images are prepared. */
+export const PROCESSORS = ['preprocessor_config.json', 'processor_config.json'] as const;
+
 /** Files that a checkpoint may do without, but of which it must be known whether its repository has them. */
 export function maybeAbsent({ isOther }: Weights): string[] {
-  return ['preprocessor_config.json', 'tokenizer.json', ...(isOther ? [LAVIS_SETTINGS] : [])];
+  return [
+    ...PROCESSORS,
+    'generation_config.json',
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'special_tokens_map.json',
+    'added_tokens.json',
+    ...(isOther ? [LAVIS_SETTINGS] : []),
+  ];
 }
 
 /** Whether weights of that name would be taken for, or together with, those of the files. */

@@ -12,6 +12,8 @@ const names = z.optional(z.nullable(z.union([z.string(), z.array(z.string())])))
 /** What says which modules are meant, of every kind of adapter. */
 const modules = {
   base_model_name_or_path: z.optional(z.nullable(z.string())),
+  /** The base's on its hub. */
+  revision: z.optional(z.nullable(z.string())),
   /** Ends of names, or a regular expression of whole names. */
   target_modules: names,
   exclude_modules: names,
@@ -69,7 +71,6 @@ const IDLE = [
   'task_type',
   'auto_mapping',
   'peft_version',
-  'revision',
   'inference_mode',
   'lora_dropout',
   'rank_dropout',

@@ -12,11 +12,11 @@ export type BaseOptions = {
 };
 
 /**
- * @param id a path, absolute or from `folder` or the working folder, or a hub id
+ * @param base `id`: a path, absolute or from `folder` or the working folder, or a hub id; `revision`: of the latter
  * @param remedy what to do where it is nowhere
  */
 export async function resolveBaseFolder(
-  id: string,
+  { id, revision }: { id: string; revision?: string | null | undefined },
   folder: string,
   { resolveBase }: BaseOptions,
   remedy: string,
@@ -25,7 +25,8 @@ export async function resolveBaseFolder(
     if ((await stat(path).catch(() => null)) !== null) return path;
   }
   if (resolveBase !== undefined) {
-    return await resolveBase(id).catch((cause: Error) => {
+    const name = revision == null || revision === '' ? id : `${id}@${revision}`;
+    return await resolveBase(name).catch((cause: Error) => {
       throw new CheckpointError(`${folder} needs its base "${id}": ${cause.message} ${remedy}`, {
         cause,
       });

@@ -164,7 +164,13 @@ function lowRankPair(
     const [first = 0, ...rest] = tensor.shape;
     const flat = [first, rest.reduce((product, dim) => product * dim, 1)];
     if (`${flat}` !== `${stored}`) {
-      throw fail(`"${module}" has ${name} [${tensor.shape}], rank and weight ask for [${stored}]`);
+      const isOfRank = flat[stored.indexOf(rank)] === rank;
+      const why = isOfRank
+        ? 'it was made for a base of other sizes'
+        : `its rank is not the ${rank} of ${ADAPTER_CONFIG}`;
+      throw fail(
+        `"${module}" has ${name} [${tensor.shape}], rank and weight ask for [${stored}]: ${why}`,
+      );
     }
     return { shape, read: () => readAll(tensor), isTransposed: isEmbedding };
   };
@@ -210,7 +216,7 @@ function expectShape(
   fail: (why: string) => Error,
 ): void {
   if (`${tensor.shape}` === `${shape}`) return;
-  throw fail(`"${name}" has ${shapeOf(tensor)}, not [${shape}]`);
+  throw fail(`"${name}" has ${shapeOf(tensor)}, the base asks for [${shape}]`);
 }
 
 function shapeOf({ shape }: StoredTensor): string {

@@ -1,15 +1,14 @@
-/** A key of tokenizer_config.json that nothing here reads may mean other ids: it stops the build. */
+/** A key of a tokenizer's files that nothing here reads may mean other ids: it stops the build. */
 import { CheckpointError } from '../../errors.ts';
-import { TokenizerConfig } from './token-files.ts';
+import { isTokenKey, type TokenFiles, TokenizerConfig } from './token-files.ts';
 
 /**
  * Keys that change no id, as transformers 4.27 to 5.18 write them: where the tokenizer comes from, how Python pads, cuts
- * and returns, what chats look like, and the white space of what is decoded.
+ * and returns, and what chats look like.
  */
 const IDLE = new Set([
   'backend',
   'chat_template',
-  'clean_up_tokenization_spaces',
   'device_map',
   'errors',
   'fix_mistral_regex',
@@ -49,20 +48,27 @@ const IDLE = new Set([
  * @param ignored paths (`tokenizer_config.note`) of keys that someone knows to change nothing
  * @throws CheckpointError naming every key that is not known and says something
  */
-export function expectKnownSettings(config: TokenizerConfig, ignored: readonly string[]): void {
-  const unknown = Object.keys(config).filter(
-    (key) =>
-      !(key in TokenizerConfig.shape) &&
-      !key.endsWith('_token') &&
-      !IDLE.has(key) &&
-      !ignored.includes(`tokenizer_config.${key}`) &&
-      says(config[key]),
+export function expectKnownSettings({ config, map }: TokenFiles, ignored: readonly string[]): void {
+  expectKnown('tokenizer_config', config, ignored, (key) => {
+    return key in TokenizerConfig.shape || isTokenKey(key) || IDLE.has(key);
+  });
+  expectKnown('special_tokens_map', map, ignored, isTokenKey);
+}
+
+function expectKnown(
+  file: string,
+  members: Readonly<Record<string, unknown>>,
+  ignored: readonly string[],
+  isKnown: (key: string) => boolean,
+): void {
+  const unknown = Object.keys(members).filter(
+    (key) => !isKnown(key) && !ignored.includes(`${file}.${key}`) && says(members[key]),
   );
   if (unknown.length === 0) return;
-  const list = unknown.map((key) => `${key} = ${JSON.stringify(config[key])?.slice(0, 80)}`);
-  const paths = [...ignored, ...unknown.map((key) => `tokenizer_config.${key}`)];
+  const list = unknown.map((key) => `${key} = ${JSON.stringify(members[key])?.slice(0, 80)}`);
+  const paths = [...ignored, ...unknown.map((key) => `${file}.${key}`)];
   throw new CheckpointError(
-    `tokenizer_config.json: the builder does not know ${list.join(', ')}. ` +
+    `${file}.json: the builder does not know ${list.join(', ')}. ` +
       `If that changes no token of a text, set BLIP2_IGNORE_CONFIG=${paths.join(',')}; else the tokenizer is not supported.`,
   );
 }
