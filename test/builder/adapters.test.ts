@@ -24,12 +24,13 @@ const OF_OPT = [
   'head',
   'lora-bias',
   'more-tokens',
+  'more-tokens-saved',
   'of-language-model',
   'of-qformer',
   'loha',
   'ia3',
 ];
-const OF_T5 = ['t5', 't5-ia3'];
+const OF_T5 = ['t5', 't5-head', 't5-ia3'];
 /** Of golden/make/adapters.py. */
 const PROMPT = [2, 17, 33, 8];
 
@@ -109,6 +110,10 @@ describe('an adapter', () => {
     const bundle = await ensureBundle(join(ADAPTERS, name), { bundles });
     const { logits } = await expectedOf(name);
     expect(maxDifference(await logitsOf(bundle), logits!)).toBeLessThan(1e-4);
+  });
+
+  it.each(OF_T5)('%s becomes a bundle', async (name) => {
+    await ensureBundle(join(ADAPTERS, name), { bundles });
   });
 
   it('is merged into the base that lies beside it, and its bundle says so', async () => {

@@ -42,6 +42,8 @@ const PLACES: [
   ['api-opt', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
   ['api-t5', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
   ['match', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
+  ['api-opt', 'special_tokens_map.json', null, 'special_tokens_map.mystery'],
+  ['match', 'special_tokens_map.json', null, 'special_tokens_map.mystery'],
 ];
 
 /** A copy of the case with an adapter beside it, and the key added. */
@@ -63,7 +65,7 @@ describe('a key that nobody knows', () => {
   it.each(PLACES)('in %s, %s, %s stops the build as %s', async (kind, file, part, path) => {
     const folder = await checkpointWith(kind, file, part);
     const bundles = join(root, 'bundles');
-    const shown = file === 'tokenizer_config.json' ? 'mystery' : path;
+    const shown = /^(tokenizer_config|special_tokens_map)/.test(file) ? 'mystery' : path;
     await expect(ensureBundle(folder, { bundles })).rejects.toThrow(
       new RegExp(
         `the builder does not know ${shown} = 1\\. If that changes .*, set BLIP2_IGNORE_CONFIG=${path};`,

@@ -7,6 +7,8 @@ import { readJson } from './read-json.ts';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
 
+const MERGE_IT = 'merge it with peft (merge_and_unload, save_pretrained) and give that folder';
+
 const names = z.optional(z.nullable(z.union([z.string(), z.array(z.string())])));
 
 /** What says which modules are meant, of every kind of adapter. */
@@ -98,7 +100,7 @@ export async function readAdapterConfig(
   if (type === undefined || !Object.hasOwn(SCHEMAS, type)) {
     const kind = type === undefined ? 'no kind of adapter' : `an adapter of type ${shortly(type)}`;
     throw new CheckpointError(
-      `${path} names ${kind}: LORA (DoRA and rank-stabilized LoRA included), LOHA and IA3 are merged. Merge it with peft (merge_and_unload, save_pretrained) and give that folder.`,
+      `${path} names ${kind}: LORA (DoRA and rank-stabilized LoRA included), LOHA and IA3 are merged. Of this one, ${MERGE_IT}.`,
     );
   }
   const schema = SCHEMAS[type as keyof typeof SCHEMAS];
@@ -106,7 +108,7 @@ export async function readAdapterConfig(
   if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
   const isKnown = (key: string) => Object.hasOwn(schema.shape, key) || IDLE.includes(key);
   const members = json as Record<string, unknown>;
-  expectKnownKeys(path, [{ at: 'adapter_config', members, isKnown }], ignored);
+  expectKnownKeys(path, [{ at: 'adapter_config', members, isKnown }], ignored, MERGE_IT);
   return parsed.data;
 }
 
