@@ -45,10 +45,13 @@ export async function install() {
   refuseOldNode();
   const wanted = readFileSync(join(root, 'package-lock.json'), 'utf8');
   const lock = createHash('sha256').update(wanted).digest('hex');
-  if (isInstalled(lock, wanted)) return;
+  if (isStamped(lock)) return;
   const unlock = await lockInstall(join(root, '.installing'));
-  // Whoever was waited for has installed the same.
-  if (isInstalled(lock, wanted)) return unlock();
+  // Whoever was waited for has installed the same, or npm ci has been run by hand.
+  if (isStamped(lock) || hasInstalled(wanted)) {
+    writeStamp(lock);
+    return unlock();
+  }
   console.error('Installing dependencies (once, about a minute) …');
   const { code, signal, errors } = await npmCi();
   if (signal !== null) process.exit(128 + constants.signals[signal]);
@@ -57,13 +60,25 @@ export async function install() {
     console.error(known?.[1] ?? 'npm ci failed; its message is above.');
     process.exit(1);
   }
-  writeFileSync(stamp, lock);
+  writeStamp(lock);
   unlock();
 }
 
-/** Whether the packages are there, whoever has installed them. */
-function isInstalled(lock, wanted) {
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return true;
+function isStamped(lock) {
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === lock;
+}
+
+/** Where this user may not write, packages that are there will do. */
+function writeStamp(lock) {
+  try {
+    writeFileSync(stamp, lock);
+  } catch {
+    // They are compared again next time.
+  }
+}
+
+/** Whether npm's own record of what it has installed, to the end, is that of the lock file. */
+function hasInstalled(wanted) {
   if (!existsSync(installedByNpm) || !isPlatformWhole()) return false;
   const present = JSON.parse(readFileSync(installedByNpm, 'utf8')).packages;
   const isThere = ([path, { version, resolved, integrity, optional }]) => {

@@ -13,11 +13,11 @@ import { descendantsOf, endingWithTest, running } from '../support/processes.ts'
 
 const TOOLS = fileURLToPath(new URL('../../tools', import.meta.url));
 
-/** Signals that it began to install, and waits for a file that lets it end. */
+/** Script of a package that signals that it began to install, and waits for a file that lets it end. */
 const SLOW = `
   import { existsSync, writeFileSync } from 'node:fs';
-  writeFileSync('installing', String(process.pid));
-  setInterval(() => existsSync('go') && process.exit(0), 20);
+  writeFileSync('../../installing', String(process.pid));
+  setInterval(() => existsSync('../../go') && process.exit(0), 20);
 `;
 
 let folder: string;
@@ -83,9 +83,9 @@ async function installSlowly(): Promise<{
   begun: () => Promise<void>;
   letGo: () => Promise<void>;
 }> {
-  await writeFile(path('slow.mjs'), SLOW);
-  const scripts = { ...PROJECT.scripts, postinstall: 'node slow.mjs' };
-  await writeJson('package.json', { ...PROJECT, scripts });
+  await writeFile(path('packages/one/slow.mjs'), SLOW);
+  const scripts = { postinstall: 'node slow.mjs' };
+  await writeJson('packages/one/package.json', { name: 'one', version: '1.0.0', scripts });
   return {
     begun: () => expect.poll(() => existsSync(path('installing')), { timeout: 20_000 }).toBe(true),
     letGo: () => writeFile(path('go'), ''),

@@ -18,10 +18,10 @@ it('a request of which nothing arrives ends with a problem that says so', async 
   const body = new ReadableStream<Uint8Array>();
   const init = { method: 'POST', body, duplex: 'half' } as RequestInit;
   const response = createApp(UNASKED).request('/v1/run', init);
-  await vi.advanceTimersByTimeAsync(9999);
+  await vi.advanceTimersByTimeAsync(9000);
   const state = Promise.race([response, Promise.resolve('open')]);
   expect(await state).toBe('open');
-  await vi.advanceTimersByTimeAsync(1);
+  await vi.advanceTimersByTimeAsync(1000);
   const { status, headers } = await response;
   expect(status).toBe(504);
   expect(headers.get('x-request-id')).toMatch(/\S/);
