@@ -112,8 +112,8 @@ function refuseOldNode() {
 
 /** Runs `npm ci`, and ends it with everything it has started when this process has to end. */
 async function npmCi() {
-  // Warnings, of the old Node among them, tell a user nothing that they could mend.
-  const npm = spawn('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], {
+  // Quiet by .npmrc: warnings, of the old Node among them, tell a user nothing that they could mend.
+  const npm = spawn('npm', ['ci'], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'pipe'],
     shell: isWindows,

@@ -175,7 +175,7 @@ export const LAYERS = {
 };
 
 export const PREPARE_EDGE = {
-  command: 'node tools/prepare-edge.ts',
+  command: 'npm run node -- tools/prepare-edge.ts',
   summary:
     "Writes the model's numbers and tokenizers into edge/generated, as npm run deploy bundles them with the Worker.",
   options: MODEL_OPTIONS,

@@ -135,7 +135,7 @@ export const MODEL_OPTIONS = {
     default: [],
     defaultText: 'none',
     group,
-    help: 'keys that change nothing though the builder does not know them, with commas between them: of config.json as text_config.note, of other files behind preprocessor_config., processor_config., generation_config., adapter_config. or tokenizer_config.',
+    help: 'keys that change nothing though the builder does not know them, with commas between them: of config.json as text_config.note, of other files behind preprocessor_config., processor_config., generation_config., adapter_config., tokenizer_config. or special_tokens_map.',
   }),
   bundles: option({
     env: 'BLIP2_BUNDLES',

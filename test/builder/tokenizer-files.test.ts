@@ -216,6 +216,21 @@ describe('a setting of the tokenizer', () => {
       /does not know stemmer = "porter".*BLIP2_IGNORE_CONFIG=tokenizer_config\.stemmer/,
     ],
     ['that is of another kind', 'api-opt', config({ add_bos_token: 1 }), /add_bos_token/],
+    [
+      'that forces a clean-up which breaks texts of byte-level BPE',
+      'api-opt',
+      config({ clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output: true }),
+      /does not know clean_up_tokenization_spaces_for_bpe/,
+    ],
+    [
+      'that gives a role to another token than a second file',
+      'api-opt',
+      all(
+        config({ eos_token: '</s>' }),
+        file('special_tokens_map.json', { eos_token: { content: '<pad>', lstrip: false } }),
+      ),
+      /tokenizer_config\.json says eos_token is "<\/s>", and special_tokens_map\.json says "<pad>": remove one/,
+    ],
   ])('%s is refused by name', async (_, golden, change, message) => {
     await expect(ensureBundle(await changed(change, golden), { bundles })).rejects.toThrow(message);
   });

@@ -51,7 +51,10 @@ CASES = {
     # Two tokens were added, so that embedding and head are saved whole.
     "more-tokens": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"])),
     # The same, said by the config.
-    "more-tokens-saved": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"])),
+    "more-tokens-saved": (
+        "half", None,
+        LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]),
+    ),
     "loha": ("half", None, LoHaConfig(r=3, alpha=6, target_modules=["q_proj", "fc2"], rank_pattern={"fc2": 2})),
     "ia3": ("half", None, IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"])),
     "t5": ("t5", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q", "v", "wi_0", "wo"])),

@@ -1,4 +1,4 @@
-"""Writes small tokenizers whose config asks for `clean_up_tokenization_spaces`, and the texts that `transformers` decodes.
+"""Writes small tokenizers whose config says `clean_up_tokenization_spaces`, and what `transformers` decodes.
 
     pip install transformers
     python test/parity/golden/make/clean_up.py    # writes test/parity/golden/tokenizers/clean-up.json.gz
@@ -53,7 +53,11 @@ def case(family: str, made: Tokenizer, name: str, settings: dict[str, object]) -
     """The files of a folder, random rows of ids, and their texts."""
     rng = random.Random(f"{family} {settings}")
     made.add_special_tokens(list(CONTROLS.values()))
-    config = {"model_type": "blip-2", "architectures": ["Blip2ForConditionalGeneration"], "text_config": {"model_type": family}}
+    config = {
+        "model_type": "blip-2",
+        "architectures": ["Blip2ForConditionalGeneration"],
+        "text_config": {"model_type": family},
+    }
     tokenizer_config = {"tokenizer_class": name, **CONTROLS, **settings}
     files = {
         "config.json": json.dumps(config),
@@ -85,7 +89,9 @@ def main() -> None:
     ]
     packed = json.dumps(cases, ensure_ascii=True, separators=(",", ":")).encode()
     (GOLDEN / "tokenizers" / "clean-up.json.gz").write_bytes(gzip.compress(packed, 9, mtime=0))
-    print(len(cases), "tokenizers", [sum(" ." in text for text in each["texts"]) for each in cases], len(packed), "bytes")
+    print(
+        len(cases), "tokenizers", [sum(" ." in text for text in each["texts"]) for each in cases], len(packed), "bytes"
+    )
 
 
 if __name__ == "__main__":
