@@ -30,7 +30,6 @@ if (!config.attached) for (const message of warnings) log.warn('configuration', 
 try {
   log.info('starting', { config: printable(WORKER_OPTIONS, config) });
   const worker = await startWorker(config, log);
-  log.info('ready', { url: worker.url });
   worker.crashed.finally(() => process.exit(1));
   let stopping = false;
   const stop = (reason: string) => {
@@ -52,6 +51,8 @@ try {
   if (config.attached) {
     process.stdin.once('close', () => stopping || stop('standard input ended')).resume();
   }
+  // Whoever reads this may already signal.
+  log.info('ready', { url: worker.url });
 } catch (error) {
   const { message, cause } = error as Error;
   // Users can mend what is wrong; a stack of our code would not help them.

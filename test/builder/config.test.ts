@@ -63,7 +63,6 @@ describe('a config as transformers writes it', () => {
     ['opt', 'vision', { window: 0 }, /know vision_config\.window = 0/],
     ['opt', 'qformer', { type_vocab_size: 2 }, /know qformer_config\.type_vocab_size = 2/],
     ['opt', null, { auto_map: { AutoModel: 'x.y' } }, /know auto_map = {"AutoModel":"x\.y"}/],
-    ['generative', null, { auto_map: { AutoConfig: 'mine.Config' } }, /know auto_map/],
     [
       'retrieval',
       null,

@@ -64,3 +64,35 @@ it.each([
   expect(errors.trimEnd()).toContain(message);
   expect(errors.trimEnd().split('\n')).toHaveLength(1);
 });
+
+it.each([
+  'tools/start.ts',
+  'tools/demo.ts',
+  'gpu-worker/src/main.ts',
+  'gpu-worker/src/cli/model.ts',
+])('%s refuses a variable that is mistyped, before anything else', async (entry) => {
+  const env = { BLIP2_PRECISON: 'int4', BLIP2_CHECKPOINT: '/nowhere' };
+  const { code, errors } = await run(entry, [], env);
+  expect({ code, errors }).toEqual({
+    code: 1,
+    errors: 'Unknown variable BLIP2_PRECISON. Did you mean BLIP2_PRECISION?\n',
+  });
+});
+
+it('a variable that nothing reads is said, and stops nothing', async () => {
+  const { code, output, errors } = await run('gpu-worker/src/cli/model.ts', [], {
+    BLIP2_PORT: '80',
+  });
+  expect({ code, errors }).toEqual({
+    code: 0,
+    errors: 'Nothing here reads BLIP2_PORT. Did you mean BLIP2_WORKER_PORT?\n',
+  });
+  expect(output).toContain('Usage: npm run model');
+});
+
+it.runIf(process.platform === 'linux')('a folder that cannot be made is said', async () => {
+  const env = { BLIP2_BUNDLES: '/proc/nope' };
+  const { code, errors } = await run('tools/demo.ts', [], env);
+  expect(code).toBe(1);
+  expect(errors).toMatch(/The folder \/proc\/nope cannot be made: .*BLIP2_BUNDLES chooses/);
+});

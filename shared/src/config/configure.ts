@@ -23,7 +23,8 @@ export function readProgram<O extends Options>(
   const { options, arguments: names = [], family } = program;
   const { flags, positionals, help } = readCommandLine(options, args, names.length);
   if (help) return null;
-  if (family !== undefined) unknownVariables(family, env).forEach(warn);
+  const warnings = family === undefined ? [] : unknownVariables(family, env);
+  for (const warning of warnings) warn(warning);
   return { values: readOptions(options, { env, flags }), positionals };
 }
 
