@@ -269,6 +269,32 @@ describe('a setting of the tokenizer', () => {
     expect((await tokenizerOf(change)).encode('a dog')).toEqual([68, ...(await dog())]);
   });
 
+  /** As transformers 5.18 was seen to leave the ids of each kind alone. */
+  it.each<[string, Json]>([
+    ['api-t5', { tokenizer_class: 'T5TokenizerFast', legacy: false, add_prefix_space: false }],
+    ['api-t5', { extra_ids: 50, sp_model_kwargs: {}, do_lower_case: true, add_eos_token: true }],
+    [
+      'api-opt',
+      { add_bos_token: true, errors: 'ignore', trim_offsets: false, do_lower_case: true },
+    ],
+    ['match', { tokenizer_class: 'BertTokenizer', do_lower_case: true, legacy: false }],
+  ])('that is said of %s changes no token: %j', async (golden, own) => {
+    const common = { padding_side: 'left', truncation_side: 'left', model_max_length: 4 };
+    const change = config({
+      ...common,
+      ...own,
+      chat_template: '{{ messages }}',
+      padding: 'longest',
+    });
+    const [made, plain] = [
+      await tokenizerOf(change, golden),
+      await tokenizerOf(async () => {}, golden),
+    ];
+    for (const text of ["a red dog, isn't it", 'w5  w9 Zebra', ' leading', 'ñandú Étude']) {
+      expect(made.encode(text)).toEqual(plain.encode(text));
+    }
+  });
+
   const dog = async () => (await tokenizerOf(async () => {})).encode(' dog');
 
   it('that nobody knows is accepted once somebody says that it changes nothing', async () => {
