@@ -26,8 +26,9 @@ export async function resolveBundle(
   onProgress: (progress: BundleProgress) => void = () => {},
 ): Promise<ResolvedBundle> {
   const hub = hubOptionsOf(settings);
-  const find = (model: string) =>
+  const find = (model: string, isTokenizerNeeded = true) =>
     resolveCheckpoint(model, hub, {
+      isTokenizerNeeded,
       onProgress: (progress) => onProgress({ step: 'download', ...progress }),
     });
   const checkpoint = await find(name);

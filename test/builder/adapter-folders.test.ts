@@ -111,13 +111,18 @@ describe('a base', () => {
       base_model_name_or_path: 'someone/blip2',
       revision: 'v2',
     });
-    const asked: string[] = [];
-    const resolveBase = async (id: string) => {
-      asked.push(id);
+    const asked: [id: string, isTokenizerNeeded: boolean][] = [];
+    const resolveBase = async (id: string, isTokenizerNeeded: boolean) => {
+      asked.push([id, isTokenizerNeeded]);
       return base;
     };
     await ensureBundle(adapter, { bundles, resolveBase });
-    expect(asked).toEqual(['someone/blip2@v2']);
+    await cp(join(HALF, 'tokenizer.json'), join(adapter, 'tokenizer.json'));
+    await ensureBundle(adapter, { bundles, resolveBase });
+    expect(asked).toEqual([
+      ['someone/blip2@v2', true],
+      ['someone/blip2@v2', false],
+    ]);
   });
 
   it.each(['/home/someone/blip2', './out/blip2', 'C:\\models\\blip2'])(

@@ -65,9 +65,9 @@ async function build(name: string): Promise<string> {
   });
 }
 
-async function findOrPull(name: string): Promise<string> {
+async function findOrPull(name: string, isTokenizerNeeded = true): Promise<string> {
   using bar = progressBar(`Downloading ${name}`);
-  return await resolveCheckpoint(name, hub, { onProgress: bar.draw });
+  return await resolveCheckpoint(name, hub, { onProgress: bar.draw, isTokenizerNeeded });
 }
 
 async function info(folder: string): Promise<void> {

@@ -27,7 +27,11 @@ export function modelFolder(model: ModelId, { endpoint, cache }: HubOptions): st
 export type Cached = Missing & { folder: string };
 
 /** @returns undefined when it knows no commit of the revision */
-export async function lookUp(model: ModelId, options: HubOptions): Promise<Cached | undefined> {
+export async function lookUp(
+  model: ModelId,
+  options: HubOptions,
+  isTokenizerNeeded = true,
+): Promise<Cached | undefined> {
   const repository = modelFolder(model, options);
   const ref = isCommit(model.revision)
     ? model.revision
@@ -36,7 +40,7 @@ export async function lookUp(model: ModelId, options: HubOptions): Promise<Cache
   if (!isCommit(commit)) return undefined;
   const folder = snapshotFolder(repository, commit);
   const isAbsent = (path: string) => isFile(join(repository, '.no_exist', commit, path));
-  return { folder, ...(await missingIn(folder, isAbsent)) };
+  return { folder, ...(await missingIn(folder, isAbsent, isTokenizerNeeded)) };
 }
 
 /**
@@ -46,8 +50,9 @@ export async function lookUp(model: ModelId, options: HubOptions): Promise<Cache
 export async function cachedCheckpoint(
   model: ModelId,
   options: HubOptions,
+  isTokenizerNeeded = true,
 ): Promise<string | undefined> {
-  const cached = await lookUp(model, options);
+  const cached = await lookUp(model, options, isTokenizerNeeded);
   if (cached === undefined || cached.needed.length > 0) return undefined;
   return options.offline || cached.unknown.length === 0 ? cached.folder : undefined;
 }

@@ -22,10 +22,14 @@ export type Missing = {
 /** A file that every repository has, and that is pulled only with all others. */
 const WHOLE = '.gitattributes';
 
-/** @param isAbsent whether the repository is known not to have a file */
+/**
+ * @param isAbsent whether the repository is known not to have a file
+ * @param isTokenizerNeeded whether one must be there
+ */
 export async function missingIn(
   folder: string,
   isAbsent: (path: string) => Promise<boolean>,
+  isTokenizerNeeded: boolean,
 ): Promise<Missing> {
   const names: string[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
@@ -39,7 +43,8 @@ export async function missingIn(
   const needed: string[] = [];
   if (own === undefined && !isAlone) needed.push('its weights');
   if (!isAlone && !isOther && !names.includes('config.json')) needed.push('config.json');
-  if (!hasTokenizer(names) && !hasTokenizerOfBase(weights, names)) needed.push('its tokenizer');
+  const isTokenizerThere = hasTokenizer(names) || hasTokenizerOfBase(weights, names);
+  if (isTokenizerNeeded && !isTokenizerThere) needed.push('its tokenizer');
   if (own !== undefined && isShardIndex(own)) {
     const shards = shardNames(await readFile(join(folder, own), 'utf8'));
     needed.push(...(shards?.filter((shard) => !names.includes(shard)) ?? [own]));

@@ -11,6 +11,7 @@ import type { HubOptions } from './options.ts';
 import type { PullProgress } from './progress.ts';
 import { fetchThrough } from './proxy.ts';
 import { type Wait, waitForClock } from './retry.ts';
+import { selectFiles } from './select-files.ts';
 import { Snapshot } from './snapshot.ts';
 import { tokenOf } from './token.ts';
 
@@ -18,6 +19,8 @@ export type PullOptions = {
   onProgress?: (progress: PullProgress) => void;
   /** Put the files into this folder, and not into the cache. */
   out?: string;
+  /** Whether a repository without one is refused; that of an adapter's base may not be needed. */
+  isTokenizerNeeded?: boolean;
   /** Files that come at a time. */
   connections?: number;
   /** How long a connection may give nothing before it is cut. */
@@ -40,13 +43,14 @@ export async function pull(
   {
     onProgress = () => {},
     out,
+    isTokenizerNeeded = true,
     connections = 4,
     stallMs = 30_000,
     wait = waitForClock,
     freeBytes = freeBytesOf,
   }: PullOptions = {},
 ): Promise<string> {
-  if (hub.offline) return await offline(model, hub);
+  if (hub.offline) return await offline(model, hub, isTokenizerNeeded);
   const stop = new AbortController();
   const retry = { signal: stop.signal, wait };
   const isTokensHub = new URL(model.endpoint).origin === new URL(hub.endpoint).origin;
@@ -63,7 +67,7 @@ export async function pull(
   await using _lock = await lock(destination.lockPath, wait, stop.signal);
   const snapshot = new Snapshot({ client, model, commit, destination, stallMs, retry });
   const listed = await client.files(commit);
-  const contents = await snapshot.contents(listed);
+  const contents = await snapshot.contents(selectFiles(listed, model, isTokenizerNeeded), listed);
   await snapshot.checkSpace(contents, freeBytes);
   await snapshot.fetch(contents, { connections, onProgress, stop });
   await destination.finish(listed);
@@ -71,9 +75,13 @@ export async function pull(
 }
 
 /** Optional files that nobody has asked for count as absent, as they do to transformers. */
-async function offline(model: ModelId, hub: HubOptions): Promise<string> {
+async function offline(
+  model: ModelId,
+  hub: HubOptions,
+  isTokenizerNeeded: boolean,
+): Promise<string> {
   const { id, revision } = model;
-  const cached = await lookUp(model, hub);
+  const cached = await lookUp(model, hub, isTokenizerNeeded);
   if (cached === undefined) {
     throw new HubError(
       `HF_HUB_OFFLINE is set, and ${hub.cache} does not hold ${id} at ${revision}. Pull it once without, or set HF_HUB_CACHE to where it is.`,

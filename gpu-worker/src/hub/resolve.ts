@@ -40,13 +40,14 @@ async function cachedOrPulled(
   hub: HubOptions,
   options: PullOptions,
 ): Promise<string> {
-  const cached = await cachedCheckpoint(model, hub);
+  const { isTokenizerNeeded } = options;
+  const cached = await cachedCheckpoint(model, hub, isTokenizerNeeded);
   if (cached !== undefined) return cached;
   try {
     return await pull(model, hub, options);
   } catch (error) {
     const isUnreachable = error instanceof InterruptedError && error.unreachable;
-    const usable = isUnreachable ? await lookUp(model, hub) : undefined;
+    const usable = isUnreachable ? await lookUp(model, hub, isTokenizerNeeded) : undefined;
     // Nobody can be asked whether there is more.
     if (usable?.needed.length === 0) return usable.folder;
     throw error;

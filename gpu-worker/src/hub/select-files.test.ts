@@ -64,6 +64,22 @@ describe('a repository with', () => {
     expect(fixture.hub.requests).toEqual([]);
   });
 
+  it('no tokenizer is pulled where none is needed, as of the base of an adapter that has one', async () => {
+    const names = [
+      'config.json',
+      'model.safetensors',
+      'preprocessor_config.json',
+      '.gitattributes',
+    ];
+    await using fixture = await hubWith(names);
+    const found = () => resolveCheckpoint(MODEL, fixture.options, { isTokenizerNeeded: false });
+    expect(await found()).toBe(fixture.folder);
+    fixture.hub.requests.length = 0;
+    expect(await found()).toBe(fixture.folder);
+    expect(fixture.hub.requests).toEqual([]);
+    await expect(resolveCheckpoint(MODEL, fixture.options)).rejects.toThrow(/has no tokenizer/);
+  });
+
   it('PyTorch weights in shards gives the shards of the index', async () => {
     const shards = ['pytorch_model-00001-of-00002.bin', 'pytorch_model-00002-of-00002.bin'];
     const list = 'pytorch_model.bin.index.json';

@@ -27,9 +27,14 @@ const OTHER_WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx)$/;
 /**
  * Everything but shards: those are known once the index has been read. Of weights in several formats one is chosen, and
  * safetensors before others.
+ * @param isTokenizerNeeded whether one must be there
  * @throws HubError when the repository is no checkpoint, or lacks what no bundle can do without
  */
-export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[] {
+export function selectFiles(
+  files: readonly HubFile[],
+  model: ModelId,
+  isTokenizerNeeded: boolean,
+): HubFile[] {
   const names = files.map(({ path }) => path);
   const weights = weightsIn(names);
   const fail = (why: string) => new HubError(`${model.id} at ${model.revision} ${why}`);
@@ -37,7 +42,7 @@ export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[
   if (!isAdapterAlone(weights) && !weights.isOther && !names.includes('config.json')) {
     throw fail("has no config.json: it is no checkpoint in Hugging Face's format.");
   }
-  if (!hasTokenizer(names) && !hasTokenizerOfBase(weights, names)) {
+  if (isTokenizerNeeded && !hasTokenizer(names) && !hasTokenizerOfBase(weights, names)) {
     throw fail(
       'has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt, spiece.model or vocab.txt. ' +
         'Pull it with --out FOLDER from a revision that has one, or add that of its base to a copy.',

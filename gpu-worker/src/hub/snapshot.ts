@@ -8,7 +8,7 @@ import { HubError } from './errors.ts';
 import type { ModelId } from './model-id.ts';
 import { formatBytes, type PullProgress, PullProgressTracker } from './progress.ts';
 import type { RetryOptions } from './retry.ts';
-import { selectFiles, selectShards } from './select-files.ts';
+import { selectShards } from './select-files.ts';
 import { isShardIndex } from './weight-names.ts';
 
 export type SnapshotOptions = {
@@ -46,12 +46,13 @@ export class Snapshot {
 
   /**
    * The contents needed, largest first. The list of shards is fetched for it where there is one.
+   * @param selected those that are needed but for shards
    * @param listed every file of the commit
-   * @throws HubError when the commit is none that can be used, or the folder holds other weights
+   * @throws HubError when the index of shards is none, or the folder holds other weights
    */
-  async contents(listed: readonly HubFile[]): Promise<Content[]> {
-    const { model, destination } = this.#options;
-    const files = selectFiles(listed, model);
+  async contents(selected: readonly HubFile[], listed: readonly HubFile[]): Promise<Content[]> {
+    const { destination } = this.#options;
+    const files = [...selected];
     const index = files.find(({ path }) => isShardIndex(path));
     if (index !== undefined) {
       await this.#bring(await this.#content([index]), () => {});

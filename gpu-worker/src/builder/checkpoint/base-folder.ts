@@ -6,17 +6,23 @@ import { CheckpointError } from '../errors.ts';
 export type BaseOptions = {
   /**
    * Folder of a checkpoint that another one names: where hub ids are pulled to.
-   * @example (id) => resolveCheckpoint(id, settings)
+   * @param isTokenizerNeeded whether it must have a tokenizer
+   * @example (id, isTokenizerNeeded) => resolveCheckpoint(id, settings, { isTokenizerNeeded })
    */
-  resolveBase?: (id: string) => Promise<string>;
+  resolveBase?: (id: string, isTokenizerNeeded: boolean) => Promise<string>;
 };
 
 /**
- * @param base `id`: a path, absolute or from `folder` or the working folder, or a hub id; `revision`: of the latter
+ * @param base `id`: a path, absolute or from `folder` or the working folder, or a hub id; `revision`: of the latter;
+ * `hasTokenizer`: whether `folder` has one
  * @param remedy what to do where it is nowhere
  */
 export async function resolveBaseFolder(
-  { id, revision }: { id: string; revision?: string | null | undefined },
+  {
+    id,
+    revision,
+    hasTokenizer,
+  }: { id: string; revision?: string | null | undefined; hasTokenizer: boolean },
   folder: string,
   { resolveBase }: BaseOptions,
   remedy: string,
@@ -26,7 +32,7 @@ export async function resolveBaseFolder(
   }
   if (resolveBase !== undefined) {
     const name = revision == null || revision === '' ? id : `${id}@${revision}`;
-    return await resolveBase(name).catch((cause: Error) => {
+    return await resolveBase(name, !hasTokenizer).catch((cause: Error) => {
       throw new CheckpointError(`${folder} needs its base "${id}": ${cause.message} ${remedy}`, {
         cause,
       });

@@ -17,7 +17,7 @@ import { Shapes } from './shapes.ts';
 import { stageFolder } from './staged-folder.ts';
 import { renamed, type TensorSource } from './tensor-source.ts';
 import { tieEmbeddings } from './tied-tensors.ts';
-import { TOKENIZER_FILE } from './tokenizer/token-files.ts';
+import { holdsTokenizer, TOKENIZER_FILE } from './tokenizer/token-files.ts';
 import { openTorchFile } from './torch-file.ts';
 import { type Beside, LAVIS_IMAGE_ENCODERS, totalBytes } from './weight-files.ts';
 
@@ -47,7 +47,7 @@ export async function openLavis(
       ? null
       : await openBase(
           await resolveBaseFolder(
-            { id: settings.base },
+            { id: settings.base, hasTokenizer: holdsTokenizer(files.present) },
             folder,
             options,
             `Put its path into ${LAVIS_SETTINGS}.`,

@@ -21,6 +21,7 @@ import { stageFolder } from './staged-folder.ts';
 import { adapterFolders, expectNoStrayAdapters } from './stray-adapters.ts';
 import type { TensorSource } from './tensor-source.ts';
 import { expectTied, tieEmbeddings } from './tied-tensors.ts';
+import { holdsTokenizer } from './tokenizer/token-files.ts';
 import {
   filesRead,
   findWeights,
@@ -58,7 +59,8 @@ export async function openCheckpoint(
       const adapters = await adapterFolders(folder, present);
       throw new CheckpointError(explainNoWeights(folder, present, adapters));
     }
-    return await openAdapter(folder, adapter, await openBase(await baseOf(adapter, options)));
+    const base = await baseOf(adapter, holdsTokenizer(present), options);
+    return await openAdapter(folder, adapter, await openBase(base));
   }
   const opened = await openWeights(folder, weights);
   const name = nameOf(folder, only);
@@ -137,7 +139,11 @@ async function openOwn(
   };
 }
 
-async function baseOf({ folder, config }: Adapter, options: OpenOptions): Promise<string> {
+async function baseOf(
+  { folder, config }: Adapter,
+  hasTokenizer: boolean,
+  options: OpenOptions,
+): Promise<string> {
   const id = config.base_model_name_or_path ?? '';
   if (id === '') {
     throw new CheckpointError(
@@ -145,7 +151,7 @@ async function baseOf({ folder, config }: Adapter, options: OpenOptions): Promis
     );
   }
   return await resolveBaseFolder(
-    { id, revision: config.revision },
+    { id, revision: config.revision, hasTokenizer },
     folder,
     options,
     `Put its path into base_model_name_or_path of ${ADAPTER_CONFIG}, or the adapter's files into its folder.`,
