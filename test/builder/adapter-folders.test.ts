@@ -84,15 +84,18 @@ describe('adapters in folders of their own', () => {
 });
 
 describe("an adapter's file", () => {
-  it.each(['adapter_model.safetensors', 'adapter_model.bin', 'pytorch_lora_weights.safetensors'])(
-    '%s beside a base and without its config is refused',
-    async (file) => {
-      await cp(join(LORA, 'adapter_model.safetensors'), join(base, file));
-      await refusal(base).toThrow(
-        `has an adapter (${file}) without adapter_config.json: add that file`,
-      );
-    },
-  );
+  it.each([
+    'adapter_model.safetensors',
+    'adapter_model.bin',
+    'adapter2.safetensors',
+    'pytorch_lora_weights.safetensors',
+    'birds-lora-v2.pt',
+  ])('%s beside a base and without its config is refused', async (file) => {
+    await cp(join(LORA, 'adapter_model.safetensors'), join(base, file));
+    await refusal(base).toThrow(
+      `has an adapter (${file}) without adapter_config.json: add that file`,
+    );
+  });
 
   it('of another name beside an adapter is refused', async () => {
     await writeFile(join(adapter, 'adapter_model.old.safetensors'), '');
@@ -123,6 +126,19 @@ describe('a base', () => {
       ['someone/blip2@v2', true],
       ['someone/blip2@v2', false],
     ]);
+  });
+
+  it("that was in another machine's cache of a hub is asked for by its name and commit", async () => {
+    const commit = 'c0ffee'.padEnd(40, '0');
+    const path = `/root/.cache/huggingface/hub/models--Salesforce--blip2-opt-2.7b/snapshots/${commit}`;
+    await edit(adapter, 'adapter_config.json', { base_model_name_or_path: path });
+    const asked: string[] = [];
+    const resolveBase = async (id: string) => {
+      asked.push(id);
+      return base;
+    };
+    await ensureBundle(adapter, { bundles, resolveBase });
+    expect(asked).toEqual([`Salesforce/blip2-opt-2.7b@${commit}`]);
   });
 
   it.each(['/home/someone/blip2', './out/blip2', 'C:\\models\\blip2'])(

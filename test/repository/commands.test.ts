@@ -34,7 +34,7 @@ it('all of them are here', () => {
   );
 });
 
-describe.each(COMMANDS)('npm run %s', (name, entry) => {
+describe.concurrent.each(COMMANDS)('npm run %s', (name, entry) => {
   it('says how it is called and does nothing else for --help', async () => {
     const written = ['docs/page.png', 'docs/configuration.md'].map((path) => `${ROOT}/${path}`);
     const before = written.map((path) => statSync(path).mtimeMs);
@@ -52,7 +52,7 @@ describe.each(COMMANDS)('npm run %s', (name, entry) => {
   });
 });
 
-it.each([
+it.concurrent.each([
   ['gpu-worker/src/cli/model.ts', ['bulid', 'x'], 'Unknown command "bulid". Did you mean build?'],
   ['tools/synthetic-checkpoints.ts', ['opt-2.7'], 'Unknown name "opt-2.7". Did you mean opt-2.7b?'],
   ['tools/synthetic-checkpoints.ts', [], 'Its argument, a name, is missing: '],
@@ -65,7 +65,7 @@ it.each([
   expect(errors.trimEnd().split('\n')).toHaveLength(1);
 });
 
-it.each([
+it.concurrent.each([
   'tools/start.ts',
   'tools/demo.ts',
   'gpu-worker/src/main.ts',

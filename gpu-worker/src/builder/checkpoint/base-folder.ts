@@ -31,7 +31,8 @@ export async function resolveBaseFolder(
     if ((await stat(path).catch(() => null)) !== null) return path;
   }
   if (resolveBase !== undefined) {
-    const name = revision == null || revision === '' ? id : `${id}@${revision}`;
+    const name =
+      revision == null || revision === '' ? (cachedModel(id) ?? id) : `${id}@${revision}`;
     return await resolveBase(name, !hasTokenizer).catch((cause: Error) => {
       throw new CheckpointError(`${folder} needs its base "${id}": ${cause.message} ${remedy}`, {
         cause,
@@ -39,4 +40,11 @@ export async function resolveBaseFolder(
     });
   }
   throw new CheckpointError(`${folder} needs its base "${id}", which is not here. ${remedy}`);
+}
+
+/** The model of a hub whose folder in another machine's cache this path was. */
+function cachedModel(path: string): string | null {
+  const [, owner, name, commit] =
+    /\bmodels--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]?$/.exec(path) ?? [];
+  return commit === undefined ? null : `${owner}/${name}@${commit}`;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { ADAPTER_CONFIG } from './adapter-config.ts';
 
-const ADAPTER_FILE = /(^|[._-])(adapter|lora)s?([._-].*)?\.(safetensors|bin|pth?|ckpt)$/i;
+const ADAPTER_FILE = /(adapter|(^|[^a-z])q?loras?(?![a-z])).*\.(safetensors|bin|pth?|ckpt)$/i;
 /** What a trainer leaves on its way to the adapter that lies at the top. */
 const EARLIER = /^checkpoint-\d+$/;
 
