@@ -27,6 +27,8 @@ const OF_OPT = [
   'more-tokens-saved',
   'of-language-model',
   'of-qformer',
+  'of-image-encoder',
+  'all-linear',
   'loha',
   'ia3',
 ];

@@ -86,3 +86,20 @@ describe('a key that nobody knows', () => {
     await expect(ensureBundle(folder, { bundles: join(root, 'bundles') })).rejects.toThrow(path);
   });
 });
+
+it('a file on which no image and no text depends stops nothing and changes nothing', async () => {
+  const folder = join(root, 'checkpoint');
+  await cp(join(GOLDEN, 'api-opt/checkpoint'), folder, { recursive: true });
+  const bundles = join(root, 'bundles');
+  const before = await ensureBundle(folder, { bundles });
+  for (const file of [
+    'video_preprocessor_config.json',
+    'chat_template.json',
+    'trainer_state.json',
+  ]) {
+    await writeFile(join(folder, file), '{"mystery": 1}');
+  }
+  await writeFile(join(folder, 'chat_template.jinja'), '{{ messages }}');
+  const onProgress = () => expect.unreachable('the bundle is there');
+  expect(await ensureBundle(folder, { bundles, onProgress })).toBe(before);
+});

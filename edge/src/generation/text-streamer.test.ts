@@ -1,3 +1,4 @@
+import { createCleaner } from '@blip2/shared/tokenizer/clean-up';
 import { describe, expect, it } from 'vitest';
 import { TextStreamer } from './text-streamer.ts';
 
@@ -29,6 +30,17 @@ describe('a text while it is generated', () => {
     expect(deltas).toEqual(['a', undefined, undefined, undefined]);
     expect(streamer).toMatchObject({ text: 'a', count: 3, isStopped: true });
     expect(streamer.end()).toBeNull();
+  });
+
+  it('is rewritten as its tokenizer says, before stop sequences are looked for', () => {
+    const words = [' a', ' dog', ' .', ' it', " 's", ' .'];
+    const decoding = {
+      bytesOf: (id: number) => new TextEncoder().encode(words[id]),
+      createRewriter: createCleaner,
+    };
+    const streamer = new TextStreamer(decoding, ["'s."]);
+    for (const id of words.keys()) streamer.put({ id });
+    expect(streamer).toMatchObject({ text: 'a dog. it', isStopped: true });
   });
 
   it('emits at its end what might have become a stop sequence', () => {

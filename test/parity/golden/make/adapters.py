@@ -47,6 +47,11 @@ CASES = {
     "head": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["lm_head"])),
     "lora-bias": ("half", None, LoraConfig(r=4, lora_alpha=8, lora_bias=True, target_modules=["fc1", "fc2"])),
     "of-language-model": ("half", "language_model", LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"])),
+    "of-image-encoder": ("half", "vision_model", LoraConfig(r=2, lora_alpha=8, target_modules=["qkv", "fc1"])),
+    "all-linear": (
+        "half", None,
+        LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", exclude_modules=r".*(fc1|query)"),
+    ),
     "of-qformer": ("half", "qformer", LoraConfig(r=2, lora_alpha=8, target_modules=["query", "key"])),
     # Two tokens were added, so that embedding and head are saved whole.
     "more-tokens": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"])),
