@@ -6,9 +6,12 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onEnd } from './end-with-npm.mjs';
+import { lockInstall } from './install-lock.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const stamp = join(root, 'node_modules', '.installed-lock');
+/** What npm itself writes when it has installed all. */
+const installedByNpm = join(root, 'node_modules', '.package-lock.json');
 const isWindows = process.platform === 'win32';
 
 /** How long npm may take to end when it is asked to. */
@@ -40,10 +43,15 @@ const ADVICE = [
 /** Installs the packages of `package-lock.json` unless they are there; ends this process where that is not possible. */
 export async function install() {
   refuseOldNode();
-  const lock = createHash('sha256')
-    .update(readFileSync(join(root, 'package-lock.json')))
-    .digest('hex');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
+  const wanted = readFileSync(join(root, 'package-lock.json'), 'utf8');
+  const lock = createHash('sha256').update(wanted).digest('hex');
+  if (isStamped(lock)) return;
+  const unlock = await lockInstall(join(root, '.installing'));
+  // Whoever was waited for has installed the same, or npm ci has been run by hand.
+  if (isStamped(lock) || hasInstalled(wanted)) {
+    writeStamp(lock);
+    return unlock();
+  }
   console.error('Installing dependencies (once, about a minute) …');
   const { code, signal, errors } = await npmCi();
   if (signal !== null) process.exit(128 + constants.signals[signal]);
@@ -52,13 +60,50 @@ export async function install() {
     console.error(known?.[1] ?? 'npm ci failed; its message is above.');
     process.exit(1);
   }
-  writeFileSync(stamp, lock);
+  writeStamp(lock);
+  unlock();
+}
+
+function isStamped(lock) {
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === lock;
+}
+
+/** Where this user may not write, packages that are there will do. */
+function writeStamp(lock) {
+  try {
+    writeFileSync(stamp, lock);
+  } catch {
+    // They are compared again next time.
+  }
+}
+
+/** Whether npm's own record of what it has installed, to the end, is that of the lock file. */
+function hasInstalled(wanted) {
+  if (!existsSync(installedByNpm) || !isPlatformWhole()) return false;
+  const present = JSON.parse(readFileSync(installedByNpm, 'utf8')).packages;
+  const isThere = ([path, { version, resolved, integrity, optional }]) => {
+    const found = present[path];
+    if (found === undefined) return path === '' || optional === true;
+    return (
+      found.version === version && found.resolved === resolved && found.integrity === integrity
+    );
+  };
+  return Object.entries(JSON.parse(wanted).packages).every(isThere);
+}
+
+/** Node is the optional package without which nothing runs here. */
+function isPlatformWhole() {
+  return isNewNode() || existsSync(join(root, 'node_modules', '.bin', 'node'));
+}
+
+function isNewNode() {
+  return Number(process.versions.node.split('.')[0]) >= 24;
 }
 
 /** Only for Linux on x64 there is a newer Node among the packages. */
 function refuseOldNode() {
-  const { version, versions, platform, arch } = process;
-  if (Number(versions.node.split('.')[0]) >= 24 || (platform === 'linux' && arch === 'x64')) return;
+  const { version, platform, arch } = process;
+  if (isNewNode() || (platform === 'linux' && arch === 'x64')) return;
   console.error(
     `Node ${version} is too old: Node 24 or later is needed on ${platform} ${arch} (https://nodejs.org).`,
   );
@@ -67,8 +112,8 @@ function refuseOldNode() {
 
 /** Runs `npm ci`, and ends it with everything it has started when this process has to end. */
 async function npmCi() {
-  // Warnings, of the old Node among them, tell a user nothing that they could mend.
-  const npm = spawn('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], {
+  // Quiet by .npmrc: warnings, of the old Node among them, tell a user nothing that they could mend.
+  const npm = spawn('npm', ['ci'], {
     cwd: root,
     stdio: ['ignore', 'inherit', 'pipe'],
     shell: isWindows,

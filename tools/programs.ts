@@ -1,5 +1,5 @@
 /** The commands of this repository: what each is for, and its options. */
-import { LOG_LEVEL, TRACE } from '@blip2/gpu-worker/config';
+import { LOG_LEVEL, TRACE, WORKER_OPTIONS } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
 import { choices, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
@@ -42,12 +42,14 @@ export const START = {
     }),
     ...MODEL_OPTIONS,
   },
+  family: WORKER_OPTIONS,
 };
 
 export const DEMO = {
   command: 'npm run demo --',
   summary: 'Starts the service and asks it about some test scenes, streamed to the terminal.',
   options: MODEL_OPTIONS,
+  family: WORKER_OPTIONS,
 };
 
 const measuring = 'Evaluation';
@@ -86,6 +88,7 @@ export const EVAL = {
     }),
     ...MODEL_OPTIONS,
   },
+  family: WORKER_OPTIONS,
 };
 
 const bench = 'Benchmark';
@@ -119,6 +122,7 @@ export const BENCH = {
     ...MODEL_OPTIONS,
     checkpoint: { ...MODEL_OPTIONS.checkpoint, flag: 'checkpoint' },
   },
+  family: WORKER_OPTIONS,
 };
 
 export const SCREENSHOT = {
@@ -134,6 +138,7 @@ export const SCREENSHOT = {
     }),
     ...MODEL_OPTIONS,
   },
+  family: WORKER_OPTIONS,
 };
 
 export const SYNTHETIC_CHECKPOINT = {
@@ -170,8 +175,9 @@ export const LAYERS = {
 };
 
 export const PREPARE_EDGE = {
-  command: 'node tools/prepare-edge.ts',
+  command: 'npm run node -- tools/prepare-edge.ts',
   summary:
     "Writes the model's numbers and tokenizers into edge/generated, as npm run deploy bundles them with the Worker.",
   options: MODEL_OPTIONS,
+  family: WORKER_OPTIONS,
 };

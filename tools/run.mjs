@@ -26,6 +26,12 @@ onEnd(() => {
   else child.kill('SIGTERM');
 });
 
+child.on('error', ({ message }) => {
+  console.error(
+    `${node} could not be started: ${message}. Delete node_modules, then run the command again.`,
+  );
+  process.exit(1);
+});
 child.on('exit', (code, signal) => {
   process.exit(code ?? 128 + constants.signals[signal]);
 });

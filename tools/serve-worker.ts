@@ -103,7 +103,7 @@ function workerdThatEndsWithUs(): Record<string, string> {
   const { default: workerd } = createRequire(miniflare)('workerd') as { default: string };
   return {
     MINIFLARE_WORKERD_PATH: fileURLToPath(new URL('workerd.sh', import.meta.url)),
-    BLIP2_WORKERD: workerd,
+    LOCAL_WORKERD: workerd,
   };
 }
 

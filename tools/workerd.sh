@@ -6,4 +6,4 @@ parent=$PPID
   while kill -0 "$parent" && kill -0 $$; do sleep 1; done
   kill -KILL $$
 ) </dev/null >/dev/null 2>&1 3>&- &
-exec "$BLIP2_WORKERD" "$@"
+exec "$LOCAL_WORKERD" "$@"

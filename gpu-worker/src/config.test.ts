@@ -37,9 +37,21 @@ describe('the cache of the hub', () => {
     [{ HF_HOME: '/hf', XDG_CACHE_HOME: '/caches' }, '/hf/hub'],
     [{ HF_HUB_CACHE: '/hub', HF_HOME: '/hf' }, '/hub'],
     [{ HF_HUB_CACHE: '~/hub' }, join(home, 'hub')],
+    [{ HUGGINGFACE_HUB_CACHE: '/older' }, '/older'],
     [{ HF_HUB_CACHE: '', HF_HOME: '' }, join(home, '.cache/huggingface/hub')],
   ])('with %o is where huggingface_hub has it', (env, cache) => {
     expect(hubOptionsOf(readConfig(env)).cache).toBe(cache);
+  });
+
+  it.each([
+    [{}, join(home, '.cache/huggingface/token')],
+    [{ HF_HOME: '/hf' }, '/hf/token'],
+    [{ HF_HOME: '/hf', HF_TOKEN_PATH: '~/secret' }, join(home, 'secret')],
+    [{ HF_HUB_DISABLE_IMPLICIT_TOKEN: '1', HF_TOKEN: 'hf_x' }, undefined],
+  ])('with %o has its token where huggingface_hub has it', (env, tokenFile) => {
+    const options = hubOptionsOf(readConfig(env));
+    expect(options.tokenFile).toBe(tokenFile);
+    if (tokenFile === undefined) expect(options.token).toBeUndefined();
   });
 
   it('reaches the hub through the proxies of the environment, in either spelling', () => {

@@ -122,6 +122,7 @@ export const WORKER_PROGRAM = {
   summary:
     'The GPU worker: image encoder, Q-Former and language model behind POST /v1/run. It drains and ends at SIGTERM or SIGINT.',
   options: WORKER_OPTIONS,
+  family: WORKER_OPTIONS,
 };
 
 export type Config = Values<typeof WORKER_OPTIONS>;

@@ -6,7 +6,8 @@ import { createLogger } from './logger.ts';
 import { tunedEnvironment } from './runtime/malloc-tuning.ts';
 import { startWorker } from './start-worker.ts';
 
-const { values: config } = configure(WORKER_PROGRAM);
+const warnings: string[] = [];
+const { values: config } = configure(WORKER_PROGRAM, (warning) => warnings.push(warning));
 
 const tuned = tunedEnvironment(process.env, process.platform);
 if (tuned !== null) {
@@ -23,10 +24,12 @@ const log = createLogger({
   pretty: process.stderr.isTTY,
 });
 
+// Whoever started this one has the same environment, and has said it.
+if (!config.attached) for (const message of warnings) log.warn('configuration', { message });
+
 try {
   log.info('starting', { config: printable(WORKER_OPTIONS, config) });
   const worker = await startWorker(config, log);
-  log.info('ready', { url: worker.url });
   worker.crashed.finally(() => process.exit(1));
   let stopping = false;
   const stop = (reason: string) => {
@@ -48,6 +51,8 @@ try {
   if (config.attached) {
     process.stdin.once('close', () => stopping || stop('standard input ended')).resume();
   }
+  // Whoever reads this may already signal.
+  log.info('ready', { url: worker.url });
 } catch (error) {
   const { message, cause } = error as Error;
   // Users can mend what is wrong; a stack of our code would not help them.

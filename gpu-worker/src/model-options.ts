@@ -22,10 +22,26 @@ const hub = 'Hub';
 const HUB_OPTIONS = {
   hfToken: option({
     env: 'HF_TOKEN',
+    alias: 'HUGGING_FACE_HUB_TOKEN',
+    defaultText: 'what HF_TOKEN_PATH holds',
     kind: bearerToken(),
     secret: true,
     group: hub,
     help: 'token for models that are private or gated; sent to HF_ENDPOINT and nowhere else',
+  }),
+  hfTokenPath: option({
+    env: 'HF_TOKEN_PATH',
+    kind: text('FILE'),
+    defaultText: 'HF_HOME/token',
+    group: hub,
+    help: 'file with the token, as hf auth login leaves it',
+  }),
+  hfNoImplicitToken: option({
+    env: 'HF_HUB_DISABLE_IMPLICIT_TOKEN',
+    kind: toggle(),
+    default: false,
+    group: hub,
+    help: '1 sends no token at all',
   }),
   hfEndpoint: option({
     env: 'HF_ENDPOINT',
@@ -36,6 +52,7 @@ const HUB_OPTIONS = {
   }),
   hfOffline: option({
     env: 'HF_HUB_OFFLINE',
+    alias: 'TRANSFORMERS_OFFLINE',
     kind: toggle(),
     default: false,
     group: hub,
@@ -66,6 +83,7 @@ const HUB_OPTIONS = {
   }),
   hfHubCache: option({
     env: 'HF_HUB_CACHE',
+    alias: 'HUGGINGFACE_HUB_CACHE',
     kind: text('FOLDER'),
     defaultText: 'HF_HOME/hub',
     formerly: 'BLIP2_MODELS',
@@ -117,7 +135,7 @@ export const MODEL_OPTIONS = {
     default: [],
     defaultText: 'none',
     group,
-    help: 'keys that change nothing though the builder does not know them, with commas between them: of config.json as text_config.note, of other files behind preprocessor_config., processor_config., generation_config., adapter_config. or tokenizer_config.',
+    help: 'keys that change nothing though the builder does not know them, with commas between them: of config.json as text_config.note, of other files behind preprocessor_config., processor_config., generation_config., adapter_config., tokenizer_config., special_tokens_map. or qformer_tokenizer.',
   }),
   bundles: option({
     env: 'BLIP2_BUNDLES',
@@ -135,6 +153,8 @@ export type ModelSettings = Values<typeof MODEL_OPTIONS>;
 /** How the hub is reached, and where its cache is. */
 export function hubOptionsOf({
   hfToken,
+  hfTokenPath,
+  hfNoImplicitToken,
   hfEndpoint,
   hfOffline,
   httpsProxy,
@@ -147,7 +167,9 @@ export function hubOptionsOf({
   const home = hfHome ?? join(cacheHome ?? '~/.cache', 'huggingface');
   return {
     endpoint: hfEndpoint,
-    token: hfToken,
+    ...(hfNoImplicitToken
+      ? { token: undefined }
+      : { token: hfToken, tokenFile: absolute(hfTokenPath ?? join(home, 'token')) }),
     offline: hfOffline,
     cache: absolute(hfHubCache ?? join(home, 'hub')),
     proxy: { https: httpsProxy, http: httpProxy, except: noProxy },

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withDefaults } from '@blip2/shared/config/option';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeQueryAdapter } from '../../test/support/query-adapter.ts';
 import { ensureBundle, readManifest } from './builder/index.ts';
 import { HubServer, MODEL } from './hub/testing/hub-server.ts';
 import { MODEL_OPTIONS, type ModelSettings } from './model-options.ts';
@@ -122,5 +123,32 @@ describe('InstructBLIP', () => {
       /lacks the folder qformer_tokenizer/,
     );
     expect(hub.downloads).toEqual(['config.json']);
+  });
+
+  it('on Vicuna is refused as the base of an adapter, too, before its weights are fetched', async () => {
+    await using hub = await hubWith((config) =>
+      Object.assign(config.text_config as object, { model_type: 'llama' }),
+    );
+    const adapter = join(root, 'adapter');
+    await writeQueryAdapter(adapter, MODEL);
+    await expect(resolveBundle(adapter, settingsFor(hub))).rejects.toThrow(/llama \(Vicuna\)/);
+    expect(hub.downloads).toEqual(['config.json']);
+  });
+
+  it('may lack its tokenizers where an adapter brings them, and is then asked for once', async () => {
+    await using hub = await HubServer.start(INSTRUCT);
+    const [adapter, inner] = [join(root, 'adapter'), 'qformer_tokenizer'];
+    await writeQueryAdapter(adapter, MODEL);
+    await cp(join(INSTRUCT, 'tokenizer.json'), join(adapter, 'tokenizer.json'));
+    await cp(join(INSTRUCT, inner), join(adapter, inner), { recursive: true });
+    for (const name of hub.files.keys()) {
+      if (name.includes('/') || name === 'tokenizer.json') hub.files.delete(name);
+    }
+    const { bundle } = await resolveBundle(adapter, settingsFor(hub));
+    const paths = (await readManifest(bundle)).files.map(({ path }) => path);
+    expect(paths).toContain(`${inner}/tokenizer.json`);
+    hub.requests.length = 0;
+    expect((await resolveBundle(adapter, settingsFor(hub))).bundle).toBe(bundle);
+    expect(hub.requests).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 /** From the name of a checkpoint to its bundle, pulled and built unless that was done before. */
-import { ensureBundle, objectionTo } from './builder/index.ts';
+import { ensureBundle, objectionTo, objectionToModel } from './builder/index.ts';
 import { type PullOptions, resolveCheckpoint } from './hub/index.ts';
 import { bundleOptionsOf, hubOptionsOf, type ModelSettings } from './model-options.ts';
 
@@ -34,7 +34,8 @@ export async function resolveBundle(
   const checkpoint = await find(name, { objection: objectionTo });
   const bundle = await ensureBundle(checkpoint, {
     ...bundleOptionsOf(settings),
-    resolveBase: (id) => find(id),
+    resolveBase: (id, isTokenizerNeeded) =>
+      find(id, { isTokenizerNeeded, objection: objectionToModel }),
     onProgress: (progress) => onProgress({ step: 'build', ...progress }),
   });
   return { checkpoint, bundle };

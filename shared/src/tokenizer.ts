@@ -25,7 +25,7 @@ export function createTokenizer(json: string): TextTokenizer & { type: string } 
   if (type === undefined || make === undefined) {
     throw new Error(`tokenizer.json: a model of type ${type} is not supported`);
   }
-  const { encode, bytesOf } = make(file);
+  const { encode, ...decoding } = make(file);
   // Half a surrogate pair is no character: it becomes U+FFFD, as it would in UTF-8.
-  return { type, encode: (text) => encode(text.toWellFormed()), bytesOf };
+  return { type, encode: (text) => encode(text.toWellFormed()), ...decoding };
 }

@@ -24,12 +24,15 @@ const OF_OPT = [
   'head',
   'lora-bias',
   'more-tokens',
+  'more-tokens-saved',
   'of-language-model',
   'of-qformer',
+  'of-image-encoder',
+  'all-linear',
   'loha',
   'ia3',
 ];
-const OF_T5 = ['t5', 't5-ia3'];
+const OF_T5 = ['t5', 't5-head', 't5-ia3'];
 /** Of golden/make/adapters.py. */
 const PROMPT = [2, 17, 33, 8];
 
@@ -111,6 +114,10 @@ describe('an adapter', () => {
     expect(maxDifference(await logitsOf(bundle), logits!)).toBeLessThan(1e-4);
   });
 
+  it.each(OF_T5)('%s becomes a bundle', async (name) => {
+    await ensureBundle(join(ADAPTERS, name), { bundles });
+  });
+
   it('is merged into the base that lies beside it, and its bundle says so', async () => {
     const { logits } = await expectedOf('lora');
     const bundle = await ensureBundle(await besideBase('lora'), { bundles });
@@ -138,7 +145,7 @@ describe('an adapter', () => {
 
   it('has its base found by whoever calls, and the tokenizer of either', async () => {
     const folder = await changed('lora', { base_model_name_or_path: 'someone/blip2' });
-    await writeFile(join(folder, 'special_tokens_map.json'), '{"note": "of the adapter"}');
+    await writeFile(join(folder, 'special_tokens_map.json'), '{"pad_token": "w1"}');
     const asked: string[] = [];
     const resolveBase = async (id: string) => {
       asked.push(id);

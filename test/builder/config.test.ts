@@ -63,7 +63,12 @@ describe('a config as transformers writes it', () => {
     ['opt', 'vision', { window: 0 }, /know vision_config\.window = 0/],
     ['opt', 'qformer', { type_vocab_size: 2 }, /know qformer_config\.type_vocab_size = 2/],
     ['opt', null, { auto_map: { AutoModel: 'x.y' } }, /know auto_map = {"AutoModel":"x\.y"}/],
-    ['retrieval', null, { quantization_config: { bits: 4 } }, /know quantization_config/],
+    [
+      'retrieval',
+      null,
+      { quantization_config: { bits: 4 } },
+      /know quantization_config.*else its weights are quantized: .*dequantize/,
+    ],
     ['retrieval', 'qformer', { toString: 'x' }, /know qformer_config\.toString = "x"/],
     ['t5', 'text', { tie_encoder_decoder: true }, /know text_config\.tie_encoder_decoder = true/],
     ['t5', 'text', { suppress_tokens: [3] }, /know text_config\.suppress_tokens = \[3\]/],

@@ -51,6 +51,9 @@ const PLACES: [
   ['instruct-t5', 'generation_config.json', null, 'generation_config.mystery'],
   ['instruct-t5', 'tokenizer_config.json', null, 'tokenizer_config.mystery'],
   ['instruct-t5', 'qformer_tokenizer/tokenizer_config.json', null, 'qformer_tokenizer.mystery'],
+  ['instruct-t5', 'qformer_tokenizer/special_tokens_map.json', null, 'qformer_tokenizer.mystery'],
+  ['api-opt', 'special_tokens_map.json', null, 'special_tokens_map.mystery'],
+  ['match', 'special_tokens_map.json', null, 'special_tokens_map.mystery'],
 ];
 
 /** A copy of the case with an adapter beside it, and the key added. */
@@ -72,7 +75,7 @@ describe('a key that nobody knows', () => {
   it.each(PLACES)('in %s, %s, %s stops the build as %s', async (kind, file, part, path) => {
     const folder = await checkpointWith(kind, file, part);
     const bundles = join(root, 'bundles');
-    const shown = file.endsWith('tokenizer_config.json') ? 'mystery' : path;
+    const shown = /(tokenizer_config|special_tokens_map)\.json$/.test(file) ? 'mystery' : path;
     await expect(ensureBundle(folder, { bundles })).rejects.toThrow(
       new RegExp(
         `the builder does not know ${shown} = 1\\. If that changes .*, set BLIP2_IGNORE_CONFIG=${path};`,
@@ -99,4 +102,21 @@ describe('a key that nobody knows', () => {
       /qformer_tokenizer.*model\.mystery/,
     );
   });
+});
+
+it('a file on which no image and no text depends stops nothing and changes nothing', async () => {
+  const folder = join(root, 'checkpoint');
+  await cp(join(GOLDEN, 'api-opt/checkpoint'), folder, { recursive: true });
+  const bundles = join(root, 'bundles');
+  const before = await ensureBundle(folder, { bundles });
+  for (const file of [
+    'video_preprocessor_config.json',
+    'chat_template.json',
+    'trainer_state.json',
+  ]) {
+    await writeFile(join(folder, file), '{"mystery": 1}');
+  }
+  await writeFile(join(folder, 'chat_template.jinja'), '{{ messages }}');
+  const onProgress = () => expect.unreachable('the bundle is there');
+  expect(await ensureBundle(folder, { bundles, onProgress })).toBe(before);
 });

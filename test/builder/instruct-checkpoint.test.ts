@@ -5,6 +5,7 @@ import { ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { createTokenizer } from '@blip2/shared/tokenizer';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readInstructGolden } from '../../tools/eval/goldens.ts';
+import { writeQueryAdapter } from '../support/query-adapter.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const golden = readInstructGolden('instruct-t5');
@@ -17,6 +18,8 @@ beforeEach(async () => {
   await cp(golden.checkpoint, folder, { recursive: true });
 });
 const build = () => ensureBundle(folder, { bundles: join(root, 'bundles') });
+
+const POINTER = 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n';
 
 type Json = Record<string, unknown>;
 
@@ -60,24 +63,70 @@ describe('a checkpoint of InstructBLIP', () => {
     }
   });
 
-  it('gives an adapter alone the tokenizer of its Q-Former', async () => {
-    const adapter = join(folder, '..', 'adapter');
-    await mkdir(adapter);
-    const lora = new URL('../parity/golden/adapters/lora/adapter_config.json', import.meta.url);
-    const config = JSON.parse(await readFile(lora, 'utf8'));
-    const own = { base_model_name_or_path: folder, target_modules: ['query'], r: 1, lora_alpha: 1 };
-    await writeFile(join(adapter, 'adapter_config.json'), JSON.stringify({ ...config, ...own }));
-    const layer = 'base_model.model.qformer.encoder.layer.1.attention.attention.query';
-    const rows = { [`${layer}.lora_A.weight`]: [1, 28], [`${layer}.lora_B.weight`]: [28, 1] };
-    await writeFile(join(adapter, 'adapter_model.safetensors'), ones(rows));
-    const bundles = join(root, 'bundles');
-    const bundle = await ensureBundle(adapter, { bundles });
-    const [merged, base] = [await readManifest(bundle), await readManifest(await build())];
-    const changed = merged.files.filter(
-      ({ path, sha256 }) => base.files.find((file) => file.path === path)?.sha256 !== sha256,
-    );
-    expect(changed.map(({ path }) => path)).toEqual(['qformer.bin']);
+  describe('with an adapter alone', () => {
+    let adapter: string;
+    beforeEach(async () => {
+      adapter = join(folder, '..', 'adapter');
+      await writeQueryAdapter(adapter, folder);
+    });
+    const merge = () => ensureBundle(adapter, { bundles: join(root, 'bundles') });
+    const innerOf = async (bundle: string) =>
+      createTokenizer(await readFile(join(bundle, INNER, 'tokenizer.json'), 'utf8'));
+
+    it('gives it the tokenizer of its Q-Former', async () => {
+      const [merged, base] = [await readManifest(await merge()), await readManifest(await build())];
+      const changed = merged.files.filter(
+        ({ path, sha256 }) => base.files.find((file) => file.path === path)?.sha256 !== sha256,
+      );
+      expect(changed.map(({ path }) => path)).toEqual(['qformer.bin']);
+    });
+
+    it('takes the one that it brings as a whole, apart from that of the language model', async () => {
+      await writeFile(join(folder, INNER, 'added_tokens.json'), '{"<region>": 1140}');
+      await mkdir(join(adapter, INNER));
+      const path = join(folder, INNER, 'tokenizer.json');
+      const json = JSON.parse(await readFile(path, 'utf8'));
+      json.added_tokens.at(-1).content = 'zebra crossings';
+      await writeFile(join(adapter, INNER, 'tokenizer.json'), JSON.stringify(json));
+      const bundle = await merge();
+      expect((await innerOf(bundle)).encode('zebra crossings')).toEqual([1147]);
+      const paths = (await readManifest(bundle)).files.map(({ path }) => path);
+      expect(paths).toContain('tokenizer_config.json');
+      expect(paths).not.toContain(`${INNER}/added_tokens.json`);
+      expect(paths).not.toContain(`${INNER}/tokenizer_config.json`);
+    });
+
+    it('keeps its own where the adapter brings that of the language model', async () => {
+      await cp(join(folder, 'tokenizer.json'), join(adapter, 'tokenizer.json'));
+      const paths = (await readManifest(await merge())).files.map(({ path }) => path);
+      expect(paths).toContain(`${INNER}/tokenizer_config.json`);
+      expect(paths).not.toContain('tokenizer_config.json');
+    });
+
+    it('adds the words that it brings to its own', async () => {
+      const path = join(folder, INNER, 'tokenizer.json');
+      const json = JSON.parse(await readFile(path, 'utf8'));
+      json.added_tokens.pop();
+      await writeFile(path, JSON.stringify(json));
+      await mkdir(join(adapter, INNER));
+      await writeFile(join(adapter, INNER, 'added_tokens.json'), '{"<there>": 1147}');
+      expect((await innerOf(await merge())).encode('<there>')).toEqual([1147]);
+    });
+
+    it('names what is wrong in it by its own path', async () => {
+      await mkdir(join(adapter, INNER));
+      await writeFile(join(adapter, INNER, 'added_tokens.json'), '{"<there>": "x"}');
+      await expect(merge()).rejects.toThrow(join(adapter, INNER, 'added_tokens.json'));
+    });
   });
+
+  it.each(['dog.png', 'README.md', 'spiece.model'])(
+    'may hold a pointer of git-LFS in place of %s, which is not read, beside that tokenizer',
+    async (file) => {
+      await writeFile(join(folder, INNER, file), POINTER);
+      await build();
+    },
+  );
 
   it.each<[string, () => Promise<void>, RegExp]>([
     [
@@ -96,14 +145,17 @@ describe('a checkpoint of InstructBLIP', () => {
   });
 
   it.each<[string, () => Promise<void>, RegExp]>([
+    ...['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'].map(
+      (file): [string, () => Promise<void>, RegExp] => [
+        `has a pointer of git-LFS in place of ${file}`,
+        () => writeFile(join(folder, INNER, file), POINTER),
+        new RegExp(`qformer_tokenizer/${file.replace('.', '\\.')} is a pointer of git-LFS`),
+      ],
+    ),
     [
-      'is a pointer of git-LFS',
-      () =>
-        writeFile(
-          join(folder, INNER, 'tokenizer.json'),
-          'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n',
-        ),
-      /qformer_tokenizer\/tokenizer\.json is a pointer of git-LFS/,
+      'gives a role to different tokens in two files',
+      () => writeFile(join(folder, INNER, 'special_tokens_map.json'), '{"sep_token": "[MASK]"}'),
+      /In qformer_tokenizer: tokenizer_config\.json says sep_token is "\[SEP\]", and/,
     ],
     [
       'is damaged',
@@ -160,17 +212,3 @@ describe('a checkpoint of InstructBLIP', () => {
     await expect(build()).rejects.toThrow(message);
   });
 });
-
-/** A file of float32 tensors of ones. */
-function ones(shapes: Record<string, number[]>): Buffer {
-  let end = 0;
-  const entries = Object.entries(shapes).map(([name, shape]) => {
-    const start = end;
-    end += 4 * shape.reduce((product, dim) => product * dim, 1);
-    return [name, { dtype: 'F32', shape, data_offsets: [start, end] }];
-  });
-  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(header.length));
-  return Buffer.concat([length, header, Buffer.from(new Float32Array(end / 4).fill(1).buffer)]);
-}

@@ -216,6 +216,21 @@ describe('a setting of the tokenizer', () => {
       /does not know stemmer = "porter".*BLIP2_IGNORE_CONFIG=tokenizer_config\.stemmer/,
     ],
     ['that is of another kind', 'api-opt', config({ add_bos_token: 1 }), /add_bos_token/],
+    [
+      'that forces a clean-up which breaks texts of byte-level BPE',
+      'api-opt',
+      config({ clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output: true }),
+      /does not know clean_up_tokenization_spaces_for_bpe/,
+    ],
+    [
+      'that gives a role to another token than a second file',
+      'api-opt',
+      all(
+        config({ eos_token: '</s>' }),
+        file('special_tokens_map.json', { eos_token: { content: '<pad>', lstrip: false } }),
+      ),
+      /tokenizer_config\.json says eos_token is "<\/s>", and special_tokens_map\.json says "<pad>": remove one/,
+    ],
   ])('%s is refused by name', async (_, golden, change, message) => {
     await expect(ensureBundle(await changed(change, golden), { bundles })).rejects.toThrow(message);
   });
@@ -252,6 +267,32 @@ describe('a setting of the tokenizer', () => {
       ),
     );
     expect((await tokenizerOf(change)).encode('a dog')).toEqual([68, ...(await dog())]);
+  });
+
+  /** As transformers 5.18 was seen to leave the ids of each kind alone. */
+  it.each<[string, Json]>([
+    ['api-t5', { tokenizer_class: 'T5TokenizerFast', legacy: false, add_prefix_space: false }],
+    ['api-t5', { extra_ids: 50, sp_model_kwargs: {}, do_lower_case: true, add_eos_token: true }],
+    [
+      'api-opt',
+      { add_bos_token: true, errors: 'ignore', trim_offsets: false, do_lower_case: true },
+    ],
+    ['match', { tokenizer_class: 'BertTokenizer', do_lower_case: true, legacy: false }],
+  ])('that is said of %s changes no token: %j', async (golden, own) => {
+    const common = { padding_side: 'left', truncation_side: 'left', model_max_length: 4 };
+    const change = config({
+      ...common,
+      ...own,
+      chat_template: '{{ messages }}',
+      padding: 'longest',
+    });
+    const [made, plain] = [
+      await tokenizerOf(change, golden),
+      await tokenizerOf(async () => {}, golden),
+    ];
+    for (const text of ["a red dog, isn't it", 'w5  w9 Zebra', ' leading', 'ñandú Étude']) {
+      expect(made.encode(text)).toEqual(plain.encode(text));
+    }
   });
 
   const dog = async () => (await tokenizerOf(async () => {})).encode(' dog');

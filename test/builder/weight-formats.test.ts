@@ -147,11 +147,91 @@ describe('a pointer of git-LFS', () => {
     );
   });
 
+  it.each(['vocab.json', 'merges.txt', 'special_tokens_map.json', 'preprocessor_config.json'])(
+    'in place of %s is named, which need not be large',
+    async (file) => {
+      await writeFile(at(file), POINTER);
+      await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(
+        `${file} is a pointer of git-LFS`,
+      );
+    },
+  );
+
+  it('in place of what is not read stops nothing', async () => {
+    for (const file of ['pytorch_model.bin', 'tf_model.h5', 'dog.png', 'optimizer.pt']) {
+      await writeFile(at(file), POINTER);
+    }
+    expect(await graphsOf(checkpoint)).toHaveLength(6);
+  });
+
+  it('in place of the index of shards is named', async () => {
+    await removeWeights();
+    await writeFile(at('model.safetensors.index.json'), POINTER);
+    await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(
+      'model.safetensors.index.json is a pointer of git-LFS',
+    );
+  });
+
   it('in place of an adapter is named', async () => {
     await writeFile(at('adapter_config.json'), '{"peft_type": "LORA"}');
     await writeFile(at('adapter_model.safetensors'), POINTER);
     await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(
       /adapter_model.*git lfs pull/,
+    );
+  });
+});
+
+describe('shards', () => {
+  const INDEX = 'pytorch_model.bin.index.json';
+  const LAST = 'pytorch_model-00003-of-00003.bin';
+  beforeEach(async () => {
+    await removeWeights();
+    await cp(join(TORCH, 'shards'), checkpoint, { recursive: true });
+  });
+  const editIndex = async (edit: (map: Record<string, string>) => unknown) => {
+    const index = JSON.parse(await readFile(at(INDEX), 'utf8'));
+    edit(index.weight_map);
+    await writeFile(at(INDEX), JSON.stringify(index));
+  };
+
+  it('that are missing are named, and what to do', async () => {
+    await rm(at(LAST));
+    await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(
+      `lacks the shard ${LAST}, which ${INDEX} names: download it, or the whole checkpoint again.`,
+    );
+  });
+
+  it('that the index does not name are named', async () => {
+    await editIndex((map) => {
+      for (const [name, shard] of Object.entries(map)) if (shard === LAST) delete map[name];
+    });
+    await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(
+      new RegExp(`${INDEX} does not name ${LAST}, of the same set .*of different saves`),
+    );
+  });
+
+  it('without a tensor that the index finds in them are named', async () => {
+    await editIndex((map) => Object.assign(map, { 'query_tokens.2': LAST }));
+    await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(
+      `says that "query_tokens.2" is in ${LAST}, which does not hold it`,
+    );
+  });
+
+  it('of another save beside them are not read', async () => {
+    await writeFile(at('pytorch_model-00001-of-00002.bin'), 'older');
+    expect(await graphsOf(checkpoint)).toEqual(await graphsOf(readGolden('half').checkpoint));
+  });
+});
+
+describe('a file in place of its folder', () => {
+  it.each([
+    ['config.json', 'no file of weights'],
+    ['model.safetensors.index.json', 'no file of weights'],
+    ['model-00001-of-00002.safetensors', 'one of several shards'],
+  ])('%s is told', async (file, what) => {
+    await writeFile(at(file), '{}');
+    await expect(ensureBundle(at(file), { bundles })).rejects.toThrow(
+      `${at(file)} is ${what}: give its folder, ${checkpoint}.`,
     );
   });
 });

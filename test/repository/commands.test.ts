@@ -34,7 +34,7 @@ it('all of them are here', () => {
   );
 });
 
-describe.each(COMMANDS)('npm run %s', (name, entry) => {
+describe.concurrent.each(COMMANDS)('npm run %s', (name, entry) => {
   it('says how it is called and does nothing else for --help', async () => {
     const written = ['docs/page.png', 'docs/configuration.md'].map((path) => `${ROOT}/${path}`);
     const before = written.map((path) => statSync(path).mtimeMs);
@@ -52,7 +52,7 @@ describe.each(COMMANDS)('npm run %s', (name, entry) => {
   });
 });
 
-it.each([
+it.concurrent.each([
   ['gpu-worker/src/cli/model.ts', ['bulid', 'x'], 'Unknown command "bulid". Did you mean build?'],
   ['tools/synthetic-checkpoints.ts', ['opt-2.7'], 'Unknown name "opt-2.7". Did you mean opt-2.7b?'],
   ['tools/synthetic-checkpoints.ts', [], 'Its argument, a name, is missing: '],
@@ -63,4 +63,36 @@ it.each([
   expect(code).toBe(1);
   expect(errors.trimEnd()).toContain(message);
   expect(errors.trimEnd().split('\n')).toHaveLength(1);
+});
+
+it.concurrent.each([
+  'tools/start.ts',
+  'tools/demo.ts',
+  'gpu-worker/src/main.ts',
+  'gpu-worker/src/cli/model.ts',
+])('%s refuses a variable that is mistyped, before anything else', async (entry) => {
+  const env = { BLIP2_PRECISON: 'int4', BLIP2_CHECKPOINT: '/nowhere' };
+  const { code, errors } = await run(entry, [], env);
+  expect({ code, errors }).toEqual({
+    code: 1,
+    errors: 'Unknown variable BLIP2_PRECISON. Did you mean BLIP2_PRECISION?\n',
+  });
+});
+
+it('a variable that nothing reads is said, and stops nothing', async () => {
+  const { code, output, errors } = await run('gpu-worker/src/cli/model.ts', [], {
+    BLIP2_PORT: '80',
+  });
+  expect({ code, errors }).toEqual({
+    code: 0,
+    errors: 'Nothing here reads BLIP2_PORT. Did you mean BLIP2_WORKER_PORT?\n',
+  });
+  expect(output).toContain('Usage: npm run model');
+});
+
+it.runIf(process.platform === 'linux')('a folder that cannot be made is said', async () => {
+  const env = { BLIP2_BUNDLES: '/proc/nope' };
+  const { code, errors } = await run('tools/demo.ts', [], env);
+  expect(code).toBe(1);
+  expect(errors).toMatch(/The folder \/proc\/nope cannot be made: .*BLIP2_BUNDLES chooses/);
 });

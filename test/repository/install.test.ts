@@ -13,11 +13,11 @@ import { descendantsOf, endingWithTest, running } from '../support/processes.ts'
 
 const TOOLS = fileURLToPath(new URL('../../tools', import.meta.url));
 
-/** Signals that it began to install, and waits for a file that lets it end. */
+/** Script of a package that signals that it began to install, and waits for a file that lets it end. */
 const SLOW = `
   import { existsSync, writeFileSync } from 'node:fs';
-  writeFileSync('installing', String(process.pid));
-  setInterval(() => existsSync('go') && process.exit(0), 20);
+  writeFileSync('../../installing', String(process.pid));
+  setInterval(() => existsSync('../../go') && process.exit(0), 20);
 `;
 
 let folder: string;
@@ -25,9 +25,16 @@ const path = (name: string) => join(folder, name);
 /** The clone of a project whose packages are as ours, but few and on this machine. */
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'blip2-install-'));
-  for (const name of ['setup.mjs', 'install.mjs', 'end-with-npm.mjs']) {
+  for (const name of [
+    'setup.mjs',
+    'run.mjs',
+    'install.mjs',
+    'install-lock.mjs',
+    'end-with-npm.mjs',
+  ]) {
     await cp(join(TOOLS, name), path(`tools/${name}`));
   }
+  await cp(join(TOOLS, '../.npmrc'), path('.npmrc'));
   for (const name of ['one', 'two']) await mkdir(path(`packages/${name}`), { recursive: true });
   const engines = { node: '>=99' };
   await writeJson('packages/one/package.json', { name: 'one', version: '1.0.0', engines });
@@ -70,12 +77,79 @@ async function expectRefusal(advice: string): Promise<void> {
 }
 
 const INSTALLING = 'Installing dependencies (once, about a minute) …\n';
+const WAITING = 'Another command installs the packages: waiting for it …\n';
+
+/** From now on an installation begins and does not end until it is let go. */
+async function installSlowly(): Promise<{
+  begun: () => Promise<void>;
+  letGo: () => Promise<void>;
+}> {
+  await writeFile(path('packages/one/slow.mjs'), SLOW);
+  const scripts = { postinstall: 'node slow.mjs' };
+  await writeJson('packages/one/package.json', { name: 'one', version: '1.0.0', scripts });
+  return {
+    begun: () => expect.poll(() => existsSync(path('installing')), { timeout: 20_000 }).toBe(true),
+    letGo: () => writeFile(path('go'), ''),
+  };
+}
 
 describe('installing', () => {
   it('says nothing of an old Node that another will take the place of, and happens once', async () => {
     expect(await install()).toEqual({ code: 0, errors: INSTALLING });
     expect(existsSync(path('node_modules/one'))).toBe(true);
     expect(await install()).toEqual({ code: 0, errors: '' });
+  });
+
+  it('takes what npm ci has installed without it, as quietly', async () => {
+    const { stderr } = await promisify(execFile)('npm', ['ci', '--offline'], { cwd: folder });
+    expect(stderr).toBe('');
+    expect(await install()).toEqual({ code: 0, errors: '' });
+  });
+
+  it('happens again where something is missing or of another version', async () => {
+    await install();
+    await rm(path('node_modules/.installed-lock'));
+    const record = path('node_modules/.package-lock.json');
+    await writeFile(record, readFileSync(record, 'utf8').replaceAll('1.0.0', '0.9.0'));
+    expect(await install()).toEqual({ code: 0, errors: INSTALLING });
+    await rm(path('node_modules'), { recursive: true });
+    expect(await install()).toEqual({ code: 0, errors: INSTALLING });
+  });
+
+  it('happens once for two commands, of which the second waits', async () => {
+    const { begun, letGo } = await installSlowly();
+    const first = install();
+    await begun();
+    const second = launch();
+    let told = '';
+    for await (const text of second.stderr.iterator({ destroyOnReturn: false })) {
+      told += text;
+      if (told.endsWith('…\n')) break;
+    }
+    const ended = once(second, 'exit');
+    const rest = text(second.stderr);
+    await letGo();
+    expect(await first).toEqual({ code: 0, errors: INSTALLING });
+    expect(await ended).toEqual([0, null]);
+    expect(told + (await rest)).toBe(WAITING);
+    expect(existsSync(path('.installing'))).toBe(false);
+  });
+
+  it('does not wait for somebody who is gone', async () => {
+    const gone = spawn(process.execPath, ['-e', '']);
+    await once(gone, 'exit');
+    await writeFile(path('.installing'), String(gone.pid));
+    expect(await install()).toEqual({ code: 0, errors: WAITING + INSTALLING });
+  });
+
+  it('that has left no Node that runs is said, and what helps', async () => {
+    await install();
+    await mkdir(path('node_modules/.bin'), { recursive: true });
+    await writeFile(path('node_modules/.bin/node'), 'no program');
+    const child = launch(process.execPath, 'tools/run.mjs', 'tools/nothing.ts');
+    const errors = text(child.stderr);
+    expect(await once(child, 'exit')).toEqual([1, null]);
+    expect(await errors).toMatch(/could not be started: .*EACCES.*Delete node_modules/);
   });
 
   it('shows that npm cannot reach its registry, and what helps', async () => {
@@ -102,19 +176,17 @@ describe('installing', () => {
       ['npm alone gets', 'SIGTERM', npm],
       ['npm alone gets', 'SIGKILL', npm],
     ])('when %s %s, and can begin again', async (_who, signal, [command, ...args]) => {
-      await writeFile(path('slow.mjs'), SLOW);
-      const scripts = { ...PROJECT.scripts, postinstall: 'node slow.mjs' };
-      await writeJson('package.json', { ...PROJECT, scripts });
+      const { begun, letGo } = await installSlowly();
       const child = launch(command, ...args);
       child.stderr.resume();
-      await expect.poll(() => existsSync(path('installing')), { timeout: 20_000 }).toBe(true);
+      await begun();
       const pid = child.pid as number;
       const all = [pid, ...(await descendantsOf(pid))];
       using _all = endingWithTest(all);
       expect((await running(all)).join('\n')).toContain('slow.mjs');
       process.kill(pid, signal);
       await expect.poll(() => running(all), { timeout: 15_000 }).toEqual([]);
-      await writeFile(path('go'), '');
+      await letGo();
       expect(await install()).toEqual({ code: 0, errors: INSTALLING });
     });
   });

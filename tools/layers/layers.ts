@@ -9,13 +9,14 @@ const LAYERS: readonly Layer[] = [
   layer('shared', ['shared/'], []),
 
   // GPU worker, from the ground up.
+  layer('ground', ['gpu-worker/src/make-folder.ts'], []),
   layer('onnx', ['gpu-worker/src/onnx/'], []),
   layer('runtime', ['gpu-worker/src/runtime/'], ['onnx', 'shared']),
-  layer('builder', ['gpu-worker/src/builder/'], ['onnx', 'shared']),
+  layer('builder', ['gpu-worker/src/builder/'], ['onnx', 'ground', 'shared']),
   layer('decoding', ['gpu-worker/src/engine/decoding/'], ['shared']),
   layer('engine', ['gpu-worker/src/engine/'], ['decoding', 'runtime', 'onnx', 'shared']),
   layer('image', ['gpu-worker/src/image/'], ['shared']),
-  layer('hub', ['gpu-worker/src/hub/'], ['shared']),
+  layer('hub', ['gpu-worker/src/hub/'], ['ground', 'shared']),
   layer('cli', ['gpu-worker/src/cli/'], ['worker', 'builder', 'hub', 'shared']),
   layer('http', ['gpu-worker/src/http/'], ['worker', 'engine', 'image', 'shared']),
   layer(
@@ -23,7 +24,7 @@ const LAYERS: readonly Layer[] = [
     ['gpu-worker/src/main.ts', 'gpu-worker/src/start-worker.ts'],
     ['worker', 'http', 'cli', 'hub', 'engine', 'builder', 'runtime', 'shared'],
   ),
-  layer('worker', ['gpu-worker/src/'], ['hub', 'engine', 'builder', 'runtime', 'shared']),
+  layer('worker', ['gpu-worker/src/'], ['hub', 'engine', 'builder', 'runtime', 'ground', 'shared']),
 
   // Edge: routes over what they do, over what that needs. Its options are documented with those of all programs.
   layer('edge config', ['edge/src/config.ts'], ['shared']),
@@ -63,6 +64,7 @@ const LAYERS: readonly Layer[] = [
       'builder',
       'runtime',
       'onnx',
+      'ground',
       'shared',
     ],
   ),

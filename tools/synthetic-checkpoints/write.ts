@@ -1,6 +1,7 @@
 /** Writes a checkpoint of random bf16 weights in shards, as on a hub. */
-import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '@blip2/gpu-worker/make-folder';
 import type { FullSize, TensorShape } from './checkpoints.ts';
 import { TOKENIZERS } from './tokenizers.ts';
 
@@ -18,7 +19,7 @@ export async function writeCheckpoint(
   fill: Fill,
   onProgress: (done: number, total: number) => void = () => {},
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const total = tensors.reduce((sum, [, shape]) => sum + bytesOf(shape), 0);
   const shards = intoShards(tensors);
   const nameOf = (index: number) =>
@@ -41,7 +42,7 @@ export async function writeCheckpoint(
   await writeFile(join(folder, 'tokenizer.json'), json(made));
   if (qformerVocabulary === undefined) return;
   const inner = join(folder, 'qformer_tokenizer');
-  await mkdir(inner, { recursive: true });
+  await makeFolder(inner);
   await writeFile(join(inner, 'tokenizer.json'), json(TOKENIZERS.wordpiece(qformerVocabulary)));
 }
 

@@ -1,3 +1,4 @@
+import { createCleaner } from '@blip2/shared/tokenizer/clean-up';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createDetokenizer } from './detokenize.ts';
@@ -10,7 +11,7 @@ function deltasOf(bytes: Uint8Array, lengths: readonly number[]): string[] {
     tokens.push(token);
     at += token.length;
   }
-  const detokenizer = createDetokenizer((id) => tokens[id] ?? new Uint8Array());
+  const detokenizer = createDetokenizer({ bytesOf: (id) => tokens[id] ?? new Uint8Array() });
   return [...tokens.keys()].map((id) => detokenizer.push(id)).concat(detokenizer.end());
 }
 
@@ -60,5 +61,13 @@ describe('deltas', () => {
   it('are emitted with the last byte of each character', () => {
     const deltas = deltasOf(new TextEncoder().encode('aé b'), [1]);
     expect(deltas).toEqual(['a', '', 'é', '', ' b', '']);
+  });
+
+  it('are rewritten where the tokenizer says so, before white space at the ends is left out', () => {
+    const words = [' a', ' dog', " '", 's', ' .', ' '];
+    const bytesOf = (id: number) => new TextEncoder().encode(words[id]);
+    const detokenizer = createDetokenizer({ bytesOf, createRewriter: createCleaner });
+    const deltas = [...words.keys()].map((id) => detokenizer.push(id)).concat(detokenizer.end());
+    expect(deltas).toEqual(['a', ' dog', '', "'s", '.', '', '']);
   });
 });

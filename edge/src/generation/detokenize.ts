@@ -1,4 +1,5 @@
 /** From token ids to text, delta by delta: whole characters only, without white space at either end. */
+import type { TextTokenizer } from '@blip2/shared/tokenizer/text-tokenizer';
 
 export type Detokenizer = {
   /** The text that this token completes; '' while a character or the white space before it is open. */
@@ -7,18 +8,22 @@ export type Detokenizer = {
   end(): string;
 };
 
+/** What a tokenizer has for the way from ids to text. */
+export type Decoding = Pick<TextTokenizer, 'bytesOf' | 'createRewriter'>;
+
 /**
  * All deltas together are `trim()` of the decoded whole, however the tokens cut its characters.
- * @param bytesOf UTF-8 bytes of a token
  * @example
  * // Tokens: ' caf', the first byte of 'é', its second byte.
  * detokenizer.push(1); // 'caf'
  * detokenizer.push(2); // ''
  * detokenizer.push(3); // 'é'
  */
-export function createDetokenizer(bytesOf: (id: number) => Uint8Array): Detokenizer {
+export function createDetokenizer({ bytesOf, createRewriter }: Decoding): Detokenizer {
   // In stream mode the decoder holds back a sequence until its last byte has come.
   const decoder = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
+  const rewriter = createRewriter?.();
+  const rewritten = (text: string) => rewriter?.push(text) ?? text;
   let hasBegun = false;
   let space = '';
   const visible = (decoded: string): string => {
@@ -30,7 +35,7 @@ export function createDetokenizer(bytesOf: (id: number) => Uint8Array): Detokeni
     return delta;
   };
   return {
-    push: (id) => visible(decoder.decode(bytesOf(id), { stream: true })),
-    end: () => visible(decoder.decode()),
+    push: (id) => visible(rewritten(decoder.decode(bytesOf(id), { stream: true }))),
+    end: () => visible(rewritten(decoder.decode()) + (rewriter?.end() ?? '')),
   };
 }

@@ -48,9 +48,9 @@ export async function* generate(
 ): AsyncGenerator<Delta, void, undefined> {
   const { inputIds, generation, stopSequences } = prompt;
   const model = deps.models.generate;
-  const { bytesOf } = model.tokenizer();
+  const tokenizer = model.tokenizer();
   const texts = Array.from({ length: generation.n }, () => {
-    return new TextStreamer(bytesOf, stopSequences);
+    return new TextStreamer(tokenizer, stopSequences);
   });
   const resolved = await resolveEmbeddings(deps.stores.query, image, context);
   const { cache } = resolved;

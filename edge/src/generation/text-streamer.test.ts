@@ -1,3 +1,4 @@
+import { createCleaner } from '@blip2/shared/tokenizer/clean-up';
 import { describe, expect, it } from 'vitest';
 import { TextStreamer } from './text-streamer.ts';
 
@@ -9,7 +10,7 @@ const scored = (id: number) => ({ id, scored: { logprob: -id, top: [{ id: 0, log
 
 describe('a text while it is generated', () => {
   it('is emitted in deltas, each with the index of its last token', () => {
-    const streamer = new TextStreamer(bytesOf, []);
+    const streamer = new TextStreamer({ bytesOf }, []);
     const deltas = [0, 1, 2, 5, 6, 4].map((id) => streamer.put({ id }));
     expect(deltas).toEqual([
       { text: 'a', index: 0 },
@@ -24,21 +25,32 @@ describe('a text while it is generated', () => {
   });
 
   it('ends before a stop sequence, and ignores further tokens', () => {
-    const streamer = new TextStreamer(bytesOf, [' dog']);
+    const streamer = new TextStreamer({ bytesOf }, [' dog']);
     const deltas = [0, 2, 3, 1].map((id) => streamer.put({ id })?.text);
     expect(deltas).toEqual(['a', undefined, undefined, undefined]);
     expect(streamer).toMatchObject({ text: 'a', count: 3, isStopped: true });
     expect(streamer.end()).toBeNull();
   });
 
+  it('is rewritten as its tokenizer says, before stop sequences are looked for', () => {
+    const words = [' a', ' dog', ' .', ' it', " 's", ' .'];
+    const decoding = {
+      bytesOf: (id: number) => new TextEncoder().encode(words[id]),
+      createRewriter: createCleaner,
+    };
+    const streamer = new TextStreamer(decoding, ["'s."]);
+    for (const id of words.keys()) streamer.put({ id });
+    expect(streamer).toMatchObject({ text: 'a dog. it', isStopped: true });
+  });
+
   it('emits at its end what might have become a stop sequence', () => {
-    const streamer = new TextStreamer(bytesOf, [' dogs']);
+    const streamer = new TextStreamer({ bytesOf }, [' dogs']);
     expect([0, 2, 3].map((id) => streamer.put({ id })?.text)).toEqual(['a', undefined, undefined]);
     expect(streamer.end()).toEqual({ text: ' dog', index: 2 });
   });
 
   it('has the log-probabilities of all tokens since the last delta with each', () => {
-    const streamer = new TextStreamer(bytesOf, []);
+    const streamer = new TextStreamer({ bytesOf }, []);
     streamer.put(scored(1));
     streamer.put(scored(5));
     const delta = streamer.put(scored(6));

@@ -1,7 +1,7 @@
 /** Streams one of the texts of a generation: tokens in, deltas of the text out. */
 import type { GeneratedToken, ScoredToken } from '@blip2/shared/frames';
 import type { TokenLogprob } from '@blip2/shared/schemas/generation';
-import { createDetokenizer } from './detokenize.ts';
+import { createDetokenizer, type Decoding } from './detokenize.ts';
 import { createStopFilter } from './stop-sequences.ts';
 
 /** Next characters of a text. */
@@ -15,7 +15,7 @@ export type TextDelta = {
 
 /**
  * @example
- * const streamer = new TextStreamer(tokenizer.bytesOf, ['.']);
+ * const streamer = new TextStreamer(tokenizer, ['.']);
  * streamer.put({ id }); // { text: 'a', index: 0 }, or null while nothing is final
  * streamer.end();       // the rest of the text, or null
  */
@@ -33,13 +33,10 @@ export class TextStreamer {
   readonly #stopFilter;
   #reportedLogprobs = 0;
 
-  /**
-   * @param bytesOf UTF-8 bytes of a token
-   * @param stop stop sequences
-   */
-  constructor(bytesOf: (id: number) => Uint8Array, stop: readonly string[]) {
-    this.#bytesOf = bytesOf;
-    this.#detokenizer = createDetokenizer(bytesOf);
+  /** @param stop stop sequences */
+  constructor(tokenizer: Decoding, stop: readonly string[]) {
+    this.#bytesOf = tokenizer.bytesOf;
+    this.#detokenizer = createDetokenizer(tokenizer);
     this.#stopFilter = createStopFilter(stop);
   }
 

@@ -1,18 +1,9 @@
 /** Makes sure that the bundle of a checkpoint exists: builds it in a temporary folder and renames that. */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  copyFile,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
+import { makeFolder } from '../make-folder.ts';
 import type { BaseOptions } from './checkpoint/base-folder.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
 import type { OpenCheckpoint } from './checkpoint/open-checkpoint-types.ts';
@@ -20,6 +11,7 @@ import {
   checkQFormerTokenizer,
   composeQFormerTokenizer,
   QFORMER_TOKENIZER,
+  QFORMER_TOKENIZER_FILES,
   qformerTokenizerFiles,
 } from './checkpoint/qformer-tokenizer.ts';
 import { checkTokenizerFile, composeTokenizer } from './checkpoint/tokenizer-file.ts';
@@ -63,17 +55,12 @@ const SIDECARS = [
   'merges.txt',
   'vocab.txt',
   'spiece.model',
-  ...[
-    'tokenizer.json',
-    'tokenizer_config.json',
-    'special_tokens_map.json',
-    'added_tokens.json',
-    'vocab.txt',
-  ].map((file) => `${QFORMER_TOKENIZER}/${file}`),
+  ...QFORMER_TOKENIZER_FILES,
   MODEL_CARD,
   'LICENSE',
 ];
 const CONFIG = 'config.json';
+const ADVICE = 'BLIP2_BUNDLES chooses another place for bundles.';
 /** Composed of the checkpoint's files rather than copied. */
 const COMPOSED: Readonly<Record<string, (checkpoint: string) => Promise<string>>> = {
   'tokenizer.json': composeTokenizer,
@@ -99,6 +86,7 @@ export async function ensureBundle(
     ignored: ignoredKeys,
     ...(resolveBase === undefined ? {} : { resolveBase }),
   });
+  await makeFolder(bundles, ADVICE);
   const checkpoint = source.folder;
   const precision = choosePrecision(wanted, source.bytes);
   const revision = await checkpointRevision(source.inputs, join(bundles, '.revisions'));
@@ -110,10 +98,13 @@ export async function ensureBundle(
 
   await removeAbandoned(bundle);
   const draft = `${bundle}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-  await mkdir(draft, { recursive: true });
+  await makeFolder(draft, ADVICE);
   try {
     await build(source, draft, identity, { onProgress, ignoredKeys });
     if (!(await isUsable(bundle, checkpoint, identity))) await moveDraft(draft, bundle);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CheckpointError(source.explain(error.message), { cause: error });
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
@@ -182,7 +173,7 @@ async function copySidecars(
   });
   for (const file of files) {
     const target = join(draft, file);
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     const compose = COMPOSED[file];
     if (compose === undefined) await copyFile(join(checkpoint, file), target);
     else await writeFile(target, await compose(checkpoint));

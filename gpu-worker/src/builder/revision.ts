@@ -1,8 +1,9 @@
 /** The revision of a checkpoint: SHA-256 over its config and weights. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { makeFolder } from '../make-folder.ts';
 
 /** A file, or a text that was derived, under the name that goes into the hash. */
 export type RevisionInput = { label: string } & ({ path: string } | { text: string });
@@ -29,7 +30,7 @@ export async function checkpointRevision(
     hash.update(`${input.label} ${digest}\n`);
   }
   const revision = hash.digest('hex');
-  await mkdir(cache, { recursive: true });
+  await makeFolder(cache);
   await writeFile(entry, revision);
   return revision;
 }

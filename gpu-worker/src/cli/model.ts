@@ -9,6 +9,7 @@ import {
   CheckpointError,
   ensureBundle,
   objectionTo,
+  objectionToModel,
   readManifest,
   readTokenizer,
 } from '../builder/index.ts';
@@ -71,7 +72,8 @@ async function build(name: string): Promise<string> {
   return await ensureBundle(checkpoint, {
     ...bundleOptionsOf(config),
     onProgress: bar.draw,
-    resolveBase: (id) => findOrPull(id),
+    resolveBase: (id, isTokenizerNeeded) =>
+      findOrPull(id, { isTokenizerNeeded, objection: objectionToModel }),
   });
 }
 

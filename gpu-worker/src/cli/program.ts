@@ -1,6 +1,7 @@
 /** Command line and options of `npm run model`. */
 import { text } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
+import { WORKER_OPTIONS } from '../config.ts';
 import { MODEL_OPTIONS } from '../model-options.ts';
 
 // Which checkpoint it is about is an argument.
@@ -36,4 +37,5 @@ Face's format or a model, which is pulled first if it is not in the cache.`,
     }),
     ...building,
   },
+  family: WORKER_OPTIONS,
 };

@@ -1,6 +1,7 @@
 /** The routes of the GPU worker. */
 import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { Hono } from 'hono';
+import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import type { AppEnv, Dependencies } from './dependencies.ts';
 import { run } from './run-route.ts';
@@ -10,6 +11,21 @@ export function createApp(dependencies: Dependencies): Hono<AppEnv> {
   const { model, metrics, state, log } = dependencies;
   const app = new Hono<AppEnv>();
   app.use(requestId());
+  app.use(async (c, next) => {
+    await next();
+    // On the reply itself: what a handler makes anew has no headers of the context.
+    c.res.headers.set('x-request-id', c.get('requestId'));
+  });
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) => {
+        const allow = methods.join(', ');
+        const detail = `${c.req.method} is not possible here; use ${allow}.`;
+        return problemResponse(new ApiError('method-not-allowed', detail), { allow });
+      },
+    }),
+  );
 
   app.post('/v1/run', (c) => run(c, dependencies));
 

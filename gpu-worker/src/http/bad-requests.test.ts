@@ -92,6 +92,20 @@ describe('a request that cannot be served', () => {
     const response = await make();
     expect(response.status).toBe(status);
     expect(await response.json()).toMatchObject({ type: `/problems/${slug}` });
+    expect(response.headers.get('x-request-id')).toMatch(/^[\w-]+$/);
+  });
+
+  it.each([
+    ['GET', '/v1/run', 'POST'],
+    ['POST', '/healthz', 'GET'],
+    ['DELETE', '/v1/model', 'GET'],
+  ])('is refused with what is possible: %s %s', async (method, path, allow) => {
+    const headers = { 'x-request-id': 'of-the-edge' };
+    const response = await fetch(`${test.worker.url}${path}`, { method, headers });
+    expect(response.status).toBe(405);
+    expect(response.headers.get('allow')?.split(', ')).toContain(allow);
+    expect(response.headers.get('x-request-id')).toBe('of-the-edge');
+    expect(await response.json()).toMatchObject({ type: '/problems/method-not-allowed' });
   });
 
   it('is refused before all of its image has come', async () => {

@@ -1,4 +1,5 @@
 /** The deadline of one request: it counts from the arrival, though its length comes in the first frame. */
+import type { ApiError } from '@blip2/shared/errors';
 import { deadlineExceeded } from './worker-errors.ts';
 
 /** The longest delay of Node's timers; a longer one would end at once. */
@@ -16,15 +17,19 @@ export class Deadline implements Disposable {
     this.#arrivedAt = now();
   }
 
-  /** Aborts at the deadline, with the problem `deadline-exceeded` as its reason. */
+  /** Aborts at the deadline, with its problem as the reason. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** @param ms time from the arrival to the deadline, at most `MAX_DEADLINE_MS` */
-  start(ms: number): void {
+  /**
+   * Takes the place of an earlier one.
+   * @param ms time from the arrival to the deadline, at most `MAX_DEADLINE_MS`
+   */
+  start(ms: number, problem: () => ApiError = deadlineExceeded): void {
+    clearTimeout(this.#timer);
     const left = ms - (this.#now() - this.#arrivedAt);
-    const abort = () => this.#controller.abort(deadlineExceeded());
+    const abort = () => this.#controller.abort(problem());
     if (left <= 0) abort();
     else this.#timer = setTimeout(abort, left);
   }

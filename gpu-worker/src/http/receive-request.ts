@@ -5,6 +5,7 @@ import type { GpuRequest } from '@blip2/shared/wire';
 import type { Deadline } from './deadline.ts';
 import type { Dependencies } from './dependencies.ts';
 import { parseRequest, parseSource, type Source } from './parse-request.ts';
+import { nothingArrived } from './worker-errors.ts';
 
 /** A valid request. `source` is absent where only texts are embedded. */
 export type ReceivedRequest = { request: GpuRequest; source?: Source };
@@ -12,8 +13,11 @@ export type ReceivedRequest = { request: GpuRequest; source?: Source };
 /** Beyond the largest image: a request frame, and an image that is a little too large gets its own problem. */
 const SPARE_BYTES = 2 ** 20;
 
+/** The first frame is a few kilobytes that are known before the request is sent. */
+const FIRST_FRAME_MS = 10_000;
+
 /**
- * The deadline is started by the first frame, so that it holds for the upload of the second.
+ * The deadline is that of the first frame, so that it holds for the upload of the second; until then it is a short one.
  * @throws ApiError when the body is no request, or asks for what this worker cannot do, or comes too slowly
  */
 export async function receiveRequest(
@@ -23,6 +27,7 @@ export async function receiveRequest(
 ): Promise<ReceivedRequest> {
   if (body === null) throw new ApiError('invalid-request', 'The body is empty.');
   const { models, limits } = dependencies;
+  deadline.start(FIRST_FRAME_MS, () => nothingArrived(FIRST_FRAME_MS));
   const untilDeadline = body.pipeThrough(new TransformStream<Uint8Array, Uint8Array>(), {
     signal: deadline.signal,
   });

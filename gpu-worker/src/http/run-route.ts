@@ -37,6 +37,8 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
     const { kind, request_id } = received.request;
     log.identify(kind, c.req.header('x-request-id') === undefined ? request_id : log.requestId);
     const { requestId } = log;
+    // What a header cannot hold stays with the log.
+    if (/^[\w=-]{1,255}$/.test(requestId)) c.set('requestId', requestId);
     const signal = AbortSignal.any([deadline.signal, clientGone, dependencies.state.crashed]);
     const frames = handleRequest(received, dependencies, { requestId, signal });
     // The first frame decides between a problem with its status and a stream.

@@ -8,3 +8,7 @@ export function shuttingDown(): ApiError {
 export function deadlineExceeded(): ApiError {
   return new ApiError('deadline-exceeded', 'The request was not finished before its deadline.');
 }
+
+export function nothingArrived(ms: number): ApiError {
+  return new ApiError('deadline-exceeded', `No request frame arrived within ${ms / 1000} seconds.`);
+}

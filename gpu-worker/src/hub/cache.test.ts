@@ -51,13 +51,16 @@ describe('a pulled model', () => {
     const names = [...hub.files.keys()];
     const blobs = names.map((name) => `blobs/${hub.digestOf(name)}`);
     const links = names.map((name) => `snapshots/${COMMIT}/${name}`);
-    const absent = `.no_exist/${COMMIT}/preprocessor_config.json`;
-    expect(await filesIn(repository)).toEqual([absent, ...blobs, 'refs/main', ...links].sort());
+    const absent = [
+      ...['added_tokens', 'preprocessor_config', 'processor_config'],
+      ...['special_tokens_map', 'tokenizer_config'],
+    ].map((name) => `.no_exist/${COMMIT}/${name}.json`);
+    expect(await filesIn(repository)).toEqual([...absent, ...blobs, 'refs/main', ...links].sort());
     expect(await readFile(join(repository, 'refs/main'), 'utf8')).toBe(COMMIT);
     for (const name of names) {
       expect(await readlink(join(folder, name))).toBe(`../../blobs/${hub.digestOf(name)}`);
     }
-    expect(await filesIn(fixture.cache)).toHaveLength(2 * names.length + 2);
+    expect(await filesIn(fixture.cache)).toHaveLength(2 * names.length + 1 + absent.length);
   });
 
   it('is named by a branch with slashes too, and by a commit without a ref', async () => {
@@ -101,20 +104,50 @@ describe('a pulled model', () => {
 });
 
 describe('what another library has pulled', () => {
-  it('is used without a request', async () => {
+  it.each([
+    ['the whole repository', '.gitattributes'],
+    ['PyTorch weights of two formats that the hub has', 'pytorch_model.bin'],
+  ])('is used without a request: %s', async (_what, name) => {
+    await using fixture = await HubFixture.open();
+    const { hub } = fixture;
+    hub.files.set(name, Buffer.from('anything'));
+    if (name === 'pytorch_model.bin') hub.files.set('.gitattributes', Buffer.from('*.bin'));
+    await pulledElsewhere(
+      fixture,
+      (each) => name !== 'pytorch_model.bin' || !each.includes('safetensors'),
+    );
+    expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
+    expect(hub.requests).toEqual([]);
+  });
+
+  it('is used as it is where the hub cannot be reached, or not be asked', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.files.set('preprocessor_config.json', Buffer.from('{}'));
     await pulledElsewhere(fixture);
-    expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
-    expect(fixture.hub.requests).toEqual([]);
+    const nobody = { ...fixture.options, endpoint: 'http://127.0.0.1:2' };
+    expect(await resolveCheckpoint(MODEL, nobody)).toBe(fixture.folder);
+    const offline = { ...fixture.options, offline: true };
+    expect(await resolveCheckpoint(MODEL, offline)).toBe(fixture.folder);
   });
+
+  it.each(['generation_config.json', 'tokenizer_config.json', 'processor_config.json'])(
+    'is completed with what was never asked for and is read: %s',
+    async (name) => {
+      await using fixture = await HubFixture.open();
+      fixture.hub.files.set('preprocessor_config.json', Buffer.from('{}'));
+      fixture.hub.files.set(name, Buffer.from(`{"of": "${name}"}`));
+      await pulledElsewhere(fixture, (each) => each !== name);
+      expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
+      expect(fixture.hub.downloads).toEqual([name]);
+    },
+  );
 
   it('is used where that has copied files instead of linking them', async () => {
     await using fixture = await HubFixture.open();
-    fixture.hub.files.set('preprocessor_config.json', Buffer.from('{}'));
+    fixture.hub.files.set('.gitattributes', Buffer.from('*.bin'));
     await pulledElsewhere(fixture, () => false);
     await cp(CHECKPOINT, fixture.folder, { recursive: true });
-    await writeFile(join(fixture.folder, 'preprocessor_config.json'), '{}');
+    await writeFile(join(fixture.folder, '.gitattributes'), '*.bin');
     expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
     expect(await fixture.pull()).toBe(fixture.folder);
     expect(fixture.hub.downloads).toEqual([]);
@@ -152,11 +185,24 @@ describe('what another library has pulled', () => {
     await fixture.expectWhole();
   });
 
-  it('is not used offline where a file is missing', async () => {
-    await using fixture = await HubFixture.open({ offline: true });
-    await pulledElsewhere(fixture, (name) => name !== SHARD);
-    await expect(resolveCheckpoint(MODEL, fixture.options)).rejects.toThrow(
-      /HF_HUB_OFFLINE is set, and .* does not hold all of tests\/tiny-blip2 at main/,
-    );
-  });
+  it.each([
+    [SHARD, `${SHARD} missing in`],
+    ['tokenizer.json', 'its tokenizer missing in'],
+    ['config.json', 'config.json missing in'],
+    ['preprocessor_config.json', 'preprocessor_config.json missing in'],
+  ])(
+    'is not used offline where a file is missing, which is named: %s',
+    async (missing, message) => {
+      await using fixture = await HubFixture.open({ offline: true });
+      if (missing !== 'preprocessor_config.json') {
+        fixture.hub.files.set('preprocessor_config.json', Buffer.from('{}'));
+      }
+      await pulledElsewhere(fixture, (name) => name !== missing);
+      const refusal = expect(resolveCheckpoint(MODEL, fixture.options)).rejects;
+      await refusal.toThrow(
+        /HF_HUB_OFFLINE is set, and .* not hold all of tests\/tiny-blip2 at main/,
+      );
+      await refusal.toThrow(message);
+    },
+  );
 });

@@ -6,11 +6,12 @@
  *                                     refs/<revision>                the commit that a branch or tag was last
  *                                     .no_exist/<commit>/<path>      files that the commit is known not to have
  */
-import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { makeFolder } from '../make-folder.ts';
 import type { HubFile } from './client.ts';
 import type { Destination } from './destination.ts';
-import { isComplete } from './is-complete.ts';
+import { isInstructBlip, type Missing, missingIn } from './missing-files.ts';
 import type { ModelId } from './model-id.ts';
 import type { HubOptions } from './options.ts';
 import { maybeAbsent, weightsIn } from './weight-names.ts';
@@ -22,14 +23,15 @@ export function modelFolder(model: ModelId, { endpoint, cache }: HubOptions): st
   return join(cache, ['models', ...hub, ...model.id.split('/')].join('--'));
 }
 
-/**
- * Folder of the checkpoint that the revision was when it was last pulled, by whichever library.
- * @returns undefined when a file of it is not there: others pull only what they need
- */
-export async function cachedCheckpoint(
+/** What the cache has of a revision, as it was when it was last pulled, by whichever library. */
+export type Cached = Missing & { folder: string };
+
+/** @returns undefined when it knows no commit of the revision */
+export async function lookUp(
   model: ModelId,
   options: HubOptions,
-): Promise<string | undefined> {
+  isTokenizerNeeded = true,
+): Promise<Cached | undefined> {
   const repository = modelFolder(model, options);
   const ref = isCommit(model.revision)
     ? model.revision
@@ -38,8 +40,24 @@ export async function cachedCheckpoint(
   if (!isCommit(commit)) return undefined;
   const folder = snapshotFolder(repository, commit);
   const isAbsent = (path: string) => isFile(join(repository, '.no_exist', commit, path));
-  return (await isComplete(folder, isAbsent)) ? folder : undefined;
+  return { folder, ...(await missingIn(folder, isAbsent, isTokenizerNeeded)) };
 }
+
+/**
+ * Folder of the checkpoint that the revision was when it was last pulled.
+ * @returns undefined when a file of it is not there, or may not be: then the hub is asked, if that is allowed
+ */
+export async function cachedCheckpoint(
+  model: ModelId,
+  options: HubOptions,
+  isTokenizerNeeded = true,
+): Promise<string | undefined> {
+  const cached = await lookUp(model, options, isTokenizerNeeded);
+  if (cached === undefined || cached.needed.length > 0) return undefined;
+  return options.offline || cached.unknown.length === 0 ? cached.folder : undefined;
+}
+
+const ADVICE = 'HF_HUB_CACHE chooses another place.';
 
 /** Where the files of a commit go: verified bytes into blobs/, and a link to them into the snapshot. */
 export function cacheDestination(model: ModelId, commit: string, options: HubOptions): Destination {
@@ -54,10 +72,10 @@ export function cacheDestination(model: ModelId, commit: string, options: HubOpt
       relative(options.cache, repository),
       `${commit}.pull.lock`,
     ),
-    advice: ' HF_HUB_CACHE chooses another place.',
+    advice: ADVICE,
     prepare: async () => {
-      await mkdir(join(repository, 'blobs'), { recursive: true });
-      await mkdir(folder, { recursive: true });
+      await makeFolder(join(repository, 'blobs'), ADVICE);
+      await makeFolder(folder, ADVICE);
     },
     check: async () => {},
     targetOf: blobOf,
@@ -68,7 +86,7 @@ export function cacheDestination(model: ModelId, commit: string, options: HubOpt
     },
     finish: async (listed) => {
       const names = listed.map(({ path }) => path);
-      for (const path of maybeAbsent(weightsIn(names))) {
+      for (const path of maybeAbsent(weightsIn(names), await isInstructBlip(folder))) {
         if (names.includes(path)) continue;
         await writeWhole(join(repository, '.no_exist', commit, path), '');
       }
@@ -94,7 +112,7 @@ function isCommit(text: string): boolean {
 }
 
 async function link(blob: string, path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path), ADVICE);
   await rm(path, { force: true });
   await symlink(relative(dirname(path), blob), path).catch(async (error: NodeJS.ErrnoException) => {
     // Another library was faster by a moment.
@@ -106,7 +124,7 @@ async function link(blob: string, path: string): Promise<void> {
 }
 
 async function writeWhole(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const draft = `${path}.${process.pid}.tmp`;
   await writeFile(draft, text);
   await rename(draft, path);

@@ -5,6 +5,7 @@ import { connectionError, errorOfResponse } from './http-errors.ts';
 import type { ModelId } from './model-id.ts';
 import type { fetchThrough } from './proxy.ts';
 import { type RetryOptions, retrying } from './retry.ts';
+import type { Token } from './token.ts';
 
 /** A file of a commit. */
 export type HubFile = {
@@ -48,14 +49,14 @@ const METADATA_TIMEOUT_MS = 30_000;
 
 export class HubClient {
   readonly #model: ModelId;
-  readonly #token: string | undefined;
+  readonly #token: Token | undefined;
   readonly #retry: RetryOptions;
   readonly #fetch: ReturnType<typeof fetchThrough>;
 
   /** @param token sent to the origin of the model's hub and to no other, wherever that redirects to */
   constructor(
     model: ModelId,
-    token: string | undefined,
+    token: Token | undefined,
     retry: RetryOptions,
     fetch: ReturnType<typeof fetchThrough>,
   ) {
@@ -111,7 +112,7 @@ export class HubClient {
     if (response.ok || response.status === 416) return response;
     throw await errorOfResponse(response, this.#model, {
       path,
-      hasToken: this.#token !== undefined,
+      token: this.#token?.source,
     });
   }
 
@@ -127,7 +128,7 @@ export class HubClient {
       ]);
       const response = await this.#get(url, signal);
       if (!response.ok) {
-        throw await errorOfResponse(response, this.#model, { hasToken: this.#token !== undefined });
+        throw await errorOfResponse(response, this.#model, { token: this.#token?.source });
       }
       const parsed = schema.safeParse(await this.#readJson(response));
       if (!parsed.success) {
@@ -162,7 +163,7 @@ export class HubClient {
     let atHome = url.origin === origin;
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
       const authorization =
-        atHome && this.#token !== undefined ? { authorization: `Bearer ${this.#token}` } : {};
+        atHome && this.#token !== undefined ? { authorization: `Bearer ${this.#token.text}` } : {};
       const response = await this.#fetch(url, {
         headers: { ...headers, ...authorization },
         redirect: 'manual',

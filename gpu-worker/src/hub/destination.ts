@@ -1,6 +1,7 @@
 /** Where the files of a commit are put: into the hub's cache, or into a folder of the caller's. */
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../make-folder.ts';
 import type { HubFile } from './client.ts';
 import { digestOf } from './digest.ts';
 import { HubError } from './errors.ts';
@@ -11,7 +12,7 @@ export type Destination = {
   folder: string;
   /** Held while files are put there. */
   lockPath: string;
-  /** What to do where its disk is full, as another sentence. */
+  /** What to do where nothing can be put there, as another sentence. */
   advice: string;
   /** Makes the folders. */
   prepare: () => Promise<void>;
@@ -34,7 +35,7 @@ export function folderDestination(folder: string): Destination {
     folder,
     lockPath: join(folder, '.pull.lock'),
     advice: '',
-    prepare: async () => void (await mkdir(folder, { recursive: true })),
+    prepare: () => makeFolder(folder),
     check: (files) => refuseOtherWeights(folder, files),
     targetOf,
     has: async (file) => {

@@ -1,4 +1,7 @@
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CHECKPOINT, HubFixture } from './testing/hub-fixture.ts';
 import { COMMIT, HubServer, MODEL } from './testing/hub-server.ts';
@@ -55,6 +58,44 @@ describe('the token', () => {
   });
 });
 
+describe('a token that hf auth login has left', () => {
+  it.each([
+    ['is sent', `${TOKEN}\n`, `Bearer ${TOKEN}`],
+    ['is none where the file is empty', ' \n', undefined],
+  ])('%s', async (_what, content, sent) => {
+    await using fixture = await HubFixture.open();
+    fixture.options.tokenFile = join(fixture.cache, 'token');
+    await writeFile(fixture.options.tokenFile, content);
+    await fixture.pull();
+    expect(fixture.hub.requests[0]?.authorization).toBe(sent);
+  });
+
+  it('stands behind HF_TOKEN, and may be missing', async () => {
+    await using fixture = await HubFixture.open({ token: TOKEN });
+    fixture.options.tokenFile = join(fixture.cache, 'token');
+    await writeFile(fixture.options.tokenFile, 'hf_other');
+    await fixture.pull();
+    expect(fixture.hub.requests[0]?.authorization).toBe(`Bearer ${TOKEN}`);
+    Object.assign(fixture.options, { token: undefined, tokenFile: join(fixture.cache, 'nothing') });
+    await fixture.pull();
+    expect(fixture.hub.requests.at(-1)?.authorization).toBeUndefined();
+  });
+
+  it('and that is not valid is named by its file', async () => {
+    await using fixture = await HubFixture.open();
+    fixture.hub.token = TOKEN;
+    fixture.options.tokenFile = join(fixture.cache, 'token');
+    await writeFile(fixture.options.tokenFile, 'hf_old');
+    await expect(fixture.pull()).rejects.toThrow(
+      `The token in ${fixture.options.tokenFile} is not valid, or may not read it`,
+    );
+    await writeFile(fixture.options.tokenFile, 'two words');
+    await expect(fixture.pull()).rejects.toThrow(
+      /token, the file of HF_TOKEN_PATH, holds no token/,
+    );
+  });
+});
+
 describe('an error says what to do', () => {
   it.each([
     [
@@ -71,7 +112,7 @@ describe('an error says what to do', () => {
   });
 
   it.each([
-    ['', {}, 'and set HF_TOKEN to a token of that account'],
+    ['', {}, 'and set HF_TOKEN to a token of that account, or log in with hf auth login'],
     ['to this token', { token: TOKEN }, 'with the account of HF_TOKEN'],
   ])('for a model that is gated %s', async (_name, env, message) => {
     await using fixture = await HubFixture.open(env);
@@ -129,6 +170,25 @@ describe('an error says what to do', () => {
     expect(fixture.waits).toEqual([]);
   });
 
+  it('for a port that no client asks, at once', async () => {
+    await using fixture = await HubFixture.open({ endpoint: 'http://127.0.0.1:1' });
+    await expect(fixture.pull()).rejects.toThrow(
+      'http://127.0.0.1:1 cannot be asked: bad port. Is HF_ENDPOINT right?',
+    );
+    expect(fixture.waits).toEqual([]);
+  });
+
+  it('for what speaks another protocol, at once', async () => {
+    const server = createTcpServer((socket) => socket.end('SSH-2.0-OpenSSH_9.6\r\n'));
+    server.listen(0, '127.0.0.1');
+    await new Promise((done) => server.once('listening', done));
+    const { port } = server.address() as { port: number };
+    await using fixture = await HubFixture.open({ endpoint: `http://127.0.0.1:${port}` });
+    await expect(fixture.pull()).rejects.toThrow(/cannot be asked: .*HTTP.* Is HF_ENDPOINT right/);
+    expect(fixture.waits).toEqual([]);
+    server.close();
+  });
+
   it('for an address that is no hub', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = (_request, response) => {
@@ -149,6 +209,32 @@ describe('an error says what to do', () => {
 });
 
 describe('a repository', () => {
+  it.each([
+    [
+      'a variant',
+      ['model.fp16.safetensors'],
+      /only model\.fp16\.safetensors\. That is a variant: .*rename/,
+    ],
+    [
+      'shards without their index',
+      ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'],
+      /The index of the shards, model\.safetensors\.index\.json, is missing/,
+    ],
+    [
+      'an adapter that no config describes',
+      ['model.safetensors', 'adapter_model.safetensors'],
+      /adapter_model\.safetensors beside its weights and no adapter_config\.json/,
+    ],
+  ])('with %s is told what it is', async (_what, weights, message) => {
+    await using fixture = await HubFixture.open();
+    for (const name of fixture.hub.files.keys()) {
+      if (name.includes('safetensors')) fixture.hub.files.delete(name);
+    }
+    for (const name of weights) fixture.hub.files.set(name, Buffer.from('weights'));
+    await expect(fixture.pull()).rejects.toThrow(message);
+    expect(fixture.hub.downloads).toEqual([]);
+  });
+
   it('with shards of PyTorch and no index of them is refused before anything is fetched', async () => {
     await using fixture = await HubFixture.open();
     for (const name of fixture.hub.files.keys()) {

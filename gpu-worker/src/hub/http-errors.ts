@@ -3,8 +3,8 @@ import { HubError, InterruptedError } from './errors.ts';
 import type { ModelId } from './model-id.ts';
 import { retryAfterMs } from './retry.ts';
 
-/** What was asked for: a file, where there is a path. */
-type Asked = { path?: string; hasToken: boolean };
+/** What was asked for: a file, where there is a path; with a token, where its source is named. */
+type Asked = { path?: string; token: string | undefined };
 
 /**
  * The error for an answer of the hub. `X-Error-Code` tells apart what shares a status; without a token a
@@ -13,7 +13,7 @@ type Asked = { path?: string; hasToken: boolean };
 export async function errorOfResponse(
   response: Response,
   { id, revision, endpoint }: ModelId,
-  { path, hasToken }: Asked,
+  { path, token }: Asked,
 ): Promise<HubError> {
   const { status, headers, url } = response;
   await response.body?.cancel();
@@ -37,16 +37,18 @@ export async function errorOfResponse(
     );
   }
   if (code === 'GatedRepo') {
-    const token = hasToken
-      ? 'with the account of HF_TOKEN'
-      : 'and set HF_TOKEN to a token of that account';
-    return new HubError(`${id} is gated: accept its license at ${page} ${token}.`, { status });
+    const account =
+      token === undefined
+        ? 'and set HF_TOKEN to a token of that account, or log in with hf auth login'
+        : `with the account of ${token}`;
+    return new HubError(`${id} is gated: accept its license at ${page} ${account}.`, { status });
   }
   if (status === 401 || status === 403) {
     const reason = headers.get('x-error-message');
-    const advice = hasToken
-      ? `HF_TOKEN is not valid, or may not read it${reason === null ? '' : ` (${reason})`}. If the model is gated, accept its license at ${page}.`
-      : `It is private or gated, or does not exist. Set HF_TOKEN to a token that may read it, and accept its license at ${page} where it has one.`;
+    const advice =
+      token === undefined
+        ? `It is private or gated, or does not exist. Set HF_TOKEN to a token that may read it, or log in with hf auth login; accept its license at ${page} where it has one.`
+        : `${sentence(token)} is not valid, or may not read it${reason === null ? '' : ` (${reason})`}. If the model is gated, accept its license at ${page}.`;
     return new HubError(`${id} may not be read (${status}). ${advice}`, { status });
   }
   if (status === 404) {
@@ -67,6 +69,8 @@ export async function errorOfResponse(
   return new HubError(`${url} answered ${status} ${response.statusText}.`, { status });
 }
 
+const sentence = (words: string) => words.replace(/^the/, 'The');
+
 const NO_CONNECTION = [
   'ENOTFOUND',
   'EAI_AGAIN',
@@ -80,7 +84,14 @@ const NO_CONNECTION = [
 export function connectionError(url: URL, cause: unknown): HubError {
   if (cause instanceof HubError) return cause;
   const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-  const { code, message } = reason as NodeJS.ErrnoException;
+  const { code, message, name } = reason as NodeJS.ErrnoException;
+  // What the network does to a connection has a code; the rest is refused on our side, or does not speak HTTP.
+  const isOurs = code === undefined && name !== 'TimeoutError' && name !== 'AbortError';
+  if (isOurs || /^HPE_/.test(code ?? '')) {
+    return new HubError(`${url.origin} cannot be asked: ${message}. Is HF_ENDPOINT right?`, {
+      cause,
+    });
+  }
   const isConnection = NO_CONNECTION.includes(code ?? '') || /CERT|SSL|TLS/.test(code ?? '');
   return isConnection
     ? new InterruptedError(

@@ -1,8 +1,9 @@
 /** A lock between processes: a file that its owner touches while it lives. */
-import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import * as z from 'zod/mini';
+import { makeFolder } from '../make-folder.ts';
 import type { Wait } from './retry.ts';
 
 const Owner = z.object({ host: z.string(), pid: z.int() });
@@ -20,7 +21,7 @@ export async function lock(
   wait: Wait,
   signal: AbortSignal,
 ): Promise<AsyncDisposable> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   while (!(await acquire(path))) {
     if (await isAbandoned(path)) await breakLock(path);
     else await wait(POLL_MS, signal);

@@ -52,6 +52,14 @@ describe('the name of a model', () => {
     expect(() => parseModelId(text, HUB)).toThrow(`"${text}" names no model`);
   });
 
+  it.each([
+    `${MODEL}/model.safetensors`,
+    `https://huggingface.co/${MODEL}/blob/main/config.json`,
+    `https://huggingface.co/${MODEL}/resolve/main/model.safetensors`,
+  ])('is not a file of it: %s', (text) => {
+    expect(() => parseModelId(text, HUB)).toThrow(`it names a file of one. Give ${MODEL}`);
+  });
+
   it('takes its revision from outside only when it has none', () => {
     expect(parseModelId(MODEL, HUB, 'v1').revision).toBe('v1');
     expect(parseModelId(`${MODEL}@v1`, HUB, 'v1').revision).toBe('v1');

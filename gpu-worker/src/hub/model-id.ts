@@ -31,15 +31,20 @@ export function parseModelId(text: string, endpoint: string, revision?: string):
     });
   }
   const model = { ...named, revision: named.revision ?? revision ?? DEFAULT_REVISION };
-  const isId = ID.test(model.id) && !/--|\.\./.test(model.id);
-  return isId && isRevision(model.revision) ? model : refuse(text);
+  return isId(model.id) && isRevision(model.revision) ? model : refuse(text);
 }
+
+const isId = (id: string) => ID.test(id) && !/--|\.\./.test(id);
 
 type Named = { id: string; revision: string | undefined; endpoint: string };
 
 function fromName(text: string, endpoint: string): Named {
   const plain = text.replace(/^hf:\/\/(models\/)?/, '');
   const at = plain.indexOf('@');
+  const [owner, name, file] = plain.split('/');
+  if (at === -1 && /\.\w+$/.test(file ?? '') && isId(`${owner}/${name}`)) {
+    return refuse(text, `${owner}/${name}`);
+  }
   if (at === -1) return { id: plain, revision: undefined, endpoint };
   return { id: plain.slice(0, at), revision: plain.slice(at + 1), endpoint };
 }
@@ -56,7 +61,9 @@ function fromUrl(text: string, endpoint: string): Named {
     .map(decode);
   const id = `${owner}/${name}`;
   if (tree === undefined) return { id, revision: undefined, endpoint: base };
-  return tree === 'tree' ? { id, revision: rest.join('/'), endpoint: base } : refuse(text);
+  if (tree === 'tree') return { id, revision: rest.join('/'), endpoint: base };
+  const isFile = ['blob', 'resolve', 'raw'].includes(tree);
+  return refuse(text, isFile && isId(id) ? id : undefined);
 }
 
 /** What git allows in the name of a branch or tag, as far as it could change the path of a URL or a file. */
@@ -72,9 +79,11 @@ function decode(segment: string): string {
   }
 }
 
-function refuse(text: string): never {
-  throw new HubError(
-    `"${text}" names no model: give owner/name, owner/name@revision, or the URL of the model's page.`,
-    { status: 400 },
-  );
+/** @param id of the model whose file it is */
+function refuse(text: string, id?: string): never {
+  const advice =
+    id === undefined
+      ? "give owner/name, owner/name@revision, or the URL of the model's page"
+      : `it names a file of one. Give ${id}, all that is needed of it is pulled`;
+  throw new HubError(`"${text}" names no model: ${advice}.`, { status: 400 });
 }

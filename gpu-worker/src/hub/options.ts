@@ -6,6 +6,8 @@ export type HubOptions = {
   endpoint: string;
   /** Sent to `endpoint` and nowhere else. */
   token: string | undefined;
+  /** Where the token is read from when there is no other, unless it is not there. */
+  tokenFile?: string;
   /** Nothing is asked of any hub. */
   offline: boolean;
   /** Folder of the cache, in the layout of huggingface_hub. */

@@ -1,9 +1,9 @@
 /** What a checkpoint is called → where it is: a folder or file is itself, a model on a hub is in the cache or pulled. */
 import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
-import { cachedCheckpoint } from './cache.ts';
-import { HubError } from './errors.ts';
-import { parseModelId } from './model-id.ts';
+import { cachedCheckpoint, lookUp } from './cache.ts';
+import { HubError, InterruptedError } from './errors.ts';
+import { type ModelId, parseModelId } from './model-id.ts';
 import type { HubOptions } from './options.ts';
 import { type PullOptions, pull } from './pull.ts';
 
@@ -22,16 +22,34 @@ export async function resolveCheckpoint(
   if ((await stat(path).catch(() => null)) !== null) return path;
   if (isAbsolute(text) || /^[.~]/.test(text))
     throw new HubError(`There is no folder or file ${path}.`);
-  const model = parseModelId(text, hub.endpoint);
-  const cached = await cachedCheckpoint(model, hub);
+  try {
+    return await cachedOrPulled(parseModelId(text, hub.endpoint), hub, options);
+  } catch (error) {
+    if (!(error instanceof HubError)) throw error;
+    const { message, status } = error;
+    if (status !== 400 && status !== 401 && status !== 404) throw error;
+    throw new HubError(`${message} (There is no folder or file ${path} either.)`, {
+      cause: error,
+      status,
+    });
+  }
+}
+
+async function cachedOrPulled(
+  model: ModelId,
+  hub: HubOptions,
+  options: PullOptions,
+): Promise<string> {
+  const { isTokenizerNeeded } = options;
+  const cached = await cachedCheckpoint(model, hub, isTokenizerNeeded);
   if (cached !== undefined) return cached;
   try {
     return await pull(model, hub, options);
   } catch (error) {
-    if (!(error instanceof HubError) || (error.status !== 401 && error.status !== 404)) throw error;
-    throw new HubError(`${error.message} (There is no folder or file ${path} either.)`, {
-      cause: error,
-      status: error.status,
-    });
+    const isUnreachable = error instanceof InterruptedError && error.unreachable;
+    const usable = isUnreachable ? await lookUp(model, hub, isTokenizerNeeded) : undefined;
+    // Nobody can be asked whether there is more.
+    if (usable?.needed.length === 0) return usable.folder;
+    throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** Of every kind of repository come the files that a bundle needs, or nothing where it could not be built of them. */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { resolveCheckpoint } from './resolve.ts';
 import { HubFixture } from './testing/hub-fixture.ts';
@@ -42,6 +42,8 @@ describe('a repository with', () => {
         'model.safetensors',
         'qformer_tokenizer/tokenizer.json',
         'qformer_tokenizer/tokenizer_config.json',
+        'qformer_tokenizer/special_tokens_map.json',
+        'qformer_tokenizer/added_tokens.json',
         'qformer_tokenizer/vocab.txt',
       ],
       ['qformer_tokenizer/training_args.bin', 'qformer_tokenizer/merges.txt', 'logs/vocab.txt'],
@@ -56,6 +58,11 @@ describe('a repository with', () => {
       'an adapter in PyTorch, and words of its own',
       ['adapter_config.json', 'adapter_model.bin', 'added_tokens.json', ...TOKENIZER],
       [],
+    ],
+    [
+      'an adapter alone, with a tokenizer for a Q-Former',
+      ['adapter_config.json', 'adapter_model.bin', 'qformer_tokenizer/tokenizer.json'],
+      ['qformer_tokenizer/notes.txt'],
     ],
     [
       'an adapter beside its base',
@@ -73,6 +80,22 @@ describe('a repository with', () => {
     fixture.hub.requests.length = 0;
     expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
     expect(fixture.hub.requests).toEqual([]);
+  });
+
+  it('no tokenizer is pulled where none is needed, as of the base of an adapter that has one', async () => {
+    const names = [
+      'config.json',
+      'model.safetensors',
+      'preprocessor_config.json',
+      '.gitattributes',
+    ];
+    await using fixture = await hubWith(names);
+    const found = () => resolveCheckpoint(MODEL, fixture.options, { isTokenizerNeeded: false });
+    expect(await found()).toBe(fixture.folder);
+    fixture.hub.requests.length = 0;
+    expect(await found()).toBe(fixture.folder);
+    expect(fixture.hub.requests).toEqual([]);
+    await expect(resolveCheckpoint(MODEL, fixture.options)).rejects.toThrow(/has no tokenizer/);
   });
 
   it('PyTorch weights in shards gives the shards of the index', async () => {
@@ -140,26 +163,70 @@ describe('a model whose config is objected to', () => {
   });
 });
 
-describe('what another library has pulled', () => {
-  it('is completed where it lacks the tokenizer of a Q-Former', async () => {
-    const config = '{"model_type": "instructblip"}';
-    const names = [...CHECKPOINT, 'model.safetensors', 'preprocessor_config.json'];
-    const vocabulary = 'qformer_tokenizer/vocab.txt';
-    await using fixture = await hubWith([...names, vocabulary], { 'config.json': config });
-    await mkdir(fixture.folder, { recursive: true });
-    for (const name of names) {
-      await writeFile(join(fixture.folder, name), name === 'config.json' ? config : name);
+describe('the tokenizer of a Q-Former', () => {
+  const config = '{"model_type": "instructblip"}';
+  const NAMES = [...CHECKPOINT, 'model.safetensors', 'preprocessor_config.json'];
+  const ADAPTER = ['adapter_config.json', 'adapter_model.safetensors'];
+  const [VOCABULARY, TOKENS, MAP] = ['vocab.txt', 'tokenizer.json', 'special_tokens_map.json'].map(
+    (name) => `qformer_tokenizer/${name}`,
+  ) as [string, string, string];
+
+  const OTHERS = [
+    ...['preprocessor', 'processor', 'generation', 'tokenizer'].map((of) => `${of}_config.json`),
+    ...['tokenizer.json', 'special_tokens_map.json', 'added_tokens.json'],
+  ];
+
+  /** A hub that has all files, and a cache into which another library has pulled some, and asked for all at the top. */
+  async function partlyPulled(all: readonly string[], pulled: readonly string[]) {
+    const fixture = await hubWith(all, { 'config.json': config });
+    for (const name of pulled) {
+      await mkdir(join(fixture.folder, dirname(name)), { recursive: true });
+      await writeFile(join(fixture.folder, name), fixture.hub.files.get(name) ?? name);
     }
+    const absent = join(fixture.repository, '.no_exist', COMMIT);
+    await mkdir(absent, { recursive: true });
+    for (const name of OTHERS) if (!all.includes(name)) await writeFile(join(absent, name), '');
     await mkdir(join(fixture.repository, 'refs'));
     await writeFile(join(fixture.repository, 'refs/main'), COMMIT);
+    return fixture;
+  }
+
+  it.each<[what: string, missing: string, others: string[]]>([
+    ['is wanting', VOCABULARY, NAMES],
+    ['lacks a file that would be read', MAP, [...NAMES, TOKENS]],
+    ['may be that of an adapter', TOKENS, ADAPTER],
+  ])('is asked for once where it %s: %s', async (_what, missing, pulled) => {
+    await using fixture = await partlyPulled([...pulled, missing], pulled);
     expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
-    expect(fixture.hub.downloads).toEqual([vocabulary]);
+    expect(fixture.hub.downloads).toEqual([missing]);
     await fixture.expectWhole();
     fixture.hub.requests.length = 0;
     expect(await resolveCheckpoint(MODEL, fixture.options)).toBe(fixture.folder);
     expect(fixture.hub.requests).toEqual([]);
   });
 
+  it('is named offline where it is wanting, and its other files are not needed', async () => {
+    await using fixture = await partlyPulled(NAMES, NAMES);
+    const offline = { ...fixture.options, offline: true };
+    await expect(resolveCheckpoint(MODEL, offline)).rejects.toThrow(
+      "its Q-Former's tokenizer (qformer_tokenizer/) missing in",
+    );
+    await mkdir(join(fixture.folder, 'qformer_tokenizer'));
+    await writeFile(join(fixture.folder, VOCABULARY), '');
+    expect(await resolveCheckpoint(MODEL, offline)).toBe(fixture.folder);
+  });
+
+  it('may be wanting in a base, of which the hub is asked once', async () => {
+    await using fixture = await partlyPulled(NAMES, NAMES);
+    const found = () => resolveCheckpoint(MODEL, fixture.options);
+    expect(await found()).toBe(fixture.folder);
+    fixture.hub.requests.length = 0;
+    expect(await found()).toBe(fixture.folder);
+    expect(fixture.hub.requests).toEqual([]);
+  });
+});
+
+describe('what another library has pulled', () => {
   it.each<[missing: string, names: string[]]>([
     ['tokenizer.json', ['adapter_config.json', 'adapter_model.safetensors', 'tokenizer.json']],
     ['lavis.json', ['pretrained.pth', 'tokenizer.json', 'lavis.json']],

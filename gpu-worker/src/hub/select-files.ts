@@ -6,19 +6,19 @@ import {
   hasTokenizer,
   hasTokenizerOfBase,
   isAdapterAlone,
+  QFORMER_TOKENIZER_FILES,
   shardNames,
   type Weights,
   weightsIn,
 } from './weight-names.ts';
 
-/** All are plain names, one of them in a folder of a fixed name: no file of a hub gets out of its folder. */
+/** All are plain names: no file of a hub gets out of its folder. */
 const SIDECARS = [
   /^config[\w.-]*\.json$/,
   /^(generation|preprocessor|processor|tokenizer|adapter)_config\.json$/,
   /^(tokenizer|vocab|special_tokens_map|added_tokens|lavis)\.json$/,
   /^(merges|vocab)\.txt$/,
   /^spiece\.model$/,
-  /^qformer_tokenizer\/((tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|vocab\.txt)$/,
   /^README\.md$/,
   /^LICEN[CS]E[\w.-]*$/i,
 ];
@@ -28,9 +28,14 @@ const OTHER_WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx)$/;
 /**
  * Everything but shards: those are known once the index has been read. Of weights in several formats one is chosen, and
  * safetensors before others.
+ * @param isTokenizerNeeded whether one must be there
  * @throws HubError when the repository is no checkpoint, or lacks what no bundle can do without
  */
-export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[] {
+export function selectFiles(
+  files: readonly HubFile[],
+  model: ModelId,
+  isTokenizerNeeded: boolean,
+): HubFile[] {
   const names = files.map(({ path }) => path);
   const weights = weightsIn(names);
   const fail = (why: string) => new HubError(`${model.id} at ${model.revision} ${why}`);
@@ -38,7 +43,7 @@ export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[
   if (!isAdapterAlone(weights) && !weights.isOther && !names.includes('config.json')) {
     throw fail("has no config.json: it is no checkpoint in Hugging Face's format.");
   }
-  if (!hasTokenizer(names) && !hasTokenizerOfBase(weights, names)) {
+  if (isTokenizerNeeded && !hasTokenizer(names) && !hasTokenizerOfBase(weights, names)) {
     throw fail(
       'has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt, spiece.model or vocab.txt. ' +
         'Pull it with --out FOLDER from a revision that has one, or add that of its base to a copy.',
@@ -48,6 +53,7 @@ export function selectFiles(files: readonly HubFile[], model: ModelId): HubFile[
     ({ path }) =>
       path === weights.own ||
       weights.beside.includes(path) ||
+      QFORMER_TOKENIZER_FILES.includes(path) ||
       SIDECARS.some((pattern) => pattern.test(path)),
   );
 }
@@ -70,6 +76,19 @@ export function selectShards(
   });
 }
 
+/** What to do with weights that are almost those of a checkpoint. */
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /-\d+-of-\d+\.(safetensors|bin)$/,
+    ' The index of the shards, model.safetensors.index.json, is missing: ask its owner to add it.',
+  ],
+  [
+    /^(model|pytorch_model)\.[\w-]+\.(safetensors|bin)$/,
+    ' That is a variant: download the repository (hf download), rename that file to model.safetensors or pytorch_model.bin, and give the folder.',
+  ],
+  [/^adapter_model\./, ' That is an adapter, and adapter_config.json is missing.'],
+];
+
 function expectWeights(
   weights: Weights,
   names: readonly string[],
@@ -85,6 +104,12 @@ function expectWeights(
   if (names.includes('adapter_config.json') && !beside.some((name) => /^adapter_/.test(name))) {
     throw fail('has adapter_config.json but no adapter_model.safetensors or adapter_model.bin.');
   }
+  const stray = names.find((name) => /^adapter_model\.(safetensors|bin)$/.test(name));
+  if (own !== undefined && stray !== undefined && !names.includes('adapter_config.json')) {
+    throw fail(
+      `has ${stray} beside its weights and no adapter_config.json, which says how to merge it: ask its owner to add that file, or download the weights without the adapter.`,
+    );
+  }
   if (own !== undefined || isAdapterAlone(weights)) return;
   const others = names.filter((name) => OTHER_WEIGHTS.test(name));
   if (!names.includes('config.json') && others.length === 0) {
@@ -92,8 +117,9 @@ function expectWeights(
   }
   if (others.length === 0) throw fail('has no weights.');
   const more = others.length > 1 ? ` and ${others.length - 1} more` : '';
+  const hint = HINTS.find(([pattern]) => others.some((name) => pattern.test(name)))?.[1] ?? '';
   throw fail(
-    `has no weights that can be read, neither model.safetensors nor pytorch_model.bin, only ${others[0]}${more}. ` +
+    `has no weights that can be read, neither model.safetensors nor pytorch_model.bin, only ${others[0]}${more}.${hint} ` +
       `See ${endpoint}/${id}/discussions for a conversion and pull it with --revision refs/pr/N, or convert it with ` +
       'transformers (model.save_pretrained(folder, safe_serialization=True)) and give that folder.',
   );

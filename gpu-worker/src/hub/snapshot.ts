@@ -1,6 +1,7 @@
 /** The files of one commit that a bundle needs: which there are, and bringing those that are missing. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../make-folder.ts';
 import type { HubClient, HubFile } from './client.ts';
 import type { Destination } from './destination.ts';
 import { download, partialSize } from './download.ts';
@@ -8,7 +9,7 @@ import { HubError } from './errors.ts';
 import type { ModelId } from './model-id.ts';
 import { formatBytes, type PullProgress, PullProgressTracker } from './progress.ts';
 import type { RetryOptions } from './retry.ts';
-import { selectFiles, selectShards } from './select-files.ts';
+import { selectShards } from './select-files.ts';
 import { isShardIndex } from './weight-names.ts';
 
 export type SnapshotOptions = {
@@ -54,12 +55,13 @@ export class Snapshot {
 
   /**
    * The contents needed, largest first. For it the config, and the list of shards where there is one, are fetched.
+   * @param selected those that are needed but for shards
    * @param listed every file of the commit
-   * @throws HubError when the commit is none that can be used, or the folder holds other weights
+   * @throws HubError when the config is objected to, the index of shards is none, or the folder holds other weights
    */
-  async contents(listed: readonly HubFile[]): Promise<Content[]> {
-    const { model, destination } = this.#options;
-    const files = selectFiles(listed, model);
+  async contents(selected: readonly HubFile[], listed: readonly HubFile[]): Promise<Content[]> {
+    const { destination } = this.#options;
+    const files = [...selected];
     await this.#checkConfig(files, listed);
     const index = files.find(({ path }) => isShardIndex(path));
     if (index !== undefined) {
@@ -81,7 +83,7 @@ export class Snapshot {
     const free = await freeBytes(destination.folder);
     if (missing <= free) return;
     throw new HubError(
-      `The disk of ${destination.folder} is too full for ${model.id}: ${formatBytes(missing)} are needed, ${formatBytes(free)} are free.${destination.advice}`,
+      `The disk of ${destination.folder} is too full for ${model.id}: ${formatBytes(missing)} are needed, ${formatBytes(free)} are free. ${destination.advice}`.trimEnd(),
     );
   }
 
@@ -131,7 +133,7 @@ export class Snapshot {
   ): Promise<void> {
     const { client, commit, destination, retry, stallMs } = this.#options;
     if (!isWhole) {
-      await mkdir(dirname(target), { recursive: true });
+      await makeFolder(dirname(target), destination.advice);
       await download({
         file,
         target,

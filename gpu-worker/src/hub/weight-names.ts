@@ -77,9 +77,41 @@ export function hasTokenizerOfBase(weights: Weights, names: readonly string[]): 
   return isAdapterAlone(weights) || (weights.isOther && names.includes(LAVIS_SETTINGS));
 }
 
-/** Files that a checkpoint may do without, but of which it must be known whether its repository has them. */
-export function maybeAbsent({ isOther }: Weights): string[] {
-  return ['preprocessor_config.json', 'tokenizer.json', ...(isOther ? [LAVIS_SETTINGS] : [])];
+/** Either says how images are prepared. */
+export const PROCESSORS = ['preprocessor_config.json', 'processor_config.json'] as const;
+
+/** Of the tokenizer of InstructBLIP's Q-Former, which has a folder of its own. */
+export const QFORMER_TOKENIZER_FILES: readonly string[] = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'vocab.txt',
+].map((file) => `qformer_tokenizer/${file}`);
+
+/** @param names files of a repository or folder */
+export function hasQFormerTokenizer(names: readonly string[]): boolean {
+  return ['tokenizer.json', 'vocab.txt'].some((file) =>
+    names.includes(`qformer_tokenizer/${file}`),
+  );
+}
+
+/**
+ * Files that a checkpoint may do without, but of which it must be known whether its repository has them.
+ * @param isInstructBlip whether its Q-Former reads text, as that of an adapter's base may
+ */
+export function maybeAbsent(weights: Weights, isInstructBlip: boolean): string[] {
+  const { isOther } = weights;
+  return [
+    ...PROCESSORS,
+    'generation_config.json',
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'special_tokens_map.json',
+    'added_tokens.json',
+    ...(isOther ? [LAVIS_SETTINGS] : []),
+    ...(isInstructBlip || isAdapterAlone(weights) ? QFORMER_TOKENIZER_FILES : []),
+  ];
 }
 
 /** Whether weights of that name would be taken for, or together with, those of the files. */

@@ -128,6 +128,39 @@ describe('reading options', () => {
   });
 });
 
+describe('a variable that begins as ours do', () => {
+  const read = (env: Record<string, string>, options = OURS) => {
+    const warnings: string[] = [];
+    const program = { ...PROGRAM, family: options };
+    readProgram(program, { args: [], env }, (warning) => warnings.push(warning));
+    return warnings;
+  };
+  const OURS = {
+    port: option({ env: 'BLIP2_WORKER_PORT', kind: text('PORT'), group, help: 'port' }),
+    bits: option({ env: 'BLIP2_PRECISION', kind: text('BITS'), group, help: 'bits' }),
+  };
+
+  it.each([
+    ['BLIP2_PRECISON', 'Unknown variable BLIP2_PRECISON. Did you mean BLIP2_PRECISION?'],
+    ['BLIP2_WORKERPORT', 'Unknown variable BLIP2_WORKERPORT. Did you mean BLIP2_WORKER_PORT?'],
+  ])('and is mistyped is refused: %s', (name, message) => {
+    expect(() => read({ [name]: 'x' })).toThrow(new ConfigError(message));
+  });
+
+  it.each([
+    ['BLIP2_PORT', 'Nothing here reads BLIP2_PORT. Did you mean BLIP2_WORKER_PORT?'],
+    ['BLIP2_CLIENT_URL', 'Nothing here reads BLIP2_CLIENT_URL. See --help.'],
+  ])('and nothing reads is said: %s', (name, message) => {
+    expect(read({ [name]: 'x' })).toEqual([message]);
+  });
+
+  it('and is read by another program of the family, or is empty, is none of these', () => {
+    expect(read({ BLIP2_WORKER_PORT: '1', BLIP2_PRECISION: 'x', BLIP2_X: '', PATH: '' })).toEqual(
+      [],
+    );
+  });
+});
+
 describe('kinds of values', () => {
   it.each([
     [wholeNumber(1, 9), '9', 9],

@@ -4,6 +4,11 @@ import { helpOf } from './help.ts';
 import type { Options } from './option.ts';
 import type { Configuration, Program } from './program.ts';
 import { ConfigError, readOptions, type Texts } from './read-options.ts';
+import { unknownVariables } from './unknown-variables.ts';
+
+type Sources = { args: readonly string[]; env: Texts };
+/** Gets what is odd and no error. */
+type Warn = (message: string) => void;
 
 /**
  * Reads the options of a program.
@@ -12,11 +17,14 @@ import { ConfigError, readOptions, type Texts } from './read-options.ts';
  */
 export function readProgram<O extends Options>(
   program: Program<O>,
-  { args, env }: { args: readonly string[]; env: Texts },
+  { args, env }: Sources,
+  warn: Warn = () => {},
 ): Configuration<O> | null {
-  const { options, arguments: names = [] } = program;
+  const { options, arguments: names = [], family } = program;
   const { flags, positionals, help } = readCommandLine(options, args, names.length);
   if (help) return null;
+  const warnings = family === undefined ? [] : unknownVariables(family, env);
+  for (const warning of warnings) warn(warning);
   return { values: readOptions(options, { env, flags }), positionals };
 }
 
@@ -24,9 +32,13 @@ export function readProgram<O extends Options>(
  * The first thing that an entry does: reads its options from this process's arguments and environment. Prints the
  * help and ends with 0 where that is asked for; prints what is wrong and ends with 1.
  */
-export function configure<O extends Options>(program: Program<O>): Configuration<O> {
+export function configure<O extends Options>(
+  program: Program<O>,
+  warn: Warn = console.error,
+): Configuration<O> {
   try {
-    const configuration = readProgram(program, { args: process.argv.slice(2), env: process.env });
+    const sources = { args: process.argv.slice(2), env: process.env };
+    const configuration = readProgram(program, sources, warn);
     if (configuration !== null) return configuration;
     console.log(helpOf(program));
     process.exit(0);

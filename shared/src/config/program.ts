@@ -11,6 +11,8 @@ export type Program<O extends Options = Options> = {
   /** Further lines of the help text, as they are printed. */
   details?: string;
   options: O;
+  /** Options of all programs that share an environment with this one: other variables that begin as theirs are noticed. */
+  family?: Options;
 };
 
 /** The configuration of a program: values of its options, and its arguments that are no flags. */

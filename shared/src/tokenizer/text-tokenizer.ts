@@ -1,4 +1,5 @@
 /** The interface of every tokenizer: text to ids, an id to bytes. */
+import type { TextRewriter } from './clean-up.ts';
 
 /**
  * @example
@@ -11,4 +12,6 @@ export type TextTokenizer = {
   encode(text: string): number[];
   /** UTF-8 bytes a token stands for, possibly part of a character; none for control tokens and unknown ids. */
   bytesOf(id: number): Uint8Array;
+  /** What else becomes of a decoded text; one for each text. Left out where nothing does. */
+  createRewriter?: () => TextRewriter;
 };

@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import { encodeWithWords, hideControls, isNormalized } from './added-tokens.ts';
 import { charsmapNormalizer } from './charsmap.ts';
+import { CLEAN_UP, createCleaner } from './clean-up.ts';
 import type { TextTokenizer } from './text-tokenizer.ts';
 import { COMMON_KEYS, Ignored, knownKeys, parseTokenizer } from './tokenizer-file.ts';
 import { mostLikelyPieces } from './unigram-path.ts';
@@ -43,19 +44,36 @@ const AtWhiteSpace = knownKeys({
   pretokenizers: z.tuple([knownKeys({ type: z.literal('WhitespaceSplit') }), Metaspace]),
 });
 
+const MarksToSpaces = knownKeys({
+  type: z.literal('Metaspace'),
+  replacement: z.literal(MARK),
+  // They say what becomes of white space at the start, and nothing is made of it.
+  prepend_scheme: Ignored,
+  add_prefix_space: Ignored,
+  split: Ignored,
+  str_rep: Ignored,
+});
+/** With the replacements of `clean-up.ts` behind it, and no others. */
+const CleaningUp = knownKeys({
+  type: z.literal('Sequence'),
+  decoders: z.tuple([
+    MarksToSpaces,
+    knownKeys({ type: z.literal('Fuse') }),
+    ...CLEAN_UP.map(([found, replacement]) =>
+      knownKeys({
+        type: z.literal('Replace'),
+        pattern: z.strictObject({ String: z.literal(found) }),
+        content: z.literal(replacement),
+      }),
+    ),
+  ]),
+});
+
 const UnigramFile = knownKeys({
   ...COMMON_KEYS,
   normalizer: z.optional(z.nullable(Normalizer)),
   pre_tokenizer: z.discriminatedUnion('type', [Metaspace, AtWhiteSpace]),
-  decoder: knownKeys({
-    type: z.literal('Metaspace'),
-    replacement: z.literal(MARK),
-    // They say what becomes of white space at the start, and nothing is made of it.
-    prepend_scheme: Ignored,
-    add_prefix_space: Ignored,
-    split: Ignored,
-    str_rep: Ignored,
-  }),
+  decoder: z.discriminatedUnion('type', [MarksToSpaces, CleaningUp]),
   model: knownKeys({
     type: z.literal('Unigram'),
     unk_id: z.int(),
@@ -66,7 +84,8 @@ const UnigramFile = knownKeys({
 
 /** @throws Error naming what the file asks for and is not done here */
 export function unigram(json: unknown): TextTokenizer {
-  const { added_tokens, model, normalizer, pre_tokenizer } = parseTokenizer(UnigramFile, json);
+  const file = parseTokenizer(UnigramFile, json);
+  const { added_tokens, model, normalizer, pre_tokenizer, decoder } = file;
   const hidden = hideControls(added_tokens);
   const pieces = model.vocab.map(([piece, score]) => [hidden(piece), score] as const);
   const encodeWord = mostLikelyPieces(pieces, model.unk_id);
@@ -90,6 +109,7 @@ export function unigram(json: unknown): TextTokenizer {
       if (piece === undefined || controls.has(id)) return nothing;
       return encoder.encode(piece.replaceAll(MARK, ' '));
     },
+    ...(decoder.type === 'Sequence' ? { createRewriter: createCleaner } : {}),
   };
 }
 

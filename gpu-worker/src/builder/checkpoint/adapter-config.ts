@@ -7,11 +7,15 @@ import { readJson } from './read-json.ts';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
 
+const MERGE_IT = 'merge it with peft (merge_and_unload, save_pretrained) and give that folder';
+
 const names = z.optional(z.nullable(z.union([z.string(), z.array(z.string())])));
 
 /** What says which modules are meant, of every kind of adapter. */
 const modules = {
   base_model_name_or_path: z.optional(z.nullable(z.string())),
+  /** The base's on its hub. */
+  revision: z.optional(z.nullable(z.string())),
   /** Ends of names, or a regular expression of whole names. */
   target_modules: names,
   exclude_modules: names,
@@ -69,7 +73,6 @@ const IDLE = [
   'task_type',
   'auto_mapping',
   'peft_version',
-  'revision',
   'inference_mode',
   'lora_dropout',
   'rank_dropout',
@@ -97,7 +100,7 @@ export async function readAdapterConfig(
   if (type === undefined || !Object.hasOwn(SCHEMAS, type)) {
     const kind = type === undefined ? 'no kind of adapter' : `an adapter of type ${shortly(type)}`;
     throw new CheckpointError(
-      `${path} names ${kind}: LORA (DoRA and rank-stabilized LoRA included), LOHA and IA3 are merged. Merge it with peft (merge_and_unload, save_pretrained) and give that folder.`,
+      `${path} names ${kind}: LORA (DoRA and rank-stabilized LoRA included), LOHA and IA3 are merged. Of this one, ${MERGE_IT}.`,
     );
   }
   const schema = SCHEMAS[type as keyof typeof SCHEMAS];
@@ -105,7 +108,7 @@ export async function readAdapterConfig(
   if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
   const isKnown = (key: string) => Object.hasOwn(schema.shape, key) || IDLE.includes(key);
   const members = json as Record<string, unknown>;
-  expectKnownKeys(path, [{ at: 'adapter_config', members, isKnown }], ignored);
+  expectKnownKeys(path, [{ at: 'adapter_config', members, isKnown }], ignored, MERGE_IT);
   return parsed.data;
 }
 

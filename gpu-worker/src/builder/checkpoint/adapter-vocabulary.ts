@@ -5,10 +5,20 @@ const OPT_EMBEDDING = 'language_model.model.decoder.embed_tokens';
 /** OPT's and T5's. */
 const HEAD = 'language_model.lm_head';
 
-/** OPT's head beside its embedding, whichever of the two the file has. */
-export function withTiedHead(base: TensorSource): Map<string, StoredTensor> {
-  const [embedding, head] = [OPT_EMBEDDING, HEAD].map((name) => base.get(`${name}.weight`));
+/**
+ * The tensors with those that a file may leave out because they are others under a second name: OPT's head or embedding,
+ * and what T5's encoder and decoder call its embedding.
+ * @param isTied whether the head is the embedding where the file has one of them
+ */
+export function withTiedTensors(base: TensorSource, isTied: boolean): Map<string, StoredTensor> {
   const all = new Map(base);
+  const shared = base.get(`${T5_EMBEDDING}.weight`);
+  if (shared !== undefined) {
+    for (const copy of T5_COPIES) if (!all.has(copy)) all.set(copy, shared);
+    return all;
+  }
+  const [embedding, head] = [OPT_EMBEDDING, HEAD].map((name) => base.get(`${name}.weight`));
+  if (!isTied) return all;
   if (embedding !== undefined && head === undefined) all.set(`${HEAD}.weight`, embedding);
   if (embedding === undefined && head !== undefined) all.set(`${OPT_EMBEDDING}.weight`, head);
   return all;
@@ -63,8 +73,14 @@ export function vocabularyOf(tensors: TensorSource): number | null {
   return name === undefined ? null : (tensors.get(name)?.shape[0] ?? null);
 }
 
-/** T5's embedding is three modules, and peft changes one of them: graphs have one for encoder and decoder. */
+/** T5's embedding is three modules of which peft changes one or two: graphs have one for encoder and decoder. */
 export function expectOwnEmbedding(module: string, fail: (why: string) => Error): void {
   if (!/^language_model\.(shared|(en|de)coder\.embed_tokens)$/.test(module)) return;
   throw fail(`"${module}" is changed: adapters of T5's embedding are not supported`);
+}
+
+/** What peft computes with an adapter of OPT's positions, in training as well, is not what it merges. */
+export function expectOtherThanPositions(module: string, fail: (why: string) => Error): void {
+  if (module !== 'language_model.model.decoder.embed_positions') return;
+  throw fail(`"${module}" is changed: adapters of OPT's positions are not supported`);
 }

@@ -6,17 +6,23 @@ import { CheckpointError } from '../errors.ts';
 export type BaseOptions = {
   /**
    * Folder of a checkpoint that another one names: where hub ids are pulled to.
-   * @example (id) => resolveCheckpoint(id, settings)
+   * @param isTokenizerNeeded whether it must have a tokenizer
+   * @example (id, isTokenizerNeeded) => resolveCheckpoint(id, settings, { isTokenizerNeeded })
    */
-  resolveBase?: (id: string) => Promise<string>;
+  resolveBase?: (id: string, isTokenizerNeeded: boolean) => Promise<string>;
 };
 
 /**
- * @param id a path, absolute or from `folder` or the working folder, or a hub id
+ * @param base `id`: a path, absolute or from `folder` or the working folder, or a hub id; `revision`: of the latter;
+ * `hasTokenizer`: whether `folder` has one
  * @param remedy what to do where it is nowhere
  */
 export async function resolveBaseFolder(
-  id: string,
+  {
+    id,
+    revision,
+    hasTokenizer,
+  }: { id: string; revision?: string | null | undefined; hasTokenizer: boolean },
   folder: string,
   { resolveBase }: BaseOptions,
   remedy: string,
@@ -25,11 +31,20 @@ export async function resolveBaseFolder(
     if ((await stat(path).catch(() => null)) !== null) return path;
   }
   if (resolveBase !== undefined) {
-    return await resolveBase(id).catch((cause: Error) => {
+    const name =
+      revision == null || revision === '' ? (cachedModel(id) ?? id) : `${id}@${revision}`;
+    return await resolveBase(name, !hasTokenizer).catch((cause: Error) => {
       throw new CheckpointError(`${folder} needs its base "${id}": ${cause.message} ${remedy}`, {
         cause,
       });
     });
   }
   throw new CheckpointError(`${folder} needs its base "${id}", which is not here. ${remedy}`);
+}
+
+/** The model of a hub whose folder in another machine's cache this path was. */
+function cachedModel(path: string): string | null {
+  const [, owner, name, commit] =
+    /\bmodels--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]?$/.exec(path) ?? [];
+  return commit === undefined ? null : `${owner}/${name}@${commit}`;
 }

@@ -75,8 +75,18 @@ const FINDINGS: readonly Finding[] = [
 const WANTED = 'neither model.safetensors nor model.safetensors.index.json';
 const ALTERNATIVES = 'pytorch_model.bin, a .pth of LAVIS, or an adapter with adapter_config.json';
 
-/** @param present names of what is in the folder */
-export function explainNoWeights(folder: string, present: readonly string[]): string {
+/**
+ * @param present names of what is in the folder
+ * @param adapters those of the folders within that are adapters
+ */
+export function explainNoWeights(
+  folder: string,
+  present: readonly string[],
+  adapters: readonly string[],
+): string {
+  if (adapters.length > 0) {
+    return `${folder} has ${WANTED}. It has only adapters in folders of their own (${shortly(adapters)}): give one of those folders.`;
+  }
   for (const { pattern, say } of FINDINGS) {
     const files = present.filter((name) => pattern.test(name)).sort();
     if (files.length > 0) return `${folder} has ${WANTED}. It ${say(files)}.`;

@@ -17,6 +17,7 @@ import { Shapes } from './shapes.ts';
 import { stageFolder } from './staged-folder.ts';
 import { renamed, type TensorSource } from './tensor-source.ts';
 import { tieEmbeddings } from './tied-tensors.ts';
+import { holdsTokenizer, TOKENIZER_FILE } from './tokenizer/token-files.ts';
 import { openTorchFile } from './torch-file.ts';
 import { type Beside, LAVIS_IMAGE_ENCODERS, totalBytes } from './weight-files.ts';
 
@@ -46,7 +47,7 @@ export async function openLavis(
       ? null
       : await openBase(
           await resolveBaseFolder(
-            settings.base,
+            { id: settings.base, hasTokenizer: holdsTokenizer(files.present) },
             folder,
             options,
             `Put its path into ${LAVIS_SETTINGS}.`,
@@ -156,6 +157,7 @@ async function staged(
       written['preprocessor_config.json'] = asJson(lavisPreprocessor(size));
     }
   }
+  // A base has a say in the tokenizer: its processor and its way of ending texts are those of another model.
   const of = base === null ? [] : [{ folder: base.folder, files: TOKENIZER_FILE }];
   const whole = await stageFolder([...of, { folder }], written);
   const inputs: RevisionInput[] = [
@@ -171,6 +173,7 @@ async function staged(
     name,
     suffix: '',
     folder: whole.folder,
+    explain: whole.explain,
     tensors,
     inputs,
     bytes: (await totalBytes(own)) + (base?.bytes ?? 0),
@@ -180,10 +183,6 @@ async function staged(
     },
   };
 }
-
-/** What a base has a say in: its processor and its way of ending texts are those of another model. */
-const TOKENIZER_FILE =
-  /^(tokenizer|vocab|special_tokens_map|added_tokens|tokenizer_config)\.json$|^(merges|vocab)\.txt$|\.model$/;
 
 function labelOf(path: string): string {
   return path.replace(/^.*[\\/]/, '');

@@ -13,7 +13,7 @@ const MAX_POINTER_BYTES = 1024;
  */
 export async function expectNoPointers(folder: string, files: readonly string[]): Promise<void> {
   const pointers: string[] = [];
-  for (const file of files) if (await isPointer(join(folder, file))) pointers.push(file);
+  for (const file of files) if (await isLfsPointer(join(folder, file))) pointers.push(file);
   if (pointers.length === 0) return;
   const [are, them] =
     pointers.length === 1
@@ -24,7 +24,7 @@ export async function expectNoPointers(folder: string, files: readonly string[])
   );
 }
 
-async function isPointer(path: string): Promise<boolean> {
+export async function isLfsPointer(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => null);
   if (found === null || !found.isFile() || found.size > MAX_POINTER_BYTES) return false;
   await using file = await open(path);

@@ -17,10 +17,11 @@ import {
 } from './adapter-math.ts';
 import { moduleOf, type Parts, rootOf, sortedTensors } from './adapter-names.ts';
 import {
+  expectOtherThanPositions,
   expectOwnEmbedding,
   isResizedVocabulary,
   untied,
-  withTiedHead,
+  withTiedTensors,
 } from './adapter-vocabulary.ts';
 import { readAll, type StoredTensor, type TensorSource } from './tensor-source.ts';
 import { openTorchFile } from './torch-file.ts';
@@ -64,7 +65,7 @@ export async function mergeAdapter(
     ? (await openTorchFile(path)).tensors
     : await openSafetensors(path);
   const { changes, replacements } = sortedTensors(tensors, path);
-  const originals = isTied ? withTiedHead(base) : new Map(base);
+  const originals = withTiedTensors(base, isTied);
   const root = rootOf(originals, [...changes.keys(), ...replacements.keys().map(moduleOf)], path);
   const fail = (why: string) => new CheckpointError(`${path}: ${why}.`);
   const merged = new Map<string, StoredTensor>();
@@ -84,6 +85,7 @@ export async function mergeAdapter(
       throw fail(`"${module}" is changed, which ${ADAPTER_CONFIG} does not name`);
     }
     expectOwnEmbedding(root + module, fail);
+    expectOtherThanPositions(root + module, fail);
     const [weight, bias] = [`${root}${module}.weight`, `${root}${module}.bias`];
     const shift = mergedBias(before(bias), parts, config, { module, fail });
     merged.set(weight, mergedWeight(before(weight), parts, config, { module, fail }));
@@ -164,7 +166,13 @@ function lowRankPair(
     const [first = 0, ...rest] = tensor.shape;
     const flat = [first, rest.reduce((product, dim) => product * dim, 1)];
     if (`${flat}` !== `${stored}`) {
-      throw fail(`"${module}" has ${name} [${tensor.shape}], rank and weight ask for [${stored}]`);
+      const isOfRank = flat[stored.indexOf(rank)] === rank;
+      const why = isOfRank
+        ? 'it was made for a base of other sizes'
+        : `its rank is not the ${rank} of ${ADAPTER_CONFIG}`;
+      throw fail(
+        `"${module}" has ${name} [${tensor.shape}], rank and weight ask for [${stored}]: ${why}`,
+      );
     }
     return { shape, read: () => readAll(tensor), isTransposed: isEmbedding };
   };
@@ -210,7 +218,7 @@ function expectShape(
   fail: (why: string) => Error,
 ): void {
   if (`${tensor.shape}` === `${shape}`) return;
-  throw fail(`"${name}" has ${shapeOf(tensor)}, not [${shape}]`);
+  throw fail(`"${name}" has ${shapeOf(tensor)}, the base asks for [${shape}]`);
 }
 
 function shapeOf({ shape }: StoredTensor): string {

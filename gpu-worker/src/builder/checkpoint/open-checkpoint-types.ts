@@ -15,6 +15,8 @@ export type OpenCheckpoint = AsyncDisposable & {
   suffix: string;
   /** Holds config.json, tokenizer and processor: the checkpoint's own folder, or one laid together of several. */
   folder: string;
+  /** A message about that folder in terms of those that its files come from. */
+  explain: (message: string) => string;
   tensors: TensorSource;
   /** Everything that decides what the weights are. */
   inputs: RevisionInput[];

@@ -2,14 +2,15 @@
  * What a folder is: a checkpoint of transformers, one with an adapter beside it, an adapter alone, or one of LAVIS.
  * Whatever it is, the rest of the builder gets a folder with config and tokenizer, and tensors under transformers' names.
  */
-import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { ADAPTER_CONFIG } from './adapter-config.ts';
 import { vocabularyOf } from './adapter-vocabulary.ts';
 import { resolveBaseFolder } from './base-folder.ts';
 import { checkpointName } from './checkpoint.ts';
 import { explainNoWeights } from './explain-folder.ts';
+import { readGivenPath } from './given-path.ts';
 import { openLavis } from './lavis-checkpoint.ts';
 import { isLavis } from './lavis-names.ts';
 import { expectNoPointers } from './lfs-pointer.ts';
@@ -18,9 +19,17 @@ import type { OpenCheckpoint, OpenOptions } from './open-checkpoint-types.ts';
 import { qformerTokenizerFiles } from './qformer-tokenizer.ts';
 import { configWithVocabulary, expectSameModel, isHeadTied } from './same-config.ts';
 import { stageFolder } from './staged-folder.ts';
+import { adapterFolders, expectNoStrayAdapters } from './stray-adapters.ts';
 import type { TensorSource } from './tensor-source.ts';
 import { expectTied, tieEmbeddings } from './tied-tensors.ts';
-import { findWeights, openWeights, totalBytes, type WeightFiles } from './weight-files.ts';
+import { holdsTokenizer } from './tokenizer/token-files.ts';
+import {
+  filesRead,
+  findWeights,
+  openWeights,
+  totalBytes,
+  type WeightFiles,
+} from './weight-files.ts';
 
 /** Adapters of adapters, and bases of bases, end somewhere. */
 const MAX_DEPTH = 4;
@@ -35,15 +44,25 @@ export async function openCheckpoint(
   depth = 0,
 ): Promise<OpenCheckpoint> {
   if (depth > MAX_DEPTH) throw new CheckpointError(`${path} is the base of itself.`);
-  const { folder, only } = await placeOf(path);
+  const { folder, only } = await readGivenPath(path);
   const present = await filesOf(folder);
-  await expectNoPointers(folder, [...present, ...(await qformerTokenizerFiles(folder))]);
+  const read = [...filesRead(present, only), ...(await qformerTokenizerFiles(folder))];
+  await expectNoPointers(folder, read);
   const weights = await weightsOf(folder, present, only);
   const adapter = await findAdapter(folder, present, options.ignored ?? []);
   const openBase = (base: string) => openCheckpoint(base, options, depth + 1);
+  // Whoever names a folder as the base of an adapter means its weights.
+  if (depth === 0 && (weights ?? adapter) !== null) {
+    const used = [...(weights?.files ?? []), ...(adapter === null ? [] : [adapter.file])];
+    await expectNoStrayAdapters(folder, present, { used, hasAdapter: adapter !== null });
+  }
   if (weights === null) {
-    if (adapter === null) throw new CheckpointError(explainNoWeights(folder, present));
-    return await openAdapter(folder, adapter, await openBase(await baseOf(adapter, options)));
+    if (adapter === null) {
+      const adapters = await adapterFolders(folder, present);
+      throw new CheckpointError(explainNoWeights(folder, present, adapters));
+    }
+    const base = await baseOf(adapter, holdsTokenizer(present), options);
+    return await openAdapter(folder, adapter, await openBase(base));
   }
   const opened = await openWeights(folder, weights);
   const name = nameOf(folder, only);
@@ -74,12 +93,6 @@ async function orDispose<T>(opened: AsyncDisposable, then: () => Promise<T>): Pr
     await opened[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-async function placeOf(path: string): Promise<{ folder: string; only: string | null }> {
-  const found = await stat(path).catch(() => null);
-  if (found?.isFile()) return { folder: dirname(path), only: basename(path) };
-  return { folder: path, only: null };
 }
 
 async function filesOf(folder: string): Promise<string[]> {
@@ -120,6 +133,7 @@ async function openOwn(
     name,
     suffix: '',
     folder,
+    explain: (message) => message,
     tensors,
     inputs,
     bytes: await totalBytes(pathsOf(folder, weights)),
@@ -127,7 +141,11 @@ async function openOwn(
   };
 }
 
-async function baseOf({ folder, config }: Adapter, options: OpenOptions): Promise<string> {
+async function baseOf(
+  { folder, config }: Adapter,
+  hasTokenizer: boolean,
+  options: OpenOptions,
+): Promise<string> {
   const id = config.base_model_name_or_path ?? '';
   if (id === '') {
     throw new CheckpointError(
@@ -135,7 +153,7 @@ async function baseOf({ folder, config }: Adapter, options: OpenOptions): Promis
     );
   }
   return await resolveBaseFolder(
-    id,
+    { id, revision: config.revision, hasTokenizer },
     folder,
     options,
     `Put its path into base_model_name_or_path of ${ADAPTER_CONFIG}, or the adapter's files into its folder.`,
@@ -149,14 +167,19 @@ async function openAdapter(
   base: OpenCheckpoint,
 ): Promise<OpenCheckpoint> {
   return await orDispose(base, async () => {
-    await expectSameModel(folder, base.folder);
     const staged = await stageFolder([
       { folder: base.folder },
       { folder, files: /^(?!config\.json$)/ },
     ]);
-    const merged = await orDispose(staged, () => mergedInto(base, adapter, staged.folder));
+    const merged = await orDispose(staged, async () => {
+      const model = await mergedInto(base, adapter, staged.folder);
+      const ofBase = { folder: model.folder, name: base.folder };
+      await orDispose(model, () => expectSameModel(folder, ofBase));
+      return model;
+    });
     return {
       ...merged,
+      explain: (message) => base.explain(staged.explain(merged.explain(message))),
       name: checkpointName(folder),
       inputs: merged.inputs.map((input) =>
         base.inputs.includes(input) ? { ...input, label: `base/${input.label}` } : input,
@@ -194,6 +217,7 @@ async function mergedInto(
   return {
     ...merged,
     folder: staged.folder,
+    explain: (message) => base.explain(staged.explain(message)),
     async [Symbol.asyncDispose]() {
       await staged[Symbol.asyncDispose]();
       await base[Symbol.asyncDispose]();

@@ -9,10 +9,20 @@ import { BERT, compose, readTokenizer } from './tokenizer-file.ts';
 
 export const QFORMER_TOKENIZER = 'qformer_tokenizer';
 
-/** Paths of its files within a checkpoint; none where there is no such folder. */
+/** Paths within a checkpoint of all files that it is read from, in any version of `transformers`. */
+export const QFORMER_TOKENIZER_FILES: readonly string[] = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'vocab.txt',
+].map((file) => `${QFORMER_TOKENIZER}/${file}`);
+
+/** Those of them that a checkpoint has. */
 export async function qformerTokenizerFiles(checkpoint: string): Promise<string[]> {
   const names = await readdir(join(checkpoint, QFORMER_TOKENIZER)).catch(() => []);
-  return names.map((name) => `${QFORMER_TOKENIZER}/${name}`);
+  const present = names.map((name) => `${QFORMER_TOKENIZER}/${name}`);
+  return QFORMER_TOKENIZER_FILES.filter((file) => present.includes(file));
 }
 
 /** Of a manifest, what the tokenizer must fit. */
@@ -46,8 +56,8 @@ export async function checkQFormerTokenizer(
   model: Instructed,
   ignored: readonly string[],
 ): Promise<void> {
-  const { config } = await namingFolder(() => readTokenFiles(join(folder, QFORMER_TOKENIZER)));
-  await namingFolder(async () => expectKnownSettings(config, ignored, QFORMER_TOKENIZER));
+  const files = await namingFolder(() => readTokenFiles(join(folder, QFORMER_TOKENIZER)));
+  await namingFolder(async () => expectKnownSettings(files, ignored, QFORMER_TOKENIZER));
   await readQFormerTokenizer(folder, model);
 }
 

@@ -9,15 +9,21 @@ import { readJson } from './read-json.ts';
 const CONFIG = 'config.json';
 const Members = z.record(z.string(), z.unknown());
 
-/** @throws CheckpointError naming what the two configs say differently; keys that change nothing may */
-export async function expectSameModel(folder: string, base: string): Promise<void> {
+/**
+ * @param base folder with the base's config, and what the base is called
+ * @throws CheckpointError naming what the two configs say differently; keys that change nothing may
+ */
+export async function expectSameModel(
+  folder: string,
+  { folder: base, name }: { folder: string; name: string },
+): Promise<void> {
   const own = await readJson(join(folder, CONFIG), null);
   if (own === null) return;
   const idle: ReadonlySet<string> = new Set(Object.values(IGNORED_KEYS).flat());
   const differing = differences(own, await readJson(join(base, CONFIG)), idle, '');
   if (differing.length === 0) return;
   throw new CheckpointError(
-    `${join(folder, CONFIG)} is not that of the base in ${base}: ${differing.slice(0, 3).join(', ')}. Remove it, or name the base that it belongs to.`,
+    `${join(folder, CONFIG)} is not that of the base in ${name}: ${differing.slice(0, 3).join(', ')}. Remove it, or name the base that it belongs to.`,
   );
 }
 

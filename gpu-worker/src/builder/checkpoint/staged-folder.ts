@@ -2,18 +2,25 @@
 import { copyFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { qformerTokenizerFiles } from './qformer-tokenizer.ts';
+import { QFORMER_TOKENIZER, qformerTokenizerFiles } from './qformer-tokenizer.ts';
+import { holdsTokenizer, TOKENIZER_FILE } from './tokenizer/token-files.ts';
 
 /** Configs, tokenizers and papers; weights and their indexes stay where they are. */
 const SMALL_FILE = /^(?!.*\.index\.json$).*\.(json|txt|model|md)$|^LICEN[CS]E/i;
 const MAX_BYTES = 64 << 20;
 
-export type StagedFolder = AsyncDisposable & { folder: string };
+export type StagedFolder = AsyncDisposable & {
+  folder: string;
+  /** A message about this folder, said of those that its files come from. */
+  explain: (message: string) => string;
+};
 
 /** Where small files come from; all of them, or those of the given names. */
 export type StageSource = { folder: string; files?: RegExp };
 
 /**
+ * A tokenizer is one thing, however many files it has: one that is whole takes the place of that of an earlier source. So
+ * is the Q-Former's, apart from the other.
  * @param sources the last has the last word
  * @param written texts of files, by name, that stand above all
  */
@@ -23,15 +30,18 @@ export async function stageFolder(
 ): Promise<StagedFolder> {
   const folder = await mkdtemp(join(tmpdir(), 'blip2-checkpoint-'));
   const dispose = () => rm(folder, { recursive: true, force: true });
+  const origins = new Map<string, string>();
   try {
-    for (const { folder: from, files = SMALL_FILE } of sources) {
-      for (const file of [...(await readdir(from)), ...(await qformerTokenizerFiles(from))]) {
-        if (!SMALL_FILE.test(file) || !files.test(file)) continue;
-        const path = join(from, file);
-        const found = await stat(path);
-        if (!found.isFile() || found.size > MAX_BYTES) continue;
+    for (const source of sources) {
+      const files = await smallFilesOf(source);
+      for (const file of replacedBy(files, [...origins.keys()])) {
+        origins.delete(file);
+        await rm(join(folder, file));
+      }
+      for (const file of files) {
+        origins.set(file, join(source.folder, file));
         await mkdir(dirname(join(folder, file)), { recursive: true });
-        await copyFile(path, join(folder, file));
+        await copyFile(join(source.folder, file), join(folder, file));
       }
     }
     for (const [file, text] of Object.entries(written)) await writeFile(join(folder, file), text);
@@ -39,5 +49,35 @@ export async function stageFolder(
     await dispose();
     throw error;
   }
-  return { folder, [Symbol.asyncDispose]: dispose };
+  const all = sources.map((source) => source.folder).toReversed();
+  const explain = (message: string) => {
+    const named = [...origins].reduce(
+      (text, [file, path]) => text.replaceAll(join(folder, file), path),
+      message,
+    );
+    return named.replaceAll(folder, all.join(' with '));
+  };
+  return { folder, explain, [Symbol.asyncDispose]: dispose };
+}
+
+async function smallFilesOf({ folder, files = SMALL_FILE }: StageSource): Promise<string[]> {
+  const small: string[] = [];
+  for (const file of [...(await readdir(folder)), ...(await qformerTokenizerFiles(folder))]) {
+    if (!SMALL_FILE.test(file) || !files.test(file)) continue;
+    const found = await stat(join(folder, file));
+    if (found.isFile() && found.size <= MAX_BYTES) small.push(file);
+  }
+  return small;
+}
+
+/** Of the files that are there those of tokenizers that come anew, and whole. */
+function replacedBy(files: readonly string[], there: readonly string[]): string[] {
+  return ['', `${QFORMER_TOKENIZER}/`].flatMap((place) => {
+    const within = (paths: readonly string[]) =>
+      paths.filter((path) => path.startsWith(place)).map((path) => path.slice(place.length));
+    if (!holdsTokenizer(within(files))) return [];
+    return within(there)
+      .filter((file) => TOKENIZER_FILE.test(file))
+      .map((file) => place + file);
+  });
 }

@@ -8,6 +8,7 @@ import { CheckpointError } from '../errors.ts';
 import { checkpointName } from './checkpoint.ts';
 import { readJson } from './read-json.ts';
 import { checkTokenizer, type ServedModel } from './tokenizer/check-tokenizer.ts';
+import { withCleanUp } from './tokenizer/clean-up-decoder.ts';
 import { expectKnownSettings } from './tokenizer/known-settings.ts';
 import { mergeAddedTokens } from './tokenizer/merge-added-tokens.ts';
 import { type Family, readSlowTokenizer } from './tokenizer/slow-tokenizer.ts';
@@ -21,7 +22,8 @@ const KINDS = { generate: ['BPE', 'Unigram'], retrieve: ['WordPiece'] } as const
 
 /**
  * The text of `tokenizer.json` as a bundle of the checkpoint holds it: the checkpoint's own, byte for byte, unless
- * other files have added tokens that it lacks; made of the files of older versions where there is none.
+ * other files have added tokens that it lacks or say how texts are cleaned up; made of the files of older versions where
+ * there is none.
  * @throws CheckpointError naming the file that is missing or damaged, or the token over which two files differ
  */
 export async function composeTokenizer(checkpoint: string): Promise<string> {
@@ -47,7 +49,7 @@ export async function compose(
   if (!hasFile) {
     const { json, roles } = await readSlowTokenizer(folder, family, files);
     const added_tokens = mergeAddedTokens(json, { ...files, roles }, controlIds);
-    return `${JSON.stringify({ ...json, added_tokens })}\n`;
+    return `${JSON.stringify(withCleanUp({ ...json, added_tokens }, files.config))}\n`;
   }
   const text = await readFile(path, 'utf8');
   const content = await readJson(path).catch((cause: Error) => {
@@ -58,8 +60,8 @@ export async function compose(
   // Of a kind that is not supported; readTokenizer says so to whoever wants to use it.
   if (!json.success) return text;
   const added_tokens = mergeAddedTokens(json.data, files, controlIds);
-  if (isDeepStrictEqual(added_tokens, json.data.added_tokens)) return text;
-  return `${JSON.stringify({ ...json.data, added_tokens })}\n`;
+  const composed = withCleanUp({ ...json.data, added_tokens }, files.config);
+  return isDeepStrictEqual(composed, json.data) ? text : `${JSON.stringify(composed)}\n`;
 }
 
 /**
@@ -74,8 +76,7 @@ export async function checkTokenizerFile(
 ): Promise<void> {
   const json = TokenizerJson.safeParse(await readJson(join(folder, FILE)));
   if (!json.success) return;
-  const { config } = await readTokenFiles(folder);
-  expectKnownSettings(config, ignored);
+  expectKnownSettings(await readTokenFiles(folder), ignored);
   await readTokenizer(folder, model);
 }
 

@@ -125,6 +125,7 @@ describe('a damaged file of torch.save', () => {
   it.each<[string, Uint8Array, RegExp]>([
     ['nothing', new Uint8Array(), /is no file of torch\.save\./],
     ['text', Buffer.from('hello world'), /is no file of torch\.save\./],
+    ['a pointer', Buffer.from('version https://git-lfs.github.com/spec/v1\n'), /git lfs pull/],
     ['a GGUF file', Buffer.from('GGUF\x03\0\0\0'), /but a GGUF file/],
     ['an HDF5 file', Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), /but an HDF5 file/],
     ['a web page', Buffer.from('<!DOCTYPE html>'), /but a web page/],

@@ -16,6 +16,7 @@ const MAX_PICKLE_BYTES = 64 << 20;
 
 /** Beginnings of what is often named `.bin` too. */
 const OTHER_FORMATS: readonly [start: Buffer, name: string][] = [
+  [Buffer.from('version https://git-lfs'), 'a pointer of git-LFS: run git lfs pull where it lies'],
   [Buffer.from('GGUF'), 'a GGUF file of llama.cpp'],
   [Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), 'an HDF5 file of Keras or TensorFlow'],
   [Buffer.from('\x1f\x8b', 'latin1'), 'a gzip archive: unpack it first'],

@@ -8,7 +8,12 @@ import { readChunks, readHeader } from './safetensors.ts';
 import { renamed, type StoredTensor, type TensorSource, united } from './tensor-source.ts';
 import { openTorchFile } from './torch-file.ts';
 
-export type WeightFiles = { format: 'safetensors' | 'torch'; files: string[] };
+export type WeightFiles = {
+  format: 'safetensors' | 'torch';
+  files: string[];
+  /** Of shards: the name of their index, and in which of them it says that each tensor is. */
+  index?: { file: string; shardOf: ReadonlyMap<string, string> };
+};
 
 /** What a file of weights holds beside them: a trainer's config, say. */
 export type Beside = ReadonlyMap<unknown, unknown>;
@@ -40,9 +45,7 @@ export async function findWeights(
 ): Promise<WeightFiles | null> {
   for (const { format, whole, index } of NAMES) {
     if (present.includes(whole)) return { format, files: [whole] };
-    if (present.includes(index)) {
-      return { format, files: await shardsOf(folder, index, present) };
-    }
+    if (present.includes(index)) return { format, ...(await shardsOf(folder, index, present)) };
   }
   const known: readonly string[] = LAVIS_IMAGE_ENCODERS;
   const others = present.filter(
@@ -59,17 +62,55 @@ const SHARD = /-\d+-of-\d+\./;
 
 async function shardsOf(
   folder: string,
-  index: string,
+  file: string,
   present: readonly string[],
-): Promise<string[]> {
-  const path = join(folder, index);
+): Promise<Pick<WeightFiles, 'files' | 'index'>> {
+  const path = join(folder, file);
   const parsed = ShardIndex.safeParse(await readJson(path));
   if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
-  const shards = [...new Set(Object.values(parsed.data.weight_map))].sort();
-  for (const shard of shards) {
-    if (!present.includes(shard)) throw new CheckpointError(`${folder} lacks the shard ${shard}.`);
+  const shardOf = new Map(Object.entries(parsed.data.weight_map));
+  const files = [...new Set(shardOf.values())].sort();
+  if (files.length === 0) throw new CheckpointError(`${path} names no shard.`);
+  const missing = files.filter((shard) => !present.includes(shard));
+  if (missing.length > 0) {
+    const [what, them] = missing.length === 1 ? ['the shard', 'it'] : ['the shards', 'them'];
+    throw new CheckpointError(
+      `${folder} lacks ${what} ${missing.join(', ')}, which ${file} names: download ${them}, or the whole checkpoint again.`,
+    );
   }
-  return shards;
+  const sets = new Set(files.map(setOf));
+  const extra = present.filter((name) => sets.has(setOf(name)) && !files.includes(name));
+  if (extra.length > 0) {
+    throw new CheckpointError(
+      `${path} does not name ${extra.join(', ')}, of the same set as ${files[0]}: index and shards are of different saves. Download the checkpoint again.`,
+    );
+  }
+  return { files, index: { file, shardOf } };
+}
+
+/** @example 'model-00002-of-00003.safetensors' → 'model-*-of-00003.safetensors' */
+function setOf(shard: string): string {
+  return shard.replace(/-\d+(?=-of-\d+\.)/, '-*');
+}
+
+/**
+ * Of the files in a folder those that would be read. What lies beside them may be anything, a pointer of git-LFS too.
+ * @param only the file that was given
+ */
+export function filesRead(present: readonly string[], only: string | null): string[] {
+  const isSmall = (name: string) => /\.(json|txt|model)$/.test(name);
+  const isAdapter = (name: string) => /^adapter_model\.(safetensors|bin)$/.test(name);
+  const known: readonly string[] = LAVIS_IMAGE_ENCODERS;
+  const usual = NAMES.find(({ whole, index }) => [whole, index].some((f) => present.includes(f)));
+  const isWeights = (name: string): boolean => {
+    if (only !== null) return name === only;
+    if (usual === undefined) return !NO_WEIGHTS.test(name);
+    if (present.includes(usual.whole)) return name === usual.whole;
+    return SHARD.test(name) && name.endsWith(usual.whole.replace(/^.*\./, '.'));
+  };
+  return present.filter(
+    (name) => isSmall(name) || isAdapter(name) || known.includes(name) || isWeights(name),
+  );
 }
 
 /** Size of all files. */
@@ -82,18 +123,24 @@ export async function totalBytes(paths: readonly string[]): Promise<number> {
 /** Headers of all files; no weight is read. */
 export async function openWeights(
   folder: string,
-  { format, files }: WeightFiles,
+  { format, files, index }: WeightFiles,
 ): Promise<{ tensors: TensorSource; beside: Beside }> {
   const sources: TensorSource[] = [];
   let beside: Beside = new Map();
   for (const file of files) {
     const path = join(folder, file);
-    if (format === 'safetensors') sources.push(await openSafetensors(path));
-    else {
-      const opened = await openTorchFile(path);
-      sources.push(opened.tensors);
-      beside = opened.beside;
+    const opened =
+      format === 'safetensors'
+        ? { tensors: await openSafetensors(path), beside }
+        : await openTorchFile(path);
+    for (const [name, shard] of index?.shardOf ?? []) {
+      if (shard !== file || opened.tensors.has(name)) continue;
+      throw new CheckpointError(
+        `${join(folder, index?.file ?? '')} says that "${name}" is in ${file}, which does not hold it: index and shards are of different saves. Download the checkpoint again.`,
+      );
     }
+    sources.push(opened.tensors);
+    beside = opened.beside;
   }
   return { tensors: unwrapped(united(sources)), beside };
 }

@@ -4,7 +4,7 @@ import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
 import { IGNORED_KEYS } from './ignored-keys.ts';
 import { GenerativeConfig, RetrievalConfig } from './model-config.ts';
-import { expectKnownKeys } from './strict-keys.ts';
+import { expectKnownKeys, isSaid } from './strict-keys.ts';
 import { TEXT_CONFIGS } from './text-config.ts';
 
 type Members = Record<string, unknown>;
@@ -60,8 +60,12 @@ export async function expectKnownConfig(
     members: membersOf(config, name),
     isKnown: (key: string) => Object.hasOwn(read, key) || ignoredMembers.includes(key),
   }));
-  expectKnownKeys(path, groups, ignored);
+  const isQuantized = groups.some(({ members }) => isSaid(members.quantization_config));
+  expectKnownKeys(path, groups, ignored, isQuantized ? DEQUANTIZE : undefined);
 }
+
+const DEQUANTIZE =
+  'its weights are quantized: load it with transformers, call dequantize(), save_pretrained, and give that folder';
 
 function membersOf(config: Members, section: string): Members {
   return section === '' ? config : (Members.safeParse(config[section]).data ?? {});

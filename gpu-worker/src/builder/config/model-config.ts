@@ -105,22 +105,32 @@ function architectureOf(config: unknown): string | undefined {
  * @param files paths of all files
  */
 export function objectionTo(config: string, files: readonly string[]): string | null {
-  let json: unknown;
+  const why = objectionToModel(config);
+  if (why !== null || modelIn(config)?.type !== 'instructblip') return why;
+  const hasTokenizer = files.some((file) => file.startsWith('qformer_tokenizer/'));
+  return hasTokenizer ? null : "it lacks the folder qformer_tokenizer, of InstructBLIP's Q-Former.";
+}
+
+/** As `objectionTo`, of the base of another checkpoint, which may bring the tokenizers that this one lacks. */
+export function objectionToModel(config: string): string | null {
+  const json = modelIn(config)?.json;
+  if (json === undefined) return null;
+  const name = architectureOf(json);
+  if (name !== undefined && !Object.hasOwn(KINDS, name)) return unsupportedArchitecture(name);
+  return name?.endsWith('Retrieval') ? null : unsupportedLanguageModel(json);
+}
+
+const Model = z.looseObject({ text_config: z.looseObject({}), model_type: z.string() });
+
+/** Null for what may be a language model alone, which checkpoints of LAVIS have as their base. */
+function modelIn(config: string): { json: unknown; type: string } | null {
   try {
-    json = JSON.parse(config);
+    const json: unknown = JSON.parse(config);
+    const model = Model.safeParse(json).data;
+    return model === undefined ? null : { json, type: model.model_type };
   } catch {
     return null;
   }
-  // Others may be language models alone, which checkpoints of LAVIS have as their base.
-  const parts = z.looseObject({ text_config: z.looseObject({}), model_type: z.string() });
-  const type = parts.safeParse(json).data?.model_type;
-  if (type === undefined) return null;
-  const name = architectureOf(json);
-  if (name !== undefined && !Object.hasOwn(KINDS, name)) return unsupportedArchitecture(name);
-  const why = name?.endsWith('Retrieval') ? null : unsupportedLanguageModel(json);
-  if (why !== null || type !== 'instructblip') return why;
-  const hasTokenizer = files.some((file) => file.startsWith('qformer_tokenizer/'));
-  return hasTokenizer ? null : "it lacks the folder qformer_tokenizer, of InstructBLIP's Q-Former.";
 }
 
 /**

@@ -12,12 +12,14 @@ export type KeyGroup = {
 /**
  * @param path of the file, for the message
  * @param ignored paths of keys that someone knows to change nothing
+ * @param remedy what to do where the key does change something
  * @throws CheckpointError naming every key, with its value, that is not known and that says something
  */
 export function expectKnownKeys(
   path: string,
   groups: readonly KeyGroup[],
   ignored: readonly string[],
+  remedy = 'the model is not supported',
 ): void {
   const unknown = groups.flatMap(({ at, members, isKnown }) =>
     Object.entries(members)
@@ -29,7 +31,7 @@ export function expectKnownKeys(
   const list = unknown.map(({ place, value }) => `${place} = ${shortly(value)}`).join(', ');
   const places = [...ignored, ...unknown.map(({ place }) => place)].join(',');
   throw new CheckpointError(
-    `${path}: the builder does not know ${list}. If that changes nothing of what the model computes, set BLIP2_IGNORE_CONFIG=${places}; else the model is not supported.`,
+    `${path}: the builder does not know ${list}. If that changes nothing of what the model computes, set BLIP2_IGNORE_CONFIG=${places}; else ${remedy}.`,
   );
 }
 

@@ -47,12 +47,23 @@ CASES = {
     "head": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["lm_head"])),
     "lora-bias": ("half", None, LoraConfig(r=4, lora_alpha=8, lora_bias=True, target_modules=["fc1", "fc2"])),
     "of-language-model": ("half", "language_model", LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"])),
+    "of-image-encoder": ("half", "vision_model", LoraConfig(r=2, lora_alpha=8, target_modules=["qkv", "fc1"])),
+    "all-linear": (
+        "half", None,
+        LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", exclude_modules=r".*(fc1|query)"),
+    ),
     "of-qformer": ("half", "qformer", LoraConfig(r=2, lora_alpha=8, target_modules=["query", "key"])),
     # Two tokens were added, so that embedding and head are saved whole.
     "more-tokens": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"])),
+    # The same, said by the config.
+    "more-tokens-saved": (
+        "half", None,
+        LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]),
+    ),
     "loha": ("half", None, LoHaConfig(r=3, alpha=6, target_modules=["q_proj", "fc2"], rank_pattern={"fc2": 2})),
     "ia3": ("half", None, IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"])),
     "t5": ("t5", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q", "v", "wi_0", "wo"])),
+    "t5-head": ("t5", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q"], modules_to_save=["lm_head"])),
     "t5-ia3": ("t5", None, IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"])),
 }  # fmt: skip
 
@@ -90,7 +101,7 @@ def write(name: str) -> None:
     base, part, config = CASES[name]
     torch.manual_seed(sum(map(ord, name)))
     model = load(base)
-    if name == "more-tokens":
+    if name.startswith("more-tokens"):
         model.resize_token_embeddings(103, mean_resizing=False)
     original = {key: value.clone() for key, value in model.state_dict().items()}
     inner = model if part is None else getattr(model, part)

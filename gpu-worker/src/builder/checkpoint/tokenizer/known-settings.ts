@@ -1,15 +1,14 @@
-/** A key of tokenizer_config.json that nothing here reads may mean other ids: it stops the build. */
+/** A key of a tokenizer's files that nothing here reads may mean other ids: it stops the build. */
 import { CheckpointError } from '../../errors.ts';
-import { TokenizerConfig } from './token-files.ts';
+import { isTokenKey, type TokenFiles, TokenizerConfig } from './token-files.ts';
 
 /**
  * Keys that change no id, as transformers 4.27 to 5.18 write them: where the tokenizer comes from, how Python pads, cuts
- * and returns, what chats look like, and the white space of what is decoded.
+ * and returns, and what chats look like.
  */
 const IDLE = new Set([
   'backend',
   'chat_template',
-  'clean_up_tokenization_spaces',
   'device_map',
   'errors',
   'fix_mistral_regex',
@@ -47,27 +46,39 @@ const IDLE = new Set([
 
 /**
  * @param ignored paths (`tokenizer_config.note`) of keys that someone knows to change nothing
- * @param place what these paths begin with
+ * @param place what these paths begin with, where that is not the name of the file
  * @throws CheckpointError naming every key that is not known and says something
  */
 export function expectKnownSettings(
-  config: TokenizerConfig,
+  { config, map }: TokenFiles,
   ignored: readonly string[],
-  place = 'tokenizer_config',
+  place?: string,
 ): void {
-  const unknown = Object.keys(config).filter(
-    (key) =>
-      !(key in TokenizerConfig.shape) &&
-      !key.endsWith('_token') &&
-      !IDLE.has(key) &&
-      !ignored.includes(`${place}.${key}`) &&
-      says(config[key]),
+  const isSetting = (key: string) =>
+    key in TokenizerConfig.shape || isTokenKey(key) || IDLE.has(key);
+  const files = [
+    { file: 'tokenizer_config', members: config, isKnown: isSetting },
+    { file: 'special_tokens_map', members: map, isKnown: isTokenKey },
+  ];
+  for (const { file, members, isKnown } of files) {
+    expectKnown(file, members, ignored, { place: place ?? file, isKnown });
+  }
+}
+
+function expectKnown(
+  file: string,
+  members: Readonly<Record<string, unknown>>,
+  ignored: readonly string[],
+  { place, isKnown }: { place: string; isKnown: (key: string) => boolean },
+): void {
+  const unknown = Object.keys(members).filter(
+    (key) => !isKnown(key) && !ignored.includes(`${place}.${key}`) && says(members[key]),
   );
   if (unknown.length === 0) return;
-  const list = unknown.map((key) => `${key} = ${JSON.stringify(config[key])?.slice(0, 80)}`);
+  const list = unknown.map((key) => `${key} = ${JSON.stringify(members[key])?.slice(0, 80)}`);
   const paths = [...ignored, ...unknown.map((key) => `${place}.${key}`)];
   throw new CheckpointError(
-    `tokenizer_config.json: the builder does not know ${list.join(', ')}. ` +
+    `${file}.json: the builder does not know ${list.join(', ')}. ` +
       `If that changes no token of a text, set BLIP2_IGNORE_CONFIG=${paths.join(',')}; else the tokenizer is not supported.`,
   );
 }

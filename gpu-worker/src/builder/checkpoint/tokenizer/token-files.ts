@@ -4,6 +4,22 @@ import * as z from 'zod/mini';
 import { CheckpointError } from '../../errors.ts';
 import { readJson } from '../read-json.ts';
 
+/** Names of all files that a tokenizer is saved in, in any version of `transformers`. */
+export const TOKENIZER_FILE =
+  /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^(merges|vocab)\.txt$|^spiece\.model$/;
+
+/** Each is enough to make a tokenizer of. */
+const VOCABULARIES = [
+  ['tokenizer.json'],
+  ['vocab.json', 'merges.txt'],
+  ['spiece.model'],
+  ['vocab.txt'],
+];
+
+export function holdsTokenizer(names: readonly string[]): boolean {
+  return VOCABULARIES.some((files) => files.every((file) => names.includes(file)));
+}
+
 const flag = z.optional(z.nullable(z.boolean()));
 const Token = z.union([z.string(), z.looseObject({ content: z.string() })]);
 const Tokens = z.union([z.array(Token), z.record(z.string(), Token)]);
@@ -18,13 +34,14 @@ const DeclaredToken = z.looseObject({
 });
 export type DeclaredToken = z.infer<typeof DeclaredToken>;
 
-/** Of tokenizer_config.json, what decides over ids. */
+/** Of tokenizer_config.json, what decides over ids and texts. */
 export const TokenizerConfig = z.looseObject({
   tokenizer_class: z.optional(z.nullable(z.string())),
   added_tokens_decoder: z.optional(z.nullable(z.record(z.string(), DeclaredToken))),
   additional_special_tokens: z.optional(z.nullable(Tokens)),
   extra_special_tokens: z.optional(z.nullable(Tokens)),
   split_special_tokens: flag,
+  clean_up_tokenization_spaces: flag,
   /** Of byte-level BPE, and of T5. */
   add_prefix_space: flag,
   add_bos_token: flag,
@@ -44,7 +61,9 @@ export type TokenizerConfig = z.infer<typeof TokenizerConfig>;
 
 export type TokenFiles = {
   config: TokenizerConfig;
-  /** Tokens that have a role, such as `eos_token`, by its name: tokenizer_config.json's before those of special_tokens_map.json. */
+  /** special_tokens_map.json. */
+  map: Readonly<Record<string, unknown>>;
+  /** Tokens that have a role, such as `eos_token`, by its name. */
   roles: ReadonlyMap<string, string>;
   /** Names of further special tokens, in their order. */
   listed: readonly string[];
@@ -52,7 +71,7 @@ export type TokenFiles = {
   added: ReadonlyMap<string, number>;
 };
 
-/** @throws CheckpointError naming the file that is none of its kind */
+/** @throws CheckpointError naming the file that is none of its kind, or the role that two files give to different tokens */
 export async function readTokenFiles(folder: string): Promise<TokenFiles> {
   const read = async <T extends z.ZodMiniType>(name: string, schema: T): Promise<z.infer<T>> => {
     const path = join(folder, name);
@@ -63,15 +82,36 @@ export async function readTokenFiles(folder: string): Promise<TokenFiles> {
   const config = await read('tokenizer_config.json', TokenizerConfig);
   const map = await read('special_tokens_map.json', z.record(z.string(), z.unknown()));
   const added = await read('added_tokens.json', z.record(z.string(), z.int()));
+  expectSameRoles(rolesOf(config), new Map(rolesOf(map)));
   return {
     config,
+    map,
     roles: new Map([...rolesOf(map), ...rolesOf(config)]),
     listed: [...new Set([...listOf(config), ...listOf(map)])],
     added: new Map(Object.entries(added)),
   };
 }
 
+/** `transformers` lets one or the other win, by version and by what else a folder holds. */
+function expectSameRoles(
+  own: readonly [role: string, token: string][],
+  others: ReadonlyMap<string, string>,
+): void {
+  for (const [role, token] of own) {
+    const other = others.get(role);
+    if (other === undefined || other === token) continue;
+    throw new CheckpointError(
+      `tokenizer_config.json says ${role} is "${token}", and special_tokens_map.json says "${other}": remove one of the two.`,
+    );
+  }
+}
+
 const LISTS = ['additional_special_tokens', 'extra_special_tokens'];
+
+/** Whether a key names a token, or a list of tokens. */
+export function isTokenKey(key: string): boolean {
+  return key.endsWith('_token') || LISTS.includes(key);
+}
 
 function nameOf(token: z.infer<typeof Token>): string {
   return typeof token === 'string' ? token : token.content;
