@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import Blip2ForConditionalGeneration, Blip2ForImageTextRetrieval, GenerationConfig
+from transformers import Blip2Config, Blip2ForConditionalGeneration, Blip2ForImageTextRetrieval, GenerationConfig
 
 from training.architecture import QUERIES, checkpoint_config
 from training.data.image_processor import IMAGE_MEAN, IMAGE_SIDE, IMAGE_STD
@@ -25,17 +25,19 @@ from training.export.model_card import model_card
 from training.paths import CACHE, CHECKPOINTS
 
 
+def _config(kind: str) -> Blip2Config:
+    """The config of a checkpoint."""
+    opt, bert = opt_tokenizer(), bert_tokenizer()
+    image_token = (opt if kind == "generate" else bert).token_to_id(IMAGE_TOKEN)
+    return checkpoint_config(
+        opt.get_vocab_size(), newline_id(), image_token, bert.get_vocab_size(), with_text=kind == "retrieve"
+    )
+
+
 def new_generate() -> Blip2ForConditionalGeneration:
     """*generate* with random weights."""
     torch.manual_seed(0)
-    opt = opt_tokenizer()
-    config = checkpoint_config(
-        opt.get_vocab_size(),
-        newline_id(),
-        opt.token_to_id(IMAGE_TOKEN),
-        bert_tokenizer().get_vocab_size(),
-        with_text=False,
-    )
+    config = _config("generate")
     config.architectures = ["Blip2ForConditionalGeneration"]
     return Blip2ForConditionalGeneration(config)
 
@@ -43,11 +45,7 @@ def new_generate() -> Blip2ForConditionalGeneration:
 def new_retrieve() -> Blip2ForImageTextRetrieval:
     """*retrieve* with random weights."""
     torch.manual_seed(0)
-    opt = opt_tokenizer()
-    bert = bert_tokenizer()
-    config = checkpoint_config(
-        opt.get_vocab_size(), newline_id(), bert.token_to_id(IMAGE_TOKEN), bert.get_vocab_size(), with_text=True
-    )
+    config = _config("retrieve")
     config.architectures = ["Blip2ForImageTextRetrieval"]
     return Blip2ForImageTextRetrieval(config)
 
@@ -106,7 +104,7 @@ def load(kind: str) -> torch.nn.Module:
 def load_snapshot(phase: str) -> dict[str, torch.Tensor] | None:
     """The weights of a phase's snapshot, if there is one."""
     path = CACHE / f"{phase}.pt"
-    return torch.load(path, weights_only=True)["model"] if path.exists() else None
+    return torch.load(path, weights_only=True, map_location="cpu")["model"] if path.exists() else None
 
 
 def _fill(module: torch.nn.Module, state: dict[str, torch.Tensor] | None) -> None:
@@ -116,10 +114,25 @@ def _fill(module: torch.nn.Module, state: dict[str, torch.Tensor] | None) -> Non
         module.load_state_dict(own | {k: v for k, v in state.items() if k in own})
 
 
+def is_of_this_shape(kind: str) -> bool:
+    """Whether there is an exported checkpoint whose weights have the shapes of today's architecture and vocabulary."""
+    path = CHECKPOINTS / kind / "config.json"
+    if not path.exists():
+        return False
+    exported = Blip2Config.from_pretrained(path.parent)
+    new = _config(kind)
+    return all(
+        getattr(getattr(exported, part), name) == getattr(getattr(new, part), name)
+        for part, name in (
+            ("vision_config", "hidden_size"), ("vision_config", "num_hidden_layers"),
+            ("qformer_config", "vocab_size"), ("text_config", "vocab_size"),
+        )
+    )  # fmt: skip
+
+
 def assemble(kind: str) -> torch.nn.Module:
     """A checkpoint with the weights of all snapshots there are, on top of what was exported before."""
-    exported = (CHECKPOINTS / kind / "model.safetensors").exists()
-    model = load(kind) if exported else (new_generate() if kind == "generate" else new_retrieve())
+    model = load(kind) if is_of_this_shape(kind) else (new_generate() if kind == "generate" else new_retrieve())
     _fill(model.vision_model, load_snapshot("vision"))
     if kind == "generate":
         _fill(model.language_model, load_snapshot("language"))

@@ -1,0 +1,41 @@
+"""Training images on the device: augmented sprites, composed and finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.data.image_effects import backgrounds, finish
+from training.data.image_processor import IMAGE_SIDE
+from training.data.scene_arrays import SceneArrays
+from training.data.sprite_pack import Sprites, artist_weights, read_pack
+from training.data.sprite_pool import TrainingPool
+from training.data.torch_render import TRAINING, compose
+from training.machine import Machine
+
+
+@dataclass
+class ImageSource:
+    """Renders scenes with sprites of the training artists; some of the sprites are made anew at each call."""
+
+    machine: Machine
+    pool: TrainingPool
+    refreshed: int
+
+    @torch.no_grad()
+    def render(self, scenes: SceneArrays) -> tuple[Tensor, Tensor]:
+        """Images float32 [B, 3, 112, 112] with values from 0 to 1, and their owner maps int8 [B, 112, 112]."""
+        self.pool.refresh(self.refreshed)
+        slots = self.pool.choose(scenes.concept)
+        image, owner = compose(backgrounds(scenes, IMAGE_SIDE), scenes, slots, self.pool, TRAINING)
+        return finish(image), owner
+
+
+def image_source(machine: Machine, sprites: Sprites | None = None, seed: int = 0) -> ImageSource:
+    """A source whose pool is filled."""
+    sprites = sprites or read_pack()
+    pool = TrainingPool(sprites, artist_weights(sprites), machine.pick(96, 12, 1), machine.device, seed)
+    pool.fill(machine.pick(1024, 142, 71))
+    return ImageSource(machine, pool, machine.pick(512, 48, 8))
