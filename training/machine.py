@@ -21,8 +21,8 @@ class Machine:
     out: Path | None = None
 
     def pick(self, cuda: int, cpu: int, smoke: int) -> int:
-        """A size by kind of run."""
-        return smoke if self.smoke else cuda if self.device == "cuda" else cpu
+        """A size by kind of run. On a GPU a smoke test has the sizes of the run that it is the test of."""
+        return cuda if self.device == "cuda" else smoke if self.smoke else cpu
 
     def autocast(self) -> torch.autocast:
         """Products of matrices in bf16."""

@@ -1,13 +1,14 @@
 """Trains the two checkpoints from nothing: `python -m training.pretrain all`.
 
 Each phase is a sub-command; those that train resume from training/.cache and stop when their time budget is spent:
-sprites, vision, language, stage1, stage2, export, evaluate, curves. `all` runs them in this order, on a GPU with
-language beside vision and stage1. `scenes` writes the committed test images and is not part of `all`.
+sprites, vision, language, stage1, stage2, export, evaluate, curves. `all` runs them in this order.
+`scenes` writes the committed test images, `restore` takes over what a run on another machine left.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -20,13 +21,13 @@ from pathlib import Path
 import torch
 
 from training.machine import Machine
-from training.paths import CACHE, METRICS, REPOSITORY, TRAINING
+from training.paths import CACHE, CHECKPOINTS, METRICS, REPOSITORY, TRAINING
 
 # seconds; a larger budget goes on from the last snapshot
 BUDGETS_S = {
     "cpu": {"vision": 7200, "language": 9000, "stage1": 1800, "stage2": 7200},
     "cuda": {"vision": 215, "language": 275, "stage1": 55, "stage2": 120},
-    "smoke": {"vision": 4, "language": 4, "stage1": 4, "stage2": 4},
+    "smoke": {"vision": 8, "language": 12, "stage1": 6, "stage2": 8},
 }
 TRAINED = ("vision", "language", "stage1", "stage2")
 EXAMINED = {"cpu": 120, "cuda": 160, "smoke": 4}  # scenes of each artist
@@ -34,7 +35,7 @@ EXAMINED = {"cpu": 120, "cuda": 160, "smoke": 4}  # scenes of each artist
 
 def machine_of(arguments: argparse.Namespace) -> Machine:
     """The device and the workers of the command line."""
-    workers = arguments.workers or (7 if arguments.device == "cuda" and not arguments.smoke else 1)
+    workers = arguments.workers or (7 if arguments.device == "cuda" else 1)
     return Machine(arguments.device, workers, arguments.smoke, arguments.out)
 
 
@@ -99,11 +100,15 @@ def evaluate_checkpoints(arguments: argparse.Namespace) -> None:
     from training.export import checkpoints
     from training.phases import evaluate
 
-    limit = 8 if arguments.smoke else arguments.limit
+    limit = 24 if arguments.smoke else arguments.limit
     per_artist = arguments.per_artist or EXAMINED[kind_of(arguments)]
-    results = evaluate.evaluate(machine_of(arguments), limit, per_artist)
-    if not limit:
+    folder = arguments.checkpoints or CHECKPOINTS
+    results = evaluate.evaluate(machine_of(arguments), limit, per_artist, folder)
+    if folder == CHECKPOINTS and not limit:
+        (METRICS / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         checkpoints.export(results)
+    elif arguments.results:
+        arguments.results.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def draw_curves(_: argparse.Namespace) -> None:
@@ -143,15 +148,18 @@ OTHERS = {"scenes": write_test_scenes, "restore": restore}
 
 
 def run_all(arguments: argparse.Namespace) -> None:
-    """All phases; on a GPU language runs in a process of its own until stage2 needs it."""
+    """All phases; with `--beside` language runs in a process of its own until stage2 needs it."""
     from training.phases.phase_log import keep_metrics
 
     begun = time.monotonic()
     beside = None
+    if arguments.fresh:
+        for name in TRAINED:
+            (CACHE / f"{name}.pt").unlink(missing_ok=True)
     for name, phase in PHASES.items():
-        if name == "language" and arguments.device == "cuda":
+        if name == "language" and arguments.beside:
             continue
-        if name == "vision" and arguments.device == "cuda":
+        if name == "vision" and arguments.beside:
             beside = subprocess.Popen([sys.executable, *sys.orig_argv[1:], "--only", "language"], cwd=REPOSITORY)
         if name == "stage2" and beside is not None and beside.wait() != 0:
             sys.exit("language failed: its messages are above")
@@ -169,7 +177,9 @@ def main() -> None:
     )
     parser.add_argument("phase", nargs="?", default="all", choices=["all", *OTHERS, *PHASES])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--smoke", action="store_true", help="a few tiny steps of each phase")
+    parser.add_argument("--smoke", action="store_true", help="a few steps of each phase; on a CPU tiny ones")
+    parser.add_argument("--fresh", action="store_true", help="`all` begins anew: snapshots are removed first")
+    parser.add_argument("--beside", action="store_true", help="`all` trains language beside vision and stage1")
     parser.add_argument("--seconds", type=float, help="time budget of the phase, over all runs")
     for phase in TRAINED:
         parser.add_argument(f"--{phase}", type=float, metavar="SECONDS", help=f"time budget of {phase} within `all`")
@@ -182,6 +192,8 @@ def main() -> None:
     parser.add_argument("--packages", help="folder whose node_modules hold sharp and the icon sets")
     parser.add_argument("--limit", type=int, help="committed test scenes that `evaluate` measures")
     parser.add_argument("--per-artist", type=int, help="drawn scenes of each artist that `evaluate` measures")
+    parser.add_argument("--checkpoints", type=Path, help="folder of other checkpoints for `evaluate` to measure")
+    parser.add_argument("--results", type=Path, help="file for what `evaluate` measured of others, or of some scenes")
     parser.add_argument("--only", choices=TRAINED, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -16,7 +16,7 @@ from training.data.vocab import COLORS
 class SceneArrays:
     """B scenes of at most K items.
 
-    `concept` int64 [B, K], -1 where a scene has fewer items; `x`, `y`, `side` float32 [B, K] as fractions of the canvas;
+    `concept` int64 [B, K], -1 where a scene has fewer items; `x`, `y`, `side` float32 [B, K], fractions of the canvas;
     `angle` float32 [B, K] in degrees, counterclockwise; `color` int64 [B], index of the background's name;
     `rgb` float32 [B, 3] of the background, from 0 to 255; `filled`, of scenes sorted by their number of items, the
     fullest first: how many have more than k items, for each k.

@@ -113,7 +113,7 @@ def with_colors_of(sprites: Tensor, others: Tensor, share: float = 0.2) -> Tenso
 
 def flattened(sprites: Tensor, share: float = 0.2) -> Tensor:
     """Flat areas: a smoothed sprite in a few steps of color."""
-    color, alpha = split(blur(sprites))
+    color, _ = split(blur(sprites))
     steps = between(sprites, 2, 6).round()
     flat = (color * steps).round() / steps
     return torch.where(chance(sprites, share), join(flat, sprites[:, 3:]), sprites)

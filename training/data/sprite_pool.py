@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class SpritePool:
     def __init__(self, size: int, device: str | torch.device) -> None:
         precision = torch.float16 if torch.device(device).type == "cuda" else torch.float32
         self.pixels = torch.zeros(len(LEVELS), size, 4, FRAME, FRAME, dtype=precision, device=device)
-        self._bounds = torch.tensor([(a * b) ** 0.5 for a, b in zip(LEVELS, LEVELS[1:], strict=False)], device=device)
+        self._bounds = torch.tensor([(a * b) ** 0.5 for a, b in pairwise(LEVELS)], device=device)
 
     def put(self, slots: Tensor, sprites: Tensor) -> None:
         """Stores sprites, float [N, 4, 96, 96] with premultiplied alpha, in the slots int64 [N]."""
@@ -55,7 +56,7 @@ class PlainPool(SpritePool):
 
 
 class TrainingPool(SpritePool):
-    """`variants` augmented sprites of each concept. Variants of one number are by one artist, where it drew the concept.
+    """`variants` augmented sprites of each concept. Those of one number are by one artist, where it drew the concept.
 
     `weights`: how often each artist is drawn. `refresh` replaces the oldest by new ones.
     """

@@ -46,7 +46,7 @@ def words() -> list[str]:
 
 @lru_cache(maxsize=1)
 def opt_tokenizer() -> Tokenizer:
-    """Byte-level BPE that ignores case: all 256 bytes, and merges until each word is one token with its leading space."""
+    """Byte-level BPE that ignores case: all 256 bytes, and merges until each word is one token with its space."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -40,12 +40,13 @@ CATEGORY = (
     "what {many} are there?", "which {many} do you see?", "which {one} is shown?", "what {one} is that?",
 )  # fmt: skip
 OPEN_RELATION = (
-    "what's {relation} the {other}?", "what do you see {relation} the {other}?", "what is there {relation} the {other}?",
-    "which thing is {relation} the {other}?", "what can you see {relation} the {other}?", "who is {relation} the {other}?",
+    "what's {relation} the {other}?", "what do you see {relation} the {other}?",
+    "what is there {relation} the {other}?", "which thing is {relation} the {other}?",
+    "what can you see {relation} the {other}?", "who is {relation} the {other}?",
 )  # fmt: skip
 CLOSED_RELATION = (
-    "is {a} {relation} {another}?", "is the {one} {relation} {another}?", "do you see the {one} {relation} the {other}?",
-    "is there {a} {relation} the {other}?", "can you see {a} {relation} {another}?",
+    "is {a} {relation} {another}?", "is the {one} {relation} {another}?",
+    "do you see the {one} {relation} the {other}?", "is there {a} {relation} the {other}?", "can you see {a} {relation} {another}?",
 )  # fmt: skip
 WHERE = ("where is the {one}?", "where's the {one}?", "where do you see the {one}?", "where can you see the {one}?")
 RELATION_WORDS = {

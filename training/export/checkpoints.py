@@ -95,10 +95,10 @@ def write(kind: str, model: torch.nn.Module, results: dict | None = None) -> Pat
     return target
 
 
-def load(kind: str) -> torch.nn.Module:
+def load(kind: str, folder: Path = CHECKPOINTS) -> torch.nn.Module:
     """An exported checkpoint in fp32."""
     cls = Blip2ForConditionalGeneration if kind == "generate" else Blip2ForImageTextRetrieval
-    return cls.from_pretrained(CHECKPOINTS / kind, dtype=torch.float32)
+    return cls.from_pretrained(folder / kind, dtype=torch.float32)
 
 
 def load_snapshot(phase: str) -> dict[str, torch.Tensor] | None:

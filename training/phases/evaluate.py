@@ -9,28 +9,29 @@ import json
 import random
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import Blip2ForConditionalGeneration
 
 from training.architecture import QUERIES
-from training.data.decoder_texts import BOS, PAD
+from training.data.decoder_texts import PAD
 from training.data.grammar import Question, caption
 from training.data.hard_negatives import hard_negative
 from training.data.image_processor import normalize, resize
 from training.data.make_test_scenes import distinct_questions, draw_test_scene
 from training.data.scenes import Scene
 from training.data.sprite_pack import PACK, read_pack
-from training.data.tokenization import encode, newline_id, opt_tokenizer
 from training.data.wordings import other_wording, small_talk, which_question
 from training.export.checkpoints import load
 from training.machine import Machine
 from training.objectives import attention_masks as masks
 from training.objectives.stage1_losses import similarities
-from training.paths import METRICS, TEST_SCENES
+from training.paths import CHECKPOINTS, TEST_SCENES
 from training.phases.examined_scenes import examined_scenes
 from training.phases.stage1 import tokenize
 
@@ -78,15 +79,21 @@ def image_contexts(model: Blip2ForConditionalGeneration, images: Tensor, machine
 
 @torch.no_grad()
 def write_answers(
-    model: Blip2ForConditionalGeneration, context: Tensor, rows: list[int], prompts: list[str], machine: Machine
+    model: Blip2ForConditionalGeneration,
+    tokenizer: Tokenizer,
+    context: Tensor,
+    rows: list[int],
+    prompts: list[str],
+    machine: Machine,
 ) -> list[str]:
     """Greedy continuations of prompts, each after the image positions `context[row]`; a prompt too long gets none."""
     decoder, out = model.language_model.model.decoder, []
+    newline = tokenizer.encode("\n", add_special_tokens=False).ids[0]
     step, room = machine.pick(4096, 128, 64), model.config.text_config.max_position_embeddings - QUERIES - ANSWER_TOKENS
     for at in range(0, len(prompts), step):
-        ids = [[BOS, *encode(p)] for p in prompts[at : at + step]]
+        ids = [tokenizer.encode(p).ids for p in prompts[at : at + step]]
         fits = [len(i) <= room for i in ids]
-        ids = [i if fit else [BOS] for i, fit in zip(ids, fits, strict=True)]
+        ids = [i if fit else i[:1] for i, fit in zip(ids, fits, strict=True)]
         longest = max(map(len, ids))
         # Padding stands between image and text and is masked: positions count what is not.
         text = torch.tensor([[PAD] * (longest - len(i)) + i for i in ids], device=machine.device)
@@ -97,9 +104,9 @@ def write_answers(
         )
         written = model.language_model.generate(
             inputs_embeds=embeds, attention_mask=mask, max_new_tokens=ANSWER_TOKENS,
-            do_sample=False, eos_token_id=newline_id(), pad_token_id=PAD,
+            do_sample=False, eos_token_id=newline, pad_token_id=PAD,
         )  # fmt: skip
-        answers = [opt_tokenizer().decode(o).strip().lower() for o in written.tolist()]
+        answers = [tokenizer.decode(o).strip().lower() for o in written.tolist()]
         out += [a if fit else "" for a, fit in zip(answers, fits, strict=True)]
     return out
 
@@ -135,7 +142,7 @@ def _conversations(examined: Examined, rng: random.Random) -> list[list[Question
 
 
 def generate_accuracy(
-    model: Blip2ForConditionalGeneration, groups: dict[str, Examined], machine: Machine
+    model: Blip2ForConditionalGeneration, tokenizer: Tokenizer, groups: dict[str, Examined], machine: Machine
 ) -> dict[str, dict[str, float]]:
     """Exact match of captions and answers, in other words too, and in conversations that repeat questions.
 
@@ -149,14 +156,14 @@ def generate_accuracy(
         jobs += [(name, first + i, *job) for i, *job in _single(examined, rng)]
         conversations += [(name, first + i, asked) for i, asked in enumerate(_conversations(examined, rng))]
         first += len(examined.scenes)
-    answers = write_answers(model, context, [j[1] for j in jobs], [j[2] for j in jobs], machine)
+    answers = write_answers(model, tokenizer, context, [j[1] for j in jobs], [j[2] for j in jobs], machine)
     for (group, _, _, truth, names), answer in zip(jobs, answers, strict=True):
         for name in names:
             exact[group][name].append(answer == truth)
     history = [""] * len(conversations)
     for turn in range(TURNS):
         prompts = [before + c[2][turn].prompt for before, c in zip(history, conversations, strict=True)]
-        answers = write_answers(model, context, [c[1] for c in conversations], prompts, machine)
+        answers = write_answers(model, tokenizer, context, [c[1] for c in conversations], prompts, machine)
         for i, (group, _, asked) in enumerate(conversations):
             if turn:
                 again = any(q.question == asked[turn].question for q in asked[:turn])
@@ -167,14 +174,14 @@ def generate_accuracy(
 
 
 def retrieve_accuracy(
-    model: torch.nn.Module, groups: dict[str, Examined], machine: Machine
+    model: torch.nn.Module, tokenizer: Tokenizer, groups: dict[str, Examined], machine: Machine
 ) -> dict[str, dict[str, float]]:
     """Accuracy of matching for each group."""
-    return {name: _matching(model, examined, machine) for name, examined in groups.items()}
+    return {name: _matching(model, tokenizer, examined, machine) for name, examined in groups.items()}
 
 
 @torch.no_grad()
-def _matching(model: torch.nn.Module, examined: Examined, machine: Machine) -> dict[str, float]:
+def _matching(model: torch.nn.Module, tokenizer: Tokenizer, examined: Examined, machine: Machine) -> dict[str, float]:
     """ITM on right captions, hard negatives and other images' captions; ITC's best caption among 60."""
     correct: dict[str, list[bool]] = defaultdict(list)
     rng = random.Random("itm-evaluation")
@@ -190,7 +197,7 @@ def _matching(model: torch.nn.Module, examined: Examined, machine: Machine) -> d
         others = [next((t for t in rng.sample(texts, len(texts)) if t != own), own) for own in texts]
         negatives = [hard_negative(s, rng) for s in scenes]
         for kind, candidates in {"right": texts, "near miss": negatives, "other": others}.items():
-            text = tokenize(candidates, machine.device)
+            text = tokenize(candidates, machine.device, tokenizer)
             hidden = model.qformer(
                 query_embeds=model.embeddings(input_ids=text.ids, query_embeds=queries), query_length=QUERIES,
                 attention_mask=masks.additive(masks.bidirectional(text.valid, QUERIES)), encoder_hidden_states=features,
@@ -198,7 +205,7 @@ def _matching(model: torch.nn.Module, examined: Examined, machine: Machine) -> d
             matched = model.itm_head(hidden[:, :QUERIES]).mean(1).argmax(1) == 1
             correct[f"ITM {kind}"] += (matched == (kind == "right")).tolist()
         image_hidden = model.qformer(query_embeds=queries, encoder_hidden_states=features).last_hidden_state
-        text = tokenize(texts, machine.device)
+        text = tokenize(texts, machine.device, tokenizer)
         size = text.ids.shape[1]
         text_hidden = model.qformer(
             query_embeds=model.embeddings(input_ids=text.ids), query_length=0,
@@ -230,11 +237,11 @@ def by_artist(machine: Machine, count: int) -> dict[str, Examined]:
 
 
 def evaluate(
-    machine: Machine, limit: int | None = None, per_artist: int = 120, kinds: tuple[str, ...] = ("generate", "retrieve")
+    machine: Machine, limit: int | None = None, per_artist: int = 120, folder: Path = CHECKPOINTS
 ) -> dict[str, dict]:
-    """Tables of the committed scenes for each checkpoint, and of every artist; printed.
+    """Tables of the committed scenes for each checkpoint in a folder, and of every artist; printed.
 
-    Written to training/metrics/results.json if all committed scenes were measured, not `limit` of them.
+    Each checkpoint is asked through its own tokenizer.
     """
     entries = json.loads((TEST_SCENES / "scenes.json").read_text())
     if limit:
@@ -242,19 +249,15 @@ def evaluate(
     measures = {"generate": generate_accuracy, "retrieve": retrieve_accuracy}
     groups = {"committed": committed_scenes(entries)} | by_artist(machine, per_artist)
     results: dict[str, dict] = {"artists": defaultdict(dict)}
-    for kind in kinds:
-        model = load(kind).to(machine.device).eval()
-        for name, table in measures[kind](model, groups, machine).items():
+    for kind, measure in measures.items():
+        model = load(kind, folder).to(machine.device).eval()
+        tokenizer = Tokenizer.from_file(str(folder / kind / "tokenizer.json"))
+        for name, table in measure(model, tokenizer, groups, machine).items():
             if name == "committed":
                 results[kind] = table
             else:
                 results["artists"][name] |= table
     _print(results)
-    if not limit:
-        METRICS.mkdir(exist_ok=True)
-        path = METRICS / "results.json"
-        before = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(before | results, indent=2) + "\n")
     return results
 
 

@@ -38,7 +38,7 @@ def scenes_by(artist: str, concepts: set[int], count: int) -> list[Scene]:
 
 
 def examined_scenes(sprites: Sprites, machine: Machine, count: int, each: bool = False) -> dict[str, ExaminedScenes]:
-    """`count` scenes for each validation artist, and for the known ones together, or with `each` for every artist of emoji."""
+    """`count` scenes of each validation artist and of the known ones together; with `each`, of every artist of emoji."""
     groups = {a: (a,) for a in VALIDATION_ARTISTS}
     groups |= {a: (a,) for a in artists_of_emoji(sprites)} if each else {"known": ARTISTS}
     whole = PlainPool(sprites, machine.device)

@@ -23,8 +23,8 @@ class PhaseLog:
     """One phase's progress: seconds spent (over all runs), steps, and where its snapshot and metrics lie.
 
     A phase resumes, then repeats a step and `tick` until the log `is_over`, with a `save_training` whenever it
-    `is_time_to_save`. `clock` returns seconds. Weights in half precision and the metrics go to `out` too, if there is one:
-    a folder that is kept when the machine is not.
+    `is_time_to_save`. `clock` returns seconds. Weights in half precision and the metrics go to `out` too, if there is
+    one: a folder that is kept when the machine is not.
     """
 
     name: str

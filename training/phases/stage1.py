@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Blip2QFormerModel
@@ -40,9 +41,9 @@ class TextTokens:
         return torch.cat([torch.full_like(self.ids[:, :1], DEC), self.ids[:, 1:]], 1)
 
 
-def tokenize(texts: list[str], device: str | torch.device = "cpu") -> TextTokens:
+def tokenize(texts: list[str], device: str | torch.device = "cpu", tokenizer: Tokenizer | None = None) -> TextTokens:
     """Texts as the Q-Former takes them."""
-    rows = [e.ids for e in bert_tokenizer().encode_batch(texts)]
+    rows = [e.ids for e in (tokenizer or bert_tokenizer()).encode_batch(texts)]
     longest = max(map(len, rows))
     ids = torch.tensor([r + [PAD] * (longest - len(r)) for r in rows]).to(device, non_blocking=True)
     return TextTokens(ids, ids != PAD)
