@@ -3,6 +3,7 @@ import { LOG_LEVEL, TRACE } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
 import { choices, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
+import { SCENE_SETS } from './scenes.ts';
 import { FULL_SIZES } from './synthetic-checkpoints/checkpoints.ts';
 
 export const START = {
@@ -70,6 +71,13 @@ export const EVAL = {
       defaultText: 'all',
       group: measuring,
       help: 'how many scenes, spread over all of them',
+    }),
+    artists: option({
+      flag: 'artists',
+      kind: choices(...SCENE_SETS),
+      default: ['known'] as const,
+      group: measuring,
+      help: 'scenes by the artists that the embedded model learned from, or by some that it never saw',
     }),
     failures: option({
       flag: 'failures',

@@ -13,11 +13,18 @@ const Scene = z.object({
 });
 export type Scene = z.infer<typeof Scene>;
 
-const FOLDER = join(ROOT, 'test/scenes');
+/** Scenes drawn by artists whose sprites the embedded model learned from, or by some that it never saw. */
+export const SCENE_SETS = ['known', 'validation'] as const;
+export type SceneSet = (typeof SCENE_SETS)[number];
 
-export async function readScenes(): Promise<Scene[]> {
-  const text = await readFile(join(FOLDER, 'scenes.json'), 'utf8');
-  return z.array(Scene).parse(JSON.parse(text));
+const FOLDER = join(ROOT, 'test/scenes');
+const FOLDERS = { known: '', validation: 'validation/' };
+
+/** @returns scenes whose `file` is below test/scenes/ */
+export async function readScenes(set: SceneSet = 'known'): Promise<Scene[]> {
+  const text = await readFile(join(FOLDER, FOLDERS[set], 'scenes.json'), 'utf8');
+  const scenes = z.array(Scene).parse(JSON.parse(text));
+  return scenes.map((scene) => ({ ...scene, file: FOLDERS[set] + scene.file }));
 }
 
 export function readImage(scene: Scene): Promise<Uint8Array<ArrayBuffer>> {

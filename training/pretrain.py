@@ -55,8 +55,7 @@ def prepare_sprites(arguments: argparse.Namespace) -> None:
 
     if sprite_pack.PACK.exists():
         return
-    packages = [arguments.packages] if arguments.packages else []
-    subprocess.run(["node", str(TRAINING / "data" / "sprites.mjs"), *packages], check=True)
+    subprocess.run(["node", str(TRAINING / "data" / "sprites.mjs")], check=True)
     print(f"{sprite_pack.write_pack()} sprites packed")
 
 
@@ -122,7 +121,7 @@ def write_test_scenes(_: argparse.Namespace) -> None:
     """The committed test images."""
     from training.data import make_test_scenes
 
-    make_test_scenes.write()
+    make_test_scenes.write_all()
 
 
 def restore(arguments: argparse.Namespace) -> None:
@@ -189,7 +188,6 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, help="processes that draw scenes, for each phase")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--packages", help="folder whose node_modules hold sharp and the icon sets")
     parser.add_argument("--limit", type=int, help="committed test scenes that `evaluate` measures")
     parser.add_argument("--per-artist", type=int, help="drawn scenes of each artist that `evaluate` measures")
     parser.add_argument("--checkpoints", type=Path, help="folder of other checkpoints for `evaluate` to measure")

@@ -35,32 +35,6 @@ class Sprites:
         return {c: i for i, (a, c) in enumerate(zip(self.artists, self.concepts, strict=True)) if a == artist}
 
 
-MORE = ("", "-more", "-more-2")  # folders of an artist's further drawings
-MORE_SHARE = 0.2  # of an artist's weight
-
-
-def listed_artists() -> list[dict]:
-    """The entries of artists.json."""
-    return json.loads(Path(__file__).with_name("artists.json").read_text())["artists"]
-
-
-def artist_weights(sprites: Sprites) -> dict[str, float]:
-    """How often training draws each artist of a pack; those of validation are not among them."""
-    weights = {
-        a["artist"] + more: a["weight"] * (MORE_SHARE if more else 1.0)
-        for a in listed_artists()
-        if a["role"] == "training"
-        for more in MORE
-    }
-    drawn = set(sprites.artists)
-    return {artist: weight for artist, weight in weights.items() if artist in drawn}
-
-
-def artists_of_emoji(sprites: Sprites) -> list[str]:
-    """The artists of whole sets of emoji that a pack has, in the order of artists.json."""
-    return [a["artist"] for a in listed_artists() if a["style"] == "emoji" and a["artist"] in sprites.artists]
-
-
 def shrink(image: Image.Image) -> Image.Image:
     """A sprite at the pack's size. Colors are averaged by their alpha, so that no dark rims appear."""
     return (

@@ -1,20 +1,20 @@
 // Rasterizes every concept of vocabulary.json by each artist of artists.json to RGBA PNG files, <artist>/<concept>.png.
 // Further drawings of a concept by the same artist go to <artist>-more/ and <artist>-more-2/.
-// Usage: node training/data/sprites.mjs [folder whose node_modules hold the packages] [output folder]
+// Needs `npm install --prefix training`. Usage: node training/data/sprites.mjs [output folder]
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
 
 const SIDE = 192; // px; the largest sprite of a 512 px canvas is 282 px, most are under 100 px
 const MORE = ['', '-more', '-more-2'];
 const CLEAR = { r: 0, g: 0, b: 0, alpha: 0 };
 
 const here = dirname(fileURLToPath(import.meta.url));
-const packages = resolve(process.argv[2] ?? join(here, '..', '..'));
-const out = resolve(process.argv[3] ?? join(here, '..', '.cache', 'sprites'));
-const require = createRequire(join(packages, 'package.json'));
-const sharp = require('sharp');
+const out = resolve(process.argv[2] ?? join(here, '..', '.cache', 'sprites'));
+const require = createRequire(import.meta.url);
+const packages = join(here, '..', 'node_modules');
 
 const read = (name) => JSON.parse(readFileSync(join(here, name), 'utf8'));
 const { concepts } = read('vocabulary.json');
@@ -43,7 +43,7 @@ const points = new Map(
 function drawingOf(artist, set, name) {
   if (set) return svgOf(set, name);
   const point = points.get(name);
-  const file = join(packages, 'node_modules', artist.package, 'assets', `${point}.webp`);
+  const file = join(packages, artist.package, 'assets', `${point}.webp`);
   return point && existsSync(file) ? file : null;
 }
 

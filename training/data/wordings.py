@@ -46,7 +46,8 @@ OPEN_RELATION = (
 )  # fmt: skip
 CLOSED_RELATION = (
     "is {a} {relation} {another}?", "is the {one} {relation} {another}?",
-    "do you see the {one} {relation} the {other}?", "is there {a} {relation} the {other}?", "can you see {a} {relation} {another}?",
+    "do you see the {one} {relation} the {other}?", "is there {a} {relation} the {other}?",
+    "can you see {a} {relation} {another}?",
 )  # fmt: skip
 WHERE = ("where is the {one}?", "where's the {one}?", "where do you see the {one}?", "where can you see the {one}?")
 RELATION_WORDS = {

@@ -143,6 +143,6 @@ def assemble(kind: str) -> torch.nn.Module:
 
 
 def export(results: dict | None = None) -> None:
-    """Writes both checkpoints; `results` are the accuracies of each for its model card."""
+    """Writes both checkpoints; `results` are the accuracies for their model cards."""
     for kind in ("generate", "retrieve"):
-        print(write(kind, assemble(kind), (results or {}).get(kind)))
+        print(write(kind, assemble(kind), results))

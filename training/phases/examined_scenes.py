@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.data.artists import artists_of_emoji
 from training.data.scene_arrays import SceneArrays, to_arrays
 from training.data.scenes import Scene, draw_scene
-from training.data.sprite_pack import Sprites, artists_of_emoji
+from training.data.sprite_pack import Sprites
 from training.data.sprite_pool import PlainPool
 from training.data.torch_render import render_plain
 from training.data.vocab import ARTISTS, LAYOUTS, VALIDATION_ARTISTS
@@ -38,9 +39,9 @@ def scenes_by(artist: str, concepts: set[int], count: int) -> list[Scene]:
 
 
 def examined_scenes(sprites: Sprites, machine: Machine, count: int, each: bool = False) -> dict[str, ExaminedScenes]:
-    """`count` scenes of each validation artist and of the known ones together; with `each`, of every artist of emoji."""
+    """`count` scenes of each validation artist and of the known ones together; with `each`, of all artists of emoji."""
     groups = {a: (a,) for a in VALIDATION_ARTISTS}
-    groups |= {a: (a,) for a in artists_of_emoji(sprites)} if each else {"known": ARTISTS}
+    groups |= {a: (a,) for a in artists_of_emoji() if a in sprites.artists} if each else {"known": ARTISTS}
     whole = PlainPool(sprites, machine.device)
     out = {}
     for name, artists in groups.items():

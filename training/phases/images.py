@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from training.data.artists import artist_weights
 from training.data.image_effects import backgrounds, finish
 from training.data.image_processor import IMAGE_SIDE
 from training.data.scene_arrays import SceneArrays
-from training.data.sprite_pack import Sprites, artist_weights, read_pack
+from training.data.sprite_pack import Sprites, read_pack
 from training.data.sprite_pool import TrainingPool
 from training.data.torch_render import TRAINING, compose
 from training.machine import Machine
@@ -36,6 +37,8 @@ class ImageSource:
 def image_source(machine: Machine, sprites: Sprites | None = None, seed: int = 0) -> ImageSource:
     """A source whose pool is filled."""
     sprites = sprites or read_pack()
-    pool = TrainingPool(sprites, artist_weights(sprites), machine.pick(96, 12, 1), machine.device, seed)
+    drawn = set(sprites.artists)
+    weights = {artist: weight for artist, weight in artist_weights().items() if artist in drawn}
+    pool = TrainingPool(sprites, weights, machine.pick(96, 12, 1), machine.device, seed)
     pool.fill(machine.pick(1024, 142, 71))
     return ImageSource(machine, pool, machine.pick(512, 48, 8))
