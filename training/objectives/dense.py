@@ -57,17 +57,21 @@ def patch_labels(scenes: SceneArrays, owner: Tensor) -> PatchLabels:
     counts = torch.stack([(parts == k + 1).sum(-1, dtype=torch.int16) for k in range(items)], -1)  # [B, 196, items]
     most, best = counts.max(-1)
     total = counts.sum(-1)
+    at, numbers = center_patches(scenes), torch.arange(items, device=owner.device).expand(size, -1)
+    centered = torch.where(scenes.concept >= 0, numbers, -1)
+    middle_of = torch.full((size, PATCHES), -1, device=owner.device).scatter_reduce(1, at, centered, "amax")
+    # A drawing of lines, or a ring, has nothing in its middle; that patch names it all the same.
+    hollow = (middle_of >= 0) & (most < COVERED * PATCH_SIDE**2)
+    best = torch.where(hollow, middle_of, best)
     concept = scenes.concept.gather(1, best)
-    cover = torch.where(most >= COVERED * PATCH_SIDE**2, concept, IGNORE)
-    cover = torch.where(total == 0, BACKGROUND, cover)
+    cover = torch.where((most >= COVERED * PATCH_SIDE**2) | hollow, concept, IGNORE)
+    cover = torch.where((total == 0) & ~hollow, BACKGROUND, cover)
     x, y, side = (t.gather(1, best) for t in (scenes.x, scenes.y, scenes.side))
     middle = (torch.arange(GRID, device=x.device) + 0.5) / GRID
     column, row = middle.repeat(GRID), middle.repeat_interleave(GRID)
     place = torch.stack([(x - column) * 5, (y - row) * 5, (side / 0.25).log(), (x - 0.5) * 4, (y - 0.5) * 4], -1)
-    at = center_patches(scenes)
-    drawn = (scenes.concept >= 0).float()
-    center = torch.zeros(size, PATCHES, device=x.device).scatter_reduce(1, at, drawn, "amax")
-    return PatchLabels(cover, center, place, torch.where(total == 0, -1, best), scenes.color)
+    item = torch.where((total == 0) & ~hollow, -1, best)
+    return PatchLabels(cover, (middle_of >= 0).float(), place, item, scenes.color)
 
 
 def center_patches(scenes: SceneArrays) -> Tensor:
