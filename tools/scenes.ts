@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { ROOT } from './prepare-edge.ts';
+import type { SceneSet } from './programs.ts';
 
 const Scene = z.object({
   file: z.string(),
@@ -12,10 +13,6 @@ const Scene = z.object({
   questions: z.array(z.object({ type: z.string(), question: z.string(), answer: z.string() })),
 });
 export type Scene = z.infer<typeof Scene>;
-
-/** Scenes drawn by artists whose sprites the embedded model learned from, or by some that it never saw. */
-export const SCENE_SETS = ['known', 'validation'] as const;
-export type SceneSet = (typeof SCENE_SETS)[number];
 
 const FOLDER = join(ROOT, 'test/scenes');
 const FOLDERS = { known: '', validation: 'validation/' };

@@ -9,6 +9,7 @@ import sharp from 'sharp';
 
 const SIDE = 192; // px; the largest sprite of a 512 px canvas is 282 px, most are under 100 px
 const MORE = ['', '-more', '-more-2'];
+const CODE_POINTS_OF = '@iconify-json/fluent-emoji-flat'; // has every concept
 const CLEAR = { r: 0, g: 0, b: 0, alpha: 0 };
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -36,7 +37,7 @@ function svgOf(set, name) {
 
 /** Code point of each emoji's icon name, as Iconify's sets of emoji have it. */
 const points = new Map(
-  Object.entries(require('@iconify-json/fluent-emoji-flat/chars.json')).map(([point, name]) => [name, point]),
+  Object.entries(require(`${CODE_POINTS_OF}/chars.json`)).map(([point, name]) => [name, point]),
 );
 
 /** What sharp reads: an SVG document of an Iconify set, or an image file named after its code point; null if there is none. */
