@@ -30,6 +30,7 @@ BUDGETS_S = {
     "smoke": {"vision": 8, "language": 12, "stage1": 6, "stage2": 8},
 }
 TRAINED = ("vision", "language", "stage1", "stage2")
+OVERHEAD_S = 90  # of `all`, beside the budgets: imports, sprites, scenes, export and evaluation on a GPU
 EXAMINED = {"cpu": 120, "cuda": 160, "smoke": 4}  # scenes of each artist
 
 
@@ -45,8 +46,14 @@ def kind_of(arguments: argparse.Namespace) -> str:
 
 
 def budget(arguments: argparse.Namespace, phase: str) -> float:
-    """Seconds of a phase."""
-    return arguments.seconds or getattr(arguments, phase) or BUDGETS_S[kind_of(arguments)][phase]
+    """Seconds of a phase; with `--within` its share of the whole time."""
+    budgets = BUDGETS_S[kind_of(arguments)]
+    if given := arguments.seconds or getattr(arguments, phase):
+        return given
+    if arguments.within is None:
+        return budgets[phase]
+    in_turn = sum(budgets[p] for p in TRAINED if not (arguments.beside and p == "language"))
+    return budgets[phase] * max(1.0, arguments.within - OVERHEAD_S) / in_turn
 
 
 def prepare_sprites(arguments: argparse.Namespace) -> None:
@@ -182,6 +189,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="time budget of the phase, over all runs")
     for phase in TRAINED:
         parser.add_argument(f"--{phase}", type=float, metavar="SECONDS", help=f"time budget of {phase} within `all`")
+    parser.add_argument(
+        "--within", type=float, metavar="SECONDS", help="time of `all` as a whole, shared by its phases"
+    )
     parser.add_argument("--out", type=Path, help="folder that gets the weights in fp16 and the metrics as phases go on")
     parser.add_argument(
         "--from-exported", action="store_true", help="phases without snapshot start from the checkpoints"
