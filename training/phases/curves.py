@@ -12,16 +12,17 @@ import matplotlib.pyplot as plt
 from training.paths import METRICS
 
 _PHASES = ("vision", "language", "stage1", "stage2")
-_NOT_DRAWN = ("step", "seconds", "images", "temperature")
+_NOT_DRAWN = ("step", "seconds", "images", "images_per_s", "temperature", "returned", "rate")
 _ACCURACIES = (
     "object", "exact", "all", "itm_accuracy", "itc_found", "caption", "count", "presence",
     "category", "color", "what", "what-relation", "is-relation", "list", "where", "which", "relate", "chat",
+    "near_miss", "is-color", "which-category", "where-is", "small-talk",
 )  # fmt: skip
 
 
 def is_accuracy(key: str, line: dict[str, float]) -> bool:
     """Whether the value at `key` of a line of metrics is an accuracy; beside the patch loss, `color` is a loss too."""
-    return key in _ACCURACIES and "cover" not in line
+    return (key in _ACCURACIES and "cover" not in line) or key.startswith(("object, ", "color, "))
 
 
 def draw(phase: str) -> None:
