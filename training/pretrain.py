@@ -31,7 +31,7 @@ BUDGETS_S = {
 }
 TRAINED = ("vision", "language", "stage1", "stage2")
 OVERHEAD_S = 90  # of `all`, beside the budgets: imports, sprites, scenes, export and evaluation on a GPU
-EXAMINED = {"cpu": 120, "cuda": 160, "smoke": 4}  # scenes of each artist
+EXAMINED = {"cpu": 120, "cuda": 160, "smoke": 3}  # scenes of each artist
 
 
 def machine_of(arguments: argparse.Namespace) -> Machine:
@@ -106,7 +106,7 @@ def evaluate_checkpoints(arguments: argparse.Namespace) -> None:
     from training.export import checkpoints
     from training.phases import evaluate
 
-    limit = 24 if arguments.smoke else arguments.limit
+    limit = 12 if arguments.smoke else arguments.limit
     per_artist = arguments.per_artist or EXAMINED[kind_of(arguments)]
     folder = arguments.checkpoints or CHECKPOINTS
     results = evaluate.evaluate(machine_of(arguments), limit, per_artist, folder)

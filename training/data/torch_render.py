@@ -57,11 +57,16 @@ def item_maps(scenes: SceneArrays, distortion: Distortion) -> Tensor:
     return tilt @ rows
 
 
-def canvas_points(side: int, device: torch.device) -> Tensor:
-    """Centers of the pixels in canvas coordinates, float32 [side * side, 3], homogeneous."""
-    line = (torch.arange(side, device=device) + 0.5) * (2 / side) - 1
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack([x, y, torch.ones_like(x)], -1).flatten(0, 1)
+def sampling_grid(maps: Tensor, side: int) -> Tensor:
+    """Sprite coordinates float32 [B, side, side, 2] of a canvas' pixels, from maps [B, 3, 3].
+
+    A row and a column of products and one sum: a product of matrices with three columns is slow on a GPU.
+    """
+    line = (torch.arange(side, device=maps.device) + 0.5) * (2 / side) - 1
+    across = maps[:, :, 0, None] * line
+    down = maps[:, :, 1, None] * line + maps[:, :, 2, None]
+    local = across[:, :, None, :] + down[:, :, :, None]  # [B, 3, side, side]
+    return (local[:, :2] / local[:, 2:].clamp(min=0.2)).permute(0, 2, 3, 1)
 
 
 @torch.no_grad()
@@ -75,7 +80,6 @@ def compose(
     """
     image, side = background.clone(), background.shape[-1]
     owner = torch.zeros(image.shape[0], side, side, dtype=torch.int8, device=image.device)
-    points = canvas_points(side, image.device)
     maps = item_maps(scenes, distortion)
     level = pool.level_for(scenes.side * side)
     zoom = torch.tensor(LEVELS, device=image.device, dtype=torch.float32)[level] / FRAME
@@ -85,9 +89,8 @@ def compose(
         if rows == 0:
             break
         sprites = pool.pixels[level[:rows, k], slots[:rows, k]].float()
-        local = points @ maps[:rows, k].transpose(1, 2)  # [rows, S * S, 3]
-        grid = local[..., :2] / local[..., 2:].clamp(min=0.2) * zoom[:rows, k, None, None]
-        drawn = F.grid_sample(sprites, grid.unflatten(1, (side, side)), align_corners=False)
+        grid = sampling_grid(maps[:rows, k], side) * zoom[:rows, k, None, None, None]
+        drawn = F.grid_sample(sprites, grid, align_corners=False)
         drawn *= shown[:rows, k, None, None, None]
         alpha = drawn[:, 3:]
         image[:rows].mul_(1 - alpha).add_(drawn[:, :3])

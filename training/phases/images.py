@@ -34,11 +34,11 @@ class ImageSource:
         return finish(image), owner
 
 
-def image_source(machine: Machine, sprites: Sprites | None = None, seed: int = 0) -> ImageSource:
-    """A source whose pool is filled."""
+def image_source(machine: Machine, refreshed: int, sprites: Sprites | None = None, seed: int = 0) -> ImageSource:
+    """A source whose pool is filled; `refreshed` of its sprites are made anew for each batch."""
     sprites = sprites or read_pack()
     drawn = set(sprites.artists)
     weights = {artist: weight for artist, weight in artist_weights().items() if artist in drawn}
     pool = TrainingPool(sprites, weights, machine.pick(96, 12, 1), machine.device, seed)
     pool.fill(machine.pick(1024, 142, 71))
-    return ImageSource(machine, pool, machine.pick(512, 48, 8))
+    return ImageSource(machine, pool, refreshed)

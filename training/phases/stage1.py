@@ -158,7 +158,7 @@ def train(
     """Trains for the budget, which counts all runs; `from_exported` starts from *retrieve* if there is no snapshot."""
     phase = PhaseLog("stage1", budget_s, out=machine.out, save_every_s=machine.pick(30, 120, 1))
     model, encoder = Stage1().to(machine.device), frozen_encoder(machine)
-    source = image_source(machine, seed=SEED)
+    source = image_source(machine, machine.pick(96, 32, 8), seed=SEED)
     optimizers = build_optimizers({"stage1": model}, muon_lr, adam_lr)
     if not phase.resume(model, optimizers) and from_exported:
         known = load("retrieve").state_dict()

@@ -63,7 +63,7 @@ def train(
     """Trains for the budget, which counts all runs; `from_exported` starts from *generate* if there is no snapshot."""
     phase = PhaseLog("stage2", budget_s, out=machine.out, save_every_s=machine.pick(30, 120, 1))
     model, encoder, decoder = Stage2().to(machine.device), frozen_encoder(machine), frozen_decoder(machine)
-    source = image_source(machine, seed=SEED)
+    source = image_source(machine, machine.pick(96, 32, 8), seed=SEED)
     larger = 1.7 if machine.device == "cuda" else 1.0  # batches are eight times as large
     optimizers = build_optimizers({"stage2": model}, larger * muon_lr, larger * adam_lr, weight_decay=0.1)
     if not phase.resume(model, optimizers):

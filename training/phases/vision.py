@@ -93,7 +93,7 @@ def train(
     """Trains for the budget, which counts all runs; `from_exported` starts from *generate* if there is no snapshot."""
     phase = PhaseLog("vision", budget_s, out=machine.out, save_every_s=machine.pick(25, 120, 1))
     sprites = read_pack()
-    source = image_source(machine, sprites)
+    source = image_source(machine, machine.pick(320, 48, 8), sprites)
     groups = examined_scenes(sprites, machine, machine.pick(256, 64, 8))
     torch.manual_seed(SEED)
     model, heads = build(machine), DenseHeads().to(machine.device)
