@@ -24,7 +24,7 @@ from training.machine import Machine
 from training.objectives.answer_loss import add_noise, answer_loss, text_hidden_states
 from training.optim.optimizers import build_optimizers
 from training.optim.schedule import Schedule
-from training.phases.phase_log import PhaseLog
+from training.phases.phase_log import open_phase
 
 SEED = 2
 
@@ -112,7 +112,7 @@ def train(
     machine: Machine, budget_s: float, from_exported: bool = False, muon_lr: float = 0.008, adam_lr: float = 1.5e-3
 ) -> None:
     """Trains for the budget, which counts all runs; `from_exported` starts from *generate* if there is no snapshot."""
-    phase = PhaseLog("language", budget_s, out=machine.out, save_every_s=machine.pick(30, 120, 1))
+    phase = open_phase("language", budget_s, machine)
     model = build(machine)
     larger = 1.4 if machine.device == "cuda" else 1.0  # batches are eight times as large
     optimizers = build_optimizers({"language": model}, larger * muon_lr, larger * adam_lr)

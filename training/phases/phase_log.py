@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.machine import Machine
 from training.optim.optimizers import Optimizers
 from training.paths import CACHE, METRICS
 
@@ -132,6 +133,17 @@ class PhaseLog:
         if "optimizers" in state:
             optimizers.load_state_dict(state["optimizers"])
         return True
+
+
+def open_phase(name: str, budget_s: float, machine: Machine) -> PhaseLog:
+    """The log of a phase on a machine: more often written in a smoke test, and saved where time is short."""
+    return PhaseLog(
+        name,
+        budget_s,
+        out=machine.out,
+        save_every_s=machine.pick(30, 120, 1),
+        log_every_s=2 if machine.smoke else 10,
+    )
 
 
 def keep_metrics(out: Path, metrics: Path = METRICS) -> None:

@@ -21,7 +21,7 @@ from training.objectives import stage1_losses as losses
 from training.optim.optimizers import build_optimizers
 from training.optim.schedule import Schedule
 from training.phases.images import image_source
-from training.phases.phase_log import PhaseLog
+from training.phases.phase_log import open_phase
 from training.phases.vision import encode, frozen_encoder
 
 SEED = 4
@@ -156,7 +156,7 @@ def train(
     machine: Machine, budget_s: float, from_exported: bool = False, muon_lr: float = 0.01, adam_lr: float = 1e-3
 ) -> None:
     """Trains for the budget, which counts all runs; `from_exported` starts from *retrieve* if there is no snapshot."""
-    phase = PhaseLog("stage1", budget_s, out=machine.out, save_every_s=machine.pick(30, 120, 1))
+    phase = open_phase("stage1", budget_s, machine)
     model, encoder = Stage1().to(machine.device), frozen_encoder(machine)
     source = image_source(machine, machine.pick(96, 32, 8), seed=SEED)
     optimizers = build_optimizers({"stage1": model}, muon_lr, adam_lr)

@@ -17,7 +17,7 @@ from training.optim.optimizers import build_optimizers
 from training.optim.schedule import Schedule
 from training.phases.images import image_source
 from training.phases.language import frozen_decoder
-from training.phases.phase_log import PhaseLog
+from training.phases.phase_log import open_phase
 from training.phases.vision import encode, frozen_encoder
 
 SEED = 5
@@ -61,7 +61,7 @@ def train(
     machine: Machine, budget_s: float, from_exported: bool = False, muon_lr: float = 0.006, adam_lr: float = 6e-4
 ) -> None:
     """Trains for the budget, which counts all runs; `from_exported` starts from *generate* if there is no snapshot."""
-    phase = PhaseLog("stage2", budget_s, out=machine.out, save_every_s=machine.pick(30, 120, 1))
+    phase = open_phase("stage2", budget_s, machine)
     model, encoder, decoder = Stage2().to(machine.device), frozen_encoder(machine), frozen_decoder(machine)
     source = image_source(machine, machine.pick(96, 32, 8), seed=SEED)
     larger = 1.7 if machine.device == "cuda" else 1.0  # batches are eight times as large

@@ -18,7 +18,7 @@ from training.optim.optimizers import build_optimizers
 from training.optim.schedule import Schedule
 from training.phases.examined_scenes import ExaminedScenes, examined_scenes
 from training.phases.images import image_source
-from training.phases.phase_log import PhaseLog
+from training.phases.phase_log import open_phase
 
 FEW_PATCHES = 80  # visible until the last part of the budget; with all 196 a step costs four times as much
 CROWD_SHARE = 0.6  # of the scenes: crowds
@@ -91,7 +91,7 @@ def train(
     machine: Machine, budget_s: float, from_exported: bool = False, muon_lr: float = 0.02, adam_lr: float = 2e-3
 ) -> None:
     """Trains for the budget, which counts all runs; `from_exported` starts from *generate* if there is no snapshot."""
-    phase = PhaseLog("vision", budget_s, out=machine.out, save_every_s=machine.pick(25, 120, 1))
+    phase = open_phase("vision", budget_s, machine)
     sprites = read_pack()
     source = image_source(machine, machine.pick(320, 48, 8), sprites)
     groups = examined_scenes(sprites, machine, machine.pick(256, 64, 8))
