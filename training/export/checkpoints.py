@@ -52,15 +52,20 @@ def new_retrieve() -> Blip2ForImageTextRetrieval:
 
 def write_processor(folder: Path, kind: str) -> None:
     """Writes the configuration of the image processor, and the tokenizer's files."""
-    from transformers import BlipImageProcessor  # warns where torchvision is missing, which nothing else needs
-
-    image = BlipImageProcessor(
-        size={"height": IMAGE_SIDE, "width": IMAGE_SIDE}, resample=3, do_convert_rgb=True, do_rescale=True,
-        rescale_factor=1 / 255, do_normalize=True, image_mean=IMAGE_MEAN, image_std=IMAGE_STD,
-    )  # fmt: skip
-    image.save_pretrained(folder)
-    values = json.loads((folder / "preprocessor_config.json").read_text())
-    values["processor_class"] = "Blip2Processor"
+    # As `BlipImageProcessor` saves itself: which keys that are depends on what else is installed beside transformers.
+    values = {
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": IMAGE_MEAN,
+        "image_processor_type": "BlipImageProcessor",
+        "image_std": IMAGE_STD,
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+        "size": {"height": IMAGE_SIDE, "width": IMAGE_SIDE},
+        "processor_class": "Blip2Processor",
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(values, indent=2) + "\n")
     (folder / "processor_config.json").write_text(
         json.dumps({"num_query_tokens": QUERIES, "processor_class": "Blip2Processor"}, indent=2) + "\n"
