@@ -5,7 +5,7 @@
 #
 # Before, where npm is: `python -m training.pretrain sprites`; the pack it makes, training/.cache/sprites.zip, must be there.
 # OUT gets the weights of each phase in fp16 while it runs, the metrics and the log. To put them in place elsewhere:
-#   python -m training.pretrain restore --out OUT && python -m training.pretrain export && python -m training.pretrain evaluate
+#   python -m training.pretrain restore --out OUT
 #
 #   PYTHON   interpreter that has torch with CUDA, and what else training/pyproject.toml lists (python3)
 set -euo pipefail

@@ -132,12 +132,19 @@ def write_test_scenes(_: argparse.Namespace) -> None:
 
 
 def restore(arguments: argparse.Namespace) -> None:
-    """Takes what another machine left in the folder `--out` as the snapshots and metrics of this one."""
+    """Takes what another machine left in the folder `--out` as snapshots and metrics, exports it, draws the curves."""
+    from training.export import checkpoints
+    from training.phases import curves
+
     CACHE.mkdir(parents=True, exist_ok=True)
     for phase in TRAINED:
-        shutil.copy(arguments.out / f"{phase}.pt", CACHE / f"{phase}.pt")
+        if (arguments.out / f"{phase}.pt").exists():
+            shutil.copy(arguments.out / f"{phase}.pt", CACHE / f"{phase}.pt")
     with tarfile.open(arguments.out / "metrics.tar") as archive:
         archive.extractall(METRICS, filter="data")
+    results = json.loads((METRICS / "results.json").read_text())
+    checkpoints.export(results if "artists" in results else None)  # else it was stopped before it was measured
+    curves.draw_all()
 
 
 PHASES: dict[str, Callable[[argparse.Namespace], None]] = {
