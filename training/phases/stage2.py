@@ -64,7 +64,7 @@ def train(
     phase = open_phase("stage2", budget_s, machine)
     model, encoder, decoder = Stage2().to(machine.device), frozen_encoder(machine), frozen_decoder(machine)
     source = image_source(machine, machine.pick(96, 32, 8), seed=SEED)
-    larger = 1.7 if machine.device == "cuda" else 1.0  # batches are eight times as large
+    larger = 1.4 if machine.device == "cuda" else 1.0  # batches are eight times as large
     optimizers = build_optimizers({"stage2": model}, larger * muon_lr, larger * adam_lr, weight_decay=0.1)
     if not phase.resume(model, optimizers):
         model.start_from(starting_weights(from_exported))
