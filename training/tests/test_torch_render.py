@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 
+from training.data import render
 from training.data.image_processor import resize
 from training.data.render import render_faithful
 from training.data.scene_arrays import SceneBank, mirrored, to_arrays
 from training.data.scenes import Item, Scene, draw_scene
-from training.data.sprite_pack import PACK, Sprites, read_pack
+from training.data.sprite_pack import Sprites, shrink
 from training.data.sprite_pool import LEVELS, PlainPool, TrainingPool
 from training.data.torch_render import TRAINING, compose, flat_background, render_plain
+from training.data.vocab import CONCEPTS
 from training.objectives.dense import BACKGROUND, center_patches, patch_labels
 
-pytestmark = pytest.mark.skipif(not PACK.exists(), reason="sprites are not packed")
+
+def painted(number: int) -> Image.Image:
+    """A sprite that looks like no other, whichever way it is turned: three shapes on a transparent square of 192 px."""
+    rng = random.Random(number)
+    image = Image.new("RGBA", (192, 192))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((20, 30, 170, 180), fill=(*rng.choices(range(256), k=3), 255))
+    draw.polygon([(96, 4), (60, 90), (150, 70)], fill=(*rng.choices(range(256), k=3), 255))
+    draw.rectangle((30, 100, 80, 130), fill=(*rng.choices(range(256), k=3), 255))
+    return image
 
 
 @pytest.fixture(scope="module")
-def sprites() -> Sprites:
-    """The sprites of one artist."""
-    pack = read_pack()
-    rows = [i for i, a in enumerate(pack.artists) if a == "twemoji"]
-    return Sprites(pack.pixels[rows], ["twemoji"] * len(rows), [pack.concepts[i] for i in rows])
+def sprites() -> Iterator[Sprites]:
+    """Sprites of all concepts by one artist, drawn here, which both renderers use."""
+    images = [painted(c.index) for c in CONCEPTS]
+    pixels = torch.from_numpy(np.stack([np.asarray(shrink(i)) for i in images])).permute(0, 3, 1, 2).contiguous()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(render, "sprite", lambda _, concept: np.asarray(images[concept]))
+        yield Sprites(pixels, ["twemoji"] * len(CONCEPTS), list(range(len(CONCEPTS))))
 
 
 @pytest.fixture(scope="module")
