@@ -16,19 +16,27 @@ from training.data.sprite_pool import TrainingPool
 from training.data.torch_render import TRAINING, compose
 from training.machine import Machine
 
+REFRESH_EVERY = 4  # calls
+
 
 @dataclass
 class ImageSource:
-    """Renders scenes with sprites of the training artists; some of the sprites are made anew at each call."""
+    """Renders scenes with sprites of the training artists; some of the sprites are made anew every few calls.
+
+    To augment many costs hardly more than to augment few: hundreds of small operations.
+    """
 
     machine: Machine
     pool: TrainingPool
-    refreshed: int
+    refreshed: int  # sprites a call
+    calls: int = 0
 
     @torch.no_grad()
     def render(self, scenes: SceneArrays) -> tuple[Tensor, Tensor]:
         """Images float32 [B, 3, 112, 112] with values from 0 to 1, and their owner maps int8 [B, 112, 112]."""
-        self.pool.refresh(self.refreshed)
+        if self.calls % REFRESH_EVERY == 0:
+            self.pool.refresh(REFRESH_EVERY * self.refreshed)
+        self.calls += 1
         slots = self.pool.choose(scenes.concept)
         image, owner = compose(backgrounds(scenes, IMAGE_SIDE), scenes, slots, self.pool, TRAINING)
         return finish(image), owner
