@@ -12,5 +12,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$1 && shift
 mkdir -p "$out"
+ulimit -n 65536 2>/dev/null || true # batches come from the workers as open files
 export PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false TQDM_DISABLE=1 TRANSFORMERS_VERBOSITY=error
 "${PYTHON:-python3}" -m training.pretrain all --fresh --beside --device cuda --threads 8 --out "$out" "$@" 2>&1 | tee "$out/log.txt"
