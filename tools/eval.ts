@@ -57,7 +57,7 @@ async function evaluate(
   const own = running === undefined ? await startOrExit({ model }, line) : null;
   const url = running ?? own?.url ?? '';
   try {
-    const all = await readScenes();
+    const all = (await Promise.all(config.artists.map((set) => readScenes(set)))).flat();
     const limit = Math.min(config.limit ?? all.length, all.length);
     const scenes = Array.from(
       { length: limit },

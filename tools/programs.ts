@@ -54,6 +54,10 @@ export const DEMO = {
 
 const measuring = 'Evaluation';
 
+/** Test scenes drawn by artists whose sprites the embedded model learned from, and by some that it never saw. */
+const SCENE_SETS = ['known', 'validation'] as const;
+export type SceneSet = (typeof SCENE_SETS)[number];
+
 export const EVAL = {
   command: 'npm run eval --',
   summary:
@@ -72,6 +76,13 @@ export const EVAL = {
       defaultText: 'all',
       group: measuring,
       help: 'how many scenes, spread over all of them',
+    }),
+    artists: option({
+      flag: 'artists',
+      kind: choices(...SCENE_SETS),
+      default: ['known'] as const,
+      group: measuring,
+      help: 'scenes by the artists that the embedded model learned from, or by some that it never saw',
     }),
     failures: option({
       flag: 'failures',

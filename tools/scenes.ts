@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { ROOT } from './prepare-edge.ts';
+import type { SceneSet } from './programs.ts';
 
 const Scene = z.object({
   file: z.string(),
@@ -14,10 +15,13 @@ const Scene = z.object({
 export type Scene = z.infer<typeof Scene>;
 
 const FOLDER = join(ROOT, 'test/scenes');
+const FOLDERS = { known: '', validation: 'validation/' };
 
-export async function readScenes(): Promise<Scene[]> {
-  const text = await readFile(join(FOLDER, 'scenes.json'), 'utf8');
-  return z.array(Scene).parse(JSON.parse(text));
+/** @returns scenes whose `file` is below test/scenes/ */
+export async function readScenes(set: SceneSet = 'known'): Promise<Scene[]> {
+  const text = await readFile(join(FOLDER, FOLDERS[set], 'scenes.json'), 'utf8');
+  const scenes = z.array(Scene).parse(JSON.parse(text));
+  return scenes.map((scene) => ({ ...scene, file: FOLDERS[set] + scene.file }));
 }
 
 export function readImage(scene: Scene): Promise<Uint8Array<ArrayBuffer>> {

@@ -31,7 +31,7 @@ END
 
 # Whether an interpreter imports everything that training needs.
 has_training_packages() {
-  "$1" -c 'import cv2, matplotlib, numpy, PIL, safetensors, tokenizers, torch, tqdm, transformers' >/dev/null 2>&1
+  "$1" -c 'import matplotlib, numpy, PIL, safetensors, tokenizers, torch, transformers' >/dev/null 2>&1
 }
 
 # pip_install SECONDS GROUP: installs a group, unless the environment has just these requirements already.
@@ -84,10 +84,6 @@ if [[ ${1-} == --install ]]; then
   exit 1
 fi
 
-# The renderers' test needs the sprites, which two packages of npm make in two seconds.
-if [[ ! -d training/.cache/sprites && -d node_modules/sharp ]] && command -v node >/dev/null; then
-  node training/data/sprites.mjs >/dev/null
-fi
 "$venv/bin/python" -m pytest -q training/tests
 if ! $complete; then
   say 'tests of models skipped, since Python has no torch and pip could not install it (reasons above)'

@@ -11,3 +11,4 @@ CACHE = TRAINING / ".cache"  # snapshots, features, sprites: ignored by git, mad
 METRICS = TRAINING / "metrics"
 CHECKPOINTS = REPOSITORY / "gpu-worker" / "checkpoints"
 TEST_SCENES = REPOSITORY / "test" / "scenes"
+VALIDATION_SCENES = TEST_SCENES / "validation"

@@ -9,6 +9,9 @@ const json = await readFile(fileURLToPath(path), 'utf8');
 const tokenizer = createTokenizer(json);
 const library = new Tokenizer(JSON.parse(json), {});
 
+/** The embedded model's tokenizer may ignore case. */
+const asRead = (text: string) =>
+  JSON.parse(json).normalizer?.type === 'Lowercase' ? text.toLowerCase() : text;
 const decode = (ids: number[]) =>
   new TextDecoder().decode(Uint8Array.from(ids.flatMap((id) => [...tokenizer.bytesOf(id)])));
 
@@ -20,7 +23,7 @@ describe('plain text', () => {
     'tabs\tand\nlines  and   spaces',
   ])('%j has the ids of the reference and comes back', (text) => {
     expect(tokenizer.encode(text)).toEqual(library.encode(text, { add_special_tokens: false }).ids);
-    expect(decode(tokenizer.encode(text))).toBe(text);
+    expect(decode(tokenizer.encode(text))).toBe(asRead(text));
   });
 
   it('of no characters has no ids', () => {

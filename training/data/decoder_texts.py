@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -19,18 +20,21 @@ from training.data.grammar import (
     count_question,
     counted,
     fact_list,
+    one,
     presence_question,
     relation_questions,
     what_question,
 )
 from training.data.scenes import Scene
 from training.data.tokenization import encode
-from training.data.vocab import CATEGORIES, CONCEPTS, OPPOSITE
+from training.data.vocab import CATEGORIES, COLORS, CONCEPTS, NUMBERS, OPPOSITE
+from training.data.wordings import PREFIXES, further_question, other_wording
 
 BOS, PAD = 2, 1
 TEXTS_PER_SCENE = 6
 CHATS_PER_SCENE = 2  # about as many tokens as the texts
-MAX_TURNS = 6
+MAX_TURNS = 10
+MAX_TOKENS = 222  # positions of the decoder, less those of the image
 
 
 @dataclass
@@ -114,14 +118,23 @@ def any_question(scene: Scene, rng: random.Random) -> Question:
     return category_question(scene, rng) if kind < 0.97 else color_question(scene)
 
 
-def _typed(question: Question, rng: random.Random) -> str:
-    """The prompt, now and then as a hurried user types it."""
-    prompt = question.prompt
-    if rng.random() < 0.08:
-        prompt = prompt.replace("Question: " + question.question[0], "Question: " + question.question[0].upper(), 1)
-    if rng.random() < 0.04:
-        prompt = prompt.replace("?", "", 1)
-    return prompt
+def question_of(kind: str, scene: Scene, rng: random.Random) -> Question:
+    """A question of one of the types that every scene has."""
+    return {
+        "presence": lambda: presence_question(scene, rng),
+        "category": lambda: category_question(scene, rng),
+        "count": lambda: count_question(scene, rng),
+        "color": lambda: color_question(scene),
+        "what": lambda: what_question(scene),
+    }[kind]()
+
+
+def _typed(question: Question, rng: random.Random) -> Question:
+    """The question, now and then in other words, or without its question mark."""
+    if rng.random() < 0.4:
+        question = other_wording(question, rng)
+    text = question.question
+    return replace(question, question=text.removesuffix("?")) if rng.random() < 0.12 else question
 
 
 def single_turns(scene: Scene, rng: random.Random, list_share: float = 0.1) -> list[Text]:
@@ -130,7 +143,7 @@ def single_turns(scene: Scene, rng: random.Random, list_share: float = 0.1) -> l
     `list_share`: share of the scenes of few objects whose facts are also written as a list.
     """
     right = caption(scene)
-    texts = [("caption", "a photo of", f" {right}") if rng.random() < 0.25 else ("caption", "", right)]
+    texts = [("caption", rng.choice(PREFIXES), f" {right}") if rng.random() < 0.25 else ("caption", "", right)]
     if len(scene.items) <= 3 and rng.random() < list_share:
         texts.append(("list", "list", spelled_facts(scene)))
     if rng.random() < 0.8:
@@ -140,16 +153,74 @@ def single_turns(scene: Scene, rng: random.Random, list_share: float = 0.1) -> l
     return [Text(kind, [(prompt, answer)]) for kind, prompt, answer in texts]
 
 
+def asked(scene: Scene, rng: random.Random) -> Question:
+    """A question of a random type, as a person might put it."""
+    return _typed(further_question(scene, rng) if rng.random() < 0.15 else any_question(scene, rng), rng)
+
+
 def question_task(scene: Scene, rng: random.Random) -> tuple[str, str, str]:
     """A question of a random type as (type, prompt, answer)."""
-    question = any_question(scene, rng)
-    return question.type, _typed(question, rng), f" {question.answer}"
+    question = asked(scene, rng)
+    return question.type, question.prompt, f" {question.answer}"
+
+
+def conversation(scene: Scene, rng: random.Random, turns: int) -> list[Question]:
+    """Questions of one conversation: any, with repetitions, or a long run of one type and then another."""
+    kind = rng.random()
+    if kind < 0.25:
+        run = rng.choice(("presence", "category", "count", "presence", "category", "color"))
+        drawn = [_typed(question_of(run, scene, rng), rng) for _ in range(turns - 1)]
+        return [*drawn, asked(scene, rng) if rng.random() < 0.5 else _typed(what_question(scene), rng)]
+    repeated = 0.45 if kind < 0.65 else 0.0
+    plain: list[Question] = []  # as they can be put into other words
+    drawn = []
+    while len(drawn) < turns:
+        if plain and rng.random() < repeated:
+            again = rng.randrange(len(plain))
+            drawn.append(drawn[again] if rng.random() < 0.5 else _typed(plain[again], rng))
+            plain.append(plain[again])
+        else:
+            question = further_question(scene, rng) if rng.random() < 0.15 else any_question(scene, rng)
+            plain.append(question)
+            drawn.append(_typed(question, rng))
+    return drawn
+
+
+_ids = lru_cache(maxsize=200_000)(encode)  # the same prompts come again and again
+
+
+def wrong_answer(question: Question, rng: random.Random) -> str:
+    """Another answer of the same kind, as an earlier turn may hold one."""
+    if question.answer in ("yes", "no"):
+        return "no" if question.answer == "yes" else "yes"
+    if question.type == "count":
+        return rng.choice([n for n in NUMBERS if n != question.answer])
+    if question.type == "color":
+        return rng.choice([c for c in COLORS if c != question.answer])
+    concept = rng.choice(CONCEPTS)
+    return one(concept.name)
 
 
 def chat(scene: Scene, rng: random.Random, turns: int) -> Text:
-    """A conversation, as in `Question: … Answer: yes. Question: … Answer: a dog`: each turn's answer is learned."""
-    drawn = [question_task(scene, rng) for _ in range(turns)]
-    return Text("chat", [(prompt if i == 0 else f". {prompt}", answer) for i, (_, prompt, answer) in enumerate(drawn)])
+    """A conversation, as in `Question: … Answer: yes. Question: … Answer: a dog`: each turn's answer is learned.
+
+    What was said before decides nothing: in one of four conversations some earlier answers are wrong. Those are given,
+    not learned.
+    """
+    drawn = conversation(scene, rng, turns)
+    mistaken = 0.3 if rng.random() < 0.25 else 0.0
+    text, given, tokens = Text("chat", []), "", 1
+    for number, question in enumerate(drawn):
+        prompt = given + (question.prompt if number == 0 else f". {question.prompt}")
+        tokens += len(_ids(f". {question.prompt}")) + len(_ids(f" {question.answer}"))
+        if text.turns and tokens > MAX_TOKENS:
+            break
+        if number < len(drawn) - 1 and rng.random() < mistaken:
+            given = f"{prompt} {wrong_answer(question, rng)}"
+            continue
+        text.turns.append((prompt, f" {question.answer}"))
+        given = ""
+    return text
 
 
 def tokenize(texts: list[Text]) -> TextBatch:
@@ -158,8 +229,8 @@ def tokenize(texts: list[Text]) -> TextBatch:
     for text in texts:
         row, mark = [BOS], [False]
         for i, (prompt, answer) in enumerate(text.turns):
-            given = encode(prompt)
-            written = encode(f"{answer}\n" if i == len(text.turns) - 1 else answer)
+            given = _ids(prompt)
+            written = _ids(f"{answer}\n" if i == len(text.turns) - 1 else answer)
             row += given + written
             mark += [False] * len(given) + [True] * len(written)
         rows.append(torch.tensor(row))
@@ -168,8 +239,9 @@ def tokenize(texts: list[Text]) -> TextBatch:
     return TextBatch(ids, torch.nn.utils.rnn.pad_sequence(marks, batch_first=True), [t.type for t in texts])
 
 
-def text_batch(scenes: list[Scene], rng: random.Random, list_share: float = 0.1) -> TextBatch:
-    """`TEXTS_PER_SCENE` texts of one turn for each scene; in three batches of ten `CHATS_PER_SCENE` conversations."""
-    if rng.random() < 0.3:
-        return tokenize([chat(s, rng, rng.randint(2, MAX_TURNS)) for s in scenes for _ in range(CHATS_PER_SCENE)])
+def text_batch(scenes: list[Scene], rng: random.Random, list_share: float = 0.1, chat_share: float = 0.4) -> TextBatch:
+    """`TEXTS_PER_SCENE` texts of one turn for each scene; in a share of the batches `CHATS_PER_SCENE` conversations."""
+    if rng.random() < chat_share:
+        most = rng.choice((3, 5, 7, MAX_TURNS))  # turns of the batch's longest: rows are padded to one length
+        return tokenize([chat(s, rng, rng.randint(most - 1, most)) for s in scenes for _ in range(CHATS_PER_SCENE)])
     return tokenize([t for s in scenes for t in single_turns(s, rng, list_share)])

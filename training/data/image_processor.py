@@ -22,5 +22,10 @@ def resize(image: Image.Image) -> np.ndarray:
 
 def normalize(images: Tensor) -> Tensor:
     """uint8 [B, 112, 112, 3] to the float32 [B, 3, 112, 112] input of the image encoder."""
-    scaled = (images.float() / 255 - torch.tensor(IMAGE_MEAN)) / torch.tensor(IMAGE_STD)
-    return scaled.permute(0, 3, 1, 2).contiguous()
+    return standardize(images.permute(0, 3, 1, 2).float() / 255).contiguous()
+
+
+def standardize(images: Tensor) -> Tensor:
+    """float32 [B, 3, 112, 112] with values from 0 to 1, as the image encoder takes it."""
+    mean, std = (torch.tensor(v, device=images.device)[:, None, None] for v in (IMAGE_MEAN, IMAGE_STD))
+    return (images - mean) / std

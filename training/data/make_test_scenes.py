@@ -6,21 +6,29 @@ import json
 import random
 from pathlib import Path
 
+from training.data.artists import missing_concepts
 from training.data.grammar import Question, caption, questions
 from training.data.scenes import Scene, draw_scene
-from training.data.vocab import ARTISTS, LAYOUTS
-from training.paths import TEST_SCENES
+from training.data.vocab import ARTISTS, CONCEPTS, LAYOUTS, VALIDATION_ARTISTS
+from training.paths import TEST_SCENES, VALIDATION_SCENES
 
 SEED = "test-scenes"
-SCENES_PER_STYLE = 30  # for each layout and artist
+SCENES_PER_STYLE = 30  # for each layout and known artist
+VALIDATION_SCENES_PER_STYLE = 15
 SIDES = (224, 256, 288, 320, 352, 384)  # px
 VARYING_TYPES = ("count", "presence", "is-relation", "what-relation", "category")
 
 
 def draw_test_scene(layout: str, artist: str, number: int) -> tuple[Scene, random.Random]:
-    """A held-out scene, the same at each call, and the generator that goes on to draw its side and questions."""
+    """A held-out scene, the same at each call, and the generator that goes on to draw its side and questions.
+
+    Scenes of what the artist never drew are passed over.
+    """
     rng = random.Random(f"{SEED}:{layout}:{artist}:{number}")
-    return draw_scene(rng, layout, artist, held_out=True), rng
+    while True:
+        scene = draw_scene(rng, layout, artist, held_out=True)
+        if not {CONCEPTS[i.concept].name for i in scene.items} & missing_concepts(artist):
+            return scene, rng
 
 
 def distinct_questions(scene: Scene, rng: random.Random, count: int) -> list[Question]:
@@ -48,18 +56,24 @@ def describe(layout: str, artist: str, number: int) -> tuple[Scene, int, dict]:
     return scene, side, entry
 
 
-def write(folder: Path = TEST_SCENES) -> None:
-    """Writes held-out scenes of every layout by every artist as lossless WebP, and scenes.json."""
+def write(folder: Path, artists: tuple[str, ...], count: int) -> None:
+    """Writes `count` held-out scenes of every layout by every artist as lossless WebP, and scenes.json."""
     from training.data.render import render_faithful  # needs the sprites, which describing a scene does not
 
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for layout in LAYOUTS:
-        for artist in ARTISTS:
-            for number in range(SCENES_PER_STYLE):
+        for artist in artists:
+            for number in range(count):
                 scene, side, entry = describe(layout, artist, number)
                 image = render_faithful(scene, side)
                 image.save(folder / entry["file"], "WEBP", lossless=True, quality=100, method=6)
                 entries.append(entry)
     lines = ",\n".join(json.dumps(e) for e in entries)
     (folder / "scenes.json").write_text(f"[\n{lines}\n]\n")
+
+
+def write_all() -> None:
+    """The scenes of known artists, and those of validation artists in a folder of their own."""
+    write(TEST_SCENES, ARTISTS, SCENES_PER_STYLE)
+    write(VALIDATION_SCENES, VALIDATION_ARTISTS, VALIDATION_SCENES_PER_STYLE)

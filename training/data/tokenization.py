@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from training.data import wordings
 from training.data.grammar import COLUMNS, ROWS
 from training.data.vocab import CATEGORIES, COLORS, CONCEPTS, NUMBERS, OPPOSITE
 
@@ -18,29 +20,42 @@ IMAGE_TOKEN = "<image>"
 BERT_SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
 _FUNCTION = (
     "a an the of on in is are there what how many which where who color colour background picture image photo "
-    "Question Answer and to left right above below yes no not it this that with has have do you see i can "
-    "what's nothing something list things What How Is Are Which Where".split()
-)
+    "question answer and to left right above below yes no not it this that with has have do you see i can "
+    "what's nothing none something list things please"
+).split()
+
+
+def _wording_words() -> list[str]:
+    """The words of all wordings, templates' names left out."""
+    relations = [w for several in wordings.RELATION_WORDS.values() for w in several]
+    texts = [
+        *wordings.COLOR, *wordings.WHAT, *wordings.COUNT, *wordings.PRESENCE, *wordings.CATEGORY, *wordings.WHERE,
+        *wordings.OPEN_RELATION, *wordings.CLOSED_RELATION, *wordings.SMALL_TALK, *wordings.PREFIXES, *relations,
+        *wordings.PLURALS.values(),
+    ]  # fmt: skip
+    return [w for text in texts for w in re.findall(r"[a-z]+", re.sub(r"'s|{\w+}", " ", text))]
 
 
 def words() -> list[str]:
     """Every word of the scene language, and the function words around them."""
     nouns = [w for c in CONCEPTS for w in (c.name, c.plural)]
     relations = " ".join(OPPOSITE).split()
-    return list(dict.fromkeys([*_FUNCTION, *nouns, *COLORS, *NUMBERS, *CATEGORIES, *relations, *COLUMNS, *ROWS]))
+    scene = [*nouns, *COLORS, *NUMBERS, *CATEGORIES, *relations, *COLUMNS, *ROWS]
+    return list(dict.fromkeys([*_FUNCTION, *scene, *_wording_words()]))
 
 
 @lru_cache(maxsize=1)
 def opt_tokenizer() -> Tokenizer:
-    """Byte-level BPE: all 256 bytes, and merges until each word is one token with its leading space."""
+    """Byte-level BPE that ignores case: all 256 bytes, and merges until each word is one token with its space."""
     tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=4000, min_frequency=1, special_tokens=OPT_SPECIALS, show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )  # fmt: skip
-    starts = [w for w in (*_FUNCTION, *NUMBERS, *COLORS, "Question", "Answer") if len(w) > 1]
+    starts = [w for w in (*_FUNCTION, *NUMBERS, *COLORS) if len(w) > 1]
     tokenizer.train_from_iterator([f" {w}" for w in words()] * 3 + starts + ["\n"], trainer)
     tokenizer.add_special_tokens([IMAGE_TOKEN])
     tokenizer.post_processor = processors.TemplateProcessing(

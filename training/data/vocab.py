@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-ARTISTS = ("noto", "twemoji", "fluent-emoji-flat")
+ARTISTS = ("noto", "twemoji", "fluent-emoji-flat")  # those of the test scenes of known artists
+VALIDATION_ARTISTS = ("emojione", "fxemoji")  # chosen before the first run; no phase of training ever draws them
 LAYOUTS = ("single", "count", "pair", "group")
 
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import Blip2ForConditionalGeneration, Blip2ForImageTextRetrieval, GenerationConfig
+from transformers import Blip2Config, Blip2ForConditionalGeneration, Blip2ForImageTextRetrieval, GenerationConfig
 
 from training.architecture import QUERIES, checkpoint_config
 from training.data.image_processor import IMAGE_MEAN, IMAGE_SIDE, IMAGE_STD
@@ -25,17 +25,19 @@ from training.export.model_card import model_card
 from training.paths import CACHE, CHECKPOINTS
 
 
+def _config(kind: str) -> Blip2Config:
+    """The config of a checkpoint."""
+    opt, bert = opt_tokenizer(), bert_tokenizer()
+    image_token = (opt if kind == "generate" else bert).token_to_id(IMAGE_TOKEN)
+    return checkpoint_config(
+        opt.get_vocab_size(), newline_id(), image_token, bert.get_vocab_size(), with_text=kind == "retrieve"
+    )
+
+
 def new_generate() -> Blip2ForConditionalGeneration:
     """*generate* with random weights."""
     torch.manual_seed(0)
-    opt = opt_tokenizer()
-    config = checkpoint_config(
-        opt.get_vocab_size(),
-        newline_id(),
-        opt.token_to_id(IMAGE_TOKEN),
-        bert_tokenizer().get_vocab_size(),
-        with_text=False,
-    )
+    config = _config("generate")
     config.architectures = ["Blip2ForConditionalGeneration"]
     return Blip2ForConditionalGeneration(config)
 
@@ -43,26 +45,27 @@ def new_generate() -> Blip2ForConditionalGeneration:
 def new_retrieve() -> Blip2ForImageTextRetrieval:
     """*retrieve* with random weights."""
     torch.manual_seed(0)
-    opt = opt_tokenizer()
-    bert = bert_tokenizer()
-    config = checkpoint_config(
-        opt.get_vocab_size(), newline_id(), bert.token_to_id(IMAGE_TOKEN), bert.get_vocab_size(), with_text=True
-    )
+    config = _config("retrieve")
     config.architectures = ["Blip2ForImageTextRetrieval"]
     return Blip2ForImageTextRetrieval(config)
 
 
 def write_processor(folder: Path, kind: str) -> None:
     """Writes the configuration of the image processor, and the tokenizer's files."""
-    from transformers import BlipImageProcessor  # warns where torchvision is missing, which nothing else needs
-
-    image = BlipImageProcessor(
-        size={"height": IMAGE_SIDE, "width": IMAGE_SIDE}, resample=3, do_convert_rgb=True, do_rescale=True,
-        rescale_factor=1 / 255, do_normalize=True, image_mean=IMAGE_MEAN, image_std=IMAGE_STD,
-    )  # fmt: skip
-    image.save_pretrained(folder)
-    values = json.loads((folder / "preprocessor_config.json").read_text())
-    values["processor_class"] = "Blip2Processor"
+    # As `BlipImageProcessor` saves itself: which keys that are depends on what else is installed beside transformers.
+    values = {
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": IMAGE_MEAN,
+        "image_processor_type": "BlipImageProcessor",
+        "image_std": IMAGE_STD,
+        "resample": 3,
+        "rescale_factor": 1 / 255,
+        "size": {"height": IMAGE_SIDE, "width": IMAGE_SIDE},
+        "processor_class": "Blip2Processor",
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(values, indent=2) + "\n")
     (folder / "processor_config.json").write_text(
         json.dumps({"num_query_tokens": QUERIES, "processor_class": "Blip2Processor"}, indent=2) + "\n"
@@ -97,16 +100,16 @@ def write(kind: str, model: torch.nn.Module, results: dict | None = None) -> Pat
     return target
 
 
-def load(kind: str) -> torch.nn.Module:
+def load(kind: str, folder: Path = CHECKPOINTS) -> torch.nn.Module:
     """An exported checkpoint in fp32."""
     cls = Blip2ForConditionalGeneration if kind == "generate" else Blip2ForImageTextRetrieval
-    return cls.from_pretrained(CHECKPOINTS / kind, dtype=torch.float32)
+    return cls.from_pretrained(folder / kind, dtype=torch.float32)
 
 
 def load_snapshot(phase: str) -> dict[str, torch.Tensor] | None:
     """The weights of a phase's snapshot, if there is one."""
     path = CACHE / f"{phase}.pt"
-    return torch.load(path, weights_only=True)["model"] if path.exists() else None
+    return torch.load(path, weights_only=True, map_location="cpu")["model"] if path.exists() else None
 
 
 def _fill(module: torch.nn.Module, state: dict[str, torch.Tensor] | None) -> None:
@@ -116,10 +119,25 @@ def _fill(module: torch.nn.Module, state: dict[str, torch.Tensor] | None) -> Non
         module.load_state_dict(own | {k: v for k, v in state.items() if k in own})
 
 
+def is_of_this_shape(kind: str) -> bool:
+    """Whether there is an exported checkpoint whose weights have the shapes of today's architecture and vocabulary."""
+    path = CHECKPOINTS / kind / "config.json"
+    if not path.exists():
+        return False
+    exported = Blip2Config.from_pretrained(path.parent)
+    new = _config(kind)
+    return all(
+        getattr(getattr(exported, part), name) == getattr(getattr(new, part), name)
+        for part, name in (
+            ("vision_config", "hidden_size"), ("vision_config", "num_hidden_layers"),
+            ("qformer_config", "vocab_size"), ("text_config", "vocab_size"),
+        )
+    )  # fmt: skip
+
+
 def assemble(kind: str) -> torch.nn.Module:
     """A checkpoint with the weights of all snapshots there are, on top of what was exported before."""
-    exported = (CHECKPOINTS / kind / "model.safetensors").exists()
-    model = load(kind) if exported else (new_generate() if kind == "generate" else new_retrieve())
+    model = load(kind) if is_of_this_shape(kind) else (new_generate() if kind == "generate" else new_retrieve())
     _fill(model.vision_model, load_snapshot("vision"))
     if kind == "generate":
         _fill(model.language_model, load_snapshot("language"))
@@ -130,6 +148,6 @@ def assemble(kind: str) -> torch.nn.Module:
 
 
 def export(results: dict | None = None) -> None:
-    """Writes both checkpoints; `results` are the accuracies of each for its model card."""
+    """Writes both checkpoints; `results` are the accuracies for their model cards."""
     for kind in ("generate", "retrieve"):
-        print(write(kind, assemble(kind), (results or {}).get(kind)))
+        print(write(kind, assemble(kind), results))

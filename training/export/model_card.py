@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from training.data.artists import listed_artists
+
 _TASK = {
     "generate": "writes captions and answers questions (`Blip2ForConditionalGeneration`, stage 2)",
     "retrieve": "compares images and texts (`Blip2ForImageTextRetrieval`, stage 1)",
+}
+
+
+# of each checkpoint, in the table of artists
+_MEASURES = {
+    "generate": ("captions", "answers", "other wordings", "in conversation", "repeated question"),
+    "retrieve": ("ITM right", "ITM near miss", "ITC first of 60"),
 }
 
 
@@ -13,9 +22,27 @@ def _table(results: dict) -> str:
     return "\n".join(["| held-out test scenes | exact |", "| --- | --- |", *rows])
 
 
+def _artist_table(kind: str, artists: dict[str, dict]) -> str:
+    names = _MEASURES[kind]
+    head = [f"| artist | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
+    validation = {a["artist"] for a in listed_artists() if a["role"] == "validation"}
+    rows = [
+        f"| {artist}{', never seen' if artist in validation else ''} | {' | '.join(f'{table[n]:.1%}' for n in names)} |"
+        for artist, table in artists.items()
+    ]
+    return "\n".join([*head, *rows])
+
+
+def _artists(role: str) -> str:
+    rows = [f"| {a['title']} | `{a['package']}` | {a['license']} |" for a in listed_artists() if a["role"] == role]
+    return "\n".join(["| artist | package | license |", "| --- | --- | --- |", *rows])
+
+
 def model_card(kind: str, results: dict | None) -> str:
-    """README.md of the checkpoint `kind`; `results` are accuracies from 0 to 1 by name."""
-    measured = _table(results) if results else "Not measured yet: this is an early checkpoint of the final shape."
+    """README.md of the checkpoint `kind`; `results` are accuracies from 0 to 1, as `evaluate` returns them."""
+    measured = "Not measured yet: this is an early checkpoint of the final shape."
+    if results:
+        measured = f"{_table(results[kind])}\n\n{_artist_table(kind, results['artists'])}"
     return f"""---
 license: cc-by-4.0
 pipeline_tag: image-text-to-text
@@ -42,11 +69,11 @@ counts up to six, and who stands left of, right of, above or below whom. It says
 
 ## Images it learned from
 
-Trained on scenes composed of sprites from three icon sets, rasterized from the npm packages of Iconify:
+Scenes composed of sprites by these artists, rasterized from npm packages, recolored, reshaped and redrawn at random:
 
-| artist | package | license |
-| --- | --- | --- |
-| Noto Emoji, Google | `@iconify-json/noto` | Apache-2.0 |
-| Twemoji, Twitter and contributors | `@iconify-json/twemoji` | CC-BY-4.0 |
-| Fluent Emoji Flat, Microsoft | `@iconify-json/fluent-emoji-flat` | MIT |
+{_artists("training")}
+
+## Images it was measured on and never learned from
+
+{_artists("validation")}
 """

@@ -21,8 +21,9 @@ def text_hidden_states(model: OPTForCausalLM, context: Tensor, texts: TextBatch)
     cache = DynamicCache(config=model.config)
     decoder(inputs_embeds=context, past_key_values=cache, use_cache=True)
     cache.batch_repeat_interleave(rows // context.shape[0])
-    mask = torch.ones(rows, context.shape[1] + texts.ids.shape[1], dtype=torch.long)
-    embedded = decoder.embed_tokens(texts.ids).to(context.dtype)
+    size = context.shape[1] + texts.ids.shape[1]
+    mask = torch.ones(rows, size, dtype=torch.long, device=context.device)
+    embedded = decoder.embed_tokens(texts.ids.to(context.device)).to(context.dtype)
     return decoder(inputs_embeds=embedded, past_key_values=cache, attention_mask=mask, use_cache=True).last_hidden_state
 
 
@@ -34,21 +35,26 @@ def answer_loss(
     The loss is over the answers and a random share of the prompts' tokens. An answer of n tokens weighs
     n ** (1 - length_power), or `yes` and `no` would drown among lists and captions.
     Exact, bool [B * K]: greedy decoding would write the answer (teacher forcing agrees with it until the first slip).
+    `texts` may be on the CPU: what is chosen there needs no wait for the device.
     """
     targets, answer = texts.ids[:, 1:], texts.answer[:, 1:]
     chosen = answer | ((targets != PAD) & (torch.rand(targets.shape) < prompt_share))
-    logits = model.lm_head(hidden[:, :-1][chosen])
-    correct = torch.ones_like(answer)
-    correct[chosen] = logits.argmax(-1) == targets[chosen]
-    losses = F.cross_entropy(logits.float(), targets[chosen], reduction="none")
-    lengths = answer.sum(1, keepdim=True).expand_as(answer)[chosen].float()
-    weight = torch.where(answer[chosen], lengths**-length_power, 0.1 * lengths**-length_power)
-    return (losses * weight).sum() / weight.sum(), (correct | ~answer).all(1)
+    row, column = chosen.nonzero(as_tuple=True)
+    wanted, counted = targets[row, column], answer[row, column]
+    lengths = answer.sum(1)[row].clamp(min=1).float()
+    weight = torch.where(counted, 1.0, 0.1) * lengths**-length_power
+    at = row * texts.ids.shape[1] + column
+    at, row, wanted, counted, weight = (t.to(hidden.device) for t in (at, row, wanted, counted, weight))
+    logits = model.lm_head(hidden.flatten(0, 1)[at])
+    losses = F.cross_entropy(logits.float(), wanted, reduction="none")
+    slips = ((logits.argmax(-1) != wanted) & counted).float()
+    exact = torch.zeros(len(texts.ids), device=hidden.device).index_add(0, row, slips) == 0
+    return (losses * weight).sum() / weight.sum(), exact
 
 
 def add_noise(context: Tensor, amount: float) -> Tensor:
     """The context [B, 32, 192] scaled at random, with noise relative to its embeddings: queries are never exact."""
-    scale = 1 + 0.3 * (torch.rand(context.shape[0], 1, 1) * 2 - 1)
-    strength = torch.rand(context.shape[0], 1, 1) * amount
+    scale = 1 + 0.3 * (torch.rand(context.shape[0], 1, 1, device=context.device) * 2 - 1)
+    strength = torch.rand(context.shape[0], 1, 1, device=context.device) * amount
     largest = context.detach().float().pow(2).mean(-1).sqrt().amax(1)[:, None, None]
     return context * scale + torch.randn_like(context) * strength * largest

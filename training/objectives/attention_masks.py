@@ -12,7 +12,7 @@ from torch import Tensor
 
 def _blank(text: Tensor, queries: int) -> Tensor:
     size = queries + text.shape[1]
-    return torch.zeros(text.shape[0], size, size, dtype=torch.bool)
+    return torch.zeros(text.shape[0], size, size, dtype=torch.bool, device=text.device)
 
 
 def unimodal(text: Tensor, queries: int) -> Tensor:
@@ -35,7 +35,7 @@ def multimodal_causal(text: Tensor, queries: int) -> Tensor:
     """ITG: queries attend to queries, text to all queries and to the text up to itself."""
     mask = _blank(text, queries)
     mask[:, :, :queries] = True
-    earlier = torch.ones(text.shape[1], text.shape[1], dtype=torch.bool).tril()
+    earlier = torch.ones(text.shape[1], text.shape[1], dtype=torch.bool, device=text.device).tril()
     mask[:, queries:, queries:] = earlier & text[:, None, :]
     return mask
 
@@ -46,9 +46,10 @@ def compose(size: int, parts: list[tuple[list[int], Tensor]]) -> Tensor:
     So one forward pass serves several objectives: what two parts share (the queries of ITC and ITG, which
     attend only to queries in both) is computed once, and parts that share nothing never meet.
     """
-    out = torch.zeros(parts[0][1].shape[0], size, size, dtype=torch.bool)
+    device = parts[0][1].device
+    out = torch.zeros(parts[0][1].shape[0], size, size, dtype=torch.bool, device=device)
     for positions, mask in parts:
-        at = torch.tensor(positions)
+        at = torch.tensor(positions).to(device, non_blocking=True)
         out[:, at[:, None], at[None, :]] |= mask
     return out
 

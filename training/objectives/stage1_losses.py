@@ -19,15 +19,19 @@ def contrastive(scores: Tensor, same: Tensor, temperature: Tensor) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def sample_hard_negatives(scores: Tensor, same: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+def sample_hard_negatives(scores: Tensor, same: Tensor, temperature: Tensor) -> Tensor:
     """int64 [B]: for each row a column, drawn by its score, whose caption is not the `same`."""
     weights = (scores.float() / temperature).softmax(1) + 1e-6
-    return torch.multinomial(weights.masked_fill(same, 0), 1, generator=generator).squeeze(1)
+    return torch.multinomial(weights.masked_fill(same, 0), 1).squeeze(1)
 
 
-def matching(query_logits: Tensor, matched: Tensor) -> Tensor:
-    """ITM: two-class logits [B, Q, 2] are averaged over the queries; `matched` bool [B], index 1 means match."""
-    return F.cross_entropy(query_logits.float().mean(1), matched.long())
+def matching(query_logits: Tensor, matched: Tensor, wrong_weight: float = 1.0) -> Tensor:
+    """ITM: two-class logits [B, Q, 2] are averaged over the queries; `matched` bool [B], index 1 means match.
+
+    `wrong_weight`: what a text that does not match weighs beside one that does.
+    """
+    weight = torch.tensor([wrong_weight, 1.0], device=query_logits.device)
+    return F.cross_entropy(query_logits.float().mean(1), matched.long(), weight)
 
 
 def grounded_generation(logits: Tensor, ids: Tensor, pad: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -9,22 +10,23 @@ from torch import Tensor, nn
 
 
 def orthogonalize(g: Tensor, steps: int = 5) -> Tensor:
-    """Roughly the nearest semi-orthogonal matrix to g [rows, columns], by Newton-Schulz iteration."""
+    """Roughly the nearest semi-orthogonal matrices to g [..., rows, columns], by Newton-Schulz iteration."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = g.bfloat16()
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        s = x @ x.T
+        s = x @ x.mT
         x = a * x + (b * s + c * s @ s) @ x
-    return (x.T if tall else x).float()
+    return (x.mT if tall else x).float()
 
 
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalized by Newton-Schulz, with decoupled weight decay. For matrices only.
 
-    The three parts of a fused qkv matrix are orthogonalized apart.
+    The three parts of a fused qkv matrix are orthogonalized apart, and matrices of one shape together: on a GPU the
+    number of operations is what counts.
     """
 
     def __init__(
@@ -36,15 +38,23 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient; its size depends on the learning rate alone."""
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(p)
-                m = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = p.grad.lerp(m, group["momentum"])
+            params = [p for p in group["params"] if p.grad is not None]
+            for p in params:
+                if "momentum" not in self.state[p]:
+                    self.state[p]["momentum"] = torch.zeros_like(p)
+            if not params:
+                continue
+            gradients = [p.grad for p in params]
+            momenta = [self.state[p]["momentum"] for p in params]
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            updates = torch._foreach_lerp(gradients, momenta, group["momentum"])
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            alike: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
+            for p, update in zip(params, updates, strict=True):
                 parts = 3 if p.shape[0] == 3 * p.shape[1] else 1
-                update = torch.cat([orthogonalize(u) for u in update.chunk(parts)])
-                scale = max(1.0, p.shape[0] / parts / p.shape[1]) ** 0.5
-                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
+                for part, change in zip(p.chunk(parts), update.chunk(parts), strict=True):
+                    alike[tuple(part.shape)].append((part, change))
+            for (rows, columns), members in alike.items():
+                changes = orthogonalize(torch.stack([change for _, change in members]))
+                scale = max(1.0, rows / columns) ** 0.5
+                torch._foreach_add_([part for part, _ in members], list(changes), alpha=-group["lr"] * scale)

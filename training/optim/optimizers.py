@@ -59,7 +59,11 @@ def build_optimizers(
     if hidden:
         parts.append(Muon(hidden, lr=muon_lr, weight_decay=weight_decay))
     if rest:
-        parts.append(torch.optim.AdamW(rest, lr=adam_lr, betas=(0.9, 0.98), eps=1e-10, weight_decay=weight_decay))
+        parts.append(
+            torch.optim.AdamW(
+                rest, lr=adam_lr, betas=(0.9, 0.98), eps=1e-10, weight_decay=weight_decay, fused=rest[0].is_cuda or None
+            )
+        )
     for o in parts:
         for g in o.param_groups:
             g["base_lr"] = g["lr"]

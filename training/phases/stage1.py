@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Blip2QFormerModel
 from transformers.models.blip_2.modeling_blip_2 import Blip2TextEmbeddings
 
 from training.architecture import EMBEDDING, QUERIES, WIDTH, qformer_config
-from training.data.grammar import caption
-from training.data.hard_negatives import hard_negative
+from training.data.streams import CaptionBatch, CaptionStream
 from training.data.tokenization import bert_tokenizer
 from training.export.checkpoints import load
+from training.machine import Machine
 from training.objectives import attention_masks as masks
 from training.objectives import stage1_losses as losses
 from training.optim.optimizers import build_optimizers
 from training.optim.schedule import Schedule
-from training.phases.features import FeatureRows
-from training.phases.phase_log import PhaseLog
+from training.phases.images import image_source
+from training.phases.phase_log import open_phase
+from training.phases.vision import encode, frozen_encoder
 
-BATCH = 64
 SEED = 4
 PAD, DEC = 0, 5
 
@@ -41,11 +41,11 @@ class TextTokens:
         return torch.cat([torch.full_like(self.ids[:, :1], DEC), self.ids[:, 1:]], 1)
 
 
-def tokenize(texts: list[str]) -> TextTokens:
+def tokenize(texts: list[str], device: str | torch.device = "cpu", tokenizer: Tokenizer | None = None) -> TextTokens:
     """Texts as the Q-Former takes them."""
-    rows = [e.ids for e in bert_tokenizer().encode_batch(texts)]
+    rows = [e.ids for e in (tokenizer or bert_tokenizer()).encode_batch(texts)]
     longest = max(map(len, rows))
-    ids = torch.tensor([r + [PAD] * (longest - len(r)) for r in rows])
+    ids = torch.tensor([r + [PAD] * (longest - len(r)) for r in rows]).to(device, non_blocking=True)
     return TextTokens(ids, ids != PAD)
 
 
@@ -118,57 +118,65 @@ class Stage1(nn.Module):
         return logits.unflatten(1, (copies, QUERIES)).transpose(0, 1).flatten(0, 1)
 
 
-def step_losses(
-    model: Stage1, image: Tensor, texts: list[str], wrong: list[str], generator: torch.Generator
-) -> dict[str, Tensor]:
-    """The three losses, and two accuracies, on image features [B, 197, 192], their captions and wrong captions."""
-    size = len(texts)
-    right = tokenize(texts)
+def number_captions(texts: list[str], device: str | torch.device) -> Tensor:
+    """int64 [B]: equal numbers for equal captions."""
+    numbers: dict[str, int] = {}
+    return torch.tensor([numbers.setdefault(t, len(numbers)) for t in texts]).to(device, non_blocking=True)
+
+
+def step_losses(model: Stage1, image: Tensor, batch: CaptionBatch) -> dict[str, Tensor]:
+    """The three losses, and accuracies, on image features [B, 197, 256] of the batch's scenes.
+
+    ITM compares each image with its caption, with the caption of a similar image in the batch, and with a caption that
+    is wrong in one way.
+    """
+    device = image.device
+    right = tokenize(batch.right, device)
     images, vectors, words = model.contrast_and_generate(image, right)
     scores = losses.similarities(images, vectors)
-    same = torch.tensor([[a == b for b in texts] for a in texts])
+    numbers = number_captions(batch.right, device)
+    same = numbers[:, None] == numbers[None, :]
     temperature = model.temperature.clamp(0.01, 0.5)
     itc = losses.contrastive(scores, same, temperature)
-    drawn = losses.sample_hard_negatives(scores.detach(), same, temperature.item(), generator).tolist()
-    # half of the negatives are captions of similar images in the batch, half are wrong in one word
-    negatives = [wrong[i] if i % 2 else texts[drawn[i]] for i in range(size)]
-    logits = model.match(image, [right, tokenize(negatives)])
-    matched = torch.arange(2 * size) < size
-    itm = losses.matching(logits, matched)
+    drawn = losses.sample_hard_negatives(scores.detach(), same, temperature.detach())
+    similar = TextTokens(right.ids[drawn], right.valid[drawn])
+    logits = model.match(image, [right, similar, tokenize(batch.wrong, device)])
+    size = len(image)
+    matched = torch.arange(3 * size, device=device) < size
+    itm = losses.matching(logits, matched, wrong_weight=0.6)  # two wrong captions for each right one
     itg = losses.grounded_generation(words, right.ids, PAD)
     with torch.no_grad():
-        accuracy = ((logits.float().mean(1).argmax(1) == 1) == matched).float()
-        found = same[torch.arange(size), scores.argmax(1)].float().mean()
-    return {"itc": itc, "itm": itm, "itg": itg, "itm_accuracy": accuracy.mean(), "itc_found": found}
+        correct = ((logits.float().mean(1).argmax(1) == 1) == matched).float()
+        found = same[torch.arange(size, device=device), scores.argmax(1)].float().mean()
+    accuracies = {"itm_accuracy": correct.mean(), "near_miss": correct[2 * size :].mean(), "itc_found": found}
+    return {"itc": itc, "itm": itm, "itg": itg, **accuracies}
 
 
-def train(budget_s: float, from_exported: bool = False, muon_lr: float = 0.01, adam_lr: float = 1e-3) -> None:
+def train(
+    machine: Machine, budget_s: float, from_exported: bool = False, muon_lr: float = 0.01, adam_lr: float = 1e-3
+) -> None:
     """Trains for the budget, which counts all runs; `from_exported` starts from *retrieve* if there is no snapshot."""
-    phase = PhaseLog("stage1", budget_s)
-    model, rows = Stage1(), FeatureRows()
+    phase = open_phase("stage1", budget_s, machine)
+    model, encoder = Stage1().to(machine.device), frozen_encoder(machine)
+    source = image_source(machine, machine.pick(96, 32, 8), seed=SEED)
     optimizers = build_optimizers({"stage1": model}, muon_lr, adam_lr)
-    if state := phase.load():
-        model.load_state_dict(state["model"])
-        optimizers.load_state_dict(state["optimizers"])
-    elif from_exported:
+    if not phase.resume(model, optimizers) and from_exported:
         known = load("retrieve").state_dict()
         model.load_state_dict({k: known.get(k, v) for k, v in model.state_dict().items()})
-    schedule, saved = Schedule(150, budget_s, 0.4), phase.spent_s
+    loader = iter(machine.loader(CaptionStream(SEED, phase.step, machine.pick(384, 64, 8))))
+    schedule = Schedule(100, budget_s, 0.4)
+    batch = next(loader)
+    phase.begin()
     while not phase.is_over:
-        rng = random.Random(f"{SEED}:{phase.step}")
-        indices = [rng.randrange(len(rows)) for _ in range(BATCH)]
-        scenes = [rows.scenes[i] for i in indices]
-        texts, wrong = [caption(s) for s in scenes], [hard_negative(s, rng) for s in scenes]
         optimizers.set_scale(schedule.scale(phase.step, phase.spent_s))
-        with torch.autocast("cpu", torch.bfloat16):
-            parts = step_losses(model, rows.batch(indices), texts, wrong, torch.Generator().manual_seed(phase.step))
+        images, _ = source.render(batch.scenes.to(machine.device))
+        with machine.autocast():
+            parts = step_losses(model, encode(encoder, images), batch)
         (parts["itc"] + parts["itm"] + parts["itg"]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizers.step()
-        phase.tick(**{k: v.item() for k, v in parts.items()})
-        if phase.step % 25 == 0:
-            phase.log(temperature=model.temperature.item(), **{k: v.item() for k, v in parts.items()})
-        if phase.spent_s - saved > 120:
-            phase.save({"model": model.state_dict(), "optimizers": optimizers.state_dict()})
-            saved = phase.spent_s
-    phase.save({"model": model.state_dict(), "optimizers": optimizers.state_dict()})
+        phase.tick(images=len(images), temperature=model.temperature, **parts)
+        if phase.is_time_to_save:
+            phase.save_training(model, optimizers)
+        batch = next(loader)
+    phase.save_training(model, optimizers)

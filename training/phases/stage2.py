@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
-
 import torch
 from torch import Tensor, nn
 from transformers import Blip2QFormerModel
 
 from training.architecture import QUERIES, WIDTH, qformer_config
-from training.data.decoder_texts import text_batch
+from training.data.streams import AnswerStream
 from training.data.tokenization import bert_tokenizer
 from training.export.checkpoints import load, load_snapshot
+from training.machine import Machine
 from training.objectives.answer_loss import answer_loss, text_hidden_states
 from training.optim.collapse_guard import CollapseGuard
 from training.optim.optimizers import build_optimizers
 from training.optim.schedule import Schedule
-from training.phases.features import FeatureRows
+from training.phases.images import image_source
 from training.phases.language import frozen_decoder
-from training.phases.phase_log import PhaseLog
+from training.phases.phase_log import open_phase
+from training.phases.vision import encode, frozen_encoder
 
-BATCH = 48
 SEED = 5
 LIST_SHARE = 0.4  # of small scenes: a list of all facts asks the queries for all of them at once
+SHOWN = ("caption", "count", "presence", "what", "chat", "list")
 
 
 class Stage2(nn.Module):
@@ -39,7 +38,7 @@ class Stage2(nn.Module):
         self.language_projection = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Embeddings [B, 32, 192] for the decoder's image positions, from image features [B, 197, 192]."""
+        """Embeddings [B, 32, 192] for the decoder's image positions, from image features [B, 197, 256]."""
         hidden = self.qformer(
             query_embeds=self.query_tokens.expand(len(image), -1, -1), encoder_hidden_states=image
         ).last_hidden_state
@@ -58,38 +57,38 @@ def starting_weights(from_exported: bool) -> dict[str, Tensor]:
     return load_snapshot("stage1") or load("retrieve").state_dict()
 
 
-def train(budget_s: float, from_exported: bool = False, muon_lr: float = 0.006, adam_lr: float = 6e-4) -> None:
+def train(
+    machine: Machine, budget_s: float, from_exported: bool = False, muon_lr: float = 0.006, adam_lr: float = 6e-4
+) -> None:
     """Trains for the budget, which counts all runs; `from_exported` starts from *generate* if there is no snapshot."""
-    phase = PhaseLog("stage2", budget_s)
-    model, decoder, rows = Stage2(), frozen_decoder(), FeatureRows()
-    optimizers = build_optimizers({"stage2": model}, muon_lr, adam_lr, weight_decay=0.1)
-    if state := phase.load():
-        model.load_state_dict(state["model"])
-        optimizers.load_state_dict(state["optimizers"])
-    else:
+    phase = open_phase("stage2", budget_s, machine)
+    model, encoder, decoder = Stage2().to(machine.device), frozen_encoder(machine), frozen_decoder(machine)
+    source = image_source(machine, machine.pick(96, 32, 8), seed=SEED)
+    larger = 1.4 if machine.device == "cuda" else 1.0  # batches are eight times as large
+    optimizers = build_optimizers({"stage2": model}, larger * muon_lr, larger * adam_lr, weight_decay=0.1)
+    if not phase.resume(model, optimizers):
         model.start_from(starting_weights(from_exported))
-    schedule, saved, guard = Schedule(100, budget_s, 0.5), phase.spent_s, CollapseGuard(model, optimizers)
-    recent: dict[str, list[float]] = defaultdict(list)
+    stream = AnswerStream(SEED, phase.step, machine.pick(384, 48, 8), LIST_SHARE)
+    loader = iter(machine.loader(stream))
+    schedule, guard = Schedule(100, budget_s, 0.5), CollapseGuard(model, optimizers)
+    batch = next(loader)
+    phase.begin()
     while not phase.is_over:
-        rng = random.Random(f"{SEED}:{phase.step}")
-        indices = [rng.randrange(len(rows)) for _ in range(BATCH)]
-        texts = text_batch([rows.scenes[i] for i in indices], rng, LIST_SHARE)
         optimizers.set_scale(guard.lr_scale * schedule.scale(phase.step, phase.spent_s))
-        with torch.autocast("cpu", torch.bfloat16):
-            hidden = text_hidden_states(decoder, model(rows.batch(indices)), texts)
-            loss, good = answer_loss(decoder, hidden, texts)
+        images, _ = source.render(batch.scenes.to(machine.device))
+        features = encode(encoder, images)
+        with machine.autocast():
+            hidden = text_hidden_states(decoder, model(features), batch.texts)
+            loss, good = answer_loss(decoder, hidden, batch.texts)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizers.step()
-        for kind, ok in zip(texts.types, good.tolist(), strict=True):
-            recent[kind].append(ok)
-        phase.tick(loss=loss.item())
+        exact = good.tolist()  # the step's only wait for the device
+        shown = {k: [ok for kind, ok in zip(batch.texts.types, exact, strict=True) if kind == k] for k in SHOWN}
+        phase.tick(images=len(images), loss=loss, **{k: sum(v) / len(v) for k, v in shown.items() if v})
         if guard.check(loss.item()):
             phase.log(returned=1.0, rate=guard.lr_scale)
-        if phase.step % 50 == 0:
-            phase.log(loss=loss.item(), **{k: sum(v) / len(v) for k, v in recent.items()})
-            recent.clear()
-        if phase.spent_s - saved > 120 and guard.is_healthy:
-            phase.save({"model": model.state_dict(), "optimizers": optimizers.state_dict()})
-            saved = phase.spent_s
-    phase.save({"model": model.state_dict(), "optimizers": optimizers.state_dict()})
+        if phase.is_time_to_save and guard.is_healthy:
+            phase.save_training(model, optimizers)
+        batch = next(loader)
+    phase.save_training(model, optimizers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "PIL", "cv2", "tqdm", "matplotlib")
+NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "PIL", "matplotlib")
 RUN_ANYWHERE = (
     "test_grammar.py",
     "test_hard_negatives.py",

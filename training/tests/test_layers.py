@@ -10,13 +10,14 @@ from training.paths import TRAINING
 
 LOWER = {
     "paths": set(),
-    "data": {"paths"},
+    "machine": set(),
+    "data": {"machine", "paths"},
     "architecture": {"data"},
     "optim": set(),
     "objectives": {"architecture", "data"},
     "export": {"architecture", "data", "paths"},
-    "phases": {"architecture", "data", "export", "objectives", "optim", "paths"},
-    "pretrain": {"data", "export", "paths", "phases"},
+    "phases": {"architecture", "data", "export", "objectives", "machine", "optim", "paths"},
+    "pretrain": {"data", "export", "machine", "paths", "phases"},
 }
 
 

@@ -21,6 +21,10 @@ def test_the_newline_is_a_token_of_its_own():
     assert encode(" dog\n") == [*encode(" dog"), newline_id()]
 
 
+def test_the_decoders_tokenizer_ignores_case():
+    assert encode("Question: IS it a Dog?") == encode("question: is it a dog?")
+
+
 def test_the_text_tokenizer_ignores_case_and_knows_every_word():
     tokenizer = bert_tokenizer()
     assert tokenizer.encode("Two DOGS").ids == tokenizer.encode("two dogs").ids

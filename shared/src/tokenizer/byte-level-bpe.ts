@@ -10,7 +10,7 @@ const No = z.optional(z.nullable(z.literal(false)));
 
 const BpeFile = knownKeys({
   ...COMMON_KEYS,
-  normalizer: z.optional(z.null()),
+  normalizer: z.optional(z.nullable(knownKeys({ type: z.literal('Lowercase') }))),
   pre_tokenizer: knownKeys({
     type: z.literal('ByteLevel'),
     add_prefix_space: z._default(z.boolean(), false),
@@ -49,13 +49,18 @@ export function byteLevelBpe(json: unknown): TextTokenizer {
   const words = file.added_tokens.filter(({ special }) => !special);
   const encode = encodeWithWords(
     words,
-    (text) => text,
+    file.normalizer == null ? (text) => text : lowerCase,
     ({ text }) => {
       const spaced = add_prefix_space && !text.startsWith(' ') ? ` ${text}` : text;
       return (use_regex ? (spaced.match(WORDS) ?? []) : [spaced]).flatMap(encodeWord);
     },
   );
   return { encode, bytesOf: byteDecoder(file) };
+}
+
+/** Character by character, as `tokenizers` does it: a final sigma is one like any other. */
+function lowerCase(text: string): string {
+  return Array.from(text, (character) => character.toLowerCase()).join('');
 }
 
 /** Ids of one word: its bytes, merged. Control tokens are no pieces of words, whatever they are made of. */

@@ -133,7 +133,7 @@ describe('a key of the tokenizer.json', () => {
   it.each<[Type, string, Edit]>([
     ['BPE', 'version = "2.0"', put('version', '2.0')],
     ['BPE', 'stemmer = "porter"', put('stemmer', 'porter')],
-    ['BPE', 'normalizer', put('normalizer', { type: 'NFC' })],
+    ['BPE', 'normalizer.type = "NFC"', put('normalizer', { type: 'NFC' })],
     ['BPE', 'pre_tokenizer.type = "Whitespace"', put('pre_tokenizer', { type: 'Whitespace' })],
     ['BPE', 'pre_tokenizer.type = "Sequence"', put('pre_tokenizer', { type: 'Sequence' })],
     ['BPE', 'pre_tokenizer.behavior', set('pre_tokenizer', 'behavior', 'Isolated')],
@@ -237,6 +237,15 @@ describe('a key of the tokenizer.json', () => {
       'a',
       [4],
     ],
+    [
+      'BPE',
+      'lower case, added words too',
+      put('normalizer', { type: 'Lowercase' }),
+      'AB<X>',
+      [256, 900],
+    ],
+    // Not ς, which is for the end of a word: characters are taken one by one.
+    ['BPE', 'lower case', put('normalizer', { type: 'Lowercase' }), 'BΣ', [0x62, 0xcf, 0x83]],
     ['Unigram', 'unknown letters', () => {}, 'acdb', [4, 0, 3]],
     ['WordPiece', 'nothing', () => {}, 'AB <X>é', [1, 2, 900, 6]],
     ['WordPiece', 'lowercase', set('normalizer', 'lowercase', false), 'A é<x>', [4, 5, 900]],
