@@ -224,7 +224,7 @@ describe('streams', () => {
   ])(
     'asked for by %s have the image, deltas of the text, and the whole',
     async (_name, body, headers) => {
-      edge.gpu.script.text = ' ein Café – 日本 🐕 \n';
+      edge.gpu.script.text = ' ein café – 日本 🐕 \n';
       const image = { data: base64(newImage()) };
       const response = await edge.post('/v1/captions', { image, ...body }, headers);
       expect(response.headers.get('content-type')).toContain('text/event-stream');
@@ -233,7 +233,7 @@ describe('streams', () => {
       expect(events[0]).toMatchObject({ event: 'image', data: { width: 40, cache: 'miss' } });
       const done = DoneEvent.parse(events.at(-1)?.data);
       const deltas = events.filter(({ event }) => event === 'token').map(({ data }) => data.text);
-      expect(deltas.join('')).toBe('ein Café – 日本 🐕');
+      expect(deltas.join('')).toBe('ein café – 日本 🐕');
       expect(deltas.length).toBeGreaterThan(3);
       expect(done).toMatchObject({
         text: deltas.join(''),
