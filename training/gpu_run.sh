@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole pre-training on one GPU in about eight minutes, for a machine that is lent for a short time and has no npm.
+# The whole pre-training on one GPU in about eleven minutes, for a machine that is lent for a short time and has no npm.
 #
 #   training/gpu_run.sh OUT [--smoke] [options of training/pretrain.py]
 #

@@ -26,7 +26,7 @@ from training.paths import CACHE, CHECKPOINTS, METRICS, REPOSITORY, TRAINING
 # seconds; a larger budget goes on from the last snapshot
 BUDGETS_S = {
     "cpu": {"vision": 7200, "language": 9000, "stage1": 1800, "stage2": 7200},
-    "cuda": {"vision": 200, "language": 250, "stage1": 45, "stage2": 150},
+    "cuda": {"vision": 200, "language": 250, "stage1": 200, "stage2": 150},
     "smoke": {"vision": 8, "language": 12, "stage1": 6, "stage2": 8},
 }
 TRAINED = ("vision", "language", "stage1", "stage2")
