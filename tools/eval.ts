@@ -1,5 +1,6 @@
 /** `npm run eval`: exact-match accuracy over the committed test scenes, through the running API. */
 import { Readable } from 'node:stream';
+import { styleText } from 'node:util';
 import type { ModelSettings } from '@blip2/gpu-worker/model-options';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { configure } from '@blip2/shared/config/configure';
@@ -29,9 +30,22 @@ type Outcome = {
 const TURNS = 6;
 
 const line = statusLine();
+if (config.url !== undefined) await expectApi(config.url);
 if (config.precisions === undefined) report(await evaluate(config.url));
 else await compare(config.precisions);
 process.exit(0);
+
+/** Ends this process with 1 when there is no healthy API at the address. */
+async function expectApi(url: string): Promise<void> {
+  try {
+    await expectOk(await fetch(`${url}/healthz`));
+  } catch (error) {
+    const { message, cause } = error as Error;
+    const why = cause instanceof Error && cause.message !== '' ? cause.message : message;
+    console.error(styleText('red', `There is no API that can answer at ${url}: ${why}`));
+    process.exit(1);
+  }
+}
 
 /** The same scenes in several precisions: what fewer bits cost. */
 async function compare(precisions: readonly Precision[]): Promise<void> {

@@ -1,7 +1,7 @@
 /** The commands of this repository: what each is for, and its options. */
 import { LOG_LEVEL, TRACE, WORKER_OPTIONS } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
-import { choices, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import { choices, httpUrl, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
 import { FULL_SIZES } from './synthetic-checkpoints/checkpoints.ts';
 
@@ -65,7 +65,7 @@ export const EVAL = {
   options: {
     url: option({
       flag: 'url',
-      kind: text('URL'),
+      kind: httpUrl(),
       defaultText: 'one of its own',
       group: measuring,
       help: 'an API that already runs',
@@ -128,7 +128,7 @@ export const BENCH = {
       kind: text('PROGRAM'),
       default: 'python3',
       group: bench,
-      help: 'interpreter that has training/requirements.txt, for --peer',
+      help: 'interpreter that has what training/pyproject.toml lists, for --peer',
     }),
     ...MODEL_OPTIONS,
     checkpoint: { ...MODEL_OPTIONS.checkpoint, flag: 'checkpoint' },

@@ -57,6 +57,8 @@ it.concurrent.each([
   ['tools/synthetic-checkpoints.ts', ['opt-2.7'], 'Unknown name "opt-2.7". Did you mean opt-2.7b?'],
   ['tools/synthetic-checkpoints.ts', [], 'Its argument, a name, is missing: '],
   ['tools/eval.ts', ['scenes'], 'Unknown argument "scenes": none is accepted. See --help.'],
+  ['tools/eval.ts', ['--url', 'nonsense'], '--url must be an http:// or https:// address'],
+  ['tools/eval.ts', ['--url', 'http://127.0.0.1:2'], 'There is no API that can answer at http'],
   ['tools/demo.ts', [], 'There is no folder or file /nowhere'],
 ])('%s refuses %j in one line', async (entry, args, message) => {
   const { code, errors } = await run(entry, args, { BLIP2_CHECKPOINT: '/nowhere' });

@@ -25,6 +25,11 @@ def test_the_decoders_tokenizer_ignores_case():
     assert encode("Question: IS it a Dog?") == encode("question: is it a dog?")
 
 
+def test_a_question_that_ends_with_a_period_is_one_without_a_mark():
+    assert encode("question: What is it. Answer:") == encode("question: what is it answer:")
+    assert encode(" two dogs. question:") == encode(" Two dogs. Question:") != encode(" two dogs question:")
+
+
 def test_the_text_tokenizer_ignores_case_and_knows_every_word():
     tokenizer = bert_tokenizer()
     assert tokenizer.encode("Two DOGS").ids == tokenizer.encode("two dogs").ids

@@ -36,6 +36,19 @@ function form(entries: Record<string, string | File>): Init {
 const image = newImage();
 const file = () => new File([image], 'a.png', { type: 'image/png' });
 
+it('a body that its client breaks off is a bad request, not a fault of the service', async () => {
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(image.slice(0, 4));
+      controller.error(new Error('Network connection lost.'));
+    },
+  });
+  await expect(read({ headers: PNG, body })).rejects.toMatchObject({
+    slug: 'invalid-request',
+    message: 'The connection ended before the whole body had come: send it again.',
+  });
+});
+
 describe('an image', () => {
   it.each<[string, Init]>([
     ['a raw body', { headers: PNG, body: image }],

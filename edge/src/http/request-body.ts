@@ -122,7 +122,16 @@ const isImage = (body: Uint8Array): boolean => sniff(body).kind === 'image';
 async function readDecoded(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer>> {
   // Before the body is read: a coding that is not known needs no upload.
   const codings = parseContentEncoding(request.headers.get('content-encoding'));
-  return decodeContent(await readLimited(request, limit), codings, limit);
+  let body: Uint8Array<ArrayBuffer>;
+  try {
+    body = await readLimited(request, limit);
+  } catch (cause) {
+    if (cause instanceof ApiError) throw cause;
+    // Nobody may be left to read this: an upload that its client breaks off is no fault of the service.
+    const detail = 'The connection ended before the whole body had come: send it again.';
+    throw new ApiError('invalid-request', detail, { cause });
+  }
+  return decodeContent(body, codings, limit);
 }
 
 /** @param image a reference, a text, the bytes of a file, or undefined */

@@ -8,9 +8,19 @@ import { COMMON_KEYS, Ignored, knownKeys, parseTokenizer } from './tokenizer-fil
 const Empty = z.optional(z.nullable(z.literal('')));
 const No = z.optional(z.nullable(z.literal(false)));
 
+const Lowercase = knownKeys({ type: z.literal('Lowercase') });
+const Replace = knownKeys({
+  type: z.literal('Replace'),
+  pattern: knownKeys({ String: z.string().check(z.minLength(1)) }),
+  content: z.string(),
+});
+const Step = z.discriminatedUnion('type', [Lowercase, Replace]);
+const Steps = knownKeys({ type: z.literal('Sequence'), normalizers: z.array(Step) });
+const Normalizer = z.discriminatedUnion('type', [Lowercase, Replace, Steps]);
+
 const BpeFile = knownKeys({
   ...COMMON_KEYS,
-  normalizer: z.optional(z.nullable(knownKeys({ type: z.literal('Lowercase') }))),
+  normalizer: z.optional(z.nullable(Normalizer)),
   pre_tokenizer: knownKeys({
     type: z.literal('ByteLevel'),
     add_prefix_space: z._default(z.boolean(), false),
@@ -47,15 +57,28 @@ export function byteLevelBpe(json: unknown): TextTokenizer {
   const { add_prefix_space, use_regex } = file.pre_tokenizer;
   const encodeWord = wordEncoder(file);
   const words = file.added_tokens.filter(({ special }) => !special);
-  const encode = encodeWithWords(
-    words,
-    file.normalizer == null ? (text) => text : lowerCase,
-    ({ text }) => {
-      const spaced = add_prefix_space && !text.startsWith(' ') ? ` ${text}` : text;
-      return (use_regex ? (spaced.match(WORDS) ?? []) : [spaced]).flatMap(encodeWord);
-    },
-  );
+  const encode = encodeWithWords(words, normalizerOf(file.normalizer ?? null), ({ text }) => {
+    const spaced = add_prefix_space && !text.startsWith(' ') ? ` ${text}` : text;
+    return (use_regex ? (spaced.match(WORDS) ?? []) : [spaced]).flatMap(encodeWord);
+  });
   return { encode, bytesOf: byteDecoder(file) };
+}
+
+function normalizerOf(normalizer: z.infer<typeof Normalizer> | null): (text: string) => string {
+  switch (normalizer?.type) {
+    case undefined:
+      return (text) => text;
+    case 'Lowercase':
+      return lowerCase;
+    case 'Replace': {
+      const { pattern, content } = normalizer;
+      return (text) => text.replaceAll(pattern.String, () => content);
+    }
+    case 'Sequence': {
+      const steps = normalizer.normalizers.map(normalizerOf);
+      return (text) => steps.reduce((normal, step) => step(normal), text);
+    }
+  }
 }
 
 /** Character by character, as `tokenizers` does it: a final sigma is one like any other. */

@@ -246,6 +246,19 @@ describe('a key of the tokenizer.json', () => {
     ],
     // Not ς, which is for the end of a word: characters are taken one by one.
     ['BPE', 'lower case', put('normalizer', { type: 'Lowercase' }), 'BΣ', [0x62, 0xcf, 0x83]],
+    [
+      'BPE',
+      'lower case, then another text in place of one',
+      put('normalizer', {
+        type: 'Sequence',
+        normalizers: [
+          { type: 'Lowercase' },
+          { type: 'Replace', pattern: { String: 'b' }, content: '$&' },
+        ],
+      }),
+      'BB',
+      [0x24, 0x26, 0x24, 0x26],
+    ],
     ['Unigram', 'unknown letters', () => {}, 'acdb', [4, 0, 3]],
     ['WordPiece', 'nothing', () => {}, 'AB <X>é', [1, 2, 900, 6]],
     ['WordPiece', 'lowercase', set('normalizer', 'lowercase', false), 'A é<x>', [4, 5, 900]],
