@@ -53,7 +53,7 @@ function hint(name: string, known: readonly string[]): string {
 
 /** Of a union, what is wrong with the alternative whose type was sent; where there is none, the union's own issue. */
 function nearestIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
-  if (issue.code !== 'invalid_union') return issue;
+  if (issue.code !== 'invalid_union' || isWorded(issue)) return issue;
   const [near] =
     issue.errors.find(([inner]) => inner?.code !== 'invalid_type' || inner.path.length > 0) ?? [];
   return near === undefined
@@ -61,17 +61,22 @@ function nearestIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
     : nearestIssue({ ...near, path: [...issue.path, ...near.path] });
 }
 
-/** zod/mini has no messages without a locale. */
+/** Whether the schema has words of its own for the issue: zod/mini has no messages without a locale. */
+const isWorded = ({ message }: z.core.$ZodIssue) => message !== 'Invalid input';
+
+/** What is wrong, as the end of a sentence. */
 function describe(issue: z.core.$ZodIssue, sent: unknown): string {
   switch (issue.code) {
     case 'invalid_type':
-      return sent === undefined ? 'is required' : `must be of type ${issue.expected}`;
+      if (sent === undefined) return 'is required';
+      return isWorded(issue) ? issue.message : `must be of type ${issue.expected}`;
     case 'too_small':
       return amount(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum);
     case 'too_big':
       return amount(issue.origin, issue.inclusive ? 'at most' : 'less than', issue.maximum);
     case 'invalid_union': {
       if (sent === undefined) return 'is required';
+      if (isWorded(issue)) return issue.message;
       const types = issue.errors.flat().flatMap((inner) => {
         return inner.code === 'invalid_type' ? [inner.expected] : [];
       });
@@ -82,7 +87,7 @@ function describe(issue: z.core.$ZodIssue, sent: unknown): string {
     case 'custom':
       return issue.message;
     case 'invalid_format':
-      return issue.message === 'Invalid input' ? 'has the wrong format' : issue.message;
+      return isWorded(issue) ? issue.message : 'has the wrong format';
     default:
       return 'is not valid';
   }

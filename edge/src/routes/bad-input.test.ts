@@ -71,7 +71,21 @@ describe('JSON', () => {
 
   it.each<[string, Record<string, unknown>, string]>([
     ['what is missing', { image, question: undefined }, 'question: is required.'],
-    ['a fraction', { image, question: 'x', min_tokens: 1.5 }, 'min_tokens: must be of type int.'],
+    [
+      'a fraction',
+      { image, question: 'x', min_tokens: 1.5 },
+      'min_tokens: must be a whole number from 0 to 32768.',
+    ],
+    [
+      'a number as text',
+      { image, question: 'x', temperature: '1' },
+      'temperature: must be a number from 0 to 5.',
+    ],
+    [
+      'one of several kinds, as text',
+      { image, question: 'x', early_stopping: 'true' },
+      'early_stopping: must be true, false or never.',
+    ],
     ['a wrong type', { image, question: 'x', stream: 'yes' }, 'stream: must be of type boolean.'],
     [
       'a mistyped name',

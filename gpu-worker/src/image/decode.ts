@@ -4,7 +4,7 @@ import { checkImage, FORMAT_NAMES, refusalOf } from '@blip2/shared/image-format'
 import { HEIC, type ImageFormat, OTHER_HEIF } from '@blip2/shared/image-signatures';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { asStillAvif, framesOf } from './frames.ts';
+import { asStillAvif, framesOf, withEarlyExif } from './frames.ts';
 
 export type ImageLimits = { maxBytes: number; maxPixels: number };
 
@@ -24,14 +24,16 @@ sharp.unblock({
  * @throws ApiError no-image, unsupported-media-type, image-too-large, body-too-large or invalid-image
  */
 export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise<OpenedImage> {
-  const format = checkImage(bytes, limits);
+  const format = checkImage(bytes, { ...limits, field: 'image' });
   // Limits are checked here, from the header, so that the error can name them; decoding comes after.
   const options = { failOn: 'error', limitInputPixels: false, pages: 1 } as const;
-  const input = format === 'avif' ? asStillAvif(bytes) : bytes;
+  const input = asDecoderTakes(bytes, format);
   const metadata = await readHeader(sharp(input, options), format);
   const { width, height } = metadata;
   if (width * height > limits.maxPixels) {
-    throw new ApiError('image-too-large', `The image is ${width} × ${height} pixels.`, {
+    const detail = `The image is ${width} × ${height} pixels; at most ${limits.maxPixels} in all are accepted. Scale it down.`;
+    throw new ApiError('image-too-large', detail, {
+      field: 'image',
       limit: limits.maxPixels,
       actual: width * height,
     });
@@ -45,6 +47,11 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   return { info, pixels };
 }
 
+function asDecoderTakes(bytes: Uint8Array, format: ImageFormat): Uint8Array {
+  if (format === 'avif') return asStillAvif(bytes);
+  return format === 'png' ? withEarlyExif(bytes) : bytes;
+}
+
 /** @throws ApiError `invalid-image`, or `unsupported-media-type` for HEIF of another compression than AV1 */
 async function readHeader(input: Sharp, format: ImageFormat): Promise<Metadata> {
   let metadata: Metadata;
@@ -52,11 +59,11 @@ async function readHeader(input: Sharp, format: ImageFormat): Promise<Metadata> 
     metadata = await input.metadata();
   } catch (cause) {
     const detail = `The image begins as ${FORMAT_NAMES[format]} does and is damaged or cut off: its header cannot be read.`;
-    throw new ApiError('invalid-image', detail, { cause });
+    throw new ApiError('invalid-image', detail, { field: 'image', cause });
   }
   if (format === 'avif' && metadata.compression !== 'av1') {
     const heif = metadata.compression === 'hevc' ? HEIC : OTHER_HEIF;
-    throw new ApiError('unsupported-media-type', refusalOf(heif));
+    throw new ApiError('unsupported-media-type', refusalOf(heif), { field: 'image' });
   }
   return metadata;
 }
