@@ -188,13 +188,14 @@ describe('questions', () => {
     await expectProblem(response, 'prompt-too-long', { detail, field: 'question', limit, actual });
   });
 
-  it('with a long history are refused without the name of a field', async () => {
+  it('with a long history are refused with what can be left out', async () => {
     const history = [{ question: 'x'.repeat(1000), answer: 'y'.repeat(1000) }];
     const body = { image, question: 'x'.repeat(2500), history };
     const response = await edge.post('/v1/answers', body);
     const problem = Problem.parse(await response.json());
     expect(problem).toMatchObject({ type: '/problems/prompt-too-long', limit: 4096 });
-    expect(problem.field).toBeUndefined();
+    expect(problem).toMatchObject({ field: 'history' });
+    expect(problem.detail).toMatch(/Leave out the oldest turns\.$/);
   });
 
   it('of captions that begin with too much are refused with the name of the field', async () => {

@@ -4,7 +4,7 @@ import { checkImage, FORMAT_NAMES, refusalOf } from '@blip2/shared/image-format'
 import { HEIC, type ImageFormat, OTHER_HEIF } from '@blip2/shared/image-signatures';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { asStillAvif, framesOf, withEarlyExif } from './frames.ts';
+import { asStillAvif, framesOf, isPremultiplied, withEarlyExif } from './frames.ts';
 
 export type ImageLimits = { maxBytes: number; maxPixels: number };
 
@@ -40,6 +40,12 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   }
   const frames = framesOf(bytes, format, metadata.pages);
   const info = { ...metadata.autoOrient, format, ...(frames > 1 ? { frames } : {}) };
+  if (format === 'avif' && isPremultiplied(bytes)) {
+    // The decoder takes its colors for those without alpha, with which they would come out too dark.
+    const canvas = { width, height, channels: 3, background: '#ffffff' } as const;
+    const overlay = { ...options, input: Buffer.from(input), premultiplied: true };
+    return { info, pixels: sharp({ create: canvas }).composite([overlay]).removeAlpha() };
+  }
   const pixels = sharp(input, { ...options, ignoreIcc: metadata.space !== 'cmyk' })
     .autoOrient()
     .flatten({ background: '#ffffff' })

@@ -1,4 +1,4 @@
-/** What the decoder does not see in a file by itself: frames of animated PNG and AVIF, late EXIF of PNG, brands of AVIF. */
+/** What the decoder does not see in a file by itself: frames of animations, late EXIF of PNG, alpha and brands of AVIF. */
 import { ApiError } from '@blip2/shared/errors';
 import type { ImageFormat } from '@blip2/shared/image-signatures';
 
@@ -51,6 +51,18 @@ export function withEarlyExif(bytes: Uint8Array): Uint8Array {
     return Buffer.concat(parts.map(([from, to]) => bytes.subarray(from, to)));
   }
   return bytes;
+}
+
+/** Whether the colors of an AVIF are multiplied by its alpha already: a reference of one item to another says so. */
+export function isPremultiplied(bytes: Uint8Array): boolean {
+  const view = viewOf(bytes);
+  const meta = childOf(view, { from: 0, to: view.byteLength }, 'meta');
+  // Both begin with version and flags.
+  const references = meta && childOf(view, { ...meta, from: meta.from + 4 }, 'iref');
+  return (
+    references !== undefined &&
+    childOf(view, { ...references, from: references.from + 4 }, 'prem') !== undefined
+  );
 }
 
 /** Behind size and type of the first box. */
