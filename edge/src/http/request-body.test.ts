@@ -211,6 +211,18 @@ describe('a body is refused', () => {
     await expect(refused).rejects.toMatchObject({ slug: 'unsupported-media-type' });
   });
 
+  it.each([
+    ['', 'invalid-image'],
+    ['application/octet-stream', 'invalid-image'],
+  ])('that is no image and is called "%s", before its fields', async (type, slug) => {
+    const check = () => {
+      throw new Error('fields');
+    };
+    const init = { headers: { 'content-type': type }, body: 'question=what?' };
+    const refused = readRequest(request(init), LIMITS, { ...anyFields, check });
+    await expect(refused).rejects.toMatchObject({ slug });
+  });
+
   it('that is an image beside another one in the query string', async () => {
     for (const headers of [PNG, { 'content-type': '' }]) {
       await expect(

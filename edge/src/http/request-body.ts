@@ -1,6 +1,6 @@
 /** Reads the forms of a request with an image into one: the source of the image, and the other fields. */
 import { ApiError } from '@blip2/shared/errors';
-import { sniff } from '@blip2/shared/image-format';
+import { checkImage, sniff } from '@blip2/shared/image-format';
 import { RequestImage } from '@blip2/shared/schemas/image';
 import type * as z from 'zod/mini';
 import type { Config } from '../config.ts';
@@ -86,6 +86,7 @@ export async function readRequest<Fields>(
   const fromImage = (body: Uint8Array<ArrayBuffer>): Received<Fields> => {
     // First: what is in a body that is not read may well be the fields that seem to be missing.
     checkRawBody(type, body);
+    checkImage(body, { maxBytes: limits.maxImageBytes, field: 'image' });
     return { source: { kind: 'bytes', bytes: body }, fields: checkQuery() };
   };
 
