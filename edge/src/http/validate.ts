@@ -1,7 +1,7 @@
 /** Validates what clients send by its schema, and names the field that is wrong. */
 import { nearest } from '@blip2/shared/config/nearest';
 import { ApiError } from '@blip2/shared/errors';
-import { UNKNOWN_FIELDS } from '@blip2/shared/schemas/other-names';
+import { OTHER_ROUTES, UNKNOWN_FIELDS } from '@blip2/shared/schemas/other-names';
 import type * as z from 'zod/mini';
 import { membersOf, schemaAt } from './schema-kinds.ts';
 
@@ -17,7 +17,13 @@ export function validate<Schema extends z.ZodMiniType>(
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const [first] = result.error.issues;
+  const { issues } = result.error;
+  // A name that is unknown explains one that is missing.
+  const unknown = issues.find(
+    ({ code, path }) => code === 'unrecognized_keys' && path.length === 0,
+  );
+  const isMissing = issues[0] !== undefined && valueAt(value, issues[0].path) === undefined;
+  const first = (isMissing ? unknown : undefined) ?? issues[0];
   if (first === undefined) throw new ApiError('invalid-request', 'The request is not valid.');
   const issue = nearestIssue(first);
   const path = [...within, ...issue.path];
@@ -41,12 +47,14 @@ export function shownName(name: string): string {
   return name.length > MAX_SHOWN_LENGTH ? `${name.slice(0, MAX_SHOWN_LENGTH)}…` : name;
 }
 
+const REMEDIES = new Map(Object.entries({ ...OTHER_ROUTES, ...UNKNOWN_FIELDS }));
+
 /** What to write instead of an unknown name, as the end of a sentence. @param known names at its place */
 function hint(name: string, known: readonly string[]): string {
   if (name.length < 3 || name.length > MAX_SHOWN_LENGTH) return '.';
-  const remedy = Object.hasOwn(UNKNOWN_FIELDS, name) ? UNKNOWN_FIELDS[name] : undefined;
+  const remedy = REMEDIES.get(name);
   if (remedy !== undefined) return `: ${remedy}.`;
-  const snakeCase = name.replace(/[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+  const snakeCase = name.replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
   const likely = nearest(snakeCase.replaceAll('-', '_'), known);
   return likely === undefined ? '.' : `; did you mean ${likely}?`;
 }

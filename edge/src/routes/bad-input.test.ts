@@ -88,6 +88,26 @@ describe('JSON', () => {
     ],
     ['a wrong type', { image, question: 'x', stream: 'yes' }, 'stream: must be of type boolean.'],
     [
+      'a name in capitals',
+      { image, question: 'x', MAX_TOKENS: 5 },
+      'There is no field MAX_TOKENS; did you mean max_tokens?',
+    ],
+    [
+      'a name for which another one is missing',
+      { image, Question: 'x' },
+      'There is no field Question; did you mean question?',
+    ],
+    [
+      'a conversation as others write it',
+      { messages: [{ role: 'user', content: 'x' }] },
+      'There is no field messages: use question and history.',
+    ],
+    [
+      'a member of another route',
+      { image, question: 'x', prompt: 'y' },
+      'There is no field prompt: /v1/captions takes it, as the beginning of a caption.',
+    ],
+    [
       'a mistyped name',
       { image, question: 'x', max_tokns: 5 },
       'There is no field max_tokns; did you mean max_tokens?',

@@ -62,3 +62,10 @@ export const UNKNOWN_FIELDS: Readonly<Record<string, string>> = {
   messages: 'use question and history',
   model: 'one model is served, and /healthz names it',
 };
+
+/** Where members that only one route has belong. */
+export const OTHER_ROUTES: Readonly<Record<string, string>> = {
+  question: '/v1/answers takes it',
+  history: '/v1/answers takes it',
+  prompt: '/v1/captions takes it, as the beginning of a caption',
+};
