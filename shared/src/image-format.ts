@@ -5,6 +5,7 @@ import {
   FILM,
   HEIC,
   type ImageFormat,
+  OTHER_HEIF,
   PLAIN_TEXT,
   RAW_PHOTO,
   type Refused,
@@ -74,6 +75,8 @@ export function refusalOf({ kind, name, remedy }: Refused): string {
 }
 
 const HEVC_BRAND = /^he[iv][cxms]$/;
+/** AVC, JPEG, JPEG 2000, VVC and EVC in HEIF. */
+const OTHER_HEIF_BRAND = /^(avc|j2k|jpg|vvc|evb|evm)[is]$|^j2is$|^jpgs$/;
 const HEIF_BRAND = /^(mif[123]|msf1|miaf)$/;
 
 /** ISO base media: the brands in the first box distinguish AVIF from HEIC and from films. */
@@ -84,6 +87,7 @@ function sniffIsoMedia(head: string): Sniffed {
   if (has(/^avi[fs]$/)) return { kind: 'image', format: 'avif' };
   if (has(HEVC_BRAND)) return HEIC;
   if (has(/^crx $/)) return RAW_PHOTO;
+  if (has(OTHER_HEIF_BRAND)) return OTHER_HEIF;
   // HEIF names its compression as an item's type, further inside: the decoder refuses what is not AV1.
   if (has(HEIF_BRAND)) return head.includes('hvc1') ? HEIC : { kind: 'image', format: 'avif' };
   return FILM;

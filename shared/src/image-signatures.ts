@@ -37,6 +37,7 @@ const CONVERT = 'Convert it: `magick FILE image.png`.';
 const CONVERT_FIRST =
   'Convert its first page: `magick "FILE[0]" image.png`, on a Mac `sips -s format png FILE --out image.png`.';
 const CONVERT_JXL = 'Convert it: `djxl FILE image.png`.';
+const CONVERT_CGBI = 'Convert it: `xcrun pngcrush -revert-iphone-optimizations FILE image.png`.';
 const DEVELOP = 'Export it as JPEG with a program for photos.';
 const EXTRACT_FRAME = 'Send one of its frames: `ffmpeg -i FILE -frames:v 1 image.png`.';
 const UNPACK = 'Unpack it, and send the image.';
@@ -70,6 +71,13 @@ const base64 = (...parts: Parts): Signature => ({
 const rawPhoto = (...parts: Parts): Signature => ({ parts, is: RAW_PHOTO });
 
 export const SIGNATURES: readonly Signature[] = [
+  otherImage(
+    'a PNG image as Xcode rewrites it for apps (CgBI)',
+    CONVERT_CGBI,
+    [0, '\x89PNG'],
+    [12, 'CgBI'],
+  ),
+  otherImage('a JPEG-LS image', CONVERT, [0, '\xff\xd8\xff\xf7']),
   image('jpeg', [0, '\xff\xd8\xff']),
   image('png', [0, '\x89PNG\r\n\x1a\n']),
   image('gif', [0, 'GIF87a']),
@@ -86,6 +94,10 @@ export const SIGNATURES: readonly Signature[] = [
     otherImage('a TIFF image', CONVERT_FIRST, [0, text]),
   ),
   otherImage('a BMP image', CONVERT, [0, 'BM'], [15, '\0\0\0']),
+  // Before cursors: one begins so without an image in it. Length of a name, no palette, kind, no entries of a palette.
+  ...['\x02', '\x03', '\x0a', '\x0b'].map((kind) =>
+    otherImage('a TGA image', CONVERT, [1, `\0${kind}\0\0\0\0\0`]),
+  ),
   otherImage('an icon (ICO)', CONVERT_FIRST, [0, '\0\0\x01\0'], [5, '\0']),
   otherImage('a cursor (CUR)', CONVERT_FIRST, [0, '\0\0\x02\0'], [5, '\0']),
   otherImage('an icon (ICNS)', CONVERT_FIRST, [0, 'icns']),
@@ -102,9 +114,26 @@ export const SIGNATURES: readonly Signature[] = [
   otherImage('a DDS texture', CONVERT, [0, 'DDS ']),
   otherImage('a FITS image', CONVERT, [0, 'SIMPLE  =']),
   otherImage('a DICOM image', CONVERT, [128, 'DICM']),
-  ...['1', '2', '3', '4', '5', '6'].flatMap((kind) =>
+  otherImage('a PCX image', CONVERT, [0, '\x0a\x05\x01\x08']),
+  otherImage('an SGI image', CONVERT, [0, '\x01\xda']),
+  otherImage('a Sun raster image', CONVERT, [0, '\x59\xa6\x6a\x95']),
+  otherImage('a farbfeld image', CONVERT, [0, 'farbfeld']),
+  otherImage('a FLIF image', 'Convert it: `flif -d FILE image.png`.', [0, 'FLIF']),
+  otherImage('a BPG image', 'Convert it: `bpgdec -o image.png FILE`.', [0, 'BPG\xfb']),
+  otherImage('a KTX texture', CONVERT, [0, '\xabKTX ']),
+  otherImage(
+    'a DjVu document',
+    'Convert a page: `ddjvu -format=tiff -page=1 FILE`, then `magick`.',
+    [0, 'AT&TFORM'],
+  ),
+  otherImage('an animation (MNG)', CONVERT_FIRST, [0, '\x8aMNG']),
+  otherImage('a JNG image', CONVERT, [0, '\x8bJNG']),
+  otherImage('a Windows metafile', CONVERT, [0, '\xd7\xcd\xc6\x9a']),
+  otherImage('a Windows metafile', CONVERT, [0, '\x01\0\0\0'], [40, ' EMF']),
+  otherImage('an X pixmap (XPM)', CONVERT, [0, '/* XPM */']),
+  ...['1', '2', '3', '4', '5', '6', '7', 'F', 'f'].flatMap((kind) =>
     [' ', '\n', '\r'].map((space) =>
-      otherImage('a PNM image (PBM, PGM or PPM)', CONVERT, [0, `P${kind}${space}`]),
+      otherImage('a PNM image (PBM, PGM, PPM, PAM or PFM)', CONVERT, [0, `P${kind}${space}`]),
     ),
   ),
 
@@ -117,11 +146,17 @@ export const SIGNATURES: readonly Signature[] = [
   ...['moov', 'mdat', 'wide'].map((box) => ({ parts: [[4, box]] as const, is: FILM })),
   noImage('a sound (WAV)', SEND_IMAGE, [0, 'RIFF'], [8, 'WAVE']),
   noImage('a sound (MP3)', SEND_IMAGE, [0, 'ID3']),
+  // Frames of MPEG audio without a tag before them.
+  ...['\xff\xfb', '\xff\xf3', '\xff\xf2', '\xff\xfa'].map((text) =>
+    noImage('a sound (MP3)', SEND_IMAGE, [0, text]),
+  ),
   noImage('a sound (FLAC)', SEND_IMAGE, [0, 'fLaC']),
   noImage('a sound or film (Ogg)', SEND_IMAGE, [0, 'OggS']),
   noImage('a ZIP archive or an office document', UNPACK, [0, 'PK\x03\x04']),
   noImage('a gzip archive', UNPACK, [0, '\x1f\x8b']),
   noImage('a zstd archive', UNPACK, [0, '\x28\xb5\x2f\xfd']),
+  noImage('a bzip2 archive', UNPACK, [0, 'BZh'], [4, '1AY&SY']),
+  noImage('an xz archive', UNPACK, [0, '\xfd7zXZ\0']),
   noImage('a 7z archive', UNPACK, [0, '7z\xbc\xaf']),
   noImage('a RAR archive', UNPACK, [0, 'Rar!']),
   noImage('a tar archive', UNPACK, [257, 'ustar']),

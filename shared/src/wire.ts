@@ -57,7 +57,10 @@ const generationParameters = {
   num_beams: z._default(whole(1, MAX_SEQUENCES), 1),
   /** Exponent of the length by which a beam's score is divided. */
   length_penalty: z._default(number(-10, 10), 1),
-  early_stopping: z._default(z.union([z.boolean(), z.literal('never')]), false),
+  early_stopping: z._default(
+    z.union([z.boolean(), z.literal('never')], { error: 'must be true, false or never' }),
+    false,
+  ),
   /** Whether each token comes with its log-probability, as the model gave it: before penalties and temperature. */
   logprobs: z._default(z.boolean(), false),
   /** How many of the likeliest tokens are reported with each generated one. */

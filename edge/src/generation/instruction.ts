@@ -26,7 +26,8 @@ export function promptTooLong(
   unit: string,
   where: { field?: string; limit: number; actual: number },
 ): ApiError {
-  const detail = `The text has ${where.actual} ${unit}; beside the image there is room for ${where.limit}.`;
+  const remedy = where.field === 'history' ? ' Leave out the oldest turns.' : '';
+  const detail = `The text has ${where.actual} ${unit}; beside the image there is room for ${where.limit}.${remedy}`;
   return new ApiError('prompt-too-long', detail, where);
 }
 

@@ -18,7 +18,7 @@ export type Prompt = {
 };
 
 /** A prompt's text, and the member of the request that it comes from, where that is one. */
-export type PromptText = { text: string; field?: 'prompt' | 'question' };
+export type PromptText = { text: string; field?: 'prompt' | 'question' | 'history' };
 
 /**
  * Tokenizes and counts; it needs no image, so that it comes before one is read. `max_tokens` is cut to what the context

@@ -22,7 +22,8 @@ export function decodeText(
   try {
     return decoder.decode(bytes);
   } catch (cause) {
-    const detail = `${what} is not ${decoder.encoding.toUpperCase()}: encode it so, or name its charset in Content-Type.`;
+    const remedy = charset === undefined ? ', or name its charset in Content-Type' : '';
+    const detail = `${what} is not ${decoder.encoding.toUpperCase()}: encode it so${remedy}.`;
     throw new ApiError(slug, detail, { ...where, cause });
   }
 }

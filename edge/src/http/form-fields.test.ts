@@ -47,7 +47,6 @@ describe('a list', () => {
     ['texts%5B%5D=a', { texts: ['a'] }],
     ['texts[1]=b&texts[0]=a&texts[10]=c', { texts: ['a', 'b', 'c'] }],
     ['texts=["a", "b"]', { texts: ['a', 'b'] }],
-    ['texts=[1', { texts: '[1' }],
     ['stop=a&stop=b', { stop: ['a', 'b'] }],
     ['stop=a', { stop: 'a' }],
     ['stop=["a"]', { stop: ['a'] }],
@@ -63,6 +62,16 @@ describe('a list', () => {
       },
     ],
     ['history=[{"question": "a", "answer": "b"}]', { history: [{ question: 'a', answer: 'b' }] }],
+    [
+      'history[0].question=a&history[0].answer=b&history.1.question=c&history.1.answer=d',
+      {
+        history: [
+          { question: 'a', answer: 'b' },
+          { question: 'c', answer: 'd' },
+        ],
+      },
+    ],
+    ['image.url=https://a.example/b.png', { image: { url: 'https://a.example/b.png' } }],
     ['image[url]=https://a.example/b.png', { image: { url: 'https://a.example/b.png' } }],
     ['image={"sha256": "a"}', { image: { sha256: 'a' } }],
   ])('or an object may be written %s', (text, expected) => {
@@ -70,16 +79,30 @@ describe('a list', () => {
   });
 });
 
+it.each(['constructor[prototype]=1', 'constructor=1&constructor=2', 'constructor.a=1'])(
+  '%s is for the schema to refuse, by the name of the field',
+  (text) => {
+    expect(Object.keys(fields(text))).toEqual(['constructor']);
+  },
+);
+
 it.each([
   ['seed=1&seed=2', /seed is given twice/],
-  ['toString=1&toString=2', /toString is given twice/],
+  ['texts=[1', /^texts is not valid JSON/],
+  ['texts=[cat] on a mat', /^texts is not valid JSON/],
+  ['history=[{"question": "a"', /^history is not valid JSON/],
+  ['=1', /A field has no name/],
   ['texts=a&texts[]=b', /texts is given twice/],
   ['texts[0]=a&texts[b]=c', /texts: is a list; name its entries/],
   ['history[0][question]=a&history[0][question]=b', /history.0.question is given twice/],
-  ['question=caf%E9', /question: the text is not UTF-8/],
+  ['question=caf%E9', /question: the text is not UTF-8: encode it so\.$/],
   ['history=[{"question": "a\\ud800", "answer": "b"}]', /0.question: has half of a surrogate pair/],
   [`${'x'.repeat(300)}=1`, /more than 256 characters/],
   ['a=1&'.repeat(1001), /more than 1000 fields/],
 ])('%s is refused', (text, detail) => {
   expect(() => fields(text)).toThrow(detail);
+});
+
+it('a form has the charset that it names', () => {
+  expect(parseUrlEncoded('question=caf%E9', 'iso-8859-1')).toEqual([['question', 'café']]);
 });

@@ -56,16 +56,27 @@ class Field {
   }
 }
 
-/** @example keysOf('history[0][question]') // ['history', '0', 'question'] */
+/**
+ * Places within a field have brackets, or dots as Spring and .NET write them.
+ * @example keysOf('history[0][question]') // ['history', '0', 'question'], as of 'history[0].question'
+ */
 function keysOf(name: string): [string, ...string[]] {
   if (name.length > MAX_NAME_LENGTH) {
     const detail = `The name ${shownName(name)} has more than ${MAX_NAME_LENGTH} characters.`;
     throw new ApiError('invalid-request', detail);
   }
-  const match = /^([^[\]]+)((?:\[[^[\]]*\])+)$/.exec(name);
+  if (name === '') throw new ApiError('invalid-request', 'A field has no name.');
+  const match = /^([^[\].]+)((?:\[[^[\]]*\]|\.[^[\].]+)+)$/.exec(name);
   if (match === null) return [name];
   const [, first = name, rest = ''] = match;
-  return [first, ...rest.slice(1, -1).split('][')];
+  return [
+    first,
+    ...rest
+      .replace(/\]?\[|\]?\./g, '[')
+      .replace(/\]$/, '')
+      .slice(1)
+      .split('['),
+  ];
 }
 
 function membersFrom(field: Field, schema: Schema, path: string): Record<string, unknown> {
@@ -80,17 +91,19 @@ function membersFrom(field: Field, schema: Schema, path: string): Record<string,
 function valueFrom(field: Field, schema: Schema | undefined, path: string): unknown {
   const [value, ...more] = field.values;
   const element = schema && elementOf(schema);
+  // No field at all: the schema of all fields says so, by its name.
+  if (schema === undefined) return value ?? '';
   if (field.children.size > 0) {
     if (field.values.length > 0) throw givenTwice(path);
-    return element === undefined &&
-      schema !== undefined &&
-      Object.keys(membersOf(schema)).length > 0
+    return element === undefined && Object.keys(membersOf(schema)).length > 0
       ? membersFrom(field, schema, path)
       : entriesFrom(field, element, path);
   }
-  if (more.length === 0) return fromText(value, schema);
+  if (more.length === 0) return fromText(value, schema, path);
   if (element === undefined) throw givenTwice(path);
-  return field.values.map((entry) => fromText(entry, element));
+  return field.values.map((entry, index) => {
+    return fromText(entry, element, join(path, String(index)));
+  });
 }
 
 /** Entries of a list: by their indices where they have them, else in their order. */
@@ -127,8 +140,9 @@ const BOOLEANS: Readonly<Record<string, boolean>> = {
 };
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 
-function fromText(text: unknown, schema: Schema | undefined): unknown {
-  if (typeof text !== 'string' || schema === undefined) return text;
+/** @throws ApiError `invalid-json` for what begins as a list and is none, where no text is accepted */
+function fromText(text: unknown, schema: Schema, path: string): unknown {
+  if (typeof text !== 'string') return text;
   const kinds = new Set(alternatives(schema).map(kindOf));
   if (kinds.has('array') || kinds.has('object')) {
     const value = fromJson(text);
@@ -140,8 +154,7 @@ function fromText(text: unknown, schema: Schema | undefined): unknown {
   if (kinds.has('number') && NUMBER.test(word)) return Number(word);
   if (kinds.has('string')) return text;
   const element = elementOf(schema);
-  // What begins as a JSON list is none, or not of this field: the schema says so.
-  if (word.startsWith('[')) return text;
+  if (word.startsWith('[')) return parseJsonValue(text, path);
   if (element !== undefined && alternatives(element).some((one) => kindOf(one) === 'string')) {
     return [text];
   }

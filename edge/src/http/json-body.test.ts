@@ -68,6 +68,13 @@ describe('is refused by name', () => {
       'a',
     ],
     [
+      'a name that is given twice, once with escapes',
+      '{"seed":1,"s\\u0065ed":2}',
+      'invalid-request',
+      /^seed is given twice/,
+      'seed',
+    ],
+    [
       'half a character',
       '{"a": {"b": ["x\\ud83d"]}}',
       'invalid-request',

@@ -92,8 +92,9 @@ function checkStructure(text: string): string | null {
         break;
       case COLON: {
         const known = names.at(-1);
-        if (known?.has(lastString)) repeated ??= lastString.slice(1, -1);
-        known?.add(lastString);
+        const name = lastString.includes('\\') ? unescaped(lastString) : lastString.slice(1, -1);
+        if (known?.has(name)) repeated ??= name;
+        known?.add(name);
         break;
       }
     }
@@ -104,6 +105,15 @@ function checkStructure(text: string): string | null {
     }
   }
   return repeated;
+}
+
+/** A name may have its letters as escapes. @param text with its quotes; what is no JSON is refused later */
+function unescaped(text: string): string {
+  try {
+    return String(JSON.parse(text));
+  } catch {
+    return text;
+  }
 }
 
 function tooMuch(what: string): ApiError {

@@ -33,6 +33,9 @@ describe('the image is', () => {
         ['question', 'what?'],
       ],
     ],
+    ['the file of that name in a list', [[`image[]${FILE}`, image]]],
+    ['the file at a place within it', [[`image[data]${FILE}`, image]]],
+    ["the file whose name is its part's, too", [[`image.png${FILE}`, image]]],
     ['bytes without a file name', [['image', image]]],
     ['a part of an image type', [['file', image, 'Content-Type: image/png']]],
     [

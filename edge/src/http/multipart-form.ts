@@ -56,13 +56,17 @@ export function readMultipart(
 
 /** Whether a name is a member's, or of a place within one. */
 function isMember(schema: z.core.$ZodType, name: string): boolean {
-  return memberOf(schema, name.replace(/\[.*$/s, '')) !== undefined;
+  return memberOf(schema, name.replace(/[[.].*$/s, '')) !== undefined;
 }
+
+/** The image's own name, also as PHP and others write a list of files (`image[]`) or a place (`image[data]`). */
+const IMAGE_NAME = /^image([[.].*)?$/s;
 
 /** Whether a part is an image's bytes: a text that came as a file, of a field that is text, is not. */
 function isFile({ name, filename, type, bytes }: Part, isField: boolean): boolean {
-  if (name === 'image' || !isField) {
-    const isNamed = filename !== undefined && !(name !== 'image' && isJsonType(type));
+  const isImage = IMAGE_NAME.test(name);
+  if (isImage || !isField) {
+    const isNamed = filename !== undefined && !(!isImage && isJsonType(type));
     return isNamed || type.startsWith('image/') || looksBinary(bytes);
   }
   return false;
@@ -70,8 +74,8 @@ function isFile({ name, filename, type, bytes }: Part, isField: boolean): boolea
 
 function onlyImage(files: readonly Part[]): Part | undefined {
   if (files.length > 1) {
-    const other = files.find(({ name }) => name !== 'image');
-    if (other === undefined || files.every(({ name }) => name !== 'image')) {
+    const other = files.find(({ name }) => !IMAGE_NAME.test(name));
+    if (other === undefined || files.every(({ name }) => !IMAGE_NAME.test(name))) {
       throw severalImages(files.map(({ name }) => name));
     }
     const field = shownName(other.name);

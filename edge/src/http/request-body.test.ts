@@ -132,24 +132,21 @@ describe('fields', () => {
 
   it('of a form may hold JSON where a list is expected', async () => {
     const history = [{ question: 'a dog?', answer: 'yes' }];
-    const init = form({ image: file(), history: JSON.stringify(history), texts: '[1' });
-    expect((await read(init)).fields).toEqual({ history, texts: '[1' });
+    const init = form({ image: file(), history: JSON.stringify(history), texts: '["a"]' });
+    expect((await read(init)).fields).toEqual({ history, texts: ['a'] });
   });
 
-  it.each([
-    ['a query string', { headers: PNG, body: image }, '?seed=1&seed=2'],
-    [
-      'a query string with a name of every object',
-      { headers: PNG, body: image },
-      '?toString=1&toString=2',
-    ],
-  ])('that are given twice in %s are refused', async (_where, init, query) => {
-    await expect(read(init, query)).rejects.toMatchObject({ slug: 'invalid-request' });
+  it('that are given twice in a query string are refused', async () => {
+    const init = { headers: PNG, body: image };
+    await expect(read(init, '?seed=1&seed=2')).rejects.toMatchObject({ slug: 'invalid-request' });
   });
 
   it('have any name, also one that every object has', async () => {
-    const { fields } = await read({ headers: PNG, body: image }, '?__proto__=1');
-    expect(Object.entries(fields)).toEqual([['__proto__', '1']]);
+    const { fields } = await read({ headers: PNG, body: image }, '?__proto__=1&toString=2');
+    expect(Object.entries(fields)).toEqual([
+      ['__proto__', '1'],
+      ['toString', '2'],
+    ]);
   });
 
   it('of any names and numbers are the same from a query string and from JSON', async () => {
@@ -210,6 +207,41 @@ describe('a body is refused', () => {
     ['of a form with another file', form({ image: file(), mask: file() }), 'invalid-request'],
   ])('%s', async (_what, init, slug) => {
     await expect(read(init)).rejects.toMatchObject({ slug });
+  });
+
+  it.each([
+    ['application/xml', '<question>what?</question>'],
+    ['text/javascript', '{"question": "what?"}'],
+    ['application/json, text/plain', '{"question": "what?"}'],
+    ['multipart/mixed; boundary=x', '--x\r\nContent-Disposition: form-data; name="question"\r\n'],
+    ['text/plain', 'question=what?'],
+  ])('for what it is, not for the fields that are within: %s', async (type, body) => {
+    const check = (fields: unknown) => {
+      throw new Error(`fields: ${JSON.stringify(fields)}`);
+    };
+    const init = { headers: { 'content-type': type }, body };
+    const refused = readRequest(request(init), LIMITS, { ...anyFields, check });
+    await expect(refused).rejects.toMatchObject({ slug: 'unsupported-media-type' });
+  });
+
+  it.each([
+    ['', 'invalid-image'],
+    ['application/octet-stream', 'invalid-image'],
+  ])('that is no image and is called "%s", before its fields', async (type, slug) => {
+    const check = () => {
+      throw new Error('fields');
+    };
+    const init = { headers: { 'content-type': type }, body: 'question=what?' };
+    const refused = readRequest(request(init), LIMITS, { ...anyFields, check });
+    await expect(refused).rejects.toMatchObject({ slug });
+  });
+
+  it('that is an image beside another one in the query string', async () => {
+    for (const headers of [PNG, { 'content-type': '' }]) {
+      await expect(
+        read({ headers, body: image }, '?image=https://a.example/b.png'),
+      ).rejects.toMatchObject({ slug: 'several-images' });
+    }
   });
 
   it('with a problem, never with an internal error, whatever its bytes', async () => {

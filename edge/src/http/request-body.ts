@@ -1,6 +1,6 @@
 /** Reads the forms of a request with an image into one: the source of the image, and the other fields. */
 import { ApiError } from '@blip2/shared/errors';
-import { sniff } from '@blip2/shared/image-format';
+import { checkImage, sniff } from '@blip2/shared/image-format';
 import { RequestImage } from '@blip2/shared/schemas/image';
 import type * as z from 'zod/mini';
 import type { Config } from '../config.ts';
@@ -77,10 +77,17 @@ export async function readRequest<Fields>(
     return { source: sourceFromMember(image), fields };
   };
 
+  const checkQuery = () => {
+    if (query.image === undefined) return check(query);
+    const detail = 'The body is an image, and the query string names another: send one of them.';
+    throw new ApiError('several-images', detail, { field: 'image' });
+  };
+
   const fromImage = (body: Uint8Array<ArrayBuffer>): Received<Fields> => {
-    const fields = check(query);
+    // First: what is in a body that is not read may well be the fields that seem to be missing.
     checkRawBody(type, body);
-    return { source: { kind: 'bytes', bytes: body }, fields };
+    checkImage(body, { maxBytes: limits.maxImageBytes, field: 'image' });
+    return { source: { kind: 'bytes', bytes: body }, fields: checkQuery() };
   };
 
   if (isJsonType(type)) {
@@ -103,10 +110,9 @@ export async function readRequest<Fields>(
     }
     return fromImage(body);
   }
-  const fields = check(query);
-  const body = await read(limits.maxImageBytes);
-  checkRawBody(type, body);
-  return { source: { kind: 'bytes', bytes: body }, fields };
+  // What is called an image needs no upload where its fields are wrong.
+  if (type.startsWith('image/')) checkQuery();
+  return fromImage(await read(limits.maxImageBytes));
 }
 
 const FORM_TYPE = 'application/x-www-form-urlencoded';
@@ -153,5 +159,5 @@ function looksLikeObject(body: Uint8Array): boolean {
 
 function entriesOf(body: Uint8Array, charset: string | undefined): FormEntry[] {
   const text = decodeText(body, charset, { what: 'The body', slug: 'invalid-request' });
-  return parseUrlEncoded(text).map(([name, value]) => [name, withLineFeeds(value)]);
+  return parseUrlEncoded(text, charset).map(([name, value]) => [name, withLineFeeds(value)]);
 }

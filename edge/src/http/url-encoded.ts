@@ -7,11 +7,12 @@ import { shownName } from './validate.ts';
 const WITHOUT_SPACES = new Set(['image', 'image[data]']);
 
 /**
- * Names and values in their order. Unlike `URLSearchParams`, text that is not UTF-8 is refused, not replaced.
+ * Names and values in their order. Unlike `URLSearchParams`, text that is not in its encoding is refused, not replaced.
+ * @param charset of the bytes that are percent-encoded: old clients write those of the charset that they name
  * @throws ApiError `invalid-request`, also for more than `MAX_ENTRIES`
  * @example parseUrlEncoded('prompt=a+dog&n=2') // [['prompt', 'a dog'], ['n', '2']]
  */
-export function parseUrlEncoded(text: string): [name: string, value: string][] {
+export function parseUrlEncoded(text: string, charset = 'utf-8'): [name: string, value: string][] {
   const entries: [string, string][] = [];
   for (let start = 0; start < text.length; ) {
     const ampersand = text.indexOf('&', start);
@@ -23,14 +24,15 @@ export function parseUrlEncoded(text: string): [name: string, value: string][] {
     const equals = pair.indexOf('=');
     const [name, value] =
       equals === -1 ? [pair, ''] : [pair.slice(0, equals), pair.slice(equals + 1)];
-    const field = decode(name, shownName(name));
-    entries.push([field, decode(value, shownName(field), WITHOUT_SPACES.has(field) ? '+' : ' ')]);
+    const field = decode(name, shownName(name), charset);
+    const plus = WITHOUT_SPACES.has(field) ? '+' : ' ';
+    entries.push([field, decode(value, shownName(field), charset, plus)]);
   }
   return entries;
 }
 
-function decode(text: string, field: string, plus: '+' | ' ' = ' '): string {
+function decode(text: string, field: string, charset: string, plus: '+' | ' ' = ' '): string {
   if (!text.includes('%') && !(plus === ' ' && text.includes('+'))) return text;
   const where = { what: `${field}: the text`, field, slug: 'invalid-request' } as const;
-  return decodeText(percentDecode(text, plus), undefined, where);
+  return decodeText(percentDecode(text, plus), charset, where);
 }

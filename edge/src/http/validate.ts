@@ -1,7 +1,7 @@
 /** Validates what clients send by its schema, and names the field that is wrong. */
 import { nearest } from '@blip2/shared/config/nearest';
 import { ApiError } from '@blip2/shared/errors';
-import { UNKNOWN_FIELDS } from '@blip2/shared/schemas/other-names';
+import { OTHER_ROUTES, UNKNOWN_FIELDS } from '@blip2/shared/schemas/other-names';
 import type * as z from 'zod/mini';
 import { membersOf, schemaAt } from './schema-kinds.ts';
 
@@ -17,7 +17,13 @@ export function validate<Schema extends z.ZodMiniType>(
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const [first] = result.error.issues;
+  const { issues } = result.error;
+  // A name that is unknown explains one that is missing.
+  const unknown = issues.find(
+    ({ code, path }) => code === 'unrecognized_keys' && path.length === 0,
+  );
+  const isMissing = issues[0] !== undefined && valueAt(value, issues[0].path) === undefined;
+  const first = (isMissing ? unknown : undefined) ?? issues[0];
   if (first === undefined) throw new ApiError('invalid-request', 'The request is not valid.');
   const issue = nearestIssue(first);
   const path = [...within, ...issue.path];
@@ -41,19 +47,21 @@ export function shownName(name: string): string {
   return name.length > MAX_SHOWN_LENGTH ? `${name.slice(0, MAX_SHOWN_LENGTH)}…` : name;
 }
 
+const REMEDIES = new Map(Object.entries({ ...OTHER_ROUTES, ...UNKNOWN_FIELDS }));
+
 /** What to write instead of an unknown name, as the end of a sentence. @param known names at its place */
 function hint(name: string, known: readonly string[]): string {
   if (name.length < 3 || name.length > MAX_SHOWN_LENGTH) return '.';
-  const remedy = Object.hasOwn(UNKNOWN_FIELDS, name) ? UNKNOWN_FIELDS[name] : undefined;
+  const remedy = REMEDIES.get(name);
   if (remedy !== undefined) return `: ${remedy}.`;
-  const snakeCase = name.replace(/[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+  const snakeCase = name.replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
   const likely = nearest(snakeCase.replaceAll('-', '_'), known);
   return likely === undefined ? '.' : `; did you mean ${likely}?`;
 }
 
 /** Of a union, what is wrong with the alternative whose type was sent; where there is none, the union's own issue. */
 function nearestIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
-  if (issue.code !== 'invalid_union') return issue;
+  if (issue.code !== 'invalid_union' || isWorded(issue)) return issue;
   const [near] =
     issue.errors.find(([inner]) => inner?.code !== 'invalid_type' || inner.path.length > 0) ?? [];
   return near === undefined
@@ -61,17 +69,22 @@ function nearestIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
     : nearestIssue({ ...near, path: [...issue.path, ...near.path] });
 }
 
-/** zod/mini has no messages without a locale. */
+/** Whether the schema has words of its own for the issue: zod/mini has no messages without a locale. */
+const isWorded = ({ message }: z.core.$ZodIssue) => message !== 'Invalid input';
+
+/** What is wrong, as the end of a sentence. */
 function describe(issue: z.core.$ZodIssue, sent: unknown): string {
   switch (issue.code) {
     case 'invalid_type':
-      return sent === undefined ? 'is required' : `must be of type ${issue.expected}`;
+      if (sent === undefined) return 'is required';
+      return isWorded(issue) ? issue.message : `must be of type ${issue.expected}`;
     case 'too_small':
       return amount(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum);
     case 'too_big':
       return amount(issue.origin, issue.inclusive ? 'at most' : 'less than', issue.maximum);
     case 'invalid_union': {
       if (sent === undefined) return 'is required';
+      if (isWorded(issue)) return issue.message;
       const types = issue.errors.flat().flatMap((inner) => {
         return inner.code === 'invalid_type' ? [inner.expected] : [];
       });
@@ -82,7 +95,7 @@ function describe(issue: z.core.$ZodIssue, sent: unknown): string {
     case 'custom':
       return issue.message;
     case 'invalid_format':
-      return issue.message === 'Invalid input' ? 'has the wrong format' : issue.message;
+      return isWorded(issue) ? issue.message : 'has the wrong format';
     default:
       return 'is not valid';
   }

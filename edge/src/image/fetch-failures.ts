@@ -22,13 +22,15 @@ export function timeoutFailure(milliseconds: number, hasBegun: boolean, cause: u
 /** @param error `body-too-large` of whoever read the reply */
 export function tooLargeFailure({ slug, extras }: ApiError): ApiError {
   const { limit, actual } = extras;
-  const detail = `The image at the URL has ${actual} bytes or more; at most ${limit} are accepted. Use the address of a smaller one.`;
+  const size = actual === undefined ? `more than ${limit} bytes` : `${actual} bytes or more`;
+  const detail = `The image at the URL has ${size}; at most ${limit} are accepted. Use the address of a smaller one.`;
   return new ApiError(slug, detail, { ...extras, field });
 }
 
 /** @param cause what reading the reply threw */
 export function transferFailure(cause: unknown): ApiError {
-  const what = /decompress/i.test(String(cause))
+  const isDamaged = cause instanceof ApiError || /decompress/i.test(String(cause));
+  const what = isDamaged
     ? 'The host of the image URL called its reply compressed, and it is not, or is damaged.'
     : 'The transfer from the host of the image URL ended before the image was complete.';
   return failed(`${what} Try again, or send the bytes.`, cause);

@@ -1,3 +1,4 @@
+import zlib from 'node:zlib';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
 
@@ -47,6 +48,31 @@ describe('an image at a URL', () => {
     edge.gpu.web.set(URL_, () => typed(imageBytes, type));
     expect((await send()).status).toBe(200);
     expect(edge.gpu.received[0]?.payload).toEqual(imageBytes);
+  });
+
+  it.each<[string, (bytes: Uint8Array) => Uint8Array]>([
+    ['deflate', zlib.deflateSync],
+    ['zstd', zlib.zstdCompressSync],
+    ['X-GZIP', zlib.gzipSync],
+  ])('is inflated where its host sends it in %s unasked', async (coding, compress) => {
+    const imageBytes = newImage();
+    const reply = (body: Uint8Array) =>
+      new Response(new Uint8Array(body), {
+        headers: { 'content-encoding': coding },
+        encodeBody: 'manual',
+      } as ResponseInit);
+    edge.gpu.web.set(URL_, () => reply(compress(imageBytes)));
+    expect((await send()).status).toBe(200);
+    expect(edge.gpu.received[0]?.payload).toEqual(imageBytes);
+    edge.gpu.web.set(URL_, () => reply(compress(imageBytes).subarray(0, -2)));
+    expect(await (await send()).json()).toMatchObject({
+      detail: expect.stringMatching(/called its reply compressed, and it is not, or is damaged/),
+    });
+    edge.gpu.web.set(URL_, () => reply(compress(new Uint8Array(100_001))));
+    expect(await (await send()).json()).toMatchObject({
+      type: '/problems/body-too-large',
+      field: 'image.url',
+    });
   });
 
   it('is asked for by a client that says who it is and takes anything', async () => {

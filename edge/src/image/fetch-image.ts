@@ -1,6 +1,7 @@
 /** Fetches an image from a public URL: each redirect is checked, size and time are limited, the bytes decide what it is. */
 import { ApiError } from '@blip2/shared/errors';
 import { sniff } from '@blip2/shared/image-format';
+import { decodeContent, parseContentEncoding } from '../http/content-encoding.ts';
 import { mediaType } from '../http/media-type.ts';
 import { readLimited } from '../http/read-limited.ts';
 import type { Platform } from '../platform.ts';
@@ -48,8 +49,8 @@ export async function fetchImage(
   let response: Response | undefined;
   try {
     response = await lastReply(address, options, AbortSignal.any([signal, timeout]));
-    const bytes = await readLimited(response, maxBytes);
     const { status, headers } = response;
+    const bytes = decoded(await readLimited(response, maxBytes), headers, maxBytes);
     if (bytes.byteLength === 0) throw emptyFailure(status);
     const sniffed = sniff(bytes);
     if (sniffed.kind === 'image') return bytes;
@@ -60,8 +61,20 @@ export async function fetchImage(
     if (signal.aborted) throw thrown;
     if (timeout.aborted) throw timeoutFailure(TIMEOUT_MS, response !== undefined, thrown);
     if (!(thrown instanceof ApiError)) throw transferFailure(thrown);
+    if (thrown.slug === 'invalid-content-encoding') throw transferFailure(thrown);
     throw thrown.slug === 'body-too-large' ? tooLargeFailure(thrown) : thrown;
   }
+}
+
+/** Those of HTTP that `fetch` leaves as they are; some hosts send them unasked. */
+const LEFT_CODINGS = ['deflate', 'zstd', 'x-gzip'];
+
+/** @throws ApiError `invalid-content-encoding`, `body-too-large` */
+function decoded(bytes: Uint8Array<ArrayBuffer>, headers: Headers, limit: number) {
+  const coding = headers.get('content-encoding')?.trim().toLowerCase() ?? '';
+  // A runtime that knows more has decoded it, and left the header.
+  if (!LEFT_CODINGS.includes(coding) || sniff(bytes).kind === 'image') return bytes;
+  return decodeContent(bytes, parseContentEncoding(coding), limit);
 }
 
 /**

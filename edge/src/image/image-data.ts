@@ -37,7 +37,10 @@ function fromBase64(text: string, field: string): Bytes {
       wrong === undefined
         ? 'it is cut off, or has padding within'
         : `character ${plain.indexOf(wrong) + 1} is ${JSON.stringify(wrong)}`;
-    throw invalid(`${field}: is neither base64 nor a data: URL: ${why}.`, field, cause);
+    // A file's name, or an address without its beginning.
+    const hint =
+      wrong === '.' ? ' A URL begins with https:// or http://; send the bytes of a file.' : '';
+    throw invalid(`${field}: is neither base64 nor a data: URL: ${why}.${hint}`, field, cause);
   }
 }
 

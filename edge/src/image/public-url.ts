@@ -25,9 +25,11 @@ export function checkImageUrl(text: string, options: { allowPrivate: boolean; ba
   const url = URL.parse(text, options.base?.href);
   const isRedirect = options.base !== undefined;
   const what = isRedirect ? 'The address to which the image URL redirects' : 'The image URL';
-  if (url === null) throw refused(`${what} is not valid.`);
+  if (url === null) {
+    throw refused(`${what} is not valid: it needs https:// or http://, and a host.`);
+  }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw refused(`${what} is neither http nor https.`);
+    throw refused(`${what} is neither http nor https. Send the bytes of what is elsewhere.`);
   }
   if (url.username !== '' || url.password !== '') {
     throw refused(`${what} has credentials in it, with which nothing is fetched.`);

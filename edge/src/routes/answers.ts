@@ -11,11 +11,8 @@ export const answers = generateRoute({
   prepare: (fields, deps) => {
     const { question, history, stream, ...options } = validate(AnswerOptions, fields);
     const text = answerPrompt(deps.models.generate.family, question, history);
-    // With earlier turns it may be any of them that is too long.
-    const prompt = {
-      text,
-      ...((history ?? []).length === 0 ? { field: 'question' as const } : {}),
-    };
-    return { prompt: preparePrompt(deps, prompt, options), stream };
+    // Where there are earlier turns, it is they that can be left out.
+    const field = (history ?? []).length === 0 ? 'question' : 'history';
+    return { prompt: preparePrompt(deps, { text, field }, options), stream };
   },
 });

@@ -71,8 +71,42 @@ describe('JSON', () => {
 
   it.each<[string, Record<string, unknown>, string]>([
     ['what is missing', { image, question: undefined }, 'question: is required.'],
-    ['a fraction', { image, question: 'x', min_tokens: 1.5 }, 'min_tokens: must be of type int.'],
+    [
+      'a fraction',
+      { image, question: 'x', min_tokens: 1.5 },
+      'min_tokens: must be a whole number from 0 to 32768.',
+    ],
+    [
+      'a number as text',
+      { image, question: 'x', temperature: '1' },
+      'temperature: must be a number from 0 to 5.',
+    ],
+    [
+      'one of several kinds, as text',
+      { image, question: 'x', early_stopping: 'true' },
+      'early_stopping: must be true, false or never.',
+    ],
     ['a wrong type', { image, question: 'x', stream: 'yes' }, 'stream: must be of type boolean.'],
+    [
+      'a name in capitals',
+      { image, question: 'x', MAX_TOKENS: 5 },
+      'There is no field MAX_TOKENS; did you mean max_tokens?',
+    ],
+    [
+      'a name for which another one is missing',
+      { image, Question: 'x' },
+      'There is no field Question; did you mean question?',
+    ],
+    [
+      'a conversation as others write it',
+      { messages: [{ role: 'user', content: 'x' }] },
+      'There is no field messages: use question and history.',
+    ],
+    [
+      'a member of another route',
+      { image, question: 'x', prompt: 'y' },
+      'There is no field prompt: /v1/captions takes it, as the beginning of a caption.',
+    ],
     [
       'a mistyped name',
       { image, question: 'x', max_tokns: 5 },
@@ -174,13 +208,14 @@ describe('questions', () => {
     await expectProblem(response, 'prompt-too-long', { detail, field: 'question', limit, actual });
   });
 
-  it('with a long history are refused without the name of a field', async () => {
+  it('with a long history are refused with what can be left out', async () => {
     const history = [{ question: 'x'.repeat(1000), answer: 'y'.repeat(1000) }];
     const body = { image, question: 'x'.repeat(2500), history };
     const response = await edge.post('/v1/answers', body);
     const problem = Problem.parse(await response.json());
     expect(problem).toMatchObject({ type: '/problems/prompt-too-long', limit: 4096 });
-    expect(problem.field).toBeUndefined();
+    expect(problem).toMatchObject({ field: 'history' });
+    expect(problem.detail).toMatch(/Leave out the oldest turns\.$/);
   });
 
   it('of captions that begin with too much are refused with the name of the field', async () => {

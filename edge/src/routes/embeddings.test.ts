@@ -132,6 +132,16 @@ it.each([
   expect(await response.json()).toMatchObject({ type: `/problems/${slug}`, field: 'sha256' });
 });
 
+it.each([
+  ['kind=query&kind=itc', 'kind is given twice.'],
+  ['kind[]=query&kind[]=itc', 'kind: must be one of query, itc.'],
+  ['instruction=%ff', 'instruction: the text is not UTF-8: encode it so.'],
+])('the query %s is refused', async (query, detail) => {
+  const response = await get(`/v1/embeddings/${'0'.repeat(64)}?${query}`);
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ type: '/problems/invalid-request', detail });
+});
+
 describe('embeddings of ITC', () => {
   it('that are not cached are asked for by their kind, though query embeddings are', async () => {
     const { path } = await cacheOne();

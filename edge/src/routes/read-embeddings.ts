@@ -8,6 +8,8 @@ import { embeddingMediaType, represent } from '../embeddings/represent.ts';
 import { cacheUnavailable, unknownImage } from '../embeddings/resolve-embeddings.ts';
 import { embeddingInstruction } from '../generation/instruction.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
+import { fieldsFromForm } from '../http/form-fields.ts';
+import { parseUrlEncoded } from '../http/url-encoded.ts';
 import { validate } from '../http/validate.ts';
 import { type Handler, requestContextOf } from './app-context.ts';
 
@@ -19,7 +21,8 @@ export const readEmbeddings: Handler = async (c, deps) => {
       field: 'sha256',
     });
   }
-  const options = validate(CachedEmbeddingsQuery, c.req.query());
+  const query = parseUrlEncoded(new URL(c.req.url).search.slice(1));
+  const options = validate(CachedEmbeddingsQuery, fieldsFromForm(query, CachedEmbeddingsQuery));
   const instructionIds = embeddingInstruction(deps.models.generate, options);
   const mediaType = embeddingMediaType(c.req.header('accept'));
   const store = storeOf(deps, options.kind);

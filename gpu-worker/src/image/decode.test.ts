@@ -154,6 +154,21 @@ describe('images of every kind', () => {
     near(await rgbAt(bytes, red[0]!, red[1]!), [255, 0, 0], 0);
     near(await rgbAt(bytes, blue[0]!, blue[1]!), [0, 0, 255], 0);
   });
+
+  it('EXIF of a PNG is applied where it stands behind the pixels, too', async () => {
+    const bytes = await halves().withMetadata({ orientation: 6 }).png().toBuffer();
+    const at = bytes.indexOf('eXIf') - 4;
+    const end = at + 12 + bytes.readUInt32BE(at);
+    const last = bytes.indexOf('IEND') - 4;
+    const late = Buffer.concat([
+      bytes.subarray(0, at),
+      bytes.subarray(end, last),
+      bytes.subarray(at, end),
+      bytes.subarray(last),
+    ]);
+    expect((await openImage(late, limits)).info).toEqual((await openImage(bytes, limits)).info);
+    expect(await rgbAt(late, 20, 5)).toEqual(await rgbAt(bytes, 20, 5));
+  });
 });
 
 /** The first box of an AVIF with a brand, and empty boxes. */
@@ -162,6 +177,12 @@ const avif = (brand: string, ...boxes: string[]) =>
     `\0\0\0\x18ftyp${brand}\0\0\0\0mif1avif${boxes.map((box) => `\0\0\0\x08${box}`).join('')}`,
     'latin1',
   );
+
+async function jpegOf12Bits(): Promise<Uint8Array> {
+  const bytes = await halves().jpeg().toBuffer();
+  bytes[bytes.indexOf(Buffer.from([0xff, 0xc0])) + 4] = 12;
+  return bytes;
+}
 
 describe('bytes that are no image', () => {
   const refuse = async (bytes: Uint8Array): Promise<ApiError> => {
@@ -178,6 +199,7 @@ describe('bytes that are no image', () => {
   it.each<[string, () => Promise<Uint8Array>, string]>([
     ['nothing', async () => new Uint8Array(), 'no-image'],
     ['noise', async () => new Uint8Array(500).fill(9), 'invalid-image'],
+    ['a JPEG of 12 bits', jpegOf12Bits, 'unsupported-media-type'],
     ['text', async () => Buffer.from('hello world'), 'invalid-image'],
     ['a TIFF', () => halves().tiff().toBuffer(), 'unsupported-media-type'],
     ['an AVIF of nothing', async () => avif('avif'), 'invalid-image'],
@@ -190,7 +212,7 @@ describe('bytes that are no image', () => {
     ],
     ['too many bytes', async () => new Uint8Array(limits.maxBytes + 1), 'body-too-large'],
   ])('%s is refused', async (_name, make, slug) => {
-    expect((await refuse(await make())).slug).toBe(slug);
+    expect(await refuse(await make())).toMatchObject({ slug, extras: { field: 'image' } });
   });
 
   it.each<[string, () => Promise<Buffer>]>([

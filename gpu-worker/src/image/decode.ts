@@ -4,7 +4,7 @@ import { checkImage, FORMAT_NAMES, refusalOf } from '@blip2/shared/image-format'
 import { HEIC, type ImageFormat, OTHER_HEIF } from '@blip2/shared/image-signatures';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { asStillAvif, framesOf } from './frames.ts';
+import { asStillAvif, framesOf, isPremultiplied, withEarlyExif } from './frames.ts';
 
 export type ImageLimits = { maxBytes: number; maxPixels: number };
 
@@ -24,25 +24,38 @@ sharp.unblock({
  * @throws ApiError no-image, unsupported-media-type, image-too-large, body-too-large or invalid-image
  */
 export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise<OpenedImage> {
-  const format = checkImage(bytes, limits);
+  const format = checkImage(bytes, { ...limits, field: 'image' });
   // Limits are checked here, from the header, so that the error can name them; decoding comes after.
   const options = { failOn: 'error', limitInputPixels: false, pages: 1 } as const;
-  const input = format === 'avif' ? asStillAvif(bytes) : bytes;
+  const input = asDecoderTakes(bytes, format);
   const metadata = await readHeader(sharp(input, options), format);
   const { width, height } = metadata;
   if (width * height > limits.maxPixels) {
-    throw new ApiError('image-too-large', `The image is ${width} × ${height} pixels.`, {
+    const detail = `The image is ${width} × ${height} pixels; at most ${limits.maxPixels} in all are accepted. Scale it down.`;
+    throw new ApiError('image-too-large', detail, {
+      field: 'image',
       limit: limits.maxPixels,
       actual: width * height,
     });
   }
   const frames = framesOf(bytes, format, metadata.pages);
   const info = { ...metadata.autoOrient, format, ...(frames > 1 ? { frames } : {}) };
+  if (format === 'avif' && isPremultiplied(bytes)) {
+    // The decoder takes its colors for those without alpha, with which they would come out too dark.
+    const canvas = { width, height, channels: 3, background: '#ffffff' } as const;
+    const overlay = { ...options, input: Buffer.from(input), premultiplied: true };
+    return { info, pixels: sharp({ create: canvas }).composite([overlay]).removeAlpha() };
+  }
   const pixels = sharp(input, { ...options, ignoreIcc: metadata.space !== 'cmyk' })
     .autoOrient()
     .flatten({ background: '#ffffff' })
     .toColourspace('srgb');
   return { info, pixels };
+}
+
+function asDecoderTakes(bytes: Uint8Array, format: ImageFormat): Uint8Array {
+  if (format === 'avif') return asStillAvif(bytes);
+  return format === 'png' ? withEarlyExif(bytes) : bytes;
 }
 
 /** @throws ApiError `invalid-image`, or `unsupported-media-type` for HEIF of another compression than AV1 */
@@ -52,11 +65,11 @@ async function readHeader(input: Sharp, format: ImageFormat): Promise<Metadata> 
     metadata = await input.metadata();
   } catch (cause) {
     const detail = `The image begins as ${FORMAT_NAMES[format]} does and is damaged or cut off: its header cannot be read.`;
-    throw new ApiError('invalid-image', detail, { cause });
+    throw new ApiError('invalid-image', detail, { field: 'image', cause });
   }
   if (format === 'avif' && metadata.compression !== 'av1') {
     const heif = metadata.compression === 'hevc' ? HEIC : OTHER_HEIF;
-    throw new ApiError('unsupported-media-type', refusalOf(heif));
+    throw new ApiError('unsupported-media-type', refusalOf(heif), { field: 'image' });
   }
   return metadata;
 }

@@ -1,4 +1,4 @@
-/** The frames of animations where the decoder does not know them: of animated PNG, and of AVIF with an image sequence. */
+/** What the decoder does not see in a file by itself: frames of animations, late EXIF of PNG, alpha and brands of AVIF. */
 import { ApiError } from '@blip2/shared/errors';
 import type { ImageFormat } from '@blip2/shared/image-signatures';
 
@@ -28,12 +28,41 @@ export function asStillAvif(bytes: Uint8Array): Uint8Array {
   if (childOf(view, whole, 'meta') === undefined && childOf(view, whole, 'moov') !== undefined) {
     const detail =
       'The AVIF has a sequence of images and no still one. Send its first frame: `ffmpeg -i FILE -frames:v 1 image.png`.';
-    throw new ApiError('invalid-image', detail);
+    throw new ApiError('invalid-image', detail, { field: 'image' });
   }
   if (typeAt(view, BRAND_AT) === 'avif') return bytes;
   const copy = Uint8Array.from(bytes);
   copy.set(new TextEncoder().encode('avif'), BRAND_AT);
   return copy;
+}
+
+/**
+ * A PNG as the decoder takes it: it reads EXIF before the pixels alone, and some programs that turn an image by its
+ * EXIF write that at the end, as they may.
+ */
+export function withEarlyExif(bytes: Uint8Array): Uint8Array {
+  const view = viewOf(bytes);
+  let pixelsAt: number | undefined;
+  for (const { at, type, end } of chunksOfPng(view)) {
+    if (type === 'IDAT') pixelsAt ??= at;
+    if (type !== 'eXIf') continue;
+    if (pixelsAt === undefined) return bytes;
+    const parts = [[0, pixelsAt], [at, end], [pixelsAt, at], [end]] as const;
+    return Buffer.concat(parts.map(([from, to]) => bytes.subarray(from, to)));
+  }
+  return bytes;
+}
+
+/** Whether the colors of an AVIF are multiplied by its alpha already: a reference of one item to another says so. */
+export function isPremultiplied(bytes: Uint8Array): boolean {
+  const view = viewOf(bytes);
+  const meta = childOf(view, { from: 0, to: view.byteLength }, 'meta');
+  // Both begin with version and flags.
+  const references = meta && childOf(view, { ...meta, from: meta.from + 4 }, 'iref');
+  return (
+    references !== undefined &&
+    childOf(view, { ...references, from: references.from + 4 }, 'prem') !== undefined
+  );
 }
 
 /** Behind size and type of the first box. */
@@ -43,14 +72,23 @@ function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
   return new DataView(buffer, byteOffset, byteLength);
 }
 
-/** PNG: chunks of length, type, data and checksum; `acTL`, which names the number of frames, stands before `IDAT`. */
+/** PNG: `acTL`, which names the number of frames, stands before `IDAT`. */
 function framesOfPng(view: DataView): number | undefined {
-  for (let at = 8; at + 12 <= view.byteLength; at += 12 + view.getUint32(at)) {
-    const type = typeAt(view, at + 4);
+  for (const { at, type } of chunksOfPng(view)) {
     if (type === 'IDAT') return undefined;
     if (type === 'acTL') return view.getUint32(at + 8);
   }
   return undefined;
+}
+
+/** PNG: chunks of length, type, data and checksum. One that is cut off ends them. */
+function* chunksOfPng(view: DataView): Generator<{ at: number; type: string; end: number }> {
+  for (let at = 8; at + 12 <= view.byteLength; ) {
+    const end = at + 12 + view.getUint32(at);
+    if (end > view.byteLength) return;
+    yield { at, type: typeAt(view, at + 4), end };
+    at = end;
+  }
 }
 
 /** ISO base media: the number of samples in the sample sizes of the first track. */

@@ -16,7 +16,7 @@ const pool = new Piscina<{ image: RgbImage; spec: ImageSpec }, Float32Array<Arra
  * Decodes, resizes (without `spec.resize` straight to the model's square, whatever the aspect), crops the center, scales to
  * 0…1 and normalizes.
  * @returns float32 [3, size, size]
- * @throws ApiError invalid-image when the pixels turn out to be damaged
+ * @throws ApiError invalid-image when the pixels turn out to be damaged, unsupported-media-type for rare kinds of JPEG
  */
 export async function preprocess(
   pixels: Sharp,
@@ -33,7 +33,12 @@ async function decodePixels(pixels: Sharp): Promise<RgbImage> {
       .toBuffer({ resolveWithObject: true });
     return { data, width: info.width, height: info.height };
   } catch (cause) {
+    if (/Unsupported JPEG/.test(String(cause))) {
+      const detail =
+        'This is a JPEG of a kind that is not decoded here, such as one of 12 bits. Convert it: `magick FILE image.png`.';
+      throw new ApiError('unsupported-media-type', detail, { field: 'image', cause });
+    }
     const detail = 'The image is damaged or cut off: its pixels cannot be decoded.';
-    throw new ApiError('invalid-image', detail, { cause });
+    throw new ApiError('invalid-image', detail, { field: 'image', cause });
   }
 }

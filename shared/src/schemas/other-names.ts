@@ -50,9 +50,26 @@ export const UNKNOWN_FIELDS: Readonly<Record<string, string>> = {
   random_seed: 'use seed',
   image_url: 'use image.url, or image with the URL',
   image_base64: 'use image.data',
+  base64: 'use image.data',
+  b64_json: 'use image.data',
+  image_data: 'use image.data',
+  url: 'use image.url',
+  sha256: 'use image.sha256',
+  path: 'files of yours cannot be read here; send the bytes',
   images: 'send one image, as image',
   file: 'send the image as image',
+  Image: 'send the image as image',
+  img: 'send the image as image',
+  picture: 'send the image as image',
+  photo: 'send the image as image',
   text_input: 'use question or prompt',
   messages: 'use question and history',
   model: 'one model is served, and /healthz names it',
+};
+
+/** Where members that only one route has belong. */
+export const OTHER_ROUTES: Readonly<Record<string, string>> = {
+  question: '/v1/answers takes it',
+  history: '/v1/answers takes it',
+  prompt: '/v1/captions takes it, as the beginning of a caption',
 };

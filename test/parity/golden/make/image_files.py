@@ -65,6 +65,14 @@ def png16(image: Image.Image, icc: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def with_late_exif(png: bytes) -> bytes:
+    """The same file with its EXIF behind the pixels, where some programs that turn images write it."""
+    start = png.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+    last = png.index(b"IEND") - 4
+    return png[:start] + png[end:last] + png[start:end] + png[last:]
+
+
 def grid_avif() -> bytes:
     """An AVIF of two by two cells, each of them an image of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -119,6 +127,7 @@ def files() -> dict[str, bytes]:
         "several.mpo.jpg": saved(still, "MPO", save_all=True, append_images=[corner], quality=95),
         "rotated.jpg": saved(still, "JPEG", quality=95, **exif),
         "rotated.png": saved(still, "PNG", **exif),
+        "rotated-late.png": with_late_exif(saved(still, "PNG", **exif)),
         "rotated.webp": saved(still, "WEBP", lossless=True, **exif),
         "rotated.avif": saved(still, "AVIF", **avif, **exif),
         "progressive.jpg": saved(still, "JPEG", quality=90, progressive=True),
@@ -137,6 +146,9 @@ def files() -> dict[str, bytes]:
         "transparent-color.png": saved(still, "PNG", transparency=still.getpixel((3, 3))),
         "alpha.webp": saved(with_alpha(), "WEBP", lossless=True),
         "alpha.avif": saved(with_alpha(), "AVIF", **avif),
+        "alpha-premultiplied.avif": saved(
+            with_alpha(), "AVIF", quality=100, subsampling="4:4:4", alpha_premultiplied=True
+        ),
         "transparent.gif": saved(palette, "GIF"),
     }
 
