@@ -173,6 +173,12 @@ describe('a setting of the tokenizer', () => {
       /model\.byte_fallback = true/,
     ],
     [
+      'of a word that is not supported',
+      'api-opt',
+      add({ id: 901, ...region, magic: 1 }),
+      /added_tokens\.\d+\.magic = 1/,
+    ],
+    [
       'that puts another control token in front of a text',
       'api-opt',
       template(bos, text),

@@ -147,10 +147,16 @@ export async function openWeights(
 
 /** What training wraps a model in: data parallel, torch.compile, Lightning. */
 const WRAPPERS = ['module.', '_orig_mod.', 'model.'];
+/** Stands at the top of every BLIP-2. */
+const QUERIES = 'query_tokens';
 
-/** Without what every name begins with. */
+/** Without what every name begins with: a wrapper's own name, or that of the model within another. */
 function unwrapped(tensors: TensorSource): TensorSource {
-  const wrapper = WRAPPERS.find((start) => tensors.keys().every((name) => name.startsWith(start)));
+  const queries = tensors.keys().find((name) => name.endsWith(`.${QUERIES}`));
+  const within = queries === undefined ? [] : [queries.slice(0, -QUERIES.length)];
+  const wrapper = [...WRAPPERS, ...within].find((start) =>
+    tensors.keys().every((name) => name.startsWith(start)),
+  );
   if (wrapper === undefined || tensors.size === 0) return tensors;
   return unwrapped(renamed(tensors, (name) => name.slice(wrapper.length)));
 }
