@@ -375,7 +375,7 @@ describe('a checkpoint with the files of older versions only', () => {
     [
       'without one of them',
       (folder) => rm(join(folder, 'merges.txt')),
-      /lacks tokenizer\.json; it could be made of vocab\.json and merges\.txt, but merges\.txt is missing too/,
+      /lacks tokenizer\.json; it could be made of vocab\.json and merges\.txt, but there is no merges\.txt either/,
     ],
     [
       'of another class',

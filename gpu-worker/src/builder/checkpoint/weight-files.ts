@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { parseOrThrow } from '../config/schema-helpers.ts';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
 import { readChunks, readHeader } from './safetensors.ts';
@@ -66,9 +67,8 @@ async function shardsOf(
   present: readonly string[],
 ): Promise<Pick<WeightFiles, 'files' | 'index'>> {
   const path = join(folder, file);
-  const parsed = ShardIndex.safeParse(await readJson(path));
-  if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
-  const shardOf = new Map(Object.entries(parsed.data.weight_map));
+  const { weight_map } = parseOrThrow(ShardIndex, await readJson(path), path);
+  const shardOf = new Map(Object.entries(weight_map));
   const files = [...new Set(shardOf.values())].sort();
   if (files.length === 0) throw new CheckpointError(`${path} names no shard.`);
   const missing = files.filter((shard) => !present.includes(shard));
