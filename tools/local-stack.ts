@@ -69,7 +69,9 @@ export type Stack = {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { port = 0, persist = false, logLevel = 'error', onStatus: status = () => {} } = options;
   const { host = LOOPBACK } = options;
-  await freePort({ host, port }, { variables: { host: 'HOST', port: 'PORT' }, nameOccupant });
+  const expectFree = () =>
+    freePort({ host, port }, { variables: { host: 'HOST', port: 'PORT' }, nameOccupant });
+  await expectFree();
   const settings: ModelSettings = {
     ...(options.model ?? withDefaults(MODEL_OPTIONS)),
     ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
@@ -105,6 +107,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
     persist,
     logLevel,
+  }).catch(async (cause) => {
+    // Somebody else, another start of ours perhaps, may have taken the port since it was looked at.
+    await expectFree();
+    throw cause;
   });
   started.defer(edge.stop);
   const loadSeconds = (await loadMs) / 1000;

@@ -48,6 +48,10 @@ describe('a config as transformers writes it', () => {
     await read(changed('opt', 'text', nothing));
   });
 
+  it('may name no architecture', async () => {
+    await read(changed('opt', null, { architectures: null }));
+  });
+
   it('may have the unknown keys that BLIP2_IGNORE_CONFIG lists, and no others', async () => {
     const config = changed('t5', 'text', { note: 'tuned on birds', rope_theta: 10000 });
     await read(config, ['text_config.note', 'text_config.rope_theta']);
@@ -75,7 +79,7 @@ describe('a config as transformers writes it', () => {
     ['t5', null, { a: 1, b: 'x'.repeat(99) }, /know a = 1, b = "x{78}…\. .*CONFIG=a,b;/],
     ['opt', 'text', { _remove_final_layer_norm: true }, /_remove_final_layer_norm/],
     ['opt', 'text', { do_layer_norm_before: false }, /do_layer_norm_before/],
-    ['opt', 'text', { enable_bias: false }, /enable_bias/],
+    ['opt', 'text', { enable_bias: false }, /text_config\.enable_bias = false: .*expected true/],
     ['opt', 'text', { layer_norm_elementwise_affine: false }, /layer_norm_elementwise_affine/],
     ['opt', 'text', { activation_function: 'gelu' }, /activation_function/],
     ['opt', 'text', { is_encoder_decoder: true }, /is_encoder_decoder/],
@@ -118,7 +122,12 @@ describe('a config as transformers writes it', () => {
     ['t5', 'text', { is_gated_act: false }, /is_gated_act/],
     ['t5', 'text', { dense_act_fn: 'silu' }, /dense_act_fn/],
     ['t5', 'text', { is_encoder_decoder: false }, /is_encoder_decoder/],
-    ['opt', 'vision', { hidden_act: 'silu' }, /hidden_act/],
+    [
+      'opt',
+      'vision',
+      { hidden_act: 'silu' },
+      /vision_config\.hidden_act = "silu": .*"gelu"\|"quick_gelu"/,
+    ],
     ['opt', 'vision', { num_channels: 1 }, /num_channels/],
     ['opt', 'vision', { model_type: 'clip_vision_model' }, /model_type/],
     ['opt', 'vision', { image_size: [224, 280] }, /image_size/],

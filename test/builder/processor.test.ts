@@ -64,6 +64,15 @@ describe('a processor', () => {
     expect((await imageOf(await build())).size).toBe(14);
   });
 
+  it('agrees with another that says the same in other words', async () => {
+    const thirds = { image_mean: [0.5, 0.5, 0.5], image_std: [0.25, 0.25, 0.25] };
+    await write('preprocessor_config.json', { size: 14, image_mean: 0.5, image_std: 0.25 });
+    await write('processor_config.json', {
+      image_processor: { ...NORMAL, ...thirds, do_resize: true, crop_size: 99 },
+    });
+    expect(await imageOf(await build())).toMatchObject({ size: 14, mean: thirds.image_mean });
+  });
+
   it('is that of transformers as it writes it, older makes included', async () => {
     for (const image_processor_type of [
       'BlipImageProcessor',
@@ -136,15 +145,12 @@ describe('a processor', () => {
     [
       'of two means',
       { image_mean: [0.5, 0.5] },
-      /\[0\.5,0\.5\] is neither a number nor three[\s\S]*image_mean/,
+      /image_mean = .*\[0\.5,0\.5\] is neither a number nor three/,
     ],
-    [
-      'of four deviations',
-      { image_std: [1, 1, 1, 1] },
-      /neither a number nor three[\s\S]*image_std/,
-    ],
+    ['of four deviations', { image_std: [1, 1, 1, 1] }, /image_std = .*neither a number nor three/],
     ['of no deviation', { image_std: [0.2, 0, 0.2] }, /image_std \[0\.2,0,0\.2\] is not above 0/],
-    ['of no scale', { rescale_factor: 0 }, /rescale_factor/],
+    ['of no scale', { rescale_factor: 0 }, /rescale_factor = 0: .*>0/],
+    ['that says neither yes nor no', { do_rescale: 'false' }, /do_rescale = "false": .*boolean/],
     [
       'of another kind',
       { image_processor_type: 'CLIPImageProcessor' },
@@ -180,7 +186,22 @@ describe('a processor', () => {
     [
       'another size',
       { image_processor: { size: { height: 21, width: 21 } } },
-      /preprocessor_config\.json says size = .*processor_config\.json says {"height":21.*remove one/,
+      /preprocessor_config\.json says size = .*processor_config\.json says size = {"height":21.*remove one/,
+    ],
+    [
+      'a filter that the other does not say',
+      { image_processor: { ...NORMAL, resample: 2 } },
+      /says resample = 3, .* says resample = 2/,
+    ],
+    [
+      'a cut that the other does not say',
+      { image_processor: { ...NORMAL, do_center_crop: true, crop_size: 7 } },
+      /says nothing of do_center_crop, .* says do_center_crop = true/,
+    ],
+    [
+      'nothing of the size that the other says',
+      { image_processor: { resample: 3 } },
+      /says size = .* says nothing of size/,
     ],
     ['other query tokens', { num_query_tokens: 9 }, /num_query_tokens is 9, in config\.json 7/],
     ['a key nobody knows', { image_tokens: 'x' }, /know processor_config\.image_tokens/],

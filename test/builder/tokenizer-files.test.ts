@@ -173,6 +173,12 @@ describe('a setting of the tokenizer', () => {
       /model\.byte_fallback = true/,
     ],
     [
+      'of a word that is not supported',
+      'api-opt',
+      add({ id: 901, ...region, magic: 1 }),
+      /added_tokens\.\d+\.magic = 1/,
+    ],
+    [
       'that puts another control token in front of a text',
       'api-opt',
       template(bos, text),
@@ -369,7 +375,7 @@ describe('a checkpoint with the files of older versions only', () => {
     [
       'without one of them',
       (folder) => rm(join(folder, 'merges.txt')),
-      /lacks tokenizer\.json; it could be made of vocab\.json and merges\.txt, but merges\.txt is missing too/,
+      /lacks tokenizer\.json; it could be made of vocab\.json and merges\.txt, but there is no merges\.txt either/,
     ],
     [
       'of another class',

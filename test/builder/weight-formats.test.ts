@@ -1,5 +1,5 @@
 /** Weights become the same bundle in whatever file they come, and a folder without any is told what it holds instead. */
-import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,6 +52,16 @@ describe('weights of torch', () => {
     expect(await graphsOf(checkpoint)).toEqual(expected);
   });
 
+  it('are those of the model within another, whatever that calls it', async () => {
+    await editTensors(checkpoint, (header) => {
+      for (const [name, entry] of Object.entries(header)) {
+        delete header[name];
+        header[name === '__metadata__' ? name : `net.blip2.${name}`] = entry;
+      }
+    });
+    expect(await graphsOf(checkpoint)).toEqual(await graphsOf(readGolden('half').checkpoint));
+  });
+
   it('stand behind safetensors in the same folder', async () => {
     await copyFile(join(TORCH, 'hostile.bin'), at('pytorch_model.bin'));
     expect(await graphsOf(checkpoint)).toEqual(await graphsOf(readGolden('half').checkpoint));
@@ -61,8 +71,45 @@ describe('weights of torch', () => {
     await removeWeights();
     await copyFile(join(TORCH, 'hostile.bin'), at('pytorch_model.bin'));
     await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(
-      /pytorch_model\.bin: it asks for "posix\.system"/,
+      /pytorch_model\.bin: it asks for "posix\.system"\..* torch\.save its state_dict\(\)/,
     );
+  });
+
+  it.each<[string, () => Promise<void>, RegExp]>([
+    [
+      'that are of safetensors',
+      () => copyFile(at('model.safetensors'), at('pytorch_model.bin')),
+      /one of safetensors: name it model\.safetensors/,
+    ],
+    [
+      'that are a web page',
+      () => writeFile(at('pytorch_model.bin'), '<!doctype html><title>Not found</title>'),
+      /a web page: the download went wrong/,
+    ],
+    [
+      'that are something else',
+      () => writeFile(at('pytorch_model.bin'), 'Entry not found'),
+      /is no file of torch\.save: download it again/,
+    ],
+    [
+      'that a cache has links to and no more',
+      () => symlink(at('gone'), at('pytorch_model.bin')),
+      /pytorch_model\.bin is a link to a file that is gone: download/,
+    ],
+    [
+      'whose index is none',
+      () => writeFile(at('pytorch_model.bin.index.json'), '{"weight_map": []}'),
+      /weight_map = \[\]: .*expected record/,
+    ],
+  ])('%s are refused with what to do', async (_name, put, message) => {
+    await put();
+    await removeWeights();
+    await expect(ensureBundle(checkpoint, { bundles })).rejects.toThrow(message);
+  });
+
+  it('may lie beside a link of an editor that leads nowhere', async () => {
+    await symlink('someone@host.1', at('.#config.json'));
+    await ensureBundle(checkpoint, { bundles });
   });
 
   it('may lie beside what trainers leave', async () => {
@@ -306,7 +353,11 @@ describe('a folder without weights that can be read', () => {
   });
 
   it.each([
-    ['of something else', 'hello world', /pytorch_model\.bin: is no file of torch\.save\./],
+    [
+      'of something else',
+      'hello world',
+      /pytorch_model\.bin: is no file of torch\.save: download it again/,
+    ],
     ['of llama.cpp', 'GGUF\x03', /pytorch_model\.bin: is no file of torch\.save but a GGUF file/],
   ])('but a .bin %s says so', async (_name, content, message) => {
     await removeWeights();

@@ -2,12 +2,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { startStack } from '../../tools/local-stack.ts';
 import { descendantsOf, running } from '../support/processes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -102,6 +103,18 @@ describe('npm start', () => {
     server.close();
     expect(code).toBe(1);
     expect(errors).toBe(`Port ${port} is taken. Choose another: PORT=${port + 1}\n`);
+  });
+
+  it('names a port that is taken while it starts', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    const onStatus = () => void (server.listening || server.listen(port, '127.0.0.1'));
+    const stack = startStack({ checkpoint: GOLDEN, port, onStatus, logLevel: 'none' });
+    await expect(stack).rejects.toThrow(`Port ${port} is taken. Choose another: PORT=${port + 1}`);
+    server.close();
   });
 
   it('listens where it is told to, says what it serves, and says when it runs already', async () => {

@@ -1,6 +1,6 @@
 /** `adapter_config.json` of peft: which modules an adapter changes, and by how much. */
 import * as z from 'zod/mini';
-import { count, withDefault } from '../config/schema-helpers.ts';
+import { count, parseOrThrow, withDefault } from '../config/schema-helpers.ts';
 import { expectKnownKeys, isSaid, shortly } from '../config/strict-keys.ts';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
@@ -104,12 +104,11 @@ export async function readAdapterConfig(
     );
   }
   const schema = SCHEMAS[type as keyof typeof SCHEMAS];
-  const parsed = AdapterConfigSchema.safeParse(json);
-  if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
+  const config = parseOrThrow(AdapterConfigSchema, json, path);
   const isKnown = (key: string) => Object.hasOwn(schema.shape, key) || IDLE.includes(key);
   const members = json as Record<string, unknown>;
   expectKnownKeys(path, [{ at: 'adapter_config', members, isKnown }], ignored, MERGE_IT);
-  return parsed.data;
+  return config;
 }
 
 /** What a module's change is multiplied by, and its rank; as peft computes them. */
@@ -137,7 +136,9 @@ export function isTarget(config: AdapterConfig, module: string): boolean {
     return false;
   if (targets === undefined || targets === null || targets === 'all-linear') return true;
   if (!isNamed(targets, module)) return false;
-  return typeof targets === 'string' || isTransformedLayer(config, module);
+  // An expression, or the whole name of a module, is meant whatever its layer.
+  const isWhole = typeof targets === 'string' || targets.includes(module);
+  return isWhole || isTransformedLayer(config, module);
 }
 
 function isNamed(targets: string | readonly string[], module: string): boolean {

@@ -49,16 +49,21 @@ export function moduleOf(tensor: string): string {
 /** Parts of BLIP-2 that may have been trained on their own. */
 const ROOTS = ['', 'language_model.', 'qformer.', 'vision_model.'];
 
-/** What the adapter's names lack at their beginning. */
-export function rootOf(base: TensorSource, modules: Iterable<string>, path: string): string {
-  const all = [...modules];
+/**
+ * What the adapter's names lack at their beginning.
+ * @param names of modules that it changes, and of tensors that it brings
+ */
+export function rootOf(base: TensorSource, names: Iterable<string>, path: string): string {
+  const all = [...names];
   if (all.length === 0) throw new CheckpointError(`${path} holds no tensors.`);
-  const has = (name: string) => base.has(`${name}.weight`) || base.has(`${name}.bias`);
-  const root = ROOTS.find((start) => all.every((module) => has(start + module)));
+  const isModule = (name: string) => base.has(`${name}.weight`) || base.has(`${name}.bias`);
+  // Not every tensor is the weight or bias of a module: the image encoder's class token is none.
+  const has = (name: string) => base.has(name) || isModule(name) || isModule(moduleOf(name));
+  const root = ROOTS.find((start) => all.every((name) => has(start + name)));
   if (root !== undefined) return root;
-  const counts = ROOTS.map((start) => all.filter((module) => has(start + module)).length);
+  const counts = ROOTS.map((start) => all.filter((name) => has(start + name)).length);
   const best = ROOTS[counts.indexOf(Math.max(...counts))]!;
-  const missing = all.find((module) => !has(best + module));
+  const missing = all.find((name) => !has(best + name));
   throw new CheckpointError(
     `${path} changes "${missing}", which the base does not have: it was made for another model.`,
   );

@@ -7,14 +7,15 @@ const HEAD = 'language_model.lm_head';
 
 /**
  * The tensors with those that a file may leave out because they are others under a second name: OPT's head or embedding,
- * and what T5's encoder and decoder call its embedding.
+ * and what T5's encoder, decoder and head call its embedding.
  * @param isTied whether the head is the embedding where the file has one of them
  */
 export function withTiedTensors(base: TensorSource, isTied: boolean): Map<string, StoredTensor> {
   const all = new Map(base);
   const shared = base.get(`${T5_EMBEDDING}.weight`);
   if (shared !== undefined) {
-    for (const copy of T5_COPIES) if (!all.has(copy)) all.set(copy, shared);
+    // A head that the file leaves out is the embedding too, whatever the config says.
+    for (const copy of [...T5_COPIES, `${HEAD}.weight`]) if (!all.has(copy)) all.set(copy, shared);
     return all;
   }
   const [embedding, head] = [OPT_EMBEDDING, HEAD].map((name) => base.get(`${name}.weight`));

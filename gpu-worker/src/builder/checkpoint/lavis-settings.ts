@@ -1,7 +1,7 @@
 /** `lavis.json` beside a checkpoint of LAVIS: what its tensors do not tell. */
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { count } from '../config/schema-helpers.ts';
+import { count, parseOrThrow } from '../config/schema-helpers.ts';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
 
@@ -36,13 +36,10 @@ export async function readLavisSettings(
       `${path}: ${unknown.join(', ')} is none of ${Object.keys(Settings.shape).join(', ')}.`,
     );
   }
-  const parsed = Settings.safeParse(json);
-  if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
+  const settings = parseOrThrow(Settings, json, path);
   const config = memberOf(beside, 'config');
   const size = memberOf(memberOf(config, 'model'), 'image_size');
-  return count.safeParse(size).success
-    ? { image_size: size as number, ...parsed.data }
-    : parsed.data;
+  return count.safeParse(size).success ? { image_size: size as number, ...settings } : settings;
 }
 
 function memberOf(value: unknown, name: string): unknown {

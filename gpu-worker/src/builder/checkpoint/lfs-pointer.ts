@@ -1,6 +1,6 @@
 /** Pointers of git-LFS, which a clone without LFS leaves where the files should be. */
 import { open, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 
 const START = 'version https://git-lfs.github.com/spec/';
@@ -9,11 +9,14 @@ const MAX_POINTER_BYTES = 1024;
 
 /**
  * @param files names of files in the folder
- * @throws CheckpointError naming the pointers among them, and what to do
+ * @throws CheckpointError naming the pointers among them, or what is no file at all, and what to do
  */
 export async function expectNoPointers(folder: string, files: readonly string[]): Promise<void> {
   const pointers: string[] = [];
-  for (const file of files) if (await isLfsPointer(join(folder, file))) pointers.push(file);
+  for (const file of files) {
+    await expectFile(join(folder, file));
+    if (await isLfsPointer(join(folder, file))) pointers.push(file);
+  }
   if (pointers.length === 0) return;
   const [are, them] =
     pointers.length === 1
@@ -22,6 +25,17 @@ export async function expectNoPointers(folder: string, files: readonly string[])
   throw new CheckpointError(
     `${listed(pointers)} ${are}, ${them}: run "git lfs install && git lfs pull" in ${folder}, or download the checkpoint again.`,
   );
+}
+
+/** A cache of which some was deleted holds links to what is gone. */
+async function expectFile(path: string): Promise<void> {
+  const found = await stat(path).catch(() => null);
+  // An editor's lock is a link to nothing too, and nobody reads it.
+  if (found === null && !basename(path).startsWith('.')) {
+    throw new CheckpointError(
+      `${path} is a link to a file that is gone: download the checkpoint again.`,
+    );
+  }
 }
 
 export async function isLfsPointer(path: string): Promise<boolean> {

@@ -66,7 +66,7 @@ export async function mergeAdapter(
     : await openSafetensors(path);
   const { changes, replacements } = sortedTensors(tensors, path);
   const originals = withTiedTensors(base, isTied);
-  const root = rootOf(originals, [...changes.keys(), ...replacements.keys().map(moduleOf)], path);
+  const root = rootOf(originals, [...changes.keys(), ...replacements.keys()], path);
   const fail = (why: string) => new CheckpointError(`${path}: ${why}.`);
   const merged = new Map<string, StoredTensor>();
   for (const [name, tensor] of replacements) {

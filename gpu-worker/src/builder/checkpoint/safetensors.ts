@@ -37,10 +37,12 @@ export async function readHeader(path: string): Promise<Map<string, TensorEntry>
   await using file = await open(path);
   const { size } = await file.stat();
   const fail = (why: string) => new CheckpointError(`${path}: ${why}`);
-  if (size < 8) throw fail('is too short to be a safetensors file');
+  if (size < 8) throw fail('is too short to be a safetensors file: download it again');
   const length = Number((await readExactly(file, 0, 8)).readBigUInt64LE());
   if (length > MAX_HEADER_BYTES || 8 + length > size) {
-    throw fail('is cut off or not a safetensors file: the header is longer than the file');
+    throw fail(
+      'is cut off or not a safetensors file, its header is longer than the file: download it again',
+    );
   }
   const header = Header.safeParse(
     parseHeader((await readExactly(file, 8, length)).toString(), fail),
@@ -51,7 +53,9 @@ export async function readHeader(path: string): Promise<Map<string, TensorEntry>
     const [start, end] = data_offsets;
     const offset = 8 + length + start;
     if (end < start || 8 + length + end > size) {
-      throw fail(`tensor "${name}" reaches past the end of the file: it is cut off`);
+      throw fail(
+        `tensor "${name}" reaches past the end of the file: it is cut off, download it again`,
+      );
     }
     const unit = DTYPE_BYTES[dtype as Dtype];
     if (unit !== undefined && elementCount(shape) * unit !== end - start) {

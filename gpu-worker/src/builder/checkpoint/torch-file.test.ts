@@ -114,7 +114,10 @@ describe('code in a file of torch.save', () => {
     ['whole-module.bin', /asks for "torch\.nn\.modules\.linear\.Linear"/],
     ['complex.bin', /asks for "torch\.ComplexFloatStorage"/],
     ['torchscript.bin', /TorchScript program/],
-    ['not-only-tensors.bin', /holds a string under "note", where a tensor belongs/],
+    [
+      'not-only-tensors.bin',
+      /holds a string under "note", where a tensor belongs: save the state dict alone/,
+    ],
     ['list.bin', /holds a list, no tensors by name/],
   ])('and what else is no state dict: %s', async (file, message) => {
     await expect(openTorchFile(join(GOLDEN, file))).rejects.toThrow(message);
@@ -123,8 +126,8 @@ describe('code in a file of torch.save', () => {
 
 describe('a damaged file of torch.save', () => {
   it.each<[string, Uint8Array, RegExp]>([
-    ['nothing', new Uint8Array(), /is no file of torch\.save\./],
-    ['text', Buffer.from('hello world'), /is no file of torch\.save\./],
+    ['nothing', new Uint8Array(), /is no file of torch\.save: download it again/],
+    ['text', Buffer.from('hello world'), /is no file of torch\.save: download it again/],
     ['a pointer', Buffer.from('version https://git-lfs.github.com/spec/v1\n'), /git lfs pull/],
     ['a GGUF file', Buffer.from('GGUF\x03\0\0\0'), /but a GGUF file/],
     ['an HDF5 file', Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), /but an HDF5 file/],

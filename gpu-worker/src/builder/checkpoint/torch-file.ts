@@ -14,14 +14,16 @@ import { readZipDirectory } from './zip-directory.ts';
 /** Without weights, a pickle is small: that of a checkpoint with its optimizer has a few MB. */
 const MAX_PICKLE_BYTES = 64 << 20;
 
+const WEB_PAGE = 'a web page: the download went wrong';
 /** Beginnings of what is often named `.bin` too. */
 const OTHER_FORMATS: readonly [start: Buffer, name: string][] = [
   [Buffer.from('version https://git-lfs'), 'a pointer of git-LFS: run git lfs pull where it lies'],
   [Buffer.from('GGUF'), 'a GGUF file of llama.cpp'],
   [Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), 'an HDF5 file of Keras or TensorFlow'],
   [Buffer.from('\x1f\x8b', 'latin1'), 'a gzip archive: unpack it first'],
-  [Buffer.from('<!DOCTYPE', 'latin1'), 'a web page: the download went wrong'],
-  [Buffer.from('<html', 'latin1'), 'a web page: the download went wrong'],
+  [Buffer.from('<!doctype'), WEB_PAGE],
+  [Buffer.from('<!DOCTYPE'), WEB_PAGE],
+  [Buffer.from('<html'), WEB_PAGE],
 ];
 
 /**
@@ -60,8 +62,12 @@ async function readFile(file: FileHandle, size: number, fail: Fail): Promise<Tor
   if (start.subarray(257, 262).toString('latin1') === 'ustar') {
     throw fail('is of a version of torch before 0.2: load it and save it again with a newer one');
   }
+  // A length in eight bytes, then JSON.
+  if (start[8] === 0x7b && start.readBigUInt64LE() < size) {
+    throw fail('is no file of torch.save but one of safetensors: name it model.safetensors');
+  }
   if (start[0] === 0x80) return await readLegacyFile(file, size, MAX_PICKLE_BYTES, fail);
-  throw fail('is no file of torch.save');
+  throw fail('is no file of torch.save: download it again');
 }
 
 async function readArchive(file: FileHandle, size: number, fail: Fail): Promise<TorchFile> {
@@ -103,7 +109,7 @@ function stateDict(
     if (typeof name === 'string' && value instanceof TorchTensor) state.push([name, value]);
     else
       throw fail(
-        `holds ${kindOf(value)} under ${JSON.stringify(String(name).slice(0, 100))}, where a tensor belongs`,
+        `holds ${kindOf(value)} under ${JSON.stringify(String(name).slice(0, 100))}, where a tensor belongs: save the state dict alone, torch.save(model.state_dict(), …)`,
       );
   }
   if (state.length === 0) throw fail('holds no tensors');

@@ -228,7 +228,7 @@ class Unpickler {
     if (value !== undefined) return value;
     const shown = name.length > 100 ? `${name.slice(0, 99)}…` : name;
     throw new PickleError(
-      `it asks for ${JSON.stringify(shown)}. Only tensors, dicts, lists, numbers and texts are read: no code of a file is run`,
+      `it asks for ${JSON.stringify(shown)}. Only tensors, dicts, lists, numbers and texts are read: no code of a file is run. If you trust it, load it in Python and torch.save its state_dict() alone`,
     );
   }
 

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { parseOrThrow } from '../config/schema-helpers.ts';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
 import { readChunks, readHeader } from './safetensors.ts';
@@ -66,9 +67,8 @@ async function shardsOf(
   present: readonly string[],
 ): Promise<Pick<WeightFiles, 'files' | 'index'>> {
   const path = join(folder, file);
-  const parsed = ShardIndex.safeParse(await readJson(path));
-  if (!parsed.success) throw new CheckpointError(`${path}: ${z.prettifyError(parsed.error)}`);
-  const shardOf = new Map(Object.entries(parsed.data.weight_map));
+  const { weight_map } = parseOrThrow(ShardIndex, await readJson(path), path);
+  const shardOf = new Map(Object.entries(weight_map));
   const files = [...new Set(shardOf.values())].sort();
   if (files.length === 0) throw new CheckpointError(`${path} names no shard.`);
   const missing = files.filter((shard) => !present.includes(shard));
@@ -147,10 +147,16 @@ export async function openWeights(
 
 /** What training wraps a model in: data parallel, torch.compile, Lightning. */
 const WRAPPERS = ['module.', '_orig_mod.', 'model.'];
+/** Stands at the top of every BLIP-2. */
+const QUERIES = 'query_tokens';
 
-/** Without what every name begins with. */
+/** Without what every name begins with: a wrapper's own name, or that of the model within another. */
 function unwrapped(tensors: TensorSource): TensorSource {
-  const wrapper = WRAPPERS.find((start) => tensors.keys().every((name) => name.startsWith(start)));
+  const queries = tensors.keys().find((name) => name.endsWith(`.${QUERIES}`));
+  const within = queries === undefined ? [] : [queries.slice(0, -QUERIES.length)];
+  const wrapper = [...WRAPPERS, ...within].find((start) =>
+    tensors.keys().every((name) => name.startsWith(start)),
+  );
   if (wrapper === undefined || tensors.size === 0) return tensors;
   return unwrapped(renamed(tensors, (name) => name.slice(wrapper.length)));
 }

@@ -194,23 +194,40 @@ function allowing(members: Members): Members {
   return data_format === undefined || data_format === 'channels_first' ? rest : members;
 }
 
+/** `transformers` reads one file or the other, by version: what only one of them says counts here and not there. */
 function expectAgreement(own: Place, joint: Place): void {
-  const [one, other] = [said(own.members), said(joint.members)];
+  const [one, other] = [inForce(own), inForce(joint)];
   for (const key of Object.keys(ImageProcessorFile.shape)) {
-    const [a, b] = [one[key], other[key]];
-    if (a === undefined || b === undefined || isSame(a, b)) continue;
+    if (one[key] === other[key]) continue;
+    const [a, b] = [own, joint].map(({ members }) =>
+      isSaid(members[key]) || members[key] === false
+        ? `${key} = ${shortly(members[key])}`
+        : `nothing of ${key}`,
+    );
     throw new CheckpointError(
-      `${own.path} says ${key} = ${shortly(a)}, ${joint.path} says ${shortly(b)}: remove one of the two.`,
+      `${own.path} says ${a}, ${joint.path} says ${b}: remove one of the two.`,
     );
   }
 }
 
-function isSame(a: unknown, b: unknown): boolean {
-  const sorted = (value: unknown) => {
-    const members = Members.safeParse(value);
-    return JSON.stringify(members.success ? Object.entries(members.data).sort() : value);
+/** What a file says, defaults included, by key: each meaning as one text, however it is written. */
+function inForce({ path, members }: Place): Record<string, string | undefined> {
+  const processor = parseOrThrow(ImageProcessorFile, said(members), path);
+  const { size, crop_size, do_center_crop, image_mean, image_std } = processor;
+  const sides = (value: typeof crop_size | typeof size) =>
+    typeof value === 'number' ? { height: value, width: value } : value;
+  const three = (value: typeof image_mean) =>
+    typeof value === 'number' ? [value, value, value] : value;
+  const written = {
+    ...processor,
+    size: sides(size),
+    crop_size: do_center_crop ? sides(crop_size) : undefined,
+    image_mean: three(image_mean),
+    image_std: three(image_std),
   };
-  return sorted(a) === sorted(b);
+  return Object.fromEntries(
+    Object.entries(written).map(([key, value]) => [key, JSON.stringify(value)]),
+  );
 }
 
 async function expectKnownBeside(

@@ -43,7 +43,7 @@ const QFormerConfig = z.object({
 export type QFormerConfig = z.infer<typeof QFormerConfig>;
 
 export const GenerativeConfig = z.object({
-  architectures: z.optional(z.array(z.string())),
+  architectures: z.optional(z.nullable(z.array(z.string()))),
   model_type: z.enum(['blip-2', 'instructblip']),
   num_query_tokens: withDefault(count, 32),
   /** Older configs lack it; OPT's `<image>` is 50265 in every published checkpoint. */

@@ -1,6 +1,7 @@
 /** What config schemas are made of. */
 import * as z from 'zod/mini';
 import { CheckpointError } from '../errors.ts';
+import { shortly } from './strict-keys.ts';
 
 /** A size or a number of things, at least 1. */
 export const count = z.int().check(z.positive());
@@ -15,7 +16,18 @@ export function parseOrThrow<T extends z.ZodMiniType>(
   json: unknown,
   path: string,
 ): z.infer<T> {
-  const result = schema.safeParse(json);
+  const result = schema.safeParse(json, { error: z.locales.en().localeError });
   if (result.success) return result.data;
-  throw new CheckpointError(`${path}: ${z.prettifyError(result.error)}`);
+  const faults = result.error.issues.map(({ path: keys, message }) => {
+    const value = keys.reduce<unknown>((inner, key) => memberOf(inner, key), json);
+    const shown = value === undefined ? 'is missing' : `= ${shortly(value)}`;
+    return keys.length === 0 ? message : `${keys.join('.')} ${shown}: ${message}`;
+  });
+  throw new CheckpointError(`${path}: ${faults.join('; ')}`);
+}
+
+function memberOf(value: unknown, key: PropertyKey): unknown {
+  return typeof value === 'object' && value !== null
+    ? (value as Record<PropertyKey, unknown>)[key]
+    : undefined;
 }

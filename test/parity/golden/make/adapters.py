@@ -42,6 +42,16 @@ CASES = {
         LoraConfig(r=4, lora_alpha=8, target_modules=["out_proj", "fc2"], layers_to_transform=[1],
                    layers_pattern="layers", modules_to_save=["language_projection", "final_layer_norm"]),
     ),
+    # Tensors that are no module's weight or bias among those that were trained whole.
+    "saved-embeddings": (
+        "half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], modules_to_save=["embeddings"]),
+    ),
+    # A module that is named in full is meant whatever the layers.
+    "whole-name": (
+        "half", None,
+        LoraConfig(r=4, lora_alpha=8, target_modules=["language_model.model.decoder.layers.0.fc1", "q_proj"],
+                   layers_to_transform=[1]),
+    ),
     "dora": ("half", None, LoraConfig(r=4, lora_alpha=8, use_dora=True, target_modules=["q_proj", "fc1", "dense"])),
     "embedding": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["embed_tokens", "k_proj"])),
     "head": ("half", None, LoraConfig(r=4, lora_alpha=8, target_modules=["lm_head"])),
@@ -64,6 +74,7 @@ CASES = {
     "ia3": ("half", None, IA3Config(target_modules=["k_proj", "v_proj", "fc2"], feedforward_modules=["fc2"])),
     "t5": ("t5", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q", "v", "wi_0", "wo"])),
     "t5-head": ("t5", None, LoraConfig(r=4, lora_alpha=8, target_modules=["q"], modules_to_save=["lm_head"])),
+    "t5-tied-head": ("t5-bf16", None, LoraConfig(r=4, lora_alpha=8, target_modules=["lm_head"])),
     "t5-ia3": ("t5", None, IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"])),
 }  # fmt: skip
 

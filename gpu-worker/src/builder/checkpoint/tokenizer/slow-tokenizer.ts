@@ -65,7 +65,7 @@ export async function readSlowTokenizer(
   if (missing.length > 0) {
     const made = slow.files.join(' and ');
     throw new CheckpointError(
-      `${folder} lacks tokenizer.json; it could be made of ${made}, but ${missing.join(' and ')} is missing too.`,
+      `${folder} lacks tokenizer.json; it could be made of ${made}, but there is no ${missing.join(' and no ')} either.`,
     );
   }
   const { tokenizer_class } = files.config;

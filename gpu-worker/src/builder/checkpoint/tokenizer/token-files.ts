@@ -1,6 +1,7 @@
 /** What the files beside tokenizer.json say of a checkpoint's tokens, as `transformers` reads them. */
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { parseOrThrow } from '../../config/schema-helpers.ts';
 import { CheckpointError } from '../../errors.ts';
 import { readJson } from '../read-json.ts';
 
@@ -75,9 +76,7 @@ export type TokenFiles = {
 export async function readTokenFiles(folder: string): Promise<TokenFiles> {
   const read = async <T extends z.ZodMiniType>(name: string, schema: T): Promise<z.infer<T>> => {
     const path = join(folder, name);
-    const result = schema.safeParse(await readJson(path, {}));
-    if (result.success) return result.data;
-    throw new CheckpointError(`${path}: ${z.prettifyError(result.error)}`);
+    return parseOrThrow(schema, await readJson(path, {}), path);
   };
   const config = await read('tokenizer_config.json', TokenizerConfig);
   const map = await read('special_tokens_map.json', z.record(z.string(), z.unknown()));
