@@ -9,7 +9,11 @@ const LAYERS: readonly Layer[] = [
   layer('shared', ['shared/'], []),
 
   // GPU worker, from the ground up.
-  layer('ground', ['gpu-worker/src/make-folder.ts'], []),
+  layer(
+    'ground',
+    ['gpu-worker/src/make-folder.ts', 'gpu-worker/src/qformer-tokenizer-files.ts'],
+    [],
+  ),
   layer('onnx', ['gpu-worker/src/onnx/'], []),
   layer('runtime', ['gpu-worker/src/runtime/'], ['onnx', 'shared']),
   layer('builder', ['gpu-worker/src/builder/'], ['onnx', 'ground', 'shared']),

@@ -1,17 +1,17 @@
 /** Makes sure that the bundle of a checkpoint exists: builds it in a temporary folder and renames that. */
+
 import { createHash, randomBytes } from 'node:crypto';
 import { copyFile, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { makeFolder } from '../make-folder.ts';
+import { QFORMER_TOKENIZER, QFORMER_TOKENIZER_FILES } from '../qformer-tokenizer-files.ts';
 import type { BaseOptions } from './checkpoint/base-folder.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
 import type { OpenCheckpoint } from './checkpoint/open-checkpoint-types.ts';
 import {
   checkQFormerTokenizer,
   composeQFormerTokenizer,
-  QFORMER_TOKENIZER,
-  QFORMER_TOKENIZER_FILES,
   qformerTokenizerFiles,
 } from './checkpoint/qformer-tokenizer.ts';
 import { checkTokenizerFile, composeTokenizer } from './checkpoint/tokenizer-file.ts';

@@ -1,7 +1,9 @@
 /** What a folder of the cache lacks of a checkpoint: other libraries pull only the files that they need. */
+
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { QFORMER_TOKENIZER_FILES } from '../qformer-tokenizer-files.ts';
 import {
   hasQFormerTokenizer,
   hasTokenizer,
@@ -10,7 +12,6 @@ import {
   isShardIndex,
   maybeAbsent,
   PROCESSORS,
-  QFORMER_TOKENIZER_FILES,
   shardNames,
   weightsIn,
 } from './weight-names.ts';

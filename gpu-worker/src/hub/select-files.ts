@@ -1,4 +1,5 @@
 /** Which files of a repository a bundle needs. */
+import { QFORMER_TOKENIZER_FILES } from '../qformer-tokenizer-files.ts';
 import type { HubFile } from './client.ts';
 import { HubError } from './errors.ts';
 import type { ModelId } from './model-id.ts';
@@ -6,7 +7,6 @@ import {
   hasTokenizer,
   hasTokenizerOfBase,
   isAdapterAlone,
-  QFORMER_TOKENIZER_FILES,
   shardNames,
   type Weights,
   weightsIn,

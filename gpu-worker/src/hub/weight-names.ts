@@ -1,5 +1,7 @@
 /** Which names of files are weights that the model builder reads, in the order in which it prefers them. */
+
 import * as z from 'zod/mini';
+import { QFORMER_TOKENIZER_FILES } from '../qformer-tokenizer-files.ts';
 
 /** Names the shards of weights that stand in several files. */
 export type ShardIndex = 'model.safetensors.index.json' | 'pytorch_model.bin.index.json';
@@ -79,15 +81,6 @@ export function hasTokenizerOfBase(weights: Weights, names: readonly string[]): 
 
 /** Either says how images are prepared. */
 export const PROCESSORS = ['preprocessor_config.json', 'processor_config.json'] as const;
-
-/** Of the tokenizer of InstructBLIP's Q-Former, which has a folder of its own. */
-export const QFORMER_TOKENIZER_FILES: readonly string[] = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'vocab.txt',
-].map((file) => `qformer_tokenizer/${file}`);
 
 /** @param names files of a repository or folder */
 export function hasQFormerTokenizer(names: readonly string[]): boolean {

@@ -2,23 +2,13 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
+import { QFORMER_TOKENIZER, QFORMER_TOKENIZER_FILES } from '../../qformer-tokenizer-files.ts';
 import { CheckpointError } from '../errors.ts';
 import { expectKnownSettings } from './tokenizer/known-settings.ts';
 import { readTokenFiles } from './tokenizer/token-files.ts';
 import { BERT, compose, readTokenizer } from './tokenizer-file.ts';
 
-export const QFORMER_TOKENIZER = 'qformer_tokenizer';
-
-/** Paths within a checkpoint of all files that it is read from, in any version of `transformers`. */
-export const QFORMER_TOKENIZER_FILES: readonly string[] = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'vocab.txt',
-].map((file) => `${QFORMER_TOKENIZER}/${file}`);
-
-/** Those of them that a checkpoint has. */
+/** Its files that a checkpoint has. */
 export async function qformerTokenizerFiles(checkpoint: string): Promise<string[]> {
   const names = await readdir(join(checkpoint, QFORMER_TOKENIZER)).catch(() => []);
   const present = names.map((name) => `${QFORMER_TOKENIZER}/${name}`);

@@ -2,7 +2,8 @@
 import { copyFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { QFORMER_TOKENIZER, qformerTokenizerFiles } from './qformer-tokenizer.ts';
+import { QFORMER_TOKENIZER } from '../../qformer-tokenizer-files.ts';
+import { qformerTokenizerFiles } from './qformer-tokenizer.ts';
 import { holdsTokenizer, TOKENIZER_FILE } from './tokenizer/token-files.ts';
 
 /** Configs, tokenizers and papers; weights and their indexes stay where they are. */

@@ -1,8 +1,9 @@
 /** The bundle of a `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration` checkpoint: its graphs, its manifest. */
 import { join } from 'node:path';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
+import { QFORMER_TOKENIZER } from '../../qformer-tokenizer-files.ts';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { composeQFormerTokenizer, QFORMER_TOKENIZER } from '../checkpoint/qformer-tokenizer.ts';
+import { composeQFormerTokenizer } from '../checkpoint/qformer-tokenizer.ts';
 import type { TensorSource } from '../checkpoint/tensor-source.ts';
 import { readQFormerText } from '../checkpoint/tokenizer/qformer-text.ts';
 
