@@ -218,6 +218,9 @@ describePage('an image', (service) => {
       await text(page, 'caption').toMatch(words);
       expect(await page.evaluate('document.activeElement.id')).toBe('question');
       expect(await page.getByRole('button', { name: 'Try again' }).isVisible()).toBe(false);
+      // There is nothing to guess about it, and nothing to ask.
+      expect(await page.locator('#caution').isVisible()).toBe(false);
+      expect(await page.locator('#chips').isVisible()).toBe(false);
       // A question about it is answered with the same words, and nothing is sent.
       const sent = service.gate.seen.length;
       await type(page, 'is there a dog?');

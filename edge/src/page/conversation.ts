@@ -15,6 +15,8 @@ export type ConversationEvents = {
   /** The service has the image. */
   onAccepted: (image: ImageEvent) => void;
   onCaption: (caption: string) => void;
+  /** The image cannot be read: there is nothing to ask about it. */
+  onRefused: () => void;
   /** Text was written. */
   onWritten: () => void;
   /** What people should hear: a whole reply, or why there is none. */
@@ -115,7 +117,10 @@ export class Conversation {
     } catch (thrown) {
       if (signal.aborted) return;
       const words = wordsFor(thrown);
-      if (question === null && words.remedy === 'image') this.#refusal = thrown;
+      if (question === null && words.remedy === 'image') {
+        this.#refusal = thrown;
+        this.#on.onRefused();
+      }
       view.show({ is: 'failed', words });
       this.#on.onWritten();
       this.#on.onNews(words.sentence);

@@ -18,6 +18,11 @@ export function showImage({ name, preview: url, isSample }: ChosenImage): void {
   caution.hidden = isSample || caution.textContent === '';
 }
 
+/** Nothing is guessed about a file that is no image. */
+export function hideCaution(): void {
+  caution.hidden = true;
+}
+
 export function describeImage(caption: string): void {
   preview.alt = caption;
 }

@@ -1,7 +1,7 @@
 /** The page's script: what is chosen and asked goes to the conversation, what that says goes to the page. */
 import { Conversation } from './conversation.ts';
 import { byId } from './elements.ts';
-import { describeImage, showFacts, showImage } from './image-view.ts';
+import { describeImage, hideCaution, showFacts, showImage } from './image-view.ts';
 import type { ChosenImage } from './images.ts';
 import { openFileDialog, startIntake } from './intake.ts';
 import { addToStrip, markInStrip, startStrip } from './strip.ts';
@@ -70,6 +70,10 @@ function choose(image: ChosenImage): void {
       focusQuestion();
     },
     onCaption: describeImage,
+    onRefused: () => {
+      chips.hidden = true;
+      hideCaution();
+    },
     onWritten: () => {
       if (isAtEnd) scrollToEnd();
     },
