@@ -21,7 +21,7 @@ export function answerPrompt(
   return `${turns.join('')}${asked(question)}`;
 }
 
-/** What a Q-Former that reads an instruction is told where the request gives none. */
+/** The instruction that a Q-Former reads where the request gives none. */
 export const DEFAULT_INSTRUCTION = 'Write a short description for the image.';
 
 /** Token ids of a whole prompt, control tokens included, without the image positions. */

@@ -102,7 +102,7 @@ describe("an adapter's file", () => {
     await refusal(adapter).toThrow(/more than one adapter: adapter_model\.old\.safetensors/);
   });
 
-  it('given in place of its folder is told', async () => {
+  it('given in place of its folder is refused by name', async () => {
     const path = join(adapter, 'adapter_model.safetensors');
     await refusal(path).toThrow(`${path} is an adapter: give its folder, ${adapter}.`);
   });

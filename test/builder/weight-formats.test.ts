@@ -1,4 +1,4 @@
-/** Weights become the same bundle in whatever file they come, and a folder without any is told what it holds instead. */
+/** Weights become the same bundle in whatever file they come, and a folder without any is refused with what it holds instead. */
 import { copyFile, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -275,7 +275,7 @@ describe('a file in place of its folder', () => {
     ['config.json', 'no file of weights'],
     ['model.safetensors.index.json', 'no file of weights'],
     ['model-00001-of-00002.safetensors', 'one of several shards'],
-  ])('%s is told', async (file, what) => {
+  ])('%s is named', async (file, what) => {
     await writeFile(at(file), '{}');
     await expect(ensureBundle(at(file), { bundles })).rejects.toThrow(
       `${at(file)} is ${what}: give its folder, ${checkpoint}.`,

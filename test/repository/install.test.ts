@@ -1,4 +1,4 @@
-/** What the first command does on a fresh clone: installs quietly, says what helps, and ends when it is told to. */
+/** What the first command does on a fresh clone: installs quietly, says what helps, and ends when it is asked to. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
@@ -121,17 +121,17 @@ describe('installing', () => {
     const first = install();
     await begun();
     const second = launch();
-    let told = '';
+    let printed = '';
     for await (const text of second.stderr.iterator({ destroyOnReturn: false })) {
-      told += text;
-      if (told.endsWith('…\n')) break;
+      printed += text;
+      if (printed.endsWith('…\n')) break;
     }
     const ended = once(second, 'exit');
     const rest = text(second.stderr);
     await letGo();
     expect(await first).toEqual({ code: 0, errors: INSTALLING });
     expect(await ended).toEqual([0, null]);
-    expect(told + (await rest)).toBe(WAITING);
+    expect(printed + (await rest)).toBe(WAITING);
     expect(existsSync(path('.installing'))).toBe(false);
   });
 

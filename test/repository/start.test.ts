@@ -117,7 +117,7 @@ describe('npm start', () => {
     server.close();
   });
 
-  it('listens where it is told to, says what it serves, and says when it runs already', async () => {
+  it('listens where its options say, says what it serves, and says when it runs already', async () => {
     using started = await startBy('npm', 'start', '--', '--host', '0.0.0.0');
     const [, port = ''] = /ready {2}http:\/\/127\.0\.0\.1:(\d+)$/m.exec(started.printed) ?? [];
     expect(started.printed).toMatch(/^ {2}model {6}blip2-scenes: knows emoji scenes only$/m);

@@ -116,7 +116,7 @@ export async function readRequest<Fields>(
 }
 
 const FORM_TYPE = 'application/x-www-form-urlencoded';
-/** What common clients call a body whose type nobody told them. */
+/** What common clients call a body whose type nobody set. */
 const TYPES_BY_DEFAULT = new Set(['', FORM_TYPE, 'text/plain', 'application/octet-stream']);
 
 function isEmpty(request: Request): boolean {

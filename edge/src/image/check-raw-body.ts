@@ -1,4 +1,4 @@
-/** Whether a raw body is an image, whatever it is called; what is called something else is told what would be read. */
+/** Whether a raw body is an image, whatever it is called; the error for what is none names what would be read. */
 import { ApiError } from '@blip2/shared/errors';
 import { refusalOf, sniff } from '@blip2/shared/image-format';
 

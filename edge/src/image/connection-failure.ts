@@ -4,7 +4,7 @@ import { failed } from './fetch-failures.ts';
 
 /**
  * workerd has one error for a connection that is refused and one that ends before a reply, and one for a name that
- * does not resolve and TLS that fails. The latter two are told apart by a second request, without TLS, to the same port:
+ * does not resolve and TLS that fails. The latter two are distinguished by a second request, without TLS, to the same port:
  * it fails in the same way only where there is no address, or none that a self-hosted workerd may connect to.
  *
  * On Cloudflare's network all of these are replies instead, with a status from 520 (`statusFailure`).

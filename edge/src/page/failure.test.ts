@@ -2,7 +2,7 @@ import { PROBLEMS } from '@blip2/shared/errors';
 import { describe, expect, it } from 'vitest';
 import { Failure, WORDS, wordsFor } from './failure.ts';
 
-describe('what people are told', () => {
+describe('the words for people', () => {
   it.each(Object.keys(PROBLEMS))('has words of its own for the problem %s', (slug) => {
     expect(Object.hasOwn(WORDS, slug)).toBe(true);
   });

@@ -1,4 +1,4 @@
-/** What can go wrong, and what people are told of it: never the text of the API, which is for programs. */
+/** What can go wrong, and the words for people: never the text of the API, which is for programs. */
 import type { Problem } from '@blip2/shared/errors';
 
 /** A slug of `shared/src/errors.ts`, or one of the page's own. */

@@ -3,7 +3,7 @@ import { byId } from './elements.ts';
 import { type ChosenImage, forgetImage } from './images.ts';
 import { SAMPLES } from './samples.ts';
 
-/** Own images that are kept; older ones make room. */
+/** Most own images in the strip; older ones make room. */
 const MAX_OWN = 12;
 
 const list = byId('strip', HTMLUListElement);

@@ -331,7 +331,7 @@ describe('requests with an image', () => {
     expect(setup.ended.toSorted()).toEqual([1, 3]);
   });
 
-  it('whose embeddings are not finite numbers fail before they are told to anybody', async () => {
+  it('whose embeddings are not finite numbers fail before they are emitted', async () => {
     const setup = new EngineSetup();
     setup.submit(1, { source: { ...pixels('nan'), pixels: Float32Array.of(1, Number.NaN) } });
     setup.engine.submit(

@@ -78,12 +78,13 @@ const typesOf = ({ events }: ImageResult) => events.map(({ type }) => type);
 describe('an image with instructions', () => {
   it('goes through the Q-Former once for each of them, in the order of the requests', async () => {
     const own = { ...models(), qformer: { ...models().qformer, readsInstruction: true } };
-    const told = (job: Job, ...instruction: number[]): Job => ({ ...job, instruction }) as Job;
+    const instructed = (job: Job, ...instruction: number[]): Job =>
+      ({ ...job, instruction }) as Job;
     const queue = queueOf(
       own,
-      told(generate('a'), 1, 2),
-      told(embed('a', 'query'), 1, 3),
-      told(generate('a'), 1, 2),
+      instructed(generate('a'), 1, 2),
+      instructed(embed('a', 'query'), 1, 3),
+      instructed(generate('a'), 1, 2),
     );
     expect(idsOf(await advance(queue))).toEqual([0, 2]);
     expect(idsOf(await advance(queue))).toEqual([1]);

@@ -41,7 +41,7 @@ const VICTIMS: Request[] = [
 type Stranger = Request & {
   /** Action of the engine before which it comes. */
   at: number;
-  fate: 'is done' | 'fails' | 'may fail' | 'is canceled' | 'cannot be told';
+  fate: 'is done' | 'fails' | 'may fail' | 'is canceled' | 'cannot be emitted';
 };
 
 const ids = fc.array(fc.integer({ min: 2, max: VOCAB - 1 }), { minLength: 1, maxLength: 9 });
@@ -59,7 +59,7 @@ function strangers(
 const stranger = fc.oneof(
   strangers(
     { ids: fc.oneof(ids, behind(2, 3), behind(HUGE)), config: allowedConfig },
-    ...(['is done', 'is done', 'is canceled', 'cannot be told'] as const),
+    ...(['is done', 'is done', 'is canceled', 'cannot be emitted'] as const),
   ),
   strangers({ ids, config: forbiddenConfig }, 'may fail'),
   strangers(
@@ -96,7 +96,7 @@ const alone = await Promise.all(
 
 function expectFate({ fate }: Stranger, events: readonly JobEvent[]): void {
   const last = events.at(-1);
-  if (fate === 'is canceled' || fate === 'cannot be told') return;
+  if (fate === 'is canceled' || fate === 'cannot be emitted') return;
   expect(last?.type).toBeOneOf(
     { 'is done': ['done'], fails: ['failed'], 'may fail': ['done', 'failed'] }[fate],
   );
@@ -127,7 +127,7 @@ it('fixed requests get the same bytes beside whatever strangers ask for', {
       const setup = start();
       const fateOf = (id: number) => others[id - VICTIMS.length]?.fate;
       setup.deliver = (id, { type }) => {
-        if (fateOf(id) === 'cannot be told' && type !== 'failed') throw new Error('it has gone');
+        if (fateOf(id) === 'cannot be emitted' && type !== 'failed') throw new Error('it has gone');
       };
       for (let turn = 0; turn <= 12; turn++) {
         for (const [id, request] of VICTIMS.entries())

@@ -74,7 +74,7 @@ export type JobEvent =
       type: 'failed';
       error: SerializedError;
       requestId: string | undefined;
-      /** Where the error is a problem that a client may be told of. */
+      /** Where the error is a problem that a client may see. */
       slug?: ProblemSlug;
     };
 

@@ -16,13 +16,13 @@ beforeAll(async () => {
 });
 afterAll(() => test?.worker.stop());
 
-const told = (...instruction_ids: number[]) => test.generate({ instruction_ids });
+const instructed = (...instruction_ids: number[]) => test.generate({ instruction_ids });
 
 describe('a request with an image', () => {
   it('gets embeddings that are the same bits each time, and others for another instruction', async () => {
-    const first = await test.ask(told(2, 9, 3), test.image(0));
-    const other = await test.ask(told(2, 10, 3), test.image(0));
-    const again = await test.ask(told(2, 9, 3), test.image(0));
+    const first = await test.ask(instructed(2, 9, 3), test.image(0));
+    const other = await test.ask(instructed(2, 10, 3), test.image(0));
+    const again = await test.ask(instructed(2, 9, 3), test.image(0));
     expect(first.embeddings).toBeDefined();
     expect(again.embeddings).toEqual(first.embeddings);
     expect(other.embeddings).not.toEqual(first.embeddings);
@@ -34,9 +34,9 @@ describe('a request with an image', () => {
       const [, count] = /image_feature_cache_lookups_total\{result="miss"\} (\d+)/.exec(text) ?? [];
       return Number(count);
     };
-    await test.ask(told(2, 3), test.image(1));
+    await test.ask(instructed(2, 3), test.image(1));
     const before = await misses();
-    await Promise.all([5, 6, 7].map((id) => test.ask(told(2, id, 3), test.image(1))));
+    await Promise.all([5, 6, 7].map((id) => test.ask(instructed(2, id, 3), test.image(1))));
     expect(await misses()).toBe(before);
   });
 
@@ -61,7 +61,7 @@ describe('a request with an image', () => {
 
   it('may have as long an instruction as there are positions', async () => {
     const { types } = await test.ask(
-      told(...new Array<number>(MAX_POSITIONS).fill(5)),
+      instructed(...new Array<number>(MAX_POSITIONS).fill(5)),
       test.image(0),
     );
     expect(types.at(-1)).toBe('done');

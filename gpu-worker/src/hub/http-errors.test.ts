@@ -225,7 +225,7 @@ describe('a repository', () => {
       ['model.safetensors', 'adapter_model.safetensors'],
       /adapter_model\.safetensors beside its weights and no adapter_config\.json/,
     ],
-  ])('with %s is told what it is', async (_what, weights, message) => {
+  ])('with %s is refused by what it is', async (_what, weights, message) => {
     await using fixture = await HubFixture.open();
     for (const name of fixture.hub.files.keys()) {
       if (name.includes('safetensors')) fixture.hub.files.delete(name);

@@ -73,7 +73,7 @@ export const ReplyHeaders = z.object({
   ),
   'cache-control': described(
     z.string(),
-    'How long the reply may be kept: `no-store`, or for how many seconds.',
+    'How long the reply may be cached: `no-store`, or for how many seconds.',
     'no-store',
   ),
   etag: described(

@@ -33,7 +33,7 @@ function* inside(value: unknown, path: string[] = []): Generator<[string[], obje
 }
 
 describe('the document', () => {
-  it('may be kept, and is not sent again while it is the same', async () => {
+  it('may be cached, and is not sent again while it is the same', async () => {
     const etag = response.headers.get('etag') ?? '';
     expect(etag).toMatch(/^"\w+"$/);
     expect(response.headers.get('cache-control')).toBe('public, max-age=300');

@@ -29,7 +29,7 @@ export class Admission {
   }
 
   /**
-   * Why a request cannot be admitted now; null when it can. A client at its own limit is told so, however busy the rest
+   * Why a request cannot be admitted now; null when it can. A client at its own limit is refused for that, however busy the rest
    * is: it can do something about it.
    */
   refusal({ client, priority }: Caller): ApiError | null {
