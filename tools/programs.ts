@@ -247,6 +247,52 @@ Then:  npm run model -- build .models/random-opt-2.7b
   },
 };
 
+const supply = 'Supply chain';
+
+export const SBOM = {
+  command: 'npm run sbom --',
+  summary:
+    'Prints a bill of materials (CycloneDX): every package, on all platforms, and what is compiled into libvips.',
+  options: {
+    part: option({
+      flag: 'part',
+      kind: choice('worker', 'edge', 'dev'),
+      default: 'worker',
+      group: supply,
+      help: 'of the GPU worker, of the edge, or of tools, tests and the local edge',
+    }),
+    out: option({
+      flag: 'out',
+      kind: text('FILE'),
+      defaultText: 'printed',
+      group: supply,
+      help: 'where to',
+    }),
+  },
+};
+
+export const LICENSES = {
+  command: 'npm run licenses --',
+  summary:
+    'Prints the license of every package and library, and ends with 1 where one is not allowed (tools/supply-chain/license-policy.ts).',
+  options: {
+    part: option({
+      flag: 'part',
+      kind: choice('worker', 'edge', 'dev'),
+      defaultText: 'all',
+      group: supply,
+      help: 'of the GPU worker, of the edge, or of tools, tests and the local edge',
+    }),
+    write: option({
+      flag: 'write',
+      kind: toggle(),
+      default: false,
+      group: supply,
+      help: 'bring the list in NOTICE up to date',
+    }),
+  },
+};
+
 export const DOCS = {
   command: 'npm run docs --',
   summary: 'Writes the pages of docs/ that are made from declarations in the code.',
