@@ -25,7 +25,10 @@ const { values: config } = configure(LOAD);
 const { rate, arrivals, seed, callerHeader } = config;
 const line = statusLine();
 if (config.url !== undefined) await expectApi(config.url);
-const stack = config.url === undefined ? await startOrExit({ model: config }, line) : null;
+const stack =
+  config.url === undefined
+    ? await startOrExit({ model: config, vars: { CLIENT_ADDRESS_HEADER: callerHeader } }, line)
+    : null;
 const url = config.url ?? stack?.url ?? '';
 try {
   if (config.capacity === undefined) await measure();

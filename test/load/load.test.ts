@@ -5,13 +5,15 @@ import { MIX } from '../../tools/load/mix.ts';
 import { describeReport, type LoadReport } from '../../tools/load/report.ts';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 
+const CALLER_HEADER = 'cf-connecting-ip';
+
 let stack: Stack;
 let report: LoadReport;
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startStack({ vars: { CLIENT_ADDRESS_HEADER: CALLER_HEADER } });
   const measured = await measureLoad({
     url: stack.url,
-    callerHeader: 'cf-connecting-ip',
+    callerHeader: CALLER_HEADER,
     seed: 3,
     known: 4,
     mix: { rate: 20, seconds: 4, arrivals: 'fixed' },

@@ -19,7 +19,7 @@ const Entry = z.object({
   devDependencies: names,
   optionalDependencies: names,
 });
-export type Entry = z.infer<typeof Entry>;
+type Entry = z.infer<typeof Entry>;
 
 /** Entries of package-lock.json by their folders; the root's is empty. */
 export type Lock = ReadonlyMap<string, Entry>;
