@@ -1,5 +1,6 @@
 /** The mix in an open loop: latencies from the time that each request was due, failures by kind, and the loop's own lag. */
 import type { SignAs } from './callers.ts';
+import { watchEventLoop } from './event-loop.ts';
 import { exchange } from './exchange.ts';
 import { Latencies, type Percentiles } from './latencies.ts';
 import { drawKind, type Kind, type Material, MIX, requestOf } from './mix.ts';
@@ -32,6 +33,8 @@ export type MixReport = {
   all: Percentiles;
   /** By how much each request was sent late: where this is not small, the latencies are the generator's too. */
   lag: Percentiles;
+  /** By how much the generator's event loop was late, every 10 ms: what it read late looks like the service's time. */
+  eventLoop: Percentiles;
   kinds: (Outcome & { kind: Kind })[];
 };
 
@@ -59,6 +62,7 @@ export async function measureMix(
     else progress.failed++;
     onProgress(progress);
   };
+  const eventLoop = watchEventLoop();
   const start = clock.now();
   const due = dueTimes(arrivals, { rate, durationMs: 1000 * seconds, random });
   await openLoop({ due, clock, send });
@@ -70,6 +74,7 @@ export async function measureMix(
     failed: progress.failed,
     all: all.percentiles(),
     lag: lag.percentiles(),
+    eventLoop: eventLoop.stop(),
     kinds: [...tallies].map(([kind, tally]) => ({ kind, ...tally.outcome() })),
   };
 }

@@ -108,7 +108,9 @@ export function watchMemory(workerPid: () => number | undefined, everyMs: number
       if (megabytes !== null) sums.set(process, (sums.get(process) ?? 0) + megabytes);
     }
     for (const [process, megabytes] of sums) {
-      samples.set(process, [...(samples.get(process) ?? []), { hours, megabytes }]);
+      const taken = samples.get(process) ?? [];
+      taken.push({ hours, megabytes });
+      samples.set(process, taken);
     }
   };
   let last = sample();

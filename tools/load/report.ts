@@ -33,7 +33,7 @@ export function describeReport(report: LoadReport): string {
   return sections.join('\n\n');
 }
 
-function mixTable({ all, lag, kinds }: MixReport): string {
+function mixTable({ all, lag, eventLoop, kinds }: MixReport): string {
   const rows = kinds.flatMap(({ kind, firstToken, reply, sent, ...rest }) => [
     ...(firstToken.count > 0 ? [[`${kind}, first token`, '', '', ...cells(firstToken)]] : []),
     [`${kind}, whole reply`, String(sent), String(failed(rest)), ...cells(reply)],
@@ -44,6 +44,7 @@ function mixTable({ all, lag, kinds }: MixReport): string {
       ...rows,
       ['all, whole reply', '', '', ...cells(all)],
       ['sent late by the generator', '', '', ...cells(lag)],
+      ["the generator's event loop, late", '', '', ...cells(eventLoop)],
     ],
   );
 }
