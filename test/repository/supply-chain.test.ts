@@ -109,15 +109,15 @@ describe('programs of packages that would run when they are installed', () => {
     );
     writeFileSync(at('evil/mark.js'), "require('fs').writeFileSync(process.env.MARK, '')");
     // npm hands its settings on to what it runs, these tests too.
-    const { npm_config_ignore_scripts: _, ...env } = process.env;
+    const { npm_config_ignore_scripts: _, ...environment } = process.env;
     const npm = (cwd: string, ...args: string[]) =>
-      spawnSync('npm', args, { cwd, env: { ...env, MARK: at('it-ran') } });
+      spawnSync('npm', args, { cwd, env: { ...environment, MARK: at('it-ran') } });
     expect(npm(at('evil'), 'pack', '--silent').status).toBe(0);
     const manifest = { name: 'victim', private: true };
     writeFileSync(at('package.json'), JSON.stringify(manifest));
-    const install = () =>
-      npm(folder, 'install', '--offline', '--no-save', './evil/evil-1.0.0.tgz').status;
-    expect([install(), existsSync(at('it-ran'))]).toEqual([0, true]);
+    const install = (...flags: string[]) =>
+      npm(folder, 'install', '--offline', '--no-save', ...flags, './evil/evil-1.0.0.tgz').status;
+    expect([install('--ignore-scripts=false'), existsSync(at('it-ran'))]).toEqual([0, true]);
     writeFileSync(at('.npmrc'), read('.npmrc'));
     rmSync(at('node_modules'), { recursive: true });
     rmSync(at('it-ran'));

@@ -36,7 +36,7 @@ export const FLOORS: readonly Floor[] = [
   {
     package: 'adm-zip',
     atLeast: '0.6.0',
-    why: 'a small archive that allocates gigabytes (GHSA-xcpc-8h2w-3j85); onnxruntime-node needs it when it is installed only',
+    why: 'a small archive that allocates gigabytes (GHSA-xcpc-8h2w-3j85); onnxruntime-node unpacks what it downloads for CUDA with it, where that is asked for by hand',
   },
   {
     package: 'wrangler',
