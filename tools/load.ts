@@ -13,6 +13,7 @@ import { capacityOf, findCapacity } from './load/capacity.ts';
 import { measureLoad, prepareLoad } from './load/measure-load.ts';
 import { measureMix } from './load/measure-mix.ts';
 import { describeReport } from './load/report.ts';
+import { WarmUpError } from './load/warm-up.ts';
 import { LOAD } from './programs.ts';
 import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';
@@ -33,11 +34,16 @@ const url = config.url ?? stack?.url ?? '';
 try {
   if (config.capacity === undefined) await measure();
   else await capacity(config.capacity);
+} catch (error) {
+  if (!(error instanceof WarmUpError)) throw error;
+  line.clear();
+  console.error(error.message);
+  process.exitCode = 1;
 } finally {
   line.clear();
   await stack?.stop();
 }
-process.exit(0);
+process.exit();
 
 async function measure(): Promise<void> {
   const report = {

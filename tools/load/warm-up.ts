@@ -4,9 +4,12 @@ import type { Load } from './measure-mix.ts';
 import { json, lookUp, upload } from './mix.ts';
 import { systemClock } from './open-loop.ts';
 
+/** The service does not answer one of the kinds of requests. */
+export class WarmUpError extends Error {}
+
 /**
  * Sends each known image with a question, then one request of every other kind for it.
- * @throws Error when one of them fails
+ * @throws WarmUpError when one of them fails
  */
 export async function warmUp({ url, material, signAs, clock = systemClock }: Load): Promise<void> {
   for (const image of material.known) {
@@ -23,7 +26,12 @@ export async function warmUp({ url, material, signAs, clock = systemClock }: Loa
     ];
     for (const request of requests) {
       const { failure } = await exchange(url, signAs(request, 0), clock);
-      if (failure !== null) throw new Error(`${request.method} ${request.path}: ${failure}`);
+      if (failure !== null) {
+        const path = request.path.split('?')[0];
+        throw new WarmUpError(
+          `${request.method} ${path} fails (${failure}): the mix needs a model that answers by hash and matches, as the embedded one.`,
+        );
+      }
     }
   }
 }
