@@ -1,5 +1,6 @@
 /** Resident memory of the service's processes while it is under load, and whether it grows. */
 import { readdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 
 /** Megabytes (10^6 bytes) at a time, hours since the beginning. */
 export type Sample = { hours: number; megabytes: number };
@@ -57,7 +58,7 @@ function middle(values: readonly number[]): number {
 type Measured = { pid: number; process: string };
 
 /** The GPU worker, what it has started, and every workerd below this process. */
-async function processesOf(workerPid: number | undefined): Promise<Measured[]> {
+export async function processesOf(workerPid: number | undefined): Promise<Measured[]> {
   const found: Measured[] = [];
   const walk = async (pid: number, isOfWorker: boolean) => {
     const children = await childrenOf(pid);
@@ -85,8 +86,12 @@ async function childrenOf(pid: number): Promise<number[]> {
   return (await Promise.all(lists)).flatMap((list) => list.split(' ').filter(Boolean).map(Number));
 }
 
+/** The program, or the script that Node runs. */
 async function nameOf(pid: number): Promise<string> {
-  return (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
+  const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  const [program = '', ...args] = line.split('\0');
+  const script = args.find((arg) => !arg.startsWith('-'));
+  return basename(basename(program) === 'node' && script !== undefined ? script : program);
 }
 
 /** Resident megabytes; null for a process that is gone. */
@@ -96,7 +101,10 @@ async function residentOf(pid: number): Promise<number | null> {
   return kilobytes === undefined ? null : (Number(kilobytes) * 1024) / 1e6;
 }
 
-/** Samples the processes until it is stopped; those of one name are added up. */
+/**
+ * Samples the processes until it is stopped; those of one name are added up.
+ * @param workerPid the GPU worker's, asked for each sample: another may have taken its place
+ */
 export function watchMemory(workerPid: () => number | undefined, everyMs: number) {
   const samples = new Map<string, Sample[]>();
   const start = performance.now();
