@@ -6,6 +6,8 @@ import { drawKind, MIX, requestOf } from './mix.ts';
 import { seededRandom } from './random.ts';
 import { knownImages, supplyOf } from './scenes.ts';
 
+const hash = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
+
 it('the shares are of 100, and drawn so', () => {
   const shares = Object.entries(MIX);
   expect(shares.reduce((sum, [, share]) => sum + share, 0)).toBe(100);
@@ -21,10 +23,9 @@ it('new images differ from each other in bytes and pixels, of few scenes too', a
   const known = await knownImages(2);
   const supply = supplyOf(known, seededRandom(5));
   const images = await Promise.all(Array.from({ length: 40 }, () => supply.take()));
-  const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-  expect(new Set(images.map(hash)).size).toBe(images.length);
+  expect(new Set(images.map((bytes) => hash(bytes))).size).toBe(images.length);
   const pixels = await Promise.all(images.map((bytes) => sharp(bytes).raw().toBuffer()));
-  expect(new Set(pixels.map(hash)).size).toBe(images.length);
+  expect(new Set(pixels.map((bytes) => hash(bytes))).size).toBe(images.length);
 });
 
 it('questions go with the image that they are about', async () => {
@@ -40,4 +41,20 @@ it('questions go with the image that they are about', async () => {
     const about = known.find(({ sha256 }) => sha256 === image.sha256);
     expect(about?.scene.questions.map((one) => one.question)).toContain(question);
   }
+});
+
+it('a seed makes the same requests, in whatever order images get ready', async () => {
+  const known = await knownImages(3);
+  const draw = async (isHurried: boolean) => {
+    const random = seededRandom(9);
+    const material = { known, supply: supplyOf(known, random), random };
+    const requests = [];
+    for (let i = 0; i < 60; i++) {
+      const request = requestOf(drawKind(random), material);
+      if (!isHurried) await request;
+      requests.push(request);
+    }
+    return (await Promise.all(requests)).map(({ path, body }) => [path, hash(body ?? '')]);
+  };
+  expect(await draw(true)).toEqual(await draw(false));
 });

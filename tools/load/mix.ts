@@ -29,6 +29,7 @@ export function drawKind(random: Random): Kind {
 const drawn = <T>(items: readonly T[], random: Random): T =>
   items[Math.floor(random() * items.length)]!;
 
+/** Draws all that it draws before anything is waited for, so that the same seed makes the same requests. */
 export async function requestOf(
   kind: Kind,
   { known, supply, random }: Material,

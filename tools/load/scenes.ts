@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import sharp from 'sharp';
 import { readImage, readScenes, type Scene } from '../scenes.ts';
-import type { Random } from './random.ts';
+import { type Random, seededRandom } from './random.ts';
 
 export type KnownImage = { bytes: Uint8Array<ArrayBuffer>; sha256: string; scene: Scene };
 
@@ -45,7 +45,11 @@ const AHEAD = 16;
 
 /** New images, made ahead of their use. */
 export function supplyOf(known: readonly KnownImage[], random: Random) {
-  const make = () => newImage(known[Math.floor(random() * known.length)]!, random);
+  // One that is made later, of a generator of its own: the order in which images get ready changes nothing.
+  const make = () => {
+    const scene = known[Math.floor(random() * known.length)]!;
+    return newImage(scene, seededRandom(Math.floor(2 ** 32 * random())));
+  };
   const ready = Array.from({ length: AHEAD }, make);
   return {
     take: (): Promise<Uint8Array<ArrayBuffer>> => {
