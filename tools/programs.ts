@@ -1,7 +1,15 @@
 /** The commands of this repository: what each is for, and its options. */
 import { LOG_LEVEL, TRACE, WORKER_OPTIONS } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
-import { choices, httpUrl, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import {
+  choice,
+  choices,
+  headerText,
+  httpUrl,
+  text,
+  toggle,
+  wholeNumber,
+} from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
 import { FULL_SIZES } from './synthetic-checkpoints/checkpoints.ts';
 
@@ -136,6 +144,73 @@ export const BENCH = {
   family: WORKER_OPTIONS,
 };
 
+const load = 'Load';
+
+export const LOAD = {
+  command: 'npm run load --',
+  summary:
+    'Sends a mix of requests when they are due, whatever has become of earlier ones. Prints latencies by kind, failures, time between tokens while images arrive, what a light caller gets beside a greedy one, and whether memory grows.',
+  options: {
+    url: option({
+      flag: 'url',
+      kind: httpUrl(),
+      defaultText: 'one of its own',
+      group: load,
+      help: 'an API that already runs; the memory of its processes is not seen',
+    }),
+    rate: option({
+      flag: 'rate',
+      kind: wholeNumber(1, 10_000),
+      default: 20,
+      group: load,
+      help: 'requests of the mix a second',
+    }),
+    minutes: option({
+      flag: 'minutes',
+      kind: wholeNumber(1, 10_000),
+      default: 10,
+      group: load,
+      help: 'how long the mix lasts',
+    }),
+    arrivals: option({
+      flag: 'arrivals',
+      kind: choice('poisson', 'fixed'),
+      default: 'poisson',
+      group: load,
+      help: 'as independent callers come, or at equal intervals',
+    }),
+    seed: option({
+      flag: 'seed',
+      kind: wholeNumber(0, 2 ** 32 - 1),
+      default: 1,
+      group: load,
+      help: 'what the order of the requests and the new images are drawn from',
+    }),
+    callerHeader: option({
+      flag: 'caller-header',
+      kind: headerText('NAME'),
+      default: 'cf-connecting-ip',
+      group: load,
+      help: "header from which the API takes a caller's address, so that several can be played",
+    }),
+    capacity: option({
+      flag: 'capacity',
+      kind: wholeNumber(1, 60_000, 'MS'),
+      group: load,
+      help: 'find the highest rate, from --rate on, at which nothing fails and the p99 stays within this instead',
+    }),
+    json: option({
+      flag: 'json',
+      kind: toggle(),
+      default: false,
+      group: load,
+      help: 'print the report as JSON',
+    }),
+    ...MODEL_OPTIONS,
+  },
+  family: WORKER_OPTIONS,
+};
+
 export const SCREENSHOT = {
   command: 'npm run screenshot --',
   summary: 'Takes the image of the page in the README from the running service.',
@@ -168,6 +243,52 @@ Then:  npm run model -- build .models/random-opt-2.7b
       defaultText: '.models/random-<name>',
       group: 'Output',
       help: 'where to; 2 to 25 GB',
+    }),
+  },
+};
+
+const supply = 'Supply chain';
+
+export const SBOM = {
+  command: 'npm run sbom --',
+  summary:
+    'Prints a bill of materials (CycloneDX): every package, on all platforms, and what is compiled into libvips.',
+  options: {
+    part: option({
+      flag: 'part',
+      kind: choice('worker', 'edge', 'dev'),
+      default: 'worker',
+      group: supply,
+      help: 'of the GPU worker, of the edge, or of tools, tests and the local edge',
+    }),
+    out: option({
+      flag: 'out',
+      kind: text('FILE'),
+      defaultText: 'printed',
+      group: supply,
+      help: 'where to',
+    }),
+  },
+};
+
+export const LICENSES = {
+  command: 'npm run licenses --',
+  summary:
+    'Prints the license of every package and library, and ends with 1 where one is not allowed (tools/supply-chain/license-policy.ts).',
+  options: {
+    part: option({
+      flag: 'part',
+      kind: choice('worker', 'edge', 'dev'),
+      defaultText: 'all',
+      group: supply,
+      help: 'of the GPU worker, of the edge, or of tools, tests and the local edge',
+    }),
+    write: option({
+      flag: 'write',
+      kind: toggle(),
+      default: false,
+      group: supply,
+      help: 'bring the list in NOTICE up to date',
     }),
   },
 };

@@ -56,7 +56,13 @@ const writeJson = (name: string, value: unknown) => writeFile(path(name), JSON.s
 function launch(command = process.execPath, ...args: string[]) {
   return spawn(command, args.length > 0 ? args : ['tools/setup.mjs'], {
     cwd: folder,
-    env: { ...process.env, npm_config_fetch_retries: '0', npm_config_cache: path('cache') },
+    env: {
+      ...process.env,
+      npm_config_fetch_retries: '0',
+      npm_config_cache: path('cache'),
+      // A package that takes as long as it is wanted to: by a script, which .npmrc would not let run.
+      npm_config_ignore_scripts: 'false',
+    },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
 }

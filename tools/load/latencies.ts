@@ -1,0 +1,42 @@
+/** Latencies in a histogram of constant memory and three significant digits, and the percentiles that are reported. */
+import { build } from 'hdr-histogram-js';
+
+/** Milliseconds; null where nothing was recorded. */
+export type Percentiles = {
+  count: number;
+  p50: number | null;
+  p90: number | null;
+  p99: number | null;
+  p999: number | null;
+  max: number | null;
+};
+
+const MICROSECONDS = 1000;
+/** Beyond this a latency counts as this: no request is waited for so long. */
+const LONGEST_MS = 3_600_000;
+
+export class Latencies {
+  private readonly histogram = build({
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: LONGEST_MS * MICROSECONDS,
+    numberOfSignificantValueDigits: 3,
+  });
+
+  record(ms: number): void {
+    this.histogram.recordValue(Math.round(Math.min(Math.max(ms, 0), LONGEST_MS) * MICROSECONDS));
+  }
+
+  percentiles(): Percentiles {
+    const { histogram } = this;
+    const at = (percent: number) =>
+      histogram.totalCount === 0 ? null : histogram.getValueAtPercentile(percent) / MICROSECONDS;
+    return {
+      count: histogram.totalCount,
+      p50: at(50),
+      p90: at(90),
+      p99: at(99),
+      p999: at(99.9),
+      max: at(100),
+    };
+  }
+}
