@@ -168,7 +168,7 @@ describe('texts', () => {
   it('are embedded a few at a time, and returned all at once', async () => {
     const own = models();
     const queue = queueOf(own, { kind: 'embed-texts', texts: texts(6) });
-    expect(await advance(queue)).toEqual([]);
+    expect((await advance(queue)).map(typesOf)).toEqual([[]]);
     expect(queue.waiting).toBe(1);
     const [result] = await advance(queue);
     expect(own.retrieval.textEmbeddings.mock.calls.map(([some]) => some.length)).toEqual([4, 2]);
@@ -216,7 +216,11 @@ describe('texts', () => {
     const { retrieval: _, ...own } = models();
     const queue = new ImageQueue(own);
     queue.submit(requestOf(1, { job: { kind: 'embed-texts', texts: texts(1) } }));
-    await expect(advance(queue)).rejects.toThrow('no retrieval model is loaded');
+    const [result] = await advance(queue);
+    expect(result!.failure).toMatchObject({
+      slug: 'computation-failed',
+      cause: { message: 'no retrieval model is loaded' },
+    });
   });
 });
 

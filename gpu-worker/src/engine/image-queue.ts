@@ -1,8 +1,10 @@
 /** The queue of work on images: encoding them and comparing them with texts, one bounded work item at a time. */
 import { asStored } from '@blip2/shared/embedding-codec';
+import type { ApiError } from '@blip2/shared/errors';
 import { route } from '@blip2/shared/route';
 import type { MatchScore } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
+import { asProblem } from './failure.ts';
 import { ImageFeatureCache } from './models/image-feature-cache.ts';
 import type { EngineModels } from './models/load-models.ts';
 import { itcScore } from './models/retrieval-model.ts';
@@ -29,6 +31,8 @@ type Comparison = {
   embeddings: Float32Array[];
 };
 
+type ImageOutput = Omit<ImageResult, 'request'>;
+
 /** A work item, with all requests that it serves. */
 export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
   | { kind: 'encode'; pixels: Pixels; encoder: ImageEncoder; instruction: Instruction }
@@ -41,6 +45,15 @@ export type ImageResult = {
   events: JobEvent[];
   /** float32 [queries, hidden], of a request that generates from them. */
   queryEmbeddings?: Float32Array;
+  /** Why there is none. */
+  failure?: ApiError;
+};
+
+/** What the requests of one image have in common. */
+type Shared = {
+  features: Tensor;
+  queries: () => Promise<Float32Array>;
+  itc: () => Promise<Float32Array>;
 };
 
 /**
@@ -113,12 +126,18 @@ export class ImageQueue {
   }
 
   /**
-   * Runs a work item. The caller removes its requests when it throws.
-   * @returns the result for each request, as soon as it is known: without events where the request waits for more work
+   * Runs a work item.
+   * @returns the result for each request, as soon as it is known: without events where the request waits for more work, and of
+   *   one that has failed why. The caller removes that one.
    */
   async *run(work: ImageWork): AsyncGenerator<ImageResult, void, undefined> {
-    if (work.kind === 'encode') yield* this.#encode(work);
-    else yield* this.#compare(work.comparison);
+    if (work.kind === 'encode') {
+      yield* this.#encode(work);
+      return;
+    }
+    const { request } = work.comparison;
+    const output = await settled(() => this.#compare(work.comparison));
+    yield { request, ...output };
   }
 
   #enqueueComparison(entry: Comparison): void {
@@ -134,35 +153,44 @@ export class ImageQueue {
   }: Extract<ImageWork, { kind: 'encode' }>): AsyncGenerator<ImageResult, void, undefined> {
     const start = performance.now();
     for (const { timings, submittedAt } of requests) timings.queue = start - submittedAt;
-    const features = await this.#features.features(encoder, pixels);
+    let features: Tensor;
+    try {
+      features = await this.#features.features(encoder, pixels);
+    } catch (thrown) {
+      for (const request of requests) yield { request, events: [], failure: asProblem(thrown) };
+      return;
+    }
     for (const { timings } of requests) timings.vision = performance.now() - start;
     const queries = once(() => this.#models.qformer.query(features, instruction));
     const itc = once(() => this.#retrieval.imageEmbeddings(features));
     for (const request of requests) {
-      const { job, timings } = request;
-      const begun = performance.now();
-      const needsItc = job.kind === 'match' || (job.kind === 'embed' && job.embedding === 'itc');
-      const exact = await (needsItc ? itc() : queries());
-      timings.qformer = performance.now() - begun;
-      if (job.kind === 'match') {
-        const image = { features, itc: exact };
-        this.#enqueueComparison({ request, texts: job.texts, image, scores: [], embeddings: [] });
-        yield { request, events: [] };
-        continue;
-      }
-      const { generate, retrieve = generate } = this.#models.embeddingTypes;
-      const values = asStored(exact, needsItc ? retrieve : generate);
-      const embeddings: JobEvent = { type: 'embeddings', values };
-      if (job.kind === 'generate') {
-        yield { request, events: [embeddings], queryEmbeddings: values };
-      } else {
-        yield { request, events: [embeddings, { type: 'done', choices: [], timings }] };
-      }
+      // What is computed once for several requests fails for those alone that need it.
+      const output = await settled(() => this.#embed(request, { features, queries, itc }));
+      yield { request, ...output };
     }
   }
 
+  async #embed(request: EngineRequest, { features, queries, itc }: Shared): Promise<ImageOutput> {
+    const { job, timings } = request;
+    const begun = performance.now();
+    const needsItc = job.kind === 'match' || (job.kind === 'embed' && job.embedding === 'itc');
+    const exact = await (needsItc ? itc() : queries());
+    timings.qformer = performance.now() - begun;
+    if (job.kind === 'match') {
+      const image = { features, itc: exact };
+      this.#enqueueComparison({ request, texts: job.texts, image, scores: [], embeddings: [] });
+      return { events: [] };
+    }
+    const { generate, retrieve = generate } = this.#models.embeddingTypes;
+    const values = asStored(exact, needsItc ? retrieve : generate);
+    const embeddings: JobEvent = { type: 'embeddings', values };
+    return job.kind === 'generate'
+      ? { events: [embeddings], queryEmbeddings: values }
+      : { events: [embeddings, { type: 'done', choices: [], timings }] };
+  }
+
   /** The next few texts of a job, and its results when they were the last. */
-  async *#compare(comparison: Comparison): AsyncGenerator<ImageResult, void, undefined> {
+  async #compare(comparison: Comparison): Promise<ImageOutput> {
     const { request, texts, image, scores, embeddings } = comparison;
     const { timings } = request;
     const start = performance.now();
@@ -177,11 +205,11 @@ export class ImageQueue {
       }
     }
     timings.match = (timings.match ?? 0) + performance.now() - start;
-    if (embeddings.length < texts.length) return;
+    if (embeddings.length < texts.length) return { events: [] };
     this.remove(request.id);
     const result: JobEvent =
       image === undefined ? { type: 'texts', embeddings } : { type: 'scores', scores };
-    yield { request, events: [result, { type: 'done', choices: [], timings }] };
+    return { events: [result, { type: 'done', choices: [], timings }] };
   }
 
   get #retrieval(): Required<EngineModels>['retrieval'] {
@@ -201,6 +229,15 @@ const byTicket = (a: EncodeTask | Comparison, b: EncodeTask | Comparison) =>
 
 function instructionOf(job: Job): Instruction {
   return job.kind === 'generate' || job.kind === 'embed' ? job.instruction : undefined;
+}
+
+/** The output of one request's work, or why it has failed. */
+async function settled(work: () => Promise<ImageOutput>): Promise<ImageOutput> {
+  try {
+    return await work();
+  } catch (thrown) {
+    return { events: [], failure: asProblem(thrown) };
+  }
 }
 
 /** Computes at most once, and only when asked. */

@@ -4,6 +4,7 @@ import type { DecodingStrategy } from './decoding/strategy.ts';
 import type { Prompt } from './models/decoder.ts';
 import type { Job } from './protocol.ts';
 import type { Ticket } from './scheduling/fair-queue.ts';
+import type { Pool } from './scheduling/slot-share.ts';
 
 /** A submitted job, until its end. */
 export type EngineRequest = {
@@ -12,6 +13,8 @@ export type EngineRequest = {
   /** Names the request in logs and errors, where it came with a name. */
   requestId: string | undefined;
   job: Job;
+  /** Who waits for it; the unnamed are one. */
+  client: string;
   /** Its place in the fair queue. */
   ticket: Ticket;
   /** Milliseconds of this thread's clock. */
@@ -60,6 +63,8 @@ export class SequenceGroup {
   sequences: Sequence[] = [];
   /** Kept up to date by the KV manager while the group waits for slots. */
   firstChunk: FirstChunk = { end: 0, computed: 0 };
+  /** Where its slots are counted, once it has any. */
+  pool: Pool = 'common';
 
   constructor(request: EngineRequest, prompt: Prompt, strategy: DecodingStrategy) {
     this.request = request;
@@ -75,6 +80,10 @@ export class SequenceGroup {
   /** Positions that its first chunk computes. */
   get chunkPositions(): number {
     return this.firstChunk.computed;
+  }
+
+  get client(): string {
+    return this.request.client;
   }
 
   get isBackground(): boolean {
