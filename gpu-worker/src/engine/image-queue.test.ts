@@ -159,8 +159,55 @@ describe('an image', () => {
     const queue = queueOf(own, generate('a'), embed('a', 'itc'));
     const run = queue.run(queue.next()!);
     expect((await run.next()).value).toMatchObject({ request: { id: 0 } });
-    await expect(run.next()).rejects.toThrow('no memory');
+    expect((await run.next()).value).toMatchObject({
+      request: { id: 1 },
+      failure: { slug: 'computation-failed', cause: { message: 'no memory' } },
+    });
     expect(queue.waiting).toBe(0);
+  });
+
+  it.each<[string, 'qformer' | 'itc', number[]]>([
+    ['ITC fails goes on for requests that need the query embeddings', 'itc', [0, 2]],
+    ['the Q-Former fails goes on for requests that need ITC', 'qformer', [1, 3]],
+  ])('of which %s, whoever is first', async (_name, part, served) => {
+    const own = models();
+    own.imageEncoder.retrieve = own.imageEncoder.generate;
+    const failing = part === 'itc' ? own.retrieval.imageEmbeddings : own.qformer.query;
+    failing.mockRejectedValue(new Error('no memory'));
+    const match: Job = { kind: 'match', source: pixels('a'), texts: texts(1) };
+    const queue = queueOf(own, generate('a'), embed('a', 'itc'), embed('a', 'query'), match);
+    const results = await advance(queue);
+    expect(idsOf(results)).toEqual([0, 1, 2, 3]);
+    expect(idsOf(results.filter(({ failure }) => failure === undefined))).toEqual(served);
+    expect(failing).toHaveBeenCalledTimes(1);
+  });
+
+  it('that cannot be encoded fails for all requests for it, and no others', async () => {
+    const own = models();
+    own.imageEncoder.generate.encode.mockRejectedValueOnce(new Error('no memory'));
+    const queue = queueOf(own, generate('a'), generate('bb'), embed('a', 'query'));
+    const results = await advance(queue);
+    expect(idsOf(results)).toEqual([0, 2]);
+    for (const { failure } of results) expect(failure?.slug).toBe('computation-failed');
+    expect((await advance(queue))[0]!.failure).toBeUndefined();
+  });
+});
+
+describe('a comparison', () => {
+  it('that fails ends its own request alone', async () => {
+    const own = models();
+    own.retrieval.matchProbabilities.mockRejectedValueOnce(new Error('no memory'));
+    const match = (count: number): Job => {
+      return { kind: 'match', source: pixels('a'), texts: texts(count) };
+    };
+    const queue = queueOf(own, match(2), match(1));
+    await advance(queue);
+    expect((await advance(queue))[0]).toMatchObject({
+      request: { id: 0 },
+      failure: { slug: 'computation-failed' },
+    });
+    queue.remove(0);
+    expect(typesOf((await advance(queue))[0]!)).toEqual(['scores', 'done']);
   });
 });
 
