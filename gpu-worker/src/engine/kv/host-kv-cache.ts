@@ -112,12 +112,12 @@ export class HostKvCache implements KvCache {
   }
 
   async brokenRows({ layers }: KvRows, lengths: readonly number[]): Promise<number[]> {
-    const isFinite = (row: number, length: number) =>
+    const isSound = (row: number, length: number) =>
       layers.every(({ data, dims: [, positions = 0, width = 0] }) => {
         const from = row * positions * width;
         return isFiniteRow((data as Float32Array).subarray(from, from + length * width));
       });
-    return lengths.flatMap((length, row) => (isFinite(row, length) ? [] : [row]));
+    return lengths.flatMap((length, row) => (isSound(row, length) ? [] : [row]));
   }
 
   async slice({ layers }: KvRows, row: number, { start, end }: Range): Promise<KvRows> {
