@@ -53,21 +53,37 @@ export function beginningGroups(
 ): Beginning[] {
   const present = [...held];
   const beginning: Beginning[] = [];
+  const share = fairShare([...held, ...waiting], maxSlots);
+  /** Of these the reserve takes none: a long queue is not looked through again for each of them. */
+  const refused = new Set<string>();
   let isBlocked = false;
   let computed = 0;
   for (const [index, group] of waiting.entries()) {
+    const { slots, client, isBackground, chunkPositions } = group;
     if (slotsOf(present) >= maxSlots + reserveSlots) break;
     const fits: boolean = !isBlocked && fitsCommon(group, present, { maxSlots, reserveSlots });
     isBlocked ||= !fits;
-    const pool = fits ? 'common' : 'reserve';
-    if (!fits && !mayUseReserve(group, present, waiting, { maxSlots, reserveSlots })) continue;
-    computed += group.chunkPositions;
+    if (!fits) {
+      const kind = `${slots} ${isBackground} ${client}`;
+      if (refused.has(kind)) continue;
+      if (!mayUseReserve(group, present, { maxSlots, reserveSlots, share })) {
+        refused.add(kind);
+        continue;
+      }
+    }
+    computed += chunkPositions;
     if (beginning.length > 0 && computed > chunkTokens) break;
+    const pool = fits ? 'common' : 'reserve';
     beginning.push({ index, pool });
-    const { slots, client, isBackground } = group;
     present.push({ slots, client, isBackground, pool });
   }
   return beginning;
+}
+
+/** Slots of each client that holds or wants some for interactive work; one at the least. */
+function fairShare(groups: readonly Group[], maxSlots: number): number {
+  const clients = new Set(groups.filter((one) => !one.isBackground).map(({ client }) => client));
+  return Math.max(1, maxSlots / clients.size);
 }
 
 type Slots = Pick<SlotLimits, 'maxSlots' | 'reserveSlots'>;
@@ -91,20 +107,17 @@ function fitsCommon(group: Group, held: readonly HeldGroup[], limits: Slots): bo
 function mayUseReserve(
   { slots, client, isBackground }: Group,
   held: readonly HeldGroup[],
-  waiting: readonly Group[],
-  { maxSlots, reserveSlots }: Slots,
+  { maxSlots, reserveSlots, share }: Slots & { share: number },
 ): boolean {
   if (isBackground || slotsOf(held) + slots > maxSlots + reserveSlots) return false;
   const reserved = held.filter(({ pool }) => pool === 'reserve');
   const wanted = slotsOf(reserved) + slots;
   if (wanted > reserveSlots) return false;
-  const rivals = [...held, ...waiting].filter((one) => !one.isBackground);
   const own = held.filter((one) => one.client === client && !one.isBackground);
   if (own.length === 0 && wanted <= Math.ceil(0.75 * reserveSlots)) return true;
   // Whoever comes next finds room.
   const ownReserved = slotsOf(own.filter(({ pool }) => pool === 'reserve')) + slots;
   if (ownReserved > Math.ceil(reserveSlots / 2)) return false;
-  const share = Math.max(1, maxSlots / new Set(rivals.map((one) => one.client)).size);
   return slotsOf(own) + slots <= share || own.some((one) => one.slots > slots);
 }
 
