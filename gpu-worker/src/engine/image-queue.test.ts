@@ -1,7 +1,8 @@
 import { GenerationConfig } from '@blip2/shared/wire';
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it, vi } from 'vitest';
-import { ImageQueue, type ImageResult } from './image-queue.ts';
+import { ImageQueue } from './image-queue.ts';
+import type { ImageResult } from './image-runner.ts';
 import type { EngineModels } from './models/load-models.ts';
 import type { Job, Pixels } from './protocol.ts';
 import { requestOf } from './testing/groups.ts';
@@ -257,6 +258,24 @@ describe('texts', () => {
       await Array.fromAsync(queue.run(work));
     }
     expect(order).toEqual([0, 1, 2]);
+  });
+
+  it('of which a request has many take turns with images that come after them', async () => {
+    const queue = new ImageQueue(models());
+    const submit = (id: number, job: Job, start: number) =>
+      queue.submit(requestOf(id, { job, ticket: { rank: 0, start, cost: 1, arrival: id } }));
+    submit(0, { kind: 'embed-texts', texts: texts(64) }, 0);
+    const order: number[] = [];
+    for (let i = 1; i <= 4; i++) {
+      // As a client gets its place that comes when so much was served.
+      submit(i, generate('a'.repeat(i)), i - 1);
+      for (let items = 0; items < 2; items++) {
+        const work = queue.next()!;
+        order.push(...work.requests.map(({ id }) => id));
+        await Array.fromAsync(queue.run(work));
+      }
+    }
+    expect(order).toEqual([0, 1, 0, 2, 0, 3, 0, 4]);
   });
 
   it('fail where no retrieval model is loaded', async () => {
