@@ -28,7 +28,7 @@ export class Batch {
   get prefilling(): Sequence | undefined {
     const [first] = this.#sequences
       .filter(({ isPrefilled }) => !isPrefilled)
-      .sort((a, b) => compareTickets(a.group.request.ticket, b.group.request.ticket));
+      .sort((a, b) => compareTickets(a.turn, b.turn));
     return first;
   }
 

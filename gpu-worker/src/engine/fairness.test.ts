@@ -99,6 +99,21 @@ describe('a client with many requests', () => {
     expect(setup.tokensOf(101)).toEqual(await alone(101, { ids }));
   });
 
+  it('with many long prompts does not keep one of a few chunks from its turn', async () => {
+    const setup = new EngineSetup({ prefillChunkTokens: 4 });
+    const prompt = (length: number) => Array.from({ length }, (_, i) => 2 + (i % 20));
+    for (let id = 100; id < 108; id++) setup.submit(id, { ids: prompt(300), ...by('greedy') });
+    // All of them have begun, none has read half of its prompt.
+    await pass(setup, 100);
+    expect(setup.stats.at(-1)?.waiting.prefill).toBe(0);
+    setup.submit(1, { ...light, ids: prompt(18), ...by('light') });
+    expect(await actionsToFirstToken(setup, 1)).toBeLessThan(60);
+    await setup.finish();
+    for (const id of [100, 107]) {
+      expect(setup.tokensOf(id)).toEqual(await alone(id, { ids: prompt(300) }));
+    }
+  });
+
   it('with endless short requests does not keep images of others from being encoded', async () => {
     const setup = new EngineSetup();
     let id = 100;

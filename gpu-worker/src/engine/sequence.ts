@@ -41,11 +41,19 @@ export class Sequence {
   nextToken = Number.NaN;
   /** Ids of the prompt behind those that passes have read or are reading. */
   unreadIds: number;
+  /** Chunks of the prompt behind the first that passes have read or are reading. */
+  laterChunks = 0;
 
   constructor(group: SequenceGroup, slot: number) {
     this.group = group;
     this.slot = slot;
     this.unreadIds = group.prompt.ids.length;
+  }
+
+  /** Its turn to read the next chunk: behind others, with each that it has read. */
+  get turn(): Ticket {
+    const { ticket } = this.group.request;
+    return { ...ticket, start: ticket.start + this.laterChunks };
   }
 
   /** Whether it gets a token with each decode step. */

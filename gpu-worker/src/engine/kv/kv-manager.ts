@@ -71,6 +71,7 @@ export class KvManager {
     const start = sequence.cachedPositions;
     const count = Math.min(sequence.unreadIds, this.#chunkTokens);
     sequence.unreadIds -= count;
+    sequence.laterChunks += 1;
     const row = { prompt: sequence.group.prompt, positions: { start, end: start + count } };
     return { kind: 'prefill', firstSlot: sequence.slot, rows: [row] };
   }
