@@ -96,6 +96,15 @@ describe('requests that wait', () => {
     expect(setup.ended).toEqual([4, 1, 2, 3]);
   });
 
+  it('of more sequences than there are slots fail at once, and block nobody', async () => {
+    const setup = new EngineSetup({ maxSlots: 2 });
+    setup.submit(1, { config: { num_beams: 3 } });
+    setup.submit(2);
+    await setup.finish();
+    expect(setup.of(1)).toMatchObject([{ type: 'failed', slug: 'computation-failed' }]);
+    expect(setup.tokensOf(2)).toEqual(await alone(2));
+  });
+
   it('find the memory of an earlier burst freed once the engine was idle', async () => {
     const setup = new EngineSetup();
     setup.submit(1);

@@ -69,6 +69,9 @@ export class Engine {
     const { client } = caller;
     const request = { id, requestId, job, client, ticket, submittedAt, timings: { queue: 0 } };
     this.#attempt(request, () => {
+      const { maxSlots } = this.#limits;
+      // It would wait for ever, and so would all behind it.
+      if (slots > maxSlots) throw new RangeError(`${slots} sequences for ${maxSlots} slots`);
       if (job.kind === 'generate' && job.source.kind === 'embeddings') {
         this.#enqueue(request, job.source.values);
       } else this.#images.submit(request);
