@@ -98,6 +98,13 @@ export const WORKER_OPTIONS = {
     group: engine,
     help: 'sequences decoded together',
   }),
+  reserveSlots: option({
+    env: 'BLIP2_RESERVE_SLOTS',
+    kind: wholeNumber(0, 256),
+    defaultText: 'as BLIP2_MAX_SLOTS',
+    group: engine,
+    help: 'further sequences, of requests that would else wait for a client with more than a fair share; each may need as much memory as one of the others',
+  }),
   prefillChunkTokens: option({
     env: 'BLIP2_PREFILL_CHUNK_TOKENS',
     formerly: 'BLIP2_PREFILL_PIECE',

@@ -55,7 +55,7 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
   );
   const kvUsage = gauge(
     'blip2_kv_cache_usage',
-    'Share of the slots whose sequence gets a token with each decode step, 0 to 1',
+    'Sequences that get a token with each decode step, by BLIP2_MAX_SLOTS: above 1 while the reserve is used',
   );
   const kvBytes = gauge('blip2_kv_cache_bytes', 'Memory of the keys and values of all slots');
   const deviceTensors = gauge('blip2_device_tensors', 'Tensors that are held on the device');

@@ -69,6 +69,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
       executionProvider,
       threads,
       maxSlots,
+      reserveSlots: config.reserveSlots,
       prefillChunkTokens: config.prefillChunkTokens,
       prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
     },

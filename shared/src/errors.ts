@@ -164,7 +164,7 @@ export const PROBLEMS = {
     status: 500,
     title: 'The model could not compute this request',
     cause:
-      'What the model computed for this request is not finite (NaN or infinite). Other requests in the same batch go on.',
+      'What the model computed for this request is not finite (NaN or infinite), or its computation failed. Other requests in the same batch go on.',
     remedy:
       'Try again with other options or another image. Operators: see whether every image fails; then the weights are damaged, or overflow in this precision.',
   },

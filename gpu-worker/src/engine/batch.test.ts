@@ -57,11 +57,12 @@ function start() {
 const slotsOf = ({ sequences }: { sequences: Sequence[] }) => sequences.map(({ slot }) => slot);
 
 describe('the batch', () => {
-  it('gives groups consecutive slots, and reserves those that they may still need', () => {
+  it('gives groups consecutive slots', () => {
     const { batch, add } = start();
     const groups = [add(1), add(2, 3), add(3)];
     expect(groups.map(slotsOf)).toEqual([[0], [1], [2]]);
-    expect(batch.reservedSlots).toBe(5);
+    expect(batch.groups).toEqual(groups);
+    expect(groups.map(({ slots }) => slots)).toEqual([1, 3, 1]);
     expect(batch.running).toBe(3);
   });
 

@@ -1,6 +1,7 @@
 /** Which sequence holds which slot of the KV cache: the slots 0 … n−1 of n sequences, without gaps. */
 import type { Continuation } from './decoding/strategy.ts';
 import type { Decoder } from './models/decoder.ts';
+import { compareTickets } from './scheduling/fair-queue.ts';
 import { Sequence, type SequenceGroup } from './sequence.ts';
 
 /** Sequences move between slots; `slot` of a sequence is always its present one. */
@@ -23,15 +24,17 @@ export class Batch {
     return this.#sequences.filter(({ isPrefilled }) => isPrefilled).length;
   }
 
-  /** The first whose prompt is computed in part. */
+  /** Of those whose prompts are computed in part, the one whose turn is first. */
   get prefilling(): Sequence | undefined {
-    return this.#sequences.find(({ isPrefilled }) => !isPrefilled);
+    const [first] = this.#sequences
+      .filter(({ isPrefilled }) => !isPrefilled)
+      .sort((a, b) => compareTickets(a.turn, b.turn));
+    return first;
   }
 
-  /** Slots that groups hold or may still ask for. */
-  get reservedSlots(): number {
-    const groups = new Set(this.#sequences.map(({ group }) => group));
-    return [...groups].reduce((sum, { slots }) => sum + slots, 0);
+  /** Groups that hold slots. */
+  get groups(): SequenceGroup[] {
+    return [...new Set(this.#sequences.map(({ group }) => group))];
   }
 
   /** The one sequence that a group begins with, in a slot behind the others. */

@@ -1,23 +1,21 @@
 /** The engine loop: work on images, prefill, one decode step for every running sequence, and again. */
-import { ApiError } from '@blip2/shared/errors';
 import { Batch } from './batch.ts';
-import { chooseTokens } from './choose-tokens.ts';
 import { createStrategy } from './decoding/create-strategy.ts';
-import type { Continuation } from './decoding/strategy.ts';
+import { asProblem } from './failure.ts';
 import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
 import { KvManager } from './kv/kv-manager.ts';
-import { type Decoder, type ForwardBatch, promptOf } from './models/decoder.ts';
+import { type Decoder, promptOf } from './models/decoder.ts';
 import type { EngineModels } from './models/load-models.ts';
+import { type Pass, PassRunner } from './pass-runner.ts';
 import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts';
-import { compareTickets, FairQueue } from './scheduling/fair-queue.ts';
-import { type Action, nextAction } from './scheduling/scheduler.ts';
+import { FairQueue } from './scheduling/fair-queue.ts';
+import { type Action, type History, nextAction } from './scheduling/scheduler.ts';
+import type { Pool, SlotLimits } from './scheduling/slot-share.ts';
 import { type EngineRequest, type Sequence, SequenceGroup } from './sequence.ts';
 import { serializeError } from './serialize-error.ts';
 import type { CompletedAction, EngineStats } from './stats.ts';
-
-/** One pass of the decoder: the sequence of each row of its batch, null where a slot stays as it is. */
-type Pass = { rows: readonly (Sequence | null)[]; batch: ForwardBatch };
+import { WaitingGroups } from './waiting-groups.ts';
 
 /**
  * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
@@ -30,14 +28,15 @@ export class Engine {
   readonly #kv: KvManager;
   readonly #batch: Batch;
   readonly #images: ImageQueue;
+  readonly #passes: PassRunner;
   readonly #queue = new FairQueue();
-  readonly #options: EngineOptions;
+  readonly #limits: SlotLimits;
+  readonly #eosIds: readonly number[];
   readonly #emit: (id: number, event: JobEvent) => void;
   readonly #report: (stats: EngineStats) => void;
-  /** Groups that wait for slots, in the order in which they get them. */
-  #waiting: SequenceGroup[] = [];
+  readonly #waiting: WaitingGroups;
   readonly #canceled = new Set<number>();
-  #last: Action['kind'] = 'wait';
+  #history: History = { last: 'wait', interruption: 'images' };
 
   /** `emit` gets the events of each job, `report` the stats after each action, and once when there is no more to do. */
   constructor(
@@ -50,7 +49,14 @@ export class Engine {
     this.#kv = new KvManager(models.decoder, options);
     this.#batch = new Batch(models.decoder);
     this.#images = new ImageQueue(models);
-    this.#options = options;
+    this.#waiting = new WaitingGroups(this.#kv);
+    this.#passes = new PassRunner(models.decoder, this.#kv, this.#batch, {
+      emit,
+      fail: (request, thrown) => this.#fail(request, thrown),
+    });
+    const { maxSlots, reserveSlots = maxSlots, prefillChunkTokens: chunkTokens } = options;
+    this.#limits = { maxSlots, reserveSlots, chunkTokens };
+    this.#eosIds = options.manifest.eos_token_ids;
     this.#emit = emit;
     this.#report = report;
   }
@@ -60,8 +66,12 @@ export class Engine {
     const slots = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
     const ticket = this.#queue.join(caller, slots);
     const submittedAt = performance.now();
-    const request = { id, requestId, job, ticket, submittedAt, timings: { queue: 0 } };
+    const { client } = caller;
+    const request = { id, requestId, job, client, ticket, submittedAt, timings: { queue: 0 } };
     this.#attempt(request, () => {
+      const { maxSlots } = this.#limits;
+      // It would wait for ever, and so would all behind it.
+      if (slots > maxSlots) throw new RangeError(`${slots} sequences for ${maxSlots} slots`);
       if (job.kind === 'generate' && job.source.kind === 'embeddings') {
         this.#enqueue(request, job.source.values);
       } else this.#images.submit(request);
@@ -77,27 +87,18 @@ export class Engine {
   async advance(): Promise<boolean> {
     for (const id of this.#canceled) this.#remove(id);
     this.#canceled.clear();
-    const action = nextAction(
-      {
-        waitingImages: this.#images.waiting,
-        waitingGroups: this.#waiting,
-        prefilling: this.#batch.sequences.length - this.#batch.running,
-        running: this.#batch.running,
-        freeSlots: this.#options.maxSlots - this.#batch.reservedSlots,
-        chunkTokens: this.#options.prefillChunkTokens,
-      },
-      this.#last,
-    );
-    const wasBusy = this.#last !== 'wait';
-    this.#last = action.kind;
+    const wasBusy = this.#history.last !== 'wait';
+    const action = this.#next();
     if (action.kind === 'wait') {
       this.#kv.reset();
       if (wasBusy) this.#reportStats(null);
       return false;
     }
     const start = performance.now();
-    const isImages = action.kind === 'images';
-    const rows = isImages ? await this.#advanceImages() : await this.#runPass(this.#plan(action));
+    const rows =
+      action.kind === 'images'
+        ? await this.#advanceImages()
+        : await this.#runPass(this.#plan(action));
     const [startedAt, ms] = [performance.timeOrigin + start, performance.now() - start];
     this.#reportStats({ action: action.kind, startedAt, ms, rows });
     return true;
@@ -108,11 +109,36 @@ export class Engine {
     this.#kv.release();
   }
 
+  #next(): Action {
+    const { sequences, running, groups } = this.#batch;
+    const load = {
+      ...this.#limits,
+      waitingImages: this.#images.waiting,
+      waitingGroups: this.#waiting.inOrder,
+      heldGroups: groups,
+      prefilling: sequences.length - running,
+      running,
+    };
+    const action = nextAction(load, this.#history);
+    const { kind: last } = action;
+    const { interruption } = this.#history;
+    this.#history = {
+      last,
+      interruption: last === 'step' || last === 'wait' ? interruption : last,
+    };
+    return action;
+  }
+
   /** The sequences of the next pass, and the positions that it computes. */
   #plan(action: Extract<Action, { kind: 'prefill' | 'prefill-chunk' | 'step' }>): Pass {
     switch (action.kind) {
       case 'prefill': {
-        const rows = this.#waiting.splice(0, action.count).map((group) => this.#begin(group));
+        const { inOrder } = this.#waiting;
+        const begun = action.groups.map(({ index, pool }) => {
+          return { group: inOrder[index] as SequenceGroup, pool };
+        });
+        this.#waiting.take(begun.map(({ group }) => group));
+        const rows = begun.map(({ group, pool }) => this.#begin(group, pool));
         return { rows, batch: this.#kv.firstChunks(rows) };
       }
       case 'prefill-chunk': {
@@ -127,54 +153,20 @@ export class Engine {
   }
 
   /** The one sequence of a group until its prompt is computed. */
-  #begin(group: SequenceGroup): Sequence {
+  #begin(group: SequenceGroup, pool: Pool): Sequence {
     const { ticket, timings, submittedAt } = group.request;
     const encoding = (timings.vision ?? 0) + (timings.qformer ?? 0);
     timings.queue = Math.max(0, performance.now() - submittedAt - encoding);
     this.#queue.begin(ticket);
-    this.#kv.untrack(group);
+    group.pool = pool;
     return this.#batch.add(group);
   }
 
-  /**
-   * Tokens leave before keys and values are written: whoever waits for a token need not wait for that. Slots stay as they
-   * are until then, those of groups that have failed as well.
-   * @returns sequences that took part
-   */
-  async #runPass({ rows, batch: planned }: Pass): Promise<number> {
-    const sequences = rows.filter((row) => row !== null);
-    const groups = [...new Set(sequences.map(({ group }) => group))];
-    const requests = groups.map(({ request }) => request);
-    await this.#guard(requests, async () => {
-      const start = performance.now();
-      const { batch, broken } = await this.#kv.restorePrefixes(planned);
-      using out = await this.#decoder.forward(batch);
-      const computed = performance.now();
-      const logits = out.logits.map((row, i) => (broken.has(i) ? undefined : row));
-      const { outputs, failures } = chooseTokens(rows, logits, ({ request }, tokens) => {
-        this.#emit(request.id, { type: 'tokens', ...tokens });
-      });
-      await out.commit();
-      this.#kv.recordCommit(batch, sequences);
-      const committed = performance.now();
-      const failed = rows.flatMap((one, row) => (one && failures.has(one.group) ? [row] : []));
-      await this.#kv.storePrefixes(batch, out.keysAndValues, new Set(failed));
-      const phase = batch.kind;
-      const took = (phase === 'prefill' ? computed : committed) - start;
-      for (const { timings } of requests) timings[phase] = (timings[phase] ?? 0) + took;
-      for (const [{ request }, error] of failures) this.#fail(request, error);
-      for (const [group, { next }] of outputs) {
-        this.#attempt(group.request, () => this.#advanceGroup(group, next));
-      }
-    });
+  /** @returns sequences that took part */
+  async #runPass(pass: Pass): Promise<number> {
+    const sequences = pass.rows.filter((row) => row !== null);
+    await this.#passes.run(pass);
     return sequences.length;
-  }
-
-  #advanceGroup(group: SequenceGroup, next: readonly Continuation[]): void {
-    this.#batch.advance(group, next);
-    if (next.length > 0) return;
-    const { id, timings } = group.request;
-    this.#emit(id, { type: 'done', choices: group.strategy.choices, timings });
   }
 
   /** @returns sequences that took part: none */
@@ -182,19 +174,16 @@ export class Engine {
     const work = this.#images.next();
     if (work === null) return 0;
     for (const { ticket } of work.requests) this.#queue.begin(ticket);
-    const pending = new Set(work.requests);
-    await this.#guard(pending, async () => {
-      for await (const { request, events, queryEmbeddings } of this.#images.run(work)) {
-        pending.delete(request);
-        this.#attempt(request, () => {
-          for (const event of events) {
-            expectFiniteEvent(event);
-            this.#emit(request.id, event);
-          }
-          if (queryEmbeddings !== undefined) this.#enqueue(request, queryEmbeddings);
-        });
-      }
-    });
+    for await (const { request, ...result } of this.#images.run(work)) {
+      this.#attempt(request, () => {
+        if (result.failure !== undefined) throw result.failure;
+        for (const event of result.events) {
+          expectFiniteEvent(event);
+          this.#emit(request.id, event);
+        }
+        if (result.queryEmbeddings !== undefined) this.#enqueue(request, result.queryEmbeddings);
+      });
+    }
     return 0;
   }
 
@@ -207,29 +196,16 @@ export class Engine {
     const strategy = createStrategy({
       config: job.config,
       promptIds: this.#decoder.promptTokenIds(prompt),
-      eosIds: this.#options.manifest.eos_token_ids,
+      eosIds: this.#eosIds,
     });
-    const group = new SequenceGroup(request, prompt, strategy);
-    this.#kv.track(group);
-    this.#waiting.push(group);
-    this.#waiting.sort((a, b) => compareTickets(a.request.ticket, b.request.ticket));
+    this.#waiting.add(new SequenceGroup(request, prompt, strategy));
   }
 
   /** Removes a request from every queue, and from the batch. */
   #remove(id: number): void {
     this.#images.remove(id);
-    for (const group of this.#waiting) if (group.request.id === id) this.#kv.untrack(group);
-    this.#waiting = this.#waiting.filter(({ request }) => request.id !== id);
+    this.#waiting.remove(id);
     this.#batch.remove(id);
-  }
-
-  /** A run that fails ends the requests in it, and only those. */
-  async #guard(requests: Iterable<EngineRequest>, run: () => Promise<void>): Promise<void> {
-    try {
-      await run();
-    } catch (thrown) {
-      for (const request of requests) this.#fail(request, thrown);
-    }
   }
 
   /** What is done for one request ends that one where it fails. */
@@ -243,9 +219,10 @@ export class Engine {
 
   #fail({ id, requestId }: EngineRequest, thrown: unknown): void {
     this.#remove(id);
-    const slug = thrown instanceof ApiError ? { slug: thrown.slug } : {};
+    const problem = asProblem(thrown);
+    const { slug } = problem;
     try {
-      this.#emit(id, { type: 'failed', error: serializeError(thrown), requestId, ...slug });
+      this.#emit(id, { type: 'failed', error: serializeError(problem), requestId, slug });
     } catch {
       // Its events cannot be delivered, and this would be one: there is nobody to tell.
     }
@@ -254,7 +231,7 @@ export class Engine {
   #reportStats(done: CompletedAction | null): void {
     this.#report({
       done,
-      waiting: { images: this.#images.waiting, prefill: this.#waiting.length },
+      waiting: { images: this.#images.waiting, prefill: this.#waiting.inOrder.length },
       running: this.#batch.running,
       memory: this.#kv.memory,
       features: this.#images.features,

@@ -1,7 +1,8 @@
 import { GenerationConfig } from '@blip2/shared/wire';
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it, vi } from 'vitest';
-import { ImageQueue, type ImageResult } from './image-queue.ts';
+import { ImageQueue } from './image-queue.ts';
+import type { ImageResult } from './image-runner.ts';
 import type { EngineModels } from './models/load-models.ts';
 import type { Job, Pixels } from './protocol.ts';
 import { requestOf } from './testing/groups.ts';
@@ -159,8 +160,55 @@ describe('an image', () => {
     const queue = queueOf(own, generate('a'), embed('a', 'itc'));
     const run = queue.run(queue.next()!);
     expect((await run.next()).value).toMatchObject({ request: { id: 0 } });
-    await expect(run.next()).rejects.toThrow('no memory');
+    expect((await run.next()).value).toMatchObject({
+      request: { id: 1 },
+      failure: { slug: 'computation-failed', cause: { message: 'no memory' } },
+    });
     expect(queue.waiting).toBe(0);
+  });
+
+  it.each<[string, 'qformer' | 'itc', number[]]>([
+    ['ITC fails goes on for requests that need the query embeddings', 'itc', [0, 2]],
+    ['the Q-Former fails goes on for requests that need ITC', 'qformer', [1, 3]],
+  ])('of which %s, whoever is first', async (_name, part, served) => {
+    const own = models();
+    own.imageEncoder.retrieve = own.imageEncoder.generate;
+    const failing = part === 'itc' ? own.retrieval.imageEmbeddings : own.qformer.query;
+    failing.mockRejectedValue(new Error('no memory'));
+    const match: Job = { kind: 'match', source: pixels('a'), texts: texts(1) };
+    const queue = queueOf(own, generate('a'), embed('a', 'itc'), embed('a', 'query'), match);
+    const results = await advance(queue);
+    expect(idsOf(results)).toEqual([0, 1, 2, 3]);
+    expect(idsOf(results.filter(({ failure }) => failure === undefined))).toEqual(served);
+    expect(failing).toHaveBeenCalledTimes(1);
+  });
+
+  it('that cannot be encoded fails for all requests for it, and no others', async () => {
+    const own = models();
+    own.imageEncoder.generate.encode.mockRejectedValueOnce(new Error('no memory'));
+    const queue = queueOf(own, generate('a'), generate('bb'), embed('a', 'query'));
+    const results = await advance(queue);
+    expect(idsOf(results)).toEqual([0, 2]);
+    for (const { failure } of results) expect(failure?.slug).toBe('computation-failed');
+    expect((await advance(queue))[0]!.failure).toBeUndefined();
+  });
+});
+
+describe('a comparison', () => {
+  it('that fails ends its own request alone', async () => {
+    const own = models();
+    own.retrieval.matchProbabilities.mockRejectedValueOnce(new Error('no memory'));
+    const match = (count: number): Job => {
+      return { kind: 'match', source: pixels('a'), texts: texts(count) };
+    };
+    const queue = queueOf(own, match(2), match(1));
+    await advance(queue);
+    expect((await advance(queue))[0]).toMatchObject({
+      request: { id: 0 },
+      failure: { slug: 'computation-failed' },
+    });
+    queue.remove(0);
+    expect(typesOf((await advance(queue))[0]!)).toEqual(['scores', 'done']);
   });
 });
 
@@ -168,7 +216,7 @@ describe('texts', () => {
   it('are embedded a few at a time, and returned all at once', async () => {
     const own = models();
     const queue = queueOf(own, { kind: 'embed-texts', texts: texts(6) });
-    expect(await advance(queue)).toEqual([]);
+    expect((await advance(queue)).map(typesOf)).toEqual([[]]);
     expect(queue.waiting).toBe(1);
     const [result] = await advance(queue);
     expect(own.retrieval.textEmbeddings.mock.calls.map(([some]) => some.length)).toEqual([4, 2]);
@@ -212,11 +260,33 @@ describe('texts', () => {
     expect(order).toEqual([0, 1, 2]);
   });
 
+  it('of which a request has many take turns with images that come after them', async () => {
+    const queue = new ImageQueue(models());
+    const submit = (id: number, job: Job, start: number) =>
+      queue.submit(requestOf(id, { job, ticket: { rank: 0, start, cost: 1, arrival: id } }));
+    submit(0, { kind: 'embed-texts', texts: texts(64) }, 0);
+    const order: number[] = [];
+    for (let i = 1; i <= 4; i++) {
+      // As a client gets its place that comes when so much was served.
+      submit(i, generate('a'.repeat(i)), i - 1);
+      for (let items = 0; items < 2; items++) {
+        const work = queue.next()!;
+        order.push(...work.requests.map(({ id }) => id));
+        await Array.fromAsync(queue.run(work));
+      }
+    }
+    expect(order).toEqual([0, 1, 0, 2, 0, 3, 0, 4]);
+  });
+
   it('fail where no retrieval model is loaded', async () => {
     const { retrieval: _, ...own } = models();
     const queue = new ImageQueue(own);
     queue.submit(requestOf(1, { job: { kind: 'embed-texts', texts: texts(1) } }));
-    await expect(advance(queue)).rejects.toThrow('no retrieval model is loaded');
+    const [result] = await advance(queue);
+    expect(result!.failure).toMatchObject({
+      slug: 'computation-failed',
+      cause: { message: 'no retrieval model is loaded' },
+    });
   });
 });
 

@@ -1,47 +1,26 @@
 /** The queue of work on images: encoding them and comparing them with texts, one bounded work item at a time. */
-import { asStored } from '@blip2/shared/embedding-codec';
-import { route } from '@blip2/shared/route';
-import type { MatchScore } from '@blip2/shared/wire';
-import type { Tensor } from 'onnxruntime-node';
-import { ImageFeatureCache } from './models/image-feature-cache.ts';
+import {
+  type Comparison,
+  type EncodeWork,
+  type ImageResult,
+  ImageRunner,
+  type Instruction,
+} from './image-runner.ts';
 import type { EngineModels } from './models/load-models.ts';
-import { itcScore } from './models/retrieval-model.ts';
-import type { Job, JobEvent, Pixels } from './protocol.ts';
-import { compareTickets } from './scheduling/fair-queue.ts';
+import type { Job, Pixels } from './protocol.ts';
+import { compareTickets, type Ticket } from './scheduling/fair-queue.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { CacheStats } from './stats.ts';
 
-type ImageEncoder = EngineModels['imageEncoder']['generate'];
-
-/** Texts of one work item: running streams wait for it. */
-const TEXTS_AT_ONCE = 4;
-
-/** Ids that the Q-Former reads beside the image, where it reads any. */
-type Instruction = readonly number[] | undefined;
-
-type EncodeTask = { request: EngineRequest; pixels: Pixels };
-
-type Comparison = {
-  request: EngineRequest;
-  texts: readonly number[][];
-  image?: { features: Tensor; itc: Float32Array };
-  scores: MatchScore[];
-  embeddings: Float32Array[];
-};
+type EncodeTask = { request: EngineRequest; pixels: Pixels; turn: Ticket };
+/** `turn`: its place in line, behind others with each few texts that were compared. */
+type CompareTask = { request: EngineRequest; comparison: Comparison; turn: Ticket };
 
 /** A work item, with all requests that it serves. */
 export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
-  | { kind: 'encode'; pixels: Pixels; encoder: ImageEncoder; instruction: Instruction }
-  | { kind: 'compare'; comparison: Comparison }
+  | ({ kind: 'encode' } & EncodeWork)
+  | { kind: 'compare'; task: CompareTask }
 );
-
-/** The result of a work item for one request. */
-export type ImageResult = {
-  request: EngineRequest;
-  events: JobEvent[];
-  /** float32 [queries, hidden], of a request that generates from them. */
-  queryEmbeddings?: Float32Array;
-};
 
 /**
  * Requests that wait for work on images or texts, in the order in which they are served.
@@ -50,14 +29,12 @@ export type ImageResult = {
  * for await (const { request, events } of queue.run(work)) emit(request, events);
  */
 export class ImageQueue {
-  readonly #models: Omit<EngineModels, 'decoder'>;
-  readonly #features: ImageFeatureCache;
+  readonly #runner: ImageRunner;
   #toEncode: EncodeTask[] = [];
-  #toCompare: Comparison[] = [];
+  #toCompare: CompareTask[] = [];
 
   constructor(models: Omit<EngineModels, 'decoder'>) {
-    this.#models = models;
-    this.#features = new ImageFeatureCache(models);
+    this.#runner = new ImageRunner(models);
   }
 
   /** Requests that wait. */
@@ -66,19 +43,19 @@ export class ImageQueue {
   }
 
   get features(): CacheStats {
-    return this.#features.stats;
+    return this.#runner.features;
   }
 
   /** @throws Error when the request needs no work of this queue */
   submit(request: EngineRequest): void {
-    const { job } = request;
+    const { job, ticket: turn } = request;
     if (job.kind === 'embed-texts') {
-      this.#enqueueComparison({ request, texts: job.texts, scores: [], embeddings: [] });
+      this.#enqueueComparison({ request, texts: job.texts, scores: [], embeddings: [] }, turn);
       return;
     }
     if (job.source.kind !== 'pixels') throw new Error('there is no image to encode');
-    this.#toEncode.push({ request, pixels: job.source });
-    this.#toEncode.sort(byTicket);
+    this.#toEncode.push({ request, pixels: job.source, turn });
+    this.#toEncode.sort(byTurn);
   }
 
   /** Removes a request, wherever it waits. */
@@ -87,23 +64,23 @@ export class ImageQueue {
     this.#toCompare = this.#toCompare.filter(({ request }) => request.id !== id);
   }
 
-  /** Dequeues the next work item: one image, or a few texts of a job. */
+  /** The next work item: one image, which is dequeued, or a few texts of a job. */
   next(): ImageWork | null {
-    const [comparison] = this.#toCompare;
+    const [task] = this.#toCompare;
     const [first] = this.#toEncode;
-    if (comparison !== undefined && (first === undefined || byTicket(comparison, first) < 0)) {
-      return { kind: 'compare', requests: [comparison.request], comparison };
+    if (task !== undefined && (first === undefined || byTurn(task, first) < 0)) {
+      return { kind: 'compare', requests: [task.request], task };
     }
     if (first === undefined) return null;
     const { pixels } = first;
     // One image for every job that waits for it. Several in one run are no faster than one after another.
-    const encoder = this.#encoderOf(first.request.job);
+    const encoder = this.#runner.encoderOf(first.request.job);
     // Other instructions for it are work items of their own, which find its features.
     const instruction = instructionOf(first.request.job);
     const same = this.#toEncode.filter(({ request: { job }, pixels: { key } }) => {
       return (
         key === pixels.key &&
-        this.#encoderOf(job) === encoder &&
+        this.#runner.encoderOf(job) === encoder &&
         String(instructionOf(job)) === String(instruction)
       );
     });
@@ -113,101 +90,36 @@ export class ImageQueue {
   }
 
   /**
-   * Runs a work item. The caller removes its requests when it throws.
-   * @returns the result for each request, as soon as it is known: without events where the request waits for more work
+   * Runs a work item.
+   * @returns the result for each request, as soon as it is known: without events where the request waits for more work, and of
+   *   one that has failed why. The caller removes that one.
    */
   async *run(work: ImageWork): AsyncGenerator<ImageResult, void, undefined> {
-    if (work.kind === 'encode') yield* this.#encode(work);
-    else yield* this.#compare(work.comparison);
-  }
-
-  #enqueueComparison(entry: Comparison): void {
-    this.#toCompare.push(entry);
-    this.#toCompare.sort(byTicket);
-  }
-
-  async *#encode({
-    requests,
-    pixels,
-    encoder,
-    instruction,
-  }: Extract<ImageWork, { kind: 'encode' }>): AsyncGenerator<ImageResult, void, undefined> {
-    const start = performance.now();
-    for (const { timings, submittedAt } of requests) timings.queue = start - submittedAt;
-    const features = await this.#features.features(encoder, pixels);
-    for (const { timings } of requests) timings.vision = performance.now() - start;
-    const queries = once(() => this.#models.qformer.query(features, instruction));
-    const itc = once(() => this.#retrieval.imageEmbeddings(features));
-    for (const request of requests) {
-      const { job, timings } = request;
-      const begun = performance.now();
-      const needsItc = job.kind === 'match' || (job.kind === 'embed' && job.embedding === 'itc');
-      const exact = await (needsItc ? itc() : queries());
-      timings.qformer = performance.now() - begun;
-      if (job.kind === 'match') {
-        const image = { features, itc: exact };
-        this.#enqueueComparison({ request, texts: job.texts, image, scores: [], embeddings: [] });
-        yield { request, events: [] };
-        continue;
+    if (work.kind === 'encode') {
+      for await (const result of this.#runner.encode(work)) {
+        const { comparison, request } = result;
+        if (comparison !== undefined) this.#enqueueComparison(comparison, request.ticket);
+        yield result;
       }
-      const { generate, retrieve = generate } = this.#models.embeddingTypes;
-      const values = asStored(exact, needsItc ? retrieve : generate);
-      const embeddings: JobEvent = { type: 'embeddings', values };
-      if (job.kind === 'generate') {
-        yield { request, events: [embeddings], queryEmbeddings: values };
-      } else {
-        yield { request, events: [embeddings, { type: 'done', choices: [], timings }] };
-      }
+      return;
     }
-  }
-
-  /** The next few texts of a job, and its results when they were the last. */
-  async *#compare(comparison: Comparison): AsyncGenerator<ImageResult, void, undefined> {
-    const { request, texts, image, scores, embeddings } = comparison;
-    const { timings } = request;
-    const start = performance.now();
-    const batch = texts.slice(embeddings.length, embeddings.length + TEXTS_AT_ONCE);
-    const vectors = await this.#retrieval.textEmbeddings(batch);
-    embeddings.push(...vectors);
-    if (image !== undefined) {
-      const { features, itc } = image;
-      const probabilities = await this.#retrieval.matchProbabilities(features, batch);
-      for (const [i, itm] of probabilities.entries()) {
-        scores.push({ itm, itc: itcScore(itc, vectors[i] as Float32Array) });
-      }
-    }
-    timings.match = (timings.match ?? 0) + performance.now() - start;
-    if (embeddings.length < texts.length) return;
+    const { request, comparison, turn } = work.task;
+    const result = await this.#runner.compare(comparison);
     this.remove(request.id);
-    const result: JobEvent =
-      image === undefined ? { type: 'texts', embeddings } : { type: 'scores', scores };
-    yield { request, events: [result, { type: 'done', choices: [], timings }] };
+    if (result.comparison !== undefined) {
+      this.#enqueueComparison(comparison, { ...turn, start: turn.start + 1 });
+    }
+    yield result;
   }
 
-  get #retrieval(): Required<EngineModels>['retrieval'] {
-    const { retrieval } = this.#models;
-    if (retrieval === undefined) throw new Error('no retrieval model is loaded');
-    return retrieval;
-  }
-
-  #encoderOf(job: Job): ImageEncoder {
-    const { imageEncoder } = this.#models;
-    return imageEncoder[route(job)] ?? imageEncoder.generate;
+  #enqueueComparison(comparison: Comparison, turn: Ticket): void {
+    this.#toCompare.push({ request: comparison.request, comparison, turn });
+    this.#toCompare.sort(byTurn);
   }
 }
 
-const byTicket = (a: EncodeTask | Comparison, b: EncodeTask | Comparison) =>
-  compareTickets(a.request.ticket, b.request.ticket);
+const byTurn = (a: { turn: Ticket }, b: { turn: Ticket }) => compareTickets(a.turn, b.turn);
 
 function instructionOf(job: Job): Instruction {
   return job.kind === 'generate' || job.kind === 'embed' ? job.instruction : undefined;
-}
-
-/** Computes at most once, and only when asked. */
-function once<T>(compute: () => Promise<T>): () => Promise<T> {
-  let result: Promise<T> | undefined;
-  return () => {
-    result ??= compute();
-    return result;
-  };
 }

@@ -21,6 +21,8 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
     manifest: Manifest;
     retrieval?: RetrievalOptions;
     maxSlots: number;
+    /** Further slots for requests that would else wait for somebody who has more than a fair share; as many by default. */
+    reserveSlots?: number | undefined;
     /** Text positions of a prompt that one pass computes, between two steps of the running sequences. */
     prefillChunkTokens: number;
     /** Memory for the keys and values of images and texts that prompts may begin with again. */

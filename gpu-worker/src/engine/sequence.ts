@@ -4,6 +4,7 @@ import type { DecodingStrategy } from './decoding/strategy.ts';
 import type { Prompt } from './models/decoder.ts';
 import type { Job } from './protocol.ts';
 import type { Ticket } from './scheduling/fair-queue.ts';
+import type { Pool } from './scheduling/slot-share.ts';
 
 /** A submitted job, until its end. */
 export type EngineRequest = {
@@ -12,6 +13,8 @@ export type EngineRequest = {
   /** Names the request in logs and errors, where it came with a name. */
   requestId: string | undefined;
   job: Job;
+  /** Who waits for it; the unnamed are one. */
+  client: string;
   /** Its place in the fair queue. */
   ticket: Ticket;
   /** Milliseconds of this thread's clock. */
@@ -38,11 +41,19 @@ export class Sequence {
   nextToken = Number.NaN;
   /** Ids of the prompt behind those that passes have read or are reading. */
   unreadIds: number;
+  /** Chunks of the prompt behind the first that passes have read or are reading. */
+  laterChunks = 0;
 
   constructor(group: SequenceGroup, slot: number) {
     this.group = group;
     this.slot = slot;
     this.unreadIds = group.prompt.ids.length;
+  }
+
+  /** Its turn to read the next chunk: behind others, with each that it has read. */
+  get turn(): Ticket {
+    const { ticket } = this.group.request;
+    return { ...ticket, start: ticket.start + this.laterChunks };
   }
 
   /** Whether it gets a token with each decode step. */
@@ -60,6 +71,8 @@ export class SequenceGroup {
   sequences: Sequence[] = [];
   /** Kept up to date by the KV manager while the group waits for slots. */
   firstChunk: FirstChunk = { end: 0, computed: 0 };
+  /** Where its slots are counted, once it has any. */
+  pool: Pool = 'common';
 
   constructor(request: EngineRequest, prompt: Prompt, strategy: DecodingStrategy) {
     this.request = request;
@@ -75,6 +88,10 @@ export class SequenceGroup {
   /** Positions that its first chunk computes. */
   get chunkPositions(): number {
     return this.firstChunk.computed;
+  }
+
+  get client(): string {
+    return this.request.client;
   }
 
   get isBackground(): boolean {

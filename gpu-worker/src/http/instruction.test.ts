@@ -16,7 +16,9 @@ beforeAll(async () => {
 });
 afterAll(() => test?.worker.stop());
 
-const instructed = (...instruction_ids: number[]) => test.generate({ instruction_ids });
+/** Of a prompt without text, for T5. */
+const input_ids = [1];
+const instructed = (...instruction_ids: number[]) => test.generate({ input_ids, instruction_ids });
 
 describe('a request with an image', () => {
   it('gets embeddings that are the same bits each time, and others for another instruction', async () => {
@@ -44,11 +46,15 @@ describe('a request with an image', () => {
     ['none', undefined, 'invalid-request'],
     ['one of no ids', [], 'invalid-request'],
     ['one out of the vocabulary', [2, 1e6, 3], 'invalid-request'],
+    ['one with padding inside', [2, 0, 5, 3], 'invalid-request'],
     ['one beyond the positions', new Array<number>(MAX_POSITIONS + 1).fill(5), 'prompt-too-long'],
   ])('is refused with the instruction %s', async (_name, instruction_ids, slug) => {
-    const request = { ...test.generate(), ...(instruction_ids && { instruction_ids }) };
+    const request = {
+      ...test.generate({ input_ids }),
+      ...(instruction_ids && { instruction_ids }),
+    };
     for (const kind of ['generate', 'embed'] as const) {
-      const { input_ids: _ids, generation: _config, ...head } = request;
+      const { input_ids: _, generation: _config, ...head } = request;
       const sent = kind === 'generate' ? request : { ...head, kind, embedding: 'query' };
       const response = await test.send(sent, test.image(0));
       expect(response.status).toBe(400);
@@ -61,7 +67,7 @@ describe('a request with an image', () => {
 
   it('may have as long an instruction as there are positions', async () => {
     const { types } = await test.ask(
-      instructed(...new Array<number>(MAX_POSITIONS).fill(5)),
+      instructed(2, ...new Array<number>(MAX_POSITIONS - 2).fill(5), 3),
       test.image(0),
     );
     expect(types.at(-1)).toBe('done');

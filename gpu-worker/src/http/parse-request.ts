@@ -9,6 +9,7 @@ import { ApiError } from '@blip2/shared/errors';
 import { decodeJson, type Frame, FrameError } from '@blip2/shared/frames';
 import { route } from '@blip2/shared/route';
 import { type GenerationConfig, GpuRequest } from '@blip2/shared/wire';
+import { checkTemplate, promptTemplate, textTemplate } from './check-template.ts';
 import { MAX_DEADLINE_MS } from './deadline.ts';
 import type { Dependencies, Models } from './dependencies.ts';
 import { embeddingFormat } from './embedding-format.ts';
@@ -117,8 +118,9 @@ function checkRevision({ revision }: GpuRequest, manifest: BundleManifest): void
 
 function checkPrompt(
   { input_ids, generation }: Extract<GpuRequest, { kind: 'generate' }>,
-  { decoder, num_query_tokens }: GenerativeManifest,
+  manifest: GenerativeManifest,
 ): void {
+  const { decoder, num_query_tokens } = manifest;
   const actual = num_query_tokens + input_ids.length + generation.max_tokens;
   const limit = decoder.max_positions;
   if (actual > limit) {
@@ -126,6 +128,7 @@ function checkPrompt(
     throw new ApiError('prompt-too-long', detail, { limit, actual });
   }
   checkIds('input_ids', input_ids, decoder.vocab);
+  checkTemplate('input_ids', input_ids, promptTemplate(manifest));
 }
 
 function checkSequences({ n, num_beams }: GenerationConfig, slots: number): void {
@@ -134,10 +137,8 @@ function checkSequences({ n, num_beams }: GenerationConfig, slots: number): void
   throw invalid(`${field}: this worker generates at most ${slots} texts at a time.`, { field });
 }
 
-function checkTexts(
-  texts: Texts,
-  { text: { max_positions: limit, vocab } }: RetrievalManifest,
-): void {
+function checkTexts(texts: Texts, { text }: RetrievalManifest): void {
+  const { max_positions: limit, vocab } = text;
   for (const [i, ids] of texts.entries()) {
     const field = `texts.${i}`;
     if (ids.length > limit) {
@@ -145,6 +146,7 @@ function checkTexts(
       throw new ApiError('prompt-too-long', detail, { limit, actual: ids.length, field });
     }
     checkIds(field, ids, vocab);
+    checkTemplate(field, ids, textTemplate(text));
   }
 }
 
@@ -159,6 +161,7 @@ function checkInstruction({ instruction_ids: ids }: Instructed, manifest: Bundle
     throw new ApiError('prompt-too-long', detail, { limit, actual: ids.length, field });
   }
   checkIds(field, ids, vocab);
+  checkTemplate(field, ids, textTemplate(instruction));
 }
 
 /** Of an image, a Q-Former that reads an instruction makes nothing without one. */

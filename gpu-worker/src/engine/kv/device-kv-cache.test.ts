@@ -1,5 +1,5 @@
 /** The device's cache has the contents of the host's: on the CPU's kernels, or BLIP2_EXECUTION_PROVIDER=webgpu. */
-import { InferenceSession, type Tensor } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Graph } from '../../onnx/graph.ts';
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
@@ -147,6 +147,33 @@ describe('the cache on the device', () => {
     cache.reset();
     expect(tensors.count).toBe(0);
     expect(cache.bytes).toBe(0);
+  });
+
+  it('names the rows that came to no finite numbers, as the one in memory does, and not for their padding', async () => {
+    const fresh = freshOf(5, 4);
+    const width = 2 * shape.heads * shape.headDim;
+    const spoil = (layer: number, row: number, position: number, value: number) => {
+      const { data } = fresh[layer]!;
+      (data as Float32Array)[(row * 4 + position) * width + 7] = value;
+    };
+    spoil(0, 1, 3, Number.NaN);
+    spoil(1, 2, 1, Number.POSITIVE_INFINITY);
+    spoil(1, 3, 0, Number.NEGATIVE_INFINITY);
+    spoil(0, 3, 2, Number.NaN);
+    // Behind its length.
+    spoil(0, 4, 2, Number.NaN);
+    const lengths = [4, 4, 2, 3, 2];
+    for (const cache of [
+      new DeviceKvCache(shape, kernels, new DeviceTensors()),
+      new HostKvCache(shape),
+    ]) {
+      using rows = cache.adopt(
+        fresh.map(({ data, dims }) => {
+          return new Tensor('float32', (data as Float32Array).slice(), dims);
+        }),
+      );
+      expect(await cache.brokenRows(rows, lengths)).toEqual([1, 2, 3]);
+    }
   });
 
   it('refuses rows that do not fit', async () => {

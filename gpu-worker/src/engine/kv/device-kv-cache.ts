@@ -88,6 +88,11 @@ export class DeviceKvCache implements KvCache {
     this.#replace(await this.#kernels.write(this.#planes, layers, real));
   }
 
+  async brokenRows({ layers }: KvRows, lengths: readonly number[]): Promise<number[]> {
+    const counts = await this.#kernels.countBroken(layers, lengths);
+    return lengths.flatMap((_, row) => (counts[row] === 0 ? [] : [row]));
+  }
+
   async slice({ layers }: KvRows, row: number, positions: Range): Promise<KvRows> {
     return this.#rowsOf(await this.#kernels.slice(layers, row, positions));
   }

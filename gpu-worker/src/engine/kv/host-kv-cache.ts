@@ -10,6 +10,7 @@
 import { Tensor } from 'onnxruntime-node';
 import { MAPPED_BYTES } from '../../runtime/malloc-tuning.ts';
 import { freeBuffer } from '../../runtime/tensors.ts';
+import { isFiniteRow } from '../finite.ts';
 import {
   type Capacity,
   grownCapacity,
@@ -108,6 +109,15 @@ export class HostKvCache implements KvCache {
         this.#write(layer, data as Float32Array, positions, mapping);
       }
     }
+  }
+
+  async brokenRows({ layers }: KvRows, lengths: readonly number[]): Promise<number[]> {
+    const isSound = (row: number, length: number) =>
+      layers.every(({ data, dims: [, positions = 0, width = 0] }) => {
+        const from = row * positions * width;
+        return isFiniteRow((data as Float32Array).subarray(from, from + length * width));
+      });
+    return lengths.flatMap((length, row) => (isSound(row, length) ? [] : [row]));
   }
 
   async slice({ layers }: KvRows, row: number, { start, end }: Range): Promise<KvRows> {

@@ -38,6 +38,8 @@ export type KvCache = {
   adopt(layers: readonly Tensor[]): KvRows;
   /** Copies rows into slots; where `length` is 0 nothing. NaN and infinity, which no mask hides, become 0. */
   put(rows: KvRows, mappings: readonly SlotMapping[]): Promise<void>;
+  /** Rows that are NaN or infinite somewhere in their first `lengths[row]` positions. */
+  brokenRows(rows: KvRows, lengths: readonly number[]): Promise<number[]>;
   /** A copy of the positions `start` … `end` − 1 of one row. */
   slice(rows: KvRows, row: number, positions: Range): Promise<KvRows>;
   /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; those behind them may be anything. */

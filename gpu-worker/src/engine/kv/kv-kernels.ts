@@ -14,7 +14,10 @@ import type { Capacity, KvShape, Range, SlotMapping } from './kv-cache.ts';
 const FINITE = 3e38;
 
 type Planes = readonly Tensor[];
-type Sessions = Record<'zeros' | 'arrange' | 'lengthen' | 'write' | 'slice', InferenceSession>;
+type Sessions = Record<
+  'zeros' | 'arrange' | 'lengthen' | 'write' | 'slice' | 'broken',
+  InferenceSession
+>;
 
 /** A session for each operation. */
 export class KvKernels {
@@ -28,10 +31,11 @@ export class KvKernels {
 
   /** Results are on the device where there is one. */
   static async open(provider: ExecutionProvider, shape: KvShape): Promise<KvKernels> {
-    const open = (graph: Graph) =>
+    const onDevice = supportsDeviceTensors(provider) ? 'gpu-buffer' : 'cpu';
+    const open = (graph: Graph, preferredOutputLocation: 'gpu-buffer' | 'cpu' = onDevice) =>
       InferenceSession.create(graph.encode(), {
         executionProviders: [provider],
-        preferredOutputLocation: supportsDeviceTensors(provider) ? 'gpu-buffer' : 'cpu',
+        preferredOutputLocation,
       });
     return new KvKernels(shape, {
       zeros: await open(zeros(shape)),
@@ -39,6 +43,7 @@ export class KvKernels {
       lengthen: await open(lengthen(shape)),
       write: await open(write(shape)),
       slice: await open(slice(shape)),
+      broken: await open(broken(shape), 'cpu'),
     });
   }
 
@@ -86,6 +91,25 @@ export class KvKernels {
   slice(fresh: readonly Tensor[], row: number, { start, end }: Range): Promise<Tensor[]> {
     const [starts, ends] = [int64Tensor([row, start]), int64Tensor([row + 1, end])];
     return this.#run('slice', [], { ...freshFeeds(fresh), starts, ends });
+  }
+
+  /**
+   * How many numbers of each row are NaN or infinite, in its first positions: read back, a number a row.
+   * @param lengths positions of each row that are looked at
+   */
+  async countBroken(
+    fresh: readonly Tensor[],
+    lengths: readonly number[],
+  ): Promise<ArrayLike<number>> {
+    const [rows = 0, positions = 0] = fresh[0]?.dims ?? [];
+    const real = Float32Array.from({ length: rows * positions }, (_, i) => {
+      return i % positions < (lengths[Math.floor(i / positions)] ?? 0) ? 1 : 0;
+    });
+    const [counts] = await this.#run('broken', [], {
+      ...freshFeeds(fresh),
+      real: new Tensor('float32', real, [rows, positions, 1]),
+    });
+    return counts?.data as Float32Array;
   }
 
   async release(): Promise<void> {
@@ -183,5 +207,20 @@ function slice(shape: KvShape): Graph {
     const cut = graph.op('Slice', [fresh, ...ends, graph.int64(0, 1)]);
     graph.output(`slice.${layer}`, cut, 'float32', rowDims(shape));
   }
+  return graph;
+}
+
+function broken(shape: KvShape): Graph {
+  const graph = new Graph('kv-broken');
+  const real = graph.input('real', 'float32', ['rows', 'positions', 1]);
+  const counts = Array.from({ length: shape.layers }, (_, layer) => {
+    const fresh = graph.input(`fresh.${layer}`, 'float32', rowDims(shape));
+    const finite = graph.op('Less', [graph.op('Abs', [fresh]), graph.float32(FINITE)]);
+    const wrong = graph.op('Where', [finite, graph.float32(0), real]);
+    const attributes = { keepdims: 0 };
+    return graph.op('ReduceSum', [wrong, graph.int64(1, 2)], { attributes });
+  });
+  const total = counts.reduce((sum, count) => graph.op('Add', [sum, count]));
+  graph.output('counts', total, 'float32', ['rows']);
   return graph;
 }

@@ -64,6 +64,21 @@ describe('the image features', () => {
     expect(runs()).toBe(1);
   });
 
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])(
+    'are refused and never cached where one of them is %s',
+    async (value) => {
+      const cache = new ImageFeatureCache(both);
+      const encode = async () => new Tensor('float32', Float32Array.of(1, value), [1, 2]);
+      await expect(cache.features({ encode }, pixelsOf('a'))).rejects.toMatchObject({
+        slug: 'computation-failed',
+      });
+      expect(cache.stats.bytes).toBe(0);
+      const working = encoder();
+      await cache.features(working, pixelsOf('a'));
+      expect(working.runs()).toBe(1);
+    },
+  );
+
   it('are computed again after a run that failed', async () => {
     const cache = new ImageFeatureCache(both);
     const encode = () => Promise.reject(new Error('no memory'));

@@ -1,6 +1,7 @@
 /** Image features of the last images: for another model, or another instruction, they are not encoded again. */
 import { LRUCache } from 'lru-cache';
 import type { Tensor } from 'onnxruntime-node';
+import { expectFinite } from '../finite.ts';
 import type { Pixels } from '../protocol.ts';
 import type { CacheStats } from '../stats.ts';
 import type { EngineModels } from './load-models.ts';
@@ -38,13 +39,14 @@ export class ImageFeatureCache {
 
   /**
    * Image features of an image, float32 [1, image tokens, vision width]: cached ones, or those of a run of `encoder`.
-   * @throws the encoder's error; nothing is cached then
+   * @throws the encoder's error, or ApiError computation-failed where the features are not finite; nothing is cached then
    */
   async features(encoder: Encoder, { key, pixels }: Pixels): Promise<Tensor> {
     const cached = this.#features?.get(key);
     this.#lookups[cached === undefined ? 'misses' : 'hits'] += 1;
     if (cached !== undefined) return cached;
     const features = await encoder.encode(pixels);
+    expectFinite(features.data as Float32Array, 'image features');
     this.#features?.set(key, features);
     return features;
   }

@@ -3,9 +3,8 @@ import type { T5Manifest } from '@blip2/shared/bundle-manifest';
 import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import { even, int32Tensor, int64Tensor, paddedIds } from '../../runtime/tensors.ts';
-import { isFiniteRow } from '../finite.ts';
 import { type KvAllocator, openKvAllocator } from '../kv/kv-allocator.ts';
-import type { KvCache, KvRows, Range, SlotMapping } from '../kv/kv-cache.ts';
+import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { KvUsage } from '../stats.ts';
 import type { DecodeRow, Decoder, ForwardBatch, PrefillBatch } from './decoder.ts';
@@ -102,8 +101,8 @@ export class T5Decoder implements Decoder {
 
   /**
    * Encodes the prompts, and writes their keys and values into the cross cache.
-   * @returns rows that came to no finite numbers, as far as this process sees them: the cache has zeros in their place, so that
-   *   their logits would be finite, and mean nothing
+   * @returns rows that came to no finite numbers: the cache has zeros in their place, so that their logits would be finite, and
+   *   mean nothing
    */
   async #encode({ firstSlot, rows }: PrefillBatch): Promise<number[]> {
     const { num_query_tokens: queries, qformer_hidden: hidden, pad_token_id } = this.#manifest;
@@ -127,7 +126,7 @@ export class T5Decoder implements Decoder {
     });
     await this.#crossCache.put(encoded, mappings);
     for (const { slot, length } of mappings) this.#crossLengths[slot] = length;
-    return mappings.filter((mapping) => !isFiniteIn(encoded, mapping)).map(({ row }) => row);
+    return this.#crossCache.brokenRows(encoded, lengths);
   }
 
   /** One token for each row, whose slots begin with `firstSlot`. */
@@ -167,14 +166,4 @@ export class T5Decoder implements Decoder {
       })),
     });
   }
-}
-
-/** Whether keys and values of a row's positions are finite; those on a device are not looked at. */
-function isFiniteIn({ layers }: KvRows, { row, length }: SlotMapping): boolean {
-  return layers.every((tensor) => {
-    if (tensor.location !== 'cpu') return true;
-    const [, positions = 0, width = 0] = tensor.dims;
-    const from = row * positions * width;
-    return isFiniteRow((tensor.data as Float32Array).subarray(from, from + length * width));
-  });
 }

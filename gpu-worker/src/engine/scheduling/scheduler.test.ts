@@ -1,124 +1,95 @@
 import { describe, expect, it } from 'vitest';
-import { type Action, type Load, nextAction } from './scheduler.ts';
+import { type Action, type Interruption, type Load, nextAction } from './scheduler.ts';
 
-const one = (slots = 1, chunkPositions = 10) => ({
-  slots,
-  chunkPositions,
-  isBackground: false,
-});
-const background = (slots = 1) => ({ slots, chunkPositions: 10, isBackground: true });
+const one = { slots: 1, chunkPositions: 10, client: 'a', isBackground: false };
+const held = { ...one, pool: 'common' as const };
 const idle: Load = {
   waitingImages: 0,
   waitingGroups: [],
+  heldGroups: [],
   prefilling: 0,
   running: 0,
-  freeSlots: 4,
+  maxSlots: 4,
+  reserveSlots: 0,
   chunkTokens: 100,
 };
+const full = Array.from({ length: 4 }, () => held);
 
 describe('nextAction', () => {
-  it.each<[string, Partial<Load>, Action['kind'], Action]>([
-    ['waits when there is nothing', {}, 'step', { kind: 'wait' }],
-    ['encodes an image', { waitingImages: 2 }, 'wait', { kind: 'images' }],
+  it.each<[string, Partial<Load>, Action['kind'], Action['kind']]>([
+    ['waits when there is nothing', {}, 'step', 'wait'],
+    ['encodes an image', { waitingImages: 2 }, 'wait', 'images'],
     [
-      'fills the slots before it encodes',
-      { waitingImages: 1, waitingGroups: [one(), one()] },
+      'fills the slots after it has encoded',
+      { waitingImages: 1, waitingGroups: [one, one] },
       'images',
-      { kind: 'prefill', count: 2 },
+      'prefill',
     ],
     [
-      'prefills no more than fit',
-      { waitingGroups: [one(), one(), one()], running: 3, freeSlots: 1 },
-      'step',
-      { kind: 'prefill', count: 1 },
-    ],
-    [
-      'prefills long prompts one pass after another',
-      { waitingGroups: [one(1, 60), one(1, 40), one(1, 1)] },
-      'wait',
-      { kind: 'prefill', count: 2 },
-    ],
-    [
-      'prefills one prompt that is longer than the limit for several',
-      { waitingGroups: [one(1, 400), one(1, 1)] },
-      'wait',
-      { kind: 'prefill', count: 1 },
-    ],
-    [
-      'counts the slots a group will need, not the one it starts with',
-      { waitingGroups: [one(3), one(), one()], freeSlots: 4 },
-      'wait',
-      { kind: 'prefill', count: 2 },
-    ],
-    [
-      'lets no group overtake one that needs many slots',
-      { waitingGroups: [one(3), one()], running: 2, freeSlots: 2 },
-      'step',
-      { kind: 'step' },
-    ],
-    [
-      'leaves one of the last two slots free when the work is background',
-      { waitingGroups: [background(), background()], running: 2, freeSlots: 2 },
-      'step',
-      { kind: 'prefill', count: 1 },
-    ],
-    [
-      'fills all but one slot with background work',
-      { waitingGroups: [background(), background(2), background()], freeSlots: 4 },
-      'wait',
-      { kind: 'prefill', count: 2 },
-    ],
-    [
-      'gives background work all slots when it needs them and nothing runs',
-      { waitingGroups: [background(4)], freeSlots: 4 },
-      'wait',
-      { kind: 'prefill', count: 1 },
+      'encodes after it has filled slots, though there is room for more',
+      { waitingImages: 1, waitingGroups: [one], prefilling: 1 },
+      'prefill',
+      'images',
     ],
     [
       'steps when all slots are taken',
-      { waitingGroups: [one()], running: 4, freeSlots: 0 },
+      { waitingGroups: [one], heldGroups: full, running: 4 },
       'step',
-      { kind: 'step' },
+      'step',
     ],
     [
       'encodes ahead while all slots are taken',
-      { waitingImages: 1, waitingGroups: [one()], running: 4, freeSlots: 0 },
+      { waitingImages: 1, waitingGroups: [one], heldGroups: full, running: 4 },
       'step',
-      { kind: 'images' },
+      'images',
     ],
-    ['steps between two encodes', { waitingImages: 5, running: 1 }, 'images', { kind: 'step' }],
-    ['steps after a prefill', { waitingGroups: [one()], running: 2 }, 'prefill', { kind: 'step' }],
+    ['steps between two encodes', { waitingImages: 5, running: 1 }, 'images', 'step'],
+    ['steps after a prefill', { waitingGroups: [one], running: 2 }, 'prefill', 'step'],
     [
-      'continues a prompt before it begins another',
-      { prefilling: 1, waitingGroups: [one()], running: 1 },
-      'step',
-      { kind: 'prefill-chunk' },
+      'begins another prompt between two chunks of a long one',
+      { prefilling: 1, waitingGroups: [one] },
+      'prefill-chunk',
+      'prefill',
     ],
     [
-      'prefills a prompt to its end while nothing runs',
+      'prefills a prompt to its end while nothing else is to be done',
       { prefilling: 1 },
       'prefill-chunk',
-      { kind: 'prefill-chunk' },
+      'prefill-chunk',
     ],
-    ['steps between two chunks', { prefilling: 1, running: 1 }, 'prefill-chunk', { kind: 'step' }],
-    ['steps while sequences run', { running: 2 }, 'step', { kind: 'step' }],
+    ['steps between two chunks', { prefilling: 1, running: 1 }, 'prefill-chunk', 'step'],
+    ['steps while sequences run', { running: 2 }, 'step', 'step'],
   ])('%s', (_name, load, last, expected) => {
-    expect(nextAction({ ...idle, ...load }, last)).toEqual(expected);
+    const interruption = last === 'step' || last === 'wait' ? 'images' : last;
+    expect(nextAction({ ...idle, ...load }, { last, interruption }).kind).toBe(expected);
   });
 
   it('never lets a running sequence wait for two other actions in a row', () => {
-    for (const last of ['images', 'prefill'] as const) {
+    for (const last of ['images', 'prefill', 'prefill-chunk'] as const) {
       for (let running = 1; running <= 4; running++) {
         const load = {
           ...idle,
           waitingImages: 9,
-          waitingGroups: [one(), one()],
+          waitingGroups: [one, one],
+          heldGroups: full.slice(0, running),
           prefilling: 1,
           running,
-          freeSlots: 4 - running,
         };
-        expect(nextAction(load, last).kind).toBe('step');
+        expect(nextAction(load, { last, interruption: last }).kind).toBe('step');
       }
     }
+  });
+
+  it('does each of what can be done between steps in its turn', () => {
+    const load = { ...idle, waitingImages: 9, waitingGroups: [one], prefilling: 1, running: 1 };
+    const done: string[] = [];
+    let interruption: Interruption = 'images';
+    for (let i = 0; i < 6; i++) {
+      const { kind } = nextAction(load, { last: 'step', interruption });
+      if (kind !== 'step' && kind !== 'wait') interruption = kind;
+      done.push(kind);
+    }
+    expect(new Set(done.slice(0, 3)).size).toBe(3);
+    expect(done.slice(3)).toEqual(done.slice(0, 3));
   });
 });

@@ -1,79 +1,72 @@
 /** Decides what the engine does next. Pure: a snapshot of the load in, one action out. */
+import {
+  type Beginning,
+  beginningGroups,
+  type HeldGroup,
+  type SlotLimits,
+  type WaitingGroup,
+} from './slot-share.ts';
 
-/** A group that waits for slots. Background work leaves room for the next interactive request. */
-export type WaitingGroup = {
-  readonly slots: number;
-  /** Positions that the first chunk of its prompt computes. */
-  readonly chunkPositions: number;
-  readonly isBackground: boolean;
-};
-
-export type Load = {
+export type Load = SlotLimits & {
   /** Jobs that wait for work on their image or texts. */
   waitingImages: number;
   /** Groups whose query embeddings are computed, in the order in which they get slots. */
   waitingGroups: readonly WaitingGroup[];
+  heldGroups: readonly HeldGroup[];
   /** Sequences whose prompt is computed in part. */
   prefilling: number;
   /** Sequences that get a token with each decode step. */
   running: number;
-  /** Slots that no group holds or may still ask for. */
-  freeSlots: number;
-  /** Positions that the first chunks of several prompts may have together. */
-  chunkTokens: number;
 };
 
 export type Action =
   /** One work item of the image queue: an image to encode, or a few texts to compare. */
   | { kind: 'images' }
-  /** The first chunks of the first `count` waiting groups. */
-  | { kind: 'prefill'; count: number }
+  /** The first chunks of these waiting groups. */
+  | { kind: 'prefill'; groups: readonly Beginning[] }
   /** The next chunk of a prompt that is computed in part. */
   | { kind: 'prefill-chunk' }
   /** A token for every running sequence. */
   | { kind: 'step' }
   | { kind: 'wait' };
 
+/** What comes between two steps. */
+export type Interruption = 'images' | 'prefill' | 'prefill-chunk';
+
+/** What was done: the last action, and the last that was no step. */
+export type History = { last: Action['kind']; interruption: Interruption };
+
+/** Whose turn it is after each. */
+const TURNS: Record<Interruption, readonly Interruption[]> = {
+  images: ['prefill-chunk', 'prefill', 'images'],
+  prefill: ['images', 'prefill-chunk', 'prefill'],
+  'prefill-chunk': ['prefill', 'images', 'prefill-chunk'],
+};
+
 /**
- * Free slots are filled first, so that a batch is as large as it can be. Running sequences get a step between
- * any two other actions: a request that arrives delays a stream by one encode or one chunk of a prompt at most.
- * @param last the action before
- * @example nextAction({ ...idle, running: 2, waitingImages: 1 }, 'images') // { kind: 'step' }
+ * Running sequences get a step between any two other actions: a request that arrives delays a stream by one encode or one
+ * chunk of a prompt at most. Of the other actions those that can be done take turns: neither a long prompt nor many images
+ * hold up who waits for the other. Free slots are filled with as many groups at a time as fit.
+ * @example nextAction({ ...idle, running: 2, waitingImages: 1 }, { last: 'images', interruption: 'images' }) // { kind: 'step' }
  */
-export function nextAction(load: Load, last: Action['kind']): Action {
-  const mayInterrupt = load.running === 0 || last === 'step';
-  if (mayInterrupt) {
-    // A prompt that was begun comes first; while others run, steps come between its chunks.
-    if (load.prefilling > 0) return { kind: 'prefill-chunk' };
-    const count = fittingGroups(load);
-    if (count > 0) return { kind: 'prefill', count };
-    if (load.waitingImages > 0) return { kind: 'images' };
+export function nextAction(load: Load, { last, interruption }: History): Action {
+  if (load.running > 0 && last !== 'step') return { kind: 'step' };
+  for (const kind of TURNS[interruption]) {
+    const action = possible(kind, load);
+    if (action !== null) return action;
   }
   return load.running > 0 ? { kind: 'step' } : { kind: 'wait' };
 }
 
-/**
- * How many waiting groups begin now. Groups never overtake each other: those that need few slots do not starve one that
- * needs many. Background work leaves one slot free for the next request, unless it needs them all. Prompts of more than
- * `chunkTokens` positions in all are computed in several passes: one pass would take as long, and the first prompt would
- * wait for the last.
- */
-function fittingGroups({
-  waitingGroups,
-  freeSlots,
-  running,
-  prefilling,
-  chunkTokens,
-}: Load): number {
-  let left = freeSlots;
-  let held = running + prefilling;
-  let computed = 0;
-  for (const [count, { slots, chunkPositions, isBackground }] of waitingGroups.entries()) {
-    left -= slots;
-    computed += chunkPositions;
-    if (left < (isBackground && held > 0 ? 1 : 0)) return count;
-    if (count > 0 && computed > chunkTokens) return count;
-    held += slots;
+function possible(kind: Interruption, load: Load): Action | null {
+  switch (kind) {
+    case 'images':
+      return load.waitingImages > 0 ? { kind } : null;
+    case 'prefill-chunk':
+      return load.prefilling > 0 ? { kind } : null;
+    case 'prefill': {
+      const groups = beginningGroups(load.waitingGroups, load.heldGroups, load);
+      return groups.length > 0 ? { kind, groups } : null;
+    }
   }
-  return waitingGroups.length;
 }

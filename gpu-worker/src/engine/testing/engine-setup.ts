@@ -95,3 +95,11 @@ export class EngineSetup {
     return this.events.filter(({ event }) => event.type === 'done').map(({ id }) => id);
   }
 }
+
+/** The tokens of a job that is alone in an engine. */
+export async function alone(id: number, request?: Generation): Promise<number[][]> {
+  const setup = new EngineSetup();
+  setup.submit(id, request);
+  await setup.finish();
+  return setup.tokensOf(id);
+}

@@ -11,6 +11,7 @@ export function requestOf(id: number, change: Partial<EngineRequest> = {}): Engi
     id,
     requestId: undefined,
     job: { kind: 'embed-texts', texts: [[2]] },
+    client: '',
     ticket: { rank: 0, start: 0, cost: 1, arrival: id },
     submittedAt: 0,
     timings: {},

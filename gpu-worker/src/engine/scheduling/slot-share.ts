@@ -1,0 +1,124 @@
+/** Decides which waiting groups get slots. Pure: who holds and who waits in, the groups that begin out. */
+
+/** A group of sequences, and for whom it works. */
+type Group = {
+  readonly slots: number;
+  /** Who asks: the unnamed are one client. */
+  readonly client: string;
+  readonly isBackground: boolean;
+};
+
+/** A group that waits for slots. */
+export type WaitingGroup = Group & {
+  /** Positions that the first chunk of its prompt computes. */
+  readonly chunkPositions: number;
+};
+
+/** Where a group's slots are counted: among those for all in their order, or in the reserve. */
+export type Pool = 'common' | 'reserve';
+
+/** A group that has slots, or may still ask for them. */
+export type HeldGroup = Group & { readonly pool: Pool };
+
+export type SlotLimits = {
+  /** Slots for all groups, in their order. */
+  maxSlots: number;
+  /** Further ones, for interactive groups that would else wait for somebody who has more than a fair share. */
+  reserveSlots: number;
+  /** Positions that the first chunks of several prompts may have together. */
+  chunkTokens: number;
+};
+
+export type Beginning = { readonly index: number; readonly pool: Pool };
+
+/**
+ * Which waiting groups begin now. In the common slots groups never overtake each other: those that need few slots do not
+ * starve one that needs many. What does not fit them may begin in the reserve:
+ *
+ * - whose client holds nothing, while a quarter of the reserve stays free;
+ * - whose client has no more than its fair share of the slots with it, or has a wider group: a caption does not wait for
+ *   the eight samples of the same client, or of somebody behind the same address.
+ *
+ * The reserve takes nothing from the common slots, so that nobody in line waits longer for it. Background work never
+ * uses it, leaves one common slot free unless it needs them all, and keeps no interactive group from the common slots.
+ * Prompts of more than `chunkTokens` positions in all are computed in several passes: one pass would take as long, and the
+ * first prompt would wait for the last.
+ * @param waiting in the order in which they get slots
+ * @example beginningGroups([caption], [eightSamples], limits) // [{ index: 0, pool: 'reserve' }]
+ */
+export function beginningGroups(
+  waiting: readonly WaitingGroup[],
+  held: readonly HeldGroup[],
+  { maxSlots, reserveSlots, chunkTokens }: SlotLimits,
+): Beginning[] {
+  const present = [...held];
+  const beginning: Beginning[] = [];
+  const share = fairShare([...held, ...waiting], maxSlots);
+  /** Of these the reserve takes none: a long queue is not looked through again for each of them. */
+  const refused = new Set<string>();
+  let isBlocked = false;
+  let computed = 0;
+  for (const [index, group] of waiting.entries()) {
+    const { slots, client, isBackground, chunkPositions } = group;
+    if (slotsOf(present) >= maxSlots + reserveSlots) break;
+    const fits: boolean = !isBlocked && fitsCommon(group, present, { maxSlots, reserveSlots });
+    isBlocked ||= !fits;
+    if (!fits) {
+      const kind = `${slots} ${isBackground} ${client}`;
+      if (refused.has(kind)) continue;
+      if (!mayUseReserve(group, present, { maxSlots, reserveSlots, share })) {
+        refused.add(kind);
+        continue;
+      }
+    }
+    computed += chunkPositions;
+    if (beginning.length > 0 && computed > chunkTokens) break;
+    const pool = fits ? 'common' : 'reserve';
+    beginning.push({ index, pool });
+    present.push({ slots, client, isBackground, pool });
+  }
+  return beginning;
+}
+
+/** Slots of each client that holds or wants some for interactive work; one at the least. */
+function fairShare(groups: readonly Group[], maxSlots: number): number {
+  const clients = new Set(groups.filter((one) => !one.isBackground).map(({ client }) => client));
+  return Math.max(1, maxSlots / clients.size);
+}
+
+type Slots = Pick<SlotLimits, 'maxSlots' | 'reserveSlots'>;
+
+function fitsCommon(group: Group, held: readonly HeldGroup[], limits: Slots): boolean {
+  const { maxSlots, reserveSlots } = limits;
+  const common = held.filter(({ pool }) => pool === 'common');
+  const background = held.filter((one) => one.isBackground);
+  if (group.isBackground) {
+    const spared = held.length > 0 ? 1 : 0;
+    return slotsOf(common) + group.slots + spared <= maxSlots;
+  }
+  // Beside background work, a part of the reserve stays what it is for.
+  const kept = background.length > 0 ? Math.ceil(reserveSlots / 4) : 0;
+  return (
+    slotsOf(common) - slotsOf(background) + group.slots <= maxSlots &&
+    slotsOf(held) + group.slots <= maxSlots + reserveSlots - kept
+  );
+}
+
+function mayUseReserve(
+  { slots, client, isBackground }: Group,
+  held: readonly HeldGroup[],
+  { maxSlots, reserveSlots, share }: Slots & { share: number },
+): boolean {
+  if (isBackground || slotsOf(held) + slots > maxSlots + reserveSlots) return false;
+  const reserved = held.filter(({ pool }) => pool === 'reserve');
+  const wanted = slotsOf(reserved) + slots;
+  if (wanted > reserveSlots) return false;
+  const own = held.filter((one) => one.client === client && !one.isBackground);
+  if (own.length === 0 && wanted <= Math.ceil(0.75 * reserveSlots)) return true;
+  // Whoever comes next finds room.
+  const ownReserved = slotsOf(own.filter(({ pool }) => pool === 'reserve')) + slots;
+  if (ownReserved > Math.ceil(reserveSlots / 2)) return false;
+  return slotsOf(own) + slots <= share || own.some((one) => one.slots > slots);
+}
+
+const slotsOf = (groups: readonly Group[]) => groups.reduce((sum, { slots }) => sum + slots, 0);
