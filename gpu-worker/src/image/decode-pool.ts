@@ -4,10 +4,12 @@ import { ApiError } from '@blip2/shared/errors';
 import { checkImage } from '@blip2/shared/image-format';
 import type { ImageInfo } from '@blip2/shared/wire';
 import type { Caller } from '../engine/protocol.ts';
-import { compareTickets, FairQueue, type Ticket } from '../engine/scheduling/fair-queue.ts';
+import { FairQueue } from '../engine/scheduling/fair-queue.ts';
 import type { ImageLimits } from './decode.ts';
+import { problemOfEnding } from './decode-problems.ts';
 import { DecodeProcess, DecoderEnded, type Ending } from './decode-process.ts';
 import type { DecodeReply } from './decode-protocol.ts';
+import { BASE_MEMORY, chargeOf, mostMemory, nextOf, type QueuedImage } from './decode-schedule.ts';
 import { type ImageSpec, normalize } from './normalize.ts';
 
 export type DecodePoolOptions = {
@@ -29,24 +31,16 @@ export type DecodeListener = {
   onEnded: (ending: Ending, error: Error | undefined) => void;
 };
 
-/**
- * Memory that is set aside for every process, so that an image of so little need not wait for any: a photo of 20 megapixels. What an
- * image needs is known once its header is read; one that needs more comes back, and waits for it.
- */
-export const BASE_MEMORY = 192 * 2 ** 20;
 /** Estimates hold for images that are what their headers say. Beyond twice the estimate and this, an image is not. */
 const SPARE_MEMORY = 128 * 2 ** 20;
 /** A small image is done sooner than its process is replaced. */
 const GRACE_MS = 250;
 const [FIRST_BACKOFF_MS, LAST_BACKOFF_MS] = [200, 10_000];
 
-type Task = {
+type Task = QueuedImage & {
   bytes: Uint8Array;
   spec: ImageSpec;
   caller: Caller;
-  ticket: Ticket;
-  /** Estimate from its header, once that is known to be above the base. */
-  memory: number | undefined;
   isRetried: boolean;
   result: PromiseWithResolvers<DecodedImage>;
   isSettled: boolean;
@@ -113,10 +107,11 @@ export class DecodePool {
 
   /** Bytes that are set aside for the images that are decoded now. */
   get memory(): number {
-    return this.#places.reduce(
-      (sum, { task }) => sum + (task === undefined ? 0 : chargeOf(task)),
-      0,
-    );
+    return this.#running.reduce((sum, task) => sum + chargeOf(task), 0);
+  }
+
+  get #running(): Task[] {
+    return this.#places.flatMap(({ task }) => (task === undefined ? [] : [task]));
   }
 
   /**
@@ -196,7 +191,10 @@ export class DecodePool {
     for (const place of this.#places) {
       const { process } = place;
       if (process === undefined || process.isEnding || place.task !== undefined) continue;
-      const task = this.#next();
+      const task = nextOf(this.#waiting, this.#running, {
+        processes: this.#places.length,
+        totalMemory: this.#options.totalMemory,
+      });
       if (task === undefined) return;
       this.#waiting.splice(this.#waiting.indexOf(task), 1);
       this.#queue.begin(task.ticket);
@@ -205,54 +203,26 @@ export class DecodePool {
     }
   }
 
-  /** The first that can begin. A heavy one is not overtaken by another, so that its turn comes. */
-  #next(): Task | undefined {
-    const inOrder = this.#waiting.toSorted((a, b) => compareTickets(a.ticket, b.ticket));
-    const heavy = inOrder.find(({ memory }) => memory !== undefined);
-    return inOrder.find(({ memory }, i) =>
-      memory === undefined ? true : inOrder[i] === heavy && this.#hasMemory(memory),
-    );
-  }
-
-  /** One process is left for images that need little, so that they wait for no heavy one. */
-  #hasMemory(memory: number): boolean {
-    const running = this.#places.flatMap(({ task }) => (task === undefined ? [] : [task]));
-    const heavy = running.filter((task) => task.memory !== undefined);
-    if (heavy.length > 0 && heavy.length >= this.#places.length - 1) return false;
-    const reserved = this.#places.length - 1 - heavy.length;
-    const charged = heavy.reduce((sum, task) => sum + chargeOf(task), 0);
-    return charged + memory + reserved * BASE_MEMORY <= this.#options.totalMemory;
-  }
-
-  /** By the options, and never more than there is beside the other processes. */
-  get #imageMemory(): number {
-    const { imageMemory, totalMemory } = this.#options;
-    return Math.min(imageMemory, totalMemory - (this.#places.length - 1) * BASE_MEMORY);
-  }
-
   async #run(place: Place, process: DecodeProcess, task: Task): Promise<void> {
+    const { limits, processes: _, ...options } = this.#options;
     const { bytes, spec } = task;
-    const { timeoutMs, limits } = this.#options;
+    const { size, resample, resize } = spec;
     const allowance = chargeOf(task);
+    // More than there is beside the other processes would wait for ever.
+    const most = mostMemory(this.#places.length, options.totalMemory);
     const message = {
       bytes,
-      spec: {
-        size: spec.size,
-        resample: spec.resample,
-        ...(spec.resize === undefined ? {} : { resize: spec.resize }),
-      },
-      limits: { ...limits, maxMemory: this.#imageMemory },
+      spec: { size, resample, ...(resize && { resize }) },
+      limits: { ...limits, maxMemory: Math.min(options.imageMemory, most) },
       allowance,
     };
+    const bounds = { ms: options.timeoutMs, bytes: 2 * allowance + SPARE_MEMORY };
     try {
-      const reply = await process.run(message, {
-        ms: timeoutMs,
-        bytes: 2 * allowance + SPARE_MEMORY,
-      });
+      const reply = await process.run(message, bounds);
       place.failures = 0;
       this.#take(task, reply);
     } catch (error) {
-      this.#takeEnding(task, error as Error);
+      this.#takeEnding(task, error as Error, bounds);
     }
     // Where the process has ended, the next one of the place goes on.
     place.task = undefined;
@@ -269,19 +239,21 @@ export class DecodePool {
         return;
       case 'done': {
         const { info, rgb } = reply;
-        return settle(task, ({ resolve }) => resolve({ info, pixels: normalize(rgb, task.spec) }));
+        settle(task, ({ resolve }) => resolve({ info, pixels: normalize(rgb, task.spec) }));
+        return;
       }
       case 'problem': {
         const { slug, message, extras } = ApiError.fromProblem(reply.problem);
         const error = new ApiError(slug, message, { ...extras, cause: reply.cause });
-        return settle(task, ({ reject }) => reject(error));
+        settle(task, ({ reject }) => reject(error));
+        return;
       }
       case 'failed':
-        return settle(task, ({ reject }) => reject(new Error(reply.error)));
+        settle(task, ({ reject }) => reject(new Error(reply.error)));
     }
   }
 
-  #takeEnding(task: Task, error: Error): void {
+  #takeEnding(task: Task, error: Error, bounds: { ms: number; bytes: number }): void {
     const ending = error instanceof DecoderEnded ? error.ending : 'crash';
     if (ending === 'outside' && !task.isRetried && !task.isSettled) {
       // Whoever it was, it was not for this image.
@@ -289,41 +261,10 @@ export class DecodePool {
       this.#waiting.push(task);
       return;
     }
-    const problem = this.#problemOf(ending, task, error);
+    const seconds = bounds.ms / 1000;
+    const problem = problemOfEnding(ending, { seconds, bytes: bounds.bytes }, error);
     settle(task, ({ reject }) => reject(problem));
   }
-
-  #problemOf(ending: Ending, task: Task, cause: Error): ApiError {
-    const { timeoutMs } = this.#options;
-    const smaller = 'Scale it down, or save it as a plain JPEG of eight bits.';
-    switch (ending) {
-      case 'deadline': {
-        const detail = `Decoding this image takes more than the ${timeoutMs / 1000} seconds that it may. ${smaller}`;
-        return new ApiError('image-too-large', detail, { field: 'image', cause });
-      }
-      case 'memory': {
-        const mebibytes = Math.round((2 * chargeOf(task) + SPARE_MEMORY) / 2 ** 20);
-        const detail = `Decoding this image takes more than ${mebibytes} MiB of memory, over twice what its header says. ${smaller}`;
-        return new ApiError('image-too-large', detail, { field: 'image', cause });
-      }
-      case 'crash': {
-        const detail =
-          'The decoder failed on this image: it is damaged, or not made as its format asks. Save it anew: `magick FILE image.png`.';
-        return new ApiError('invalid-image', detail, { field: 'image', cause });
-      }
-      case 'retired':
-        return new ApiError('shutting-down', 'The GPU worker is shutting down.', { cause });
-      case 'outside':
-      case 'canceled': {
-        const detail = 'The image could not be decoded: the system ended the decoder. Try again.';
-        return new ApiError('overloaded', detail, { retry_after: 1, cause });
-      }
-    }
-  }
-}
-
-function chargeOf({ memory }: Task): number {
-  return memory ?? BASE_MEMORY;
 }
 
 function settle(task: Task, how: (result: PromiseWithResolvers<DecodedImage>) => void): void {
