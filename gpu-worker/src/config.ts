@@ -98,11 +98,11 @@ export const WORKER_OPTIONS = {
   }),
   decodeTotalMemoryMb: option({
     env: 'BLIP2_DECODE_TOTAL_MEMORY_MB',
-    kind: wholeNumber(192, 1_000_000),
-    default: Math.max(192, Math.min(4096, Math.floor(MEMORY_MB / 4))),
+    kind: wholeNumber(96, 1_000_000),
+    default: Math.max(96, Math.min(4096, Math.floor(MEMORY_MB / 4))),
     defaultText: 'a quarter of the memory, at most 4096',
     group: serving,
-    help: 'memory that decoding may take for all images at the same time, MiB: 192 for each process, and the rest for images that need more, which wait for it',
+    help: 'memory that decoding may take for all images at the same time, MiB: 96 for each process, and the rest for images that need more, which wait for it',
   }),
   queueLimit: option({
     env: 'BLIP2_QUEUE_LIMIT',

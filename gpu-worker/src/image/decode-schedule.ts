@@ -5,7 +5,7 @@ import { compareTickets, type Ticket } from '../engine/scheduling/fair-queue.ts'
  * Memory that is set aside for every process, so that an image of so little need not wait for any: a photo of 20 megapixels, bytes. What an
  * image needs is known once its header is read; one that needs more comes back, and waits for it.
  */
-export const BASE_MEMORY = 192 * 2 ** 20;
+export const BASE_MEMORY = 96 * 2 ** 20;
 
 export type QueuedImage = {
   ticket: Ticket;
