@@ -1,7 +1,10 @@
 /** Real processes: those of the worker, and some that never return, take all memory or crash. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { ApiError } from '@blip2/shared/errors';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { pngOf } from '../../../test/support/large-png.ts';
 import { DecodePool, type DecodePoolOptions } from './decode-pool.ts';
 import type { Ending } from './decode-process.ts';
@@ -50,15 +53,15 @@ async function refusalOf(decoding: Promise<unknown>): Promise<ApiError> {
   return error as ApiError;
 }
 
-/** Processes that this one started, by their ids. */
-function children(): number[] {
+/** Processes that another one started, by their ids. */
+function childrenOf(parent: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => {
       try {
         const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-        return new RegExp(`^PPid:\\s*${process.pid}$`, 'm').test(status);
+        return new RegExp(`^PPid:\\s*${parent}$`, 'm').test(status);
       } catch {
         return false;
       }
@@ -141,9 +144,33 @@ it('a program that does not start is an error with its last words', async () => 
   await expect(DecodePool.start(OPTIONS, program)).rejects.toThrow(/missing\.ts/);
 });
 
+it('ends with a worker that is killed, in the middle of an image too', async () => {
+  await start({ processes: 1 }, OBEDIENT);
+  const path = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
+  const worker = `
+    import { DecodePool } from ${path('./decode-pool.ts')};
+    import { pngOf } from ${path('../../../test/support/large-png.ts')};
+    const pool = await DecodePool.start(${JSON.stringify({ ...OPTIONS, processes: 1 })});
+    const bomb = await pngOf(7000, 7000);
+    const caller = { client: '', priority: 'interactive' };
+    const signal = new AbortController().signal;
+    pool.decode(bomb, ${JSON.stringify(spec)}, { caller, signal });
+    console.log('decodes');
+    setInterval(() => {}, 1000);`;
+  const host = spawn(process.execPath, ['--input-type=module', '--eval', worker], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(host.stdout, 'data');
+  const decoders = childrenOf(host.pid as number);
+  expect(decoders).toHaveLength(1);
+  host.kill('SIGKILL');
+  await once(host, 'exit');
+  await vi.waitFor(() => expect(memoryOf(decoders[0] as number)).toBeNull(), 30_000);
+});
+
 it('ends with the worker', async () => {
   await start({ processes: 2 }, OBEDIENT);
-  expect(children().length).toBeGreaterThanOrEqual(2);
+  expect(childrenOf(process.pid).length).toBeGreaterThanOrEqual(2);
   const error = refusalOf(decode(order('hang')));
   await pool.stop();
   expect((await error).slug).toBe('shutting-down');
@@ -179,22 +206,26 @@ describe('the decoder', () => {
 
   it('decodes many of 50 megapixels in the memory of a few, and a small one meanwhile', async () => {
     await start({ processes: 3, totalMemory: 2 ** 30 });
-    const before = new Set(children());
+    const before = new Set(childrenOf(process.pid));
     const small = await pngOf(9, 9);
     const bomb = await pngOf(7071, 7071);
     let most = 0;
     const watch = setInterval(() => {
-      const memory = children().map((pid) => (before.has(pid) ? (memoryOf(pid) ?? 0) : 0));
+      const memory = childrenOf(process.pid).map((pid) =>
+        before.has(pid) ? (memoryOf(pid) ?? 0) : 0,
+      );
       most = Math.max(
         most,
         memory.reduce((sum, one) => sum + one, 0),
       );
     }, 20);
-    const size = 12;
-    const all = Array.from({ length: size }, (_, i) => decode(bomb, `${i}`));
+    const rest = new AbortController();
+    const all = Array.from({ length: 48 }, (_, i) => decode(bomb, `${i}`, rest.signal));
     await decode(small, 'light');
-    expect(pool.waiting).toBeGreaterThan(size / 2);
-    await Promise.all(all);
+    expect(pool.waiting).toBeGreaterThan(40);
+    await Promise.all(all.slice(0, 4));
+    rest.abort(new Error('enough'));
+    await Promise.allSettled(all);
     clearInterval(watch);
     expect(most).toBeGreaterThan(0);
     expect(most).toBeLessThan(2 ** 30);
