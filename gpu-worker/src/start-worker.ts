@@ -135,7 +135,9 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     // Jobs have failed by now; this ends requests that have not become jobs yet.
     crash.abort(error);
     setTimeout(() => server.closeAllConnections(), ERROR_DELIVERY_MS).unref();
-    close().then(() => crashed.resolve(error), crashed.reject);
+    close()
+      .then(() => decoder.stop())
+      .then(() => crashed.resolve(error), crashed.reject);
   });
   return {
     url: urlOf({ host: config.host, port }),

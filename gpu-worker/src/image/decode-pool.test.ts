@@ -234,7 +234,8 @@ describe('the decoder', () => {
 
   it('reads no format but the five, and says nothing of a library', async () => {
     await start({ processes: 1 });
-    const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
+    const path = Buffer.alloc(15_000_000, '<path d="M0 0"/>');
+    const svg = Buffer.concat([Buffer.from('<svg xmlns="http://www.w3.org/2000/svg">'), path]);
     expect(await refusalOf(decode(svg))).toMatchObject({ slug: 'unsupported-media-type' });
     const error = await refusalOf(decode(order('nothing of a PNG')));
     expect(error.slug).toBe('invalid-image');
