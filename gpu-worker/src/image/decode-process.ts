@@ -21,6 +21,8 @@ export class DecoderEnded extends Error {
   }
 }
 
+/** How long it may take to be ready, on a machine that is very busy. */
+const START_MS = 60_000;
 /** How often what it uses is looked at. */
 const WATCH_MS = 50;
 /**
@@ -84,8 +86,13 @@ export class DecodeProcess {
     child.once('exit', (code, by) =>
       failed.reject(new Error(`the process that decodes images ended (${by ?? code}): ${stderr}`)),
     );
-    await Promise.race([once(child, 'message'), failed.promise]);
     failed.promise.catch(() => {});
+    const timeout = setTimeout(() => child.kill('SIGKILL'), START_MS);
+    try {
+      await Promise.race([once(child, 'message'), failed.promise]);
+    } finally {
+      clearTimeout(timeout);
+    }
     child.stderr?.off('data', collect);
     return new DecodeProcess(child);
   }
