@@ -1,5 +1,5 @@
 /** Options of the GPU worker. */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { choice, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions, type Texts } from '@blip2/shared/config/read-options';
@@ -10,6 +10,10 @@ const engine = 'Engine';
 const logging = 'Logs and traces';
 
 const MEBIBYTE = 2 ** 20;
+/** Of the machine, or of the container where that has less. */
+const MEMORY_MB = Math.floor(
+  Math.min(totalmem(), process.constrainedMemory() || totalmem()) / MEBIBYTE,
+);
 
 export const LOG_LEVEL = option({
   env: 'BLIP2_LOG_LEVEL',
@@ -68,6 +72,37 @@ export const WORKER_OPTIONS = {
     default: 50_000_000,
     group: serving,
     help: 'largest image decoded, width × height',
+  }),
+  decodeProcesses: option({
+    env: 'BLIP2_DECODE_PROCESSES',
+    kind: wholeNumber(1, 64),
+    default: Math.min(4, Math.max(2, availableParallelism())),
+    defaultText: 'as many as cores, 2 to 4',
+    group: serving,
+    help: 'processes that decode images, one image at a time each',
+  }),
+  decodeTimeoutS: option({
+    env: 'BLIP2_DECODE_TIMEOUT_S',
+    kind: wholeNumber(1, 3600),
+    default: 10,
+    group: serving,
+    help: 'processor time that decoding one image may take, seconds; one that takes more gets 400, and its process is replaced',
+  }),
+  decodeMemoryMb: option({
+    env: 'BLIP2_DECODE_MEMORY_MB',
+    kind: wholeNumber(1, 1_000_000),
+    default: Math.min(1024, Math.floor(MEMORY_MB / 4)),
+    defaultText: '1024, at most a quarter of the memory',
+    group: serving,
+    help: 'memory that decoding one image may take by its header, MiB; one that needs more gets 400',
+  }),
+  decodeTotalMemoryMb: option({
+    env: 'BLIP2_DECODE_TOTAL_MEMORY_MB',
+    kind: wholeNumber(96, 1_000_000),
+    default: Math.max(96, Math.min(4096, Math.floor(MEMORY_MB / 4))),
+    defaultText: 'a quarter of the memory, at most 4096',
+    group: serving,
+    help: 'memory that decoding may take for all images at the same time, MiB: 96 for each process, and the rest for images that need more, which wait for it',
   }),
   queueLimit: option({
     env: 'BLIP2_QUEUE_LIMIT',

@@ -18,6 +18,7 @@ import {
 } from './engine/testing/gate.ts';
 import { createApp } from './http/app.ts';
 import { framesOf, TestWorker } from './http/testing/test-worker.ts';
+import { DecodePool } from './image/decode-pool.ts';
 import { SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
 import { chooseCheckpoints, MODEL_OPTIONS } from './model-options.ts';
@@ -98,9 +99,14 @@ describe('metrics of a request whose client goes away', () => {
       ...{ maxSlots: 2, prefillChunkTokens: 64, prefixCacheBytes: 0 },
     };
     const engine = await EngineClient.start(options, 0, GATED_THREAD);
-    const metrics = createMetrics(engine, 'cpu');
+    const decoder = await DecodePool.start({
+      limits: { maxBytes: 1e6, maxPixels: 1e6 },
+      ...{ processes: 1, timeoutMs: 10_000, imageMemory: 2 ** 28, totalMemory: 2 ** 28 },
+    });
+    const metrics = createMetrics(engine, decoder, 'cpu');
     const app = createApp({
       engine,
+      decoder,
       metrics,
       models: { generate: manifest },
       limits: { maxBytes: 1e6, maxPixels: 1e6 },
@@ -150,7 +156,7 @@ describe('metrics of a request whose client goes away', () => {
     // The step that waited, and perhaps one until the cancellation arrives: not all 29.
     expect(await sampleOf('blip2_decode_batch_size_count')).toBeLessThan(5);
     expect(await metrics.text()).toMatch(/blip2_requests_total\{.*outcome="canceled".*\} 1/);
-    await engine.stop();
+    await Promise.all([engine.stop(), decoder.stop()]);
   });
 });
 

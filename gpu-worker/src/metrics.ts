@@ -1,11 +1,14 @@
 /** Metrics of the running worker in Prometheus' text format; where vLLM has the same metric, by its name. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineClient, EngineListener } from './engine/client.ts';
+import type { DecodePool } from './image/decode-pool.ts';
 
 export type Metrics = { contentType: string; text: () => Promise<string> };
 
 /** The parts of the engine that are measured. */
 export type MeasuredEngine = Pick<EngineClient, 'admitted' | 'slots' | 'listen'>;
+/** The parts of the decoding of images that are measured. */
+export type MeasuredDecoder = Pick<DecodePool, 'waiting' | 'memory' | 'listen'>;
 
 /** From the embedded model's tenth of a millisecond to a queue of minutes. */
 const SECONDS = [
@@ -13,17 +16,22 @@ const SECONDS = [
 ];
 
 /** @param executionProvider label of every metric */
-export function createMetrics(engine: MeasuredEngine, executionProvider: string): Metrics {
-  const registry = createRegistry(engine);
+export function createMetrics(
+  engine: MeasuredEngine,
+  decoder: MeasuredDecoder,
+  executionProvider: string,
+): Metrics {
+  const registry = createRegistry(engine, decoder);
   registry.setDefaultLabels({ execution_provider: executionProvider });
   collectDefaultMetrics({ register: registry });
   return { contentType: registry.contentType, text: () => registry.metrics() };
 }
 
 /** Our own metrics, without those of the process. */
-export function createRegistry(engine: MeasuredEngine): Registry {
+export function createRegistry(engine: MeasuredEngine, decoder: MeasuredDecoder): Registry {
   const registry = new Registry();
   engine.listen(listenerInto(registry, engine.slots));
+  measureDecoding(registry, decoder);
   new Gauge({
     name: 'blip2_num_requests_admitted',
     help: 'Requests that wait or run: admitted, and not ended yet',
@@ -33,6 +41,33 @@ export function createRegistry(engine: MeasuredEngine): Registry {
     },
   });
   return registry;
+}
+
+function measureDecoding(registry: Registry, decoder: MeasuredDecoder): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'blip2_num_images_waiting',
+    help: 'Images that wait for a process that decodes them, or for memory',
+    registers,
+    collect() {
+      this.set(decoder.waiting);
+    },
+  });
+  new Gauge({
+    name: 'blip2_decode_memory_bytes',
+    help: 'Memory that is set aside for the images that are decoded now',
+    registers,
+    collect() {
+      this.set(decoder.memory);
+    },
+  });
+  const ended = new Counter({
+    name: 'blip2_decode_processes_ended_total',
+    help: 'Processes that decode images and were killed or crashed, by reason: deadline, memory, canceled (nobody waits for the image), crash, or outside (killed by the system or a person)',
+    labelNames: ['reason'],
+    registers,
+  });
+  decoder.listen({ onEnded: (reason) => ended.inc({ reason }) });
 }
 
 function listenerInto(registry: Registry, slots: number): EngineListener {

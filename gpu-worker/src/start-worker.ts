@@ -13,6 +13,7 @@ import { EngineClient } from './engine/client.ts';
 import type { RetrievalOptions } from './engine/protocol.ts';
 import { createApp } from './http/app.ts';
 import type { ServerState } from './http/dependencies.ts';
+import { DecodePool } from './image/decode-pool.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
 import { chooseCheckpoints } from './model-options.ts';
@@ -61,6 +62,16 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   const { provider: executionProvider, why } = await choosing;
   log.info('loading', { model: manifest.name, execution_provider: executionProvider, why });
   const { threads, maxSlots, maxImageBytes: maxBytes, maxImagePixels: maxPixels } = config;
+  const decoder = await DecodePool.start({
+    limits: { maxBytes, maxPixels },
+    processes: config.decodeProcesses,
+    timeoutMs: 1000 * config.decodeTimeoutS,
+    imageMemory: config.decodeMemoryMb * 2 ** 20,
+    totalMemory: config.decodeTotalMemoryMb * 2 ** 20,
+  });
+  decoder.listen({
+    onEnded: (ending, error) => log.warn('decoder-ended', { ending, ...(error && { error }) }),
+  });
   const engine = await EngineClient.start(
     {
       bundle,
@@ -74,7 +85,10 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
       prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
     },
     config.queueLimit,
-  );
+  ).catch(async (error) => {
+    await decoder.stop();
+    throw error;
+  });
   const models = {
     generate: manifest,
     ...(retrieval === undefined ? {} : { retrieve: retrieval.manifest }),
@@ -87,10 +101,11 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     ...(why === '' ? {} : { execution_provider_why: why }),
     ...(retrieval === undefined ? {} : { retrieval: identityOf(retrieval.manifest) }),
   };
-  const metrics = createMetrics(engine, executionProvider);
+  const metrics = createMetrics(engine, decoder, executionProvider);
   const trace = config.trace === undefined ? null : traceTo(config.trace, engine);
   const app = createApp({
     engine,
+    decoder,
     models,
     limits: { maxBytes, maxPixels },
     model,
@@ -121,14 +136,16 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     // Jobs have failed by now; this ends requests that have not become jobs yet.
     crash.abort(error);
     setTimeout(() => server.closeAllConnections(), ERROR_DELIVERY_MS).unref();
-    close().then(() => crashed.resolve(error), crashed.reject);
+    close()
+      .then(() => decoder.stop())
+      .then(() => crashed.resolve(error), crashed.reject);
   });
   return {
     url: urlOf({ host: config.host, port }),
     engine,
     stop: async () => {
       await close();
-      await engine.stop();
+      await Promise.all([engine.stop(), decoder.stop()]);
       trace?.end();
     },
     crashed: crashed.promise,

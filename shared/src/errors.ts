@@ -57,15 +57,18 @@ export const PROBLEMS = {
   'invalid-image': {
     status: 400,
     title: 'The image cannot be read',
-    cause: 'The bytes begin as no image does, or as one whose rest is cut off or damaged.',
+    cause:
+      'The bytes begin as no image does, or as one whose rest is cut off or damaged, or on which the decoder fails.',
     remedy:
       'Open the file in another program: if that cannot, it was damaged on its way, often by being handled as text; if it can, save it as PNG.',
   },
   'image-too-large': {
     status: 400,
-    title: 'The image has too many pixels',
-    cause: 'The image has more pixels than the operator allows.',
-    remedy: 'Scale it down: the model uses a few hundred pixels a side.',
+    title: 'The image is too large to decode',
+    cause:
+      'The image has more pixels, a longer side, more frames, metadata or parts than are accepted, or decoding it takes more memory or time than the operator allows; `detail` says which.',
+    remedy:
+      'Scale it down, or save it as a plain JPEG: the model uses a few hundred pixels a side.',
   },
   'image-url-refused': {
     status: 400,

@@ -9,7 +9,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const OTHERS = [
   // Sets variables that native libraries read.
   'gpu-worker/src/main.ts',
-  // Pass their environment on to a process that they start.
+  // Pass their environment on to a process that they start; the first, little of it.
+  'gpu-worker/src/image/decode-process.ts',
   'tools/build-worker.ts',
   'tools/local-stack.ts',
   // Sets variables that wrangler reads when it is imported, and miniflare's path to workerd.

@@ -10,7 +10,10 @@ This page is generated from the registry (\`npm run docs\`).
 the same metric, the name is vLLM's behind our prefix. The usual metrics of a Node process (\`process_*\`, \`nodejs_*\`) are included.`;
 
 export async function metricsPage(): Promise<string> {
-  const registry = createRegistry({ admitted: 0, slots: 1, listen: () => {} });
+  const registry = createRegistry(
+    { admitted: 0, slots: 1, listen: () => {} },
+    { waiting: 0, memory: 0, listen: () => {} },
+  );
   const metrics = await registry.getMetricsAsJSON();
   const rows = metrics.map(({ name, type, help }) => {
     const metric = registry.getSingleMetric(name) as unknown as { labelNames: string[] };

@@ -19,16 +19,20 @@ const LAYERS: readonly Layer[] = [
   layer('builder', ['gpu-worker/src/builder/'], ['onnx', 'ground', 'shared']),
   layer('decoding', ['gpu-worker/src/engine/decoding/'], ['shared']),
   layer('engine', ['gpu-worker/src/engine/'], ['decoding', 'runtime', 'onnx', 'shared']),
-  layer('image', ['gpu-worker/src/image/'], ['shared']),
+  layer('image', ['gpu-worker/src/image/'], ['engine', 'shared']),
   layer('hub', ['gpu-worker/src/hub/'], ['ground', 'shared']),
   layer('cli', ['gpu-worker/src/cli/'], ['worker', 'builder', 'hub', 'shared']),
   layer('http', ['gpu-worker/src/http/'], ['worker', 'engine', 'image', 'shared']),
   layer(
     'worker entry',
     ['gpu-worker/src/main.ts', 'gpu-worker/src/start-worker.ts'],
-    ['worker', 'http', 'cli', 'hub', 'engine', 'builder', 'runtime', 'shared'],
+    ['worker', 'http', 'cli', 'hub', 'image', 'engine', 'builder', 'runtime', 'shared'],
   ),
-  layer('worker', ['gpu-worker/src/'], ['hub', 'engine', 'builder', 'runtime', 'ground', 'shared']),
+  layer(
+    'worker',
+    ['gpu-worker/src/'],
+    ['hub', 'image', 'engine', 'builder', 'runtime', 'ground', 'shared'],
+  ),
 
   // Edge: routes over what they do, over what that needs. Its options are documented with those of all programs.
   layer('edge config', ['edge/src/config.ts'], ['shared']),

@@ -62,7 +62,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
     remedy: 'image',
   },
   'image-too-large': {
-    sentence: 'This image has too many pixels. Save it smaller, then choose it again.',
+    sentence: 'This image is too large. Save it smaller, then choose it again.',
     remedy: 'image',
   },
   'body-too-large': {

@@ -5,6 +5,7 @@ import type { Context } from 'hono';
 import type { RequestIdVariables } from 'hono/request-id';
 import type { EngineClient } from '../engine/client.ts';
 import type { ImageLimits } from '../image/decode.ts';
+import type { DecodePool } from '../image/decode-pool.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 
@@ -20,6 +21,7 @@ export type ServerState = {
 
 export type Dependencies = {
   engine: EngineClient;
+  decoder: DecodePool;
   models: Models;
   limits: ImageLimits;
   /** The reply of `GET /v1/model`. */

@@ -4,9 +4,7 @@ import { encodeEvent } from '@blip2/shared/gpu-events';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { route } from '@blip2/shared/route';
 import type { GpuRequest, GpuTimings, ImageInfo } from '@blip2/shared/wire';
-import type { Job, Pixels } from '../engine/protocol.ts';
-import { openImage } from '../image/decode.ts';
-import { preprocess } from '../image/preprocess.ts';
+import type { Caller, Job, Pixels } from '../engine/protocol.ts';
 import type { Dependencies } from './dependencies.ts';
 import { embeddingFormat } from './embedding-format.ts';
 import type { Source } from './parse-request.ts';
@@ -30,7 +28,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
  */
 export async function* handleRequest(
   { request, source }: ReceivedRequest,
-  dependencies: Pick<Dependencies, 'engine' | 'models' | 'limits'>,
+  dependencies: Pick<Dependencies, 'engine' | 'models' | 'decoder'>,
   { requestId, signal }: RequestContext,
 ): AsyncGenerator<Bytes, void, undefined> {
   const { engine, models } = dependencies;
@@ -40,7 +38,10 @@ export async function* handleRequest(
   let input: Pixels | Embeddings | undefined;
   if (source?.kind === 'image') {
     const startedAt = performance.now();
-    const { info, pixels } = await decodeImage(source.bytes, request, dependencies);
+    const { info, pixels } = await decodeImage(source.bytes, request, dependencies, {
+      caller,
+      signal,
+    });
     timings.decode_image = performance.now() - startedAt;
     yield encodeEvent({ type: 'imageInfo', image: info });
     input = pixels;
@@ -56,14 +57,14 @@ export async function* handleRequest(
 async function decodeImage(
   bytes: Uint8Array,
   request: GpuRequest,
-  { models, limits }: Pick<Dependencies, 'models' | 'limits'>,
+  { models, decoder }: Pick<Dependencies, 'models' | 'decoder'>,
+  options: { caller: Caller; signal: AbortSignal },
 ): Promise<{ info: ImageInfo; pixels: Pixels }> {
-  const opened = await openImage(bytes, limits);
   const { image, preprocessing } = models[route(request)] ?? models.generate;
-  const pixels = await preprocess(opened.pixels, image);
+  const { info, pixels } = await decoder.decode(bytes, image, options);
   // Hashed here: with a key from outside, a client could name somebody else's image.
   const key = `${preprocessing} ${await imageIdOf(bytes)}`;
-  return { info: opened.info, pixels: { kind: 'pixels', key, pixels } };
+  return { info, pixels: { kind: 'pixels', key, pixels } };
 }
 
 /** @param input the image's pixels or embeddings; undefined for texts alone */

@@ -4,12 +4,20 @@ import { checkImage, FORMAT_NAMES, refusalOf } from '@blip2/shared/image-format'
 import { HEIC, type ImageFormat, OTHER_HEIF } from '@blip2/shared/image-signatures';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { asStillAvif, framesOf, isPremultiplied, withEarlyExif } from './frames.ts';
+import { COUNTED_SCANS, type CostLimits, checkCost, type Header } from './cost.ts';
+import {
+  asStillAvif,
+  framesOf,
+  isPremultiplied,
+  pixelChunksOf,
+  scansOf,
+  tilesOf,
+} from './frames.ts';
 
-export type ImageLimits = { maxBytes: number; maxPixels: number };
+export type ImageLimits = CostLimits & { maxBytes: number };
 
-/** An image whose header is valid; its pixels are decoded when `pixels` runs. */
-export type OpenedImage = { info: ImageInfo; pixels: Sharp };
+/** An image whose header is valid; its pixels are decoded when `pixels` runs, which takes `memory` bytes. */
+export type OpenedImage = { info: ImageInfo; pixels: Sharp; memory: number };
 
 // No decoder but these sees bytes from outside. Without that of Ultra HDR, its files are the JPEG that they begin with.
 sharp.block({ operation: ['VipsForeignLoad'] });
@@ -29,33 +37,44 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   const options = { failOn: 'error', limitInputPixels: false, pages: 1 } as const;
   const input = asDecoderTakes(bytes, format);
   const metadata = await readHeader(sharp(input, options), format);
-  const { width, height } = metadata;
-  if (width * height > limits.maxPixels) {
-    const detail = `The image is ${width} × ${height} pixels; at most ${limits.maxPixels} in all are accepted. Scale it down.`;
-    throw new ApiError('image-too-large', detail, {
-      field: 'image',
-      limit: limits.maxPixels,
-      actual: width * height,
-    });
-  }
-  const frames = framesOf(bytes, format, metadata.pages);
+  const header = headerOf(bytes, format, metadata);
+  const memory = checkCost(header, limits);
+  const { width, height, frames } = header;
   const info = { ...metadata.autoOrient, format, ...(frames > 1 ? { frames } : {}) };
   if (format === 'avif' && isPremultiplied(bytes)) {
     // The decoder takes its colors for those without alpha, with which they would come out too dark.
     const canvas = { width, height, channels: 3, background: '#ffffff' } as const;
     const overlay = { ...options, input: Buffer.from(input), premultiplied: true };
-    return { info, pixels: sharp({ create: canvas }).composite([overlay]).removeAlpha() };
+    return { info, memory, pixels: sharp({ create: canvas }).composite([overlay]).removeAlpha() };
   }
   const pixels = sharp(input, { ...options, ignoreIcc: metadata.space !== 'cmyk' })
     .autoOrient()
     .flatten({ background: '#ffffff' })
     .toColourspace('srgb');
-  return { info, pixels };
+  return { info, memory, pixels };
 }
 
 function asDecoderTakes(bytes: Uint8Array, format: ImageFormat): Uint8Array {
   if (format === 'avif') return asStillAvif(bytes);
-  return format === 'png' ? withEarlyExif(bytes) : bytes;
+  return format === 'png' ? pixelChunksOf(bytes) : bytes;
+}
+
+function headerOf(bytes: Uint8Array, format: ImageFormat, metadata: Metadata): Header {
+  const { width, height, channels, depth, isProgressive, orientation = 1, icc, exif } = metadata;
+  return {
+    format,
+    width,
+    height,
+    channels,
+    bytesPerSample: depth === 'ushort' ? 2 : 1,
+    isProgressive,
+    isTurned: orientation > 2,
+    frames: framesOf(bytes, format, metadata.pages),
+    tiles: format === 'avif' ? tilesOf(bytes) : 0,
+    scans: format === 'jpeg' && isProgressive ? scansOf(bytes, COUNTED_SCANS) : 1,
+    profileBytes: icc?.byteLength ?? 0,
+    exifBytes: exif?.byteLength ?? 0,
+  };
 }
 
 /** @throws ApiError `invalid-image`, or `unsupported-media-type` for HEIF of another compression than AV1 */

@@ -1,6 +1,16 @@
-/** What the decoder does not see in a file by itself: frames of animations, late EXIF of PNG, alpha and brands of AVIF. */
+/** What the decoder does not see in a file by itself, or should not: frames, late EXIF and texts of PNG, alpha, brands and grids of AVIF, scans of JPEG. */
 import { ApiError } from '@blip2/shared/errors';
 import type { ImageFormat } from '@blip2/shared/image-signatures';
+import {
+  boxesIn,
+  childOf,
+  chunksOfPng,
+  markersOfJpeg,
+  type Range,
+  START_OF_SCAN,
+  typeAt,
+  viewOf,
+} from './containers.ts';
 
 /**
  * @param pages as the decoder counts them; of AVIF these are items, which may be parts of one image: no frames
@@ -37,40 +47,84 @@ export function asStillAvif(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * A PNG as the decoder takes it: it reads EXIF before the pixels alone, and some programs that turn an image by its
- * EXIF write that at the end, as they may.
+ * A PNG as the decoder takes it: the chunks that decide its pixels, with EXIF before them. It reads EXIF there alone, and some programs that turn an
+ * image by its EXIF write that at the end, as they may. Texts and profiles, which may be a thousand times as
+ * large once they are inflated, and the frames of an animation behind the first never reach it.
  */
-export function withEarlyExif(bytes: Uint8Array): Uint8Array {
-  const view = viewOf(bytes);
-  let pixelsAt: number | undefined;
-  for (const { at, type, end } of chunksOfPng(view)) {
-    if (type === 'IDAT') pixelsAt ??= at;
-    if (type !== 'eXIf') continue;
-    if (pixelsAt === undefined) return bytes;
-    const parts = [[0, pixelsAt], [at, end], [pixelsAt, at], [end]] as const;
-    return Buffer.concat(parts.map(([from, to]) => bytes.subarray(from, to)));
+export function pixelChunksOf(bytes: Uint8Array): Uint8Array {
+  const before: Piece[] = [[0, 8]];
+  const pixels: Piece[] = [];
+  let exif: Piece | undefined;
+  let last = 8;
+  for (const { at, type, end } of chunksOfPng(viewOf(bytes))) {
+    last = end;
+    if (type === 'eXIf') exif ??= [at, end];
+    else if (isCritical(type) || type === 'tRNS') {
+      append(type === 'IDAT' || pixels.length > 0 ? pixels : before, [at, end]);
+    }
+    if (type === 'IEND') break;
   }
-  return bytes;
+  // What is cut off is for the decoder to refuse.
+  if (last < bytes.length) append(pixels, [last, bytes.length]);
+  const pieces = [...before, ...(exif === undefined ? [] : [exif]), ...pixels];
+  return Buffer.concat(pieces.map(([from, to]) => bytes.subarray(from, to)));
+}
+
+/** A range of bytes. */
+type Piece = [from: number, to: number];
+
+/** A decoder may not pass over a chunk whose type begins with a capital letter. */
+const isCritical = (type: string) => type < 'a';
+
+/** Chunks that follow each other are one piece. */
+function append(pieces: Piece[], [from, to]: Piece): void {
+  const last = pieces.at(-1);
+  if (last?.[1] === from) last[1] = to;
+  else pieces.push([from, to]);
+}
+
+/** Images that the largest grid of an AVIF is made of; 0 without one. */
+export function tilesOf(bytes: Uint8Array): number {
+  const view = viewOf(bytes);
+  const references = referencesOf(view);
+  if (references === undefined) return 0;
+  // Of version 0, ids have two bytes: of the item itself, before the number of those it is made of.
+  const idBytes = view.getUint8(references.from - 4) === 0 ? 2 : 4;
+  let most = 0;
+  for (const { type, from, to } of boxesIn(view, references)) {
+    if (type !== 'dimg' || from + idBytes + 2 > to) continue;
+    most = Math.max(most, view.getUint16(from + idBytes));
+  }
+  return most;
+}
+
+/** Scans of a JPEG, up to `most`: a progressive one passes over all of its pixels with each. */
+export function scansOf(bytes: Uint8Array, most: number): number {
+  let scans = 0;
+  for (const marker of markersOfJpeg(viewOf(bytes))) {
+    if (marker === START_OF_SCAN) scans++;
+    if (scans >= most) break;
+  }
+  return scans;
 }
 
 /** Whether the colors of an AVIF are multiplied by its alpha already: a reference of one item to another says so. */
 export function isPremultiplied(bytes: Uint8Array): boolean {
   const view = viewOf(bytes);
+  const references = referencesOf(view);
+  return references !== undefined && childOf(view, references, 'prem') !== undefined;
+}
+
+/** What items of an AVIF refer to which others. */
+function referencesOf(view: DataView): Range | undefined {
   const meta = childOf(view, { from: 0, to: view.byteLength }, 'meta');
   // Both begin with version and flags.
   const references = meta && childOf(view, { ...meta, from: meta.from + 4 }, 'iref');
-  return (
-    references !== undefined &&
-    childOf(view, { ...references, from: references.from + 4 }, 'prem') !== undefined
-  );
+  return references && { ...references, from: references.from + 4 };
 }
 
 /** Behind size and type of the first box. */
 const BRAND_AT = 8;
-
-function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, byteLength);
-}
 
 /** PNG: `acTL`, which names the number of frames, stands before `IDAT`. */
 function framesOfPng(view: DataView): number | undefined {
@@ -81,16 +135,6 @@ function framesOfPng(view: DataView): number | undefined {
   return undefined;
 }
 
-/** PNG: chunks of length, type, data and checksum. One that is cut off ends them. */
-function* chunksOfPng(view: DataView): Generator<{ at: number; type: string; end: number }> {
-  for (let at = 8; at + 12 <= view.byteLength; ) {
-    const end = at + 12 + view.getUint32(at);
-    if (end > view.byteLength) return;
-    yield { at, type: typeAt(view, at + 4), end };
-    at = end;
-  }
-}
-
 /** ISO base media: the number of samples in the sample sizes of the first track. */
 function framesOfSequence(view: DataView): number | undefined {
   let range: Range | undefined = { from: 0, to: view.byteLength };
@@ -99,25 +143,4 @@ function framesOfSequence(view: DataView): number | undefined {
   }
   // Version and flags, one size for all samples or 0, count.
   return range && range.from + 12 <= range.to ? view.getUint32(range.from + 8) : undefined;
-}
-
-type Range = { from: number; to: number };
-
-/** The content of the first box of a type. A box begins with its size, 8 bytes of header included, and its type. */
-function childOf(view: DataView, { from, to }: Range, type: string): Range | undefined {
-  for (let at = from; at + 8 <= to; ) {
-    const size = view.getUint32(at);
-    // 0 reaches to the end; 1 stands for a size in 64 bits, which follows the type.
-    const isLong = size === 1 && at + 16 <= to;
-    const length = size === 0 ? to - at : isLong ? Number(view.getBigUint64(at + 8)) : size;
-    const end = at + length;
-    if (length < 8 || end > to) return undefined;
-    if (typeAt(view, at + 4) === type) return { from: at + (isLong ? 16 : 8), to: end };
-    at = end;
-  }
-  return undefined;
-}
-
-function typeAt(view: DataView, at: number): string {
-  return String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
 }

@@ -1,28 +1,49 @@
-/** Decodes an opened image, and has a pool thread make the image encoder's input of it, as BLIP-2's processor does. */
+/** Decodes an opened image and makes the image encoder's input of it, as BLIP-2's processor does. */
 import { ApiError } from '@blip2/shared/errors';
-import { Piscina } from 'piscina';
 import type { Sharp } from 'sharp';
-import type { ImageSpec } from './preprocess-thread.ts';
-import type { RgbImage } from './resample.ts';
+import { type ImageSpec, normalize } from './normalize.ts';
+import { type RgbImage, resample, type Window } from './resample.ts';
 
-/** Threads end when they have been idle for a while, and do not delay the end of the process. */
-const pool = new Piscina<{ image: RgbImage; spec: ImageSpec }, Float32Array<ArrayBuffer>>({
-  filename: new URL('./preprocess-thread.ts', import.meta.url).href,
-  maxThreads: 2,
-  idleTimeout: 30_000,
-});
+/** The part of a model's image input that decides about the resize. */
+export type SquareSpec = Pick<ImageSpec, 'size' | 'resize' | 'resample'>;
 
 /**
- * Decodes, resizes (without `spec.resize` straight to the model's square, whatever the aspect), crops the center, scales to
- * 0…1 and normalizes.
+ * Decodes, resizes, crops the center, scales to 0…1 and normalizes.
  * @returns float32 [3, size, size]
- * @throws ApiError invalid-image when the pixels turn out to be damaged, unsupported-media-type for rare kinds of JPEG
+ * @throws ApiError as `decodeSquare`
  */
 export async function preprocess(
   pixels: Sharp,
   spec: ImageSpec,
 ): Promise<Float32Array<ArrayBuffer>> {
-  return pool.run({ image: await decodePixels(pixels), spec });
+  return normalize(await decodeSquare(pixels, spec), spec);
+}
+
+/**
+ * Decodes and resizes (without `spec.resize` straight to the model's square, whatever the aspect), of which the center is kept.
+ * @returns uint8 [size, size, 3]
+ * @throws ApiError invalid-image when the pixels turn out to be damaged, unsupported-media-type for rare kinds of JPEG
+ */
+export async function decodeSquare(pixels: Sharp, spec: SquareSpec): Promise<Uint8Array> {
+  const image = await decodePixels(pixels);
+  const [width, height] = resizedTo(image, spec);
+  return resample(image, width, height, spec.resample, centerOf(width, height, spec.size)).data;
+}
+
+/** Width and height before the center crop. */
+function resizedTo({ width, height }: RgbImage, { size, resize }: SquareSpec): [number, number] {
+  if (resize === undefined) return [size, size];
+  if ('width' in resize) return [resize.width, resize.height];
+  const { shortest_edge: edge } = resize;
+  const longer = Math.floor((edge * Math.max(width, height)) / Math.min(width, height));
+  return width < height ? [edge, longer] : [longer, edge];
+}
+
+/** The center square of an image that is at least as large. */
+function centerOf(width: number, height: number, size: number): Window {
+  const left = Math.floor((width - size) / 2);
+  const top = Math.floor((height - size) / 2);
+  return { left, top, width: size, height: size };
 }
 
 async function decodePixels(pixels: Sharp): Promise<RgbImage> {

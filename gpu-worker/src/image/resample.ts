@@ -2,22 +2,33 @@
  * Pillow's 8-bit resize, bit for bit: the resampling the published checkpoints were trained with.
  *
  * Two passes, rows first, with fixed-point weights (22 bits) and 8-bit values in between, as in Pillow's
- * `Resample.c`. libvips resizes with other phases and edges: up to 9 of 255 off when shrinking, 86 when growing.
+ * `Resample.c`; columns first where an image is over a hundred times as tall as wide, as in its `Image.resize`.
+ * libvips resizes with other phases and edges: up to 9 of 255 off when shrinking, 86 when growing.
+ *
+ * Here each row goes through both passes before the next: sums of integers do not depend on their order, and memory is
+ * that of the output, whatever the height of the input. The work is a few operations for each pixel of the input, and
+ * some for the output, for every shape.
  */
 export type ResampleFilter = 'box' | 'bilinear' | 'hamming' | 'bicubic' | 'lanczos';
 
 /** An RGB image, uint8 [height, width, 3]. */
 export type RgbImage = { data: Uint8Array; width: number; height: number };
 
+/** The part of a resized image that is kept: nothing else of it is computed. */
+export type Window = { left: number; top: number; width: number; height: number };
+
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
 
+/** Hamming's coefficients are of single precision there. */
+const [H0, H1] = [Math.fround(0.54), Math.fround(0.46)];
+
 /** Half the width of each filter, and its weight at a distance; `bicubic` is Keys' with a = −0.5. */
-const FILTERS: Record<ResampleFilter, { support: number; weight: (x: number) => number }> = {
+export const FILTERS: Record<ResampleFilter, { support: number; weight: (x: number) => number }> = {
   box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   hamming: {
     support: 1,
-    weight: (x) => (Math.abs(x) >= 1 ? 0 : sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x))),
+    weight: (x) => (Math.abs(x) >= 1 ? 0 : sinc(x) * (H0 + H1 * Math.cos(Math.PI * x))),
   },
   bicubic: {
     support: 2,
@@ -34,96 +45,164 @@ const FILTERS: Record<ResampleFilter, { support: number; weight: (x: number) => 
 /** 32 − 8 bits of a value − 2 bits of headroom for sums that overshoot. */
 const PRECISION_BITS = 22;
 
-/** For each output position: the first input position that it reads, how many, and their fixed-point weights. */
-type Taps = { first: Int32Array; count: Int32Array; weights: Int32Array; stride: number };
+/** For each output position: the first input position that it reads, the one behind the last, and fixed-point weights. */
+type Taps = { first: Int32Array; end: Int32Array; weights: Int32Array; stride: number };
 
-function taps(inputSize: number, outputSize: number, filter: ResampleFilter): Taps {
+/** @param kept the output positions to compute, of `outputSize` */
+function taps(
+  inputSize: number,
+  outputSize: number,
+  filter: ResampleFilter,
+  kept: { from: number; count: number },
+): Taps {
   const { support: radius, weight } = FILTERS[filter];
   const scale = inputSize / outputSize;
   const stretch = Math.max(scale, 1);
+  const shrink = 1 / stretch;
   const support = radius * stretch;
-  const stride = Math.ceil(support) * 2 + 1;
-  const first = new Int32Array(outputSize);
-  const count = new Int32Array(outputSize);
-  const weights = new Int32Array(outputSize * stride);
-  for (let position = 0; position < outputSize; position++) {
-    const center = (position + 0.5) * scale;
+  const stride = Math.min(inputSize, Math.ceil(support) * 2 + 1);
+  const first = new Int32Array(kept.count);
+  const end = new Int32Array(kept.count);
+  const weights = new Int32Array(kept.count * stride);
+  const exact = new Float64Array(stride);
+  for (let position = 0; position < kept.count; position++) {
+    const center = (kept.from + position + 0.5) * scale;
     const from = Math.max(0, Math.trunc(center - support + 0.5));
     const to = Math.min(inputSize, Math.trunc(center + support + 0.5));
-    const exact = Array.from({ length: to - from }, (_, i) =>
-      weight((i + from - center + 0.5) / stretch),
-    );
-    const sum = exact.reduce((total, value) => total + value, 0);
+    let sum = 0;
+    for (let i = from; i < to; i++) {
+      const value = weight((i - center + 0.5) * shrink);
+      exact[i - from] = value;
+      sum += value;
+    }
     first[position] = from;
-    count[position] = to - from;
-    for (const [i, value] of exact.entries()) {
-      const fixed = (value / sum) * 2 ** PRECISION_BITS;
+    end[position] = to;
+    for (let i = 0; i < to - from; i++) {
+      const fixed = ((exact[i] as number) / sum) * 2 ** PRECISION_BITS;
       weights[position * stride + i] = Math.trunc(fixed + (fixed < 0 ? -0.5 : 0.5));
     }
   }
-  return { first, count, weights, stride };
+  return { first, end, weights, stride };
 }
 
-/** @returns the image at [height, width], whatever its aspect was */
+/** An image that is so many times as tall as wide is made shorter before it is made wider. */
+const TALL = 100;
+
+const HALF = 1 << (PRECISION_BITS - 1);
+
+/**
+ * @param kept the part of the resized image to return; all of it by default
+ * @returns that part, of the image at [height, width], whatever its aspect was
+ * @example resample(image, 224, 298, 'bicubic', { left: 0, top: 37, width: 224, height: 224 }) // a center crop
+ */
 export function resample(
   image: RgbImage,
   width: number,
   height: number,
   filter: ResampleFilter,
+  kept: Window = { left: 0, top: 0, width, height },
 ): RgbImage {
-  const rows = image.width === width ? image : horizontal(image, width, filter);
-  return image.height === height ? rows : vertical(rows, height, filter);
+  const isTall = image.height > TALL * image.width && height < image.height;
+  if (isTall) {
+    const strip = bothPasses(image, image.width, height, filter, {
+      ...kept,
+      left: 0,
+      width: image.width,
+    });
+    return bothPasses(strip, width, strip.height, filter, { ...kept, top: 0 });
+  }
+  return bothPasses(image, width, height, filter, kept);
 }
 
-function horizontal(
-  { data, width, height }: RgbImage,
-  outWidth: number,
+function bothPasses(
+  image: RgbImage,
+  width: number,
+  height: number,
   filter: ResampleFilter,
+  kept: Window,
 ): RgbImage {
-  const { first, count, weights, stride } = taps(width, outWidth, filter);
-  const out = new Uint8ClampedArray(3 * outWidth * height);
-  const half = 1 << (PRECISION_BITS - 1);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < outWidth; x++) {
-      let [red, green, blue] = [half, half, half];
-      let at = 3 * (y * width + (first[x] as number));
-      const start = x * stride;
-      const end = start + (count[x] as number);
-      for (let i = start; i < end; i++, at += 3) {
-        const weight = weights[i] as number;
-        red += weight * (data[at] as number);
-        green += weight * (data[at + 1] as number);
-        blue += weight * (data[at + 2] as number);
-      }
-      const to = 3 * (y * outWidth + x);
-      out[to] = red >> PRECISION_BITS;
-      out[to + 1] = green >> PRECISION_BITS;
-      out[to + 2] = blue >> PRECISION_BITS;
-    }
-  }
-  return { data: new Uint8Array(out.buffer), width: outWidth, height };
+  const rows = taps(image.height, height, filter, { from: kept.top, count: kept.height });
+  const sums = verticalSums(rows, lineReader(image, width, filter, kept));
+  const out = new Uint8ClampedArray(sums.length);
+  for (let i = 0; i < sums.length; i++) out[i] = (sums[i] as number) >> PRECISION_BITS;
+  return { data: new Uint8Array(out.buffer), width: kept.width, height: kept.height };
 }
 
-function vertical(
-  { data, width, height }: RgbImage,
-  outHeight: number,
+/** Rows of the image after the horizontal pass, one at a time. */
+type LineReader = {
+  /** Values in a row. */
+  length: number;
+  /** Row `y`, valid until the next one is read. */
+  read: (y: number) => Uint8Array | Uint8ClampedArray;
+};
+
+function lineReader(
+  image: RgbImage,
+  width: number,
   filter: ResampleFilter,
-): RgbImage {
-  const { first, count, weights, stride } = taps(height, outHeight, filter);
-  const line = 3 * width;
-  const out = new Uint8ClampedArray(line * outHeight);
-  const half = 1 << (PRECISION_BITS - 1);
-  const sums = new Int32Array(line);
-  for (let y = 0; y < outHeight; y++) {
-    sums.fill(half);
-    for (let i = 0; i < (count[y] as number); i++) {
-      const weight = weights[y * stride + i] as number;
-      const from = ((first[y] as number) + i) * line;
-      for (let j = 0; j < line; j++) {
-        sums[j] = (sums[j] as number) + weight * (data[from + j] as number);
+  kept: Window,
+): LineReader {
+  const { data, width: inputWidth } = image;
+  const length = 3 * kept.width;
+  if (inputWidth === width) {
+    const from = (y: number) => 3 * (y * width + kept.left);
+    return { length, read: (y) => data.subarray(from(y), from(y) + length) };
+  }
+  const columns = taps(inputWidth, width, filter, { from: kept.left, count: kept.width });
+  const line = new Uint8ClampedArray(length);
+  return {
+    length,
+    read: (y) => {
+      resampleLine(data, 3 * y * inputWidth, columns, line);
+      return line;
+    },
+  };
+}
+
+/** @param start where the row begins in `data` */
+function resampleLine(
+  data: Uint8Array,
+  start: number,
+  { first, end, weights, stride }: Taps,
+  line: Uint8ClampedArray,
+): void {
+  for (let x = 0; x < first.length; x++) {
+    let [red, green, blue] = [HALF, HALF, HALF];
+    const from = first[x] as number;
+    let at = start + 3 * from;
+    const last = x * stride + (end[x] as number) - from;
+    for (let i = x * stride; i < last; i++, at += 3) {
+      const weight = weights[i] as number;
+      red += weight * (data[at] as number);
+      green += weight * (data[at + 1] as number);
+      blue += weight * (data[at + 2] as number);
+    }
+    line[3 * x] = red >> PRECISION_BITS;
+    line[3 * x + 1] = green >> PRECISION_BITS;
+    line[3 * x + 2] = blue >> PRECISION_BITS;
+  }
+}
+
+/** Adds each row of the input to the few rows of the output that it is a part of. @returns int32 [kept rows, line length] */
+function verticalSums({ first, end, weights, stride }: Taps, line: LineReader): Int32Array {
+  const { length } = line;
+  const count = first.length;
+  const sums = new Int32Array(count * length).fill(HALF);
+  const last = end[count - 1] as number;
+  // Both ends only grow from one output row to the next.
+  let open = 0;
+  for (let y = first[0] as number; y < last; y++) {
+    while ((end[open] as number) <= y) open++;
+    // Between two rows that are kept, none need be read.
+    if ((first[open] as number) > y) continue;
+    const row = line.read(y);
+    for (let out = open; out < count && (first[out] as number) <= y; out++) {
+      const weight = weights[out * stride + y - (first[out] as number)] as number;
+      const from = out * length;
+      for (let j = 0; j < length; j++) {
+        sums[from + j] = (sums[from + j] as number) + weight * (row[j] as number);
       }
     }
-    for (let j = 0; j < line; j++) out[y * line + j] = (sums[j] as number) >> PRECISION_BITS;
   }
-  return { data: new Uint8Array(out.buffer), width, height: outHeight };
+  return sums;
 }

@@ -6,7 +6,7 @@ import { quantizationOf } from '../precision.ts';
 import type { ImageProcessor } from './image-processor.ts';
 import type { VisionConfig } from './model-config.ts';
 
-const PREPROCESSING_VERSION = 2;
+const PREPROCESSING_VERSION = 3;
 
 /** @throws CheckpointError when the processor's images are no square of whole patches */
 export function imageInput(

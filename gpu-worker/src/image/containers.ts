@@ -1,0 +1,68 @@
+/** Walks over the parts of image files: chunks of PNG, boxes of AVIF, markers of JPEG. What is cut off ends a walk. */
+
+export function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
+
+/** PNG: chunks of length, type, data and checksum. One that is cut off ends them. */
+export function* chunksOfPng(view: DataView): Generator<{ at: number; type: string; end: number }> {
+  for (let at = 8; at + 12 <= view.byteLength; ) {
+    const end = at + 12 + view.getUint32(at);
+    if (end > view.byteLength) return;
+    yield { at, type: typeAt(view, at + 4), end };
+    at = end;
+  }
+}
+
+/** A part of a file, in bytes. */
+export type Range = { from: number; to: number };
+
+/** ISO base media: the content of the first box of a type. */
+export function childOf(view: DataView, within: Range, type: string): Range | undefined {
+  for (const box of boxesIn(view, within)) if (box.type === type) return box;
+  return undefined;
+}
+
+/** ISO base media: boxes, each with its content. A box begins with its size, 8 bytes of header included, and its type. */
+export function* boxesIn(
+  view: DataView,
+  { from, to }: Range,
+): Generator<Range & { type: string }, void, undefined> {
+  for (let at = from; at + 8 <= to; ) {
+    const size = view.getUint32(at);
+    // 0 reaches to the end; 1 stands for a size in 64 bits, which follows the type.
+    const isLong = size === 1 && at + 16 <= to;
+    const length = size === 0 ? to - at : isLong ? Number(view.getBigUint64(at + 8)) : size;
+    const end = at + length;
+    if (length < 8 || end > to) return;
+    yield { type: typeAt(view, at + 4), from: at + (isLong ? 16 : 8), to: end };
+    at = end;
+  }
+}
+
+export function typeAt(view: DataView, at: number): string {
+  return String.fromCharCode(
+    view.getUint8(at),
+    view.getUint8(at + 1),
+    view.getUint8(at + 2),
+    view.getUint8(at + 3),
+  );
+}
+
+export const START_OF_SCAN = 0xda;
+const END_OF_IMAGE = 0xd9;
+
+/** JPEG: the markers of the first image in a file. Those inside compressed pixels, and in a segment's content, are none. */
+export function* markersOfJpeg(view: DataView): Generator<number, void, undefined> {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  // Behind the start of the image.
+  for (let at = bytes.indexOf(0xff, 2); at >= 0 && at + 4 <= bytes.length; ) {
+    const marker = bytes[at + 1] as number;
+    const isMarker = marker > 0 && marker < 0xff && (marker < 0xd0 || marker > 0xd7);
+    if (isMarker) yield marker;
+    if (marker === END_OF_IMAGE) return;
+    // A filling byte may be the beginning of the marker itself.
+    const next = isMarker ? at + 2 + view.getUint16(at + 2) : at + (marker === 0xff ? 1 : 2);
+    at = bytes.indexOf(0xff, next);
+  }
+}

@@ -1,0 +1,149 @@
+import { readFile } from 'node:fs/promises';
+import { deflateSync } from 'node:zlib';
+import { ApiError } from '@blip2/shared/errors';
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { chunk } from '../../../test/support/large-png.ts';
+import { checkCost, type Header, memoryOf } from './cost.ts';
+import { openImage } from './decode.ts';
+import { tilesOf } from './frames.ts';
+
+const LIMITS = { maxBytes: 2e7, maxPixels: 5e7 };
+const PLAIN: Header = {
+  ...{ format: 'png', width: 4000, height: 3000, channels: 3, bytesPerSample: 1 },
+  ...{ isProgressive: false, isTurned: false, frames: 1, tiles: 0, scans: 1 },
+  ...{ profileBytes: 0, exifBytes: 0 },
+};
+const MEBIBYTE = 2 ** 20;
+
+describe('what an image costs by its header', () => {
+  it.each<[string, Partial<Header>, RegExp]>([
+    [
+      'pixels',
+      { width: 8000, height: 8000 },
+      /^The image is 8000 × 8000 pixels; at most 50000000 /,
+    ],
+    ['a side', { width: 1, height: 1_000_001 }, /^The image is 1 × 1000001 pixels; a side of at /],
+    ['frames', { format: 'gif', frames: 100_001 }, /has 100001 frames; at most 100000 .*ffmpeg/],
+    ['a grid', { format: 'avif', tiles: 1025 }, /a grid of 1025 images; at most 1024 .*magick/],
+    ['scans', { format: 'jpeg', scans: 101 }, /a JPEG of more than 100 scans.*magick/],
+    ['a profile', { profileBytes: 5 * MEBIBYTE }, /5242880 bytes of color profile.*exiftool/],
+    ['EXIF', { exifBytes: 2 * MEBIBYTE }, /2097152 bytes of EXIF; at most 1048576.*exiftool/],
+    [
+      'memory',
+      { format: 'avif', channels: 4, bytesPerSample: 2, width: 7000, height: 7000 },
+      /\(7000 × 7000 pixels, AVIF, 16 bits a channel\) takes about \d+ MiB of memory; at most 1024 /,
+    ],
+  ])('%s: refused with the limit and what to do', (_name, change, detail) => {
+    const header = { ...PLAIN, ...change };
+    const check = () => checkCost(header, { ...LIMITS, maxMemory: 1024 * MEBIBYTE });
+    expect(check).toThrow(ApiError);
+    expect(check).toThrow(detail);
+    expect(check).toThrow(
+      expect.objectContaining({
+        slug: 'image-too-large',
+        extras: { field: 'image', limit: expect.any(Number), actual: expect.any(Number) },
+      }),
+    );
+  });
+
+  it('an ordinary photo is cheap, and what is held as a whole costs more', () => {
+    const plain = memoryOf(PLAIN);
+    expect(plain).toBeLessThan(64 * MEBIBYTE);
+    for (const change of [
+      { isTurned: true },
+      { isProgressive: true },
+      { format: 'webp' },
+      { format: 'gif' },
+      { format: 'avif' },
+      { bytesPerSample: 2, isTurned: true },
+    ] as const) {
+      expect(memoryOf({ ...PLAIN, ...change })).toBeGreaterThan(plain + 12e6);
+    }
+  });
+});
+
+/** A PNG with chunks before its pixels. */
+async function pngWith(...chunks: Buffer[]): Promise<Buffer> {
+  const png = await sharp({ create: { width: 40, height: 40, channels: 3, background: '#123' } })
+    .png()
+    .toBuffer();
+  return Buffer.concat([png.subarray(0, 33), ...chunks, png.subarray(33)]);
+}
+
+describe('files whose pixels are few', () => {
+  it('texts and profiles of a PNG that are a thousand times as large inflated never are', async () => {
+    const bomb = deflateSync(Buffer.alloc(2 ** 26));
+    const text = chunk('zTXt', Buffer.concat([Buffer.from('a\0\0', 'latin1'), bomb]));
+    const profile = chunk('iCCP', Buffer.concat([Buffer.from('a\0\0', 'latin1'), bomb]));
+    const bytes = await pngWith(profile, ...Array.from({ length: 200 }, () => text));
+    expect(bytes.length).toBeGreaterThan(1e7);
+    const { info, pixels, memory } = await openImage(bytes, LIMITS);
+    expect(info).toEqual({ width: 40, height: 40, format: 'png' });
+    expect(memory).toBeLessThan(MEBIBYTE);
+    const metadata = await pixels.clone().metadata();
+    expect(metadata.icc ?? metadata.comments).toBeUndefined();
+  });
+
+  it.each<[string, () => Promise<Buffer>, RegExp]>([
+    [
+      'EXIF',
+      () => pngWith(chunk('eXIf', Buffer.concat([exif, Buffer.alloc(2e6)]))),
+      /bytes of EXIF/,
+    ],
+    ['frames', gifOfFrames, /has 100001 frames/],
+    ['scans', jpegOfScans, /more than 100 scans/],
+  ])('%s beyond the limit: refused', async (_name, make, detail) => {
+    await expect(openImage(await make(), LIMITS)).rejects.toThrow(detail);
+  });
+});
+
+it('the images of a grid are counted', async () => {
+  const golden = new URL('../../../test/parity/golden/images/grid.avif', import.meta.url);
+  expect(tilesOf(await readFile(golden))).toBe(4);
+  expect(tilesOf(await gridOfMany())).toBe(2000);
+});
+
+/** Little endian, one empty directory. */
+const exif = Buffer.from('II*\0\x08\0\0\0\0\0\0\0\0\0', 'latin1');
+
+async function gifOfFrames(): Promise<Buffer> {
+  const head = Buffer.from('GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff', 'latin1');
+  const frame = Buffer.from([0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0]);
+  return Buffer.concat([head, Buffer.alloc(100_001 * frame.length, frame), Buffer.from(';')]);
+}
+
+/** An AVIF one of whose items says that it is made of many others. */
+async function gridOfMany(): Promise<Buffer> {
+  const avif = await sharp({ create: { width: 40, height: 40, channels: 3, background: '#123' } })
+    .avif()
+    .toBuffer();
+  const item = Buffer.alloc(12 + 2 * 2000);
+  item.writeUInt32BE(item.length);
+  item.write('dimg', 4);
+  item.writeUInt16BE(9, 8);
+  item.writeUInt16BE(2000, 10);
+  item.fill(Buffer.from([0, 1]), 12);
+  const references = Buffer.concat([Buffer.alloc(12), item]);
+  references.writeUInt32BE(references.length);
+  references.write('iref', 4);
+  // At the end of `meta`. What follows moves, and is not read.
+  const at = avif.indexOf('meta') - 4;
+  const end = at + avif.readUInt32BE(at);
+  const meta = Buffer.concat([avif.subarray(at, end), references]);
+  meta.writeUInt32BE(meta.length);
+  return Buffer.concat([avif.subarray(0, at), meta, avif.subarray(end)]);
+}
+
+/** A progressive JPEG that says its last scan over and over. */
+async function jpegOfScans(): Promise<Buffer> {
+  const jpeg = await sharp({ create: { width: 40, height: 40, channels: 3, background: '#123' } })
+    .jpeg({ progressive: true })
+    .toBuffer();
+  const last = jpeg.subarray(jpeg.lastIndexOf(Buffer.from([0xff, 0xda])), -2);
+  return Buffer.concat([
+    jpeg.subarray(0, -2),
+    Buffer.alloc(100 * last.length, last),
+    jpeg.subarray(-2),
+  ]);
+}

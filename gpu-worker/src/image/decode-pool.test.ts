@@ -1,0 +1,245 @@
+/** Real processes: those of the worker, and some that never return, take all memory or crash. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { ApiError } from '@blip2/shared/errors';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { pngOf } from '../../../test/support/large-png.ts';
+import { DecodePool, type DecodePoolOptions } from './decode-pool.ts';
+import type { Ending } from './decode-process.ts';
+import { BASE_MEMORY } from './decode-schedule.ts';
+import { memoryOf } from './process-usage.ts';
+
+const OBEDIENT = new URL('./testing/obedient-decoder.ts', import.meta.url);
+const OPTIONS: DecodePoolOptions = {
+  limits: { maxBytes: 2e7, maxPixels: 5e7 },
+  processes: 2,
+  timeoutMs: 60_000,
+  imageMemory: 2 ** 30,
+  totalMemory: 2 ** 31,
+};
+const spec = {
+  ...{ size: 56, patch: 14, resample: 'bicubic' as const },
+  mean: [0, 0, 0] as [number, number, number],
+  std: [1, 1, 1] as [number, number, number],
+};
+
+let pool: DecodePool;
+const endings: Ending[] = [];
+afterEach(async () => {
+  endings.length = 0;
+  await pool.stop();
+});
+
+async function start(options: Partial<DecodePoolOptions>, program?: URL): Promise<void> {
+  pool = await DecodePool.start({ ...OPTIONS, ...options }, program);
+  pool.listen({ onEnded: (ending) => endings.push(ending) });
+}
+
+const order = (text: string) => Buffer.from(`\x89PNG\r\n\x1a\n${text}`, 'latin1');
+const patient = () => new AbortController().signal;
+
+function decode(bytes: Uint8Array, client = '', signal = patient()) {
+  return pool.decode(bytes, spec, { caller: { client, priority: 'interactive' }, signal });
+}
+
+async function refusalOf(decoding: Promise<unknown>): Promise<ApiError> {
+  const error = await decoding.then(
+    () => null,
+    (thrown) => thrown,
+  );
+  expect(error).toBeInstanceOf(ApiError);
+  return error as ApiError;
+}
+
+/** Processes that another one started, by their ids. */
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+        return new RegExp(`^PPid:\\s*${parent}$`, 'm').test(status);
+      } catch {
+        return false;
+      }
+    });
+}
+
+describe('a process whose image', () => {
+  it.each([
+    ['spin', 'image-too-large', /more than the 1 seconds that it may/, 'deadline'],
+    ['hang', 'image-too-large', /more than the 1 seconds that it may/, 'deadline'],
+    ['segfault', 'invalid-image', /^The decoder failed on this image: /, 'crash'],
+  ] as const)('makes it %s ends alone and is replaced', async (text, slug, detail, ending) => {
+    await start({ processes: 1, timeoutMs: 1000 }, OBEDIENT);
+    const refused = refusalOf(decode(order(text)));
+    const next = decode(order('paint'));
+    const error = await refused;
+    expect(error).toMatchObject({ slug, status: 400, extras: { field: 'image' } });
+    expect(error.message).toMatch(detail);
+    expect(JSON.stringify(error.toProblem())).not.toMatch(/secret|SIG/);
+    expect((await next).pixels).toHaveLength(3 * 56 * 56);
+    expect(endings).toEqual([ending]);
+  });
+
+  it('takes more memory than its header says ends alone', async () => {
+    await start({ processes: 1 }, OBEDIENT);
+    const error = await refusalOf(decode(order('eat')));
+    expect(error).toMatchObject({ slug: 'image-too-large', status: 400 });
+    expect(error.message).toMatch(/more than 320 MiB of memory, far more than its header says/);
+    expect(await decode(order('paint'))).toMatchObject({ info: { format: 'png' } });
+    expect(endings).toEqual(['memory']);
+  });
+
+  it('was not the reason of its end has the image decoded again, once', async () => {
+    await start({ processes: 1 }, OBEDIENT);
+    const error = await refusalOf(decode(order('be-killed')));
+    expect(error).toMatchObject({ slug: 'overloaded', status: 503 });
+    expect(endings).toHaveLength(2);
+  });
+
+  it('nobody waits for any more is answered at once and ended', async () => {
+    await start({ processes: 1 }, OBEDIENT);
+    const controller = new AbortController();
+    const running = decode(order('hang'), '', controller.signal);
+    const waiting = decode(order('paint'), '', controller.signal);
+    const next = decode(order('paint'));
+    expect(pool.waiting).toBe(2);
+    controller.abort(new Error('gone'));
+    expect(pool.waiting).toBe(1);
+    await expect(running).rejects.toThrow('gone');
+    await expect(waiting).rejects.toThrow('gone');
+    await next;
+    expect(endings).toEqual(['canceled']);
+    expect(pool.memory).toBe(0);
+  });
+
+  it('crashes again and again leaves the others theirs', async () => {
+    await start({ processes: 2 }, OBEDIENT);
+    const crashes = Array.from({ length: 4 }, () => refusalOf(decode(order('segfault'), 'bad')));
+    await decode(order('paint'), 'good');
+    for (const error of await Promise.all(crashes)) expect(error.slug).toBe('invalid-image');
+    expect(await decode(order('paint'), 'good')).toBeDefined();
+  });
+});
+
+it('what needs memory waits for it, and small images pass', async () => {
+  await start({ processes: 3, totalMemory: 8 * BASE_MEMORY }, OBEDIENT);
+  const done: string[] = [];
+  const note = (name: string) => () => done.push(name);
+  const heavy = order(`need ${5 * BASE_MEMORY}`);
+  const first = decode(heavy, 'greedy').then(note('first'));
+  const second = decode(heavy, 'greedy').then(note('second'));
+  const small = decode(order('paint'), 'light').then(note('small'));
+  await Promise.all([first, second, small]);
+  expect(done).toHaveLength(3);
+  expect(done.at(-1)).not.toBe('small');
+});
+
+it('a program that does not start is an error with its last words', async () => {
+  const program = new URL('./testing/missing.ts', import.meta.url);
+  await expect(DecodePool.start(OPTIONS, program)).rejects.toThrow(/missing\.ts/);
+});
+
+it('ends with a worker that is killed, in the middle of an image too', async () => {
+  await start({ processes: 1 }, OBEDIENT);
+  const path = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
+  const worker = `
+    import { DecodePool } from ${path('./decode-pool.ts')};
+    import { pngOf } from ${path('../../../test/support/large-png.ts')};
+    const pool = await DecodePool.start(${JSON.stringify({ ...OPTIONS, processes: 1 })});
+    const bomb = await pngOf(7000, 7000);
+    const caller = { client: '', priority: 'interactive' };
+    const signal = new AbortController().signal;
+    pool.decode(bomb, ${JSON.stringify(spec)}, { caller, signal });
+    console.log('decodes');
+    setInterval(() => {}, 1000);`;
+  const host = spawn(process.execPath, ['--input-type=module', '--eval', worker], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(host.stdout, 'data');
+  const decoders = childrenOf(host.pid as number);
+  expect(decoders).toHaveLength(1);
+  host.kill('SIGKILL');
+  await once(host, 'exit');
+  await vi.waitFor(() => expect(memoryOf(decoders[0] as number)).toBeNull(), 30_000);
+});
+
+it('ends with the worker', async () => {
+  await start({ processes: 2 }, OBEDIENT);
+  expect(childrenOf(process.pid).length).toBeGreaterThanOrEqual(2);
+  const error = refusalOf(decode(order('hang')));
+  await pool.stop();
+  expect((await error).slug).toBe('shutting-down');
+});
+
+describe('the decoder', () => {
+  it.each([
+    [1, 49_000_000],
+    [49_000_000, 1],
+    [2, 20_000_000],
+  ])('refuses an image of %i × %i pixels by its header', async (width, height) => {
+    await start({ processes: 1 });
+    const error = await refusalOf(decode(await pngOf(width, height)));
+    expect(error.toProblem()).toMatchObject({
+      type: '/problems/image-too-large',
+      limit: 1_000_000,
+      actual: Math.max(width, height),
+    });
+    expect(endings).toEqual([]);
+  });
+
+  it.each([
+    [1, 1],
+    [1, 1_000_000],
+    [1_000_000, 1],
+    [2, 500_000],
+  ])('resizes an image of %i × %i pixels', async (width, height) => {
+    await start({ processes: 1 });
+    const { info, pixels } = await decode(await pngOf(width, height));
+    expect(info).toEqual({ width, height, format: 'png' });
+    expect(pixels.every((value) => value === 0)).toBe(true);
+  });
+
+  it('decodes many of 50 megapixels in the memory of a few, and a small one meanwhile', async () => {
+    await start({ processes: 3, totalMemory: 2 ** 30 });
+    const before = new Set(childrenOf(process.pid));
+    const small = await pngOf(9, 9);
+    const bomb = await pngOf(7071, 7071);
+    let most = 0;
+    const watch = setInterval(() => {
+      const memory = childrenOf(process.pid).map((pid) =>
+        before.has(pid) ? (memoryOf(pid) ?? 0) : 0,
+      );
+      most = Math.max(
+        most,
+        memory.reduce((sum, one) => sum + one, 0),
+      );
+    }, 20);
+    const rest = new AbortController();
+    const all = Array.from({ length: 48 }, (_, i) => decode(bomb, `${i}`, rest.signal));
+    await decode(small, 'light');
+    expect(pool.waiting).toBeGreaterThan(40);
+    await Promise.all(all.slice(0, 4));
+    rest.abort(new Error('enough'));
+    await Promise.allSettled(all);
+    clearInterval(watch);
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThan(2 ** 30);
+    expect(endings).toEqual([]);
+  });
+
+  it('reads no format but the five, and says nothing of a library', async () => {
+    await start({ processes: 1 });
+    const path = Buffer.alloc(15_000_000, '<path d="M0 0"/>');
+    const svg = Buffer.concat([Buffer.from('<svg xmlns="http://www.w3.org/2000/svg">'), path]);
+    expect(await refusalOf(decode(svg))).toMatchObject({ slug: 'unsupported-media-type' });
+    const error = await refusalOf(decode(order('nothing of a PNG')));
+    expect(error.slug).toBe('invalid-image');
+    expect(JSON.stringify(error.toProblem())).not.toMatch(/vips|sharp|pngload/i);
+    expect(error.cause).toBeDefined();
+  });
+});

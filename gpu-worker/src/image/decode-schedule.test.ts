@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { FairQueue } from '../engine/scheduling/fair-queue.ts';
+import { BASE_MEMORY, chargeOf, nextOf, type QueuedImage } from './decode-schedule.ts';
+
+type Named = QueuedImage & { name: string };
+const queue = () => {
+  const fair = new FairQueue();
+  return {
+    fair,
+    join: (client: string, name: string, memory?: number): Named => ({
+      name,
+      memory,
+      ticket: fair.join(
+        { client, priority: 'interactive' },
+        Math.ceil((memory ?? 1) / BASE_MEMORY),
+      ),
+    }),
+  };
+};
+
+/** Names in the order in which one process after another takes them; all that run have ended by then. */
+function orderOf(fair: FairQueue, waiting: Named[], totalMemory = 2 ** 40): string[] {
+  const names: string[] = [];
+  let rest = waiting;
+  while (rest.length > 0) {
+    const next = nextOf(rest, [], { processes: 2, totalMemory })!;
+    fair.begin(next.ticket);
+    names.push(next.name);
+    rest = rest.filter((image) => image !== next);
+  }
+  return names;
+}
+
+describe('which image is decoded next', () => {
+  it('a caller with many images delays only itself', () => {
+    const { fair, join } = queue();
+    const greedy = [1, 2, 3, 4, 5].map((i) => join('greedy', `greedy ${i}`));
+    const order = orderOf(fair, [...greedy, join('light', 'light')]);
+    expect(order.slice(0, 2)).toContain('light');
+  });
+
+  it('a caller of heavy images waits as long as the memory it takes', () => {
+    const { fair, join } = queue();
+    const heavy = [1, 2, 3].map((i) => join('greedy', `heavy ${i}`, 5 * BASE_MEMORY));
+    const light = [1, 2, 3, 4].map((i) => join('light', `light ${i}`, 1.5 * BASE_MEMORY));
+    const order = orderOf(fair, [...heavy, ...light]);
+    expect(order.indexOf('heavy 2')).toBeGreaterThan(order.indexOf('light 2'));
+  });
+
+  it('small images pass one that waits for memory, and no heavy one does', () => {
+    const { join } = queue();
+    const bounds = { processes: 3, totalMemory: 6 * BASE_MEMORY };
+    const running = [join('a', 'running', 3 * BASE_MEMORY)];
+    const large = join('a', 'large', 4 * BASE_MEMORY);
+    const medium = join('b', 'medium', 1.5 * BASE_MEMORY);
+    const waiting = [{ ...large, ticket: running[0]!.ticket }, medium];
+    expect(nextOf(waiting, running, bounds)).toBeUndefined();
+    expect(nextOf([...waiting, join('c', 'small')], running, bounds)).toMatchObject({
+      name: 'small',
+    });
+    expect(nextOf(waiting, [], bounds)).toMatchObject({ name: 'large' });
+  });
+
+  it('one process is left for small images', () => {
+    const { join } = queue();
+    const bounds = { processes: 2, totalMemory: 2 ** 40 };
+    const heavy = join('a', 'heavy', 2 * BASE_MEMORY);
+    expect(nextOf([join('b', 'second', 2 * BASE_MEMORY)], [heavy], bounds)).toBeUndefined();
+    const small = join('b', 'small');
+    expect(nextOf([small], [heavy], bounds)).toBe(small);
+  });
+
+  it('all that runs stays within the memory there is', () => {
+    const { fair, join } = queue();
+    const bounds = { processes: 4, totalMemory: 8 * BASE_MEMORY };
+    let waiting = Array.from({ length: 60 }, (_, i) =>
+      join(`${i % 5}`, `${i}`, i % 3 === 0 ? undefined : (1 + (i % 4)) * BASE_MEMORY + 1),
+    );
+    let running: Named[] = [];
+    while (waiting.length > 0) {
+      const next = running.length < 4 ? nextOf(waiting, running, bounds) : undefined;
+      if (next === undefined) {
+        expect(running.length).toBeGreaterThan(0);
+        running = running.slice(1);
+        continue;
+      }
+      fair.begin(next.ticket);
+      running.push(next);
+      waiting = waiting.filter((image) => image !== next);
+      const charged = running.reduce((sum, image) => sum + chargeOf(image), 0);
+      expect(charged).toBeLessThanOrEqual(bounds.totalMemory);
+    }
+  });
+});
