@@ -1,5 +1,12 @@
 /** Options of the Worker: variables that are declared here, read once, and passed down as a value. */
-import { bearerToken, headerName, headerText, httpUrl, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import {
+  bearerToken,
+  headerName,
+  headerText,
+  httpUrl,
+  toggle,
+  wholeNumber,
+} from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions } from '@blip2/shared/config/read-options';
 

@@ -14,6 +14,8 @@ export type Dependencies = Pick<Platform, 'fetch' | 'now' | 'randomSeed'> & {
   gpu: GpuClient;
 };
 
+const DAY_SECONDS = 86_400;
+
 /** @throws ConfigError when a variable is wrong */
 export function createDependencies(
   env: Env,
@@ -22,7 +24,15 @@ export function createDependencies(
 ): Dependencies {
   const config = readConfig(env);
   const { generate, retrieve } = models;
-  const caches = { kv: env.EMBEDDINGS, coloCache, now };
+  const caches = {
+    kv: env.EMBEDDINGS,
+    coloCache,
+    now,
+    timeoutMs: Math.min(config.cacheTimeoutMs, config.deadlineMs),
+    ttlSeconds: config.embeddingTtlDays * DAY_SECONDS,
+    secret: config.cacheSecret,
+    flightMs: config.deadlineMs,
+  };
   return {
     config,
     models,
