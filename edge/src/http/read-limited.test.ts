@@ -33,6 +33,21 @@ describe('a body', () => {
     expect(await readLimited(source(body), 6)).toEqual(Uint8Array.of(1, 1, 2, 3, 3, 3));
   });
 
+  it.each([
+    ['as many bytes as it declares', 200_000],
+    ['fewer bytes than it declares', 300_000],
+    ['more bytes than it declares', 100_000],
+    ['no declaration', undefined],
+  ])('of chunks that do not fit into one another is read whole: %s', async (_what, declared) => {
+    const { body } = bodyOf([1, 99_999, 60_000, 40_000]);
+    const bytes = await readLimited(source(body, declared), 400_000);
+    expect(bytes).toHaveLength(200_000);
+    expect([0, 1, 99_999, 100_000, 159_999, 160_000].map((at) => bytes[at])).toEqual([
+      1, 2, 2, 3, 3, 4,
+    ]);
+    expect(bytes.buffer.byteLength).toBe(200_000);
+  });
+
   it('that is absent has no bytes', async () => {
     expect(await readLimited(source(null), 6)).toHaveLength(0);
   });
@@ -53,5 +68,18 @@ describe('a body', () => {
       extras: { limit: 6, actual: 8 },
     });
     expect(state).toEqual({ sent: 8, canceled: true });
+  });
+
+  it('that stops coming is given up at the deadline, and canceled', async () => {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(Uint8Array.of(1)),
+      cancel: resolve,
+    });
+    await expect(readLimited(source(body), 6, 20)).rejects.toMatchObject({
+      slug: 'deadline-exceeded',
+      message: expect.stringMatching(/after 20 ms/),
+    });
+    await promise;
   });
 });
