@@ -11,9 +11,10 @@ import { toEnvironment } from '@blip2/shared/config/read-options';
 import type { EdgeModel } from '@blip2/shared/edge-model';
 import { Problem } from '@blip2/shared/errors';
 import { Health } from '@blip2/shared/schemas/health';
+import { readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
-import { type LogLevel, serveWorker } from './serve-worker.ts';
+import { type LogLevel, type Network, serveWorker } from './serve-worker.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
@@ -104,7 +105,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     config: EDGE_CONFIG,
     host,
     port,
-    vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
+    // Nobody stands in front who would say who calls, unless it is said so.
+    vars: { CLIENT_ADDRESS_HEADER: 'none', ...options.vars, GPU_WORKER_URL: workerUrl },
+    networks: imageNetwork,
     persist,
     logLevel,
   }).catch(async (cause) => {
@@ -137,6 +140,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     loadSeconds,
     stop: () => running.disposeAsync(),
   };
+}
+
+/** The hosts of images must be public, whatever their names are. The GPU worker, which the Worker's own `fetch` reaches, is not. */
+function imageNetwork(variables: Readonly<Record<string, unknown>>): Record<string, Network> {
+  return readConfig(variables).allowPrivateImageUrls ? {} : { IMAGE_NETWORK: ['public'] };
 }
 
 function launchWorker(environment: Record<string, string>, logLevel: LogLevel): ChildProcess {

@@ -6,7 +6,9 @@ import { GpuClient } from './gpu/client.ts';
 import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
 import type { Env, Platform } from './platform.ts';
 
-export type Dependencies = Pick<Platform, 'fetch' | 'now' | 'randomSeed'> & {
+export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
+  /** Fetches from the hosts of image URLs. */
+  fetchImage: Platform['fetch'];
   config: Config;
   models: ServedModels;
   kv: KVNamespace;
@@ -24,6 +26,7 @@ export function createDependencies(
 ): Dependencies {
   const config = readConfig(env);
   const { generate, retrieve } = models;
+  const { IMAGE_NETWORK: network } = env;
   const caches = {
     kv: env.EMBEDDINGS,
     coloCache,
@@ -44,7 +47,7 @@ export function createDependencies(
       }),
     },
     gpu: new GpuClient({ baseUrl: config.gpuWorkerUrl, models, fetch, now }),
-    fetch,
+    fetchImage: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,
   };

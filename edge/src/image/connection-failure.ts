@@ -37,7 +37,7 @@ async function hasAddress(url: URL, probe: (url: URL) => Promise<Response>): Pro
   const plain = new URL(`http://${url.hostname}:${url.port || 443}/`);
   try {
     const response = await probe(plain);
-    await response.body?.cancel();
+    response.body?.cancel().catch(() => {});
     return true;
   } catch (again) {
     return !isInternal(again);

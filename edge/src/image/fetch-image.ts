@@ -98,7 +98,8 @@ async function lastReply(
       throw await explainConnection(thrown, url, (probe) => fetch(probe, init));
     });
     if (response.ok) return response;
-    await response.body?.cancel();
+    // Not waited for: it may not end.
+    response.body?.cancel().catch(() => {});
     const location = response.headers.get('location');
     if (!REDIRECTS.has(response.status) || location === null) throw statusFailure(response.status);
     url = checkImageUrl(location, { allowPrivate, base: url });

@@ -1,11 +1,11 @@
 /**
  * Which image URLs may be fetched: public http(s) hosts, without credentials.
  *
- * Literal addresses, special names and every redirect hop are checked here. A public name that resolves to a private
- * address is not: workerd gives a Worker no DNS look-up before `fetch`. What protects against it is the network:
- * Cloudflare's does not route a Worker's fetch into private ranges, and a self-hosted workerd refuses them after
- * resolving, with `network = (allow = ["public"])`, its default. The workerd of `npm start` allows them, since the GPU
- * worker is at a private address: it serves the machine that it runs on.
+ * Literal addresses, special names and every redirect hop are checked here, on the `URL` that is then fetched: one
+ * parser reads it for both. A public name that resolves to a private address is not found so, as workerd gives a Worker
+ * no DNS look-up before `fetch`. What protects against it is the network: Cloudflare's does not route a Worker's fetch
+ * into private ranges, and a self-hosted workerd refuses them after resolving, with `network = (allow = ["public"])`.
+ * `npm start` binds such a network as `IMAGE_NETWORK`, since its GPU worker is at a private address.
  */
 import { ApiError } from '@blip2/shared/errors';
 import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js';
