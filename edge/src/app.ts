@@ -41,6 +41,7 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   app.use(async (c, next) => {
     c.set('startedAt', deps.now());
     await next();
+    if (!deps.config.showCache) c.res.headers.delete('server-timing');
   });
   for (const { method, path, handler } of ROUTES) {
     app.on(method, path.replaceAll(/\{(\w+)\}/g, ':$1'), (c) => handler(c, deps));

@@ -8,7 +8,7 @@ import type { Env, Platform } from './platform.ts';
 
 export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   /** Fetches from the hosts of image URLs. */
-  fetchImage: Platform['fetch'];
+  fetch: Platform['fetch'];
   config: Config;
   models: ServedModels;
   kv: KVNamespace;
@@ -47,7 +47,7 @@ export function createDependencies(
       }),
     },
     gpu: new GpuClient({ baseUrl: config.gpuWorkerUrl, models, fetch, now }),
-    fetchImage: network === undefined ? fetch : (url, init) => network.fetch(url, init),
+    fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,
   };

@@ -63,7 +63,7 @@ function sourceFromUrl(url: string, field: string): ImageSource {
 
 /** Fetches a URL, refuses bytes that are no image, and computes the image id. @throws ApiError */
 export async function resolveImage(
-  { config, fetchImage: fetch }: Pick<Dependencies, 'config' | 'fetchImage'>,
+  { config, fetch }: Pick<Dependencies, 'config' | 'fetch'>,
   source: ImageSource,
   { signal }: RequestContext,
 ): Promise<ImageInput> {
