@@ -174,7 +174,7 @@ describe('a Worker', () => {
     for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
       const request = { method: 'POST', body: `http://${host}:${port}/` };
       expect(await worker.text('/network', request)).toBe('private');
-      expect(await restricted.text('/network', request)).toMatch(/^Error/);
+      expect(await restricted.text('/network', request)).toMatch(/^Error: internal error/);
     }
     server.close();
   });

@@ -45,14 +45,15 @@ const SPACE = 0x20;
 const WHITE = new Set([0x09, 0x0a, 0x0b, 0x0c, 0x0d]);
 
 /**
- * Bytes of a percent-encoded text, or of its bytes; a percent sign without two hexadecimal digits stands for itself.
+ * Bytes of a percent-encoded text, or of its bytes, which are decoded where they stand; a percent sign without two
+ * hexadecimal digits stands for itself.
  * @param plus what `+` stands for
  */
 export function percentDecode(
   text: string | Uint8Array,
   plus: '+' | ' ' = '+',
 ): Uint8Array<ArrayBuffer> {
-  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text.slice();
+  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
   let length = 0;
   for (let i = 0; i < bytes.length; i++) {
     let byte = bytes[i] as number;

@@ -16,7 +16,7 @@ const [AMPERSAND, EQUALS, PERCENT, PLUS] = [0x26, 0x3d, 0x25, 0x2b];
 
 /**
  * Names and values in their order. Unlike `URLSearchParams`, text that is not in its encoding is refused, not replaced.
- * @param text or its bytes: those of an image need no copy of the whole
+ * @param text or its bytes, which do not last: an image among them needs no copy
  * @param charset of the bytes that are percent-encoded: old clients write those of the charset that they name
  * @throws ApiError `invalid-request`, also for more than `MAX_ENTRIES`, empty ones included, and texts that are too long
  * @example parseUrlEncoded('prompt=a+dog&n=2') // [['prompt', 'a dog'], ['n', '2']]
@@ -37,8 +37,9 @@ export function parseUrlEncoded(
     const equals = pair.indexOf(EQUALS);
     const encoded = equals === -1 ? pair : pair.subarray(0, equals);
     const value = equals === -1 ? pair.subarray(pair.length) : pair.subarray(equals + 1);
-    expectShortName(latin1(encoded), MAX_NAME_LENGTH * MAX_ENCODED);
-    const name = decode(encoded, shownName(latin1(encoded)), charset);
+    const written = latin1(encoded);
+    expectShortName(written, MAX_NAME_LENGTH * MAX_ENCODED);
+    const name = decode(encoded, shownName(written), charset);
     if (value.length > MAX_TEXT_BYTES && !LARGE.has(name)) {
       throw textTooLong(shownName(name), value.length);
     }
