@@ -8,7 +8,7 @@ import { type Stack, startStack } from '../../tools/local-stack.ts';
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({ logLevel: 'none' });
+  stack = await startStack({ vars: { REQUEST_DEADLINE_MS: '1000' }, logLevel: 'none' });
 });
 afterAll(() => stack?.stop());
 
@@ -48,6 +48,16 @@ it.each<[string, string, Expected]>([
     'a length beyond all numbers',
     post(`Content-Length: ${'9'.repeat(30)}`, '', 'a'),
     [400, 'workerd'],
+  ],
+  [
+    'an upload that stalls',
+    post('Content-Length: 1000', image, '', 'abcd'),
+    [504, 'deadline-exceeded'],
+  ],
+  [
+    'an upload in chunks that stalls',
+    post(chunked, 'Content-Type: application/json', '', '4\r\n{"a"\r\n'),
+    [504, 'deadline-exceeded'],
   ],
   [
     'an unknown expectation',

@@ -13,6 +13,9 @@ import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js';
 const { isValid, parse, parseCIDR } = ipaddr;
 const GLOBAL_UNICAST_V6 = parseCIDR('2000::/3');
 
+/** As many as the longest signed URLs have, several times. */
+const MAX_LENGTH = 8192;
+
 const PRIVATE_NAMES =
   /(^|\.)(localhost|local|internal|intranet|lan|home|corp|private|onion|home\.arpa)$/;
 
@@ -22,9 +25,14 @@ const PRIVATE_NAMES =
  * @throws ApiError `image-url-refused`
  */
 export function checkImageUrl(text: string, options: { allowPrivate: boolean; base?: URL }): URL {
-  const url = URL.parse(text, options.base?.href);
   const isRedirect = options.base !== undefined;
   const what = isRedirect ? 'The address to which the image URL redirects' : 'The image URL';
+  if (text.length > MAX_LENGTH) {
+    const detail = `${what} has ${text.length} characters; at most ${MAX_LENGTH} are read. Send the bytes.`;
+    const limits = { field: 'image.url', limit: MAX_LENGTH, actual: text.length };
+    throw new ApiError('image-url-refused', detail, limits);
+  }
+  const url = URL.parse(text, options.base?.href);
   if (url === null) {
     throw refused(`${what} is not valid: it needs https:// or http://, and a host.`);
   }
