@@ -24,6 +24,9 @@ const WORKER_VARIABLES = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' 
 /** How long whoever has our port may take to say what it is; the edge waits two seconds for its GPU worker. */
 const OCCUPANT_TIMEOUT_MS = 3000;
 
+/** What differs on a machine of one's own: nobody stands in front who would say who calls, and there is more memory. */
+const LOCAL_VARIABLES = { CLIENT_ADDRESS_HEADER: 'none', MAX_HELD_BYTES: String(2 ** 29) };
+
 export type StackOptions = {
   /** Address on which the edge listens: this machine alone by default. */
   host?: string;
@@ -105,8 +108,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     config: EDGE_CONFIG,
     host,
     port,
-    // Nobody stands in front who would say who calls, unless it is said so.
-    vars: { CLIENT_ADDRESS_HEADER: 'none', ...options.vars, GPU_WORKER_URL: workerUrl },
+    vars: { ...LOCAL_VARIABLES, ...options.vars, GPU_WORKER_URL: workerUrl },
     networks: imageNetwork,
     persist,
     logLevel,

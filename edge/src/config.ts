@@ -37,6 +37,13 @@ export const EDGE_OPTIONS = {
     group,
     help: 'largest JSON or multipart body accepted, bytes',
   }),
+  maxHeldBytes: option({
+    env: 'MAX_HELD_BYTES',
+    kind: wholeNumber(1, 2 ** 40),
+    default: 48 * MEBIBYTE,
+    group,
+    help: 'most bytes of large bodies (above 1 MiB) that one instance of the Worker reads at a time',
+  }),
   deadlineMs: option({
     env: 'REQUEST_DEADLINE_MS',
     kind: wholeNumber(1, HOUR_MS),

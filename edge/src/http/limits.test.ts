@@ -9,7 +9,12 @@ import { readRequest } from './request-body.ts';
 import { validate } from './validate.ts';
 
 const MEBIBYTE = 2 ** 20;
-const LIMITS = { maxImageBytes: 20 * MEBIBYTE, maxBodyBytes: 30 * MEBIBYTE, deadlineMs: 5000 };
+const LIMITS = {
+  maxImageBytes: 20 * MEBIBYTE,
+  maxBodyBytes: 30 * MEBIBYTE,
+  maxHeldBytes: 48 * 2 ** 20,
+  deadlineMs: 5000,
+};
 const fields = z.strictObject({ ...AnswerRequest.shape, ...MatchRequest.shape });
 const { image: _image, ...others } = fields.shape;
 const form = {

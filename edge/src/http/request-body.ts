@@ -17,7 +17,7 @@ import { readLimited } from './read-limited.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
 import { validate } from './validate.ts';
 
-type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes' | 'deadlineMs'>;
+type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes' | 'maxHeldBytes' | 'deadlineMs'>;
 
 /** What a route reads. */
 export type RequestForm<Fields> = {
@@ -54,8 +54,8 @@ export function requireImage(source: ImageSource | undefined): ImageSource {
  * What the bytes are counts, not what they are called: clients send types without being asked (`curl -d` says that JSON is
  * a form, `fetch` that it is text).
  * @throws ApiError `invalid-request`, `invalid-json`, `invalid-multipart`, `body-too-large`, `unsupported-media-type`,
- *   `unsupported-content-encoding`, `invalid-content-encoding`, `deadline-exceeded` for an upload that does not end, and
- *   what is wrong with the way the image is sent
+ *   `unsupported-content-encoding`, `invalid-content-encoding`, `deadline-exceeded` for an upload that does not end,
+ *   `overloaded` for one that does not fit beside others, and what is wrong with the way the image is sent
  * @example
  * const form = { schema: CaptionRequest, check: (fields) => validate(CaptionOptions, fields) };
  * const { source, fields } = await readRequest(request, config, form);
@@ -70,7 +70,7 @@ export async function readRequest<Fields>(
   const query = fieldsFromForm(parseUrlEncoded(new URL(request.url).search.slice(1)), schema);
   const { value: type, parameters } = parseHeaderValue(request.headers.get('content-type'));
   const charset = parameters.get('charset');
-  const read = (limit: number) => readDecoded(request, limit, limits.deadlineMs);
+  const read = (limit: number) => readDecoded(request, limit, limits);
 
   const fromMembers = (members: Record<string, unknown>): Received<Fields> => {
     const { image, ...others } = { ...query, ...members };
@@ -129,13 +129,13 @@ const isImage = (body: Uint8Array): boolean => sniff(body).kind === 'image';
 async function readDecoded(
   request: Request,
   limit: number,
-  deadlineMs: number,
+  { maxHeldBytes, deadlineMs }: Pick<Limits, 'maxHeldBytes' | 'deadlineMs'>,
 ): Promise<Uint8Array<ArrayBuffer>> {
   // Before the body is read: a coding that is not known needs no upload.
   const codings = parseContentEncoding(request.headers.get('content-encoding'));
   let body: Uint8Array<ArrayBuffer>;
   try {
-    body = await readLimited(request, limit, deadlineMs);
+    body = await readLimited(request, limit, { maxHeldBytes, ms: deadlineMs });
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;
     // Nobody may be left to read this: an upload that its client breaks off is no fault of the service.
