@@ -11,9 +11,10 @@ import { toEnvironment } from '@blip2/shared/config/read-options';
 import type { EdgeModel } from '@blip2/shared/edge-model';
 import { Problem } from '@blip2/shared/errors';
 import { Health } from '@blip2/shared/schemas/health';
+import { readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
-import { type LogLevel, serveWorker } from './serve-worker.ts';
+import { type LogLevel, type Network, serveWorker } from './serve-worker.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
@@ -22,6 +23,9 @@ const LOOPBACK = '127.0.0.1';
 const WORKER_VARIABLES = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
 /** How long whoever has our port may take to say what it is; the edge waits two seconds for its GPU worker. */
 const OCCUPANT_TIMEOUT_MS = 3000;
+
+/** What differs on a machine of one's own: nobody stands in front who would say who calls, and there is more memory. */
+const LOCAL_VARIABLES = { CLIENT_ADDRESS_HEADER: 'none', MAX_HELD_BYTES: String(2 ** 29) };
 
 export type StackOptions = {
   /** Address on which the edge listens: this machine alone by default. */
@@ -104,7 +108,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     config: EDGE_CONFIG,
     host,
     port,
-    vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
+    vars: { ...LOCAL_VARIABLES, ...options.vars, GPU_WORKER_URL: workerUrl },
+    networks: imageNetwork,
     persist,
     logLevel,
   }).catch(async (cause) => {
@@ -137,6 +142,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     loadSeconds,
     stop: () => running.disposeAsync(),
   };
+}
+
+/** The hosts of images must be public, whatever their names are. The GPU worker, which the Worker's own `fetch` reaches, is not. */
+function imageNetwork(variables: Readonly<Record<string, unknown>>): Record<string, Network> {
+  return readConfig(variables).allowPrivateImageUrls ? {} : { IMAGE_NETWORK: ['public'] };
 }
 
 function launchWorker(environment: Record<string, string>, logLevel: LogLevel): ChildProcess {

@@ -11,6 +11,7 @@ import {
   wholeNumber,
 } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
+import { EDGE_OPTIONS } from '../edge/src/config.ts';
 import { FULL_SIZES } from './synthetic-checkpoints/checkpoints.ts';
 
 export const START = {
@@ -32,6 +33,20 @@ export const START = {
       default: 8787,
       group: 'Edge',
       help: 'port of the edge; 0 takes a free one',
+    }),
+    clientAddressHeader: option({
+      env: 'CLIENT_ADDRESS_HEADER',
+      kind: EDGE_OPTIONS.clientAddressHeader.kind,
+      defaultText: 'none',
+      group: 'Edge',
+      help: 'header in which a proxy in front of the edge writes the address of the caller; without one, all are one caller',
+    }),
+    clientAddressHops: option({
+      env: 'CLIENT_ADDRESS_HOPS',
+      kind: EDGE_OPTIONS.clientAddressHops.kind,
+      default: EDGE_OPTIONS.clientAddressHops.default,
+      group: 'Edge',
+      help: EDGE_OPTIONS.clientAddressHops.help,
     }),
     trace: TRACE,
     logLevel: option({

@@ -1,8 +1,9 @@
 /** A small Worker with one binding of each kind, bundled and served as the edge is. */
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createRequire } from 'node:module';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
@@ -69,8 +70,15 @@ export default {
         };
         return new Response(new ReadableStream({ pull, cancel: resolve }));
       }
+      case '/network': {
+        const network = env.PUBLIC ?? globalThis;
+        const reply = await network.fetch(await request.text()).catch(String);
+        return new Response(reply.body ?? reply);
+      }
       case '/b':
         return new Response(await env.KV.get('b'));
+      default:
+        return new Response(null, { status: 404 });
     }
   },
   async scheduled({ cron }, env) {
@@ -157,6 +165,41 @@ describe('a Worker', () => {
     expect(await worker.text('/b')).toBe('0 * * * *');
   });
 
+  it('reaches over a network of its own no private address, whatever its name is', async () => {
+    const server = createHttpServer((_, reply) => reply.end('private')).listen(0);
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    const restricted = await serve({ networks: () => ({ PUBLIC: ['public'] }), logLevel: 'none' });
+    others.push(restricted);
+    for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
+      const request = { method: 'POST', body: `http://${host}:${port}/` };
+      expect(await worker.text('/network', request)).toBe('private');
+      expect(await restricted.text('/network', request)).toMatch(/^Error: internal error/);
+    }
+    server.close();
+  });
+
+  it.runIf(process.platform === 'linux')(
+    'is served without the explorer of its storage on any port, whatever the Host is',
+    async () => {
+      await worker.text('/kv', { method: 'PUT', body: 'secret' });
+      const ports = await portsOfChildren();
+      expect(ports).toContain(Number(new URL(worker.url).port));
+      const paths = ['/cdn-cgi/local/explorer', '/cdn-cgi/explorer'].flatMap((path) => [
+        `${path}/`,
+        `${path}/api/storage/kv/namespaces`,
+        `${path}/api/storage/kv/namespaces/0/values/a`,
+      ]);
+      for (const port of ports) {
+        for (const path of paths) {
+          for (const host of ['localhost', `127.0.0.1:${port}`, 'evil.example']) {
+            expect((await rawGet(port, path, host)).split(' ')[1]).toMatch(/^[45]/);
+          }
+        }
+      }
+    },
+  );
+
   it('is served on the port that is asked for, or not at all', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -169,3 +212,33 @@ describe('a Worker', () => {
     expect(other.url).toBe(`http://127.0.0.1:${port}`);
   });
 });
+
+/** Ports on which the processes that this one has started listen. */
+async function portsOfChildren(): Promise<number[]> {
+  const listening = new Map<string, number>();
+  for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    for (const line of (await readFile(file, 'utf8')).split('\n').slice(1)) {
+      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
+      if (state === '0A') listening.set(inode, Number.parseInt(local.split(':')[1] ?? '', 16));
+    }
+  }
+  const ports = new Set<number>();
+  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8');
+  for (const pid of children.trim().split(' ')) {
+    for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+      const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '');
+      const port = listening.get(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? '');
+      if (port !== undefined) ports.add(port);
+    }
+  }
+  return [...ports];
+}
+
+/** The first line of the reply: `fetch` sets no Host. */
+async function rawGet(port: number, path: string, host: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  socket.end(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('latin1').split('\r\n')[0] ?? '';
+}

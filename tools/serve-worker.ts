@@ -5,8 +5,10 @@
  * the way, so that what is measured here is the Worker. Headers that Cloudflare adds (`cf-connecting-ip`) and
  * `request.cf` are therefore absent.
  */
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { Json, Log, WorkerdStructuredLog } from 'miniflare';
 import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
@@ -20,11 +22,16 @@ export type ServeOptions = {
   port?: number;
   /** Variables that differ from the configured ones. */
   vars?: Record<string, string>;
+  /** Bindings whose `fetch` connects to some addresses only, by the variables of the Worker; its own connects to any. */
+  networks?: (variables: Readonly<Record<string, unknown>>) => Readonly<Record<string, Network>>;
   /** Folder of the local storage, the one of `wrangler dev --persist-to`; false stores nothing beyond the end. */
   persist?: string | false;
   logLevel?: LogLevel;
 };
 export type LogLevel = 'none' | 'error' | 'log';
+
+/** Addresses as workerd names them: `public`, `private`, or a range. A name is looked up first, and its address counts. */
+export type Network = readonly string[];
 
 export type ServedWorker = {
   /** Base URL by which this machine reaches it, without a trailing slash. */
@@ -42,6 +49,7 @@ export async function serveWorker(
     host = '127.0.0.1',
     port = 0,
     vars = {},
+    networks = () => ({}),
     persist = false,
     logLevel = 'error',
   }: ServeOptions,
@@ -51,7 +59,12 @@ export async function serveWorker(
     await Promise.all([import('wrangler'), import('miniflare')]);
   const read = wrangler.unstable_readConfig({ config });
   const { workerOptions, externalWorkers } = wrangler.unstable_getMiniflareWorkerOptions(read);
-  const { modulesRules, bindings, ...others } = workerOptions;
+  const { modulesRules, bindings, serviceBindings, ...others } = workerOptions;
+  const variables = { ...(bindings as Record<string, Json>), ...vars };
+  const trustedCertificates = await extraCertificates();
+  const networkOf = (allow: Network) => ({
+    network: { allow: [...allow], tlsOptions: { trustBrowserCas: true, trustedCertificates } },
+  });
   const log: Log = new Log(logLevel === 'none' ? levels.NONE : levels.ERROR);
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -60,13 +73,21 @@ export async function serveWorker(
       handleStructuredLogs: (line) => print(line, logLevel),
       cf: false,
       telemetry: { enabled: false },
+      // It lists, reads and writes all storage, for whoever reaches miniflare's own port.
+      unsafeLocalExplorer: false,
       // The folder of `wrangler dev`.
       ...(persist === false ? {} : { resourcePersistencePath: join(persist, 'v3') }),
       workers: [
         {
           ...others,
           ...(read.name === undefined ? {} : { name: read.name }),
-          bindings: { ...(bindings as Record<string, Json>), ...vars },
+          bindings: variables,
+          serviceBindings: {
+            ...(serviceBindings as object),
+            ...Object.fromEntries(
+              Object.entries(networks(variables)).map(([name, allow]) => [name, networkOf(allow)]),
+            ),
+          },
           modulesRoot: '/',
           modules: [bundle.main, ...bundle.others].map(({ name, type, contents }) => ({
             type,
@@ -94,6 +115,15 @@ export async function serveWorker(
     await miniflare.dispose().catch(() => {});
     throw new Error(`The Worker did not start: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Those that Node trusts beside its own, as a proxy that opens TLS needs: the Worker trusts them too. */
+async function extraCertificates(): Promise<string[]> {
+  const path = process.env.NODE_EXTRA_CA_CERTS;
+  const text = path ? await readFile(path, 'utf8').catch(() => '') : '';
+  const extra = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  // On Windows workerd has none of the system.
+  return process.platform === 'win32' ? [...rootCertificates, ...extra] : extra;
 }
 
 /** Environment in which miniflare starts workerd through `workerd.sh`; it does not where there is no shell. */

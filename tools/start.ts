@@ -18,6 +18,10 @@ const stack = await startOrExit({
   port,
   model: config,
   persist: join(ROOT, '.wrangler/state'),
+  vars: {
+    CLIENT_ADDRESS_HEADER: config.clientAddressHeader ?? 'none',
+    CLIENT_ADDRESS_HOPS: String(config.clientAddressHops),
+  },
   logLevel: verbose ? 'log' : 'error',
   workerEnv: {
     BLIP2_LOG_LEVEL: logLevel,

@@ -70,6 +70,20 @@ describe('every route', () => {
   });
 });
 
+it.each(['/nothing', '/v1/captions/', '/v1/embeddings/a/b'])(
+  'a preflight of %s, which does not exist, is told so, and a page may read it',
+  async (path) => {
+    const response = await edge.request(path, {
+      method: 'OPTIONS',
+      headers: { origin: 'https://a.example', 'access-control-request-method': 'POST' },
+    });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ type: '/problems/not-found' });
+    expect(response.headers.get('access-control-allow-origin')).toBe('*');
+    expect(response.headers.get('x-request-id')).not.toBeNull();
+  },
+);
+
 describe('the OpenAPI document', () => {
   type Document = { components: { schemas: Record<string, { properties?: object }> } };
 

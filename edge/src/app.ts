@@ -41,6 +41,7 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   app.use(async (c, next) => {
     c.set('startedAt', deps.now());
     await next();
+    if (!deps.config.showCache) c.res.headers.delete('server-timing');
   });
   for (const { method, path, handler } of ROUTES) {
     app.on(method, path.replaceAll(/\{(\w+)\}/g, ':$1'), (c) => handler(c, deps));
@@ -78,13 +79,22 @@ const allowEveryOrigin = cors({
  */
 function afterwards(setHeaders: MiddlewareHandler<AppEnv>): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
-    // A preflight is answered by the middleware alone.
-    if (c.req.method === 'OPTIONS') return await setHeaders(c, next);
-    await next();
-    await setHeaders(c, async () => {});
+    if (c.req.method === 'OPTIONS') {
+      // A preflight is answered by the middleware alone, where there is anything to ask for.
+      if (isRoute(c.req.path)) return await setHeaders(c, next);
+      await next();
+      c.res.headers.set('access-control-allow-origin', '*');
+    } else {
+      await next();
+      await setHeaders(c, async () => {});
+    }
     c.res.headers.set('x-request-id', c.get('requestId'));
   };
 }
+
+const PATHS = ROUTES.map(({ path }) => new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`));
+
+const isRoute = (path: string) => PATHS.some((pattern) => pattern.test(path));
 
 /** What clients may not read, operators must. */
 function logProblem({ status, slug, message, cause }: ApiError, request_id: string): void {

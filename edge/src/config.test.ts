@@ -8,9 +8,16 @@ describe('the configuration', () => {
       gpuWorkerUrl: 'http://127.0.0.1:8788',
       maxImageBytes: 20_971_520,
       maxBodyBytes: 31_457_280,
+      maxHeldBytes: 50_331_648,
       deadlineMs: 30_000,
       allowPrivateImageUrls: false,
       imageUserAgent: 'blip2-edge/0.1 (+https://blip2-edge.example/contact)',
+      clientAddressHeader: 'cf-connecting-ip',
+      clientAddressHops: 1,
+      cacheTimeoutMs: 2000,
+      embeddingTtlDays: 30,
+      showCache: true,
+      cacheSecret: undefined,
     };
     expect(readConfig({})).toEqual(defaults);
     expect(readConfig({ GPU_WORKER_URL: '', REQUEST_DEADLINE_MS: '' })).toEqual(defaults);
@@ -21,14 +28,22 @@ describe('the configuration', () => {
       GPU_WORKER_URL: 'https://gpu.example/a//',
       MAX_IMAGE_BYTES: '7',
       IMAGE_USER_AGENT: 'ours/2 (mailto:us@example.org)',
+      CLIENT_ADDRESS_HEADER: 'none',
     };
     expect(readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
       gpuWorkerUrl: 'https://gpu.example/a',
       maxImageBytes: 7,
       maxBodyBytes: 200_000,
+      maxHeldBytes: 50_331_648,
       deadlineMs: 5000,
       allowPrivateImageUrls: true,
       imageUserAgent: 'ours/2 (mailto:us@example.org)',
+      clientAddressHeader: null,
+      clientAddressHops: 1,
+      cacheTimeoutMs: 2000,
+      embeddingTtlDays: 30,
+      showCache: true,
+      cacheSecret: undefined,
     });
   });
 
@@ -44,9 +59,15 @@ describe('the configuration', () => {
     ['REQUEST_DEADLINE_MS', 'soon', 'a whole number from 1'],
     ['ALLOW_PRIVATE_IMAGE_URLS', 'perhaps', '1 or 0'],
     ['IMAGE_USER_AGENT', 'näme', 'name: up to 256'],
+    ['CLIENT_ADDRESS_HEADER', 'a b', 'the name of a header'],
+    ['CLIENT_ADDRESS_HOPS', '0', 'a whole number from 1'],
   ])('is refused for %s=%s, naming the variable and what is allowed', (name, text, allowed) => {
     const refused = new RegExp(`^${name} must be ${allowed}.*, not "${text}"\\.$`);
     expect(() => readConfig({ [name]: text })).toThrow(refused);
+  });
+
+  it('does not say what a secret is', () => {
+    expect(() => readConfig({ CACHE_SECRET: 'two words' })).toThrow(/^CACHE_SECRET must be [^"]*$/);
   });
 
   it('names every variable that is wrong', () => {

@@ -1,5 +1,12 @@
 /** Options of the Worker: variables that are declared here, read once, and passed down as a value. */
-import { headerText, httpUrl, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import {
+  bearerToken,
+  headerName,
+  headerText,
+  httpUrl,
+  toggle,
+  wholeNumber,
+} from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions } from '@blip2/shared/config/read-options';
 
@@ -30,6 +37,13 @@ export const EDGE_OPTIONS = {
     group,
     help: 'largest JSON or multipart body accepted, bytes',
   }),
+  maxHeldBytes: option({
+    env: 'MAX_HELD_BYTES',
+    kind: wholeNumber(1, 2 ** 40),
+    default: 48 * MEBIBYTE,
+    group,
+    help: 'most bytes of large bodies (above 1 MiB) that one instance of the Worker reads at a time',
+  }),
   deadlineMs: option({
     env: 'REQUEST_DEADLINE_MS',
     kind: wholeNumber(1, HOUR_MS),
@@ -50,6 +64,48 @@ export const EDGE_OPTIONS = {
     default: 'blip2-edge/0.1 (+https://blip2-edge.example/contact)',
     group,
     help: 'User-Agent of requests for image URLs; put an address in it at which you can be reached, as some hosts demand',
+  }),
+  clientAddressHeader: option({
+    env: 'CLIENT_ADDRESS_HEADER',
+    kind: headerName(),
+    default: 'cf-connecting-ip',
+    group,
+    help: 'header in which whoever stands in front writes the address of the caller, over what the caller wrote; none where nobody does',
+  }),
+  clientAddressHops: option({
+    env: 'CLIENT_ADDRESS_HOPS',
+    kind: wholeNumber(1, 16),
+    default: 1,
+    group,
+    help: 'how many of your own proxies add to that header: the caller is so many addresses from its end',
+  }),
+  cacheTimeoutMs: option({
+    env: 'CACHE_TIMEOUT_MS',
+    kind: wholeNumber(1, HOUR_MS),
+    default: 2000,
+    group,
+    help: 'time after which a cache that has not replied counts as failed, milliseconds',
+  }),
+  embeddingTtlDays: option({
+    env: 'EMBEDDING_TTL_DAYS',
+    kind: wholeNumber(1, 3650),
+    default: 30,
+    group,
+    help: 'days after which cached embeddings that nobody asks for are deleted',
+  }),
+  showCache: option({
+    env: 'SHOW_CACHE',
+    kind: toggle(),
+    default: true,
+    group,
+    help: 'whether replies say what was cached, and how long each part took',
+  }),
+  cacheSecret: option({
+    env: 'CACHE_SECRET',
+    kind: bearerToken(),
+    secret: true,
+    group,
+    help: 'signs cached embeddings, so that whoever can write into KV cannot forge any; a secret of the Worker',
   }),
 };
 

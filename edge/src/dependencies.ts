@@ -6,13 +6,17 @@ import { GpuClient } from './gpu/client.ts';
 import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
 import type { Env, Platform } from './platform.ts';
 
-export type Dependencies = Pick<Platform, 'fetch' | 'now' | 'randomSeed'> & {
+export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
+  /** Fetches from the hosts of image URLs. */
+  fetch: Platform['fetch'];
   config: Config;
   models: ServedModels;
   kv: KVNamespace;
   stores: { query: EmbeddingStore; itc?: EmbeddingStore };
   gpu: GpuClient;
 };
+
+const DAY_SECONDS = 86_400;
 
 /** @throws ConfigError when a variable is wrong */
 export function createDependencies(
@@ -22,7 +26,16 @@ export function createDependencies(
 ): Dependencies {
   const config = readConfig(env);
   const { generate, retrieve } = models;
-  const caches = { kv: env.EMBEDDINGS, coloCache, now };
+  const { IMAGE_NETWORK: network } = env;
+  const caches = {
+    kv: env.EMBEDDINGS,
+    coloCache,
+    now,
+    timeoutMs: Math.min(config.cacheTimeoutMs, config.deadlineMs),
+    ttlSeconds: config.embeddingTtlDays * DAY_SECONDS,
+    secret: config.cacheSecret,
+    flightMs: config.deadlineMs,
+  };
   return {
     config,
     models,
@@ -34,7 +47,7 @@ export function createDependencies(
       }),
     },
     gpu: new GpuClient({ baseUrl: config.gpuWorkerUrl, models, fetch, now }),
-    fetch,
+    fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,
   };

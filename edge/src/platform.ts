@@ -9,5 +9,10 @@ export type Platform = {
   randomSeed: () => number;
 };
 
-/** What Cloudflare binds to the Worker: the KV namespace, and the variables of the configuration. */
-export type Env = { EMBEDDINGS: KVNamespace } & Readonly<Record<string, unknown>>;
+/**
+ * What is bound to the Worker: the KV namespace, the variables of the configuration and, where the platform's own `fetch`
+ * reaches private addresses, a network that does not, for the URLs of images.
+ */
+export type Env = { EMBEDDINGS: KVNamespace; IMAGE_NETWORK?: Fetcher } & Readonly<
+  Record<string, unknown>
+>;

@@ -332,11 +332,19 @@ describe('fetch', () => {
 });
 
 describe('requests of one client beyond its part', () => {
-  it.each<[string, Record<string, string>]>([
-    ['with an address', { 'cf-connecting-ip': '203.0.113.7' }],
-    ['without one', {}],
-  ])('get 429 with its limit, and the others are served: %s', async (_what, address) => {
+  it.each<[string, (turn: number) => Record<string, string>]>([
+    [
+      'with other addresses in its headers each time',
+      (turn) => ({
+        'cf-connecting-ip': `203.0.113.${turn}`,
+        'x-forwarded-for': `203.0.113.${turn}`,
+        'x-real-ip': `203.0.113.${turn}`,
+      }),
+    ],
+    ['without any', () => ({})],
+  ])('get 429 with its limit, and the others are served: %s', async (_what, addressOf) => {
     const ask = async (seed: number) => {
+      const address = addressOf(seed);
       const long = { min_tokens: 30, max_tokens: 30, seed };
       const body = JSON.stringify({ image: { sha256 }, question: QUESTION, ...long });
       return post(body, { 'content-type': 'application/json', ...address });

@@ -1,9 +1,10 @@
 import { embeddingKey } from '@blip2/shared/cache-key';
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { imageIdOf } from '@blip2/shared/image-id';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { newImage, testContext, testEnv } from '../testing/edge.ts';
-import { type CachedImage, EmbeddingCache } from './embedding-cache.ts';
+import { type CachedImage, type Caches, EmbeddingCache } from './embedding-cache.ts';
+import { Sealer } from './sealed-entry.ts';
 
 const shape = { numQueries: 2, hidden: 3 };
 const space = { kind: 'query', revision: 'r', preprocessing: 'p' } as const;
@@ -22,8 +23,39 @@ const down = <Service extends object>(service: Service): Service =>
     get: () => () => Promise.reject(new Error('the service is down')),
   });
 
-const cacheOf = (change: { kv?: KVNamespace; coloCache?: Cache } = {}) =>
-  new EmbeddingCache({ kv, coloCache: colo, now: Date.now, ...change }, space, shape);
+/** A service that takes every call and never answers one. */
+const silent = <Service extends object>(service: Service) => {
+  let calls = 0;
+  const proxy = new Proxy(service, {
+    get: () => () => {
+      calls++;
+      return new Promise(() => {});
+    },
+  });
+  return { service: proxy, calls: () => calls };
+};
+
+const DAY = 86_400;
+const caching: Caches = {
+  kv,
+  coloCache: colo,
+  now: Date.now,
+  timeoutMs: 1000,
+  ttlSeconds: 30 * DAY,
+};
+const cacheOf = (change: Partial<Caches> = {}) =>
+  new EmbeddingCache({ ...caching, ...change }, space, shape);
+
+type Given = { value?: Uint8Array; image?: CachedImage['image']; at?: string; secret?: string };
+
+/** What is stored beside a value. */
+function headOf(
+  { value = entry.embeddings, image = entry.image, at = key, secret }: Given = {},
+  secondsLeft = 30 * DAY,
+) {
+  const expires_at = Math.floor(Date.now() / 1000) + secondsLeft;
+  return new Sealer(secret).seal(at, value, { image, expires_at });
+}
 
 let id: string;
 let key: string;
@@ -56,7 +88,7 @@ describe('cached embeddings', () => {
   });
 
   it('come from KV once, and from the location then', async () => {
-    await kv.put(key, entry.embeddings, { metadata: entry.image });
+    await kv.put(key, entry.embeddings, { metadata: await headOf() });
     expect(await cacheOf().lookup(id, request.context)).toMatchObject({ tier: 'kv' });
     await request.settled();
     const second = await cacheOf({ kv: down(kv) }).lookup(id, request.context);
@@ -70,7 +102,7 @@ describe('cached embeddings', () => {
       { ...space, revision: 'other' },
       { ...space, preprocessing: 'other' },
     ]) {
-      const cache = new EmbeddingCache({ kv, coloCache: colo, now: Date.now }, other, shape);
+      const cache = new EmbeddingCache(caching, other, shape);
       expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'miss' });
     }
   });
@@ -106,36 +138,151 @@ describe('the cache of the location that is down', () => {
   });
 });
 
+describe('KV that is silent', () => {
+  it('makes a look-up fail in time, and is left alone then', async () => {
+    const { service, calls } = silent(kv);
+    const cache = cacheOf({ kv: service, timeoutMs: 20 });
+    const failed = { kind: 'miss', reason: 'failed' };
+    expect(await cache.lookup(id, request.context)).toEqual(failed);
+    expect(await cache.lookup(id, request.context)).toEqual(failed);
+    await cache.put(id, entry, request.context);
+    await cache.delete(id, request.context);
+    expect(await cache.hasInstructions(id, request.context)).toBe(false);
+    expect(calls()).toBe(1);
+  });
+
+  it('is asked again after a while', async () => {
+    const { service, calls } = silent(kv);
+    let time = Date.now();
+    const cache = cacheOf({ kv: service, timeoutMs: 20, now: () => time });
+    await cache.lookup(id, request.context);
+    time += 10_000;
+    await cache.lookup(id, request.context);
+    expect(calls()).toBe(2);
+  });
+
+  it('lets nothing that is stored or deleted wait for ever', async () => {
+    const cache = () => cacheOf({ kv: silent(kv).service, timeoutMs: 20 });
+    await cache().put(id, entry, request.context);
+    await cache().delete(id, request.context);
+    expect(await cache().hasInstructions(id, request.context)).toBe(false);
+  });
+});
+
+describe('the cache of the location that is silent', () => {
+  it('leaves everything to KV', async () => {
+    await cacheOf({ coloCache: silent(colo).service, timeoutMs: 20 }).put(
+      id,
+      entry,
+      request.context,
+    );
+    const cache = cacheOf({ coloCache: silent(colo).service, timeoutMs: 20 });
+    expect(await cache.lookup(id, request.context)).toEqual({ kind: 'hit', tier: 'kv', entry });
+    await request.settled();
+  });
+
+  it('may be silent in the middle of a value', async () => {
+    await kv.put(key, entry.embeddings, { metadata: await headOf() });
+    const head = JSON.stringify(await headOf());
+    const stalls = new Proxy(colo, {
+      get: (_, name) => async () => {
+        if (name !== 'match') return;
+        return new Response(new ReadableStream(), { headers: { 'x-embeddings': head } });
+      },
+    });
+    const cache = cacheOf({ coloCache: stalls, timeoutMs: 20 });
+    expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'hit', tier: 'kv' });
+    await request.settled();
+  });
+});
+
+const other = { ...entry, embeddings: entry.embeddings.slice() };
+const others = encodeEmbeddings({ ...shape, values: values.toReversed() }, 'float16');
+
 describe('an entry of KV that is damaged', () => {
-  it.each<[string, Uint8Array, unknown]>([
-    ['in its values', damaged, entry.image],
-    ['at its end', entry.embeddings.slice(0, -1), entry.image],
-    ['to nothing', new Uint8Array(), entry.image],
+  it.each<[string, Uint8Array, () => unknown]>([
+    ['in its values', damaged, () => headOf({ value: damaged })],
+    ['at its end', entry.embeddings.slice(0, -1), () => headOf()],
+    ['to nothing', new Uint8Array(), () => headOf()],
     [
       'in its shape',
       encodeEmbeddings({ numQueries: 3, hidden: 2, values }, 'float16'),
-      entry.image,
+      () => headOf(),
     ],
-    ['by missing image info', entry.embeddings, null],
-    ['in its image info', entry.embeddings, { width: 9, height: 8, format: 'bmp' }],
-  ])('%s is a miss, and counted', async (_how, value, metadata) => {
-    await kv.put(key, value, { metadata });
+    ['by missing image info', entry.embeddings, () => null],
+    [
+      'in its image info',
+      entry.embeddings,
+      async () => ({ ...(await headOf()), image: { ...entry.image, format: 'bmp' } }),
+    ],
+    ['as earlier versions wrote it', entry.embeddings, () => entry.image],
+    ['by no seal', entry.embeddings, async () => ({ ...(await headOf()), seal: undefined })],
+    ['by the seal of another key', entry.embeddings, () => headOf({ at: 'qf/r/p/other' })],
+    ['by the seal of other values', others, () => headOf()],
+    [
+      'by the seal of another size',
+      entry.embeddings,
+      async () => ({ ...(await headOf()), image: { ...entry.image, width: 10 } }),
+    ],
+    [
+      'by the seal of another time',
+      entry.embeddings,
+      async () => ({ ...(await headOf()), expires_at: 9_999_999_999 }),
+    ],
+  ])('%s is a miss, and counted', async (_how, value, head) => {
+    await kv.put(key, value, { metadata: await head() });
     const cache = cacheOf();
     expect(await cache.lookup(id, request.context)).toEqual({ kind: 'miss', reason: 'damaged' });
     expect(cache.damagedEntries).toBe(1);
     await request.settled();
     expect(await colo.match(url)).toBeUndefined();
+    // What is computed in its place overwrites it.
+    await cache.put(id, other, request.context);
+    await colo.delete(url);
+    expect(await cacheOf().lookup(id, request.context)).toMatchObject({ kind: 'hit', tier: 'kv' });
+    await request.settled();
+  });
+});
+
+describe('an entry that somebody without the secret wrote', () => {
+  it.each<[string, Given]>([
+    ['without any', {}],
+    ['with another', { secret: 'theirs' }],
+  ])('%s is a miss, wherever it stands', async (_how, given) => {
+    const head = await headOf({ ...given, value: others });
+    await kv.put(key, others, { metadata: head });
+    await colo.put(
+      url,
+      new Response(others, { headers: { 'x-embeddings': JSON.stringify(head) } }),
+    );
+    const cache = cacheOf({ secret: 'ours' });
+    expect(await cache.lookup(id, request.context)).toEqual({ kind: 'miss', reason: 'damaged' });
+    await request.settled();
+  });
+
+  it('does not keep out what was written with it', async () => {
+    await cacheOf({ secret: 'ours' }).put(id, entry, request.context);
+    expect(await cacheOf({ secret: 'ours' }).lookup(id, request.context)).toMatchObject({ entry });
+    await colo.delete(url);
+    expect(await cacheOf({ secret: 'ours' }).lookup(id, request.context)).toMatchObject({ entry });
+    await request.settled();
   });
 });
 
 describe('an entry of the location that is damaged', () => {
-  it.each<[string, Uint8Array, Record<string, string>]>([
-    ['in its values', damaged, { 'x-image': JSON.stringify(entry.image) }],
-    ['in its image info', entry.embeddings, { 'x-image': '{' }],
-    ['by missing image info', entry.embeddings, {}],
-  ])('%s is deleted, and KV asked', async (_how, value, headers) => {
+  it.each<[string, Uint8Array, () => unknown]>([
+    ['in its values', damaged, () => headOf({ value: damaged })],
+    ['in what is beside it', entry.embeddings, () => '{'],
+    ['by missing image info', entry.embeddings, () => undefined],
+    ['by the seal of another key', entry.embeddings, () => headOf({ at: 'qf/r/p/other' })],
+  ])('%s is deleted, and KV asked', async (_how, value, made) => {
+    const head = await made();
+    const text = typeof head === 'string' ? head : JSON.stringify(head);
     const response = new Response(value, {
-      headers: { 'cache-control': 'max-age=60', ...headers },
+      headers: {
+        'cache-control': 'max-age=60',
+        ...(text === undefined ? {} : { 'x-embeddings': text }),
+      },
     });
     await colo.put(url, response);
     const cache = cacheOf();
@@ -143,6 +290,41 @@ describe('an entry of the location that is damaged', () => {
     expect(cache.damagedEntries).toBe(1);
     await request.settled();
     expect(await colo.match(url)).toBeUndefined();
+  });
+});
+
+describe('an entry', () => {
+  const expiryOf = async () => {
+    const { keys } = await kv.list({ prefix: key });
+    return (keys[0]?.expiration ?? 0) - Math.floor(Date.now() / 1000);
+  };
+
+  it('is kept for the time that is configured, and at its location until it may be renewed', async () => {
+    const put = vi.spyOn(colo, 'put');
+    await cacheOf({ ttlSeconds: 8 * DAY }).put(id, entry, request.context);
+    expect(await expiryOf()).toBeGreaterThan(8 * DAY - 60);
+    expect(await expiryOf()).toBeLessThanOrEqual(8 * DAY);
+    const stored = put.mock.lastCall?.[1].headers.get('cache-control');
+    expect(stored).toMatch(new RegExp(`max-age=${6 * DAY}\\b`));
+    put.mockRestore();
+  });
+
+  it.each<[string, number, boolean]>([
+    ['early', 20, false],
+    ['near its end', 5, true],
+  ])('that is read %s: renewed: %j', async (_when, daysLeft, isRenewed) => {
+    const head = await headOf({}, daysLeft * DAY);
+    await kv.put(key, entry.embeddings, { metadata: head, expirationTtl: daysLeft * DAY });
+    expect(await cacheOf().lookup(id, request.context)).toMatchObject({ tier: 'kv' });
+    await request.settled();
+    expect((await expiryOf()) > 25 * DAY).toBe(isRenewed);
+  });
+
+  it('whose time is over is not used, though a cache still has it', async () => {
+    await kv.put(key, entry.embeddings, { metadata: await headOf({}, -1) });
+    const cache = cacheOf();
+    expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'miss' });
+    expect(cache.damagedEntries).toBe(0);
   });
 });
 

@@ -1,6 +1,7 @@
 /**
  * Embeddings by image, and by instruction where they depend on one, in three tiers: this isolate's memory, this location's
- * cache, then Workers KV. Entries are write-once: the key names all that decides the value, so that no tier can hold an old one.
+ * cache, then Workers KV. Entries are write-once: the key names all that decides the value, so that no tier can hold an
+ * old one. What is read from outside the isolate must be intact and sealed for its key.
  */
 import { type EmbeddingId, type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
 import {
@@ -9,13 +10,26 @@ import {
   embeddingPayload,
 } from '@blip2/shared/embedding-codec';
 import type { ImageId } from '@blip2/shared/image-id';
-import { ImageInfo } from '@blip2/shared/wire';
+import type { ImageInfo } from '@blip2/shared/wire';
 import { logWarning } from '../log.ts';
 import type { RequestContext } from '../request-context.ts';
+import { CacheService } from './cache-service.ts';
 import { RecentEmbeddings } from './recent-embeddings.ts';
+import { SealedHead, Sealer } from './sealed-entry.ts';
 
-/** `now`: milliseconds since the epoch. */
-export type Caches = { coloCache: Cache; kv: KVNamespace; now: () => number };
+/** The services, and how they are used. */
+export type Caches = {
+  coloCache: Cache;
+  kv: KVNamespace;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  /** How long one call of a service may take. */
+  timeoutMs: number;
+  /** How long an entry that nobody reads is kept. */
+  ttlSeconds: number;
+  /** Makes seals that nobody else can. */
+  secret?: string | undefined;
+};
 
 /** The cached value of an image: its encoded embeddings, and its size and format for the replies. */
 export type CachedImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInfo };
@@ -26,31 +40,40 @@ export type Lookup =
   /** `colo`: it was at this location, in its cache or in this isolate. */
   | { kind: 'hit'; tier: Tier; entry: CachedImage }
   /**
-   * `absent`: nothing is cached; `damaged`: KV holds an entry that cannot be read, to be overwritten or deleted;
+   * `absent`: nothing is cached; `damaged`: KV holds an entry that cannot be used, or is too old, to be overwritten or
+   * deleted;
    * `failed`: KV did not answer, so that nothing is known.
    */
   | { kind: 'miss'; reason: 'absent' | 'damaged' | 'failed' };
 
-const IMAGE_HEADER = 'x-image';
+const HEAD_HEADER = 'x-embeddings';
+/** An entry that is read in the last quarter of its time is given all of it again. */
+const RENEWED_PART = 1 / 4;
+/** KV keeps nothing for less. */
+const MIN_TTL_SECONDS = 60;
 
 export class EmbeddingCache {
-  readonly #colo: Cache;
-  readonly #kv: KVNamespace;
+  readonly #caches: Caches;
+  readonly #colo: CacheService;
+  readonly #kv: CacheService;
   readonly #space: EmbeddingSpace;
   readonly #shape: EmbeddingShape;
   readonly #recent: RecentEmbeddings<CachedImage>;
-  /** Entries of this isolate's time that could not be read. */
+  readonly #sealer: Sealer;
+  /** Entries of this isolate's time that could not be used. */
   damagedEntries = 0;
 
-  constructor({ coloCache, kv, now }: Caches, space: EmbeddingSpace, shape: EmbeddingShape) {
-    this.#colo = coloCache;
-    this.#kv = kv;
+  constructor(caches: Caches, space: EmbeddingSpace, shape: EmbeddingShape) {
+    this.#caches = caches;
+    this.#colo = new CacheService('colo', caches);
+    this.#kv = new CacheService('kv', caches);
     this.#space = space;
     this.#shape = shape;
-    this.#recent = new RecentEmbeddings(now);
+    this.#recent = new RecentEmbeddings(caches.now);
+    this.#sealer = new Sealer(caches.secret);
   }
 
-  /** Never rejects: a tier that fails is a miss, since the image can be encoded again. */
+  /** Never rejects: a tier that fails or is silent is a miss, since the image can be encoded again. */
   async lookup(id: EmbeddingId, context: RequestContext): Promise<Lookup> {
     const key = embeddingKey(this.#space, id);
     const recent = this.#recent.get(key);
@@ -60,18 +83,22 @@ export class EmbeddingCache {
       this.#recent.put(key, fromColo);
       return { kind: 'hit', tier: 'colo', entry: fromColo };
     }
-    let stored: KVNamespaceGetWithMetadataResult<ArrayBuffer, unknown>;
-    try {
-      stored = await this.#kv.getWithMetadata(key, 'arrayBuffer');
-    } catch (error) {
-      logFailure('kv get', error, context);
-      return { kind: 'miss', reason: 'failed' };
-    }
+    const { kv } = this.#caches;
+    const stored = await this.#kv.attempt('get', context, () =>
+      kv.getWithMetadata(key, 'arrayBuffer'),
+    );
+    if (stored === undefined) return { kind: 'miss', reason: 'failed' };
     if (stored.value === null) return { kind: 'miss', reason: 'absent' };
-    const entry = this.#check('kv', stored.value, stored.metadata, context);
-    if (entry === null) return { kind: 'miss', reason: 'damaged' };
+    const read = await this.#check('kv', key, stored.value, stored.metadata, context);
+    if (read === null) return { kind: 'miss', reason: 'damaged' };
+    const { entry, head } = read;
     this.#recent.put(key, entry);
-    context.waitUntil(this.#putInColo(key, entry, context));
+    const secondsLeft = head.expires_at - this.#seconds();
+    context.waitUntil(
+      secondsLeft < this.#renewedSeconds()
+        ? this.#store(key, entry, context)
+        : this.#putInColo(key, entry, head, context),
+    );
     return { kind: 'hit', tier: 'kv', entry };
   }
 
@@ -79,24 +106,21 @@ export class EmbeddingCache {
   async put(id: EmbeddingId, entry: CachedImage, context: RequestContext): Promise<void> {
     const key = embeddingKey(this.#space, id);
     this.#recent.put(key, entry);
-    await Promise.all([
-      this.#putInColo(key, entry, context),
-      attempt('kv put', context, () =>
-        this.#kv.put(key, entry.embeddings, { metadata: entry.image }),
-      ),
-    ]);
+    await this.#store(key, entry, context);
   }
 
   /** Never rejects. Only from KV: the other tiers hold nothing that cannot be read. */
   async delete(id: EmbeddingId, context: RequestContext): Promise<void> {
     const key = embeddingKey(this.#space, id);
-    await attempt('kv delete', context, () => this.#kv.delete(key));
+    await this.#kv.attempt('delete', context, () => this.#caches.kv.delete(key));
   }
 
   /** Whether embeddings of the image are cached for any instruction. Never rejects; false where that cannot be known. */
   async hasInstructions(imageId: ImageId, context: RequestContext): Promise<boolean> {
     const prefix = `${embeddingKey(this.#space, imageId)}/`;
-    const list = await attempt('kv list', context, () => this.#kv.list({ prefix, limit: 1 }));
+    const list = await this.#kv.attempt('list', context, () =>
+      this.#caches.kv.list({ prefix, limit: 1 }),
+    );
     return list !== undefined && list.keys.length > 0;
   }
 
@@ -106,71 +130,86 @@ export class EmbeddingCache {
   }
 
   async #fromColo(key: string, context: RequestContext): Promise<CachedImage | null> {
+    const { coloCache } = this.#caches;
     const url = coloUrl(key);
-    const response = await attempt('colo match', context, () => this.#colo.match(url));
+    const response = await this.#colo.attempt('get', context, () => coloCache.match(url));
     if (response === undefined) return null;
-    const info = response.headers.get(IMAGE_HEADER);
-    const value = await attempt('colo read', context, () => response.arrayBuffer());
-    const entry = value && this.#check('colo', value, info, context);
-    if (entry) return entry;
-    context.waitUntil(attempt('colo delete', context, () => this.#colo.delete(url)));
+    const head = response.headers.get(HEAD_HEADER);
+    const value = await this.#colo.attempt('read', context, () => response.arrayBuffer());
+    const read = value && (await this.#check('colo', key, value, head, context));
+    if (read) return read.entry;
+    context.waitUntil(this.#colo.attempt('delete', context, () => coloCache.delete(url)));
     return null;
   }
 
-  async #putInColo(
-    key: string,
-    { embeddings, image }: CachedImage,
-    context: RequestContext,
-  ): Promise<void> {
-    const response = new Response(embeddings, {
-      headers: {
-        'cache-control': 'public, max-age=31536000, immutable',
-        [IMAGE_HEADER]: JSON.stringify(image),
-      },
-    });
-    await attempt('colo put', context, () => this.#colo.put(coloUrl(key), response));
+  async #store(key: string, entry: CachedImage, context: RequestContext): Promise<void> {
+    const { kv, ttlSeconds } = this.#caches;
+    const { embeddings, image } = entry;
+    const expires_at = this.#seconds() + ttlSeconds;
+    const head = await this.#sealer.seal(key, embeddings, { image, expires_at });
+    const options = { metadata: head, expirationTtl: Math.max(ttlSeconds, MIN_TTL_SECONDS) };
+    await Promise.all([
+      this.#putInColo(key, entry, head, context),
+      this.#kv.attempt('put', context, () => kv.put(key, embeddings, options)),
+    ]);
   }
 
-  #check(
+  /** Until KV's entry may be renewed: a location that has an entry asks KV for nothing. */
+  async #putInColo(
+    key: string,
+    { embeddings }: CachedImage,
+    head: SealedHead,
+    context: RequestContext,
+  ): Promise<void> {
+    const seconds = head.expires_at - this.#renewedSeconds() - this.#seconds();
+    const response = new Response(embeddings, {
+      headers: {
+        'cache-control': `public, max-age=${Math.max(1, Math.floor(seconds))}, immutable`,
+        [HEAD_HEADER]: JSON.stringify(head),
+      },
+    });
+    await this.#colo.attempt('put', context, () =>
+      this.#caches.coloCache.put(coloUrl(key), response),
+    );
+  }
+
+  async #check(
     tier: Tier,
+    key: string,
     value: ArrayBuffer,
-    image: unknown,
+    beside: unknown,
     { requestId: request_id }: RequestContext,
-  ): CachedImage | null {
+  ): Promise<{ entry: CachedImage; head: SealedHead } | null> {
     const embeddings = new Uint8Array(value);
+    let reason: string;
     try {
       this.checkValue(embeddings);
-      const info: unknown = typeof image === 'string' ? JSON.parse(image) : image;
-      return { embeddings, image: ImageInfo.parse(info) };
+      const head = SealedHead.safeParse(typeof beside === 'string' ? JSON.parse(beside) : beside);
+      if (!head.success) reason = 'there is no seal, or no image info';
+      else if (!(await this.#sealer.isSealed(key, embeddings, head.data))) {
+        reason = 'the seal is that of another key, value or secret';
+      } else if (head.data.expires_at <= this.#seconds()) return null;
+      else return { entry: { embeddings, image: head.data.image }, head: head.data };
     } catch (error) {
-      this.damagedEntries++;
-      const reason = error instanceof EmbeddingCodecError ? error.message : 'no image info';
-      const count = this.damagedEntries;
-      logWarning('damaged-embeddings', { request_id, tier, reason, count });
-      return null;
+      reason =
+        error instanceof EmbeddingCodecError ? error.message : 'what is beside it is no JSON';
     }
+    this.damagedEntries++;
+    const count = this.damagedEntries;
+    logWarning('damaged-embeddings', { request_id, tier, reason, count });
+    return null;
+  }
+
+  #seconds(): number {
+    return Math.floor(this.#caches.now() / 1000);
+  }
+
+  #renewedSeconds(): number {
+    return this.#caches.ttlSeconds * RENEWED_PART;
   }
 }
 
 /** The Cache API knows entries by URL; this host is never asked. */
 function coloUrl(key: string): string {
   return `https://embeddings.blip2.invalid/${key}`;
-}
-
-/** The result, or `undefined` where a tier fails, which is only logged. */
-async function attempt<T>(
-  operation: string,
-  context: RequestContext,
-  run: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await run();
-  } catch (error) {
-    logFailure(operation, error, context);
-    return undefined;
-  }
-}
-
-function logFailure(operation: string, error: unknown, { requestId }: RequestContext): void {
-  logWarning('cache-failure', { request_id: requestId, operation, error: String(error) });
 }

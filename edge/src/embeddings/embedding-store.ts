@@ -22,9 +22,12 @@ export type EmbeddingStore = {
   flights: SingleFlight<EmbeddingId, CachedImage>;
 };
 
-/** @param hidden width of an embedding */
+/**
+ * @param caches `flightMs`: how long an encode may take, milliseconds
+ * @param hidden width of an embedding
+ */
 export function createEmbeddingStore(
-  caches: Caches,
+  caches: Caches & { flightMs: number },
   kind: EmbeddingKind,
   model: EmbeddingModel,
   hidden: number,
@@ -36,6 +39,6 @@ export function createEmbeddingStore(
     model,
     shape,
     cache: new EmbeddingCache(caches, { kind, revision, preprocessing }, shape),
-    flights: new SingleFlight(caches.now),
+    flights: new SingleFlight(caches.now, caches.flightMs),
   };
 }

@@ -16,8 +16,8 @@ import { toNpy } from './npy.ts';
 const MEDIA_TYPES = ['application/json', 'application/octet-stream', 'application/x-npy'] as const;
 export type EmbeddingMediaType = (typeof MEDIA_TYPES)[number];
 
-/** Embeddings of one image, and where they came from. */
-export type LocatedEntry = { id: ImageId; entry: CachedImage; cache: CacheResult };
+/** Embeddings of one image, and where they came from, as far as it is shown. */
+export type LocatedEntry = { id: ImageId; entry: CachedImage; cache?: CacheResult | undefined };
 
 /** A body, and the headers that say what it is: `x-shape` and `x-dtype` as NumPy names them. */
 export type Representation = { body: Uint8Array<ArrayBuffer>; headers: Record<string, string> };
@@ -90,7 +90,13 @@ function toEmbeddingsReply(
   const embeddings = Array.from({ length: numQueries }, (_, query) =>
     Array.from(values.subarray(query * hidden, (query + 1) * hidden)),
   );
-  return { embeddings, kind, image: { sha256: id, ...entry.image }, model: model.name, cache };
+  return {
+    embeddings,
+    kind,
+    image: { sha256: id, ...entry.image },
+    model: model.name,
+    ...(cache && { cache }),
+  };
 }
 
 function inHalfPrecision({ type, payload }: Matrix): Uint8Array<ArrayBuffer> {

@@ -8,6 +8,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 import { generative } from '../testing/models.ts';
+import { Sealer } from './sealed-entry.ts';
 
 let edge: TestEdge;
 let imageBytes: Uint8Array<ArrayBuffer>;
@@ -86,15 +87,17 @@ describe('concurrent requests for one new image', () => {
 describe('cached embeddings', () => {
   it('are read from KV where the location has none, and from the location afterwards', async () => {
     const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
-    const metadata = { width: 9, height: 8, format: 'gif' };
+    const image = { width: 9, height: 8, format: 'gif' } as const;
+    const expires_at = Math.floor(Date.now() / 1000) + 2_000_000;
+    const metadata = await new Sealer().seal(key, EMBEDDINGS, { image, expires_at });
     await edge.kv.put(key, EMBEDDINGS, { metadata });
-    expect(await read(await send())).toMatchObject({ cache: 'kv', image: metadata });
+    expect(await read(await send())).toMatchObject({ cache: 'kv', image });
     await edge.settled();
     expect(edge.gpu.received[0]?.payload).toEqual(EMBEDDINGS);
     await edge.kv.delete(key);
     // Another isolate, which has not used them yet.
     edge = startEdge();
-    expect(await read(await send())).toMatchObject({ cache: 'colo', image: metadata });
+    expect(await read(await send())).toMatchObject({ cache: 'colo', image });
     expect(encodes()).toBe(0);
   });
 
@@ -123,6 +126,7 @@ describe('cached embeddings', () => {
       info,
     ],
     ['without image info', EMBEDDINGS, null],
+    ['without a seal', EMBEDDINGS, info],
   ])('that are %s are a miss, counted and replaced', async (_name, value, metadata) => {
     const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
     await edge.kv.put(key, value, { metadata });
@@ -130,7 +134,7 @@ describe('cached embeddings', () => {
     await edge.settled();
     const stored = await edge.kv.getWithMetadata(key, 'arrayBuffer');
     expect(new Uint8Array(stored.value as ArrayBuffer)).toEqual(EMBEDDINGS);
-    expect(stored.metadata).toEqual({ width: 40, height: 30, format: 'png' });
+    expect(stored.metadata).toMatchObject({ image: { width: 40, height: 30, format: 'png' } });
     const health = await (await edge.request('/healthz')).json();
     expect(health).toMatchObject({ damaged_entries: 1 });
   });
@@ -149,10 +153,54 @@ describe('cached embeddings', () => {
     await edge.settled();
     const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
     const url = `https://embeddings.blip2.invalid/${key}`;
-    const headers = { 'cache-control': 'max-age=60', 'x-image': JSON.stringify(info) };
+    const headers = { 'cache-control': 'max-age=60', 'x-embeddings': JSON.stringify(info) };
     await caches.default.put(url, new Response(damaged, { headers }));
     edge = startEdge();
     expect((await read(await send())).cache).toBe('kv');
+  });
+});
+
+describe('KV that neither succeeds nor fails', () => {
+  const kv = new Proxy(testEnv.EMBEDDINGS, { get: () => () => new Promise(() => {}) });
+  beforeEach(() => {
+    edge = startEdge({ env: { EMBEDDINGS: kv, CACHE_TIMEOUT_MS: '50' } });
+  });
+
+  it('leaves images to be captioned and embedded', async () => {
+    expect((await read(await send())).cache).toBe('miss');
+    const image = { data: base64(newImage()) };
+    const embedded = await edge.post('/v1/embeddings', { image });
+    expect(await embedded.json()).toMatchObject({ cache: 'miss' });
+    await edge.settled();
+  });
+
+  it('delays no reply for long where it does not store', async () => {
+    const { get, getWithMetadata } = Object.fromEntries(
+      (['get', 'getWithMetadata'] as const).map((name) => [
+        name,
+        testEnv.EMBEDDINGS[name].bind(testEnv.EMBEDDINGS),
+      ]),
+    );
+    const stuck = { get, getWithMetadata, put: () => new Promise(() => {}) };
+    const EMBEDDINGS = stuck as unknown as KVNamespace;
+    const anHour = '3600000';
+    edge = startEdge({
+      env: { EMBEDDINGS, CACHE_TIMEOUT_MS: anHour, REQUEST_DEADLINE_MS: anHour },
+    });
+    const embedded = await edge.post('/v1/embeddings', { image: { data: base64(imageBytes) } });
+    expect(embedded.status).toBe(200);
+  });
+
+  it('is reported to a request by hash, and by health', async () => {
+    const sha256 = await imageIdOf(imageBytes);
+    for (const response of [
+      await edge.post('/v1/captions', { image: { sha256 } }),
+      await edge.request(`/v1/embeddings/${sha256}`),
+      await edge.request('/healthz'),
+    ]) {
+      expect(response.status).toBe(503);
+      expect(await response.json()).toMatchObject({ type: '/problems/cache-unavailable' });
+    }
   });
 });
 

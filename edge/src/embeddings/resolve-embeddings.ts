@@ -76,7 +76,7 @@ export async function resolveEmbeddings(
       if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
       follower = flight;
     }
-    const entry = await follower.wait(context.signal);
+    const entry = await follower.wait(context);
     if (entry !== null) {
       return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };
     }

@@ -5,6 +5,7 @@ import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
 import type { RequestContext } from '../request-context.ts';
+import { within } from '../within.ts';
 import type { CachedImage } from './embedding-cache.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
 import type { ResolvedEmbeddings } from './resolve-embeddings.ts';
@@ -18,7 +19,7 @@ const IMAGE_PROBLEMS: ReadonlySet<ProblemSlug> = new Set(['invalid-image', 'imag
 
 /**
  * The worker's events; `imageInfo` comes first, whether the image is encoded or its embeddings were cached. `done` of
- * an `embed` waits until the caches have the embeddings: the client may ask for them at once.
+ * an `embed` waits until the caches have the embeddings, unless they are slow: the client may ask for them at once.
  * @throws ApiError of the GPU worker
  */
 export function runOnImage(
@@ -78,7 +79,7 @@ async function* encodeAndRun(
         context.waitUntil(stored);
         flight.settle(entry, stored);
       } else if (stored === undefined) throw outOfOrder();
-      else if (event.type === 'done' && task.kind === 'embed') await stored;
+      else if (event.type === 'done' && task.kind === 'embed') await soon(stored);
       yield event;
     }
   } catch (error) {
@@ -88,6 +89,13 @@ async function* encodeAndRun(
   } finally {
     flight.leave();
   }
+}
+
+/** Longer than a cache that works needs; one that does not delays no reply for long. */
+const STORED_MS = 500;
+
+async function soon(stored: Promise<void>): Promise<void> {
+  await within(STORED_MS, stored, 'storing').catch(() => {});
 }
 
 function checkEmbeddings(cache: EmbeddingStore['cache'], embeddings: Uint8Array): void {

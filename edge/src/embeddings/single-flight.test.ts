@@ -1,14 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Follower, type Leader, SingleFlight } from './single-flight.ts';
 
+const LIFE_MS = 30_000;
 const { signal } = new AbortController();
+/** A request that waits as long as it takes. */
+const patient = { signal, deadlineAt: Number.POSITIVE_INFINITY };
 /** A cache that never has the value. */
 const never = new Promise<void>(() => {});
 let flights: SingleFlight<string, number>;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  flights = new SingleFlight(() => Date.now());
+  flights = new SingleFlight(() => Date.now(), LIFE_MS);
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -28,7 +31,7 @@ const follow = () => {
 describe('requests for one image', () => {
   it('follow the first and get its value', async () => {
     const leader = lead();
-    const waiting = [follow().wait(signal), follow().wait(signal)];
+    const waiting = [follow().wait(patient), follow().wait(patient)];
     leader.settle(7, never);
     expect(await Promise.all(waiting)).toEqual([7, 7]);
     expect(follow().settled).toBe(true);
@@ -43,7 +46,7 @@ describe('requests for one image', () => {
   it('no longer follow when a cache has the value', async () => {
     const stored = Promise.withResolvers<void>();
     lead().settle(7, stored.promise);
-    expect(await follow().wait(signal)).toBe(7);
+    expect(await follow().wait(patient)).toBe(7);
     stored.resolve();
     await stored.promise;
     await Promise.resolve();
@@ -52,7 +55,7 @@ describe('requests for one image', () => {
 
   it('are led by the next when the leader leaves', async () => {
     const leader = lead();
-    const waiting = [follow().wait(signal), follow().wait(signal)];
+    const waiting = [follow().wait(patient), follow().wait(patient)];
     leader.leave();
     expect(await Promise.all(waiting)).toEqual([null, null]);
     lead();
@@ -61,7 +64,7 @@ describe('requests for one image', () => {
 
   it('share an error that each would meet', async () => {
     const leader = lead();
-    const waiting = follow().wait(signal);
+    const waiting = follow().wait(patient);
     leader.fail(new Error('no image'));
     await expect(waiting).rejects.toThrow('no image');
     lead();
@@ -71,7 +74,7 @@ describe('requests for one image', () => {
     const heartbeats = vi.spyOn(globalThis, 'setInterval').mockReturnValue(0 as never);
     lead();
     heartbeats.mockRestore();
-    const waiting = follow().wait(signal);
+    const waiting = follow().wait(patient);
     await vi.advanceTimersByTimeAsync(2000);
     expect(await waiting).toBeNull();
     lead();
@@ -79,16 +82,39 @@ describe('requests for one image', () => {
 
   it('wait for a leader as long as it has a heartbeat', async () => {
     const leader = lead();
-    const waiting = follow().wait(signal);
-    await vi.advanceTimersByTimeAsync(60_000);
+    const waiting = follow().wait(patient);
+    await vi.advanceTimersByTimeAsync(LIFE_MS);
     leader.settle(7, never);
     expect(await waiting).toBe(7);
+  });
+
+  it('are led by the next when the leader lives and never settles', async () => {
+    lead();
+    const waiting = follow().wait(patient);
+    await vi.advanceTimersByTimeAsync(LIFE_MS + 3000);
+    expect(await waiting).toBeNull();
+    lead();
+  });
+
+  it('no longer follow a leader whose value never reaches a cache', async () => {
+    lead().settle(7, never);
+    await vi.advanceTimersByTimeAsync(LIFE_MS + 3000);
+    expect(flights.follow('a')).toBeNull();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('stop waiting when their own deadline is over', async () => {
+    lead();
+    const waiting = follow().wait({ signal, deadlineAt: Date.now() + 1000 });
+    const refused = expect(waiting).rejects.toMatchObject({ slug: 'deadline-exceeded' });
+    await vi.advanceTimersByTimeAsync(2000);
+    await refused;
   });
 
   it('stop waiting when their own client goes away', async () => {
     lead();
     const client = new AbortController();
-    const waiting = follow().wait(client.signal);
+    const waiting = follow().wait({ ...patient, signal: client.signal });
     const refused = expect(waiting).rejects.toThrow();
     client.abort();
     await vi.advanceTimersByTimeAsync(500);

@@ -3,8 +3,11 @@
  *
  * The first request leads, the others follow. A leader that fails, or whose client goes away, is succeeded by the next
  * request. Cloudflare may stop a request without running its `finally`, and a promise of a stopped request never
- * settles: so each leader has a timer as its heartbeat, and followers watch it.
+ * settles: so each leader has a timer as its heartbeat, and followers watch it. A leader that lives and never settles is
+ * gone after the time that an encode may take, whatever its heart does.
  */
+import { ApiError } from '@blip2/shared/errors';
+import type { RequestContext } from '../request-context.ts';
 
 const HEARTBEAT_MS = 500;
 /** Silence after which a leader counts as gone, and a finished flight as over. */
@@ -25,10 +28,14 @@ export type Follower<Value> = {
   /** True when the value was there already. */
   settled: boolean;
   /** The value, or null when the leader is gone: join again. */
-  wait(signal: AbortSignal): Promise<Value | null>;
+  wait(waiting: Waiting): Promise<Value | null>;
 };
 
+/** A request that waits: until its client goes away, or its deadline is over. */
+type Waiting = Pick<RequestContext, 'signal' | 'deadlineAt'>;
+
 type Flight<Value> = {
+  startedAt: number;
   outcome: { value: Value } | { error: unknown } | 'left' | undefined;
   lastHeartbeatAt: number;
   decided: PromiseWithResolvers<void>;
@@ -37,7 +44,7 @@ type Flight<Value> = {
 /**
  * @example
  * const flight = flights.join(imageId);
- * if (flight.role === 'follower') return await flight.wait(signal);
+ * if (flight.role === 'follower') return await flight.wait(context);
  * try {
  *   const value = await encode();
  *   flight.settle(value, cache.put(imageId, value));
@@ -49,9 +56,15 @@ export class SingleFlight<Key, Value> {
   readonly #now: () => number;
   readonly #flights = new Map<Key, Flight<Value>>();
 
-  /** @param now milliseconds since the epoch */
-  constructor(now: () => number) {
+  readonly #lifeMs: number;
+
+  /**
+   * @param now milliseconds since the epoch
+   * @param lifeMs how long a flight may last, from its beginning until a cache has the value
+   */
+  constructor(now: () => number, lifeMs: number) {
     this.#now = now;
+    this.#lifeMs = lifeMs + GONE_MS;
   }
 
   join(key: Key): Leader<Value> | Follower<Value> {
@@ -60,18 +73,19 @@ export class SingleFlight<Key, Value> {
 
   /** A follower where there is a leader, else null. */
   follow(key: Key): Follower<Value> | null {
-    this.#endSilent();
+    this.#endGone();
     const flight = this.#flights.get(key);
     if (flight === undefined) return null;
     return {
       role: 'follower',
       settled: flight.outcome !== undefined,
-      wait: (signal) => this.#waitFor(flight, signal),
+      wait: (waiting) => this.#waitFor(flight, waiting),
     };
   }
 
   #lead(key: Key): Leader<Value> {
     const flight: Flight<Value> = {
+      startedAt: this.#now(),
       outcome: undefined,
       lastHeartbeatAt: this.#now(),
       decided: Promise.withResolvers(),
@@ -79,6 +93,7 @@ export class SingleFlight<Key, Value> {
     this.#flights.set(key, flight);
     const heartbeat = setInterval(() => {
       flight.lastHeartbeatAt = this.#now();
+      if (this.#isGone(flight)) clearInterval(heartbeat);
     }, HEARTBEAT_MS);
     const end = () => {
       clearInterval(heartbeat);
@@ -104,26 +119,33 @@ export class SingleFlight<Key, Value> {
     };
   }
 
-  #endSilent(): void {
+  #endGone(): void {
     for (const [key, flight] of this.#flights) {
-      if (this.#isSilent(flight)) this.#flights.delete(key);
+      if (this.#isGone(flight)) this.#flights.delete(key);
     }
   }
 
-  #isSilent({ lastHeartbeatAt }: Flight<Value>): boolean {
-    return lastHeartbeatAt < this.#now() - GONE_MS;
+  #isGone({ lastHeartbeatAt, startedAt }: Flight<Value>): boolean {
+    const now = this.#now();
+    return lastHeartbeatAt < now - GONE_MS || startedAt < now - this.#lifeMs;
   }
 
-  async #waitFor(flight: Flight<Value>, signal: AbortSignal): Promise<Value | null> {
+  async #waitFor(flight: Flight<Value>, { signal, deadlineAt }: Waiting): Promise<Value | null> {
     while (flight.outcome === undefined) {
       signal.throwIfAborted();
-      if (this.#isSilent(flight)) return null;
+      if (this.#now() > deadlineAt) throw tooLate();
+      if (this.#isGone(flight)) return null;
       await Promise.race([flight.decided.promise, delay(HEARTBEAT_MS / 2)]);
     }
     if (flight.outcome === 'left') return null;
     if ('error' in flight.outcome) throw flight.outcome.error;
     return flight.outcome.value;
   }
+}
+
+function tooLate(): ApiError {
+  const detail = 'Another request computes the embeddings of this image, and was not done in time.';
+  return new ApiError('deadline-exceeded', detail);
 }
 
 function delay(ms: number): Promise<void> {

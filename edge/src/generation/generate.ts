@@ -14,7 +14,7 @@ export type GenerateRequest = { image: LocatedImage; prompt: Prompt };
 
 /** `image` comes first, then a `delta` for each part of a text, and `done` with the whole as the last. */
 export type Delta =
-  | { type: 'image'; image: ImageReply; cache: CacheResult }
+  | { type: 'image'; image: ImageReply; cache?: CacheResult }
   | ({ type: 'delta'; choice: number } & TextDelta)
   | { type: 'done'; generation: Generation };
 
@@ -25,7 +25,8 @@ export type Generation = Choice & {
   image: ImageReply;
   /** Name of the model. */
   model: string;
-  cache: CacheResult;
+  /** As far as it is shown, as is what the worker took for each part. */
+  cache?: CacheResult;
   usage: Usage;
   timings_ms: GpuTimings;
 };
@@ -42,7 +43,7 @@ export type Generation = Choice & {
  * }
  */
 export async function* generate(
-  deps: Pick<Dependencies, 'gpu' | 'models' | 'stores'>,
+  deps: Pick<Dependencies, 'config' | 'gpu' | 'models' | 'stores'>,
   { image, prompt }: GenerateRequest,
   context: RequestContext,
 ): AsyncGenerator<Delta, void, undefined> {
@@ -53,7 +54,8 @@ export async function* generate(
     return new TextStreamer(tokenizer, stopSequences);
   });
   const resolved = await resolveEmbeddings(deps.stores.query, image, context);
-  const { cache } = resolved;
+  const { showCache } = deps.config;
+  const shown = showCache ? { cache: resolved.cache } : {};
   const { embeddingId, instructionIds } = image;
   const task = {
     kind: 'generate',
@@ -67,7 +69,7 @@ export async function* generate(
   for await (const event of events) {
     if (event.type === 'imageInfo') {
       info = { sha256: image.id, ...event.image };
-      yield { type: 'image', image: info, cache };
+      yield { type: 'image', image: info, ...shown };
     } else if (event.type === 'tokens') {
       const { choice } = event;
       const streamer = texts[choice];
@@ -93,9 +95,9 @@ export async function* generate(
       ...choicesOf(texts, done),
       image: info,
       model: model.name,
-      cache,
+      ...shown,
       usage: usageOf(model.num_query_tokens + inputIds.length, texts),
-      timings_ms: done?.timings_ms ?? {},
+      timings_ms: (showCache ? done?.timings_ms : undefined) ?? {},
     },
   };
 }

@@ -80,7 +80,8 @@ export function decodeContent(bytes: Bytes, codings: readonly string[], limit: n
     if (decoded.length > limit) throw bodyTooLarge(limit);
   }
   // What Node's functions return may be a view of a larger buffer.
-  return decoded === bytes ? bytes : new Uint8Array(decoded);
+  const isWhole = decoded.byteLength === decoded.buffer.byteLength;
+  return isWhole ? new Uint8Array(decoded.buffer as ArrayBuffer) : new Uint8Array(decoded);
 }
 
 /** The two bytes that begin zlib's format (RFC 1950): method 8, and a multiple of 31 together. */

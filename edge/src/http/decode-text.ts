@@ -45,11 +45,15 @@ const SPACE = 0x20;
 const WHITE = new Set([0x09, 0x0a, 0x0b, 0x0c, 0x0d]);
 
 /**
- * Bytes of a percent-encoded text; a percent sign without two hexadecimal digits stands for itself.
+ * Bytes of a percent-encoded text, or of its bytes, which are decoded where they stand; a percent sign without two
+ * hexadecimal digits stands for itself.
  * @param plus what `+` stands for
  */
-export function percentDecode(text: string, plus: '+' | ' ' = '+'): Uint8Array<ArrayBuffer> {
-  const bytes = new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
+export function percentDecode(
+  text: string | Uint8Array,
+  plus: '+' | ' ' = '+',
+): Uint8Array<ArrayBuffer> {
+  const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
   let length = 0;
   for (let i = 0; i < bytes.length; i++) {
     let byte = bytes[i] as number;
@@ -63,7 +67,7 @@ export function percentDecode(text: string, plus: '+' | ' ' = '+'): Uint8Array<A
     }
     bytes[length++] = byte;
   }
-  return bytes.subarray(0, length);
+  return bytes.subarray(0, length) as Uint8Array<ArrayBuffer>;
 }
 
 const [PERCENT, PLUS] = [0x25, 0x2b];

@@ -2,6 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type * as z from 'zod/mini';
 import { parseJsonValue } from './json-body.ts';
+import { MAX_TEXT_BYTES } from './json-structure.ts';
 import { alternatives, elementOf, kindOf, memberOf, membersOf } from './schema-kinds.ts';
 import { shownName } from './validate.ts';
 
@@ -12,7 +13,7 @@ export type FormEntry = readonly [name: string, value: unknown];
 
 /** More than any request has, a list's entries one by one. */
 export const MAX_ENTRIES = 1000;
-const MAX_NAME_LENGTH = 256;
+export const MAX_NAME_LENGTH = 256;
 
 /**
  * Lists may be a name that is repeated, `texts[]`, `texts[0]`, or JSON; objects `history[0][question]`, or JSON. A text
@@ -27,7 +28,8 @@ export function fieldsFromForm(
   entries: readonly FormEntry[],
   schema: Schema,
 ): Record<string, unknown> {
-  if (entries.length > MAX_ENTRIES) throw tooManyFields();
+  if (entries.length > MAX_ENTRIES) throw tooManyFields(entries.length);
+  expectFewCharacters(entries);
   const root = new Field();
   for (const [name, value] of entries) {
     const [first, ...keys] = keysOf(name);
@@ -36,8 +38,30 @@ export function fieldsFromForm(
   return membersFrom(root, schema, '');
 }
 
-export function tooManyFields(): ApiError {
-  return new ApiError('invalid-request', `There are more than ${MAX_ENTRIES} fields.`);
+/** Of all texts together; a longer one is an image's. */
+const MAX_CHARACTERS = 2 ** 20;
+
+function expectFewCharacters(entries: readonly FormEntry[]): void {
+  let actual = 0;
+  for (const [, value] of entries) {
+    if (typeof value === 'string' && value.length <= MAX_TEXT_BYTES) actual += value.length;
+    if (actual <= MAX_CHARACTERS) continue;
+    const detail = `The fields have more than ${MAX_CHARACTERS} characters besides the image.`;
+    throw new ApiError('invalid-request', detail, { limit: MAX_CHARACTERS, actual });
+  }
+}
+
+/** @param actual those that were counted when it was given up */
+export function tooManyFields(actual: number): ApiError {
+  const detail = `There are more than ${MAX_ENTRIES} fields.`;
+  return new ApiError('invalid-request', detail, { limit: MAX_ENTRIES, actual });
+}
+
+/** @throws ApiError `invalid-request` for a name that is not worth reading */
+export function expectShortName(name: string, limit = MAX_NAME_LENGTH): void {
+  if (name.length <= limit) return;
+  const detail = `The name ${shownName(name)} has more than ${limit} characters.`;
+  throw new ApiError('invalid-request', detail, { limit, actual: name.length });
 }
 
 /** A field, or a place within one: what was given there, and what was given within it. */
@@ -61,10 +85,7 @@ class Field {
  * @example keysOf('history[0][question]') // ['history', '0', 'question'], as of 'history[0].question'
  */
 function keysOf(name: string): [string, ...string[]] {
-  if (name.length > MAX_NAME_LENGTH) {
-    const detail = `The name ${shownName(name)} has more than ${MAX_NAME_LENGTH} characters.`;
-    throw new ApiError('invalid-request', detail);
-  }
+  expectShortName(name);
   if (name === '') throw new ApiError('invalid-request', 'A field has no name.');
   const match = /^([^[\].]+)((?:\[[^[\]]*\]|\.[^[\].]+)+)$/.exec(name);
   if (match === null) return [name];
@@ -145,7 +166,7 @@ function fromText(text: unknown, schema: Schema, path: string): unknown {
   if (typeof text !== 'string') return text;
   const kinds = new Set(alternatives(schema).map(kindOf));
   if (kinds.has('array') || kinds.has('object')) {
-    const value = fromJson(text);
+    const value = fromJson(text, path);
     const kind = Array.isArray(value) ? 'array' : typeof value;
     if ((kind === 'array' || kind === 'object') && kinds.has(kind)) return value;
   }
@@ -162,10 +183,10 @@ function fromText(text: unknown, schema: Schema, path: string): unknown {
 }
 
 /** The list or object that a text holds; the text where it holds none. */
-function fromJson(text: string): unknown {
+function fromJson(text: string, path: string): unknown {
   if (!/^\s*[[{]/.test(text)) return text;
   try {
-    return parseJsonValue(text);
+    return parseJsonValue(text, path);
   } catch (thrown) {
     if (thrown instanceof ApiError && thrown.slug !== 'invalid-json') throw thrown;
     return text;

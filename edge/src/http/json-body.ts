@@ -1,13 +1,11 @@
-/** Reads a JSON body strictly: bounded, each name once, whole characters, and null as absent. */
+/**
+ * Reads a JSON body strictly: bounded, each name once, whole characters, and null as absent. An image in it may have
+ * megabytes, which are never in memory as a part of the whole text: the rest is parsed without them.
+ */
 import { ApiError } from '@blip2/shared/errors';
 import { decodeText } from './decode-text.ts';
+import { checkStructure, type LongString } from './json-structure.ts';
 import { shownName } from './validate.ts';
-
-/** Far beyond any request; the parser needs memory for each. */
-const MAX_DEPTH = 32;
-const MAX_VALUES = 10_000;
-/** Characters that are in no string: punctuation, numbers, white space. */
-const MAX_OUTSIDE = 2 ** 20;
 
 /**
  * The members of a JSON object. A member that is null is absent, in nested objects too.
@@ -16,12 +14,7 @@ const MAX_OUTSIDE = 2 ** 20;
  * @example parseJsonObject(new TextEncoder().encode('{"seed": null, "n": 2}')) // { n: 2 }
  */
 export function parseJsonObject(bytes: Uint8Array, charset?: string): Record<string, unknown> {
-  const value = parseJsonValue(
-    decodeText(bytes, charset, {
-      what: 'The body',
-      slug: 'invalid-json',
-    }),
-  );
+  const value = parseJsonBytes(bytes, charset);
   if (typeof value === 'string' && /^\s*\{/.test(value)) {
     const detail = 'The body is a JSON text that holds JSON: encode it once.';
     throw new ApiError('invalid-request', detail);
@@ -32,116 +25,109 @@ export function parseJsonObject(bytes: Uint8Array, charset?: string): Record<str
   return value as Record<string, unknown>;
 }
 
-/**
- * A JSON value, as strictly. @param field that the text is, where it is not the body
- * @throws ApiError `invalid-json`, `invalid-request`
- */
+/** A JSON value, as strictly. @param field that the text is @throws ApiError `invalid-json`, `invalid-request` */
 export function parseJsonValue(text: string, field?: string): unknown {
-  const repeated = checkStructure(text);
+  return parseJsonBytes(new TextEncoder().encode(text), undefined, field);
+}
+
+/**
+ * A JSON value, as strictly.
+ * @param field that the bytes are, where they are not the body
+ * @throws ApiError `invalid-json`, `invalid-request`, and what `decodeText` throws
+ */
+export function parseJsonBytes(bytes: Uint8Array, charset?: string, field?: string): unknown {
+  const name = field === undefined ? undefined : shownName(field);
+  const where = name === undefined ? {} : { field: name };
+  const source = { what: name ?? 'The body', slug: 'invalid-json', ...where } as const;
+  const utf8 = inUtf8(bytes, charset, source);
+  const { long, repeated } = checkStructure(utf8, field);
+  const invalid = (why: string, cause?: unknown) =>
+    new ApiError('invalid-json', `${source.what} is not valid JSON${why}.`, { ...where, cause });
+  const images = new Map<string, string>();
+  const mark = long.length === 0 ? '' : crypto.randomUUID();
+  const rest = withoutLong(utf8, long, mark);
+  const text = decodeText(rest, undefined, source);
   let value: unknown;
   try {
     value = JSON.parse(text);
+    for (const [i, { start, end }] of long.entries()) {
+      images.set(mark + i, decodeString(utf8.subarray(start, end), source));
+    }
   } catch (cause) {
-    const what = field === undefined ? 'The body' : shownName(field);
-    const why = cause instanceof Error ? `: ${cause.message.slice(0, 150)}` : '';
-    throw new ApiError('invalid-json', `${what} is not valid JSON${why}.`, {
-      ...(field === undefined ? {} : { field: shownName(field) }),
-      cause,
-    });
+    if (cause instanceof ApiError) throw cause;
+    throw invalid(cause instanceof Error ? `: ${cause.message.slice(0, 150)}` : '', cause);
   }
   if (repeated !== null) {
-    const name = shownName(repeated);
-    throw new ApiError('invalid-request', `${name} is given twice.`, { field: name });
+    const twice = shownName(repeated);
+    throw new ApiError('invalid-request', `${twice} is given twice.`, { field: twice });
   }
-  return cleaned(value, field === undefined ? [] : [field]);
+  return cleaned(value, images, field === undefined ? [] : [field]);
 }
 
-const [QUOTE, COMMA, COLON, BACKSLASH] = [0x22, 0x2c, 0x3a, 0x5c];
-const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
+type Source = Parameters<typeof decodeText>[2];
+
+/** Without a byte order mark. */
+function inUtf8(bytes: Uint8Array, charset: string | undefined, source: Source): Uint8Array {
+  if (/^utf-?8$/i.test(charset?.trim() || 'utf-8')) {
+    const [first, second, third] = bytes;
+    return first === 0xef && second === 0xbb && third === 0xbf ? bytes.subarray(3) : bytes;
+  }
+  return new TextEncoder().encode(decodeText(bytes, charset, source));
+}
+
+/** The text with a short string in place of each long one: `mark`, which no sender can know, and its number. */
+function withoutLong(utf8: Uint8Array, long: readonly LongString[], mark: string): Uint8Array {
+  if (long.length === 0) return utf8;
+  const encoder = new TextEncoder();
+  const parts: Uint8Array[] = [];
+  let from = 0;
+  for (const [i, { start, end }] of long.entries()) {
+    parts.push(utf8.subarray(from, start), encoder.encode(mark + i));
+    from = end;
+  }
+  parts.push(utf8.subarray(from));
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let length = 0;
+  for (const part of parts) {
+    whole.set(part, length);
+    length += part.length;
+  }
+  return whole;
+}
+
+/** @throws SyntaxError for what is no string of JSON */
+function decodeString(bytes: Uint8Array, source: Source): string {
+  const text = decodeText(bytes, undefined, source);
+  if (bytes.includes(BACKSLASH)) return String(JSON.parse(`"${text}"`));
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON has them as escapes only
+  if (/[\0-\x1f]/.test(text)) throw new SyntaxError('a line break or control character in a text');
+  return text;
+}
+
+const BACKSLASH = 0x5c;
 
 /**
- * Goes through the text once, before anything is built of it.
- * @returns a name that one object has twice, or null; meaningful where the text is JSON
- * @throws ApiError `invalid-request` for too much
+ * Without members that are null, and with the long strings in the places of their marks.
+ * @throws ApiError `invalid-request` for half a character
  */
-function checkStructure(text: string): string | null {
-  const names: Set<string>[] = [];
-  let values = 0;
-  let outside = 0;
-  let lastString = '';
-  let repeated: string | null = null;
-  for (let i = 0; i < text.length; i++) {
-    switch (text.charCodeAt(i)) {
-      case QUOTE: {
-        const end = closingQuote(text, i);
-        lastString = text.slice(i, end + 1);
-        i = end;
-        break;
-      }
-      case OPEN_OBJECT:
-      case OPEN_LIST:
-        names.push(new Set());
-        values++;
-        break;
-      case CLOSE_OBJECT:
-      case CLOSE_LIST:
-        names.pop();
-        break;
-      case COMMA:
-        values++;
-        break;
-      case COLON: {
-        const known = names.at(-1);
-        const name = lastString.includes('\\') ? unescaped(lastString) : lastString.slice(1, -1);
-        if (known?.has(name)) repeated ??= name;
-        known?.add(name);
-        break;
-      }
-    }
-    if (names.length > MAX_DEPTH) throw tooMuch(`is nested deeper than ${MAX_DEPTH} levels`);
-    if (values > MAX_VALUES) throw tooMuch(`has more than ${MAX_VALUES} values`);
-    if (++outside > MAX_OUTSIDE) {
-      throw tooMuch(`has more than ${MAX_OUTSIDE} characters outside of its strings`);
-    }
-  }
-  return repeated;
-}
-
-/** A name may have its letters as escapes. @param text with its quotes; what is no JSON is refused later */
-function unescaped(text: string): string {
-  try {
-    return String(JSON.parse(text));
-  } catch {
-    return text;
-  }
-}
-
-function tooMuch(what: string): ApiError {
-  return new ApiError('invalid-request', `The body ${what}.`);
-}
-
-/** Index of the quote that ends the string that begins at `start`, or the end of the text. */
-function closingQuote(text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
-    let backslashes = 0;
-    while (text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
-    if (backslashes % 2 === 0) return end;
-  }
-  return text.length;
-}
-
-/** Without members that are null. @throws ApiError `invalid-request` for half a character */
-function cleaned(value: unknown, path: readonly string[]): unknown {
+function cleaned(
+  value: unknown,
+  long: ReadonlyMap<string, string>,
+  path: readonly string[],
+): unknown {
   if (typeof value === 'string') {
-    if (value.isWellFormed()) return value;
+    const text = long.get(value) ?? value;
+    if (text.isWellFormed()) return text;
     const field = shownName(path.join('.'));
     const detail = `${field}: has half of a surrogate pair, which is no character.`;
     throw new ApiError('invalid-request', detail, { field });
   }
-  if (Array.isArray(value)) return value.map((entry, i) => cleaned(entry, [...path, String(i)]));
+  if (Array.isArray(value)) {
+    return value.map((entry, i) => cleaned(entry, long, [...path, String(i)]));
+  }
   if (typeof value !== 'object' || value === null) return value;
   const members = Object.entries(value).filter(([, member]) => member !== null);
   return Object.fromEntries(
-    members.map(([name, member]) => [name, cleaned(member, [...path, name])]),
+    members.map(([name, member]) => [name, cleaned(member, long, [...path, name])]),
   );
 }

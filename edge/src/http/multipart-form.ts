@@ -3,7 +3,8 @@ import { ApiError } from '@blip2/shared/errors';
 import type * as z from 'zod/mini';
 import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
-import { parseJsonValue } from './json-body.ts';
+import { parseJsonBytes } from './json-body.ts';
+import { MAX_TEXT_BYTES, textTooLong } from './json-structure.ts';
 import { isJsonType } from './media-type.ts';
 import { type Part, parseMultipart } from './multipart.ts';
 import { memberOf } from './schema-kinds.ts';
@@ -34,19 +35,24 @@ export function readMultipart(
   for (const part of parts) {
     if (files.includes(part)) continue;
     const { name, bytes, type } = part;
-    const text = decodeText(bytes, part.charset ?? charset, {
+    const encoding = part.charset ?? charset;
+    if (isJsonType(type) && name !== '_charset_') {
+      const value = parseJsonBytes(bytes, encoding, name);
+      if (isField(part) || !isObject(value)) entries.push([name, value]);
+      else objects.push(value);
+      continue;
+    }
+    if (bytes.length > MAX_TEXT_BYTES && !IMAGE_NAME.test(name)) {
+      throw textTooLong(shownName(name), bytes.length);
+    }
+    const text = decodeText(bytes, encoding, {
       what: `${shownName(name)}: the text`,
       field: shownName(name),
       slug: 'invalid-request',
     });
     // The charset of all texts without one of their own (RFC 7578, 4.6).
     if (name === '_charset_') charset = text;
-    else if (!isJsonType(type)) entries.push([name, withLineFeeds(text)]);
-    else {
-      const value = parseJsonValue(text, name);
-      if (isField(part) || !isObject(value)) entries.push([name, value]);
-      else objects.push(value);
-    }
+    else entries.push([name, withLineFeeds(text)]);
   }
   const fields = mergedOf([fieldsFromForm(entries, schema), ...objects]);
   if (image === undefined) return fields;

@@ -6,6 +6,7 @@ import { ApiError } from '@blip2/shared/errors';
 import { MAX_ENTRIES } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
 import { decodeTransfer } from './transfer-encoding.ts';
+import { shownName } from './validate.ts';
 
 /** One part, decoded. `filename` is absent where the part is no file; it may be empty. */
 export type Part = {
@@ -21,6 +22,8 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 const MAX_PARTS = MAX_ENTRIES;
 const MAX_HEADER_BYTES = 8192;
+/** Of one part; clients write two or three. */
+const MAX_HEADERS = 32;
 const SHORT_LINE = 32;
 /** RFC 2046, 5.1.1, says 70. */
 const MAX_BOUNDARY_LENGTH = 200;
@@ -37,13 +40,19 @@ export function parseMultipart(bytes: Bytes, boundary: string | undefined): Part
   if (!boundary) {
     throw invalid('Content-Type has no boundary: let the client library set it, not the program.');
   }
-  if (boundary.length > MAX_BOUNDARY_LENGTH) throw invalid('The boundary is too long.');
+  if (boundary.length > MAX_BOUNDARY_LENGTH) {
+    const limits = { limit: MAX_BOUNDARY_LENGTH, actual: boundary.length };
+    throw invalid(`The boundary has more than ${MAX_BOUNDARY_LENGTH} characters.`, limits);
+  }
   const delimiter = new TextEncoder().encode(`--${boundary}`);
   const parts: Part[] = [];
   let found = findDelimiter(bytes, delimiter, 0);
   if (found === null) throw invalid('The body has no line with the boundary of Content-Type.');
   while (!found.isLast) {
-    if (parts.length === MAX_PARTS) throw invalid(`There are more than ${MAX_PARTS} parts.`);
+    if (parts.length === MAX_PARTS) {
+      const limits = { limit: MAX_PARTS, actual: MAX_PARTS + 1 };
+      throw invalid(`There are more than ${MAX_PARTS} parts.`, limits);
+    }
     const start: number = found.next;
     const next = findDelimiter(bytes, delimiter, start);
     if (next === null) {
@@ -110,13 +119,14 @@ function parsePart(bytes: Bytes, number: number): Part {
     ...(filename === undefined ? {} : { filename }),
     type: type.value,
     ...(charset === undefined ? {} : { charset }),
-    bytes: decodeTransfer(body, headers.get('content-transfer-encoding'), name),
+    bytes: decodeTransfer(body, headers.get('content-transfer-encoding'), shownName(name)),
   };
 }
 
 function splitHeaders(bytes: Bytes, number: number): { headers: Map<string, string>; body: Bytes } {
   const headers = new Map<string, string>();
   let line = 0;
+  let count = 0;
   while (line < bytes.length) {
     const after = nextLine(bytes, line);
     const next = after === -1 ? bytes.length : after;
@@ -124,6 +134,10 @@ function splitHeaders(bytes: Bytes, number: number): { headers: Map<string, stri
     const text = decodeHeader(bytes.subarray(line, next)).trimEnd();
     line = next;
     if (text === '') return { headers, body: bytes.subarray(line) };
+    if (++count > MAX_HEADERS) {
+      const limits = { limit: MAX_HEADERS, actual: count };
+      throw invalid(`Part ${number} has more than ${MAX_HEADERS} headers.`, limits);
+    }
     const colon = text.indexOf(':');
     const name = text.slice(0, colon).trim().toLowerCase();
     // A line that begins with a space continues the one before it.
@@ -134,7 +148,11 @@ function splitHeaders(bytes: Bytes, number: number): { headers: Map<string, stri
   }
   // The empty line's break was taken for the delimiter's: there is no content.
   if (line === bytes.length) return { headers, body: bytes.subarray(line) };
-  throw invalid(`Part ${number} has no content within ${MAX_HEADER_BYTES} bytes of headers.`);
+  const limits = { limit: MAX_HEADER_BYTES };
+  throw invalid(
+    `Part ${number} has no content within ${MAX_HEADER_BYTES} bytes of headers.`,
+    limits,
+  );
 }
 
 /** UTF-8, or Latin-1 where it is not that. */
@@ -164,6 +182,6 @@ function extended(value: string | undefined): string | undefined {
   }
 }
 
-function invalid(detail: string): ApiError {
-  return new ApiError('invalid-multipart', detail);
+function invalid(detail: string, limits: { limit?: number; actual?: number } = {}): ApiError {
+  return new ApiError('invalid-multipart', detail, limits);
 }

@@ -1,34 +1,77 @@
 /** Reads a body of a request or a response, but never more than allowed. */
 import { ApiError } from '@blip2/shared/errors';
+import { TooSlowError, within } from '../within.ts';
+import { type HeldBody, holdBody } from './held-bodies.ts';
+
+export type ReadOptions = {
+  /** Bytes of all bodies that this isolate reads at a time. */
+  maxHeldBytes: number;
+  /** Milliseconds within which all of it must have come; left out where whoever sends it is watched otherwise. */
+  ms?: number;
+};
+
+/** Longer than anybody else who watches lets it take. */
+const LONGEST_MS = 60_000;
 
 /**
  * Bytes of a body, given up as soon as they are more than allowed: by the declared length before reading, and while
  * reading, because the declaration may be missing or wrong.
  * @param limit bytes
- * @throws ApiError `body-too-large`
+ * @throws ApiError `body-too-large`, `deadline-exceeded`, `overloaded`
  */
 export async function readLimited(
   source: { body: ReadableStream<Uint8Array> | null; headers: Headers },
   limit: number,
+  { maxHeldBytes, ms }: ReadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const declared = Number(source.headers.get('content-length') ?? Number.NaN);
   if (declared > limit) throw bodyTooLarge(limit, declared);
   if (source.body === null) return new Uint8Array();
-  const chunks: Uint8Array[] = [];
+  const reader = source.body.getReader();
+  const held = holdBody(maxHeldBytes, ms ?? LONGEST_MS);
+  try {
+    const reading = collect(reader, limit, declared, held);
+    return await (ms === undefined ? reading : within(ms, reading, 'the body'));
+  } catch (thrown) {
+    // Not waited for: what is stuck may not even end.
+    reader.cancel(thrown).catch(() => {});
+    if (!(thrown instanceof TooSlowError)) throw thrown;
+    const detail = `The body had not come whole after ${ms} ms: send a smaller image, or over a faster connection.`;
+    throw new ApiError('deadline-exceeded', detail, { cause: thrown });
+  } finally {
+    // What is made of it is made at once, before anything else is read.
+    held.close();
+  }
+}
+
+/** Enough for most bodies; memory for more is taken as they come, not as they are announced. */
+const FIRST_BYTES = 2 ** 16;
+
+/** @param declared bytes, NaN where nothing is */
+async function collect(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  limit: number,
+  declared: number,
+  held: HeldBody,
+): Promise<Uint8Array<ArrayBuffer>> {
+  let bytes = new Uint8Array(declared < FIRST_BYTES ? declared : FIRST_BYTES);
   let total = 0;
-  // Leaving the loop by a throw cancels the stream.
-  for await (const chunk of source.body) {
-    total += chunk.byteLength;
-    if (total > limit) throw bodyTooLarge(limit, total);
-    chunks.push(chunk);
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    const chunk = next.value;
+    const needed = total + chunk.byteLength;
+    if (needed > limit) throw bodyTooLarge(limit, needed);
+    held.add(chunk.byteLength);
+    if (needed > bytes.length) {
+      // What is declared is the last size: then nothing is cut off in the end.
+      const most = declared >= needed ? declared : limit;
+      const larger = new Uint8Array(Math.min(Math.max(needed, 2 * bytes.length), most));
+      larger.set(bytes.subarray(0, total));
+      bytes = larger;
+    }
+    bytes.set(chunk, total);
+    total = needed;
   }
-  const bytes = new Uint8Array(total);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.byteLength;
-  }
-  return bytes;
+  return total === bytes.length ? bytes : bytes.slice(0, total);
 }
 
 /** @param limit bytes @param actual bytes, or those that were read when it was given up; absent while it is inflated */

@@ -8,7 +8,12 @@ import * as z from 'zod/mini';
 import { base64, newImage } from '../testing/edge.ts';
 import { readImageRequest, readRequest } from './request-body.ts';
 
-const LIMITS = { maxImageBytes: 1000, maxBodyBytes: 2000 };
+const LIMITS = {
+  maxImageBytes: 1000,
+  maxBodyBytes: 2000,
+  maxHeldBytes: 48 * 2 ** 20,
+  deadlineMs: 5000,
+};
 const PNG = { 'content-type': 'image/png' };
 const JSON_TYPE = { 'content-type': 'application/json' };
 

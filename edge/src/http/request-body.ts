@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import { checkRawBody } from '../image/check-raw-body.ts';
 import { type ImageSource, sourceFromReference, sourceFromText } from '../image/image-source.ts';
 import { decodeContent, parseContentEncoding } from './content-encoding.ts';
-import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
+import { looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
 import { parseJsonObject } from './json-body.ts';
@@ -17,7 +17,7 @@ import { readLimited } from './read-limited.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
 import { validate } from './validate.ts';
 
-type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes'>;
+type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes' | 'maxHeldBytes' | 'deadlineMs'>;
 
 /** What a route reads. */
 export type RequestForm<Fields> = {
@@ -54,7 +54,8 @@ export function requireImage(source: ImageSource | undefined): ImageSource {
  * What the bytes are counts, not what they are called: clients send types without being asked (`curl -d` says that JSON is
  * a form, `fetch` that it is text).
  * @throws ApiError `invalid-request`, `invalid-json`, `invalid-multipart`, `body-too-large`, `unsupported-media-type`,
- *   `unsupported-content-encoding`, `invalid-content-encoding`, and what is wrong with the way the image is sent
+ *   `unsupported-content-encoding`, `invalid-content-encoding`, `deadline-exceeded` for an upload that does not end,
+ *   `overloaded` for one that does not fit beside others, and what is wrong with the way the image is sent
  * @example
  * const form = { schema: CaptionRequest, check: (fields) => validate(CaptionOptions, fields) };
  * const { source, fields } = await readRequest(request, config, form);
@@ -69,7 +70,7 @@ export async function readRequest<Fields>(
   const query = fieldsFromForm(parseUrlEncoded(new URL(request.url).search.slice(1)), schema);
   const { value: type, parameters } = parseHeaderValue(request.headers.get('content-type'));
   const charset = parameters.get('charset');
-  const read = (limit: number) => readDecoded(request, limit);
+  const read = (limit: number) => readDecoded(request, limit, limits);
 
   const fromMembers = (members: Record<string, unknown>): Received<Fields> => {
     const { image, ...others } = { ...query, ...members };
@@ -125,12 +126,16 @@ function isEmpty(request: Request): boolean {
 
 const isImage = (body: Uint8Array): boolean => sniff(body).kind === 'image';
 
-async function readDecoded(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readDecoded(
+  request: Request,
+  limit: number,
+  { maxHeldBytes, deadlineMs }: Pick<Limits, 'maxHeldBytes' | 'deadlineMs'>,
+): Promise<Uint8Array<ArrayBuffer>> {
   // Before the body is read: a coding that is not known needs no upload.
   const codings = parseContentEncoding(request.headers.get('content-encoding'));
   let body: Uint8Array<ArrayBuffer>;
   try {
-    body = await readLimited(request, limit);
+    body = await readLimited(request, limit, { maxHeldBytes, ms: deadlineMs });
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;
     // Nobody may be left to read this: an upload that its client breaks off is no fault of the service.
@@ -158,6 +163,5 @@ function looksLikeObject(body: Uint8Array): boolean {
 }
 
 function entriesOf(body: Uint8Array, charset: string | undefined): FormEntry[] {
-  const text = decodeText(body, charset, { what: 'The body', slug: 'invalid-request' });
-  return parseUrlEncoded(text, charset).map(([name, value]) => [name, withLineFeeds(value)]);
+  return parseUrlEncoded(body, charset).map(([name, value]) => [name, withLineFeeds(value)]);
 }

@@ -1,5 +1,6 @@
 /** Why no reply came from the host of an image URL, as far as workerd can be made to say. */
 import type { ApiError } from '@blip2/shared/errors';
+import { shownName } from '../http/validate.ts';
 import { failed } from './fetch-failures.ts';
 
 /**
@@ -19,7 +20,7 @@ export async function explainConnection(
   if (isLost(thrown)) return failed(LOST, thrown);
   if (!isInternal(thrown)) return failed(UNREACHABLE, thrown);
   if (url.protocol === 'https:' && (await hasAddress(url, probe))) return failed(INSECURE, thrown);
-  const detail = `The name of the host of the image URL, ${url.hostname}, does not resolve to a public address. Check its spelling, or send the bytes.`;
+  const detail = `The name of the host of the image URL, ${shownName(url.hostname)}, does not resolve to a public address. Check its spelling, or send the bytes.`;
   return failed(detail, thrown);
 }
 
@@ -37,7 +38,7 @@ async function hasAddress(url: URL, probe: (url: URL) => Promise<Response>): Pro
   const plain = new URL(`http://${url.hostname}:${url.port || 443}/`);
   try {
     const response = await probe(plain);
-    await response.body?.cancel();
+    response.body?.cancel().catch(() => {});
     return true;
   } catch (again) {
     return !isInternal(again);

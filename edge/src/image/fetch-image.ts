@@ -26,6 +26,8 @@ const ACCEPT = 'image/avif,image/webp,image/png,image/jpeg,image/gif,image/*;q=0
 
 export type FetchImageOptions = Pick<Platform, 'fetch'> & {
   maxBytes: number;
+  /** Bytes of all bodies that this isolate reads at a time. */
+  maxHeldBytes: number;
   /** Whether images may be fetched from private addresses, too. */
   allowPrivate: boolean;
   /** Names this service to the host. */
@@ -37,20 +39,24 @@ export type FetchImageOptions = Pick<Platform, 'fetch'> & {
 /**
  * @param address http(s) URL
  * @returns bytes that begin as an image
- * @throws ApiError `image-url-refused`, `image-url-failed`, `body-too-large` or `unsupported-media-type`; the signal's
+ * @throws ApiError `image-url-refused`, `image-url-failed`, `body-too-large`, `unsupported-media-type` or `overloaded`; the signal's
  *   reason when it is aborted
  */
 export async function fetchImage(
   address: string,
   options: FetchImageOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { maxBytes, signal } = options;
+  const { maxBytes, maxHeldBytes, signal } = options;
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response: Response | undefined;
   try {
     response = await lastReply(address, options, AbortSignal.any([signal, timeout]));
     const { status, headers } = response;
-    const bytes = decoded(await readLimited(response, maxBytes), headers, maxBytes);
+    const bytes = decoded(
+      await readLimited(response, maxBytes, { maxHeldBytes }),
+      headers,
+      maxBytes,
+    );
     if (bytes.byteLength === 0) throw emptyFailure(status);
     const sniffed = sniff(bytes);
     if (sniffed.kind === 'image') return bytes;
@@ -98,7 +104,8 @@ async function lastReply(
       throw await explainConnection(thrown, url, (probe) => fetch(probe, init));
     });
     if (response.ok) return response;
-    await response.body?.cancel();
+    // Not waited for: it may not end.
+    response.body?.cancel().catch(() => {});
     const location = response.headers.get('location');
     if (!REDIRECTS.has(response.status) || location === null) throw statusFailure(response.status);
     url = checkImageUrl(location, { allowPrivate, base: url });

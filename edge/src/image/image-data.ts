@@ -26,7 +26,7 @@ export function isDataUrl(text: string): boolean {
 }
 
 function fromBase64(text: string, field: string): Bytes {
-  const plain = text.includes('%') ? new TextDecoder('latin1').decode(percentDecode(text)) : text;
+  const plain = text.includes('%') ? percentDecoded(text) : text;
   const alphabet = /[-_]/.test(plain) ? 'base64url' : 'base64';
   try {
     return Uint8Array.fromBase64(plain, { alphabet });
@@ -42,6 +42,23 @@ function fromBase64(text: string, field: string): Bytes {
       wrong === '.' ? ' A URL begins with https:// or http://; send the bytes of a file.' : '';
     throw invalid(`${field}: is neither base64 nor a data: URL: ${why}.${hint}`, field, cause);
   }
+}
+
+/** Characters that are decoded at a time: never another copy of all of them in bytes. */
+const PIECE = 2 ** 20;
+
+function percentDecoded(text: string): string {
+  const latin1 = new TextDecoder('latin1');
+  const pieces: string[] = [];
+  for (let start = 0; start < text.length; ) {
+    let end = Math.min(start + PIECE, text.length);
+    // An escape has three characters.
+    const open = text.lastIndexOf('%', end - 1);
+    if (open > start && open > end - 3 && end < text.length) end = open;
+    pieces.push(latin1.decode(percentDecode(text.slice(start, end))));
+    start = end;
+  }
+  return pieces.join('');
 }
 
 function invalid(detail: string, field: string, cause?: unknown): ApiError {

@@ -72,7 +72,9 @@ export async function resolveImage(
   let bytes: Uint8Array<ArrayBuffer>;
   if (source.kind === 'url') {
     const { allowPrivateImageUrls: allowPrivate, imageUserAgent: userAgent } = config;
-    bytes = await fetchImage(source.url, { fetch, maxBytes, allowPrivate, userAgent, signal });
+    const { maxHeldBytes } = config;
+    const limits = { maxBytes, maxHeldBytes, allowPrivate };
+    bytes = await fetchImage(source.url, { fetch, ...limits, userAgent, signal });
   } else {
     bytes = source.bytes;
     checkImage(bytes, { maxBytes, field: 'image' });

@@ -17,6 +17,34 @@ describe('an image URL is refused', () => {
     expect(() => check(url)).toThrow(refused);
   });
 
+  it('for its length, with the limit', () => {
+    const url = `https://example.com/${'a'.repeat(1_000_000)}`;
+    const extras = { field: 'image.url', limit: 8192, actual: url.length };
+    expect(() => check(url)).toThrow(
+      expect.objectContaining({ slug: 'image-url-refused', extras }),
+    );
+  });
+
+  it.each([
+    'http://user@127.0.0.1/',
+    'http://example.com@127.0.0.1/',
+    'http://127.0.0.1\\@example.com/',
+    'http:\\\\127.0.0.1/',
+    'http:127.0.0.1/',
+    'http://example.com:80@127.0.0.1/',
+    'http://127.0.0.1#@example.com/',
+    'http://127.0.0.1?@example.com/',
+    'http://\t127.0.0.1/',
+    'http://127。0。0。1/',
+    'http://[::ffff:127.0.0.1]/',
+    'http://[::ffff:7f00:1]/',
+    'http://[::127.0.0.1]/',
+    'http://localhost%2e/',
+    'http://ＬＯＣＡＬＨＯＳＴ/',
+  ])('for a private host that another parser may not see: %j', (url) => {
+    expect(() => check(url)).toThrow(refused);
+  });
+
   it.each([
     'http://localhost/',
     'http://LOCALHOST./',

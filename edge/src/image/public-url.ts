@@ -1,17 +1,20 @@
 /**
  * Which image URLs may be fetched: public http(s) hosts, without credentials.
  *
- * Literal addresses, special names and every redirect hop are checked here. A public name that resolves to a private
- * address is not: workerd gives a Worker no DNS look-up before `fetch`. What protects against it is the network:
- * Cloudflare's does not route a Worker's fetch into private ranges, and a self-hosted workerd refuses them after
- * resolving, with `network = (allow = ["public"])`, its default. The workerd of `npm start` allows them, since the GPU
- * worker is at a private address: it serves the machine that it runs on.
+ * Literal addresses, special names and every redirect hop are checked here, on the `URL` that is then fetched: one
+ * parser reads it for both. A public name that resolves to a private address is not found so, as workerd gives a Worker
+ * no DNS look-up before `fetch`. What protects against it is the network: Cloudflare's does not route a Worker's fetch
+ * into private ranges, and a self-hosted workerd refuses them after resolving, with `network = (allow = ["public"])`.
+ * `npm start` binds such a network as `IMAGE_NETWORK`, since its GPU worker is at a private address.
  */
 import { ApiError } from '@blip2/shared/errors';
 import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js';
 
 const { isValid, parse, parseCIDR } = ipaddr;
 const GLOBAL_UNICAST_V6 = parseCIDR('2000::/3');
+
+/** As many as the longest signed URLs have, several times. */
+const MAX_LENGTH = 8192;
 
 const PRIVATE_NAMES =
   /(^|\.)(localhost|local|internal|intranet|lan|home|corp|private|onion|home\.arpa)$/;
@@ -22,9 +25,14 @@ const PRIVATE_NAMES =
  * @throws ApiError `image-url-refused`
  */
 export function checkImageUrl(text: string, options: { allowPrivate: boolean; base?: URL }): URL {
-  const url = URL.parse(text, options.base?.href);
   const isRedirect = options.base !== undefined;
   const what = isRedirect ? 'The address to which the image URL redirects' : 'The image URL';
+  if (text.length > MAX_LENGTH) {
+    const detail = `${what} has ${text.length} characters; at most ${MAX_LENGTH} are read. Send the bytes.`;
+    const limits = { field: 'image.url', limit: MAX_LENGTH, actual: text.length };
+    throw new ApiError('image-url-refused', detail, limits);
+  }
+  const url = URL.parse(text, options.base?.href);
   if (url === null) {
     throw refused(`${what} is not valid: it needs https:// or http://, and a host.`);
   }

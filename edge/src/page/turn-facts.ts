@@ -21,13 +21,9 @@ export function factsLine({
 }: TurnFacts): HTMLElement {
   const line = document.createElement('p');
   line.className = 'facts';
-  const badge = document.createElement('span');
-  badge.className = `badge ${reply.cache === 'miss' ? 'miss' : 'hit'}`;
-  badge.dataset.testid = 'cache';
-  badge.textContent = reply.cache === 'miss' ? 'miss' : `hit · ${reply.cache}`;
   const { completion_tokens: tokens } = reply.usage;
   line.append(
-    badge,
+    ...(reply.cache === undefined ? [] : [badgeOf(reply.cache)]),
     ...[
       uploadMs === null ? null : `upload ${duration(uploadMs)}`,
       firstTokenMs === null ? null : `first token after ${duration(firstTokenMs)}`,
@@ -38,6 +34,13 @@ export function factsLine({
       .map(span),
   );
   return line;
+}
+
+function badgeOf(cache: string): HTMLElement {
+  const badge = span(cache === 'miss' ? 'miss' : `hit · ${cache}`);
+  badge.className = `badge ${cache === 'miss' ? 'miss' : 'hit'}`;
+  badge.dataset.testid = 'cache';
+  return badge;
 }
 
 function span(text: string): HTMLElement {

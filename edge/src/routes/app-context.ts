@@ -1,6 +1,7 @@
 /** A request as the routes get it from hono. */
 import type { Context } from 'hono';
 import type { Dependencies } from '../dependencies.ts';
+import { clientOf } from '../http/client-address.ts';
 import type { Env } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 
@@ -16,9 +17,6 @@ export type AppContext = Context<AppEnv>;
 
 export type Handler = (c: AppContext, deps: Dependencies) => Response | Promise<Response>;
 
-/** All whose address the platform does not report, as when served locally, are one client with one client's part. */
-const UNNAMED_CLIENT = 'unnamed';
-
 /** @param canceled aborted when the client of a streamed reply goes away */
 export function requestContextOf(
   c: AppContext,
@@ -26,10 +24,9 @@ export function requestContextOf(
   canceled?: AbortSignal,
 ): RequestContext {
   const { signal } = c.req.raw;
-  const client = c.req.header('cf-connecting-ip')?.slice(0, 64) ?? UNNAMED_CLIENT;
   return {
     requestId: c.get('requestId'),
-    client,
+    client: clientOf(c.req.raw.headers, config),
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

@@ -85,7 +85,11 @@ async function ofImage(
   const locatedAt = deps.now();
   const { entry, cache, timings_ms } = await embedImage(deps, store, image, context);
   const marks = { startedAt: c.get('startedAt'), readAt, locatedAt, endedAt: deps.now() };
-  const { body, headers } = represent(mediaType, store, { id: image.id, entry, cache });
+  const { body, headers } = represent(mediaType, store, {
+    id: image.id,
+    entry,
+    cache: deps.config.showCache ? cache : undefined,
+  });
   const query = new URLSearchParams({
     kind,
     ...(instruction === undefined ? {} : { instruction }),

@@ -78,7 +78,8 @@ async function wholeOf(deltas: AsyncIterable<Delta>): Promise<Generation> {
 function toServerEvent(delta: Delta, member: 'caption' | 'answer', id: string): ServerEvent {
   switch (delta.type) {
     case 'image': {
-      const data = { ...delta.image, cache: delta.cache } satisfies ImageEvent;
+      const { cache } = delta;
+      const data = { ...delta.image, ...(cache && { cache }) } satisfies ImageEvent;
       return { event: 'image', data };
     }
     case 'delta': {

@@ -3,6 +3,7 @@ import { ApiError, type ProblemSlug, problemResponse } from '@blip2/shared/error
 import type { Health } from '@blip2/shared/schemas/health';
 import type { WorkerModel } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
+import { within } from '../within.ts';
 import type { Handler } from './app-context.ts';
 
 const RETRY_AFTER_S = 5;
@@ -41,6 +42,7 @@ export const health: Handler = async (c, deps) => {
 };
 
 async function runChecks({
+  config,
   gpu,
   kv,
   models,
@@ -56,7 +58,7 @@ async function runChecks({
       return isSame ? 'ok' : 'the GPU worker serves another revision';
     }),
     outcome(async () => {
-      await kv.get('healthz');
+      await within(config.cacheTimeoutMs, kv.get('healthz'), 'kv get');
       return 'ok';
     }),
   ]);

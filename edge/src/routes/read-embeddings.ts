@@ -47,7 +47,8 @@ export const readEmbeddings: Handler = async (c, deps) => {
   if (matchesTag(c.req.header('if-none-match'), tag)) {
     return new Response(null, { status: 304, headers });
   }
-  const located = { id, entry: lookup.entry, cache: lookup.tier };
+  const cache = deps.config.showCache ? lookup.tier : undefined;
+  const located = { id, entry: lookup.entry, cache };
   const { body, headers: described } = represent(mediaType, store, located);
   return new Response(body, {
     headers: { ...headers, ...described, 'content-length': String(body.byteLength) },

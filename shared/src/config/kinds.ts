@@ -125,3 +125,17 @@ export function headerText(placeholder: string): Kind<string> {
     format: (value) => value,
   };
 }
+
+/** Name of an HTTP header, in lower case; `none` is no header. */
+export function headerName(): Kind<string | null> {
+  const token = z.string().check(z.trim(), z.toLowerCase(), z.regex(/^[a-z0-9-]{1,64}$/));
+  return {
+    schema: z.pipe(
+      token,
+      z.transform((name) => (name === 'none' ? null : name)),
+    ),
+    allowed: 'the name of a header: up to 64 letters, digits and hyphens, or none',
+    placeholder: 'NAME',
+    format: (value) => value ?? 'none',
+  };
+}

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { EmbeddingKind, MAX_TEXTS } from '../wire.ts';
 import { described } from './described.ts';
-import { CacheResult, ImageReply, RequestImage, Sha256 } from './image.ts';
+import { ImageReply, RequestImage, Sha256, ShownCacheResult } from './image.ts';
 
 const text = () => z.string().check(z.regex(/\S/, 'must not be empty'));
 
@@ -55,7 +55,7 @@ export const EmbeddingsReply = described(
     kind: described(EmbeddingKind, 'Kind of the embeddings.', 'query'),
     image: ImageReply,
     model,
-    cache: CacheResult,
+    cache: ShownCacheResult,
   }),
   'The embeddings of an image.',
 );

@@ -7,10 +7,10 @@ import { Problem } from '../errors.ts';
 import { GpuTimings } from '../wire.ts';
 import { described, describedMembers } from './described.ts';
 import { generationReply, TokenLogprob } from './generation.ts';
-import { CacheResult, ImageReply } from './image.ts';
+import { ImageReply, ShownCacheResult } from './image.ts';
 
 export const ImageEvent = described(
-  z.object({ ...ImageReply.shape, cache: CacheResult }),
+  z.object({ ...ImageReply.shape, cache: ShownCacheResult }),
   'The image, before the first token.',
 );
 export type ImageEvent = z.infer<typeof ImageEvent>;

@@ -58,9 +58,12 @@ export const ImageReply = described(
 export type ImageReply = z.infer<typeof ImageReply>;
 
 /** Where the query embeddings came from: this location's cache, Workers KV, or computed now. */
-export const CacheResult = described(
-  z.enum(['colo', 'kv', 'miss']),
-  "Where the embeddings of the image came from: `colo`, this location's cache; `kv`, Workers KV; `miss`, computed now.",
+const CacheResult = z.enum(['colo', 'kv', 'miss']);
+export type CacheResult = z.infer<typeof CacheResult>;
+
+/** As replies have it. */
+export const ShownCacheResult = described(
+  z.optional(CacheResult),
+  "Where the embeddings of the image came from: `colo`, this location's cache; `kv`, Workers KV; `miss`, computed now. Absent where the operator does not show it (`SHOW_CACHE`).",
   'miss',
 );
-export type CacheResult = z.infer<typeof CacheResult>;

@@ -1,0 +1,58 @@
+import { expect, it } from 'vitest';
+import { holdBody } from './held-bodies.ts';
+
+const MEBIBYTE = 2 ** 20;
+const LIMIT = 4 * MEBIBYTE;
+const open = () => holdBody(LIMIT, 30_000);
+const overloaded = expect.objectContaining({ slug: 'overloaded' });
+
+it('a body that is alone may have any size, as its own limit is another', () => {
+  const body = open();
+  body.add(9 * MEBIBYTE);
+  body.close();
+});
+
+it('large bodies share the limit, and one that is refused or closed leaves it to the others', () => {
+  const [first, second, third] = [open(), open(), open()];
+  first.add(3 * MEBIBYTE);
+  second.add(3 * MEBIBYTE);
+  expect(() => third.add(2 * MEBIBYTE)).toThrow(overloaded);
+  third.close();
+  second.close();
+  const fourth = open();
+  fourth.add(2 * MEBIBYTE);
+  expect(() => fourth.add(2 * MEBIBYTE)).toThrow(overloaded);
+  first.close();
+  fourth.add(2 * MEBIBYTE);
+  fourth.close();
+});
+
+it('ordinary bodies are read beside large ones', () => {
+  const large = open();
+  large.add(9 * MEBIBYTE);
+  const small = Array.from({ length: 20 }, () => open());
+  for (const body of small) body.add(MEBIBYTE);
+  for (const body of [large, ...small]) body.close();
+});
+
+it('nothing is left of bodies that were closed', () => {
+  const [one, other] = [open(), open()];
+  one.add(5 * MEBIBYTE);
+  one.close();
+  one.close();
+  other.add(MEBIBYTE);
+  other.add(4 * MEBIBYTE);
+  other.close();
+});
+
+it('one whose request was stopped, and which nobody closes, counts no longer than it may take', () => {
+  let time = Date.now();
+  const openAt = () => holdBody(LIMIT, 30_000, () => time);
+  openAt().add(5 * MEBIBYTE);
+  const [early, late] = [openAt(), openAt()];
+  expect(() => early.add(3 * MEBIBYTE)).toThrow(overloaded);
+  early.close();
+  time += 30_001;
+  late.add(3 * MEBIBYTE);
+  late.close();
+});

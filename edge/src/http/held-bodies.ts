@@ -1,0 +1,54 @@
+/**
+ * The memory that bodies take while they are read. An isolate has 128 MB for all of its requests, and one that needs more
+ * is ended with every request in it: so a large body that does not fit beside others has to wait outside.
+ */
+import { ApiError } from '@blip2/shared/errors';
+
+/** Of each body, so that ordinary ones are never turned away because of large ones. */
+const FREE_BYTES = 2 ** 20;
+const RETRY_AFTER_S = 1;
+
+/** What one body takes beyond its free bytes. */
+type Share = { bytes: number; expiresAt: number };
+
+/** Of the bodies that this isolate reads. */
+const shares = new Set<Share>();
+
+/** One body. Whoever has opened it must close it. */
+export type HeldBody = {
+  /** @throws ApiError `overloaded` when these bytes do not fit beside those of others */
+  add(bytes: number): void;
+  close(): void;
+};
+
+/**
+ * @param limit bytes of all bodies; one that is alone may have more
+ * @param ms milliseconds after which it counts as closed: Cloudflare may stop a request without running its `finally`
+ * @param now milliseconds since the epoch
+ */
+export function holdBody(limit: number, ms: number, now: () => number = Date.now): HeldBody {
+  const share: Share = { bytes: -FREE_BYTES, expiresAt: now() + ms };
+  return {
+    add: (bytes) => {
+      share.bytes += bytes;
+      if (share.bytes <= 0) return;
+      shares.add(share);
+      const others = bytesOf(now()) - share.bytes;
+      if (others <= 0 || others + share.bytes <= limit) return;
+      const detail = 'Other large bodies are being read: try again, or send a smaller image.';
+      throw new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
+    },
+    close: () => {
+      shares.delete(share);
+    },
+  };
+}
+
+function bytesOf(now: number): number {
+  let sum = 0;
+  for (const share of shares) {
+    if (share.expiresAt < now) shares.delete(share);
+    else sum += share.bytes;
+  }
+  return sum;
+}

@@ -1,0 +1,148 @@
+/** Goes through JSON text once, before anything is built of it: its limits, its names, and the strings that are images. */
+import { ApiError } from '@blip2/shared/errors';
+import { shownName } from './validate.ts';
+
+/** Far beyond any request; the parser needs memory for each. */
+const MAX_DEPTH = 32;
+const MAX_VALUES = 10_000;
+/** All that is no image: punctuation, white space, names, numbers, texts. */
+const MAX_BYTES = 2 ** 20;
+/** Bytes of one text, escapes included: no context holds as many. */
+export const MAX_TEXT_BYTES = 2 ** 16;
+const MAX_NAME_BYTES = 1024;
+
+/** Members, here and in the dialects of others, in which an image is sent: as base64, or as a `data:` URL. */
+const IMAGE_MEMBERS = new Set(['image', 'images', 'data', 'url', 'image_url']);
+
+/** A string too long for a text: from its first byte to its closing quote, without both. */
+export type LongString = { start: number; end: number };
+
+export type Structure = {
+  /** In their order. */
+  long: LongString[];
+  /** A name that one object has twice, or null; meaningful where the text is JSON. */
+  repeated: string | null;
+};
+
+/** An object or a list that is open. */
+type Level = { names: Set<string>; name: string; index: number | null };
+
+const [QUOTE, COMMA, COLON, BACKSLASH] = [0x22, 0x2c, 0x3a, 0x5c];
+const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
+
+/**
+ * @param bytes UTF-8
+ * @param field of the request that the text is, where it is not the body
+ * @throws ApiError `invalid-request` for too much of anything, with the limit and what was found until it was given up
+ */
+export function checkStructure(bytes: Uint8Array, field?: string): Structure {
+  const levels: Level[] = [];
+  const long: LongString[] = [];
+  const what = field === undefined ? 'The body' : shownName(field);
+  const tooMuch = (how: string, limit: number, actual: number) => {
+    const where = field === undefined ? {} : { field: shownName(field) };
+    return new ApiError('invalid-request', `${what} ${how}.`, { ...where, limit, actual });
+  };
+  let repeated: string | null = null;
+  let values = 0;
+  let longBytes = 0;
+  let last: LongString = { start: 0, end: 0 };
+  for (let at = 0; at < bytes.length; at++) {
+    const level = levels.at(-1);
+    switch (bytes[at]) {
+      case QUOTE: {
+        const end = closingQuote(bytes, at);
+        last = { start: at + 1, end };
+        const length = end - at - 1;
+        if (length > MAX_TEXT_BYTES) {
+          // A name, where a colon follows: it is refused there.
+          if (level === undefined || !mayBeImage(levels)) throw tooLong(levels, field, length);
+          long.push(last);
+          longBytes += length;
+        }
+        at = end;
+        break;
+      }
+      case OPEN_OBJECT:
+      case OPEN_LIST:
+        levels.push({
+          names: new Set(),
+          name: '',
+          index: bytes[at] === OPEN_LIST ? 0 : null,
+        });
+        values++;
+        if (levels.length > MAX_DEPTH) {
+          throw tooMuch(`is nested deeper than ${MAX_DEPTH} levels`, MAX_DEPTH, levels.length);
+        }
+        break;
+      case CLOSE_OBJECT:
+      case CLOSE_LIST:
+        levels.pop();
+        break;
+      case COMMA:
+        values++;
+        if (level?.index != null) level.index++;
+        if (values > MAX_VALUES) {
+          throw tooMuch(`has more than ${MAX_VALUES} values`, MAX_VALUES, values);
+        }
+        break;
+      case COLON: {
+        const length = last.end - last.start;
+        if (length > MAX_NAME_BYTES) {
+          const name = shownName(nameOf(bytes.subarray(last.start, last.start + MAX_NAME_BYTES)));
+          const how = `has a name, ${name}, of more than ${MAX_NAME_BYTES} bytes`;
+          throw tooMuch(how, MAX_NAME_BYTES, length);
+        }
+        if (level === undefined) break;
+        level.name = nameOf(bytes.subarray(last.start, last.end));
+        if (level.names.has(level.name)) repeated ??= level.name;
+        level.names.add(level.name);
+        break;
+      }
+    }
+    const others = Math.min(at, bytes.length) - longBytes;
+    if (others > MAX_BYTES) {
+      throw tooMuch(`has more than ${MAX_BYTES} bytes besides its image`, MAX_BYTES, others);
+    }
+  }
+  return { long, repeated };
+}
+
+/** Whether the value that comes here is of a member for images, or in a list that is. */
+function mayBeImage(levels: readonly Level[]): boolean {
+  const member = levels.findLast(({ index }) => index === null);
+  return IMAGE_MEMBERS.has(member?.name ?? '');
+}
+
+function tooLong(levels: readonly Level[], within: string | undefined, actual: number): ApiError {
+  const path = levels.map(({ index, name }) => index ?? name);
+  const field = shownName([...(within === undefined ? [] : [within]), ...path].join('.'));
+  return textTooLong(field, actual);
+}
+
+/** @param actual bytes */
+export function textTooLong(field: string, actual: number): ApiError {
+  const detail = `${field || 'The body'}: has ${actual} bytes; a text has at most ${MAX_TEXT_BYTES}.`;
+  return new ApiError('invalid-request', detail, { field, limit: MAX_TEXT_BYTES, actual });
+}
+
+/** A name may have its letters as escapes. @param text without its quotes; what is no JSON is refused later */
+function nameOf(text: Uint8Array): string {
+  const name = new TextDecoder().decode(text);
+  if (!name.includes('\\')) return name;
+  try {
+    return String(JSON.parse(`"${name}"`));
+  } catch {
+    return name;
+  }
+}
+
+/** Index of the quote that ends the string that begins at `start`, or the end of the text. */
+function closingQuote(bytes: Uint8Array, start: number): number {
+  for (let end = bytes.indexOf(QUOTE, start + 1); end !== -1; end = bytes.indexOf(QUOTE, end + 1)) {
+    let backslashes = 0;
+    while (bytes[end - 1 - backslashes] === BACKSLASH) backslashes++;
+    if (backslashes % 2 === 0) return end;
+  }
+  return bytes.length;
+}
