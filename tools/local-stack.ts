@@ -13,7 +13,7 @@ import { Problem } from '@blip2/shared/errors';
 import { Health } from '@blip2/shared/schemas/health';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
-import { type LogLevel, serveWorker } from './serve-worker.ts';
+import { type LogLevel, type ServedWorker, serveWorker } from './serve-worker.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
@@ -50,6 +50,8 @@ export type Stack = {
   worker: ChildProcess;
   /** Starts another GPU worker in place of one that has ended, and waits until it is ready. */
   restartWorker: () => Promise<void>;
+  /** One of the edge's KV namespaces. */
+  kv: ServedWorker['kv'];
   /** Folders of the checkpoint that writes, and of its bundle. */
   checkpoint: string;
   bundle: string;
@@ -129,6 +131,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       worker = launch();
       await untilReady(worker, workerUrl);
     },
+    kv: edge.kv,
     checkpoint: prepared.checkpoint,
     bundle: prepared.bundle,
     summary: prepared.summary,

@@ -147,6 +147,7 @@ const FUZZ_TARGETS = [
   'api',
   'worker',
   'images',
+  'kv',
 ] as const;
 
 const fuzzing = 'Fuzzing';

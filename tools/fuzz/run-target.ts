@@ -124,6 +124,7 @@ function signatureOf(error: unknown): string {
   const [line = ''] = textOf(error).split('\n');
   return line
     .replaceAll(/"[^"]*"/g, '""')
+    .replaceAll(/\/tmp\/\S+|\b[0-9a-f]{16,}\b/g, '')
     .replaceAll(/\d+/g, '0')
     .slice(0, 160);
 }

@@ -7,6 +7,7 @@ import { DOOR } from './targets/door.ts';
 import { EMBEDDING_VALUES } from './targets/embedding-values.ts';
 import { FRAMES } from './targets/frames.ts';
 import { IMAGES } from './targets/images.ts';
+import { KV } from './targets/kv.ts';
 
 export const TARGETS: readonly AnyTarget[] = [
   FRAMES,
@@ -16,6 +17,7 @@ export const TARGETS: readonly AnyTarget[] = [
   API,
   DOOR,
   IMAGES,
+  KV,
 ];
 
 /** How many of all cases each of some targets gets: by its share, at least one. */

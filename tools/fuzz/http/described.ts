@@ -47,12 +47,12 @@ export function checkReply(document: ApiDocument, input: HttpInput, reply: HttpR
       `${input.method} ${pathOf(input)} fails with ${outcome}: ${text.slice(0, 500)}`,
     );
   }
-  const operation = operationOf(document, input);
+  const [template, operation] = operationOf(document, input);
   // HTTP itself is refused before the Worker is asked.
   if (operation === undefined || (status === 400 && type !== 'application/problem+json'))
     return outcome;
   const described = operation.responses[status];
-  const what = `${input.method} ${pathOf(input)} replies ${outcome}`;
+  const what = `${input.method} ${template} replies ${outcome}`;
   if (described === undefined)
     throw new Violation(`${what}, which is not described: ${text.slice(0, 300)}`);
   if (input.method === 'HEAD' || type === '') return outcome;
@@ -74,8 +74,8 @@ export function checkReply(document: ApiDocument, input: HttpInput, reply: HttpR
 }
 
 function slugOf(text: string): string {
-  const type: unknown = /"type":"([^"]*)"/.exec(text)?.[1];
-  return String(type ?? '').replace(/^.*\//, '');
+  const type = /"type":"([^"]*)"/.exec(text)?.[1];
+  return (type ?? '').replace(/^.*\//, '');
 }
 
 function pathOf({ target }: HttpInput): string {
@@ -83,16 +83,20 @@ function pathOf({ target }: HttpInput): string {
   return path.length > 60 ? `${path.slice(0, 60)}…` : path;
 }
 
-/** The operation that answers; none of paths that are not described. */
-function operationOf({ paths }: ApiDocument, { method, target }: HttpInput): Operation | undefined {
-  if (method === 'OPTIONS') return undefined;
+/** The operation that answers, and its path; none of paths that are not described. */
+function operationOf(
+  { paths }: ApiDocument,
+  { method, target }: HttpInput,
+): [path: string, operation: Operation | undefined] {
+  if (method === 'OPTIONS') return [target, undefined];
   const path = target.split(/[?#]/)[0] ?? '';
   const matches = (template: string) =>
     new RegExp(`^${template.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path);
-  const item = paths[path] ?? paths[Object.keys(paths).find(matches) ?? ''];
+  const template = path in paths ? path : (Object.keys(paths).find(matches) ?? '');
+  const item = paths[template] ?? {};
   // Other methods are answered as every operation of the path says.
   const name = method === 'HEAD' ? 'get' : method.toLowerCase();
-  return item === undefined ? undefined : (item[name] ?? Object.values(item)[0]);
+  return [template, item[name] ?? Object.values(item)[0]];
 }
 
 function parsed(text: string, what: string): unknown {

@@ -10,7 +10,7 @@ const LEAKS: readonly [what: string, pattern: RegExp][] = [
   ],
   [
     'an error of JavaScript',
-    /\b(?:Type|Range|Reference|Syntax|Aggregate|Internal)Error\b|\bCannot (?:read|set|convert)\b|is not a function|is not iterable|Unexpected token|\[object \w+\]|\bundefined\b|ERR_[A-Z]/,
+    /\b(?:Type|Range|Reference|Syntax|Aggregate|Internal)Error\b|\bCannot (?:read|set|convert)\b|is not a function|is not iterable|\[object \w+\]|\bundefined\b|ERR_[A-Z]/,
   ],
 ];
 

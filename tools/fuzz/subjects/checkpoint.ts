@@ -110,7 +110,7 @@ function created(json: string): ReturnType<typeof createTokenizer> {
 }
 
 const ENGINE =
-  /Cannot (?:read|convert|set|mix)|is not (?:a function|iterable)|\[object|\bundefined\b|out of memory/;
+  /Cannot (?:read|convert|set|mix)|is not (?:a function|iterable)|\[object|(?<!received )\bundefined\b|out of memory/;
 const NAMES = /\w[._/]\w|"[^"]*"/;
 
 function expectPrecise(message: string): void {
