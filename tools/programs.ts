@@ -148,6 +148,7 @@ const FUZZ_TARGETS = [
   'worker',
   'images',
   'kv',
+  'raw-http',
 ] as const;
 
 const fuzzing = 'Fuzzing';

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import type { OpenTarget } from './target.ts';
 
 /** Something that must not happen, with the smallest input that still shows it. */
-export type Finding = {
+type Finding = {
   violation: string;
   /** Undefined where it shows only after all inputs. */
   input?: unknown;

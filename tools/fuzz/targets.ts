@@ -8,6 +8,7 @@ import { EMBEDDING_VALUES } from './targets/embedding-values.ts';
 import { FRAMES } from './targets/frames.ts';
 import { IMAGES } from './targets/images.ts';
 import { KV } from './targets/kv.ts';
+import { RAW_HTTP } from './targets/raw-http.ts';
 
 export const TARGETS: readonly AnyTarget[] = [
   FRAMES,
@@ -18,6 +19,7 @@ export const TARGETS: readonly AnyTarget[] = [
   DOOR,
   IMAGES,
   KV,
+  RAW_HTTP,
 ];
 
 /** How many of all cases each of some targets gets: by its share, at least one. */

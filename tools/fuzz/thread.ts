@@ -1,28 +1,25 @@
 /** The thread in which inputs are given to code that runs in this process. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { readCheckpoint } from './subjects/checkpoint.ts';
-import { readArguments } from './subjects/command-line.ts';
-import { readEmbeddings } from './subjects/embedding-values.ts';
-import { readFrameBytes } from './subjects/frames.ts';
-
 /** What came of an input: the kind of outcome, or what should not have been thrown. */
 export type ThreadReply = { outcome: string } | { failure: string };
 
-/** Each takes an input of its target, and returns the kind of outcome. */
+type Subject = (input: never) => string | Promise<string>;
+
+/** Each takes an input of its target, and returns the kind of outcome; loaded only where it is needed. */
 const SUBJECTS = {
-  frames: readFrameBytes,
-  'embedding-values': readEmbeddings,
-  'command-line': readArguments,
-  checkpoint: readCheckpoint,
-} as const;
+  frames: async () => (await import('./subjects/frames.ts')).readFrameBytes,
+  'embedding-values': async () => (await import('./subjects/embedding-values.ts')).readEmbeddings,
+  'command-line': async () => (await import('./subjects/command-line.ts')).readArguments,
+  checkpoint: async () => (await import('./subjects/checkpoint.ts')).readCheckpoint,
+} as const satisfies Record<string, () => Promise<Subject>>;
 export type SubjectName = keyof typeof SUBJECTS;
 
-const subject = SUBJECTS[workerData as SubjectName] as (input: unknown) => string | Promise<string>;
+const subject: Subject = await SUBJECTS[workerData as SubjectName]();
 
 parentPort?.on('message', async (input: unknown) => {
   let reply: ThreadReply;
   try {
-    reply = { outcome: await subject(input) };
+    reply = { outcome: await subject(input as never) };
   } catch (error) {
     const { name, message, stack = '' } = error as Error;
     reply = { failure: name === 'Violation' ? message : `${name}: ${message}\n${stack}` };

@@ -92,7 +92,7 @@ const NEAR: readonly string[] = [
 ];
 
 /** A whole image of zeros of any size, few bytes: what it costs is in its pixels. */
-export function zeroPng(width: number, height: number, bits: 1 | 8): Uint8Array<ArrayBuffer> {
+function zeroPng(width: number, height: number, bits: 1 | 8): Uint8Array<ArrayBuffer> {
   const chunk = (type: string, data: Uint8Array) => {
     const length = Buffer.alloc(4);
     length.writeUInt32BE(data.length);

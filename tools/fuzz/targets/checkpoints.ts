@@ -84,16 +84,16 @@ async function filesOf(isChanged: (file: string) => boolean) {
 }
 
 export const CHECKPOINTS = [
-  checkpoints('configs', 'configs of models, processors, generation and adapters', 4, (file) => {
+  checkpoints('configs', 'configs of models, processors, generation and adapters', 3, (file) => {
     return !TOKENIZER.test(file) && !WEIGHTS.test(file);
   }),
   checkpoints(
     'tokenizers',
     'tokenizer.json, SentencePiece, vocabularies, added tokens',
-    4,
+    3,
     (file) => TOKENIZER.test(file),
   ),
-  checkpoints('weights', 'safetensors, files of torch and LAVIS, adapters', 4, (file) =>
+  checkpoints('weights', 'safetensors, files of torch and LAVIS, adapters', 3, (file) =>
     WEIGHTS.test(file),
   ),
 ];

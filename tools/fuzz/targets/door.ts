@@ -170,9 +170,12 @@ export const DOOR: Target<HttpInput> = {
     return {
       inputs,
       run: async (input) => {
+        const startedAt = performance.now();
         const reply = await exchange(service.stack.workerUrl, input, HANG_MS);
         if (reply === null) return input.leaveAfter === null ? 'closed' : 'left';
-        return await checkFrames(reply, Buffer.from(input.body).toString('latin1'));
+        const isShort = performance.now() - startedAt < DEADLINE_MS / 2;
+        const sent = Buffer.from(input.body).toString('latin1');
+        return await checkFrames(reply, { sent, isShort });
       },
       settle: await service.watch(),
       [Symbol.asyncDispose]: async () => {},

@@ -38,7 +38,7 @@ export const IMAGES: Target<Uint8Array> = {
           leaveAfter: null,
         };
         const reply = await exchange(workerUrl, input, HANG_MS);
-        return reply === null ? 'closed' : await checkFrames(reply, '');
+        return reply === null ? 'closed' : await checkFrames(reply, { sent: '' });
       },
       settle: await watch(),
       [Symbol.asyncDispose]: async () => {},
