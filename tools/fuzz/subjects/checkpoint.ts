@@ -111,7 +111,7 @@ function created(json: string): ReturnType<typeof createTokenizer> {
 
 const ENGINE =
   /Cannot (?:read|convert|set|mix)|is not (?:a function|iterable)|\[object|(?<!received )\bundefined\b|out of memory/;
-const NAMES = /\w[._/]\w|"[^"]*"/;
+const NAMES = /\w[._/]\w|"[^"]*"|image processor/;
 
 function expectPrecise(message: string): void {
   const found = ENGINE.exec(message)?.[0];
