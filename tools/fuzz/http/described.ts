@@ -40,7 +40,7 @@ export function checkReply(document: ApiDocument, input: HttpInput, reply: HttpR
   const type = headers.get('content-type')?.split(';')[0]?.trim().toLowerCase() ?? '';
   const sent = `${input.target}\n${Buffer.from(input.body).toString('latin1')}\n${input.headers.join('\n')}`;
   if (status >= 400) expectNoLeak(text, sent);
-  const slug = type.endsWith('problem+json') ? slugOf(text) : '';
+  const slug = status >= 400 && type.endsWith('json') ? slugOf(text) : '';
   const outcome = `${status} ${slug}`.trim();
   if (status >= 500 && !ANNOUNCED.has(status)) {
     throw new Violation(
@@ -49,8 +49,7 @@ export function checkReply(document: ApiDocument, input: HttpInput, reply: HttpR
   }
   const [template, operation] = operationOf(document, input);
   // HTTP itself is refused before the Worker is asked.
-  if (operation === undefined || (status === 400 && type !== 'application/problem+json'))
-    return outcome;
+  if (operation === undefined || (status === 400 && !type.endsWith('json'))) return outcome;
   const described = operation.responses[status];
   const what = `${input.method} ${template} replies ${outcome}`;
   if (described === undefined)
@@ -59,22 +58,40 @@ export function checkReply(document: ApiDocument, input: HttpInput, reply: HttpR
   const media = described.content?.[type];
   if (media === undefined) throw new Violation(`${what} as ${type}, which is not described`);
   if (type.endsWith('json')) expectValid(document, media.schema, parsed(text, what), what);
-  if (type === 'text/event-stream') {
-    const events = eventsOf(text);
-    expectValid(document, (media.schema.contentSchema ?? {}) as JsonSchema, events, what);
-    const last = events.at(-1);
-    const failure = last?.event === 'error' ? (last.data as { status?: number }) : undefined;
-    if (failure === undefined) return outcome;
-    expectNoLeak(JSON.stringify(failure), sent);
-    if ((failure.status ?? 500) >= 500 && !ANNOUNCED.has(failure.status ?? 500)) {
-      throw new Violation(`${what} and then fails: ${JSON.stringify(failure)}`);
-    }
-  }
+  if (type === 'text/event-stream') checkEvents(document, media.schema, { text, sent, what });
   return outcome;
 }
 
+type Streamed = { text: string; sent: string; what: string };
+
+/** The items of a stream are its events, or what these carry; an error may be the last. */
+function checkEvents(document: ApiDocument, schema: JsonSchema, { text, sent, what }: Streamed) {
+  const items = (schema.contentSchema ?? {}) as JsonSchema;
+  const events = eventsOf(text);
+  const failure = events.at(-1);
+  if (failure !== undefined && isError(failure)) {
+    const said = JSON.stringify(failure.data);
+    expectNoLeak(said, sent);
+    if (FAILURES.test(said)) throw new Violation(`${what} and then fails: ${said.slice(0, 300)}`);
+    if (failure.event !== 'error') events.pop();
+  }
+  const carried = events.map(({ data }) => data);
+  if (faultsOf(document, items, carried) === null) return;
+  expectValid(document, items, events, what);
+}
+
+/** What a stream must not end with: problems whose status would be 500, 502 or 504. */
+const FAILURES = /internal[-_]error|computation[-_]failed|bad[-_]gateway|deadline[-_]exceeded/;
+
+function isError({ event, data }: StreamedEvent): boolean {
+  return (
+    event === 'error' ||
+    (typeof data === 'object' && data !== null && 'error' in data && data.error !== null)
+  );
+}
+
 function slugOf(text: string): string {
-  const type = /"type":"([^"]*)"/.exec(text)?.[1];
+  const type = /"(?:type|code)":\s*"([^"]*)"/.exec(text)?.[1];
   return (type ?? '').replace(/^.*\//, '');
 }
 
@@ -107,27 +124,30 @@ function parsed(text: string, what: string): unknown {
   }
 }
 
-function expectValid(
-  { components }: ApiDocument,
-  schema: JsonSchema,
-  value: unknown,
-  what: string,
-) {
-  const { errors } = new Validator({ ...schema, components } as Schema, '2020-12', false).validate(
-    value,
-  );
-  if (errors.length === 0) return;
-  const said = errors
-    .map(({ instanceLocation, error }) => `${instanceLocation} ${error}`)
-    .join('; ');
-  throw new Violation(`${what}, which its schema does not allow: ${said.slice(0, 500)}`);
+function expectValid(document: ApiDocument, schema: JsonSchema, value: unknown, what: string) {
+  const faults = faultsOf(document, schema, value);
+  if (faults === null) return;
+  throw new Violation(`${what}, which its schema does not allow: ${faults.slice(0, 500)}`);
 }
 
-function eventsOf(text: string): { event: string; data: unknown }[] {
-  const events: { event: string; data: unknown }[] = [];
+/** What is wrong with a value; null where nothing is. */
+function faultsOf({ components }: ApiDocument, schema: JsonSchema, value: unknown): string | null {
+  const whole = { ...schema, components } as Schema;
+  const { errors } = new Validator(whole, '2020-12', false).validate(value);
+  if (errors.length === 0) return null;
+  return errors.map(({ instanceLocation, error }) => `${instanceLocation} ${error}`).join('; ');
+}
+
+type StreamedEvent = { event: string; data: unknown };
+
+/** Events in their order, without the mark that some streams end with. */
+function eventsOf(text: string): StreamedEvent[] {
+  const events: StreamedEvent[] = [];
   createParser({
-    onEvent: ({ event = 'message', data }) =>
-      events.push({ event, data: parsed(data, 'a stream has an event') }),
+    onEvent: ({ event = 'message', data }) => {
+      if (data === '[DONE]') return;
+      events.push({ event, data: parsed(data, 'a stream has an event') });
+    },
   }).feed(text);
   return events;
 }
