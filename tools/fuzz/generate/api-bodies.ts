@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import type { ApiDocument, JsonSchema, Operation } from '../http/described.ts';
 import { byteEdit, editBytes } from './byte-edits.ts';
 import { hostileJson, hostileName, hostileString } from './hostile.ts';
-import { editJson, jsonEdit } from './json-edits.ts';
+import { editJson, type JsonEdit, jsonEdit } from './json-edits.ts';
 import { valuesOf } from './schema-values.ts';
 
 export type Body = { type: string; bytes: Uint8Array };
@@ -69,11 +69,16 @@ function requests(
   );
   const allowed = valuesOf(schema, schemas);
   const all = shown.length === 0 ? allowed : fc.oneof(fc.constantFrom(...shown), allowed);
-  const limit = Object.keys(propertiesOf(schema, schemas)).find((name) => MAX_TOKENS.test(name));
+  const names = Object.keys(propertiesOf(schema, schemas));
+  const limit = names.find((name) => MAX_TOKENS.test(name));
+  const needed = {
+    ...(limit !== undefined && { [limit]: FEW_TOKENS }),
+    ...(names.includes('image') && { image: { sha256: image.sha256 } }),
+  };
   return all.map((value) => {
     const ready = grounded(value, image);
-    if (limit === undefined || typeof ready !== 'object' || ready === null) return ready;
-    return { ...ready, [limit]: FEW_TOKENS };
+    if (typeof ready !== 'object' || ready === null) return ready;
+    return { ...needed, ...ready, ...(limit !== undefined && { [limit]: FEW_TOKENS }) };
   });
 }
 
@@ -90,7 +95,10 @@ function jsonBody(
   image: KnownImage,
 ): fc.Arbitrary<Body> {
   const text = fc
-    .tuple(requests(document, media, image), fc.array(jsonEdit(), { maxLength: 3 }))
+    .tuple(
+      requests(document, media, image),
+      fc.oneof(fc.constant<JsonEdit[]>([]), fc.array(jsonEdit(), { minLength: 1, maxLength: 3 })),
+    )
     .map(([value, edits]) => new TextEncoder().encode(editJson(value, edits)));
   const bytes = fc.oneof(
     { weight: 8, arbitrary: text },

@@ -147,7 +147,7 @@ function queryOf(
   const some = fc
     .array(pair, { minLength: 1, maxLength: 3 })
     .map((pairs) => `?${pairs.join('&')}`.slice(0, 12_000));
-  return fc.oneof({ weight: isFrequent ? 1 : 3, arbitrary: fc.constant('') }, some);
+  return fc.oneof({ weight: isFrequent ? 1 : 8, arbitrary: fc.constant('') }, some);
 }
 
 function headers(
@@ -168,7 +168,7 @@ function headers(
   );
   const one = fc.oneof(...described, ...known);
   const some = fc.array(one, { minLength: 1, maxLength: 3 }).map(valid);
-  return fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, some);
+  return fc.oneof({ weight: 5, arbitrary: fc.constant([]) }, some);
 }
 
 /** Longer ones are refused by HTTP itself. */
@@ -212,7 +212,7 @@ function encoded({ type, bytes }: Body): fc.Arbitrary<{ bytes: Uint8Array; heade
       return { bytes: made, headers: [...contentType, ['content-encoding', name]] };
     });
   return fc.oneof(
-    { weight: 8, arbitrary: fc.constant({ bytes, headers: contentType }) },
+    { weight: 12, arbitrary: fc.constant({ bytes, headers: contentType }) },
     compressed,
   );
 }
