@@ -7,7 +7,7 @@ import { TARGETS } from '../../tools/fuzz/targets.ts';
 
 const CORPUS = fileURLToPath(new URL('corpus', import.meta.url));
 
-it('all kept inputs', { timeout: 300_000 }, async () => {
+it('all kept inputs', { timeout: 900_000 }, async () => {
   const replayed = await replay(TARGETS, CORPUS);
   expect(replayed.filter((one) => 'violation' in one)).toEqual([]);
   expect(replayed.map(({ path }) => path)).toEqual(expect.arrayContaining(await inputsIn(CORPUS)));

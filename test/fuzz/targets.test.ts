@@ -12,7 +12,7 @@ it('has a target of each name that the command knows', () => {
   expect(FUZZ.options.only.kind.placeholder).toBe(names.join(','));
 });
 
-it(`does no harm with ${CASES} inputs to all targets`, { timeout: 300_000 }, async () => {
+it(`does no harm with ${CASES} inputs to all targets`, { timeout: 900_000 }, async () => {
   const reports = await campaign(TARGETS, { seed: SEED, cases: CASES });
   const findings = [...reports].flatMap(([{ name }, report]) =>
     report.findings.map(({ violation }) => `${name}: ${violation}`),

@@ -24,14 +24,16 @@ export async function campaign(
 ): Promise<Map<AnyTarget, Report>> {
   await using shared = new LazyStack(isVerbose);
   const reports = new Map<AnyTarget, Report>();
+  const all = casesOf(targets, cases);
+  const total = [...all.values()].reduce((sum, own) => sum + own, 0);
   let before = 0;
-  for (const [target, own] of casesOf(targets, cases)) {
+  for (const [target, own] of all) {
     await using open = await target.open(shared);
     const report = await runTarget(open, {
       seed,
       cases: own,
       lanes: target.lanes,
-      ...(until === undefined ? {} : { until }),
+      ...(until === undefined ? {} : { until: partOf(until, own / (total - before)) }),
       onProgress: (done) => onProgress(before + done, target.name),
     });
     before += own;
@@ -39,6 +41,11 @@ export async function campaign(
     await onReport?.(target, report);
   }
   return reports;
+}
+
+/** When a part of the time that is left is over. */
+function partOf(until: number, part: number): number {
+  return Date.now() + part * Math.max(0, until - Date.now());
 }
 
 /** What came of an input that was kept: the kind of outcome, or what is wrong still. */

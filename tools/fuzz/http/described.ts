@@ -48,6 +48,11 @@ export function checkReply(document: ApiDocument, input: HttpInput, reply: HttpR
     );
   }
   const [template, operation] = operationOf(document, input);
+  if (operation === undefined && input.method !== 'OPTIONS' && status < 300) {
+    throw new Violation(
+      `${input.method} ${pathOf(input)} is not described, and is answered ${status}`,
+    );
+  }
   // HTTP itself is refused before the Worker is asked.
   if (operation === undefined || (status === 400 && !type.endsWith('json'))) return outcome;
   const described = operation.responses[status];
