@@ -42,7 +42,9 @@ export async function keepInput(
   corpus: string,
   { target, violation, input }: KeptInput,
 ): Promise<string> {
-  const text = `${encodeInput({ violation, input })}\n`;
+  // Without the stack, which has paths of this machine.
+  const [said = ''] = violation.split('\n');
+  const text = `${encodeInput({ violation: said, input })}\n`;
   const words = violation.toLowerCase().match(/[a-z]+/g) ?? [];
   const hash = createHash('sha256').update(encodeInput(input)).digest('hex').slice(0, 8);
   const path = join(corpus, target, `${[...words.slice(0, 6), hash].join('-')}.json`);
