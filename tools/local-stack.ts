@@ -14,7 +14,7 @@ import { Health } from '@blip2/shared/schemas/health';
 import { readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
-import { type LogLevel, type Network, serveWorker } from './serve-worker.ts';
+import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
@@ -54,6 +54,8 @@ export type Stack = {
   worker: ChildProcess;
   /** Starts another GPU worker in place of one that has ended, and waits until it is ready. */
   restartWorker: () => Promise<void>;
+  /** One of the edge's KV namespaces. */
+  kv: ServedWorker['kv'];
   /** Folders of the checkpoint that writes, and of its bundle. */
   checkpoint: string;
   bundle: string;
@@ -134,6 +136,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       worker = launch();
       await untilReady(worker, workerUrl);
     },
+    kv: edge.kv,
     checkpoint: prepared.checkpoint,
     bundle: prepared.bundle,
     summary: prepared.summary,

@@ -226,6 +226,71 @@ export const LOAD = {
   family: WORKER_OPTIONS,
 };
 
+/** What `npm run fuzz` gives inputs to: tools/fuzz/targets.ts has a target of each of these names. */
+const FUZZ_TARGETS = [
+  'frames',
+  'embedding-values',
+  'command-line',
+  'configs',
+  'tokenizers',
+  'weights',
+  'api',
+  'worker',
+  'images',
+  'kv',
+  'raw-http',
+] as const;
+
+const fuzzing = 'Fuzzing';
+
+export const FUZZ = {
+  command: 'npm run fuzz --',
+  summary:
+    'Gives made-up inputs to everything that reads bytes from outside, keeps those that do harm below test/fuzz/corpus/, and ends with 1 where there are any.',
+  options: {
+    seed: option({
+      flag: 'seed',
+      kind: wholeNumber(0, 2 ** 31 - 1),
+      defaultText: 'a random one, which is printed',
+      group: fuzzing,
+      help: 'the same seed, targets and number of cases give the same inputs',
+    }),
+    cases: option({
+      flag: 'cases',
+      kind: wholeNumber(1, 100_000_000),
+      default: 50_000,
+      group: fuzzing,
+      help: 'inputs of all targets together',
+    }),
+    minutes: option({
+      flag: 'minutes',
+      kind: wholeNumber(1, 100_000),
+      defaultText: 'as long as it takes',
+      group: fuzzing,
+      help: 'time after which no further inputs are made',
+    }),
+    only: option({
+      flag: 'only',
+      kind: choices(...FUZZ_TARGETS),
+      group: fuzzing,
+      help: 'these targets',
+    }),
+    replay: option({
+      flag: 'replay',
+      kind: text('PATH'),
+      group: fuzzing,
+      help: 'run inputs that were kept, of one file or of a folder, instead of new ones',
+    }),
+    verbose: option({
+      flag: 'verbose',
+      kind: toggle(),
+      default: false,
+      group: fuzzing,
+      help: 'show what edge and GPU worker log',
+    }),
+  },
+};
+
 export const SCREENSHOT = {
   command: 'npm run screenshot --',
   summary: 'Takes the image of the page in the README from the running service.',

@@ -10,7 +10,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import type { Json, Log, WorkerdStructuredLog } from 'miniflare';
+import type { Json, Log, Miniflare, WorkerdStructuredLog } from 'miniflare';
 import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
 
 export type ServeOptions = {
@@ -38,6 +38,8 @@ export type ServedWorker = {
   url: string;
   /** Runs the Worker's `scheduled` handler, as a cron trigger does. */
   scheduled: (cron: string) => Promise<void>;
+  /** One of the Worker's KV namespaces, to see or change what stands in it. */
+  kv: (binding: string) => ReturnType<Miniflare['getKVNamespace']>;
   stop: () => Promise<void>;
 };
 
@@ -109,6 +111,7 @@ export async function serveWorker(
         const worker = await miniflare.getWorker();
         await worker.scheduled({ cron });
       },
+      kv: (binding) => miniflare.getKVNamespace(binding),
       stop: () => miniflare.dispose(),
     };
   } catch (cause) {

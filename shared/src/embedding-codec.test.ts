@@ -69,6 +69,16 @@ describe('encoded embeddings', () => {
   });
 });
 
+describe.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])('%f', (odd) => {
+  it.each(['float16', 'float32'] as const)('as %s is refused wherever it stands', (type) => {
+    for (const at of values.keys()) {
+      const encoded = encodeEmbeddings({ ...shape, values: values.with(at, odd) }, type);
+      const refusal = 'a value is not a finite number';
+      expect(() => decodeEmbeddings(encoded, shape)).toThrow(new EmbeddingCodecError(refusal));
+    }
+  });
+});
+
 describe('any embeddings', () => {
   const embeddings = fc.tuple(fc.nat(6), fc.nat(6)).chain(([numQueries, hidden]) =>
     fc.record({
@@ -78,6 +88,9 @@ describe('any embeddings', () => {
         minLength: numQueries * hidden,
         maxLength: numQueries * hidden,
         noNaN: true,
+        // Beyond this is infinity in float16.
+        max: 65_504,
+        min: -65_504,
       }),
     }),
   );

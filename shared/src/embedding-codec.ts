@@ -21,7 +21,7 @@ export type EmbeddingShape = { numQueries: number; hidden: number };
 /** Embeddings of one image, float32, row-major [numQueries, hidden]. */
 export type QueryEmbeddings = EmbeddingShape & { values: Float32Array };
 
-/** Thrown when a value is truncated, damaged, or of another shape: the caller treats it as a miss. */
+/** Thrown when a value is truncated, damaged, not finite, or of another shape: the caller treats it as a miss. */
 export class EmbeddingCodecError extends Error {
   override name = 'EmbeddingCodecError';
 }
@@ -88,7 +88,24 @@ export function embeddingPayload(
   }
   if (crc32(payload) !== view.getUint32(12, true))
     throw new EmbeddingCodecError('the value is damaged');
+  if (!hasOnlyFinite(payload, type))
+    throw new EmbeddingCodecError('a value is not a finite number');
   return { type, payload };
+}
+
+/** Whether no value is infinite or NaN: then all bits of its exponent are set. */
+function hasOnlyFinite(payload: Uint8Array, type: EmbeddingType): boolean {
+  const size = TYPED_ARRAY[type].BYTES_PER_ELEMENT;
+  const { buffer, byteOffset, byteLength } =
+    payload.byteOffset % size === 0 ? payload : payload.slice();
+  const [bits, exponent] =
+    type === 'float16'
+      ? ([new Uint16Array(buffer, byteOffset, byteLength / size), 0x7c00] as const)
+      : ([new Uint32Array(buffer, byteOffset, byteLength / size), 0x7f80_0000] as const);
+  for (let i = 0; i < bits.length; i++) {
+    if (((bits[i] as number) & exponent) === exponent) return false;
+  }
+  return true;
 }
 
 /** @throws EmbeddingCodecError when the bytes are not an intact value of the expected shape */

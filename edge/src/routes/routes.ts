@@ -116,7 +116,7 @@ const API: readonly Route[] = [
     request: { json: 'MatchRequest', fields: MatchOptions },
     reply: { 'application/json': ['MatchReply'] },
     headers: ['server-timing', 'cache-control'],
-    problems: [...REQUEST, ...WORK, 'no-retrieval-model'],
+    problems: [...REQUEST, ...WORK, 'not-acceptable', 'no-retrieval-model'],
   },
   {
     method: 'POST',

@@ -1,6 +1,7 @@
 /** The language model's config of a checkpoint of LAVIS: its base's, and what LAVIS changes of it. */
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { parseOrThrow } from '../config/schema-helpers.ts';
 import { CheckpointError } from '../errors.ts';
 import type { LavisKind } from './lavis-names.ts';
 import { LAVIS_SETTINGS, type LavisSettings } from './lavis-settings.ts';
@@ -76,12 +77,12 @@ export async function textConfig(
   settings: LavisSettings,
 ): Promise<{ config: Members; beside: Members }> {
   const path = join(base.folder, 'config.json');
-  const config = Config.parse(await readJson(path));
+  const config = parseOrThrow(Config, await readJson(path), path);
   const isBlip2 = config.model_type === 'blip-2';
   const text = isBlip2 ? Config.safeParse(config.text_config).data : config;
   if (kind !== 'retrieve' && text?.model_type !== kind) {
     throw new CheckpointError(
-      `${LAVIS_SETTINGS} names the base ${settings.base}, whose language model is ${String(text?.model_type)}: the checkpoint is made for ${kind}.`,
+      `${LAVIS_SETTINGS} names the base ${settings.base}, whose language model is ${String(text?.model_type ?? 'none')}: the checkpoint is made for ${kind}.`,
     );
   }
   const { image_token_index } = config;

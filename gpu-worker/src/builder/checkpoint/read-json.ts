@@ -2,9 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { CheckpointError } from '../errors.ts';
 
+/** Levels of a file's values: what reads them calls itself for each, and known files have a dozen. */
+const MOST_LEVELS = 100;
+
 /**
  * A file's JSON; `absent` where there is no such file.
- * @throws CheckpointError naming the file when it is no JSON, or cannot be read and `absent` is left out
+ * @throws CheckpointError naming the file when it is no JSON, is nested too deeply, or cannot be read and `absent` is left out
  */
 export async function readJson(path: string, absent?: unknown): Promise<unknown> {
   let text: string;
@@ -14,9 +17,19 @@ export async function readJson(path: string, absent?: unknown): Promise<unknown>
     if (absent !== undefined) return absent;
     throw new CheckpointError(`${path} cannot be read.`, { cause });
   }
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (cause) {
     throw new CheckpointError(`${path} is not JSON.`, { cause });
   }
+  if (hasMoreLevels(value, MOST_LEVELS)) {
+    throw new CheckpointError(`${path} has values nested more than ${MOST_LEVELS} deep.`);
+  }
+  return value;
+}
+
+function hasMoreLevels(value: unknown, most: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return most === 0 || Object.values(value).some((inner) => hasMoreLevels(inner, most - 1));
 }

@@ -2,12 +2,14 @@
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { IGNORED_KEYS } from '../config/ignored-keys.ts';
+import { parseOrThrow } from '../config/schema-helpers.ts';
 import { isSaid, shortly } from '../config/strict-keys.ts';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
 
 const CONFIG = 'config.json';
 const Members = z.record(z.string(), z.unknown());
+const Config = z.looseObject({ text_config: Members });
 
 /**
  * @param base folder with the base's config, and what the base is called
@@ -49,12 +51,16 @@ export async function isHeadTied(folder: string): Promise<boolean> {
   return config.data?.text_config?.tie_word_embeddings !== false;
 }
 
-/** `config.json` for a language model with another number of tokens. */
+/**
+ * `config.json` for a language model with another number of tokens.
+ * @throws CheckpointError naming the file where it has no language model
+ */
 export async function configWithVocabulary(
   folder: string,
   vocab_size: number | null,
 ): Promise<string> {
-  const config = Members.parse(await readJson(join(folder, CONFIG)));
-  const text_config = { ...Members.parse(config.text_config), vocab_size };
+  const path = join(folder, CONFIG);
+  const config = parseOrThrow(Config, await readJson(path), path);
+  const text_config = { ...config.text_config, vocab_size };
   return `${JSON.stringify({ ...config, text_config }, null, 2)}\n`;
 }

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
 import { CheckpointError } from '../errors.ts';
-import { count, parseOrThrow, withDefault } from './schema-helpers.ts';
+import { count, layerCount, parseOrThrow, withDefault } from './schema-helpers.ts';
 import { TextConfig, unsupportedLanguageModel } from './text-config.ts';
 
 const VisionConfig = z.object({
   model_type: z.optional(z.enum(['blip_2_vision_model', 'instructblip_vision_model'])),
   hidden_size: withDefault(count, 1408),
   intermediate_size: withDefault(count, 6144),
-  num_hidden_layers: withDefault(count, 39),
+  num_hidden_layers: withDefault(layerCount, 39),
   num_attention_heads: withDefault(count, 16),
   image_size: withDefault(count, 224),
   patch_size: withDefault(count, 14),
@@ -27,7 +27,7 @@ const QFormerConfig = z.object({
   model_type: z.optional(z.enum(['blip_2_qformer', 'instructblip_qformer'])),
   hidden_size: withDefault(count, 768),
   intermediate_size: withDefault(count, 3072),
-  num_hidden_layers: withDefault(count, 12),
+  num_hidden_layers: withDefault(layerCount, 12),
   num_attention_heads: withDefault(count, 12),
   encoder_hidden_size: withDefault(count, 1408),
   cross_attention_frequency: withDefault(count, 2),

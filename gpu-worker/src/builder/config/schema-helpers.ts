@@ -3,8 +3,11 @@ import * as z from 'zod/mini';
 import { CheckpointError } from '../errors.ts';
 import { shortly } from './strict-keys.ts';
 
-/** A size or a number of things, at least 1. */
-export const count = z.int().check(z.positive());
+/** A size or a number of things, at least 1; what is sized by it is allocated before a tensor contradicts. */
+export const count = z.int().check(z.positive(), z.maximum(10_000_000));
+
+/** How often a layer is repeated: a graph is made of so many, and none that was published has more than a hundred. */
+export const layerCount = z.int().check(z.positive(), z.maximum(1000));
 
 /** A member that configs leave out where it has transformers' default. */
 export const withDefault = <T extends z.ZodMiniType>(schema: T, value: z.input<T>) =>

@@ -42,6 +42,6 @@ export function isSaid(value: unknown): boolean {
 }
 
 export function shortly(value: unknown): string {
-  const text = JSON.stringify(value);
+  const text = JSON.stringify(value ?? null);
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }

@@ -1,6 +1,6 @@
 /** `text_config` of a generative checkpoint: OPT or T5. Defaults are those of transformers. */
 import * as z from 'zod/mini';
-import { count, withDefault } from './schema-helpers.ts';
+import { count, layerCount, withDefault } from './schema-helpers.ts';
 
 const OptConfig = z.object({
   model_type: z.literal('opt'),
@@ -8,7 +8,7 @@ const OptConfig = z.object({
   vocab_size: withDefault(count, 50272),
   hidden_size: withDefault(count, 768),
   ffn_dim: withDefault(count, 3072),
-  num_hidden_layers: withDefault(count, 12),
+  num_hidden_layers: withDefault(layerCount, 12),
   num_attention_heads: withDefault(count, 12),
   max_position_embeddings: withDefault(count, 2048),
   word_embed_proj_dim: z.optional(z.nullable(count)),
@@ -31,8 +31,8 @@ const T5Config = z.object({
   d_model: withDefault(count, 512),
   d_kv: withDefault(count, 64),
   d_ff: withDefault(count, 2048),
-  num_layers: withDefault(count, 6),
-  num_decoder_layers: z.optional(z.nullable(count)),
+  num_layers: withDefault(layerCount, 6),
+  num_decoder_layers: z.optional(z.nullable(layerCount)),
   num_heads: withDefault(count, 8),
   relative_attention_num_buckets: withDefault(z.int().check(z.gte(4)), 32),
   relative_attention_max_distance: withDefault(count, 128),

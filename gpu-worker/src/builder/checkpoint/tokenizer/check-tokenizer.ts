@@ -2,6 +2,7 @@
 import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import { promptFrame } from '@blip2/shared/edge-model';
 import * as z from 'zod/mini';
+import { shortly } from '../../config/strict-keys.ts';
 import { CheckpointError } from '../../errors.ts';
 import { type Frame, frameTokens } from './frame-tokens.ts';
 import type { TokenizerConfig } from './token-files.ts';
@@ -117,7 +118,7 @@ function expectSettings(file: TokenizerJson, config: TokenizerConfig): void {
     const there = config[key] ?? otherwise;
     if (there === undefined || there === here) continue;
     throw new CheckpointError(
-      `tokenizer_config.json: ${key} is ${there}, and ${here} in tokenizer.json.`,
+      `tokenizer_config.json: ${key} is ${shortly(there)}, and ${shortly(here)} in tokenizer.json.`,
     );
   }
 }

@@ -1,0 +1,122 @@
+/** The whole service for targets that need it: what it is asked for, and whether it is as it was before. */
+import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Stack, startStack } from '../local-stack.ts';
+import { readImage, readScenes } from '../scenes.ts';
+import { Violation } from './violation.ts';
+
+/** Longest time that the edge gives a request. Machines with other work to do are slow. */
+export const DEADLINE_MS = 15_000;
+/** An answer that comes later than this never comes. */
+export const HANG_MS = 2 * DEADLINE_MS;
+
+/**
+ * Bytes that a process may keep beyond what it had before a target, and hold at most meanwhile. The GPU worker's caches of
+ * image features and prefixes fill up, and allocators keep what large images needed; a leak grows beyond.
+ */
+const MORE_KEPT = 600 * 2 ** 20;
+const MORE_AT_MOST = 1.5 * 2 ** 30;
+/** How long work that nobody waits for any more may go on. */
+const REST_MS = DEADLINE_MS;
+
+const IDLE = ['blip2_num_requests_running', 'blip2_num_requests_waiting'];
+
+export type FuzzStack = AsyncDisposable & {
+  stack: Stack;
+  /** An image that is cached, and its bytes. */
+  image: { bytes: Uint8Array<ArrayBuffer>; sha256: string };
+  /** Expects afterwards that the service is as it is now. */
+  watch: () => Promise<() => Promise<void>>;
+};
+
+export async function startFuzzStack(isVerbose: boolean): Promise<FuzzStack> {
+  const stack = await startStack({
+    vars: { REQUEST_DEADLINE_MS: String(DEADLINE_MS) },
+    logLevel: isVerbose ? 'error' : 'none',
+    ...(isVerbose ? {} : { workerEnv: { BLIP2_LOG_LEVEL: 'silent' } }),
+  });
+  const [scene] = await readScenes();
+  if (scene === undefined) throw new Error('There are no test scenes.');
+  const bytes = await readImage(scene);
+  const first = await caption(stack, bytes);
+  return {
+    stack,
+    image: { bytes, sha256: first.image.sha256 },
+    watch: async () => {
+      const before = await memory(stack);
+      return async () => {
+        await expectIdle(stack);
+        const { caption: text } = await caption(stack, bytes);
+        if (text !== first.caption) {
+          throw new Violation(`the caption of an image is "${text}", and was "${first.caption}"`);
+        }
+        await expectMemory(stack, before);
+      };
+    },
+    [Symbol.asyncDispose]: () => stack.stop(),
+  };
+}
+
+type Captioned = { caption: string; image: { sha256: string } };
+
+async function caption({ url }: Stack, bytes: Uint8Array<ArrayBuffer>): Promise<Captioned> {
+  const signal = AbortSignal.timeout(HANG_MS);
+  const health = await fetch(`${url}/healthz`, { signal });
+  if (!health.ok) throw new Violation(`the service is not healthy: ${await health.text()}`);
+  const headers = { 'content-type': 'image/webp' };
+  const reply = await fetch(`${url}/v1/captions`, { method: 'POST', headers, body: bytes, signal });
+  if (!reply.ok) throw new Violation(`an ordinary request fails: ${await reply.text()}`);
+  return (await reply.json()) as Captioned;
+}
+
+/** @throws Violation when places of the GPU worker are still taken though nobody waits for an answer */
+async function expectIdle({ workerUrl }: Stack): Promise<void> {
+  const deadline = Date.now() + REST_MS;
+  for (;;) {
+    const text = await (await fetch(`${workerUrl}/metrics`)).text();
+    const busy = text
+      .split('\n')
+      .filter((line) => IDLE.some((name) => line.startsWith(name)) && !line.endsWith(' 0'));
+    if (busy.length === 0) return;
+    if (Date.now() > deadline) throw new Violation(`places are still taken: ${busy.join(', ')}`);
+    await delay(100);
+  }
+}
+
+type Memory = { resident: number; most: number };
+
+/** Bytes of the GPU worker and of workerd, by name; none where the system is not Linux. */
+async function memory({ worker }: Stack): Promise<Map<string, Memory>> {
+  const processes: [string, number][] = [['the GPU worker', worker.pid ?? 0]];
+  for (const pid of await childrenOf(process.pid)) {
+    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+    if (name.trim() === 'workerd') processes.push(['workerd', pid]);
+  }
+  const found = new Map<string, Memory>();
+  for (const [name, pid] of processes) {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+    const bytes = (field: string) =>
+      1024 * Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? Number.NaN);
+    found.set(name, { resident: bytes('VmRSS'), most: bytes('VmHWM') });
+  }
+  return found;
+}
+
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  return text.split(' ').filter(Boolean).map(Number);
+}
+
+async function expectMemory(stack: Stack, before: Map<string, Memory>): Promise<void> {
+  for (const [name, { resident, most }] of await memory(stack)) {
+    const earlier = before.get(name) ?? { resident: 0, most: 0 };
+    const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+    if (resident > earlier.resident + MORE_KEPT) {
+      const was = megabytes(earlier.resident);
+      throw new Violation(`${name} keeps ${megabytes(resident)} in memory, and had ${was} before`);
+    }
+    if (most > Math.max(earlier.most, earlier.resident + MORE_AT_MOST)) {
+      throw new Violation(`${name} took ${megabytes(most)} meanwhile`);
+    }
+  }
+}
