@@ -1,0 +1,117 @@
+/** Writes the reply to a conversation: what every dialect with chat does before its own form begins. */
+import { ApiError } from '@blip2/shared/errors';
+import type { Choice } from '@blip2/shared/schemas/generation';
+import type { GenerationConfig } from '@blip2/shared/wire';
+import type { Dependencies } from '../dependencies.ts';
+import { beginGeneration } from '../generation/begin-generation.ts';
+import type { Delta, Generation } from '../generation/generate.ts';
+import type { GenerationOptions } from '../generation/generation-options.ts';
+import { type Prompt, preparePrompt } from '../generation/prepare-prompt.ts';
+import { sourceFromText } from '../image/image-source.ts';
+import type { RequestContext } from '../request-context.ts';
+import { type Conversation, promptOf } from './conversation.ts';
+
+/** The end of a reply, as dialects show it. */
+export type Written = Pick<
+  Generation,
+  'text' | 'finish_reason' | 'logprobs' | 'choices' | 'model' | 'usage'
+>;
+
+export type ReplyDelta =
+  | { type: 'image' }
+  | Extract<Delta, { type: 'delta' }>
+  | { type: 'done'; generation: Written };
+
+/** What is written to those who send no image: apps ask for titles and tags so, and are not helped by an error. */
+const NO_IMAGE = 'Send an image: this model says what it shows and answers questions about it.';
+
+export type ReplyRequest = {
+  conversation: Conversation;
+  options: GenerationOptions;
+  /** The member of the request that holds the messages. */
+  field: string;
+  /** Whether the oldest turns may be left out where all are too many. */
+  mayTruncate?: boolean;
+};
+
+/** What a reply will be written with. */
+export type PreparedReply = {
+  generation: GenerationConfig;
+  /** Nothing is sent to the GPU worker before the first delta is asked for. */
+  begin: (context: RequestContext) => Promise<AsyncGenerator<ReplyDelta, void, undefined>>;
+};
+
+/**
+ * Validates everything that needs no image.
+ * @throws ApiError `prompt-too-long`, `invalid-request`; `begin` throws those of the image
+ */
+export function prepareReply(deps: Dependencies, request: ReplyRequest): PreparedReply {
+  const { image } = request.conversation;
+  const prompt = promptFor(deps, request);
+  const { generation } = prompt;
+  if (image === undefined) {
+    return { generation, begin: async () => withoutImage(deps, prompt) };
+  }
+  return {
+    generation,
+    begin: async (context) => {
+      try {
+        const source = sourceFromText(image.url, image.field);
+        return (await beginGeneration(deps, { source, prompt }, context)).deltas;
+      } catch (thrown) {
+        throw renamed(thrown, { image: image.field, 'image.sha256': image.field });
+      }
+    },
+  };
+}
+
+function promptFor(
+  deps: Dependencies,
+  { conversation, options, field, mayTruncate = false }: ReplyRequest,
+): Prompt {
+  const { history } = conversation;
+  const { family } = deps.models.generate;
+  for (let dropped = 0; ; dropped++) {
+    const text = promptOf(family, { ...conversation, history: history.slice(dropped) });
+    try {
+      const where = history.length > 0 ? 'history' : 'question';
+      return preparePrompt(deps, { text, field: where }, options);
+    } catch (thrown) {
+      const isTooLong = thrown instanceof ApiError && thrown.slug === 'prompt-too-long';
+      if (isTooLong && mayTruncate && dropped < history.length) continue;
+      throw renamed(thrown, { question: field, history: field });
+    }
+  }
+}
+
+/** The same error, which names the member that this dialect has for ours. */
+function renamed(thrown: unknown, names: Readonly<Record<string, string>>): unknown {
+  if (!(thrown instanceof ApiError)) return thrown;
+  const { slug, message, extras, headers, cause } = thrown;
+  const field = names[extras.field ?? ''];
+  if (field === undefined) return thrown;
+  return new ApiError(slug, message, { ...extras, field, headers, cause });
+}
+
+async function* withoutImage(
+  { models }: Pick<Dependencies, 'models'>,
+  { inputIds, generation: { n } }: Prompt,
+): AsyncGenerator<ReplyDelta, void, undefined> {
+  const { name, tokenizer } = models.generate;
+  const choice: Choice = { text: NO_IMAGE, finish_reason: 'stop' };
+  for (let index = 0; index < n; index++) {
+    yield { type: 'delta', choice: index, text: NO_IMAGE, index: 0 };
+  }
+  const prompt_tokens = inputIds.length;
+  const completion_tokens = n * tokenizer().encode(NO_IMAGE).length;
+  const total_tokens = prompt_tokens + completion_tokens;
+  yield {
+    type: 'done',
+    generation: {
+      ...choice,
+      ...(n > 1 && { choices: Array.from({ length: n }, () => choice) }),
+      model: name,
+      usage: { prompt_tokens, completion_tokens, total_tokens },
+    },
+  };
+}
