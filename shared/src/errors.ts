@@ -19,7 +19,8 @@ export const PROBLEMS = {
   'unsupported-parameter': {
     status: 400,
     title: 'A parameter is not supported',
-    cause: 'The request asks for something that this service does not do, and that would change the reply.',
+    cause:
+      'The request asks for something that this service does not do, and that would change the reply.',
     remedy: 'Leave out what `field` names; `detail` says what is done instead.',
   },
   'invalid-json': {

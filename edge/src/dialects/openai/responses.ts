@@ -1,5 +1,4 @@
 /** `POST /v1/responses`: a conversation about an image; nothing is stored. */
-import { ApiError } from '@blip2/shared/errors';
 import {
   type ResponseItem,
   type ResponsePart,
@@ -43,14 +42,6 @@ export const createResponse: Handler = async (c, deps) => {
   }
   const ended = endedResponse(response, model, await wholeOf(deltas));
   return c.json(ended, 200, { 'cache-control': 'no-store' });
-};
-
-/** `GET` and `DELETE /v1/responses/{id}`. */
-export const storedResponse: Handler = () => {
-  throw new ApiError(
-    'not-found',
-    'No response is stored here: read the reply to the request that made it.',
-  );
 };
 
 const NOT_STORED = 'nothing is stored here: send the whole conversation in input';

@@ -15,6 +15,7 @@ const TAGS: Record<Tag, string> = {
   text: 'Captions and answers, whole or as they are written.',
   matching: 'How well texts fit an image.',
   embeddings: 'What the Q-Former makes of an image, and what texts are compared with.',
+  openai: 'The same for clients of OpenAI’s API: their base URL is `/v1`.',
   service: 'Health, and what describes the service.',
 };
 
@@ -63,7 +64,7 @@ function operation(route: Route, defaults: Defaults): object {
           { description: other.description, headers: headers(other.headers) },
         ]),
       ),
-      ...problemResponses(route.problems, headers),
+      ...problemResponses(route.problems, headers, route.errors),
     },
   };
 }

@@ -1,10 +1,14 @@
 /** The problems that an operation can reply with, by status. */
 import { PROBLEMS, type Problem, type ProblemSlug } from '@blip2/shared/errors';
 import type { ReplyHeader } from '@blip2/shared/schemas/headers';
+import type { Route } from '../route.ts';
+import { EXAMPLES } from './examples.ts';
 import { reference } from './schemas.ts';
 
 /** What every route can reply with. */
 const EVERYWHERE: readonly ProblemSlug[] = ['method-not-allowed', 'internal-error'];
+
+const OPENAI_EXAMPLES = EXAMPLES.OpenAiError;
 
 /** Headers of problems beside `x-request-id` and `cache-control`. */
 const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
@@ -14,10 +18,14 @@ const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
   503: ['retry-after'],
 };
 
-/** @param headers the headers of a reply, as the document describes them */
+/**
+ * @param headers the headers of a reply, as the document describes them
+ * @param errors the form of the errors, where it is not that of problem documents alone
+ */
 export function problemResponses(
   slugs: readonly ProblemSlug[],
   headers: (names: readonly ReplyHeader[]) => object,
+  errors?: Route['errors'],
 ): Record<string, object> {
   const byStatus = Object.groupBy([...slugs, ...EVERYWHERE], (slug) => PROBLEMS[slug].status);
   return Object.fromEntries(
@@ -29,22 +37,27 @@ export function problemResponses(
           description: same.map(describe).join('\n'),
           headers: headers(['cache-control', ...extra]),
           content: {
-            'application/problem+json': {
-              schema: {
-                allOf: [
-                  reference('Problem'),
-                  {
-                    type: 'object',
-                    properties: {
-                      type: { type: 'string', enum: same.map((slug) => `/problems/${slug}`) },
+            ...(errors !== undefined && {
+              'application/json': { schema: reference('OpenAiError'), examples: OPENAI_EXAMPLES },
+            }),
+            ...(errors !== 'openai' && {
+              'application/problem+json': {
+                schema: {
+                  allOf: [
+                    reference('Problem'),
+                    {
+                      type: 'object',
+                      properties: {
+                        type: { type: 'string', enum: same.map((slug) => `/problems/${slug}`) },
+                      },
                     },
-                  },
-                ],
+                  ],
+                },
+                examples: Object.fromEntries(
+                  same.map((slug) => [slug, { $ref: `#/components/examples/${slug}` }]),
+                ),
               },
-              examples: Object.fromEntries(
-                same.map((slug) => [slug, { $ref: `#/components/examples/${slug}` }]),
-              ),
-            },
+            }),
           },
         },
       ];

@@ -189,7 +189,12 @@ export const ResponseObject = described(
     status: described(status, 'How far it is.', 'completed'),
     background: described(z.literal(false), 'Always false.'),
     error: described(
-      z.nullable(z.object({ code: OpenAiError.shape.error.shape.code, message: z.string() })),
+      z.nullable(
+        z.object({
+          code: OpenAiError.shape.error.shape.code,
+          message: OpenAiError.shape.error.shape.message,
+        }),
+      ),
       'Why it failed.',
     ),
     incomplete_details: described(
