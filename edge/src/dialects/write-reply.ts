@@ -59,7 +59,7 @@ export function prepareReply(deps: Dependencies, request: ReplyRequest): Prepare
         const source = sourceFromText(image.url, image.field);
         return (await beginGeneration(deps, { source, prompt }, context)).deltas;
       } catch (thrown) {
-        throw renamed(thrown, { image: image.field, 'image.sha256': image.field });
+        throw ofImage(thrown, image.field);
       }
     },
   };
@@ -82,6 +82,12 @@ function promptFor(
       throw renamed(thrown, { question: field, history: field });
     }
   }
+}
+
+/** The same error, which names the member that is the image where nothing else is to blame. */
+function ofImage(thrown: unknown, field: string): unknown {
+  const isOurs = !(thrown instanceof ApiError) || thrown.status >= 500;
+  return isOurs ? thrown : renamed(thrown, { image: field, 'image.sha256': field, '': field });
 }
 
 /** The same error, which names the member that this dialect has for ours. */

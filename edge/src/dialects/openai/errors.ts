@@ -31,6 +31,15 @@ export function openAiError({ slug, status, message, extras }: ApiError): ErrorB
   };
 }
 
+/** A problem document that OpenAI's clients can read as well: for paths that may be meant for either. */
+export function combinedErrorResponse(
+  error: ApiError,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const body = { ...error.toProblem(), error: openAiError(error) };
+  return new Response(JSON.stringify(body), problemResponse(error, headers));
+}
+
 /** A response with the status and the headers that the native problem has. */
 export function openAiErrorResponse(
   error: ApiError,
@@ -43,13 +52,12 @@ export function openAiErrorResponse(
   return response;
 }
 
-/** First parts of our own paths under `/v1`. */
-const OURS = new Set(['captions', 'answers', 'match', 'embeddings']);
+/** First parts of paths that OpenAI's API has under `/v1`, `embeddings` aside, which is ours as well. */
+const PARTS =
+  /^\/v1\/(models|chat|responses|completions|files|images|audio|moderations|batches|uploads|assistants|threads|conversations|fine_tuning|vector_stores)(\/|$)/;
 
-/** Everything under `/v1` that is not ours is asked for by OpenAI's clients, if by anybody. */
 export function isOpenAiPath(path: string): boolean {
-  const [, first] = /^\/v1\/([^/]*)/.exec(path) ?? [];
-  return first !== undefined && !OURS.has(first);
+  return PARTS.test(path);
 }
 
 /** Whether a client of OpenAI's API sends this, where nothing else tells whose form it is. */
