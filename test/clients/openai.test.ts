@@ -7,6 +7,7 @@ import {
   baseURL,
   CAPTION,
   dot,
+  fillPlaces,
   imageUrl,
   LONG,
   MODEL,
@@ -284,19 +285,14 @@ describe('chat.completions as a stream', () => {
   });
 
   it('sends its headers before its first word', async () => {
-    const places = Array.from({ length: 7 }, () =>
-      client.chat.completions.create({ ...asked, ...LONG, n: 8, temperature: 1, stream: true }),
-    );
-    const streams = await Promise.all(places);
+    await using _filled = await fillPlaces(7);
     const response = await client.chat.completions
       .create({ ...asked, stream: true }, { timeout: 5000 })
       .asResponse();
     const reader = response.body!.getReader();
     const { value } = await reader.read();
-    expect(new TextDecoder().decode(value)).toMatch(/^: ok\n\n/);
+    expect(new TextDecoder().decode(value)).toMatch(/^: ok\n\ndata: .*"role":"assistant".*\n\n$/);
     await reader.cancel();
-    for (const stream of streams) stream.controller.abort();
-    await untilAdmitted(0);
   });
 });
 
@@ -551,23 +547,8 @@ describe('errors', () => {
 });
 
 describe('a caller with too many requests', () => {
-  /** Takes all places that one caller may have. */
-  async function fill(): Promise<AsyncDisposable> {
-    const streams = await Promise.all(
-      Array.from({ length: 8 }, () =>
-        client.chat.completions.create({ ...asked, ...LONG, stream: true }),
-      ),
-    );
-    return {
-      [Symbol.asyncDispose]: async () => {
-        for (const { controller } of streams) controller.abort();
-        await untilAdmitted(0);
-      },
-    };
-  }
-
   it('gets 429 at once, streamed or not, with the seconds to wait', async () => {
-    await using _filled = await fill();
+    await using _filled = await fillPlaces();
     for (const stream of [false, true]) {
       const error = await errorOf(client.chat.completions.create({ ...asked, stream }));
       expect(error).toBeInstanceOf(RateLimitError);
@@ -579,7 +560,7 @@ describe('a caller with too many requests', () => {
   it('gets its answer by the retry of the client', async () => {
     const { fetch, sent } = recordingFetch();
     const retrying = new OpenAI({ baseURL, apiKey: 'none', fetch });
-    const filled = await fill();
+    const filled = await fillPlaces();
     const answer = retrying.chat.completions.create(asked);
     await expect.poll(() => sent.length, { interval: 5, timeout: 10_000 }).toBe(1);
     await filled[Symbol.asyncDispose]();

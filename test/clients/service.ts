@@ -33,6 +33,28 @@ export async function untilAdmitted(count: number): Promise<void> {
   await expect.poll(admitted, { timeout: 20_000, interval: 10 }).toBe(count);
 }
 
+/** Requests under way that one caller may have: half of the slots and of the queue. */
+const SHARE = 8;
+
+/** Takes places, all that one caller may have if nothing else is said, with texts that take seconds, until it is disposed. */
+export async function fillPlaces(count = SHARE): Promise<AsyncDisposable> {
+  const controller = new AbortController();
+  const content = [{ type: 'image_url', image_url: { url: imageUrl } }];
+  const messages = [{ role: 'user', content }];
+  const body = JSON.stringify({ model: MODEL, messages, stream: true, n: 8, ...LONG });
+  const { signal } = controller;
+  const url = `${baseURL}/chat/completions`;
+  const replies = Array.from({ length: count }, () => fetch(url, { method: 'POST', body, signal }));
+  await Promise.all(replies);
+  await untilAdmitted(count);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      controller.abort();
+      await untilAdmitted(0);
+    },
+  };
+}
+
 export type SentRequest = { path: string; headers: Headers; status: number };
 
 /** A `fetch` for clients that take one, which only writes down what was sent once there is a reply. */

@@ -7,6 +7,7 @@ import { beginGeneration } from '../generation/begin-generation.ts';
 import type { Delta, Generation } from '../generation/generate.ts';
 import type { GenerationOptions } from '../generation/generation-options.ts';
 import { type Prompt, preparePrompt } from '../generation/prepare-prompt.ts';
+import { aboutField, aboutImage } from '../image/image-field.ts';
 import { sourceFromText } from '../image/image-source.ts';
 import type { RequestContext } from '../request-context.ts';
 import { type Conversation, promptOf } from './conversation.ts';
@@ -59,7 +60,7 @@ export function prepareReply(deps: Dependencies, request: ReplyRequest): Prepare
         const source = sourceFromText(image.url, image.field);
         return (await beginGeneration(deps, { source, prompt }, context)).deltas;
       } catch (thrown) {
-        throw ofImage(thrown, image.field);
+        throw aboutImage(thrown, image.field);
       }
     },
   };
@@ -79,24 +80,11 @@ function promptFor(
     } catch (thrown) {
       const isTooLong = thrown instanceof ApiError && thrown.slug === 'prompt-too-long';
       if (isTooLong && mayTruncate && dropped < history.length) continue;
-      throw renamed(thrown, { question: field, history: field });
+      const isOfText =
+        thrown instanceof ApiError && ['question', 'history'].includes(thrown.extras.field ?? '');
+      throw isOfText ? aboutField(thrown, field) : thrown;
     }
   }
-}
-
-/** The same error, which names the member that is the image where nothing else is to blame. */
-function ofImage(thrown: unknown, field: string): unknown {
-  const isOurs = !(thrown instanceof ApiError) || thrown.status >= 500;
-  return isOurs ? thrown : renamed(thrown, { image: field, 'image.sha256': field, '': field });
-}
-
-/** The same error, which names the member that this dialect has for ours. */
-function renamed(thrown: unknown, names: Readonly<Record<string, string>>): unknown {
-  if (!(thrown instanceof ApiError)) return thrown;
-  const { slug, message, extras, headers, cause } = thrown;
-  const field = names[extras.field ?? ''];
-  if (field === undefined) return thrown;
-  return new ApiError(slug, message, { ...extras, field, headers, cause });
 }
 
 async function* withoutImage(

@@ -4,6 +4,7 @@ import { MAX_TEXTS } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { aboutImage } from '../image/image-field.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import { retrievalModel } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
@@ -11,7 +12,8 @@ import { embedTexts, retrievalIds } from './retrieve.ts';
 
 export type EmbeddingInput =
   | { kind: 'text'; text: string }
-  | { kind: 'image'; source: ImageSource };
+  /** `field` is the member of the request that names it. */
+  | { kind: 'image'; source: ImageSource; field: string };
 
 export type EmbeddedInputs = {
   /** Unit vectors, [inputs][width], in their order. */
@@ -48,7 +50,10 @@ export async function embedInputs(
     for (const [i, index] of batch.entries()) vectors[index] = embedded[i] ?? [];
   }
   for (const [index, input] of inputs.entries()) {
-    if (input.kind === 'image') vectors[index] = await imageVector(deps, input.source, context);
+    if (input.kind === 'text') continue;
+    vectors[index] = await imageVector(deps, input.source, context).catch((thrown: unknown) => {
+      throw aboutImage(thrown, input.field);
+    });
   }
   const tokens = inputs.map(({ kind }, index) =>
     kind === 'text' ? (ids[index] ?? []).length : model.num_query_tokens,

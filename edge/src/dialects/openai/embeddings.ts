@@ -65,7 +65,7 @@ function inputsOf(input: string | readonly string[]): EmbeddingInput[] {
   return texts.map((text, index): EmbeddingInput => {
     if (!ADDRESS.test(text)) return { kind: 'text', text };
     const field = typeof input === 'string' ? 'input' : `input.${index}`;
-    return { kind: 'image', source: sourceFromText(text, field) };
+    return { kind: 'image', source: sourceFromText(text, field), field };
   });
 }
 
