@@ -58,7 +58,8 @@ export function prepareReply(deps: Dependencies, request: ReplyRequest): Prepare
     begin: async (context) => {
       try {
         const source = sourceFromText(image.url, image.field);
-        return (await beginGeneration(deps, { source, prompt }, context)).deltas;
+        const { deltas } = await beginGeneration(deps, { source, prompt }, context);
+        return aboutImageOf(deltas, image.field);
       } catch (thrown) {
         throw aboutImage(thrown, image.field);
       }
@@ -84,6 +85,18 @@ function promptFor(
         thrown instanceof ApiError && ['question', 'history'].includes(thrown.extras.field ?? '');
       throw isOfText ? aboutField(thrown, field) : thrown;
     }
+  }
+}
+
+/** The same deltas; what the GPU worker says of the image is about that member of the request. */
+async function* aboutImageOf(
+  deltas: AsyncGenerator<Delta, void, undefined>,
+  field: string,
+): AsyncGenerator<Delta, void, undefined> {
+  try {
+    yield* deltas;
+  } catch (thrown) {
+    throw aboutImage(thrown, field);
   }
 }
 
