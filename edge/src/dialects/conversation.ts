@@ -4,7 +4,7 @@ import { ApiError } from '@blip2/shared/errors';
 import { answerPrompt, type Turn } from '@blip2/shared/prompts';
 
 /** An image as a message names it. */
-export type MessageImage = { url: string; field: string };
+type MessageImage = { url: string; field: string };
 
 export type Message = {
   role: 'system' | 'user' | 'assistant';
