@@ -70,16 +70,18 @@ function describe(slug: ProblemSlug): string {
   return `- \`${slug}\`: ${cause} ${remedy}`;
 }
 
-/** Examples of all problems, by slug. */
-export function problemExamples(): Record<string, object> {
+/** Examples of these problems, and of those of every route, by slug. */
+export function problemExamples(slugs: readonly ProblemSlug[]): Record<string, object> {
+  const all = new Set([...slugs, ...EVERYWHERE]);
   return Object.fromEntries(
-    Object.entries(PROBLEMS).map(([slug, { status, title, cause }]) => {
+    [...all].map((slug) => {
+      const { status, title, cause } = PROBLEMS[slug];
       const value: Problem = {
         type: `/problems/${slug}`,
         title,
         status,
         detail: cause.replaceAll('`', ''),
-        ...MEMBERS[slug as ProblemSlug],
+        ...MEMBERS[slug],
       };
       return [slug, { summary: title, value }];
     }),
