@@ -88,6 +88,23 @@ describe.each(models)('with %s', (name, model) => {
     expect(text).toBe('gray');
   });
 
+  it('goes on after its own reply, which the SDK sends back in its way', async () => {
+    const first = await generateText({ model, messages: asked });
+    const streamed = streamText({ model, messages: asked });
+    await streamed.consumeStream();
+    for (const { messages } of [await first.response, await streamed.response]) {
+      const { text } = await generateText({
+        model,
+        messages: [
+          ...asked,
+          ...messages,
+          { role: 'user', content: 'what color is the background?' },
+        ],
+      });
+      expect(text).toBe('gray');
+    }
+  });
+
   it('takes an image as a data: URL, base64 and a file', async () => {
     const base64 = imageBytes.toString('base64');
     for (const image of [

@@ -284,6 +284,17 @@ describe('chat.completions as a stream', () => {
     await untilAdmitted(0);
   });
 
+  it('frees its place where a whole reply is no longer waited for', async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const body = { ...asked, ...LONG, n: 8, temperature: 1 };
+    const call = client.chat.completions.create(body, { signal });
+    await untilAdmitted(1);
+    controller.abort();
+    await expect(call).rejects.toThrow(/abort/i);
+    await untilAdmitted(0);
+  });
+
   it('sends its headers before its first word', async () => {
     await using _filled = await fillPlaces(7);
     const response = await client.chat.completions

@@ -294,6 +294,53 @@ describe('the prompt', () => {
   });
 });
 
+describe('a reply of before', () => {
+  const reply = async (members: object) => {
+    const response = await edge.post(RESPONSES, responses(members));
+    const { output } = (await expectDescribed(RESPONSES, response)) as unknown as {
+      output: [{ id: string }];
+    };
+    return output[0].id;
+  };
+  const referring = (id: string) =>
+    responses({
+      input: [...input(), { type: 'item_reference', id }, { role: 'user', content: 'red?' }],
+    });
+
+  it('is referred to by the id of its message, from another isolate too', async () => {
+    const id = await reply({});
+    await edge.settled();
+    for (const other of [edge, startEdge()]) {
+      await expectDescribed(RESPONSES, await other.post(RESPONSES, referring(id)));
+      const { request } = other.gpu.received.at(-1)!;
+      const ids = generative
+        .tokenizer()
+        .encode('Question: what is it? Answer: a red dog. Question: red? Answer:');
+      expect(request).toMatchObject({ input_ids: [...generative.prompt_prefix, ...ids] });
+    }
+  });
+
+  it('is not remembered with store: false, and what nobody remembers is an error', async () => {
+    for (const id of [await reply({ store: false }), 'msg_1']) {
+      const { error } = await expectDescribed(
+        RESPONSES,
+        await edge.post(RESPONSES, referring(id)),
+        400,
+      );
+      expect(error).toMatchObject({ param: 'input.1.id', code: 'unsupported_parameter' });
+    }
+  });
+
+  it.each(['function_call', 'function_call_output', 'computer_call'])(
+    'may not be a %s',
+    async (type) => {
+      const sent = responses({ input: [...input(), { type, call_id: 'x' }] });
+      const { error } = await expectDescribed(RESPONSES, await edge.post(RESPONSES, sent), 400);
+      expect(error).toMatchObject({ param: 'input.1.type', code: 'unsupported_parameter' });
+    },
+  );
+});
+
 describe('models', () => {
   const published: TestSetup = {
     models: {

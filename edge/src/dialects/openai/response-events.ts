@@ -5,17 +5,24 @@ import type {
   ResponseObject,
   ResponseStreamEvent,
 } from '@blip2/shared/schemas/openai/responses';
-import type { GenerativeModel } from '../../model-manifest.ts';
 import type { Written } from '../write-reply.ts';
 import { openAiError } from './errors.ts';
 import { toOpenAiLogprobs } from './logprobs.ts';
-import { endedResponse, messageIdOf } from './response-object.ts';
+import { endedResponse, type ResponseSubject } from './response-object.ts';
 import type { StreamForm } from './stream.ts';
 
 type Numbered<Event> = Event extends unknown ? Omit<Event, 'sequence_number'> : never;
 
-/** @param opened the response in progress */
-export function responseEvents(opened: ResponseObject, model: GenerativeModel): StreamForm {
+/**
+ * @param opened the response in progress
+ * @param onText gets the whole text before its last event is sent
+ */
+export function responseEvents(
+  opened: ResponseObject,
+  subject: ResponseSubject,
+  onText: (text: string) => void,
+): StreamForm {
+  const { model, messageId: item_id } = subject;
   let count = 0;
   const encode = (...events: Numbered<ResponseStreamEvent>[]): string =>
     events
@@ -25,7 +32,6 @@ export function responseEvents(opened: ResponseObject, model: GenerativeModel): 
         return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
       })
       .join('');
-  const item_id = messageIdOf(opened);
   const output_index = 0;
   const place = { item_id, output_index, content_index: 0 } as const;
   let isOpen = false;
@@ -50,7 +56,8 @@ export function responseEvents(opened: ResponseObject, model: GenerativeModel): 
   };
 
   const end = (written: Written): string => {
-    const response = endedResponse(opened, model, written);
+    onText(written.text);
+    const response = endedResponse(opened, subject, written);
     const [item] = response.output;
     const [part] = item?.content ?? [];
     if (item === undefined || part === undefined) throw new Error('a response without its text');

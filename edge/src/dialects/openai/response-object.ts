@@ -54,21 +54,19 @@ export function openedResponse(
   };
 }
 
-/** Id of the only message of a response. */
-export function messageIdOf({ id }: Pick<ResponseObject, 'id'>): string {
-  return id.replace(/^resp_/, 'msg_');
-}
+/** Who writes, and the id of the only message. */
+export type ResponseSubject = { model: GenerativeModel; messageId: string };
 
 /** The same with its message and its usage: `incomplete` where the text ended for want of tokens. */
 export function endedResponse(
   response: ResponseObject,
-  model: GenerativeModel,
+  { model, messageId }: ResponseSubject,
   { text, finish_reason, logprobs, usage }: Written,
 ): ResponseObject {
   const isWhole = finish_reason === 'stop';
   const status = isWhole ? 'completed' : 'incomplete';
   const message: OutputMessage = {
-    id: messageIdOf(response),
+    id: messageId,
     type: 'message',
     role: 'assistant',
     status,

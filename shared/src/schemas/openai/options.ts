@@ -36,7 +36,7 @@ export const accepted = {
   service_tier: described(z.optional(z.string()), 'Accepted and not read: there is one.', 'auto'),
   store: described(
     z.optional(z.boolean()),
-    'Accepted: nothing is stored, whatever it says.',
+    'No response is stored, whatever it says. `false` also forgets the text of a response at once, which a later request may else refer to for an hour.',
     false,
   ),
   metadata: described(

@@ -55,6 +55,13 @@ const Item = z.union([
     ),
   }),
   z.looseObject({
+    type: described(
+      z.literal('item_reference'),
+      'An earlier reply of the last hour, by the id of its message.',
+    ),
+    id: described(z.string(), 'Id of the message.', 'msg_7f1c2a30'),
+  }),
+  z.looseObject({
     type: described(z.literal('reasoning'), 'What another model thought: it is not read.'),
   }),
 ]);
