@@ -3,7 +3,7 @@ import { HEARTBEAT_MS, settledFor, sseResponse } from '../../http/sse.ts';
 import type { ReplyDelta } from '../write-reply.ts';
 
 /** Who refuses at once may still do so with a status; a long queue must not keep the headers back. */
-const REFUSAL_MS = 100;
+const REFUSAL_MS = 200;
 
 /** A form: each part is one or several events, to the letter. */
 export type StreamForm = {
