@@ -58,7 +58,7 @@ export function readConversation(messages: readonly Message[], field: string): C
 /** How a caption is asked for amid a conversation. */
 const DESCRIBE = 'Describe the image.';
 
-/** Whether a text asks for a caption and nothing else. */
+/** A text that asks for a caption and nothing else. */
 const CAPTION_REQUEST = new RegExp(
   [
     /^(please,? |can you |could you |would you )?(please )?(briefly )?/,
@@ -71,6 +71,9 @@ const CAPTION_REQUEST = new RegExp(
   'i',
 );
 
+/** Characters that a request for a caption may have. */
+const LONGEST = 200;
+
 /**
  * The prompt's text: the template of captions where only that is asked for, else that of questions.
  * @example promptOf('opt', { system: '', history: [], question: 'what?' }) // 'Question: what? Answer:'
@@ -80,7 +83,9 @@ export function promptOf(
   { system, history, question }: Pick<Conversation, 'system' | 'history' | 'question'>,
 ): string {
   const asked = question.trim();
-  const isCaption = asked === '' || CAPTION_REQUEST.test(asked.replaceAll(/\s+/g, ' '));
+  const isCaption =
+    asked === '' ||
+    (asked.length <= LONGEST && CAPTION_REQUEST.test(asked.replaceAll(/\s+/g, ' ')));
   if (isCaption && system === '' && history.length === 0) return '';
   const before = system === '' ? '' : `${system} `;
   return `${before}${answerPrompt(family, asked || DESCRIBE, history)}`;

@@ -48,11 +48,14 @@ export type PreparedReply = {
  */
 export function prepareReply(deps: Dependencies, request: ReplyRequest): PreparedReply {
   const { image } = request.conversation;
+  if (image === undefined) {
+    // What no model reads may be as long as it likes: apps send whole conversations for their titles.
+    const { generation } = preparePrompt(deps, { text: '' }, request.options);
+    const text = promptOf(deps.models.generate.family, request.conversation);
+    return { generation, begin: async () => withoutImage(deps, text, generation.n) };
+  }
   const prompt = promptFor(deps, request);
   const { generation } = prompt;
-  if (image === undefined) {
-    return { generation, begin: async () => withoutImage(deps, prompt) };
-  }
   return {
     generation,
     begin: async (context) => {
@@ -100,16 +103,20 @@ async function* aboutImageOf(
   }
 }
 
+/** The time to count tokens grows with the characters, and these are for statistics alone. */
+const MAX_COUNTED = 4096;
+
 async function* withoutImage(
   { models }: Pick<Dependencies, 'models'>,
-  { inputIds, generation: { n } }: Prompt,
+  prompt: string,
+  n: number,
 ): AsyncGenerator<ReplyDelta, void, undefined> {
   const { name, tokenizer } = models.generate;
   const choice: Choice = { text: NO_IMAGE, finish_reason: 'stop' };
   for (let index = 0; index < n; index++) {
     yield { type: 'delta', choice: index, text: NO_IMAGE, index: 0 };
   }
-  const prompt_tokens = inputIds.length;
+  const prompt_tokens = tokenizer().encode(prompt.slice(0, MAX_COUNTED)).length;
   const completion_tokens = n * tokenizer().encode(NO_IMAGE).length;
   const total_tokens = prompt_tokens + completion_tokens;
   yield {

@@ -200,8 +200,9 @@ describe.each([
 
   it('asks for an image where there is none, and needs no GPU worker for it', async () => {
     edge.gpu.script.isGone = true;
-    const text =
-      path === CHAT ? { messages: [{ role: 'user', content: 'hello' }] } : { input: 'hello' };
+    // As long as the conversation that an app wants a title for.
+    const content = 'Write a title for this conversation. '.repeat(100);
+    const text = path === CHAT ? { messages: [{ role: 'user', content }] } : { input: content };
     for (const stream of [false, true]) {
       const reply = await expectDescribed(path, await edge.post(path, body({ ...text, stream })));
       expect(JSON.stringify(reply)).toContain('Send an image');
