@@ -44,8 +44,11 @@ export async function fillPlaces(count = SHARE): Promise<AsyncDisposable> {
   const body = JSON.stringify({ model: MODEL, messages, stream: true, n: 8, ...LONG });
   const { signal } = controller;
   const url = `${baseURL}/chat/completions`;
-  const replies = Array.from({ length: count }, () => fetch(url, { method: 'POST', body, signal }));
-  await Promise.all(replies);
+  // Where one ends on a fast machine, another takes its place.
+  const hold = async () => {
+    while (!signal.aborted) await (await fetch(url, { method: 'POST', body, signal })).text();
+  };
+  for (let i = 0; i < count; i++) hold().catch(() => {});
   await untilAdmitted(count);
   return {
     [Symbol.asyncDispose]: async () => {
