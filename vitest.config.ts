@@ -20,11 +20,24 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/**/*.test.ts'],
+          exclude: ['test/clients/**'],
           testTimeout: 120_000,
           hookTimeout: 300_000,
           // Each file starts processes of its own, and waits for them most of the time.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'clients',
+          include: ['test/clients/**/*.test.ts'],
+          // One service for all of them, which some fill to its last place: one file after the other.
+          globalSetup: './test/clients/start-service.ts',
+          maxWorkers: 1,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -14,16 +14,23 @@ const pathOf = (path: string) =>
   path.replace('{sha256}', '0'.repeat(64)).replace('{slug}', 'not-found');
 
 describe('every route', () => {
-  it.each(ROUTES.map(({ method, path }) => [method, path] as const))(
+  it.each(ROUTES.map(({ method, path, errors }) => [method, path, errors] as const))(
     '%s %s refuses another method with 405 and Allow',
-    async (method, path) => {
+    async (method, path, errors) => {
       const other = method === 'GET' ? 'POST' : 'GET';
       const response = await edge.request(pathOf(path), { method: other });
       expect(response.status).toBe(405);
       expect(response.headers.get('allow')).toBe(
         method === 'GET' ? 'GET, HEAD, OPTIONS' : 'POST, OPTIONS',
       );
-      expect(response.headers.get('content-type')).toBe('application/problem+json');
+      const type = response.headers.get('content-type');
+      if (errors === 'openai') {
+        expect(type).toBe('application/json');
+        const error = { code: 'method_not_allowed', type: 'invalid_request_error' };
+        expect(await response.json()).toMatchObject({ error });
+        return;
+      }
+      expect(type).toBe('application/problem+json');
       expect(await response.json()).toMatchObject({ type: '/problems/method-not-allowed' });
     },
   );

@@ -1,13 +1,14 @@
 /** The app: every route of the table, and what holds for all of them: ids, CORS, headers, errors. */
-import { ApiError, problemResponse } from '@blip2/shared/errors';
+import { ApiError } from '@blip2/shared/errors';
 import { Hono, type MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
+import { dialectOfPath, errorResponseIn } from './dialects/dialect.ts';
 import { logError, logWarning } from './log.ts';
-import type { AppEnv } from './routes/app-context.ts';
+import type { AppContext, AppEnv } from './routes/app-context.ts';
 import { ROUTES } from './routes/routes.ts';
 
 /** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
@@ -34,7 +35,7 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
       onMethodNotAllowed: (c, methods) => {
         const allow = [...methods, 'OPTIONS'].join(', ');
         const detail = `${c.req.method} is not possible here; use ${allow}.`;
-        return problemResponse(new ApiError('method-not-allowed', detail), { allow });
+        return errorResponse(c, new ApiError('method-not-allowed', detail), { allow });
       },
     }),
   );
@@ -44,17 +45,37 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     if (!deps.config.showCache) c.res.headers.delete('server-timing');
   });
   for (const { method, path, handler } of ROUTES) {
-    app.on(method, path.replaceAll(/\{(\w+)\}/g, ':$1'), (c) => handler(c, deps));
+    app.on(method, patternOf(path), (c) => handler(c, deps));
   }
-  app.notFound(() => {
-    return problemResponse(new ApiError('not-found', 'There is no such route; see /openapi.json.'));
+  app.notFound((c) => {
+    return errorResponse(
+      c,
+      new ApiError('not-found', 'There is no such route; see /openapi.json.'),
+    );
   });
   app.onError((thrown, c) => {
     const error = ApiError.from(thrown);
     logProblem(error, c.get('requestId'));
-    return problemResponse(error);
+    return errorResponse(c, error);
   });
   return app;
+}
+
+/** The names of models have a slash, which some clients encode and some do not. */
+const PATTERNS: Readonly<Record<string, string>> = { id: ':id{.+}' };
+
+/** A path of OpenAPI as hono has it. */
+function patternOf(path: string): string {
+  return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => PATTERNS[name] ?? `:${name}`);
+}
+
+/** An error in the form that the client of this request reads. */
+function errorResponse(
+  c: AppContext,
+  error: ApiError,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return errorResponseIn(c.get('dialect') ?? dialectOfPath(c.req.path), error, headers);
 }
 
 const allowEveryOrigin = cors({
@@ -65,6 +86,7 @@ const allowEveryOrigin = cors({
     'etag',
     'content-location',
     'retry-after',
+    'retry-after-ms',
     'ratelimit',
     'ratelimit-policy',
     'x-shape',

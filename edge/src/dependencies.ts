@@ -2,6 +2,7 @@
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Config, readConfig } from './config.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
+import { ReplyMemory } from './generation/reply-memory.ts';
 import { GpuClient } from './gpu/client.ts';
 import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
 import type { Env, Platform } from './platform.ts';
@@ -14,6 +15,7 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   kv: KVNamespace;
   stores: { query: EmbeddingStore; itc?: EmbeddingStore };
   gpu: GpuClient;
+  replies: ReplyMemory;
 };
 
 const DAY_SECONDS = 86_400;
@@ -47,6 +49,7 @@ export function createDependencies(
       }),
     },
     gpu: new GpuClient({ baseUrl: config.gpuWorkerUrl, models, fetch, now }),
+    replies: new ReplyMemory(caches),
     fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,

@@ -16,6 +16,13 @@ export const PROBLEMS = {
     cause: 'A field is missing, unknown, of another type, or out of its range.',
     remedy: '`field` names it and `detail` what is allowed; `/openapi.json` has every schema.',
   },
+  'unsupported-parameter': {
+    status: 400,
+    title: 'A parameter is not supported',
+    cause:
+      'The request asks for something that this service does not do, and that would change the reply.',
+    remedy: 'Leave out what `field` names; `detail` says what is done instead.',
+  },
   'invalid-json': {
     status: 400,
     title: 'The body is not valid JSON',
@@ -96,6 +103,12 @@ export const PROBLEMS = {
     title: 'No retrieval model is served',
     cause: 'Matching and ITC embeddings need a retrieval model, and none is served.',
     remedy: 'Operators: set `BLIP2_RETRIEVAL_CHECKPOINT`.',
+  },
+  'model-not-found': {
+    status: 404,
+    title: 'This model is not served',
+    cause: 'The request names a model that is not served here, or not for this.',
+    remedy: 'Name one that `GET /v1/models` lists.',
   },
   'not-found': {
     status: 404,

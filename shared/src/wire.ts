@@ -47,6 +47,10 @@ const generationParameters = {
   top_k: z._default(whole(0, MAX_VOCABULARY), 0),
   /** At either end of the range, tokens that are present already are as good as forbidden, or certain. */
   repetition_penalty: z._default(number(0.01, 100), 1),
+  /** Subtracted from a token's logit for each time that the generated text has it: above 0 makes it less likely. */
+  frequency_penalty: z._default(number(-2, 2), 0),
+  /** Subtracted once from the logit of each token that the generated text has. */
+  presence_penalty: z._default(number(-2, 2), 0),
   /** No run of this many tokens is generated twice; 0 is no such rule. Where it leaves no token at all, it yields. */
   no_repeat_ngram_size: z._default(whole(0, 100), 0),
   /** Seed of the sampler's generator; the same seed and request give the same tokens. */

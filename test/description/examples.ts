@@ -37,9 +37,10 @@ export function examplesOf(page: string): Example[] {
     .filter(({ code }) => code.includes(`${ADDRESS}/`));
 }
 
-/** A folder as a reader has it: only what the examples name is in it. @param folder an empty one */
+/** A folder as a reader has it: only what the examples name is in it, packages too. @param folder an empty one */
 export async function prepareFolder(folder: string): Promise<void> {
   await symlink(join(ROOT, 'test'), join(folder, 'test'));
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
 }
 
 /**
@@ -69,7 +70,15 @@ async function commandOf(language: Language, text: string, folder: string): Prom
 export async function compilerErrors(codes: readonly string[], folder: string): Promise<string> {
   const names = codes.map((_, index) => `checked-${index}.mts`);
   await Promise.all(codes.map((code, index) => writeFile(join(folder, names[index]!), code)));
-  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'esnext'];
+  const options = [
+    '--noEmit',
+    '--strict',
+    '--module',
+    'nodenext',
+    '--target',
+    'esnext',
+    '--skipLibCheck',
+  ];
   const types = ['--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types')];
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
   const run = promisify(execFile)(process.execPath, [tsc, ...options, ...types, ...names], {

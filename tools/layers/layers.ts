@@ -38,7 +38,7 @@ const LAYERS: readonly Layer[] = [
   layer('edge config', ['edge/src/config.ts'], ['shared']),
   layer(
     'edge routes',
-    ['edge/src/routes/', 'edge/src/app.ts', 'edge/src/worker.ts'],
+    ['edge/src/routes/', 'edge/src/dialects/', 'edge/src/app.ts', 'edge/src/worker.ts'],
     ['edge core', 'edge ground', 'edge config', 'shared'],
   ),
   layer(

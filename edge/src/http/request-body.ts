@@ -116,6 +116,19 @@ export async function readRequest<Fields>(
   return fromImage(await read(limits.maxImageBytes));
 }
 
+/**
+ * A body that is JSON, whatever its `Content-Type` says.
+ * @throws ApiError `invalid-request`, `invalid-json`, `body-too-large`, and what is wrong with its compression
+ */
+export async function readJsonObject(
+  request: Request,
+  limits: Pick<Limits, 'maxBodyBytes' | 'maxHeldBytes' | 'deadlineMs'>,
+): Promise<Record<string, unknown>> {
+  const { parameters } = parseHeaderValue(request.headers.get('content-type'));
+  const body = await readDecoded(request, limits.maxBodyBytes, limits);
+  return parseJsonObject(body, parameters.get('charset'));
+}
+
 const FORM_TYPE = 'application/x-www-form-urlencoded';
 /** What common clients call a body whose type nobody set. */
 const TYPES_BY_DEFAULT = new Set(['', FORM_TYPE, 'text/plain', 'application/octet-stream']);

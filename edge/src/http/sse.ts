@@ -3,15 +3,18 @@
 export type ServerEvent = { event: string; data: unknown };
 
 export type SseOptions<Item> = {
-  /** The event of an item. */
-  format: (item: Item) => ServerEvent;
+  /** The event of an item, or what is sent of it to the letter: a dialect has its own. */
+  format: (item: Item) => ServerEvent | string;
   /** The last event of a stream that breaks. */
-  formatError: (thrown: unknown) => ServerEvent;
+  formatError: (thrown: unknown) => ServerEvent | string;
   /** Idle time after which a comment is sent: only a write shows a Worker that its client has gone. */
   heartbeatMs: number;
   /** Called once when the client goes away before the end. */
   onCancel: () => void;
 };
+
+/** A comment every half second: a Worker notices a gone client only when it writes. */
+export const HEARTBEAT_MS = 500;
 
 const HEARTBEAT = Symbol('heartbeat');
 
@@ -76,6 +79,26 @@ function sseStream<Item>(
   });
 }
 
+/**
+ * The same items; what fails, or is there, within so many milliseconds is known when it resolves. A stream that begins
+ * at once can so still be refused with a status, by whoever refuses at once.
+ * @throws what `items` throws until then
+ */
+export async function settledFor<Item>(
+  items: AsyncGenerator<Item>,
+  ms: number,
+): Promise<AsyncGenerator<Item, void, undefined>> {
+  const first = items.next();
+  await orHeartbeat(first, ms);
+  return (async function* () {
+    try {
+      for (let next = await first; !next.done; next = await items.next()) yield next.value;
+    } finally {
+      await items.return(undefined);
+    }
+  })();
+}
+
 async function orHeartbeat<T>(pending: Promise<T>, ms: number): Promise<T | typeof HEARTBEAT> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const idle = new Promise<typeof HEARTBEAT>((resolve) => {
@@ -89,6 +112,8 @@ async function orHeartbeat<T>(pending: Promise<T>, ms: number): Promise<T | type
 }
 
 /** JSON has no raw line breaks, so one data line holds it. */
-function encodeServerEvent({ event, data }: ServerEvent): string {
+function encodeServerEvent(item: ServerEvent | string): string {
+  if (typeof item === 'string') return item;
+  const { event, data } = item;
   return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 }

@@ -140,6 +140,8 @@ export const WORDS: Readonly<Record<string, Words>> = {
   'method-not-allowed': MISUNDERSTOOD,
   'not-acceptable': MISUNDERSTOOD,
   'no-retrieval-model': MISUNDERSTOOD,
+  'model-not-found': MISUNDERSTOOD,
+  'unsupported-parameter': MISUNDERSTOOD,
 };
 
 /** @example wordsFor(new Failure('overloaded', { retry_after: 5 })).sentence // 'Too many … Try again in 5 seconds.' */

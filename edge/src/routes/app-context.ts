@@ -1,6 +1,7 @@
 /** A request as the routes get it from hono. */
 import type { Context } from 'hono';
 import type { Dependencies } from '../dependencies.ts';
+import type { Dialect } from '../dialects/dialect.ts';
 import { clientOf } from '../http/client-address.ts';
 import type { Env } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
@@ -11,6 +12,8 @@ export type AppEnv = {
     requestId: string;
     /** Milliseconds since the epoch. */
     startedAt: number;
+    /** Where a handler finds out which dialect a request is in: else its path says so. */
+    dialect?: Dialect;
   };
 };
 export type AppContext = Context<AppEnv>;

@@ -1,4 +1,4 @@
-/** `POST /v1/embeddings`: computes and caches the embeddings of an image, or embeds texts. */
+/** `POST /v1/embeddings`: computes and caches the embeddings of an image, or embeds texts; in OpenAI's form as well. */
 import { ApiError } from '@blip2/shared/errors';
 import {
   EmbeddingsOptions,
@@ -7,6 +7,8 @@ import {
 } from '@blip2/shared/schemas/embeddings';
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
+import { createOpenAiEmbeddings, isOpenAiEmbeddings } from '../dialects/openai/embeddings.ts';
+import { isOpenAiClient } from '../dialects/openai/errors.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
 import {
   type EmbeddingMediaType,
@@ -27,14 +29,23 @@ import { type AppContext, type Handler, requestContextOf } from './app-context.t
 const NOT_STORED = { 'cache-control': 'no-store', vary: 'accept' };
 
 export const createEmbeddings: Handler = async (c, deps) => {
+  // Where the body cannot tell, who sends it does.
+  if (isOpenAiClient(c.req.raw.headers)) c.set('dialect', 'openai');
   const mediaType = embeddingMediaType(c.req.header('accept'));
   const { source, fields } = await readRequest(c.req.raw, deps.config, {
     schema: EmbeddingsRequest,
     check: (members) => {
+      const isOpenAi = isOpenAiEmbeddings(members);
+      c.set('dialect', isOpenAi ? 'openai' : 'native');
+      if (isOpenAi) return { openAi: members };
       const options = validate(EmbeddingsOptions, members);
       return { ...options, instructionIds: embeddingInstruction(deps.models.generate, options) };
     },
   });
+  if ('openAi' in fields) {
+    const image = source && { image: 'an image' };
+    return createOpenAiEmbeddings(c, deps, { ...fields.openAi, ...image });
+  }
   const { text, ...options } = fields;
   if (text === undefined) {
     return ofImage(c, deps, { source: requireImage(source), ...options, mediaType });

@@ -3,18 +3,14 @@ import { ApiError } from '@blip2/shared/errors';
 import type { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import type * as z from 'zod/mini';
 import type { Dependencies } from '../dependencies.ts';
-import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
-import { type Delta, type Generation, generate } from '../generation/generate.ts';
+import { beginGeneration, wholeOf } from '../generation/begin-generation.ts';
+import type { Delta } from '../generation/generate.ts';
 import type { Prompt } from '../generation/prepare-prompt.ts';
 import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
-import { type ServerEvent, sseResponse } from '../http/sse.ts';
-import { resolveImage } from '../image/image-source.ts';
+import { HEARTBEAT_MS, type ServerEvent, sseResponse } from '../http/sse.ts';
 import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
-
-/** A comment every half second: a Worker notices a gone client only when it writes. */
-const HEARTBEAT_MS = 500;
 
 export type GenerateRoute = {
   /** Member of the reply that holds the text. */
@@ -39,13 +35,8 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
         return { prompt, isStreamed: stream ?? prefersEvents(c) };
       },
     });
-    const input = await resolveImage(deps, source, context);
-    const readAt = deps.now();
-    const { instructionIds } = fields.prompt;
-    const subject = { ...input, instructionIds };
-    const image = await locateEmbeddings(deps.stores.query, subject, context);
-    const locatedAt = deps.now();
-    const deltas = generate(deps, { image, prompt: fields.prompt }, context);
+    const request = { source, prompt: fields.prompt };
+    const { deltas, readAt, locatedAt } = await beginGeneration(deps, request, context);
     const id = context.requestId;
     if (fields.isStreamed) {
       return await sseResponse(deltas, {
@@ -68,11 +59,6 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
 function prefersEvents(c: AppContext): boolean {
   const offers = ['application/json', 'text/event-stream'] as const;
   return negotiateOrRefuse(c.req.header('accept'), offers) === 'text/event-stream';
-}
-
-async function wholeOf(deltas: AsyncIterable<Delta>): Promise<Generation> {
-  for await (const delta of deltas) if (delta.type === 'done') return delta.generation;
-  throw new Error('a generation ended without its last delta');
 }
 
 function toServerEvent(delta: Delta, member: 'caption' | 'answer', id: string): ServerEvent {

@@ -6,20 +6,27 @@ import type { Handler } from './app-context.ts';
 import type { SchemaName } from './openapi/schemas.ts';
 
 /** Groups of routes in the document. */
-export type Tag = 'text' | 'matching' | 'embeddings' | 'service';
+export type Tag = 'text' | 'matching' | 'embeddings' | 'openai' | 'service';
 
 /** A request with an image, in one of its forms: JSON of a schema, a form, or the image itself. */
 export type ImageRequest = {
   json: SchemaName;
+  /** What JSON may be as well: the form of a dialect on the same path. */
+  otherJson?: SchemaName;
   /** The members other than the image: parameters of the query, and fields of a form. */
   fields: z.ZodMiniObject;
 };
+
+/** A request that is JSON alone. */
+export type JsonRequest = { json: SchemaName };
 
 /** What a body is: JSON of one of the schemas, the events of a caption or an answer, text, or embeddings as bytes. */
 export type ReplyContent =
   | readonly SchemaName[]
   | 'caption-events'
   | 'answer-events'
+  | 'chat-events'
+  | 'response-events'
   | 'text'
   | 'binary';
 
@@ -35,7 +42,7 @@ export type Route = {
   description: string;
   /** What the route reads apart from the body: a member for each parameter. */
   parameters: { path?: z.ZodMiniObject; query?: z.ZodMiniObject; header: z.ZodMiniObject };
-  request?: ImageRequest;
+  request?: ImageRequest | JsonRequest;
   /** Body of the reply 200 by media type. */
   reply: Record<string, ReplyContent>;
   /** Headers of the reply 200; `x-request-id` is a header of all replies. */
@@ -44,4 +51,6 @@ export type Route = {
   replies?: Record<number, { description: string; headers: readonly ReplyHeader[] }>;
   /** The problems that it can reply with, apart from those of every route. */
   problems: readonly ProblemSlug[];
+  /** The form of its errors: problem documents where nothing is said, `both` where the body of a request decides. */
+  errors?: 'openai' | 'both';
 };

@@ -17,6 +17,7 @@ import {
 } from '@blip2/shared/schemas/headers';
 import { MatchOptions } from '@blip2/shared/schemas/match';
 import * as z from 'zod/mini';
+import { OPENAI_ROUTES } from '../dialects/openai/routes.ts';
 import { answers } from './answers.ts';
 import { captions } from './captions.ts';
 import { createEmbeddings } from './create-embeddings.ts';
@@ -126,16 +127,21 @@ const API: readonly Route[] = [
     tag: 'embeddings',
     summary: 'Embed an image, or texts',
     description:
-      'Returns the embeddings of an image, computed and cached where they are not cached yet; or those of texts, which are never cached. Send an image or texts, not both.',
+      'Returns the embeddings of an image, computed and cached where they are not cached yet; or those of texts, which are never cached. Send an image or texts, not both. A body with `input` is in OpenAI’s form, and so are the reply and the errors.',
     parameters: { header: EmbeddingHeaders },
-    request: { json: 'EmbeddingsRequest', fields: EmbeddingsOptions },
+    request: {
+      json: 'EmbeddingsRequest',
+      otherJson: 'OpenAiEmbeddingsRequest',
+      fields: EmbeddingsOptions,
+    },
     reply: {
-      'application/json': ['EmbeddingsReply', 'TextEmbeddingsReply'],
+      'application/json': ['EmbeddingsReply', 'TextEmbeddingsReply', 'OpenAiEmbeddingsReply'],
       'application/octet-stream': 'binary',
       'application/x-npy': 'binary',
     },
     headers: ['server-timing', 'cache-control', 'vary', 'content-location', 'x-shape', 'x-dtype'],
     problems: [...REQUEST, ...WORK, ...LOOKUP, 'not-acceptable', 'no-retrieval-model'],
+    errors: 'both',
   },
   {
     method: 'GET',
@@ -165,6 +171,7 @@ const API: readonly Route[] = [
     },
     problems: ['invalid-request', 'not-acceptable', 'no-retrieval-model', ...LOOKUP],
   },
+  ...OPENAI_ROUTES,
   {
     method: 'GET',
     path: '/healthz',

@@ -26,6 +26,14 @@ export const generationOptions = {
       'Makes tokens that the text already has less likely, above 1, or likelier, below 1.',
       1.2,
     ],
+    frequency_penalty: [
+      'Subtracted from the logit of a token for each time that the text has it already, as in OpenAI’s API; the prompt does not count.',
+      0.5,
+    ],
+    presence_penalty: [
+      'Subtracted once from the logit of each token that the text has already, as in OpenAI’s API; the prompt does not count.',
+      0.5,
+    ],
     no_repeat_ngram_size: ['No run of so many tokens is generated twice; 0 is no such rule.', 3],
     seed: [
       'Seed of the sampling: the same seed and request give the same text. Without it, a random one.',

@@ -45,8 +45,6 @@ export const UNKNOWN_FIELDS: Readonly<Record<string, string>> = {
   stop_sequences: 'use stop, and the text ends before it',
   use_nucleus_sampling: 'use do_sample, or temperature and top_p',
   num_captions: 'use n',
-  frequency_penalty: 'use repetition_penalty, which divides instead of subtracting',
-  presence_penalty: 'use repetition_penalty, which divides instead of subtracting',
   random_seed: 'use seed',
   image_url: 'use image.url, or image with the URL',
   image_base64: 'use image.data',

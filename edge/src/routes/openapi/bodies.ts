@@ -1,5 +1,5 @@
 /** Bodies of requests and replies by media type. */
-import type { ImageRequest, ReplyContent } from '../route.ts';
+import type { ImageRequest, JsonRequest, ReplyContent } from '../route.ts';
 import { EVENT_EXAMPLES, EXAMPLES } from './examples.ts';
 import { textFields } from './parameters.ts';
 import {
@@ -23,13 +23,28 @@ const bytes = (description: string): JsonSchema => ({
 });
 
 /** The forms that a request with an image may have. */
-export function requestBody(request: ImageRequest, defaults: Defaults): object {
+export function requestBody(request: ImageRequest | JsonRequest, defaults: Defaults): object {
+  if (!('fields' in request)) {
+    return {
+      required: true,
+      description: 'JSON, whatever it is called. It may be compressed (`content-encoding`).',
+      content: {
+        'application/json': { schema: reference(request.json), examples: EXAMPLES[request.json] },
+      },
+    };
+  }
   return {
     required: true,
     description:
       'JSON; a form; or the image itself, with all other members in the query. Each may be compressed (`content-encoding`).',
     content: {
-      'application/json': { schema: reference(request.json), examples: EXAMPLES[request.json] },
+      'application/json': {
+        schema: schemaOf([request.json, request.otherJson].filter((name) => name !== undefined)),
+        examples: {
+          ...EXAMPLES[request.json],
+          ...(request.otherJson && EXAMPLES[request.otherJson]),
+        },
+      },
       'multipart/form-data': form(request, defaults, bytes(IMAGE_FILE)),
       'application/x-www-form-urlencoded': form(request, defaults, IMAGE_TEXT),
       'image/*': { schema: bytes(IMAGE_FILE) },
@@ -87,15 +102,19 @@ function mediaType(type: string, content: ReplyContent): object {
   switch (content) {
     case 'caption-events':
     case 'answer-events':
+    case 'chat-events':
+    case 'response-events': {
+      const { schema, description } = STREAMS[content];
       return {
         schema: {
           type: 'string',
-          description: 'Server-sent events, each with the name and the data of StreamEvent.',
+          description,
           contentMediaType: type,
-          contentSchema: { type: 'array', items: reference('StreamEvent') },
+          contentSchema: { type: 'array', items: reference(schema) },
         },
         examples: EVENT_EXAMPLES[content],
       };
+    }
     case 'text':
       return { schema: { type: 'string', description: 'Text.' } };
     case 'binary':
@@ -107,6 +126,26 @@ function mediaType(type: string, content: ReplyContent): object {
       };
   }
 }
+
+const NATIVE_EVENTS = {
+  schema: 'StreamEvent',
+  description: 'Server-sent events, each with the name and the data of StreamEvent.',
+} as const;
+
+/** The events of streams, by what they are. */
+const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { schema: SchemaName; description: string }> = {
+  'caption-events': NATIVE_EVENTS,
+  'answer-events': NATIVE_EVENTS,
+  'chat-events': {
+    schema: 'ChatCompletionChunk',
+    description:
+      'Server-sent events without a name, each a ChatCompletionChunk; the last is `[DONE]`. One that breaks ends with an OpenAiError.',
+  },
+  'response-events': {
+    schema: 'ResponseStreamEvent',
+    description: 'Server-sent events, each a ResponseStreamEvent under its own name.',
+  },
+};
 
 const BINARY_REPLIES: Record<string, string> = {
   'application/octet-stream':

@@ -1,4 +1,6 @@
 /** The OpenAPI 3.1 document, made of the table of routes and the schemas that check requests. */
+
+import type { ProblemSlug } from '@blip2/shared/errors';
 import { generationOptions } from '@blip2/shared/schemas/generation';
 import { type ReplyHeader, ReplyHeaders } from '@blip2/shared/schemas/headers';
 import { VERSION } from '@blip2/shared/version';
@@ -15,6 +17,7 @@ const TAGS: Record<Tag, string> = {
   text: 'Captions and answers, whole or as they are written.',
   matching: 'How well texts fit an image.',
   embeddings: 'What the Q-Former makes of an image, and what texts are compared with.',
+  openai: 'The same for clients of OpenAI’s API: their base URL is `/v1`.',
   service: 'Health, and what describes the service.',
 };
 
@@ -42,8 +45,17 @@ export function openApiDocument(
     security: [],
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths,
-    components: { schemas: namedSchemas(defaults), examples: problemExamples(), headers: HEADERS },
+    components: {
+      schemas: namedSchemas(defaults),
+      examples: problemExamples(asDocuments(routes)),
+      headers: HEADERS,
+    },
   };
+}
+
+/** The problems that are ever sent as problem documents: the others are of dialects alone. */
+function asDocuments(routes: readonly Route[]): ProblemSlug[] {
+  return routes.filter(({ errors }) => errors !== 'openai').flatMap(({ problems }) => problems);
 }
 
 function operation(route: Route, defaults: Defaults): object {
@@ -63,7 +75,7 @@ function operation(route: Route, defaults: Defaults): object {
           { description: other.description, headers: headers(other.headers) },
         ]),
       ),
-      ...problemResponses(route.problems, headers),
+      ...problemResponses(route.problems, headers, route.errors),
     },
   };
 }

@@ -1,8 +1,7 @@
 /** Examples of requests and replies: what the embedded model says of an image of the repository. */
 import type * as z from 'zod/mini';
+import { type Examples, OPENAI_EVENT_EXAMPLES, OPENAI_EXAMPLES } from './openai-examples.ts';
 import type { SCHEMAS, SchemaName } from './schemas.ts';
-
-type Examples<Value> = Record<string, { summary: string; value: Value }>;
 
 const sha256 = 'f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f';
 const id = '7f1c2a30-5b0f-4c6e-9d0a-2f4d8c1b6e57';
@@ -142,6 +141,7 @@ export const EXAMPLES: {
       },
     },
   },
+  ...OPENAI_EXAMPLES,
   Health: {
     healthy: {
       summary: 'All is well',
@@ -202,4 +202,5 @@ function asStream(events: readonly StreamEvent[]): string {
 export const EVENT_EXAMPLES = {
   'caption-events': streams('caption', captionReply.caption),
   'answer-events': streams('answer', 'a pizza and an octopus'),
+  ...OPENAI_EVENT_EXAMPLES,
 };

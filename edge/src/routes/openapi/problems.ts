@@ -1,10 +1,14 @@
 /** The problems that an operation can reply with, by status. */
 import { PROBLEMS, type Problem, type ProblemSlug } from '@blip2/shared/errors';
 import type { ReplyHeader } from '@blip2/shared/schemas/headers';
+import type { Route } from '../route.ts';
+import { EXAMPLES } from './examples.ts';
 import { reference } from './schemas.ts';
 
 /** What every route can reply with. */
 const EVERYWHERE: readonly ProblemSlug[] = ['method-not-allowed', 'internal-error'];
+
+const OPENAI_EXAMPLES = EXAMPLES.OpenAiError;
 
 /** Headers of problems beside `x-request-id` and `cache-control`. */
 const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
@@ -14,10 +18,14 @@ const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
   503: ['retry-after'],
 };
 
-/** @param headers the headers of a reply, as the document describes them */
+/**
+ * @param headers the headers of a reply, as the document describes them
+ * @param errors the form of the errors, where it is not that of problem documents alone
+ */
 export function problemResponses(
   slugs: readonly ProblemSlug[],
   headers: (names: readonly ReplyHeader[]) => object,
+  errors?: Route['errors'],
 ): Record<string, object> {
   const byStatus = Object.groupBy([...slugs, ...EVERYWHERE], (slug) => PROBLEMS[slug].status);
   return Object.fromEntries(
@@ -29,22 +37,27 @@ export function problemResponses(
           description: same.map(describe).join('\n'),
           headers: headers(['cache-control', ...extra]),
           content: {
-            'application/problem+json': {
-              schema: {
-                allOf: [
-                  reference('Problem'),
-                  {
-                    type: 'object',
-                    properties: {
-                      type: { type: 'string', enum: same.map((slug) => `/problems/${slug}`) },
+            ...(errors !== undefined && {
+              'application/json': { schema: reference('OpenAiError'), examples: OPENAI_EXAMPLES },
+            }),
+            ...(errors !== 'openai' && {
+              'application/problem+json': {
+                schema: {
+                  allOf: [
+                    reference('Problem'),
+                    {
+                      type: 'object',
+                      properties: {
+                        type: { type: 'string', enum: same.map((slug) => `/problems/${slug}`) },
+                      },
                     },
-                  },
-                ],
+                  ],
+                },
+                examples: Object.fromEntries(
+                  same.map((slug) => [slug, { $ref: `#/components/examples/${slug}` }]),
+                ),
               },
-              examples: Object.fromEntries(
-                same.map((slug) => [slug, { $ref: `#/components/examples/${slug}` }]),
-              ),
-            },
+            }),
           },
         },
       ];
@@ -57,16 +70,18 @@ function describe(slug: ProblemSlug): string {
   return `- \`${slug}\`: ${cause} ${remedy}`;
 }
 
-/** Examples of all problems, by slug. */
-export function problemExamples(): Record<string, object> {
+/** Examples of these problems, and of those of every route, by slug. */
+export function problemExamples(slugs: readonly ProblemSlug[]): Record<string, object> {
+  const all = new Set([...slugs, ...EVERYWHERE]);
   return Object.fromEntries(
-    Object.entries(PROBLEMS).map(([slug, { status, title, cause }]) => {
+    [...all].map((slug) => {
+      const { status, title, cause } = PROBLEMS[slug];
       const value: Problem = {
         type: `/problems/${slug}`,
         title,
         status,
         detail: cause.replaceAll('`', ''),
-        ...MEMBERS[slug as ProblemSlug],
+        ...MEMBERS[slug],
       };
       return [slug, { summary: title, value }];
     }),

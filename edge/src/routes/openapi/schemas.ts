@@ -12,6 +12,24 @@ import { Choice, TokenLogprob, Usage } from '@blip2/shared/schemas/generation';
 import { Health } from '@blip2/shared/schemas/health';
 import { ImageReference, ImageReply, RequestImage } from '@blip2/shared/schemas/image';
 import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
+import {
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatCompletionRequest,
+  ChatMessage,
+  ChatTokenLogprob,
+} from '@blip2/shared/schemas/openai/chat';
+import {
+  OpenAiEmbeddingsReply,
+  OpenAiEmbeddingsRequest,
+} from '@blip2/shared/schemas/openai/embeddings';
+import { OpenAiError } from '@blip2/shared/schemas/openai/error';
+import { OpenAiModel, OpenAiModelList } from '@blip2/shared/schemas/openai/models';
+import {
+  ResponseObject,
+  ResponseRequest,
+  ResponseStreamEvent,
+} from '@blip2/shared/schemas/openai/responses';
 import { OpenApiDocument } from '@blip2/shared/schemas/openapi';
 import * as z from 'zod/mini';
 
@@ -21,6 +39,11 @@ export const SCHEMAS = {
   AnswerRequest,
   CaptionReply,
   CaptionRequest,
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatCompletionRequest,
+  ChatMessage,
+  ChatTokenLogprob,
   Choice,
   DoneEvent,
   EmbeddingsReply,
@@ -31,9 +54,17 @@ export const SCHEMAS = {
   ImageReply,
   MatchReply,
   MatchRequest,
+  OpenAiEmbeddingsReply,
+  OpenAiEmbeddingsRequest,
+  OpenAiError,
+  OpenAiModel,
+  OpenAiModelList,
   OpenApiDocument,
   Problem,
   RequestImage,
+  ResponseObject,
+  ResponseRequest,
+  ResponseStreamEvent,
   StreamEvent,
   TextEmbeddingsReply,
   TokenEvent,

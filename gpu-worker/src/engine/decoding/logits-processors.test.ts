@@ -9,7 +9,13 @@ import {
 } from './logits-processors.ts';
 
 const logits = (...values: number[]) => Float32Array.from(values);
-const none = { repetition_penalty: 1, no_repeat_ngram_size: 0, min_tokens: 0 };
+const none = {
+  repetition_penalty: 1,
+  frequency_penalty: 0,
+  presence_penalty: 0,
+  no_repeat_ngram_size: 0,
+  min_tokens: 0,
+};
 const context = { tokenIds: [], generated: 0, eosIds: [0] };
 
 describe('the largest values', () => {
@@ -54,6 +60,20 @@ describe('repetition penalty', () => {
     ['ignores ids outside the vocabulary', logits(4, 3), [9], [4, 3]],
   ])('%s', (_name, values, tokenIds, expected) => {
     applyLogitsProcessors(values, { ...none, repetition_penalty: 2 }, { ...context, tokenIds });
+    expect([...values]).toEqual(expected);
+  });
+});
+
+describe('frequency and presence penalties', () => {
+  const text = { ...context, tokenIds: [1, 0, 0, 9], generated: 3 };
+
+  it.each([
+    ['subtract for each time a token was generated', { frequency_penalty: 0.5 }, [3, 3]],
+    ['subtract once for a token that was generated', { presence_penalty: 0.5 }, [3.5, 3]],
+    ['add up', { frequency_penalty: 0.5, presence_penalty: -2 }, [5, 3]],
+  ])('%s, and leave the prompt alone', (_name, penalties, expected) => {
+    const values = logits(4, 3);
+    applyLogitsProcessors(values, { ...none, ...penalties }, text);
     expect([...values]).toEqual(expected);
   });
 });

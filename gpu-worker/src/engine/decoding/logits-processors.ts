@@ -76,17 +76,30 @@ export type ProcessorContext = {
   eosIds: readonly number[];
 };
 
+/** Which of a generation's parameters the processors read. */
+type ProcessorConfig = Pick<
+  GenerationConfig,
+  | 'repetition_penalty'
+  | 'frequency_penalty'
+  | 'presence_penalty'
+  | 'no_repeat_ngram_size'
+  | 'min_tokens'
+>;
+
 /**
- * Repetition penalty, n-gram rule and least length, in transformers' order. Of finite values it leaves some finite: where
+ * Repetition penalty, frequency and presence penalties, n-gram rule and least length, in transformers' order. Of finite values it leaves some finite: where
  * the n-gram rule forbids every token that is left, it yields.
  * @param values logits, or log-probabilities in a beam search, float32 [vocab]; changed in place
  */
 export function applyLogitsProcessors(
   values: Float32Array,
-  config: Pick<GenerationConfig, 'repetition_penalty' | 'no_repeat_ngram_size' | 'min_tokens'>,
+  config: ProcessorConfig,
   { tokenIds, generated, eosIds }: ProcessorContext,
 ): void {
   if (config.repetition_penalty !== 1) penalize(values, tokenIds, config.repetition_penalty);
+  if (config.frequency_penalty !== 0 || config.presence_penalty !== 0) {
+    subtract(values, tokenIds.slice(tokenIds.length - generated), config);
+  }
   const size = config.no_repeat_ngram_size;
   const banned = size > 0 ? bannedTokens(tokenIds, size) : [];
   const before = banned.map((token) => values[token] ?? 0);
@@ -107,6 +120,22 @@ function penalize(values: Float32Array, tokenIds: readonly number[], penalty: nu
     const value = values[token];
     if (value === undefined) continue;
     values[token] = finite32(value > 0 ? value / penalty : value * penalty);
+  }
+}
+
+/** OpenAI's penalties: from a token's value, one for each time that the text has it, and one where it has it at all. */
+function subtract(
+  values: Float32Array,
+  textIds: readonly number[],
+  { frequency_penalty, presence_penalty }: ProcessorConfig,
+): void {
+  const present = new Set<number>();
+  for (const token of textIds) {
+    const value = values[token];
+    if (value === undefined) continue;
+    const once = present.has(token) ? 0 : presence_penalty;
+    present.add(token);
+    values[token] = finite32(value - frequency_penalty - once);
   }
 }
 

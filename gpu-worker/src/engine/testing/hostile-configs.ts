@@ -41,6 +41,8 @@ const maxTokens = fc.integer({ min: 1, max: 10 });
 const common = {
   min_tokens: parameter('min_tokens'),
   repetition_penalty: parameter('repetition_penalty'),
+  frequency_penalty: parameter('frequency_penalty'),
+  presence_penalty: parameter('presence_penalty'),
   no_repeat_ngram_size: parameter('no_repeat_ngram_size'),
   seed: parameter('seed'),
   top_logprobs: parameter('top_logprobs'),
@@ -90,6 +92,8 @@ export const forbiddenConfig: fc.Arbitrary<GenerationConfig> = fc
     fc.record(
       {
         repetition_penalty: wild,
+        frequency_penalty: wild,
+        presence_penalty: wild,
         temperature: wild,
         top_p: wild,
         top_k: wild,

@@ -1,0 +1,90 @@
+/** `POST /v1/chat/completions`: a conversation about an image. */
+import {
+  type ChatCompletion,
+  ChatCompletionRequest,
+  type ChatPart,
+} from '@blip2/shared/schemas/openai/chat';
+import { wholeOf } from '../../generation/begin-generation.ts';
+import { readJsonObject } from '../../http/request-body.ts';
+import { validate } from '../../http/validate.ts';
+import { type Handler, requestContextOf } from '../../routes/app-context.ts';
+import { type Message, readConversation } from '../conversation.ts';
+import { expectModel } from '../model-ids.ts';
+import { prepareReply } from '../write-reply.ts';
+import { type CompletionHead, chatChunks, toChoice } from './chat-chunks.ts';
+import { streamReply } from './stream.ts';
+import { generationOptionsOf, ONLY_TEXT, refuse, refuseUnsupported } from './text-request.ts';
+
+export const createChatCompletion: Handler = async (c, deps) => {
+  const canceled = new AbortController();
+  const context = requestContextOf(c, deps, canceled.signal);
+  const body = validate(ChatCompletionRequest, await readJsonObject(c.req.raw, deps.config));
+  const model = deps.models.generate;
+  expectModel(deps.models, body.model, 'generate');
+  refuseFormats(body);
+  const conversation = readConversation(body.messages.map(toMessage), 'messages');
+  const options = generationOptionsOf(body);
+  const reply = prepareReply(deps, { conversation, options, field: 'messages' });
+  const deltas = await reply.begin(context);
+  const head: CompletionHead = {
+    id: `chatcmpl-${context.requestId}`,
+    created: Math.floor(c.get('startedAt') / 1000),
+    model: model.name,
+    system_fingerprint: `fp_${model.revision.slice(0, 12)}`,
+  };
+  if (body.stream === true) {
+    const hasUsageChunk = body.stream_options?.include_usage === true;
+    const form = chatChunks(head, model, { n: reply.generation.n, hasUsageChunk });
+    return await streamReply(deltas, form, () => canceled.abort());
+  }
+  const { usage, choices, ...only } = await wholeOf(deltas);
+  const completion: ChatCompletion = {
+    ...head,
+    object: 'chat.completion',
+    choices: (choices ?? [only]).map((choice, index) => toChoice(model, choice, index)),
+    usage,
+  };
+  return c.json(completion, 200, { 'cache-control': 'no-store' });
+};
+
+function refuseFormats(body: ChatCompletionRequest): void {
+  const { response_format, modalities = [], logit_bias = {}, reasoning_effort, verbosity } = body;
+  refuseUnsupported(body);
+  refuse('response_format', (response_format?.type ?? 'text') !== 'text', ONLY_TEXT);
+  refuse(
+    'modalities',
+    modalities.some((form) => form !== 'text'),
+    'only text is written',
+  );
+  refuse('logit_bias', Object.keys(logit_bias).length > 0, 'no bias can be given: leave it out');
+  refuse('reasoning_effort', (reasoning_effort ?? 'none') !== 'none', 'this model does not reason');
+  refuse('verbosity', (verbosity ?? 'medium') !== 'medium', 'use max_tokens or length_penalty');
+}
+
+function toMessage({ role, content = '' }: ChatCompletionRequest['messages'][number], at: number) {
+  const parts: ChatPart[] =
+    typeof content === 'string' ? [{ type: 'text', text: content }] : content;
+  return {
+    role: role === 'developer' ? 'system' : role,
+    text: parts.map(textOf).filter(Boolean).join(' '),
+    images: parts.flatMap((part, index) => {
+      if (part.type !== 'image_url') return [];
+      const field = `messages.${at}.content.${index}.image_url`;
+      const { image_url } = part;
+      return typeof image_url === 'string'
+        ? [{ url: image_url, field }]
+        : [{ url: image_url.url, field: `${field}.url` }];
+    }),
+  } satisfies Message;
+}
+
+function textOf(part: ChatPart): string {
+  switch (part.type) {
+    case 'text':
+      return part.text;
+    case 'refusal':
+      return part.refusal;
+    case 'image_url':
+      return '';
+  }
+}

@@ -1,0 +1,77 @@
+/** `POST /v1/embeddings` as OpenAI's clients send it: told from our own form by the member `input`. */
+import { ApiError } from '@blip2/shared/errors';
+import {
+  type OpenAiEmbeddingsReply,
+  OpenAiEmbeddingsRequest,
+} from '@blip2/shared/schemas/openai/embeddings';
+import type { Dependencies } from '../../dependencies.ts';
+import { validate } from '../../http/validate.ts';
+import { sourceFromText } from '../../image/image-source.ts';
+import { retrievalModel } from '../../model-manifest.ts';
+import { type EmbeddingInput, embedInputs } from '../../retrieval/embed-inputs.ts';
+import { type AppContext, requestContextOf } from '../../routes/app-context.ts';
+import { expectModel } from '../model-ids.ts';
+
+/** Most images of one request: each may have to be fetched, and is encoded on its own. */
+const MAX_IMAGES = 32;
+
+/** Whether a body is in this form: ours has `image` or `text`. */
+export function isOpenAiEmbeddings(body: Readonly<Record<string, unknown>>): boolean {
+  return Object.hasOwn(body, 'input');
+}
+
+export async function createOpenAiEmbeddings(
+  c: AppContext,
+  deps: Dependencies,
+  members: Readonly<Record<string, unknown>>,
+): Promise<Response> {
+  const body = validate(OpenAiEmbeddingsRequest, members);
+  const model = retrievalModel(deps.models);
+  expectModel(deps.models, body.model, 'retrieve');
+  const { dimensions = model.itc_hidden, encoding_format = 'float' } = body;
+  if (dimensions !== model.itc_hidden) {
+    const detail = `dimensions: the embeddings of ${model.name} have ${model.itc_hidden}, and cannot be cut: leave it out.`;
+    throw new ApiError('unsupported-parameter', detail, { field: 'dimensions' });
+  }
+  const inputs = inputsOf(body.input);
+  const { vectors, tokens } = await embedInputs(deps, inputs, 'input', requestContextOf(c, deps));
+  const reply: OpenAiEmbeddingsReply = {
+    object: 'list',
+    data: vectors.map((vector, index) => ({
+      object: 'embedding',
+      index,
+      embedding: encoding_format === 'float' ? vector : toBase64(vector),
+    })),
+    model: model.name,
+    usage: { prompt_tokens: tokens, total_tokens: tokens },
+  };
+  return c.json(reply, 200, { 'cache-control': 'no-store', vary: 'accept' });
+}
+
+/** A text that is an address and nothing else is an image. */
+const ADDRESS = /^\s*(data:|https?:\/\/)\S+\s*$/i;
+
+function inputsOf(input: string | readonly string[]): EmbeddingInput[] {
+  const texts = typeof input === 'string' ? [input] : input;
+  const images = texts.filter((text) => ADDRESS.test(text)).length;
+  if (images > MAX_IMAGES) {
+    const detail = `input: at most ${MAX_IMAGES} images of one request are embedded, and these are ${images}.`;
+    throw new ApiError('invalid-request', detail, {
+      field: 'input',
+      limit: MAX_IMAGES,
+      actual: images,
+    });
+  }
+  return texts.map((text, index): EmbeddingInput => {
+    if (!ADDRESS.test(text)) return { kind: 'text', text };
+    const field = typeof input === 'string' ? 'input' : `input.${index}`;
+    return { kind: 'image', source: sourceFromText(text, field), field };
+  });
+}
+
+/** Float32 in little endian, which is what clients decode. */
+function toBase64(vector: readonly number[]): string {
+  const bytes = new DataView(new ArrayBuffer(vector.length * 4));
+  for (const [i, value] of vector.entries()) bytes.setFloat32(i * 4, value, true);
+  return new Uint8Array(bytes.buffer).toBase64();
+}

@@ -1,0 +1,137 @@
+/** `POST /v1/responses`: a conversation about an image; nothing is stored. */
+import { ApiError } from '@blip2/shared/errors';
+import {
+  type ResponseItem,
+  type ResponsePart,
+  ResponseRequest,
+} from '@blip2/shared/schemas/openai/responses';
+import type { Dependencies } from '../../dependencies.ts';
+import { wholeOf } from '../../generation/begin-generation.ts';
+import { readJsonObject } from '../../http/request-body.ts';
+import { validate } from '../../http/validate.ts';
+import type { RequestContext } from '../../request-context.ts';
+import { type Handler, requestContextOf } from '../../routes/app-context.ts';
+import { type Message, readConversation } from '../conversation.ts';
+import { expectModel } from '../model-ids.ts';
+import { prepareReply } from '../write-reply.ts';
+import { responseEvents } from './response-events.ts';
+import { endedResponse, openedResponse } from './response-object.ts';
+import { streamReply } from './stream.ts';
+import { generationOptionsOf, ONLY_TEXT, refuse, refuseUnsupported } from './text-request.ts';
+
+const SCORED = 'message.output_text.logprobs';
+
+export const createResponse: Handler = async (c, deps) => {
+  const canceled = new AbortController();
+  const context = requestContextOf(c, deps, canceled.signal);
+  const members = await readJsonObject(c.req.raw, deps.config);
+  refuseItems(members.input);
+  const body = validate(ResponseRequest, members);
+  const model = deps.models.generate;
+  expectModel(deps.models, body.model, 'generate');
+  refuseFormats(body);
+  const conversation = readConversation(await messagesOf(body, deps, context), 'input');
+  const logprobs = body.include?.includes(SCORED) === true || (body.top_logprobs ?? 0) > 0;
+  const options = generationOptionsOf({ ...body, max_tokens: body.max_output_tokens, logprobs });
+  const mayTruncate = body.truncation === 'auto';
+  const reply = prepareReply(deps, { conversation, options, field: 'input', mayTruncate });
+  const deltas = await reply.begin(context);
+  const response = openedResponse(body, {
+    id: context.requestId,
+    createdAt: Math.floor(c.get('startedAt') / 1000),
+    model: model.name,
+    generation: reply.generation,
+  });
+  // Random, and not the id of the request: who knows it may refer to the text.
+  const subject = { model, messageId: `msg_${crypto.randomUUID()}` };
+  const remember = (text: string) => {
+    if (body.store !== false) deps.replies.put(subject.messageId, text, context);
+  };
+  if (body.stream === true) {
+    const form = responseEvents(response, subject, remember);
+    return await streamReply(deltas, form, () => canceled.abort());
+  }
+  const written = await wholeOf(deltas);
+  remember(written.text);
+  const ended = endedResponse(response, subject, written);
+  return c.json(ended, 200, { 'cache-control': 'no-store' });
+};
+
+const NOT_STORED = 'nothing is stored here: send the whole conversation in input';
+
+function refuseFormats(body: ResponseRequest): void {
+  refuseUnsupported(body);
+  const effort = body.reasoning?.effort ?? 'none';
+  refuse('previous_response_id', body.previous_response_id !== undefined, NOT_STORED);
+  refuse('conversation', body.conversation !== undefined, NOT_STORED);
+  refuse('background', body.background === true, `${NOT_STORED}, and wait for the reply`);
+  refuse('text.format', (body.text?.format?.type ?? 'text') !== 'text', ONLY_TEXT);
+  refuse(
+    'text.verbosity',
+    (body.text?.verbosity ?? 'medium') !== 'medium',
+    'use max_output_tokens or length_penalty',
+  );
+  refuse('reasoning.effort', effort !== 'none', 'this model does not reason');
+}
+
+/** @throws ApiError `unsupported-parameter` for an item that is no message: what other models did cannot be told to this one */
+function refuseItems(input: unknown): void {
+  if (!Array.isArray(input)) return;
+  for (const [at, item] of input.entries()) {
+    const { type } = (item ?? {}) as { type?: unknown };
+    const isRead = type === undefined || READ.has(type);
+    const what = 'only messages are read, and items that refer to one';
+    refuse(`input.${at}.type`, !isRead, what);
+  }
+}
+
+const READ: ReadonlySet<unknown> = new Set(['message', 'item_reference', 'reasoning']);
+
+async function messagesOf(
+  { input, instructions }: ResponseRequest,
+  deps: Pick<Dependencies, 'replies'>,
+  context: RequestContext,
+): Promise<Message[]> {
+  const items: ResponseItem[] =
+    typeof input === 'string' ? [{ role: 'user', content: input }] : input;
+  const messages = await Promise.all(items.map((item, at) => toMessages(item, at, deps, context)));
+  if (instructions === undefined) return messages.flat();
+  return [{ role: 'system', text: instructions, images: [] }, ...messages.flat()];
+}
+
+/** @throws ApiError `unsupported-parameter` for a reference to what is not remembered */
+async function toMessages(
+  item: ResponseItem,
+  at: number,
+  { replies }: Pick<Dependencies, 'replies'>,
+  context: RequestContext,
+): Promise<Message[]> {
+  if (!('role' in item)) {
+    if (item.type === 'reasoning') return [];
+    const text = await replies.find(item.id as string, context);
+    if (text !== null) return [{ role: 'assistant', text, images: [] }];
+    const detail = `input.${at}.id: this message is not remembered here: send its text. Vercel's AI SDK does so with store: false.`;
+    throw new ApiError('unsupported-parameter', detail, { field: `input.${at}.id` });
+  }
+  const { role, content } = item as Extract<ResponseItem, { role: string }>;
+  const parts: ResponsePart[] =
+    typeof content === 'string' ? [{ type: 'input_text', text: content }] : content;
+  const images = parts.flatMap((part, index) =>
+    part.type === 'input_image'
+      ? [{ url: part.image_url, field: `input.${at}.content.${index}.image_url` }]
+      : [],
+  );
+  const text = parts.map(textOf).filter(Boolean).join(' ');
+  return [{ role: role === 'developer' ? 'system' : role, text, images }];
+}
+
+function textOf(part: ResponsePart): string {
+  switch (part.type) {
+    case 'refusal':
+      return part.refusal;
+    case 'input_image':
+      return '';
+    default:
+      return part.text;
+  }
+}

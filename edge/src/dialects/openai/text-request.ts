@@ -1,0 +1,51 @@
+/** What OpenAI's two routes of text have in common: options, and what is refused because it would change the text. */
+import { ApiError } from '@blip2/shared/errors';
+import { generationOptions } from '@blip2/shared/schemas/generation';
+import type { GenerationOptions } from '../../generation/generation-options.ts';
+
+/** Names of our own options, under which a body has them. */
+const OPTION_NAMES = Object.keys(generationOptions).filter((name) => name !== 'stream');
+
+/** A seed of ours has 32 bits; those of other services have more, or a sign. */
+const SEEDS = 2 ** 32;
+
+/**
+ * Our options of a generation among the members of a body. As with OpenAI, several texts are samples where nothing else
+ * is said.
+ */
+export function generationOptionsOf(body: Readonly<Record<string, unknown>>): GenerationOptions {
+  const options = Object.fromEntries(
+    OPTION_NAMES.filter((name) => body[name] !== undefined).map((name) => [name, body[name]]),
+  ) as GenerationOptions;
+  const { seed, n = options.num_return_sequences ?? 1 } = options;
+  const isDecided = ['temperature', 'do_sample', 'num_beams'].some((name) => name in options);
+  return {
+    ...options,
+    ...(seed !== undefined && { seed: ((seed % SEEDS) + SEEDS) % SEEDS }),
+    ...(n > 1 && !isDecided && { temperature: 1 }),
+  };
+}
+
+/** @throws ApiError `unsupported-parameter` naming what would change the reply and is not done here */
+export function refuse(field: string, isAsked: boolean, instead: string): void {
+  if (!isAsked) return;
+  throw new ApiError('unsupported-parameter', `${field}: ${instead}.`, { field });
+}
+
+/** What both routes refuse. */
+export function refuseUnsupported(body: {
+  tool_choice?: string | Record<string, unknown> | undefined;
+}): void {
+  const { tool_choice } = body;
+  const mayAnswer = tool_choice === undefined || tool_choice === 'auto' || tool_choice === 'none';
+  // The list of tools that may be called, and need not.
+  const isChoice = typeof tool_choice === 'object' && tool_choice.mode === 'auto';
+  refuse(
+    'tool_choice',
+    !(mayAnswer || isChoice),
+    'this model calls no tools, and answers in text: use auto or none',
+  );
+}
+
+/** What is said of an output format that is not text. */
+export const ONLY_TEXT = 'only text is written, and JSON cannot be promised: leave it out';

@@ -1,0 +1,131 @@
+/** Writes the reply to a conversation: what every dialect with chat does before its own form begins. */
+import { ApiError } from '@blip2/shared/errors';
+import type { Choice } from '@blip2/shared/schemas/generation';
+import type { GenerationConfig } from '@blip2/shared/wire';
+import type { Dependencies } from '../dependencies.ts';
+import { beginGeneration } from '../generation/begin-generation.ts';
+import type { Delta, Generation } from '../generation/generate.ts';
+import type { GenerationOptions } from '../generation/generation-options.ts';
+import { type Prompt, preparePrompt } from '../generation/prepare-prompt.ts';
+import { aboutField, aboutImage } from '../image/image-field.ts';
+import { sourceFromText } from '../image/image-source.ts';
+import type { RequestContext } from '../request-context.ts';
+import { type Conversation, promptOf } from './conversation.ts';
+
+/** The end of a reply, as dialects show it. */
+export type Written = Pick<
+  Generation,
+  'text' | 'finish_reason' | 'logprobs' | 'choices' | 'model' | 'usage'
+>;
+
+export type ReplyDelta =
+  | { type: 'image' }
+  | Extract<Delta, { type: 'delta' }>
+  | { type: 'done'; generation: Written };
+
+/** What is written to those who send no image: apps ask for titles and tags so, and are not helped by an error. */
+const NO_IMAGE = 'Send an image: this model says what it shows and answers questions about it.';
+
+export type ReplyRequest = {
+  conversation: Conversation;
+  options: GenerationOptions;
+  /** The member of the request that holds the messages. */
+  field: string;
+  /** Whether the oldest turns may be left out where all are too many. */
+  mayTruncate?: boolean;
+};
+
+/** What a reply will be written with. */
+export type PreparedReply = {
+  generation: GenerationConfig;
+  /** Nothing is sent to the GPU worker before the first delta is asked for. */
+  begin: (context: RequestContext) => Promise<AsyncGenerator<ReplyDelta, void, undefined>>;
+};
+
+/**
+ * Validates everything that needs no image.
+ * @throws ApiError `prompt-too-long`, `invalid-request`; `begin` throws those of the image
+ */
+export function prepareReply(deps: Dependencies, request: ReplyRequest): PreparedReply {
+  const { image } = request.conversation;
+  if (image === undefined) {
+    // What no model reads may be as long as it likes: apps send whole conversations for their titles.
+    const { generation } = preparePrompt(deps, { text: '' }, request.options);
+    const text = promptOf(deps.models.generate.family, request.conversation);
+    return { generation, begin: async () => withoutImage(deps, text, generation.n) };
+  }
+  const prompt = promptFor(deps, request);
+  const { generation } = prompt;
+  return {
+    generation,
+    begin: async (context) => {
+      try {
+        const source = sourceFromText(image.url, image.field);
+        const { deltas } = await beginGeneration(deps, { source, prompt }, context);
+        return aboutImageOf(deltas, image.field);
+      } catch (thrown) {
+        throw aboutImage(thrown, image.field);
+      }
+    },
+  };
+}
+
+function promptFor(
+  deps: Dependencies,
+  { conversation, options, field, mayTruncate = false }: ReplyRequest,
+): Prompt {
+  const { history } = conversation;
+  const { family } = deps.models.generate;
+  for (let dropped = 0; ; dropped++) {
+    const text = promptOf(family, { ...conversation, history: history.slice(dropped) });
+    try {
+      const where = history.length > 0 ? 'history' : 'question';
+      return preparePrompt(deps, { text, field: where }, options);
+    } catch (thrown) {
+      const isTooLong = thrown instanceof ApiError && thrown.slug === 'prompt-too-long';
+      if (isTooLong && mayTruncate && dropped < history.length) continue;
+      const isOfText =
+        thrown instanceof ApiError && ['question', 'history'].includes(thrown.extras.field ?? '');
+      throw isOfText ? aboutField(thrown, field) : thrown;
+    }
+  }
+}
+
+/** The same deltas; what the GPU worker says of the image is about that member of the request. */
+async function* aboutImageOf(
+  deltas: AsyncGenerator<Delta, void, undefined>,
+  field: string,
+): AsyncGenerator<Delta, void, undefined> {
+  try {
+    yield* deltas;
+  } catch (thrown) {
+    throw aboutImage(thrown, field);
+  }
+}
+
+/** The time to count tokens grows with the characters, and these are for statistics alone. */
+const MAX_COUNTED = 4096;
+
+async function* withoutImage(
+  { models }: Pick<Dependencies, 'models'>,
+  prompt: string,
+  n: number,
+): AsyncGenerator<ReplyDelta, void, undefined> {
+  const { name, tokenizer } = models.generate;
+  const choice: Choice = { text: NO_IMAGE, finish_reason: 'stop' };
+  for (let index = 0; index < n; index++) {
+    yield { type: 'delta', choice: index, text: NO_IMAGE, index: 0 };
+  }
+  const prompt_tokens = tokenizer().encode(prompt.slice(0, MAX_COUNTED)).length;
+  const completion_tokens = n * tokenizer().encode(NO_IMAGE).length;
+  const total_tokens = prompt_tokens + completion_tokens;
+  yield {
+    type: 'done',
+    generation: {
+      ...choice,
+      ...(n > 1 && { choices: Array.from({ length: n }, () => choice) }),
+      model: name,
+      usage: { prompt_tokens, completion_tokens, total_tokens },
+    },
+  };
+}

@@ -1,0 +1,220 @@
+/** `POST /v1/chat/completions`. */
+import * as z from 'zod/mini';
+import { generationParameterOptions } from '../../wire.ts';
+import { described } from '../described.ts';
+import { generationOptions, Usage } from '../generation.ts';
+import { modelId } from './models.ts';
+import { accepted, textOptions, toolChoice } from './options.ts';
+
+const text = described(z.string(), 'The text.', 'what is above the octopus?');
+const imageUrl = described(
+  z.string(),
+  'The image: a `data:` URL, an http(s) URL, or the SHA-256 of one that was sent before.',
+  'https://images.example.org/pizza-and-octopus.webp',
+);
+
+const Part = z.union(
+  [
+    z.object({ type: described(z.literal('text'), 'A text.'), text }),
+    z.object({
+      type: described(z.literal('image_url'), 'An image.'),
+      image_url: described(
+        z.union([
+          imageUrl,
+          z.object({
+            url: imageUrl,
+            detail: described(
+              z.optional(z.string()),
+              'Accepted: the model sees every image in one size.',
+              'auto',
+            ),
+          }),
+        ]),
+        'Names the image.',
+      ),
+    }),
+    z.object({
+      type: described(z.literal('refusal'), 'An earlier reply that refused.'),
+      refusal: text,
+    }),
+  ],
+  { error: 'must be {type: "text", text} or {type: "image_url", image_url: {url}}' },
+);
+export type ChatPart = z.infer<typeof Part>;
+
+export const ChatMessage = described(
+  z.object({
+    role: described(
+      z.enum(['system', 'developer', 'user', 'assistant']),
+      'Whose message it is.',
+      'user',
+    ),
+    content: described(
+      z.optional(z.union([z.string(), z.array(Part)])),
+      'The message: a text, or texts and an image.',
+      'what is above the octopus?',
+    ),
+  }),
+  'A message of a conversation. The image may be in any of them; the latest counts.',
+);
+
+export const ChatCompletionRequest = described(
+  z.strictObject({
+    model: modelId,
+    messages: described(
+      z.array(ChatMessage).check(z.minLength(1), z.maxLength(256)),
+      'The conversation, oldest message first; the last is the user’s.',
+    ),
+    ...textOptions,
+    n: generationParameterOptions.n,
+    logprobs: generationOptions.logprobs,
+    top_logprobs: generationOptions.top_logprobs,
+    stream_options: described(
+      z.optional(
+        z.object({
+          include_usage: described(
+            z.optional(z.boolean()),
+            'Whether a last chunk without choices has the usage.',
+            true,
+          ),
+        }),
+      ),
+      'Of a stream.',
+    ),
+    ...accepted,
+    tool_choice: toolChoice,
+    response_format: described(
+      z.optional(z.looseObject({ type: described(z.string(), 'The form.', 'text') })),
+      '`text` is the only one.',
+    ),
+    modalities: described(z.optional(z.array(z.string())), '`text` is the only one.', ['text']),
+    logit_bias: described(
+      z.optional(z.record(z.string(), z.number())),
+      'No bias can be given: leave it out, or empty.',
+    ),
+    prediction: described(z.optional(z.looseObject({})), 'Accepted and not read.'),
+    reasoning_effort: described(
+      z.optional(z.string()),
+      '`none`: the model does not reason.',
+      'none',
+    ),
+    verbosity: described(z.optional(z.string()), '`medium` is the only one.', 'medium'),
+  }),
+  'A conversation about an image, as OpenAI’s clients send it, with our own options beside theirs.',
+);
+export type ChatCompletionRequest = z.infer<typeof ChatCompletionRequest>;
+
+const id = described(z.string(), 'Id of the completion.', 'chatcmpl-7f1c2a30');
+const created = described(z.int(), 'Seconds since 1970.', 1_795_600_000);
+const model = described(z.string(), 'Name of the model that wrote the text.', 'blip2-scenes');
+const fingerprint = described(
+  z.string(),
+  'Names the weights: with the same, a seed and a request give the same text.',
+  'fp_9edfeaa7ec69',
+);
+const index = described(z.int(), 'Which of the `n` texts it is, from 0.', 0);
+const finishReason = z.enum(['stop', 'length']);
+
+const token = {
+  token: described(z.string(), 'The characters of the token.', ' octopus'),
+  logprob: described(z.number(), 'Natural logarithm of its probability.', -0.02),
+  bytes: described(
+    z.array(z.int()),
+    'Its bytes in UTF-8: a token may be a part of a character.',
+    [32, 111],
+  ),
+};
+export const ChatTokenLogprob = described(
+  z.object({
+    ...token,
+    top_logprobs: described(z.array(z.object(token)), 'The likeliest tokens at its position.'),
+  }),
+  'A generated token with its log-probability.',
+);
+export type ChatTokenLogprob = z.infer<typeof ChatTokenLogprob>;
+
+const logprobs = described(
+  z.nullable(
+    z.object({
+      content: described(z.array(ChatTokenLogprob), 'The tokens of the text.'),
+      refusal: described(z.null(), 'Always null.'),
+    }),
+  ),
+  'With `logprobs`: the tokens.',
+);
+const content = described(z.string(), 'The text.', 'a pizza');
+
+export const ChatCompletion = described(
+  z.object({
+    id,
+    object: described(z.literal('chat.completion'), 'Always `chat.completion`.'),
+    created,
+    model,
+    system_fingerprint: fingerprint,
+    choices: described(
+      z.array(
+        z.object({
+          index,
+          message: described(
+            z.object({
+              role: described(z.literal('assistant'), 'Always `assistant`.'),
+              content,
+              refusal: described(z.null(), 'Always null.'),
+            }),
+            'The reply.',
+          ),
+          logprobs,
+          finish_reason: described(
+            finishReason,
+            'Why the text ended: at its end or before a stop sequence, or at `max_tokens` or the end of the context.',
+            'stop',
+          ),
+        }),
+      ),
+      'The `n` texts.',
+    ),
+    usage: Usage,
+  }),
+  'A reply to a conversation.',
+);
+export type ChatCompletion = z.infer<typeof ChatCompletion>;
+
+export const ChatCompletionChunk = described(
+  z.object({
+    id,
+    object: described(z.literal('chat.completion.chunk'), 'Always `chat.completion.chunk`.'),
+    created,
+    model,
+    system_fingerprint: fingerprint,
+    choices: described(
+      z.array(
+        z.object({
+          index,
+          delta: described(
+            z.object({
+              role: described(
+                z.optional(z.literal('assistant')),
+                'In the first chunk of a text: `assistant`.',
+              ),
+              content: described(z.optional(z.string()), 'The next characters.', ' octopus'),
+            }),
+            'What is new.',
+          ),
+          logprobs,
+          finish_reason: described(
+            z.nullable(finishReason),
+            'In the last chunk of a text: why it ended.',
+            'stop',
+          ),
+        }),
+      ),
+      'The texts that go on; none in the chunk that has the usage alone.',
+    ),
+    usage: described(
+      z.optional(z.nullable(Usage)),
+      'In a chunk without choices where `stream_options.include_usage` asks for it, else in the last with a choice.',
+    ),
+  }),
+  'An event of a stream; `[DONE]` follows the last.',
+);
+export type ChatCompletionChunk = z.infer<typeof ChatCompletionChunk>;
