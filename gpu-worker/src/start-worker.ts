@@ -12,6 +12,8 @@ import type { Config } from './config.ts';
 import { EngineClient } from './engine/client.ts';
 import type { RetrievalOptions } from './engine/protocol.ts';
 import { createApp } from './http/app.ts';
+import { Arrivals } from './http/arrivals.ts';
+import { BodyMemory } from './http/body-memory.ts';
 import type { ServerState } from './http/dependencies.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
@@ -37,6 +39,8 @@ export type GpuWorker = {
  * way on it fails that request.
  */
 const KEEP_ALIVE_MS = 920_000;
+/** Requests whose first frame is on its way: it follows the headers within milliseconds. */
+const MAX_ARRIVALS = 128;
 /** How long clients have to read the errors of a worker whose engine has crashed. */
 const ERROR_DELIVERY_MS = 5000;
 /** How long a program that has our port may take to say what it is. */
@@ -92,6 +96,8 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     engine,
     models,
     limits: { maxBytes, maxPixels },
+    arrivals: new Arrivals(MAX_ARRIVALS),
+    bodyMemory: new BodyMemory(Math.max(config.maxBodyMemoryMb * 2 ** 20, maxBytes)),
     model,
     metrics,
     state,
