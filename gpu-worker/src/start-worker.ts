@@ -6,15 +6,14 @@ import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { WorkerModel } from '@blip2/shared/wire';
 import { serve } from '@hono/node-server';
-import { readGenerativeManifest, readRetrievalManifest } from './builder/index.ts';
 import { freePort, urlOf } from './check-port.ts';
 import type { Config } from './config.ts';
-import { EngineClient } from './engine/client.ts';
-import type { RetrievalOptions } from './engine/protocol.ts';
+import type { EngineClient } from './engine/client.ts';
 import { createApp } from './http/app.ts';
 import { Arrivals } from './http/arrivals.ts';
 import { BodyMemory } from './http/body-memory.ts';
 import type { ServerState } from './http/dependencies.ts';
+import { loadEngine } from './load-engine.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
 import { chooseCheckpoints } from './model-options.ts';
@@ -59,25 +58,25 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   // It takes a second where a graphics driver is loaded: meanwhile the bundle is built.
   const choosing = findProvider(config.executionProvider);
   choosing.catch(() => {});
-  const bundle = await build(chosen.checkpoint);
-  const manifest = await readGenerativeManifest(bundle);
-  const retrieval = await loadRetrieval(chosen.retrievalCheckpoint, build);
-  const { provider: executionProvider, why } = await choosing;
-  log.info('loading', { model: manifest.name, execution_provider: executionProvider, why });
   const { threads, maxSlots, maxImageBytes: maxBytes, maxImagePixels: maxPixels } = config;
-  const engine = await EngineClient.start(
-    {
-      bundle,
-      manifest,
-      ...(retrieval === undefined ? {} : { retrieval }),
-      executionProvider,
-      threads,
-      maxSlots,
-      prefillChunkTokens: config.prefillChunkTokens,
-      prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
+  const { engine, manifest, retrieval } = await loadEngine({
+    ...chosen,
+    bundleOf: build,
+    engineOptions: async ({ name }) => {
+      const { provider: executionProvider, why } = await choosing;
+      log.info('loading', { model: name, execution_provider: executionProvider, why });
+      return {
+        executionProvider,
+        threads,
+        maxSlots,
+        prefillChunkTokens: config.prefillChunkTokens,
+        prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
+      };
     },
-    config.queueLimit,
-  );
+    queueLimit: config.queueLimit,
+    log,
+  });
+  const { provider: executionProvider, why } = await choosing;
   const models = {
     generate: manifest,
     ...(retrieval === undefined ? {} : { retrieve: retrieval.manifest }),
@@ -149,15 +148,6 @@ function progressInto(log: Logger, checkpoint: string): (progress: BundleProgres
     if (current !== last) log.info(step, { checkpoint, percent, label });
     last = current;
   };
-}
-
-async function loadRetrieval(
-  checkpoint: string | undefined,
-  build: (checkpoint: string) => Promise<string>,
-): Promise<RetrievalOptions | undefined> {
-  if (checkpoint === undefined) return undefined;
-  const bundle = await build(checkpoint);
-  return { bundle, manifest: await readRetrievalManifest(bundle) };
 }
 
 /** Whether a GPU worker has the port already, and of which model. */

@@ -18,8 +18,9 @@ import { checkTokenizerFile, composeTokenizer } from './checkpoint/tokenizer-fil
 import { expectKnownConfig } from './config/check-keys.ts';
 import { expectKnownFiles } from './config/known-files.ts';
 import { readKind } from './config/model-config.ts';
+import { isIntact, isSmall } from './damage.ts';
 import { CheckpointError } from './errors.ts';
-import { MANIFEST, readManifest } from './manifest.ts';
+import { digestOfManifest, MANIFEST, readManifest } from './manifest.ts';
 import { planGenerative } from './plans/generative-plan.ts';
 import { planRetrieval } from './plans/retrieval-plan.ts';
 import { choosePrecision } from './precision.ts';
@@ -146,17 +147,23 @@ async function build(
     const { size } = await stat(join(draft, path));
     files.push({ path, bytes: size, sha256: await sha256OfFile(join(draft, path)) });
   }
-  const full: BundleManifest = {
-    format: 6,
+  const members = {
+    format: 7 as const,
     ...manifest,
     name,
     revision,
     ...(await modelCard(source)),
     files,
   };
+  const full: BundleManifest = { ...members, digest: digestOfManifest(jsonOf(members)) };
   await using file = await open(join(draft, MANIFEST), 'wx');
   await file.writeFile(`${JSON.stringify(full, null, 2)}\n`);
   await file.sync();
+}
+
+/** As it will be read: without members that are undefined. */
+function jsonOf(value: object): object {
+  return JSON.parse(JSON.stringify(value));
 }
 
 /** @param readsInstruction whether there is a tokenizer for the Q-Former too */
@@ -207,11 +214,16 @@ async function isUsable(
 ): Promise<boolean> {
   const manifest = await readManifest(bundle).catch(() => null);
   if (manifest?.revision !== revision || manifest.precision !== precision) return false;
-  for (const { path, bytes, sha256 } of manifest.files) {
+  for (const file of manifest.files) {
+    const { path, bytes, sha256 } = file;
     const found = await stat(join(bundle, path)).catch(() => null);
     if (found === null || found.size !== bytes) return false;
-    if (!SIDECARS.includes(path)) continue;
+    if (!SIDECARS.includes(path)) {
+      if (isSmall(file) && !(await isIntact(bundle, file))) return false;
+      continue;
+    }
     if ((await sha256OfSidecar(checkpoint, path).catch(() => null)) !== sha256) return false;
+    if (!(await isIntact(bundle, file))) return false;
   }
   const present = await filesOf(checkpoint);
   const listed = new Set(manifest.files.map(({ path }) => path));
