@@ -1,11 +1,10 @@
 /** The GPU worker as a value: started with a configuration, stopped by draining. */
 import { once } from 'node:events';
 import { open } from 'node:fs/promises';
-import type { Server, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { WorkerModel } from '@blip2/shared/wire';
-import { serve } from '@hono/node-server';
 import { freePort, urlOf } from './check-port.ts';
 import type { Config } from './config.ts';
 import type { EngineClient } from './engine/client.ts';
@@ -13,6 +12,8 @@ import { createApp } from './http/app.ts';
 import { Arrivals } from './http/arrivals.ts';
 import { BodyMemory } from './http/body-memory.ts';
 import type { ServerState } from './http/dependencies.ts';
+import { maxBodyMs } from './http/receive-request.ts';
+import { createHttpServer } from './http/server.ts';
 import { loadEngine } from './load-engine.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
@@ -33,11 +34,6 @@ export type GpuWorker = {
   crashed: Promise<Error>;
 };
 
-/**
- * Longer than the edge's side leaves a connection idle (Cloudflare: 900 s): whoever closes one while a request is on its
- * way on it fails that request.
- */
-const KEEP_ALIVE_MS = 920_000;
 /** Requests whose first frame is on its way: it follows the headers within milliseconds. */
 const MAX_ARRIVALS = 128;
 /** How long clients have to read the errors of a worker whose engine has crashed. */
@@ -102,8 +98,8 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     state,
     log,
   });
-  const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }) as Server;
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  const server = createHttpServer((request) => app.fetch(request), maxBodyMs(maxBytes));
+  server.listen(config.port, config.host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   // While it drains, a connection that has nothing more to do would be kept alive for seconds.

@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 
 /** How long a body may wait for room before its sender had better come again. */
-const WAIT_MS = 5000;
+export const ROOM_MS = 5000;
 const RETRY_AFTER_S = 1;
 
 type Waiting = { bytes: number; grant: () => void };
@@ -70,7 +70,7 @@ export class BodyMemory {
     this.#waiting.push(waiting);
     const onAbort = () => leave(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
-    const timer = setTimeout(() => leave(noRoom()), WAIT_MS);
+    const timer = setTimeout(() => leave(noRoom()), ROOM_MS);
     try {
       await promise;
     } finally {

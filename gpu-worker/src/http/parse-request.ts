@@ -14,7 +14,6 @@ import { decodeJson, FrameError, type FrameHead } from '@blip2/shared/frames';
 import { expectImageBytes } from '@blip2/shared/image-format';
 import { route } from '@blip2/shared/route';
 import { type GenerationConfig, GpuRequest } from '@blip2/shared/wire';
-import { MAX_DEADLINE_MS } from './deadline.ts';
 import type { Dependencies, Models } from './dependencies.ts';
 import { embeddingFormat } from './embedding-format.ts';
 
@@ -41,9 +40,6 @@ export function parseRequest(
   { engine, models }: Pick<Dependencies, 'engine' | 'models'>,
 ): GpuRequest {
   const request = validated(jsonOf(payload));
-  if (request.deadline_ms > MAX_DEADLINE_MS) {
-    throw invalid(`deadline_ms: at most ${MAX_DEADLINE_MS}`, { field: 'deadline_ms' });
-  }
   const manifest = models[route(request)];
   if (manifest === undefined) {
     throw new ApiError('no-retrieval-model', 'This worker serves no retrieval model.');

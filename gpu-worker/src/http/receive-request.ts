@@ -2,6 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import { expectLength, FrameError, type FrameHead, FrameReader } from '@blip2/shared/frames';
 import type { GpuRequest } from '@blip2/shared/wire';
+import { ROOM_MS } from './body-memory.ts';
 import type { Deadline } from './deadline.ts';
 import type { Dependencies } from './dependencies.ts';
 import {
@@ -21,6 +22,15 @@ const FIRST_FRAME_MS = 10_000;
 /** A source arrives at a mebibyte a second at least, after a while for what is on the way already. */
 const UPLOAD_START_MS = 10_000;
 const UPLOAD_MS_PER_MIB = 1000;
+
+function uploadMs(bytes: number): number {
+  return UPLOAD_START_MS + Math.ceil((bytes / 2 ** 20) * UPLOAD_MS_PER_MIB);
+}
+
+/** After which no body is still arriving that this worker waits for. */
+export function maxBodyMs(maxImageBytes: number): number {
+  return FIRST_FRAME_MS + ROOM_MS + uploadMs(maxImageBytes) + UPLOAD_START_MS;
+}
 
 type Needed = Pick<Dependencies, 'engine' | 'models' | 'limits' | 'bodyMemory'>;
 
@@ -92,7 +102,7 @@ export class RequestBody implements AsyncDisposable {
   }
 
   #limitUpload({ deadline_ms }: GpuRequest, { length }: FrameHead): void {
-    const ms = UPLOAD_START_MS + Math.ceil((length / 2 ** 20) * UPLOAD_MS_PER_MIB);
+    const ms = uploadMs(length);
     const end = this.#deadline.elapsed + ms;
     if (end < deadline_ms) this.#deadline.start(end, () => uploadTooSlow(ms));
   }
