@@ -104,6 +104,13 @@ export const WORKER_OPTIONS = {
     group: serving,
     help: 'memory that decoding may take for all images at the same time, MiB: 96 for each process, and the rest for images that need more, which wait for it',
   }),
+  maxBodyMemoryMb: option({
+    env: 'BLIP2_MAX_BODY_MEMORY_MB',
+    kind: wholeNumber(1, 1_000_000),
+    default: 256,
+    group: serving,
+    help: 'memory for images that arrive or wait to be decoded, MiB, at least one image; more wait their turn, then get 503',
+  }),
   queueLimit: option({
     env: 'BLIP2_QUEUE_LIMIT',
     kind: wholeNumber(0, 100_000),

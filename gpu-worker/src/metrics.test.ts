@@ -17,6 +17,8 @@ import {
   openGate,
 } from './engine/testing/gate.ts';
 import { createApp } from './http/app.ts';
+import { Arrivals } from './http/arrivals.ts';
+import { BodyMemory } from './http/body-memory.ts';
 import { framesOf, TestWorker } from './http/testing/test-worker.ts';
 import { DecodePool } from './image/decode-pool.ts';
 import { SILENT } from './logger.ts';
@@ -110,6 +112,8 @@ describe('metrics of a request whose client goes away', () => {
       metrics,
       models: { generate: manifest },
       limits: { maxBytes: 1e6, maxPixels: 1e6 },
+      arrivals: new Arrivals(8),
+      bodyMemory: new BodyMemory(1e7),
       model: { name: '', revision: '', execution_provider: 'cpu' },
       state: { draining: false, crashed: new AbortController().signal },
       log: SILENT,

@@ -49,8 +49,8 @@ it('the base of an adapter is pulled, and the bundle is that of a base on this m
   expect(new Set(steps)).toEqual(new Set(['download', 'build']));
 
   const local = await ensureBundle(await adapterOf(BASE), { bundles: join(root, 'local') });
-  const { revision: _revision, ...pulled } = await readManifest(bundle);
-  const { revision: _other, ...built } = await readManifest(local);
+  const { revision: _revision, digest: _revisionDigest, ...pulled } = await readManifest(bundle);
+  const { revision: _other, digest: _otherDigest, ...built } = await readManifest(local);
   expect(pulled).toEqual(built);
 });
 
@@ -88,8 +88,8 @@ describe('InstructBLIP', () => {
     const { bundle } = await resolveBundle(MODEL, settingsFor(hub));
     expect(hub.downloads.toSorted()).toEqual([...hub.files.keys()].sort());
     const local = await ensureBundle(INSTRUCT, { bundles: join(root, 'local') });
-    const { name: _name, ...pulled } = await readManifest(bundle);
-    const { name: _other, ...built } = await readManifest(local);
+    const { name: _name, digest: _nameDigest, ...pulled } = await readManifest(bundle);
+    const { name: _other, digest: _otherDigest, ...built } = await readManifest(local);
     expect(pulled).toEqual(built);
     expect(built.files.map(({ path }) => path)).toContain('qformer_tokenizer/tokenizer.json');
     hub.requests.length = 0;

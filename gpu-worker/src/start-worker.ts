@@ -1,19 +1,21 @@
 /** The GPU worker as a value: started with a configuration, stopped by draining. */
 import { once } from 'node:events';
 import { open } from 'node:fs/promises';
-import type { Server, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { WorkerModel } from '@blip2/shared/wire';
-import { serve } from '@hono/node-server';
-import { readGenerativeManifest, readRetrievalManifest } from './builder/index.ts';
 import { freePort, urlOf } from './check-port.ts';
 import type { Config } from './config.ts';
-import { EngineClient } from './engine/client.ts';
-import type { RetrievalOptions } from './engine/protocol.ts';
+import type { EngineClient } from './engine/client.ts';
 import { createApp } from './http/app.ts';
+import { Arrivals } from './http/arrivals.ts';
+import { BodyMemory } from './http/body-memory.ts';
 import type { ServerState } from './http/dependencies.ts';
+import { maxBodyMs } from './http/receive-request.ts';
+import { createHttpServer } from './http/server.ts';
 import { DecodePool } from './image/decode-pool.ts';
+import { loadEngine } from './load-engine.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
 import { chooseCheckpoints } from './model-options.ts';
@@ -33,11 +35,8 @@ export type GpuWorker = {
   crashed: Promise<Error>;
 };
 
-/**
- * Longer than the edge's side leaves a connection idle (Cloudflare: 900 s): whoever closes one while a request is on its
- * way on it fails that request.
- */
-const KEEP_ALIVE_MS = 920_000;
+/** Requests whose first frame is on its way: it follows the headers within milliseconds. */
+const MAX_ARRIVALS = 128;
 /** How long clients have to read the errors of a worker whose engine has crashed. */
 const ERROR_DELIVERY_MS = 5000;
 /** How long a program that has our port may take to say what it is. */
@@ -56,39 +55,45 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   // It takes a second where a graphics driver is loaded: meanwhile the bundle is built.
   const choosing = findProvider(config.executionProvider);
   choosing.catch(() => {});
-  const bundle = await build(chosen.checkpoint);
-  const manifest = await readGenerativeManifest(bundle);
-  const retrieval = await loadRetrieval(chosen.retrievalCheckpoint, build);
-  const { provider: executionProvider, why } = await choosing;
-  log.info('loading', { model: manifest.name, execution_provider: executionProvider, why });
   const { threads, maxSlots, maxImageBytes: maxBytes, maxImagePixels: maxPixels } = config;
-  const decoder = await DecodePool.start({
+  // Started while the model is loaded.
+  const starting = DecodePool.start({
     limits: { maxBytes, maxPixels },
     processes: config.decodeProcesses,
     timeoutMs: 1000 * config.decodeTimeoutS,
     imageMemory: config.decodeMemoryMb * 2 ** 20,
     totalMemory: config.decodeTotalMemoryMb * 2 ** 20,
   });
+  starting.catch(() => {});
+  const { engine, manifest, retrieval } = await loadEngine({
+    ...chosen,
+    bundleOf: build,
+    engineOptions: async ({ name }) => {
+      const { provider: executionProvider, why } = await choosing;
+      log.info('loading', { model: name, execution_provider: executionProvider, why });
+      return {
+        executionProvider,
+        threads,
+        maxSlots,
+        reserveSlots: config.reserveSlots,
+        prefillChunkTokens: config.prefillChunkTokens,
+        prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
+      };
+    },
+    queueLimit: config.queueLimit,
+    log,
+  }).catch(async (error) => {
+    await starting.then((pool) => pool.stop()).catch(() => {});
+    throw error;
+  });
+  const decoder = await starting.catch(async (error) => {
+    await engine.stop();
+    throw error;
+  });
   decoder.listen({
     onEnded: (ending, error) => log.warn('decoder-ended', { ending, ...(error && { error }) }),
   });
-  const engine = await EngineClient.start(
-    {
-      bundle,
-      manifest,
-      ...(retrieval === undefined ? {} : { retrieval }),
-      executionProvider,
-      threads,
-      maxSlots,
-      reserveSlots: config.reserveSlots,
-      prefillChunkTokens: config.prefillChunkTokens,
-      prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
-    },
-    config.queueLimit,
-  ).catch(async (error) => {
-    await decoder.stop();
-    throw error;
-  });
+  const { provider: executionProvider, why } = await choosing;
   const models = {
     generate: manifest,
     ...(retrieval === undefined ? {} : { retrieve: retrieval.manifest }),
@@ -108,13 +113,15 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     decoder,
     models,
     limits: { maxBytes, maxPixels },
+    arrivals: new Arrivals(MAX_ARRIVALS),
+    bodyMemory: new BodyMemory(Math.max(config.maxBodyMemoryMb * 2 ** 20, maxBytes)),
     model,
     metrics,
     state,
     log,
   });
-  const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }) as Server;
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  const server = createHttpServer((request) => app.fetch(request), maxBodyMs(maxBytes));
+  server.listen(config.port, config.host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   // While it drains, a connection that has nothing more to do would be kept alive for seconds.
@@ -161,15 +168,6 @@ function progressInto(log: Logger, checkpoint: string): (progress: BundleProgres
     if (current !== last) log.info(step, { checkpoint, percent, label });
     last = current;
   };
-}
-
-async function loadRetrieval(
-  checkpoint: string | undefined,
-  build: (checkpoint: string) => Promise<string>,
-): Promise<RetrievalOptions | undefined> {
-  if (checkpoint === undefined) return undefined;
-  const bundle = await build(checkpoint);
-  return { bundle, manifest: await readRetrievalManifest(bundle) };
 }
 
 /** Whether a GPU worker has the port already, and of which model. */

@@ -15,7 +15,7 @@ export type Precision = z.infer<typeof Precision>;
 /** Members of every bundle's manifest. */
 const common = {
   /** Version of the bundle's format; another one is built anew. */
-  format: z.literal(6),
+  format: z.literal(7),
   /** For people: `model_name` of the model card, or the checkpoint folder's name. */
   name: z.string(),
   /** SHA-256 over the checkpoint's weights and config. */
@@ -48,6 +48,8 @@ const common = {
   /** License named by the model card, and the card's path in the bundle. */
   license: z.optional(z.string()),
   model_card: z.optional(z.string()),
+  /** SHA-256 over the JSON of all other members, in their order and without spaces. */
+  digest: sha256,
   /** Every other file of the bundle. */
   files: z.array(z.object({ path: z.string(), bytes: z.int().check(z.nonnegative()), sha256 })),
 };

@@ -36,6 +36,11 @@ export function asStored(values: Float32Array, type: EmbeddingType): Float32Arra
   return type === 'float32' ? values : Float32Array.from(new Float16Array(values));
 }
 
+/** The most bytes that embeddings of a shape are encoded in. */
+export function maxEncodedBytes({ numQueries, hidden }: EmbeddingShape): number {
+  return HEADER_BYTES + numQueries * hidden * TYPED_ARRAY.float32.BYTES_PER_ELEMENT;
+}
+
 /**
  * @example encodeEmbeddings({ numQueries: 32, hidden: 768, values }, 'float16').byteLength // 16 + 32 * 768 * 2
  * @throws EmbeddingCodecError when the values do not fill the shape

@@ -11,6 +11,7 @@ import {
   type Frame,
   FrameError,
   type FrameErrorCode,
+  FrameReader,
   type FrameType,
   readFrames,
   type TokensPayload,
@@ -191,5 +192,46 @@ describe('any tokens', () => {
         expect(decodeTokens(frame)).toEqual(payload);
       }),
     );
+  });
+});
+
+describe('a reader of frames', () => {
+  /** A stream of endless empty frames that counts what is taken of it. */
+  function flood() {
+    let taken = 0;
+    const stream = new ReadableStream<Uint8Array>(
+      {
+        pull(controller) {
+          taken += 1;
+          controller.enqueue(encodeFrame('image', new Uint8Array()));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    return { stream, taken: () => taken };
+  }
+
+  it('takes nothing from the stream that nobody asked for', async () => {
+    const { stream, taken } = flood();
+    await using reader = new FrameReader(stream);
+    expect(await reader.head()).toEqual({ type: 'image', length: 0 });
+    expect(await reader.payload()).toHaveLength(0);
+    expect(taken()).toBe(1);
+  });
+
+  it('gives a payload whole, however small the chunks are in which it comes', async () => {
+    const payload = Uint8Array.from({ length: 50_000 }, (_, i) => i % 251);
+    const bytes = encodeFrame('image', payload);
+    let at = 0;
+    const stream = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (at === bytes.length) controller.close();
+        else controller.enqueue(bytes.subarray(at, ++at));
+      },
+    });
+    await using reader = new FrameReader(stream);
+    expect(await reader.head()).toEqual({ type: 'image', length: payload.length });
+    expect(await reader.payload()).toEqual(payload);
+    expect(await reader.isAtEnd()).toBe(true);
   });
 });

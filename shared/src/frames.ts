@@ -153,9 +153,10 @@ export function decodeJson(payload: Uint8Array): unknown {
   }
 }
 
-/** Parses the head of a frame; null while fewer than eight bytes are there. */
-function readHeader(bytes: Uint8Array, maxPayloadBytes: number) {
-  if (bytes.byteLength < FRAME_HEADER_BYTES) return null;
+/** What a frame's header says of it. */
+export type FrameHead = { type: FrameType; length: number };
+
+function parseHead(bytes: Uint8Array): FrameHead {
   const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES);
   const type = NAME_OF.get(view.getUint8(0));
   if (type === undefined) throw new FrameError('type', `unknown frame type ${view.getUint8(0)}`);
@@ -163,12 +164,92 @@ function readHeader(bytes: Uint8Array, maxPayloadBytes: number) {
     const detail = `frame version ${view.getUint8(1)}, expected ${FRAME_VERSION}`;
     throw new FrameError('version', detail);
   }
-  const length = view.getUint32(4, true);
-  if (length > maxPayloadBytes) {
-    const detail = `a ${type} frame of ${length} bytes is over the limit of ${maxPayloadBytes}`;
-    throw new FrameError('too-large', detail);
+  return { type, length: view.getUint32(4, true) };
+}
+
+/**
+ * Reads a byte stream frame by frame, the head of each before its payload: whoever reads decides what a payload may cost
+ * before any of it is there. Never holds more than one payload and one chunk of the stream.
+ * @example
+ * await using reader = new FrameReader(body);
+ * const head = await reader.head();
+ * if (head?.type === 'image' && head.length <= limit) image = await reader.payload();
+ */
+export class FrameReader implements AsyncDisposable {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  /** What came and was not read yet. */
+  #rest: Uint8Array = new Uint8Array();
+  #ended = false;
+  /** Bytes of the payload whose head was read last. */
+  #expected = 0;
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.#reader = stream.getReader();
   }
-  return { type, length };
+
+  /** The next frame's head; null where the stream ends between two frames. @throws FrameError */
+  async head(): Promise<FrameHead | null> {
+    if (this.#rest.byteLength === 0 && !(await this.#receive())) return null;
+    const head = parseHead(await this.#take(FRAME_HEADER_BYTES));
+    this.#expected = head.length;
+    return head;
+  }
+
+  /**
+   * The payload of the head that was read last: a view of the chunk where it lies in one, otherwise copied once.
+   * @throws FrameError `truncated`
+   */
+  async payload(): Promise<Uint8Array> {
+    const payload = await this.#take(this.#expected);
+    this.#expected = 0;
+    return payload;
+  }
+
+  /** Whether nothing more comes. */
+  async isAtEnd(): Promise<boolean> {
+    return this.#rest.byteLength === 0 && !(await this.#receive());
+  }
+
+  /** Cancels the stream unless it has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#ended) await this.#reader.cancel().catch(() => {});
+    this.#reader.releaseLock();
+  }
+
+  /** Waits for bytes; false where the stream has ended. */
+  async #receive(): Promise<boolean> {
+    while (!this.#ended) {
+      const { done, value } = await this.#reader.read();
+      if (done) this.#ended = true;
+      else if (value.byteLength > 0) {
+        this.#rest = value;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** The next `count` bytes. Each byte is copied at most once, however small the chunks are. */
+  async #take(count: number): Promise<Uint8Array> {
+    if (this.#rest.byteLength >= count) return this.#consume(count);
+    const bytes = new Uint8Array(count);
+    let filled = 0;
+    while (filled < count) {
+      if (this.#rest.byteLength === 0 && !(await this.#receive())) {
+        throw new FrameError('truncated', 'the stream ended inside a frame');
+      }
+      const part = this.#consume(Math.min(count - filled, this.#rest.byteLength));
+      bytes.set(part, filled);
+      filled += part.byteLength;
+    }
+    return bytes;
+  }
+
+  #consume(count: number): Uint8Array {
+    const bytes = this.#rest.subarray(0, count);
+    this.#rest = this.#rest.subarray(count);
+    return bytes;
+  }
 }
 
 /**
@@ -180,54 +261,16 @@ export async function* readFrames(
   stream: ReadableStream<Uint8Array>,
   maxPayloadBytes = 64 * 1024 * 1024,
 ): AsyncGenerator<Frame, void, undefined> {
-  const reader = stream.getReader();
-  const chunks: Uint8Array[] = [];
-  let buffered = 0;
-  const consume = (count: number): Uint8Array => {
-    const first = chunks[0];
-    if (first !== undefined && first.byteLength >= count) {
-      if (first.byteLength === count) chunks.shift();
-      else chunks[0] = first.subarray(count);
-      buffered -= count;
-      return first.subarray(0, count);
-    }
-    const out = new Uint8Array(count);
-    let filled = 0;
-    while (filled < count) {
-      const chunk = chunks.shift() as Uint8Array;
-      const part = chunk.subarray(0, count - filled);
-      out.set(part, filled);
-      filled += part.byteLength;
-      if (part.byteLength < chunk.byteLength) chunks.unshift(chunk.subarray(part.byteLength));
-    }
-    buffered -= count;
-    return out;
-  };
-  let header: ReturnType<typeof readHeader> = null;
-  let finished = false;
-  try {
-    for (;;) {
-      while (buffered >= (header?.length ?? FRAME_HEADER_BYTES)) {
-        if (header === null) {
-          header = readHeader(consume(FRAME_HEADER_BYTES), maxPayloadBytes);
-        } else {
-          const frame = { type: header.type, payload: consume(header.length) };
-          header = null;
-          yield frame;
-        }
-      }
-      const { done, value } = await reader.read();
-      if (done) {
-        finished = true;
-        if (buffered > 0 || header !== null)
-          throw new FrameError('truncated', 'the stream ended inside a frame');
-        return;
-      }
-      if (value.byteLength > 0) chunks.push(value);
-      buffered += value.byteLength;
-    }
-  } finally {
-    if (!finished) await reader.cancel().catch(() => {});
-    reader.releaseLock();
+  await using reader = new FrameReader(stream);
+  for (let head = await reader.head(); head !== null; head = await reader.head()) {
+    expectLength(head, maxPayloadBytes);
+    yield { type: head.type, payload: await reader.payload() };
   }
+}
+
+/** @throws FrameError `too-large` when the payload would be longer than `limit` bytes */
+export function expectLength({ type, length }: FrameHead, limit: number): void {
+  if (length <= limit) return;
+  const detail = `a ${type} frame of ${length} bytes is over the limit of ${limit}`;
+  throw new FrameError('too-large', detail);
 }

@@ -41,6 +41,18 @@ export function sniff(bytes: Uint8Array): Sniffed {
   return signature?.is ?? sniffText(head) ?? sniffDisplaced(head) ?? { kind: 'unknown' };
 }
 
+/** @throws ApiError `no-image` or `body-too-large` when an image cannot have that many bytes */
+export function expectImageBytes(
+  count: number,
+  { maxBytes, field }: { maxBytes: number; field?: string },
+): void {
+  const at = field === undefined ? {} : { field };
+  if (count === 0) throw new ApiError('no-image', 'The image is empty.', at);
+  if (count <= maxBytes) return;
+  const detail = `The image has more than ${maxBytes} bytes.`;
+  throw new ApiError('body-too-large', detail, { limit: maxBytes, actual: count, ...at });
+}
+
 /**
  * The format of an image that can be decoded, as far as its first bytes tell.
  * @param limits most bytes, and the field of the request that the image came in, where that is known
@@ -52,12 +64,7 @@ export function checkImage(
   { maxBytes, field }: { maxBytes: number; field?: string },
 ): ImageFormat {
   const at = field === undefined ? {} : { field };
-  if (bytes.byteLength === 0) throw new ApiError('no-image', 'The image is empty.', at);
-  if (bytes.byteLength > maxBytes) {
-    const detail = `The image has more than ${maxBytes} bytes.`;
-    const numbers = { limit: maxBytes, actual: bytes.byteLength };
-    throw new ApiError('body-too-large', detail, { ...numbers, ...at });
-  }
+  expectImageBytes(bytes.byteLength, { maxBytes, ...at });
   const sniffed = sniff(bytes);
   if (sniffed.kind === 'image') return sniffed.format;
   if (sniffed.kind === 'unknown') {

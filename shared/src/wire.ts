@@ -13,6 +13,12 @@ const MAX_TOKENS = 32_768;
 /** No vocabulary is larger: with more, `top_k` would be no limit. */
 const MAX_VOCABULARY = 1_000_000;
 
+/** Nobody waits for longer than an hour. */
+const MAX_DEADLINE_MS = 3_600_000;
+
+/** Of what names a request or a model, characters. */
+const MAX_ID_LENGTH = 256;
+
 /** A whole number from `least` to `most`; every error says so. */
 function whole(least: number, most: number) {
   const error = `must be a whole number from ${least} to ${most}`;
@@ -109,12 +115,17 @@ export const GenerationConfig = z.strictObject(generationParameters).check(({ va
 });
 export type GenerationConfig = z.infer<typeof GenerationConfig>;
 
+/** Token ids of a text. */
+const ids = z
+  .array(whole(0, MAX_VOCABULARY))
+  .check(z.minLength(1), z.maxLength(MAX_TOKENS, `must be at most ${MAX_TOKENS} ids`));
+
 const requestHead = {
-  request_id: z.string(),
+  request_id: z.string().check(z.maxLength(MAX_ID_LENGTH)),
   /** Revision of the bundle the edge tokenized for; another one at the worker is `model-mismatch`. */
-  revision: z.string(),
+  revision: z.string().check(z.maxLength(MAX_ID_LENGTH)),
   /** Milliseconds after which the worker gives up, counted from the arrival of the request. */
-  deadline_ms: z.int().check(z.positive()),
+  deadline_ms: whole(1, MAX_DEADLINE_MS),
   /** Names the client: waiting requests are served client by client. */
   client: z.optional(z.string().check(z.maxLength(256))),
   /** `background` waits for everything else; without it a request is `interactive`. */
@@ -127,7 +138,7 @@ const retrievalTexts = z
   .check(z.minLength(1), z.maxLength(MAX_TEXTS));
 
 /** Ids of the instruction for a Q-Former that reads it, [CLS] and [SEP] included; other Q-Formers get none. */
-const instruction_ids = z.optional(z.array(z.int().check(z.nonnegative())).check(z.minLength(1)));
+const instruction_ids = z.optional(ids);
 
 /** Which embeddings of an image: the query embeddings that text is generated from, or those of ITC. */
 export const EmbeddingKind = z.enum(['query', 'itc']);
@@ -150,7 +161,7 @@ export const GpuRequest = z.discriminatedUnion('kind', [
     kind: z.literal('generate'),
     ...requestHead,
     /** Text token ids, without the image positions: BOS first for OPT. */
-    input_ids: z.array(z.int().check(z.nonnegative())).check(z.minLength(1)),
+    input_ids: ids,
     instruction_ids,
     generation: GenerationConfig,
   }),

@@ -11,7 +11,11 @@ const LAYERS: readonly Layer[] = [
   // GPU worker, from the ground up.
   layer(
     'ground',
-    ['gpu-worker/src/make-folder.ts', 'gpu-worker/src/qformer-tokenizer-files.ts'],
+    [
+      'gpu-worker/src/make-folder.ts',
+      'gpu-worker/src/process-lock.ts',
+      'gpu-worker/src/qformer-tokenizer-files.ts',
+    ],
     [],
   ),
   layer('onnx', ['gpu-worker/src/onnx/'], []),

@@ -1,12 +1,16 @@
 /** Makes sure that the bundle of a checkpoint exists: builds it in a temporary folder and renames that. */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { copyFile, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { makeFolder } from '../make-folder.ts';
+import { elementCount } from '../onnx/weight.ts';
+import { lock } from '../process-lock.ts';
 import { QFORMER_TOKENIZER, QFORMER_TOKENIZER_FILES } from '../qformer-tokenizer-files.ts';
 import type { BaseOptions } from './checkpoint/base-folder.ts';
+import { finiteTensors } from './checkpoint/finite-tensors.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
 import type { OpenCheckpoint } from './checkpoint/open-checkpoint-types.ts';
 import {
@@ -18,12 +22,15 @@ import { checkTokenizerFile, composeTokenizer } from './checkpoint/tokenizer-fil
 import { expectKnownConfig } from './config/check-keys.ts';
 import { expectKnownFiles } from './config/known-files.ts';
 import { readKind } from './config/model-config.ts';
+import { isIntact, isSmall } from './damage.ts';
+import { ADVICE, expectSpace, explainFullDisk, makeDraft, removeAbandoned } from './draft.ts';
 import { CheckpointError } from './errors.ts';
-import { MANIFEST, readManifest } from './manifest.ts';
+import { digestOfManifest, MANIFEST, readManifest } from './manifest.ts';
 import { planGenerative } from './plans/generative-plan.ts';
+import type { BundlePlan } from './plans/plan.ts';
 import { planRetrieval } from './plans/retrieval-plan.ts';
 import { choosePrecision } from './precision.ts';
-import { checkpointRevision, sha256OfFile } from './revision.ts';
+import { checkpointRevision, type RevisionCache, sha256OfFile } from './revision.ts';
 
 /** `done` of `total` bytes of the checkpoint; `label` says what is being written. */
 export type BuildProgress = { done: number; total: number; label: string };
@@ -38,6 +45,7 @@ export type EnsureOptions = BaseOptions & {
   onProgress?: (progress: BuildProgress) => void;
 };
 
+type BuildOptions = Required<Pick<EnsureOptions, 'onProgress' | 'ignoredKeys'>>;
 type Identity = { name: string; revision: string; precision: Precision };
 
 const MODEL_CARD = 'README.md';
@@ -60,7 +68,8 @@ const SIDECARS = [
   'LICENSE',
 ];
 const CONFIG = 'config.json';
-const ADVICE = 'BLIP2_BUNDLES chooses another place for bundles.';
+/** Of a value in the graphs, on average at least: embeddings and norms have more bits than the rest. */
+const LEAST_BYTES: Record<Precision, number> = { fp32: 4, int8: 1, int4: 0.5 };
 /** Composed of the checkpoint's files rather than copied. */
 const COMPOSED: Readonly<Record<string, (checkpoint: string) => Promise<string>>> = {
   'tokenizer.json': composeTokenizer,
@@ -89,16 +98,24 @@ export async function ensureBundle(
   await makeFolder(bundles, ADVICE);
   const checkpoint = source.folder;
   const precision = choosePrecision(wanted, source.bytes);
-  const revision = await checkpointRevision(source.inputs, join(bundles, '.revisions'));
   const name = `${source.name}${source.suffix}`;
-  const suffix = precision === 'fp32' ? '' : `-${precision}`;
-  const bundle = join(bundles, `${name}-${revision.slice(0, 12)}${suffix}`);
-  const identity = { name, revision, precision };
-  if (await isUsable(bundle, checkpoint, identity)) return bundle;
+  const identify = async (cache: RevisionCache) => {
+    const revision = await checkpointRevision(source.inputs, join(bundles, '.revisions'), cache);
+    const suffix = precision === 'fp32' ? '' : `-${precision}`;
+    const folder = join(bundles, `${name}-${revision.slice(0, 12)}${suffix}`);
+    return { identity: { name, revision, precision }, bundle: folder };
+  };
+  const known = await identify('read');
+  if (await isUsable(known.bundle, checkpoint, known.identity)) return known.bundle;
 
-  await removeAbandoned(bundle);
-  const draft = `${bundle}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-  await makeFolder(draft, ADVICE);
+  // One builds, the others wait for it: builds that run at the same time would all be right, and slow.
+  const path = join(bundles, '.locks', basename(known.bundle));
+  await using _lock = await lock(path, { wait: waitBeside, signal: new AbortController().signal });
+  if (await isUsable(known.bundle, checkpoint, known.identity)) return known.bundle;
+  await removeAbandoned(bundles);
+  // The weights are read now: a file that has decayed since its revision was remembered has another one.
+  const { bundle, identity } = await identify('renew');
+  const draft = await makeDraft(bundle);
   try {
     await build(source, draft, identity, { onProgress, ignoredKeys });
     if (!(await isUsable(bundle, checkpoint, identity))) await moveDraft(draft, bundle);
@@ -111,52 +128,99 @@ export async function ensureBundle(
   return bundle;
 }
 
+async function waitBeside(ms: number, signal: AbortSignal): Promise<void> {
+  await setTimeout(ms, undefined, { signal });
+}
+
 async function build(
   source: OpenCheckpoint,
   draft: string,
   { name, revision, precision }: Identity,
-  { onProgress, ignoredKeys }: Required<Pick<EnsureOptions, 'onProgress' | 'ignoredKeys'>>,
+  options: BuildOptions,
 ): Promise<void> {
-  const { folder: checkpoint, tensors } = source;
+  const { ignoredKeys } = options;
+  const { folder: checkpoint } = source;
+  const tensors = finiteTensors(source.tensors);
   const kind = await readKind(checkpoint);
   await expectKnownConfig(checkpoint, kind, ignoredKeys);
   await expectKnownFiles(checkpoint, kind, ignoredKeys);
   const plan = kind === 'retrieve' ? planRetrieval : planGenerative;
   const { graphs, manifest } = await plan(checkpoint, precision, tensors);
   await checkWeights(source);
+  const needed = bytesNeeded(source, sourceBytesOf(graphs), precision);
+  await expectSpace(draft, needed);
+  try {
+    await write({ graphs, manifest }, source, draft, { name, revision, precision }, options);
+  } catch (error) {
+    throw await explainFullDisk(draft, needed, error);
+  }
+}
+
+/** All files of a bundle, the manifest last. */
+async function write(
+  { graphs, manifest }: BundlePlan,
+  source: OpenCheckpoint,
+  draft: string,
+  { name, revision }: Identity,
+  { onProgress, ignoredKeys }: BuildOptions,
+): Promise<void> {
   const instruction = manifest.kind === 'generate' ? manifest.instruction : undefined;
-  const paths = await copySidecars(checkpoint, draft, instruction !== undefined);
+  const paths = await copySidecars(source.folder, draft, instruction !== undefined);
   await checkTokenizerFile(draft, { ...manifest, name }, ignoredKeys);
   if (instruction !== undefined) {
     await checkQFormerTokenizer(draft, { name, instruction }, ignoredKeys);
   }
-  const total = graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
+  const total = sourceBytesOf(graphs);
   let done = 0;
   for (const graph of graphs) {
     const label = `${graph.name} graph`;
     onProgress({ done, total, label });
-    const written = await graph.save(draft, (bytes) => {
+    const report = (bytes: number) => {
       done += bytes;
       onProgress({ done, total, label });
-    });
-    paths.push(...written);
+    };
+    paths.push(...(await graph.save(draft, report)));
   }
   const files: BundleManifest['files'] = [];
   for (const path of paths) {
     const { size } = await stat(join(draft, path));
     files.push({ path, bytes: size, sha256: await sha256OfFile(join(draft, path)) });
   }
-  const full: BundleManifest = {
-    format: 6,
+  const members = {
+    format: 7 as const,
     ...manifest,
     name,
     revision,
     ...(await modelCard(source)),
     files,
   };
+  const full: BundleManifest = { ...members, digest: digestOfManifest(jsonOf(members)) };
   await using file = await open(join(draft, MANIFEST), 'wx');
   await file.writeFile(`${JSON.stringify(full, null, 2)}\n`);
   await file.sync();
+}
+
+function sourceBytesOf(graphs: BundlePlan['graphs']): number {
+  return graphs.reduce((sum, graph) => sum + graph.sourceBytes, 0);
+}
+
+/** About how large the graphs of a bundle are: their values, which the checkpoint may have in 16 bits. */
+function bytesNeeded(
+  { tensors }: OpenCheckpoint,
+  sourceBytes: number,
+  precision: Precision,
+): number {
+  let [values, bytes] = [0, 0];
+  for (const tensor of tensors.values()) {
+    values += elementCount(tensor.shape);
+    bytes += tensor.bytes;
+  }
+  return Math.ceil(sourceBytes * (values / bytes) * LEAST_BYTES[precision]);
+}
+
+/** As it will be read: without members that are undefined. */
+function jsonOf(value: object): object {
+  return JSON.parse(JSON.stringify(value));
 }
 
 /** @param readsInstruction whether there is a tokenizer for the Q-Former too */
@@ -207,11 +271,16 @@ async function isUsable(
 ): Promise<boolean> {
   const manifest = await readManifest(bundle).catch(() => null);
   if (manifest?.revision !== revision || manifest.precision !== precision) return false;
-  for (const { path, bytes, sha256 } of manifest.files) {
+  for (const file of manifest.files) {
+    const { path, bytes, sha256 } = file;
     const found = await stat(join(bundle, path)).catch(() => null);
     if (found === null || found.size !== bytes) return false;
-    if (!SIDECARS.includes(path)) continue;
+    if (!SIDECARS.includes(path)) {
+      if (isSmall(file) && !(await isIntact(bundle, file))) return false;
+      continue;
+    }
     if ((await sha256OfSidecar(checkpoint, path).catch(() => null)) !== sha256) return false;
+    if (!(await isIntact(bundle, file))) return false;
   }
   const present = await filesOf(checkpoint);
   const listed = new Set(manifest.files.map(({ path }) => path));
@@ -237,23 +306,4 @@ async function moveDraft(draft: string, bundle: string): Promise<void> {
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
   });
   await rm(old, { recursive: true, force: true });
-}
-
-/** Removes drafts of this bundle whose process no longer runs. */
-async function removeAbandoned(bundle: string): Promise<void> {
-  const parent = resolve(bundle, '..');
-  for (const entry of await readdir(parent).catch(() => [])) {
-    const pid = new RegExp(`^${basename(bundle)}\\.(\\d+)\\.[0-9a-f]+\\.tmp`).exec(entry)?.[1];
-    if (pid === undefined || (await isAlive(Number(pid)))) continue;
-    await rm(join(parent, entry), { recursive: true, force: true });
-  }
-}
-
-async function isAlive(pid: number): Promise<boolean> {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

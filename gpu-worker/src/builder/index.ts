@@ -3,5 +3,6 @@ export { type BuildProgress, type EnsureOptions, ensureBundle } from './bundle.t
 export { readQFormerTokenizer } from './checkpoint/qformer-tokenizer.ts';
 export { readTokenizer } from './checkpoint/tokenizer-file.ts';
 export { objectionTo, objectionToModel, readGenerativeConfig } from './config/model-config.ts';
+export { discardBundle, findDamage } from './damage.ts';
 export { CheckpointError } from './errors.ts';
 export { readGenerativeManifest, readManifest, readRetrievalManifest } from './manifest.ts';

@@ -1,4 +1,5 @@
 /** Reads the manifest of a bundle. */
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -10,12 +11,28 @@ import * as z from 'zod/mini';
 
 export const MANIFEST = 'manifest.json';
 
-/** @throws Error when the folder holds no manifest of this format */
+/** @throws Error when the folder holds no manifest of this format, or one that is not as it was written */
 export async function readManifest(bundle: string): Promise<BundleManifest> {
   const path = join(bundle, MANIFEST);
-  const result = BundleManifest.safeParse(JSON.parse(await readFile(path, 'utf8')));
+  const written = parse(path, await readFile(path, 'utf8'));
+  const result = BundleManifest.safeParse(written);
   if (!result.success) throw new Error(`${path}: ${z.prettifyError(result.error)}`);
-  return result.data;
+  if (digestOfManifest(written as object) === result.data.digest) return result.data;
+  throw new Error(`${path} is damaged. Remove its folder: the bundle is built anew.`);
+}
+
+function parse(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`${path} is damaged. Remove its folder: the bundle is built anew.`, { cause });
+  }
+}
+
+/** The digest of a manifest, over all its members but this one. */
+export function digestOfManifest(manifest: object): string {
+  const { digest: _digest, ...rest } = manifest as { digest?: unknown };
+  return createHash('sha256').update(JSON.stringify(rest)).digest('hex');
 }
 
 /** @throws Error when the bundle is that of a retrieval model */

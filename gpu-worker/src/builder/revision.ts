@@ -8,6 +8,9 @@ import { makeFolder } from '../make-folder.ts';
 /** A file, or a text that was derived, under the name that goes into the hash. */
 export type RevisionInput = { label: string } & ({ path: string } | { text: string });
 
+/** Whether a revision that is remembered is believed, or computed again. */
+export type RevisionCache = 'read' | 'renew';
+
 /**
  * SHA-256 over the names and digests of `config.json` and the weights files, in the order of their names. The result is
  * cached by the files' path, size and time of change: a large checkpoint is not read again at each start.
@@ -17,11 +20,12 @@ export type RevisionInput = { label: string } & ({ path: string } | { text: stri
 export async function checkpointRevision(
   inputs: readonly RevisionInput[],
   cache: string,
+  use: RevisionCache = 'read',
 ): Promise<string> {
   const marks: string[] = [];
   for (const input of inputs) marks.push(await markOf(input));
   const entry = join(cache, createHash('sha256').update(marks.join('\n')).digest('hex'));
-  const cached = await readFile(entry, 'utf8').catch(() => '');
+  const cached = use === 'read' ? await readFile(entry, 'utf8').catch(() => '') : '';
   if (/^[0-9a-f]{64}$/.test(cached)) return cached;
 
   const hash = createHash('sha256');
@@ -30,8 +34,10 @@ export async function checkpointRevision(
     hash.update(`${input.label} ${digest}\n`);
   }
   const revision = hash.digest('hex');
-  await makeFolder(cache);
-  await writeFile(entry, revision);
+  // A folder that cannot be written costs time, and no more.
+  await makeFolder(cache)
+    .then(() => writeFile(entry, revision))
+    .catch(() => {});
   return revision;
 }
 

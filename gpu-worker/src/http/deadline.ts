@@ -2,9 +2,6 @@
 import type { ApiError } from '@blip2/shared/errors';
 import { deadlineExceeded } from './worker-errors.ts';
 
-/** The longest delay of Node's timers; a longer one would end at once. */
-export const MAX_DEADLINE_MS = 2 ** 31 - 1;
-
 export class Deadline implements Disposable {
   readonly #controller = new AbortController();
   readonly #now: () => number;
@@ -24,7 +21,7 @@ export class Deadline implements Disposable {
 
   /**
    * Takes the place of an earlier one.
-   * @param ms time from the arrival to the deadline, at most `MAX_DEADLINE_MS`
+   * @param ms time from the arrival to the deadline; a timer of Node's takes 2^31 − 1 at most, and would end at once after more
    */
   start(ms: number, problem: () => ApiError = deadlineExceeded): void {
     clearTimeout(this.#timer);

@@ -8,6 +8,8 @@ import type { ImageLimits } from '../image/decode.ts';
 import type { DecodePool } from '../image/decode-pool.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Arrivals } from './arrivals.ts';
+import type { BodyMemory } from './body-memory.ts';
 
 /** Manifests of the models that are served. */
 export type Models = { generate: GenerativeManifest; retrieve?: RetrievalManifest };
@@ -24,6 +26,9 @@ export type Dependencies = {
   decoder: DecodePool;
   models: Models;
   limits: ImageLimits;
+  /** Connections whose first frame is on its way. */
+  arrivals: Arrivals;
+  bodyMemory: BodyMemory;
   /** The reply of `GET /v1/model`. */
   model: WorkerModel;
   metrics: Metrics;

@@ -8,8 +8,10 @@ import type { Caller, Job, Pixels } from '../engine/protocol.ts';
 import type { Dependencies } from './dependencies.ts';
 import { embeddingFormat } from './embedding-format.ts';
 import type { Source } from './parse-request.ts';
-import type { ReceivedRequest } from './receive-request.ts';
 import { toGpuEvent } from './to-gpu-event.ts';
+
+/** A valid request. `source` is absent where only texts are embedded. */
+export type ReceivedRequest = { request: GpuRequest; source?: Source };
 
 /** What belongs to one request, apart from its frames. */
 export type RequestContext = {
@@ -17,6 +19,8 @@ export type RequestContext = {
   requestId: string;
   /** Aborts at the deadline, when the client goes away, and when the engine has crashed. */
   signal: AbortSignal;
+  /** Called once nothing holds the bytes of the source any more. */
+  onSourceRead: () => void;
 };
 
 type Embeddings = Extract<Source, { kind: 'embeddings' }>;
@@ -24,33 +28,43 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
  * Frames of the reply: `imageInfo` and `embeddings` for an image, then tokens, scores or texts, and `done`.
- * @throws ApiError overloaded, or a problem with the image
+ * @param received loses its source, so that a large image does not stay as long as the text about it takes
+ * @throws ApiError a problem with the image
  */
 export async function* handleRequest(
-  { request, source }: ReceivedRequest,
+  received: ReceivedRequest,
   dependencies: Pick<Dependencies, 'engine' | 'models' | 'decoder'>,
-  { requestId, signal }: RequestContext,
+  { requestId, signal, onSourceRead }: RequestContext,
 ): AsyncGenerator<Bytes, void, undefined> {
   const { engine, models } = dependencies;
-  const caller = { client: request.client ?? '', priority: request.priority ?? 'interactive' };
-  using _admission = engine.admit(caller);
+  const { request } = received;
+  const caller = callerOf(request);
   const timings: Pick<GpuTimings, 'decode_image'> = {};
   let input: Pixels | Embeddings | undefined;
-  if (source?.kind === 'image') {
+  if (received.source?.kind === 'image') {
     const startedAt = performance.now();
-    const { info, pixels } = await decodeImage(source.bytes, request, dependencies, {
+    const { info, pixels } = await decodeImage(received.source.bytes, request, dependencies, {
       caller,
       signal,
     });
     timings.decode_image = performance.now() - startedAt;
+    delete received.source;
+    onSourceRead();
     yield encodeEvent({ type: 'imageInfo', image: info });
     input = pixels;
-  } else input = source;
+  } else {
+    input = received.source;
+    onSourceRead();
+  }
   const job = jobOf(request, input);
   const format = embeddingFormat(request, models);
   for await (const event of engine.run(job, { signal, caller, requestId })) {
     yield encodeEvent(toGpuEvent(event, format, timings));
   }
+}
+
+export function callerOf({ client = '', priority = 'interactive' }: GpuRequest): Caller {
+  return { client, priority };
 }
 
 /** The image as the model that serves the request wants it. */

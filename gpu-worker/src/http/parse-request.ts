@@ -4,13 +4,17 @@ import type {
   GenerativeManifest,
   RetrievalManifest,
 } from '@blip2/shared/bundle-manifest';
-import { decodeEmbeddings, EmbeddingCodecError } from '@blip2/shared/embedding-codec';
+import {
+  decodeEmbeddings,
+  EmbeddingCodecError,
+  maxEncodedBytes,
+} from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
-import { decodeJson, type Frame, FrameError } from '@blip2/shared/frames';
+import { decodeJson, FrameError, type FrameHead } from '@blip2/shared/frames';
+import { expectImageBytes } from '@blip2/shared/image-format';
 import { route } from '@blip2/shared/route';
 import { type GenerationConfig, GpuRequest } from '@blip2/shared/wire';
 import { checkTemplate, promptTemplate, textTemplate } from './check-template.ts';
-import { MAX_DEADLINE_MS } from './deadline.ts';
 import type { Dependencies, Models } from './dependencies.ts';
 import { embeddingFormat } from './embedding-format.ts';
 
@@ -23,19 +27,20 @@ export type Source =
 type Instructed = Extract<GpuRequest, { kind: 'generate' | 'embed' }>;
 type Texts = Extract<GpuRequest, { texts: unknown }>['texts'];
 
+/** @throws ApiError when a body begins with anything but a request */
+export function expectRequest(head: FrameHead | null): asserts head is FrameHead {
+  if (head?.type !== 'request') throw invalid('The first frame must be a request.');
+}
+
 /**
- * The first frame of a request.
- * @throws ApiError when it is none, or asks for what this worker cannot do
+ * The payload of the first frame.
+ * @throws ApiError when it is no request, or asks for what this worker cannot do
  */
 export function parseRequest(
-  head: Frame | undefined,
+  payload: Uint8Array,
   { engine, models }: Pick<Dependencies, 'engine' | 'models'>,
 ): GpuRequest {
-  if (head?.type !== 'request') throw invalid('The first frame must be a request.');
-  const request = validated(jsonOf(head));
-  if (request.deadline_ms > MAX_DEADLINE_MS) {
-    throw invalid(`deadline_ms: at most ${MAX_DEADLINE_MS}`, { field: 'deadline_ms' });
-  }
+  const request = validated(jsonOf(payload));
   const manifest = models[route(request)];
   if (manifest === undefined) {
     throw new ApiError('no-retrieval-model', 'This worker serves no retrieval model.');
@@ -51,37 +56,55 @@ export function parseRequest(
 }
 
 /**
- * The frame after the request: an image, or embeddings to generate from; none for texts alone.
- * @throws ApiError when it is not what the request needs
+ * Checks the head of the frame after the request, before its payload is read: an image, or embeddings to generate from;
+ * none for texts alone.
+ * @throws ApiError when it is not what the request needs, or is too large
  */
-export function parseSource(
+export function expectSource(
   request: GpuRequest,
-  frame: Frame | undefined,
-  models: Models,
-): Source | undefined {
+  head: FrameHead | null,
+  { models, limits }: Pick<Dependencies, 'models' | 'limits'>,
+): void {
   if (request.kind === 'embed-texts') {
-    if (frame === undefined) return undefined;
+    if (head === null) return;
     throw invalid('embed-texts is a request frame and nothing else.');
   }
-  if (frame === undefined) throw invalid(`${request.kind} is a request frame and a source frame.`);
-  if (frame.type === 'image') {
+  if (head === null) throw invalid(`${request.kind} is a request frame and a source frame.`);
+  if (head.type === 'image') {
     expectInstruction(request, models);
-    return { kind: 'image', bytes: frame.payload };
+    expectImageBytes(head.length, { ...limits, field: 'image' });
+    return;
   }
   if (request.kind !== 'generate') {
     throw new ApiError('no-image', `To ${request.kind}, an image is needed.`);
   }
-  if (frame.type !== 'embeddings') {
+  if (head.type !== 'embeddings') {
     throw invalid('The second frame must be an image or embeddings.');
   }
-  return { kind: 'embeddings', values: embeddingsOf(request, frame, models) };
+  if (head.length > maxEncodedBytes(embeddingFormat(request, models).shape)) {
+    throw invalid('The embeddings cannot be used: there are more bytes than they have.');
+  }
+}
+
+/**
+ * The frame whose head was checked.
+ * @throws ApiError when it holds no embeddings of the model
+ */
+export function parseSource(
+  request: GpuRequest,
+  { type }: FrameHead,
+  payload: Uint8Array,
+  models: Models,
+): Source {
+  if (type === 'image') return { kind: 'image', bytes: payload };
+  return { kind: 'embeddings', values: embeddingsOf(request, payload, models) };
 }
 
 function invalid(detail: string, extras: { field?: string; cause?: unknown } = {}): ApiError {
   return new ApiError('invalid-request', detail, extras);
 }
 
-function jsonOf({ payload }: Frame): unknown {
+function jsonOf(payload: Uint8Array): unknown {
   try {
     return decodeJson(payload);
   } catch (cause) {
@@ -99,7 +122,7 @@ function validated(value: unknown): GpuRequest {
   throw field === '' ? invalid(message) : invalid(`${field}: ${message}`, { field });
 }
 
-function embeddingsOf(request: GpuRequest, { payload }: Frame, models: Models): Float32Array {
+function embeddingsOf(request: GpuRequest, payload: Uint8Array, models: Models): Float32Array {
   try {
     const { values } = decodeEmbeddings(payload, embeddingFormat(request, models).shape);
     if (values.every(Number.isFinite)) return values;

@@ -3,10 +3,11 @@ import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
 import { Deadline } from './deadline.ts';
 import type { AppContext, Dependencies } from './dependencies.ts';
-import { handleRequest } from './handle-request.ts';
-import { receiveRequest } from './receive-request.ts';
+import { callerOf, handleRequest, type ReceivedRequest } from './handle-request.ts';
+import { RequestBody } from './receive-request.ts';
 import { replyStream } from './reply-stream.ts';
 import { RequestLog } from './request-log.ts';
+import { untilAborted } from './until-aborted.ts';
 import { shuttingDown } from './worker-errors.ts';
 
 /** nginx's status for a client that has gone: nobody reads it. */
@@ -17,10 +18,18 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
   const log = new RequestLog(dependencies.log, c.get('requestId'), () => deadline.elapsed);
   const canceled = new AbortController();
   const clientGone = AbortSignal.any([canceled.signal, c.req.raw.signal]);
+  const { crashed } = dependencies.state;
+  const signal = AbortSignal.any([deadline.signal, clientGone, crashed]);
+
+  // The place in the queue and the memory of the body: given back as soon as the caller has an answer or is gone, whatever
+  // the work behind is waiting for.
+  const held = new DisposableStack();
+  signal.addEventListener('abort', () => held.dispose(), { once: true });
 
   /** Ends the request with an error. @returns null when its client has gone */
   const fail = (thrown: unknown, streamStatus?: number): ApiError | null => {
     deadline[Symbol.dispose]();
+    held.dispose();
     if (clientGone.aborted) {
       log.end(streamStatus ?? CLIENT_GONE, 'canceled');
       return null;
@@ -33,20 +42,20 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
 
   try {
     if (dependencies.state.draining) throw shuttingDown();
-    const received = await receiveRequest(c.req.raw.body, dependencies, deadline);
-    const { kind, request_id } = received.request;
-    log.identify(kind, c.req.header('x-request-id') === undefined ? request_id : log.requestId);
+    const received = await receive(c, dependencies, { deadline, signal, held, log });
     const { requestId } = log;
     // What a header cannot hold stays with the log.
     if (/^[\w=-]{1,255}$/.test(requestId)) c.set('requestId', requestId);
-    const signal = AbortSignal.any([deadline.signal, clientGone, dependencies.state.crashed]);
-    const frames = handleRequest(received, dependencies, { requestId, signal });
+    const onSourceRead = () => received.memory[Symbol.dispose]();
+    const frames = handleRequest(received, dependencies, { requestId, signal, onSourceRead });
     // The first frame decides between a problem with its status and a stream.
-    const first = await frames.next();
+    const first = await untilAborted(frames.next(), signal);
     const body = replyStream(first.value ?? undefined, frames, {
+      signal,
       problemOf: (thrown) => fail(thrown, 200),
       onDone: () => {
         deadline[Symbol.dispose]();
+        held.dispose();
         log.end(200, 'done');
       },
       onCancel: () => {
@@ -61,4 +70,36 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
       ? new Response(null, { status: CLIENT_GONE })
       : problemResponse(problem);
   }
+}
+
+type Receiving = {
+  deadline: Deadline;
+  signal: AbortSignal;
+  held: DisposableStack;
+  log: RequestLog;
+};
+
+/** Reads a request, gives it a place in the queue, and reads what it is about. */
+async function receive(
+  c: AppContext,
+  dependencies: Dependencies,
+  { deadline, signal, held, log }: Receiving,
+): Promise<ReceivedRequest & { memory: Disposable }> {
+  using arrival = dependencies.arrivals.enter();
+  const options = { deadline, signal: AbortSignal.any([signal, arrival.signal]) };
+  await using body = new RequestBody(c.req.raw.body, dependencies, options);
+  const request = await body.request();
+  arrival[Symbol.dispose]();
+  const { kind, request_id } = request;
+  log.identify(kind, c.req.header('x-request-id') === undefined ? request_id : log.requestId);
+  use(held, dependencies.engine.admit(callerOf(request)));
+  const { source, memory } = await body.source(request);
+  use(held, memory);
+  return { request, memory, ...(source === undefined ? {} : { source }) };
+}
+
+/** Gives the resource to the stack, and back at once where that was disposed while the resource was awaited. */
+function use(held: DisposableStack, resource: Disposable): void {
+  if (held.disposed) resource[Symbol.dispose]();
+  else held.use(resource);
 }

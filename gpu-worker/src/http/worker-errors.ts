@@ -12,3 +12,8 @@ export function deadlineExceeded(): ApiError {
 export function nothingArrived(ms: number): ApiError {
   return new ApiError('deadline-exceeded', `No request frame arrived within ${ms / 1000} seconds.`);
 }
+
+export function uploadTooSlow(ms: number): ApiError {
+  const detail = `The rest of the body did not arrive within ${Math.round(ms / 1000)} seconds.`;
+  return new ApiError('deadline-exceeded', detail);
+}

@@ -1,11 +1,11 @@
 /** Brings a checkpoint from a hub onto this machine: all its files of one commit, each verified. */
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { lock } from '../process-lock.ts';
 import { cacheDestination, lookUp } from './cache.ts';
 import { HubClient } from './client.ts';
 import { folderDestination } from './destination.ts';
 import { HubError } from './errors.ts';
-import { lock } from './lock.ts';
 import type { ModelId } from './model-id.ts';
 import type { HubOptions } from './options.ts';
 import type { PullProgress } from './progress.ts';
@@ -67,7 +67,7 @@ export async function pull(
   const destination =
     out === undefined ? cacheDestination(model, commit, hub) : folderDestination(resolve(out));
   await destination.prepare();
-  await using _lock = await lock(destination.lockPath, wait, stop.signal);
+  await using _lock = await lock(destination.lockPath, { wait, signal: stop.signal });
   const snapshot = new Snapshot({ client, model, commit, destination, stallMs, retry, objection });
   const listed = await client.files(commit);
   const contents = await snapshot.contents(selectFiles(listed, model, isTokenizerNeeded), listed);

@@ -1,0 +1,145 @@
+/** Asks the engine what it has answered before, so that "ready" means that it computes what was built. */
+import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { GenerativeManifest, Precision } from '@blip2/shared/bundle-manifest';
+import { GenerationConfig } from '@blip2/shared/wire';
+import * as z from 'zod/mini';
+import type { EngineClient } from './engine/client.ts';
+import type { Job, Pixels } from './engine/protocol.ts';
+import type { Logger } from './logger.ts';
+import type { ExecutionProvider } from './runtime/session-options.ts';
+
+/** An engine, and what it was started with. */
+export type AskedEngine = {
+  engine: EngineClient;
+  manifest: GenerativeManifest;
+  executionProvider: ExecutionProvider;
+};
+
+const KNOWN_ANSWER = 'known-answer.json';
+/** As many as a generation reports. */
+const TOP_LOGPROBS = 20;
+
+const Answer = z.object({
+  /** Of the manifest it was computed with, and so of every file. */
+  digest: z.string(),
+  /** Every 97th value of the query embeddings of a fixed image. */
+  embeddings: z.array(z.number()).check(z.minLength(1)),
+  /** The likeliest first tokens of a text about it, and their log-probabilities. */
+  tokens: z.array(z.object({ id: z.int(), logprob: z.number() })).check(z.minLength(1)),
+});
+type Answer = z.infer<typeof Answer>;
+
+const STRIDE = 97;
+
+/**
+ * How far answers of the same files may lie apart: relative error of the embeddings, and difference of a log-probability.
+ * Sums in another order (AVX2, AVX-512, a GPU) are some 1e-5 apart in fp32; quantized products round activations as well, which
+ * a kernel may do in its own way. Kernels that are wrong, zeros and noise are far beyond either.
+ */
+const TOLERANCE: Record<Precision, { embeddings: number; logprob: number }> = {
+  fp32: { embeddings: 0.02, logprob: 0.1 },
+  int8: { embeddings: 0.2, logprob: 1 },
+  int4: { embeddings: 0.2, logprob: 1 },
+};
+
+/**
+ * Compares the answer with the one that lies beside the bundle. Where there is none, the CPU's is written there: the digests
+ * have shown by then that the files are those that were built, and the CPU's kernels are those that the builder is tested with.
+ * Another provider is compared when there is one, and never makes it.
+ * @throws Error when the answers are further apart than arithmetic explains
+ */
+export async function checkKnownAnswer(
+  bundle: string,
+  { engine, manifest, executionProvider }: AskedEngine,
+  log: Logger,
+): Promise<void> {
+  const path = join(bundle, KNOWN_ANSWER);
+  const known = await readAnswer(path);
+  const answer: Answer = { digest: manifest.digest, ...(await ask(engine, manifest)) };
+  if (known?.digest === manifest.digest) {
+    const difference = differenceOf(known, answer, manifest.precision);
+    if (difference === null) return;
+    throw new Error(
+      `The model does not compute what it computed when ${path} was written: ${difference}. Set another BLIP2_EXECUTION_PROVIDER, or remove that file if it was written by a machine that computes wrong.`,
+    );
+  }
+  if (executionProvider !== 'cpu') return;
+  await writeFile(path, `${JSON.stringify(answer)}\n`).catch((error: Error) => {
+    log.debug('known-answer-not-written', { message: error.message });
+  });
+}
+
+async function readAnswer(path: string): Promise<Answer | undefined> {
+  try {
+    return Answer.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
+
+/** A fixed image and the first token of a text about it, through every graph of the generative model. */
+async function ask(
+  engine: EngineClient,
+  { image, bos_token_id, instruction }: GenerativeManifest,
+): Promise<Omit<Answer, 'digest'>> {
+  const job: Job = {
+    kind: 'generate',
+    source: pattern(image.size),
+    inputIds: [bos_token_id],
+    instruction: instruction && [instruction.cls_token_id, instruction.sep_token_id],
+    config: GenerationConfig.parse({
+      max_tokens: 1,
+      // Not the end at once, of which no token tells.
+      min_tokens: 1,
+      logprobs: true,
+      top_logprobs: TOP_LOGPROBS,
+    }),
+  };
+  const caller = { client: '', priority: 'interactive' } as const;
+  const { signal } = new AbortController();
+  let embeddings: number[] = [];
+  let tokens: Answer['tokens'] = [];
+  for await (const event of engine.run(job, { signal, caller, requestId: 'self-test' })) {
+    if (event.type === 'embeddings') {
+      embeddings = [...event.values.filter((_, i) => i % STRIDE === 0)];
+    } else if (event.type === 'tokens') tokens = event.tokens[0]?.scored?.top ?? [];
+  }
+  return { embeddings, tokens };
+}
+
+/** Waves of another length and direction in each channel. */
+function pattern(size: number): Pixels {
+  const pixels = Float32Array.from({ length: 3 * size ** 2 }, (_, i) => {
+    const [channel, y, x] = [Math.floor(i / size ** 2), Math.floor(i / size) % size, i % size];
+    return Math.sin((channel + 1) * (x + 2 * y) * (6 / size)) + (x > y ? 0.5 : -0.5);
+  });
+  const key = createHash('sha256').update(pixels).digest('hex');
+  return { kind: 'pixels', key: `self-test ${key}`, pixels };
+}
+
+/** What is too far apart, in words; null when nothing is. */
+function differenceOf(known: Answer, answer: Answer, precision: Precision): string | null {
+  const tolerance = TOLERANCE[precision];
+  const error = relativeError(known.embeddings, answer.embeddings);
+  if (!(error <= tolerance.embeddings)) {
+    return `its query embeddings have a relative error of ${error.toPrecision(2)}`;
+  }
+  const found = new Map(answer.tokens.map(({ id, logprob }) => [id, logprob]));
+  const least = answer.tokens.at(-1)?.logprob ?? Number.NaN;
+  for (const { id, logprob } of known.tokens) {
+    // A token that is no longer among the likeliest is at most as likely as the last of them.
+    const off = found.has(id) ? Math.abs((found.get(id) ?? 0) - logprob) : logprob - least;
+    if (!(off <= tolerance.logprob)) {
+      return `the log-probability of token ${id} is ${off.toPrecision(2)} away`;
+    }
+  }
+  return null;
+}
+
+function relativeError(known: readonly number[], found: readonly number[]): number {
+  if (known.length !== found.length) return Number.POSITIVE_INFINITY;
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value ** 2, 0);
+  return Math.sqrt(sum(known.map((value, i) => value - (found[i] ?? 0))) / sum(known));
+}
