@@ -87,10 +87,12 @@ export const KV: Target<KvInput> = {
   },
 };
 
-/** KV takes metadata of 1 KiB at most. */
+/** KV takes metadata of 1 KiB at most, and the local one's interface no such names. */
 function parsed(text: string): unknown {
   try {
-    return text.length > 1000 ? undefined : (JSON.parse(text) ?? undefined);
+    return text.length > 1000 || text.includes('__proto__')
+      ? undefined
+      : (JSON.parse(text) ?? undefined);
   } catch {
     return undefined;
   }
