@@ -9,6 +9,7 @@ describe('the configuration', () => {
       maxImageBytes: 20_971_520,
       maxBodyBytes: 31_457_280,
       deadlineMs: 30_000,
+      restartMs: 5000,
       allowPrivateImageUrls: false,
       imageUserAgent: 'blip2-edge/0.1 (+https://blip2-edge.example/contact)',
     };
@@ -27,6 +28,7 @@ describe('the configuration', () => {
       maxImageBytes: 7,
       maxBodyBytes: 200_000,
       deadlineMs: 5000,
+      restartMs: 0,
       allowPrivateImageUrls: true,
       imageUserAgent: 'ours/2 (mailto:us@example.org)',
     });
