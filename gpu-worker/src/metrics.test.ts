@@ -106,6 +106,7 @@ describe('metrics of a request whose client goes away', () => {
       limits: { maxBytes: 1e6, maxPixels: 1e6 },
       model: { name: '', revision: '', execution_provider: 'cpu' },
       state: { draining: false, crashed: new AbortController().signal },
+      hangSeconds: 60,
       log: SILENT,
     });
     /** Sequences that run, and whether there is nothing to do. */

@@ -95,6 +95,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     model,
     metrics,
     state,
+    hangSeconds: config.hangSeconds,
     log,
   });
   const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }) as Server;

@@ -12,3 +12,8 @@ export function deadlineExceeded(): ApiError {
 export function nothingArrived(ms: number): ApiError {
   return new ApiError('deadline-exceeded', `No request frame arrived within ${ms / 1000} seconds.`);
 }
+
+export function engineHangs(seconds: number): ApiError {
+  const detail = `The engine has not advanced for ${Math.round(seconds)} seconds.`;
+  return new ApiError('worker-unavailable', detail, { retry_after: 5 });
+}
