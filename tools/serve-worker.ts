@@ -22,6 +22,8 @@ export type ServeOptions = {
   vars?: Record<string, string>;
   /** Folder of the local storage, the one of `wrangler dev --persist-to`; false stores nothing beyond the end. */
   persist?: string | false;
+  /** Called when workerd has ended by itself and serves again; miniflare starts it again, unless it ends meanwhile. */
+  onRestart?: () => void;
   logLevel?: LogLevel;
 };
 export type LogLevel = 'none' | 'error' | 'log';
@@ -43,6 +45,7 @@ export async function serveWorker(
     port = 0,
     vars = {},
     persist = false,
+    onRestart,
     logLevel = 'error',
   }: ServeOptions,
 ): Promise<ServedWorker> {
@@ -52,13 +55,17 @@ export async function serveWorker(
   const read = wrangler.unstable_readConfig({ config });
   const { workerOptions, externalWorkers } = wrangler.unstable_getMiniflareWorkerOptions(read);
   const { modulesRules, bindings, ...others } = workerOptions;
-  const log: Log = new Log(logLevel === 'none' ? levels.NONE : levels.ERROR);
+  const log: Log = new Log(
+    // Whoever is told of restarts needs no stack of miniflare's where one fails.
+    logLevel === 'none' || onRestart !== undefined ? levels.NONE : levels.ERROR,
+  );
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
       log,
       handleStructuredLogs: (line) => print(line, logLevel),
       cf: false,
+      ...(onRestart === undefined ? {} : { unsafeHandleRuntimeRestart: onRestart }),
       telemetry: { enabled: false },
       // The folder of `wrangler dev`.
       ...(persist === false ? {} : { resourcePersistencePath: join(persist, 'v3') }),
@@ -82,13 +89,18 @@ export async function serveWorker(
   try {
     await miniflare.ready;
     const { origin: url } = await miniflare.unsafeGetDirectURL();
+    let stopped: Promise<void> | undefined;
     return {
       url,
       scheduled: async (cron) => {
         const worker = await miniflare.getWorker();
         await worker.scheduled({ cron });
       },
-      stop: () => miniflare.dispose(),
+      stop: () => {
+        // Everything is freed where this rejects: with the error of a workerd that could not be started again.
+        stopped ??= miniflare.dispose().catch(() => {});
+        return stopped;
+      },
     };
   } catch (cause) {
     await miniflare.dispose().catch(() => {});
@@ -96,13 +108,13 @@ export async function serveWorker(
   }
 }
 
-/** Environment in which miniflare starts workerd through `workerd.sh`; it does not where there is no shell. */
+/** Environment in which miniflare starts workerd through `end-with-parent.sh`; it does not where there is no shell. */
 function workerdThatEndsWithUs(): Record<string, string> {
   if (process.platform === 'win32') return {};
   const miniflare = createRequire(import.meta.url).resolve('miniflare');
   const { default: workerd } = createRequire(miniflare)('workerd') as { default: string };
   return {
-    MINIFLARE_WORKERD_PATH: fileURLToPath(new URL('workerd.sh', import.meta.url)),
+    MINIFLARE_WORKERD_PATH: fileURLToPath(new URL('end-with-parent.sh', import.meta.url)),
     LOCAL_WORKERD: workerd,
   };
 }
