@@ -41,6 +41,8 @@ export type StackOptions = {
   persist?: string | false;
   /** Variables of the Worker that differ from wrangler.toml. */
   vars?: Record<string, string>;
+  /** Stands between edge and GPU worker: gets the worker's base URL, and returns the one that the edge calls. */
+  through?: (workerUrl: string) => Promise<string>;
   /** Environment of the GPU worker. */
   workerEnv?: Record<string, string>;
   logLevel?: LogLevel;
@@ -111,13 +113,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   );
   loadMs.catch(() => {});
   const built = await buildEdge(folder.path);
-  const { onEvent } = options;
+  const { onEvent, through = async (url) => url } = options;
+  const gpuWorkerUrl = await through(workerUrl);
   const serveEdge = () =>
     serveWorker(built, {
       config: EDGE_CONFIG,
       host,
       port: edgePort,
-      vars: { ...options.vars, GPU_WORKER_URL: workerUrl },
+      vars: { ...options.vars, GPU_WORKER_URL: gpuWorkerUrl },
       persist,
       logLevel,
       ...(onEvent && { onRestart: () => onEvent(`${EDGE} ended, and serves again.`) }),

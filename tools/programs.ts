@@ -1,7 +1,7 @@
 /** The commands of this repository: what each is for, and its options. */
 import { LOG_LEVEL, TRACE, WORKER_OPTIONS } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
-import { choices, httpUrl, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import { choices, httpUrl, list, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
 import { FULL_SIZES } from './synthetic-checkpoints/checkpoints.ts';
 
@@ -134,6 +134,37 @@ export const BENCH = {
     checkpoint: { ...MODEL_OPTIONS.checkpoint, flag: 'checkpoint' },
   },
   family: WORKER_OPTIONS,
+};
+
+const breaking = 'Chaos';
+
+export const CHAOS = {
+  command: 'npm run chaos --',
+  summary:
+    'Breaks the service on purpose (kills, stops, slow and cut connections, damaged files, overload) while callers use it; prints what they saw, and ends with 1 when work was lost, a slot stayed taken, an answer was wrong, or it did not recover.',
+  options: {
+    only: option({
+      flag: 'only',
+      kind: list('NAME'),
+      defaultText: 'all',
+      group: breaking,
+      help: 'scenarios by name, with commas between them',
+    }),
+    list: option({
+      flag: 'list',
+      kind: toggle(),
+      default: false,
+      group: breaking,
+      help: 'print the names of all scenarios, and what they do',
+    }),
+    seed: option({
+      flag: 'seed',
+      kind: wholeNumber(0, 2 ** 32 - 1),
+      defaultText: 'one by chance, which is printed',
+      group: breaking,
+      help: 'decides the moments of faults and the order of calls',
+    }),
+  },
 };
 
 export const SCREENSHOT = {

@@ -12,6 +12,7 @@ import { metricsPage } from './docs/metrics-page.ts';
 import { ROOT } from './prepare-edge.ts';
 import {
   BENCH,
+  CHAOS,
   DEMO,
   DOCS,
   EVAL,
@@ -28,6 +29,7 @@ const PROGRAMS = [
   DEMO,
   EVAL,
   BENCH,
+  CHAOS,
   SCREENSHOT,
   SYNTHETIC_CHECKPOINT,
   PREPARE_EDGE,

@@ -1,0 +1,9 @@
+/** All scenarios, in the order of the table. */
+import type { Scenario } from '../scenario.ts';
+import { NETWORK_SCENARIOS } from './network.ts';
+import { PROCESS_SCENARIOS } from './processes.ts';
+
+export const SCENARIOS: readonly Scenario[] = [...PROCESS_SCENARIOS, ...NETWORK_SCENARIOS];
+
+/** Those that every run of the tests has. */
+export const SHORT_SCENARIOS = SCENARIOS.filter((one) => one.kind === 'fault' && one.isShort);
