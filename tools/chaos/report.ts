@@ -16,6 +16,7 @@ export function tableOf(results: readonly Result[]): string {
   const rows = results.map((result) => {
     const { name, about } = result;
     if ('skipped' in result) return [name, about, `skipped: ${result.skipped}`, '', '', '', ''];
+    if ('broken' in result) return [name, about, `broken: ${result.broken}`, '', '', '', ''];
     const { saw, lost, stuck, wrong, recoverySeconds } = result;
     const seen = saw.map(([label, count]) => `${count} × ${label}`).join(', ');
     const seconds = recoverySeconds === null ? 'never' : recoverySeconds.toFixed(1);

@@ -1,7 +1,7 @@
 /** Runs one scenario: traffic, the fault amid it, recovery, the end of the traffic, and what is left. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from './random.ts';
-import type { FaultScenario, Preparation, Result, Scenario } from './scenario.ts';
+import type { FaultScenario, Preparation, Result, Scenario, TrialScenario } from './scenario.ts';
 import { Tally } from './traffic.ts';
 import { World } from './world.ts';
 
@@ -15,11 +15,21 @@ export async function runScenario(
   report: (line: string) => void,
 ): Promise<Result> {
   const { name, about } = scenario;
-  if (scenario.kind === 'fault')
-    return { name, about, ...(await runFault(scenario, random, report)) };
+  try {
+    const outcome =
+      scenario.kind === 'fault'
+        ? await runFault(scenario, random, report)
+        : await runTrial(scenario, random, report);
+    return { name, about, ...outcome };
+  } catch (error) {
+    return { name, about, broken: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function runTrial({ run }: TrialScenario, random: Random, report: (line: string) => void) {
   const tally = new Tally();
-  const rest = await scenario.run({ random, tally, report });
-  return { name, about, ...summaryOf(tally), ...rest };
+  const rest = await run({ random, tally, report });
+  return { ...summaryOf(tally), ...rest };
 }
 
 async function runFault(

@@ -40,6 +40,8 @@ export type Scenario = FaultScenario | TrialScenario;
 export type Result = Pick<Scenario, 'name' | 'about'> &
   (
     | { skipped: string }
+    /** The scenario itself failed. */
+    | { broken: string }
     | ({ saw: [string, number][]; lost: number; wrong: number; stuck: number } & {
         recoverySeconds: number | null;
         details: readonly string[];
@@ -49,6 +51,7 @@ export type Result = Pick<Scenario, 'name' | 'about'> &
 /** Whether nothing is other than zero that has to be, and the service is well again. */
 export function isGood(result: Result): boolean {
   if ('skipped' in result) return true;
+  if ('broken' in result) return false;
   const { lost, wrong, stuck, recoverySeconds } = result;
   return lost + wrong + stuck === 0 && recoverySeconds !== null;
 }
