@@ -13,7 +13,7 @@ export type Outcome = {
   detail?: string;
 };
 
-export type Call = (url: string, scene: KnownScene, random: Random) => Promise<Outcome>;
+type Call = (url: string, scene: KnownScene, random: Random) => Promise<Outcome>;
 
 /** More than the deadline of a request, and time for its end. */
 const NO_ANSWER_MS = 45_000;
