@@ -1,9 +1,7 @@
 /** Starts the whole service on this machine: bundle, GPU worker (child process), edge (workerd). */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '@blip2/gpu-worker/check-port';
 import { MODEL_OPTIONS, type ModelSettings } from '@blip2/gpu-worker/model-options';
 import { withDefaults } from '@blip2/shared/config/option';
@@ -15,14 +13,21 @@ import { readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
+import { lookAt, type Running, supervise } from './supervise.ts';
+import { endWorker, launchWorker, runningWorker, untilReady } from './worker-process.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
 
+const EDGE = 'The edge (workerd)';
 const LOOPBACK = '127.0.0.1';
 const WORKER_VARIABLES = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
 /** How long whoever has our port may take to say what it is; the edge waits two seconds for its GPU worker. */
 const OCCUPANT_TIMEOUT_MS = 3000;
+const FIRST_START_MS = 600_000;
+const EDGE_LOOK_TIMEOUT_MS = 2000;
+/** A page of the edge that asks nobody else. */
+const EDGE_ALONE = '/problems/not-found';
 
 /** What differs on a machine of one's own: nobody stands in front who would say who calls, and there is more memory. */
 const LOCAL_VARIABLES = { CLIENT_ADDRESS_HEADER: 'none', MAX_HELD_BYTES: String(2 ** 29) };
@@ -40,10 +45,14 @@ export type StackOptions = {
   persist?: string | false;
   /** Variables of the Worker that differ from wrangler.toml. */
   vars?: Record<string, string>;
+  /** Stands between edge and GPU worker: gets the worker's base URL, and returns the one that the edge calls. */
+  through?: (workerUrl: string) => Promise<string>;
   /** Environment of the GPU worker. */
   workerEnv?: Record<string, string>;
   logLevel?: LogLevel;
   onStatus?: (line: string) => void;
+  /** Keeps GPU worker and edge running once they are ready, and gets a line for what happens to them. */
+  onEvent?: (line: string) => void;
 };
 
 export type Stack = {
@@ -77,7 +86,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { host = LOOPBACK } = options;
   const expectFree = () =>
     freePort({ host, port }, { variables: { host: 'HOST', port: 'PORT' }, nameOccupant });
-  await expectFree();
+  // An edge that is started again has the same.
+  const edgePort = await expectFree();
   const settings: ModelSettings = {
     ...(options.model ?? withDefaults(MODEL_OPTIONS)),
     ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
@@ -104,27 +114,70 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   let worker = launch();
   started.defer(() => endWorker(worker));
   // The edge is built and started meanwhile.
-  const loadMs = untilReady(worker, workerUrl).then(() => performance.now() - launchedAt);
+  const loadMs = untilReady(worker, workerUrl, FIRST_START_MS).then(
+    () => performance.now() - launchedAt,
+  );
   loadMs.catch(() => {});
-  const edge = await serveWorker(await buildEdge(folder.path), {
-    config: EDGE_CONFIG,
-    host,
-    port,
-    vars: { ...LOCAL_VARIABLES, ...options.vars, GPU_WORKER_URL: workerUrl },
-    networks: imageNetwork,
-    persist,
-    logLevel,
-  }).catch(async (cause) => {
+  const built = await buildEdge(folder.path);
+  const { onEvent, through = async (url) => url } = options;
+  const gpuWorkerUrl = await through(workerUrl);
+  const serveEdge = () =>
+    serveWorker(built, {
+      config: EDGE_CONFIG,
+      host,
+      port: edgePort,
+      vars: { ...LOCAL_VARIABLES, ...options.vars, GPU_WORKER_URL: gpuWorkerUrl },
+      networks: imageNetwork,
+      persist,
+      logLevel,
+      ...(onEvent && { onRestart: () => onEvent(`${EDGE} ended, and serves again.`) }),
+    });
+  let edge = await serveEdge().catch(async (cause) => {
     // Somebody else, another start of ours perhaps, may have taken the port since it was looked at.
     await expectFree();
     throw cause;
   });
-  started.defer(edge.stop);
+  started.defer(() => edge.stop());
   const loadSeconds = (await loadMs) / 1000;
   // Also warms the Worker up, so that the first image does not pay for it.
   const answer = await fetch(`${edge.url}/healthz`);
   if (!answer.ok) throw new Error(`The edge started but cannot answer: ${await answer.text()}`);
   const health = Health.parse(await answer.json());
+  if (onEvent !== undefined) {
+    const supervisions = [
+      supervise(
+        {
+          name: 'The GPU worker',
+          meanwhile: 'Until then cached embeddings are served, and everything else gets 503.',
+          // One that drains accepts no connections, and ends.
+          patience: { silent: 4, closed: 60 },
+          start: async (signal) => {
+            worker = launch();
+            // Ten times as long as at first, and some: a machine in trouble is slow.
+            await untilReady(worker, workerUrl, 30_000 + loadSeconds * 10_000, signal);
+            return runningWorker(worker, workerUrl);
+          },
+        },
+        runningWorker(worker, workerUrl),
+        { report: onEvent },
+      ),
+      supervise(
+        {
+          name: EDGE,
+          meanwhile: 'Until then nothing is served.',
+          // Miniflare starts a workerd that has ended, unless it ends again meanwhile.
+          patience: { silent: 4, closed: 2 },
+          start: async () => {
+            edge = await serveEdge();
+            return runningEdge(edge);
+          },
+        },
+        runningEdge(edge),
+        { report: onEvent },
+      ),
+    ];
+    started.defer(() => Promise.all(supervisions.map(({ stop }) => stop())).then(() => {}));
+  }
   const running = started.move();
   return {
     url: edge.url,
@@ -134,7 +187,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     },
     restartWorker: async () => {
       worker = launch();
-      await untilReady(worker, workerUrl);
+      await untilReady(worker, workerUrl, FIRST_START_MS);
     },
     kv: edge.kv,
     checkpoint: prepared.checkpoint,
@@ -150,17 +203,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 /** The hosts of images must be public, whatever their names are. The GPU worker, which the Worker's own `fetch` reaches, is not. */
 function imageNetwork(variables: Readonly<Record<string, unknown>>): Record<string, Network> {
   return readConfig(variables).allowPrivateImageUrls ? {} : { IMAGE_NETWORK: ['public'] };
-}
-
-function launchWorker(environment: Record<string, string>, logLevel: LogLevel): ChildProcess {
-  return spawn(process.execPath, [join(ROOT, 'gpu-worker/src/main.ts'), '--attached'], {
-    env: {
-      BLIP2_LOG_LEVEL: logLevel === 'log' ? 'info' : 'warn',
-      ...process.env,
-      ...environment,
-    },
-    stdio: ['pipe', logLevel === 'log' ? 'inherit' : 'ignore', 'inherit'],
-  });
 }
 
 /**
@@ -184,28 +226,13 @@ function buildEdge(folder: string): Promise<WorkerBundle> {
   });
 }
 
-/** Asks the worker to drain and waits for its exit; kills it after ten seconds. */
-export async function endWorker(worker: ChildProcess): Promise<void> {
-  if (worker.exitCode !== null || worker.signalCode !== null) return;
-  const exited = once(worker, 'exit');
-  worker.kill('SIGTERM');
-  const kill = setTimeout(() => worker.kill('SIGKILL'), 10_000);
-  await exited;
-  clearTimeout(kill);
-}
-
-/** @throws Error when the worker ends, having ended it where it does not get ready */
-async function untilReady(worker: ChildProcess, url: string): Promise<void> {
-  const deadline = Date.now() + 600_000;
-  while (Date.now() < deadline) {
-    const how = worker.signalCode ?? worker.exitCode;
-    if (how !== null) throw new Error(`The GPU worker ended (${how}); its message is above.`);
-    const response = await fetch(`${url}/readyz`).catch(() => null);
-    if (response?.ok) return;
-    await delay(50);
-  }
-  await endWorker(worker);
-  throw new Error('The GPU worker did not get ready within ten minutes.');
+/** An edge that serves, to be supervised: whether workerd runs shows at its port only. */
+function runningEdge({ url, stop }: ServedWorker): Running {
+  return {
+    ended: new Promise(() => {}),
+    look: () => lookAt(`${url}${EDGE_ALONE}`, EDGE_LOOK_TIMEOUT_MS, () => true),
+    kill: stop,
+  };
 }
 
 /** Whether the service has the port already: its health says so, in a problem too. */

@@ -6,6 +6,7 @@ import {
   choices,
   headerText,
   httpUrl,
+  list,
   text,
   toggle,
   wholeNumber,
@@ -287,6 +288,37 @@ export const FUZZ = {
       default: false,
       group: fuzzing,
       help: 'show what edge and GPU worker log',
+    }),
+  },
+};
+
+const breaking = 'Chaos';
+
+export const CHAOS = {
+  command: 'npm run chaos --',
+  summary:
+    'Breaks the service on purpose (kills, stops, slow and cut connections, damaged files, overload) while callers use it; prints what they saw, and ends with 1 when work was lost, a slot stayed taken, an answer was wrong, or it did not recover.',
+  options: {
+    only: option({
+      flag: 'only',
+      kind: list('NAME'),
+      defaultText: 'all',
+      group: breaking,
+      help: 'scenarios by name, with commas between them',
+    }),
+    list: option({
+      flag: 'list',
+      kind: toggle(),
+      default: false,
+      group: breaking,
+      help: 'print the names of all scenarios, and what they do',
+    }),
+    seed: option({
+      flag: 'seed',
+      kind: wholeNumber(0, 2 ** 32 - 1),
+      defaultText: 'one by chance, which is printed',
+      group: breaking,
+      help: 'decides the moments of faults and the order of calls',
     }),
   },
 };

@@ -26,6 +26,8 @@ export type ServeOptions = {
   networks?: (variables: Readonly<Record<string, unknown>>) => Readonly<Record<string, Network>>;
   /** Folder of the local storage, the one of `wrangler dev --persist-to`; false stores nothing beyond the end. */
   persist?: string | false;
+  /** Called when workerd has ended by itself and serves again; miniflare starts it again, unless it ends meanwhile. */
+  onRestart?: () => void;
   logLevel?: LogLevel;
 };
 export type LogLevel = 'none' | 'error' | 'log';
@@ -53,6 +55,7 @@ export async function serveWorker(
     vars = {},
     networks = () => ({}),
     persist = false,
+    onRestart,
     logLevel = 'error',
   }: ServeOptions,
 ): Promise<ServedWorker> {
@@ -67,13 +70,17 @@ export async function serveWorker(
   const networkOf = (allow: Network) => ({
     network: { allow: [...allow], tlsOptions: { trustBrowserCas: true, trustedCertificates } },
   });
-  const log: Log = new Log(logLevel === 'none' ? levels.NONE : levels.ERROR);
+  const log: Log = new Log(
+    // Whoever is told of restarts needs no stack of miniflare's where one fails.
+    logLevel === 'none' || onRestart !== undefined ? levels.NONE : levels.ERROR,
+  );
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
       log,
       handleStructuredLogs: (line) => print(line, logLevel),
       cf: false,
+      ...(onRestart === undefined ? {} : { unsafeHandleRuntimeRestart: onRestart }),
       telemetry: { enabled: false },
       // It lists, reads and writes all storage, for whoever reaches miniflare's own port.
       unsafeLocalExplorer: false,
@@ -105,6 +112,7 @@ export async function serveWorker(
   try {
     await miniflare.ready;
     const { origin: url } = await miniflare.unsafeGetDirectURL();
+    let stopped: Promise<void> | undefined;
     return {
       url,
       scheduled: async (cron) => {
@@ -112,7 +120,11 @@ export async function serveWorker(
         await worker.scheduled({ cron });
       },
       kv: (binding) => miniflare.getKVNamespace(binding),
-      stop: () => miniflare.dispose(),
+      stop: () => {
+        // Everything is freed where this rejects: with the error of a workerd that could not be started again.
+        stopped ??= miniflare.dispose().catch(() => {});
+        return stopped;
+      },
     };
   } catch (cause) {
     await miniflare.dispose().catch(() => {});
@@ -129,13 +141,13 @@ async function extraCertificates(): Promise<string[]> {
   return process.platform === 'win32' ? [...rootCertificates, ...extra] : extra;
 }
 
-/** Environment in which miniflare starts workerd through `workerd.sh`; it does not where there is no shell. */
+/** Environment in which miniflare starts workerd through `end-with-parent.sh`; it does not where there is no shell. */
 function workerdThatEndsWithUs(): Record<string, string> {
   if (process.platform === 'win32') return {};
   const miniflare = createRequire(import.meta.url).resolve('miniflare');
   const { default: workerd } = createRequire(miniflare)('workerd') as { default: string };
   return {
-    MINIFLARE_WORKERD_PATH: fileURLToPath(new URL('workerd.sh', import.meta.url)),
+    MINIFLARE_WORKERD_PATH: fileURLToPath(new URL('end-with-parent.sh', import.meta.url)),
     LOCAL_WORKERD: workerd,
   };
 }

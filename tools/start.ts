@@ -23,6 +23,7 @@ const stack = await startOrExit({
     CLIENT_ADDRESS_HOPS: String(config.clientAddressHops),
   },
   logLevel: verbose ? 'log' : 'error',
+  onEvent: (line) => console.error(styleText('yellow', line)),
   workerEnv: {
     BLIP2_LOG_LEVEL: logLevel,
     BLIP2_TRACE: trace === undefined ? '' : resolve(trace),
@@ -44,24 +45,5 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       () => process.exit(0),
       () => process.exit(1),
     );
-  });
-}
-watchWorker();
-
-/** Cached embeddings are served, and the rest is a 503, until another GPU worker is there. */
-function watchWorker(): void {
-  stack.worker.once('exit', async (code, signal) => {
-    if (stopping) return;
-    const how = signal ?? `code ${code}`;
-    console.error(styleText('red', `The GPU worker ended (${how}). Starting another …`));
-    try {
-      await stack.restartWorker();
-      console.error('The GPU worker is back.');
-      watchWorker();
-    } catch (error) {
-      if (stopping) return;
-      console.error(styleText('red', error instanceof Error ? error.message : String(error)));
-      stack.stop().finally(() => process.exit(1));
-    }
   });
 }

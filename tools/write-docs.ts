@@ -12,6 +12,7 @@ import { metricsPage } from './docs/metrics-page.ts';
 import { ROOT } from './prepare-edge.ts';
 import {
   BENCH,
+  CHAOS,
   DEMO,
   DOCS,
   EVAL,
@@ -34,6 +35,7 @@ const PROGRAMS = [
   LICENSES,
   LOAD,
   FUZZ,
+  CHAOS,
   SCREENSHOT,
   SYNTHETIC_CHECKPOINT,
   PREPARE_EDGE,

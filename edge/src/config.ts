@@ -51,6 +51,13 @@ export const EDGE_OPTIONS = {
     group,
     help: 'time after which a request is given up, milliseconds from its arrival',
   }),
+  restartMs: option({
+    env: 'GPU_WORKER_RESTART_MS',
+    kind: wholeNumber(0, HOUR_MS),
+    default: 5000,
+    group,
+    help: 'how long requests wait for a GPU worker that has just gone, before they get 503, milliseconds; 0 does not wait',
+  }),
   allowPrivateImageUrls: option({
     env: 'ALLOW_PRIVATE_IMAGE_URLS',
     kind: toggle(),

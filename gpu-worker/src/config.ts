@@ -118,6 +118,13 @@ export const WORKER_OPTIONS = {
     group: serving,
     help: 'requests that may wait for a slot; more get 503, and one client beyond half of all places 429',
   }),
+  hangSeconds: option({
+    env: 'BLIP2_HANG_SECONDS',
+    kind: wholeNumber(1, 86_400),
+    default: 60,
+    group: serving,
+    help: 'time that one step of the engine may take, seconds; beyond it /healthz is 503, and npm start replaces the worker',
+  }),
   executionProvider: option({
     env: 'BLIP2_EXECUTION_PROVIDER',
     kind: choice('auto', 'cpu', 'webgpu', 'cuda'),

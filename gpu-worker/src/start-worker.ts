@@ -118,6 +118,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     model,
     metrics,
     state,
+    hangSeconds: config.hangSeconds,
     log,
   });
   const server = createHttpServer((request) => app.fetch(request), maxBodyMs(maxBytes));

@@ -1,7 +1,7 @@
 /** `npm start` ends with a message where it cannot start, and leaves no process behind. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, writeFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -15,6 +15,18 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 const GOLDEN = fileURLToPath(new URL('../parity/golden/api-opt/checkpoint', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const START = fileURLToPath(new URL('../../tools/start.ts', import.meta.url));
+
+/** What its command line has. */
+const PARTS = ['gpu-worker/src/main.ts', 'workerd serve'];
+
+/** The process id of a part that a start script runs now; 0 where there is none. */
+async function processOf(pid: number, part: string): Promise<number> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  for (const child of children.split(' ').filter(Boolean).map(Number)) {
+    if ((await running([child])).some((command) => command.includes(part))) return child;
+  }
+  return 0;
+}
 
 async function start(env: Record<string, string>): Promise<{ code: number; errors: string }> {
   const child = spawn(process.execPath, [START], {
@@ -39,6 +51,7 @@ async function startBy(command: string, ...args: string[]) {
     printed += stripVTControlCharacters(String(text));
     if (printed.includes('Ctrl-C')) break;
   }
+  const url = /ready {2}(\S+)$/m.exec(printed)?.[1] ?? '';
   child.stdout.resume();
   const pid = child.pid as number;
   const descendants = await descendantsOf(pid);
@@ -49,7 +62,7 @@ async function startBy(command: string, ...args: string[]) {
       // All have ended, as they should.
     }
   };
-  return { pid, descendants, printed, [Symbol.dispose]: endGroup };
+  return { pid, url, descendants, printed, [Symbol.dispose]: endGroup };
 }
 
 async function expectToEnd(
@@ -60,7 +73,7 @@ async function expectToEnd(
   expect(before).toContain('gpu-worker/src/main.ts');
   expect(before).toContain('workerd serve');
   process.kill(pid, signal);
-  await expect.poll(() => running([pid, ...descendants]), { timeout: 15_000 }).toEqual([]);
+  await expect.poll(() => running([pid, ...descendants]), { timeout: 20_000 }).toEqual([]);
 }
 
 describe('npm start', () => {
@@ -78,6 +91,41 @@ describe('npm start', () => {
     it('when it is killed without npm', async () => {
       using started = await startBy(process.execPath, START);
       await expectToEnd(started, 'SIGKILL');
+    });
+
+    it('when it is killed while what it has started is stopped', async () => {
+      using started = await startBy(process.execPath, START);
+      for (const part of PARTS) process.kill(await processOf(started.pid, part), 'SIGSTOP');
+      await expectToEnd(started, 'SIGKILL');
+    });
+  });
+
+  describe.runIf(process.platform === 'linux')('serves again', () => {
+    const healthOf = async (url: string) =>
+      (await fetch(`${url}/healthz`).catch(() => null))?.status ?? null;
+    const patience = { timeout: 60_000, interval: 100 };
+
+    it.each(PARTS)('when %s is killed, and killed again while it starts', async (part) => {
+      using started = await startBy(process.execPath, START);
+      const killed = new Set<number>();
+      while (killed.size < 3) {
+        const next = await processOf(started.pid, part);
+        if (next !== 0 && !killed.has(next)) process.kill(next, 'SIGKILL');
+        if (next !== 0) killed.add(next);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await expect.poll(() => healthOf(started.url), patience).toBe(200);
+      const descendants = await descendantsOf(started.pid);
+      await expectToEnd({ pid: started.pid, descendants }, 'SIGTERM');
+    });
+
+    it.each(PARTS)('when %s is stopped', async (part) => {
+      using started = await startBy(process.execPath, START);
+      const stopped = await processOf(started.pid, part);
+      process.kill(stopped, 'SIGSTOP');
+      await expect.poll(() => processOf(started.pid, part), patience).not.toBe(stopped);
+      await expect.poll(() => healthOf(started.url), patience).toBe(200);
+      expect(await running([stopped])).toEqual([]);
     });
   });
 

@@ -41,7 +41,7 @@ describe('concurrent requests for one new image', () => {
     const sent = [send(), send(), send()];
     await edge.gpu.untilReceived(1);
     edge.gpu.script.start = Promise.resolve();
-    gate.reject(new Error('connection reset'));
+    gate.reject(new ApiError('shutting-down', 'bye'));
     const statuses = (await Promise.all(sent)).map(({ status }) => status);
     expect(statuses.toSorted()).toEqual([200, 200, 503]);
     expect(encodes()).toBe(2);

@@ -278,3 +278,159 @@ describe('a probe', () => {
     await expect(client.model()).rejects.toEqual(refused('worker-unavailable'));
   });
 });
+
+describe('a worker that is killed', () => {
+  /** Runs are replied to in turn, and so are probes. */
+  const inTurn = (runs: Platform['fetch'][], probes: (() => Promise<Response>)[] = []) => {
+    const asked: string[] = [];
+    const fetch: Platform['fetch'] = (url, init) => {
+      const { pathname } = new URL(url);
+      asked.push(pathname);
+      const [reply, probe] =
+        pathname === '/v1/run' ? [runs.shift()] : [undefined, probes.shift() ?? ready];
+      return reply ? reply(url, init) : (probe ?? refuse)();
+    };
+    return { fetch, asked };
+  };
+  const ready = async () => new Response('{}');
+  const refuse = () => Promise.reject(new TypeError('connection refused'));
+  const whole = replying(...bytesOf(info, done));
+
+  it.each<[string, Platform['fetch']]>([
+    ['before its reply', refuse],
+    ['without a byte of its reply', replying()],
+    ['amid the first frame', replying(bytesOf(info)[0]?.slice(0, -1) ?? new Uint8Array())],
+  ])('%s costs nobody an answer where another is ready', async (_when, broken) => {
+    const { fetch, asked } = inTurn([broken, whole]);
+    expect(await run(fetch)).toEqual([info, done]);
+    expect(asked).toEqual(['/v1/run', '/readyz', '/v1/run']);
+  });
+
+  it('is waited for while it may be starting again', async () => {
+    const { fetch, asked } = inTurn([refuse, whole], [refuse, ready]);
+    let time = NOW;
+    const client = clientOf(fetch, { restartMs: 1000, now: () => time++ });
+    expect(await Array.fromAsync(client.run(EMBED, IMAGE, contextOf()))).toEqual([info, done]);
+    expect(asked).toEqual(['/v1/run', '/readyz', '/readyz', '/v1/run']);
+  });
+
+  it('is not waited for by those who come when that time is over', async () => {
+    let time = NOW;
+    const asked: string[] = [];
+    const fetch: Platform['fetch'] = (url) => {
+      asked.push(new URL(url).pathname);
+      time += 600;
+      return refuse();
+    };
+    const client = clientOf(fetch, { restartMs: 1000, now: () => time });
+    const context = contextOf({ deadlineAt: NOW + 60_000 });
+    const ask = () => Array.fromAsync(client.run(EMBED, IMAGE, context));
+    await expect(ask()).rejects.toEqual(refused('worker-unavailable'));
+    asked.length = 0;
+    await expect(ask()).rejects.toEqual(refused('worker-unavailable'));
+    expect(asked).toEqual(['/v1/run', '/readyz']);
+  });
+
+  it('is asked once more, and not again', async () => {
+    const { fetch, asked } = inTurn([refuse, refuse, whole]);
+    await expect(run(fetch)).rejects.toEqual(refused('worker-unavailable'));
+    expect(asked).toEqual(['/v1/run', '/readyz', '/v1/run']);
+  });
+
+  it('after the first event is the end of that reply', async () => {
+    const { fetch, asked } = inTurn([replying(...bytesOf(info)), whole]);
+    const events = clientOf(fetch).run(EMBED, IMAGE, contextOf());
+    expect((await events.next()).value).toEqual(info);
+    await expect(events.next()).rejects.toEqual(refused('worker-unavailable'));
+    expect(asked).toEqual(['/v1/run']);
+  });
+
+  it('is not asked again where it has refused', async () => {
+    const error = new ApiError('overloaded', 'busy');
+    const { fetch, asked } = inTurn([
+      async () => Response.json(error.toProblem(), { status: 503 }),
+    ]);
+    await expect(run(fetch)).rejects.toEqual(refused('overloaded'));
+    expect(asked).toEqual(['/v1/run']);
+  });
+});
+
+describe('a worker that is silent', () => {
+  const soon = { silenceMs: 2, lookMs: 1, answerMs: 5, now: () => Date.now() };
+  const never: Platform['fetch'] = (_url, init) =>
+    new Promise((_resolve, reject) => {
+      init?.signal?.addEventListener('abort', () => reject(init.signal?.reason));
+    });
+  const later = () => contextOf({ deadlineAt: Date.now() + 60_000 });
+  /** Replies so to a run, and so when it is asked whether it is alive. */
+  const worker =
+    (reply: Platform['fetch'], health: Platform['fetch']): Platform['fetch'] =>
+    (url, init) =>
+      new URL(url).pathname === '/v1/run' ? reply(url, init) : health(url, init);
+  /** Sends one event, and no more until its connection is closed. */
+  const stopping: Platform['fetch'] = async (_url, init) =>
+    new Response(
+      new ReadableStream<Uint8Array>({
+        start(controller) {
+          for (const bytes of bytesOf(info)) controller.enqueue(bytes);
+          init?.signal?.addEventListener('abort', () => controller.error(init.signal?.reason));
+        },
+      }),
+    );
+
+  it.each<[string, Platform['fetch'], Platform['fetch']]>([
+    ['before its reply and does not answer', never, never],
+    ['amid its reply and does not answer', stopping, never],
+    ['and refuses connections', stopping, () => Promise.reject(new TypeError('refused'))],
+    ['and says that it hangs', never, async () => new Response('{}', { status: 503 })],
+  ])('%s is given up long before the deadline', async (_when, reply, health) => {
+    const events = clientOf(worker(reply, health), soon).run(EMBED, IMAGE, later());
+    await expect(Array.fromAsync(events)).rejects.toMatchObject({
+      slug: 'worker-unavailable',
+      message: 'The GPU worker does not answer any more.',
+      extras: { retry_after: 5 },
+    });
+  });
+
+  it('and alive is waited for', async () => {
+    const gate = Promise.withResolvers<void>();
+    let asked = 0;
+    const health: Platform['fetch'] = async () => {
+      if (++asked === 3) gate.resolve();
+      return new Response('{}');
+    };
+    const slow: Platform['fetch'] = async (url) => {
+      await gate.promise;
+      return replying(...bytesOf(info, done))(url);
+    };
+    const client = clientOf(worker(slow, health), soon);
+    expect(await Array.fromAsync(client.run(EMBED, IMAGE, later()))).toEqual([info, done]);
+  });
+
+  it('is asked by one of many who wait, and given up by all', async () => {
+    let asked = 0;
+    const health: Platform['fetch'] = (url, init) => {
+      asked += 1;
+      return never(url, init);
+    };
+    const client = clientOf(worker(never, health), { ...soon, answerMs: 50 });
+    const waiting = Array.from({ length: 20 }, () =>
+      Array.fromAsync(client.run(EMBED, IMAGE, later())).catch((error: ApiError) => error.slug),
+    );
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['worker-unavailable']));
+    expect(asked).toBeLessThan(waiting.length / 2);
+  });
+
+  it('is not asked while its reader takes its time', async () => {
+    let asked = 0;
+    const health: Platform['fetch'] = async () => {
+      asked += 1;
+      return new Response('{}');
+    };
+    const events = clientOf(worker(stopping, health), soon).run(EMBED, IMAGE, later());
+    await events.next();
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 2));
+    expect(asked).toBe(0);
+    await events.return();
+  });
+});

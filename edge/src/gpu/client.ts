@@ -4,6 +4,7 @@ import {
   encodeFrame,
   encodeJsonFrame,
   FRAMES_MEDIA_TYPE,
+  type Frame,
   FrameError,
   readFrames,
 } from '@blip2/shared/frames';
@@ -11,8 +12,8 @@ import { decodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
 import { route } from '@blip2/shared/route';
 import { type GpuRequest, type GpuTask, WorkerModel } from '@blip2/shared/wire';
 import { noRetrievalModel, type ServedModels } from '../model-manifest.ts';
-import type { Platform } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
+import { Liveness, type LivenessOptions, type LivenessWatch } from './liveness.ts';
 
 /** An event of a reply; problems are thrown. */
 export type GpuReplyEvent = Exclude<GpuEvent, { type: 'error' }>;
@@ -20,30 +21,59 @@ export type GpuReplyEvent = Exclude<GpuEvent, { type: 'error' }>;
 /** The source of a task: an image, or its encoded embeddings. */
 export type GpuSource = { type: 'image' | 'embeddings'; payload: Uint8Array };
 
-export type GpuClientOptions = Pick<Platform, 'fetch' | 'now'> & {
-  /** Without a trailing slash. */
-  baseUrl: string;
+export type GpuClientOptions = LivenessOptions & {
   models: ServedModels;
   /** Milliseconds after the deadline, which the worker enforces itself, until it counts as unavailable. */
   graceMs?: number;
+  /** Milliseconds that requests wait for a worker that has just gone, before they are refused. */
+  restartMs?: number;
 };
+
+/** A reply whose first event is here. */
+type BegunReply = {
+  first: GpuReplyEvent;
+  frames: AsyncGenerator<Frame, void, undefined>;
+  exchange: Exchange;
+};
+
+/** What ends one exchange with the worker, and what watches it. */
+type Exchange = Disposable & {
+  watch: LivenessWatch;
+  /** Aborts it. */
+  end: () => void;
+  /** The problem that a failure of it is. */
+  explain: (thrown: unknown) => unknown;
+  signal: AbortSignal;
+};
+
+/** The connection to the worker broke, or never was: nobody has refused the request. */
+class LostConnection extends ApiError {}
 
 const RETRY_AFTER_S = 5;
 const GRACE_MS = 1000;
 const PROBE_TIMEOUT_MS = 2000;
 /** How long a reply may take to end once it is done: longer than that, and another connection is cheaper. */
 const END_MS = 250;
+/** Between two looks whether a worker that has gone is there again. */
+const LOOK_MS = 250;
 
 export class GpuClient {
   readonly #options: GpuClientOptions;
+  readonly #liveness: Liveness;
+  /** When a connection to the worker failed that is not there again; milliseconds since the epoch. */
+  #goneSince: number | null = null;
 
   constructor(options: GpuClientOptions) {
     this.#options = options;
+    this.#liveness = new Liveness(options);
   }
 
   /**
    * The events of the reply; `done` is the last. Leaving the loop early, or aborting the context's signal, ends the
    * request at the worker, and its connection. A reply that is read to its end leaves the connection to the next request.
+   *
+   * A request whose connection breaks before the first event is sent once more, as soon as a worker is ready: one that was
+   * killed, and is started again, costs a wait. A worker that is silent for seconds is asked whether it lives.
    * @param source absent for texts alone
    * @throws ApiError the worker's own problem, or `worker-unavailable`, `bad-gateway`, `deadline-exceeded`,
    *   `no-retrieval-model`
@@ -56,11 +86,48 @@ export class GpuClient {
     source: GpuSource | null,
     context: RequestContext,
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
-    const { baseUrl, fetch, graceMs = GRACE_MS } = this.#options;
-    const request = this.#requestOf(task, context);
-    const deadline = AbortSignal.timeout(request.deadline_ms + graceMs);
-    const ended = new AbortController();
+    const { first, frames, exchange } = await this.#begin(task, source, context);
+    using _exchange = exchange;
+    const { watch } = exchange;
     try {
+      for (let event = first; ; event = await nextEvent(frames, watch)) {
+        yield event;
+        if (event.type !== 'done') continue;
+        await endOf(frames, exchange);
+        return;
+      }
+    } catch (thrown) {
+      throw exchange.explain(thrown);
+    } finally {
+      // Does nothing for a reply that has ended.
+      await frames.return().catch(() => {});
+    }
+  }
+
+  async #begin(
+    task: GpuTask,
+    source: GpuSource | null,
+    context: RequestContext,
+  ): Promise<BegunReply> {
+    try {
+      return await this.#send(task, source, context);
+    } catch (thrown) {
+      if (!(thrown instanceof LostConnection)) throw thrown;
+      if (!(await this.#comesBack(context))) throw thrown;
+      return await this.#send(task, source, context);
+    }
+  }
+
+  async #send(
+    task: GpuTask,
+    source: GpuSource | null,
+    context: RequestContext,
+  ): Promise<BegunReply> {
+    const { baseUrl, fetch } = this.#options;
+    const request = this.#requestOf(task, context);
+    const exchange = this.#exchange(request, context);
+    try {
+      exchange.watch.waiting();
       const response = await fetch(`${baseUrl}/v1/run`, {
         method: 'POST',
         headers: { 'content-type': FRAMES_MEDIA_TYPE, 'x-request-id': context.requestId },
@@ -68,22 +135,52 @@ export class GpuClient {
           encodeJsonFrame('request', request),
           ...(source ? [encodeFrame(source.type, source.payload)] : []),
         ]),
-        signal: AbortSignal.any([context.signal, deadline, ended.signal]),
+        signal: exchange.signal,
       });
       if (!response.ok || response.body === null) throw await replyError(response);
       const frames = readFrames(response.body);
-      for await (const frame of frames) {
-        const event = decodeEvent(frame);
-        if (event.type === 'error') throw ApiError.fromProblem(event.problem);
-        yield event;
-        if (event.type !== 'done') continue;
-        await endOf(frames, ended);
-        return;
-      }
+      const first = await nextEvent(frames, exchange.watch);
+      this.#goneSince = null;
+      return { first, frames, exchange };
     } catch (thrown) {
-      throw explained(thrown, context.signal, deadline);
+      exchange[Symbol.dispose]();
+      throw exchange.explain(thrown);
     }
-    throw unavailable('The GPU worker ended its reply too early.');
+  }
+
+  #exchange({ deadline_ms }: GpuRequest, { signal: client }: RequestContext): Exchange {
+    const { graceMs = GRACE_MS } = this.#options;
+    const deadline = AbortSignal.timeout(deadline_ms + graceMs);
+    const ended = new AbortController();
+    const watch = this.#liveness.watch((problem) => ended.abort(problem));
+    return {
+      watch,
+      signal: AbortSignal.any([client, deadline, ended.signal]),
+      end: () => ended.abort(),
+      explain: (thrown) => {
+        // Why we ended it, whatever name the platform gives to that.
+        const reason = ended.signal.reason instanceof ApiError ? ended.signal.reason : thrown;
+        return explained(reason, client, deadline);
+      },
+      [Symbol.dispose]: () => watch[Symbol.dispose](),
+    };
+  }
+
+  /** Whether a worker is ready, now or as soon as one that has just gone may be there again. */
+  async #comesBack({ signal, deadlineAt }: RequestContext): Promise<boolean> {
+    const { now, restartMs = 0 } = this.#options;
+    this.#goneSince ??= now();
+    const until = Math.min(this.#goneSince + restartMs, deadlineAt);
+    for (;;) {
+      const isReady = await this.isReady().catch(() => false);
+      if (signal.aborted) return false;
+      if (isReady) {
+        this.#goneSince = null;
+        return true;
+      }
+      if (now() >= until) return false;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
   }
 
   /** @throws ApiError `worker-unavailable` */
@@ -123,9 +220,23 @@ export class GpuClient {
   }
 }
 
+/** @throws ApiError the worker's problem, or that of a reply which ends before it is done */
+async function nextEvent(
+  frames: AsyncGenerator<Frame, void, undefined>,
+  watch: LivenessWatch,
+): Promise<GpuReplyEvent> {
+  watch.waiting();
+  const { value: frame } = await frames.next();
+  watch.received();
+  if (!frame) throw lost('The GPU worker ended its reply too early.');
+  const event = decodeEvent(frame);
+  if (event.type === 'error') throw ApiError.fromProblem(event.problem);
+  return event;
+}
+
 /** Waits for the end of a reply that is done; what else it may hold, or how it breaks, no longer matters. */
-async function endOf(frames: AsyncGenerator<unknown>, ended: AbortController): Promise<void> {
-  const timer = setTimeout(() => ended.abort(), END_MS);
+async function endOf(frames: AsyncGenerator<unknown>, { end }: Exchange): Promise<void> {
+  const timer = setTimeout(end, END_MS);
   await frames.next().catch(() => {});
   clearTimeout(timer);
 }
@@ -142,7 +253,7 @@ function explained(thrown: unknown, signal: AbortSignal, deadline: AbortSignal):
     const detail = `The GPU worker sent an invalid reply: ${thrown.message}.`;
     return new ApiError('bad-gateway', detail, { cause: thrown });
   }
-  return unavailable('The connection to the GPU worker failed.', thrown);
+  return lost('The connection to the GPU worker failed.', thrown);
 }
 
 /** A reply that is no stream of frames. */
@@ -156,6 +267,10 @@ async function replyError(response: Response): Promise<ApiError> {
   // A proxy in front of the worker replies for it when it is gone.
   if (response.status >= 500) return unavailable('The GPU worker cannot be reached.');
   return new ApiError('bad-gateway', `The GPU worker replied with status ${response.status}.`);
+}
+
+function lost(detail: string, cause?: unknown): LostConnection {
+  return new LostConnection('worker-unavailable', detail, { retry_after: RETRY_AFTER_S, cause });
 }
 
 function unavailable(detail: string, cause?: unknown): ApiError {

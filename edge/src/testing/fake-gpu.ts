@@ -1,6 +1,6 @@
 /** A GPU worker for tests: it speaks the frame protocol, but its replies are scripted. */
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
-import { type ApiError, type Problem, problemResponse } from '@blip2/shared/errors';
+import { ApiError, type Problem, problemResponse } from '@blip2/shared/errors';
 import { decodeJson, FRAMES_MEDIA_TYPE, readFrames } from '@blip2/shared/frames';
 import { encodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
 import { type GpuDone, GpuRequest } from '@blip2/shared/wire';
@@ -18,7 +18,7 @@ export type Script = {
   text: string;
   /** Texts of the choices after the first. */
   others: string[];
-  /** Waited for before the first frame. */
+  /** Waited for before the first frame. Rejects with the problem that is that frame, or to break the connection. */
   start: Promise<unknown>;
   /** Waited for before each token. */
   token: () => Promise<unknown>;
@@ -195,7 +195,13 @@ export class FakeGpu {
     source: Source,
     script: Script,
   ): AsyncGenerator<GpuEvent, void, undefined> {
-    await script.start;
+    try {
+      await script.start;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      yield { type: 'error', problem: error.toProblem() };
+      return;
+    }
     if (source === 'image') {
       yield { type: 'imageInfo', image: { width: 40, height: 30, format: 'png' } };
       if (request.kind !== 'match') {

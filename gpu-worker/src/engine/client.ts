@@ -74,6 +74,8 @@ export class EngineClient {
   readonly #jobs = new Map<number, RunningJob>();
   readonly #listeners: EngineListener[] = [];
   #nextId = 1;
+  /** When the thread was asked for a sign of life that it has not given yet; milliseconds of this process's clock. */
+  #pingedAt: number | null = null;
 
   private constructor(worker: Worker, slots: number, queueLimit: number) {
     this.#worker = worker;
@@ -81,6 +83,7 @@ export class EngineClient {
     this.#admission = new Admission(slots + queueLimit);
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
+      else if (message.type === 'pong') this.#pingedAt = null;
       else if (message.type === 'stats') {
         for (const { onStats } of this.#listeners) onStats(message.stats);
       }
@@ -164,6 +167,18 @@ export class EngineClient {
         this.#forget(id);
       },
     });
+  }
+
+  /**
+   * Asks the thread for a sign of life, which it gives between two actions.
+   * @returns seconds for which it has owed one, about 0 where it has given the last
+   */
+  heartbeat(): number {
+    if (this.#pingedAt === null) {
+      this.#pingedAt = performance.now();
+      this.#post({ type: 'ping' });
+    }
+    return (performance.now() - this.#pingedAt) / 1000;
   }
 
   /** Ends the thread after the action that runs, with the models released. */

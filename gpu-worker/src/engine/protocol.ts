@@ -61,6 +61,8 @@ export type SubmitOptions = { caller: Caller; requestId?: string };
 export type ToEngine =
   | { type: 'submit'; id: number; job: Job; options: SubmitOptions }
   | { type: 'cancel'; id: number }
+  /** Asks for a `pong` between two actions. */
+  | { type: 'ping' }
   | { type: 'close' };
 
 /** The events of one job, in this order; `done` or `failed` is the last. */
@@ -82,5 +84,6 @@ export type JobEvent =
 
 export type FromEngine =
   | { type: 'ready' }
+  | { type: 'pong' }
   | { type: 'event'; id: number; event: JobEvent }
   | { type: 'stats'; stats: EngineStats };

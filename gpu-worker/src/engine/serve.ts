@@ -39,6 +39,7 @@ export async function serveEngine(
 
   let wake: () => void = () => {};
   let closed = false;
+  let isPinged = false;
   port.on('message', (message: ToEngine) => {
     switch (message.type) {
       case 'submit':
@@ -46,6 +47,9 @@ export async function serveEngine(
         break;
       case 'cancel':
         engine.cancel(message.id);
+        break;
+      case 'ping':
+        isPinged = true;
         break;
       case 'close':
         closed = true;
@@ -56,6 +60,9 @@ export async function serveEngine(
   post({ type: 'ready' });
 
   while (!closed) {
+    // Here alone, where no action is under way: an answer says that the engine advances.
+    if (isPinged) post({ type: 'pong' });
+    isPinged = false;
     if (await engine.advance()) {
       // Lets messages in: jobs that were submitted or canceled count before the next step.
       await new Promise((resolve) => setImmediate(resolve));

@@ -5,10 +5,10 @@ import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import type { AppEnv, Dependencies } from './dependencies.ts';
 import { run } from './run-route.ts';
-import { shuttingDown } from './worker-errors.ts';
+import { engineHangs, shuttingDown } from './worker-errors.ts';
 
 export function createApp(dependencies: Dependencies): Hono<AppEnv> {
-  const { model, metrics, state, log } = dependencies;
+  const { engine, model, metrics, state, hangSeconds, log } = dependencies;
   const app = new Hono<AppEnv>();
   app.use(requestId());
   app.use(async (c, next) => {
@@ -44,10 +44,24 @@ export function createApp(dependencies: Dependencies): Hono<AppEnv> {
     });
   });
 
-  app.get('/healthz', (c) => c.json({ status: 'ok' }));
+  let isHung = false;
+  /** Whoever asks this often has a hung worker replaced. */
+  const expectProgress = () => {
+    const seconds = engine.heartbeat();
+    const wasHung = isHung;
+    isHung = seconds >= hangSeconds;
+    if (isHung && !wasHung) log.error('engine-hangs', { seconds: Math.round(seconds) });
+    if (isHung) throw engineHangs(seconds);
+  };
+
+  app.get('/healthz', (c) => {
+    expectProgress();
+    return c.json({ status: 'ok' });
+  });
 
   app.get('/readyz', (c) => {
     if (state.draining) throw shuttingDown();
+    expectProgress();
     return c.json({ status: 'ready' });
   });
 

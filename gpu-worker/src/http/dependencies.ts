@@ -33,6 +33,8 @@ export type Dependencies = {
   model: WorkerModel;
   metrics: Metrics;
   state: ServerState;
+  /** Seconds without progress after which the engine counts as hung. */
+  hangSeconds: number;
   log: Logger;
 };
 

@@ -17,3 +17,8 @@ export function uploadTooSlow(ms: number): ApiError {
   const detail = `The rest of the body did not arrive within ${Math.round(ms / 1000)} seconds.`;
   return new ApiError('deadline-exceeded', detail);
 }
+
+export function engineHangs(seconds: number): ApiError {
+  const detail = `The engine has not advanced for ${Math.round(seconds)} seconds.`;
+  return new ApiError('worker-unavailable', detail, { retry_after: 5 });
+}
