@@ -21,7 +21,7 @@ const GenerationFile = z.object({
   eos_token_id: z.optional(z.nullable(z.union([z.int(), z.array(z.int())]))),
   pad_token_id: id,
   decoder_start_token_id: id,
-  max_new_tokens: z.optional(z.nullable(count)),
+  max_new_tokens: z.optional(z.nullable(z.int().check(z.positive()))),
   min_new_tokens: whole,
   max_length: whole,
   min_length: whole,
