@@ -30,7 +30,9 @@ export class CacheService {
     call: () => Promise<T>,
   ): Promise<T | undefined> {
     const { now, timeoutMs } = this.#patience;
-    if (now() < this.#restsUntil) return undefined;
+    const rest = this.#restsUntil - now();
+    // Longer than it ever is: the clock has been set back meanwhile.
+    if (rest > 0 && rest <= REST_MS) return undefined;
     const what = `${this.#name} ${operation}`;
     try {
       return await within(timeoutMs, call(), what);

@@ -151,12 +151,15 @@ describe('KV that is silent', () => {
     expect(calls()).toBe(1);
   });
 
-  it('is asked again after a while', async () => {
+  it.each([
+    ['after a while', 10_000],
+    ['when the clock has been set back', -86_400_000],
+  ])('is asked again %s', async (_, later) => {
     const { service, calls } = silent(kv);
     let time = Date.now();
     const cache = cacheOf({ kv: service, timeoutMs: 20, now: () => time });
     await cache.lookup(id, request.context);
-    time += 10_000;
+    time += later;
     await cache.lookup(id, request.context);
     expect(calls()).toBe(2);
   });

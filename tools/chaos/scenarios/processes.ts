@@ -117,5 +117,12 @@ export const PROCESS_SCENARIOS = [
   fault('worker-drained', 'SIGTERM of the GPU worker', async (world) => {
     process.kill(world.worker, 'SIGTERM');
   }),
+  fault('clock-jumped', "the GPU worker's clock a day ahead, then two days back", async (world) => {
+    for (let i = 0; i < 2; i++) {
+      process.kill(world.worker, 'SIGIO');
+      await delay(2000);
+    }
+    world.faulted();
+  }),
   startKilled,
 ] as const;
