@@ -46,9 +46,14 @@ export class Liveness {
   watch(onDead: (problem: ApiError) => void): LivenessWatch {
     const { lookMs, now } = this.#options;
     let since: number | null = null;
-    const timer = setInterval(() => {
-      if (since !== null) this.#look(since, onDead);
-    }, lookMs);
+    let timer: ReturnType<typeof setTimeout>;
+    const lookLater = () => {
+      timer = setTimeout(() => {
+        lookLater();
+        if (since !== null) this.#look(since, onDead);
+      }, lookMs);
+    };
+    lookLater();
     return {
       waiting: () => {
         since = now();
@@ -57,7 +62,7 @@ export class Liveness {
         since = null;
         this.heard();
       },
-      [Symbol.dispose]: () => clearInterval(timer),
+      [Symbol.dispose]: () => clearTimeout(timer),
     };
   }
 
