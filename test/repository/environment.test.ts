@@ -12,7 +12,9 @@ const OTHERS = [
   // Pass their environment on to a process that they start; the first, little of it.
   'gpu-worker/src/image/decode-process.ts',
   'tools/build-worker.ts',
-  'tools/local-stack.ts',
+  'tools/chaos/scenarios/files.ts',
+  'tools/chaos/scenarios/processes.ts',
+  'tools/worker-process.ts',
   // Sets variables that wrangler reads when it is imported, and miniflare's path to workerd.
   'tools/serve-worker.ts',
 ];

@@ -57,6 +57,9 @@ function middle(values: readonly number[]): number {
 /** A process of the service, and what it is called in the report. */
 type Measured = { pid: number; process: string };
 
+/** What `end-with-parent.sh` leaves beside a program. */
+const WATCHER = new Set(['sh', 'sleep']);
+
 /** The GPU worker, what it has started, and every workerd below this process. */
 export async function processesOf(workerPid: number | undefined): Promise<Measured[]> {
   const found: Measured[] = [];
@@ -67,7 +70,8 @@ export async function processesOf(workerPid: number | undefined): Promise<Measur
         const ofWorker = isOfWorker || child === workerPid;
         const name = await nameOf(child);
         if (child === workerPid) found.push({ pid: child, process: 'GPU worker' });
-        else if (ofWorker) found.push({ pid: child, process: `GPU worker's ${name}` });
+        else if (ofWorker && !WATCHER.has(name))
+          found.push({ pid: child, process: `GPU worker's ${name}` });
         else if (name === 'workerd') found.push({ pid: child, process: 'workerd' });
         await walk(child, ofWorker);
       }),
