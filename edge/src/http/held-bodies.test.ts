@@ -3,7 +3,8 @@ import { holdBody } from './held-bodies.ts';
 
 const MEBIBYTE = 2 ** 20;
 const LIMIT = 4 * MEBIBYTE;
-const open = () => holdBody(LIMIT, 30_000);
+let clients = 0;
+const open = (client = `${++clients}`) => holdBody(LIMIT, { client, ms: 30_000 });
 const overloaded = expect.objectContaining({ slug: 'overloaded' });
 
 it('a body that is alone may have any size, as its own limit is another', () => {
@@ -47,7 +48,7 @@ it('nothing is left of bodies that were closed', () => {
 
 it('one whose request was stopped, and which nobody closes, counts no longer than it may take', () => {
   let time = Date.now();
-  const openAt = () => holdBody(LIMIT, 30_000, () => time);
+  const openAt = () => holdBody(LIMIT, { client: `${++clients}`, ms: 30_000, now: () => time });
   openAt().add(5 * MEBIBYTE);
   const [early, late] = [openAt(), openAt()];
   expect(() => early.add(3 * MEBIBYTE)).toThrow(overloaded);
@@ -55,4 +56,16 @@ it('one whose request was stopped, and which nobody closes, counts no longer tha
   time += 30_001;
   late.add(3 * MEBIBYTE);
   late.close();
+});
+
+it('one client has half of it, however many bodies it sends, and others have the rest', () => {
+  const [first, second, third, other] = [open('a'), open('a'), open('a'), open('b')];
+  first.add(2 * MEBIBYTE);
+  second.add(2 * MEBIBYTE);
+  expect(() => third.add(2 * MEBIBYTE)).toThrow(
+    expect.objectContaining({ slug: 'too-many-requests', status: 429 }),
+  );
+  third.close();
+  other.add(3 * MEBIBYTE);
+  for (const body of [first, second, other]) body.close();
 });

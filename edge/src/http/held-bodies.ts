@@ -8,33 +8,44 @@ import { ApiError } from '@blip2/shared/errors';
 const FREE_BYTES = 2 ** 20;
 const RETRY_AFTER_S = 1;
 
-/** What one body takes beyond its free bytes. */
-type Share = { bytes: number; expiresAt: number };
+/** What one body takes beyond its free bytes, and of whom it is. */
+type Share = { client: string; bytes: number; expiresAt: number };
 
 /** Of the bodies that this isolate reads. */
 const shares = new Set<Share>();
 
 /** One body. Whoever has opened it must close it. */
 export type HeldBody = {
-  /** @throws ApiError `overloaded` when these bytes do not fit beside those of others */
+  /**
+   * @throws ApiError `too-many-requests` when these bytes do not fit into the client's half beside its other bodies, `overloaded` when
+   *   they do not fit beside those of others
+   */
   add(bytes: number): void;
   close(): void;
 };
 
 /**
- * @param limit bytes of all bodies; one that is alone may have more
+ * @param limit bytes of all bodies, of which those of one client may have half; one that is alone may have more
+ * @param client who sends it
  * @param ms milliseconds after which it counts as closed: Cloudflare may stop a request without running its `finally`
  * @param now milliseconds since the epoch
  */
-export function holdBody(limit: number, ms: number, now: () => number = Date.now): HeldBody {
-  const share: Share = { bytes: -FREE_BYTES, expiresAt: now() + ms };
+export function holdBody(
+  limit: number,
+  { client, ms, now = Date.now }: { client: string; ms: number; now?: () => number },
+): HeldBody {
+  const share: Share = { client, bytes: -FREE_BYTES, expiresAt: now() + ms };
   return {
     add: (bytes) => {
       share.bytes += bytes;
       if (share.bytes <= 0) return;
       shares.add(share);
-      const others = bytesOf(now()) - share.bytes;
-      if (others <= 0 || others + share.bytes <= limit) return;
+      const { own, all } = bytesOf(client, now());
+      if (own > share.bytes && own > limit / 2) {
+        const detail = 'This client sends other large bodies: wait for their replies.';
+        throw new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
+      }
+      if (all === share.bytes || all <= limit) return;
       const detail = 'Other large bodies are being read: try again, or send a smaller image.';
       throw new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
     },
@@ -44,11 +55,14 @@ export function holdBody(limit: number, ms: number, now: () => number = Date.now
   };
 }
 
-function bytesOf(now: number): number {
-  let sum = 0;
+function bytesOf(client: string, now: number): { own: number; all: number } {
+  let [own, all] = [0, 0];
   for (const share of shares) {
     if (share.expiresAt < now) shares.delete(share);
-    else sum += share.bytes;
+    else {
+      all += share.bytes;
+      if (share.client === client) own += share.bytes;
+    }
   }
-  return sum;
+  return { own, all };
 }

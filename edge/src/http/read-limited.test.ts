@@ -27,7 +27,7 @@ const source = (body: ReadableStream<Uint8Array> | null, length?: number) => ({
   headers: new Headers(length === undefined ? {} : { 'content-length': String(length) }),
 });
 
-const reading = { maxHeldBytes: 2 ** 24 };
+const reading = { maxHeldBytes: 2 ** 24, client: 'a' };
 
 describe('a body', () => {
   it('of several chunks is read into one', async () => {
@@ -96,8 +96,9 @@ describe('a body', () => {
       },
     });
     const limits = { maxHeldBytes: 2 ** 22 };
-    const first = readLimited(source(slow), 2 ** 23, limits);
-    const second = () => readLimited(source(new Blob([large, large]).stream()), 2 ** 23, limits);
+    const first = readLimited(source(slow), 2 ** 23, { ...limits, client: 'a' });
+    const both = () => source(new Blob([large, large]).stream());
+    const second = () => readLimited(both(), 2 ** 23, { ...limits, client: 'b' });
     await expect(second()).rejects.toMatchObject({
       slug: 'overloaded',
       extras: { retry_after: 1 },

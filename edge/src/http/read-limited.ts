@@ -6,6 +6,8 @@ import { type HeldBody, holdBody } from './held-bodies.ts';
 export type ReadOptions = {
   /** Bytes of all bodies that this isolate reads at a time. */
   maxHeldBytes: number;
+  /** For whom it is read. */
+  client: string;
   /** Milliseconds within which all of it must have come; left out where whoever sends it is watched otherwise. */
   ms?: number;
 };
@@ -17,18 +19,18 @@ const LONGEST_MS = 60_000;
  * Bytes of a body, given up as soon as they are more than allowed: by the declared length before reading, and while
  * reading, because the declaration may be missing or wrong.
  * @param limit bytes
- * @throws ApiError `body-too-large`, `deadline-exceeded`, `overloaded`
+ * @throws ApiError `body-too-large`, `deadline-exceeded`, `too-many-requests`, `overloaded`
  */
 export async function readLimited(
   source: { body: ReadableStream<Uint8Array> | null; headers: Headers },
   limit: number,
-  { maxHeldBytes, ms }: ReadOptions,
+  { maxHeldBytes, client, ms }: ReadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const declared = Number(source.headers.get('content-length') ?? Number.NaN);
   if (declared > limit) throw bodyTooLarge(limit, declared);
   if (source.body === null) return new Uint8Array();
   const reader = source.body.getReader();
-  const held = holdBody(maxHeldBytes, ms ?? LONGEST_MS);
+  const held = holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS });
   try {
     const reading = collect(reader, limit, declared, held);
     return await (ms === undefined ? reading : within(ms, reading, 'the body'));

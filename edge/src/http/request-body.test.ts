@@ -12,6 +12,8 @@ const LIMITS = {
   maxImageBytes: 1000,
   maxBodyBytes: 2000,
   maxHeldBytes: 48 * 2 ** 20,
+  clientAddressHeader: null,
+  clientAddressHops: 1,
   deadlineMs: 5000,
 };
 const PNG = { 'content-type': 'image/png' };

@@ -6,6 +6,7 @@ import type * as z from 'zod/mini';
 import type { Config } from '../config.ts';
 import { checkRawBody } from '../image/check-raw-body.ts';
 import { type ImageSource, sourceFromReference, sourceFromText } from '../image/image-source.ts';
+import { clientOf } from './client-address.ts';
 import { decodeContent, parseContentEncoding } from './content-encoding.ts';
 import { looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
@@ -17,7 +18,11 @@ import { readLimited } from './read-limited.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
 import { validate } from './validate.ts';
 
-type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes' | 'maxHeldBytes' | 'deadlineMs'>;
+type ReadLimits = Pick<
+  Config,
+  'maxHeldBytes' | 'deadlineMs' | 'clientAddressHeader' | 'clientAddressHops'
+>;
+type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes'> & ReadLimits;
 
 /** What a route reads. */
 export type RequestForm<Fields> = {
@@ -122,7 +127,7 @@ export async function readRequest<Fields>(
  */
 export async function readJsonObject(
   request: Request,
-  limits: Pick<Limits, 'maxBodyBytes' | 'maxHeldBytes' | 'deadlineMs'>,
+  limits: Pick<Limits, 'maxBodyBytes'> & ReadLimits,
 ): Promise<Record<string, unknown>> {
   const { parameters } = parseHeaderValue(request.headers.get('content-type'));
   const body = await readDecoded(request, limits.maxBodyBytes, limits);
@@ -142,13 +147,15 @@ const isImage = (body: Uint8Array): boolean => sniff(body).kind === 'image';
 async function readDecoded(
   request: Request,
   limit: number,
-  { maxHeldBytes, deadlineMs }: Pick<Limits, 'maxHeldBytes' | 'deadlineMs'>,
+  limits: ReadLimits,
 ): Promise<Uint8Array<ArrayBuffer>> {
   // Before the body is read: a coding that is not known needs no upload.
   const codings = parseContentEncoding(request.headers.get('content-encoding'));
   let body: Uint8Array<ArrayBuffer>;
   try {
-    body = await readLimited(request, limit, { maxHeldBytes, ms: deadlineMs });
+    const { maxHeldBytes, deadlineMs: ms } = limits;
+    const client = clientOf(request.headers, limits);
+    body = await readLimited(request, limit, { maxHeldBytes, client, ms });
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;
     // Nobody may be left to read this: an upload that its client breaks off is no fault of the service.

@@ -28,6 +28,8 @@ export type FetchImageOptions = Pick<Platform, 'fetch'> & {
   maxBytes: number;
   /** Bytes of all bodies that this isolate reads at a time. */
   maxHeldBytes: number;
+  /** For whom it is fetched. */
+  client: string;
   /** Whether images may be fetched from private addresses, too. */
   allowPrivate: boolean;
   /** Names this service to the host. */
@@ -39,21 +41,21 @@ export type FetchImageOptions = Pick<Platform, 'fetch'> & {
 /**
  * @param address http(s) URL
  * @returns bytes that begin as an image
- * @throws ApiError `image-url-refused`, `image-url-failed`, `body-too-large`, `unsupported-media-type` or `overloaded`; the signal's
- *   reason when it is aborted
+ * @throws ApiError `image-url-refused`, `image-url-failed`, `body-too-large`, `unsupported-media-type`, `too-many-requests` or `overloaded`; the
+ *   signal's reason when it is aborted
  */
 export async function fetchImage(
   address: string,
   options: FetchImageOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { maxBytes, maxHeldBytes, signal } = options;
+  const { maxBytes, maxHeldBytes, client, signal } = options;
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response: Response | undefined;
   try {
     response = await lastReply(address, options, AbortSignal.any([signal, timeout]));
     const { status, headers } = response;
     const bytes = decoded(
-      await readLimited(response, maxBytes, { maxHeldBytes }),
+      await readLimited(response, maxBytes, { maxHeldBytes, client }),
       headers,
       maxBytes,
     );

@@ -65,7 +65,7 @@ function sourceFromUrl(url: string, field: string): ImageSource {
 export async function resolveImage(
   { config, fetch }: Pick<Dependencies, 'config' | 'fetch'>,
   source: ImageSource,
-  { signal }: RequestContext,
+  { client = '', signal }: RequestContext,
 ): Promise<ImageInput> {
   if (source.kind === 'sha256') return { id: source.sha256 };
   const maxBytes = config.maxImageBytes;
@@ -73,7 +73,7 @@ export async function resolveImage(
   if (source.kind === 'url') {
     const { allowPrivateImageUrls: allowPrivate, imageUserAgent: userAgent } = config;
     const { maxHeldBytes } = config;
-    const limits = { maxBytes, maxHeldBytes, allowPrivate };
+    const limits = { maxBytes, maxHeldBytes, client, allowPrivate };
     bytes = await fetchImage(source.url, { fetch, ...limits, userAgent, signal });
   } else {
     bytes = source.bytes;

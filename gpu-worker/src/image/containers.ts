@@ -66,3 +66,43 @@ export function* markersOfJpeg(view: DataView): Generator<number, void, undefine
     at = bytes.indexOf(0xff, next);
   }
 }
+
+/** RIFF, as of WebP: chunks of type, length and data, padded to even. One that is cut off ends them. */
+export function* chunksOfRiff(
+  bytes: Uint8Array,
+): Generator<{ type: string; at: number; end: number }, void, undefined> {
+  const view = viewOf(bytes);
+  if (view.byteLength < 12) return;
+  const last = Math.min(view.byteLength, 8 + view.getUint32(4, true));
+  for (let at = 12; at + 8 <= last; ) {
+    const length = view.getUint32(at + 4, true);
+    const end = at + 8 + length + (length % 2);
+    if (at + 8 + length > last) return;
+    yield { type: typeAt(view, at), at, end };
+    at = end;
+  }
+}
+
+/** Where a frame of a GIF ends, in bytes of the file. */
+export type FrameOfGif = { end: number };
+
+const [EXTENSION, IMAGE] = [0x21, 0x2c];
+
+/** GIF: its frames. What is no block of the format ends them, and so does one that is cut off. */
+export function* framesOfGifFile(bytes: Uint8Array): Generator<FrameOfGif, void, undefined> {
+  /** Bytes of a color table by the flags that say whether there is one. */
+  const tableBytes = (flags = 0) => (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0);
+  let at = 13 + tableBytes(bytes[10]);
+  while (at < bytes.length) {
+    const block = bytes[at];
+    if (block !== EXTENSION && block !== IMAGE) return;
+    // Label of an extension; or place, size, flags and color table of an image, and the width of its first code.
+    at += block === EXTENSION ? 2 : 11 + tableBytes(bytes[at + 9]);
+    for (let length = bytes[at]; length !== 0; length = bytes[at]) {
+      if (length === undefined) return;
+      at += 1 + length;
+    }
+    at++;
+    if (block === IMAGE) yield { end: at };
+  }
+}

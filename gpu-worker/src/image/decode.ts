@@ -5,6 +5,7 @@ import { HEIC, type ImageFormat, OTHER_HEIF } from '@blip2/shared/image-signatur
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { COUNTED_SCANS, type CostLimits, checkCost, type Header } from './cost.ts';
+import { firstFrameOf } from './first-frame.ts';
 import {
   asStillAvif,
   framesOf,
@@ -35,11 +36,13 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   const format = checkImage(bytes, { ...limits, field: 'image' });
   // Limits are checked here, from the header, so that the error can name them; decoding comes after.
   const options = { failOn: 'error', limitInputPixels: false, pages: 1 } as const;
-  const input = asDecoderTakes(bytes, format);
+  const first = firstFrameOf(bytes, format);
+  const input = asDecoderTakes(first.bytes, format);
   const metadata = await readHeader(sharp(input, options), format);
-  const header = headerOf(bytes, format, metadata);
+  const frames = framesOf(bytes, format) ?? first.frames;
+  const header = headerOf(bytes, format, metadata, frames);
   const memory = checkCost(header, limits);
-  const { width, height, frames } = header;
+  const { width, height } = header;
   const info = { ...metadata.autoOrient, format, ...(frames > 1 ? { frames } : {}) };
   if (format === 'avif' && isPremultiplied(bytes)) {
     // The decoder takes its colors for those without alpha, with which they would come out too dark.
@@ -59,7 +62,12 @@ function asDecoderTakes(bytes: Uint8Array, format: ImageFormat): Uint8Array {
   return format === 'png' ? pixelChunksOf(bytes) : bytes;
 }
 
-function headerOf(bytes: Uint8Array, format: ImageFormat, metadata: Metadata): Header {
+function headerOf(
+  bytes: Uint8Array,
+  format: ImageFormat,
+  metadata: Metadata,
+  frames: number,
+): Header {
   const { width, height, channels, depth, isProgressive, orientation = 1, icc, exif } = metadata;
   return {
     format,
@@ -69,7 +77,7 @@ function headerOf(bytes: Uint8Array, format: ImageFormat, metadata: Metadata): H
     bytesPerSample: depth === 'ushort' ? 2 : 1,
     isProgressive,
     isTurned: orientation > 2,
-    frames: framesOf(bytes, format, metadata.pages),
+    frames,
     tiles: format === 'avif' ? tilesOf(bytes) : 0,
     scans: format === 'jpeg' && isProgressive ? scansOf(bytes, COUNTED_SCANS) : 1,
     profileBytes: icc?.byteLength ?? 0,

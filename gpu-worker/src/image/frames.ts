@@ -13,18 +13,13 @@ import {
 } from './containers.ts';
 
 /**
- * @param pages as the decoder counts them; of AVIF these are items, which may be parts of one image: no frames
- * @returns 1 for a still image
- * @example framesOf(bytes, 'png', undefined) // 12, from the animation control chunk
+ * Frames by the tables of a file that has one; of AVIF, the items that a decoder counts may be parts of one image.
+ * @returns 1 for a still image, undefined for a format without a table
+ * @example framesOf(bytes, 'png') // 12, from the animation control chunk
  */
-export function framesOf(
-  bytes: Uint8Array,
-  format: ImageFormat,
-  pages: number | undefined,
-): number {
+export function framesOf(bytes: Uint8Array, format: ImageFormat): number | undefined {
   if (format === 'png') return framesOfPng(viewOf(bytes)) ?? 1;
-  if (format === 'avif') return framesOfSequence(viewOf(bytes)) ?? 1;
-  return pages ?? 1;
+  return format === 'avif' ? (framesOfSequence(viewOf(bytes)) ?? 1) : undefined;
 }
 
 /**

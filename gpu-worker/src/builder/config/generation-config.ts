@@ -9,7 +9,7 @@ import * as z from 'zod/mini';
 import { readJson } from '../checkpoint/read-json.ts';
 import { CheckpointError } from '../errors.ts';
 import { IDLE, NEUTRAL } from './generation-keys.ts';
-import { count, parseOrThrow } from './schema-helpers.ts';
+import { parseOrThrow } from './schema-helpers.ts';
 import { expectKnownKeys, isSaid, shortly } from './strict-keys.ts';
 
 const id = z.optional(z.nullable(z.int()));
