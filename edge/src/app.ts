@@ -114,7 +114,12 @@ function afterwards(setHeaders: MiddlewareHandler<AppEnv>): MiddlewareHandler<Ap
   };
 }
 
-const PATHS = ROUTES.map(({ path }) => new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`));
+const PATHS = ROUTES.map(({ path }) => {
+  const pattern = path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
+    Object.hasOwn(PATTERNS, name) ? '.+' : '[^/]+',
+  );
+  return new RegExp(`^${pattern}$`);
+});
 
 const isRoute = (path: string) => PATHS.some((pattern) => pattern.test(path));
 

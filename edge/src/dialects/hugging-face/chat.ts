@@ -1,0 +1,18 @@
+/** Chat of Hugging Face's clients: OpenAI's, but for the name of the model. */
+import { readJsonObject } from '../../http/request-body.ts';
+import type { Handler } from '../../routes/app-context.ts';
+import { expectModel } from '../model-ids.ts';
+import { completeChat } from '../openai/chat.ts';
+
+/** What these clients write where their user named none: the address that they call, or a word for it. */
+const NO_NAME = /^(https?:\/\/.*|dummy|tgi|)$/is;
+
+export const chat: Handler = async (c, deps) => {
+  const id = c.req.param('id');
+  if (id !== undefined) expectModel(deps.models, id, 'generate');
+  const members = await readJsonObject(c.req.raw, deps.config);
+  const { model = '' } = members;
+  const isNamed = typeof model !== 'string' || !NO_NAME.test(model);
+  const named = isNamed ? members : { ...members, model: deps.models.generate.name };
+  return await completeChat(c, deps, named);
+};
