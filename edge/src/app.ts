@@ -61,12 +61,16 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   return app;
 }
 
-/** The names of models have a slash, which some clients encode and some do not. */
-const PATTERNS: Readonly<Record<string, string>> = { id: ':id{.+}' };
-
-/** A path of OpenAPI as hono has it. */
+/**
+ * A path of OpenAPI as hono has it. The names of models have a slash, which some clients encode and some do not: `{id}`
+ * is all to the end of the path, and what OpenAPI has behind it is the end of the parameter, too.
+ */
 function patternOf(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => PATTERNS[name] ?? `:${name}`);
+  return path
+    .replace(/\{id\}(.*)$/, (_, rest: string) => `:id{.+${rest}}`)
+    .replaceAll(/\{(\w+)\}(?!\})/g, (all, name: string, at: number, whole: string) =>
+      whole[at - 1] === '/' ? `:${name}` : all,
+    );
 }
 
 /** An error in the form that the client of this request reads. */
@@ -116,7 +120,7 @@ function afterwards(setHeaders: MiddlewareHandler<AppEnv>): MiddlewareHandler<Ap
 
 const PATHS = ROUTES.map(({ path }) => {
   const pattern = path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
-    Object.hasOwn(PATTERNS, name) ? '.+' : '[^/]+',
+    name === 'id' ? '.+' : '[^/]+',
   );
   return new RegExp(`^${pattern}$`);
 });

@@ -30,7 +30,7 @@ export const caption: Task = async (c, deps, inference) => {
   );
   const reply: ImageToTextReply = { generated_text };
   const isListed = readsLists(c.req.header('user-agent'));
-  return c.json(isListed ? [reply] : reply, 200, { ...NOT_STORED, vary: 'user-agent' });
+  return c.json(isListed ? [reply] : reply, 200, NOT_STORED);
 };
 
 /** Python's client reads a list of captions, and JavaScript's one caption: each throws over the other. */

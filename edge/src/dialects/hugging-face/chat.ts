@@ -7,8 +7,11 @@ import { completeChat } from '../openai/chat.ts';
 /** What these clients write where their user named none: the address that they call, or a word for it. */
 const NO_NAME = /^(https?:\/\/.*|dummy|tgi|)$/is;
 
+/** Behind the name of a model in a path. */
+const END = '/v1/chat/completions';
+
 export const chat: Handler = async (c, deps) => {
-  const id = c.req.param('id');
+  const id = c.req.param('id')?.slice(0, -END.length);
   if (id !== undefined) expectModel(deps.models, id, 'generate');
   const members = await readJsonObject(c.req.raw, deps.config);
   const { model = '' } = members;

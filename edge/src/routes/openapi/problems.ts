@@ -38,7 +38,8 @@ export function problemResponses(
   );
   return Object.fromEntries(
     Object.entries(byStatus).map(([status, same = []]) => {
-      const extra = HEADERS_OF[Number(status)] ?? [];
+      const natively = same.map((slug) => HEADERS_OF[PROBLEMS[slug].status] ?? []);
+      const extra = [...new Set(natively.flat())];
       return [
         status,
         {
