@@ -104,6 +104,34 @@ describe.each(TASKS)('POST %s', (path, body) => {
   });
 });
 
+describe('chat', () => {
+  const url = () => `data:image/png;base64,${image()}`;
+  const messages = () => [
+    { role: 'user', content: [{ type: 'image_url', image_url: { url: url() } }] },
+  ];
+  const PATHS = ['/hf/v1/chat/completions', `/hf/models/${generative.name}/v1/chat/completions`];
+
+  it.each(PATHS)('%s takes what stands for no model', async (path) => {
+    for (const model of ['http://127.0.0.1/hf', 'dummy', '', null, undefined, generative.name]) {
+      const response = await edge.post(path, { model, messages: messages() });
+      expect(await response.json()).toMatchObject({ model: generative.name });
+    }
+    for (const model of ['gpt2', 5]) {
+      const response = await edge.post(path, { model, messages: messages() });
+      expect(response.status).toBe(model === 5 ? 400 : 404);
+    }
+  });
+
+  it.each(PATHS)('%s never has the status 503, streamed or not', async (path) => {
+    edge.gpu.script.refuse = new ApiError('overloaded', 'Busy.', { retry_after: 1 });
+    for (const stream of [false, true]) {
+      const response = await edge.post(path, { messages: messages(), stream });
+      expect(response.status).toBe(429);
+      expect(await response.json()).toEqual({ error: 'Busy.', error_type: 'overloaded' });
+    }
+  });
+});
+
 it('no problem has the status 503', () => {
   for (const slug of Object.keys(PROBLEMS) as ProblemSlug[]) {
     expect(huggingFaceStatus(slug), slug).not.toBe(503);

@@ -25,9 +25,9 @@ export function inferTask({ request, query }: Inference): Task {
 /** As many characters as the first bytes of an image take, by which it is told. */
 const HEAD = 64;
 
-/** An address, or base64 whose bytes begin as those of an image. */
+/** An address, the hash of an image, or base64 whose bytes begin as those of one. */
 function isImage(text: string): boolean {
-  if (isImageAddress(text)) return true;
+  if (isImageAddress(text) || /^[0-9a-f]{64}$/i.test(text)) return true;
   const head = text.slice(0, HEAD);
   if (!/^[\w+/-]+={0,2}$/.test(head)) return false;
   try {

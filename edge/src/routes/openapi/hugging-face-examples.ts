@@ -6,6 +6,8 @@ import type { SCHEMAS } from './schemas.ts';
 type Input<Name extends keyof typeof SCHEMAS> = z.input<(typeof SCHEMAS)[Name]>;
 type ExamplesOf<Name extends keyof typeof SCHEMAS> = { [N in Name]: Examples<Input<N>> };
 
+/** An image that was sent before, where its hash suffices. */
+const hash = 'f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f';
 const image = 'https://images.example.org/pizza-and-octopus.webp';
 const generated_text = 'a pizza above an octopus on a gray background';
 const labels = ['a pizza above an octopus', 'two cows'];
@@ -27,7 +29,7 @@ export const HUGGING_FACE_EXAMPLES: ExamplesOf<
   ImageToTextRequest: {
     caption: {
       summary: 'An image to caption, by beam search',
-      value: { inputs: image, parameters: { max_new_tokens: 20, num_beams: 4 } },
+      value: { inputs: hash, parameters: { max_new_tokens: 20, num_beams: 4 } },
     },
   },
   ImageToTextReply: { caption: { summary: 'A caption', value: { generated_text } } },
@@ -37,7 +39,7 @@ export const HUGGING_FACE_EXAMPLES: ExamplesOf<
   VisualQuestionAnsweringRequest: {
     question: {
       summary: 'A question',
-      value: { inputs: { question: 'what is above the octopus?', image } },
+      value: { inputs: { question: 'what is above the octopus?', image: hash } },
     },
   },
   VisualQuestionAnsweringReply: {
