@@ -157,10 +157,14 @@ export async function readImageOrJson(request: Request, limits: Limits): Promise
   }
   if (!looksBinary(body)) {
     const text = new TextDecoder().decode(body);
-    if (isImageAddress(text)) return { kind: 'image', source: sourceFromText(text, 'the body') };
+    if (isImageAddress(text)) return { kind: 'image', source: sourceFromText(text, 'inputs') };
   }
-  checkRawBody(type, body);
-  checkImage(body, { maxBytes: limits.maxImageBytes, field: 'image' });
+  if (type === 'multipart/form-data' && !isImage(body)) {
+    const detail = 'A form is not read here: send the image itself as the body, or JSON.';
+    throw new ApiError('unsupported-media-type', detail);
+  }
+  checkRawBody(type, body, 'and JSON');
+  checkImage(body, { maxBytes: limits.maxImageBytes, field: 'inputs' });
   return { kind: 'image', source: { kind: 'bytes', bytes: body } };
 }
 

@@ -40,6 +40,7 @@ const VALID: Record<string, () => Record<string, unknown>> = {
   '/hf/feature-extraction': () => ({ inputs: ['a dog', 'a cat'], normalize: true }),
   '/hf/sentence-similarity': () => ({
     inputs: { source_sentence: 'a dog', sentences: ['a cat', 'a dog'] },
+    parameters: {},
   }),
 };
 const TASKS = Object.entries(VALID);
@@ -164,6 +165,18 @@ describe('an image as the body', () => {
       const response = await edge.post(`${path}?${query}`, newImage());
       const labels = (await response.json()) as { label: string; score: number }[];
       expect(labels.map(({ label }) => label)).toEqual(['a dog', 'two dogs on a mat']);
+    }
+  });
+
+  it('refuses a form and a text, and says what is read', async () => {
+    const form = new FormData();
+    form.set('image', new Blob([newImage()]));
+    for (const body of [form, new TextEncoder().encode('hello there')]) {
+      const headers = body instanceof FormData ? {} : { 'content-type': 'text/plain' };
+      const response = await edge.post('/hf/image-to-text', body, headers);
+      const value = await expectDescribed('/hf/image-to-text', response, 415);
+      expect(value).toMatchObject({ error: expect.stringMatching(/JSON\.$/) });
+      expect(JSON.stringify(value)).not.toContain('urlencoded');
     }
   });
 

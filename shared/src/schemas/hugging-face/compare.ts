@@ -94,6 +94,7 @@ export const SentenceSimilarityRequest = described(
       }),
       'A sentence, and those that are compared with it.',
     ),
+    parameters: described(z.optional(z.strictObject({})), 'Empty: there is none.', {}),
     options: clientOptions,
   }),
   'Sentences to compare.',
