@@ -10,6 +10,12 @@ const NO_NAME = /^(https?:\/\/.*|dummy|tgi|)$/is;
 /** Behind the name of a model in a path. */
 const END = '/v1/chat/completions';
 
+/** Chat where the path of a model ends so, else what `others` does. */
+export const chatOr =
+  (others: Handler): Handler =>
+  (c, deps) =>
+    c.req.param('id')?.endsWith(END) ? chat(c, deps) : others(c, deps);
+
 export const chat: Handler = async (c, deps) => {
   const id = c.req.param('id')?.slice(0, -END.length);
   if (id !== undefined) expectModel(deps.models, id, 'generate');

@@ -11,7 +11,7 @@ import type { Route } from '../../routes/route.ts';
 import { CONVERSATION, OFFERED } from '../openai/routes.ts';
 import { answer } from './answer.ts';
 import { caption } from './caption.ts';
-import { chat } from './chat.ts';
+import { chat, chatOr } from './chat.ts';
 import { classify } from './classify.ts';
 import { compareSentences, embed } from './embed.ts';
 import { inferTask } from './infer.ts';
@@ -59,9 +59,11 @@ function taskRoutes(
 const IMAGE_BODY =
   'The body is the image itself, under any type or none, with parameters in the query; or JSON. Errors are never 503, which that client sends again without end.';
 
+/** Paths that begin with a model's. */
+const onModel = chatOr(inferenceRoute(inferTask));
+
 const chatRoute = {
   ...common,
-  handler: chat,
   summary: 'Reply to a conversation about an image',
   request: { json: 'ChatCompletionRequest' },
   reply: { 'application/json': ['ChatCompletion'], 'text/event-stream': 'chat-events' },
@@ -74,6 +76,7 @@ export const HUGGING_FACE_ROUTES: readonly Route[] = [
   {
     ...chatRoute,
     path: '/hf/v1/chat/completions',
+    handler: chat,
     operationId: 'chatOnHuggingFace',
     description: CHAT,
     parameters: { header: BodyHeaders },
@@ -81,6 +84,7 @@ export const HUGGING_FACE_ROUTES: readonly Route[] = [
   {
     ...chatRoute,
     path: '/hf/models/{id}/v1/chat/completions',
+    handler: onModel,
     operationId: 'chatOnHuggingFaceByModel',
     description: `${CHAT} The path names the model.`,
     parameters: { path: OpenAiModelPath, header: BodyHeaders },
@@ -127,7 +131,7 @@ export const HUGGING_FACE_ROUTES: readonly Route[] = [
   {
     ...common,
     path: '/hf/models/{id}',
-    handler: inferenceRoute(inferTask),
+    handler: onModel,
     operationId: 'inferOnHuggingFace',
     summary: 'Do what the request looks like',
     description: `An image is captioned, a question answered, labels are compared, sentences too, and any other text is embedded. ${IMAGE_BODY}`,
