@@ -24,6 +24,14 @@ describe('every route', () => {
         method === 'GET' ? 'GET, HEAD, OPTIONS' : 'POST, OPTIONS',
       );
       const type = response.headers.get('content-type');
+      if (errors === 'hugging-face') {
+        expect(type).toBe('application/json');
+        expect(await response.json()).toEqual({
+          error: expect.stringContaining('is not possible here'),
+          error_type: 'method-not-allowed',
+        });
+        return;
+      }
       if (errors === 'openai') {
         expect(type).toBe('application/json');
         const error = { code: 'method_not_allowed', type: 'invalid_request_error' };

@@ -61,12 +61,14 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   return app;
 }
 
-/** The names of models have a slash, which some clients encode and some do not. */
-const PATTERNS: Readonly<Record<string, string>> = { id: ':id{.+}' };
-
-/** A path of OpenAPI as hono has it. */
+/**
+ * A path of OpenAPI as hono has it. The names of models have a slash, which some clients encode and some do not: `{id}` is
+ * all to the end of the path. Paths that differ behind it only are one: two patterns would cost hono its fast router.
+ */
 function patternOf(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, (_, name: string) => PATTERNS[name] ?? `:${name}`);
+  return path
+    .replace(/\{id\}.*$/, ':id{.+}')
+    .replaceAll(/\/\{(\w+)\}/g, (_, name: string) => `/:${name}`);
 }
 
 /** An error in the form that the client of this request reads. */
@@ -114,7 +116,12 @@ function afterwards(setHeaders: MiddlewareHandler<AppEnv>): MiddlewareHandler<Ap
   };
 }
 
-const PATHS = ROUTES.map(({ path }) => new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`));
+const PATHS = ROUTES.map(({ path }) => {
+  const pattern = path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
+    name === 'id' ? '.+' : '[^/]+',
+  );
+  return new RegExp(`^${pattern}$`);
+});
 
 const isRoute = (path: string) => PATHS.some((pattern) => pattern.test(path));
 

@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, inject } from 'vitest';
 
 export const baseURL = `${inject('edgeUrl')}/v1`;
+/** Base of the endpoints of Hugging Face's clients. */
+export const hubURL = `${inject('edgeUrl')}/hf`;
 export const MODEL = 'blip2-scenes';
 
 const scene = (name: string) =>

@@ -53,8 +53,8 @@ it('has examples of requests that get the replies they ask for', async () => {
     const examples = post?.requestBody?.content['application/json'].examples ?? {};
     for (const [name, { value }] of Object.entries(examples)) {
       // There may be no internet.
-      if (value.image?.url !== undefined) continue;
-      const response = await fetch(`${stack.url}${path}`, {
+      if (JSON.stringify(value).includes('https://images.example.org')) continue;
+      const response = await fetch(`${stack.url}${path.replace('{id}', 'blip2-scenes')}`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(value),

@@ -5,7 +5,12 @@ import { RequestImage } from '@blip2/shared/schemas/image';
 import type * as z from 'zod/mini';
 import type { Config } from '../config.ts';
 import { checkRawBody } from '../image/check-raw-body.ts';
-import { type ImageSource, sourceFromReference, sourceFromText } from '../image/image-source.ts';
+import {
+  type ImageSource,
+  isImageAddress,
+  sourceFromReference,
+  sourceFromText,
+} from '../image/image-source.ts';
 import { clientOf } from './client-address.ts';
 import { decodeContent, parseContentEncoding } from './content-encoding.ts';
 import { looksBinary, withLineFeeds } from './decode-text.ts';
@@ -132,6 +137,40 @@ export async function readJsonObject(
   const { parameters } = parseHeaderValue(request.headers.get('content-type'));
   const body = await readDecoded(request, limits.maxBodyBytes, limits);
   return parseJsonObject(body, parameters.get('charset'));
+}
+
+/** A body that is JSON, an image, or the address of one. */
+export type ImageOrJson =
+  | { kind: 'json'; members: Record<string, unknown> }
+  | { kind: 'image'; source: ImageSource };
+
+/**
+ * What the bytes are counts, not what they are called.
+ * @throws ApiError `no-image` for an empty body, `unsupported-media-type`, `invalid-image`, `image-too-large`, and what
+ *   `readJsonObject` throws
+ */
+export async function readImageOrJson(request: Request, limits: Limits): Promise<ImageOrJson> {
+  const { value: type, parameters } = parseHeaderValue(request.headers.get('content-type'));
+  const body = await readDecoded(request, limits.maxBodyBytes, limits);
+  if (body.length === 0) {
+    throw new ApiError('no-image', 'The body is empty: send an image, or JSON.', {
+      field: 'image',
+    });
+  }
+  if (looksLikeObject(body) || (isJsonType(type) && !isImage(body))) {
+    return { kind: 'json', members: parseJsonObject(body, parameters.get('charset')) };
+  }
+  if (!looksBinary(body)) {
+    const text = new TextDecoder().decode(body);
+    if (isImageAddress(text)) return { kind: 'image', source: sourceFromText(text, 'inputs') };
+  }
+  if (type === 'multipart/form-data' && !isImage(body)) {
+    const detail = 'A form is not read here: send the image itself as the body, or JSON.';
+    throw new ApiError('unsupported-media-type', detail);
+  }
+  checkRawBody(type, body, 'and JSON');
+  checkImage(body, { maxBytes: limits.maxImageBytes, field: 'inputs' });
+  return { kind: 'image', source: { kind: 'bytes', bytes: body } };
 }
 
 const FORM_TYPE = 'application/x-www-form-urlencoded';

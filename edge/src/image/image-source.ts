@@ -54,6 +54,11 @@ export function sourceFromText(text: string, field: string): ImageSource {
     : { kind: 'bytes', bytes: decodeImageData(trimmed, field) };
 }
 
+/** Whether a text is the address of an image and nothing else: an http(s) or `data:` URL. */
+export function isImageAddress(text: string): boolean {
+  return /^\s*(data:|https?:\/\/)\S+\s*$/i.test(text);
+}
+
 /** @throws ApiError `invalid-base64` for a `data:` URL that cannot be read */
 function sourceFromUrl(url: string, field: string): ImageSource {
   return isDataUrl(url.trim())

@@ -6,7 +6,7 @@ import type { Handler } from './app-context.ts';
 import type { SchemaName } from './openapi/schemas.ts';
 
 /** Groups of routes in the document. */
-export type Tag = 'text' | 'matching' | 'embeddings' | 'openai' | 'service';
+export type Tag = 'text' | 'matching' | 'embeddings' | 'openai' | 'huggingface' | 'service';
 
 /** A request with an image, in one of its forms: JSON of a schema, a form, or the image itself. */
 export type ImageRequest = {
@@ -17,8 +17,12 @@ export type ImageRequest = {
   fields: z.ZodMiniObject;
 };
 
-/** A request that is JSON alone. */
-export type JsonRequest = { json: SchemaName };
+/** A request that is JSON: of one schema, of others where the path does not say which, or an image itself in its place. */
+export type JsonRequest = {
+  json: SchemaName;
+  otherJson?: readonly SchemaName[];
+  orImage?: true;
+};
 
 /** What a body is: JSON of one of the schemas, the events of a caption or an answer, text, or embeddings as bytes. */
 export type ReplyContent =
@@ -52,5 +56,5 @@ export type Route = {
   /** The problems that it can reply with, apart from those of every route. */
   problems: readonly ProblemSlug[];
   /** The form of its errors: problem documents where nothing is said, `both` where the body of a request decides. */
-  errors?: 'openai' | 'both';
+  errors?: 'openai' | 'hugging-face' | 'both';
 };

@@ -17,6 +17,7 @@ import {
 } from '@blip2/shared/schemas/headers';
 import { MatchOptions } from '@blip2/shared/schemas/match';
 import * as z from 'zod/mini';
+import { HUGGING_FACE_ROUTES } from '../dialects/hugging-face/routes.ts';
 import { OPENAI_ROUTES } from '../dialects/openai/routes.ts';
 import { answers } from './answers.ts';
 import { captions } from './captions.ts';
@@ -172,6 +173,7 @@ const API: readonly Route[] = [
     problems: ['invalid-request', 'not-acceptable', 'no-retrieval-model', ...LOOKUP],
   },
   ...OPENAI_ROUTES,
+  ...HUGGING_FACE_ROUTES,
   {
     method: 'GET',
     path: '/healthz',

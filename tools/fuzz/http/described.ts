@@ -29,6 +29,8 @@ export type ApiDocument = {
 
 /** Replies with these are announced: too much at once, or too long. */
 const ANNOUNCED = new Set([503]);
+/** The same in a dialect that has another status for it. */
+const UNAVAILABLE = new Set(['worker-unavailable', 'model-unavailable', 'cache-unavailable']);
 
 /**
  * Expects of a reply that it is described, shows nothing of the inside and is no failure of the service.
@@ -42,7 +44,7 @@ export function checkReply(document: ApiDocument, input: HttpInput, reply: HttpR
   if (status >= 400) expectNoLeak(text, sent);
   const slug = status >= 400 && type.endsWith('json') ? slugOf(text) : '';
   const outcome = `${status} ${slug}`.trim();
-  if (status >= 500 && !ANNOUNCED.has(status)) {
+  if (status >= 500 && !ANNOUNCED.has(status) && !UNAVAILABLE.has(slug)) {
     throw new Violation(
       `${input.method} ${pathOf(input)} fails with ${outcome}: ${text.slice(0, 500)}`,
     );
@@ -96,7 +98,7 @@ function isError({ event, data }: StreamedEvent): boolean {
 }
 
 function slugOf(text: string): string {
-  const type = /"(?:type|code)":\s*"([^"]*)"/.exec(text)?.[1];
+  const type = /"(?:type|code|error_type)":\s*"([^"]*)"/.exec(text)?.[1];
   return (type ?? '').replace(/^.*\//, '');
 }
 

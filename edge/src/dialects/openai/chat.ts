@@ -4,21 +4,31 @@ import {
   ChatCompletionRequest,
   type ChatPart,
 } from '@blip2/shared/schemas/openai/chat';
+import type { Dependencies } from '../../dependencies.ts';
 import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
-import { type Handler, requestContextOf } from '../../routes/app-context.ts';
+import { type AppContext, type Handler, requestContextOf } from '../../routes/app-context.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
+import { refuse } from '../refuse.ts';
 import { prepareReply } from '../write-reply.ts';
 import { type CompletionHead, chatChunks, toChoice } from './chat-chunks.ts';
 import { streamReply } from './stream.ts';
-import { generationOptionsOf, ONLY_TEXT, refuse, refuseUnsupported } from './text-request.ts';
+import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from './text-request.ts';
 
-export const createChatCompletion: Handler = async (c, deps) => {
+export const createChatCompletion: Handler = async (c, deps) =>
+  await completeChat(c, deps, await readJsonObject(c.req.raw, deps.config));
+
+/** The reply to a body that has been read. */
+export async function completeChat(
+  c: AppContext,
+  deps: Dependencies,
+  members: Readonly<Record<string, unknown>>,
+): Promise<Response> {
   const canceled = new AbortController();
   const context = requestContextOf(c, deps, canceled.signal);
-  const body = validate(ChatCompletionRequest, await readJsonObject(c.req.raw, deps.config));
+  const body = validate(ChatCompletionRequest, members);
   const model = deps.models.generate;
   expectModel(deps.models, body.model, 'generate');
   refuseFormats(body);
@@ -45,7 +55,7 @@ export const createChatCompletion: Handler = async (c, deps) => {
     usage,
   };
   return c.json(completion, 200, { 'cache-control': 'no-store' });
-};
+}
 
 function refuseFormats(body: ChatCompletionRequest): void {
   const { response_format, modalities = [], logit_bias = {}, reasoning_effort, verbosity } = body;

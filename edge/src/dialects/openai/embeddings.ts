@@ -6,14 +6,11 @@ import {
 } from '@blip2/shared/schemas/openai/embeddings';
 import type { Dependencies } from '../../dependencies.ts';
 import { validate } from '../../http/validate.ts';
-import { sourceFromText } from '../../image/image-source.ts';
 import { retrievalModel } from '../../model-manifest.ts';
-import { type EmbeddingInput, embedInputs } from '../../retrieval/embed-inputs.ts';
+import { embedInputs } from '../../retrieval/embed-inputs.ts';
 import { type AppContext, requestContextOf } from '../../routes/app-context.ts';
+import { embeddingInputs } from '../embedding-inputs.ts';
 import { expectModel } from '../model-ids.ts';
-
-/** Most images of one request: each may have to be fetched, and is encoded on its own. */
-const MAX_IMAGES = 32;
 
 /** Whether a body is in this form: ours has `image` or `text`. */
 export function isOpenAiEmbeddings(body: Readonly<Record<string, unknown>>): boolean {
@@ -33,7 +30,7 @@ export async function createOpenAiEmbeddings(
     const detail = `dimensions: the embeddings of ${model.name} have ${model.itc_hidden}, and cannot be cut: leave it out.`;
     throw new ApiError('unsupported-parameter', detail, { field: 'dimensions' });
   }
-  const inputs = inputsOf(body.input);
+  const inputs = embeddingInputs(body.input, 'input');
   const { vectors, tokens } = await embedInputs(deps, inputs, 'input', requestContextOf(c, deps));
   const reply: OpenAiEmbeddingsReply = {
     object: 'list',
@@ -46,27 +43,6 @@ export async function createOpenAiEmbeddings(
     usage: { prompt_tokens: tokens, total_tokens: tokens },
   };
   return c.json(reply, 200, { 'cache-control': 'no-store', vary: 'accept' });
-}
-
-/** A text that is an address and nothing else is an image. */
-const ADDRESS = /^\s*(data:|https?:\/\/)\S+\s*$/i;
-
-function inputsOf(input: string | readonly string[]): EmbeddingInput[] {
-  const texts = typeof input === 'string' ? [input] : input;
-  const images = texts.filter((text) => ADDRESS.test(text)).length;
-  if (images > MAX_IMAGES) {
-    const detail = `input: at most ${MAX_IMAGES} images of one request are embedded, and these are ${images}.`;
-    throw new ApiError('invalid-request', detail, {
-      field: 'input',
-      limit: MAX_IMAGES,
-      actual: images,
-    });
-  }
-  return texts.map((text, index): EmbeddingInput => {
-    if (!ADDRESS.test(text)) return { kind: 'text', text };
-    const field = typeof input === 'string' ? 'input' : `input.${index}`;
-    return { kind: 'image', source: sourceFromText(text, field), field };
-  });
 }
 
 /** Float32 in little endian, which is what clients decode. */

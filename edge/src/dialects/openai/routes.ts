@@ -8,7 +8,7 @@ import { listModels, retrieveModel } from './models.ts';
 import { createResponse } from './responses.ts';
 
 /** What can be wrong with a conversation, its image, or the work on it. */
-const CONVERSATION: readonly ProblemSlug[] = [
+export const CONVERSATION: readonly ProblemSlug[] = [
   'invalid-request',
   'unsupported-parameter',
   'invalid-json',
@@ -37,7 +37,7 @@ const CONVERSATION: readonly ProblemSlug[] = [
   'deadline-exceeded',
 ];
 
-const OFFERED = `The image is a \`data:\` URL or an http(s) URL in any message; the latest counts. Without one, a sentence asks for it. What would change
+export const OFFERED = `The image is a \`data:\` URL or an http(s) URL in any message; the latest counts. Without one, a sentence asks for it. What would change
 the text and is not done here (JSON as a format, forced calls of tools) is an error; \`tools\`, \`user\`, \`metadata\` and \`store\` are accepted.
 Our own options (\`num_beams\`, \`repetition_penalty\`, …) are members beside the others.`;
 

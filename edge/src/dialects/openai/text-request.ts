@@ -1,7 +1,7 @@
 /** What OpenAI's two routes of text have in common: options, and what is refused because it would change the text. */
-import { ApiError } from '@blip2/shared/errors';
 import { generationOptions } from '@blip2/shared/schemas/generation';
 import type { GenerationOptions } from '../../generation/generation-options.ts';
+import { refuse } from '../refuse.ts';
 
 /** Names of our own options, under which a body has them. */
 const OPTION_NAMES = Object.keys(generationOptions).filter((name) => name !== 'stream');
@@ -24,12 +24,6 @@ export function generationOptionsOf(body: Readonly<Record<string, unknown>>): Ge
     ...(seed !== undefined && { seed: ((seed % SEEDS) + SEEDS) % SEEDS }),
     ...(n > 1 && !isDecided && { temperature: 1 }),
   };
-}
-
-/** @throws ApiError `unsupported-parameter` naming what would change the reply and is not done here */
-export function refuse(field: string, isAsked: boolean, instead: string): void {
-  if (!isAsked) return;
-  throw new ApiError('unsupported-parameter', `${field}: ${instead}.`, { field });
 }
 
 /** What both routes refuse. */

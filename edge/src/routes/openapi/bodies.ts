@@ -25,11 +25,18 @@ const bytes = (description: string): JsonSchema => ({
 /** The forms that a request with an image may have. */
 export function requestBody(request: ImageRequest | JsonRequest, defaults: Defaults): object {
   if (!('fields' in request)) {
+    const { json, otherJson = [], orImage = false } = request;
+    const names = [json, ...otherJson];
+    const image = { schema: bytes(IMAGE_FILE) };
     return {
       required: true,
-      description: 'JSON, whatever it is called. It may be compressed (`content-encoding`).',
+      description: `JSON, whatever it is called${orImage ? '; or the image itself' : ''}. It may be compressed (\`content-encoding\`).`,
       content: {
-        'application/json': { schema: reference(request.json), examples: EXAMPLES[request.json] },
+        'application/json': {
+          schema: schemaOf(names),
+          examples: Object.assign({}, ...names.map((name) => EXAMPLES[name])),
+        },
+        ...(orImage && { 'image/*': image, 'application/octet-stream': image }),
       },
     };
   }

@@ -18,6 +18,8 @@ const TAGS: Record<Tag, string> = {
   matching: 'How well texts fit an image.',
   embeddings: 'What the Q-Former makes of an image, and what texts are compared with.',
   openai: 'The same for clients of OpenAI’s API: their base URL is `/v1`.',
+  huggingface:
+    'The same for clients of Hugging Face’s API: their endpoint is one of these paths under `/hf`.',
   service: 'Health, and what describes the service.',
 };
 
@@ -55,7 +57,9 @@ export function openApiDocument(
 
 /** The problems that are ever sent as problem documents: the others are of dialects alone. */
 function asDocuments(routes: readonly Route[]): ProblemSlug[] {
-  return routes.filter(({ errors }) => errors !== 'openai').flatMap(({ problems }) => problems);
+  return routes
+    .filter(({ errors }) => errors === undefined || errors === 'both')
+    .flatMap(({ problems }) => problems);
 }
 
 function operation(route: Route, defaults: Defaults): object {

@@ -1,5 +1,6 @@
 /** Examples of requests and replies: what the embedded model says of an image of the repository. */
 import type * as z from 'zod/mini';
+import { HUGGING_FACE_EXAMPLES } from './hugging-face-examples.ts';
 import { type Examples, OPENAI_EVENT_EXAMPLES, OPENAI_EXAMPLES } from './openai-examples.ts';
 import type { SCHEMAS, SchemaName } from './schemas.ts';
 
@@ -142,6 +143,7 @@ export const EXAMPLES: {
     },
   },
   ...OPENAI_EXAMPLES,
+  ...HUGGING_FACE_EXAMPLES,
   Health: {
     healthy: {
       summary: 'All is well',

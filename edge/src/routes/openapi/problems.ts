@@ -1,14 +1,20 @@
 /** The problems that an operation can reply with, by status. */
 import { PROBLEMS, type Problem, type ProblemSlug } from '@blip2/shared/errors';
 import type { ReplyHeader } from '@blip2/shared/schemas/headers';
+import { huggingFaceStatus } from '../../dialects/hugging-face/errors.ts';
 import type { Route } from '../route.ts';
 import { EXAMPLES } from './examples.ts';
-import { reference } from './schemas.ts';
+import { reference, type SchemaName } from './schemas.ts';
 
 /** What every route can reply with. */
 const EVERYWHERE: readonly ProblemSlug[] = ['method-not-allowed', 'internal-error'];
 
-const OPENAI_EXAMPLES = EXAMPLES.OpenAiError;
+/** The errors of dialects, which are plain JSON. */
+const IN_JSON: Record<NonNullable<Route['errors']>, SchemaName> = {
+  openai: 'OpenAiError',
+  both: 'OpenAiError',
+  'hugging-face': 'HuggingFaceError',
+};
 
 /** Headers of problems beside `x-request-id` and `cache-control`. */
 const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
@@ -27,10 +33,13 @@ export function problemResponses(
   headers: (names: readonly ReplyHeader[]) => object,
   errors?: Route['errors'],
 ): Record<string, object> {
-  const byStatus = Object.groupBy([...slugs, ...EVERYWHERE], (slug) => PROBLEMS[slug].status);
+  const byStatus = Object.groupBy([...slugs, ...EVERYWHERE], (slug) =>
+    errors === 'hugging-face' ? huggingFaceStatus(slug) : PROBLEMS[slug].status,
+  );
   return Object.fromEntries(
     Object.entries(byStatus).map(([status, same = []]) => {
-      const extra = HEADERS_OF[Number(status)] ?? [];
+      const natively = same.map((slug) => HEADERS_OF[PROBLEMS[slug].status] ?? []);
+      const extra = [...new Set(natively.flat())];
       return [
         status,
         {
@@ -38,9 +47,12 @@ export function problemResponses(
           headers: headers(['cache-control', ...extra]),
           content: {
             ...(errors !== undefined && {
-              'application/json': { schema: reference('OpenAiError'), examples: OPENAI_EXAMPLES },
+              'application/json': {
+                schema: reference(IN_JSON[errors]),
+                examples: EXAMPLES[IN_JSON[errors]],
+              },
             }),
-            ...(errors !== 'openai' && {
+            ...((errors === undefined || errors === 'both') && {
               'application/problem+json': {
                 schema: {
                   allOf: [

@@ -10,6 +10,22 @@ import {
 import { DoneEvent, ImageEvent, StreamEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import { Choice, TokenLogprob, Usage } from '@blip2/shared/schemas/generation';
 import { Health } from '@blip2/shared/schemas/health';
+import {
+  FeatureExtractionReply,
+  FeatureExtractionRequest,
+  SentenceSimilarityReply,
+  SentenceSimilarityRequest,
+  ZeroShotReply,
+  ZeroShotRequest,
+} from '@blip2/shared/schemas/hugging-face/compare';
+import { HuggingFaceError } from '@blip2/shared/schemas/hugging-face/error';
+import {
+  ImageToTextList,
+  ImageToTextReply,
+  ImageToTextRequest,
+  VisualQuestionAnsweringReply,
+  VisualQuestionAnsweringRequest,
+} from '@blip2/shared/schemas/hugging-face/text';
 import { ImageReference, ImageReply, RequestImage } from '@blip2/shared/schemas/image';
 import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
 import {
@@ -48,10 +64,16 @@ export const SCHEMAS = {
   DoneEvent,
   EmbeddingsReply,
   EmbeddingsRequest,
+  FeatureExtractionReply,
+  FeatureExtractionRequest,
   Health,
+  HuggingFaceError,
   ImageEvent,
   ImageReference,
   ImageReply,
+  ImageToTextList,
+  ImageToTextReply,
+  ImageToTextRequest,
   MatchReply,
   MatchRequest,
   OpenAiEmbeddingsReply,
@@ -65,11 +87,17 @@ export const SCHEMAS = {
   ResponseObject,
   ResponseRequest,
   ResponseStreamEvent,
+  SentenceSimilarityReply,
+  SentenceSimilarityRequest,
   StreamEvent,
   TextEmbeddingsReply,
   TokenEvent,
   TokenLogprob,
   Usage,
+  VisualQuestionAnsweringReply,
+  VisualQuestionAnsweringRequest,
+  ZeroShotReply,
+  ZeroShotRequest,
 };
 export type SchemaName = keyof typeof SCHEMAS;
 

@@ -1,0 +1,50 @@
+/** zero-shot-image-classification: which of some labels fits an image. */
+import { ApiError } from '@blip2/shared/errors';
+import {
+  ZeroShotParameters,
+  type ZeroShotReply,
+  ZeroShotRequest,
+} from '@blip2/shared/schemas/hugging-face/compare';
+import { validate } from '../../http/validate.ts';
+import { resolveImage } from '../../image/image-source.ts';
+import { retrievalModel } from '../../model-manifest.ts';
+import { matchTexts, retrievalIds } from '../../retrieval/retrieve.ts';
+import { requestContextOf } from '../../routes/app-context.ts';
+import { expectModel } from '../model-ids.ts';
+import { imageFromText, membersOf, NOT_STORED, onImage, type Task } from './task.ts';
+
+export const classify: Task = async (c, deps, inference) => {
+  const model = retrievalModel(deps.models);
+  if (inference.id !== undefined) expectModel(deps.models, inference.id, 'retrieve');
+  const { members, image } = membersOf(inference, ZeroShotParameters);
+  const { inputs, parameters } = validate(ZeroShotRequest, members);
+  const { candidate_labels: labels, hypothesis_template = '{}' } = parameters;
+  const texts = labels.map((label) => hypothesis_template.replace('{}', () => label));
+  const ids = retrievalIds(model, texts, 'parameters.candidate_labels');
+  const context = requestContextOf(c, deps);
+  const named =
+    image ??
+    (typeof inputs === 'string'
+      ? imageFromText(inputs, 'inputs')
+      : imageFromText(inputs.image, 'inputs.image'));
+  const { scores } = await onImage(named, async (source) => {
+    const { bytes } = await resolveImage(deps, source, context);
+    if (bytes !== undefined) return await matchTexts(deps, bytes, ids, context);
+    const detail = `${named.field}: send the image itself: to compare it with labels its hash does not suffice.`;
+    throw new ApiError('no-image', detail, { field: named.field });
+  });
+  const shares = sharesOf(scores.map(({ itm }) => itm));
+  const reply: ZeroShotReply = labels
+    .map((label, i) => ({ label, score: shares[i] ?? 0 }))
+    .toSorted((a, b) => b.score - a.score);
+  return c.json(reply, 200, NOT_STORED);
+};
+
+/**
+ * The probabilities that each text matches, as parts of 1: their softmax over logarithms.
+ * @example sharesOf([0.9, 0.1, 0]) // [0.9, 0.1, 0]
+ */
+export function sharesOf(probabilities: readonly number[]): number[] {
+  const sum = probabilities.reduce((all, one) => all + one, 0);
+  return probabilities.map((one) => (sum > 0 ? one / sum : 1 / probabilities.length));
+}

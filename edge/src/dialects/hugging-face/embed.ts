@@ -1,0 +1,67 @@
+/** feature-extraction and sentence-similarity: ITC's embeddings, and what they say of two texts. */
+import {
+  EmbeddingParameters,
+  type FeatureExtractionReply,
+  FeatureExtractionRequest,
+  SentenceSimilarityRequest,
+} from '@blip2/shared/schemas/hugging-face/compare';
+import * as z from 'zod/mini';
+import { validate } from '../../http/validate.ts';
+import { type RetrievalModel, retrievalModel } from '../../model-manifest.ts';
+import { embedInputs } from '../../retrieval/embed-inputs.ts';
+import { requestContextOf } from '../../routes/app-context.ts';
+import { embeddingInputs } from '../embedding-inputs.ts';
+import { expectModel } from '../model-ids.ts';
+import { refuse } from '../refuse.ts';
+import { membersOf, NOT_STORED, type Task } from './task.ts';
+
+export const embed: Task = async (c, deps, inference) => {
+  const model = retrievalModel(deps.models);
+  if (inference.id !== undefined) expectModel(deps.models, inference.id, 'retrieve');
+  const { members, image } = membersOf(inference, EmbeddingParameters);
+  // Of an image itself only the parameters are left to be checked.
+  const checked = image === undefined ? members : { ...members, inputs: 'an image' };
+  const {
+    inputs,
+    parameters,
+    options: _options,
+    ...own
+  } = validate(FeatureExtractionRequest, checked);
+  for (const asked of [own, parameters ?? {}]) refuseOthers(asked, model);
+  const all =
+    image === undefined
+      ? embeddingInputs(inputs, 'inputs')
+      : [{ kind: 'image' as const, ...image }];
+  const { vectors } = await embedInputs(deps, all, 'inputs', requestContextOf(c, deps));
+  const [first = []] = vectors;
+  const reply: FeatureExtractionReply = Array.isArray(inputs) ? vectors : first;
+  return c.json(reply, 200, NOT_STORED);
+};
+
+export const compareSentences: Task = async (c, deps, inference) => {
+  retrievalModel(deps.models);
+  if (inference.id !== undefined) expectModel(deps.models, inference.id, 'retrieve');
+  const { members } = membersOf(inference, z.strictObject({}));
+  const { inputs } = validate(SentenceSimilarityRequest, members);
+  const texts = [inputs.source_sentence, ...inputs.sentences];
+  const all = texts.map((text) => ({ kind: 'text' as const, text }));
+  const { vectors } = await embedInputs(deps, all, 'inputs.sentences', requestContextOf(c, deps));
+  const [source = [], ...others] = vectors;
+  const cosine = (vector: readonly number[]) =>
+    vector.reduce((sum, value, i) => sum + value * (source[i] ?? 0), 0);
+  return c.json(others.map(cosine), 200, NOT_STORED);
+};
+
+/** @throws ApiError `unsupported-parameter` for embeddings that the model does not make */
+function refuseOthers(asked: EmbeddingParameters, { name, itc_hidden }: RetrievalModel): void {
+  const { normalize = true, dimensions = itc_hidden, encoding_format = 'float', truncate } = asked;
+  refuse('normalize', !normalize, 'the embeddings have the length 1: leave it out');
+  const width = `the embeddings of ${name} have ${itc_hidden}, and cannot be cut: leave it out`;
+  refuse('dimensions', dimensions !== itc_hidden, width);
+  refuse('encoding_format', encoding_format !== 'float', 'numbers are sent: leave it out');
+  refuse(
+    'truncate',
+    truncate === true,
+    'too long a text is an error: shorten it, and leave it out',
+  );
+}

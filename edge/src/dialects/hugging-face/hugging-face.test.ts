@@ -1,0 +1,244 @@
+/** Hugging Face's routes in workerd: what the document describes, statuses that its client can take, tasks by their form. */
+import { ApiError, PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
+import { type Schema, Validator } from '@cfworker/json-schema';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { apiDocument, base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
+import { generative, retrieval } from '../../testing/models.ts';
+import { sharesOf } from './classify.ts';
+import { huggingFaceStatus } from './errors.ts';
+
+const document = apiDocument(startEdge().deps);
+
+let edge: TestEdge;
+beforeEach(() => {
+  edge = startEdge();
+});
+
+/** Expects the reply that the document describes, and returns its JSON. */
+async function expectDescribed(path: string, response: Response, status = 200): Promise<unknown> {
+  const text = await response.text();
+  expect(response.status, text).toBe(status);
+  expect(response.headers.get('content-type')).toMatch(/^application\/json/);
+  expect(response.headers.get('x-request-id')).toBeTruthy();
+  const { schema } = document.paths[path]!.post!.responses[status]!.content!['application/json']!;
+  const all = { ...schema, components: document.components } as Schema;
+  const value: unknown = JSON.parse(text);
+  expect(new Validator(all, '2020-12', false).validate(value).errors).toEqual([]);
+  return value;
+}
+
+const image = () => base64(newImage());
+
+/** By path: a valid request. */
+const VALID: Record<string, () => Record<string, unknown>> = {
+  '/hf/image-to-text': () => ({ inputs: image(), parameters: { max_new_tokens: 9 } }),
+  '/hf/visual-question-answering': () => ({ inputs: { question: 'what?', image: image() } }),
+  '/hf/zero-shot-image-classification': () => ({
+    inputs: { image: image() },
+    parameters: { candidate_labels: ['a dog', 'two dogs on a mat'] },
+  }),
+  '/hf/feature-extraction': () => ({ inputs: ['a dog', 'a cat'], normalize: true }),
+  '/hf/sentence-similarity': () => ({
+    inputs: { source_sentence: 'a dog', sentences: ['a cat', 'a dog'] },
+    parameters: {},
+  }),
+};
+const TASKS = Object.entries(VALID);
+
+describe.each(TASKS)('POST %s', (path, body) => {
+  it('replies as described, on the path of the model too', async () => {
+    const name = /image-to|answering/.test(path) ? generative.name : retrieval.name;
+    const value = await expectDescribed(path, await edge.post(path, body()));
+    const named = await edge.post(`${path}/${name}`, body());
+    await expectDescribed(`${path}/{id}`, named);
+    const inferred = await edge.post(`/hf/models/${name}`, body());
+    const shape = (one: unknown) => JSON.stringify(one).replaceAll(/[\d.e-]+/g, '0');
+    expect(shape(await expectDescribed('/hf/models/{id}', inferred))).toBe(shape(value));
+  });
+
+  it.each<[string, (valid: Record<string, unknown>) => object | Uint8Array, number, string]>([
+    ['no JSON', () => new TextEncoder().encode('{'), 400, 'invalid-json'],
+    ['nothing', () => new Uint8Array(), 400, 'no-image'],
+    ['an unknown member', (valid) => ({ ...valid, color: 'red' }), 400, 'invalid-request'],
+    ['no inputs', ({ parameters }) => ({ parameters }), 400, 'invalid-request'],
+    ['odd inputs', (valid) => ({ ...valid, inputs: 5 }), 400, 'invalid-request'],
+    ['odd parameters', (valid) => ({ ...valid, parameters: 5 }), 400, 'invalid-request'],
+    ['another option', (valid) => ({ ...valid, options: { x: 1 } }), 400, 'invalid-request'],
+    ['too many bytes', (valid) => ({ ...valid, x: 'x'.repeat(300_000) }), 413, 'body-too-large'],
+  ])('refuses %s', async (_what, change, status, slug) => {
+    const value = await expectDescribed(path, await edge.post(path, change(body())), status);
+    expect(value).toMatchObject({ error_type: slug });
+    expect(edge.gpu.received).toEqual([]);
+  });
+
+  it('refuses a model that is not served', async () => {
+    const value = await expectDescribed(
+      `${path}/{id}`,
+      await edge.post(`${path}/google/vit%2Fb`, body()),
+      404,
+    );
+    expect(value).toMatchObject({ error: expect.stringContaining('"google/vit/b"') });
+  });
+
+  it.each<[ProblemSlug, number]>([
+    ['too-many-requests', 429],
+    ['overloaded', 429],
+    ['shutting-down', 429],
+    ['computation-failed', 500],
+    ['deadline-exceeded', 504],
+  ])('passes %s on with a status that is not sent again', async (slug, status) => {
+    const waits = status === 429;
+    const extras = waits ? { retry_after: 3 } : {};
+    edge.gpu.script.refuse = new ApiError(slug, 'As the GPU worker says.', extras);
+    const response = await edge.post(path, body());
+    expect(response.headers.get('retry-after')).toBe(waits ? '3' : null);
+    expect(await expectDescribed(path, response, status)).toEqual({
+      error: 'As the GPU worker says.',
+      error_type: slug,
+    });
+  });
+
+  it('says that the GPU worker is gone without the status 503', async () => {
+    edge.gpu.script.isGone = true;
+    const value = await expectDescribed(path, await edge.post(path, body()), 500);
+    expect(value).toMatchObject({ error_type: 'worker-unavailable' });
+  });
+});
+
+describe('chat', () => {
+  const url = () => `data:image/png;base64,${image()}`;
+  const messages = () => [
+    { role: 'user', content: [{ type: 'image_url', image_url: { url: url() } }] },
+  ];
+  const PATHS = ['/hf/v1/chat/completions', `/hf/models/${generative.name}/v1/chat/completions`];
+
+  it.each(PATHS)('%s takes what stands for no model', async (path) => {
+    for (const model of ['http://127.0.0.1/hf', 'dummy', '', null, undefined, generative.name]) {
+      const response = await edge.post(path, { model, messages: messages() });
+      expect(await response.json()).toMatchObject({ model: generative.name });
+    }
+    for (const model of ['gpt2', 5]) {
+      const response = await edge.post(path, { model, messages: messages() });
+      expect(response.status).toBe(model === 5 ? 400 : 404);
+    }
+  });
+
+  it.each(PATHS)('%s never has the status 503, streamed or not', async (path) => {
+    edge.gpu.script.refuse = new ApiError('overloaded', 'Busy.', { retry_after: 1 });
+    for (const stream of [false, true]) {
+      const response = await edge.post(path, { messages: messages(), stream });
+      expect(response.status).toBe(429);
+      expect(await response.json()).toEqual({ error: 'Busy.', error_type: 'overloaded' });
+    }
+  });
+});
+
+it('no problem has the status 503', () => {
+  for (const slug of Object.keys(PROBLEMS) as ProblemSlug[]) {
+    expect(huggingFaceStatus(slug), slug).not.toBe(503);
+  }
+  const texts = Object.entries(document.paths).filter(([path]) => path.startsWith('/hf/'));
+  expect(texts.length).toBeGreaterThan(10);
+  for (const [path, { post }] of texts)
+    expect(Object.keys(post!.responses), path).not.toContain('503');
+});
+
+describe('an image as the body', () => {
+  it.each(['', 'image/png', 'application/octet-stream', 'text/plain', 'application/json'])(
+    'of the type %j is captioned, with the parameters of the query',
+    async (type) => {
+      for (const path of ['/hf/image-to-text', `/hf/models/${generative.name}`]) {
+        const response = await edge.post(`${path}?max_new_tokens=7`, newImage(), {
+          'content-type': type,
+        });
+        const template = path.startsWith('/hf/models') ? '/hf/models/{id}' : path;
+        const value = await expectDescribed(template, response);
+        expect(value).toEqual({ generated_text: 'a red dog' });
+        expect(edge.gpu.received.at(-1)?.request).toMatchObject({ generation: { max_tokens: 7 } });
+      }
+    },
+  );
+
+  it('is compared with labels of the query', async () => {
+    const query = 'candidate_labels=a dog&candidate_labels=two dogs on a mat';
+    for (const path of ['/hf/zero-shot-image-classification', `/hf/models/${retrieval.name}`]) {
+      const response = await edge.post(`${path}?${query}`, newImage());
+      const labels = (await response.json()) as { label: string; score: number }[];
+      expect(labels.map(({ label }) => label)).toEqual(['a dog', 'two dogs on a mat']);
+    }
+  });
+
+  it('refuses a form and a text, and says what is read', async () => {
+    const form = new FormData();
+    form.set('image', new Blob([newImage()]));
+    for (const body of [form, new TextEncoder().encode('hello there')]) {
+      const headers = body instanceof FormData ? {} : { 'content-type': 'text/plain' };
+      const response = await edge.post('/hf/image-to-text', body, headers);
+      const value = await expectDescribed('/hf/image-to-text', response, 415);
+      expect(value).toMatchObject({ error: expect.stringMatching(/JSON\.$/) });
+      expect(JSON.stringify(value)).not.toContain('urlencoded');
+    }
+  });
+
+  it('needs a question', async () => {
+    const path = '/hf/visual-question-answering';
+    const value = await expectDescribed(path, await edge.post(path, newImage()), 400);
+    expect(value).toMatchObject({ error: expect.stringContaining('inputs.question: is required') });
+  });
+
+  it('refuses an unknown parameter of the query by its name', async () => {
+    const path = '/hf/image-to-text';
+    const response = await edge.post(`${path}?color=red`, newImage());
+    const value = await expectDescribed(path, response, 400);
+    expect(value).toMatchObject({ error: expect.stringContaining('parameters.color') });
+  });
+});
+
+it('options in several places may not contradict each other', async () => {
+  const path = '/hf/image-to-text';
+  const send = (parameters: object) => edge.post(path, { inputs: image(), parameters });
+  const same = { num_beams: 2, generate_kwargs: { num_beams: 2 } };
+  await expectDescribed(path, await send(same));
+  const other = { num_beams: 2, generation_parameters: { num_beams: 3 } };
+  const value = await expectDescribed(path, await send(other), 400);
+  expect(value).toMatchObject({
+    error: expect.stringContaining('parameters.generation_parameters.num_beams'),
+  });
+});
+
+it('a label is put into its template to the letter', async () => {
+  const candidate_labels = ['$& dogs', "$'"];
+  const parameters = { candidate_labels, hypothesis_template: 'a photo of {}' };
+  const response = await edge.post('/hf/zero-shot-image-classification', {
+    inputs: image(),
+    parameters,
+  });
+  expect(response.status).toBe(200);
+  const { encode } = retrieval.tokenizer();
+  const { request } = edge.gpu.received.at(-1)!;
+  expect(request).toMatchObject({
+    texts: candidate_labels.map((label) => [
+      retrieval.cls_token_id,
+      ...encode.call(retrieval.tokenizer(), `a photo of ${label}`),
+      retrieval.sep_token_id,
+    ]),
+  });
+});
+
+it('probabilities that are all zero are shared evenly', () => {
+  expect(sharesOf([0, 0])).toEqual([0.5, 0.5]);
+  expect(sharesOf([0.3, 0.1])).toEqual([0.3 / 0.4, 0.1 / 0.4]);
+});
+
+it('a preflight knows names of models with a slash', async () => {
+  const response = await edge.request('/hf/models/Salesforce/blip2-opt-2.7b', {
+    method: 'OPTIONS',
+    headers: {
+      origin: 'https://x.example',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'authorization',
+    },
+  });
+  expect(response.status).toBe(204);
+  expect(response.headers.get('access-control-allow-headers')).toBe('authorization');
+});

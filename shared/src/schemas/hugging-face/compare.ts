@@ -1,0 +1,107 @@
+/** Labels and embeddings as Hugging Face's clients ask for them. */
+import * as z from 'zod/mini';
+import { MAX_TEXTS } from '../../wire.ts';
+import { described } from '../described.ts';
+import { clientOptions, imageText } from './options.ts';
+
+const text = (what: string) => z.string({ error: what }).check(z.regex(/\S/, 'must not be empty'));
+
+const labels = z
+  .array(text('must be a text'), { error: 'must be a list of texts' })
+  .check(z.minLength(1), z.maxLength(MAX_TEXTS));
+
+export const ZeroShotParameters = z.strictObject({
+  candidate_labels: described(labels, 'What the image may show.', ['a pizza', 'two cows']),
+  hypothesis_template: described(
+    z.optional(z.string().check(z.includes('{}', { error: 'must have {} in place of the label' }))),
+    'The sentence that a label completes in place of `{}`; else that is the label alone, as in captions.',
+    'a photo of {}',
+  ),
+});
+
+export const ZeroShotRequest = described(
+  z.strictObject({
+    inputs: described(
+      z.union([imageText, z.strictObject({ image: imageText })], { error: 'must be {image}' }),
+      'The image.',
+      { image: 'https://images.example.org/pizza-and-octopus.webp' },
+    ),
+    parameters: described(ZeroShotParameters, 'The labels.', {
+      candidate_labels: ['a pizza', 'two cows'],
+    }),
+    options: clientOptions,
+  }),
+  'An image, and labels of which one fits.',
+);
+
+export const ZeroShotReply = described(
+  z.array(
+    z.object({
+      label: described(z.string(), 'The label.', 'a pizza'),
+      score: described(z.number(), 'How likely it is among the labels: all add up to 1.', 0.98),
+    }),
+  ),
+  'The labels, the likeliest first.',
+);
+export type ZeroShotReply = z.infer<typeof ZeroShotReply>;
+
+/** As many texts as OpenAI’s form takes. */
+const MAX_INPUTS = 2048;
+const input = text('must be a text, or the http(s) or data: URL of an image');
+
+export const EmbeddingParameters = z.strictObject({
+  normalize: described(z.optional(z.boolean()), '`true`: embeddings have the length 1.', true),
+  dimensions: described(z.optional(z.int()), 'The width: that of the model is the only one.'),
+  encoding_format: described(z.optional(z.string()), '`float` is the only one.', 'float'),
+  truncate: described(z.optional(z.boolean()), '`false`: too long a text is an error.', false),
+  truncation_direction: described(z.optional(z.string()), 'Accepted: nothing is cut.', 'right'),
+});
+export type EmbeddingParameters = z.infer<typeof EmbeddingParameters>;
+
+export const FeatureExtractionRequest = described(
+  z.strictObject({
+    inputs: described(
+      z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
+      'What to embed, one or several: texts, and images as http(s) or `data:` URLs.',
+      'a pizza above an octopus',
+    ),
+    ...EmbeddingParameters.shape,
+    parameters: described(z.optional(EmbeddingParameters), 'The same options.', {
+      normalize: true,
+    }),
+    options: clientOptions,
+  }),
+  'What to embed.',
+);
+
+export const FeatureExtractionReply = described(
+  z.union([z.array(z.number()), z.array(z.array(z.number()))]),
+  'A unit vector, or one for each of several inputs in their order.',
+  [0.6, 0.8, 0],
+);
+export type FeatureExtractionReply = z.infer<typeof FeatureExtractionReply>;
+
+export const SentenceSimilarityRequest = described(
+  z.strictObject({
+    inputs: described(
+      z.strictObject({
+        source_sentence: described(input, 'The sentence to compare with.', 'a pizza'),
+        sentences: described(
+          z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS - 1)),
+          'The sentences that are compared.',
+          ['a slice of pizza', 'two cows'],
+        ),
+      }),
+      'A sentence, and those that are compared with it.',
+    ),
+    parameters: described(z.optional(z.strictObject({})), 'Empty: there is none.', {}),
+    options: clientOptions,
+  }),
+  'Sentences to compare.',
+);
+
+export const SentenceSimilarityReply = described(
+  z.array(z.number()),
+  'The cosine of each sentence’s embedding with the first one’s, in their order.',
+  [0.91, 0.12],
+);
