@@ -25,6 +25,7 @@ export default defineConfig({
           MAX_IMAGE_BYTES: '100000',
           MAX_BODY_BYTES: '200000',
           REQUEST_DEADLINE_MS: '5000',
+          ALLOW_ANONYMOUS: 'true',
           ALLOW_PRIVATE_IMAGE_URLS: '',
         },
       },

@@ -24,8 +24,12 @@ const WORKER_VARIABLES = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' 
 /** How long whoever has our port may take to say what it is; the edge waits two seconds for its GPU worker. */
 const OCCUPANT_TIMEOUT_MS = 3000;
 
-/** What differs on a machine of one's own: nobody stands in front who would say who calls, and there is more memory. */
-const LOCAL_VARIABLES = { CLIENT_ADDRESS_HEADER: 'none', MAX_HELD_BYTES: String(2 ** 29) };
+/** What differs on a machine of one's own: nobody else calls, nobody stands in front who would say who does, and there is more memory. */
+const LOCAL_VARIABLES = {
+  ALLOW_ANONYMOUS: 'true',
+  CLIENT_ADDRESS_HEADER: 'none',
+  MAX_HELD_BYTES: String(2 ** 29),
+};
 
 export type StackOptions = {
   /** Address on which the edge listens: this machine alone by default. */
