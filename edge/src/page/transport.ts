@@ -98,7 +98,8 @@ function openReply(
       xhr.setRequestHeader('accept', 'text/event-stream');
       const key = keyOfPage();
       // A value that no header may have is no key; the service says so.
-      if (key !== null) xhr.setRequestHeader('authorization', `Bearer ${encodeURI(key)}`);
+      if (key !== null)
+        xhr.setRequestHeader('authorization', `Bearer ${encodeURI(key.toWellFormed())}`);
       if (typeof body === 'string') xhr.setRequestHeader('content-type', 'application/json');
       xhr.send(body);
     },
