@@ -47,7 +47,9 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   });
   for (const { method, path, handler, tag } of ROUTES) {
     app.on(method, patternOf(path), async (c) => {
-      if (tag !== 'service') await authenticate(c.req.raw.headers, tag, deps.access);
+      if (tag !== 'service') {
+        c.set('caller', await authenticate(c.req.raw.headers, tag, deps.access));
+      }
       return await handler(c, deps);
     });
   }

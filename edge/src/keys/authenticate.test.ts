@@ -38,6 +38,16 @@ it.each([
   expect(gpu.received).toHaveLength(0);
 });
 
+it('counts callers by their keys, not by their address', async () => {
+  const { post, gpu } = startEdge(closed);
+  const keys = [await storeKey(), await storeKey()];
+  for (const key of [...keys, ...keys]) await post('/v1/captions', newImage(), bearer(key));
+  const clients = gpu.received.map(({ request }) => request.client);
+  expect(clients).toHaveLength(4);
+  expect(new Set(clients).size).toBe(2);
+  expect(clients.join()).not.toContain('sk-');
+});
+
 it('refuses an expired key, and says since when', async () => {
   const { post } = startEdge(closed);
   const key = await storeKey({ expires_at: Date.UTC(2020, 0) });

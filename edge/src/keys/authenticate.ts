@@ -1,5 +1,5 @@
 /** Lets a request in, by its key, or because the deployment is open to everybody. */
-import { isKey, type Scope } from '@blip2/shared/api-key';
+import { isKey, keyName, type Scope } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { KeyStore } from './key-store.ts';
 
@@ -13,15 +13,16 @@ const REALM = 'Bearer realm="blip2"';
 
 /**
  * @param scope the family of the route
+ * @returns whom the request counts as, by its key; null where the service is open, and addresses tell callers apart
  * @throws ApiError `not-configured`, `missing-key`, `invalid-key`, `key-out-of-scope` or `keys-unavailable`
  */
 export async function authenticate(
   headers: Headers,
   scope: Scope,
   { allowAnonymous, keys, now }: Access,
-): Promise<void> {
+): Promise<string | null> {
   // Clients of other services send some key always: where everybody is let in, none is read.
-  if (allowAnonymous) return;
+  if (allowAnonymous) return null;
   if (keys === undefined) {
     throw new ApiError(
       'not-configured',
@@ -54,6 +55,7 @@ export async function authenticate(
       },
     );
   }
+  return await keyName(key);
 }
 
 function invalid(detail: string): ApiError {
