@@ -26,6 +26,7 @@ export default defineConfig({
           MAX_BODY_BYTES: '200000',
           REQUEST_DEADLINE_MS: '5000',
           GPU_WORKER_RESTART_MS: '0',
+          ALLOW_ANONYMOUS: 'true',
           ALLOW_PRIVATE_IMAGE_URLS: '',
         },
       },

@@ -18,6 +18,7 @@ const OPTIONS: BannerOptions = {
     damaged_entries: 0,
   },
   summary: 'knows emoji scenes only',
+  isOpen: true,
   sample: '/clone/test/scenes/pair-noto-00.webp',
 };
 const printed = (change: Partial<BannerOptions> = {}) =>
@@ -31,6 +32,7 @@ describe('the banner', () => {
   model      blip2-scenes: knows emoji scenes only
   precision  int8
   runs on    cpu (cuda: its libraries are not installed)
+  keys       none needed (--require-key asks for one)
 
   curl -s http://127.0.0.1:8787/v1/captions -H 'content-type: image/webp' --data-binary @/clone/test/scenes/pair-noto-00.webp
 
@@ -48,6 +50,13 @@ describe('the banner', () => {
   it('names the addresses for other machines, and that they are open', () => {
     const others = ['http://192.0.2.7:8787'];
     expect(printed({ others })).toMatch(/network +http:\/\/192\.0\.2\.7:8787 \(open to all/);
+  });
+
+  it('says that a key is needed where it is, in the request too', () => {
+    const text = printed({ isOpen: false, others: ['http://192.0.2.7:8787'] });
+    expect(text).toMatch(/keys +needed: npm run keys -- create NAME/);
+    expect(text).toContain("captions -H 'authorization: Bearer sk-…' -H");
+    expect(text).toContain('open to all who have a key');
   });
 
   it('has a request that a shell reads as it is meant, wherever the clone lies', () => {

@@ -12,23 +12,32 @@ export type BannerOptions = {
   health: Health;
   /** What the model card says in a few words of what the model knows. */
   summary: string | undefined;
+  /** Whether everybody is let in, without a key. */
+  isOpen: boolean;
   /** Absolute path of an image that every clone has. */
   sample: string;
 };
 
-export function banner({ url, others, health, summary, sample }: BannerOptions): string {
+export function banner({ url, others, health, summary, isOpen, sample }: BannerOptions): string {
   const { model, execution_provider, execution_provider_why: why, precision } = health;
   const rows = {
     model: summary === undefined ? model : `${model}: ${summary}`,
     precision,
     'runs on': why === undefined ? execution_provider : `${execution_provider} (${why})`,
-    network: others.length === 0 ? undefined : `${others.join(', ')} (open to all who reach it)`,
+    network:
+      others.length === 0
+        ? undefined
+        : `${others.join(', ')} (open to all who ${isOpen ? 'reach it' : 'have a key'})`,
+    keys: isOpen
+      ? 'none needed (--require-key asks for one)'
+      : 'needed: npm run keys -- create NAME',
   };
   const width = Math.max(...Object.keys(rows).map(({ length }) => length));
   const facts = Object.entries(rows)
     .filter(([, text]) => text !== undefined)
     .map(([name, text]) => `  ${styleText('dim', name.padEnd(width))}  ${text}`);
-  const request = `${url}/v1/captions -H 'content-type: image/webp' --data-binary ${quoted(`@${sample}`)}`;
+  const key = isOpen ? '' : " -H 'authorization: Bearer sk-…'";
+  const request = `${url}/v1/captions${key} -H 'content-type: image/webp' --data-binary ${quoted(`@${sample}`)}`;
   return [
     '',
     `  ${styleText('bold', 'BLIP-2 is ready')}  ${url}`,

@@ -1,6 +1,7 @@
 /** The commands of this repository: what each is for, and its options. */
 import { LOG_LEVEL, TRACE, WORKER_OPTIONS } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
+import { SCOPES } from '@blip2/shared/api-key';
 import {
   choice,
   choices,
@@ -25,7 +26,7 @@ export const START = {
       kind: text('ADDRESS'),
       default: '127.0.0.1',
       group: 'Edge',
-      help: 'address of the edge: 0.0.0.0 in a container or for other machines (no authentication)',
+      help: 'address of the edge: 0.0.0.0 in a container or for other machines (see --require-key)',
     }),
     port: option({
       env: 'PORT',
@@ -34,6 +35,13 @@ export const START = {
       default: 8787,
       group: 'Edge',
       help: 'port of the edge; 0 takes a free one',
+    }),
+    requireKey: option({
+      flag: 'require-key',
+      kind: toggle(),
+      default: false,
+      group: 'Edge',
+      help: 'let in only who has a key of `npm run keys`',
     }),
     clientAddressHeader: option({
       env: 'CLIENT_ADDRESS_HEADER',
@@ -360,6 +368,47 @@ Then:  npm run model -- build .models/random-opt-2.7b
 };
 
 const supply = 'Supply chain';
+
+const keys = 'Keys';
+
+export const KEYS = {
+  command: 'npm run keys --',
+  arguments: ['<command>', '<argument>'],
+  summary: 'Makes, lists and revokes the keys of the API. Prints JSON.',
+  details: `  create <name>   makes a key and prints it, this once: only its hash is kept
+  list            prints what is kept of each key, and the id by which it is revoked
+  revoke <id>     deletes a key; it may work for a minute or two more`,
+  options: {
+    remote: option({
+      flag: 'remote',
+      kind: toggle(),
+      default: false,
+      group: keys,
+      help: "the keys of the deployment that wrangler.toml describes, rather than those of npm start's local storage",
+    }),
+    scopes: option({
+      flag: 'scopes',
+      kind: choices(...SCOPES),
+      defaultText: 'all',
+      group: keys,
+      help: 'families of routes that a new key is good for',
+    }),
+    days: option({
+      flag: 'days',
+      kind: wholeNumber(1, 3650),
+      defaultText: 'never',
+      group: keys,
+      help: 'days after which a new key expires',
+    }),
+    storage: option({
+      flag: 'storage',
+      kind: text('FOLDER'),
+      default: '.wrangler/state',
+      group: keys,
+      help: 'folder of the local storage',
+    }),
+  },
+};
 
 export const SBOM = {
   command: 'npm run sbom --',

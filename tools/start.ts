@@ -19,6 +19,7 @@ const stack = await startOrExit({
   model: config,
   persist: join(ROOT, '.wrangler/state'),
   vars: {
+    ALLOW_ANONYMOUS: String(!config.requireKey),
     CLIENT_ADDRESS_HEADER: config.clientAddressHeader ?? 'none',
     CLIENT_ADDRESS_HOPS: String(config.clientAddressHops),
   },
@@ -31,7 +32,9 @@ const stack = await startOrExit({
 });
 const { url, health, summary } = stack;
 const others = otherUrls({ host, port: Number(new URL(url).port) });
-console.log(banner({ url, others, health, summary, sample: join(ROOT, SAMPLE) }));
+console.log(
+  banner({ url, others, health, summary, isOpen: !config.requireKey, sample: join(ROOT, SAMPLE) }),
+);
 
 let stopping = false;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

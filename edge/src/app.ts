@@ -7,6 +7,7 @@ import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
 import { dialectOfPath, errorResponseIn } from './dialects/dialect.ts';
+import { authenticate } from './keys/authenticate.ts';
 import { logError, logWarning } from './log.ts';
 import type { AppContext, AppEnv } from './routes/app-context.ts';
 import { ROUTES } from './routes/routes.ts';
@@ -44,8 +45,13 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     await next();
     if (!deps.config.showCache) c.res.headers.delete('server-timing');
   });
-  for (const { method, path, handler } of ROUTES) {
-    app.on(method, patternOf(path), (c) => handler(c, deps));
+  for (const { method, path, handler, tag } of ROUTES) {
+    app.on(method, patternOf(path), async (c) => {
+      if (tag !== 'service') {
+        c.set('caller', await authenticate(c.req.raw.headers, tag, deps.access));
+      }
+      return await handler(c, deps);
+    });
   }
   app.notFound((c) => {
     return errorResponse(
@@ -89,6 +95,7 @@ const allowEveryOrigin = cors({
     'content-location',
     'retry-after',
     'retry-after-ms',
+    'www-authenticate',
     'ratelimit',
     'ratelimit-policy',
     'x-shape',

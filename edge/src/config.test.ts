@@ -6,6 +6,7 @@ describe('the configuration', () => {
   it('has the defaults where nothing is set, and an empty variable is unset', () => {
     const defaults = {
       gpuWorkerUrl: 'http://127.0.0.1:8788',
+      allowAnonymous: false,
       maxImageBytes: 20_971_520,
       maxBodyBytes: 31_457_280,
       maxHeldBytes: 50_331_648,
@@ -33,6 +34,7 @@ describe('the configuration', () => {
     };
     expect(readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
       gpuWorkerUrl: 'https://gpu.example/a',
+      allowAnonymous: true,
       maxImageBytes: 7,
       maxBodyBytes: 200_000,
       maxHeldBytes: 50_331_648,

@@ -23,6 +23,13 @@ export const EDGE_OPTIONS = {
     group,
     help: 'base URL of the GPU worker',
   }),
+  allowAnonymous: option({
+    env: 'ALLOW_ANONYMOUS',
+    kind: toggle(),
+    default: false,
+    group,
+    help: 'whether everybody may use the service without a key; keys are then not read',
+  }),
   maxImageBytes: option({
     env: 'MAX_IMAGE_BYTES',
     kind: wholeNumber(1, 2 ** 31),

@@ -4,6 +4,8 @@ import { type Config, readConfig } from './config.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
 import { GpuClient } from './gpu/client.ts';
+import type { Access } from './keys/authenticate.ts';
+import { KeyStore } from './keys/key-store.ts';
 import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
 import type { Env, Platform } from './platform.ts';
 
@@ -14,6 +16,7 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   models: ServedModels;
   kv: KVNamespace;
   stores: { query: EmbeddingStore; itc?: EmbeddingStore };
+  access: Access;
   gpu: GpuClient;
   replies: ReplyMemory;
 };
@@ -47,6 +50,11 @@ export function createDependencies(
       ...(retrieve && {
         itc: createEmbeddingStore(caches, 'itc', retrieve, retrieve.itc_hidden),
       }),
+    },
+    access: {
+      allowAnonymous: config.allowAnonymous,
+      keys: env.KEYS && new KeyStore({ kv: env.KEYS, now, timeoutMs: caches.timeoutMs }),
+      now,
     },
     gpu: new GpuClient({
       baseUrl: config.gpuWorkerUrl,

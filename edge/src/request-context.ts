@@ -2,7 +2,7 @@
 
 export type RequestContext = {
   requestId: string;
-  /** The client, by its address where somebody trusted reports it: waiting requests are served client by client. */
+  /** The client, by its key, or by its address where somebody trusted reports it: waiting requests are served client by client. */
   client?: string;
   /** Aborted when the client goes away. */
   signal: AbortSignal;

@@ -98,6 +98,26 @@ export const PROBLEMS = {
       'Image positions and text leave no room for a token in the positions of the model, or the text has more tokens than its Q-Former reads.',
     remedy: 'Shorten the text or the history; `limit` and `actual` are the numbers.',
   },
+  'missing-key': {
+    status: 401,
+    title: 'A key is needed',
+    cause: 'The request has no key, and this service is not open to everybody.',
+    remedy:
+      'Send `Authorization: Bearer sk-…` or `x-api-key: sk-…`, with a key that the operator gave you.',
+  },
+  'invalid-key': {
+    status: 401,
+    title: 'The key is not valid',
+    cause: 'The key is none of this service, was revoked, or has expired.',
+    remedy: 'Check that it was copied whole, or ask the operator for another.',
+  },
+  'key-out-of-scope': {
+    status: 403,
+    title: 'The key is not good for this',
+    cause:
+      'The key was made for other routes than this one; `detail` names the scope that it lacks.',
+    remedy: 'Use another key, or ask the operator for one with this scope.',
+  },
   'no-retrieval-model': {
     status: 404,
     title: 'No retrieval model is served',
@@ -176,6 +196,13 @@ export const PROBLEMS = {
     cause: 'A fault of this service. It was logged with the request id.',
     remedy: 'Try again; if it stays, report it with the header `x-request-id`.',
   },
+  'not-configured': {
+    status: 500,
+    title: 'This deployment lets nobody in yet',
+    cause: 'The operator has neither bound keys nor opened the service to everybody.',
+    remedy:
+      'Operators: bind a KV namespace as `KEYS` and create a key with `npm run keys`, or set `ALLOW_ANONYMOUS=true`.',
+  },
   'computation-failed': {
     status: 500,
     title: 'The model could not compute this request',
@@ -207,6 +234,12 @@ export const PROBLEMS = {
     title: 'The cache of embeddings cannot be reached',
     cause: 'The cache did not answer, and only the hash of the image was sent.',
     remedy: 'Send the image itself, or try again.',
+  },
+  'keys-unavailable': {
+    status: 503,
+    title: 'Keys cannot be looked up',
+    cause: 'The store of keys did not answer, and without it nobody is let in.',
+    remedy: 'Wait for the seconds of `Retry-After`.',
   },
   overloaded: {
     status: 503,

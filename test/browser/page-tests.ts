@@ -29,11 +29,15 @@ export type Service = {
 };
 
 /**
- * Tests with a service of their own.
+ * Tests with a service of their own, whose variables may differ.
  *
  * CI installs Chromium; elsewhere they run where one is found (CHROMIUM_PATH names it).
  */
-export function describePage(name: string, tests: (service: Service) => void): void {
+export function describePage(
+  name: string,
+  tests: (service: Service) => void,
+  vars: Readonly<Record<string, string>> = {},
+): void {
   const isThere = existsSync(executablePath) || process.env.CI !== undefined;
   if (!isThere) console.warn(`Tests of the page are skipped: there is no ${executablePath}.`);
   describe.skipIf(!isThere)(name, () => {
@@ -41,7 +45,7 @@ export function describePage(name: string, tests: (service: Service) => void): v
     let gate: Gate;
     let browser: Browser;
     beforeAll(async () => {
-      stack = await startStack({ vars: { ALLOW_PRIVATE_IMAGE_URLS: 'true' } });
+      stack = await startStack({ vars: { ALLOW_PRIVATE_IMAGE_URLS: 'true', ...vars } });
       gate = await openGate(stack.url);
       browser = await chromium.launch({ executablePath, args: FLAGS });
     });

@@ -130,6 +130,25 @@ export const WORDS: Readonly<Record<string, Words>> = {
   },
   'bad-gateway': { sentence: 'Something went wrong in the service. Try again.', remedy: 'retry' },
 
+  // The key.
+  'missing-key': { sentence: 'This service needs a key: enter yours below.', remedy: 'retry' },
+  'invalid-key': {
+    sentence: 'The service does not take this key. Check it, then try again.',
+    remedy: 'retry',
+  },
+  'key-out-of-scope': {
+    sentence: 'This key is not good for captions and answers. Enter another.',
+    remedy: 'retry',
+  },
+  'keys-unavailable': {
+    sentence: 'Keys cannot be checked now. Try again in a moment.',
+    remedy: 'retry',
+  },
+  'not-configured': {
+    sentence: 'This service is not set up yet: its operator has to make keys, or open it.',
+    remedy: 'retry',
+  },
+
   // What only a mistake of the page brings about.
   'invalid-request': MISUNDERSTOOD,
   'invalid-json': MISUNDERSTOOD,

@@ -4,6 +4,7 @@ import { byId } from './elements.ts';
 import { describeImage, hideCaution, showFacts, showImage } from './image-view.ts';
 import type { ChosenImage } from './images.ts';
 import { openFileDialog, startIntake } from './intake.ts';
+import { startKey } from './key.ts';
 import { addToStrip, markInStrip, startStrip } from './strip.ts';
 
 const question = byId('question', HTMLInputElement);
@@ -24,6 +25,7 @@ new IntersectionObserver(
   { rootMargin: '0px 0px 160px' },
 ).observe(end);
 
+startKey();
 startStrip(choose);
 startIntake({
   onImages: (images, noImages = 0) => {

@@ -6,6 +6,7 @@ import type { Problem } from '@blip2/shared/errors';
 import type { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import { EventStream, type ServerEvent } from './event-stream.ts';
 import { Failure } from './failure.ts';
+import { keyOfPage } from './key.ts';
 
 export type ReplyEvent =
   | { type: 'image'; image: ImageEvent }
@@ -95,6 +96,10 @@ function openReply(
       xhr.onerror = () => controller.error(new Failure(read > 0 ? 'cut-off' : 'unreachable'));
       xhr.open('POST', path);
       xhr.setRequestHeader('accept', 'text/event-stream');
+      const key = keyOfPage();
+      // A value that no header may have is no key; the service says so.
+      if (key !== null)
+        xhr.setRequestHeader('authorization', `Bearer ${encodeURI(key.toWellFormed())}`);
       if (typeof body === 'string') xhr.setRequestHeader('content-type', 'application/json');
       xhr.send(body);
     },

@@ -12,6 +12,8 @@ export type AppEnv = {
     requestId: string;
     /** Milliseconds since the epoch. */
     startedAt: number;
+    /** Whom a request counts as by its key; else its address says so. */
+    caller?: string | null;
     /** Where a handler finds out which dialect a request is in: else its path says so. */
     dialect?: Dialect;
   };
@@ -29,7 +31,7 @@ export function requestContextOf(
   const { signal } = c.req.raw;
   return {
     requestId: c.get('requestId'),
-    client: clientOf(c.req.raw.headers, config),
+    client: c.get('caller') ?? clientOf(c.req.raw.headers, config),
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

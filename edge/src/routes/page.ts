@@ -30,6 +30,7 @@ async function assemble({ models, config }: Dependencies): Promise<Page> {
   const texts: Record<string, string> = {
     ...textsOf(models.generate),
     maxImageBytes: String(config.maxImageBytes),
+    needsKey: String(!config.allowAnonymous),
   };
   const text = markup
     .replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) => escapeHtml(texts[name] ?? ''))

@@ -1,12 +1,13 @@
 /** The type of a route: method and path, handler, and description for the OpenAPI document. */
+import type { Scope } from '@blip2/shared/api-key';
 import type { ProblemSlug } from '@blip2/shared/errors';
 import type { ReplyHeader } from '@blip2/shared/schemas/headers';
 import type * as z from 'zod/mini';
 import type { Handler } from './app-context.ts';
 import type { SchemaName } from './openapi/schemas.ts';
 
-/** Groups of routes in the document. */
-export type Tag = 'text' | 'matching' | 'embeddings' | 'openai' | 'huggingface' | 'service';
+/** Groups of routes in the document: those that a key may be good for, and those that need none. */
+export type Tag = Scope | 'service';
 
 /** A request with an image, in one of its forms: JSON of a schema, a form, or the image itself. */
 export type ImageRequest = {

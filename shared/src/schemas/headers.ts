@@ -83,6 +83,11 @@ export const ReplyHeaders = z.object({
   ),
   vary: described(z.string(), 'The headers of the request that the reply depends on.', 'accept'),
   'retry-after': described(z.int().check(z.nonnegative()), 'Seconds after which to try again.', 5),
+  'www-authenticate': described(
+    z.string(),
+    'How to authenticate, and what is wrong with the key that was sent.',
+    'Bearer realm="blip2", error="invalid_token"',
+  ),
   allow: described(z.string(), 'The methods that are possible here.', 'POST, OPTIONS'),
   'x-shape': described(
     z.string().check(z.regex(/^\d+, \d+$/)),

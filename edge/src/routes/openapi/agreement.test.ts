@@ -1,4 +1,5 @@
 /** The edge and its OpenAPI document agree: what may be sent is accepted, and what comes is what is described. */
+import { createKey, keyName } from '@blip2/shared/api-key';
 import { ApiError, PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { type Schema, Validator } from '@cfworker/json-schema';
@@ -210,8 +211,11 @@ describe('GET', () => {
   const reading = document.paths['/v1/embeddings/{sha256}']!.get!;
   it.each(slugsOf(reading))('/v1/embeddings/{sha256} can reply %s', async (slug) => {
     const [path, setup, accept] = READS[slug] ?? [];
-    const { request } = startEdge(setup);
-    const response = await request(path ?? '', accept ? { headers: { accept } } : {});
+    const refusal = await refusedKey(slug);
+    const { request } = startEdge(refusal?.setup ?? setup);
+    const response = await request(path ?? `/v1/embeddings/${'0'.repeat(64)}`, {
+      headers: { ...(accept && { accept }), ...refusal?.headers },
+    });
     expect(await response.clone().json()).toMatchObject({ type: `/problems/${slug}` });
     await expectReply(reading, response, PROBLEMS[slug].status, 'application/problem+json');
   });
@@ -251,8 +255,41 @@ function kvDown(): TestSetup {
   return { env: { EMBEDDINGS } };
 }
 
+/** An edge and the headers of a request whose key it refuses so; none where the problem is not one of keys. */
+async function refusedKey(
+  slug: ProblemSlug,
+): Promise<{ setup: TestSetup; headers: Record<string, string> } | undefined> {
+  const key = createKey();
+  const headers = { 'x-api-key': key };
+  const setup = { env: { ALLOW_ANONYMOUS: '' } };
+  switch (slug) {
+    case 'missing-key':
+      return { setup, headers: {} };
+    case 'invalid-key':
+      return { setup, headers };
+    case 'key-out-of-scope': {
+      const record = JSON.stringify({ name: 'none', scopes: [], created_at: 0 });
+      await (testEnv.KEYS as KVNamespace).put(await keyName(key), record);
+      return { setup, headers };
+    }
+    case 'not-configured':
+      return { setup: { env: { ALLOW_ANONYMOUS: '', KEYS: undefined as never } }, headers };
+    case 'keys-unavailable':
+      return {
+        setup: { env: { ALLOW_ANONYMOUS: '', KEYS: kvDown().env?.EMBEDDINGS as never } },
+        headers,
+      };
+    default:
+      return undefined;
+  }
+}
+
 /** Sends what gets this problem in reply. */
 async function provoke(slug: ProblemSlug, path: string): Promise<Response> {
+  const refusal = await refusedKey(slug);
+  if (refusal !== undefined) {
+    return startEdge(refusal.setup).post(path, bodyOf(path), refusal.headers);
+  }
   const { post, gpu } = edge;
   const image = (value: unknown) => post(path, { ...bodyOf(path), image: value });
   const long = 'dog '.repeat(400);

@@ -10,7 +10,7 @@ import type { Route, Tag } from '../route.ts';
 import { replyContent, requestBody } from './bodies.ts';
 import { introduction } from './introduction.ts';
 import { parametersOf } from './parameters.ts';
-import { problemExamples, problemResponses } from './problems.ts';
+import { problemExamples, problemResponses, problemsOf } from './problems.ts';
 import { type Defaults, jsonSchema, namedSchemas } from './schemas.ts';
 
 const TAGS: Record<Tag, string> = {
@@ -44,13 +44,20 @@ export function openApiDocument(
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/', description: 'The service that sent this document' }],
-    security: [],
+    security: deps.config.allowAnonymous ? [] : [{ key: [] }],
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths,
     components: {
       schemas: namedSchemas(defaults),
       examples: problemExamples(asDocuments(routes)),
       headers: HEADERS,
+      securitySchemes: {
+        key: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A key, `sk-…`, that the operator made.',
+        },
+      },
     },
   };
 }
@@ -59,7 +66,7 @@ export function openApiDocument(
 function asDocuments(routes: readonly Route[]): ProblemSlug[] {
   return routes
     .filter(({ errors }) => errors === undefined || errors === 'both')
-    .flatMap(({ problems }) => problems);
+    .flatMap(problemsOf);
 }
 
 function operation(route: Route, defaults: Defaults): object {
@@ -67,6 +74,7 @@ function operation(route: Route, defaults: Defaults): object {
   return {
     operationId,
     tags: [tag],
+    ...(tag === 'service' && { security: [] }),
     summary,
     description,
     parameters: parametersOf(route, defaults),
@@ -79,7 +87,7 @@ function operation(route: Route, defaults: Defaults): object {
           { description: other.description, headers: headers(other.headers) },
         ]),
       ),
-      ...problemResponses(route.problems, headers, route.errors),
+      ...problemResponses(problemsOf(route), headers, route.errors),
     },
   };
 }

@@ -16,7 +16,7 @@ An image is known by the SHA-256 of its bytes, which every reply repeats: send i
 Its embeddings are cached, for a time; where they are gone, the reply is 404 \`unknown-image\`: send the image again.
 
 Every error is a problem document (RFC 9457); \`GET /problems/{slug}\` explains its type. HEAD is possible wherever GET is.
-Pages of every origin may call the API. Nobody has to sign in.
+Pages of every origin may call the API. ${config.allowAnonymous ? 'No key is needed.' : 'A key is needed: `Authorization: Bearer sk-…` or `x-api-key: sk-…`.'}
 
 | limit | of this deployment |
 | --- | --- |

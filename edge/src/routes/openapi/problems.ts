@@ -16,8 +16,24 @@ const IN_JSON: Record<NonNullable<Route['errors']>, SchemaName> = {
   'hugging-face': 'HuggingFaceError',
 };
 
+/** What a route that needs a key can reply with before anything else. */
+const OF_KEYS: readonly ProblemSlug[] = [
+  'missing-key',
+  'invalid-key',
+  'key-out-of-scope',
+  'not-configured',
+  'keys-unavailable',
+];
+
+/** The problems of a route, apart from those of every route. */
+export function problemsOf({ tag, problems }: Pick<Route, 'tag' | 'problems'>): ProblemSlug[] {
+  return tag === 'service' ? [...problems] : [...OF_KEYS, ...problems];
+}
+
 /** Headers of problems beside `x-request-id` and `cache-control`. */
 const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
+  401: ['www-authenticate'],
+  403: ['www-authenticate'],
   405: ['allow'],
   415: ['accept-encoding'],
   429: ['retry-after', 'ratelimit', 'ratelimit-policy'],
@@ -133,6 +149,8 @@ const MEMBERS: Partial<Record<ProblemSlug, Partial<Problem>>> = {
     limit: 20_971_520,
     actual: 31_457_280,
   },
+  'missing-key': { detail: 'Send a key of this service, as `Authorization: Bearer sk-…`.' },
+  'keys-unavailable': { retry_after: 5 },
   'worker-unavailable': { detail: 'The GPU worker cannot be reached.', retry_after: 5 },
   'model-unavailable': {
     detail: 'model: the GPU worker serves another revision',

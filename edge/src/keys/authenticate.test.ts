@@ -1,0 +1,148 @@
+/** Who is let in, on the real KV. */
+import { createKey, type KeyRecord, keyName } from '@blip2/shared/api-key';
+import { expect, it } from 'vitest';
+import { newImage, startEdge, testEnv } from '../testing/edge.ts';
+
+const kv = testEnv.KEYS as KVNamespace;
+
+async function storeKey(change: Partial<KeyRecord> = {}): Promise<string> {
+  const key = createKey();
+  const record = { name: 'test', scopes: ['text', 'openai'], created_at: Date.now(), ...change };
+  await kv.put(await keyName(key), JSON.stringify(record));
+  return key;
+}
+
+const closed = { env: { ALLOW_ANONYMOUS: '' } };
+const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
+
+it.each(['authorization', 'x-api-key', 'x-moondream-auth'])('takes a key in %s', async (header) => {
+  const { post } = startEdge(closed);
+  const key = await storeKey();
+  const value = header === 'authorization' ? `Bearer ${key}` : key;
+  const { status } = await post('/v1/captions', newImage(), { [header]: value });
+  expect(status).toBe(200);
+});
+
+it.each([
+  ['none', {}, 'missing-key'],
+  ['an empty one', { 'x-api-key': ' ' }, 'missing-key'],
+  ['another kind of authorization', { authorization: 'Basic YTpi' }, 'missing-key'],
+  ['one of another service', bearer('sk-proj-123'), 'invalid-key'],
+  ['one that was never made', bearer(createKey()), 'invalid-key'],
+])('refuses %s', async (_, headers, slug) => {
+  const { post, gpu } = startEdge(closed);
+  const response = await post('/v1/captions', newImage(), headers);
+  expect(response.status).toBe(401);
+  expect(response.headers.get('www-authenticate')).toMatch(/^Bearer realm=/);
+  expect(await response.json()).toMatchObject({ type: `/problems/${slug}` });
+  expect(gpu.received).toHaveLength(0);
+});
+
+it('counts callers by their keys, not by their address', async () => {
+  const { post, gpu } = startEdge(closed);
+  const keys = [await storeKey(), await storeKey()];
+  for (const key of [...keys, ...keys]) await post('/v1/captions', newImage(), bearer(key));
+  const clients = gpu.received.map(({ request }) => request.client);
+  expect(clients).toHaveLength(4);
+  expect(new Set(clients).size).toBe(2);
+  expect(clients.join()).not.toContain('sk-');
+});
+
+it('refuses an expired key, and says since when', async () => {
+  const { post } = startEdge(closed);
+  const key = await storeKey({ expires_at: Date.UTC(2020, 0) });
+  const response = await post('/v1/captions', newImage(), bearer(key));
+  expect(response.status).toBe(401);
+  expect(await response.text()).toContain('2020-01-01');
+});
+
+it('refuses a key whose record cannot be read', async () => {
+  const { post } = startEdge(closed);
+  const keys = await Promise.all(
+    ['', 'null', '{', '{"name":"x"}', '[]'].map(async (text) => {
+      const key = createKey();
+      await kv.put(await keyName(key), text);
+      return key;
+    }),
+  );
+  for (const key of keys) {
+    expect((await post('/v1/captions', newImage(), bearer(key))).status).toBe(401);
+  }
+});
+
+it('refuses a revoked key once what is remembered of it is old', async () => {
+  let now = Date.now();
+  // Without the cache of KV's own, which tests cannot wait for.
+  const fresh = { get: (name: string) => kv.get(name) } as unknown as KVNamespace;
+  const { post } = startEdge({
+    env: { ...closed.env, KEYS: fresh },
+    platform: { now: () => now },
+  });
+  const key = await storeKey();
+  expect((await post('/v1/captions', newImage(), bearer(key))).status).toBe(200);
+  await kv.delete(await keyName(key));
+  now += 10_000;
+  expect((await post('/v1/captions', newImage(), bearer(key))).status).toBe(401);
+});
+
+it('refuses a key of other routes, naming the scope that it lacks', async () => {
+  const { post } = startEdge(closed);
+  const key = await storeKey({ scopes: ['matching'] });
+  const response = await post('/v1/captions', newImage(), bearer(key));
+  expect(response.status).toBe(403);
+  expect(response.headers.get('www-authenticate')).toContain('scope="text"');
+});
+
+it('refuses in the form of OpenAI on its routes', async () => {
+  const { request } = startEdge(closed);
+  const response = await request('/v1/models', { headers: bearer('sk-none') });
+  expect(response.status).toBe(401);
+  expect(await response.json()).toMatchObject({
+    error: { type: 'authentication_error', code: 'invalid_api_key' },
+  });
+});
+
+it('lets nobody in while there are neither keys nor leave, and says what to do', async () => {
+  const { post } = startEdge({ env: { ALLOW_ANONYMOUS: '', KEYS: undefined as never } });
+  const response = await post('/v1/captions', newImage(), bearer(createKey()));
+  expect(response.status).toBe(500);
+  expect(await response.json()).toMatchObject({
+    type: '/problems/not-configured',
+    detail: expect.stringContaining('ALLOW_ANONYMOUS=true'),
+  });
+});
+
+it('lets nobody in while keys cannot be looked up', async () => {
+  const broken = { get: () => Promise.reject(new Error('down')) } as unknown as KVNamespace;
+  const { post } = startEdge({ env: { ALLOW_ANONYMOUS: '', KEYS: broken } });
+  const response = await post('/v1/captions', newImage(), bearer(createKey()));
+  expect(response.status).toBe(503);
+  expect(response.headers.get('retry-after')).toBe('5');
+});
+
+it.each(['/healthz', '/openapi.json', '/', '/problems/missing-key'])(
+  'asks for no key at %s',
+  async (path) => {
+    const { request } = startEdge(closed);
+    expect((await request(path)).status).toBe(200);
+  },
+);
+
+it('reads no key where everybody is let in', async () => {
+  const { post } = startEdge();
+  expect((await post('/v1/captions', newImage(), bearer('of another service'))).status).toBe(200);
+});
+
+it('looks a key up once, and not again for some seconds', async () => {
+  let lookups = 0;
+  const counting = {
+    get: (name: string) => {
+      lookups += 1;
+      return kv.get(name);
+    },
+  } as unknown as KVNamespace;
+  const { post } = startEdge({ env: { ALLOW_ANONYMOUS: '', KEYS: counting } });
+  const key = await storeKey();
+  for (let n = 0; n < 5; n++) await post('/v1/captions', newImage(), bearer(key));
+  expect(lookups).toBe(1);
+});

@@ -1,0 +1,73 @@
+/** Lets a request in, by its key, or because the deployment is open to everybody. */
+import { isKey, keyName, type Scope } from '@blip2/shared/api-key';
+import { ApiError } from '@blip2/shared/errors';
+import type { KeyStore } from './key-store.ts';
+
+/** Who is let in: everybody, whoever has a key, or nobody as long as the operator has not said. */
+export type Access = { allowAnonymous: boolean; keys: KeyStore | undefined; now: () => number };
+
+/** Headers that are a key and nothing else, as other services' clients send it. */
+const KEY_HEADERS = ['x-api-key', 'x-moondream-auth'];
+
+const REALM = 'Bearer realm="blip2"';
+
+/**
+ * @param scope the family of the route
+ * @returns whom the request counts as, by its key; null where the service is open, and addresses tell callers apart
+ * @throws ApiError `not-configured`, `missing-key`, `invalid-key`, `key-out-of-scope` or `keys-unavailable`
+ */
+export async function authenticate(
+  headers: Headers,
+  scope: Scope,
+  { allowAnonymous, keys, now }: Access,
+): Promise<string | null> {
+  // Clients of other services send some key always: where everybody is let in, none is read.
+  if (allowAnonymous) return null;
+  if (keys === undefined) {
+    throw new ApiError(
+      'not-configured',
+      'This deployment has no keys and is not open: bind a KV namespace as KEYS and create a key (`npm run keys -- create NAME --remote`), or set ALLOW_ANONYMOUS=true to let everybody use it.',
+    );
+  }
+  const key = keyOf(headers);
+  if (key === null) {
+    throw new ApiError(
+      'missing-key',
+      'Send a key of this service, as `Authorization: Bearer sk-…` or `x-api-key: sk-…`.',
+      { headers: { 'www-authenticate': REALM } },
+    );
+  }
+  const record = isKey(key) ? await keys.find(key) : null;
+  if (record === null) throw invalid('This is no key of this service, or it was revoked.');
+  if (record.expires_at !== undefined && record.expires_at <= now()) {
+    const when = new Date(record.expires_at).toISOString();
+    throw invalid(`This key expired at ${when}; ask the operator for another.`);
+  }
+  if (!record.scopes.includes(scope)) {
+    const has = record.scopes.join(', ') || 'nothing';
+    throw new ApiError(
+      'key-out-of-scope',
+      `This needs a key with the scope ${scope}; this one has ${has}.`,
+      {
+        headers: {
+          'www-authenticate': `${REALM}, error="insufficient_scope", scope="${scope}"`,
+        },
+      },
+    );
+  }
+  return await keyName(key);
+}
+
+function invalid(detail: string): ApiError {
+  return new ApiError('invalid-key', detail, {
+    headers: { 'www-authenticate': `${REALM}, error="invalid_token"` },
+  });
+}
+
+/** The key that a request has, by the first header that has one: an empty one is none. */
+function keyOf(headers: Headers): string | null {
+  const [, bearer] = /^Bearer[ \t]+(.+)$/i.exec(headers.get('authorization') ?? '') ?? [];
+  const candidates = [bearer, ...KEY_HEADERS.map((name) => headers.get(name))];
+  const key = candidates.find((candidate) => candidate?.trim());
+  return key?.trim() ?? null;
+}
