@@ -51,16 +51,16 @@ export function openApiDocument(
       schemas: namedSchemas(defaults),
       examples: problemExamples(asDocuments(routes)),
       headers: HEADERS,
-      securitySchemes: {
-        key: {
-          type: 'http',
-          scheme: 'bearer',
-          description: 'A key, `sk-…`, that the operator made.',
-        },
-      },
+      ...(!deps.config.allowAnonymous && { securitySchemes: { key: KEY } }),
     },
   };
 }
+
+const KEY = {
+  type: 'http',
+  scheme: 'bearer',
+  description: 'A key, `sk-…`, that the operator made.',
+};
 
 /** The problems that are ever sent as problem documents: the others are of dialects alone. */
 function asDocuments(routes: readonly Route[]): ProblemSlug[] {
