@@ -16,14 +16,23 @@ parent_of() {
   fi
 }
 
+# Prints the process ids of what a process has started, this watcher aside.
+children_of() {
+  for child in $(cat "/proc/$1"/task/*/children 2>/dev/null); do
+    [ "$child" = "$watcher" ] || echo "$child"
+  done
+}
+
 (
+  read -r watcher _ 2>/dev/null </proc/self/stat
   while [ "$(parent_of $$)" = "$parent" ]; do sleep 1; done
   left=${END_GRACE_S:-0}
   while [ "$left" -gt 0 ] && [ -n "$(parent_of $$)" ]; do
     sleep 1
     left=$((left - 1))
   done
-  [ -z "$(parent_of $$)" ] || kill -KILL $$
+  # With what it has started, which may be stopped and see nothing of its end.
+  [ -z "$(parent_of $$)" ] || kill -KILL $$ $(children_of $$)
 ) </dev/null >/dev/null 2>&1 3>&- &
 
 if [ -n "$END_GRACE_S" ]; then exec "$@"; fi

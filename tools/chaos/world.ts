@@ -75,13 +75,17 @@ export class World {
     const world = new World({ stack, link, front, scenes: known, random, folder });
     // Known by their hashes from now on.
     for (const scene of known) {
-      const body = new Uint8Array(scene.png);
-      const headers = { 'content-type': 'image/png' };
-      const stored = await fetch(`${stack.url}/v1/embeddings`, { method: 'POST', headers, body });
+      const stored = await world.#store(scene);
       if (!stored.ok) throw new Error(await stored.text());
       await stored.body?.cancel();
     }
     return world;
+  }
+
+  #store({ png }: KnownScene): Promise<Response> {
+    const headers = { 'content-type': 'image/png' };
+    const body = new Uint8Array(png);
+    return fetch(`${this.stack.url}/v1/embeddings`, { method: 'POST', headers, body });
   }
 
   get worker(): number {
@@ -102,7 +106,10 @@ export class World {
     this.faultAt = performance.now();
   }
 
-  /** Seconds from the fault until an upload, a question and a look-up are answered rightly; null where they never are. */
+  /**
+   * Seconds from the fault until an upload, a question and a look-up are answered rightly; null where they never are. An image that is not
+   * known any more is sent again, as the reply says.
+   */
   async recovered(): Promise<number | null> {
     const [scene] = this.scenes as [KnownScene];
     while (performance.now() < this.faultAt + RECOVERY_MS) {
@@ -113,6 +120,10 @@ export class World {
       );
       if (outcomes.every(({ label, isWrong }) => label === '200' && !isWrong)) {
         return (performance.now() - this.faultAt) / 1000;
+      }
+      if (outcomes.some(({ label }) => label === '404 unknown-image')) {
+        const stored = await this.#store(scene).catch(() => null);
+        await stored?.body?.cancel();
       }
       await delay(100);
     }
