@@ -42,7 +42,7 @@ it.runIf(process.platform === 'linux')(
     // Started by a thread, and with a name of its own.
     const parent = `
       const { Worker } = require('node:worker_threads');
-      new Worker('require("node:child_process").spawn("sleep", ["60"]); postMessage(0)'.replace(
+      new Worker('require("node:child_process").spawn("tail", ["-f", "/dev/null"]); postMessage(0)'.replace(
         'postMessage', 'require("node:worker_threads").parentPort.postMessage'), { eval: true })
         .on('message', () => { ${wait} });
     `;
@@ -53,10 +53,10 @@ it.runIf(process.platform === 'linux')(
       await Promise.all([once(worker.stdout, 'data'), once(other.stdout, 'data')]);
       const found = await processesOf(worker.pid);
       expect(found.find(({ pid }) => pid === worker.pid)?.process).toBe('GPU worker');
-      const sleep = found.find(({ process: name }) => name === "GPU worker's sleep");
-      expect(sleep).toBeDefined();
+      const tail = found.find(({ process: name }) => name === "GPU worker's tail");
+      expect(tail).toBeDefined();
       expect(found.map(({ pid }) => pid)).not.toContain(other.pid);
-      process.kill(sleep!.pid);
+      process.kill(tail!.pid);
     } finally {
       for (const pid of pids) process.kill(pid!);
     }
