@@ -62,6 +62,7 @@ describe('frames', () => {
   it.each<[string, Uint8Array, FrameErrorCode]>([
     ['an unknown type', Uint8Array.of(99, 2, 0, 0, 0, 0, 0, 0), 'type'],
     ['another version', Uint8Array.of(1, 1, 0, 0, 0, 0, 0, 0), 'version'],
+    ['reserved bytes that are in use', Uint8Array.of(1, 2, 7, 0, 0, 0, 0, 0), 'version'],
     ['a payload over the limit', Uint8Array.of(1, 2, 0, 0, 255, 255, 0, 0), 'too-large'],
   ])('with %s are refused', async (_name, bytes, code) => {
     await expect(collect(chunked(bytes, 64), 1000)).rejects.toMatchObject({

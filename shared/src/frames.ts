@@ -160,6 +160,9 @@ function parseHead(bytes: Uint8Array): FrameHead {
   const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES);
   const type = NAME_OF.get(view.getUint8(0));
   if (type === undefined) throw new FrameError('type', `unknown frame type ${view.getUint8(0)}`);
+  if (view.getUint16(2, true) !== 0) {
+    throw new FrameError('version', 'the reserved bytes of a frame are not 0');
+  }
   if (view.getUint8(1) !== FRAME_VERSION) {
     const detail = `frame version ${view.getUint8(1)}, expected ${FRAME_VERSION}`;
     throw new FrameError('version', detail);

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -28,6 +28,11 @@ async function read(path: string, name: string): Promise<number[]> {
 
 const tensor = (dtype: string, shape: number[], bytes: number) => ({
   t: { dtype, shape, data_offsets: [0, bytes] },
+});
+
+const pair = (a: [number, number], b: [number, number]) => ({
+  a: { dtype: 'F32', shape: [1], data_offsets: a },
+  b: { dtype: b[1] - b[0] === 2 ? 'F16' : 'F32', shape: [1], data_offsets: b },
 });
 
 describe('a safetensors file', () => {
@@ -63,10 +68,21 @@ describe('a safetensors file', () => {
     ['cut off data', tensor('F32', [4], 16), /"t" reaches past the end of the file/],
     ['a shape that is not that of the data', tensor('F32', [3], 8), /"t" has 8 bytes/],
     ['a header that is not JSON', '{"t": ', /not JSON/],
-    ['a header without offsets', { t: { dtype: 'F32', shape: [1] } }, /header is not valid/],
+    ['a header without offsets', { t: { dtype: 'F32', shape: [1] } }, /data_offsets of tensor "t"/],
+    ['tensors that overlap', pair([0, 4], [0, 4]), /"b" overlaps the one before it/],
+    ['tensors that overlap in part', pair([0, 4], [2, 6]), /"b" overlaps the one before it/],
+    ['a gap before a tensor', pair([0, 4], [6, 8]), /"b" leaves a gap before it/],
+    ['bytes behind the last tensor', tensor('F32', [1], 4), /bytes that belong to no tensor/],
+    ['a negative offset', pair([-8, -4], [0, 4]), /data_offsets of tensor "a"/],
   ])('with %s is refused', async (_, header, message) => {
     const path = await write(header, new Uint8Array(8));
     await expect(readHeader(path)).rejects.toThrow(message);
+  });
+
+  it('that is a folder is refused by its path', async () => {
+    const path = join(folder, 'folder.safetensors');
+    await mkdir(path);
+    await expect(readHeader(path)).rejects.toThrow(`${path}: is not a file`);
   });
 
   it('with a header longer than itself is refused', async () => {

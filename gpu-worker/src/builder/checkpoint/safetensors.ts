@@ -35,8 +35,10 @@ const Header = z.record(
  */
 export async function readHeader(path: string): Promise<Map<string, TensorEntry>> {
   await using file = await open(path);
-  const { size } = await file.stat();
   const fail = (why: string) => new CheckpointError(`${path}: ${why}`);
+  const found = await file.stat();
+  if (!found.isFile()) throw fail('is not a file');
+  const { size } = found;
   if (size < 8) throw fail('is too short to be a safetensors file: download it again');
   const length = Number((await readExactly(file, 0, 8)).readBigUInt64LE());
   if (length > MAX_HEADER_BYTES || 8 + length > size) {
@@ -47,7 +49,12 @@ export async function readHeader(path: string): Promise<Map<string, TensorEntry>
   const header = Header.safeParse(
     parseHeader((await readExactly(file, 8, length)).toString(), fail),
   );
-  if (!header.success) throw fail(`header is not valid: ${z.prettifyError(header.error)}`);
+  if (!header.success) {
+    const [name, member] = header.error.issues[0]?.path ?? [];
+    const tensor =
+      name === undefined ? '' : `: ${String(member ?? 'entry')} of tensor "${String(name)}"`;
+    throw fail(`header is not that of a safetensors file${tensor}`);
+  }
   const entries = new Map<string, TensorEntry>();
   for (const [name, { dtype, shape, data_offsets }] of Object.entries(header.data)) {
     const [start, end] = data_offsets;
@@ -63,7 +70,28 @@ export async function readHeader(path: string): Promise<Map<string, TensorEntry>
     }
     entries.set(name, { name, dtype, shape, offset, bytes: end - start });
   }
+  expectNoGaps([...entries.values()], { from: 8 + length, to: size }, fail);
   return entries;
+}
+
+/** As the format has it, each byte behind the header belongs to one tensor: else an offset is damaged, and the weights are others'. */
+function expectNoGaps(
+  entries: readonly TensorEntry[],
+  { from, to }: { from: number; to: number },
+  fail: (why: string) => Error,
+): void {
+  let end = from;
+  for (const { name, offset, bytes } of entries.toSorted(
+    (a, b) => a.offset - b.offset || a.bytes - b.bytes,
+  )) {
+    if (offset !== end) {
+      const what = offset < end ? 'overlaps the one before it' : 'leaves a gap before it';
+      throw fail(`tensor "${name}" ${what}: the file is damaged, download it again`);
+    }
+    end += bytes;
+  }
+  if (end !== to)
+    throw fail('has bytes that belong to no tensor: it is damaged, download it again');
 }
 
 /**
