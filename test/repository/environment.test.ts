@@ -12,6 +12,7 @@ const OTHERS = [
   // Pass their environment on to a process that they start; the first, little of it.
   'gpu-worker/src/image/decode-process.ts',
   'tools/build-worker.ts',
+  'tools/keys.ts',
   'tools/chaos/scenarios/files.ts',
   'tools/chaos/scenarios/processes.ts',
   'tools/worker-process.ts',
