@@ -291,7 +291,7 @@ describe('chat.completions as a stream', () => {
       .asResponse();
     const reader = response.body!.getReader();
     const { value } = await reader.read();
-    expect(new TextDecoder().decode(value)).toMatch(/^: ok\n\ndata: .*"role":"assistant".*\n\n$/);
+    expect(new TextDecoder().decode(value)).toMatch(/^: ok\n\ndata: .*"role":"assistant"/);
     await reader.cancel();
   });
 });
