@@ -46,7 +46,7 @@ async function tell({ name }: AnyTarget, finding: Report['findings'][number]): P
   if (input === undefined) return;
   const path = await keepInput(CORPUS, { target: name, violation, input });
   const file = relative(process.cwd(), path);
-  console.error(`Kept as ${file}; again: npm run fuzz -- --replay ${file}`);
+  console.error(`Stored as ${file}; again: npm run fuzz -- --replay ${file}`);
 }
 
 async function again(path: string): Promise<number> {

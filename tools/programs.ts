@@ -288,7 +288,7 @@ export const FUZZ = {
       flag: 'replay',
       kind: text('PATH'),
       group: fuzzing,
-      help: 'run inputs that were kept, of one file or of a folder, instead of new ones',
+      help: 'run stored inputs, of one file or of a folder, instead of new ones',
     }),
     verbose: option({
       flag: 'verbose',
@@ -375,8 +375,8 @@ export const KEYS = {
   command: 'npm run keys --',
   arguments: ['<command>', '<argument>'],
   summary: 'Makes, lists and revokes the keys of the API. Prints JSON.',
-  details: `  create <name>   makes a key and prints it, this once: only its hash is kept
-  list            prints what is kept of each key, and the id by which it is revoked
+  details: `  create <name>   makes a key and prints it, this once: only its hash is stored
+  list            prints what is stored of each key, and the id by which it is revoked
   revoke <id>     deletes a key; it may work for a minute or two more`,
   options: {
     remote: option({

@@ -71,7 +71,7 @@ export async function serveWorker(
     network: { allow: [...allow], tlsOptions: { trustBrowserCas: true, trustedCertificates } },
   });
   const log: Log = new Log(
-    // Whoever is told of restarts needs no stack of miniflare's where one fails.
+    // Whoever listens to restarts needs no stack of miniflare's where one fails.
     logLevel === 'none' || onRestart !== undefined ? levels.NONE : levels.ERROR,
   );
   const miniflare = new Miniflare(

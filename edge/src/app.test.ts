@@ -86,7 +86,7 @@ describe('every route', () => {
 });
 
 it.each(['/nothing', '/v1/captions/', '/v1/embeddings/a/b'])(
-  'a preflight of %s, which does not exist, is told so, and a page may read it',
+  'a preflight of %s, which does not exist, gets 404, and a page may read it',
   async (path) => {
     const response = await edge.request(path, {
       method: 'OPTIONS',

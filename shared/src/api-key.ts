@@ -1,11 +1,11 @@
-/** API keys: how they look, what is kept of them, and under which name. The key itself is kept nowhere. */
+/** API keys: how they look, what is stored of them, and under which name. The key itself is stored nowhere. */
 import * as z from 'zod/mini';
 
 /** What a key may be good for: the families of routes, which are the tags of the API's description. */
 export const SCOPES = ['text', 'matching', 'embeddings', 'openai', 'huggingface'] as const;
 export type Scope = (typeof SCOPES)[number];
 
-/** What is kept of a key, as JSON. Times are milliseconds since the epoch. */
+/** What is stored of a key, as JSON. Times are milliseconds since the epoch. */
 export const KeyRecord = z.object({
   name: z.string().check(z.minLength(1), z.maxLength(64)),
   scopes: z.array(z.string()),
@@ -32,7 +32,7 @@ export function isKey(text: string): boolean {
 }
 
 /**
- * The name under which a key's record is kept. A key has 256 random bits: one unsalted round of SHA-256 cannot be
+ * The name under which a key's record is stored. A key has 256 random bits: one unsalted round of SHA-256 cannot be
  * searched, and a look-up by hash tells nothing in its time, since nobody can choose the hash of a guess.
  * @example await keyName('sk-…') // 'key/<64 hexadecimal digits>'
  */

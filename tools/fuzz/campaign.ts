@@ -1,4 +1,4 @@
-/** Runs targets one after another, or inputs that were kept. */
+/** Runs targets one after another, or stored inputs. */
 
 import { inputsIn, readInput } from './input-file.ts';
 import { type Report, runTarget } from './run-target.ts';
@@ -48,21 +48,23 @@ function partOf(until: number, part: number): number {
   return Date.now() + part * Math.max(0, until - Date.now());
 }
 
-/** What came of an input that was kept: the kind of outcome, or what is wrong still. */
+/** What came of a stored input: the kind of outcome, or what is wrong still. */
 export type Replayed = { path: string; outcome: string } | { path: string; violation: string };
 
-/** Runs inputs that were kept for some targets, and checks afterwards what a target checks. */
+/** Runs stored inputs for some targets, and checks afterwards what a target checks. */
 export async function replay(
   targets: readonly AnyTarget[],
   corpus: string,
   isVerbose = false,
 ): Promise<Replayed[]> {
   const paths = corpus.endsWith('.json') ? [corpus] : await inputsIn(corpus);
-  const kept = await Promise.all(paths.map(async (path) => ({ path, ...(await readInput(path)) })));
+  const stored = await Promise.all(
+    paths.map(async (path) => ({ path, ...(await readInput(path)) })),
+  );
   await using shared = new LazyStack(isVerbose);
   const replayed: Replayed[] = [];
   for (const target of targets) {
-    const own = kept.filter((input) => input.target === target.name);
+    const own = stored.filter((input) => input.target === target.name);
     if (own.length === 0) continue;
     await using open = await target.open(shared);
     for (const { path, input } of own) {

@@ -8,7 +8,7 @@ import * as z from 'zod/mini';
 /** An input that once did what must never happen. */
 export type KeptInput = { target: string; violation: string; input: unknown };
 
-const Kept = z.object({ violation: z.string(), input: z.unknown() });
+const StoredInput = z.object({ violation: z.string(), input: z.unknown() });
 
 const BYTES = '$base64';
 const NUMBER = '$number';
@@ -53,13 +53,13 @@ export async function keepInput(
   return path;
 }
 
-/** A kept input; its folder names the target. */
+/** A stored input; its folder names the target. */
 export async function readInput(path: string): Promise<KeptInput> {
-  const { violation, input } = Kept.parse(decodeInput(await readFile(path, 'utf8')));
+  const { violation, input } = StoredInput.parse(decodeInput(await readFile(path, 'utf8')));
   return { target: basename(dirname(path)), violation, input };
 }
 
-/** Paths of all inputs kept for the targets, by name. */
+/** Paths of all inputs stored for the targets, by name. */
 export async function inputsIn(corpus: string): Promise<string[]> {
   const names = await readdir(corpus, { recursive: true }).catch(() => []);
   return names

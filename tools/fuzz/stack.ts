@@ -14,7 +14,7 @@ export const HANG_MS = 2 * DEADLINE_MS;
  * Bytes that a process may keep beyond what it had before a target, and hold at most meanwhile. The GPU worker's caches of
  * image features and prefixes fill up, and allocators keep what large images needed; a leak grows beyond.
  */
-const MORE_KEPT = 600 * 2 ** 20;
+const MAX_GROWTH = 600 * 2 ** 20;
 const MORE_AT_MOST = 1.5 * 2 ** 30;
 /** How long work that nobody waits for any more may go on. */
 const REST_MS = DEADLINE_MS;
@@ -111,7 +111,7 @@ async function expectMemory(stack: Stack, before: Map<string, Memory>): Promise<
   for (const [name, { resident, most }] of await memory(stack)) {
     const earlier = before.get(name) ?? { resident: 0, most: 0 };
     const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
-    if (resident > earlier.resident + MORE_KEPT) {
+    if (resident > earlier.resident + MAX_GROWTH) {
       const was = megabytes(earlier.resident);
       throw new Violation(`${name} keeps ${megabytes(resident)} in memory, and had ${was} before`);
     }

@@ -36,7 +36,7 @@ it('says no slope of too few samples', () => {
 });
 
 it.runIf(process.platform === 'linux')(
-  'what the GPU worker has started is told from what else there is',
+  'what the GPU worker has started is distinguished from what else there is',
   async () => {
     const wait = 'process.stdin.resume(); process.stdout.write("up")';
     // Started by a thread, and with a name of its own.

@@ -5,7 +5,7 @@ import type { Platform } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 
 /** A conversation goes on within an hour, or sends its texts. */
-const KEPT_S = 3600;
+const TTL_S = 3600;
 const MAX_CHARACTERS = 2 ** 20;
 
 /**
@@ -23,7 +23,7 @@ export class ReplyMemory {
     this.#recent = new LRUCache({
       maxSize: MAX_CHARACTERS,
       sizeCalculation: (text) => text.length + 1,
-      ttl: KEPT_S * 1000,
+      ttl: TTL_S * 1000,
       // The clock is asked each time: with a resolution, the library would need a timer, which no Worker has between requests.
       ttlResolution: 0,
       perf: { now },
@@ -32,7 +32,7 @@ export class ReplyMemory {
 
   put(id: string, text: string, context: RequestContext): void {
     this.#recent.set(id, text);
-    const headers = { 'cache-control': `public, max-age=${KEPT_S}` };
+    const headers = { 'cache-control': `public, max-age=${TTL_S}` };
     const reply = new Response(text, { headers });
     context.waitUntil(
       this.#service.attempt('put', context, () => this.#colo.put(urlOf(id), reply)),

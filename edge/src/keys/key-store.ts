@@ -25,7 +25,7 @@ export class KeyStore {
   }
 
   /**
-   * What is kept of a key; null where there is none, or it cannot be read, or was revoked.
+   * What is stored of a key; null where there is none, or it cannot be read, or was revoked.
    * @throws ApiError `keys-unavailable` where KV fails or is too slow: then nobody is let in
    */
   async find(key: string): Promise<KeyRecord | null> {

@@ -1,4 +1,4 @@
-/** The key that the service may ask for: typed into the page, kept by the browser until its tab is closed. */
+/** The key that the service may ask for: typed into the page, stored by the browser until its tab is closed. */
 import { byId } from './elements.ts';
 
 const NAME = 'blip2-key';

@@ -26,41 +26,10 @@ import { health } from './health.ts';
 import { match } from './match.ts';
 import { openApiRoute } from './openapi.ts';
 import { page } from './page.ts';
+import { LOOKUP, REQUEST, WORK } from './problem-lists.ts';
 import { problemPage } from './problems.ts';
 import { readEmbeddings } from './read-embeddings.ts';
 import type { Route } from './route.ts';
-
-/** Reading a request with an image. */
-const REQUEST: readonly ProblemSlug[] = [
-  'invalid-request',
-  'invalid-json',
-  'invalid-multipart',
-  'invalid-content-encoding',
-  'no-image',
-  'several-images',
-  'invalid-base64',
-  'invalid-image',
-  'image-too-large',
-  'image-url-refused',
-  'image-url-failed',
-  'body-too-large',
-  'unsupported-media-type',
-  'unsupported-content-encoding',
-];
-/** Work of the GPU worker. */
-const WORK: readonly ProblemSlug[] = [
-  'prompt-too-long',
-  'model-mismatch',
-  'computation-failed',
-  'bad-gateway',
-  'worker-unavailable',
-  'too-many-requests',
-  'overloaded',
-  'shutting-down',
-  'deadline-exceeded',
-];
-/** Looking up by hash. */
-const LOOKUP: readonly ProblemSlug[] = ['unknown-image', 'cache-unavailable'];
 
 const STREAMING = `
 

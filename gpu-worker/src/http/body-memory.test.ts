@@ -6,7 +6,7 @@ afterEach(() => vi.useRealTimers());
 const { signal } = new AbortController();
 
 describe('memory for bodies', () => {
-  it('is charged until it is given back, once', async () => {
+  it('is charged until it is released, once', async () => {
     const memory = new BodyMemory(10);
     const held = await memory.take(7, signal);
     expect(memory.held).toBe(7);

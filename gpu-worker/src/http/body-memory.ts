@@ -8,7 +8,7 @@ const RETRY_AFTER_S = 1;
 type Waiting = { bytes: number; grant: () => void };
 
 /**
- * Bytes are charged before they are read, and given back when nobody needs them any more. Who finds no room waits in turn:
+ * Bytes are charged before they are read, and released when nobody needs them any more. Who finds no room waits in turn:
  * a small body does not pass a large one, which would otherwise wait for ever.
  * @example using _held = await memory.take(head.length, signal);
  */

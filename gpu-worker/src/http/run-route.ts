@@ -21,7 +21,7 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
   const { crashed } = dependencies.state;
   const signal = AbortSignal.any([deadline.signal, clientGone, crashed]);
 
-  // The place in the queue and the memory of the body: given back as soon as the caller has an answer or is gone, whatever
+  // The place in the queue and the memory of the body: released as soon as the caller has an answer or is gone, whatever
   // the work behind is waiting for.
   const held = new DisposableStack();
   signal.addEventListener('abort', () => held.dispose(), { once: true });

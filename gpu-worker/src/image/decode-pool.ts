@@ -61,7 +61,7 @@ export class DecodePool {
   readonly #listeners: DecodeListener[] = [];
   readonly #stopped = new AbortController();
   #waiting: Task[] = [];
-  #kept: Promise<void>[] = [];
+  #maintained: Promise<void>[] = [];
 
   private constructor(options: DecodePoolOptions, program: URL) {
     this.#options = options;
@@ -91,7 +91,7 @@ export class DecodePool {
       await pool.stop();
       throw error;
     }
-    pool.#kept = pool.#places.map((place) => pool.#keep(place));
+    pool.#maintained = pool.#places.map((place) => pool.#maintain(place));
     return pool;
   }
 
@@ -148,7 +148,7 @@ export class DecodePool {
     for (const { process } of this.#places) process?.kill('retired');
     const error = new ApiError('shutting-down', 'The GPU worker is shutting down.');
     for (const task of this.#waiting.splice(0)) settle(task, ({ reject }) => reject(error));
-    await Promise.all(this.#kept);
+    await Promise.all(this.#maintained);
   }
 
   #cancel(task: Task, reason: unknown): void {
@@ -162,7 +162,7 @@ export class DecodePool {
   }
 
   /** Replaces the process of a place whenever it ends; later and later while it crashes without having decoded anything. */
-  async #keep(place: Place): Promise<void> {
+  async #maintain(place: Place): Promise<void> {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       const ending = await place.process?.ended;

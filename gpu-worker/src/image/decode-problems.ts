@@ -1,4 +1,4 @@
-/** What a caller is told whose image ended the process that decoded it. */
+/** The problem of a caller whose image ended the process that decoded it. */
 import { ApiError } from '@blip2/shared/errors';
 import type { Ending } from './decode-process.ts';
 

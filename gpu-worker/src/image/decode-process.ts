@@ -152,7 +152,7 @@ function environment(): Record<string, string> {
   return {
     ...(Object.fromEntries(inherited) as Record<string, string>),
     UV_THREADPOOL_SIZE: '2',
-    // What is large is given back to the system when it is freed.
+    // What is large is returned to the system when it is freed.
     GLIBC_TUNABLES: 'glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=1048576',
   };
 }

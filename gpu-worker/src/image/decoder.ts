@@ -9,7 +9,7 @@ import { openImage } from './decode.ts';
 import type { DecodeReply, DecodeTask, FromDecoder } from './decode-protocol.ts';
 import { decodeSquare } from './preprocess.ts';
 
-/** Memory of images so large is given back after each, not when the heap is collected some day. */
+/** Memory of images so large is freed after each, not when the heap is collected some day. */
 const COLLECTED_BYTES = 2 ** 24;
 
 async function decode(task: DecodeTask): Promise<{ reply: DecodeReply; memory: number }> {

@@ -14,7 +14,7 @@ export type ResampleFilter = 'box' | 'bilinear' | 'hamming' | 'bicubic' | 'lancz
 /** An RGB image, uint8 [height, width, 3]. */
 export type RgbImage = { data: Uint8Array; width: number; height: number };
 
-/** The part of a resized image that is kept: nothing else of it is computed. */
+/** The part of a resized image that is wanted: nothing else of it is computed. */
 export type Window = { left: number; top: number; width: number; height: number };
 
 const sinc = (x: number) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
@@ -48,12 +48,12 @@ const PRECISION_BITS = 22;
 /** For each output position: the first input position that it reads, the one behind the last, and fixed-point weights. */
 type Taps = { first: Int32Array; end: Int32Array; weights: Int32Array; stride: number };
 
-/** @param kept the output positions to compute, of `outputSize` */
+/** @param span the output positions to compute, of `outputSize` */
 function taps(
   inputSize: number,
   outputSize: number,
   filter: ResampleFilter,
-  kept: { from: number; count: number },
+  span: { from: number; count: number },
 ): Taps {
   const { support: radius, weight } = FILTERS[filter];
   const scale = inputSize / outputSize;
@@ -61,12 +61,12 @@ function taps(
   const shrink = 1 / stretch;
   const support = radius * stretch;
   const stride = Math.min(inputSize, Math.ceil(support) * 2 + 1);
-  const first = new Int32Array(kept.count);
-  const end = new Int32Array(kept.count);
-  const weights = new Int32Array(kept.count * stride);
+  const first = new Int32Array(span.count);
+  const end = new Int32Array(span.count);
+  const weights = new Int32Array(span.count * stride);
   const exact = new Float64Array(stride);
-  for (let position = 0; position < kept.count; position++) {
-    const center = (kept.from + position + 0.5) * scale;
+  for (let position = 0; position < span.count; position++) {
+    const center = (span.from + position + 0.5) * scale;
     const from = Math.max(0, Math.trunc(center - support + 0.5));
     const to = Math.min(inputSize, Math.trunc(center + support + 0.5));
     let sum = 0;
@@ -91,7 +91,7 @@ const TALL = 100;
 const HALF = 1 << (PRECISION_BITS - 1);
 
 /**
- * @param kept the part of the resized image to return; all of it by default
+ * @param window the part of the resized image to return; all of it by default
  * @returns that part, of the image at [height, width], whatever its aspect was
  * @example resample(image, 224, 298, 'bicubic', { left: 0, top: 37, width: 224, height: 224 }) // a center crop
  */
@@ -100,18 +100,18 @@ export function resample(
   width: number,
   height: number,
   filter: ResampleFilter,
-  kept: Window = { left: 0, top: 0, width, height },
+  window: Window = { left: 0, top: 0, width, height },
 ): RgbImage {
   const isTall = image.height > TALL * image.width && height < image.height;
   if (isTall) {
     const strip = bothPasses(image, image.width, height, filter, {
-      ...kept,
+      ...window,
       left: 0,
       width: image.width,
     });
-    return bothPasses(strip, width, strip.height, filter, { ...kept, top: 0 });
+    return bothPasses(strip, width, strip.height, filter, { ...window, top: 0 });
   }
-  return bothPasses(image, width, height, filter, kept);
+  return bothPasses(image, width, height, filter, window);
 }
 
 function bothPasses(
@@ -119,13 +119,13 @@ function bothPasses(
   width: number,
   height: number,
   filter: ResampleFilter,
-  kept: Window,
+  window: Window,
 ): RgbImage {
-  const rows = taps(image.height, height, filter, { from: kept.top, count: kept.height });
-  const sums = verticalSums(rows, lineReader(image, width, filter, kept));
+  const rows = taps(image.height, height, filter, { from: window.top, count: window.height });
+  const sums = verticalSums(rows, lineReader(image, width, filter, window));
   const out = new Uint8ClampedArray(sums.length);
   for (let i = 0; i < sums.length; i++) out[i] = (sums[i] as number) >> PRECISION_BITS;
-  return { data: new Uint8Array(out.buffer), width: kept.width, height: kept.height };
+  return { data: new Uint8Array(out.buffer), width: window.width, height: window.height };
 }
 
 /** Rows of the image after the horizontal pass, one at a time. */
@@ -140,15 +140,15 @@ function lineReader(
   image: RgbImage,
   width: number,
   filter: ResampleFilter,
-  kept: Window,
+  window: Window,
 ): LineReader {
   const { data, width: inputWidth } = image;
-  const length = 3 * kept.width;
+  const length = 3 * window.width;
   if (inputWidth === width) {
-    const from = (y: number) => 3 * (y * width + kept.left);
+    const from = (y: number) => 3 * (y * width + window.left);
     return { length, read: (y) => data.subarray(from(y), from(y) + length) };
   }
-  const columns = taps(inputWidth, width, filter, { from: kept.left, count: kept.width });
+  const columns = taps(inputWidth, width, filter, { from: window.left, count: window.width });
   const line = new Uint8ClampedArray(length);
   return {
     length,
@@ -183,7 +183,7 @@ function resampleLine(
   }
 }
 
-/** Adds each row of the input to the few rows of the output that it is a part of. @returns int32 [kept rows, line length] */
+/** Adds each row of the input to the few rows of the output that it is a part of. @returns int32 [output rows, line length] */
 function verticalSums({ first, end, weights, stride }: Taps, line: LineReader): Int32Array {
   const { length } = line;
   const count = first.length;
@@ -193,7 +193,7 @@ function verticalSums({ first, end, weights, stride }: Taps, line: LineReader): 
   let open = 0;
   for (let y = first[0] as number; y < last; y++) {
     while ((end[open] as number) <= y) open++;
-    // Between two rows that are kept, none need be read.
+    // Rows between two of the output need not be read.
     if ((first[open] as number) > y) continue;
     const row = line.read(y);
     for (let out = open; out < count && (first[out] as number) <= y; out++) {

@@ -74,9 +74,9 @@ export const KV: Target<KvInput> = {
           .update(metadata)
           .update(ask)
           .digest('hex');
-        const told = parsed(metadata);
+        const metadataValue = parsed(metadata);
         const key = embeddingKey(space, sha256 as ImageId);
-        await kv.put(key, value, told === undefined ? {} : { metadata: told });
+        await kv.put(key, value, metadataValue === undefined ? {} : { metadata: metadataValue });
         const input = requestFor(sha256, ask);
         const reply = await exchange(stack.url, input, HANG_MS);
         return reply === null ? 'closed' : checkReply(document, input, reply);

@@ -22,7 +22,7 @@ export function inferTask({ request, query }: Inference): Task {
   return typeof inputs === 'string' && isImage(inputs) ? caption : embed;
 }
 
-/** As many characters as the first bytes of an image take, by which it is told. */
+/** As many characters as the first bytes of an image take, by which it is recognized. */
 const HEAD = 64;
 
 /** An address, the hash of an image, or base64 whose bytes begin as those of one. */

@@ -1,4 +1,4 @@
-/** `POST /v1/embeddings` as OpenAI's clients send it: told from our own form by the member `input`. */
+/** `POST /v1/embeddings` as OpenAI's clients send it: distinguished from our own form by the member `input`. */
 import { ApiError } from '@blip2/shared/errors';
 import {
   type OpenAiEmbeddingsReply,

@@ -75,7 +75,7 @@ function refuseFormats(body: ResponseRequest): void {
   refuse('reasoning.effort', effort !== 'none', 'this model does not reason');
 }
 
-/** @throws ApiError `unsupported-parameter` for an item that is no message: what other models did cannot be told to this one */
+/** @throws ApiError `unsupported-parameter` for an item that is no message: what other models did means nothing to this one */
 function refuseItems(input: unknown): void {
   if (!Array.isArray(input)) return;
   for (const [at, item] of input.entries()) {

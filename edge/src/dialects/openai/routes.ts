@@ -2,6 +2,7 @@
 import type { ProblemSlug } from '@blip2/shared/errors';
 import { BodyHeaders, CommonHeaders } from '@blip2/shared/schemas/headers';
 import { OpenAiModelPath } from '@blip2/shared/schemas/openai/models';
+import { JSON_REQUEST, LOOKUP, WORK } from '../../routes/problem-lists.ts';
 import type { Route } from '../../routes/route.ts';
 import { createChatCompletion } from './chat.ts';
 import { listModels, retrieveModel } from './models.ts';
@@ -9,32 +10,11 @@ import { createResponse } from './responses.ts';
 
 /** What can be wrong with a conversation, its image, or the work on it. */
 export const CONVERSATION: readonly ProblemSlug[] = [
-  'invalid-request',
+  ...JSON_REQUEST,
+  ...WORK,
+  ...LOOKUP,
   'unsupported-parameter',
-  'invalid-json',
-  'invalid-content-encoding',
-  'no-image',
-  'several-images',
-  'invalid-base64',
-  'invalid-image',
-  'image-too-large',
-  'image-url-refused',
-  'image-url-failed',
-  'prompt-too-long',
   'model-not-found',
-  'unknown-image',
-  'model-mismatch',
-  'body-too-large',
-  'unsupported-media-type',
-  'unsupported-content-encoding',
-  'too-many-requests',
-  'computation-failed',
-  'bad-gateway',
-  'worker-unavailable',
-  'cache-unavailable',
-  'overloaded',
-  'shutting-down',
-  'deadline-exceeded',
 ];
 
 export const OFFERED = `The image is a \`data:\` URL or an http(s) URL in any message; the latest counts. Without one, a sentence asks for it. What would change

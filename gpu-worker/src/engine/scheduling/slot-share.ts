@@ -97,10 +97,10 @@ function fitsCommon(group: Group, held: readonly HeldGroup[], limits: Slots): bo
     return slotsOf(common) + group.slots + spared <= maxSlots;
   }
   // Beside background work, a part of the reserve stays what it is for.
-  const kept = background.length > 0 ? Math.ceil(reserveSlots / 4) : 0;
+  const forInteractive = background.length > 0 ? Math.ceil(reserveSlots / 4) : 0;
   return (
     slotsOf(common) - slotsOf(background) + group.slots <= maxSlots &&
-    slotsOf(held) + group.slots <= maxSlots + reserveSlots - kept
+    slotsOf(held) + group.slots <= maxSlots + reserveSlots - forInteractive
   );
 }
 

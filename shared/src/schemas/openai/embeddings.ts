@@ -1,4 +1,4 @@
-/** `POST /v1/embeddings` as OpenAI's clients send it: told from our own form by its member `input`. */
+/** `POST /v1/embeddings` as OpenAI's clients send it: distinguished from our own form by its member `input`. */
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { modelId } from './models.ts';
