@@ -1,5 +1,5 @@
-"""Writes images and what Pillow's bicubic resize (BLIP-2's processor before torchvision) makes of them; and of odd shapes, which both
-sides draw by the same arithmetic, the digests of what each of Pillow's filters makes of them.
+"""Writes images and what Pillow's bicubic resize (BLIP-2's processor before torchvision) makes of them; and of odd
+shapes, which both sides draw by the same arithmetic, the digests of what each of Pillow's filters makes of them.
 
 python test/parity/golden/make/preprocessing.py     # writes test/parity/golden/preprocess/
 """
