@@ -1,7 +1,10 @@
 /** Lets a request in, by its key, or because the deployment is open to everybody. */
-import { isKey, keyName, type Scope } from '@blip2/shared/api-key';
+import { isKey, type KeyRecord, keyName, type Scope } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { KeyStore } from './key-store.ts';
+
+/** Who was let in by a key: the name under which its record is stored, and the record. */
+export type Caller = { id: string; record: KeyRecord };
 
 /** Who is let in: everybody, whoever has a key, or nobody as long as the operator has not said. */
 export type Access = { allowAnonymous: boolean; keys: KeyStore | undefined; now: () => number };
@@ -13,14 +16,14 @@ const REALM = 'Bearer realm="blip2"';
 
 /**
  * @param scope the family of the route
- * @returns whom the request counts as, by its key; null where the service is open, and addresses tell callers apart
+ * @returns null where the service is open, and addresses tell callers apart
  * @throws ApiError `not-configured`, `missing-key`, `invalid-key`, `key-out-of-scope` or `keys-unavailable`
  */
 export async function authenticate(
   headers: Headers,
   scope: Scope,
   { allowAnonymous, keys, now }: Access,
-): Promise<string | null> {
+): Promise<Caller | null> {
   // Clients of other services send some key always: where everybody is let in, none is read.
   if (allowAnonymous) return null;
   if (keys === undefined) {
@@ -55,7 +58,7 @@ export async function authenticate(
       },
     );
   }
-  return await keyName(key);
+  return { id: await keyName(key), record };
 }
 
 function invalid(detail: string): ApiError {

@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import type { Dependencies } from '../dependencies.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { clientOf } from '../http/client-address.ts';
+import type { Caller } from '../keys/authenticate.ts';
 import type { Env } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 
@@ -12,8 +13,8 @@ export type AppEnv = {
     requestId: string;
     /** Milliseconds since the epoch. */
     startedAt: number;
-    /** Whom a request counts as by its key; else its address says so. */
-    caller?: string | null;
+    /** Who was let in by a key; else the address tells callers apart. */
+    caller?: Caller | null;
     /** Where a handler finds out which dialect a request is in: else its path says so. */
     dialect?: Dialect;
   };
@@ -31,7 +32,7 @@ export function requestContextOf(
   const { signal } = c.req.raw;
   return {
     requestId: c.get('requestId'),
-    client: c.get('caller') ?? clientOf(c.req.raw.headers, config),
+    client: c.get('caller')?.id ?? clientOf(c.req.raw.headers, config),
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),
