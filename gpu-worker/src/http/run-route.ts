@@ -4,6 +4,7 @@ import { FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
 import { Deadline } from './deadline.ts';
 import type { AppContext, Dependencies } from './dependencies.ts';
 import { callerOf, handleRequest, type ReceivedRequest } from './handle-request.ts';
+import { LinkedSignal } from './linked-signal.ts';
 import { RequestBody } from './receive-request.ts';
 import { replyStream } from './reply-stream.ts';
 import { RequestLog } from './request-log.ts';
@@ -17,20 +18,22 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
   const deadline = new Deadline();
   const log = new RequestLog(dependencies.log, c.get('requestId'), () => deadline.elapsed);
   const canceled = new AbortController();
-  const clientGone = AbortSignal.any([canceled.signal, c.req.raw.signal]);
   const { crashed } = dependencies.state;
-  const signal = AbortSignal.any([deadline.signal, clientGone, crashed]);
+  const clientGone = () => canceled.signal.aborted || c.req.raw.signal.aborted;
 
   // The place in the queue and the memory of the body: released as soon as the caller has an answer or is gone, whatever
   // the work behind is waiting for.
   const held = new DisposableStack();
+  const { signal } = held.use(
+    new LinkedSignal(deadline.signal, canceled.signal, c.req.raw.signal, crashed),
+  );
   signal.addEventListener('abort', () => held.dispose(), { once: true });
 
   /** Ends the request with an error. @returns null when its client has gone */
   const fail = (thrown: unknown, streamStatus?: number): ApiError | null => {
     deadline[Symbol.dispose]();
     held.dispose();
-    if (clientGone.aborted) {
+    if (clientGone()) {
       log.end(streamStatus ?? CLIENT_GONE, 'canceled');
       return null;
     }
@@ -86,7 +89,8 @@ async function receive(
   { deadline, signal, held, log }: Receiving,
 ): Promise<ReceivedRequest & { memory: Disposable }> {
   using arrival = dependencies.arrivals.enter();
-  const options = { deadline, signal: AbortSignal.any([signal, arrival.signal]) };
+  using linked = new LinkedSignal(signal, arrival.signal);
+  const options = { deadline, signal: linked.signal };
   await using body = new RequestBody(c.req.raw.body, dependencies, options);
   const request = await body.request();
   arrival[Symbol.dispose]();
