@@ -1,7 +1,6 @@
 /** The GPU worker as a value: started with a configuration, stopped by draining. */
 import { once } from 'node:events';
 import { open } from 'node:fs/promises';
-import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { WorkerModel } from '@blip2/shared/wire';
@@ -12,6 +11,7 @@ import { createApp } from './http/app.ts';
 import { Arrivals } from './http/arrivals.ts';
 import { BodyMemory } from './http/body-memory.ts';
 import type { ServerState } from './http/dependencies.ts';
+import { Drain } from './http/drain.ts';
 import { maxBodyMs } from './http/receive-request.ts';
 import { createHttpServer } from './http/server.ts';
 import { DecodePool } from './image/decode-pool.ts';
@@ -122,21 +122,13 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     log,
   });
   const server = createHttpServer((request) => app.fetch(request), maxBodyMs(maxBytes));
+  const connections = new Drain(server);
   server.listen(config.port, config.host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  // While it drains, a connection that has nothing more to do would be kept alive for seconds.
-  server.on('request', (_request, response: ServerResponse) => {
-    response.on('close', () => {
-      if (state.draining) setImmediate(() => server.closeIdleConnections());
-    });
-  });
   const close = async () => {
     state.draining = true;
-    const closed = once(server, 'close');
-    server.close();
-    server.closeIdleConnections();
-    await closed;
+    await connections.drain();
   };
   const crashed = Promise.withResolvers<Error>();
   engine.onCrash((error) => {
