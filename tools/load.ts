@@ -56,6 +56,7 @@ async function measure(): Promise<void> {
       known: KNOWN,
       mix: { rate, arrivals, seconds: 60 * config.minutes },
       partSeconds: Math.min(60, 30 * config.minutes),
+      fill: config.fill,
       ...(stack === null ? {} : { workerPid: () => stack.worker.pid }),
       onStatus: line.update,
     })),

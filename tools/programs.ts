@@ -217,6 +217,13 @@ export const LOAD = {
       group: load,
       help: "header from which the API takes a caller's address, so that several can be played",
     }),
+    fill: option({
+      flag: 'fill',
+      kind: toggle(),
+      default: false,
+      group: load,
+      help: 'fill the caches first, with 14,000 new images and questions, so that memory that grows afterwards has no end',
+    }),
     capacity: option({
       flag: 'capacity',
       kind: wholeNumber(1, 60_000, 'MS'),

@@ -18,6 +18,7 @@ beforeAll(async () => {
     known: 4,
     // Fewer than there are places: however slow the machine is, none is refused.
     mix: { rate: 10, seconds: 4, arrivals: 'fixed' },
+    fill: false,
     partSeconds: 3,
     workerPid: () => stack.worker.pid,
   });

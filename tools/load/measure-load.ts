@@ -1,6 +1,7 @@
 /** All parts of the load, one after another: warm-up, the mix with memory watched, tokens, fairness. */
 
 import { callersBy } from './callers.ts';
+import { fillCaches } from './fill-caches.ts';
 import { measureFairness } from './measure-fairness.ts';
 import { type Load, type MixOptions, measureMix } from './measure-mix.ts';
 import { measureTokens } from './measure-tokens.ts';
@@ -20,6 +21,8 @@ export type LoadOptions = {
   known: number;
   /** Seconds of each of the other two parts. */
   partSeconds: number;
+  /** Whether caches are filled first, so that memory that grows afterwards has no end. */
+  fill: boolean;
   /** The GPU worker's process where the service is ours. */
   workerPid?: () => number | undefined;
   onStatus?: (line: string) => void;
@@ -49,12 +52,16 @@ export async function prepareLoad({
 export async function measureLoad({
   mix: options,
   partSeconds: seconds,
+  fill,
   workerPid,
   onStatus: status = () => {},
   ...rest
 }: LoadOptions): Promise<Omit<LoadReport, 'machine' | 'command'>> {
   status('Warming up …');
   const load = await prepareLoad(rest);
+  if (fill) {
+    await fillCaches(load, (done) => status(`Filling the caches: ${Math.floor(100 * done)} %`));
+  }
   const total = Math.round(options.rate * options.seconds);
   const memory = workerPid === undefined ? null : watchMemory(workerPid, SAMPLE_MS);
   const mix = await measureMix(load, {
