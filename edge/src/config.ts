@@ -49,7 +49,7 @@ export const EDGE_OPTIONS = {
     kind: wholeNumber(1, 2 ** 40),
     default: 48 * MEBIBYTE,
     group,
-    help: 'most bytes of large bodies (above 1 MiB) that one instance of the Worker reads at a time',
+    help: 'most bytes of bodies, without the first 64 KiB of each, that one instance of the Worker reads at a time',
   }),
   deadlineMs: option({
     env: 'REQUEST_DEADLINE_MS',

@@ -190,6 +190,7 @@ describe('a reply', () => {
   const json = (value: unknown, status: number) => Response.json(value, { status });
   it.each<[string, () => Response, ProblemSlug]>([
     ['a problem of the worker', () => json(overloaded.toProblem(), 503), 'overloaded'],
+    ['a refusal that is cut off', () => new Response('{', { status: 429 }), 'too-many-requests'],
     ['a page of a proxy', () => new Response('<html>', { status: 502 }), 'worker-unavailable'],
     ['a redirect', () => new Response(null, { status: 302 }), 'bad-gateway'],
     [

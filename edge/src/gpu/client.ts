@@ -264,6 +264,11 @@ async function replyError(response: Response): Promise<ApiError> {
     // The worker has these routes: the reply comes from something else.
     if (error.slug !== 'not-found' && error.slug !== 'method-not-allowed') return error;
   }
+  // A refusal that comes before the request has been read may be cut off.
+  if (response.status === 429) {
+    const detail = 'The GPU worker takes no more requests of this client now. Try again shortly.';
+    return new ApiError('too-many-requests', detail, { retry_after: 1 });
+  }
   // A proxy in front of the worker replies for it when it is gone.
   if (response.status >= 500) return unavailable('The GPU worker cannot be reached.');
   return new ApiError('bad-gateway', `The GPU worker replied with status ${response.status}.`);

@@ -40,6 +40,14 @@ describe.each(codings)('%s', (coding) => {
     expect(() => decode(bomb, coding)).toThrow(expect.objectContaining({ slug: 'body-too-large' }));
   });
 
+  it('that becomes many times as large is refused long before the limit', () => {
+    const megabytes = encode(coding, new Uint8Array(20 * 2 ** 20));
+    const limit = 30 * 2 ** 20;
+    expect(() => decodeContent(new Uint8Array(megabytes), [coding], limit)).toThrow(
+      expect.objectContaining({ message: expect.stringMatching(/without Content-Encoding/) }),
+    );
+  });
+
   it('that is cut off, or something else, is refused', () => {
     const whole = encode(coding, crypto.getRandomValues(new Uint8Array(500)));
     const broken = expect.objectContaining({ slug: 'invalid-content-encoding' });

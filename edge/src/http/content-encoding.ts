@@ -36,6 +36,13 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
 };
 const SUPPORTED = Object.keys(DECODERS).join(', ');
 
+/**
+ * What a body may become: images and their base64 hardly shrink, so that many times its size is work for nothing, which
+ * costs its sender nothing.
+ */
+const MAX_RATIO = 50;
+const FREE_BYTES = 2 ** 20;
+
 /** A body compressed twice is as large as one compressed once. */
 const MAX_CODINGS = 2;
 
@@ -64,24 +71,31 @@ export function parseContentEncoding(header: string | null): string[] {
 
 /**
  * @param limit bytes of the result, and of what is between two codings
- * @throws ApiError `body-too-large` as soon as it is more, `invalid-content-encoding`
+ * @throws ApiError `body-too-large` as soon as it is more, or over 50 times the body and 1 MiB, `invalid-content-encoding`
  */
 export function decodeContent(bytes: Bytes, codings: readonly string[], limit: number): Bytes {
+  const most = Math.min(limit, Math.max(FREE_BYTES, MAX_RATIO * bytes.length));
+  const tooLarge = () => (most < limit ? inflatesTooMuch(most) : bodyTooLarge(limit));
   let decoded: Uint8Array = bytes;
   for (const coding of codings.toReversed()) {
     try {
       // One more, because workerd refuses what has as many as it may.
-      decoded = DECODERS[coding]?.(decoded, limit + 1) ?? decoded;
+      decoded = DECODERS[coding]?.(decoded, most + 1) ?? decoded;
     } catch (cause) {
-      if (cause instanceof RangeError) throw bodyTooLarge(limit);
+      if (cause instanceof RangeError) throw tooLarge();
       const detail = `The body is not ${coding}, as Content-Encoding says, or is cut off or damaged.`;
       throw new ApiError('invalid-content-encoding', detail, { cause });
     }
-    if (decoded.length > limit) throw bodyTooLarge(limit);
+    if (decoded.length > most) throw tooLarge();
   }
   // What Node's functions return may be a view of a larger buffer.
   const isWhole = decoded.byteLength === decoded.buffer.byteLength;
   return isWhole ? new Uint8Array(decoded.buffer as ArrayBuffer) : new Uint8Array(decoded);
+}
+
+function inflatesTooMuch(limit: number): ApiError {
+  const detail = `The body becomes more than ${MAX_RATIO} times as large when it is inflated: send it without Content-Encoding.`;
+  return new ApiError('body-too-large', detail, { limit });
 }
 
 /** The two bytes that begin zlib's format (RFC 1950): method 8, and a multiple of 31 together. */

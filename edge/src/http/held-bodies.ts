@@ -4,8 +4,11 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 
-/** Of each body, so that ordinary ones are never turned away because of large ones. */
-const FREE_BYTES = 2 ** 20;
+/**
+ * Of each body, so that one without an image is never turned away because of large ones. No more: they are free for
+ * everybody who opens a connection.
+ */
+const FREE_BYTES = 2 ** 16;
 const RETRY_AFTER_S = 1;
 
 /** What one body takes beyond its free bytes, and of whom it is. */

@@ -50,3 +50,14 @@ it('tells a client that has its share so, however full it is besides', () => {
   expect(admission.refusal(a)).toMatchObject({ slug: 'too-many-requests' });
   expect(admission.refusal({ ...a, client: 'c' })).toMatchObject(overloaded(/queue/));
 });
+
+it.each([1, 2, 3, 5, 8])('leaves a place for another client while %i want all', (count) => {
+  const admission = new Admission(72);
+  const greedy = Array.from({ length: count }, (_, i) => ({ ...a, client: `greedy ${i}` }));
+  for (let turn = 0; turn < 72; turn++) {
+    for (const caller of greedy) if (admission.refusal(caller) === null) admission.admit(caller);
+  }
+  // As many for the others as each of them has.
+  expect(72 - admission.admitted).toBeGreaterThanOrEqual(Math.floor(72 / (count + 1)));
+  expect(admission.refusal(b)).toBeNull();
+});

@@ -10,8 +10,8 @@ const RETRY_AFTER_S = 1;
  */
 export class Admission {
   readonly #limit: number;
-  /** Requests that one client, or all background work, may have: the rest is for others. */
-  readonly #share: number;
+  /** Requests that all background work may have: the rest is for who waits. */
+  readonly #backgroundLimit: number;
   /** Requests by client; the unnamed count for no client. */
   readonly #byClient = new Map<string, number>();
   #background = 0;
@@ -20,7 +20,7 @@ export class Admission {
   /** @param limit requests under way at the same time */
   constructor(limit: number) {
     this.#limit = limit;
-    this.#share = Math.ceil(limit / 2);
+    this.#backgroundLimit = Math.ceil(limit / 2);
   }
 
   /** Requests that were admitted and have not ended. */
@@ -29,19 +29,20 @@ export class Admission {
   }
 
   /**
-   * Why a request cannot be admitted now; null when it can. A client at its own limit is refused for that, however busy the rest
-   * is: it can do something about it.
+   * Why a request cannot be admitted now; null when it can. A client may have as many requests as there are places that
+   * nobody has: one alone half of all, two a third each, so that there is always a place for another one, however many
+   * want all of them. A client that has requests is refused for these, however busy the rest is: it can do something about it.
    */
   refusal({ client, priority }: Caller): ApiError | null {
-    if (client !== '' && (this.#byClient.get(client) ?? 0) >= this.#share) {
-      const detail = `This client has ${this.#share} requests under way, as many as one may have.`;
-      const limits = { limit: this.#share, retry_after: RETRY_AFTER_S };
+    const own = client === '' ? 0 : (this.#byClient.get(client) ?? 0);
+    const free = this.#limit - this.#admitted;
+    if (own > 0 && own >= free) {
+      const detail = `This client has ${own} requests under way, as many as one may have now.`;
+      const limits = { limit: own, retry_after: RETRY_AFTER_S };
       return new ApiError('too-many-requests', detail, limits);
     }
-    if (this.#admitted >= this.#limit) {
-      return overloaded('All slots and the queue are taken. Try again shortly.');
-    }
-    if (priority === 'background' && this.#background >= this.#share) {
+    if (free <= 0) return overloaded('All slots and the queue are taken. Try again shortly.');
+    if (priority === 'background' && this.#background >= this.#backgroundLimit) {
       return overloaded('All slots for background work are taken. Try again later.');
     }
     return null;
