@@ -14,6 +14,8 @@ const IN_JSON: Record<NonNullable<Route['errors']>, SchemaName> = {
   openai: 'OpenAiError',
   both: 'OpenAiError',
   'hugging-face': 'HuggingFaceError',
+  ollama: 'OllamaError',
+  moondream: 'OpenAiError',
 };
 
 /** What a route that needs a key can reply with before anything else. */
