@@ -158,3 +158,10 @@ it.each(['detect', 'point', 'segment'])('has no /%s, and says what there is', as
   const message = expect.stringContaining('/moondream/v1/query');
   expect(await response.json()).toMatchObject({ error: { code: 'not_found', message } });
 });
+
+it('asks for a key in its own form where one is needed', async () => {
+  edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
+  const response = await edge.post(CAPTION, caption(), { 'x-moondream-auth': 'none' });
+  expect(response.status).toBe(401);
+  expect(await response.json()).toMatchObject({ error: { code: 'invalid_api_key' } });
+});

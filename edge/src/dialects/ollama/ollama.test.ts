@@ -397,3 +397,13 @@ describe('models', () => {
     expect(await nowhere.json()).toEqual({ error: expect.stringContaining('/openapi.json') });
   });
 });
+
+it('asks for a key in its own form where one is needed, and lets probes of the address through', async () => {
+  edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
+  for (const response of [await edge.post('/api/chat', chat()), await edge.request('/api/tags')]) {
+    expect(response.status).toBe(401);
+    expect(response.headers.get('www-authenticate')).toMatch(/^Bearer/);
+    expect(await response.json()).toEqual({ error: expect.stringContaining('sk-…') });
+  }
+  expect((await edge.request('/', { method: 'HEAD' })).status).toBe(200);
+});
