@@ -32,7 +32,13 @@ describe('every route', () => {
         });
         return;
       }
-      if (errors === 'openai') {
+      if (errors === 'ollama') {
+        expect(type).toBe('application/json');
+        const error = expect.stringContaining('is not possible here');
+        expect(await response.json()).toEqual({ error });
+        return;
+      }
+      if (errors === 'openai' || errors === 'moondream') {
         expect(type).toBe('application/json');
         const error = { code: 'method_not_allowed', type: 'invalid_request_error' };
         expect(await response.json()).toMatchObject({ error });

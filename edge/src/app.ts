@@ -6,7 +6,7 @@ import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
-import { dialectOfPath, errorResponseIn } from './dialects/dialect.ts';
+import { dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { logError, logWarning } from './log.ts';
 import type { AppContext, AppEnv } from './routes/app-context.ts';
@@ -53,12 +53,7 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
       return await handler(c, deps);
     });
   }
-  app.notFound((c) => {
-    return errorResponse(
-      c,
-      new ApiError('not-found', 'There is no such route; see /openapi.json.'),
-    );
-  });
+  app.notFound((c) => errorResponse(c, new ApiError('not-found', nothingAt(c.req.path))));
   app.onError((thrown, c) => {
     const error = ApiError.from(thrown);
     logProblem(error, c.get('requestId'));
@@ -83,7 +78,8 @@ function errorResponse(
   error: ApiError,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
-  return errorResponseIn(c.get('dialect') ?? dialectOfPath(c.req.path), error, headers);
+  const dialect = c.get('dialect') ?? dialectOf(c.req.path, c.req.header('user-agent'));
+  return errorResponseIn(dialect, error, headers);
 }
 
 const allowEveryOrigin = cors({

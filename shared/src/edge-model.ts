@@ -1,10 +1,17 @@
 /** The part of the manifests that the edge needs: written to `edge/generated/model.json` before bundling. */
 import * as z from 'zod/mini';
-import type { GenerativeManifest, RetrievalManifest } from './bundle-manifest.ts';
+import { type GenerativeManifest, Precision, type RetrievalManifest } from './bundle-manifest.ts';
 import { GenerationDefaults } from './generation-defaults.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
+
+/** What tells a bundle from others of its checkpoint. */
+const bundled = {
+  precision: Precision,
+  /** Of its files together. */
+  bytes: count,
+};
 
 /** What a Q-Former reads of a text. */
 const qformerText = {
@@ -21,6 +28,7 @@ export const EdgeRetrieval = z.object({
   preprocessing: z.string(),
   num_query_tokens: count,
   itc_hidden: count,
+  ...bundled,
   ...qformerText,
 });
 export type EdgeRetrieval = z.infer<typeof EdgeRetrieval>;
@@ -45,6 +53,7 @@ export const EdgeModel = z.object({
   card: z.optional(ModelCard),
   revision: z.string(),
   preprocessing: z.string(),
+  ...bundled,
   /** Query embeddings of one image: float [num_query_tokens, qformer_hidden]. */
   num_query_tokens: count,
   qformer_hidden: count,
@@ -78,6 +87,7 @@ export function edgeModelFrom(
     ...(Object.keys(card).length === 0 ? {} : { card }),
     revision: manifest.revision,
     preprocessing: manifest.preprocessing,
+    ...bundledFrom(manifest),
     num_query_tokens: manifest.num_query_tokens,
     qformer_hidden: manifest.qformer_hidden,
     max_positions: manifest.decoder.max_positions,
@@ -92,6 +102,10 @@ export function edgeModelFrom(
       : { instruction: qformerTextFrom(manifest.instruction) }),
     ...(retrieval === undefined ? {} : { retrieval: edgeRetrievalFrom(retrieval) }),
   };
+}
+
+function bundledFrom({ precision, files }: GenerativeManifest | RetrievalManifest) {
+  return { precision, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
 /** Control tokens in front of a prompt's text, and behind it. */
@@ -110,6 +124,7 @@ function edgeRetrievalFrom(manifest: RetrievalManifest): EdgeRetrieval {
     name: manifest.name,
     revision: manifest.revision,
     preprocessing: manifest.preprocessing,
+    ...bundledFrom(manifest),
     num_query_tokens: manifest.num_query_tokens,
     itc_hidden: manifest.itc_hidden,
     ...qformerTextFrom(manifest.text),

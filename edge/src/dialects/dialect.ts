@@ -1,10 +1,25 @@
 /** The dialects of other services: which of them a request is in, and so the form of its errors. */
 import { type ApiError, problemResponse } from '@blip2/shared/errors';
 import { huggingFaceErrorResponse, isHuggingFacePath } from './hugging-face/errors.ts';
+import {
+  isMoondreamNode,
+  isMoondreamPath,
+  moondreamErrorResponse,
+  moondreamNodeErrorResponse,
+  whyNotInMoondream,
+} from './moondream/errors.ts';
+import { isOllamaPath, ollamaErrorResponse, whyNotInOllama } from './ollama/errors.ts';
 import { combinedErrorResponse, isOpenAiPath, openAiErrorResponse } from './openai/errors.ts';
 
 /** A dialect, our own API, or either where nobody can tell. */
-export type Dialect = 'native' | 'openai' | 'hugging-face' | 'either';
+export type Dialect =
+  | 'native'
+  | 'openai'
+  | 'hugging-face'
+  | 'ollama'
+  | 'moondream'
+  | 'moondream-node'
+  | 'either';
 
 type ErrorResponse = (error: ApiError, headers?: Readonly<Record<string, string>>) => Response;
 
@@ -12,6 +27,9 @@ const ERROR_RESPONSES: Record<Dialect, ErrorResponse> = {
   native: problemResponse,
   openai: openAiErrorResponse,
   'hugging-face': huggingFaceErrorResponse,
+  ollama: ollamaErrorResponse,
+  moondream: moondreamErrorResponse,
+  'moondream-node': moondreamNodeErrorResponse,
   either: combinedErrorResponse,
 };
 
@@ -20,13 +38,21 @@ const isSharedPath = (path: string) => /^\/v1(\/|$)/.test(path);
 const OURS = /^\/v1\/(captions|answers|match|embeddings)(\/|$)/;
 
 /**
- * What the path says alone; a handler that reads several dialects says later which it was.
- * @example dialectOfPath('/v1/models') // 'openai'
+ * What the path says, and the name of the client; a handler that reads several dialects says later which it was.
+ * @example dialectOf('/v1/models') // 'openai'
  */
-export function dialectOfPath(path: string): Dialect {
+export function dialectOf(path: string, userAgent?: string): Dialect {
   if (isHuggingFacePath(path)) return 'hugging-face';
+  if (isOllamaPath(path)) return 'ollama';
+  if (isMoondreamPath(path)) return isMoondreamNode(userAgent) ? 'moondream-node' : 'moondream';
   if (isOpenAiPath(path)) return 'openai';
   return isSharedPath(path) && !OURS.test(path) ? 'either' : 'native';
+}
+
+/** Why there is nothing at a path, and what there is in its place. */
+export function nothingAt(path: string): string {
+  const why = whyNotInOllama(path) ?? whyNotInMoondream(path);
+  return why ?? 'There is no such route; see /openapi.json.';
 }
 
 export function errorResponseIn(

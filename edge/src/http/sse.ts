@@ -1,13 +1,25 @@
-/** Server-sent events from an async iterable, with a comment while nothing flows. */
+/** Server-sent events, or what another protocol has instead, from an async iterable, with a sign of life while nothing flows. */
 
 export type ServerEvent = { event: string; data: unknown };
+
+/** A protocol that is streamed. */
+export type StreamKind = {
+  mediaType: string;
+  /** What is sent while nothing flows, of which readers make nothing. */
+  heartbeat: string;
+};
+
+export const SSE: StreamKind = {
+  mediaType: 'text/event-stream; charset=utf-8',
+  heartbeat: ': \n\n',
+};
 
 export type SseOptions<Item> = {
   /** The event of an item, or what is sent of it to the letter: a dialect has its own. */
   format: (item: Item) => ServerEvent | string;
   /** The last event of a stream that breaks. */
   formatError: (thrown: unknown) => ServerEvent | string;
-  /** Idle time after which a comment is sent: only a write shows a Worker that its client has gone. */
+  /** Idle time after which a heartbeat is sent: only a write shows a Worker that its client has gone. */
   heartbeatMs: number;
   /** Called once when the client goes away before the end. */
   onCancel: () => void;
@@ -32,12 +44,13 @@ const HEARTBEAT = Symbol('heartbeat');
 export async function sseResponse<Item>(
   items: AsyncGenerator<Item>,
   options: SseOptions<Item>,
+  kind = SSE,
 ): Promise<Response> {
   const first = items.next();
   await orHeartbeat(first, options.heartbeatMs);
-  return new Response(sseStream(items, first, options), {
+  return new Response(sseStream(items, first, options, kind), {
     headers: {
-      'content-type': 'text/event-stream; charset=utf-8',
+      'content-type': kind.mediaType,
       'cache-control': 'no-store',
       // Compression would hold events back until its buffer is full.
       'content-encoding': 'identity',
@@ -50,6 +63,7 @@ function sseStream<Item>(
   items: AsyncGenerator<Item>,
   first: Promise<IteratorResult<Item>>,
   { format, formatError, heartbeatMs, onCancel }: SseOptions<Item>,
+  { heartbeat }: StreamKind,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let pending: Promise<IteratorResult<Item>> | undefined = first;
@@ -60,7 +74,7 @@ function sseStream<Item>(
       try {
         const next = await orHeartbeat(pending, heartbeatMs);
         if (next === HEARTBEAT) {
-          send(': \n\n');
+          send(heartbeat);
           return;
         }
         pending = undefined;

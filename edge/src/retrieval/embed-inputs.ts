@@ -26,6 +26,7 @@ export type EmbeddedInputs = {
  * An image has a vector for each query, and ITC compares with the best of them. Where it has to be one, it is their mean:
  * of unit length again, and comparable with the vectors of texts and of other images.
  * @param field the member of the request that holds the texts
+ * @param truncate whether a text that is too long is cut
  * @throws ApiError `no-retrieval-model`, `prompt-too-long`, and those of images and of the GPU worker
  */
 export async function embedInputs(
@@ -33,11 +34,12 @@ export async function embedInputs(
   inputs: readonly EmbeddingInput[],
   field: string,
   context: RequestContext,
+  { truncate = false } = {},
 ): Promise<EmbeddedInputs> {
   const model = retrievalModel(deps.models);
   // All texts are tokenized as one list, so that an error has the index that the request gave the text.
   const texts = inputs.map((input) => (input.kind === 'text' ? input.text : ''));
-  const ids = retrievalIds(model, texts, field);
+  const ids = retrievalIds(model, texts, field, truncate);
   const vectors: number[][] = Array(inputs.length);
   const ofTexts = inputs.flatMap(({ kind }, index) => (kind === 'text' ? [index] : []));
   for (let start = 0; start < ofTexts.length; start += MAX_TEXTS) {

@@ -1,11 +1,18 @@
 /** Problems that several routes can reply with, by what they come from. */
 import type { ProblemSlug } from '@blip2/shared/errors';
 
-/** Reading JSON with an image. */
-export const JSON_REQUEST: readonly ProblemSlug[] = [
+/** Reading JSON. */
+export const JSON_BODY: readonly ProblemSlug[] = [
   'invalid-request',
   'invalid-json',
   'invalid-content-encoding',
+  'body-too-large',
+  'unsupported-media-type',
+  'unsupported-content-encoding',
+];
+/** Reading JSON with an image. */
+export const JSON_REQUEST: readonly ProblemSlug[] = [
+  ...JSON_BODY,
   'no-image',
   'several-images',
   'invalid-base64',
@@ -13,9 +20,6 @@ export const JSON_REQUEST: readonly ProblemSlug[] = [
   'image-too-large',
   'image-url-refused',
   'image-url-failed',
-  'body-too-large',
-  'unsupported-media-type',
-  'unsupported-content-encoding',
 ];
 /** Reading a request with an image in any of its forms. */
 export const REQUEST: readonly ProblemSlug[] = [...JSON_REQUEST, 'invalid-multipart'];

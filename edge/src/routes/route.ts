@@ -32,6 +32,9 @@ export type ReplyContent =
   | 'answer-events'
   | 'chat-events'
   | 'response-events'
+  | 'moondream-events'
+  | 'ollama-chat-lines'
+  | 'ollama-generate-lines'
   | 'text'
   | 'binary';
 
@@ -57,5 +60,5 @@ export type Route = {
   /** The problems that it can reply with, apart from those of every route. */
   problems: readonly ProblemSlug[];
   /** The form of its errors: problem documents where nothing is said, `both` where the body of a request decides. */
-  errors?: 'openai' | 'hugging-face' | 'both';
+  errors?: 'openai' | 'hugging-face' | 'ollama' | 'moondream' | 'both';
 };

@@ -18,6 +18,8 @@ import {
 import { MatchOptions } from '@blip2/shared/schemas/match';
 import * as z from 'zod/mini';
 import { HUGGING_FACE_ROUTES } from '../dialects/hugging-face/routes.ts';
+import { MOONDREAM_ROUTES } from '../dialects/moondream/routes.ts';
+import { OLLAMA_ROUTES } from '../dialects/ollama/routes.ts';
 import { OPENAI_ROUTES } from '../dialects/openai/routes.ts';
 import { answers } from './answers.ts';
 import { captions } from './captions.ts';
@@ -143,6 +145,8 @@ const API: readonly Route[] = [
   },
   ...OPENAI_ROUTES,
   ...HUGGING_FACE_ROUTES,
+  ...OLLAMA_ROUTES,
+  ...MOONDREAM_ROUTES,
   {
     method: 'GET',
     path: '/healthz',

@@ -64,17 +64,23 @@ export function checkReply(document: ApiDocument, input: HttpInput, reply: HttpR
   if (input.method === 'HEAD' || type === '') return outcome;
   const media = described.content?.[type];
   if (media === undefined) throw new Violation(`${what} as ${type}, which is not described`);
-  if (type.endsWith('json')) expectValid(document, media.schema, parsed(text, what), what);
-  if (type === 'text/event-stream') checkEvents(document, media.schema, { text, sent, what });
+  if (type === LINES || type === 'text/event-stream') {
+    const events = type === LINES ? linesOf(text) : eventsOf(text);
+    checkEvents(document, media.schema, { events, sent, what });
+  } else if (type.endsWith('json')) {
+    expectValid(document, media.schema, parsed(text, what), what);
+  }
   return outcome;
 }
 
-type Streamed = { text: string; sent: string; what: string };
+/** Lines of JSON. */
+const LINES = 'application/x-ndjson';
+
+type Streamed = { events: StreamedEvent[]; sent: string; what: string };
 
 /** The items of a stream are its events, or what these carry; an error may be the last. */
-function checkEvents(document: ApiDocument, schema: JsonSchema, { text, sent, what }: Streamed) {
+function checkEvents(document: ApiDocument, schema: JsonSchema, { events, sent, what }: Streamed) {
   const items = (schema.contentSchema ?? {}) as JsonSchema;
-  const events = eventsOf(text);
   const failure = events.at(-1);
   if (failure !== undefined && isError(failure)) {
     const said = JSON.stringify(failure.data);
@@ -152,9 +158,16 @@ function eventsOf(text: string): StreamedEvent[] {
   const events: StreamedEvent[] = [];
   createParser({
     onEvent: ({ event = 'message', data }) => {
-      if (data === '[DONE]') return;
+      // What ends a stream of Moondream's that has failed is no JSON.
+      if (data === '[DONE]' || event === 'end') return;
       events.push({ event, data: parsed(data, 'a stream has an event') });
     },
   }).feed(text);
   return events;
+}
+
+/** Lines as events. White space before one is no part of it. */
+function linesOf(text: string): StreamedEvent[] {
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  return lines.map((line) => ({ event: 'message', data: parsed(line, 'a stream has a line') }));
 }

@@ -8,7 +8,8 @@ import {
 import { AnsweringParameters, ImageToTextOptions } from '@blip2/shared/schemas/hugging-face/text';
 import { OpenAiModelPath } from '@blip2/shared/schemas/openai/models';
 import type { Route } from '../../routes/route.ts';
-import { CONVERSATION, OFFERED } from '../openai/routes.ts';
+import { CONVERSATION } from '../conversation-problems.ts';
+import { OFFERED } from '../openai/routes.ts';
 import { answer } from './answer.ts';
 import { caption } from './caption.ts';
 import { chat, chatOr } from './chat.ts';

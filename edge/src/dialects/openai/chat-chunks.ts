@@ -3,10 +3,10 @@ import { ApiError } from '@blip2/shared/errors';
 import type { Choice, TokenLogprob } from '@blip2/shared/schemas/generation';
 import type { ChatCompletion, ChatCompletionChunk } from '@blip2/shared/schemas/openai/chat';
 import type { GenerativeModel } from '../../model-manifest.ts';
+import { toOpenAiLogprobs } from '../logprobs.ts';
+import type { StreamForm } from '../stream-reply.ts';
 import type { ReplyDelta, Written } from '../write-reply.ts';
 import { openAiError } from './errors.ts';
-import { toOpenAiLogprobs } from './logprobs.ts';
-import type { StreamForm } from './stream.ts';
 
 /** What every chunk and the whole have in common. */
 export type CompletionHead = Pick<

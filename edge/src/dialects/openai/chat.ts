@@ -12,10 +12,10 @@ import { type AppContext, type Handler, requestContextOf } from '../../routes/ap
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
+import { streamReply } from '../stream-reply.ts';
+import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from '../text-request.ts';
 import { prepareReply } from '../write-reply.ts';
 import { type CompletionHead, chatChunks, toChoice } from './chat-chunks.ts';
-import { streamReply } from './stream.ts';
-import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from './text-request.ts';
 
 export const createChatCompletion: Handler = async (c, deps) =>
   await completeChat(c, deps, await readJsonObject(c.req.raw, deps.config));

@@ -5,11 +5,11 @@ import type {
   ResponseObject,
   ResponseStreamEvent,
 } from '@blip2/shared/schemas/openai/responses';
+import { toOpenAiLogprobs } from '../logprobs.ts';
+import type { StreamForm } from '../stream-reply.ts';
 import type { Written } from '../write-reply.ts';
 import { openAiError } from './errors.ts';
-import { toOpenAiLogprobs } from './logprobs.ts';
 import { endedResponse, type ResponseSubject } from './response-object.ts';
-import type { StreamForm } from './stream.ts';
 
 type Numbered<Event> = Event extends unknown ? Omit<Event, 'sequence_number'> : never;
 

@@ -6,8 +6,8 @@ import type {
 } from '@blip2/shared/schemas/openai/responses';
 import type { GenerationConfig } from '@blip2/shared/wire';
 import type { GenerativeModel } from '../../model-manifest.ts';
+import { toOpenAiLogprobs } from '../logprobs.ts';
 import type { Written } from '../write-reply.ts';
-import { toOpenAiLogprobs } from './logprobs.ts';
 
 export type ResponseIdentity = {
   /** Of the request. */

@@ -14,11 +14,11 @@ import { type Handler, requestContextOf } from '../../routes/app-context.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
+import { streamReply } from '../stream-reply.ts';
+import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from '../text-request.ts';
 import { prepareReply } from '../write-reply.ts';
 import { responseEvents } from './response-events.ts';
 import { endedResponse, openedResponse } from './response-object.ts';
-import { streamReply } from './stream.ts';
-import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from './text-request.ts';
 
 const SCORED = 'message.output_text.logprobs';
 

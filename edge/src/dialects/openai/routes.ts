@@ -1,21 +1,11 @@
 /** The routes of OpenAI's API, for the app and for the OpenAPI document. */
-import type { ProblemSlug } from '@blip2/shared/errors';
 import { BodyHeaders, CommonHeaders } from '@blip2/shared/schemas/headers';
 import { OpenAiModelPath } from '@blip2/shared/schemas/openai/models';
-import { JSON_REQUEST, LOOKUP, WORK } from '../../routes/problem-lists.ts';
 import type { Route } from '../../routes/route.ts';
+import { CONVERSATION } from '../conversation-problems.ts';
 import { createChatCompletion } from './chat.ts';
 import { listModels, retrieveModel } from './models.ts';
 import { createResponse } from './responses.ts';
-
-/** What can be wrong with a conversation, its image, or the work on it. */
-export const CONVERSATION: readonly ProblemSlug[] = [
-  ...JSON_REQUEST,
-  ...WORK,
-  ...LOOKUP,
-  'unsupported-parameter',
-  'model-not-found',
-];
 
 export const OFFERED = `The image is a \`data:\` URL or an http(s) URL in any message; the latest counts. Without one, a sentence asks for it. What would change
 the text and is not done here (JSON as a format, forced calls of tools) is an error; \`tools\`, \`user\`, \`metadata\` and \`store\` are accepted.

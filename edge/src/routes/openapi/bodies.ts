@@ -110,7 +110,10 @@ function mediaType(type: string, content: ReplyContent): object {
     case 'caption-events':
     case 'answer-events':
     case 'chat-events':
-    case 'response-events': {
+    case 'response-events':
+    case 'moondream-events':
+    case 'ollama-chat-lines':
+    case 'ollama-generate-lines': {
       const { schema, description } = STREAMS[content];
       return {
         schema: {
@@ -151,6 +154,21 @@ const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { schema: SchemaName; descrip
   'response-events': {
     schema: 'ResponseStreamEvent',
     description: 'Server-sent events, each a ResponseStreamEvent under its own name.',
+  },
+  'moondream-events': {
+    schema: 'MoondreamEvent',
+    description:
+      'Server-sent events without a name, each a MoondreamEvent. One that breaks ends with an event `error`, an OpenAiError, and one that is no JSON, at which clients stop.',
+  },
+  'ollama-chat-lines': {
+    schema: 'OllamaChatReply',
+    description:
+      'Lines of JSON, each an OllamaChatReply; one that breaks ends with an OllamaError.',
+  },
+  'ollama-generate-lines': {
+    schema: 'OllamaGenerateReply',
+    description:
+      'Lines of JSON, each an OllamaGenerateReply; one that breaks ends with an OllamaError.',
   },
 };
 

@@ -17,10 +17,20 @@ const operations: [string, Operation][] = Object.entries(document.paths).flatMap
   ]),
 );
 
-function errorsOf(schema: object, value: unknown): string[] {
+const validators = new Map<string, Validator>();
+
+/** Each validator walks through all that it is given: one for each schema, with the components where it refers to them. */
+function validatorOf(schema: object): Validator {
+  const text = JSON.stringify(schema);
   const { components } = document;
-  const validator = new Validator({ ...schema, components } as Schema, '2020-12', false);
-  return validator
+  const whole = text.includes('"$ref"') ? { ...schema, components } : schema;
+  const validator = validators.get(text) ?? new Validator(whole as Schema, '2020-12', false);
+  validators.set(text, validator);
+  return validator;
+}
+
+function errorsOf(schema: object, value: unknown): string[] {
+  return validatorOf(schema)
     .validate(value)
     .errors.map(({ instanceLocation: at, error }) => `${at} ${error}`);
 }

@@ -20,6 +20,8 @@ const TAGS: Record<Tag, string> = {
   openai: 'The same for clients of OpenAI’s API: their base URL is `/v1`.',
   huggingface:
     'The same for clients of Hugging Face’s API: their endpoint is one of these paths under `/hf`.',
+  ollama: 'The same for clients of Ollama’s API: this service is their host.',
+  moondream: 'The same for clients of Moondream’s API: their endpoint is `/moondream/v1`.',
   service: 'Health, and what describes the service.',
 };
 

@@ -1,6 +1,8 @@
 /** Examples of requests and replies: what the embedded model says of an image of the repository. */
 import type * as z from 'zod/mini';
 import { HUGGING_FACE_EXAMPLES } from './hugging-face-examples.ts';
+import { MOONDREAM_EVENT_EXAMPLES, MOONDREAM_EXAMPLES } from './moondream-examples.ts';
+import { OLLAMA_EXAMPLES, OLLAMA_LINE_EXAMPLES } from './ollama-examples.ts';
 import { type Examples, OPENAI_EVENT_EXAMPLES, OPENAI_EXAMPLES } from './openai-examples.ts';
 import type { SCHEMAS, SchemaName } from './schemas.ts';
 
@@ -144,6 +146,8 @@ export const EXAMPLES: {
   },
   ...OPENAI_EXAMPLES,
   ...HUGGING_FACE_EXAMPLES,
+  ...OLLAMA_EXAMPLES,
+  ...MOONDREAM_EXAMPLES,
   Health: {
     healthy: {
       summary: 'All is well',
@@ -205,4 +209,6 @@ export const EVENT_EXAMPLES = {
   'caption-events': streams('caption', captionReply.caption),
   'answer-events': streams('answer', 'a pizza and an octopus'),
   ...OPENAI_EVENT_EXAMPLES,
+  ...OLLAMA_LINE_EXAMPLES,
+  ...MOONDREAM_EVENT_EXAMPLES,
 };

@@ -14,6 +14,17 @@ const IN_JSON: Record<NonNullable<Route['errors']>, SchemaName> = {
   openai: 'OpenAiError',
   both: 'OpenAiError',
   'hugging-face': 'HuggingFaceError',
+  ollama: 'OllamaError',
+  moondream: 'OpenAiError',
+};
+
+/** What Moondream's client for Node gets, which reads no JSON here. */
+const MOONDREAM_NODE = {
+  schema: {
+    type: 'string',
+    description:
+      'For `moondream-node`: an event `error`, an OpenAiError, and one that is no JSON, at which that client throws.',
+  },
 };
 
 /** What a route that needs a key can reply with before anything else. */
@@ -68,6 +79,7 @@ export function problemResponses(
                 examples: EXAMPLES[IN_JSON[errors]],
               },
             }),
+            ...(errors === 'moondream' && { 'text/event-stream': MOONDREAM_NODE }),
             ...((errors === undefined || errors === 'both') && {
               'application/problem+json': {
                 schema: {

@@ -29,6 +29,35 @@ import {
 import { ImageReference, ImageReply, RequestImage } from '@blip2/shared/schemas/image';
 import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
 import {
+  MoondreamAnswer,
+  MoondreamCaption,
+  MoondreamCaptionRequest,
+  MoondreamEvent,
+  MoondreamQueryRequest,
+} from '@blip2/shared/schemas/moondream/text';
+import {
+  OllamaEmbeddingsReply,
+  OllamaEmbeddingsRequest,
+  OllamaEmbedReply,
+  OllamaEmbedRequest,
+} from '@blip2/shared/schemas/ollama/embed';
+import { OllamaError } from '@blip2/shared/schemas/ollama/error';
+import {
+  OllamaModelList,
+  OllamaRunningList,
+  OllamaShowReply,
+  OllamaShowRequest,
+  OllamaVersion,
+} from '@blip2/shared/schemas/ollama/models';
+import { OllamaOptions } from '@blip2/shared/schemas/ollama/options';
+import {
+  OllamaChatReply,
+  OllamaChatRequest,
+  OllamaGenerateReply,
+  OllamaGenerateRequest,
+  OllamaMessage,
+} from '@blip2/shared/schemas/ollama/text';
+import {
   ChatCompletion,
   ChatCompletionChunk,
   ChatCompletionRequest,
@@ -76,6 +105,27 @@ export const SCHEMAS = {
   ImageToTextRequest,
   MatchReply,
   MatchRequest,
+  MoondreamAnswer,
+  MoondreamCaption,
+  MoondreamCaptionRequest,
+  MoondreamEvent,
+  MoondreamQueryRequest,
+  OllamaChatReply,
+  OllamaChatRequest,
+  OllamaEmbedReply,
+  OllamaEmbedRequest,
+  OllamaEmbeddingsReply,
+  OllamaEmbeddingsRequest,
+  OllamaError,
+  OllamaGenerateReply,
+  OllamaGenerateRequest,
+  OllamaMessage,
+  OllamaModelList,
+  OllamaOptions,
+  OllamaRunningList,
+  OllamaShowReply,
+  OllamaShowRequest,
+  OllamaVersion,
   OpenAiEmbeddingsReply,
   OpenAiEmbeddingsRequest,
   OpenAiError,

@@ -1,7 +1,7 @@
-/** What OpenAI's two routes of text have in common: options, and what is refused because it would change the text. */
+/** What the dialects' requests of text have in common: options, and what is refused because it would change the text. */
 import { generationOptions } from '@blip2/shared/schemas/generation';
-import type { GenerationOptions } from '../../generation/generation-options.ts';
-import { refuse } from '../refuse.ts';
+import type { GenerationOptions } from '../generation/generation-options.ts';
+import { refuse } from './refuse.ts';
 
 /** Names of our own options, under which a body has them. */
 const OPTION_NAMES = Object.keys(generationOptions).filter((name) => name !== 'stream');
@@ -26,7 +26,7 @@ export function generationOptionsOf(body: Readonly<Record<string, unknown>>): Ge
   };
 }
 
-/** What both routes refuse. */
+/** What both of OpenAI's routes of text refuse. */
 export function refuseUnsupported(body: {
   tool_choice?: string | Record<string, unknown> | undefined;
 }): void {
