@@ -2,7 +2,14 @@
 import * as z from 'zod/mini';
 
 /** What a key may be good for: the families of routes, which are the tags of the API's description. */
-export const SCOPES = ['text', 'matching', 'embeddings', 'openai', 'huggingface'] as const;
+export const SCOPES = [
+  'text',
+  'matching',
+  'embeddings',
+  'openai',
+  'huggingface',
+  'replicate',
+] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** What is stored of a key, as JSON. Times are milliseconds since the epoch. */

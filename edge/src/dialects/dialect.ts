@@ -2,9 +2,10 @@
 import { type ApiError, problemResponse } from '@blip2/shared/errors';
 import { huggingFaceErrorResponse, isHuggingFacePath } from './hugging-face/errors.ts';
 import { combinedErrorResponse, isOpenAiPath, openAiErrorResponse } from './openai/errors.ts';
+import { isReplicatePath, replicateErrorResponse } from './replicate/errors.ts';
 
 /** A dialect, our own API, or either where nobody can tell. */
-export type Dialect = 'native' | 'openai' | 'hugging-face' | 'either';
+export type Dialect = 'native' | 'openai' | 'hugging-face' | 'replicate' | 'either';
 
 type ErrorResponse = (error: ApiError, headers?: Readonly<Record<string, string>>) => Response;
 
@@ -12,6 +13,7 @@ const ERROR_RESPONSES: Record<Dialect, ErrorResponse> = {
   native: problemResponse,
   openai: openAiErrorResponse,
   'hugging-face': huggingFaceErrorResponse,
+  replicate: replicateErrorResponse,
   either: combinedErrorResponse,
 };
 
@@ -24,6 +26,7 @@ const OURS = /^\/v1\/(captions|answers|match|embeddings)(\/|$)/;
  * @example dialectOfPath('/v1/models') // 'openai'
  */
 export function dialectOfPath(path: string): Dialect {
+  if (isReplicatePath(path)) return 'replicate';
   if (isHuggingFacePath(path)) return 'hugging-face';
   if (isOpenAiPath(path)) return 'openai';
   return isSharedPath(path) && !OURS.test(path) ? 'either' : 'native';

@@ -19,6 +19,7 @@ import { MatchOptions } from '@blip2/shared/schemas/match';
 import * as z from 'zod/mini';
 import { HUGGING_FACE_ROUTES } from '../dialects/hugging-face/routes.ts';
 import { OPENAI_ROUTES } from '../dialects/openai/routes.ts';
+import { REPLICATE_ROUTES } from '../dialects/replicate/routes.ts';
 import { answers } from './answers.ts';
 import { captions } from './captions.ts';
 import { createEmbeddings } from './create-embeddings.ts';
@@ -143,6 +144,7 @@ const API: readonly Route[] = [
   },
   ...OPENAI_ROUTES,
   ...HUGGING_FACE_ROUTES,
+  ...REPLICATE_ROUTES,
   {
     method: 'GET',
     path: '/healthz',

@@ -2,6 +2,7 @@
 import type * as z from 'zod/mini';
 import { HUGGING_FACE_EXAMPLES } from './hugging-face-examples.ts';
 import { type Examples, OPENAI_EVENT_EXAMPLES, OPENAI_EXAMPLES } from './openai-examples.ts';
+import { REPLICATE_EVENT_EXAMPLES, REPLICATE_EXAMPLES } from './replicate-examples.ts';
 import type { SCHEMAS, SchemaName } from './schemas.ts';
 
 const sha256 = 'f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f';
@@ -144,6 +145,7 @@ export const EXAMPLES: {
   },
   ...OPENAI_EXAMPLES,
   ...HUGGING_FACE_EXAMPLES,
+  ...REPLICATE_EXAMPLES,
   Health: {
     healthy: {
       summary: 'All is well',
@@ -205,4 +207,5 @@ export const EVENT_EXAMPLES = {
   'caption-events': streams('caption', captionReply.caption),
   'answer-events': streams('answer', 'a pizza and an octopus'),
   ...OPENAI_EVENT_EXAMPLES,
+  ...REPLICATE_EVENT_EXAMPLES,
 };
