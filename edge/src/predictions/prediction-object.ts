@@ -170,6 +170,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   override async alarm(): Promise<void> {
     if (!this.#isPrepared) return;
     const now = this.#dependencies().now();
+    this.#forget(now);
     const oldest = [this.#predictions.expire(now), this.#files.expire(now)].filter(
       (time) => time !== null,
     );
@@ -234,10 +235,12 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   #find(id: string): { prediction: StoredPrediction; deltas: readonly string[] } | null {
+    if (!this.#isPrepared) return null;
+    const now = this.#dependencies().now();
+    this.#forget(now);
     const run = this.#runs.get(id);
     if (run !== undefined) return run;
-    if (!this.#isPrepared) return null;
-    const stored = this.#predictions.find(id, this.#dependencies().now());
+    const stored = this.#predictions.find(id, now);
     return stored && { ...stored, prediction: this.#asItIs(stored.prediction) };
   }
 

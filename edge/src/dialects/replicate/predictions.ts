@@ -63,9 +63,9 @@ const LONGEST_WAIT_S = 60;
  * @example waitSecondsOf('wait=5') // 5
  */
 export function waitSecondsOf(prefer = ''): number | null {
-  const [, seconds] = /(?:^|[,;\s])wait(?:\s*=\s*"?(\d+)"?)?(?=$|[,;\s])/i.exec(prefer) ?? [null];
-  if (seconds === null) return null;
-  return Math.min(Math.max(Number(seconds ?? LONGEST_WAIT_S), 1), LONGEST_WAIT_S);
+  const wait = /(?:^|[,;\s])wait(?:\s*=\s*"?(\d+)"?)?(?=$|[,;\s])/i.exec(prefer);
+  if (wait === null) return null;
+  return Math.min(Math.max(Number(wait[1] ?? LONGEST_WAIT_S), 1), LONGEST_WAIT_S);
 }
 
 export const getPrediction: Handler = (c, deps) => reply(c, deps, (object, id) => object.find(id));
