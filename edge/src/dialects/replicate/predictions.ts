@@ -46,9 +46,12 @@ async function waited(
   const waiter = c.get('requestId');
   const { signal } = c.req.raw;
   const leave = () => c.executionCtx.waitUntil(object.leave(id, waiter));
+  // Calls arrive in their order: whoever leaves has waited.
+  const waiting = object.wait(id, ms, waiter);
+  if (signal.aborted) leave();
   signal.addEventListener('abort', leave);
   try {
-    const found = await object.wait(id, ms, waiter);
+    const found = await waiting;
     if (found === null) throw unknown();
     return found;
   } finally {
