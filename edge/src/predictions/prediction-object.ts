@@ -98,7 +98,8 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
 
   async wait(id: string, ms: number, waiter: string): Promise<StoredPrediction | null> {
     await this.#runs.get(id)?.wait(ms, waiter);
-    return await this.find(id);
+    // Not as somebody who asks: it may be over because nobody does.
+    return this.#find(id)?.prediction ?? null;
   }
 
   async leave(id: string, waiter: string): Promise<void> {

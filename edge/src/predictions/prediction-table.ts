@@ -2,7 +2,7 @@
 import { type Cursor, type Page, STORED_MS, type StoredPrediction } from './contract.ts';
 
 /** Predictions that one caller has at most: those that ended longest ago make room. */
-export const MAX_PREDICTIONS = 200;
+const MAX_PREDICTIONS = 200;
 const PAGE_SIZE = 50;
 
 type Row = { number: number; record: string; deltas: string };

@@ -17,11 +17,17 @@ const operations: [string, Operation][] = Object.entries(document.paths).flatMap
   ]),
 );
 
+/** By the JSON of the schema: many places have the same. */
+const validators = new Map<string, Validator>();
+
 function errorsOf(schema: object, value: unknown): string[] {
+  const json = JSON.stringify(schema);
   const { schemas } = document.components;
   // A validator goes through all that it is given, and most schemas refer to none.
-  const others = JSON.stringify(schema).includes('"$ref"') ? { components: { schemas } } : {};
-  const validator = new Validator({ ...schema, ...others } as Schema, '2020-12', false);
+  const others = json.includes('"$ref"') ? { components: { schemas } } : {};
+  const validator =
+    validators.get(json) ?? new Validator({ ...schema, ...others } as Schema, '2020-12', false);
+  validators.set(json, validator);
   return validator
     .validate(value)
     .errors.map(({ instanceLocation: at, error }) => `${at} ${error}`);
