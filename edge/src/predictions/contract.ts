@@ -32,7 +32,8 @@ export type PredictionOrder = Pick<StoredPrediction, 'model' | 'version' | 'inpu
   prompt: Prompt;
   /** The same for requests that ask for the same. */
   fingerprint: string;
-  context: Pick<RequestContext, 'requestId' | 'client'>;
+  /** What is known of the request beyond its own time. */
+  context: Omit<RequestContext, 'signal' | 'deadlineAt' | 'waitUntil'>;
 };
 
 /** Where a page of a list begins: behind the prediction of this number. */
@@ -74,7 +75,7 @@ export type Predictions = {
   cancel(id: string): Promise<StoredPrediction | null>;
   list(cursor: Cursor | null): Promise<Page>;
   /** Its events from the beginning, or behind one. @returns null where there is none, or the token is not its own */
-  stream(id: string, token: string, after: number): Promise<Response | null>;
+  stream(id: string, token: string, after: number): Promise<Outcome<Response> | null>;
   putFile(file: NewFile): Promise<StoredFile>;
   findFile(id: string): Promise<StoredFile | null>;
   listFiles(): Promise<StoredFile[]>;

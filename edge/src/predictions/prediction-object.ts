@@ -31,6 +31,8 @@ import { eventsOf } from './stream-events.ts';
 
 /** Predictions of one caller that have not ended. */
 const MAX_UNFINISHED = 64;
+/** Streams of one prediction that are open at a time. */
+const MAX_READERS = 32;
 /** How long after its end a prediction is also the reply to the same request, which its client may have sent again. */
 const REPEATED_MS = 5000;
 const RETRY_AFTER_S = 1;
@@ -122,14 +124,19 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     return { ...page, predictions: page.predictions.map((stored) => this.#asItIs(stored)) };
   }
 
-  async stream(id: string, token: string, after: number): Promise<Response | null> {
+  async stream(id: string, token: string, after: number): Promise<Outcome<Response> | null> {
     const found = this.#find(id);
     if (found === null || found.prediction.token !== token) return null;
     const run = this.#runs.get(id);
+    if (run !== undefined && run.readers >= MAX_READERS) {
+      const detail = `${MAX_READERS} streams of this prediction are open: close one of them.`;
+      const extras = { limit: MAX_READERS, retry_after: RETRY_AFTER_S };
+      return { problem: new ApiError('too-many-requests', detail, extras).toProblem() };
+    }
     const left = new AbortController();
     const parts = run?.read(after, left.signal) ?? found.deltas.slice(after);
     const from = Math.min(after, run?.deltas.length ?? found.deltas.length);
-    return await sseResponse(
+    const value = await sseResponse(
       eventsOf(parts, from, () => run?.prediction ?? found.prediction),
       {
         format: (text) => text,
@@ -138,6 +145,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
         onCancel: () => left.abort(),
       },
     );
+    return { value };
   }
 
   async putFile(file: NewFile): Promise<StoredFile> {

@@ -43,6 +43,11 @@ export class Run {
     return this.#controller.signal;
   }
 
+  /** How many read it at the moment. */
+  get readers(): number {
+    return this.#readers;
+  }
+
   get hasEnded(): boolean {
     return this.prediction.endedAt !== null;
   }
@@ -65,9 +70,10 @@ export class Run {
     Object.assign(this.prediction, end, { endedAt: this.#now() });
     this.stay();
     if (end.status === 'canceled') this.#controller.abort();
-    this.#onEnd(this);
     this.#notify();
     for (const resolve of this.#waiters.values()) resolve();
+    // Last: storage may fail, and nobody waits for ever because of it.
+    this.#onEnd(this);
   }
 
   /** Somebody asks for it: it goes on. */

@@ -54,7 +54,12 @@ export async function orderOf(
   const prompt = promptOf(deps, input);
   const fingerprint = await fingerprintOf([name, id, input]);
   const { source, shown } = await imageOf(c, deps, input.image);
-  const { requestId, client } = requestContextOf(c, deps);
+  const {
+    signal: _signal,
+    deadlineAt: _at,
+    waitUntil: _wait,
+    ...context
+  } = requestContextOf(c, deps);
   return {
     model: name,
     version: id,
@@ -63,7 +68,7 @@ export async function orderOf(
     field: IMAGE,
     prompt,
     fingerprint,
-    context: { requestId, ...(client !== undefined && { client }) },
+    context,
   };
 }
 

@@ -116,7 +116,7 @@ export const streamPrediction: Handler = async (c, deps) => {
   const after = /^\d{1,9}$/.exec(c.req.header('last-event-id') ?? '')?.[0] ?? '0';
   const events = await object?.stream(id, c.req.query('token') ?? '', Number(after));
   if (!events) throw unknown('or this URL is not whole');
-  return events;
+  return valueFrom(events);
 };
 
 function unknown(orElse = 'or its key is another'): ApiError {

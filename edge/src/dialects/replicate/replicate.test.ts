@@ -401,6 +401,18 @@ describe('a stream', () => {
     expect((await get(body.urls.get)).body.status).toBe('canceled');
   });
 
+  it('is open so many times at once, and no more', async () => {
+    const gate = Promise.withResolvers<void>();
+    edge.gpu.script.token = () => gate.promise;
+    const { body } = await create({ image: dataUrl() });
+    const open = await Promise.all(Array.from({ length: 32 }, () => streamOf(body)));
+    expect(open.every(({ ok }) => ok)).toBe(true);
+    expect((await streamOf(body)).status).toBe(429);
+    gate.resolve();
+    const texts = await Promise.all(open.map((response) => response.text()));
+    expect(texts.every((text) => text.endsWith('data: {}\n\n'))).toBe(true);
+  });
+
   it('is for nobody with another token, and no made-up id reaches an object', async () => {
     const { body } = await create({ image: dataUrl() }, { prefer: 'wait' });
     const wrong = body.urls.stream.replace(/token=.*/, `token=${'0'.repeat(32)}`);

@@ -130,7 +130,7 @@ export const REPLICATE_ROUTES: readonly Route[] = [
       'The URL is `urls.stream` of a prediction: it needs no key, and is good as long as the prediction is stored. When its last reader has left for a second, and nobody has asked for the prediction since, the prediction is canceled.',
     parameters: { path: PredictionPath, query: SignedQuery, header: ResumableHeaders },
     reply: { 'text/event-stream': 'prediction-events' },
-    problems: OF_OBJECT,
+    problems: [...OF_OBJECT, 'too-many-requests'],
   },
   {
     ...common,
