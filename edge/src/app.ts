@@ -45,9 +45,9 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     await next();
     if (!deps.config.showCache) c.res.headers.delete('server-timing');
   });
-  for (const { method, path, handler, tag } of ROUTES) {
+  for (const { method, path, handler, tag, isSigned } of ROUTES) {
     app.on(method, patternOf(path), async (c) => {
-      if (tag !== 'service') {
+      if (tag !== 'service' && !isSigned) {
         c.set('caller', await authenticate(c.req.raw.headers, tag, deps.access));
       }
       return await handler(c, deps);

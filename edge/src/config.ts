@@ -93,6 +93,12 @@ export const EDGE_OPTIONS = {
     group,
     help: 'how many of your own proxies add to that header: the caller is so many addresses from its end',
   }),
+  publicUrl: option({
+    env: 'PUBLIC_URL',
+    kind: httpUrl(),
+    group,
+    help: 'base URL by which clients reach the service, for the addresses in its replies, where a proxy hides it; else that of each request',
+  }),
   cacheTimeoutMs: option({
     env: 'CACHE_TIMEOUT_MS',
     kind: wholeNumber(1, HOUR_MS),

@@ -19,6 +19,8 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   access: Access;
   gpu: GpuClient;
   replies: ReplyMemory;
+  /** Objects of `PredictionObject`, one for each caller; absent where none are bound. */
+  predictions: DurableObjectNamespace | undefined;
 };
 
 const DAY_SECONDS = 86_400;
@@ -64,6 +66,7 @@ export function createDependencies(
       now,
     }),
     replies: new ReplyMemory(caches),
+    predictions: env.PREDICTIONS,
     fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,

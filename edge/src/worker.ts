@@ -1,9 +1,10 @@
-/** The Worker: bindings, platform and bundled models → dependencies → app, once per isolate. */
+/** The Worker: bindings, platform and bundled models → dependencies → app, once per isolate; and its Durable Objects. */
 import type { Hono } from 'hono';
 import { createApp } from './app.ts';
 import { bundledModels } from './bundled-models.ts';
 import { createDependencies } from './dependencies.ts';
 import type { Env, Platform } from './platform.ts';
+import { PredictionObject } from './predictions/prediction-object.ts';
 import type { AppEnv } from './routes/app-context.ts';
 
 const platform = (): Platform => ({
@@ -21,3 +22,9 @@ export default {
     return app.fetch(request, env, context);
   },
 } satisfies ExportedHandler<Env>;
+
+export class Predictions extends PredictionObject {
+  protected override dependencies() {
+    return createDependencies(this.env, bundledModels, platform());
+  }
+}

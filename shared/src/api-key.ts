@@ -10,6 +10,7 @@ export const SCOPES = [
   'huggingface',
   'ollama',
   'moondream',
+  'replicate',
 ] as const;
 export type Scope = (typeof SCOPES)[number];
 

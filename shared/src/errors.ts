@@ -198,10 +198,11 @@ export const PROBLEMS = {
   },
   'not-configured': {
     status: 500,
-    title: 'This deployment lets nobody in yet',
-    cause: 'The operator has neither bound keys nor opened the service to everybody.',
+    title: 'This deployment is not complete yet',
+    cause:
+      'The operator has neither bound keys nor opened the service to everybody, or has not bound what this route stores things in.',
     remedy:
-      'Operators: bind a KV namespace as `KEYS` and create a key with `npm run keys`, or set `ALLOW_ANONYMOUS=true`.',
+      'Operators: bind a KV namespace as `KEYS` and create a key with `npm run keys`, or set `ALLOW_ANONYMOUS=true`; bind the Durable Objects of `wrangler.toml`.',
   },
   'computation-failed': {
     status: 500,

@@ -49,6 +49,7 @@ const LAYERS: readonly Layer[] = [
     'edge core',
     [
       'edge/src/generation/',
+      'edge/src/predictions/',
       'edge/src/retrieval/',
       'edge/src/embeddings/',
       'edge/src/image/',

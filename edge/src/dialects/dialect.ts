@@ -10,12 +10,14 @@ import {
 } from './moondream/errors.ts';
 import { isOllamaPath, ollamaErrorResponse, whyNotInOllama } from './ollama/errors.ts';
 import { combinedErrorResponse, isOpenAiPath, openAiErrorResponse } from './openai/errors.ts';
+import { isReplicatePath, replicateErrorResponse } from './replicate/errors.ts';
 
 /** A dialect, our own API, or either where nobody can tell. */
 export type Dialect =
   | 'native'
   | 'openai'
   | 'hugging-face'
+  | 'replicate'
   | 'ollama'
   | 'moondream'
   | 'moondream-node'
@@ -30,6 +32,7 @@ const ERROR_RESPONSES: Record<Dialect, ErrorResponse> = {
   ollama: ollamaErrorResponse,
   moondream: moondreamErrorResponse,
   'moondream-node': moondreamNodeErrorResponse,
+  replicate: replicateErrorResponse,
   either: combinedErrorResponse,
 };
 
@@ -42,6 +45,7 @@ const OURS = /^\/v1\/(captions|answers|match|embeddings)(\/|$)/;
  * @example dialectOf('/v1/models') // 'openai'
  */
 export function dialectOf(path: string, userAgent?: string): Dialect {
+  if (isReplicatePath(path)) return 'replicate';
   if (isHuggingFacePath(path)) return 'hugging-face';
   if (isOllamaPath(path)) return 'ollama';
   if (isMoondreamPath(path)) return isMoondreamNode(userAgent) ? 'moondream-node' : 'moondream';

@@ -18,6 +18,7 @@ import { type FormEntry, fieldsFromForm } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
 import { parseJsonObject } from './json-body.ts';
 import { isJsonType } from './media-type.ts';
+import { type Part, parseMultipart } from './multipart.ts';
 import { readMultipart } from './multipart-form.ts';
 import { readLimited } from './read-limited.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
@@ -137,6 +138,23 @@ export async function readJsonObject(
   const { parameters } = parseHeaderValue(request.headers.get('content-type'));
   const body = await readDecoded(request, limits.maxBodyBytes, limits);
   return parseJsonObject(body, parameters.get('charset'));
+}
+
+/**
+ * The parts of a body that is a form with files.
+ * @throws ApiError `invalid-multipart`, `body-too-large`, `unsupported-media-type`, and what is wrong with its compression
+ */
+export async function readParts(
+  request: Request,
+  limits: Pick<Limits, 'maxBodyBytes'> & ReadLimits,
+): Promise<Part[]> {
+  const { value: type, parameters } = parseHeaderValue(request.headers.get('content-type'));
+  if (type !== 'multipart/form-data') {
+    const detail = 'Send the file in a form, as multipart/form-data.';
+    throw new ApiError('unsupported-media-type', detail);
+  }
+  const body = await readDecoded(request, limits.maxBodyBytes, limits);
+  return parseMultipart(body, parameters.get('boundary'));
 }
 
 /** A body that is JSON, an image, or the address of one. */

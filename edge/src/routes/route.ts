@@ -25,6 +25,14 @@ export type JsonRequest = {
   orImage?: true;
 };
 
+/** A request that is a form with one file, an image. */
+export type FileRequest = {
+  /** Name of the part that is the file. */
+  file: string;
+  /** The other parts. */
+  fields: z.ZodMiniObject;
+};
+
 /** What a body is: JSON of one of the schemas, the events of a caption or an answer, text, or embeddings as bytes. */
 export type ReplyContent =
   | readonly SchemaName[]
@@ -35,30 +43,42 @@ export type ReplyContent =
   | 'moondream-events'
   | 'ollama-chat-lines'
   | 'ollama-generate-lines'
+  | 'prediction-events'
   | 'text'
   | 'binary';
 
 export type Route = {
   /** GET includes HEAD. */
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'DELETE';
   /** As in OpenAPI, with `{name}` for a parameter. */
   path: string;
   handler: Handler;
   operationId: string;
   tag: Tag;
+  /** Whether what the URL itself holds is what lets a request in, and no key is read. */
+  isSigned?: true;
   summary: string;
   description: string;
   /** What the route reads apart from the body: a member for each parameter. */
   parameters: { path?: z.ZodMiniObject; query?: z.ZodMiniObject; header: z.ZodMiniObject };
-  request?: ImageRequest | JsonRequest;
-  /** Body of the reply 200 by media type. */
+  request?: ImageRequest | JsonRequest | FileRequest;
+  /** Status of a reply that is as it should be, where it is not 200. */
+  status?: 201 | 204;
+  /** Its body by media type. */
   reply: Record<string, ReplyContent>;
-  /** Headers of the reply 200; `x-request-id` is a header of all replies. */
+  /** Its headers; `x-request-id` is a header of all replies. */
   headers: readonly ReplyHeader[];
   /** Further replies that are no problems. */
-  replies?: Record<number, { description: string; headers: readonly ReplyHeader[] }>;
+  replies?: Record<
+    number,
+    {
+      description: string;
+      headers: readonly ReplyHeader[];
+      reply?: Record<string, ReplyContent>;
+    }
+  >;
   /** The problems that it can reply with, apart from those of every route. */
   problems: readonly ProblemSlug[];
   /** The form of its errors: problem documents where nothing is said, `both` where the body of a request decides. */
-  errors?: 'openai' | 'hugging-face' | 'ollama' | 'moondream' | 'both';
+  errors?: 'openai' | 'hugging-face' | 'ollama' | 'moondream' | 'replicate' | 'both';
 };

@@ -21,6 +21,7 @@ import { HUGGING_FACE_ROUTES } from '../dialects/hugging-face/routes.ts';
 import { MOONDREAM_ROUTES } from '../dialects/moondream/routes.ts';
 import { OLLAMA_ROUTES } from '../dialects/ollama/routes.ts';
 import { OPENAI_ROUTES } from '../dialects/openai/routes.ts';
+import { REPLICATE_ROUTES } from '../dialects/replicate/routes.ts';
 import { answers } from './answers.ts';
 import { captions } from './captions.ts';
 import { createEmbeddings } from './create-embeddings.ts';
@@ -147,6 +148,7 @@ const API: readonly Route[] = [
   ...HUGGING_FACE_ROUTES,
   ...OLLAMA_ROUTES,
   ...MOONDREAM_ROUTES,
+  ...REPLICATE_ROUTES,
   {
     method: 'GET',
     path: '/healthz',

@@ -63,6 +63,24 @@ export const CachedEmbeddingHeaders = z.object({
   'if-none-match': ifNoneMatch,
 });
 
+export const PredictionHeaders = z.object({
+  ...ofBody,
+  prefer: described(
+    z.optional(z.string()),
+    '`wait` holds the reply back until the end of the prediction, for 60 seconds at most; `wait=5` for 5.',
+    'wait',
+  ),
+});
+
+export const ResumableHeaders = z.object({
+  ...common,
+  'last-event-id': described(
+    z.optional(z.string()),
+    'Number of the last event that came: the stream begins behind it.',
+    '2',
+  ),
+});
+
 /** Headers of replies. */
 export const ReplyHeaders = z.object({
   'x-request-id': requestId,

@@ -1,5 +1,5 @@
 /** Bodies of requests and replies by media type. */
-import type { ImageRequest, JsonRequest, ReplyContent } from '../route.ts';
+import type { FileRequest, ImageRequest, JsonRequest, ReplyContent } from '../route.ts';
 import { EVENT_EXAMPLES, EXAMPLES } from './examples.ts';
 import { textFields } from './parameters.ts';
 import {
@@ -23,7 +23,11 @@ const bytes = (description: string): JsonSchema => ({
 });
 
 /** The forms that a request with an image may have. */
-export function requestBody(request: ImageRequest | JsonRequest, defaults: Defaults): object {
+export function requestBody(
+  request: ImageRequest | JsonRequest | FileRequest,
+  defaults: Defaults,
+): object {
+  if ('file' in request) return fileBody(request, defaults);
   if (!('fields' in request)) {
     const { json, otherJson = [], orImage = false } = request;
     const names = [json, ...otherJson];
@@ -56,6 +60,27 @@ export function requestBody(request: ImageRequest | JsonRequest, defaults: Defau
       'application/x-www-form-urlencoded': form(request, defaults, IMAGE_TEXT),
       'image/*': { schema: bytes(IMAGE_FILE) },
       'application/octet-stream': { schema: bytes(IMAGE_FILE) },
+    },
+  };
+}
+
+function fileBody({ file, fields }: FileRequest, defaults: Defaults): object {
+  const all = textFields(fields, defaults);
+  return {
+    required: true,
+    description: 'A form. It may be compressed (`content-encoding`).',
+    content: {
+      'multipart/form-data': {
+        schema: {
+          type: 'object',
+          properties: {
+            [file]: bytes(IMAGE_FILE),
+            ...Object.fromEntries(all.map(({ name, schema }) => [name, schema])),
+          },
+          required: [file],
+        },
+        example: { [file]: 'The bytes of an image' },
+      },
     },
   };
 }
@@ -111,6 +136,7 @@ function mediaType(type: string, content: ReplyContent): object {
     case 'answer-events':
     case 'chat-events':
     case 'response-events':
+    case 'prediction-events':
     case 'moondream-events':
     case 'ollama-chat-lines':
     case 'ollama-generate-lines': {
@@ -169,6 +195,11 @@ const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { schema: SchemaName; descrip
     schema: 'OllamaGenerateReply',
     description:
       'Lines of JSON, each an OllamaGenerateReply; one that breaks ends with an OllamaError.',
+  },
+  'prediction-events': {
+    schema: 'PredictionEvent',
+    description:
+      'Server-sent events, from the beginning of the text or behind `Last-Event-ID`, however late they are asked for.',
   },
 };
 

@@ -22,6 +22,8 @@ const TAGS: Record<Tag, string> = {
     'The same for clients of Hugging Face’s API: their endpoint is one of these paths under `/hf`.',
   ollama: 'The same for clients of Ollama’s API: this service is their host.',
   moondream: 'The same for clients of Moondream’s API: their endpoint is `/moondream/v1`.',
+  replicate:
+    'The same for clients of Replicate’s API, as predictions and files that are stored for an hour: their base URL is `/replicate/v1`.',
   service: 'Health, and what describes the service.',
 };
 
@@ -72,21 +74,30 @@ function asDocuments(routes: readonly Route[]): ProblemSlug[] {
 }
 
 function operation(route: Route, defaults: Defaults): object {
-  const { operationId, tag, summary, description, request, reply, replies = {} } = route;
+  const { operationId, tag, isSigned, summary, description, request, reply } = route;
+  const { status = 200, replies = {} } = route;
   return {
     operationId,
     tags: [tag],
-    ...(tag === 'service' && { security: [] }),
+    ...((tag === 'service' || isSigned) && { security: [] }),
     summary,
     description,
     parameters: parametersOf(route, defaults),
     ...(request && { requestBody: requestBody(request, defaults) }),
     responses: {
-      200: { description: 'OK', headers: headers(route.headers), content: replyContent(reply) },
+      [status]: {
+        description: 'OK',
+        headers: headers(route.headers),
+        content: replyContent(reply),
+      },
       ...Object.fromEntries(
         Object.entries(replies).map(([status, other]) => [
           status,
-          { description: other.description, headers: headers(other.headers) },
+          {
+            description: other.description,
+            headers: headers(other.headers),
+            ...(other.reply && { content: replyContent(other.reply) }),
+          },
         ]),
       ),
       ...problemResponses(problemsOf(route), headers, route.errors),

@@ -4,6 +4,7 @@ import { HUGGING_FACE_EXAMPLES } from './hugging-face-examples.ts';
 import { MOONDREAM_EVENT_EXAMPLES, MOONDREAM_EXAMPLES } from './moondream-examples.ts';
 import { OLLAMA_EXAMPLES, OLLAMA_LINE_EXAMPLES } from './ollama-examples.ts';
 import { type Examples, OPENAI_EVENT_EXAMPLES, OPENAI_EXAMPLES } from './openai-examples.ts';
+import { REPLICATE_EVENT_EXAMPLES, REPLICATE_EXAMPLES } from './replicate-examples.ts';
 import type { SCHEMAS, SchemaName } from './schemas.ts';
 
 const sha256 = 'f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f';
@@ -148,6 +149,7 @@ export const EXAMPLES: {
   ...HUGGING_FACE_EXAMPLES,
   ...OLLAMA_EXAMPLES,
   ...MOONDREAM_EXAMPLES,
+  ...REPLICATE_EXAMPLES,
   Health: {
     healthy: {
       summary: 'All is well',
@@ -211,4 +213,5 @@ export const EVENT_EXAMPLES = {
   ...OPENAI_EVENT_EXAMPLES,
   ...OLLAMA_LINE_EXAMPLES,
   ...MOONDREAM_EVENT_EXAMPLES,
+  ...REPLICATE_EVENT_EXAMPLES,
 };

@@ -49,9 +49,10 @@ export function parametersOf({ parameters, request }: Route, defaults: Defaults)
   return [
     ...textFields(parameters.path, defaults).map((field) => parameter('path', field)),
     ...textFields(parameters.query, defaults).map((field) => parameter('query', field)),
-    ...textFields(request && 'fields' in request ? request.fields : undefined, defaults).map(
-      (field) => parameter('query', ofRawBody(field)),
-    ),
+    ...textFields(
+      request && 'json' in request && 'fields' in request ? request.fields : undefined,
+      defaults,
+    ).map((field) => parameter('query', ofRawBody(field))),
     ...textFields(parameters.header, defaults).map((field) => parameter('header', field)),
   ];
 }

@@ -2,6 +2,7 @@
 import { PROBLEMS, type Problem, type ProblemSlug } from '@blip2/shared/errors';
 import type { ReplyHeader } from '@blip2/shared/schemas/headers';
 import { huggingFaceStatus } from '../../dialects/hugging-face/errors.ts';
+import { replicateStatus } from '../../dialects/replicate/errors.ts';
 import type { Route } from '../route.ts';
 import { EXAMPLES } from './examples.ts';
 import { reference, type SchemaName } from './schemas.ts';
@@ -16,6 +17,7 @@ const IN_JSON: Record<NonNullable<Route['errors']>, SchemaName> = {
   'hugging-face': 'HuggingFaceError',
   ollama: 'OllamaError',
   moondream: 'OpenAiError',
+  replicate: 'ReplicateError',
 };
 
 /** What Moondream's client for Node gets, which reads no JSON here. */
@@ -25,6 +27,12 @@ const MOONDREAM_NODE = {
     description:
       'For `moondream-node`: an event `error`, an OpenAiError, and one that is no JSON, at which that client throws.',
   },
+};
+
+/** The status of a problem in dialects that have their own. */
+const STATUSES: Partial<Record<NonNullable<Route['errors']>, (slug: ProblemSlug) => number>> = {
+  'hugging-face': huggingFaceStatus,
+  replicate: replicateStatus,
 };
 
 /** What a route that needs a key can reply with before anything else. */
@@ -37,8 +45,12 @@ const OF_KEYS: readonly ProblemSlug[] = [
 ];
 
 /** The problems of a route, apart from those of every route. */
-export function problemsOf({ tag, problems }: Pick<Route, 'tag' | 'problems'>): ProblemSlug[] {
-  return tag === 'service' ? [...problems] : [...OF_KEYS, ...problems];
+export function problemsOf({
+  tag,
+  isSigned,
+  problems,
+}: Pick<Route, 'tag' | 'isSigned' | 'problems'>): ProblemSlug[] {
+  return tag === 'service' || isSigned ? [...problems] : [...OF_KEYS, ...problems];
 }
 
 /** Headers of problems beside `x-request-id` and `cache-control`. */
@@ -60,8 +72,10 @@ export function problemResponses(
   headers: (names: readonly ReplyHeader[]) => object,
   errors?: Route['errors'],
 ): Record<string, object> {
-  const byStatus = Object.groupBy([...slugs, ...EVERYWHERE], (slug) =>
-    errors === 'hugging-face' ? huggingFaceStatus(slug) : PROBLEMS[slug].status,
+  const statusOf = errors === undefined ? undefined : STATUSES[errors];
+  const byStatus = Object.groupBy(
+    [...new Set([...slugs, ...EVERYWHERE])],
+    (slug) => statusOf?.(slug) ?? PROBLEMS[slug].status,
   );
   return Object.fromEntries(
     Object.entries(byStatus).map(([status, same = []]) => {

@@ -76,6 +76,22 @@ import {
   ResponseStreamEvent,
 } from '@blip2/shared/schemas/openai/responses';
 import { OpenApiDocument } from '@blip2/shared/schemas/openapi';
+import { ReplicateError } from '@blip2/shared/schemas/replicate/error';
+import { ReplicateFile, ReplicateFileList } from '@blip2/shared/schemas/replicate/file';
+import {
+  ReplicateAccount,
+  ReplicateModel,
+  ReplicateModelList,
+  ReplicateVersion,
+  ReplicateVersionList,
+} from '@blip2/shared/schemas/replicate/model';
+import {
+  Prediction,
+  PredictionEvent,
+  PredictionInput,
+  PredictionList,
+  PredictionRequest,
+} from '@blip2/shared/schemas/replicate/prediction';
 import * as z from 'zod/mini';
 
 /** Schemas that the document names; those that check the requests. */
@@ -132,7 +148,20 @@ export const SCHEMAS = {
   OpenAiModel,
   OpenAiModelList,
   OpenApiDocument,
+  Prediction,
+  PredictionEvent,
+  PredictionInput,
+  PredictionList,
+  PredictionRequest,
   Problem,
+  ReplicateAccount,
+  ReplicateError,
+  ReplicateFile,
+  ReplicateFileList,
+  ReplicateModel,
+  ReplicateModelList,
+  ReplicateVersion,
+  ReplicateVersionList,
   RequestImage,
   ResponseObject,
   ResponseRequest,

@@ -1,0 +1,119 @@
+/** Files: clients upload the image of a prediction first, and name it by its address. */
+import { ApiError } from '@blip2/shared/errors';
+import { checkImage, sniff } from '@blip2/shared/image-format';
+import { imageIdOf } from '@blip2/shared/image-id';
+import type { ReplicateFileList } from '@blip2/shared/schemas/replicate/file';
+import type { Dependencies } from '../../dependencies.ts';
+import { parseJsonBytes } from '../../http/json-body.ts';
+import type { Part } from '../../http/multipart.ts';
+import { readParts } from '../../http/request-body.ts';
+import type { FileContent, NewFile, StoredFile } from '../../predictions/contract.ts';
+import { objectIdOf } from '../../predictions/ids.ts';
+import type { AppContext, Handler } from '../../routes/app-context.ts';
+import { mayList, objectOf, ownObject, publicBase, signedObject } from './objects.ts';
+import { shownFile } from './present.ts';
+
+const NOT_STORED = { 'cache-control': 'no-store' };
+const MAX_NAME_LENGTH = 255;
+const MAX_METADATA_BYTES = 4096;
+
+export const createFile: Handler = async (c, deps) => {
+  const object = ownObject(c, deps);
+  const parts = await readParts(c.req.raw, deps.config);
+  const file = await object.putFile(await fileOf(parts, deps.config.maxImageBytes));
+  return c.json(shownFile(file, publicBase(c, deps)), 201, NOT_STORED);
+};
+
+/** @throws ApiError `no-image`, and what is wrong with the image or the metadata */
+async function fileOf(parts: readonly Part[], maxBytes: number): Promise<NewFile> {
+  const content = parts.find(({ name }) => name === 'content');
+  if (content === undefined || content.bytes.length === 0) {
+    const detail = 'content: is required: send the image as the file of this name in the form.';
+    throw new ApiError('no-image', detail, { field: 'content' });
+  }
+  // Of the form's memory, which holds the whole body.
+  const bytes = content.bytes.slice();
+  checkImage(bytes, { maxBytes, field: 'content' });
+  const sniffed = sniff(bytes);
+  const type = sniffed.kind === 'image' ? `image/${sniffed.format}` : 'application/octet-stream';
+  const name = (content.filename ?? 'image').slice(0, MAX_NAME_LENGTH);
+  const sha256 = await imageIdOf(bytes);
+  return { name, type, sha256, metadata: metadataOf(parts), bytes };
+}
+
+function metadataOf(parts: readonly Part[]): string {
+  const field = 'metadata';
+  const part = parts.find(({ name }) => name === field);
+  if (part === undefined || part.bytes.length === 0) return '{}';
+  if (part.bytes.length > MAX_METADATA_BYTES) {
+    const limits = { field, limit: MAX_METADATA_BYTES, actual: part.bytes.length };
+    const detail = `${field}: must have at most ${MAX_METADATA_BYTES} bytes.`;
+    throw new ApiError('invalid-request', detail, limits);
+  }
+  const value = parseJsonBytes(part.bytes, part.charset, field);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new ApiError('invalid-request', `${field}: must be an object of JSON.`, { field });
+  }
+  return JSON.stringify(value);
+}
+
+export const getFile: Handler = async (c, deps) => {
+  const id = c.req.param('file_id') ?? '';
+  const object = objectOf(c, deps, id);
+  const file = object && (await object.findFile(id));
+  if (file === null) throw unknown();
+  return c.json(shownFile(file, publicBase(c, deps)), 200, NOT_STORED);
+};
+
+export const listFiles: Handler = async (c, deps) => {
+  const files: StoredFile[] = mayList(c) ? await ownObject(c, deps).listFiles() : [];
+  const base = publicBase(c, deps);
+  const results = files.map((file) => shownFile(file, base));
+  const list: ReplicateFileList = { previous: null, next: null, results };
+  return c.json(list, 200, NOT_STORED);
+};
+
+export const deleteFile: Handler = async (c, deps) => {
+  const id = c.req.param('file_id') ?? '';
+  const object = objectOf(c, deps, id);
+  if (object === null || !(await object.deleteFile(id))) throw unknown();
+  return c.body(null, 204, NOT_STORED);
+};
+
+export const downloadFile: Handler = async (c, deps) => {
+  const id = c.req.param('file_id') ?? '';
+  const content = await signedObject(deps, id)?.readFile(id, c.req.query('token') ?? '');
+  if (!content) throw unknown('or this URL is not whole');
+  return c.body(content.bytes, 200, {
+    'content-type': content.file.type,
+    'content-disposition': 'attachment',
+    ...NOT_STORED,
+  });
+};
+
+const ADDRESS =
+  /^https?:\/\/[^/?#]+(?:\/[^?#]*)?\/replicate\/v1\/files\/([0-9a-f]+)(?:\/download)?(?:[?#].*)?$/;
+
+/**
+ * The file whose address a text is, under whichever name this service is reached; null where it is another address.
+ * @throws ApiError `image-url-failed` where it is a file of this service that this caller does not have
+ */
+export async function uploadedFile(
+  c: AppContext,
+  deps: Dependencies,
+  text: string,
+  field: string,
+): Promise<FileContent | null> {
+  const [, id = ''] = ADDRESS.exec(text.trim()) ?? [];
+  if (id === '' || deps.predictions === undefined) return null;
+  if (objectIdOf(deps.predictions, id) === null) return null;
+  const content = await objectOf(c, deps, id)?.readFile(id);
+  if (content) return content;
+  const detail = `${field}: there is no such file any more, or its key is another: upload it again.`;
+  throw new ApiError('image-url-failed', detail, { field });
+}
+
+function unknown(orElse = 'or its key is another'): ApiError {
+  const detail = `There is no such file: an hour has passed since it came, newer ones took its room, it was deleted, ${orElse}.`;
+  return new ApiError('not-found', detail);
+}

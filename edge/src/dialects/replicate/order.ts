@@ -1,0 +1,146 @@
+/** From the request of a prediction to what is made: its model, image, prompt and options. */
+import { ApiError } from '@blip2/shared/errors';
+import { checkImage } from '@blip2/shared/image-format';
+import { imageIdOf } from '@blip2/shared/image-id';
+import { answerPrompt } from '@blip2/shared/prompts';
+import {
+  DEFAULT_QUESTION,
+  type PredictionInput,
+  PredictionRequest,
+} from '@blip2/shared/schemas/replicate/prediction';
+import type { Dependencies } from '../../dependencies.ts';
+import type { GenerationOptions } from '../../generation/generation-options.ts';
+import { type Prompt, preparePrompt } from '../../generation/prepare-prompt.ts';
+import { validate } from '../../http/validate.ts';
+import { aboutField, aboutImage } from '../../image/image-field.ts';
+import { type ImageSource, sourceFromText } from '../../image/image-source.ts';
+import type { PredictionOrder } from '../../predictions/contract.ts';
+import { type AppContext, requestContextOf } from '../../routes/app-context.ts';
+import { refuse } from '../refuse.ts';
+import { uploadedFile } from './files.ts';
+import { modelNamed, modelOfVersion, servedModel } from './model-names.ts';
+
+const IMAGE = 'input.image';
+/** As that model samples there. */
+const TOP_P = 0.9;
+
+/**
+ * @param named the model that the path names
+ * @throws ApiError of everything that can be wrong before the image is fetched
+ */
+export async function orderOf(
+  c: AppContext,
+  deps: Dependencies,
+  members: Record<string, unknown>,
+  named?: string,
+): Promise<PredictionOrder> {
+  expectInput(members.input);
+  const request = validate(PredictionRequest, members);
+  const { input, webhook, version, model = named } = request;
+  refuse(
+    'webhook',
+    webhook !== undefined,
+    'nothing is called back here: leave it out, and poll urls.get, send Prefer: wait, or read urls.stream',
+  );
+  const { models } = deps;
+  const subject = model === undefined ? servedModel(models) : modelNamed(models, model);
+  const { model: name, version: id } =
+    version === undefined
+      ? subject
+      : {
+          ...modelOfVersion(models, version),
+          ...(model !== undefined && { model: subject.model }),
+        };
+  const prompt = promptOf(deps, input);
+  const fingerprint = await fingerprintOf([name, id, input]);
+  const { source, shown } = await imageOf(c, deps, input.image);
+  const {
+    signal: _signal,
+    deadlineAt: _at,
+    waitUntil: _wait,
+    ...context
+  } = requestContextOf(c, deps);
+  return {
+    model: name,
+    version: id,
+    input: { ...input, image: shown },
+    source,
+    field: IMAGE,
+    prompt,
+    fingerprint,
+    context,
+  };
+}
+
+/**
+ * A version of that client sends itself in place of the input, key included.
+ * @throws ApiError `invalid-request` that repeats nothing of it
+ */
+function expectInput(input: unknown): void {
+  if (typeof input !== 'object' || input === null) return;
+  if (!('auth' in input && 'baseUrl' in input)) return;
+  throw new ApiError(
+    'invalid-request',
+    "input: is the client itself, with its key: the client's fileEncodingStrategy 'data-uri' sends that; leave it out, or write the image as a data: URL yourself.",
+    { field: 'input' },
+  );
+}
+
+/** @throws ApiError that names the member of the input */
+function promptOf(deps: Dependencies, input: PredictionInput): Prompt {
+  const {
+    image: _image,
+    caption = false,
+    question = DEFAULT_QUESTION,
+    context = '',
+    use_nucleus_sampling: do_sample = false,
+    temperature,
+    ...rest
+  } = input;
+  const options: GenerationOptions = {
+    ...rest,
+    do_sample,
+    ...(do_sample && {
+      top_p: rest.top_p ?? TOP_P,
+      ...(temperature !== undefined && { temperature }),
+    }),
+  };
+  const isCaption = caption || question.trim() === '';
+  const before = context.trim() === '' ? '' : `${context.trim()} `;
+  const text = isCaption ? '' : `${before}${answerPrompt(deps.models.generate.family, question)}`;
+  try {
+    return preparePrompt(deps, { text, field: 'question' }, options);
+  } catch (thrown) {
+    if (!(thrown instanceof ApiError) || thrown.extras.field === undefined) throw thrown;
+    throw aboutField(thrown, `input.${thrown.extras.field}`);
+  }
+}
+
+/** The image, and what is shown of it: not its bytes. */
+async function imageOf(
+  c: AppContext,
+  deps: Dependencies,
+  text: string,
+): Promise<{ source: ImageSource; shown: string }> {
+  try {
+    const file = await uploadedFile(c, deps, text, IMAGE);
+    if (file !== null) return { source: { kind: 'bytes', bytes: file.bytes }, shown: text };
+    const source = sourceFromText(text, IMAGE);
+    switch (source.kind) {
+      case 'url':
+        return { source, shown: source.url };
+      case 'sha256':
+        return { source, shown: source.sha256 };
+      case 'bytes':
+        checkImage(source.bytes, { maxBytes: deps.config.maxImageBytes, field: IMAGE });
+        return { source, shown: await imageIdOf(source.bytes) };
+    }
+  } catch (thrown) {
+    throw aboutImage(thrown, IMAGE);
+  }
+}
+
+async function fingerprintOf(what: unknown): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(what));
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)).toHex();
+}

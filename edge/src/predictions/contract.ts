@@ -1,0 +1,91 @@
+/** What the Worker and the Durable Object of a caller's predictions say to each other: plain values. */
+import { ApiError, type Problem } from '@blip2/shared/errors';
+import type { Prompt } from '../generation/prepare-prompt.ts';
+import type { ImageSource } from '../image/image-source.ts';
+import type { RequestContext } from '../request-context.ts';
+
+/** How long predictions and files are stored, milliseconds. */
+export const STORED_MS = 3_600_000;
+
+/** All times are milliseconds since the epoch. */
+export type StoredPrediction = {
+  id: string;
+  model: string;
+  version: string;
+  /** As it is shown. */
+  input: Record<string, unknown>;
+  status: 'starting' | 'processing' | 'succeeded' | 'failed' | 'canceled';
+  output: string | null;
+  error: string | null;
+  createdAt: number;
+  startedAt: number | null;
+  endedAt: number | null;
+  /** Who has it may read the stream. */
+  token: string;
+};
+
+/** A prediction to make, which has been validated. */
+export type PredictionOrder = Pick<StoredPrediction, 'model' | 'version' | 'input'> & {
+  source: ImageSource;
+  /** The member of the request that names the image. */
+  field: string;
+  prompt: Prompt;
+  /** The same for requests that ask for the same. */
+  fingerprint: string;
+  /** What is known of the request beyond its own time. */
+  context: Omit<RequestContext, 'signal' | 'deadlineAt' | 'waitUntil'>;
+};
+
+/** Where a page of a list begins: behind the prediction of this number. */
+export type Cursor = { direction: 'older' | 'newer'; number: number };
+export type Page = {
+  predictions: StoredPrediction[];
+  older: number | null;
+  newer: number | null;
+};
+
+export type StoredFile = {
+  id: string;
+  name: string;
+  type: string;
+  size: number;
+  sha256: string;
+  /** JSON of an object. */
+  metadata: string;
+  createdAt: number;
+  /** Who has it may read the bytes. */
+  token: string;
+};
+export type NewFile = Pick<StoredFile, 'name' | 'type' | 'sha256' | 'metadata'> & {
+  bytes: Uint8Array<ArrayBuffer>;
+};
+export type FileContent = { file: StoredFile; bytes: Uint8Array<ArrayBuffer> };
+
+/** A value, or the problem that there is none: errors lose their members on the way out of an object. */
+export type Outcome<T> = { value: T } | { problem: Problem };
+
+/** The object of one caller, as it is called from outside. */
+export type Predictions = {
+  create(order: PredictionOrder): Promise<Outcome<StoredPrediction>>;
+  /** The prediction when it has ended, or after so many milliseconds. @param waiter a name for `leave` */
+  wait(id: string, ms: number, waiter: string): Promise<StoredPrediction | null>;
+  /** Whoever waited under this name has gone away. */
+  leave(id: string, waiter: string): Promise<void>;
+  find(id: string): Promise<StoredPrediction | null>;
+  cancel(id: string): Promise<StoredPrediction | null>;
+  list(cursor: Cursor | null): Promise<Page>;
+  /** Its events from the beginning, or behind one. @returns null where there is none, or the token is not its own */
+  stream(id: string, token: string, after: number): Promise<Outcome<Response> | null>;
+  putFile(file: NewFile): Promise<StoredFile>;
+  findFile(id: string): Promise<StoredFile | null>;
+  listFiles(): Promise<StoredFile[]>;
+  /** @param token where the caller has nothing else to show */
+  readFile(id: string, token?: string): Promise<FileContent | null>;
+  deleteFile(id: string): Promise<boolean>;
+};
+
+/** @throws ApiError the problem */
+export function valueFrom<T>(outcome: Outcome<T>): T {
+  if ('value' in outcome) return outcome.value;
+  throw ApiError.fromProblem(outcome.problem);
+}

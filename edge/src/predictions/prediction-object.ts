@@ -1,0 +1,319 @@
+/**
+ * The Durable Object of one caller: makes the predictions, and stores them and the files for an hour. The work is done
+ * here and not in the Worker, which ends soon after its reply: an object goes on while it waits for the GPU worker.
+ */
+import { DurableObject } from 'cloudflare:workers';
+import { ApiError } from '@blip2/shared/errors';
+import type { Dependencies } from '../dependencies.ts';
+import { beginGeneration } from '../generation/begin-generation.ts';
+import { HEARTBEAT_MS, sseResponse } from '../http/sse.ts';
+import { aboutImage } from '../image/image-field.ts';
+import { logError, logWarning } from '../log.ts';
+import type { Env } from '../platform.ts';
+import type { RequestContext } from '../request-context.ts';
+import {
+  type Cursor,
+  type FileContent,
+  type NewFile,
+  type Outcome,
+  type Page,
+  type PredictionOrder,
+  type Predictions,
+  STORED_MS,
+  type StoredFile,
+  type StoredPrediction,
+} from './contract.ts';
+import { FileTable } from './file-table.ts';
+import { newId, randomHex } from './ids.ts';
+import { PredictionTable } from './prediction-table.ts';
+import { Run } from './run.ts';
+import { eventsOf } from './stream-events.ts';
+
+/** Predictions of one caller that have not ended. */
+const MAX_UNFINISHED = 64;
+/** Streams of one prediction that are open at a time. */
+const MAX_READERS = 32;
+/** How long after its end a prediction is also the reply to the same request, which its client may have sent again. */
+const REPEATED_MS = 5000;
+const RETRY_AFTER_S = 1;
+
+type Deps = Pick<Dependencies, 'config' | 'fetch' | 'gpu' | 'models' | 'now' | 'stores'>;
+
+export abstract class PredictionObject extends DurableObject<Env> implements Predictions {
+  readonly #predictions: PredictionTable;
+  readonly #files: FileTable;
+  /** Those that have not ended, and those that ended a moment ago, by id. */
+  readonly #runs = new Map<string, Run>();
+  #deps: Deps | undefined;
+  #isPrepared: boolean;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const { sql } = ctx.storage;
+    this.#predictions = new PredictionTable(sql);
+    this.#files = new FileTable(sql);
+    // Nothing is written before there is something to store: whoever guesses at ids leaves nothing behind.
+    this.#isPrepared =
+      sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'files'").toArray()[0] !== undefined;
+  }
+
+  /** What predictions are made with: its own, since no two objects may wait for one connection. */
+  protected abstract dependencies(): Deps;
+
+  async create(order: PredictionOrder): Promise<Outcome<StoredPrediction>> {
+    const deps = this.#dependencies();
+    this.#forget(deps.now());
+    const repeated = this.#repeated(order.fingerprint);
+    if (repeated !== undefined) return { value: repeated.prediction };
+    const bytes = order.source.kind === 'bytes' ? order.source.bytes.length : 0;
+    const refusal = this.#refusal(bytes, deps.config.maxHeldBytes);
+    if (refusal !== undefined) return { problem: refusal.toProblem() };
+    this.#prepare();
+    const { model, version, input, fingerprint } = order;
+    const prediction: StoredPrediction = {
+      id: newId(this.ctx.id),
+      model,
+      version,
+      input,
+      status: 'starting',
+      output: null,
+      error: null,
+      createdAt: deps.now(),
+      startedAt: null,
+      endedAt: null,
+      token: randomHex(),
+    };
+    const run = new Run(
+      prediction,
+      { fingerprint, bytes },
+      {
+        now: deps.now,
+        onEnd: ({ prediction: ended, deltas }) => this.#predictions.update(ended, deltas),
+      },
+    );
+    this.#predictions.insert(prediction);
+    this.#runs.set(prediction.id, run);
+    this.ctx.waitUntil(this.#make(run, order, deps));
+    await this.#expireLater(prediction.createdAt);
+    return { value: prediction };
+  }
+
+  async wait(id: string, ms: number, waiter: string): Promise<StoredPrediction | null> {
+    await this.#runs.get(id)?.wait(ms, waiter);
+    // Not as somebody who asks: it may be over because nobody does.
+    return this.#find(id)?.prediction ?? null;
+  }
+
+  async leave(id: string, waiter: string): Promise<void> {
+    this.#runs.get(id)?.leave(waiter);
+  }
+
+  async find(id: string): Promise<StoredPrediction | null> {
+    this.#runs.get(id)?.stay();
+    return this.#find(id)?.prediction ?? null;
+  }
+
+  async cancel(id: string): Promise<StoredPrediction | null> {
+    this.#runs.get(id)?.end({ status: 'canceled' });
+    return await this.find(id);
+  }
+
+  async list(cursor: Cursor | null): Promise<Page> {
+    if (!this.#isPrepared) return { predictions: [], older: null, newer: null };
+    const page = this.#predictions.list(cursor, this.#dependencies().now());
+    return { ...page, predictions: page.predictions.map((stored) => this.#asItIs(stored)) };
+  }
+
+  async stream(id: string, token: string, after: number): Promise<Outcome<Response> | null> {
+    const found = this.#find(id);
+    if (found === null || found.prediction.token !== token) return null;
+    const run = this.#runs.get(id);
+    if (run !== undefined && run.readers >= MAX_READERS) {
+      const detail = `${MAX_READERS} streams of this prediction are open: close one of them.`;
+      const extras = { limit: MAX_READERS, retry_after: RETRY_AFTER_S };
+      return { problem: new ApiError('too-many-requests', detail, extras).toProblem() };
+    }
+    const left = new AbortController();
+    const parts = run?.read(after, left.signal) ?? found.deltas.slice(after);
+    const from = Math.min(after, run?.deltas.length ?? found.deltas.length);
+    const value = await sseResponse(
+      eventsOf(parts, from, () => run?.prediction ?? found.prediction),
+      {
+        format: (text) => text,
+        formatError: () => '',
+        heartbeatMs: HEARTBEAT_MS,
+        onCancel: () => left.abort(),
+      },
+    );
+    return { value };
+  }
+
+  async putFile(file: NewFile): Promise<StoredFile> {
+    this.#prepare();
+    const createdAt = this.#dependencies().now();
+    const id = newId(this.ctx.id);
+    const stored = this.#files.put(file, { id, token: randomHex(), createdAt });
+    await this.#expireLater(createdAt);
+    return stored;
+  }
+
+  async findFile(id: string): Promise<StoredFile | null> {
+    return this.#isPrepared ? this.#files.find(id, this.#dependencies().now()) : null;
+  }
+
+  async listFiles(): Promise<StoredFile[]> {
+    return this.#isPrepared ? this.#files.list(this.#dependencies().now()) : [];
+  }
+
+  async readFile(id: string, token?: string): Promise<FileContent | null> {
+    if (!this.#isPrepared) return null;
+    const content = this.#files.read(id, this.#dependencies().now());
+    return token === undefined || content?.file.token === token ? content : null;
+  }
+
+  async deleteFile(id: string): Promise<boolean> {
+    return this.#isPrepared && this.#files.delete(id);
+  }
+
+  /** Deletes what is an hour old; an object that has nothing left leaves nothing behind. */
+  override async alarm(): Promise<void> {
+    if (!this.#isPrepared) return;
+    const now = this.#dependencies().now();
+    this.#forget(now);
+    const oldest = [this.#predictions.expire(now), this.#files.expire(now)].filter(
+      (time) => time !== null,
+    );
+    if (oldest.length > 0) {
+      await this.ctx.storage.setAlarm(Math.min(...oldest) + STORED_MS);
+      return;
+    }
+    this.#isPrepared = false;
+    await this.ctx.storage.deleteAll();
+  }
+
+  #dependencies(): Deps {
+    this.#deps ??= this.dependencies();
+    return this.#deps;
+  }
+
+  #prepare(): void {
+    if (this.#isPrepared) return;
+    this.#predictions.create();
+    this.#files.create();
+    this.#isPrepared = true;
+  }
+
+  async #expireLater(createdAt: number): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) === null) {
+      await this.ctx.storage.setAlarm(createdAt + STORED_MS);
+    }
+  }
+
+  /** Drops from memory what ended a while ago: the table has it. */
+  #forget(now: number): void {
+    for (const [id, { prediction }] of this.#runs) {
+      if (prediction.endedAt !== null && now - prediction.endedAt > REPEATED_MS) {
+        this.#runs.delete(id);
+      }
+    }
+  }
+
+  /** What failed or was canceled is asked for anew. */
+  #repeated(fingerprint: string): Run | undefined {
+    const run = [...this.#runs.values()].find(
+      (other) =>
+        other.fingerprint === fingerprint &&
+        !['failed', 'canceled'].includes(other.prediction.status),
+    );
+    run?.stay();
+    return run;
+  }
+
+  #refusal(bytes: number, maxHeldBytes: number): ApiError | undefined {
+    const unfinished = [...this.#runs.values()].filter(({ hasEnded }) => !hasEnded);
+    const held = unfinished.reduce((sum, run) => sum + run.bytes, 0);
+    const extras = { limit: MAX_UNFINISHED, retry_after: RETRY_AFTER_S };
+    if (unfinished.length >= MAX_UNFINISHED) {
+      const detail = `${MAX_UNFINISHED} predictions have not ended: wait for one of them, or cancel it.`;
+      return new ApiError('too-many-requests', detail, extras);
+    }
+    if (held === 0 || held + bytes <= maxHeldBytes) return undefined;
+    const detail =
+      'The images of the predictions that have not ended take all room: wait for one of them, or cancel it.';
+    return new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
+  }
+
+  #find(id: string): { prediction: StoredPrediction; deltas: readonly string[] } | null {
+    if (!this.#isPrepared) return null;
+    const now = this.#dependencies().now();
+    this.#forget(now);
+    const run = this.#runs.get(id);
+    if (run !== undefined) return run;
+    const stored = this.#predictions.find(id, now);
+    return stored && { ...stored, prediction: this.#asItIs(stored.prediction) };
+  }
+
+  /** One that has not ended and is not being made was lost with an earlier instance of this object. */
+  #asItIs(stored: StoredPrediction): StoredPrediction {
+    const run = this.#runs.get(stored.id);
+    if (run !== undefined) return run.prediction;
+    if (stored.endedAt !== null) return stored;
+    const error = 'The service was started anew before this prediction had ended: create it again.';
+    return { ...stored, status: 'failed', error, endedAt: stored.createdAt };
+  }
+
+  async #make(run: Run, order: PredictionOrder, deps: Deps): Promise<void> {
+    const context: RequestContext = {
+      ...order.context,
+      signal: run.signal,
+      deadlineAt: run.prediction.createdAt + deps.config.deadlineMs,
+      waitUntil: (work) => this.ctx.waitUntil(work),
+    };
+    while (!run.hasEnded) {
+      try {
+        await generateInto(run, order, deps, context);
+      } catch (thrown) {
+        if (run.hasEnded) return;
+        const error = ApiError.from(aboutImage(thrown, order.field));
+        if (mayPass(error) && run.deltas.length === 0) {
+          const ms = 1000 * (error.extras.retry_after ?? RETRY_AFTER_S);
+          if (deps.now() + ms < context.deadlineAt) {
+            await scheduler.wait(ms);
+            continue;
+          }
+        }
+        logFailure(error, order.context.requestId);
+        run.end({ status: 'failed', error: error.message });
+      }
+    }
+  }
+}
+
+async function generateInto(
+  run: Run,
+  { source, prompt }: PredictionOrder,
+  deps: Deps,
+  context: RequestContext,
+): Promise<void> {
+  const { deltas } = await beginGeneration(deps, { source, prompt }, context);
+  for await (const delta of deltas) {
+    if (run.hasEnded) return;
+    run.start();
+    if (delta.type === 'delta') run.add(delta.text);
+    if (delta.type === 'done') run.end({ status: 'succeeded', output: delta.generation.text });
+  }
+  // Ends every prediction, whatever a generation does.
+  run.end({ status: 'failed', error: 'The text ended without its last part.' });
+}
+
+/** Who has to wait for a place waits here, and not its client. */
+function mayPass({ slug }: ApiError): boolean {
+  return ['too-many-requests', 'overloaded', 'shutting-down'].includes(slug);
+}
+
+function logFailure({ status, slug, message, cause }: ApiError, request_id: string): void {
+  if (status < 500) return;
+  const detail = cause instanceof Error ? (cause.stack ?? cause.message) : cause;
+  const log = slug === 'internal-error' || slug === 'bad-gateway' ? logError : logWarning;
+  log('problem', { request_id, slug, message, cause: detail });
+}

@@ -1,0 +1,94 @@
+/** The predictions of one caller in its object's SQLite: the last ones, for an hour. */
+import { type Cursor, type Page, STORED_MS, type StoredPrediction } from './contract.ts';
+
+/** Predictions that one caller has at most: those that ended longest ago make room. */
+const MAX_PREDICTIONS = 200;
+const PAGE_SIZE = 50;
+
+type Row = { number: number; record: string; deltas: string };
+export type Stored = { prediction: StoredPrediction; deltas: string[] };
+
+export class PredictionTable {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  create(): void {
+    this.#sql.exec(
+      'CREATE TABLE IF NOT EXISTS predictions (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, created_at INTEGER, record TEXT, deltas TEXT)',
+    );
+  }
+
+  insert(prediction: StoredPrediction): void {
+    const { id, createdAt } = prediction;
+    const record = JSON.stringify(prediction);
+    this.#sql.exec(
+      'INSERT INTO predictions (id, created_at, record, deltas) VALUES (?, ?, ?, ?)',
+      ...[id, createdAt, record, '[]'],
+    );
+    this.#sql.exec(
+      'DELETE FROM predictions WHERE number <= (SELECT MAX(number) FROM predictions) - ?',
+      MAX_PREDICTIONS,
+    );
+  }
+
+  update(prediction: StoredPrediction, deltas: readonly string[]): void {
+    this.#sql.exec(
+      'UPDATE predictions SET record = ?, deltas = ? WHERE id = ?',
+      ...[JSON.stringify(prediction), JSON.stringify(deltas), prediction.id],
+    );
+  }
+
+  find(id: string, now: number): Stored | null {
+    const [row] = this.#sql
+      .exec<Row>(
+        'SELECT number, record, deltas FROM predictions WHERE id = ? AND created_at > ?',
+        ...[id, now - STORED_MS],
+      )
+      .toArray();
+    return row === undefined ? null : storedOf(row);
+  }
+
+  /** The newest first, whichever way the page was come to. */
+  list(cursor: Cursor | null, now: number): Page {
+    const isNewer = cursor?.direction === 'newer';
+    const [compare, order] = isNewer ? ['>', 'ASC'] : ['<', 'DESC'];
+    const from = cursor?.number ?? Number.MAX_SAFE_INTEGER;
+    const rows = this.#sql
+      .exec<Row>(
+        `SELECT number, record, deltas FROM predictions WHERE number ${compare} ? AND created_at > ? ORDER BY number ${order} LIMIT ?`,
+        ...[from, now - STORED_MS, PAGE_SIZE],
+      )
+      .toArray();
+    if (isNewer) rows.reverse();
+    const [newest, oldest] = [rows.at(0)?.number ?? from, rows.at(-1)?.number ?? from];
+    return {
+      predictions: rows.map((row) => storedOf(row).prediction),
+      older: this.#has('<', oldest, now) ? oldest : null,
+      newer: this.#has('>', newest, now) ? newest : null,
+    };
+  }
+
+  #has(compare: '<' | '>', number: number, now: number): boolean {
+    const { count } = this.#sql
+      .exec<{ count: number }>(
+        `SELECT COUNT(*) AS count FROM predictions WHERE number ${compare} ? AND created_at > ?`,
+        ...[number, now - STORED_MS],
+      )
+      .one();
+    return count > 0;
+  }
+
+  /** Deletes what is older than an hour. @returns when the oldest of the rest was created */
+  expire(now: number): number | null {
+    this.#sql.exec('DELETE FROM predictions WHERE created_at <= ?', now - STORED_MS);
+    const sql = 'SELECT MIN(created_at) AS oldest FROM predictions';
+    return this.#sql.exec<{ oldest: number | null }>(sql).one().oldest;
+  }
+}
+
+function storedOf({ record, deltas }: Row): Stored {
+  return { prediction: JSON.parse(record), deltas: JSON.parse(deltas) };
+}
