@@ -6,6 +6,8 @@ import { createDependencies } from './dependencies.ts';
 import type { Env, Platform } from './platform.ts';
 import type { AppEnv } from './routes/app-context.ts';
 
+export { CallerLimits } from './limits/caller-limits.ts';
+
 const platform = (): Platform => ({
   fetch: (url, init) => fetch(url, init),
   coloCache: caches.default,

@@ -4,6 +4,7 @@ import type { Dependencies } from '../dependencies.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { clientOf } from '../http/client-address.ts';
 import type { Caller } from '../keys/authenticate.ts';
+import type { Account } from '../limits/account.ts';
 import type { Env } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 
@@ -15,6 +16,8 @@ export type AppEnv = {
     startedAt: number;
     /** Who was let in by a key; else the address tells callers apart. */
     caller?: Caller | null;
+    /** What the request takes from the limits of its caller, where anything is counted. */
+    account?: Account | undefined;
     /** Where a handler finds out which dialect a request is in: else its path says so. */
     dialect?: Dialect;
   };
@@ -30,9 +33,11 @@ export function requestContextOf(
   canceled?: AbortSignal,
 ): RequestContext {
   const { signal } = c.req.raw;
+  const account = c.get('account');
   return {
     requestId: c.get('requestId'),
     client: c.get('caller')?.id ?? clientOf(c.req.raw.headers, config),
+    ...(account !== undefined && { account }),
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

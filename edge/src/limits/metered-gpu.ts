@@ -1,0 +1,68 @@
+/** The GPU worker for callers with accounts: work is charged before it begins, and settled however it ends. */
+import type { GpuTask } from '@blip2/shared/wire';
+import { GpuClient, type GpuClientOptions, type GpuReplyEvent, type GpuSource } from '../gpu/client.ts';
+import type { RequestContext } from '../request-context.ts';
+import type { Account } from './account.ts';
+import type { Cost, Use } from './limits.ts';
+
+export class MeteredGpu extends GpuClient {
+  readonly #queryTokens: number;
+
+  constructor(options: GpuClientOptions) {
+    super(options);
+    this.#queryTokens = options.models.generate.num_query_tokens;
+  }
+
+  /** @throws ApiError `quota-exceeded`, `limits-unavailable`, and those of the GPU worker */
+  override run(
+    task: GpuTask,
+    source: GpuSource | null,
+    context: RequestContext,
+  ): AsyncGenerator<GpuReplyEvent, void, undefined> {
+    const { account } = context;
+    if (account === undefined) return super.run(task, source, context);
+    return this.#metered(account, task, source, context);
+  }
+
+  async *#metered(
+    account: Account,
+    task: GpuTask,
+    source: GpuSource | null,
+    context: RequestContext,
+  ): AsyncGenerator<GpuReplyEvent, void, undefined> {
+    const prompt_tokens = promptTokens(task, this.#queryTokens);
+    const images = source?.type === 'image' ? 1 : 0;
+    const cost: Cost = { tokens: prompt_tokens + mostGenerated(task), images };
+    const charge = await account.charge(cost, context.deadlineAt);
+    const actual: Use = { prompt_tokens: 0, completion_tokens: 0, images: 0 };
+    try {
+      for await (const event of super.run(task, source, context)) {
+        // Whoever is refused by the worker, or gets nothing of it, has used nothing.
+        actual.prompt_tokens = prompt_tokens;
+        if (event.type === 'tokens') actual.completion_tokens += event.tokens.length;
+        if (event.type === 'embeddings' || event.type === 'scores') actual.images = images;
+        yield event;
+      }
+    } finally {
+      charge.settle(actual);
+    }
+  }
+}
+
+/** What the model reads: image positions and text of a generation, or the texts that are compared. */
+export function promptTokens(task: GpuTask, queryTokens: number): number {
+  switch (task.kind) {
+    case 'generate':
+      return queryTokens + task.input_ids.length;
+    case 'match':
+    case 'embed-texts':
+      return task.texts.reduce((sum, { length }) => sum + length, 0);
+    case 'embed':
+      return 0;
+  }
+}
+
+/** Tokens that can be generated at most. */
+function mostGenerated(task: GpuTask): number {
+  return task.kind === 'generate' ? task.generation.n * task.generation.max_tokens : 0;
+}
