@@ -1,7 +1,7 @@
 /** The dialects of other services: which of them a request is in, and so the form of its errors. */
 import { type ApiError, problemResponse } from '@blip2/shared/errors';
 import { huggingFaceErrorResponse, isHuggingFacePath } from './hugging-face/errors.ts';
-import { combinedErrorResponse, isOpenAiPath, openAiErrorResponse } from './openai/errors.ts';
+import { combinedErrorResponse, isOpenAiClient, isOpenAiPath, openAiErrorResponse } from './openai/errors.ts';
 
 /** A dialect, our own API, or either where nobody can tell. */
 export type Dialect = 'native' | 'openai' | 'hugging-face' | 'either';
@@ -17,13 +17,15 @@ const ERROR_RESPONSES: Record<Dialect, ErrorResponse> = {
 
 /** The base URL of OpenAI's clients, under which our own routes are, too. */
 const isSharedPath = (path: string) => /^\/v1(\/|$)/.test(path);
-const OURS = /^\/v1\/(captions|answers|match|embeddings)(\/|$)/;
+const OURS = /^\/v1\/(captions|answers|match|embeddings|usage)(\/|$)/;
 
 /**
- * What the path says alone; a handler that reads several dialects says later which it was.
- * @example dialectOfPath('/v1/models') // 'openai'
+ * What path and headers say; a handler that reads several dialects says later which it was.
+ * @example dialectOf('/v1/models', headers) // 'openai'
  */
-export function dialectOfPath(path: string): Dialect {
+export function dialectOf(path: string, headers: Headers): Dialect {
+  // The path is OpenAI's as well as ours: where the body has not been read, who sends it tells.
+  if (path === '/v1/embeddings' && isOpenAiClient(headers)) return 'openai';
   if (isHuggingFacePath(path)) return 'hugging-face';
   if (isOpenAiPath(path)) return 'openai';
   return isSharedPath(path) && !OURS.test(path) ? 'either' : 'native';

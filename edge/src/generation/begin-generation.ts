@@ -2,6 +2,7 @@
 import type { Dependencies } from '../dependencies.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
+import { mostGenerated } from '../limits/cost.ts';
 import type { RequestContext } from '../request-context.ts';
 import { type Delta, generate } from './generate.ts';
 import type { Prompt } from './prepare-prompt.ts';
@@ -29,6 +30,9 @@ export async function beginGeneration(
   { source, prompt }: { source: ImageSource; prompt: Prompt },
   context: RequestContext,
 ): Promise<BegunGeneration> {
+  const { inputIds, generation } = prompt;
+  const tokens = deps.models.generate.num_query_tokens + inputIds.length + mostGenerated(generation);
+  await context.account?.expect({ tokens, images: 0 });
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();
   const subject = { ...input, instructionIds: prompt.instructionIds };

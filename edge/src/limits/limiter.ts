@@ -31,7 +31,7 @@ export type Sender = {
 export type CallerUsage = { limits: Limits; standings: Standings; days: DayUse[] };
 
 /** Days of use that are remembered of a key; of an address, the present one. */
-export const KEY_DAYS = 31;
+const KEY_DAYS = 31;
 const ADDRESS_DAYS = 1;
 const RETRY_SECONDS = 1;
 
@@ -44,13 +44,12 @@ export class Limiter {
   }
 
   /**
-   * Admits a request. Whoever has limits waits for the object that counts; the use of a key without limits is written
-   * down meanwhile, and an address without limits is not counted at all.
-   * @param tokens what the request needs at least
+   * The account of a request. Whoever has limits waits for the object that counts; the use of a key without limits is
+   * written down meanwhile, and an address without limits is not counted at all.
    * @returns undefined where nothing is counted
-   * @throws ApiError `quota-exceeded`, `limits-unavailable`, `not-configured`
+   * @throws ApiError `not-configured`
    */
-  async admit(sender: Sender, tokens: number): Promise<Account | undefined> {
+  open(sender: Sender): Account | undefined {
     const { objects, config, now } = this.#options;
     const { caller } = sender;
     const limits = limitsOf(caller, config);
@@ -61,11 +60,7 @@ export class Limiter {
     }
     if (!hasLimits && caller === null) return undefined;
     const object = this.#objectOf(objects, sender, limits);
-    const who = caller === null ? 'address' : 'key';
-    const account = new Account({ limits, object, who, now });
-    if (hasLimits) await account.admit(tokens);
-    else sender.waitUntil(object.admit(0).catch(() => {}));
-    return account;
+    return new Account({ limits, object, who: caller === null ? 'address' : 'key', now });
   }
 
   /** @throws ApiError `limits-unavailable`; `not-configured` where a key has no object that would count */
@@ -86,7 +81,12 @@ export class Limiter {
     const days = sender.caller === null ? ADDRESS_DAYS : KEY_DAYS;
     const verdict = (decided: Promise<Verdict>) => this.#verdict(decided, sender);
     return {
-      admit: (tokens) => verdict(stub.admit(limits, tokens, days)),
+      admit: async (tokens) => {
+        const admitted = verdict(stub.admit(limits, tokens, days));
+        if (isLimited(limits)) return await admitted;
+        sender.waitUntil(admitted.catch(() => {}));
+        return null;
+      },
       check: (cost) => verdict(stub.check(limits, cost)),
       charge: (ask, id) => verdict(stub.charge(limits, ask, id)),
       settle: (id, actual) => {

@@ -3,7 +3,8 @@ import type { GpuTask } from '@blip2/shared/wire';
 import { GpuClient, type GpuClientOptions, type GpuReplyEvent, type GpuSource } from '../gpu/client.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { Account } from './account.ts';
-import type { Cost, Use } from './limits.ts';
+import { mostGenerated, promptTokens } from './cost.ts';
+import type { Use } from './limits.ts';
 
 export class MeteredGpu extends GpuClient {
   readonly #queryTokens: number;
@@ -32,7 +33,8 @@ export class MeteredGpu extends GpuClient {
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
     const prompt_tokens = promptTokens(task, this.#queryTokens);
     const images = source?.type === 'image' ? 1 : 0;
-    const cost: Cost = { tokens: prompt_tokens + mostGenerated(task), images };
+    const generated = task.kind === 'generate' ? mostGenerated(task.generation) : 0;
+    const cost = { tokens: prompt_tokens + generated, images };
     const charge = await account.charge(cost, context.deadlineAt);
     const actual: Use = { prompt_tokens: 0, completion_tokens: 0, images: 0 };
     try {
@@ -47,22 +49,4 @@ export class MeteredGpu extends GpuClient {
       charge.settle(actual);
     }
   }
-}
-
-/** What the model reads: image positions and text of a generation, or the texts that are compared. */
-export function promptTokens(task: GpuTask, queryTokens: number): number {
-  switch (task.kind) {
-    case 'generate':
-      return queryTokens + task.input_ids.length;
-    case 'match':
-    case 'embed-texts':
-      return task.texts.reduce((sum, { length }) => sum + length, 0);
-    case 'embed':
-      return 0;
-  }
-}
-
-/** Tokens that can be generated at most. */
-function mostGenerated(task: GpuTask): number {
-  return task.kind === 'generate' ? task.generation.n * task.generation.max_tokens : 0;
 }

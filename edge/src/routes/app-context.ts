@@ -5,6 +5,7 @@ import type { Dialect } from '../dialects/dialect.ts';
 import { clientOf } from '../http/client-address.ts';
 import type { Caller } from '../keys/authenticate.ts';
 import type { Account } from '../limits/account.ts';
+import type { Sender } from '../limits/limiter.ts';
 import type { Env } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 
@@ -25,6 +26,16 @@ export type AppEnv = {
 export type AppContext = Context<AppEnv>;
 
 export type Handler = (c: AppContext, deps: Dependencies) => Response | Promise<Response>;
+
+/** Who sends a request, for what counts it. */
+export function senderOf(c: AppContext, config: Dependencies['config']): Sender {
+  return {
+    caller: c.get('caller') ?? null,
+    address: clientOf(c.req.raw.headers, config),
+    requestId: c.get('requestId'),
+    waitUntil: (work) => c.executionCtx.waitUntil(work),
+  };
+}
 
 /** @param canceled aborted when the client of a streamed reply goes away */
 export function requestContextOf(

@@ -20,6 +20,7 @@ const TAGS: Record<Tag, string> = {
   openai: 'The same for clients of OpenAI’s API: their base URL is `/v1`.',
   huggingface:
     'The same for clients of Hugging Face’s API: their endpoint is one of these paths under `/hf`.',
+  usage: 'What a key, or an address, may use and has used.',
   service: 'Health, and what describes the service.',
 };
 
@@ -71,6 +72,8 @@ function asDocuments(routes: readonly Route[]): ProblemSlug[] {
 
 function operation(route: Route, defaults: Defaults): object {
   const { operationId, tag, summary, description, request, reply, replies = {} } = route;
+  const limits = limitHeaders(route);
+  const all = (names: readonly ReplyHeader[]) => headers([...new Set([...names, ...limits])]);
   return {
     operationId,
     tags: [tag],
@@ -80,17 +83,33 @@ function operation(route: Route, defaults: Defaults): object {
     parameters: parametersOf(route, defaults),
     ...(request && { requestBody: requestBody(request, defaults) }),
     responses: {
-      200: { description: 'OK', headers: headers(route.headers), content: replyContent(reply) },
+      200: { description: 'OK', headers: all(route.headers), content: replyContent(reply) },
       ...Object.fromEntries(
         Object.entries(replies).map(([status, other]) => [
           status,
-          { description: other.description, headers: headers(other.headers) },
+          { description: other.description, headers: all(other.headers) },
         ]),
       ),
-      ...problemResponses(problemsOf(route), headers, route.errors),
+      ...problemResponses(problemsOf(route), all, route.errors),
     },
   };
 }
+
+/** Headers of every reply of a route that is counted. */
+function limitHeaders({ tag, errors }: Route): readonly ReplyHeader[] {
+  if (tag === 'service' || tag === 'usage') return [];
+  const isOpenAi = errors === 'openai' || errors === 'both';
+  return ['ratelimit', 'ratelimit-policy', ...(isOpenAi ? OPENAI_LIMITS : [])];
+}
+
+const OPENAI_LIMITS = [
+  'x-ratelimit-limit-requests',
+  'x-ratelimit-remaining-requests',
+  'x-ratelimit-reset-requests',
+  'x-ratelimit-limit-tokens',
+  'x-ratelimit-remaining-tokens',
+  'x-ratelimit-reset-tokens',
+] as const satisfies readonly ReplyHeader[];
 
 function headers(names: readonly ReplyHeader[]): object {
   const all: ReplyHeader[] = ['x-request-id', ...names];

@@ -47,6 +47,7 @@ import {
   ResponseStreamEvent,
 } from '@blip2/shared/schemas/openai/responses';
 import { OpenApiDocument } from '@blip2/shared/schemas/openapi';
+import { LimitStanding, UsageDay, UsageLimits, UsageReply } from '@blip2/shared/schemas/usage';
 import * as z from 'zod/mini';
 
 /** Schemas that the document names; those that check the requests. */
@@ -74,6 +75,7 @@ export const SCHEMAS = {
   ImageToTextList,
   ImageToTextReply,
   ImageToTextRequest,
+  LimitStanding,
   MatchReply,
   MatchRequest,
   OpenAiEmbeddingsReply,
@@ -94,6 +96,9 @@ export const SCHEMAS = {
   TokenEvent,
   TokenLogprob,
   Usage,
+  UsageDay,
+  UsageLimits,
+  UsageReply,
   VisualQuestionAnsweringReply,
   VisualQuestionAnsweringRequest,
   ZeroShotReply,
