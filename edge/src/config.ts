@@ -24,13 +24,37 @@ const limit = (env: string, most: number, help: string) =>
 /** What one caller may use; `none` is no limit. Records of keys have limits of their own. */
 export const LIMIT_OPTIONS = {
   requestsPerMinute: limit('REQUESTS_PER_MINUTE', 300, 'requests a minute of one key'),
-  tokensPerMinute: limit('TOKENS_PER_MINUTE', 60_000, 'tokens a minute of one key, of prompts and of what is generated'),
-  imagesPerDay: limit('IMAGES_PER_DAY', 10_000, 'images a day (UTC) that are encoded for one key: those that are cached cost none'),
+  tokensPerMinute: limit(
+    'TOKENS_PER_MINUTE',
+    60_000,
+    'tokens a minute of one key, of prompts and of what is generated',
+  ),
+  imagesPerDay: limit(
+    'IMAGES_PER_DAY',
+    10_000,
+    'images a day (UTC) that are encoded for one key: those that are cached cost none',
+  ),
   openStreams: limit('OPEN_STREAMS', 16, 'streams that one key may have open at a time'),
-  anonymousRequestsPerMinute: limit('ANONYMOUS_REQUESTS_PER_MINUTE', 60, 'requests a minute of one address, where everybody is let in'),
-  anonymousTokensPerMinute: limit('ANONYMOUS_TOKENS_PER_MINUTE', 12_000, 'tokens a minute of one address'),
-  anonymousImagesPerDay: limit('ANONYMOUS_IMAGES_PER_DAY', 1000, 'images a day that are encoded for one address'),
-  anonymousOpenStreams: limit('ANONYMOUS_OPEN_STREAMS', 4, 'streams that one address may have open at a time'),
+  anonymousRequestsPerMinute: limit(
+    'ANONYMOUS_REQUESTS_PER_MINUTE',
+    60,
+    'requests a minute of one address, where everybody is let in',
+  ),
+  anonymousTokensPerMinute: limit(
+    'ANONYMOUS_TOKENS_PER_MINUTE',
+    12_000,
+    'tokens a minute of one address',
+  ),
+  anonymousImagesPerDay: limit(
+    'ANONYMOUS_IMAGES_PER_DAY',
+    1000,
+    'images a day that are encoded for one address',
+  ),
+  anonymousOpenStreams: limit(
+    'ANONYMOUS_OPEN_STREAMS',
+    4,
+    'streams that one address may have open at a time',
+  ),
 };
 
 export const EDGE_OPTIONS = {

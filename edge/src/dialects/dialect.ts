@@ -1,7 +1,12 @@
 /** The dialects of other services: which of them a request is in, and so the form of its errors. */
 import { type ApiError, problemResponse } from '@blip2/shared/errors';
 import { huggingFaceErrorResponse, isHuggingFacePath } from './hugging-face/errors.ts';
-import { combinedErrorResponse, isOpenAiClient, isOpenAiPath, openAiErrorResponse } from './openai/errors.ts';
+import {
+  combinedErrorResponse,
+  isOpenAiClient,
+  isOpenAiPath,
+  openAiErrorResponse,
+} from './openai/errors.ts';
 
 /** A dialect, our own API, or either where nobody can tell. */
 export type Dialect = 'native' | 'openai' | 'hugging-face' | 'either';

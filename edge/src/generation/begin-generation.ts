@@ -31,7 +31,8 @@ export async function beginGeneration(
   context: RequestContext,
 ): Promise<BegunGeneration> {
   const { inputIds, generation } = prompt;
-  const tokens = deps.models.generate.num_query_tokens + inputIds.length + mostGenerated(generation);
+  const tokens =
+    deps.models.generate.num_query_tokens + inputIds.length + mostGenerated(generation);
   await context.account?.expect({ tokens, images: 0 });
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();

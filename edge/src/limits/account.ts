@@ -1,15 +1,18 @@
 /** The account of one request: what it takes from its caller's limits, and where the caller stands then. */
+
+import type { Verdict } from './caller-limits.ts';
 import type { Ask } from './ledger.ts';
 import type { Cost, Limits, Policy, Refusal, Standings, Use } from './limits.ts';
-import type { Refused } from './refusal-memory.ts';
 import { quotaExceeded } from './refusal.ts';
-import type { Verdict } from './caller-limits.ts';
+import type { Refused } from './refusal-memory.ts';
 
-/** The objects of the caller; null where they did not answer and requests are let in all the same. */
+/** The object of the caller, as one request sees it; null where it did not answer and requests are let in all the same. */
 export type CallerObject = {
   admit: (tokens: number) => Promise<Verdict | null>;
   check: (cost: Cost) => Promise<Verdict | null>;
   charge: (ask: Ask, id: string) => Promise<Verdict | null>;
+  /** Lets the request go on until then, whether or not its client is gone. */
+  hold: (ended: Promise<void>) => void;
   /** Does not make its caller wait, and never fails. */
   settle: (id: string | null, actual: Use) => void;
   recall: (policy: Policy, asked: number) => Refused | undefined;
@@ -93,7 +96,14 @@ export class Account {
     const leaseMs = Math.max(0, deadlineAt - now()) + LEASE_GRACE_MS;
     const verdict = await object.charge({ ...cost, isStream, leaseMs }, id);
     this.#obey(verdict);
-    return { settle: (actual) => object.settle(verdict === null ? null : id, actual) };
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    object.hold(ended);
+    return {
+      settle: (actual) => {
+        object.settle(verdict === null ? null : id, actual);
+        end();
+      },
+    };
   }
 
   #obey(verdict: Verdict | null): void {

@@ -1,8 +1,8 @@
 /** The Durable Object that counts what one caller uses: one object for each key, and for each address without one. */
 import { DurableObject } from 'cloudflare:workers';
 import {
-  admit,
   type Ask,
+  admit,
   charge,
   check,
   type DayUse,

@@ -1,6 +1,15 @@
 /** What is counted when, as data. */
 import { expect, it } from 'vitest';
-import { admit, charge, dayOf, isEmpty, type Ledger, newLedger, settle, standingsOf } from './ledger.ts';
+import {
+  admit,
+  charge,
+  dayOf,
+  isEmpty,
+  type Ledger,
+  newLedger,
+  settle,
+  standingsOf,
+} from './ledger.ts';
 import type { Limits } from './limits.ts';
 
 const NONE: Limits = { requests: null, tokens: null, images: null, streams: null };
@@ -30,7 +39,10 @@ it('promises waits that hold', () => {
   const ledger = newLedger(START);
   const ask = (tokens: number) => ({ tokens, images: 0, isStream: false, leaseMs: 1000 });
   let now = START + 321;
-  for (const [id, tokens] of [['a', 60], ['b', 30]] as const) {
+  for (const [id, tokens] of [
+    ['a', 60],
+    ['b', 30],
+  ] as const) {
     expect(charge(ledger, limits, ask(tokens), id, now)).toBeNull();
     settle(ledger, id, { ...NOTHING, prompt_tokens: tokens }, now);
     now += 5000;

@@ -1,5 +1,14 @@
 /** What one caller has used, and whether it may have more: pure functions over data that a Durable Object stores. */
-import { type Cost, type Limits, POLICIES, type Policy, type Refusal, type Standing, type Standings, type Use } from './limits.ts';
+import {
+  type Cost,
+  type Limits,
+  POLICIES,
+  type Policy,
+  type Refusal,
+  type Standing,
+  type Standings,
+  type Use,
+} from './limits.ts';
 import { forget, refund, secondOf, use, used, type Window, waitFor } from './window.ts';
 
 /** Work under way: what was taken for it, until it ends or nobody has said so for too long. */
@@ -46,12 +55,7 @@ export function newLedger(now: number): Ledger {
 }
 
 /** Counts a request. @param tokens what it needs at least, for there to be any sense in it; nothing is taken for them */
-export function admit(
-  ledger: Ledger,
-  limits: Limits,
-  tokens: number,
-  now: number,
-): Refusal | null {
+export function admit(ledger: Ledger, limits: Limits, tokens: number, now: number): Refusal | null {
   tidy(ledger, now);
   const refusal =
     refusalOf(ledger, limits, 'requests', 1, now) ??
@@ -173,12 +177,7 @@ function refusalOf(
   return tooMuch(policy, limit, asked, waitOf(ledger, policy, excess, now));
 }
 
-function tooMuch(
-  policy: Policy,
-  limit: number,
-  asked: number,
-  waitMs: number | null,
-): Refusal {
+function tooMuch(policy: Policy, limit: number, asked: number, waitMs: number | null): Refusal {
   return { policy, limit, asked, waitMs };
 }
 

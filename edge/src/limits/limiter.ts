@@ -89,6 +89,7 @@ export class Limiter {
       },
       check: (cost) => verdict(stub.check(limits, cost)),
       charge: (ask, id) => verdict(stub.charge(limits, ask, id)),
+      hold: sender.waitUntil,
       settle: (id, actual) => {
         sender.waitUntil(this.#soon(stub.settle(id, actual), sender).catch(() => {}));
       },

@@ -1,7 +1,8 @@
 /** Limits of callers as they meet them, counted by real Durable Objects. */
+
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { createKey, type KeyLimits, keyName } from '@blip2/shared/api-key';
 import type { UsageReply } from '@blip2/shared/schemas/usage';
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { eventsOf, newImage, startEdge, type TestSetup, testEnv } from '../testing/edge.ts';
 import type { CallerLimits } from './caller-limits.ts';
@@ -17,7 +18,9 @@ const newAddress = () => ({ 'cf-connecting-ip': `203.0.${++serial >> 8}.${serial
 const objectOf = (address: { 'cf-connecting-ip': string }) =>
   objects.getByName(`address/${address['cf-connecting-ip']}`);
 
-type Vars = Partial<Record<'REQUESTS_PER_MINUTE' | 'TOKENS_PER_MINUTE' | 'IMAGES_PER_DAY' | 'OPEN_STREAMS', string>>;
+type Vars = Partial<
+  Record<'REQUESTS_PER_MINUTE' | 'TOKENS_PER_MINUTE' | 'IMAGES_PER_DAY' | 'OPEN_STREAMS', string>
+>;
 
 /** An edge that is open, with these limits of an address. */
 function limited(vars: Vars, setup: TestSetup = {}) {
@@ -128,7 +131,9 @@ describe('requests a minute', () => {
     expect(wrong.status).toBe(400);
     expect(wrong.headers.get('ratelimit')).toContain('r=2');
     expect((await request('/v1/models', { headers: caller })).status).toBe(200);
-    expect((await request(`/v1/embeddings/${'0'.repeat(64)}`, { headers: caller })).status).toBe(404);
+    expect((await request(`/v1/embeddings/${'0'.repeat(64)}`, { headers: caller })).status).toBe(
+      404,
+    );
     expect((await request('/v1/models', { headers: caller })).status).toBe(429);
     for (const path of ['/healthz', '/openapi.json', '/', '/v1/usage']) {
       expect((await request(path, { headers: caller })).status).toBe(200);
@@ -198,11 +203,18 @@ describe('tokens a minute', () => {
 
   it('are given to nobody who may need more than there ever are, and it is said how to need fewer', async () => {
     const { post, gpu } = limited({ TOKENS_PER_MINUTE: '100' });
-    const refused = await post('/v1/captions?max_tokens=50&n=8&temperature=1', newImage(), newAddress());
+    const refused = await post(
+      '/v1/captions?max_tokens=50&n=8&temperature=1',
+      newImage(),
+      newAddress(),
+    );
     expect(refused.status).toBe(429);
     expect(refused.headers.get('retry-after')).toBeNull();
     expect(refused.headers.get('x-should-retry')).toBe('false');
-    expect(await refused.json()).toMatchObject({ detail: expect.stringContaining('max_tokens'), limit: 100 });
+    expect(await refused.json()).toMatchObject({
+      detail: expect.stringContaining('max_tokens'),
+      limit: 100,
+    });
     expect(gpu.received).toHaveLength(0);
   });
 
@@ -382,7 +394,9 @@ describe('a key', () => {
     await evictDurableObject(object);
     const { days } = (await (await request('/v1/usage', { headers })).json()) as UsageReply;
     expect(days).toMatchObject([{ requests: 1, images: 1 }]);
-    expect((await startEdge({ env: { ALLOW_ANONYMOUS: '' } }).request('/v1/models', { headers })).status).toBe(429);
+    expect(
+      (await startEdge({ env: { ALLOW_ANONYMOUS: '' } }).request('/v1/models', { headers })).status,
+    ).toBe(429);
   });
 });
 

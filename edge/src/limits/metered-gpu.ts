@@ -1,6 +1,11 @@
 /** The GPU worker for callers with accounts: work is charged before it begins, and settled however it ends. */
 import type { GpuTask } from '@blip2/shared/wire';
-import { GpuClient, type GpuClientOptions, type GpuReplyEvent, type GpuSource } from '../gpu/client.ts';
+import {
+  GpuClient,
+  type GpuClientOptions,
+  type GpuReplyEvent,
+  type GpuSource,
+} from '../gpu/client.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { Account } from './account.ts';
 import { mostGenerated, promptTokens } from './cost.ts';

@@ -24,7 +24,13 @@ export class RefusalMemory {
   }
 
   /** The refusal of so much as it stands now; undefined where nobody knows of one. */
-  find(name: string, policy: Policy, asked: number, limit: number, now: number): Refused | undefined {
+  find(
+    name: string,
+    policy: Policy,
+    asked: number,
+    limit: number,
+    now: number,
+  ): Refused | undefined {
     const known = this.#entries.get(keyOf(name, policy));
     if (known === undefined || asked < known.refusal.asked) return undefined;
     const elapsed = now - known.at;

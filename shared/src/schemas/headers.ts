@@ -124,14 +124,22 @@ export const ReplyHeaders = z.object({
     'Milliseconds after which to try again.',
     1500,
   ),
-  'x-ratelimit-limit-requests': described(z.int(), 'Requests that the caller may send a minute.', 60),
+  'x-ratelimit-limit-requests': described(
+    z.int(),
+    'Requests that the caller may send a minute.',
+    60,
+  ),
   'x-ratelimit-remaining-requests': described(z.int(), 'Requests that are left of them.', 59),
   'x-ratelimit-reset-requests': described(
     z.string(),
     'Time after which all of them are there again.',
     '1m0s',
   ),
-  'x-ratelimit-limit-tokens': described(z.int(), 'Tokens that the caller may use a minute.', 12_000),
+  'x-ratelimit-limit-tokens': described(
+    z.int(),
+    'Tokens that the caller may use a minute.',
+    12_000,
+  ),
   'x-ratelimit-remaining-tokens': described(z.int(), 'Tokens that are left of them.', 11_830),
   'x-ratelimit-reset-tokens': described(
     z.string(),
