@@ -391,6 +391,7 @@ describe('a key', () => {
     const { headers, object } = await storeKey({ requests_per_minute: 1 });
     expect((await post('/v1/captions', newImage(), headers)).status).toBe(200);
     await settled();
+    await object.flush();
     await evictDurableObject(object);
     const { days } = (await (await request('/v1/usage', { headers })).json()) as UsageReply;
     expect(days).toMatchObject([{ requests: 1, images: 1 }]);
@@ -405,6 +406,7 @@ it('leaves nothing stored of an address that did not come again by the next day'
   const headers = newAddress();
   await request('/v1/models', { headers });
   const object = objectOf(headers);
+  await object.flush();
   const stored = () =>
     runInDurableObject(object, async (_, { storage }) => (await storage.list()).size);
   expect(await stored()).toBe(1);
