@@ -47,6 +47,14 @@ const MAX_LEASE_MS = 3_600_000;
 /** When what others of the same caller hold may be free: they end at any time. */
 const SOON_MS = 1000;
 
+const TOO_MANY_LEASES: Refusal = {
+  policy: 'streams',
+  limit: MAX_LEASES,
+  asked: 1,
+  waitMs: SOON_MS,
+  maySooner: true,
+};
+
 export const dayOf = (now: number): number => Math.floor(now / DAY_MS);
 
 export function newLedger(now: number): Ledger {
@@ -88,7 +96,7 @@ export function charge(
     check(ledger, limits, { tokens, images }, now) ??
     refusalOf(ledger, limits, 'streams', isStream ? 1 : 0, now) ??
     // Even where streams have no limit.
-    (ledger.leases.length < MAX_LEASES ? null : tooMuch('streams', MAX_LEASES, 1, SOON_MS));
+    (ledger.leases.length < MAX_LEASES ? null : TOO_MANY_LEASES);
   if (refusal !== null) return refusal;
   if (limits.tokens !== null) use(ledger.tokens, tokens, now);
   ledger.images.count += images;
@@ -173,12 +181,21 @@ function refusalOf(
   if (limit === null || asked === 0) return null;
   const excess = countOf(ledger, policy) + asked - limit;
   if (excess <= 0) return null;
-  if (asked > limit) return tooMuch(policy, limit, asked, null);
-  return tooMuch(policy, limit, asked, waitOf(ledger, policy, excess, now));
+  if (asked > limit) return { policy, limit, asked, waitMs: null, maySooner: false };
+  const waitMs = waitOf(ledger, policy, excess, now);
+  return { policy, limit, asked, waitMs, maySooner: heldOf(ledger, policy) > 0 };
 }
 
-function tooMuch(policy: Policy, limit: number, asked: number, waitMs: number | null): Refusal {
-  return { policy, limit, asked, waitMs };
+/** What work under way has taken, of which some may be there again when it ends. */
+function heldOf({ leases }: Ledger, policy: Policy): number {
+  switch (policy) {
+    case 'requests':
+      return 0;
+    case 'streams':
+      return leases.length;
+    default:
+      return leases.reduce((sum, lease) => sum + lease[policy], 0);
+  }
 }
 
 /** How long until so much more is there: what work under way holds may be free soon. */
@@ -186,9 +203,7 @@ function waitOf(ledger: Ledger, policy: Policy, excess: number, now: number): nu
   if (policy === 'streams') return SOON_MS;
   const wait =
     policy === 'images' ? untilTomorrow(now) : (waitFor(ledger[policy], excess, now) ?? SOON_MS);
-  if (policy === 'requests') return wait;
-  const held = ledger.leases.reduce((sum, lease) => sum + lease[policy], 0);
-  return held >= excess ? Math.min(wait, SOON_MS) : wait;
+  return heldOf(ledger, policy) >= excess ? Math.min(wait, SOON_MS) : wait;
 }
 
 /** Lets go of what time has ended. */

@@ -201,6 +201,22 @@ describe('tokens a minute', () => {
     expect(gpu.received).toHaveLength(3);
   });
 
+  it('are there again as soon as other work of the caller ends, whatever was said before', async () => {
+    const { prompt } = await tokensOfCaption();
+    const { post, gpu, settled } = limited({ TOKENS_PER_MINUTE: String(2 * prompt + 30) });
+    const { promise: go, resolve } = Promise.withResolvers<void>();
+    gpu.script.start = go;
+    const caller = newAddress();
+    const first = post('/v1/captions?max_tokens=30', newImage(), caller);
+    await gpu.untilReceived(1);
+    const refused = await post('/v1/captions?max_tokens=8', newImage(), caller);
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
+    resolve();
+    expect((await first).status).toBe(200);
+    await settled();
+    expect((await post('/v1/captions?max_tokens=8', newImage(), caller)).status).toBe(200);
+  });
+
   it('are given to nobody who may need more than there ever are, and it is said how to need fewer', async () => {
     const { post, gpu } = limited({ TOKENS_PER_MINUTE: '100' });
     const refused = await post(

@@ -34,6 +34,8 @@ export type Refusal = {
   asked: number;
   /** Milliseconds after which it may be there; null where that will never be. */
   waitMs: number | null;
+  /** Whether it may be there sooner, when other work of the same caller ends. */
+  maySooner: boolean;
 };
 
 /** @param caller null for whoever has no key, and is known by the address */

@@ -10,10 +10,10 @@ export class RefusalMemory {
   /** The latest at the end. */
   readonly #entries = new Map<string, Refused>();
 
-  /** One that ends by itself, and not at any moment. */
+  /** Nothing is remembered that ends never, or at any moment. */
   put(name: string, refused: Refused): void {
-    const { policy, waitMs } = refused.refusal;
-    if (policy === 'streams' || waitMs === null) return;
+    const { policy, waitMs, maySooner } = refused.refusal;
+    if (maySooner || waitMs === null) return;
     const key = keyOf(name, policy);
     this.#entries.delete(key);
     this.#entries.set(key, refused);

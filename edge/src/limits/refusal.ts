@@ -14,7 +14,7 @@ const PATIENCE_MS = 60_000;
 
 /**
  * @param who `key` or `address`
- * @example quotaExceeded({ policy: 'requests', limit: 60, asked: 1, waitMs: 1500 }, 'key').extras.retry_after // 2
+ * @example quotaExceeded({ policy: 'requests', limit: 60, asked: 1, waitMs: 1500, maySooner: false }, 'key').extras.retry_after // 2
  */
 export function quotaExceeded(
   { policy, limit, asked, waitMs }: Refusal,
