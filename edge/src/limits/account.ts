@@ -1,10 +1,15 @@
 /** The account of one request: what it takes from its caller's limits, and where the caller stands then. */
 
+import { ApiError } from '@blip2/shared/errors';
 import type { Verdict } from './caller-limits.ts';
 import type { Ask } from './ledger.ts';
 import type { Cost, Limits, Policy, Refusal, Standings, Use } from './limits.ts';
 import { quotaExceeded } from './refusal.ts';
 import type { Refused } from './refusal-memory.ts';
+
+/** What a reply may take to end after its deadline. */
+const LEASE_GRACE_MS = 5000;
+const NOTHING: Use = { prompt_tokens: 0, completion_tokens: 0, images: 0 };
 
 /** The object of the caller, as one request sees it; null where it did not answer and requests are let in all the same. */
 export type CallerObject = {
@@ -94,16 +99,21 @@ export class Account {
     this.#recall('images', cost.images);
     const id = crypto.randomUUID();
     const leaseMs = Math.max(0, deadlineAt - now()) + LEASE_GRACE_MS;
-    const verdict = await object.charge({ ...cost, isStream, leaseMs }, id);
-    this.#obey(verdict);
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
     object.hold(ended);
-    return {
-      settle: (actual) => {
-        object.settle(verdict === null ? null : id, actual);
-        end();
-      },
+    const settle = (actual: Use) => {
+      object.settle(id, actual);
+      end();
     };
+    try {
+      this.#obey(await object.charge({ ...cost, isStream, leaseMs }, id));
+    } catch (thrown) {
+      // An object that answered too late may have taken it.
+      if (!isRefusal(thrown)) settle(NOTHING);
+      end();
+      throw thrown;
+    }
+    return { settle };
   }
 
   #obey(verdict: Verdict | null): void {
@@ -123,7 +133,7 @@ export class Account {
     throw this.#refused(known.refusal);
   }
 
-  #refused(refusal: Refusal) {
+  #refused(refusal: Refusal): ApiError {
     const { policy, waitMs } = refusal;
     const standing = this.#standings[policy];
     // The draft wants `t` and `Retry-After` to name the same moment.
@@ -134,5 +144,6 @@ export class Account {
   }
 }
 
-/** What a reply may take to end after its deadline. */
-const LEASE_GRACE_MS = 5000;
+function isRefusal(thrown: unknown): boolean {
+  return thrown instanceof ApiError && thrown.slug === 'quota-exceeded';
+}

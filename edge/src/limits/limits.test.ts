@@ -488,6 +488,29 @@ describe('while the object of a caller does not answer', () => {
   });
 });
 
+it('frees what an object took that answered too late', async () => {
+  const caller = newAddress();
+  const object = objectOf(caller);
+  const slow = {
+    getByName: () => ({
+      admit: (...args: Parameters<typeof object.admit>) => object.admit(...args),
+      charge: async (...args: Parameters<typeof object.charge>) => {
+        await object.charge(...args);
+        return await new Promise(() => {});
+      },
+      settle: (...args: Parameters<typeof object.settle>) => object.settle(...args),
+    }),
+  } as unknown as CallerObjects;
+  const env = { LIMITS: slow, CACHE_TIMEOUT_MS: '300' };
+  const { post, gpu, settled } = limited({ TOKENS_PER_MINUTE: '1000' }, { env });
+  expect((await post('/v1/captions', newImage(), caller)).status).toBe(503);
+  await settled();
+  expect(gpu.received).toHaveLength(0);
+  const limits = { requests: null, tokens: 1000, images: null, streams: null };
+  const { standings } = await object.usage(limits);
+  expect(standings.tokens).toMatchObject({ remaining: 1000 });
+});
+
 describe('429 in each dialect', () => {
   const refusedOf = async (path: string, headers: Record<string, string> = {}) => {
     const { post, request } = limited({ REQUESTS_PER_MINUTE: '1', TOKENS_PER_MINUTE: '1000' });
