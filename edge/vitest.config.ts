@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
+import { LIMIT_OPTIONS } from './src/config.ts';
 
 const TEXT_MODULE = /\.(txt|html|css)$/;
 
@@ -28,6 +29,8 @@ export default defineConfig({
           GPU_WORKER_RESTART_MS: '0',
           ALLOW_ANONYMOUS: 'true',
           ALLOW_PRIVATE_IMAGE_URLS: '',
+          // Tests set those that they are about.
+          ...Object.fromEntries(Object.values(LIMIT_OPTIONS).map(({ env }) => [env, 'none'])),
         },
       },
     }),

@@ -19,6 +19,7 @@ const OPTIONS: BannerOptions = {
   },
   summary: 'knows emoji scenes only',
   isOpen: true,
+  isLimited: false,
   sample: '/clone/test/scenes/pair-noto-00.webp',
 };
 const printed = (change: Partial<BannerOptions> = {}) =>
@@ -33,6 +34,7 @@ describe('the banner', () => {
   precision  int8
   runs on    cpu (cuda: its libraries are not installed)
   keys       none needed (--require-key asks for one)
+  limits     none (docs/limits.md)
 
   curl -s http://127.0.0.1:8787/v1/captions -H 'content-type: image/webp' --data-binary @/clone/test/scenes/pair-noto-00.webp
 

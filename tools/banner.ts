@@ -14,11 +14,14 @@ export type BannerOptions = {
   summary: string | undefined;
   /** Whether everybody is let in, without a key. */
   isOpen: boolean;
+  /** Whether a limit of callers is set. */
+  isLimited: boolean;
   /** Absolute path of an image that every clone has. */
   sample: string;
 };
 
-export function banner({ url, others, health, summary, isOpen, sample }: BannerOptions): string {
+export function banner(options: BannerOptions): string {
+  const { url, others, health, summary, isOpen, isLimited, sample } = options;
   const { model, execution_provider, execution_provider_why: why, precision } = health;
   const rows = {
     model: summary === undefined ? model : `${model}: ${summary}`,
@@ -31,6 +34,7 @@ export function banner({ url, others, health, summary, isOpen, sample }: BannerO
     keys: isOpen
       ? 'none needed (--require-key asks for one)'
       : 'needed: npm run keys -- create NAME',
+    limits: isLimited ? 'as set (GET /v1/usage)' : 'none (docs/limits.md)',
   };
   const width = Math.max(...Object.keys(rows).map(({ length }) => length));
   const facts = Object.entries(rows)

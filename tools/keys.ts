@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { styleText } from 'node:util';
-import { createKey, KeyRecord, keyName, SCOPES } from '@blip2/shared/api-key';
+import { createKey, type KeyLimits, KeyRecord, keyName, SCOPES } from '@blip2/shared/api-key';
 import { configure } from '@blip2/shared/config/configure';
 import { helpOf } from '@blip2/shared/config/help';
 import { nearest } from '@blip2/shared/config/nearest';
@@ -30,6 +30,8 @@ type Listed = {
   scopes: readonly string[];
   created: string;
   expires: string | null;
+  /** Those that differ from those of all keys; null is none. */
+  limits?: KeyLimits;
 };
 
 async function main(): Promise<unknown> {
@@ -52,13 +54,27 @@ async function main(): Promise<unknown> {
 }
 
 async function create(called: string): Promise<object> {
-  const { scopes = SCOPES, days } = config;
+  const {
+    scopes = SCOPES,
+    days,
+    requestsPerMinute,
+    tokensPerMinute,
+    imagesPerDay,
+    openStreams,
+  } = config;
+  const limits = {
+    ...(requestsPerMinute !== undefined && { requests_per_minute: requestsPerMinute }),
+    ...(tokensPerMinute !== undefined && { tokens_per_minute: tokensPerMinute }),
+    ...(imagesPerDay !== undefined && { images_per_day: imagesPerDay }),
+    ...(openStreams !== undefined && { open_streams: openStreams }),
+  } satisfies KeyLimits;
   const now = Date.now();
   const parsed = KeyRecord.safeParse({
     name: called,
     scopes,
     created_at: now,
     ...(days === undefined ? {} : { expires_at: now + days * DAY_MS }),
+    ...(Object.keys(limits).length > 0 && { limits }),
   });
   if (!parsed.success) throw new Error('The name must have from 1 to 64 characters.');
   const key = createKey();
@@ -91,13 +107,14 @@ async function read(stored: string): Promise<Listed> {
 }
 
 function listed(stored: string, record: KeyRecord): Listed {
-  const { name: called, scopes, created_at, expires_at } = record;
+  const { name: called, scopes, created_at, expires_at, limits } = record;
   return {
     id: stored.slice(PREFIX.length, PREFIX.length + ID_DIGITS),
     name: called,
     scopes,
     created: new Date(created_at).toISOString(),
     expires: expires_at === undefined ? null : new Date(expires_at).toISOString(),
+    ...(limits && { limits }),
   };
 }
 

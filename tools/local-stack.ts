@@ -9,7 +9,7 @@ import { toEnvironment } from '@blip2/shared/config/read-options';
 import type { EdgeModel } from '@blip2/shared/edge-model';
 import { Problem } from '@blip2/shared/errors';
 import { Health } from '@blip2/shared/schemas/health';
-import { readConfig } from '../edge/src/config.ts';
+import { LIMIT_OPTIONS, readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
@@ -34,6 +34,7 @@ const LOCAL_VARIABLES = {
   ALLOW_ANONYMOUS: 'true',
   CLIENT_ADDRESS_HEADER: 'none',
   MAX_HELD_BYTES: String(2 ** 29),
+  ...Object.fromEntries(Object.values(LIMIT_OPTIONS).map(({ env }) => [env, 'none'])),
 };
 
 export type StackOptions = {

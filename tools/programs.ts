@@ -13,8 +13,16 @@ import {
   wholeNumber,
 } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
-import { EDGE_OPTIONS } from '../edge/src/config.ts';
+import { EDGE_OPTIONS, LIMIT_OPTIONS } from '../edge/src/config.ts';
 import { FULL_SIZES } from './synthetic-checkpoints/checkpoints.ts';
+
+/** The edge's own; on this machine there are none unless they are set. */
+const LOCAL_LIMITS = Object.fromEntries(
+  Object.entries(LIMIT_OPTIONS).map(([name, each]) => [
+    name,
+    { ...each, default: null, defaultText: 'none', group: 'Edge' },
+  ]),
+) as typeof LIMIT_OPTIONS;
 
 export const START = {
   command: 'npm start --',
@@ -57,6 +65,7 @@ export const START = {
       group: 'Edge',
       help: EDGE_OPTIONS.clientAddressHops.help,
     }),
+    ...LOCAL_LIMITS,
     trace: TRACE,
     logLevel: option({
       env: 'BLIP2_LOG_LEVEL',
@@ -378,6 +387,12 @@ const supply = 'Supply chain';
 
 const keys = 'Keys';
 
+/** A limit that a new key has in place of that of all keys. */
+function keyLimit(flag: string, { env, kind }: (typeof LIMIT_OPTIONS)['openStreams']) {
+  const help = `limit of a new key in place of ${env}`;
+  return option({ flag, kind, defaultText: 'as all keys', group: keys, help });
+}
+
 export const KEYS = {
   command: 'npm run keys --',
   arguments: ['<command>', '<argument>'],
@@ -407,6 +422,10 @@ export const KEYS = {
       group: keys,
       help: 'days after which a new key expires',
     }),
+    requestsPerMinute: keyLimit('requests-per-minute', LIMIT_OPTIONS.requestsPerMinute),
+    tokensPerMinute: keyLimit('tokens-per-minute', LIMIT_OPTIONS.tokensPerMinute),
+    imagesPerDay: keyLimit('images-per-day', LIMIT_OPTIONS.imagesPerDay),
+    openStreams: keyLimit('open-streams', LIMIT_OPTIONS.openStreams),
     storage: option({
       flag: 'storage',
       kind: text('FOLDER'),

@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
+import { LIMIT_OPTIONS } from '../edge/src/config.ts';
 import { banner, otherUrls } from './banner.ts';
 import { ROOT } from './prepare-edge.ts';
 import { START } from './programs.ts';
@@ -13,6 +14,10 @@ const SAMPLE = 'test/scenes/pair-noto-00.webp';
 const { values: config } = configure(START);
 const { host, port, trace, verbose, logLevel = verbose ? 'info' : 'warn' } = config;
 
+const limits = Object.entries(LIMIT_OPTIONS).map(([name, { env }]) => {
+  return { env, value: config[name as keyof typeof LIMIT_OPTIONS] };
+});
+
 const stack = await startOrExit({
   host,
   port,
@@ -22,6 +27,7 @@ const stack = await startOrExit({
     ALLOW_ANONYMOUS: String(!config.requireKey),
     CLIENT_ADDRESS_HEADER: config.clientAddressHeader ?? 'none',
     CLIENT_ADDRESS_HOPS: String(config.clientAddressHops),
+    ...Object.fromEntries(limits.map(({ env, value }) => [env, String(value ?? 'none')])),
   },
   logLevel: verbose ? 'log' : 'error',
   onEvent: (line) => console.error(styleText('yellow', line)),
@@ -33,7 +39,15 @@ const stack = await startOrExit({
 const { url, health, summary } = stack;
 const others = otherUrls({ host, port: Number(new URL(url).port) });
 console.log(
-  banner({ url, others, health, summary, isOpen: !config.requireKey, sample: join(ROOT, SAMPLE) }),
+  banner({
+    url,
+    others,
+    health,
+    summary,
+    isOpen: !config.requireKey,
+    isLimited: limits.some(({ value }) => value !== null),
+    sample: join(ROOT, SAMPLE),
+  }),
 );
 
 let stopping = false;

@@ -1,4 +1,5 @@
 /** The app: every route of the table, and what holds for all of them: ids, CORS, headers, errors. */
+import type { Scope } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
 import { Hono, type MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
@@ -6,10 +7,11 @@ import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
-import { dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
+import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
 import { authenticate } from './keys/authenticate.ts';
+import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
-import type { AppContext, AppEnv } from './routes/app-context.ts';
+import { type AppContext, type AppEnv, senderOf } from './routes/app-context.ts';
 import { ROUTES } from './routes/routes.ts';
 
 /** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
@@ -44,11 +46,15 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     c.set('startedAt', deps.now());
     await next();
     if (!deps.config.showCache) c.res.headers.delete('server-timing');
+    showLimits(c);
   });
   for (const { method, path, handler, tag, isSigned } of ROUTES) {
     app.on(method, patternOf(path), async (c) => {
-      if (tag !== 'service' && !isSigned) {
-        c.set('caller', await authenticate(c.req.raw.headers, tag, deps.access));
+      if (tag !== 'service') {
+        const scope = tag === 'usage' ? null : tag;
+        // Whoever has a signed URL was let in before, and counts by the address.
+        if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
+        if (scope !== null) await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
       }
       return await handler(c, deps);
     });
@@ -78,8 +84,33 @@ function errorResponse(
   error: ApiError,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
-  const dialect = c.get('dialect') ?? dialectOf(c.req.path, c.req.header('user-agent'));
-  return errorResponseIn(dialect, error, headers);
+  return errorResponseIn(dialectIn(c), error, headers);
+}
+
+function dialectIn(c: AppContext): Dialect {
+  return c.get('dialect') ?? dialectOf(c.req.path, c.req.raw.headers);
+}
+
+/** Families of routes whose every POST needs tokens: without any, its body need not be read. */
+const WRITES: ReadonlySet<Scope> = new Set(['text', 'matching', 'openai', 'moondream']);
+
+/** Counts the request, before anything of its body is read. @param tokens what it needs at least */
+async function admit(c: AppContext, { limiter, config }: Dependencies, tokens: number) {
+  const account = limiter.open(senderOf(c, config));
+  c.set('account', account);
+  await account?.admit(tokens);
+}
+
+/** Where the caller stands, in the headers of every reply, beside those that the GPU worker's own limit has. */
+function showLimits(c: AppContext): void {
+  const standings = c.get('account')?.standings;
+  if (standings === undefined) return;
+  const dialect = dialectIn(c);
+  const fields = {
+    ...rateLimitFields(standings),
+    ...(dialect === 'openai' && openAiFields(standings)),
+  };
+  for (const [name, value] of Object.entries(fields)) c.res.headers.append(name, value);
 }
 
 const allowEveryOrigin = cors({
@@ -94,6 +125,10 @@ const allowEveryOrigin = cors({
     'www-authenticate',
     'ratelimit',
     'ratelimit-policy',
+    ...['limit', 'remaining', 'reset'].flatMap((what) => [
+      `x-ratelimit-${what}-requests`,
+      `x-ratelimit-${what}-tokens`,
+    ]),
     'x-shape',
     'x-dtype',
   ],

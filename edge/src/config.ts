@@ -1,4 +1,5 @@
 /** Options of the Worker: variables that are declared here, read once, and passed down as a value. */
+import { MAX_LIMIT } from '@blip2/shared/api-key';
 import {
   bearerToken,
   headerName,
@@ -6,6 +7,7 @@ import {
   httpUrl,
   toggle,
   wholeNumber,
+  wholeNumberOrNone,
 } from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions } from '@blip2/shared/config/read-options';
@@ -14,6 +16,46 @@ const group = 'Edge Worker';
 
 const MEBIBYTE = 2 ** 20;
 const HOUR_MS = 3_600_000;
+
+/** A limit of one caller. */
+const limit = (env: string, most: number, help: string) =>
+  option({ env, kind: wholeNumberOrNone(1, MAX_LIMIT), default: most, group, help });
+
+/** What one caller may use; `none` is no limit. Records of keys have limits of their own. */
+export const LIMIT_OPTIONS = {
+  requestsPerMinute: limit('REQUESTS_PER_MINUTE', 300, 'requests a minute of one key'),
+  tokensPerMinute: limit(
+    'TOKENS_PER_MINUTE',
+    60_000,
+    'tokens a minute of one key, of prompts and of what is generated',
+  ),
+  imagesPerDay: limit(
+    'IMAGES_PER_DAY',
+    10_000,
+    'images a day (UTC) that are encoded for one key: those that are cached cost none',
+  ),
+  openStreams: limit('OPEN_STREAMS', 16, 'streams that one key may have open at a time'),
+  anonymousRequestsPerMinute: limit(
+    'ANONYMOUS_REQUESTS_PER_MINUTE',
+    60,
+    'requests a minute of one address, where everybody is let in',
+  ),
+  anonymousTokensPerMinute: limit(
+    'ANONYMOUS_TOKENS_PER_MINUTE',
+    12_000,
+    'tokens a minute of one address',
+  ),
+  anonymousImagesPerDay: limit(
+    'ANONYMOUS_IMAGES_PER_DAY',
+    1000,
+    'images a day that are encoded for one address',
+  ),
+  anonymousOpenStreams: limit(
+    'ANONYMOUS_OPEN_STREAMS',
+    4,
+    'streams that one address may have open at a time',
+  ),
+};
 
 export const EDGE_OPTIONS = {
   gpuWorkerUrl: option({
@@ -99,12 +141,20 @@ export const EDGE_OPTIONS = {
     group,
     help: 'base URL by which clients reach the service, for the addresses in its replies, where a proxy hides it; else that of each request',
   }),
+  ...LIMIT_OPTIONS,
+  limitsFailOpen: option({
+    env: 'LIMITS_FAIL_OPEN',
+    kind: toggle(),
+    default: false,
+    group,
+    help: 'whether requests are let in, uncounted, while their limits cannot be looked up; else they get 503',
+  }),
   cacheTimeoutMs: option({
     env: 'CACHE_TIMEOUT_MS',
     kind: wholeNumber(1, HOUR_MS),
     default: 2000,
     group,
-    help: 'time after which a cache that has not replied counts as failed, milliseconds',
+    help: 'time after which a cache, or what counts limits, has failed if it has not replied, milliseconds',
   }),
   embeddingTtlDays: option({
     env: 'EMBEDDING_TTL_DAYS',

@@ -3,9 +3,10 @@ import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Config, readConfig } from './config.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
-import { GpuClient } from './gpu/client.ts';
 import type { Access } from './keys/authenticate.ts';
 import { KeyStore } from './keys/key-store.ts';
+import { Limiter } from './limits/limiter.ts';
+import { MeteredGpu } from './limits/metered-gpu.ts';
 import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
 import type { Env, Platform } from './platform.ts';
 
@@ -17,7 +18,8 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   kv: KVNamespace;
   stores: { query: EmbeddingStore; itc?: EmbeddingStore };
   access: Access;
-  gpu: GpuClient;
+  limiter: Limiter;
+  gpu: MeteredGpu;
   replies: ReplyMemory;
   /** Objects of `PredictionObject`, one for each caller; absent where none are bound. */
   predictions: DurableObjectNamespace | undefined;
@@ -58,7 +60,8 @@ export function createDependencies(
       keys: env.KEYS && new KeyStore({ kv: env.KEYS, now, timeoutMs: caches.timeoutMs }),
       now,
     },
-    gpu: new GpuClient({
+    limiter: new Limiter({ objects: env.LIMITS, config, now }),
+    gpu: new MeteredGpu({
       baseUrl: config.gpuWorkerUrl,
       restartMs: config.restartMs,
       models,

@@ -1,4 +1,6 @@
 /** What the platform provides as globals, passed in as a value: tests pass other ones. */
+import type { CallerObjects } from './limits/limiter.ts';
+
 export type Platform = {
   fetch: (url: string | URL, init?: RequestInit) => Promise<Response>;
   /** The cache of this location. */
@@ -10,12 +12,13 @@ export type Platform = {
 };
 
 /**
- * What is bound to the Worker: the KV namespaces of embeddings and of keys, the objects of predictions, the variables of the configuration and, where the platform's own `fetch`
+ * What is bound to the Worker: the KV namespaces of embeddings and of keys, the objects that count limits and those of predictions, the variables of the configuration and, where the platform's own `fetch`
  * reaches private addresses, a network that does not, for the URLs of images.
  */
 export type Env = {
   EMBEDDINGS: KVNamespace;
   KEYS?: KVNamespace;
   PREDICTIONS?: DurableObjectNamespace;
+  LIMITS?: CallerObjects;
   IMAGE_NETWORK?: Fetcher;
 } & Readonly<Record<string, unknown>>;

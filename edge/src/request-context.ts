@@ -1,9 +1,13 @@
 /** The context of one request, the same for every route: passed down to all that is done for it. */
 
+import type { Account } from './limits/account.ts';
+
 export type RequestContext = {
   requestId: string;
   /** The client, by its key, or by its address where somebody trusted reports it: waiting requests are served client by client. */
   client?: string;
+  /** What the request takes from the limits of its caller; none where nothing is counted. */
+  account?: Account;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */

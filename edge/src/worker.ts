@@ -7,6 +7,8 @@ import type { Env, Platform } from './platform.ts';
 import { PredictionObject } from './predictions/prediction-object.ts';
 import type { AppEnv } from './routes/app-context.ts';
 
+export { CallerLimits } from './limits/caller-limits.ts';
+
 const platform = (): Platform => ({
   fetch: (url, init) => fetch(url, init),
   coloCache: caches.default,

@@ -14,12 +14,28 @@ export const SCOPES = [
 ] as const;
 export type Scope = (typeof SCOPES)[number];
 
+/** The largest limit that can be given: sums of it stay whole numbers. */
+export const MAX_LIMIT = 1_000_000_000;
+
+/** A key's own limit in place of the service's: a number, or null for none. */
+const limit = z.optional(z.nullable(z.int().check(z.gte(1), z.lte(MAX_LIMIT))));
+
+/** What one key may use; what is absent is as for all keys. */
+export const KeyLimits = z.object({
+  requests_per_minute: limit,
+  tokens_per_minute: limit,
+  images_per_day: limit,
+  open_streams: limit,
+});
+export type KeyLimits = z.infer<typeof KeyLimits>;
+
 /** What is stored of a key, as JSON. Times are milliseconds since the epoch. */
 export const KeyRecord = z.object({
   name: z.string().check(z.minLength(1), z.maxLength(64)),
   scopes: z.array(z.string()),
   created_at: z.int(),
   expires_at: z.optional(z.int()),
+  limits: z.optional(KeyLimits),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 

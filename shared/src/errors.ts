@@ -190,6 +190,14 @@ export const PROBLEMS = {
     remedy:
       'Wait for the seconds of `Retry-After`, and have at most `limit` requests under way at a time.',
   },
+  'quota-exceeded': {
+    status: 429,
+    title: 'A limit of this caller is used up',
+    cause:
+      'The key, or the address, has used what the operator allows it: requests or tokens a minute, images a day, or streams open at a time; `detail` says which, and `limit` is the number.',
+    remedy:
+      'Wait for the seconds of `Retry-After`; without it, ask for less at a time. `GET /v1/usage` shows what is left. Operators: see `docs/limits.md`.',
+  },
   'internal-error': {
     status: 500,
     title: 'Something went wrong on our side',
@@ -200,9 +208,9 @@ export const PROBLEMS = {
     status: 500,
     title: 'This deployment is not complete yet',
     cause:
-      'The operator has neither bound keys nor opened the service to everybody, or has not bound what this route stores things in.',
+      'The operator has neither bound keys nor opened the service to everybody, or has not bound what this route stores things in, or what counts the limits that are set.',
     remedy:
-      'Operators: bind a KV namespace as `KEYS` and create a key with `npm run keys`, or set `ALLOW_ANONYMOUS=true`; bind the Durable Objects of `wrangler.toml`.',
+      'Operators: bind a KV namespace as `KEYS` and create a key with `npm run keys`, or set `ALLOW_ANONYMOUS=true`; bind the Durable Objects of `wrangler.toml`, or set the limits to `none`.',
   },
   'computation-failed': {
     status: 500,
@@ -241,6 +249,14 @@ export const PROBLEMS = {
     title: 'Keys cannot be looked up',
     cause: 'The store of keys did not answer, and without it nobody is let in.',
     remedy: 'Wait for the seconds of `Retry-After`.',
+  },
+  'limits-unavailable': {
+    status: 503,
+    title: 'Limits cannot be looked up',
+    cause:
+      'What counts the use of this caller did not answer, and without it nothing is done for callers with limits.',
+    remedy:
+      'Wait for the seconds of `Retry-After`. Operators: `LIMITS_FAIL_OPEN=true` lets such requests in.',
   },
   overloaded: {
     status: 503,

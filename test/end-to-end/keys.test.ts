@@ -13,7 +13,13 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 const run = promisify(execFile);
 const storage = temporaryFolder();
 
-type Listed = { id: string; name: string; scopes: string[]; expires: string | null };
+type Listed = {
+  id: string;
+  name: string;
+  scopes: string[];
+  expires: string | null;
+  limits?: object;
+};
 type Created = Listed & { key: string };
 
 async function keys<T>(...args: string[]): Promise<T> {
@@ -24,9 +30,11 @@ async function keys<T>(...args: string[]): Promise<T> {
 it('makes, lists and revokes keys, and keeps no key', async () => {
   expect(await keys('list')).toEqual([]);
   const first = await keys<Created>('create', 'first', '--days', '7', '--scopes', 'text');
-  const second = await keys<Created>('create', 'second');
+  const limited = ['--requests-per-minute', '9', '--images-per-day', 'none'];
+  const second = await keys<Created>('create', 'second', ...limited);
   expect(first).toMatchObject({ name: 'first', scopes: ['text'] });
   expect(second.expires).toBeNull();
+  expect(second.limits).toEqual({ requests_per_minute: 9, images_per_day: null });
   expect(await keyName(first.key)).toMatch(new RegExp(`^key/${first.id}`));
 
   const listed = await keys<Listed[]>('list');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import autocannon from 'autocannon';
 import { postJson } from '../api.ts';
 import { buildWorker } from '../build-worker.ts';
-import { EDGE_CONFIG, type Stack } from '../local-stack.ts';
+import type { Stack } from '../local-stack.ts';
 import { ROOT } from '../prepare-edge.ts';
 import { readImage, readScenes } from '../scenes.ts';
 import { serveWorker } from '../serve-worker.ts';
@@ -16,8 +16,9 @@ const BARE = 'bare workerd route';
 
 export async function lookupRows(stack: Stack): Promise<string[][]> {
   const entrypoint = join(ROOT, 'tools/bench/bare-worker.ts');
-  const built = await buildWorker({ config: EDGE_CONFIG, entrypoint, sources: [entrypoint] });
-  const bare = await serveWorker(built, { config: EDGE_CONFIG });
+  const config = join(ROOT, 'tools/bench/bare-worker.toml');
+  const built = await buildWorker({ config, entrypoint, sources: [entrypoint] });
+  const bare = await serveWorker(built, { config });
   const bytes = await readImage((await readScenes())[0]!);
   const reply = await postJson(`${stack.url}/v1/embeddings`, {
     image: { data: Buffer.from(bytes).toString('base64') },

@@ -9,7 +9,12 @@ import {
   whyNotInMoondream,
 } from './moondream/errors.ts';
 import { isOllamaPath, ollamaErrorResponse, whyNotInOllama } from './ollama/errors.ts';
-import { combinedErrorResponse, isOpenAiPath, openAiErrorResponse } from './openai/errors.ts';
+import {
+  combinedErrorResponse,
+  isOpenAiClient,
+  isOpenAiPath,
+  openAiErrorResponse,
+} from './openai/errors.ts';
 import { isReplicatePath, replicateErrorResponse } from './replicate/errors.ts';
 
 /** A dialect, our own API, or either where nobody can tell. */
@@ -38,17 +43,20 @@ const ERROR_RESPONSES: Record<Dialect, ErrorResponse> = {
 
 /** The base URL of OpenAI's clients, under which our own routes are, too. */
 const isSharedPath = (path: string) => /^\/v1(\/|$)/.test(path);
-const OURS = /^\/v1\/(captions|answers|match|embeddings)(\/|$)/;
+const OURS = /^\/v1\/(captions|answers|match|embeddings|usage)(\/|$)/;
 
 /**
- * What the path says, and the name of the client; a handler that reads several dialects says later which it was.
- * @example dialectOf('/v1/models') // 'openai'
+ * What path and headers say; a handler that reads several dialects says later which it was.
+ * @example dialectOf('/v1/models', headers) // 'openai'
  */
-export function dialectOf(path: string, userAgent?: string): Dialect {
+export function dialectOf(path: string, headers: Headers): Dialect {
+  // The path is OpenAI's as well as ours: where the body has not been read, who sends it tells.
+  if (path === '/v1/embeddings' && isOpenAiClient(headers)) return 'openai';
   if (isReplicatePath(path)) return 'replicate';
   if (isHuggingFacePath(path)) return 'hugging-face';
   if (isOllamaPath(path)) return 'ollama';
-  if (isMoondreamPath(path)) return isMoondreamNode(userAgent) ? 'moondream-node' : 'moondream';
+  if (isMoondreamPath(path))
+    return isMoondreamNode(headers.get('user-agent') ?? undefined) ? 'moondream-node' : 'moondream';
   if (isOpenAiPath(path)) return 'openai';
   return isSharedPath(path) && !OURS.test(path) ? 'either' : 'native';
 }

@@ -2,6 +2,8 @@
 import type { Dependencies } from '../dependencies.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
+import type { Account } from '../limits/account.ts';
+import { mostGenerated } from '../limits/cost.ts';
 import type { RequestContext } from '../request-context.ts';
 import { type Delta, generate } from './generate.ts';
 import type { Prompt } from './prepare-prompt.ts';
@@ -29,12 +31,23 @@ export async function beginGeneration(
   { source, prompt }: { source: ImageSource; prompt: Prompt },
   context: RequestContext,
 ): Promise<BegunGeneration> {
+  await expectTokens(deps, prompt, context.account);
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();
   const subject = { ...input, instructionIds: prompt.instructionIds };
   const image = await locateEmbeddings(deps.stores.query, subject, context);
   const locatedAt = deps.now();
   return { deltas: generate(deps, { image, prompt }, context), readAt, locatedAt };
+}
+
+/** @throws ApiError `quota-exceeded` where the caller has fewer tokens left than the generation may need */
+export async function expectTokens(
+  { models }: Pick<Dependencies, 'models'>,
+  { inputIds, generation }: Prompt,
+  account: Account | undefined,
+): Promise<void> {
+  const tokens = models.generate.num_query_tokens + inputIds.length + mostGenerated(generation);
+  await account?.expect({ tokens, images: 0 });
 }
 
 /** What the last delta says. */

@@ -15,13 +15,13 @@ const KEY_HEADERS = ['x-api-key', 'x-moondream-auth'];
 const REALM = 'Bearer realm="blip2"';
 
 /**
- * @param scope the family of the route
+ * @param scope the family of the route; null where any key will do
  * @returns null where the service is open, and addresses tell callers apart
  * @throws ApiError `not-configured`, `missing-key`, `invalid-key`, `key-out-of-scope` or `keys-unavailable`
  */
 export async function authenticate(
   headers: Headers,
-  scope: Scope,
+  scope: Scope | null,
   { allowAnonymous, keys, now }: Access,
 ): Promise<Caller | null> {
   // Clients of other services send some key always: where everybody is let in, none is read.
@@ -46,7 +46,7 @@ export async function authenticate(
     const when = new Date(record.expires_at).toISOString();
     throw invalid(`This key expired at ${when}; ask the operator for another.`);
   }
-  if (!record.scopes.includes(scope)) {
+  if (scope !== null && !record.scopes.includes(scope)) {
     const has = record.scopes.join(', ') || 'nothing';
     throw new ApiError(
       'key-out-of-scope',

@@ -95,6 +95,14 @@ export const WORDS: Readonly<Record<string, Words>> = {
     sentence: 'These were many questions at once. Wait a moment, then try again.',
     remedy: 'retry',
   },
+  'quota-exceeded': {
+    sentence: 'You have asked as much as this service allows for now. Try again shortly.',
+    remedy: 'retry',
+  },
+  'limits-unavailable': {
+    sentence: 'The service cannot count requests right now. Try again in a moment.',
+    remedy: 'retry',
+  },
   'deadline-exceeded': {
     sentence: 'This took too long and was given up. Try again.',
     remedy: 'retry',

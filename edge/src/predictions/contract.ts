@@ -2,6 +2,7 @@
 import { ApiError, type Problem } from '@blip2/shared/errors';
 import type { Prompt } from '../generation/prepare-prompt.ts';
 import type { ImageSource } from '../image/image-source.ts';
+import type { Sender } from '../limits/limiter.ts';
 import type { RequestContext } from '../request-context.ts';
 
 /** How long predictions and files are stored, milliseconds. */
@@ -33,7 +34,9 @@ export type PredictionOrder = Pick<StoredPrediction, 'model' | 'version' | 'inpu
   /** The same for requests that ask for the same. */
   fingerprint: string;
   /** What is known of the request beyond its own time. */
-  context: Omit<RequestContext, 'signal' | 'deadlineAt' | 'waitUntil'>;
+  context: Omit<RequestContext, 'signal' | 'deadlineAt' | 'waitUntil' | 'account'>;
+  /** Whose limits it counts in. */
+  sender: Omit<Sender, 'waitUntil'>;
 };
 
 /** Where a page of a list begins: behind the prediction of this number. */

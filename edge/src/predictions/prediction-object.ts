@@ -37,7 +37,10 @@ const MAX_READERS = 32;
 const REPEATED_MS = 5000;
 const RETRY_AFTER_S = 1;
 
-type Deps = Pick<Dependencies, 'config' | 'fetch' | 'gpu' | 'models' | 'now' | 'stores'>;
+type Deps = Pick<
+  Dependencies,
+  'config' | 'fetch' | 'gpu' | 'limiter' | 'models' | 'now' | 'stores'
+>;
 
 export abstract class PredictionObject extends DurableObject<Env> implements Predictions {
   readonly #predictions: PredictionTable;
@@ -263,11 +266,14 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   async #make(run: Run, order: PredictionOrder, deps: Deps): Promise<void> {
+    const waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
+    const account = deps.limiter.open({ ...order.sender, waitUntil });
     const context: RequestContext = {
       ...order.context,
+      ...(account && { account }),
       signal: run.signal,
       deadlineAt: run.prediction.createdAt + deps.config.deadlineMs,
-      waitUntil: (work) => this.ctx.waitUntil(work),
+      waitUntil,
     };
     while (!run.hasEnded) {
       try {

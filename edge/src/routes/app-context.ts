@@ -4,6 +4,8 @@ import type { Dependencies } from '../dependencies.ts';
 import type { Dialect } from '../dialects/dialect.ts';
 import { clientOf } from '../http/client-address.ts';
 import type { Caller } from '../keys/authenticate.ts';
+import type { Account } from '../limits/account.ts';
+import type { Sender } from '../limits/limiter.ts';
 import type { Env } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 
@@ -15,6 +17,8 @@ export type AppEnv = {
     startedAt: number;
     /** Who was let in by a key; else the address tells callers apart. */
     caller?: Caller | null;
+    /** What the request takes from the limits of its caller, where anything is counted. */
+    account?: Account | undefined;
     /** Where a handler finds out which dialect a request is in: else its path says so. */
     dialect?: Dialect;
   };
@@ -23,6 +27,16 @@ export type AppContext = Context<AppEnv>;
 
 export type Handler = (c: AppContext, deps: Dependencies) => Response | Promise<Response>;
 
+/** Who sends a request, for what counts it. */
+export function senderOf(c: AppContext, config: Dependencies['config']): Sender {
+  return {
+    caller: c.get('caller') ?? null,
+    address: clientOf(c.req.raw.headers, config),
+    requestId: c.get('requestId'),
+    waitUntil: (work) => c.executionCtx.waitUntil(work),
+  };
+}
+
 /** @param canceled aborted when the client of a streamed reply goes away */
 export function requestContextOf(
   c: AppContext,
@@ -30,9 +44,11 @@ export function requestContextOf(
   canceled?: AbortSignal,
 ): RequestContext {
   const { signal } = c.req.raw;
+  const account = c.get('account');
   return {
     requestId: c.get('requestId'),
     client: c.get('caller')?.id ?? clientOf(c.req.raw.headers, config),
+    ...(account !== undefined && { account }),
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

@@ -8,7 +8,6 @@ import {
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { createOpenAiEmbeddings, isOpenAiEmbeddings } from '../dialects/openai/embeddings.ts';
-import { isOpenAiClient } from '../dialects/openai/errors.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
 import {
   type EmbeddingMediaType,
@@ -29,8 +28,6 @@ import { type AppContext, type Handler, requestContextOf } from './app-context.t
 const NOT_STORED = { 'cache-control': 'no-store', vary: 'accept' };
 
 export const createEmbeddings: Handler = async (c, deps) => {
-  // Where the body cannot tell, who sends it does.
-  if (isOpenAiClient(c.req.raw.headers)) c.set('dialect', 'openai');
   const mediaType = embeddingMediaType(c.req.header('accept'));
   const { source, fields } = await readRequest(c.req.raw, deps.config, {
     schema: EmbeddingsRequest,

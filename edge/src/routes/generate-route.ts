@@ -35,6 +35,7 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
         return { prompt, isStreamed: stream ?? prefersEvents(c) };
       },
     });
+    if (fields.isStreamed) context.account?.stream();
     const request = { source, prompt: fields.prompt };
     const { deltas, readAt, locatedAt } = await beginGeneration(deps, request, context);
     const id = context.requestId;

@@ -6,6 +6,7 @@ import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { validate } from '../http/validate.ts';
 import { resolveImage } from '../image/image-source.ts';
+import { textTokens } from '../limits/cost.ts';
 import { retrievalModel } from '../model-manifest.ts';
 import { matchTexts, retrievalIds } from '../retrieval/retrieve.ts';
 import { type Handler, requestContextOf } from './app-context.ts';
@@ -21,6 +22,7 @@ export const match: Handler = async (c, deps) => {
       return { texts, ids: retrievalIds(model, texts, 'texts') };
     },
   });
+  await context.account?.expect({ tokens: textTokens(fields.ids), images: 1 });
   const { id, bytes } = await resolveImage(deps, source, context);
   if (bytes === undefined) {
     throw new ApiError(

@@ -6,8 +6,8 @@ import type * as z from 'zod/mini';
 import type { Handler } from './app-context.ts';
 import type { SchemaName } from './openapi/schemas.ts';
 
-/** Groups of routes in the document: those that a key may be good for, and those that need none. */
-export type Tag = Scope | 'service';
+/** Groups of routes in the document: those that a key may be good for, those for any key, and those that need none. */
+export type Tag = Scope | 'usage' | 'service';
 
 /** A request with an image, in one of its forms: JSON of a schema, a form, or the image itself. */
 export type ImageRequest = {

@@ -33,6 +33,7 @@ import { LOOKUP, REQUEST, WORK } from './problem-lists.ts';
 import { problemPage } from './problems.ts';
 import { readEmbeddings } from './read-embeddings.ts';
 import type { Route } from './route.ts';
+import { usage } from './usage.ts';
 
 const STREAMING = `
 
@@ -143,6 +144,20 @@ const API: readonly Route[] = [
       },
     },
     problems: ['invalid-request', 'not-acceptable', 'no-retrieval-model', ...LOOKUP],
+  },
+  {
+    method: 'GET',
+    path: '/v1/usage',
+    handler: usage,
+    operationId: 'getUsage',
+    tag: 'usage',
+    summary: 'Tell what the caller may use, and has used',
+    description:
+      'The limits of the key that is sent, or of the address where none is needed, with what is left of them, and requests, tokens and images by day. It is not counted as a request.',
+    parameters: { header: CommonHeaders },
+    reply: { 'application/json': ['UsageReply'] },
+    headers: ['cache-control'],
+    problems: [],
   },
   ...OPENAI_ROUTES,
   ...HUGGING_FACE_ROUTES,

@@ -23,6 +23,21 @@ export function wholeNumber(low: number, high: number, placeholder = 'N'): Kind<
   };
 }
 
+/** A whole number in decimal digits, `low` to `high`; `none` is null. */
+export function wholeNumberOrNone(low: number, high: number): Kind<number | null> {
+  const { schema, allowed, placeholder } = wholeNumber(low, high);
+  const none = z.pipe(
+    z.literal('none'),
+    z.transform(() => null),
+  );
+  return {
+    schema: z.union([none, schema]),
+    allowed: `${allowed}, or none`,
+    placeholder,
+    format: (value) => (value === null ? 'none' : String(value)),
+  };
+}
+
 /** One of a few words. */
 export function choice<const T extends string>(...words: readonly [T, ...T[]]): Kind<T> {
   return {

@@ -129,13 +129,40 @@ export const ReplyHeaders = z.object({
   ),
   ratelimit: described(
     z.string(),
-    'What is left of the limit, and the seconds to wait.',
-    '"client";r=0;t=1',
+    'What is left of each limit, `r`, and the seconds after which there is more, `t`.',
+    '"requests";r=59;t=60, "tokens";r=11830;t=60',
   ),
   'ratelimit-policy': described(
     z.string(),
-    'How many requests one client may have under way at a time.',
-    '"client";q=36;qu="concurrent-requests"',
+    'The limits of the caller: `q` of a unit in `w` seconds, or at a time. `"client"` is the share of the GPU worker.',
+    '"requests";q=60;w=60, "tokens";q=12000;w=60;qu="tokens", "streams";q=4;qu="concurrent-requests"',
+  ),
+  'retry-after-ms': described(
+    z.int().check(z.nonnegative()),
+    'Milliseconds after which to try again.',
+    1500,
+  ),
+  'x-ratelimit-limit-requests': described(
+    z.int(),
+    'Requests that the caller may send a minute.',
+    60,
+  ),
+  'x-ratelimit-remaining-requests': described(z.int(), 'Requests that are left of them.', 59),
+  'x-ratelimit-reset-requests': described(
+    z.string(),
+    'Time after which all of them are there again.',
+    '1m0s',
+  ),
+  'x-ratelimit-limit-tokens': described(
+    z.int(),
+    'Tokens that the caller may use a minute.',
+    12_000,
+  ),
+  'x-ratelimit-remaining-tokens': described(z.int(), 'Tokens that are left of them.', 11_830),
+  'x-ratelimit-reset-tokens': described(
+    z.string(),
+    'Time after which all of them are there again.',
+    '1m0s',
   ),
 });
 export type ReplyHeader = keyof typeof ReplyHeaders.shape;

@@ -7,6 +7,7 @@ import {
 } from '@blip2/shared/schemas/hugging-face/compare';
 import { validate } from '../../http/validate.ts';
 import { resolveImage } from '../../image/image-source.ts';
+import { textTokens } from '../../limits/cost.ts';
 import { retrievalModel } from '../../model-manifest.ts';
 import { matchTexts, retrievalIds } from '../../retrieval/retrieve.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
@@ -27,6 +28,7 @@ export const classify: Task = async (c, deps, inference) => {
     (typeof inputs === 'string'
       ? imageFromText(inputs, 'inputs')
       : imageFromText(inputs.image, 'inputs.image'));
+  await context.account?.expect({ tokens: textTokens(ids), images: 1 });
   const { scores } = await onImage(named, async (source) => {
     const { bytes } = await resolveImage(deps, source, context);
     if (bytes !== undefined) return await matchTexts(deps, bytes, ids, context);

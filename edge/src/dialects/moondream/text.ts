@@ -73,6 +73,7 @@ async function write(
   const context = requestContextOf(c, deps, canceled.signal);
   const all = { n: 1, ...asked.options, ...options };
   const reply = prepareReply(deps, { ...asked, options: all });
+  if (stream) context.account?.stream();
   const deltas = await reply.begin(context);
   const request_id = context.requestId;
   if (stream) {

@@ -36,6 +36,7 @@ export async function writeOllamaReply(
   const context = requestContextOf(c, deps, canceled.signal);
   const prepared = prepareWithin(deps, request);
   const times: Times = { startedAt: c.get('startedAt') };
+  if (stream) context.account?.stream();
   const deltas = timed(await prepared.begin(context), times, deps.now);
   const lines = new ReplyLines(deps, model, place, times);
   if (stream) return await streamReply(deltas, lines, () => canceled.abort());

@@ -35,6 +35,7 @@ export async function completeChat(
   const conversation = readConversation(body.messages.map(toMessage), 'messages');
   const options = generationOptionsOf(body);
   const reply = prepareReply(deps, { conversation, options, field: 'messages' });
+  if (body.stream === true) context.account?.stream();
   const deltas = await reply.begin(context);
   const head: CompletionHead = {
     id: `chatcmpl-${context.requestId}`,

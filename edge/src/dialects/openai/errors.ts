@@ -6,6 +6,7 @@ import type { OpenAiError } from '@blip2/shared/schemas/openai/error';
 const CODES: Partial<Record<ProblemSlug, string>> = {
   'prompt-too-long': 'context_length_exceeded',
   'too-many-requests': 'rate_limit_exceeded',
+  'quota-exceeded': 'rate_limit_exceeded',
   'missing-key': 'invalid_api_key',
   'invalid-key': 'invalid_api_key',
   'invalid-base64': 'invalid_image',

@@ -36,6 +36,7 @@ export const createResponse: Handler = async (c, deps) => {
   const options = generationOptionsOf({ ...body, max_tokens: body.max_output_tokens, logprobs });
   const mayTruncate = body.truncation === 'auto';
   const reply = prepareReply(deps, { conversation, options, field: 'input', mayTruncate });
+  if (body.stream === true) context.account?.stream();
   const deltas = await reply.begin(context);
   const response = openedResponse(body, {
     id: context.requestId,

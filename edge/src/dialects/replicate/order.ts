@@ -9,13 +9,14 @@ import {
   PredictionRequest,
 } from '@blip2/shared/schemas/replicate/prediction';
 import type { Dependencies } from '../../dependencies.ts';
+import { expectTokens } from '../../generation/begin-generation.ts';
 import type { GenerationOptions } from '../../generation/generation-options.ts';
 import { type Prompt, preparePrompt } from '../../generation/prepare-prompt.ts';
 import { validate } from '../../http/validate.ts';
 import { aboutField, aboutImage } from '../../image/image-field.ts';
 import { type ImageSource, sourceFromText } from '../../image/image-source.ts';
 import type { PredictionOrder } from '../../predictions/contract.ts';
-import { type AppContext, requestContextOf } from '../../routes/app-context.ts';
+import { type AppContext, requestContextOf, senderOf } from '../../routes/app-context.ts';
 import { refuse } from '../refuse.ts';
 import { uploadedFile } from './files.ts';
 import { modelNamed, modelOfVersion, servedModel } from './model-names.ts';
@@ -58,8 +59,11 @@ export async function orderOf(
     signal: _signal,
     deadlineAt: _at,
     waitUntil: _wait,
+    account,
     ...context
   } = requestContextOf(c, deps);
+  await expectTokens(deps, prompt, account);
+  const { caller, address, requestId } = senderOf(c, deps.config);
   return {
     model: name,
     version: id,
@@ -69,6 +73,7 @@ export async function orderOf(
     prompt,
     fingerprint,
     context,
+    sender: { caller, address, requestId },
   };
 }
 

@@ -4,6 +4,7 @@ import { ApiError, PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { type Schema, Validator } from '@cfworker/json-schema';
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { CallerObjects } from '../../limits/limiter.ts';
 import type { Operation } from '../../testing/described.ts';
 import {
   apiDocument,
@@ -70,7 +71,8 @@ async function expectReply(operation: Operation, response: Response, status: num
   for (const name of Object.keys(headers)) {
     const value = response.headers.get(name);
     const { schema = {} } = document.components.headers[name] ?? {};
-    if (value !== null) expectValid(schema, name === 'retry-after' ? Number(value) : value);
+    const isNumber = (schema as { type?: string }).type === 'integer';
+    if (value !== null) expectValid(schema, isNumber ? Number(value) : value);
   }
   const schema = content?.[type]?.schema as { contentSchema?: object } | undefined;
   if (type.endsWith('json')) expectValid(schema, await response.json());
@@ -192,6 +194,7 @@ describe('GET', () => {
 
   it.each([
     ['/healthz', '/healthz', 'application/json'],
+    ['/v1/usage', '/v1/usage', 'application/json'],
     ['/openapi.json', '/openapi.json', 'application/json'],
     ['/', '/', 'text/html'],
     ['/problems/{slug}', '/problems/no-image', 'text/plain'],
@@ -213,7 +216,7 @@ describe('GET', () => {
   const reading = document.paths['/v1/embeddings/{sha256}']!.get!;
   it.each(slugsOf(reading))('/v1/embeddings/{sha256} can reply %s', async (slug) => {
     const [path, setup, accept] = READS[slug] ?? [];
-    const refusal = await refusedKey(slug);
+    const refusal = await refusedCaller(slug);
     const { request } = startEdge(refusal?.setup ?? setup);
     const response = await request(path ?? `/v1/embeddings/${'0'.repeat(64)}`, {
       headers: { ...(accept && { accept }), ...refusal?.headers },
@@ -257,8 +260,8 @@ function kvDown(): TestSetup {
   return { env: { EMBEDDINGS } };
 }
 
-/** An edge and the headers of a request whose key it refuses so; none where the problem is not one of keys. */
-async function refusedKey(
+/** An edge and the headers of a request whose caller it refuses so; none where the problem is not one of callers. */
+async function refusedCaller(
   slug: ProblemSlug,
 ): Promise<{ setup: TestSetup; headers: Record<string, string> } | undefined> {
   const key = createKey();
@@ -281,6 +284,20 @@ async function refusedKey(
         setup: { env: { ALLOW_ANONYMOUS: '', KEYS: kvDown().env?.EMBEDDINGS as never } },
         headers,
       };
+    case 'quota-exceeded': {
+      const objects = testEnv.LIMITS as CallerObjects;
+      const limits = { requests: 1, tokens: null, images: null, streams: null };
+      await objects.getByName('address/192.0.2.1').admit(limits, 0, 1);
+      return {
+        setup: { env: { ANONYMOUS_REQUESTS_PER_MINUTE: '1' } },
+        headers: { 'cf-connecting-ip': '192.0.2.1' },
+      };
+    }
+    case 'limits-unavailable': {
+      const admit = () => Promise.reject(new Error('down'));
+      const LIMITS = { getByName: () => ({ admit, usage: admit }) } as unknown as CallerObjects;
+      return { setup: { env: { LIMITS, ANONYMOUS_OPEN_STREAMS: '1' } }, headers: {} };
+    }
     default:
       return undefined;
   }
@@ -288,7 +305,7 @@ async function refusedKey(
 
 /** Sends what gets this problem in reply. */
 async function provoke(slug: ProblemSlug, path: string): Promise<Response> {
-  const refusal = await refusedKey(slug);
+  const refusal = await refusedCaller(slug);
   if (refusal !== undefined) {
     return startEdge(refusal.setup).post(path, bodyOf(path), refusal.headers);
   }

@@ -24,6 +24,7 @@ const TAGS: Record<Tag, string> = {
   moondream: 'The same for clients of Moondream’s API: their endpoint is `/moondream/v1`.',
   replicate:
     'The same for clients of Replicate’s API, as predictions and files that are stored for an hour: their base URL is `/replicate/v1`.',
+  usage: 'What a key, or an address, may use and has used.',
   service: 'Health, and what describes the service.',
 };
 
@@ -76,6 +77,8 @@ function asDocuments(routes: readonly Route[]): ProblemSlug[] {
 function operation(route: Route, defaults: Defaults): object {
   const { operationId, tag, isSigned, summary, description, request, reply } = route;
   const { status = 200, replies = {} } = route;
+  const limits = limitHeaders(route);
+  const all = (names: readonly ReplyHeader[]) => headers([...new Set([...names, ...limits])]);
   return {
     operationId,
     tags: [tag],
@@ -87,7 +90,7 @@ function operation(route: Route, defaults: Defaults): object {
     responses: {
       [status]: {
         description: 'OK',
-        headers: headers(route.headers),
+        headers: all(route.headers),
         content: replyContent(reply),
       },
       ...Object.fromEntries(
@@ -95,15 +98,31 @@ function operation(route: Route, defaults: Defaults): object {
           status,
           {
             description: other.description,
-            headers: headers(other.headers),
+            headers: all(other.headers),
             ...(other.reply && { content: replyContent(other.reply) }),
           },
         ]),
       ),
-      ...problemResponses(problemsOf(route), headers, route.errors),
+      ...problemResponses(problemsOf(route), all, route.errors),
     },
   };
 }
+
+/** Headers of every reply of a route that is counted. */
+function limitHeaders({ tag, errors }: Route): readonly ReplyHeader[] {
+  if (tag === 'service' || tag === 'usage') return [];
+  const isOpenAi = errors === 'openai' || errors === 'both';
+  return ['ratelimit', 'ratelimit-policy', ...(isOpenAi ? OPENAI_LIMITS : [])];
+}
+
+const OPENAI_LIMITS = [
+  'x-ratelimit-limit-requests',
+  'x-ratelimit-remaining-requests',
+  'x-ratelimit-reset-requests',
+  'x-ratelimit-limit-tokens',
+  'x-ratelimit-remaining-tokens',
+  'x-ratelimit-reset-tokens',
+] as const satisfies readonly ReplyHeader[];
 
 function headers(names: readonly ReplyHeader[]): object {
   const all: ReplyHeader[] = ['x-request-id', ...names];

@@ -132,6 +132,30 @@ export const EXAMPLES: {
       },
     },
   },
+  UsageReply: {
+    key: {
+      summary: 'A key with limits of requests and of streams',
+      value: {
+        caller: 'key',
+        name: 'alice',
+        limits: {
+          requests_per_minute: { limit: 60, remaining: 59, reset_after: 60 },
+          tokens_per_minute: null,
+          images_per_day: null,
+          open_streams: { limit: 4, remaining: 4, reset_after: 0 },
+        },
+        days: [
+          {
+            date: '2026-11-27',
+            requests: 12,
+            prompt_tokens: 480,
+            completion_tokens: 96,
+            images: 3,
+          },
+        ],
+      },
+    },
+  },
   TextEmbeddingsReply: {
     texts: {
       summary: 'Embeddings of two texts, shortened: their width is 64',

@@ -42,6 +42,7 @@ const OF_KEYS: readonly ProblemSlug[] = [
   'key-out-of-scope',
   'not-configured',
   'keys-unavailable',
+  'limits-unavailable',
 ];
 
 /** The problems of a route, apart from those of every route. */
@@ -50,7 +51,9 @@ export function problemsOf({
   isSigned,
   problems,
 }: Pick<Route, 'tag' | 'isSigned' | 'problems'>): ProblemSlug[] {
-  return tag === 'service' || isSigned ? [...problems] : [...OF_KEYS, ...problems];
+  if (tag === 'service') return [...problems];
+  const ofLimits: ProblemSlug[] = tag === 'usage' ? [] : ['quota-exceeded'];
+  return [...(isSigned ? [] : OF_KEYS), ...ofLimits, ...problems];
 }
 
 /** Headers of problems beside `x-request-id` and `cache-control`. */
@@ -59,7 +62,7 @@ const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
   403: ['www-authenticate'],
   405: ['allow'],
   415: ['accept-encoding'],
-  429: ['retry-after', 'ratelimit', 'ratelimit-policy'],
+  429: ['retry-after', 'retry-after-ms', 'ratelimit', 'ratelimit-policy'],
   503: ['retry-after'],
 };
 
@@ -177,6 +180,12 @@ const MEMBERS: Partial<Record<ProblemSlug, Partial<Problem>>> = {
   },
   'missing-key': { detail: 'Send a key of this service, as `Authorization: Bearer sk-…`.' },
   'keys-unavailable': { retry_after: 5 },
+  'limits-unavailable': { retry_after: 1 },
+  'quota-exceeded': {
+    detail: 'This key may send 60 requests a minute: try again in 3 seconds.',
+    limit: 60,
+    retry_after: 3,
+  },
   'worker-unavailable': { detail: 'The GPU worker cannot be reached.', retry_after: 5 },
   'model-unavailable': {
     detail: 'model: the GPU worker serves another revision',

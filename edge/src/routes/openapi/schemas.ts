@@ -92,6 +92,7 @@ import {
   PredictionList,
   PredictionRequest,
 } from '@blip2/shared/schemas/replicate/prediction';
+import { LimitStanding, UsageDay, UsageLimits, UsageReply } from '@blip2/shared/schemas/usage';
 import * as z from 'zod/mini';
 
 /** Schemas that the document names; those that check the requests. */
@@ -119,6 +120,7 @@ export const SCHEMAS = {
   ImageToTextList,
   ImageToTextReply,
   ImageToTextRequest,
+  LimitStanding,
   MatchReply,
   MatchRequest,
   MoondreamAnswer,
@@ -173,6 +175,9 @@ export const SCHEMAS = {
   TokenEvent,
   TokenLogprob,
   Usage,
+  UsageDay,
+  UsageLimits,
+  UsageReply,
   VisualQuestionAnsweringReply,
   VisualQuestionAnsweringRequest,
   ZeroShotReply,

@@ -1,0 +1,149 @@
+/** The account of one request: what it takes from its caller's limits, and where the caller stands then. */
+
+import { ApiError } from '@blip2/shared/errors';
+import type { Verdict } from './caller-limits.ts';
+import type { Ask } from './ledger.ts';
+import type { Cost, Limits, Policy, Refusal, Standings, Use } from './limits.ts';
+import { quotaExceeded } from './refusal.ts';
+import type { Refused } from './refusal-memory.ts';
+
+/** What a reply may take to end after its deadline. */
+const LEASE_GRACE_MS = 5000;
+const NOTHING: Use = { prompt_tokens: 0, completion_tokens: 0, images: 0 };
+
+/** The object of the caller, as one request sees it; null where it did not answer and requests are let in all the same. */
+export type CallerObject = {
+  admit: (tokens: number) => Promise<Verdict | null>;
+  check: (cost: Cost) => Promise<Verdict | null>;
+  charge: (ask: Ask, id: string) => Promise<Verdict | null>;
+  /** Lets the request go on until then, whether or not its client is gone. */
+  hold: (ended: Promise<void>) => void;
+  /** Does not make its caller wait, and never fails. */
+  settle: (id: string | null, actual: Use) => void;
+  recall: (policy: Policy, asked: number) => Refused | undefined;
+  remember: (refused: Refused) => void;
+};
+
+/** Work that was charged for. */
+export type Charge = {
+  /** To be called once, when the work has ended, however it did. */
+  settle: (actual: Use) => void;
+};
+
+export type AccountOptions = {
+  limits: Limits;
+  object: CallerObject;
+  /** How errors name the caller. */
+  who: 'key' | 'address';
+  now: () => number;
+};
+
+export class Account {
+  readonly #options: AccountOptions;
+  #standings: Standings = {};
+  #isStream = false;
+
+  constructor(options: AccountOptions) {
+    this.#options = options;
+  }
+
+  /** Where the caller stood when it was last asked. */
+  get standings(): Standings {
+    return this.#standings;
+  }
+
+  /** From now on the work of this request is a stream: it needs a place among those of its caller. */
+  stream(): void {
+    this.#isStream = true;
+  }
+
+  /**
+   * Counts the request.
+   * @param tokens what it needs at least, for there to be any sense in it
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async admit(tokens: number): Promise<void> {
+    this.#recall('requests', 1);
+    this.#recall('tokens', tokens);
+    this.#obey(await this.#options.object.admit(tokens));
+  }
+
+  /**
+   * Refuses what is too much before anything is done for it. It costs nothing where there was enough when the request
+   * was admitted; what it finds enough is not yet taken.
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async expect(cost: Cost): Promise<void> {
+    this.#recall('tokens', cost.tokens);
+    this.#recall('images', cost.images);
+    const isEnough = (['tokens', 'images'] as const).every(
+      (policy) => cost[policy] <= (this.#standings[policy]?.remaining ?? Number.POSITIVE_INFINITY),
+    );
+    if (!isEnough) this.#obey(await this.#options.object.check(cost));
+  }
+
+  /**
+   * Takes what work may need at most.
+   * @param deadlineAt when it has ended at the latest, milliseconds since the epoch
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async charge(cost: Cost, deadlineAt: number): Promise<Charge> {
+    const { object, limits, now } = this.#options;
+    const isStream = this.#isStream && limits.streams !== null;
+    const isCounted =
+      isStream ||
+      (limits.tokens !== null && cost.tokens > 0) ||
+      (limits.images !== null && cost.images > 0);
+    if (!isCounted) return { settle: (actual) => object.settle(null, actual) };
+    this.#recall('tokens', cost.tokens);
+    this.#recall('images', cost.images);
+    const id = crypto.randomUUID();
+    const leaseMs = Math.max(0, deadlineAt - now()) + LEASE_GRACE_MS;
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    object.hold(ended);
+    const settle = (actual: Use) => {
+      object.settle(id, actual);
+      end();
+    };
+    try {
+      this.#obey(await object.charge({ ...cost, isStream, leaseMs }, id));
+    } catch (thrown) {
+      // An object that answered too late may have taken it.
+      if (!isRefusal(thrown)) settle(NOTHING);
+      end();
+      throw thrown;
+    }
+    return { settle };
+  }
+
+  #obey(verdict: Verdict | null): void {
+    if (verdict === null) return;
+    const { refusal, standings } = verdict;
+    this.#standings = standings;
+    if (refusal === null) return;
+    this.#options.object.remember({ refusal, standings, at: this.#options.now() });
+    throw this.#refused(refusal);
+  }
+
+  #recall(policy: Policy, asked: number): void {
+    if (asked === 0) return;
+    const known = this.#options.object.recall(policy, asked);
+    if (known === undefined) return;
+    this.#standings = known.standings;
+    throw this.#refused(known.refusal);
+  }
+
+  #refused(refusal: Refusal): ApiError {
+    const { policy, waitMs } = refusal;
+    const standing = this.#standings[policy];
+    // The draft wants `t` and `Retry-After` to name the same moment.
+    if (standing !== undefined && waitMs !== null) {
+      this.#standings = { ...this.#standings, [policy]: { ...standing, moreMs: waitMs } };
+    }
+    return quotaExceeded(refusal, this.#options.who);
+  }
+}
+
+function isRefusal(thrown: unknown): boolean {
+  return thrown instanceof ApiError && thrown.slug === 'quota-exceeded';
+}
