@@ -4,6 +4,8 @@ export type RequestContext = {
   requestId: string;
   /** The client, by its key, or by its address where somebody trusted reports it: waiting requests are served client by client. */
   client?: string;
+  /** Opaque name of the caller's cache namespace; '' is the one that all callers without one share. */
+  namespace: string;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */

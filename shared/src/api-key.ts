@@ -2,8 +2,21 @@
 import * as z from 'zod/mini';
 
 /** What a key may be good for: the families of routes, which are the tags of the API's description. */
-export const SCOPES = ['text', 'matching', 'embeddings', 'openai', 'huggingface'] as const;
+export const SCOPES = [
+  'text',
+  'matching',
+  'embeddings',
+  'images',
+  'openai',
+  'huggingface',
+] as const;
 export type Scope = (typeof SCOPES)[number];
+
+/**
+ * The name of a tenant: keys with the same one share a cache namespace. The empty text is none, so that no mistake makes a
+ * tenant's key one of the shared namespace.
+ */
+export const TenantName = z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/));
 
 /** What is stored of a key, as JSON. Times are milliseconds since the epoch. */
 export const KeyRecord = z.object({
@@ -11,6 +24,8 @@ export const KeyRecord = z.object({
   scopes: z.array(z.string()),
   created_at: z.int(),
   expires_at: z.optional(z.int()),
+  /** The cache namespace; without one, that of all keys without one. */
+  namespace: z.optional(TenantName),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 

@@ -51,6 +51,7 @@ const LAYERS: readonly Layer[] = [
       'edge/src/generation/',
       'edge/src/retrieval/',
       'edge/src/embeddings/',
+      'edge/src/deletion/',
       'edge/src/image/',
       'edge/src/http/',
       'edge/src/dependencies.ts',

@@ -33,6 +33,7 @@ export function requestContextOf(
   return {
     requestId: c.get('requestId'),
     client: c.get('caller')?.id ?? clientOf(c.req.raw.headers, config),
+    namespace: c.get('caller')?.namespace ?? '',
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

@@ -37,7 +37,7 @@ export type ReplyContent =
 
 export type Route = {
   /** GET includes HEAD. */
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'DELETE';
   /** As in OpenAPI, with `{name}` for a parameter. */
   path: string;
   handler: Handler;
@@ -48,8 +48,8 @@ export type Route = {
   /** What the route reads apart from the body: a member for each parameter. */
   parameters: { path?: z.ZodMiniObject; query?: z.ZodMiniObject; header: z.ZodMiniObject };
   request?: ImageRequest | JsonRequest;
-  /** Body of the reply 200 by media type. */
-  reply: Record<string, ReplyContent>;
+  /** Body of the reply 200 by media type; where there is none, the replies are those of `replies`. */
+  reply?: Record<string, ReplyContent>;
   /** Headers of the reply 200; `x-request-id` is a header of all replies. */
   headers: readonly ReplyHeader[];
   /** Further replies that are no problems. */

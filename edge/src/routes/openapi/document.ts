@@ -17,6 +17,7 @@ const TAGS: Record<Tag, string> = {
   text: 'Captions and answers, whole or as they are written.',
   matching: 'How well texts fit an image.',
   embeddings: 'What the Q-Former makes of an image, and what texts are compared with.',
+  images: 'What is remembered of an image.',
   openai: 'The same for clients of OpenAI’s API: their base URL is `/v1`.',
   huggingface:
     'The same for clients of Hugging Face’s API: their endpoint is one of these paths under `/hf`.',
@@ -80,7 +81,9 @@ function operation(route: Route, defaults: Defaults): object {
     parameters: parametersOf(route, defaults),
     ...(request && { requestBody: requestBody(request, defaults) }),
     responses: {
-      200: { description: 'OK', headers: headers(route.headers), content: replyContent(reply) },
+      ...(reply && {
+        200: { description: 'OK', headers: headers(route.headers), content: replyContent(reply) },
+      }),
       ...Object.fromEntries(
         Object.entries(replies).map(([status, other]) => [
           status,
