@@ -8,6 +8,7 @@ import {
   headerText,
   httpUrl,
   list,
+  tenantName,
   text,
   toggle,
   wholeNumber,
@@ -399,6 +400,13 @@ export const KEYS = {
       defaultText: 'never',
       group: keys,
       help: 'days after which a new key expires',
+    }),
+    namespace: option({
+      flag: 'namespace',
+      kind: tenantName(),
+      defaultText: 'shared',
+      group: keys,
+      help: 'tenant of a new key: those of one tenant share a cache, and nobody else finds out what is in it',
     }),
     storage: option({
       flag: 'storage',

@@ -21,7 +21,7 @@ describe('every route', () => {
       const response = await edge.request(pathOf(path), { method: other });
       expect(response.status).toBe(405);
       expect(response.headers.get('allow')).toBe(
-        method === 'GET' ? 'GET, HEAD, OPTIONS' : 'POST, OPTIONS',
+        method === 'GET' ? 'GET, HEAD, OPTIONS' : `${method}, OPTIONS`,
       );
       const type = response.headers.get('content-type');
       if (errors === 'hugging-face') {
@@ -65,6 +65,7 @@ describe('every route', () => {
       });
       expect(response.status).toBe(204);
       expect(response.headers.get('access-control-allow-origin')).toBe('*');
+      expect(response.headers.get('access-control-allow-methods')).toContain(method);
     },
   );
 
