@@ -4,10 +4,10 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { storeKey } from '../testing/keys.ts';
-import { instructedModels } from '../testing/models.ts';
+import { generative, instructedModels } from '../testing/models.ts';
 
 const models = instructedModels(30);
-const CLOSED = { ALLOW_ANONYMOUS: '', CACHE_SECRET: 'a secret of this deployment' };
+const CLOSED = { ALLOW_ANONYMOUS: '', CACHE_SECRET: 'secret-of-this-deployment' };
 
 /** Whose cache it is: two tenants', and that of all keys without a namespace. */
 const TENANTS = ['acme', 'globex', undefined] as const;
@@ -200,12 +200,16 @@ describe('deleting an image', () => {
         { type: 'input_image', image_url: `data:image/png;base64,${base64(bytes)}` },
       ],
     };
-    const written = await edge.post('/v1/responses', { model: 'blip2', input: [user] }, acme?.[0]);
+    const written = await edge.post(
+      '/v1/responses',
+      { model: generative.name, input: [user] },
+      acme?.[0],
+    );
     const { output } = (await written.json()) as { output: { id: string }[] };
     const again = async (keys: Keys[number] | undefined) => {
       const reference = { type: 'item_reference', id: output[0]?.id };
       const next = { role: 'user', content: 'and?' };
-      const body = { model: 'blip2', input: [user, reference, next] };
+      const body = { model: generative.name, input: [user, reference, next] };
       return (await edge.post('/v1/responses', body, keys?.[0])).status;
     };
     expect(await again(globex)).toBe(400);
