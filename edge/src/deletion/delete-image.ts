@@ -3,7 +3,7 @@ import { type ImagePath, imagePrefix } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../dependencies.ts';
 import { CacheService, type Patience } from '../embeddings/cache-service.ts';
-import { coloUrl } from '../embeddings/embedding-cache.ts';
+import { ColoTier } from '../embeddings/colo-tier.ts';
 import type { RequestContext } from '../request-context.ts';
 
 /** Of a list of KV: as many as can be deleted in the time of one call. */
@@ -56,7 +56,8 @@ async function deleteEntries(
   context: RequestContext,
 ): Promise<void> {
   const patience: Patience = { now, timeoutMs: config.cacheTimeoutMs };
-  const [inKv, inColo] = [new CacheService('kv', patience), new CacheService('colo', patience)];
+  const inKv = new CacheService('kv', patience);
+  const inColo = new ColoTier({ coloCache, ...patience });
   const prefix = imagePrefix(path);
   const remove = async (key: string): Promise<boolean> => {
     const [isDeleted] = await Promise.all([
@@ -64,7 +65,7 @@ async function deleteEntries(
         await kv.delete(key);
         return true;
       }),
-      inColo.attempt('delete', context, () => coloCache.delete(coloUrl(key))),
+      inColo.delete(key, context),
     ]);
     return isDeleted === true;
   };

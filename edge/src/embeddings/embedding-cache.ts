@@ -21,6 +21,7 @@ import type { Deletions } from '../deletion/deletions.ts';
 import { logWarning } from '../log.ts';
 import type { RequestContext } from '../request-context.ts';
 import { CacheService } from './cache-service.ts';
+import { ColoTier } from './colo-tier.ts';
 import { RecentEmbeddings } from './recent-embeddings.ts';
 import { SealedHead, Sealer } from './sealed-entry.ts';
 
@@ -55,9 +56,6 @@ export type Lookup =
    */
   | { kind: 'miss'; reason: 'absent' | 'damaged' | 'failed' };
 
-const HEAD_HEADER = 'x-embeddings';
-/** When KV was last known to have the entry, milliseconds since the epoch. */
-const VERIFIED_HEADER = 'x-verified-at';
 /** An entry that is read in the last quarter of its time is given all of it again. */
 const RENEWED_PART = 1 / 4;
 /** KV keeps nothing for less. */
@@ -69,7 +67,7 @@ type ColoRead = Read & { verifiedAt: number };
 
 export class EmbeddingCache {
   readonly #caches: Caches;
-  readonly #colo: CacheService;
+  readonly #colo: ColoTier;
   readonly #kv: CacheService;
   readonly #space: EmbeddingSpace;
   readonly #shape: EmbeddingShape;
@@ -81,7 +79,7 @@ export class EmbeddingCache {
 
   constructor(caches: Caches, space: EmbeddingSpace, shape: EmbeddingShape) {
     this.#caches = caches;
-    this.#colo = new CacheService('colo', caches);
+    this.#colo = new ColoTier(caches);
     this.#kv = new CacheService('kv', caches);
     this.#space = space;
     this.#shape = shape;
@@ -111,7 +109,7 @@ export class EmbeddingCache {
     );
     if (stored === undefined) return { kind: 'miss', reason: 'failed' };
     if (stored.value === null) {
-      if (here !== null) context.waitUntil(this.#deleteFromColo(key, context));
+      if (here !== null) context.waitUntil(this.#colo.delete(key, context));
       return { kind: 'miss', reason: 'absent' };
     }
     const read = await this.#check('kv', key, stored.value, stored.metadata, context);
@@ -158,12 +156,7 @@ export class EmbeddingCache {
   async #remove(id: EmbeddingId, context: RequestContext): Promise<void> {
     const key = embeddingKey(this.#space, id);
     this.#recent.deleteAll(key);
-    await Promise.all([this.#deleteFromColo(key, context), this.delete(id, context)]);
-  }
-
-  async #deleteFromColo(key: string, context: RequestContext): Promise<void> {
-    const { coloCache } = this.#caches;
-    await this.#colo.attempt('delete', context, () => coloCache.delete(coloUrl(key)));
+    await Promise.all([this.#colo.delete(key, context), this.delete(id, context)]);
   }
 
   #isCurrent(
@@ -195,17 +188,12 @@ export class EmbeddingCache {
   }
 
   async #fromColo(key: string, context: RequestContext): Promise<ColoRead | null> {
-    const { coloCache } = this.#caches;
-    const url = coloUrl(key);
-    const response = await this.#colo.attempt('get', context, () => coloCache.match(url));
-    if (response === undefined) return null;
-    const head = response.headers.get(HEAD_HEADER);
-    const value = await this.#colo.attempt('read', context, () => response.arrayBuffer());
+    const found = await this.#colo.read(key, context);
+    if (found === null) return null;
+    const { value, head, verifiedAt } = found;
     const read = value && (await this.#check('colo', key, value, head, context));
-    if (read) {
-      return { ...read, verifiedAt: Number(response.headers.get(VERIFIED_HEADER) ?? Number.NaN) };
-    }
-    context.waitUntil(this.#deleteFromColo(key, context));
+    if (read) return { ...read, verifiedAt };
+    context.waitUntil(this.#colo.delete(key, context));
     return null;
   }
 
@@ -253,18 +241,9 @@ export class EmbeddingCache {
   ): Promise<void> {
     const key = embeddingKey(this.#space, id);
     const seconds = head.expires_at - this.#renewedSeconds() - this.#seconds();
-    const response = new Response(embeddings, {
-      headers: {
-        'cache-control': `public, max-age=${Math.max(1, Math.floor(seconds))}, immutable`,
-        [HEAD_HEADER]: JSON.stringify(head),
-        [VERIFIED_HEADER]: String(verifiedAt),
-      },
-    });
-    await this.#colo.attempt('put', context, () =>
-      this.#caches.coloCache.put(coloUrl(key), response),
-    );
+    await this.#colo.put(key, embeddings, { head, verifiedAt, seconds }, context);
     if (this.#deletions.hides(imagePathOfEmbeddings(id), head.sent_at)) {
-      await this.#deleteFromColo(key, context);
+      await this.#colo.delete(key, context);
     }
   }
 
@@ -302,9 +281,4 @@ export class EmbeddingCache {
   #renewedSeconds(): number {
     return this.#caches.ttlSeconds * RENEWED_PART;
   }
-}
-
-/** The Cache API knows entries by URL; this host is never asked. */
-export function coloUrl(key: string): string {
-  return `https://embeddings.blip2.invalid/${key}`;
 }
