@@ -102,6 +102,7 @@ describe('an encode under way when its image is deleted', () => {
     expect((await remove()).status).toBe(204);
     gate.resolve();
     expect((await sent).status).toBe(200);
+    expect((await ask()).status).toBe(404);
     await edge.settled();
     expect(await stored()).toHaveLength(0);
     expect((await ask()).status).toBe(404);
@@ -113,7 +114,10 @@ describe('an encode under way when its image is deleted', () => {
     edge.gpu.script.start = gate.promise;
     const sent = send();
     await edge.gpu.untilReceived(1);
+    const { flights } = edge.deps.stores.query;
+    expect(flights.follow(imagePathOf('', sha256))).not.toBeNull();
     await remove();
+    expect(flights.follow(imagePathOf('', sha256))).toBeNull();
     expect((await ask()).status).toBe(404);
     gate.resolve();
     await sent;
