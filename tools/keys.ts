@@ -28,6 +28,8 @@ type Listed = {
   id: string;
   name: string;
   scopes: readonly string[];
+  /** Null where it is that of all keys without one. */
+  namespace: string | null;
   created: string;
   expires: string | null;
   /** Those that differ from those of all keys; null is none. */
@@ -61,6 +63,7 @@ async function create(called: string): Promise<object> {
     tokensPerMinute,
     imagesPerDay,
     openStreams,
+    namespace,
   } = config;
   const limits = {
     ...(requestsPerMinute !== undefined && { requests_per_minute: requestsPerMinute }),
@@ -68,6 +71,12 @@ async function create(called: string): Promise<object> {
     ...(imagesPerDay !== undefined && { images_per_day: imagesPerDay }),
     ...(openStreams !== undefined && { open_streams: openStreams }),
   } satisfies KeyLimits;
+  // An empty variable of a script must not make a tenant's key one of everybody's namespace.
+  if (namespace === undefined && process.argv.some((word) => /^--namespace(=|$)/.test(word))) {
+    throw new Error(
+      '--namespace is empty: name a tenant, or leave it out for the shared namespace.',
+    );
+  }
   const now = Date.now();
   const parsed = KeyRecord.safeParse({
     name: called,
@@ -75,6 +84,7 @@ async function create(called: string): Promise<object> {
     created_at: now,
     ...(days === undefined ? {} : { expires_at: now + days * DAY_MS }),
     ...(Object.keys(limits).length > 0 && { limits }),
+    ...(namespace === undefined ? {} : { namespace }),
   });
   if (!parsed.success) throw new Error('The name must have from 1 to 64 characters.');
   const key = createKey();
@@ -107,11 +117,12 @@ async function read(stored: string): Promise<Listed> {
 }
 
 function listed(stored: string, record: KeyRecord): Listed {
-  const { name: called, scopes, created_at, expires_at, limits } = record;
+  const { name: called, scopes, created_at, expires_at, limits, namespace = null } = record;
   return {
     id: stored.slice(PREFIX.length, PREFIX.length + ID_DIGITS),
     name: called,
     scopes,
+    namespace,
     created: new Date(created_at).toISOString(),
     expires: expires_at === undefined ? null : new Date(expires_at).toISOString(),
     ...(limits && { limits }),

@@ -32,6 +32,7 @@ const EDGE_ALONE = '/problems/not-found';
 /** What differs on a machine of one's own: nobody else calls, nobody stands in front who would say who does, and there is more memory. */
 const LOCAL_VARIABLES = {
   ALLOW_ANONYMOUS: 'true',
+  ALLOW_ANONYMOUS_DELETE: 'true',
   CLIENT_ADDRESS_HEADER: 'none',
   MAX_HELD_BYTES: String(2 ** 29),
   ...Object.fromEntries(Object.values(LIMIT_OPTIONS).map(({ env }) => [env, 'none'])),

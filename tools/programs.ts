@@ -8,6 +8,7 @@ import {
   headerText,
   httpUrl,
   list,
+  tenantName,
   text,
   toggle,
   wholeNumber,
@@ -426,6 +427,13 @@ export const KEYS = {
     tokensPerMinute: keyLimit('tokens-per-minute', LIMIT_OPTIONS.tokensPerMinute),
     imagesPerDay: keyLimit('images-per-day', LIMIT_OPTIONS.imagesPerDay),
     openStreams: keyLimit('open-streams', LIMIT_OPTIONS.openStreams),
+    namespace: option({
+      flag: 'namespace',
+      kind: tenantName(),
+      defaultText: 'shared',
+      group: keys,
+      help: 'tenant of a new key: those of one tenant share a cache, and nobody else finds out what is in it',
+    }),
     storage: option({
       flag: 'storage',
       kind: text('FOLDER'),

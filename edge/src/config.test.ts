@@ -7,6 +7,7 @@ describe('the configuration', () => {
     const defaults = {
       gpuWorkerUrl: 'http://127.0.0.1:8788',
       allowAnonymous: false,
+      allowAnonymousDelete: false,
       maxImageBytes: 20_971_520,
       maxBodyBytes: 31_457_280,
       maxHeldBytes: 50_331_648,
@@ -44,6 +45,7 @@ describe('the configuration', () => {
     expect(readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
       gpuWorkerUrl: 'https://gpu.example/a',
       allowAnonymous: true,
+      allowAnonymousDelete: false,
       maxImageBytes: 7,
       maxBodyBytes: 200_000,
       maxHeldBytes: 50_331_648,

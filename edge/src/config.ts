@@ -72,6 +72,13 @@ export const EDGE_OPTIONS = {
     group,
     help: 'whether everybody may use the service without a key; keys are then not read',
   }),
+  allowAnonymousDelete: option({
+    env: 'ALLOW_ANONYMOUS_DELETE',
+    kind: toggle(),
+    default: false,
+    group,
+    help: 'whether callers without a key may delete what is remembered of an image, which is everybody’s',
+  }),
   maxImageBytes: option({
     env: 'MAX_IMAGE_BYTES',
     kind: wholeNumber(1, 2 ** 31),

@@ -1,10 +1,12 @@
 /** The dependencies of the request handlers: made once per isolate, passed down as a value. */
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Config, readConfig } from './config.ts';
+import { Deletions } from './deletion/deletions.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
 import type { Access } from './keys/authenticate.ts';
 import { KeyStore } from './keys/key-store.ts';
+import { Namespaces } from './keys/namespaces.ts';
 import { Limiter } from './limits/limiter.ts';
 import { MeteredGpu } from './limits/metered-gpu.ts';
 import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
@@ -16,6 +18,8 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   config: Config;
   models: ServedModels;
   kv: KVNamespace;
+  coloCache: Cache;
+  deletions: Deletions;
   stores: { query: EmbeddingStore; itc?: EmbeddingStore };
   access: Access;
   limiter: Limiter;
@@ -36,7 +40,7 @@ export function createDependencies(
   const config = readConfig(env);
   const { generate, retrieve } = models;
   const { IMAGE_NETWORK: network } = env;
-  const caches = {
+  const services = {
     kv: env.EMBEDDINGS,
     coloCache,
     now,
@@ -45,10 +49,14 @@ export function createDependencies(
     secret: config.cacheSecret,
     flightMs: config.deadlineMs,
   };
+  const deletions = new Deletions(services);
+  const caches = { ...services, deletions };
   return {
     config,
     models,
     kv: env.EMBEDDINGS,
+    coloCache,
+    deletions,
     stores: {
       query: createEmbeddingStore(caches, 'query', generate, generate.qformer_hidden),
       ...(retrieve && {
@@ -57,6 +65,7 @@ export function createDependencies(
     },
     access: {
       allowAnonymous: config.allowAnonymous,
+      namespaces: new Namespaces(config.cacheSecret),
       keys: env.KEYS && new KeyStore({ kv: env.KEYS, now, timeoutMs: caches.timeoutMs }),
       now,
     },

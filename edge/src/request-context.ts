@@ -8,6 +8,8 @@ export type RequestContext = {
   client?: string;
   /** What the request takes from the limits of its caller; none where nothing is counted. */
   account?: Account;
+  /** Opaque name of the caller's cache namespace; '' is the one that all callers without one share. */
+  namespace: string;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */

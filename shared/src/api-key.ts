@@ -6,6 +6,7 @@ export const SCOPES = [
   'text',
   'matching',
   'embeddings',
+  'images',
   'openai',
   'huggingface',
   'ollama',
@@ -29,6 +30,12 @@ export const KeyLimits = z.object({
 });
 export type KeyLimits = z.infer<typeof KeyLimits>;
 
+/**
+ * The name of a tenant: keys with the same one share a cache namespace. The empty text is none, so that no mistake makes a
+ * tenant's key one of the shared namespace.
+ */
+export const TenantName = z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/));
+
 /** What is stored of a key, as JSON. Times are milliseconds since the epoch. */
 export const KeyRecord = z.object({
   name: z.string().check(z.minLength(1), z.maxLength(64)),
@@ -36,6 +43,8 @@ export const KeyRecord = z.object({
   created_at: z.int(),
   expires_at: z.optional(z.int()),
   limits: z.optional(KeyLimits),
+  /** The cache namespace; without one, that of all keys without one. */
+  namespace: z.optional(TenantName),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 

@@ -118,6 +118,13 @@ export const PROBLEMS = {
       'The key was made for other routes than this one; `detail` names the scope that it lacks.',
     remedy: 'Use another key, or ask the operator for one with this scope.',
   },
+  'deletion-refused': {
+    status: 403,
+    title: 'Without a key nothing is deleted here',
+    cause:
+      'What is remembered of an image is shared by all callers without a key, and the operator lets none of them delete it.',
+    remedy: 'Use a key. Operators: set `ALLOW_ANONYMOUS_DELETE=true` to let everybody delete.',
+  },
   'no-retrieval-model': {
     status: 404,
     title: 'No retrieval model is served',

@@ -120,6 +120,14 @@ const ids = z
   .array(whole(0, MAX_VOCABULARY))
   .check(z.minLength(1), z.maxLength(MAX_TOKENS, `must be at most ${MAX_TOKENS} ids`));
 
+/** An opaque name of a cache namespace. */
+export const CacheNamespace = z
+  .string()
+  .check(z.regex(/^[0-9a-f]{32}$/, 'must be 32 lower-case hexadecimal digits'));
+
+/** An image id. */
+const imageId = z.string().check(z.regex(/^[0-9a-f]{64}$/, 'must be a SHA-256'));
+
 const requestHead = {
   request_id: z.string().check(z.maxLength(MAX_ID_LENGTH)),
   /** Revision of the bundle the edge tokenized for; another one at the worker is `model-mismatch`. */
@@ -128,6 +136,8 @@ const requestHead = {
   deadline_ms: whole(1, MAX_DEADLINE_MS),
   /** Names the client: waiting requests are served client by client. */
   client: z.optional(z.string().check(z.maxLength(256))),
+  /** The caller's cache namespace; without one, the shared one. Nothing that is cached for a request is used in another's. */
+  namespace: z.optional(CacheNamespace),
   /** `background` waits for everything else; without it a request is `interactive`. */
   priority: z.optional(z.enum(['interactive', 'background'])),
 };
@@ -163,6 +173,8 @@ export const GpuRequest = z.discriminatedUnion('kind', [
     /** Text token ids, without the image positions: BOS first for OPT. */
     input_ids: ids,
     instruction_ids,
+    /** Whose the embeddings are, where they are sent: what is cached of them is dropped with the image. */
+    image_id: z.optional(imageId),
     generation: GenerationConfig,
   }),
 ]);

@@ -52,6 +52,7 @@ const LAYERS: readonly Layer[] = [
       'edge/src/predictions/',
       'edge/src/retrieval/',
       'edge/src/embeddings/',
+      'edge/src/deletion/',
       'edge/src/image/',
       'edge/src/http/',
       'edge/src/dependencies.ts',

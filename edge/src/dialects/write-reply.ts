@@ -16,7 +16,8 @@ import { type Conversation, promptOf } from './conversation.ts';
 export type Written = Pick<
   Generation,
   'text' | 'finish_reason' | 'logprobs' | 'choices' | 'model' | 'usage'
->;
+> &
+  Partial<Pick<Generation, 'image'>>;
 
 export type ReplyDelta =
   | { type: 'image' }

@@ -1,7 +1,8 @@
-import { embeddingKey } from '@blip2/shared/cache-key';
+import { embeddingKey, type ImagePath, imagePathOf } from '@blip2/shared/cache-key';
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { Deletions } from '../deletion/deletions.ts';
 import { newImage, testContext, testEnv } from '../testing/edge.ts';
 import { type CachedImage, type Caches, EmbeddingCache } from './embedding-cache.ts';
 import { Sealer } from './sealed-entry.ts';
@@ -36,15 +37,17 @@ const silent = <Service extends object>(service: Service) => {
 };
 
 const DAY = 86_400;
-const caching: Caches = {
+const caching: Omit<Caches, 'deletions'> = {
   kv,
   coloCache: colo,
   now: Date.now,
   timeoutMs: 1000,
   ttlSeconds: 30 * DAY,
 };
-const cacheOf = (change: Partial<Caches> = {}) =>
-  new EmbeddingCache({ ...caching, ...change }, space, shape);
+const cacheOf = (change: Partial<Caches> = {}) => {
+  const caches = { ...caching, ...change };
+  return new EmbeddingCache({ deletions: new Deletions(caches), ...caches }, space, shape);
+};
 
 type Given = { value?: Uint8Array; image?: CachedImage['image']; at?: string; secret?: string };
 
@@ -54,15 +57,15 @@ function headOf(
   secondsLeft = 30 * DAY,
 ) {
   const expires_at = Math.floor(Date.now() / 1000) + secondsLeft;
-  return new Sealer(secret).seal(at, value, { image, expires_at });
+  return new Sealer(secret).seal(at, value, { image, expires_at, sent_at: Date.now() });
 }
 
-let id: string;
+let id: ImagePath;
 let key: string;
 let url: string;
 let request: ReturnType<typeof testContext>;
 beforeEach(async () => {
-  id = await imageIdOf(newImage());
+  id = imagePathOf('', await imageIdOf(newImage()));
   key = embeddingKey(space, id);
   url = `https://embeddings.blip2.invalid/${key}`;
   request = testContext();
@@ -79,7 +82,7 @@ describe('an image that was never sent', () => {
 
 describe('cached embeddings', () => {
   it('are a hit in their location, and from KV in every other', async () => {
-    await cacheOf().put(id, entry, request.context);
+    await cacheOf().put(id, entry, { sentAt: Date.now() }, request.context);
     const here = await cacheOf().lookup(id, request.context);
     expect(here).toEqual({ kind: 'hit', tier: 'colo', entry });
     await colo.delete(url);
@@ -96,13 +99,17 @@ describe('cached embeddings', () => {
   });
 
   it('of one space are not those of another', async () => {
-    await cacheOf().put(id, entry, request.context);
+    await cacheOf().put(id, entry, { sentAt: Date.now() }, request.context);
     for (const other of [
       { ...space, kind: 'itc' as const },
       { ...space, revision: 'other' },
       { ...space, preprocessing: 'other' },
     ]) {
-      const cache = new EmbeddingCache(caching, other, shape);
+      const cache = new EmbeddingCache(
+        { ...caching, deletions: new Deletions(caching) },
+        other,
+        shape,
+      );
       expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'miss' });
     }
   });
@@ -122,7 +129,7 @@ describe('KV that is down', () => {
 
   it('does not affect what the location has', async () => {
     const cache = cacheOf({ kv: down(kv) });
-    await cache.put(id, entry, request.context);
+    await cache.put(id, entry, { sentAt: Date.now() }, request.context);
     expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'hit', tier: 'colo' });
     await cache.delete(id, request.context);
   });
@@ -131,7 +138,7 @@ describe('KV that is down', () => {
 describe('the cache of the location that is down', () => {
   it('leaves everything to KV', async () => {
     const withoutColo = () => cacheOf({ coloCache: down(colo) });
-    await withoutColo().put(id, entry, request.context);
+    await withoutColo().put(id, entry, { sentAt: Date.now() }, request.context);
     const lookup = await withoutColo().lookup(id, request.context);
     expect(lookup).toEqual({ kind: 'hit', tier: 'kv', entry });
     await request.settled();
@@ -145,10 +152,11 @@ describe('KV that is silent', () => {
     const failed = { kind: 'miss', reason: 'failed' };
     expect(await cache.lookup(id, request.context)).toEqual(failed);
     expect(await cache.lookup(id, request.context)).toEqual(failed);
-    await cache.put(id, entry, request.context);
+    await cache.put(id, entry, { sentAt: Date.now() }, request.context);
     await cache.delete(id, request.context);
     expect(await cache.hasInstructions(id, request.context)).toBe(false);
-    expect(calls()).toBe(1);
+    // The look-up, and the one for deletions of what was put.
+    expect(calls()).toBe(2);
   });
 
   it.each([
@@ -166,7 +174,7 @@ describe('KV that is silent', () => {
 
   it('lets nothing that is stored or deleted wait for ever', async () => {
     const cache = () => cacheOf({ kv: silent(kv).service, timeoutMs: 20 });
-    await cache().put(id, entry, request.context);
+    await cache().put(id, entry, { sentAt: Date.now() }, request.context);
     await cache().delete(id, request.context);
     expect(await cache().hasInstructions(id, request.context)).toBe(false);
   });
@@ -177,6 +185,7 @@ describe('the cache of the location that is silent', () => {
     await cacheOf({ coloCache: silent(colo).service, timeoutMs: 20 }).put(
       id,
       entry,
+      { sentAt: Date.now() },
       request.context,
     );
     const cache = cacheOf({ coloCache: silent(colo).service, timeoutMs: 20 });
@@ -240,7 +249,7 @@ describe('an entry of KV that is damaged', () => {
     await request.settled();
     expect(await colo.match(url)).toBeUndefined();
     // What is computed in its place overwrites it.
-    await cache.put(id, other, request.context);
+    await cache.put(id, other, { sentAt: Date.now() }, request.context);
     await colo.delete(url);
     expect(await cacheOf().lookup(id, request.context)).toMatchObject({ kind: 'hit', tier: 'kv' });
     await request.settled();
@@ -264,7 +273,7 @@ describe('an entry that somebody without the secret wrote', () => {
   });
 
   it('does not keep out what was written with it', async () => {
-    await cacheOf({ secret: 'ours' }).put(id, entry, request.context);
+    await cacheOf({ secret: 'ours' }).put(id, entry, { sentAt: Date.now() }, request.context);
     expect(await cacheOf({ secret: 'ours' }).lookup(id, request.context)).toMatchObject({ entry });
     await colo.delete(url);
     expect(await cacheOf({ secret: 'ours' }).lookup(id, request.context)).toMatchObject({ entry });
@@ -304,7 +313,7 @@ describe('an entry', () => {
 
   it('is kept for the time that is configured, and at its location until it may be renewed', async () => {
     const put = vi.spyOn(colo, 'put');
-    await cacheOf({ ttlSeconds: 8 * DAY }).put(id, entry, request.context);
+    await cacheOf({ ttlSeconds: 8 * DAY }).put(id, entry, { sentAt: Date.now() }, request.context);
     expect(await expiryOf()).toBeGreaterThan(8 * DAY - 60);
     expect(await expiryOf()).toBeLessThanOrEqual(8 * DAY);
     const stored = put.mock.lastCall?.[1].headers.get('cache-control');

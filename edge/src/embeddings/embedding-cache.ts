@@ -1,19 +1,27 @@
 /**
  * Embeddings by image, and by instruction where they depend on one, in three tiers: this isolate's memory, this location's
  * cache, then Workers KV. Entries are write-once: the key names all that decides the value, so that no tier can hold an
- * old one. What is read from outside the isolate must be intact and sealed for its key.
+ * old one. What is read from outside the isolate must be intact, sealed for its key, and of an image that was not deleted.
  */
-import { type EmbeddingId, type EmbeddingSpace, embeddingKey } from '@blip2/shared/cache-key';
+import {
+  type EmbeddingId,
+  type EmbeddingSpace,
+  embeddingKey,
+  type ImagePath,
+  imagePathOfEmbeddings,
+  imagePrefix,
+} from '@blip2/shared/cache-key';
 import {
   EmbeddingCodecError,
   type EmbeddingShape,
   embeddingPayload,
 } from '@blip2/shared/embedding-codec';
-import type { ImageId } from '@blip2/shared/image-id';
 import type { ImageInfo } from '@blip2/shared/wire';
+import type { Deletions } from '../deletion/deletions.ts';
 import { logWarning } from '../log.ts';
 import type { RequestContext } from '../request-context.ts';
 import { CacheService } from './cache-service.ts';
+import { ColoTier } from './colo-tier.ts';
 import { RecentEmbeddings } from './recent-embeddings.ts';
 import { SealedHead, Sealer } from './sealed-entry.ts';
 
@@ -29,6 +37,8 @@ export type Caches = {
   ttlSeconds: number;
   /** Makes seals that nobody else can. */
   secret?: string | undefined;
+  /** Shared by all that remembers something of an image. */
+  deletions: Deletions;
 };
 
 /** The cached value of an image: its encoded embeddings, and its size and format for the replies. */
@@ -46,31 +56,36 @@ export type Lookup =
    */
   | { kind: 'miss'; reason: 'absent' | 'damaged' | 'failed' };
 
-const HEAD_HEADER = 'x-embeddings';
 /** An entry that is read in the last quarter of its time is given all of it again. */
 const RENEWED_PART = 1 / 4;
 /** KV keeps nothing for less. */
 const MIN_TTL_SECONDS = 60;
 
+/** An entry that may be used, and when KV was last known to have one of a location. */
+type Read = { entry: CachedImage; head: SealedHead };
+type ColoRead = Read & { verifiedAt: number };
+
 export class EmbeddingCache {
   readonly #caches: Caches;
-  readonly #colo: CacheService;
+  readonly #colo: ColoTier;
   readonly #kv: CacheService;
   readonly #space: EmbeddingSpace;
   readonly #shape: EmbeddingShape;
   readonly #recent: RecentEmbeddings<CachedImage>;
   readonly #sealer: Sealer;
+  readonly #deletions: Deletions;
   /** Entries of this isolate's time that could not be used. */
   damagedEntries = 0;
 
   constructor(caches: Caches, space: EmbeddingSpace, shape: EmbeddingShape) {
     this.#caches = caches;
-    this.#colo = new CacheService('colo', caches);
+    this.#colo = new ColoTier(caches);
     this.#kv = new CacheService('kv', caches);
     this.#space = space;
     this.#shape = shape;
     this.#recent = new RecentEmbeddings(caches.now);
     this.#sealer = new Sealer(caches.secret);
+    this.#deletions = caches.deletions;
   }
 
   /** Never rejects: a tier that fails or is silent is a miss, since the image can be encoded again. */
@@ -78,35 +93,78 @@ export class EmbeddingCache {
     const key = embeddingKey(this.#space, id);
     const recent = this.#recent.get(key);
     if (recent !== undefined) return { kind: 'hit', tier: 'colo', entry: recent };
-    const fromColo = await this.#fromColo(key, context);
-    if (fromColo !== null) {
-      this.#recent.put(key, fromColo);
-      return { kind: 'hit', tier: 'colo', entry: fromColo };
+    const path = imagePathOfEmbeddings(id);
+    const isHidden = ({ head }: Read) => this.#deletions.hides(path, head.sent_at);
+    const here = await this.#fromColo(key, context);
+    if (here !== null && !isHidden(here) && (await this.#isCurrent(path, here, context))) {
+      // Again, since a deletion may have run meanwhile.
+      if (isHidden(here)) return { kind: 'miss', reason: 'absent' };
+      this.#recent.put(key, here.entry);
+      return { kind: 'hit', tier: 'colo', entry: here.entry };
     }
-    const { kv } = this.#caches;
+    const { kv, now } = this.#caches;
+    const askedAt = now();
     const stored = await this.#kv.attempt('get', context, () =>
       kv.getWithMetadata(key, 'arrayBuffer'),
     );
     if (stored === undefined) return { kind: 'miss', reason: 'failed' };
-    if (stored.value === null) return { kind: 'miss', reason: 'absent' };
+    if (stored.value === null) {
+      if (here !== null) context.waitUntil(this.#colo.delete(key, context));
+      return { kind: 'miss', reason: 'absent' };
+    }
     const read = await this.#check('kv', key, stored.value, stored.metadata, context);
     if (read === null) return { kind: 'miss', reason: 'damaged' };
     const { entry, head } = read;
+    // KV may be late, and a deletion may have run while it was asked.
+    if (isHidden(read)) return { kind: 'miss', reason: 'absent' };
     this.#recent.put(key, entry);
     const secondsLeft = head.expires_at - this.#seconds();
     context.waitUntil(
       secondsLeft < this.#renewedSeconds()
-        ? this.#store(key, entry, context)
-        : this.#putInColo(key, entry, head, context),
+        ? this.#store(id, entry, head.sent_at, context)
+        : this.#putInColo(id, entry, head, askedAt, context),
     );
     return { kind: 'hit', tier: 'kv', entry };
   }
 
-  /** Never rejects: what cannot be cached is computed again. */
-  async put(id: EmbeddingId, entry: CachedImage, context: RequestContext): Promise<void> {
+  /**
+   * Never rejects: what cannot be cached is computed again. Nothing is cached of an image that was deleted since it was sent.
+   * @param sentAt milliseconds since the epoch
+   */
+  async put(
+    id: EmbeddingId,
+    entry: CachedImage,
+    { sentAt }: { sentAt: number },
+    context: RequestContext,
+  ): Promise<void> {
+    if (this.#deletions.hides(imagePathOfEmbeddings(id), sentAt)) return;
+    this.#recent.put(embeddingKey(this.#space, id), entry);
+    await this.#store(id, entry, sentAt, context);
+  }
+
+  /** The key of an image's embeddings where they depend on no instruction. */
+  keyOf(path: ImagePath): string {
+    return embeddingKey(this.#space, path);
+  }
+
+  /** Drops what this isolate's memory has of an image. */
+  dropRecent(path: ImagePath): void {
+    this.#recent.deleteAll(imagePrefix(path));
+  }
+
+  /** Never rejects. From all tiers that can be reached from here, without the other embeddings of the image. */
+  async #remove(id: EmbeddingId, context: RequestContext): Promise<void> {
     const key = embeddingKey(this.#space, id);
-    this.#recent.put(key, entry);
-    await this.#store(key, entry, context);
+    this.#recent.deleteAll(key);
+    await Promise.all([this.#colo.delete(key, context), this.delete(id, context)]);
+  }
+
+  #isCurrent(
+    path: ImagePath,
+    { head, verifiedAt }: ColoRead,
+    context: RequestContext,
+  ): Promise<boolean> {
+    return this.#deletions.isCurrent(path, { sentAt: head.sent_at, verifiedAt }, context);
   }
 
   /** Never rejects. Only from KV: the other tiers hold nothing that cannot be read. */
@@ -116,8 +174,8 @@ export class EmbeddingCache {
   }
 
   /** Whether embeddings of the image are cached for any instruction. Never rejects; false where that cannot be known. */
-  async hasInstructions(imageId: ImageId, context: RequestContext): Promise<boolean> {
-    const prefix = `${embeddingKey(this.#space, imageId)}/`;
+  async hasInstructions(path: ImagePath, context: RequestContext): Promise<boolean> {
+    const prefix = `${embeddingKey(this.#space, path)}/`;
     const list = await this.#kv.attempt('list', context, () =>
       this.#caches.kv.list({ prefix, limit: 1 }),
     );
@@ -129,48 +187,64 @@ export class EmbeddingCache {
     embeddingPayload(embeddings, this.#shape);
   }
 
-  async #fromColo(key: string, context: RequestContext): Promise<CachedImage | null> {
-    const { coloCache } = this.#caches;
-    const url = coloUrl(key);
-    const response = await this.#colo.attempt('get', context, () => coloCache.match(url));
-    if (response === undefined) return null;
-    const head = response.headers.get(HEAD_HEADER);
-    const value = await this.#colo.attempt('read', context, () => response.arrayBuffer());
+  async #fromColo(key: string, context: RequestContext): Promise<ColoRead | null> {
+    const found = await this.#colo.read(key, context);
+    if (found === null) return null;
+    const { value, head, verifiedAt } = found;
     const read = value && (await this.#check('colo', key, value, head, context));
-    if (read) return read.entry;
-    context.waitUntil(this.#colo.attempt('delete', context, () => coloCache.delete(url)));
+    if (read) return { ...read, verifiedAt };
+    context.waitUntil(this.#colo.delete(key, context));
     return null;
   }
 
-  async #store(key: string, entry: CachedImage, context: RequestContext): Promise<void> {
+  async #store(
+    id: EmbeddingId,
+    entry: CachedImage,
+    sent_at: number,
+    context: RequestContext,
+  ): Promise<void> {
+    const key = embeddingKey(this.#space, id);
     const { kv, ttlSeconds } = this.#caches;
     const { embeddings, image } = entry;
     const expires_at = this.#seconds() + ttlSeconds;
-    const head = await this.#sealer.seal(key, embeddings, { image, expires_at });
+    const head = await this.#sealer.seal(key, embeddings, { image, expires_at, sent_at });
     const options = { metadata: head, expirationTtl: Math.max(ttlSeconds, MIN_TTL_SECONDS) };
     await Promise.all([
-      this.#putInColo(key, entry, head, context),
+      this.#putInColo(id, entry, head, this.#caches.now(), context),
       this.#kv.attempt('put', context, () => kv.put(key, embeddings, options)),
     ]);
+    context.waitUntil(this.#removeIfDeleted(id, sent_at, context));
+  }
+
+  /** A deletion that ran while the entry was written may have missed it, here or at another location. */
+  async #removeIfDeleted(id: EmbeddingId, sentAt: number, context: RequestContext): Promise<void> {
+    const path = imagePathOfEmbeddings(id);
+    const isDeleted = await this.#deletions.hidesAnywhere(path, sentAt, context);
+    if (!isDeleted) return;
+    const { kv } = this.#caches;
+    const key = embeddingKey(this.#space, id);
+    const stored = await this.#kv.attempt('get', context, () => kv.getWithMetadata(key, 'stream'));
+    context.waitUntil(stored?.value?.cancel() ?? Promise.resolve());
+    // It may have been sent again since.
+    const head = SealedHead.safeParse(stored?.metadata);
+    if (head.success && head.data.sent_at > sentAt) return;
+    await this.#remove(id, context);
   }
 
   /** Until KV's entry may be renewed: a location that has an entry asks KV for nothing. */
   async #putInColo(
-    key: string,
+    id: EmbeddingId,
     { embeddings }: CachedImage,
     head: SealedHead,
+    verifiedAt: number,
     context: RequestContext,
   ): Promise<void> {
+    const key = embeddingKey(this.#space, id);
     const seconds = head.expires_at - this.#renewedSeconds() - this.#seconds();
-    const response = new Response(embeddings, {
-      headers: {
-        'cache-control': `public, max-age=${Math.max(1, Math.floor(seconds))}, immutable`,
-        [HEAD_HEADER]: JSON.stringify(head),
-      },
-    });
-    await this.#colo.attempt('put', context, () =>
-      this.#caches.coloCache.put(coloUrl(key), response),
-    );
+    await this.#colo.put(key, embeddings, { head, verifiedAt, seconds }, context);
+    if (this.#deletions.hides(imagePathOfEmbeddings(id), head.sent_at)) {
+      await this.#colo.delete(key, context);
+    }
   }
 
   async #check(
@@ -179,7 +253,7 @@ export class EmbeddingCache {
     value: ArrayBuffer,
     beside: unknown,
     { requestId: request_id }: RequestContext,
-  ): Promise<{ entry: CachedImage; head: SealedHead } | null> {
+  ): Promise<Read | null> {
     const embeddings = new Uint8Array(value);
     let reason: string;
     try {
@@ -207,9 +281,4 @@ export class EmbeddingCache {
   #renewedSeconds(): number {
     return this.#caches.ttlSeconds * RENEWED_PART;
   }
-}
-
-/** The Cache API knows entries by URL; this host is never asked. */
-function coloUrl(key: string): string {
-  return `https://embeddings.blip2.invalid/${key}`;
 }

@@ -38,4 +38,11 @@ export class RecentEmbeddings<Entry extends { embeddings: Uint8Array }> {
   put(key: string, entry: Entry): void {
     this.#entries.set(key, entry);
   }
+
+  /** Deletes the entries whose keys begin so. */
+  deleteAll(prefix: string): void {
+    for (const key of this.#entries.keys()) {
+      if (key.startsWith(prefix)) this.#entries.delete(key);
+    }
+  }
 }

@@ -1,5 +1,5 @@
 /** Many requests for one image; cached entries that are damaged; caches and a GPU worker that fail. */
-import { embeddingKey } from '@blip2/shared/cache-key';
+import { embeddingKey, imagePathOf } from '@blip2/shared/cache-key';
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
@@ -86,10 +86,17 @@ describe('concurrent requests for one new image', () => {
 
 describe('cached embeddings', () => {
   it('are read from KV where the location has none, and from the location afterwards', async () => {
-    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
+    const key = embeddingKey(
+      { kind: 'query', ...generative },
+      imagePathOf('', await imageIdOf(imageBytes)),
+    );
     const image = { width: 9, height: 8, format: 'gif' } as const;
     const expires_at = Math.floor(Date.now() / 1000) + 2_000_000;
-    const metadata = await new Sealer().seal(key, EMBEDDINGS, { image, expires_at });
+    const metadata = await new Sealer().seal(key, EMBEDDINGS, {
+      image,
+      expires_at,
+      sent_at: Date.now(),
+    });
     await edge.kv.put(key, EMBEDDINGS, { metadata });
     expect(await read(await send())).toMatchObject({ cache: 'kv', image });
     await edge.settled();
@@ -104,7 +111,10 @@ describe('cached embeddings', () => {
   it('are served from the isolate that used them last, without the other caches', async () => {
     await send();
     await edge.settled();
-    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
+    const key = embeddingKey(
+      { kind: 'query', ...generative },
+      imagePathOf('', await imageIdOf(imageBytes)),
+    );
     await edge.kv.delete(key);
     await caches.default.delete(`https://embeddings.blip2.invalid/${key}`);
     expect((await read(await send())).cache).toBe('colo');
@@ -128,7 +138,10 @@ describe('cached embeddings', () => {
     ['without image info', EMBEDDINGS, null],
     ['without a seal', EMBEDDINGS, info],
   ])('that are %s are a miss, counted and replaced', async (_name, value, metadata) => {
-    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
+    const key = embeddingKey(
+      { kind: 'query', ...generative },
+      imagePathOf('', await imageIdOf(imageBytes)),
+    );
     await edge.kv.put(key, value, { metadata });
     expect((await read(await send())).cache).toBe('miss');
     await edge.settled();
@@ -141,7 +154,7 @@ describe('cached embeddings', () => {
 
   it('that are damaged are deleted when only the hash was sent', async () => {
     const sha256 = await imageIdOf(imageBytes);
-    const key = embeddingKey({ kind: 'query', ...generative }, sha256);
+    const key = embeddingKey({ kind: 'query', ...generative }, imagePathOf('', sha256));
     await edge.kv.put(key, damaged);
     expect((await edge.request(`/v1/embeddings/${sha256}`)).status).toBe(404);
     await edge.settled();
@@ -151,7 +164,10 @@ describe('cached embeddings', () => {
   it('that are damaged in the location are read from KV', async () => {
     await send();
     await edge.settled();
-    const key = embeddingKey({ kind: 'query', ...generative }, await imageIdOf(imageBytes));
+    const key = embeddingKey(
+      { kind: 'query', ...generative },
+      imagePathOf('', await imageIdOf(imageBytes)),
+    );
     const url = `https://embeddings.blip2.invalid/${key}`;
     const headers = { 'cache-control': 'max-age=60', 'x-embeddings': JSON.stringify(info) };
     await caches.default.put(url, new Response(damaged, { headers }));

@@ -1,5 +1,5 @@
 /** Looks the embeddings of an image up, and decides which request computes them on a miss. */
-import { type EmbeddingId, embeddingIdOf } from '@blip2/shared/cache-key';
+import { type EmbeddingId, embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { EmbeddingKind } from '@blip2/shared/wire';
@@ -34,7 +34,7 @@ export async function locateEmbeddings(
 ): Promise<LocatedImage> {
   const { cache, flights } = store;
   const { id, bytes, instructionIds } = subject;
-  const embeddingId = await embeddingIdOf(id, instructionIds);
+  const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
   const image = { ...subject, embeddingId };
   const flight = flights.follow(embeddingId);
   if (flight !== null) return { ...image, embeddings: { kind: 'pending', flight } };
@@ -94,7 +94,8 @@ export async function unknownImage(
   context: RequestContext,
   field = 'image.sha256',
 ): Promise<ApiError> {
-  const isKnown = instructionIds !== undefined && (await cache.hasInstructions(id, context));
+  const path = imagePathOf(context.namespace, id);
+  const isKnown = instructionIds !== undefined && (await cache.hasInstructions(path, context));
   return new ApiError('unknown-image', isKnown ? OTHER_INSTRUCTION : NOTHING_CACHED[kind], {
     field,
   });

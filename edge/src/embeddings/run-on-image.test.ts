@@ -1,4 +1,5 @@
 /** Events of the GPU worker about an image, frame by frame: which are passed on, and what they leave in the caches. */
+import { imagePathOf } from '@blip2/shared/cache-key';
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
 import { encodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
@@ -32,7 +33,7 @@ function edgeOf(...events: GpuEvent[]) {
   const locate = () => locateEmbeddings(store, image, context);
   const resolve = async () => resolveEmbeddings(store, await locate(), context);
   const run = async (resolved: Awaited<ReturnType<typeof resolve>>) =>
-    Array.fromAsync(runOnImage(deps, store, image.id, resolved, EMBED, context));
+    Array.fromAsync(runOnImage(deps, store, imagePathOf('', image.id), resolved, EMBED, context));
   return { store, locate, resolve, run };
 }
 
@@ -40,7 +41,7 @@ describe('an image that is encoded', () => {
   it('is passed on with its embeddings, and both are cached before the end', async () => {
     const { store, resolve, run } = edgeOf(info, embeddings, done);
     expect(await run(await resolve())).toEqual([info, embeddings, done]);
-    const lookup = await store.cache.lookup(image.id, context);
+    const lookup = await store.cache.lookup(imagePathOf('', image.id), context);
     expect(lookup).toMatchObject({ kind: 'hit', entry: { embeddings: EMBEDDINGS } });
   });
 
@@ -59,7 +60,9 @@ describe('an image that is encoded', () => {
   ])('with %s is a bad gateway, and nothing is cached', async (_what, events) => {
     const { store, resolve, run } = edgeOf(...events);
     await expect(run(await resolve())).rejects.toMatchObject({ slug: 'bad-gateway' });
-    expect(await store.cache.lookup(image.id, context)).toMatchObject({ reason: 'absent' });
+    expect(await store.cache.lookup(imagePathOf('', image.id), context)).toMatchObject({
+      reason: 'absent',
+    });
     expect((await resolve()).kind).toBe('encode');
   });
 });

@@ -1,6 +1,7 @@
 /** Runs a task about an image at the GPU worker, and caches the embeddings that the worker computes. */
-import type { EmbeddingId } from '@blip2/shared/cache-key';
+import { type EmbeddingId, partsOf } from '@blip2/shared/cache-key';
 import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
+import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
@@ -31,8 +32,13 @@ export function runOnImage(
   context: RequestContext,
 ): AsyncGenerator<GpuReplyEvent, void, undefined> {
   return resolved.kind === 'cached'
-    ? runOnEmbeddings(deps, resolved.entry, task, context)
+    ? runOnEmbeddings(deps, resolved.entry, { ...task, ...named(task, id) }, context)
     : encodeAndRun(deps, store, id, resolved, task, context);
+}
+
+/** Whose the embeddings are that text is generated from. */
+function named({ kind }: ImageTask, id: EmbeddingId): { image_id?: ImageId } {
+  return kind === 'generate' ? { image_id: partsOf(id).imageId } : {};
 }
 
 /** The member of a task that holds the instruction. */
@@ -75,7 +81,7 @@ async function* encodeAndRun(
         if (image === undefined) throw outOfOrder();
         checkEmbeddings(cache, event.embeddings);
         const entry = { embeddings: event.embeddings, image };
-        stored = cache.put(id, entry, context);
+        stored = cache.put(id, entry, { sentAt: flight.startedAt }, context);
         context.waitUntil(stored);
         flight.settle(entry, stored);
       } else if (stored === undefined) throw outOfOrder();

@@ -1,5 +1,5 @@
 /**
- * What is stored beside cached embeddings: the image's properties, when they expire, and a seal over all of it and the
+ * What is stored beside cached embeddings: the image's properties, when it was sent, when they expire, and a seal over all of it and the
  * key. A value under a key that is not its own, or that somebody changed, has another seal.
  *
  * Without a secret the seal is SHA-256, which whoever can write into the cache can compute as well: it keeps mistakes
@@ -11,10 +11,11 @@ import * as z from 'zod/mini';
 /** Half of a SHA-256, in hexadecimal digits. */
 const SEAL_LENGTH = 32;
 
-/** `expires_at`: seconds since the epoch. */
+/** `expires_at`: seconds since the epoch. `sent_at`: when the image was sent, milliseconds since the epoch. */
 export const SealedHead = z.object({
   image: ImageInfo,
   expires_at: z.int(),
+  sent_at: z.int(),
   seal: z.string().check(z.length(SEAL_LENGTH)),
 });
 export type SealedHead = z.infer<typeof SealedHead>;
@@ -42,10 +43,11 @@ export class Sealer {
   async #sealOf(
     key: string,
     embeddings: Uint8Array,
-    { image, expires_at }: Content,
+    { image, expires_at, sent_at }: Content,
   ): Promise<string> {
     const { width, height, format, frames = 0 } = image;
-    const head = JSON.stringify(['embeddings', key, width, height, format, frames, expires_at]);
+    const times = [expires_at, sent_at];
+    const head = JSON.stringify(['embeddings', key, width, height, format, frames, ...times]);
     const prefix = new TextEncoder().encode(head);
     // JSON ends where its last bracket closes: no other head and value make the same bytes.
     const message = new Uint8Array(prefix.length + embeddings.length);

@@ -15,6 +15,8 @@ const GONE_MS = 3 * HEARTBEAT_MS;
 
 export type Leader<Value> = {
   role: 'leader';
+  /** Milliseconds since the epoch. */
+  startedAt: number;
   /** Hands the value to the followers. The flight is over when `stored` settles: from then on a cache has it. */
   settle(value: Value, stored: Promise<unknown>): void;
   /** Hands the followers an error that each of them would get, too. */
@@ -83,6 +85,11 @@ export class SingleFlight<Key, Value> {
     };
   }
 
+  /** Lets nobody else join these flights: who follows already gets the value. */
+  close(isClosed: (key: Key) => boolean): void {
+    for (const key of this.#flights.keys()) if (isClosed(key)) this.#flights.delete(key);
+  }
+
   #lead(key: Key): Leader<Value> {
     const flight: Flight<Value> = {
       startedAt: this.#now(),
@@ -107,6 +114,7 @@ export class SingleFlight<Key, Value> {
     };
     return {
       role: 'leader',
+      startedAt: flight.startedAt,
       settle: (value, stored) => {
         if (decide({ value })) stored.then(end, end);
       },

@@ -1,5 +1,5 @@
 /** A model whose Q-Former reads the instruction: embeddings are asked for, cached and shared by image and instruction. */
-import { embeddingIdOf, embeddingKey } from '@blip2/shared/cache-key';
+import { embeddingIdOf, embeddingKey, imagePathOf } from '@blip2/shared/cache-key';
 import { Problem } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { DEFAULT_INSTRUCTION } from '@blip2/shared/prompts';
@@ -94,7 +94,7 @@ describe('embeddings', () => {
   it('are cached by image and instruction, for captions and by themselves', async () => {
     expect(await cacheOf(await ask('captions', { prompt: 'a dog' }))).toBe('miss');
     await edge.settled();
-    const id = await embeddingIdOf(await imageIdOf(bytes), idsOf('a dog'));
+    const id = await embeddingIdOf(imagePathOf('', await imageIdOf(bytes)), idsOf('a dog'));
     expect(await edge.kv.get(embeddingKey({ kind: 'query', ...generative }, id))).not.toBeNull();
     const sha256 = await imageIdOf(bytes);
     for (const [body, cache] of [

@@ -1,4 +1,5 @@
 /** The client of the GPU worker: a request of frames out, its reply as a stream of checked events. */
+import { type ImagePath, partsOf } from '@blip2/shared/cache-key';
 import { ApiError, Problem } from '@blip2/shared/errors';
 import {
   encodeFrame,
@@ -198,7 +199,26 @@ export class GpuClient {
     throw new ApiError('bad-gateway', 'The GPU worker does not report what it serves.');
   }
 
-  #requestOf(task: GpuTask, { requestId, client, deadlineAt }: RequestContext): GpuRequest {
+  /**
+   * Drops what the worker has cached of an image: features, and the beginnings of prompts about it.
+   * @throws ApiError `worker-unavailable`, or `bad-gateway` for a worker that does not know how
+   */
+  async dropImage(path: ImagePath, { namespace, requestId }: RequestContext): Promise<void> {
+    const query = namespace === '' ? '' : `?namespace=${namespace}`;
+    const response = await this.#probe(`/v1/images/${partsOf(path).imageId}${query}`, {
+      method: 'DELETE',
+      headers: { 'x-request-id': requestId },
+    });
+    await response.body?.cancel();
+    if (response.status === 204) return;
+    if (response.status >= 500) throw unavailable('The GPU worker cannot be reached.');
+    throw new ApiError('bad-gateway', `The GPU worker replied with status ${response.status}.`);
+  }
+
+  #requestOf(
+    task: GpuTask,
+    { requestId, client, namespace, deadlineAt }: RequestContext,
+  ): GpuRequest {
     const { models, now } = this.#options;
     const model = models[route(task)];
     if (model === undefined) throw noRetrievalModel();
@@ -207,13 +227,19 @@ export class GpuClient {
       throw new ApiError('deadline-exceeded', 'No time was left for the GPU worker.');
     }
     const head = { request_id: requestId, revision: model.revision, deadline_ms };
-    return { ...task, ...head, ...(client === undefined ? {} : { client }) };
+    return {
+      ...task,
+      ...head,
+      ...(client === undefined ? {} : { client }),
+      ...(namespace === '' ? {} : { namespace }),
+    };
   }
 
-  async #probe(path: string): Promise<Response> {
+  async #probe(path: string, init: RequestInit = {}): Promise<Response> {
     const { baseUrl, fetch } = this.#options;
     try {
-      return await fetch(`${baseUrl}${path}`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+      const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
+      return await fetch(`${baseUrl}${path}`, { ...init, signal });
     } catch (cause) {
       throw unavailable('The GPU worker cannot be reached.', cause);
     }

@@ -95,7 +95,8 @@ async function lastReply(
   signal: AbortSignal,
 ): Promise<Response> {
   const headers = { accept: ACCEPT, 'user-agent': userAgent };
-  const init = { redirect: 'manual', signal, headers } as const;
+  // Else the platform's own cache tells by its time whether somebody else has sent this URL.
+  const init = { redirect: 'manual', cache: 'no-store', signal, headers } as const;
   let url = checkImageUrl(address, { allowPrivate });
   const seen = new Set<string>();
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {

@@ -2,12 +2,21 @@
 import { isKey, type KeyRecord, keyName, type Scope } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { KeyStore } from './key-store.ts';
+import type { Namespaces } from './namespaces.ts';
 
-/** Who was let in by a key: the name under which its record is stored, and the record. */
-export type Caller = { id: string; record: KeyRecord };
+/**
+ * Who was let in by a key: the name under which its record is stored, the record, and the opaque name of its cache
+ * namespace, '' for the shared one.
+ */
+export type Caller = { id: string; record: KeyRecord; namespace: string };
 
 /** Who is let in: everybody, whoever has a key, or nobody as long as the operator has not said. */
-export type Access = { allowAnonymous: boolean; keys: KeyStore | undefined; now: () => number };
+export type Access = {
+  allowAnonymous: boolean;
+  keys: KeyStore | undefined;
+  namespaces: Namespaces;
+  now: () => number;
+};
 
 /** Headers that are a key and nothing else, as other services' clients send it. */
 const KEY_HEADERS = ['x-api-key', 'x-moondream-auth'];
@@ -22,7 +31,7 @@ const REALM = 'Bearer realm="blip2"';
 export async function authenticate(
   headers: Headers,
   scope: Scope | null,
-  { allowAnonymous, keys, now }: Access,
+  { allowAnonymous, keys, namespaces, now }: Access,
 ): Promise<Caller | null> {
   // Clients of other services send some key always: where everybody is let in, none is read.
   if (allowAnonymous) return null;
@@ -58,7 +67,7 @@ export async function authenticate(
       },
     );
   }
-  return { id: await keyName(key), record };
+  return { id: await keyName(key), record, namespace: await namespaces.of(record.namespace) };
 }
 
 function invalid(detail: string): ApiError {

@@ -158,6 +158,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   },
 
   // What only a mistake of the page brings about.
+  'deletion-refused': MISUNDERSTOOD,
   'invalid-request': MISUNDERSTOOD,
   'invalid-json': MISUNDERSTOOD,
   'invalid-multipart': MISUNDERSTOOD,

@@ -49,6 +49,7 @@ export function requestContextOf(
     requestId: c.get('requestId'),
     client: c.get('caller')?.id ?? clientOf(c.req.raw.headers, config),
     ...(account !== undefined && { account }),
+    namespace: c.get('caller')?.namespace ?? '',
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

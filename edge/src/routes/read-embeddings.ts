@@ -1,7 +1,7 @@
 /** `GET /v1/embeddings/{sha256}`: cached embeddings of an image, without the GPU worker. */
-import { embeddingIdOf } from '@blip2/shared/cache-key';
+import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
-import { IMAGE_ID } from '@blip2/shared/image-id';
+import { IMAGE_ID, type ImageId } from '@blip2/shared/image-id';
 import { CachedEmbeddingsQuery } from '@blip2/shared/schemas/embeddings';
 import { storeOf } from '../dependencies.ts';
 import { embeddingMediaType, represent } from '../embeddings/represent.ts';
@@ -11,39 +11,47 @@ import { matchesTag } from '../http/content-negotiation.ts';
 import { fieldsFromForm } from '../http/form-fields.ts';
 import { parseUrlEncoded } from '../http/url-encoded.ts';
 import { validate } from '../http/validate.ts';
-import { type Handler, requestContextOf } from './app-context.ts';
+import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
 
-export const readEmbeddings: Handler = async (c, deps) => {
+/** @throws ApiError `invalid-request` */
+export function imageIdInPath(c: AppContext): ImageId {
   // Some tools write hashes in capitals.
   const id = (c.req.param('sha256') ?? '').toLowerCase();
-  if (!IMAGE_ID.test(id)) {
-    throw new ApiError('invalid-request', 'The hash must be 64 lower-case hexadecimal digits.', {
-      field: 'sha256',
-    });
-  }
+  if (IMAGE_ID.test(id)) return id;
+  throw new ApiError('invalid-request', 'The hash must be 64 lower-case hexadecimal digits.', {
+    field: 'sha256',
+  });
+}
+
+export const readEmbeddings: Handler = async (c, deps) => {
+  const id = imageIdInPath(c);
   const query = parseUrlEncoded(new URL(c.req.url).search.slice(1));
   const options = validate(CachedEmbeddingsQuery, fieldsFromForm(query, CachedEmbeddingsQuery));
   const instructionIds = embeddingInstruction(deps.models.generate, options);
   const mediaType = embeddingMediaType(c.req.header('accept'));
   const store = storeOf(deps, options.kind);
   const context = requestContextOf(c, deps);
-  const embeddingId = await embeddingIdOf(id, instructionIds);
+  const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
   const lookup = await store.cache.lookup(embeddingId, context);
   if (lookup.kind === 'miss') {
     if (lookup.reason === 'failed') throw cacheUnavailable();
     if (lookup.reason === 'damaged') context.waitUntil(store.cache.delete(embeddingId, context));
     throw await unknownImage(store, { id, instructionIds }, context, 'sha256');
   }
-  // Revision and instruction are part of the tag: other embeddings are another representation.
+  // The namespace is not: the same image has the same in each. Revision and instruction are part of the tag: other embeddings are another representation.
   const parts = [
-    ...embeddingId.split('/').map((hash) => hash.slice(0, 32)),
+    ...embeddingId
+      .split('/')
+      .slice(1)
+      .map((hash) => hash.slice(0, 32)),
     store.model.revision.slice(0, 16),
     mediaType.slice(-4),
   ];
   const tag = `"${parts.join('-')}"`;
   // JSON also names the tier that had them: the same embeddings, not the same bytes.
   const etag = mediaType === 'application/json' ? `W/${tag}` : tag;
-  const headers = { etag, vary: 'accept', 'cache-control': 'public, no-cache' };
+  const who = context.namespace === '' ? 'public' : 'private';
+  const headers = { etag, vary: 'accept', 'cache-control': `${who}, no-cache` };
   if (matchesTag(c.req.header('if-none-match'), tag)) {
     return new Response(null, { status: 304, headers });
   }

@@ -25,6 +25,7 @@ import { REPLICATE_ROUTES } from '../dialects/replicate/routes.ts';
 import { answers } from './answers.ts';
 import { captions } from './captions.ts';
 import { createEmbeddings } from './create-embeddings.ts';
+import { deleteImageRoute } from './delete-image.ts';
 import { health } from './health.ts';
 import { match } from './match.ts';
 import { openApiRoute } from './openapi.ts';
@@ -158,6 +159,27 @@ const API: readonly Route[] = [
     reply: { 'application/json': ['UsageReply'] },
     headers: ['cache-control'],
     problems: [],
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/images/{sha256}',
+    handler: deleteImageRoute,
+    operationId: 'deleteImage',
+    tag: 'images',
+    summary: 'Delete what is remembered of an image',
+    description:
+      'Deletes the embeddings of every kind and instruction, and all else that is cached of the image, in the namespace of the key. The reply is the same whether anything was there. Other locations follow within minutes.',
+    parameters: { path: CachedEmbeddingsPath, header: CommonHeaders },
+    status: 204,
+    reply: {},
+    headers: ['cache-control'],
+    problems: [
+      'invalid-request',
+      'deletion-refused',
+      'cache-unavailable',
+      'worker-unavailable',
+      'bad-gateway',
+    ],
   },
   ...OPENAI_ROUTES,
   ...HUGGING_FACE_ROUTES,

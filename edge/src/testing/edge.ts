@@ -73,6 +73,7 @@ export function testContext(change: Partial<RequestContext> = {}) {
   const work: Promise<unknown>[] = [];
   const context: RequestContext = {
     requestId: 'test',
+    namespace: '',
     signal: new AbortController().signal,
     deadlineAt: Date.now() + 10_000,
     waitUntil: (promise) => work.push(promise),

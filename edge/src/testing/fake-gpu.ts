@@ -85,6 +85,9 @@ export class FakeGpu {
   /** Replies of other hosts, by URL. */
   readonly web = new Map<string, () => Response | Promise<Response>>();
 
+  /** Paths of the images that it was asked to drop. */
+  readonly dropped: string[] = [];
+
   /** Waits until so many requests have come. */
   async untilReceived(count: number): Promise<void> {
     await this.#until(() => this.received.length >= count);
@@ -132,6 +135,10 @@ export class FakeGpu {
       };
       const served = { name: model.name, revision, ...how, retrieval };
       return Response.json(served);
+    }
+    if (request.method === 'DELETE') {
+      this.dropped.push(request.url.slice(origin.length));
+      return new Response(null, { status: 204 });
     }
     return this.#run(request);
   };

@@ -169,6 +169,11 @@ export class EngineClient {
     });
   }
 
+  /** Drops what is cached of an image, also for the jobs that have come so far: they go on, and cache nothing. */
+  dropImage(image: string): void {
+    this.#post({ type: 'drop-image', image, at: performance.now() });
+  }
+
   /**
    * Asks the thread for a sign of life, which it gives between two actions.
    * @returns seconds for which it has owed one, about 0 where it has given the last

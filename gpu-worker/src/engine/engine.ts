@@ -1,6 +1,7 @@
 /** The engine loop: work on images, prefill, one decode step for every running sequence, and again. */
 import { Batch } from './batch.ts';
 import { createStrategy } from './decoding/create-strategy.ts';
+import { DroppedImages } from './dropped-images.ts';
 import { asProblem } from './failure.ts';
 import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
@@ -36,6 +37,8 @@ export class Engine {
   readonly #report: (stats: EngineStats) => void;
   readonly #waiting: WaitingGroups;
   readonly #canceled = new Set<number>();
+  readonly #dropped = new DroppedImages();
+  readonly #toDrop = new Set<string>();
   #history: History = { last: 'wait', interruption: 'images' };
 
   /** `emit` gets the events of each job, `report` the stats after each action, and once when there is no more to do. */
@@ -46,9 +49,9 @@ export class Engine {
     report: (stats: EngineStats) => void = () => {},
   ) {
     this.#decoder = models.decoder;
-    this.#kv = new KvManager(models.decoder, options);
+    this.#kv = new KvManager(models.decoder, options, this.#dropped);
     this.#batch = new Batch(models.decoder);
-    this.#images = new ImageQueue(models);
+    this.#images = new ImageQueue(models, this.#dropped);
     this.#waiting = new WaitingGroups(this.#kv);
     this.#passes = new PassRunner(models.decoder, this.#kv, this.#batch, {
       emit,
@@ -62,12 +65,13 @@ export class Engine {
   }
 
   /** @param id names the job in its events, and to `cancel` it */
-  submit(id: number, job: Job, { caller, requestId }: SubmitOptions): void {
+  submit(id: number, job: Job, { caller, requestId, origin }: SubmitOptions): void {
     const slots = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
     const ticket = this.#queue.join(caller, slots);
     const submittedAt = performance.now();
     const { client } = caller;
-    const request = { id, requestId, job, client, ticket, submittedAt, timings: { queue: 0 } };
+    const timings = { queue: 0 };
+    const request = { id, requestId, job, origin, client, ticket, submittedAt, timings };
     this.#attempt(request, () => {
       const { maxSlots } = this.#limits;
       // It would wait for ever, and so would all behind it.
@@ -83,10 +87,24 @@ export class Engine {
     this.#canceled.add(id);
   }
 
+  /**
+   * Drops what is cached of an image before the next action. Jobs that came until then go on, and cache nothing.
+   * @param at milliseconds of the clock that jobs arrive by
+   */
+  dropImage(image: string, at: number): void {
+    this.#dropped.add(image, at);
+    this.#toDrop.add(image);
+  }
+
   /** Runs one action; a run that fails is an event. @returns false when there was nothing to do */
   async advance(): Promise<boolean> {
     for (const id of this.#canceled) this.#remove(id);
     this.#canceled.clear();
+    for (const image of this.#toDrop) {
+      this.#kv.drop(image);
+      this.#images.drop(image);
+    }
+    this.#toDrop.clear();
     const wasBusy = this.#history.last !== 'wait';
     const action = this.#next();
     if (action.kind === 'wait') {
@@ -189,10 +207,10 @@ export class Engine {
 
   /** @param queryEmbeddings float32 [queries, hidden] */
   #enqueue(request: EngineRequest, queryEmbeddings: Float32Array): void {
-    const { job } = request;
+    const { job, origin } = request;
     if (job.kind !== 'generate') return;
     expectFinite(queryEmbeddings, 'query embeddings');
-    const prompt = promptOf(queryEmbeddings, job.inputIds);
+    const prompt = promptOf(queryEmbeddings, job.inputIds, origin);
     const strategy = createStrategy({
       config: job.config,
       promptIds: this.#decoder.promptTokenIds(prompt),

@@ -1,4 +1,5 @@
 /** The queue of work on images: encoding them and comparing them with texts, one bounded work item at a time. */
+import type { DroppedImages } from './dropped-images.ts';
 import {
   type Comparison,
   type EncodeWork,
@@ -33,8 +34,13 @@ export class ImageQueue {
   #toEncode: EncodeTask[] = [];
   #toCompare: CompareTask[] = [];
 
-  constructor(models: Omit<EngineModels, 'decoder'>) {
-    this.#runner = new ImageRunner(models);
+  constructor(models: Omit<EngineModels, 'decoder'>, dropped?: DroppedImages) {
+    this.#runner = new ImageRunner(models, dropped);
+  }
+
+  /** Drops what is cached of an image. */
+  drop(image: string): void {
+    this.#runner.drop(image);
   }
 
   /** Requests that wait. */

@@ -4,6 +4,7 @@ import type { ApiError } from '@blip2/shared/errors';
 import { route } from '@blip2/shared/route';
 import type { MatchScore } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
+import type { DroppedImages } from './dropped-images.ts';
 import { asProblem } from './failure.ts';
 import { ImageFeatureCache } from './models/image-feature-cache.ts';
 import type { EngineModels } from './models/load-models.ts';
@@ -62,9 +63,14 @@ export class ImageRunner {
   readonly #models: Omit<EngineModels, 'decoder'>;
   readonly #features: ImageFeatureCache;
 
-  constructor(models: Omit<EngineModels, 'decoder'>) {
+  constructor(models: Omit<EngineModels, 'decoder'>, dropped?: DroppedImages) {
     this.#models = models;
-    this.#features = new ImageFeatureCache(models);
+    this.#features = new ImageFeatureCache(models, undefined, dropped);
+  }
+
+  /** Drops what is cached of an image. */
+  drop(image: string): void {
+    this.#features.drop(image);
   }
 
   get features(): CacheStats {
@@ -87,7 +93,8 @@ export class ImageRunner {
     for (const { timings, submittedAt } of requests) timings.queue = start - submittedAt;
     let features: Tensor;
     try {
-      features = await this.#features.features(encoder, pixels);
+      const origins = requests.map(({ origin }) => origin);
+      features = await this.#features.features(encoder, pixels, origins);
     } catch (thrown) {
       for (const request of requests) yield { request, events: [], failure: asProblem(thrown) };
       return;

@@ -32,7 +32,7 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
 /** The retrieval model, where one is served. */
 export type RetrievalOptions = { bundle: string; manifest: RetrievalManifest };
 
-/** An image, float32 [3, size, size]; jobs with the same `key` that wait at the same time share one encode. */
+/** An image, float32 [3, size, size]. Its `key` begins with its origin's image; jobs with the same one that wait at the same time share one encode. */
 export type Pixels = { kind: 'pixels'; key: string; pixels: Float32Array };
 
 /** Ids with [CLS] and [SEP] that the Q-Former reads beside an image, where the model's reads any. */
@@ -55,12 +55,20 @@ export type Job =
 /** Who submits a job: the client that is waiting its turn, and whether it is background work. */
 export type Caller = { client: string; priority: NonNullable<GpuRequest['priority']> };
 
+/**
+ * Which image a job is about, within its caller's namespace, and when the job came, milliseconds of the HTTP thread's clock:
+ * what is cached for it is dropped with the image.
+ */
+export type Origin = { image: string; arrivedAt: number };
+
 /** `requestId` names the job's request in logs and errors. */
-export type SubmitOptions = { caller: Caller; requestId?: string };
+export type SubmitOptions = { caller: Caller; requestId?: string; origin?: Origin };
 
 export type ToEngine =
   | { type: 'submit'; id: number; job: Job; options: SubmitOptions }
   | { type: 'cancel'; id: number }
+  /** Drops what is cached of an image, also for the jobs that came until `at`. */
+  | { type: 'drop-image'; image: string; at: number }
   /** Asks for a `pong` between two actions. */
   | { type: 'ping' }
   | { type: 'close' };

@@ -2,7 +2,7 @@
 import type { GpuTimings } from '@blip2/shared/wire';
 import type { DecodingStrategy } from './decoding/strategy.ts';
 import type { Prompt } from './models/decoder.ts';
-import type { Job } from './protocol.ts';
+import type { Job, Origin } from './protocol.ts';
 import type { Ticket } from './scheduling/fair-queue.ts';
 import type { Pool } from './scheduling/slot-share.ts';
 
@@ -13,6 +13,8 @@ export type EngineRequest = {
   /** Names the request in logs and errors, where it came with a name. */
   requestId: string | undefined;
   job: Job;
+  /** Where it is about an image that has a name. */
+  origin?: Origin | undefined;
   /** Who waits for it; the unnamed are one. */
   client: string;
   /** Its place in the fair queue. */

@@ -48,6 +48,9 @@ export async function serveEngine(
       case 'cancel':
         engine.cancel(message.id);
         break;
+      case 'drop-image':
+        engine.dropImage(message.image, message.at);
+        break;
       case 'ping':
         isPinged = true;
         break;

@@ -4,6 +4,7 @@ import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import type { AppEnv, Dependencies } from './dependencies.ts';
+import { dropImage } from './drop-image.ts';
 import { run } from './run-route.ts';
 import { engineHangs, shuttingDown } from './worker-errors.ts';
 
@@ -28,6 +29,7 @@ export function createApp(dependencies: Dependencies): Hono<AppEnv> {
   );
 
   app.post('/v1/run', (c) => run(c, dependencies));
+  app.delete('/v1/images/:id', (c) => dropImage(c, dependencies));
 
   // What follows is asked by machines every few seconds; a run logs itself, when it has ended.
   app.use(async (c, next) => {

@@ -4,6 +4,7 @@ import { encodeEvent } from '@blip2/shared/gpu-events';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { route } from '@blip2/shared/route';
 import type { GpuRequest, GpuTimings, ImageInfo } from '@blip2/shared/wire';
+import { keyPrefixOf } from '../engine/dropped-images.ts';
 import type { Caller, Job, Pixels } from '../engine/protocol.ts';
 import type { Dependencies } from './dependencies.ts';
 import { embeddingFormat } from './embedding-format.ts';
@@ -17,6 +18,8 @@ export type ReceivedRequest = { request: GpuRequest; source?: Source };
 export type RequestContext = {
   /** Names the request in logs, here and at the edge. */
   requestId: string;
+  /** Milliseconds of this process's clock. */
+  arrivedAt: number;
   /** Aborts at the deadline, when the client goes away, and when the engine has crashed. */
   signal: AbortSignal;
   /** Called once nothing holds the bytes of the source any more. */
@@ -34,19 +37,21 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export async function* handleRequest(
   received: ReceivedRequest,
   dependencies: Pick<Dependencies, 'engine' | 'models' | 'decoder'>,
-  { requestId, signal, onSourceRead }: RequestContext,
+  { requestId, arrivedAt, signal, onSourceRead }: RequestContext,
 ): AsyncGenerator<Bytes, void, undefined> {
   const { engine, models } = dependencies;
   const { request } = received;
   const caller = callerOf(request);
   const timings: Pick<GpuTimings, 'decode_image'> = {};
   let input: Pixels | Embeddings | undefined;
+  let image: string | undefined;
   if (received.source?.kind === 'image') {
     const startedAt = performance.now();
-    const { info, pixels } = await decodeImage(received.source.bytes, request, dependencies, {
-      caller,
-      signal,
-    });
+    const { bytes } = received.source;
+    // Hashed here: with a key from outside, a client could name somebody else's image.
+    image = imageIn(request.namespace, await imageIdOf(bytes));
+    const options = { image, caller, signal };
+    const { info, pixels } = await decodeImage(bytes, request, dependencies, options);
     timings.decode_image = performance.now() - startedAt;
     delete received.source;
     onSourceRead();
@@ -54,11 +59,14 @@ export async function* handleRequest(
     input = pixels;
   } else {
     input = received.source;
+    // Of embeddings the edge says whose they are: that decides with what they are dropped, not what is found for them.
+    image = imageIn(request.namespace, 'image_id' in request ? (request.image_id ?? '') : '');
     onSourceRead();
   }
   const job = jobOf(request, input);
   const format = embeddingFormat(request, models);
-  for await (const event of engine.run(job, { signal, caller, requestId })) {
+  const origin = { image, arrivedAt };
+  for await (const event of engine.run(job, { signal, caller, requestId, origin })) {
     yield encodeEvent(toGpuEvent(event, format, timings));
   }
 }
@@ -67,17 +75,24 @@ export function callerOf({ client = '', priority = 'interactive' }: GpuRequest):
   return { client, priority };
 }
 
+/**
+ * Names an image for the caches of the engine.
+ * @param namespace 32 hexadecimal digits; the shared one where it is left out
+ */
+export function imageIn(namespace: string | undefined, imageId: string): string {
+  return `${namespace ?? 'shared'}/${imageId}`;
+}
+
 /** The image as the model that serves the request wants it. */
 async function decodeImage(
   bytes: Uint8Array,
   request: GpuRequest,
   { models, decoder }: Pick<Dependencies, 'models' | 'decoder'>,
-  options: { caller: Caller; signal: AbortSignal },
+  { image: named, ...options }: { image: string; caller: Caller; signal: AbortSignal },
 ): Promise<{ info: ImageInfo; pixels: Pixels }> {
   const { image, preprocessing } = models[route(request)] ?? models.generate;
   const { info, pixels } = await decoder.decode(bytes, image, options);
-  // Hashed here: with a key from outside, a client could name somebody else's image.
-  const key = `${preprocessing} ${await imageIdOf(bytes)}`;
+  const key = keyPrefixOf(named) + preprocessing;
   return { info, pixels: { kind: 'pixels', key, pixels } };
 }
 

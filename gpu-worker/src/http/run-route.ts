@@ -15,6 +15,7 @@ import { shuttingDown } from './worker-errors.ts';
 const CLIENT_GONE = 499;
 
 export async function run(c: AppContext, dependencies: Dependencies): Promise<Response> {
+  const arrivedAt = performance.now();
   const deadline = new Deadline();
   const log = new RequestLog(dependencies.log, c.get('requestId'), () => deadline.elapsed);
   const canceled = new AbortController();
@@ -50,7 +51,12 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
     // What a header cannot hold stays with the log.
     if (/^[\w=-]{1,255}$/.test(requestId)) c.set('requestId', requestId);
     const onSourceRead = () => received.memory[Symbol.dispose]();
-    const frames = handleRequest(received, dependencies, { requestId, signal, onSourceRead });
+    const frames = handleRequest(received, dependencies, {
+      requestId,
+      arrivedAt,
+      signal,
+      onSourceRead,
+    });
     // The first frame decides between a problem with its status and a stream.
     const first = await untilAborted(frames.next(), signal);
     const body = replyStream(first.value ?? undefined, frames, {

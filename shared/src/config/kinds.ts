@@ -1,5 +1,6 @@
 /** The kinds of values that options have: how a text is parsed, what is allowed, and how a value is written. */
 import * as z from 'zod/mini';
+import { TenantName } from '../api-key.ts';
 
 /** How a kind of value is parsed from a text that is not empty, and described in errors and help texts. */
 export type Kind<T> = {
@@ -152,5 +153,16 @@ export function headerName(): Kind<string | null> {
     allowed: 'the name of a header: up to 64 letters, digits and hyphens, or none',
     placeholder: 'NAME',
     format: (value) => value ?? 'none',
+  };
+}
+
+/** The name of a tenant. */
+export function tenantName(): Kind<string> {
+  return {
+    schema: TenantName,
+    allowed:
+      'the name of a tenant: up to 64 letters, digits, points, hyphens and underscores, the first a letter or a digit',
+    placeholder: 'TENANT',
+    format: (value) => value,
   };
 }

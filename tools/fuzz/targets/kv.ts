@@ -1,6 +1,6 @@
 /** Values in KV that the edge did not write so: each is an image's embeddings, or as good as absent. */
 import { createHash } from 'node:crypto';
-import { embeddingKey } from '@blip2/shared/cache-key';
+import { embeddingKey, imagePathOf } from '@blip2/shared/cache-key';
 import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import type { ImageId } from '@blip2/shared/image-id';
 import * as fc from 'fast-check';
@@ -38,7 +38,7 @@ export const KV: Target<KvInput> = {
     const kv = await stack.kv(BINDING);
     const space = { kind: 'query', revision, preprocessing } as const;
     const known = await kv.getWithMetadata(
-      embeddingKey(space, image.sha256 as ImageId),
+      embeddingKey(space, imagePathOf('', image.sha256 as ImageId)),
       'arrayBuffer',
     );
     if (known.value === null) throw new Error('The edge has cached nothing in KV.');
@@ -75,7 +75,7 @@ export const KV: Target<KvInput> = {
           .update(ask)
           .digest('hex');
         const metadataValue = parsed(metadata);
-        const key = embeddingKey(space, sha256 as ImageId);
+        const key = embeddingKey(space, imagePathOf('', sha256 as ImageId));
         await kv.put(key, value, metadataValue === undefined ? {} : { metadata: metadataValue });
         const input = requestFor(sha256, ask);
         const reply = await exchange(stack.url, input, HANG_MS);

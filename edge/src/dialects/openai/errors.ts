@@ -55,9 +55,9 @@ export function openAiErrorResponse(
   return response;
 }
 
-/** First parts of paths that OpenAI's API has under `/v1`, `embeddings` aside, which is ours as well. */
+/** How paths of OpenAI's API begin under `/v1`, `embeddings` aside, which is ours as well, as other paths of `images` are. */
 const PARTS =
-  /^\/v1\/(models|chat|responses|completions|files|images|audio|moderations|batches|uploads|assistants|threads|conversations|fine_tuning|vector_stores)(\/|$)/;
+  /^\/v1\/(models|chat|responses|completions|files|images\/(?:generations|edits|variations)|audio|moderations|batches|uploads|assistants|threads|conversations|fine_tuning|vector_stores)(\/|$)/;
 
 export function isOpenAiPath(path: string): boolean {
   return PARTS.test(path);

@@ -15,12 +15,12 @@ type Numbered<Event> = Event extends unknown ? Omit<Event, 'sequence_number'> : 
 
 /**
  * @param opened the response in progress
- * @param onText gets the whole text before its last event is sent
+ * @param onWritten gets the whole before its last event is sent
  */
 export function responseEvents(
   opened: ResponseObject,
   subject: ResponseSubject,
-  onText: (text: string) => void,
+  onWritten: (written: Written) => void,
 ): StreamForm {
   const { model, messageId: item_id } = subject;
   let count = 0;
@@ -56,7 +56,7 @@ export function responseEvents(
   };
 
   const end = (written: Written): string => {
-    onText(written.text);
+    onWritten(written);
     const response = endedResponse(opened, subject, written);
     const [item] = response.output;
     const [part] = item?.content ?? [];

@@ -16,7 +16,7 @@ import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
 import { streamReply } from '../stream-reply.ts';
 import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from '../text-request.ts';
-import { prepareReply } from '../write-reply.ts';
+import { prepareReply, type Written } from '../write-reply.ts';
 import { responseEvents } from './response-events.ts';
 import { endedResponse, openedResponse } from './response-object.ts';
 
@@ -46,15 +46,17 @@ export const createResponse: Handler = async (c, deps) => {
   });
   // Random, and not the id of the request: who knows it may refer to the text.
   const subject = { model, messageId: `msg_${crypto.randomUUID()}` };
-  const remember = (text: string) => {
-    if (body.store !== false) deps.replies.put(subject.messageId, text, context);
+  const remember = ({ text, image }: Written) => {
+    if (body.store === false) return;
+    const about = { imageId: image?.sha256 ?? '', sentAt: c.get('startedAt') };
+    deps.replies.put(subject.messageId, text, about, context);
   };
   if (body.stream === true) {
     const form = responseEvents(response, subject, remember);
     return await streamReply(deltas, form, () => canceled.abort());
   }
   const written = await wholeOf(deltas);
-  remember(written.text);
+  remember(written);
   const ended = endedResponse(response, subject, written);
   return c.json(ended, 200, { 'cache-control': 'no-store' });
 };

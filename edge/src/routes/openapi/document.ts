@@ -17,6 +17,7 @@ const TAGS: Record<Tag, string> = {
   text: 'Captions and answers, whole or as they are written.',
   matching: 'How well texts fit an image.',
   embeddings: 'What the Q-Former makes of an image, and what texts are compared with.',
+  images: 'What is remembered of an image.',
   openai: 'The same for clients of OpenAI’s API: their base URL is `/v1`.',
   huggingface:
     'The same for clients of Hugging Face’s API: their endpoint is one of these paths under `/hf`.',

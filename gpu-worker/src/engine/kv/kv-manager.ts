@@ -2,6 +2,7 @@
  * Decides which positions of prompts a pass computes, chunk by chunk, and which come from the prefix cache: a question
  * about an image is not computed twice. A prompt gets the same numbers either way.
  */
+import type { DroppedImages } from '../dropped-images.ts';
 import type { Decoder, ForwardBatch, PrefillBatch, Prompt } from '../models/decoder.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { FirstChunk, Sequence } from '../sequence.ts';
@@ -29,10 +30,14 @@ export class KvManager {
   /** By the image they are about. */
   readonly #waiting = new Map<string, Set<WaitingPrompt>>();
 
-  constructor(decoder: Decoder, { prefillChunkTokens, prefixCacheBytes }: KvManagerOptions) {
+  constructor(
+    decoder: Decoder,
+    { prefillChunkTokens, prefixCacheBytes }: KvManagerOptions,
+    dropped?: DroppedImages,
+  ) {
     this.#decoder = decoder;
     this.#chunkTokens = prefillChunkTokens;
-    this.#prefixes = new Prefixes(decoder, prefixCacheBytes);
+    this.#prefixes = new Prefixes(decoder, prefixCacheBytes, dropped);
   }
 
   get memory(): EngineStats['memory'] {
@@ -114,6 +119,12 @@ export class KvManager {
     } finally {
       this.#refresh();
     }
+  }
+
+  /** Drops what is cached of an image. */
+  drop(image: string): void {
+    this.#prefixes.drop(image);
+    this.#refresh();
   }
 
   /** Frees the memory of slots that a burst needed; only while no slot is held. */

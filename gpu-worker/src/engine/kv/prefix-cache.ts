@@ -119,6 +119,11 @@ export class PrefixCache<Values extends Cacheable> {
     for (const node of this.#order) this.#evict(node);
   }
 
+  /** Evicts the images whose keys begin so, and the texts about them. */
+  drop(keyPrefix: string): void {
+    for (const [key, node] of this.#images) if (key.startsWith(keyPrefix)) this.#evictTree(node);
+  }
+
   /** The image, and behind it the segments that have most of the text; empty without the image. */
   #walk(key: string, ids: readonly number[]): Path<Values> {
     const image = this.#images.get(key);
@@ -148,6 +153,11 @@ export class PrefixCache<Values extends Cacheable> {
       this.#evict(oldest);
     }
     return true;
+  }
+
+  #evictTree(node: Node<Values>): void {
+    for (const child of node.children) this.#evictTree(child);
+    this.#evict(node);
   }
 
   #evict(node: Node<Values>): void {

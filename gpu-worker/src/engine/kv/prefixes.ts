@@ -1,5 +1,6 @@
 /** Restores the cached beginnings of prompts into slots before a pass, and caches what the pass has computed of them. */
 import { even } from '../../runtime/tensors.ts';
+import { DroppedImages, keyPrefixOf } from '../dropped-images.ts';
 import { isFiniteRow } from '../finite.ts';
 import type { Decoder, ForwardBatch, PrefillBatch, PrefillRow, Prompt } from '../models/decoder.ts';
 import type { PrefixCacheStats } from '../stats.ts';
@@ -26,10 +27,12 @@ export type CachedPositions = { image: boolean; textPositions: number };
 export class Prefixes {
   readonly #decoder: Decoder;
   readonly #cache: PrefixCache<KvRows>;
+  readonly #dropped: DroppedImages;
 
   /** @param budgetBytes 0 caches nothing */
-  constructor(decoder: Decoder, budgetBytes: number) {
+  constructor(decoder: Decoder, budgetBytes: number, dropped = new DroppedImages()) {
     this.#decoder = decoder;
+    this.#dropped = dropped;
     this.#cache = new PrefixCache(decoder.isCausal ? budgetBytes : 0);
   }
 
@@ -49,6 +52,11 @@ export class Prefixes {
 
   clear(): void {
     this.#cache.clear();
+  }
+
+  /** Evicts what is cached of an image. */
+  drop(image: string): void {
+    this.#cache.drop(keyPrefixOf(image));
   }
 
   /**
@@ -80,7 +88,10 @@ export class Prefixes {
     } finally {
       // Not before, since room for one may be made by evicting another.
       for (const [imageKey, values] of computed) {
-        if (brokenImages.has(imageKey)) values[Symbol.dispose]();
+        const sharing = rows.filter(({ prompt }) => prompt.imageKey === imageKey);
+        const isDropped = this.#dropped.includesAll(sharing.map(({ prompt }) => prompt.origin));
+        const isCacheable = !brokenImages.has(imageKey) && !isDropped;
+        if (!isCacheable) values[Symbol.dispose]();
         else this.#cache.putImage(imageKey, values);
       }
     }
@@ -102,7 +113,7 @@ export class Prefixes {
     if (batch.kind === 'decode' || !this.#decoder.isCausal) return failures;
     if (!this.#cache.fits(this.#bytesOf(computed, 1))) return failures;
     for (const [row, values] of batch.rows.entries()) {
-      if (failed.has(row)) continue;
+      if (failed.has(row) || this.#dropped.includes(values.prompt.origin)) continue;
       try {
         await this.#storeRow(computed, row, values);
       } catch (thrown) {

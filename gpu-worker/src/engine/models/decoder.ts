@@ -1,13 +1,16 @@
 /** The interface of a language model over the keys and values of its slots, the same for OPT and T5. */
 import { createHash } from 'node:crypto';
+import { keyPrefixOf } from '../dropped-images.ts';
 import type { KvCache, Range } from '../kv/kv-cache.ts';
+import type { Origin } from '../protocol.ts';
 import type { KvUsage } from '../stats.ts';
 import type { ForwardOutput } from './forward-output.ts';
 
 /** An image and a text to continue. Its positions are the image positions, then one for each id. */
 export type Prompt = {
-  /** Names the image: prompts with the same key have the same query embeddings. */
+  /** Names the image within its namespace: prompts with the same key have the same query embeddings. */
   imageKey: string;
+  origin?: Origin | undefined;
   /** float32 [image positions, hidden] */
   queryEmbeddings: Float32Array;
   /** Text ids, without the image positions. */
@@ -37,13 +40,18 @@ export type DecodeBatch = {
 };
 
 /** @example promptOf(queryEmbeddings, [2, 45, 16]) */
-export function promptOf(queryEmbeddings: Float32Array, ids: readonly number[]): Prompt {
+export function promptOf(
+  queryEmbeddings: Float32Array,
+  ids: readonly number[],
+  origin?: Origin,
+): Prompt {
   const { buffer, byteOffset, byteLength } = queryEmbeddings;
   // A hash of the embeddings names their image: cached and computed ones have the same bits, rounded alike.
-  const imageKey = createHash('sha256')
+  const hash = createHash('sha256')
     .update(new Uint8Array(buffer, byteOffset, byteLength))
     .digest('base64');
-  return { imageKey, queryEmbeddings, ids };
+  const imageKey = keyPrefixOf(origin?.image ?? '') + hash;
+  return { imageKey, origin, queryEmbeddings, ids };
 }
 
 /** What one pass computes. */
