@@ -2,6 +2,7 @@
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Config, readConfig } from './config.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
+import { ReplyCache } from './generation/reply-cache.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
 import { GpuClient } from './gpu/client.ts';
 import type { Access } from './keys/authenticate.ts';
@@ -19,9 +20,11 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   access: Access;
   gpu: GpuClient;
   replies: ReplyMemory;
+  replyCache: ReplyCache;
 };
 
 const DAY_SECONDS = 86_400;
+const HOUR_SECONDS = 3600;
 
 /** @throws ConfigError when a variable is wrong */
 export function createDependencies(
@@ -64,6 +67,11 @@ export function createDependencies(
       now,
     }),
     replies: new ReplyMemory(caches),
+    replyCache: new ReplyCache({
+      ...caches,
+      ttlSeconds: config.replyTtlHours * HOUR_SECONDS,
+      usesKv: config.cacheRepliesInKv,
+    }),
     fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,

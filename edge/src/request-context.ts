@@ -1,9 +1,21 @@
 /** The context of one request, the same for every route: passed down to all that is done for it. */
 
+/** What a request leaves to the cache of replies. */
+export type CacheUse = {
+  /** Seconds that a cached reply may be old; 0 reads none. */
+  maxAge: number;
+  /** Whether its own reply may be cached. */
+  mayStore: boolean;
+};
+
+export const EVERY_USE: CacheUse = { maxAge: Number.POSITIVE_INFINITY, mayStore: true };
+
 export type RequestContext = {
   requestId: string;
   /** The client, by its key, or by its address where somebody trusted reports it: waiting requests are served client by client. */
   client?: string;
+  /** What its `Cache-Control` says; without it, every use. */
+  cacheUse?: CacheUse;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */

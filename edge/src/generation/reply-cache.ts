@@ -1,0 +1,318 @@
+/**
+ * Finished replies by what decides them, in three tiers: this isolate's memory, this location's cache and, where that is
+ * configured, Workers KV. What is read from outside the isolate must be whole and sealed for its key, and no reply is used
+ * that another GPU worker wrote than the one that is there now.
+ *
+ * A location has one entry for all replies about an image, so that they are deleted with it; KV one for each.
+ */
+import type { ImageId } from '@blip2/shared/image-id';
+import { LRUCache } from 'lru-cache';
+import { CacheService } from '../embeddings/cache-service.ts';
+import type { Caches } from '../embeddings/embedding-cache.ts';
+import { Sealer } from '../embeddings/sealed-entry.ts';
+import { logWarning } from '../log.ts';
+import type { RequestContext } from '../request-context.ts';
+import { mergeEntries, type ReplyEntry, readEntries } from './reply-entry.ts';
+import { type ReplyKey, repliesAbout } from './reply-key.ts';
+import { decodeRecord, encodeRecord, type ReplyRecord } from './reply-record.ts';
+
+/** `ttlSeconds`: 0 caches nothing. */
+export type ReplyCacheOptions = Caches & { usesKv: boolean };
+
+/** Who may be answered with a cached reply. */
+export type Wanted = {
+  /** Seconds that it may be old. */
+  maxAge: number;
+  /** Fingerprint of the GPU worker that is there now; asked for only where a reply was found. */
+  worker: () => Promise<string | undefined>;
+};
+
+/** A reply that is complete. */
+export type WrittenReply = {
+  record: ReplyRecord;
+  /** Fingerprint of the GPU worker that wrote it. */
+  worker: string;
+  /** When its request looked for it, milliseconds since the epoch. */
+  askedAt: number;
+};
+
+/** An entry; its record where it was decoded, and so was found to be whole and sealed. */
+type Recent = { entry: ReplyEntry; record?: ReplyRecord };
+type RecentReplies = ReadonlyMap<string, Recent>;
+
+type Tier = 'colo' | 'kv';
+
+/** Of what an isolate may have for everything, 128 MB. */
+const MAX_RECENT_BYTES = 8 * 2 ** 20;
+/** As long as a deletion in KV may take to reach every location: this tier delays none any further. */
+const MAX_RECENT_MS = 60_000;
+/** A decoded record takes so many times the characters of its entry. */
+const DECODED_FACTOR = 8;
+const RECENT_OVERHEAD = 500;
+
+/** Longer base64 is not cached: thousands of tokens, or hundreds with the likeliest others beside them. */
+const MAX_FRAMES_LENGTH = 2 ** 16;
+/** Clocks of two machines differ by less. */
+const CLOCK_SKEW_S = 60;
+/** KV keeps nothing for less. */
+const MIN_TTL_SECONDS = 60;
+
+/** Images whose deletion is remembered, for requests that were under way; longer than any of these may take. */
+const MAX_DELETIONS = 10_000;
+const DELETION_MS = 3_600_000;
+
+export class ReplyCache {
+  readonly #options: ReplyCacheOptions;
+  readonly #colo: CacheService;
+  readonly #kv: CacheService;
+  readonly #sealer: Sealer;
+  readonly #recent: LRUCache<string, RecentReplies>;
+  readonly #deletions: LRUCache<string, number>;
+  #damagedEntries = 0;
+
+  constructor(options: ReplyCacheOptions) {
+    this.#options = options;
+    this.#colo = new CacheService('colo', options);
+    this.#kv = new CacheService('kv', options);
+    this.#sealer = new Sealer(options.secret);
+    // The clock is asked each time: with a resolution, the library would need a timer, which no Worker has between requests.
+    const clock = { ttlResolution: 0, perf: { now: options.now } };
+    this.#recent = new LRUCache({
+      maxSize: MAX_RECENT_BYTES,
+      sizeCalculation: sizeOf,
+      ttl: MAX_RECENT_MS,
+      // What other isolates delete must not stay because something is added.
+      noUpdateTTL: true,
+      ...clock,
+    });
+    this.#deletions = new LRUCache({ max: MAX_DELETIONS, ttl: DELETION_MS, ...clock });
+  }
+
+  get isOn(): boolean {
+    return this.#options.ttlSeconds > 0;
+  }
+
+  /** A reply that this isolate has in memory. Never rejects. */
+  async findRecent(
+    key: ReplyKey,
+    wanted: Wanted,
+    context: RequestContext,
+  ): Promise<ReplyRecord | null> {
+    const recent = this.#recent.get(key.image)?.get(key.digest);
+    return recent === undefined ? null : await this.#use(key, recent, wanted, 'colo', context);
+  }
+
+  /** A reply that this location or KV has. Never rejects: a tier that fails or is silent has none. */
+  async findStored(
+    key: ReplyKey,
+    wanted: Wanted,
+    context: RequestContext,
+  ): Promise<ReplyRecord | null> {
+    const here = await this.#readColo(key.image, context);
+    this.#remember(
+      key.image,
+      here.map((entry) => ({ entry })),
+    );
+    const recent = this.#recent.get(key.image)?.get(key.digest);
+    const found = recent && (await this.#use(key, recent, wanted, 'colo', context));
+    if (found || !this.#options.usesKv) return found ?? null;
+    const [entry] = await this.#readKv(key, context);
+    if (entry === undefined) return null;
+    const record = await this.#use(key, { entry }, wanted, 'kv', context);
+    if (record === null) return null;
+    this.#remember(key.image, [{ entry, record }]);
+    context.waitUntil(this.#putInColo(key.image, this.#options.now(), context));
+    return record;
+  }
+
+  /** Never rejects: what cannot be cached is generated again. */
+  async put(
+    { image, digest }: ReplyKey,
+    { record, worker, askedAt }: WrittenReply,
+    context: RequestContext,
+  ): Promise<void> {
+    if (!this.isOn) return;
+    const bytes = await encodeRecord(record);
+    const frames = bytes.toBase64();
+    if (frames.length > MAX_FRAMES_LENGTH) return;
+    const content = { digest, worker, made_at: this.#seconds() };
+    const seal = await this.#sealOf(image, content, bytes);
+    if (this.#isDeletedSince(image, askedAt)) return;
+    const entry = { ...content, seal, frames };
+    this.#remember(image, [{ entry, record }]);
+    const { kv, ttlSeconds, usesKv } = this.#options;
+    const options = { expirationTtl: Math.max(ttlSeconds, MIN_TTL_SECONDS) };
+    await Promise.all([
+      this.#putInColo(image, askedAt, context),
+      usesKv &&
+        this.#kv.attempt('put', context, () =>
+          kv.put(`${image}/${digest}`, JSON.stringify([entry]), options),
+        ),
+    ]);
+  }
+
+  /**
+   * Deletes all replies about an image: from this isolate, this location and KV. Other isolates have them for a minute
+   * yet, other locations until they expire (`REPLY_TTL_HOURS`).
+   * @returns whether all could be deleted: false where a cache failed, so that it has to be tried again
+   */
+  async deleteImage(
+    imageId: ImageId,
+    namespace: string,
+    context: RequestContext,
+  ): Promise<boolean> {
+    const image = repliesAbout(imageId, namespace);
+    this.#deletions.set(image, this.#options.now());
+    this.#recent.delete(image);
+    const { coloCache } = this.#options;
+    const [here, everywhere] = await Promise.all([
+      this.#colo.attempt('delete', context, () => coloCache.delete(coloUrl(image))),
+      // Also where replies are no longer put there: those of before may be left.
+      this.#deleteFromKv(`${image}/`, context),
+    ]);
+    return here !== undefined && everywhere;
+  }
+
+  async #deleteFromKv(prefix: string, context: RequestContext): Promise<boolean> {
+    const { kv } = this.#options;
+    let cursor: string | null = null;
+    do {
+      const from: { cursor: string | null } = { cursor };
+      const page: KVNamespaceListResult<unknown> | undefined = await this.#kv.attempt(
+        'list',
+        context,
+        () => kv.list({ prefix, ...from }),
+      );
+      if (page === undefined) return false;
+      for (const { name } of page.keys) {
+        const done = await this.#kv.attempt('delete', context, async () => {
+          await kv.delete(name);
+          return true;
+        });
+        if (done === undefined) return false;
+      }
+      cursor = page.list_complete ? null : page.cursor;
+    } while (cursor !== null);
+    return true;
+  }
+
+  /** The record of an entry that may be used; null where it is too old, of another worker, or damaged. */
+  async #use(
+    { image }: ReplyKey,
+    { entry, record }: Recent,
+    { maxAge, worker }: Wanted,
+    tier: Tier,
+    context: RequestContext,
+  ): Promise<ReplyRecord | null> {
+    const age = this.#seconds() - entry.made_at;
+    if (age < -CLOCK_SKEW_S || age >= this.#options.ttlSeconds || age > maxAge) return null;
+    if (entry.worker !== (await worker())) return null;
+    if (record !== undefined) return record;
+    const opened = await this.#open(image, entry).catch((error: unknown) => String(error));
+    if (typeof opened === 'string') {
+      this.#reportDamage(tier, opened, context);
+      return null;
+    }
+    this.#remember(image, [{ entry, record: opened }]);
+    return opened;
+  }
+
+  /** @throws Error where it is not whole, or not sealed for its key */
+  async #open(image: string, entry: ReplyEntry): Promise<ReplyRecord> {
+    const bytes = Uint8Array.fromBase64(entry.frames);
+    if (entry.seal !== (await this.#sealOf(image, entry, bytes))) {
+      throw new Error('the seal is that of another key, value or secret');
+    }
+    return await decodeRecord(bytes);
+  }
+
+  async #readColo(image: string, context: RequestContext): Promise<ReplyEntry[]> {
+    const { coloCache } = this.#options;
+    const url = coloUrl(image);
+    const text = await this.#colo.attempt('get', context, async () => {
+      const response = await coloCache.match(url);
+      return await response?.text();
+    });
+    return this.#readText(text, 'colo', context);
+  }
+
+  async #readKv({ image, digest }: ReplyKey, context: RequestContext): Promise<ReplyEntry[]> {
+    const { kv } = this.#options;
+    const text = await this.#kv.attempt('get', context, () => kv.get(`${image}/${digest}`));
+    return this.#readText(text, 'kv', context).filter((entry) => entry.digest === digest);
+  }
+
+  #readText(text: string | null | undefined, tier: Tier, context: RequestContext): ReplyEntry[] {
+    if (text === undefined || text === null) return [];
+    const entries = readEntries(text);
+    if (entries === null) this.#reportDamage(tier, 'it holds no entries', context);
+    return entries ?? [];
+  }
+
+  /** Adds to the location's entry what this isolate has of the image. */
+  async #putInColo(image: string, askedAt: number, context: RequestContext): Promise<void> {
+    const stored = await this.#readColo(image, context);
+    const own = [...(this.#recent.get(image)?.values() ?? [])].map(({ entry }) => entry);
+    const oldest = this.#seconds() - this.#options.ttlSeconds;
+    const entries = mergeEntries(own, stored).filter(({ made_at }) => made_at > oldest);
+    // Deleted meanwhile, or too much for the memory: nothing is put back.
+    if (own.length === 0 || this.#isDeletedSince(image, askedAt)) return;
+    const response = new Response(JSON.stringify(entries), {
+      headers: {
+        'content-type': 'application/json',
+        'cache-control': `public, max-age=${this.#options.ttlSeconds}`,
+      },
+    });
+    const { coloCache } = this.#options;
+    await this.#colo.attempt('put', context, () => coloCache.put(coloUrl(image), response));
+  }
+
+  #remember(image: string, replies: readonly Recent[]): void {
+    if (replies.length === 0) return;
+    const known = this.#recent.get(image);
+    const all = new Map(known);
+    for (const reply of replies) {
+      const { digest, made_at, seal } = reply.entry;
+      const other = all.get(digest);
+      const isSame = other?.entry.seal === seal && other.entry.made_at === made_at;
+      if (isSame && other.record !== undefined) continue;
+      if (other === undefined || isSame || other.entry.made_at <= made_at) all.set(digest, reply);
+    }
+    const kept = new Set(mergeEntries([...all.values()].map(({ entry }) => entry)));
+    this.#recent.set(image, new Map([...all].filter(([, { entry }]) => kept.has(entry))));
+  }
+
+  #isDeletedSince(image: string, askedAt: number): boolean {
+    return (this.#deletions.get(image) ?? Number.NEGATIVE_INFINITY) >= askedAt;
+  }
+
+  async #sealOf(
+    image: string,
+    { digest, worker, made_at }: Pick<ReplyEntry, 'digest' | 'worker' | 'made_at'>,
+    bytes: Uint8Array,
+  ): Promise<string> {
+    return await this.#sealer.sealOf(['reply', `${image}/${digest}`, worker, made_at], bytes);
+  }
+
+  #reportDamage(tier: Tier, reason: string, { requestId: request_id }: RequestContext): void {
+    const count = ++this.#damagedEntries;
+    logWarning('damaged-reply', { request_id, tier, reason, count });
+  }
+
+  #seconds(): number {
+    return Math.floor(this.#options.now() / 1000);
+  }
+}
+
+function sizeOf(replies: RecentReplies): number {
+  let size = 1;
+  for (const { entry } of replies.values()) {
+    size += RECENT_OVERHEAD + DECODED_FACTOR * entry.frames.length;
+  }
+  return size;
+}
+
+/** The Cache API knows entries by URL; this host is never asked. */
+function coloUrl(image: string): string {
+  return `https://reply-cache.blip2.invalid/${image}`;
+}
