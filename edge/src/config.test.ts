@@ -18,6 +18,8 @@ describe('the configuration', () => {
       clientAddressHops: 1,
       cacheTimeoutMs: 2000,
       embeddingTtlDays: 30,
+      replyTtlHours: 24,
+      cacheRepliesInKv: false,
       showCache: true,
       cacheSecret: undefined,
     };
@@ -46,6 +48,8 @@ describe('the configuration', () => {
       clientAddressHops: 1,
       cacheTimeoutMs: 2000,
       embeddingTtlDays: 30,
+      replyTtlHours: 24,
+      cacheRepliesInKv: false,
       showCache: true,
       cacheSecret: undefined,
     });

@@ -99,7 +99,8 @@ export class ReplyCache {
     context: RequestContext,
   ): Promise<ReplyRecord | null> {
     const recent = this.#recent.get(key.image)?.get(key.digest);
-    return recent === undefined ? null : await this.#use(key, recent, wanted, 'colo', context);
+    const askedAt = this.#options.now();
+    return recent ? await this.#use(key, recent, { ...wanted, askedAt }, 'colo', context) : null;
   }
 
   /** A reply that this location or KV has. Never rejects: a tier that fails or is silent has none. */
@@ -108,20 +109,17 @@ export class ReplyCache {
     wanted: Wanted,
     context: RequestContext,
   ): Promise<ReplyRecord | null> {
-    const here = await this.#readColo(key.image, context);
-    this.#remember(
-      key.image,
-      here.map((entry) => ({ entry })),
-    );
-    const recent = this.#recent.get(key.image)?.get(key.digest);
-    const found = recent && (await this.#use(key, recent, wanted, 'colo', context));
+    const askedAt = this.#options.now();
+    const entries = await this.#readColo(key.image, context);
+    if (!this.#isDeletedSince(key.image, askedAt)) this.#remember(key.image, entries.map(recentOf));
+    const here = entries.find(({ digest }) => digest === key.digest);
+    const want = { ...wanted, askedAt };
+    const found = here && (await this.#use(key, { entry: here }, want, 'colo', context));
     if (found || !this.#options.usesKv) return found ?? null;
     const [entry] = await this.#readKv(key, context);
-    if (entry === undefined) return null;
-    const record = await this.#use(key, { entry }, wanted, 'kv', context);
-    if (record === null) return null;
-    this.#remember(key.image, [{ entry, record }]);
-    context.waitUntil(this.#putInColo(key.image, this.#options.now(), context));
+    const record = entry && (await this.#use(key, { entry }, want, 'kv', context));
+    if (!record) return null;
+    context.waitUntil(this.#putInColo(key.image, entry, askedAt, context));
     return record;
   }
 
@@ -143,7 +141,7 @@ export class ReplyCache {
     const { kv, ttlSeconds, usesKv } = this.#options;
     const options = { expirationTtl: Math.max(ttlSeconds, MIN_TTL_SECONDS) };
     await Promise.all([
-      this.#putInColo(image, askedAt, context),
+      this.#putInColo(image, entry, askedAt, context),
       usesKv &&
         this.#kv.attempt('put', context, () =>
           kv.put(`${image}/${digest}`, JSON.stringify([entry]), options),
@@ -200,7 +198,7 @@ export class ReplyCache {
   async #use(
     { image }: ReplyKey,
     { entry, record }: Recent,
-    { maxAge, worker }: Wanted,
+    { maxAge, worker, askedAt }: Wanted & { askedAt: number },
     tier: Tier,
     context: RequestContext,
   ): Promise<ReplyRecord | null> {
@@ -213,7 +211,7 @@ export class ReplyCache {
       this.#reportDamage(tier, opened, context);
       return null;
     }
-    this.#remember(image, [{ entry, record: opened }]);
+    if (!this.#isDeletedSince(image, askedAt)) this.#remember(image, [{ entry, record: opened }]);
     return opened;
   }
 
@@ -249,14 +247,20 @@ export class ReplyCache {
     return entries ?? [];
   }
 
-  /** Adds to the location's entry what this isolate has of the image. */
-  async #putInColo(image: string, askedAt: number, context: RequestContext): Promise<void> {
+  /** Adds a reply to the location's entry, and what this isolate has of the image: others may be adding theirs. */
+  async #putInColo(
+    image: string,
+    added: ReplyEntry,
+    askedAt: number,
+    context: RequestContext,
+  ): Promise<void> {
     const stored = await this.#readColo(image, context);
+    if (this.#isDeletedSince(image, askedAt)) return;
     const own = [...(this.#recent.get(image)?.values() ?? [])].map(({ entry }) => entry);
-    const oldest = this.#seconds() - this.#options.ttlSeconds;
-    const entries = mergeEntries(own, stored).filter(({ made_at }) => made_at > oldest);
-    // Deleted meanwhile, or too much for the memory: nothing is put back.
-    if (own.length === 0 || this.#isDeletedSince(image, askedAt)) return;
+    const now = this.#seconds();
+    const isAlive = ({ made_at }: ReplyEntry) =>
+      made_at > now - this.#options.ttlSeconds && made_at <= now + CLOCK_SKEW_S;
+    const entries = mergeEntries([...own, ...stored].filter(isAlive), added);
     const response = new Response(JSON.stringify(entries), {
       headers: {
         'content-type': 'application/json',
@@ -269,14 +273,13 @@ export class ReplyCache {
 
   #remember(image: string, replies: readonly Recent[]): void {
     if (replies.length === 0) return;
-    const known = this.#recent.get(image);
-    const all = new Map(known);
+    const all = new Map(this.#recent.get(image));
     for (const reply of replies) {
-      const { digest, made_at, seal } = reply.entry;
-      const other = all.get(digest);
-      const isSame = other?.entry.seal === seal && other.entry.made_at === made_at;
-      if (isSame && other.record !== undefined) continue;
-      if (other === undefined || isSame || other.entry.made_at <= made_at) all.set(digest, reply);
+      const { digest } = reply.entry;
+      // What was only read may be damaged: it replaces nothing that is known to be good.
+      if (reply.record !== undefined || all.get(digest)?.record === undefined) {
+        all.set(digest, reply);
+      }
     }
     const kept = new Set(mergeEntries([...all.values()].map(({ entry }) => entry)));
     this.#recent.set(image, new Map([...all].filter(([, { entry }]) => kept.has(entry))));
@@ -303,6 +306,8 @@ export class ReplyCache {
     return Math.floor(this.#options.now() / 1000);
   }
 }
+
+const recentOf = (entry: ReplyEntry): Recent => ({ entry });
 
 function sizeOf(replies: RecentReplies): number {
   let size = 1;

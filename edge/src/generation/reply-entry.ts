@@ -28,16 +28,20 @@ export function readEntries(text: string): ReplyEntry[] | null {
   }
 }
 
-/** All entries, each reply once and the newest of it, of two as new the first; as many as there is room for. */
-export function mergeEntries(...lists: readonly (readonly ReplyEntry[])[]): ReplyEntry[] {
-  const sorted = lists.flat().sort((a, b) => b.made_at - a.made_at);
-  const merged = new Map<string, ReplyEntry>();
-  let length = 0;
+/**
+ * All entries, each reply once, and the newest of it; the newest first, and as many as there is room for.
+ * @param added just now: it stands for its reply whatever time others say
+ */
+export function mergeEntries(entries: readonly ReplyEntry[], added?: ReplyEntry): ReplyEntry[] {
+  const byDigest = new Map<string, ReplyEntry>();
+  if (added !== undefined) byDigest.set(added.digest, added);
+  const sorted = entries.toSorted((a, b) => b.made_at - a.made_at);
   for (const entry of sorted) {
-    if (merged.has(entry.digest)) continue;
-    length += entry.frames.length;
-    if (merged.size === MAX_ENTRIES || length > MAX_TOTAL_LENGTH) break;
-    merged.set(entry.digest, entry);
+    if (!byDigest.has(entry.digest)) byDigest.set(entry.digest, entry);
   }
-  return [...merged.values()];
+  let length = 0;
+  return [...byDigest.values()].slice(0, MAX_ENTRIES).filter(({ frames }) => {
+    length += frames.length;
+    return length <= MAX_TOTAL_LENGTH;
+  });
 }

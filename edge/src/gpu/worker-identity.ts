@@ -24,6 +24,7 @@ export class WorkerIdentity {
   readonly #options: WorkerIdentityOptions;
   #known: string | undefined;
   #knownAt = Number.NEGATIVE_INFINITY;
+  #askedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: WorkerIdentityOptions) {
     this.#options = options;
@@ -42,9 +43,10 @@ export class WorkerIdentity {
    */
   async current(): Promise<string | undefined> {
     const { now, ask } = this.#options;
-    const age = now() - this.#knownAt;
-    // Less than nothing: the clock has been set back.
-    if (age >= 0 && age < FRESH_MS) return this.#known;
+    if (this.#isWithin(FRESH_MS, this.#knownAt)) return this.#known;
+    // One asks for all.
+    if (this.#known !== undefined && this.#isWithin(ASKING_MS, this.#askedAt)) return this.#known;
+    this.#askedAt = now();
     try {
       this.observe(await within(ASKING_MS, ask(), 'the GPU worker'));
     } catch {
@@ -52,5 +54,11 @@ export class WorkerIdentity {
       this.#knownAt = now();
     }
     return this.#known;
+  }
+
+  #isWithin(ms: number, since: number): boolean {
+    const age = this.#options.now() - since;
+    // Less than nothing: the clock has been set back.
+    return age >= 0 && age < ms;
   }
 }
