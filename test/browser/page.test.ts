@@ -112,6 +112,10 @@ describePage('the page', (service) => {
     );
     await ask(page, 'what color is the background?');
     expect(await facts.last().innerText()).toMatch(/^hit · colo\s*first token after/);
+    await ask(page, 'what color is the background?');
+    expect(await facts.last().innerText()).toMatch(
+      /^hit · reply\s*\d+ tokens?, written before, in [\d.]+ m?s/,
+    );
   });
 
   it('shows how much of a large file is sent, and leaves the upload out of the first token', async () => {

@@ -1,6 +1,6 @@
 /** The routes of OpenAI's API, for the app and for the OpenAPI document. */
 import type { ProblemSlug } from '@blip2/shared/errors';
-import { BodyHeaders, CommonHeaders } from '@blip2/shared/schemas/headers';
+import { CommonHeaders, TextHeaders } from '@blip2/shared/schemas/headers';
 import { OpenAiModelPath } from '@blip2/shared/schemas/openai/models';
 import { JSON_REQUEST, LOOKUP, WORK } from '../../routes/problem-lists.ts';
 import type { Route } from '../../routes/route.ts';
@@ -61,7 +61,7 @@ export const OPENAI_ROUTES: readonly Route[] = [
     description: `${OFFERED}
 
 With \`stream: true\` the reply is a stream of chunks that ends with \`[DONE]\`; one that breaks ends with an error in its place.`,
-    parameters: { header: BodyHeaders },
+    parameters: { header: TextHeaders },
     request: { json: 'ChatCompletionRequest' },
     reply: { 'application/json': ['ChatCompletion'], 'text/event-stream': 'chat-events' },
     headers: ['cache-control'],
@@ -79,7 +79,7 @@ With \`stream: true\` the reply is a stream of chunks that ends with \`[DONE]\`;
 Nothing is stored: \`previous_response_id\`, \`conversation\` and \`background\` are errors.
 
 With \`stream: true\` the reply is a stream of events; the last is \`response.completed\`, \`response.incomplete\` or \`response.failed\`.`,
-    parameters: { header: BodyHeaders },
+    parameters: { header: TextHeaders },
     request: { json: 'ResponseRequest' },
     reply: { 'application/json': ['ResponseObject'], 'text/event-stream': 'response-events' },
     headers: ['cache-control'],
