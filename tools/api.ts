@@ -1,4 +1,4 @@
-/** The API as these scripts use it: JSON replies checked by the public schemas, SSE as an async iterable. */
+/** The API as these scripts use it: JSON replies checked by the public schemas, SSE as an async iterable; each reply is made now. */
 import { Problem } from '@blip2/shared/errors';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 
@@ -16,10 +16,13 @@ export async function expectOk(response: Response): Promise<Response> {
   );
 }
 
+/** What scripts measure and compare is no reply of before. */
+const FRESH = { 'content-type': 'application/json', 'cache-control': 'no-cache' };
+
 export async function postJson(url: string, body: unknown): Promise<unknown> {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: FRESH,
     body: JSON.stringify(body),
   });
   return (await expectOk(response)).json();
@@ -30,7 +33,7 @@ export async function* postStream(url: string, body: unknown): AsyncGenerator<Ap
   const start = performance.now();
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+    headers: { ...FRESH, accept: 'text/event-stream' },
     body: JSON.stringify(body),
   });
   const stream = (await expectOk(response)).body;

@@ -3,7 +3,8 @@
  *
  * Generation: images that no cache has (miss) and the same ones by hash (hit), directly at the GPU worker and through
  * the edge; both ways alternate, so that noise of the machine affects both. Streams: 1 to 16 captions at once at the GPU
- * worker. Look-ups: cached embeddings against a bare route of another Worker, alternating. workerd itself serves both
+ * worker. Look-ups: cached embeddings against a bare route of another Worker, alternating. Cached replies: on our own route and
+ * in each dialect, alternating. workerd itself serves both
  * Workers, without a development server in between. Values are medians unless a row names another statistic.
  */
 import { availableParallelism, cpus, totalmem } from 'node:os';
@@ -14,13 +15,21 @@ import { lookupRows } from './bench/lookups.ts';
 import { memoryOf, memoryRows } from './bench/memory.ts';
 import { Peer } from './bench/peer/peer.ts';
 import { limitTable, peerRows, peerTable } from './bench/peer/tables.ts';
+import { replayRows } from './bench/replays.ts';
 import { STREAMS, streamRows } from './bench/streams.ts';
 import { BENCH } from './programs.ts';
 import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';
 
-const { values: config } = configure(BENCH);
+const {
+  values: config,
+  positionals: [part],
+} = configure(BENCH);
 const { rounds, checkpoint } = config;
+if (part !== undefined && part !== 'edge') {
+  console.error(`Unknown part "${part}": edge is the only one. See --help.`);
+  process.exit(1);
+}
 
 const line = statusLine();
 const stack = await startOrExit(
@@ -48,14 +57,21 @@ try {
 process.exit(0);
 
 async function alone(): Promise<string[][][]> {
+  if (part === 'edge') return await edgeTables();
   line.update('Measuring generation …');
   const generation = await generationRows(stack, rounds);
   line.update('Measuring many streams …');
   const streams = await streamRows(stack, rounds);
   const tables = [generation, streams, await memoryRows(stack)];
   if (checkpoint !== undefined) return tables;
+  return [...tables, ...(await edgeTables())];
+}
+
+async function edgeTables(): Promise<string[][][]> {
   line.update('Measuring look-ups …');
-  return [...tables, await lookupRows(stack)];
+  const lookups = await lookupRows(stack);
+  line.update('Measuring cached replies …');
+  return [lookups, await replayRows(stack)];
 }
 
 async function besidePeer(): Promise<string[][][]> {

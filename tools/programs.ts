@@ -148,8 +148,10 @@ const bench = 'Benchmark';
 
 export const BENCH = {
   command: 'npm run bench --',
+  arguments: ['<part>'],
   summary:
-    "Measures first token, time per token, the edge's share, and embedding look-ups on the embedded model.",
+    "Measures first token, time per token, the edge's share, embedding look-ups and cached replies on the embedded model.",
+  details: '  edge   embedding look-ups and cached replies alone; without a part, everything',
   options: {
     rounds: option({
       flag: 'rounds',

@@ -28,6 +28,8 @@ describe('the configuration', () => {
       limitsFailOpen: false,
       cacheTimeoutMs: 2000,
       embeddingTtlDays: 30,
+      replyTtlHours: 24,
+      cacheRepliesInKv: false,
       showCache: true,
       cacheSecret: undefined,
     };
@@ -66,6 +68,8 @@ describe('the configuration', () => {
       limitsFailOpen: false,
       cacheTimeoutMs: 2000,
       embeddingTtlDays: 30,
+      replyTtlHours: 24,
+      cacheRepliesInKv: false,
       showCache: true,
       cacheSecret: undefined,
     });

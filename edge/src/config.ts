@@ -170,6 +170,20 @@ export const EDGE_OPTIONS = {
     group,
     help: 'days after which cached embeddings that nobody asks for are deleted',
   }),
+  replyTtlHours: option({
+    env: 'REPLY_TTL_HOURS',
+    kind: wholeNumber(0, 8760),
+    default: 24,
+    group,
+    help: 'hours for which finished replies are cached and replayed to who asks the same, where nothing is drawn; 0 caches none',
+  }),
+  cacheRepliesInKv: option({
+    env: 'CACHE_REPLIES_IN_KV',
+    kind: toggle(),
+    default: false,
+    group,
+    help: 'whether replies are cached in KV too, for every location; a request that this location has no reply for then waits for KV',
+  }),
   showCache: option({
     env: 'SHOW_CACHE',
     kind: toggle(),
@@ -182,7 +196,7 @@ export const EDGE_OPTIONS = {
     kind: bearerToken(),
     secret: true,
     group,
-    help: 'signs cached embeddings, so that whoever can write into KV cannot forge any; a secret of the Worker',
+    help: 'signs cached embeddings and replies, so that whoever can write into KV cannot forge any; a secret of the Worker',
   }),
 };
 

@@ -3,6 +3,7 @@ import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Config, readConfig } from './config.ts';
 import { Deletions } from './deletion/deletions.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
+import { ReplyCache } from './generation/reply-cache.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
 import type { Access } from './keys/authenticate.ts';
 import { KeyStore } from './keys/key-store.ts';
@@ -27,9 +28,11 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   replies: ReplyMemory;
   /** Objects of `PredictionObject`, one for each caller; absent where none are bound. */
   predictions: DurableObjectNamespace | undefined;
+  replyCache: ReplyCache;
 };
 
 const DAY_SECONDS = 86_400;
+const HOUR_SECONDS = 3600;
 
 /** @throws ConfigError when a variable is wrong */
 export function createDependencies(
@@ -79,6 +82,11 @@ export function createDependencies(
     }),
     replies: new ReplyMemory(caches),
     predictions: env.PREDICTIONS,
+    replyCache: new ReplyCache({
+      ...caches,
+      ttlSeconds: config.replyTtlHours * HOUR_SECONDS,
+      usesKv: config.cacheRepliesInKv,
+    }),
     fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,

@@ -2,6 +2,16 @@
 
 import type { Account } from './limits/account.ts';
 
+/** What a request leaves to the cache of replies. */
+export type CacheUse = {
+  /** Seconds that a cached reply may be old; 0 reads none. */
+  maxAge: number;
+  /** Whether its own reply may be cached. */
+  mayStore: boolean;
+};
+
+export const EVERY_USE: CacheUse = { maxAge: Number.POSITIVE_INFINITY, mayStore: true };
+
 export type RequestContext = {
   requestId: string;
   /** The client, by its key, or by its address where somebody trusted reports it: waiting requests are served client by client. */
@@ -10,6 +20,8 @@ export type RequestContext = {
   account?: Account;
   /** Opaque name of the caller's cache namespace; '' is the one that all callers without one share. */
   namespace: string;
+  /** What its `Cache-Control` says; without it, every use. */
+  cacheUse?: CacheUse;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */

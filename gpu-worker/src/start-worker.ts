@@ -7,6 +7,7 @@ import { WorkerModel } from '@blip2/shared/wire';
 import { freePort, urlOf } from './check-port.ts';
 import type { Config } from './config.ts';
 import type { EngineClient } from './engine/client.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import { createApp } from './http/app.ts';
 import { Arrivals } from './http/arrivals.ts';
 import { BodyMemory } from './http/body-memory.ts';
@@ -104,6 +105,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     ...identityOf(manifest),
     execution_provider: executionProvider,
     ...(why === '' ? {} : { execution_provider_why: why }),
+    fingerprint: fingerprintOf(manifest, executionProvider),
     ...(retrieval === undefined ? {} : { retrieval: identityOf(retrieval.manifest) }),
   };
   const metrics = createMetrics(engine, decoder, executionProvider);

@@ -246,12 +246,25 @@ const servedModel = z.object({
   precision: z.optional(z.string()),
 });
 
+/** Header of the worker's replies to `/v1/run`: its fingerprint. */
+export const FINGERPRINT_HEADER = 'x-blip2-fingerprint';
+
+/** Names what writes: two workers with the same write the same where nothing is drawn. */
+const Fingerprint = z.string().check(z.regex(/^[\w-]{1,64}$/));
+
+/** What the header says, where it says something. */
+export function fingerprintFrom(header: string | null): string | undefined {
+  const { data } = Fingerprint.safeParse(header);
+  return data;
+}
+
 /** `GET /v1/model` of the worker. */
 export const WorkerModel = z.object({
   ...servedModel.shape,
   execution_provider: z.string(),
   /** Why this one was chosen. */
   execution_provider_why: z.optional(z.string()),
+  fingerprint: z.optional(Fingerprint),
   /** The retrieval model, where one is served. */
   retrieval: z.optional(servedModel),
 });

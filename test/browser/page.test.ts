@@ -114,6 +114,22 @@ describePage('the page', (service) => {
     expect(await facts.last().innerText()).toMatch(/^hit · colo\s*first token after/);
   });
 
+  it('says of a reply that it was written before', async () => {
+    const buffer = Buffer.from(await withNewBytes(bytes, 'twice'));
+    const factsOf = async () => {
+      const { page } = await service.open();
+      await page
+        .locator('input[type=file]')
+        .setInputFiles({ name: 'a.png', mimeType: 'image/png', buffer });
+      await turnIs(page, 'done');
+      return await page.locator('.turn .facts').first().innerText();
+    };
+    expect(await factsOf()).toMatch(/^miss/);
+    expect(await factsOf()).toMatch(
+      /^hit · reply\s*upload \d+ ms\s*\d+ tokens, written before, in [\d.]+ m?s/,
+    );
+  });
+
   it('shows how much of a large file is sent, and leaves the upload out of the first token', async () => {
     const { page, errors } = await service.open();
     const release = service.gate.holdUploads();

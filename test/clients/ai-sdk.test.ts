@@ -238,7 +238,9 @@ describe('errors', () => {
 
   it('that pass are tried again by the SDK, and named in the end', async () => {
     const { fetch, sent } = recordingFetch();
-    const busy = createOpenAI({ baseURL, apiKey: 'none', fetch });
+    // A cached reply would be there for this caller, too.
+    const headers = { 'cache-control': 'no-cache' };
+    const busy = createOpenAI({ baseURL, apiKey: 'none', headers, fetch });
     const filled = await fillPlaces();
     const thrown = await thrownBy(
       generateText({ model: busy(MODEL), messages: asked, maxRetries: 0 }),

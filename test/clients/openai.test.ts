@@ -547,10 +547,13 @@ describe('errors', () => {
 });
 
 describe('a caller with too many requests', () => {
+  /** A cached reply would be there for this caller, too. */
+  const headers = { 'cache-control': 'no-cache' };
+
   it('gets 429 at once, streamed or not, with the seconds to wait', async () => {
     await using _filled = await fillPlaces();
     const errors = [false, true].map((stream) =>
-      errorOf(client.chat.completions.create({ ...asked, stream })),
+      errorOf(client.chat.completions.create({ ...asked, stream }, { headers })),
     );
     for (const error of await Promise.all(errors)) {
       expect(error).toBeInstanceOf(RateLimitError);
@@ -563,7 +566,7 @@ describe('a caller with too many requests', () => {
     const { fetch, sent } = recordingFetch();
     const retrying = new OpenAI({ baseURL, apiKey: 'none', fetch });
     const filled = await fillPlaces();
-    const answer = retrying.chat.completions.create(asked);
+    const answer = retrying.chat.completions.create(asked, { headers });
     await expect.poll(() => sent.length, { interval: 5, timeout: 10_000 }).toBe(1);
     await filled[Symbol.asyncDispose]();
     expect((await answer).choices[0]!.message.content).toBe('a pizza');

@@ -30,6 +30,9 @@ type Reply = {
 
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
 
+/** A reply of before would tell nothing of embeddings. */
+const MADE_NOW = { 'cache-control': 'no-cache' };
+
 async function post(path: string, body: unknown, headers: Record<string, string> = {}) {
   const raw = body instanceof Uint8Array || body instanceof FormData;
   const response = await fetch(`${stack.url}${path}`, {
@@ -53,11 +56,15 @@ describe('captions', () => {
     const form = new FormData();
     form.set('image', new Blob([bytes], { type: 'image/webp' }), 'scene.webp');
     const replies = [
-      await post('/v1/captions', bytes, { 'content-type': 'image/webp' }),
-      await post('/v1/captions', form),
-      await post('/v1/captions', { image: { data: base64(bytes) } }),
-      await post('/v1/captions', { image: { data: `data:image/webp;base64,${base64(bytes)}` } }),
-      await post('/v1/captions', { image: { sha256 } }),
+      await post('/v1/captions', bytes, { 'content-type': 'image/webp', ...MADE_NOW }),
+      await post('/v1/captions', form, MADE_NOW),
+      await post('/v1/captions', { image: { data: base64(bytes) } }, MADE_NOW),
+      await post(
+        '/v1/captions',
+        { image: { data: `data:image/webp;base64,${base64(bytes)}` } },
+        MADE_NOW,
+      ),
+      await post('/v1/captions', { image: { sha256 } }, MADE_NOW),
     ];
     for (const { status, json } of replies) {
       expect(status).toBe(200);
@@ -161,7 +168,7 @@ describe('answers', () => {
     const { question } = scene.questions[0]!;
     const first = await post('/v1/answers', { image: { data: base64(bytes) }, question });
     expect(first.json.cache).toBe('miss');
-    const second = await post('/v1/answers', { image: { sha256 }, question });
+    const second = await post('/v1/answers', { image: { sha256 }, question }, MADE_NOW);
     expect(second.json.cache).toMatch(/^(colo|kv)$/);
     expect(second.json.answer).toBe(first.json.answer);
     expect(second.headers.get('server-timing')).not.toContain('vision');

@@ -347,7 +347,8 @@ describe('requests of one client beyond its part', () => {
       const address = addressOf(seed);
       const long = { min_tokens: 30, max_tokens: 30, seed };
       const body = JSON.stringify({ image: { sha256 }, question: QUESTION, ...long });
-      return post(body, { 'content-type': 'application/json', ...address });
+      const headers = { 'content-type': 'application/json', 'cache-control': 'no-cache' };
+      return post(body, { ...headers, ...address });
     };
     const replies = await Promise.all(Array.from({ length: 100 }, (_, seed) => ask(seed)));
     const byStatus = Map.groupBy(replies, ({ status }) => status);

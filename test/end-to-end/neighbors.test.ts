@@ -6,7 +6,10 @@ import { type TestImage, testImages } from '../support/test-images.ts';
 let stack: Stack;
 let images: TestImage[];
 beforeAll(async () => {
-  [stack, images] = await Promise.all([startStack(), testImages(24)]);
+  [stack, images] = await Promise.all([
+    startStack({ vars: { REPLY_TTL_HOURS: '0' } }),
+    testImages(24),
+  ]);
 });
 afterAll(() => stack?.stop());
 

@@ -70,13 +70,16 @@ const lookup: Call = (url, scene) => {
 
 export const CALLS = { caption, stream, long, question, embed, lookup } as const;
 
+/** A reply of before would need no GPU worker, which is what fails here. */
+const MADE_NOW = { 'cache-control': 'no-cache' };
+
 function upload({ png }: KnownScene, random: Random, accept = '*/*'): RequestInit {
-  const headers = { 'content-type': 'image/png', accept };
+  const headers = { 'content-type': 'image/png', accept, ...MADE_NOW };
   return { method: 'POST', headers, body: withComment(png, random) };
 }
 
 function json(body: unknown): RequestInit {
-  const headers = { 'content-type': 'application/json' };
+  const headers = { 'content-type': 'application/json', ...MADE_NOW };
   return { method: 'POST', headers, body: JSON.stringify(body) };
 }
 

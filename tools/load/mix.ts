@@ -61,17 +61,20 @@ export const lookUp = ({ sha256 }: Pick<KnownImage, 'sha256'>): Outgoing => ({
   headers: { accept: 'application/octet-stream' },
 });
 
+/** What is measured is the service with its GPU worker, and no reply of before. */
+const MADE_NOW = { 'cache-control': 'no-cache' };
+
 /** An image in the body, a question about it in the query, and the answer streamed. */
 export function upload(bytes: Uint8Array<ArrayBuffer>, question: string): Outgoing {
   return {
     method: 'POST',
     path: `/v1/answers?${new URLSearchParams({ question, stream: 'true' })}`,
-    headers: { 'content-type': 'application/octet-stream' },
+    headers: { 'content-type': 'application/octet-stream', ...MADE_NOW },
     body: bytes,
   };
 }
 
 export function json(path: string, body: unknown): Outgoing {
-  const headers = { 'content-type': 'application/json' };
+  const headers = { 'content-type': 'application/json', ...MADE_NOW };
   return { method: 'POST', path, headers, body: JSON.stringify(body) };
 }

@@ -190,8 +190,10 @@ describe('other locations', () => {
   beforeEach(() => {
     clock = Date.now();
   });
-  const elsewhere = async (name: string) =>
-    isolate({ platform: { coloCache: await caches.open(name), now } });
+  /** Whole replies are cached before their embeddings are asked for: where these are meant, they are not. */
+  const withoutReplies = { REPLY_TTL_HOURS: '0' };
+  const elsewhere = async (name: string, env: TestSetup['env'] = withoutReplies) =>
+    isolate({ env, platform: { coloCache: await caches.open(name), now } });
 
   it('no longer use what they have after two minutes', async () => {
     await send();
@@ -205,6 +207,21 @@ describe('other locations', () => {
     clock += 2 * MINUTE;
     expect((await ask(other)).status).toBe(404);
     expect((await ask(await elsewhere('elsewhere'))).status).toBe(404);
+  });
+
+  it('no longer replay what was written there', async () => {
+    await send();
+    await edge.settled();
+    const other = await elsewhere('fourth', {});
+    await ask(other);
+    await other.settled();
+    const third = await elsewhere('fourth', {});
+    expect(await (await ask(third)).json()).toMatchObject({ cache: 'reply' });
+    await third.settled();
+    await remove(edge);
+    clock += 2 * MINUTE;
+    expect((await ask(other)).status).toBe(404);
+    expect((await ask(await elsewhere('fourth', {}))).status).toBe(404);
   });
 
   it('go on with what was not deleted, and have it of the location again when KV is surely up to date', async () => {
@@ -243,7 +260,10 @@ describe('other locations', () => {
       }),
     );
     await edge.settled();
-    const other = isolate({ env: { EMBEDDINGS: counting }, platform: { now } });
+    const other = isolate({
+      env: { ...withoutReplies, EMBEDDINGS: counting },
+      platform: { now },
+    });
     for (const image of images) await other.post('/v1/captions', image);
     expect(asked).toBe(1);
     clock += 45_000;

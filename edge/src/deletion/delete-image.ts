@@ -13,7 +13,7 @@ const MAX_ENTRIES = 384;
 
 type Deps = Pick<
   Dependencies,
-  'coloCache' | 'config' | 'deletions' | 'gpu' | 'kv' | 'now' | 'stores'
+  'coloCache' | 'config' | 'deletions' | 'gpu' | 'kv' | 'now' | 'replyCache' | 'stores'
 >;
 
 /**
@@ -25,6 +25,7 @@ type Deps = Pick<
  * - embeddings in KV, of every kind, instruction and revision: listed by the image, and deleted;
  * - embeddings in the caches of other locations and isolates: unreadable by the time of the namespace's last deletion;
  * - texts by the ids of messages (`ReplyMemory`): unreadable by the image's tombstone;
+ * - whole replies (`ReplyCache`): here, in KV and at this location deleted, elsewhere unreadable like embeddings;
  * - image features and prompts at the GPU worker: `GpuClient.dropImage`.
  * @throws ApiError `cache-unavailable` or `worker-unavailable` where not all of it could be deleted: the call may be repeated
  */
@@ -33,7 +34,7 @@ export async function deleteImage(
   path: ImagePath,
   context: RequestContext,
 ): Promise<void> {
-  const { deletions, gpu, stores, now } = deps;
+  const { deletions, gpu, replyCache, stores, now } = deps;
   const at = deletions.begin(path);
   for (const { cache, flights } of Object.values(stores)) {
     cache.dropRecent(path);
@@ -43,6 +44,9 @@ export async function deleteImage(
   if (!(await deletions.publish(path, at, context))) throw notDeleted();
   const results = await Promise.allSettled([
     deleteEntries(deps, path, context),
+    replyCache.deleteImage(path, context).then((isDone) => {
+      if (!isDone) throw notDeleted();
+    }),
     gpu.dropImage(path, context),
   ]);
   // What is sent after the reply has to have a later time.

@@ -5,10 +5,21 @@ import { ApiError } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { base64, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
+import {
+  base64,
+  newImage,
+  startEdge as start,
+  type TestEdge,
+  type TestSetup,
+  testEnv,
+} from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 import { generative } from '../testing/models.ts';
 import { Sealer } from './sealed-entry.ts';
+
+/** Without a cache of replies, which would spare the look-ups that are tested. */
+const startEdge = (setup: TestSetup = {}) =>
+  start({ ...setup, env: { REPLY_TTL_HOURS: '0', ...setup.env } });
 
 let edge: TestEdge;
 let imageBytes: Uint8Array<ArrayBuffer>;

@@ -11,7 +11,10 @@ import type { CachedImage } from './embedding-cache.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
 import type { ResolvedEmbeddings } from './resolve-embeddings.ts';
 
-type Deps = Pick<Dependencies, 'gpu'>;
+type Deps = Pick<Dependencies, 'gpu'> & {
+  /** Gets the fingerprint of the worker that replies, before its first event. */
+  onBegun?: (fingerprint: string | undefined) => void;
+};
 type ImageTask = Extract<GpuTask, { kind: 'generate' | 'embed' }>;
 type ToEncode = Extract<ResolvedEmbeddings, { kind: 'encode' }>;
 
@@ -49,14 +52,14 @@ export function instructing(
 }
 
 async function* runOnEmbeddings(
-  { gpu }: Deps,
+  { gpu, onBegun }: Deps,
   { embeddings, image }: CachedImage,
   task: ImageTask,
   context: RequestContext,
 ): AsyncGenerator<GpuReplyEvent, void, undefined> {
   const source = { type: 'embeddings', payload: embeddings } as const;
   let hasBegun = false;
-  for await (const event of gpu.run(task, source, context)) {
+  for await (const event of gpu.run(task, source, context, onBegun)) {
     // Not before the worker's first event: until then a failure becomes a status.
     if (!hasBegun) yield { type: 'imageInfo', image };
     hasBegun = true;
@@ -65,7 +68,7 @@ async function* runOnEmbeddings(
 }
 
 async function* encodeAndRun(
-  { gpu }: Deps,
+  { gpu, onBegun }: Deps,
   { cache }: EmbeddingStore,
   id: EmbeddingId,
   { bytes, flight }: ToEncode,
@@ -75,7 +78,8 @@ async function* encodeAndRun(
   let image: ImageInfo | undefined;
   let stored: Promise<void> | undefined;
   try {
-    for await (const event of gpu.run(task, { type: 'image', payload: bytes }, context)) {
+    const source = { type: 'image', payload: bytes } as const;
+    for await (const event of gpu.run(task, source, context, onBegun)) {
       if (event.type === 'imageInfo') image = event.image;
       else if (event.type === 'embeddings') {
         if (image === undefined) throw outOfOrder();

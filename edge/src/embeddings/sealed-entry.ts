@@ -46,13 +46,20 @@ export class Sealer {
     { image, expires_at, sent_at }: Content,
   ): Promise<string> {
     const { width, height, format, frames = 0 } = image;
-    const times = [expires_at, sent_at];
-    const head = JSON.stringify(['embeddings', key, width, height, format, frames, ...times]);
-    const prefix = new TextEncoder().encode(head);
+    const content = [width, height, format, frames, expires_at, sent_at];
+    return await this.sealOf(['embeddings', key, ...content], embeddings);
+  }
+
+  /** @param head what the value is, under which key, and all that is stored beside it */
+  async sealOf(
+    head: readonly [kind: string, key: string, ...content: (string | number)[]],
+    value: Uint8Array,
+  ): Promise<string> {
+    const prefix = new TextEncoder().encode(JSON.stringify(head));
     // JSON ends where its last bracket closes: no other head and value make the same bytes.
-    const message = new Uint8Array(prefix.length + embeddings.length);
+    const message = new Uint8Array(prefix.length + value.length);
     message.set(prefix);
-    message.set(embeddings, prefix.length);
+    message.set(value, prefix.length);
     const digest = await this.#digest(message);
     return new Uint8Array(digest).toHex().slice(0, SEAL_LENGTH);
   }

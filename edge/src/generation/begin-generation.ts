@@ -1,25 +1,31 @@
 /** From what a request names to its text: the core that native routes and dialects share. */
+import { imagePathOf } from '@blip2/shared/cache-key';
+import type { ImageId } from '@blip2/shared/image-id';
 import type { Dependencies } from '../dependencies.ts';
-import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { type LocatedImage, locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
-import type { RequestContext } from '../request-context.ts';
-import { type Delta, generate } from './generate.ts';
-import type { Prompt } from './prepare-prompt.ts';
+import { EVERY_USE, type RequestContext } from '../request-context.ts';
+import { type Delta, type GenerateRequest, generate, replay } from './generate.ts';
+import type { Prompt } from './prompt.ts';
+import { isRepeatable, replyKeyOf } from './reply-key.ts';
+import type { ReplyRecord } from './reply-record.ts';
 
 /** A generation that has not begun at the GPU worker; the times are milliseconds since the epoch. */
 export type BegunGeneration = {
   deltas: AsyncGenerator<Delta, void, undefined>;
   /** When the image had been read. */
   readAt: number;
-  /** When its embeddings had been looked up. */
+  /** When its embeddings, or a reply that was written before, had been looked up. */
   locatedAt: number;
+  /** Whether the reply was written before. */
+  isReplay: boolean;
 };
 
 /**
- * Reads the image and looks its embeddings up, so that what is wrong with it is known before a reply begins. The
- * generation itself begins with the first delta that is asked for.
+ * Reads the image and looks a reply to the same request up, and the embeddings, so that what is wrong with the image is
+ * known before a reply begins. The generation itself begins with the first delta that is asked for.
  * @throws ApiError of the image, or `unknown-image`
  * @example
  * const prompt = preparePrompt(deps, { text: '' }, {});
@@ -27,17 +33,59 @@ export type BegunGeneration = {
  * (await wholeOf(deltas)).text; // 'a dog'
  */
 export async function beginGeneration(
-  deps: Pick<Dependencies, 'config' | 'fetch' | 'gpu' | 'models' | 'now' | 'stores'>,
+  deps: Pick<Dependencies, 'config' | 'fetch' | 'gpu' | 'models' | 'now' | 'replyCache' | 'stores'>,
   { source, prompt }: { source: ImageSource; prompt: Prompt },
   context: RequestContext,
 ): Promise<BegunGeneration> {
   await expectTokens(deps, prompt, context.account);
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();
-  const subject = { ...input, instructionIds: prompt.instructionIds };
-  const image = await locateEmbeddings(deps.stores.query, subject, context);
+  const { id } = input;
+  const locate = async () =>
+    await locateEmbeddings(
+      deps.stores.query,
+      { ...input, instructionIds: prompt.instructionIds },
+      context,
+    );
+  const found = await findReply(deps, { id, prompt, locate }, context);
   const locatedAt = deps.now();
-  return { deltas: generate(deps, { image, prompt }, context), readAt, locatedAt };
+  const isReplay = 'record' in found;
+  const deltas = isReplay
+    ? replay(deps, { id, prompt, record: found.record })
+    : generate(deps, { ...found, prompt }, context);
+  return { deltas, readAt, locatedAt, isReplay };
+}
+
+type Found = { record: ReplyRecord } | Omit<GenerateRequest, 'prompt'>;
+
+/**
+ * A reply that was written before, or what a new one begins with, and how that one is cached. Embeddings are looked up
+ * at the same time as replies outside the isolate, so that whoever asks something new does not wait for both.
+ */
+async function findReply(
+  { gpu, models, now, replyCache }: Pick<Dependencies, 'gpu' | 'models' | 'now' | 'replyCache'>,
+  { id, prompt, locate }: { id: ImageId; prompt: Prompt; locate: () => Promise<LocatedImage> },
+  context: RequestContext,
+): Promise<Found> {
+  const { maxAge, mayStore } = context.cacheUse ?? EVERY_USE;
+  const isUsed = replyCache.isOn && isRepeatable(prompt) && (maxAge > 0 || mayStore);
+  if (!isUsed) return { image: await locate() };
+  const askedAt = now();
+  const key = replyKeyOf(models.generate, imagePathOf(context.namespace, id), prompt);
+  const onWritten = (record: ReplyRecord, worker: string | undefined) => {
+    if (!mayStore || worker === undefined) return;
+    context.waitUntil(replyCache.put(key, { record, worker, askedAt }, context));
+  };
+  if (maxAge === 0) return { image: await locate(), onWritten };
+  const wanted = { maxAge, worker: () => gpu.fingerprint() };
+  const recent = await replyCache.findRecent(key, wanted, context);
+  if (recent !== null) return { record: recent };
+  const locating = locate();
+  // A reply needs no embeddings; where there is none, whoever waits for these gets the error.
+  locating.catch(() => {});
+  const stored = await replyCache.findStored(key, wanted, context);
+  if (stored !== null) return { record: stored };
+  return { image: await locating, onWritten };
 }
 
 /** @throws ApiError `quota-exceeded` where the caller has fewer tokens left than the generation may need */

@@ -1,20 +1,28 @@
 /** From an image and a prompt to text, delta by delta: the core of every route that generates. */
 import { ApiError } from '@blip2/shared/errors';
+import type { ImageId } from '@blip2/shared/image-id';
 import type { Choice, Usage } from '@blip2/shared/schemas/generation';
-import type { CacheResult, ImageReply } from '@blip2/shared/schemas/image';
+import type { ImageReply, ReplyCacheResult } from '@blip2/shared/schemas/image';
 import type { GpuDone, GpuTimings } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import { type LocatedImage, resolveEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { instructing, runOnImage } from '../embeddings/run-on-image.ts';
+import type { GpuReplyEvent } from '../gpu/client.ts';
 import type { RequestContext } from '../request-context.ts';
-import type { Prompt } from './prepare-prompt.ts';
+import type { Prompt } from './prompt.ts';
+import { eventsOf, type ReplyRecord, ReplyRecorder } from './reply-record.ts';
 import { type TextDelta, TextStreamer } from './text-streamer.ts';
 
-export type GenerateRequest = { image: LocatedImage; prompt: Prompt };
+export type GenerateRequest = {
+  image: LocatedImage;
+  prompt: Prompt;
+  /** Gets the reply once it is complete, and the fingerprint of the worker that wrote it. */
+  onWritten?: (record: ReplyRecord, worker: string | undefined) => void;
+};
 
 /** `image` comes first, then a `delta` for each part of a text, and `done` with the whole as the last. */
 export type Delta =
-  | { type: 'image'; image: ImageReply; cache?: CacheResult }
+  | { type: 'image'; image: ImageReply; cache?: ReplyCacheResult }
   | ({ type: 'delta'; choice: number } & TextDelta)
   | { type: 'done'; generation: Generation };
 
@@ -26,7 +34,7 @@ export type Generation = Choice & {
   /** Name of the model. */
   model: string;
   /** As far as it is shown, as is what the worker took for each part. */
-  cache?: CacheResult;
+  cache?: ReplyCacheResult;
   usage: Usage;
   timings_ms: GpuTimings;
 };
@@ -44,8 +52,55 @@ export type Generation = Choice & {
  */
 export async function* generate(
   deps: Pick<Dependencies, 'config' | 'gpu' | 'models' | 'stores'>,
-  { image, prompt }: GenerateRequest,
+  { image, prompt, onWritten }: GenerateRequest,
   context: RequestContext,
+): AsyncGenerator<Delta, void, undefined> {
+  const resolved = await resolveEmbeddings(deps.stores.query, image, context);
+  const { id, embeddingId, instructionIds } = image;
+  const { cache } = resolved;
+  const task = {
+    kind: 'generate',
+    input_ids: prompt.inputIds,
+    ...instructing(instructionIds),
+    generation: prompt.generation,
+  } as const;
+  const recorder = onWritten && new ReplyRecorder();
+  let worker: string | undefined;
+  const onBegun = (fingerprint: string | undefined) => {
+    worker = fingerprint;
+  };
+  const running = { gpu: deps.gpu, onBegun };
+  const events = runOnImage(running, deps.stores.query, embeddingId, resolved, task, context);
+  for await (const delta of write(deps, events, { id, prompt, cache, recorder })) {
+    const record = delta.type === 'done' ? recorder?.record() : undefined;
+    if (record) onWritten?.(record, worker);
+    yield delta;
+  }
+}
+
+/**
+ * The same deltas as at first, of a reply that was written before.
+ * @param id of its image
+ */
+export function replay(
+  deps: Pick<Dependencies, 'config' | 'models'>,
+  { id, prompt, record }: { id: ImageId; prompt: Prompt; record: ReplyRecord },
+): AsyncGenerator<Delta, void, undefined> {
+  return write(deps, eventsOf(record), { id, prompt, cache: 'reply' });
+}
+
+type Written = {
+  id: ImageId;
+  prompt: Prompt;
+  cache: ReplyCacheResult;
+  recorder?: ReplyRecorder | undefined;
+};
+
+/** From the worker's events to text. */
+async function* write(
+  deps: Pick<Dependencies, 'config' | 'models'>,
+  events: AsyncIterable<GpuReplyEvent> | Iterable<GpuReplyEvent>,
+  { id, prompt, cache, recorder }: Written,
 ): AsyncGenerator<Delta, void, undefined> {
   const { inputIds, generation, stopSequences } = prompt;
   const model = deps.models.generate;
@@ -53,22 +108,14 @@ export async function* generate(
   const texts = Array.from({ length: generation.n }, () => {
     return new TextStreamer(tokenizer, stopSequences);
   });
-  const resolved = await resolveEmbeddings(deps.stores.query, image, context);
   const { showCache } = deps.config;
-  const shown = showCache ? { cache: resolved.cache } : {};
-  const { embeddingId, instructionIds } = image;
-  const task = {
-    kind: 'generate',
-    input_ids: inputIds,
-    ...instructing(instructionIds),
-    generation,
-  } as const;
+  const shown = showCache ? { cache } : {};
   let info: ImageReply | undefined;
   let done: GpuDone | undefined;
-  const events = runOnImage(deps, deps.stores.query, embeddingId, resolved, task, context);
   for await (const event of events) {
+    recorder?.add(event);
     if (event.type === 'imageInfo') {
-      info = { sha256: image.id, ...event.image };
+      info = { sha256: id, ...event.image };
       yield { type: 'image', image: info, ...shown };
     } else if (event.type === 'tokens') {
       const { choice } = event;

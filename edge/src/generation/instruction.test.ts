@@ -98,9 +98,9 @@ describe('embeddings', () => {
     expect(await edge.kv.get(embeddingKey({ kind: 'query', ...generative }, id))).not.toBeNull();
     const sha256 = await imageIdOf(bytes);
     for (const [body, cache] of [
-      [{ prompt: 'a dog' }, 'colo'],
+      [{ prompt: 'a dog', max_tokens: 9 }, 'colo'],
       [{ prompt: 'a cat' }, 'miss'],
-      [{ prompt: 'a cat' }, 'colo'],
+      [{ prompt: 'a cat', max_tokens: 9 }, 'colo'],
     ] as const) {
       expect(await cacheOf(await ask('captions', body))).toBe(cache);
     }

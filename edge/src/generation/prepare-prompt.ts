@@ -7,15 +7,9 @@ import type { Dependencies } from '../dependencies.ts';
 import { validate } from '../http/validate.ts';
 import { type GenerationOptions, generationOptionsFrom } from './generation-options.ts';
 import { expectShort, instructed, instructionIds, promptTooLong } from './instruction.ts';
+import type { Prompt } from './prompt.ts';
 
-export type Prompt = {
-  /** Token ids with the model's control tokens; the image positions are not among them. */
-  inputIds: number[];
-  /** Token ids of the same text for a Q-Former that reads it. */
-  instructionIds: number[] | undefined;
-  generation: GenerationConfig;
-  stopSequences: string[];
-};
+export type { Prompt };
 
 /** A prompt's text, and the member of the request that it comes from, where that is one. */
 export type PromptText = { text: string; field?: 'prompt' | 'question' | 'history' };

@@ -11,10 +11,17 @@ import {
 } from '@blip2/shared/frames';
 import { decodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
 import { route } from '@blip2/shared/route';
-import { type GpuRequest, type GpuTask, WorkerModel } from '@blip2/shared/wire';
+import {
+  FINGERPRINT_HEADER,
+  fingerprintFrom,
+  type GpuRequest,
+  type GpuTask,
+  WorkerModel,
+} from '@blip2/shared/wire';
 import { noRetrievalModel, type ServedModels } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
 import { Liveness, type LivenessOptions, type LivenessWatch } from './liveness.ts';
+import { WorkerIdentity } from './worker-identity.ts';
 
 /** An event of a reply; problems are thrown. */
 export type GpuReplyEvent = Exclude<GpuEvent, { type: 'error' }>;
@@ -33,6 +40,8 @@ export type GpuClientOptions = LivenessOptions & {
 /** A reply whose first event is here. */
 type BegunReply = {
   first: GpuReplyEvent;
+  /** Of the worker that replies. */
+  fingerprint: string | undefined;
   frames: AsyncGenerator<Frame, void, undefined>;
   exchange: Exchange;
 };
@@ -61,12 +70,17 @@ const LOOK_MS = 250;
 export class GpuClient {
   readonly #options: GpuClientOptions;
   readonly #liveness: Liveness;
+  readonly #identity: WorkerIdentity;
   /** When a connection to the worker failed that is not there again; milliseconds since the epoch. */
   #goneSince: number | null = null;
 
   constructor(options: GpuClientOptions) {
     this.#options = options;
     this.#liveness = new Liveness(options);
+    this.#identity = new WorkerIdentity({
+      now: options.now,
+      ask: async () => (await this.model()).fingerprint,
+    });
   }
 
   /**
@@ -76,6 +90,7 @@ export class GpuClient {
    * A request whose connection breaks before the first event is sent once more, as soon as a worker is ready: one that was
    * killed, and is started again, costs a wait. A worker that is silent for seconds is asked whether it lives.
    * @param source absent for texts alone
+   * @param onBegun gets the fingerprint of the worker that replies, where it says one, before its first event
    * @throws ApiError the worker's own problem, or `worker-unavailable`, `bad-gateway`, `deadline-exceeded`,
    *   `no-retrieval-model`
    * @example
@@ -86,9 +101,11 @@ export class GpuClient {
     task: GpuTask,
     source: GpuSource | null,
     context: RequestContext,
+    onBegun?: (fingerprint: string | undefined) => void,
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
-    const { first, frames, exchange } = await this.#begin(task, source, context);
+    const { first, fingerprint, frames, exchange } = await this.#begin(task, source, context);
     using _exchange = exchange;
+    onBegun?.(fingerprint);
     const { watch } = exchange;
     try {
       for (let event = first; ; event = await nextEvent(frames, watch)) {
@@ -142,7 +159,9 @@ export class GpuClient {
       const frames = readFrames(response.body);
       const first = await nextEvent(frames, exchange.watch);
       this.#goneSince = null;
-      return { first, frames, exchange };
+      const fingerprint = fingerprintFrom(response.headers.get(FINGERPRINT_HEADER));
+      this.#identity.observe(fingerprint);
+      return { first, fingerprint, frames, exchange };
     } catch (thrown) {
       exchange[Symbol.dispose]();
       throw exchange.explain(thrown);
@@ -189,6 +208,11 @@ export class GpuClient {
     const response = await this.#probe('/readyz');
     await response.body?.cancel();
     return response.ok;
+  }
+
+  /** The fingerprint of the worker that is there now, as far as it is known. Never rejects. */
+  async fingerprint(): Promise<string | undefined> {
+    return await this.#identity.current();
   }
 
   /** @throws ApiError `worker-unavailable`, or `bad-gateway` for a reply of another shape */

@@ -24,6 +24,21 @@ describe('server-sent events', () => {
     expect(await response.text()).toBe('event: token\ndata: {"text":"a\\nb"}\n\n');
   });
 
+  it('that are there are one write, and one that is waited for does not hold them back', async () => {
+    const gate = Promise.withResolvers<void>();
+    const gated = async function* (): AsyncGenerator<ServerEvent> {
+      yield* of({ event: 'a', data: 1 }, { event: 'b', data: 2 });
+      await gate.promise;
+      yield { event: 'c', data: 3 };
+    };
+    const reader = (await sseResponse(gated(), options)).body!.getReader();
+    const read = async () => new TextDecoder().decode((await reader.read()).value);
+    expect(await read()).toBe('event: a\ndata: 1\n\nevent: b\ndata: 2\n\n');
+    gate.resolve();
+    expect(await read()).toBe('event: c\ndata: 3\n\n');
+    expect((await reader.read()).done).toBe(true);
+  });
+
   it('end with an event for what was thrown', async () => {
     const broken = async function* (): AsyncGenerator<ServerEvent> {
       yield { event: 'token', data: 1 };

@@ -13,6 +13,9 @@ const objects = testEnv.LIMITS as CallerObjects;
 
 let serial = 0;
 
+/** A replay costs nothing: what is asked here again is generated again. */
+const WITHOUT_REPLIES = { REPLY_TTL_HOURS: '0' };
+
 /** Somebody who has not called before. */
 const newAddress = () => ({ 'cf-connecting-ip': `203.0.${++serial >> 8}.${serial & 255}` });
 const objectOf = (address: { 'cf-connecting-ip': string }) =>
@@ -25,7 +28,10 @@ type Vars = Partial<
 /** An edge that is open, with these limits of an address. */
 function limited(vars: Vars, setup: TestSetup = {}) {
   const anonymous = Object.entries(vars).map(([name, value]) => [`ANONYMOUS_${name}`, value]);
-  return startEdge({ ...setup, env: { ...Object.fromEntries(anonymous), ...setup.env } });
+  return startEdge({
+    ...setup,
+    env: { ...WITHOUT_REPLIES, ...Object.fromEntries(anonymous), ...setup.env },
+  });
 }
 
 async function storeKey(limits?: KeyLimits) {
@@ -362,7 +368,9 @@ describe('a key', () => {
   });
 
   it('reads its use by day and what is left, also where nothing is limited', async () => {
-    const { post, request, settled } = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
+    const { post, request, settled } = startEdge({
+      env: { ...WITHOUT_REPLIES, ALLOW_ANONYMOUS: '' },
+    });
     const { headers } = await storeKey();
     const image = newImage();
     const used = { prompt_tokens: 0, completion_tokens: 0 };

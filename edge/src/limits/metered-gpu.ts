@@ -11,6 +11,8 @@ import type { Account } from './account.ts';
 import { mostGenerated, promptTokens } from './cost.ts';
 import type { Use } from './limits.ts';
 
+type OnBegun = Parameters<GpuClient['run']>[3];
+
 export class MeteredGpu extends GpuClient {
   readonly #queryTokens: number;
 
@@ -24,10 +26,11 @@ export class MeteredGpu extends GpuClient {
     task: GpuTask,
     source: GpuSource | null,
     context: RequestContext,
+    onBegun?: OnBegun,
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
     const { account } = context;
-    if (account === undefined) return super.run(task, source, context);
-    return this.#metered(account, task, source, context);
+    if (account === undefined) return super.run(task, source, context, onBegun);
+    return this.#metered(account, task, source, context, onBegun);
   }
 
   async *#metered(
@@ -35,6 +38,7 @@ export class MeteredGpu extends GpuClient {
     task: GpuTask,
     source: GpuSource | null,
     context: RequestContext,
+    onBegun?: OnBegun,
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
     const prompt_tokens = promptTokens(task, this.#queryTokens);
     const images = source?.type === 'image' ? 1 : 0;
@@ -43,7 +47,7 @@ export class MeteredGpu extends GpuClient {
     const charge = await account.charge(cost, context.deadlineAt);
     const actual: Use = { prompt_tokens: 0, completion_tokens: 0, images: 0 };
     try {
-      for await (const event of super.run(task, source, context)) {
+      for await (const event of super.run(task, source, context, onBegun)) {
         // Whoever is refused by the worker, or gets nothing of it, has used nothing.
         actual.prompt_tokens = prompt_tokens;
         if (event.type === 'tokens') actual.completion_tokens += event.tokens.length;

@@ -1,4 +1,4 @@
-/** The small line below a reply: where the image's embeddings came from, and how long what took. */
+/** The small line below a reply: what of it was cached, and how long what took. */
 import type { DoneEvent } from '@blip2/shared/schemas/events';
 
 export type TurnFacts = {
@@ -22,12 +22,14 @@ export function factsLine({
   const line = document.createElement('p');
   line.className = 'facts';
   const { completion_tokens: tokens } = reply.usage;
+  // Nothing was written now.
+  const isReplay = reply.cache === 'reply';
   line.append(
     ...(reply.cache === undefined ? [] : [badgeOf(reply.cache)]),
     ...[
       uploadMs === null ? null : `upload ${duration(uploadMs)}`,
-      firstTokenMs === null ? null : `first token after ${duration(firstTokenMs)}`,
-      `${tokens} ${tokens === 1 ? 'token' : 'tokens'} in ${duration(totalMs)}`,
+      firstTokenMs === null || isReplay ? null : `first token after ${duration(firstTokenMs)}`,
+      `${tokens} ${tokens === 1 ? 'token' : 'tokens'}${isReplay ? ', written before,' : ''} in ${duration(totalMs)}`,
       leftOut === 0 ? null : `${leftOut} earlier ${leftOut === 1 ? 'turn' : 'turns'} left out`,
     ]
       .filter((text) => text !== null)

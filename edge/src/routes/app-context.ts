@@ -2,6 +2,7 @@
 import type { Context } from 'hono';
 import type { Dependencies } from '../dependencies.ts';
 import type { Dialect } from '../dialects/dialect.ts';
+import { cacheUseOf } from '../http/cache-control.ts';
 import { clientOf } from '../http/client-address.ts';
 import type { Caller } from '../keys/authenticate.ts';
 import type { Account } from '../limits/account.ts';
@@ -50,6 +51,7 @@ export function requestContextOf(
     client: c.get('caller')?.id ?? clientOf(c.req.raw.headers, config),
     ...(account !== undefined && { account }),
     namespace: c.get('caller')?.namespace ?? '',
+    cacheUse: cacheUseOf(c.req.raw.headers),
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

@@ -37,7 +37,7 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
     });
     if (fields.isStreamed) context.account?.stream();
     const request = { source, prompt: fields.prompt };
-    const { deltas, readAt, locatedAt } = await beginGeneration(deps, request, context);
+    const { deltas, ...marked } = await beginGeneration(deps, request, context);
     const id = context.requestId;
     if (fields.isStreamed) {
       return await sseResponse(deltas, {
@@ -48,7 +48,7 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
       });
     }
     const { text, timings_ms, ...rest } = await wholeOf(deltas);
-    const marks = { startedAt: c.get('startedAt'), readAt, locatedAt, endedAt: deps.now() };
+    const marks = { startedAt: c.get('startedAt'), ...marked, endedAt: deps.now() };
     return c.json({ id, [member]: text, ...rest }, 200, {
       'server-timing': serverTiming(marks, timings_ms),
       'cache-control': 'no-store',

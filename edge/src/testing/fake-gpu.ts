@@ -3,7 +3,7 @@ import { encodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { ApiError, type Problem, problemResponse } from '@blip2/shared/errors';
 import { decodeJson, FRAMES_MEDIA_TYPE, readFrames } from '@blip2/shared/frames';
 import { encodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
-import { type GpuDone, GpuRequest } from '@blip2/shared/wire';
+import { FINGERPRINT_HEADER, type GpuDone, GpuRequest } from '@blip2/shared/wire';
 import { generative as model, retrieval } from './models.ts';
 
 type Source = 'image' | 'embeddings' | 'nothing';
@@ -34,6 +34,8 @@ export type Script = {
   raw: Uint8Array | null;
   isReady: boolean;
   revision: string;
+  /** Fingerprint of the worker; null where it says none. */
+  fingerprint: string | null;
   /** No connection at all. */
   isGone: boolean;
 };
@@ -80,6 +82,7 @@ export class FakeGpu {
     raw: null,
     isReady: true,
     revision: model.revision,
+    fingerprint: 'fake',
     isGone: false,
   };
   /** Replies of other hosts, by URL. */
@@ -127,13 +130,14 @@ export class FakeGpu {
     if (pathname === '/readyz')
       return new Response(null, { status: this.script.isReady ? 200 : 503 });
     if (pathname === '/v1/model') {
-      const { revision } = this.script;
+      const { revision, fingerprint } = this.script;
       const how = {
         precision: 'int8',
         execution_provider: 'fake',
         execution_provider_why: 'a test',
       };
-      const served = { name: model.name, revision, ...how, retrieval };
+      const named = fingerprint === null ? {} : { fingerprint };
+      const served = { name: model.name, revision, ...how, ...named, retrieval };
       return Response.json(served);
     }
     if (request.method === 'DELETE') {
@@ -160,7 +164,10 @@ export class FakeGpu {
     if (script.raw) return new Response(script.raw);
     const events = this.#events(request, source ?? 'nothing', script);
     return new Response(this.#body(events, incoming.signal), {
-      headers: { 'content-type': FRAMES_MEDIA_TYPE },
+      headers: {
+        'content-type': FRAMES_MEDIA_TYPE,
+        ...(script.fingerprint !== null && { [FINGERPRINT_HEADER]: script.fingerprint }),
+      },
     });
   }
 

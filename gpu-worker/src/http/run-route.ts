@@ -1,6 +1,7 @@
 /** `POST /v1/run`: a request of frames in, a stream of frames out. */
 import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
+import { FINGERPRINT_HEADER } from '@blip2/shared/wire';
 import { Deadline } from './deadline.ts';
 import type { AppContext, Dependencies } from './dependencies.ts';
 import { callerOf, handleRequest, type ReceivedRequest } from './handle-request.ts';
@@ -72,7 +73,11 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
         fail(canceled.signal.reason, 200);
       },
     });
-    return c.body(body, 200, { 'content-type': FRAMES_MEDIA_TYPE });
+    const { fingerprint } = dependencies.model;
+    return c.body(body, 200, {
+      'content-type': FRAMES_MEDIA_TYPE,
+      ...(fingerprint === undefined ? {} : { [FINGERPRINT_HEADER]: fingerprint }),
+    });
   } catch (thrown) {
     const problem = fail(thrown);
     return problem === null

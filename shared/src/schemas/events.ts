@@ -7,10 +7,10 @@ import { Problem } from '../errors.ts';
 import { GpuTimings } from '../wire.ts';
 import { described, describedMembers } from './described.ts';
 import { generationReply, TokenLogprob } from './generation.ts';
-import { ImageReply, ShownCacheResult } from './image.ts';
+import { ImageReply, ShownReplyCacheResult } from './image.ts';
 
 export const ImageEvent = described(
-  z.object({ ...ImageReply.shape, cache: ShownCacheResult }),
+  z.object({ ...ImageReply.shape, cache: ShownReplyCacheResult }),
   'The image, before the first token.',
 );
 export type ImageEvent = z.infer<typeof ImageEvent>;

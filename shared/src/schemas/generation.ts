@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { FinishReason, generationParameterOptions } from '../wire.ts';
 import { described, describedMembers } from './described.ts';
 import { requestId } from './headers.ts';
-import { ImageReply, ShownCacheResult } from './image.ts';
+import { ImageReply, ShownReplyCacheResult } from './image.ts';
 import { otherNames } from './other-names.ts';
 
 const stopSequence = z.string().check(z.minLength(1), z.maxLength(100));
@@ -142,7 +142,7 @@ export const generationReply = {
   id: requestId,
   image: ImageReply,
   model: described(z.string(), 'Name of the model that wrote the text.', 'blip2-scenes'),
-  cache: ShownCacheResult,
+  cache: ShownReplyCacheResult,
   usage: Usage,
   ...choiceDetails,
   choices: described(

@@ -38,10 +38,22 @@ const ofBody = {
 
 export const BodyHeaders = z.object(ofBody);
 
+const ofText = {
+  ...ofBody,
+  'cache-control': described(
+    z.optional(z.string()),
+    'Whether a cached reply is taken: `no-cache` or `max-age=0` wants one that is made now, `max-age` one that is no older, in seconds, and `no-store` one that is made now and not cached.',
+    'no-cache',
+  ),
+};
+
+/** Headers of requests for text in a dialect. */
+export const TextHeaders = z.object(ofText);
+
 export const CacheableHeaders = z.object({ ...common, 'if-none-match': ifNoneMatch });
 
 export const GenerationHeaders = z.object({
-  ...ofBody,
+  ...ofText,
   accept: described(
     z.optional(z.string()),
     'Preferring `text/event-stream` to JSON asks for a stream, as `stream: true` does; where `stream` is set, it decides.',
@@ -86,7 +98,7 @@ export const ReplyHeaders = z.object({
   'x-request-id': requestId,
   'server-timing': described(
     z.string(),
-    'Milliseconds of the parts of the request. `read`, `lookup`, the parts of the GPU worker and `wait` add up to `total`.',
+    'Milliseconds of the parts of the request. `read`, `lookup` (`reply` where a cached reply was found), the parts of the GPU worker and `wait` add up to `total`.',
     'read;dur=2.0, lookup;dur=3.0, prefill;dur=6.4, decode;dur=30.8, wait;dur=1.8, total;dur=44.0',
   ),
   'cache-control': described(

@@ -61,9 +61,19 @@ export type ImageReply = z.infer<typeof ImageReply>;
 const CacheResult = z.enum(['colo', 'kv', 'miss']);
 export type CacheResult = z.infer<typeof CacheResult>;
 
+/** The same of a generation: or the whole reply was made before. */
+export type ReplyCacheResult = CacheResult | 'reply';
+
 /** As replies have it. */
 export const ShownCacheResult = described(
   z.optional(CacheResult),
   "Where the embeddings of the image came from: `colo`, this location's cache; `kv`, Workers KV; `miss`, computed now. Absent where the operator does not show it (`SHOW_CACHE`).",
+  'miss',
+);
+
+/** As generated replies have it. */
+export const ShownReplyCacheResult = described(
+  z.optional(z.enum([...CacheResult.options, 'reply'])),
+  "What was cached: `reply`, the whole reply, which is the one that the same request got before; else where the embeddings of the image came from: `colo`, this location's cache; `kv`, Workers KV; `miss`, computed now. Absent where the operator does not show it (`SHOW_CACHE`).",
   'miss',
 );

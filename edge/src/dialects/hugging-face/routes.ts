@@ -1,6 +1,6 @@
 /** The routes of Hugging Face's API, for the app and for the OpenAPI document. */
 import type { ProblemSlug } from '@blip2/shared/errors';
-import { BodyHeaders } from '@blip2/shared/schemas/headers';
+import { BodyHeaders, TextHeaders } from '@blip2/shared/schemas/headers';
 import {
   EmbeddingParameters,
   ZeroShotParameters,
@@ -44,7 +44,8 @@ function taskRoutes(
     headers: ['cache-control'] as const,
     problems: PROBLEMS,
   };
-  const parameters = { ...(query && { query }), header: BodyHeaders };
+  const header = task === caption || task === answer ? TextHeaders : BodyHeaders;
+  const parameters = { ...(query && { query }), header };
   return [
     { ...route, path, operationId, description, parameters },
     {
@@ -80,7 +81,7 @@ export const HUGGING_FACE_ROUTES: readonly Route[] = [
     handler: chat,
     operationId: 'chatOnHuggingFace',
     description: CHAT,
-    parameters: { header: BodyHeaders },
+    parameters: { header: TextHeaders },
   },
   {
     ...chatRoute,
@@ -88,7 +89,7 @@ export const HUGGING_FACE_ROUTES: readonly Route[] = [
     handler: onModel,
     operationId: 'chatOnHuggingFaceByModel',
     description: `${CHAT} The path names the model.`,
-    parameters: { path: OpenAiModelPath, header: BodyHeaders },
+    parameters: { path: OpenAiModelPath, header: TextHeaders },
   },
   ...taskRoutes('/hf/image-to-text', caption, {
     operationId: 'captionOnHuggingFace',

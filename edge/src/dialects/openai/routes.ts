@@ -1,5 +1,5 @@
 /** The routes of OpenAI's API, for the app and for the OpenAPI document. */
-import { BodyHeaders, CommonHeaders } from '@blip2/shared/schemas/headers';
+import { CommonHeaders, TextHeaders } from '@blip2/shared/schemas/headers';
 import { OpenAiModelPath } from '@blip2/shared/schemas/openai/models';
 import type { Route } from '../../routes/route.ts';
 import { CONVERSATION } from '../conversation-problems.ts';
@@ -51,7 +51,7 @@ export const OPENAI_ROUTES: readonly Route[] = [
     description: `${OFFERED}
 
 With \`stream: true\` the reply is a stream of chunks that ends with \`[DONE]\`; one that breaks ends with an error in its place.`,
-    parameters: { header: BodyHeaders },
+    parameters: { header: TextHeaders },
     request: { json: 'ChatCompletionRequest' },
     reply: { 'application/json': ['ChatCompletion'], 'text/event-stream': 'chat-events' },
     headers: ['cache-control'],
@@ -69,7 +69,7 @@ With \`stream: true\` the reply is a stream of chunks that ends with \`[DONE]\`;
 Nothing is stored: \`previous_response_id\`, \`conversation\` and \`background\` are errors.
 
 With \`stream: true\` the reply is a stream of events; the last is \`response.completed\`, \`response.incomplete\` or \`response.failed\`.`,
-    parameters: { header: BodyHeaders },
+    parameters: { header: TextHeaders },
     request: { json: 'ResponseRequest' },
     reply: { 'application/json': ['ResponseObject'], 'text/event-stream': 'response-events' },
     headers: ['cache-control'],
