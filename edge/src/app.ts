@@ -1,5 +1,6 @@
 /** The app: every route of the table, and what holds for all of them: ids, CORS, headers, errors. */
 import { ApiError } from '@blip2/shared/errors';
+import { IDEMPOTENCY_KEY } from '@blip2/shared/schemas/headers';
 import { Hono, type MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
@@ -7,9 +8,13 @@ import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
 import { dialectOfPath, errorResponseIn } from './dialects/dialect.ts';
+import { clientOf } from './http/client-address.ts';
+import { replyOnce } from './idempotency/reply-once.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { logError, logWarning } from './log.ts';
 import type { AppContext, AppEnv } from './routes/app-context.ts';
+import { takesIdempotencyKey } from './routes/openapi/problems.ts';
+import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
 
 /** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
@@ -45,11 +50,14 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     await next();
     if (!deps.config.showCache) c.res.headers.delete('server-timing');
   });
-  for (const { method, path, handler, tag } of ROUTES) {
+  for (const route of ROUTES) {
+    const { method, path, handler, tag } = route;
+    const takesKey = takesIdempotencyKey(route);
     app.on(method, patternOf(path), async (c) => {
       if (tag !== 'service') {
         c.set('caller', await authenticate(c.req.raw.headers, tag, deps.access));
       }
+      if (takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY)) return await once(c, deps, route);
       return await handler(c, deps);
     });
   }
@@ -59,12 +67,35 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
       new ApiError('not-found', 'There is no such route; see /openapi.json.'),
     );
   });
-  app.onError((thrown, c) => {
-    const error = ApiError.from(thrown);
-    logProblem(error, c.get('requestId'));
-    return errorResponse(c, error);
-  });
+  app.onError((thrown, c) => problemReply(c, ApiError.from(thrown)));
   return app;
+}
+
+/** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
+async function once(c: AppContext, deps: Dependencies, { handler, errors }: Route): Promise<Response> {
+  try {
+    const reply = await replyOnce(deps, {
+      request: c.req.raw,
+      caller: c.get('caller')?.id ?? clientOf(c.req.raw.headers, deps.config),
+      startedAt: c.get('startedAt'),
+      waitUntil: (work) => c.executionCtx.waitUntil(work),
+      handle: async (request) => {
+        c.req.raw = request;
+        return await handler(c, deps);
+      },
+      toReply: (error) => problemReply(c, error),
+    });
+    return reply ?? (await handler(c, deps));
+  } catch (thrown) {
+    // Nothing has read the body, which alone tells the dialect.
+    if (errors === 'both' && c.get('dialect') === undefined) c.set('dialect', 'either');
+    throw thrown;
+  }
+}
+
+function problemReply(c: AppContext, error: ApiError): Response {
+  logProblem(error, c.get('requestId'));
+  return errorResponse(c, error);
 }
 
 /**
@@ -100,6 +131,7 @@ const allowEveryOrigin = cors({
     'ratelimit-policy',
     'x-shape',
     'x-dtype',
+    'idempotent-replayed',
   ],
   maxAge: 86_400,
 });

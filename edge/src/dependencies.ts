@@ -4,6 +4,7 @@ import { type Config, readConfig } from './config.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
 import { GpuClient } from './gpu/client.ts';
+import type { IdempotentReplies } from './idempotency/idempotent-replies.ts';
 import type { Access } from './keys/authenticate.ts';
 import { KeyStore } from './keys/key-store.ts';
 import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
@@ -19,6 +20,8 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   access: Access;
   gpu: GpuClient;
   replies: ReplyMemory;
+  /** Replies by `Idempotency-Key`; undefined where none are stored. */
+  idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
 };
 
 const DAY_SECONDS = 86_400;
@@ -64,6 +67,7 @@ export function createDependencies(
       now,
     }),
     replies: new ReplyMemory(caches),
+    idempotency: env.IDEMPOTENCY as Dependencies['idempotency'],
     fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,

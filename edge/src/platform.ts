@@ -10,11 +10,12 @@ export type Platform = {
 };
 
 /**
- * What is bound to the Worker: the KV namespaces of embeddings and of keys, the variables of the configuration and, where the platform's own `fetch`
+ * What is bound to the Worker: the KV namespaces of embeddings and of keys, the Durable Objects of replies by `Idempotency-Key`, the variables of the configuration and, where the platform's own `fetch`
  * reaches private addresses, a network that does not, for the URLs of images.
  */
 export type Env = {
   EMBEDDINGS: KVNamespace;
   KEYS?: KVNamespace;
   IMAGE_NETWORK?: Fetcher;
+  IDEMPOTENCY?: DurableObjectNamespace;
 } & Readonly<Record<string, unknown>>;

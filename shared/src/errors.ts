@@ -182,6 +182,13 @@ export const PROBLEMS = {
       '`Content-Encoding` names a compression that is not read, or several one over the other.',
     remedy: 'Use one that the header `Accept-Encoding` names, or none.',
   },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'The Idempotency-Key belongs to another request',
+    cause:
+      'A request with another path, query, body, `Accept`, `Content-Type` or `Prefer` had this `Idempotency-Key` within the last 24 hours.',
+    remedy: 'Repeat that request unchanged, or send this one with a key of its own.',
+  },
   'too-many-requests': {
     status: 429,
     title: 'This client has too many requests under way',
@@ -189,6 +196,14 @@ export const PROBLEMS = {
       'One client may have half of the places, so that others have the rest; `limit` is their number.',
     remedy:
       'Wait for the seconds of `Retry-After`, and have at most `limit` requests under way at a time.',
+  },
+  'idempotency-full': {
+    status: 429,
+    title: 'Too many replies are stored',
+    cause:
+      'The replies of your keys of the last 24 hours take all the room that one caller has for them.',
+    remedy:
+      'Leave `Idempotency-Key` out where a repeated request does no harm, or wait for the seconds of `Retry-After`.',
   },
   'internal-error': {
     status: 500,
@@ -240,6 +255,13 @@ export const PROBLEMS = {
     title: 'Keys cannot be looked up',
     cause: 'The store of keys did not answer, and without it nobody is let in.',
     remedy: 'Wait for the seconds of `Retry-After`.',
+  },
+  'idempotency-unavailable': {
+    status: 503,
+    title: 'The reply of an Idempotency-Key cannot be had',
+    cause:
+      'The store of replies did not answer, or the first request with this key ended before its reply.',
+    remedy: 'Send the same request with the same key after the seconds of `Retry-After`.',
   },
   overloaded: {
     status: 503,

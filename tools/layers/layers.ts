@@ -53,6 +53,7 @@ const LAYERS: readonly Layer[] = [
       'edge/src/embeddings/',
       'edge/src/image/',
       'edge/src/http/',
+      'edge/src/idempotency/',
       'edge/src/dependencies.ts',
     ],
     ['edge ground', 'edge config', 'shared'],

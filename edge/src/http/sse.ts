@@ -35,7 +35,7 @@ export async function sseResponse<Item>(
 ): Promise<Response> {
   const first = items.next();
   await orHeartbeat(first, options.heartbeatMs);
-  return new Response(sseStream(items, first, options), {
+  const response = new Response(sseStream(items, first, options, () => failed.add(response)), {
     headers: {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
@@ -44,12 +44,22 @@ export async function sseResponse<Item>(
       'x-accel-buffering': 'no',
     },
   });
+  return response;
+}
+
+/** Replies whose stream ended with an error. */
+const failed = new WeakSet<Response>();
+
+/** Whether a reply, as a route made it, said until now that it failed. */
+export function hasFailed(response: Response): boolean {
+  return failed.has(response);
 }
 
 function sseStream<Item>(
   items: AsyncGenerator<Item>,
   first: Promise<IteratorResult<Item>>,
   { format, formatError, heartbeatMs, onCancel }: SseOptions<Item>,
+  onFailure: () => void,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let pending: Promise<IteratorResult<Item>> | undefined = first;
@@ -67,6 +77,7 @@ function sseStream<Item>(
         if (next.done) controller.close();
         else send(encodeServerEvent(format(next.value)));
       } catch (thrown) {
+        onFailure();
         send(encodeServerEvent(formatError(thrown)));
         controller.close();
       }

@@ -10,7 +10,7 @@ import type { Route, Tag } from '../route.ts';
 import { replyContent, requestBody } from './bodies.ts';
 import { introduction } from './introduction.ts';
 import { parametersOf } from './parameters.ts';
-import { problemExamples, problemResponses, problemsOf } from './problems.ts';
+import { problemExamples, problemResponses, problemsOf, takesIdempotencyKey } from './problems.ts';
 import { type Defaults, jsonSchema, namedSchemas } from './schemas.ts';
 
 const TAGS: Record<Tag, string> = {
@@ -71,6 +71,9 @@ function asDocuments(routes: readonly Route[]): ProblemSlug[] {
 
 function operation(route: Route, defaults: Defaults): object {
   const { operationId, tag, summary, description, request, reply, replies = {} } = route;
+  const ofReply = takesIdempotencyKey(route)
+    ? [...route.headers, 'idempotent-replayed' as const]
+    : route.headers;
   return {
     operationId,
     tags: [tag],
@@ -80,14 +83,14 @@ function operation(route: Route, defaults: Defaults): object {
     parameters: parametersOf(route, defaults),
     ...(request && { requestBody: requestBody(request, defaults) }),
     responses: {
-      200: { description: 'OK', headers: headers(route.headers), content: replyContent(reply) },
+      200: { description: 'OK', headers: headers(ofReply), content: replyContent(reply) },
       ...Object.fromEntries(
         Object.entries(replies).map(([status, other]) => [
           status,
           { description: other.description, headers: headers(other.headers) },
         ]),
       ),
-      ...problemResponses(problemsOf(route), headers, route.errors),
+      ...problemResponses(route, headers),
     },
   };
 }

@@ -1,6 +1,6 @@
 /** The problems that an operation can reply with, by status. */
 import { PROBLEMS, type Problem, type ProblemSlug } from '@blip2/shared/errors';
-import type { ReplyHeader } from '@blip2/shared/schemas/headers';
+import { IDEMPOTENCY_KEY, type ReplyHeader } from '@blip2/shared/schemas/headers';
 import { huggingFaceStatus } from '../../dialects/hugging-face/errors.ts';
 import type { Route } from '../route.ts';
 import { EXAMPLES } from './examples.ts';
@@ -25,9 +25,27 @@ const OF_KEYS: readonly ProblemSlug[] = [
   'keys-unavailable',
 ];
 
+/** What a route that takes an `Idempotency-Key` can reply with. */
+const OF_IDEMPOTENCY: readonly ProblemSlug[] = [
+  'idempotency-key-reused',
+  'idempotency-full',
+  'idempotency-unavailable',
+  'too-many-requests',
+  'unsupported-parameter',
+  'deadline-exceeded',
+];
+
+type Problematic = Pick<Route, 'tag' | 'problems' | 'parameters'>;
+
 /** The problems of a route, apart from those of every route. */
-export function problemsOf({ tag, problems }: Pick<Route, 'tag' | 'problems'>): ProblemSlug[] {
-  return tag === 'service' ? [...problems] : [...OF_KEYS, ...problems];
+export function problemsOf({ tag, problems, parameters }: Problematic): ProblemSlug[] {
+  if (tag === 'service') return [...problems];
+  const ofKey = takesIdempotencyKey({ parameters }) ? OF_IDEMPOTENCY : [];
+  return [...new Set([...OF_KEYS, ...problems, ...ofKey])];
+}
+
+export function takesIdempotencyKey({ parameters }: Pick<Route, 'parameters'>): boolean {
+  return IDEMPOTENCY_KEY in parameters.header.shape;
 }
 
 /** Headers of problems beside `x-request-id` and `cache-control`. */
@@ -42,14 +60,14 @@ const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
 
 /**
  * @param headers the headers of a reply, as the document describes them
- * @param errors the form of the errors, where it is not that of problem documents alone
  */
 export function problemResponses(
-  slugs: readonly ProblemSlug[],
+  route: Problematic & Pick<Route, 'errors'>,
   headers: (names: readonly ReplyHeader[]) => object,
-  errors?: Route['errors'],
 ): Record<string, object> {
-  const byStatus = Object.groupBy([...slugs, ...EVERYWHERE], (slug) =>
+  const { errors } = route;
+  const replayed: ReplyHeader[] = takesIdempotencyKey(route) ? ['idempotent-replayed'] : [];
+  const byStatus = Object.groupBy([...problemsOf(route), ...EVERYWHERE], (slug) =>
     errors === 'hugging-face' ? huggingFaceStatus(slug) : PROBLEMS[slug].status,
   );
   return Object.fromEntries(
@@ -60,7 +78,7 @@ export function problemResponses(
         status,
         {
           description: same.map(describe).join('\n'),
-          headers: headers(['cache-control', ...extra]),
+          headers: headers(['cache-control', ...extra, ...replayed]),
           content: {
             ...(errors !== undefined && {
               'application/json': {
