@@ -72,7 +72,11 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
 }
 
 /** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
-async function once(c: AppContext, deps: Dependencies, { handler, errors }: Route): Promise<Response> {
+async function once(
+  c: AppContext,
+  deps: Dependencies,
+  { handler, errors }: Route,
+): Promise<Response> {
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,

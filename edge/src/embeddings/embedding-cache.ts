@@ -38,13 +38,14 @@ type Tier = 'colo' | 'kv';
 
 export type Lookup =
   /** `colo`: it was at this location, in its cache or in this isolate. */
-  | { kind: 'hit'; tier: Tier; entry: CachedImage }
-  /**
-   * `absent`: nothing is cached; `damaged`: KV holds an entry that cannot be used, or is too old, to be overwritten or
-   * deleted;
-   * `failed`: KV did not answer, so that nothing is known.
-   */
-  | { kind: 'miss'; reason: 'absent' | 'damaged' | 'failed' };
+  { kind: 'hit'; tier: Tier; entry: CachedImage } | Miss;
+
+/**
+ * `absent`: nothing is cached; `damaged`: KV holds an entry that cannot be used, or is too old, to be overwritten or
+ * deleted;
+ * `failed`: KV did not answer, so that nothing is known.
+ */
+type Miss = { kind: 'miss'; reason: 'absent' | 'damaged' | 'failed' };
 
 const HEAD_HEADER = 'x-embeddings';
 /** An entry that is read in the last quarter of its time is given all of it again. */
@@ -83,6 +84,41 @@ export class EmbeddingCache {
       this.#recent.put(key, fromColo);
       return { kind: 'hit', tier: 'colo', entry: fromColo };
     }
+    const fromKv = await this.#fromKv(key, context);
+    if (fromKv.kind === 'miss') return fromKv;
+    const { entry, head } = fromKv;
+    this.#recent.put(key, entry);
+    context.waitUntil(
+      this.#isOld(head)
+        ? this.#store(key, entry, context)
+        : this.#putInColo(key, entry, head, context),
+    );
+    return { kind: 'hit', tier: 'kv', entry };
+  }
+
+  /**
+   * For one of very many: KV is asked first, and what it has is put nowhere else, so that the entries that requests use
+   * stay where they are. Never rejects.
+   */
+  async read(id: EmbeddingId, context: RequestContext): Promise<Lookup> {
+    const key = embeddingKey(this.#space, id);
+    const recent = this.#recent.get(key);
+    if (recent !== undefined) return { kind: 'hit', tier: 'colo', entry: recent };
+    const fromKv = await this.#fromKv(key, context);
+    if (fromKv.kind === 'hit') {
+      const { entry, head } = fromKv;
+      if (this.#isOld(head)) context.waitUntil(this.#store(key, entry, context));
+      return { kind: 'hit', tier: 'kv', entry };
+    }
+    // KV says for a minute what it last said: an image that was just sent is at its location only.
+    const fromColo = await this.#fromColo(key, context);
+    return fromColo === null ? fromKv : { kind: 'hit', tier: 'colo', entry: fromColo };
+  }
+
+  async #fromKv(
+    key: string,
+    context: RequestContext,
+  ): Promise<{ kind: 'hit'; entry: CachedImage; head: SealedHead } | Miss> {
     const { kv } = this.#caches;
     const stored = await this.#kv.attempt('get', context, () =>
       kv.getWithMetadata(key, 'arrayBuffer'),
@@ -90,16 +126,11 @@ export class EmbeddingCache {
     if (stored === undefined) return { kind: 'miss', reason: 'failed' };
     if (stored.value === null) return { kind: 'miss', reason: 'absent' };
     const read = await this.#check('kv', key, stored.value, stored.metadata, context);
-    if (read === null) return { kind: 'miss', reason: 'damaged' };
-    const { entry, head } = read;
-    this.#recent.put(key, entry);
-    const secondsLeft = head.expires_at - this.#seconds();
-    context.waitUntil(
-      secondsLeft < this.#renewedSeconds()
-        ? this.#store(key, entry, context)
-        : this.#putInColo(key, entry, head, context),
-    );
-    return { kind: 'hit', tier: 'kv', entry };
+    return read === null ? { kind: 'miss', reason: 'damaged' } : { kind: 'hit', ...read };
+  }
+
+  #isOld({ expires_at }: SealedHead): boolean {
+    return expires_at - this.#seconds() < this.#renewedSeconds();
   }
 
   /** Never rejects: what cannot be cached is computed again. */

@@ -35,15 +35,18 @@ export async function sseResponse<Item>(
 ): Promise<Response> {
   const first = items.next();
   await orHeartbeat(first, options.heartbeatMs);
-  const response = new Response(sseStream(items, first, options, () => failed.add(response)), {
-    headers: {
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      // Compression would hold events back until its buffer is full.
-      'content-encoding': 'identity',
-      'x-accel-buffering': 'no',
+  const response = new Response(
+    sseStream(items, first, options, () => failed.add(response)),
+    {
+      headers: {
+        'content-type': 'text/event-stream; charset=utf-8',
+        'cache-control': 'no-store',
+        // Compression would hold events back until its buffer is full.
+        'content-encoding': 'identity',
+        'x-accel-buffering': 'no',
+      },
     },
-  });
+  );
   return response;
 }
 

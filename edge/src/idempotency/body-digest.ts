@@ -27,7 +27,11 @@ class Digest {
     const bytes = Buffer.concat([this.#rest, chunk]);
     const { length } = this.#boundary;
     let from = 0;
-    for (let at = bytes.indexOf(this.#boundary); at >= 0; at = bytes.indexOf(this.#boundary, from)) {
+    for (
+      let at = bytes.indexOf(this.#boundary);
+      at >= 0;
+      at = bytes.indexOf(this.#boundary, from)
+    ) {
       this.#hash.update(bytes.subarray(from, at)).update('\0');
       from = at + length;
     }

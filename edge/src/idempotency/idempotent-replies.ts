@@ -9,8 +9,8 @@ import { type Bounds, type Fingerprint, StoredReplies } from './stored-replies.t
 /** Larger replies are sent, and not stored. SQLite's rows have 2 MB at most. */
 const MAX_REPLY_BYTES = 2 ** 20;
 /** Of one of a caller's sixteen objects, an isolate of 128 MB. */
-const MAX_RUNNING = 32;
-const MAX_WAITING = 64;
+const MAX_RUNNING = 64;
+const MAX_WAITING = 256;
 const BOUNDS: Bounds = { replies: 4096, bytes: 16 * 2 ** 20 };
 
 /** A reply as its Worker writes it. */
@@ -25,15 +25,17 @@ export type Run = {
   /** Runs it. `digest` is that of the body, null where it was not read to its end. */
   execute: () => Promise<RunReply>;
   executedDigest: () => Promise<string | null>;
-  /** Reads the body, and nothing else. */
-  digest: () => Promise<string>;
+  /** Reads the body, and nothing else; null where it cannot be read. */
+  digest: () => Promise<string | null>;
 };
 
-/** What became of a request. Milliseconds. */
+/** What became of a request. */
 export type Outcome =
   | { kind: 'first' | 'replayed'; response: Response }
-  /** The key is that of another request. */
+  /** The key is that of another request, or the body cannot be read. */
   | { kind: 'reused' }
+  /** The first request ended without a reply: its Worker is gone. */
+  | { kind: 'broken' }
   /** Too many replies are stored, or too many requests with keys are under way. */
   | { kind: 'full'; retryAfterMs: number }
   | { kind: 'busy' };
@@ -52,20 +54,20 @@ export class IdempotentReplies extends DurableObject {
   /**
    * @param key of caller and `Idempotency-Key`
    * @param head digest of what the request says beside its body
-   * @throws what the run or its connection failed with
    */
   async run(key: string, head: string, run: Run): Promise<Outcome> {
     const stored = this.#stored.find(key, Date.now());
     const job = this.#running.get(key);
+    const broken = (): Outcome => ({ kind: 'broken' });
     if (stored !== null) {
       if (!(await isSame(stored.fingerprint, head, run))) return { kind: 'reused' };
       return { kind: 'replayed', response: replyOf(stored.head, stored.body) };
     }
-    if (job !== undefined) return await this.#wait(job, head, run);
+    if (job !== undefined) return await this.#wait(job, head, run).catch(broken);
     if (this.#running.size >= MAX_RUNNING) return { kind: 'busy' };
     const retryAfterMs = this.#stored.msUntilRoom(Date.now());
     if (retryAfterMs > 0) return { kind: 'full', retryAfterMs };
-    return { kind: 'first', response: await this.#begin(key, head, run) };
+    return await this.#begin(key, head, run).catch(broken);
   }
 
   override async alarm(): Promise<void> {
@@ -91,7 +93,7 @@ export class IdempotentReplies extends DurableObject {
     }
   }
 
-  async #begin(key: string, head: string, run: Run): Promise<Response> {
+  async #begin(key: string, head: string, run: Run): Promise<Outcome> {
     const reply = new RunningReply(MAX_REPLY_BYTES);
     const digest = run.executedDigest();
     digest.catch(() => {});
@@ -104,7 +106,7 @@ export class IdempotentReplies extends DurableObject {
         .catch((thrown: unknown) => reply.fail(thrown))
         .finally(() => this.#leave(key, job)),
     );
-    return await opening;
+    return { kind: 'first', response: await opening };
   }
 
   async #receive(key: string, job: Job, running: Promise<RunReply>): Promise<void> {

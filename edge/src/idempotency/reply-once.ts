@@ -63,10 +63,11 @@ export async function replyOnce(
     const running: Promise<Outcome> = object.run(name, head, { execute, executedDigest, digest });
     outcome = await within(ms, running, 'the reply to an Idempotency-Key');
   } catch (cause) {
-    throw run.failure ?? failureOf(cause);
+    throw failureOf(cause);
   } finally {
     run.giveUp();
   }
+  if (run.failure !== undefined) throw run.failure;
   return replyFrom(outcome);
 }
 
@@ -76,7 +77,8 @@ function failureOf(cause: unknown): ApiError {
       'The first request with this Idempotency-Key has not been answered yet: try again with the same key.';
     return new ApiError('deadline-exceeded', detail, { cause });
   }
-  const detail = 'The reply of this Idempotency-Key cannot be had now: try again with the same key.';
+  const detail =
+    'The reply of this Idempotency-Key cannot be had now: try again with the same key.';
   return new ApiError('idempotency-unavailable', detail, { cause, retry_after: RETRY_SECONDS });
 }
 
@@ -93,6 +95,8 @@ function replyFrom(outcome: Outcome): Response {
       }
       return new Response(body, { status, headers, encodeBody: 'manual' });
     }
+    case 'broken':
+      throw failureOf(new Error('the first request with this key ended without a reply'));
     case 'reused':
       throw new ApiError(
         'idempotency-key-reused',
@@ -105,7 +109,8 @@ function replyFrom(outcome: Outcome): Response {
       throw new ApiError('idempotency-full', detail, { retry_after });
     }
     case 'busy': {
-      const detail = 'Too many requests with an Idempotency-Key are under way: wait for their replies.';
+      const detail =
+        'Too many requests with an Idempotency-Key are under way: wait for their replies.';
       throw new ApiError('too-many-requests', detail, { retry_after: RETRY_SECONDS });
     }
   }
@@ -121,7 +126,10 @@ class RequestRun implements Run {
   /** What kept the body from being read. */
   failure: ApiError | undefined;
 
-  constructor(once: OnceRequest, { maxBodyBytes, maxImageBytes, deadlineMs: ms }: OnceDependencies['config']) {
+  constructor(
+    once: OnceRequest,
+    { maxBodyBytes, maxImageBytes, deadlineMs: ms }: OnceDependencies['config'],
+  ) {
     this.#once = once;
     this.#limits = { maxBytes: Math.max(maxBodyBytes, maxImageBytes), ms };
   }
@@ -138,12 +146,12 @@ class RequestRun implements Run {
 
   readonly executedDigest = (): Promise<string | null> => this.#digest.promise;
 
-  readonly digest = async (): Promise<string> => {
+  readonly digest = async (): Promise<string | null> => {
     try {
       return await digestOf(this.#once.request, this.#limits);
     } catch (thrown) {
       this.failure = ApiError.from(thrown);
-      throw thrown;
+      return null;
     }
   };
 

@@ -113,7 +113,10 @@ export class RunningReply {
 
   /** Drops what all readers have. @returns how many chunks are left */
   #drop(): number {
-    const least = Math.min(...[...this.#readers].map(({ next }) => next), this.#dropped + this.#chunks.length);
+    const least = Math.min(
+      ...[...this.#readers].map(({ next }) => next),
+      this.#dropped + this.#chunks.length,
+    );
     this.#chunks.splice(0, least - this.#dropped);
     this.#dropped = least;
     return this.#chunks.length;

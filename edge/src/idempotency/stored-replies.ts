@@ -6,7 +6,11 @@ const DAY_MS = 86_400_000;
 /** What tells requests apart: digests of what a request says beside its body, and of its body. */
 export type Fingerprint = { head: string; body: string | null };
 
-export type StoredReply = { fingerprint: Fingerprint; head: ReplyHead; body: Uint8Array<ArrayBuffer> };
+export type StoredReply = {
+  fingerprint: Fingerprint;
+  head: ReplyHead;
+  body: Uint8Array<ArrayBuffer>;
+};
 
 /** How much one object stores: one of the sixteen that a caller has. */
 export type Bounds = { replies: number; bytes: number };
@@ -89,7 +93,9 @@ export class StoredReplies {
 
   /** When the next reply is to be deleted, milliseconds since the epoch; null where there is none. */
   nextEnd(): number | null {
-    return this.#sql.exec<{ end: number | null }>('SELECT min(expires_at) AS end FROM replies').one().end;
+    return this.#sql
+      .exec<{ end: number | null }>('SELECT min(expires_at) AS end FROM replies')
+      .one().end;
   }
 
   /** @returns how many were deleted */

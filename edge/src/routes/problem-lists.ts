@@ -1,6 +1,18 @@
 /** Problems that several routes can reply with, by what they come from. */
 import type { ProblemSlug } from '@blip2/shared/errors';
 
+/** Reading a body of JSON. */
+export const BODY: readonly ProblemSlug[] = [
+  'invalid-request',
+  'invalid-json',
+  'invalid-content-encoding',
+  'unsupported-content-encoding',
+  'unsupported-media-type',
+  'body-too-large',
+  'deadline-exceeded',
+  'too-many-requests',
+  'overloaded',
+];
 /** Reading JSON with an image. */
 export const JSON_REQUEST: readonly ProblemSlug[] = [
   'invalid-request',

@@ -32,6 +32,7 @@ export type ReplyContent =
   | 'answer-events'
   | 'chat-events'
   | 'response-events'
+  | 'embedding-lines'
   | 'text'
   | 'binary';
 

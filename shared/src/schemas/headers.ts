@@ -71,6 +71,17 @@ const acceptEmbeddings = described(
 
 export const EmbeddingHeaders = z.object({ ...ofBody, accept: acceptEmbeddings });
 
+/** A look-up changes nothing: it can be repeated without an `Idempotency-Key`. */
+export const EmbeddingLookupHeaders = z.object({
+  ...common,
+  ...contentEncoding,
+  accept: described(
+    z.optional(z.string()),
+    'Which form is wanted: JSON lines, which come without it, a file of safetensors, or one of NumPy.',
+    'application/x-safetensors',
+  ),
+});
+
 export const CachedEmbeddingHeaders = z.object({
   ...common,
   accept: acceptEmbeddings,

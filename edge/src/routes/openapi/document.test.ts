@@ -18,8 +18,10 @@ const operations: [string, Operation][] = Object.entries(document.paths).flatMap
 );
 
 function errorsOf(schema: object, value: unknown): string[] {
-  const { components } = document;
-  const validator = new Validator({ ...schema, components } as Schema, '2020-12', false);
+  // The validator walks through all that it is handed.
+  const refers = JSON.stringify(schema).includes('"$ref"');
+  const all = refers ? { ...schema, components: document.components } : schema;
+  const validator = new Validator(all as Schema, '2020-12', false);
   return validator
     .validate(value)
     .errors.map(({ instanceLocation: at, error }) => `${at} ${error}`);
