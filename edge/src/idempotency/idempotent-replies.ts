@@ -11,6 +11,8 @@ const MAX_REPLY_BYTES = 2 ** 20;
 /** Of one of a caller's sixteen objects, an isolate of 128 MB. */
 const MAX_RUNNING = 64;
 const MAX_WAITING = 256;
+/** What is too old is not found; it may be there a little longer, so that one alarm deletes many. */
+const SLACK_MS = 600_000;
 const BOUNDS: Bounds = { replies: 4096, bytes: 16 * 2 ** 20 };
 
 /** A reply as its Worker writes it. */
@@ -72,7 +74,11 @@ export class IdempotentReplies extends DurableObject {
 
   override async alarm(): Promise<void> {
     this.#stored.deleteExpired(Date.now());
-    await this.#setAlarm();
+    if (!this.#stored.isEmpty) await this.#setAlarm();
+    else if (this.#running.size === 0) {
+      this.#stored.forget();
+      await this.ctx.storage.deleteAll();
+    }
   }
 
   async #wait(job: Job, head: string, run: Run): Promise<Outcome> {
@@ -136,8 +142,8 @@ export class IdempotentReplies extends DurableObject {
   async #setAlarm(): Promise<void> {
     const end = this.#stored.nextEnd();
     const { storage } = this.ctx;
-    if (end === null) await storage.deleteAlarm();
-    else if ((await storage.getAlarm()) !== end) await storage.setAlarm(end);
+    if (end === null || (await storage.getAlarm()) !== null) return;
+    await storage.setAlarm(end + SLACK_MS);
   }
 }
 

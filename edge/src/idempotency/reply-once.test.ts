@@ -344,17 +344,31 @@ describe('the object', () => {
       runInDurableObject(object, (_, { storage }) => {
         storage.sql.exec('UPDATE replies SET expires_at = expires_at - ?', ms);
       });
-    const count = () =>
+    const tables = () =>
       runInDurableObject(object, (_, { storage }) =>
-        storage.sql.exec('SELECT count(*) AS count FROM replies').one(),
+        storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'replies'").toArray(),
       );
+    expect(await tables()).toHaveLength(1);
     await passed(86_000_000);
     expect((await run('a', {})).kind).toBe('replayed');
     await passed(400_000);
     expect(await runDurableObjectAlarm(object)).toBe(true);
-    expect(await count()).toEqual({ count: 0 });
+    expect(await tables()).toEqual([]);
     expect(await runDurableObjectAlarm(object)).toBe(false);
-    expect((await run('a', {})).kind).toBe('first');
+    const anew = await run('a', { execute: async () => written([new Uint8Array([2])]) });
+    expect(anew.kind).toBe('first');
+    await textOf(anew);
+    expect((await run('a', {})).kind).toBe('replayed');
+  });
+
+  it('takes no room where nothing is stored', async () => {
+    const { object, run } = open();
+    const failed = { ...written([new Uint8Array([1])]), isFinal: async () => false };
+    await textOf(await run('a', { execute: async () => failed }));
+    const tables = await runInDurableObject(object, (_, { storage }) =>
+      storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'replies'").toArray(),
+    );
+    expect(tables).toEqual([]);
   });
 
   it('refuses what it has no room for, until a reply is a day old', async () => {

@@ -26,16 +26,17 @@ type Row = {
 export class StoredReplies {
   readonly #sql: SqlStorage;
   readonly #bounds: Bounds;
-  #replies: number;
-  #bytes: number;
+  /** Made with the first reply: an object that never stored one takes no room. */
+  #hasTable: boolean;
+  #replies = 0;
+  #bytes = 0;
 
   constructor(sql: SqlStorage, bounds: Bounds) {
     this.#sql = sql;
     this.#bounds = bounds;
-    sql.exec(`CREATE TABLE IF NOT EXISTS replies (
-      key TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, head TEXT NOT NULL, body_digest TEXT NOT NULL,
-      status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
-      CREATE INDEX IF NOT EXISTS by_end ON replies (expires_at);`);
+    const named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'replies'";
+    this.#hasTable = sql.exec(named).toArray().length > 0;
+    if (!this.#hasTable) return;
     // Counted once: a count reads all rows.
     const { replies, bytes } = sql
       .exec<{ replies: number; bytes: number }>(
@@ -46,7 +47,17 @@ export class StoredReplies {
     this.#bytes = bytes;
   }
 
+  get isEmpty(): boolean {
+    return this.#replies === 0;
+  }
+
+  /** To be called when all of the storage has been deleted. */
+  forget(): void {
+    this.#hasTable = false;
+  }
+
   find(key: string, now: number): StoredReply | null {
+    if (!this.#hasTable) return null;
     const [row] = this.#sql
       .exec<Row>(
         'SELECT head, body_digest, status, headers, body FROM replies WHERE key = ? AND expires_at > ?',
@@ -77,8 +88,11 @@ export class StoredReplies {
     now: number,
   ): void {
     const text = JSON.stringify(headers);
+    this.#makeTable();
+    // One that is too old to be found may still be there.
+    this.deleteExpired(now);
     this.#sql.exec(
-      'INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)',
       key,
       now + DAY_MS,
       fingerprint.head,
@@ -93,6 +107,7 @@ export class StoredReplies {
 
   /** When the next reply is to be deleted, milliseconds since the epoch; null where there is none. */
   nextEnd(): number | null {
+    if (!this.#hasTable) return null;
     return this.#sql
       .exec<{ end: number | null }>('SELECT min(expires_at) AS end FROM replies')
       .one().end;
@@ -100,6 +115,7 @@ export class StoredReplies {
 
   /** @returns how many were deleted */
   deleteExpired(now: number): number {
+    if (!this.#hasTable) return 0;
     const deleted = this.#sql
       .exec<{ bytes: number }>(
         'DELETE FROM replies WHERE expires_at <= ? RETURNING length(body) + length(headers) AS bytes',
@@ -109,5 +125,14 @@ export class StoredReplies {
     this.#replies -= deleted.length;
     this.#bytes -= deleted.reduce((sum, { bytes }) => sum + bytes, 0);
     return deleted.length;
+  }
+
+  #makeTable(): void {
+    if (this.#hasTable) return;
+    this.#sql.exec(`CREATE TABLE replies (
+      key TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, head TEXT NOT NULL, body_digest TEXT NOT NULL,
+      status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+      CREATE INDEX by_end ON replies (expires_at);`);
+    this.#hasTable = true;
   }
 }
