@@ -16,6 +16,12 @@ import { type Handler, requestContextOf } from './app-context.ts';
 export const readEmbeddings: Handler = async (c, deps) => {
   // Some tools write hashes in capitals.
   const id = (c.req.param('sha256') ?? '').toLowerCase();
+  // The path of many at a time has the form of this one.
+  if (id === 'lookup') {
+    const headers = { allow: 'POST, OPTIONS' };
+    const detail = 'GET is not possible here; use POST, OPTIONS.';
+    throw new ApiError('method-not-allowed', detail, { headers });
+  }
   if (!IMAGE_ID.test(id)) {
     throw new ApiError('invalid-request', 'The hash must be 64 lower-case hexadecimal digits.', {
       field: 'sha256',
