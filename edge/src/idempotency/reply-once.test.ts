@@ -3,6 +3,7 @@ import { createKey, keyName } from '@blip2/shared/api-key';
 import { ApiError, Problem } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { OpenAiError } from '@blip2/shared/schemas/openai/error';
+import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { base64, eventsOf, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { generative } from '../testing/models.ts';
@@ -105,6 +106,40 @@ describe('requests with one Idempotency-Key', () => {
     expect((await edge.post('/v1/captions', other, key)).status).toBe(422);
   });
 });
+
+it('one request of each key runs, in whatever crowd, and its equals alone get its bytes', async () => {
+  const crowd = fc.array(fc.record({ key: fc.nat(3), image: fc.nat(2) }), {
+    minLength: 1,
+    maxLength: 24,
+  });
+  await fc.assert(
+    fc.asyncProperty(crowd, async (requests) => {
+      edge = startEdge();
+      const images = [newImage(), newImage(), newImage()];
+      const run = crypto.randomUUID();
+      const replies = await Promise.all(
+        requests.map(async ({ key, image: which }) => {
+          const headers = { ...png, 'idempotency-key': `${run}-${key}` };
+          const bytes = images[which] as Uint8Array<ArrayBuffer>;
+          const reply = await edge.post('/v1/captions', bytes, headers);
+          return { key, which, status: reply.status, text: await reply.text() };
+        }),
+      );
+      const byKey = Map.groupBy(replies, ({ key }) => key);
+      for (const all of byKey.values()) {
+        const answered = all.filter(({ status }) => status === 200);
+        expect(new Set(answered.map(({ text }) => text)).size).toBe(1);
+        expect(new Set(answered.map(({ which }) => which)).size).toBe(1);
+        for (const { which, status } of all) {
+          expect(status).toBe(which === answered[0]?.which ? 200 : 422);
+        }
+      }
+      expect(edge.gpu.received).toHaveLength(byKey.size);
+      await edge.settled();
+    }),
+    { numRuns: 12 },
+  );
+}, 60_000);
 
 describe('an Idempotency-Key of another request', () => {
   it('is refused, whatever differs, also while the first runs', async () => {
