@@ -1,6 +1,7 @@
 /** The app: every route of the table, and what holds for all of them: ids, CORS, headers, errors. */
 import type { Scope } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
+import { IDEMPOTENCY_KEY } from '@blip2/shared/schemas/headers';
 import { Hono, type MiddlewareHandler } from 'hono';
 import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
@@ -8,10 +9,14 @@ import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
 import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
+import { clientOf } from './http/client-address.ts';
+import { replyOnce } from './idempotency/reply-once.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
 import { type AppContext, type AppEnv, senderOf } from './routes/app-context.ts';
+import { takesIdempotencyKey } from './routes/openapi/problems.ts';
+import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
 
 /** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
@@ -48,7 +53,9 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     if (!deps.config.showCache) c.res.headers.delete('server-timing');
     showLimits(c);
   });
-  for (const { method, path, handler, tag, isSigned } of ROUTES) {
+  for (const route of ROUTES) {
+    const { method, path, handler, tag, isSigned } = route;
+    const takesKey = takesIdempotencyKey(route);
     app.on(method, patternOf(path), async (c) => {
       if (tag !== 'service') {
         const scope = tag === 'usage' ? null : tag;
@@ -56,16 +63,44 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
         if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
         if (scope !== null) await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
       }
+      if (takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY)) return await once(c, deps, route);
       return await handler(c, deps);
     });
   }
   app.notFound((c) => errorResponse(c, new ApiError('not-found', nothingAt(c.req.path))));
-  app.onError((thrown, c) => {
-    const error = ApiError.from(thrown);
-    logProblem(error, c.get('requestId'));
-    return errorResponse(c, error);
-  });
+  app.onError((thrown, c) => problemReply(c, ApiError.from(thrown)));
   return app;
+}
+
+/** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
+async function once(
+  c: AppContext,
+  deps: Dependencies,
+  { handler, errors }: Route,
+): Promise<Response> {
+  try {
+    const reply = await replyOnce(deps, {
+      request: c.req.raw,
+      caller: c.get('caller')?.id ?? clientOf(c.req.raw.headers, deps.config),
+      startedAt: c.get('startedAt'),
+      waitUntil: (work) => c.executionCtx.waitUntil(work),
+      handle: async (request) => {
+        c.req.raw = request;
+        return await handler(c, deps);
+      },
+      toReply: (error) => problemReply(c, error),
+    });
+    return reply ?? (await handler(c, deps));
+  } catch (thrown) {
+    // Nothing has read the body, which alone tells the dialect.
+    if (errors === 'both' && c.get('dialect') === undefined) c.set('dialect', 'either');
+    throw thrown;
+  }
+}
+
+function problemReply(c: AppContext, error: ApiError): Response {
+  logProblem(error, c.get('requestId'));
+  return errorResponse(c, error);
 }
 
 /**
@@ -131,6 +166,7 @@ const allowEveryOrigin = cors({
     ]),
     'x-shape',
     'x-dtype',
+    'idempotent-replayed',
   ],
   maxAge: 86_400,
 });

@@ -5,6 +5,7 @@ import { Deletions } from './deletion/deletions.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { ReplyCache } from './generation/reply-cache.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
+import type { IdempotentReplies } from './idempotency/idempotent-replies.ts';
 import type { Access } from './keys/authenticate.ts';
 import { KeyStore } from './keys/key-store.ts';
 import { Namespaces } from './keys/namespaces.ts';
@@ -29,6 +30,8 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   /** Objects of `PredictionObject`, one for each caller; absent where none are bound. */
   predictions: DurableObjectNamespace | undefined;
   replyCache: ReplyCache;
+  /** Replies by `Idempotency-Key`; undefined where none are stored. */
+  idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
 };
 
 const DAY_SECONDS = 86_400;
@@ -87,6 +90,7 @@ export function createDependencies(
       ttlSeconds: config.replyTtlHours * HOUR_SECONDS,
       usesKv: config.cacheRepliesInKv,
     }),
+    idempotency: env.IDEMPOTENCY as Dependencies['idempotency'],
     fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
     now,
     randomSeed,

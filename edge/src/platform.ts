@@ -12,7 +12,7 @@ export type Platform = {
 };
 
 /**
- * What is bound to the Worker: the KV namespaces of embeddings and of keys, the objects that count limits and those of predictions, the variables of the configuration and, where the platform's own `fetch`
+ * What is bound to the Worker: the KV namespaces of embeddings and of keys, the objects that count limits and those of predictions and of replies by `Idempotency-Key`, the variables of the configuration and, where the platform's own `fetch`
  * reaches private addresses, a network that does not, for the URLs of images.
  */
 export type Env = {
@@ -21,4 +21,5 @@ export type Env = {
   PREDICTIONS?: DurableObjectNamespace;
   LIMITS?: CallerObjects;
   IMAGE_NETWORK?: Fetcher;
+  IDEMPOTENCY?: DurableObjectNamespace;
 } & Readonly<Record<string, unknown>>;

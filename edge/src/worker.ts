@@ -16,6 +16,8 @@ const platform = (): Platform => ({
   randomSeed: () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
 });
 
+export { IdempotentReplies } from './idempotency/idempotent-replies.ts';
+
 let app: Hono<AppEnv> | undefined;
 
 export default {

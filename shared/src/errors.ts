@@ -189,6 +189,13 @@ export const PROBLEMS = {
       '`Content-Encoding` names a compression that is not read, or several one over the other.',
     remedy: 'Use one that the header `Accept-Encoding` names, or none.',
   },
+  'idempotency-key-reused': {
+    status: 422,
+    title: 'The Idempotency-Key belongs to another request',
+    cause:
+      'A request with another path, query, body, `Accept`, `Content-Type` or `Prefer` had this `Idempotency-Key` within the last 24 hours.',
+    remedy: 'Repeat that request unchanged, or send this one with a key of its own.',
+  },
   'too-many-requests': {
     status: 429,
     title: 'This client has too many requests under way',
@@ -204,6 +211,14 @@ export const PROBLEMS = {
       'The key, or the address, has used what the operator allows it: requests or tokens a minute, images a day, or streams open at a time; `detail` says which, and `limit` is the number.',
     remedy:
       'Wait for the seconds of `Retry-After`; without it, ask for less at a time. `GET /v1/usage` shows what is left. Operators: see `docs/limits.md`.',
+  },
+  'idempotency-full': {
+    status: 429,
+    title: 'Too many replies are stored',
+    cause:
+      'The replies of your keys of the last 24 hours take all the room that one caller has for them.',
+    remedy:
+      'Leave `Idempotency-Key` out where a repeated request does no harm, or wait for the seconds of `Retry-After`.',
   },
   'internal-error': {
     status: 500,
@@ -264,6 +279,13 @@ export const PROBLEMS = {
       'What counts the use of this caller did not answer, and without it nothing is done for callers with limits.',
     remedy:
       'Wait for the seconds of `Retry-After`. Operators: `LIMITS_FAIL_OPEN=true` lets such requests in.',
+  },
+  'idempotency-unavailable': {
+    status: 503,
+    title: 'The reply of an Idempotency-Key cannot be had',
+    cause:
+      'The store of replies did not answer, or the first request with this key ended before its reply.',
+    remedy: 'Send the same request with the same key after the seconds of `Retry-After`.',
   },
   overloaded: {
     status: 503,

@@ -55,6 +55,7 @@ const LAYERS: readonly Layer[] = [
       'edge/src/deletion/',
       'edge/src/image/',
       'edge/src/http/',
+      'edge/src/idempotency/',
       'edge/src/dependencies.ts',
     ],
     ['edge ground', 'edge config', 'shared'],

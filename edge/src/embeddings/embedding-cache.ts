@@ -48,13 +48,14 @@ type Tier = 'colo' | 'kv';
 
 export type Lookup =
   /** `colo`: it was at this location, in its cache or in this isolate. */
-  | { kind: 'hit'; tier: Tier; entry: CachedImage }
-  /**
-   * `absent`: nothing is cached; `damaged`: KV holds an entry that cannot be used, or is too old, to be overwritten or
-   * deleted;
-   * `failed`: KV did not answer, so that nothing is known.
-   */
-  | { kind: 'miss'; reason: 'absent' | 'damaged' | 'failed' };
+  { kind: 'hit'; tier: Tier; entry: CachedImage } | Miss;
+
+/**
+ * `absent`: nothing is cached; `damaged`: KV holds an entry that cannot be used, or is too old, to be overwritten or
+ * deleted;
+ * `failed`: KV did not answer, so that nothing is known.
+ */
+type Miss = { kind: 'miss'; reason: 'absent' | 'damaged' | 'failed' };
 
 /** An entry that is read in the last quarter of its time is given all of it again. */
 const RENEWED_PART = 1 / 4;
@@ -102,29 +103,66 @@ export class EmbeddingCache {
       this.#recent.put(key, here.entry);
       return { kind: 'hit', tier: 'colo', entry: here.entry };
     }
-    const { kv, now } = this.#caches;
-    const askedAt = now();
-    const stored = await this.#kv.attempt('get', context, () =>
-      kv.getWithMetadata(key, 'arrayBuffer'),
-    );
-    if (stored === undefined) return { kind: 'miss', reason: 'failed' };
-    if (stored.value === null) {
-      if (here !== null) context.waitUntil(this.#colo.delete(key, context));
-      return { kind: 'miss', reason: 'absent' };
+    const askedAt = this.#caches.now();
+    const fromKv = await this.#fromKv(id, context);
+    if (fromKv.kind === 'miss') {
+      if (fromKv.reason === 'absent' && here !== null) {
+        context.waitUntil(this.#colo.delete(key, context));
+      }
+      return fromKv;
     }
-    const read = await this.#check('kv', key, stored.value, stored.metadata, context);
-    if (read === null) return { kind: 'miss', reason: 'damaged' };
-    const { entry, head } = read;
-    // KV may be late, and a deletion may have run while it was asked.
-    if (isHidden(read)) return { kind: 'miss', reason: 'absent' };
+    const { entry, head } = fromKv;
     this.#recent.put(key, entry);
-    const secondsLeft = head.expires_at - this.#seconds();
     context.waitUntil(
-      secondsLeft < this.#renewedSeconds()
+      this.#isOld(head)
         ? this.#store(id, entry, head.sent_at, context)
         : this.#putInColo(id, entry, head, askedAt, context),
     );
     return { kind: 'hit', tier: 'kv', entry };
+  }
+
+  /**
+   * For one of very many: KV is asked first, and what it has is put nowhere else, so that the entries that requests use
+   * stay where they are. Never rejects.
+   */
+  async read(id: EmbeddingId, context: RequestContext): Promise<Lookup> {
+    const key = embeddingKey(this.#space, id);
+    const recent = this.#recent.get(key);
+    if (recent !== undefined) return { kind: 'hit', tier: 'colo', entry: recent };
+    const fromKv = await this.#fromKv(id, context);
+    if (fromKv.kind === 'hit') {
+      const { entry, head } = fromKv;
+      if (this.#isOld(head)) context.waitUntil(this.#store(id, entry, head.sent_at, context));
+      return { kind: 'hit', tier: 'kv', entry };
+    }
+    // KV says for a minute what it last said: an image that was just sent is at its location only.
+    const here = await this.#fromColo(key, context);
+    const path = imagePathOfEmbeddings(id);
+    const isUsable = here !== null && (await this.#isCurrent(path, here, context));
+    if (!isUsable || this.#deletions.hides(path, here.head.sent_at)) return fromKv;
+    return { kind: 'hit', tier: 'colo', entry: here.entry };
+  }
+
+  async #fromKv(
+    id: EmbeddingId,
+    context: RequestContext,
+  ): Promise<{ kind: 'hit'; entry: CachedImage; head: SealedHead } | Miss> {
+    const key = embeddingKey(this.#space, id);
+    const { kv } = this.#caches;
+    const stored = await this.#kv.attempt('get', context, () =>
+      kv.getWithMetadata(key, 'arrayBuffer'),
+    );
+    if (stored === undefined) return { kind: 'miss', reason: 'failed' };
+    if (stored.value === null) return { kind: 'miss', reason: 'absent' };
+    const read = await this.#check('kv', key, stored.value, stored.metadata, context);
+    if (read === null) return { kind: 'miss', reason: 'damaged' };
+    // KV may be late, and a deletion may have run while it was asked.
+    const isHidden = this.#deletions.hides(imagePathOfEmbeddings(id), read.head.sent_at);
+    return isHidden ? { kind: 'miss', reason: 'absent' } : { kind: 'hit', ...read };
+  }
+
+  #isOld({ expires_at }: SealedHead): boolean {
+    return expires_at - this.#seconds() < this.#renewedSeconds();
   }
 
   /**

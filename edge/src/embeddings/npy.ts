@@ -12,7 +12,22 @@ export function toNpy(
   { type, payload }: { type: EmbeddingType; payload: Uint8Array },
   [rows, columns]: readonly [number, number],
 ): Uint8Array<ArrayBuffer> {
-  const dictionary = `{'descr': '${DESCRIPTION[type]}', 'fortran_order': False, 'shape': (${rows}, ${columns}), }`;
+  return npyFile(DESCRIPTION[type], `(${rows}, ${columns})`, payload);
+}
+
+/** Texts of ASCII as an array of that length, each in as many characters as the longest: `numpy.str_`. */
+export function textsToNpy(texts: readonly string[]): Uint8Array<ArrayBuffer> {
+  const length = Math.max(1, ...texts.map((text) => text.length));
+  const codes = new Uint32Array(texts.length * length);
+  for (const [i, text] of texts.entries()) {
+    for (let at = 0; at < text.length; at++) codes[i * length + at] = text.charCodeAt(at);
+  }
+  return npyFile(`<U${length}`, `(${texts.length},)`, new Uint8Array(codes.buffer));
+}
+
+/** @param shape as Python writes a tuple */
+function npyFile(description: string, shape: string, payload: Uint8Array): Uint8Array<ArrayBuffer> {
+  const dictionary = `{'descr': '${description}', 'fortran_order': False, 'shape': ${shape}, }`;
   const PREFIX_BYTES = 10;
   const unpadded = PREFIX_BYTES + dictionary.length + 1;
   const headerBytes = Math.ceil(unpadded / 64) * 64;

@@ -53,7 +53,8 @@ export async function sseResponse<Item>(
 ): Promise<Response> {
   const first = items.next();
   await orHeartbeat(first, options.heartbeatMs);
-  return new Response(sseStream(items, first, options, kind), {
+  const fail = () => failed.add(response);
+  const response = new Response(sseStream(items, first, options, kind, fail), {
     headers: {
       'content-type': kind.mediaType,
       'cache-control': 'no-store',
@@ -62,6 +63,15 @@ export async function sseResponse<Item>(
       'x-accel-buffering': 'no',
     },
   });
+  return response;
+}
+
+/** Replies whose stream ended with an error. */
+const failed = new WeakSet<Response>();
+
+/** Whether a reply, as a route made it, said until now that it failed. */
+export function hasFailed(response: Response): boolean {
+  return failed.has(response);
 }
 
 function sseStream<Item>(
@@ -69,6 +79,7 @@ function sseStream<Item>(
   first: Promise<IteratorResult<Item>>,
   { format, formatError, heartbeatMs, onCancel }: SseOptions<Item>,
   { heartbeat }: StreamKind,
+  onFailure: () => void,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let pending: Promise<IteratorResult<Item>> | undefined = first;
@@ -100,6 +111,7 @@ function sseStream<Item>(
         send();
         if (next?.done) controller.close();
       } catch (thrown) {
+        onFailure();
         text += encodeServerEvent(formatError(thrown));
         send();
         controller.close();

@@ -170,6 +170,9 @@ export const WORDS: Readonly<Record<string, Words>> = {
   'no-retrieval-model': MISUNDERSTOOD,
   'model-not-found': MISUNDERSTOOD,
   'unsupported-parameter': MISUNDERSTOOD,
+  'idempotency-key-reused': MISUNDERSTOOD,
+  'idempotency-full': MISUNDERSTOOD,
+  'idempotency-unavailable': MISUNDERSTOOD,
 };
 
 /** @example wordsFor(new Failure('overloaded', { retry_after: 5 })).sentence // 'Too many … Try again in 5 seconds.' */

@@ -17,6 +17,12 @@ import { type AppContext, type Handler, requestContextOf } from './app-context.t
 export function imageIdInPath(c: AppContext): ImageId {
   // Some tools write hashes in capitals.
   const id = (c.req.param('sha256') ?? '').toLowerCase();
+  // The path of many at a time has the form of this one.
+  if (id === 'lookup') {
+    const headers = { allow: 'POST, OPTIONS' };
+    const detail = `${c.req.method} is not possible here; use POST, OPTIONS.`;
+    throw new ApiError('method-not-allowed', detail, { headers });
+  }
   if (IMAGE_ID.test(id)) return id;
   throw new ApiError('invalid-request', 'The hash must be 64 lower-case hexadecimal digits.', {
     field: 'sha256',

@@ -44,6 +44,7 @@ export type ReplyContent =
   | 'ollama-chat-lines'
   | 'ollama-generate-lines'
   | 'prediction-events'
+  | 'embedding-lines'
   | 'text'
   | 'binary';
 

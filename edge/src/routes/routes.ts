@@ -13,6 +13,7 @@ import {
   CachedEmbeddingHeaders,
   CommonHeaders,
   EmbeddingHeaders,
+  EmbeddingLookupHeaders,
   GenerationHeaders,
 } from '@blip2/shared/schemas/headers';
 import { MatchOptions } from '@blip2/shared/schemas/match';
@@ -27,10 +28,11 @@ import { captions } from './captions.ts';
 import { createEmbeddings } from './create-embeddings.ts';
 import { deleteImageRoute } from './delete-image.ts';
 import { health } from './health.ts';
+import { lookupEmbeddings } from './lookup-embeddings.ts';
 import { match } from './match.ts';
 import { openApiRoute } from './openapi.ts';
 import { page } from './page.ts';
-import { LOOKUP, REQUEST, WORK } from './problem-lists.ts';
+import { JSON_BODY, LOOKUP, REQUEST, WORK } from './problem-lists.ts';
 import { problemPage } from './problems.ts';
 import { readEmbeddings } from './read-embeddings.ts';
 import type { Route } from './route.ts';
@@ -179,6 +181,34 @@ const API: readonly Route[] = [
       'cache-unavailable',
       'worker-unavailable',
       'bad-gateway',
+    ],
+  },
+  {
+    method: 'POST',
+    path: '/v1/embeddings/lookup',
+    handler: lookupEmbeddings,
+    operationId: 'lookupEmbeddings',
+    tag: 'embeddings',
+    summary: 'Read cached embeddings of many images',
+    description:
+      'Reads the cache and never computes, for up to 1,000 images at a time. The reply is streamed: JSON lines, in the order of the hashes; a file of safetensors; or one of NumPy. What is not cached is named in it.',
+    parameters: { header: EmbeddingLookupHeaders },
+    request: { json: 'EmbeddingsLookupRequest' },
+    reply: {
+      'application/x-ndjson': 'embedding-lines',
+      'application/x-safetensors': 'binary',
+      'application/x-npz': 'binary',
+    },
+    headers: ['cache-control', 'vary'],
+    problems: [
+      ...JSON_BODY,
+      'deadline-exceeded',
+      'too-many-requests',
+      'overloaded',
+      'not-acceptable',
+      'no-retrieval-model',
+      'cache-unavailable',
+      'prompt-too-long',
     ],
   },
   ...OPENAI_ROUTES,

@@ -1,6 +1,7 @@
-/** `POST /v1/embeddings` and `GET /v1/embeddings/{sha256}`. */
+/** `POST /v1/embeddings`, `GET /v1/embeddings/{sha256}` and `POST /v1/embeddings/lookup`. */
 import * as z from 'zod/mini';
-import { EmbeddingKind, MAX_TEXTS } from '../wire.ts';
+import { Problem } from '../errors.ts';
+import { EmbeddingKind, ImageInfo, MAX_TEXTS } from '../wire.ts';
 import { described } from './described.ts';
 import { ImageReply, RequestImage, Sha256, ShownCacheResult } from './image.ts';
 
@@ -38,6 +39,31 @@ export const EmbeddingsRequest = described(
 export const CachedEmbeddingsPath = z.strictObject({ sha256: Sha256 });
 export const CachedEmbeddingsQuery = z.strictObject({ kind, instruction });
 
+/** Images that one request may look up. */
+export const MAX_LOOKUPS = 1000;
+
+/** Hashes come first: what is wrong with one of them is named by its place. */
+export const EmbeddingsLookupRequest = described(
+  z.strictObject({
+    sha256: described(
+      z
+        .array(z.string().check(z.regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hexadecimal digits')))
+        .check(z.minLength(1), z.maxLength(MAX_LOOKUPS)),
+      'The hashes of images that were sent before, each once.',
+      ['f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f'],
+    ),
+    kind,
+    instruction,
+    dtype: described(
+      z.optional(z.enum(['float16', 'float32'])),
+      'The type of the values; without it, the one in which they are cached.',
+      'float16',
+    ),
+  }),
+  'Images whose cached embeddings are wanted.',
+);
+export type EmbeddingsLookupRequest = z.infer<typeof EmbeddingsLookupRequest>;
+
 const vectors = (description: string, example: number[][]) =>
   described(z.array(z.array(z.number())), description, example);
 const model = described(
@@ -72,3 +98,30 @@ export const TextEmbeddingsReply = described(
   'The embeddings of texts.',
 );
 export type TextEmbeddingsReply = z.infer<typeof TextEmbeddingsReply>;
+
+/** A line of the reply to a look-up. Members in which they differ are absent from the others. */
+export const EmbeddingsLookupLine = described(
+  z.union([
+    described(
+      z.object({
+        sha256: Sha256,
+        embeddings: vectors('[queries][width]: a vector for each query.', [[0.25, -1.5, 0.75]]),
+        image: described(ImageInfo, 'Size and format of the image.'),
+      }),
+      'The cached embeddings of an image.',
+    ),
+    described(
+      z.object({
+        sha256: Sha256,
+        missing: described(z.literal(true), 'Nothing is cached: send the image itself.'),
+      }),
+      'An image of which nothing is cached.',
+    ),
+    described(
+      z.object({ error: described(Problem, 'Why the rest cannot be looked up now.') }),
+      'The last line of a reply that breaks off.',
+    ),
+  ]),
+  'What a look-up found of one image: a line for each, in the order of the request.',
+);
+export type EmbeddingsLookupLine = z.infer<typeof EmbeddingsLookupLine>;

@@ -18,6 +18,11 @@ const common = {
   ),
 };
 
+/** In lower case, as `Headers` has names. */
+export const IDEMPOTENCY_KEY = 'idempotency-key';
+/** Characters. */
+export const MAX_IDEMPOTENCY_KEY = 255;
+
 const ifNoneMatch = described(
   z.optional(z.string()),
   'The `etag` of an earlier reply: a representation that is still the same is not sent again, but answered with 304.',
@@ -26,13 +31,22 @@ const ifNoneMatch = described(
 
 export const CommonHeaders = z.object(common);
 
-/** Headers of requests that have a body. */
-const ofBody = {
-  ...common,
+const contentEncoding = {
   'content-encoding': described(
     z.optional(z.string()),
     'How the body is compressed: `gzip`, `deflate`, `br` or `zstd`. Limits hold after inflation.',
     'gzip',
+  ),
+};
+
+/** Headers of requests that have a body. */
+const ofBody = {
+  ...common,
+  ...contentEncoding,
+  [IDEMPOTENCY_KEY]: described(
+    z.optional(z.string().check(z.maxLength(MAX_IDEMPOTENCY_KEY + 2))),
+    'A key of your own for this request, such as a UUID. The same request again, with the same key and within 24 hours, gets the same reply; another one with this key is 422. While the first is answered, others wait for its reply.',
+    '8e03978e-40d5-43dd-bc93-6894a57f9324',
   ),
 };
 
@@ -68,6 +82,17 @@ const acceptEmbeddings = described(
 );
 
 export const EmbeddingHeaders = z.object({ ...ofBody, accept: acceptEmbeddings });
+
+/** A look-up changes nothing: it can be repeated without an `Idempotency-Key`. */
+export const EmbeddingLookupHeaders = z.object({
+  ...common,
+  ...contentEncoding,
+  accept: described(
+    z.optional(z.string()),
+    'Which form is wanted: JSON lines, which come without it, a file of safetensors, or one of NumPy.',
+    'application/x-safetensors',
+  ),
+});
 
 export const CachedEmbeddingHeaders = z.object({
   ...common,
@@ -133,6 +158,11 @@ export const ReplyHeaders = z.object({
     z.string(),
     'Where the same embeddings are read from the cache.',
     '/v1/embeddings/f4112ab67441c8c64f31bf11d8bb81a051ae8e292af3bca8e4862cd950ecf70f?kind=query',
+  ),
+  'idempotent-replayed': described(
+    z.literal('true'),
+    'This is the reply to an earlier request with the same `Idempotency-Key`.',
+    'true',
   ),
   'accept-encoding': described(
     z.string(),

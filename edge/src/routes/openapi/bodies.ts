@@ -1,6 +1,6 @@
 /** Bodies of requests and replies by media type. */
 import type { FileRequest, ImageRequest, JsonRequest, ReplyContent } from '../route.ts';
-import { EVENT_EXAMPLES, EXAMPLES } from './examples.ts';
+import { EVENT_EXAMPLES, EXAMPLES, LINE_EXAMPLES } from './examples.ts';
 import { textFields } from './parameters.ts';
 import {
   type Defaults,
@@ -151,6 +151,14 @@ function mediaType(type: string, content: ReplyContent): object {
         examples: EVENT_EXAMPLES[content],
       };
     }
+    case 'embedding-lines': {
+      const description = 'JSON lines, each an EmbeddingsLookupLine.';
+      const line = reference('EmbeddingsLookupLine');
+      return {
+        schema: { type: 'string', description, contentMediaType: type, contentSchema: line },
+        examples: LINE_EXAMPLES,
+      };
+    }
     case 'text':
       return { schema: { type: 'string', description: 'Text.' } };
     case 'binary':
@@ -206,6 +214,10 @@ const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { schema: SchemaName; descrip
 const BINARY_REPLIES: Record<string, string> = {
   'application/octet-stream':
     'The values alone, row by row: fp16 in little endian, two bytes each. `x-shape` has the shape.',
+  'application/x-safetensors':
+    'A file of safetensors: a tensor [queries, width] for each image under its hash; `__metadata__` has `model`, `revision`, `kind`, and `missing`, a list of hashes in JSON.',
+  'application/x-npz':
+    'A file of NumPy: an array [queries, width] for each image under its hash, and `missing`, an array of hashes. `numpy.load` reads it.',
   'application/x-npy': 'A file of NumPy, float32 [queries, width]: `numpy.load` reads it.',
 };
 

@@ -10,7 +10,7 @@ import type { Route, Tag } from '../route.ts';
 import { replyContent, requestBody } from './bodies.ts';
 import { introduction } from './introduction.ts';
 import { parametersOf } from './parameters.ts';
-import { problemExamples, problemResponses, problemsOf } from './problems.ts';
+import { problemExamples, problemResponses, problemsOf, takesIdempotencyKey } from './problems.ts';
 import { type Defaults, jsonSchema, namedSchemas } from './schemas.ts';
 
 const TAGS: Record<Tag, string> = {
@@ -80,6 +80,9 @@ function operation(route: Route, defaults: Defaults): object {
   const { status = 200, replies = {} } = route;
   const limits = limitHeaders(route);
   const all = (names: readonly ReplyHeader[]) => headers([...new Set([...names, ...limits])]);
+  const ofReply = takesIdempotencyKey(route)
+    ? [...route.headers, 'idempotent-replayed' as const]
+    : route.headers;
   return {
     operationId,
     tags: [tag],
@@ -91,7 +94,7 @@ function operation(route: Route, defaults: Defaults): object {
     responses: {
       [status]: {
         description: 'OK',
-        headers: all(route.headers),
+        headers: all(ofReply),
         content: replyContent(reply),
       },
       ...Object.fromEntries(
@@ -104,7 +107,7 @@ function operation(route: Route, defaults: Defaults): object {
           },
         ]),
       ),
-      ...problemResponses(problemsOf(route), all, route.errors),
+      ...problemResponses(route, all),
     },
   };
 }

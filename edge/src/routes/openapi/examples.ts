@@ -86,6 +86,12 @@ export const EXAMPLES: {
       value: { text: ['a pizza above an octopus', 'an octopus above a pizza'], kind: 'itc' },
     },
   },
+  EmbeddingsLookupRequest: {
+    two: {
+      summary: 'Two images, in half precision',
+      value: { sha256: [sha256, '0'.repeat(64)], dtype: 'float16' },
+    },
+  },
   CaptionReply: {
     caption: { summary: 'A caption', value: captionReply },
   },
@@ -230,6 +236,16 @@ function asStream(events: readonly StreamEvent[]): string {
     .map(({ event, data }) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
     .join('');
 }
+
+/** JSON lines, shortened: there are 32 vectors of width 192 for each image. */
+export const LINE_EXAMPLES: Examples<string> = {
+  lines: {
+    summary: 'One that is cached, and one that is not',
+    value: `{"sha256":"${sha256}","embeddings":[[0.25,-1.5,0.75]],"image":{"width":352,"height":352,"format":"webp"}}
+{"sha256":"${'0'.repeat(64)}","missing":true}
+`,
+  },
+};
 
 export const EVENT_EXAMPLES = {
   'caption-events': streams('caption', captionReply.caption),

@@ -1,6 +1,6 @@
 /** The problems that an operation can reply with, by status. */
 import { PROBLEMS, type Problem, type ProblemSlug } from '@blip2/shared/errors';
-import type { ReplyHeader } from '@blip2/shared/schemas/headers';
+import { IDEMPOTENCY_KEY, type ReplyHeader } from '@blip2/shared/schemas/headers';
 import { huggingFaceStatus } from '../../dialects/hugging-face/errors.ts';
 import { replicateStatus } from '../../dialects/replicate/errors.ts';
 import type { Route } from '../route.ts';
@@ -45,15 +45,28 @@ const OF_KEYS: readonly ProblemSlug[] = [
   'limits-unavailable',
 ];
 
+/** What a route that takes an `Idempotency-Key` can reply with. */
+const OF_IDEMPOTENCY: readonly ProblemSlug[] = [
+  'idempotency-key-reused',
+  'idempotency-full',
+  'idempotency-unavailable',
+  'too-many-requests',
+  'unsupported-parameter',
+  'deadline-exceeded',
+];
+
+type Problematic = Pick<Route, 'tag' | 'isSigned' | 'problems' | 'parameters'>;
+
 /** The problems of a route, apart from those of every route. */
-export function problemsOf({
-  tag,
-  isSigned,
-  problems,
-}: Pick<Route, 'tag' | 'isSigned' | 'problems'>): ProblemSlug[] {
+export function problemsOf({ tag, isSigned, problems, parameters }: Problematic): ProblemSlug[] {
   if (tag === 'service') return [...problems];
   const ofLimits: ProblemSlug[] = tag === 'usage' ? [] : ['quota-exceeded'];
-  return [...(isSigned ? [] : OF_KEYS), ...ofLimits, ...problems];
+  const ofKey = takesIdempotencyKey({ parameters }) ? OF_IDEMPOTENCY : [];
+  return [...new Set([...(isSigned ? [] : OF_KEYS), ...ofLimits, ...problems, ...ofKey])];
+}
+
+export function takesIdempotencyKey({ parameters }: Pick<Route, 'parameters'>): boolean {
+  return IDEMPOTENCY_KEY in parameters.header.shape;
 }
 
 /** Headers of problems beside `x-request-id` and `cache-control`. */
@@ -68,16 +81,16 @@ const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
 
 /**
  * @param headers the headers of a reply, as the document describes them
- * @param errors the form of the errors, where it is not that of problem documents alone
  */
 export function problemResponses(
-  slugs: readonly ProblemSlug[],
+  route: Problematic & Pick<Route, 'errors'>,
   headers: (names: readonly ReplyHeader[]) => object,
-  errors?: Route['errors'],
 ): Record<string, object> {
+  const { errors } = route;
   const statusOf = errors === undefined ? undefined : STATUSES[errors];
+  const replayed: ReplyHeader[] = takesIdempotencyKey(route) ? ['idempotent-replayed'] : [];
   const byStatus = Object.groupBy(
-    [...new Set([...slugs, ...EVERYWHERE])],
+    [...new Set([...problemsOf(route), ...EVERYWHERE])],
     (slug) => statusOf?.(slug) ?? PROBLEMS[slug].status,
   );
   return Object.fromEntries(
@@ -88,7 +101,7 @@ export function problemResponses(
         status,
         {
           description: same.map(describe).join('\n'),
-          headers: headers(['cache-control', ...extra]),
+          headers: headers(['cache-control', ...extra, ...replayed]),
           content: {
             ...(errors !== undefined && {
               'application/json': {

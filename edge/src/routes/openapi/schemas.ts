@@ -3,6 +3,8 @@ import { Problem } from '@blip2/shared/errors';
 import { AnswerReply, AnswerRequest } from '@blip2/shared/schemas/answers';
 import { CaptionReply, CaptionRequest } from '@blip2/shared/schemas/captions';
 import {
+  EmbeddingsLookupLine,
+  EmbeddingsLookupRequest,
   EmbeddingsReply,
   EmbeddingsRequest,
   TextEmbeddingsReply,
@@ -108,6 +110,8 @@ export const SCHEMAS = {
   ChatTokenLogprob,
   Choice,
   DoneEvent,
+  EmbeddingsLookupLine,
+  EmbeddingsLookupRequest,
   EmbeddingsReply,
   EmbeddingsRequest,
   FeatureExtractionReply,

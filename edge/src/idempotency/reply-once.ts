@@ -1,0 +1,209 @@
+/** Gives all requests with one `Idempotency-Key` one reply: the first of them runs, the others get what it wrote. */
+import { ApiError } from '@blip2/shared/errors';
+import type { Config } from '../config.ts';
+import { parseHeaderValue } from '../http/header-value.ts';
+import { hasFailed } from '../http/sse.ts';
+import { TooSlowError, within } from '../within.ts';
+import { digestOf, hashedBody } from './body-digest.ts';
+import { idempotencyKeyOf } from './idempotency-key.ts';
+import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-replies.ts';
+
+export type OnceDependencies = {
+  config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'deadlineMs'>;
+  idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
+  now: () => number;
+};
+
+/** One request. */
+export type OnceRequest = {
+  request: Request;
+  /** Whose key it is. */
+  caller: string;
+  /** Milliseconds since the epoch. */
+  startedAt: number;
+  waitUntil: (work: Promise<unknown>) => void;
+  /** Runs it: the same request, whose client never goes away. */
+  handle: (request: Request) => Promise<Response>;
+  /** The reply to one that fails. */
+  toReply: (error: ApiError) => Response;
+};
+
+/** What may be otherwise the next time, though its status says that the request is wrong. */
+const PASSING = new Set(['unknown-image', 'image-url-failed']);
+/** The work itself has a deadline: what it says of that comes first. */
+const MARGIN_MS = 1000;
+const RETRY_SECONDS = 1;
+
+/**
+ * The reply to a request with the header; null to one without.
+ * @throws ApiError `invalid-request` for a key that is none, `idempotency-key-reused`, `idempotency-full`, `too-many-requests`,
+ *   `idempotency-unavailable`, `unsupported-parameter` where the deployment stores no replies
+ */
+export async function replyOnce(
+  { config, idempotency, now }: OnceDependencies,
+  once: OnceRequest,
+): Promise<Response | null> {
+  const { request, caller, startedAt, waitUntil } = once;
+  const key = idempotencyKeyOf(request.headers);
+  if (key === null) return null;
+  if (idempotency === undefined) {
+    const detail =
+      'This deployment stores no replies: leave Idempotency-Key out. Operators: bind the Durable Object IdempotentReplies as IDEMPOTENCY.';
+    throw new ApiError('unsupported-parameter', detail, { field: 'Idempotency-Key' });
+  }
+  const [name, head] = await Promise.all([sha256([caller, key]), headOf(request)]);
+  // Sixteen objects for each caller: one alone serves some hundreds of requests a second.
+  const object = idempotency.get(idempotency.idFromName(`${caller}/${name[0]}`));
+  const run = new RequestRun(once, config);
+  waitUntil(run.finished);
+  const ms = startedAt + config.deadlineMs + MARGIN_MS - now();
+  let outcome: Outcome;
+  try {
+    const { execute, executedDigest, digest } = run;
+    const running: Promise<Outcome> = object.run(name, head, { execute, executedDigest, digest });
+    outcome = await within(ms, running, 'the reply to an Idempotency-Key');
+  } catch (cause) {
+    throw failureOf(cause);
+  } finally {
+    run.giveUp();
+  }
+  if (run.failure !== undefined) throw run.failure;
+  return replyFrom(outcome);
+}
+
+function failureOf(cause: unknown): ApiError {
+  if (cause instanceof TooSlowError) {
+    const detail =
+      'The first request with this Idempotency-Key has not been answered yet: try again with the same key.';
+    return new ApiError('deadline-exceeded', detail, { cause });
+  }
+  const detail =
+    'The reply of this Idempotency-Key cannot be had now: try again with the same key.';
+  return new ApiError('idempotency-unavailable', detail, { cause, retry_after: RETRY_SECONDS });
+}
+
+function replyFrom(outcome: Outcome): Response {
+  switch (outcome.kind) {
+    case 'first':
+    case 'replayed': {
+      const { status, headers: sent, body } = outcome.response;
+      const headers = new Headers(sent);
+      if (outcome.kind === 'replayed') {
+        headers.set('idempotent-replayed', 'true');
+        // That was of the first request.
+        headers.delete('server-timing');
+      }
+      return new Response(body, { status, headers, encodeBody: 'manual' });
+    }
+    case 'broken':
+      throw failureOf(new Error('the first request with this key ended without a reply'));
+    case 'reused':
+      throw new ApiError(
+        'idempotency-key-reused',
+        'This Idempotency-Key belongs to another request: send the same path, query, headers and body again, or a new key.',
+        { field: 'Idempotency-Key' },
+      );
+    case 'full': {
+      const retry_after = Math.ceil(outcome.retryAfterMs / 1000);
+      const detail = `Too many replies are stored for your keys: leave Idempotency-Key out, or wait ${retry_after} seconds.`;
+      throw new ApiError('idempotency-full', detail, { retry_after });
+    }
+    case 'busy': {
+      const detail =
+        'Too many requests with an Idempotency-Key are under way: wait for their replies.';
+      throw new ApiError('too-many-requests', detail, { retry_after: RETRY_SECONDS });
+    }
+  }
+}
+
+/** One request as the object calls it back. Its functions are handed out by themselves. */
+class RequestRun implements Run {
+  readonly #once: OnceRequest;
+  readonly #limits: { maxBytes: number; ms: number };
+  readonly #digest = Promise.withResolvers<string | null>();
+  readonly #finished = Promise.withResolvers<void>();
+  #hasBegun = false;
+  /** What kept the body from being read. */
+  failure: ApiError | undefined;
+
+  constructor(
+    once: OnceRequest,
+    { maxBodyBytes, maxImageBytes, deadlineMs: ms }: OnceDependencies['config'],
+  ) {
+    this.#once = once;
+    this.#limits = { maxBytes: Math.max(maxBodyBytes, maxImageBytes), ms };
+  }
+
+  /** Resolves when all of the reply has been written, whoever reads it. */
+  get finished(): Promise<void> {
+    return this.#finished.promise;
+  }
+
+  /** Called when it will not begin any more. */
+  giveUp(): void {
+    if (!this.#hasBegun) this.#finished.resolve();
+  }
+
+  readonly executedDigest = (): Promise<string | null> => this.#digest.promise;
+
+  readonly digest = async (): Promise<string | null> => {
+    try {
+      return await digestOf(this.#once.request, this.#limits);
+    } catch (thrown) {
+      this.failure = ApiError.from(thrown);
+      return null;
+    }
+  };
+
+  readonly execute = async (): Promise<RunReply> => {
+    this.#hasBegun = true;
+    const { request, handle, toReply } = this.#once;
+    const { url, method, headers } = request;
+    const { body, digest, giveUp } = hashedBody(request);
+    this.#digest.resolve(digest);
+    let isPassing = false;
+    let response: Response;
+    try {
+      // Without the signal of the client: a reply that is the key's goes on when the client is gone.
+      response = await handle(new Request(url, { method, headers, body }));
+    } catch (thrown) {
+      const error = ApiError.from(thrown);
+      isPassing = PASSING.has(error.slug);
+      response = toReply(error);
+    }
+    giveUp();
+    const { readable, writable } = new IdentityTransformStream();
+    const source = response.body ?? new Blob([]).stream();
+    source
+      .pipeTo(writable)
+      .catch(() => {})
+      .finally(() => this.#finished.resolve());
+    return {
+      status: response.status,
+      headers: [...response.headers],
+      body: readable,
+      isFinal: async () => !isPassing && isLasting(response.status) && !hasFailed(response),
+    };
+  };
+}
+
+/** 409 and 429 are about the moment, 5xx about the service. */
+function isLasting(status: number): boolean {
+  return status < 500 && status !== 409 && status !== 429;
+}
+
+/** Headers that decide what is done, or in which form. */
+const DECIDING = ['accept', 'content-encoding', 'prefer'];
+
+/** Digest of what a request says beside its body. */
+function headOf({ method, url, headers }: Request): Promise<string> {
+  const { pathname, search } = new URL(url);
+  const { value, parameters } = parseHeaderValue(headers.get('content-type'));
+  const type = [...parameters].filter(([name]) => name !== 'boundary');
+  return sha256([method, pathname, search, value, type, DECIDING.map((name) => headers.get(name))]);
+}
+
+async function sha256(value: unknown): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)).toHex();
+}
