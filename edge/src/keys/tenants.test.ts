@@ -131,8 +131,12 @@ describe('what a tenant gets', () => {
     const bytes = newImage();
     await edge.post('/v1/captions', { image: { data: base64(bytes) } }, acme?.[0]);
     const byHash = { image: { sha256: await imageIdOf(bytes) } };
-    const reply = await edge.post('/v1/captions', byHash, acme?.[1]);
+    const fresh = { ...acme?.[1], 'cache-control': 'no-cache' };
+    const reply = await edge.post('/v1/captions', byHash, fresh);
     expect(await reply.json()).toMatchObject({ cache: 'colo' });
+    await edge.settled();
+    const again = await edge.post('/v1/captions', byHash, acme?.[1]);
+    expect(await again.json()).toMatchObject({ cache: 'reply' });
     const [first, second] = edge.gpu.received;
     expect(first?.request.namespace).toMatch(/^[0-9a-f]{32}$/);
     expect(second?.request).toMatchObject({

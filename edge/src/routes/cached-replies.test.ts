@@ -1,4 +1,5 @@
 /** The same request again, on every route that generates: replayed where nothing is drawn, made anew where anything differs. */
+import { imagePathOf, imagePrefix } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import * as fc from 'fast-check';
@@ -127,7 +128,9 @@ describe('the same request again', () => {
   it('needs only the hash of the image, and no embeddings', async () => {
     await settledText(caption());
     const sha256 = await imageIdOf(bytes);
-    for (const { name } of (await edge.kv.list({ prefix: 'qf/' })).keys) await edge.kv.delete(name);
+    for (const { name } of (await edge.kv.list({ prefix: imagePrefix(imagePathOf('', sha256)) }))
+      .keys)
+      await edge.kv.delete(name);
     edge = startEdge({ platform: { coloCache: repliesOnly } });
     expect(await cacheOf(edge.post('/v1/captions', { image: { sha256 } }))).toBe('reply');
     const other = await edge.post('/v1/captions', { image: { sha256 }, max_tokens: 2 });

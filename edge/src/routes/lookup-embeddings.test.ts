@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { imagePathOf, imagePrefix } from '@blip2/shared/cache-key';
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
 import { Problem } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
@@ -147,7 +148,7 @@ describe('a look-up of many images', () => {
     const [first = ''] = await cacheSome(1);
     const { kv } = edge;
     const { metadata, value } = await kv.getWithMetadata(
-      `qf/${generative.revision}/${generative.preprocessing}/${first}`,
+      `${imagePrefix(imagePathOf('', first))}qf/${generative.revision}/${generative.preprocessing}`,
       'arrayBuffer',
     );
     expect([metadata, value]).not.toContain(null);
