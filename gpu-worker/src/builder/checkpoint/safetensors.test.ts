@@ -82,7 +82,7 @@ describe('a safetensors file', () => {
   it('that is a folder is refused by its path', async () => {
     const path = join(folder, 'folder.safetensors');
     await mkdir(path);
-    await expect(readHeader(path)).rejects.toThrow(`${path}: is not a file`);
+    await expect(readHeader(path)).rejects.toThrow(`${path} is a folder, not a file`);
   });
 
   it('with a header longer than itself is refused', async () => {
