@@ -6,6 +6,13 @@ import { dirname, resolve, sep } from 'node:path';
 /** A file or folder is not what is wanted, or cannot be used; the message is for people. */
 export class FileError extends Error {
   override readonly name = 'FileError';
+  /** Of the error of the system, where there was one. */
+  readonly code: string | undefined;
+
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause });
+    this.code = (cause as NodeJS.ErrnoException | undefined)?.code;
+  }
 }
 
 /** What is behind a code, and the remedy. */
@@ -76,6 +83,16 @@ export async function naming<T>(path: string, run: () => Promise<T>): Promise<T>
   } catch (error) {
     if (isOfFiles(error)) error.path ??= path;
     throw error;
+  }
+}
+
+/** Runs something of whose files nothing else is said. @throws FileError for each error of the file system */
+export async function explained<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    const why = error instanceof FileError ? null : await explainFileError(error);
+    throw why === null ? error : new FileError(why, error);
   }
 }
 

@@ -22,7 +22,7 @@ describe('making a folder', () => {
     'says that %s cannot be made',
     async (path) => {
       await expect(makeFolder(path, 'Choose another.')).rejects.toThrow(
-        /The folder \/proc\/nope cannot be made: ENOENT.* Choose another\./,
+        /The folder \/proc\/nope cannot be made: .*\(ENOENT\)\. Choose another\./,
       );
     },
   );

@@ -11,9 +11,10 @@ import { FileError, reasonOf } from './file-errors.ts';
  */
 export async function makeFolder(path: string, advice = ''): Promise<void> {
   const fail = (at: string, why: string, cause?: unknown) =>
-    new FileError(`The folder ${at} cannot be made: ${why}.${advice === '' ? '' : ` ${advice}`}`, {
+    new FileError(
+      `The folder ${at} cannot be made: ${why}.${advice === '' ? '' : ` ${advice}`}`,
       cause,
-    });
+    );
   const missing: string[] = [];
   let at = resolve(path);
   for (let found = await look(at); !found?.isDirectory(); found = await look(at)) {

@@ -5,7 +5,7 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { FileError, isWithin, naming } from './file-errors.ts';
+import { explained, FileError, isWithin, naming } from './file-errors.ts';
 import { QFORMER_TOKENIZER } from './qformer-tokenizer-files.ts';
 
 /** Of files that are read as a whole: known configs have some kilobytes, indexes of shards a megabyte. */
@@ -14,9 +14,13 @@ const MAX_BYTES = 16 << 20;
 /**
  * The file, open for reading. Links are followed within its folder, and from a snapshot of Hugging Face's cache to the blobs of
  * the same model.
- * @throws FileError when it is no regular file, or a link to one elsewhere; the error of the system when it cannot be opened
+ * @throws FileError when it is no regular file, a link to one elsewhere, or cannot be opened
  */
 export async function openRegular(path: string): Promise<FileHandle> {
+  return await explained(() => openWithin(path));
+}
+
+async function openWithin(path: string): Promise<FileHandle> {
   const real = await realPathOf(path);
   // Opening a device can do something already.
   expectRegular(path, await stat(real));
@@ -41,7 +45,7 @@ export async function readRegular(path: string, maxBytes = MAX_BYTES): Promise<B
       `${path} has ${size} bytes, and such a file has ${maxBytes} at most: download it again, or remove it.`,
     );
   }
-  return await naming(path, () => file.readFile());
+  return await explained(() => naming(path, () => file.readFile()));
 }
 
 /** The text of a file, in UTF-8. @throws as `readRegular` */
