@@ -109,7 +109,9 @@ export async function explainFileError(
 ): Promise<string | null> {
   if (error instanceof FileError) return error.message;
   if (!isOfFiles(error)) return null;
-  const { code = '', syscall = '' } = error;
+  const { syscall = '' } = error;
+  // Node's own checks have names of their own.
+  const code = error.code?.replace(/^ERR_FS_/, '') ?? '';
   const dest = 'dest' in error ? String(error.dest) : undefined;
   const path = resolve(error.path ?? places[0]?.folder ?? '.');
   const wanted = `${WANTED[syscall] ?? 'opened'}${dest === undefined ? '' : ` to ${dest}`}`;

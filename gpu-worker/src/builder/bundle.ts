@@ -314,8 +314,9 @@ async function isServable(
   identity: Identity,
 ): Promise<boolean> {
   if (!(await isUsable(bundle, checkpoint, identity))) return false;
-  const { files } = await readManifest(bundle);
-  await protect(bundle, [MANIFEST, ...files.map(({ path }) => path)]).catch(() => {});
+  await readManifest(bundle)
+    .then(({ files }) => protect(bundle, [MANIFEST, ...files.map(({ path }) => path)]))
+    .catch(() => {});
   return true;
 }
 
