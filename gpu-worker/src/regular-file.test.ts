@@ -28,7 +28,7 @@ async function file(path: string, text = 'text'): Promise<string> {
 
 describe('a link', () => {
   it.each([
-    ['within the folder', 'checkpoint/README.md', 'other.md', 'checkpoint/other.md'],
+    ['within the folder', 'checkpoint/README.md', 'other.txt', 'checkpoint/other.txt'],
     [
       'from the folder of the second tokenizer',
       'checkpoint/qformer_tokenizer/vocab.txt',

@@ -1,7 +1,7 @@
 /** Checkpoints with links, pipes, and more than any has; disks that are full; bundles that nobody writes into. */
 import { spawnSync } from 'node:child_process';
 import { cp, link, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CheckpointError, ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -185,6 +185,25 @@ describe('a disk that is full', () => {
       expect(await refusal()).toMatch(
         /bundles\/\S+ cannot be \w+: the disk is full \(0 MB are free\) \(ENOSPC\)\..* BLIP2_BUNDLES chooses another place/,
       );
+    } finally {
+      spawnSync('umount', ['-l', bundles]);
+    }
+  });
+
+  it('of what a killed build has left is freed by the next', async () => {
+    await mkdir(bundles);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', bundles]);
+    if (mounted.status !== 0) return console.warn('skipped: tmpfs cannot be mounted here');
+    try {
+      const ended = spawnSync(process.execPath, ['--version']).pid;
+      const draft = join(bundles, `other-0123456789ab.${ended}.0a1b2c3d.tmp`);
+      await mkdir(draft);
+      await mkdir(join(bundles, '.locks'));
+      spawnSync('sh', ['-c', `cat /dev/zero > ${join(draft, 'decoder.bin')}`]);
+      const bundle = await ensureBundle(checkpoint, { bundles });
+      expect((await readdir(bundles)).filter((name) => !name.startsWith('.'))).toEqual([
+        basename(bundle),
+      ]);
     } finally {
       spawnSync('umount', ['-l', bundles]);
     }

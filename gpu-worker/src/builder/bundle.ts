@@ -136,6 +136,8 @@ async function ensure(
   const known = await identify('read');
   if (await isServable(known.bundle, checkpoint, known.identity)) return known.bundle;
 
+  // Not even a lock can be made on a disk that a killed build has filled.
+  await removeAbandoned(bundles);
   // One builds, the others wait for it: builds that run at the same time would all be right, and slow.
   const path = join(bundles, '.locks', basename(known.bundle));
   await using _lock = await lock(path, {
