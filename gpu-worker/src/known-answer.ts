@@ -1,6 +1,6 @@
 /** Asks the engine what it has answered before, so that "ready" means that it computes what was built. */
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GenerativeManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { GenerationConfig } from '@blip2/shared/wire';
@@ -8,6 +8,7 @@ import * as z from 'zod/mini';
 import type { EngineClient } from './engine/client.ts';
 import type { Job, Pixels } from './engine/protocol.ts';
 import type { Logger } from './logger.ts';
+import { readText } from './regular-file.ts';
 import type { ExecutionProvider } from './runtime/session-options.ts';
 
 /** An engine, and what it was started with. */
@@ -73,7 +74,7 @@ export async function checkKnownAnswer(
 
 async function readAnswer(path: string): Promise<Answer | undefined> {
   try {
-    return Answer.parse(JSON.parse(await readFile(path, 'utf8')));
+    return Answer.parse(JSON.parse(await readText(path)));
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 /** A bundle that is not as it was built never serves: it is built again, and answers as before. */
-import { copyFile, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { withDefaults } from '@blip2/shared/config/option';
@@ -23,6 +23,7 @@ afterAll(() => rm(bundles, { recursive: true, force: true }));
 
 /** Changes one bit in the middle of a file. */
 async function flip(path: string): Promise<void> {
+  await chmod(path, 0o644);
   await using file = await open(path, 'r+');
   const at = Math.floor((await file.stat()).size / 2);
   const byte = Buffer.alloc(1);

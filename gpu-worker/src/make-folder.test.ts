@@ -22,7 +22,7 @@ describe('making a folder', () => {
     'says that %s cannot be made',
     async (path) => {
       await expect(makeFolder(path, 'Choose another.')).rejects.toThrow(
-        /The folder \/proc\/nope cannot be made: ENOENT.* Choose another\./,
+        /The folder \/proc\/nope cannot be made: .*\(ENOENT\)\. Choose another\./,
       );
     },
   );
@@ -36,6 +36,8 @@ describe('making a folder', () => {
 
   it.skipIf(process.getuid?.() === 0)('says where this user may not write', async () => {
     await chmod(root, 0o500);
-    await expect(makeFolder(join(root, 'inner'))).rejects.toThrow(/inner cannot be made: EACCES/);
+    await expect(makeFolder(join(root, 'inner'))).rejects.toThrow(
+      /inner cannot be made: permission is denied \(EACCES\)/,
+    );
   });
 });

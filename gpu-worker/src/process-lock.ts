@@ -1,10 +1,12 @@
 /** A lock between processes: a file that its owner touches while it lives. */
 import { randomUUID } from 'node:crypto';
-import { link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { link, open, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import * as z from 'zod/mini';
+import { naming } from './file-errors.ts';
 import { makeFolder } from './make-folder.ts';
+import { readText } from './regular-file.ts';
 
 /** `token` tells the locks of one process apart. */
 const Owner = z.object({ host: z.string(), pid: z.int(), token: z.optional(z.string()) });
@@ -13,6 +15,8 @@ type Options = {
   /** Waits, or rejects when the signal aborts. */
   wait: (ms: number, signal: AbortSignal) => Promise<void>;
   signal: AbortSignal;
+  /** What to do where its folder cannot be made, as another sentence. */
+  advice?: string;
   /** Milliseconds of a clock that never goes back. */
   now?: () => number;
 };
@@ -29,9 +33,9 @@ const POLL_MS = 500;
  */
 export async function lock(
   path: string,
-  { wait, signal, now = () => performance.now() }: Options,
+  { wait, signal, advice = '', now = () => performance.now() }: Options,
 ): Promise<AsyncDisposable> {
-  await makeFolder(dirname(path));
+  await makeFolder(dirname(path), advice);
   const token = randomUUID();
   const watch = watcher(path, now);
   while (!(await acquire(path, token))) {
@@ -56,13 +60,21 @@ export async function lock(
 }
 
 async function acquire(path: string, token: string): Promise<boolean> {
+  const owner: z.infer<typeof Owner> = { host: hostname(), pid: process.pid, token };
+  const file = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') return null;
+    throw error;
+  });
+  if (file === null) return false;
   try {
-    const owner: z.infer<typeof Owner> = { host: hostname(), pid: process.pid, token };
-    await writeFile(path, JSON.stringify(owner), { flag: 'wx' });
+    await naming(path, () => file.writeFile(JSON.stringify(owner)));
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    // On a full disk it was made, and holds nothing.
+    await rm(path, { force: true });
     throw error;
+  } finally {
+    await file.close();
   }
 }
 
@@ -87,7 +99,7 @@ async function markOf(path: string): Promise<string> {
 /** Undefined while its owner is writing it, and of what is no lock. */
 async function ownerOf(path: string): Promise<z.infer<typeof Owner> | undefined> {
   try {
-    return Owner.parse(JSON.parse(await readFile(path, 'utf8')));
+    return Owner.parse(JSON.parse(await readText(path)));
   } catch {
     return undefined;
   }

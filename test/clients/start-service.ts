@@ -14,7 +14,11 @@ declare module 'vitest' {
 const QUEUE_LIMIT = 8;
 
 export default async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
-  const stack = await startStack({ workerEnv: { BLIP2_QUEUE_LIMIT: String(QUEUE_LIMIT) } });
+  const stack = await startStack({
+    workerEnv: { BLIP2_QUEUE_LIMIT: String(QUEUE_LIMIT) },
+    // What one test has asked must not be a replay to another, which takes no place.
+    vars: { REPLY_TTL_HOURS: '0' },
+  });
   provide('edgeUrl', stack.url);
   provide('workerUrl', stack.workerUrl);
   return stack.stop;

@@ -12,13 +12,15 @@ const LAYERS: readonly Layer[] = [
   layer(
     'ground',
     [
+      'gpu-worker/src/file-errors.ts',
       'gpu-worker/src/make-folder.ts',
       'gpu-worker/src/process-lock.ts',
       'gpu-worker/src/qformer-tokenizer-files.ts',
+      'gpu-worker/src/regular-file.ts',
     ],
     [],
   ),
-  layer('onnx', ['gpu-worker/src/onnx/'], []),
+  layer('onnx', ['gpu-worker/src/onnx/'], ['ground']),
   layer('runtime', ['gpu-worker/src/runtime/'], ['onnx', 'shared']),
   layer('builder', ['gpu-worker/src/builder/'], ['onnx', 'ground', 'shared']),
   layer('decoding', ['gpu-worker/src/engine/decoding/'], ['shared']),

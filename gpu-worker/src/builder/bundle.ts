@@ -1,14 +1,16 @@
 /** Makes sure that the bundle of a checkpoint exists: builds it in a temporary folder and renames that. */
 
 import { createHash } from 'node:crypto';
-import { copyFile, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
+import { explainFileError, isAbsent, naming } from '../file-errors.ts';
 import { makeFolder } from '../make-folder.ts';
 import { elementCount } from '../onnx/weight.ts';
 import { lock } from '../process-lock.ts';
 import { QFORMER_TOKENIZER, QFORMER_TOKENIZER_FILES } from '../qformer-tokenizer-files.ts';
+import { readRegular, readText } from '../regular-file.ts';
 import type { BaseOptions } from './checkpoint/base-folder.ts';
 import { finiteTensors } from './checkpoint/finite-tensors.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
@@ -68,6 +70,9 @@ const SIDECARS = [
   'LICENSE',
 ];
 const CONFIG = 'config.json';
+const READ_ONLY = 0o444;
+/** Of a file that is copied: as much as a tokenizer may have. */
+const MAX_SIDECAR_BYTES = 64 << 20;
 /** Of a value in the graphs, on average at least: embeddings and norms have more bits than the rest. */
 const LEAST_BYTES: Record<Precision, number> = { fp32: 4, int8: 1, int4: 0.5 };
 /** Composed of the checkpoint's files rather than copied. */
@@ -78,10 +83,33 @@ const COMPOSED: Readonly<Record<string, (checkpoint: string) => Promise<string>>
 
 /**
  * Folder of the bundle of `checkpointDir`, built first where there is none that fits.
- * @throws CheckpointError naming what the builder does not know or does not find in the checkpoint
+ * @throws CheckpointError naming what the builder does not know or does not find in the checkpoint, or the file or folder
+ * that cannot be used, and what to do
  * @example await ensureBundle('checkpoints/mine', { bundles: '.bundles', precision: 'int8' })
  */
-export async function ensureBundle(
+export async function ensureBundle(checkpointDir: string, options: EnsureOptions): Promise<string> {
+  try {
+    return await ensure(checkpointDir, options);
+  } catch (error) {
+    if (error instanceof CheckpointError) throw error;
+    throw await asCheckpointError(error, options.bundles, (message) => message);
+  }
+}
+
+/** Errors of the file system, and of the checkpoint, as they are said to people; others stay what they are. */
+async function asCheckpointError(
+  error: unknown,
+  bundles: string,
+  explain: (message: string) => string,
+): Promise<unknown> {
+  const message =
+    error instanceof CheckpointError
+      ? error.message
+      : await explainFileError(error, [{ folder: bundles, advice: ADVICE }]);
+  return message === null ? error : new CheckpointError(explain(message), { cause: error });
+}
+
+async function ensure(
   checkpointDir: string,
   {
     bundles,
@@ -106,12 +134,18 @@ export async function ensureBundle(
     return { identity: { name, revision, precision }, bundle: folder };
   };
   const known = await identify('read');
-  if (await isUsable(known.bundle, checkpoint, known.identity)) return known.bundle;
+  if (await isServable(known.bundle, checkpoint, known.identity)) return known.bundle;
 
+  // Not even a lock can be made on a disk that a killed build has filled.
+  await removeAbandoned(bundles);
   // One builds, the others wait for it: builds that run at the same time would all be right, and slow.
   const path = join(bundles, '.locks', basename(known.bundle));
-  await using _lock = await lock(path, { wait: waitBeside, signal: new AbortController().signal });
-  if (await isUsable(known.bundle, checkpoint, known.identity)) return known.bundle;
+  await using _lock = await lock(path, {
+    wait: waitBeside,
+    signal: new AbortController().signal,
+    advice: ADVICE,
+  });
+  if (await isServable(known.bundle, checkpoint, known.identity)) return known.bundle;
   await removeAbandoned(bundles);
   // The weights are read now: a file that has decayed since its revision was remembered has another one.
   const { bundle, identity } = await identify('renew');
@@ -120,8 +154,7 @@ export async function ensureBundle(
     await build(source, draft, identity, { onProgress, ignoredKeys });
     if (!(await isUsable(bundle, checkpoint, identity))) await moveDraft(draft, bundle);
   } catch (error) {
-    if (!(error instanceof CheckpointError)) throw error;
-    throw new CheckpointError(source.explain(error.message), { cause: error });
+    throw await asCheckpointError(error, bundles, source.explain);
   } finally {
     await rm(draft, { recursive: true, force: true });
   }
@@ -195,9 +228,15 @@ async function write(
     files,
   };
   const full: BundleManifest = { ...members, digest: digestOfManifest(jsonOf(members)) };
-  await using file = await open(join(draft, MANIFEST), 'wx');
-  await file.writeFile(`${JSON.stringify(full, null, 2)}\n`);
-  await file.sync();
+  const path = join(draft, MANIFEST);
+  const text = `${JSON.stringify(full, null, 2)}\n`;
+  await naming(path, () => writeFile(path, text, { flag: 'wx', flush: true }));
+  await protect(draft, [MANIFEST, ...paths]);
+}
+
+/** What is served is mapped into memory: nobody writes into these files by mistake. They are replaced as a whole. */
+async function protect(bundle: string, paths: readonly string[]): Promise<void> {
+  for (const path of paths) await chmod(join(bundle, path), READ_ONLY);
 }
 
 function sourceBytesOf(graphs: BundlePlan['graphs']): number {
@@ -239,8 +278,11 @@ async function copySidecars(
     const target = join(draft, file);
     await makeFolder(dirname(target));
     const compose = COMPOSED[file];
-    if (compose === undefined) await copyFile(join(checkpoint, file), target);
-    else await writeFile(target, await compose(checkpoint));
+    const content =
+      compose === undefined
+        ? await readRegular(join(checkpoint, file), MAX_SIDECAR_BYTES)
+        : await compose(checkpoint);
+    await naming(target, () => writeFile(target, content));
   }
   return files;
 }
@@ -251,16 +293,33 @@ async function filesOf(checkpoint: string): Promise<string[]> {
 
 /** Path of the model card, and the license and the model's name that its front matter gives. */
 async function modelCard({ folder, suffix }: OpenCheckpoint) {
-  const text = await readFile(join(folder, MODEL_CARD), 'utf8').catch(() => null);
+  const text = await readText(join(folder, MODEL_CARD), MAX_SIDECAR_BYTES).catch((error) => {
+    if (isAbsent(error)) return null;
+    throw error;
+  });
   if (text === null) return {};
   const frontMatter = /^---\n([\s\S]*?)\n---/.exec(text)?.[1] ?? '';
-  const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(frontMatter)?.[1];
+  const field = (name: string) =>
+    new RegExp(`^${name}:\\s*(\\S{1,200})`, 'm').exec(frontMatter)?.[1];
   const [license, name] = [field('license'), field('model_name')];
   return {
     model_card: MODEL_CARD,
     ...(license === undefined ? {} : { license }),
     ...(name === undefined ? {} : { name: `${name}${suffix}` }),
   };
+}
+
+/** As `isUsable`; what earlier versions left writable is so no longer, if it is ours. */
+async function isServable(
+  bundle: string,
+  checkpoint: string,
+  identity: Identity,
+): Promise<boolean> {
+  if (!(await isUsable(bundle, checkpoint, identity))) return false;
+  await readManifest(bundle)
+    .then(({ files }) => protect(bundle, [MANIFEST, ...files.map(({ path }) => path)]))
+    .catch(() => {});
+  return true;
 }
 
 /** Whether the bundle is complete, of this format and revision, and holds the checkpoint's own tokenizer. */

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
 import { Piscina } from 'piscina';
+import { explained } from '../file-errors.ts';
 import { MANIFEST, readManifest } from './manifest.ts';
 import { sha256OfFile } from './revision.ts';
 
@@ -47,5 +48,5 @@ export async function findDamage(bundle: string): Promise<string[]> {
 
 /** Makes a bundle one that is built anew when it is looked for again. */
 export async function discardBundle(bundle: string): Promise<void> {
-  await rm(join(bundle, MANIFEST), { force: true });
+  await explained(() => rm(join(bundle, MANIFEST), { force: true }));
 }

@@ -1,20 +1,17 @@
 /** A thread that computes the SHA-256 of files: synchronous reads, which cost it nothing but its own time. */
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
+import { openRegular } from '../regular-file.ts';
 
 const CHUNK_BYTES = 2 ** 22;
 
 /** @returns hex digits */
-export default function digestOf(path: string): string {
+export default async function digestOf(path: string): Promise<string> {
   const hash = createHash('sha256');
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-  const file = openSync(path, 'r');
-  try {
-    for (let count = readSync(file, chunk); count > 0; count = readSync(file, chunk)) {
-      hash.update(chunk.subarray(0, count));
-    }
-  } finally {
-    closeSync(file);
+  await using file = await openRegular(path);
+  for (let count = readSync(file.fd, chunk); count > 0; count = readSync(file.fd, chunk)) {
+    hash.update(chunk.subarray(0, count));
   }
   return hash.digest('hex');
 }

@@ -1,6 +1,5 @@
 /** Reads the manifest of a bundle. */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BundleManifest,
@@ -8,13 +7,14 @@ import {
   type RetrievalManifest,
 } from '@blip2/shared/bundle-manifest';
 import * as z from 'zod/mini';
+import { readText } from '../regular-file.ts';
 
 export const MANIFEST = 'manifest.json';
 
 /** @throws Error when the folder holds no manifest of this format, or one that is not as it was written */
 export async function readManifest(bundle: string): Promise<BundleManifest> {
   const path = join(bundle, MANIFEST);
-  const written = parse(path, await readFile(path, 'utf8'));
+  const written = parse(path, await readText(path));
   const result = BundleManifest.safeParse(written);
   if (!result.success) throw new Error(`${path}: ${z.prettifyError(result.error)}`);
   if (digestOfManifest(written as object) === result.data.digest) return result.data;

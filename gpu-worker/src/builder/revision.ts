@@ -1,9 +1,10 @@
 /** The revision of a checkpoint: SHA-256 over its config and weights. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { naming } from '../file-errors.ts';
 import { makeFolder } from '../make-folder.ts';
+import { openRegular, readText } from '../regular-file.ts';
 
 /** A file, or a text that was derived, under the name that goes into the hash. */
 export type RevisionInput = { label: string } & ({ path: string } | { text: string });
@@ -25,7 +26,7 @@ export async function checkpointRevision(
   const marks: string[] = [];
   for (const input of inputs) marks.push(await markOf(input));
   const entry = join(cache, createHash('sha256').update(marks.join('\n')).digest('hex'));
-  const cached = use === 'read' ? await readFile(entry, 'utf8').catch(() => '') : '';
+  const cached = use === 'read' ? await readText(entry).catch(() => '') : '';
   if (/^[0-9a-f]{64}$/.test(cached)) return cached;
 
   const hash = createHash('sha256');
@@ -52,8 +53,13 @@ function sha256OfText(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
+/** @throws FileError when it is no regular file of its folder */
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  await using file = await openRegular(path);
+  const chunks = file.createReadStream({ highWaterMark: 1 << 20, autoClose: false });
+  await naming(path, async () => {
+    for await (const chunk of chunks) hash.update(chunk);
+  });
   return hash.digest('hex');
 }

@@ -6,9 +6,11 @@
  *                                     refs/<revision>                the commit that a branch or tag was last
  *                                     .no_exist/<commit>/<path>      files that the commit is known not to have
  */
-import { copyFile, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { naming } from '../file-errors.ts';
 import { makeFolder } from '../make-folder.ts';
+import { readText } from '../regular-file.ts';
 import type { HubFile } from './client.ts';
 import type { Destination } from './destination.ts';
 import { isInstructBlip, type Missing, missingIn } from './missing-files.ts';
@@ -35,7 +37,7 @@ export async function lookUp(
   const repository = modelFolder(model, options);
   const ref = isCommit(model.revision)
     ? model.revision
-    : await readFile(refPath(repository, model.revision), 'utf8').catch(() => '');
+    : await readText(refPath(repository, model.revision)).catch(() => '');
   const commit = ref.trim();
   if (!isCommit(commit)) return undefined;
   const folder = snapshotFolder(repository, commit);
@@ -57,7 +59,7 @@ export async function cachedCheckpoint(
   return options.offline || cached.unknown.length === 0 ? cached.folder : undefined;
 }
 
-const ADVICE = 'HF_HUB_CACHE chooses another place.';
+export const CACHE_ADVICE = 'HF_HUB_CACHE chooses another place.';
 
 /** Where the files of a commit go: verified bytes into blobs/, and a link to them into the snapshot. */
 export function cacheDestination(model: ModelId, commit: string, options: HubOptions): Destination {
@@ -72,10 +74,10 @@ export function cacheDestination(model: ModelId, commit: string, options: HubOpt
       relative(options.cache, repository),
       `${commit}.pull.lock`,
     ),
-    advice: ADVICE,
+    advice: CACHE_ADVICE,
     prepare: async () => {
-      await makeFolder(join(repository, 'blobs'), ADVICE);
-      await makeFolder(folder, ADVICE);
+      await makeFolder(join(repository, 'blobs'), CACHE_ADVICE);
+      await makeFolder(folder, CACHE_ADVICE);
     },
     check: async () => {},
     targetOf: blobOf,
@@ -112,7 +114,7 @@ function isCommit(text: string): boolean {
 }
 
 async function link(blob: string, path: string): Promise<void> {
-  await makeFolder(dirname(path), ADVICE);
+  await makeFolder(dirname(path), CACHE_ADVICE);
   await rm(path, { force: true });
   await symlink(relative(dirname(path), blob), path).catch(async (error: NodeJS.ErrnoException) => {
     // Another library was faster by a moment.
@@ -126,7 +128,7 @@ async function link(blob: string, path: string): Promise<void> {
 async function writeWhole(path: string, text: string): Promise<void> {
   await makeFolder(dirname(path));
   const draft = `${path}.${process.pid}.tmp`;
-  await writeFile(draft, text);
+  await naming(draft, () => writeFile(draft, text));
   await rename(draft, path);
 }
 

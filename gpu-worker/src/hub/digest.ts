@@ -1,6 +1,6 @@
 /** Digests of files as a hub lists them. */
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { openRegular } from '../regular-file.ts';
 import type { HubFile } from './client.ts';
 
 /** A hash that gives the file's digest once it was fed all its bytes. */
@@ -11,7 +11,9 @@ export function newHash({ digest, size }: HubFile): Hash {
 }
 
 export async function feed(hash: Hash, path: string): Promise<void> {
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  await using file = await openRegular(path);
+  const chunks = file.createReadStream({ highWaterMark: 1 << 20, autoClose: false });
+  for await (const chunk of chunks) hash.update(chunk);
 }
 
 /** Hex digest of a file on disk, of the kind that the hub gives for `file`. */

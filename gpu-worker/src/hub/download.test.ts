@@ -150,7 +150,7 @@ describe('a download', () => {
     await mkdir(dirname(partial), { recursive: true });
     await symlink('/dev/full', partial);
     await expect(fixture.pull()).rejects.toThrow(
-      `${SHARD} cannot be written to ${partial}: the disk is full.`,
+      `${SHARD} cannot be written to ${partial}: the disk is full (ENOSPC).`,
     );
     expect(fixture.waits).toEqual([]);
   });

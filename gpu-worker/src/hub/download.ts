@@ -2,6 +2,7 @@
 import { createWriteStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
+import { reasonOf } from '../file-errors.ts';
 import type { HubFile } from './client.ts';
 import { feed, newHash } from './digest.ts';
 import { HubError, InterruptedError } from './errors.ts';
@@ -142,10 +143,8 @@ function asInterrupted(cause: unknown, message: string): InterruptedError {
 }
 
 function notWritten(name: string, path: string, cause: NodeJS.ErrnoException): HubError {
-  const reason =
-    cause.code === 'ENOSPC' || cause.code === 'EDQUOT' ? 'the disk is full' : cause.message;
   return new HubError(
-    `${name} cannot be written to ${path}: ${reason}. The next pull continues what is there.`,
+    `${name} cannot be written to ${path}: ${reasonOf(cause)}. The next pull continues what is there.`,
     { cause },
   );
 }

@@ -1,9 +1,10 @@
 /** What a folder of the cache lacks of a checkpoint: other libraries pull only the files that they need. */
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { QFORMER_TOKENIZER_FILES } from '../qformer-tokenizer-files.ts';
+import { readText } from '../regular-file.ts';
 import {
   hasQFormerTokenizer,
   hasTokenizer,
@@ -53,7 +54,7 @@ export async function missingIn(
   const isTokenizerThere = hasTokenizer(names) || hasTokenizerOfBase(weights, names);
   if (isTokenizerNeeded && !isTokenizerThere) needed.push('its tokenizer');
   if (own !== undefined && isShardIndex(own)) {
-    const shards = shardNames(await readFile(join(folder, own), 'utf8'));
+    const shards = shardNames(await readText(join(folder, own)));
     needed.push(...(shards?.filter((shard) => !names.includes(shard)) ?? [own]));
   }
   const isInstruct = await isInstructBlip(folder);
@@ -72,7 +73,7 @@ const InstructBlip = z.object({ model_type: z.literal('instructblip') });
 
 /** @param folder whose config says so; false where there is none that can be read */
 export async function isInstructBlip(folder: string): Promise<boolean> {
-  const text = await readFile(join(folder, 'config.json'), 'utf8').catch(() => '');
+  const text = await readText(join(folder, 'config.json')).catch(() => '');
   try {
     return InstructBlip.safeParse(JSON.parse(text)).success;
   } catch {

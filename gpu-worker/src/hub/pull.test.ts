@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { lstat, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -109,6 +110,28 @@ describe('pulling a model', () => {
     expect(fixture.hub.downloads).toEqual(['model.safetensors.index.json']);
   });
 
+  it('says which file of the cache is in the way, and which setting chooses another place', async () => {
+    await using fixture = await HubFixture.open();
+    await mkdir(join(fixture.folder, 'config.json'), { recursive: true });
+    await expect(fixture.pull()).rejects.toThrow(
+      /config\.json cannot be \w+: it is a folder \(\w+\)\. .* HF_HUB_CACHE chooses another place\.$/,
+    );
+    await rm(join(fixture.cache, '.locks'), { recursive: true });
+    await writeFile(join(fixture.cache, '.locks'), '');
+    await expect(fixture.pull()).rejects.toThrow(
+      /cannot be made: .*\.locks is a file\. HF_HUB_CACHE chooses another place\.$/,
+    );
+  });
+
+  it('does not wait for a pipe that lies in the place of a file', async () => {
+    await using fixture = await HubFixture.open();
+    await mkdir(dirname(fixture.folder), { recursive: true });
+    await mkdir(fixture.folder);
+    spawnSync('mkfifo', [join(fixture.folder, 'config.json')]);
+    await fixture.pull();
+    await fixture.expectWhole();
+  });
+
   it('ends the other downloads when one fails', async () => {
     await using fixture = await HubFixture.open();
     fixture.hub.intercept = ({ server, path }, response) => {
@@ -123,6 +146,17 @@ describe('pulling a model', () => {
 });
 
 describe('a target folder', () => {
+  it('gets the file itself in the place of a link to one elsewhere', async () => {
+    await using fixture = await HubFixture.open();
+    const out = join(fixture.cache, 'mine');
+    const elsewhere = join(fixture.cache, 'elsewhere');
+    await mkdir(out);
+    await writeFile(elsewhere, fixture.hub.files.get('config.json') ?? '');
+    await symlink(elsewhere, join(out, 'config.json'));
+    await fixture.pull({ out });
+    expect((await lstat(join(out, 'config.json'))).isFile()).toBe(true);
+  });
+
   it('gets the files, and those that are right are not fetched again', async () => {
     await using fixture = await HubFixture.open();
     const out = join(fixture.cache, 'mine');

@@ -1,8 +1,9 @@
 /** Brings a checkpoint from a hub onto this machine: all its files of one commit, each verified. */
 import { statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { explainFileError } from '../file-errors.ts';
 import { lock } from '../process-lock.ts';
-import { cacheDestination, lookUp } from './cache.ts';
+import { CACHE_ADVICE, cacheDestination, lookUp } from './cache.ts';
 import { HubClient } from './client.ts';
 import { folderDestination } from './destination.ts';
 import { HubError } from './errors.ts';
@@ -42,6 +43,20 @@ export type PullOptions = {
 export async function pull(
   model: ModelId,
   hub: HubOptions,
+  options: PullOptions = {},
+): Promise<string> {
+  try {
+    return await bring(model, hub, options);
+  } catch (error) {
+    const place = { folder: hub.cache, advice: CACHE_ADVICE };
+    const why = await explainFileError(error, options.out === undefined ? [place] : []);
+    throw why === null ? error : new HubError(why, { cause: error });
+  }
+}
+
+async function bring(
+  model: ModelId,
+  hub: HubOptions,
   {
     onProgress = () => {},
     out,
@@ -51,7 +66,7 @@ export async function pull(
     stallMs = 30_000,
     wait = waitForClock,
     freeBytes = freeBytesOf,
-  }: PullOptions = {},
+  }: PullOptions,
 ): Promise<string> {
   if (hub.offline) return await offline(model, hub, isTokenizerNeeded);
   const stop = new AbortController();
@@ -67,7 +82,11 @@ export async function pull(
   const destination =
     out === undefined ? cacheDestination(model, commit, hub) : folderDestination(resolve(out));
   await destination.prepare();
-  await using _lock = await lock(destination.lockPath, { wait, signal: stop.signal });
+  await using _lock = await lock(destination.lockPath, {
+    wait,
+    signal: stop.signal,
+    advice: destination.advice,
+  });
   const snapshot = new Snapshot({ client, model, commit, destination, stallMs, retry, objection });
   const listed = await client.files(commit);
   const contents = await snapshot.contents(selectFiles(listed, model, isTokenizerNeeded), listed);

@@ -53,6 +53,7 @@ describe('a checkpoint', () => {
 
   it.each([
     ['/nowhere', 'There is no folder or file /nowhere.'],
+    [`/${'n'.repeat(300)}`, 'cannot be looked at: its name is too long (ENAMETOOLONG). Choose'],
     ['./nowhere/else', 'There is no folder or file '],
     ['nowhere', '"nowhere" names no model'],
     ['tests/nothing', 'There is no folder or file '],

@@ -1,6 +1,7 @@
 /** What a checkpoint is called → where it is: a folder or file is itself, a model on a hub is in the cache or pulled. */
 import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
+import { explainFileError, isAbsent } from '../file-errors.ts';
 import { cachedCheckpoint, lookUp } from './cache.ts';
 import { HubError, InterruptedError } from './errors.ts';
 import { type ModelId, parseModelId } from './model-id.ts';
@@ -19,9 +20,14 @@ export async function resolveCheckpoint(
   options: PullOptions = {},
 ): Promise<string> {
   const path = resolve(text);
-  if ((await stat(path).catch(() => null)) !== null) return path;
-  if (isAbsolute(text) || /^[.~]/.test(text))
-    throw new HubError(`There is no folder or file ${path}.`);
+  const isPath = isAbsolute(text) || /^[.~]/.test(text);
+  const found = await stat(path).catch(async (cause: unknown) => {
+    const why = isPath && !isAbsent(cause) ? await explainFileError(cause) : null;
+    if (why !== null) throw new HubError(why, { cause });
+    return null;
+  });
+  if (found !== null) return path;
+  if (isPath) throw new HubError(`There is no folder or file ${path}.`);
   try {
     return await cachedOrPulled(parseModelId(text, hub.endpoint), hub, options);
   } catch (error) {

@@ -1,7 +1,7 @@
 /** The files of one commit that a bundle needs: which there are, and bringing those that are missing. */
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../make-folder.ts';
+import { readText } from '../regular-file.ts';
 import type { HubClient, HubFile } from './client.ts';
 import type { Destination } from './destination.ts';
 import { download, partialSize } from './download.ts';
@@ -124,7 +124,7 @@ export class Snapshot {
 
   async #textOf(file: HubFile): Promise<string> {
     await this.#bring(await this.#content([file]), () => {});
-    return await readFile(join(this.#options.destination.folder, file.path), 'utf8');
+    return await readText(join(this.#options.destination.folder, file.path));
   }
 
   async #bring(

@@ -1,6 +1,7 @@
 /** An ONNX graph under construction: nodes are added first, weights are read only when it is saved. */
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { naming } from '../file-errors.ts';
 import {
   type Attribute,
   type Dim,
@@ -158,7 +159,8 @@ export class Graph {
   async save(folder: string, onBytes: (bytes: number) => void = () => {}): Promise<string[]> {
     const { model, weights } = this.files;
     const initializers = [...this.#constants.values()];
-    await using weightsFile = await open(join(folder, weights), 'wx');
+    const path = join(folder, weights);
+    await using weightsFile = await open(path, 'wx');
     let at = 0;
     for (const [name, weight] of this.#weights) {
       const { dims, type = 'float32' } = weight;
@@ -174,7 +176,7 @@ export class Graph {
         at = offset;
         for await (const chunk of weight.chunks()) {
           const chunkBytes = bytesOf(chunk);
-          await weightsFile.write(chunkBytes, 0, chunkBytes.length, at);
+          await naming(path, () => weightsFile.write(chunkBytes, 0, chunkBytes.length, at));
           at += chunkBytes.length;
         }
         ensureBytes(name, at - offset, bytes);
@@ -183,9 +185,10 @@ export class Graph {
       }
       onBytes(weight.sourceBytes);
     }
-    await weightsFile.sync();
+    await naming(path, () => weightsFile.sync());
     const bytes = encodeModel(this.#model(initializers));
-    await writeFile(join(folder, model), bytes, { flag: 'wx', flush: true });
+    const modelPath = join(folder, model);
+    await naming(modelPath, () => writeFile(modelPath, bytes, { flag: 'wx', flush: true }));
     return [model, weights];
   }
 

@@ -1,7 +1,7 @@
 /** Damaged bundles and checkpoints, and builds that meet or are killed. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, open, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -100,7 +100,10 @@ const bundleWith = (name: string, what: string, files: RegExp, damage: Damage) =
       recursive: true,
       filter: (path) => !/-int[48]|checkpoint-/.test(path),
     });
-    for (const path of await filesNamed(folder, files)) await damage(path, given.random);
+    for (const path of await filesNamed(folder, files)) {
+      await chmod(path, 0o644);
+      await damage(path, given.random);
+    }
     await refusesOrIsRight(given, { bundles: folder });
   });
 

@@ -1,6 +1,8 @@
 /** Pointers of git-LFS, which a clone without LFS leaves where the files should be. */
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { isAbsent } from '../../file-errors.ts';
+import { openRegular } from '../../regular-file.ts';
 import { CheckpointError } from '../errors.ts';
 
 const START = 'version https://git-lfs.github.com/spec/';
@@ -29,7 +31,10 @@ export async function expectNoPointers(folder: string, files: readonly string[])
 
 /** A cache of which some was deleted holds links to what is gone. */
 async function expectFile(path: string): Promise<void> {
-  const found = await stat(path).catch(() => null);
+  const found = await stat(path).catch((error: unknown) => {
+    if (isAbsent(error)) return null;
+    throw error;
+  });
   // An editor's lock is a link to nothing too, and nobody reads it.
   if (found === null && !basename(path).startsWith('.')) {
     throw new CheckpointError(
@@ -41,7 +46,7 @@ async function expectFile(path: string): Promise<void> {
 export async function isLfsPointer(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => null);
   if (found === null || !found.isFile() || found.size > MAX_POINTER_BYTES) return false;
-  await using file = await open(path);
+  await using file = await openRegular(path);
   const { buffer, bytesRead } = await file.read(Buffer.alloc(START.length), 0, START.length, 0);
   return buffer.subarray(0, bytesRead).toString('latin1') === START;
 }

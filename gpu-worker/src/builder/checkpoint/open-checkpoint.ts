@@ -4,6 +4,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { reasonOf } from '../../file-errors.ts';
 import { CheckpointError } from '../errors.ts';
 import { ADAPTER_CONFIG } from './adapter-config.ts';
 import { vocabularyOf } from './adapter-vocabulary.ts';
@@ -96,8 +97,9 @@ async function orDispose<T>(opened: AsyncDisposable, then: () => Promise<T>): Pr
 }
 
 async function filesOf(folder: string): Promise<string[]> {
-  return await readdir(folder).catch(() => {
-    throw new CheckpointError(`${folder} is not a folder that can be read.`);
+  return await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+    const why = reasonOf(cause);
+    throw new CheckpointError(`${folder} is not a folder that can be read: ${why}.`, { cause });
   });
 }
 

@@ -2,6 +2,7 @@
 import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
+import { isAbsent } from '../../file-errors.ts';
 import { QFORMER_TOKENIZER, QFORMER_TOKENIZER_FILES } from '../../qformer-tokenizer-files.ts';
 import { CheckpointError } from '../errors.ts';
 import { expectKnownSettings } from './tokenizer/known-settings.ts';
@@ -10,7 +11,10 @@ import { BERT, compose, readTokenizer } from './tokenizer-file.ts';
 
 /** Its files that a checkpoint has. */
 export async function qformerTokenizerFiles(checkpoint: string): Promise<string[]> {
-  const names = await readdir(join(checkpoint, QFORMER_TOKENIZER)).catch(() => []);
+  const names = await readdir(join(checkpoint, QFORMER_TOKENIZER)).catch((error: unknown) => {
+    if (isAbsent(error)) return [];
+    throw error;
+  });
   const present = names.map((name) => `${QFORMER_TOKENIZER}/${name}`);
   return QFORMER_TOKENIZER_FILES.filter((file) => present.includes(file));
 }

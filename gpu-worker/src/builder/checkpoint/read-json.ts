@@ -1,5 +1,6 @@
 /** JSON files of a checkpoint. */
-import { readFile } from 'node:fs/promises';
+import { explainFileError, isAbsent } from '../../file-errors.ts';
+import { readText } from '../../regular-file.ts';
 import { CheckpointError } from '../errors.ts';
 
 /** Levels of a file's values: what reads them calls itself for each, and known files have a dozen. */
@@ -7,15 +8,21 @@ const MOST_LEVELS = 100;
 
 /**
  * A file's JSON; `absent` where there is no such file.
- * @throws CheckpointError naming the file when it is no JSON, is nested too deeply, or cannot be read and `absent` is left out
+ * @throws CheckpointError naming the file when it cannot be read, is no JSON, or is nested too deeply
  */
-export async function readJson(path: string, absent?: unknown): Promise<unknown> {
+export async function readJson(
+  path: string,
+  absent?: unknown,
+  maxBytes?: number,
+): Promise<unknown> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readText(path, maxBytes);
   } catch (cause) {
-    if (absent !== undefined) return absent;
-    throw new CheckpointError(`${path} cannot be read.`, { cause });
+    if (absent !== undefined && isAbsent(cause)) return absent;
+    throw new CheckpointError((await explainFileError(cause)) ?? `${path} cannot be read.`, {
+      cause,
+    });
   }
   let value: unknown;
   try {

@@ -35,6 +35,14 @@ const pair = (a: [number, number], b: [number, number]) => ({
   b: { dtype: b[1] - b[0] === 2 ? 'F16' : 'F32', shape: [1], data_offsets: b },
 });
 
+const empty = (count: number, name: (i: number) => string) =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, i) => [
+      name(i),
+      { dtype: 'F32', shape: [0], data_offsets: [0, 0] },
+    ]),
+  );
+
 describe('a safetensors file', () => {
   it.each<[string, Uint8Array]>([
     ['F32', new Uint8Array(Float32Array.of(1, -2.5, 0.15625, 65504).buffer)],
@@ -74,6 +82,22 @@ describe('a safetensors file', () => {
     ['a gap before a tensor', pair([0, 4], [6, 8]), /"b" leaves a gap before it/],
     ['bytes behind the last tensor', tensor('F32', [1], 4), /bytes that belong to no tensor/],
     ['a negative offset', pair([-8, -4], [0, 4]), /data_offsets of tensor "a"/],
+    ['more tensors than any', empty(50_001, (i) => `t${i}`), /50001 tensors, and at most 50000/],
+    [
+      'a long name',
+      empty(1, () => 'module.'.repeat(1000)),
+      /name of 7000 characters, .* most 1000/,
+    ],
+    [
+      'many dimensions',
+      { t: { dtype: 'F32', shape: Array(65).fill(0), data_offsets: [0, 0] } },
+      /"t" has 65 dimensions, and at most 64/,
+    ],
+    [
+      'a long header',
+      `{"__metadata__":{"a":"${'x'.repeat(1 << 24)}"}}`,
+      /has a header of \d+ bytes/,
+    ],
   ])('with %s is refused', async (_, header, message) => {
     const path = await write(header, new Uint8Array(8));
     await expect(readHeader(path)).rejects.toThrow(message);
@@ -82,7 +106,7 @@ describe('a safetensors file', () => {
   it('that is a folder is refused by its path', async () => {
     const path = join(folder, 'folder.safetensors');
     await mkdir(path);
-    await expect(readHeader(path)).rejects.toThrow(`${path}: is not a file`);
+    await expect(readHeader(path)).rejects.toThrow(`${path} is a folder, not a file`);
   });
 
   it('with a header longer than itself is refused', async () => {

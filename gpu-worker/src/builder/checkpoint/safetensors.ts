@@ -1,9 +1,10 @@
 /** Reads one `.safetensors` file: the header as a whole, the tensors a chunk at a time, as float32. */
-import { open } from 'node:fs/promises';
 import * as z from 'zod/mini';
 import { elementCount } from '../../onnx/weight.ts';
+import { openRegular } from '../../regular-file.ts';
 import { CheckpointError } from '../errors.ts';
 import { readExactly, readValues } from './stored-values.ts';
+import { expectTensorCount, expectTensorInBounds, MAX_TENSORS } from './tensor-source.ts';
 
 /** Bytes a value takes in the file. */
 const DTYPE_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8 } as const;
@@ -18,7 +19,8 @@ export type TensorEntry = {
   bytes: number;
 };
 
-const MAX_HEADER_BYTES = 100_000_000;
+/** Some hundred bytes for each tensor. */
+const MAX_HEADER_BYTES = 16 << 20;
 
 const Header = z.record(
   z.string(),
@@ -34,21 +36,24 @@ const Header = z.record(
  * @throws CheckpointError when the header cannot be read or does not agree with the file's length
  */
 export async function readHeader(path: string): Promise<Map<string, TensorEntry>> {
-  await using file = await open(path);
+  await using file = await openRegular(path);
   const fail = (why: string) => new CheckpointError(`${path}: ${why}`);
-  const found = await file.stat();
-  if (!found.isFile()) throw fail('is not a file');
-  const { size } = found;
+  const { size } = await file.stat();
   if (size < 8) throw fail('is too short to be a safetensors file: download it again');
   const length = Number((await readExactly(file, 0, 8)).readBigUInt64LE());
-  if (length > MAX_HEADER_BYTES || 8 + length > size) {
+  if (8 + length > size) {
     throw fail(
       'is cut off or not a safetensors file, its header is longer than the file: download it again',
     );
   }
-  const header = Header.safeParse(
-    parseHeader((await readExactly(file, 8, length)).toString(), fail),
-  );
+  if (length > MAX_HEADER_BYTES) {
+    throw fail(
+      `has a header of ${length} bytes, and at most ${MAX_HEADER_BYTES} are supported, which ${MAX_TENSORS} tensors need: it is damaged`,
+    );
+  }
+  const content = parseHeader((await readExactly(file, 8, length)).toString(), fail);
+  expectTensorCount(Object.keys(content).length, fail);
+  const header = Header.safeParse(content);
   if (!header.success) {
     const [name, member] = header.error.issues[0]?.path ?? [];
     const tensor =
@@ -57,6 +62,7 @@ export async function readHeader(path: string): Promise<Map<string, TensorEntry>
   }
   const entries = new Map<string, TensorEntry>();
   for (const [name, { dtype, shape, data_offsets }] of Object.entries(header.data)) {
+    expectTensorInBounds(name, shape, fail);
     const [start, end] = data_offsets;
     const offset = 8 + length + start;
     if (end < start || 8 + length + end > size) {
@@ -107,7 +113,7 @@ export function readChunks(
   return readValues({ path, ...entry }, from, to);
 }
 
-function parseHeader(text: string, fail: (why: string) => Error): unknown {
+function parseHeader(text: string, fail: (why: string) => Error): object {
   try {
     const { __metadata__: _, ...tensors } = JSON.parse(text);
     return tensors;

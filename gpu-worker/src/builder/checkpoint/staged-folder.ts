@@ -1,8 +1,10 @@
 /** A folder that stands for several: the small files of all, the later ones first, and files written for it. */
-import { copyFile, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { isAbsent, naming } from '../../file-errors.ts';
 import { QFORMER_TOKENIZER } from '../../qformer-tokenizer-files.ts';
+import { readRegular } from '../../regular-file.ts';
 import { qformerTokenizerFiles } from './qformer-tokenizer.ts';
 import { holdsTokenizer, TOKENIZER_FILE } from './tokenizer/token-files.ts';
 
@@ -41,11 +43,16 @@ export async function stageFolder(
       }
       for (const file of files) {
         origins.set(file, join(source.folder, file));
-        await mkdir(dirname(join(folder, file)), { recursive: true });
-        await copyFile(join(source.folder, file), join(folder, file));
+        const target = join(folder, file);
+        await mkdir(dirname(target), { recursive: true });
+        const bytes = await readRegular(join(source.folder, file), MAX_BYTES);
+        await naming(target, () => writeFile(target, bytes));
       }
     }
-    for (const [file, text] of Object.entries(written)) await writeFile(join(folder, file), text);
+    for (const [file, text] of Object.entries(written)) {
+      const target = join(folder, file);
+      await naming(target, () => writeFile(target, text));
+    }
   } catch (error) {
     await dispose();
     throw error;
@@ -65,8 +72,12 @@ async function smallFilesOf({ folder, files = SMALL_FILE }: StageSource): Promis
   const small: string[] = [];
   for (const file of [...(await readdir(folder)), ...(await qformerTokenizerFiles(folder))]) {
     if (!SMALL_FILE.test(file) || !files.test(file)) continue;
-    const found = await stat(join(folder, file));
-    if (found.isFile() && found.size <= MAX_BYTES) small.push(file);
+    // An editor's lock is a link to nothing, and what is no file may have such a name too.
+    const found = await stat(join(folder, file)).catch((error: unknown) => {
+      if (isAbsent(error)) return null;
+      throw error;
+    });
+    if (found?.isFile() && found.size <= MAX_BYTES) small.push(file);
   }
   return small;
 }

@@ -1,5 +1,7 @@
 /** Numbers in a file, read a few MB at a time and widened to float32: what every format of weights comes down to. */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { naming } from '../../file-errors.ts';
+import { openRegular } from '../../regular-file.ts';
 import { CheckpointError } from '../errors.ts';
 
 /** Where the values of one tensor lie, one after another, little-endian. */
@@ -55,9 +57,10 @@ export async function* readValues(
   }
   const { width, widen } = widener;
   const end = offset + to * width;
-  await using file = await open(path);
+  await using file = await openRegular(path);
   for (let at = offset + from * width; at < end; at += CHUNK_BYTES) {
-    yield widen(await readExactly(file, at, Math.min(CHUNK_BYTES, end - at)));
+    const length = Math.min(CHUNK_BYTES, end - at);
+    yield widen(await naming(path, () => readExactly(file, at, length)));
   }
 }
 

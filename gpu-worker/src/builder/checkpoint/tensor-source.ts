@@ -21,6 +21,32 @@ export type StoredTensor = {
 
 export type TensorSource = ReadonlyMap<string, StoredTensor>;
 
+/** Real checkpoints have some thousand tensors, of at most five dimensions, with names of a hundred characters. */
+export const MAX_TENSORS = 50_000;
+const MAX_DIMENSIONS = 64;
+const MAX_NAME_LENGTH = 1000;
+
+/** @throws the error of `fail` where a file has more tensors than any checkpoint */
+export function expectTensorCount(count: number, fail: (why: string) => Error): void {
+  if (count <= MAX_TENSORS) return;
+  throw fail(`it has ${count} tensors, and at most ${MAX_TENSORS} are supported: it is damaged`);
+}
+
+/** @throws the error of `fail` where a name or a shape is longer than any of a checkpoint */
+export function expectTensorInBounds(
+  name: string,
+  shape: readonly number[],
+  fail: (why: string) => Error,
+): void {
+  if (name.length > MAX_NAME_LENGTH) {
+    const why = `has a name of ${name.length} characters, and at most ${MAX_NAME_LENGTH} are supported`;
+    throw fail(`tensor "${name.slice(0, 100)}…" ${why}: it is damaged`);
+  }
+  if (shape.length <= MAX_DIMENSIONS) return;
+  const why = `has ${shape.length} dimensions, and at most ${MAX_DIMENSIONS} are supported`;
+  throw fail(`tensor "${name}" ${why}: it is damaged`);
+}
+
 /** All values of a tensor, or some of them. */
 export async function readAll(
   { shape, read }: StoredTensor,
@@ -107,6 +133,7 @@ export function united(sources: readonly TensorSource[]): TensorSource {
       if (all.has(name)) throw new CheckpointError(`Tensor "${name}" is in two shards.`);
       all.set(name, tensor);
     }
+    expectTensorCount(all.size, (why) => new CheckpointError(`Of all shards together: ${why}.`));
   }
   return all;
 }

@@ -1,9 +1,10 @@
 /** The tokenizer that comes with a checkpoint: graphs do not need it, whoever serves the model does. */
-import { access, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { createTokenizer } from '@blip2/shared/tokenizer';
 import * as z from 'zod/mini';
+import { readText } from '../../regular-file.ts';
 import { CheckpointError } from '../errors.ts';
 import { checkpointName } from './checkpoint.ts';
 import { readJson } from './read-json.ts';
@@ -12,6 +13,7 @@ import { withCleanUp } from './tokenizer/clean-up-decoder.ts';
 import { expectKnownSettings } from './tokenizer/known-settings.ts';
 import { mergeAddedTokens } from './tokenizer/merge-added-tokens.ts';
 import { type Family, readSlowTokenizer } from './tokenizer/slow-tokenizer.ts';
+import { expectTokensInBounds, MAX_TOKENIZER_BYTES } from './tokenizer/token-bounds.ts';
 import { readTokenFiles } from './tokenizer/token-files.ts';
 import { TokenizerJson } from './tokenizer/tokenizer-json.ts';
 
@@ -41,25 +43,25 @@ export async function compose(
   { family, controlIds }: TokenizerOwner,
 ): Promise<string> {
   const path = join(folder, FILE);
-  const hasFile = await access(path).then(
-    () => true,
-    () => false,
-  );
+  const hasFile = (await readdir(folder)).includes(FILE);
   const files = await readTokenFiles(folder);
   if (!hasFile) {
     const { json, roles } = await readSlowTokenizer(folder, family, files);
     const added_tokens = mergeAddedTokens(json, { ...files, roles }, controlIds);
+    expectTokensInBounds({ added_tokens }, folder);
     return `${JSON.stringify(withCleanUp({ ...json, added_tokens }, files.config))}\n`;
   }
-  const text = await readFile(path, 'utf8');
-  const content = await readJson(path).catch((cause: Error) => {
+  const text = await readText(path, MAX_TOKENIZER_BYTES);
+  const content = await readTokenizerJson(path).catch((cause: Error) => {
     const name = checkpointName(folder);
     throw new CheckpointError(`The ${FILE} of ${name} is damaged: ${cause.message}`, { cause });
   });
+  expectTokensInBounds(content, path);
   const json = TokenizerJson.safeParse(content);
   // Of a kind that is not supported; readTokenizer says so to whoever wants to use it.
   if (!json.success) return text;
   const added_tokens = mergeAddedTokens(json.data, files, controlIds);
+  expectTokensInBounds({ added_tokens }, folder);
   const composed = withCleanUp({ ...json.data, added_tokens }, files.config);
   return isDeepStrictEqual(composed, json.data) ? text : `${JSON.stringify(composed)}\n`;
 }
@@ -74,9 +76,13 @@ export async function checkTokenizerFile(
   model: ServedModel & { name: string },
   ignored: readonly string[],
 ): Promise<void> {
-  if (!isOfKnownKind(await readJson(join(folder, FILE)))) return;
+  if (!isOfKnownKind(await readTokenizerJson(join(folder, FILE)))) return;
   expectKnownSettings(await readTokenFiles(folder), ignored);
   await readTokenizer(folder, model);
+}
+
+async function readTokenizerJson(path: string): Promise<unknown> {
+  return await readJson(path, undefined, MAX_TOKENIZER_BYTES);
 }
 
 /** What is of another kind can still be built, for whoever has no texts; one of these kinds must be read as a whole. */
@@ -94,7 +100,7 @@ export async function readTokenizer(
   model: ServedModel & { name: string },
 ): Promise<string> {
   const { kind, name } = model;
-  const text = await readFile(join(bundle, FILE), 'utf8');
+  const text = await readText(join(bundle, FILE), MAX_TOKENIZER_BYTES);
   const fail = (why: string, cause?: unknown) =>
     new CheckpointError(`The tokenizer.json of ${name} ${why}.`, { cause });
   let type: string;

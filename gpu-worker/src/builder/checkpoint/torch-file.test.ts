@@ -138,6 +138,14 @@ describe('a damaged file of torch.save', () => {
     await expect(openTorchFile(await fileOf(bytes))).rejects.toThrow(message);
   });
 
+  it('whose pickle is longer than that of any checkpoint is refused by the bound', async () => {
+    const marks = new Uint8Array(17 << 20).fill(0x28);
+    marks.set([0x80, 2]);
+    await expect(openTorchFile(await fileOf(marks))).rejects.toThrow(
+      /its pickle has more than 16777216 bytes: save the state_dict\(\) alone/,
+    );
+  });
+
   it.each(['state.bin', 'state-legacy.bin', 'trainer.pth'])(
     '%s cut off anywhere is refused by name',
     async (name) => {

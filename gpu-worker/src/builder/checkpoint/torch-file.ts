@@ -1,10 +1,12 @@
 /** Reads what `torch.save` wrote, without running it: zip archives of torch 1.6 and later, and the older format. */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { naming } from '../../file-errors.ts';
 import { elementCount } from '../../onnx/weight.ts';
+import { openRegular } from '../../regular-file.ts';
 import { CheckpointError } from '../errors.ts';
 import { PickleError } from './pickle-reader.ts';
 import { readExactly } from './stored-values.ts';
-import type { StoredTensor } from './tensor-source.ts';
+import { expectTensorCount, expectTensorInBounds, type StoredTensor } from './tensor-source.ts';
 import { readLegacyFile } from './torch-legacy.ts';
 import { type TorchFile, TorchTensor, torchPickle } from './torch-pickle.ts';
 import { stridedTensor } from './torch-strides.ts';
@@ -12,7 +14,7 @@ import { unpickle } from './unpickle.ts';
 import { readZipDirectory } from './zip-directory.ts';
 
 /** Without weights, a pickle is small: that of a checkpoint with its optimizer has a few MB. */
-const MAX_PICKLE_BYTES = 64 << 20;
+const MAX_PICKLE_BYTES = 16 << 20;
 
 const WEB_PAGE = 'a web page: the download went wrong';
 /** Beginnings of what is often named `.bin` too. */
@@ -34,10 +36,10 @@ export async function openTorchFile(
   path: string,
 ): Promise<{ tensors: Map<string, StoredTensor>; beside: ReadonlyMap<unknown, unknown> }> {
   const fail = (why: string, cause?: unknown) => new CheckpointError(`${path}: ${why}.`, { cause });
-  await using file = await open(path);
+  await using file = await openRegular(path);
   const { size } = await file.stat();
   try {
-    const { root, locate } = await readFile(file, size, fail);
+    const { root, locate } = await naming(path, () => readFile(file, size, fail));
     const { state, beside } = stateDict(root, fail);
     const tensors = new Map<string, StoredTensor>();
     for (const [name, value] of state) {
@@ -88,7 +90,10 @@ async function readArchive(file: FileHandle, size: number, fail: Fail): Promise<
     const text = (await readExactly(file, order.offset, order.bytes)).toString().trim();
     if (text !== 'little') throw fail(`has ${text}-endian numbers: save it again on this machine`);
   }
-  if (bytes > MAX_PICKLE_BYTES) throw fail(`its data.pkl of ${bytes} bytes is too long`);
+  if (bytes > MAX_PICKLE_BYTES)
+    throw fail(
+      `its data.pkl has ${bytes} bytes, and at most ${MAX_PICKLE_BYTES} are supported: save the state_dict() alone`,
+    );
   const { value } = unpickle(await readExactly(file, offset, bytes), 0, torchPickle());
   return { root: value, locate: (key) => members.get(`${folder}data/${key}`) };
 }
@@ -104,6 +109,7 @@ function stateDict(
   const key = NESTED.find((name) => root.get(name) instanceof Map);
   const inner: ReadonlyMap<unknown, unknown> = key === undefined ? root : root.get(key);
   const beside = new Map(key === undefined ? [] : [...root].filter(([name]) => name !== key));
+  expectTensorCount(inner.size, fail);
   const state: [string, TorchTensor][] = [];
   for (const [name, value] of inner) {
     if (typeof name === 'string' && value instanceof TorchTensor) state.push([name, value]);
@@ -113,6 +119,7 @@ function stateDict(
       );
   }
   if (state.length === 0) throw fail('holds no tensors');
+  for (const [name, { shape }] of state) expectTensorInBounds(name, shape, fail);
   return { state, beside };
 }
 

@@ -52,7 +52,8 @@ async function readHead(
     } catch (error) {
       if (!(error instanceof PickleCutOff)) throw error;
       if (bytes.length === size) throw fail('is cut off');
-      if (bytes.length === maxPickleBytes) throw fail('its pickle is too long');
+      if (bytes.length === maxPickleBytes)
+        throw fail(`its pickle has more than ${maxPickleBytes} bytes: save the state_dict() alone`);
     }
   }
 }

@@ -34,6 +34,16 @@ describe('a pickle', () => {
     expect(unpickle(hex('80024b012e80024b022e'), 5, options)).toEqual({ value: 2, end: 10 });
   });
 
+  it('cannot have calls read one list again and again', () => {
+    const list = `5d7100 28${'4e'.repeat(1000)}65 30`;
+    const dict = Buffer.from('ccollections\nOrderedDict\n').toString('hex');
+    const call = '6801 6800 85 52 30';
+    const pickle = (calls: number) =>
+      hex(`8002 ${list} ${dict}7101 30 ${call.repeat(calls)} 4e 2e`);
+    expect(read(pickle(1))).toBe(null);
+    expect(() => read(pickle(100))).toThrow(/read more entries of lists than it has bytes/);
+  });
+
   it.each<[string, Buffer, RegExp]>([
     ['a global', Buffer.from('\x80\x02cos\nsystem\n.', 'latin1'), /asks for "os\.system"/],
     ['a built-in', Buffer.from('\x80\x02cbuiltins\neval\n.', 'latin1'), /"builtins\.eval"/],

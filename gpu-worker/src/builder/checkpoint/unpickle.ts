@@ -43,10 +43,14 @@ class Unpickler {
   readonly #options: PickleOptions;
   readonly #stack: unknown[] = [];
   readonly #memo = new Map<number, unknown>();
+  /** Entries of lists that calls have read. A list may be named again in two bytes: honest files give each to one call. */
+  #entriesRead = 0;
+  readonly #maxEntriesRead: number;
 
   constructor(bytes: Buffer, start: number, options: PickleOptions) {
     this.#reader = new PickleReader(bytes, start);
     this.#options = options;
+    this.#maxEntriesRead = bytes.length;
   }
 
   run(): { value: unknown; end: number } {
@@ -236,6 +240,10 @@ class Unpickler {
     const [callable, args] = this.#popSome(2);
     if (!(callable instanceof PickleCall) || !Array.isArray(args)) {
       throw damaged('it calls what is no function');
+    }
+    for (const arg of args) if (Array.isArray(arg)) this.#entriesRead += arg.length;
+    if (this.#entriesRead > this.#maxEntriesRead) {
+      throw damaged('its calls read more entries of lists than it has bytes');
     }
     this.#push(callable.call(args));
   }

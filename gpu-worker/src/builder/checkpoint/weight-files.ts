@@ -6,7 +6,13 @@ import { parseOrThrow } from '../config/schema-helpers.ts';
 import { CheckpointError } from '../errors.ts';
 import { readJson } from './read-json.ts';
 import { readChunks, readHeader } from './safetensors.ts';
-import { renamed, type StoredTensor, type TensorSource, united } from './tensor-source.ts';
+import {
+  expectTensorCount,
+  renamed,
+  type StoredTensor,
+  type TensorSource,
+  united,
+} from './tensor-source.ts';
 import { openTorchFile } from './torch-file.ts';
 
 export type WeightFiles = {
@@ -69,6 +75,7 @@ async function shardsOf(
   const path = join(folder, file);
   const { weight_map } = parseOrThrow(ShardIndex, await readJson(path), path);
   const shardOf = new Map(Object.entries(weight_map));
+  expectTensorCount(shardOf.size, (why) => new CheckpointError(`${path}: ${why}.`));
   const files = [...new Set(shardOf.values())].sort();
   if (files.length === 0) throw new CheckpointError(`${path} names no shard.`);
   const missing = files.filter((shard) => !present.includes(shard));
@@ -126,6 +133,7 @@ export async function openWeights(
   { format, files, index }: WeightFiles,
 ): Promise<{ tensors: TensorSource; beside: Beside }> {
   const sources: TensorSource[] = [];
+  const named = Map.groupBy(index?.shardOf ?? [], ([, shard]) => shard);
   let beside: Beside = new Map();
   for (const file of files) {
     const path = join(folder, file);
@@ -133,8 +141,8 @@ export async function openWeights(
       format === 'safetensors'
         ? { tensors: await openSafetensors(path), beside }
         : await openTorchFile(path);
-    for (const [name, shard] of index?.shardOf ?? []) {
-      if (shard !== file || opened.tensors.has(name)) continue;
+    for (const [name] of named.get(file) ?? []) {
+      if (opened.tensors.has(name)) continue;
       throw new CheckpointError(
         `${join(folder, index?.file ?? '')} says that "${name}" is in ${file}, which does not hold it: index and shards are of different saves. Download the checkpoint again.`,
       );

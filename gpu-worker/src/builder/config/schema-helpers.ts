@@ -13,6 +13,9 @@ export const layerCount = z.int().check(z.positive(), z.maximum(1000));
 export const withDefault = <T extends z.ZodMiniType>(schema: T, value: z.input<T>) =>
   z._default(schema, value as never);
 
+/** A file may be wrong in every member. */
+const MAX_FAULTS = 20;
+
 /** @throws CheckpointError naming the file, and each member that does not fit */
 export function parseOrThrow<T extends z.ZodMiniType>(
   schema: T,
@@ -21,7 +24,7 @@ export function parseOrThrow<T extends z.ZodMiniType>(
 ): z.infer<T> {
   const result = schema.safeParse(json, { error: z.locales.en().localeError });
   if (result.success) return result.data;
-  const faults = result.error.issues.map(({ path: keys, message }) => {
+  const faults = result.error.issues.slice(0, MAX_FAULTS).map(({ path: keys, message }) => {
     const value = keys.reduce<unknown>((inner, key) => memberOf(inner, key), json);
     const shown = value === undefined ? 'is missing' : `= ${shortly(value)}`;
     return keys.length === 0 ? message : `${keys.join('.')} ${shown}: ${message}`;

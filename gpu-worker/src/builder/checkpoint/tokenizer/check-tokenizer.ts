@@ -5,6 +5,7 @@ import * as z from 'zod/mini';
 import { shortly } from '../../config/strict-keys.ts';
 import { CheckpointError } from '../../errors.ts';
 import { type Frame, frameTokens } from './frame-tokens.ts';
+import { shownToken } from './token-bounds.ts';
 import type { TokenizerConfig } from './token-files.ts';
 import { type TokenizerJson, vocabularyOf } from './tokenizer-json.ts';
 
@@ -36,7 +37,7 @@ function expectIdsWithin(file: TokenizerJson, vocab: number): void {
   for (const { id, content } of tokens) {
     if (id < vocab || controls.has(id)) continue;
     throw new CheckpointError(
-      `tokenizer.json: "${content}" has the id ${id}, and the model has ${vocab} tokens.`,
+      `tokenizer.json: "${shownToken(content)}" has the id ${id}, and the model has ${vocab} tokens.`,
     );
   }
 }

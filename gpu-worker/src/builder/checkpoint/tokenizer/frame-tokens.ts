@@ -1,5 +1,6 @@
 /** The control tokens that the `post_processor` of a tokenizer.json puts in front of a text and behind it. */
 import * as z from 'zod/mini';
+import { shortly } from '../../config/strict-keys.ts';
 import { CheckpointError } from '../../errors.ts';
 
 export type Frame = { before: number[]; after: number[] };
@@ -36,7 +37,7 @@ export function frameTokens(postProcessor: unknown): Frame | null {
   switch (parsed?.type) {
     case undefined:
       throw new CheckpointError(
-        `tokenizer.json: post_processor ${JSON.stringify(postProcessor)} is not supported.`,
+        `tokenizer.json: post_processor ${shortly(postProcessor)} is not supported.`,
       );
     case 'ByteLevel':
       // Of offsets only.

@@ -4,6 +4,7 @@
  */
 import type { AddedToken } from '@blip2/shared/tokenizer/tokenizer-file';
 import { CheckpointError } from '../../errors.ts';
+import { shownToken } from './token-bounds.ts';
 import type { DeclaredToken, TokenFiles } from './token-files.ts';
 import { type TokenizerJson, vocabularyOf } from './tokenizer-json.ts';
 
@@ -56,6 +57,7 @@ function declaredTokens(
   isControl: (content: string) => boolean,
 ): Declared[] {
   const decoder = Object.entries(config.added_tokens_decoder ?? {});
+  const names = new Set(listed);
   const ids = new Map(decoder.map(([id, { content }]) => [content, Number(id)]));
   const older = [...added].filter(([content, id]) => {
     if (ids.size === 0 || ids.get(content) === id) return ids.size === 0;
@@ -66,7 +68,7 @@ function declaredTokens(
     ...decoder.map(([id, token]) => ({ ...withFlags(Number(id), token), from: CONFIG }) as const),
     // This file has no flags: these are what `transformers` takes them for.
     ...older.map(([content, id]) => {
-      const special = isControl(content) || listed.includes(content);
+      const special = isControl(content) || names.has(content);
       return { ...withFlags(id, { content, special }), from: OLDER } as const;
     }),
   ].toSorted((a, b) => a.id - b.id);
@@ -161,5 +163,5 @@ class TokenList {
 }
 
 function contradiction(content: string, what: string): CheckpointError {
-  return new CheckpointError(`The added token "${content}" ${what}.`);
+  return new CheckpointError(`The added token "${shownToken(content)}" ${what}.`);
 }

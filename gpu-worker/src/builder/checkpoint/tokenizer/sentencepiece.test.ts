@@ -51,6 +51,13 @@ it.each<[string, Model]>([
   expect(() => read(model)).toThrow(`spiece.model: not supported: ${reason}`);
 });
 
+it('more pieces than any model has are refused before one is made', () => {
+  const bytes = Uint8Array.from({ length: 1_000_002 }, (_, i) => (i % 2 === 0 ? 0x0a : 0));
+  expect(() => readSentencePiece(bytes, 'spiece.model')).toThrow(
+    /spiece\.model: the list of pieces has 500001 entries, and at most 500000 are supported/,
+  );
+});
+
 it('a file that is none is refused', () => {
   const text = new TextEncoder().encode('version https://example.org/spec');
   expect(() => readSentencePiece(text, 'spiece.model')).toThrow(/spiece\.model/);

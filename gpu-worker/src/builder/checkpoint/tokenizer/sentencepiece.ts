@@ -1,5 +1,6 @@
 /** Reads `spiece.model`: the pieces and character map of a SentencePiece model. */
 import { fromBinary } from '@bufbuild/protobuf';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { CheckpointError } from '../../errors.ts';
 import {
   type ModelProto,
@@ -7,6 +8,7 @@ import {
   TrainerSpec_ModelType as ModelType,
   SentencePiece_Type as PieceType,
 } from './generated/sentencepiece_pb.ts';
+import { expectCount, MAX_TOKENS } from './token-bounds.ts';
 
 export type SentencePieceModel = {
   /** Pieces and logarithms of their probabilities, by id. */
@@ -58,8 +60,24 @@ export function readSentencePiece(bytes: Uint8Array, path: string): SentencePiec
 
 function parse(bytes: Uint8Array, path: string): ModelProto {
   try {
+    expectCount('the list of pieces', countPieces(bytes), MAX_TOKENS, path);
     return fromBinary(ModelProtoSchema, bytes);
   } catch (cause) {
+    if (cause instanceof CheckpointError) throw cause;
     throw new CheckpointError(`${path} is no SentencePiece model.`, { cause });
   }
+}
+
+const PIECES_FIELD = 1;
+
+/** Without making any: two bytes of the file can be a piece, which takes a hundred in memory. */
+function countPieces(bytes: Uint8Array): number {
+  const reader = new BinaryReader(bytes);
+  let count = 0;
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === PIECES_FIELD) count++;
+    reader.skip(type, field);
+  }
+  return count;
 }

@@ -2,12 +2,14 @@
  * Makes the tokenizer.json of a checkpoint that has the files of older versions of `transformers` only, as today's
  * version makes it of them: `vocab.json` and `merges.txt` (OPT), `spiece.model` (T5), or `vocab.txt` (BERT).
  */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { readRegular, readText } from '../../../regular-file.ts';
 import { CheckpointError } from '../../errors.ts';
 import { readJson } from '../read-json.ts';
 import { readSentencePiece } from './sentencepiece.ts';
+import { expectCount, expectTokensInBounds, MAX_TOKENS, shownToken } from './token-bounds.ts';
 import type { TokenFiles, TokenizerConfig } from './token-files.ts';
 import { TokenizerJson } from './tokenizer-json.ts';
 
@@ -76,7 +78,9 @@ export async function readSlowTokenizer(
   const roles = new Map(Object.entries(slow.roles));
   for (const [role, token] of files.roles) roles.set(role, token);
   for (const role of Object.keys(slow.roles)) if (files.config[role] === null) roles.delete(role);
-  const json = TokenizerJson.safeParse(await slow.read(folder, { ...files, roles }));
+  const content = await slow.read(folder, { ...files, roles });
+  expectTokensInBounds(content, slow.files.map((name) => join(folder, name)).join(' and '));
+  const json = TokenizerJson.safeParse(content);
   if (!json.success) {
     throw new CheckpointError(`${join(folder, slow.files[0] ?? '')} is no vocabulary of its kind.`);
   }
@@ -121,7 +125,9 @@ function template(
 
 async function readByteLevel(folder: string, { config, roles }: TokenFiles): Promise<object> {
   const path = join(folder, 'vocab.json');
-  const vocab = z.record(z.string(), z.int()).safeParse(await readJson(path)).data;
+  const content = await readJson(path);
+  expectTokensInBounds({ model: { vocab: content } }, path);
+  const vocab = z.record(z.string(), z.int()).safeParse(content).data;
   if (vocab === undefined) throw new CheckpointError(`${path} is no vocabulary.`);
   const merges = await readMerges(join(folder, 'merges.txt'));
   const add_prefix_space = config.add_prefix_space ?? false;
@@ -148,19 +154,19 @@ async function readByteLevel(folder: string, { config, roles }: TokenFiles): Pro
 
 /** A pair of pieces a line, those that were learned first in front. */
 async function readMerges(path: string): Promise<string[][]> {
-  const lines = (await readFile(path, 'utf8')).split(/\r?\n/);
+  const lines = (await readText(path)).split(/\r?\n/);
   const merges = lines
     .filter((line) => line !== '' && !line.startsWith('#version'))
     .map((line) => line.split(' '));
   const wrong = merges.find((pair) => pair.length !== 2);
   if (wrong === undefined) return merges;
-  throw new CheckpointError(`${path}: "${wrong.join(' ')}" is no merge.`);
+  throw new CheckpointError(`${path}: "${shownToken(wrong.join(' '))}" is no merge.`);
 }
 
 async function readUnigram(folder: string, files: TokenFiles): Promise<object> {
   const { config, listed, added, roles } = files;
   const model = readSentencePiece(
-    await readFile(join(folder, 'spiece.model')),
+    await readRegular(join(folder, 'spiece.model')),
     join(folder, 'spiece.model'),
   );
   const isSampled = Object.keys(config.sp_model_kwargs ?? {}).length > 0;
@@ -217,8 +223,9 @@ async function readUnigram(folder: string, files: TokenFiles): Promise<object> {
 async function readWordPiece(folder: string, { config, roles }: TokenFiles): Promise<object> {
   expectSetting(folder, config, 'do_basic_tokenize', config.do_basic_tokenize !== false);
   expectSetting(folder, config, 'never_split', (config.never_split ?? []).length === 0);
-  const lines = (await readFile(join(folder, 'vocab.txt'), 'utf8')).split('\n');
+  const lines = (await readText(join(folder, 'vocab.txt'))).split('\n');
   if (lines.at(-1) === '') lines.pop();
+  expectCount('the list of words', lines.length, MAX_TOKENS, join(folder, 'vocab.txt'));
   const vocab = Object.fromEntries(lines.map((line, id) => [line.trimEnd(), id]));
   const [cls, sep] = [roles.get('cls_token') ?? '', roles.get('sep_token') ?? ''];
   return {

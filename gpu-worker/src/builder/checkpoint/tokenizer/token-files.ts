@@ -4,6 +4,7 @@ import * as z from 'zod/mini';
 import { parseOrThrow } from '../../config/schema-helpers.ts';
 import { CheckpointError } from '../../errors.ts';
 import { readJson } from '../read-json.ts';
+import { expectTokensInBounds, shownToken } from './token-bounds.ts';
 
 /** Names of all files that a tokenizer is saved in, in any version of `transformers`. */
 export const TOKENIZER_FILE =
@@ -54,7 +55,7 @@ export const TokenizerConfig = z.looseObject({
   do_basic_tokenize: flag,
   never_split: z.optional(z.nullable(z.array(z.string()))),
   /** Of T5. */
-  extra_ids: z.optional(z.nullable(z.int())),
+  extra_ids: z.optional(z.nullable(z.int().check(z.nonnegative(), z.maximum(10_000)))),
   legacy: flag,
   sp_model_kwargs: z.optional(z.nullable(z.record(z.string(), z.unknown()))),
 });
@@ -81,6 +82,7 @@ export async function readTokenFiles(folder: string): Promise<TokenFiles> {
   const config = await read('tokenizer_config.json', TokenizerConfig);
   const map = await read('special_tokens_map.json', z.record(z.string(), z.unknown()));
   const added = await read('added_tokens.json', z.record(z.string(), z.int()));
+  expectTokens(folder, config, added);
   expectSameRoles(rolesOf(config), new Map(rolesOf(map)));
   return {
     config,
@@ -89,6 +91,19 @@ export async function readTokenFiles(folder: string): Promise<TokenFiles> {
     listed: [...new Set([...listOf(config), ...listOf(map)])],
     added: new Map(Object.entries(added)),
   };
+}
+
+/** @throws CheckpointError naming a token whose id or length is out of bounds */
+function expectTokens(
+  folder: string,
+  { added_tokens_decoder }: TokenizerConfig,
+  added: Readonly<Record<string, number>>,
+): void {
+  const declared = Object.entries(added_tokens_decoder ?? {});
+  const decoder = declared.map(([id, { content }]) => ({ content, id: Number(id) }));
+  const older = Object.entries(added).map(([content, id]) => ({ content, id }));
+  expectTokensInBounds({ added_tokens: decoder }, join(folder, 'tokenizer_config.json'));
+  expectTokensInBounds({ added_tokens: older }, join(folder, 'added_tokens.json'));
 }
 
 /** `transformers` lets one or the other win, by version and by what else a folder holds. */
@@ -100,7 +115,7 @@ function expectSameRoles(
     const other = others.get(role);
     if (other === undefined || other === token) continue;
     throw new CheckpointError(
-      `tokenizer_config.json says ${role} is "${token}", and special_tokens_map.json says "${other}": remove one of the two.`,
+      `tokenizer_config.json says ${role} is "${shownToken(token)}", and special_tokens_map.json says "${shownToken(other)}": remove one of the two.`,
     );
   }
 }
