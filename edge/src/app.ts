@@ -1,7 +1,6 @@
 /** The app: every route of the table, and what holds for all of them: ids, CORS, headers, errors. */
 import { ApiError } from '@blip2/shared/errors';
 import { Hono, type MiddlewareHandler } from 'hono';
-import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
@@ -10,13 +9,14 @@ import { dialectOfPath, errorResponseIn } from './dialects/dialect.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { logError, logWarning } from './log.ts';
 import type { AppContext, AppEnv } from './routes/app-context.ts';
+import { allowEveryOrigin } from './routes/cors.ts';
 import { ROUTES } from './routes/routes.ts';
 
 /** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
 export function createApp(deps: Dependencies): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.use(requestId());
-  app.use(afterwards(allowEveryOrigin));
+  app.use(afterwards(allowEveryOrigin(methodsOf)));
   app.use(
     secureHeaders({
       // The API is for pages of every origin; whether a domain is HTTPS only is its operator's decision.
@@ -86,24 +86,6 @@ function errorResponse(
   return errorResponseIn(c.get('dialect') ?? dialectOfPath(c.req.path), error, headers);
 }
 
-const allowEveryOrigin = cors({
-  origin: '*',
-  exposeHeaders: [
-    'x-request-id',
-    'server-timing',
-    'etag',
-    'content-location',
-    'retry-after',
-    'retry-after-ms',
-    'www-authenticate',
-    'ratelimit',
-    'ratelimit-policy',
-    'x-shape',
-    'x-dtype',
-  ],
-  maxAge: 86_400,
-});
-
 /**
  * Lets a middleware set its headers on the reply that the route made. Set before it is there, hono copies them to a new
  * reply over the body as a stream of JavaScript's: a route with a body then serves a fifth fewer requests.
@@ -112,7 +94,7 @@ function afterwards(setHeaders: MiddlewareHandler<AppEnv>): MiddlewareHandler<Ap
   return async (c, next) => {
     if (c.req.method === 'OPTIONS') {
       // A preflight is answered by the middleware alone, where there is anything to ask for.
-      if (isRoute(c.req.path)) return await setHeaders(c, next);
+      if (methodsOf(c.req.path).length > 0) return await setHeaders(c, next);
       await next();
       c.res.headers.set('access-control-allow-origin', '*');
     } else {
@@ -123,14 +105,18 @@ function afterwards(setHeaders: MiddlewareHandler<AppEnv>): MiddlewareHandler<Ap
   };
 }
 
-const PATHS = ROUTES.map(({ path }) => {
+const PATHS = ROUTES.map(({ path, method }) => {
   const pattern = path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
     name === 'id' ? '.+' : '[^/]+',
   );
-  return new RegExp(`^${pattern}$`);
+  const methods = method === 'GET' ? ['GET', 'HEAD'] : [method];
+  return { pattern: new RegExp(`^${pattern}$`), methods };
 });
 
-const isRoute = (path: string) => PATHS.some((pattern) => pattern.test(path));
+/** The methods of all routes at a path; none where there is no route. */
+function methodsOf(path: string): string[] {
+  return PATHS.flatMap(({ pattern, methods }) => (pattern.test(path) ? methods : []));
+}
 
 /** What clients may not read, operators must. */
 function logProblem({ status, slug, message, cause }: ApiError, request_id: string): void {

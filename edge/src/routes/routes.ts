@@ -29,6 +29,7 @@ import { page } from './page.ts';
 import { LOOKUP, REQUEST, WORK } from './problem-lists.ts';
 import { problemPage } from './problems.ts';
 import { readEmbeddings } from './read-embeddings.ts';
+import { referenceRoutes } from './reference.ts';
 import type { Route } from './route.ts';
 
 const STREAMING = `
@@ -185,4 +186,8 @@ const API: readonly Route[] = [
   },
 ];
 
-export const ROUTES: readonly Route[] = [...API, openApiRoute(API)];
+export const ROUTES: readonly Route[] = [
+  ...API,
+  openApiRoute(() => ROUTES),
+  ...referenceRoutes(() => ROUTES),
+];

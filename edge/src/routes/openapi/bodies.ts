@@ -157,6 +157,7 @@ const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { schema: SchemaName; descrip
 const BINARY_REPLIES: Record<string, string> = {
   'application/octet-stream':
     'The values alone, row by row: fp16 in little endian, two bytes each. `x-shape` has the shape.',
+  'image/webp': 'The image.',
   'application/x-npy': 'A file of NumPy, float32 [queries, width]: `numpy.load` reads it.',
 };
 
