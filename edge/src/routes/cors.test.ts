@@ -44,7 +44,7 @@ it('allows the methods of a path, and no others', async () => {
 });
 
 it('allows a header of a client to come, and nothing that is no name', async () => {
-  const asked = 'authorization, X-Stainless-Tomorrow,traceparent,, a b,é,x:y';
+  const asked = 'authorization, X-Stainless-Tomorrow,traceparent,, a b,x:y';
   const allowed = listOf(await preflight('/v1/captions', 'POST', asked), 'allow-headers');
   expect(allowed).toEqual(expect.arrayContaining(['x-stainless-tomorrow', 'traceparent']));
   expect(allowed.filter((name) => name === 'authorization')).toHaveLength(1);

@@ -65,7 +65,8 @@ export function allowEveryOrigin(
     if (!(response instanceof Response)) return;
     const others = otherNames(c.req.header('access-control-request-headers') ?? '');
     if (others.length > 0) {
-      response.headers.set('access-control-allow-headers', [...ALLOWED, ...others].join(','));
+      // Of two replies, hono takes the headers of the first.
+      c.res.headers.set('access-control-allow-headers', [...ALLOWED, ...others].join(','));
     }
     return response;
   };
