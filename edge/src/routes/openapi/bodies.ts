@@ -111,13 +111,13 @@ function mediaType(type: string, content: ReplyContent): object {
     case 'answer-events':
     case 'chat-events':
     case 'response-events': {
-      const { schema, description } = STREAMS[content];
+      const { events, description } = STREAMS[content];
       return {
         schema: {
           type: 'string',
           description,
           contentMediaType: type,
-          contentSchema: { type: 'array', items: reference(schema) },
+          contentSchema: { type: 'array', items: events },
         },
         examples: EVENT_EXAMPLES[content],
       };
@@ -135,21 +135,23 @@ function mediaType(type: string, content: ReplyContent): object {
 }
 
 const NATIVE_EVENTS = {
-  schema: 'StreamEvent',
+  events: reference('StreamEvent'),
   description: 'Server-sent events, each with the name and the data of StreamEvent.',
-} as const;
+};
 
 /** The events of streams, by what they are. */
-const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { schema: SchemaName; description: string }> = {
+const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { events: JsonSchema; description: string }> = {
   'caption-events': NATIVE_EVENTS,
   'answer-events': NATIVE_EVENTS,
   'chat-events': {
-    schema: 'ChatCompletionChunk',
+    events: {
+      anyOf: [reference('ChatCompletionChunk'), reference('OpenAiError'), { const: '[DONE]' }],
+    },
     description:
       'Server-sent events without a name, each a ChatCompletionChunk; the last is `[DONE]`. One that breaks ends with an OpenAiError.',
   },
   'response-events': {
-    schema: 'ResponseStreamEvent',
+    events: reference('ResponseStreamEvent'),
     description: 'Server-sent events, each a ResponseStreamEvent under its own name.',
   },
 };

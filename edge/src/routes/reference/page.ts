@@ -67,7 +67,7 @@ curl -s ${ORIGIN}/v1/captions${document.security.length > 0 ? ' -H "Authorizatio
     )}</section>
     <section><h2 id="headers">headers</h2><dl>${Object.entries(components.headers).map(
       ([name, { description, schema }]) =>
-        html`<div id="header-${name}">${row({ name, schema, description, isRequired: false }, hrefOf)}</div>`,
+        row({ name, schema, description, id: `header-${name}` }, hrefOf),
     )}</dl></section>
     <section><h2 id="problems">problems</h2><dl>${Object.entries(PROBLEMS).map(([slug, kind]) => showProblem(slug, kind, hrefOf))}</dl></section>
   </main>

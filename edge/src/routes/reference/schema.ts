@@ -70,12 +70,22 @@ export function members(schema: JsonSchema, hrefOf: HrefOf): Content {
   return rows.length === 0 ? '' : html`<dl>${rows}</dl>`;
 }
 
-export type Row = { name: string; schema: JsonSchema; isRequired: boolean; description?: string };
+export type Row = {
+  name: string;
+  schema: JsonSchema;
+  isRequired?: boolean;
+  description?: string;
+  /** Of the element, for links. */
+  id?: string;
+};
 
 /** One member or parameter: name, type, bounds, and what it means. */
-export function row({ name, schema, isRequired, description }: Row, hrefOf: HrefOf): Html {
+export function row(
+  { name, schema, isRequired = false, description, id }: Row,
+  hrefOf: HrefOf,
+): Html {
   const text = description ?? schema.description;
-  return html`<div>
+  return html`<div${id === undefined ? '' : html` id="${id}"`}>
     <dt><code>${name}</code> <span class="type">${typeOf(schema, hrefOf)}${bounds(schema)}${isRequired ? ', required' : ''}</span></dt>
     <dd>${typeof text === 'string' ? inline(text, hrefOf) : ''}${members(schema, hrefOf)}</dd>
   </div>`;

@@ -1,0 +1,89 @@
+/** The commands of the reference page work when pasted, there is one for each route, and the documents name each route. */
+import { execFile } from 'node:child_process';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Stack, startStack } from '../../tools/local-stack.ts';
+import { ROOT } from '../../tools/prepare-edge.ts';
+import type { ApiDocument } from '../support/described-reply.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { hasCommand } from './examples.ts';
+
+const folder = temporaryFolder();
+let stack: Stack;
+let page: string;
+let document: ApiDocument;
+beforeAll(async () => {
+  stack = await startStack();
+  page = await (await fetch(`${stack.url}/docs`)).text();
+  document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as ApiDocument;
+});
+afterAll(() => stack?.stop());
+
+/**
+ * Routes whose path names what only an earlier reply can tell, with the statuses that their command may get instead: the
+ * tests of their clients call them as they are meant.
+ */
+const NEEDS_EARLIER: Readonly<Record<string, readonly number[]>> = {};
+
+/** Hosts of examples that are nowhere. */
+const NOWHERE = 'images.example.org';
+
+const TEXTS = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'" };
+
+function commandsIn(html: string, kind: string): string[] {
+  const found = html.matchAll(new RegExp(`<pre class="${kind}" tabindex="0"><code>([^<]*)<`, 'g'));
+  return [...found].map(([, text = '']) =>
+    text.replaceAll(/&(amp|lt|gt|quot|#39);/g, (_, name: keyof typeof TEXTS) => TEXTS[name]),
+  );
+}
+
+/** Pastes a command into a shell. @returns what it wrote, and the last status that it got */
+async function paste(command: string): Promise<{ output: string; status: number }> {
+  const text = command.replaceAll(/^curl -s/gm, `curl -s -w '\\n%{http_code}'`);
+  const args = ['-euo', 'pipefail', '-c', text];
+  const { stdout } = await promisify(execFile)('bash', args, { cwd: folder, timeout: 60_000 });
+  return { output: stdout, status: Number(stdout.slice(-3)) };
+}
+
+const hasCurl = await hasCommand('curl');
+if (!hasCurl) console.warn('The commands of the reference are not tried: there is no curl.');
+
+it.skipIf(!hasCurl)(
+  'every route has a command that works when pasted',
+  async () => {
+    const [first = ''] = commandsIn(page, 'first');
+    expect((await paste(first)).output).toContain('a pizza above an octopus on a gray background');
+    const failed: string[] = [];
+    const tried = new Set<string>();
+    for (const article of page.split('<article id="').slice(1)) {
+      const [id = ''] = article.split('"', 1);
+      for (const command of commandsIn(article, 'curl')) {
+        if (command.includes(NOWHERE)) continue;
+        const { output, status } = await paste(command);
+        const isBroken = command.includes(' -N') && /^event: error|^data: \{"error"/m.test(output);
+        const isRight = status >= 200 && status < 300 && !isBroken;
+        if (isRight || NEEDS_EARLIER[id]?.includes(status)) tried.add(id);
+        else failed.push(`${id}: ${command}\n${output.slice(0, 500)}`);
+      }
+    }
+    expect(failed).toEqual([]);
+    const operations = Object.values(document.paths).flatMap((path) => Object.values(path));
+    expect(operations.map(({ operationId }) => operationId).filter((id) => !tried.has(id))).toEqual(
+      [],
+    );
+  },
+  300_000,
+);
+
+it('every route is named in the documents', () => {
+  const pages = globSync(['README.md', 'docs/*.md'], { cwd: ROOT });
+  const text = pages.map((path) => readFileSync(join(ROOT, path), 'utf8')).join('\n');
+  const isNamed = (path: string) => {
+    // A model's name may stand behind many paths, which is said once.
+    const named = path.replace(/\/\{id\}$/, '');
+    return text.includes(`${named}\``) || text.includes(`${path}\``);
+  };
+  expect(Object.keys(document.paths).filter((path) => !isNamed(path))).toEqual([]);
+});
