@@ -6,7 +6,7 @@ import { createParser } from 'eventsource-parser';
 type Schema = Record<string, unknown>;
 type Media = { schema: Schema };
 type Described = { headers?: Record<string, object>; content?: Record<string, Media> };
-export type Operation = {
+type Operation = {
   operationId: string;
   responses: Record<string, Described>;
 };

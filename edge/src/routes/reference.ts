@@ -11,7 +11,14 @@ import { IMAGE_PATH, referencePage, SCRIPT, STYLE } from './reference/page.ts';
 import type { Route } from './route.ts';
 import { digest, styledPolicy } from './styled-policy.ts';
 
-type Page = { html: string; policy: string; tag: string };
+type Page = {
+  /** With the address to be written. */
+  html: string;
+  policy: string;
+  tag: string;
+  /** With the address by which the last caller came. */
+  last: { origin: string; html: string };
+};
 
 const common = {
   method: 'GET',
@@ -36,14 +43,15 @@ export function referenceRoutes(routes: () => readonly Route[]): readonly Route[
       handler: async (c, deps) => {
         const page = made.get(deps) ?? assemble(openApiDocument(routes(), deps) as ApiDocument);
         made.set(deps, page);
-        const { html, policy, tag } = await page;
+        const assembled = await page;
+        const { policy, tag } = assembled;
         const origin = originOf(c);
         const headers = {
           'content-security-policy': policy,
           'content-type': 'text/html; charset=UTF-8',
         };
         // The address is part of the page.
-        return cacheable(c, `"${tag}-${origin}"`, headers, () => html.replaceAll(ORIGIN, origin));
+        return cacheable(c, `"${tag}-${origin}"`, headers, () => withOrigin(assembled, origin));
       },
     },
     {
@@ -82,7 +90,16 @@ async function assemble(document: ApiDocument): Promise<Page> {
     html,
     policy: await styledPolicy(STYLE, SCRIPT, "img-src 'self' data:", "connect-src 'none'"),
     tag: (await digest(html)).toHex().slice(0, 32),
+    last: { origin: ORIGIN, html },
   };
+}
+
+/** Callers mostly come by one address. */
+function withOrigin(page: Page, origin: string): string {
+  if (page.last.origin !== origin) {
+    page.last = { origin, html: page.html.replaceAll(ORIGIN, origin) };
+  }
+  return page.last.html;
 }
 
 /** The address by which the caller has reached the service: it is what the caller says, and goes into commands for a shell. */

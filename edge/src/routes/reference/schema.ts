@@ -52,7 +52,7 @@ const BOUNDS: [name: string, text: (value: unknown) => string][] = [
 ];
 
 /** What a value may be beside its type. @example bounds({ minimum: 0, default: 1 }) // ', ≥ 0, default 1' */
-export function bounds(schema: JsonSchema): string {
+function bounds(schema: JsonSchema): string {
   const said = BOUNDS.filter(([name]) => schema[name] !== undefined);
   return said.map(([name, text]) => `, ${text(schema[name])}`).join('');
 }
