@@ -1,5 +1,5 @@
 /** Commands for `curl` that call an operation, made of the document's examples. */
-import type { Example, Operation, Parameter } from '../openapi/api-document.ts';
+import type { Example, Media, Operation, Parameter } from '../openapi/api-document.ts';
 
 /** Stands in the page for the address under which it was asked for. */
 export const ORIGIN = '{{origin}}';
@@ -29,7 +29,9 @@ export function curlCommands(
     const pairs = query.flatMap((one) => textsOf(one).map((text) => [one.name, text]));
     const url = `${ORIGIN}${path}${pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`}`;
     const quoted = /^[\w:/.{}-]*$/.test(url) ? url : `'${url}'`;
-    const flags = method === 'get' || method === 'post' ? [] : [`-X ${method.toUpperCase()}`];
+    // With a body it posts.
+    const usual = requestBody === undefined ? 'get' : 'post';
+    const flags = method === usual ? [] : [`-X ${method.toUpperCase()}`];
     const header = key ? ['-H "Authorization: Bearer $BLIP2_API_KEY"'] : [];
     return [`curl -s ${quoted}`, ...flags, ...header, ...options].join(' \\\n  ');
   };
@@ -55,6 +57,11 @@ export function curlCommands(
     const body = command(needed, "-H 'content-type: image/webp'", `--data-binary @${IMAGE_FILE}`);
     commands.push({ summary: 'The image itself', command: body });
   }
+  if (Object.keys(content).join() === 'multipart/form-data') {
+    const files = filesOf(content['multipart/form-data']);
+    const parts = files.map((name) => `-F '${name}=@${IMAGE_FILE};type=image/webp'`);
+    commands.push({ summary: 'A form with the image', command: command(needed, ...parts) });
+  }
   for (const { summary, value } of Object.values<Example>(
     content['application/json']?.examples ?? {},
   )) {
@@ -67,6 +74,12 @@ export function curlCommands(
     });
   }
   return commands;
+}
+
+/** The fields of a form that are files. */
+function filesOf(media: Media | undefined): string[] {
+  const fields = Object.entries(media?.schema.properties ?? {});
+  return fields.filter(([, { format }]) => format === 'binary').map(([name]) => name);
 }
 
 /** In a line where that is short. */
