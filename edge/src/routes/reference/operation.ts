@@ -89,10 +89,9 @@ function showReply(status: string, reply: Reply, document: ApiDocument, hrefOf: 
     })}`;
 }
 
+/** The problems of a status, by name: what they mean is said once, at the end of the page. */
 function showError(status: string, { description, content = {} }: Reply, hrefOf: HrefOf): Html {
-  const type = Object.keys(content).map((name, index) => [
-    index === 0 ? '' : ' or ',
-    html`<code>${name}</code>`,
-  ]);
-  return html`<h5>${status} <small>${type}</small></h5>${markdown(description, hrefOf)}`;
+  const problems = [...description.matchAll(/^- `([\w-]+)`/gm)].map(([, slug = '']) => slug);
+  const listed = problems.map((slug, index) => [index === 0 ? '' : ', ', code(slug, hrefOf)]);
+  return html`<p><b>${status}</b> ${listed} <span class="type">(${Object.keys(content).join(' or ')})</span></p>`;
 }
