@@ -21,6 +21,7 @@ export default defineConfig({
           name: 'system',
           include: ['test/**/*.test.ts'],
           exclude: ['test/clients/**'],
+          setupFiles: ['./test/support/described-traffic.ts'],
           testTimeout: 120_000,
           hookTimeout: 300_000,
           // Each file starts processes of its own, and waits for them most of the time.
@@ -34,6 +35,7 @@ export default defineConfig({
           include: ['test/clients/**/*.test.ts'],
           // One service for all of them, which some fill to its last place: one file after the other.
           globalSetup: './test/clients/start-service.ts',
+          setupFiles: ['./test/support/described-traffic.ts'],
           maxWorkers: 1,
           testTimeout: 60_000,
           hookTimeout: 120_000,

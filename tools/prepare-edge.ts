@@ -20,11 +20,14 @@ import { statusLine } from './status-line.ts';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 
+/** What the examples of the API's description send. */
+const EXAMPLE_IMAGE = join(ROOT, 'test/scenes/pair-noto-00.webp');
+
 export type Checkpoints = { checkpoint: string; retrievalCheckpoint?: string };
 
 /**
  * Pulls the checkpoints and builds the bundles where needed, writes
- * `generated/{model.json,tokenizer.json.txt,instruction-tokenizer.json.txt,retrieval-tokenizer.json.txt,page.js.txt}`.
+ * `generated/{model.json,tokenizer.json.txt,instruction-tokenizer.json.txt,retrieval-tokenizer.json.txt,page.js.txt,reference.js.txt,example.webp.txt}`.
  * @param edge folder of the edge
  * @returns the folders of the checkpoints, wherever they came from, and what the model card says the model knows
  */
@@ -58,6 +61,8 @@ export async function prepareEdge(
         ? ''
         : await readTokenizer(retrieval.bundle, retrieve),
     'page.js.txt': buildPage(join(edge, 'src/page/main.ts')),
+    'reference.js.txt': buildPage(join(edge, 'src/page/reference.ts')),
+    'example.webp.txt': await readFile(EXAMPLE_IMAGE, 'base64'),
   };
   for (const [name, text] of Object.entries(files))
     await writeIfChanged(join(generated, name), text);

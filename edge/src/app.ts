@@ -3,7 +3,6 @@ import type { Scope } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
 import { IDEMPOTENCY_KEY } from '@blip2/shared/schemas/headers';
 import { Hono, type MiddlewareHandler } from 'hono';
-import { cors } from 'hono/cors';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
@@ -15,6 +14,7 @@ import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
 import { type AppContext, type AppEnv, senderOf } from './routes/app-context.ts';
+import { allowEveryOrigin } from './routes/cors.ts';
 import { takesIdempotencyKey } from './routes/openapi/problems.ts';
 import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
@@ -23,7 +23,7 @@ import { ROUTES } from './routes/routes.ts';
 export function createApp(deps: Dependencies): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.use(requestId());
-  app.use(afterwards(allowEveryOrigin));
+  app.use(afterwards(allowEveryOrigin(methodsOf)));
   app.use(
     secureHeaders({
       // The API is for pages of every origin; whether a domain is HTTPS only is its operator's decision.
@@ -148,29 +148,6 @@ function showLimits(c: AppContext): void {
   for (const [name, value] of Object.entries(fields)) c.res.headers.append(name, value);
 }
 
-const allowEveryOrigin = cors({
-  origin: '*',
-  exposeHeaders: [
-    'x-request-id',
-    'server-timing',
-    'etag',
-    'content-location',
-    'retry-after',
-    'retry-after-ms',
-    'www-authenticate',
-    'ratelimit',
-    'ratelimit-policy',
-    ...['limit', 'remaining', 'reset'].flatMap((what) => [
-      `x-ratelimit-${what}-requests`,
-      `x-ratelimit-${what}-tokens`,
-    ]),
-    'x-shape',
-    'x-dtype',
-    'idempotent-replayed',
-  ],
-  maxAge: 86_400,
-});
-
 /**
  * Lets a middleware set its headers on the reply that the route made. Set before it is there, hono copies them to a new
  * reply over the body as a stream of JavaScript's: a route with a body then serves a fifth fewer requests.
@@ -179,7 +156,7 @@ function afterwards(setHeaders: MiddlewareHandler<AppEnv>): MiddlewareHandler<Ap
   return async (c, next) => {
     if (c.req.method === 'OPTIONS') {
       // A preflight is answered by the middleware alone, where there is anything to ask for.
-      if (isRoute(c.req.path)) return await setHeaders(c, next);
+      if (methodsOf(c.req.path).length > 0) return await setHeaders(c, next);
       await next();
       c.res.headers.set('access-control-allow-origin', '*');
     } else {
@@ -190,14 +167,18 @@ function afterwards(setHeaders: MiddlewareHandler<AppEnv>): MiddlewareHandler<Ap
   };
 }
 
-const PATHS = ROUTES.map(({ path }) => {
+const PATHS = ROUTES.map(({ path, method }) => {
   const pattern = path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
     name === 'id' ? '.+' : '[^/]+',
   );
-  return new RegExp(`^${pattern}$`);
+  const methods = method === 'GET' ? ['GET', 'HEAD'] : [method];
+  return { pattern: new RegExp(`^${pattern}$`), methods };
 });
 
-const isRoute = (path: string) => PATHS.some((pattern) => pattern.test(path));
+/** The methods of all routes at a path; none where there is no route. */
+function methodsOf(path: string): string[] {
+  return PATHS.flatMap(({ pattern, methods }) => (pattern.test(path) ? methods : []));
+}
 
 /** What clients may not read, operators must. */
 function logProblem({ status, slug, message, cause }: ApiError, request_id: string): void {

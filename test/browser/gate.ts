@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Reply } from '../support/described-reply.ts';
 
 /** A request to the API: its path, and its body as JSON, where it is that. */
 type SeenRequest = {
@@ -17,8 +18,11 @@ export type Gate = Awaited<ReturnType<typeof openGate>>;
 /** How a reply goes on that was held. */
 type Rest = 'passes' | 'is cut off';
 
-/** @param target base URL of the edge */
-export async function openGate(target: string) {
+/**
+ * @param target base URL of the edge
+ * @param onReply called with each reply that has passed
+ */
+export async function openGate(target: string, onReply: (reply: Reply) => void = () => {}) {
   const seen: SeenRequest[] = [];
   let heldAfter: string | null = null;
   let uploads = Promise.withResolvers<void>();
@@ -49,7 +53,9 @@ export async function openGate(target: string) {
     });
     outgoing.writeHead(reply.statusCode ?? 502, reply.headers);
     let text = '';
+    const chunks: Buffer[] = [];
     for await (const chunk of reply as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
       if (heldAfter === null) {
         outgoing.write(chunk);
         continue;
@@ -66,6 +72,14 @@ export async function openGate(target: string) {
       text = '';
     }
     outgoing.end(text);
+    onReply({
+      method: incoming.method ?? 'GET',
+      path,
+      status: reply.statusCode ?? 502,
+      headers: new Headers(reply.headers as Record<string, string>),
+      body: Buffer.concat(chunks).toString(),
+      isWhole: true,
+    });
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
+import { type ApiDocument, readerOf } from '../support/described-reply.ts';
 import { type Gate, openGate } from './gate.ts';
 
 const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
@@ -44,15 +45,19 @@ export function describePage(
     let stack: Stack;
     let gate: Gate;
     let browser: Browser;
+    const undescribed: string[] = [];
     beforeAll(async () => {
       stack = await startStack({ vars: { ALLOW_PRIVATE_IMAGE_URLS: 'true', ...vars } });
-      gate = await openGate(stack.url);
+      const document = await (await fetch(`${stack.url}/openapi.json`)).json();
+      const read = readerOf(document as ApiDocument);
+      gate = await openGate(stack.url, (reply) => undescribed.push(...read(reply)));
       browser = await chromium.launch({ executablePath, args: FLAGS });
     });
     afterAll(async () => {
       await browser?.close();
       await gate?.close();
       await stack?.stop();
+      expect(undescribed, 'replies that the OpenAPI document does not describe').toEqual([]);
     });
     tests({
       get stack() {

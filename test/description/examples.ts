@@ -1,6 +1,6 @@
 /** The examples of the documents: fenced blocks of code that call the service. */
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,9 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Where the documents say that the service is. */
 const ADDRESS = 'http://127.0.0.1:8787';
+
+/** Of the virtual environment that is active, if one is. */
+export const PYTHON = 'python3';
 
 export type Language = 'sh' | 'python' | 'ts';
 
@@ -23,18 +26,48 @@ export type Example = {
   expected: string[];
 };
 
-/** The blocks that call a route. Those that start or deploy the service are no examples of its use. */
+/** Pages that have examples: the README and the documents. */
+export function pagesWithExamples(): string[] {
+  const pages = globSync(['README.md', 'docs/**/*.md'], { cwd: ROOT });
+  return pages.filter((page) => examplesOf(page).length > 0).toSorted();
+}
+
+/** The blocks that call the service, by its address outside of a comment: those that start or deploy it do not. */
 export function examplesOf(page: string): Example[] {
+  return blocksOf(page)
+    .filter(({ code }) => code.replaceAll(/(?:^| )(?:#|\/\/).*$/gm, '').includes(ADDRESS))
+    .map((block) => ({
+      ...block,
+      language: block.language as Language,
+      expected: [...block.code.matchAll(/(?:#|\/\/) → (.*)$/gm)].map(([, shown = '']) =>
+        shown.trim(),
+      ),
+    }));
+}
+
+/** All blocks of code, with the name of their language. */
+function blocksOf(page: string): { page: string; line: number; language: string; code: string }[] {
   const text = readFileSync(join(ROOT, page), 'utf8');
-  return [...text.matchAll(/^```(sh|python|ts)\n(.*?)^```$/gms)]
-    .map(({ 1: language, 2: code = '', index }) => ({
+  return [...text.matchAll(/^```(\S*)\n(.*?)^```$/gms)].map(
+    ({ 1: language = '', 2: code = '', index }) => ({
       page,
       line: text.slice(0, index).split('\n').length + 1,
-      language: language as Language,
+      language,
       code,
-      expected: [...code.matchAll(/(?:#|\/\/) → (.*)$/gm)].map(([, shown = '']) => shown.trim()),
-    }))
-    .filter(({ code }) => code.includes(`${ADDRESS}/`));
+    }),
+  );
+}
+
+/** Packages of Python that an example imports and that this machine has not. */
+export async function missingModules(code: string): Promise<string[]> {
+  const lines = [...code.matchAll(/^(?:from (\w+)[\w.]* import|import (.+?)(?: *#.*)?$)/gm)];
+  const names = lines.flatMap(
+    ([, from, list = '']) =>
+      from ?? list.split(',').map((one) => one.trim().split(/[. ]/)[0] ?? ''),
+  );
+  const find = `import importlib.util, sys; print(*[n for n in sys.argv[1:] if importlib.util.find_spec(n) is None])`;
+  const { stdout } = await promisify(execFile)(PYTHON, ['-c', find, ...names]);
+  return stdout.trim().split(' ').filter(Boolean);
 }
 
 /** A folder as a reader has it: only what the examples name is in it, packages too. @param folder an empty one */
@@ -60,7 +93,7 @@ export async function runExample(
 
 async function commandOf(language: Language, text: string, folder: string): Promise<string[]> {
   if (language === 'sh') return ['bash', '-euo', 'pipefail', '-c', text];
-  if (language === 'python') return ['python3', '-c', text];
+  if (language === 'python') return [PYTHON, '-c', text];
   const path = join(folder, 'example.mts');
   await writeFile(path, text);
   return [process.execPath, path];

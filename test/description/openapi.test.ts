@@ -4,6 +4,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { readImage, readScenes } from '../../tools/scenes.ts';
@@ -14,7 +17,10 @@ type Operation = {
   requestBody?: { content: { 'application/json'?: { examples: Examples } } };
   responses: Record<string, object>;
 };
-type ApiDocument = { paths: Record<string, { post?: Operation }> };
+type ApiDocument = {
+  paths: Record<string, { post?: Operation }>;
+  components: { schemas: Record<string, object> };
+};
 
 const folder = temporaryFolder();
 let stack: Stack;
@@ -41,6 +47,25 @@ it('passes redocly lint with its recommended rules, without a warning', async ()
   );
   const { problems } = JSON.parse(stdout) as { problems: object[] };
   expect(problems).toEqual([]);
+});
+
+it('follows the official schema of OpenAPI 3.1', async () => {
+  const validator = new Validator();
+  const { valid, errors } = await validator.validate(document);
+  expect(errors).toBeUndefined();
+  expect(valid).toBe(true);
+  expect(validator.version).toBe('3.1');
+});
+
+it('has schemas that a strict validator compiles', () => {
+  const { schemas } = document.components;
+  const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, strictRequired: false });
+  formats.default(ajv);
+  ajv.addKeyword('components');
+  for (const name of Object.keys(schemas)) {
+    const schema = { $ref: `#/components/schemas/${name}`, components: { schemas } };
+    expect(() => ajv.compile(schema), name).not.toThrow();
+  }
 });
 
 it('has examples of requests that get the replies they ask for', async () => {

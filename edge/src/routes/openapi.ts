@@ -4,14 +4,15 @@ import type { Dependencies } from '../dependencies.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
 import { openApiDocument } from './openapi/document.ts';
 import type { Route } from './route.ts';
+import { digest } from './styled-policy.ts';
 
 /** Serialized, with its strong tag. */
 type Document = { body: string; etag: string };
 
-/** @param routes the other routes; the document describes these and itself */
-export function openApiRoute(routes: readonly Route[]): Route {
+/** @param routes all routes, this one included, once they are known */
+export function openApiRoute(routes: () => readonly Route[]): Route {
   const made = new WeakMap<Dependencies, Promise<Document>>();
-  const route: Route = {
+  return {
     method: 'GET',
     path: '/openapi.json',
     operationId: 'getOpenApi',
@@ -24,7 +25,7 @@ export function openApiRoute(routes: readonly Route[]): Route {
     replies: { 304: { description: 'It is still the same.', headers: ['cache-control', 'etag'] } },
     problems: [],
     handler: async (c, deps) => {
-      const document = made.get(deps) ?? serialize(openApiDocument([...routes, route], deps));
+      const document = made.get(deps) ?? serialize(openApiDocument(routes(), deps));
       made.set(deps, document);
       const { body, etag } = await document;
       const headers = { etag, 'cache-control': 'public, max-age=300' };
@@ -34,11 +35,9 @@ export function openApiRoute(routes: readonly Route[]): Route {
       return new Response(body, { headers: { ...headers, 'content-type': 'application/json' } });
     },
   };
-  return route;
 }
 
 async function serialize(document: object): Promise<Document> {
   const body = JSON.stringify(document);
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(body));
-  return { body, etag: `"${new Uint8Array(digest).toHex().slice(0, 32)}"` };
+  return { body, etag: `"${(await digest(body)).toHex().slice(0, 32)}"` };
 }

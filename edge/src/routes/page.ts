@@ -4,9 +4,13 @@ import type { EdgeModel } from '@blip2/shared/edge-model';
 import { html } from 'hono/html';
 import script from '../../generated/page.js.txt';
 import type { Dependencies } from '../dependencies.ts';
+import colors from '../page/colors.css';
 import markup from '../page/page.html';
-import style from '../page/style.css';
+import ownStyle from '../page/style.css';
 import type { Handler } from './app-context.ts';
+import { styledPolicy } from './styled-policy.ts';
+
+const style = colors + ownStyle;
 
 type Page = { html: string; policy: string };
 
@@ -36,17 +40,13 @@ async function assemble({ models, config }: Dependencies): Promise<Page> {
     .replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) => escapeHtml(texts[name] ?? ''))
     .replace('/*style*/', () => style)
     .replace('/*script*/', () => script);
-  const policy = [
-    "default-src 'none'",
-    `style-src ${await hashOf(style)}`,
-    `script-src ${await hashOf(script)}`,
+  const policy = await styledPolicy(
+    style,
+    script,
     // Of any host: an image that was named by its address is shown.
     'img-src blob: data: https: http:',
     "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join('; ');
+  );
   return { html: text, policy };
 }
 
@@ -58,9 +58,4 @@ function textsOf({ name, card }: Pick<EdgeModel, 'name' | 'card'>): Record<strin
 
 function escapeHtml(text: string): string {
   return String(html`${text}`);
-}
-
-async function hashOf(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
-  return `'sha256-${new Uint8Array(digest).toBase64()}'`;
 }

@@ -35,6 +35,7 @@ import { page } from './page.ts';
 import { JSON_BODY, LOOKUP, REQUEST, WORK } from './problem-lists.ts';
 import { problemPage } from './problems.ts';
 import { readEmbeddings } from './read-embeddings.ts';
+import { referenceRoutes } from './reference.ts';
 import type { Route } from './route.ts';
 import { usage } from './usage.ts';
 
@@ -258,4 +259,8 @@ const API: readonly Route[] = [
   },
 ];
 
-export const ROUTES: readonly Route[] = [...API, openApiRoute(API)];
+export const ROUTES: readonly Route[] = [
+  ...API,
+  openApiRoute(() => ROUTES),
+  ...referenceRoutes(() => ROUTES),
+];

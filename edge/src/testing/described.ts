@@ -1,40 +1,9 @@
 /** Checks replies against the OpenAPI document: whatever a test makes the edge say must be described. */
 import { Problem } from '@blip2/shared/errors';
 import { ReplyHeaders } from '@blip2/shared/schemas/headers';
+import type { ApiDocument, Media, Operation } from '../routes/openapi/api-document.ts';
 
-export type Media = {
-  schema: object;
-  examples?: Record<string, { value?: unknown; $ref?: string }>;
-};
-type Reply = {
-  description: string;
-  headers?: Record<string, object>;
-  content?: Record<string, Media>;
-};
-type Parameter = {
-  name: string;
-  in: string;
-  description?: string;
-  required?: boolean;
-  example?: unknown;
-  schema?: object;
-  content?: Record<string, { schema: object; example?: unknown }>;
-};
-export type Operation = {
-  operationId: string;
-  summary: string;
-  parameters: Parameter[];
-  requestBody?: { content: Record<string, Media> };
-  responses: Record<string, Reply>;
-};
-export type ApiDocument = {
-  paths: Record<string, Record<string, Operation>>;
-  components: {
-    schemas: Record<string, object>;
-    examples: Record<string, { value: unknown }>;
-    headers: Record<string, { schema: object; example: unknown }>;
-  };
-};
+export type { ApiDocument, Media, Operation };
 
 /** The operation that answers a request; none for other paths. A path without parameters is preferred. */
 function operationsAt(document: ApiDocument, path: string): Record<string, Operation> | undefined {

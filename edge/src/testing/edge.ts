@@ -45,10 +45,14 @@ export function startEdge(setup: TestSetup = {}) {
   const app = createApp(deps);
   const contexts: ExecutionContext[] = [];
 
-  const request = async (path: string, init?: RequestInit): Promise<Response> => {
+  const request = async (
+    path: string,
+    init?: RequestInit,
+    origin = 'http://edge.test',
+  ): Promise<Response> => {
     const context = createExecutionContext();
     contexts.push(context);
-    const sent = new Request(`http://edge.test${path}`, init);
+    const sent = new Request(`${origin}${path}`, init);
     const { url, method } = sent;
     const response = await app.fetch(sent, bindings, context);
     await expectDescribed(apiDocument(deps), { url, method }, response);

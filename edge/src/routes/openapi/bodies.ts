@@ -140,13 +140,13 @@ function mediaType(type: string, content: ReplyContent): object {
     case 'moondream-events':
     case 'ollama-chat-lines':
     case 'ollama-generate-lines': {
-      const { schema, description } = STREAMS[content];
+      const { events, description } = STREAMS[content];
       return {
         schema: {
           type: 'string',
           description,
           contentMediaType: type,
-          contentSchema: { type: 'array', items: reference(schema) },
+          contentSchema: { type: 'array', items: events },
         },
         examples: EVENT_EXAMPLES[content],
       };
@@ -172,40 +172,42 @@ function mediaType(type: string, content: ReplyContent): object {
 }
 
 const NATIVE_EVENTS = {
-  schema: 'StreamEvent',
+  events: reference('StreamEvent'),
   description: 'Server-sent events, each with the name and the data of StreamEvent.',
-} as const;
+};
 
 /** The events of streams, by what they are. */
-const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { schema: SchemaName; description: string }> = {
+const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { events: JsonSchema; description: string }> = {
   'caption-events': NATIVE_EVENTS,
   'answer-events': NATIVE_EVENTS,
   'chat-events': {
-    schema: 'ChatCompletionChunk',
+    events: {
+      anyOf: [reference('ChatCompletionChunk'), reference('OpenAiError'), { const: '[DONE]' }],
+    },
     description:
       'Server-sent events without a name, each a ChatCompletionChunk; the last is `[DONE]`. One that breaks ends with an OpenAiError.',
   },
   'response-events': {
-    schema: 'ResponseStreamEvent',
+    events: reference('ResponseStreamEvent'),
     description: 'Server-sent events, each a ResponseStreamEvent under its own name.',
   },
   'moondream-events': {
-    schema: 'MoondreamEvent',
+    events: { anyOf: [reference('MoondreamEvent'), reference('OpenAiError')] },
     description:
       'Server-sent events without a name, each a MoondreamEvent. One that breaks ends with an event `error`, an OpenAiError, and one that is no JSON, at which clients stop.',
   },
   'ollama-chat-lines': {
-    schema: 'OllamaChatReply',
+    events: { anyOf: [reference('OllamaChatReply'), reference('OllamaError')] },
     description:
       'Lines of JSON, each an OllamaChatReply; one that breaks ends with an OllamaError.',
   },
   'ollama-generate-lines': {
-    schema: 'OllamaGenerateReply',
+    events: { anyOf: [reference('OllamaGenerateReply'), reference('OllamaError')] },
     description:
       'Lines of JSON, each an OllamaGenerateReply; one that breaks ends with an OllamaError.',
   },
   'prediction-events': {
-    schema: 'PredictionEvent',
+    events: reference('PredictionEvent'),
     description:
       'Server-sent events, from the beginning of the text or behind `Last-Event-ID`, however late they are asked for.',
   },
@@ -218,6 +220,7 @@ const BINARY_REPLIES: Record<string, string> = {
     'A file of safetensors: a tensor [queries, width] for each image under its hash; `__metadata__` has `model`, `revision`, `kind`, and `missing`, a list of hashes in JSON.',
   'application/x-npz':
     'A file of NumPy: an array [queries, width] for each image under its hash, and `missing`, an array of hashes. `numpy.load` reads it.',
+  'image/webp': 'The image.',
   'application/x-npy': 'A file of NumPy, float32 [queries, width]: `numpy.load` reads it.',
 };
 

@@ -40,7 +40,7 @@ export function openApiDocument(
     const item = { [route.method.toLowerCase()]: operation(route, defaults) };
     paths[route.path] = { ...paths[route.path], ...item };
   }
-  return {
+  const document = {
     openapi: '3.1.0',
     info: {
       title: 'BLIP-2 at the edge',
@@ -60,6 +60,13 @@ export function openApiDocument(
       ...(!deps.config.allowAnonymous && { securitySchemes: { key: KEY } }),
     },
   };
+  return naming(deps.models.generate.name, document);
+}
+
+/** The examples ask for the embedded model, and so get replies of it: here, for the one that is served. */
+function naming(model: string, document: object): object {
+  const text = JSON.stringify(document);
+  return JSON.parse(text.replaceAll('blip2-scenes', () => JSON.stringify(model).slice(1, -1)));
 }
 
 const KEY = {

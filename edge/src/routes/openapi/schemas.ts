@@ -225,6 +225,8 @@ function options(defaults: Defaults) {
     io: 'input',
     override: ({ zodSchema, jsonSchema: json }) => {
       if (defaults.has(zodSchema)) json.default = defaults.get(zodSchema) as typeof json.default;
+      // JSON Schema has no such format: the pattern says it.
+      if (json.format === 'includes') delete json.format;
       // The integers of JavaScript are no limit of ours.
       if (json.maximum === Number.MAX_SAFE_INTEGER) delete json.maximum;
       if (json.minimum === Number.MIN_SAFE_INTEGER) delete json.minimum;

@@ -1,0 +1,109 @@
+/** `GET /docs`: the reference, made once of the OpenAPI document; `GET /docs/example.webp`: the image of its examples. */
+import { CacheableHeaders } from '@blip2/shared/schemas/headers';
+import image from '../../generated/example.webp.txt';
+import type { Dependencies } from '../dependencies.ts';
+import { matchesTag } from '../http/content-negotiation.ts';
+import type { AppContext } from './app-context.ts';
+import type { ApiDocument } from './openapi/api-document.ts';
+import { openApiDocument } from './openapi/document.ts';
+import { ORIGIN } from './reference/curl.ts';
+import { IMAGE_PATH, referencePage, SCRIPT, STYLE } from './reference/page.ts';
+import type { Route } from './route.ts';
+import { digest, styledPolicy } from './styled-policy.ts';
+
+type Page = {
+  /** With the address to be written. */
+  html: string;
+  policy: string;
+  tag: string;
+  /** With the address by which the last caller came. */
+  last: { origin: string; html: string };
+};
+
+const common = {
+  method: 'GET',
+  tag: 'service',
+  parameters: { header: CacheableHeaders },
+  headers: ['cache-control', 'etag'],
+  replies: { 304: { description: 'It is still the same.', headers: ['cache-control', 'etag'] } },
+  problems: [],
+} as const satisfies Partial<Route>;
+
+/** @param routes all routes, these two included, once they are known */
+export function referenceRoutes(routes: () => readonly Route[]): readonly Route[] {
+  const made = new WeakMap<Dependencies, Promise<Page>>();
+  return [
+    {
+      ...common,
+      path: '/docs',
+      operationId: 'getReference',
+      summary: 'Show the reference',
+      description: 'This document for people, with commands to copy. It needs no JavaScript.',
+      reply: { 'text/html': 'text' },
+      handler: async (c, deps) => {
+        const page = made.get(deps) ?? assemble(openApiDocument(routes(), deps) as ApiDocument);
+        made.set(deps, page);
+        const assembled = await page;
+        const { policy, tag } = assembled;
+        const origin = originOf(c);
+        const headers = {
+          'content-security-policy': policy,
+          'content-type': 'text/html; charset=UTF-8',
+        };
+        // The address is part of the page.
+        return cacheable(c, `"${tag}-${origin}"`, headers, () => withOrigin(assembled, origin));
+      },
+    },
+    {
+      ...common,
+      path: IMAGE_PATH,
+      operationId: 'getExampleImage',
+      summary: 'Fetch the image of the examples',
+      description: 'A pizza above an octopus, drawn with Noto Emoji.',
+      reply: { 'image/webp': 'binary' },
+      handler: async (c) => {
+        const etag = `"${(await digest(image)).toHex().slice(0, 32)}"`;
+        return cacheable(c, etag, { 'content-type': 'image/webp' }, () =>
+          Uint8Array.fromBase64(image),
+        );
+      },
+    },
+  ];
+}
+
+function cacheable(
+  c: AppContext,
+  etag: string,
+  others: Record<string, string>,
+  body: () => string | Uint8Array<ArrayBuffer>,
+): Response {
+  const headers = { etag, 'cache-control': 'public, max-age=300' };
+  if (matchesTag(c.req.header('if-none-match'), etag)) {
+    return new Response(null, { status: 304, headers });
+  }
+  return new Response(body(), { headers: { ...headers, ...others } });
+}
+
+async function assemble(document: ApiDocument): Promise<Page> {
+  const html = await referencePage(document);
+  return {
+    html,
+    policy: await styledPolicy(STYLE, SCRIPT, "img-src 'self' data:", "connect-src 'none'"),
+    tag: (await digest(html)).toHex().slice(0, 32),
+    last: { origin: ORIGIN, html },
+  };
+}
+
+/** Callers mostly come by one address. */
+function withOrigin(page: Page, origin: string): string {
+  if (page.last.origin !== origin) {
+    page.last = { origin, html: page.html.replaceAll(ORIGIN, origin) };
+  }
+  return page.last.html;
+}
+
+/** The address by which the caller has reached the service: it is what the caller says, and goes into commands for a shell. */
+function originOf(c: AppContext): string {
+  const { origin } = new URL(c.req.url);
+  return /^https?:\/\/[\w.:[\]-]+$/.test(origin) ? origin : 'https://blip2.example';
+}
