@@ -155,7 +155,12 @@ function mediaType(type: string, content: ReplyContent): object {
       const description = 'JSON lines, each an EmbeddingsLookupLine.';
       const line = reference('EmbeddingsLookupLine');
       return {
-        schema: { type: 'string', description, contentMediaType: type, contentSchema: line },
+        schema: {
+          type: 'string',
+          description,
+          contentMediaType: type,
+          contentSchema: { type: 'array', items: line },
+        },
         examples: LINE_EXAMPLES,
       };
     }
