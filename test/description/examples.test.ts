@@ -56,7 +56,8 @@ describe.each(PAGES)('%s', (page) => {
 
   it('has TypeScript that the compiler takes', async () => {
     const codes = examples.filter(({ language }) => language === 'ts').map(({ code }) => code);
-    expect(await compilerErrors(codes, folder)).toBe('');
+    // Without files, the compiler prints its help.
+    expect(codes.length === 0 ? '' : await compilerErrors(codes, folder)).toBe('');
   });
 
   // In their order: a later one may ask about the image of an earlier one.

@@ -94,7 +94,7 @@ describe('its commands', () => {
     const without = commands.filter((command) => !withKey.includes(command));
     expect(withKey.length).toBeGreaterThan(20);
     for (const command of without)
-      expect(command).toMatch(/healthz|problems|openapi|docs|token=|\/$/);
+      expect(command).toMatch(/healthz|problems|openapi|docs|\/stream\/|\/download|\/$/);
   });
 
   it('ask for the model that is served', async () => {

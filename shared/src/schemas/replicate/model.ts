@@ -69,5 +69,9 @@ export const ModelPath = z.object({ owner, name });
 export const VersionPath = z.object({
   owner,
   name,
-  version: described(z.string(), 'Id of the version.', '0f1e2d3c4b5a'),
+  version: described(
+    z.string(),
+    'Id of the version.',
+    '4b32258c42e9efd4288bb9910bc532a69727f9acd26aa08e175713a0a857a608',
+  ),
 });
