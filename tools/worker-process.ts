@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { ActivityMeter } from '@blip2/gpu-worker/image/process-usage';
 import { ROOT } from './prepare-edge.ts';
 import type { LogLevel } from './serve-worker.ts';
 import { lookAt, type Running } from './supervise.ts';
@@ -71,10 +72,12 @@ export async function untilReady(
 
 /** A worker that is ready, to be supervised. @param url its base URL */
 export function runningWorker(worker: ChildProcess, url: string): Running {
+  const meter = new ActivityMeter();
   const ended = hasEnded(worker) ? Promise.resolve() : once(worker, 'exit');
   return {
     ended: ended.then(() => worker.signalCode ?? `code ${worker.exitCode}`),
-    look: () => lookAt(`${url}/healthz`, LOOK_TIMEOUT_MS, ({ ok }) => ok),
+    look: (signal) => lookAt(`${url}/healthz`, signal, ({ ok }) => ok),
+    activity: async () => meter.read(worker.pid ?? 0),
     kill: () => killWorker(worker),
   };
 }

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { descendantsOf, runs } from '../../child-processes.ts';
 import { ROOT } from '../../prepare-edge.ts';
-import { descendantsOf, runs } from '../processes.ts';
 import type { FaultScenario, TrialScenario } from '../scenario.ts';
 
 const fault = (
