@@ -3,7 +3,6 @@ import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '@blip2/gpu-worker/check-port';
-import { ActivityMeter } from '@blip2/gpu-worker/image/process-usage';
 import { MODEL_OPTIONS, type ModelSettings } from '@blip2/gpu-worker/model-options';
 import { withDefaults } from '@blip2/shared/config/option';
 import { toEnvironment } from '@blip2/shared/config/read-options';
@@ -235,11 +234,10 @@ function buildEdge(folder: string): Promise<WorkerBundle> {
 
 /** An edge that serves, to be supervised: whether workerd runs shows at its port only. Miniflare, which starts it, does not name its process. */
 function runningEdge({ url, stop }: ServedWorker): Running {
-  const meter = new ActivityMeter();
   return {
     ended: new Promise(() => {}),
     look: (signal) => lookAt(`${url}${EDGE_ALONE}`, signal, () => true),
-    activity: async () => meter.read(await childOf(process.pid, 'workerd\0serve')),
+    pid: () => childOf(process.pid, 'workerd\0serve'),
     kill: stop,
   };
 }

@@ -1,10 +1,11 @@
 /** When a part that does not answer is given up. */
-import type { Activity } from '@blip2/gpu-worker/image/process-usage';
 import { describe, expect, it } from 'vitest';
 import { Silence } from './silence.ts';
 
+type Activity = Parameters<Silence['add']>[0];
+
 /** How many looks of 3 s, each without an answer, it takes; null where it is never given up. */
-function looksUntilGivenUp(activityAt: (look: number) => Activity | null): number | null {
+function looksUntilGivenUp(activityAt: (look: number) => Activity): number | null {
   const silence = new Silence({ silent: 4, busyMs: 60_000 });
   for (let look = 1; look <= 1000; look++) {
     if (silence.add(activityAt(look), 3000) !== null) return look;
@@ -22,7 +23,7 @@ describe('a silent part', () => {
     ['rests between two requests', (look) => (look % 3 === 0 ? 'computed' : 'nothing'), 4 * 3 * 5],
     ['gets no processor time', () => 'starved', null],
     ['gets some now and then', (look) => (look % 10 === 0 ? 'computed' : 'starved'), 200],
-  ] as [string, (look: number) => Activity | null, number | null][])(
+  ] as [string, (look: number) => Activity, number | null][])(
     'that %s is given up in time',
     (_, activityAt, looks) => {
       expect(looksUntilGivenUp(activityAt)).toBe(looks);

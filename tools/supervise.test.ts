@@ -1,7 +1,6 @@
 /** Supervision of small programs that are killed, stopped, compute for long, or do not start. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { ActivityMeter } from '@blip2/gpu-worker/image/process-usage';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BACKOFF, countFailure, delayOf } from './backoff.ts';
 import { lookAt, type Part, type Running, type Supervision, supervise } from './supervise.ts';
@@ -52,13 +51,12 @@ async function launch(status = 200): Promise<Running & { child: ChildProcess; ur
   const [port] = await once(child.stdout as NodeJS.ReadableStream, 'data');
   const url = `http://127.0.0.1:${String(port).trim()}`;
   const exited = once(child, 'exit');
-  const meter = new ActivityMeter();
   return {
     child,
     url,
     ended: exited.then(() => child.signalCode ?? `code ${child.exitCode}`),
     look: (signal) => lookAt(url, signal, ({ ok }) => ok),
-    activity: async () => meter.read(child.pid ?? 0),
+    pid: async () => child.pid ?? 0,
     kill: async () => {
       child.kill('SIGKILL');
       await exited;

@@ -1,6 +1,6 @@
 /** Keeps a part of the stack running: notices that it has ended or hangs, and starts it again, for ever. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Activity } from '@blip2/gpu-worker/image/process-usage';
+import { ActivityMeter } from '@blip2/gpu-worker/image/process-usage';
 import { BACKOFF, type Backoff, countFailure, delayOf } from './backoff.ts';
 import { Silence, type SilencePatience } from './silence.ts';
 
@@ -13,8 +13,8 @@ export type Running = {
   ended: Promise<string>;
   /** @param signal aborts when the answer is too late, or not needed any more */
   look: (signal: AbortSignal) => Promise<Finding>;
-  /** What it has done since the call before; null where the system does not tell, or there is no process. */
-  activity?: () => Promise<Activity | null>;
+  /** Process id of what may hang; 0 where there is none. */
+  pid?: () => Promise<number>;
   /** Ends it, whatever state it is in; does nothing where it has ended. */
   kill: () => Promise<void>;
 };
@@ -124,10 +124,11 @@ async function after(
 /** Waits until the part has failed. @returns how it failed; null when the signal aborts */
 async function failureOf(
   { patience }: Part,
-  { ended, look, activity = async () => null }: Running,
+  { ended, look, pid = async () => 0 }: Running,
   { lookMs, answerMs }: { lookMs: number; answerMs: { usual: number; busy: number } },
   signal: AbortSignal,
 ): Promise<string | null> {
+  const meter = new ActivityMeter();
   let silence = new Silence(patience);
   let closed = 0;
   let end: string | undefined;
@@ -140,7 +141,7 @@ async function failureOf(
   for (let lookedAt = performance.now(); ; ) {
     await delay(lookMs, undefined, { signal: waking }).catch(() => {});
     const finding = await answerOf(look, silence.isBusy ? answerMs.busy : answerMs.usual, waking);
-    const done = await activity();
+    const done = meter.read(await pid());
     const ms = performance.now() - lookedAt;
     lookedAt += ms;
     if (signal.aborted) return null;

@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ActivityMeter } from '@blip2/gpu-worker/image/process-usage';
 import { ROOT } from './prepare-edge.ts';
 import type { LogLevel } from './serve-worker.ts';
 import { lookAt, type Running } from './supervise.ts';
@@ -72,12 +71,11 @@ export async function untilReady(
 
 /** A worker that is ready, to be supervised. @param url its base URL */
 export function runningWorker(worker: ChildProcess, url: string): Running {
-  const meter = new ActivityMeter();
   const ended = hasEnded(worker) ? Promise.resolve() : once(worker, 'exit');
   return {
     ended: ended.then(() => worker.signalCode ?? `code ${worker.exitCode}`),
     look: (signal) => lookAt(`${url}/healthz`, signal, ({ ok }) => ok),
-    activity: async () => meter.read(worker.pid ?? 0),
+    pid: async () => worker.pid ?? 0,
     kill: () => killWorker(worker),
   };
 }
