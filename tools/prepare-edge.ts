@@ -57,7 +57,7 @@ export async function prepareEdge(
       retrieval === null || retrieve === null
         ? ''
         : await readTokenizer(retrieval.bundle, retrieve),
-    'page.js.txt': buildPage(join(edge, 'src/page/main.ts')),
+    'page.js.txt': await buildPage(join(edge, 'src/page/main.ts')),
   };
   for (const [name, text] of Object.entries(files))
     await writeIfChanged(join(generated, name), text);
