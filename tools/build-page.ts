@@ -1,9 +1,10 @@
 /** Bundles the page's script, types stripped and samples inside, into the one text that the Worker puts into its document. */
-import { buildSync } from 'esbuild';
 
 /** @param entry path of `page/main.ts` */
-export function buildPage(entry: string): string {
-  // Leaves no process behind that waits for more, as `build` does.
+export async function buildPage(entry: string): Promise<string> {
+  // Read when it is loaded: leaves no process behind that waits for more.
+  process.env.ESBUILD_WORKER_THREADS = '0';
+  const { buildSync } = await import('esbuild');
   const { outputFiles } = buildSync({
     entryPoints: [entry],
     bundle: true,

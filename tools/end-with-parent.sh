@@ -36,4 +36,6 @@ children_of() {
 ) </dev/null >/dev/null 2>&1 3>&- &
 
 if [ -n "$END_GRACE_S" ]; then exec "$@"; fi
+# Where util-linux is there, the kernel itself kills workerd with whoever started it, should the watcher be gone by then.
+if setpriv --pdeathsig KILL true 2>/dev/null; then exec setpriv --pdeathsig KILL "$LOCAL_WORKERD" "$@"; fi
 exec "$LOCAL_WORKERD" "$@"

@@ -11,6 +11,7 @@ import { Problem } from '@blip2/shared/errors';
 import { Health } from '@blip2/shared/schemas/health';
 import { LIMIT_OPTIONS, readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
+import { childOf } from './child-processes.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
@@ -25,7 +26,8 @@ const WORKER_VARIABLES = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' 
 /** How long whoever has our port may take to say what it is; the edge waits two seconds for its GPU worker. */
 const OCCUPANT_TIMEOUT_MS = 3000;
 const FIRST_START_MS = 600_000;
-const EDGE_LOOK_TIMEOUT_MS = 2000;
+/** For parts that do not answer: four looks where they do nothing; as long as one step of the engine may take where they compute. */
+const PATIENCE = { silent: 4, busyMs: 60_000 };
 /** A page of the edge that asks nobody else. */
 const EDGE_ALONE = '/problems/not-found';
 
@@ -156,7 +158,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           name: 'The GPU worker',
           meanwhile: 'Until then cached embeddings are served, and everything else gets 503.',
           // One that drains accepts no connections, and ends.
-          patience: { silent: 4, closed: 60 },
+          patience: { ...PATIENCE, closed: 60 },
           start: async (signal) => {
             worker = launch();
             // Ten times as long as at first, and some: a machine in trouble is slow.
@@ -172,7 +174,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           name: EDGE,
           meanwhile: 'Until then nothing is served.',
           // Miniflare starts a workerd that has ended, unless it ends again meanwhile.
-          patience: { silent: 4, closed: 2 },
+          patience: { ...PATIENCE, closed: 2 },
           start: async () => {
             edge = await serveEdge();
             return runningEdge(edge);
@@ -232,11 +234,12 @@ function buildEdge(folder: string): Promise<WorkerBundle> {
   });
 }
 
-/** An edge that serves, to be supervised: whether workerd runs shows at its port only. */
+/** An edge that serves, to be supervised: whether workerd runs shows at its port only. Miniflare, which starts it, does not name its process. */
 function runningEdge({ url, stop }: ServedWorker): Running {
   return {
     ended: new Promise(() => {}),
-    look: () => lookAt(`${url}${EDGE_ALONE}`, EDGE_LOOK_TIMEOUT_MS, () => true),
+    look: (signal) => lookAt(`${url}${EDGE_ALONE}`, signal, () => true),
+    pid: () => childOf(process.pid, 'workerd\0serve'),
     kill: stop,
   };
 }

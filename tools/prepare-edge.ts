@@ -60,8 +60,8 @@ export async function prepareEdge(
       retrieval === null || retrieve === null
         ? ''
         : await readTokenizer(retrieval.bundle, retrieve),
-    'page.js.txt': buildPage(join(edge, 'src/page/main.ts')),
-    'reference.js.txt': buildPage(join(edge, 'src/page/reference.ts')),
+    'page.js.txt': await buildPage(join(edge, 'src/page/main.ts')),
+    'reference.js.txt': await buildPage(join(edge, 'src/page/reference.ts')),
     'example.webp.txt': await readFile(EXAMPLE_IMAGE, 'base64'),
   };
   for (const [name, text] of Object.entries(files))

@@ -1,4 +1,4 @@
-/** Supervision of small programs that are killed, stopped, or do not start. */
+/** Supervision of small programs that are killed, stopped, compute for long, or do not start. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -23,10 +23,13 @@ describe('the wait before a start', () => {
   );
 });
 
-/** Serves `GET /` with a status, and dies at `GET /die`. */
+/** Serves `GET /` with a status, dies at `GET /die`, and computes for so many milliseconds, or for ever, at `GET /spin?500`. */
 const PROGRAM = `
   const server = require('node:http').createServer(({ url }, response) => {
     if (url === '/die') process.exit(7);
+    if (url === '/spin') for (;;);
+    const until = Date.now() + Number(url.split('?')[1] ?? 0);
+    while (Date.now() < until);
     response.statusCode = Number(process.env.STATUS);
     response.end(JSON.stringify({ detail: 'The engine is asleep.' }));
   });
@@ -52,7 +55,8 @@ async function launch(status = 200): Promise<Running & { child: ChildProcess; ur
     child,
     url,
     ended: exited.then(() => child.signalCode ?? `code ${child.exitCode}`),
-    look: () => lookAt(url, 100, ({ ok }) => ok),
+    look: (signal) => lookAt(url, signal, ({ ok }) => ok),
+    pid: async () => child.pid ?? 0,
     kill: async () => {
       child.kill('SIGKILL');
       await exited;
@@ -61,14 +65,14 @@ async function launch(status = 200): Promise<Running & { child: ChildProcess; ur
 }
 
 /** Supervises a program; `said` settles with the next line that matches. */
-function keep(first: Running, start: Part['start'] = () => launch()) {
+function keep(first: Running, start: Part['start'] = () => launch(), busyMs = 60_000) {
   const lines: string[] = [];
   let heard = () => {};
   supervision = supervise(
     {
       name: 'The part',
       meanwhile: 'Nothing is served.',
-      patience: { silent: 2, closed: 2 },
+      patience: { silent: 2, busyMs, closed: 20 },
       start,
     },
     first,
@@ -79,6 +83,7 @@ function keep(first: Running, start: Part['start'] = () => launch()) {
       },
       backoff: { firstMs: 1, capMs: 4, calmMs: 60_000 },
       lookMs: 5,
+      answerMs: { usual: 100, busy: 100 },
     },
   );
   const said = async (text: RegExp, times = 1) => {
@@ -120,6 +125,24 @@ describe('a supervised part', () => {
     expect(first.child.signalCode).toBe('SIGKILL');
   });
 
+  it.runIf(process.platform === 'linux')('that computes meanwhile is waited for', async () => {
+    const first = await launch();
+    const { lines } = keep(first);
+    // Twenty looks get no answer.
+    await fetch(`${first.url}/spin?2000`);
+    expect(lines).toEqual([]);
+    expect(first.child.signalCode).toBeNull();
+  });
+
+  it.runIf(process.platform === 'linux')('that computes for ever is replaced', async () => {
+    const first = await launch();
+    const { lines, said } = keep(first, undefined, 500);
+    fetch(`${first.url}/spin`).catch(() => {});
+    await said(/is back/);
+    expect(lines[0]).toMatch(/^The part computes, but has not answered for \d+ s\. Nothing/);
+    expect(first.child.signalCode).toBe('SIGKILL');
+  });
+
   it('that says itself what is wrong is killed and replaced', async () => {
     const first = await launch(503);
     const { lines, said } = keep(first);
@@ -132,7 +155,7 @@ describe('a supervised part', () => {
     const first = await launch();
     const { lines, said } = keep({
       ...first,
-      look: () => lookAt('http://127.0.0.1:1', 100, () => true),
+      look: (signal) => lookAt('http://127.0.0.1:1', signal, () => true),
     });
     await said(/is back/);
     expect(lines[0]).toMatch(/^The part accepts no connections any more\./);

@@ -1,6 +1,8 @@
 /** Keeps a part of the stack running: notices that it has ended or hangs, and starts it again, for ever. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { ActivityMeter } from '@blip2/gpu-worker/image/process-usage';
 import { BACKOFF, type Backoff, countFailure, delayOf } from './backoff.ts';
+import { Silence, type SilencePatience } from './silence.ts';
 
 /** What a look at a part finds: no answer in time, nobody at its port, or a part that itself says what is wrong. */
 export type Finding = 'well' | 'silent' | 'closed' | { wrong: string };
@@ -9,7 +11,10 @@ export type Finding = 'well' | 'silent' | 'closed' | { wrong: string };
 export type Running = {
   /** How it ended, when it has: `SIGKILL`, `code 1`. */
   ended: Promise<string>;
-  look: () => Promise<Finding>;
+  /** @param signal aborts when the answer is too late, or not needed any more */
+  look: (signal: AbortSignal) => Promise<Finding>;
+  /** Process id of what may hang; 0 where there is none. */
+  pid?: () => Promise<number>;
   /** Ends it, whatever state it is in; does nothing where it has ended. */
   kill: () => Promise<void>;
 };
@@ -19,8 +24,8 @@ export type Part = {
   name: string;
   /** What is served while it is gone. */
   meanwhile: string;
-  /** How many looks in a row may find nobody, or get no answer in time. */
-  patience: Record<'silent' | 'closed', number>;
+  /** For one that does not answer, and how many looks in a row may find nobody. */
+  patience: SilencePatience & { closed: number };
   /**
    * Starts it, and waits until it is ready.
    * @param signal aborts the start
@@ -35,6 +40,8 @@ export type SuperviseOptions = {
   backoff?: Backoff;
   /** Milliseconds between two looks. */
   lookMs?: number;
+  /** Milliseconds in which a look expects an answer, and in which it does while the part computes and has not answered. */
+  answerMs?: { usual: number; busy: number };
 };
 
 export type Supervision = {
@@ -42,6 +49,8 @@ export type Supervision = {
   stop: () => Promise<void>;
 };
 
+/** Whoever calls a busy part waits behind others. */
+const ANSWER_MS = { usual: 2000, busy: 10_000 };
 /** Failures in a row that a new start will hardly mend. */
 const MANY = 5;
 
@@ -66,14 +75,14 @@ export function supervise(part: Part, running: Running, options: SuperviseOption
 async function keep(
   part: Part,
   first: Running,
-  { report, backoff = BACKOFF, lookMs = 1000 }: SuperviseOptions,
+  { report, backoff = BACKOFF, lookMs = 1000, answerMs = ANSWER_MS }: SuperviseOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { name, meanwhile, start } = part;
   let running = first;
   for (let failures = 0; ; ) {
     const startedAt = performance.now();
-    const how = await failureOf(part, running, lookMs, signal);
+    const how = await failureOf(part, running, { lookMs, answerMs }, signal);
     if (how === null) return;
     const failedAt = performance.now();
     report(`${name} ${how}. ${meanwhile} Another is started …`);
@@ -115,11 +124,13 @@ async function after(
 /** Waits until the part has failed. @returns how it failed; null when the signal aborts */
 async function failureOf(
   { patience }: Part,
-  { ended, look }: Running,
-  lookMs: number,
+  { ended, look, pid = async () => 0 }: Running,
+  { lookMs, answerMs }: { lookMs: number; answerMs: { usual: number; busy: number } },
   signal: AbortSignal,
 ): Promise<string | null> {
-  const missed = { silent: 0, closed: 0 };
+  const meter = new ActivityMeter();
+  let silence = new Silence(patience);
+  let closed = 0;
   let end: string | undefined;
   const over = new AbortController();
   ended.then((how) => {
@@ -127,17 +138,35 @@ async function failureOf(
     over.abort();
   });
   const waking = AbortSignal.any([signal, over.signal]);
-  for (;;) {
+  for (let lookedAt = performance.now(); ; ) {
     await delay(lookMs, undefined, { signal: waking }).catch(() => {});
-    const finding = waking.aborted ? 'well' : await look();
+    const finding = await answerOf(look, silence.isBusy ? answerMs.busy : answerMs.usual, waking);
+    const done = meter.read(await pid());
+    const ms = performance.now() - lookedAt;
+    lookedAt += ms;
     if (signal.aborted) return null;
     if (end !== undefined) return end;
     if (typeof finding === 'object') return `hangs: ${finding.wrong}`;
-    for (const kind of ['silent', 'closed'] as const) {
-      missed[kind] = finding === kind ? missed[kind] + 1 : 0;
-    }
-    if (missed.silent >= patience.silent) return 'does not answer any more';
-    if (missed.closed >= patience.closed) return 'accepts no connections any more';
+    closed = finding === 'closed' ? closed + 1 : 0;
+    if (closed >= patience.closed) return 'accepts no connections any more';
+    if (finding !== 'silent') silence = new Silence(patience);
+    const hung = finding === 'silent' ? silence.add(done, ms) : null;
+    if (hung !== null) return hung;
+  }
+}
+
+/** What a look finds within so many milliseconds, or until it is not needed any more. */
+async function answerOf(look: Running['look'], ms: number, waking: AbortSignal): Promise<Finding> {
+  if (waking.aborted) return 'well';
+  const over = new AbortController();
+  const abort = () => over.abort();
+  const timeout = setTimeout(abort, ms);
+  waking.addEventListener('abort', abort, { once: true });
+  try {
+    return await look(over.signal);
+  } finally {
+    clearTimeout(timeout);
+    waking.removeEventListener('abort', abort);
   }
 }
 
@@ -150,13 +179,12 @@ function secondsOf(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** Looks at a part by HTTP. @param isWell whether this answer is one of a part that is well; a problem's detail says why not */
+/** Looks at a part by HTTP. @param signal aborts when it is silent for too long @param isWell whether this answer is one of a part that is well; a problem's detail says why not */
 export async function lookAt(
   url: string,
-  timeoutMs: number,
+  signal: AbortSignal,
   isWell: (response: Response) => boolean,
 ): Promise<Finding> {
-  const signal = AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(url, { signal });
     if (isWell(response)) {

@@ -74,7 +74,8 @@ export function runningWorker(worker: ChildProcess, url: string): Running {
   const ended = hasEnded(worker) ? Promise.resolve() : once(worker, 'exit');
   return {
     ended: ended.then(() => worker.signalCode ?? `code ${worker.exitCode}`),
-    look: () => lookAt(`${url}/healthz`, LOOK_TIMEOUT_MS, ({ ok }) => ok),
+    look: (signal) => lookAt(`${url}/healthz`, signal, ({ ok }) => ok),
+    pid: async () => worker.pid ?? 0,
     kill: () => killWorker(worker),
   };
 }

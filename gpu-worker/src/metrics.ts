@@ -63,7 +63,7 @@ function measureDecoding(registry: Registry, decoder: MeasuredDecoder): void {
   });
   const ended = new Counter({
     name: 'blip2_decode_processes_ended_total',
-    help: 'Processes that decode images and were killed or crashed, by reason: deadline, memory, canceled (nobody waits for the image), crash, or outside (killed by the system or a person)',
+    help: 'Processes that decode images and were killed or crashed, by reason: deadline, memory, canceled (nobody waits for the image), crash, outside (killed or stopped by the system or a person), or stuck (it had an image and did nothing)',
     labelNames: ['reason'],
     registers,
   });

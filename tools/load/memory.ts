@@ -1,6 +1,7 @@
 /** Resident memory of the service's processes while it is under load, and whether it grows. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { childrenOf } from '../child-processes.ts';
 
 /** Megabytes (10^6 bytes) at a time, hours since the beginning. */
 export type Sample = { hours: number; megabytes: number };
@@ -79,15 +80,6 @@ export async function processesOf(workerPid: number | undefined): Promise<Measur
   };
   await walk(process.pid, false);
   return found;
-}
-
-/** Each thread has the children that it started. */
-async function childrenOf(pid: number): Promise<number[]> {
-  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
-  const lists = threads.map((thread) =>
-    readFile(`/proc/${pid}/task/${thread}/children`, 'utf8').catch(() => ''),
-  );
-  return (await Promise.all(lists)).flatMap((list) => list.split(' ').filter(Boolean).map(Number));
 }
 
 /** The program, or the script that Node runs. */

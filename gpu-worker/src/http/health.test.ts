@@ -71,6 +71,13 @@ it('an idle engine is well for ever', async () => {
   await expect.poll(() => engine.heartbeat()).toBeLessThan(0.1);
 });
 
+it('an engine is well whose sign of life a busy thread has not read yet', async () => {
+  engine.heartbeat();
+  const until = performance.now() + 400;
+  while (performance.now() < until);
+  expect(await statuses()).toEqual([200, 200]);
+});
+
 it('an engine that does not come back from a step is no longer well, though its requests have left', async () => {
   allowPasses(gate, 0);
   const client = new AbortController();

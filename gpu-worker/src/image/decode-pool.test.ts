@@ -3,9 +3,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { ApiError } from '@blip2/shared/errors';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { pngOf } from '../../../test/support/large-png.ts';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { restartDelayMs } from './decode-backoff.ts';
 import { DecodePool, type DecodePoolOptions } from './decode-pool.ts';
 import type { Ending } from './decode-process.ts';
 import { BASE_MEMORY } from './decode-schedule.ts';
@@ -25,6 +29,7 @@ const spec = {
   std: [1, 1, 1] as [number, number, number],
 };
 
+const folder = temporaryFolder();
 let pool: DecodePool;
 const endings: Ending[] = [];
 afterEach(async () => {
@@ -71,7 +76,6 @@ function childrenOf(parent: number): number[] {
 describe('a process whose image', () => {
   it.each([
     ['spin', 'image-too-large', /more than the 1 seconds that it may/, 'deadline'],
-    ['hang', 'image-too-large', /more than the 1 seconds that it may/, 'deadline'],
     ['segfault', 'invalid-image', /^The decoder failed on this image: /, 'crash'],
   ] as const)('makes it %s ends alone and is replaced', async (text, slug, detail, ending) => {
     await start({ processes: 1, timeoutMs: 1000 }, OBEDIENT);
@@ -101,6 +105,20 @@ describe('a process whose image', () => {
     expect(endings).toHaveLength(2);
   });
 
+  it('hangs without computing has the image decoded again, once', async () => {
+    await start({ processes: 1 }, OBEDIENT);
+    const error = await refusalOf(decode(order('hang')));
+    expect(error).toMatchObject({ slug: 'overloaded', status: 503 });
+    expect(endings).toEqual(['stuck', 'stuck']);
+  });
+
+  it('is stopped has the image decoded by another', async () => {
+    await start({ processes: 1 }, OBEDIENT);
+    const image = order(`stop-once ${join(folder, 'has-stopped')}`);
+    expect(await decode(image)).toMatchObject({ info: { format: 'png' } });
+    expect(endings).toEqual(['stuck']);
+  });
+
   it('nobody waits for any more is answered at once and ended', async () => {
     await start({ processes: 1 }, OBEDIENT);
     const controller = new AbortController();
@@ -124,6 +142,40 @@ describe('a process whose image', () => {
     for (const error of await Promise.all(crashes)) expect(error.slug).toBe('invalid-image');
     expect(await decode(order('paint'), 'good')).toBeDefined();
   });
+});
+
+it('images wait for no process that is stopped', async () => {
+  const before = new Set(childrenOf(process.pid));
+  await start({ processes: 2 }, OBEDIENT);
+  for (const pid of childrenOf(process.pid)) if (!before.has(pid)) process.kill(pid, 'SIGSTOP');
+  expect(await decode(order('paint'))).toMatchObject({ info: { format: 'png' } });
+  expect(endings.length).toBeGreaterThan(0);
+  expect(new Set(endings)).toEqual(new Set(['outside']));
+});
+
+it('a process that is killed while it starts has not failed', async () => {
+  const before = new Set(childrenOf(process.pid));
+  await start({ processes: 1 }, OBEDIENT);
+  const seen = new Set<number>(before);
+  while (endings.length < 4) {
+    for (const pid of childrenOf(process.pid)) {
+      if (!seen.has(pid)) process.kill(pid, 'SIGKILL');
+      seen.add(pid);
+    }
+    await setImmediate();
+  }
+  expect(endings).toEqual(['outside', 'outside', 'outside', 'outside']);
+  expect(await decode(order('paint'))).toBeDefined();
+});
+
+it.each([
+  [{ crashes: 1, kills: 1 }, 0],
+  [{ crashes: 2, kills: 0 }, 200],
+  [{ crashes: 99, kills: 0 }, 10_000],
+  [{ crashes: 0, kills: 2 }, 200],
+  [{ crashes: 0, kills: 99 }, 1000],
+])('after %j the next start waits %i ms', (ends, ms) => {
+  expect(restartDelayMs(ends)).toBe(ms);
 });
 
 it('what needs memory waits for it, and small images pass', async () => {

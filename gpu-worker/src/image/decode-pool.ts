@@ -6,6 +6,7 @@ import type { ImageInfo } from '@blip2/shared/wire';
 import type { Caller } from '../engine/protocol.ts';
 import { FairQueue } from '../engine/scheduling/fair-queue.ts';
 import type { ImageLimits } from './decode.ts';
+import { type Ends, restartDelayMs } from './decode-backoff.ts';
 import { problemOfEnding } from './decode-problems.ts';
 import { DecodeProcess, DecoderEnded, type Ending } from './decode-process.ts';
 import type { DecodeReply } from './decode-protocol.ts';
@@ -35,7 +36,6 @@ export type DecodeListener = {
 const SPARE_MEMORY = 128 * 2 ** 20;
 /** A small image is done sooner than its process is replaced. */
 const GRACE_MS = 250;
-const [FIRST_BACKOFF_MS, LAST_BACKOFF_MS] = [200, 10_000];
 
 type Task = QueuedImage & {
   bytes: Uint8Array;
@@ -47,7 +47,9 @@ type Task = QueuedImage & {
 };
 
 /** The place of a process, while it is replaced too. */
-type Place = { process: DecodeProcess | undefined; task: Task | undefined; failures: number };
+type Place = { process: DecodeProcess | undefined; task: Task | undefined; ends: Ends };
+
+const noEnds = (): Ends => ({ crashes: 0, kills: 0 });
 
 /** @example
  * const pool = await DecodePool.start(options);
@@ -71,7 +73,7 @@ export class DecodePool {
     this.#places = Array.from({ length: count }, () => ({
       process: undefined,
       task: undefined,
-      failures: 0,
+      ends: noEnds(),
     }));
   }
 
@@ -161,28 +163,28 @@ export class DecodePool {
     place.process = await DecodeProcess.start(this.#program, this.#stopped.signal);
   }
 
-  /** Replaces the process of a place whenever it ends; later and later while it crashes without having decoded anything. */
+  /** Replaces the process of a place whenever it ends; later and later while it ends without having decoded anything. */
   async #maintain(place: Place): Promise<void> {
     const { signal } = this.#stopped;
     while (!signal.aborted) {
       const ending = await place.process?.ended;
       place.process = undefined;
       if (signal.aborted) return;
-      if (ending === 'crash') place.failures++;
-      if (ending !== undefined) this.#report(ending, undefined);
+      if (ending !== undefined) this.#note(place, ending, undefined);
       try {
-        await delay(backoffMs(place.failures), undefined, { signal });
+        await delay(restartDelayMs(place.ends), undefined, { signal });
         await this.#fill(place);
       } catch (error) {
         if (signal.aborted) return;
-        place.failures++;
-        this.#report('crash', error as Error);
+        this.#note(place, endingOf(error), error as Error);
       }
       this.#dispatch();
     }
   }
 
-  #report(ending: Ending, error: Error | undefined): void {
+  #note({ ends }: Place, ending: Ending, error: Error | undefined): void {
+    if (ending === 'crash') ends.crashes++;
+    if (isInnocent(ending)) ends.kills++;
     for (const { onEnded } of this.#listeners) onEnded(ending, error);
   }
 
@@ -191,6 +193,10 @@ export class DecodePool {
     for (const place of this.#places) {
       const { process } = place;
       if (process === undefined || process.isEnding || place.task !== undefined) continue;
+      if (this.#waiting.length > 0 && process.isStopped) {
+        process.kill('outside');
+        continue;
+      }
       const task = nextOf(this.#waiting, this.#running, {
         processes: this.#places.length,
         totalMemory: this.#options.totalMemory,
@@ -219,7 +225,7 @@ export class DecodePool {
     const bounds = { ms: options.timeoutMs, bytes: 2 * allowance + SPARE_MEMORY };
     try {
       const reply = await process.run(message, bounds);
-      place.failures = 0;
+      place.ends = noEnds();
       this.#take(task, reply);
     } catch (error) {
       this.#takeEnding(task, error as Error, bounds);
@@ -254,9 +260,9 @@ export class DecodePool {
   }
 
   #takeEnding(task: Task, error: Error, bounds: { ms: number; bytes: number }): void {
-    const ending = error instanceof DecoderEnded ? error.ending : 'crash';
-    if (ending === 'outside' && !task.isRetried && !task.isSettled) {
-      // Whoever it was, it was not for this image.
+    const ending = endingOf(error);
+    if (isInnocent(ending) && !task.isRetried && !task.isSettled) {
+      // Whatever it was, it was hardly for this image.
       task.isRetried = true;
       this.#waiting.push(task);
       return;
@@ -273,7 +279,11 @@ function settle(task: Task, how: (result: PromiseWithResolvers<DecodedImage>) =>
   how(task.result);
 }
 
-/** None after the first crash. */
-function backoffMs(failures: number): number {
-  return failures < 2 ? 0 : Math.min(FIRST_BACKOFF_MS * 2 ** (failures - 2), LAST_BACKOFF_MS);
+function endingOf(error: unknown): Ending {
+  return error instanceof DecoderEnded ? error.ending : 'crash';
+}
+
+/** Whether neither the program nor its image is likely to be at fault. */
+function isInnocent(ending: Ending): boolean {
+  return ending === 'outside' || ending === 'stuck';
 }

@@ -31,6 +31,10 @@ export function problemOfEnding(
     }
     case 'retired':
       return new ApiError('shutting-down', 'The GPU worker is shutting down.', { cause });
+    case 'stuck': {
+      const detail = `The image could not be decoded: the decoder came to a standstill. Try again; where that does not help: ${SMALLER}`;
+      return new ApiError('overloaded', detail, { retry_after: 1, cause });
+    }
     case 'outside':
     case 'canceled': {
       const detail = 'The image could not be decoded: the system ended the decoder. Try again.';

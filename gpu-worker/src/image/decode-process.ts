@@ -1,14 +1,14 @@
-/** A process that decodes images one by one, until it ends or is ended: at a deadline, at a limit of memory, or when nobody wants its image. */
+/** A process that decodes images one by one, until it ends or is ended: at a deadline, at a limit of memory, at a standstill, or when nobody wants its image. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { DecodeReply, DecodeTask } from './decode-protocol.ts';
-import { memoryOf, processorMsOf } from './process-usage.ts';
+import { ActivityMeter, isStopped, memoryOf, processorMsOf } from './process-usage.ts';
 
 /**
- * Why a process ended. `crash`: the decoder did it itself; `outside`: somebody else killed it, such as a system that is out of memory;
- * `retired`: the worker stops.
+ * Why a process ended. `crash`: the decoder did it itself; `outside`: somebody else killed or stopped it, such as a system that is out of memory;
+ * `stuck`: it had something to do and did nothing; `retired`: the worker stops.
  */
-export type Ending = 'deadline' | 'memory' | 'canceled' | 'crash' | 'outside' | 'retired';
+export type Ending = 'deadline' | 'memory' | 'canceled' | 'crash' | 'outside' | 'stuck' | 'retired';
 
 /** The process ended before it replied. */
 export class DecoderEnded extends Error {
@@ -26,10 +26,27 @@ const START_MS = 60_000;
 /** How often what it uses is looked at. */
 const WATCH_MS = 50;
 /**
+ * How long one that has an image may do nothing at all. It is counted in looks: where this process stands still, its replies have arrived
+ * by the second one.
+ */
+const STUCK_MS = 3000;
+/** The same for one that starts: some file systems keep a program waiting. */
+const STUCK_START_MS = 10_000;
+/**
  * Where the machine is busy, an image has longer than its processor time, by so much. It is enough for one that waits in place of computing to be
  * noticed.
  */
 const PATIENCE = 3;
+/** Signals by which a program's own fault ends it. */
+const FAULTS: ReadonlySet<NodeJS.Signals> = new Set<NodeJS.Signals>([
+  'SIGABRT',
+  'SIGBUS',
+  'SIGFPE',
+  'SIGILL',
+  'SIGSEGV',
+  'SIGSYS',
+  'SIGTRAP',
+]);
 /** Its last words, for logs. */
 const STDERR_CHARACTERS = 2000;
 
@@ -55,7 +72,7 @@ export class DecodeProcess {
     const ended = Promise.withResolvers<Ending>();
     this.ended = ended.promise;
     child.once('exit', (code, signal) => {
-      this.#ending ??= signal === 'SIGKILL' ? 'outside' : 'crash';
+      this.#ending ??= endingBy(signal);
       ended.resolve(this.#ending);
       const words = this.#stderr === '' ? '' : `: ${this.#stderr}`;
       this.#reply?.reject(new DecoderEnded(this.#ending, `${signal ?? code}${words}`));
@@ -65,7 +82,7 @@ export class DecodeProcess {
   /**
    * Starts one and waits until it is ready.
    * @param program its module
-   * @throws Error with what the process wrote when it ends before
+   * @throws Error with what the process wrote when it ends before; DecoderEnded where that was not its own doing
    */
   static async start(program: URL, signal: AbortSignal): Promise<DecodeProcess> {
     const child = fork(program, {
@@ -83,15 +100,27 @@ export class DecodeProcess {
     child.stderr?.on('data', collect);
     const failed = Promise.withResolvers<never>();
     child.once('error', failed.reject);
-    child.once('exit', (code, by) =>
-      failed.reject(new Error(`the process that decodes images ended (${by ?? code}): ${stderr}`)),
-    );
+    let ending: Ending | undefined;
+    child.once('exit', (code, by) => {
+      ending ??= endingBy(by);
+      failed.reject(
+        ending === 'crash'
+          ? new Error(`the process that decodes images ended (${by ?? code}): ${stderr}`)
+          : new DecoderEnded(ending, `${by ?? code}: ${stderr}`),
+      );
+    });
     failed.promise.catch(() => {});
-    const timeout = setTimeout(() => child.kill('SIGKILL'), START_MS);
+    const kill = (why: Ending) => {
+      ending ??= why;
+      child.kill('SIGKILL');
+    };
+    const timeout = setTimeout(() => kill('crash'), START_MS);
+    const watch = watchStandstill(child.pid ?? 0, STUCK_START_MS, () => kill('stuck'));
     try {
       await Promise.race([once(child, 'message'), failed.promise]);
     } finally {
       clearTimeout(timeout);
+      clearInterval(watch);
     }
     child.stderr?.off('data', collect);
     return new DecodeProcess(child);
@@ -104,6 +133,11 @@ export class DecodeProcess {
   /** Whether it can decode no more. */
   get isEnding(): boolean {
     return this.#ending !== undefined;
+  }
+
+  /** Whether somebody has stopped it, so that it would leave an image lying. */
+  get isStopped(): boolean {
+    return isStopped(this.#pid);
   }
 
   /**
@@ -119,6 +153,7 @@ export class DecodeProcess {
         this.kill('deadline');
       }
     }, WATCH_MS);
+    const standstill = watchStandstill(this.#pid, STUCK_MS, () => this.kill('stuck'));
     this.expire(begun === null ? bounds.ms : PATIENCE * bounds.ms, 'deadline');
     const reply = Promise.withResolvers<DecodeReply>();
     this.#reply = reply;
@@ -128,6 +163,7 @@ export class DecodeProcess {
       return await reply.promise;
     } finally {
       clearInterval(watch);
+      clearInterval(standstill);
       clearTimeout(this.#deadline);
       this.#reply = undefined;
     }
@@ -143,6 +179,20 @@ export class DecodeProcess {
     this.#ending ??= ending;
     this.#child.kill('SIGKILL');
   }
+}
+
+function endingBy(signal: NodeJS.Signals | null): 'crash' | 'outside' {
+  return signal === null || FAULTS.has(signal) ? 'crash' : 'outside';
+}
+
+/** Calls back once a process has done nothing for so long. One that waits for its turn on a busy machine is not meant. */
+function watchStandstill(pid: number, ms: number, act: () => void): NodeJS.Timeout {
+  const meter = new ActivityMeter();
+  let looks = 0;
+  return setInterval(() => {
+    looks = meter.read(pid) === 'nothing' ? looks + 1 : 0;
+    if (looks >= ms / WATCH_MS) act();
+  }, WATCH_MS);
 }
 
 /** Nothing secret: what sees bytes from outside needs to find its libraries, and no more. */

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { childrenOf, descendantsOf, runs } from '../../child-processes.ts';
 import { ROOT } from '../../prepare-edge.ts';
-import { descendantsOf, runs } from '../processes.ts';
 import type { FaultScenario, TrialScenario } from '../scenario.ts';
 
 const fault = (
@@ -48,6 +48,16 @@ const startKilled: TrialScenario = {
     return { stuck, recoverySeconds: stuck > 0 ? null : (performance.now() - start) / 1000 };
   },
 };
+
+/** Process ids of those that decode images for the GPU worker. */
+async function decodersOf(worker: number): Promise<number[]> {
+  const { readFile } = await import('node:fs/promises');
+  const commands = (await childrenOf(worker)).map(async (pid) => {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    return command.includes('decoder.ts') ? [pid] : [];
+  });
+  return (await Promise.all(commands)).flat();
+}
 
 async function isWatcher(pid: number): Promise<boolean> {
   const { readFile } = await import('node:fs/promises');
@@ -110,6 +120,21 @@ export const PROCESS_SCENARIOS = [
       process.kill(world.worker, 'SIGUSR2');
     },
     short,
+  ),
+  fault('decoders-stopped', 'SIGSTOP of all processes that decode images', async (world) => {
+    for (const pid of await decodersOf(world.worker)) process.kill(pid, 'SIGSTOP');
+  }),
+  fault(
+    'decoders-killed',
+    'SIGKILL of processes that decode images, 25 times in 15 s',
+    async (world) => {
+      for (let killed = 0; killed < 25; killed++) {
+        const [pid] = await decodersOf(world.worker);
+        if (pid !== undefined) process.kill(pid, 'SIGKILL');
+        await delay(600);
+      }
+      world.faulted();
+    },
   ),
   fault('engine-hung', 'the engine thread never comes back from a step', async (world) => {
     process.kill(world.worker, 'SIGWINCH');

@@ -1,4 +1,5 @@
 /** For tests: a process in place of the one that decodes, which does what the text behind an image's first 8 bytes says. */
+import { existsSync, writeFileSync } from 'node:fs';
 import type { DecodeReply, DecodeTask } from '../decode-protocol.ts';
 
 const reply = (message: DecodeReply) => process.send?.(message);
@@ -21,6 +22,14 @@ process.on('message', ({ bytes, spec, allowance }: DecodeTask) => {
     case 'be-killed':
       process.kill(process.pid, 'SIGKILL');
       return;
+    case 'stop-once':
+      // The file at this path says that it has done so before.
+      if (!existsSync(argument)) {
+        writeFileSync(argument, '');
+        process.kill(process.pid, 'SIGSTOP');
+        return;
+      }
+      break;
     case 'need': {
       const memory = Number(argument);
       if (memory > allowance) return void reply({ type: 'heavy', memory });

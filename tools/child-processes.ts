@@ -1,12 +1,18 @@
 /** Processes as the kernel shows them: those that a process has started, and which still run. Linux only. */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 
 const read = (path: string) => readFile(path, 'utf8').catch(() => '');
 
+/** What it has started, through any of its threads. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const lists = threads.map((thread) => read(`/proc/${pid}/task/${thread}/children`));
+  return (await Promise.all(lists)).flatMap((list) => list.split(' ').filter(Boolean).map(Number));
+}
+
 /** @param part of the command line @returns 0 where there is none */
 export async function childOf(pid: number, part: string): Promise<number> {
-  const children = (await read(`/proc/${pid}/task/${pid}/children`)).split(' ').filter(Boolean);
-  for (const child of children.map(Number)) {
+  for (const child of await childrenOf(pid)) {
     if ((await runs(child)) && (await read(`/proc/${child}/cmdline`)).includes(part)) return child;
   }
   return 0;
@@ -14,8 +20,7 @@ export async function childOf(pid: number, part: string): Promise<number> {
 
 /** Everything that a process has started, and what that has started. */
 export async function descendantsOf(pid: number): Promise<number[]> {
-  const children = (await read(`/proc/${pid}/task/${pid}/children`)).split(' ').filter(Boolean);
-  const pids = children.map(Number);
+  const pids = await childrenOf(pid);
   return [...pids, ...(await Promise.all(pids.map(descendantsOf))).flat()];
 }
 
