@@ -18,7 +18,7 @@ let image: Buffer<ArrayBuffer>;
 
 beforeAll(async () => {
   image = await readFile(join(ROOT, 'test/scenes/pair-noto-00.webp'));
-  stack = await startStack({ vars: { ALLOW_ANONYMOUS: '' } });
+  stack = await startStack({ vars: { ALLOW_ANONYMOUS: '', REPLY_TTL_HOURS: '0' } });
 });
 afterAll(() => stack?.stop());
 

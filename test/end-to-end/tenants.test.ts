@@ -28,7 +28,8 @@ beforeAll(async () => {
   acmeToo = await createKey('acme-2', '--namespace', 'acme');
   globex = await createKey('globex', '--namespace', 'globex');
   shared = await createKey('shared');
-  const vars = { ALLOW_ANONYMOUS: '', CACHE_SECRET: 'end-to-end' };
+  // Embeddings are what is looked at: whole replies would come before them.
+  const vars = { ALLOW_ANONYMOUS: '', CACHE_SECRET: 'end-to-end', REPLY_TTL_HOURS: '0' };
   stack = await startStack({ persist: storage, vars });
 });
 afterAll(() => stack.stop());

@@ -17,7 +17,6 @@ const OTHERS = [
   'tools/chaos/scenarios/processes.ts',
   'tools/worker-process.ts',
   // Sets a variable that esbuild reads when it is imported.
-  'tools/build-page.ts',
   // Sets variables that wrangler reads when it is imported, and miniflare's path to workerd.
   'tools/serve-worker.ts',
 ];
