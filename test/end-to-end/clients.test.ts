@@ -150,7 +150,7 @@ describe('a compressed body', () => {
       'content-encoding': 'gzip',
     });
     expect(status).toBe(413);
-    expect(json).toMatchObject({ type: '/problems/body-too-large', limit: 2 ** 20 });
+    expect(json).toMatchObject({ type: '/problems/body-too-large', limit: 30 * 2 ** 20 });
     expect((await mostMemoryOfEdge()) - before).toBeLessThan(300);
   });
 
