@@ -8,12 +8,11 @@ import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
 import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
-import { clientOf } from './http/client-address.ts';
 import { replyOnce } from './idempotency/reply-once.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
-import { type AppContext, type AppEnv, senderOf } from './routes/app-context.ts';
+import { type AppContext, type AppEnv, clientIn, senderOf } from './routes/app-context.ts';
 import { allowEveryOrigin } from './routes/cors.ts';
 import { takesIdempotencyKey } from './routes/openapi/problems.ts';
 import type { Route } from './routes/route.ts';
@@ -59,9 +58,10 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     app.on(method, patternOf(path), async (c) => {
       if (tag !== 'service') {
         const scope = tag === 'usage' ? null : tag;
-        // Whoever has a signed URL was let in before, and counts by the address.
+        // Whoever has a signed URL was let in, and counted, before.
         if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
-        if (scope !== null) await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
+        if (scope !== null && !isSigned)
+          await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
       }
       if (takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY)) return await once(c, deps, route);
       return await handler(c, deps);
@@ -81,7 +81,7 @@ async function once(
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,
-      caller: c.get('caller')?.id ?? clientOf(c.req.raw.headers, deps.config),
+      caller: clientIn(c, deps.config),
       startedAt: c.get('startedAt'),
       waitUntil: (work) => c.executionCtx.waitUntil(work),
       handle: async (request) => {

@@ -13,8 +13,7 @@ const LIMITS = {
   maxImageBytes: 20 * MEBIBYTE,
   maxBodyBytes: 30 * MEBIBYTE,
   maxHeldBytes: 48 * 2 ** 20,
-  clientAddressHeader: null,
-  clientAddressHops: 1,
+  client: 'test',
   deadlineMs: 5000,
 };
 const fields = z.strictObject({ ...AnswerRequest.shape, ...MatchRequest.shape });

@@ -12,8 +12,7 @@ const LIMITS = {
   maxImageBytes: 1000,
   maxBodyBytes: 2000,
   maxHeldBytes: 48 * 2 ** 20,
-  clientAddressHeader: null,
-  clientAddressHops: 1,
+  client: 'test',
   deadlineMs: 5000,
 };
 const PNG = { 'content-type': 'image/png' };

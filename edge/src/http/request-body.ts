@@ -11,7 +11,6 @@ import {
   sourceFromReference,
   sourceFromText,
 } from '../image/image-source.ts';
-import { clientOf } from './client-address.ts';
 import { decodeContent, parseContentEncoding } from './content-encoding.ts';
 import { looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
@@ -24,10 +23,10 @@ import { readLimited } from './read-limited.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
 import { validate } from './validate.ts';
 
-type ReadLimits = Pick<
-  Config,
-  'maxHeldBytes' | 'deadlineMs' | 'clientAddressHeader' | 'clientAddressHops'
->;
+type ReadLimits = Pick<Config, 'maxHeldBytes' | 'deadlineMs'> & {
+  /** Who sends it: bodies of one client share its part of the memory. */
+  client: string;
+};
 type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes'> & ReadLimits;
 
 /** What a route reads. */
@@ -210,8 +209,7 @@ async function readDecoded(
   const codings = parseContentEncoding(request.headers.get('content-encoding'));
   let body: Uint8Array<ArrayBuffer>;
   try {
-    const { maxHeldBytes, deadlineMs: ms } = limits;
-    const client = clientOf(request.headers, limits);
+    const { maxHeldBytes, deadlineMs: ms, client } = limits;
     body = await readLimited(request, limit, { maxHeldBytes, client, ms });
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;

@@ -38,6 +38,16 @@ export function senderOf(c: AppContext, config: Dependencies['config']): Sender 
   };
 }
 
+/** Who a request counts as: its key, or its address. */
+export function clientIn(c: AppContext, config: Dependencies['config']): string {
+  return c.get('caller')?.id ?? clientOf(c.req.raw.headers, config);
+}
+
+/** How the body of a request is read, and for whom. */
+export function readingOf(c: AppContext, { config }: Pick<Dependencies, 'config'>) {
+  return { ...config, client: clientIn(c, config) };
+}
+
 /** @param canceled aborted when the client of a streamed reply goes away */
 export function requestContextOf(
   c: AppContext,
@@ -48,7 +58,7 @@ export function requestContextOf(
   const account = c.get('account');
   return {
     requestId: c.get('requestId'),
-    client: c.get('caller')?.id ?? clientOf(c.req.raw.headers, config),
+    client: clientIn(c, config),
     ...(account !== undefined && { account }),
     namespace: c.get('caller')?.namespace ?? '',
     cacheUse: cacheUseOf(c.req.raw.headers),

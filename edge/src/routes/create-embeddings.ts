@@ -23,13 +23,13 @@ import { validate } from '../http/validate.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import { retrievalModel } from '../model-manifest.ts';
 import { embedTexts, retrievalIds } from '../retrieval/retrieve.ts';
-import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
+import { type AppContext, type Handler, readingOf, requestContextOf } from './app-context.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store', vary: 'accept' };
 
 export const createEmbeddings: Handler = async (c, deps) => {
   const mediaType = embeddingMediaType(c.req.header('accept'));
-  const { source, fields } = await readRequest(c.req.raw, deps.config, {
+  const { source, fields } = await readRequest(c.req.raw, readingOf(c, deps), {
     schema: EmbeddingsRequest,
     check: (members) => {
       const isOpenAi = isOpenAiEmbeddings(members);

@@ -10,7 +10,7 @@ import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { HEARTBEAT_MS, type ServerEvent, sseResponse } from '../http/sse.ts';
-import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
+import { type AppContext, type Handler, readingOf, requestContextOf } from './app-context.ts';
 
 export type GenerateRoute = {
   /** Member of the reply that holds the text. */
@@ -28,7 +28,7 @@ export function generateRoute({ member, schema, prepare }: GenerateRoute): Handl
   return async (c, deps) => {
     const canceled = new AbortController();
     const context = requestContextOf(c, deps, canceled.signal);
-    const { source, fields } = await readImageRequest(c.req.raw, deps.config, {
+    const { source, fields } = await readImageRequest(c.req.raw, readingOf(c, deps), {
       schema,
       check: (members) => {
         const { prompt, stream } = prepare(members, deps);

@@ -10,7 +10,7 @@ import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readJsonObject } from '../http/request-body.ts';
 import { streamOf } from '../http/stream.ts';
 import { validate } from '../http/validate.ts';
-import { type Handler, requestContextOf } from './app-context.ts';
+import { type Handler, readingOf, requestContextOf } from './app-context.ts';
 
 const MEDIA_TYPES = [
   'application/x-ndjson',
@@ -20,7 +20,10 @@ const MEDIA_TYPES = [
 
 export const lookupEmbeddings: Handler = async (c, deps) => {
   const mediaType = negotiateOrRefuse(c.req.header('accept'), MEDIA_TYPES);
-  const request = validate(EmbeddingsLookupRequest, await readJsonObject(c.req.raw, deps.config));
+  const request = validate(
+    EmbeddingsLookupRequest,
+    await readJsonObject(c.req.raw, readingOf(c, deps)),
+  );
   const ids = request.sha256.map((hash) => hash.toLowerCase());
   refuseRepeated(ids);
   const { kind, dtype } = request;

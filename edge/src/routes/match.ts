@@ -9,13 +9,13 @@ import { resolveImage } from '../image/image-source.ts';
 import { textTokens } from '../limits/cost.ts';
 import { retrievalModel } from '../model-manifest.ts';
 import { matchTexts, retrievalIds } from '../retrieval/retrieve.ts';
-import { type Handler, requestContextOf } from './app-context.ts';
+import { type Handler, readingOf, requestContextOf } from './app-context.ts';
 
 export const match: Handler = async (c, deps) => {
   const model = retrievalModel(deps.models);
   const context = requestContextOf(c, deps);
   negotiateOrRefuse(c.req.header('accept'), ['application/json']);
-  const { source, fields } = await readImageRequest(c.req.raw, deps.config, {
+  const { source, fields } = await readImageRequest(c.req.raw, readingOf(c, deps), {
     schema: MatchRequest,
     check: (members) => {
       const { texts } = validate(MatchOptions, members);

@@ -1,6 +1,6 @@
 /** Chat of Hugging Face's clients: OpenAI's, but for the name of the model. */
 import { readJsonObject } from '../../http/request-body.ts';
-import type { Handler } from '../../routes/app-context.ts';
+import { type Handler, readingOf } from '../../routes/app-context.ts';
 import { expectModel } from '../model-ids.ts';
 import { completeChat } from '../openai/chat.ts';
 
@@ -19,7 +19,7 @@ export const chatOr =
 export const chat: Handler = async (c, deps) => {
   const id = c.req.param('id')?.slice(0, -END.length);
   if (id !== undefined) expectModel(deps.models, id, 'generate');
-  const members = await readJsonObject(c.req.raw, deps.config);
+  const members = await readJsonObject(c.req.raw, readingOf(c, deps));
   const { model = '' } = members;
   const isNamed = typeof model !== 'string' || !NO_NAME.test(model);
   const named = isNamed ? members : { ...members, model: deps.models.generate.name };

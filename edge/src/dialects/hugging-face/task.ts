@@ -7,7 +7,7 @@ import { type ImageOrJson, readImageOrJson } from '../../http/request-body.ts';
 import { parseUrlEncoded } from '../../http/url-encoded.ts';
 import { aboutImage } from '../../image/image-field.ts';
 import { type ImageSource, sourceFromText } from '../../image/image-source.ts';
-import type { AppContext, Handler } from '../../routes/app-context.ts';
+import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
 
 /** A request before its task has read it. */
 export type Inference = {
@@ -25,7 +25,7 @@ export function inferenceRoute(taskOf: (inference: Inference) => Task): Handler 
   return async (c, deps) => {
     const { search } = new URL(c.req.url);
     const inference: Inference = {
-      request: await readImageOrJson(c.req.raw, deps.config),
+      request: await readImageOrJson(c.req.raw, readingOf(c, deps)),
       query: parseUrlEncoded(search.slice(1)),
       id: c.req.param('id'),
     };

@@ -12,7 +12,12 @@ import { wholeOf } from '../../generation/begin-generation.ts';
 import type { GenerationOptions } from '../../generation/generation-options.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
-import { type AppContext, type Handler, requestContextOf } from '../../routes/app-context.ts';
+import {
+  type AppContext,
+  type Handler,
+  readingOf,
+  requestContextOf,
+} from '../../routes/app-context.ts';
 import { type Conversation, readConversation } from '../conversation.ts';
 import { refuse } from '../refuse.ts';
 import { type StreamForm, streamReply } from '../stream-reply.ts';
@@ -32,7 +37,10 @@ type TextRequest = Pick<
 >;
 
 export const captionOnMoondream: Handler = async (c, deps) => {
-  const body = validate(MoondreamCaptionRequest, await readJsonObject(c.req.raw, deps.config));
+  const body = validate(
+    MoondreamCaptionRequest,
+    await readJsonObject(c.req.raw, readingOf(c, deps)),
+  );
   const { image_url, length = 'normal' } = body;
   const sampled = (body.settings?.temperature ?? 0) > 0;
   const isSearch = length !== 'normal';
@@ -47,7 +55,7 @@ export const captionOnMoondream: Handler = async (c, deps) => {
 };
 
 export const queryOnMoondream: Handler = async (c, deps) => {
-  const body = validate(MoondreamQueryRequest, await readJsonObject(c.req.raw, deps.config));
+  const body = validate(MoondreamQueryRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { question, image_url, reasoning = false, spatial_refs = [] } = body;
   refuse('reasoning', reasoning, 'this model does not reason: leave it out, or false');
   const places = 'no places can be pointed at: leave it out';

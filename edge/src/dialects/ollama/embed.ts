@@ -9,7 +9,7 @@ import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
 import { retrievalModel } from '../../model-manifest.ts';
 import { embedInputs } from '../../retrieval/embed-inputs.ts';
-import { type Handler, requestContextOf } from '../../routes/app-context.ts';
+import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
 import { embeddingInputs } from '../embedding-inputs.ts';
 import { refuse } from '../refuse.ts';
 import { expectOllamaModel } from './model-names.ts';
@@ -17,7 +17,7 @@ import { expectOllamaModel } from './model-names.ts';
 const NOT_STORED = { 'cache-control': 'no-store' };
 
 export const embedOnOllama: Handler = async (c, deps) => {
-  const body = validate(OllamaEmbedRequest, await readJsonObject(c.req.raw, deps.config));
+  const body = validate(OllamaEmbedRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { model, input, truncate = true } = body;
   const { name, itc_hidden } = retrievalModel(deps.models);
   expectOllamaModel(deps.models, model, 'retrieve');
@@ -37,7 +37,10 @@ export const embedOnOllama: Handler = async (c, deps) => {
 };
 
 export const embedOneOnOllama: Handler = async (c, deps) => {
-  const body = validate(OllamaEmbeddingsRequest, await readJsonObject(c.req.raw, deps.config));
+  const body = validate(
+    OllamaEmbeddingsRequest,
+    await readJsonObject(c.req.raw, readingOf(c, deps)),
+  );
   retrievalModel(deps.models);
   expectOllamaModel(deps.models, body.model, 'retrieve');
   const inputs = embeddingInputs(body.prompt, 'prompt');

@@ -11,7 +11,7 @@ import {
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
 import type { GenerativeModel, RetrievalModel, ServedModels } from '../../model-manifest.ts';
-import type { Handler } from '../../routes/app-context.ts';
+import { type Handler, readingOf } from '../../routes/app-context.ts';
 import { servedNames } from '../model-ids.ts';
 import { ollamaServedName, toOllamaName } from './model-names.ts';
 
@@ -60,10 +60,11 @@ export const listRunningModels: Handler = (c, { models }) => {
 export const tellOllamaVersion: Handler = (c) =>
   c.json({ version: API_VERSION } satisfies OllamaVersion);
 
-export const showOllamaModel: Handler = async (c, { models, config }) => {
+export const showOllamaModel: Handler = async (c, deps) => {
+  const { models } = deps;
   const { model, name = model } = validate(
     OllamaShowRequest,
-    await readJsonObject(c.req.raw, config),
+    await readJsonObject(c.req.raw, readingOf(c, deps)),
   );
   if (name === undefined) {
     throw new ApiError('invalid-request', 'model: is required.', { field: 'model' });

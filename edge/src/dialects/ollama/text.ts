@@ -7,7 +7,7 @@ import {
 } from '@blip2/shared/schemas/ollama/text';
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
-import type { Handler } from '../../routes/app-context.ts';
+import { type Handler, readingOf } from '../../routes/app-context.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { refuse } from '../refuse.ts';
 import { expectOllamaModel } from './model-names.ts';
@@ -20,7 +20,7 @@ const inMessage = (content: string): Pick<OllamaChatReply, 'message'> => ({
 const inResponse = (response: string): Pick<OllamaGenerateReply, 'response'> => ({ response });
 
 export const chatOnOllama: Handler = async (c, deps) => {
-  const body = validate(OllamaChatRequest, await readJsonObject(c.req.raw, deps.config));
+  const body = validate(OllamaChatRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { model, messages = [], tools = [], stream, truncate = true } = body;
   expectOllamaModel(deps.models, model, 'generate');
   refuseUndone(body);
@@ -43,7 +43,7 @@ export const chatOnOllama: Handler = async (c, deps) => {
 };
 
 export const generateOnOllama: Handler = async (c, deps) => {
-  const body = validate(OllamaGenerateRequest, await readJsonObject(c.req.raw, deps.config));
+  const body = validate(OllamaGenerateRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { model, prompt = '', images, system = '', suffix = '', raw, context = [], stream } = body;
   expectOllamaModel(deps.models, model, 'generate');
   refuseUndone(body);

@@ -8,7 +8,12 @@ import type { Dependencies } from '../../dependencies.ts';
 import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
-import { type AppContext, type Handler, requestContextOf } from '../../routes/app-context.ts';
+import {
+  type AppContext,
+  type Handler,
+  readingOf,
+  requestContextOf,
+} from '../../routes/app-context.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
@@ -18,7 +23,7 @@ import { prepareReply } from '../write-reply.ts';
 import { type CompletionHead, chatChunks, toChoice } from './chat-chunks.ts';
 
 export const createChatCompletion: Handler = async (c, deps) =>
-  await completeChat(c, deps, await readJsonObject(c.req.raw, deps.config));
+  await completeChat(c, deps, await readJsonObject(c.req.raw, readingOf(c, deps)));
 
 /** The reply to a body that has been read. */
 export async function completeChat(

@@ -10,7 +10,7 @@ import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
 import type { RequestContext } from '../../request-context.ts';
-import { type Handler, requestContextOf } from '../../routes/app-context.ts';
+import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
@@ -25,7 +25,7 @@ const SCORED = 'message.output_text.logprobs';
 export const createResponse: Handler = async (c, deps) => {
   const canceled = new AbortController();
   const context = requestContextOf(c, deps, canceled.signal);
-  const members = await readJsonObject(c.req.raw, deps.config);
+  const members = await readJsonObject(c.req.raw, readingOf(c, deps));
   refuseItems(members.input);
   const body = validate(ResponseRequest, members);
   const model = deps.models.generate;

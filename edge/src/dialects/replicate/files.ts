@@ -9,7 +9,7 @@ import type { Part } from '../../http/multipart.ts';
 import { readParts } from '../../http/request-body.ts';
 import type { FileContent, NewFile, StoredFile } from '../../predictions/contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
-import type { AppContext, Handler } from '../../routes/app-context.ts';
+import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject } from './objects.ts';
 import { shownFile } from './present.ts';
 
@@ -19,7 +19,7 @@ const MAX_METADATA_BYTES = 4096;
 
 export const createFile: Handler = async (c, deps) => {
   const object = ownObject(c, deps);
-  const parts = await readParts(c.req.raw, deps.config);
+  const parts = await readParts(c.req.raw, readingOf(c, deps));
   const file = await object.putFile(await fileOf(parts, deps.config.maxImageBytes));
   return c.json(shownFile(file, publicBase(c, deps)), 201, NOT_STORED);
 };

@@ -10,7 +10,7 @@ import {
   type StoredPrediction,
   valueFrom,
 } from '../../predictions/contract.ts';
-import type { AppContext, Handler } from '../../routes/app-context.ts';
+import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
 import { namedIn } from './models.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject } from './objects.ts';
 import { orderOf } from './order.ts';
@@ -24,7 +24,7 @@ export const createPredictionOfModel: Handler = (c, deps) => create(c, deps, nam
 
 async function create(c: AppContext, deps: Dependencies, named?: string): Promise<Response> {
   const object = ownObject(c, deps);
-  const order = await orderOf(c, deps, await readJsonObject(c.req.raw, deps.config), named);
+  const order = await orderOf(c, deps, await readJsonObject(c.req.raw, readingOf(c, deps)), named);
   const created = valueFrom(await object.create(order));
   const base = publicBase(c, deps);
   const seconds = waitSecondsOf(c.req.header('prefer'));
@@ -43,7 +43,8 @@ async function waited(
   { id }: StoredPrediction,
   ms: number,
 ): Promise<StoredPrediction> {
-  const waiter = c.get('requestId');
+  // Of our own: a request id is what the client says it is.
+  const waiter = crypto.randomUUID();
   const { signal } = c.req.raw;
   const leave = () => c.executionCtx.waitUntil(object.leave(id, waiter));
   // Calls arrive in their order: whoever leaves has waited.

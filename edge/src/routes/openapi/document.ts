@@ -120,8 +120,8 @@ function operation(route: Route, defaults: Defaults): object {
 }
 
 /** Headers of every reply of a route that is counted. */
-function limitHeaders({ tag, errors }: Route): readonly ReplyHeader[] {
-  if (tag === 'service' || tag === 'usage') return [];
+function limitHeaders({ tag, errors, isSigned }: Route): readonly ReplyHeader[] {
+  if (tag === 'service' || tag === 'usage' || isSigned) return [];
   const isOpenAi = errors === 'openai' || errors === 'both';
   return ['ratelimit', 'ratelimit-policy', ...(isOpenAi ? OPENAI_LIMITS : [])];
 }

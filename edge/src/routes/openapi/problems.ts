@@ -60,7 +60,7 @@ type Problematic = Pick<Route, 'tag' | 'isSigned' | 'problems' | 'parameters'>;
 /** The problems of a route, apart from those of every route. */
 export function problemsOf({ tag, isSigned, problems, parameters }: Problematic): ProblemSlug[] {
   if (tag === 'service') return [...problems];
-  const ofLimits: ProblemSlug[] = tag === 'usage' ? [] : ['quota-exceeded'];
+  const ofLimits: ProblemSlug[] = tag === 'usage' || isSigned ? [] : ['quota-exceeded'];
   const ofKey = takesIdempotencyKey({ parameters }) ? OF_IDEMPOTENCY : [];
   return [...new Set([...(isSigned ? [] : OF_KEYS), ...ofLimits, ...problems, ...ofKey])];
 }
