@@ -43,13 +43,18 @@ export class Deletions {
   readonly #options: DeletionOptions;
   readonly #service: CacheService;
   readonly #images: LRUCache<ImagePath, number>;
-  readonly #namespaces = new LRUCache<string, LastDeletion>({ max: MAX_NAMESPACES });
+  readonly #namespaces = new LRUCache<string, LastDeletion>({
+    maxSize: MAX_NAMESPACES,
+    sizeCalculation: () => 1,
+  });
 
   constructor(options: DeletionOptions) {
     this.#options = options;
     this.#service = new CacheService('kv', options);
     this.#images = new LRUCache({
-      max: MAX_IMAGES,
+      // Not `max`, which takes its memory ahead: every object of a caller has deletions of its own.
+      maxSize: MAX_IMAGES,
+      sizeCalculation: () => 1,
       ttl: TOMBSTONE_SECONDS * 1000,
       ttlResolution: 0,
       perf: { now: options.now },
