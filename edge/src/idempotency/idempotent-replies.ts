@@ -24,8 +24,12 @@ export type RunReply = ReplyHead & {
 
 /** A request, as its Worker hands it to the object. One of the two is called. */
 export type Run = {
-  /** Runs it. `digest` is that of the body, null where it was not read to its end. */
-  execute: () => Promise<RunReply>;
+  /**
+   * Runs it, and hands the reply to `receive`, which resolves when all of it has been read and stored. The Worker awaits
+   * that: when its client is gone, what it is not waiting for ends, the end of a body that it handed over too.
+   */
+  execute: (receive: (reply: RunReply) => Promise<void>) => Promise<void>;
+  /** That of the body, null where it was not read to its end. */
   executedDigest: () => Promise<string | null>;
   /** Reads the body, and nothing else; null where it cannot be read. */
   digest: () => Promise<string | null>;
@@ -108,17 +112,20 @@ export class IdempotentReplies extends DurableObject {
     const opening = reply.open();
     // It goes on without whoever asked for it: the reply is the key's.
     this.ctx.waitUntil(
-      this.#receive(key, job, run.execute())
+      run
+        .execute((written) => this.#receive(key, job, written))
         .catch((thrown: unknown) => reply.fail(thrown))
-        .finally(() => this.#leave(key, job)),
+        .finally(() => {
+          // Where it ended without a reply.
+          reply.fail(new Error('the first request with this key ended without a reply'));
+          this.#leave(key, job);
+        }),
     );
     return { kind: 'first', response: await opening };
   }
 
-  async #receive(key: string, job: Job, running: Promise<RunReply>): Promise<void> {
+  async #receive(key: string, job: Job, written: RunReply): Promise<void> {
     const { reply, head } = job;
-    // Of a call back to the Worker, which holds what it gave until it is disposed of.
-    using written = (await running) as RunReply & Disposable;
     const { status, headers, body, isFinal } = written;
     reply.begin({ status, headers });
     for await (const chunk of body) {
@@ -133,6 +140,8 @@ export class IdempotentReplies extends DurableObject {
       await this.#setAlarm();
     }
     reply.end();
+    // Who comes now finds it stored, or runs.
+    this.#leave(key, job);
   }
 
   #leave(key: string, job: Job): void {

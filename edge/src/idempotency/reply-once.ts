@@ -134,7 +134,7 @@ class RequestRun implements Run {
     this.#limits = { maxBytes: Math.max(maxBodyBytes, maxImageBytes), ms };
   }
 
-  /** Resolves when all of the reply has been written, whoever reads it. */
+  /** Resolves when all of the reply has been read by the object, whoever else reads it. */
   get finished(): Promise<void> {
     return this.#finished.promise;
   }
@@ -155,8 +155,16 @@ class RequestRun implements Run {
     }
   };
 
-  readonly execute = async (): Promise<RunReply> => {
+  readonly execute = async (receive: (reply: RunReply) => Promise<void>): Promise<void> => {
     this.#hasBegun = true;
+    try {
+      await receive(await this.#reply());
+    } finally {
+      this.#finished.resolve();
+    }
+  };
+
+  async #reply(): Promise<RunReply> {
     const { request, handle, toReply } = this.#once;
     const { url, method, headers } = request;
     const { body, digest, giveUp } = hashedBody(request);
@@ -174,17 +182,14 @@ class RequestRun implements Run {
     giveUp();
     const { readable, writable } = new IdentityTransformStream();
     const source = response.body ?? new Blob([]).stream();
-    source
-      .pipeTo(writable)
-      .catch(() => {})
-      .finally(() => this.#finished.resolve());
+    source.pipeTo(writable).catch(() => {});
     return {
       status: response.status,
       headers: [...response.headers],
       body: readable,
       isFinal: async () => !isPassing && isLasting(response.status) && !hasFailed(response),
     };
-  };
+  }
 }
 
 /** 409 and 429 are about the moment, 5xx about the service. */

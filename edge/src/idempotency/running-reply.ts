@@ -56,7 +56,9 @@ export class RunningReply {
     this.#change();
   }
 
+  /** No more of it will come; means nothing where it has ended. */
   fail(error: unknown): void {
+    if (this.#state !== 'running') return;
     this.#state = { error };
     this.#head.reject(error);
     this.#change();
