@@ -3,7 +3,7 @@
  * Worker that the object calls back; the others wait here, and get what it wrote.
  */
 import { DurableObject } from 'cloudflare:workers';
-import { type ReplyHead, RunningReply, replyOf } from './running-reply.ts';
+import { type LastEvent, type ReplyHead, RunningReply, replyOf } from './running-reply.ts';
 import { type Bounds, type Fingerprint, StoredReplies } from './stored-replies.ts';
 
 /** Larger replies are sent, and not stored. SQLite's rows have 2 MB at most. */
@@ -18,6 +18,7 @@ const BOUNDS: Bounds = { replies: 4096, bytes: 16 * 2 ** 20 };
 /** A reply as its Worker writes it. */
 export type RunReply = ReplyHead & {
   body: ReadableStream<Uint8Array>;
+  lastEvent: LastEvent;
   /** Whether the same request would get it again: asked when all of the body has come. */
   isFinal: () => Promise<boolean>;
 };
@@ -126,8 +127,8 @@ export class IdempotentReplies extends DurableObject {
 
   async #receive(key: string, job: Job, written: RunReply): Promise<void> {
     const { reply, head } = job;
-    const { status, headers, body, isFinal } = written;
-    reply.begin({ status, headers });
+    const { status, headers, body, lastEvent, isFinal } = written;
+    reply.begin({ status, headers }, lastEvent);
     for await (const chunk of body) {
       await reply.write(chunk);
       // Who comes now would miss its beginning.

@@ -78,6 +78,16 @@ describe('requests with one Idempotency-Key', () => {
     expect(edge.gpu.received).toHaveLength(1);
   });
 
+  it('get a stream whose events are numbered as without a key', async () => {
+    const body = { model: generative.name, input: 'hello', stream: true };
+    const reply = await edge.post('/v1/responses', body, newKey());
+    const numbers = [...(await reply.text()).matchAll(/"sequence_number":(\d+)/g)].map(
+      ([, number]) => Number(number),
+    );
+    expect(numbers.length).toBeGreaterThan(4);
+    expect(numbers).toEqual(numbers.map((_, i) => i));
+  });
+
   it('go on without the client that left, for the one that comes back', async () => {
     const key = newKey();
     const gate = Promise.withResolvers<void>();
@@ -330,7 +340,7 @@ describe('the object', () => {
     const { readable, writable } = new IdentityTransformStream();
     const body = new Blob(chunks).stream();
     body.pipeTo(writable).catch(() => {});
-    return { status, headers: [], body: readable, isFinal: async () => true };
+    return { status, headers: [], body: readable, lastEvent: null, isFinal: async () => true };
   };
   const textOf = async (outcome: Outcome) =>
     'response' in outcome ? await outcome.response.text() : outcome.kind;
@@ -351,18 +361,30 @@ describe('the object', () => {
     expect(await textOf(next)).toBe('hi');
   });
 
-  it('stores nothing of a body that breaks off', async () => {
+  /** What two get, one after the other, of a reply that breaks after its first byte. */
+  const breaking = async (lastEvent: string | null) => {
     const { run } = open();
     const { readable, writable } = new IdentityTransformStream();
     const writer = writable.getWriter();
-    const outcome = await run('a', {
-      execute: sends(() => ({ ...written([]), body: readable })),
+    const first = run('a', {
+      execute: sends(() => ({ ...written([]), body: readable, lastEvent })),
     });
-    writer.write(new Uint8Array([104])).catch(() => {});
-    const text = textOf(outcome);
+    const second = run('a', {});
+    await writer.write(new Uint8Array([104]));
     writer.abort(new Error('gone')).catch(() => {});
-    await expect(text).rejects.toThrow();
-    expect((await run('a', {})).kind).toBe('first');
+    const texts = await Promise.all([first, second].map(async (reply) => textOf(await reply)));
+    const next = await run('a', {});
+    await textOf(next);
+    return { texts, next: next.kind };
+  };
+
+  it('stores nothing of a body that breaks off, and has a status for who waits', async () => {
+    expect(await breaking(null)).toEqual({ texts: ['broken', 'broken'], next: 'first' });
+  });
+
+  it('ends a stream that breaks off with the event of its dialect, and stores nothing', async () => {
+    const texts = ['hevent: error', 'hevent: error'];
+    expect(await breaking('event: error')).toEqual({ texts, next: 'first' });
   });
 
   it('sends a reply that is too large to store, and runs the next one', async () => {

@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { Config } from '../config.ts';
 import { parseHeaderValue } from '../http/header-value.ts';
-import { hasFailed } from '../http/sse.ts';
+import { hasFailed, lastEventOf } from '../http/sse.ts';
 import { TooSlowError, within } from '../within.ts';
 import { digestOf, hashedBody } from './body-digest.ts';
 import { idempotencyKeyOf } from './idempotency-key.ts';
@@ -82,6 +82,8 @@ function failureOf(cause: unknown): ApiError {
   return new ApiError('idempotency-unavailable', detail, { cause, retry_after: RETRY_SECONDS });
 }
 
+const ended = () => failureOf(new Error('the first request with this key ended without a reply'));
+
 function replyFrom(outcome: Outcome): Response {
   switch (outcome.kind) {
     case 'first':
@@ -96,7 +98,7 @@ function replyFrom(outcome: Outcome): Response {
       return new Response(body, { status, headers, encodeBody: 'manual' });
     }
     case 'broken':
-      throw failureOf(new Error('the first request with this key ended without a reply'));
+      throw ended();
     case 'reused':
       throw new ApiError(
         'idempotency-key-reused',
@@ -187,6 +189,7 @@ class RequestRun implements Run {
       status: response.status,
       headers: [...response.headers],
       body: readable,
+      lastEvent: lastEventOf(response, ended()),
       isFinal: async () => !isPassing && isLasting(response.status) && !hasFailed(response),
     };
   }
