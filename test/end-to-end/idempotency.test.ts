@@ -92,6 +92,17 @@ describe.each([
     expect(await later.text()).toBe(texts[0]);
   });
 
+  it.each(['', '&stream=true'])('gets what it asked for when it comes back (%s)', async (form) => {
+    const key = crypto.randomUUID();
+    const first = leavingClient(key, LONG + form);
+    await expect.poll(requestsRunning, { timeout: 20_000, interval: 5 }).toBe(1);
+    first.leave(isReset);
+    await expect.poll(requestsRunning, { timeout: 20_000 }).toBe(0);
+    const back = await once(key, LONG + form);
+    expect([back.status, isReplayed(back)]).toEqual([200, true]);
+    expect(await back.text()).toMatch(form === '' ? /"finish_reason":"length"/ : /event: done/);
+  });
+
   it('does not end a reply for which another with its key waits', async () => {
     const key = crypto.randomUUID();
     const first = leavingClient(key, LONG);
