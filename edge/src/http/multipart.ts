@@ -20,13 +20,13 @@ export type Part = {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-const MAX_PARTS = MAX_ENTRIES;
+export const MAX_PARTS = MAX_ENTRIES;
 const MAX_HEADER_BYTES = 8192;
 /** Of one part; clients write two or three. */
 const MAX_HEADERS = 32;
 const SHORT_LINE = 32;
 /** RFC 2046, 5.1.1, says 70. */
-const MAX_BOUNDARY_LENGTH = 200;
+export const MAX_BOUNDARY_LENGTH = 200;
 
 const [LF, CR, DASH, SPACE, TAB] = [0x0a, 0x0d, 0x2d, 0x20, 0x09];
 

@@ -63,7 +63,15 @@ export async function sseResponse<Item>(
       'x-accel-buffering': 'no',
     },
   });
+  lastEvents.set(response, (thrown) => encodeServerEvent(options.formatError(thrown)));
   return response;
+}
+
+const lastEvents = new WeakMap<Response, (thrown: unknown) => string>();
+
+/** What a reply, as a route made it, would end with if it failed so, in its dialect's form; null where it is no stream of events. */
+export function lastEventOf(response: Response, thrown: unknown): string | null {
+  return lastEvents.get(response)?.(thrown) ?? null;
 }
 
 /** Replies whose stream ended with an error. */

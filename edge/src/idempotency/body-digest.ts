@@ -1,47 +1,63 @@
 /** The digest of a body while it is read by somebody else: nothing of it is held for this. */
 import { Buffer } from 'node:buffer';
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { ApiError } from '@blip2/shared/errors';
 import { parseHeaderValue } from '../http/header-value.ts';
+import { MAX_BOUNDARY_LENGTH, MAX_PARTS } from '../http/multipart.ts';
 import { bodyTooLarge } from '../http/read-limited.ts';
 import { TooSlowError, within } from '../within.ts';
 
-/** SHA-256 of bytes in which a boundary of multipart does not count: clients draw another for each attempt. */
-class Digest {
-  readonly #hash = createHash('sha256');
-  readonly #boundary: Buffer | null;
-  /** What may be the beginning of a boundary. */
-  #rest: Uint8Array = new Uint8Array();
+/** One before each part that the parser takes, and the last. What stands behind more of them is refused anyway. */
+const MAX_DELIMITERS = MAX_PARTS + 1;
 
-  constructor(contentType: string | null) {
+/**
+ * SHA-256 of bytes in which a boundary of multipart does not count: clients draw another for each attempt. It counts
+ * where it is none, within a line: whatever a body repeats, there are few updates of the hash beside one for each chunk.
+ */
+export class BodyDigest {
+  readonly #hash: Pick<Hash, 'update' | 'digest'>;
+  readonly #delimiter: Buffer | null;
+  /** What may be the beginning of a delimiter. */
+  #rest: Uint8Array = new Uint8Array();
+  #found = 0;
+
+  constructor(
+    contentType: string | null,
+    hash: Pick<Hash, 'update' | 'digest'> = createHash('sha256'),
+  ) {
+    this.#hash = hash;
     const { value, parameters } = parseHeaderValue(contentType);
     const boundary = value === 'multipart/form-data' ? parameters.get('boundary') : undefined;
-    this.#boundary = boundary ? Buffer.from(boundary, 'latin1') : null;
+    const isTaken = !!boundary && boundary.length <= MAX_BOUNDARY_LENGTH;
+    this.#delimiter = isTaken ? Buffer.from(`\n--${boundary}`) : null;
+    // A body begins with a line.
+    if (isTaken) this.#rest = Buffer.from('\n');
   }
 
   update(chunk: Uint8Array): void {
-    if (this.#boundary === null) {
+    if (this.#delimiter === null || this.#found === MAX_DELIMITERS) {
       this.#hash.update(chunk);
       return;
     }
     const bytes = Buffer.concat([this.#rest, chunk]);
-    const { length } = this.#boundary;
+    const { length } = this.#delimiter;
     let from = 0;
-    for (
-      let at = bytes.indexOf(this.#boundary);
-      at >= 0;
-      at = bytes.indexOf(this.#boundary, from)
-    ) {
-      this.#hash.update(bytes.subarray(from, at)).update('\0');
+    while (this.#found < MAX_DELIMITERS) {
+      const at = bytes.indexOf(this.#delimiter, from);
+      if (at < 0) break;
+      this.#hash.update(bytes.subarray(from, at)).update('\n\0');
       from = at + length;
+      this.#found++;
     }
-    const until = Math.max(from, bytes.length - length + 1);
+    const isLast = this.#found === MAX_DELIMITERS;
+    const until = isLast ? bytes.length : Math.max(from, bytes.length - length + 1);
     this.#hash.update(bytes.subarray(from, until));
     this.#rest = bytes.subarray(until);
   }
 
   end(): string {
-    return this.#hash.update(this.#rest).digest('hex');
+    this.#hash.update(this.#rest);
+    return this.#hash.digest('hex');
   }
 }
 
@@ -62,7 +78,7 @@ export type HashedBody = {
  * await digest; // '9f86d0…'
  */
 export function hashedBody({ body, headers }: Pick<Request, 'body' | 'headers'>): HashedBody {
-  const digest = new Digest(headers.get('content-type'));
+  const digest = new BodyDigest(headers.get('content-type'));
   const { promise, resolve } = Promise.withResolvers<string | null>();
   const giveUp = () => resolve(null);
   if (body === null) {
@@ -101,7 +117,7 @@ export async function digestOf(
   { body, headers }: Pick<Request, 'body' | 'headers'>,
   { maxBytes, ms }: { maxBytes: number; ms: number },
 ): Promise<string> {
-  const digest = new Digest(headers.get('content-type'));
+  const digest = new BodyDigest(headers.get('content-type'));
   if (body === null) return digest.end();
   const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
   const reading = (async () => {

@@ -3,7 +3,7 @@
  * Worker that the object calls back; the others wait here, and get what it wrote.
  */
 import { DurableObject } from 'cloudflare:workers';
-import { type ReplyHead, RunningReply, replyOf } from './running-reply.ts';
+import { type LastEvent, type ReplyHead, RunningReply, replyOf } from './running-reply.ts';
 import { type Bounds, type Fingerprint, StoredReplies } from './stored-replies.ts';
 
 /** Larger replies are sent, and not stored. SQLite's rows have 2 MB at most. */
@@ -18,14 +18,19 @@ const BOUNDS: Bounds = { replies: 4096, bytes: 16 * 2 ** 20 };
 /** A reply as its Worker writes it. */
 export type RunReply = ReplyHead & {
   body: ReadableStream<Uint8Array>;
+  lastEvent: LastEvent;
   /** Whether the same request would get it again: asked when all of the body has come. */
   isFinal: () => Promise<boolean>;
 };
 
 /** A request, as its Worker hands it to the object. One of the two is called. */
 export type Run = {
-  /** Runs it. `digest` is that of the body, null where it was not read to its end. */
-  execute: () => Promise<RunReply>;
+  /**
+   * Runs it, and hands the reply to `receive`, which resolves when all of it has been read and stored. The Worker awaits
+   * that: when its client is gone, what it is not waiting for ends, the end of a body that it handed over too.
+   */
+  execute: (receive: (reply: RunReply) => Promise<void>) => Promise<void>;
+  /** That of the body, null where it was not read to its end. */
   executedDigest: () => Promise<string | null>;
   /** Reads the body, and nothing else; null where it cannot be read. */
   digest: () => Promise<string | null>;
@@ -108,19 +113,22 @@ export class IdempotentReplies extends DurableObject {
     const opening = reply.open();
     // It goes on without whoever asked for it: the reply is the key's.
     this.ctx.waitUntil(
-      this.#receive(key, job, run.execute())
+      run
+        .execute((written) => this.#receive(key, job, written))
         .catch((thrown: unknown) => reply.fail(thrown))
-        .finally(() => this.#leave(key, job)),
+        .finally(() => {
+          // Where it ended without a reply.
+          reply.fail(new Error('the first request with this key ended without a reply'));
+          this.#leave(key, job);
+        }),
     );
     return { kind: 'first', response: await opening };
   }
 
-  async #receive(key: string, job: Job, running: Promise<RunReply>): Promise<void> {
+  async #receive(key: string, job: Job, written: RunReply): Promise<void> {
     const { reply, head } = job;
-    // Of a call back to the Worker, which holds what it gave until it is disposed of.
-    using written = (await running) as RunReply & Disposable;
-    const { status, headers, body, isFinal } = written;
-    reply.begin({ status, headers });
+    const { status, headers, body, lastEvent, isFinal } = written;
+    reply.begin({ status, headers }, lastEvent);
     for await (const chunk of body) {
       await reply.write(chunk);
       // Who comes now would miss its beginning.
@@ -133,6 +141,8 @@ export class IdempotentReplies extends DurableObject {
       await this.#setAlarm();
     }
     reply.end();
+    // Who comes now finds it stored, or runs.
+    this.#leave(key, job);
   }
 
   #leave(key: string, job: Job): void {

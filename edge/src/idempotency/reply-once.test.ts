@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { base64, eventsOf, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { generative } from '../testing/models.ts';
-import type { IdempotentReplies, Outcome, Run } from './idempotent-replies.ts';
+import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-replies.ts';
 
 const png = { 'content-type': 'image/png' };
 const newKey = () => ({ 'idempotency-key': crypto.randomUUID() });
@@ -76,6 +76,16 @@ describe('requests with one Idempotency-Key', () => {
     expect(later.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
     expect((await eventsOf(later)).at(-1)?.event).toBe('done');
     expect(edge.gpu.received).toHaveLength(1);
+  });
+
+  it('get a stream whose events are numbered as without a key', async () => {
+    const body = { model: generative.name, input: 'hello', stream: true };
+    const reply = await edge.post('/v1/responses', body, newKey());
+    const numbers = [...(await reply.text()).matchAll(/"sequence_number":(\d+)/g)].map(
+      ([, number]) => Number(number),
+    );
+    expect(numbers.length).toBeGreaterThan(4);
+    expect(numbers).toEqual(numbers.map((_, i) => i));
   });
 
   it('go on without the client that left, for the one that comes back', async () => {
@@ -310,12 +320,16 @@ describe('the header', () => {
 });
 
 describe('the object', () => {
+  const sends =
+    (make: () => RunReply): Run['execute'] =>
+    (receive) =>
+      receive(make());
   const open = () => {
     const object = namespace.get(namespace.idFromName(crypto.randomUUID()));
     // Its functions as the object gets them: by calls back to here.
     const run = (key: string, given: Partial<Run>): Promise<Outcome> =>
       object.run(key, 'head', {
-        execute: async () => written([]),
+        execute: sends(() => written([])),
         executedDigest: async () => 'digest',
         digest: async () => 'digest',
         ...given,
@@ -326,7 +340,7 @@ describe('the object', () => {
     const { readable, writable } = new IdentityTransformStream();
     const body = new Blob(chunks).stream();
     body.pipeTo(writable).catch(() => {});
-    return { status, headers: [], body: readable, isFinal: async () => true };
+    return { status, headers: [], body: readable, lastEvent: null, isFinal: async () => true };
   };
   const textOf = async (outcome: Outcome) =>
     'response' in outcome ? await outcome.response.text() : outcome.kind;
@@ -342,29 +356,41 @@ describe('the object', () => {
       return (await Promise.all(both)).map(({ kind }) => kind);
     });
     expect(outcomes).toEqual(['broken', 'broken']);
-    const next = await run('a', { execute: async () => written([new Uint8Array([104, 105])]) });
+    const next = await run('a', { execute: sends(() => written([new Uint8Array([104, 105])])) });
     expect(next.kind).toBe('first');
     expect(await textOf(next)).toBe('hi');
   });
 
-  it('stores nothing of a body that breaks off', async () => {
+  /** What two get, one after the other, of a reply that breaks after its first byte. */
+  const breaking = async (lastEvent: string | null) => {
     const { run } = open();
     const { readable, writable } = new IdentityTransformStream();
     const writer = writable.getWriter();
-    const outcome = await run('a', {
-      execute: async () => ({ ...written([]), body: readable }),
+    const first = run('a', {
+      execute: sends(() => ({ ...written([]), body: readable, lastEvent })),
     });
-    writer.write(new Uint8Array([104])).catch(() => {});
-    const text = textOf(outcome);
+    const second = run('a', {});
+    await writer.write(new Uint8Array([104]));
     writer.abort(new Error('gone')).catch(() => {});
-    await expect(text).rejects.toThrow();
-    expect((await run('a', {})).kind).toBe('first');
+    const texts = await Promise.all([first, second].map(async (reply) => textOf(await reply)));
+    const next = await run('a', {});
+    await textOf(next);
+    return { texts, next: next.kind };
+  };
+
+  it('stores nothing of a body that breaks off, and has a status for who waits', async () => {
+    expect(await breaking(null)).toEqual({ texts: ['broken', 'broken'], next: 'first' });
+  });
+
+  it('ends a stream that breaks off with the event of its dialect, and stores nothing', async () => {
+    const texts = ['hevent: error', 'hevent: error'];
+    expect(await breaking('event: error')).toEqual({ texts, next: 'first' });
   });
 
   it('sends a reply that is too large to store, and runs the next one', async () => {
     const { run } = open();
     const large = Array.from({ length: 3 }, (_, i) => new Uint8Array(2 ** 20).fill(i));
-    const execute = async () => written(large);
+    const execute = sends(() => written(large));
     const first = await run('a', { execute });
     const body = 'response' in first ? new Uint8Array(await first.response.arrayBuffer()) : null;
     expect(body?.length).toBe(3 * 2 ** 20);
@@ -376,7 +402,7 @@ describe('the object', () => {
 
   it('deletes what is a day old', async () => {
     const { object, run } = open();
-    await textOf(await run('a', { execute: async () => written([new Uint8Array([1])]) }));
+    await textOf(await run('a', { execute: sends(() => written([new Uint8Array([1])])) }));
     expect((await run('a', {})).kind).toBe('replayed');
     const passed = (ms: number) =>
       runInDurableObject(object, (_, { storage }) => {
@@ -393,7 +419,7 @@ describe('the object', () => {
     expect(await runDurableObjectAlarm(object)).toBe(true);
     expect(await tables()).toEqual([]);
     expect(await runDurableObjectAlarm(object)).toBe(false);
-    const anew = await run('a', { execute: async () => written([new Uint8Array([2])]) });
+    const anew = await run('a', { execute: sends(() => written([new Uint8Array([2])])) });
     expect(anew.kind).toBe('first');
     await textOf(anew);
     expect((await run('a', {})).kind).toBe('replayed');
@@ -402,7 +428,7 @@ describe('the object', () => {
   it('takes no room where nothing is stored', async () => {
     const { object, run } = open();
     const failed = { ...written([new Uint8Array([1])]), isFinal: async () => false };
-    await textOf(await run('a', { execute: async () => failed }));
+    await textOf(await run('a', { execute: sends(() => failed) }));
     const tables = await runInDurableObject(object, (_, { storage }) =>
       storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'replies'").toArray(),
     );
@@ -412,7 +438,7 @@ describe('the object', () => {
   it('refuses what it has no room for, until a reply is a day old', async () => {
     const { object, run } = open();
     const full = () => written([new Uint8Array(2 ** 20)]);
-    for (let i = 0; i < 16; i++) await textOf(await run(`k${i}`, { execute: async () => full() }));
+    for (let i = 0; i < 16; i++) await textOf(await run(`k${i}`, { execute: sends(() => full()) }));
     const outcome = await run('other', {});
     expect(outcome.kind).toBe('full');
     if (outcome.kind === 'full') expect(outcome.retryAfterMs).toBeGreaterThan(86_000_000);

@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { Config } from '../config.ts';
 import { parseHeaderValue } from '../http/header-value.ts';
-import { hasFailed } from '../http/sse.ts';
+import { hasFailed, lastEventOf } from '../http/sse.ts';
 import { TooSlowError, within } from '../within.ts';
 import { digestOf, hashedBody } from './body-digest.ts';
 import { idempotencyKeyOf } from './idempotency-key.ts';
@@ -82,6 +82,8 @@ function failureOf(cause: unknown): ApiError {
   return new ApiError('idempotency-unavailable', detail, { cause, retry_after: RETRY_SECONDS });
 }
 
+const ended = () => failureOf(new Error('the first request with this key ended without a reply'));
+
 function replyFrom(outcome: Outcome): Response {
   switch (outcome.kind) {
     case 'first':
@@ -96,7 +98,7 @@ function replyFrom(outcome: Outcome): Response {
       return new Response(body, { status, headers, encodeBody: 'manual' });
     }
     case 'broken':
-      throw failureOf(new Error('the first request with this key ended without a reply'));
+      throw ended();
     case 'reused':
       throw new ApiError(
         'idempotency-key-reused',
@@ -134,7 +136,7 @@ class RequestRun implements Run {
     this.#limits = { maxBytes: Math.max(maxBodyBytes, maxImageBytes), ms };
   }
 
-  /** Resolves when all of the reply has been written, whoever reads it. */
+  /** Resolves when all of the reply has been read by the object, whoever else reads it. */
   get finished(): Promise<void> {
     return this.#finished.promise;
   }
@@ -155,8 +157,16 @@ class RequestRun implements Run {
     }
   };
 
-  readonly execute = async (): Promise<RunReply> => {
+  readonly execute = async (receive: (reply: RunReply) => Promise<void>): Promise<void> => {
     this.#hasBegun = true;
+    try {
+      await receive(await this.#reply());
+    } finally {
+      this.#finished.resolve();
+    }
+  };
+
+  async #reply(): Promise<RunReply> {
     const { request, handle, toReply } = this.#once;
     const { url, method, headers } = request;
     const { body, digest, giveUp } = hashedBody(request);
@@ -174,17 +184,15 @@ class RequestRun implements Run {
     giveUp();
     const { readable, writable } = new IdentityTransformStream();
     const source = response.body ?? new Blob([]).stream();
-    source
-      .pipeTo(writable)
-      .catch(() => {})
-      .finally(() => this.#finished.resolve());
+    source.pipeTo(writable).catch(() => {});
     return {
       status: response.status,
       headers: [...response.headers],
       body: readable,
+      lastEvent: lastEventOf(response, ended()),
       isFinal: async () => !isPassing && isLasting(response.status) && !hasFailed(response),
     };
-  };
+  }
 }
 
 /** 409 and 429 are about the moment, 5xx about the service. */

@@ -3,6 +3,9 @@
 /** What a reply has beside its body. */
 export type ReplyHead = { status: number; headers: readonly (readonly [string, string])[] };
 
+/** What a stream says last where it breaks; null of a reply that is none. */
+export type LastEvent = string | null;
+
 /** A reader that has got so many of the chunks. */
 type Reader = { next: number };
 
@@ -13,6 +16,7 @@ export class RunningReply {
   readonly #readers = new Set<Reader>();
   #state: 'running' | 'ended' | { error: unknown } = 'running';
   #changed = Promise.withResolvers<void>();
+  #lastEvent: LastEvent = null;
   #bytes = 0;
   #dropped = 0;
 
@@ -39,7 +43,8 @@ export class RunningReply {
     return body;
   }
 
-  begin(head: ReplyHead): void {
+  begin(head: ReplyHead, lastEvent: LastEvent): void {
+    this.#lastEvent = lastEvent;
     this.#head.resolve(head);
   }
 
@@ -56,19 +61,34 @@ export class RunningReply {
     this.#change();
   }
 
+  /** No more of it will come; means nothing where it has ended. */
   fail(error: unknown): void {
-    this.#state = { error };
+    if (this.#state !== 'running') return;
+    if (this.#lastEvent) {
+      this.#chunks.push(new TextEncoder().encode(this.#lastEvent));
+      this.#state = 'ended';
+    } else {
+      this.#state = { error };
+    }
     this.#head.reject(error);
     this.#change();
   }
 
-  /** The reply from its beginning. @throws what it failed with before its head */
+  /**
+   * The reply from its beginning; one that is no stream when it has ended, so that there is a status to say that it broke,
+   * or is larger than what is held.
+   * @throws what it failed with before
+   */
   async open(): Promise<Response> {
     const reader: Reader = { next: 0 };
     // From now on nothing is dropped that it has not read.
     this.#readers.add(reader);
     try {
       const { status, headers } = await this.#head.promise;
+      while (this.#lastEvent === null && this.#state === 'running' && this.isWhole) {
+        await this.#changed.promise;
+      }
+      if (typeof this.#state === 'object') throw this.#state.error;
       return replyOf({ status, headers }, this.#streamFor(reader));
     } catch (thrown) {
       this.#leave(reader);

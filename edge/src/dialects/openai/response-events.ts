@@ -103,7 +103,11 @@ export function responseEvents(
     fail: (thrown) => {
       const { code, message } = openAiError(ApiError.from(thrown));
       const response: ResponseObject = { ...opened, status: 'failed', error: { code, message } };
-      return encode({ type: 'response.failed', response });
+      // The last one whenever it is sent, which is not known here: it may be made before others, for the case that we break.
+      const number = count;
+      const event = encode({ type: 'response.failed', response });
+      count = number;
+      return event;
     },
   };
 }
