@@ -7,7 +7,7 @@ import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
 import { EVERY_USE, type RequestContext } from '../request-context.ts';
-import { type Delta, type GenerateRequest, generate, replay } from './generate.ts';
+import { type Delta, type GenerateRequest, generate, replay, type WrittenBy } from './generate.ts';
 import type { Prompt } from './prompt.ts';
 import { isRepeatable, replyKeyOf } from './reply-key.ts';
 import type { ReplyRecord } from './reply-record.ts';
@@ -63,18 +63,18 @@ type Found = { record: ReplyRecord } | Omit<GenerateRequest, 'prompt'>;
  * at the same time as replies outside the isolate, so that whoever asks something new does not wait for both.
  */
 async function findReply(
-  { gpu, models, now, replyCache }: Pick<Dependencies, 'gpu' | 'models' | 'now' | 'replyCache'>,
+  { gpu, models, replyCache }: Pick<Dependencies, 'gpu' | 'models' | 'replyCache'>,
   { id, prompt, locate }: { id: ImageId; prompt: Prompt; locate: () => Promise<LocatedImage> },
   context: RequestContext,
 ): Promise<Found> {
   const { maxAge, mayStore } = context.cacheUse ?? EVERY_USE;
   const isUsed = replyCache.isOn && isRepeatable(prompt) && (maxAge > 0 || mayStore);
   if (!isUsed) return { image: await locate() };
-  const askedAt = now();
+  const askedAt = context.startedAt;
   const key = replyKeyOf(models.generate, imagePathOf(context.namespace, id), prompt);
-  const onWritten = (record: ReplyRecord, worker: string | undefined) => {
+  const onWritten = (record: ReplyRecord, { worker, sentAt }: WrittenBy) => {
     if (!mayStore || worker === undefined) return;
-    context.waitUntil(replyCache.put(key, { record, worker, askedAt }, context));
+    context.waitUntil(replyCache.put(key, { record, worker, askedAt, sentAt }, context));
   };
   if (maxAge === 0) return { image: await locate(), onWritten };
   const wanted = { maxAge, worker: () => gpu.fingerprint() };

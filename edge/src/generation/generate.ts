@@ -16,9 +16,12 @@ import { type TextDelta, TextStreamer } from './text-streamer.ts';
 export type GenerateRequest = {
   image: LocatedImage;
   prompt: Prompt;
-  /** Gets the reply once it is complete, and the fingerprint of the worker that wrote it. */
-  onWritten?: (record: ReplyRecord, worker: string | undefined) => void;
+  /** Gets the reply once it is complete. */
+  onWritten?: (record: ReplyRecord, written: WrittenBy) => void;
 };
+
+/** By which worker a reply was written, by its fingerprint, and when the image was sent, milliseconds since the epoch. */
+export type WrittenBy = { worker: string | undefined; sentAt: number };
 
 /** `image` comes first, then a `delta` for each part of a text, and `done` with the whole as the last. */
 export type Delta =
@@ -58,6 +61,11 @@ export async function* generate(
   const resolved = await resolveEmbeddings(deps.stores.query, image, context);
   const { id, embeddingId, instructionIds } = image;
   const { cache } = resolved;
+  // What is made of cached embeddings is as old as they are, unless the image itself was sent again.
+  const { sentAt } =
+    resolved.kind === 'cached' && image.bytes === undefined
+      ? resolved.entry
+      : { sentAt: context.startedAt };
   const task = {
     kind: 'generate',
     input_ids: prompt.inputIds,
@@ -73,7 +81,7 @@ export async function* generate(
   const events = runOnImage(running, deps.stores.query, embeddingId, resolved, task, context);
   for await (const delta of write(deps, events, { id, prompt, cache, recorder })) {
     const record = delta.type === 'done' ? recorder?.record() : undefined;
-    if (record) onWritten?.(record, worker);
+    if (record) onWritten?.(record, { worker, sentAt });
     yield delta;
   }
 }

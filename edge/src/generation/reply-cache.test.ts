@@ -56,7 +56,13 @@ const wanted = (change: object = {}) => ({
   worker: async () => 'w',
   ...change,
 });
-const written = (change: object = {}) => ({ record, worker: 'w', askedAt: Date.now(), ...change });
+const written = (change: object = {}) => ({
+  record,
+  worker: 'w',
+  askedAt: Date.now(),
+  sentAt: Date.now(),
+  ...change,
+});
 const find = (cache: ReplyCache, want = wanted(), at = key) =>
   cache.findStored(at, want, request.context);
 const put = (cache = cacheOf(), at = key, reply = written()) =>
@@ -134,6 +140,7 @@ describe('an entry that is not as it was stored', () => {
   const changed: [string, (entry: ReplyEntry) => unknown][] = [
     ['another worker', (entry) => ({ ...entry, worker: 'v' })],
     ['another time', (entry) => ({ ...entry, asked_at: entry.asked_at + 1 })],
+    ['an image sent later', (entry) => ({ ...entry, sent_at: entry.sent_at + 1 })],
     ['other frames', ({ frames, ...entry }) => ({ ...entry, frames: `AAAA${frames.slice(4)}` })],
     ['frames that are cut', ({ frames, ...entry }) => ({ ...entry, frames: frames.slice(0, 40) })],
     ['no base64', (entry) => ({ ...entry, frames: '!' })],
@@ -226,12 +233,12 @@ describe('an image that is deleted', () => {
   it('does not come back by a reply that was under way', async () => {
     const deletions = new Deletions(caching);
     const cache = cacheOf({ deletions });
-    const askedAt = Date.now();
+    const sentAt = Date.now();
     deletions.begin(key.image);
     await cache.deleteImage(key.image, request.context);
-    await put(cache, key, written({ askedAt }));
+    await put(cache, key, written({ sentAt, askedAt: Date.now() + 1 }));
     expect(await find(cacheOf())).toBeNull();
-    await put(cache, key, written({ askedAt: Date.now() + 1 }));
+    await put(cache, key, written({ sentAt: Date.now() + 1 }));
     expect(await find(cacheOf())).toEqual(record);
   });
 });
@@ -241,6 +248,8 @@ describe('entries of an image', () => {
     digest: digit.toString(16).padStart(64, '0'),
     worker: 'w',
     asked_at,
+    sent_at: 0,
+    verified_at: 0,
     seal: String(asked_at),
     frames: 'A'.repeat(length),
   });
