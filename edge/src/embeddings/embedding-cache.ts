@@ -241,11 +241,7 @@ export class EmbeddingCache {
     return null;
   }
 
-  async #store(
-    id: EmbeddingId,
-    entry: CachedImage,
-    context: RequestContext,
-  ): Promise<void> {
+  async #store(id: EmbeddingId, entry: CachedImage, context: RequestContext): Promise<void> {
     const key = embeddingKey(this.#space, id);
     const { kv, ttlSeconds } = this.#caches;
     const { embeddings, image, sentAt: sent_at } = entry;

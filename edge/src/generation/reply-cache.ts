@@ -256,11 +256,7 @@ export class ReplyCache {
   }
 
   /** Adds a reply to the location's entry, and what this isolate has of the image: others may be adding theirs. */
-  async #putInColo(
-    image: ImagePath,
-    added: ReplyEntry,
-    context: RequestContext,
-  ): Promise<void> {
+  async #putInColo(image: ImagePath, added: ReplyEntry, context: RequestContext): Promise<void> {
     const stored = await this.#readColo(image, context);
     if (this.#isHidden(image, added)) return;
     const own = [...(this.#recent.get(image)?.values() ?? [])].map(({ entry }) => entry);

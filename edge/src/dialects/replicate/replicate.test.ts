@@ -9,8 +9,8 @@ import type { ReplicateFile } from '@blip2/shared/schemas/replicate/file';
 import type { Prediction, PredictionList } from '@blip2/shared/schemas/replicate/prediction';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Env } from '../../platform.ts';
-import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
+import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
 import { waitSecondsOf } from './predictions.ts';
 
 const BASE = '/replicate/v1';
