@@ -262,6 +262,34 @@ describe('other locations', () => {
     expect((await holder.post('/v1/answers', question)).status).toBe(404);
   });
 
+  it('that still have embeddings in memory remember no text under the id of its message', async () => {
+    await send();
+    await edge.settled();
+    const holder = isolate();
+    await ask(holder);
+    await holder.settled();
+    await remove(edge);
+    const content = [
+      { type: 'input_text', text: 'what is it?' },
+      { type: 'input_image', image_url: sha256 },
+    ];
+    const input = [{ role: 'user', content }];
+    const model = edge.deps.models.generate.name;
+    const idOf = async (response: Response) =>
+      ((await response.json()) as { output: [{ id: string }] }).output[0].id;
+    const refer = (id: string) =>
+      edge.post('/v1/responses', {
+        model,
+        input: [...input, { type: 'item_reference', id }, { role: 'user', content: 'red?' }],
+      });
+    const id = await idOf(await holder.post('/v1/responses', { model, input }));
+    await holder.settled();
+    await send();
+    expect((await refer(id)).status).toBe(400);
+    const later = await idOf(await edge.post('/v1/responses', { model, input }));
+    expect((await refer(later)).status).toBe(200);
+  });
+
   it('replay what is about other images, as long as it is verified often enough', async () => {
     await send();
     await edge.settled();

@@ -9,6 +9,7 @@ import { mostGenerated } from '../limits/cost.ts';
 import { EVERY_USE, type RequestContext } from '../request-context.ts';
 import { type Delta, type GenerateRequest, generate, replay, type WrittenBy } from './generate.ts';
 import type { Prompt } from './prompt.ts';
+import type { CachedReply } from './reply-cache.ts';
 import { isRepeatable, replyKeyOf } from './reply-key.ts';
 import type { ReplyRecord } from './reply-record.ts';
 
@@ -49,14 +50,14 @@ export async function beginGeneration(
     );
   const found = await findReply(deps, { id, prompt, locate }, context);
   const locatedAt = deps.now();
-  const isReplay = 'record' in found;
+  const isReplay = 'reply' in found;
   const deltas = isReplay
-    ? replay(deps, { id, prompt, record: found.record })
+    ? replay(deps, { id, prompt, reply: found.reply })
     : generate(deps, { ...found, prompt }, context);
   return { deltas, readAt, locatedAt, isReplay };
 }
 
-type Found = { record: ReplyRecord } | Omit<GenerateRequest, 'prompt'>;
+type Found = { reply: CachedReply } | Omit<GenerateRequest, 'prompt'>;
 
 /**
  * A reply that was written before, or what a new one begins with, and how that one is cached. Embeddings are looked up
@@ -79,12 +80,12 @@ async function findReply(
   if (maxAge === 0) return { image: await locate(), onWritten };
   const wanted = { maxAge, worker: () => gpu.fingerprint() };
   const recent = await replyCache.findRecent(key, wanted, context);
-  if (recent !== null) return { record: recent };
+  if (recent !== null) return { reply: recent };
   const locating = locate();
   // A reply needs no embeddings; where there is none, whoever waits for these gets the error.
   locating.catch(() => {});
   const stored = await replyCache.findStored(key, wanted, context);
-  if (stored !== null) return { record: stored };
+  if (stored !== null) return { reply: stored };
   return { image: await locating, onWritten };
 }
 

@@ -10,6 +10,7 @@ import { instructing, runOnImage } from '../embeddings/run-on-image.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { Prompt } from './prompt.ts';
+import type { CachedReply } from './reply-cache.ts';
 import { eventsOf, type ReplyRecord, ReplyRecorder } from './reply-record.ts';
 import { type TextDelta, TextStreamer } from './text-streamer.ts';
 
@@ -27,7 +28,8 @@ export type WrittenBy = { worker: string | undefined; sentAt: number };
 export type Delta =
   | { type: 'image'; image: ImageReply; cache?: ReplyCacheResult }
   | ({ type: 'delta'; choice: number } & TextDelta)
-  | { type: 'done'; generation: Generation };
+  /** `sentAt`: when the image that the text was made of was sent, milliseconds since the epoch. */
+  | { type: 'done'; generation: Generation; sentAt: number };
 
 /** The whole of a generation. */
 export type Generation = Choice & {
@@ -79,7 +81,7 @@ export async function* generate(
   };
   const running = { gpu: deps.gpu, onBegun };
   const events = runOnImage(running, deps.stores.query, embeddingId, resolved, task, context);
-  for await (const delta of write(deps, events, { id, prompt, cache, recorder })) {
+  for await (const delta of write(deps, events, { id, prompt, cache, sentAt, recorder })) {
     const record = delta.type === 'done' ? recorder?.record() : undefined;
     if (record) onWritten?.(record, { worker, sentAt });
     yield delta;
@@ -92,15 +94,17 @@ export async function* generate(
  */
 export function replay(
   deps: Pick<Dependencies, 'config' | 'models'>,
-  { id, prompt, record }: { id: ImageId; prompt: Prompt; record: ReplyRecord },
+  { id, prompt, reply }: { id: ImageId; prompt: Prompt; reply: CachedReply },
 ): AsyncGenerator<Delta, void, undefined> {
-  return write(deps, eventsOf(record), { id, prompt, cache: 'reply' });
+  const { record, sentAt } = reply;
+  return write(deps, eventsOf(record), { id, prompt, cache: 'reply', sentAt });
 }
 
 type Written = {
   id: ImageId;
   prompt: Prompt;
   cache: ReplyCacheResult;
+  sentAt: number;
   recorder?: ReplyRecorder | undefined;
 };
 
@@ -108,7 +112,7 @@ type Written = {
 async function* write(
   deps: Pick<Dependencies, 'config' | 'models'>,
   events: AsyncIterable<GpuReplyEvent> | Iterable<GpuReplyEvent>,
-  { id, prompt, cache, recorder }: Written,
+  { id, prompt, cache, sentAt, recorder }: Written,
 ): AsyncGenerator<Delta, void, undefined> {
   const { inputIds, generation, stopSequences } = prompt;
   const model = deps.models.generate;
@@ -146,6 +150,7 @@ async function* write(
   if (info === undefined) throw incomplete();
   yield {
     type: 'done',
+    sentAt,
     generation: {
       ...choicesOf(texts, done),
       image: info,

@@ -38,6 +38,9 @@ export type WrittenReply = {
   sentAt: number;
 };
 
+/** `sentAt`: when the image that it was made of was sent, milliseconds since the epoch. */
+export type CachedReply = { record: ReplyRecord; sentAt: number };
+
 /** An entry; its record where it was decoded, and so was found to be whole and sealed. */
 type Recent = { entry: ReplyEntry; record?: ReplyRecord };
 type RecentReplies = ReadonlyMap<string, Recent>;
@@ -95,7 +98,7 @@ export class ReplyCache {
     key: ReplyKey,
     wanted: Wanted,
     context: RequestContext,
-  ): Promise<ReplyRecord | null> {
+  ): Promise<CachedReply | null> {
     const recent = this.#recent.get(key.image)?.get(key.digest);
     if (recent === undefined) return null;
     const { verified_at: verifiedAt } = recent.entry;
@@ -107,14 +110,14 @@ export class ReplyCache {
     key: ReplyKey,
     wanted: Wanted,
     context: RequestContext,
-  ): Promise<ReplyRecord | null> {
+  ): Promise<CachedReply | null> {
     const entries = await this.#readColo(key.image, context);
     this.#remember(key.image, entries.map(recentOf));
     const here = entries.find(({ digest }) => digest === key.digest);
     if (here !== undefined) {
       const use = { ...wanted, verifiedAt: here.verified_at, tier: 'colo' } as const;
-      const record = await this.#use(key, { entry: here }, use, context);
-      if (record !== null) return record;
+      const reply = await this.#use(key, { entry: here }, use, context);
+      if (reply !== null) return reply;
     }
     if (!this.#options.usesKv) return null;
     // What KV has was not deleted, unless KV is late.
@@ -199,13 +202,14 @@ export class ReplyCache {
     { entry, record }: Recent,
     { maxAge, worker, verifiedAt, tier }: Wanted & { verifiedAt: number; tier: Tier },
     context: RequestContext,
-  ): Promise<ReplyRecord | null> {
+  ): Promise<CachedReply | null> {
     const age = (this.#options.now() - entry.asked_at) / 1000;
     if (age < -CLOCK_SKEW_S || age >= this.#options.ttlSeconds || age > maxAge) return null;
     if (this.#isHidden(image, entry)) return null;
     if (entry.worker !== (await worker())) return null;
-    if (record !== undefined) return record;
-    const times = { sentAt: entry.sent_at, verifiedAt };
+    const { sent_at: sentAt } = entry;
+    if (record !== undefined) return { record, sentAt };
+    const times = { sentAt, verifiedAt };
     const verified_at = await this.#options.deletions.verify(image, times, context);
     if (verified_at === null) return null;
     const opened = await this.#open(image, entry).catch((error: unknown) => String(error));
@@ -220,7 +224,7 @@ export class ReplyCache {
     if (tier === 'kv' || verified_at > entry.verified_at) {
       context.waitUntil(this.#putInColo(image, verified, context));
     }
-    return opened;
+    return { record: opened, sentAt };
   }
 
   /** @throws Error where it is not whole, or not sealed for its key */
