@@ -22,6 +22,11 @@ export type RequestContext = {
   namespace: string;
   /** What its `Cache-Control` says; without it, every use. */
   cacheUse?: CacheUse;
+  /**
+   * When the request came, milliseconds since the epoch, however often its work is tried again: what it brings was sent
+   * then, as far as deletions are concerned.
+   */
+  startedAt: number;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */

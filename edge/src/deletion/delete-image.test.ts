@@ -1,7 +1,7 @@
 /** `DELETE /v1/images/{sha256}` on the real KV and cache: several isolates and locations, and encodes under way. */
 import { imagePathOf, imagePrefix } from '@blip2/shared/cache-key';
 import { imageIdOf } from '@blip2/shared/image-id';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   base64,
   newImage,
@@ -138,6 +138,25 @@ describe('an encode under way when its image is deleted', () => {
     expect((await ask(other)).status).toBe(404);
   });
 
+  it('does not take along what was sent again and joined it', async () => {
+    const other = isolate();
+    const gate = Promise.withResolvers<void>();
+    other.gpu.script.start = gate.promise;
+    const sent = send(other);
+    await other.gpu.untilReceived(1);
+    await remove(edge);
+    const { flights } = other.deps.stores.query;
+    const follow = vi.spyOn(flights, 'follow');
+    const again = send(other);
+    await vi.waitFor(() => expect(follow).toHaveBeenCalled());
+    gate.resolve();
+    expect([(await sent).status, (await again).status]).toEqual([200, 200]);
+    expect(other.gpu.received.filter(({ request }) => request.kind === 'generate')).toHaveLength(2);
+    await other.settled();
+    expect(await stored()).toHaveLength(1);
+    expect((await ask(isolate())).status).toBe(200);
+  });
+
   it('does not take along what was sent again meanwhile', async () => {
     const other = isolate();
     const gate = Promise.withResolvers<void>();
@@ -222,6 +241,77 @@ describe('other locations', () => {
     clock += 2 * MINUTE;
     expect((await ask(other)).status).toBe(404);
     expect((await ask(await elsewhere('fourth', {}))).status).toBe(404);
+  });
+
+  it('that still have embeddings in memory store no reply that is made of them', async () => {
+    await send();
+    await edge.settled();
+    // As the object of a prediction: the same location, and a memory of its own.
+    const holder = isolate({ env: { CACHE_REPLIES_IN_KV: 'true' } });
+    await ask(holder);
+    await holder.settled();
+    await remove(edge);
+    const question = { image: { sha256 }, question: 'what is it?' };
+    expect(await (await holder.post('/v1/answers', question)).json()).toMatchObject({
+      cache: 'colo',
+    });
+    await holder.settled();
+    expect((await isolate().post('/v1/answers', question)).status).toBe(404);
+    expect((await kv.list({ prefix: `replies/${imagePathOf('', sha256)}` })).keys).toEqual([]);
+    // It has learned of the deletion by then.
+    expect((await holder.post('/v1/answers', question)).status).toBe(404);
+  });
+
+  it('that still have embeddings in memory remember no text under the id of its message', async () => {
+    await send();
+    await edge.settled();
+    const holder = isolate();
+    await ask(holder);
+    await holder.settled();
+    await remove(edge);
+    const content = [
+      { type: 'input_text', text: 'what is it?' },
+      { type: 'input_image', image_url: sha256 },
+    ];
+    const input = [{ role: 'user', content }];
+    const model = edge.deps.models.generate.name;
+    const idOf = async (response: Response) =>
+      ((await response.json()) as { output: [{ id: string }] }).output[0].id;
+    const refer = (id: string) =>
+      edge.post('/v1/responses', {
+        model,
+        input: [...input, { type: 'item_reference', id }, { role: 'user', content: 'red?' }],
+      });
+    const id = await idOf(await holder.post('/v1/responses', { model, input }));
+    await holder.settled();
+    await send();
+    expect((await refer(id)).status).toBe(400);
+    const later = await idOf(await edge.post('/v1/responses', { model, input }));
+    expect((await refer(later)).status).toBe(200);
+  });
+
+  it('replay what is about other images, as long as it is verified often enough', async () => {
+    await send();
+    await edge.settled();
+    const cacheAt = async () => {
+      const other = await elsewhere('fifth', {});
+      const reply = (await (await ask(other)).json()) as { cache: string };
+      await other.settled();
+      return reply.cache;
+    };
+    expect(await cacheAt()).toBe('kv');
+    clock += MINUTE;
+    await edge.request(`/v1/images/${'1'.repeat(64)}`, { method: 'DELETE' });
+    expect(await cacheAt()).toBe('reply');
+    clock += 110 * MINUTE;
+    expect(await cacheAt()).toBe('reply');
+    clock += 110 * MINUTE;
+    expect(await cacheAt()).toBe('reply');
+    const deleting = isolate({ platform: { now: () => clock++ } });
+    await deleting.request(`/v1/images/${'2'.repeat(64)}`, { method: 'DELETE' });
+    // By then a tombstone of its own would have expired unseen.
+    clock += 130 * MINUTE;
+    expect(await cacheAt()).not.toBe('reply');
   });
 
   it('go on with what was not deleted, and have it of the location again when KV is surely up to date', async () => {

@@ -23,10 +23,14 @@ type Deps = Pick<
  * What remembers something of an image, and how a deletion reaches it:
  * - this isolate's memory and encodes under way: `dropRecent`, `flights.close`, and `Deletions.hides` for what comes later;
  * - embeddings in KV, of every kind, instruction and revision: listed by the image, and deleted;
- * - embeddings in the caches of other locations and isolates: unreadable by the time of the namespace's last deletion;
+ * - embeddings in the caches of other locations and isolates: unreadable by the time of the namespace's last deletion. What
+ *   is made of them meanwhile is as old as they are (`CachedImage.sentAt`), and so is deleted with them;
  * - texts by the ids of messages (`ReplyMemory`): unreadable by the image's tombstone;
- * - whole replies (`ReplyCache`): here, in KV and at this location deleted, elsewhere unreadable like embeddings;
- * - image features and prompts at the GPU worker: `GpuClient.dropImage`.
+ * - whole replies (`ReplyCache`): here, in KV and at this location deleted, elsewhere unreadable once the image's tombstone was read;
+ * - image features and prompts at the GPU worker: `GpuClient.dropImage`;
+ * - replies stored under an `Idempotency-Key`: not reached, since nothing says which image they are about; a day at most;
+ * - files uploaded to `/replicate/v1/files`, and predictions with their texts: not reached, since they are their callers' and
+ *   not the namespace's; an hour at most. A prediction that has not ended stores nothing else: its image was sent before.
  * @throws ApiError `cache-unavailable` or `worker-unavailable` where not all of it could be deleted: the call may be repeated
  */
 export async function deleteImage(

@@ -24,6 +24,8 @@ const REASK_MS = 2000;
 const KV_LAG_MS = 120_000;
 /** A namespace's last deletion is written at most so often, since KV takes one write a second. It is far below `KV_LAG_MS`. */
 const WRITE_EVERY_MS = 5000;
+/** How old a verification may be that a tombstone renews: a deletion since has left one that is still there. */
+const RENEWABLE_MS = TOMBSTONE_SECONDS * 1000 - 2 * KV_LAG_MS;
 const RETRY_MS = 1100;
 /** KV keeps nothing for less. */
 const MIN_TTL_SECONDS = 60;
@@ -110,6 +112,26 @@ export class Deletions {
   ): Promise<boolean> {
     const deletedAt = await this.#lastIn(partsOf(path).namespace, context);
     return sentAt > deletedAt || verifiedAt > deletedAt + KV_LAG_MS;
+  }
+
+  /**
+   * The same for an entry of which KV has nothing: where another image of its namespace may have been deleted since, KV is
+   * asked for the tombstone of its own. Never rejects.
+   * @returns when its image was last known not to have been deleted, milliseconds since the epoch; null where it may have been
+   */
+  async verify(
+    path: ImagePath,
+    { sentAt, verifiedAt }: { sentAt: number; verifiedAt: number },
+    context: RequestContext,
+  ): Promise<number | null> {
+    const isCurrent = await this.isCurrent(path, { sentAt, verifiedAt }, context);
+    if (isCurrent) return this.hides(path, sentAt) ? null : verifiedAt;
+    const askedAt = this.#options.now();
+    if (askedAt - verifiedAt > RENEWABLE_MS) return null;
+    const at = await this.#read(tombstoneKey(path), context);
+    if (at === undefined) return null;
+    if (at > Number.NEGATIVE_INFINITY) this.#note(path, at);
+    return this.hides(path, sentAt) ? null : askedAt;
   }
 
   async #lastIn(namespace: string, context: RequestContext): Promise<number> {

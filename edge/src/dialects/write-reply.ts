@@ -22,7 +22,8 @@ export type Written = Pick<
 export type ReplyDelta =
   | { type: 'image' }
   | Extract<Delta, { type: 'delta' }>
-  | { type: 'done'; generation: Written };
+  /** `sentAt`: absent where there is no image. */
+  | { type: 'done'; generation: Written; sentAt?: number };
 
 /** What is written to those who send no image: apps ask for titles and tags so, and are not helped by an error. */
 const NO_IMAGE = 'Send an image: this model says what it shows and answers questions about it.';

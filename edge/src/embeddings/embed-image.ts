@@ -32,5 +32,6 @@ export async function embedImage(
   if (info === undefined || embeddings === undefined) {
     throw new ApiError('bad-gateway', 'The GPU worker sent no embeddings.');
   }
-  return { entry: { embeddings, image: info }, cache, timings_ms };
+  const { sentAt } = resolved.flight;
+  return { entry: { embeddings, image: info, sentAt }, cache, timings_ms };
 }

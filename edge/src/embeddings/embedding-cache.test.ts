@@ -13,6 +13,7 @@ const values = Float32Array.of(1, 2, 3, 4, 5, 6);
 const entry: CachedImage = {
   embeddings: encodeEmbeddings({ ...shape, values }, 'float16'),
   image: { width: 9, height: 8, format: 'gif' },
+  sentAt: Date.now(),
 };
 
 const kv = testEnv.EMBEDDINGS;
@@ -57,7 +58,7 @@ function headOf(
   secondsLeft = 30 * DAY,
 ) {
   const expires_at = Math.floor(Date.now() / 1000) + secondsLeft;
-  return new Sealer(secret).seal(at, value, { image, expires_at, sent_at: Date.now() });
+  return new Sealer(secret).seal(at, value, { image, expires_at, sent_at: entry.sentAt });
 }
 
 let id: ImagePath;
@@ -82,7 +83,7 @@ describe('an image that was never sent', () => {
 
 describe('cached embeddings', () => {
   it('are a hit in their location, and from KV in every other', async () => {
-    await cacheOf().put(id, entry, { sentAt: Date.now() }, request.context);
+    await cacheOf().put(id, entry, request.context);
     const here = await cacheOf().lookup(id, request.context);
     expect(here).toEqual({ kind: 'hit', tier: 'colo', entry });
     await colo.delete(url);
@@ -99,7 +100,7 @@ describe('cached embeddings', () => {
   });
 
   it('of one space are not those of another', async () => {
-    await cacheOf().put(id, entry, { sentAt: Date.now() }, request.context);
+    await cacheOf().put(id, entry, request.context);
     for (const other of [
       { ...space, kind: 'itc' as const },
       { ...space, revision: 'other' },
@@ -129,7 +130,7 @@ describe('KV that is down', () => {
 
   it('does not affect what the location has', async () => {
     const cache = cacheOf({ kv: down(kv) });
-    await cache.put(id, entry, { sentAt: Date.now() }, request.context);
+    await cache.put(id, entry, request.context);
     expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'hit', tier: 'colo' });
     await cache.delete(id, request.context);
   });
@@ -138,7 +139,7 @@ describe('KV that is down', () => {
 describe('the cache of the location that is down', () => {
   it('leaves everything to KV', async () => {
     const withoutColo = () => cacheOf({ coloCache: down(colo) });
-    await withoutColo().put(id, entry, { sentAt: Date.now() }, request.context);
+    await withoutColo().put(id, entry, request.context);
     const lookup = await withoutColo().lookup(id, request.context);
     expect(lookup).toEqual({ kind: 'hit', tier: 'kv', entry });
     await request.settled();
@@ -152,7 +153,7 @@ describe('KV that is silent', () => {
     const failed = { kind: 'miss', reason: 'failed' };
     expect(await cache.lookup(id, request.context)).toEqual(failed);
     expect(await cache.lookup(id, request.context)).toEqual(failed);
-    await cache.put(id, entry, { sentAt: Date.now() }, request.context);
+    await cache.put(id, entry, request.context);
     await cache.delete(id, request.context);
     expect(await cache.hasInstructions(id, request.context)).toBe(false);
     // The look-up, and the one for deletions of what was put.
@@ -174,7 +175,7 @@ describe('KV that is silent', () => {
 
   it('lets nothing that is stored or deleted wait for ever', async () => {
     const cache = () => cacheOf({ kv: silent(kv).service, timeoutMs: 20 });
-    await cache().put(id, entry, { sentAt: Date.now() }, request.context);
+    await cache().put(id, entry, request.context);
     await cache().delete(id, request.context);
     expect(await cache().hasInstructions(id, request.context)).toBe(false);
   });
@@ -185,7 +186,6 @@ describe('the cache of the location that is silent', () => {
     await cacheOf({ coloCache: silent(colo).service, timeoutMs: 20 }).put(
       id,
       entry,
-      { sentAt: Date.now() },
       request.context,
     );
     const cache = cacheOf({ coloCache: silent(colo).service, timeoutMs: 20 });
@@ -249,7 +249,7 @@ describe('an entry of KV that is damaged', () => {
     await request.settled();
     expect(await colo.match(url)).toBeUndefined();
     // What is computed in its place overwrites it.
-    await cache.put(id, other, { sentAt: Date.now() }, request.context);
+    await cache.put(id, other, request.context);
     await colo.delete(url);
     expect(await cacheOf().lookup(id, request.context)).toMatchObject({ kind: 'hit', tier: 'kv' });
     await request.settled();
@@ -273,7 +273,7 @@ describe('an entry that somebody without the secret wrote', () => {
   });
 
   it('does not keep out what was written with it', async () => {
-    await cacheOf({ secret: 'ours' }).put(id, entry, { sentAt: Date.now() }, request.context);
+    await cacheOf({ secret: 'ours' }).put(id, entry, request.context);
     expect(await cacheOf({ secret: 'ours' }).lookup(id, request.context)).toMatchObject({ entry });
     await colo.delete(url);
     expect(await cacheOf({ secret: 'ours' }).lookup(id, request.context)).toMatchObject({ entry });
@@ -313,7 +313,7 @@ describe('an entry', () => {
 
   it('is kept for the time that is configured, and at its location until it may be renewed', async () => {
     const put = vi.spyOn(colo, 'put');
-    await cacheOf({ ttlSeconds: 8 * DAY }).put(id, entry, { sentAt: Date.now() }, request.context);
+    await cacheOf({ ttlSeconds: 8 * DAY }).put(id, entry, request.context);
     expect(await expiryOf()).toBeGreaterThan(8 * DAY - 60);
     expect(await expiryOf()).toBeLessThanOrEqual(8 * DAY);
     const stored = put.mock.lastCall?.[1].headers.get('cache-control');

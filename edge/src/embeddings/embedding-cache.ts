@@ -42,7 +42,12 @@ export type Caches = {
 };
 
 /** The cached value of an image: its encoded embeddings, and its size and format for the replies. */
-export type CachedImage = { embeddings: Uint8Array<ArrayBuffer>; image: ImageInfo };
+export type CachedImage = {
+  embeddings: Uint8Array<ArrayBuffer>;
+  image: ImageInfo;
+  /** When the image was sent, milliseconds since the epoch: what is made of it is as old for deletions. */
+  sentAt: number;
+};
 
 type Tier = 'colo' | 'kv';
 
@@ -92,7 +97,7 @@ export class EmbeddingCache {
   /** Never rejects: a tier that fails or is silent is a miss, since the image can be encoded again. */
   async lookup(id: EmbeddingId, context: RequestContext): Promise<Lookup> {
     const key = embeddingKey(this.#space, id);
-    const recent = this.#recent.get(key);
+    const recent = this.#fromRecent(id);
     if (recent !== undefined) return { kind: 'hit', tier: 'colo', entry: recent };
     const path = imagePathOfEmbeddings(id);
     const isHidden = ({ head }: Read) => this.#deletions.hides(path, head.sent_at);
@@ -115,7 +120,7 @@ export class EmbeddingCache {
     this.#recent.put(key, entry);
     context.waitUntil(
       this.#isOld(head)
-        ? this.#store(id, entry, head.sent_at, context)
+        ? this.#store(id, entry, context)
         : this.#putInColo(id, entry, head, askedAt, context),
     );
     return { kind: 'hit', tier: 'kv', entry };
@@ -127,12 +132,12 @@ export class EmbeddingCache {
    */
   async read(id: EmbeddingId, context: RequestContext): Promise<Lookup> {
     const key = embeddingKey(this.#space, id);
-    const recent = this.#recent.get(key);
+    const recent = this.#fromRecent(id);
     if (recent !== undefined) return { kind: 'hit', tier: 'colo', entry: recent };
     const fromKv = await this.#fromKv(id, context);
     if (fromKv.kind === 'hit') {
       const { entry, head } = fromKv;
-      if (this.#isOld(head)) context.waitUntil(this.#store(id, entry, head.sent_at, context));
+      if (this.#isOld(head)) context.waitUntil(this.#store(id, entry, context));
       return { kind: 'hit', tier: 'kv', entry };
     }
     // KV says for a minute what it last said: an image that was just sent is at its location only.
@@ -141,6 +146,13 @@ export class EmbeddingCache {
     const isUsable = here !== null && (await this.#isCurrent(path, here, context));
     if (!isUsable || this.#deletions.hides(path, here.head.sent_at)) return fromKv;
     return { kind: 'hit', tier: 'colo', entry: here.entry };
+  }
+
+  /** This isolate may have learned of a deletion since. */
+  #fromRecent(id: EmbeddingId): CachedImage | undefined {
+    const entry = this.#recent.get(embeddingKey(this.#space, id));
+    if (entry === undefined) return undefined;
+    return this.#deletions.hides(imagePathOfEmbeddings(id), entry.sentAt) ? undefined : entry;
   }
 
   async #fromKv(
@@ -167,17 +179,11 @@ export class EmbeddingCache {
 
   /**
    * Never rejects: what cannot be cached is computed again. Nothing is cached of an image that was deleted since it was sent.
-   * @param sentAt milliseconds since the epoch
    */
-  async put(
-    id: EmbeddingId,
-    entry: CachedImage,
-    { sentAt }: { sentAt: number },
-    context: RequestContext,
-  ): Promise<void> {
-    if (this.#deletions.hides(imagePathOfEmbeddings(id), sentAt)) return;
+  async put(id: EmbeddingId, entry: CachedImage, context: RequestContext): Promise<void> {
+    if (this.#deletions.hides(imagePathOfEmbeddings(id), entry.sentAt)) return;
     this.#recent.put(embeddingKey(this.#space, id), entry);
-    await this.#store(id, entry, sentAt, context);
+    await this.#store(id, entry, context);
   }
 
   /** The key of an image's embeddings where they depend on no instruction. */
@@ -235,15 +241,10 @@ export class EmbeddingCache {
     return null;
   }
 
-  async #store(
-    id: EmbeddingId,
-    entry: CachedImage,
-    sent_at: number,
-    context: RequestContext,
-  ): Promise<void> {
+  async #store(id: EmbeddingId, entry: CachedImage, context: RequestContext): Promise<void> {
     const key = embeddingKey(this.#space, id);
     const { kv, ttlSeconds } = this.#caches;
-    const { embeddings, image } = entry;
+    const { embeddings, image, sentAt: sent_at } = entry;
     const expires_at = this.#seconds() + ttlSeconds;
     const head = await this.#sealer.seal(key, embeddings, { image, expires_at, sent_at });
     const options = { metadata: head, expirationTtl: Math.max(ttlSeconds, MIN_TTL_SECONDS) };
@@ -301,7 +302,10 @@ export class EmbeddingCache {
       else if (!(await this.#sealer.isSealed(key, embeddings, head.data))) {
         reason = 'the seal is that of another key, value or secret';
       } else if (head.data.expires_at <= this.#seconds()) return null;
-      else return { entry: { embeddings, image: head.data.image }, head: head.data };
+      else {
+        const { image, sent_at: sentAt } = head.data;
+        return { entry: { embeddings, image, sentAt }, head: head.data };
+      }
     } catch (error) {
       reason =
         error instanceof EmbeddingCodecError ? error.message : 'what is beside it is no JSON';

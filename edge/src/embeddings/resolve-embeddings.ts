@@ -36,7 +36,8 @@ export async function locateEmbeddings(
   const { id, bytes, instructionIds } = subject;
   const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
   const image = { ...subject, embeddingId };
-  const flight = flights.follow(embeddingId);
+  const sentAt = bytes && context.startedAt;
+  const flight = flights.follow(embeddingId, sentAt);
   if (flight !== null) return { ...image, embeddings: { kind: 'pending', flight } };
   const lookup = await cache.lookup(embeddingId, context);
   if (lookup.kind === 'hit') {
@@ -72,7 +73,7 @@ export async function resolveEmbeddings(
   for (;;) {
     if (follower === null) {
       if (bytes === undefined) throw await unknownImage(store, image, context);
-      const flight = flights.join(embeddingId);
+      const flight = flights.join(embeddingId, context.startedAt);
       if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
       follower = flight;
     }
@@ -80,7 +81,7 @@ export async function resolveEmbeddings(
     if (entry !== null) {
       return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };
     }
-    follower = flights.follow(embeddingId);
+    follower = flights.follow(embeddingId, bytes && context.startedAt);
   }
 }
 

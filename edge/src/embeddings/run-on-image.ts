@@ -84,8 +84,8 @@ async function* encodeAndRun(
       else if (event.type === 'embeddings') {
         if (image === undefined) throw outOfOrder();
         checkEmbeddings(cache, event.embeddings);
-        const entry = { embeddings: event.embeddings, image };
-        stored = cache.put(id, entry, { sentAt: flight.startedAt }, context);
+        const entry = { embeddings: event.embeddings, image, sentAt: flight.sentAt };
+        stored = cache.put(id, entry, context);
         context.waitUntil(stored);
         flight.settle(entry, stored);
       } else if (stored === undefined) throw outOfOrder();

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Follower, type Leader, SingleFlight } from './single-flight.ts';
 
 const LIFE_MS = 30_000;
+const SENT_AT = 1_700_000_000_000;
 const { signal } = new AbortController();
 /** A request that waits as long as it takes. */
 const patient = { signal, deadlineAt: Number.POSITIVE_INFINITY };
@@ -18,17 +19,26 @@ afterEach(() => {
 });
 
 const lead = () => {
-  const flight = flights.join('a');
+  const flight = flights.join('a', SENT_AT);
   expect(flight.role).toBe('leader');
   return flight as Leader<number>;
 };
 const follow = () => {
-  const flight = flights.join('a');
+  const flight = flights.join('a', SENT_AT);
   expect(flight.role).toBe('follower');
   return flight as Follower<number>;
 };
 
 describe('requests for one image', () => {
+  it('that send it again have sent it then, and those that only name it have not', () => {
+    const leader = lead();
+    flights.follow('a');
+    expect(leader.sentAt).toBe(SENT_AT);
+    flights.follow('a', SENT_AT + 5);
+    flights.join('a', SENT_AT + 3);
+    expect(leader.sentAt).toBe(SENT_AT + 5);
+  });
+
   it('follow the first and get its value', async () => {
     const leader = lead();
     const waiting = [follow().wait(patient), follow().wait(patient)];
@@ -39,7 +49,7 @@ describe('requests for one image', () => {
 
   it('do not wait for another image', () => {
     lead();
-    expect(flights.join('b').role).toBe('leader');
+    expect(flights.join('b', SENT_AT).role).toBe('leader');
     expect(flights.follow('c')).toBeNull();
   });
 

@@ -15,8 +15,8 @@ const GONE_MS = 3 * HEARTBEAT_MS;
 
 export type Leader<Value> = {
   role: 'leader';
-  /** Milliseconds since the epoch. */
-  startedAt: number;
+  /** When the value's source was sent last by any that joined, milliseconds since the epoch. */
+  readonly sentAt: number;
   /** Hands the value to the followers. The flight is over when `stored` settles: from then on a cache has it. */
   settle(value: Value, stored: Promise<unknown>): void;
   /** Hands the followers an error that each of them would get, too. */
@@ -38,6 +38,7 @@ type Waiting = Pick<RequestContext, 'signal' | 'deadlineAt'>;
 
 type Flight<Value> = {
   startedAt: number;
+  sentAt: number;
   outcome: { value: Value } | { error: unknown } | 'left' | undefined;
   lastHeartbeatAt: number;
   decided: PromiseWithResolvers<void>;
@@ -45,7 +46,7 @@ type Flight<Value> = {
 
 /**
  * @example
- * const flight = flights.join(imageId);
+ * const flight = flights.join(imageId, context.startedAt);
  * if (flight.role === 'follower') return await flight.wait(context);
  * try {
  *   const value = await encode();
@@ -69,15 +70,18 @@ export class SingleFlight<Key, Value> {
     this.#lifeMs = lifeMs + GONE_MS;
   }
 
-  join(key: Key): Leader<Value> | Follower<Value> {
-    return this.follow(key) ?? this.#lead(key);
+  /** @param sentAt when this request sent what the value is computed from, milliseconds since the epoch */
+  join(key: Key, sentAt: number): Leader<Value> | Follower<Value> {
+    return this.follow(key, sentAt) ?? this.#lead(key, sentAt);
   }
 
-  /** A follower where there is a leader, else null. */
-  follow(key: Key): Follower<Value> | null {
+  /** A follower where there is a leader, else null. @param sentAt absent where this request could not lead */
+  follow(key: Key, sentAt?: number): Follower<Value> | null {
     this.#endGone();
     const flight = this.#flights.get(key);
     if (flight === undefined) return null;
+    // A deletion between the two, by another isolate, must not take along what was sent after it.
+    if (sentAt !== undefined) flight.sentAt = Math.max(flight.sentAt, sentAt);
     return {
       role: 'follower',
       settled: flight.outcome !== undefined,
@@ -90,9 +94,10 @@ export class SingleFlight<Key, Value> {
     for (const key of this.#flights.keys()) if (isClosed(key)) this.#flights.delete(key);
   }
 
-  #lead(key: Key): Leader<Value> {
+  #lead(key: Key, sentAt: number): Leader<Value> {
     const flight: Flight<Value> = {
       startedAt: this.#now(),
+      sentAt,
       outcome: undefined,
       lastHeartbeatAt: this.#now(),
       decided: Promise.withResolvers(),
@@ -114,7 +119,9 @@ export class SingleFlight<Key, Value> {
     };
     return {
       role: 'leader',
-      startedAt: flight.startedAt,
+      get sentAt() {
+        return flight.sentAt;
+      },
       settle: (value, stored) => {
         if (decide({ value })) stored.then(end, end);
       },

@@ -7,8 +7,9 @@ import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
 import { EVERY_USE, type RequestContext } from '../request-context.ts';
-import { type Delta, type GenerateRequest, generate, replay } from './generate.ts';
+import { type Delta, type GenerateRequest, generate, replay, type WrittenBy } from './generate.ts';
 import type { Prompt } from './prompt.ts';
+import type { CachedReply } from './reply-cache.ts';
 import { isRepeatable, replyKeyOf } from './reply-key.ts';
 import type { ReplyRecord } from './reply-record.ts';
 
@@ -49,42 +50,42 @@ export async function beginGeneration(
     );
   const found = await findReply(deps, { id, prompt, locate }, context);
   const locatedAt = deps.now();
-  const isReplay = 'record' in found;
+  const isReplay = 'reply' in found;
   const deltas = isReplay
-    ? replay(deps, { id, prompt, record: found.record })
+    ? replay(deps, { id, prompt, reply: found.reply })
     : generate(deps, { ...found, prompt }, context);
   return { deltas, readAt, locatedAt, isReplay };
 }
 
-type Found = { record: ReplyRecord } | Omit<GenerateRequest, 'prompt'>;
+type Found = { reply: CachedReply } | Omit<GenerateRequest, 'prompt'>;
 
 /**
  * A reply that was written before, or what a new one begins with, and how that one is cached. Embeddings are looked up
  * at the same time as replies outside the isolate, so that whoever asks something new does not wait for both.
  */
 async function findReply(
-  { gpu, models, now, replyCache }: Pick<Dependencies, 'gpu' | 'models' | 'now' | 'replyCache'>,
+  { gpu, models, replyCache }: Pick<Dependencies, 'gpu' | 'models' | 'replyCache'>,
   { id, prompt, locate }: { id: ImageId; prompt: Prompt; locate: () => Promise<LocatedImage> },
   context: RequestContext,
 ): Promise<Found> {
   const { maxAge, mayStore } = context.cacheUse ?? EVERY_USE;
   const isUsed = replyCache.isOn && isRepeatable(prompt) && (maxAge > 0 || mayStore);
   if (!isUsed) return { image: await locate() };
-  const askedAt = now();
+  const askedAt = context.startedAt;
   const key = replyKeyOf(models.generate, imagePathOf(context.namespace, id), prompt);
-  const onWritten = (record: ReplyRecord, worker: string | undefined) => {
+  const onWritten = (record: ReplyRecord, { worker, sentAt }: WrittenBy) => {
     if (!mayStore || worker === undefined) return;
-    context.waitUntil(replyCache.put(key, { record, worker, askedAt }, context));
+    context.waitUntil(replyCache.put(key, { record, worker, askedAt, sentAt }, context));
   };
   if (maxAge === 0) return { image: await locate(), onWritten };
   const wanted = { maxAge, worker: () => gpu.fingerprint() };
   const recent = await replyCache.findRecent(key, wanted, context);
-  if (recent !== null) return { record: recent };
+  if (recent !== null) return { reply: recent };
   const locating = locate();
   // A reply needs no embeddings; where there is none, whoever waits for these gets the error.
   locating.catch(() => {});
   const stored = await replyCache.findStored(key, wanted, context);
-  if (stored !== null) return { record: stored };
+  if (stored !== null) return { reply: stored };
   return { image: await locating, onWritten };
 }
 

@@ -10,21 +10,26 @@ import { instructing, runOnImage } from '../embeddings/run-on-image.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { Prompt } from './prompt.ts';
+import type { CachedReply } from './reply-cache.ts';
 import { eventsOf, type ReplyRecord, ReplyRecorder } from './reply-record.ts';
 import { type TextDelta, TextStreamer } from './text-streamer.ts';
 
 export type GenerateRequest = {
   image: LocatedImage;
   prompt: Prompt;
-  /** Gets the reply once it is complete, and the fingerprint of the worker that wrote it. */
-  onWritten?: (record: ReplyRecord, worker: string | undefined) => void;
+  /** Gets the reply once it is complete. */
+  onWritten?: (record: ReplyRecord, written: WrittenBy) => void;
 };
+
+/** By which worker a reply was written, by its fingerprint, and when the image was sent, milliseconds since the epoch. */
+export type WrittenBy = { worker: string | undefined; sentAt: number };
 
 /** `image` comes first, then a `delta` for each part of a text, and `done` with the whole as the last. */
 export type Delta =
   | { type: 'image'; image: ImageReply; cache?: ReplyCacheResult }
   | ({ type: 'delta'; choice: number } & TextDelta)
-  | { type: 'done'; generation: Generation };
+  /** `sentAt`: when the image that the text was made of was sent, milliseconds since the epoch. */
+  | { type: 'done'; generation: Generation; sentAt: number };
 
 /** The whole of a generation. */
 export type Generation = Choice & {
@@ -58,6 +63,11 @@ export async function* generate(
   const resolved = await resolveEmbeddings(deps.stores.query, image, context);
   const { id, embeddingId, instructionIds } = image;
   const { cache } = resolved;
+  // What is made of cached embeddings is as old as they are, unless the image itself was sent again.
+  const { sentAt } =
+    resolved.kind === 'cached' && image.bytes === undefined
+      ? resolved.entry
+      : { sentAt: context.startedAt };
   const task = {
     kind: 'generate',
     input_ids: prompt.inputIds,
@@ -71,9 +81,9 @@ export async function* generate(
   };
   const running = { gpu: deps.gpu, onBegun };
   const events = runOnImage(running, deps.stores.query, embeddingId, resolved, task, context);
-  for await (const delta of write(deps, events, { id, prompt, cache, recorder })) {
+  for await (const delta of write(deps, events, { id, prompt, cache, sentAt, recorder })) {
     const record = delta.type === 'done' ? recorder?.record() : undefined;
-    if (record) onWritten?.(record, worker);
+    if (record) onWritten?.(record, { worker, sentAt });
     yield delta;
   }
 }
@@ -84,15 +94,17 @@ export async function* generate(
  */
 export function replay(
   deps: Pick<Dependencies, 'config' | 'models'>,
-  { id, prompt, record }: { id: ImageId; prompt: Prompt; record: ReplyRecord },
+  { id, prompt, reply }: { id: ImageId; prompt: Prompt; reply: CachedReply },
 ): AsyncGenerator<Delta, void, undefined> {
-  return write(deps, eventsOf(record), { id, prompt, cache: 'reply' });
+  const { record, sentAt } = reply;
+  return write(deps, eventsOf(record), { id, prompt, cache: 'reply', sentAt });
 }
 
 type Written = {
   id: ImageId;
   prompt: Prompt;
   cache: ReplyCacheResult;
+  sentAt: number;
   recorder?: ReplyRecorder | undefined;
 };
 
@@ -100,7 +112,7 @@ type Written = {
 async function* write(
   deps: Pick<Dependencies, 'config' | 'models'>,
   events: AsyncIterable<GpuReplyEvent> | Iterable<GpuReplyEvent>,
-  { id, prompt, cache, recorder }: Written,
+  { id, prompt, cache, sentAt, recorder }: Written,
 ): AsyncGenerator<Delta, void, undefined> {
   const { inputIds, generation, stopSequences } = prompt;
   const model = deps.models.generate;
@@ -138,6 +150,7 @@ async function* write(
   if (info === undefined) throw incomplete();
   yield {
     type: 'done',
+    sentAt,
     generation: {
       ...choicesOf(texts, done),
       image: info,

@@ -56,9 +56,17 @@ const wanted = (change: object = {}) => ({
   worker: async () => 'w',
   ...change,
 });
-const written = (change: object = {}) => ({ record, worker: 'w', askedAt: Date.now(), ...change });
-const find = (cache: ReplyCache, want = wanted(), at = key) =>
-  cache.findStored(at, want, request.context);
+const written = (change: object = {}) => ({
+  record,
+  worker: 'w',
+  askedAt: Date.now(),
+  sentAt: Date.now(),
+  ...change,
+});
+const find = async (cache: ReplyCache, want = wanted(), at = key) =>
+  (await cache.findStored(at, want, request.context))?.record ?? null;
+const findRecent = async (cache: ReplyCache, at = key) =>
+  (await cache.findRecent(at, wanted(), request.context))?.record ?? null;
 const put = (cache = cacheOf(), at = key, reply = written()) =>
   cache.put(at, reply, request.context);
 const url = () => `https://reply-cache.blip2.invalid/${key.image}`;
@@ -69,7 +77,7 @@ describe('a cached reply', () => {
   it('is in memory, in its location, and from KV in every other', async () => {
     const cache = cacheOf();
     await put(cache);
-    expect(await cache.findRecent(key, wanted(), request.context)).toEqual(record);
+    expect(await findRecent(cache)).toEqual(record);
     expect(await find(cacheOf({ usesKv: false }))).toEqual(record);
     await colo.delete(url());
     expect(await find(cacheOf({ usesKv: false }))).toBeNull();
@@ -134,6 +142,7 @@ describe('an entry that is not as it was stored', () => {
   const changed: [string, (entry: ReplyEntry) => unknown][] = [
     ['another worker', (entry) => ({ ...entry, worker: 'v' })],
     ['another time', (entry) => ({ ...entry, asked_at: entry.asked_at + 1 })],
+    ['an image sent later', (entry) => ({ ...entry, sent_at: entry.sent_at + 1 })],
     ['other frames', ({ frames, ...entry }) => ({ ...entry, frames: `AAAA${frames.slice(4)}` })],
     ['frames that are cut', ({ frames, ...entry }) => ({ ...entry, frames: frames.slice(0, 40) })],
     ['no base64', (entry) => ({ ...entry, frames: '!' })],
@@ -185,10 +194,10 @@ describe('a service that is down', () => {
   it('is done without', async () => {
     const cache = cacheOf({ kv: down(kv), coloCache: down(colo) });
     await put(cache);
-    expect(await cache.findRecent(key, wanted(), request.context)).toEqual(record);
+    expect(await findRecent(cache)).toEqual(record);
     expect(await find(cacheOf({ kv: down(kv), coloCache: down(colo) }))).toBeNull();
     expect(await cache.deleteImage(key.image, request.context)).toBe(false);
-    expect(await cache.findRecent(key, wanted(), request.context)).toBeNull();
+    expect(await findRecent(cache)).toBeNull();
   });
 
   it('that is silent costs its time once', async () => {
@@ -210,7 +219,7 @@ describe('an image that is deleted', () => {
     await put(cache, namespaced);
     expect(await cache.deleteImage(key.image, request.context)).toBe(true);
     for (const at of [key, other()]) {
-      expect(await cache.findRecent(at, wanted(), request.context)).toBeNull();
+      expect(await findRecent(cache, at)).toBeNull();
       expect(await find(cacheOf(), wanted(), at)).toBeNull();
     }
     expect(await find(cacheOf(), wanted(), namespaced)).toEqual(record);
@@ -226,12 +235,12 @@ describe('an image that is deleted', () => {
   it('does not come back by a reply that was under way', async () => {
     const deletions = new Deletions(caching);
     const cache = cacheOf({ deletions });
-    const askedAt = Date.now();
+    const sentAt = Date.now();
     deletions.begin(key.image);
     await cache.deleteImage(key.image, request.context);
-    await put(cache, key, written({ askedAt }));
+    await put(cache, key, written({ sentAt, askedAt: Date.now() + 1 }));
     expect(await find(cacheOf())).toBeNull();
-    await put(cache, key, written({ askedAt: Date.now() + 1 }));
+    await put(cache, key, written({ sentAt: Date.now() + 1 }));
     expect(await find(cacheOf())).toEqual(record);
   });
 });
@@ -241,6 +250,8 @@ describe('entries of an image', () => {
     digest: digit.toString(16).padStart(64, '0'),
     worker: 'w',
     asked_at,
+    sent_at: 0,
+    verified_at: 0,
     seal: String(asked_at),
     frames: 'A'.repeat(length),
   });

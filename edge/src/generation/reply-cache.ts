@@ -32,9 +32,14 @@ export type WrittenReply = {
   record: ReplyRecord;
   /** Fingerprint of the GPU worker that wrote it. */
   worker: string;
-  /** When its request looked for it, milliseconds since the epoch. */
+  /** When it was asked for, milliseconds since the epoch. */
   askedAt: number;
+  /** When the image that it was made of was sent, milliseconds since the epoch. */
+  sentAt: number;
 };
+
+/** `sentAt`: when the image that it was made of was sent, milliseconds since the epoch. */
+export type CachedReply = { record: ReplyRecord; sentAt: number };
 
 /** An entry; its record where it was decoded, and so was found to be whole and sealed. */
 type Recent = { entry: ReplyEntry; record?: ReplyRecord };
@@ -54,6 +59,8 @@ const RECENT_OVERHEAD = 500;
 const MAX_FRAMES_LENGTH = 2 ** 16;
 /** Clocks of two machines differ by less. */
 const CLOCK_SKEW_S = 60;
+/** Embeddings that a reply was made of may be of an image that was deleted so long before, where nobody knew yet. */
+const KNOWN_LATE_MS = 240_000;
 /** KV keeps nothing for less. */
 const MIN_TTL_SECONDS = 60;
 
@@ -91,10 +98,11 @@ export class ReplyCache {
     key: ReplyKey,
     wanted: Wanted,
     context: RequestContext,
-  ): Promise<ReplyRecord | null> {
+  ): Promise<CachedReply | null> {
     const recent = this.#recent.get(key.image)?.get(key.digest);
-    const askedAt = this.#options.now();
-    return recent ? await this.#use(key, recent, { ...wanted, askedAt }, 'colo', context) : null;
+    if (recent === undefined) return null;
+    const { verified_at: verifiedAt } = recent.entry;
+    return await this.#use(key, recent, { ...wanted, verifiedAt, tier: 'colo' }, context);
   }
 
   /** A reply that this location or KV has. Never rejects: a tier that fails or is silent has none. */
@@ -102,40 +110,41 @@ export class ReplyCache {
     key: ReplyKey,
     wanted: Wanted,
     context: RequestContext,
-  ): Promise<ReplyRecord | null> {
-    const askedAt = this.#options.now();
+  ): Promise<CachedReply | null> {
     const entries = await this.#readColo(key.image, context);
-    if (!this.#isDeletedSince(key.image, askedAt)) this.#remember(key.image, entries.map(recentOf));
+    this.#remember(key.image, entries.map(recentOf));
     const here = entries.find(({ digest }) => digest === key.digest);
-    const want = { ...wanted, askedAt };
-    const found = here && (await this.#use(key, { entry: here }, want, 'colo', context));
-    if (found || !this.#options.usesKv) return found ?? null;
+    if (here !== undefined) {
+      const use = { ...wanted, verifiedAt: here.verified_at, tier: 'colo' } as const;
+      const reply = await this.#use(key, { entry: here }, use, context);
+      if (reply !== null) return reply;
+    }
+    if (!this.#options.usesKv) return null;
+    // What KV has was not deleted, unless KV is late.
+    const use = { ...wanted, verifiedAt: this.#options.now(), tier: 'kv' } as const;
     const [entry] = await this.#readKv(key, context);
-    const record = entry && (await this.#use(key, { entry }, want, 'kv', context));
-    if (!record) return null;
-    context.waitUntil(this.#putInColo(key.image, entry, askedAt, context));
-    return record;
+    return entry === undefined ? null : await this.#use(key, { entry }, use, context);
   }
 
   /** Never rejects: what cannot be cached is generated again. */
   async put(
     { image, digest }: ReplyKey,
-    { record, worker, askedAt }: WrittenReply,
+    { record, worker, askedAt, sentAt }: WrittenReply,
     context: RequestContext,
   ): Promise<void> {
     if (!this.isOn) return;
     const bytes = await encodeRecord(record);
     const frames = bytes.toBase64();
     if (frames.length > MAX_FRAMES_LENGTH) return;
-    const content = { digest, worker, asked_at: askedAt };
+    const content = { digest, worker, asked_at: askedAt, sent_at: sentAt };
     const seal = await this.#sealOf(image, content, bytes);
-    if (this.#isDeletedSince(image, askedAt)) return;
-    const entry = { ...content, seal, frames };
+    const entry = { ...content, verified_at: askedAt - KNOWN_LATE_MS, seal, frames };
+    if (this.#isHidden(image, entry)) return;
     this.#remember(image, [{ entry, record }]);
     const { kv, ttlSeconds, usesKv } = this.#options;
     const options = { expirationTtl: Math.max(ttlSeconds, MIN_TTL_SECONDS) };
     await Promise.all([
-      this.#putInColo(image, entry, askedAt, context),
+      this.#putInColo(image, entry, context),
       usesKv &&
         this.#kv.attempt('put', context, () =>
           kv.put(kvKey(image, digest), JSON.stringify([entry]), options),
@@ -143,7 +152,7 @@ export class ReplyCache {
     ]);
     // A deletion that another isolate served meanwhile takes it along.
     const { deletions } = this.#options;
-    if (await deletions.hidesAnywhere(image, askedAt, context)) {
+    if (await deletions.hidesAnywhere(image, sentAt, context)) {
       await this.deleteImage(image, context);
     }
   }
@@ -191,24 +200,31 @@ export class ReplyCache {
   async #use(
     { image }: ReplyKey,
     { entry, record }: Recent,
-    { maxAge, worker, askedAt }: Wanted & { askedAt: number },
-    tier: Tier,
+    { maxAge, worker, verifiedAt, tier }: Wanted & { verifiedAt: number; tier: Tier },
     context: RequestContext,
-  ): Promise<ReplyRecord | null> {
+  ): Promise<CachedReply | null> {
     const age = (this.#options.now() - entry.asked_at) / 1000;
     if (age < -CLOCK_SKEW_S || age >= this.#options.ttlSeconds || age > maxAge) return null;
-    if (this.#isDeletedSince(image, entry.asked_at)) return null;
+    if (this.#isHidden(image, entry)) return null;
     if (entry.worker !== (await worker())) return null;
-    if (record !== undefined) return record;
-    const times = { sentAt: entry.asked_at, verifiedAt: entry.asked_at };
-    if (!(await this.#options.deletions.isCurrent(image, times, context))) return null;
+    const { sent_at: sentAt } = entry;
+    if (record !== undefined) return { record, sentAt };
+    const times = { sentAt, verifiedAt };
+    const verified_at = await this.#options.deletions.verify(image, times, context);
+    if (verified_at === null) return null;
     const opened = await this.#open(image, entry).catch((error: unknown) => String(error));
     if (typeof opened === 'string') {
       this.#reportDamage(tier, opened, context);
       return null;
     }
-    if (!this.#isDeletedSince(image, askedAt)) this.#remember(image, [{ entry, record: opened }]);
-    return opened;
+    // Again, since a deletion may have run meanwhile.
+    if (this.#isHidden(image, entry)) return null;
+    const verified = { ...entry, verified_at };
+    this.#remember(image, [{ entry: verified, record: opened }]);
+    if (tier === 'kv' || verified_at > entry.verified_at) {
+      context.waitUntil(this.#putInColo(image, verified, context));
+    }
+    return { record: opened, sentAt };
   }
 
   /** @throws Error where it is not whole, or not sealed for its key */
@@ -244,18 +260,15 @@ export class ReplyCache {
   }
 
   /** Adds a reply to the location's entry, and what this isolate has of the image: others may be adding theirs. */
-  async #putInColo(
-    image: ImagePath,
-    added: ReplyEntry,
-    askedAt: number,
-    context: RequestContext,
-  ): Promise<void> {
+  async #putInColo(image: ImagePath, added: ReplyEntry, context: RequestContext): Promise<void> {
     const stored = await this.#readColo(image, context);
-    if (this.#isDeletedSince(image, askedAt)) return;
+    if (this.#isHidden(image, added)) return;
     const own = [...(this.#recent.get(image)?.values() ?? [])].map(({ entry }) => entry);
     const now = this.#options.now();
-    const isAlive = ({ asked_at }: ReplyEntry) =>
-      asked_at > now - this.#options.ttlSeconds * 1000 && asked_at <= now + CLOCK_SKEW_S * 1000;
+    const isAlive = (entry: ReplyEntry) =>
+      entry.asked_at > now - this.#options.ttlSeconds * 1000 &&
+      entry.asked_at <= now + CLOCK_SKEW_S * 1000 &&
+      !this.#isHidden(image, entry);
     const entries = mergeEntries([...own, ...stored].filter(isAlive), added);
     const response = new Response(JSON.stringify(entries), {
       headers: {
@@ -268,9 +281,10 @@ export class ReplyCache {
   }
 
   #remember(image: ImagePath, replies: readonly Recent[]): void {
-    if (replies.length === 0) return;
+    const shown = replies.filter(({ entry }) => !this.#isHidden(image, entry));
+    if (shown.length === 0) return;
     const all = new Map(this.#recent.get(image));
-    for (const reply of replies) {
+    for (const reply of shown) {
       const { digest } = reply.entry;
       // What was only read may be damaged: it replaces nothing that is known to be good.
       if (reply.record !== undefined || all.get(digest)?.record === undefined) {
@@ -281,16 +295,23 @@ export class ReplyCache {
     this.#recent.set(image, new Map([...all].filter(([, { entry }]) => kept.has(entry))));
   }
 
-  #isDeletedSince(image: ImagePath, askedAt: number): boolean {
-    return this.#options.deletions.hides(image, askedAt);
+  /** Whether the image was deleted after it was sent, as far as this isolate knows. */
+  #isHidden(image: ImagePath, { sent_at }: ReplyEntry): boolean {
+    return this.#options.deletions.hides(image, sent_at);
   }
 
   async #sealOf(
     image: ImagePath,
-    { digest, worker, asked_at }: Pick<ReplyEntry, 'digest' | 'worker' | 'asked_at'>,
+    {
+      digest,
+      worker,
+      asked_at,
+      sent_at,
+    }: Pick<ReplyEntry, 'digest' | 'worker' | 'asked_at' | 'sent_at'>,
     bytes: Uint8Array,
   ): Promise<string> {
-    return await this.#sealer.sealOf(['reply', `${image}/${digest}`, worker, asked_at], bytes);
+    const sealed = ['reply', `${image}/${digest}`, worker, asked_at, sent_at] as const;
+    return await this.#sealer.sealOf(sealed, bytes);
   }
 
   #reportDamage(tier: Tier, reason: string, { requestId: request_id }: RequestContext): void {

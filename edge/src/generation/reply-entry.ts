@@ -6,8 +6,12 @@ export const ReplyEntry = z.object({
   digest: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   /** Fingerprint of the GPU worker that wrote it. */
   worker: z.string(),
-  /** When its request looked for it, milliseconds since the epoch. */
+  /** When it was asked for, milliseconds since the epoch: its age. */
   asked_at: z.int(),
+  /** When the image that it was made of was sent, milliseconds since the epoch: a later deletion takes it along. */
+  sent_at: z.int(),
+  /** When its image was last known not to have been deleted, milliseconds since the epoch. Not sealed: it is renewed. */
+  verified_at: z.int(),
   seal: z.string(),
   frames: z.string(),
 });
@@ -35,7 +39,9 @@ export function readEntries(text: string): ReplyEntry[] | null {
 export function mergeEntries(entries: readonly ReplyEntry[], added?: ReplyEntry): ReplyEntry[] {
   const byDigest = new Map<string, ReplyEntry>();
   if (added !== undefined) byDigest.set(added.digest, added);
-  const sorted = entries.toSorted((a, b) => b.asked_at - a.asked_at);
+  const sorted = entries.toSorted(
+    (a, b) => b.asked_at - a.asked_at || b.verified_at - a.verified_at,
+  );
   for (const entry of sorted) {
     if (!byDigest.has(entry.digest)) byDigest.set(entry.digest, entry);
   }

@@ -62,6 +62,7 @@ export function requestContextOf(
     ...(account !== undefined && { account }),
     namespace: c.get('caller')?.namespace ?? '',
     cacheUse: cacheUseOf(c.req.raw.headers),
+    startedAt: c.get('startedAt'),
     signal: canceled === undefined ? signal : AbortSignal.any([signal, canceled]),
     deadlineAt: c.get('startedAt') + config.deadlineMs,
     waitUntil: (work) => c.executionCtx.waitUntil(work),

@@ -78,6 +78,7 @@ export function testContext(change: Partial<RequestContext> = {}) {
   const context: RequestContext = {
     requestId: 'test',
     namespace: '',
+    startedAt: Date.now(),
     signal: new AbortController().signal,
     deadlineAt: Date.now() + 10_000,
     waitUntil: (promise) => work.push(promise),

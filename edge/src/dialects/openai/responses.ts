@@ -16,7 +16,7 @@ import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
 import { streamReply } from '../stream-reply.ts';
 import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from '../text-request.ts';
-import { prepareReply, type Written } from '../write-reply.ts';
+import { prepareReply, type ReplyDelta, type Written } from '../write-reply.ts';
 import { responseEvents } from './response-events.ts';
 import { endedResponse, openedResponse } from './response-object.ts';
 
@@ -37,7 +37,10 @@ export const createResponse: Handler = async (c, deps) => {
   const mayTruncate = body.truncation === 'auto';
   const reply = prepareReply(deps, { conversation, options, field: 'input', mayTruncate });
   if (body.stream === true) context.account?.stream();
-  const deltas = await reply.begin(context);
+  let sentAt = context.startedAt;
+  const deltas = noting(await reply.begin(context), (time) => {
+    sentAt = time;
+  });
   const response = openedResponse(body, {
     id: context.requestId,
     createdAt: Math.floor(c.get('startedAt') / 1000),
@@ -48,7 +51,7 @@ export const createResponse: Handler = async (c, deps) => {
   const subject = { model, messageId: `msg_${crypto.randomUUID()}` };
   const remember = ({ text, image }: Written) => {
     if (body.store === false) return;
-    const about = { imageId: image?.sha256 ?? '', sentAt: c.get('startedAt') };
+    const about = { imageId: image?.sha256 ?? '', sentAt };
     deps.replies.put(subject.messageId, text, about, context);
   };
   if (body.stream === true) {
@@ -60,6 +63,17 @@ export const createResponse: Handler = async (c, deps) => {
   const ended = endedResponse(response, subject, written);
   return c.json(ended, 200, { 'cache-control': 'no-store' });
 };
+
+/** The same deltas; `note` gets when the image was sent, before the last. */
+async function* noting(
+  deltas: AsyncGenerator<ReplyDelta, void, undefined>,
+  note: (sentAt: number) => void,
+): AsyncGenerator<ReplyDelta, void, undefined> {
+  for await (const delta of deltas) {
+    if (delta.type === 'done' && delta.sentAt !== undefined) note(delta.sentAt);
+    yield delta;
+  }
+}
 
 const NOT_STORED = 'nothing is stored here: send the whole conversation in input';
 

@@ -9,6 +9,7 @@ import type { ReplicateFile } from '@blip2/shared/schemas/replicate/file';
 import type { Prediction, PredictionList } from '@blip2/shared/schemas/replicate/prediction';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Env } from '../../platform.ts';
+import { objectIdOf } from '../../predictions/ids.ts';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
 import { waitSecondsOf } from './predictions.ts';
 
@@ -72,6 +73,27 @@ async function ended({ urls }: Prediction, headers?: Record<string, string>): Pr
 }
 const streamOf = async ({ urls }: Prediction, headers: Record<string, string> = {}) =>
   await request(pathOf(urls.stream), { headers });
+
+/** What the object of a prediction goes on with from now on: waits until nothing is left of it. */
+async function workAfter({ id }: Prediction): Promise<{ settled: () => Promise<void> }> {
+  const work: Promise<unknown>[] = [];
+  const object = namespace.get(objectIdOf(namespace, id) as DurableObjectId);
+  await runInDurableObject(object, (_instance, state) => {
+    const waitUntil = state.waitUntil.bind(state);
+    state.waitUntil = (promise) => {
+      work.push(promise);
+      waitUntil(promise);
+    };
+  });
+  return {
+    settled: async () => {
+      expect(work).not.toHaveLength(0);
+      await runInDurableObject(object, async () => {
+        while (work.length > 0) await Promise.allSettled(work.splice(0));
+      });
+    },
+  };
+}
 
 describe('a prediction', () => {
   it('goes on without anybody who waits, and is polled', async () => {
@@ -169,6 +191,24 @@ describe('a prediction', () => {
     expect((await get(body.urls.get)).body.status).toBe('starting');
     edge.gpu.script.refuse = null;
     expect((await ended(body)).status).toBe('succeeded');
+  });
+
+  it('that waits while its image is deleted leaves nothing of it behind', async () => {
+    start({ ALLOW_ANONYMOUS_DELETE: 'true' });
+    edge.gpu.script.refuse = new ApiError('too-many-requests', 'Busy.', { retry_after: 0 });
+    const image = newImage();
+    const { body } = await create({ image: dataUrl(image) });
+    await edge.gpu.untilReceived(2);
+    const after = await workAfter(body);
+    const path = `/v1/images/${await imageIdOf(image)}`;
+    expect((await request(path, { method: 'DELETE' })).status).toBe(204);
+    edge.gpu.script.refuse = null;
+    expect((await ended(body)).status).toBe('succeeded');
+    await after.settled();
+    const read = await request(`/v1/embeddings/${await imageIdOf(image)}`);
+    expect(read.status).toBe(404);
+    const byHash = { image: { sha256: await imageIdOf(image) }, question: 'what?' };
+    expect((await post('/v1/answers', byHash)).status).toBe(404);
   });
 
   it('is the same one for the same request within seconds, sent at once or one after the other', async () => {
