@@ -27,6 +27,9 @@ const HEADER_VALUE = /[^\t\x20-\x7e\x80-\xff]/g;
 
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 
+/** What Node itself puts into no path; the rest may be as wrong as it likes. */
+const NO_PATH = /[^\u0021-\u00ff]+/g;
+
 /**
  * @returns null where the connection was closed before a reply
  * @throws Violation when there is no reply in time
@@ -49,7 +52,7 @@ export async function exchange(
     hostname,
     port,
     method,
-    path: target,
+    path: target.replaceAll(NO_PATH, (text) => encodeURIComponent(text.toWellFormed())),
     headers: ['host', `${hostname}:${port}`, ...fields, ...(hasBody ? length : [])],
     signal: AbortSignal.timeout(mostMs),
   });
