@@ -48,7 +48,7 @@ describe('an error of the file system', () => {
     );
   });
 
-  it('is told from those of connections, and from all others', async () => {
+  it('differs from those of connections, and from all others', async () => {
     expect(await explainFileError(errorOf('ECONNRESET', 'read'))).toBe(null);
     expect(await explainFileError(new TypeError('not ours'))).toBe(null);
   });

@@ -291,8 +291,8 @@ export class ReplyCache {
         all.set(digest, reply);
       }
     }
-    const kept = new Set(mergeEntries([...all.values()].map(({ entry }) => entry)));
-    this.#recent.set(image, new Map([...all].filter(([, { entry }]) => kept.has(entry))));
+    const remaining = new Set(mergeEntries([...all.values()].map(({ entry }) => entry)));
+    this.#recent.set(image, new Map([...all].filter(([, { entry }]) => remaining.has(entry))));
   }
 
   /** Whether the image was deleted after it was sent, as far as this isolate knows. */

@@ -125,7 +125,7 @@ class RequestRun implements Run {
   readonly #digest = Promise.withResolvers<string | null>();
   readonly #finished = Promise.withResolvers<void>();
   #hasBegun = false;
-  /** What kept the body from being read. */
+  /** Why the body could not be read. */
   failure: ApiError | undefined;
 
   constructor(

@@ -456,7 +456,7 @@ describe('a caller without limits', () => {
     });
   });
 
-  it('needs no binding; one with limits is told what to bind', async () => {
+  it('needs no binding; one with limits gets an error that says what to bind', async () => {
     const without = { env: { LIMITS: undefined as never } };
     expect((await startEdge(without).post('/v1/captions', newImage())).status).toBe(200);
     const reply = await limited({ OPEN_STREAMS: '2' }, without).post('/v1/captions', newImage());
