@@ -154,38 +154,41 @@ const instruction_ids = z.optional(ids);
 export const EmbeddingKind = z.enum(['query', 'itc']);
 export type EmbeddingKind = z.infer<typeof EmbeddingKind>;
 
-/**
- * What the edge asks for. `generate` is followed by an `image` or an `embeddings` frame, `embed` and `match` by an
- * `image` frame, `embed-texts` by none. `revision` is that of the model that serves it (`route.ts`).
- */
-export const GpuRequest = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('embed'),
-    ...requestHead,
-    embedding: EmbeddingKind,
-    instruction_ids,
-  }),
-  z.strictObject({ kind: z.literal('embed-texts'), ...requestHead, texts: retrievalTexts }),
-  z.strictObject({ kind: z.literal('match'), ...requestHead, texts: retrievalTexts }),
-  z.strictObject({
+const tasks = {
+  embed: { kind: z.literal('embed'), embedding: EmbeddingKind, instruction_ids },
+  embedTexts: { kind: z.literal('embed-texts'), texts: retrievalTexts },
+  match: { kind: z.literal('match'), texts: retrievalTexts },
+  generate: {
     kind: z.literal('generate'),
-    ...requestHead,
     /** Text token ids, without the image positions: BOS first for OPT. */
     input_ids: ids,
     instruction_ids,
     /** Whose the embeddings are, where they are sent: what is cached of them is dropped with the image. */
     image_id: z.optional(imageId),
     generation: GenerationConfig,
-  }),
-]);
-export type GpuRequest = z.infer<typeof GpuRequest>;
-
-type WithoutHead<Request> = Request extends unknown
-  ? Omit<Request, keyof typeof requestHead>
-  : never;
+  },
+};
 
 /** A task; `GpuRequest` adds client, deadline and revision. */
-export type GpuTask = WithoutHead<GpuRequest>;
+export const GpuTask = z.discriminatedUnion('kind', [
+  z.strictObject(tasks.embed),
+  z.strictObject(tasks.embedTexts),
+  z.strictObject(tasks.match),
+  z.strictObject(tasks.generate),
+]);
+export type GpuTask = z.infer<typeof GpuTask>;
+
+/**
+ * What the edge asks for. `generate` is followed by an `image` or an `embeddings` frame, `embed` and `match` by an
+ * `image` frame, `embed-texts` by none. `revision` is that of the model that serves it (`route.ts`).
+ */
+export const GpuRequest = z.discriminatedUnion('kind', [
+  z.strictObject({ ...requestHead, ...tasks.embed }),
+  z.strictObject({ ...requestHead, ...tasks.embedTexts }),
+  z.strictObject({ ...requestHead, ...tasks.match }),
+  z.strictObject({ ...requestHead, ...tasks.generate }),
+]);
+export type GpuRequest = z.infer<typeof GpuRequest>;
 
 /** The image as decoded: size in pixels after EXIF orientation. */
 export const ImageInfo = z.object({
