@@ -8,20 +8,22 @@ import { parseHeaderValue } from './header-value.ts';
 import { decodeTransfer } from './transfer-encoding.ts';
 import { shownName } from './validate.ts';
 
-/** One part, decoded. `filename` is absent where the part is no file; it may be empty. */
-export type Part = {
+/** What a part says of itself. `filename` is absent where it is no file; it may be empty. */
+export type PartHead = {
   name: string;
   filename?: string;
   /** In lower case; '' where there is none. */
   type: string;
   charset?: string;
-  bytes: Uint8Array<ArrayBuffer>;
 };
+
+/** One part, decoded. */
+export type Part = PartHead & { bytes: Uint8Array<ArrayBuffer> };
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 export const MAX_PARTS = MAX_ENTRIES;
-const MAX_HEADER_BYTES = 8192;
+export const MAX_HEADER_BYTES = 8192;
 /** Of one part; clients write two or three. */
 const MAX_HEADERS = 32;
 const SHORT_LINE = 32;
@@ -37,14 +39,7 @@ const [LF, CR, DASH, SPACE, TAB] = [0x0a, 0x0d, 0x2d, 0x20, 0x09];
  * @example parseMultipart(bytes, 'x') // [{ name: 'image', filename: 'a.png', type: 'image/png', bytes: … }]
  */
 export function parseMultipart(bytes: Bytes, boundary: string | undefined): Part[] {
-  if (!boundary) {
-    throw invalid('Content-Type has no boundary: let the client library set it, not the program.');
-  }
-  if (boundary.length > MAX_BOUNDARY_LENGTH) {
-    const limits = { limit: MAX_BOUNDARY_LENGTH, actual: boundary.length };
-    throw invalid(`The boundary has more than ${MAX_BOUNDARY_LENGTH} characters.`, limits);
-  }
-  const delimiter = new TextEncoder().encode(`--${boundary}`);
+  const delimiter = delimiterOf(boundary);
   const parts: Part[] = [];
   let found = findDelimiter(bytes, delimiter, 0);
   if (found === null) throw invalid('The body has no line with the boundary of Content-Type.');
@@ -62,6 +57,18 @@ export function parseMultipart(bytes: Bytes, boundary: string | undefined): Part
     found = next;
   }
   return parts;
+}
+
+/** What each line between parts begins with. @throws ApiError `invalid-multipart` */
+export function delimiterOf(boundary: string | undefined): Bytes {
+  if (!boundary) {
+    throw invalid('Content-Type has no boundary: let the client library set it, not the program.');
+  }
+  if (boundary.length > MAX_BOUNDARY_LENGTH) {
+    const limits = { limit: MAX_BOUNDARY_LENGTH, actual: boundary.length };
+    throw invalid(`The boundary has more than ${MAX_BOUNDARY_LENGTH} characters.`, limits);
+  }
+  return new TextEncoder().encode(`--${boundary}`);
 }
 
 /** `end`: where what stands before it ends. `next`: where the line after it begins. */
@@ -105,6 +112,13 @@ function startsWith(bytes: Bytes, prefix: Uint8Array, at: number): boolean {
 
 function parsePart(bytes: Bytes, number: number): Part {
   const { headers, body } = splitHeaders(bytes, number);
+  const head = partHead(headers, number);
+  const encoding = headers.get('content-transfer-encoding');
+  return { ...head, bytes: decodeTransfer(body, encoding, shownName(head.name)) };
+}
+
+/** What the headers of a part say. @throws ApiError `invalid-multipart` */
+export function partHead(headers: ReadonlyMap<string, string>, number: number): PartHead {
   const disposition = parseHeaderValue(headers.get('content-disposition'));
   const { parameters } = disposition;
   const name = unescapeName(parameters.get('name')) ?? extended(parameters.get('name*'));
@@ -119,11 +133,11 @@ function parsePart(bytes: Bytes, number: number): Part {
     ...(filename === undefined ? {} : { filename }),
     type: type.value,
     ...(charset === undefined ? {} : { charset }),
-    bytes: decodeTransfer(body, headers.get('content-transfer-encoding'), shownName(name)),
   };
 }
 
-function splitHeaders(bytes: Bytes, number: number): { headers: Map<string, string>; body: Bytes } {
+/** The headers that a part begins with, and the rest of it. @throws ApiError `invalid-multipart` */
+export function splitHeaders(bytes: Bytes, number: number): { headers: Map<string, string>; body: Bytes } {
   const headers = new Map<string, string>();
   let line = 0;
   let count = 0;
@@ -182,6 +196,6 @@ function extended(value: string | undefined): string | undefined {
   }
 }
 
-function invalid(detail: string, limits: { limit?: number; actual?: number } = {}): ApiError {
+export function invalid(detail: string, limits: { limit?: number; actual?: number } = {}): ApiError {
   return new ApiError('invalid-multipart', detail, limits);
 }
