@@ -191,6 +191,13 @@ export const EDGE_OPTIONS = {
     group,
     help: 'whether replies say what was cached, and how long each part took',
   }),
+  jobsMaxFileBytes: option({
+    env: 'JOBS_MAX_FILE_BYTES',
+    kind: wholeNumber(1, 2 ** 40),
+    default: 100 * MEBIBYTE,
+    group,
+    help: 'largest file of lines for batches and jobs, bytes; Cloudflare refuses larger bodies by its own plan',
+  }),
   cacheSecret: option({
     env: 'CACHE_SECRET',
     kind: bearerToken(),

@@ -30,6 +30,10 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   /** Objects of `PredictionObject`, one for each caller; absent where none are bound. */
   predictions: DurableObjectNamespace | undefined;
   replyCache: ReplyCache;
+  /** Objects of `JobIndex`, one for each owner of files and jobs; absent where none are bound. */
+  jobIndex: DurableObjectNamespace | undefined;
+  /** Files, and lines and results of jobs. */
+  jobFiles: R2Bucket | undefined;
   /** Replies by `Idempotency-Key`; undefined where none are stored. */
   idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
 };
@@ -85,6 +89,8 @@ export function createDependencies(
     }),
     replies: new ReplyMemory(caches),
     predictions: env.PREDICTIONS,
+    jobIndex: env.JOB_INDEX,
+    jobFiles: env.JOB_FILES,
     replyCache: new ReplyCache({
       ...caches,
       ttlSeconds: config.replyTtlHours * HOUR_SECONDS,

@@ -22,4 +22,6 @@ export type Env = {
   LIMITS?: CallerObjects;
   IMAGE_NETWORK?: Fetcher;
   IDEMPOTENCY?: DurableObjectNamespace;
+  JOB_INDEX?: DurableObjectNamespace;
+  JOB_FILES?: R2Bucket;
 } & Readonly<Record<string, unknown>>;

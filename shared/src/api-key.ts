@@ -7,6 +7,7 @@ export const SCOPES = [
   'matching',
   'embeddings',
   'images',
+  'jobs',
   'openai',
   'huggingface',
   'ollama',

@@ -212,6 +212,13 @@ export const PROBLEMS = {
     remedy:
       'Wait for the seconds of `Retry-After`; without it, ask for less at a time. `GET /v1/usage` shows what is left. Operators: see `docs/limits.md`.',
   },
+  'storage-full': {
+    status: 429,
+    title: 'No more can be stored for this caller',
+    cause:
+      'The files that are stored take all the room that one caller has for them, or as many jobs as one caller may have at a time have not ended; `detail` says which.',
+    remedy: 'Delete files that are no longer needed, wait for the end of a job, or cancel one.',
+  },
   'idempotency-full': {
     status: 429,
     title: 'Too many replies are stored',

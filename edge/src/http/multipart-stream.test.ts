@@ -25,16 +25,28 @@ const disposition = (name: string, rest = '') =>
 
 describe('streamParts reads, in whatever pieces it comes, what is read whole', () => {
   it.each([
-    ['two parts', `--x\r\n${disposition('a')}\r\n\r\n1\r\n--x\r\n${disposition('b')}\r\n\r\n22\r\n--x--`],
+    [
+      'two parts',
+      `--x\r\n${disposition('a')}\r\n\r\n1\r\n--x\r\n${disposition('b')}\r\n\r\n22\r\n--x--`,
+    ],
     ['line feeds alone', `--x\n${disposition('a')}\n\n1\n--x--\n`],
     ['a preamble, and padding', `hello\r\n--x  \r\n${disposition('a')}\r\n\r\n1\r\n--x--\r\nbye`],
     ['empty content', `--x\r\n${disposition('a')}\r\n\r\n\r\n--x--`],
-    ['what begins as the boundary', `--x\r\n${disposition('a')}\r\n\r\n\r\n--xy\r\n-\r\n--\r\n\r\n--x--`],
+    [
+      'what begins as the boundary',
+      `--x\r\n${disposition('a')}\r\n\r\n\r\n--xy\r\n-\r\n--\r\n\r\n--x--`,
+    ],
     ['line breaks at the end', `--x\r\n${disposition('a')}\r\n\r\n\r\r\n\n\r\n\r\n--x--`],
-    ['a file', `--x\r\n${disposition('f', '; filename="a.jsonl"')}\r\ncontent-type: text/plain\r\n\r\n{}\n{}\n\r\n--x--`],
+    [
+      'a file',
+      `--x\r\n${disposition('f', '; filename="a.jsonl"')}\r\ncontent-type: text/plain\r\n\r\n{}\n{}\n\r\n--x--`,
+    ],
   ])('%s', async (_, body) => {
-    const bytes = text.encode(body);
-    const whole = parseMultipart(bytes, 'x').map((part) => ({ ...part, bytes: part.bytes.slice() }));
+    const bytes = new Uint8Array(text.encode(body));
+    const whole = parseMultipart(bytes, 'x').map((part) => ({
+      ...part,
+      bytes: part.bytes.slice(),
+    }));
     for (const size of [1, 2, 3, 7, 64, bytes.length]) {
       expect(await partsOf(bytes, size)).toEqual(whole);
     }
@@ -60,7 +72,10 @@ it.each([
   ['a part that is cut off', `--x\r\n${disposition('a')}\r\n\r\n1`],
   ['a part without a name', '--x\r\ncontent-type: text/plain\r\n\r\n1\r\n--x--'],
   ['headers that do not end', `--x\r\n${disposition('a')}\r\nx: ${'y'.repeat(20_000)}`],
-  ['a part in base64', `--x\r\n${disposition('a')}\r\ncontent-transfer-encoding: base64\r\n\r\nAA==\r\n--x--`],
+  [
+    'a part in base64',
+    `--x\r\n${disposition('a')}\r\ncontent-transfer-encoding: base64\r\n\r\nAA==\r\n--x--`,
+  ],
   ['too many parts', `${`--x\r\n${disposition('a')}\r\n\r\n1\r\n`.repeat(5000)}--x--`],
 ])('refuses %s', async (_, body) => {
   const reading = partsOf(text.encode(body), 512);

@@ -36,7 +36,7 @@ export async function* streamParts(
 ): AsyncGenerator<StreamedPart, void, undefined> {
   const text = new Text(source, delimiterOf(boundary));
   try {
-    for await (const _preamble of text.untilDelimiter()) continue;
+    for await (const _preamble of text.untilDelimiter());
     if (!text.isAtDelimiter) {
       throw invalid('The body has no line with the boundary of Content-Type.');
     }
@@ -52,7 +52,7 @@ export async function* streamParts(
       }
       const body = text.untilDelimiter();
       yield { ...partHead(headers, number), body };
-      for await (const _rest of body) continue;
+      for await (const _rest of body);
       if (!text.isAtDelimiter) {
         throw invalid(`The body is cut off: part ${number} does not end in a boundary.`);
       }

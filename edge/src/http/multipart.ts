@@ -60,7 +60,7 @@ export function parseMultipart(bytes: Bytes, boundary: string | undefined): Part
 }
 
 /** What each line between parts begins with. @throws ApiError `invalid-multipart` */
-export function delimiterOf(boundary: string | undefined): Bytes {
+export function delimiterOf(boundary: string | undefined): Uint8Array {
   if (!boundary) {
     throw invalid('Content-Type has no boundary: let the client library set it, not the program.');
   }
@@ -137,7 +137,10 @@ export function partHead(headers: ReadonlyMap<string, string>, number: number): 
 }
 
 /** The headers that a part begins with, and the rest of it. @throws ApiError `invalid-multipart` */
-export function splitHeaders(bytes: Bytes, number: number): { headers: Map<string, string>; body: Bytes } {
+export function splitHeaders(
+  bytes: Bytes,
+  number: number,
+): { headers: Map<string, string>; body: Bytes } {
   const headers = new Map<string, string>();
   let line = 0;
   let count = 0;
@@ -196,6 +199,9 @@ function extended(value: string | undefined): string | undefined {
   }
 }
 
-export function invalid(detail: string, limits: { limit?: number; actual?: number } = {}): ApiError {
+export function invalid(
+  detail: string,
+  limits: { limit?: number; actual?: number } = {},
+): ApiError {
   return new ApiError('invalid-multipart', detail, limits);
 }

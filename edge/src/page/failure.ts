@@ -172,6 +172,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   'unsupported-parameter': MISUNDERSTOOD,
   'idempotency-key-reused': MISUNDERSTOOD,
   'idempotency-full': MISUNDERSTOOD,
+  'storage-full': MISUNDERSTOOD,
   'idempotency-unavailable': MISUNDERSTOOD,
 };
 

@@ -25,10 +25,12 @@ export type JsonRequest = {
   orImage?: true;
 };
 
-/** A request that is a form with one file, an image. */
+/** A request that is a form with one file. */
 export type FileRequest = {
   /** Name of the part that is the file. */
   file: string;
+  /** What it is, where it is no image. */
+  content?: { description: string; example: string };
   /** The other parts. */
   fields: z.ZodMiniObject;
 };
@@ -46,6 +48,7 @@ export type ReplyContent =
   | 'prediction-events'
   | 'embedding-lines'
   | 'text'
+  | 'file'
   | 'binary';
 
 export type Route = {

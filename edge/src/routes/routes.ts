@@ -21,6 +21,7 @@ import * as z from 'zod/mini';
 import { HUGGING_FACE_ROUTES } from '../dialects/hugging-face/routes.ts';
 import { MOONDREAM_ROUTES } from '../dialects/moondream/routes.ts';
 import { OLLAMA_ROUTES } from '../dialects/ollama/routes.ts';
+import { BATCH_ROUTES } from '../dialects/openai/batch-routes.ts';
 import { OPENAI_ROUTES } from '../dialects/openai/routes.ts';
 import { REPLICATE_ROUTES } from '../dialects/replicate/routes.ts';
 import { answers } from './answers.ts';
@@ -213,6 +214,7 @@ const API: readonly Route[] = [
     ],
   },
   ...OPENAI_ROUTES,
+  ...BATCH_ROUTES,
   ...HUGGING_FACE_ROUTES,
   ...OLLAMA_ROUTES,
   ...MOONDREAM_ROUTES,

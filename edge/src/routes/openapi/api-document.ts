@@ -2,7 +2,7 @@
 import type { JsonSchema } from './schemas.ts';
 
 export type Example = { summary?: string; value?: unknown; $ref?: string };
-export type Media = { schema: JsonSchema; examples?: Record<string, Example> };
+export type Media = { schema: JsonSchema; example?: unknown; examples?: Record<string, Example> };
 export type Parameter = {
   name: string;
   in: string;

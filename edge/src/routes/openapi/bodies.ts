@@ -64,22 +64,27 @@ export function requestBody(
   };
 }
 
-function fileBody({ file, fields }: FileRequest, defaults: Defaults): object {
+function fileBody({ file, content, fields }: FileRequest, defaults: Defaults): object {
   const all = textFields(fields, defaults);
+  const needed = all.filter(({ isRequired }) => isRequired);
   return {
     required: true,
-    description: 'A form. It may be compressed (`content-encoding`).',
+    description:
+      content === undefined ? 'A form. It may be compressed (`content-encoding`).' : 'A form.',
     content: {
       'multipart/form-data': {
         schema: {
           type: 'object',
           properties: {
-            [file]: bytes(IMAGE_FILE),
+            [file]: bytes(content?.description ?? IMAGE_FILE),
             ...Object.fromEntries(all.map(({ name, schema }) => [name, schema])),
           },
-          required: [file],
+          required: [file, ...needed.map(({ name }) => name)],
         },
-        example: { [file]: 'The bytes of an image' },
+        example: {
+          [file]: content?.example ?? 'The bytes of an image',
+          ...Object.fromEntries(needed.map(({ name, schema }) => [name, exampleOf(schema)])),
+        },
       },
     },
   };
@@ -166,6 +171,8 @@ function mediaType(type: string, content: ReplyContent): object {
     }
     case 'text':
       return { schema: { type: 'string', description: 'Text.' } };
+    case 'file':
+      return { schema: bytes('The bytes of the file.') };
     case 'binary':
       return { schema: bytes(BINARY_REPLIES[type] ?? 'Bytes.') };
     default:

@@ -18,6 +18,7 @@ const TAGS: Record<Tag, string> = {
   matching: 'How well texts fit an image.',
   embeddings: 'What the Q-Former makes of an image, and what texts are compared with.',
   images: 'What is remembered of an image.',
+  jobs: 'Work on many images, which nobody waits for.',
   openai: 'The same for clients of OpenAI’s API: their base URL is `/v1`.',
   huggingface:
     'The same for clients of Hugging Face’s API: their endpoint is one of these paths under `/hf`.',

@@ -71,6 +71,7 @@ import {
   OpenAiEmbeddingsRequest,
 } from '@blip2/shared/schemas/openai/embeddings';
 import { OpenAiError } from '@blip2/shared/schemas/openai/error';
+import { OpenAiFile, OpenAiFileDeleted, OpenAiFileList } from '@blip2/shared/schemas/openai/files';
 import { OpenAiModel, OpenAiModelList } from '@blip2/shared/schemas/openai/models';
 import {
   ResponseObject,
@@ -151,6 +152,9 @@ export const SCHEMAS = {
   OpenAiEmbeddingsReply,
   OpenAiEmbeddingsRequest,
   OpenAiError,
+  OpenAiFile,
+  OpenAiFileDeleted,
+  OpenAiFileList,
   OpenAiModel,
   OpenAiModelList,
   OpenApiDocument,

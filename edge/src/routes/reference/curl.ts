@@ -58,9 +58,16 @@ export function curlCommands(
     commands.push({ summary: 'The image itself', command: body });
   }
   if (Object.keys(content).join() === 'multipart/form-data') {
-    const files = filesOf(content['multipart/form-data']);
-    const parts = files.map((name) => `-F '${name}=@${IMAGE_FILE};type=image/webp'`);
-    commands.push({ summary: 'A form with the image', command: command(needed, ...parts) });
+    const media = content['multipart/form-data'];
+    const [file = ''] = filesOf(media);
+    const { [file]: text, ...fields } = (media?.example ?? {}) as Record<string, unknown>;
+    const isText = String(text).startsWith('{');
+    const source = isText ? `${text};filename=lines.jsonl` : `@${IMAGE_FILE};type=image/webp`;
+    const parts = [...Object.entries(fields), [file, source]];
+    commands.push({
+      summary: isText ? 'A form with the file' : 'A form with the image',
+      command: command(needed, ...parts.map(([name, value]) => `-F '${name}=${value}'`)),
+    });
   }
   for (const { summary, value } of Object.values<Example>(
     content['application/json']?.examples ?? {},

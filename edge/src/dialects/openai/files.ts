@@ -1,0 +1,113 @@
+/** `/v1/files`: what batches and jobs read is uploaded, listed, read and deleted. What batches wrote is read here, too. */
+import { ApiError } from '@blip2/shared/errors';
+import {
+  MAX_FILE_PAGE,
+  type OpenAiFile,
+  type OpenAiFileDeleted,
+  type OpenAiFileList,
+  OpenAiFileQuery,
+} from '@blip2/shared/schemas/openai/files';
+import type { Dependencies } from '../../dependencies.ts';
+import { readQuery } from '../../http/read-query.ts';
+import { fileKey, type JobFile, type PageOrder } from '../../jobs/job-index-contract.ts';
+import type { AppContext, Handler } from '../../routes/app-context.ts';
+import { bucketOf, mayList, type Owner, ownerOf, ownerOfFile } from '../../routes/jobs/owner.ts';
+import { uploadFile } from './upload-file.ts';
+
+const NOT_STORED = { 'cache-control': 'no-store' };
+const PREFIX = 'file-';
+
+export const createOpenAiFile: Handler = async (c, deps) => {
+  const file = await uploadFile(c, deps, ownerOf(c, deps));
+  return c.json(shownFile(file), 200, NOT_STORED);
+};
+
+export const listOpenAiFiles: Handler = async (c, deps) => {
+  const { after, limit = MAX_FILE_PAGE, order, purpose } = readQuery(c.req.url, OpenAiFileQuery);
+  const owner = ownerOf(c, deps);
+  const isAsked = purpose === undefined || purpose === 'batch';
+  const page: PageOrder = {
+    after: after?.replace(PREFIX, '') ?? null,
+    limit: Math.min(limit, MAX_FILE_PAGE),
+    oldestFirst: order === 'asc',
+  };
+  const found =
+    isAsked && mayList(c, deps)
+      ? await owner.index.listFiles(page)
+      : { entries: [], hasMore: false };
+  if (found === null) {
+    throw new ApiError('invalid-request', 'after: is no file of yours.', { field: 'after' });
+  }
+  const list: OpenAiFileList = listOf(found.entries.map(shownFile), found.hasMore);
+  return c.json(list, 200, NOT_STORED);
+};
+
+export const getOpenAiFile: Handler = async (c, deps) => {
+  const { file } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
+  return c.json(shownFile(file), 200, NOT_STORED);
+};
+
+export const readOpenAiFile: Handler = async (c, deps) => {
+  const { file } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
+  const stored = await bucketOf(deps).get(fileKey(file.id));
+  if (stored === null) throw noFile();
+  return new Response(stored.body, {
+    headers: {
+      // Of whoever sent it: nothing that a browser would show.
+      'content-type': 'application/octet-stream',
+      'content-disposition': 'attachment',
+      'content-length': String(file.bytes),
+      ...NOT_STORED,
+    },
+  });
+};
+
+export const deleteOpenAiFile: Handler = async (c, deps) => {
+  const { file, owner } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
+  if (!(await owner.index.deleteFile(file.id))) throw noFile();
+  const deleted: OpenAiFileDeleted = { id: `${PREFIX}${file.id}`, object: 'file', deleted: true };
+  return c.json(deleted, 200, NOT_STORED);
+};
+
+/** A file by its id as clients have it. @throws ApiError `not-found` that names the field, where it is one */
+export async function uploadedFile(
+  c: AppContext,
+  deps: Dependencies,
+  shownId: string,
+  field?: string,
+): Promise<{ file: JobFile; owner: Owner }> {
+  const id = shownId.startsWith(PREFIX) ? shownId.slice(PREFIX.length) : '';
+  const owner = ownerOfFile(c, deps, id);
+  const file = owner && (await owner.index.findFile(id));
+  if (owner === null || file === null) throw noFile(field);
+  return { file, owner };
+}
+
+function noFile(field?: string): ApiError {
+  const where = field === undefined ? '' : `${field}: `;
+  const detail = `${where}There is no such file: it has expired, was deleted, or its key is another.`;
+  return new ApiError('not-found', detail, field === undefined ? {} : { field });
+}
+
+/** A page as OpenAI's clients read it. */
+export function listOf<Entry extends { id: string }>(data: Entry[], has_more: boolean) {
+  const [first_id, last_id] = [data.at(0)?.id ?? null, data.at(-1)?.id ?? null];
+  return { object: 'list' as const, data, first_id, last_id, has_more };
+}
+
+export function inSeconds(ms: number): number {
+  return Math.floor(ms / 1000);
+}
+
+function shownFile({ id, name, bytes, createdAt, expiresAt }: JobFile): OpenAiFile {
+  return {
+    id: `${PREFIX}${id}`,
+    object: 'file',
+    bytes,
+    created_at: inSeconds(createdAt),
+    expires_at: inSeconds(expiresAt),
+    filename: name,
+    purpose: 'batch',
+    status: 'processed',
+  };
+}

@@ -1,0 +1,38 @@
+/** A body of a request as it comes, for what is stored and not held: bounded in time between its pieces. */
+import { ApiError } from '@blip2/shared/errors';
+import { TooSlowError, within } from '../within.ts';
+
+/**
+ * The pieces of a body.
+ * @param ms how long the next piece may take, milliseconds
+ * @throws ApiError `deadline-exceeded`, `invalid-request` where the connection ends, `unsupported-content-encoding`
+ */
+export async function* readStream(
+  { body, headers }: Pick<Request, 'body' | 'headers'>,
+  ms: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const coding = headers.get('content-encoding')?.trim().toLowerCase() ?? '';
+  if (coding !== '' && coding !== 'identity') {
+    const detail = 'This body is stored as it comes: send it without Content-Encoding.';
+    throw new ApiError('unsupported-content-encoding', detail);
+  }
+  if (body === null) return;
+  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  try {
+    for (;;) {
+      const next = await within(ms, reader.read(), 'the body');
+      if (next.done) return;
+      yield next.value;
+    }
+  } catch (cause) {
+    if (cause instanceof TooSlowError) {
+      const detail = `Nothing more of the body came for ${ms} ms: send it again, over a faster connection.`;
+      throw new ApiError('deadline-exceeded', detail, { cause });
+    }
+    const detail = 'The connection ended before the whole body had come: send it again.';
+    throw new ApiError('invalid-request', detail, { cause });
+  } finally {
+    // Not waited for: what is stuck may not even end.
+    reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,102 @@
+/** The files of one owner in its object's SQLite: what is said of them; the bytes are in the bucket. */
+import type { IndexPage, JobFile, PageOrder } from './job-index-contract.ts';
+
+/** How long a file may take to come, milliseconds. */
+const RESERVED_MS = 3_600_000;
+
+type Row = { number: number; record: string };
+
+export class JobFileTable {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  create(): void {
+    this.#sql.exec(
+      'CREATE TABLE IF NOT EXISTS files (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, bytes INTEGER, expires_at INTEGER, record TEXT)',
+    );
+    this.#sql.exec('CREATE INDEX IF NOT EXISTS files_by_end ON files (expires_at)');
+  }
+
+  /** How many there are, those that are still to come too, and their bytes. */
+  total(): { files: number; bytes: number } {
+    return this.#sql
+      .exec<{ files: number; bytes: number }>(
+        'SELECT COUNT(*) AS files, COALESCE(SUM(bytes), 0) AS bytes FROM files',
+      )
+      .one();
+  }
+
+  reserve(id: string, now: number): void {
+    this.#sql.exec(
+      'INSERT INTO files (id, bytes, expires_at) VALUES (?, 0, ?)',
+      ...[id, now + RESERVED_MS],
+    );
+  }
+
+  /** @returns whether its place was still there */
+  put(file: JobFile): boolean {
+    const { id, bytes, expiresAt } = file;
+    const { rowsWritten } = this.#sql.exec(
+      'UPDATE files SET bytes = ?, expires_at = ?, record = ? WHERE id = ? AND record IS NULL',
+      ...[bytes, expiresAt, JSON.stringify(file), id],
+    );
+    return rowsWritten > 0;
+  }
+
+  find(id: string, now: number): JobFile | null {
+    const [row] = this.#sql
+      .exec<Row>(
+        'SELECT number, record FROM files WHERE id = ? AND record IS NOT NULL AND expires_at > ?',
+        ...[id, now],
+      )
+      .toArray();
+    return row === undefined ? null : JSON.parse(row.record);
+  }
+
+  list({ after, limit, oldestFirst }: PageOrder, now: number): IndexPage<JobFile> | null {
+    const [compare, order] = oldestFirst ? ['>', 'ASC'] : ['<', 'DESC'];
+    let from = oldestFirst ? 0 : Number.MAX_SAFE_INTEGER;
+    if (after !== null) {
+      const [row] = this.#sql
+        .exec<{ number: number }>('SELECT number FROM files WHERE id = ?', after)
+        .toArray();
+      if (row === undefined) return null;
+      from = row.number;
+    }
+    const rows = this.#sql
+      .exec<Row>(
+        `SELECT number, record FROM files WHERE number ${compare} ? AND record IS NOT NULL AND expires_at > ? ORDER BY number ${order} LIMIT ?`,
+        ...[from, now, limit + 1],
+      )
+      .toArray();
+    const entries = rows.slice(0, limit).map(({ record }): JobFile => JSON.parse(record));
+    return { entries, hasMore: rows.length > limit };
+  }
+
+  /** @returns whether there was one that had come */
+  delete(id: string): boolean {
+    const rows = this.#sql.exec<Row>('SELECT record FROM files WHERE id = ?', id).toArray();
+    this.#sql.exec('DELETE FROM files WHERE id = ?', id);
+    return rows.some(({ record }) => record !== null);
+  }
+
+  /** Ids of those that have expired, the earliest first. */
+  expired(now: number, limit: number): string[] {
+    return this.#sql
+      .exec<{ id: string }>(
+        'SELECT id FROM files WHERE expires_at <= ? ORDER BY expires_at LIMIT ?',
+        ...[now, limit],
+      )
+      .toArray()
+      .map(({ id }) => id);
+  }
+
+  /** When the next one expires; null where there is none. */
+  nextEnd(): number | null {
+    const sql = 'SELECT MIN(expires_at) AS next FROM files';
+    return this.#sql.exec<{ next: number | null }>(sql).one().next;
+  }
+}

@@ -1,0 +1,54 @@
+/** What the Worker and the Durable Object of an owner's files and jobs say to each other: plain values. */
+import type { Outcome } from '../predictions/contract.ts';
+
+/** Files that one owner has at most, and their bytes together. */
+export const MAX_FILES = 1000;
+export const MAX_STORED_BYTES = 20 * 2 ** 30;
+/** Jobs of one owner that have not ended. */
+export const MAX_OPEN_JOBS = 64;
+/** How long a job, its lines and its results are stored, milliseconds from its creation. */
+export const JOB_STORED_MS = 30 * 86_400_000;
+
+/** A file that was uploaded. All times are milliseconds since the epoch. */
+export type JobFile = {
+  /** 32 hexadecimal digits at random, and 64 of the owner. */
+  id: string;
+  name: string;
+  bytes: number;
+  createdAt: number;
+  expiresAt: number;
+};
+
+export type JobKind = 'job' | 'batch';
+export type ListedJob = { id: string; kind: JobKind; createdAt: number };
+
+/** Which entries of a list come next. */
+export type PageOrder = { after: string | null; limit: number; oldestFirst: boolean };
+export type IndexPage<Entry> = { entries: Entry[]; hasMore: boolean };
+
+/** The object of one owner, as it is called from outside. */
+export type JobIndexObject = {
+  /** A place for a file that is about to come: it is deleted where it never comes. */
+  reserveFile(): Promise<Outcome<{ id: string }>>;
+  /** The file has come. */
+  putFile(
+    file: Pick<JobFile, 'id' | 'name' | 'bytes'>,
+    storedMs: number,
+  ): Promise<Outcome<JobFile>>;
+  findFile(id: string): Promise<JobFile | null>;
+  /** @returns null where `after` is no file of this owner */
+  listFiles(page: PageOrder): Promise<IndexPage<JobFile> | null>;
+  /** Its bytes too. @returns whether there was one */
+  deleteFile(id: string): Promise<boolean>;
+  /** @returns the problem that there are too many that have not ended */
+  addJob(job: ListedJob): Promise<Outcome<null>>;
+  /** A job that was not created after all. */
+  removeJob(id: string): Promise<void>;
+  /** @returns null where `after` is no job of this owner */
+  listJobs(kind: JobKind, page: PageOrder): Promise<IndexPage<ListedJob> | null>;
+};
+
+/** Where the bytes of a file are in the bucket. @param id of the file, which names its owner */
+export function fileKey(id: string): string {
+  return `${id.slice(-64)}/files/${id}`;
+}

@@ -1,0 +1,178 @@
+/** The Durable Object of one owner: which files and jobs there are, how many there may be, and when they are deleted. */
+import { DurableObject } from 'cloudflare:workers';
+import { ApiError } from '@blip2/shared/errors';
+import { logError } from '../log.ts';
+import type { Env } from '../platform.ts';
+import type { Outcome } from '../predictions/contract.ts';
+import { newId } from '../predictions/ids.ts';
+import { JobFileTable } from './job-file-table.ts';
+import {
+  fileKey,
+  type IndexPage,
+  type JobFile,
+  type JobIndexObject,
+  type JobKind,
+  type ListedJob,
+  MAX_FILES,
+  MAX_OPEN_JOBS,
+  MAX_STORED_BYTES,
+  type PageOrder,
+} from './job-index-contract.ts';
+import { JobListTable } from './job-list-table.ts';
+
+/** What is asked of a job here. */
+type Job = {
+  /** Whether it has ended, or is none. */
+  hasEnded(): Promise<boolean>;
+  /** Deletes all of it. */
+  forget(): Promise<void>;
+};
+
+const RETRY_MS = 60_000;
+/** Deleted in one go; the rest has its turn at once. */
+const MAX_TOGETHER = 100;
+
+export abstract class JobIndexBase extends DurableObject<Env> implements JobIndexObject {
+  readonly #files: JobFileTable;
+  readonly #jobs: JobListTable;
+  #isPrepared: boolean;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const { sql } = ctx.storage;
+    this.#files = new JobFileTable(sql);
+    this.#jobs = new JobListTable(sql);
+    // Nothing is written before there is something to store: whoever guesses at ids leaves nothing behind.
+    this.#isPrepared =
+      sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'files'").toArray()[0] !== undefined;
+  }
+
+  protected abstract job(id: string): Job;
+
+  async reserveFile(): Promise<Outcome<{ id: string }>> {
+    this.#prepare();
+    const { files, bytes } = this.#files.total();
+    const full = files >= MAX_FILES ? tooManyFiles(files) : noRoom(bytes, 1);
+    if (full !== undefined) return { problem: full.toProblem() };
+    const id = newId(this.ctx.id);
+    this.#files.reserve(id, Date.now());
+    await this.#wakeLater();
+    return { value: { id } };
+  }
+
+  async putFile(
+    { id, name, bytes }: Pick<JobFile, 'id' | 'name' | 'bytes'>,
+    storedMs: number,
+  ): Promise<Outcome<JobFile>> {
+    this.#prepare();
+    const full = noRoom(this.#files.total().bytes, bytes);
+    const createdAt = Date.now();
+    const file: JobFile = { id, name, bytes, createdAt, expiresAt: createdAt + storedMs };
+    if (full === undefined && this.#files.put(file)) {
+      await this.#wakeLater();
+      return { value: file };
+    }
+    await this.deleteFile(id);
+    const late = new ApiError('deadline-exceeded', 'The file took more than an hour to come.');
+    return { problem: (full ?? late).toProblem() };
+  }
+
+  async findFile(id: string): Promise<JobFile | null> {
+    return this.#isPrepared ? this.#files.find(id, Date.now()) : null;
+  }
+
+  async listFiles(page: PageOrder): Promise<IndexPage<JobFile> | null> {
+    if (this.#isPrepared) return this.#files.list(page, Date.now());
+    return page.after === null ? { entries: [], hasMore: false } : null;
+  }
+
+  async deleteFile(id: string): Promise<boolean> {
+    if (!this.#isPrepared) return false;
+    await this.#bucket().delete(fileKey(id));
+    return this.#files.delete(id);
+  }
+
+  async addJob(job: ListedJob): Promise<Outcome<null>> {
+    this.#prepare();
+    if (this.#jobs.open().length >= MAX_OPEN_JOBS) await this.#closeEnded();
+    const actual = this.#jobs.open().length;
+    if (actual >= MAX_OPEN_JOBS) {
+      const detail = `${MAX_OPEN_JOBS} jobs have not ended: wait for one of them, or cancel it.`;
+      const extras = { limit: MAX_OPEN_JOBS, retry_after: 60 };
+      return { problem: new ApiError('storage-full', detail, extras).toProblem() };
+    }
+    this.#jobs.add(job);
+    await this.#wakeLater();
+    return { value: null };
+  }
+
+  async removeJob(id: string): Promise<void> {
+    if (this.#isPrepared) this.#jobs.remove(id);
+  }
+
+  async listJobs(kind: JobKind, page: PageOrder): Promise<IndexPage<ListedJob> | null> {
+    if (this.#isPrepared) return this.#jobs.list(kind, page);
+    return page.after === null ? { entries: [], hasMore: false } : null;
+  }
+
+  /** Deletes what has expired; an object that has nothing left leaves nothing behind. */
+  override async alarm(): Promise<void> {
+    if (!this.#isPrepared) return;
+    // First: an alarm that fails too often would be the last.
+    await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
+    try {
+      const now = Date.now();
+      const files = this.#files.expired(now, MAX_TOGETHER);
+      if (files.length > 0) await this.#bucket().delete(files.map(fileKey));
+      for (const id of files) this.#files.delete(id);
+      for (const id of this.#jobs.expired(now, MAX_TOGETHER)) {
+        await this.job(id).forget();
+        this.#jobs.remove(id);
+      }
+      await this.#wakeLater();
+    } catch (thrown) {
+      logError('expiry of files and jobs', { request_id: `${this.ctx.id}`, cause: String(thrown) });
+    }
+  }
+
+  async #closeEnded(): Promise<void> {
+    const open = this.#jobs.open();
+    const ended = await Promise.all(open.map((id) => this.job(id).hasEnded()));
+    for (const [index, id] of open.entries()) if (ended[index]) this.#jobs.close(id);
+  }
+
+  #bucket(): R2Bucket {
+    const { JOB_FILES: bucket } = this.env;
+    if (bucket !== undefined) return bucket as R2Bucket;
+    throw new Error('No bucket is bound as JOB_FILES.');
+  }
+
+  #prepare(): void {
+    if (this.#isPrepared) return;
+    this.#files.create();
+    this.#jobs.create();
+    this.#isPrepared = true;
+  }
+
+  async #wakeLater(): Promise<void> {
+    const ends = [this.#files.nextEnd(), this.#jobs.nextEnd()].filter((end) => end !== null);
+    if (ends.length > 0) {
+      await this.ctx.storage.setAlarm(Math.max(Math.min(...ends), Date.now()));
+      return;
+    }
+    this.#isPrepared = false;
+    await this.ctx.storage.deleteAll();
+  }
+}
+
+function tooManyFiles(actual: number): ApiError {
+  const detail = `${MAX_FILES} files are stored: delete some that are no longer needed.`;
+  return new ApiError('storage-full', detail, { limit: MAX_FILES, actual });
+}
+
+function noRoom(stored: number, more: number): ApiError | undefined {
+  const actual = stored + more;
+  if (actual <= MAX_STORED_BYTES) return undefined;
+  const detail = `Files of ${stored} bytes are stored, and at most ${MAX_STORED_BYTES} are: delete some that are no longer needed.`;
+  return new ApiError('storage-full', detail, { limit: MAX_STORED_BYTES, actual });
+}

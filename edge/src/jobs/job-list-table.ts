@@ -1,0 +1,88 @@
+/** The jobs of one owner in its object's SQLite: which there are, not how they are. */
+import {
+  type IndexPage,
+  JOB_STORED_MS,
+  type JobKind,
+  type ListedJob,
+  type PageOrder,
+} from './job-index-contract.ts';
+
+type Row = { number: number; id: string; kind: JobKind; created_at: number };
+
+export class JobListTable {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  create(): void {
+    this.#sql.exec(
+      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, is_open INTEGER)',
+    );
+  }
+
+  /** The same one again changes nothing. */
+  add({ id, kind, createdAt }: ListedJob): void {
+    this.#sql.exec(
+      'INSERT INTO jobs (id, kind, created_at, is_open) VALUES (?, ?, ?, 1) ON CONFLICT DO NOTHING',
+      ...[id, kind, createdAt],
+    );
+  }
+
+  remove(id: string): void {
+    this.#sql.exec('DELETE FROM jobs WHERE id = ?', id);
+  }
+
+  /** Those that had not ended when somebody last looked. */
+  open(): string[] {
+    return this.#sql
+      .exec<{ id: string }>('SELECT id FROM jobs WHERE is_open = 1')
+      .toArray()
+      .map(({ id }) => id);
+  }
+
+  close(id: string): void {
+    this.#sql.exec('UPDATE jobs SET is_open = 0 WHERE id = ?', id);
+  }
+
+  list(kind: JobKind, { after, limit, oldestFirst }: PageOrder): IndexPage<ListedJob> | null {
+    const [compare, order] = oldestFirst ? ['>', 'ASC'] : ['<', 'DESC'];
+    let from = oldestFirst ? 0 : Number.MAX_SAFE_INTEGER;
+    if (after !== null) {
+      const [row] = this.#sql
+        .exec<{ number: number }>('SELECT number FROM jobs WHERE id = ?', after)
+        .toArray();
+      if (row === undefined) return null;
+      from = row.number;
+    }
+    const rows = this.#sql
+      .exec<Row>(
+        `SELECT number, id, kind, created_at FROM jobs WHERE kind = ? AND number ${compare} ? ORDER BY number ${order} LIMIT ?`,
+        ...[kind, from, limit + 1],
+      )
+      .toArray();
+    const entries = rows
+      .slice(0, limit)
+      .map(({ id, kind, created_at }) => ({ id, kind, createdAt: created_at }));
+    return { entries, hasMore: rows.length > limit };
+  }
+
+  /** Ids of those whose time is over. */
+  expired(now: number, limit: number): string[] {
+    return this.#sql
+      .exec<{ id: string }>(
+        'SELECT id FROM jobs WHERE created_at <= ? ORDER BY number LIMIT ?',
+        ...[now - JOB_STORED_MS, limit],
+      )
+      .toArray()
+      .map(({ id }) => id);
+  }
+
+  /** When the time of the next one is over; null where there is none. */
+  nextEnd(): number | null {
+    const sql = 'SELECT MIN(created_at) AS oldest FROM jobs';
+    const { oldest } = this.#sql.exec<{ oldest: number | null }>(sql).one();
+    return oldest === null ? null : oldest + JOB_STORED_MS;
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * Writes into R2 what comes in chunks and is of unknown length, in memory of one part: an upload in parts where there is
+ * more than one, whose parts but the last must have the same size.
+ */
+import { bodyTooLarge } from '../http/read-limited.ts';
+
+/** R2 takes no smaller ones. */
+export const PART_BYTES = 5 * 2 ** 20;
+
+export type WrittenObject = { bytes: number };
+
+/**
+ * @param maxBytes of the whole; the object is not there when there are more, or when the source fails
+ * @throws ApiError `body-too-large`, and what the source throws
+ * @example await writeObject(bucket, 'a/b.jsonl', request.body, { maxBytes: 2 ** 20 }) // { bytes: 4096 }
+ */
+export async function writeObject(
+  bucket: R2Bucket,
+  key: string,
+  source: AsyncIterable<Uint8Array>,
+  { maxBytes }: { maxBytes: number },
+): Promise<WrittenObject> {
+  let part = new Uint8Array(0);
+  let [held, total] = [0, 0];
+  let upload: R2MultipartUpload | undefined;
+  const parts: R2UploadedPart[] = [];
+  const flush = async () => {
+    upload ??= await bucket.createMultipartUpload(key);
+    parts.push(await upload.uploadPart(parts.length + 1, part.subarray(0, held)));
+    held = 0;
+  };
+  try {
+    for await (const chunk of source) {
+      total += chunk.length;
+      if (total > maxBytes) throw bodyTooLarge(maxBytes, total);
+      for (let at = 0; at < chunk.length; ) {
+        if (held === PART_BYTES) await flush();
+        const piece = chunk.subarray(at, at + PART_BYTES - held);
+        part = grown(part, held + piece.length);
+        part.set(piece, held);
+        held += piece.length;
+        at += piece.length;
+      }
+    }
+    if (upload === undefined) await bucket.put(key, part.subarray(0, held));
+    else {
+      await flush();
+      await upload.complete(parts);
+    }
+    return { bytes: total };
+  } catch (thrown) {
+    await upload?.abort().catch(() => {});
+    throw thrown;
+  }
+}
+
+/** Memory is taken as bytes come: most files are small. */
+function grown(bytes: Uint8Array<ArrayBuffer>, needed: number): Uint8Array<ArrayBuffer> {
+  if (needed <= bytes.length) return bytes;
+  const larger = new Uint8Array(Math.min(Math.max(needed, 2 * bytes.length), PART_BYTES));
+  larger.set(bytes);
+  return larger;
+}

@@ -1,0 +1,64 @@
+/** Whose files and jobs a request may ask for: those of its caller, or where no key is needed those that an id names. */
+import { ApiError } from '@blip2/shared/errors';
+import type { Dependencies } from '../../dependencies.ts';
+import { clientOf } from '../../http/client-address.ts';
+import type { JobIndexObject } from '../../jobs/job-index-contract.ts';
+import { objectIdOf } from '../../predictions/ids.ts';
+import type { AppContext } from '../app-context.ts';
+
+/** An owner, under the 64 hexadecimal digits that stand in its ids and in front of its keys in the bucket. */
+export type Owner = { id: string; index: JobIndexObject };
+
+/** The owner that a caller is: a tenant, a key, or an address. @throws ApiError `not-configured` */
+export function ownerOf(c: AppContext, deps: Dependencies): Owner {
+  const namespace = indexesOf(deps);
+  return ownerAt(namespace, namespace.idFromName(nameOf(c, deps)));
+}
+
+/**
+ * The owner of a file by its id. With a key it must be the caller. Where none is needed an address is shared by many and
+ * changes: there, whoever has the id may ask.
+ * @returns null where the id is none, or is not for this caller
+ */
+export function ownerOfFile(c: AppContext, deps: Dependencies, id: string): Owner | null {
+  const namespace = indexesOf(deps);
+  const named = objectIdOf(namespace, id);
+  return named !== null && isFor(c, deps, named.toString()) ? ownerAt(namespace, named) : null;
+}
+
+/** Whether a caller may ask for what an owner has, of which it has the id. */
+export function isFor(c: AppContext, deps: Dependencies, owner: string): boolean {
+  return (c.get('caller') ?? null) === null || ownerOf(c, deps).id === owner;
+}
+
+/** Nobody may list what others sent from the same address, unless the operator says that all are one. */
+export function mayList(c: AppContext, { config }: Dependencies): boolean {
+  return (c.get('caller') ?? null) !== null || config.clientAddressHeader === null;
+}
+
+function nameOf(c: AppContext, { config }: Dependencies): string {
+  const caller = c.get('caller') ?? null;
+  if (caller === null) return `address/${clientOf(c.req.raw.headers, config)}`;
+  return caller.namespace === '' ? caller.id : `namespace/${caller.namespace}`;
+}
+
+function ownerAt(namespace: DurableObjectNamespace, id: DurableObjectId): Owner {
+  return { id: id.toString(), index: namespace.get(id) as unknown as JobIndexObject };
+}
+
+function indexesOf({ jobIndex }: Dependencies): DurableObjectNamespace {
+  if (jobIndex !== undefined) return jobIndex;
+  throw new ApiError(
+    'not-configured',
+    'This deployment stores no files and runs no jobs: bind the Durable Object class JobIndex as JOB_INDEX, with its migration, as wrangler.toml of the repository does.',
+  );
+}
+
+/** The bucket of files and results. @throws ApiError `not-configured` */
+export function bucketOf({ jobFiles }: Dependencies): R2Bucket {
+  if (jobFiles !== undefined) return jobFiles;
+  throw new ApiError(
+    'not-configured',
+    'This deployment stores no files: bind a bucket of R2 as JOB_FILES, as wrangler.toml of the repository does.',
+  );
+}
