@@ -49,7 +49,7 @@ export function checkImageUrl(text: string, options: { allowPrivate: boolean; ba
 }
 
 /** @param hostname as `URL` writes it: lower case, IPv4 in four decimals, IPv6 in brackets */
-function isPublicHost(hostname: string): boolean {
+export function isPublicHost(hostname: string): boolean {
   const host = hostname.replace(/\.+$/, '').replace(/^\[(.*)\]$/, '$1');
   if (isValid(host)) return isPublicAddress(parse(host));
   // A name of one label is of the local network.

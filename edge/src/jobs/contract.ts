@@ -13,7 +13,12 @@ export type JobState =
   | 'expired';
 
 /** States that no other follows. */
-export const ENDED: ReadonlySet<JobState> = new Set(['completed', 'failed', 'cancelled', 'expired']);
+export const ENDED: ReadonlySet<JobState> = new Set([
+  'completed',
+  'failed',
+  'cancelled',
+  'expired',
+]);
 
 /** Where the lines of a job come from. */
 export type JobInput =
@@ -48,7 +53,23 @@ export type JobOrder = {
   extra?: Record<string, string | number | boolean | null>;
 };
 
+/** @property secrets `whsec_…`, each of which signs: two while one takes the place of the other */
 export type JobWebhook = { url: string; secrets: string[]; events: string[] };
+
+/** One try to tell a webhook of an event. */
+export type WebhookDelivery = {
+  /** Of the event: the same for each try. */
+  id: string;
+  type: string;
+  /** From 1. */
+  attempt: number;
+  at: number;
+  /** Of the reply; null where none came. */
+  status: number | null;
+  error: string | null;
+  /** When it is tried again; null where it is not. */
+  nextAt: number | null;
+};
 
 /** The form in which every item lies in the bucket once it was read: OpenAI's line of a batch. */
 export type BatchLine = {
@@ -103,6 +124,8 @@ export type JobObject = {
   cancel(id: string): Promise<JobSnapshot | null>;
   /** Deletes all that is stored of it. @returns whether it had ended, and so was deleted */
   forget(id: string): Promise<boolean>;
+  /** What was sent to its webhook. */
+  deliveries(id: string): Promise<WebhookDelivery[]>;
 };
 
 /** A place in the results: the first line to read. */
@@ -133,7 +156,12 @@ export type ResultQuery = {
 };
 
 /** One entry of what an owner has: a job, a batch or a file. `record` is JSON of whoever put it. */
-export type IndexEntry = { kind: 'job' | 'batch' | 'file'; id: string; createdAt: number; record: string };
+export type IndexEntry = {
+  kind: 'job' | 'batch' | 'file';
+  id: string;
+  createdAt: number;
+  record: string;
+};
 
 /** The object of one owner, as it is called from outside. */
 export type JobIndexObject = {

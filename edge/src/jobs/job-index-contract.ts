@@ -6,7 +6,7 @@ export const MAX_FILES = 1000;
 export const MAX_STORED_BYTES = 20 * 2 ** 30;
 /** Jobs of one owner that have not ended. */
 export const MAX_OPEN_JOBS = 64;
-/** How long a job, its lines and its results are stored, milliseconds from its creation. */
+/** How long a job, its lines and its results are stored where nothing else is said, milliseconds. */
 export const JOB_STORED_MS = 30 * 86_400_000;
 
 /** A file that was uploaded. All times are milliseconds since the epoch. */
@@ -20,7 +20,8 @@ export type JobFile = {
 };
 
 export type JobKind = 'job' | 'batch';
-export type ListedJob = { id: string; kind: JobKind; createdAt: number };
+/** @property deleteAt when it, its lines and its results are deleted */
+export type ListedJob = { id: string; kind: JobKind; createdAt: number; deleteAt: number };
 
 /** Which entries of a list come next. */
 export type PageOrder = { after: string | null; limit: number; oldestFirst: boolean };

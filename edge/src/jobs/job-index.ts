@@ -24,8 +24,8 @@ import { JobListTable } from './job-list-table.ts';
 type Job = {
   /** Whether it has ended, or is none. */
   hasEnded(): Promise<boolean>;
-  /** Deletes all of it. */
-  forget(): Promise<void>;
+  /** Deletes all of it. @returns whether it had ended, and so was deleted */
+  forget(): Promise<boolean>;
 };
 
 const RETRY_MS = 60_000;
@@ -126,8 +126,8 @@ export abstract class JobIndexBase extends DurableObject<Env> implements JobInde
       if (files.length > 0) await this.#bucket().delete(files.map(fileKey));
       for (const id of files) this.#files.delete(id);
       for (const id of this.#jobs.expired(now, MAX_TOGETHER)) {
-        await this.job(id).forget();
-        this.#jobs.remove(id);
+        if (await this.job(id).forget()) this.#jobs.remove(id);
+        else this.#jobs.postpone(id, now + RETRY_MS);
       }
       await this.#wakeLater();
     } catch (thrown) {

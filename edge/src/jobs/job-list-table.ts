@@ -1,13 +1,7 @@
 /** The jobs of one owner in its object's SQLite: which there are, not how they are. */
-import {
-  type IndexPage,
-  JOB_STORED_MS,
-  type JobKind,
-  type ListedJob,
-  type PageOrder,
-} from './job-index-contract.ts';
+import type { IndexPage, JobKind, ListedJob, PageOrder } from './job-index-contract.ts';
 
-type Row = { number: number; id: string; kind: JobKind; created_at: number };
+type Row = { number: number; id: string; kind: JobKind; created_at: number; delete_at: number };
 
 export class JobListTable {
   readonly #sql: SqlStorage;
@@ -18,20 +12,25 @@ export class JobListTable {
 
   create(): void {
     this.#sql.exec(
-      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, is_open INTEGER)',
+      'CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, kind TEXT, created_at INTEGER, delete_at INTEGER, is_open INTEGER)',
     );
   }
 
   /** The same one again changes nothing. */
-  add({ id, kind, createdAt }: ListedJob): void {
+  add({ id, kind, createdAt, deleteAt }: ListedJob): void {
     this.#sql.exec(
-      'INSERT INTO jobs (id, kind, created_at, is_open) VALUES (?, ?, ?, 1) ON CONFLICT DO NOTHING',
-      ...[id, kind, createdAt],
+      'INSERT INTO jobs (id, kind, created_at, delete_at, is_open) VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING',
+      ...[id, kind, createdAt, deleteAt],
     );
   }
 
   remove(id: string): void {
     this.#sql.exec('DELETE FROM jobs WHERE id = ?', id);
+  }
+
+  /** Deletes it later. */
+  postpone(id: string, deleteAt: number): void {
+    this.#sql.exec('UPDATE jobs SET delete_at = ? WHERE id = ?', ...[deleteAt, id]);
   }
 
   /** Those that had not ended when somebody last looked. */
@@ -58,13 +57,15 @@ export class JobListTable {
     }
     const rows = this.#sql
       .exec<Row>(
-        `SELECT number, id, kind, created_at FROM jobs WHERE kind = ? AND number ${compare} ? ORDER BY number ${order} LIMIT ?`,
+        `SELECT number, id, kind, created_at, delete_at FROM jobs WHERE kind = ? AND number ${compare} ? ORDER BY number ${order} LIMIT ?`,
         ...[kind, from, limit + 1],
       )
       .toArray();
-    const entries = rows
-      .slice(0, limit)
-      .map(({ id, kind, created_at }) => ({ id, kind, createdAt: created_at }));
+    const entries = rows.slice(0, limit).map(({ id, kind, created_at, delete_at }) => ({
+      ...{ id, kind },
+      createdAt: created_at,
+      deleteAt: delete_at,
+    }));
     return { entries, hasMore: rows.length > limit };
   }
 
@@ -72,8 +73,8 @@ export class JobListTable {
   expired(now: number, limit: number): string[] {
     return this.#sql
       .exec<{ id: string }>(
-        'SELECT id FROM jobs WHERE created_at <= ? ORDER BY number LIMIT ?',
-        ...[now - JOB_STORED_MS, limit],
+        'SELECT id FROM jobs WHERE delete_at <= ? ORDER BY delete_at LIMIT ?',
+        ...[now, limit],
       )
       .toArray()
       .map(({ id }) => id);
@@ -81,8 +82,7 @@ export class JobListTable {
 
   /** When the time of the next one is over; null where there is none. */
   nextEnd(): number | null {
-    const sql = 'SELECT MIN(created_at) AS oldest FROM jobs';
-    const { oldest } = this.#sql.exec<{ oldest: number | null }>(sql).one();
-    return oldest === null ? null : oldest + JOB_STORED_MS;
+    const sql = 'SELECT MIN(delete_at) AS next FROM jobs';
+    return this.#sql.exec<{ next: number | null }>(sql).one().next;
   }
 }
