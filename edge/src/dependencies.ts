@@ -32,6 +32,8 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   replyCache: ReplyCache;
   /** Objects of `JobIndex`, one for each owner of files and jobs; absent where none are bound. */
   jobIndex: DurableObjectNamespace | undefined;
+  /** Objects of `Job`, one for each job; absent where none run. */
+  jobs: DurableObjectNamespace | undefined;
   /** Files, and lines and results of jobs. */
   jobFiles: R2Bucket | undefined;
   /** Replies by `Idempotency-Key`; undefined where none are stored. */
@@ -90,6 +92,7 @@ export function createDependencies(
     replies: new ReplyMemory(caches),
     predictions: env.PREDICTIONS,
     jobIndex: env.JOB_INDEX,
+    jobs: env.JOBS,
     jobFiles: env.JOB_FILES,
     replyCache: new ReplyCache({
       ...caches,

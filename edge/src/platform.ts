@@ -23,5 +23,6 @@ export type Env = {
   IMAGE_NETWORK?: Fetcher;
   IDEMPOTENCY?: DurableObjectNamespace;
   JOB_INDEX?: DurableObjectNamespace;
+  JOBS?: DurableObjectNamespace;
   JOB_FILES?: R2Bucket;
 } & Readonly<Record<string, unknown>>;

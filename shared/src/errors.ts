@@ -168,6 +168,13 @@ export const PROBLEMS = {
     cause: 'Edge and GPU worker were started with different checkpoints or precisions.',
     remedy: 'Operators: deploy both for the same one.',
   },
+  'job-not-ready': {
+    status: 409,
+    title: 'The job is not as far as that',
+    cause:
+      'The job has no results yet, or never will; or it has not ended, or has no failed items, and so cannot be run again. `detail` says which.',
+    remedy: 'Do what `detail` says. `GET /v1/jobs/{id}/events` tells when a job has ended.',
+  },
   'body-too-large': {
     status: 413,
     title: 'The body is too large',
@@ -188,6 +195,12 @@ export const PROBLEMS = {
     cause:
       '`Content-Encoding` names a compression that is not read, or several one over the other.',
     remedy: 'Use one that the header `Accept-Encoding` names, or none.',
+  },
+  'range-not-satisfiable': {
+    status: 416,
+    title: 'There are no such bytes',
+    cause: '`Range` names bytes behind the end.',
+    remedy: 'Ask for bytes before the length that `Content-Range` names.',
   },
   'idempotency-key-reused': {
     status: 422,
@@ -293,6 +306,13 @@ export const PROBLEMS = {
     cause:
       'The store of replies did not answer, or the first request with this key ended before its reply.',
     remedy: 'Send the same request with the same key after the seconds of `Retry-After`.',
+  },
+  'jobs-unavailable': {
+    status: 503,
+    title: 'No jobs are run here',
+    cause: 'This deployment has no queue for jobs, or the queue cannot be reached.',
+    remedy:
+      'Send the requests one by one, or try again. Operators: bind the Durable Objects and the bucket of `wrangler.toml`, and set `JOBS_QUEUE_URL`; see `docs/jobs.md`.',
   },
   overloaded: {
     status: 503,

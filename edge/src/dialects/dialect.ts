@@ -43,7 +43,7 @@ const ERROR_RESPONSES: Record<Dialect, ErrorResponse> = {
 
 /** The base URL of OpenAI's clients, under which our own routes are, too. */
 const isSharedPath = (path: string) => /^\/v1(\/|$)/.test(path);
-const OURS = /^\/v1\/(captions|answers|match|embeddings|images|usage)(\/|$)/;
+const OURS = /^\/v1\/(captions|answers|match|embeddings|images|jobs|usage)(\/|$)/;
 
 /**
  * What path and headers say; a handler that reads several dialects says later which it was.

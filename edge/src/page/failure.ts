@@ -173,6 +173,9 @@ export const WORDS: Readonly<Record<string, Words>> = {
   'idempotency-key-reused': MISUNDERSTOOD,
   'idempotency-full': MISUNDERSTOOD,
   'storage-full': MISUNDERSTOOD,
+  'job-not-ready': MISUNDERSTOOD,
+  'range-not-satisfiable': MISUNDERSTOOD,
+  'jobs-unavailable': MISUNDERSTOOD,
   'idempotency-unavailable': MISUNDERSTOOD,
 };
 

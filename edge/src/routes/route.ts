@@ -23,6 +23,8 @@ export type JsonRequest = {
   json: SchemaName;
   otherJson?: readonly SchemaName[];
   orImage?: true;
+  /** What it may be in place of JSON: JSON lines, in these words. */
+  orLines?: string;
 };
 
 /** A request that is a form with one file. */
@@ -47,6 +49,8 @@ export type ReplyContent =
   | 'ollama-generate-lines'
   | 'prediction-events'
   | 'embedding-lines'
+  | 'job-events'
+  | 'result-lines'
   | 'text'
   | 'file'
   | 'binary';
@@ -67,7 +71,7 @@ export type Route = {
   parameters: { path?: z.ZodMiniObject; query?: z.ZodMiniObject; header: z.ZodMiniObject };
   request?: ImageRequest | JsonRequest | FileRequest;
   /** Status of a reply that is as it should be, where it is not 200. */
-  status?: 201 | 204;
+  status?: 201 | 202 | 204;
   /** Its body by media type. */
   reply: Record<string, ReplyContent>;
   /** Its headers; `x-request-id` is a header of all replies. */

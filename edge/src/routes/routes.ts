@@ -29,6 +29,7 @@ import { captions } from './captions.ts';
 import { createEmbeddings } from './create-embeddings.ts';
 import { deleteImageRoute } from './delete-image.ts';
 import { health } from './health.ts';
+import { JOB_ROUTES } from './jobs/routes.ts';
 import { lookupEmbeddings } from './lookup-embeddings.ts';
 import { match } from './match.ts';
 import { openApiRoute } from './openapi.ts';
@@ -213,6 +214,7 @@ const API: readonly Route[] = [
       'prompt-too-long',
     ],
   },
+  ...JOB_ROUTES,
   ...OPENAI_ROUTES,
   ...BATCH_ROUTES,
   ...HUGGING_FACE_ROUTES,

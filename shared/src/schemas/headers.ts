@@ -109,6 +109,26 @@ export const PredictionHeaders = z.object({
   ),
 });
 
+export const ResultHeaders = z.object({
+  ...common,
+  accept: described(
+    z.optional(z.string()),
+    'Which form is wanted: JSON lines, which come without it, or CSV.',
+    'application/x-ndjson',
+  ),
+  'if-none-match': ifNoneMatch,
+  range: described(
+    z.optional(z.string()),
+    'Of results that no longer change: the bytes that are wanted.',
+    'bytes=0-1023',
+  ),
+  'if-range': described(
+    z.optional(z.string()),
+    'The `etag` of which `range` is: of another one, all bytes come.',
+    '"f4112ab67441c8c64f31bf11d8bb81a0-ndjson-all-"',
+  ),
+});
+
 export const ResumableHeaders = z.object({
   ...common,
   'last-event-id': described(
@@ -135,6 +155,17 @@ export const ReplyHeaders = z.object({
     z.string(),
     'Names this representation; send it as `if-none-match` to learn whether it is still the same.',
     '"f4112ab67441c8c64f31bf11d8bb81a0-0123456789abcdef-x-npy"',
+  ),
+  location: described(
+    z.string(),
+    'Where what was created is read.',
+    '/v1/jobs/job_3f0c9d1e5a7b48c2',
+  ),
+  'accept-ranges': described(z.literal('bytes'), 'Ranges of bytes can be asked for.', 'bytes'),
+  'content-range': described(
+    z.string(),
+    'Which bytes these are, and how many there are.',
+    'bytes 0-1023/146515',
   ),
   vary: described(z.string(), 'The headers of the request that the reply depends on.', 'accept'),
   'retry-after': described(z.int().check(z.nonnegative()), 'Seconds after which to try again.', 5),

@@ -1,11 +1,15 @@
 /** The routes of OpenAI's files and batches, for the app and for the OpenAPI document. */
-import { CommonHeaders } from '@blip2/shared/schemas/headers';
+import { BodyHeaders, CommonHeaders } from '@blip2/shared/schemas/headers';
+import { BatchQuery } from '@blip2/shared/schemas/jobs/query';
+import { BatchPath } from '@blip2/shared/schemas/openai/batches';
 import {
   OpenAiFileFields,
   OpenAiFilePath,
   OpenAiFileQuery,
 } from '@blip2/shared/schemas/openai/files';
+import { JSON_BODY } from '../../routes/problem-lists.ts';
 import type { Route } from '../../routes/route.ts';
+import { cancelBatch, createBatch, getBatch, listBatches } from './batches.ts';
 import {
   createOpenAiFile,
   deleteOpenAiFile,
@@ -103,6 +107,64 @@ export const BATCH_ROUTES: readonly Route[] = [
     description: 'What a batch has read of it goes on.',
     parameters: { path: OpenAiFilePath, header: CommonHeaders },
     reply: { 'application/json': ['OpenAiFileDeleted'] },
-    problems: ['not-found'],
+    problems: ['not-found', 'unsupported-parameter'],
+  },
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/batches',
+    handler: createBatch,
+    operationId: 'createBatch',
+    summary: 'Create a batch',
+    description:
+      'Runs each line of a file as a request, when nobody waits for the GPU worker, each exactly once. What is wrong with a line makes the batch fail before anything runs, and `errors` names it.',
+    parameters: { header: BodyHeaders },
+    request: { json: 'BatchRequest' },
+    reply: { 'application/json': ['Batch'] },
+    problems: [
+      ...JSON_BODY,
+      'not-found',
+      'storage-full',
+      'jobs-unavailable',
+      'deadline-exceeded',
+      'too-many-requests',
+      'overloaded',
+    ],
+  },
+  {
+    ...reading,
+    path: '/v1/batches',
+    handler: listBatches,
+    operationId: 'listBatches',
+    summary: 'List batches',
+    description:
+      'The newest first, by pages. Where no key is needed the list is empty: an address may be that of many.',
+    parameters: { query: BatchQuery, header: CommonHeaders },
+    reply: { 'application/json': ['BatchList'] },
+    problems: ['invalid-request', 'jobs-unavailable'],
+  },
+  {
+    ...reading,
+    path: '/v1/batches/{batch_id}',
+    handler: getBatch,
+    operationId: 'getBatch',
+    summary: 'Read how a batch is doing',
+    description: 'Once it has ended, it names the files that it wrote.',
+    parameters: { path: BatchPath, header: CommonHeaders },
+    reply: { 'application/json': ['Batch'] },
+    problems: ['not-found', 'jobs-unavailable'],
+  },
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/batches/{batch_id}/cancel',
+    handler: cancelBatch,
+    operationId: 'cancelBatch',
+    summary: 'Cancel a batch',
+    description:
+      'Runs no more of its lines; what has a result stays in its output file. One that has ended stays as it is.',
+    parameters: { path: BatchPath, header: BodyHeaders },
+    reply: { 'application/json': ['Batch'] },
+    problems: ['not-found', 'jobs-unavailable'],
   },
 ];

@@ -12,9 +12,17 @@ import { readQuery } from '../../http/read-query.ts';
 import { fileKey, type JobFile, type PageOrder } from '../../jobs/job-index-contract.ts';
 import type { AppContext, Handler } from '../../routes/app-context.ts';
 import { bucketOf, mayList, type Owner, ownerOf, ownerOfFile } from '../../routes/jobs/owner.ts';
+import { inSeconds } from '../../routes/jobs/present.ts';
+import { findBatchFile, shownBatchFile } from './batch-files.ts';
 import { uploadFile } from './upload-file.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store' };
+/** Of whoever sent it: nothing that a browser would show. */
+const BYTES = {
+  'content-type': 'application/octet-stream',
+  'content-disposition': 'attachment',
+  ...NOT_STORED,
+};
 const PREFIX = 'file-';
 
 export const createOpenAiFile: Handler = async (c, deps) => {
@@ -43,26 +51,28 @@ export const listOpenAiFiles: Handler = async (c, deps) => {
 };
 
 export const getOpenAiFile: Handler = async (c, deps) => {
+  const written = await findBatchFile(c, deps, c.req.param('file_id') ?? '');
+  if (written !== null) return c.json(await shownBatchFile(written), 200, NOT_STORED);
   const { file } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
   return c.json(shownFile(file), 200, NOT_STORED);
 };
 
 export const readOpenAiFile: Handler = async (c, deps) => {
+  const written = await findBatchFile(c, deps, c.req.param('file_id') ?? '');
+  if (written !== null) return new Response(await written.lines(), { headers: BYTES });
   const { file } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
   const stored = await bucketOf(deps).get(fileKey(file.id));
   if (stored === null) throw noFile();
   return new Response(stored.body, {
-    headers: {
-      // Of whoever sent it: nothing that a browser would show.
-      'content-type': 'application/octet-stream',
-      'content-disposition': 'attachment',
-      'content-length': String(file.bytes),
-      ...NOT_STORED,
-    },
+    headers: { ...BYTES, 'content-length': String(file.bytes) },
   });
 };
 
 export const deleteOpenAiFile: Handler = async (c, deps) => {
+  if ((await findBatchFile(c, deps, c.req.param('file_id') ?? '')) !== null) {
+    const detail = 'This file is read from the results of its batch, and deleted with them.';
+    throw new ApiError('unsupported-parameter', detail, { field: 'file_id' });
+  }
   const { file, owner } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
   if (!(await owner.index.deleteFile(file.id))) throw noFile();
   const deleted: OpenAiFileDeleted = { id: `${PREFIX}${file.id}`, object: 'file', deleted: true };
@@ -93,10 +103,6 @@ function noFile(field?: string): ApiError {
 export function listOf<Entry extends { id: string }>(data: Entry[], has_more: boolean) {
   const [first_id, last_id] = [data.at(0)?.id ?? null, data.at(-1)?.id ?? null];
   return { object: 'list' as const, data, first_id, last_id, has_more };
-}
-
-export function inSeconds(ms: number): number {
-  return Math.floor(ms / 1000);
 }
 
 function shownFile({ id, name, bytes, createdAt, expiresAt }: JobFile): OpenAiFile {

@@ -1,6 +1,7 @@
 /** Bodies of requests and replies by media type. */
 import type { FileRequest, ImageRequest, JsonRequest, ReplyContent } from '../route.ts';
 import { EVENT_EXAMPLES, EXAMPLES, LINE_EXAMPLES } from './examples.ts';
+import { RESULT_LINE_EXAMPLES } from './job-examples.ts';
 import { textFields } from './parameters.ts';
 import {
   type Defaults,
@@ -29,17 +30,20 @@ export function requestBody(
 ): object {
   if ('file' in request) return fileBody(request, defaults);
   if (!('fields' in request)) {
-    const { json, otherJson = [], orImage = false } = request;
+    const { json, otherJson = [], orImage = false, orLines } = request;
     const names = [json, ...otherJson];
     const image = { schema: bytes(IMAGE_FILE) };
     return {
       required: true,
-      description: `JSON, whatever it is called${orImage ? '; or the image itself' : ''}. It may be compressed (\`content-encoding\`).`,
+      description: `JSON, whatever it is called${orImage ? '; or the image itself' : ''}${orLines === undefined ? '' : '; or JSON lines, with all other members in the query'}. It may be compressed (\`content-encoding\`).`,
       content: {
         'application/json': {
           schema: schemaOf(names),
           examples: Object.assign({}, ...names.map((name) => EXAMPLES[name])),
         },
+        ...(orLines !== undefined && {
+          'application/x-ndjson': { schema: { type: 'string', description: orLines } },
+        }),
         ...(orImage && { 'image/*': image, 'application/octet-stream': image }),
       },
     };
@@ -142,6 +146,7 @@ function mediaType(type: string, content: ReplyContent): object {
     case 'chat-events':
     case 'response-events':
     case 'prediction-events':
+    case 'job-events':
     case 'moondream-events':
     case 'ollama-chat-lines':
     case 'ollama-generate-lines': {
@@ -167,6 +172,18 @@ function mediaType(type: string, content: ReplyContent): object {
           contentSchema: { type: 'array', items: line },
         },
         examples: LINE_EXAMPLES,
+      };
+    }
+    case 'result-lines': {
+      const description = 'JSON lines, each a JobResultLine.';
+      return {
+        schema: {
+          type: 'string',
+          description,
+          contentMediaType: type,
+          contentSchema: { type: 'array', items: reference('JobResultLine') },
+        },
+        examples: RESULT_LINE_EXAMPLES,
       };
     }
     case 'text':
@@ -217,6 +234,10 @@ const STREAMS: Record<keyof typeof EVENT_EXAMPLES, { events: JsonSchema; descrip
     events: { anyOf: [reference('OllamaGenerateReply'), reference('OllamaError')] },
     description:
       'Lines of JSON, each an OllamaGenerateReply; one that breaks ends with an OllamaError.',
+  },
+  'job-events': {
+    events: reference('JobEvent'),
+    description: 'Server-sent events, each with the name and the data of JobEvent.',
   },
   'prediction-events': {
     events: reference('PredictionEvent'),

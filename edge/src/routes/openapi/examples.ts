@@ -1,6 +1,7 @@
 /** Examples of requests and replies: what the embedded model says of an image of the repository. */
 import type * as z from 'zod/mini';
 import { HUGGING_FACE_EXAMPLES } from './hugging-face-examples.ts';
+import { JOB_EVENT_EXAMPLES, JOB_EXAMPLES } from './job-examples.ts';
 import { MOONDREAM_EVENT_EXAMPLES, MOONDREAM_EXAMPLES } from './moondream-examples.ts';
 import { OLLAMA_EXAMPLES, OLLAMA_LINE_EXAMPLES } from './ollama-examples.ts';
 import { type Examples, OPENAI_EVENT_EXAMPLES, OPENAI_EXAMPLES } from './openai-examples.ts';
@@ -180,6 +181,7 @@ export const EXAMPLES: {
   ...OLLAMA_EXAMPLES,
   ...MOONDREAM_EXAMPLES,
   ...REPLICATE_EXAMPLES,
+  ...JOB_EXAMPLES,
   Health: {
     healthy: {
       summary: 'All is well',
@@ -254,4 +256,5 @@ export const EVENT_EXAMPLES = {
   ...OLLAMA_LINE_EXAMPLES,
   ...MOONDREAM_EVENT_EXAMPLES,
   ...REPLICATE_EVENT_EXAMPLES,
+  ...JOB_EVENT_EXAMPLES,
 };

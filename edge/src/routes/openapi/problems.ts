@@ -75,6 +75,7 @@ const HEADERS_OF: Partial<Record<number, readonly ReplyHeader[]>> = {
   403: ['www-authenticate'],
   405: ['allow'],
   415: ['accept-encoding'],
+  416: ['content-range'],
   429: ['retry-after', 'retry-after-ms', 'ratelimit', 'ratelimit-policy'],
   503: ['retry-after'],
 };

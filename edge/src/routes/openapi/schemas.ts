@@ -29,6 +29,15 @@ import {
   VisualQuestionAnsweringRequest,
 } from '@blip2/shared/schemas/hugging-face/text';
 import { ImageReference, ImageReply, RequestImage } from '@blip2/shared/schemas/image';
+import {
+  Job,
+  JobDeliveryList,
+  JobEstimate,
+  JobEvent,
+  JobList,
+  JobResultLine,
+} from '@blip2/shared/schemas/jobs/job';
+import { JobRequest } from '@blip2/shared/schemas/jobs/request';
 import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
 import {
   MoondreamAnswer,
@@ -59,6 +68,7 @@ import {
   OllamaGenerateRequest,
   OllamaMessage,
 } from '@blip2/shared/schemas/ollama/text';
+import { Batch, BatchList, BatchRequest } from '@blip2/shared/schemas/openai/batches';
 import {
   ChatCompletion,
   ChatCompletionChunk,
@@ -102,6 +112,9 @@ import * as z from 'zod/mini';
 export const SCHEMAS = {
   AnswerReply,
   AnswerRequest,
+  Batch,
+  BatchList,
+  BatchRequest,
   CaptionReply,
   CaptionRequest,
   ChatCompletion,
@@ -125,6 +138,13 @@ export const SCHEMAS = {
   ImageToTextList,
   ImageToTextReply,
   ImageToTextRequest,
+  Job,
+  JobDeliveryList,
+  JobEstimate,
+  JobEvent,
+  JobList,
+  JobRequest,
+  JobResultLine,
   LimitStanding,
   MatchReply,
   MatchRequest,

@@ -1,0 +1,67 @@
+/** The files that a batch wrote: nothing is stored for them, their lines are rendered from its results. */
+import type { OpenAiFile } from '@blip2/shared/schemas/openai/files';
+import type { Dependencies } from '../../dependencies.ts';
+import { ENDED, type JobSnapshot } from '../../jobs/contract.ts';
+import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
+import type { AppContext } from '../../routes/app-context.ts';
+import { findJob, PREFIXES } from '../../routes/jobs/job-access.ts';
+import { inSeconds } from '../../routes/jobs/present.ts';
+import { lengthOf, type RenderedLines, rendered } from '../../routes/jobs/rendered-lines.ts';
+import { batchLine } from '../../routes/jobs/result-lines.ts';
+
+const FORM = /^file-([0-9a-f]{96})-(output|errors)$/;
+type Kind = 'output' | 'errors';
+
+/** @example batchFileId('3f0c…', 'output') // 'file-3f0c…-output' */
+export function batchFileId(batch: string, kind: Kind): string {
+  return `file-${batch}-${kind}`;
+}
+
+export type BatchFile = {
+  shownId: string;
+  kind: Kind;
+  snapshot: JobSnapshot;
+  lines: RenderedLines;
+};
+
+/** @returns null where the id is none of a file that a batch of this caller wrote */
+export async function findBatchFile(
+  c: AppContext,
+  deps: Dependencies,
+  shownId: string,
+): Promise<BatchFile | null> {
+  const [, batch, kind] = FORM.exec(shownId) ?? [];
+  if (batch === undefined) return null;
+  const found = await findJob(c, deps, 'batch', `${PREFIXES.batch}${batch}`);
+  if (found === null || !ENDED.has(found.snapshot.state) || found.snapshot.parts === 0) return null;
+  const { snapshot } = found;
+  const lines = rendered(deps, batch, snapshot, {
+    from: null,
+    which: kind === 'output' ? 'completed' : 'failed',
+    overGaps: true,
+    head: '',
+    write: (line) => `${JSON.stringify(batchLine(line, batch))}\n`,
+  });
+  return { shownId, kind: kind as Kind, snapshot, lines };
+}
+
+/** What a file of a batch is. Its size is counted. */
+export async function shownBatchFile({
+  shownId,
+  kind,
+  snapshot,
+  lines,
+}: BatchFile): Promise<OpenAiFile> {
+  const { completedAt, cancelledAt, expiredAt, createdAt, id, order } = snapshot;
+  const endedAt = completedAt ?? cancelledAt ?? expiredAt ?? createdAt;
+  return {
+    id: shownId,
+    object: 'file',
+    bytes: await lengthOf(lines, shownId),
+    created_at: inSeconds(endedAt),
+    expires_at: inSeconds(order.expiresAt + JOB_STORED_MS),
+    filename: `${PREFIXES.batch}${id}_${kind}.jsonl`,
+    purpose: 'batch_output',
+    status: 'processed',
+  };
+}

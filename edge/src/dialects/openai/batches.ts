@@ -1,0 +1,96 @@
+/** `/v1/batches`: the lines of a file are run as a job, whose results are read as files. */
+import { BatchQuery } from '@blip2/shared/schemas/jobs/query';
+import { type Batch, type BatchList, BatchRequest } from '@blip2/shared/schemas/openai/batches';
+import { readQuery } from '../../http/read-query.ts';
+import { readJsonObject } from '../../http/request-body.ts';
+import { validate } from '../../http/validate.ts';
+import { ENDED, type JobSnapshot } from '../../jobs/contract.ts';
+import { fileKey } from '../../jobs/job-index-contract.ts';
+import { clientIn, type Handler, readingOf } from '../../routes/app-context.ts';
+import { jobOf, listJobs, PREFIXES } from '../../routes/jobs/job-access.ts';
+import { openJob } from '../../routes/jobs/open-job.ts';
+import { ownerOf } from '../../routes/jobs/owner.ts';
+import { shownTimes, shownUsage, shownWebhook } from '../../routes/jobs/present.ts';
+import { webhookOf } from '../../routes/jobs/webhook.ts';
+import { batchFileId } from './batch-files.ts';
+import { listOf, uploadedFile } from './files.ts';
+
+const NOT_STORED = { 'cache-control': 'no-store' };
+const WINDOW_MS = 86_400_000;
+const PAGE = 20;
+
+export const createBatch: Handler = async (c, deps) => {
+  const body = validate(BatchRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
+  const { input_file_id, endpoint, metadata = {}, output_expires_after } = body;
+  const { file } = await uploadedFile(c, deps, input_file_id, 'input_file_id');
+  const { webhook, secret } = webhookOf('batch', body.webhook, deps);
+  const order = {
+    kind: 'batch' as const,
+    client: clientIn(c, deps.config),
+    namespace: c.get('caller')?.namespace ?? '',
+    url: endpoint,
+    settings: {},
+    cacheEmbeddings: false,
+    expiresAt: deps.now() + WINDOW_MS,
+    metadata,
+    ...(webhook && { webhook }),
+    origin: new URL(c.req.url).origin,
+  };
+  const seconds = output_expires_after?.seconds;
+  const snapshot = await openJob(
+    deps,
+    ownerOf(c, deps),
+    order,
+    async () => ({ kind: 'file', key: fileKey(file.id), form: 'batch' }),
+    ...(seconds === undefined ? [] : [1000 * seconds]),
+  );
+  return c.json(shownBatch(snapshot, secret), 200, NOT_STORED);
+};
+
+export const listBatches: Handler = async (c, deps) => {
+  const { after, limit = PAGE } = readQuery(c.req.url, BatchQuery);
+  const { entries, hasMore } = await listJobs(c, deps, 'batch', { after, limit });
+  const list: BatchList = listOf(
+    entries.map((snapshot) => shownBatch(snapshot)),
+    hasMore,
+  );
+  return c.json(list, 200, NOT_STORED);
+};
+
+export const getBatch: Handler = async (c, deps) => {
+  const { snapshot } = await jobOf(c, deps, 'batch', c.req.param('batch_id') ?? '');
+  return c.json(shownBatch(snapshot), 200, NOT_STORED);
+};
+
+export const cancelBatch: Handler = async (c, deps) => {
+  const { id, job, snapshot } = await jobOf(c, deps, 'batch', c.req.param('batch_id') ?? '');
+  return c.json(shownBatch((await job.cancel(id)) ?? snapshot), 200, NOT_STORED);
+};
+
+/** @param secret of its webhook, that was made for it in this request */
+function shownBatch(snapshot: JobSnapshot, secret?: string): Batch {
+  const { id, state, order, counts, errors } = snapshot;
+  const isOver = ENDED.has(state);
+  const failed = counts.failed + counts.canceled;
+  return {
+    id: `${PREFIXES.batch}${id}`,
+    object: 'batch',
+    endpoint: order.url as Batch['endpoint'],
+    errors: errors.length === 0 ? null : { object: 'list', data: errors },
+    input_file_id: inputFileOf(snapshot),
+    completion_window: '24h',
+    status: state,
+    output_file_id: isOver && counts.completed > 0 ? batchFileId(id, 'output') : null,
+    error_file_id: isOver && failed > 0 ? batchFileId(id, 'errors') : null,
+    ...shownTimes(snapshot),
+    request_counts: { total: counts.total, completed: counts.completed, failed: counts.failed },
+    metadata: Object.keys(order.metadata).length === 0 ? null : order.metadata,
+    usage: shownUsage(snapshot),
+    webhook: shownWebhook(snapshot, secret),
+  };
+}
+
+/** The id of the file that a batch reads, which its key ends in. */
+function inputFileOf({ order: { input } }: JobSnapshot): string {
+  return `file-${input.kind === 'file' ? input.key.slice(input.key.lastIndexOf('/') + 1) : ''}`;
+}

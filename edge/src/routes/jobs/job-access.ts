@@ -1,0 +1,88 @@
+/** Finds the job, or the batch, that a request names: those of others are not found. */
+import { ApiError } from '@blip2/shared/errors';
+import type { Dependencies } from '../../dependencies.ts';
+import type { JobObject, JobSnapshot } from '../../jobs/contract.ts';
+import type { IndexPage, JobKind, PageOrder } from '../../jobs/job-index-contract.ts';
+import { objectIdOf } from '../../predictions/ids.ts';
+import type { AppContext } from '../app-context.ts';
+import { isFor, mayList, ownerOf } from './owner.ts';
+
+/** What ids of each kind begin with. */
+export const PREFIXES = { job: 'job_', batch: 'batch_' } as const satisfies Record<JobKind, string>;
+
+export type FoundJob = { id: string; job: JobObject; snapshot: JobSnapshot };
+
+/** @throws ApiError `not-found` */
+export async function jobOf(
+  c: AppContext,
+  deps: Dependencies,
+  kind: JobKind,
+  shownId: string,
+): Promise<FoundJob> {
+  const found = await findJob(c, deps, kind, shownId);
+  if (found !== null) return found;
+  const detail = `There is no such ${kind}: it was deleted, or its key is another.`;
+  throw new ApiError('not-found', detail);
+}
+
+/** @returns null where there is none of this kind for this caller */
+export async function findJob(
+  c: AppContext,
+  deps: Dependencies,
+  kind: JobKind,
+  shownId: string,
+): Promise<FoundJob | null> {
+  const prefix = PREFIXES[kind];
+  const id = shownId.startsWith(prefix) ? shownId.slice(prefix.length) : '';
+  const named = objectIdOf(jobsOf(deps), id);
+  if (named === null) return null;
+  const job = jobAt(deps, named);
+  const snapshot = await job.snapshot(id);
+  if (snapshot?.order.kind !== kind || !isFor(c, deps, snapshot.order.owner)) return null;
+  return { id, job, snapshot };
+}
+
+/** A page of the caller's own, each as it is now. @throws ApiError `invalid-request` */
+export async function listJobs(
+  c: AppContext,
+  deps: Dependencies,
+  kind: JobKind,
+  { after, limit }: { after?: string | undefined; limit: number },
+): Promise<IndexPage<JobSnapshot>> {
+  const namespace = jobsOf(deps);
+  const owner = ownerOf(c, deps);
+  const page: PageOrder = {
+    after: after?.replace(PREFIXES[kind], '') ?? null,
+    limit,
+    oldestFirst: false,
+  };
+  const found = mayList(c, deps)
+    ? await owner.index.listJobs(kind, page)
+    : { entries: [], hasMore: false };
+  if (found === null) {
+    throw new ApiError('invalid-request', `after: is no ${kind} of yours.`, { field: 'after' });
+  }
+  const snapshots = await Promise.all(
+    found.entries.map(async ({ id }) => {
+      const named = objectIdOf(namespace, id);
+      return named && (await jobAt(deps, named).snapshot(id));
+    }),
+  );
+  return {
+    entries: snapshots.filter((snapshot) => snapshot !== null),
+    hasMore: found.hasMore,
+  };
+}
+
+export function jobAt(deps: Dependencies, id: DurableObjectId): JobObject {
+  return jobsOf(deps).get(id) as unknown as JobObject;
+}
+
+/** @throws ApiError `jobs-unavailable` */
+export function jobsOf({ jobs }: Dependencies): DurableObjectNamespace {
+  if (jobs !== undefined) return jobs;
+  throw new ApiError(
+    'jobs-unavailable',
+    'This deployment runs no jobs: bind the Durable Object classes of wrangler.toml and set JOBS_QUEUE_URL.',
+  );
+}

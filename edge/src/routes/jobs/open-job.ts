@@ -1,0 +1,38 @@
+/** Opens a job: a place among those of its owner, its input in the bucket, and the object that runs it. */
+import type { Dependencies } from '../../dependencies.ts';
+import type { JobInput, JobOrder, JobSnapshot } from '../../jobs/contract.ts';
+import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
+import { valueFrom } from '../../predictions/contract.ts';
+import { newId } from '../../predictions/ids.ts';
+import { jobAt, jobsOf } from './job-access.ts';
+import { bucketOf, type Owner } from './owner.ts';
+
+/** @property inputKey where its items are put, where they are in no file of their own */
+export type NewJob = { id: string; inputKey: string };
+
+/**
+ * @param store puts the items where they belong, and says where that is
+ * @param storedMs how long it is stored after it has expired at the latest, milliseconds
+ * @throws ApiError `storage-full`, `jobs-unavailable`, and what `store` throws: then there is no job
+ */
+export async function openJob(
+  deps: Dependencies,
+  owner: Owner,
+  order: Omit<JobOrder, 'input' | 'owner'>,
+  store: (job: NewJob) => Promise<JobInput>,
+  storedMs = JOB_STORED_MS,
+): Promise<JobSnapshot> {
+  const object = jobsOf(deps).newUniqueId();
+  const id = newId(object);
+  const inputKey = `${owner.id}/jobs/${id}/input.jsonl`;
+  const deleteAt = order.expiresAt + storedMs;
+  valueFrom(await owner.index.addJob({ id, kind: order.kind, createdAt: deps.now(), deleteAt }));
+  try {
+    const input = await store({ id, inputKey });
+    return valueFrom(await jobAt(deps, object).create(id, { ...order, owner: owner.id, input }));
+  } catch (thrown) {
+    await bucketOf(deps).delete(inputKey);
+    await owner.index.removeJob(id);
+    throw thrown;
+  }
+}

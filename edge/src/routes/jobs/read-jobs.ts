@@ -1,0 +1,73 @@
+/** Reading jobs, canceling them, and watching how they get on. */
+import { ApiError } from '@blip2/shared/errors';
+import type { Job, JobList } from '@blip2/shared/schemas/jobs/job';
+import { JobQuery } from '@blip2/shared/schemas/jobs/query';
+import { listOf } from '../../dialects/openai/files.ts';
+import { readQuery } from '../../http/read-query.ts';
+import { HEARTBEAT_MS, sseResponse } from '../../http/sse.ts';
+import { ENDED } from '../../jobs/contract.ts';
+import type { Handler } from '../app-context.ts';
+import { type FoundJob, jobOf, listJobs } from './job-access.ts';
+import { shownDeliveries, shownJob } from './present.ts';
+
+const NOT_STORED = { 'cache-control': 'no-store' };
+const PAGE = 20;
+
+/** How often a job that is watched is asked how it is, milliseconds. */
+const WATCH_MS = 1000;
+/** How long it is watched at most: a Worker may ask only so often. Clients connect again. */
+const LONGEST_WATCH_MS = 3_600_000;
+
+export const readJobs: Handler = async (c, deps) => {
+  const { after, limit = PAGE } = readQuery(c.req.url, JobQuery);
+  const { entries, hasMore } = await listJobs(c, deps, 'job', { after, limit });
+  const jobs = entries.map((snapshot) => shownJob(snapshot));
+  const list: JobList = listOf(jobs, hasMore);
+  return c.json(list, 200, NOT_STORED);
+};
+
+export const readJob: Handler = async (c, deps) => {
+  const { snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
+  return c.json(shownJob(snapshot), 200, NOT_STORED);
+};
+
+export const cancelJob: Handler = async (c, deps) => {
+  const { id, job, snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
+  return c.json(shownJob((await job.cancel(id)) ?? snapshot), 200, NOT_STORED);
+};
+
+export const readDeliveries: Handler = async (c, deps) => {
+  const { id, job } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
+  return c.json(shownDeliveries(await job.deliveries(id)), 200, NOT_STORED);
+};
+
+export const watchJob: Handler = async (c, deps) => {
+  const found = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
+  const left = new AbortController();
+  return await sseResponse(progressOf(found, left.signal), {
+    format: ({ job, isLast }) => ({ event: isLast ? 'done' : 'progress', data: job }),
+    formatError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
+    heartbeatMs: HEARTBEAT_MS,
+    onCancel: () => left.abort(),
+  });
+};
+
+/** The job each time that something of it has changed, and when it has ended. */
+async function* progressOf(
+  { id, job, snapshot: first }: FoundJob,
+  left: AbortSignal,
+): AsyncGenerator<{ job: Job; isLast: boolean }, void, undefined> {
+  let shown = '';
+  const until = Date.now() + LONGEST_WATCH_MS;
+  for (let snapshot: typeof first | null = first; snapshot !== null; ) {
+    const seen = shownJob(snapshot);
+    const isLast = ENDED.has(snapshot.state);
+    const text = JSON.stringify(seen);
+    if (text !== shown || isLast) yield { job: seen, isLast };
+    if (isLast || Date.now() > until) return;
+    shown = text;
+    await scheduler.wait(WATCH_MS);
+    if (left.aborted) return;
+    snapshot = await job.snapshot(id);
+  }
+}

@@ -1,0 +1,31 @@
+/** Results of a job as CSV (RFC 4180): a row for each item, with what people look for in a column of its own. */
+import type { JobResultLine } from '@blip2/shared/schemas/jobs/job';
+import type { JobTask } from '@blip2/shared/schemas/jobs/request';
+
+/** The member of a reply that a row has, which is also the name of its column. */
+const MEMBERS: Record<JobTask, string> = {
+  caption: 'caption',
+  answer: 'answer',
+  embeddings: 'embeddings',
+  match: 'scores',
+};
+
+/** @example csvHeader('caption') // 'id,cursor,status,caption,error\r\n' */
+export function csvHeader(task: JobTask): string {
+  return row(['id', 'cursor', 'status', MEMBERS[task], 'error']);
+}
+
+/** Texts are as they are, lists as JSON. @example csvRow('caption', line) // 'a.png,0:0,200,a dog,\r\n' */
+export function csvRow(task: JobTask, line: JobResultLine): string {
+  const value = line.result?.[MEMBERS[task]];
+  const text = typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value);
+  const error = line.error === null ? '' : `${line.error.code}: ${line.error.message}`;
+  return row([line.id, line.cursor, String(line.status ?? ''), text, error]);
+}
+
+function row(cells: readonly string[]): string {
+  const quoted = cells.map((cell) =>
+    /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell,
+  );
+  return `${quoted.join(',')}\r\n`;
+}
