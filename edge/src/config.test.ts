@@ -31,6 +31,7 @@ describe('the configuration', () => {
       replyTtlHours: 24,
       cacheRepliesInKv: false,
       showCache: true,
+      jobsMaxFileBytes: 104_857_600,
       cacheSecret: undefined,
     };
     expect(readConfig({})).toEqual(defaults);
@@ -71,6 +72,7 @@ describe('the configuration', () => {
       replyTtlHours: 24,
       cacheRepliesInKv: false,
       showCache: true,
+      jobsMaxFileBytes: 104_857_600,
       cacheSecret: undefined,
     });
   });

@@ -21,7 +21,7 @@ import { generative, instructedModels } from '../../testing/models.ts';
 const document = apiDocument(startEdge().deps);
 /** Our own: those of dialects are JSON alone. */
 const POSTS = Object.entries(document.paths).flatMap(([path, { post }]) =>
-  path.startsWith('/v1/') && post?.requestBody?.content['multipart/form-data'] !== undefined
+  path.startsWith('/v1/') && post?.requestBody?.content['image/*'] !== undefined
     ? [[path, post] as const]
     : [],
 );

@@ -53,7 +53,7 @@ export const Job = described(
       'The job whose failed items it runs again.',
       'job_3f0c9d1e5a7b48c2',
     ),
-    webhook: z.nullable(WebhookReply),
+    webhook: described(z.nullable(WebhookReply), 'Who is told when it has ended.'),
   }),
   'A job. It is worked on when nobody waits for the GPU worker.',
 );

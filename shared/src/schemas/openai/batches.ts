@@ -90,7 +90,7 @@ export const Batch = described(
     ),
     metadata: described(z.nullable(Metadata), 'What was sent with it.'),
     usage: z.optional(jobUsage),
-    webhook: z.optional(z.nullable(WebhookReply)),
+    webhook: described(z.optional(z.nullable(WebhookReply)), 'Who is told when it has ended.'),
   }),
   'A batch. Its lines are worked on when nobody waits for the GPU worker.',
 );
