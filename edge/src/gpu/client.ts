@@ -22,6 +22,7 @@ import { noRetrievalModel, type ServedModels } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
 import { Liveness, type LivenessOptions, type LivenessWatch } from './liveness.ts';
 import { WorkerIdentity } from './worker-identity.ts';
+import { loadFrom, type WorkerLoad } from './worker-load.ts';
 
 /** An event of a reply; problems are thrown. */
 export type GpuReplyEvent = Exclude<GpuEvent, { type: 'error' }>;
@@ -221,6 +222,11 @@ export class GpuClient {
     const result = WorkerModel.safeParse(await response.json().catch(() => null));
     if (result.success) return result.data;
     throw new ApiError('bad-gateway', 'The GPU worker does not report what it serves.');
+  }
+
+  /** What it has served since it started, and what waits. @throws ApiError `worker-unavailable` */
+  async load(): Promise<WorkerLoad> {
+    return loadFrom(await (await this.#probe('/metrics')).text());
   }
 
   /**

@@ -36,6 +36,8 @@ export type Script = {
   revision: string;
   /** Fingerprint of the worker; null where it says none. */
   fingerprint: string | null;
+  /** What it says of its load, in Prometheus' form. */
+  metrics: string;
   /** No connection at all. */
   isGone: boolean;
 };
@@ -83,6 +85,7 @@ export class FakeGpu {
     isReady: true,
     revision: model.revision,
     fingerprint: 'fake',
+    metrics: '',
     isGone: false,
   };
   /** Replies of other hosts, by URL. */
@@ -129,6 +132,7 @@ export class FakeGpu {
     if (this.script.isGone) throw new TypeError('connection refused');
     if (pathname === '/readyz')
       return new Response(null, { status: this.script.isReady ? 200 : 503 });
+    if (pathname === '/metrics') return new Response(this.script.metrics);
     if (pathname === '/v1/model') {
       const { revision, fingerprint } = this.script;
       const how = {

@@ -13,12 +13,20 @@ import { mediaType } from '../../http/media-type.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { readStream } from '../../http/read-stream.ts';
 import { readJsonObject } from '../../http/request-body.ts';
+import { streamOf } from '../../http/stream.ts';
 import { validate } from '../../http/validate.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
 import { fileKey } from '../../jobs/job-index-contract.ts';
 import { PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
-import { type AppContext, clientIn, type Handler, readingOf } from '../app-context.ts';
+import {
+  type AppContext,
+  clientIn,
+  type Handler,
+  readingOf,
+  requestContextOf,
+} from '../app-context.ts';
 import { checkItems, checkSettings } from './check-items.ts';
+import { type CountedItems, countLines, estimate, MAX_LOOKED_UP } from './estimate.ts';
 import { type NewJob, openJob } from './open-job.ts';
 import { bucketOf, ownerOf } from './owner.ts';
 import { shownJob } from './present.ts';
@@ -31,31 +39,72 @@ const DAY_SECONDS = 86_400;
 const LONGEST_UPLOAD_MS = 3_600_000;
 
 export const createJob: Handler = async (c, deps) => {
-  const isLines = LINES_TYPES.includes(mediaType(c.req.header('content-type') ?? null));
-  if (isLines) {
-    const options = readQuery(c.req.url, JobOptions);
-    checkSettings(options.task, options.settings ?? {});
-    return await create(c, deps, options, (job) => lines(c, deps, job));
+  const type = mediaType(c.req.header('content-type') ?? null);
+  return LINES_TYPES.includes(type)
+    ? await createFromLines(c, deps)
+    : await createFromJson(c, deps);
+};
+
+/** The body is the items, and all else is in the query. */
+async function createFromLines(c: AppContext, deps: Dependencies): Promise<Response> {
+  const options = readQuery(c.req.url, JobOptions);
+  checkSettings(options.task, options.settings ?? {});
+  if (options.dry_run) {
+    const body = await streamOf(readStream(c.req.raw, deps.config.deadlineMs));
+    return await tell(c, deps, options.task, await countLines(body));
   }
+  return await create(c, deps, options, (job) => lines(c, deps, job));
+}
+
+async function createFromJson(c: AppContext, deps: Dependencies): Promise<Response> {
   const request = validate(JobRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
-  const { items, input, task, settings = {}, ...rest } = request;
+  const { items, input, ...options } = request;
+  const { task, settings = {} } = options;
   checkSettings(task, settings);
   if ((items === undefined) === (input === undefined)) {
     const detail =
       'items: send the items themselves, or say by input where they are: one of the two.';
     throw new ApiError('invalid-request', detail, { field: 'items' });
   }
-  if (items !== undefined) checkItems(task, settings, items);
-  return await create(c, deps, { task, settings, ...rest }, async (job) => {
-    if (items !== undefined) {
-      await bucketOf(deps).put(job.inputKey, items.map((item) => JSON.stringify(item)).join('\n'));
-      return { kind: 'file', key: job.inputKey, form: 'native' };
-    }
-    if (input !== undefined && 'prefix' in input) return { kind: 'prefix', prefix: input.prefix };
-    const { file } = await uploadedFile(c, deps, input?.file_id ?? '', 'input.file_id');
-    return { kind: 'file', key: fileKey(file.id), form: 'native' };
+  if (items === undefined) {
+    const stored = await storedInput(c, deps, input);
+    if (options.dry_run) return await tell(c, deps, task, await countInput(deps, stored));
+    return await create(c, deps, options, async () => stored);
+  }
+  checkItems(task, settings, items);
+  if (options.dry_run) {
+    return await tell(c, deps, task, { items: items.length, first: items.slice(0, MAX_LOOKED_UP) });
+  }
+  return await create(c, deps, options, async ({ inputKey: key }) => {
+    await bucketOf(deps).put(key, items.map((item) => JSON.stringify(item)).join('\n'));
+    return { kind: 'file', key, form: 'native' };
   });
-};
+}
+
+async function storedInput(
+  c: AppContext,
+  deps: Dependencies,
+  input: JobRequest['input'],
+): Promise<JobInput> {
+  if (input !== undefined && 'prefix' in input) return { kind: 'prefix', prefix: input.prefix };
+  const { file } = await uploadedFile(c, deps, input?.file_id ?? '', 'input.file_id');
+  return { kind: 'file', key: fileKey(file.id), form: 'native' };
+}
+
+async function tell(c: AppContext, deps: Dependencies, task: JobTask, counted: CountedItems) {
+  const told = await estimate(deps, task, counted, requestContextOf(c, deps));
+  return c.json(told, 200, { 'cache-control': 'no-store' });
+}
+
+async function countInput(deps: Dependencies, input: JobInput): Promise<CountedItems> {
+  if (input.kind !== 'file') {
+    const detail =
+      'dry_run: what is in a bucket is counted when the job runs: send items or a file.';
+    throw new ApiError('unsupported-parameter', detail, { field: 'dry_run' });
+  }
+  const stored = await bucketOf(deps).get(input.key);
+  return stored === null ? { items: 0, first: [] } : await countLines(stored.body);
+}
 
 /** Stores a body of JSON lines as it comes. */
 async function lines(c: AppContext, deps: Dependencies, { inputKey }: NewJob): Promise<JobInput> {

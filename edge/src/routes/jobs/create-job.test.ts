@@ -1,0 +1,165 @@
+import { MAX_INLINE_ITEMS } from '@blip2/shared/schemas/jobs/request';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
+
+let edge: TestEdge;
+beforeEach(() => {
+  edge = startEdge();
+});
+
+const image = { sha256: 'a'.repeat(64) };
+const create = (body: object) => edge.post('/v1/jobs', body);
+const lines = (query: string, body: string, type = 'application/x-ndjson') =>
+  edge.request(`/v1/jobs?${query}`, { method: 'POST', headers: { 'content-type': type }, body });
+
+describe('a job is refused before anything is stored', () => {
+  it.each([
+    ['no task', { items: [{ image }] }, 'task'],
+    ['a task that is none', { task: 'paint', items: [{ image }] }, 'task'],
+    ['no items', { task: 'caption' }, 'items'],
+    ['an empty list', { task: 'caption', items: [] }, 'items'],
+    ['items twice', { task: 'caption', items: [{ image }], input: { prefix: 'a' } }, 'items'],
+    [
+      'an item without an image',
+      { task: 'caption', items: [{ image }, { id: 'b' }] },
+      'items.1.image',
+    ],
+    [
+      'two images of one item',
+      { task: 'caption', items: [{ image: { ...image, url: 'x' }, extra: 1 }] },
+      'items.0.extra',
+    ],
+    [
+      'one id twice',
+      { task: 'caption', items: [{ id: 'a', image }, { image }, { id: 'a', image }] },
+      'items.2.id',
+    ],
+    [
+      'an id that is another item’s number',
+      { task: 'caption', items: [{ image }, { id: '0', image }] },
+      'items.1.id',
+    ],
+    [
+      'an option out of its range',
+      { task: 'caption', items: [{ image, max_tokens: 0 }] },
+      'items.0.max_tokens',
+    ],
+    [
+      'a setting out of its range',
+      { task: 'caption', settings: { max_tokens: 0 }, items: [{ image }] },
+      'settings.max_tokens',
+    ],
+    [
+      'a setting of another task',
+      { task: 'caption', settings: { texts: ['a'] }, items: [{ image }] },
+      'settings.texts',
+    ],
+    ['no question', { task: 'answer', items: [{ image }] }, 'items.0.question'],
+    [
+      'a stream',
+      { task: 'caption', settings: { stream: true }, items: [{ image }] },
+      'settings.stream',
+    ],
+    ['a file that is none', { task: 'caption', input: { file_id: 'file-1' } }, 'input.file_id'],
+    [
+      'a private webhook',
+      { task: 'caption', items: [{ image }], webhook: { url: 'http://10.0.0.1/' } },
+      'webhook.url',
+    ],
+    [
+      'a secret that is none',
+      {
+        task: 'caption',
+        items: [{ image }],
+        webhook: { url: 'https://a.example/', secrets: ['x'] },
+      },
+      'webhook.secrets.0',
+    ],
+    [
+      'an expiry of a second',
+      { task: 'caption', items: [{ image }], expires_after: 1 },
+      'expires_after',
+    ],
+    [
+      'too many members of metadata',
+      {
+        task: 'caption',
+        items: [{ image }],
+        metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`m${i}`, ''])),
+      },
+      'metadata',
+    ],
+  ])('%s', async (_, body, field) => {
+    const refused = await create(body);
+    const problem = (await refused.json()) as { field: string; detail: string };
+    expect(refused.status, problem.detail).toBeLessThan(500);
+    expect(problem.field, problem.detail).toBe(field);
+  });
+
+  it('more items than a request may have', async () => {
+    const items = Array.from({ length: MAX_INLINE_ITEMS + 1 }, () => ({ image: 'x' }));
+    const refused = await create({ task: 'caption', items });
+    expect(await refused.json()).toMatchObject({ field: 'items' });
+  });
+
+  it.each([
+    ['no task', '', 'task'],
+    [
+      'settings that are wrong',
+      `task=caption&settings=${encodeURIComponent('{"n":0}')}`,
+      'settings.n',
+    ],
+    ['items in the query', 'task=caption&items=x', 'items'],
+  ])('JSON lines with %s', async (_, query, field) => {
+    const refused = await lines(query, '{"image":"x"}\n');
+    expect(await refused.json()).toMatchObject({ status: 400, field });
+  });
+});
+
+describe('dry_run', () => {
+  const METRICS = `blip2_requests_total{kind="generate",outcome="done",execution_provider="cpu"} 40
+blip2_requests_total{kind="generate",outcome="failed",execution_provider="cpu"} 7
+blip2_engine_action_seconds_sum{action="images",execution_provider="cpu"} 3
+blip2_engine_action_seconds_sum{action="step",execution_provider="cpu"} 1
+blip2_num_requests_admitted{execution_provider="cpu"} 2
+`;
+
+  it('tells items, known images and GPU seconds, and what they are based on', async () => {
+    const known = newImage();
+    await edge.post('/v1/captions', { image: { data: base64(known) } });
+    await edge.settled();
+    edge.gpu.script.metrics = METRICS;
+    const items = [
+      { image: { data: base64(known) } },
+      { image: { data: base64(newImage()) } },
+      { image: { url: 'https://images.example.org/a.png' } },
+    ];
+    const told = await create({ task: 'caption', dry_run: true, items });
+    expect(told.status).toBe(200);
+    expect(await told.json()).toEqual({
+      object: 'job.estimate',
+      task: 'caption',
+      items: 3,
+      known_images: 1,
+      gpu_seconds: 0.3,
+      waiting: 2,
+      based_on: { images_looked_up: 2, requests: 40, seconds_per_item: 0.1 },
+    });
+  });
+
+  it('expects nothing of a worker that has served little, or does not answer', async () => {
+    const ask = async () =>
+      (await create({ task: 'caption', dry_run: true, items: [{ image }] })).json();
+    expect(await ask()).toMatchObject({ items: 1, gpu_seconds: null, waiting: 0 });
+    edge.gpu.script.isGone = true;
+    expect(await ask()).toMatchObject({ items: 1, gpu_seconds: null, waiting: null });
+  });
+
+  it('counts the lines of a body, and names the one that is wrong', async () => {
+    const line = JSON.stringify({ image });
+    const told = await lines('task=caption&dry_run=true', `${line}\n\n${line}\n${line}`);
+    expect(await told.json()).toMatchObject({ items: 3, based_on: { images_looked_up: 3 } });
+    const refused = await lines('task=caption&dry_run=true', `${line}\n{"image"\n`);
+    expect(await refused.json()).toMatchObject({ field: 'line 2' });
+  });
+});

@@ -1,0 +1,120 @@
+/** What a job would cost, for `dry_run`: its items are counted, the first of them looked up, and the GPU worker asked how long others took. */
+import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
+import { ApiError } from '@blip2/shared/errors';
+import { imageIdOf } from '@blip2/shared/image-id';
+import { RequestImage } from '@blip2/shared/schemas/image';
+import type { JobEstimate } from '@blip2/shared/schemas/jobs/job';
+import type { JobTask } from '@blip2/shared/schemas/jobs/request';
+import type { Dependencies } from '../../dependencies.ts';
+import { embeddingInstruction } from '../../generation/instruction.ts';
+import { linesOf } from '../../http/json-lines.ts';
+import { sourceFromReference, sourceFromText } from '../../image/image-source.ts';
+import type { RequestContext } from '../../request-context.ts';
+
+type Item = Record<string, unknown>;
+
+/** How many there are, and the first of them, which are looked up. */
+export type CountedItems = { items: number; first: readonly Item[] };
+
+/** Items that are looked up: each is a read of KV. */
+export const MAX_LOOKED_UP = 100;
+/** Characters of one line, and of the lines that are looked up together. */
+const MAX_LINE = 8 * 2 ** 20;
+/** Requests that a mean is made of at least. */
+const MIN_REQUESTS = 20;
+
+/**
+ * Counts JSON lines.
+ * @throws ApiError `invalid-request`, `invalid-json` that names the line
+ */
+export async function countLines(stream: ReadableStream<Uint8Array>): Promise<CountedItems> {
+  let [items, characters] = [0, 0];
+  const first: Item[] = [];
+  for await (const lines of linesOf(stream)) {
+    for (const line of lines) {
+      items++;
+      characters += line.length;
+      if (line.length > MAX_LINE) throw badLine(items, `has more than ${MAX_LINE} characters`);
+      if (first.length < MAX_LOOKED_UP && characters <= MAX_LINE) first.push(parsed(line, items));
+    }
+  }
+  return { items, first };
+}
+
+function parsed(line: string, number: number): Item {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Item;
+  } catch {
+    throw badLine(number, 'is not valid JSON');
+  }
+  throw badLine(number, 'must be an object of JSON');
+}
+
+function badLine(number: number, why: string): ApiError {
+  return new ApiError('invalid-request', `Line ${number} ${why}.`, { field: `line ${number}` });
+}
+
+export async function estimate(
+  deps: Dependencies,
+  task: JobTask,
+  { items, first }: CountedItems,
+  context: RequestContext,
+): Promise<JobEstimate> {
+  const [load, known] = await Promise.all([
+    deps.gpu.load().catch(() => null),
+    knownOf(deps, first, context),
+  ]);
+  const isMeasured = load !== null && load.requests >= MIN_REQUESTS;
+  const seconds = isMeasured ? load.seconds / load.requests : null;
+  return {
+    object: 'job.estimate',
+    task,
+    items,
+    known_images: known.filter((isKnown) => isKnown).length,
+    gpu_seconds: seconds === null ? null : rounded(items * seconds),
+    waiting: load?.waiting ?? null,
+    based_on: {
+      images_looked_up: known.length,
+      requests: load?.requests ?? null,
+      seconds_per_item: seconds === null ? null : rounded(seconds),
+    },
+  };
+}
+
+function rounded(seconds: number): number {
+  return Number(seconds.toPrecision(3));
+}
+
+/** Of each item that names its image by its bytes or its hash, whether its query embeddings are cached. */
+async function knownOf(
+  deps: Dependencies,
+  items: readonly Item[],
+  context: RequestContext,
+): Promise<boolean[]> {
+  const { cache } = deps.stores.query;
+  const instructionIds = embeddingInstruction(deps.models.generate, { kind: 'query' });
+  const known = items.map(async ({ image }) => {
+    const id = await imageIdIn(image);
+    if (id === null) return null;
+    const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
+    return (await cache.lookup(embeddingId, context)).kind !== 'miss';
+  });
+  return (await Promise.all(known)).filter((isKnown) => isKnown !== null);
+}
+
+/** @returns null where only fetching a URL would tell, or it is no image */
+async function imageIdIn(image: unknown): Promise<string | null> {
+  const reference = RequestImage.safeParse(image);
+  if (!reference.success) return null;
+  try {
+    const source =
+      typeof reference.data === 'string'
+        ? sourceFromText(reference.data, 'image')
+        : sourceFromReference(reference.data);
+    if (source.kind === 'url') return null;
+    return source.kind === 'sha256' ? source.sha256 : await imageIdOf(source.bytes);
+  } catch {
+    return null;
+  }
+}
