@@ -1,5 +1,4 @@
 /** What the Worker and the Durable Objects of jobs say to each other: plain values. Times are milliseconds since the epoch. */
-import type { Problem } from '@blip2/shared/errors';
 import type { Outcome } from '../predictions/contract.ts';
 
 export type JobState =
@@ -155,38 +154,16 @@ export type ResultQuery = {
   overGaps: boolean;
 };
 
-/** One entry of what an owner has: a job, a batch or a file. `record` is JSON of whoever put it. */
-export type IndexEntry = {
-  kind: 'job' | 'batch' | 'file';
-  id: string;
-  createdAt: number;
-  record: string;
-};
-
-/** The object of one owner, as it is called from outside. */
-export type JobIndexObject = {
-  put(entry: IndexEntry): Promise<void>;
-  find(kind: IndexEntry['kind'], id: string): Promise<IndexEntry | null>;
-  /** A page, the newest first, behind the entry with this id. @returns null where there is no such entry */
-  list(
-    kind: IndexEntry['kind'],
-    after: string | null,
-    limit: number,
-    order?: 'newest' | 'oldest',
-  ): Promise<{ entries: IndexEntry[]; hasMore: boolean } | null>;
-  remove(kind: IndexEntry['kind'], id: string): Promise<boolean>;
-  count(kind: IndexEntry['kind']): Promise<number>;
-};
-
 /**
- * Sends a job's events to its webhook: filled in by `webhooks.ts`. Called by the job's object, which sets its alarm for the
- * time that `deliver` says.
+ * Events of a job that are sent to its webhook, in the SQLite of the job's object, whose alarm calls `deliver` when `nextAt`
+ * has come.
  */
 export type Outbox = {
-  add(type: string, at: number): void;
-  /** Tries what is due. @returns when something is due next; null for never */
-  deliver(now: number): Promise<number | null>;
+  create(webhook: JobWebhook | undefined): void;
+  /** @param id of the job or batch, as it is shown */
+  add(type: string, id: string): void;
+  /** Tries what is due. */
+  deliver(): Promise<void>;
+  /** When the next try is due; null where there is none. */
+  nextAt(): number | null;
 };
-
-/** What an object says of one item, where it is not as it should be. */
-export type ItemProblem = Problem;
