@@ -15,7 +15,6 @@ const TIMEOUT_MS = 15_000;
 /** Says that there is nobody any more. */
 const GONE = 410;
 
-type Stored = JobWebhook & { id: string };
 type Row = { id: string; type: string; body: string; attempt: number };
 
 export type OutboxServices = Pick<Platform, 'fetch' | 'now'> & {
@@ -32,11 +31,8 @@ export class WebhookOutbox implements Outbox {
     this.#services = services;
   }
 
-  /**
-   * @param webhook none: then no event is sent
-   * @param id of the job or batch, as it is shown
-   */
-  create(webhook: JobWebhook | undefined, id: string): void {
+  /** @param webhook none: then no event is sent */
+  create(webhook: JobWebhook | undefined): void {
     this.#sql.exec(
       'CREATE TABLE IF NOT EXISTS webhook (only INTEGER PRIMARY KEY CHECK (only = 1), record TEXT)',
     );
@@ -47,26 +43,23 @@ export class WebhookOutbox implements Outbox {
       'CREATE TABLE IF NOT EXISTS deliveries (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT)',
     );
     if (webhook === undefined) return;
-    this.#sql.exec(
-      'INSERT OR IGNORE INTO webhook VALUES (1, ?)',
-      JSON.stringify({ ...webhook, id }),
-    );
+    this.#sql.exec('INSERT OR IGNORE INTO webhook VALUES (1, ?)', JSON.stringify(webhook));
   }
 
   /**
    * An event, which is due now. The same type again is the same event; one that nobody asked for is none.
-   * @example outbox.add('batch.completed', Date.now())
+   * @param id of the job or batch, as it is shown
+   * @example outbox.add('batch.completed', 'batch_…')
    */
-  add(type: string, at: number): void {
-    const webhook = this.#webhook();
-    if (!webhook?.events.includes(type)) return;
-    const { id } = webhook;
+  add(type: string, id: string): void {
+    if (!this.#webhook()?.events.includes(type)) return;
+    const now = this.#services.now();
     const event = `evt_${randomHex()}`;
-    const created_at = Math.floor(at / 1000);
+    const created_at = Math.floor(now / 1000);
     const body = JSON.stringify({ id: event, object: 'event', created_at, type, data: { id } });
     this.#sql.exec(
       'INSERT OR IGNORE INTO outbox VALUES (?, ?, ?, 0, ?)',
-      ...[type, event, body, at],
+      ...[type, event, body, now],
     );
   }
 
@@ -76,19 +69,18 @@ export class WebhookOutbox implements Outbox {
     return this.#sql.exec<{ next: number | null }>(sql).one().next;
   }
 
-  /** Tries what is due, and never throws what the other side does. @returns when something is due next; null for never */
-  async deliver(now: number): Promise<number | null> {
+  /** Tries what is due, and never throws what the other side does. */
+  async deliver(): Promise<void> {
     const due = this.#sql
       .exec<Row>(
         'SELECT id, type, body, attempt FROM outbox WHERE next_at <= ? ORDER BY next_at',
-        now,
+        this.#services.now(),
       )
       .toArray();
     for (const row of due) {
       const webhook = this.#webhook();
       if (webhook !== null) await this.#try(webhook, row);
     }
-    return this.nextAt();
   }
 
   /** All tries, in their order. */
@@ -151,7 +143,7 @@ export class WebhookOutbox implements Outbox {
     }
   }
 
-  #webhook(): Stored | null {
+  #webhook(): JobWebhook | null {
     const [row] = this.#sql.exec<{ record: string }>('SELECT record FROM webhook').toArray();
     return row === undefined ? null : JSON.parse(row.record);
   }
