@@ -57,7 +57,7 @@ const OK = { status: 200, error: null, nextAt: null };
 
 describe('an event', () => {
   it('is sent once, in the form and with the signature of Standard Webhooks', () =>
-    withOutbox({}, [], async (outbox, clock, sent) => {
+    withOutbox({}, [], async (outbox, _clock, sent) => {
       outbox.add('job.completed', 'job_1');
       outbox.add('job.completed', 'job_1');
       await outbox.deliver();
@@ -79,7 +79,7 @@ describe('an event', () => {
     }));
 
   it('that nobody asked for is not sent', () =>
-    withOutbox({}, [], async (outbox, clock, sent) => {
+    withOutbox({}, [], async (outbox, _clock, sent) => {
       outbox.add('job.failed', 'job_1');
       expect(outbox.nextAt()).toBeNull();
       await outbox.deliver();
@@ -87,7 +87,7 @@ describe('an event', () => {
     }));
 
   it('is signed by both secrets while one takes the place of the other', () =>
-    withOutbox({ secrets: [second, first] }, [], async (outbox, clock, sent) => {
+    withOutbox({ secrets: [second, first] }, [], async (outbox, _clock, sent) => {
       outbox.add('job.completed', 'job_1');
       await outbox.deliver();
       const [{ headers, body } = {} as Sent] = sent;
@@ -129,7 +129,7 @@ describe('a try that fails', () => {
     }));
 
   it('is one that redirects, where nothing is sent', () =>
-    withOutbox({}, ['redirect'], async (outbox, clock, sent) => {
+    withOutbox({}, ['redirect'], async (outbox, _clock, sent) => {
       outbox.add('job.completed', 'job_1');
       await outbox.deliver();
       expect(sent).toHaveLength(1);
@@ -140,7 +140,7 @@ describe('a try that fails', () => {
     }));
 
   it('is one whose address has become private, which is not called', () =>
-    withOutbox({ url: 'http://169.254.169.254/' }, [], async (outbox, clock, sent) => {
+    withOutbox({ url: 'http://169.254.169.254/' }, [], async (outbox, _clock, sent) => {
       outbox.add('job.completed', 'job_1');
       await outbox.deliver();
       expect(sent).toEqual([]);
@@ -150,7 +150,7 @@ describe('a try that fails', () => {
     }));
 
   it('with 410 is the last one, of all events', () =>
-    withOutbox({}, [410], async (outbox, clock, sent) => {
+    withOutbox({}, [410], async (outbox, _clock, sent) => {
       outbox.add('job.completed', 'job_1');
       outbox.add('job.expired', 'job_1');
       await outbox.deliver();
