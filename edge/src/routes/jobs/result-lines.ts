@@ -2,9 +2,6 @@
 import type { JobResultLine } from '@blip2/shared/schemas/jobs/job';
 import type { ResultLine } from '../../jobs/contract.ts';
 
-/** What clients of OpenAI's API call the ends of items that were not run. */
-const BATCH_CODES = { canceled: 'batch_cancelled', expired: 'batch_expired' } as const;
-
 /** @example jobLine(line) // { id: 'one', cursor: '0:0', status: 200, result: { caption: … }, error: null } */
 export function jobLine(line: ResultLine): JobResultLine {
   const { part, item, custom_id, outcome, status, body } = line;
@@ -20,20 +17,20 @@ export function jobLine(line: ResultLine): JobResultLine {
 
 /** A line of a batch's output file, or of its error file. @param batch its id, without what ids begin with */
 export function batchLine(line: ResultLine, batch: string): object {
-  const { part, item, custom_id, outcome, status, body, error } = line;
+  const { part, item, custom_id, status, body, error } = line;
   const id = `batch_req_${batch.slice(0, 16)}_${part}_${item}`;
   if (status !== null && body !== null) {
     const response = { status_code: status, request_id: id, body };
     return { id, custom_id, response, error: null };
   }
-  const { code, message } = error ?? errorOf(line);
-  const shown = outcome === 'completed' || outcome === 'failed' ? code : BATCH_CODES[outcome];
-  return { id, custom_id, response: null, error: { code: shown, message } };
+  return { id, custom_id, response: null, error: error ?? errorOf(line) };
 }
 
 /** The problem of an item: that of the refusal that its request got, or why there is no reply. */
 function errorOf({ outcome, body, error }: ResultLine): { code: string; message: string } {
-  if (error !== null) return error;
+  // What was not run is called so by clients of OpenAI's API.
+  const isRun = outcome === 'completed' || outcome === 'failed';
+  if (error !== null) return isRun ? error : { code: outcome, message: error.message };
   const { type = '', detail = '' } = (body ?? {}) as { type?: string; detail?: string };
   const slug = type.replace(/^.*\/problems\//, '');
   return { code: slug || outcome, message: detail || `This item was ${outcome}.` };
