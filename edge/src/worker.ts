@@ -3,7 +3,6 @@ import type { Hono } from 'hono';
 import { createApp } from './app.ts';
 import { bundledModels } from './bundled-models.ts';
 import { createDependencies } from './dependencies.ts';
-import { JobIndexBase } from './jobs/job-index.ts';
 import type { Env, Platform } from './platform.ts';
 import { PredictionObject } from './predictions/prediction-object.ts';
 import type { AppEnv } from './routes/app-context.ts';
@@ -18,14 +17,9 @@ const platform = (): Platform => ({
 });
 
 export { IdempotentReplies } from './idempotency/idempotent-replies.ts';
+export { JobIndex } from './jobs/job-index.ts';
 
 let app: Hono<AppEnv> | undefined;
-
-export class JobIndex extends JobIndexBase {
-  protected override job(): never {
-    throw new Error('No jobs are bound.');
-  }
-}
 
 export default {
   fetch(request, env, context) {

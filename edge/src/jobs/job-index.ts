@@ -4,7 +4,8 @@ import { ApiError } from '@blip2/shared/errors';
 import { logError } from '../log.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
-import { newId } from '../predictions/ids.ts';
+import { newId, objectIdOf } from '../predictions/ids.ts';
+import { ENDED, type JobObject } from './contract.ts';
 import { JobFileTable } from './job-file-table.ts';
 import {
   fileKey,
@@ -20,19 +21,11 @@ import {
 } from './job-index-contract.ts';
 import { JobListTable } from './job-list-table.ts';
 
-/** What is asked of a job here. */
-type Job = {
-  /** Whether it has ended, or is none. */
-  hasEnded(): Promise<boolean>;
-  /** Deletes all of it. @returns whether it had ended, and so was deleted */
-  forget(): Promise<boolean>;
-};
-
 const RETRY_MS = 60_000;
 /** Deleted in one go; the rest has its turn at once. */
 const MAX_TOGETHER = 100;
 
-export abstract class JobIndexBase extends DurableObject<Env> implements JobIndexObject {
+export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   readonly #files: JobFileTable;
   readonly #jobs: JobListTable;
   #isPrepared: boolean;
@@ -46,8 +39,6 @@ export abstract class JobIndexBase extends DurableObject<Env> implements JobInde
     this.#isPrepared =
       sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'files'").toArray()[0] !== undefined;
   }
-
-  protected abstract job(id: string): Job;
 
   async reserveFile(): Promise<Outcome<{ id: string }>> {
     this.#prepare();
@@ -126,7 +117,7 @@ export abstract class JobIndexBase extends DurableObject<Env> implements JobInde
       if (files.length > 0) await this.#bucket().delete(files.map(fileKey));
       for (const id of files) this.#files.delete(id);
       for (const id of this.#jobs.expired(now, MAX_TOGETHER)) {
-        if (await this.job(id).forget()) this.#jobs.remove(id);
+        if (await this.#forget(id)) this.#jobs.remove(id);
         else this.#jobs.postpone(id, now + RETRY_MS);
       }
       await this.#wakeLater();
@@ -137,13 +128,31 @@ export abstract class JobIndexBase extends DurableObject<Env> implements JobInde
 
   async #closeEnded(): Promise<void> {
     const open = this.#jobs.open();
-    const ended = await Promise.all(open.map((id) => this.job(id).hasEnded()));
+    const ended = await Promise.all(open.map((id) => this.#hasEnded(id)));
     for (const [index, id] of open.entries()) if (ended[index]) this.#jobs.close(id);
+  }
+
+  /** Whether a job has ended, or is none. */
+  async #hasEnded(id: string): Promise<boolean> {
+    const snapshot = await this.#job(id)?.snapshot(id);
+    return !snapshot || ENDED.has(snapshot.state);
+  }
+
+  /** @returns whether nothing is left of it */
+  async #forget(id: string): Promise<boolean> {
+    const job = this.#job(id);
+    return job === null || (await job.snapshot(id)) === null || (await job.forget(id));
+  }
+
+  #job(id: string): JobObject | null {
+    const { JOBS: jobs } = this.env;
+    const named = jobs && objectIdOf(jobs, id);
+    return jobs && named ? (jobs.get(named) as unknown as JobObject) : null;
   }
 
   #bucket(): R2Bucket {
     const { JOB_FILES: bucket } = this.env;
-    if (bucket !== undefined) return bucket as R2Bucket;
+    if (bucket !== undefined) return bucket;
     throw new Error('No bucket is bound as JOB_FILES.');
   }
 

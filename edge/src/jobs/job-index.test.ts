@@ -1,0 +1,99 @@
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { beforeEach, expect, it, vi } from 'vitest';
+import type { Env } from '../platform.ts';
+import { valueFrom } from '../predictions/contract.ts';
+import type { JobIndex } from './job-index.ts';
+import { fileKey, MAX_FILES, MAX_OPEN_JOBS, MAX_STORED_BYTES } from './job-index-contract.ts';
+
+const { JOB_INDEX, JOB_FILES } = env as unknown as {
+  JOB_INDEX: DurableObjectNamespace<JobIndex>;
+  JOB_FILES: NonNullable<Env['JOB_FILES']>;
+};
+const HOUR_MS = 3_600_000;
+
+let index: DurableObjectStub<JobIndex>;
+beforeEach(() => {
+  index = JOB_INDEX.get(JOB_INDEX.newUniqueId());
+});
+
+async function upload(bytes = 2, storedMs = HOUR_MS): Promise<string> {
+  const { id } = valueFrom(await index.reserveFile());
+  await JOB_FILES.put(fileKey(id), '{}');
+  return valueFrom(await index.putFile({ id, name: 'a.jsonl', bytes }, storedMs)).id;
+}
+
+/** What an alarm does at a later time. */
+async function alarmAt(ms: number): Promise<void> {
+  vi.useFakeTimers({ now: Date.now() + ms, toFake: ['Date'] });
+  try {
+    await runDurableObjectAlarm(index);
+  } finally {
+    vi.useRealTimers();
+  }
+}
+
+it('deletes a file and its bytes when it has expired, and then itself', async () => {
+  const id = await upload();
+  await alarmAt(HOUR_MS / 2);
+  expect(await index.findFile(id)).toMatchObject({ id, bytes: 2 });
+  await alarmAt(HOUR_MS + 1);
+  expect(await index.findFile(id)).toBeNull();
+  expect(await JOB_FILES.head(fileKey(id))).toBeNull();
+  await runInDurableObject(index, async (_, { storage }) => {
+    expect(storage.sql.exec('SELECT name FROM sqlite_master').toArray()).toEqual([]);
+  });
+});
+
+it('deletes what came and was never finished', async () => {
+  const { id } = valueFrom(await index.reserveFile());
+  await JOB_FILES.put(fileKey(id), '{}');
+  expect(await index.findFile(id)).toBeNull();
+  await alarmAt(HOUR_MS + 1);
+  expect(await JOB_FILES.head(fileKey(id))).toBeNull();
+});
+
+it('has room for so many bytes', async () => {
+  await upload(MAX_STORED_BYTES - 5);
+  const { id } = valueFrom(await index.reserveFile());
+  await JOB_FILES.put(fileKey(id), '{}');
+  const refused = await index.putFile({ id, name: 'a', bytes: 6 }, HOUR_MS);
+  expect(refused).toMatchObject({ problem: { type: '/problems/storage-full' } });
+  expect(await JOB_FILES.head(fileKey(id))).toBeNull();
+});
+
+it('has room for so many files', async () => {
+  for (let i = 0; i < MAX_FILES; i++) await index.reserveFile();
+  const refused = await index.reserveFile();
+  expect(refused).toMatchObject({ problem: { type: '/problems/storage-full', status: 429 } });
+});
+
+it('lists jobs of a kind by pages, and forgets those whose time is over', async () => {
+  const add = (id: string, kind: 'job' | 'batch') =>
+    index.addJob({ id, kind, createdAt: 1, deleteAt: Date.now() + HOUR_MS });
+  for (const id of ['a', 'b', 'c']) await add(id, 'job');
+  await add('d', 'batch');
+  const list = (after: string | null) =>
+    index.listJobs('job', { after, limit: 2, oldestFirst: false });
+  const idsOf = (page: Awaited<ReturnType<typeof list>>) => page?.entries.map(({ id }) => id);
+  const first = await list(null);
+  expect([idsOf(first), first?.hasMore]).toEqual([['c', 'b'], true]);
+  const second = await list('b');
+  expect([idsOf(second), second?.hasMore]).toEqual([['a'], false]);
+  expect(await list('nobody')).toBeNull();
+  await alarmAt(HOUR_MS + 1);
+  expect(idsOf(await list(null))).toEqual([]);
+});
+
+it('has so many jobs that have not ended, and counts those that have out when it is full', async () => {
+  const job = (i: number) => ({
+    id: `job ${i}`,
+    kind: 'job' as const,
+    createdAt: 1,
+    deleteAt: Date.now() + HOUR_MS,
+  });
+  // None of these is a job that runs: more than are allowed at a time can be added one after the other.
+  for (let i = 0; i <= MAX_OPEN_JOBS; i++) {
+    expect(await index.addJob(job(i))).toEqual({ value: null });
+  }
+});

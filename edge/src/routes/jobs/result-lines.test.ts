@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { streamOf } from '../../http/stream.ts';
+import type { ResultLine } from '../../jobs/contract.ts';
+import { ranged } from './rendered-lines.ts';
+import { csvHeader, csvRow } from './result-csv.ts';
+import { batchLine, jobLine } from './result-lines.ts';
+
+const done: ResultLine = {
+  part: 0,
+  item: 3,
+  custom_id: 'a',
+  outcome: 'completed',
+  status: 200,
+  body: { caption: 'a "dog", a cat' },
+  error: null,
+};
+const refused: ResultLine = {
+  ...done,
+  outcome: 'failed',
+  status: 400,
+  body: { type: '/problems/invalid-image', detail: 'These bytes are not an image.' },
+};
+const never: ResultLine = {
+  ...done,
+  outcome: 'expired',
+  status: null,
+  body: null,
+  error: { code: 'batch_expired', message: 'Too late.' },
+};
+const gaveUp: ResultLine = {
+  ...never,
+  outcome: 'failed',
+  error: { code: 'gave-up', message: 'Twelve times.' },
+};
+
+describe('a line of a job', () => {
+  it('has a result or an error', () => {
+    expect(jobLine(done)).toEqual({
+      id: 'a',
+      cursor: '0:3',
+      status: 200,
+      result: done.body,
+      error: null,
+    });
+    expect(jobLine(refused)).toMatchObject({
+      status: 400,
+      result: null,
+      error: { code: 'invalid-image', message: 'These bytes are not an image.' },
+    });
+    expect(jobLine(never).error).toEqual({ code: 'expired', message: 'Too late.' });
+    expect(jobLine(gaveUp).error).toEqual({ code: 'gave-up', message: 'Twelve times.' });
+  });
+
+  it('is a row of CSV, quoted where it has to be', () => {
+    expect(csvHeader('caption')).toBe('id,cursor,status,caption,error\r\n');
+    expect(csvRow('caption', jobLine(done))).toBe('a,0:3,200,"a ""dog"", a cat",\r\n');
+    expect(csvRow('caption', jobLine(never))).toBe('a,0:3,,,expired: Too late.\r\n');
+    const scores = jobLine({ ...done, body: { scores: [{ text: 'x', itm: 0.5, itc: 0.1 }] } });
+    expect(csvRow('match', scores)).toBe(
+      'a,0:3,200,"[{""text"":""x"",""itm"":0.5,""itc"":0.1}]",\r\n',
+    );
+  });
+});
+
+it('a line of a batch has the reply, whatever it says, or an error', () => {
+  const batch = 'f'.repeat(96);
+  const id = `batch_req_${'f'.repeat(16)}_0_3`;
+  const response = { status_code: 200, request_id: id, body: done.body };
+  expect(batchLine(done, batch)).toEqual({ id, custom_id: 'a', response, error: null });
+  expect(batchLine(refused, batch)).toMatchObject({ response: { status_code: 400 }, error: null });
+  expect(batchLine(never, batch)).toEqual({
+    id,
+    custom_id: 'a',
+    response: null,
+    error: never.error,
+  });
+});
+
+describe('ranged', () => {
+  const text = 'first line\nsecond line\n';
+  let reads = 0;
+  const lines = () => {
+    reads++;
+    return streamOf(
+      (async function* () {
+        for (const piece of text.match(/.{1,5}/gs) ?? []) yield new TextEncoder().encode(piece);
+      })(),
+    );
+  };
+  const get = (range?: string, tag = 'a') => ranged(lines, { tag, range, headers: {} });
+
+  it.each([
+    ['bytes=0-4', 'first', 'bytes 0-4/23'],
+    ['bytes=11-', 'second line\n', 'bytes 11-22/23'],
+    ['bytes=-5', 'line\n', 'bytes 18-22/23'],
+    ['bytes=20-9999', 'ne\n', 'bytes 20-22/23'],
+  ])('%s', async (range, part, where) => {
+    const reply = await get(range);
+    expect(reply.status).toBe(206);
+    expect(reply.headers.get('content-range')).toBe(where);
+    expect(reply.headers.get('content-length')).toBe(String(part.length));
+    expect(await reply.text()).toBe(part);
+  });
+
+  it.each([undefined, 'bytes=0-1,3-4', 'lines=1-2', 'bytes=-'])('%s gets all', async (range) => {
+    const reply = await get(range);
+    expect(reply.status).toBe(200);
+    expect(await reply.text()).toBe(text);
+  });
+
+  it.each(['bytes=23-', 'bytes=5-4', 'bytes=-0'])('%s is refused', async (range) => {
+    await expect(get(range)).rejects.toMatchObject({ slug: 'range-not-satisfiable' });
+  });
+
+  it('counts the bytes once for all ranges of the same', async () => {
+    await (await get('bytes=0-1', 'b')).text();
+    reads = 0;
+    await (await get('bytes=2-3', 'b')).text();
+    expect(reads).toBe(1);
+  });
+});
