@@ -83,6 +83,6 @@ export function jobsOf({ jobs }: Dependencies): DurableObjectNamespace {
   if (jobs !== undefined) return jobs;
   throw new ApiError(
     'jobs-unavailable',
-    'This deployment runs no jobs: bind the Durable Object classes of wrangler.toml and set JOBS_QUEUE_URL.',
+    'This deployment runs no jobs: the operator has configured no queue for them.',
   );
 }
