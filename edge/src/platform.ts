@@ -22,4 +22,8 @@ export type Env = {
   LIMITS?: CallerObjects;
   IMAGE_NETWORK?: Fetcher;
   IDEMPOTENCY?: DurableObjectNamespace;
+  JOB_INDEX?: DurableObjectNamespace;
+  JOB_FILES?: R2Bucket;
+  JOBS?: DurableObjectNamespace;
+  JOB_PARTS?: DurableObjectNamespace;
 } & Readonly<Record<string, unknown>>;

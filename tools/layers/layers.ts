@@ -58,6 +58,7 @@ const LAYERS: readonly Layer[] = [
       'edge/src/image/',
       'edge/src/http/',
       'edge/src/idempotency/',
+      'edge/src/jobs/',
       'edge/src/dependencies.ts',
     ],
     ['edge ground', 'edge config', 'shared'],
