@@ -14,6 +14,7 @@ import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
 import { type AppContext, type AppEnv, clientIn, senderOf } from './routes/app-context.ts';
 import { allowEveryOrigin } from './routes/cors.ts';
+import { addJobRoutes } from './routes/internal/job-routes.ts';
 import { takesIdempotencyKey } from './routes/openapi/problems.ts';
 import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
@@ -67,6 +68,7 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
       return await handler(c, deps);
     });
   }
+  addJobRoutes(app, deps);
   app.notFound((c) => errorResponse(c, new ApiError('not-found', nothingAt(c.req.path))));
   app.onError((thrown, c) => problemReply(c, ApiError.from(thrown)));
   return app;

@@ -6,6 +6,7 @@ import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embeddin
 import { ReplyCache } from './generation/reply-cache.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
 import type { IdempotentReplies } from './idempotency/idempotent-replies.ts';
+import type { ImageResolver } from './image/image-input.ts';
 import type { Access } from './keys/authenticate.ts';
 import { KeyStore } from './keys/key-store.ts';
 import { Namespaces } from './keys/namespaces.ts';
@@ -17,6 +18,8 @@ import type { Env, Platform } from './platform.ts';
 export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   /** Fetches from the hosts of image URLs. */
   fetch: Platform['fetch'];
+  /** Resolves images in another way than by their bytes and URLs: where a request is only tried (`jobs/rehearsal.ts`). */
+  images?: ImageResolver;
   config: Config;
   models: ServedModels;
   kv: KVNamespace;
@@ -32,10 +35,11 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   replyCache: ReplyCache;
   /** Objects of `JobIndex`, one for each owner of files and jobs; absent where none are bound. */
   jobIndex: DurableObjectNamespace | undefined;
-  /** Objects of `Job`, one for each job; absent where none run. */
-  jobs: DurableObjectNamespace | undefined;
   /** Files, and lines and results of jobs. */
   jobFiles: R2Bucket | undefined;
+  /** Objects of `JobBase` and of `JobPartBase`; absent where they are not bound, or there is no queue. */
+  jobs: DurableObjectNamespace | undefined;
+  jobParts: DurableObjectNamespace | undefined;
   /** Replies by `Idempotency-Key`; undefined where none are stored. */
   idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
 };
@@ -92,8 +96,8 @@ export function createDependencies(
     replies: new ReplyMemory(caches),
     predictions: env.PREDICTIONS,
     jobIndex: env.JOB_INDEX,
-    jobs: env.JOBS,
     jobFiles: env.JOB_FILES,
+    ...jobsOf(env, config),
     replyCache: new ReplyCache({
       ...caches,
       ttlSeconds: config.replyTtlHours * HOUR_SECONDS,
@@ -104,6 +108,18 @@ export function createDependencies(
     now,
     randomSeed,
   };
+}
+
+/** All that runs jobs, or nothing. */
+function jobsOf(env: Env, config: Config): Pick<Dependencies, 'jobs' | 'jobParts'> {
+  const { JOBS: jobs, JOB_PARTS: jobParts, JOB_FILES: bucket } = env;
+  const isComplete =
+    jobs &&
+    jobParts &&
+    bucket &&
+    config.jobsQueueUrl !== undefined &&
+    config.jobsSecrets.length > 0;
+  return isComplete ? { jobs, jobParts } : { jobs: undefined, jobParts: undefined };
 }
 
 /** @throws ApiError `no-retrieval-model` for `itc` where no retrieval model is served */

@@ -23,6 +23,7 @@ export type Env = {
   IMAGE_NETWORK?: Fetcher;
   IDEMPOTENCY?: DurableObjectNamespace;
   JOB_INDEX?: DurableObjectNamespace;
-  JOBS?: DurableObjectNamespace;
   JOB_FILES?: R2Bucket;
+  JOBS?: DurableObjectNamespace;
+  JOB_PARTS?: DurableObjectNamespace;
 } & Readonly<Record<string, unknown>>;

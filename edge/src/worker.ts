@@ -2,7 +2,10 @@
 import type { Hono } from 'hono';
 import { createApp } from './app.ts';
 import { bundledModels } from './bundled-models.ts';
-import { createDependencies } from './dependencies.ts';
+import { createDependencies, type Dependencies } from './dependencies.ts';
+import { JobBase } from './jobs/job.ts';
+import { JobPartBase } from './jobs/job-part.ts';
+import { WebhookOutbox } from './jobs/webhooks/webhook-outbox.ts';
 import type { Env, Platform } from './platform.ts';
 import { PredictionObject } from './predictions/prediction-object.ts';
 import type { AppEnv } from './routes/app-context.ts';
@@ -27,6 +30,27 @@ export default {
     return app.fetch(request, env, context);
   },
 } satisfies ExportedHandler<Env>;
+
+export class Job extends JobBase {
+  protected override dependencies() {
+    return createDependencies(this.env, bundledModels, platform());
+  }
+
+  protected override outbox({ sql }: DurableObjectStorage, { config, fetch, now }: Dependencies) {
+    const { allowPrivateImageUrls: allowPrivate, imageUserAgent: userAgent } = config;
+    return new WebhookOutbox(sql, { allowPrivate, fetch, now, userAgent });
+  }
+}
+
+export class JobPart extends JobPartBase {
+  protected override dependencies() {
+    return createDependencies(this.env, bundledModels, platform());
+  }
+
+  protected override createApp(deps: Dependencies) {
+    return createApp(deps);
+  }
+}
 
 export class Predictions extends PredictionObject {
   protected override dependencies() {

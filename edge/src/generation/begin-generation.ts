@@ -34,7 +34,10 @@ export type BegunGeneration = {
  * (await wholeOf(deltas)).text; // 'a dog'
  */
 export async function beginGeneration(
-  deps: Pick<Dependencies, 'config' | 'fetch' | 'gpu' | 'models' | 'now' | 'replyCache' | 'stores'>,
+  deps: Pick<
+    Dependencies,
+    'config' | 'fetch' | 'gpu' | 'images' | 'models' | 'now' | 'replyCache' | 'stores'
+  >,
   { source, prompt }: { source: ImageSource; prompt: Prompt },
   context: RequestContext,
 ): Promise<BegunGeneration> {

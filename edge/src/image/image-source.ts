@@ -1,21 +1,15 @@
 /** From the source that a request names to an image: its id and, unless only that was sent, its bytes. */
 import { ApiError } from '@blip2/shared/errors';
 import { checkImage } from '@blip2/shared/image-format';
-import { type ImageId, imageIdOf } from '@blip2/shared/image-id';
+import { imageIdOf } from '@blip2/shared/image-id';
 import type { ImageReference } from '@blip2/shared/schemas/image';
 import type { Dependencies } from '../dependencies.ts';
 import type { RequestContext } from '../request-context.ts';
 import { fetchImage } from './fetch-image.ts';
 import { decodeImageData, isDataUrl } from './image-data.ts';
+import type { ImageInput, ImageSource } from './image-input.ts';
 
-/** How a request names its image. */
-export type ImageSource =
-  | { kind: 'bytes'; bytes: Uint8Array<ArrayBuffer> }
-  | { kind: 'url'; url: string }
-  | { kind: 'sha256'; sha256: string };
-
-/** An image as it is carried along: `bytes`, as they were sent, are absent when the client sent only the hash. */
-export type ImageInput = { id: ImageId; bytes?: Uint8Array<ArrayBuffer> };
+export type { ImageInput, ImageSource } from './image-input.ts';
 
 /**
  * @example sourceFromReference({ url: 'https://example.com/a.png' }) // { kind: 'url', url: 'https://…' }
@@ -68,10 +62,12 @@ function sourceFromUrl(url: string, field: string): ImageSource {
 
 /** Fetches a URL, refuses bytes that are no image, and computes the image id. @throws ApiError */
 export async function resolveImage(
-  { config, fetch }: Pick<Dependencies, 'config' | 'fetch'>,
+  { config, fetch, images }: Pick<Dependencies, 'config' | 'fetch' | 'images'>,
   source: ImageSource,
-  { client = '', signal }: RequestContext,
+  context: RequestContext,
 ): Promise<ImageInput> {
+  if (images !== undefined) return await images(source, context);
+  const { client = '', signal } = context;
   if (source.kind === 'sha256') return { id: source.sha256 };
   const maxBytes = config.maxImageBytes;
   let bytes: Uint8Array<ArrayBuffer>;

@@ -1,4 +1,6 @@
 /** What the Worker and the Durable Objects of jobs say to each other: plain values. Times are milliseconds since the epoch. */
+import type { Problem } from '@blip2/shared/errors';
+import type { CommitReply, CommitRequest } from '@blip2/shared/jobs/commit';
 import type { Outcome } from '../predictions/contract.ts';
 
 export type JobState =
@@ -80,6 +82,14 @@ export type BatchLine = {
 
 export type JobCounts = { total: number; completed: number; failed: number; canceled: number };
 
+/** What is shown of ids. */
+export const ID_PREFIXES = { job: 'job_', batch: 'batch_' } as const;
+
+/** Where the objects of a job are in the bucket: all of them begin so. */
+export function jobPrefix(owner: string, job: string): string {
+  return `${owner}/jobs/${job}/`;
+}
+
 /** Why a job failed before anything ran; `line` counts from 1. */
 export type LineError = {
   line: number | null;
@@ -127,6 +137,79 @@ export type JobObject = {
   deliveries(id: string): Promise<WebhookDelivery[]>;
 };
 
+/** What a part of a job is about. */
+export type PartOrder = Pick<
+  JobOrder,
+  'owner' | 'client' | 'namespace' | 'cacheEmbeddings' | 'expiresAt'
+> & {
+  job: string;
+  part: number;
+  items: number;
+};
+
+/** How far a part is. Its counts only grow. */
+export type PartReport = {
+  part: number;
+  completed: number;
+  failed: number;
+  canceled: number;
+  usage: JobUsage;
+  /** Seconds that engines spent on it. */
+  seconds: number;
+  isSealed: boolean;
+};
+
+/** What is to become of the parts of a job: `gone` means that there is no such job any more. */
+export type PartFate = 'runs' | 'canceled' | 'expired' | 'gone';
+
+/** The object of a job as its parts call it. */
+export type ReportingJob = { report(report: PartReport): Promise<PartFate> };
+
+/** What the GPU worker reads for an item. */
+export type SourceOfItem =
+  /** It has ended. */
+  | { kind: 'ended' }
+  | { kind: 'url'; url: string; client: string }
+  /** Key of an object in the bucket. */
+  | { kind: 'stored'; key: string }
+  | { kind: 'embeddings'; namespace: string; sha256: string; instructionIds?: number[] };
+
+/** A piece of the results of a part: lines of JSON as they are stored. */
+export type PartPage =
+  | { kind: 'sealed' }
+  /** @property next the item to go on with; null where the lines end here: at the end, or before one that has not ended */
+  | { kind: 'lines'; lines: string[]; next: number | null; isWhole: boolean };
+
+/** The object of one part, as it is called from outside. */
+export type JobPartObject = {
+  /** Begins; again does nothing. */
+  start(order: PartOrder): Promise<void>;
+  /** Ends what has not ended. */
+  end(fate: Exclude<PartFate, 'runs'>): Promise<void>;
+  /** @returns null where there is no such part */
+  commit(request: CommitRequest): Promise<CommitReply | null>;
+  source(item: number): Promise<SourceOfItem>;
+  /** Why a source cannot be had. @returns whether the item has ended so; else it is worth another try */
+  sourceFailed(item: number, problem: Problem): Promise<boolean>;
+  page(from: number, overGaps: boolean): Promise<PartPage>;
+  /** @returns null where it was never started */
+  report(): Promise<PartReport | null>;
+  forget(): Promise<void>;
+};
+
+/** Keys of a part in the bucket: its lines, and its results in their order. */
+export function partKey(
+  { owner, job, part }: Pick<PartOrder, 'owner' | 'job' | 'part'>,
+  what: 'in' | 'out',
+): string {
+  return `${jobPrefix(owner, job)}${what}/${String(part).padStart(5, '0')}.jsonl`;
+}
+
+/** Key of an image that was in an item. */
+export function imageKey(owner: string, job: string, sha256: string): string {
+  return `${jobPrefix(owner, job)}images/${sha256}`;
+}
+
 /** A place in the results: the first line to read. */
 export type ResultCursor = { part: number; item: number };
 
@@ -166,4 +249,6 @@ export type Outbox = {
   deliver(): Promise<void>;
   /** When the next try is due; null where there is none. */
   nextAt(): number | null;
+  /** All tries, in their order. */
+  log(): WebhookDelivery[];
 };

@@ -1,10 +1,51 @@
-/** Results of a job, from its parts. */
-import type { Dependencies } from '../dependencies.ts';
-import type { JobSnapshot, ResultLine, ResultQuery } from './contract.ts';
+/** Lines of results: how one is written, and how those of a job are read in the order of its items. */
+import type { BatchLine, JobUsage, ResultLine } from './contract.ts';
+import type { EndedItem, Outcome } from './part-table.ts';
+import type { ItemReply } from './rehearsal.ts';
 
-export async function* readResultLines(
-  _deps: Dependencies,
-  _id: string,
-  _snapshot: JobSnapshot,
-  _query: ResultQuery,
-): AsyncGenerator<ResultLine, void, undefined> {}
+type Place = { part: number; item: number };
+
+/** The result of an item that has a reply. */
+export function repliedItem(
+  { part, item }: Place,
+  { custom_id }: Pick<BatchLine, 'custom_id'>,
+  { status, body }: ItemReply,
+  sha256?: string,
+): EndedItem {
+  const outcome = status < 400 ? 'completed' : 'failed';
+  const line = { part, item, custom_id, outcome, status, body, error: null } as const;
+  return endedItem({ ...line, ...(sha256 !== undefined && { sha256 }) }, usageOf(body));
+}
+
+/** The result of an item that has no reply. */
+export function unrepliedItem(
+  { part, item }: Place,
+  { custom_id }: Pick<BatchLine, 'custom_id'>,
+  outcome: Exclude<Outcome, 'completed'>,
+  error: { code: string; message: string },
+): EndedItem {
+  return endedItem({ part, item, custom_id, outcome, status: null, body: null, error }, null);
+}
+
+function endedItem(result: ResultLine, usage: JobUsage | null): EndedItem {
+  return { item: result.item, outcome: result.outcome, line: JSON.stringify(result), usage };
+}
+
+/** Tokens of a reply, as our routes and those of OpenAI's call them. */
+function usageOf(body: unknown): JobUsage | null {
+  if (typeof body !== 'object' || body === null || !('usage' in body)) return null;
+  const { usage } = body;
+  if (typeof usage !== 'object' || usage === null) return null;
+  const counts = usage as Record<string, unknown>;
+  const count = (value: unknown) => (typeof value === 'number' ? value : 0);
+  return {
+    prompt_tokens: count(counts.prompt_tokens ?? counts.input_tokens),
+    completion_tokens: count(counts.completion_tokens ?? counts.output_tokens),
+  };
+}
+
+/** Why an item that was never run has ended. */
+export const NEVER_RUN = {
+  canceled: { code: 'batch_cancelled', message: 'The job was canceled before this item was run.' },
+  expired: { code: 'batch_expired', message: 'This item could not be run before the job expired.' },
+} as const;

@@ -39,7 +39,7 @@ const RETRY_AFTER_S = 1;
 
 type Deps = Pick<
   Dependencies,
-  'config' | 'fetch' | 'gpu' | 'limiter' | 'models' | 'now' | 'replyCache' | 'stores'
+  'config' | 'fetch' | 'gpu' | 'images' | 'limiter' | 'models' | 'now' | 'replyCache' | 'stores'
 >;
 
 export abstract class PredictionObject extends DurableObject<Env> implements Predictions {

@@ -132,6 +132,21 @@ export function bearerToken(): Kind<string> {
   };
 }
 
+/** Secrets that are keys of an HMAC, with commas between them. */
+export function secrets(): Kind<readonly string[]> {
+  const split = (value: string) => value.split(',').map((secret) => secret.trim());
+  const each = z.string().check(z.minLength(32), z.maxLength(256));
+  return {
+    schema: z.pipe(
+      z.pipe(z.string(), z.transform(split)),
+      z.array(each).check(z.minLength(1), z.maxLength(2)),
+    ),
+    allowed: 'one secret or two, with a comma between them, of 32 to 256 characters each',
+    placeholder: 'SECRET',
+    format: (value) => value.join(','),
+  };
+}
+
 /** What an HTTP header can carry. */
 export function headerText(placeholder: string): Kind<string> {
   return {

@@ -1,10 +1,10 @@
 /** The files that a batch wrote: nothing is stored for them, their lines are rendered from its results. */
 import type { OpenAiFile } from '@blip2/shared/schemas/openai/files';
 import type { Dependencies } from '../../dependencies.ts';
-import { ENDED, type JobSnapshot } from '../../jobs/contract.ts';
+import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
 import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import type { AppContext } from '../../routes/app-context.ts';
-import { findJob, PREFIXES } from '../../routes/jobs/job-access.ts';
+import { findJob } from '../../routes/jobs/job-access.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
 import { lengthOf, type RenderedLines, rendered } from '../../routes/jobs/rendered-lines.ts';
 import { batchLine } from '../../routes/jobs/result-lines.ts';
@@ -32,10 +32,10 @@ export async function findBatchFile(
 ): Promise<BatchFile | null> {
   const [, batch, kind] = FORM.exec(shownId) ?? [];
   if (batch === undefined) return null;
-  const found = await findJob(c, deps, 'batch', `${PREFIXES.batch}${batch}`);
+  const found = await findJob(c, deps, 'batch', `${ID_PREFIXES.batch}${batch}`);
   if (found === null || !ENDED.has(found.snapshot.state) || found.snapshot.parts === 0) return null;
   const { snapshot } = found;
-  const lines = rendered(deps, batch, snapshot, {
+  const lines = rendered(deps, snapshot, {
     from: null,
     which: kind === 'output' ? 'completed' : 'failed',
     overGaps: true,
@@ -60,7 +60,7 @@ export async function shownBatchFile({
     bytes: await lengthOf(lines, shownId),
     created_at: inSeconds(endedAt),
     expires_at: inSeconds(order.expiresAt + JOB_STORED_MS),
-    filename: `${PREFIXES.batch}${id}_${kind}.jsonl`,
+    filename: `${ID_PREFIXES.batch}${id}_${kind}.jsonl`,
     purpose: 'batch_output',
     status: 'processed',
   };

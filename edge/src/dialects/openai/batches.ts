@@ -4,10 +4,10 @@ import { type Batch, type BatchList, BatchRequest } from '@blip2/shared/schemas/
 import { readQuery } from '../../http/read-query.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
-import { ENDED, type JobSnapshot } from '../../jobs/contract.ts';
+import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
 import { fileKey } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf } from '../../routes/app-context.ts';
-import { jobOf, listJobs, PREFIXES } from '../../routes/jobs/job-access.ts';
+import { jobOf, listJobs } from '../../routes/jobs/job-access.ts';
 import { openJob } from '../../routes/jobs/open-job.ts';
 import { ownerOf } from '../../routes/jobs/owner.ts';
 import { shownTimes, shownUsage, shownWebhook } from '../../routes/jobs/present.ts';
@@ -73,7 +73,7 @@ function shownBatch(snapshot: JobSnapshot, secret?: string): Batch {
   const isOver = ENDED.has(state);
   const failed = counts.failed + counts.canceled;
   return {
-    id: `${PREFIXES.batch}${id}`,
+    id: `${ID_PREFIXES.batch}${id}`,
     object: 'batch',
     endpoint: order.url as Batch['endpoint'],
     errors: errors.length === 0 ? null : { object: 'list', data: errors },

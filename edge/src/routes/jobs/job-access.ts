@@ -1,14 +1,11 @@
 /** Finds the job, or the batch, that a request names: those of others are not found. */
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
-import type { JobObject, JobSnapshot } from '../../jobs/contract.ts';
+import { ID_PREFIXES, type JobObject, type JobSnapshot } from '../../jobs/contract.ts';
 import type { IndexPage, JobKind, PageOrder } from '../../jobs/job-index-contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import type { AppContext } from '../app-context.ts';
 import { isFor, mayList, ownerOf } from './owner.ts';
-
-/** What ids of each kind begin with. */
-export const PREFIXES = { job: 'job_', batch: 'batch_' } as const satisfies Record<JobKind, string>;
 
 export type FoundJob = { id: string; job: JobObject; snapshot: JobSnapshot };
 
@@ -32,7 +29,7 @@ export async function findJob(
   kind: JobKind,
   shownId: string,
 ): Promise<FoundJob | null> {
-  const prefix = PREFIXES[kind];
+  const prefix = ID_PREFIXES[kind];
   const id = shownId.startsWith(prefix) ? shownId.slice(prefix.length) : '';
   const named = objectIdOf(jobsOf(deps), id);
   if (named === null) return null;
@@ -52,7 +49,7 @@ export async function listJobs(
   const namespace = jobsOf(deps);
   const owner = ownerOf(c, deps);
   const page: PageOrder = {
-    after: after?.replace(PREFIXES[kind], '') ?? null,
+    after: after?.replace(ID_PREFIXES[kind], '') ?? null,
     limit,
     oldestFirst: false,
   };
@@ -80,9 +77,15 @@ export function jobAt(deps: Dependencies, id: DurableObjectId): JobObject {
 
 /** @throws ApiError `jobs-unavailable` */
 export function jobsOf({ jobs }: Dependencies): DurableObjectNamespace {
-  if (jobs !== undefined) return jobs;
-  throw new ApiError(
-    'jobs-unavailable',
-    'This deployment runs no jobs: the operator has configured no queue for them.',
-  );
+  return jobs ?? unavailable();
+}
+
+/** @throws ApiError `jobs-unavailable` */
+export function jobPartsOf({ jobParts }: Dependencies): DurableObjectNamespace {
+  return jobParts ?? unavailable();
+}
+
+function unavailable(): never {
+  const detail = 'This deployment runs no jobs: the operator has configured no queue for them.';
+  throw new ApiError('jobs-unavailable', detail);
 }

@@ -1,6 +1,6 @@
 /** Opens a job: a place among those of its owner, its input in the bucket, and the object that runs it. */
 import type { Dependencies } from '../../dependencies.ts';
-import type { JobInput, JobOrder, JobSnapshot } from '../../jobs/contract.ts';
+import { type JobInput, type JobOrder, type JobSnapshot, jobPrefix } from '../../jobs/contract.ts';
 import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { newId } from '../../predictions/ids.ts';
@@ -24,7 +24,7 @@ export async function openJob(
 ): Promise<JobSnapshot> {
   const object = jobsOf(deps).newUniqueId();
   const id = newId(object);
-  const inputKey = `${owner.id}/jobs/${id}/input.jsonl`;
+  const inputKey = `${jobPrefix(owner.id, id)}input.jsonl`;
   const deleteAt = order.expiresAt + storedMs;
   valueFrom(await owner.index.addJob({ id, kind: order.kind, createdAt: deps.now(), deleteAt }));
   try {

@@ -1,8 +1,7 @@
 /** A job as clients see it. */
 import type { Job, JobDeliveryList } from '@blip2/shared/schemas/jobs/job';
 import { type JobTask, ROUTE_OF_TASK } from '@blip2/shared/schemas/jobs/request';
-import type { JobSnapshot, WebhookDelivery } from '../../jobs/contract.ts';
-import { PREFIXES } from './job-access.ts';
+import { ID_PREFIXES, type JobSnapshot, type WebhookDelivery } from '../../jobs/contract.ts';
 
 export function inSeconds(ms: number): number {
   return Math.floor(ms / 1000);
@@ -38,7 +37,7 @@ export function shownJob(snapshot: JobSnapshot, secret?: string): Job {
   const left = counts.total - counts.completed - counts.failed - counts.canceled;
   const isKnown = state === 'in_progress' && ratePerSecond !== null && ratePerSecond > 0;
   return {
-    id: `${PREFIXES.job}${id}`,
+    id: `${ID_PREFIXES.job}${id}`,
     object: 'job',
     task: taskOf(order.url),
     status: state,
@@ -49,7 +48,7 @@ export function shownJob(snapshot: JobSnapshot, secret?: string): Job {
     ...shownTimes(snapshot),
     usage: shownUsage(snapshot),
     metadata: order.metadata,
-    retry_of: order.input.kind === 'failed-of' ? `${PREFIXES.job}${order.input.job}` : null,
+    retry_of: order.input.kind === 'failed-of' ? `${ID_PREFIXES.job}${order.input.job}` : null,
     webhook: shownWebhook(snapshot, secret),
   };
 }

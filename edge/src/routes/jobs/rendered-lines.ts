@@ -7,7 +7,9 @@ import { LRUCache } from 'lru-cache';
 import type { Dependencies } from '../../dependencies.ts';
 import { streamOf } from '../../http/stream.ts';
 import type { JobSnapshot, ResultLine, ResultQuery } from '../../jobs/contract.ts';
-import { readResultLines } from '../../jobs/results.ts';
+import { readResults } from '../../jobs/read-results.ts';
+import { jobPartsOf } from './job-access.ts';
+import { bucketOf } from './owner.ts';
 
 export type Rendering = ResultQuery & {
   /** What stands before all lines. */
@@ -23,16 +25,16 @@ const TOGETHER = 2 ** 16;
 
 export function rendered(
   deps: Dependencies,
-  id: string,
   snapshot: JobSnapshot,
   { head, write, ...query }: Rendering,
 ): RenderedLines {
+  const stores = { parts: jobPartsOf(deps), bucket: bucketOf(deps) };
   return () =>
     streamOf(
       (async function* () {
         const encoder = new TextEncoder();
         let text = head;
-        for await (const line of readResultLines(deps, id, snapshot, query)) {
+        for await (const line of readResults(stores, snapshot, query)) {
           text += write(line);
           if (text.length < TOGETHER) continue;
           yield encoder.encode(text);

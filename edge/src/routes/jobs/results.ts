@@ -26,7 +26,7 @@ export const readResults: Handler = async (c, deps) => {
   expectResults(snapshot);
   const isEnded = ENDED.has(snapshot.state);
   const { status: which = 'all', cursor } = query;
-  const lines = rendered(deps, id, snapshot, {
+  const lines = rendered(deps, snapshot, {
     from: cursor === undefined ? null : behind(cursor),
     which,
     overGaps: isEnded || (query.gaps ?? false),

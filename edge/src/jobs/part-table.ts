@@ -1,0 +1,265 @@
+/** The items of a part in its object's SQLite: those that are open, and the results of those that have ended. */
+
+import type { JobUsage, PartOrder } from './contract.ts';
+import type { ItemWork } from './item-source.ts';
+
+/** An item that waits for a GPU worker. */
+export type OpenItem = {
+  item: number;
+  /** `BatchLine` as JSON. */
+  line: string;
+  work: ItemWork;
+  /** When its message was sent, milliseconds since the epoch; 0 for never. */
+  sentAt: number;
+  sends: number;
+};
+
+export type Outcome = 'completed' | 'failed' | 'canceled' | 'expired';
+
+/** An item that has ended. `line` is a `ResultLine` as JSON. */
+export type EndedItem = { item: number; outcome: Outcome; line: string; usage: JobUsage | null };
+
+export type Tally = {
+  completed: number;
+  failed: number;
+  canceled: number;
+  promptTokens: number;
+  completionTokens: number;
+  seconds: number;
+};
+
+/** Where reading of the part's lines has come to. */
+export type Place = { offset: number; item: number };
+
+export type PartState = {
+  order: PartOrder;
+  place: Place;
+  tally: Tally;
+  /** How what has not ended is to end; null where it runs. */
+  ending: 'canceled' | 'expired' | null;
+  isSealed: boolean;
+  /** How often the next item could not be tried. */
+  failures: number;
+};
+
+type StateRow = { record: string };
+type OpenRow = { i: number; line: string; work: string; sent_at: number; sends: number };
+
+const NOTHING: Tally = {
+  completed: 0,
+  failed: 0,
+  canceled: 0,
+  promptTokens: 0,
+  completionTokens: 0,
+  seconds: 0,
+};
+
+export class PartTable {
+  readonly #storage: DurableObjectStorage;
+  #state: PartState | null;
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage;
+    const { sql } = storage;
+    const sqlOfTable = "SELECT 1 FROM sqlite_master WHERE name = 'state'";
+    const [row] =
+      sql.exec(sqlOfTable).toArray()[0] === undefined
+        ? []
+        : sql.exec<StateRow>('SELECT record FROM state').toArray();
+    this.#state = row === undefined ? null : JSON.parse(row.record);
+  }
+
+  /** Null before it was begun. */
+  get state(): Readonly<PartState> | null {
+    return this.#state;
+  }
+
+  begin(order: PartOrder): void {
+    const { sql } = this.#storage;
+    this.#atomically(() => {
+      sql.exec('CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), record TEXT)');
+      sql.exec('CREATE TABLE result (i INTEGER PRIMARY KEY, outcome TEXT, line TEXT)');
+      sql.exec(
+        'CREATE TABLE open (i INTEGER PRIMARY KEY, line TEXT, work TEXT, sent_at INTEGER, sends INTEGER)',
+      );
+      const state = {
+        order,
+        place: { offset: 0, item: 0 },
+        tally: { ...NOTHING },
+        ending: null,
+        isSealed: false,
+        failures: 0,
+      };
+      sql.exec('INSERT INTO state VALUES (1, ?)', JSON.stringify(state));
+      this.#state = state;
+    });
+  }
+
+  /** All of it happens, or nothing. */
+  update(change: Partial<Omit<PartState, 'order' | 'tally'>>): void {
+    const state = this.#required();
+    this.#write({ ...state, ...change });
+  }
+
+  /**
+   * Items that were read: those that wait, and those that have ended already, and where reading goes on.
+   * @returns false where another has read them meanwhile
+   */
+  read(
+    from: Place,
+    to: Place,
+    open: readonly Omit<OpenItem, 'sends' | 'sentAt'>[],
+    ended: readonly EndedItem[],
+  ): boolean {
+    const { place } = this.#required();
+    if (place.item !== from.item) return false;
+    this.#atomically(() => {
+      for (const { item, line, work } of open) {
+        this.#storage.sql.exec(
+          'INSERT INTO open VALUES (?, ?, ?, 0, 0)',
+          ...[item, line, JSON.stringify(work)],
+        );
+      }
+      this.#insert(ended);
+      this.update({ place: to, failures: 0 });
+    });
+    return true;
+  }
+
+  /** Stores results: the first of an item counts. @returns how many were the first */
+  end(ended: readonly EndedItem[], seconds = 0): number {
+    return this.#atomically(() => {
+      const fresh = this.#insert(ended);
+      if (seconds > 0) {
+        const state = this.#required();
+        const tally = { ...state.tally, seconds: state.tally.seconds + seconds };
+        this.#write({ ...state, tally });
+      }
+      return fresh;
+    });
+  }
+
+  #insert(ended: readonly EndedItem[]): number {
+    const { sql } = this.#storage;
+    const state = this.#required();
+    const tally = { ...state.tally };
+    let fresh = 0;
+    for (const { item, outcome, line, usage } of ended) {
+      const inserted = sql
+        .exec(
+          'INSERT INTO result VALUES (?, ?, ?) ON CONFLICT (i) DO NOTHING RETURNING i',
+          ...[item, outcome, line],
+        )
+        .toArray();
+      sql.exec('DELETE FROM open WHERE i = ?', item);
+      if (inserted.length === 0) continue;
+      fresh++;
+      tally[outcome === 'expired' ? 'canceled' : outcome]++;
+      tally.promptTokens += usage?.prompt_tokens ?? 0;
+      tally.completionTokens += usage?.completion_tokens ?? 0;
+    }
+    if (fresh > 0) this.#write({ ...state, tally });
+    return fresh;
+  }
+
+  openItem(item: number): OpenItem | null {
+    if (this.#state === null || this.#state.isSealed) return null;
+    const [row] = this.#storage.sql.exec<OpenRow>('SELECT * FROM open WHERE i = ?', item).toArray();
+    return row === undefined ? null : openItemOf(row);
+  }
+
+  openCount(): number {
+    if (this.#state === null || this.#state.isSealed) return 0;
+    return this.#storage.sql.exec<{ n: number }>('SELECT COUNT(*) AS n FROM open').one().n;
+  }
+
+  /** Items whose messages are to be sent: those that never were, or so long ago that they may be lost. */
+  unsent(now: number, resendMs: number, limit: number): OpenItem[] {
+    return this.#storage.sql
+      .exec<OpenRow>(
+        'SELECT * FROM open WHERE sent_at = 0 OR sent_at + ? * (1 << MIN(MAX(sends - 1, 0), 10)) <= ? ORDER BY i LIMIT ?',
+        ...[resendMs, now, limit],
+      )
+      .toArray()
+      .map(openItemOf);
+  }
+
+  /** When the next message counts as lost; null where none is under way. */
+  resendAt(resendMs: number): number | null {
+    const sql =
+      'SELECT MIN(sent_at + ? * (1 << MIN(MAX(sends - 1, 0), 10))) AS at FROM open WHERE sent_at > 0';
+    return this.#storage.sql.exec<{ at: number | null }>(sql, resendMs).one().at;
+  }
+
+  markSent(items: readonly number[], now: number): void {
+    this.#atomically(() => {
+      for (const item of items) {
+        this.#storage.sql.exec(
+          'UPDATE open SET sent_at = ?, sends = sends + 1 WHERE i = ?',
+          ...[now, item],
+        );
+      }
+    });
+  }
+
+  firstOpen(limit: number): OpenItem[] {
+    return this.#storage.sql
+      .exec<OpenRow>('SELECT * FROM open ORDER BY i LIMIT ?', limit)
+      .toArray()
+      .map(openItemOf);
+  }
+
+  /** Lines of results in the order of their items, from one on. */
+  results(from: number, limit: number): { item: number; line: string }[] {
+    return this.#storage.sql
+      .exec<{ item: number; line: string }>(
+        'SELECT i AS item, line FROM result WHERE i >= ? ORDER BY i LIMIT ?',
+        ...[from, limit],
+      )
+      .toArray();
+  }
+
+  /** Bytes of all results, each with the end of its line. */
+  resultBytes(): number {
+    const sql = 'SELECT COALESCE(SUM(LENGTH(CAST(line AS BLOB)) + 1), 0) AS n FROM result';
+    return this.#storage.sql.exec<{ n: number }>(sql).one().n;
+  }
+
+  /** The results are in the bucket: they are deleted here. */
+  seal(): void {
+    this.#atomically(() => {
+      this.update({ isSealed: true });
+      this.#storage.sql.exec('DELETE FROM result');
+      this.#storage.sql.exec('DELETE FROM open');
+    });
+  }
+
+  forget(): void {
+    this.#state = null;
+  }
+
+  /** What is in memory goes back with what is stored. */
+  #atomically<T>(work: () => T): T {
+    const before = this.#state;
+    try {
+      return this.#storage.transactionSync(work);
+    } catch (error) {
+      this.#state = before;
+      throw error;
+    }
+  }
+
+  #required(): PartState {
+    if (this.#state === null) throw new Error('the part was not begun');
+    return this.#state;
+  }
+
+  #write(state: PartState): void {
+    this.#storage.sql.exec('UPDATE state SET record = ?', JSON.stringify(state));
+    this.#state = state;
+  }
+}
+
+function openItemOf({ i, line, work, sent_at, sends }: OpenRow): OpenItem {
+  return { item: i, line, work: JSON.parse(work), sentAt: sent_at, sends };
+}

@@ -1,0 +1,100 @@
+/** From what a GPU worker commits of an item to the item's result. */
+import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
+import { ApiError } from '@blip2/shared/errors';
+import { readFrames } from '@blip2/shared/frames';
+import { decodeEvent } from '@blip2/shared/gpu-events';
+import type { ItemOutcome } from '@blip2/shared/jobs/commit';
+import type { ImageInfo } from '@blip2/shared/wire';
+import type { Dependencies } from '../dependencies.ts';
+import type { GpuReplyEvent } from '../gpu/client.ts';
+import type { RequestContext } from '../request-context.ts';
+import type { BatchLine, PartOrder } from './contract.ts';
+import type { EndedItem, OpenItem } from './part-table.ts';
+import type { ItemOwner, Performance, Rehearser } from './rehearsal.ts';
+import { repliedItem, unrepliedItem } from './results.ts';
+
+/** SQLite's rows have 2 MB at most. */
+const MAX_RESULT_CHARACTERS = 600_000;
+
+/** How an item is called wherever it is run. @example 'job-5e3f0c9d-12-345' */
+export function ownerOf({ job, part, namespace }: PartOrder, item: number): ItemOwner {
+  return { namespace, name: `job-${job.slice(0, 32)}-${part}-${item}` };
+}
+
+export async function performCommit(
+  rehearser: Rehearser,
+  order: PartOrder,
+  open: OpenItem,
+  outcome: ItemOutcome,
+): Promise<{ ended: EndedItem; performance: Performance | null }> {
+  const place = { part: order.part, item: open.item };
+  const line = JSON.parse(open.line) as BatchLine;
+  if (outcome.kind === 'gave-up') {
+    const message = `The GPU workers that had this item ended ${outcome.receives} times before it was done: it may be what ends them.`;
+    const ended = unrepliedItem(place, line, 'failed', { code: 'gave-up', message });
+    return { ended, performance: null };
+  }
+  const performance = await performanceOf(open, outcome);
+  const reply = await rehearser.perform(line, ownerOf(order, open.item), performance);
+  const ended = repliedItem(place, line, reply, performance.sha256);
+  if (ended.line.length <= MAX_RESULT_CHARACTERS) return { ended, performance };
+  const message = 'The reply is too large to be a result: ask for less of it.';
+  return {
+    ended: unrepliedItem(place, line, 'failed', { code: 'result_too_large', message }),
+    performance: null,
+  };
+}
+
+async function performanceOf(
+  { work }: OpenItem,
+  outcome: Exclude<ItemOutcome, { kind: 'gave-up' }>,
+): Promise<Performance> {
+  const known = 'sha256' in work.source ? work.source.sha256 : undefined;
+  if (outcome.kind === 'failed') {
+    return { events: [], error: ApiError.fromProblem(outcome.problem), sha256: known, work };
+  }
+  const sha256 = outcome.sha256 ?? known;
+  const events: GpuReplyEvent[] = [];
+  try {
+    const bytes = Uint8Array.fromBase64(outcome.frames);
+    for await (const frame of readFrames(new Blob([bytes]).stream())) {
+      const event = decodeEvent(frame);
+      if (event.type === 'error') {
+        return { events, error: ApiError.fromProblem(event.problem), sha256, work };
+      }
+      events.push(event);
+    }
+  } catch (cause) {
+    const error = new ApiError('bad-gateway', 'The GPU worker committed an invalid reply.', {
+      cause,
+    });
+    return { events: [], error, sha256, work };
+  }
+  return { events, sha256, work };
+}
+
+/** Caches the query embeddings of an image that was encoded for a job. Never rejects. */
+export async function cacheEmbeddings(
+  { stores }: Pick<Dependencies, 'stores'>,
+  { namespace }: PartOrder,
+  { events, sha256, work: { task } }: Performance,
+  context: RequestContext,
+): Promise<void> {
+  const kind = task.kind === 'embed' ? task.embedding : 'query';
+  const store = stores[kind];
+  if (sha256 === undefined || store === undefined) return;
+  if (task.kind !== 'embed' && task.kind !== 'generate') return;
+  let image: ImageInfo | undefined;
+  for (const event of events) {
+    if (event.type === 'imageInfo') image = event.image;
+    if (event.type !== 'embeddings' || image === undefined) continue;
+    const { embeddings } = event;
+    try {
+      store.cache.checkValue(embeddings);
+    } catch {
+      return;
+    }
+    const id = await embeddingIdOf(imagePathOf(namespace, sha256), task.instruction_ids);
+    await store.cache.put(id, { embeddings, image, sentAt: context.startedAt }, context);
+  }
+}

@@ -1,0 +1,85 @@
+/** Reads one line of a job's input: JSON of a whole request, or of a native item, into the form that is stored. */
+import type { BatchLine, JobOrder, LineError } from './contract.ts';
+
+/** The longest line, bytes. */
+export const MAX_LINE_BYTES = 8 * 2 ** 20;
+/** The longest `custom_id`, characters. */
+const MAX_ID = 512;
+
+export type ReadLine = { line: BatchLine } | { error: Omit<LineError, 'line'> };
+
+/**
+ * @param text null where it was too long to be read
+ * @param number of the item, from 0
+ */
+export function readLine(
+  text: string | null,
+  number: number,
+  { input, url, settings }: Pick<JobOrder, 'input' | 'url' | 'settings'>,
+): ReadLine {
+  if (text === null) {
+    return wrong('line_too_long', `A line has ${MAX_LINE_BYTES} bytes at most.`, null);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return wrong('invalid_json_line', `This line is not parseable as valid JSON: ${why}`, null);
+  }
+  if (!isObject(value)) return wrong('invalid_json_line', 'A line is a JSON object.', null);
+  const isNative = input.kind === 'file' && input.form === 'native';
+  const read = isNative ? nativeLine(number, value, url, settings) : batchLine(value, url);
+  if ('error' in read) return read;
+  const { custom_id, body } = read.line;
+  if (custom_id.length === 0 || custom_id.length > MAX_ID) {
+    const param = isNative ? 'id' : 'custom_id';
+    return wrong('invalid_custom_id', `${param} has 1 to ${MAX_ID} characters.`, param);
+  }
+  if (body.stream === true) {
+    const what = 'stream: results are read when they are there; leave it out.';
+    return wrong('unsupported_parameter', what, isNative ? 'stream' : 'body.stream');
+  }
+  return read;
+}
+
+function nativeLine(
+  number: number,
+  { id = String(number), ...members }: Record<string, unknown>,
+  url: string,
+  settings: Record<string, unknown>,
+): ReadLine {
+  if (typeof id !== 'string') return wrong('invalid_custom_id', 'id must be text.', 'id');
+  return { line: { custom_id: id, method: 'POST', url, body: { ...settings, ...members } } };
+}
+
+const MEMBERS = new Set(['custom_id', 'method', 'url', 'body']);
+
+function batchLine(value: Record<string, unknown>, endpoint: string): ReadLine {
+  const { custom_id, method, url, body } = value;
+  const unknown = Object.keys(value).find((name) => !MEMBERS.has(name));
+  if (unknown !== undefined) {
+    const what = `${unknown.slice(0, 100)}: is no member of a line; it has custom_id, method, url and body.`;
+    return wrong('unknown_parameter', what, unknown.slice(0, 100));
+  }
+  if (typeof custom_id !== 'string') {
+    return wrong('missing_required_parameter', 'custom_id must be text.', 'custom_id');
+  }
+  if (method !== 'POST') return wrong('invalid_method', 'method must be POST.', 'method');
+  if (url !== endpoint) {
+    const what = `url must be that of the batch, ${endpoint}.`;
+    return wrong('mismatched_endpoint', what, 'url');
+  }
+  if (!isObject(body)) {
+    return wrong('missing_required_parameter', 'body must be a JSON object.', 'body');
+  }
+  return { line: { custom_id, method, url: endpoint, body } };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function wrong(code: string, message: string, param: string | null): ReadLine {
+  return { error: { code, message, param } };
+}

@@ -1,0 +1,401 @@
+/**
+ * The app itself, run twice for each item of a job. At the rehearsal its GPU writes down what it is asked for and answers
+ * nothing, so that an item is checked, tokenized and looked up in the caches as any other request. At the performance it
+ * replays what a GPU worker has committed, and the app makes the reply of it. So a job can do whatever the app can.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { type KeyRecord, SCOPES } from '@blip2/shared/api-key';
+import { type ImagePath, imagePathOfEmbeddings, partsOf } from '@blip2/shared/cache-key';
+import { ApiError } from '@blip2/shared/errors';
+import { checkImage } from '@blip2/shared/image-format';
+import { type ImageId, imageIdOf } from '@blip2/shared/image-id';
+import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
+import type { Dependencies } from '../dependencies.ts';
+import { type CachedImage, EmbeddingCache, type Lookup } from '../embeddings/embedding-cache.ts';
+import type { EmbeddingStore } from '../embeddings/embedding-store.ts';
+import { SingleFlight } from '../embeddings/single-flight.ts';
+import { type CachedReply, ReplyCache } from '../generation/reply-cache.ts';
+import type { GpuReplyEvent, GpuSource } from '../gpu/client.ts';
+import type { ImageInput, ImageSource } from '../image/image-input.ts';
+import { checkImageUrl } from '../image/public-url.ts';
+import { KeyStore } from '../keys/key-store.ts';
+import { Namespaces } from '../keys/namespaces.ts';
+import { Limiter } from '../limits/limiter.ts';
+import { MeteredGpu } from '../limits/metered-gpu.ts';
+import type { RequestContext } from '../request-context.ts';
+import type { BatchLine } from './contract.ts';
+import { type ItemSource, type ItemWork, storedImageIn } from './item-source.ts';
+
+/** A reply as it stands in a result. */
+export type ItemReply = { status: number; body: unknown };
+
+/** What a rehearsal comes to: a reply that needs no GPU, which may be a refusal, or the work for one. */
+export type Rehearsed = { kind: 'reply'; reply: ItemReply } | { kind: 'work'; work: ItemWork };
+
+/** What a GPU worker has made of an item. */
+export type Performance = {
+  /** Of its reply. */
+  events: readonly GpuReplyEvent[];
+  /** Why there is none, or how it ended. */
+  error?: ApiError;
+  /** Of the image that was read, where there is one. */
+  sha256: string | undefined;
+  work: ItemWork;
+};
+
+/** The parts of the app that items are run with. */
+export type ItemApp = {
+  fetch(request: Request, env: object, context: ExecutionContext): Response | Promise<Response>;
+};
+
+/** Whose items they are, and how they are the same each time. */
+export type ItemOwner = {
+  namespace: string;
+  /** A name of the item within the deployment: ids of replies and seeds follow from it. */
+  name: string;
+};
+
+export type RehearserOptions = {
+  deps: Dependencies;
+  createApp: (deps: Dependencies) => ItemApp;
+  /** Puts an image that is in an item itself where its work can find it. */
+  storeImage: (sha256: string, bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
+  waitUntil: (work: Promise<unknown>) => void;
+};
+
+/** What the app's parts do while one item is run: found by the asynchronous context. */
+type Stage = {
+  seed: number;
+  namespace: string;
+  images(source: ImageSource): Promise<ImageInput>;
+  gpu(task: GpuTask, source: GpuSource | null): AsyncGenerator<GpuReplyEvent, void, undefined>;
+  lookup(real: EmbeddingCache, ...of: Parameters<EmbeddingCache['lookup']>): Promise<Lookup>;
+  /** Whether replies that were written before may be used for an image. */
+  mayReplay(path: ImagePath): boolean;
+};
+
+/** In place of bytes that nobody has read. */
+const UNREAD = new Uint8Array(0);
+/** It is only of the form of a key: who it lets in is decided by `Everybody`. */
+const KEY = `sk-${'0'.repeat(43)}`;
+
+export class Rehearser {
+  readonly #options: RehearserOptions;
+  readonly #stages = new AsyncLocalStorage<Stage>();
+  readonly #app: ItemApp;
+
+  constructor(options: RehearserOptions) {
+    this.#options = options;
+    const { deps, createApp } = options;
+    const stage = () => {
+      const current = this.#stages.getStore();
+      if (current === undefined) throw new Error('an item is run outside of its stage');
+      return current;
+    };
+    this.#app = createApp({ ...deps, ...stagedParts(deps, stage) });
+  }
+
+  /** Never rejects for what is wrong with the item. */
+  async rehearse(line: BatchLine, owner: ItemOwner): Promise<Rehearsed> {
+    const { deps, storeImage } = this.#options;
+    const unread = new Map<ImageId, ItemSource>();
+    let work: ItemWork | undefined;
+    const stage: Stage = {
+      seed: await seedOf(owner.name),
+      namespace: owner.namespace,
+      images: async (source) => {
+        const { id, from, bytes } = await recorded(source, deps, storeImage);
+        if (from !== null) unread.set(id, from);
+        return bytes === undefined ? { id } : { id, bytes };
+      },
+      async *gpu(task, source) {
+        work ??= { task, source: sourceOf(source, task, unread) };
+        yield* [];
+        // Ends the request. Nobody sees it.
+        throw new ApiError('too-many-requests', 'This is a rehearsal.');
+      },
+      lookup: async (real, id, context) => {
+        const { imageId } = partsOf(id);
+        // Its bytes are not known yet, and so neither is its id.
+        if (unread.get(imageId)?.kind === 'url') return { kind: 'miss', reason: 'absent' };
+        const lookup = await real.lookup(id, context);
+        if (lookup.kind === 'hit') {
+          const { image } = lookup.entry;
+          unread.set(imageId, { kind: 'embeddings', sha256: imageId, image });
+        }
+        return lookup;
+      },
+      mayReplay: (path) => unread.get(partsOf(path).imageId)?.kind !== 'url',
+    };
+    const reply = await this.#run(line, owner, stage);
+    return work === undefined ? { kind: 'reply', reply } : { kind: 'work', work };
+  }
+
+  /** The reply that the app makes of what a GPU worker has committed. */
+  async perform(line: BatchLine, owner: ItemOwner, performance: Performance): Promise<ItemReply> {
+    const { events, error, sha256, work } = performance;
+    const entry = entryOf(performance);
+    let runs = 0;
+    const stage: Stage = {
+      seed: await seedOf(owner.name),
+      namespace: owner.namespace,
+      images: async () => {
+        const id = sha256 ?? (await imageIdOf(UNREAD));
+        return { id, bytes: UNREAD };
+      },
+      async *gpu(task) {
+        runs++;
+        if (runs > 1 || task.kind !== work.task.kind) throw severalTasks();
+        yield* events;
+        if (error !== undefined) throw error;
+      },
+      lookup: async () =>
+        entry === null ? { kind: 'miss', reason: 'absent' } : { kind: 'hit', tier: 'colo', entry },
+      mayReplay: () => false,
+    };
+    return await this.#run(line, owner, stage);
+  }
+
+  async #run(line: BatchLine, owner: ItemOwner, stage: Stage): Promise<ItemReply> {
+    const request = new Request(`http://job.invalid${line.url}`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        authorization: `Bearer ${KEY}`,
+        'x-request-id': owner.name,
+      },
+      body: JSON.stringify(line.body),
+    });
+    const context = {
+      waitUntil: this.#options.waitUntil,
+      passThroughOnException: () => {},
+    } as ExecutionContext;
+    return await this.#stages.run(stage, async () => {
+      const response = await this.#app.fetch(request, {}, context);
+      const text = await response.text();
+      return { status: response.status, body: jsonOf(text) };
+    });
+  }
+}
+
+type Recorded = { id: ImageId; from: ItemSource | null; bytes?: Uint8Array<ArrayBuffer> };
+
+/** An image as far as it can be known without fetching anything. @throws ApiError */
+async function recorded(
+  source: ImageSource,
+  { config }: Pick<Dependencies, 'config'>,
+  storeImage: RehearserOptions['storeImage'],
+): Promise<Recorded> {
+  if (source.kind === 'sha256') return { id: source.sha256, from: null };
+  if (source.kind === 'bytes') {
+    checkImage(source.bytes, { maxBytes: config.maxImageBytes, field: 'image' });
+    const sha256 = await imageIdOf(source.bytes);
+    await storeImage(sha256, source.bytes);
+    return { id: sha256, from: { kind: 'stored', sha256 }, bytes: UNREAD };
+  }
+  const sha256 = storedImageIn(source.url);
+  if (sha256 !== null) return { id: sha256, from: { kind: 'stored', sha256 }, bytes: UNREAD };
+  const { href } = checkImageUrl(source.url, { allowPrivate: config.allowPrivateImageUrls });
+  // Another name than any image has, and the same each time.
+  const id = await imageIdOf(new TextEncoder().encode(`unread ${href}`));
+  return { id, from: { kind: 'url', url: href }, bytes: UNREAD };
+}
+
+function sourceOf(
+  source: GpuSource | null,
+  task: GpuTask,
+  unread: ReadonlyMap<ImageId, ItemSource>,
+): ItemSource {
+  if (source === null) return { kind: 'none' };
+  const sources = [...unread.values()];
+  const [only] = sources;
+  if (only === undefined || sources.length > 1) throw severalTasks();
+  // A match needs the image, whatever is cached of it.
+  const isFitting = source.type === 'embeddings' || only.kind !== 'embeddings';
+  if (!isFitting) throw new Error(`${task.kind} was asked for without its image`);
+  return only;
+}
+
+/** What the caches would have if the worker's embeddings were in them; null for texts alone. */
+function entryOf({ events, work }: Performance): CachedImage | null {
+  if (work.source.kind === 'none') return null;
+  let image: ImageInfo | undefined =
+    work.source.kind === 'embeddings' ? work.source.image : undefined;
+  let embeddings = UNREAD;
+  for (const event of events) {
+    if (event.type === 'imageInfo') image = event.image;
+    if (event.type === 'embeddings') embeddings = event.embeddings;
+  }
+  return image === undefined ? null : { image, embeddings, sentAt: 0 };
+}
+
+function severalTasks(): ApiError {
+  const detail =
+    'An item of a job is about one image, or about texts: make an item of each, or send the request itself.';
+  return new ApiError('unsupported-parameter', detail);
+}
+
+/** The app's parts that are others for items; everything else is as it is for requests. */
+function stagedParts(deps: Dependencies, stage: () => Stage): Partial<Dependencies> {
+  const { config, now, kv, models } = deps;
+  return {
+    // Not what was cached and how long it took: an item is run where and when it can be.
+    config: { ...config, allowAnonymous: false, showCache: false },
+    access: {
+      allowAnonymous: false,
+      namespaces: new StagedNamespace(stage),
+      keys: new Everybody({ kv, now, timeoutMs: 0 }),
+      now,
+    },
+    limiter: new NoLimits({ objects: undefined, config, now }),
+    gpu: new StagedGpu(deps, stage, models),
+    images: (source) => stage().images(source),
+    stores: {
+      query: stagedStore(deps, deps.stores.query, stage),
+      ...(deps.stores.itc && { itc: stagedStore(deps, deps.stores.itc, stage) }),
+    },
+    replyCache: new StagedReplies(deps, stage),
+    randomSeed: () => stage().seed,
+    predictions: undefined,
+    idempotency: undefined,
+  };
+}
+
+class StagedNamespace extends Namespaces {
+  readonly #stage: () => Stage;
+
+  constructor(stage: () => Stage) {
+    super();
+    this.#stage = stage;
+  }
+
+  override async of(): Promise<string> {
+    return this.#stage().namespace;
+  }
+}
+
+/** Whoever made the job was let in then. */
+class Everybody extends KeyStore {
+  override async find(): Promise<KeyRecord> {
+    return { name: 'job', scopes: [...SCOPES], created_at: 0 };
+  }
+}
+
+class NoLimits extends Limiter {
+  override open(): undefined {
+    return undefined;
+  }
+}
+
+class StagedGpu extends MeteredGpu {
+  readonly #real: MeteredGpu;
+  readonly #stage: () => Stage;
+
+  constructor(deps: Dependencies, stage: () => Stage, models: Dependencies['models']) {
+    const { config, fetch, now } = deps;
+    super({ baseUrl: config.gpuWorkerUrl, models, fetch, now });
+    this.#real = deps.gpu;
+    this.#stage = stage;
+  }
+
+  override run(
+    task: GpuTask,
+    source: GpuSource | null,
+  ): AsyncGenerator<GpuReplyEvent, void, undefined> {
+    return this.#stage().gpu(task, source);
+  }
+
+  override async fingerprint(): Promise<string | undefined> {
+    return await this.#real.fingerprint();
+  }
+}
+
+function stagedStore(deps: Dependencies, real: EmbeddingStore, stage: () => Stage): EmbeddingStore {
+  const { config, now } = deps;
+  return {
+    ...real,
+    cache: new StagedEmbeddings(deps, real, stage),
+    flights: new SingleFlight(now, config.deadlineMs),
+  };
+}
+
+class StagedEmbeddings extends EmbeddingCache {
+  readonly #real: EmbeddingCache;
+  readonly #stage: () => Stage;
+
+  constructor(
+    deps: Dependencies,
+    { cache, kind, model, shape }: EmbeddingStore,
+    stage: () => Stage,
+  ) {
+    const { config, coloCache, deletions, kv, now } = deps;
+    const caches = { coloCache, kv, now, timeoutMs: config.cacheTimeoutMs, ttlSeconds: 0 };
+    super({ ...caches, deletions }, { kind, revision: model.revision, preprocessing: '' }, shape);
+    this.#real = cache;
+    this.#stage = stage;
+  }
+
+  override async lookup(...of: Parameters<EmbeddingCache['lookup']>): Promise<Lookup> {
+    return await this.#stage().lookup(this.#real, ...of);
+  }
+
+  override async hasInstructions(path: ImagePath, context: RequestContext): Promise<boolean> {
+    return await this.#real.hasInstructions(path, context);
+  }
+
+  /** What a job computes is cached where its order says so, by the job itself. */
+  override async put(): Promise<void> {}
+
+  override async delete(): Promise<void> {}
+}
+
+class StagedReplies extends ReplyCache {
+  readonly #real: ReplyCache;
+  readonly #stage: () => Stage;
+
+  constructor(
+    { config, coloCache, deletions, kv, now, replyCache }: Dependencies,
+    stage: () => Stage,
+  ) {
+    const caches = { coloCache, kv, now, timeoutMs: config.cacheTimeoutMs, ttlSeconds: 0 };
+    super({ ...caches, deletions, usesKv: false });
+    this.#real = replyCache;
+    this.#stage = stage;
+  }
+
+  override get isOn(): boolean {
+    return this.#real.isOn;
+  }
+
+  override async findRecent(
+    ...of: Parameters<ReplyCache['findRecent']>
+  ): Promise<CachedReply | null> {
+    return this.#mayReplay(of[0].image) ? await this.#real.findRecent(...of) : null;
+  }
+
+  override async findStored(
+    ...of: Parameters<ReplyCache['findStored']>
+  ): Promise<CachedReply | null> {
+    return this.#mayReplay(of[0].image) ? await this.#real.findStored(...of) : null;
+  }
+
+  override async put(): Promise<void> {}
+
+  #mayReplay(path: ImagePath): boolean {
+    return this.#stage().mayReplay(imagePathOfEmbeddings(path));
+  }
+}
+
+/** A whole number below 2^32 that follows from a name: an item that is run again draws the same. */
+async function seedOf(name: string): Promise<number> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(name));
+  return new DataView(digest).getUint32(0);
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,122 @@
+/** What GPU workers ask of the parts of jobs, signed with a secret that both sides have: no part of the API. */
+import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
+import { ApiError, problemResponse } from '@blip2/shared/errors';
+import { encodeFrame, FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
+import { CommitRequest } from '@blip2/shared/jobs/commit';
+import { ItemNumber, JobId, PartNumber } from '@blip2/shared/jobs/message';
+import { isSigned, SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
+import type { Hono } from 'hono';
+import type { Dependencies } from '../../dependencies.ts';
+import { unknownImage } from '../../embeddings/resolve-embeddings.ts';
+import { readLimited } from '../../http/read-limited.ts';
+import { validate } from '../../http/validate.ts';
+import { fetchImage } from '../../image/fetch-image.ts';
+import type { JobPartObject, SourceOfItem } from '../../jobs/contract.ts';
+import { type AppContext, type AppEnv, requestContextOf } from '../app-context.ts';
+
+const PART = '/internal/jobs/:job/parts/:part';
+/** Workers are one client, which none of the others crowds out. */
+const CLIENT = 'gpu-workers';
+
+export function addJobRoutes(app: Hono<AppEnv>, deps: Dependencies): void {
+  app.post(`${PART}/commit`, async (c) => {
+    const { part, body } = await admitted(c, deps);
+    const request = validate(CommitRequest, parsed(body));
+    const reply = await part.commit(request);
+    return reply === null ? new Response(null, { status: 410 }) : c.json(reply);
+  });
+  app.get(`${PART}/items/:item/source`, async (c) => {
+    const { part } = await admitted(c, deps);
+    const item = ItemNumber.safeParse(Number(c.req.param('item')));
+    if (!item.success) throw noSuchPart();
+    const source = await part.source(item.data);
+    if (source.kind === 'ended') return new Response(null, { status: 410 });
+    try {
+      const { type, payload } = await read(c, deps, source);
+      return new Response(encodeFrame(type, payload), {
+        headers: { 'content-type': FRAMES_MEDIA_TYPE, 'cache-control': 'no-store' },
+      });
+    } catch (thrown) {
+      const error = ApiError.from(thrown);
+      const isOver = await part.sourceFailed(item.data, error.toProblem());
+      return isOver ? new Response(null, { status: 410 }) : problemResponse(unavailable(error));
+    }
+  });
+}
+
+type Admitted = { part: JobPartObject; body: Uint8Array<ArrayBuffer> };
+
+/** Whoever signs with the secret is a worker; everybody else learns nothing. */
+async function admitted(c: AppContext, deps: Dependencies): Promise<Admitted> {
+  const { config, jobParts } = deps;
+  const header = c.req.raw.headers.get(SIGNATURE_HEADER);
+  if (header === null) throw unsigned();
+  const limits = { maxHeldBytes: config.maxHeldBytes, client: CLIENT };
+  const body =
+    c.req.method === 'GET'
+      ? new Uint8Array(0)
+      : await readLimited(c.req.raw, config.maxBodyBytes, limits);
+  const { pathname, search } = new URL(c.req.url);
+  const request = { method: c.req.method, path: `${pathname}${search}`, body };
+  if (!(await isSigned(config.jobsSecrets, request, header, deps.now()))) throw unsigned();
+  const job = JobId.safeParse(c.req.param('job'));
+  const part = PartNumber.safeParse(Number(c.req.param('part')));
+  if (!job.success || !part.success || jobParts === undefined) throw noSuchPart();
+  const object = jobParts.getByName(`${job.data}/${part.data}`) as unknown as JobPartObject;
+  return { part: object, body };
+}
+
+function parsed(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(body));
+  } catch (cause) {
+    throw new ApiError('invalid-json', 'The body is no JSON.', { cause });
+  }
+}
+
+type Read = { type: 'image' | 'embeddings'; payload: Uint8Array };
+
+/** @throws ApiError why it cannot be had */
+async function read(
+  c: AppContext,
+  deps: Dependencies,
+  source: Exclude<SourceOfItem, { kind: 'ended' }>,
+): Promise<Read> {
+  const { config, fetch, jobFiles, stores } = deps;
+  const context = requestContextOf(c, deps);
+  if (source.kind === 'url') {
+    const { allowPrivateImageUrls: allowPrivate, imageUserAgent: userAgent } = config;
+    const { maxImageBytes: maxBytes, maxHeldBytes } = config;
+    const { signal } = context;
+    const limits = { maxBytes, maxHeldBytes, client: source.client, allowPrivate };
+    const payload = await fetchImage(source.url, { fetch, ...limits, userAgent, signal });
+    return { type: 'image', payload };
+  }
+  if (source.kind === 'stored') {
+    const object = await jobFiles?.get(source.key);
+    if (!object) throw new ApiError('no-image', 'The image of this item is not stored any more.');
+    return { type: 'image', payload: new Uint8Array(await object.arrayBuffer()) };
+  }
+  const { namespace, sha256, instructionIds } = source;
+  const ours = { ...context, namespace };
+  const id = await embeddingIdOf(imagePathOf(namespace, sha256), instructionIds);
+  const lookup = await stores.query.cache.read(id, ours);
+  if (lookup.kind === 'hit') return { type: 'embeddings', payload: lookup.entry.embeddings };
+  if (lookup.reason === 'failed') throw new ApiError('cache-unavailable', 'KV does not answer.');
+  throw await unknownImage(stores.query, { id: sha256, instructionIds }, ours);
+}
+
+function unavailable(error: ApiError): ApiError {
+  return new ApiError('cache-unavailable', error.message, { retry_after: 5, cause: error });
+}
+
+function unsigned(): ApiError {
+  return new ApiError(
+    'invalid-key',
+    'This is for GPU workers alone: a request has to be signed with JOBS_SECRET, by a clock that is right.',
+  );
+}
+
+function noSuchPart(): ApiError {
+  return new ApiError('not-found', 'There is no such part of a job.');
+}
