@@ -17,7 +17,7 @@ export default defineConfig({
         return `export default ${JSON.stringify(await readFile(id, 'utf8'))}`;
       },
     },
-    cloudflareTest({
+    cloudflareTest(({ inject }) => ({
       main: './src/worker.ts',
       wrangler: { configPath: '../wrangler.toml' },
       miniflare: {
@@ -29,11 +29,24 @@ export default defineConfig({
           GPU_WORKER_RESTART_MS: '0',
           ALLOW_ANONYMOUS: 'true',
           ALLOW_PRIVATE_IMAGE_URLS: '',
+          JOBS_QUEUE_URL: inject('queueUrl'),
+          AWS_ACCESS_KEY_ID: 'test',
+          AWS_SECRET_ACCESS_KEY: 'test',
+          JOBS_SECRET: 'a secret of tests that has 32 characters or more',
+          JOBS_PART_ITEMS: '50',
+          JOBS_WINDOW: '16',
+          JOBS_RESEND_MS: '1500',
           // Tests set those that they are about.
           ...Object.fromEntries(Object.values(LIMIT_OPTIONS).map(({ env }) => [env, 'none'])),
         },
       },
-    }),
+    })),
   ],
-  test: { name: 'edge', isolate: false, include: ['src/**/*.test.ts'], silent: 'passed-only' },
+  test: {
+    name: 'edge',
+    globalSetup: '../tools/test-queue.ts',
+    isolate: false,
+    include: ['src/**/*.test.ts'],
+    silent: 'passed-only',
+  },
 });
