@@ -75,7 +75,7 @@ describe('a job', () => {
     });
     expect(await linesOf(job)).toMatchObject([
       { id: 'one', cursor: '0:0', status: 200, result: { caption: CAPTION }, error: null },
-      { id: '1', cursor: '0:1', status: 400, result: null, error: { code: 'invalid-base64' } },
+      { id: '1', cursor: '0:1', status: 400, result: null, error: { code: 'invalid-image' } },
       { id: 'three', cursor: '0:2', status: 200, result: { caption: CAPTION } },
     ]);
     expect((await linesOf(job, '?status=failed')).map(({ id }) => id)).toEqual(['1']);
@@ -111,7 +111,8 @@ describe('a job', () => {
     const job = await created(
       post('/v1/jobs', {
         task: 'answer',
-        settings: { question: 'what is above the octopus?' },
+        settings: { question: 'what was never asked?' },
+        items: [{ image, question: 'what is above the octopus?' }],
       }),
     );
     expect(await ended(job)).toMatchObject({ items: { completed: 1 } });

@@ -130,7 +130,7 @@ function bodyProblems(
       return problems.includes(null) ? [] : [`${JSON.stringify(values[0])}: ${problems[0]}`];
     });
   }
-  if (!type.endsWith('json') || !isWhole) return [];
+  if (!/[/+]json$/.test(type) || !isWhole) return [];
   const problem = validate(schema, JSON.parse(body));
   return problem === null ? [] : [`${problem} in ${body.slice(0, 300)}`];
 }

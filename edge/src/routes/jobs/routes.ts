@@ -99,7 +99,7 @@ export const JOB_ROUTES: readonly Route[] = [
       206: {
         description: 'The range of bytes that `Range` asks for.',
         headers: ['cache-control', 'vary', 'etag', 'accept-ranges', 'content-range'],
-        reply: { 'application/x-ndjson': 'result-lines' },
+        reply: { 'application/x-ndjson': 'file', 'text/csv': 'file' },
       },
       304: { description: 'They are still the same.', headers: ['cache-control', 'etag', 'vary'] },
     },
