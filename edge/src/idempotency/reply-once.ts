@@ -9,7 +9,7 @@ import { idempotencyKeyOf } from './idempotency-key.ts';
 import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-replies.ts';
 
 export type OnceDependencies = {
-  config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'deadlineMs'>;
+  config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'jobsMaxFileBytes' | 'deadlineMs'>;
   idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
   now: () => number;
 };
@@ -130,10 +130,10 @@ class RequestRun implements Run {
 
   constructor(
     once: OnceRequest,
-    { maxBodyBytes, maxImageBytes, deadlineMs: ms }: OnceDependencies['config'],
+    { maxBodyBytes, maxImageBytes, jobsMaxFileBytes, deadlineMs: ms }: OnceDependencies['config'],
   ) {
     this.#once = once;
-    this.#limits = { maxBytes: Math.max(maxBodyBytes, maxImageBytes), ms };
+    this.#limits = { maxBytes: Math.max(maxBodyBytes, maxImageBytes, jobsMaxFileBytes), ms };
   }
 
   /** Resolves when all of the reply has been read by the object, whoever else reads it. */

@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import { isPublicHost } from '../../image/public-url.ts';
 
-export const MAX_WEBHOOK_URL = 2048;
+const MAX_WEBHOOK_URL = 2048;
 
 /**
  * Asked when a job is created and before each try: rules may change, and what is stored is not trusted for ever. As with

@@ -33,7 +33,7 @@ import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
 /** What JSON lines are called. */
-export const LINES_TYPES = ['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines'];
+const LINES_TYPES = ['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines'];
 
 const DAY_SECONDS = 86_400;
 const LONGEST_UPLOAD_MS = 3_600_000;

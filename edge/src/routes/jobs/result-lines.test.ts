@@ -1,9 +1,11 @@
+import { ApiError } from '@blip2/shared/errors';
 import { describe, expect, it } from 'vitest';
 import { streamOf } from '../../http/stream.ts';
-import type { ResultLine } from '../../jobs/contract.ts';
+import type { JobSnapshot, ResultLine } from '../../jobs/contract.ts';
 import { ranged } from './rendered-lines.ts';
 import { csvHeader, csvRow } from './result-csv.ts';
 import { batchLine, jobLine } from './result-lines.ts';
+import { expectResults } from './results.ts';
 
 const done: ResultLine = {
   part: 0,
@@ -118,4 +120,13 @@ describe('ranged', () => {
     await (await get('bytes=2-3', 'b')).text();
     expect(reads).toBe(1);
   });
+});
+
+it.each([
+  ['validating', 0, 'still being read'],
+  ['failed', 0, 'errors'],
+])('there is nothing to read of a job that is %s', (state, parts, why) => {
+  const read = () => expectResults({ state, parts } as JobSnapshot);
+  expect(read).toThrow(ApiError);
+  expect(read).toThrow(why);
 });

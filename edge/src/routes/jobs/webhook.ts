@@ -26,6 +26,6 @@ export function webhookOf(
 }
 
 /** @example eventType('batch', 'completed') // 'batch.completed' */
-export function eventType(kind: JobKind, event: JobEvent): string {
+function eventType(kind: JobKind, event: JobEvent): string {
   return `${kind}.${event}`;
 }
