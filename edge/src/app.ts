@@ -78,11 +78,12 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
 async function once(
   c: AppContext,
   deps: Dependencies,
-  { handler, errors }: Route,
+  { handler, errors, request }: Route,
 ): Promise<Response> {
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,
+      ...(request && 'orLines' in request && { maxBytes: deps.config.jobsMaxFileBytes }),
       caller: clientIn(c, deps.config),
       startedAt: c.get('startedAt'),
       waitUntil: (work) => c.executionCtx.waitUntil(work),

@@ -9,7 +9,7 @@ import { idempotencyKeyOf } from './idempotency-key.ts';
 import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-replies.ts';
 
 export type OnceDependencies = {
-  config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'jobsMaxFileBytes' | 'deadlineMs'>;
+  config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'deadlineMs'>;
   idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
   now: () => number;
 };
@@ -17,6 +17,8 @@ export type OnceDependencies = {
 /** One request. */
 export type OnceRequest = {
   request: Request;
+  /** Bytes of the largest body that its route reads, where they are more than others do. */
+  maxBytes?: number;
   /** Whose key it is. */
   caller: string;
   /** Milliseconds since the epoch. */
@@ -130,10 +132,10 @@ class RequestRun implements Run {
 
   constructor(
     once: OnceRequest,
-    { maxBodyBytes, maxImageBytes, jobsMaxFileBytes, deadlineMs: ms }: OnceDependencies['config'],
+    { maxBodyBytes, maxImageBytes, deadlineMs: ms }: OnceDependencies['config'],
   ) {
     this.#once = once;
-    this.#limits = { maxBytes: Math.max(maxBodyBytes, maxImageBytes, jobsMaxFileBytes), ms };
+    this.#limits = { maxBytes: once.maxBytes ?? Math.max(maxBodyBytes, maxImageBytes), ms };
   }
 
   /** Resolves when all of the reply has been read by the object, whoever else reads it. */
