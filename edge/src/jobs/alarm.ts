@@ -5,7 +5,7 @@
 import { logError } from '../log.ts';
 
 /** When an alarm whose object is gone in the middle of its work comes again. */
-const LOST_MS = 30_000;
+const LOST_MS = 10_000;
 /** After work that failed. */
 const FAILED_MS = 5_000;
 

@@ -5,7 +5,7 @@ import { imageKey, type JobOrder, type LineError, MAX_LINE_ERRORS, partKey } fro
 import { encodeIds, type NamedLine } from './item-ids.ts';
 import type { Cursor, KnownPart } from './job-table.ts';
 import { moveImages } from './move-images.ts';
-import { MAX_LINE_BYTES, readLine } from './read-line.ts';
+import { LINE_TOO_LONG, MAX_LINE_BYTES, readLine } from './read-line.ts';
 
 /** Characters of a part's lines, which are in memory until the part is full. */
 const MAX_PART_CHARACTERS = 8 * 2 ** 20;
@@ -13,6 +13,9 @@ const MAX_PART_CHARACTERS = 8 * 2 ** 20;
 const IMAGE_CHARACTERS = 8192;
 /** Bytes of them in one part. */
 const MAX_MOVED_BYTES = 64 * 2 ** 20;
+
+/** Of the input, read at a time. */
+const RANGE_BYTES = 2 ** 20;
 
 export type Ingest = {
   job: string;
@@ -51,7 +54,8 @@ export async function ingestPart(
     characters += IMAGE_CHARACTERS;
     if (known === 0) await bucket.put(imageKey(owner, job, sha256), bytes);
   };
-  for await (const { text, bytes, next } of linesFrom(bucket, input.key, offset, MAX_LINE_BYTES)) {
+  const reading = { offset, maxBytes: MAX_LINE_BYTES, rangeBytes: RANGE_BYTES };
+  for await (const { text, bytes, next } of linesFrom(bucket, input.key, reading)) {
     offset = next;
     lineNumber++;
     if (text !== null && text.trim() === '') continue;
@@ -62,17 +66,20 @@ export async function ingestPart(
     const read = readLine(text, items, order);
     items++;
     characters += Math.min(bytes, MAX_LINE_BYTES) / 16;
-    if ('error' in read) {
-      errors.push({ line: lineNumber, ...read.error });
-      if (known + errors.length >= MAX_LINE_ERRORS) break;
-    } else {
+    let { error } = 'error' in read ? read : { error: undefined };
+    if ('line' in read) {
       const { line } = read;
       const limits = { maxBytes: config.maxImageBytes };
       const body = await moveImages(line.body, limits, store);
       const short = JSON.stringify({ ...line, body });
+      if (short.length > MAX_LINE_BYTES) error = LINE_TOO_LONG;
       characters += short.length;
       texts.push(`${short}\n`);
       names.push({ custom_id: line.custom_id, line: lineNumber });
+    }
+    if (error !== undefined) {
+      errors.push({ line: lineNumber, ...error });
+      if (known + errors.length >= MAX_LINE_ERRORS) break;
     }
     const isFull =
       names.length >= config.jobsPartItems ||

@@ -27,7 +27,7 @@ import { messageOf } from './message.ts';
 import { type EndedItem, PartTable, type Place } from './part-table.ts';
 import { cacheEmbeddings, ownerOf, performCommit } from './perform-commit.ts';
 import { fitsQueue, JobQueue } from './queue.ts';
-import { MAX_LINE_BYTES } from './read-line.ts';
+import { MAX_STORED_LINE_BYTES } from './read-line.ts';
 import { type ItemApp, Rehearser } from './rehearsal.ts';
 import { NEVER_RUN, repliedItem, unrepliedItem } from './results.ts';
 import { sealResults } from './seal.ts';
@@ -49,6 +49,8 @@ const MAX_SOURCE_TRIES = 4;
 /** Lines of one page, and their characters. */
 const PAGE_LINES = 500;
 const PAGE_CHARACTERS = 2 ** 20;
+/** Of the part's lines, read at a time. */
+const RANGE_BYTES = 2 ** 18;
 /** An item's line as its row holds it. */
 const MAX_LINE_CHARACTERS = 500_000;
 
@@ -243,7 +245,6 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const { state } = this.#table;
     if (state === null) return false;
     const { order } = state;
-    const bucket = this.#bucket();
     let count = Math.min(window - this.#table.openCount(), READ_PER_ALARM);
     let from: Place = state.place;
     let chunk: { line: BatchLine; next: Place }[] = [];
@@ -255,12 +256,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     };
     if (count <= 0 || from.item >= order.items) return false;
     let item = from.item;
-    for await (const { text, next } of linesFrom(
-      bucket,
-      partKey(order, 'in'),
-      from.offset,
-      MAX_LINE_BYTES * 2,
-    )) {
+    for await (const { text, next } of linesOf(this.#bucket(), order, from)) {
       chunk.push({ line: JSON.parse(text ?? ''), next: { offset: next, item: ++item } });
       count--;
       if (chunk.length === AT_A_TIME && !(await flush())) return true;
@@ -347,13 +343,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     let to: Place = from;
     const rest: EndedItem[] = [];
     if (from.item < order.items) {
-      const key = partKey(order, 'in');
-      for await (const { text, next } of linesFrom(
-        this.#bucket(),
-        key,
-        from.offset,
-        MAX_LINE_BYTES * 2,
-      )) {
+      for await (const { text, next } of linesOf(this.#bucket(), order, from)) {
         rest.push(ended(to.item, JSON.parse(text ?? '')));
         to = { offset: next, item: to.item + 1 };
         if (rest.length === END_PER_ALARM || to.item >= order.items) break;
@@ -447,6 +437,12 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
       waitUntil: (work) => this.ctx.waitUntil(work),
     };
   }
+}
+
+/** The part's lines, each read and within its bounds when the job was. */
+function linesOf(bucket: R2Bucket, order: PartOrder, { offset }: Place) {
+  const reading = { offset, maxBytes: MAX_STORED_LINE_BYTES, rangeBytes: RANGE_BYTES };
+  return linesFrom(bucket, partKey(order, 'in'), reading);
 }
 
 const TOO_LARGE = {

@@ -3,6 +3,8 @@ import type { BatchLine, JobOrder, LineError } from './contract.ts';
 
 /** The longest line, bytes. */
 export const MAX_LINE_BYTES = 8 * 2 ** 20;
+/** The longest in the form that is stored, in UTF-8: numbers may be longer there. */
+export const MAX_STORED_LINE_BYTES = 3 * MAX_LINE_BYTES;
 /** The longest `custom_id`, characters. */
 const MAX_ID = 512;
 
@@ -17,9 +19,7 @@ export function readLine(
   number: number,
   { input, url, settings }: Pick<JobOrder, 'input' | 'url' | 'settings'>,
 ): ReadLine {
-  if (text === null) {
-    return wrong('line_too_long', `A line has ${MAX_LINE_BYTES} bytes at most.`, null);
-  }
+  if (text === null) return { error: LINE_TOO_LONG };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -52,6 +52,12 @@ function nativeLine(
   if (typeof id !== 'string') return wrong('invalid_custom_id', 'id must be text.', 'id');
   return { line: { custom_id: id, method: 'POST', url, body: { ...settings, ...members } } };
 }
+
+export const LINE_TOO_LONG: Omit<LineError, 'line'> = {
+  code: 'line_too_long',
+  message: `A line has ${MAX_LINE_BYTES} bytes at most.`,
+  param: null,
+};
 
 const MEMBERS = new Set(['custom_id', 'method', 'url', 'body']);
 

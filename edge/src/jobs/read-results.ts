@@ -10,8 +10,8 @@ import {
 
 export type ResultStores = { parts: DurableObjectNamespace; bucket: R2Bucket };
 
-/** No line of results is longer. */
-const MAX_BYTES = 8 * 2 ** 20;
+/** No line of results is longer than `maxBytes`. */
+const READING = { offset: 0, maxBytes: 8 * 2 ** 20, rangeBytes: 2 ** 20 };
 
 /**
  * Results as they are at the moment: while the job runs, they end where an item has not ended, or pass over it.
@@ -74,7 +74,7 @@ async function* sealedLines(
   from: number,
 ): AsyncGenerator<string, void, undefined> {
   let item = 0;
-  for await (const { text } of linesFrom(bucket, key, 0, MAX_BYTES)) {
+  for await (const { text } of linesFrom(bucket, key, READING)) {
     if (item++ >= from && text !== null) yield text;
   }
 }

@@ -54,10 +54,17 @@ export async function createJob(
   const key = `${owner}/files/${id}`;
   const texts = lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line)));
   await bucket.put(key, texts.join('\n'));
-  const order: JobOrder = {
+  const order = { ...orderOf(owner, key), client: `test ${id.slice(0, 8)}`, ...change };
+  await (jobs.get(object) as unknown as JobObject).create(id, order);
+  return new TestJob(id, object);
+}
+
+/** The order of a batch of captions. @param key of its file in the bucket */
+export function orderOf(owner: string, key: string): JobOrder {
+  return {
     kind: 'batch',
     owner,
-    client: `test ${id.slice(0, 8)}`,
+    client: 'test',
     namespace: '',
     input: { kind: 'file', key, form: 'batch' },
     url: '/v1/captions',
@@ -66,10 +73,7 @@ export async function createJob(
     expiresAt: Date.now() + 3_600_000,
     metadata: {},
     origin: 'http://edge.test',
-    ...change,
   };
-  await (jobs.get(object) as unknown as JobObject).create(id, order);
-  return new TestJob(id, object);
 }
 
 export class TestJob {

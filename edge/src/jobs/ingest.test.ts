@@ -1,0 +1,130 @@
+/** What is wrong with the lines of a job is said before any of them is run, and with the numbers of the lines. */
+import { expect, test } from 'vitest';
+import { bucket, createJob, orderOf } from '../testing/jobs.ts';
+import { ingestPart } from './ingest.ts';
+import { findDuplicates } from './item-ids.ts';
+import type { Cursor } from './job-table.ts';
+
+const line = (custom_id: string, change: object = {}) => ({
+  custom_id,
+  method: 'POST',
+  url: '/v1/captions',
+  body: { image: { url: 'https://images.example.org/a.png' } },
+  ...change,
+});
+
+test('every bad line is listed, and nothing is run', async () => {
+  const job = await createJob([
+    line('a'),
+    '{"custom_id": "b"',
+    '',
+    '[]',
+    line('c', { url: '/v1/answers' }),
+    line('d', { method: 'GET' }),
+    line('e', { body: 'text' }),
+    line('f', { model: 'x' }),
+    line('g', { body: { stream: true } }),
+    line(''),
+    line('x'.repeat(513)),
+    JSON.stringify(line('h', { body: { text: 'x'.repeat(8 * 2 ** 20) } })),
+    { ...line('i'), custom_id: 7 },
+  ]);
+  const { state, errors, counts } = await job.until('failed');
+  expect(state).toBe('failed');
+  expect(counts.total).toBe(0);
+  expect(errors.map(({ line: number, code, param }) => [number, code, param])).toEqual([
+    [2, 'invalid_json_line', null],
+    [4, 'invalid_json_line', null],
+    [5, 'mismatched_endpoint', 'url'],
+    [6, 'invalid_method', 'method'],
+    [7, 'missing_required_parameter', 'body'],
+    [8, 'unknown_parameter', 'model'],
+    [9, 'unsupported_parameter', 'body.stream'],
+    [10, 'invalid_custom_id', 'custom_id'],
+    [11, 'invalid_custom_id', 'custom_id'],
+    [12, 'line_too_long', null],
+    [13, 'missing_required_parameter', 'custom_id'],
+  ]);
+  expect(await job.receive(0)).toEqual([]);
+});
+
+test('a name that several lines have is found wherever they are', async () => {
+  const lines = Array.from({ length: 130 }, (_, i) => line(`item-${i}`));
+  lines[3] = line('item-120');
+  lines[77] = line('item-120');
+  const { errors } = await (await createJob(lines)).until('failed');
+  expect(errors).toEqual([
+    expect.objectContaining({ line: 78, code: 'duplicate_custom_id', param: 'custom_id' }),
+    expect.objectContaining({ line: 121, message: expect.stringContaining('that of line 4') }),
+  ]);
+});
+
+test('at most a hundred errors are listed', async () => {
+  const { errors } = await (await createJob(Array.from({ length: 300 }, () => '{'))).until(
+    'failed',
+  );
+  expect(errors).toHaveLength(100);
+  const same = await createJob(Array.from({ length: 300 }, () => line('same')));
+  expect((await same.until('failed')).errors).toHaveLength(100);
+});
+
+test.each([
+  ['an empty file', []],
+  ['blank lines', ['', ' ', '']],
+])('%s has no items', async (_, lines) => {
+  const { errors } = await (await createJob(lines)).until('failed');
+  expect(errors).toMatchObject([{ line: null, code: 'empty_file' }]);
+});
+
+test('native items are bodies with the settings of the job, and named by their numbers', async () => {
+  const url = 'https://images.example.org/a.png';
+  const items = [{ image: { url } }, { id: 'mine', image: { url }, max_tokens: 3 }];
+  const key = 'native/files/lines';
+  await bucket.put(key, items.map((item) => JSON.stringify(item)).join('\n'));
+  const native = await createJob([], {
+    kind: 'job',
+    settings: { max_tokens: 7 },
+    input: { kind: 'file', key, form: 'native' },
+  });
+  const received = [...(await native.receive()), ...(await native.receive(1))];
+  const tokens = received.map(({ message: { item, task } }) => [
+    item,
+    task.kind === 'generate' && task.generation.max_tokens,
+  ]);
+  expect(Object.fromEntries(tokens)).toEqual({ 0: 7, 1: 3 });
+  await native.run();
+  expect((await native.results()).map(({ custom_id }) => custom_id)).toEqual(['0', 'mine']);
+});
+
+test('twenty thousand lines are read part by part, each from where the one before ended', async () => {
+  const owner = 'b'.repeat(64);
+  const key = `${owner}/files/large`;
+  const count = 20_000;
+  const text = Array.from({ length: count }, (_, i) => JSON.stringify(line(`item-${i}`))).join(
+    '\n',
+  );
+  await bucket.put(key, text);
+  const order = orderOf(owner, key);
+  const config = { jobsPartItems: 1000, jobsMaxItems: count, maxImageBytes: 1000 };
+  const ids: Uint8Array<ArrayBuffer>[] = [];
+  let cursor: Cursor = { offset: 0, line: 0, items: 0 };
+  for (let isDone = false; !isDone; ) {
+    const ingested = await ingestPart(bucket, config, {
+      job: 'c'.repeat(96),
+      order,
+      cursor,
+      part: ids.length,
+      errors: 0,
+    });
+    expect(ingested.errors).toEqual([]);
+    ({ cursor, isDone } = ingested);
+    if (ingested.part !== null) ids.push(ingested.part.ids);
+  }
+  expect(cursor).toEqual({ offset: text.length, line: count, items: count });
+  expect(ids).toHaveLength(20);
+  // What is held of an item while all are compared.
+  expect(ids.reduce((sum, { length }) => sum + length, 0)).toBe(12 * count);
+  expect(findDuplicates(count, () => ids, 100)).toEqual([]);
+  const { objects } = await bucket.list({ prefix: `${owner}/jobs/` });
+  expect(objects).toHaveLength(20);
+}, 60_000);
