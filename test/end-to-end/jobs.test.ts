@@ -85,6 +85,31 @@ describe('a job', () => {
     expect(listed.data.map(({ id }) => id)).toEqual([job.id]);
   });
 
+  it('is run again for its failed items alone, with their images', async () => {
+    const job = await created(
+      post('/v1/jobs', {
+        task: 'caption',
+        // Where stored, an image is no longer in its item.
+        items: [
+          { id: 'good', image },
+          { id: 'bad', image, prompt: 'x '.repeat(2000) },
+          { image: 'bad' },
+        ],
+      }),
+    );
+    expect(await ended(job)).toMatchObject({ items: { completed: 1, failed: 2 } });
+    const again = await created(post(`/v1/jobs/${job.id}/retry-failed`, {}));
+    expect(again).toMatchObject({ retry_of: job.id, task: 'caption' });
+    expect(await ended(again)).toMatchObject({
+      status: 'completed',
+      items: { total: 2, completed: 0, failed: 2 },
+    });
+    expect(await linesOf(again)).toMatchObject([
+      { id: 'bad', error: { code: 'prompt-too-long' } },
+      { id: '2', error: { code: 'invalid-image' } },
+    ]);
+  });
+
   it('has results as a table, with an etag, and in ranges', async () => {
     const job = await created(post('/v1/jobs', { task: 'caption', items: [{ id: 'a', image }] }));
     await ended(job);

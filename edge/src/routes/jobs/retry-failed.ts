@@ -1,11 +1,16 @@
 /** `POST /v1/jobs/{id}/retry-failed`: a new job of the items of another that have no result. */
 import { ApiError } from '@blip2/shared/errors';
 import { ENDED } from '../../jobs/contract.ts';
+import { failedLines } from '../../jobs/failed-lines.ts';
+import { writeObject } from '../../jobs/object-writer.ts';
 import { clientIn, type Handler } from '../app-context.ts';
-import { jobOf } from './job-access.ts';
+import { jobOf, jobPartsOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
-import { ownerOf } from './owner.ts';
+import { bucketOf, ownerOf } from './owner.ts';
 import { shownJob } from './present.ts';
+
+/** Far more than there is of lines that were read once. */
+const MAX_INPUT_BYTES = 2 ** 34;
 
 export const retryFailed: Handler = async (c, deps) => {
   const { id, snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
@@ -27,11 +32,15 @@ export const retryFailed: Handler = async (c, deps) => {
     client: clientIn(c, deps.config),
     expiresAt: deps.now() + (order.expiresAt - createdAt),
     origin: new URL(c.req.url).origin,
+    extra: { retry_of: id },
   };
-  const created = await openJob(deps, ownerOf(c, deps), again, async () => ({
-    kind: 'failed-of',
-    job: id,
-  }));
+  const stores = { parts: jobPartsOf(deps), bucket: bucketOf(deps) };
+  const created = await openJob(deps, ownerOf(c, deps), again, async ({ inputKey: key }) => {
+    const limits = { maxBytes: MAX_INPUT_BYTES };
+    await writeObject(stores.bucket, key, failedLines(stores, snapshot), limits);
+    // As they are stored, they have the settings already.
+    return { kind: 'file', key, form: 'batch' };
+  });
   const job = shownJob(created);
   return c.json(job, 202, { location: `/v1/jobs/${job.id}`, 'cache-control': 'no-store' });
 };
