@@ -135,11 +135,14 @@ export class Rehearser {
   async perform(line: BatchLine, owner: ItemOwner, performance: Performance): Promise<ItemReply> {
     const { events, error, sha256, work } = performance;
     const entry = entryOf(performance);
-    let runs = 0;
+    let [runs, images] = [0, 0];
     const stage: Stage = {
       seed: await seedOf(owner.name),
       namespace: owner.namespace,
       images: async () => {
+        images++;
+        // All of them would be taken for the one that was read.
+        if (images > 1 || work.source.kind === 'none') throw severalTasks();
         const id = sha256 ?? (await imageIdOf(UNREAD));
         return { id, bytes: UNREAD };
       },
@@ -149,8 +152,11 @@ export class Rehearser {
         yield* events;
         if (error !== undefined) throw error;
       },
-      lookup: async () =>
-        entry === null ? { kind: 'miss', reason: 'absent' } : { kind: 'hit', tier: 'colo', entry },
+      lookup: async (real) => {
+        if (entry === null) return { kind: 'miss', reason: 'absent' };
+        if (work.task.kind === 'embed') expectEmbeddings(real, entry);
+        return { kind: 'hit', tier: 'colo', entry };
+      },
       mayReplay: () => false,
     };
     return await this.#run(line, owner, stage);
@@ -227,6 +233,16 @@ function entryOf({ events, work }: Performance): CachedImage | null {
     if (event.type === 'embeddings') embeddings = event.embeddings;
   }
   return image === undefined ? null : { image, embeddings, sentAt: 0 };
+}
+
+/** @throws ApiError `bad-gateway` */
+function expectEmbeddings(cache: EmbeddingCache, { embeddings }: CachedImage): void {
+  try {
+    cache.checkValue(embeddings);
+  } catch (cause) {
+    const detail = 'The GPU worker committed embeddings that cannot be read.';
+    throw new ApiError('bad-gateway', detail, { cause });
+  }
 }
 
 function severalTasks(): ApiError {

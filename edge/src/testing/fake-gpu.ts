@@ -54,7 +54,7 @@ export const EMBEDDINGS = encodeEmbeddings(
   'float32',
 );
 
-const ITC_EMBEDDINGS = encodeEmbeddings(
+export const ITC_EMBEDDINGS = encodeEmbeddings(
   {
     numQueries: retrieval.num_query_tokens,
     hidden: retrieval.itc_hidden,
