@@ -10,6 +10,8 @@ import { type ResultStores, readResults } from './read-results.ts';
 const MAX_IMAGES = 1000;
 /** Of a line as it is stored, which is shorter than what was sent. */
 const MAX_BYTES = 2 * MAX_LINE_BYTES;
+/** Bytes that are read at a time. */
+const RANGE_BYTES = 2 ** 20;
 
 /**
  * @param job one that has ended
@@ -32,7 +34,7 @@ export async function* failedLines(
         ({ part } = failed);
         at = 0;
         const key = partKey({ owner: job.order.owner, job: job.id, part }, 'in');
-        lines = linesFrom(bucket, key, 0, MAX_BYTES);
+        lines = linesFrom(bucket, key, { offset: 0, maxBytes: MAX_BYTES, rangeBytes: RANGE_BYTES });
       }
       let text: string | null = null;
       // Both are in the order of the items: one is read up to where the other is.
