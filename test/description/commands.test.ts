@@ -8,6 +8,7 @@ import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { ROOT } from '../../tools/prepare-edge.ts';
 import type { ApiDocument } from '../support/described-reply.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 import { hasCommand } from './examples.ts';
 
 const folder = temporaryFolder();
@@ -15,7 +16,7 @@ let stack: Stack;
 let page: string;
 let document: ApiDocument;
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startStack({ vars: WITHOUT_QUEUE });
   page = await (await fetch(`${stack.url}/docs`)).text();
   document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as ApiDocument;
 });
