@@ -46,7 +46,11 @@ function commandsIn(html: string, kind: string): string[] {
 async function paste(command: string): Promise<{ output: string; status: number }> {
   const text = command.replaceAll(/^curl -s/gm, `curl -s -w '\\n%{http_code}'`);
   const args = ['-euo', 'pipefail', '-c', text];
-  const { stdout } = await promisify(execFile)('bash', args, { cwd: folder, timeout: 60_000 });
+  const { stdout } = await promisify(execFile)('bash', args, {
+    cwd: folder,
+    timeout: 60_000,
+    maxBuffer: 2 ** 24,
+  });
   return { output: stdout, status: Number(stdout.slice(-3)) };
 }
 

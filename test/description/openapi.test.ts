@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { readImage, readScenes } from '../../tools/scenes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 
 type Examples = Record<string, { value: { image?: { url?: string }; stream?: boolean } }>;
 type Operation = {
@@ -26,7 +27,7 @@ const folder = temporaryFolder();
 let stack: Stack;
 let document: ApiDocument;
 beforeAll(async () => {
-  stack = await startStack();
+  stack = await startStack({ vars: WITHOUT_QUEUE });
   document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as ApiDocument;
 });
 afterAll(() => stack?.stop());
@@ -80,6 +81,8 @@ it('has examples of requests that get the replies they ask for', async () => {
     for (const [name, { value }] of Object.entries(examples)) {
       // There may be no internet.
       if (JSON.stringify(value).includes('https://images.example.org')) continue;
+      // Only an earlier reply can name a file.
+      if (/"file-[0-9a-f]{32}/.test(JSON.stringify(value))) continue;
       const named = path
         .replace('{id}', 'blip2-scenes')
         .replace('{owner}/{name}', 'salesforce/blip-2');
@@ -89,8 +92,8 @@ it('has examples of requests that get the replies they ask for', async () => {
         body: JSON.stringify(value),
       });
       const text = await response.text();
-      expect(response.status, `${path} ${name}: ${text}`).toBe(
-        post?.responses['200'] === undefined ? 201 : 200,
+      expect(response.status, `${path} ${name}: ${text}`).toSatisfy(
+        (status: number) => status < 300 && post?.responses[status] !== undefined,
       );
       expect(text.startsWith('event: image\n')).toBe(value.stream === true);
       count++;

@@ -19,7 +19,7 @@ export type Outcome = 'completed' | 'failed' | 'canceled' | 'expired';
 /** An item that has ended. `line` is a `ResultLine` as JSON. */
 export type EndedItem = { item: number; outcome: Outcome; line: string; usage: JobUsage | null };
 
-export type Tally = {
+type Tally = {
   completed: number;
   failed: number;
   canceled: number;
