@@ -57,6 +57,19 @@ describe('results of a job that runs', () => {
   });
 });
 
+it('a client watches so many jobs at a time, and may watch again where it has left', async () => {
+  const job = await created([url('a')]);
+  const watch = () => edge.request(`/v1/jobs/job_${job.id}/events`);
+  const open = await Promise.all(Array.from({ length: 32 }, watch));
+  expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
+  const refused = await watch();
+  expect(await refused.json()).toMatchObject({ status: 429, limit: 32 });
+  await Promise.all(open.map(({ body }) => body?.cancel()));
+  const again = await watch();
+  expect(again.status).toBe(200);
+  await again.body?.cancel();
+});
+
 it('a job is another key’s business, and its tenant’s own', async () => {
   edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
   const mine = await storeKey({ namespace: 'jobs-test' });

@@ -6,7 +6,7 @@ import { listOf } from '../../dialects/openai/files.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { HEARTBEAT_MS, sseResponse } from '../../http/sse.ts';
 import { ENDED } from '../../jobs/contract.ts';
-import type { Handler } from '../app-context.ts';
+import { clientIn, type Handler } from '../app-context.ts';
 import { type FoundJob, jobOf, listJobs } from './job-access.ts';
 import { shownDeliveries, shownJob } from './present.ts';
 
@@ -15,6 +15,8 @@ const PAGE = 20;
 
 /** How often a job that is watched is asked how it is, milliseconds. */
 const WATCH_MS = 1000;
+/** Jobs that one client watches at a time, in one instance of the Worker. */
+const MAX_WATCHERS = 32;
 /** How long it is watched at most: a Worker may ask only so often. Clients connect again. */
 const LONGEST_WATCH_MS = 3_600_000;
 
@@ -44,13 +46,36 @@ export const readDeliveries: Handler = async (c, deps) => {
 export const watchJob: Handler = async (c, deps) => {
   const found = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
   const left = new AbortController();
-  return await sseResponse(progressOf(found, left.signal), {
+  const events = watched(clientIn(c, deps.config), progressOf(found, left.signal));
+  return await sseResponse(events, {
     format: ({ job, isLast }) => ({ event: isLast ? 'done' : 'progress', data: job }),
     formatError: (thrown) => ({ event: 'error', data: ApiError.from(thrown).toProblem() }),
     heartbeatMs: HEARTBEAT_MS,
     onCancel: () => left.abort(),
   });
 };
+
+const watchers = new Map<string, number>();
+
+/** @throws ApiError `too-many-requests`, before the first event */
+async function* watched<Event>(
+  client: string,
+  events: AsyncGenerator<Event, void, undefined>,
+): AsyncGenerator<Event, void, undefined> {
+  const others = watchers.get(client) ?? 0;
+  if (others >= MAX_WATCHERS) {
+    const detail = `This client watches ${others} jobs: end one of these streams, or read the job now and then.`;
+    throw new ApiError('too-many-requests', detail, { limit: MAX_WATCHERS, retry_after: 1 });
+  }
+  watchers.set(client, others + 1);
+  try {
+    yield* events;
+  } finally {
+    const rest = (watchers.get(client) ?? 1) - 1;
+    if (rest > 0) watchers.set(client, rest);
+    else watchers.delete(client);
+  }
+}
 
 /** The job each time that something of it has changed, and when it has ended. */
 async function* progressOf(

@@ -82,7 +82,7 @@ export const JOB_ROUTES: readonly Route[] = [
       'Server-sent events: the job, as `progress`, each time that something of it has changed, and as `done` when it has ended. After an hour the stream ends: connect again.',
     parameters: { path: JobPath, header: CommonHeaders },
     reply: { 'text/event-stream': 'job-events' },
-    problems: OF_JOB,
+    problems: [...OF_JOB, 'too-many-requests'],
   },
   {
     ...reading,
