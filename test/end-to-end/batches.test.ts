@@ -110,7 +110,10 @@ describe('a batch', () => {
         chat('color', 'what color is the background?'),
         chat('broken', 'what is it?', 'data:image/png;base64,AAAA'),
       ],
-      { metadata: { album: '17' } },
+      {
+        metadata: { album: '17' },
+        output_expires_after: { anchor: 'created_at', seconds: 3600 },
+      },
     );
     expect(batch).toMatchObject({
       object: 'batch',
@@ -135,6 +138,7 @@ describe('a batch', () => {
     const file = await client.files.retrieve(batch.output_file_id!);
     const bytes = await (await client.files.content(file.id)).arrayBuffer();
     expect(file).toMatchObject({ purpose: 'batch_output', bytes: bytes.byteLength });
+    expect(file.expires_at! - batch.created_at).toBeCloseTo(86_400 + 3600, -1);
     const listed: string[] = [];
     for await (const { id } of client.batches.list({ limit: 1 })) listed.push(id);
     expect(listed).toContain(batch.id);

@@ -2,9 +2,9 @@
 import type { OpenAiFile } from '@blip2/shared/schemas/openai/files';
 import type { Dependencies } from '../../dependencies.ts';
 import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
-import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import type { AppContext } from '../../routes/app-context.ts';
 import { findJob } from '../../routes/jobs/job-access.ts';
+import { DELETE_AT } from '../../routes/jobs/open-job.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
 import { lengthOf, type RenderedLines, rendered } from '../../routes/jobs/rendered-lines.ts';
 import { batchLine } from '../../routes/jobs/result-lines.ts';
@@ -53,13 +53,14 @@ export async function shownBatchFile({
   lines,
 }: BatchFile): Promise<OpenAiFile> {
   const { completedAt, cancelledAt, expiredAt, createdAt, id, order } = snapshot;
+  const { [DELETE_AT]: deleteAt } = order.extra ?? {};
   const endedAt = completedAt ?? cancelledAt ?? expiredAt ?? createdAt;
   return {
     id: shownId,
     object: 'file',
     bytes: await lengthOf(lines, shownId),
     created_at: inSeconds(endedAt),
-    expires_at: inSeconds(order.expiresAt + JOB_STORED_MS),
+    expires_at: typeof deleteAt === 'number' ? inSeconds(deleteAt) : null,
     filename: `${ID_PREFIXES.batch}${id}_${kind}.jsonl`,
     purpose: 'batch_output',
     status: 'processed',

@@ -5,11 +5,11 @@ import { readQuery } from '../../http/read-query.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
 import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
-import { fileKey } from '../../jobs/job-index-contract.ts';
+import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf } from '../../routes/app-context.ts';
 import { jobOf, listJobs } from '../../routes/jobs/job-access.ts';
 import { openJob } from '../../routes/jobs/open-job.ts';
-import { ownerOf } from '../../routes/jobs/owner.ts';
+import { ownerOf, storedMsOf } from '../../routes/jobs/owner.ts';
 import { shownTimes, shownUsage, shownWebhook } from '../../routes/jobs/present.ts';
 import { webhookOf } from '../../routes/jobs/webhook.ts';
 import { batchFileId } from './batch-files.ts';
@@ -36,14 +36,11 @@ export const createBatch: Handler = async (c, deps) => {
     ...(webhook && { webhook }),
     origin: new URL(c.req.url).origin,
   };
-  const seconds = output_expires_after?.seconds;
-  const snapshot = await openJob(
-    deps,
-    ownerOf(c, deps),
-    order,
-    async () => ({ kind: 'file', key: fileKey(file.id), form: 'batch' }),
-    ...(seconds === undefined ? [] : [1000 * seconds]),
-  );
+  const askedMs = 1000 * (output_expires_after?.seconds ?? JOB_STORED_MS / 1000);
+  const snapshot = await openJob(deps, ownerOf(c, deps), order, {
+    store: async () => ({ kind: 'file', key: fileKey(file.id), form: 'batch' }),
+    storedMs: storedMsOf(c, deps, askedMs),
+  });
   return c.json(shownBatch(snapshot, secret), 200, NOT_STORED);
 };
 

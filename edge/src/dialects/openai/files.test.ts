@@ -23,7 +23,7 @@ type Shown = { id: string; bytes: number; created_at: number; expires_at: number
 
 describe('a file', () => {
   it('is uploaded, read and deleted', async () => {
-    const { post, request } = startEdge();
+    const { post, request } = startEdge({ env: { CLIENT_ADDRESS_HEADER: 'none' } });
     const text = '{"custom_id":"1"}\n';
     const created = await post('/v1/files', formOf(text));
     expect(created.status).toBe(200);
@@ -152,6 +152,15 @@ describe('files of a key', () => {
 });
 
 describe('files of an address', () => {
+  it('are stored for a day at most', async () => {
+    const { post } = startEdge();
+    const fields = { 'expires_after[anchor]': 'created_at', 'expires_after[seconds]': '2000000' };
+    const file = (await (
+      await post('/v1/files', formOf('{}', fields), from('192.0.2.1'))
+    ).json()) as Shown;
+    expect(file.expires_at - file.created_at).toBe(86_400);
+  });
+
   it('are for whoever has their ids, and are not listed', async () => {
     const { post, request } = startEdge();
     const { id } = (await (

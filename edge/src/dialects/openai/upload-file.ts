@@ -12,7 +12,7 @@ import { fileKey, type JobFile } from '../../jobs/job-index-contract.ts';
 import { PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { type AppContext, clientIn } from '../../routes/app-context.ts';
-import { bucketOf, type Owner } from '../../routes/jobs/owner.ts';
+import { bucketOf, type Owner, storedMsOf } from '../../routes/jobs/owner.ts';
 
 const MAX_NAME_LENGTH = 255;
 const MAX_FIELD_BYTES = 256;
@@ -68,7 +68,8 @@ export async function uploadFile(
       throw new ApiError('invalid-request', detail, { field: 'file' });
     }
     const seconds = fields.expires_after?.seconds ?? MAX_FILE_SECONDS;
-    return valueFrom(await index.putFile({ id, ...file }, 1000 * seconds));
+    const storedMs = storedMsOf(c, deps, 1000 * seconds);
+    return valueFrom(await index.putFile({ id, ...file }, storedMs));
   } catch (thrown) {
     // Not waited for, nor needed: the place expires, and all that is in it.
     c.executionCtx.waitUntil(index.deleteFile(id).catch(() => {}));

@@ -16,7 +16,7 @@ import { readJsonObject } from '../../http/request-body.ts';
 import { streamOf } from '../../http/stream.ts';
 import { validate } from '../../http/validate.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
-import { fileKey } from '../../jobs/job-index-contract.ts';
+import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
 import {
   type AppContext,
@@ -28,7 +28,7 @@ import {
 import { checkItems, checkSettings } from './check-items.ts';
 import { type CountedItems, countLines, estimate, MAX_LOOKED_UP } from './estimate.ts';
 import { type NewJob, openJob } from './open-job.ts';
-import { bucketOf, ownerOf } from './owner.ts';
+import { bucketOf, ownerOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
@@ -143,7 +143,10 @@ async function create(
     ...(webhook && { webhook }),
     origin: new URL(c.req.url).origin,
   };
-  const snapshot = await openJob(deps, ownerOf(c, deps), order, store);
+  const snapshot = await openJob(deps, ownerOf(c, deps), order, {
+    store,
+    storedMs: storedMsOf(c, deps, JOB_STORED_MS),
+  });
   const job = shownJob(snapshot, secret);
   return c.json(job, 202, { location: `/v1/jobs/${job.id}`, 'cache-control': 'no-store' });
 }

@@ -42,7 +42,8 @@ async function results(job: TestJob, query = ''): Promise<{ id: string; cursor: 
 describe('results of a job that runs', () => {
   it('are those that are there, up to the first that is not, or all that are', async () => {
     const job = await created([url('a'), url('b'), url('c')]);
-    await job.until('in_progress');
+    // Then its items are known to the part.
+    await job.receive();
     const outcome = (await caption({ part: 0, item: 0 } as never)) as never;
     await job.commit(0, [{ item: 2, outcome }]);
     expect(await results(job)).toEqual([]);

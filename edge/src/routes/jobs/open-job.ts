@@ -1,11 +1,13 @@
 /** Opens a job: a place among those of its owner, its input in the bucket, and the object that runs it. */
 import type { Dependencies } from '../../dependencies.ts';
 import { type JobInput, type JobOrder, type JobSnapshot, jobPrefix } from '../../jobs/contract.ts';
-import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { newId } from '../../predictions/ids.ts';
 import { jobAt, jobsOf } from './job-access.ts';
 import { bucketOf, type Owner } from './owner.ts';
+
+/** Under which a job remembers when it is deleted. */
+export const DELETE_AT = 'delete_at';
 
 /** @property inputKey where its items are put, where they are in no file of their own */
 export type NewJob = { id: string; inputKey: string };
@@ -19,8 +21,7 @@ export async function openJob(
   deps: Dependencies,
   owner: Owner,
   order: Omit<JobOrder, 'input' | 'owner'>,
-  store: (job: NewJob) => Promise<JobInput>,
-  storedMs = JOB_STORED_MS,
+  { store, storedMs }: { store: (job: NewJob) => Promise<JobInput>; storedMs: number },
 ): Promise<JobSnapshot> {
   const object = jobsOf(deps).newUniqueId();
   const id = newId(object);
@@ -29,7 +30,14 @@ export async function openJob(
   valueFrom(await owner.index.addJob({ id, kind: order.kind, createdAt: deps.now(), deleteAt }));
   try {
     const input = await store({ id, inputKey });
-    return valueFrom(await jobAt(deps, object).create(id, { ...order, owner: owner.id, input }));
+    return valueFrom(
+      await jobAt(deps, object).create(id, {
+        ...order,
+        owner: owner.id,
+        input,
+        extra: { ...order.extra, [DELETE_AT]: deleteAt },
+      }),
+    );
   } catch (thrown) {
     await bucketOf(deps).delete(inputKey);
     await owner.index.removeJob(id);

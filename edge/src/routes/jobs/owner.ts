@@ -36,6 +36,13 @@ export function mayList(c: AppContext, { config }: Dependencies): boolean {
   return (c.get('caller') ?? null) !== null || config.clientAddressHeader === null;
 }
 
+const DAY_MS = 86_400_000;
+
+/** How long something is stored, milliseconds: of whoever can have any number of addresses, a day at most. */
+export function storedMsOf(c: AppContext, deps: Dependencies, askedMs: number): number {
+  return mayList(c, deps) ? askedMs : Math.min(askedMs, DAY_MS);
+}
+
 function nameOf(c: AppContext, { config }: Dependencies): string {
   const caller = c.get('caller') ?? null;
   if (caller === null) return `address/${clientOf(c.req.raw.headers, config)}`;

@@ -2,11 +2,12 @@
 import { ApiError } from '@blip2/shared/errors';
 import { ENDED } from '../../jobs/contract.ts';
 import { failedLines } from '../../jobs/failed-lines.ts';
+import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { writeObject } from '../../jobs/object-writer.ts';
 import { clientIn, type Handler } from '../app-context.ts';
 import { jobOf, jobPartsOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
-import { bucketOf, ownerOf } from './owner.ts';
+import { bucketOf, ownerOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 
 /** Far more than there is of lines that were read once. */
@@ -35,11 +36,14 @@ export const retryFailed: Handler = async (c, deps) => {
     extra: { retry_of: id },
   };
   const stores = { parts: jobPartsOf(deps), bucket: bucketOf(deps) };
-  const created = await openJob(deps, ownerOf(c, deps), again, async ({ inputKey: key }) => {
-    const limits = { maxBytes: MAX_INPUT_BYTES };
-    await writeObject(stores.bucket, key, failedLines(stores, snapshot), limits);
-    // As they are stored, they have the settings already.
-    return { kind: 'file', key, form: 'batch' };
+  const created = await openJob(deps, ownerOf(c, deps), again, {
+    storedMs: storedMsOf(c, deps, JOB_STORED_MS),
+    store: async ({ inputKey: key }) => {
+      const limits = { maxBytes: MAX_INPUT_BYTES };
+      await writeObject(stores.bucket, key, failedLines(stores, snapshot), limits);
+      // As they are stored, they have the settings already.
+      return { kind: 'file', key, form: 'batch' };
+    },
   });
   const job = shownJob(created);
   return c.json(job, 202, { location: `/v1/jobs/${job.id}`, 'cache-control': 'no-store' });
