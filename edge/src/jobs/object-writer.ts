@@ -2,10 +2,28 @@
  * Writes into R2 what comes in chunks and is of unknown length, in memory of one part: an upload in parts where there is
  * more than one, whose parts but the last must have the same size.
  */
+import type { HeldBody } from '../http/held-bodies.ts';
 import { bodyTooLarge } from '../http/read-limited.ts';
 
 /** R2 takes no smaller ones. */
 export const PART_BYTES = 5 * 2 ** 20;
+
+/**
+ * The same chunks, each of which counts as memory that is held, up to one part.
+ * @throws ApiError `too-many-requests`, `overloaded`
+ */
+export async function* heldChunks(
+  source: AsyncIterable<Uint8Array>,
+  held: Pick<HeldBody, 'add'>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let total = 0;
+  for await (const chunk of source) {
+    const more = Math.min(chunk.length, PART_BYTES - total);
+    if (more > 0) held.add(more);
+    total += Math.max(more, 0);
+    yield chunk;
+  }
+}
 
 export type WrittenObject = { bytes: number };
 

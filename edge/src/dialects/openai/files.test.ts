@@ -96,6 +96,32 @@ describe('a file', () => {
     expect((await bucket.list()).objects.length).toBe(before);
   });
 
+  it('is none when its upload breaks off', async () => {
+    const { request, settled } = startEdge();
+    const before = (await bucket.list()).objects.length;
+    const head =
+      '--x\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n{}\n';
+    const body = new ReadableStream({
+      pull(controller) {
+        controller.enqueue(new TextEncoder().encode(head));
+        controller.close();
+      },
+    });
+    const headers = { 'content-type': 'multipart/form-data; boundary=x' };
+    const cut = await request('/v1/files', { method: 'POST', headers, body });
+    expect(await cut.json()).toMatchObject({ error: { code: 'invalid_multipart' } });
+    await settled();
+    expect((await bucket.list()).objects.length).toBe(before);
+  });
+
+  it('of many that come at once from one client is taken, where they are small', async () => {
+    const { post } = startEdge();
+    const all = await Promise.all(
+      Array.from({ length: 20 }, () => post('/v1/files', formOf('{}'))),
+    );
+    expect(all.map(({ status }) => status)).toEqual(all.map(() => 200));
+  });
+
   it('must be a form with a file', async () => {
     const { post } = startEdge();
     const form = new FormData();

@@ -9,7 +9,7 @@ import { type StreamedPart, streamParts } from '../../http/multipart-stream.ts';
 import { readStream } from '../../http/read-stream.ts';
 import { shownName, validate } from '../../http/validate.ts';
 import { fileKey, type JobFile } from '../../jobs/job-index-contract.ts';
-import { PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
+import { heldChunks, PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { type AppContext, clientIn } from '../../routes/app-context.ts';
 import { bucketOf, type Owner, storedMsOf } from '../../routes/jobs/owner.ts';
@@ -45,10 +45,9 @@ export async function uploadFile(
   });
   const { id } = valueFrom(await index.reserveFile());
   try {
-    held.add(PART_BYTES);
     const entries: FormEntry[] = [];
     let file: { name: string; bytes: number } | undefined;
-    const body = readStream(c.req.raw, config.deadlineMs);
+    const body = heldChunks(readStream(c.req.raw, config.deadlineMs), held);
     for await (const part of streamParts(body, parameters.get('boundary'))) {
       if (part.name !== 'file') entries.push([part.name, await fieldOf(part)]);
       else if (file !== undefined) {

@@ -17,7 +17,7 @@ import { streamOf } from '../../http/stream.ts';
 import { validate } from '../../http/validate.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
 import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
-import { PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
+import { heldChunks, writeObject } from '../../jobs/object-writer.ts';
 import {
   type AppContext,
   clientIn,
@@ -112,8 +112,7 @@ async function lines(c: AppContext, deps: Dependencies, { inputKey }: NewJob): P
   const client = clientIn(c, config);
   const held = holdBody(config.maxHeldBytes, { client, ms: LONGEST_UPLOAD_MS });
   try {
-    held.add(PART_BYTES);
-    const body = readStream(c.req.raw, config.deadlineMs);
+    const body = heldChunks(readStream(c.req.raw, config.deadlineMs), held);
     const limits = { maxBytes: config.jobsMaxFileBytes };
     const { bytes } = await writeObject(bucketOf(deps), inputKey, body, limits);
     if (bytes > 0) return { kind: 'file', key: inputKey, form: 'native' };
