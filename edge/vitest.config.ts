@@ -21,6 +21,7 @@ export default defineConfig({
       main: './src/worker.ts',
       wrangler: { configPath: '../wrangler.toml' },
       miniflare: {
+        r2Buckets: ['JOB_IMAGES'],
         bindings: {
           GPU_WORKER_URL: 'http://gpu.test',
           MAX_IMAGE_BYTES: '100000',

@@ -37,6 +37,8 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   jobIndex: DurableObjectNamespace | undefined;
   /** Files, and lines and results of jobs. */
   jobFiles: R2Bucket | undefined;
+  /** The operator's own images, of which jobs may be made. */
+  jobImages: R2Bucket | undefined;
   /** Objects of `JobBase` and of `JobPartBase`; absent where they are not bound, or there is no queue. */
   jobs: DurableObjectNamespace | undefined;
   jobParts: DurableObjectNamespace | undefined;
@@ -97,6 +99,7 @@ export function createDependencies(
     predictions: env.PREDICTIONS,
     jobIndex: env.JOB_INDEX,
     jobFiles: env.JOB_FILES,
+    jobImages: env.JOB_IMAGES,
     ...jobsOf(env, config),
     replyCache: new ReplyCache({
       ...caches,

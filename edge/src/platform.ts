@@ -24,6 +24,7 @@ export type Env = {
   IDEMPOTENCY?: DurableObjectNamespace;
   JOB_INDEX?: DurableObjectNamespace;
   JOB_FILES?: R2Bucket;
+  JOB_IMAGES?: R2Bucket;
   JOBS?: DurableObjectNamespace;
   JOB_PARTS?: DurableObjectNamespace;
 } & Readonly<Record<string, unknown>>;

@@ -1,8 +1,10 @@
 /** Lines of an object in the bucket from a place on, a range of it after the other: memory holds one, and a line that is under way. */
-import { Buffer } from 'node:buffer';
 
-/** A line without its end, and where the next one begins; null for one that is too long, which is not held. */
-export type BucketLine = { text: string | null; bytes: number; next: number };
+/** A line without its end, and where the next one begins; one that is too long is not held. */
+export type BucketLine = { bytes: number; next: number } & (
+  | { text: string }
+  | { text: null; fault: 'too-long' | 'not-utf-8' }
+);
 
 const NEWLINE = 0x0a;
 
@@ -34,11 +36,11 @@ export async function* linesFrom(
     else pieces = [];
   };
   const line = (): BucketLine => {
-    const text = bytes > maxBytes ? null : Buffer.concat(pieces).toString('utf8');
-    const ended = { text, bytes, next: at };
+    const ended = { bytes, next: at };
+    const read = bytes > maxBytes ? ({ text: null, fault: 'too-long' } as const) : decoded(pieces);
     pieces = [];
     bytes = 0;
-    return ended;
+    return { ...read, ...ended };
   };
   const size = (await bucket.head(key))?.size ?? 0;
   while (at < size) {
@@ -56,4 +58,15 @@ export async function* linesFrom(
     hold(range.subarray(from));
   }
   if (bytes > 0) yield line();
+}
+
+/** A mark of the order of bytes in front is no part of the text. */
+function decoded(pieces: readonly Uint8Array[]) {
+  try {
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+    const text = pieces.map((piece) => decoder.decode(piece, { stream: true })).join('');
+    return { text: text + decoder.decode() };
+  } catch {
+    return { text: null, fault: 'not-utf-8' } as const;
+  }
 }

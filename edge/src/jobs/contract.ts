@@ -25,9 +25,9 @@ export const ENDED: ReadonlySet<JobState> = new Set([
 export type JobInput =
   /** JSON lines in the bucket: a whole request a line (`BatchLine`), or a native item. */
   | { kind: 'file'; key: string; form: 'batch' | 'native' }
-  /** Every image of the bucket whose key begins so: each is a native item, and its key its `custom_id`. */
+  /** Every image of the operator's bucket whose key begins so: each is a native item, and its key its id. */
   | { kind: 'prefix'; prefix: string }
-  /** The items of another job of the same owner that failed. */
+  /** The items of another job of the same owner that have no reply as it should be, and it has to have ended. */
   | { kind: 'failed-of'; job: string };
 
 export type JobOrder = {
@@ -145,6 +145,8 @@ export type PartOrder = Pick<
   job: string;
   part: number;
   items: number;
+  /** Whether its items are images of the operator's bucket. */
+  isOfBucket: boolean;
 };
 
 /** How far a part is. Its counts only grow. */
@@ -172,6 +174,8 @@ export type SourceOfItem =
   | { kind: 'url'; url: string; client: string }
   /** Key of an object in the bucket. */
   | { kind: 'stored'; key: string }
+  /** Key of an object in the operator's bucket of images. */
+  | { kind: 'object'; key: string }
   | { kind: 'embeddings'; namespace: string; sha256: string; instructionIds?: number[] };
 
 /** A piece of the results of a part: lines of JSON as they are stored. */

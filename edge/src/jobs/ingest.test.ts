@@ -1,6 +1,9 @@
 /** What is wrong with the lines of a job is said before any of them is run, and with the numbers of the lines. */
+import { readFrames } from '@blip2/shared/frames';
 import { expect, test } from 'vitest';
-import { bucket, createJob, orderOf } from '../testing/jobs.ts';
+import { base64, newImage, testEnv } from '../testing/edge.ts';
+import { bound, bucket, caption, createJob, failed, orderOf } from '../testing/jobs.ts';
+import type { JobObject } from './contract.ts';
 import { ingestPart } from './ingest.ts';
 import { findDuplicates } from './item-ids.ts';
 import type { Cursor } from './job-table.ts';
@@ -109,7 +112,7 @@ test('twenty thousand lines are read part by part, each from where the one befor
   const ids: Uint8Array<ArrayBuffer>[] = [];
   let cursor: Cursor = { offset: 0, line: 0, items: 0 };
   for (let isDone = false; !isDone; ) {
-    const ingested = await ingestPart(bucket, config, {
+    const ingested = await ingestPart({ files: bucket, images: undefined }, config, {
       job: 'c'.repeat(96),
       order,
       cursor,
@@ -128,3 +131,68 @@ test('twenty thousand lines are read part by part, each from where the one befor
   const { objects } = await bucket.list({ prefix: `${owner}/jobs/` });
   expect(objects).toHaveLength(20);
 }, 60_000);
+
+test('what is no UTF-8 is refused, and a mark of the order of bytes is not', async () => {
+  const key = 'utf-8/files/lines';
+  const text = new TextEncoder().encode(`\uFEFF${JSON.stringify(line('a'))}\n"\xff"\n`);
+  const bytes = text.map((byte) => (byte === 0xc3 ? 0xff : byte));
+  await bucket.put(key, bytes);
+  const job = await createJob([], { input: { kind: 'file', key, form: 'batch' } });
+  const { errors } = await job.until('failed');
+  expect(errors).toEqual([
+    { line: 2, code: 'invalid_json_line', message: 'The line is not UTF-8.', param: null },
+  ]);
+});
+
+test('what failed is run again, by its names, with the images that were in it', async () => {
+  const image = newImage();
+  const lines = Array.from({ length: 120 }, (_, i) => line(`item-${i}`));
+  lines[60] = line('item-60', { body: { image: { data: base64(image) } } });
+  const isBad = ({ part, item }: { part: number; item: number }) => (50 * part + item) % 20 === 0;
+  const first = await createJob(lines);
+  await first.run((message) =>
+    isBad(message) ? failed('invalid-image', 'It is cut off.') : caption(message),
+  );
+  const { owner } = (await first.snapshot()).order;
+  const input = { kind: 'failed-of', job: first.id } as const;
+  const again = await createJob([], { owner, input });
+  await again.receive();
+  expect(await (first.stub as unknown as JobObject).forget(first.id)).toBe(true);
+  const response = await again.source(0, 3);
+  const [frame] = await Array.fromAsync(readFrames(response.body as ReadableStream<Uint8Array>));
+  expect(frame?.payload).toEqual(image);
+  expect((await again.run()).counts).toEqual({ total: 6, completed: 6, failed: 0, canceled: 0 });
+  const names = (await again.results()).map(({ custom_id }) => custom_id);
+  expect(names).toEqual([0, 20, 40, 60, 80, 100].map((i) => `item-${i}`));
+  const nothing = await createJob([], { owner, input: { kind: 'failed-of', job: again.id } });
+  expect((await nothing.until('failed')).errors).toMatchObject([{ code: 'empty_file' }]);
+}, 60_000);
+
+test('images of the operator are items named by their keys', async () => {
+  const album = `album-${crypto.randomUUID()}`;
+  const images = bound(testEnv.JOB_IMAGES);
+  const image = newImage();
+  await images.put(`${album}/a b.png`, image);
+  await images.put(`${album}/b`, image, { httpMetadata: { contentType: 'image/png' } });
+  await images.put(`${album}/notes.txt`, 'none');
+  await images.put(`${album}-other/c.png`, image);
+  const job = await createJob([], { kind: 'job', input: { kind: 'prefix', prefix: `${album}/` } });
+  const [received] = await job.receive();
+  expect(received?.message.source).toEqual({ edge: true });
+  const response = await job.source(0, 0);
+  const [frame] = await Array.fromAsync(readFrames(response.body as ReadableStream<Uint8Array>));
+  expect(frame?.payload).toEqual(image);
+  await job.run();
+  expect(await job.results()).toMatchObject([
+    { custom_id: `${album}/a b.png`, outcome: 'completed' },
+    { custom_id: `${album}/b`, outcome: 'completed' },
+  ]);
+  // Others name them in vain.
+  const url = `https://job-bucket.invalid/${encodeURIComponent(`${album}/b`)}`;
+  const foreign = await createJob([line('x', { body: { image: { url } } })]);
+  await foreign.until('completed');
+  expect((await foreign.results())[0]).toMatchObject({
+    outcome: 'failed',
+    body: { type: '/problems/image-url-refused' },
+  });
+});

@@ -1,11 +1,12 @@
 /** Reads the input of a job, a part at a time: checks every line, and writes the part's lines in the form of a batch. */
 import type { Config } from '../config.ts';
-import { linesFrom } from './bucket-lines.ts';
 import { imageKey, type JobOrder, type LineError, MAX_LINE_ERRORS, partKey } from './contract.ts';
+import { type InputBuckets, type InputLine, inputLines } from './input-lines.ts';
 import { encodeIds, type NamedLine } from './item-ids.ts';
+import { storedImagesIn } from './item-source.ts';
 import type { Cursor, KnownPart } from './job-table.ts';
 import { moveImages } from './move-images.ts';
-import { LINE_TOO_LONG, MAX_LINE_BYTES, readLine } from './read-line.ts';
+import { FAULTS, MAX_LINE_BYTES, MAX_STORED_LINE_BYTES, readLine } from './read-line.ts';
 
 /** Characters of a part's lines, which are in memory until the part is full. */
 const MAX_PART_CHARACTERS = 8 * 2 ** 20;
@@ -13,9 +14,6 @@ const MAX_PART_CHARACTERS = 8 * 2 ** 20;
 const IMAGE_CHARACTERS = 8192;
 /** Bytes of them in one part. */
 const MAX_MOVED_BYTES = 64 * 2 ** 20;
-
-/** Of the input, read at a time. */
-const RANGE_BYTES = 2 ** 20;
 
 export type Ingest = {
   job: string;
@@ -36,13 +34,13 @@ export type Ingested = {
 
 /** Reads on until a part is full, or the input ends. The same again does the same. */
 export async function ingestPart(
-  bucket: R2Bucket,
+  buckets: InputBuckets,
   config: Pick<Config, 'jobsPartItems' | 'jobsMaxItems' | 'maxImageBytes'>,
   { job, order, cursor: from, part, errors: known }: Ingest,
 ): Promise<Ingested> {
   const { input, owner } = order;
-  if (input.kind !== 'file') throw new Error(`input of the kind ${input.kind} is not read yet`);
-  let { offset, line: lineNumber, items } = from;
+  const { files: bucket } = buckets;
+  let { line: lineNumber, items, ...place }: Cursor = from;
   const errors: LineError[] = [];
   const texts: string[] = [];
   const names: NamedLine[] = [];
@@ -54,31 +52,36 @@ export async function ingestPart(
     characters += IMAGE_CHARACTERS;
     if (known === 0) await bucket.put(imageKey(owner, job, sha256), bytes);
   };
-  const reading = { offset, maxBytes: MAX_LINE_BYTES, rangeBytes: RANGE_BYTES };
-  for await (const { text, bytes, next } of linesFrom(bucket, input.key, reading)) {
-    offset = next;
+  const limits = { maxBytes: config.maxImageBytes };
+  /** @returns what is wrong with it */
+  const add = async (read: InputLine): Promise<Omit<LineError, 'line'> | null> => {
+    const number = items++;
+    if (read.text === null) return FAULTS[read.fault];
+    const result = readLine(read.text, number, order);
+    if ('error' in result) return result.error;
+    const { line } = result;
+    const body = await moveImages(line.body, limits, store);
+    const text = JSON.stringify({ ...line, body });
+    if (text.length > MAX_LINE_BYTES) return FAULTS['too-long'];
+    // Those of the job that is tried again may be deleted with it.
+    if (input.kind === 'failed-of') await copyImages(bucket, owner, input.job, job, text);
+    characters += text.length;
+    texts.push(`${text}\n`);
+    names.push({ custom_id: line.custom_id, line: lineNumber });
+    return null;
+  };
+  for await (const read of inputLines(buckets, order, place)) {
+    place = read.next;
     lineNumber++;
-    if (text !== null && text.trim() === '') continue;
-    if (items >= config.jobsMaxItems) {
+    characters += Math.min(read.bytes, MAX_STORED_LINE_BYTES) / 16;
+    const isBlank = read.text !== null && read.text.trim() === '';
+    if (!isBlank && items >= config.jobsMaxItems) {
       errors.push(tooMany(config.jobsMaxItems, lineNumber));
-      return { cursor: { offset, line: lineNumber, items }, part: null, errors, isDone: true };
+      return { cursor: { ...place, line: lineNumber, items }, part: null, errors, isDone: true };
     }
-    const read = readLine(text, items, order);
-    items++;
-    characters += Math.min(bytes, MAX_LINE_BYTES) / 16;
-    let { error } = 'error' in read ? read : { error: undefined };
-    if ('line' in read) {
-      const { line } = read;
-      const limits = { maxBytes: config.maxImageBytes };
-      const body = await moveImages(line.body, limits, store);
-      const short = JSON.stringify({ ...line, body });
-      if (short.length > MAX_LINE_BYTES) error = LINE_TOO_LONG;
-      characters += short.length;
-      texts.push(`${short}\n`);
-      names.push({ custom_id: line.custom_id, line: lineNumber });
-    }
-    if (error !== undefined) {
-      errors.push({ line: lineNumber, ...error });
+    const error = isBlank ? null : await add(read);
+    if (error !== null) {
+      errors.push({ line: input.kind === 'file' ? lineNumber : null, ...error });
       if (known + errors.length >= MAX_LINE_ERRORS) break;
     }
     const isFull =
@@ -90,7 +93,7 @@ export async function ingestPart(
       break;
     }
   }
-  const cursor = { offset, line: lineNumber, items };
+  const cursor = { ...place, line: lineNumber, items };
   if (known + errors.length >= MAX_LINE_ERRORS) return { cursor, part: null, errors, isDone: true };
   if (names.length === 0) return { cursor, part: null, errors, isDone };
   if (known + errors.length === 0) {
@@ -98,6 +101,19 @@ export async function ingestPart(
   }
   const ids = await encodeIds(names, job);
   return { cursor, part: { part, items: names.length, ids }, errors, isDone };
+}
+
+async function copyImages(
+  bucket: R2Bucket,
+  owner: string,
+  from: string,
+  to: string,
+  text: string,
+): Promise<void> {
+  for (const sha256 of storedImagesIn(text)) {
+    const image = await bucket.get(imageKey(owner, from, sha256));
+    if (image !== null) await bucket.put(imageKey(owner, to, sha256), await image.arrayBuffer());
+  }
 }
 
 function tooMany(limit: number, line: number): LineError {

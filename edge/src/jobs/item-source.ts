@@ -7,6 +7,8 @@ export type ItemSource =
   | { kind: 'url'; url: string }
   /** In the bucket, under the job's own images. */
   | { kind: 'stored'; sha256: string }
+  /** In the operator's bucket of images. */
+  | { kind: 'object'; key: string }
   /** Query embeddings that are cached; the image's size and format are known with them. */
   | { kind: 'embeddings'; sha256: string; image: ImageInfo };
 
@@ -28,4 +30,28 @@ export function storedImageUrl(sha256: string): string {
 export function storedImageIn(url: string): string | null {
   const [, sha256] = /^https:\/\/job-image\.invalid\/([0-9a-f]{64})$/.exec(url) ?? [];
   return sha256 ?? null;
+}
+
+/**
+ * Names an image of the operator's bucket, in items that were made of its keys.
+ * @example bucketImageUrl('a b/c.png') // 'https://job-bucket.invalid/a%20b%2Fc.png'
+ */
+export function bucketImageUrl(key: string): string {
+  return `https://job-bucket.invalid/${encodeURIComponent(key)}`;
+}
+
+/** The key that such a URL names; null for other URLs. */
+export function bucketImageIn(url: string): string | null {
+  const [, key] = /^https:\/\/job-bucket\.invalid\/([^/?#]+)$/.exec(url) ?? [];
+  try {
+    return key === undefined ? null : decodeURIComponent(key);
+  } catch {
+    return null;
+  }
+}
+
+/** SHA-256 of the images that the text of an item names so, each once. */
+export function storedImagesIn(text: string): string[] {
+  const named = text.matchAll(/https:\/\/job-image\.invalid\/([0-9a-f]{64})/g);
+  return [...new Set(Array.from(named, ([, sha256 = '']) => sha256))];
 }

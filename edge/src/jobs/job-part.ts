@@ -125,6 +125,8 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
         return { kind: 'ended' };
       case 'url':
         return { kind: 'url', url: source.url, client };
+      case 'object':
+        return { kind: 'object', key: source.key };
       case 'stored':
         return { kind: 'stored', key: imageKey(owner, job, source.sha256) };
       case 'embeddings': {
@@ -257,7 +259,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     if (count <= 0 || from.item >= order.items) return false;
     let item = from.item;
     for await (const { text, next } of linesOf(this.#bucket(), order, from)) {
-      chunk.push({ line: JSON.parse(text ?? ''), next: { offset: next, item: ++item } });
+      chunk.push({ line: JSON.parse(text ?? '{}'), next: { offset: next, item: ++item } });
       count--;
       if (chunk.length === AT_A_TIME && !(await flush())) return true;
       if (count <= 0 || item >= order.items) break;
@@ -344,7 +346,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const rest: EndedItem[] = [];
     if (from.item < order.items) {
       for await (const { text, next } of linesOf(this.#bucket(), order, from)) {
-        rest.push(ended(to.item, JSON.parse(text ?? '')));
+        rest.push(ended(to.item, JSON.parse(text ?? '{}')));
         to = { offset: next, item: to.item + 1 };
         if (rest.length === END_PER_ALARM || to.item >= order.items) break;
       }

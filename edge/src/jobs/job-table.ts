@@ -1,4 +1,5 @@
 /** One job in its object's SQLite: its order and state, its parts, and what reading its input has found. */
+
 import {
   type JobCounts,
   type JobOrder,
@@ -8,9 +9,10 @@ import {
   MAX_LINE_ERRORS,
   type PartReport,
 } from './contract.ts';
+import type { InputPlace } from './input-lines.ts';
 
-/** Where reading of the input has come to. */
-export type Cursor = { offset: number; line: number; items: number };
+/** Where reading of the input has come to, and how many lines and items there were. */
+export type Cursor = { line: number; items: number } & InputPlace;
 
 export type JobRecord = {
   id: string;

@@ -18,13 +18,14 @@ import {
   MAX_LINE_ERRORS,
   type Outbox,
   type PartFate,
+  type PartOrder,
   type PartReport,
   type ReportingJob,
   type WebhookDelivery,
 } from './contract.ts';
 import { ingestPart } from './ingest.ts';
 import { findDuplicates } from './item-ids.ts';
-import { JobTable, type JobTime } from './job-table.ts';
+import { type JobRecord, JobTable, type JobTime } from './job-table.ts';
 import { Rate } from './rate.ts';
 
 /** Parts that are called in one alarm. */
@@ -180,10 +181,10 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const { record } = this.#table;
     if (record === null) return null;
     const { id, order, cursor } = record;
-    const { config } = this.#dependencies();
+    const { config, jobImages } = this.#dependencies();
     const known = this.#table.errors().length;
     const { parts: part } = this.#table.totals();
-    const found = await ingestPart(this.#bucket(), config, {
+    const found = await ingestPart({ files: this.#bucket(), images: jobImages }, config, {
       job: id,
       order,
       cursor,
@@ -232,8 +233,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   async #start(): Promise<void> {
     const { record } = this.#table;
     if (record === null) return;
-    const { owner, client, namespace, cacheEmbeddings, expiresAt } = record.order;
-    const shared = { job: record.id, owner, client, namespace, cacheEmbeddings, expiresAt };
+    const shared = sharedOf(record);
     await Promise.all(
       this.#table.unstarted(AT_A_TIME).map(async ({ part, items }) => {
         await this.#part(part).start({ ...shared, part, items });
@@ -246,8 +246,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const { record } = this.#table;
     const fate = this.#fate();
     if (record === null || fate === 'runs' || fate === 'gone') return;
-    const { owner, client, namespace, cacheEmbeddings, expiresAt } = record.order;
-    const shared = { job: record.id, owner, client, namespace, cacheEmbeddings, expiresAt };
+    const shared = sharedOf(record);
     await Promise.all(
       this.#table.unended(AT_A_TIME).map(async ({ part, items }) => {
         // One that was not begun has to say of its items that they were not run.
@@ -359,6 +358,13 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     }
     return this.#outbox;
   }
+}
+
+/** What all parts have in common. */
+function sharedOf({ id, order }: JobRecord): Omit<PartOrder, 'part' | 'items'> {
+  const { owner, client, namespace, cacheEmbeddings, expiresAt, input } = order;
+  const isOfBucket = input.kind === 'prefix';
+  return { job: id, owner, client, namespace, cacheEmbeddings, expiresAt, isOfBucket };
 }
 
 const EMPTY: LineError = {

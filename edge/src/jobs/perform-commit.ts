@@ -17,8 +17,9 @@ import { repliedItem, unrepliedItem } from './results.ts';
 const MAX_RESULT_CHARACTERS = 600_000;
 
 /** How an item is called wherever it is run. @example 'job-5e3f0c9d-12-345' */
-export function ownerOf({ job, part, namespace }: PartOrder, item: number): ItemOwner {
-  return { namespace, name: `job-${job.slice(0, 32)}-${part}-${item}` };
+export function ownerOf(order: PartOrder, item: number): ItemOwner {
+  const { job, part, namespace, isOfBucket } = order;
+  return { namespace, isOfBucket, name: `job-${job.slice(0, 32)}-${part}-${item}` };
 }
 
 export async function performCommit(

@@ -10,16 +10,12 @@ const MAX_ID = 512;
 
 export type ReadLine = { line: BatchLine } | { error: Omit<LineError, 'line'> };
 
-/**
- * @param text null where it was too long to be read
- * @param number of the item, from 0
- */
+/** @param number of the item, from 0 */
 export function readLine(
-  text: string | null,
+  text: string,
   number: number,
   { input, url, settings }: Pick<JobOrder, 'input' | 'url' | 'settings'>,
 ): ReadLine {
-  if (text === null) return { error: LINE_TOO_LONG };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -28,7 +24,7 @@ export function readLine(
     return wrong('invalid_json_line', `This line is not parseable as valid JSON: ${why}`, null);
   }
   if (!isObject(value)) return wrong('invalid_json_line', 'A line is a JSON object.', null);
-  const isNative = input.kind === 'file' && input.form === 'native';
+  const isNative = input.kind === 'prefix' || (input.kind === 'file' && input.form === 'native');
   const read = isNative ? nativeLine(number, value, url, settings) : batchLine(value, url);
   if ('error' in read) return read;
   const { custom_id, body } = read.line;
@@ -53,11 +49,17 @@ function nativeLine(
   return { line: { custom_id: id, method: 'POST', url, body: { ...settings, ...members } } };
 }
 
-export const LINE_TOO_LONG: Omit<LineError, 'line'> = {
+const LINE_TOO_LONG: Omit<LineError, 'line'> = {
   code: 'line_too_long',
   message: `A line has ${MAX_LINE_BYTES} bytes at most.`,
   param: null,
 };
+
+/** What is wrong with a line that could not be read as text. */
+export const FAULTS = {
+  'too-long': LINE_TOO_LONG,
+  'not-utf-8': { code: 'invalid_json_line', message: 'The line is not UTF-8.', param: null },
+} as const;
 
 const MEMBERS = new Set(['custom_id', 'method', 'url', 'body']);
 

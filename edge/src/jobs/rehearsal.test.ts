@@ -20,6 +20,7 @@ const order = {
   client: 'c',
   namespace: '',
   cacheEmbeddings: false,
+  isOfBucket: false,
   expiresAt: 0,
 };
 
@@ -39,7 +40,7 @@ function start() {
   });
   const rehearse = (path: string, body: object, namespace = '') => {
     const line: BatchLine = { custom_id: 'a', method: 'POST', url: path, body: { ...body } };
-    return rehearser.rehearse(line, { namespace, name: 'job-1' });
+    return rehearser.rehearse(line, { namespace, name: 'job-1', isOfBucket: false });
   };
   /** Rehearses, and performs what a worker makes of it. */
   const run = async (path: string, body: object, outcome: Parameters<typeof performCommit>[3]) => {

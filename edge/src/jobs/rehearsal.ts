@@ -24,7 +24,7 @@ import { Limiter } from '../limits/limiter.ts';
 import { MeteredGpu } from '../limits/metered-gpu.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { BatchLine } from './contract.ts';
-import { type ItemSource, type ItemWork, storedImageIn } from './item-source.ts';
+import { bucketImageIn, type ItemSource, type ItemWork, storedImageIn } from './item-source.ts';
 
 /** A reply as it stands in a result. */
 export type ItemReply = { status: number; body: unknown };
@@ -51,6 +51,8 @@ export type ItemApp = {
 /** Whose items they are, and how they are the same each time. */
 export type ItemOwner = {
   namespace: string;
+  /** Whether it may name images of the operator's bucket. */
+  isOfBucket: boolean;
   /** A name of the item within the deployment: ids of replies and seeds follow from it. */
   name: string;
 };
@@ -104,7 +106,7 @@ export class Rehearser {
       seed: await seedOf(owner.name),
       namespace: owner.namespace,
       images: async (source) => {
-        const { id, from, bytes } = await recorded(source, deps, storeImage);
+        const { id, from, bytes } = await recorded(source, owner, deps, storeImage);
         if (from !== null) unread.set(id, from);
         return bytes === undefined ? { id } : { id, bytes };
       },
@@ -117,7 +119,7 @@ export class Rehearser {
       lookup: async (real, id, context) => {
         const { imageId } = partsOf(id);
         // Its bytes are not known yet, and so neither is its id.
-        if (unread.get(imageId)?.kind === 'url') return { kind: 'miss', reason: 'absent' };
+        if (isUnread(unread.get(imageId))) return { kind: 'miss', reason: 'absent' };
         const lookup = await real.lookup(id, context);
         if (lookup.kind === 'hit') {
           const { image } = lookup.entry;
@@ -125,7 +127,7 @@ export class Rehearser {
         }
         return lookup;
       },
-      mayReplay: (path) => unread.get(partsOf(path).imageId)?.kind !== 'url',
+      mayReplay: (path) => !isUnread(unread.get(partsOf(path).imageId)),
     };
     const reply = await this.#run(line, owner, stage);
     return work === undefined ? { kind: 'reply', reply } : { kind: 'work', work };
@@ -184,11 +186,17 @@ export class Rehearser {
   }
 }
 
+/** Whether nobody knows yet which image it is. */
+function isUnread(source: ItemSource | undefined): boolean {
+  return source?.kind === 'url' || source?.kind === 'object';
+}
+
 type Recorded = { id: ImageId; from: ItemSource | null; bytes?: Uint8Array<ArrayBuffer> };
 
 /** An image as far as it can be known without fetching anything. @throws ApiError */
 async function recorded(
   source: ImageSource,
+  { isOfBucket }: ItemOwner,
   { config }: Pick<Dependencies, 'config'>,
   storeImage: RehearserOptions['storeImage'],
 ): Promise<Recorded> {
@@ -201,11 +209,22 @@ async function recorded(
   }
   const sha256 = storedImageIn(source.url);
   if (sha256 !== null) return { id: sha256, from: { kind: 'stored', sha256 }, bytes: UNREAD };
-  const { href } = checkImageUrl(source.url, { allowPrivate: config.allowPrivateImageUrls });
+  const key = isOfBucket ? bucketImageIn(source.url) : null;
+  if (key !== null) {
+    const id = await imageIdOf(new TextEncoder().encode(`object ${key}`));
+    return { id, from: { kind: 'object', key }, bytes: UNREAD };
+  }
+  const allowPrivate = config.allowPrivateImageUrls;
+  const { href, hostname } = checkImageUrl(source.url, { allowPrivate });
+  // Known now rather than after some tries: no such name is ever given to a host.
+  if (hostname.endsWith('.invalid')) throw new ApiError('image-url-refused', NO_HOST);
   // Another name than any image has, and the same each time.
   const id = await imageIdOf(new TextEncoder().encode(`unread ${href}`));
   return { id, from: { kind: 'url', url: href }, bytes: UNREAD };
 }
+
+const NO_HOST =
+  'The image URL names a host that cannot exist. Use the address at which the image is.';
 
 function sourceOf(
   source: GpuSource | null,

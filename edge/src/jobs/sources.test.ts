@@ -82,7 +82,7 @@ test('embeddings that a job has computed are cached where its order says so, and
 });
 
 test('an image that cannot be had fails its item alone', async () => {
-  const job = await createJob([line('a', { url: 'https://nobody.invalid/a.png' })]);
+  const job = await createJob([line('a', { url: 'https://nobody.example/a.png' })]);
   const [received] = await job.receive();
   // Its host may be back soon: so often a worker is asked to come again.
   const statuses: number[] = [];

@@ -25,6 +25,9 @@ import { testEnv } from './edge.ts';
 import { EMBEDDINGS } from './fake-gpu.ts';
 import { generative } from './models.ts';
 
+// Alarms, and a queue whose messages come again after a second.
+vi.setConfig({ testTimeout: 60_000 });
+
 const SECRET = String(testEnv.JOBS_SECRET);
 const queueUrl = String(testEnv.JOBS_QUEUE_URL);
 const aws = new AwsClient({
@@ -34,7 +37,7 @@ const aws = new AwsClient({
   service: 'sqs',
 });
 
-function bound<T>(binding: T | undefined): T {
+export function bound<T>(binding: T | undefined): T {
   if (binding === undefined) throw new Error('not bound');
   return binding;
 }

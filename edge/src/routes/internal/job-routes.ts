@@ -2,13 +2,14 @@
 import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { encodeFrame, FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
+import { checkImage } from '@blip2/shared/image-format';
 import { CommitRequest } from '@blip2/shared/jobs/commit';
 import { ItemNumber, JobId, PartNumber } from '@blip2/shared/jobs/message';
 import { isSigned, SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
 import type { Hono } from 'hono';
 import type { Dependencies } from '../../dependencies.ts';
 import { unknownImage } from '../../embeddings/resolve-embeddings.ts';
-import { readLimited } from '../../http/read-limited.ts';
+import { bodyTooLarge, readLimited } from '../../http/read-limited.ts';
 import { validate } from '../../http/validate.ts';
 import { fetchImage } from '../../image/fetch-image.ts';
 import type { JobPartObject, SourceOfItem } from '../../jobs/contract.ts';
@@ -82,7 +83,7 @@ async function read(
   deps: Dependencies,
   source: Exclude<SourceOfItem, { kind: 'ended' }>,
 ): Promise<Read> {
-  const { config, fetch, jobFiles, stores } = deps;
+  const { config, fetch, jobFiles, jobImages, stores } = deps;
   const context = requestContextOf(c, deps);
   if (source.kind === 'url') {
     const { allowPrivateImageUrls: allowPrivate, imageUserAgent: userAgent } = config;
@@ -92,11 +93,8 @@ async function read(
     const payload = await fetchImage(source.url, { fetch, ...limits, userAgent, signal });
     return { type: 'image', payload };
   }
-  if (source.kind === 'stored') {
-    const object = await jobFiles?.get(source.key);
-    if (!object) throw new ApiError('no-image', 'The image of this item is not stored any more.');
-    return { type: 'image', payload: new Uint8Array(await object.arrayBuffer()) };
-  }
+  if (source.kind === 'stored') return await stored(jobFiles, source.key, config);
+  if (source.kind === 'object') return await stored(jobImages, source.key, config);
   const { namespace, sha256, instructionIds } = source;
   const ours = { ...context, namespace };
   const id = await embeddingIdOf(imagePathOf(namespace, sha256), instructionIds);
@@ -104,6 +102,22 @@ async function read(
   if (lookup.kind === 'hit') return { type: 'embeddings', payload: lookup.entry.embeddings };
   if (lookup.reason === 'failed') throw new ApiError('cache-unavailable', 'KV does not answer.');
   throw await unknownImage(stores.query, { id: sha256, instructionIds }, ours);
+}
+
+async function stored(
+  bucket: R2Bucket | undefined,
+  key: string,
+  { maxImageBytes: maxBytes }: Dependencies['config'],
+): Promise<Read> {
+  const object = await bucket?.get(key);
+  if (!object) throw new ApiError('no-image', 'The image of this item is not stored any more.');
+  if (object.size > maxBytes) {
+    await object.body.cancel();
+    throw bodyTooLarge(maxBytes, object.size);
+  }
+  const payload = new Uint8Array(await object.arrayBuffer());
+  checkImage(payload, { maxBytes });
+  return { type: 'image', payload };
 }
 
 function unavailable(error: ApiError): ApiError {

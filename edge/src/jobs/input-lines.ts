@@ -1,0 +1,101 @@
+/** The lines of a job's input, wherever they come from, from a place on. */
+import { type BucketLine, linesFrom } from './bucket-lines.ts';
+import { type JobOrder, partKey, type ResultLine } from './contract.ts';
+import { bucketImageUrl } from './item-source.ts';
+import { MAX_LINE_BYTES, MAX_STORED_LINE_BYTES } from './read-line.ts';
+
+/** Bytes of a file or, of the parts of another job, `PART_STRIDE` times the part and the item; or the last key of a list. */
+export type InputPlace = { offset: number; after?: string };
+
+/** A line, and where to go on behind it. One without text is none, and says only that something was read. */
+export type InputLine = Distributed<BucketLine>;
+type Distributed<Line> = Line extends unknown ? Omit<Line, 'next'> & { next: InputPlace } : never;
+
+/** Files, results and lines of jobs; and the operator's own images, where there are any. */
+export type InputBuckets = { files: R2Bucket; images: R2Bucket | undefined };
+
+/** Read at a time, bytes. */
+const RANGE_BYTES = 2 ** 20;
+/** No part has as many items. */
+const PART_STRIDE = 1_000_000;
+const LISTED = 1000;
+
+export async function* inputLines(
+  { files, images }: InputBuckets,
+  { input, owner }: Pick<JobOrder, 'input' | 'owner'>,
+  place: InputPlace,
+): AsyncGenerator<InputLine, void, undefined> {
+  switch (input.kind) {
+    case 'file': {
+      const { offset } = place;
+      const reading = { offset, maxBytes: MAX_LINE_BYTES, rangeBytes: RANGE_BYTES };
+      for await (const line of linesFrom(files, input.key, reading)) {
+        yield { ...line, next: { offset: line.next } };
+      }
+      return;
+    }
+    case 'failed-of':
+      return yield* failedLines(files, owner, input.job, place);
+    case 'prefix':
+      return yield* imageLines(images, input.prefix, place);
+  }
+}
+
+/** Lines of the items of another job that were not completed. Its results are sealed, one for each line. */
+async function* failedLines(
+  files: R2Bucket,
+  owner: string,
+  job: string,
+  { offset }: InputPlace,
+): AsyncGenerator<InputLine, void, undefined> {
+  let first = offset % PART_STRIDE;
+  for (let part = Math.floor(offset / PART_STRIDE); ; part++) {
+    const of = { owner, job, part };
+    const results = await files.head(partKey(of, 'out'));
+    if (results === null) return;
+    const reading = { offset: 0, maxBytes: MAX_STORED_LINE_BYTES, rangeBytes: RANGE_BYTES };
+    const outcomes = linesFrom(files, partKey(of, 'out'), reading);
+    let item = 0;
+    for await (const line of linesFrom(files, partKey(of, 'in'), reading)) {
+      const { value: result } = await outcomes.next();
+      const number = item++;
+      if (number < first || !result || result.text === null) continue;
+      const { outcome } = JSON.parse(result.text) as ResultLine;
+      const next = { offset: part * PART_STRIDE + item };
+      if (outcome !== 'completed') yield { ...line, next };
+    }
+    first = 0;
+    // So that a pass over results that are as they should be ends, too.
+    yield { text: '', bytes: results.size, next: { offset: (part + 1) * PART_STRIDE } };
+  }
+}
+
+/** Native items, one for each image of the bucket. */
+async function* imageLines(
+  images: R2Bucket | undefined,
+  prefix: string,
+  { after }: InputPlace,
+): AsyncGenerator<InputLine, void, undefined> {
+  if (images === undefined) return;
+  let startAfter = after;
+  for (;;) {
+    const page = await images.list({
+      prefix,
+      limit: LISTED,
+      include: ['httpMetadata'],
+      ...(startAfter !== undefined && { startAfter }),
+    });
+    for (const { key, httpMetadata } of page.objects) {
+      startAfter = key;
+      if (!isImage(key, httpMetadata?.contentType)) continue;
+      const text = JSON.stringify({ id: key, image: { url: bucketImageUrl(key) } });
+      yield { text, bytes: text.length, next: { offset: 0, after: key } };
+    }
+    if (!page.truncated) return;
+  }
+}
+
+/** What its name or its type says; whether it is one is found out when it is read. */
+function isImage(key: string, type: string | undefined): boolean {
+  return /\.(jpe?g|png|webp|gif|avif)$/i.test(key) || type?.startsWith('image/') === true;
+}
