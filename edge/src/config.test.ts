@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { readConfig } from './config.ts';
+import { EDGE_OPTIONS, readConfig } from './config.ts';
 
 describe('the configuration', () => {
   it('has the defaults where nothing is set, and an empty variable is unset', () => {
@@ -32,7 +32,12 @@ describe('the configuration', () => {
       cacheRepliesInKv: false,
       showCache: true,
       jobsMaxFileBytes: 104_857_600,
-      cacheSecret: undefined,
+      jobsRegion: 'us-east-1',
+      jobsSecrets: [],
+      jobsPartItems: 10_000,
+      jobsWindow: 256,
+      jobsMaxItems: 1_000_000,
+      jobsResendMs: 21_600_000,
     };
     expect(readConfig({})).toEqual(defaults);
     expect(readConfig({ GPU_WORKER_URL: '', REQUEST_DEADLINE_MS: '' })).toEqual(defaults);
@@ -45,7 +50,9 @@ describe('the configuration', () => {
       IMAGE_USER_AGENT: 'ours/2 (mailto:us@example.org)',
       CLIENT_ADDRESS_HEADER: 'none',
     };
-    expect(readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
+    const config = readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' });
+    expect(Object.keys(config)).toEqual(Object.keys(EDGE_OPTIONS));
+    expect(config).toMatchObject({
       gpuWorkerUrl: 'https://gpu.example/a',
       allowAnonymous: true,
       allowAnonymousDelete: false,
@@ -73,7 +80,6 @@ describe('the configuration', () => {
       cacheRepliesInKv: false,
       showCache: true,
       jobsMaxFileBytes: 104_857_600,
-      cacheSecret: undefined,
     });
   });
 

@@ -96,6 +96,12 @@ describe('a job is refused before anything is stored', () => {
     expect(problem.field, problem.detail).toBe(field);
   });
 
+  it('a prefix where there is no bucket of images', async () => {
+    edge = startEdge({ env: { JOB_IMAGES: undefined as never } });
+    const refused = await create({ task: 'caption', input: { prefix: 'a/' } });
+    expect(await refused.json()).toMatchObject({ status: 400, field: 'input.prefix' });
+  });
+
   it('more items than a request may have', async () => {
     const items = Array.from({ length: MAX_INLINE_ITEMS + 1 }, () => ({ image: 'x' }));
     const refused = await create({ task: 'caption', items });

@@ -86,7 +86,12 @@ async function storedInput(
   deps: Dependencies,
   input: JobRequest['input'],
 ): Promise<JobInput> {
-  if (input !== undefined && 'prefix' in input) return { kind: 'prefix', prefix: input.prefix };
+  if (input !== undefined && 'prefix' in input) {
+    if (deps.jobImages !== undefined) return { kind: 'prefix', prefix: input.prefix };
+    const detail =
+      'input.prefix: this service has no bucket of images: send items, or a file of them.';
+    throw new ApiError('unsupported-parameter', detail, { field: 'input.prefix' });
+  }
   const { file } = await uploadedFile(c, deps, input?.file_id ?? '', 'input.file_id');
   return { kind: 'file', key: fileKey(file.id), form: 'native' };
 }

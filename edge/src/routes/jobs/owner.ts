@@ -26,6 +26,12 @@ export function ownerOfFile(c: AppContext, deps: Dependencies, id: string): Owne
   return named !== null && isFor(c, deps, named.toString()) ? ownerAt(namespace, named) : null;
 }
 
+/** The owner that a job names. */
+export function ownerNamed(deps: Dependencies, id: string): Owner {
+  const namespace = indexesOf(deps);
+  return ownerAt(namespace, namespace.idFromString(id));
+}
+
 /** Whether a caller may ask for what an owner has, of which it has the id. */
 export function isFor(c: AppContext, deps: Dependencies, owner: string): boolean {
   return (c.get('caller') ?? null) === null || ownerOf(c, deps).id === owner;

@@ -34,7 +34,6 @@ export function shownWebhook({ order: { webhook } }: JobSnapshot, secret?: strin
 /** @param secret of its webhook, that was made for it in this request */
 export function shownJob(snapshot: JobSnapshot, secret?: string): Job {
   const { id, state, order, counts, ratePerSecond, errors } = snapshot;
-  const { retry_of: retried } = order.extra ?? {};
   const left = counts.total - counts.completed - counts.failed - counts.canceled;
   const isKnown = state === 'in_progress' && ratePerSecond !== null && ratePerSecond > 0;
   return {
@@ -49,7 +48,7 @@ export function shownJob(snapshot: JobSnapshot, secret?: string): Job {
     ...shownTimes(snapshot),
     usage: shownUsage(snapshot),
     metadata: order.metadata,
-    retry_of: typeof retried === 'string' ? `${ID_PREFIXES.job}${retried}` : null,
+    retry_of: order.input.kind === 'failed-of' ? `${ID_PREFIXES.job}${order.input.job}` : null,
     webhook: shownWebhook(snapshot, secret),
   };
 }
