@@ -1,7 +1,9 @@
 /** The models that the edge serves: their sizes and their tokenizers, by the kind of their bundle. */
+
 import { type EdgeInstruction, EdgeModel, type EdgeRetrieval } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
 import type { ModelKind } from '@blip2/shared/route';
+import { type Routable, route } from '@blip2/shared/route';
 import { createTokenizer } from '@blip2/shared/tokenizer';
 import type { TextTokenizer } from '@blip2/shared/tokenizer/text-tokenizer';
 
@@ -43,6 +45,11 @@ export function servedModels(manifest: unknown, tokenizers: TokenizerTexts): Ser
 export function retrievalModel({ retrieve }: ServedModels): RetrievalModel {
   if (retrieve === undefined) throw noRetrievalModel();
   return retrieve;
+}
+
+/** The revision of the model that serves a task; '' where none does. */
+export function revisionFor(models: ServedModels, task: Routable): string {
+  return models[route(task)]?.revision ?? '';
 }
 
 export function noRetrievalModel(): ApiError {

@@ -31,6 +31,8 @@ test('every bad line is listed, and nothing is run', async () => {
     line('x'.repeat(513)),
     JSON.stringify(line('h', { body: { text: 'x'.repeat(8 * 2 ** 20) } })),
     { ...line('i'), custom_id: 7 },
+    `${'['.repeat(100_000)}${']'.repeat(100_000)}`,
+    '{"custom_id": "j", "custom_id": "k"}',
   ]);
   const { state, errors, counts } = await job.until('failed');
   expect(state).toBe('failed');
@@ -47,6 +49,8 @@ test('every bad line is listed, and nothing is run', async () => {
     [11, 'invalid_custom_id', 'custom_id'],
     [12, 'line_too_long', null],
     [13, 'missing_required_parameter', 'custom_id'],
+    [14, 'invalid_json_line', null],
+    [15, 'invalid_json_line', null],
   ]);
   expect(await job.receive(0)).toEqual([]);
 });

@@ -13,7 +13,12 @@ export type ItemSource =
   | { kind: 'embeddings'; sha256: string; image: ImageInfo };
 
 /** What a GPU worker has to do for an item. */
-export type ItemWork = { task: GpuTask; source: ItemSource };
+export type ItemWork = {
+  task: GpuTask;
+  source: ItemSource;
+  /** Of the model that it was tokenized for. */
+  revision: string;
+};
 
 /**
  * The host of URLs that stand in an item for images that were in it and are in the bucket now. No host has this name, so that a

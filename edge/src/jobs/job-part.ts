@@ -7,6 +7,7 @@ import { ApiError, type Problem } from '@blip2/shared/errors';
 import type { CommitReply, CommitRequest } from '@blip2/shared/jobs/commit';
 import type { Dependencies } from '../dependencies.ts';
 import { logWarning } from '../log.ts';
+import { revisionFor } from '../model-manifest.ts';
 import type { Env } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 import { Alarm } from './alarm.ts';
@@ -24,7 +25,7 @@ import {
   type SourceOfItem,
 } from './contract.ts';
 import { messageOf } from './message.ts';
-import { type EndedItem, PartTable, type Place } from './part-table.ts';
+import { type EndedItem, type OpenItem, PartTable, type Place } from './part-table.ts';
 import { cacheEmbeddings, ownerOf, performCommit } from './perform-commit.ts';
 import { fitsQueue, JobQueue } from './queue.ts';
 import { MAX_STORED_LINE_BYTES } from './read-line.ts';
@@ -42,6 +43,7 @@ const END_PER_ALARM = 2000;
 const REPORT_MS = 1000;
 /** Between two tries of what failed for reasons outside. */
 const RETRY_MS = 5000;
+const MAX_RETRY_MS = 60_000;
 /** After so many an item has failed. */
 const MAX_FAILURES = 20;
 /** How often an image that cannot be had is asked for. */
@@ -61,6 +63,8 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
   /** When the next report may be sent, and whether there is something to report. */
   #reportAt = 0;
   #hasNews = true;
+  /** How often in a row something outside was not to be had. */
+  #delays = 0;
   /** How often the source of an item could not be had: a host may be back soon. */
   readonly #sourceFailures = new Map<number, number>();
 
@@ -93,9 +97,16 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const { order } = state;
     const { deps, rehearser } = this.#prepared();
     const ended: EndedItem[] = [];
+    let isStale = false;
     for (const { item, outcome } of results) {
       const open = this.#table.openItem(item);
       if (open === null) continue;
+      if (open.work.revision !== revisionFor(deps.models, open.work.task)) {
+        // It was made for a model that is not served any more: neither its tokens nor its failure count.
+        this.#table.markUnsent(item);
+        isStale = true;
+        continue;
+      }
       const performed = await performCommit(rehearser, order, open, outcome);
       ended.push(performed.ended);
       if (!order.cacheEmbeddings || performed.performance === null) continue;
@@ -107,6 +118,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     if (current === null) return null;
     const fresh = current.isSealed ? 0 : this.#table.end(ended, seconds);
     const reply = { fresh, duplicates: results.length - fresh, state: this.#fate() };
+    if (isStale) await this.#alarm.wake(Date.now());
     if (fresh > 0) {
       this.#hasNews = true;
       await this.#alarm.wake(this.#isHungry() ? Date.now() : Math.max(Date.now(), this.#reportAt));
@@ -224,7 +236,8 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const delayed = await this.#read(jobsWindow);
     const isSent = await this.#send(jobsResendMs);
     const now = Date.now();
-    if (delayed || !isSent) return now + RETRY_MS;
+    this.#delays = delayed || !isSent ? this.#delays + 1 : 0;
+    if (this.#delays > 0) return now + Math.min(RETRY_MS * 2 ** (this.#delays - 1), MAX_RETRY_MS);
     if (this.#isHungry()) return now;
     return this.#table.resendAt(jobsResendMs);
   }
@@ -312,8 +325,13 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const { deps, queue } = this.#prepared();
     const { state } = this.#table;
     if (state === null) return true;
-    const items = this.#table.unsent(Date.now(), resendMs, SEND_PER_ALARM);
-    if (items.length === 0) return true;
+    const unsent = this.#table.unsent(Date.now(), resendMs, SEND_PER_ALARM);
+    if (unsent.length === 0) return true;
+    const items: OpenItem[] = [];
+    for (const item of unsent) {
+      const current = await this.#renewed(state.order, item);
+      if (current !== null) items.push(current);
+    }
     const messages = await Promise.all(items.map((item) => messageOf(deps, state.order, item)));
     const group = state.order.client;
     const { sent, error } = await queue.send(
@@ -328,6 +346,23 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const request_id = `job-${state.order.job.slice(0, 32)}-${state.order.part}`;
     logWarning('job-queue-failure', { request_id, sent: taken.length, of: items.length, error });
     return false;
+  }
+
+  /** An item as the model that is served now needs it; null where it has ended so. */
+  async #renewed(order: PartOrder, open: OpenItem): Promise<OpenItem | null> {
+    const { deps, rehearser } = this.#prepared();
+    const { item, work } = open;
+    if (work.revision === revisionFor(deps.models, work.task)) return open;
+    const line = JSON.parse(open.line) as BatchLine;
+    const rehearsed = await rehearser.rehearse(line, ownerOf(order, item));
+    if (rehearsed.kind === 'work') {
+      this.#table.replaceWork(item, rehearsed.work);
+      return { ...open, work: rehearsed.work };
+    }
+    if (isPassing(rehearsed.reply.status)) return null;
+    this.#table.end([repliedItem({ part: order.part, item }, line, rehearsed.reply)]);
+    this.#hasNews = true;
+    return null;
   }
 
   /** Ends what has not ended, as its job has. @returns when there is more to do */

@@ -3,6 +3,7 @@ import { runInDurableObject } from 'cloudflare:test';
 import { commitPath, type ItemOutcome } from '@blip2/shared/jobs/commit';
 import { expect, test } from 'vitest';
 import { bucket, caption, captioned, createJob, failed, remove, signed } from '../testing/jobs.ts';
+import { generative } from '../testing/models.ts';
 import type { JobObject } from './contract.ts';
 
 const line = (custom_id: string, body: object = {}) => ({
@@ -174,6 +175,34 @@ test('of a job that was deleted nothing is left', async () => {
     results: [{ item: 0, outcome: captioned(' late') }],
   });
   expect(late.status).toBe(410);
+});
+
+test('an item that was made for a model which is not served any more is made anew', async () => {
+  const job = await createJob([line('a'), line('b')]);
+  await job.receive();
+  // As it is after a deployment with another model.
+  await runInDurableObject(job.part(0), (_, { storage }) => {
+    storage.sql.exec(`UPDATE open SET work = replace(work, '${generative.revision}', 'former')`);
+  });
+  const of = (item: number, outcome: ItemOutcome) => job.commit(0, [{ item, outcome }]);
+  expect(await of(0, captioned(' of former tokens'))).toMatchObject({ fresh: 0, duplicates: 1 });
+  expect(await of(1, { kind: 'gave-up', receives: 12 })).toMatchObject({ fresh: 0 });
+  await job.run(({ revision, item }) => {
+    expect(revision).toBe(generative.revision);
+    return captioned(` new ${item}`);
+  });
+  expect(await job.results()).toMatchObject([
+    { body: { caption: 'new 0' } },
+    { body: { caption: 'new 1' } },
+  ]);
+});
+
+test('what is canceled while it is read was never run', async () => {
+  const job = await createJob(Array.from({ length: 500 }, (_, i) => line(`item-${i}`)));
+  await job.cancel();
+  const { state, counts } = await job.until('cancelled');
+  expect([state, counts.total]).toEqual(['cancelled', 0]);
+  expect(await job.results()).toEqual([]);
 });
 
 /** Ends an object whatever it is doing. */

@@ -1,7 +1,6 @@
 /** The Durable Object of one job: reads its input, starts its parts, hears how far they are, and says what has become of it. */
 import { DurableObject } from 'cloudflare:workers';
 import type { Dependencies } from '../dependencies.ts';
-import { logError } from '../log.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
 import { Alarm } from './alarm.ts';
@@ -115,8 +114,10 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     if (record === null) return 'gone';
     const now = Date.now();
     this.#table.hear(report, now);
-    const { completed, failed, canceled } = this.#table.totals();
-    this.#rate.add(now, completed + failed + canceled);
+    if (this.#rate.isDue(now)) {
+      const { completed, failed, canceled } = this.#table.totals();
+      this.#rate.add(now, completed + failed + canceled);
+    }
     if (report.isSealed) await this.#alarm.wake(now);
     return this.#fate();
   }
@@ -350,12 +351,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
 
   #out(): Outbox | null {
     if (this.#outbox !== undefined) return this.#outbox;
-    try {
-      this.#outbox = this.outbox(this.ctx.storage, this.#dependencies());
-    } catch (error) {
-      logError('job-outbox', { request_id: 'job', error: String(error) });
-      this.#outbox = null;
-    }
+    this.#outbox = this.outbox(this.ctx.storage, this.#dependencies());
     return this.#outbox;
   }
 }

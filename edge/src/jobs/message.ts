@@ -1,21 +1,17 @@
 /** The message of an item, as it is put into the queue. */
 import type { JobMessage } from '@blip2/shared/jobs/message';
-import { route } from '@blip2/shared/route';
 import type { Dependencies } from '../dependencies.ts';
-import { retrievalModel } from '../model-manifest.ts';
 import { imageKey, type PartOrder } from './contract.ts';
 import type { ItemSource } from './item-source.ts';
 import type { OpenItem } from './part-table.ts';
 import { presignedUrl } from './presign.ts';
 
 export async function messageOf(
-  deps: Pick<Dependencies, 'config' | 'models'>,
+  deps: Pick<Dependencies, 'config'>,
   order: PartOrder,
-  { item, work: { task, source } }: OpenItem,
+  { item, work: { task, source, revision } }: OpenItem,
 ): Promise<JobMessage> {
   const { job, part, client, namespace, cacheEmbeddings, expiresAt } = order;
-  const { models } = deps;
-  const model = route(task) === 'generate' ? models.generate : retrievalModel(models);
   // Embeddings are the result of `embed`, whether or not they are cached.
   const wanted = task.kind === 'embed' || (cacheEmbeddings && task.kind === 'generate');
   return {
@@ -23,7 +19,7 @@ export async function messageOf(
     job,
     part,
     item,
-    revision: model.revision,
+    revision,
     task,
     ...(source.kind !== 'none' && { source: await sourceOf(deps, order, source) }),
     client: client.slice(0, 256),

@@ -191,6 +191,18 @@ export class PartTable {
     return this.#storage.sql.exec<{ at: number | null }>(sql, resendMs).one().at;
   }
 
+  /** What is to be done for an item is another than before, and is to be sent. */
+  replaceWork(item: number, work: ItemWork): void {
+    this.#storage.sql.exec(
+      'UPDATE open SET work = ?, sent_at = 0 WHERE i = ?',
+      ...[JSON.stringify(work), item],
+    );
+  }
+
+  markUnsent(item: number): void {
+    this.#storage.sql.exec('UPDATE open SET sent_at = 0 WHERE i = ?', item);
+  }
+
   markSent(items: readonly number[], now: number): void {
     this.#atomically(() => {
       for (const item of items) {

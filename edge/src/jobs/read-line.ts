@@ -1,4 +1,6 @@
 /** Reads one line of a job's input: JSON of a whole request, or of a native item, into the form that is stored. */
+import { ApiError } from '@blip2/shared/errors';
+import { parseJsonValue } from '../http/json-body.ts';
 import type { BatchLine, JobOrder, LineError } from './contract.ts';
 
 /** The longest line, bytes. */
@@ -18,10 +20,11 @@ export function readLine(
 ): ReadLine {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    // As strictly as a body.
+    value = parseJsonValue(text, 'line');
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return wrong('invalid_json_line', `This line is not parseable as valid JSON: ${why}`, null);
+    if (!(error instanceof ApiError)) throw error;
+    return wrong('invalid_json_line', error.message, null);
   }
   if (!isObject(value)) return wrong('invalid_json_line', 'A line is a JSON object.', null);
   const isNative = input.kind === 'prefix' || (input.kind === 'file' && input.form === 'native');

@@ -22,6 +22,7 @@ import { KeyStore } from '../keys/key-store.ts';
 import { Namespaces } from '../keys/namespaces.ts';
 import { Limiter } from '../limits/limiter.ts';
 import { MeteredGpu } from '../limits/metered-gpu.ts';
+import { revisionFor } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { BatchLine } from './contract.ts';
 import { bucketImageIn, type ItemSource, type ItemWork, storedImageIn } from './item-source.ts';
@@ -111,7 +112,11 @@ export class Rehearser {
         return bytes === undefined ? { id } : { id, bytes };
       },
       async *gpu(task, source) {
-        work ??= { task, source: sourceOf(source, task, unread) };
+        work ??= {
+          task,
+          source: sourceOf(source, task, unread),
+          revision: revisionFor(deps.models, task),
+        };
         yield* [];
         // Ends the request. Nobody sees it.
         throw new ApiError('too-many-requests', 'This is a rehearsal.');
