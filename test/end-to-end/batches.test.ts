@@ -189,4 +189,33 @@ describe('a webhook', () => {
     const wrong = client.webhooks.unwrap(body, headers as Record<string, string>, other);
     await expect(wrong).rejects.toThrow();
   });
+
+  it('of a job has a secret that is shown once, and a log of what was sent', async () => {
+    type Job = { id: string; webhook: { url: string; events: string[]; secret?: string } };
+    const read = async (path: string, init?: RequestInit) =>
+      (await fetch(`${stack.url}/v1/jobs${path}`, init)).json();
+    const job = (await read('', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        task: 'caption',
+        items: [{ image: 'no image' }],
+        webhook: { url: hookUrl, events: ['completed', 'expired'] },
+      }),
+    })) as Job;
+    expect(job.webhook.events).toEqual(['job.completed', 'job.expired']);
+    expect(((await read(`/${job.id}`)) as Job).webhook).toEqual({
+      url: hookUrl,
+      events: ['job.completed', 'job.expired'],
+    });
+    const sent = async () => ((await read(`/${job.id}/deliveries`)) as { data: object[] }).data;
+    await expect.poll(sent, { timeout: 20_000, interval: 50 }).toHaveLength(1);
+    const tried = { type: 'job.completed', attempt: 1, status: 200, error: null };
+    expect(await sent()).toMatchObject([{ ...tried, next_attempt_at: null }]);
+    const told = received.find(({ body }) => body.includes(job.id))!;
+    const { headers, body } = told;
+    const secret = job.webhook.secret ?? '';
+    const event = await client.webhooks.unwrap(body, headers as Record<string, string>, secret);
+    expect(event).toMatchObject({ data: { id: job.id } });
+  });
 });

@@ -55,6 +55,24 @@ test('every bad line is listed, and nothing is run', async () => {
   expect(await job.receive(0)).toEqual([]);
 });
 
+test('a file that is deleted while it is read is no shorter one', async () => {
+  const key = `${crypto.randomUUID()}/files/lines`;
+  const lines = Array.from({ length: 60 }, (_, i) => JSON.stringify(line(`item-${i}`)));
+  await bucket.put(key, lines.join('\n'));
+  const order = orderOf('a'.repeat(64), key);
+  const config = { jobsPartItems: 50, jobsMaxItems: 1000, maxImageBytes: 1000 };
+  const read = (cursor: Cursor) =>
+    ingestPart({ files: bucket, images: undefined }, config, {
+      ...{ job: 'a'.repeat(96), order, cursor, part: 0, errors: 0 },
+    });
+  const first = await read({ offset: 0, line: 0, items: 0 });
+  expect([first.part?.items, first.isDone]).toEqual([50, false]);
+  await bucket.delete(key);
+  const second = await read(first.cursor);
+  expect(second.errors).toMatchObject([{ code: 'file_not_found' }]);
+  expect([second.part, second.isDone]).toEqual([null, true]);
+});
+
 test('a name that several lines have is found wherever they are', async () => {
   const lines = Array.from({ length: 130 }, (_, i) => line(`item-${i}`));
   lines[3] = line('item-120');

@@ -70,6 +70,10 @@ export async function ingestPart(
     names.push({ custom_id: line.custom_id, line: lineNumber });
     return null;
   };
+  if (input.kind === 'file' && (await bucket.head(input.key)) === null) {
+    // What was read of it before is no job that anybody asked for.
+    return { cursor: from, part: null, errors: [GONE], isDone: true };
+  }
   for await (const read of inputLines(buckets, order, place)) {
     place = read.next;
     lineNumber++;
@@ -115,6 +119,13 @@ async function copyImages(
     if (image !== null) await bucket.put(imageKey(owner, to, sha256), await image.arrayBuffer());
   }
 }
+
+const GONE: LineError = {
+  line: null,
+  code: 'file_not_found',
+  message: 'The file of this job was deleted, or has expired, before all of it had been read.',
+  param: null,
+};
 
 function tooMany(limit: number, line: number): LineError {
   const message = `A job has ${limit} items at most: make several of it.`;

@@ -5,7 +5,7 @@ import { JobQuery } from '@blip2/shared/schemas/jobs/query';
 import { listOf } from '../../dialects/openai/files.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { HEARTBEAT_MS, sseResponse } from '../../http/sse.ts';
-import { ENDED } from '../../jobs/contract.ts';
+import { ENDED, ID_PREFIXES } from '../../jobs/contract.ts';
 import { clientIn, type Handler } from '../app-context.ts';
 import { type FoundJob, jobOf, listJobs } from './job-access.ts';
 import { shownDeliveries, shownJob } from './present.ts';
@@ -39,7 +39,10 @@ export const cancelJob: Handler = async (c, deps) => {
 };
 
 export const readDeliveries: Handler = async (c, deps) => {
-  const { id, job } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
+  const shownId = c.req.param('job_id') ?? '';
+  // Batches have webhooks, too, and OpenAI's API has nothing for what was sent to them.
+  const kind = shownId.startsWith(ID_PREFIXES.batch) ? 'batch' : 'job';
+  const { id, job } = await jobOf(c, deps, kind, shownId);
   return c.json(shownDeliveries(await job.deliveries(id)), 200, NOT_STORED);
 };
 

@@ -117,7 +117,8 @@ export const JOB_ROUTES: readonly Route[] = [
     handler: readDeliveries,
     operationId: 'listJobDeliveries',
     summary: 'Read what was sent to the webhook of a job',
-    description: 'Each try, with the status of its reply and the time of the next one.',
+    description:
+      'Each try, with the status of its reply and the time of the next one. A batch is read here, too.',
     parameters: { path: JobPath, header: CommonHeaders },
     reply: { 'application/json': ['JobDeliveryList'] },
     problems: OF_JOB,
