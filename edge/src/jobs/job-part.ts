@@ -312,7 +312,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
       to = next;
     }
     if (this.#table.state?.ending !== null) return true;
-    if (to.item > from.item && this.#table.read(from, to, open, ended)) {
+    if (to.item > from.item && this.#table.read(from, to, open, ended, Date.now())) {
       if (ended.length > 0) this.#hasNews = true;
     }
     const isAll = to === chunk.at(-1)?.next;
@@ -328,28 +328,33 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const unsent = this.#table.unsent(Date.now(), resendMs, SEND_PER_ALARM);
     if (unsent.length === 0) return true;
     const items: OpenItem[] = [];
+    let isDelayed = false;
     for (const item of unsent) {
       const current = await this.#renewed(state.order, item);
-      if (current !== null) items.push(current);
+      if (current === 'later') isDelayed = true;
+      else if (current !== null) items.push(current);
     }
     const messages = await Promise.all(items.map((item) => messageOf(deps, state.order, item)));
     const group = state.order.client;
     const { sent, error } = await queue.send(
       messages.map((message) => ({ body: JSON.stringify(message), group })),
     );
-    const taken = items.filter((_, index) => sent[index] === true);
-    this.#table.markSent(
-      taken.map(({ item }) => item),
-      Date.now(),
-    );
-    if (error === undefined) return true;
+    if (this.#table.state?.isSealed !== false) return true;
+    const tried = items.map(({ item }) => item);
+    this.#table.markSent(tried, sent, Date.now());
+    if (error === undefined) return !isDelayed;
     const request_id = `job-${state.order.job.slice(0, 32)}-${state.order.part}`;
-    logWarning('job-queue-failure', { request_id, sent: taken.length, of: items.length, error });
+    logWarning('job-queue-failure', {
+      request_id,
+      sent: sent.filter(Boolean).length,
+      of: items.length,
+      error,
+    });
     return false;
   }
 
   /** An item as the model that is served now needs it; null where it has ended so. */
-  async #renewed(order: PartOrder, open: OpenItem): Promise<OpenItem | null> {
+  async #renewed(order: PartOrder, open: OpenItem): Promise<OpenItem | 'later' | null> {
     const { deps, rehearser } = this.#prepared();
     const { item, work } = open;
     if (work.revision === revisionFor(deps.models, work.task)) return open;
@@ -359,7 +364,10 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
       this.#table.replaceWork(item, rehearsed.work);
       return { ...open, work: rehearsed.work };
     }
-    if (isPassing(rehearsed.reply.status)) return null;
+    if (isPassing(rehearsed.reply.status)) {
+      this.#table.markUnsent(item);
+      return 'later';
+    }
     this.#table.end([repliedItem({ part: order.part, item }, line, rehearsed.reply)]);
     this.#hasNews = true;
     return null;
@@ -385,7 +393,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
         to = { offset: next, item: to.item + 1 };
         if (rest.length === END_PER_ALARM || to.item >= order.items) break;
       }
-      this.#table.read(from, to, [], rest);
+      this.#table.read(from, to, [], rest, Date.now());
     }
     return to.item < order.items ? Date.now() : null;
   }

@@ -31,6 +31,8 @@ import { Rate } from './rate.ts';
 const AT_A_TIME = 20;
 /** A part that has not ended and says nothing for so long is asked: its alarm may be gone. */
 const SILENT_MS = 60_000;
+/** How often in a row the input may fail to be read. */
+const MAX_INGEST_FAILURES = 20;
 /** Deleted of the bucket in one request. */
 const MAX_DELETED = 1000;
 
@@ -45,6 +47,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   readonly #table: JobTable;
   readonly #alarm: Alarm;
   readonly #rate = new Rate();
+  #ingestFailures = 0;
   #deps: Dependencies | undefined;
   #outbox: Outbox | null | undefined;
 
@@ -141,7 +144,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const now = Date.now();
     const isOver = now >= record.order.expiresAt;
     if (record.state === 'validating') {
-      if (!isOver) return await this.#ingest();
+      if (!isOver) return await this.#ingest().catch((error) => this.#ingestFailed(error));
       this.#end('expired');
       return null;
     }
@@ -194,11 +197,22 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     });
     // It may have been canceled meanwhile.
     if (this.#table.record?.state !== 'validating') return Date.now();
+    this.#ingestFailures = 0;
     if (found.errors.length > 0) this.#table.addErrors(found.errors, found.cursor);
     if (found.part !== null) this.#table.addPart(found.part, found.part.ids, found.cursor);
     else this.#table.update({ cursor: found.cursor });
     if (!found.isDone) return Date.now();
     return await this.#ingested(found.cursor.items);
+  }
+
+  /** The bucket may be back soon; what fails each time does not let a job wait for ever. */
+  #ingestFailed(error: unknown): null {
+    this.#ingestFailures++;
+    const cursor = this.#table.record?.cursor;
+    if (this.#ingestFailures < MAX_INGEST_FAILURES || cursor === undefined) throw error;
+    this.#table.addErrors([UNREADABLE], cursor);
+    this.#end('failed');
+    return null;
   }
 
   /** All lines were read. */
@@ -362,6 +376,13 @@ function sharedOf({ id, order }: JobRecord): Omit<PartOrder, 'part' | 'items'> {
   const isOfBucket = input.kind === 'prefix';
   return { job: id, owner, client, namespace, cacheEmbeddings, expiresAt, isOfBucket };
 }
+
+const UNREADABLE: LineError = {
+  line: null,
+  code: 'server_error',
+  message: 'The input could not be read, for reasons of this service: create the job again.',
+  param: null,
+};
 
 const EMPTY: LineError = {
   line: null,

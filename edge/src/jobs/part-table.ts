@@ -9,7 +9,7 @@ export type OpenItem = {
   /** `BatchLine` as JSON. */
   line: string;
   work: ItemWork;
-  /** When its message was sent, milliseconds since the epoch; 0 for never. */
+  /** When it was read or its message sent again, milliseconds since the epoch; 0 where it is to be sent now. */
   sentAt: number;
   sends: number;
 };
@@ -35,6 +35,8 @@ export type PartState = {
   order: PartOrder;
   place: Place;
   tally: Tally;
+  /** All before this item were sent once; a row of each would be written again for it. */
+  sentTo: number;
   /** How what has not ended is to end; null where it runs. */
   ending: 'canceled' | 'expired' | null;
   isSealed: boolean;
@@ -44,6 +46,9 @@ export type PartState = {
 
 type StateRow = { record: string };
 type OpenRow = { i: number; line: string; work: string; sent_at: number; sends: number };
+
+/** After how long an item is sent again, of the first time's milliseconds: each time twice as long. */
+const DELAY = '? * (1 << MIN(MAX(sends - 1, 0), 10))';
 
 const NOTHING: Tally = {
   completed: 0,
@@ -85,6 +90,7 @@ export class PartTable {
       const state = {
         order,
         place: { offset: 0, item: 0 },
+        sentTo: 0,
         tally: { ...NOTHING },
         ending: null,
         isSealed: false,
@@ -110,14 +116,15 @@ export class PartTable {
     to: Place,
     open: readonly Omit<OpenItem, 'sends' | 'sentAt'>[],
     ended: readonly EndedItem[],
+    now: number,
   ): boolean {
     const { place } = this.#required();
     if (place.item !== from.item) return false;
     this.#atomically(() => {
       for (const { item, line, work } of open) {
         this.#storage.sql.exec(
-          'INSERT INTO open VALUES (?, ?, ?, 0, 0)',
-          ...[item, line, JSON.stringify(work)],
+          'INSERT INTO open VALUES (?, ?, ?, ?, 1)',
+          ...[item, line, JSON.stringify(work), now],
         );
       }
       this.#insert(ended);
@@ -177,8 +184,8 @@ export class PartTable {
   unsent(now: number, resendMs: number, limit: number): OpenItem[] {
     return this.#storage.sql
       .exec<OpenRow>(
-        'SELECT * FROM open WHERE sent_at = 0 OR sent_at + ? * (1 << MIN(MAX(sends - 1, 0), 10)) <= ? ORDER BY i LIMIT ?',
-        ...[resendMs, now, limit],
+        `SELECT * FROM open WHERE i >= ? OR sent_at + ${DELAY} <= ? ORDER BY i LIMIT ?`,
+        ...[this.#required().sentTo, resendMs, now, limit],
       )
       .toArray()
       .map(openItemOf);
@@ -186,31 +193,36 @@ export class PartTable {
 
   /** When the next message counts as lost; null where none is under way. */
   resendAt(resendMs: number): number | null {
-    const sql =
-      'SELECT MIN(sent_at + ? * (1 << MIN(MAX(sends - 1, 0), 10))) AS at FROM open WHERE sent_at > 0';
+    const sql = `SELECT MIN(sent_at + ${DELAY}) AS at FROM open`;
     return this.#storage.sql.exec<{ at: number | null }>(sql, resendMs).one().at;
   }
 
-  /** What is to be done for an item is another than before, and is to be sent. */
+  /** What is to be done for an item is another than before. */
   replaceWork(item: number, work: ItemWork): void {
-    this.#storage.sql.exec(
-      'UPDATE open SET work = ?, sent_at = 0 WHERE i = ?',
-      ...[JSON.stringify(work), item],
-    );
+    this.#storage.sql.exec('UPDATE open SET work = ? WHERE i = ?', ...[JSON.stringify(work), item]);
   }
 
   markUnsent(item: number): void {
-    this.#storage.sql.exec('UPDATE open SET sent_at = 0 WHERE i = ?', item);
+    this.#storage.sql.exec('UPDATE open SET sent_at = 0, sends = 1 WHERE i = ?', item);
   }
 
-  markSent(items: readonly number[], now: number): void {
+  /**
+   * @param tried items that `unsent` gave, in their order
+   * @param isSent of each, whether the queue has it
+   */
+  markSent(tried: readonly number[], isSent: readonly boolean[], now: number): void {
     this.#atomically(() => {
-      for (const item of items) {
+      const { sentTo } = this.#required();
+      for (const [index, item] of tried.entries()) {
+        if (item >= sentTo || isSent[index] !== true) continue;
         this.#storage.sql.exec(
           'UPDATE open SET sent_at = ?, sends = sends + 1 WHERE i = ?',
           ...[now, item],
         );
       }
+      const missed = tried.find((item, index) => item >= sentTo && isSent[index] !== true);
+      const next = missed ?? (tried.at(-1) ?? -1) + 1;
+      if (next > sentTo) this.update({ sentTo: next });
     });
   }
 
@@ -241,8 +253,9 @@ export class PartTable {
   seal(): void {
     this.#atomically(() => {
       this.update({ isSealed: true });
-      this.#storage.sql.exec('DELETE FROM result');
-      this.#storage.sql.exec('DELETE FROM open');
+      // Whole tables: to delete rows costs as much as to write them.
+      this.#storage.sql.exec('DROP TABLE result');
+      this.#storage.sql.exec('DROP TABLE open');
     });
   }
 
