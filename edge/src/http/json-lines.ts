@@ -1,18 +1,53 @@
 /** Lines of a stream of text, as they come. */
+import { Buffer } from 'node:buffer';
+import { ApiError } from '@blip2/shared/errors';
+
+/** Its number counts from 1, those that are empty too. */
+export type Line = { text: string; number: number };
+
+const LF = 0x0a;
 
 /**
- * The lines of each piece that comes, together: whoever writes them on writes once for each.
- * @example for await (const lines of linesOf(stream)) for (const line of lines) JSON.parse(line);
+ * The lines of each piece that comes, together, without those that are empty.
+ * @param maxBytes of one line: a longer one ends the stream
+ * @throws ApiError `invalid-request` that names the line
+ * @example for await (const lines of linesOf(stream, 1000)) for (const { text } of lines) JSON.parse(text);
  */
 export async function* linesOf(
   stream: ReadableStream<Uint8Array>,
-): AsyncGenerator<string[], void, undefined> {
-  let rest = '';
-  for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + piece).split('\n');
-    rest = lines.pop() ?? '';
-    const full = lines.filter((line) => line !== '');
+  maxBytes: number,
+): AsyncGenerator<Line[], void, undefined> {
+  let number = 1;
+  let pieces: Uint8Array[] = [];
+  let held = 0;
+  const hold = (piece: Uint8Array) => {
+    held += piece.length;
+    if (held > maxBytes) throw tooLong(number, maxBytes);
+    pieces.push(piece);
+  };
+  const line = (): Line => {
+    const text = Buffer.concat(pieces).toString('utf8');
+    pieces = [];
+    held = 0;
+    return { text, number: number++ };
+  };
+  for await (const chunk of stream) {
+    const lines: Line[] = [];
+    let from = 0;
+    for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, from)) {
+      hold(chunk.subarray(from, end));
+      lines.push(line());
+      from = end + 1;
+    }
+    hold(chunk.subarray(from));
+    const full = lines.filter(({ text }) => text.trim() !== '');
     if (full.length > 0) yield full;
   }
-  if (rest !== '') yield [rest];
+  const last = line();
+  if (last.text.trim() !== '') yield [last];
+}
+
+function tooLong(number: number, limit: number): ApiError {
+  const detail = `Line ${number} has more than ${limit} bytes.`;
+  return new ApiError('invalid-request', detail, { field: `line ${number}`, limit });
 }

@@ -1,15 +1,18 @@
 /** A body of a request as it comes, for what is stored and not held: bounded in time between its pieces. */
 import { ApiError } from '@blip2/shared/errors';
 import { TooSlowError, within } from '../within.ts';
+import { bodyTooLarge } from './read-limited.ts';
 
 /**
  * The pieces of a body.
  * @param ms how long the next piece may take, milliseconds
- * @throws ApiError `deadline-exceeded`, `invalid-request` where the connection ends, `unsupported-content-encoding`
+ * @param maxBytes of all of them, where whoever reads them does not count
+ * @throws ApiError `deadline-exceeded`, `body-too-large`, `invalid-request` where the connection ends, `unsupported-content-encoding`
  */
 export async function* readStream(
   { body, headers }: Pick<Request, 'body' | 'headers'>,
   ms: number,
+  maxBytes = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const coding = headers.get('content-encoding')?.trim().toLowerCase() ?? '';
   if (coding !== '' && coding !== 'identity') {
@@ -18,13 +21,17 @@ export async function* readStream(
   }
   if (body === null) return;
   const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  let total = 0;
   try {
     for (;;) {
       const next = await within(ms, reader.read(), 'the body');
       if (next.done) return;
+      total += next.value.length;
+      if (total > maxBytes) throw bodyTooLarge(maxBytes, total);
       yield next.value;
     }
   } catch (cause) {
+    if (cause instanceof ApiError) throw cause;
     if (cause instanceof TooSlowError) {
       const detail = `Nothing more of the body came for ${ms} ms: send it again, over a faster connection.`;
       throw new ApiError('deadline-exceeded', detail, { cause });

@@ -165,7 +165,17 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
     const line = JSON.stringify({ image });
     const told = await lines('task=caption&dry_run=true', `${line}\n\n${line}\n${line}`);
     expect(await told.json()).toMatchObject({ items: 3, based_on: { images_looked_up: 3 } });
-    const refused = await lines('task=caption&dry_run=true', `${line}\n{"image"\n`);
-    expect(await refused.json()).toMatchObject({ field: 'line 2' });
+    const refused = await lines('task=caption&dry_run=true', `${line}\n\n{"image"\n`);
+    expect(await refused.json()).toMatchObject({ field: 'line 3' });
+  });
+
+  it('reads no line that is longer than lines may be, and no more than a file has', async () => {
+    const long = await lines('task=caption&dry_run=true', `{}\n${'x'.repeat(9 * 2 ** 20)}`);
+    expect(await long.json()).toMatchObject({ field: 'line 2', limit: 8 * 2 ** 20 });
+    edge = startEdge({ env: { JOBS_MAX_FILE_BYTES: '100' } });
+    const many = await lines('task=caption&dry_run=true', '{}\n'.repeat(50));
+    expect(many.status).toBe(413);
+    const stored = await lines('task=caption', '{}\n'.repeat(50));
+    expect(stored.status).toBe(413);
   });
 });

@@ -50,7 +50,8 @@ async function createFromLines(c: AppContext, deps: Dependencies): Promise<Respo
   const options = readQuery(c.req.url, JobOptions);
   checkSettings(options.task, options.settings ?? {});
   if (options.dry_run) {
-    const body = await streamOf(readStream(c.req.raw, deps.config.deadlineMs));
+    const { deadlineMs, jobsMaxFileBytes } = deps.config;
+    const body = await streamOf(readStream(c.req.raw, deadlineMs, jobsMaxFileBytes));
     return await tell(c, deps, options.task, await countLines(body));
   }
   return await create(c, deps, options, (job) => lines(c, deps, job));

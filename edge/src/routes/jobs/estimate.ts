@@ -9,6 +9,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { embeddingInstruction } from '../../generation/instruction.ts';
 import { linesOf } from '../../http/json-lines.ts';
 import { sourceFromReference, sourceFromText } from '../../image/image-source.ts';
+import { MAX_LINE_BYTES } from '../../jobs/read-line.ts';
 import type { RequestContext } from '../../request-context.ts';
 
 type Item = Record<string, unknown>;
@@ -18,8 +19,6 @@ export type CountedItems = { items: number; first: readonly Item[] };
 
 /** Items that are looked up: each is a read of KV. */
 export const MAX_LOOKED_UP = 100;
-/** Characters of one line, and of the lines that are looked up together. */
-const MAX_LINE = 8 * 2 ** 20;
 /** Requests that a mean is made of at least. */
 const MIN_REQUESTS = 20;
 
@@ -30,12 +29,12 @@ const MIN_REQUESTS = 20;
 export async function countLines(stream: ReadableStream<Uint8Array>): Promise<CountedItems> {
   let [items, characters] = [0, 0];
   const first: Item[] = [];
-  for await (const lines of linesOf(stream)) {
-    for (const line of lines) {
+  for await (const lines of linesOf(stream, MAX_LINE_BYTES)) {
+    for (const { text, number } of lines) {
       items++;
-      characters += line.length;
-      if (line.length > MAX_LINE) throw badLine(items, `has more than ${MAX_LINE} characters`);
-      if (first.length < MAX_LOOKED_UP && characters <= MAX_LINE) first.push(parsed(line, items));
+      characters += text.length;
+      const isFirst = first.length < MAX_LOOKED_UP && characters <= MAX_LINE_BYTES;
+      if (isFirst) first.push(parsed(text, number));
     }
   }
   return { items, first };
