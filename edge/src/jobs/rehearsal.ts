@@ -4,28 +4,20 @@
  * replays what a GPU worker has committed, and the app makes the reply of it. So a job can do whatever the app can.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type KeyRecord, SCOPES } from '@blip2/shared/api-key';
-import { type ImagePath, imagePathOfEmbeddings, partsOf } from '@blip2/shared/cache-key';
+import { partsOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { checkImage } from '@blip2/shared/image-format';
 import { type ImageId, imageIdOf } from '@blip2/shared/image-id';
 import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
-import { type CachedImage, EmbeddingCache, type Lookup } from '../embeddings/embedding-cache.ts';
-import type { EmbeddingStore } from '../embeddings/embedding-store.ts';
-import { SingleFlight } from '../embeddings/single-flight.ts';
-import { type CachedReply, ReplyCache } from '../generation/reply-cache.ts';
+import type { CachedImage, EmbeddingCache } from '../embeddings/embedding-cache.ts';
 import type { GpuReplyEvent, GpuSource } from '../gpu/client.ts';
-import type { ImageInput, ImageSource } from '../image/image-input.ts';
+import type { ImageSource } from '../image/image-input.ts';
 import { checkImageUrl } from '../image/public-url.ts';
-import { KeyStore } from '../keys/key-store.ts';
-import { Namespaces } from '../keys/namespaces.ts';
-import { Limiter } from '../limits/limiter.ts';
-import { MeteredGpu } from '../limits/metered-gpu.ts';
 import { revisionFor } from '../model-manifest.ts';
-import type { RequestContext } from '../request-context.ts';
 import type { BatchLine } from './contract.ts';
 import { bucketImageIn, type ItemSource, type ItemWork, storedImageIn } from './item-source.ts';
+import { ITEM_KEY, type Stage, stagedParts } from './staged-parts.ts';
 
 /** A reply as it stands in a result. */
 export type ItemReply = { status: number; body: unknown };
@@ -66,22 +58,8 @@ export type RehearserOptions = {
   waitUntil: (work: Promise<unknown>) => void;
 };
 
-/** What the app's parts do while one item is run: found by the asynchronous context. */
-type Stage = {
-  seed: number;
-  namespace: string;
-  images(source: ImageSource): Promise<ImageInput>;
-  gpu(task: GpuTask, source: GpuSource | null): AsyncGenerator<GpuReplyEvent, void, undefined>;
-  lookup(real: EmbeddingCache, ...of: Parameters<EmbeddingCache['lookup']>): Promise<Lookup>;
-  /** Whether replies that were written before may be used for an image. */
-  mayReplay(path: ImagePath): boolean;
-};
-
 /** In place of bytes that nobody has read. */
 const UNREAD = new Uint8Array(0);
-/** It is only of the form of a key: who it lets in is decided by `Everybody`. */
-const KEY = `sk-${'0'.repeat(43)}`;
-
 export class Rehearser {
   readonly #options: RehearserOptions;
   readonly #stages = new AsyncLocalStorage<Stage>();
@@ -174,7 +152,7 @@ export class Rehearser {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
-        authorization: `Bearer ${KEY}`,
+        authorization: `Bearer ${ITEM_KEY}`,
         'x-request-id': owner.name,
       },
       body: JSON.stringify(line.body),
@@ -273,157 +251,6 @@ function severalTasks(): ApiError {
   const detail =
     'An item of a job is about one image, or about texts: make an item of each, or send the request itself.';
   return new ApiError('unsupported-parameter', detail);
-}
-
-/** The app's parts that are others for items; everything else is as it is for requests. */
-function stagedParts(deps: Dependencies, stage: () => Stage): Partial<Dependencies> {
-  const { config, now, kv, models } = deps;
-  return {
-    // Not what was cached and how long it took: an item is run where and when it can be.
-    config: { ...config, allowAnonymous: false, showCache: false },
-    access: {
-      allowAnonymous: false,
-      namespaces: new StagedNamespace(stage),
-      keys: new Everybody({ kv, now, timeoutMs: 0 }),
-      now,
-    },
-    limiter: new NoLimits({ objects: undefined, config, now }),
-    gpu: new StagedGpu(deps, stage, models),
-    images: (source) => stage().images(source),
-    stores: {
-      query: stagedStore(deps, deps.stores.query, stage),
-      ...(deps.stores.itc && { itc: stagedStore(deps, deps.stores.itc, stage) }),
-    },
-    replyCache: new StagedReplies(deps, stage),
-    randomSeed: () => stage().seed,
-    predictions: undefined,
-    idempotency: undefined,
-  };
-}
-
-class StagedNamespace extends Namespaces {
-  readonly #stage: () => Stage;
-
-  constructor(stage: () => Stage) {
-    super();
-    this.#stage = stage;
-  }
-
-  override async of(): Promise<string> {
-    return this.#stage().namespace;
-  }
-}
-
-/** Whoever made the job was let in then. */
-class Everybody extends KeyStore {
-  override async find(): Promise<KeyRecord> {
-    return { name: 'job', scopes: [...SCOPES], created_at: 0 };
-  }
-}
-
-class NoLimits extends Limiter {
-  override open(): undefined {
-    return undefined;
-  }
-}
-
-class StagedGpu extends MeteredGpu {
-  readonly #real: MeteredGpu;
-  readonly #stage: () => Stage;
-
-  constructor(deps: Dependencies, stage: () => Stage, models: Dependencies['models']) {
-    const { config, fetch, now } = deps;
-    super({ baseUrl: config.gpuWorkerUrl, models, fetch, now });
-    this.#real = deps.gpu;
-    this.#stage = stage;
-  }
-
-  override run(
-    task: GpuTask,
-    source: GpuSource | null,
-  ): AsyncGenerator<GpuReplyEvent, void, undefined> {
-    return this.#stage().gpu(task, source);
-  }
-
-  override async fingerprint(): Promise<string | undefined> {
-    return await this.#real.fingerprint();
-  }
-}
-
-function stagedStore(deps: Dependencies, real: EmbeddingStore, stage: () => Stage): EmbeddingStore {
-  const { config, now } = deps;
-  return {
-    ...real,
-    cache: new StagedEmbeddings(deps, real, stage),
-    flights: new SingleFlight(now, config.deadlineMs),
-  };
-}
-
-class StagedEmbeddings extends EmbeddingCache {
-  readonly #real: EmbeddingCache;
-  readonly #stage: () => Stage;
-
-  constructor(
-    deps: Dependencies,
-    { cache, kind, model, shape }: EmbeddingStore,
-    stage: () => Stage,
-  ) {
-    const { config, coloCache, deletions, kv, now } = deps;
-    const caches = { coloCache, kv, now, timeoutMs: config.cacheTimeoutMs, ttlSeconds: 0 };
-    super({ ...caches, deletions }, { kind, revision: model.revision, preprocessing: '' }, shape);
-    this.#real = cache;
-    this.#stage = stage;
-  }
-
-  override async lookup(...of: Parameters<EmbeddingCache['lookup']>): Promise<Lookup> {
-    return await this.#stage().lookup(this.#real, ...of);
-  }
-
-  override async hasInstructions(path: ImagePath, context: RequestContext): Promise<boolean> {
-    return await this.#real.hasInstructions(path, context);
-  }
-
-  /** What a job computes is cached where its order says so, by the job itself. */
-  override async put(): Promise<void> {}
-
-  override async delete(): Promise<void> {}
-}
-
-class StagedReplies extends ReplyCache {
-  readonly #real: ReplyCache;
-  readonly #stage: () => Stage;
-
-  constructor(
-    { config, coloCache, deletions, kv, now, replyCache }: Dependencies,
-    stage: () => Stage,
-  ) {
-    const caches = { coloCache, kv, now, timeoutMs: config.cacheTimeoutMs, ttlSeconds: 0 };
-    super({ ...caches, deletions, usesKv: false });
-    this.#real = replyCache;
-    this.#stage = stage;
-  }
-
-  override get isOn(): boolean {
-    return this.#real.isOn;
-  }
-
-  override async findRecent(
-    ...of: Parameters<ReplyCache['findRecent']>
-  ): Promise<CachedReply | null> {
-    return this.#mayReplay(of[0].image) ? await this.#real.findRecent(...of) : null;
-  }
-
-  override async findStored(
-    ...of: Parameters<ReplyCache['findStored']>
-  ): Promise<CachedReply | null> {
-    return this.#mayReplay(of[0].image) ? await this.#real.findStored(...of) : null;
-  }
-
-  override async put(): Promise<void> {}
-
-  #mayReplay(path: ImagePath): boolean {
-    return this.#stage().mayReplay(imagePathOfEmbeddings(path));
-  }
 }
 
 /** A whole number below 2^32 that follows from a name: an item that is run again draws the same. */

@@ -1,4 +1,4 @@
-/** Lines of results: how one is written, and how those of a job are read in the order of its items. */
+/** What a result is: a line of JSON, of an item that has a reply, or of one that has none. */
 import type { BatchLine, JobUsage, ResultLine } from './contract.ts';
 import type { EndedItem, Outcome } from './part-table.ts';
 import type { ItemReply } from './rehearsal.ts';
@@ -49,3 +49,8 @@ export const NEVER_RUN = {
   canceled: { code: 'batch_cancelled', message: 'The job was canceled before this item was run.' },
   expired: { code: 'batch_expired', message: 'This item could not be run before the job expired.' },
 } as const;
+
+/** Whether the same may have another reply in a while. */
+export function isPassing(status: number): boolean {
+  return status === 429 || status >= 500;
+}

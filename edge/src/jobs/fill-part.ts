@@ -1,0 +1,209 @@
+/** Keeps the window of a part full: reads its lines, rehearses them, and puts what needs a GPU into the queue. */
+import type { Dependencies } from '../dependencies.ts';
+import { logWarning } from '../log.ts';
+import { revisionFor } from '../model-manifest.ts';
+import type { BatchLine, PartOrder } from './contract.ts';
+import { messageOf } from './message.ts';
+import { partLines } from './part-lines.ts';
+import type { EndedItem, OpenItem, PartTable, Place } from './part-table.ts';
+import { ownerOf } from './perform-commit.ts';
+import { fitsQueue, type JobQueue } from './queue.ts';
+import type { Rehearser } from './rehearsal.ts';
+import { isPassing, repliedItem, unrepliedItem } from './results.ts';
+
+/** Items that are rehearsed at a time, and in one alarm. */
+const AT_A_TIME = 16;
+const READ_PER_ALARM = 512;
+const SEND_PER_ALARM = 500;
+/** Between two tries of what failed for reasons outside. */
+const RETRY_MS = 5000;
+const MAX_RETRY_MS = 60_000;
+/** After so many an item has failed. */
+const MAX_FAILURES = 20;
+/** An item's line as its row holds it. */
+const MAX_LINE_CHARACTERS = 500_000;
+
+/** @property at when there is more to do, milliseconds since the epoch; null for never */
+export type Progress = { at: number | null; hasEnded: boolean };
+
+type Parts = {
+  table: PartTable;
+  bucket: R2Bucket;
+  deps: Dependencies;
+  rehearser: Rehearser;
+  queue: JobQueue;
+};
+
+export class PartFiller {
+  readonly #parts: Parts;
+  readonly #table: PartTable;
+  /** How often in a row something outside was not to be had, and until when nothing is tried. */
+  #delays = 0;
+  #notBefore = 0;
+  /** Whether items have ended without a GPU. */
+  #hasEnded = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#table = parts.table;
+  }
+
+  /** Fills the window, and sends what is not in the queue. */
+  async fill(): Promise<Progress> {
+    this.#hasEnded = false;
+    const at = await this.#fill();
+    return { at, hasEnded: this.#hasEnded };
+  }
+
+  async #fill(): Promise<number | null> {
+    // Commits wake the part too: they are no reason to try again sooner.
+    if (Date.now() < this.#notBefore) return this.#notBefore;
+    const { jobsWindow, jobsResendMs } = this.#parts.deps.config;
+    const isDelayed = await this.#read(jobsWindow);
+    const isSent = await this.#send(jobsResendMs);
+    const now = Date.now();
+    this.#delays = isDelayed || !isSent ? this.#delays + 1 : 0;
+    if (this.#delays > 0) {
+      this.#notBefore = now + Math.min(RETRY_MS * 2 ** (this.#delays - 1), MAX_RETRY_MS);
+      return this.#notBefore;
+    }
+    return this.isHungry() ? now : this.#table.resendAt(jobsResendMs);
+  }
+
+  /** Whether there is something to do at once: lines to read and room for them, or an end. */
+  isHungry(): boolean {
+    const { state } = this.#table;
+    if (state === null || state.isSealed) return false;
+    const { place, order, ending } = state;
+    const ended = state.tally.completed + state.tally.failed + state.tally.canceled;
+    if (ended === order.items) return true;
+    if (ending !== null) return true;
+    if (place.item >= order.items) return false;
+    const { jobsWindow } = this.#parts.deps.config;
+    return Date.now() >= this.#notBefore && this.#table.openCount() <= jobsWindow / 2;
+  }
+
+  /** Reads and rehearses items until the window is full. @returns whether one has to wait for something outside */
+  async #read(window: number): Promise<boolean> {
+    const { state } = this.#table;
+    if (state === null) return false;
+    const { order } = state;
+    let count = Math.min(window - this.#table.openCount(), READ_PER_ALARM);
+    let from: Place = state.place;
+    let chunk: { line: BatchLine; next: Place }[] = [];
+    const flush = async () => {
+      const done = await this.#rehearse(order, from, chunk);
+      from = chunk.at(-1)?.next ?? from;
+      chunk = [];
+      return done;
+    };
+    if (count <= 0 || from.item >= order.items) return false;
+    let item = from.item;
+    for await (const { text, next } of partLines(this.#parts.bucket, order, from)) {
+      chunk.push({ line: JSON.parse(text ?? '{}'), next: { offset: next, item: ++item } });
+      count--;
+      if (chunk.length === AT_A_TIME && !(await flush())) return true;
+      if (count <= 0 || item >= order.items) break;
+    }
+    return chunk.length > 0 && !(await flush());
+  }
+
+  /** @returns false where one of them has to wait for something outside */
+  async #rehearse(
+    order: PartOrder,
+    from: Place,
+    chunk: readonly { line: BatchLine; next: Place }[],
+  ): Promise<boolean> {
+    const { rehearser } = this.#parts;
+    const failures = this.#table.state?.failures ?? 0;
+    const rehearsed = await Promise.all(
+      chunk.map(({ line }, index) => rehearser.rehearse(line, ownerOf(order, from.item + index))),
+    );
+    const open: Parameters<PartTable['read']>[2][number][] = [];
+    const ended: EndedItem[] = [];
+    let to = from;
+    for (const [index, { line, next }] of chunk.entries()) {
+      const item = from.item + index;
+      const place = { part: order.part, item };
+      const result = rehearsed[index];
+      if (result === undefined) break;
+      if (result.kind === 'work') {
+        const text = JSON.stringify(line);
+        const fits =
+          text.length <= MAX_LINE_CHARACTERS && fitsQueue(JSON.stringify(result.work.task));
+        if (fits) open.push({ item, line: text, work: result.work });
+        else ended.push(unrepliedItem(place, line, 'failed', TOO_LARGE));
+      } else {
+        if (isPassing(result.reply.status) && (index > 0 || failures < MAX_FAILURES)) break;
+        ended.push(repliedItem(place, line, result.reply));
+      }
+      to = next;
+    }
+    if (this.#table.state?.ending !== null) return true;
+    if (to.item > from.item && this.#table.read(from, to, open, ended, Date.now())) {
+      if (ended.length > 0) this.#hasEnded = true;
+    }
+    const isAll = to === chunk.at(-1)?.next;
+    if (to.item === from.item) this.#table.update({ failures: failures + 1 });
+    return isAll;
+  }
+
+  /** Sends what is not in the queue, or may be lost. @returns whether the queue has it all */
+  async #send(resendMs: number): Promise<boolean> {
+    const { deps, queue } = this.#parts;
+    const { state } = this.#table;
+    if (state === null || state.ending !== null) return true;
+    const unsent = this.#table.unsent(Date.now(), resendMs, SEND_PER_ALARM);
+    if (unsent.length === 0) return true;
+    const items: OpenItem[] = [];
+    let isDelayed = false;
+    for (const item of unsent) {
+      const current = await this.#renewed(state.order, item);
+      if (current === 'later') isDelayed = true;
+      else if (current !== null) items.push(current);
+    }
+    const messages = await Promise.all(items.map((item) => messageOf(deps, state.order, item)));
+    const group = state.order.client;
+    const { sent, error } = await queue.send(
+      messages.map((message) => ({ body: JSON.stringify(message), group })),
+    );
+    if (this.#table.state?.isSealed !== false) return true;
+    const tried = items.map(({ item }) => item);
+    this.#table.markSent(tried, sent, Date.now());
+    if (error === undefined) return !isDelayed;
+    const request_id = `job-${state.order.job.slice(0, 32)}-${state.order.part}`;
+    logWarning('job-queue-failure', {
+      request_id,
+      sent: sent.filter(Boolean).length,
+      of: items.length,
+      error,
+    });
+    return false;
+  }
+
+  /** An item as the model that is served now needs it; null where it has ended so. */
+  async #renewed(order: PartOrder, open: OpenItem): Promise<OpenItem | 'later' | null> {
+    const { deps, rehearser } = this.#parts;
+    const { item, work } = open;
+    if (work.revision === revisionFor(deps.models, work.task)) return open;
+    const line = JSON.parse(open.line) as BatchLine;
+    const rehearsed = await rehearser.rehearse(line, ownerOf(order, item));
+    if (rehearsed.kind === 'work') {
+      this.#table.replaceWork(item, rehearsed.work);
+      return { ...open, work: rehearsed.work };
+    }
+    if (isPassing(rehearsed.reply.status)) {
+      this.#table.markUnsent(item);
+      return 'later';
+    }
+    this.#table.end([repliedItem({ part: order.part, item }, line, rehearsed.reply)]);
+    this.#hasEnded = true;
+    return null;
+  }
+}
+
+const TOO_LARGE = {
+  code: 'item_too_large',
+  message:
+    'The item is too large for the queue: send what it holds as images by URL, or fewer texts.',
+};
