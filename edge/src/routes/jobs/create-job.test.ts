@@ -1,6 +1,6 @@
 import { MAX_INLINE_ITEMS } from '@blip2/shared/schemas/jobs/request';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
+import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -167,6 +167,15 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
     expect(await told.json()).toMatchObject({ items: 3, based_on: { images_looked_up: 3 } });
     const refused = await lines('task=caption&dry_run=true', `${line}\n\n{"image"\n`);
     expect(await refused.json()).toMatchObject({ field: 'line 3' });
+  });
+
+  it('counts the images of a bucket', async () => {
+    const images = testEnv.JOB_IMAGES as R2Bucket;
+    const album = crypto.randomUUID();
+    for (const name of ['a.png', 'b.jpg', 'notes.txt']) await images.put(`${album}/${name}`, 'x');
+    const input = { prefix: `${album}/` };
+    const told = await create({ task: 'caption', dry_run: true, input });
+    expect(await told.json()).toMatchObject({ items: 2, based_on: { images_looked_up: 0 } });
   });
 
   it('reads no line that is longer than lines may be, and no more than a file has', async () => {

@@ -16,6 +16,7 @@ import { readJsonObject } from '../../http/request-body.ts';
 import { streamOf } from '../../http/stream.ts';
 import { validate } from '../../http/validate.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
+import { inputLines } from '../../jobs/input-lines.ts';
 import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { heldChunks, writeObject } from '../../jobs/object-writer.ts';
 import {
@@ -103,13 +104,28 @@ async function tell(c: AppContext, deps: Dependencies, task: JobTask, counted: C
 }
 
 async function countInput(deps: Dependencies, input: JobInput): Promise<CountedItems> {
+  const files = bucketOf(deps);
   if (input.kind !== 'file') {
-    const detail =
-      'dry_run: what is in a bucket is counted when the job runs: send items or a file.';
-    throw new ApiError('unsupported-parameter', detail, { field: 'dry_run' });
+    const images = inputLines({ files, images: deps.jobImages }, { input, owner: '' }, START);
+    return { items: await countOf(images, MAX_COUNTED), first: [] };
   }
-  const stored = await bucketOf(deps).get(input.key);
+  const stored = await files.get(input.key);
   return stored === null ? { items: 0, first: [] } : await countLines(stored.body);
+}
+
+const START = { offset: 0 };
+/** Images of a bucket that are counted: a thousand are a request to it. */
+const MAX_COUNTED = 100_000;
+
+/** @throws ApiError `unsupported-parameter` where there are more than are counted */
+async function countOf(lines: AsyncIterable<unknown>, limit: number): Promise<number> {
+  let count = 0;
+  for await (const _line of lines) {
+    if (++count <= limit) continue;
+    const detail = `dry_run: more than ${limit} images have keys that begin so, and no more are counted.`;
+    throw new ApiError('unsupported-parameter', detail, { field: 'dry_run', limit });
+  }
+  return count;
 }
 
 /** Stores a body of JSON lines as it comes. */
