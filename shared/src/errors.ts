@@ -173,7 +173,7 @@ export const PROBLEMS = {
     title: 'The job is not as far as that',
     cause:
       'The job has no results yet, or never will; or it has not ended, or has no failed items, and so cannot be run again. `detail` says which.',
-    remedy: 'Do what `detail` says. `GET /v1/jobs/{id}/events` tells when a job has ended.',
+    remedy: 'Do what `detail` says. `GET /v1/jobs/{id}/events` ends when a job does.',
   },
   'body-too-large': {
     status: 413,

@@ -172,15 +172,15 @@ describe('a batch', () => {
 });
 
 describe('a webhook', () => {
-  it('is told of the end, in a form that the client unwraps by either secret', async () => {
+  it('gets the event of the end, in a form that the client unwraps by either secret', async () => {
     const webhook = { url: hookUrl, secrets: [NEXT_SECRET, SECRET], events: ['completed'] };
     const batch = await run([chat('one', 'what is above the octopus?')], { webhook });
-    const told = () =>
+    const arrived = () =>
       received.find(
         ({ body }) => (JSON.parse(body) as { data: { id: string } }).data.id === batch.id,
       );
-    await expect.poll(told, { timeout: 20_000, interval: 50 }).toBeDefined();
-    const { headers, body } = told()!;
+    await expect.poll(arrived, { timeout: 20_000, interval: 50 }).toBeDefined();
+    const { headers, body } = arrived()!;
     for (const secret of [SECRET, NEXT_SECRET]) {
       const event = await client.webhooks.unwrap(body, headers as Record<string, string>, secret);
       expect(event).toMatchObject({ type: 'batch.completed', data: { id: batch.id } });
@@ -212,8 +212,7 @@ describe('a webhook', () => {
     await expect.poll(sent, { timeout: 20_000, interval: 50 }).toHaveLength(1);
     const tried = { type: 'job.completed', attempt: 1, status: 200, error: null };
     expect(await sent()).toMatchObject([{ ...tried, next_attempt_at: null }]);
-    const told = received.find(({ body }) => body.includes(job.id))!;
-    const { headers, body } = told;
+    const { headers, body } = received.find((one) => one.body.includes(job.id))!;
     const secret = job.webhook.secret ?? '';
     const event = await client.webhooks.unwrap(body, headers as Record<string, string>, secret);
     expect(event).toMatchObject({ data: { id: job.id } });

@@ -8,7 +8,7 @@ import { storeKey } from '../../testing/keys.ts';
 
 const { JOB_FILES: bucket } = bindings as unknown as Required<Env>;
 
-/** Callers are told apart by their addresses. */
+/** Callers have addresses of their own. */
 const from = (address: string) => ({ 'cf-connecting-ip': address });
 
 function formOf(text: string | Uint8Array<ArrayBuffer>, fields: Record<string, string> = {}) {

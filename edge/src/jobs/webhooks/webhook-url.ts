@@ -1,4 +1,4 @@
-/** Which addresses may be told of a job's end: those from which an image may be fetched. */
+/** Which addresses events of a job may be sent to: those from which an image may be fetched. */
 import { ApiError } from '@blip2/shared/errors';
 import { isPublicHost } from '../../image/public-url.ts';
 
@@ -17,7 +17,7 @@ export function checkWebhookUrl(text: string, { allowPrivate }: { allowPrivate: 
     throw refused('must be a whole URL that begins with https:// or http://');
   }
   if (url.username !== '' || url.password !== '') {
-    throw refused('must have no user or password in it: the signature tells who sends');
+    throw refused('must have no user or password in it: the signature says who sends');
   }
   if (!allowPrivate && !isPublicHost(url.hostname)) {
     throw refused('points to a host that is not public: name one that everybody can reach');

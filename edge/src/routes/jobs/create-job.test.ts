@@ -130,7 +130,7 @@ blip2_engine_action_seconds_sum{action="step",execution_provider="cpu"} 1
 blip2_num_requests_admitted{execution_provider="cpu"} 2
 `;
 
-  it('tells items, known images and GPU seconds, and what they are based on', async () => {
+  it('estimates items, known images and GPU seconds, and what they are based on', async () => {
     const known = newImage();
     await edge.post('/v1/captions', { image: { data: base64(known) } });
     await edge.settled();
@@ -140,9 +140,9 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
       { image: { data: base64(newImage()) } },
       { image: { url: 'https://images.example.org/a.png' } },
     ];
-    const told = await create({ task: 'caption', dry_run: true, items });
-    expect(told.status).toBe(200);
-    expect(await told.json()).toEqual({
+    const estimated = await create({ task: 'caption', dry_run: true, items });
+    expect(estimated.status).toBe(200);
+    expect(await estimated.json()).toEqual({
       object: 'job.estimate',
       task: 'caption',
       items: 3,
@@ -163,8 +163,8 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
 
   it('counts the lines of a body, and names the one that is wrong', async () => {
     const line = JSON.stringify({ image });
-    const told = await lines('task=caption&dry_run=true', `${line}\n\n${line}\n${line}`);
-    expect(await told.json()).toMatchObject({ items: 3, based_on: { images_looked_up: 3 } });
+    const estimated = await lines('task=caption&dry_run=true', `${line}\n\n${line}\n${line}`);
+    expect(await estimated.json()).toMatchObject({ items: 3, based_on: { images_looked_up: 3 } });
     const refused = await lines('task=caption&dry_run=true', `${line}\n\n{"image"\n`);
     expect(await refused.json()).toMatchObject({ field: 'line 3' });
   });
@@ -174,8 +174,8 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
     const album = crypto.randomUUID();
     for (const name of ['a.png', 'b.jpg', 'notes.txt']) await images.put(`${album}/${name}`, 'x');
     const input = { prefix: `${album}/` };
-    const told = await create({ task: 'caption', dry_run: true, input });
-    expect(await told.json()).toMatchObject({ items: 2, based_on: { images_looked_up: 0 } });
+    const estimated = await create({ task: 'caption', dry_run: true, input });
+    expect(await estimated.json()).toMatchObject({ items: 2, based_on: { images_looked_up: 0 } });
   });
 
   it('reads no line that is longer than lines may be, and no more than a file has', async () => {

@@ -53,7 +53,7 @@ async function createFromLines(c: AppContext, deps: Dependencies): Promise<Respo
   if (options.dry_run) {
     const { deadlineMs, jobsMaxFileBytes } = deps.config;
     const body = await streamOf(readStream(c.req.raw, deadlineMs, jobsMaxFileBytes));
-    return await tell(c, deps, options.task, await countLines(body));
+    return await replyWithEstimate(c, deps, options.task, await countLines(body));
   }
   return await create(c, deps, options, (job) => lines(c, deps, job));
 }
@@ -70,12 +70,16 @@ async function createFromJson(c: AppContext, deps: Dependencies): Promise<Respon
   }
   if (items === undefined) {
     const stored = await storedInput(c, deps, input);
-    if (options.dry_run) return await tell(c, deps, task, await countInput(deps, stored));
+    if (options.dry_run)
+      return await replyWithEstimate(c, deps, task, await countInput(deps, stored));
     return await create(c, deps, options, async () => stored);
   }
   checkItems(task, settings, items);
   if (options.dry_run) {
-    return await tell(c, deps, task, { items: items.length, first: items.slice(0, MAX_LOOKED_UP) });
+    return await replyWithEstimate(c, deps, task, {
+      items: items.length,
+      first: items.slice(0, MAX_LOOKED_UP),
+    });
   }
   return await create(c, deps, options, async ({ inputKey: key }) => {
     await bucketOf(deps).put(key, items.map((item) => JSON.stringify(item)).join('\n'));
@@ -98,9 +102,14 @@ async function storedInput(
   return { kind: 'file', key: fileKey(file.id), form: 'native' };
 }
 
-async function tell(c: AppContext, deps: Dependencies, task: JobTask, counted: CountedItems) {
-  const told = await estimate(deps, task, counted, requestContextOf(c, deps));
-  return c.json(told, 200, { 'cache-control': 'no-store' });
+async function replyWithEstimate(
+  c: AppContext,
+  deps: Dependencies,
+  task: JobTask,
+  counted: CountedItems,
+) {
+  const estimated = await estimate(deps, task, counted, requestContextOf(c, deps));
+  return c.json(estimated, 200, { 'cache-control': 'no-store' });
 }
 
 async function countInput(deps: Dependencies, input: JobInput): Promise<CountedItems> {

@@ -53,7 +53,7 @@ export const Job = described(
       'The job whose failed items it runs again.',
       'job_3f0c9d1e5a7b48c2',
     ),
-    webhook: described(z.nullable(WebhookReply), 'Who is told when it has ended.'),
+    webhook: described(z.nullable(WebhookReply), 'Where an event is sent when it has ended.'),
   }),
   'A job. It is worked on when nobody waits for the GPU worker.',
 );
@@ -130,7 +130,7 @@ export const JobDelivery = z.object({
     'Id of the event, the same in each try: the header `webhook-id`.',
     'evt_3f0c9d1e5a7b48c2',
   ),
-  type: described(z.string(), 'What it tells.', 'job.completed'),
+  type: described(z.string(), 'Which end it is.', 'job.completed'),
   attempt: described(z.int(), 'Which try it was, from 1.', 1),
   at: described(z.int(), 'When it was, in seconds since 1970.', 1_795_780_860),
   status: described(z.nullable(z.int()), 'Status of the reply; null where none came.', 200),

@@ -18,7 +18,7 @@ export const Metadata = described(
   { album: '17' },
 );
 
-/** What happens to a job that its webhook may be told of. */
+/** Ends of a job that its webhook may be sent. */
 export const JOB_EVENTS = ['completed', 'failed', 'cancelled', 'expired'] as const;
 export type JobEvent = (typeof JOB_EVENTS)[number];
 
@@ -45,11 +45,11 @@ export const WebhookRequest = described(
     ),
     events: described(
       z.optional(z.array(z.enum(JOB_EVENTS)).check(z.minLength(1), z.maxLength(JOB_EVENTS.length))),
-      'Which ends are told; without it, all of them.',
+      'Which ends are sent; without it, all of them.',
       ['completed', 'failed'],
     ),
   }),
-  'Who is told when it has ended, by the rules of Standard Webhooks.',
+  'Where an event is sent when it has ended, by the rules of Standard Webhooks.',
 );
 export type WebhookRequest = z.infer<typeof WebhookRequest>;
 
@@ -64,7 +64,7 @@ export const WebhookReply = described(
       'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=',
     ),
   }),
-  'Who is told when it has ended.',
+  'Where an event is sent when it has ended.',
 );
 
 /** How a job, or a batch, is doing. */

@@ -39,7 +39,7 @@ export const JobOptions = z.strictObject({
   settings,
   dry_run: described(
     z.optional(z.boolean()),
-    'Whether only to tell how many items there are and what they would cost: nothing is run, and the reply is a JobEstimate.',
+    'Whether only to estimate how many items there are and what they would cost: nothing is run, and the reply is a JobEstimate.',
     false,
   ),
   cache_embeddings: described(

@@ -90,7 +90,10 @@ export const Batch = described(
     ),
     metadata: described(z.nullable(Metadata), 'What was sent with it.'),
     usage: z.optional(jobUsage),
-    webhook: described(z.optional(z.nullable(WebhookReply)), 'Who is told when it has ended.'),
+    webhook: described(
+      z.optional(z.nullable(WebhookReply)),
+      'Where an event is sent when it has ended.',
+    ),
   }),
   'A batch. Its lines are worked on when nobody waits for the GPU worker.',
 );
