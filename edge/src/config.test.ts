@@ -31,6 +31,19 @@ describe('the configuration', () => {
       replyTtlHours: 24,
       cacheRepliesInKv: false,
       showCache: true,
+      jobsQueueUrl: undefined,
+      jobsQueueEndpoint: undefined,
+      jobsRegion: 'us-east-1',
+      awsAccessKeyId: undefined,
+      awsSecretAccessKey: undefined,
+      jobsSecrets: [],
+      jobsPartItems: 10_000,
+      jobsWindow: 256,
+      jobsMaxItems: 1_000_000,
+      jobsResendMs: 21_600_000,
+      jobsImageBucketUrl: undefined,
+      jobsImageBucketKeyId: undefined,
+      jobsImageBucketSecret: undefined,
       cacheSecret: undefined,
     };
     expect(readConfig({})).toEqual(defaults);
@@ -43,8 +56,11 @@ describe('the configuration', () => {
       MAX_IMAGE_BYTES: '7',
       IMAGE_USER_AGENT: 'ours/2 (mailto:us@example.org)',
       CLIENT_ADDRESS_HEADER: 'none',
+      JOBS_REGION: 'eu-central-1',
+      JOBS_SECRET: `${'a'.repeat(32)}, ${'b'.repeat(40)}`,
     };
-    expect(readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
+    const bindings = env as unknown as Record<string, unknown>;
+    expect(readConfig({ ...bindings, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
       gpuWorkerUrl: 'https://gpu.example/a',
       allowAnonymous: true,
       allowAnonymousDelete: false,
@@ -71,6 +87,19 @@ describe('the configuration', () => {
       replyTtlHours: 24,
       cacheRepliesInKv: false,
       showCache: true,
+      jobsQueueUrl: bindings.JOBS_QUEUE_URL,
+      jobsQueueEndpoint: undefined,
+      jobsRegion: 'eu-central-1',
+      awsAccessKeyId: 'test',
+      awsSecretAccessKey: 'test',
+      jobsSecrets: ['a'.repeat(32), 'b'.repeat(40)],
+      jobsPartItems: 50,
+      jobsWindow: 16,
+      jobsMaxItems: 1_000_000,
+      jobsResendMs: 1500,
+      jobsImageBucketUrl: undefined,
+      jobsImageBucketKeyId: undefined,
+      jobsImageBucketSecret: undefined,
       cacheSecret: undefined,
     });
   });
@@ -97,6 +126,9 @@ describe('the configuration', () => {
 
   it('does not say what a secret is', () => {
     expect(() => readConfig({ CACHE_SECRET: 'two words' })).toThrow(/^CACHE_SECRET must be [^"]*$/);
+    for (const secret of ['short', `${'a'.repeat(32)},`, 'a'.repeat(257)]) {
+      expect(() => readConfig({ JOBS_SECRET: secret })).toThrow(/^JOBS_SECRET must be [^"]*$/);
+    }
   });
 
   it('names every variable that is wrong', () => {
