@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { EDGE_OPTIONS, readConfig } from './config.ts';
+import { readConfig } from './config.ts';
 
 describe('the configuration', () => {
   it('has the defaults where nothing is set, and an empty variable is unset', () => {
@@ -32,12 +32,20 @@ describe('the configuration', () => {
       cacheRepliesInKv: false,
       showCache: true,
       jobsMaxFileBytes: 104_857_600,
+      jobsQueueUrl: undefined,
+      jobsQueueEndpoint: undefined,
       jobsRegion: 'us-east-1',
+      awsAccessKeyId: undefined,
+      awsSecretAccessKey: undefined,
       jobsSecrets: [],
       jobsPartItems: 10_000,
       jobsWindow: 256,
       jobsMaxItems: 1_000_000,
       jobsResendMs: 21_600_000,
+      jobsImageBucketUrl: undefined,
+      jobsImageBucketKeyId: undefined,
+      jobsImageBucketSecret: undefined,
+      cacheSecret: undefined,
     };
     expect(readConfig({})).toEqual(defaults);
     expect(readConfig({ GPU_WORKER_URL: '', REQUEST_DEADLINE_MS: '' })).toEqual(defaults);
@@ -49,10 +57,11 @@ describe('the configuration', () => {
       MAX_IMAGE_BYTES: '7',
       IMAGE_USER_AGENT: 'ours/2 (mailto:us@example.org)',
       CLIENT_ADDRESS_HEADER: 'none',
+      JOBS_REGION: 'eu-central-1',
+      JOBS_SECRET: `${'a'.repeat(32)}, ${'b'.repeat(40)}`,
     };
-    const config = readConfig({ ...env, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' });
-    expect(Object.keys(config)).toEqual(Object.keys(EDGE_OPTIONS));
-    expect(config).toMatchObject({
+    const bindings = env as unknown as Record<string, unknown>;
+    expect(readConfig({ ...bindings, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
       gpuWorkerUrl: 'https://gpu.example/a',
       allowAnonymous: true,
       allowAnonymousDelete: false,
@@ -80,6 +89,20 @@ describe('the configuration', () => {
       cacheRepliesInKv: false,
       showCache: true,
       jobsMaxFileBytes: 104_857_600,
+      jobsQueueUrl: bindings.JOBS_QUEUE_URL,
+      jobsQueueEndpoint: undefined,
+      jobsRegion: 'eu-central-1',
+      awsAccessKeyId: 'test',
+      awsSecretAccessKey: 'test',
+      jobsSecrets: ['a'.repeat(32), 'b'.repeat(40)],
+      jobsPartItems: 50,
+      jobsWindow: 16,
+      jobsMaxItems: 1_000_000,
+      jobsResendMs: 1500,
+      jobsImageBucketUrl: undefined,
+      jobsImageBucketKeyId: undefined,
+      jobsImageBucketSecret: undefined,
+      cacheSecret: undefined,
     });
   });
 
@@ -105,6 +128,9 @@ describe('the configuration', () => {
 
   it('does not say what a secret is', () => {
     expect(() => readConfig({ CACHE_SECRET: 'two words' })).toThrow(/^CACHE_SECRET must be [^"]*$/);
+    for (const secret of ['short', `${'a'.repeat(32)},`, 'a'.repeat(257)]) {
+      expect(() => readConfig({ JOBS_SECRET: secret })).toThrow(/^JOBS_SECRET must be [^"]*$/);
+    }
   });
 
   it('names every variable that is wrong', () => {
