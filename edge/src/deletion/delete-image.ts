@@ -31,6 +31,7 @@ type Deps = Pick<
  * - replies stored under an `Idempotency-Key`: not reached, since nothing says which image they are about; a day at most;
  * - files uploaded to `/replicate/v1/files`, and predictions with their texts: not reached, since they are their callers' and
  *   not the namespace's; an hour at most. A prediction that has not ended stores nothing else: its image was sent before.
+ * - files and jobs, with images that were in their lines, and results: not reached, since they are their owners'; until they expire.
  * @throws ApiError `cache-unavailable` or `worker-unavailable` where not all of it could be deleted: the call may be repeated
  */
 export async function deleteImage(
