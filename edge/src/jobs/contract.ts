@@ -158,7 +158,7 @@ export type PartReport = {
   usage: JobUsage;
   /** Seconds that engines spent on it. */
   seconds: number;
-  isSealed: boolean;
+  isClosed: boolean;
 };
 
 /** What is to become of the parts of a job: `gone` means that there is no such job any more. */
@@ -180,7 +180,7 @@ export type SourceOfItem =
 
 /** A piece of the results of a part: lines of JSON as they are stored. */
 export type PartPage =
-  | { kind: 'sealed' }
+  | { kind: 'closed' }
   /** @property next the item to go on with; null where the lines end here: at the end, or before one that has not ended */
   | { kind: 'lines'; lines: string[]; next: number | null; isWhole: boolean };
 

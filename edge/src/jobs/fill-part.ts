@@ -73,7 +73,7 @@ export class PartFiller {
   /** Whether there is something to do at once: lines to read and room for them, or an end. */
   isHungry(): boolean {
     const { state } = this.#table;
-    if (state === null || state.isSealed) return false;
+    if (state === null || state.isClosed) return false;
     const { place, order, ending } = state;
     const ended = state.tally.completed + state.tally.failed + state.tally.canceled;
     if (ended === order.items) return true;
@@ -167,7 +167,7 @@ export class PartFiller {
     const { sent, error } = await queue.send(
       messages.map((message) => ({ body: JSON.stringify(message), group })),
     );
-    if (this.#table.state?.isSealed !== false) return true;
+    if (this.#table.state?.isClosed !== false) return true;
     const tried = items.map(({ item }) => item);
     this.#table.markSent(tried, sent, Date.now());
     if (error === undefined) return !isDelayed;

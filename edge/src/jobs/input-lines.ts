@@ -41,7 +41,7 @@ export async function* inputLines(
   }
 }
 
-/** Lines of the items of another job that were not completed. Its results are sealed, one for each line. */
+/** Lines of the items of another job that were not completed. Its results are closed, one for each line. */
 async function* failedLines(
   files: R2Bucket,
   owner: string,

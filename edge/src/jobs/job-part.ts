@@ -1,6 +1,6 @@
 /**
  * The Durable Object of one part of a job: reads its lines, puts their work into the queue, a window of them at a time,
- * stores the first result that is committed of each, and seals all results as one object of the bucket.
+ * stores the first result that is committed of each, and writes all results into one object of the bucket.
  */
 import { DurableObject } from 'cloudflare:workers';
 import type { Problem } from '@blip2/shared/errors';
@@ -28,7 +28,7 @@ import { cacheEmbeddings, ownerOf, performCommit } from './perform-commit.ts';
 import { JobQueue } from './queue.ts';
 import { type ItemApp, Rehearser } from './rehearsal.ts';
 import { isPassing } from './results.ts';
-import { sealResults } from './seal.ts';
+import { writeResults } from './write-results.ts';
 
 /** How often counts are reported at most. */
 const REPORT_MS = 1000;
@@ -68,7 +68,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
   async end(fate: Exclude<PartFate, 'runs'>): Promise<void> {
     if (fate === 'gone') return await this.forget();
     const { state } = this.#table;
-    if (state === null || state.isSealed) return;
+    if (state === null || state.isClosed) return;
     if (state.ending === null) this.#table.update({ ending: fate });
     await this.#alarm.wake(Date.now());
   }
@@ -98,7 +98,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     // Meanwhile another commit, or the end of the job, may have had the item: the first counts.
     const current = this.#table.state;
     if (current === null) return null;
-    const fresh = current.isSealed ? 0 : this.#table.end(ended, ended.length > 0 ? seconds : 0);
+    const fresh = current.isClosed ? 0 : this.#table.end(ended, ended.length > 0 ? seconds : 0);
     const reply = { fresh, duplicates: results.length - fresh, state: this.#fate() };
     if (isStale) await this.#alarm.wake(Date.now());
     if (fresh > 0) {
@@ -149,7 +149,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
   async page(from: number, overGaps: boolean): Promise<PartPage> {
     const { state } = this.#table;
     if (state === null) return { kind: 'lines', lines: [], next: null, isWhole: false };
-    if (state.isSealed) return { kind: 'sealed' };
+    if (state.isClosed) return { kind: 'closed' };
     await this.#alarm.wake(Date.now() + AWAKE_MS);
     const lines: string[] = [];
     let characters = 0;
@@ -195,7 +195,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const soon = Date.now();
     const state = this.#table.state;
     if (state === null) return null;
-    if (!state.isSealed) {
+    if (!state.isClosed) {
       if (state.ending === null && soon >= state.order.expiresAt) {
         this.#table.update({ ending: 'expired' });
       }
@@ -204,10 +204,10 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
         ? await this.#prepared().filler.fill()
         : await endRest(this.#table, this.#bucket());
       if (next.hasEnded) this.#hasNews = true;
-      await this.#sealIfDone();
+      await this.#closeIfDone();
       await this.#tell();
       if (this.#table.state === null) return null;
-      if (!this.#table.state.isSealed) {
+      if (!this.#table.state.isClosed) {
         const waits = [next.at, state.order.expiresAt, this.#hasNews ? this.#reportAt : null];
         return Math.min(...waits.filter((time) => time !== null));
       }
@@ -217,14 +217,14 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     return this.#hasNews ? Math.max(Date.now() + REPORT_MS, this.#reportAt) : null;
   }
 
-  async #sealIfDone(): Promise<void> {
+  async #closeIfDone(): Promise<void> {
     const { state } = this.#table;
-    if (state === null || state.isSealed) return;
+    if (state === null || state.isClosed) return;
     const { completed, failed, canceled } = state.tally;
     if (completed + failed + canceled < state.order.items) return;
-    await sealResults(this.#bucket(), partKey(state.order, 'out'), this.#table);
-    // Another seal may have been faster.
-    if (this.#table.state?.isSealed === false) this.#table.seal();
+    await writeResults(this.#bucket(), partKey(state.order, 'out'), this.#table);
+    // Another may have been faster.
+    if (this.#table.state?.isClosed === false) this.#table.close();
     this.#hasNews = true;
     this.#reportAt = 0;
   }
@@ -247,15 +247,15 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
   #report(): PartReport {
     const { state } = this.#table;
     if (state === null) throw new Error('the part was not begun');
-    const { tally, order, isSealed } = state;
+    const { tally, order, isClosed } = state;
     const { completed, failed, canceled, seconds } = tally;
     const usage = { prompt_tokens: tally.promptTokens, completion_tokens: tally.completionTokens };
-    return { part: order.part, completed, failed, canceled, usage, seconds, isSealed };
+    return { part: order.part, completed, failed, canceled, usage, seconds, isClosed };
   }
 
   #fate(): CommitReply['state'] {
     const { state } = this.#table;
-    if (state === null || state.isSealed) return 'ended';
+    if (state === null || state.isClosed) return 'ended';
     return state.ending === null ? 'running' : 'canceled';
   }
 

@@ -35,7 +35,7 @@ export type JobTime =
 /** A part as its job knows it. */
 export type KnownPart = { part: number; items: number };
 
-type Totals = JobCounts & { sealed: number; parts: number; usage: JobUsage; seconds: number };
+type Totals = JobCounts & { closed: number; parts: number; usage: JobUsage; seconds: number };
 
 export class JobTable {
   readonly #storage: DurableObjectStorage;
@@ -62,7 +62,7 @@ export class JobTable {
       sql.exec(
         `CREATE TABLE part (part INTEGER PRIMARY KEY, items INTEGER, ids BLOB, is_started INTEGER, is_ended INTEGER,
           heard_at INTEGER, completed INTEGER, failed INTEGER, canceled INTEGER, prompt_tokens INTEGER,
-          completion_tokens INTEGER, seconds REAL, is_sealed INTEGER)`,
+          completion_tokens INTEGER, seconds REAL, is_closed INTEGER)`,
       );
       sql.exec('CREATE TABLE error (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT)');
       sql.exec('INSERT INTO job VALUES (1, ?)', JSON.stringify(record));
@@ -145,7 +145,7 @@ export class JobTable {
 
   /** Those that were not asked to end. */
   unended(limit: number): KnownPart[] {
-    return this.#some('is_ended = 0 AND is_sealed = 0', limit);
+    return this.#some('is_ended = 0 AND is_closed = 0', limit);
   }
 
   markEnded(part: number): void {
@@ -156,7 +156,7 @@ export class JobTable {
   silent(since: number, limit: number): KnownPart[] {
     return this.#storage.sql
       .exec<KnownPart>(
-        'SELECT part, items FROM part WHERE is_started = 1 AND is_sealed = 0 AND heard_at < ? ORDER BY heard_at LIMIT ?',
+        'SELECT part, items FROM part WHERE is_started = 1 AND is_closed = 0 AND heard_at < ? ORDER BY heard_at LIMIT ?',
         ...[since, limit],
       )
       .toArray();
@@ -164,15 +164,15 @@ export class JobTable {
 
   /** What a part says of itself. A report that was overtaken by a later one takes nothing back. */
   hear(
-    { part, completed, failed, canceled, usage, seconds, isSealed }: PartReport,
+    { part, completed, failed, canceled, usage, seconds, isClosed }: PartReport,
     now: number,
   ): void {
     this.#storage.sql.exec(
       `UPDATE part SET heard_at = ?, completed = max(completed, ?), failed = max(failed, ?), canceled = max(canceled, ?),
         prompt_tokens = max(prompt_tokens, ?), completion_tokens = max(completion_tokens, ?), seconds = max(seconds, ?),
-        is_sealed = max(is_sealed, ?) WHERE part = ?`,
+        is_closed = max(is_closed, ?) WHERE part = ?`,
       ...[now, completed, failed, canceled, usage.prompt_tokens, usage.completion_tokens, seconds],
-      ...[isSealed ? 1 : 0, part],
+      ...[isClosed ? 1 : 0, part],
     );
   }
 
@@ -180,7 +180,7 @@ export class JobTable {
     const row = this.#storage.sql
       .exec<Record<string, number>>(
         `SELECT COUNT(*) AS parts, COALESCE(SUM(items), 0) AS total, COALESCE(SUM(completed), 0) AS completed,
-          COALESCE(SUM(failed), 0) AS failed, COALESCE(SUM(canceled), 0) AS canceled, COALESCE(SUM(is_sealed), 0) AS sealed,
+          COALESCE(SUM(failed), 0) AS failed, COALESCE(SUM(canceled), 0) AS canceled, COALESCE(SUM(is_closed), 0) AS closed,
           COALESCE(SUM(prompt_tokens), 0) AS prompt, COALESCE(SUM(completion_tokens), 0) AS completion,
           COALESCE(SUM(seconds), 0) AS seconds FROM part`,
       )
@@ -192,7 +192,7 @@ export class JobTable {
       completed: of('completed'),
       failed: of('failed'),
       canceled: of('canceled'),
-      sealed: of('sealed'),
+      closed: of('closed'),
       usage: { prompt_tokens: of('prompt'), completion_tokens: of('completion') },
       seconds: of('seconds'),
     };

@@ -121,7 +121,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       const { completed, failed, canceled } = this.#table.totals();
       this.#rate.add(now, completed + failed + canceled);
     }
-    if (report.isSealed) await this.#alarm.wake(now);
+    if (report.isClosed) await this.#alarm.wake(now);
     return this.#fate();
   }
 
@@ -164,8 +164,8 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   #settle(now: number): number | null {
     const { record } = this.#table;
     if (record === null) return null;
-    const { parts, sealed, total, completed, failed, canceled } = this.#table.totals();
-    if (sealed === parts) {
+    const { parts, closed, total, completed, failed, canceled } = this.#table.totals();
+    if (closed === parts) {
       const isExpired = record.state !== 'cancelling' && canceled > 0;
       const end = record.state === 'cancelling' ? 'cancelled' : 'completed';
       this.#end(isExpired ? 'expired' : end);

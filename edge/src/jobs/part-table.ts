@@ -39,7 +39,7 @@ export type PartState = {
   sentTo: number;
   /** How what has not ended is to end; null where it runs. */
   ending: 'canceled' | 'expired' | null;
-  isSealed: boolean;
+  isClosed: boolean;
   /** How often the next item could not be tried. */
   failures: number;
 };
@@ -93,7 +93,7 @@ export class PartTable {
         sentTo: 0,
         tally: { ...NOTHING },
         ending: null,
-        isSealed: false,
+        isClosed: false,
         failures: 0,
       };
       sql.exec('INSERT INTO state VALUES (1, ?)', JSON.stringify(state));
@@ -170,13 +170,13 @@ export class PartTable {
   }
 
   openItem(item: number): OpenItem | null {
-    if (this.#state === null || this.#state.isSealed) return null;
+    if (this.#state === null || this.#state.isClosed) return null;
     const [row] = this.#storage.sql.exec<OpenRow>('SELECT * FROM open WHERE i = ?', item).toArray();
     return row === undefined ? null : openItemOf(row);
   }
 
   openCount(): number {
-    if (this.#state === null || this.#state.isSealed) return 0;
+    if (this.#state === null || this.#state.isClosed) return 0;
     return this.#storage.sql.exec<{ n: number }>('SELECT COUNT(*) AS n FROM open').one().n;
   }
 
@@ -250,9 +250,9 @@ export class PartTable {
   }
 
   /** The results are in the bucket: they are deleted here. */
-  seal(): void {
+  close(): void {
     this.#atomically(() => {
-      this.update({ isSealed: true });
+      this.update({ isClosed: true });
       // Whole tables: to delete rows costs as much as to write them.
       this.#storage.sql.exec('DROP TABLE result');
       this.#storage.sql.exec('DROP TABLE open');

@@ -1,4 +1,4 @@
-/** Reads the results of a job in the order of its items: those of sealed parts from the bucket, of the others from their objects. */
+/** Reads the results of a job in the order of its items: those of closed parts from the bucket, of the others from their objects. */
 import { linesFrom } from './bucket-lines.ts';
 import {
   type JobPartObject,
@@ -56,9 +56,9 @@ async function* linesOfPart(
 ): AsyncGenerator<string, boolean, undefined> {
   for (let item = from; ; ) {
     const page = await object.page(item, overGaps);
-    // It may have been sealed since the page before.
-    if (page.kind === 'sealed') {
-      yield* sealedLines(bucket, key, item);
+    // It may have been closed since the page before.
+    if (page.kind === 'closed') {
+      yield* closedLines(bucket, key, item);
       return true;
     }
     yield* page.lines;
@@ -68,7 +68,7 @@ async function* linesOfPart(
 }
 
 /** There is a line for every item. */
-async function* sealedLines(
+async function* closedLines(
   bucket: R2Bucket,
   key: string,
   from: number,

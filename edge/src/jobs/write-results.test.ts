@@ -1,7 +1,7 @@
 /** Results are put into the bucket once, whoever else does the same at the same time. */
 import { expect, test } from 'vitest';
 import { bucket } from '../testing/jobs.ts';
-import { sealResults } from './seal.ts';
+import { writeResults } from './write-results.ts';
 
 /** Results of so many items, of the sizes that embeddings have. */
 function table(items: number) {
@@ -21,20 +21,20 @@ function table(items: number) {
   };
 }
 
-test('ten seals at a time put one object, whole', async () => {
-  const key = `seal/${crypto.randomUUID()}`;
+test('ten who write at a time put one object, whole', async () => {
+  const key = `written/${crypto.randomUUID()}`;
   const results = table(2500);
-  await Promise.all(Array.from({ length: 10 }, () => sealResults(bucket, key, results)));
+  await Promise.all(Array.from({ length: 10 }, () => writeResults(bucket, key, results)));
   const object = await bucket.get(key);
   expect((await object?.text())?.split('\n').slice(0, -1)).toEqual(results.lines());
   // Never all of them in memory.
   expect(results.mostRead()).toBeLessThanOrEqual(200);
 });
 
-test('what was sealed stays as it is', async () => {
-  const key = `seal/${crypto.randomUUID()}`;
-  await sealResults(bucket, key, table(3));
+test('what was written stays as it is', async () => {
+  const key = `written/${crypto.randomUUID()}`;
+  await writeResults(bucket, key, table(3));
   const before = await bucket.head(key);
-  await sealResults(bucket, key, table(4));
+  await writeResults(bucket, key, table(4));
   expect((await bucket.head(key))?.etag).toBe(before?.etag);
 });

@@ -1,4 +1,4 @@
-/** Writes all results of a part as one object of the bucket, once, in memory of a few of them. */
+/** Writes all results of a part one object of the bucket, once, in memory of a few of them. */
 import type { PartTable } from './part-table.ts';
 
 const LINES = 200;
@@ -8,7 +8,7 @@ const LINES = 200;
  * same.
  * @throws Error where the bucket fails
  */
-export async function sealResults(
+export async function writeResults(
   bucket: R2Bucket,
   key: string,
   table: Pick<PartTable, 'results' | 'resultBytes'>,
@@ -17,13 +17,13 @@ export async function sealResults(
   if ((await bucket.head(key)) !== null) return;
   const { readable, writable } = new FixedLengthStream(bytes);
   const writing = write(writable, table);
-  // Whoever has lost against another seal leaves its stream unread.
+  // Whoever has lost against another leaves its stream unread.
   writing.catch(() => {});
-  const sealed = await bucket.put(key, readable, {
+  const closed = await bucket.put(key, readable, {
     onlyIf: { etagDoesNotMatch: '*' },
     httpMetadata: { contentType: 'application/x-ndjson' },
   });
-  if (sealed === null && (await bucket.head(key)) === null) {
+  if (closed === null && (await bucket.head(key)) === null) {
     throw new Error('the results were neither put nor there');
   }
 }
