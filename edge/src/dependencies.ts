@@ -116,12 +116,9 @@ export function createDependencies(
 /** All that runs jobs, or nothing. */
 function jobsOf(env: Env, config: Config): Pick<Dependencies, 'jobs' | 'jobParts'> {
   const { JOBS: jobs, JOB_PARTS: jobParts, JOB_FILES: bucket } = env;
-  const isComplete =
-    jobs &&
-    jobParts &&
-    bucket &&
-    config.jobsQueueUrl !== undefined &&
-    config.jobsSecrets.length > 0;
+  const { jobsQueueUrl, awsAccessKeyId, awsSecretAccessKey, jobsSecrets } = config;
+  const hasQueue = jobsQueueUrl && awsAccessKeyId && awsSecretAccessKey && jobsSecrets.length > 0;
+  const isComplete = jobs && jobParts && bucket && hasQueue;
   return isComplete ? { jobs, jobParts } : { jobs: undefined, jobParts: undefined };
 }
 

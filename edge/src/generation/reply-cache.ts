@@ -17,7 +17,11 @@ import type { ReplyKey } from './reply-key.ts';
 import { decodeRecord, encodeRecord, type ReplyRecord } from './reply-record.ts';
 
 /** `ttlSeconds`: 0 caches nothing. */
-export type ReplyCacheOptions = Caches & { usesKv: boolean };
+export type ReplyCacheOptions = Caches & {
+  usesKv: boolean;
+  /** What it may have in memory. */
+  maxRecentBytes?: number;
+};
 
 /** Who may be answered with a cached reply. */
 export type Wanted = {
@@ -80,7 +84,7 @@ export class ReplyCache {
     // The clock is asked each time: with a resolution, the library would need a timer, which no Worker has between requests.
     const clock = { ttlResolution: 0, perf: { now: options.now } };
     this.#recent = new LRUCache({
-      maxSize: MAX_RECENT_BYTES,
+      maxSize: options.maxRecentBytes ?? MAX_RECENT_BYTES,
       sizeCalculation: sizeOf,
       ttl: MAX_RECENT_MS,
       // What other isolates delete must not stay because something is added.

@@ -1,7 +1,7 @@
 /** Why no reply came from the host of an image URL, as far as workerd can be made to say. */
 import type { ApiError } from '@blip2/shared/errors';
 import { shownName } from '../http/validate.ts';
-import { failed } from './fetch-failures.ts';
+import { failed, PassingFailure } from './fetch-failures.ts';
 
 /**
  * workerd has one error for a connection that is refused and one that ends before a reply, and one for a name that
@@ -17,8 +17,8 @@ export async function explainConnection(
   url: URL,
   probe: (url: URL) => Promise<Response>,
 ): Promise<ApiError> {
-  if (isLost(thrown)) return failed(LOST, thrown);
-  if (!isInternal(thrown)) return failed(UNREACHABLE, thrown);
+  if (isLost(thrown)) return new PassingFailure(LOST, thrown);
+  if (!isInternal(thrown)) return new PassingFailure(UNREACHABLE, thrown);
   if (url.protocol === 'https:' && (await hasAddress(url, probe))) return failed(INSECURE, thrown);
   const detail = `The name of the host of the image URL, ${shownName(url.hostname)}, does not resolve to a public address. Check its spelling, or send the bytes.`;
   return failed(detail, thrown);

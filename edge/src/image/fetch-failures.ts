@@ -8,6 +8,13 @@ export function failed(detail: string, cause?: unknown): ApiError {
   return new ApiError('image-url-failed', detail, { field, cause });
 }
 
+/** One that another try may not meet: for those who have time, as jobs have. */
+export class PassingFailure extends ApiError {
+  constructor(detail: string, cause?: unknown) {
+    super('image-url-failed', detail, { field, cause });
+  }
+}
+
 export function redirectFailure(how: string): ApiError {
   return failed(`The image URL redirects ${how}. Use the address at which the image is.`);
 }
@@ -16,7 +23,7 @@ export function redirectFailure(how: string): ApiError {
 export function timeoutFailure(milliseconds: number, hasBegun: boolean, cause: unknown): ApiError {
   const late = hasBegun ? 'had not sent all of the image' : 'had not replied';
   const detail = `The host of the image URL ${late} after ${milliseconds} ms. Try again, use another host, or send the bytes.`;
-  return failed(detail, cause);
+  return new PassingFailure(detail, cause);
 }
 
 /** @param error `body-too-large` of whoever read the reply */
@@ -33,7 +40,8 @@ export function transferFailure(cause: unknown): ApiError {
   const what = isDamaged
     ? 'The host of the image URL called its reply compressed, and it is not, or is damaged.'
     : 'The transfer from the host of the image URL ended before the image was complete.';
-  return failed(`${what} Try again, or send the bytes.`, cause);
+  const detail = `${what} Try again, or send the bytes.`;
+  return isDamaged ? failed(detail, cause) : new PassingFailure(detail, cause);
 }
 
 export function emptyFailure(status: number): ApiError {
@@ -66,7 +74,16 @@ const STATUSES: Record<number, string> = {
 };
 
 export function statusFailure(status: number): ApiError {
-  return failed(`The host of the image URL replied with status ${status}: ${meaningOf(status)}.`);
+  const detail = `The host of the image URL replied with status ${status}: ${meaningOf(status)}.`;
+  return isPassing(status) ? new PassingFailure(detail) : failed(detail);
+}
+
+/** Names that do not resolve and certificates that are not valid, as Cloudflare reports them, stay so. */
+const LASTING = new Set([501, 505, 525, 526, 530]);
+
+function isPassing(status: number): boolean {
+  if (status >= 500) return !LASTING.has(status);
+  return status === 408 || status === 425 || status === 429;
 }
 
 function meaningOf(status: number): string {

@@ -6,6 +6,7 @@ import { logError } from '../log.ts';
 
 /** When an alarm whose object is gone in the middle of its work comes again. */
 const LOST_MS = 10_000;
+const OVERDUE_MS = 60_000;
 /** After work that failed. */
 const FAILED_MS = 5_000;
 
@@ -28,7 +29,9 @@ export class Alarm {
       return;
     }
     const current = await this.#storage.getAlarm();
-    if (current === null || current > at) await this.#storage.setAlarm(at);
+    // One that is long overdue was lost.
+    const isLost = current !== null && current < this.#now() - OVERDUE_MS;
+    if (current === null || current > at || isLost) await this.#storage.setAlarm(at);
   }
 
   /**

@@ -193,8 +193,12 @@ export type JobPartObject = {
   /** @returns null where there is no such part */
   commit(request: CommitRequest): Promise<CommitReply | null>;
   source(item: number): Promise<SourceOfItem>;
-  /** Why a source cannot be had. @returns whether the item has ended so; else it is worth another try */
-  sourceFailed(item: number, problem: Problem): Promise<boolean>;
+  /**
+   * Why a source cannot be had.
+   * @param mayPass whether another try may have it
+   * @returns whether the item has ended so; else it is to be asked for again
+   */
+  sourceFailed(item: number, problem: Problem, mayPass: boolean): Promise<boolean>;
   page(from: number, overGaps: boolean): Promise<PartPage>;
   /** @returns null where it was never started */
   report(): Promise<PartReport | null>;

@@ -27,7 +27,6 @@ import { type EndedItem, PartTable } from './part-table.ts';
 import { cacheEmbeddings, ownerOf, performCommit } from './perform-commit.ts';
 import { JobQueue } from './queue.ts';
 import { type ItemApp, Rehearser } from './rehearsal.ts';
-import { isPassing } from './results.ts';
 import { writeResults } from './write-results.ts';
 
 /** How often counts are reported at most. */
@@ -134,9 +133,8 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     }
   }
 
-  async sourceFailed(item: number, problem: Problem): Promise<boolean> {
+  async sourceFailed(item: number, problem: Problem, mayPass: boolean): Promise<boolean> {
     const tries = (this.#sourceFailures.get(item) ?? 0) + 1;
-    const mayPass = isPassing(problem.status) || /\bTry again\b/.test(problem.detail);
     if (mayPass && tries < MAX_SOURCE_TRIES) {
       this.#sourceFailures.set(item, tries);
       return false;

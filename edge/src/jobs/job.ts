@@ -22,8 +22,11 @@ import {
   type ReportingJob,
   type WebhookDelivery,
 } from './contract.ts';
+import { deleteAll } from './delete-all.ts';
 import { ingestPart } from './ingest.ts';
 import { findDuplicates } from './item-ids.ts';
+import { duplicateOf, EMPTY, UNREADABLE } from './job-errors.ts';
+import { snapshotOf } from './job-snapshot.ts';
 import { type JobRecord, JobTable, type JobTime } from './job-table.ts';
 import { Rate } from './rate.ts';
 
@@ -33,8 +36,6 @@ const AT_A_TIME = 20;
 const SILENT_MS = 60_000;
 /** How often in a row the input may fail to be read. */
 const MAX_INGEST_FAILURES = 20;
-/** Deleted of the bucket in one request. */
-const MAX_DELETED = 1000;
 
 const TIME_OF: Partial<Record<JobState, JobTime>> = {
   completed: 'completedAt',
@@ -100,7 +101,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     if (record === null || record.id !== id) return true;
     if (!ENDED.has(record.state)) return false;
     for (const { part } of this.#table.parts()) await this.#part(part).forget();
-    await this.#deleteAll(jobPrefix(record.order.owner, id));
+    await deleteAll(this.#bucket(), jobPrefix(record.order.owner, id));
     this.#table.forget();
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
@@ -236,7 +237,8 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     if (errors.length + listed > 0) {
       const { record } = this.#table;
       this.#end('failed');
-      if (record !== null) await this.#deleteAll(jobPrefix(record.order.owner, record.id));
+      if (record !== null)
+        await deleteAll(this.#bucket(), jobPrefix(record.order.owner, record.id));
       return null;
     }
     const now = Date.now();
@@ -304,36 +306,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   }
 
   #snapshot(): JobSnapshot {
-    const { record } = this.#table;
-    if (record === null) throw new Error('there is no such job');
-    const { id, order, state, times } = record;
-    const { webhook, ...shown } = order;
-    const { parts, total, completed, failed, canceled, usage } = this.#table.totals();
-    const { createdAt = 0 } = times;
-    const hasRun = times.inProgressAt !== undefined;
-    return {
-      id,
-      order: {
-        ...shown,
-        ...(webhook && { webhook: { url: webhook.url, events: webhook.events } }),
-      },
-      state,
-      createdAt,
-      inProgressAt: times.inProgressAt ?? null,
-      finalizingAt: times.finalizingAt ?? null,
-      completedAt: times.completedAt ?? null,
-      failedAt: times.failedAt ?? null,
-      cancellingAt: times.cancellingAt ?? null,
-      cancelledAt: times.cancelledAt ?? null,
-      expiredAt: times.expiredAt ?? null,
-      counts: hasRun
-        ? { total, completed, failed, canceled }
-        : { total: 0, completed: 0, failed: 0, canceled: 0 },
-      parts: hasRun ? parts : 0,
-      ratePerSecond: ENDED.has(state) ? null : this.#rate.perSecond(Date.now()),
-      errors: this.#table.errors(),
-      usage: hasRun ? usage : null,
-    };
+    return snapshotOf(this.#table, this.#rate.perSecond(Date.now()));
   }
 
   #part(part: number): JobPartObject {
@@ -347,15 +320,6 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const { JOB_FILES: bucket } = this.env;
     if (bucket === undefined) throw new Error('JOB_FILES is not bound');
     return bucket;
-  }
-
-  async #deleteAll(prefix: string): Promise<void> {
-    const bucket = this.#bucket();
-    for (;;) {
-      const { objects, truncated } = await bucket.list({ prefix, limit: MAX_DELETED });
-      if (objects.length > 0) await bucket.delete(objects.map(({ key }) => key));
-      if (!truncated) return;
-    }
   }
 
   #dependencies(): Dependencies {
@@ -375,24 +339,4 @@ function sharedOf({ id, order }: JobRecord): Omit<PartOrder, 'part' | 'items'> {
   const { owner, client, namespace, cacheEmbeddings, expiresAt, input } = order;
   const isOfBucket = input.kind === 'prefix';
   return { job: id, owner, client, namespace, cacheEmbeddings, expiresAt, isOfBucket };
-}
-
-const UNREADABLE: LineError = {
-  line: null,
-  code: 'server_error',
-  message: 'The input could not be read, for reasons of this service: create the job again.',
-  param: null,
-};
-
-const EMPTY: LineError = {
-  line: null,
-  code: 'empty_file',
-  message: 'The input has no items: each of its lines is one.',
-  param: null,
-};
-
-function duplicateOf(first: number, kind: JobOrder['kind'] | undefined): Omit<LineError, 'line'> {
-  const param = kind === 'job' ? 'id' : 'custom_id';
-  const message = `${param} is that of line ${first}: each item must have its own.`;
-  return { code: 'duplicate_custom_id', message, param };
 }

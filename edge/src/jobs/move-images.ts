@@ -35,6 +35,8 @@ export async function moveImages<Body>(
       for (const item of value) items.push(await moved(item, name, depth + 1));
       return items;
     }
+    // Which of several is meant is for the item's endpoint to ask.
+    if ('data' in value && 'url' in value) return value;
     const members: [string, unknown][] = [];
     for (const [key, member] of Object.entries(value)) {
       const result = await moved(member, key, depth + 1);

@@ -95,7 +95,10 @@ export async function cacheEmbeddings(
     } catch {
       return;
     }
-    const id = await embeddingIdOf(imagePathOf(namespace, sha256), task.instruction_ids);
+    const path = imagePathOf(namespace, sha256);
+    const id = await embeddingIdOf(path, task.instruction_ids);
     await store.cache.put(id, { embeddings, image, sentAt: context.startedAt }, context);
+    // The objects of many parts share an isolate's memory.
+    store.cache.dropRecent(path);
   }
 }

@@ -103,7 +103,8 @@ export class Rehearser {
         const { imageId } = partsOf(id);
         // Its bytes are not known yet, and so neither is its id.
         if (isUnread(unread.get(imageId))) return { kind: 'miss', reason: 'absent' };
-        const lookup = await real.lookup(id, context);
+        // As one of very many: it is put into nobody's memory.
+        const lookup = await real.read(id, context);
         if (lookup.kind === 'hit') {
           const { image } = lookup.entry;
           unread.set(imageId, { kind: 'embeddings', sha256: imageId, image });

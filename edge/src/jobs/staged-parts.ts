@@ -26,6 +26,7 @@ export type Stage = {
   mayReplay(path: ImagePath): boolean;
 };
 
+const HOUR_SECONDS = 3600;
 /** It is only of the form of a key: who it lets in is decided by `Everybody`. */
 export const ITEM_KEY = `sk-${'0'.repeat(43)}`;
 
@@ -144,33 +145,26 @@ class StagedEmbeddings extends EmbeddingCache {
 }
 
 class StagedReplies extends ReplyCache {
-  readonly #real: ReplyCache;
   readonly #stage: () => Stage;
 
-  constructor(
-    { config, coloCache, deletions, kv, now, replyCache }: Dependencies,
-    stage: () => Stage,
-  ) {
-    const caches = { coloCache, kv, now, timeoutMs: config.cacheTimeoutMs, ttlSeconds: 0 };
-    super({ ...caches, deletions, usesKv: false });
-    this.#real = replyCache;
+  constructor(deps: Dependencies, stage: () => Stage) {
+    const { config, coloCache, deletions, kv, now } = deps;
+    super({
+      ...{ coloCache, deletions, kv, now },
+      timeoutMs: config.cacheTimeoutMs,
+      ttlSeconds: config.replyTtlHours * HOUR_SECONDS,
+      secret: config.cacheSecret,
+      usesKv: config.cacheRepliesInKv,
+      // Objects of many parts share an isolate, and no item asks for what another has asked for.
+      maxRecentBytes: 2 ** 16,
+    });
     this.#stage = stage;
-  }
-
-  override get isOn(): boolean {
-    return this.#real.isOn;
-  }
-
-  override async findRecent(
-    ...of: Parameters<ReplyCache['findRecent']>
-  ): Promise<CachedReply | null> {
-    return this.#mayReplay(of[0].image) ? await this.#real.findRecent(...of) : null;
   }
 
   override async findStored(
     ...of: Parameters<ReplyCache['findStored']>
   ): Promise<CachedReply | null> {
-    return this.#mayReplay(of[0].image) ? await this.#real.findStored(...of) : null;
+    return this.#mayReplay(of[0].image) ? await super.findStored(...of) : null;
   }
 
   override async put(): Promise<void> {}

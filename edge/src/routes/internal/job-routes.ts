@@ -11,6 +11,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { unknownImage } from '../../embeddings/resolve-embeddings.ts';
 import { bodyTooLarge, readLimited } from '../../http/read-limited.ts';
 import { validate } from '../../http/validate.ts';
+import { PassingFailure } from '../../image/fetch-failures.ts';
 import { fetchImage } from '../../image/fetch-image.ts';
 import type { JobPartObject, SourceOfItem } from '../../jobs/contract.ts';
 import { type AppContext, type AppEnv, requestContextOf } from '../app-context.ts';
@@ -39,7 +40,9 @@ export function addJobRoutes(app: Hono<AppEnv>, deps: Dependencies): void {
       });
     } catch (thrown) {
       const error = ApiError.from(thrown);
-      const isOver = await part.sourceFailed(item.data, error.toProblem());
+      const mayPass =
+        error instanceof PassingFailure || error.status === 429 || error.status >= 500;
+      const isOver = await part.sourceFailed(item.data, error.toProblem(), mayPass);
       return isOver ? new Response(null, { status: 410 }) : problemResponse(unavailable(error));
     }
   });

@@ -1,0 +1,53 @@
+/** Images in items become URLs; everything else stays as it was written. */
+import { expect, test } from 'vitest';
+import { base64, newImage } from '../testing/edge.ts';
+import { moveImages } from './move-images.ts';
+
+const image = newImage();
+const data = base64(image);
+const dataUrl = `data:image/png;base64,${data}`;
+const stored = 'stored';
+
+async function moved(body: unknown): Promise<{ body: unknown; images: Uint8Array[] }> {
+  const images: Uint8Array[] = [];
+  const result = await moveImages(body, { maxBytes: 1000 }, async (_, bytes) => {
+    images.push(bytes);
+  });
+  const text = JSON.stringify(result).replaceAll(
+    /https:\/\/job-image\.invalid\/[0-9a-f]{64}/g,
+    stored,
+  );
+  return { body: JSON.parse(text), images };
+}
+
+test.each<[string, unknown, unknown]>([
+  ['base64 as data', { image: { data } }, { image: { url: stored } }],
+  ['a data: URL', { image: { url: dataUrl } }, { image: { url: stored } }],
+  ['base64 by itself', { image: data, prompt: 'x' }, { image: stored, prompt: 'x' }],
+  [
+    'a part of a conversation',
+    { messages: [{ content: [{ type: 'image_url', image_url: { url: dataUrl } }] }] },
+    { messages: [{ content: [{ type: 'image_url', image_url: { url: stored } }] }] },
+  ],
+  ['an image by its member', { image_url: dataUrl }, { image_url: stored }],
+])('%s becomes a URL', async (_, body, expected) => {
+  const result = await moved(body);
+  expect(result.body).toEqual(expected);
+  expect(result.images).toEqual([image]);
+});
+
+test.each<[string, unknown]>([
+  ['an address', { image: { url: `https://images.example.org/${'a'.repeat(80)}` } }],
+  ['a hash', { image: { sha256: 'a'.repeat(64) } }],
+  ['a hash by itself', { image: 'a'.repeat(64) }],
+  ['a text that is an image', { messages: [{ content: dataUrl }], prompt: data, text: dataUrl }],
+  ['what is no image', { image: { data: btoa('x'.repeat(100)) } }],
+  ['what is no base64', { image: { data: `${'a'.repeat(100)}!` } }],
+  ['an image that is too large', { image: { data: base64(newImage(2000)) } }],
+  ['two images where one is meant', { image: { data, url: 'https://images.example.org/a' } }],
+  ['names of prototypes', JSON.parse('{"__proto__": {"a": 1}, "constructor": 2}')],
+])('%s stays as it is', async (_, body) => {
+  const result = await moved(body);
+  expect(JSON.stringify(result.body)).toBe(JSON.stringify(body));
+  expect(result.images).toEqual([]);
+});
