@@ -1,6 +1,7 @@
 /** What the Worker and the Durable Objects of jobs say to each other: plain values. Times are milliseconds since the epoch. */
 import type { Problem } from '@blip2/shared/errors';
 import type { CommitReply, CommitRequest } from '@blip2/shared/jobs/commit';
+import type { Sender } from '../limits/limiter.ts';
 import type { Outcome } from '../predictions/contract.ts';
 
 export type JobState =
@@ -36,6 +37,8 @@ export type JobOrder = {
   owner: string;
   /** Who waits for it: fair queues and fair slots go by it. */
   client: string;
+  /** Whose limits its items count in. */
+  sender: Pick<Sender, 'caller' | 'address'>;
   /** Cache namespace of its owner; '' is the shared one. */
   namespace: string;
   input: JobInput;

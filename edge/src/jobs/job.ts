@@ -4,6 +4,7 @@ import type { Dependencies } from '../dependencies.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
 import { Alarm } from './alarm.ts';
+import { chargeItems } from './charge-items.ts';
 import {
   ENDED,
   ID_PREFIXES,
@@ -231,6 +232,8 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
         errors.push({ line, ...duplicateOf(first, this.#table.record?.order.kind) });
       }
     }
+    const refusal = errors.length + listed === 0 ? await this.#charge(total) : null;
+    if (refusal !== null) errors.push(refusal);
     const cursor = this.#table.record?.cursor;
     if (errors.length > 0 && cursor !== undefined) this.#table.addErrors(errors, cursor);
     this.#table.dropIds();
@@ -242,9 +245,21 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       return null;
     }
     const now = Date.now();
+    // It may have been canceled while it was charged for.
+    if (this.#table.record?.state !== 'validating') return now;
     this.#table.enter('in_progress', 'inProgressAt', now);
     this.#event('in_progress');
     return now;
+  }
+
+  async #charge(items: number): Promise<LineError | null> {
+    const { record } = this.#table;
+    if (record === null) return null;
+    return await chargeItems(this.#dependencies(), record.order, {
+      job: record.id,
+      items,
+      waitUntil: (work) => this.ctx.waitUntil(work),
+    });
   }
 
   async #start(): Promise<void> {

@@ -62,12 +62,32 @@ export async function createJob(
   return new TestJob(id, object);
 }
 
+const UNLIMITED: JobOrder['sender'] = {
+  caller: {
+    id: 'a key without limits',
+    record: {
+      name: 'test',
+      scopes: [],
+      created_at: 0,
+      limits: {
+        requests_per_minute: null,
+        tokens_per_minute: null,
+        images_per_day: null,
+        open_streams: null,
+      },
+    },
+    namespace: '',
+  },
+  address: '',
+};
+
 /** The order of a batch of captions. @param key of its file in the bucket */
 export function orderOf(owner: string, key: string): JobOrder {
   return {
     kind: 'batch',
     owner,
     client: 'test',
+    sender: UNLIMITED,
     namespace: '',
     input: { kind: 'file', key, form: 'batch' },
     url: '/v1/captions',

@@ -9,7 +9,7 @@ import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf } from '../../routes/app-context.ts';
 import { jobOf, listJobs } from '../../routes/jobs/job-access.ts';
 import { openJob } from '../../routes/jobs/open-job.ts';
-import { ownerOf, storedMsOf } from '../../routes/jobs/owner.ts';
+import { jobSender, ownerOf, storedMsOf } from '../../routes/jobs/owner.ts';
 import { shownTimes, shownUsage, shownWebhook } from '../../routes/jobs/present.ts';
 import { webhookOf } from '../../routes/jobs/webhook.ts';
 import { batchFileId } from './batch-files.ts';
@@ -27,6 +27,7 @@ export const createBatch: Handler = async (c, deps) => {
   const order = {
     kind: 'batch' as const,
     client: clientIn(c, deps.config),
+    sender: jobSender(c, deps),
     namespace: c.get('caller')?.namespace ?? '',
     url: endpoint,
     settings: {},

@@ -29,7 +29,7 @@ import {
 import { checkItems, checkSettings } from './check-items.ts';
 import { type CountedItems, countLines, estimate, MAX_LOOKED_UP } from './estimate.ts';
 import { type NewJob, openJob } from './open-job.ts';
-import { bucketOf, ownerOf, storedMsOf } from './owner.ts';
+import { bucketOf, jobSender, ownerOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
@@ -164,6 +164,7 @@ async function create(
   const order: Omit<JobOrder, 'input' | 'owner'> = {
     kind: 'job',
     client: clientIn(c, deps.config),
+    sender: jobSender(c, deps),
     namespace: c.get('caller')?.namespace ?? '',
     url: ROUTE_OF_TASK[task],
     settings,

@@ -2,6 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
 import { clientOf } from '../../http/client-address.ts';
+import type { JobOrder } from '../../jobs/contract.ts';
 import type { JobIndexObject } from '../../jobs/job-index-contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import type { AppContext } from '../app-context.ts';
@@ -43,6 +44,11 @@ export function mayList(c: AppContext, { config }: Dependencies): boolean {
 }
 
 const DAY_MS = 86_400_000;
+
+/** Whose limits the items of a job count in. */
+export function jobSender(c: AppContext, { config }: Dependencies): JobOrder['sender'] {
+  return { caller: c.get('caller') ?? null, address: clientOf(c.req.raw.headers, config) };
+}
 
 /** How long something is stored, milliseconds: of whoever can have any number of addresses, a day at most. */
 export function storedMsOf(c: AppContext, deps: Dependencies, askedMs: number): number {

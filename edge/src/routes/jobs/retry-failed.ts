@@ -5,7 +5,7 @@ import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler } from '../app-context.ts';
 import { jobOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
-import { ownerNamed, storedMsOf } from './owner.ts';
+import { jobSender, ownerNamed, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 
 export const retryFailed: Handler = async (c, deps) => {
@@ -26,6 +26,7 @@ export const retryFailed: Handler = async (c, deps) => {
   const again = {
     ...same,
     client: clientIn(c, deps.config),
+    sender: jobSender(c, deps),
     expiresAt: deps.now() + (order.expiresAt - createdAt),
     origin: new URL(c.req.url).origin,
   };
