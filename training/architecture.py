@@ -10,16 +10,16 @@ WIDTH = 192
 LAYERS = 6
 HEADS = 6
 VISION_WIDTH = 256  # 192 learned three artists' drawings by heart; both checkpoints stay below 40 MB with this
-VISION_HEADS = 4  # of 64: attention over 197 tokens costs half of what heads of 32 do
+VISION_HEAD = 64  # width of a head: attention over 197 tokens costs half of what heads of 32 do
 MLP = 768
 QUERIES = 32
 EMBEDDING = 64  # width of the space in which ITC compares image and text
 
 
-def vision_config() -> Blip2VisionConfig:
-    """ViT of 197 tokens (14 x 14 patches and CLS), width 256."""
+def vision_config(width: int = VISION_WIDTH) -> Blip2VisionConfig:
+    """ViT of 197 tokens (14 x 14 patches and CLS)."""
     return Blip2VisionConfig(
-        hidden_size=VISION_WIDTH, intermediate_size=MLP, num_hidden_layers=LAYERS, num_attention_heads=VISION_HEADS,
+        hidden_size=width, intermediate_size=MLP, num_hidden_layers=LAYERS, num_attention_heads=width // VISION_HEAD,
         image_size=IMAGE_SIDE, patch_size=PATCH_SIDE, hidden_act="gelu", layer_norm_eps=1e-6, qkv_bias=True,
         attention_dropout=0.0, initializer_range=0.02,
     )  # fmt: skip

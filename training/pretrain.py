@@ -2,7 +2,8 @@
 
 Each phase is a sub-command; those that train resume from training/.cache and stop when their time budget is spent:
 sprites, vision, language, stage1, stage2, export, evaluate, curves. `all` runs them in this order.
-`scenes` writes the committed test images, `restore` takes over what a run on another machine left.
+`scenes` writes the committed test images, `restore` takes over what a run on another machine left, `ablations` trains
+variants of vision.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ BUDGETS_S = {
     "cuda": {"vision": 200, "language": 250, "stage1": 200, "stage2": 150},
     "smoke": {"vision": 8, "language": 12, "stage1": 6, "stage2": 8},
 }
+ABLATION_S = {"cpu": 1800, "cuda": 40, "smoke": 2}  # of each variant
 TRAINED = ("vision", "language", "stage1", "stage2")
 OVERHEAD_S = 90  # of `all`, beside the budgets: imports, sprites, scenes, export and evaluation on a GPU
 EXAMINED = {"cpu": 120, "cuda": 160, "smoke": 3}  # scenes of each artist
@@ -147,6 +149,15 @@ def restore(arguments: argparse.Namespace) -> None:
     curves.draw_all()
 
 
+def run_ablations(arguments: argparse.Namespace) -> None:
+    """Variants of vision, `--seconds` each, into the metrics or the folder `--out`; prints them as a table."""
+    from training.phases import ablations
+
+    results = arguments.out / ablations.RESULTS.name if arguments.out else ablations.RESULTS
+    ablations.run(machine_of(arguments), arguments.seconds or ABLATION_S[kind_of(arguments)], results)
+    print(ablations.table(ablations.read(results)))
+
+
 PHASES: dict[str, Callable[[argparse.Namespace], None]] = {
     "sprites": prepare_sprites,
     "vision": train_vision,
@@ -157,7 +168,7 @@ PHASES: dict[str, Callable[[argparse.Namespace], None]] = {
     "evaluate": evaluate_checkpoints,
     "curves": draw_curves,
 }
-OTHERS = {"scenes": write_test_scenes, "restore": restore}
+OTHERS = {"scenes": write_test_scenes, "restore": restore, "ablations": run_ablations}
 
 
 def run_all(arguments: argparse.Namespace) -> None:

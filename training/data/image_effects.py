@@ -22,6 +22,11 @@ _LUMA_TABLE = (
 )  # fmt: skip
 
 
+def flat_backgrounds(scenes: SceneArrays, side: int) -> Tensor:
+    """The color of each scene and nothing else."""
+    return (scenes.rgb / 255)[:, :, None, None].expand(-1, -1, side, side)
+
+
 def backgrounds(scenes: SceneArrays, side: int) -> Tensor:
     """Flat colors, half of them with a gradient, some with a soft or fine texture; the color's name stays right."""
     base = (scenes.rgb / 255)[:, :, None, None]

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.data.recipe import COMMITTED, Recipe
+
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -211,17 +213,20 @@ def joined_with(sprites: Tensor, others: Tensor, share: float = 0.08) -> Tensor:
     return torch.where(chance(sprites, share) & (along > between(sprites, -0.3, 0.3)), others, sprites)
 
 
-def augment(sprites: Tensor, others: Tensor) -> Tensor:
+def augment(sprites: Tensor, others: Tensor, recipe: Recipe = COMMITTED) -> Tensor:
     """Sprites changed at random; `others` are drawings of the same concepts. One in eight stays as it was drawn."""
-    out = joined_with(sprites, others)
+    if not recipe.has_sprite_effects:
+        return sprites
+    out = joined_with(sprites, others) if recipe.mixes_artists else sprites
     out = reshaped(out)
-    out = with_colors_of(out, others)
+    if recipe.mixes_artists:
+        out = with_colors_of(out, others)
     out = recolored(out)
-    out = tinted(out)
+    if recipe.draws_lines:
+        out = tinted(out)
     out = flattened(out)
     out = shaded(out)
-    out = drawn_with_lines(out)
-    out = silhouettes(out)
-    out = outlined(out)
+    if recipe.draws_lines:
+        out = outlined(silhouettes(drawn_with_lines(out)))
     out = cut(out)
     return torch.where(chance(sprites, 0.125), sprites, out).clamp(0, 1)

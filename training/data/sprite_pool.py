@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.data.recipe import COMMITTED, Recipe
 from training.data.sprite_effects import augment
 from training.data.sprite_pack import Sprites
 from training.data.vocab import CONCEPTS
@@ -62,9 +63,16 @@ class TrainingPool(SpritePool):
     """
 
     def __init__(
-        self, sprites: Sprites, weights: dict[str, float], variants: int, device: str | torch.device, seed: int = 0
+        self,
+        sprites: Sprites,
+        weights: dict[str, float],
+        variants: int,
+        device: str | torch.device,
+        seed: int = 0,
+        recipe: Recipe = COMMITTED,
     ) -> None:
         super().__init__(len(CONCEPTS) * variants, device)
+        self._recipe = recipe
         self.variants, self.device, self._next = variants, device, 0
         self._sources = premultiplied(sprites.pixels.to(device)).to(self.pixels.dtype)
         rng = random.Random(seed)
@@ -91,7 +99,7 @@ class TrainingPool(SpritePool):
         self._next = (self._next + count) % len(self._order)
         slots = self._order[at]
         sources, partners = self._sources[self._table[slots]].float(), self._sources[self._partner[slots]].float()
-        self.put(slots, augment(sources, partners))
+        self.put(slots, augment(sources, partners, self._recipe))
 
     def fill(self, at_once: int = 1024) -> None:
         """Augments every slot once."""

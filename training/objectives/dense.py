@@ -98,13 +98,13 @@ def patch_order(item: Tensor, items: int) -> Tensor:
 class DenseHeads(nn.Module):
     """Heads on the final layer-normed tokens, dropped after the phase."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = VISION_WIDTH) -> None:
         super().__init__()
-        self.cover = nn.Linear(VISION_WIDTH, len(CONCEPTS) + 1)
-        self.center = nn.Linear(VISION_WIDTH, 1)
-        self.place = nn.Linear(VISION_WIDTH, 5)
-        self.color = nn.Linear(VISION_WIDTH, len(COLORS))
-        self.contrast = nn.Linear(VISION_WIDTH, CONTRAST_WIDTH)
+        self.cover = nn.Linear(width, len(CONCEPTS) + 1)
+        self.center = nn.Linear(width, 1)
+        self.place = nn.Linear(width, 5)
+        self.color = nn.Linear(width, len(COLORS))
+        self.contrast = nn.Linear(width, CONTRAST_WIDTH)
 
     def losses(self, features: Tensor, labels: PatchLabels, contrasted: int = 2048) -> dict[str, Tensor]:
         """Five mean losses from the tokens [B, 1 + P, width], of which the first is CLS."""

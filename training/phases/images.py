@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from training.data.artists import artist_weights
-from training.data.image_effects import backgrounds, finish
+from training.data.image_effects import backgrounds, finish, flat_backgrounds
 from training.data.image_processor import IMAGE_SIDE
+from training.data.recipe import COMMITTED, Recipe
 from training.data.scene_arrays import SceneArrays
 from training.data.sprite_pack import Sprites, read_pack
 from training.data.sprite_pool import TrainingPool
@@ -29,6 +30,7 @@ class ImageSource:
     machine: Machine
     pool: TrainingPool
     refreshed: int  # sprites a call
+    has_effects: bool = True
     calls: int = 0
 
     @torch.no_grad()
@@ -38,15 +40,18 @@ class ImageSource:
             self.pool.refresh(REFRESH_EVERY * self.refreshed)
         self.calls += 1
         slots = self.pool.choose(scenes.concept)
-        image, owner = compose(backgrounds(scenes, IMAGE_SIDE), scenes, slots, self.pool, TRAINING)
-        return finish(image), owner
+        behind = backgrounds if self.has_effects else flat_backgrounds
+        image, owner = compose(behind(scenes, IMAGE_SIDE), scenes, slots, self.pool, TRAINING)
+        return finish(image) if self.has_effects else image, owner
 
 
-def image_source(machine: Machine, refreshed: int, sprites: Sprites | None = None, seed: int = 0) -> ImageSource:
+def image_source(
+    machine: Machine, refreshed: int, sprites: Sprites | None = None, seed: int = 0, recipe: Recipe = COMMITTED
+) -> ImageSource:
     """A source whose pool is filled; `refreshed` of its sprites are made anew for each batch."""
     sprites = sprites or read_pack()
-    drawn = set(sprites.artists)
+    drawn = set(sprites.artists) & set(recipe.artists or sprites.artists)
     weights = {artist: weight for artist, weight in artist_weights().items() if artist in drawn}
-    pool = TrainingPool(sprites, weights, machine.pick(96, 12, 1), machine.device, seed)
+    pool = TrainingPool(sprites, weights, machine.pick(96, 12, 1), machine.device, seed, recipe)
     pool.fill(machine.pick(1024, 142, 71))
-    return ImageSource(machine, pool, refreshed)
+    return ImageSource(machine, pool, refreshed, recipe.has_image_effects)
