@@ -11,7 +11,6 @@ export const SECRET = 'a secret of workers with more than 32 characters';
 export type CommitFault = number | 'lost';
 
 export class EdgeStub {
-  readonly url: string;
   /** Outcomes that were taken, by item: the first wins. */
   readonly taken = new Map<number, ItemOutcome>();
   /** Items of each commit that came, with those that were not taken. */
@@ -31,15 +30,15 @@ export class EdgeStub {
     void this.#answer(request, response);
   });
 
-  private constructor() {
-    this.#server.listen(0, '127.0.0.1');
-    this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
   static async start(): Promise<EdgeStub> {
     const stub = new EdgeStub();
-    if (!stub.#server.listening) await once(stub.#server, 'listening');
+    stub.#server.listen(0, '127.0.0.1');
+    await once(stub.#server, 'listening');
     return stub;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async stop(): Promise<void> {
