@@ -22,7 +22,7 @@ export class EdgeStub {
   /** Asked for each commit, in order; null takes it. */
   fault: (items: number[]) => CommitFault | null = () => null;
   /** Frame of an item's source, or the status that is answered instead. */
-  source: (item: number) => Uint8Array | number = () => 410;
+  source: (item: number) => Uint8Array | number | Promise<number> = () => 410;
   /** What is served as if by the bucket, at `/bucket/NAME`. */
   readonly bucket = new Map<string, Uint8Array>();
   readonly sourcesAsked: number[] = [];
@@ -65,12 +65,12 @@ export class EdgeStub {
     const [, item] = /\/items\/(\d+)\/source$/.exec(path) ?? [];
     if (item === undefined)
       this.#commit(CommitRequest.parse(JSON.parse(String(Buffer.from(body)))), response);
-    else this.#source(Number(item), response);
+    else await this.#source(Number(item), response);
   }
 
-  #source(item: number, response: ServerResponse): void {
+  async #source(item: number, response: ServerResponse): Promise<void> {
     this.sourcesAsked.push(item);
-    const source = this.source(item);
+    const source = await this.source(item);
     if (typeof source === 'number') response.writeHead(source).end();
     else response.writeHead(200).end(source);
   }
