@@ -1,0 +1,182 @@
+/** Takes items of jobs from the queue as places for background work get free, runs them, and has their results committed. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import { untilAborted } from '../http/until-aborted.ts';
+import { shuttingDown } from '../http/worker-errors.ts';
+import type { Logger } from '../logger.ts';
+import { Committer, type CommitterOptions } from './committer.ts';
+import { type Item, itemOf, nameOf } from './message.ts';
+import type { Queue, Received } from './queue.ts';
+import { type Running, runItem } from './run-item.ts';
+import { backoffMs, type Timing } from './timing.ts';
+
+/** An item that came so often may be what ends workers: it is run alone. */
+const SUSPECT_RECEIVES = 3;
+/** Messages that are held at a time, with those whose results the edge has not taken yet. */
+const MAX_HELD = 500;
+const MAX_AGAIN_S = 900;
+const MAX_CANCELED = 10_000;
+
+/** A suspect's `ready` resolves once it waits for its turn, at the latest when it has ended. Neither rejects. */
+type Run = { isSuspect: boolean; ready: Promise<void>; ended: Promise<void> };
+type Suspect = { receives: number; grant: () => void; run: Run };
+
+export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs' | 'turn'> & {
+  queue: Queue;
+  fingerprint: CommitterOptions['fingerprint'];
+  timing: Timing;
+  log: Logger;
+};
+
+export class Consumer {
+  readonly #options: ConsumerOptions;
+  readonly #committer: Committer;
+  /** Messages that are this worker's: each is extended until it is deleted or hidden. */
+  readonly #held = new Set<Received>();
+  readonly #running = new Set<Run>();
+  /** Those whose image can be had, and that wait until nothing else runs: then they are run one by one. */
+  #suspects: Suspect[] = [];
+  readonly #canceled = new LRUCache<string, true>({ max: MAX_CANCELED });
+  readonly #stopping = new AbortController();
+  readonly #ended = new AbortController();
+  readonly #heartbeat: NodeJS.Timeout;
+  readonly #loop: Promise<void>;
+
+  /** Begins at once. */
+  constructor(options: ConsumerOptions) {
+    this.#options = options;
+    this.#committer = new Committer({
+      ...options,
+      onCanceled: (job) => this.#canceled.set(job, true),
+      onLeft: ({ received }) => this.#held.delete(received),
+    });
+    this.#heartbeat = setInterval(() => {
+      void options.queue.extend([...this.#held]);
+    }, options.timing.heartbeatMs);
+    this.#loop = this.#receiveAll();
+  }
+
+  /**
+   * Receives nothing more, and finishes what runs. What is not finished after `graceMs` goes to other workers at once.
+   */
+  async stop(graceMs = this.#options.timing.graceMs): Promise<void> {
+    this.#stopping.abort(shuttingDown());
+    const timer = setTimeout(() => this.#giveUp(), graceMs);
+    await this.#loop;
+    await Promise.all(this.#runs(({ ended }) => ended));
+    await this.#committer.flush();
+    clearTimeout(timer);
+    clearInterval(this.#heartbeat);
+    await this.#options.queue.hide([...this.#held], 0);
+  }
+
+  #giveUp(): void {
+    this.#ended.abort(shuttingDown());
+    void this.#committer.stop();
+  }
+
+  async #receiveAll(): Promise<void> {
+    const { timing, log } = this.#options;
+    const { signal } = this.#stopping;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        if (this.#suspects.length > 0) await this.#runSuspects();
+        else if (this.#places() > 0) await this.#receive();
+        else await Promise.race([pause(timing.placeMs), ...this.#runs(({ ended }) => ended)]);
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn('not-received', { error, failures: ++failures });
+        await pause(backoffMs(timing, failures), undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  /** Items that may be received now: enough to fill the slots and the next pass, so that others wait where all workers see them. */
+  #places(): number {
+    const { engine } = this.#options.dependencies;
+    const own = 2 * engine.slots - this.#running.size;
+    return Math.min(own, engine.backgroundPlaces, MAX_HELD - this.#held.size);
+  }
+
+  async #receive(): Promise<void> {
+    const { queue, log, timing } = this.#options;
+    const mayWait = ![...this.#running].some(({ isSuspect }) => isSuspect);
+    const { signal } = this.#stopping;
+    const messages = await queue.receive(this.#places(), { mayWait, signal });
+    for (const received of messages) this.#held.add(received);
+    if (signal.aborted) return;
+    for (const received of messages) {
+      const item = itemOf(received, log);
+      // Another version may know it.
+      if (item === null) await this.#hide(received, timing.againS);
+      else this.#start(item);
+    }
+  }
+
+  /**
+   * Those that came least first, each committed before the next: when one of them ends this process, it takes no result of
+   * another with it.
+   */
+  async #runSuspects(): Promise<void> {
+    await Promise.all(this.#runs(({ ready }) => ready));
+    await this.#committer.flush();
+    const suspects = this.#suspects.sort((a, b) => a.receives - b.receives);
+    this.#suspects = [];
+    for (const { grant, run } of suspects) {
+      grant();
+      await run.ended;
+      await this.#committer.flush();
+    }
+  }
+
+  #runs(promiseOf: (run: Run) => Promise<void>): Promise<void>[] {
+    return Array.from(this.#running, promiseOf);
+  }
+
+  #start(item: Item): void {
+    const { receives } = item.received;
+    const isSuspect = receives >= SUSPECT_RECEIVES;
+    const ready = Promise.withResolvers<void>();
+    const turn = async () => {
+      const { promise, resolve: grant } = Promise.withResolvers<void>();
+      this.#suspects.push({ receives, grant, run });
+      ready.resolve();
+      await untilAborted(promise, this.#stopping.signal);
+    };
+    const ended = this.#run(item, isSuspect ? turn : null).finally(() => {
+      ready.resolve();
+      this.#running.delete(run);
+    });
+    const run: Run = { isSuspect, ready: ready.promise, ended };
+    this.#running.add(run);
+  }
+
+  async #run({ message, received }: Item, turn: Running['turn']): Promise<void> {
+    const { dependencies, edge, timing, queue, log } = this.#options;
+    const { signal } = this.#ended;
+    const { placeMs } = timing;
+    const ran = this.#canceled.has(message.job)
+      ? { kind: 'over' as const }
+      : await runItem(message, { dependencies, edge, placeMs, signal, turn });
+    if (ran.kind === 'result') {
+      this.#committer.add({ message, received, ...ran });
+      return;
+    }
+    if (ran.kind === 'over') {
+      await queue.delete([received]);
+      this.#held.delete(received);
+      return;
+    }
+    const { slug, cause, message: detail } = ran.problem;
+    log.warn('item-again', { request_id: nameOf(message), problem: slug, detail, error: cause });
+    const seconds = Math.min(MAX_AGAIN_S, timing.againS * 2 ** (received.receives - 1));
+    await this.#hide(received, this.#stopping.signal.aborted ? 0 : seconds);
+  }
+
+  async #hide(received: Received, seconds: number): Promise<void> {
+    this.#held.delete(received);
+    await this.#options.queue.hide([received], seconds);
+  }
+}
