@@ -3,6 +3,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { choice, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions, type Texts } from '@blip2/shared/config/read-options';
+import { JOB_OPTIONS } from './job-options.ts';
 import { MODEL_OPTIONS } from './model-options.ts';
 
 const serving = 'Serving';
@@ -169,6 +170,7 @@ export const WORKER_OPTIONS = {
     group: engine,
     help: 'memory for the keys and values of images and conversations that may continue, MiB',
   }),
+  ...JOB_OPTIONS,
   logLevel: LOG_LEVEL,
   trace: TRACE,
 };

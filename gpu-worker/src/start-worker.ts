@@ -11,11 +11,13 @@ import { fingerprintOf } from './fingerprint.ts';
 import { createApp } from './http/app.ts';
 import { Arrivals } from './http/arrivals.ts';
 import { BodyMemory } from './http/body-memory.ts';
-import type { ServerState } from './http/dependencies.ts';
+import type { Dependencies, ServerState } from './http/dependencies.ts';
 import { Drain } from './http/drain.ts';
 import { maxBodyMs } from './http/receive-request.ts';
 import { createHttpServer } from './http/server.ts';
 import { DecodePool } from './image/decode-pool.ts';
+import { type JobsConfig, jobsConfigOf } from './job-options.ts';
+import type { Jobs } from './jobs/start-jobs.ts';
 import { loadEngine } from './load-engine.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
@@ -45,6 +47,7 @@ const OCCUPANT_TIMEOUT_MS = 2000;
 
 /** @throws Error when the port is taken, a checkpoint cannot be had, a bundle cannot be built, or the model cannot be loaded */
 export async function startWorker(config: Config, log: Logger = SILENT): Promise<GpuWorker> {
+  const jobsConfig = jobsConfigOf(config);
   const variables = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
   await freePort(config, { variables, nameOccupant });
   if (config.trace !== undefined) await ensureWritable(config.trace);
@@ -110,7 +113,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   };
   const metrics = createMetrics(engine, decoder, executionProvider);
   const trace = config.trace === undefined ? null : traceTo(config.trace, engine);
-  const app = createApp({
+  const dependencies: Dependencies = {
     engine,
     decoder,
     models,
@@ -122,15 +125,17 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     state,
     hangSeconds: config.hangSeconds,
     log,
-  });
+  };
+  const app = createApp(dependencies);
   const server = createHttpServer((request) => app.fetch(request), maxBodyMs(maxBytes));
   const connections = new Drain(server);
   server.listen(config.port, config.host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const close = async () => {
+  const jobs = await jobsOf(jobsConfig, dependencies);
+  const close = async (graceMs?: number) => {
     state.draining = true;
-    await connections.drain();
+    await Promise.all([connections.drain(), jobs?.stop(graceMs)]);
   };
   const crashed = Promise.withResolvers<Error>();
   engine.onCrash((error) => {
@@ -138,7 +143,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     // Jobs have failed by now; this ends requests that have not become jobs yet.
     crash.abort(error);
     setTimeout(() => server.closeAllConnections(), ERROR_DELIVERY_MS).unref();
-    close()
+    close(0)
       .then(() => decoder.stop())
       .then(() => crashed.resolve(error), crashed.reject);
   });
@@ -152,6 +157,13 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     },
     crashed: crashed.promise,
   };
+}
+
+/** What it needs is loaded only where jobs are run. */
+async function jobsOf(config: JobsConfig | null, dependencies: Dependencies): Promise<Jobs | null> {
+  if (config === null) return null;
+  const { startJobs } = await import('./jobs/start-jobs.ts');
+  return startJobs(config, dependencies);
 }
 
 /** Logs how far a download or a build is, at each tenth. */

@@ -28,11 +28,12 @@ const LAYERS: readonly Layer[] = [
   layer('image', ['gpu-worker/src/image/'], ['engine', 'shared']),
   layer('hub', ['gpu-worker/src/hub/'], ['ground', 'shared']),
   layer('cli', ['gpu-worker/src/cli/'], ['worker', 'builder', 'hub', 'shared']),
+  layer('jobs', ['gpu-worker/src/jobs/'], ['worker', 'http', 'engine', 'shared']),
   layer('http', ['gpu-worker/src/http/'], ['worker', 'engine', 'image', 'shared']),
   layer(
     'worker entry',
     ['gpu-worker/src/main.ts', 'gpu-worker/src/start-worker.ts'],
-    ['worker', 'http', 'cli', 'hub', 'image', 'engine', 'builder', 'runtime', 'shared'],
+    ['worker', 'jobs', 'http', 'cli', 'hub', 'image', 'engine', 'builder', 'runtime', 'shared'],
   ),
   layer(
     'worker',

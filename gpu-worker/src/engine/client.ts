@@ -126,6 +126,11 @@ export class EngineClient {
     return this.#admission.admitted;
   }
 
+  /** Background requests that could be admitted now. */
+  get backgroundPlaces(): number {
+    return this.#admission.backgroundPlaces;
+  }
+
   /**
    * Admits one request, before any work is spent on it, until the returned value is disposed.
    * @example using _admitted = engine.admit(caller);

@@ -38,9 +38,18 @@ export function expectRequest(head: FrameHead | null): asserts head is FrameHead
  */
 export function parseRequest(
   payload: Uint8Array,
-  { engine, models }: Pick<Dependencies, 'engine' | 'models'>,
+  dependencies: Pick<Dependencies, 'engine' | 'models'>,
 ): GpuRequest {
   const request = validated(jsonOf(payload));
+  checkRequest(request, dependencies);
+  return request;
+}
+
+/** @throws ApiError when a request asks for what this worker cannot do */
+export function checkRequest(
+  request: GpuRequest,
+  { engine, models }: Pick<Dependencies, 'engine' | 'models'>,
+): void {
   const manifest = models[route(request)];
   if (manifest === undefined) {
     throw new ApiError('no-retrieval-model', 'This worker serves no retrieval model.');
@@ -52,7 +61,6 @@ export function parseRequest(
   }
   if ('texts' in request && models.retrieve) checkTexts(request.texts, models.retrieve);
   if ('instruction_ids' in request) checkInstruction(request, manifest);
-  return request;
 }
 
 /**

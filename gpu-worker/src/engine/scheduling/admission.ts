@@ -28,6 +28,12 @@ export class Admission {
     return this.#admitted;
   }
 
+  /** Background requests that could be admitted now. */
+  get backgroundPlaces(): number {
+    const free = Math.min(this.#backgroundLimit - this.#background, this.#limit - this.#admitted);
+    return Math.max(0, free);
+  }
+
   /**
    * Why a request cannot be admitted now; null when it can. A client may have as many requests as there are places that
    * nobody has: one alone half of all, two a third each, so that there is always a place for another one, however many

@@ -1,0 +1,162 @@
+/** Takes items of jobs from the queue as places for background work get free, runs them, and has their results committed. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import { shuttingDown } from '../http/worker-errors.ts';
+import type { Logger } from '../logger.ts';
+import { Committer, type CommitterOptions } from './committer.ts';
+import { type Item, itemOf, nameOf } from './message.ts';
+import type { Queue, Received } from './queue.ts';
+import { type Running, runItem } from './run-item.ts';
+import { backoffMs, type Timing } from './timing.ts';
+
+/** An item that came so often may be what ends workers: it is run alone. */
+const SUSPECT_RECEIVES = 3;
+/** Messages that are held at a time, with those whose results the edge has not taken yet. */
+const MAX_HELD = 500;
+const MAX_AGAIN_S = 900;
+const MAX_CANCELED = 10_000;
+
+export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs'> & {
+  queue: Queue;
+  fingerprint: CommitterOptions['fingerprint'];
+  timing: Timing;
+  log: Logger;
+};
+
+export class Consumer {
+  readonly #options: ConsumerOptions;
+  readonly #committer: Committer;
+  /** Messages that are this worker's: each is extended until it is deleted or hidden. */
+  readonly #held = new Set<Received>();
+  readonly #running = new Set<Promise<void>>();
+  /** Items that are run one by one, when nothing else is. */
+  #suspects: Item[] = [];
+  readonly #canceled = new LRUCache<string, true>({ max: MAX_CANCELED });
+  readonly #stopping = new AbortController();
+  readonly #ended = new AbortController();
+  readonly #heartbeat: NodeJS.Timeout;
+  readonly #loop: Promise<void>;
+
+  /** Begins at once. */
+  constructor(options: ConsumerOptions) {
+    this.#options = options;
+    this.#committer = new Committer({
+      ...options,
+      onCanceled: (job) => this.#canceled.set(job, true),
+      onLeft: ({ received }) => this.#held.delete(received),
+    });
+    this.#heartbeat = setInterval(() => {
+      void options.queue.extend([...this.#held]);
+    }, options.timing.heartbeatMs);
+    this.#loop = this.#receiveAll();
+  }
+
+  /**
+   * Receives nothing more, and finishes what runs. What is not finished after `graceMs` goes to other workers at once.
+   */
+  async stop(graceMs = this.#options.timing.graceMs): Promise<void> {
+    this.#stopping.abort();
+    const timer = setTimeout(() => this.#giveUp(), graceMs);
+    await this.#loop;
+    while (this.#running.size > 0) await Promise.all(this.#running);
+    await this.#committer.flush();
+    clearTimeout(timer);
+    clearInterval(this.#heartbeat);
+    await this.#options.queue.hide([...this.#held], 0);
+  }
+
+  #giveUp(): void {
+    this.#ended.abort(shuttingDown());
+    void this.#committer.stop();
+  }
+
+  async #receiveAll(): Promise<void> {
+    const { timing, log } = this.#options;
+    const { signal } = this.#stopping;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        if (this.#suspects.length > 0) await this.#runSuspects();
+        else if (this.#places() > 0) await this.#receive();
+        else await Promise.race([pause(timing.placeMs), ...this.#running]);
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn('not-received', { error, failures: ++failures });
+        await pause(backoffMs(timing, failures), undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  /** Items that may be received now: enough to fill the slots and the next pass, so that others wait where all workers see them. */
+  #places(): number {
+    const { engine } = this.#options.dependencies;
+    const own = 2 * engine.slots - this.#running.size;
+    return Math.min(own, engine.backgroundPlaces, MAX_HELD - this.#held.size);
+  }
+
+  async #receive(): Promise<void> {
+    const { queue, log, timing } = this.#options;
+    const messages = await queue.receive(this.#places(), this.#stopping.signal);
+    for (const received of messages) this.#held.add(received);
+    if (this.#stopping.signal.aborted) return;
+    for (const received of messages) {
+      const item = itemOf(received, log);
+      // Another version may know it.
+      if (item === null) await this.#hide(received, timing.againS);
+      else if (received.receives >= SUSPECT_RECEIVES) this.#suspects.push(item);
+      else this.#start(item);
+    }
+  }
+
+  /**
+   * Those that came least first, each committed before the next: when one of them ends this process, it takes no result of
+   * another with it.
+   */
+  async #runSuspects(): Promise<void> {
+    await this.#settle();
+    const suspects = this.#suspects.sort((a, b) => a.received.receives - b.received.receives);
+    this.#suspects = [];
+    for (const item of suspects) {
+      if (this.#stopping.signal.aborted) return;
+      this.#start(item);
+      await this.#settle();
+    }
+  }
+
+  async #settle(): Promise<void> {
+    await Promise.all(this.#running);
+    await this.#committer.flush();
+  }
+
+  #start(item: Item): void {
+    const run = this.#run(item).finally(() => this.#running.delete(run));
+    this.#running.add(run);
+  }
+
+  async #run({ message, received }: Item): Promise<void> {
+    const { dependencies, edge, timing, queue, log } = this.#options;
+    const signal = this.#ended.signal;
+    const ran = this.#canceled.has(message.job)
+      ? { kind: 'over' as const }
+      : await runItem(message, { dependencies, edge, placeMs: timing.placeMs, signal });
+    if (ran.kind === 'result') {
+      this.#committer.add({ message, received, ...ran });
+      return;
+    }
+    if (ran.kind === 'over') {
+      await queue.delete([received]);
+      this.#held.delete(received);
+      return;
+    }
+    const { slug, cause, message: detail } = ran.problem;
+    log.warn('item-again', { request_id: nameOf(message), problem: slug, detail, error: cause });
+    const seconds = Math.min(MAX_AGAIN_S, timing.againS * 2 ** (received.receives - 1));
+    await this.#hide(received, signal.aborted ? 0 : seconds);
+  }
+
+  async #hide(received: Received, seconds: number): Promise<void> {
+    this.#held.delete(received);
+    await this.#options.queue.hide([received], seconds);
+  }
+}

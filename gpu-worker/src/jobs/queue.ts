@@ -1,0 +1,95 @@
+/** A queue of SQS: messages that are this worker's for a while, until they are deleted or given to others. */
+import {
+  ChangeMessageVisibilityBatchCommand,
+  DeleteMessageBatchCommand,
+  type Message,
+  ReceiveMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import type { JobsConfig } from '../job-options.ts';
+import type { Logger } from '../logger.ts';
+
+/** As many messages as SQS takes in one call. */
+export const MAX_BATCH = 10;
+const POLL_S = 20;
+const VISIBILITY_S = 120;
+const CONNECTION_MS = 5000;
+/** Longer than the longest poll. */
+const REQUEST_MS = 30_000;
+
+/** A message that was received. `receives` counts how often, this time included. */
+export type Received = { body: string; handle: string; receives: number };
+
+export function createSqsClient({ endpoint, region }: JobsConfig): SQSClient {
+  const requestHandler = {
+    connectionTimeout: CONNECTION_MS,
+    requestTimeout: REQUEST_MS,
+    throwOnRequestTimeout: true,
+  };
+  return new SQSClient({ region, requestHandler, ...(endpoint !== undefined && { endpoint }) });
+}
+
+export class Queue {
+  readonly #client: SQSClient;
+  readonly #url: string;
+  readonly #log: Logger;
+
+  constructor(client: SQSClient, url: string, log: Logger) {
+    this.#client = client;
+    this.#url = url;
+    this.#log = log;
+  }
+
+  /** Waits up to 20 s for messages, which nobody else gets for two minutes. */
+  async receive(most: number, signal: AbortSignal): Promise<Received[]> {
+    const command = new ReceiveMessageCommand({
+      QueueUrl: this.#url,
+      MaxNumberOfMessages: Math.min(MAX_BATCH, most),
+      WaitTimeSeconds: POLL_S,
+      VisibilityTimeout: VISIBILITY_S,
+      MessageSystemAttributeNames: ['ApproximateReceiveCount'],
+    });
+    const { Messages = [] } = await this.#client.send(command, { abortSignal: signal });
+    return Messages.flatMap(received);
+  }
+
+  /** Never rejects: a message that was not deleted comes again, and its result is a duplicate. */
+  async delete(messages: readonly Received[]): Promise<void> {
+    await this.#inBatches('not-deleted', messages, (Entries) =>
+      this.#client.send(new DeleteMessageBatchCommand({ QueueUrl: this.#url, Entries })),
+    );
+  }
+
+  /** Makes messages this worker's for another two minutes. Never rejects. */
+  async extend(messages: readonly Received[]): Promise<void> {
+    await this.hide(messages, VISIBILITY_S);
+  }
+
+  /** Gives messages to whoever asks after so many seconds. Never rejects: without it they come back later. */
+  async hide(messages: readonly Received[], seconds: number): Promise<void> {
+    await this.#inBatches('visibility-not-changed', messages, (ids) => {
+      const Entries = ids.map((entry) => ({ ...entry, VisibilityTimeout: seconds }));
+      const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: this.#url, Entries });
+      return this.#client.send(command);
+    });
+  }
+
+  /** One that fails for a message that is no longer ours is nothing to worry about. */
+  async #inBatches(
+    event: string,
+    messages: readonly Received[],
+    send: (entries: { Id: string; ReceiptHandle: string }[]) => Promise<unknown>,
+  ): Promise<void> {
+    for (let at = 0; at < messages.length; at += MAX_BATCH) {
+      const batch = messages.slice(at, at + MAX_BATCH);
+      const entries = batch.map(({ handle }, i) => ({ Id: String(i), ReceiptHandle: handle }));
+      await send(entries).catch((error) => this.#log.warn(event, { error }));
+    }
+  }
+}
+
+function received({ Body, ReceiptHandle, Attributes }: Message): Received[] {
+  if (ReceiptHandle === undefined) return [];
+  const receives = Number(Attributes?.ApproximateReceiveCount ?? 1);
+  return [{ body: Body ?? '', handle: ReceiptHandle, receives: Math.max(1, receives) }];
+}

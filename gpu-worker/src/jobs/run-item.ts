@@ -1,0 +1,131 @@
+/** Runs an item of a job as a request of the background, in this process. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { ApiError } from '@blip2/shared/errors';
+import { decodeJson, FRAME_HEADER_BYTES, FRAME_TYPES } from '@blip2/shared/frames';
+import type { ItemOutcome } from '@blip2/shared/jobs/commit';
+import type { JobMessage } from '@blip2/shared/jobs/message';
+import { GpuDone, type GpuRequest } from '@blip2/shared/wire';
+import { Deadline } from '../http/deadline.ts';
+import type { Dependencies } from '../http/dependencies.ts';
+import { callerOf, handleRequest } from '../http/handle-request.ts';
+import { LinkedSignal } from '../http/linked-signal.ts';
+import { checkRequest } from '../http/parse-request.ts';
+import type { EdgeClient } from './edge-client.ts';
+import { nameOf } from './message.ts';
+import { readSource } from './read-source.ts';
+
+/** Whoever asks waits in the background for as long as that is busy. */
+const DEADLINE_MS = 900_000;
+/** Problems of this worker, or of now, though their status says that the request is to blame. */
+const PASSING: readonly ApiError['slug'][] = ['model-mismatch', 'no-retrieval-model'];
+const NO_PLACE: readonly ApiError['slug'][] = ['overloaded', 'too-many-requests'];
+
+/** `over`: nobody wants a result any more. `again`: it failed in a way that may pass. */
+export type Ran =
+  | { kind: 'result'; outcome: ItemOutcome; seconds: number }
+  | { kind: 'over' }
+  | { kind: 'again'; problem: ApiError };
+
+export type Running = {
+  dependencies: Pick<
+    Dependencies,
+    'engine' | 'decoder' | 'models' | 'limits' | 'bodyMemory' | 'state'
+  >;
+  edge: EdgeClient;
+  /** Between two looks for a place. */
+  placeMs: number;
+  /** Aborts with the problem that the item then has. */
+  signal: AbortSignal;
+};
+
+/** Never rejects. */
+export async function runItem(message: JobMessage, running: Running): Promise<Ran> {
+  const left = message.expires_at - Date.now();
+  if (left <= 0) return { kind: 'over' };
+  using deadline = new Deadline();
+  deadline.start(Math.min(DEADLINE_MS, left));
+  const { crashed } = running.dependencies.state;
+  using linked = new LinkedSignal(running.signal, crashed, deadline.signal);
+  try {
+    return await run(message, { ...running, signal: linked.signal });
+  } catch (thrown) {
+    // A connection that breaks off with the signal says so in its own words.
+    const problem = ApiError.from(linked.signal.aborted ? linked.signal.reason : thrown);
+    if (isPassing(problem)) return { kind: 'again', problem };
+    const outcome = { kind: 'failed' as const, problem: problem.toProblem() };
+    return { kind: 'result', outcome, seconds: 0 };
+  }
+}
+
+async function run(message: JobMessage, running: Running): Promise<Ran> {
+  const { dependencies, edge, placeMs, signal } = running;
+  const request = requestOf(message);
+  checkRequest(request, dependencies);
+  const untilRoom = <T>(take: () => Promise<T>) => untilPlace(take, placeMs, signal);
+  using _admitted = await untilRoom(async () => dependencies.engine.admit(callerOf(request)));
+  const read = await readSource(message, request, { dependencies, edge, signal, untilRoom });
+  if (read === null) return { kind: 'over' };
+  using memory = read.memory;
+  const { source, sha256 } = read;
+  // It loses its source once that is read, so that nothing here may hold it.
+  delete read.source;
+  const received = { request, ...(source !== undefined && { source }) };
+  const frames: Uint8Array[] = [];
+  for await (const frame of handleRequest(received, dependencies, {
+    requestId: request.request_id,
+    arrivedAt: performance.now(),
+    signal,
+    onSourceRead: () => memory[Symbol.dispose](),
+  })) {
+    const isWanted = frame[0] !== FRAME_TYPES.embeddings || message.wants_embeddings === true;
+    if (isWanted) frames.push(frame);
+  }
+  const outcome: ItemOutcome = {
+    kind: 'frames',
+    frames: Buffer.concat(frames).toString('base64'),
+    ...(sha256 !== undefined && { sha256 }),
+  };
+  return { kind: 'result', outcome, seconds: secondsOf(frames.at(-1)) };
+}
+
+function requestOf(message: JobMessage): GpuRequest {
+  const { revision, client, namespace, task } = message;
+  return {
+    request_id: nameOf(message),
+    revision,
+    deadline_ms: DEADLINE_MS,
+    client,
+    priority: 'background',
+    ...(namespace !== undefined && { namespace }),
+    ...task,
+  };
+}
+
+/** Of the parts that the engine computed, as the last frame says. */
+function secondsOf(done: Uint8Array | undefined): number {
+  if (done === undefined) return 0;
+  const { timings_ms } = GpuDone.parse(decodeJson(done.subarray(FRAME_HEADER_BYTES)));
+  const { queue: _waited, decode_image: _decoded, ...computed } = timings_ms;
+  return Object.values(computed).reduce<number>((sum, ms = 0) => sum + ms, 0) / 1000;
+}
+
+/** Requests come first: an item waits here, as giving it back would count as a failed try. */
+async function untilPlace<T>(
+  take: () => Promise<T>,
+  placeMs: number,
+  signal: AbortSignal,
+): Promise<T> {
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      return await take();
+    } catch (error) {
+      if (!(error instanceof ApiError) || !NO_PLACE.includes(error.slug)) throw error;
+    }
+    await pause(placeMs, undefined, { signal });
+  }
+}
+
+function isPassing({ slug, status }: ApiError): boolean {
+  return status >= 500 || [408, 429].includes(status) || PASSING.includes(slug);
+}

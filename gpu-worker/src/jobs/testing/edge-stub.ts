@@ -1,0 +1,102 @@
+/** For tests: what workers ask of the edge, over HTTP, with every signature checked. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type CommitReply, CommitRequest, type ItemOutcome } from '@blip2/shared/jobs/commit';
+import { isSigned, SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
+
+export const SECRET = 'a secret of workers with more than 32 characters';
+
+/** What the stub does with a commit instead of taking it: an answer, or taking it and losing the reply. */
+export type CommitFault = number | 'lost';
+
+export class EdgeStub {
+  readonly url: string;
+  /** Outcomes that were taken, by item: the first wins. */
+  readonly taken = new Map<number, ItemOutcome>();
+  /** Items of each commit that came, with those that were not taken. */
+  readonly commits: number[][] = [];
+  duplicates = 0;
+  /** Requests whose signature was wrong. */
+  unsigned = 0;
+  state: CommitReply['state'] = 'running';
+  /** Asked for each commit, in order; null takes it. */
+  fault: (items: number[]) => CommitFault | null = () => null;
+  /** Frame of an item's source, or the status that is answered instead. */
+  source: (item: number) => Uint8Array | number = () => 410;
+  /** What is served as if by the bucket, at `/bucket/NAME`. */
+  readonly bucket = new Map<string, Uint8Array>();
+  readonly sourcesAsked: number[] = [];
+  readonly #server = createServer((request, response) => {
+    void this.#answer(request, response);
+  });
+
+  private constructor() {
+    this.#server.listen(0, '127.0.0.1');
+    this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  static async start(): Promise<EdgeStub> {
+    const stub = new EdgeStub();
+    if (!stub.#server.listening) await once(stub.#server, 'listening');
+    return stub;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url: path = '' } = request;
+    const body = new Uint8Array(Buffer.concat(await Array.fromAsync(request)));
+    if (path.startsWith('/bucket/')) {
+      const bytes = this.bucket.get(path.slice(8));
+      response.writeHead(bytes === undefined ? 403 : 200).end(bytes);
+      return;
+    }
+    const header = request.headers[SIGNATURE_HEADER];
+    const signed = { method, path, body };
+    if (!(await isSigned([SECRET], signed, String(header), Date.now()))) {
+      this.unsigned++;
+      response.writeHead(401).end();
+      return;
+    }
+    const [, item] = /\/items\/(\d+)\/source$/.exec(path) ?? [];
+    if (item === undefined)
+      this.#commit(CommitRequest.parse(JSON.parse(String(Buffer.from(body)))), response);
+    else this.#source(Number(item), response);
+  }
+
+  #source(item: number, response: ServerResponse): void {
+    this.sourcesAsked.push(item);
+    const source = this.source(item);
+    if (typeof source === 'number') response.writeHead(source).end();
+    else response.writeHead(200).end(source);
+  }
+
+  #commit({ results }: CommitRequest, response: ServerResponse): void {
+    const items = results.map(({ item }) => item);
+    this.commits.push(items);
+    const fault = this.fault(items);
+    if (typeof fault === 'number') {
+      response.writeHead(fault).end();
+      return;
+    }
+    let fresh = 0;
+    for (const { item, outcome } of results) {
+      if (this.taken.has(item)) continue;
+      this.taken.set(item, outcome);
+      fresh++;
+    }
+    const duplicates = results.length - fresh;
+    this.duplicates += duplicates;
+    if (fault === 'lost') {
+      response.destroy();
+      return;
+    }
+    const reply: CommitReply = { fresh, duplicates, state: this.state };
+    response.writeHead(200).end(JSON.stringify(reply));
+  }
+}
