@@ -20,6 +20,7 @@ const OPTIONS: BannerOptions = {
   summary: 'knows emoji scenes only',
   isOpen: true,
   isLimited: false,
+  jobs: 'on',
   sample: '/clone/test/scenes/pair-noto-00.webp',
 };
 const printed = (change: Partial<BannerOptions> = {}) =>
@@ -35,8 +36,11 @@ describe('the banner', () => {
   runs on    cpu (cuda: its libraries are not installed)
   keys       none needed (--require-key asks for one)
   limits     none (docs/limits.md)
+  jobs       as below (docs/jobs.md)
 
   curl -s http://127.0.0.1:8787/v1/captions -H 'content-type: image/webp' --data-binary @/clone/test/scenes/pair-noto-00.webp
+
+  printf '{"image":"data:image/webp;base64,%s"}' "$(base64 < /clone/test/scenes/pair-noto-00.webp | tr -d '\\n')" | curl -s 'http://127.0.0.1:8787/v1/jobs?task=caption' -H 'content-type: application/x-ndjson' -d @-
 
   Ctrl-C stops everything.
 `);
@@ -59,6 +63,13 @@ describe('the banner', () => {
     expect(text).toMatch(/keys +needed: npm run keys -- create NAME/);
     expect(text).toContain("captions -H 'authorization: Bearer sk-…' -H");
     expect(text).toContain('open to all who have a key');
+  });
+
+  it('says why there are no jobs where there are none', () => {
+    expect(printed({ jobs: 'off' })).toMatch(/^ {2}jobs +off \(--no-jobs\)$/m);
+    const text = printed({ jobs: 'Error: no space left' });
+    expect(text).toMatch(/^ {2}jobs +off, since their queue did not start: Error: no space left$/m);
+    expect(text).not.toContain('/v1/jobs');
   });
 
   it('has a request that a shell reads as it is meant, wherever the clone lies', () => {

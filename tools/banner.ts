@@ -16,13 +16,16 @@ export type BannerOptions = {
   isOpen: boolean;
   /** Whether a limit of callers is set. */
   isLimited: boolean;
+  /** `on`, `off`, or why there are none. */
+  jobs: string;
   /** Absolute path of an image that every clone has. */
   sample: string;
 };
 
 export function banner(options: BannerOptions): string {
-  const { url, others, health, summary, isOpen, isLimited, sample } = options;
+  const { url, others, health, summary, isOpen, isLimited, jobs, sample } = options;
   const { model, execution_provider, execution_provider_why: why, precision } = health;
+  const ofJobs: Record<string, string> = { on: 'as below (docs/jobs.md)', off: 'off (--no-jobs)' };
   const rows = {
     model: summary === undefined ? model : `${model}: ${summary}`,
     precision,
@@ -35,6 +38,7 @@ export function banner(options: BannerOptions): string {
       ? 'none needed (--require-key asks for one)'
       : 'needed: npm run keys -- create NAME',
     limits: isLimited ? 'as set (GET /v1/usage)' : 'none (docs/limits.md)',
+    jobs: ofJobs[jobs] ?? `off, since their queue did not start: ${jobs}`,
   };
   const width = Math.max(...Object.keys(rows).map(({ length }) => length));
   const facts = Object.entries(rows)
@@ -50,9 +54,17 @@ export function banner(options: BannerOptions): string {
     '',
     `  curl -s ${request}`,
     '',
+    ...(jobs === 'on' ? [`  ${jobRequest(url, key, sample)}`, ''] : []),
     '  Ctrl-C stops everything.',
     '',
   ].join('\n');
+}
+
+/** A job of one item, whose image is in it. */
+function jobRequest(url: string, key: string, sample: string): string {
+  const item = `printf '{"image":"data:image/webp;base64,%s"}' "$(base64 < ${quoted(sample)} | tr -d '\\n')"`;
+  const type = "-H 'content-type: application/x-ndjson'";
+  return `${item} | curl -s '${url}/v1/jobs?task=caption'${key} ${type} -d @-`;
 }
 
 /** The URLs by which other machines reach what listens on an address of this one. */

@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '@blip2/gpu-worker/check-port';
+import { freePort, urlOf } from '@blip2/gpu-worker/check-port';
 import { MODEL_OPTIONS, type ModelSettings } from '@blip2/gpu-worker/model-options';
 import { withDefaults } from '@blip2/shared/config/option';
 import { toEnvironment } from '@blip2/shared/config/read-options';
@@ -12,6 +12,7 @@ import { Health } from '@blip2/shared/schemas/health';
 import { LIMIT_OPTIONS, readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { childOf } from './child-processes.ts';
+import { startJobQueue } from './job-queue.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
@@ -51,6 +52,8 @@ export type StackOptions = {
   checkpoint?: string;
   /** Folder of the edge's local storage; false keeps nothing after the stop. */
   persist?: string | false;
+  /** Whether jobs are run, from a queue of this stack's own; its messages outlast the stop where the edge's storage does. */
+  jobs?: boolean;
   /** Variables of the Worker that differ from wrangler.toml. */
   vars?: Record<string, string>;
   /** Stands between edge and GPU worker: gets the worker's base URL, and returns the one that the edge calls. */
@@ -80,11 +83,13 @@ export type Stack = {
   summary: string | undefined;
   /** How the whole chain was when it was ready. */
   health: Health;
+  /** Why there are no jobs, although they were asked for. */
+  jobsError: string | null;
   /** What the edge knows of the model. */
   model: EdgeModel;
   /** Seconds from the start of the GPU worker until it was ready: the model is loaded and has passed its self-test. */
   loadSeconds: number;
-  /** Stops the edge, drains the GPU worker and waits for both. */
+  /** Stops the edge and drains the GPU worker, the latter first where it runs jobs, and waits for both. */
   stop: () => Promise<void>;
 };
 
@@ -101,22 +106,38 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
   };
   await using folder = await edgeFolder();
+  // Stops whatever has been started where something fails: the last first, as at the end.
+  await using started = new AsyncDisposableStack();
+  // Meanwhile; its address is part of what the GPU worker starts with.
+  const queueStarting = options.jobs
+    ? startJobQueue({
+        edgeUrl: urlOf({ host, port: edgePort }),
+        folder: persist === false ? false : join(persist, 'job-queue'),
+      })
+    : Promise.resolve(null);
+  queueStarting.catch(() => {});
+  started.defer(async () => await (await queueStarting.catch(() => null))?.stop());
   const prepared = await prepareEdge(settings, status, folder.path);
   const workerPort = await freePort({ host: LOOPBACK, port: 0 }, { variables: WORKER_VARIABLES });
   const workerUrl = `http://${LOOPBACK}:${workerPort}`;
+  // Without jobs, everything else is served all the same.
+  let jobsError: string | null = null;
+  const queue = await queueStarting.catch((error) => {
+    jobsError = String(error);
+    return null;
+  });
   const environment = {
     ...toEnvironment(MODEL_OPTIONS, {
       ...settings,
       checkpoint: prepared.checkpoint,
       retrievalCheckpoint: prepared.retrievalCheckpoint ?? 'none',
     }),
+    ...queue?.workerEnv,
     ...options.workerEnv,
     [WORKER_VARIABLES.host]: LOOPBACK,
     [WORKER_VARIABLES.port]: String(workerPort),
   };
   const launch = () => launchWorker(environment, logLevel);
-  // Stops whatever has been started where something fails: the last first, as at the end.
-  await using started = new AsyncDisposableStack();
   status(`Starting the GPU worker for ${prepared.model.name}, and the edge …`);
   const launchedAt = performance.now();
   let worker = launch();
@@ -134,7 +155,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       config: EDGE_CONFIG,
       host,
       port: edgePort,
-      vars: { ...LOCAL_VARIABLES, ...options.vars, GPU_WORKER_URL: gpuWorkerUrl },
+      vars: {
+        ...LOCAL_VARIABLES,
+        ...queue?.vars,
+        ...options.vars,
+        GPU_WORKER_URL: gpuWorkerUrl,
+      },
       networks: imageNetwork,
       persist,
       logLevel,
@@ -146,6 +172,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     throw cause;
   });
   started.defer(() => edge.stop());
+  // Before the edge, which takes the results of what it has begun.
+  if (queue !== null) started.defer(() => endWorker(worker));
   const loadSeconds = (await loadMs) / 1000;
   // Also warms the Worker up, so that the first image does not pay for it.
   const answer = await fetch(`${edge.url}/healthz`);
@@ -202,6 +230,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     bundle: prepared.bundle,
     summary: prepared.summary,
     health,
+    jobsError,
     model: prepared.model,
     loadSeconds,
     stop: () => running.disposeAsync(),

@@ -67,6 +67,13 @@ export const START = {
       help: EDGE_OPTIONS.clientAddressHops.help,
     }),
     ...LOCAL_LIMITS,
+    noJobs: option({
+      flag: 'no-jobs',
+      kind: toggle(),
+      default: false,
+      group: 'Edge',
+      help: 'run no jobs, and no queue for them',
+    }),
     trace: TRACE,
     logLevel: option({
       env: 'BLIP2_LOG_LEVEL',

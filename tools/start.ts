@@ -23,6 +23,7 @@ const stack = await startOrExit({
   port,
   model: config,
   persist: join(ROOT, '.wrangler/state'),
+  jobs: !config.noJobs,
   vars: {
     ALLOW_ANONYMOUS: String(!config.requireKey),
     CLIENT_ADDRESS_HEADER: config.clientAddressHeader ?? 'none',
@@ -36,7 +37,7 @@ const stack = await startOrExit({
     BLIP2_TRACE: trace === undefined ? '' : resolve(trace),
   },
 });
-const { url, health, summary } = stack;
+const { url, health, summary, jobsError } = stack;
 const others = otherUrls({ host, port: Number(new URL(url).port) });
 console.log(
   banner({
@@ -44,6 +45,7 @@ console.log(
     others,
     health,
     summary,
+    jobs: config.noJobs ? 'off' : (jobsError ?? 'on'),
     isOpen: !config.requireKey,
     isLimited: limits.some(({ value }) => value !== null),
     sample: join(ROOT, SAMPLE),

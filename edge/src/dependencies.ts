@@ -18,6 +18,8 @@ import type { Env, Platform } from './platform.ts';
 export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   /** Fetches from the hosts of image URLs. */
   fetch: Platform['fetch'];
+  /** Fetches from hosts that the configuration names, wherever they are. */
+  fetchConfigured: Platform['fetch'];
   /** Resolves images in another way than by their bytes and URLs: where a request is only tried (`jobs/rehearsal.ts`). */
   images?: ImageResolver;
   config: Config;
@@ -108,6 +110,7 @@ export function createDependencies(
     }),
     idempotency: env.IDEMPOTENCY as Dependencies['idempotency'],
     fetch: network === undefined ? fetch : (url, init) => network.fetch(url, init),
+    fetchConfigured: fetch,
     now,
     randomSeed,
   };

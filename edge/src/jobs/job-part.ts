@@ -282,7 +282,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
       },
       waitUntil: (work) => this.ctx.waitUntil(work),
     });
-    const queue = new JobQueue(deps);
+    const queue = new JobQueue({ config: deps.config, fetch: deps.fetchConfigured });
     const bucket = this.#bucket();
     const filler = new PartFiller({ table: this.#table, bucket, deps, rehearser, queue });
     this.#services = { deps, rehearser, filler };

@@ -1,0 +1,128 @@
+/** The queue of jobs on this machine: a server of SQS in this process, for its own edge and GPU worker alone. */
+import { randomBytes } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { mkdir } from 'node:fs/promises';
+import type { FauxqsServer } from 'fauxqs';
+
+const LOOPBACK = '127.0.0.1';
+const REGION = 'us-east-1';
+const QUEUE = 'jobs';
+const DEAD_LETTERS = 'jobs-dead-letters';
+/** How often an item may come back before it is given up. */
+const MAX_RECEIVES = 12;
+
+export type JobQueue = {
+  /** Variables of the edge that sends to it. */
+  vars: Record<string, string>;
+  /** Environment of the GPU worker that receives from it. */
+  workerEnv: Record<string, string>;
+  stop: () => Promise<void>;
+};
+
+export type JobQueueOptions = {
+  /** Base URL by which the GPU worker reaches the edge. */
+  edgeUrl: string;
+  /** Where messages outlast a stop; false has them in memory. */
+  folder: string | false;
+};
+
+/**
+ * Starts the queue, and another one for what came back from it too often.
+ * @throws Error when the server cannot start, or its folder cannot be read
+ */
+export async function startJobQueue({ edgeUrl, folder }: JobQueueOptions): Promise<JobQueue> {
+  // Messages say what images show: neither other users of this machine nor web pages open in a browser may have them.
+  const keyId = secret();
+  const server = await startGuarded(keyId, folder);
+  try {
+    const deadLetterArn = queueOf(server, DEAD_LETTERS, {});
+    queueOf(server, QUEUE, {
+      RedrivePolicy: JSON.stringify({
+        deadLetterTargetArn: deadLetterArn,
+        maxReceiveCount: MAX_RECEIVES,
+      }),
+    });
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  const endpoint = `http://${LOOPBACK}:${server.port}`;
+  const urlOf = (queue: string) => `${endpoint}/000000000000/${queue}`;
+  const credentials = { AWS_ACCESS_KEY_ID: keyId, AWS_SECRET_ACCESS_KEY: secret() };
+  const shared = secret();
+  return {
+    vars: {
+      JOBS_QUEUE_URL: urlOf(QUEUE),
+      JOBS_QUEUE_ENDPOINT: endpoint,
+      JOBS_REGION: REGION,
+      JOBS_SECRET: shared,
+      ...credentials,
+    },
+    workerEnv: {
+      BLIP2_JOBS_QUEUE_URL: urlOf(QUEUE),
+      BLIP2_JOBS_DEAD_LETTER_URL: urlOf(DEAD_LETTERS),
+      BLIP2_JOBS_ENDPOINT: endpoint,
+      BLIP2_JOBS_REGION: REGION,
+      BLIP2_JOBS_EDGE_URL: edgeUrl,
+      BLIP2_JOBS_SECRET: shared,
+      ...credentials,
+    },
+    stop: () => server.stop(),
+  };
+}
+
+/** The server would listen to the whole network, and let in everybody: what it is made of can be told otherwise when it is created. */
+async function startGuarded(keyId: string, folder: string | false): Promise<FauxqsServer> {
+  if (folder !== false) await mkdir(folder, { recursive: true });
+  const { startFauxqs } = await import('fauxqs');
+  let isGuarded = false;
+  const guard = (message: unknown) => {
+    const { fastify } = message as { fastify: Fastify };
+    const listen = fastify.listen.bind(fastify);
+    fastify.listen = (options) => listen({ ...options, host: LOOPBACK });
+    fastify.addHook('onRequest', async ({ headers }, reply) => {
+      if (headers.authorization?.includes(`Credential=${keyId}/`)) return;
+      await reply.code(403).send({ message: 'This queue is for one edge and one GPU worker.' });
+    });
+    isGuarded = true;
+  };
+  subscribe('fastify.initialization', guard);
+  let starting: Promise<FauxqsServer>;
+  try {
+    // The server is created before this returns, and no other one meanwhile.
+    starting = startFauxqs({
+      port: 0,
+      logger: false,
+      defaultRegion: REGION,
+      ...(folder !== false && { dataDir: folder }),
+    });
+  } finally {
+    unsubscribe('fastify.initialization', guard);
+  }
+  const server = await starting;
+  if (isGuarded) return server;
+  await server.stop();
+  throw new Error('the server of the queue cannot be closed to others');
+}
+
+/** What is used of the HTTP server within. */
+type Fastify = {
+  listen: (options: object) => Promise<string>;
+  addHook: (
+    name: 'onRequest',
+    hook: (
+      request: { headers: { authorization?: string } },
+      reply: { code: (status: number) => { send: (body: object) => PromiseLike<unknown> } },
+    ) => Promise<void>,
+  ) => void;
+};
+
+/** Creates a queue where there is none: one that is created again would lose its messages. @returns its ARN */
+function queueOf(server: FauxqsServer, name: string, attributes: Record<string, string>): string {
+  return server.inspectQueue(name)?.arn ?? server.createQueue(name, { attributes }).queueArn;
+}
+
+/** Of letters and digits, so that it may stand in a header. */
+function secret(): string {
+  return randomBytes(24).toString('hex');
+}
