@@ -9,7 +9,6 @@ import type { Batch } from 'openai/resources/batches';
 import type { ChatCompletionCreateParams } from 'openai/resources/chat/completions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
-import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const NEXT_SECRET = `whsec_${Buffer.alloc(32, 8).toString('base64')}`;
@@ -23,7 +22,7 @@ const received: { headers: IncomingHttpHeaders; body: string }[] = [];
 let image: string;
 
 beforeAll(async () => {
-  stack = await startStack({ vars: { ALLOW_PRIVATE_IMAGE_URLS: 'true', ...WITHOUT_QUEUE } });
+  stack = await startStack({ jobs: true, vars: { ALLOW_PRIVATE_IMAGE_URLS: 'true' } });
   client = new OpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'none', maxRetries: 0 });
   const path = fileURLToPath(new URL('../scenes/pair-noto-00.webp', import.meta.url));
   image = `data:image/webp;base64,${(await readFile(path)).toString('base64')}`;

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
-import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 
 const CAPTION = 'a pizza above an octopus on a gray background';
 
@@ -11,7 +10,7 @@ let stack: Stack;
 /** A caption of it is cached, and so is an answer. */
 let image: string;
 beforeAll(async () => {
-  stack = await startStack({ vars: WITHOUT_QUEUE });
+  stack = await startStack({ jobs: true });
   const path = fileURLToPath(new URL('../scenes/pair-noto-00.webp', import.meta.url));
   image = `data:image/webp;base64,${(await readFile(path)).toString('base64')}`;
   await post('/v1/captions', { image });
