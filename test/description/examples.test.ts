@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 import {
   compilerErrors,
   examplesOf,
@@ -26,7 +25,7 @@ const folder = temporaryFolder();
 let stack: Stack;
 beforeAll(async () => {
   await prepareFolder(folder);
-  stack = await startStack({ vars: WITHOUT_QUEUE });
+  stack = await startStack({ jobs: true });
 });
 afterAll(() => stack?.stop());
 

@@ -6,10 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import OpenAI, { NotFoundError, toFile } from 'openai';
 import type { Batch } from 'openai/resources/batches';
-import type { ChatCompletionCreateParams } from 'openai/resources/chat/completions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
-import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const NEXT_SECRET = `whsec_${Buffer.alloc(32, 8).toString('base64')}`;
@@ -23,7 +21,7 @@ const received: { headers: IncomingHttpHeaders; body: string }[] = [];
 let image: string;
 
 beforeAll(async () => {
-  stack = await startStack({ vars: { ALLOW_PRIVATE_IMAGE_URLS: 'true', ...WITHOUT_QUEUE } });
+  stack = await startStack({ jobs: true, vars: { ALLOW_PRIVATE_IMAGE_URLS: 'true' } });
   client = new OpenAI({ baseURL: `${stack.url}/v1`, apiKey: 'none', maxRetries: 0 });
   const path = fileURLToPath(new URL('../scenes/pair-noto-00.webp', import.meta.url));
   image = `data:image/webp;base64,${(await readFile(path)).toString('base64')}`;
@@ -67,15 +65,8 @@ async function upload(lines: readonly object[]): Promise<string> {
   return file.id;
 }
 
-async function run(
-  lines: readonly { body: { model: string } }[],
-  more: object = {},
-): Promise<Batch> {
+async function run(lines: readonly object[], more: object = {}): Promise<Batch> {
   const input_file_id = await upload(lines);
-  // What was answered before needs no queue.
-  for (const { body } of lines) {
-    await client.chat.completions.create(body as ChatCompletionCreateParams).catch(() => {});
-  }
   const { id } = await client.batches.create({
     input_file_id,
     endpoint: '/v1/chat/completions',
