@@ -16,7 +16,7 @@ import { Drain } from './http/drain.ts';
 import { maxBodyMs } from './http/receive-request.ts';
 import { createHttpServer } from './http/server.ts';
 import { DecodePool } from './image/decode-pool.ts';
-import { type JobsConfig, jobsConfigOf } from './job-options.ts';
+import { jobsConfigOf } from './job-options.ts';
 import type { Jobs } from './jobs/start-jobs.ts';
 import { loadEngine } from './load-engine.ts';
 import { type Logger, SILENT } from './logger.ts';
@@ -47,7 +47,7 @@ const OCCUPANT_TIMEOUT_MS = 2000;
 
 /** @throws Error when the port is taken, a checkpoint cannot be had, a bundle cannot be built, or the model cannot be loaded */
 export async function startWorker(config: Config, log: Logger = SILENT): Promise<GpuWorker> {
-  const jobsConfig = jobsConfigOf(config);
+  const startJobs = await jobsOf(config);
   const variables = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
   await freePort(config, { variables, nameOccupant });
   if (config.trace !== undefined) await ensureWritable(config.trace);
@@ -132,7 +132,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   server.listen(config.port, config.host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const jobs = await jobsOf(jobsConfig, dependencies);
+  const jobs = startJobs(dependencies);
   const close = async (graceMs?: number) => {
     state.draining = true;
     await Promise.all([connections.drain(), jobs?.stop(graceMs)]);
@@ -159,11 +159,12 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   };
 }
 
-/** What it needs is loaded only where jobs are run. */
-async function jobsOf(config: JobsConfig | null, dependencies: Dependencies): Promise<Jobs | null> {
-  if (config === null) return null;
+/** What takes items of jobs, loaded only where there are any. @throws ConfigError where only some of it is set */
+async function jobsOf(config: Config): Promise<(dependencies: Dependencies) => Jobs | null> {
+  const jobs = jobsConfigOf(config);
+  if (jobs === null) return () => null;
   const { startJobs } = await import('./jobs/start-jobs.ts');
-  return startJobs(config, dependencies);
+  return (dependencies) => startJobs(jobs, dependencies);
 }
 
 /** Logs how far a download or a build is, at each tenth. */

@@ -1,6 +1,7 @@
 /** Takes items of jobs from the queue as places for background work get free, runs them, and has their results committed. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { untilAborted } from '../http/until-aborted.ts';
 import { shuttingDown } from '../http/worker-errors.ts';
 import type { Logger } from '../logger.ts';
 import { Committer, type CommitterOptions } from './committer.ts';
@@ -16,7 +17,11 @@ const MAX_HELD = 500;
 const MAX_AGAIN_S = 900;
 const MAX_CANCELED = 10_000;
 
-export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs'> & {
+/** A suspect's `ready` resolves once it waits for its turn, at the latest when it has ended. Neither rejects. */
+type Run = { isSuspect: boolean; ready: Promise<void>; ended: Promise<void> };
+type Suspect = { receives: number; grant: () => void; run: Run };
+
+export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs' | 'turn'> & {
   queue: Queue;
   fingerprint: CommitterOptions['fingerprint'];
   timing: Timing;
@@ -28,9 +33,9 @@ export class Consumer {
   readonly #committer: Committer;
   /** Messages that are this worker's: each is extended until it is deleted or hidden. */
   readonly #held = new Set<Received>();
-  readonly #running = new Set<Promise<void>>();
-  /** Items that are run one by one, when nothing else is. */
-  #suspects: Item[] = [];
+  readonly #running = new Set<Run>();
+  /** Those whose image can be had, and that wait until nothing else runs: then they are run one by one. */
+  #suspects: Suspect[] = [];
   readonly #canceled = new LRUCache<string, true>({ max: MAX_CANCELED });
   readonly #stopping = new AbortController();
   readonly #ended = new AbortController();
@@ -55,10 +60,10 @@ export class Consumer {
    * Receives nothing more, and finishes what runs. What is not finished after `graceMs` goes to other workers at once.
    */
   async stop(graceMs = this.#options.timing.graceMs): Promise<void> {
-    this.#stopping.abort();
+    this.#stopping.abort(shuttingDown());
     const timer = setTimeout(() => this.#giveUp(), graceMs);
     await this.#loop;
-    while (this.#running.size > 0) await Promise.all(this.#running);
+    await Promise.all(this.#runs(({ ended }) => ended));
     await this.#committer.flush();
     clearTimeout(timer);
     clearInterval(this.#heartbeat);
@@ -78,7 +83,7 @@ export class Consumer {
       try {
         if (this.#suspects.length > 0) await this.#runSuspects();
         else if (this.#places() > 0) await this.#receive();
-        else await Promise.race([pause(timing.placeMs), ...this.#running]);
+        else await Promise.race([pause(timing.placeMs), ...this.#runs(({ ended }) => ended)]);
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
@@ -97,14 +102,15 @@ export class Consumer {
 
   async #receive(): Promise<void> {
     const { queue, log, timing } = this.#options;
-    const messages = await queue.receive(this.#places(), this.#stopping.signal);
+    const mayWait = ![...this.#running].some(({ isSuspect }) => isSuspect);
+    const { signal } = this.#stopping;
+    const messages = await queue.receive(this.#places(), { mayWait, signal });
     for (const received of messages) this.#held.add(received);
-    if (this.#stopping.signal.aborted) return;
+    if (signal.aborted) return;
     for (const received of messages) {
       const item = itemOf(received, log);
       // Another version may know it.
       if (item === null) await this.#hide(received, timing.againS);
-      else if (received.receives >= SUSPECT_RECEIVES) this.#suspects.push(item);
       else this.#start(item);
     }
   }
@@ -114,32 +120,46 @@ export class Consumer {
    * another with it.
    */
   async #runSuspects(): Promise<void> {
-    await this.#settle();
-    const suspects = this.#suspects.sort((a, b) => a.received.receives - b.received.receives);
+    await Promise.all(this.#runs(({ ready }) => ready));
+    await this.#committer.flush();
+    const suspects = this.#suspects.sort((a, b) => a.receives - b.receives);
     this.#suspects = [];
-    for (const item of suspects) {
-      if (this.#stopping.signal.aborted) return;
-      this.#start(item);
-      await this.#settle();
+    for (const { grant, run } of suspects) {
+      grant();
+      await run.ended;
+      await this.#committer.flush();
     }
   }
 
-  async #settle(): Promise<void> {
-    await Promise.all(this.#running);
-    await this.#committer.flush();
+  #runs(promiseOf: (run: Run) => Promise<void>): Promise<void>[] {
+    return Array.from(this.#running, promiseOf);
   }
 
   #start(item: Item): void {
-    const run = this.#run(item).finally(() => this.#running.delete(run));
+    const { receives } = item.received;
+    const isSuspect = receives >= SUSPECT_RECEIVES;
+    const ready = Promise.withResolvers<void>();
+    const turn = async () => {
+      const { promise, resolve: grant } = Promise.withResolvers<void>();
+      this.#suspects.push({ receives, grant, run });
+      ready.resolve();
+      await untilAborted(promise, this.#stopping.signal);
+    };
+    const ended = this.#run(item, isSuspect ? turn : null).finally(() => {
+      ready.resolve();
+      this.#running.delete(run);
+    });
+    const run: Run = { isSuspect, ready: ready.promise, ended };
     this.#running.add(run);
   }
 
-  async #run({ message, received }: Item): Promise<void> {
+  async #run({ message, received }: Item, turn: Running['turn']): Promise<void> {
     const { dependencies, edge, timing, queue, log } = this.#options;
-    const signal = this.#ended.signal;
+    const { signal } = this.#ended;
+    const { placeMs } = timing;
     const ran = this.#canceled.has(message.job)
       ? { kind: 'over' as const }
-      : await runItem(message, { dependencies, edge, placeMs: timing.placeMs, signal });
+      : await runItem(message, { dependencies, edge, placeMs, signal, turn });
     if (ran.kind === 'result') {
       this.#committer.add({ message, received, ...ran });
       return;
@@ -152,7 +172,7 @@ export class Consumer {
     const { slug, cause, message: detail } = ran.problem;
     log.warn('item-again', { request_id: nameOf(message), problem: slug, detail, error: cause });
     const seconds = Math.min(MAX_AGAIN_S, timing.againS * 2 ** (received.receives - 1));
-    await this.#hide(received, signal.aborted ? 0 : seconds);
+    await this.#hide(received, this.#stopping.signal.aborted ? 0 : seconds);
   }
 
   async #hide(received: Received, seconds: number): Promise<void> {

@@ -53,7 +53,7 @@ export class DeadLetters {
 
   async #receive(signal: AbortSignal): Promise<void> {
     const { queue, log } = this.#options;
-    for (const received of await queue.receive(MAX_BATCH, signal)) {
+    for (const received of await queue.receive(MAX_BATCH, { mayWait: true, signal })) {
       const item = itemOf(received, log);
       const { receives } = received;
       // Nobody could ever commit it.

@@ -40,12 +40,18 @@ export class Queue {
     this.#log = log;
   }
 
-  /** Waits up to 20 s for messages, which nobody else gets for two minutes. */
-  async receive(most: number, signal: AbortSignal): Promise<Received[]> {
+  /**
+   * Messages, which nobody else gets for two minutes.
+   * @param mayWait whether for as long as 20 s where there are none, else for 1 s
+   */
+  async receive(
+    most: number,
+    { mayWait, signal }: { mayWait: boolean; signal: AbortSignal },
+  ): Promise<Received[]> {
     const command = new ReceiveMessageCommand({
       QueueUrl: this.#url,
       MaxNumberOfMessages: Math.min(MAX_BATCH, most),
-      WaitTimeSeconds: POLL_S,
+      WaitTimeSeconds: mayWait ? POLL_S : 1,
       VisibilityTimeout: VISIBILITY_S,
       MessageSystemAttributeNames: ['ApproximateReceiveCount'],
     });

@@ -10,6 +10,7 @@ import type { Dependencies } from '../http/dependencies.ts';
 import { callerOf, handleRequest } from '../http/handle-request.ts';
 import { LinkedSignal } from '../http/linked-signal.ts';
 import { checkRequest } from '../http/parse-request.ts';
+import { untilAborted } from '../http/until-aborted.ts';
 import type { EdgeClient } from './edge-client.ts';
 import { nameOf } from './message.ts';
 import { readSource } from './read-source.ts';
@@ -36,6 +37,8 @@ export type Running = {
   placeMs: number;
   /** Aborts with the problem that the item then has. */
   signal: AbortSignal;
+  /** What an item waits for that is to run alone; null where it need not. */
+  turn: (() => Promise<void>) | null;
 };
 
 /** Never rejects. */
@@ -58,12 +61,21 @@ export async function runItem(message: JobMessage, running: Running): Promise<Ra
 }
 
 async function run(message: JobMessage, running: Running): Promise<Ran> {
-  const { dependencies, edge, placeMs, signal } = running;
+  const { dependencies, edge, placeMs, signal, turn } = running;
   const request = requestOf(message);
   checkRequest(request, dependencies);
   const untilRoom = <T>(take: () => Promise<T>) => untilPlace(take, placeMs, signal);
+  const reading = { dependencies, edge, signal, untilRoom };
+  if (turn !== null) {
+    // Read once before: nothing is to run alone only to wait for an image that does not come. Waiting, it holds nothing
+    // that others need, who are to be done first.
+    const read = await readSource(message, request, reading);
+    if (read === null) return { kind: 'over' };
+    read.memory[Symbol.dispose]();
+    await untilAborted(turn(), signal);
+  }
   using _admitted = await untilRoom(async () => dependencies.engine.admit(callerOf(request)));
-  const read = await readSource(message, request, { dependencies, edge, signal, untilRoom });
+  const read = await readSource(message, request, reading);
   if (read === null) return { kind: 'over' };
   using memory = read.memory;
   const { source, sha256 } = read;

@@ -11,7 +11,6 @@ export const SECRET = 'a secret of workers with more than 32 characters';
 export type CommitFault = number | 'lost';
 
 export class EdgeStub {
-  readonly url: string;
   /** Outcomes that were taken, by item: the first wins. */
   readonly taken = new Map<number, ItemOutcome>();
   /** Items of each commit that came, with those that were not taken. */
@@ -23,7 +22,7 @@ export class EdgeStub {
   /** Asked for each commit, in order; null takes it. */
   fault: (items: number[]) => CommitFault | null = () => null;
   /** Frame of an item's source, or the status that is answered instead. */
-  source: (item: number) => Uint8Array | number = () => 410;
+  source: (item: number) => Uint8Array | number | Promise<number> = () => 410;
   /** What is served as if by the bucket, at `/bucket/NAME`. */
   readonly bucket = new Map<string, Uint8Array>();
   readonly sourcesAsked: number[] = [];
@@ -31,15 +30,15 @@ export class EdgeStub {
     void this.#answer(request, response);
   });
 
-  private constructor() {
-    this.#server.listen(0, '127.0.0.1');
-    this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
   static async start(): Promise<EdgeStub> {
     const stub = new EdgeStub();
-    if (!stub.#server.listening) await once(stub.#server, 'listening');
+    stub.#server.listen(0, '127.0.0.1');
+    await once(stub.#server, 'listening');
     return stub;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async stop(): Promise<void> {
@@ -66,12 +65,12 @@ export class EdgeStub {
     const [, item] = /\/items\/(\d+)\/source$/.exec(path) ?? [];
     if (item === undefined)
       this.#commit(CommitRequest.parse(JSON.parse(String(Buffer.from(body)))), response);
-    else this.#source(Number(item), response);
+    else await this.#source(Number(item), response);
   }
 
-  #source(item: number, response: ServerResponse): void {
+  async #source(item: number, response: ServerResponse): Promise<void> {
     this.sourcesAsked.push(item);
-    const source = this.source(item);
+    const source = await this.source(item);
     if (typeof source === 'number') response.writeHead(source).end();
     else response.writeHead(200).end(source);
   }
