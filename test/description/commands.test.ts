@@ -8,7 +8,6 @@ import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { ROOT } from '../../tools/prepare-edge.ts';
 import type { ApiDocument } from '../support/described-reply.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 import { hasCommand } from './examples.ts';
 
 const folder = temporaryFolder();
@@ -16,7 +15,7 @@ let stack: Stack;
 let page: string;
 let document: ApiDocument;
 beforeAll(async () => {
-  stack = await startStack({ vars: WITHOUT_QUEUE });
+  stack = await startStack({ jobs: true });
   page = await (await fetch(`${stack.url}/docs`)).text();
   document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as ApiDocument;
 });

@@ -1,9 +1,7 @@
 /** Every example of the documents works when pasted, and the embedded model's answers are those that are shown. */
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 import {
   compilerErrors,
   examplesOf,
@@ -26,38 +24,9 @@ const folder = temporaryFolder();
 let stack: Stack;
 beforeAll(async () => {
   await prepareFolder(folder);
-  stack = await startStack({ vars: WITHOUT_QUEUE });
+  stack = await startStack({ jobs: true });
 });
 afterAll(() => stack?.stop());
-
-/** What jobs ask for in `docs/jobs.md`. Asked before, it is cached: items of a job then need no queue. */
-const ASKED_BY_JOBS = [
-  { path: '/v1/captions', body: { max_tokens: 20 } },
-  { path: '/v1/captions', body: { max_tokens: 20, prompt: 'a pizza above' } },
-  { path: '/v1/chat/completions', text: 'what is above the octopus?' },
-  { path: '/v1/chat/completions', text: 'what color is the background?' },
-];
-
-async function askBefore(): Promise<void> {
-  const bytes = await readFile(new URL('../scenes/pair-noto-00.webp', import.meta.url));
-  const url = `data:image/webp;base64,${bytes.toString('base64')}`;
-  for (const { path, body, text } of ASKED_BY_JOBS) {
-    const content = [
-      { type: 'text', text },
-      { type: 'image_url', image_url: { url } },
-    ];
-    const request = body
-      ? { ...body, image: url }
-      : { model: 'blip2-scenes', messages: [{ role: 'user', content }] };
-    const reply = await fetch(`${stack.url}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(request),
-    });
-    expect(reply.status).toBe(200);
-    await reply.body?.cancel();
-  }
-}
 
 /** Languages in which a reader must find examples. Other pages have some in what languages they like. */
 const LANGUAGES: Readonly<Record<string, readonly Language[]>> = {
@@ -73,7 +42,6 @@ it('every page that must have examples has some', () => {
 
 describe.each(PAGES)('%s', (page) => {
   const examples = examplesOf(page);
-  if (page === 'docs/jobs.md') beforeAll(askBefore);
 
   it('has examples in languages that are run here, with what they show', () => {
     const languages = new Set<string>(examples.map(({ language }) => language));

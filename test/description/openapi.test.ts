@@ -11,7 +11,6 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { readImage, readScenes } from '../../tools/scenes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { WITHOUT_QUEUE } from '../support/without-queue.ts';
 
 type Examples = Record<string, { value: { image?: { url?: string }; stream?: boolean } }>;
 type Operation = {
@@ -27,7 +26,7 @@ const folder = temporaryFolder();
 let stack: Stack;
 let document: ApiDocument;
 beforeAll(async () => {
-  stack = await startStack({ vars: WITHOUT_QUEUE });
+  stack = await startStack({ jobs: true });
   document = (await (await fetch(`${stack.url}/openapi.json`)).json()) as ApiDocument;
 });
 afterAll(() => stack?.stop());
