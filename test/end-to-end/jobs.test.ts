@@ -200,24 +200,6 @@ describe('a job', () => {
     expect([400, 422]).toContain(other.status);
   });
 
-  it('whose items wait is canceled, and says of each that it was not run', async () => {
-    // Nobody has asked this, and no queue can be reached.
-    const job = await created(
-      post('/v1/jobs', { task: 'answer', items: [{ image, question: 'what was never asked?' }] }),
-    );
-    const running = async () => ((await (await send(`/v1/jobs/${job.id}`)).json()) as Job).status;
-    await expect.poll(running).toBe('in_progress');
-    expect(await linesOf(job)).toEqual([]);
-    const canceled = await send(`/v1/jobs/${job.id}`, { method: 'DELETE' });
-    expect(await canceled.json()).toMatchObject({ status: 'cancelling' });
-    expect(await ended(job)).toMatchObject({ status: 'cancelled', items: { canceled: 1 } });
-    expect(await linesOf(job)).toMatchObject([
-      { id: '0', status: null, result: null, error: { code: 'canceled' } },
-    ]);
-    const again = await send(`/v1/jobs/${job.id}`, { method: 'DELETE' });
-    expect(await again.json()).toMatchObject({ status: 'cancelled' });
-  });
-
   it.each(['', '/events', '/results', '/deliveries'])(
     'that is none is not found: %s',
     async (what) => {
