@@ -71,7 +71,7 @@ export async function startJobQueue({ edgeUrl, folder }: JobQueueOptions): Promi
   };
 }
 
-/** The server would listen to the whole network, and let in everybody: what it is made of can be told otherwise when it is created. */
+/** The server would listen to the whole network and let in everybody: both are changed in what it is made of, as it is created. */
 async function startGuarded(keyId: string, folder: string | false): Promise<FauxqsServer> {
   if (folder !== false) await mkdir(folder, { recursive: true });
   const { startFauxqs } = await import('fauxqs');
