@@ -49,5 +49,8 @@ export default defineConfig({
     isolate: false,
     include: ['src/**/*.test.ts'],
     silent: 'passed-only',
+    // Alarms, and a queue whose messages come again after a second, on machines of any speed.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });

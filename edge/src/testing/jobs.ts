@@ -25,9 +25,6 @@ import { testEnv } from './edge.ts';
 import { EMBEDDINGS } from './fake-gpu.ts';
 import { generative } from './models.ts';
 
-// Alarms, and a queue whose messages come again after a second.
-vi.setConfig({ testTimeout: 60_000 });
-
 const SECRET = String(testEnv.JOBS_SECRET);
 const queueUrl = String(testEnv.JOBS_QUEUE_URL);
 const aws = new AwsClient({
