@@ -1,6 +1,9 @@
 /** The tests of the repository: those of the edge in workerd, unit tests beside the code, and those that span workspaces. */
 import { defineConfig } from 'vitest/config';
 
+/** What a test waits for comes late on a busy machine. */
+const PATIENT = { poll: { timeout: 30_000 } };
+
 export default defineConfig({
   test: {
     globalSetup: './tools/vitest-setup.ts',
@@ -14,6 +17,7 @@ export default defineConfig({
           include: ['shared/src/**/*.test.ts', 'gpu-worker/src/**/*.test.ts', 'tools/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
+          expect: PATIENT,
         },
       },
       {
@@ -24,6 +28,7 @@ export default defineConfig({
           setupFiles: ['./test/support/described-traffic.ts'],
           testTimeout: 120_000,
           hookTimeout: 300_000,
+          expect: PATIENT,
           // Each file starts processes of its own, and waits for them most of the time.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
@@ -39,6 +44,7 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 60_000,
           hookTimeout: 120_000,
+          expect: PATIENT,
           sequence: { groupOrder: 2 },
         },
       },

@@ -52,5 +52,6 @@ export default defineConfig({
     // Alarms, and a queue whose messages come again after a second, on machines of any speed.
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000 } },
   },
 });
