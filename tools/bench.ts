@@ -11,6 +11,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { configure } from '@blip2/shared/config/configure';
 import { markdownTable } from 'markdown-table';
 import { generationRows } from './bench/generation.ts';
+import { loadingRows } from './bench/loading.ts';
 import { lookupRows } from './bench/lookups.ts';
 import { memoryOf, memoryRows } from './bench/memory.ts';
 import { Peer } from './bench/peer/peer.ts';
@@ -26,12 +27,17 @@ const {
   positionals: [part],
 } = configure(BENCH);
 const { rounds, checkpoint } = config;
-if (part !== undefined && part !== 'edge') {
-  console.error(`Unknown part "${part}": edge is the only one. See --help.`);
+if (part !== undefined && part !== 'edge' && part !== 'loading') {
+  console.error(`Unknown part "${part}": edge and loading are all. See --help.`);
   process.exit(1);
 }
 
 const line = statusLine();
+if (part === 'loading') {
+  const onProgress = (what: string) => line.update(`Loading the model: ${what} …`);
+  print([await loadingRows(config, { rounds, onProgress })]);
+  process.exit(0);
+}
 const stack = await startOrExit(
   {
     model: config,
@@ -42,6 +48,13 @@ const stack = await startOrExit(
 );
 try {
   const tables = config.peer ? await besidePeer() : await alone();
+  print(tables);
+} finally {
+  await stack.stop();
+}
+process.exit(0);
+
+function print(tables: string[][][]): void {
   line.clear();
   const cpu = cpus();
   console.log(
@@ -51,10 +64,7 @@ try {
     const numeric = head.map((_, i) => (/^[\d.]+( .)?$/.test(rows[0]?.[i] ?? '') ? 'r' : 'l'));
     console.log(`\n${markdownTable([head, ...rows], { align: numeric })}`);
   }
-} finally {
-  await stack.stop();
 }
-process.exit(0);
 
 async function alone(): Promise<string[][][]> {
   if (part === 'edge') return await edgeTables();

@@ -158,14 +158,16 @@ export const BENCH = {
   arguments: ['<part>'],
   summary:
     "Measures first token, time per token, the edge's share, embedding look-ups and cached replies on the embedded model.",
-  details: '  edge   embedding look-ups and cached replies alone; without a part, everything',
+  details: `  edge      embedding look-ups and cached replies alone
+  loading   what comparing a bundle's files with their digests adds to loading it
+Without a part: everything but loading.`,
   options: {
     rounds: option({
       flag: 'rounds',
       kind: wholeNumber(1, 100_000),
       default: 20,
       group: bench,
-      help: 'images per row',
+      help: 'images per row; loads of loading',
     }),
     peer: option({
       flag: 'peer',

@@ -34,7 +34,8 @@ export async function findDamage(bundle: string): Promise<string[]> {
   const pool = new Piscina<string, string>({
     filename: new URL('./digest-thread.ts', import.meta.url).href,
     minThreads: 1,
-    maxThreads: Math.min(large.length, availableParallelism()),
+    // One core is left to what loads the model meanwhile, and takes the longer of the two.
+    maxThreads: Math.max(1, Math.min(large.length, availableParallelism() - 1)),
   });
   try {
     const digests = await Promise.all(
