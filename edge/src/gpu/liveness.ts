@@ -91,7 +91,9 @@ export class Liveness {
   async #ask(): Promise<void> {
     const { baseUrl, fetch, now, answerMs } = this.#options;
     // False where it says itself that it hangs, null where it says nothing.
-    const isAlive = await fetch(`${baseUrl}/healthz`, { signal: AbortSignal.timeout(answerMs) }).then(
+    const isAlive = await fetch(`${baseUrl}/healthz`, {
+      signal: AbortSignal.timeout(answerMs),
+    }).then(
       async (response) => {
         await response.body?.cancel();
         return response.ok;

@@ -114,11 +114,17 @@ export class EngineClient {
   /** Calls the listener when the thread ends with an error: every job has failed by then, and the process should exit. */
   onCrash(listener: (error: Error) => void): void {
     this.#worker.on('error', (error: Error) => {
-      for (const [id, { requestId }] of this.#jobs) {
-        this.#deliver(id, { type: 'failed', error: serializeError(error), requestId });
-      }
+      this.fail(error);
       listener(error);
     });
+  }
+
+  /** Fails every job: with the problem, or with an error of the engine. What the thread says of them is not heard any more. */
+  fail(error: Error): void {
+    const problem = error instanceof ApiError ? { slug: error.slug } : {};
+    for (const [id, { requestId }] of this.#jobs) {
+      this.#deliver(id, { type: 'failed', error: serializeError(error), ...problem, requestId });
+    }
   }
 
   /** Requests that were admitted and have not ended. */
