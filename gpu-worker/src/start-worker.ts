@@ -11,8 +11,8 @@ import { fingerprintOf } from './fingerprint.ts';
 import { createApp } from './http/app.ts';
 import { Arrivals } from './http/arrivals.ts';
 import { BodyMemory } from './http/body-memory.ts';
+import { Connections } from './http/connections.ts';
 import type { Dependencies, ServerState } from './http/dependencies.ts';
-import { Drain } from './http/drain.ts';
 import { maxBodyMs } from './http/receive-request.ts';
 import { createHttpServer } from './http/server.ts';
 import { weightsChanged } from './http/worker-errors.ts';
@@ -129,7 +129,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   };
   const app = createApp(dependencies);
   const server = createHttpServer((request) => app.fetch(request), maxBodyMs(maxBytes));
-  const connections = new Drain(server);
+  const connections = new Connections(server);
   server.listen(config.port, config.host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
