@@ -273,6 +273,7 @@ const FUZZ_TARGETS = [
   'worker',
   'images',
   'kv',
+  'jobs',
   'raw-http',
 ] as const;
 
