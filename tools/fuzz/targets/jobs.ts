@@ -19,8 +19,8 @@ export type JobsInput = {
   signedBy: 'worker' | 'other' | 'later' | 'nobody' | 'lines';
 };
 
-const SECRET = 'a secret of both sides, long enough';
-const OTHER = 'a secret that nobody else knows, too';
+const SECRET = 'a secret of both sides that is long enough';
+const OTHER = 'a secret that nobody else has seen before';
 const TASKS = ['caption', 'answer', 'embed', 'match', 'x'] as const;
 
 /** Outcomes of items as workers commit them, and whatever comes of changing these. */
@@ -113,7 +113,7 @@ export const JOBS: Target<JobsInput> = {
     const created = await fetch(`${url}/v1/jobs`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ task: 'caption', items }),
+      body: JSON.stringify({ task: 'answer', settings: { question: 'what is it?' }, items }),
     });
     if (created.status !== 202) throw new Violation(`no job is taken: ${await created.text()}`);
     const { id } = (await created.json()) as { id: string };
