@@ -7,7 +7,7 @@ import { evaluateCaptions } from './evaluate-captions.ts';
 import { evaluateRetrieval } from './evaluate-retrieval.ts';
 import type { Report, RunOptions } from './run.ts';
 
-export type Task = 'captions' | 'retrieval' | 'answers';
+type Task = 'captions' | 'retrieval' | 'answers';
 
 const TASKS: Record<Dataset, readonly [Task, ...Task[]]> = {
   coco: ['captions', 'retrieval'],
