@@ -3,7 +3,7 @@ import type { Turn } from '@blip2/shared/prompts';
 import { AnswerReply } from '@blip2/shared/schemas/answers';
 import { postJson } from '../api.ts';
 import type { Scene } from '../scenes.ts';
-import type { Outcome } from './scene-outcomes.ts';
+import type { Outcome } from './outcome.ts';
 
 type Ask = (question: string, history: readonly Turn[]) => Promise<string>;
 

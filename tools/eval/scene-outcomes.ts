@@ -4,19 +4,8 @@ import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { expectOk } from '../api.ts';
 import { readImage, type Scene } from '../scenes.ts';
 import { asking, converse } from './conversations.ts';
+import type { Outcome } from './outcome.ts';
 import { otherWording, smallTalk } from './wordings.ts';
-
-/** `kind` of text, and what it is grouped by. */
-export type Outcome = {
-  scene: Scene;
-  kind: 'caption' | 'answer' | 'turn' | 'again' | 'wording' | 'no question';
-  group: string;
-  prompt: string;
-  expected: string;
-  got: string;
-  /** Of a question that is asked again: the answer of the first time. */
-  first?: string;
-};
 
 /**
  * Everything about a scene, one request after the other.
@@ -45,17 +34,4 @@ export async function examineScene(url: string, scene: Scene, turn: number): Pro
     outcomes.push({ scene, ...talk, expected: scene.caption, got: await ask(text, []) });
   }
   return [...outcomes, ...(await converse(scene, ask))];
-}
-
-export function isRight({ expected, got }: Pick<Outcome, 'expected' | 'got'>): boolean {
-  return isSame(expected, got);
-}
-
-/** Whether a question that is asked again has the answer of the first time. */
-export function isUnchanged({ first, got }: Outcome): boolean {
-  return first !== undefined && isSame(first, got);
-}
-
-function isSame(a: string, b: string): boolean {
-  return a.trim().toLowerCase() === b.trim().toLowerCase();
 }

@@ -1,5 +1,5 @@
 /** Tables of what was right about the test scenes, by artist. */
-import { isRight, isUnchanged, type Outcome } from './scene-outcomes.ts';
+import { isRight, isUnchanged, type Outcome } from './outcome.ts';
 
 const TITLES: readonly (readonly [Outcome['kind'], string])[] = [
   ['caption', 'captions, exact'],
