@@ -1,6 +1,8 @@
 /** `npm run eval -- --dataset`: small data sets in the official formats, made of test scenes, through the whole chain. */
+import { execFile } from 'node:child_process';
 import { copyFile, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type Chosen,
@@ -12,6 +14,7 @@ import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { readScenes, type Scene } from '../../tools/scenes.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
+const EVAL = new URL('../../tools/eval.ts', import.meta.url).pathname;
 const SCENES = new URL('../scenes/', import.meta.url).pathname;
 /** Captions of pairs are long enough for the least length that the authors ask for. */
 const COUNT = 6;
@@ -220,6 +223,12 @@ describe('answers', () => {
     const byTemplate = await evaluate({ dataset: 'gqa', data, prompt: TEMPLATE });
     expect(byTemplate.tables).toEqual(byRoute.tables);
     expect(Number(byRoute.tables[0]?.at(-1)?.[1])).toBeGreaterThan(80);
+
+    // By the command: the replies are stored already.
+    const args = ['--url', stack.url, '--dataset', 'gqa', '--data', data];
+    const { stdout } = await promisify(execFile)(process.execPath, [EVAL, ...args]);
+    expect(stdout).toContain('| paper: Table 2, zero-shot, test-dev |');
+    expect(stdout).toMatch(/\*\*blip2-scenes, here\*\* +\| \d/);
   });
 });
 

@@ -130,9 +130,7 @@ async function readDomains(folder: string): Promise<Map<number, string | undefin
 }
 
 /** Where a file of this name may be, as the distributions unpack. */
-function placesOf(name: string, below?: string): string[] {
-  const folders = [below, 'val2014', 'images', 'flickr30k-images', 'images/val2014', 'val', ''];
-  return [...new Set(folders.flatMap((folder) => (folder === undefined ? [] : [folder])))].map(
-    (folder) => (folder === '' ? name : `${folder}/${name}`),
-  );
+function placesOf(name: string, below = 'images'): string[] {
+  const folders = new Set([below, 'val2014', 'images', 'images/val2014', 'flickr30k-images']);
+  return [...[...folders].map((folder) => `${folder}/${name}`), name];
 }

@@ -1,5 +1,6 @@
 /** Retrieval on COCO and Flickr30k: ITC's best candidates, ranked again by ITM, in both directions. */
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { MAX_TEXTS } from '@blip2/shared/wire';
 import * as z from 'zod/mini';
 import { RECALL_AT, rankOf, recalls } from '../metrics/recall.ts';
@@ -51,7 +52,13 @@ export async function evaluateRetrieval(
         ),
       ),
     );
-    const similarities = await Similarities.of(imageVectors, textVectors, texts.length);
+    const similarities = new Similarities(images.length, textVectors, texts.length);
+    const places = [...images.keys()];
+    await forEachItem(options, `${dataset} similarities`, places, async (place) => {
+      similarities.fill(place, imageVectors[place]!);
+      // The status line and signals have their turn.
+      await setImmediate();
+    });
 
     const textsOf = images.map((_, i) => largest(similarities.ofImage(i), ITM_CANDIDATES));
     const imagesOf = texts.map((_, j) => largest(similarities.ofText(j), ITM_CANDIDATES));

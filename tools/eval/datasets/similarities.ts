@@ -1,40 +1,29 @@
 /** ITC's similarities of all images with all texts: the best dot product of a text with the queries of an image. */
-import { setImmediate } from 'node:timers/promises';
 
+/** Filled an image at a time. */
 export class Similarities {
-  readonly #images: number;
   readonly #texts: number;
+  /** Of texts one after the other, float32 [texts, width]. */
+  readonly #batches: readonly Float32Array[];
   /** float32 [images, texts] */
   readonly #values: Float32Array;
 
-  private constructor(images: number, texts: number, values: Float32Array) {
-    this.#images = images;
+  constructor(images: number, batches: readonly Float32Array[], texts: number) {
     this.#texts = texts;
-    this.#values = values;
+    this.#batches = batches;
+    this.#values = new Float32Array(images * texts);
   }
 
-  /**
-   * @param images of each image its queries, float32 [queries, width]
-   * @param batches of texts one after the other, float32 [texts, width]; `texts` in all
-   */
-  static async of(
-    images: readonly Float32Array[],
-    batches: readonly Float32Array[],
-    texts: number,
-  ): Promise<Similarities> {
-    const width = batches.reduce((sum, batch) => sum + batch.length, 0) / texts;
-    const values = new Float32Array(images.length * texts);
-    for (const [i, queries] of images.entries()) {
-      let at = i * texts;
-      for (const batch of batches) {
-        for (let start = 0; start < batch.length; start += width) {
-          values[at++] = bestDot(queries, batch, start, width);
-        }
+  /** Compares an image with all texts. @param queries float32 [queries, width] */
+  fill(image: number, queries: Float32Array): void {
+    const length = this.#batches.reduce((sum, batch) => sum + batch.length, 0);
+    const width = length / this.#texts;
+    let at = image * this.#texts;
+    for (const batch of this.#batches) {
+      for (let start = 0; start < batch.length; start += width) {
+        this.#values[at++] = bestDot(queries, batch, start, width);
       }
-      // Signals and the status line have their turn.
-      await setImmediate();
     }
-    return new Similarities(images.length, texts, values);
   }
 
   at(image: number, text: number): number {
@@ -46,7 +35,8 @@ export class Similarities {
   }
 
   ofText(text: number): Float32Array {
-    return Float32Array.from({ length: this.#images }, (_, image) => this.at(image, text));
+    const images = this.#values.length / this.#texts;
+    return Float32Array.from({ length: images }, (_, image) => this.at(image, text));
   }
 }
 
