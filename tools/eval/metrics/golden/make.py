@@ -173,7 +173,7 @@ def main() -> None:
         "recalls": recalls(rng),
     }
     for name, golden in goldens.items():
-        (HERE / f"{name}.json").write_text(json.dumps(golden, indent=1) + "\n")
+        (HERE / f"{name}.json").write_text(json.dumps(golden) + "\n")
 
 
 if __name__ == "__main__":
