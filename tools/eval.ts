@@ -1,39 +1,60 @@
-/** `npm run eval`: exact-match accuracy over the committed test scenes, through the running API. */
+/** `npm run eval`: exact-match accuracy over the committed test scenes, or metrics of public data sets, through the API. */
 import { Readable } from 'node:stream';
 import { styleText } from 'node:util';
 import type { ModelSettings } from '@blip2/gpu-worker/model-options';
 import type { Precision } from '@blip2/shared/bundle-manifest';
 import { configure } from '@blip2/shared/config/configure';
-import { AnswerReply } from '@blip2/shared/schemas/answers';
-import { CaptionReply } from '@blip2/shared/schemas/captions';
 import { markdownTable } from 'markdown-table';
-import { expectOk, postJson } from './api.ts';
+import { expectOk } from './api.ts';
+import { type Chosen, chooseDataset, evaluateDataset } from './eval/datasets/evaluate-dataset.ts';
+import { spread } from './eval/datasets/run.ts';
+import { Service } from './eval/datasets/service.ts';
+import type { Outcome } from './eval/outcome.ts';
 import { precisionTables } from './eval/precision.ts';
+import { examineScene } from './eval/scene-outcomes.ts';
+import { percentRight, sceneTables, wrongOutcomes } from './eval/scene-report.ts';
+import type { Stack } from './local-stack.ts';
 import { EVAL } from './programs.ts';
-import { readImage, readScenes, type Scene } from './scenes.ts';
+import { readScenes, type Scene } from './scenes.ts';
 import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';
 
 const { values: config } = configure(EVAL);
 
-/** `kind` of text, and what it is grouped by. */
-type Outcome = {
-  scene: Scene;
-  kind: 'caption' | 'answer' | 'turn';
-  group: string;
-  prompt: string;
-  expected: string;
-  got: string;
-};
-
-/** Questions of a conversation: each is sent with the earlier ones and their answers. */
-const TURNS = 6;
-
 const line = statusLine();
 if (config.url !== undefined) await expectApi(config.url);
-if (config.precisions === undefined) report(await evaluate(config.url));
+const chosen = await orExit(() => chooseDataset(config));
+if (chosen !== null) await evaluatePublic(chosen);
+else if (config.precisions === undefined) printOutcomes(await evaluate(config.url));
 else await compare(config.precisions);
 process.exit(0);
+
+/** A public data set, by its own metrics. */
+async function evaluatePublic(asked: Chosen): Promise<void> {
+  const { limit, concurrency } = config;
+  let own: Stack | null = null;
+  const start = async () => {
+    if (config.url !== undefined) return new Service(config.url);
+    own = await startOrExit({ model: config }, line);
+    return new Service(own.url);
+  };
+  const evaluation = () =>
+    evaluateDataset(asked, { start, limit, concurrency, line }).finally(() => own?.stop());
+  const report = await orExit(evaluation);
+  for (const table of report.tables) console.log(`${markdownTable(table)}\n`);
+  for (const note of report.notes) console.log(note);
+}
+
+/** Ends this process with 1 for what the user can mend, or the API refuses. */
+async function orExit<T>(task: () => T | Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    line.clear();
+    console.error(styleText('red', error instanceof Error ? error.message : String(error)));
+    process.exit(1);
+  }
+}
 
 /** Ends this process with 1 when there is no healthy API at the address. */
 async function expectApi(url: string): Promise<void> {
@@ -47,13 +68,17 @@ async function expectApi(url: string): Promise<void> {
   }
 }
 
+const COMPARED: readonly Outcome['kind'][] = ['caption', 'answer', 'turn'];
+
 /** The same scenes in several precisions: what fewer bits cost. */
 async function compare(precisions: readonly Precision[]): Promise<void> {
   const rows: string[][] = [];
   for (const precision of precisions) {
     const outcomes = await evaluate(undefined, { ...config, precision });
-    const of = (wanted: Outcome['kind']) => percent(outcomes.filter(({ kind }) => kind === wanted));
-    rows.push([precision, of('caption'), of('answer'), of('turn'), percent(outcomes)]);
+    const of = (wanted: Outcome['kind']) =>
+      percentRight(outcomes.filter(({ kind }) => kind === wanted));
+    const compared = outcomes.filter(({ kind }) => COMPARED.includes(kind));
+    rows.push([precision, of('caption'), of('answer'), of('turn'), percentRight(compared)]);
   }
   const head = ['precision', 'captions, exact', 'answers, exact', 'in conversations', 'all'];
   console.log(`${markdownTable([head, ...rows])}\n`);
@@ -72,16 +97,12 @@ async function evaluate(
   const url = running ?? own?.url ?? '';
   try {
     const all = (await Promise.all(config.artists.map((set) => readScenes(set)))).flat();
-    const limit = Math.min(config.limit ?? all.length, all.length);
-    const scenes = Array.from(
-      { length: limit },
-      (_, i) => all[Math.floor((i * all.length) / limit)]!,
-    );
+    const scenes = spread(all, config.limit);
     let finished = 0;
     const outcomes = await Readable.from(scenes)
       .map(
         async (scene: Scene) => {
-          const result = await examine(url, scene);
+          const result = await examineScene(url, scene, scenes.indexOf(scene));
           line.update(`Evaluating: ${++finished} of ${scenes.length} scenes`);
           return result;
         },
@@ -95,67 +116,7 @@ async function evaluate(
   }
 }
 
-async function examine(url: string, scene: Scene): Promise<Outcome[]> {
-  const bytes = await readImage(scene);
-  const response = await fetch(`${url}/v1/captions`, {
-    method: 'POST',
-    headers: { 'content-type': 'image/webp' },
-    body: bytes,
-  });
-  const { caption } = CaptionReply.parse(await (await expectOk(response)).json());
-  const captions = { kind: 'caption', group: scene.layout, prompt: '' } as const;
-  const outcomes: Outcome[] = [{ scene, ...captions, expected: scene.caption, got: caption }];
-  // Not by hash: for InstructBLIP each question is another look at the image.
-  const image = { data: Buffer.from(bytes).toString('base64') };
-  const ask = async (question: string, history: { question: string; answer: string }[]) => {
-    const body = { image, question, history };
-    return AnswerReply.parse(await postJson(`${url}/v1/answers`, body)).answer;
-  };
-  for (const { type: group, question, answer } of scene.questions) {
-    const got = await ask(question, []);
-    outcomes.push({ scene, kind: 'answer', group, prompt: question, expected: answer, got });
-  }
-  const history: { question: string; answer: string }[] = [];
-  for (const { question, answer } of scene.questions.slice(0, TURNS)) {
-    const got = await ask(question, history);
-    const group = `after ${history.length} ${history.length === 1 ? 'other' : 'others'}`;
-    const turn = { kind: 'turn', group, prompt: question } as const;
-    // The first is a question like any other.
-    if (history.length > 0) outcomes.push({ scene, ...turn, expected: answer, got });
-    history.push({ question, answer: got });
-  }
-  return outcomes;
-}
-
-function report(outcomes: Outcome[]): void {
-  const artists = [...new Set(outcomes.map(({ scene }) => scene.artist))].sort();
-  const row = (name: string, rows: Outcome[]) => [
-    name,
-    percent(rows),
-    ...artists.map((artist) => percent(rows.filter(({ scene }) => scene.artist === artist))),
-    String(rows.length),
-  ];
-  const table = (title: string, wanted: Outcome['kind']) => {
-    const rows = outcomes.filter(({ kind }) => kind === wanted);
-    const groups = Map.groupBy(rows, ({ group }) => group);
-    const body = [...groups].map(([name, group]) => row(name, group));
-    const head = [title, 'all', ...artists, 'n'];
-    console.log(`${markdownTable([head, ...body, row('**all**', rows)])}\n`);
-  };
-  table('captions, exact', 'caption');
-  table('answers, exact', 'answer');
-  table('in a conversation', 'turn');
-  if (!config.failures) return;
-  for (const { scene, prompt, expected, got } of outcomes.filter((outcome) => !isRight(outcome))) {
-    console.log(`${scene.file}  ${prompt || '(caption)'}  expected "${expected}", got "${got}"`);
-  }
-}
-
-function isRight({ expected, got }: Outcome): boolean {
-  return got.trim().toLowerCase() === expected.trim().toLowerCase();
-}
-
-function percent(rows: Outcome[]): string {
-  if (rows.length === 0) return '–';
-  return `${((100 * rows.filter(isRight).length) / rows.length).toFixed(1)} %`;
+function printOutcomes(outcomes: readonly Outcome[]): void {
+  for (const table of sceneTables(outcomes)) console.log(`${markdownTable(table)}\n`);
+  if (config.failures) for (const text of wrongOutcomes(outcomes)) console.log(text);
 }
