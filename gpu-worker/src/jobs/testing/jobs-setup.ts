@@ -83,6 +83,7 @@ export class JobsSetup implements AsyncDisposable {
       limits,
       model: { name: '', revision: '', execution_provider: 'cpu', fingerprint: 'test' },
       state: { draining: false, crashed: new AbortController().signal },
+      signatures: null,
       hangSeconds: 60,
       log: createLogger({ level: 'debug', write: (line) => lines.push(JSON.parse(line)) }),
     };
