@@ -234,7 +234,10 @@ export class GpuWorkers {
   #choose(order: readonly Backend[], tried: ReadonlySet<Backend>): Backend {
     const { now } = this.#options;
     const left = order.filter((backend) => !tried.has(backend));
-    for (const backend of left) backend.askAgain(now, READY_ANSWER_MS).catch(() => {});
+    // One that is alone is tried, not asked.
+    if (order.length > 1) {
+      for (const backend of left) backend.askAgain(now, READY_ANSWER_MS).catch(() => {});
+    }
     const usable = left.filter((backend) => backend.isUsable(now()));
     const total = usable.reduce((sum, { inFlight }) => sum + inFlight, 1);
     const weights = usable.reduce((sum, { weight }) => sum + weight, 0);
