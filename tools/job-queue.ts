@@ -16,6 +16,8 @@ export type JobQueue = {
   vars: Record<string, string>;
   /** Environment of the GPU worker that receives from it. */
   workerEnv: Record<string, string>;
+  /** Ends the server and starts it again at its port, with what its folder has. */
+  restart: () => Promise<void>;
   stop: () => Promise<void>;
 };
 
@@ -33,20 +35,9 @@ export type JobQueueOptions = {
 export async function startJobQueue({ edgeUrl, folder }: JobQueueOptions): Promise<JobQueue> {
   // Messages say what images show: neither other users of this machine nor web pages open in a browser may have them.
   const keyId = secret();
-  const server = await startGuarded(keyId, folder);
-  try {
-    const deadLetterArn = queueOf(server, DEAD_LETTERS, {});
-    queueOf(server, QUEUE, {
-      RedrivePolicy: JSON.stringify({
-        deadLetterTargetArn: deadLetterArn,
-        maxReceiveCount: MAX_RECEIVES,
-      }),
-    });
-  } catch (error) {
-    await server.stop();
-    throw error;
-  }
-  const endpoint = `http://${LOOPBACK}:${server.port}`;
+  let server = await startWithQueues({ keyId, folder, port: 0 });
+  const { port } = server;
+  const endpoint = `http://${LOOPBACK}:${port}`;
   const urlOf = (queue: string) => `${endpoint}/000000000000/${queue}`;
   const credentials = { AWS_ACCESS_KEY_ID: keyId, AWS_SECRET_ACCESS_KEY: secret() };
   const shared = secret();
@@ -67,12 +58,35 @@ export async function startJobQueue({ edgeUrl, folder }: JobQueueOptions): Promi
       BLIP2_JOBS_SECRET: shared,
       ...credentials,
     },
+    restart: async () => {
+      await server.stop();
+      server = await startWithQueues({ keyId, folder, port });
+    },
     stop: () => server.stop(),
   };
 }
 
+type ServerOptions = { keyId: string; folder: string | false; port: number };
+
+async function startWithQueues(options: ServerOptions): Promise<FauxqsServer> {
+  const server = await startGuarded(options);
+  try {
+    const deadLetterArn = queueOf(server, DEAD_LETTERS, {});
+    queueOf(server, QUEUE, {
+      RedrivePolicy: JSON.stringify({
+        deadLetterTargetArn: deadLetterArn,
+        maxReceiveCount: MAX_RECEIVES,
+      }),
+    });
+    return server;
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
 /** The server would listen to the whole network and let in everybody: both are changed in what it is made of, as it is created. */
-async function startGuarded(keyId: string, folder: string | false): Promise<FauxqsServer> {
+async function startGuarded({ keyId, folder, port }: ServerOptions): Promise<FauxqsServer> {
   if (folder !== false) await mkdir(folder, { recursive: true });
   const { startFauxqs } = await import('fauxqs');
   let isGuarded = false;
@@ -91,7 +105,7 @@ async function startGuarded(keyId: string, folder: string | false): Promise<Faux
   try {
     // The server is created before this returns, and no other one meanwhile.
     starting = startFauxqs({
-      port: 0,
+      port,
       logger: false,
       defaultRegion: REGION,
       ...(folder !== false && { dataDir: folder }),

@@ -74,6 +74,8 @@ export type Stack = {
   worker: ChildProcess;
   /** Starts another GPU worker in place of one that has ended, and waits until it is ready. */
   restartWorker: () => Promise<void>;
+  /** Ends the queue of jobs and starts it again; does nothing where there is none. */
+  restartQueue: () => Promise<void>;
   /** One of the edge's KV namespaces. */
   kv: ServedWorker['kv'];
   /** Folders of the checkpoint that writes, and of its bundle. */
@@ -225,6 +227,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       worker = launch();
       await untilReady(worker, workerUrl, FIRST_START_MS);
     },
+    restartQueue: async () => await queue?.restart(),
     kv: edge.kv,
     checkpoint: prepared.checkpoint,
     bundle: prepared.bundle,

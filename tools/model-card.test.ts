@@ -1,4 +1,7 @@
 /** What is said of a model in a few words comes from its card. */
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseModelCard, readModelCard } from './model-card.ts';
@@ -12,6 +15,13 @@ describe('a model card', () => {
       description: expect.stringContaining('142 things'),
       caution: expect.stringContaining('about photos it guesses'),
     });
+  });
+
+  it('that is a pipe keeps nobody waiting', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'blip2-card-'));
+    spawnSync('mkfifo', [join(folder, 'README.md')]);
+    expect(await readModelCard(folder)).toEqual({});
+    await rm(folder, { recursive: true });
   });
 
   it.each<[string, string, object]>([

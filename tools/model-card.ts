@@ -1,13 +1,13 @@
 /** What the model card of a checkpoint says in a few words of its model. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readText } from '@blip2/gpu-worker/regular-file';
 import type { ModelCard } from '@blip2/shared/edge-model';
 
 const MAX_DESCRIPTION = 240;
 
 /** @param checkpoint folder */
 export async function readModelCard(checkpoint: string): Promise<ModelCard> {
-  return parseModelCard(await readFile(join(checkpoint, 'README.md'), 'utf8').catch(() => ''));
+  return parseModelCard(await readText(join(checkpoint, 'README.md')).catch(() => ''));
 }
 
 /**

@@ -275,6 +275,7 @@ const FUZZ_TARGETS = [
   'worker',
   'images',
   'kv',
+  'jobs',
   'raw-http',
 ] as const;
 

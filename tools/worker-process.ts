@@ -4,12 +4,15 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { FINISH_MS } from '@blip2/gpu-worker/job-options';
 import { ROOT } from './prepare-edge.ts';
 import type { LogLevel } from './serve-worker.ts';
 import { lookAt, type Running } from './supervise.ts';
 
-/** How long a worker may take to end by itself. */
-const GRACE_S = 10;
+/** How long a worker may take to end by itself: what it may take for items of jobs, and to put back those that it has not finished. */
+const GRACE_MS = FINISH_MS + 10_000;
+/** The same once this process is gone, and with it the edge and the queue of those items. */
+const ORPHAN_GRACE_S = 10;
 const LOOK_TIMEOUT_MS = 2000;
 const END_WITH_PARENT = fileURLToPath(new URL('end-with-parent.sh', import.meta.url));
 
@@ -24,7 +27,7 @@ export function launchWorker(
   return spawn(program, args, {
     env: {
       BLIP2_LOG_LEVEL: logLevel === 'log' ? 'info' : 'warn',
-      END_GRACE_S: String(GRACE_S),
+      END_GRACE_S: String(ORPHAN_GRACE_S),
       ...process.env,
       ...environment,
     },
@@ -32,12 +35,12 @@ export function launchWorker(
   });
 }
 
-/** Asks the worker to drain and waits for its exit; kills it after ten seconds. */
+/** Asks the worker to drain and waits for its exit; kills one that takes too long. */
 export async function endWorker(worker: ChildProcess): Promise<void> {
   if (hasEnded(worker)) return;
   const exited = once(worker, 'exit');
   worker.kill('SIGTERM');
-  const kill = setTimeout(() => worker.kill('SIGKILL'), GRACE_S * 1000);
+  const kill = setTimeout(() => worker.kill('SIGKILL'), GRACE_MS);
   await exited;
   clearTimeout(kill);
 }

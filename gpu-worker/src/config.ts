@@ -133,7 +133,7 @@ export const WORKER_OPTIONS = {
     kind: wholeNumber(1, 86_400),
     default: 60,
     group: serving,
-    help: 'time that one step of the engine may take, seconds; beyond it /healthz is 503, and npm start replaces the worker',
+    help: 'time that one step of the engine may take while the worker can run, seconds; beyond it /healthz is 503, and npm start replaces the worker',
   }),
   executionProvider: option({
     env: 'BLIP2_EXECUTION_PROVIDER',

@@ -5,6 +5,9 @@ import { ConfigError } from '@blip2/shared/config/read-options';
 
 const group = 'Jobs';
 
+/** How long items that run may take when the worker is stopped; what is not finished by then goes to other workers. */
+export const FINISH_MS = 20_000;
+
 export const JOB_OPTIONS = {
   jobsQueueUrl: option({
     env: 'BLIP2_JOBS_QUEUE_URL',

@@ -1,6 +1,5 @@
 /** Asks the engine what it has answered before, so that "ready" means that it computes what was built. */
 import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GenerativeManifest, Precision } from '@blip2/shared/bundle-manifest';
 import { GenerationConfig } from '@blip2/shared/wire';
@@ -8,7 +7,7 @@ import * as z from 'zod/mini';
 import type { EngineClient } from './engine/client.ts';
 import type { Job, Pixels } from './engine/protocol.ts';
 import type { Logger } from './logger.ts';
-import { readText } from './regular-file.ts';
+import { readText, replaceText } from './regular-file.ts';
 import type { ExecutionProvider } from './runtime/session-options.ts';
 
 /** An engine, and what it was started with. */
@@ -67,7 +66,7 @@ export async function checkKnownAnswer(
     );
   }
   if (executionProvider !== 'cpu') return;
-  await writeFile(path, `${JSON.stringify(answer)}\n`).catch((error: Error) => {
+  await replaceText(path, `${JSON.stringify(answer)}\n`).catch((error: Error) => {
     log.debug('known-answer-not-written', { message: error.message });
   });
 }

@@ -1,11 +1,22 @@
 /** A bundle that is not as it was built never serves: it is built again, and answers as before. */
-import { chmod, copyFile, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  cp,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { withDefaults } from '@blip2/shared/config/option';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensureBundle, readManifest } from './builder/index.ts';
-import { TestWorker } from './http/testing/test-worker.ts';
+import { endless, framesOf, TestWorker } from './http/testing/test-worker.ts';
 import { chooseCheckpoints, MODEL_OPTIONS } from './model-options.ts';
 
 let bundles: string;
@@ -56,6 +67,31 @@ describe('a bit that changes', () => {
       expect((await test.ask(test.generate(), test.image(0))).tokens).toEqual(tokens);
       await test.worker.stop();
     }
+  }, 120_000);
+
+  it('in weights that are served ends the worker, and every stream with a problem', async () => {
+    const test = await TestWorker.start({ bundles, maxSlots: 1 });
+    const request = test.generate({ generation: endless(200) });
+    const stream = framesOf(await test.send(request, test.image(0)));
+    await flip(join(bundle, 'decoder.bin'));
+    expect(await test.worker.crashed).toMatchObject({ slug: 'worker-unavailable' });
+    const last = (await stream).at(-1);
+    expect(['done', 'error']).toContain(last?.type);
+    await expect(fetch(`${test.worker.url}/readyz`)).rejects.toThrow();
+    const lines = test.logged.filter(({ event }) => event === 'bundle-changed');
+    expect(lines).toMatchObject([{ level: 'error', file: join(bundle, 'decoder.bin') }]);
+    await test.worker.engine.stop();
+  }, 120_000);
+
+  it('in a bundle that is put in the place of the served one does not end the worker', async () => {
+    const test = await TestWorker.start({ bundles, maxSlots: 1 });
+    const served = `${bundle}.served`;
+    await rename(bundle, served);
+    await cp(served, bundle, { recursive: true });
+    await flip(join(bundle, 'decoder.bin'));
+    await rm(served, { recursive: true });
+    expect((await test.ask(test.generate(), test.image(0))).tokens).toEqual(tokens);
+    await test.worker.stop();
   }, 120_000);
 });
 

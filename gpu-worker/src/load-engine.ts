@@ -1,15 +1,18 @@
 /** From the names of checkpoints to an engine that computes what was built: damaged bundles are built again and never serve. */
+import { join } from 'node:path';
 import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
 import {
   discardBundle,
   findDamage,
   readGenerativeManifest,
+  readManifest,
   readRetrievalManifest,
 } from './builder/index.ts';
 import { EngineClient } from './engine/client.ts';
 import type { EngineOptions, RetrievalOptions } from './engine/protocol.ts';
 import { type AskedEngine, checkKnownAnswer } from './known-answer.ts';
 import type { Logger } from './logger.ts';
+import { WeightFiles } from './weight-files.ts';
 
 export type LoadOptions = {
   checkpoint: string;
@@ -26,7 +29,12 @@ export type LoadOptions = {
   findDamage?: typeof findDamage;
 };
 
-export type LoadedEngine = AskedEngine & { retrieval: RetrievalOptions | undefined };
+type Loaded = AskedEngine & { retrieval: RetrievalOptions | undefined };
+
+export type LoadedEngine = Loaded & {
+  /** What is mapped now, open since before its digests were compared. */
+  weights: WeightFiles;
+};
 
 /**
  * Files are compared with their digests while the model is loaded, which waits for the disk and for one core. What is damaged
@@ -41,6 +49,8 @@ export async function loadEngine(options: LoadOptions): Promise<LoadedEngine> {
     const retrievalBundle =
       retrievalCheckpoint === undefined ? undefined : await bundleOf(retrievalCheckpoint);
     const bundles = [bundle, ...(retrievalBundle === undefined ? [] : [retrievalBundle])];
+    await using opened = new AsyncDisposableStack();
+    const weights = opened.use(await openWeights(bundles));
     const checking = Promise.all(
       bundles.map(async (folder) => ({ folder, files: await compare(folder) })),
     );
@@ -58,7 +68,8 @@ export async function loadEngine(options: LoadOptions): Promise<LoadedEngine> {
         );
       }
       await checkOrStop(bundle, loading.value, log);
-      return loading.value;
+      opened.move();
+      return { ...loading.value, weights };
     }
     if (loading.status === 'fulfilled') await loading.value.engine.stop();
     for (const { folder, files } of damaged) {
@@ -73,7 +84,7 @@ async function load(
   bundle: string,
   retrievalBundle: string | undefined,
   { engineOptions, queueLimit }: LoadOptions,
-): Promise<LoadedEngine> {
+): Promise<Loaded> {
   const manifest = await readGenerativeManifest(bundle);
   const retrieval =
     retrievalBundle === undefined
@@ -85,8 +96,18 @@ async function load(
   return { executionProvider: own.executionProvider, engine, manifest, retrieval };
 }
 
+async function openWeights(bundles: readonly string[]): Promise<WeightFiles> {
+  const paths = await Promise.all(
+    bundles.map(async (bundle) => {
+      const { graphs } = await readManifest(bundle);
+      return Object.values(graphs).map(({ weights }) => join(bundle, weights));
+    }),
+  );
+  return await WeightFiles.open(paths.flat());
+}
+
 /** @throws Error when the engine's answer is not the known one, with the engine stopped */
-async function checkOrStop(bundle: string, loaded: LoadedEngine, log: Logger): Promise<void> {
+async function checkOrStop(bundle: string, loaded: Loaded, log: Logger): Promise<void> {
   try {
     await checkKnownAnswer(bundle, loaded, log);
   } catch (error) {

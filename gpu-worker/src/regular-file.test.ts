@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
+import { closeSync, writeSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readText } from './regular-file.ts';
+import { openDraft, readText, replaceText, sizeOfDraft } from './regular-file.ts';
 
 let root: string;
 let checkpoint: string;
@@ -97,6 +98,55 @@ describe('what is no regular file', () => {
       /is a folder, not a file/,
     );
     await expect(readText('/dev/zero')).rejects.toThrow('/dev/zero is a device, not a file');
+  });
+});
+
+describe('a draft', () => {
+  it.each<[string, (path: string) => unknown]>([
+    ['a pipe (FIFO)', (path) => spawnSync('mkfifo', [path])],
+    ['a link', (path) => symlink('config.json', path)],
+    ['a folder', (path) => mkdir(path)],
+  ])('that is %s is not written', async (what, put) => {
+    const other = await file('checkpoint/config.json');
+    const path = join(checkpoint, 'draft');
+    await put(path);
+    const refusal = `${path} is ${what}, not a file`;
+    await expect(sizeOfDraft(path)).rejects.toThrow(refusal);
+    expect(() => openDraft(path, 'end')).toThrow(refusal);
+    expect(await readText(other)).toBe('text');
+  });
+
+  it('goes on at its end, or begins again', async () => {
+    const path = join(checkpoint, 'draft');
+    for (const [from, text, whole] of [
+      ['end', 'one', 'one'],
+      ['end', 'two', 'onetwo'],
+      ['beginning', 'three', 'three'],
+    ] as const) {
+      const draft = openDraft(path, from);
+      writeSync(draft, text);
+      closeSync(draft);
+      expect(await readText(path)).toBe(whole);
+      expect(await sizeOfDraft(path)).toBe(whole.length);
+    }
+  });
+});
+
+describe('a text that replaces what is there', () => {
+  it('neither waits for a pipe nor follows a link, also under the name of its draft', async () => {
+    const other = await file('elsewhere/other', 'other');
+    const path = join(checkpoint, 'known.json');
+    const draft = `${path}.${process.pid}.tmp`;
+    for (const at of [path, draft]) {
+      spawnSync('mkfifo', [at]);
+      await replaceText(path, 'first');
+      await rm(path);
+      await symlink(other, at);
+      await replaceText(path, 'second');
+      expect(await readText(path)).toBe('second');
+      await rm(path);
+    }
+    expect(await readText(other)).toBe('other');
   });
 });
 

@@ -2,10 +2,10 @@
  * Opens files that somebody else has made, such as those of a checkpoint: regular ones that lie in their own folder. A FIFO
  * or a device would never end, and a link to a file elsewhere would carry that into a bundle.
  */
-import { constants, type Stats } from 'node:fs';
-import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, lstatSync, openSync, type Stats } from 'node:fs';
+import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { explained, FileError, isWithin, naming } from './file-errors.ts';
+import { explained, FileError, isAbsent, isWithin, naming } from './file-errors.ts';
 import { QFORMER_TOKENIZER } from './qformer-tokenizer-files.ts';
 
 /** Of files that are read as a whole: known configs have some kilobytes, indexes of shards a megabyte. */
@@ -53,6 +53,49 @@ export async function readText(path: string, maxBytes = MAX_BYTES): Promise<stri
   return (await readRegular(path, maxBytes)).toString('utf8');
 }
 
+/** Bytes of a file that is written piece by piece, 0 where there is none. @throws FileError when it is something else, or a link */
+export async function sizeOfDraft(path: string): Promise<number> {
+  const found = await lstat(path).catch((error) => {
+    if (isAbsent(error)) return null;
+    throw error;
+  });
+  if (found === null) return 0;
+  expectRegular(path, found);
+  return found.size;
+}
+
+/**
+ * The descriptor of the file, made where there is none, open for writing at its end or from its beginning. At once: what is to
+ * be written is arriving.
+ * @throws FileError as `sizeOfDraft`
+ */
+export function openDraft(path: string, from: 'beginning' | 'end'): number {
+  const present = lstatSync(path, { throwIfNoEntry: false });
+  if (present !== undefined) expectRegular(path, present);
+  const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_TRUNC, O_APPEND } = constants;
+  const start = from === 'end' ? O_APPEND : O_TRUNC;
+  // What came into its place since then neither keeps us waiting nor leads elsewhere.
+  const file = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | start, 0o666);
+  try {
+    expectRegular(path, fstatSync(file));
+    return file;
+  } catch (error) {
+    closeSync(file);
+    throw error;
+  }
+}
+
+/** Puts a text in the place of a file or of anything else but a folder, so that nobody ever reads a part of it. */
+export async function replaceText(path: string, text: string): Promise<void> {
+  const draft = `${path}.${process.pid}.tmp`;
+  await rm(draft, { force: true });
+  await naming(draft, async () => {
+    await using file = await open(draft, 'wx');
+    await file.writeFile(text);
+  });
+  await rename(draft, path);
+}
+
 async function realPathOf(path: string): Promise<string> {
   const real = await realpath(path);
   const folder = await realpath(folderOf(path));
@@ -82,6 +125,7 @@ function expectRegular(path: string, found: Stats): void {
 
 function kindOf(found: Stats): string {
   if (found.isDirectory()) return 'a folder';
+  if (found.isSymbolicLink()) return 'a link';
   if (found.isFIFO()) return 'a pipe (FIFO)';
   if (found.isSocket()) return 'a socket';
   return 'a device';

@@ -12,10 +12,11 @@ import { fingerprintOf } from './fingerprint.ts';
 import { createApp } from './http/app.ts';
 import { Arrivals } from './http/arrivals.ts';
 import { BodyMemory } from './http/body-memory.ts';
+import { Connections } from './http/connections.ts';
 import type { Dependencies, ServerState } from './http/dependencies.ts';
-import { Drain } from './http/drain.ts';
 import { maxBodyMs } from './http/receive-request.ts';
 import { createHttpServer } from './http/server.ts';
+import { weightsChanged } from './http/worker-errors.ts';
 import { DecodePool } from './image/decode-pool.ts';
 import { jobsConfigOf } from './job-options.ts';
 import type { Jobs } from './jobs/start-jobs.ts';
@@ -33,7 +34,7 @@ export type GpuWorker = {
   /** Accepts no more requests, finishes those that run, and frees everything. */
   stop: () => Promise<void>;
   /**
-   * Settles when the engine thread has crashed, once every stream has got its error frame or a few seconds have passed.
+   * Settles when the engine thread has crashed, or computes with other weights than it has loaded, once every stream has got its error frame or a few seconds have passed.
    * The worker cannot serve any more.
    */
   crashed: Promise<Error>;
@@ -71,7 +72,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     totalMemory: config.decodeTotalMemoryMb * 2 ** 20,
   });
   starting.catch(() => {});
-  const { engine, manifest, retrieval } = await loadEngine({
+  const { engine, manifest, retrieval, weights } = await loadEngine({
     ...chosen,
     bundleOf: build,
     engineOptions: async ({ name }) => {
@@ -93,7 +94,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     throw error;
   });
   const decoder = await starting.catch(async (error) => {
-    await engine.stop();
+    await Promise.all([engine.stop(), weights[Symbol.asyncDispose]()]);
     throw error;
   });
   decoder.listen({
@@ -131,7 +132,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   };
   const app = createApp(dependencies);
   const server = createHttpServer((request) => app.fetch(request), maxBodyMs(maxBytes));
-  const connections = new Drain(server);
+  const connections = new Connections(server);
   server.listen(config.port, config.host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -141,21 +142,32 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     await Promise.all([connections.drain(), jobs?.stop(graceMs)]);
   };
   const crashed = Promise.withResolvers<Error>();
-  engine.onCrash((error) => {
-    log.error('engine-crashed', { error });
+  const end = (error: Error) => {
     // Jobs have failed by now; this ends requests that have not become jobs yet.
     crash.abort(error);
     setTimeout(() => server.closeAllConnections(), ERROR_DELIVERY_MS).unref();
     close(0)
-      .then(() => decoder.stop())
+      .then(() => Promise.all([decoder.stop(), weights[Symbol.asyncDispose]()]))
       .then(() => crashed.resolve(error), crashed.reject);
+  };
+  engine.onCrash((error) => {
+    log.error('engine-crashed', { error });
+    end(error);
+  });
+  weights.watch((file) => {
+    const message =
+      'It changed while it was served. The worker ends: the next one compares digests.';
+    log.error('bundle-changed', { file, message });
+    const error = weightsChanged();
+    engine.fail(error);
+    end(error);
   });
   return {
     url: urlOf({ host: config.host, port }),
     engine,
     stop: async () => {
       await close();
-      await Promise.all([engine.stop(), decoder.stop()]);
+      await Promise.all([engine.stop(), decoder.stop(), weights[Symbol.asyncDispose]()]);
       trace?.end();
     },
     crashed: crashed.promise,

@@ -134,6 +134,18 @@ it.each<[string, string, Expected]>([
   expect(reply.length).toBeLessThan(2500);
 });
 
+it('hundreds of uploads that stall keep nobody else from an answer, and end', async () => {
+  const half = [
+    post('Content-Length: 100000', image, '', 'half'),
+    post(chunked, 'Content-Type: application/json', '', '4\r\n{"a"\r\n'),
+  ];
+  const stalled = Array.from({ length: 400 }, (_, i) => exchange(half[i % 2] as string));
+  const other = await exchange(post('Content-Length: 4', image, '', 'abcd'));
+  expect(other).toMatch(/^HTTP\/1\.1 400 /);
+  const ends = (await Promise.all(stalled)).map((reply) => reply.slice(9, 12));
+  expect(new Set(ends)).toEqual(new Set(['504']));
+});
+
 it('nothing of it has hurt the service', async () => {
   expect((await fetch(`${stack.url}/healthz`)).status).toBe(200);
 });

@@ -1,7 +1,7 @@
 /** The whole service for targets that need it: what it is asked for, and whether it is as it was before. */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Stack, startStack } from '../local-stack.ts';
+import { type Stack, type StackOptions, startStack } from '../local-stack.ts';
 import { readImage, readScenes } from '../scenes.ts';
 import { Violation } from './violation.ts';
 
@@ -29,11 +29,16 @@ export type FuzzStack = AsyncDisposable & {
   watch: () => Promise<() => Promise<void>>;
 };
 
-export async function startFuzzStack(isVerbose: boolean): Promise<FuzzStack> {
+/** @param more options of the stack that a target needs beside those that all have */
+export async function startFuzzStack(
+  isVerbose: boolean,
+  { vars, workerEnv, ...more }: StackOptions = {},
+): Promise<FuzzStack> {
   const stack = await startStack({
-    vars: { REQUEST_DEADLINE_MS: String(DEADLINE_MS) },
+    ...more,
+    vars: { REQUEST_DEADLINE_MS: String(DEADLINE_MS), ...vars },
     logLevel: isVerbose ? 'error' : 'none',
-    ...(isVerbose ? {} : { workerEnv: { BLIP2_LOG_LEVEL: 'silent' } }),
+    workerEnv: { ...(isVerbose ? {} : { BLIP2_LOG_LEVEL: 'silent' }), ...workerEnv },
   });
   const [scene] = await readScenes();
   if (scene === undefined) throw new Error('There are no test scenes.');

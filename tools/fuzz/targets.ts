@@ -7,6 +7,7 @@ import { DOOR } from './targets/door.ts';
 import { EMBEDDING_VALUES } from './targets/embedding-values.ts';
 import { FRAMES } from './targets/frames.ts';
 import { IMAGES } from './targets/images.ts';
+import { JOBS } from './targets/jobs.ts';
 import { KV } from './targets/kv.ts';
 import { RAW_HTTP } from './targets/raw-http.ts';
 
@@ -19,6 +20,7 @@ export const TARGETS: readonly AnyTarget[] = [
   DOOR,
   IMAGES,
   KV,
+  JOBS,
   RAW_HTTP,
 ];
 

@@ -408,6 +408,26 @@ describe('a worker that is silent', () => {
     expect(await Array.fromAsync(client.run(EMBED, IMAGE, later()))).toEqual([info, done]);
   });
 
+  it.each<[string, Platform['fetch']]>([
+    ['has too much to do to answer five questions', never],
+    ['drains, and refuses connections', () => Promise.reject(new TypeError('refused'))],
+  ])('and %s is waited for', async (_why, health) => {
+    const gate = Promise.withResolvers<void>();
+    let asked = 0;
+    const late: Platform['fetch'] = async (url, init) => {
+      asked += 1;
+      if (asked <= 5) return await health(url, init);
+      gate.resolve();
+      return new Response('{}');
+    };
+    const slow: Platform['fetch'] = async (url, init) => {
+      await Promise.race([gate.promise, never(url, init)]);
+      return replying(...bytesOf(info, done))(url);
+    };
+    const client = clientOf(worker(slow, late), soon);
+    expect(await Array.fromAsync(client.run(EMBED, IMAGE, later()))).toEqual([info, done]);
+  });
+
   it('is asked by one of many who wait, and given up by all', async () => {
     let asked = 0;
     const health: Platform['fetch'] = (url, init) => {

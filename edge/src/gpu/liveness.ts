@@ -1,6 +1,10 @@
 /**
  * Whether the GPU worker is alive, asked only while a reply is silent: a stopped process keeps its connections open.
  *
+ * Over a network a stopped process and a busy one look the same, and a draining one refuses connections while it finishes
+ * its replies. So silence is proof only after a time in which no busy worker stays silent; one that has ended shows at once,
+ * since its connections break.
+ *
  * What was found is data of the isolate, never a promise: Cloudflare may stop the request that asks, and nobody else may
  * wait for what it began.
  */
@@ -18,8 +22,11 @@ export type LivenessOptions = Pick<Platform, 'fetch' | 'now'> & {
   answerMs?: number;
 };
 
-/** Questions in a row without an answer that prove a worker dead: one may only be late. */
-const MISSES = 2;
+/**
+ * Questions in a row without an answer that prove a worker dead. With the times below they take a minute: for that long the
+ * supervisor, too, lets a worker compute that does not answer.
+ */
+const MISSES = 6;
 
 export class Liveness {
   readonly #options: Required<LivenessOptions>;
@@ -28,7 +35,7 @@ export class Liveness {
   #misses = 0;
 
   constructor(options: LivenessOptions) {
-    this.#options = { silenceMs: 3000, lookMs: 500, answerMs: 2000, ...options };
+    this.#options = { silenceMs: 3000, lookMs: 500, answerMs: 10_000, ...options };
   }
 
   /** To be called when the worker has said anything. */
@@ -83,8 +90,10 @@ export class Liveness {
   /** Those who wait read the outcome when they look next. */
   async #ask(): Promise<void> {
     const { baseUrl, fetch, now, answerMs } = this.#options;
-    const timeout = AbortSignal.timeout(answerMs);
-    const isAlive = await fetch(`${baseUrl}/healthz`, { signal: timeout }).then(
+    // False where it says itself that it hangs, null where it says nothing.
+    const isAlive = await fetch(`${baseUrl}/healthz`, {
+      signal: AbortSignal.timeout(answerMs),
+    }).then(
       async (response) => {
         await response.body?.cancel();
         return response.ok;
@@ -96,8 +105,7 @@ export class Liveness {
       return;
     }
     this.#misses += 1;
-    // A worker that refuses a connection, or says itself that it hangs, is not just late.
-    if (isAlive === false || !timeout.aborted || this.#misses >= MISSES) this.#deadAt = now();
+    if (isAlive === false || this.#misses >= MISSES) this.#deadAt = now();
   }
 }
 

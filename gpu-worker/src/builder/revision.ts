@@ -1,10 +1,10 @@
 /** The revision of a checkpoint: SHA-256 over its config and weights. */
 import { createHash } from 'node:crypto';
-import { stat, writeFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { naming } from '../file-errors.ts';
 import { makeFolder } from '../make-folder.ts';
-import { openRegular, readText } from '../regular-file.ts';
+import { openRegular, readText, replaceText } from '../regular-file.ts';
 
 /** A file, or a text that was derived, under the name that goes into the hash. */
 export type RevisionInput = { label: string } & ({ path: string } | { text: string });
@@ -37,7 +37,7 @@ export async function checkpointRevision(
   const revision = hash.digest('hex');
   // A folder that cannot be written costs time, and no more.
   await makeFolder(cache)
-    .then(() => writeFile(entry, revision))
+    .then(() => replaceText(entry, revision))
     .catch(() => {});
   return revision;
 }

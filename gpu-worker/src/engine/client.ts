@@ -11,6 +11,7 @@ import type {
   SubmitOptions,
   ToEngine,
 } from './protocol.ts';
+import { RunningTime } from './running-time.ts';
 import { Admission } from './scheduling/admission.ts';
 import { deserializeError, serializeError } from './serialize-error.ts';
 import type { EngineStats } from './stats.ts';
@@ -74,8 +75,8 @@ export class EngineClient {
   readonly #jobs = new Map<number, RunningJob>();
   readonly #listeners: EngineListener[] = [];
   #nextId = 1;
-  /** When the thread was asked for a sign of life that it has not given yet; milliseconds of this process's clock. */
-  #pingedAt: number | null = null;
+  /** Since the thread was asked for a sign of life that it has not given yet. */
+  #owed: RunningTime | null = null;
 
   private constructor(worker: Worker, slots: number, queueLimit: number) {
     this.#worker = worker;
@@ -83,7 +84,7 @@ export class EngineClient {
     this.#admission = new Admission(slots + queueLimit);
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
-      else if (message.type === 'pong') this.#pingedAt = null;
+      else if (message.type === 'pong') this.#settle();
       else if (message.type === 'stats') {
         for (const { onStats } of this.#listeners) onStats(message.stats);
       }
@@ -114,11 +115,17 @@ export class EngineClient {
   /** Calls the listener when the thread ends with an error: every job has failed by then, and the process should exit. */
   onCrash(listener: (error: Error) => void): void {
     this.#worker.on('error', (error: Error) => {
-      for (const [id, { requestId }] of this.#jobs) {
-        this.#deliver(id, { type: 'failed', error: serializeError(error), requestId });
-      }
+      this.fail(error);
       listener(error);
     });
+  }
+
+  /** Fails every job: with the problem, or with an error of the engine. What the thread says of them is not heard any more. */
+  fail(error: Error): void {
+    const problem = error instanceof ApiError ? { slug: error.slug } : {};
+    for (const [id, { requestId }] of this.#jobs) {
+      this.#deliver(id, { type: 'failed', error: serializeError(error), ...problem, requestId });
+    }
   }
 
   /** Requests that were admitted and have not ended. */
@@ -181,14 +188,14 @@ export class EngineClient {
 
   /**
    * Asks the thread for a sign of life, which it gives between two actions.
-   * @returns seconds for which it has owed one, about 0 where it has given the last
+   * @returns seconds of this process's running time for which it has owed one, about 0 where it has given the last
    */
   heartbeat(): number {
-    if (this.#pingedAt === null) {
-      this.#pingedAt = performance.now();
+    if (this.#owed === null) {
+      this.#owed = new RunningTime();
       this.#post({ type: 'ping' });
     }
-    return (performance.now() - this.#pingedAt) / 1000;
+    return this.#owed.milliseconds / 1000;
   }
 
   /** Ends the thread after the action that runs, with the models released. */
@@ -196,6 +203,12 @@ export class EngineClient {
     const exited = once(this.#worker, 'exit');
     this.#post({ type: 'close' });
     await exited;
+    this.#settle();
+  }
+
+  #settle(): void {
+    this.#owed?.[Symbol.dispose]();
+    this.#owed = null;
   }
 
   #forget(id: number): void {

@@ -89,3 +89,22 @@ describe('bytes', () => {
     );
   }, 30_000);
 });
+
+it('bodies and headers of which hundreds send half keep nobody else from an answer', async () => {
+  const { hostname, port } = new URL(test.worker.url);
+  const halves = [
+    'POST /v1/run HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\nhalf',
+    'POST /v1/run HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n',
+    'GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\nhalf',
+    'POST /v1/run HTTP/1.1\r\nHost: x\r\nX-Half: ',
+  ];
+  const sockets = Array.from({ length: 400 }, (_, i) => {
+    const socket = connect(Number(port), hostname).on('error', () => {});
+    socket.resume().write(halves[i % halves.length] as string);
+    return socket;
+  });
+  await Promise.all(sockets.map(async (socket) => socket.connecting && once(socket, 'connect')));
+  const { tokens } = await test.ask(test.generate(), test.image(0));
+  expect(tokens.length).toBeGreaterThan(0);
+  for (const socket of sockets) socket.destroy();
+});

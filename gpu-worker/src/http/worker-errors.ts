@@ -18,6 +18,12 @@ export function uploadTooSlow(ms: number): ApiError {
   return new ApiError('deadline-exceeded', detail);
 }
 
+export function weightsChanged(): ApiError {
+  const detail =
+    'The files of the model were changed while it was served. The worker starts again.';
+  return new ApiError('worker-unavailable', detail, { retry_after: 5 });
+}
+
 export function engineHangs(seconds: number): ApiError {
   const detail = `The engine has not advanced for ${Math.round(seconds)} seconds.`;
   return new ApiError('worker-unavailable', detail, { retry_after: 5 });

@@ -6,11 +6,10 @@
  *                                     refs/<revision>                the commit that a branch or tag was last
  *                                     .no_exist/<commit>/<path>      files that the commit is known not to have
  */
-import { copyFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { naming } from '../file-errors.ts';
 import { makeFolder } from '../make-folder.ts';
-import { readText } from '../regular-file.ts';
+import { readText, replaceText } from '../regular-file.ts';
 import type { HubFile } from './client.ts';
 import type { Destination } from './destination.ts';
 import { isInstructBlip, type Missing, missingIn } from './missing-files.ts';
@@ -127,9 +126,7 @@ async function link(blob: string, path: string): Promise<void> {
 
 async function writeWhole(path: string, text: string): Promise<void> {
   await makeFolder(dirname(path));
-  const draft = `${path}.${process.pid}.tmp`;
-  await naming(draft, () => writeFile(draft, text));
-  await rename(draft, path);
+  await replaceText(path, text);
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { HubFixture } from './testing/hub-fixture.ts';
@@ -22,6 +22,13 @@ const ranges = ({ hub }: HubFixture) =>
   hub.requests
     .filter(({ server, path }) => server === 'storage' && path.endsWith(SHARD))
     .map(({ range }) => range);
+
+/** Bytes that a file of this process may have; nothing for no limit. */
+function limitFiles(bytes: number | ''): void {
+  const limit = bytes === '' ? '--fsize=unlimited:' : `--fsize=${bytes}:`;
+  const { status } = spawnSync('prlimit', [limit, '--pid', String(process.pid)]);
+  expect(status).toBe(0);
+}
 
 async function leave(fixture: HubFixture, bytes: Uint8Array): Promise<void> {
   const partial = fixture.partialOf(SHARD);
@@ -60,6 +67,21 @@ describe('a download', () => {
     await leave(fixture, fixture.hub.files.get(SHARD)!.subarray(0, 70_001));
     await fixture.pull();
     expect(ranges(fixture)).toEqual(['bytes=70001-']);
+    await fixture.expectWhole();
+  });
+
+  it.each<[string, (path: string) => unknown]>([
+    ['a pipe (FIFO)', (path) => spawnSync('mkfifo', [path])],
+    ['a link', (path) => symlink('elsewhere', path)],
+    ['a folder', (path) => mkdir(path)],
+  ])('does not write into %s in the place of the partial file, and names it', async (what, put) => {
+    await using fixture = await HubFixture.open();
+    const partial = fixture.partialOf(SHARD);
+    await mkdir(dirname(partial), { recursive: true });
+    await put(partial);
+    await expect(fixture.pull()).rejects.toThrow(`${partial} is ${what}, not a file: put`);
+    await rm(partial, { recursive: true });
+    await fixture.pull();
     await fixture.expectWhole();
   });
 
@@ -144,14 +166,14 @@ describe('a download', () => {
     await fixture.expectWhole();
   });
 
-  it.skipIf(!existsSync('/dev/full'))('says when the disk is full', async () => {
+  it.runIf(process.platform === 'linux')('says when the disk takes no more', async () => {
     await using fixture = await HubFixture.open();
     const partial = fixture.partialOf(SHARD);
-    await mkdir(dirname(partial), { recursive: true });
-    await symlink('/dev/full', partial);
-    await expect(fixture.pull()).rejects.toThrow(
-      `${SHARD} cannot be written to ${partial}: the disk is full (ENOSPC).`,
+    limitFiles(50_000);
+    await expect(fixture.pull({ connections: 1 })).rejects.toThrow(
+      `cannot be written to ${partial}: it is larger than this process may write (EFBIG).`,
     );
+    limitFiles('');
     expect(fixture.waits).toEqual([]);
   });
 

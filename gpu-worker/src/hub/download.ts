@@ -1,8 +1,9 @@
 /** Downloads one file: resumed where it stopped, verified, and under its own name only when it is whole. */
 import { createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { reasonOf } from '../file-errors.ts';
+import { FileError, reasonOf } from '../file-errors.ts';
+import { openDraft, sizeOfDraft } from '../regular-file.ts';
 import type { HubFile } from './client.ts';
 import { feed, newHash } from './digest.ts';
 import { HubError, InterruptedError } from './errors.ts';
@@ -37,13 +38,13 @@ export async function download(job: Download): Promise<void> {
 
 /** Bytes that there are of a file that is not whole. */
 export async function partialSize(target: string): Promise<number> {
-  return await sizeOf(partialOf(target));
+  return await sizeOfDraft(partialOf(target));
 }
 
 /** Whether the file is whole now; if not, its bytes were wrong and have been deleted. */
 async function receive(job: Download): Promise<boolean> {
   const partial = partialOf(job.target);
-  let furthest = await sizeOf(partial);
+  let furthest = await sizeOfDraft(partial);
   let reached = 0;
   const onBytes = (bytes: number) => {
     reached = bytes;
@@ -71,7 +72,7 @@ async function receive(job: Download): Promise<boolean> {
 /** Appends what is missing. @returns the digest of the whole */
 async function attempt(job: Download, partial: string): Promise<string> {
   const { file, open, retry, stallMs } = job;
-  const present = await sizeOf(partial);
+  const present = await sizeOfDraft(partial);
   const hash = newHash(file);
   if (present > 0) await feed(hash, partial);
   if (present > 0 && present >= file.size) return hash.digest('hex');
@@ -121,10 +122,15 @@ async function append(
       cut = asInterrupted(cause, `The download of ${file.path} was cut off.`);
     }
   }
-  const partialFile = createWriteStream(partial, { flags: present > 0 ? 'a' : 'w', flush: true });
-  await pipeline(arriving, partialFile).catch((error) => {
-    throw notWritten(file.path, partial, error);
-  });
+  try {
+    const fd = openDraft(partial, present > 0 ? 'end' : 'beginning');
+    await pipeline(arriving, createWriteStream(partial, { fd, flush: true }));
+  } catch (error) {
+    await response.body?.cancel().catch(() => {});
+    throw error instanceof FileError
+      ? error
+      : notWritten(file.path, partial, error as NodeJS.ErrnoException);
+  }
   if (cut !== undefined) throw cut;
   if (bytes < file.size) {
     throw new InterruptedError(`${file.path} ended after ${bytes} of ${file.size} bytes.`);
@@ -151,9 +157,4 @@ function notWritten(name: string, path: string, cause: NodeJS.ErrnoException): H
 
 function partialOf(target: string): string {
   return `${target}.incomplete`;
-}
-
-async function sizeOf(path: string): Promise<number> {
-  const found = await stat(path).catch(() => null);
-  return found?.size ?? 0;
 }

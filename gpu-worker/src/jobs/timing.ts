@@ -1,4 +1,6 @@
 /** How long the consumer of jobs waits for what. */
+import { FINISH_MS } from '../job-options.ts';
+
 export const TIMING = {
   /** A result waits so long for others of its part. */
   commitMs: 250,
@@ -8,7 +10,7 @@ export const TIMING = {
   /** Messages are hidden for two minutes at a time. */
   heartbeatMs: 40_000,
   /** How long what runs may take when the worker is stopped. */
-  graceMs: 20_000,
+  graceMs: FINISH_MS,
   /** Between two looks for a place that requests have taken. */
   placeMs: 250,
   /** Before an item whose failure may pass comes back; each further time twice as long, up to a quarter of an hour. */

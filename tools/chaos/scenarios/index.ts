@@ -1,6 +1,7 @@
 /** All scenarios, in the order of the table. */
 import type { Scenario } from '../scenario.ts';
 import { FILE_SCENARIOS } from './files.ts';
+import { JOB_SCENARIOS } from './jobs.ts';
 import { LOAD_SCENARIOS } from './load.ts';
 import { NETWORK_SCENARIOS } from './network.ts';
 import { PROCESS_SCENARIOS } from './processes.ts';
@@ -11,6 +12,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...NETWORK_SCENARIOS,
   ...STORAGE_SCENARIOS,
   ...FILE_SCENARIOS,
+  ...JOB_SCENARIOS,
   ...LOAD_SCENARIOS,
 ];
 

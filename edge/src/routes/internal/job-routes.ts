@@ -9,6 +9,7 @@ import { isSigned, SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
 import type { Hono } from 'hono';
 import type { Dependencies } from '../../dependencies.ts';
 import { unknownImage } from '../../embeddings/resolve-embeddings.ts';
+import { clientOf } from '../../http/client-address.ts';
 import { bodyTooLarge, readLimited } from '../../http/read-limited.ts';
 import { validate } from '../../http/validate.ts';
 import { PassingFailure } from '../../image/fetch-failures.ts';
@@ -17,8 +18,6 @@ import type { JobPartObject, SourceOfItem } from '../../jobs/contract.ts';
 import { type AppContext, type AppEnv, requestContextOf } from '../app-context.ts';
 
 const PART = '/internal/jobs/:job/parts/:part';
-/** Workers are one client, which none of the others crowds out. */
-const CLIENT = 'gpu-workers';
 
 export function addJobRoutes(app: Hono<AppEnv>, deps: Dependencies): void {
   app.post(`${PART}/commit`, async (c) => {
@@ -55,7 +54,9 @@ async function admitted(c: AppContext, deps: Dependencies): Promise<Admitted> {
   const { config, jobParts } = deps;
   const header = c.req.raw.headers.get(SIGNATURE_HEADER);
   if (header === null) throw unsigned();
-  const limits = { maxHeldBytes: config.maxHeldBytes, client: CLIENT };
+  // Who has signed shows once the body is there: until then whoever sends it has a client's time and memory, and no worker's.
+  const { maxHeldBytes, deadlineMs: ms } = config;
+  const limits = { maxHeldBytes, client: clientOf(c.req.raw.headers, config), ms };
   const body =
     c.req.method === 'GET'
       ? new Uint8Array(0)
