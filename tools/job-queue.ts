@@ -9,13 +9,15 @@ const REGION = 'us-east-1';
 const QUEUE = 'jobs';
 const DEAD_LETTERS = 'jobs-dead-letters';
 /** How often an item may come back before it is given up. */
-const MAX_RECEIVES = 12;
+export const MAX_RECEIVES = 12;
 
 export type JobQueue = {
   /** Variables of the edge that sends to it. */
   vars: Record<string, string>;
   /** Environment of the GPU worker that receives from it. */
   workerEnv: Record<string, string>;
+  /** Ends the server, and starts another in its place, with what its folder holds. */
+  restart: () => Promise<void>;
   stop: () => Promise<void>;
 };
 
@@ -24,29 +26,36 @@ export type JobQueueOptions = {
   edgeUrl: string;
   /** Where messages outlast a stop; false has them in memory. */
   folder: string | false;
+  /** How often an item may come back before it is given up. */
+  maxReceives?: number;
 };
 
 /**
  * Starts the queue, and another one for what came back from it too often.
  * @throws Error when the server cannot start, or its folder cannot be read
  */
-export async function startJobQueue({ edgeUrl, folder }: JobQueueOptions): Promise<JobQueue> {
+export async function startJobQueue({
+  edgeUrl,
+  folder,
+  maxReceives = MAX_RECEIVES,
+}: JobQueueOptions): Promise<JobQueue> {
   // Messages say what images show: neither other users of this machine nor web pages open in a browser may have them.
   const keyId = secret();
-  const server = await startGuarded(keyId, folder);
+  let server = await startGuarded(keyId, folder);
   try {
     const deadLetterArn = queueOf(server, DEAD_LETTERS, {});
     queueOf(server, QUEUE, {
       RedrivePolicy: JSON.stringify({
         deadLetterTargetArn: deadLetterArn,
-        maxReceiveCount: MAX_RECEIVES,
+        maxReceiveCount: maxReceives,
       }),
     });
   } catch (error) {
     await server.stop();
     throw error;
   }
-  const endpoint = `http://${LOOPBACK}:${server.port}`;
+  const { port } = server;
+  const endpoint = `http://${LOOPBACK}:${port}`;
   const urlOf = (queue: string) => `${endpoint}/000000000000/${queue}`;
   const credentials = { AWS_ACCESS_KEY_ID: keyId, AWS_SECRET_ACCESS_KEY: secret() };
   const shared = secret();
@@ -67,12 +76,20 @@ export async function startJobQueue({ edgeUrl, folder }: JobQueueOptions): Promi
       BLIP2_JOBS_SECRET: shared,
       ...credentials,
     },
+    restart: async () => {
+      await server.stop();
+      server = await startGuarded(keyId, folder, port);
+    },
     stop: () => server.stop(),
   };
 }
 
 /** The server would listen to the whole network and let in everybody: both are changed in what it is made of, as it is created. */
-async function startGuarded(keyId: string, folder: string | false): Promise<FauxqsServer> {
+async function startGuarded(
+  keyId: string,
+  folder: string | false,
+  port = 0,
+): Promise<FauxqsServer> {
   if (folder !== false) await mkdir(folder, { recursive: true });
   const { startFauxqs } = await import('fauxqs');
   let isGuarded = false;
@@ -91,7 +108,7 @@ async function startGuarded(keyId: string, folder: string | false): Promise<Faux
   try {
     // The server is created before this returns, and no other one meanwhile.
     starting = startFauxqs({
-      port: 0,
+      port,
       logger: false,
       defaultRegion: REGION,
       ...(folder !== false && { dataDir: folder }),

@@ -242,7 +242,8 @@ describe('items of jobs', () => {
   it('stay hidden from others for as long as they are run', async () => {
     allowPasses(test.gate, 0);
     test.send(test.message(1));
-    test.consume({ heartbeatMs: 20 });
+    test.visibilityS = 2;
+    test.consume();
     const until = () =>
       test.sqs.inspectQueue('jobs')?.messages.inflight[0]?.visibilityDeadline ?? 0;
     await expect.poll(until, eventually).toBeGreaterThan(0);

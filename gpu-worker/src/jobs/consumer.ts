@@ -23,6 +23,8 @@ type Suspect = { receives: number; grant: () => void; run: Run };
 
 export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs' | 'turn'> & {
   queue: Queue;
+  /** Of the queue: held messages are extended three times as often. */
+  visibilityS: number;
   fingerprint: CommitterOptions['fingerprint'];
   timing: Timing;
   log: Logger;
@@ -52,7 +54,7 @@ export class Consumer {
     });
     this.#heartbeat = setInterval(() => {
       void options.queue.extend([...this.#held]);
-    }, options.timing.heartbeatMs);
+    }, (1000 * options.visibilityS) / 3);
     this.#loop = this.#receiveAll();
   }
 
