@@ -5,8 +5,8 @@
 import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { markdownTable } from 'markdown-table';
-import { PROVE_JOBS } from './programs.ts';
 import { MAX_RECEIVES } from './job-queue.ts';
+import { PROVE_JOBS } from './programs.ts';
 import { proveFaults } from './prove-jobs/prove-faults.ts';
 import { statusLine } from './status-line.ts';
 

@@ -220,6 +220,24 @@ describe('items of jobs', () => {
       (item) => alone.lastIndexOf(`commit ${item}`) - alone.lastIndexOf(`read ${item}`),
     );
     expect(pairs).toEqual([1, 1]);
+    // The edge knows of each before it is run.
+    expect(edge.begun.toSorted()).toEqual([7, 8, 9]);
+    expect(edge.begun.at(-1)).toBe(9);
+  });
+
+  it('that were begun too often, as the edge says, are run no more', async () => {
+    const client = createSqsClient(test.config);
+    const command = { QueueUrl: test.config.queueUrl, MaxNumberOfMessages: 10 };
+    test.send(test.message(1));
+    for (let i = 0; i < 2; i++) await client.send(new ReceiveMessageCommand(command));
+    client.destroy();
+    test.edge.beginStatus = () => 410;
+    test.consume();
+    await isEmpty();
+    expect(test.edge.begun).toEqual([1]);
+    expect(test.edge.commits).toEqual([]);
+    expect(test.dependencies.engine.admitted).toBe(0);
+    expect(test.dependencies.bodyMemory.held).toBe(0);
   });
 
   it('that came often and have no image now hold up nobody', async () => {

@@ -52,9 +52,12 @@ export class Consumer {
       onCanceled: (job) => this.#canceled.set(job, true),
       onLeft: ({ received }) => this.#held.delete(received),
     });
-    this.#heartbeat = setInterval(() => {
-      void options.queue.extend([...this.#held]);
-    }, (1000 * options.visibilityS) / 3);
+    this.#heartbeat = setInterval(
+      () => {
+        void options.queue.extend([...this.#held]);
+      },
+      (1000 * options.visibilityS) / 3,
+    );
     this.#loop = this.#receiveAll();
   }
 

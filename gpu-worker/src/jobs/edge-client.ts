@@ -1,11 +1,20 @@
 /** The edge as a worker asks it: for what an item is about, and to take its result. Every request is signed. */
-import { CommitReply, type CommitRequest, commitPath, sourcePath } from '@blip2/shared/jobs/commit';
+
+import { ApiError } from '@blip2/shared/errors';
+import {
+  beginPath,
+  CommitReply,
+  type CommitRequest,
+  commitPath,
+  sourcePath,
+} from '@blip2/shared/jobs/commit';
 import type { JobMessage } from '@blip2/shared/jobs/message';
 import { SIGNATURE_HEADER, sign } from '@blip2/shared/jobs/signature';
 import { LinkedSignal } from '../http/linked-signal.ts';
 import { readLimited } from './read-limited.ts';
 
 const COMMIT_TIMEOUT_MS = 30_000;
+const BEGIN_TIMEOUT_MS = 10_000;
 /** The edge fetches images from elsewhere meanwhile. */
 export const SOURCE_TIMEOUT_MS = 60_000;
 const MAX_REPLY_BYTES = 65_536;
@@ -47,6 +56,21 @@ export class EdgeClient {
     if (status === 410) return { kind: 'gone' };
     if (status !== 200) return { kind: REFUSALS.includes(status) ? 'refused' : 'failed', status };
     return { kind: 'taken', reply: CommitReply.parse(JSON.parse(new TextDecoder().decode(text))) };
+  }
+
+  /**
+   * Asks whether an item may be run alone, which counts as one try of it if nobody hears of it again.
+   * @throws ApiError `bad-gateway` where the edge does not say, and Error when the connection fails
+   */
+  async begin({ job, part, item }: JobMessage, signal: AbortSignal): Promise<boolean> {
+    using timed = new LinkedSignal(signal, AbortSignal.timeout(BEGIN_TIMEOUT_MS));
+    const path = beginPath(job, part, item);
+    const { status, body } = await this.#fetch('POST', path, new Uint8Array(0), timed.signal);
+    await body?.cancel();
+    if (status === 204) return true;
+    if (status === 410) return false;
+    const detail = `The edge answers ${status} when it is asked whether an item may be run.`;
+    throw new ApiError('bad-gateway', detail);
   }
 
   /** The reply: one frame, or a status that says why there is none. */

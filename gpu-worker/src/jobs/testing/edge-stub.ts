@@ -26,6 +26,10 @@ export class EdgeStub {
   /** What is served as if by the bucket, at `/bucket/NAME`. */
   readonly bucket = new Map<string, Uint8Array>();
   readonly sourcesAsked: number[] = [];
+  /** Items that a worker was about to run alone. */
+  readonly begun: number[] = [];
+  /** What is answered then. */
+  beginStatus: (item: number) => number = () => 204;
   readonly #server = createServer((request, response) => {
     void this.#answer(request, response);
   });
@@ -60,6 +64,12 @@ export class EdgeStub {
     if (!(await isSigned([SECRET], signed, String(header), Date.now()))) {
       this.unsigned++;
       response.writeHead(401).end();
+      return;
+    }
+    const [, alone] = /\/items\/(\d+)\/begin$/.exec(path) ?? [];
+    if (alone !== undefined) {
+      this.begun.push(Number(alone));
+      response.writeHead(this.beginStatus(Number(alone))).end();
       return;
     }
     const [, item] = /\/items\/(\d+)\/source$/.exec(path) ?? [];
