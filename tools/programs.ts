@@ -378,6 +378,13 @@ export const PROVE_JOBS = {
       group: proving,
       help: 'in place of all else, as many items as one job may have, with a stand-in for the GPU worker: rates and memory',
     }),
+    interactive: option({
+      flag: 'interactive',
+      kind: toggle(),
+      default: false,
+      group: proving,
+      help: 'only measure what a running job costs those who ask',
+    }),
     seed: option({
       flag: 'seed',
       kind: wholeNumber(0, 2 ** 32 - 1),

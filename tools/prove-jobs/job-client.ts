@@ -11,6 +11,7 @@ export type ResultLine = {
 };
 
 const ENDED = new Set(['completed', 'failed', 'cancelled', 'expired']);
+const NEWLINE = 0x0a;
 const POLL_MS = 250;
 /** How long the edge may be away. */
 const AWAY_MS = 60_000;
@@ -63,6 +64,16 @@ export class JobClient {
   async results(id: string): Promise<ResultLine[]> {
     const text = await this.#text(`/v1/jobs/${id}/results`);
     return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+  }
+
+  /** Lines of its results, which are not held. */
+  async countResults(id: string): Promise<number> {
+    const response = await expectOk(await fetch(`${this.#url}/v1/jobs/${id}/results`));
+    let lines = 0;
+    for await (const chunk of response.body ?? []) {
+      for (const byte of chunk) if (byte === NEWLINE) lines++;
+    }
+    return lines;
   }
 
   async #text(path: string, method = 'GET'): Promise<string> {

@@ -56,6 +56,33 @@ describe('items of jobs', () => {
     expect(test.dependencies.bodyMemory.held).toBe(0);
   });
 
+  it('are counted: messages, how items ended, commits and what was taken of them', async () => {
+    const value = async (line: string) => {
+      const text = await test.dependencies.metrics.text();
+      const [, found] = new RegExp(`^${line}(?:,[^}]*)?}? (\\S+)$`, 'm').exec(text) ?? [];
+      return Number(found ?? 0);
+    };
+    const names = [
+      'blip2_job_messages_received_total{queue="items"',
+      'blip2_job_items_total{outcome="done"',
+      'blip2_job_items_total{outcome="over"',
+      'blip2_job_commits_total{outcome="failed"',
+      'blip2_job_results_total{result="fresh"',
+      'blip2_job_results_total{result="duplicate"',
+    ];
+    const before = await Promise.all(names.map(value));
+    const faults = [503] as const;
+    let commits = 0;
+    test.edge.fault = () => faults[commits++] ?? null;
+    for (const item of [1, 2, 2]) test.send(test.message(item));
+    test.send(test.message(3, { expires_at: 1 }));
+    test.consume({ commitMs: 200 });
+    await isEmpty();
+    const after = await Promise.all(names.map(value));
+    expect(after.map((count, i) => count - (before[i] ?? 0))).toEqual([4, 3, 1, 1, 2, 1]);
+    expect(await value('blip2_job_messages_held{execution_provider="cpu"')).toBe(0);
+  });
+
   it('that come twice are committed twice, of which the edge takes one', async () => {
     for (const item of [5, 5]) test.send(test.message(item));
     test.consume();

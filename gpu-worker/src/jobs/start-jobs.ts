@@ -21,10 +21,10 @@ export function startJobs(
   dependencies: Dependencies,
   timing: Timing = TIMING,
 ): Jobs {
-  const { log, model } = dependencies;
+  const { log, model, metrics } = dependencies;
   const client = createSqsClient(config);
   const edge = new EdgeClient(config);
-  const shared = { edge, fingerprint: model.fingerprint, timing, log };
+  const shared = { edge, fingerprint: model.fingerprint, timing, log, meter: metrics.jobs };
   const { visibilityS } = config;
   const queueAt = (url: string) => new Queue(client, url, visibilityS, log);
   const queue = queueAt(config.queueUrl);
