@@ -26,7 +26,7 @@ const queue = new Queue(client, config.queueUrl, config.visibilityS, log);
 let held = 0;
 let freed = Promise.withResolvers<void>();
 const committer = new Committer({
-  edge: new EdgeClient(config),
+  edge: new EdgeClient(config, TIMING),
   queue,
   fingerprint: undefined,
   timing: TIMING,

@@ -161,6 +161,19 @@ describe('items of jobs', () => {
     expect(problems.sort()).toEqual(['bad-gateway', 'model-mismatch']);
   });
 
+  it('wait for an edge that is away, and are not given back', async () => {
+    const { edge } = test;
+    edge.isAway = true;
+    for (const item of [1, 2]) test.send(test.message(item));
+    test.consume();
+    await expect.poll(() => edge.cut, eventually).toBeGreaterThan(6);
+    expect(test.queued()).toEqual({ ready: 0, held: 2 });
+    edge.isAway = false;
+    await isEmpty();
+    expect([...edge.taken.keys()].toSorted()).toEqual([1, 2]);
+    expect(logged('item-again')).toEqual([]);
+  });
+
   it('get from the edge what the bucket no longer gives', async () => {
     test.send(test.message(1, { source: { url: `${test.edge.url}/bucket/none` } }));
     test.consume();

@@ -23,7 +23,7 @@ export function startJobs(
 ): Jobs {
   const { log, model, metrics } = dependencies;
   const client = createSqsClient(config);
-  const edge = new EdgeClient(config);
+  const edge = new EdgeClient(config, timing);
   const shared = { edge, fingerprint: model.fingerprint, timing, log, meter: metrics.jobs };
   const { visibilityS } = config;
   const queueAt = (url: string) => new Queue(client, url, visibilityS, log);

@@ -30,6 +30,9 @@ export class EdgeStub {
   readonly begun: number[] = [];
   /** What is answered then. */
   beginStatus: (item: number) => number = () => 204;
+  /** Whether connections are cut; how many were. */
+  isAway = false;
+  cut = 0;
   readonly #server = createServer((request, response) => {
     void this.#answer(request, response);
   });
@@ -52,6 +55,11 @@ export class EdgeStub {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.isAway) {
+      this.cut++;
+      response.destroy();
+      return;
+    }
     const { method = '', url: path = '' } = request;
     const body = new Uint8Array(Buffer.concat(await Array.fromAsync(request)));
     if (path.startsWith('/bucket/')) {
