@@ -12,9 +12,10 @@ import { Health } from '@blip2/shared/schemas/health';
 import { LIMIT_OPTIONS, readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { childOf } from './child-processes.ts';
-import { startJobQueue } from './job-queue.ts';
+import type { JobQueue } from './job-queue.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
+import { type StackJobs, startStackJobs } from './stack-jobs.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
 import { endWorker, launchWorker, runningWorker, untilReady } from './worker-process.ts';
 
@@ -53,7 +54,7 @@ export type StackOptions = {
   /** Folder of the edge's local storage; false keeps nothing after the stop. */
   persist?: string | false;
   /** Whether jobs are run, from a queue of this stack's own; its messages outlast the stop where the edge's storage does. */
-  jobs?: boolean;
+  jobs?: boolean | StackJobs;
   /** Variables of the Worker that differ from wrangler.toml. */
   vars?: Record<string, string>;
   /** Stands between edge and GPU worker: gets the worker's base URL, and returns the one that the edge calls. */
@@ -74,8 +75,10 @@ export type Stack = {
   worker: ChildProcess;
   /** Starts another GPU worker in place of one that has ended, and waits until it is ready. */
   restartWorker: () => Promise<void>;
-  /** Ends the queue of jobs and starts it again; does nothing where there is none. */
-  restartQueue: () => Promise<void>;
+  /** Starts one more GPU worker, which runs items of jobs and is asked by no edge: whoever asks for it ends it. */
+  addWorker: () => Promise<ChildProcess>;
+  /** Of jobs; null where there are none. */
+  queue: JobQueue | null;
   /** One of the edge's KV namespaces. */
   kv: ServedWorker['kv'];
   /** Folders of the checkpoint that writes, and of its bundle. */
@@ -112,9 +115,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await using started = new AsyncDisposableStack();
   // Meanwhile; its address is part of what the GPU worker starts with.
   const queueStarting = options.jobs
-    ? startJobQueue({
+    ? startStackJobs(options.jobs === true ? {} : options.jobs, {
         edgeUrl: urlOf({ host, port: edgePort }),
-        folder: persist === false ? false : join(persist, 'job-queue'),
+        persist,
       })
     : Promise.resolve(null);
   queueStarting.catch(() => {});
@@ -227,7 +230,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       worker = launch();
       await untilReady(worker, workerUrl, FIRST_START_MS);
     },
-    restartQueue: async () => await queue?.restart(),
+    addWorker: async () => {
+      const other = await freePort({ host: LOOPBACK, port: 0 }, { variables: WORKER_VARIABLES });
+      const own = { ...environment, [WORKER_VARIABLES.port]: String(other) };
+      const another = launchWorker(own, logLevel);
+      await untilReady(another, `http://${LOOPBACK}:${other}`, FIRST_START_MS);
+      return another;
+    },
+    queue,
     kv: edge.kv,
     checkpoint: prepared.checkpoint,
     bundle: prepared.bundle,

@@ -47,6 +47,7 @@ export class JobsSetup implements AsyncDisposable {
   readonly dependencies: Dependencies;
   edge!: EdgeStub;
   jobs: Jobs | null = null;
+  visibilityS = 120;
 
   private constructor({ gate, lines, sqs, image, dependencies }: Parts) {
     this.gate = gate;
@@ -98,6 +99,7 @@ export class JobsSetup implements AsyncDisposable {
   /** Empty queues and an edge that has seen nothing, before each test. */
   async reset(): Promise<void> {
     this.lines.length = 0;
+    this.visibilityS = 120;
     for (const name of ['jobs', 'dead']) {
       this.sqs.deleteQueue(name);
       this.sqs.createQueue(name, { attributes: { VisibilityTimeout: '0' } });
@@ -116,6 +118,7 @@ export class JobsSetup implements AsyncDisposable {
       secret: SECRET,
       endpoint,
       region: 'us-east-1',
+      visibilityS: this.visibilityS,
     };
   }
 
