@@ -67,6 +67,13 @@ export const START = {
       help: EDGE_OPTIONS.clientAddressHops.help,
     }),
     ...LOCAL_LIMITS,
+    workers: option({
+      flag: 'workers',
+      kind: wholeNumber(1, 16),
+      default: 1,
+      group: 'Edge',
+      help: 'GPU workers, which share the cores of this machine; requests about one image go to one of them',
+    }),
     noJobs: option({
       flag: 'no-jobs',
       kind: toggle(),
