@@ -9,14 +9,14 @@ const REGION = 'us-east-1';
 const QUEUE = 'jobs';
 const DEAD_LETTERS = 'jobs-dead-letters';
 /** How often an item may come back before it is given up. */
-const MAX_RECEIVES = 12;
+export const MAX_RECEIVES = 12;
 
 export type JobQueue = {
   /** Variables of the edge that sends to it. */
   vars: Record<string, string>;
   /** Environment of the GPU worker that receives from it. */
   workerEnv: Record<string, string>;
-  /** Ends the server and starts it again at its port, with what its folder has. */
+  /** Ends the server, and starts another in its place, with what its folder holds. */
   restart: () => Promise<void>;
   stop: () => Promise<void>;
 };
@@ -26,16 +26,22 @@ export type JobQueueOptions = {
   edgeUrl: string;
   /** Where messages outlast a stop; false has them in memory. */
   folder: string | false;
+  /** How often an item may come back before it is given up. */
+  maxReceives?: number;
 };
 
 /**
  * Starts the queue, and another one for what came back from it too often.
  * @throws Error when the server cannot start, or its folder cannot be read
  */
-export async function startJobQueue({ edgeUrl, folder }: JobQueueOptions): Promise<JobQueue> {
+export async function startJobQueue({
+  edgeUrl,
+  folder,
+  maxReceives = MAX_RECEIVES,
+}: JobQueueOptions): Promise<JobQueue> {
   // Messages say what images show: neither other users of this machine nor web pages open in a browser may have them.
   const keyId = secret();
-  let server = await startWithQueues({ keyId, folder, port: 0 });
+  let server = await startWithQueues({ keyId, folder, port: 0, maxReceives });
   const { port } = server;
   const endpoint = `http://${LOOPBACK}:${port}`;
   const urlOf = (queue: string) => `${endpoint}/000000000000/${queue}`;
@@ -60,13 +66,13 @@ export async function startJobQueue({ edgeUrl, folder }: JobQueueOptions): Promi
     },
     restart: async () => {
       await server.stop();
-      server = await startWithQueues({ keyId, folder, port });
+      server = await startWithQueues({ keyId, folder, port, maxReceives });
     },
     stop: () => server.stop(),
   };
 }
 
-type ServerOptions = { keyId: string; folder: string | false; port: number };
+type ServerOptions = { keyId: string; folder: string | false; port: number; maxReceives: number };
 
 async function startWithQueues(options: ServerOptions): Promise<FauxqsServer> {
   const server = await startGuarded(options);
@@ -75,7 +81,7 @@ async function startWithQueues(options: ServerOptions): Promise<FauxqsServer> {
     queueOf(server, QUEUE, {
       RedrivePolicy: JSON.stringify({
         deadLetterTargetArn: deadLetterArn,
-        maxReceiveCount: MAX_RECEIVES,
+        maxReceiveCount: options.maxReceives,
       }),
     });
     return server;
@@ -86,7 +92,11 @@ async function startWithQueues(options: ServerOptions): Promise<FauxqsServer> {
 }
 
 /** The server would listen to the whole network and let in everybody: both are changed in what it is made of, as it is created. */
-async function startGuarded({ keyId, folder, port }: ServerOptions): Promise<FauxqsServer> {
+async function startGuarded({
+  keyId,
+  folder,
+  port,
+}: Omit<ServerOptions, 'maxReceives'>): Promise<FauxqsServer> {
   if (folder !== false) await mkdir(folder, { recursive: true });
   const { startFauxqs } = await import('fauxqs');
   let isGuarded = false;

@@ -1,6 +1,7 @@
 /** Starts the whole service on this machine: bundle, GPU worker (child process), edge (workerd). */
 import type { ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { freePort, urlOf } from '@blip2/gpu-worker/check-port';
 import { MODEL_OPTIONS, type ModelSettings } from '@blip2/gpu-worker/model-options';
@@ -12,21 +13,20 @@ import { Health } from '@blip2/shared/schemas/health';
 import { LIMIT_OPTIONS, readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { childOf } from './child-processes.ts';
-import { startJobQueue } from './job-queue.ts';
+import type { JobQueue } from './job-queue.ts';
+import { LocalWorker } from './local-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
+import { type StackJobs, startStackJobs } from './stack-jobs.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
-import { endWorker, launchWorker, runningWorker, untilReady } from './worker-process.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
 
 const EDGE = 'The edge (workerd)';
 const LOOPBACK = '127.0.0.1';
-const WORKER_VARIABLES = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
 /** How long whoever has our port may take to say what it is; the edge waits two seconds for its GPU worker. */
 const OCCUPANT_TIMEOUT_MS = 3000;
-const FIRST_START_MS = 600_000;
 /** For parts that do not answer: four looks where they do nothing; as long as one step of the engine may take where they compute. */
 const PATIENCE = { silent: 4, busyMs: 60_000 };
 /** A page of the edge that asks nobody else. */
@@ -53,12 +53,16 @@ export type StackOptions = {
   /** Folder of the edge's local storage; false keeps nothing after the stop. */
   persist?: string | false;
   /** Whether jobs are run, from a queue of this stack's own; its messages outlast the stop where the edge's storage does. */
-  jobs?: boolean;
+  jobs?: boolean | StackJobs;
   /** Variables of the Worker that differ from wrangler.toml. */
   vars?: Record<string, string>;
-  /** Stands between edge and GPU worker: gets the worker's base URL, and returns the one that the edge calls. */
+  /** GPU workers, which share the cores of this machine: one by default. */
+  workers?: number;
+  /** What the edge signs its requests to them with; without it they do what any program of this machine asks. */
+  workerSecret?: string;
+  /** Stands between edge and each GPU worker: gets the worker's base URL, and returns the one that the edge calls. */
   through?: (workerUrl: string) => Promise<string>;
-  /** Environment of the GPU worker. */
+  /** Environment of each GPU worker. */
   workerEnv?: Record<string, string>;
   logLevel?: LogLevel;
   onStatus?: (line: string) => void;
@@ -69,13 +73,18 @@ export type StackOptions = {
 export type Stack = {
   /** Base URL by which this machine reaches the edge, without a trailing slash. */
   url: string;
-  /** Base URL of the GPU worker. */
+  /** All GPU workers. */
+  workers: readonly LocalWorker[];
+  /** Base URL of the first GPU worker. */
   workerUrl: string;
+  /** Its process. */
   worker: ChildProcess;
-  /** Starts another GPU worker in place of one that has ended, and waits until it is ready. */
+  /** Starts another process in place of the first GPU worker's that has ended, and waits until it is ready. */
   restartWorker: () => Promise<void>;
-  /** Ends the queue of jobs and starts it again; does nothing where there is none. */
-  restartQueue: () => Promise<void>;
+  /** Starts one more GPU worker, which runs items of jobs and is asked by no edge: whoever asks for it ends it. */
+  addWorker: () => Promise<ChildProcess>;
+  /** Of jobs; null where there are none. */
+  queue: JobQueue | null;
   /** One of the edge's KV namespaces. */
   kv: ServedWorker['kv'];
   /** Folders of the checkpoint that writes, and of its bundle. */
@@ -98,7 +107,7 @@ export type Stack = {
 /** @throws Error when the port is taken, or the GPU worker exits before it is ready, or does not get ready within ten minutes */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const { port = 0, persist = false, logLevel = 'error', onStatus: status = () => {} } = options;
-  const { host = LOOPBACK } = options;
+  const { host = LOOPBACK, workers: count = 1, workerSecret } = options;
   const expectFree = () =>
     freePort({ host, port }, { variables: { host: 'HOST', port: 'PORT' }, nameOccupant });
   // An edge that is started again has the same.
@@ -112,16 +121,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await using started = new AsyncDisposableStack();
   // Meanwhile; its address is part of what the GPU worker starts with.
   const queueStarting = options.jobs
-    ? startJobQueue({
+    ? startStackJobs(options.jobs === true ? {} : options.jobs, {
         edgeUrl: urlOf({ host, port: edgePort }),
-        folder: persist === false ? false : join(persist, 'job-queue'),
+        persist,
       })
     : Promise.resolve(null);
   queueStarting.catch(() => {});
   started.defer(async () => await (await queueStarting.catch(() => null))?.stop());
   const prepared = await prepareEdge(settings, status, folder.path);
-  const workerPort = await freePort({ host: LOOPBACK, port: 0 }, { variables: WORKER_VARIABLES });
-  const workerUrl = `http://${LOOPBACK}:${workerPort}`;
   // Without jobs, everything else is served all the same.
   let jobsError: string | null = null;
   const queue = await queueStarting.catch((error) => {
@@ -135,23 +142,24 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       retrievalCheckpoint: prepared.retrievalCheckpoint ?? 'none',
     }),
     ...queue?.workerEnv,
+    ...(count > 1 && { BLIP2_THREADS: String(Math.ceil(availableParallelism() / count)) }),
+    ...(workerSecret !== undefined && { BLIP2_WORKER_SECRET: workerSecret }),
     ...options.workerEnv,
-    [WORKER_VARIABLES.host]: LOOPBACK,
-    [WORKER_VARIABLES.port]: String(workerPort),
   };
-  const launch = () => launchWorker(environment, logLevel);
-  status(`Starting the GPU worker for ${prepared.model.name}, and the edge …`);
-  const launchedAt = performance.now();
-  let worker = launch();
-  started.defer(() => endWorker(worker));
-  // The edge is built and started meanwhile.
-  const loadMs = untilReady(worker, workerUrl, FIRST_START_MS).then(
-    () => performance.now() - launchedAt,
+  const what = count === 1 ? 'the GPU worker' : `${count} GPU workers`;
+  status(`Starting ${what} for ${prepared.model.name}, and the edge …`);
+  const workers = await Promise.all(
+    Array.from({ length: count }, () => LocalWorker.launch(environment, logLevel)),
   );
-  loadMs.catch(() => {});
+  const [worker] = workers as [LocalWorker];
+  const endWorkers = async () => void (await Promise.all(workers.map((each) => each.end())));
+  started.defer(endWorkers);
+  // The edge is built and started meanwhile.
+  const loading = Promise.all(workers.map((each) => each.ready()));
+  loading.catch(() => {});
   const built = await buildEdge(folder.path);
   const { onEvent, through = async (url) => url } = options;
-  const gpuWorkerUrl = await through(workerUrl);
+  const gpuWorkerUrls = await Promise.all(workers.map(({ url }) => through(url)));
   const serveEdge = () =>
     serveWorker(built, {
       config: EDGE_CONFIG,
@@ -160,8 +168,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       vars: {
         ...LOCAL_VARIABLES,
         ...queue?.vars,
+        ...(workerSecret !== undefined && { GPU_WORKER_SECRET: workerSecret }),
         ...options.vars,
-        GPU_WORKER_URL: gpuWorkerUrl,
+        GPU_WORKER_URLS: gpuWorkerUrls.join(', '),
       },
       networks: imageNetwork,
       persist,
@@ -175,29 +184,28 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   });
   started.defer(() => edge.stop());
   // Before the edge, which takes the results of what it has begun.
-  if (queue !== null) started.defer(() => endWorker(worker));
-  const loadSeconds = (await loadMs) / 1000;
+  if (queue !== null) started.defer(endWorkers);
+  const loadSeconds = Math.max(...(await loading));
   // Also warms the Worker up, so that the first image does not pay for it.
   const answer = await fetch(`${edge.url}/healthz`);
   if (!answer.ok) throw new Error(`The edge started but cannot answer: ${await answer.text()}`);
   const health = Health.parse(await answer.json());
   if (onEvent !== undefined) {
     const supervisions = [
-      supervise(
-        {
-          name: 'The GPU worker',
-          meanwhile: 'Until then cached embeddings are served, and everything else gets 503.',
-          // One that drains accepts no connections, and ends.
-          patience: { ...PATIENCE, closed: 60 },
-          start: async (signal) => {
-            worker = launch();
-            // Ten times as long as at first, and some: a machine in trouble is slow.
-            await untilReady(worker, workerUrl, 30_000 + loadSeconds * 10_000, signal);
-            return runningWorker(worker, workerUrl);
+      ...workers.map((each, i) =>
+        each.supervise(
+          {
+            name: count === 1 ? 'The GPU worker' : `GPU worker ${i + 1} of ${count}`,
+            meanwhile:
+              count === 1
+                ? 'Until then cached embeddings are served, and everything else gets 503.'
+                : 'Until then its requests go to the others.',
+            // One that drains accepts no connections, and ends.
+            patience: { ...PATIENCE, closed: 60 },
           },
-        },
-        runningWorker(worker, workerUrl),
-        { report: onEvent },
+          loadSeconds,
+          onEvent,
+        ),
       ),
       supervise(
         {
@@ -219,15 +227,18 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const running = started.move();
   return {
     url: edge.url,
-    workerUrl,
+    workers,
+    workerUrl: worker.url,
     get worker() {
-      return worker;
+      return worker.process;
     },
-    restartWorker: async () => {
-      worker = launch();
-      await untilReady(worker, workerUrl, FIRST_START_MS);
+    restartWorker: () => worker.restart(),
+    addWorker: async () => {
+      const another = await LocalWorker.launch(environment, logLevel);
+      await another.ready();
+      return another.process;
     },
-    restartQueue: async () => await queue?.restart(),
+    queue,
     kv: edge.kv,
     checkpoint: prepared.checkpoint,
     bundle: prepared.bundle,

@@ -67,6 +67,13 @@ export const START = {
       help: EDGE_OPTIONS.clientAddressHops.help,
     }),
     ...LOCAL_LIMITS,
+    workers: option({
+      flag: 'workers',
+      kind: wholeNumber(1, 16),
+      default: 1,
+      group: 'Edge',
+      help: 'GPU workers, which share the cores of this machine; requests about one image go to one of them',
+    }),
     noJobs: option({
       flag: 'no-jobs',
       kind: toggle(),
@@ -405,6 +412,44 @@ export const CHAOS = {
       defaultText: 'one by chance, which is printed',
       group: breaking,
       help: 'decides the moments of faults and the order of calls',
+    }),
+  },
+};
+
+const proving = 'Proof';
+
+export const PROVE_JOBS = {
+  command: 'npm run prove-jobs --',
+  summary:
+    'Proves that every item of a job has exactly one result, whatever is killed, lost or doubled, and measures what a running job costs those who ask; ends with 1 when anything does not add up.',
+  options: {
+    items: option({
+      flag: 'items',
+      kind: wholeNumber(8, 4_000_000),
+      defaultText: '2000, with --million 1000000',
+      group: proving,
+      help: 'items of the job; a quarter as many of the one that is canceled',
+    }),
+    million: option({
+      flag: 'million',
+      kind: toggle(),
+      default: false,
+      group: proving,
+      help: 'in place of all else, as many items as one job may have, with a stand-in for the GPU worker: rates and memory',
+    }),
+    interactive: option({
+      flag: 'interactive',
+      kind: toggle(),
+      default: false,
+      group: proving,
+      help: 'only measure what a running job costs those who ask',
+    }),
+    seed: option({
+      flag: 'seed',
+      kind: wholeNumber(0, 2 ** 32 - 1),
+      defaultText: 'one by chance, which is printed',
+      group: proving,
+      help: 'decides images, poison, and the moments of faults',
     }),
   },
 };

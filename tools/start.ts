@@ -1,4 +1,5 @@
 /** `npm start`: the whole service until Ctrl-C. */
+import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
@@ -24,6 +25,9 @@ const stack = await startOrExit({
   model: config,
   persist: join(ROOT, '.wrangler/state'),
   jobs: !config.noJobs,
+  workers: config.workers,
+  // What is asked of GPU workers past the edge is in no limits.
+  workerSecret: randomBytes(32).toString('hex'),
   vars: {
     ALLOW_ANONYMOUS: String(!config.requireKey),
     CLIENT_ADDRESS_HEADER: config.clientAddressHeader ?? 'none',

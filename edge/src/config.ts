@@ -13,6 +13,7 @@ import {
 } from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions } from '@blip2/shared/config/read-options';
+import { type WorkerAddress, workerAddresses } from '@blip2/shared/config/worker-addresses';
 
 const group = 'Edge Worker';
 
@@ -66,6 +67,30 @@ export const EDGE_OPTIONS = {
     default: 'http://127.0.0.1:8788',
     group,
     help: 'base URL of the GPU worker',
+  }),
+  gpuWorkers: option({
+    env: 'GPU_WORKER_URLS',
+    kind: workerAddresses(),
+    default: [],
+    defaultText: 'the one at GPU_WORKER_URL',
+    group,
+    help: 'base URLs of several GPU workers, in place of GPU_WORKER_URL: https://a.example weight=2 zone=EU, https://b.example. Requests about one image go to one worker, by its weight; those from a continent to workers of that zone first',
+  }),
+  gpuWorkerSecrets: option({
+    env: 'GPU_WORKER_SECRET',
+    kind: secrets(),
+    default: [],
+    defaultText: 'none',
+    secret: true,
+    group,
+    help: 'secret that requests to GPU workers are signed with; of two with a comma between them the first signs. The same as BLIP2_WORKER_SECRET of the workers',
+  }),
+  hedgeRequests: option({
+    env: 'HEDGE_REQUESTS',
+    kind: toggle(),
+    default: false,
+    group,
+    help: 'whether a request that takes longer to begin than 95 % of all is sent to a second GPU worker as well, and the first to begin replies',
   }),
   allowAnonymous: option({
     env: 'ALLOW_ANONYMOUS',
@@ -300,6 +325,14 @@ export const EDGE_OPTIONS = {
 };
 
 export type Config = Values<typeof EDGE_OPTIONS>;
+
+/** All GPU workers. */
+export function workersOf({
+  gpuWorkers,
+  gpuWorkerUrl: url,
+}: Pick<Config, 'gpuWorkers' | 'gpuWorkerUrl'>): readonly WorkerAddress[] {
+  return gpuWorkers.length > 0 ? gpuWorkers : [{ url, weight: 1, zone: null }];
+}
 
 /**
  * The configuration from what the platform binds to the Worker: variables are texts, or numbers and booleans where

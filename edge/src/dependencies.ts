@@ -1,10 +1,11 @@
 /** The dependencies of the request handlers: made once per isolate, passed down as a value. */
 import type { EmbeddingKind } from '@blip2/shared/wire';
-import { type Config, readConfig } from './config.ts';
+import { type Config, readConfig, workersOf } from './config.ts';
 import { Deletions } from './deletion/deletions.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { ReplyCache } from './generation/reply-cache.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
+import { type Gpu, GpuWorkers } from './gpu/workers.ts';
 import type { IdempotentReplies } from './idempotency/idempotent-replies.ts';
 import type { ImageResolver } from './image/image-input.ts';
 import type { Access } from './keys/authenticate.ts';
@@ -30,7 +31,7 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   stores: { query: EmbeddingStore; itc?: EmbeddingStore };
   access: Access;
   limiter: Limiter;
-  gpu: MeteredGpu;
+  gpu: Gpu;
   replies: ReplyMemory;
   /** Objects of `PredictionObject`, one for each caller; absent where none are bound. */
   predictions: DurableObjectNamespace | undefined;
@@ -90,13 +91,18 @@ export function createDependencies(
       now,
     },
     limiter: new Limiter({ objects: env.LIMITS, config, now }),
-    gpu: new MeteredGpu({
-      baseUrl: config.gpuWorkerUrl,
-      restartMs: config.restartMs,
-      models,
-      fetch,
-      now,
-    }),
+    gpu: new MeteredGpu(
+      new GpuWorkers({
+        addresses: workersOf(config),
+        secret: config.gpuWorkerSecrets[0],
+        restartMs: config.restartMs,
+        hedges: config.hedgeRequests,
+        models,
+        fetch,
+        now,
+      }),
+      generate.num_query_tokens,
+    ),
     replies: new ReplyMemory(caches),
     predictions: env.PREDICTIONS,
     jobIndex: env.JOB_INDEX,

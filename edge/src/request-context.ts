@@ -16,6 +16,8 @@ export type RequestContext = {
   requestId: string;
   /** The client, by its key, or by its address where somebody trusted reports it: waiting requests are served client by client. */
   client?: string;
+  /** Continent that it comes from, as Cloudflare calls it, where it does. */
+  zone?: string;
   /** What the request takes from the limits of its caller; none where nothing is counted. */
   account?: Account;
   /** Opaque name of the caller's cache namespace; '' is the one that all callers without one share. */

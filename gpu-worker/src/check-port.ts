@@ -61,3 +61,8 @@ export function urlOf({ host, port }: Address): string {
   const reachable = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
   return `http://${isIPv6(reachable) ? `[${reachable}]` : reachable}:${port}`;
 }
+
+/** Whether only this machine reaches what listens on an address. @example isLoopback('127.0.0.1') // true */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

@@ -1,6 +1,6 @@
 /** Options of the GPU worker. */
 import { availableParallelism, totalmem } from 'node:os';
-import { choice, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import { choice, secrets, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions, type Texts } from '@blip2/shared/config/read-options';
 import { JOB_OPTIONS } from './job-options.ts';
@@ -52,6 +52,15 @@ export const WORKER_OPTIONS = {
     default: 8788,
     group: serving,
     help: 'port to listen on; 0 is any free one',
+  }),
+  secrets: option({
+    env: 'BLIP2_WORKER_SECRET',
+    kind: secrets(),
+    default: [],
+    defaultText: 'none',
+    secret: true,
+    group: serving,
+    help: 'secret that the edge signs with (GPU_WORKER_SECRET), or two with a comma between them while one takes the place of the other; without it the worker listens on this machine alone',
   }),
   attached: option({
     flag: 'attached',

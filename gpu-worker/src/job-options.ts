@@ -1,5 +1,5 @@
 /** Options of the items of jobs that the GPU worker takes from a queue. */
-import { httpUrl, secrets, text } from '@blip2/shared/config/kinds';
+import { httpUrl, secrets, text, wholeNumber } from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { ConfigError } from '@blip2/shared/config/read-options';
 
@@ -52,6 +52,13 @@ export const JOB_OPTIONS = {
     group,
     help: 'AWS region of the queues',
   }),
+  jobsVisibilityS: option({
+    env: 'BLIP2_JOBS_VISIBILITY_S',
+    kind: wholeNumber(2, 43_200),
+    default: 120,
+    group,
+    help: 'after how many seconds others get what a worker had that was killed; one that runs asks for more three times as often',
+  }),
 };
 
 /** Where items of jobs come from, and where their results go. */
@@ -63,6 +70,8 @@ export type JobsConfig = {
   secret: string;
   endpoint: string | undefined;
   region: string;
+  /** Seconds for which a message that was received is nobody else's; asked for again while its item runs. */
+  visibilityS: number;
 };
 
 /**
@@ -87,5 +96,6 @@ export function jobsConfigOf(options: Values<typeof JOB_OPTIONS>): JobsConfig | 
     secret,
     endpoint: jobsEndpoint,
     region: options.jobsRegion,
+    visibilityS: options.jobsVisibilityS,
   };
 }

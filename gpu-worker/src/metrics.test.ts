@@ -116,6 +116,7 @@ describe('metrics of a request whose client goes away', () => {
       bodyMemory: new BodyMemory(1e7),
       model: { name: '', revision: '', execution_provider: 'cpu' },
       state: { draining: false, crashed: new AbortController().signal },
+      signatures: null,
       hangSeconds: 60,
       log: SILENT,
     });

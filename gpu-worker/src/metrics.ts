@@ -2,8 +2,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineClient, EngineListener } from './engine/client.ts';
 import type { DecodePool } from './image/decode-pool.ts';
+import { type JobMeter, measureJobs } from './job-metrics.ts';
 
-export type Metrics = { contentType: string; text: () => Promise<string> };
+export type Metrics = { contentType: string; text: () => Promise<string>; jobs: JobMeter };
 
 /** The parts of the engine that are measured. */
 export type MeasuredEngine = Pick<EngineClient, 'admitted' | 'slots' | 'listen'>;
@@ -21,14 +22,17 @@ export function createMetrics(
   decoder: MeasuredDecoder,
   executionProvider: string,
 ): Metrics {
-  const registry = createRegistry(engine, decoder);
+  const { registry, jobs } = createRegistry(engine, decoder);
   registry.setDefaultLabels({ execution_provider: executionProvider });
   collectDefaultMetrics({ register: registry });
-  return { contentType: registry.contentType, text: () => registry.metrics() };
+  return { contentType: registry.contentType, text: () => registry.metrics(), jobs };
 }
 
 /** Our own metrics, without those of the process. */
-export function createRegistry(engine: MeasuredEngine, decoder: MeasuredDecoder): Registry {
+export function createRegistry(
+  engine: MeasuredEngine,
+  decoder: MeasuredDecoder,
+): { registry: Registry; jobs: JobMeter } {
   const registry = new Registry();
   engine.listen(listenerInto(registry, engine.slots));
   measureDecoding(registry, decoder);
@@ -40,7 +44,7 @@ export function createRegistry(engine: MeasuredEngine, decoder: MeasuredDecoder)
       this.set(engine.admitted);
     },
   });
-  return registry;
+  return { registry, jobs: measureJobs(registry) };
 }
 
 function measureDecoding(registry: Registry, decoder: MeasuredDecoder): void {

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { open } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import { SignatureCheck } from '@blip2/shared/request-signature';
 import { WorkerModel } from '@blip2/shared/wire';
-import { freePort, urlOf } from './check-port.ts';
+import { freePort, isLoopback, urlOf } from './check-port.ts';
 import type { Config } from './config.ts';
 import type { EngineClient } from './engine/client.ts';
 import { fingerprintOf } from './fingerprint.ts';
@@ -49,6 +50,7 @@ const OCCUPANT_TIMEOUT_MS = 2000;
 /** @throws Error when the port is taken, a checkpoint cannot be had, a bundle cannot be built, or the model cannot be loaded */
 export async function startWorker(config: Config, log: Logger = SILENT): Promise<GpuWorker> {
   const startJobs = await jobsOf(config);
+  expectSecret(config);
   const variables = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
   await freePort(config, { variables, nameOccupant });
   if (config.trace !== undefined) await ensureWritable(config.trace);
@@ -124,6 +126,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     model,
     metrics,
     state,
+    signatures: config.secrets.length > 0 ? new SignatureCheck(config.secrets, Date.now) : null,
     hangSeconds: config.hangSeconds,
     log,
   };
@@ -169,6 +172,14 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     },
     crashed: crashed.promise,
   };
+}
+
+/** @throws Error where other machines could ask without a signature */
+function expectSecret({ host, secrets }: Pick<Config, 'host' | 'secrets'>): void {
+  if (secrets.length > 0 || isLoopback(host)) return;
+  throw new Error(
+    `BLIP2_WORKER_HOST=${host} lets other machines reach this worker, which would do what any of them asks: set BLIP2_WORKER_SECRET to a secret of 32 characters or more (openssl rand -hex 32), the same as GPU_WORKER_SECRET of the edge, or listen on 127.0.0.1.`,
+  );
 }
 
 /** What takes items of jobs, loaded only where there are any. @throws ConfigError where only some of it is set */

@@ -10,7 +10,7 @@ This page is generated from the registry (\`npm run docs\`).
 the same metric, the name is vLLM's behind our prefix. The usual metrics of a Node process (\`process_*\`, \`nodejs_*\`) are included.`;
 
 export async function metricsPage(): Promise<string> {
-  const registry = createRegistry(
+  const { registry } = createRegistry(
     { admitted: 0, slots: 1, listen: () => {} },
     { waiting: 0, memory: 0, listen: () => {} },
   );

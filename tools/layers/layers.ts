@@ -75,6 +75,7 @@ const LAYERS: readonly Layer[] = [
       'edge config',
       'worker entry',
       'worker',
+      'jobs',
       'cli',
       'hub',
       'image',

@@ -91,7 +91,7 @@ async function nameOf(pid: number): Promise<string> {
 }
 
 /** Resident megabytes; null for a process that is gone. */
-async function residentOf(pid: number): Promise<number | null> {
+export async function residentOf(pid: number): Promise<number | null> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const kilobytes = /VmRSS:\s+(\d+) kB/.exec(status)?.[1];
   return kilobytes === undefined ? null : (Number(kilobytes) * 1024) / 1e6;

@@ -35,7 +35,7 @@ export function runOnImage(
   context: RequestContext,
 ): AsyncGenerator<GpuReplyEvent, void, undefined> {
   return resolved.kind === 'cached'
-    ? runOnEmbeddings(deps, resolved.entry, { ...task, ...named(task, id) }, context)
+    ? runOnEmbeddings(deps, id, resolved.entry, { ...task, ...named(task, id) }, context)
     : encodeAndRun(deps, store, id, resolved, task, context);
 }
 
@@ -53,11 +53,12 @@ export function instructing(
 
 async function* runOnEmbeddings(
   { gpu, onBegun }: Deps,
+  id: EmbeddingId,
   { embeddings, image }: CachedImage,
   task: ImageTask,
   context: RequestContext,
 ): AsyncGenerator<GpuReplyEvent, void, undefined> {
-  const source = { type: 'embeddings', payload: embeddings } as const;
+  const source = { type: 'embeddings', payload: embeddings, imageId: partsOf(id).imageId } as const;
   let hasBegun = false;
   for await (const event of gpu.run(task, source, context, onBegun)) {
     // Not before the worker's first event: until then a failure becomes a status.
@@ -78,7 +79,7 @@ async function* encodeAndRun(
   let image: ImageInfo | undefined;
   let stored: Promise<void> | undefined;
   try {
-    const source = { type: 'image', payload: bytes } as const;
+    const source = { type: 'image', payload: bytes, imageId: partsOf(id).imageId } as const;
     for await (const event of gpu.run(task, source, context, onBegun)) {
       if (event.type === 'imageInfo') image = event.image;
       else if (event.type === 'embeddings') {

@@ -81,7 +81,7 @@ async function findReply(
     context.waitUntil(replyCache.put(key, { record, worker, askedAt, sentAt }, context));
   };
   if (maxAge === 0) return { image: await locate(), onWritten };
-  const wanted = { maxAge, worker: () => gpu.fingerprint() };
+  const wanted = { maxAge, worker: () => gpu.fingerprint(id) };
   const recent = await replyCache.findRecent(key, wanted, context);
   if (recent !== null) return { reply: recent };
   const locating = locate();

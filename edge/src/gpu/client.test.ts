@@ -9,13 +9,13 @@ import type { Platform } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 import { testContext } from '../testing/edge.ts';
 import { generative, retrieval } from '../testing/models.ts';
-import { GpuClient, type GpuClientOptions } from './client.ts';
+import { GpuWorkers, type GpuWorkersOptions } from './workers.ts';
 
 const NOW = 1_000_000;
 
-const clientOf = (fetch: Platform['fetch'], change: Partial<GpuClientOptions> = {}) =>
-  new GpuClient({
-    baseUrl: 'http://gpu.test',
+const clientOf = (fetch: Platform['fetch'], change: Partial<GpuWorkersOptions> = {}) =>
+  new GpuWorkers({
+    addresses: [{ url: 'http://gpu.test', weight: 1, zone: null }],
     models: bundledModels,
     fetch,
     now: () => NOW,

@@ -1,4 +1,4 @@
-/** The client of the GPU worker: a request of frames out, its reply as a stream of checked events. */
+/** The client of one GPU worker: a request of frames out, its reply as a stream of checked events. */
 import { type ImagePath, partsOf } from '@blip2/shared/cache-key';
 import { ApiError, Problem } from '@blip2/shared/errors';
 import {
@@ -10,6 +10,12 @@ import {
   readFrames,
 } from '@blip2/shared/frames';
 import { decodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
+import type { ImageId } from '@blip2/shared/image-id';
+import {
+  IMAGE_HEADER,
+  REQUEST_SIGNATURE_HEADER,
+  signRequest,
+} from '@blip2/shared/request-signature';
 import { route } from '@blip2/shared/route';
 import {
   FINGERPRINT_HEADER,
@@ -28,23 +34,32 @@ import { loadFrom, type WorkerLoad } from './worker-load.ts';
 export type GpuReplyEvent = Exclude<GpuEvent, { type: 'error' }>;
 
 /** The source of a task: an image, or its encoded embeddings. */
-export type GpuSource = { type: 'image' | 'embeddings'; payload: Uint8Array };
+export type GpuSource = {
+  type: 'image' | 'embeddings';
+  payload: Uint8Array;
+  /** Which image it is, or is of: requests about one image go to one worker. */
+  imageId?: ImageId;
+};
 
 export type GpuClientOptions = LivenessOptions & {
   models: ServedModels;
   /** Milliseconds after the deadline, which the worker enforces itself, until it counts as unavailable. */
   graceMs?: number;
-  /** Milliseconds that requests wait for a worker that has just gone, before they are refused. */
-  restartMs?: number;
+  /** Signs what is asked of the worker; the first of those that are live, none where the worker expects none. */
+  secret?: string | undefined;
 };
 
 /** A reply whose first event is here. */
-type BegunReply = {
-  first: GpuReplyEvent;
+export type BegunReply = {
   /** Of the worker that replies. */
   fingerprint: string | undefined;
-  frames: AsyncGenerator<Frame, void, undefined>;
-  exchange: Exchange;
+  /**
+   * All events; `done` is the last. Leaving the loop early ends the request at the worker, and its connection; a reply that
+   * is read to its end leaves the connection to the next request.
+   */
+  events: AsyncGenerator<GpuReplyEvent, void, undefined>;
+  /** Ends the request at the worker, whether its events have been read or not. */
+  end: () => void;
 };
 
 /** What ends one exchange with the worker, and what watches it. */
@@ -58,22 +73,18 @@ type Exchange = Disposable & {
 };
 
 /** The connection to the worker broke, or never was: nobody has refused the request. */
-class LostConnection extends ApiError {}
+export class LostConnection extends ApiError {}
 
 const RETRY_AFTER_S = 5;
 const GRACE_MS = 1000;
 const PROBE_TIMEOUT_MS = 2000;
 /** How long a reply may take to end once it is done: longer than that, and another connection is cheaper. */
 const END_MS = 250;
-/** Between two looks whether a worker that has gone is there again. */
-const LOOK_MS = 250;
 
 export class GpuClient {
   readonly #options: GpuClientOptions;
   readonly #liveness: Liveness;
   readonly #identity: WorkerIdentity;
-  /** When a connection to the worker failed that is not there again; milliseconds since the epoch. */
-  #goneSince: number | null = null;
 
   constructor(options: GpuClientOptions) {
     this.#options = options;
@@ -85,84 +96,46 @@ export class GpuClient {
   }
 
   /**
-   * The events of the reply; `done` is the last. Leaving the loop early, or aborting the context's signal, ends the
-   * request at the worker, and its connection. A reply that is read to its end leaves the connection to the next request.
-   *
-   * A request whose connection breaks before the first event is sent once more, as soon as a worker is ready: one that was
-   * killed, and is started again, costs a wait. A worker that is silent for seconds is asked whether it lives.
+   * Sends a request, and waits for the first event of the reply. Aborting the context's signal ends it. A worker that is
+   * silent for seconds is asked whether it lives.
    * @param source absent for texts alone
-   * @param onBegun gets the fingerprint of the worker that replies, where it says one, before its first event
    * @throws ApiError the worker's own problem, or `worker-unavailable`, `bad-gateway`, `deadline-exceeded`,
-   *   `no-retrieval-model`
-   * @example
-   * const task = { kind: 'embed', embedding: 'query' } as const;
-   * for await (const event of gpu.run(task, { type: 'image', payload: bytes }, context)) …
+   *   `no-retrieval-model`; `LostConnection` where nobody has refused it
    */
-  async *run(
-    task: GpuTask,
-    source: GpuSource | null,
-    context: RequestContext,
-    onBegun?: (fingerprint: string | undefined) => void,
-  ): AsyncGenerator<GpuReplyEvent, void, undefined> {
-    const { first, fingerprint, frames, exchange } = await this.#begin(task, source, context);
-    using _exchange = exchange;
-    onBegun?.(fingerprint);
-    const { watch } = exchange;
-    try {
-      for (let event = first; ; event = await nextEvent(frames, watch)) {
-        yield event;
-        if (event.type !== 'done') continue;
-        await endOf(frames, exchange);
-        return;
-      }
-    } catch (thrown) {
-      throw exchange.explain(thrown);
-    } finally {
-      // Does nothing for a reply that has ended.
-      await frames.return().catch(() => {});
-    }
-  }
-
-  async #begin(
+  async begin(
     task: GpuTask,
     source: GpuSource | null,
     context: RequestContext,
   ): Promise<BegunReply> {
-    try {
-      return await this.#send(task, source, context);
-    } catch (thrown) {
-      if (!(thrown instanceof LostConnection)) throw thrown;
-      if (!(await this.#comesBack(context))) throw thrown;
-      return await this.#send(task, source, context);
-    }
-  }
-
-  async #send(
-    task: GpuTask,
-    source: GpuSource | null,
-    context: RequestContext,
-  ): Promise<BegunReply> {
-    const { baseUrl, fetch } = this.#options;
     const request = this.#requestOf(task, context);
     const exchange = this.#exchange(request, context);
     try {
       exchange.watch.waiting();
-      const response = await fetch(`${baseUrl}/v1/run`, {
+      const body = new Blob([
+        encodeJsonFrame('request', request),
+        ...(source ? [encodeFrame(source.type, source.payload)] : []),
+      ]);
+      const response = await this.#fetch('/v1/run', {
         method: 'POST',
-        headers: { 'content-type': FRAMES_MEDIA_TYPE, 'x-request-id': context.requestId },
-        body: new Blob([
-          encodeJsonFrame('request', request),
-          ...(source ? [encodeFrame(source.type, source.payload)] : []),
-        ]),
+        headers: new Headers({
+          'content-type': FRAMES_MEDIA_TYPE,
+          'x-request-id': context.requestId,
+          [IMAGE_HEADER]: routingKey(task, source, context),
+        }),
+        body,
         signal: exchange.signal,
       });
       if (!response.ok || response.body === null) throw await replyError(response);
       const frames = readFrames(response.body);
       const first = await nextEvent(frames, exchange.watch);
-      this.#goneSince = null;
       const fingerprint = fingerprintFrom(response.headers.get(FINGERPRINT_HEADER));
       this.#identity.observe(fingerprint);
-      return { first, fingerprint, frames, exchange };
+      const events = eventsOf(first, frames, exchange);
+      const end = () => {
+        exchange.end();
+        exchange[Symbol.dispose]();
+      };
+      return { fingerprint, events, end };
     } catch (thrown) {
       exchange[Symbol.dispose]();
       throw exchange.explain(thrown);
@@ -185,23 +158,6 @@ export class GpuClient {
       },
       [Symbol.dispose]: () => watch[Symbol.dispose](),
     };
-  }
-
-  /** Whether a worker is ready, now or as soon as one that has just gone may be there again. */
-  async #comesBack({ signal, deadlineAt }: RequestContext): Promise<boolean> {
-    const { now, restartMs = 0 } = this.#options;
-    this.#goneSince ??= now();
-    const until = Math.min(this.#goneSince + restartMs, deadlineAt);
-    for (;;) {
-      const isReady = await this.isReady().catch(() => false);
-      if (signal.aborted) return false;
-      if (isReady) {
-        this.#goneSince = null;
-        return true;
-      }
-      if (now() >= until) return false;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
   }
 
   /** @throws ApiError `worker-unavailable` */
@@ -265,14 +221,59 @@ export class GpuClient {
     };
   }
 
-  async #probe(path: string, init: RequestInit = {}): Promise<Response> {
-    const { baseUrl, fetch } = this.#options;
+  async #probe(
+    path: string,
+    { method = 'GET', headers = {} }: RequestInit = {},
+  ): Promise<Response> {
     try {
       const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-      return await fetch(`${baseUrl}${path}`, { ...init, signal });
+      return await this.#fetch(path, { method, headers: new Headers(headers), signal });
     } catch (cause) {
       throw unavailable('The GPU worker cannot be reached.', cause);
     }
+  }
+
+  async #fetch(path: string, init: Init): Promise<Response> {
+    const { baseUrl, fetch, secret, now } = this.#options;
+    const { method, headers, body } = init;
+    if (secret !== undefined) {
+      const request = { method, path, headers, length: body?.size ?? 0 };
+      headers.set(REQUEST_SIGNATURE_HEADER, await signRequest(secret, request, now()));
+    }
+    return await fetch(`${baseUrl}${path}`, init);
+  }
+}
+
+type Init = { method: string; headers: Headers; body?: Blob; signal: AbortSignal };
+
+/** By what requests are sent to workers: those about one image to one of them, others anywhere. */
+export function routingKey(
+  task: GpuTask,
+  source: GpuSource | null,
+  { requestId }: Pick<RequestContext, 'requestId'>,
+): string {
+  const imageId = task.kind === 'generate' ? task.image_id : undefined;
+  return source?.imageId ?? imageId ?? requestId;
+}
+
+async function* eventsOf(
+  first: GpuReplyEvent,
+  frames: AsyncGenerator<Frame, void, undefined>,
+  exchange: Exchange,
+): AsyncGenerator<GpuReplyEvent, void, undefined> {
+  using _exchange = exchange;
+  try {
+    for (let event = first; ; event = await nextEvent(frames, exchange.watch)) {
+      yield event;
+      if (event.type !== 'done') continue;
+      await endOf(frames, exchange);
+      return;
+    }
+  } catch (thrown) {
+    throw exchange.explain(thrown);
+  } finally {
+    // Does nothing for a reply that has ended.
+    await frames.return().catch(() => {});
   }
 }
 
@@ -315,6 +316,11 @@ function explained(thrown: unknown, signal: AbortSignal, deadline: AbortSignal):
 /** A reply that is no stream of frames. */
 async function replyError(response: Response): Promise<ApiError> {
   const problem = Problem.safeParse(await response.json().catch(() => null));
+  if (response.status === 401) {
+    const detail =
+      'The GPU worker refuses what the edge signs: GPU_WORKER_SECRET and BLIP2_WORKER_SECRET must have a secret in common, and the clocks must agree.';
+    return new ApiError('bad-gateway', detail);
+  }
   if (problem.success) {
     const error = ApiError.fromProblem(problem.data);
     // The worker has these routes: the reply comes from something else.

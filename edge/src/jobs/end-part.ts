@@ -15,7 +15,7 @@ export async function endRest(table: PartTable, bucket: R2Bucket): Promise<Progr
   const { order, ending } = state;
   const ended = (item: number, line: BatchLine) =>
     unrepliedItem({ part: order.part, item }, line, ending, NEVER_RUN[ending]);
-  const open = table.firstOpen(END_PER_ALARM);
+  const open = table.open.first(END_PER_ALARM);
   table.end(open.map(({ item, line }) => ended(item, JSON.parse(line))));
   if (open.length === END_PER_ALARM) return { at: Date.now(), hasEnded: true };
   const from = state.place;

@@ -4,8 +4,9 @@ import { logWarning } from '../log.ts';
 import { revisionFor } from '../model-manifest.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
 import { messageOf } from './message.ts';
+import type { OpenItem } from './open-items.ts';
 import { partLines } from './part-lines.ts';
-import type { EndedItem, OpenItem, PartTable, Place } from './part-table.ts';
+import type { EndedItem, PartTable, Place } from './part-table.ts';
 import { ownerOf } from './perform-commit.ts';
 import { fitsQueue, type JobQueue } from './queue.ts';
 import type { Rehearser } from './rehearsal.ts';
@@ -67,7 +68,7 @@ export class PartFiller {
       this.#notBefore = now + Math.min(RETRY_MS * 2 ** (this.#delays - 1), MAX_RETRY_MS);
       return this.#notBefore;
     }
-    return this.isHungry() ? now : this.#table.resendAt(jobsResendMs);
+    return this.isHungry() ? now : this.#table.open.resendAt(jobsResendMs);
   }
 
   /** Whether there is something to do at once: lines to read and room for them, or an end. */
@@ -189,11 +190,11 @@ export class PartFiller {
     const line = JSON.parse(open.line) as BatchLine;
     const rehearsed = await rehearser.rehearse(line, ownerOf(order, item));
     if (rehearsed.kind === 'work') {
-      this.#table.replaceWork(item, rehearsed.work);
+      this.#table.open.replaceWork(item, rehearsed.work);
       return { ...open, work: rehearsed.work };
     }
     if (isPassing(rehearsed.reply.status)) {
-      this.#table.markUnsent(item);
+      this.#table.open.markUnsent(item);
       return 'later';
     }
     this.#table.end([repliedItem({ part: order.part, item }, line, rehearsed.reply)]);

@@ -8,10 +8,8 @@ import type { CommitReply, CommitRequest } from '@blip2/shared/jobs/commit';
 import type { Dependencies } from '../dependencies.ts';
 import { revisionFor } from '../model-manifest.ts';
 import type { Env } from '../platform.ts';
-import type { RequestContext } from '../request-context.ts';
 import { Alarm } from './alarm.ts';
 import {
-  imageKey,
   type JobPartObject,
   type PartFate,
   type PartOrder,
@@ -22,36 +20,34 @@ import {
   type SourceOfItem,
 } from './contract.ts';
 import { endRest } from './end-part.ts';
-import { PartFiller } from './fill-part.ts';
+import { givenUpItem, isInnocent, isPoison } from './item-given-up.ts';
+import { pageOf } from './part-page.ts';
+import { contextOf, type PartServices, partServices } from './part-services.ts';
+import { PartSources } from './part-sources.ts';
 import { type EndedItem, PartTable } from './part-table.ts';
 import { cacheEmbeddings, ownerOf, performCommit } from './perform-commit.ts';
-import { JobQueue } from './queue.ts';
-import { type ItemApp, Rehearser } from './rehearsal.ts';
+import type { ItemApp } from './rehearsal.ts';
 import { writeResults } from './write-results.ts';
 
 /** How often counts are reported at most. */
 const REPORT_MS = 1000;
 /** An object whose alarm is gone is woken so late by who reads its results. */
 const AWAKE_MS = 5000;
-/** How often an image that cannot be had is asked for. */
-const MAX_SOURCE_TRIES = 4;
-/** Lines of one page, and their characters. */
-const PAGE_LINES = 500;
-const PAGE_CHARACTERS = 2 ** 20;
 
 export abstract class JobPartBase extends DurableObject<Env> implements JobPartObject {
   readonly #table: PartTable;
   readonly #alarm: Alarm;
-  #services: { deps: Dependencies; rehearser: Rehearser; filler: PartFiller } | undefined;
+  readonly #sources: PartSources;
+  #services: PartServices | undefined;
+  readonly #waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
   /** When the next report may be sent, and whether there is something to report. */
   #reportAt = 0;
   #hasNews = true;
-  /** How often the source of an item could not be had: a host may be back soon. */
-  readonly #sourceFailures = new Map<number, number>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#table = new PartTable(ctx.storage);
+    this.#sources = new PartSources(this.#table);
     this.#alarm = new Alarm(ctx.storage, () => Date.now());
   }
 
@@ -78,70 +74,69 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const { order } = state;
     const { deps, rehearser } = this.#prepared();
     const ended: EndedItem[] = [];
-    let isStale = false;
+    /** Whether there is an item to send again. */
+    let isWaiting = false;
     for (const { item, outcome } of results) {
       const open = this.#table.openItem(item);
       if (open === null) continue;
       if (open.work.revision !== revisionFor(deps.models, open.work.task)) {
         // It was made for a model that is not served any more: neither its tokens nor its failure count.
-        this.#table.markUnsent(item);
-        isStale = true;
+        this.#table.open.markUnsent(item);
+        isWaiting = true;
+        continue;
+      }
+      if (outcome.kind === 'gave-up') {
+        if (isInnocent(open)) {
+          this.#table.open.return(item);
+          isWaiting = true;
+        } else ended.push(givenUpItem(order.part, open));
         continue;
       }
       const performed = await performCommit(rehearser, order, open, outcome);
       ended.push(performed.ended);
       if (!order.cacheEmbeddings || performed.performance === null) continue;
-      const context = this.#context(ownerOf(order, item).name, order);
-      this.ctx.waitUntil(cacheEmbeddings(deps, order, performed.performance, context));
+      const context = contextOf(deps, ownerOf(order, item).name, order, this.#waitUntil);
+      this.#waitUntil(cacheEmbeddings(deps, order, performed.performance, context));
     }
     // Meanwhile another commit, or the end of the job, may have had the item: the first counts.
     const current = this.#table.state;
     if (current === null) return null;
     const fresh = current.isClosed ? 0 : this.#table.end(ended, ended.length > 0 ? seconds : 0);
     const reply = { fresh, duplicates: results.length - fresh, state: this.#fate() };
-    if (isStale) await this.#alarm.wake(Date.now());
-    if (fresh > 0) {
-      this.#hasNews = true;
-      await this.#alarm.wake(
-        this.#prepared().filler.isHungry() ? Date.now() : Math.max(Date.now(), this.#reportAt),
-      );
-    }
+    if (isWaiting) await this.#alarm.wake(Date.now());
+    if (fresh > 0) await this.#hasEnded();
     return reply;
   }
 
-  async source(item: number): Promise<SourceOfItem> {
+  /** Some items have: the job is told soon, and others take their place in the queue. */
+  async #hasEnded(): Promise<void> {
+    this.#hasNews = true;
+    const now = Date.now();
+    const isHungry = this.#prepared().filler.isHungry();
+    await this.#alarm.wake(isHungry ? now : Math.max(now, this.#reportAt));
+  }
+
+  async begin(item: number): Promise<boolean> {
     const { state } = this.#table;
     const open = this.#table.openItem(item);
-    if (state === null || open === null || state.ending !== null) return { kind: 'ended' };
-    const { namespace, owner, job, client } = state.order;
-    const { task, source } = open.work;
-    switch (source.kind) {
-      case 'none':
-        return { kind: 'ended' };
-      case 'url':
-        return { kind: 'url', url: source.url, client };
-      case 'object':
-        return { kind: 'object', key: source.key };
-      case 'stored':
-        return { kind: 'stored', key: imageKey(owner, job, source.sha256) };
-      case 'embeddings': {
-        const ids =
-          task.kind === 'generate' || task.kind === 'embed' ? task.instruction_ids : undefined;
-        const { sha256 } = source;
-        return { kind: 'embeddings', namespace, sha256, ...(ids && { instructionIds: ids }) };
-      }
+    if (state === null || open === null || state.ending !== null) return false;
+    if (!isPoison(open)) {
+      this.#table.open.begin(item);
+      return true;
     }
+    this.#table.end([givenUpItem(state.order.part, open)]);
+    await this.#hasEnded();
+    return false;
+  }
+
+  async source(item: number): Promise<SourceOfItem> {
+    return this.#sources.of(item);
   }
 
   async sourceFailed(item: number, problem: Problem, mayPass: boolean): Promise<boolean> {
-    const tries = (this.#sourceFailures.get(item) ?? 0) + 1;
-    if (mayPass && tries < MAX_SOURCE_TRIES) {
-      this.#sourceFailures.set(item, tries);
-      return false;
-    }
-    this.#sourceFailures.delete(item);
-    await this.commit({ results: [{ item, outcome: { kind: 'failed', problem } }] });
-    return true;
+    const isOver = this.#sources.failed(item, mayPass);
+    if (isOver) await this.commit({ results: [{ item, outcome: { kind: 'failed', problem } }] });
+    return isOver;
   }
 
   async page(from: number, overGaps: boolean): Promise<PartPage> {
@@ -149,23 +144,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     if (state === null) return { kind: 'lines', lines: [], next: null, isWhole: false };
     if (state.isClosed) return { kind: 'closed' };
     await this.#alarm.wake(Date.now() + AWAKE_MS);
-    const lines: string[] = [];
-    let characters = 0;
-    let next = from;
-    let isCut = false;
-    for (const { item, line } of this.#table.results(from, PAGE_LINES)) {
-      if (item !== next && !overGaps) break;
-      if (characters > 0 && characters + line.length > PAGE_CHARACTERS) {
-        isCut = true;
-        break;
-      }
-      lines.push(line);
-      characters += line.length;
-      next = item + 1;
-    }
-    isCut ||= lines.length === PAGE_LINES;
-    const isWhole = next >= state.order.items;
-    return { kind: 'lines', lines, next: isCut && !isWhole ? next : null, isWhole };
+    return pageOf(this.#table, state.order.items, from, overGaps);
   }
 
   async report(): Promise<PartReport | null> {
@@ -269,37 +248,14 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     return bucket;
   }
 
-  #prepared() {
-    if (this.#services !== undefined) return this.#services;
-    const deps = this.dependencies();
-    const rehearser = new Rehearser({
-      deps,
+  #prepared(): PartServices {
+    this.#services ??= partServices({
+      table: this.#table,
+      bucket: this.#bucket(),
+      deps: this.dependencies(),
       createApp: (staged) => this.createApp(staged),
-      storeImage: async (sha256, bytes) => {
-        const { state } = this.#table;
-        if (state === null) return;
-        await this.#bucket().put(imageKey(state.order.owner, state.order.job, sha256), bytes);
-      },
-      waitUntil: (work) => this.ctx.waitUntil(work),
+      waitUntil: this.#waitUntil,
     });
-    const queue = new JobQueue({ config: deps.config, fetch: deps.fetchConfigured });
-    const bucket = this.#bucket();
-    const filler = new PartFiller({ table: this.#table, bucket, deps, rehearser, queue });
-    this.#services = { deps, rehearser, filler };
     return this.#services;
-  }
-
-  #context(requestId: string, { client, namespace }: PartOrder): RequestContext {
-    const { deps } = this.#prepared();
-    const startedAt = deps.now();
-    return {
-      requestId,
-      client,
-      namespace,
-      startedAt,
-      signal: new AbortController().signal,
-      deadlineAt: startedAt + deps.config.deadlineMs,
-      waitUntil: (work) => this.ctx.waitUntil(work),
-    };
   }
 }

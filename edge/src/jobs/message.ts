@@ -3,7 +3,7 @@ import type { JobMessage } from '@blip2/shared/jobs/message';
 import type { Dependencies } from '../dependencies.ts';
 import { imageKey, type PartOrder } from './contract.ts';
 import type { ItemSource } from './item-source.ts';
-import type { OpenItem } from './part-table.ts';
+import type { OpenItem } from './open-items.ts';
 import { presignedUrl } from './presign.ts';
 
 export async function messageOf(

@@ -1,18 +1,7 @@
 /** The items of a part in its object's SQLite: those that are open, and the results of those that have ended. */
 
 import type { JobUsage, PartOrder } from './contract.ts';
-import type { ItemWork } from './item-source.ts';
-
-/** An item that waits for a GPU worker. */
-export type OpenItem = {
-  item: number;
-  /** `BatchLine` as JSON. */
-  line: string;
-  work: ItemWork;
-  /** When it was read or its message sent again, milliseconds since the epoch; 0 where it is to be sent now. */
-  sentAt: number;
-  sends: number;
-};
+import { type OpenItem, OpenItems } from './open-items.ts';
 
 export type Outcome = 'completed' | 'failed' | 'canceled' | 'expired';
 
@@ -45,10 +34,6 @@ export type PartState = {
 };
 
 type StateRow = { record: string };
-type OpenRow = { i: number; line: string; work: string; sent_at: number; sends: number };
-
-/** After how long an item is sent again, of the first time's milliseconds: each time twice as long. */
-const DELAY = '? * (1 << MIN(MAX(sends - 1, 0), 10))';
 
 const NOTHING: Tally = {
   completed: 0,
@@ -60,11 +45,14 @@ const NOTHING: Tally = {
 };
 
 export class PartTable {
+  /** Items that wait: only while the part is not closed. */
+  readonly open: OpenItems;
   readonly #storage: DurableObjectStorage;
   #state: PartState | null;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
+    this.open = new OpenItems(storage);
     const { sql } = storage;
     const sqlOfTable = "SELECT 1 FROM sqlite_master WHERE name = 'state'";
     const [row] =
@@ -84,9 +72,7 @@ export class PartTable {
     this.#atomically(() => {
       sql.exec('CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), record TEXT)');
       sql.exec('CREATE TABLE result (i INTEGER PRIMARY KEY, outcome TEXT, line TEXT)');
-      sql.exec(
-        'CREATE TABLE open (i INTEGER PRIMARY KEY, line TEXT, work TEXT, sent_at INTEGER, sends INTEGER)',
-      );
+      this.open.create();
       const state = {
         order,
         place: { offset: 0, item: 0 },
@@ -114,19 +100,14 @@ export class PartTable {
   read(
     from: Place,
     to: Place,
-    open: readonly Omit<OpenItem, 'sends' | 'sentAt'>[],
+    open: readonly Pick<OpenItem, 'item' | 'line' | 'work'>[],
     ended: readonly EndedItem[],
     now: number,
   ): boolean {
     const { place } = this.#required();
     if (place.item !== from.item) return false;
     this.#atomically(() => {
-      for (const { item, line, work } of open) {
-        this.#storage.sql.exec(
-          'INSERT INTO open VALUES (?, ?, ?, ?, 1)',
-          ...[item, line, JSON.stringify(work), now],
-        );
-      }
+      for (const item of open) this.open.add(item, now);
       this.#insert(ended);
       this.update({ place: to, failures: 0 });
     });
@@ -158,7 +139,7 @@ export class PartTable {
           ...[item, outcome, line],
         )
         .toArray();
-      sql.exec('DELETE FROM open WHERE i = ?', item);
+      this.open.delete(item);
       if (inserted.length === 0) continue;
       fresh++;
       tally[outcome === 'expired' ? 'canceled' : outcome]++;
@@ -169,41 +150,20 @@ export class PartTable {
     return fresh;
   }
 
+  /** Null where it has ended, or was never read. */
   openItem(item: number): OpenItem | null {
     if (this.#state === null || this.#state.isClosed) return null;
-    const [row] = this.#storage.sql.exec<OpenRow>('SELECT * FROM open WHERE i = ?', item).toArray();
-    return row === undefined ? null : openItemOf(row);
+    return this.open.find(item);
   }
 
   openCount(): number {
     if (this.#state === null || this.#state.isClosed) return 0;
-    return this.#storage.sql.exec<{ n: number }>('SELECT COUNT(*) AS n FROM open').one().n;
+    return this.open.count();
   }
 
-  /** Items whose messages are to be sent: those that never were, or so long ago that they may be lost. */
+  /** Items whose messages are to be sent. */
   unsent(now: number, resendMs: number, limit: number): OpenItem[] {
-    return this.#storage.sql
-      .exec<OpenRow>(
-        `SELECT * FROM open WHERE i >= ? OR sent_at + ${DELAY} <= ? ORDER BY i LIMIT ?`,
-        ...[this.#required().sentTo, resendMs, now, limit],
-      )
-      .toArray()
-      .map(openItemOf);
-  }
-
-  /** When the next message counts as lost; null where none is under way. */
-  resendAt(resendMs: number): number | null {
-    const sql = `SELECT MIN(sent_at + ${DELAY}) AS at FROM open`;
-    return this.#storage.sql.exec<{ at: number | null }>(sql, resendMs).one().at;
-  }
-
-  /** What is to be done for an item is another than before. */
-  replaceWork(item: number, work: ItemWork): void {
-    this.#storage.sql.exec('UPDATE open SET work = ? WHERE i = ?', ...[JSON.stringify(work), item]);
-  }
-
-  markUnsent(item: number): void {
-    this.#storage.sql.exec('UPDATE open SET sent_at = 0, sends = 1 WHERE i = ?', item);
+    return this.open.unsent(this.#required().sentTo, now, resendMs, limit);
   }
 
   /**
@@ -214,23 +174,12 @@ export class PartTable {
     this.#atomically(() => {
       const { sentTo } = this.#required();
       for (const [index, item] of tried.entries()) {
-        if (item >= sentTo || isSent[index] !== true) continue;
-        this.#storage.sql.exec(
-          'UPDATE open SET sent_at = ?, sends = sends + 1 WHERE i = ?',
-          ...[now, item],
-        );
+        if (item < sentTo && isSent[index] === true) this.open.markSent(item, now);
       }
       const missed = tried.find((item, index) => item >= sentTo && isSent[index] !== true);
       const next = missed ?? (tried.at(-1) ?? -1) + 1;
       if (next > sentTo) this.update({ sentTo: next });
     });
-  }
-
-  firstOpen(limit: number): OpenItem[] {
-    return this.#storage.sql
-      .exec<OpenRow>('SELECT * FROM open ORDER BY i LIMIT ?', limit)
-      .toArray()
-      .map(openItemOf);
   }
 
   /** Lines of results in the order of their items, from one on. */
@@ -255,7 +204,7 @@ export class PartTable {
       this.update({ isClosed: true });
       // Whole tables: to delete rows costs as much as to write them.
       this.#storage.sql.exec('DROP TABLE result');
-      this.#storage.sql.exec('DROP TABLE open');
+      this.open.drop();
     });
   }
 
@@ -283,8 +232,4 @@ export class PartTable {
     this.#storage.sql.exec('UPDATE state SET record = ?', JSON.stringify(state));
     this.#state = state;
   }
-}
-
-function openItemOf({ i, line, work, sent_at, sends }: OpenRow): OpenItem {
-  return { item: i, line, work: JSON.parse(work), sentAt: sent_at, sends };
 }

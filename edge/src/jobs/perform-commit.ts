@@ -9,12 +9,16 @@ import type { Dependencies } from '../dependencies.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
-import type { EndedItem, OpenItem } from './part-table.ts';
+import type { OpenItem } from './open-items.ts';
+import type { EndedItem } from './part-table.ts';
 import type { ItemOwner, Performance, Rehearser } from './rehearsal.ts';
 import { repliedItem, unrepliedItem } from './results.ts';
 
 /** SQLite's rows have 2 MB at most. */
 const MAX_RESULT_CHARACTERS = 600_000;
+
+/** Of an item that was run. */
+export type RunOutcome = Exclude<ItemOutcome, { kind: 'gave-up' }>;
 
 /** How an item is called wherever it is run. @example 'job-5e3f0c9d-12-345' */
 export function ownerOf(order: PartOrder, item: number): ItemOwner {
@@ -26,15 +30,10 @@ export async function performCommit(
   rehearser: Rehearser,
   order: PartOrder,
   open: OpenItem,
-  outcome: ItemOutcome,
+  outcome: RunOutcome,
 ): Promise<{ ended: EndedItem; performance: Performance | null }> {
   const place = { part: order.part, item: open.item };
   const line = JSON.parse(open.line) as BatchLine;
-  if (outcome.kind === 'gave-up') {
-    const message = `The GPU workers that had this item ended ${outcome.receives} times before it was done: it may be what ends them.`;
-    const ended = unrepliedItem(place, line, 'failed', { code: 'gave-up', message });
-    return { ended, performance: null };
-  }
   const performance = await performanceOf(open, outcome);
   const reply = await rehearser.perform(line, ownerOf(order, open.item), performance);
   const ended = repliedItem(place, line, reply, performance.sha256);
@@ -46,10 +45,7 @@ export async function performCommit(
   };
 }
 
-async function performanceOf(
-  { work }: OpenItem,
-  outcome: Exclude<ItemOutcome, { kind: 'gave-up' }>,
-): Promise<Performance> {
+async function performanceOf({ work }: OpenItem, outcome: RunOutcome): Promise<Performance> {
   const known = 'sha256' in work.source ? work.source.sha256 : undefined;
   if (outcome.kind === 'failed') {
     return { events: [], error: ApiError.fromProblem(outcome.problem), sha256: known, work };

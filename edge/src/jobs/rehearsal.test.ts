@@ -6,7 +6,7 @@ import { ITC_EMBEDDINGS } from '../testing/fake-gpu.ts';
 import { frames, withEmbeddings } from '../testing/jobs.ts';
 import { generative, retrieval } from '../testing/models.ts';
 import type { BatchLine } from './contract.ts';
-import type { OpenItem } from './part-table.ts';
+import type { OpenItem } from './open-items.ts';
 import { performCommit } from './perform-commit.ts';
 import { Rehearser } from './rehearsal.ts';
 
@@ -47,7 +47,8 @@ function start() {
     const rehearsed = await rehearse(path, body);
     if (rehearsed.kind !== 'work') throw new Error(JSON.stringify(rehearsed));
     const line = JSON.stringify({ custom_id: 'a', method: 'POST', url: path, body });
-    const open: OpenItem = { item: 0, line, work: rehearsed.work, sentAt: 0, sends: 1 };
+    const { work } = rehearsed;
+    const open: OpenItem = { item: 0, line, work, sentAt: 0, sends: 1, begun: 0, returns: 0 };
     const { ended } = await performCommit(rehearser, order, open, outcome);
     return JSON.parse(ended.line) as { status: number; body: unknown; sha256?: string };
   };

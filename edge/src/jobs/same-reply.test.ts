@@ -104,7 +104,15 @@ test.each<[string, object]>([
   );
   const frames = new Uint8Array(await new Blob(events.map(encodeEvent)).arrayBuffer()).toBase64();
   const sha256 = 'sha256' in work.source ? work.source.sha256 : undefined;
-  const open = { item: 0, line: JSON.stringify(line), work, sentAt: 0, sends: 1 };
+  const open = {
+    item: 0,
+    line: JSON.stringify(line),
+    work,
+    sentAt: 0,
+    sends: 1,
+    begun: 0,
+    returns: 0,
+  };
   const outcome = { kind: 'frames', frames, ...(sha256 && { sha256 }) } as const;
   const { ended } = await performCommit(rehearser, order, open, outcome);
   const result = JSON.parse(ended.line);

@@ -32,7 +32,7 @@ export const ITEM_KEY = `sk-${'0'.repeat(43)}`;
 
 /** The app's parts that are others for items; everything else is as it is for requests. */
 export function stagedParts(deps: Dependencies, stage: () => Stage): Partial<Dependencies> {
-  const { config, now, kv, models } = deps;
+  const { config, now, kv } = deps;
   return {
     // Not what was cached and how long it took: an item is run where and when it can be.
     config: { ...config, allowAnonymous: false, showCache: false },
@@ -43,7 +43,7 @@ export function stagedParts(deps: Dependencies, stage: () => Stage): Partial<Dep
       now,
     },
     limiter: new NoLimits({ objects: undefined, config, now }),
-    gpu: new StagedGpu(deps, stage, models),
+    gpu: new StagedGpu(deps, stage),
     images: (source) => stage().images(source),
     stores: {
       query: stagedStore(deps, deps.stores.query, stage),
@@ -82,14 +82,12 @@ class NoLimits extends Limiter {
   }
 }
 
+/** Everything but runs is the real one's. */
 class StagedGpu extends MeteredGpu {
-  readonly #real: MeteredGpu;
   readonly #stage: () => Stage;
 
-  constructor(deps: Dependencies, stage: () => Stage, models: Dependencies['models']) {
-    const { config, fetch, now } = deps;
-    super({ baseUrl: config.gpuWorkerUrl, models, fetch, now });
-    this.#real = deps.gpu;
+  constructor({ gpu }: Dependencies, stage: () => Stage) {
+    super(gpu, 0);
     this.#stage = stage;
   }
 
@@ -98,10 +96,6 @@ class StagedGpu extends MeteredGpu {
     source: GpuSource | null,
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
     return this.#stage().gpu(task, source);
-  }
-
-  override async fingerprint(): Promise<string | undefined> {
-    return await this.#real.fingerprint();
   }
 }
 

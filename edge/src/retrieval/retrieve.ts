@@ -1,5 +1,6 @@
 /** Runs the retrieval model on texts: their ids, their embeddings, and how well they match an image. */
 import { ApiError } from '@blip2/shared/errors';
+import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTimings, ImageInfo, MatchScore } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { RetrievalModel } from '../model-manifest.ts';
@@ -42,20 +43,20 @@ export function retrievalIds(
 export type MatchResult = { image: ImageInfo; scores: MatchScore[]; timings_ms: GpuTimings };
 
 /**
- * @param bytes the image: ITM attends to all its features, for which its embeddings do not suffice
+ * @param image its bytes: ITM attends to all its features, for which its embeddings do not suffice
  * @param texts token ids of each
  * @throws ApiError of the GPU worker
  */
 export async function matchTexts(
   { gpu }: Pick<Dependencies, 'gpu'>,
-  bytes: Uint8Array,
+  { bytes, id }: { bytes: Uint8Array; id: ImageId },
   texts: number[][],
   context: RequestContext,
 ): Promise<MatchResult> {
   let image: ImageInfo | undefined;
   let scores: MatchScore[] | undefined;
   let timings_ms: GpuTimings = {};
-  const source = { type: 'image', payload: bytes } as const;
+  const source = { type: 'image', payload: bytes, imageId: id } as const;
   for await (const event of gpu.run({ kind: 'match', texts }, source, context)) {
     if (event.type === 'imageInfo') image = event.image;
     if (event.type === 'scores') scores = event.scores;

@@ -56,9 +56,11 @@ export function requestContextOf(
 ): RequestContext {
   const { signal } = c.req.raw;
   const account = c.get('account');
+  const zone = (c.req.raw.cf as IncomingRequestCfProperties | undefined)?.continent;
   return {
     requestId: c.get('requestId'),
     client: clientIn(c, config),
+    ...(zone !== undefined && { zone }),
     ...(account !== undefined && { account }),
     namespace: c.get('caller')?.namespace ?? '',
     cacheUse: cacheUseOf(c.req.raw.headers),

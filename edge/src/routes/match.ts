@@ -32,7 +32,7 @@ export const match: Handler = async (c, deps) => {
     );
   }
   const readAt = deps.now();
-  const { image, scores, timings_ms } = await matchTexts(deps, bytes, fields.ids, context);
+  const { image, scores, timings_ms } = await matchTexts(deps, { bytes, id }, fields.ids, context);
   const reply: MatchReply = {
     id: context.requestId,
     scores: scores.map((score, i) => ({ text: fields.texts[i] ?? '', ...score })),

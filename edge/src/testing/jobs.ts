@@ -3,6 +3,7 @@ import { SELF } from 'cloudflare:test';
 import { ApiError } from '@blip2/shared/errors';
 import { encodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
 import {
+  beginPath,
   type CommitReply,
   commitPath,
   type ItemOutcome,
@@ -19,6 +20,7 @@ import type {
   ResultLine,
   ResultQuery,
 } from '../jobs/contract.ts';
+import type { RunOutcome } from '../jobs/perform-commit.ts';
 import { readResults } from '../jobs/read-results.ts';
 import { newId } from '../predictions/ids.ts';
 import { testEnv } from './edge.ts';
@@ -174,6 +176,13 @@ export class TestJob {
     return await response.json();
   }
 
+  /** @returns whether a GPU worker may run it alone */
+  async begin(part: number, item: number): Promise<boolean> {
+    const { status } = await signed('POST', beginPath(this.id, part, item));
+    if (status === 204 || status === 410) return status === 204;
+    throw new Error(`status ${status}`);
+  }
+
   async source(part: number, item: number): Promise<Response> {
     return await signed('GET', sourcePath(this.id, part, item));
   }
@@ -185,7 +194,7 @@ export type Play = (message: JobMessage) => ItemOutcome | null | Promise<ItemOut
 /** The caption of an item that a worker has generated. */
 export const caption: Play = ({ part, item }) => captioned(` item ${part}/${item}\n`);
 
-export function captioned(text: string, sha256 = 'a'.repeat(64)): ItemOutcome {
+export function captioned(text: string, sha256 = 'a'.repeat(64)): RunOutcome {
   const ids = generative.tokenizer().encode(text);
   return frames(
     [
@@ -215,7 +224,7 @@ export function withEmbeddings(text: string, _sha256: string): GpuEvent[] {
   ];
 }
 
-export function frames(events: readonly GpuEvent[], sha256?: string): ItemOutcome {
+export function frames(events: readonly GpuEvent[], sha256?: string): RunOutcome {
   const parts = events.map(encodeEvent);
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -229,7 +238,7 @@ export function frames(events: readonly GpuEvent[], sha256?: string): ItemOutcom
 export function failed(
   slug: ConstructorParameters<typeof ApiError>[0],
   detail: string,
-): ItemOutcome {
+): RunOutcome {
   return { kind: 'failed', problem: new ApiError(slug, detail).toProblem() };
 }
 

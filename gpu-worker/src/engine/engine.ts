@@ -132,10 +132,13 @@ export class Engine {
     const load = {
       ...this.#limits,
       waitingImages: this.#images.waiting,
+      isImageUrgent: this.#images.isUrgent,
       waitingGroups: this.#waiting.inOrder,
       heldGroups: groups,
       prefilling: sequences.length - running,
+      isPrefillUrgent: this.#batch.prefilling?.group.isBackground === false,
       running,
+      isRunningUrgent: sequences.some((one) => one.isPrefilled && !one.group.isBackground),
     };
     const action = nextAction(load, this.#history);
     const { kind: last } = action;

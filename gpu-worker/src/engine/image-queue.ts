@@ -48,6 +48,11 @@ export class ImageQueue {
     return this.#toEncode.length + this.#toCompare.length;
   }
 
+  /** Whether the next work item is no background work. */
+  get isUrgent(): boolean {
+    return [this.#toEncode[0], this.#toCompare[0]].some((task) => task?.turn.rank === 0);
+  }
+
   get features(): CacheStats {
     return this.#runner.features;
   }

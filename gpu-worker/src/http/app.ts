@@ -4,13 +4,14 @@ import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { requestId } from 'hono/request-id';
+import { checkSignature } from './check-signature.ts';
 import type { AppEnv, Dependencies } from './dependencies.ts';
 import { dropImage } from './drop-image.ts';
 import { run } from './run-route.ts';
 import { engineHangs, shuttingDown } from './worker-errors.ts';
 
 export function createApp(dependencies: Dependencies): Hono<AppEnv> {
-  const { engine, model, metrics, state, hangSeconds, log } = dependencies;
+  const { engine, model, metrics, state, signatures, hangSeconds, log } = dependencies;
   const app = new Hono<AppEnv>();
   app.use(requestId());
   app.use(async (c, next) => {
@@ -29,8 +30,9 @@ export function createApp(dependencies: Dependencies): Hono<AppEnv> {
     }),
   );
 
-  app.post('/v1/run', (c) => run(c, dependencies));
-  app.delete('/v1/images/:id', (c) => dropImage(c, dependencies));
+  const signed = checkSignature(signatures);
+  app.post('/v1/run', signed, (c) => run(c, dependencies));
+  app.delete('/v1/images/:id', signed, (c) => dropImage(c, dependencies));
 
   // What follows is asked by machines every few seconds; a run logs itself, when it has ended.
   app.use(async (c, next) => {

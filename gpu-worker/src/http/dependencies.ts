@@ -1,5 +1,6 @@
 /** The dependencies of the GPU worker's routes: made once, passed down. */
 import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
+import type { SignatureCheck } from '@blip2/shared/request-signature';
 import type { WorkerModel } from '@blip2/shared/wire';
 import type { Context } from 'hono';
 import type { RequestIdVariables } from 'hono/request-id';
@@ -33,6 +34,8 @@ export type Dependencies = {
   model: WorkerModel;
   metrics: Metrics;
   state: ServerState;
+  /** Checks who asks; null where everybody may who can reach the worker. */
+  signatures: SignatureCheck | null;
   /** Seconds without progress after which the engine counts as hung. */
   hangSeconds: number;
   log: Logger;

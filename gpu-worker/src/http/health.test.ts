@@ -51,6 +51,7 @@ beforeAll(async () => {
     limits,
     model: { name: '', revision: '', execution_provider: 'cpu' },
     state: { draining: false, crashed: new AbortController().signal },
+    signatures: null,
     hangSeconds: 0.2,
     log: createLogger({ level: 'warn', write: (line) => logged.push(JSON.parse(line).event) }),
   });

@@ -1,6 +1,7 @@
 /** Commits results, those of a part together, and deletes their messages once the edge has them. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ItemOutcome, MAX_COMMIT } from '@blip2/shared/jobs/commit';
+import type { JobMeter } from '../job-metrics.ts';
 import type { Logger } from '../logger.ts';
 import type { Committed, EdgeClient, Part } from './edge-client.ts';
 import type { Item } from './message.ts';
@@ -25,6 +26,7 @@ export type CommitterOptions = {
   fingerprint: string | undefined;
   timing: Timing;
   log: Logger;
+  meter: Pick<JobMeter, 'committed'>;
   /** Called when nothing more of a job needs to be run. */
   onCanceled: (job: string) => void;
   /** Called when the consumer has nothing more to do with a message. */
@@ -107,7 +109,7 @@ export class Committer {
     part: Part,
     results: readonly Result[],
   ): Promise<Exclude<Committed, { kind: 'failed' }> | null> {
-    const { edge, fingerprint, timing, log } = this.#options;
+    const { edge, fingerprint, timing, log, meter } = this.#options;
     const request = {
       results: results.map(({ message, outcome }) => ({ item: message.item, outcome })),
       seconds: results.reduce((sum, { seconds }) => sum + seconds, 0),
@@ -118,12 +120,17 @@ export class Committer {
       let why: Record<string, unknown>;
       try {
         const committed = await edge.commit(part, request, signal);
-        if (committed.kind !== 'failed') return committed;
+        if (committed.kind !== 'failed') {
+          const reply = committed.kind === 'taken' ? committed.reply : undefined;
+          meter.committed(committed.kind, reply);
+          return committed;
+        }
         why = { status: committed.status };
       } catch (error) {
         why = { error };
       }
       if (signal.aborted) return null;
+      meter.committed('failed');
       log.warn('not-committed', { ...part, items: results.length, failures, ...why });
       await pause(backoffMs(timing, failures), undefined, { signal }).catch(() => {});
     }

@@ -56,6 +56,33 @@ describe('items of jobs', () => {
     expect(test.dependencies.bodyMemory.held).toBe(0);
   });
 
+  it('are counted: messages, how items ended, commits and what was taken of them', async () => {
+    const value = async (line: string) => {
+      const text = await test.dependencies.metrics.text();
+      const [, found] = new RegExp(`^${line}(?:,[^}]*)?}? (\\S+)$`, 'm').exec(text) ?? [];
+      return Number(found ?? 0);
+    };
+    const names = [
+      'blip2_job_messages_received_total{queue="items"',
+      'blip2_job_items_total{outcome="done"',
+      'blip2_job_items_total{outcome="over"',
+      'blip2_job_commits_total{outcome="failed"',
+      'blip2_job_results_total{result="fresh"',
+      'blip2_job_results_total{result="duplicate"',
+    ];
+    const before = await Promise.all(names.map(value));
+    const faults = [503] as const;
+    let commits = 0;
+    test.edge.fault = () => faults[commits++] ?? null;
+    for (const item of [1, 2, 2]) test.send(test.message(item));
+    test.send(test.message(3, { expires_at: 1 }));
+    test.consume({ commitMs: 200 });
+    await isEmpty();
+    const after = await Promise.all(names.map(value));
+    expect(after.map((count, i) => count - (before[i] ?? 0))).toEqual([4, 3, 1, 1, 2, 1]);
+    expect(await value('blip2_job_messages_held{execution_provider="cpu"')).toBe(0);
+  });
+
   it('that come twice are committed twice, of which the edge takes one', async () => {
     for (const item of [5, 5]) test.send(test.message(item));
     test.consume();
@@ -132,6 +159,19 @@ describe('items of jobs', () => {
     expect(test.edge.commits).toEqual([]);
     const problems = logged('item-again').map(({ problem }) => problem);
     expect(problems.sort()).toEqual(['bad-gateway', 'model-mismatch']);
+  });
+
+  it('wait for an edge that is away, and are not given back', async () => {
+    const { edge } = test;
+    edge.isAway = true;
+    for (const item of [1, 2]) test.send(test.message(item));
+    test.consume();
+    await expect.poll(() => edge.cut, eventually).toBeGreaterThan(6);
+    expect(test.queued()).toEqual({ ready: 0, held: 2 });
+    edge.isAway = false;
+    await isEmpty();
+    expect([...edge.taken.keys()].toSorted()).toEqual([1, 2]);
+    expect(logged('item-again')).toEqual([]);
   });
 
   it('get from the edge what the bucket no longer gives', async () => {
@@ -220,6 +260,24 @@ describe('items of jobs', () => {
       (item) => alone.lastIndexOf(`commit ${item}`) - alone.lastIndexOf(`read ${item}`),
     );
     expect(pairs).toEqual([1, 1]);
+    // The edge knows of each before it is run.
+    expect(edge.begun.toSorted()).toEqual([7, 8, 9]);
+    expect(edge.begun.at(-1)).toBe(9);
+  });
+
+  it('that were begun too often, as the edge says, are run no more', async () => {
+    const client = createSqsClient(test.config);
+    const command = { QueueUrl: test.config.queueUrl, MaxNumberOfMessages: 10 };
+    test.send(test.message(1));
+    for (let i = 0; i < 2; i++) await client.send(new ReceiveMessageCommand(command));
+    client.destroy();
+    test.edge.beginStatus = () => 410;
+    test.consume();
+    await isEmpty();
+    expect(test.edge.begun).toEqual([1]);
+    expect(test.edge.commits).toEqual([]);
+    expect(test.dependencies.engine.admitted).toBe(0);
+    expect(test.dependencies.bodyMemory.held).toBe(0);
   });
 
   it('that came often and have no image now hold up nobody', async () => {
@@ -242,7 +300,8 @@ describe('items of jobs', () => {
   it('stay hidden from others for as long as they are run', async () => {
     allowPasses(test.gate, 0);
     test.send(test.message(1));
-    test.consume({ heartbeatMs: 20 });
+    test.visibilityS = 2;
+    test.consume();
     const until = () =>
       test.sqs.inspectQueue('jobs')?.messages.inflight[0]?.visibilityDeadline ?? 0;
     await expect.poll(until, eventually).toBeGreaterThan(0);

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { untilAborted } from '../http/until-aborted.ts';
 import { shuttingDown } from '../http/worker-errors.ts';
+import type { JobMeter } from '../job-metrics.ts';
 import type { Logger } from '../logger.ts';
 import { Committer, type CommitterOptions } from './committer.ts';
 import { type Item, itemOf, nameOf } from './message.ts';
@@ -23,9 +24,12 @@ type Suspect = { receives: number; grant: () => void; run: Run };
 
 export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs' | 'turn'> & {
   queue: Queue;
+  /** Of the queue: held messages are extended three times as often. */
+  visibilityS: number;
   fingerprint: CommitterOptions['fingerprint'];
   timing: Timing;
   log: Logger;
+  meter: JobMeter;
 };
 
 export class Consumer {
@@ -48,11 +52,14 @@ export class Consumer {
     this.#committer = new Committer({
       ...options,
       onCanceled: (job) => this.#canceled.set(job, true),
-      onLeft: ({ received }) => this.#held.delete(received),
+      onLeft: ({ received }) => this.#leave(received),
     });
-    this.#heartbeat = setInterval(() => {
-      void options.queue.extend([...this.#held]);
-    }, options.timing.heartbeatMs);
+    this.#heartbeat = setInterval(
+      () => {
+        void options.queue.extend([...this.#held]);
+      },
+      (1000 * options.visibilityS) / 3,
+    );
     this.#loop = this.#receiveAll();
   }
 
@@ -101,11 +108,13 @@ export class Consumer {
   }
 
   async #receive(): Promise<void> {
-    const { queue, log, timing } = this.#options;
+    const { queue, log, timing, meter } = this.#options;
     const mayWait = ![...this.#running].some(({ isSuspect }) => isSuspect);
     const { signal } = this.#stopping;
     const messages = await queue.receive(this.#places(), { mayWait, signal });
+    meter.received(messages.length, 'items');
     for (const received of messages) this.#held.add(received);
+    meter.inHand(this.#held.size);
     if (signal.aborted) return;
     for (const received of messages) {
       const item = itemOf(received, log);
@@ -154,19 +163,21 @@ export class Consumer {
   }
 
   async #run({ message, received }: Item, turn: Running['turn']): Promise<void> {
-    const { dependencies, edge, timing, queue, log } = this.#options;
+    const { dependencies, edge, timing, queue, log, meter } = this.#options;
     const { signal } = this.#ended;
     const { placeMs } = timing;
     const ran = this.#canceled.has(message.job)
       ? { kind: 'over' as const }
       : await runItem(message, { dependencies, edge, placeMs, signal, turn });
     if (ran.kind === 'result') {
+      meter.ended(ran.outcome.kind === 'failed' ? 'failed' : 'done');
       this.#committer.add({ message, received, ...ran });
       return;
     }
+    meter.ended(ran.kind);
     if (ran.kind === 'over') {
       await queue.delete([received]);
-      this.#held.delete(received);
+      this.#leave(received);
       return;
     }
     const { slug, cause, message: detail } = ran.problem;
@@ -176,7 +187,12 @@ export class Consumer {
   }
 
   async #hide(received: Received, seconds: number): Promise<void> {
-    this.#held.delete(received);
+    this.#leave(received);
     await this.#options.queue.hide([received], seconds);
+  }
+
+  #leave(received: Received): void {
+    this.#held.delete(received);
+    this.#options.meter.inHand(this.#held.size);
   }
 }

@@ -1,5 +1,6 @@
 /** Commits what came back from the queue too often as given up, so that every item of a job has a result. */
 import { setTimeout as pause } from 'node:timers/promises';
+import type { JobMeter } from '../job-metrics.ts';
 import type { Logger } from '../logger.ts';
 import { Committer } from './committer.ts';
 import type { EdgeClient } from './edge-client.ts';
@@ -13,6 +14,7 @@ export type DeadLetterOptions = {
   fingerprint: string | undefined;
   timing: Timing;
   log: Logger;
+  meter: JobMeter;
 };
 
 export class DeadLetters {
@@ -52,13 +54,19 @@ export class DeadLetters {
   }
 
   async #receive(signal: AbortSignal): Promise<void> {
-    const { queue, log } = this.#options;
-    for (const received of await queue.receive(MAX_BATCH, { mayWait: true, signal })) {
+    const { queue, log, meter } = this.#options;
+    const messages = await queue.receive(MAX_BATCH, { mayWait: true, signal });
+    meter.received(messages.length, 'dead-letters');
+    for (const received of messages) {
       const item = itemOf(received, log);
       const { receives } = received;
       // Nobody could ever commit it.
-      if (item === null) await queue.delete([received]);
-      else this.#committer.add({ ...item, outcome: { kind: 'gave-up', receives }, seconds: 0 });
+      if (item === null) {
+        await queue.delete([received]);
+        continue;
+      }
+      meter.ended('gave-up');
+      this.#committer.add({ ...item, outcome: { kind: 'gave-up', receives }, seconds: 0 });
     }
     await this.#committer.flush();
   }

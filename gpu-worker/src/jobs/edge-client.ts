@@ -1,9 +1,20 @@
 /** The edge as a worker asks it: for what an item is about, and to take its result. Every request is signed. */
-import { CommitReply, type CommitRequest, commitPath, sourcePath } from '@blip2/shared/jobs/commit';
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { ApiError } from '@blip2/shared/errors';
+import {
+  beginPath,
+  CommitReply,
+  type CommitRequest,
+  commitPath,
+  sourcePath,
+} from '@blip2/shared/jobs/commit';
 import type { JobMessage } from '@blip2/shared/jobs/message';
 import { SIGNATURE_HEADER, sign } from '@blip2/shared/jobs/signature';
 import { LinkedSignal } from '../http/linked-signal.ts';
+import type { JobsConfig } from '../job-options.ts';
 import { readLimited } from './read-limited.ts';
+import { backoffMs, type Timing } from './timing.ts';
 
 const COMMIT_TIMEOUT_MS = 30_000;
 /** The edge fetches images from elsewhere meanwhile. */
@@ -26,11 +37,12 @@ const REFUSALS: readonly number[] = [400, 413, 415, 422];
 export class EdgeClient {
   readonly #url: string;
   readonly #secret: string;
+  readonly #timing: Timing;
 
-  /** @param url without a slash at its end */
-  constructor({ edgeUrl, secret }: { edgeUrl: string; secret: string }) {
+  constructor({ edgeUrl, secret }: Pick<JobsConfig, 'edgeUrl' | 'secret'>, timing: Timing) {
     this.#url = edgeUrl;
     this.#secret = secret;
+    this.#timing = timing;
   }
 
   /** @throws Error when the connection fails or the reply is lost, after which the commit may have been taken */
@@ -49,9 +61,40 @@ export class EdgeClient {
     return { kind: 'taken', reply: CommitReply.parse(JSON.parse(new TextDecoder().decode(text))) };
   }
 
-  /** The reply: one frame, or a status that says why there is none. */
+  /**
+   * Asks whether an item may be run alone, which counts as one try of it if nobody hears of it again.
+   * Waits for an edge that is away.
+   * @throws ApiError `bad-gateway` where the edge does not say
+   */
+  async begin({ job, part, item }: JobMessage, signal: AbortSignal): Promise<boolean> {
+    using timed = new LinkedSignal(signal, AbortSignal.timeout(SOURCE_TIMEOUT_MS));
+    const path = beginPath(job, part, item);
+    const { status, body } = await this.#untilThere('POST', path, timed.signal);
+    await body?.cancel();
+    if (status === 204) return true;
+    if (status === 410) return false;
+    const detail = `The edge answers ${status} when it is asked whether an item may be run.`;
+    throw new ApiError('bad-gateway', detail);
+  }
+
+  /** The reply: one frame, or a status that says why there is none. Waits for an edge that is away. */
   async source({ job, part, item }: JobMessage, signal: AbortSignal): Promise<Response> {
-    return await this.#fetch('GET', sourcePath(job, part, item), new Uint8Array(0), signal);
+    return await this.#untilThere('GET', sourcePath(job, part, item), signal);
+  }
+
+  /**
+   * Asks again and again where no edge is there, until the signal aborts. A message that were given back would come again at once, here
+   * or elsewhere, to the same edge: an absence would use up all receives of the whole queue.
+   */
+  async #untilThere(method: 'GET' | 'POST', path: string, signal: AbortSignal): Promise<Response> {
+    for (let failures = 1; ; failures++) {
+      try {
+        return await this.#fetch(method, path, new Uint8Array(0), signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+      }
+      await pause(backoffMs(this.#timing, failures), undefined, { signal });
+    }
   }
 
   async #fetch(

@@ -12,7 +12,6 @@ import type { Logger } from '../logger.ts';
 /** As many messages as SQS takes in one call. */
 export const MAX_BATCH = 10;
 const POLL_S = 20;
-const VISIBILITY_S = 120;
 const CONNECTION_MS = 5000;
 /** Longer than the longest poll. */
 const REQUEST_MS = 30_000;
@@ -32,16 +31,19 @@ export function createSqsClient({ endpoint, region }: JobsConfig): SQSClient {
 export class Queue {
   readonly #client: SQSClient;
   readonly #url: string;
+  readonly #visibilityS: number;
   readonly #log: Logger;
 
-  constructor(client: SQSClient, url: string, log: Logger) {
+  /** @param visibilityS for how long a message that was received is nobody else's */
+  constructor(client: SQSClient, url: string, visibilityS: number, log: Logger) {
     this.#client = client;
     this.#url = url;
+    this.#visibilityS = visibilityS;
     this.#log = log;
   }
 
   /**
-   * Messages, which nobody else gets for two minutes.
+   * Messages, which nobody else gets for a while.
    * @param mayWait whether for as long as 20 s where there are none, else for 1 s
    */
   async receive(
@@ -52,7 +54,7 @@ export class Queue {
       QueueUrl: this.#url,
       MaxNumberOfMessages: Math.min(MAX_BATCH, most),
       WaitTimeSeconds: mayWait ? POLL_S : 1,
-      VisibilityTimeout: VISIBILITY_S,
+      VisibilityTimeout: this.#visibilityS,
       MessageSystemAttributeNames: ['ApproximateReceiveCount'],
     });
     const { Messages = [] } = await this.#client.send(command, { abortSignal: signal });
@@ -66,9 +68,9 @@ export class Queue {
     );
   }
 
-  /** Makes messages this worker's for another two minutes. Never rejects. */
+  /** Makes messages this worker's for as long again. Never rejects. */
   async extend(messages: readonly Received[]): Promise<void> {
-    await this.hide(messages, VISIBILITY_S);
+    await this.hide(messages, this.#visibilityS);
   }
 
   /** Gives messages to whoever asks after so many seconds. Never rejects: without it they come back later. */

@@ -78,6 +78,8 @@ async function run(message: JobMessage, running: Running): Promise<Ran> {
   const read = await readSource(message, request, reading);
   if (read === null) return { kind: 'over' };
   using memory = read.memory;
+  // Known to the edge before anything runs: a process that is killed can say nothing of it.
+  if (turn !== null && !(await edge.begin(message, signal))) return { kind: 'over' };
   const { source, sha256 } = read;
   // It loses its source once that is read, so that nothing here may hold it.
   delete read.source;

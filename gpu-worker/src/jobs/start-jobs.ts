@@ -21,16 +21,18 @@ export function startJobs(
   dependencies: Dependencies,
   timing: Timing = TIMING,
 ): Jobs {
-  const { log, model } = dependencies;
+  const { log, model, metrics } = dependencies;
   const client = createSqsClient(config);
-  const edge = new EdgeClient(config);
-  const shared = { edge, fingerprint: model.fingerprint, timing, log };
-  const queue = new Queue(client, config.queueUrl, log);
-  const consumer = new Consumer({ ...shared, dependencies, queue });
+  const edge = new EdgeClient(config, timing);
+  const shared = { edge, fingerprint: model.fingerprint, timing, log, meter: metrics.jobs };
+  const { visibilityS } = config;
+  const queueAt = (url: string) => new Queue(client, url, visibilityS, log);
+  const queue = queueAt(config.queueUrl);
+  const consumer = new Consumer({ ...shared, dependencies, queue, visibilityS });
   const deadLetters =
     config.deadLetterUrl === undefined
       ? null
-      : new DeadLetters({ ...shared, queue: new Queue(client, config.deadLetterUrl, log) });
+      : new DeadLetters({ ...shared, queue: queueAt(config.deadLetterUrl) });
   log.info('jobs', { queue: config.queueUrl, edge: config.edgeUrl });
   return {
     stop: async (graceMs) => {

@@ -7,8 +7,6 @@ export const TIMING = {
   /** Before the second try of a call that failed; each further one waits twice as long, up to `maxRetryMs`. */
   retryMs: 500,
   maxRetryMs: 30_000,
-  /** Messages are hidden for two minutes at a time. */
-  heartbeatMs: 40_000,
   /** How long what runs may take when the worker is stopped. */
   graceMs: FINISH_MS,
   /** Between two looks for a place that requests have taken. */

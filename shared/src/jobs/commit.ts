@@ -49,6 +49,14 @@ export function commitPath(job: Job, part: Part): string {
 }
 
 /**
+ * Where a worker says that it runs an item alone, which may have ended others: POST, signed. 204 lets it; 410 says that the item has
+ * ended, or that so many workers have begun it and were not heard of again that it is given up.
+ */
+export function beginPath(job: Job, part: Part, item: number): string {
+  return `/internal/jobs/${job}/parts/${part}/items/${item}/begin`;
+}
+
+/**
  * Where the edge gives what an item is about: GET, signed. 200 is one `image` or `embeddings` frame; 410 says that the item has ended
  * meanwhile (canceled, committed by another, or its image cannot be had, which the edge has taken down); 503 is worth another try.
  */

@@ -107,6 +107,6 @@ export const JOB_SCENARIOS: readonly TrialScenario[] = [
     while (await runs(edge)) await delay(5);
   }),
   jobWhile('job-queue-restarted', 'the queue server ends, and starts again', async (stack) => {
-    await stack.restartQueue();
+    await stack.queue?.restart();
   }),
 ];

@@ -30,8 +30,8 @@ export const classify: Task = async (c, deps, inference) => {
       : imageFromText(inputs.image, 'inputs.image'));
   await context.account?.expect({ tokens: textTokens(ids), images: 1 });
   const { scores } = await onImage(named, async (source) => {
-    const { bytes } = await resolveImage(deps, source, context);
-    if (bytes !== undefined) return await matchTexts(deps, bytes, ids, context);
+    const { bytes, id } = await resolveImage(deps, source, context);
+    if (bytes !== undefined) return await matchTexts(deps, { bytes, id }, ids, context);
     const detail = `${named.field}: send the image itself: to compare it with labels its hash does not suffice.`;
     throw new ApiError('no-image', detail, { field: named.field });
   });

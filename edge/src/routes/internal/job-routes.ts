@@ -26,11 +26,15 @@ export function addJobRoutes(app: Hono<AppEnv>, deps: Dependencies): void {
     const reply = await part.commit(request);
     return reply === null ? new Response(null, { status: 410 }) : c.json(reply);
   });
+  app.post(`${PART}/items/:item/begin`, async (c) => {
+    const { part } = await admitted(c, deps);
+    const mayRun = await part.begin(itemOf(c));
+    return new Response(null, { status: mayRun ? 204 : 410 });
+  });
   app.get(`${PART}/items/:item/source`, async (c) => {
     const { part } = await admitted(c, deps);
-    const item = ItemNumber.safeParse(Number(c.req.param('item')));
-    if (!item.success) throw noSuchPart();
-    const source = await part.source(item.data);
+    const item = itemOf(c);
+    const source = await part.source(item);
     if (source.kind === 'ended') return new Response(null, { status: 410 });
     try {
       const { type, payload } = await read(c, deps, source);
@@ -41,10 +45,17 @@ export function addJobRoutes(app: Hono<AppEnv>, deps: Dependencies): void {
       const error = ApiError.from(thrown);
       const mayPass =
         error instanceof PassingFailure || error.status === 429 || error.status >= 500;
-      const isOver = await part.sourceFailed(item.data, error.toProblem(), mayPass);
+      const isOver = await part.sourceFailed(item, error.toProblem(), mayPass);
       return isOver ? new Response(null, { status: 410 }) : problemResponse(unavailable(error));
     }
   });
+}
+
+/** @throws ApiError `not-found` */
+function itemOf(c: AppContext): number {
+  const { data } = ItemNumber.safeParse(Number(c.req.param('item')));
+  if (data === undefined) throw noSuchPart();
+  return data;
 }
 
 type Admitted = { part: JobPartObject; body: Uint8Array<ArrayBuffer> };

@@ -5,10 +5,13 @@ const one = { slots: 1, chunkPositions: 10, client: 'a', isBackground: false };
 const held = { ...one, pool: 'common' as const };
 const idle: Load = {
   waitingImages: 0,
+  isImageUrgent: true,
   waitingGroups: [],
   heldGroups: [],
   prefilling: 0,
+  isPrefillUrgent: true,
   running: 0,
+  isRunningUrgent: true,
   maxSlots: 4,
   reserveSlots: 0,
   chunkTokens: 100,
@@ -62,6 +65,69 @@ describe('nextAction', () => {
   ])('%s', (_name, load, last, expected) => {
     const interruption = last === 'step' || last === 'wait' ? 'images' : last;
     expect(nextAction({ ...idle, ...load }, { last, interruption }).kind).toBe(expected);
+  });
+
+  const job = { ...one, isBackground: true };
+  const background = { isImageUrgent: false, isPrefillUrgent: false, isRunningUrgent: false };
+  it.each<[string, Partial<Load>, Action['kind'], Action['kind']]>([
+    [
+      'encodes for who waits, though it is the turn of prompts of the background',
+      { waitingImages: 1, isImageUrgent: true, waitingGroups: [job] },
+      'images',
+      'images',
+    ],
+    [
+      'begins the prompt of who waits, though it is the turn of images of the background',
+      { waitingImages: 9, waitingGroups: [one, job] },
+      'prefill',
+      'prefill',
+    ],
+    [
+      'computes the prompt of who waits to its end before a step of the background',
+      { prefilling: 1, isPrefillUrgent: true, running: 3 },
+      'prefill-chunk',
+      'prefill-chunk',
+    ],
+    [
+      'encodes for who waits before a step of the background',
+      { waitingImages: 1, isImageUrgent: true, running: 3 },
+      'prefill',
+      'images',
+    ],
+    [
+      'steps a stream before all else',
+      { waitingImages: 1, isImageUrgent: true, running: 3, isRunningUrgent: true },
+      'prefill',
+      'step',
+    ],
+    [
+      'works for the background between two steps of a stream',
+      { waitingImages: 1, running: 1, isRunningUrgent: true },
+      'step',
+      'images',
+    ],
+    [
+      'steps the background between two of its other actions',
+      { waitingImages: 1, running: 3 },
+      'prefill',
+      'step',
+    ],
+    [
+      'works for the background while who waits finds no slots',
+      { waitingImages: 1, waitingGroups: [one], heldGroups: full, running: 4 },
+      'step',
+      'images',
+    ],
+  ])('%s', (_name, load, last, expected) => {
+    const interruption = last === 'step' || last === 'wait' ? 'images' : last;
+    const all = { ...idle, ...background, ...load };
+    expect(nextAction(all, { last, interruption }).kind).toBe(expected);
+  });
+
+  it('begins the prompts of who waits without those of the background', () => {
+    const load = { ...idle, ...background, waitingGroups: [one, job, job] };
+    const action = nextAction(load, { last: 'wait', interruption: 'images' });
+    expect(action).toEqual({ kind: 'prefill', groups: [{ index: 0, pool: 'common' }] });
   });
 
   it('never lets a running sequence wait for two other actions in a row', () => {

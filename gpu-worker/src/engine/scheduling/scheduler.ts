@@ -10,13 +10,19 @@ import {
 export type Load = SlotLimits & {
   /** Jobs that wait for work on their image or texts. */
   waitingImages: number;
+  /** Whether the first of them, whose turn it is, waits for somebody: background work stands behind. */
+  isImageUrgent: boolean;
   /** Groups whose query embeddings are computed, in the order in which they get slots. */
   waitingGroups: readonly WaitingGroup[];
   heldGroups: readonly HeldGroup[];
   /** Sequences whose prompt is computed in part. */
   prefilling: number;
+  /** Whether the one whose turn it is computes for somebody who waits. */
+  isPrefillUrgent: boolean;
   /** Sequences that get a token with each decode step. */
   running: number;
+  /** Whether one of these is no background work. */
+  isRunningUrgent: boolean;
 };
 
 export type Action =
@@ -47,15 +53,39 @@ const TURNS: Record<Interruption, readonly Interruption[]> = {
  * Running sequences get a step between any two other actions: a request that arrives delays a stream by one encode or one
  * chunk of a prompt at most. Of the other actions those that can be done take turns: neither a long prompt nor many images
  * hold up who waits for the other. Free slots are filled with as many groups at a time as fit.
+ *
+ * What somebody waits for goes before what is background work alone: that is done when nothing else can be, as between two steps of
+ * a stream.
  * @example nextAction({ ...idle, running: 2, waitingImages: 1 }, { last: 'images', interruption: 'images' }) // { kind: 'step' }
  */
 export function nextAction(load: Load, { last, interruption }: History): Action {
-  if (load.running > 0 && last !== 'step') return { kind: 'step' };
+  const step: Action = { kind: 'step' };
+  if (load.running > 0 && load.isRunningUrgent && last !== 'step') return step;
+  const urgent = firstPossible(interruption, urgentOf(load));
+  if (urgent !== null) return urgent;
+  if (load.running > 0 && last !== 'step') return step;
+  return firstPossible(interruption, load) ?? (load.running > 0 ? step : { kind: 'wait' });
+}
+
+/** What of it is no background work. */
+function urgentOf(load: Load): Load {
+  const { isImageUrgent, isPrefillUrgent, waitingImages, waitingGroups, prefilling } = load;
+  const firstBackground = waitingGroups.findIndex(({ isBackground }) => isBackground);
+  return {
+    ...load,
+    waitingImages: isImageUrgent ? waitingImages : 0,
+    // Those of the background are the last.
+    waitingGroups: firstBackground === -1 ? waitingGroups : waitingGroups.slice(0, firstBackground),
+    prefilling: isPrefillUrgent ? prefilling : 0,
+  };
+}
+
+function firstPossible(interruption: Interruption, load: Load): Action | null {
   for (const kind of TURNS[interruption]) {
     const action = possible(kind, load);
     if (action !== null) return action;
   }
-  return load.running > 0 ? { kind: 'step' } : { kind: 'wait' };
+  return null;
 }
 
 function possible(kind: Interruption, load: Load): Action | null {

@@ -26,6 +26,13 @@ export class EdgeStub {
   /** What is served as if by the bucket, at `/bucket/NAME`. */
   readonly bucket = new Map<string, Uint8Array>();
   readonly sourcesAsked: number[] = [];
+  /** Items that a worker was about to run alone. */
+  readonly begun: number[] = [];
+  /** What is answered then. */
+  beginStatus: (item: number) => number = () => 204;
+  /** Whether connections are cut; how many were. */
+  isAway = false;
+  cut = 0;
   readonly #server = createServer((request, response) => {
     void this.#answer(request, response);
   });
@@ -48,6 +55,11 @@ export class EdgeStub {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.isAway) {
+      this.cut++;
+      response.destroy();
+      return;
+    }
     const { method = '', url: path = '' } = request;
     const body = new Uint8Array(Buffer.concat(await Array.fromAsync(request)));
     if (path.startsWith('/bucket/')) {
@@ -60,6 +72,12 @@ export class EdgeStub {
     if (!(await isSigned([SECRET], signed, String(header), Date.now()))) {
       this.unsigned++;
       response.writeHead(401).end();
+      return;
+    }
+    const [, alone] = /\/items\/(\d+)\/begin$/.exec(path) ?? [];
+    if (alone !== undefined) {
+      this.begun.push(Number(alone));
+      response.writeHead(this.beginStatus(Number(alone))).end();
       return;
     }
     const [, item] = /\/items\/(\d+)\/source$/.exec(path) ?? [];

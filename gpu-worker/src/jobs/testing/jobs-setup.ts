@@ -47,6 +47,7 @@ export class JobsSetup implements AsyncDisposable {
   readonly dependencies: Dependencies;
   edge!: EdgeStub;
   jobs: Jobs | null = null;
+  visibilityS = 120;
 
   private constructor({ gate, lines, sqs, image, dependencies }: Parts) {
     this.gate = gate;
@@ -83,6 +84,7 @@ export class JobsSetup implements AsyncDisposable {
       limits,
       model: { name: '', revision: '', execution_provider: 'cpu', fingerprint: 'test' },
       state: { draining: false, crashed: new AbortController().signal },
+      signatures: null,
       hangSeconds: 60,
       log: createLogger({ level: 'debug', write: (line) => lines.push(JSON.parse(line)) }),
     };
@@ -97,6 +99,7 @@ export class JobsSetup implements AsyncDisposable {
   /** Empty queues and an edge that has seen nothing, before each test. */
   async reset(): Promise<void> {
     this.lines.length = 0;
+    this.visibilityS = 120;
     for (const name of ['jobs', 'dead']) {
       this.sqs.deleteQueue(name);
       this.sqs.createQueue(name, { attributes: { VisibilityTimeout: '0' } });
@@ -115,6 +118,7 @@ export class JobsSetup implements AsyncDisposable {
       secret: SECRET,
       endpoint,
       region: 'us-east-1',
+      visibilityS: this.visibilityS,
     };
   }
 

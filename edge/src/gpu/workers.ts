@@ -1,0 +1,285 @@
+/** All GPU workers behind this edge: each request goes to one that is likely to know its image, has time, and lives. */
+import type { ImagePath } from '@blip2/shared/cache-key';
+import type { WorkerAddress } from '@blip2/shared/config/worker-addresses';
+import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
+import type { ImageId } from '@blip2/shared/image-id';
+import type { GpuTask, WorkerModel } from '@blip2/shared/wire';
+import type { RequestContext } from '../request-context.ts';
+import { Backend } from './backend.ts';
+import {
+  type BegunReply,
+  GpuClient,
+  type GpuClientOptions,
+  type GpuReplyEvent,
+  type GpuSource,
+  LostConnection,
+  routingKey,
+} from './client.ts';
+import { FirstEventTimes } from './first-event-times.ts';
+import { byPreference } from './rendezvous.ts';
+import type { WorkerLoad } from './worker-load.ts';
+
+/** What the rest of the edge asks of the GPU workers. */
+export type Gpu = Pick<
+  GpuWorkers,
+  'run' | 'isReady' | 'fingerprint' | 'model' | 'load' | 'dropImage'
+>;
+
+export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
+  addresses: readonly WorkerAddress[];
+  /** Milliseconds that requests wait for a worker where all have just gone, before they are refused. */
+  restartMs?: number;
+  /** Whether a request that is slower to begin than 95 % of all is sent to a second worker as well. */
+  hedges?: boolean;
+};
+
+/** A worker has at most so many times the mean of what all have, by weight, before the next one is preferred. */
+const MOST_OF_MEAN = 1.5;
+/** Between two looks whether a worker that has gone is there again. */
+const LOOK_MS = 250;
+const READY_ANSWER_MS = 2500;
+
+/** Problems of one worker, which another one may not have. */
+const OF_ONE_WORKER: ReadonlySet<ProblemSlug> = new Set([
+  'worker-unavailable',
+  'shutting-down',
+  'model-mismatch',
+]);
+
+/** A reply that has begun, and whose it is. */
+type Begun = { backend: Backend; reply: BegunReply };
+
+export class GpuWorkers {
+  readonly #options: GpuWorkersOptions;
+  readonly #backends: readonly Backend[];
+  readonly #times = new FirstEventTimes();
+  /** When the last of them had gone, while none is there again; milliseconds since the epoch. */
+  #goneSince: number | null = null;
+
+  constructor(options: GpuWorkersOptions) {
+    this.#options = options;
+    this.#backends = options.addresses.map(
+      (address) => new Backend(address, new GpuClient({ ...options, baseUrl: address.url })),
+    );
+  }
+
+  /**
+   * The events of the reply; `done` is the last. Leaving the loop early, or aborting the context's signal, ends the request
+   * at its worker.
+   *
+   * Images have workers that they prefer (`byPreference`), so that caches of workers are used; one that has more than its
+   * share of requests, has failed or serves another revision is passed over. A request that fails before its first event, for
+   * a reason that another worker may not have, is sent to another one, once; where no other is left and its connection
+   * broke, to the first that is there again: a worker that was killed and is started again costs a wait.
+   * @param source absent for texts alone
+   * @param onBegun gets the fingerprint of the worker that replies, where it says one, before its first event
+   * @throws ApiError the worker's own problem, or `worker-unavailable`, `bad-gateway`, `deadline-exceeded`,
+   *   `no-retrieval-model`
+   * @example
+   * const task = { kind: 'embed', embedding: 'query' } as const;
+   * for await (const event of gpu.run(task, { type: 'image', payload: bytes }, context)) …
+   */
+  async *run(
+    task: GpuTask,
+    source: GpuSource | null,
+    context: RequestContext,
+    onBegun?: (fingerprint: string | undefined) => void,
+  ): AsyncGenerator<GpuReplyEvent, void, undefined> {
+    const { backend, reply } = await this.#begin(task, source, context);
+    try {
+      onBegun?.(reply.fingerprint);
+      yield* reply.events;
+    } catch (thrown) {
+      this.#blame(backend, thrown);
+      throw thrown;
+    } finally {
+      backend.inFlight -= 1;
+    }
+  }
+
+  /** Whether any worker is ready. @throws ApiError `worker-unavailable` where none can be reached */
+  async isReady(): Promise<boolean> {
+    const answers = await Promise.allSettled(this.#backends.map(({ client }) => client.isReady()));
+    if (answers.some((answer) => answer.status === 'fulfilled' && answer.value)) return true;
+    const refused = answers.find((answer) => answer.status === 'rejected');
+    if (refused && answers.every(({ status }) => status === 'rejected')) throw refused.reason;
+    return false;
+  }
+
+  /**
+   * The fingerprint of the worker that requests about an image go to now, as far as it is known. Never rejects.
+   * @param key the image's id
+   */
+  async fingerprint(key: ImageId): Promise<string | undefined> {
+    return await this.#choose(byPreference(this.#backends, key), new Set()).client.fingerprint();
+  }
+
+  /** What the first worker that answers serves. @throws ApiError `worker-unavailable`, or `bad-gateway` */
+  async model(): Promise<WorkerModel> {
+    const answers = this.#backends.map(({ client }) => client.model());
+    return await Promise.any(answers).catch((error: AggregateError) => {
+      throw error.errors[0];
+    });
+  }
+
+  /** What all have served since they started, and what waits; of those that answer. @throws ApiError where none does */
+  async load(): Promise<WorkerLoad> {
+    const answers = await Promise.allSettled(this.#backends.map(({ client }) => client.load()));
+    const loads = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+    if (loads.length === 0) throw (answers[0] as PromiseRejectedResult).reason;
+    return loads.reduce((sum, load) => ({
+      requests: sum.requests + load.requests,
+      seconds: sum.seconds + load.seconds,
+      waiting: sum.waiting + load.waiting,
+    }));
+  }
+
+  /**
+   * Drops what each worker has cached of an image: features, and the beginnings of prompts about it.
+   * @throws ApiError `worker-unavailable`, or `bad-gateway` for a worker that does not know how
+   */
+  async dropImage(path: ImagePath, context: RequestContext): Promise<void> {
+    await Promise.all(this.#backends.map(({ client }) => client.dropImage(path, context)));
+  }
+
+  async #begin(task: GpuTask, source: GpuSource | null, context: RequestContext): Promise<Begun> {
+    const order = this.#orderOf(routingKey(task, source, context), context);
+    const tried = new Set<Backend>();
+    const begin = (backend: Backend) => {
+      tried.add(backend);
+      return this.#beginAt(backend, task, source, context);
+    };
+    const next = () => this.#choose(order, tried);
+    const hasNext = () => this.#hasUsable(order, tried);
+    try {
+      return await this.#hedged(begin, next, hasNext, context);
+    } catch (thrown) {
+      if (!isOfOneWorker(thrown) || context.signal.aborted) throw thrown;
+      if (hasNext()) return await begin(next());
+      if (!(thrown instanceof LostConnection)) throw thrown;
+      const back = await this.#comesBack(order, context);
+      if (back === null) throw thrown;
+      return await begin(back);
+    }
+  }
+
+  async #beginAt(
+    backend: Backend,
+    task: GpuTask,
+    source: GpuSource | null,
+    context: RequestContext,
+  ): Promise<Begun> {
+    const { now } = this.#options;
+    const startedAt = now();
+    backend.inFlight += 1;
+    try {
+      const reply = await backend.client.begin(task, source, context);
+      backend.succeeded();
+      this.#goneSince = null;
+      this.#times.record(now() - startedAt);
+      return { backend, reply };
+    } catch (thrown) {
+      backend.inFlight -= 1;
+      this.#blame(backend, thrown);
+      throw thrown;
+    }
+  }
+
+  /** Begins at one worker, and at another one as well where the first is slower than nearly all: the first event decides. */
+  async #hedged(
+    begin: (backend: Backend) => Promise<Begun>,
+    next: () => Backend,
+    hasNext: () => boolean,
+    { waitUntil }: RequestContext,
+  ): Promise<Begun> {
+    const first = begin(next());
+    const afterMs = this.#options.hedges ? this.#times.p95() : null;
+    if (afterMs === null) return await first;
+    const timer = Promise.withResolvers<'late'>();
+    const timeout = setTimeout(() => timer.resolve('late'), afterMs);
+    const early = await Promise.race([first.then(() => 'here' as const), timer.promise]).finally(
+      () => clearTimeout(timeout),
+    );
+    if (early === 'here' || !hasNext()) return await first;
+    const both = [first, begin(next())];
+    const winner = await Promise.any(both).catch(async () => await first);
+    for (const other of both) {
+      const ending = other.then(
+        ({ backend, reply }) => {
+          if (reply === winner.reply) return;
+          backend.inFlight -= 1;
+          reply.end();
+        },
+        () => {},
+      );
+      waitUntil(ending);
+    }
+    return winner;
+  }
+
+  /** All workers by preference for a key, those of the caller's zone before others. */
+  #orderOf(key: string, { zone }: RequestContext): Backend[] {
+    const order = byPreference(this.#backends, key);
+    if (zone === undefined) return order;
+    const isNear = (backend: Backend) => backend.zone === null || backend.zone === zone;
+    return [...order.filter(isNear), ...order.filter((backend) => !isNear(backend))];
+  }
+
+  #hasUsable(order: readonly Backend[], tried: ReadonlySet<Backend>): boolean {
+    const now = this.#options.now();
+    return order.some((backend) => !tried.has(backend) && backend.isUsable(now));
+  }
+
+  /** The first that is usable and has no more than its share; where none is usable, the first that was not tried. */
+  #choose(order: readonly Backend[], tried: ReadonlySet<Backend>): Backend {
+    const { now } = this.#options;
+    const left = order.filter((backend) => !tried.has(backend));
+    // One that is alone is tried, not asked.
+    if (order.length > 1) {
+      for (const backend of left) backend.askAgain(now, READY_ANSWER_MS).catch(() => {});
+    }
+    const usable = left.filter((backend) => backend.isUsable(now()));
+    const total = usable.reduce((sum, { inFlight }) => sum + inFlight, 1);
+    const weights = usable.reduce((sum, { weight }) => sum + weight, 0);
+    const hasRoom = ({ inFlight, weight }: Backend) =>
+      inFlight < Math.ceil((MOST_OF_MEAN * total * weight) / weights);
+    return usable.find(hasRoom) ?? usable[0] ?? left[0] ?? (order[0] as Backend);
+  }
+
+  #blame(backend: Backend, thrown: unknown): void {
+    if (!isOfOneWorker(thrown)) return;
+    const now = this.#options.now();
+    if (thrown.slug === 'model-mismatch') backend.isOther(now);
+    else backend.failed(now);
+  }
+
+  /** A worker that is ready, now or as soon as one that has just gone may be there again. */
+  async #comesBack(
+    order: readonly Backend[],
+    { signal, deadlineAt }: RequestContext,
+  ): Promise<Backend | null> {
+    const { now, restartMs = 0 } = this.#options;
+    this.#goneSince ??= now();
+    const until = Math.min(this.#goneSince + restartMs, deadlineAt);
+    for (;;) {
+      const ready = await Promise.any(
+        order.map(async (backend) => {
+          if (await backend.client.isReady()) return backend;
+          throw new Error('not ready');
+        }),
+      ).catch(() => null);
+      if (signal.aborted) return null;
+      if (ready !== null) {
+        ready.succeeded();
+        this.#goneSince = null;
+        return ready;
+      }
+      if (now() >= until) return null;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
+}
+
+function isOfOneWorker(thrown: unknown): thrown is ApiError {
+  return thrown instanceof ApiError && OF_ONE_WORKER.has(thrown.slug);
+}
