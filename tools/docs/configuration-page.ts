@@ -15,7 +15,7 @@ This page is generated from the declared options (\`npm run docs\`); \`--help\` 
 - The edge Worker answers every request with a 500 while a variable of its own is wrong, and logs which.`;
 
 const ABOUT_EDGE =
-  'Set in `[vars]` of `wrangler.toml`, or with `wrangler deploy --var NAME:VALUE`. `npm start` sets `GPU_WORKER_URL` itself.';
+  'Set in `[vars]` of `wrangler.toml`, or with `wrangler deploy --var NAME:VALUE`. `npm start` sets `GPU_WORKER_URLS` and `GPU_WORKER_SECRET` itself.';
 
 /**
  * @param shared options that several programs read, which have their own sections
