@@ -16,6 +16,7 @@ import { type AppContext, type AppEnv, clientIn, senderOf } from './routes/app-c
 import { allowEveryOrigin } from './routes/cors.ts';
 import { addJobRoutes } from './routes/internal/job-routes.ts';
 import { takesIdempotencyKey } from './routes/openapi/problems.ts';
+import { replyFormOf } from './routes/reply-form.ts';
 import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
 
@@ -78,12 +79,14 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
 async function once(
   c: AppContext,
   deps: Dependencies,
-  { handler, errors, request }: Route,
+  route: Route,
 ): Promise<Response> {
+  const { handler, errors, request } = route;
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,
       ...(request && 'orLines' in request && { maxBytes: deps.config.jobsMaxFileBytes }),
+      form: replyFormOf(route, c.req.path, c.req.raw.headers),
       caller: clientIn(c, deps.config),
       startedAt: c.get('startedAt'),
       waitUntil: (work) => c.executionCtx.waitUntil(work),

@@ -154,6 +154,47 @@ it('one request of each key runs, in whatever crowd, and its equals alone get it
   );
 }, 60_000);
 
+describe('the headers of requests with one Idempotency-Key', () => {
+  const question = { model: generative.name, input: 'hello' };
+  const predict = { input: { image: 'https://unreached.example/a.png', caption: true } };
+
+  it.each([
+    ['/v1/captions', null, [{}, { accept: '*/*' }, { accept: 'application/json, text/*;q=0.5' }]],
+    ['/v1/responses', question, [{ accept: 'application/json' }, { accept: 'text/event-stream' }]],
+    ['/v1/responses', question, [{ 'user-agent': 'node' }, { 'user-agent': 'curl/8', prefer: 'wait' }]],
+    ['/v1/responses', question, [{}, { 'content-encoding': 'identity' }]],
+    ['/hf/image-to-text', null, [{ 'user-agent': 'node' }, {}]],
+    [
+      '/replicate/v1/models/salesforce/blip-2/predictions',
+      predict,
+      [{ prefer: 'wait' }, { prefer: 'respond-async, wait=60', accept: 'text/html' }],
+    ],
+  ])('of %s %# may differ in words', async (path, body, all: Record<string, string>[]) => {
+    const key = newKey();
+    for (const [i, headers] of all.entries()) {
+      const sent = body === null ? { ...png, ...key } : key;
+      const reply = await edge.post(path, body ?? image, { ...sent, ...headers });
+      expect(reply.status).toBeLessThan(300);
+      expect(isReplayed(reply)).toBe(i > 0);
+      await reply.text();
+    }
+  });
+
+  it.each([
+    ['/v1/embeddings', [{ accept: 'application/x-npy' }, {}]],
+    ['/hf/image-to-text', [{}, { 'user-agent': 'unknown/None; hf_hub/1.0; python/3.12' }]],
+  ])('of %s may not ask for another form', async (path, all: Record<string, string>[]) => {
+    const key = newKey();
+    const statuses: number[] = [];
+    for (const headers of all) {
+      const reply = await edge.post(path, image, { ...png, ...key, ...headers });
+      statuses.push(reply.status);
+      await reply.text();
+    }
+    expect(statuses).toEqual([200, 422]);
+  });
+});
+
 describe('an Idempotency-Key of another request', () => {
   it('is refused, whatever differs, also while the first runs', async () => {
     const key = newKey();

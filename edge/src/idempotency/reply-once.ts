@@ -19,6 +19,8 @@ export type OnceRequest = {
   request: Request;
   /** Bytes of the largest body that its route reads, where they are more than others do. */
   maxBytes?: number;
+  /** What its headers decide of the form of the reply, as a value of JSON. */
+  form: unknown;
   /** Whose key it is. */
   caller: string;
   /** Milliseconds since the epoch. */
@@ -45,7 +47,7 @@ export async function replyOnce(
   { config, idempotency, now }: OnceDependencies,
   once: OnceRequest,
 ): Promise<Response | null> {
-  const { request, caller, startedAt, waitUntil } = once;
+  const { request, form, caller, startedAt, waitUntil } = once;
   const key = idempotencyKeyOf(request.headers);
   if (key === null) return null;
   if (idempotency === undefined) {
@@ -53,7 +55,7 @@ export async function replyOnce(
       'This deployment stores no replies: leave Idempotency-Key out. Operators: bind the Durable Object IdempotentReplies as IDEMPOTENCY.';
     throw new ApiError('unsupported-parameter', detail, { field: 'Idempotency-Key' });
   }
-  const [name, head] = await Promise.all([sha256([caller, key]), headOf(request)]);
+  const [name, head] = await Promise.all([sha256([caller, key]), headOf(request, form)]);
   // Sixteen objects for each caller: one alone serves some hundreds of requests a second.
   const object = idempotency.get(idempotency.idFromName(`${caller}/${name[0]}`));
   const run = new RequestRun(once, config);
@@ -202,15 +204,13 @@ function isLasting(status: number): boolean {
   return status < 500 && status !== 409 && status !== 429;
 }
 
-/** Headers that decide what is done, or in which form. */
-const DECIDING = ['accept', 'content-encoding', 'prefer'];
-
-/** Digest of what a request says beside its body. */
-function headOf({ method, url, headers }: Request): Promise<string> {
+/** Digest of what a request says beside its body. Of its headers what they decide counts: clients word them in many ways. */
+function headOf({ method, url, headers }: Request, form: unknown): Promise<string> {
   const { pathname, search } = new URL(url);
   const { value, parameters } = parseHeaderValue(headers.get('content-type'));
   const type = [...parameters].filter(([name]) => name !== 'boundary');
-  return sha256([method, pathname, search, value, type, DECIDING.map((name) => headers.get(name))]);
+  const coding = (headers.get('content-encoding') ?? 'identity').trim().toLowerCase();
+  return sha256([method, pathname, search, value, type, coding, form]);
 }
 
 async function sha256(value: unknown): Promise<string> {
