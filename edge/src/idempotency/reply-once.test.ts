@@ -161,7 +161,11 @@ describe('the headers of requests with one Idempotency-Key', () => {
   it.each([
     ['/v1/captions', null, [{}, { accept: '*/*' }, { accept: 'application/json, text/*;q=0.5' }]],
     ['/v1/responses', question, [{ accept: 'application/json' }, { accept: 'text/event-stream' }]],
-    ['/v1/responses', question, [{ 'user-agent': 'node' }, { 'user-agent': 'curl/8', prefer: 'wait' }]],
+    [
+      '/v1/responses',
+      question,
+      [{ 'user-agent': 'node' }, { 'user-agent': 'curl/8', prefer: 'wait' }],
+    ],
     ['/v1/responses', question, [{}, { 'content-encoding': 'identity' }]],
     ['/hf/image-to-text', null, [{ 'user-agent': 'node' }, {}]],
     [
@@ -369,19 +373,32 @@ describe('the object', () => {
     const object = namespace.get(namespace.idFromName(crypto.randomUUID()));
     // Its functions as the object gets them: by calls back to here.
     const run = (key: string, given: Partial<Run>): Promise<Outcome> =>
-      object.run(key, 'head', {
-        execute: sends(() => written([])),
-        executedDigest: async () => 'digest',
-        digest: async () => 'digest',
-        ...given,
-      });
+      object.run(
+        key,
+        'head',
+        {
+          execute: sends(() => written([])),
+          executedDigest: async () => 'digest',
+          digest: async () => 'digest',
+          areGone: async () => false,
+          ...given,
+        },
+        0,
+      );
     return { object, run };
   };
   const written = (chunks: Uint8Array<ArrayBuffer>[], status = 200) => {
     const { readable, writable } = new IdentityTransformStream();
     const body = new Blob(chunks).stream();
     body.pipeTo(writable).catch(() => {});
-    return { status, headers: [], body: readable, lastEvent: null, isFinal: async () => true };
+    return {
+      status,
+      headers: [],
+      body: readable,
+      lastEvent: null,
+      images: async () => [],
+      isFinal: async () => true,
+    };
   };
   const textOf = async (outcome: Outcome) =>
     'response' in outcome ? await outcome.response.text() : outcome.kind;
@@ -391,8 +408,9 @@ describe('the object', () => {
     const outcomes = await runInDurableObject(object, async (instance) => {
       const gate = Promise.withResolvers<never>();
       const [executedDigest, digest] = [async () => 'digest', async () => 'digest'];
-      const given = { execute: () => gate.promise, executedDigest, digest };
-      const both = [instance.run('a', 'head', given), instance.run('a', 'head', given)];
+      const areGone = async () => false;
+      const given = { execute: () => gate.promise, executedDigest, digest, areGone };
+      const both = [instance.run('a', 'head', given, 0), instance.run('a', 'head', given, 0)];
       gate.reject(new Error('the isolate is gone'));
       return (await Promise.all(both)).map(({ kind }) => kind);
     });
@@ -468,7 +486,11 @@ describe('the object', () => {
 
   it('takes no room where nothing is stored', async () => {
     const { object, run } = open();
-    const failed = { ...written([new Uint8Array([1])]), isFinal: async () => false };
+    const failed = {
+      ...written([new Uint8Array([1])]),
+      images: async () => [],
+      isFinal: async () => false,
+    };
     await textOf(await run('a', { execute: sends(() => failed) }));
     const tables = await runInDurableObject(object, (_, { storage }) =>
       storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'replies'").toArray(),

@@ -1,4 +1,5 @@
 /** What the Worker and the Durable Object of a caller's predictions say to each other: plain values. */
+import type { ImagePath } from '@blip2/shared/cache-key';
 import { ApiError, type Problem } from '@blip2/shared/errors';
 import type { Prompt } from '../generation/prepare-prompt.ts';
 import type { ImageSource } from '../image/image-source.ts';
@@ -17,6 +18,8 @@ export type StoredPrediction = {
   input: Record<string, unknown>;
   status: 'starting' | 'processing' | 'succeeded' | 'failed' | 'canceled';
   output: string | null;
+  /** What it is about, and since when that may be known: null until that has been read. */
+  image: { path: ImagePath; sentAt: number } | null;
   error: string | null;
   createdAt: number;
   startedAt: number | null;
@@ -34,7 +37,7 @@ export type PredictionOrder = Pick<StoredPrediction, 'model' | 'version' | 'inpu
   /** The same for requests that ask for the same. */
   fingerprint: string;
   /** What is known of the request beyond its own time. */
-  context: Omit<RequestContext, 'signal' | 'deadlineAt' | 'waitUntil' | 'account'>;
+  context: Omit<RequestContext, 'signal' | 'deadlineAt' | 'waitUntil' | 'account' | 'onImage'>;
   /** Whose limits it counts in. */
   sender: Omit<Sender, 'waitUntil'>;
 };
@@ -53,13 +56,15 @@ export type StoredFile = {
   type: string;
   size: number;
   sha256: string;
+  /** The image within the cache namespace of who sent it. */
+  image: ImagePath;
   /** JSON of an object. */
   metadata: string;
   createdAt: number;
   /** Who has it may read the bytes. */
   token: string;
 };
-export type NewFile = Pick<StoredFile, 'name' | 'type' | 'sha256' | 'metadata'> & {
+export type NewFile = Pick<StoredFile, 'name' | 'type' | 'sha256' | 'image' | 'metadata'> & {
   bytes: Uint8Array<ArrayBuffer>;
 };
 export type FileContent = { file: StoredFile; bytes: Uint8Array<ArrayBuffer> };
@@ -85,6 +90,8 @@ export type Predictions = {
   /** @param token where the caller has nothing else to show */
   readFile(id: string, token?: string): Promise<FileContent | null>;
   deleteFile(id: string): Promise<boolean>;
+  /** Deletes the files that are this image, and the predictions about it that have ended. */
+  deleteImage(image: ImagePath): Promise<void>;
 };
 
 /** @throws ApiError the problem */

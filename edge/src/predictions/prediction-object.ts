@@ -3,6 +3,7 @@
  * here and not in the Worker, which ends soon after its reply: an object goes on while it waits for the GPU worker.
  */
 import { DurableObject } from 'cloudflare:workers';
+import type { ImagePath } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../dependencies.ts';
 import { beginGeneration } from '../generation/begin-generation.ts';
@@ -39,7 +40,16 @@ const RETRY_AFTER_S = 1;
 
 type Deps = Pick<
   Dependencies,
-  'config' | 'fetch' | 'gpu' | 'images' | 'limiter' | 'models' | 'now' | 'replyCache' | 'stores'
+  | 'config'
+  | 'deletions'
+  | 'fetch'
+  | 'gpu'
+  | 'images'
+  | 'limiter'
+  | 'models'
+  | 'now'
+  | 'replyCache'
+  | 'stores'
 >;
 
 export abstract class PredictionObject extends DurableObject<Env> implements Predictions {
@@ -67,7 +77,8 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     const deps = this.#dependencies();
     this.#forget(deps.now());
     const repeated = this.#repeated(order.fingerprint);
-    if (repeated !== undefined) return { value: repeated.prediction };
+    if (repeated !== undefined && !(await this.#isGone(repeated.prediction.image)))
+      return { value: repeated.prediction };
     const bytes = order.source.kind === 'bytes' ? order.source.bytes.length : 0;
     const refusal = this.#refusal(bytes, deps.config.maxHeldBytes);
     if (refusal !== undefined) return { problem: refusal.toProblem() };
@@ -80,6 +91,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       input,
       status: 'starting',
       output: null,
+      image: null,
       error: null,
       createdAt: deps.now(),
       startedAt: null,
@@ -104,7 +116,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   async wait(id: string, ms: number, waiter: string): Promise<StoredPrediction | null> {
     await this.#runs.get(id)?.wait(ms, waiter);
     // Not as somebody who asks: it may be over because nobody does.
-    return this.#find(id)?.prediction ?? null;
+    return (await this.#find(id))?.prediction ?? null;
   }
 
   async leave(id: string, waiter: string): Promise<void> {
@@ -113,7 +125,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
 
   async find(id: string): Promise<StoredPrediction | null> {
     this.#runs.get(id)?.stay();
-    return this.#find(id)?.prediction ?? null;
+    return (await this.#find(id))?.prediction ?? null;
   }
 
   async cancel(id: string): Promise<StoredPrediction | null> {
@@ -124,11 +136,12 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   async list(cursor: Cursor | null): Promise<Page> {
     if (!this.#isPrepared) return { predictions: [], older: null, newer: null };
     const page = this.#predictions.list(cursor, this.#dependencies().now());
-    return { ...page, predictions: page.predictions.map((stored) => this.#asItIs(stored)) };
+    const predictions = await this.#withoutGone(page.predictions, ({ image }) => image);
+    return { ...page, predictions: predictions.map((stored) => this.#asItIs(stored)) };
   }
 
   async stream(id: string, token: string, after: number): Promise<Outcome<Response> | null> {
-    const found = this.#find(id);
+    const found = await this.#find(id);
     if (found === null || found.prediction.token !== token) return null;
     const run = this.#runs.get(id);
     if (run !== undefined && run.readers >= MAX_READERS) {
@@ -161,21 +174,32 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   async findFile(id: string): Promise<StoredFile | null> {
-    return this.#isPrepared ? this.#files.find(id, this.#dependencies().now()) : null;
+    const file = this.#isPrepared ? this.#files.find(id, this.#dependencies().now()) : null;
+    return file !== null && (await this.#isGone(sentAs(file))) ? null : file;
   }
 
   async listFiles(): Promise<StoredFile[]> {
-    return this.#isPrepared ? this.#files.list(this.#dependencies().now()) : [];
+    const files = this.#isPrepared ? this.#files.list(this.#dependencies().now()) : [];
+    return await this.#withoutGone(files, sentAs);
   }
 
   async readFile(id: string, token?: string): Promise<FileContent | null> {
-    if (!this.#isPrepared) return null;
+    if ((await this.findFile(id)) === null) return null;
     const content = this.#files.read(id, this.#dependencies().now());
     return token === undefined || content?.file.token === token ? content : null;
   }
 
   async deleteFile(id: string): Promise<boolean> {
     return this.#isPrepared && this.#files.delete(id);
+  }
+
+  async deleteImage(image: ImagePath): Promise<void> {
+    if (!this.#isPrepared) return;
+    for (const [id, { prediction, hasEnded }] of this.#runs) {
+      if (hasEnded && prediction.image?.path === image) this.#runs.delete(id);
+    }
+    this.#predictions.deleteImage(image);
+    this.#files.deleteImage(image);
   }
 
   /** Deletes what is an hour old; an object that has nothing left leaves nothing behind. */
@@ -246,13 +270,44 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     return new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
   }
 
-  #find(id: string): { prediction: StoredPrediction; deltas: readonly string[] } | null {
+  /** Whether an image was deleted after it was sent, by whoever may do so in its namespace. */
+  async #isGone(image: StoredPrediction['image'] | undefined): Promise<boolean> {
+    if (!image) return false;
+    const { deletions } = this.#dependencies();
+    return await deletions.hasDeleted(image.path, image.sentAt, this.#lookUpContext());
+  }
+
+  async #withoutGone<Entry>(
+    entries: readonly Entry[],
+    imageOf: (entry: Entry) => StoredPrediction['image'],
+  ): Promise<Entry[]> {
+    const gone = await Promise.all(entries.map((entry) => this.#isGone(imageOf(entry))));
+    return entries.filter((_, index) => !gone[index]);
+  }
+
+  /** Of what is looked up for no request in particular. */
+  #lookUpContext(): RequestContext {
+    const startedAt = this.#dependencies().now();
+    return {
+      requestId: `${this.ctx.id}`,
+      namespace: '',
+      startedAt,
+      signal: new AbortController().signal,
+      deadlineAt: startedAt + this.#dependencies().config.deadlineMs,
+      waitUntil: (work) => this.ctx.waitUntil(work),
+    };
+  }
+
+  async #find(
+    id: string,
+  ): Promise<{ prediction: StoredPrediction; deltas: readonly string[] } | null> {
     if (!this.#isPrepared) return null;
     const now = this.#dependencies().now();
     this.#forget(now);
     const run = this.#runs.get(id);
     if (run !== undefined) return run;
     const stored = this.#predictions.find(id, now);
+    if (await this.#isGone(stored?.prediction.image)) return null;
     return stored && { ...stored, prediction: this.#asItIs(stored.prediction) };
   }
 
@@ -271,6 +326,9 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     const context: RequestContext = {
       ...order.context,
       ...(account && { account }),
+      onImage: (path, sentAt) => {
+        run.prediction.image = { path, sentAt };
+      },
       signal: run.signal,
       deadlineAt: run.prediction.createdAt + deps.config.deadlineMs,
       waitUntil,
@@ -293,6 +351,11 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       }
     }
   }
+}
+
+function sentAs({ image: path, createdAt: sentAt }: StoredFile): StoredPrediction['image'] {
+  // Files of a version before may still be there for an hour.
+  return path === undefined ? null : { path, sentAt };
 }
 
 async function generateInto(

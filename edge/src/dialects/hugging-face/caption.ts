@@ -34,8 +34,7 @@ export const caption: Task = async (c, deps, inference) => {
 };
 
 /** Python's client reads a list of captions, and JavaScript's one caption: each throws over the other. */
-export const readsLists = (headers: Headers) =>
-  /\bhf_hub\//.test(headers.get('user-agent') ?? '');
+export const readsLists = (headers: Headers) => /\bhf_hub\//.test(headers.get('user-agent') ?? '');
 
 type Parameters = NonNullable<z.infer<typeof ImageToTextRequest>['parameters']>;
 

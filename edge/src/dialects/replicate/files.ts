@@ -1,4 +1,5 @@
 /** Files: clients upload the image of a prediction first, and name it by its address. */
+import { imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { checkImage, sniff } from '@blip2/shared/image-format';
 import { imageIdOf } from '@blip2/shared/image-id';
@@ -9,7 +10,12 @@ import type { Part } from '../../http/multipart.ts';
 import { readParts } from '../../http/request-body.ts';
 import type { FileContent, NewFile, StoredFile } from '../../predictions/contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
-import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
+import {
+  type AppContext,
+  type Handler,
+  readingOf,
+  requestContextOf,
+} from '../../routes/app-context.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject } from './objects.ts';
 import { shownFile } from './present.ts';
 
@@ -20,12 +26,17 @@ const MAX_METADATA_BYTES = 4096;
 export const createFile: Handler = async (c, deps) => {
   const object = ownObject(c, deps);
   const parts = await readParts(c.req.raw, readingOf(c, deps));
-  const file = await object.putFile(await fileOf(parts, deps.config.maxImageBytes));
+  const { namespace } = requestContextOf(c, deps);
+  const file = await object.putFile(await fileOf(parts, namespace, deps.config.maxImageBytes));
   return c.json(shownFile(file, publicBase(c, deps)), 201, NOT_STORED);
 };
 
 /** @throws ApiError `no-image`, and what is wrong with the image or the metadata */
-async function fileOf(parts: readonly Part[], maxBytes: number): Promise<NewFile> {
+async function fileOf(
+  parts: readonly Part[],
+  namespace: string,
+  maxBytes: number,
+): Promise<NewFile> {
   const content = parts.find(({ name }) => name === 'content');
   if (content === undefined || content.bytes.length === 0) {
     const detail = 'content: is required: send the image as the file of this name in the form.';
@@ -38,7 +49,8 @@ async function fileOf(parts: readonly Part[], maxBytes: number): Promise<NewFile
   const type = sniffed.kind === 'image' ? `image/${sniffed.format}` : 'application/octet-stream';
   const name = (content.filename ?? 'image').slice(0, MAX_NAME_LENGTH);
   const sha256 = await imageIdOf(bytes);
-  return { name, type, sha256, metadata: metadataOf(parts), bytes };
+  const image = imagePathOf(namespace, sha256);
+  return { name, type, sha256, image, metadata: metadataOf(parts), bytes };
 }
 
 function metadataOf(parts: readonly Part[]): string {
@@ -114,6 +126,6 @@ export async function uploadedFile(
 }
 
 function unknown(orElse = 'or its key is another'): ApiError {
-  const detail = `There is no such file: an hour has passed since it came, newer ones took its room, it was deleted, ${orElse}.`;
+  const detail = `There is no such file: an hour has passed since it came, newer ones took its room, it or its image was deleted, ${orElse}.`;
   return new ApiError('not-found', detail);
 }

@@ -30,6 +30,8 @@ async function create(c: AppContext, deps: Dependencies, named?: string): Promis
   const seconds = waitSecondsOf(c.req.header('prefer'));
   if (seconds === null) return c.json(shownPrediction(created, base), 201, NOT_STORED);
   const reached = await waited(c, object, created, seconds * 1000);
+  // A reply that is stored says something of it.
+  if (reached.image !== null) c.get('onImage')?.(reached.image.path, reached.image.sentAt);
   if (reached.endedAt !== null) return c.json(shownPrediction(reached, base), 201, NOT_STORED);
   // Clients that wait take every other status for an end.
   const unfinished = { ...reached, status: 'starting' } as const;
@@ -121,6 +123,6 @@ export const streamPrediction: Handler = async (c, deps) => {
 };
 
 function unknown(orElse = 'or its key is another'): ApiError {
-  const detail = `There is no such prediction: an hour has passed since it was created, newer ones took its place, ${orElse}.`;
+  const detail = `There is no such prediction: an hour has passed since it was created, newer ones took its place, its image was deleted, ${orElse}.`;
   return new ApiError('not-found', detail);
 }
