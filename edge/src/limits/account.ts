@@ -42,6 +42,8 @@ export class Account {
   readonly #options: AccountOptions;
   #standings: Standings = {};
   #isStream = false;
+  /** Taken for work that has not begun. */
+  #reserved: (Cost & { charge: Charge }) | undefined;
 
   constructor(options: AccountOptions) {
     this.#options = options;
@@ -50,6 +52,11 @@ export class Account {
   /** Where the caller stood when it was last asked. */
   get standings(): Standings {
     return this.#standings;
+  }
+
+  /** Whether images of this caller have a limit. */
+  get limitsImages(): boolean {
+    return this.#options.limits.images !== null;
   }
 
   /** From now on the work of this request is a stream: it needs a place among those of its caller. */
@@ -73,7 +80,8 @@ export class Account {
    * was admitted; what it finds enough is not yet taken.
    * @throws ApiError `quota-exceeded`, `limits-unavailable`
    */
-  async expect(cost: Cost): Promise<void> {
+  async expect(whole: Cost): Promise<void> {
+    const cost = beyond(whole, this.#reserved);
     this.#recall('tokens', cost.tokens);
     this.#recall('images', cost.images);
     const isEnough = (['tokens', 'images'] as const).every(
@@ -83,18 +91,30 @@ export class Account {
   }
 
   /**
+   * Takes now what work may need that begins later: the next `charge` has it. To be released when no work comes any more.
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async reserve(cost: Cost, deadlineAt: number): Promise<void> {
+    if (!this.#isCounted(cost)) return;
+    const charge = await this.charge(cost, deadlineAt);
+    this.#reserved = { ...cost, charge };
+  }
+
+  release(): void {
+    this.#reserved?.charge.settle(NOTHING);
+    this.#reserved = undefined;
+  }
+
+  /**
    * Takes what work may need at most.
    * @param deadlineAt when it has ended at the latest, milliseconds since the epoch
    * @throws ApiError `quota-exceeded`, `limits-unavailable`
    */
   async charge(cost: Cost, deadlineAt: number): Promise<Charge> {
-    const { object, limits, now } = this.#options;
-    const isStream = this.#isStream && limits.streams !== null;
-    const isCounted =
-      isStream ||
-      (limits.tokens !== null && cost.tokens > 0) ||
-      (limits.images !== null && cost.images > 0);
-    if (!isCounted) return { settle: (actual) => object.settle(null, actual) };
+    const { object, now } = this.#options;
+    if (this.#reserved !== undefined) return await this.#chargeReserved(cost, deadlineAt);
+    const isStream = this.#takesPlace;
+    if (!this.#isCounted(cost)) return { settle: (actual) => object.settle(null, actual) };
     this.#recall('tokens', cost.tokens);
     this.#recall('images', cost.images);
     const id = crypto.randomUUID();
@@ -113,6 +133,40 @@ export class Account {
       end();
       throw thrown;
     }
+    return { settle };
+  }
+
+  get #takesPlace(): boolean {
+    return this.#isStream && this.#options.limits.streams !== null;
+  }
+
+  #isCounted({ tokens, images }: Cost): boolean {
+    const { limits } = this.#options;
+    const isCounted = limits.tokens !== null && tokens > 0;
+    return this.#takesPlace || isCounted || (limits.images !== null && images > 0);
+  }
+
+  /** What was reserved, and what is needed beyond it; it is reserved again where the work did nothing, since it may be tried again. */
+  async #chargeReserved(cost: Cost, deadlineAt: number): Promise<Charge> {
+    const reserved = this.#reserved;
+    if (reserved === undefined) return await this.charge(cost, deadlineAt);
+    this.#reserved = undefined;
+    let more: Charge;
+    try {
+      more = await this.charge(beyond(cost, reserved), deadlineAt);
+    } catch (thrown) {
+      this.#reserved = reserved;
+      throw thrown;
+    }
+    const settle = (actual: Use) => {
+      const images = Math.min(actual.images, reserved.images);
+      if (actual.prompt_tokens + actual.completion_tokens + actual.images === 0) {
+        this.#reserved = reserved;
+      } else {
+        reserved.charge.settle({ ...actual, images });
+      }
+      more.settle({ ...NOTHING, images: actual.images - images });
+    };
     return { settle };
   }
 
@@ -142,6 +196,14 @@ export class Account {
     }
     return quotaExceeded(refusal, this.#options.who);
   }
+}
+
+/** What is needed beside what was reserved. */
+function beyond({ tokens, images }: Cost, reserved: Cost = { tokens: 0, images: 0 }): Cost {
+  return {
+    tokens: Math.max(0, tokens - reserved.tokens),
+    images: Math.max(0, images - reserved.images),
+  };
 }
 
 function isRefusal(thrown: unknown): boolean {

@@ -3,15 +3,17 @@
  * here and not in the Worker, which ends soon after its reply: an object goes on while it waits for the GPU worker.
  */
 import { DurableObject } from 'cloudflare:workers';
-import type { ImagePath } from '@blip2/shared/cache-key';
+import { embeddingIdOf, type ImagePath, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
+import { imageIdOf } from '@blip2/shared/image-id';
 import type { Dependencies } from '../dependencies.ts';
-import { beginGeneration } from '../generation/begin-generation.ts';
+import { beginGeneration, mostTokens } from '../generation/begin-generation.ts';
 import { HEARTBEAT_MS, sseResponse } from '../http/sse.ts';
 import { aboutImage } from '../image/image-field.ts';
+import type { Account } from '../limits/account.ts';
 import { logError, logWarning } from '../log.ts';
 import type { Env } from '../platform.ts';
-import type { RequestContext } from '../request-context.ts';
+import { EVERY_USE, type RequestContext } from '../request-context.ts';
 import {
   type Cursor,
   type FileContent,
@@ -76,12 +78,18 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   async create(order: PredictionOrder): Promise<Outcome<StoredPrediction>> {
     const deps = this.#dependencies();
     this.#forget(deps.now());
-    const repeated = this.#repeated(order.fingerprint);
-    if (repeated !== undefined && !(await this.#isGone(repeated.prediction.image)))
-      return { value: repeated.prediction };
+    const repeated = this.#repeated(order, deps.now());
+    if (repeated !== undefined && !(await this.#isGone(repeated.prediction.image))) {
+      // It may be one that there was not enough left for.
+      const refused = await repeated.admitted;
+      return refused === undefined
+        ? { value: repeated.prediction }
+        : { problem: refused.toProblem() };
+    }
     const bytes = order.source.kind === 'bytes' ? order.source.bytes.length : 0;
     const refusal = this.#refusal(bytes, deps.config.maxHeldBytes);
     if (refusal !== undefined) return { problem: refusal.toProblem() };
+    const account = this.#accountOf(order, deps);
     this.#prepare();
     const { model, version, input, fingerprint } = order;
     const prediction: StoredPrediction = {
@@ -108,7 +116,15 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     );
     this.#predictions.insert(prediction);
     this.#runs.set(prediction.id, run);
-    this.ctx.waitUntil(this.#make(run, order, deps));
+    run.admitted = this.#admit(run, order, deps, account).catch((thrown: unknown) => {
+      run.end({ status: 'canceled' });
+      this.#runs.delete(prediction.id);
+      this.#predictions.delete(prediction.id);
+      return ApiError.from(thrown);
+    });
+    const refused = await run.admitted;
+    if (refused !== undefined) return { problem: refused.toProblem() };
+    this.ctx.waitUntil(this.#make(run, order, deps, account));
     await this.#expireLater(prediction.createdAt);
     return { value: prediction };
   }
@@ -245,12 +261,14 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     }
   }
 
-  /** What failed or was canceled is asked for anew. */
-  #repeated(fingerprint: string): Run | undefined {
+  /** What failed or was canceled is asked for anew, and so is what has ended where the request wants none that is so old. */
+  #repeated({ fingerprint, context }: PredictionOrder, now: number): Run | undefined {
+    const { maxAge } = context.cacheUse ?? EVERY_USE;
     const run = [...this.#runs.values()].find(
-      (other) =>
-        other.fingerprint === fingerprint &&
-        !['failed', 'canceled'].includes(other.prediction.status),
+      ({ fingerprint: other, hasEnded, prediction: { status, createdAt } }) =>
+        other === fingerprint &&
+        !['failed', 'canceled'].includes(status) &&
+        (!hasEnded || now - createdAt < maxAge * 1000),
     );
     run?.stay();
     return run;
@@ -320,9 +338,53 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     return { ...stored, status: 'failed', error, endedAt: stored.createdAt };
   }
 
-  async #make(run: Run, order: PredictionOrder, deps: Deps): Promise<void> {
+  #accountOf({ sender }: PredictionOrder, { limiter }: Deps): Account | undefined {
     const waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
-    const account = deps.limiter.open({ ...order.sender, waitUntil });
+    return limiter.open({ ...sender, waitUntil });
+  }
+
+  /**
+   * Takes what the prediction may need, so that whoever has not so much left learns it at once.
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async #admit(
+    { prediction: { createdAt } }: Run,
+    { source, prompt, context }: PredictionOrder,
+    { config, models, stores }: Deps,
+    account: Account | undefined,
+  ): Promise<undefined> {
+    if (account === undefined) return;
+    let images = 0;
+    if (source.kind === 'bytes' && account.limitsImages) {
+      const path = imagePathOf(context.namespace, await imageIdOf(source.bytes));
+      const id = await embeddingIdOf(path, prompt.instructionIds);
+      const { kind } = await stores.query.cache.lookup(id, this.#lookUpContext());
+      images = kind === 'hit' ? 0 : 1;
+    }
+    const tokens = mostTokens(models, prompt);
+    await account.reserve({ tokens, images }, createdAt + config.deadlineMs);
+  }
+
+  async #make(
+    run: Run,
+    order: PredictionOrder,
+    deps: Deps,
+    account: Account | undefined,
+  ): Promise<void> {
+    try {
+      await this.#makeWith(run, order, deps, account);
+    } finally {
+      account?.release();
+    }
+  }
+
+  async #makeWith(
+    run: Run,
+    order: PredictionOrder,
+    deps: Deps,
+    account: Account | undefined,
+  ): Promise<void> {
+    const waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
     const context: RequestContext = {
       ...order.context,
       ...(account && { account }),
