@@ -14,6 +14,7 @@ const NOTHING: Use = { prompt_tokens: 0, completion_tokens: 0, images: 0 };
 /** The object of the caller, as one request sees it; null where it did not answer and requests are let in all the same. */
 export type CallerObject = {
   admit: (tokens: number) => Promise<Verdict | null>;
+  admitMore: (requests: number) => Promise<Verdict | null>;
   check: (cost: Cost) => Promise<Verdict | null>;
   charge: (ask: Ask, id: string) => Promise<Verdict | null>;
   /** Lets the request go on until then, whether or not its client is gone. */
@@ -73,6 +74,16 @@ export class Account {
     this.#recall('requests', 1);
     this.#recall('tokens', tokens);
     this.#obey(await this.#options.object.admit(tokens));
+  }
+
+  /**
+   * Counts the request, which was admitted as one, as so many more: it does the work of several.
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async admitMore(requests: number): Promise<void> {
+    if (requests === 0) return;
+    this.#recall('requests', requests);
+    this.#obey(await this.#options.object.admitMore(requests));
   }
 
   /**

@@ -12,6 +12,9 @@ import { streamOf } from '../http/stream.ts';
 import { validate } from '../http/validate.ts';
 import { type Handler, readingOf, requestContextOf } from './app-context.ts';
 
+/** What counts as one request: the reads of KV that a look-up costs are those of its hashes. */
+const HASHES_A_REQUEST = 100;
+
 const MEDIA_TYPES = [
   'application/x-ndjson',
   'application/x-safetensors',
@@ -26,6 +29,7 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
   );
   const ids = request.sha256.map((hash) => hash.toLowerCase());
   refuseRepeated(ids);
+  await c.get('account')?.admitMore(Math.ceil(ids.length / HASHES_A_REQUEST) - 1);
   const { kind, dtype } = request;
   const options = { dtype, instructionIds: embeddingInstruction(deps.models.generate, request) };
   const store = storeOf(deps, kind);

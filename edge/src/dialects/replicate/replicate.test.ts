@@ -696,7 +696,7 @@ describe('with keys', () => {
       await edge.gpu.untilCanceled(1);
       await vi.waitUntil(async () => {
         const { tokens_per_minute: tokens } = await usageOf(alice);
-        return (tokens?.remaining ?? 0) > 60;
+        return (tokens?.remaining ?? 0) > 50;
       });
     });
 
