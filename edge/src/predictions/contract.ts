@@ -26,6 +26,8 @@ export type StoredPrediction = {
   endedAt: number | null;
   /** Who has it may read the stream. */
   token: string;
+  /** Of who created it. */
+  address: string;
 };
 
 /** A prediction to make, which has been validated. */
@@ -63,11 +65,19 @@ export type StoredFile = {
   createdAt: number;
   /** Who has it may read the bytes. */
   token: string;
+  /** Of who uploaded it. */
+  address: string;
 };
-export type NewFile = Pick<StoredFile, 'name' | 'type' | 'sha256' | 'image' | 'metadata'> & {
+export type NewFile = Pick<
+  StoredFile,
+  'name' | 'type' | 'sha256' | 'image' | 'metadata' | 'address'
+> & {
   bytes: Uint8Array<ArrayBuffer>;
 };
 export type FileContent = { file: StoredFile; bytes: Uint8Array<ArrayBuffer> };
+
+/** Somebody with a signed URL. */
+export type Visitor = { token: string; address: string };
 
 /** A value, or the problem that there is none: errors lose their members on the way out of an object. */
 export type Outcome<T> = { value: T } | { problem: Problem };
@@ -82,13 +92,18 @@ export type Predictions = {
   find(id: string): Promise<StoredPrediction | null>;
   cancel(id: string): Promise<StoredPrediction | null>;
   list(cursor: Cursor | null): Promise<Page>;
-  /** Its events from the beginning, or behind one. @returns null where there is none, or the token is not its own */
-  stream(id: string, token: string, after: number): Promise<Outcome<Response> | null>;
+  /**
+   * Its events from the beginning, or behind one.
+   * @param visitor who asks with the token
+   * @returns null where there is none, or the token is not its own
+   */
+  stream(id: string, after: number, visitor: Visitor): Promise<Outcome<Response> | null>;
   putFile(file: NewFile): Promise<StoredFile>;
   findFile(id: string): Promise<StoredFile | null>;
   listFiles(): Promise<StoredFile[]>;
-  /** @param token where the caller has nothing else to show */
-  readFile(id: string, token?: string): Promise<FileContent | null>;
+  readFile(id: string): Promise<FileContent | null>;
+  /** @returns null where there is none, or the token is not its own */
+  downloadFile(id: string, visitor: Visitor): Promise<Outcome<FileContent> | null>;
   deleteFile(id: string): Promise<boolean>;
   /** Deletes the files that are this image, and the predictions about it that have ended. */
   deleteImage(image: ImagePath): Promise<void>;

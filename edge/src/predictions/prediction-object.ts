@@ -25,17 +25,17 @@ import {
   STORED_MS,
   type StoredFile,
   type StoredPrediction,
+  type Visitor,
 } from './contract.ts';
 import { FileTable } from './file-table.ts';
 import { newId, randomHex } from './ids.ts';
 import { PredictionTable } from './prediction-table.ts';
 import { Run } from './run.ts';
 import { eventsOf } from './stream-events.ts';
+import { Visitors } from './visitors.ts';
 
 /** Predictions of one caller that have not ended. */
 const MAX_UNFINISHED = 64;
-/** Streams of one prediction that are open at a time. */
-const MAX_READERS = 32;
 /** How long after its end a prediction is also the reply to the same request, which its client may have sent again. */
 const REPEATED_MS = 5000;
 const RETRY_AFTER_S = 1;
@@ -59,6 +59,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   readonly #files: FileTable;
   /** Those that have not ended, and those that ended a moment ago, by id. */
   readonly #runs = new Map<string, Run>();
+  readonly #visitors = new Visitors();
   #deps: Deps | undefined;
   #isPrepared: boolean;
 
@@ -105,6 +106,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       startedAt: null,
       endedAt: null,
       token: randomHex(),
+      address: order.sender.address,
     };
     const run = new Run(
       prediction,
@@ -156,25 +158,37 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     return { ...page, predictions: predictions.map((stored) => this.#asItIs(stored)) };
   }
 
-  async stream(id: string, token: string, after: number): Promise<Outcome<Response> | null> {
+  async stream(
+    id: string,
+    after: number,
+    { token, address }: Visitor,
+  ): Promise<Outcome<Response> | null> {
     const found = await this.#find(id);
     if (found === null || found.prediction.token !== token) return null;
     const run = this.#runs.get(id);
-    if (run !== undefined && run.readers >= MAX_READERS) {
-      const detail = `${MAX_READERS} streams of this prediction are open: close one of them.`;
-      const extras = { limit: MAX_READERS, retry_after: RETRY_AFTER_S };
-      return { problem: new ApiError('too-many-requests', detail, extras).toProblem() };
+    const visitor = { address, isMaker: found.prediction.address === address };
+    let leave: () => void;
+    try {
+      leave = this.#visitors.enter(id, visitor, this.#dependencies().now());
+    } catch (thrown) {
+      return { problem: ApiError.from(thrown).toProblem() };
     }
     const left = new AbortController();
     const parts = run?.read(after, left.signal) ?? found.deltas.slice(after);
     const from = Math.min(after, run?.deltas.length ?? found.deltas.length);
     const value = await sseResponse(
-      eventsOf(parts, from, () => run?.prediction ?? found.prediction),
+      leaving(
+        eventsOf(parts, from, () => run?.prediction ?? found.prediction),
+        leave,
+      ),
       {
         format: (text) => text,
         formatError: () => '',
         heartbeatMs: HEARTBEAT_MS,
-        onCancel: () => left.abort(),
+        onCancel: () => {
+          left.abort();
+          leave();
+        },
       },
     );
     return { value };
@@ -199,10 +213,27 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     return await this.#withoutGone(files, sentAs);
   }
 
-  async readFile(id: string, token?: string): Promise<FileContent | null> {
+  async readFile(id: string): Promise<FileContent | null> {
     if ((await this.findFile(id)) === null) return null;
-    const content = this.#files.read(id, this.#dependencies().now());
-    return token === undefined || content?.file.token === token ? content : null;
+    return this.#files.read(id, this.#dependencies().now());
+  }
+
+  async downloadFile(
+    id: string,
+    { token, address }: Visitor,
+  ): Promise<Outcome<FileContent> | null> {
+    const file = await this.findFile(id);
+    if (file === null || file.token !== token) return null;
+    const visitor = { address, isMaker: file.address === address };
+    try {
+      const now = this.#dependencies().now();
+      const leave = this.#visitors.enter(id, visitor, now);
+      const value = this.#files.read(id, now);
+      leave();
+      return value && { value };
+    } catch (thrown) {
+      return { problem: ApiError.from(thrown).toProblem() };
+    }
   }
 
   async deleteFile(id: string): Promise<boolean> {
@@ -412,6 +443,14 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
         run.end({ status: 'failed', error: error.message });
       }
     }
+  }
+}
+
+async function* leaving<T>(events: AsyncIterable<T>, leave: () => void): AsyncGenerator<T> {
+  try {
+    yield* events;
+  } finally {
+    leave();
   }
 }
 

@@ -46,11 +46,6 @@ export class Run {
     return this.#controller.signal;
   }
 
-  /** How many read it at the moment. */
-  get readers(): number {
-    return this.#readers;
-  }
-
   get hasEnded(): boolean {
     return this.prediction.endedAt !== null;
   }

@@ -8,15 +8,21 @@ import type { Dependencies } from '../../dependencies.ts';
 import { parseJsonBytes } from '../../http/json-body.ts';
 import type { Part } from '../../http/multipart.ts';
 import { readParts } from '../../http/request-body.ts';
-import type { FileContent, NewFile, StoredFile } from '../../predictions/contract.ts';
+import {
+  type FileContent,
+  type NewFile,
+  type StoredFile,
+  valueFrom,
+} from '../../predictions/contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import {
   type AppContext,
   type Handler,
   readingOf,
   requestContextOf,
+  senderOf,
 } from '../../routes/app-context.ts';
-import { mayList, objectOf, ownObject, publicBase, signedObject } from './objects.ts';
+import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { shownFile } from './present.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store' };
@@ -27,16 +33,18 @@ export const createFile: Handler = async (c, deps) => {
   const object = ownObject(c, deps);
   const parts = await readParts(c.req.raw, readingOf(c, deps));
   const { namespace } = requestContextOf(c, deps);
-  const file = await object.putFile(await fileOf(parts, namespace, deps.config.maxImageBytes));
+  const { address } = senderOf(c, deps.config);
+  const image = await imageOf(parts, namespace, deps.config.maxImageBytes);
+  const file = await object.putFile({ ...image, address });
   return c.json(shownFile(file, publicBase(c, deps)), 201, NOT_STORED);
 };
 
 /** @throws ApiError `no-image`, and what is wrong with the image or the metadata */
-async function fileOf(
+async function imageOf(
   parts: readonly Part[],
   namespace: string,
   maxBytes: number,
-): Promise<NewFile> {
+): Promise<Omit<NewFile, 'address'>> {
   const content = parts.find(({ name }) => name === 'content');
   if (content === undefined || content.bytes.length === 0) {
     const detail = 'content: is required: send the image as the file of this name in the form.';
@@ -94,8 +102,9 @@ export const deleteFile: Handler = async (c, deps) => {
 
 export const downloadFile: Handler = async (c, deps) => {
   const id = c.req.param('file_id') ?? '';
-  const content = await signedObject(deps, id)?.readFile(id, c.req.query('token') ?? '');
-  if (!content) throw unknown('or this URL is not whole');
+  const found = await signedObject(deps, id)?.downloadFile(id, visitorIn(c, deps));
+  if (!found) throw unknown('or this URL is not whole');
+  const content = valueFrom(found);
   return c.body(content.bytes, 200, {
     'content-type': content.file.type,
     'content-disposition': 'attachment',

@@ -12,7 +12,7 @@ import {
 } from '../../predictions/contract.ts';
 import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
 import { namedIn } from './models.ts';
-import { mayList, objectOf, ownObject, publicBase, signedObject } from './objects.ts';
+import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { orderOf } from './order.ts';
 import { shownPrediction } from './present.ts';
 
@@ -117,7 +117,7 @@ export const streamPrediction: Handler = async (c, deps) => {
   const id = c.req.param('prediction_id') ?? '';
   const object = signedObject(deps, id);
   const after = /^\d{1,9}$/.exec(c.req.header('last-event-id') ?? '')?.[0] ?? '0';
-  const events = await object?.stream(id, c.req.query('token') ?? '', Number(after));
+  const events = await object?.stream(id, Number(after), visitorIn(c, deps));
   if (!events) throw unknown('or this URL is not whole');
   return valueFrom(events);
 };

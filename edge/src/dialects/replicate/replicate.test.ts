@@ -473,6 +473,43 @@ describe('a stream', () => {
     expect(texts.every((text) => text.endsWith('data: {}\n\n'))).toBe(true);
   });
 
+  it('has places that strangers with its URL cannot take from who made it', async () => {
+    const gate = Promise.withResolvers<void>();
+    edge.gpu.script.token = () => gate.promise;
+    const { body } = await create({ image: dataUrl() });
+    const stranger = (n: number) =>
+      edge.request(pathOf(body.urls.stream), { headers: { 'x-address': `198.51.100.${n}` } });
+    const open = await Promise.all(Array.from({ length: 9 }, () => stranger(1)));
+    expect(open.filter(({ ok }) => ok)).toHaveLength(8);
+    const others = await Promise.all(Array.from({ length: 30 }, (_, n) => stranger(n + 2)));
+    expect(others.filter(({ ok }) => ok)).toHaveLength(24);
+    const own = await streamOf(body);
+    expect(own.status).toBe(200);
+    await open.find(({ ok }) => ok)?.body?.cancel();
+    await vi.waitUntil(async () => (await stranger(50)).ok);
+    gate.resolve();
+    expect(await own.text()).toContain('event: done');
+  });
+
+  it('and a file are opened by strangers so often a minute, and no more', async () => {
+    const { body } = await create({ image: dataUrl() }, { prefer: 'wait' });
+    const form = new FormData();
+    form.set('content', new Blob([newImage()]), 'a.png');
+    const uploaded = await request(`${BASE}/files`, { method: 'POST', body: form });
+    const { urls } = (await uploaded.json()) as ReplicateFile;
+    for (const url of [body.urls.stream, urls.download]) {
+      let refused = 0;
+      for (let i = 0; i < 125; i++) {
+        const headers = { 'x-address': `198.51.100.${i}` };
+        const reply = await edge.request(pathOf(url), { headers });
+        await reply.text();
+        if (reply.status === 429) refused++;
+      }
+      expect(refused).toBe(5);
+      expect((await request(pathOf(url))).status).toBe(200);
+    }
+  });
+
   it('is for nobody with another token, and no made-up id reaches an object', async () => {
     const { body } = await create({ image: dataUrl() }, { prefer: 'wait' });
     const wrong = body.urls.stream.replace(/token=.*/, `token=${'0'.repeat(32)}`);
