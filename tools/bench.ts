@@ -4,13 +4,14 @@
  * Generation: images that no cache has (miss) and the same ones by hash (hit), directly at the GPU worker and through
  * the edge; both ways alternate, so that noise of the machine affects both. Streams: 1 to 16 captions at once at the GPU
  * worker. Look-ups: cached embeddings against a bare route of another Worker, alternating. Cached replies: on our own route and
- * in each dialect, alternating. workerd itself serves both
+ * in each dialect, alternating. Limits: cached replies where callers have limits and where they have none, alternating. workerd itself serves both
  * Workers, without a development server in between. Values are medians unless a row names another statistic.
  */
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { configure } from '@blip2/shared/config/configure';
 import { markdownTable } from 'markdown-table';
 import { generationRows } from './bench/generation.ts';
+import { limitRows } from './bench/limits.ts';
 import { loadingRows } from './bench/loading.ts';
 import { lookupRows } from './bench/lookups.ts';
 import { memoryOf, memoryRows } from './bench/memory.ts';
@@ -81,7 +82,9 @@ async function edgeTables(): Promise<string[][][]> {
   line.update('Measuring look-ups …');
   const lookups = await lookupRows(stack);
   line.update('Measuring cached replies …');
-  return [lookups, await replayRows(stack)];
+  const replays = await replayRows(stack);
+  line.update('Measuring limits …');
+  return [lookups, replays, await limitRows(stack)];
 }
 
 async function besidePeer(): Promise<string[][][]> {

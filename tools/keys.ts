@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000;
 /** Digits of the hash by which people name a key. */
 const ID_DIGITS = 12;
 const PREFIX = 'key/';
-const COMMANDS = ['create', 'list', 'revoke'] as const;
+const COMMANDS = ['create', 'list', 'revoke', 'usage'] as const;
 
 const {
   values: config,
@@ -46,6 +46,11 @@ async function main(): Promise<unknown> {
       return await Promise.all((await names()).map(read));
     case 'revoke':
       return await revoke(need(name, 'the id of a key, as list prints it'));
+    case 'usage':
+      // It is in the Durable Object of the key, which only the deployment reads, and for whoever has the key.
+      throw new Error(
+        'What a key has used is counted where this tool cannot read. Ask the service with the key itself, which counts as no request: curl -H "authorization: Bearer $KEY" https://…/v1/usage',
+      );
     default: {
       const meant = nearest(command, COMMANDS);
       throw new Error(

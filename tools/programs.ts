@@ -213,8 +213,8 @@ export const BENCH = {
   command: 'npm run bench --',
   arguments: ['<part>'],
   summary:
-    "Measures first token, time per token, the edge's share, embedding look-ups and cached replies on the embedded model.",
-  details: `  edge      embedding look-ups and cached replies alone
+    "Measures first token, time per token, the edge's share, embedding look-ups, cached replies and limits on the embedded model.",
+  details: `  edge      embedding look-ups, cached replies and limits alone
   loading   what comparing a bundle's files with their digests adds to loading it
 Without a part: everything but loading.`,
   options: {
@@ -506,7 +506,8 @@ export const KEYS = {
   summary: 'Makes, lists and revokes the keys of the API. Prints JSON.',
   details: `  create <name>   makes a key and prints it, this once: only its hash is stored
   list            prints what is stored of each key, and the id by which it is revoked
-  revoke <id>     deletes a key; it may work for a minute or two more`,
+  revoke <id>     deletes a key; it may work for a minute or two more
+  usage           says how to read what a key has used: GET /v1/usage with the key, since only the deployment can read it`,
   options: {
     remote: option({
       flag: 'remote',

@@ -1,5 +1,6 @@
 /** The app: every route of the table, and what holds for all of them: ids, CORS, headers, errors. */
 import type { Scope } from '@blip2/shared/api-key';
+import type { ImagePath } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { IDEMPOTENCY_KEY } from '@blip2/shared/schemas/headers';
 import { Hono, type MiddlewareHandler } from 'hono';
@@ -12,10 +13,17 @@ import { replyOnce } from './idempotency/reply-once.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
-import { type AppContext, type AppEnv, clientIn, senderOf } from './routes/app-context.ts';
+import {
+  type AppContext,
+  type AppEnv,
+  clientIn,
+  requestContextOf,
+  senderOf,
+} from './routes/app-context.ts';
 import { allowEveryOrigin } from './routes/cors.ts';
 import { addJobRoutes } from './routes/internal/job-routes.ts';
 import { takesIdempotencyKey } from './routes/openapi/problems.ts';
+import { replyFormOf } from './routes/reply-form.ts';
 import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
 
@@ -75,18 +83,20 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
 }
 
 /** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
-async function once(
-  c: AppContext,
-  deps: Dependencies,
-  { handler, errors, request }: Route,
-): Promise<Response> {
+async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Response> {
+  const { handler, errors, request } = route;
+  const images = new Map<ImagePath, number>();
+  c.set('onImage', (image, sentAt) => {
+    images.set(image, Math.min(sentAt, images.get(image) ?? sentAt));
+  });
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,
       ...(request && 'orLines' in request && { maxBytes: deps.config.jobsMaxFileBytes }),
+      form: replyFormOf(route, c.req.path, c.req.raw.headers),
       caller: clientIn(c, deps.config),
-      startedAt: c.get('startedAt'),
-      waitUntil: (work) => c.executionCtx.waitUntil(work),
+      context: requestContextOf(c, deps),
+      images: () => [...images],
       handle: async (request) => {
         c.req.raw = request;
         return await handler(c, deps);

@@ -1,5 +1,6 @@
 /** The context of one request, the same for every route: passed down to all that is done for it. */
 
+import type { ImagePath } from '@blip2/shared/cache-key';
 import type { Account } from './limits/account.ts';
 
 /** What a request leaves to the cache of replies. */
@@ -11,6 +12,8 @@ export type CacheUse = {
 };
 
 export const EVERY_USE: CacheUse = { maxAge: Number.POSITIVE_INFINITY, mayStore: true };
+
+export type OnImage = (image: ImagePath, sentAt: number) => void;
 
 export type RequestContext = {
   requestId: string;
@@ -29,6 +32,8 @@ export type RequestContext = {
    * then, as far as deletions are concerned.
    */
   startedAt: number;
+  /** Gets each image that the request reads, and since when it may be known, milliseconds since the epoch: who stores the reply needs it. */
+  onImage?: OnImage;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
   /** Milliseconds since the epoch at which the request is given up. */

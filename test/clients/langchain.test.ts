@@ -57,6 +57,12 @@ describe.each([
     expect(reply.text).toBe('gray');
   });
 
+  it('answers who sends no image, as front ends do for titles', async () => {
+    const title = 'Generate a concise title for this chat: hello';
+    const reply = await model.invoke([new HumanMessage(title)]);
+    expect(reply.text).toMatch(/image/i);
+  });
+
   it('runs a batch', async () => {
     const replies = await model.batch([[asked], [new HumanMessage('hello')]]);
     expect(replies.map(({ text }) => text)).toEqual([

@@ -43,6 +43,7 @@ it('makes, lists and revokes keys, and keeps no key', async () => {
 
   expect(await keys('revoke', first.id)).toMatchObject({ revoked: { name: 'first' } });
   expect(await keys('list')).toMatchObject([{ name: 'second' }]);
+  await expect(keys('usage', 'second')).rejects.toThrow('/v1/usage');
   await expect(keys('revoke', first.id)).rejects.toThrow('There is no key');
   await expect(keys('create', 'third', '--scopes', 'everything')).rejects.toThrow('everything');
 }, 120_000);

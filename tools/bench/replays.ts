@@ -1,7 +1,7 @@
 /**
  * Measures cached replies, which no GPU worker takes part in: what is left is the edge alone, and so is what a dialect adds
  * to our own route. Every way names the image by its hash. Times are of one request after the other, the ways in turn;
- * rates of 16 connections. Medians.
+ * rates of 16 connections. Medians. Replicate's is a new prediction each time, by another seed: the same one would be that of before.
  */
 import autocannon from 'autocannon';
 import { expectOk } from '../api.ts';
@@ -16,13 +16,19 @@ const WARM_UP = 50;
 const REQUESTS = 400;
 const QUESTION = 'what is in the picture?';
 
-type Way = { name: string; path: string; body: string };
+export type Way = {
+  name: string;
+  url: string;
+  /** Of its next request. */
+  body: () => string;
+  headers?: Record<string, string>;
+};
 
 export async function replayRows(stack: Stack): Promise<string[][]> {
   const ways = waysTo(stack, await known(stack));
   for (const way of ways) await expectReplay(stack, way);
-  const times = await timesOf(stack, ways);
-  const rates = await ratesOf(stack, ways);
+  const times = await timesOf(ways);
+  const rates = await ratesOf(ways);
   const [own] = ways;
   const base = median(times.get(own?.name ?? '') ?? []);
   return [
@@ -42,12 +48,14 @@ export async function replayRows(stack: Stack): Promise<string[][]> {
 }
 
 /** The first is our own route; the others ask the same of the same model. */
-function waysTo({ model }: Stack, sha256: string): Way[] {
-  const way = (name: string, path: string, body: unknown): Way => ({
-    name,
-    path,
-    body: JSON.stringify(body),
-  });
+function waysTo({ model, url }: Stack, sha256: string): Way[] {
+  const way = (name: string, path: string, sent: unknown): Way => {
+    const body = JSON.stringify(sent);
+    return { name, url: `${url}${path}`, body: () => body };
+  };
+  let seed = 0;
+  const prediction = () =>
+    JSON.stringify({ input: { image: sha256, question: QUESTION, seed: ++seed } });
   const image = { sha256 };
   const content = [
     { type: 'text', text: QUESTION },
@@ -70,11 +78,28 @@ function waysTo({ model }: Stack, sha256: string): Way[] {
       inputs: { image: sha256, question: QUESTION },
     }),
     way('/hf/image-to-text', '/hf/image-to-text', { inputs: sha256 }),
+    way('/api/generate', '/api/generate', {
+      model: model.name,
+      prompt: QUESTION,
+      images: [sha256],
+      stream: false,
+    }),
+    way('/api/chat, stream', '/api/chat', {
+      model: model.name,
+      messages: [{ role: 'user', content: QUESTION, images: [sha256] }],
+    }),
+    way('/moondream/v1/query', '/moondream/v1/query', { image_url: sha256, question: QUESTION }),
+    {
+      name: '/replicate/v1/predictions, Prefer: wait',
+      url: `${url}/replicate/v1/models/salesforce/blip-2/predictions`,
+      body: prediction,
+      headers: { prefer: 'wait' },
+    },
   ];
 }
 
 /** Makes the edge know an image. */
-async function known({ url }: Stack): Promise<string> {
+export async function known({ url }: Stack): Promise<string> {
   const bytes = await readImage((await readScenes())[0]!);
   const response = await expectOk(
     await fetch(`${url}/v1/captions`, {
@@ -87,17 +112,17 @@ async function known({ url }: Stack): Promise<string> {
   return image.sha256;
 }
 
-async function ask({ url }: Stack, { path, body }: Way): Promise<string> {
-  const headers = { 'content-type': 'application/json' };
-  const response = await fetch(`${url}${path}`, { method: 'POST', headers, body });
+async function ask({ url, body, headers: more }: Way): Promise<string> {
+  const headers = { 'content-type': 'application/json', ...more };
+  const response = await fetch(url, { method: 'POST', headers, body: body() });
   return await (await expectOk(response)).text();
 }
 
 /** @throws Error where the GPU worker takes part in what ought to be cached */
 async function expectReplay(stack: Stack, way: Way): Promise<void> {
-  await ask(stack, way);
+  await ask(way);
   const before = await generated(stack);
-  await ask(stack, way);
+  await ask(way);
   if ((await generated(stack)) !== before) throw new Error(`${way.name}: was not replayed`);
 }
 
@@ -107,27 +132,31 @@ async function generated({ workerUrl }: Stack): Promise<number> {
   return Number(/^blip2_generation_tokens_total(?:\{[^}]*\})? (\S+)$/m.exec(metrics)?.[1]);
 }
 
-async function timesOf(stack: Stack, ways: readonly Way[]): Promise<Map<string, number[]>> {
+export async function timesOf(ways: readonly Way[]): Promise<Map<string, number[]>> {
   const times = new Map<string, number[]>(ways.map(({ name }) => [name, []]));
   for (let turn = -WARM_UP; turn < REQUESTS; turn++) {
     for (const way of ways) {
       const start = performance.now();
-      await ask(stack, way);
+      await ask(way);
       if (turn >= 0) times.get(way.name)?.push(performance.now() - start);
     }
   }
   return times;
 }
 
-async function ratesOf({ url }: Stack, ways: readonly Way[]): Promise<Map<string, number[]>> {
+export async function ratesOf(ways: readonly Way[]): Promise<Map<string, number[]>> {
   const rates = new Map<string, number[]>(ways.map(({ name }) => [name, []]));
   for (let turn = 0; turn < TURNS; turn++) {
-    for (const { name, path, body } of ways) {
+    for (const { name, url, body, headers: more } of ways) {
       const result = await autocannon({
-        url: `${url}${path}`,
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body,
+        url,
+        requests: [
+          {
+            method: 'POST',
+            headers: { 'content-type': 'application/json', ...more },
+            setupRequest: (request) => ({ ...request, body: body() }),
+          },
+        ],
         connections: CONNECTIONS,
         duration: SECONDS,
       });

@@ -28,10 +28,11 @@ type Deps = Pick<
  * - texts by the ids of messages (`ReplyMemory`): unreadable by the image's tombstone;
  * - whole replies (`ReplyCache`): here, in KV and at this location deleted, elsewhere unreadable once the image's tombstone was read;
  * - image features and prompts at the GPU worker: `GpuClient.dropImage`;
- * - replies stored under an `Idempotency-Key`: not reached, since nothing says which image they are about; a day at most;
- * - files uploaded to `/replicate/v1/files`, and predictions with their texts: not reached, since they are their callers' and
- *   not the namespace's; an hour at most. A prediction that has not ended stores nothing else: its image was sent before.
- * - files and jobs, with images that were in their lines, and results: not reached, since they are their owners'; until they expire.
+ * - replies stored under an `Idempotency-Key`: each names its images, and is looked up by the tombstone before it is replayed;
+ * - files uploaded to `/replicate/v1/files`, and predictions with their texts: those of the caller are deleted (`PredictionObject.deleteImage`),
+ *   those of others in the namespace are looked up by the tombstone when they are asked for. A prediction that has not ended is answered.
+ * - images that were in the lines of jobs: those of the caller, or of all callers of its namespace, are deleted
+ *   (`JobIndex.deleteImage`). Not reached are uploaded files, lines with hashes and addresses, and results: until they expire.
  * @throws ApiError `cache-unavailable` or `worker-unavailable` where not all of it could be deleted: the call may be repeated
  */
 export async function deleteImage(
@@ -97,7 +98,8 @@ async function deleteEntries(
   throw new ApiError('cache-unavailable', detail, { retry_after: 1 });
 }
 
-function notDeleted(): ApiError {
+/** @param cause where one is known */
+export function notDeleted(cause?: unknown): ApiError {
   const detail = 'The cache does not answer now, so that not all could be deleted: call it again.';
-  return new ApiError('cache-unavailable', detail, { retry_after: 5 });
+  return new ApiError('cache-unavailable', detail, { retry_after: 5, cause });
 }

@@ -11,8 +11,8 @@ import { LRUCache } from 'lru-cache';
 import { CacheService, type Patience } from '../embeddings/cache-service.ts';
 import type { RequestContext } from '../request-context.ts';
 
-/** Longer than a request may last, and than any memory holds that relies on tombstones alone. */
-const TOMBSTONE_SECONDS = 2 * 3600;
+/** Longer than any memory holds that relies on tombstones alone: replies under an `Idempotency-Key` are stored for a day. */
+const TOMBSTONE_SECONDS = 25 * 3600;
 /** How long a location of KV believes what it read; the least that KV allows. */
 const KV_TTL_SECONDS = 30;
 /** For how long an isolate believes the last deletion of a namespace: then it asks beside its work, and later before it. */
@@ -26,6 +26,8 @@ const KV_LAG_MS = 120_000;
 const WRITE_EVERY_MS = 5000;
 /** How old a verification may be that a tombstone renews: a deletion since has left one that is still there. */
 const RENEWABLE_MS = TOMBSTONE_SECONDS * 1000 - 2 * KV_LAG_MS;
+/** What is found by a hash may be of an image that was deleted so long before, where nobody knew yet. */
+export const KNOWN_LATE_MS = 240_000;
 const RETRY_MS = 1100;
 /** KV keeps nothing for less. */
 const MIN_TTL_SECONDS = 60;
@@ -79,7 +81,8 @@ export class Deletions {
     if (last.writtenAt > at - WRITE_EVERY_MS && last.writtenAt <= at) return true;
     const { ttlSeconds } = this.#options;
     const key = namespaceKey(namespace);
-    const isKnown = await this.#write(key, at, ttlSeconds, WRITE_EVERY_MS, context);
+    const seconds = Math.max(ttlSeconds, TOMBSTONE_SECONDS);
+    const isKnown = await this.#write(key, at, seconds, WRITE_EVERY_MS, context);
     if (isKnown) last.writtenAt = at;
     return isKnown;
   }
@@ -99,6 +102,24 @@ export class Deletions {
     if (at === undefined || at < sentAt) return false;
     this.#note(path, at);
     return true;
+  }
+
+  /**
+   * When an image of a namespace was last deleted, as this isolate knows: milliseconds since the epoch, before all times where
+   * none was. What was sent later was not deleted. Never rejects.
+   */
+  async lastIn(path: ImagePath, context: RequestContext): Promise<number> {
+    return await this.#lastIn(partsOf(path).namespace, context);
+  }
+
+  /**
+   * Whether an image was deleted after it was sent, of which something is stored for a day at most. KV is asked only where
+   * its namespace has a later deletion. Never rejects; false where KV cannot be read.
+   */
+  async hasDeleted(path: ImagePath, sentAt: number, context: RequestContext): Promise<boolean> {
+    if (this.hides(path, sentAt)) return true;
+    if (sentAt > (await this.lastIn(path, context))) return false;
+    return await this.hidesAnywhere(path, sentAt, context);
   }
 
   /**

@@ -10,6 +10,15 @@ import { cacheUnavailable } from './resolve-embeddings.ts';
 
 /** As many connections as a Worker may have open. */
 const AT_A_TIME = 6;
+/** A number of float32 in memory, and as text with what it is made of. */
+const [VALUE_BYTES, TEXT_BYTES] = [4, 24];
+
+/** What a look-up has in memory while nobody reads on: what was looked up ahead, and what is made of one. */
+export function heldBytes({
+  shape: { numQueries, hidden },
+}: Pick<EmbeddingStore, 'shape'>): number {
+  return numQueries * hidden * (AT_A_TIME * VALUE_BYTES + TEXT_BYTES);
+}
 
 /** What was found of an image: values of `type`, little endian, row-major [queries, width]. */
 export type Found = { id: ImageId; type: EmbeddingType; payload: Uint8Array; image: ImageInfo };

@@ -98,8 +98,15 @@ export async function expectTokens(
   { inputIds, generation }: Prompt,
   account: Account | undefined,
 ): Promise<void> {
-  const tokens = models.generate.num_query_tokens + inputIds.length + mostGenerated(generation);
-  await account?.expect({ tokens, images: 0 });
+  await account?.expect({ tokens: mostTokens(models, { inputIds, generation }), images: 0 });
+}
+
+/** Tokens that a generation may need at most. */
+export function mostTokens(
+  { generate }: Dependencies['models'],
+  { inputIds, generation }: Pick<Prompt, 'inputIds' | 'generation'>,
+): number {
+  return generate.num_query_tokens + inputIds.length + mostGenerated(generation);
 }
 
 /** What the last delta says. */

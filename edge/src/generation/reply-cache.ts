@@ -7,6 +7,7 @@
  */
 import type { ImagePath } from '@blip2/shared/cache-key';
 import { LRUCache } from 'lru-cache';
+import { KNOWN_LATE_MS } from '../deletion/deletions.ts';
 import { CacheService } from '../embeddings/cache-service.ts';
 import type { Caches } from '../embeddings/embedding-cache.ts';
 import { Sealer } from '../embeddings/sealed-entry.ts';
@@ -63,8 +64,6 @@ const RECENT_OVERHEAD = 500;
 const MAX_FRAMES_LENGTH = 2 ** 16;
 /** Clocks of two machines differ by less. */
 const CLOCK_SKEW_S = 60;
-/** Embeddings that a reply was made of may be of an image that was deleted so long before, where nobody knew yet. */
-const KNOWN_LATE_MS = 240_000;
 /** KV keeps nothing for less. */
 const MIN_TTL_SECONDS = 60;
 

@@ -66,7 +66,9 @@ export class ReplyMemory {
     if (written === null) return null;
     const { text, imageId, sentAt } = written;
     const path: ImagePath = imagePathOf(context.namespace, imageId);
-    return (await this.#deletions.hidesAnywhere(path, sentAt, context)) ? null : text;
+    if (await this.#deletions.hidesAnywhere(path, sentAt, context)) return null;
+    context.onImage?.(path, sentAt);
+    return text;
   }
 
   async #fromColo(url: string, context: RequestContext): Promise<Written | null> {

@@ -45,7 +45,8 @@ export function holdBody(
       shares.add(share);
       const { own, all } = bytesOf(client, now());
       if (own > share.bytes && own > limit / 2) {
-        const detail = 'This client sends other large bodies: wait for their replies.';
+        const detail =
+          'This client has other large bodies under way: wait for their replies, and read them.';
         throw new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
       }
       if (all === share.bytes || all <= limit) return;

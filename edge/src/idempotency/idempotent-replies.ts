@@ -4,7 +4,7 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { type LastEvent, type ReplyHead, RunningReply, replyOf } from './running-reply.ts';
-import { type Bounds, type Fingerprint, StoredReplies } from './stored-replies.ts';
+import { type Bounds, type Fingerprint, type ReadImages, StoredReplies } from './stored-replies.ts';
 
 /** Larger replies are sent, and not stored. SQLite's rows have 2 MB at most. */
 const MAX_REPLY_BYTES = 2 ** 20;
@@ -21,6 +21,8 @@ export type RunReply = ReplyHead & {
   lastEvent: LastEvent;
   /** Whether the same request would get it again: asked when all of the body has come. */
   isFinal: () => Promise<boolean>;
+  /** What it says something of: asked then, too. */
+  images: () => Promise<ReadImages>;
 };
 
 /** A request, as its Worker hands it to the object. One of the two is called. */
@@ -34,6 +36,8 @@ export type Run = {
   executedDigest: () => Promise<string | null>;
   /** Reads the body, and nothing else; null where it cannot be read. */
   digest: () => Promise<string | null>;
+  /** Whether one of these was deleted meanwhile. */
+  areGone: (images: ReadImages) => Promise<boolean>;
 };
 
 /** What became of a request. */
@@ -61,8 +65,13 @@ export class IdempotentReplies extends DurableObject {
   /**
    * @param key of caller and `Idempotency-Key`
    * @param head digest of what the request says beside its body
+   * @param lastDeletion of an image of its namespace, milliseconds since the epoch
    */
-  async run(key: string, head: string, run: Run): Promise<Outcome> {
+  async run(key: string, head: string, run: Run, lastDeletion: number): Promise<Outcome> {
+    const read = this.#stored.find(key, Date.now())?.images ?? [];
+    const mayBeGone = read.some(([, sentAt]) => sentAt <= lastDeletion);
+    // Before anything of the body is read: then the request runs.
+    if (mayBeGone && (await run.areGone(read))) this.#stored.delete(key, read);
     const stored = this.#stored.find(key, Date.now());
     const job = this.#running.get(key);
     const broken = (): Outcome => ({ kind: 'broken' });
@@ -127,7 +136,7 @@ export class IdempotentReplies extends DurableObject {
 
   async #receive(key: string, job: Job, written: RunReply): Promise<void> {
     const { reply, head } = job;
-    const { status, headers, body, lastEvent, isFinal } = written;
+    const { status, headers, body, lastEvent, isFinal, images } = written;
     reply.begin({ status, headers }, lastEvent);
     for await (const chunk of body) {
       await reply.write(chunk);
@@ -137,7 +146,9 @@ export class IdempotentReplies extends DurableObject {
     const digest = await job.digest;
     const isStored = (await isFinal()) && reply.isWhole && digest !== null;
     if (isStored) {
-      this.#stored.put(key, { head, body: digest }, { status, headers }, reply.body(), Date.now());
+      const fingerprint = { head, body: digest };
+      const read = await images();
+      this.#stored.put(key, fingerprint, { status, headers }, reply.body(), read, Date.now());
       await this.#setAlarm();
     }
     reply.end();

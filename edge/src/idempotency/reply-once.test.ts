@@ -154,6 +154,51 @@ it('one request of each key runs, in whatever crowd, and its equals alone get it
   );
 }, 60_000);
 
+describe('the headers of requests with one Idempotency-Key', () => {
+  const question = { model: generative.name, input: 'hello' };
+  const predict = { input: { image: 'https://unreached.example/a.png', caption: true } };
+
+  it.each([
+    ['/v1/captions', null, [{}, { accept: '*/*' }, { accept: 'application/json, text/*;q=0.5' }]],
+    ['/v1/responses', question, [{ accept: 'application/json' }, { accept: 'text/event-stream' }]],
+    [
+      '/v1/responses',
+      question,
+      [{ 'user-agent': 'node' }, { 'user-agent': 'curl/8', prefer: 'wait' }],
+    ],
+    ['/v1/responses', question, [{}, { 'content-encoding': 'identity' }]],
+    ['/hf/image-to-text', null, [{ 'user-agent': 'node' }, {}]],
+    [
+      '/replicate/v1/models/salesforce/blip-2/predictions',
+      predict,
+      [{ prefer: 'wait' }, { prefer: 'respond-async, wait=60', accept: 'text/html' }],
+    ],
+  ])('of %s %# may differ in words', async (path, body, all: Record<string, string>[]) => {
+    const key = newKey();
+    for (const [i, headers] of all.entries()) {
+      const sent = body === null ? { ...png, ...key } : key;
+      const reply = await edge.post(path, body ?? image, { ...sent, ...headers });
+      expect(reply.status).toBeLessThan(300);
+      expect(isReplayed(reply)).toBe(i > 0);
+      await reply.text();
+    }
+  });
+
+  it.each([
+    ['/v1/embeddings', [{ accept: 'application/x-npy' }, {}]],
+    ['/hf/image-to-text', [{}, { 'user-agent': 'unknown/None; hf_hub/1.0; python/3.12' }]],
+  ])('of %s may not ask for another form', async (path, all: Record<string, string>[]) => {
+    const key = newKey();
+    const statuses: number[] = [];
+    for (const headers of all) {
+      const reply = await edge.post(path, image, { ...png, ...key, ...headers });
+      statuses.push(reply.status);
+      await reply.text();
+    }
+    expect(statuses).toEqual([200, 422]);
+  });
+});
+
 describe('an Idempotency-Key of another request', () => {
   it('is refused, whatever differs, also while the first runs', async () => {
     const key = newKey();
@@ -328,19 +373,32 @@ describe('the object', () => {
     const object = namespace.get(namespace.idFromName(crypto.randomUUID()));
     // Its functions as the object gets them: by calls back to here.
     const run = (key: string, given: Partial<Run>): Promise<Outcome> =>
-      object.run(key, 'head', {
-        execute: sends(() => written([])),
-        executedDigest: async () => 'digest',
-        digest: async () => 'digest',
-        ...given,
-      });
+      object.run(
+        key,
+        'head',
+        {
+          execute: sends(() => written([])),
+          executedDigest: async () => 'digest',
+          digest: async () => 'digest',
+          areGone: async () => false,
+          ...given,
+        },
+        0,
+      );
     return { object, run };
   };
   const written = (chunks: Uint8Array<ArrayBuffer>[], status = 200) => {
     const { readable, writable } = new IdentityTransformStream();
     const body = new Blob(chunks).stream();
     body.pipeTo(writable).catch(() => {});
-    return { status, headers: [], body: readable, lastEvent: null, isFinal: async () => true };
+    return {
+      status,
+      headers: [],
+      body: readable,
+      lastEvent: null,
+      images: async () => [],
+      isFinal: async () => true,
+    };
   };
   const textOf = async (outcome: Outcome) =>
     'response' in outcome ? await outcome.response.text() : outcome.kind;
@@ -350,8 +408,9 @@ describe('the object', () => {
     const outcomes = await runInDurableObject(object, async (instance) => {
       const gate = Promise.withResolvers<never>();
       const [executedDigest, digest] = [async () => 'digest', async () => 'digest'];
-      const given = { execute: () => gate.promise, executedDigest, digest };
-      const both = [instance.run('a', 'head', given), instance.run('a', 'head', given)];
+      const areGone = async () => false;
+      const given = { execute: () => gate.promise, executedDigest, digest, areGone };
+      const both = [instance.run('a', 'head', given, 0), instance.run('a', 'head', given, 0)];
       gate.reject(new Error('the isolate is gone'));
       return (await Promise.all(both)).map(({ kind }) => kind);
     });
@@ -427,7 +486,11 @@ describe('the object', () => {
 
   it('takes no room where nothing is stored', async () => {
     const { object, run } = open();
-    const failed = { ...written([new Uint8Array([1])]), isFinal: async () => false };
+    const failed = {
+      ...written([new Uint8Array([1])]),
+      images: async () => [],
+      isFinal: async () => false,
+    };
     await textOf(await run('a', { execute: sends(() => failed) }));
     const tables = await runInDurableObject(object, (_, { storage }) =>
       storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'replies'").toArray(),

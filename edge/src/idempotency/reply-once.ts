@@ -1,15 +1,20 @@
 /** Gives all requests with one `Idempotency-Key` one reply: the first of them runs, the others get what it wrote. */
+import { imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { Config } from '../config.ts';
+import type { Deletions } from '../deletion/deletions.ts';
 import { parseHeaderValue } from '../http/header-value.ts';
 import { hasFailed, lastEventOf } from '../http/sse.ts';
+import type { RequestContext } from '../request-context.ts';
 import { TooSlowError, within } from '../within.ts';
 import { digestOf, hashedBody } from './body-digest.ts';
 import { idempotencyKeyOf } from './idempotency-key.ts';
 import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-replies.ts';
+import type { ReadImages } from './stored-replies.ts';
 
 export type OnceDependencies = {
   config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'deadlineMs'>;
+  deletions: Pick<Deletions, 'hasDeleted' | 'lastIn'>;
   idempotency: DurableObjectNamespace<IdempotentReplies> | undefined;
   now: () => number;
 };
@@ -19,11 +24,13 @@ export type OnceRequest = {
   request: Request;
   /** Bytes of the largest body that its route reads, where they are more than others do. */
   maxBytes?: number;
+  /** What its headers decide of the form of the reply, as a value of JSON. */
+  form: unknown;
   /** Whose key it is. */
   caller: string;
-  /** Milliseconds since the epoch. */
-  startedAt: number;
-  waitUntil: (work: Promise<unknown>) => void;
+  context: RequestContext;
+  /** The images that it has read until now. */
+  images: () => ReadImages;
   /** Runs it: the same request, whose client never goes away. */
   handle: (request: Request) => Promise<Response>;
   /** The reply to one that fails. */
@@ -42,10 +49,10 @@ const RETRY_SECONDS = 1;
  *   `idempotency-unavailable`, `unsupported-parameter` where the deployment stores no replies
  */
 export async function replyOnce(
-  { config, idempotency, now }: OnceDependencies,
+  { config, deletions, idempotency, now }: OnceDependencies,
   once: OnceRequest,
 ): Promise<Response | null> {
-  const { request, caller, startedAt, waitUntil } = once;
+  const { request, form, caller, context } = once;
   const key = idempotencyKeyOf(request.headers);
   if (key === null) return null;
   if (idempotency === undefined) {
@@ -53,16 +60,25 @@ export async function replyOnce(
       'This deployment stores no replies: leave Idempotency-Key out. Operators: bind the Durable Object IdempotentReplies as IDEMPOTENCY.';
     throw new ApiError('unsupported-parameter', detail, { field: 'Idempotency-Key' });
   }
-  const [name, head] = await Promise.all([sha256([caller, key]), headOf(request)]);
+  const [name, head, lastDeletion] = await Promise.all([
+    sha256([caller, key]),
+    headOf(request, form),
+    deletions.lastIn(imagePathOf(context.namespace, ''), context),
+  ]);
   // Sixteen objects for each caller: one alone serves some hundreds of requests a second.
   const object = idempotency.get(idempotency.idFromName(`${caller}/${name[0]}`));
-  const run = new RequestRun(once, config);
-  waitUntil(run.finished);
-  const ms = startedAt + config.deadlineMs + MARGIN_MS - now();
+  const run = new RequestRun(once, config, deletions);
+  context.waitUntil(run.finished);
+  const ms = context.startedAt + config.deadlineMs + MARGIN_MS - now();
   let outcome: Outcome;
   try {
-    const { execute, executedDigest, digest } = run;
-    const running: Promise<Outcome> = object.run(name, head, { execute, executedDigest, digest });
+    const { execute, executedDigest, digest, areGone } = run;
+    const running: Promise<Outcome> = object.run(
+      name,
+      head,
+      { execute, executedDigest, digest, areGone },
+      lastDeletion,
+    );
     outcome = await within(ms, running, 'the reply to an Idempotency-Key');
   } catch (cause) {
     throw failureOf(cause);
@@ -123,6 +139,7 @@ function replyFrom(outcome: Outcome): Response {
 /** One request as the object calls it back. Its functions are handed out by themselves. */
 class RequestRun implements Run {
   readonly #once: OnceRequest;
+  readonly #deletions: OnceDependencies['deletions'];
   readonly #limits: { maxBytes: number; ms: number };
   readonly #digest = Promise.withResolvers<string | null>();
   readonly #finished = Promise.withResolvers<void>();
@@ -133,8 +150,10 @@ class RequestRun implements Run {
   constructor(
     once: OnceRequest,
     { maxBodyBytes, maxImageBytes, deadlineMs: ms }: OnceDependencies['config'],
+    deletions: OnceDependencies['deletions'],
   ) {
     this.#once = once;
+    this.#deletions = deletions;
     this.#limits = { maxBytes: once.maxBytes ?? Math.max(maxBodyBytes, maxImageBytes), ms };
   }
 
@@ -159,6 +178,14 @@ class RequestRun implements Run {
     }
   };
 
+  readonly areGone = async (images: ReadImages): Promise<boolean> => {
+    const { context } = this.#once;
+    const gone = await Promise.all(
+      images.map(([path, sentAt]) => this.#deletions.hasDeleted(path, sentAt, context)),
+    );
+    return gone.includes(true);
+  };
+
   readonly execute = async (receive: (reply: RunReply) => Promise<void>): Promise<void> => {
     this.#hasBegun = true;
     try {
@@ -169,7 +196,7 @@ class RequestRun implements Run {
   };
 
   async #reply(): Promise<RunReply> {
-    const { request, handle, toReply } = this.#once;
+    const { request, handle, images, toReply } = this.#once;
     const { url, method, headers } = request;
     const { body, digest, giveUp } = hashedBody(request);
     this.#digest.resolve(digest);
@@ -192,6 +219,7 @@ class RequestRun implements Run {
       headers: [...response.headers],
       body: readable,
       lastEvent: lastEventOf(response, ended()),
+      images: async () => images(),
       isFinal: async () => !isPassing && isLasting(response.status) && !hasFailed(response),
     };
   }
@@ -202,15 +230,13 @@ function isLasting(status: number): boolean {
   return status < 500 && status !== 409 && status !== 429;
 }
 
-/** Headers that decide what is done, or in which form. */
-const DECIDING = ['accept', 'content-encoding', 'prefer'];
-
-/** Digest of what a request says beside its body. */
-function headOf({ method, url, headers }: Request): Promise<string> {
+/** Digest of what a request says beside its body. Of its headers what they decide counts: clients word them in many ways. */
+function headOf({ method, url, headers }: Request, form: unknown): Promise<string> {
   const { pathname, search } = new URL(url);
   const { value, parameters } = parseHeaderValue(headers.get('content-type'));
   const type = [...parameters].filter(([name]) => name !== 'boundary');
-  return sha256([method, pathname, search, value, type, DECIDING.map((name) => headers.get(name))]);
+  const coding = (headers.get('content-encoding') ?? 'identity').trim().toLowerCase();
+  return sha256([method, pathname, search, value, type, coding, form]);
 }
 
 async function sha256(value: unknown): Promise<string> {

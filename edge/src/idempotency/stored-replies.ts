@@ -1,4 +1,5 @@
 /** Finished replies by key, in the SQLite of a Durable Object, for 24 hours. */
+import type { ImagePath } from '@blip2/shared/cache-key';
 import type { ReplyHead } from './running-reply.ts';
 
 const DAY_MS = 86_400_000;
@@ -6,10 +7,14 @@ const DAY_MS = 86_400_000;
 /** What tells requests apart: digests of what a request says beside its body, and of its body. */
 export type Fingerprint = { head: string; body: string | null };
 
+/** Images of which a reply says something, and since when they may be known, milliseconds since the epoch. */
+export type ReadImages = readonly (readonly [ImagePath, number])[];
+
 export type StoredReply = {
   fingerprint: Fingerprint;
   head: ReplyHead;
   body: Uint8Array<ArrayBuffer>;
+  images: ReadImages;
 };
 
 /** How much one object stores: one of the sixteen that a caller has. */
@@ -21,6 +26,7 @@ type Row = {
   status: number;
   headers: string;
   body: ArrayBuffer;
+  images: string;
 };
 
 export class StoredReplies {
@@ -37,6 +43,11 @@ export class StoredReplies {
     const named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'replies'";
     this.#hasTable = sql.exec(named).toArray().length > 0;
     if (!this.#hasTable) return;
+    // Of a version that did not store them.
+    const hasImages = sql.exec("SELECT 1 FROM pragma_table_info('replies') WHERE name = 'images'");
+    if (hasImages.toArray().length === 0) {
+      sql.exec("ALTER TABLE replies ADD COLUMN images TEXT NOT NULL DEFAULT '[]'");
+    }
     // Counted once: a count reads all rows.
     const { replies, bytes } = sql
       .exec<{ replies: number; bytes: number }>(
@@ -60,7 +71,7 @@ export class StoredReplies {
     if (!this.#hasTable) return null;
     const [row] = this.#sql
       .exec<Row>(
-        'SELECT head, body_digest, status, headers, body FROM replies WHERE key = ? AND expires_at > ?',
+        'SELECT head, body_digest, status, headers, body, images FROM replies WHERE key = ? AND expires_at > ?',
         key,
         now,
       )
@@ -70,6 +81,7 @@ export class StoredReplies {
       fingerprint: { head: row.head, body: row.body_digest },
       head: { status: row.status, headers: JSON.parse(row.headers) },
       body: new Uint8Array(row.body),
+      images: JSON.parse(row.images),
     };
   }
 
@@ -85,6 +97,7 @@ export class StoredReplies {
     fingerprint: { head: string; body: string },
     { status, headers }: ReplyHead,
     body: Uint8Array<ArrayBuffer>,
+    images: ReadImages,
     now: number,
   ): void {
     const text = JSON.stringify(headers);
@@ -92,7 +105,7 @@ export class StoredReplies {
     // One that is too old to be found may still be there.
     this.deleteExpired(now);
     this.#sql.exec(
-      'INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       key,
       now + DAY_MS,
       fingerprint.head,
@@ -100,6 +113,7 @@ export class StoredReplies {
       status,
       text,
       body,
+      JSON.stringify(images),
     );
     this.#replies++;
     this.#bytes += body.byteLength + text.length;
@@ -115,11 +129,19 @@ export class StoredReplies {
 
   /** @returns how many were deleted */
   deleteExpired(now: number): number {
-    if (!this.#hasTable) return 0;
+    return this.#hasTable ? this.#delete('expires_at <= ?', now) : 0;
+  }
+
+  /** Unless another reply has taken its place. */
+  delete(key: string, images: ReadImages): void {
+    if (this.#hasTable) this.#delete('key = ? AND images = ?', key, JSON.stringify(images));
+  }
+
+  #delete(which: string, ...values: (string | number)[]): number {
     const deleted = this.#sql
       .exec<{ bytes: number }>(
-        'DELETE FROM replies WHERE expires_at <= ? RETURNING length(body) + length(headers) AS bytes',
-        now,
+        `DELETE FROM replies WHERE ${which} RETURNING length(body) + length(headers) AS bytes`,
+        ...values,
       )
       .toArray();
     this.#replies -= deleted.length;
@@ -131,7 +153,7 @@ export class StoredReplies {
     if (this.#hasTable) return;
     this.#sql.exec(`CREATE TABLE replies (
       key TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, head TEXT NOT NULL, body_digest TEXT NOT NULL,
-      status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+      status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL, images TEXT NOT NULL) WITHOUT ROWID;
       CREATE INDEX by_end ON replies (expires_at);`);
     this.#hasTable = true;
   }

@@ -1,8 +1,10 @@
 /** From the source that a request names to an image: its id and, unless only that was sent, its bytes. */
+import { imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { checkImage } from '@blip2/shared/image-format';
-import { imageIdOf } from '@blip2/shared/image-id';
+import { type ImageId, imageIdOf } from '@blip2/shared/image-id';
 import type { ImageReference } from '@blip2/shared/schemas/image';
+import { KNOWN_LATE_MS } from '../deletion/deletions.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { RequestContext } from '../request-context.ts';
 import { fetchImage } from './fetch-image.ts';
@@ -68,7 +70,10 @@ export async function resolveImage(
 ): Promise<ImageInput> {
   if (images !== undefined) return await images(source, context);
   const { client = '', signal } = context;
-  if (source.kind === 'sha256') return { id: source.sha256 };
+  if (source.kind === 'sha256') {
+    note(context, source.sha256, context.startedAt - KNOWN_LATE_MS);
+    return { id: source.sha256 };
+  }
   const maxBytes = config.maxImageBytes;
   let bytes: Uint8Array<ArrayBuffer>;
   if (source.kind === 'url') {
@@ -80,5 +85,11 @@ export async function resolveImage(
     bytes = source.bytes;
     checkImage(bytes, { maxBytes, field: 'image' });
   }
-  return { id: await imageIdOf(bytes), bytes };
+  const id = await imageIdOf(bytes);
+  note(context, id, context.startedAt);
+  return { id, bytes };
+}
+
+function note({ namespace, onImage }: RequestContext, id: ImageId, sentAt: number): void {
+  onImage?.(imagePathOf(namespace, id), sentAt);
 }

@@ -43,6 +43,8 @@ export type JobIndexObject = {
   deleteFile(id: string): Promise<boolean>;
   /** @returns the problem that there are too many that have not ended */
   addJob(job: ListedJob): Promise<Outcome<null>>;
+  /** Deletes an image that was in the lines of jobs, of all of them. */
+  deleteImage(sha256: string): Promise<void>;
   /** A job that was not created after all. */
   removeJob(id: string): Promise<void>;
   /** @returns null where `after` is no job of this owner */

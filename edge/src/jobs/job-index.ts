@@ -5,7 +5,7 @@ import { logError } from '../log.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
 import { newId, objectIdOf } from '../predictions/ids.ts';
-import { ENDED, type JobObject } from './contract.ts';
+import { ENDED, imageKey, type JobObject } from './contract.ts';
 import { JobFileTable } from './job-file-table.ts';
 import {
   fileKey,
@@ -99,6 +99,14 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
 
   async removeJob(id: string): Promise<void> {
     if (this.#isPrepared) this.#jobs.remove(id);
+  }
+
+  async deleteImage(sha256: string): Promise<void> {
+    const jobs = this.#isPrepared ? this.#jobs.all() : [];
+    for (let from = 0; from < jobs.length; from += MAX_TOGETHER) {
+      const some = jobs.slice(from, from + MAX_TOGETHER);
+      await this.#bucket().delete(some.map((job) => imageKey(`${this.ctx.id}`, job, sha256)));
+    }
   }
 
   async listJobs(kind: JobKind, page: PageOrder): Promise<IndexPage<ListedJob> | null> {

@@ -41,6 +41,13 @@ export class JobListTable {
       .map(({ id }) => id);
   }
 
+  all(): string[] {
+    return this.#sql
+      .exec<{ id: string }>('SELECT id FROM jobs')
+      .toArray()
+      .map(({ id }) => id);
+  }
+
   close(id: string): void {
     this.#sql.exec('UPDATE jobs SET is_open = 0 WHERE id = ?', id);
   }

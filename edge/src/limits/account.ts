@@ -14,6 +14,7 @@ const NOTHING: Use = { prompt_tokens: 0, completion_tokens: 0, images: 0 };
 /** The object of the caller, as one request sees it; null where it did not answer and requests are let in all the same. */
 export type CallerObject = {
   admit: (tokens: number) => Promise<Verdict | null>;
+  admitMore: (requests: number) => Promise<Verdict | null>;
   check: (cost: Cost) => Promise<Verdict | null>;
   charge: (ask: Ask, id: string) => Promise<Verdict | null>;
   /** Lets the request go on until then, whether or not its client is gone. */
@@ -42,6 +43,8 @@ export class Account {
   readonly #options: AccountOptions;
   #standings: Standings = {};
   #isStream = false;
+  /** Taken for work that has not begun. */
+  #reserved: (Cost & { charge: Charge }) | undefined;
 
   constructor(options: AccountOptions) {
     this.#options = options;
@@ -50,6 +53,11 @@ export class Account {
   /** Where the caller stood when it was last asked. */
   get standings(): Standings {
     return this.#standings;
+  }
+
+  /** Whether images of this caller have a limit. */
+  get limitsImages(): boolean {
+    return this.#options.limits.images !== null;
   }
 
   /** From now on the work of this request is a stream: it needs a place among those of its caller. */
@@ -69,11 +77,22 @@ export class Account {
   }
 
   /**
+   * Counts the request, which was admitted as one, as so many more: it does the work of several.
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async admitMore(requests: number): Promise<void> {
+    if (requests === 0) return;
+    this.#recall('requests', requests);
+    this.#obey(await this.#options.object.admitMore(requests));
+  }
+
+  /**
    * Refuses what is too much before anything is done for it. It costs nothing where there was enough when the request
    * was admitted; what it finds enough is not yet taken.
    * @throws ApiError `quota-exceeded`, `limits-unavailable`
    */
-  async expect(cost: Cost): Promise<void> {
+  async expect(whole: Cost): Promise<void> {
+    const cost = beyond(whole, this.#reserved);
     this.#recall('tokens', cost.tokens);
     this.#recall('images', cost.images);
     const isEnough = (['tokens', 'images'] as const).every(
@@ -83,18 +102,30 @@ export class Account {
   }
 
   /**
+   * Takes now what work may need that begins later: the next `charge` has it. To be released when no work comes any more.
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async reserve(cost: Cost, deadlineAt: number): Promise<void> {
+    if (!this.#isCounted(cost)) return;
+    const charge = await this.charge(cost, deadlineAt);
+    this.#reserved = { ...cost, charge };
+  }
+
+  release(): void {
+    this.#reserved?.charge.settle(NOTHING);
+    this.#reserved = undefined;
+  }
+
+  /**
    * Takes what work may need at most.
    * @param deadlineAt when it has ended at the latest, milliseconds since the epoch
    * @throws ApiError `quota-exceeded`, `limits-unavailable`
    */
   async charge(cost: Cost, deadlineAt: number): Promise<Charge> {
-    const { object, limits, now } = this.#options;
-    const isStream = this.#isStream && limits.streams !== null;
-    const isCounted =
-      isStream ||
-      (limits.tokens !== null && cost.tokens > 0) ||
-      (limits.images !== null && cost.images > 0);
-    if (!isCounted) return { settle: (actual) => object.settle(null, actual) };
+    const { object, now } = this.#options;
+    if (this.#reserved !== undefined) return await this.#chargeReserved(cost, deadlineAt);
+    const isStream = this.#takesPlace;
+    if (!this.#isCounted(cost)) return { settle: (actual) => object.settle(null, actual) };
     this.#recall('tokens', cost.tokens);
     this.#recall('images', cost.images);
     const id = crypto.randomUUID();
@@ -113,6 +144,40 @@ export class Account {
       end();
       throw thrown;
     }
+    return { settle };
+  }
+
+  get #takesPlace(): boolean {
+    return this.#isStream && this.#options.limits.streams !== null;
+  }
+
+  #isCounted({ tokens, images }: Cost): boolean {
+    const { limits } = this.#options;
+    const isCounted = limits.tokens !== null && tokens > 0;
+    return this.#takesPlace || isCounted || (limits.images !== null && images > 0);
+  }
+
+  /** What was reserved, and what is needed beyond it; it is reserved again where the work did nothing, since it may be tried again. */
+  async #chargeReserved(cost: Cost, deadlineAt: number): Promise<Charge> {
+    const reserved = this.#reserved;
+    if (reserved === undefined) return await this.charge(cost, deadlineAt);
+    this.#reserved = undefined;
+    let more: Charge;
+    try {
+      more = await this.charge(beyond(cost, reserved), deadlineAt);
+    } catch (thrown) {
+      this.#reserved = reserved;
+      throw thrown;
+    }
+    const settle = (actual: Use) => {
+      const images = Math.min(actual.images, reserved.images);
+      if (actual.prompt_tokens + actual.completion_tokens + actual.images === 0) {
+        this.#reserved = reserved;
+      } else {
+        reserved.charge.settle({ ...actual, images });
+      }
+      more.settle({ ...NOTHING, images: actual.images - images });
+    };
     return { settle };
   }
 
@@ -142,6 +207,14 @@ export class Account {
     }
     return quotaExceeded(refusal, this.#options.who);
   }
+}
+
+/** What is needed beside what was reserved. */
+function beyond({ tokens, images }: Cost, reserved: Cost = { tokens: 0, images: 0 }): Cost {
+  return {
+    tokens: Math.max(0, tokens - reserved.tokens),
+    images: Math.max(0, images - reserved.images),
+  };
 }
 
 function isRefusal(thrown: unknown): boolean {

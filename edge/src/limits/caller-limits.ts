@@ -3,6 +3,7 @@ import { DurableObject } from 'cloudflare:workers';
 import {
   type Ask,
   admit,
+  admitMore,
   charge,
   check,
   type DayUse,
@@ -43,6 +44,11 @@ export class CallerLimits extends DurableObject {
   async admit(limits: Limits, tokens: number, retainDays: number): Promise<Verdict> {
     this.#ledger.retainDays = retainDays;
     return this.#decide(limits, (now) => admit(this.#ledger, limits, tokens, now));
+  }
+
+  /** Counts a request that was admitted as so many more. */
+  async admitMore(limits: Limits, requests: number): Promise<Verdict> {
+    return this.#decide(limits, (now) => admitMore(this.#ledger, limits, requests, now));
   }
 
   /** Whether there is so much; nothing is taken. */

@@ -75,6 +75,23 @@ export function admit(ledger: Ledger, limits: Limits, tokens: number, now: numbe
   return null;
 }
 
+/** Counts a request that is as much as several by what remains of them. */
+export function admitMore(
+  ledger: Ledger,
+  limits: Limits,
+  requests: number,
+  now: number,
+): Refusal | null {
+  tidy(ledger, now);
+  const limit = limits.requests ?? Number.POSITIVE_INFINITY;
+  const refusal = refusalOf(ledger, limits, 'requests', requests, now);
+  // The one that was admitted would be counted again.
+  if (refusal !== null) return requests < limit ? refusal : { ...refusal, waitMs: null };
+  if (limits.requests !== null) use(ledger.requests, requests, now);
+  today(ledger, now).requests += requests;
+  return null;
+}
+
 /** Whether there is so much; nothing is taken. */
 export function check(ledger: Ledger, limits: Limits, cost: Cost, now: number): Refusal | null {
   tidy(ledger, now);

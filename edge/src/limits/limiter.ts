@@ -87,6 +87,12 @@ export class Limiter {
         sender.waitUntil(admitted.catch(() => {}));
         return null;
       },
+      admitMore: async (requests) => {
+        const admitted = verdict(stub.admitMore(limits, requests));
+        if (limits.requests !== null) return await admitted;
+        sender.waitUntil(admitted.catch(() => {}));
+        return null;
+      },
       check: (cost) => verdict(stub.check(limits, cost)),
       charge: (ask, id) => verdict(stub.charge(limits, ask, id)),
       hold: sender.waitUntil,

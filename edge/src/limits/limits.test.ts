@@ -175,6 +175,48 @@ describe('requests a minute', () => {
   });
 });
 
+describe('a look-up of many embeddings', () => {
+  const hashes = (count: number) => ({
+    sha256: Array.from({ length: count }, (_, i) => i.toString(16).padStart(64, '0')),
+  });
+  const lookup = async (
+    { post }: ReturnType<typeof limited>,
+    count: number,
+    caller: Record<string, string>,
+  ) => {
+    const reply = await post('/v1/embeddings/lookup', hashes(count), caller);
+    const [, left] = /"requests";r=(\d+)/.exec(reply.headers.get('ratelimit') ?? '') ?? [];
+    return { status: reply.status, left: Number(left), text: await reply.text() };
+  };
+
+  it('is as many requests as it begins hundreds of hashes', async () => {
+    const edge = limited({ REQUESTS_PER_MINUTE: '13' });
+    const caller = newAddress();
+    expect((await lookup(edge, 1, caller)).left).toBe(12);
+    expect((await lookup(edge, 100, caller)).left).toBe(11);
+    expect((await lookup(edge, 101, caller)).left).toBe(9);
+    expect((await lookup(edge, 801, caller)).left).toBe(0);
+    expect((await lookup(edge, 1, caller)).status).toBe(429);
+    const [day] = await today(edge, caller);
+    expect(day?.requests).toBe(13);
+  });
+
+  it('that is more than there are is refused before anything is looked up', async () => {
+    const edge = limited({ REQUESTS_PER_MINUTE: '5' });
+    const caller = newAddress();
+    const refused = await lookup(edge, 1000, caller);
+    expect([refused.status, refused.left]).toEqual([429, 4]);
+    expect(refused.text).toContain('counts as 10');
+    expect((await lookup(edge, 400, caller)).status).toBe(200);
+  });
+});
+
+const today = async (
+  { request }: ReturnType<typeof limited>,
+  headers: Record<string, string>,
+): Promise<UsageReply['days']> =>
+  ((await (await request('/v1/usage', { headers })).json()) as UsageReply).days;
+
 describe('tokens a minute', () => {
   it('are those of prompt and reply, and what was reserved for more is there again', async () => {
     const { prompt, generated } = await tokensOfCaption();

@@ -22,7 +22,11 @@ export function quotaExceeded(
 ): ApiError {
   const may = `This ${who} may ${MAY[policy](limit)}`;
   if (waitMs === null) {
-    const detail = `${may}, and this request may need ${asked}: lower max_tokens or n, or shorten the text.`;
+    const remedy =
+      policy === 'requests'
+        ? `and this one counts as ${asked + 1}: ask for less at a time.`
+        : `and this request may need ${asked}: lower max_tokens or n, or shorten the text.`;
+    const detail = `${may}, ${remedy}`;
     const headers = { 'x-should-retry': 'false' };
     return new ApiError('quota-exceeded', detail, { limit, actual: asked, headers });
   }

@@ -1,4 +1,5 @@
 /** What the Worker and the Durable Object of a caller's predictions say to each other: plain values. */
+import type { ImagePath } from '@blip2/shared/cache-key';
 import { ApiError, type Problem } from '@blip2/shared/errors';
 import type { Prompt } from '../generation/prepare-prompt.ts';
 import type { ImageSource } from '../image/image-source.ts';
@@ -17,12 +18,16 @@ export type StoredPrediction = {
   input: Record<string, unknown>;
   status: 'starting' | 'processing' | 'succeeded' | 'failed' | 'canceled';
   output: string | null;
+  /** What it is about, and since when that may be known: null until that has been read. */
+  image: { path: ImagePath; sentAt: number } | null;
   error: string | null;
   createdAt: number;
   startedAt: number | null;
   endedAt: number | null;
   /** Who has it may read the stream. */
   token: string;
+  /** Of who created it. */
+  address: string;
 };
 
 /** A prediction to make, which has been validated. */
@@ -34,7 +39,7 @@ export type PredictionOrder = Pick<StoredPrediction, 'model' | 'version' | 'inpu
   /** The same for requests that ask for the same. */
   fingerprint: string;
   /** What is known of the request beyond its own time. */
-  context: Omit<RequestContext, 'signal' | 'deadlineAt' | 'waitUntil' | 'account'>;
+  context: Omit<RequestContext, 'signal' | 'deadlineAt' | 'waitUntil' | 'account' | 'onImage'>;
   /** Whose limits it counts in. */
   sender: Omit<Sender, 'waitUntil'>;
 };
@@ -53,16 +58,26 @@ export type StoredFile = {
   type: string;
   size: number;
   sha256: string;
+  /** The image within the cache namespace of who sent it. */
+  image: ImagePath;
   /** JSON of an object. */
   metadata: string;
   createdAt: number;
   /** Who has it may read the bytes. */
   token: string;
+  /** Of who uploaded it. */
+  address: string;
 };
-export type NewFile = Pick<StoredFile, 'name' | 'type' | 'sha256' | 'metadata'> & {
+export type NewFile = Pick<
+  StoredFile,
+  'name' | 'type' | 'sha256' | 'image' | 'metadata' | 'address'
+> & {
   bytes: Uint8Array<ArrayBuffer>;
 };
 export type FileContent = { file: StoredFile; bytes: Uint8Array<ArrayBuffer> };
+
+/** Somebody with a signed URL. */
+export type Visitor = { token: string; address: string };
 
 /** A value, or the problem that there is none: errors lose their members on the way out of an object. */
 export type Outcome<T> = { value: T } | { problem: Problem };
@@ -77,14 +92,21 @@ export type Predictions = {
   find(id: string): Promise<StoredPrediction | null>;
   cancel(id: string): Promise<StoredPrediction | null>;
   list(cursor: Cursor | null): Promise<Page>;
-  /** Its events from the beginning, or behind one. @returns null where there is none, or the token is not its own */
-  stream(id: string, token: string, after: number): Promise<Outcome<Response> | null>;
+  /**
+   * Its events from the beginning, or behind one.
+   * @param visitor who asks with the token
+   * @returns null where there is none, or the token is not its own
+   */
+  stream(id: string, after: number, visitor: Visitor): Promise<Outcome<Response> | null>;
   putFile(file: NewFile): Promise<StoredFile>;
   findFile(id: string): Promise<StoredFile | null>;
   listFiles(): Promise<StoredFile[]>;
-  /** @param token where the caller has nothing else to show */
-  readFile(id: string, token?: string): Promise<FileContent | null>;
+  readFile(id: string): Promise<FileContent | null>;
+  /** @returns null where there is none, or the token is not its own */
+  downloadFile(id: string, visitor: Visitor): Promise<Outcome<FileContent> | null>;
   deleteFile(id: string): Promise<boolean>;
+  /** Deletes the files that are this image, and the predictions about it that have ended. */
+  deleteImage(image: ImagePath): Promise<void>;
 };
 
 /** @throws ApiError the problem */

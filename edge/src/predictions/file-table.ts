@@ -1,4 +1,5 @@
 /** The files of one caller in its object's SQLite: a row may have 2 MB, so that bytes are in pieces. */
+import type { ImagePath } from '@blip2/shared/cache-key';
 import { type FileContent, type NewFile, STORED_MS, type StoredFile } from './contract.ts';
 
 /** What one caller has at most; the oldest make room. */
@@ -35,7 +36,7 @@ export class FileTable {
     const repeated = this.list(createdAt).find(
       (other) =>
         createdAt - other.createdAt < REPEATED_MS &&
-        other.sha256 === file.sha256 &&
+        other.image === file.image &&
         other.name === file.name &&
         other.metadata === file.metadata,
     );
@@ -99,6 +100,14 @@ export class FileTable {
       at += piece.byteLength;
     }
     return { file, bytes };
+  }
+
+  deleteImage(image: ImagePath): void {
+    const rows = this.#sql.exec<Row>('SELECT record FROM files').toArray();
+    for (const { record } of rows) {
+      const file: StoredFile = JSON.parse(record);
+      if (file.image === image) this.delete(file.id);
+    }
   }
 
   /** @returns whether there was one */

@@ -3,14 +3,17 @@
  * here and not in the Worker, which ends soon after its reply: an object goes on while it waits for the GPU worker.
  */
 import { DurableObject } from 'cloudflare:workers';
+import { embeddingIdOf, type ImagePath, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
+import { imageIdOf } from '@blip2/shared/image-id';
 import type { Dependencies } from '../dependencies.ts';
-import { beginGeneration } from '../generation/begin-generation.ts';
+import { beginGeneration, mostTokens } from '../generation/begin-generation.ts';
 import { HEARTBEAT_MS, sseResponse } from '../http/sse.ts';
 import { aboutImage } from '../image/image-field.ts';
+import type { Account } from '../limits/account.ts';
 import { logError, logWarning } from '../log.ts';
 import type { Env } from '../platform.ts';
-import type { RequestContext } from '../request-context.ts';
+import { EVERY_USE, type RequestContext } from '../request-context.ts';
 import {
   type Cursor,
   type FileContent,
@@ -22,24 +25,33 @@ import {
   STORED_MS,
   type StoredFile,
   type StoredPrediction,
+  type Visitor,
 } from './contract.ts';
 import { FileTable } from './file-table.ts';
 import { newId, randomHex } from './ids.ts';
 import { PredictionTable } from './prediction-table.ts';
 import { Run } from './run.ts';
 import { eventsOf } from './stream-events.ts';
+import { Visitors } from './visitors.ts';
 
 /** Predictions of one caller that have not ended. */
 const MAX_UNFINISHED = 64;
-/** Streams of one prediction that are open at a time. */
-const MAX_READERS = 32;
 /** How long after its end a prediction is also the reply to the same request, which its client may have sent again. */
 const REPEATED_MS = 5000;
 const RETRY_AFTER_S = 1;
 
 type Deps = Pick<
   Dependencies,
-  'config' | 'fetch' | 'gpu' | 'images' | 'limiter' | 'models' | 'now' | 'replyCache' | 'stores'
+  | 'config'
+  | 'deletions'
+  | 'fetch'
+  | 'gpu'
+  | 'images'
+  | 'limiter'
+  | 'models'
+  | 'now'
+  | 'replyCache'
+  | 'stores'
 >;
 
 export abstract class PredictionObject extends DurableObject<Env> implements Predictions {
@@ -47,6 +59,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   readonly #files: FileTable;
   /** Those that have not ended, and those that ended a moment ago, by id. */
   readonly #runs = new Map<string, Run>();
+  readonly #visitors = new Visitors();
   #deps: Deps | undefined;
   #isPrepared: boolean;
 
@@ -66,11 +79,18 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   async create(order: PredictionOrder): Promise<Outcome<StoredPrediction>> {
     const deps = this.#dependencies();
     this.#forget(deps.now());
-    const repeated = this.#repeated(order.fingerprint);
-    if (repeated !== undefined) return { value: repeated.prediction };
+    const repeated = this.#repeated(order, deps.now());
+    if (repeated !== undefined && !(await this.#isGone(repeated.prediction.image))) {
+      // It may be one that there was not enough left for.
+      const refused = await repeated.admitted;
+      return refused === undefined
+        ? { value: repeated.prediction }
+        : { problem: refused.toProblem() };
+    }
     const bytes = order.source.kind === 'bytes' ? order.source.bytes.length : 0;
     const refusal = this.#refusal(bytes, deps.config.maxHeldBytes);
     if (refusal !== undefined) return { problem: refusal.toProblem() };
+    const account = this.#accountOf(order, deps);
     this.#prepare();
     const { model, version, input, fingerprint } = order;
     const prediction: StoredPrediction = {
@@ -80,11 +100,13 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       input,
       status: 'starting',
       output: null,
+      image: null,
       error: null,
       createdAt: deps.now(),
       startedAt: null,
       endedAt: null,
       token: randomHex(),
+      address: order.sender.address,
     };
     const run = new Run(
       prediction,
@@ -96,7 +118,15 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     );
     this.#predictions.insert(prediction);
     this.#runs.set(prediction.id, run);
-    this.ctx.waitUntil(this.#make(run, order, deps));
+    run.admitted = this.#admit(run, order, deps, account).catch((thrown: unknown) => {
+      run.end({ status: 'canceled' });
+      this.#runs.delete(prediction.id);
+      this.#predictions.delete(prediction.id);
+      return ApiError.from(thrown);
+    });
+    const refused = await run.admitted;
+    if (refused !== undefined) return { problem: refused.toProblem() };
+    this.ctx.waitUntil(this.#make(run, order, deps, account));
     await this.#expireLater(prediction.createdAt);
     return { value: prediction };
   }
@@ -104,7 +134,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   async wait(id: string, ms: number, waiter: string): Promise<StoredPrediction | null> {
     await this.#runs.get(id)?.wait(ms, waiter);
     // Not as somebody who asks: it may be over because nobody does.
-    return this.#find(id)?.prediction ?? null;
+    return (await this.#find(id))?.prediction ?? null;
   }
 
   async leave(id: string, waiter: string): Promise<void> {
@@ -113,7 +143,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
 
   async find(id: string): Promise<StoredPrediction | null> {
     this.#runs.get(id)?.stay();
-    return this.#find(id)?.prediction ?? null;
+    return (await this.#find(id))?.prediction ?? null;
   }
 
   async cancel(id: string): Promise<StoredPrediction | null> {
@@ -124,28 +154,41 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   async list(cursor: Cursor | null): Promise<Page> {
     if (!this.#isPrepared) return { predictions: [], older: null, newer: null };
     const page = this.#predictions.list(cursor, this.#dependencies().now());
-    return { ...page, predictions: page.predictions.map((stored) => this.#asItIs(stored)) };
+    const predictions = await this.#withoutGone(page.predictions, ({ image }) => image);
+    return { ...page, predictions: predictions.map((stored) => this.#asItIs(stored)) };
   }
 
-  async stream(id: string, token: string, after: number): Promise<Outcome<Response> | null> {
-    const found = this.#find(id);
+  async stream(
+    id: string,
+    after: number,
+    { token, address }: Visitor,
+  ): Promise<Outcome<Response> | null> {
+    const found = await this.#find(id);
     if (found === null || found.prediction.token !== token) return null;
     const run = this.#runs.get(id);
-    if (run !== undefined && run.readers >= MAX_READERS) {
-      const detail = `${MAX_READERS} streams of this prediction are open: close one of them.`;
-      const extras = { limit: MAX_READERS, retry_after: RETRY_AFTER_S };
-      return { problem: new ApiError('too-many-requests', detail, extras).toProblem() };
+    const visitor = { address, isMaker: found.prediction.address === address };
+    let leave: () => void;
+    try {
+      leave = this.#visitors.enter(id, visitor, this.#dependencies().now());
+    } catch (thrown) {
+      return { problem: ApiError.from(thrown).toProblem() };
     }
     const left = new AbortController();
     const parts = run?.read(after, left.signal) ?? found.deltas.slice(after);
     const from = Math.min(after, run?.deltas.length ?? found.deltas.length);
     const value = await sseResponse(
-      eventsOf(parts, from, () => run?.prediction ?? found.prediction),
+      leaving(
+        eventsOf(parts, from, () => run?.prediction ?? found.prediction),
+        leave,
+      ),
       {
         format: (text) => text,
         formatError: () => '',
         heartbeatMs: HEARTBEAT_MS,
-        onCancel: () => left.abort(),
+        onCancel: () => {
+          left.abort();
+          leave();
+        },
       },
     );
     return { value };
@@ -161,21 +204,49 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   async findFile(id: string): Promise<StoredFile | null> {
-    return this.#isPrepared ? this.#files.find(id, this.#dependencies().now()) : null;
+    const file = this.#isPrepared ? this.#files.find(id, this.#dependencies().now()) : null;
+    return file !== null && (await this.#isGone(sentAs(file))) ? null : file;
   }
 
   async listFiles(): Promise<StoredFile[]> {
-    return this.#isPrepared ? this.#files.list(this.#dependencies().now()) : [];
+    const files = this.#isPrepared ? this.#files.list(this.#dependencies().now()) : [];
+    return await this.#withoutGone(files, sentAs);
   }
 
-  async readFile(id: string, token?: string): Promise<FileContent | null> {
-    if (!this.#isPrepared) return null;
-    const content = this.#files.read(id, this.#dependencies().now());
-    return token === undefined || content?.file.token === token ? content : null;
+  async readFile(id: string): Promise<FileContent | null> {
+    if ((await this.findFile(id)) === null) return null;
+    return this.#files.read(id, this.#dependencies().now());
+  }
+
+  async downloadFile(
+    id: string,
+    { token, address }: Visitor,
+  ): Promise<Outcome<FileContent> | null> {
+    const file = await this.findFile(id);
+    if (file === null || file.token !== token) return null;
+    const visitor = { address, isMaker: file.address === address };
+    try {
+      const now = this.#dependencies().now();
+      const leave = this.#visitors.enter(id, visitor, now);
+      const value = this.#files.read(id, now);
+      leave();
+      return value && { value };
+    } catch (thrown) {
+      return { problem: ApiError.from(thrown).toProblem() };
+    }
   }
 
   async deleteFile(id: string): Promise<boolean> {
     return this.#isPrepared && this.#files.delete(id);
+  }
+
+  async deleteImage(image: ImagePath): Promise<void> {
+    if (!this.#isPrepared) return;
+    for (const [id, { prediction, hasEnded }] of this.#runs) {
+      if (hasEnded && prediction.image?.path === image) this.#runs.delete(id);
+    }
+    this.#predictions.deleteImage(image);
+    this.#files.deleteImage(image);
   }
 
   /** Deletes what is an hour old; an object that has nothing left leaves nothing behind. */
@@ -221,12 +292,14 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     }
   }
 
-  /** What failed or was canceled is asked for anew. */
-  #repeated(fingerprint: string): Run | undefined {
+  /** What failed or was canceled is asked for anew, and so is what has ended where the request wants none that is so old. */
+  #repeated({ fingerprint, context }: PredictionOrder, now: number): Run | undefined {
+    const { maxAge } = context.cacheUse ?? EVERY_USE;
     const run = [...this.#runs.values()].find(
-      (other) =>
-        other.fingerprint === fingerprint &&
-        !['failed', 'canceled'].includes(other.prediction.status),
+      ({ fingerprint: other, hasEnded, prediction: { status, createdAt } }) =>
+        other === fingerprint &&
+        !['failed', 'canceled'].includes(status) &&
+        (!hasEnded || now - createdAt < maxAge * 1000),
     );
     run?.stay();
     return run;
@@ -246,13 +319,44 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     return new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
   }
 
-  #find(id: string): { prediction: StoredPrediction; deltas: readonly string[] } | null {
+  /** Whether an image was deleted after it was sent, by whoever may do so in its namespace. */
+  async #isGone(image: StoredPrediction['image'] | undefined): Promise<boolean> {
+    if (!image) return false;
+    const { deletions } = this.#dependencies();
+    return await deletions.hasDeleted(image.path, image.sentAt, this.#lookUpContext());
+  }
+
+  async #withoutGone<Entry>(
+    entries: readonly Entry[],
+    imageOf: (entry: Entry) => StoredPrediction['image'],
+  ): Promise<Entry[]> {
+    const gone = await Promise.all(entries.map((entry) => this.#isGone(imageOf(entry))));
+    return entries.filter((_, index) => !gone[index]);
+  }
+
+  /** Of what is looked up for no request in particular. */
+  #lookUpContext(): RequestContext {
+    const startedAt = this.#dependencies().now();
+    return {
+      requestId: `${this.ctx.id}`,
+      namespace: '',
+      startedAt,
+      signal: new AbortController().signal,
+      deadlineAt: startedAt + this.#dependencies().config.deadlineMs,
+      waitUntil: (work) => this.ctx.waitUntil(work),
+    };
+  }
+
+  async #find(
+    id: string,
+  ): Promise<{ prediction: StoredPrediction; deltas: readonly string[] } | null> {
     if (!this.#isPrepared) return null;
     const now = this.#dependencies().now();
     this.#forget(now);
     const run = this.#runs.get(id);
     if (run !== undefined) return run;
     const stored = this.#predictions.find(id, now);
+    if (await this.#isGone(stored?.prediction.image)) return null;
     return stored && { ...stored, prediction: this.#asItIs(stored.prediction) };
   }
 
@@ -265,12 +369,59 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     return { ...stored, status: 'failed', error, endedAt: stored.createdAt };
   }
 
-  async #make(run: Run, order: PredictionOrder, deps: Deps): Promise<void> {
+  #accountOf({ sender }: PredictionOrder, { limiter }: Deps): Account | undefined {
     const waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
-    const account = deps.limiter.open({ ...order.sender, waitUntil });
+    return limiter.open({ ...sender, waitUntil });
+  }
+
+  /**
+   * Takes what the prediction may need, so that whoever has not so much left learns it at once.
+   * @throws ApiError `quota-exceeded`, `limits-unavailable`
+   */
+  async #admit(
+    { prediction: { createdAt } }: Run,
+    { source, prompt, context }: PredictionOrder,
+    { config, models, stores }: Deps,
+    account: Account | undefined,
+  ): Promise<undefined> {
+    if (account === undefined) return;
+    let images = 0;
+    if (source.kind === 'bytes' && account.limitsImages) {
+      const path = imagePathOf(context.namespace, await imageIdOf(source.bytes));
+      const id = await embeddingIdOf(path, prompt.instructionIds);
+      const { kind } = await stores.query.cache.lookup(id, this.#lookUpContext());
+      images = kind === 'hit' ? 0 : 1;
+    }
+    const tokens = mostTokens(models, prompt);
+    await account.reserve({ tokens, images }, createdAt + config.deadlineMs);
+  }
+
+  async #make(
+    run: Run,
+    order: PredictionOrder,
+    deps: Deps,
+    account: Account | undefined,
+  ): Promise<void> {
+    try {
+      await this.#makeWith(run, order, deps, account);
+    } finally {
+      account?.release();
+    }
+  }
+
+  async #makeWith(
+    run: Run,
+    order: PredictionOrder,
+    deps: Deps,
+    account: Account | undefined,
+  ): Promise<void> {
+    const waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
     const context: RequestContext = {
       ...order.context,
       ...(account && { account }),
+      onImage: (path, sentAt) => {
+        run.prediction.image = { path, sentAt };
+      },
       signal: run.signal,
       deadlineAt: run.prediction.createdAt + deps.config.deadlineMs,
       waitUntil,
@@ -293,6 +444,19 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       }
     }
   }
+}
+
+async function* leaving<T>(events: AsyncIterable<T>, leave: () => void): AsyncGenerator<T> {
+  try {
+    yield* events;
+  } finally {
+    leave();
+  }
+}
+
+function sentAs({ image: path, createdAt: sentAt }: StoredFile): StoredPrediction['image'] {
+  // Files of a version before may still be there for an hour.
+  return path === undefined ? null : { path, sentAt };
 }
 
 async function generateInto(

@@ -1,4 +1,5 @@
 /** The predictions of one caller in its object's SQLite: the last ones, for an hour. */
+import type { ImagePath } from '@blip2/shared/cache-key';
 import { type Cursor, type Page, STORED_MS, type StoredPrediction } from './contract.ts';
 
 /** Predictions that one caller has at most: those that ended longest ago make room. */
@@ -39,6 +40,17 @@ export class PredictionTable {
       'UPDATE predictions SET record = ?, deltas = ? WHERE id = ?',
       ...[JSON.stringify(prediction), JSON.stringify(deltas), prediction.id],
     );
+  }
+
+  delete(id: string): void {
+    this.#sql.exec('DELETE FROM predictions WHERE id = ?', id);
+  }
+
+  deleteImage(image: ImagePath): void {
+    const rows = this.#sql.exec<Row>('SELECT number, record, deltas FROM predictions').toArray();
+    for (const { prediction } of rows.map(storedOf)) {
+      if (prediction.image?.path === image) this.delete(prediction.id);
+    }
   }
 
   find(id: string, now: number): Stored | null {

@@ -1,4 +1,5 @@
 /** A prediction while it is made: its text so far, who waits for it, and what ends it. */
+import type { ApiError } from '@blip2/shared/errors';
 import type { StoredPrediction } from './contract.ts';
 
 /** What the last part of a text needs: the end of the prediction, however it came. */
@@ -15,6 +16,8 @@ export class Run {
   readonly fingerprint: string;
   /** Bytes of its image. */
   readonly bytes: number;
+  /** Resolves when it may begin, or with why it may not. */
+  admitted: Promise<ApiError | undefined> = Promise.resolve(undefined);
   /** The parts of its text so far. */
   readonly deltas: string[] = [];
   readonly #controller = new AbortController();
@@ -41,11 +44,6 @@ export class Run {
   /** Aborted when it is canceled. */
   get signal(): AbortSignal {
     return this.#controller.signal;
-  }
-
-  /** How many read it at the moment. */
-  get readers(): number {
-    return this.#readers;
   }
 
   get hasEnded(): boolean {

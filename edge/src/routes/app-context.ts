@@ -8,7 +8,7 @@ import type { Caller } from '../keys/authenticate.ts';
 import type { Account } from '../limits/account.ts';
 import type { Sender } from '../limits/limiter.ts';
 import type { Env } from '../platform.ts';
-import type { RequestContext } from '../request-context.ts';
+import type { OnImage, RequestContext } from '../request-context.ts';
 
 export type AppEnv = {
   Bindings: Env;
@@ -20,6 +20,8 @@ export type AppEnv = {
     caller?: Caller | null;
     /** What the request takes from the limits of its caller, where anything is counted. */
     account?: Account | undefined;
+    /** Gets the images that the request reads, where its reply is stored. */
+    onImage?: OnImage;
     /** Where a handler finds out which dialect a request is in: else its path says so. */
     dialect?: Dialect;
   };
@@ -57,11 +59,13 @@ export function requestContextOf(
   const { signal } = c.req.raw;
   const account = c.get('account');
   const zone = (c.req.raw.cf as IncomingRequestCfProperties | undefined)?.continent;
+  const onImage = c.get('onImage');
   return {
     requestId: c.get('requestId'),
     client: clientIn(c, config),
     ...(zone !== undefined && { zone }),
     ...(account !== undefined && { account }),
+    ...(onImage !== undefined && { onImage }),
     namespace: c.get('caller')?.namespace ?? '',
     cacheUse: cacheUseOf(c.req.raw.headers),
     startedAt: c.get('startedAt'),

@@ -1,8 +1,11 @@
 /** `DELETE /v1/images/{sha256}`: deletes what is remembered of an image in the caller's namespace. */
-import { imagePathOf } from '@blip2/shared/cache-key';
+import { type ImagePath, imagePathOf, partsOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
-import { deleteImage } from '../deletion/delete-image.ts';
-import { type Handler, requestContextOf } from './app-context.ts';
+import { deleteImage, notDeleted } from '../deletion/delete-image.ts';
+import type { Dependencies } from '../dependencies.ts';
+import { ownObject } from '../dialects/replicate/objects.ts';
+import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
+import { ownerOf } from './jobs/owner.ts';
 import { imageIdInPath } from './read-embeddings.ts';
 
 export const deleteImageRoute: Handler = async (c, deps) => {
@@ -14,6 +17,21 @@ export const deleteImageRoute: Handler = async (c, deps) => {
     );
   }
   const context = requestContextOf(c, deps);
-  await deleteImage(deps, imagePathOf(context.namespace, id), context);
+  const path = imagePathOf(context.namespace, id);
+  await deleteImage(deps, path, context);
+  await deleteOwn(c, deps, path);
   return c.body(null, 204, { 'cache-control': 'no-store' });
 };
+
+/** What the caller's own objects store: those of others in the namespace find out by the tombstone. */
+async function deleteOwn(c: AppContext, deps: Dependencies, path: ImagePath): Promise<void> {
+  const { predictions, jobIndex, jobFiles } = deps;
+  try {
+    await Promise.all([
+      predictions && ownObject(c, deps).deleteImage(path),
+      jobIndex && jobFiles && ownerOf(c, deps).index.deleteImage(partsOf(path).imageId),
+    ]);
+  } catch (cause) {
+    throw notDeleted(cause);
+  }
+}

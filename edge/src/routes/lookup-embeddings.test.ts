@@ -5,6 +5,7 @@ import { Problem } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { EmbeddingsLookupLine, MAX_LOOKUPS } from '@blip2/shared/schemas/embeddings';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { heldBytes } from '../embeddings/lookup-many.ts';
 import { newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { EMBEDDINGS } from '../testing/fake-gpu.ts';
 import { generative, instructedModels } from '../testing/models.ts';
@@ -179,6 +180,51 @@ describe('a look-up of many images', () => {
     expect((await linesOf(found))[0]).toHaveProperty('image');
     const none = await lookup({ sha256: [other], instruction: 'where is it' });
     expect((await linesOf(none))[0]).toHaveProperty('missing');
+  });
+});
+
+describe('a look-up whose client does not read on', () => {
+  const types = ['application/x-ndjson', 'application/x-npz', 'application/x-safetensors'];
+
+  it.each(types)('counts among its large bodies until it is left: %s', async (accept) => {
+    const ids = await cacheSome(1);
+    // Room for two of a client.
+    const one = heldBytes({ shape }) - 2 ** 16;
+    edge = startEdge({
+      env: {
+        MAX_HELD_BYTES: String(Math.max(5 * one, 2 ** 20)),
+        CLIENT_ADDRESS_HEADER: 'x-address',
+      },
+    });
+    const client = { accept, 'x-address': `198.51.100.${types.indexOf(accept)}` };
+    const open: Response[] = [];
+    let refused: Response | undefined;
+    while (refused === undefined && open.length < 200) {
+      const reply = await lookup({ sha256: ids }, client);
+      if (reply.status === 200) open.push(reply);
+      else refused = reply;
+    }
+    expect(refused?.status).toBe(429);
+    const other = await lookup({ sha256: ids }, { ...client, 'x-address': '198.51.100.200' });
+    expect(other.status).toBe(200);
+    await other.arrayBuffer();
+    await open.pop()?.body?.cancel();
+    const again = await lookup({ sha256: ids }, client);
+    expect(again.status).toBe(200);
+    await again.arrayBuffer();
+    for (const reply of open) await reply.arrayBuffer();
+    const last = await lookup({ sha256: ids }, client);
+    expect(last.status).toBe(200);
+    await last.arrayBuffer();
+  });
+
+  it('breaks off after the time of a request', async () => {
+    const ids = await cacheSome(3);
+    edge = startEdge({ env: { REQUEST_DEADLINE_MS: '100' } });
+    const reader = (await lookup({ sha256: ids })).body?.getReader();
+    await reader?.read();
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await expect(reader?.read()).rejects.toThrow();
   });
 });
 

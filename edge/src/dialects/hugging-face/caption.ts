@@ -29,12 +29,12 @@ export const caption: Task = async (c, deps, inference) => {
     },
   );
   const reply: ImageToTextReply = { generated_text };
-  const isListed = readsLists(c.req.header('user-agent'));
+  const isListed = readsLists(c.req.raw.headers);
   return c.json(isListed ? [reply] : reply, 200, NOT_STORED);
 };
 
 /** Python's client reads a list of captions, and JavaScript's one caption: each throws over the other. */
-const readsLists = (userAgent = '') => /\bhf_hub\//.test(userAgent);
+export const readsLists = (headers: Headers) => /\bhf_hub\//.test(headers.get('user-agent') ?? '');
 
 type Parameters = NonNullable<z.infer<typeof ImageToTextRequest>['parameters']>;
 

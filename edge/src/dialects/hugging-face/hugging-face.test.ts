@@ -112,6 +112,23 @@ describe('chat', () => {
   ];
   const PATHS = ['/hf/v1/chat/completions', `/hf/models/${generative.name}/v1/chat/completions`];
 
+  it.each(PATHS)('%s ends a stream that fails with its error', async (path) => {
+    edge.gpu.script.breakOff = true;
+    const reply = await edge.post(path, { messages: messages(), stream: true });
+    expect(reply.headers.get('content-type')).toMatch(/^text\/event-stream/);
+    const lines = (await reply.text()).split('\n').filter((line) => line.startsWith('data: '));
+    expect(JSON.parse(lines.at(-1)?.slice(6) ?? '')).toMatchObject({
+      error: { message: 'The connection to the GPU worker failed.' },
+    });
+  });
+
+  it.each(PATHS)('%s ends the work when the client leaves the stream', async (path) => {
+    edge.gpu.script.token = () => new Promise(() => {});
+    const reply = await edge.post(path, { messages: messages(), stream: true });
+    await reply.body?.cancel();
+    await edge.gpu.untilCanceled(1);
+  });
+
   it.each(PATHS)('%s takes what stands for no model', async (path) => {
     for (const model of ['http://127.0.0.1/hf', 'dummy', '', null, undefined, generative.name]) {
       const response = await edge.post(path, { model, messages: messages() });

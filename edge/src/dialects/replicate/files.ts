@@ -1,4 +1,5 @@
 /** Files: clients upload the image of a prediction first, and name it by its address. */
+import { imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { checkImage, sniff } from '@blip2/shared/image-format';
 import { imageIdOf } from '@blip2/shared/image-id';
@@ -7,10 +8,21 @@ import type { Dependencies } from '../../dependencies.ts';
 import { parseJsonBytes } from '../../http/json-body.ts';
 import type { Part } from '../../http/multipart.ts';
 import { readParts } from '../../http/request-body.ts';
-import type { FileContent, NewFile, StoredFile } from '../../predictions/contract.ts';
+import {
+  type FileContent,
+  type NewFile,
+  type StoredFile,
+  valueFrom,
+} from '../../predictions/contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
-import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
-import { mayList, objectOf, ownObject, publicBase, signedObject } from './objects.ts';
+import {
+  type AppContext,
+  type Handler,
+  readingOf,
+  requestContextOf,
+  senderOf,
+} from '../../routes/app-context.ts';
+import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { shownFile } from './present.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store' };
@@ -20,12 +32,19 @@ const MAX_METADATA_BYTES = 4096;
 export const createFile: Handler = async (c, deps) => {
   const object = ownObject(c, deps);
   const parts = await readParts(c.req.raw, readingOf(c, deps));
-  const file = await object.putFile(await fileOf(parts, deps.config.maxImageBytes));
+  const { namespace } = requestContextOf(c, deps);
+  const { address } = senderOf(c, deps.config);
+  const image = await imageOf(parts, namespace, deps.config.maxImageBytes);
+  const file = await object.putFile({ ...image, address });
   return c.json(shownFile(file, publicBase(c, deps)), 201, NOT_STORED);
 };
 
 /** @throws ApiError `no-image`, and what is wrong with the image or the metadata */
-async function fileOf(parts: readonly Part[], maxBytes: number): Promise<NewFile> {
+async function imageOf(
+  parts: readonly Part[],
+  namespace: string,
+  maxBytes: number,
+): Promise<Omit<NewFile, 'address'>> {
   const content = parts.find(({ name }) => name === 'content');
   if (content === undefined || content.bytes.length === 0) {
     const detail = 'content: is required: send the image as the file of this name in the form.';
@@ -38,7 +57,8 @@ async function fileOf(parts: readonly Part[], maxBytes: number): Promise<NewFile
   const type = sniffed.kind === 'image' ? `image/${sniffed.format}` : 'application/octet-stream';
   const name = (content.filename ?? 'image').slice(0, MAX_NAME_LENGTH);
   const sha256 = await imageIdOf(bytes);
-  return { name, type, sha256, metadata: metadataOf(parts), bytes };
+  const image = imagePathOf(namespace, sha256);
+  return { name, type, sha256, image, metadata: metadataOf(parts), bytes };
 }
 
 function metadataOf(parts: readonly Part[]): string {
@@ -82,8 +102,9 @@ export const deleteFile: Handler = async (c, deps) => {
 
 export const downloadFile: Handler = async (c, deps) => {
   const id = c.req.param('file_id') ?? '';
-  const content = await signedObject(deps, id)?.readFile(id, c.req.query('token') ?? '');
-  if (!content) throw unknown('or this URL is not whole');
+  const found = await signedObject(deps, id)?.downloadFile(id, visitorIn(c, deps));
+  if (!found) throw unknown('or this URL is not whole');
+  const content = valueFrom(found);
   return c.body(content.bytes, 200, {
     'content-type': content.file.type,
     'content-disposition': 'attachment',
@@ -114,6 +135,6 @@ export async function uploadedFile(
 }
 
 function unknown(orElse = 'or its key is another'): ApiError {
-  const detail = `There is no such file: an hour has passed since it came, newer ones took its room, it was deleted, ${orElse}.`;
+  const detail = `There is no such file: an hour has passed since it came, newer ones took its room, it or its image was deleted, ${orElse}.`;
   return new ApiError('not-found', detail);
 }

@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
 import { clientOf } from '../../http/client-address.ts';
-import type { Predictions } from '../../predictions/contract.ts';
+import type { Predictions, Visitor } from '../../predictions/contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import type { AppContext } from '../../routes/app-context.ts';
 
@@ -31,6 +31,11 @@ export function signedObject(deps: Dependencies, id: string): Predictions | null
   const namespace = namespaceOf(deps);
   const named = objectIdOf(namespace, id);
   return named && objectAt(namespace, named);
+}
+
+/** Whoever has a signed URL. */
+export function visitorIn(c: AppContext, { config }: Dependencies): Visitor {
+  return { token: c.req.query('token') ?? '', address: clientOf(c.req.raw.headers, config) };
 }
 
 /** Nobody may list what others sent from the same address. */

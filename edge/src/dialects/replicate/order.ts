@@ -60,6 +60,7 @@ export async function orderOf(
     deadlineAt: _at,
     waitUntil: _wait,
     account,
+    onImage: _onImage,
     ...context
   } = requestContextOf(c, deps);
   await expectTokens(deps, prompt, account);

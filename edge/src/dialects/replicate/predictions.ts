@@ -12,7 +12,7 @@ import {
 } from '../../predictions/contract.ts';
 import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
 import { namedIn } from './models.ts';
-import { mayList, objectOf, ownObject, publicBase, signedObject } from './objects.ts';
+import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { orderOf } from './order.ts';
 import { shownPrediction } from './present.ts';
 
@@ -30,6 +30,8 @@ async function create(c: AppContext, deps: Dependencies, named?: string): Promis
   const seconds = waitSecondsOf(c.req.header('prefer'));
   if (seconds === null) return c.json(shownPrediction(created, base), 201, NOT_STORED);
   const reached = await waited(c, object, created, seconds * 1000);
+  // A reply that is stored says something of it.
+  if (reached.image !== null) c.get('onImage')?.(reached.image.path, reached.image.sentAt);
   if (reached.endedAt !== null) return c.json(shownPrediction(reached, base), 201, NOT_STORED);
   // Clients that wait take every other status for an end.
   const unfinished = { ...reached, status: 'starting' } as const;
@@ -115,12 +117,12 @@ export const streamPrediction: Handler = async (c, deps) => {
   const id = c.req.param('prediction_id') ?? '';
   const object = signedObject(deps, id);
   const after = /^\d{1,9}$/.exec(c.req.header('last-event-id') ?? '')?.[0] ?? '0';
-  const events = await object?.stream(id, c.req.query('token') ?? '', Number(after));
+  const events = await object?.stream(id, Number(after), visitorIn(c, deps));
   if (!events) throw unknown('or this URL is not whole');
   return valueFrom(events);
 };
 
 function unknown(orElse = 'or its key is another'): ApiError {
-  const detail = `There is no such prediction: an hour has passed since it was created, newer ones took its place, ${orElse}.`;
+  const detail = `There is no such prediction: an hour has passed since it was created, newer ones took its place, its image was deleted, ${orElse}.`;
   return new ApiError('not-found', detail);
 }

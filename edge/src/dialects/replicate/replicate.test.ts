@@ -2,11 +2,12 @@
 
 import { listDurableObjectIds, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { createKey, keyName } from '@blip2/shared/api-key';
+import { createKey, type KeyLimits, keyName } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import type { ReplicateFile } from '@blip2/shared/schemas/replicate/file';
 import type { Prediction, PredictionList } from '@blip2/shared/schemas/replicate/prediction';
+import type { UsageReply } from '@blip2/shared/schemas/usage';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Env } from '../../platform.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
@@ -221,6 +222,25 @@ describe('a prediction', () => {
     expect(edge.gpu.received).toHaveLength(1);
     expect((await create({ ...input, seed: 1 })).body.id).not.toBe(all[0]?.body.id);
   });
+
+  it.each(['no-cache', 'no-store', 'max-age=0'])(
+    'is made anew for a request with Cache-Control: %s, joined while it is made',
+    async (value) => {
+      const input = { image: dataUrl() };
+      const first = await create(input, { prefer: 'wait' });
+      const fresh = { 'cache-control': value };
+      const gate = Promise.withResolvers<void>();
+      edge.gpu.script.token = () => gate.promise;
+      const [second, third] = await Promise.all([create(input, fresh), create(input, fresh)]);
+      gate.resolve();
+      expect(second.body.id).not.toBe(first.body.id);
+      expect(third.body.id).toBe(second.body.id);
+      await ended(second.body);
+      expect(edge.gpu.received).toHaveLength(2);
+      const other = await create(input, { ...fresh, prefer: 'wait' });
+      expect(other.body.id).not.toBe(second.body.id);
+    },
+  );
 
   it('that failed or was canceled is made anew', async () => {
     edge.gpu.script.refuse = new ApiError('computation-failed', 'NaN.');
@@ -453,6 +473,43 @@ describe('a stream', () => {
     expect(texts.every((text) => text.endsWith('data: {}\n\n'))).toBe(true);
   });
 
+  it('has places that strangers with its URL cannot take from who made it', async () => {
+    const gate = Promise.withResolvers<void>();
+    edge.gpu.script.token = () => gate.promise;
+    const { body } = await create({ image: dataUrl() });
+    const stranger = (n: number) =>
+      edge.request(pathOf(body.urls.stream), { headers: { 'x-address': `198.51.100.${n}` } });
+    const open = await Promise.all(Array.from({ length: 9 }, () => stranger(1)));
+    expect(open.filter(({ ok }) => ok)).toHaveLength(8);
+    const others = await Promise.all(Array.from({ length: 30 }, (_, n) => stranger(n + 2)));
+    expect(others.filter(({ ok }) => ok)).toHaveLength(24);
+    const own = await streamOf(body);
+    expect(own.status).toBe(200);
+    await open.find(({ ok }) => ok)?.body?.cancel();
+    await vi.waitUntil(async () => (await stranger(50)).ok);
+    gate.resolve();
+    expect(await own.text()).toContain('event: done');
+  });
+
+  it('and a file are opened by strangers so often a minute, and no more', async () => {
+    const { body } = await create({ image: dataUrl() }, { prefer: 'wait' });
+    const form = new FormData();
+    form.set('content', new Blob([newImage()]), 'a.png');
+    const uploaded = await request(`${BASE}/files`, { method: 'POST', body: form });
+    const { urls } = (await uploaded.json()) as ReplicateFile;
+    for (const url of [body.urls.stream, urls.download]) {
+      let refused = 0;
+      for (let i = 0; i < 125; i++) {
+        const headers = { 'x-address': `198.51.100.${i}` };
+        const reply = await edge.request(pathOf(url), { headers });
+        await reply.text();
+        if (reply.status === 429) refused++;
+      }
+      expect(refused).toBe(5);
+      expect((await request(pathOf(url))).status).toBe(200);
+    }
+  });
+
   it('is for nobody with another token, and no made-up id reaches an object', async () => {
     const { body } = await create({ image: dataUrl() }, { prefer: 'wait' });
     const wrong = body.urls.stream.replace(/token=.*/, `token=${'0'.repeat(32)}`);
@@ -560,9 +617,9 @@ describe('files', () => {
 });
 
 describe('with keys', () => {
-  async function keyed(name: string): Promise<Record<string, string>> {
+  async function keyed(name: string, limits?: KeyLimits): Promise<Record<string, string>> {
     const key = createKey();
-    const record = { name, scopes: ['replicate'], created_at: 0 };
+    const record = { name, scopes: ['replicate'], created_at: 0, ...(limits && { limits }) };
     await (env as unknown as { KEYS: KVNamespace }).KEYS.put(
       await keyName(key),
       JSON.stringify(record),
@@ -629,6 +686,71 @@ describe('with keys', () => {
     expect(await list(second.previous ?? '')).toEqual(first);
     const wrong = await request(`${BASE}/predictions?cursor=1;drop`, { headers: alice });
     expect(wrong.status).toBe(422);
+  });
+
+  describe('with limits', () => {
+    const usageOf = async (headers: Record<string, string>) => {
+      const { limits } = (await (await request('/v1/usage', { headers })).json()) as UsageReply;
+      return limits;
+    };
+
+    it('gets 429 at once for what is too much, however many are created at once', async () => {
+      const gate = Promise.withResolvers<void>();
+      edge.gpu.script.start = gate.promise;
+      const alice = await keyed('alice', { tokens_per_minute: 100 });
+      const sent = Array.from({ length: 6 }, (_, i) => ({
+        image: dataUrl(),
+        question: `${i}?`,
+        max_tokens: 20,
+      }));
+      const all = await Promise.all(sent.map((input) => create(input, alice)));
+      const made = all.filter(({ status }) => status === 201);
+      expect(made.length).toBeGreaterThan(0);
+      expect(made.length).toBeLessThan(6);
+      for (const { status, body } of all) {
+        if (status !== 201) expect([status, body.detail]).toEqual([429, expect.any(String)]);
+      }
+      gate.resolve();
+      const done = await Promise.all(made.map(({ body }) => ended(body, alice)));
+      expect(done.map(({ status }) => status)).toEqual(made.map(() => 'succeeded'));
+      expect(edge.gpu.received).toHaveLength(made.length);
+      // What was taken and not needed is there again.
+      const bob = await keyed('bob', { tokens_per_minute: 100 });
+      await create({ ...sent[0], image: dataUrl() }, { ...bob, prefer: 'wait' });
+      const left = async (of: Record<string, string>) =>
+        (await usageOf(of)).tokens_per_minute?.remaining ?? 0;
+      expect(100 - (await left(alice))).toBe(made.length * (100 - (await left(bob))));
+    });
+
+    it('is refused one whose twin is refused, and takes what a canceled one had', async () => {
+      const alice = await keyed('alice', { tokens_per_minute: 100 });
+      edge.gpu.script.token = () => new Promise(() => {});
+      const { body } = await create({ image: dataUrl(), max_tokens: 50 }, alice);
+      const twin = { image: dataUrl(), max_tokens: 60 };
+      const both = await Promise.all([create(twin, alice), create(twin, alice)]);
+      expect(both.map(({ status }) => status)).toEqual([429, 429]);
+      await post(pathOf(body.urls.cancel), {}, alice);
+      await edge.gpu.untilCanceled(1);
+      await vi.waitUntil(async () => {
+        const { tokens_per_minute: tokens } = await usageOf(alice);
+        return (tokens?.remaining ?? 0) > 50;
+      });
+    });
+
+    it('is refused an image beyond those of the day, but for one that is cached', async () => {
+      const alice = await keyed('alice', { images_per_day: 2 });
+      const cached = dataUrl();
+      await create({ image: cached }, { ...alice, prefer: 'wait' });
+      const [one, other, again] = await Promise.all([
+        create({ image: dataUrl() }, alice),
+        create({ image: dataUrl() }, alice),
+        create({ image: cached, question: 'what is it?' }, alice),
+      ]);
+      expect([one?.status, other?.status].toSorted()).toEqual([201, 429]);
+      expect(again?.status).toBe(201);
+      expect((await ended(again.body, alice)).status).toBe('succeeded');
+      expect((await usageOf(alice)).images_per_day?.remaining).toBe(0);
+    });
   });
 
   it('a caller has so many predictions at a time, and no more', async () => {

@@ -218,7 +218,7 @@ export const REPLICATE_ROUTES: readonly Route[] = [
     reply: Object.fromEntries(
       ['jpeg', 'png', 'webp', 'gif', 'avif'].map((format) => [`image/${format}`, 'binary']),
     ),
-    problems: OF_OBJECT,
+    problems: [...OF_OBJECT, 'too-many-requests'],
   },
   {
     ...describing,
