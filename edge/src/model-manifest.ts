@@ -7,5 +7,4 @@ export {
   revisionFor,
   type ServedModels,
   servedModels,
-  type TokenizerTexts,
 } from '@blip2/shared/served-models';
