@@ -5,6 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ApiError } from '@blip2/shared/errors';
 import { checkImage, expectImageBytes } from '@blip2/shared/image-format';
+import { LinkedSignal } from '../http/linked-signal.ts';
 import { backoffMs } from '../hub/retry.ts';
 import { readLimited, TooLong } from '../jobs/read-limited.ts';
 import { type ObjectStore, placeOf } from './object-store.ts';
@@ -66,10 +67,10 @@ async function ofBucket(address: string, { objects, maxBytes }: ImageReading) {
 /** Tries what may pass a few times: a line that fails here has failed for good. */
 async function ofUrl(url: string, { maxBytes, signal }: ImageReading) {
   for (let attempt = 1; ; attempt++) {
-    const timed = AbortSignal.any([signal, AbortSignal.timeout(FETCH_MS)]);
+    using timed = new LinkedSignal(signal, AbortSignal.timeout(FETCH_MS));
     let why: string;
     try {
-      const reply = await fetch(url, { signal: timed });
+      const reply = await fetch(url, { signal: timed.signal });
       if (reply.ok) return await readLimited(reply, maxBytes);
       await reply.body?.cancel();
       why = `its host answers ${reply.status}`;

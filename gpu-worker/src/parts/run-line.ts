@@ -17,8 +17,10 @@ import { MatchOptions } from '@blip2/shared/schemas/match';
 import { retrievalModel, revisionFor, type ServedModels } from '@blip2/shared/served-models';
 import { validate } from '@blip2/shared/validate';
 import type { GpuRequest, GpuTask, ImageInfo } from '@blip2/shared/wire';
+import { Deadline } from '../http/deadline.ts';
 import type { Dependencies } from '../http/dependencies.ts';
 import { callerOf, handleRequest } from '../http/handle-request.ts';
+import { LinkedSignal } from '../http/linked-signal.ts';
 import { checkRequest } from '../http/parse-request.ts';
 import { untilPlace } from '../jobs/run-item.ts';
 import type { PART_TASKS } from './options.ts';
@@ -89,7 +91,10 @@ async function run(
     ...work.task,
   };
   checkRequest(request, dependencies);
-  const signal = AbortSignal.any([crashed, AbortSignal.timeout(DEADLINE_MS)]);
+  using deadline = new Deadline();
+  deadline.start(DEADLINE_MS);
+  using linked = new LinkedSignal(crashed, deadline.signal);
+  const { signal } = linked;
   const bytes = await readPartImage(image, { ...runner.reading, signal });
   using _admitted = await untilPlace(
     async () => dependencies.engine.admit(callerOf(request)),
