@@ -27,24 +27,24 @@ describe('the lines of a job', () => {
   it('are the images of a folder by their paths, in order, without what is no image', async () => {
     await mkdir(at('b'));
     for (const name of ['c.png', 'b/x.png', 'b/ä.jpg', 'a.png']) await writeFile(at(name), PNG);
-    await writeFile(at('notes.md'), 'text');
+    await writeFile(at('notes.text'), 'text');
     await writeFile(at('.DS_Store'), PNG);
     await symlink(at('b'), at('again'));
     await symlink(at('a.png'), at('d.png'));
     const lines = await read([folder]);
     expect(lines.map(({ id }) => id)).toEqual(['a.png', 'b/x.png', 'b/ä.jpg', 'c.png', 'd.png']);
-    // What it is decide its bytes.
+    // What it is, its bytes decide.
     expect(lines[2]?.image).toBe(`data:image/png;base64,${PNG.toString('base64')}`);
     expect(skipped).toEqual([]);
   });
 
   it('leave out what somebody meant and cannot be sent, and say why', async () => {
-    await writeFile(at('note.md'), 'text');
+    await writeFile(at('note.text'), 'text');
     await writeFile(at('photo.tif'), 'II*\0 and more');
     await writeFile(at('large.png'), Buffer.concat([PNG, Buffer.alloc(7_000_000)]));
-    expect(await read([folder, at('note.md')])).toEqual([]);
+    expect(await read([folder, at('note.text')])).toEqual([]);
     expect(skipped.map(([name]) => name)).toEqual(
-      ['large.png', 'photo.tif', 'note.md'].map((n) => at(n)),
+      ['large.png', 'photo.tif', 'note.text'].map((n) => at(n)),
     );
     expect(skipped[1]?.[1]).toContain('TIFF');
   });
