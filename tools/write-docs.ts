@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { MODEL_PROGRAM } from '@blip2/gpu-worker/cli/program';
 import { WORKER_PROGRAM } from '@blip2/gpu-worker/config';
 import { MODEL_OPTIONS } from '@blip2/gpu-worker/model-options';
+import { PART_PROGRAM } from '@blip2/gpu-worker/parts/options';
 import { configure } from '@blip2/shared/config/configure';
 import { EDGE_OPTIONS } from '../edge/src/config.ts';
 import { configurationPage } from './docs/configuration-page.ts';
@@ -29,6 +30,7 @@ const PROGRAMS = [
   START,
   WORKER_PROGRAM,
   MODEL_PROGRAM,
+  PART_PROGRAM,
   DEMO,
   EVAL,
   BENCH,

@@ -17,16 +17,12 @@ import type { Dependencies, ServerState } from './http/dependencies.ts';
 import { maxBodyMs } from './http/receive-request.ts';
 import { createHttpServer } from './http/server.ts';
 import { weightsChanged } from './http/worker-errors.ts';
-import { DecodePool } from './image/decode-pool.ts';
 import { jobsConfigOf } from './job-options.ts';
 import type { Jobs } from './jobs/start-jobs.ts';
-import { loadEngine } from './load-engine.ts';
+import { loadModels } from './load-models.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
-import { chooseCheckpoints } from './model-options.ts';
 import { traceTo } from './perfetto-trace.ts';
-import { type BundleProgress, resolveBundle } from './resolve-bundle.ts';
-import { findProvider } from './runtime/provider/index.ts';
 
 export type GpuWorker = {
   url: string;
@@ -54,57 +50,9 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   const variables = { host: 'BLIP2_WORKER_HOST', port: 'BLIP2_WORKER_PORT' };
   await freePort(config, { variables, nameOccupant });
   if (config.trace !== undefined) await ensureWritable(config.trace);
-  const chosen = chooseCheckpoints(config);
-  const build = async (name: string) => {
-    const { bundle } = await resolveBundle(name, config, progressInto(log, name));
-    return bundle;
-  };
-  // It takes a second where a graphics driver is loaded: meanwhile the bundle is built.
-  const choosing = findProvider(config.executionProvider);
-  choosing.catch(() => {});
-  const { threads, maxSlots, maxImageBytes: maxBytes, maxImagePixels: maxPixels } = config;
-  // Started while the model is loaded.
-  const starting = DecodePool.start({
-    limits: { maxBytes, maxPixels },
-    processes: config.decodeProcesses,
-    timeoutMs: 1000 * config.decodeTimeoutS,
-    imageMemory: config.decodeMemoryMb * 2 ** 20,
-    totalMemory: config.decodeTotalMemoryMb * 2 ** 20,
-  });
-  starting.catch(() => {});
-  const { engine, manifest, retrieval, weights } = await loadEngine({
-    ...chosen,
-    bundleOf: build,
-    engineOptions: async ({ name }) => {
-      const { provider: executionProvider, why } = await choosing;
-      log.info('loading', { model: name, execution_provider: executionProvider, why });
-      return {
-        executionProvider,
-        threads,
-        maxSlots,
-        reserveSlots: config.reserveSlots,
-        prefillChunkTokens: config.prefillChunkTokens,
-        prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
-      };
-    },
-    queueLimit: config.queueLimit,
-    log,
-  }).catch(async (error) => {
-    await starting.then((pool) => pool.stop()).catch(() => {});
-    throw error;
-  });
-  const decoder = await starting.catch(async (error) => {
-    await Promise.all([engine.stop(), weights[Symbol.asyncDispose]()]);
-    throw error;
-  });
-  decoder.listen({
-    onEnded: (ending, error) => log.warn('decoder-ended', { ending, ...(error && { error }) }),
-  });
-  const { provider: executionProvider, why } = await choosing;
-  const models = {
-    generate: manifest,
-    ...(retrieval === undefined ? {} : { retrieve: retrieval.manifest }),
-  };
+  const loaded = await loadModels(config, log);
+  const { engine, decoder, models, limits, weights, executionProvider, why } = loaded;
+  const { generate: manifest, retrieve } = models;
   const crash = new AbortController();
   const state: ServerState = { draining: false, crashed: crash.signal };
   const model = {
@@ -112,7 +60,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     execution_provider: executionProvider,
     ...(why === '' ? {} : { execution_provider_why: why }),
     fingerprint: fingerprintOf(manifest, executionProvider),
-    ...(retrieval === undefined ? {} : { retrieval: identityOf(retrieval.manifest) }),
+    ...(retrieve && { retrieval: identityOf(retrieve) }),
   };
   const metrics = createMetrics(engine, decoder, executionProvider);
   const trace = config.trace === undefined ? null : traceTo(config.trace, engine);
@@ -120,9 +68,9 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     engine,
     decoder,
     models,
-    limits: { maxBytes, maxPixels },
+    limits,
     arrivals: new Arrivals(MAX_ARRIVALS),
-    bodyMemory: new BodyMemory(Math.max(config.maxBodyMemoryMb * 2 ** 20, maxBytes)),
+    bodyMemory: new BodyMemory(Math.max(config.maxBodyMemoryMb * 2 ** 20, limits.maxBytes)),
     model,
     metrics,
     state,
@@ -131,7 +79,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     log,
   };
   const app = createApp(dependencies);
-  const server = createHttpServer((request) => app.fetch(request), maxBodyMs(maxBytes));
+  const server = createHttpServer((request) => app.fetch(request), maxBodyMs(limits.maxBytes));
   const connections = new Connections(server);
   server.listen(config.port, config.host);
   await once(server, 'listening');
@@ -188,17 +136,6 @@ async function jobsOf(config: Config): Promise<(dependencies: Dependencies) => J
   if (jobs === null) return () => null;
   const { startJobs } = await import('./jobs/start-jobs.ts');
   return (dependencies) => startJobs(jobs, dependencies);
-}
-
-/** Logs how far a download or a build is, at each tenth. */
-function progressInto(log: Logger, checkpoint: string): (progress: BundleProgress) => void {
-  let last = '';
-  return ({ step, done, total, label }) => {
-    const percent = 10 * Math.floor((10 * done) / total);
-    const current = `${step} ${percent}`;
-    if (current !== last) log.info(step, { checkpoint, percent, label });
-    last = current;
-  };
 }
 
 /** Whether a GPU worker has the port already, and of which model. */

@@ -76,8 +76,11 @@ export async function prepareFolder(folder: string): Promise<void> {
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
 }
 
+/** `npx` finds our own command at the root of the repository only, where a reader is. */
+const NPX = 'npx blip2 ';
+
 /**
- * Runs an example as it stands, but for the address.
+ * Runs an example as it stands, but for the address, and where our own command is.
  * @returns what it wrote to standard output
  * @throws Error with its errors, when it fails
  */
@@ -85,7 +88,8 @@ export async function runExample(
   { language, code }: Pick<Example, 'language' | 'code'>,
   { url, folder }: { url: string; folder: string },
 ): Promise<string> {
-  const text = code.replaceAll(ADDRESS, url);
+  const blip2 = `${process.execPath} ${join(ROOT, 'tools/blip2.ts')} `;
+  const text = code.replaceAll(ADDRESS, url).replaceAll(NPX, blip2);
   const [command, ...args] = await commandOf(language, text, folder);
   const run = promisify(execFile)(command as string, args, { cwd: folder, timeout: 60_000 });
   return (await run).stdout;

@@ -5,6 +5,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const { scripts } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')) as {
@@ -16,6 +17,8 @@ const COMMANDS = Object.entries(scripts).flatMap(([name, script]): [string, stri
   const entry = /^exec node (?:tools\/run\.mjs )?(\S+)$/.exec(script)?.[1];
   return entry === undefined ? [] : [[name, entry]];
 });
+
+const npmCache = temporaryFolder();
 
 async function run(entry: string, args: readonly string[], env: Record<string, string> = {}) {
   const child = spawn(process.execPath, [entry, ...args], {
@@ -97,4 +100,15 @@ it.runIf(process.platform === 'linux')('a folder that cannot be made is said', a
   const { code, errors } = await run('tools/demo.ts', [], env);
   expect(code).toBe(1);
   expect(errors).toMatch(/The folder \/proc\/nope cannot be made: .*BLIP2_BUNDLES chooses/);
+});
+
+it('npx blip2 is found at the root, and needs no network', async () => {
+  const child = spawn('npx', ['blip2', '--help'], {
+    cwd: ROOT,
+    env: { ...process.env, npm_config_cache: npmCache, npm_config_offline: 'true' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const output = text(child.stdout);
+  expect((await once(child, 'exit'))[0]).toBe(0);
+  expect(await output).toMatch(/^Usage: blip2 <command>/);
 });

@@ -1,6 +1,7 @@
 /** What the dialects' requests of text have in common: options, and what is refused because it would change the text. */
+
+import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
 import { generationOptions } from '@blip2/shared/schemas/generation';
-import type { GenerationOptions } from '../generation/generation-options.ts';
 import { refuse } from './refuse.ts';
 
 /** Names of our own options, under which a body has them. */

@@ -1,12 +1,12 @@
 /** Writes the reply to a conversation: what every dialect with chat does before its own form begins. */
 import { ApiError } from '@blip2/shared/errors';
+import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
+import { type Prompt, preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import type { Choice } from '@blip2/shared/schemas/generation';
 import type { GenerationConfig } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import { beginGeneration } from '../generation/begin-generation.ts';
 import type { Delta, Generation } from '../generation/generate.ts';
-import type { GenerationOptions } from '../generation/generation-options.ts';
-import { type Prompt, preparePrompt } from '../generation/prepare-prompt.ts';
 import { aboutField, aboutImage } from '../image/image-field.ts';
 import { sourceFromText } from '../image/image-source.ts';
 import type { RequestContext } from '../request-context.ts';

@@ -1,5 +1,6 @@
 /** From what a request names to its text: the core that native routes and dialects share. */
 import { imagePathOf } from '@blip2/shared/cache-key';
+import type { Prompt } from '@blip2/shared/generation/prompt';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { Dependencies } from '../dependencies.ts';
 import { type LocatedImage, locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
@@ -8,7 +9,6 @@ import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
 import { EVERY_USE, type RequestContext } from '../request-context.ts';
 import { type Delta, type GenerateRequest, generate, replay, type WrittenBy } from './generate.ts';
-import type { Prompt } from './prompt.ts';
 import type { CachedReply } from './reply-cache.ts';
 import { isRepeatable, replyKeyOf } from './reply-key.ts';
 import type { ReplyRecord } from './reply-record.ts';

@@ -1,5 +1,7 @@
 /** The core without any route: what an adapter of another dialect would call. */
 import { ApiError } from '@blip2/shared/errors';
+import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
+import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Dependencies } from '../dependencies.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
@@ -9,8 +11,6 @@ import type { RequestContext } from '../request-context.ts';
 import { newImage, startEdge, type TestEdge, testContext } from '../testing/edge.ts';
 import { generative } from '../testing/models.ts';
 import { type Delta, type Generation, generate } from './generate.ts';
-import type { GenerationOptions } from './generation-options.ts';
-import { preparePrompt } from './prepare-prompt.ts';
 
 let edge: TestEdge;
 let bytes: Uint8Array<ArrayBuffer>;

@@ -1,5 +1,8 @@
 /** From an image and a prompt to text, delta by delta: the core of every route that generates. */
 import { ApiError } from '@blip2/shared/errors';
+import { choicesOf, usageOf } from '@blip2/shared/generation/finished-texts';
+import type { Prompt } from '@blip2/shared/generation/prompt';
+import { type TextDelta, TextStreamer } from '@blip2/shared/generation/text-streamer';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { Choice, Usage } from '@blip2/shared/schemas/generation';
 import type { ImageReply, ReplyCacheResult } from '@blip2/shared/schemas/image';
@@ -9,10 +12,8 @@ import { type LocatedImage, resolveEmbeddings } from '../embeddings/resolve-embe
 import { instructing, runOnImage } from '../embeddings/run-on-image.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
 import type { RequestContext } from '../request-context.ts';
-import type { Prompt } from './prompt.ts';
 import type { CachedReply } from './reply-cache.ts';
 import { eventsOf, type ReplyRecord, ReplyRecorder } from './reply-record.ts';
-import { type TextDelta, TextStreamer } from './text-streamer.ts';
 
 export type GenerateRequest = {
   image: LocatedImage;
@@ -160,31 +161,6 @@ async function* write(
       timings_ms: (showCache ? done?.timings_ms : undefined) ?? {},
     },
   };
-}
-
-function usageOf(prompt_tokens: number, texts: readonly TextStreamer[]): Usage {
-  const completion_tokens = texts.reduce((sum, { count }) => sum + count, 0);
-  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
-}
-
-/** @param done absent where every text met a stop sequence before the worker was done */
-function choicesOf(
-  texts: readonly TextStreamer[],
-  done: GpuDone | undefined,
-): Choice & { choices?: Choice[] } {
-  const choices = texts.map(({ text, isStopped, logprobs }, index): Choice => {
-    const end = done?.choices[index];
-    if (!isStopped && end === undefined) throw incomplete();
-    return {
-      text,
-      finish_reason: isStopped ? 'stop' : (end?.finish_reason ?? 'stop'),
-      ...(end?.score === undefined ? {} : { score: end.score }),
-      ...(logprobs.length > 0 ? { logprobs } : {}),
-    };
-  });
-  const [first, ...others] = choices;
-  if (first === undefined) throw incomplete();
-  return others.length === 0 ? first : { ...first, choices };
 }
 
 function incomplete(): ApiError {

@@ -1,8 +1,8 @@
 /** What decides a reply, and so names it: everything that changes what the model says, and nothing else. */
 import { createHash } from 'node:crypto';
 import type { ImagePath } from '@blip2/shared/cache-key';
+import type { Prompt } from '@blip2/shared/generation/prompt';
 import type { GenerativeModel } from '../model-manifest.ts';
-import type { Prompt } from './prompt.ts';
 
 /** Rises when the same tokens would become another reply, or be stored in another form. */
 const FORMAT = 1;

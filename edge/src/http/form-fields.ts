@@ -1,9 +1,9 @@
 /** Makes values of the texts of a form or a query string: each what its schema accepts. */
 import { ApiError } from '@blip2/shared/errors';
+import { alternatives, elementOf, kindOf, memberOf, membersOf } from '@blip2/shared/schema-kinds';
 import type * as z from 'zod/mini';
 import { parseJsonValue } from './json-body.ts';
 import { MAX_TEXT_BYTES } from './json-structure.ts';
-import { alternatives, elementOf, kindOf, memberOf, membersOf } from './schema-kinds.ts';
 import { shownName } from './validate.ts';
 
 type Schema = z.core.$ZodType;

@@ -1,5 +1,6 @@
 /** Makes members of a request of the parts of a multipart body: the image, and the other fields. */
 import { ApiError } from '@blip2/shared/errors';
+import { memberOf } from '@blip2/shared/schema-kinds';
 import type * as z from 'zod/mini';
 import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
@@ -7,7 +8,6 @@ import { parseJsonBytes } from './json-body.ts';
 import { MAX_TEXT_BYTES, textTooLong } from './json-structure.ts';
 import { isJsonType } from './media-type.ts';
 import { type Part, parseMultipart } from './multipart.ts';
-import { memberOf } from './schema-kinds.ts';
 import { shownName } from './validate.ts';
 
 /**

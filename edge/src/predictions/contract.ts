@@ -1,7 +1,7 @@
 /** What the Worker and the Durable Object of a caller's predictions say to each other: plain values. */
 import type { ImagePath } from '@blip2/shared/cache-key';
 import { ApiError, type Problem } from '@blip2/shared/errors';
-import type { Prompt } from '../generation/prepare-prompt.ts';
+import type { Prompt } from '@blip2/shared/generation/prepare-prompt';
 import type { ImageSource } from '../image/image-source.ts';
 import type { Sender } from '../limits/limiter.ts';
 import type { RequestContext } from '../request-context.ts';

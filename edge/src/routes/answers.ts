@@ -1,7 +1,8 @@
 /** `POST /v1/answers`: a question about an image. */
+
+import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import { answerPrompt } from '@blip2/shared/prompts';
 import { AnswerOptions, AnswerRequest } from '@blip2/shared/schemas/answers';
-import { preparePrompt } from '../generation/prepare-prompt.ts';
 import { validate } from '../http/validate.ts';
 import { generateRoute } from './generate-route.ts';
 

@@ -1,6 +1,7 @@
 /** `POST /v1/captions`: an image in words, after a beginning that the request may give. */
+
+import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import { CaptionOptions, CaptionRequest } from '@blip2/shared/schemas/captions';
-import { preparePrompt } from '../generation/prepare-prompt.ts';
 import { validate } from '../http/validate.ts';
 import { generateRoute } from './generate-route.ts';
 

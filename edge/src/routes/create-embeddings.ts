@@ -1,5 +1,6 @@
 /** `POST /v1/embeddings`: computes and caches the embeddings of an image, or embeds texts; in OpenAI's form as well. */
 import { ApiError } from '@blip2/shared/errors';
+import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import {
   EmbeddingsOptions,
   EmbeddingsRequest,
@@ -16,7 +17,6 @@ import {
   representTexts,
 } from '../embeddings/represent.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
-import { embeddingInstruction } from '../generation/instruction.ts';
 import { readRequest, requireImage } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { validate } from '../http/validate.ts';

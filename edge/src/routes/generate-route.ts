@@ -1,11 +1,11 @@
 /** The route of a request for text, the same for captions and answers: read, check, look up, generate. */
 import { ApiError } from '@blip2/shared/errors';
+import type { Prompt } from '@blip2/shared/generation/prepare-prompt';
 import type { DoneEvent, ImageEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import type * as z from 'zod/mini';
 import type { Dependencies } from '../dependencies.ts';
 import { beginGeneration, wholeOf } from '../generation/begin-generation.ts';
 import type { Delta } from '../generation/generate.ts';
-import type { Prompt } from '../generation/prepare-prompt.ts';
 import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';

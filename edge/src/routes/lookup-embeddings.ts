@@ -1,11 +1,11 @@
 /** `POST /v1/embeddings/lookup`: cached embeddings of many images, without the GPU worker. */
 import { ApiError } from '@blip2/shared/errors';
+import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import type { ImageId } from '@blip2/shared/image-id';
 import { EmbeddingsLookupRequest } from '@blip2/shared/schemas/embeddings';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { expectInTime, heldBytes, lookupMany } from '../embeddings/lookup-many.ts';
 import { type Listed, toJsonLines, toNpz, toSafetensors } from '../embeddings/represent-many.ts';
-import { embeddingInstruction } from '../generation/instruction.ts';
 import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { holdBody } from '../http/held-bodies.ts';
 import { readJsonObject } from '../http/request-body.ts';

@@ -1,12 +1,12 @@
 /** `GET /v1/embeddings/{sha256}`: cached embeddings of an image, without the GPU worker. */
 import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
+import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import { IMAGE_ID, type ImageId } from '@blip2/shared/image-id';
 import { CachedEmbeddingsQuery } from '@blip2/shared/schemas/embeddings';
 import { storeOf } from '../dependencies.ts';
 import { embeddingMediaType, represent } from '../embeddings/represent.ts';
 import { cacheUnavailable, unknownImage } from '../embeddings/resolve-embeddings.ts';
-import { embeddingInstruction } from '../generation/instruction.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
 import { fieldsFromForm } from '../http/form-fields.ts';
 import { parseUrlEncoded } from '../http/url-encoded.ts';

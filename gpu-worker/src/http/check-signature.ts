@@ -6,7 +6,8 @@ import type { AppEnv } from './dependencies.ts';
 
 const REASONS: Record<Rejection, string> = {
   unsigned: 'This GPU worker answers its edge alone: the request has no signature.',
-  wrong: 'The signature is not by a secret of this GPU worker: GPU_WORKER_SECRET of the edge has to be one of BLIP2_WORKER_SECRET.',
+  wrong:
+    'The signature is not by a secret of this GPU worker: GPU_WORKER_SECRET of the edge has to be one of BLIP2_WORKER_SECRET.',
   'outside-time':
     'The signature was made more than 30 seconds before or after what this GPU worker’s clock says.',
   repeated: 'A request with this signature has come before.',

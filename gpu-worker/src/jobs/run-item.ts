@@ -124,7 +124,7 @@ function secondsOf(done: Uint8Array | undefined): number {
 }
 
 /** Requests come first: an item waits here, as giving it back would count as a failed try. */
-async function untilPlace<T>(
+export async function untilPlace<T>(
   take: () => Promise<T>,
   placeMs: number,
   signal: AbortSignal,

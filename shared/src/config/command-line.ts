@@ -7,6 +7,13 @@ import { ConfigError, type Texts } from './read-options.ts';
 /** Texts by flag, `1` for a switch; what is no flag, in order; whether help was asked for. */
 export type CommandLine = { flags: Texts; positionals: string[]; help: boolean };
 
+type DeclaredFlag = {
+  type: 'string' | 'boolean';
+  placeholder: string | null;
+  short?: string;
+  repeats?: true;
+};
+
 /**
  * @param args what follows the program's name
  * @param argumentCount how many arguments that are no flags the program accepts
@@ -17,19 +24,19 @@ export function readCommandLine(
   args: readonly string[],
   argumentCount = 0,
 ): CommandLine {
-  const declared = new Map<string, { type: 'string' | 'boolean'; placeholder: string | null }>();
-  declared.set('help', { type: 'boolean', placeholder: null });
-  for (const { flag, kind } of Object.values(options)) {
+  const declared = new Map<string, DeclaredFlag>();
+  declared.set('help', { type: 'boolean', placeholder: null, short: 'h' });
+  for (const { flag, short, kind } of Object.values(options)) {
     if (flag === undefined) continue;
-    const { placeholder } = kind;
-    declared.set(flag, { type: placeholder === null ? 'boolean' : 'string', placeholder });
+    const { placeholder, repeats } = kind;
+    const type = placeholder === null ? 'boolean' : 'string';
+    declared.set(flag, { type, placeholder, ...(short && { short }), ...(repeats && { repeats }) });
   }
   const { tokens, positionals } = parseArgs({
     args: [...args],
-    options: {
-      ...Object.fromEntries([...declared].map(([flag, { type }]) => [flag, { type }])),
-      help: { type: 'boolean', short: 'h' },
-    },
+    options: Object.fromEntries(
+      [...declared].map(([flag, { type, short }]) => [flag, { type, ...(short && { short }) }]),
+    ),
     allowPositionals: true,
     strict: false,
     tokens: true,
@@ -46,7 +53,8 @@ export function readCommandLine(
     if (known.type === 'string' && (value === undefined || value.startsWith('--'))) {
       throw new ConfigError(`${rawName} lacks its value: ${rawName} ${known.placeholder}`);
     }
-    flags[name] = value ?? '1';
+    const before = known.repeats && flags[name] !== undefined ? `${flags[name]}\n` : '';
+    flags[name] = before + (value ?? '1');
   }
   const { help, ...rest } = flags;
   if (help === undefined && positionals.length > argumentCount) {

@@ -10,12 +10,14 @@ import {
   httpUrl,
   list,
   proxyUrl,
+  several,
   text,
   toggle,
   wholeNumber,
 } from './kinds.ts';
 import { option, withDefaults } from './option.ts';
 import { ConfigError, printable, readOptions, toEnvironment } from './read-options.ts';
+import { unknownVariables } from './unknown-variables.ts';
 
 const group = 'Serving';
 
@@ -258,4 +260,37 @@ A flag overrides its environment variable; an empty value counts as unset. -h, -
     expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(100);
     expect(lines).toContain('  A_VARIABLE_WITH_A_VERY_LONG_NAME');
   });
+});
+
+describe('a client’s command line', () => {
+  const options = {
+    texts: option({ flag: 'texts', kind: several('TEXT'), group, help: 'some texts' }),
+    output: option({ flag: 'output', short: 'o', kind: text('FILE'), group, help: 'where to' }),
+  };
+  const program = { command: 'x', arguments: ['<file>…'], summary: 'X.', options };
+  const read = (...args: string[]) => readProgram(program, { args, env: {} });
+
+  it('has a flag several times where its kind says so', () => {
+    expect(read('--texts', 'a, b', '--texts=c')?.values.texts).toEqual(['a, b', 'c']);
+    expect(read()?.values.texts).toBeUndefined();
+  });
+
+  it('has one letter for a flag', () => {
+    expect(read('-o', 'a.txt')?.values.output).toBe('a.txt');
+    expect(() => read('-o')).toThrow('-o lacks its value: -o FILE');
+    expect(() => read('-x', 'a.txt')).toThrow('Unknown option -x.');
+    expect(helpOf(program)).toContain('-o, --output FILE');
+  });
+
+  it('has any number of arguments where the last name says so', () => {
+    expect(read('a', 'b', 'c')?.positionals).toEqual(['a', 'b', 'c']);
+    expect(() =>
+      readProgram({ ...program, arguments: ['<file>'] }, { args: ['a', 'b'], env: {} }),
+    ).toThrow('"b"');
+  });
+});
+
+it('variables of the client are no mistyped ones of the service', () => {
+  const env = { BLIP2_URL: 'http://127.0.0.1:8787', BLIP2_API_KEY: 'sk-1' };
+  expect(unknownVariables(OPTIONS, env)).toEqual([]);
 });

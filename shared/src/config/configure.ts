@@ -21,11 +21,16 @@ export function readProgram<O extends Options>(
   warn: Warn = () => {},
 ): Configuration<O> | null {
   const { options, arguments: names = [], family } = program;
-  const { flags, positionals, help } = readCommandLine(options, args, names.length);
+  const { flags, positionals, help } = readCommandLine(options, args, countOf(names));
   if (help) return null;
   const warnings = family === undefined ? [] : unknownVariables(family, env);
   for (const warning of warnings) warn(warning);
   return { values: readOptions(options, { env, flags }), positionals };
+}
+
+/** How many arguments are accepted: the last name may stand for any number of them. */
+function countOf(names: readonly string[]): number {
+  return names.at(-1)?.endsWith('…') ? Number.POSITIVE_INFINITY : names.length;
 }
 
 /**

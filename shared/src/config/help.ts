@@ -33,8 +33,9 @@ export function defaultOf({ default: value, defaultText, kind }: Option<unknown>
 }
 
 function rowOf(option: Option<unknown>): string[] {
-  const { flag, env, alias, kind, help } = option;
-  const usage = flag && (kind.placeholder === null ? `--${flag}` : `--${flag} ${kind.placeholder}`);
+  const { flag, short, env, alias, kind, help } = option;
+  const spelled = short === undefined ? `--${flag}` : `-${short}, --${flag}`;
+  const usage = flag && (kind.placeholder === null ? spelled : `${spelled} ${kind.placeholder}`);
   const names = [usage, env, alias].filter((name) => name !== undefined && name !== '').join(', ');
   const standard = defaultOf(option);
   const isChoice = kind.placeholder?.includes('|') === true;

@@ -9,6 +9,8 @@ export type Kind<T> = {
   readonly allowed: string;
   /** Placeholder of the value in the help text; a switch has none, since its flag has no value. */
   readonly placeholder: string | null;
+  /** Whether its flag may be there several times: its texts are then lines of one. */
+  readonly repeats?: true;
   /** The text that parses to the value. */
   format(value: T): string;
 };
@@ -67,6 +69,18 @@ export function list(placeholder: string): Kind<readonly string[]> {
     allowed: 'words with commas between them',
     placeholder,
     format: (words) => words.join(','),
+  };
+}
+
+/** Texts, each by a flag of its own. @example --text 'a dog' --text 'a cat, perhaps' → ['a dog', 'a cat, perhaps'] */
+export function several(placeholder: string): Kind<readonly string[]> {
+  const lines = z.transform((value: string) => value.split('\n'));
+  return {
+    schema: z.pipe(z.string(), lines) as z.ZodMiniType<readonly string[], string>,
+    allowed: `${placeholder.toLowerCase()}, also several times`,
+    placeholder,
+    repeats: true,
+    format: (texts) => texts.join('\n'),
   };
 }
 

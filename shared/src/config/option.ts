@@ -12,6 +12,8 @@ export type Option<T> = {
   readonly alias?: string;
   /** Long flag, without dashes. */
   readonly flag?: string;
+  /** One letter that means the same as the flag, after one dash. */
+  readonly short?: string;
   readonly kind: Kind<NonNullable<T>>;
   readonly default: T;
   /** How the default reads in documents, where it depends on the machine or is nothing. */

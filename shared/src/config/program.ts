@@ -4,7 +4,7 @@ import type { Options, Values } from './option.ts';
 export type Program<O extends Options = Options> = {
   /** What is typed before the flags. @example 'npm start --' */
   command: string;
-  /** Names of the arguments that are no flags, in order. @example ['<name>'] */
+  /** Names of the arguments that are no flags, in order; a last one that ends in … is any number. @example ['<name>'] */
   arguments?: readonly string[];
   /** One sentence. */
   summary: string;

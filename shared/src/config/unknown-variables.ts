@@ -1,4 +1,5 @@
 /** Variables of an environment that begin as ours do and that nothing reads: probably mistyped. */
+import { CLIENT_OPTIONS } from './client-options.ts';
 import { nearest } from './nearest.ts';
 import type { Options } from './option.ts';
 import { ConfigError, type Texts } from './read-options.ts';
@@ -11,7 +12,8 @@ const PREFIX = 'BLIP2_';
  * @throws ConfigError naming each that was surely meant to be another
  */
 export function unknownVariables(known: Options, env: Texts): string[] {
-  const names = Object.values(known)
+  // A shell that calls the service may also start it.
+  const names = Object.values({ ...known, ...CLIENT_OPTIONS })
     .flatMap(({ env: name, alias, formerly }) => [name, alias, formerly])
     .filter((name) => name !== undefined);
   const unknown = Object.keys(env).filter(

@@ -1,5 +1,7 @@
 /** visual-question-answering: the likeliest answers, each with its probability. */
 import { ApiError } from '@blip2/shared/errors';
+import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
+import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import { answerPrompt } from '@blip2/shared/prompts';
 import type { Choice } from '@blip2/shared/schemas/generation';
 import {
@@ -8,8 +10,6 @@ import {
   VisualQuestionAnsweringRequest,
 } from '@blip2/shared/schemas/hugging-face/text';
 import { beginGeneration, wholeOf } from '../../generation/begin-generation.ts';
-import type { GenerationOptions } from '../../generation/generation-options.ts';
-import { preparePrompt } from '../../generation/prepare-prompt.ts';
 import { validate } from '../../http/validate.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
 import { expectModel } from '../model-ids.ts';

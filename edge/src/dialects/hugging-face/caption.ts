@@ -1,5 +1,7 @@
 /** image-to-text: a caption. */
 import { ApiError } from '@blip2/shared/errors';
+import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
+import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import {
   ImageToTextOptions,
   type ImageToTextReply,
@@ -7,8 +9,6 @@ import {
 } from '@blip2/shared/schemas/hugging-face/text';
 import type * as z from 'zod/mini';
 import { beginGeneration, wholeOf } from '../../generation/begin-generation.ts';
-import type { GenerationOptions } from '../../generation/generation-options.ts';
-import { preparePrompt } from '../../generation/prepare-prompt.ts';
 import { validate } from '../../http/validate.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
 import { expectModel } from '../model-ids.ts';

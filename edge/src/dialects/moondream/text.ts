@@ -1,5 +1,6 @@
 /** `POST /moondream/v1/caption` and `POST /moondream/v1/query`. */
 import { ApiError } from '@blip2/shared/errors';
+import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
 import {
   type MoondreamAnswer,
   type MoondreamCaption,
@@ -9,7 +10,6 @@ import {
 } from '@blip2/shared/schemas/moondream/text';
 import type { Dependencies } from '../../dependencies.ts';
 import { wholeOf } from '../../generation/begin-generation.ts';
-import type { GenerationOptions } from '../../generation/generation-options.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
 import {

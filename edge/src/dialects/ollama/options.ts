@@ -1,7 +1,7 @@
 /** Options of Ollama's requests under our names; what would change the text and is not done is refused. */
 import { ApiError } from '@blip2/shared/errors';
+import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
 import { OllamaOptions, type OllamaTextRequest } from '@blip2/shared/schemas/ollama/options';
-import type { GenerationOptions } from '../../generation/generation-options.ts';
 import type { GenerativeModel } from '../../model-manifest.ts';
 import { refuse } from '../refuse.ts';
 import { generationOptionsOf, ONLY_TEXT } from '../text-request.ts';

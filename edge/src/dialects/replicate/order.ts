@@ -1,5 +1,7 @@
 /** From the request of a prediction to what is made: its model, image, prompt and options. */
 import { ApiError } from '@blip2/shared/errors';
+import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
+import { type Prompt, preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import { checkImage } from '@blip2/shared/image-format';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { answerPrompt } from '@blip2/shared/prompts';
@@ -10,8 +12,6 @@ import {
 } from '@blip2/shared/schemas/replicate/prediction';
 import type { Dependencies } from '../../dependencies.ts';
 import { expectTokens } from '../../generation/begin-generation.ts';
-import type { GenerationOptions } from '../../generation/generation-options.ts';
-import { type Prompt, preparePrompt } from '../../generation/prepare-prompt.ts';
 import { validate } from '../../http/validate.ts';
 import { aboutField, aboutImage } from '../../image/image-field.ts';
 import { type ImageSource, sourceFromText } from '../../image/image-source.ts';

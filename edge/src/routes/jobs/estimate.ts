@@ -1,12 +1,12 @@
 /** What a job would cost, for `dry_run`: its items are counted, the first of them looked up, and the GPU worker asked how long others took. */
 import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
+import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { RequestImage } from '@blip2/shared/schemas/image';
 import type { JobEstimate } from '@blip2/shared/schemas/jobs/job';
 import type { JobTask } from '@blip2/shared/schemas/jobs/request';
 import type { Dependencies } from '../../dependencies.ts';
-import { embeddingInstruction } from '../../generation/instruction.ts';
 import { linesOf } from '../../http/json-lines.ts';
 import { sourceFromReference, sourceFromText } from '../../image/image-source.ts';
 import { MAX_LINE_BYTES } from '../../jobs/read-line.ts';

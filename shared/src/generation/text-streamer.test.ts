@@ -1,5 +1,5 @@
-import { createCleaner } from '@blip2/shared/tokenizer/clean-up';
 import { describe, expect, it } from 'vitest';
+import { createCleaner } from '../tokenizer/clean-up.ts';
 import { TextStreamer } from './text-streamer.ts';
 
 const TOKENS = [' a', ' red', ' do', 'g', '\n', '\xc3', '\xa9'].map((text) =>

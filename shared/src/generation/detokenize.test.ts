@@ -1,6 +1,6 @@
-import { createCleaner } from '@blip2/shared/tokenizer/clean-up';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createCleaner } from '../tokenizer/clean-up.ts';
 import { createDetokenizer } from './detokenize.ts';
 
 /** Deltas of a text whose bytes are cut into tokens of these lengths, over and over. */

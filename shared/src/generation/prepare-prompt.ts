@@ -1,10 +1,10 @@
 /** From a prompt's text and a request's options to token ids and generation parameters. */
-import { maxPromptTokens } from '@blip2/shared/edge-model';
-import { withDefaults } from '@blip2/shared/generation-defaults';
-import { promptIds } from '@blip2/shared/prompts';
-import { GenerationConfig } from '@blip2/shared/wire';
-import type { Dependencies } from '../dependencies.ts';
-import { validate } from '../http/validate.ts';
+import { maxPromptTokens } from '../edge-model.ts';
+import { withDefaults } from '../generation-defaults.ts';
+import { promptIds } from '../prompts.ts';
+import type { ServedModels } from '../served-models.ts';
+import { validate } from '../validate.ts';
+import { GenerationConfig } from '../wire.ts';
 import { type GenerationOptions, generationOptionsFrom } from './generation-options.ts';
 import { expectShort, instructed, instructionIds, promptTooLong } from './instruction.ts';
 import type { Prompt } from './prompt.ts';
@@ -20,7 +20,7 @@ export type PromptText = { text: string; field?: 'prompt' | 'question' | 'histor
  * @throws ApiError `prompt-too-long` with the field, the count and the limit, `invalid-request` where options contradict each other
  */
 export function preparePrompt(
-  { models, randomSeed }: Pick<Dependencies, 'models' | 'randomSeed'>,
+  { models, randomSeed }: { models: Pick<ServedModels, 'generate'>; randomSeed: () => number },
   { text: given, field }: PromptText,
   options: GenerationOptions,
 ): Prompt {

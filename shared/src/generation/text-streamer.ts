@@ -1,6 +1,6 @@
 /** Streams one of the texts of a generation: tokens in, deltas of the text out. */
-import type { GeneratedToken, ScoredToken } from '@blip2/shared/frames';
-import type { TokenLogprob } from '@blip2/shared/schemas/generation';
+import type { GeneratedToken, ScoredToken } from '../frames.ts';
+import type { TokenLogprob } from '../schemas/generation.ts';
 import { createDetokenizer, type Decoding } from './detokenize.ts';
 import { createStopFilter } from './stop-sequences.ts';
 

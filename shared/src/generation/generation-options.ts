@@ -1,7 +1,7 @@
 /** A request's options of a generation under our names: what other libraries call them is taken, contradictions are not. */
-import { ApiError } from '@blip2/shared/errors';
-import type { CaptionOptions } from '@blip2/shared/schemas/captions';
-import { type otherNames, SAME_OPTION } from '@blip2/shared/schemas/other-names';
+import { ApiError } from '../errors.ts';
+import type { CaptionOptions } from '../schemas/captions.ts';
+import { type otherNames, SAME_OPTION } from '../schemas/other-names.ts';
 
 /** Options of a generation as a request has them, each of which may be absent. */
 export type GenerationOptions = Omit<CaptionOptions, 'prompt' | 'stream'>;

@@ -1,5 +1,5 @@
 /** From token ids to text, delta by delta: whole characters only, without white space at either end. */
-import type { TextTokenizer } from '@blip2/shared/tokenizer/text-tokenizer';
+import type { TextTokenizer } from '../tokenizer/text-tokenizer.ts';
 
 export type Detokenizer = {
   /** The text that this token completes; '' while a character or the white space before it is open. */

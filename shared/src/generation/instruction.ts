@@ -1,8 +1,8 @@
 /** The instruction that InstructBLIP's Q-Former reads beside the image: the whole prompt, in its own tokens. */
-import { ApiError } from '@blip2/shared/errors';
-import { DEFAULT_INSTRUCTION } from '@blip2/shared/prompts';
-import type { EmbeddingKind } from '@blip2/shared/wire';
-import type { GenerativeModel } from '../model-manifest.ts';
+import { ApiError } from '../errors.ts';
+import { DEFAULT_INSTRUCTION } from '../prompts.ts';
+import type { GenerativeModel } from '../served-models.ts';
+import type { EmbeddingKind } from '../wire.ts';
 
 /** The prompt's text as the model gets it: one that reads an instruction is never without. */
 export function instructed({ instruction }: GenerativeModel, text: string): string {

@@ -1,5 +1,5 @@
 /** What the model is asked: token ids, and how its text is generated. */
-import type { GenerationConfig } from '@blip2/shared/wire';
+import type { GenerationConfig } from '../wire.ts';
 
 export type Prompt = {
   /** Token ids with the model's control tokens; the image positions are not among them. */

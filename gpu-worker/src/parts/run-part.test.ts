@@ -1,0 +1,95 @@
+/** A part ends with one line for each of its lines, in their order, wherever it was stopped before. */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { partLines } from './manifest.ts';
+import { objectStore } from './object-store.ts';
+import { openOutput } from './part-output.ts';
+import { runPart } from './run-part.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'part-'));
+  const lines = Array.from({ length: 25 }, (_, i) => `line ${i}`);
+  await writeFile(join(folder, 'manifest'), lines.join('\n\n'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const objects = objectStore({});
+
+/** Runs part 1 of ten lines. @param failsAt number of the line with which the engine crashes */
+async function run({ failsAt = -1, order = {}, ran = [] as number[] } = {}) {
+  const manifest = join(folder, 'manifest');
+  await using output = await openOutput({ output: join(folder, 'out'), part: 1, order, objects });
+  return await runPart({
+    output,
+    lines: (from) => partLines({ manifest, part: 1, partItems: 10, objects }, from),
+    run: async (line, number) => {
+      ran.push(number);
+      // The later, the sooner.
+      await pause(10 - number);
+      if (number === failsAt) throw new Error('The engine crashed.');
+      return { id: line, cursor: `1:${number}`, status: 200, result: { order }, error: null };
+    },
+    together: 4,
+    checkpointItems: 2,
+    onProgress: () => {},
+  });
+}
+
+async function ids(): Promise<string[]> {
+  const text = await readFile(join(folder, 'out/part-00001.jsonl'), 'utf8');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { id: string }).id);
+}
+
+const WHOLE = Array.from({ length: 10 }, (_, i) => `line ${10 + i}`);
+
+describe('a part', () => {
+  it('goes on behind what is safe, and behind a torn line', async () => {
+    await expect(run({ failsAt: 5 })).rejects.toThrow('The engine crashed.');
+    const [partial = ''] = (await readdir(join(folder, 'out'))).filter((one) =>
+      one.endsWith('.partial'),
+    );
+    await writeFile(join(folder, 'out', partial), '{"id": "to', { flag: 'a' });
+    const ran: number[] = [];
+    expect(await run({ ran })).toEqual({ done: 10, own: 6, failed: 0 });
+    expect(Math.min(...ran)).toBe(4);
+    expect(await ids()).toEqual(WHOLE);
+    expect(await readdir(join(folder, 'out'))).toEqual(['part-00001.jsonl']);
+  });
+
+  it('is run once, and its output never replaced', async () => {
+    const [first, second] = await Promise.all([run(), run({ order: { other: true } })]);
+    expect([first, second].filter((progress) => progress !== null)).toHaveLength(1);
+    expect(await ids()).toEqual(WHOLE);
+  });
+
+  it('begins anew where another order left something', async () => {
+    await expect(run({ failsAt: 5 })).rejects.toThrow();
+    const ran: number[] = [];
+    await run({ order: { task: 'answer' }, ran });
+    expect(Math.min(...ran)).toBe(0);
+    expect(await readFile(join(folder, 'out/part-00001.jsonl'), 'utf8')).not.toContain(
+      '"order":{}',
+    );
+    expect(await readdir(join(folder, 'out'))).toEqual(['part-00001.jsonl']);
+  });
+});
+
+it('a manifest that is not there is named', async () => {
+  const manifest = join(folder, 'nowhere');
+  const lines = partLines({ manifest, part: 0, partItems: 1, objects }, 0);
+  await expect(Array.fromAsync(lines)).rejects.toMatchObject({ code: 'ENOENT', path: manifest });
+});
+
+it('a manifest of a part is its own, where its name says so', async () => {
+  await writeFile(join(folder, 'm-00003'), 'a\nb\nc\n');
+  const manifest = join(folder, 'm-{part}');
+  const lines = partLines({ manifest, part: 3, partItems: 2, objects }, 1);
+  expect(await Array.fromAsync(lines)).toEqual(['b']);
+});

@@ -1,0 +1,210 @@
+/** Part mode: a part that is killed goes on where it was, and its output is that of a part that was not. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import {
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SCENES = join(ROOT, 'test/scenes');
+const CAPTION = 'a pizza above an octopus on a gray background';
+
+const folder = temporaryFolder();
+let lines: string[];
+beforeAll(async () => {
+  const files = (await readdir(SCENES)).filter((name) => name.endsWith('.webp')).slice(0, 24);
+  await mkdir(join(folder, 'images'));
+  for (const name of files) await copyFile(join(SCENES, name), join(folder, 'images', name));
+  await copyFile(join(SCENES, 'pair-noto-00.webp'), join(folder, 'images/first.webp'));
+  await writeFile(join(folder, 'images/none.webp'), 'no image');
+  lines = [
+    JSON.stringify({ id: 'first', image: { path: 'images/first.webp' } }),
+    JSON.stringify({ image: 'images/first.webp', prompt: 'a pizza above', max_tokens: 3 }),
+    'images/none.webp',
+    'images/nowhere.webp',
+    '{"image": ',
+    JSON.stringify({ id: 'wrong', image: 'images/first.webp', max_tokens: 0 }),
+    ...files.map((name) => `images/${name}`),
+  ];
+  await writeFile(join(folder, 'manifest.jsonl'), `${lines.join('\n')}\n`);
+});
+
+type Env = Record<string, string>;
+/** Many processes start here, one after the other. */
+const FEW: Env = { BLIP2_THREADS: '1', BLIP2_DECODE_PROCESSES: '1', BLIP2_MAX_SLOTS: '2' };
+const PATIENCE_MS = 600_000;
+const start = (args: readonly string[], env: Env = {}) =>
+  spawn(
+    process.execPath,
+    [join(ROOT, 'gpu-worker/src/part.ts'), '--manifest', 'manifest.jsonl', ...args],
+    { cwd: folder, env: { ...process.env, ...FEW, ...env }, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+
+async function endOf(child: ChildProcess) {
+  const errors = text(child.stderr!);
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  return { code, signal, errors: await errors };
+}
+
+const run = async (args: readonly string[], env?: Env) => await endOf(start(args, env));
+
+/** Kills the part as soon as so many lines of it are safe. */
+async function killedAt(
+  count: number,
+  args: readonly string[],
+  safe: () => Promise<number>,
+  env?: Env,
+) {
+  const child = start(args, env);
+  const ended = endOf(child);
+  await expect.poll(safe, { timeout: 300_000, interval: 5 }).toBeGreaterThanOrEqual(count);
+  child.kill('SIGKILL');
+  expect(await ended).toMatchObject({ signal: 'SIGKILL' });
+}
+
+/** A few at a time, so that there is something to kill. */
+const SLOW = ['--checkpoint-items', '2', '--part', '0'];
+
+describe('a part in a folder', { timeout: PATIENCE_MS }, () => {
+  it('is the same after two kills, and is done once', async () => {
+    expect(await run(['--part', '0', '--output', 'whole'])).toMatchObject({ code: 0 });
+    const whole = await readFile(join(folder, 'whole/part-00000.jsonl'), 'utf8');
+    const results = whole
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(results).toHaveLength(lines.length);
+    expect(results.slice(0, 6)).toMatchObject([
+      { id: 'first', cursor: '0:0', status: 200, result: { caption: CAPTION }, error: null },
+      { id: '1', status: 200, result: { finish_reason: 'length' } },
+      { id: 'images/none.webp', status: 400, error: { code: 'invalid-image' } },
+      { id: 'images/nowhere.webp', error: { code: 'no-image' } },
+      { id: '4', error: { code: 'invalid-request' } },
+      { id: 'wrong', error: { message: expect.stringContaining('max_tokens') } },
+    ]);
+    const args = [...SLOW, '--output', 'killed'];
+    const safe = async () => {
+      const names = await readdir(join(folder, 'killed')).catch(() => []);
+      const partial = names.find((name) => name.endsWith('.partial'));
+      if (partial === undefined) return 0;
+      return (await readFile(join(folder, 'killed', partial), 'utf8')).split('\n').length - 1;
+    };
+    await killedAt(6, args, safe);
+    // As if it had been killed while it wrote.
+    const [partial = ''] = (await readdir(join(folder, 'killed'))).filter((n) =>
+      n.endsWith('.partial'),
+    );
+    await writeFile(join(folder, 'killed', partial), '{"id": "tor', { flag: 'a' });
+    await killedAt((await safe()) + 6, args, safe);
+    const last = await run(args);
+    expect(last.code).toBe(0);
+    expect(last.errors).toMatch(/\d+ lines, \d+ of them now/);
+    expect(await readFile(join(folder, 'killed/part-00000.jsonl'), 'utf8')).toBe(whole);
+    expect(await readdir(join(folder, 'killed'))).toEqual(['part-00000.jsonl']);
+    const again = await run(args);
+    expect(again).toMatchObject({ code: 0, errors: 'Part 0 is there already.\n' });
+  });
+
+  it('has its own lines, by the variables of who starts many', async () => {
+    const args = ['--part-items', '25', '--output', 'parts', '--task', 'answer'];
+    const settings = ['--settings', '{"question": "what color is the background?"}'];
+    const env = { JOB_COMPLETION_INDEX: '1' };
+    expect(await run([...args, ...settings], env)).toMatchObject({ code: 0 });
+    const text = await readFile(join(folder, 'parts/part-00001.jsonl'), 'utf8');
+    const ids = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(ids.map(({ id }) => id)).toEqual(lines.slice(25));
+    expect(ids[0]).toMatchObject({ cursor: '1:0', result: { answer: expect.any(String) } });
+  });
+});
+
+describe('a part in a bucket', { timeout: PATIENCE_MS }, () => {
+  const key = { accessKeyId: 'local', secretAccessKey: 'local-secret' };
+  let server: Miniflare;
+  let client: S3Client;
+  let env: Env;
+  beforeAll(async () => {
+    server = new Miniflare(
+      convertV4MiniflareOptions({
+        host: '127.0.0.1',
+        telemetry: { enabled: false },
+        modules: true,
+        script: 'export default { fetch: () => new Response() };',
+        r2Buckets: { BUCKET: { id: 'parts', s3Credentials: key } },
+      }),
+    );
+    const { origin } = await server.ready;
+    env = {
+      AWS_ENDPOINT_URL_S3: `${origin}/cdn-cgi/local/r2/s3`,
+      AWS_ACCESS_KEY_ID: key.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: key.secretAccessKey,
+      AWS_REGION: 'auto',
+    };
+    client = new S3Client({
+      endpoint: env.AWS_ENDPOINT_URL_S3!,
+      region: 'auto',
+      credentials: key,
+      forcePathStyle: true,
+    });
+  });
+  afterAll(() => server?.dispose());
+
+  const keys = async () => {
+    const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: 'parts' }));
+    return Contents.map(({ Key = '' }) => Key);
+  };
+  const read = async (Key: string) => {
+    const { Body } = await client.send(new GetObjectCommand({ Bucket: 'parts', Key }));
+    return (await Body?.transformToString()) ?? '';
+  };
+
+  it('is the same after two kills, with images and manifest of the bucket, and put once', async () => {
+    for (const name of ['first.webp', 'none.webp']) {
+      const Body = await readFile(join(folder, 'images', name));
+      await client.send(new PutObjectCommand({ Bucket: 'parts', Key: `images/${name}`, Body }));
+    }
+    const manifest = Array.from({ length: 40 }, (_, i) => ({
+      id: `image ${i}`,
+      image: `s3://parts/images/${['first', 'none', 'nowhere'][i % 3]}.webp`,
+    }));
+    const Body = manifest.map((line) => JSON.stringify(line)).join('\n');
+    await client.send(new PutObjectCommand({ Bucket: 'parts', Key: 'manifest-00000.jsonl', Body }));
+    const from = ['--manifest', 's3://parts/manifest-{part}.jsonl'];
+    expect(await run([...from, '--part', '0', '--output', 's3://parts/whole'], env)).toMatchObject({
+      code: 0,
+    });
+    const whole = await read('whole/part-00000.jsonl');
+    const results = whole
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(results.map(({ status }) => status)).toEqual(
+      manifest.map((_, i) => [200, 400, 400][i % 3]),
+    );
+    expect(results[0]).toMatchObject({ id: 'image 0', result: { caption: CAPTION } });
+    const args = [...from, ...SLOW, '--output', 's3://parts/killed/'];
+    const safe = async () =>
+      2 * (await keys()).filter((one) => one.startsWith('killed/checkpoints/')).length;
+    await killedAt(4, args, safe, env);
+    await killedAt((await safe()) + 4, args, safe, env);
+    expect(await run(args, env)).toMatchObject({ code: 0 });
+    expect(await read('killed/part-00000.jsonl')).toBe(whole);
+    expect((await keys()).filter((one) => one.startsWith('killed/'))).toEqual([
+      'killed/part-00000.jsonl',
+    ]);
+    const again = await run(args, env);
+    expect(again).toMatchObject({ code: 0, errors: 'Part 0 is there already.\n' });
+  });
+});

@@ -1,0 +1,92 @@
+/** Downloads what never changes: a download that breaks off goes on where it was, also in another run of the command. */
+import { createWriteStream } from 'node:fs';
+import { rename, stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { backoffMs } from '@blip2/gpu-worker/hub/retry';
+import { type Api, ATTEMPTS, causeOf } from './api.ts';
+import { CliError, EXIT } from './failure.ts';
+
+type Sink = {
+  /** Bytes that there are of it already. */
+  have: number;
+  /** Resolves when more may come. */
+  write: (bytes: Uint8Array) => Promise<void>;
+  /** Gets a line for each wait. */
+  onWait: (line: string) => void;
+};
+
+/**
+ * The rest of a reply whose bytes only become more: by a range, or without the bytes that are here where the service
+ * knows no ranges of it (yet).
+ * @throws CliError
+ */
+export async function download(api: Api, path: string, sink: Sink): Promise<void> {
+  let { have } = sink;
+  for (let failures = 0; ; ) {
+    const headers: Record<string, string> = have > 0 ? { range: `bytes=${have}-` } : {};
+    const reply = await api.request(path, { headers, accepts: [416] });
+    if (reply.status === 416) {
+      await reply.body?.cancel();
+      const length = Number(/\/(\d+)$/.exec(reply.headers.get('content-range') ?? '')?.[1]);
+      if (length === have) return;
+      throw new CliError(
+        `The service has ${length} bytes, and ${have} of them are here: delete the file that ends in .partial.`,
+      );
+    }
+    let skip = reply.status === 206 ? 0 : have;
+    try {
+      for await (const chunk of reply.body ?? []) {
+        const bytes = chunk.subarray(skip);
+        skip -= chunk.length - bytes.length;
+        if (bytes.length === 0) continue;
+        have += bytes.length;
+        failures = 0;
+        await sink.write(bytes);
+      }
+      return;
+    } catch (error) {
+      if (error instanceof CliError) throw error;
+      if (++failures >= ATTEMPTS) {
+        throw new CliError(
+          `The download broke off again and again (${causeOf(error)}).\nThe same command goes on where it was.`,
+          EXIT.unreachable,
+        );
+      }
+      const ms = backoffMs(failures, Math.random());
+      sink.onWait(`The download broke off: going on in ${Math.ceil(ms / 1000)} s`);
+      await delay(ms);
+    }
+  }
+}
+
+/**
+ * Downloads into a file, which is there only when it is whole.
+ * @param partial where its beginning is meanwhile: a name that no other download has
+ */
+export async function downloadFile(
+  api: Api,
+  path: string,
+  { output, partial, onWait }: { output: string; partial: string } & Pick<Sink, 'onWait'>,
+): Promise<void> {
+  const have = await stat(partial).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  const file = createWriteStream(partial, { flags: 'a' });
+  try {
+    await download(api, path, { have, onWait, write: (bytes) => written(file, bytes) });
+  } finally {
+    await new Promise<void>((resolve) => file.end(() => resolve()));
+  }
+  await rename(partial, output);
+}
+
+/** Resolves when the bytes are written. @throws CliError where they cannot be */
+export async function written(
+  stream: NodeJS.WritableStream,
+  bytes: Uint8Array | string,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  stream.write(bytes, (error) => (error ? reject(new CliError(error.message)) : resolve()));
+  await promise;
+}

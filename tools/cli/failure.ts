@@ -1,0 +1,60 @@
+/** Why a command of the client did not do what it should: words for people, and the status that it ends with. */
+import { PROBLEMS, Problem, type ProblemSlug } from '@blip2/shared/errors';
+import { OpenAiError } from '@blip2/shared/schemas/openai/error';
+
+/** Exit statuses of `blip2`. */
+export const EXIT = {
+  /** Some items failed, were not run, or could not be sent. */
+  failedItems: 1,
+  /** The command line, or a file that it names, is wrong. */
+  usage: 2,
+  /** The service refused. */
+  refused: 3,
+  /** The service did not answer, or not for long. */
+  unreachable: 4,
+  interrupted: 130,
+} as const;
+
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number = EXIT.usage) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** What a reply that is none of 2xx says: title, detail and remedy. @param text its body */
+export function refusal(status: number, text: string): CliError {
+  const value = parsed(text);
+  const problem = Problem.safeParse(value);
+  if (problem.success) return new CliError(wordsOf(problem.data), EXIT.refused);
+  const ofOpenAi = OpenAiError.safeParse(value);
+  if (!ofOpenAi.success) {
+    const about = text.trim() === '' ? 'The reply is empty.' : text.trim().slice(0, 300);
+    return new CliError(`${status}\n${about}`, EXIT.refused);
+  }
+  const { message, code } = ofOpenAi.data.error;
+  const kind = kindOf(code?.replaceAll('_', '-') ?? '');
+  const lines = [`${status} ${kind?.title ?? ''}`.trimEnd(), message, kind?.remedy];
+  return new CliError(lines.filter(Boolean).join('\n'), EXIT.refused);
+}
+
+/** @example wordsOf(problem) // '400 The request is not valid\nmax_tokens: must be more than 0.\n`field` names it …' */
+export function wordsOf({ type, status, title, detail }: Problem): string {
+  const kind = kindOf(type.replace(/^.*\//, ''));
+  return [`${status} ${title}`, detail, kind?.remedy].filter(Boolean).join('\n');
+}
+
+function kindOf(slug: string): (typeof PROBLEMS)[ProblemSlug] | undefined {
+  return Object.hasOwn(PROBLEMS, slug) ? PROBLEMS[slug as ProblemSlug] : undefined;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,92 @@
+/** `blip2 jobs …`, but for their creation. */
+import { Job, JobList } from '@blip2/shared/schemas/jobs/job';
+import type { Api } from './api.ts';
+import { type Command, command, print, say } from './command.ts';
+import { download, downloadFile, written } from './download.ts';
+import { CliError, EXIT } from './failure.ts';
+import { onInterrupt } from './interrupt.ts';
+import { CANCEL, LIST, RESULTS, RETRY, WATCH_JOB } from './programs.ts';
+import { jobTable } from './table.ts';
+import { isWhole, summaryOf, watchJob } from './watch.ts';
+
+export const listJobs: Command = command(LIST, async (api, { limit, json }) => {
+  const jobs: Job[] = [];
+  for (let after = ''; jobs.length < limit; ) {
+    const query = new URLSearchParams({ limit: String(Math.min(limit - jobs.length, 100)) });
+    if (after !== '') query.set('after', after);
+    const { data, has_more, last_id } = await api.json(JobList, `/v1/jobs?${query}`);
+    jobs.push(...data);
+    if (!has_more || last_id === null) break;
+    after = last_id;
+  }
+  if (json) for (const job of jobs) await print(JSON.stringify(job));
+  else await print(jobTable(jobs));
+  return 0;
+});
+
+export const watchJobs: Command = command(
+  WATCH_JOB,
+  async (api, { json }, ids) => await watch(api, needed(ids), { json }),
+);
+
+export const readResults: Command = command(
+  RESULTS,
+  async (api, { format, status, output }, ids) => {
+    const [id = ''] = needed(ids);
+    const query = new URLSearchParams({ format: format === 'csv' ? 'csv' : 'ndjson', status });
+    const path = `/v1/jobs/${encodeURIComponent(id)}/results?${query}`;
+    onInterrupt(output === undefined ? '' : 'The same command goes on where it was.');
+    if (output === undefined) {
+      const write = (bytes: Uint8Array) => written(process.stdout, bytes);
+      await download(api, path, { have: 0, write, onWait: say });
+      return 0;
+    }
+    // Half of what another job has is not gone on with.
+    const partial = `${output}.${id}.${status}.${format}.partial`;
+    await downloadFile(api, path, { output, partial, onWait: say });
+    return 0;
+  },
+);
+
+export const cancelJobs: Command = command(CANCEL, async (api, { json }, ids) => {
+  for (const id of needed(ids)) {
+    const path = `/v1/jobs/${encodeURIComponent(id)}`;
+    const job = await api.json(Job, path, { method: 'DELETE' });
+    await print(json ? JSON.stringify(job) : summaryOf(job));
+  }
+  return 0;
+});
+
+export const retryJob: Command = command(RETRY, async (api, { watch: isWatched, json }, ids) => {
+  const [id = ''] = needed(ids);
+  const path = `/v1/jobs/${encodeURIComponent(id)}/retry-failed`;
+  const headers = { 'idempotency-key': crypto.randomUUID() };
+  const job = await api.json(Job, path, { method: 'POST', headers });
+  await print(json ? JSON.stringify(job) : job.id);
+  return isWatched ? await watch(api, [job.id]) : 0;
+});
+
+/** Watches jobs, one after the other. @returns 1 where one of them has not done all */
+export async function watch(
+  api: Api,
+  ids: readonly string[],
+  { json = false } = {},
+): Promise<number> {
+  onInterrupt(
+    `The service goes on without this command. To go on here: blip2 jobs watch ${ids.join(' ')}`,
+  );
+  let exitCode = 0;
+  for (const id of ids) {
+    const job = await watchJob(api, id);
+    if (json) await print(JSON.stringify(job));
+    else say(summaryOf(job));
+    if (!isWhole(job)) exitCode = EXIT.failedItems;
+  }
+  return exitCode;
+}
+
+function needed(ids: readonly string[]): readonly string[] {
+  if (ids.length === 0)
+    throw new CliError('It needs the id of a job: blip2 jobs list prints them.');
+  return ids;
+}
