@@ -72,6 +72,7 @@ const LAYERS: readonly Layer[] = [
     'tools',
     ['tools/'],
     [
+      'infra',
       'edge config',
       'worker entry',
       'worker',
