@@ -5,8 +5,10 @@ import { configure } from '@blip2/shared/config/configure';
 import { helpOf } from '@blip2/shared/config/help';
 import { nearest } from '@blip2/shared/config/nearest';
 import { withDefaults } from '@blip2/shared/config/option';
+import { dashboardJson } from '../infra/src/grafana/dashboard.ts';
 import { clusterHaproxy } from '../infra/src/kubernetes/balancer.ts';
 import { manifestsYaml } from '../infra/src/kubernetes/manifests.ts';
+import { alertsYaml } from '../infra/src/prometheus/alerts.ts';
 import { SETTINGS, type Settings } from '../infra/src/settings.ts';
 import { ROOT } from './prepare-edge.ts';
 import { INFRA } from './programs.ts';
@@ -15,6 +17,8 @@ import { INFRA } from './programs.ts';
 const PARTS: Record<string, { path: string; text: (settings: Settings) => string }> = {
   kubernetes: { path: 'infra/kubernetes/blip2.yaml', text: manifestsYaml },
   haproxy: { path: 'infra/haproxy/haproxy.cfg', text: clusterHaproxy },
+  alerts: { path: 'infra/prometheus/alerts.yml', text: alertsYaml },
+  dashboard: { path: 'infra/grafana/dashboard.json', text: dashboardJson },
 };
 
 /** Texts by the path in the repository. */

@@ -2,7 +2,7 @@
 import { QUEUE_LIMIT } from '../settings.ts';
 
 /** Where the workers are: a name whose addresses they are, or the addresses themselves. */
-export type Workers =
+type Workers =
   | { kind: 'name'; name: string; port: number; max: number }
   | { kind: 'addresses'; addresses: readonly string[] };
 

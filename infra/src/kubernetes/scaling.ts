@@ -4,8 +4,7 @@ import type { Settings } from '../settings.ts';
 import { metadataOf, nameOf, SECRET } from './pods.ts';
 
 /** Requests that are at the interactive workers, which Prometheus asks every worker. */
-export const ADMITTED_QUERY =
-  'sum(blip2_num_requests_admitted{job="blip2-worker",pool="interactive"})';
+const ADMITTED_QUERY = 'sum(blip2_num_requests_admitted{job="blip2-worker",pool="interactive"})';
 
 const AUTHENTICATION = 'blip2-queue';
 /** Seconds for which there has to be less to do before a worker is taken away. */
