@@ -10,6 +10,7 @@ import { clusterHaproxy } from '../infra/src/kubernetes/balancer.ts';
 import { manifestsYaml } from '../infra/src/kubernetes/manifests.ts';
 import { alertsYaml } from '../infra/src/prometheus/alerts.ts';
 import { SETTINGS, type Settings } from '../infra/src/settings.ts';
+import { synthesizeCdk } from './cdk.ts';
 import { ROOT } from './prepare-edge.ts';
 import { INFRA } from './programs.ts';
 
@@ -39,9 +40,14 @@ async function main(): Promise<void> {
     }
     return;
   }
+  if (name === 'cdk') {
+    const outdir = join(ROOT, 'infra/cdk/cdk.out');
+    await synthesizeCdk(settings, outdir);
+    return console.log(outdir);
+  }
   const part = PARTS[name];
   if (part !== undefined) return void process.stdout.write(part.text(settings));
-  const meant = nearest(name, [...Object.keys(PARTS), 'write']);
+  const meant = nearest(name, [...Object.keys(PARTS), 'cdk', 'write']);
   const advice = meant === undefined ? 'See --help.' : `Did you mean ${meant}?`;
   console.error(`Unknown part "${name}". ${advice}`);
   process.exitCode = 1;

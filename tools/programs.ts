@@ -527,6 +527,7 @@ export const INFRA = {
   haproxy      configuration of the balancer within a cluster
   alerts       rules for Prometheus
   dashboard    dashboard for Grafana
+  cdk          queues and workers on AWS: synthesizes the stack, prints the folder (docs/deploy.md)
   write        writes all of them into infra/, as they are committed; takes no settings`,
   options: SETTINGS,
 };
