@@ -15,6 +15,7 @@ import {
 } from '@blip2/shared/config/kinds';
 import { option } from '@blip2/shared/config/option';
 import { EDGE_OPTIONS, LIMIT_OPTIONS } from '../edge/src/config.ts';
+import { SETTINGS } from '../infra/src/settings.ts';
 import { FULL_SIZES } from './synthetic-checkpoints/checkpoints.ts';
 
 /** The edge's own; on this machine there are none unless they are set. */
@@ -614,4 +615,17 @@ export const PREPARE_EDGE = {
     "Writes the model's numbers and tokenizers into edge/generated, as npm run deploy bundles them with the Worker.",
   options: MODEL_OPTIONS,
   family: WORKER_OPTIONS,
+};
+
+export const INFRA = {
+  command: 'npm run infra --',
+  arguments: ['<part>'],
+  summary: 'Prints what a deployment consists of, as it is in infra/ with other settings.',
+  details: `  kubernetes   manifests, for "kubectl apply -f -"
+  haproxy      configuration of the balancer within a cluster
+  alerts       rules for Prometheus
+  dashboard    dashboard for Grafana
+  cdk          queues and workers on AWS: synthesizes the stack, prints the folder (docs/deploy.md)
+  write        writes all of them into infra/, as they are committed; takes no settings`,
+  options: SETTINGS,
 };

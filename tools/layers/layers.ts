@@ -90,6 +90,7 @@ const LAYERS: readonly Layer[] = [
     'tools',
     ['tools/'],
     [
+      'infra',
       'edge config',
       'worker entry',
       'worker',

@@ -1,0 +1,170 @@
+/** The stack of AWS is synthesized without an account, objected to by nobody, and has what jobs and people need. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { WORKER_OPTIONS } from '@blip2/gpu-worker/config';
+import { withDefaults } from '@blip2/shared/config/option';
+import { readOptions } from '@blip2/shared/config/read-options';
+import { unknownVariables } from '@blip2/shared/config/unknown-variables';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { SETTINGS, TERMINATION_S } from '../../infra/src/settings.ts';
+import { installCdk, synthesizeCdk } from '../../tools/cdk.ts';
+import { ROOT } from '../../tools/prepare-edge.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+type Resource = { Type: string; Properties: Record<string, unknown> };
+type Template = { Resources: Record<string, Resource>; Outputs: Record<string, unknown> };
+type Container = {
+  Name: string;
+  Environment?: { Name: string; Value: unknown }[];
+  Secrets?: { Name: string }[];
+};
+
+const folder = temporaryFolder();
+
+async function templateOf(settings: object = {}): Promise<Template> {
+  await synthesizeCdk(withDefaults(SETTINGS, settings), folder);
+  return JSON.parse(await readFile(join(folder, 'Blip2Workers.template.json'), 'utf8')) as Template;
+}
+
+const propertiesOf = ({ Resources }: Template, type: string) =>
+  Object.values(Resources).flatMap((each) => (each.Type === type ? [each.Properties] : []));
+
+/** Containers of the tasks for people and for jobs. */
+const containersOf = (template: Template) =>
+  propertiesOf(template, 'AWS::ECS::TaskDefinition').map(
+    ({ ContainerDefinitions }) => ContainerDefinitions as Container[],
+  );
+
+beforeAll(installCdk, 600_000);
+
+it('its types are right', async () => {
+  const tsc = join(ROOT, 'node_modules/.bin/tsc');
+  await promisify(execFile)(tsc, ['-p', join(ROOT, 'infra/cdk')]);
+});
+
+describe('the stack', () => {
+  let template: Template;
+  beforeAll(async () => {
+    template = await templateOf();
+  });
+
+  it('has the queue and its dead letters', () => {
+    const queues = propertiesOf(template, 'AWS::SQS::Queue');
+    expect(queues).toHaveLength(2);
+    for (const queue of queues) {
+      expect(queue).toMatchObject({ VisibilityTimeout: 120, SqsManagedSseEnabled: true });
+    }
+    const redrive = { maxReceiveCount: 12, deadLetterTargetArn: expect.anything() };
+    expect(queues).toContainEqual(expect.objectContaining({ RedrivePolicy: redrive }));
+  });
+
+  it('runs workers for jobs on spot machines, from none, by what is not done', () => {
+    expect(propertiesOf(template, 'AWS::ECS::CapacityProvider')).toMatchObject([
+      { ManagedInstancesProvider: { InstanceLaunchTemplate: { CapacityOptionType: 'ON_DEMAND' } } },
+      {
+        ManagedInstancesProvider: {
+          InstanceLaunchTemplate: {
+            CapacityOptionType: 'SPOT',
+            InstanceRequirements: { AcceleratorCount: { Min: 1, Max: 1 } },
+          },
+        },
+      },
+    ]);
+    expect(propertiesOf(template, 'AWS::ECS::Service')).toMatchObject([
+      { DesiredCount: 1, HealthCheckGracePeriodSeconds: 1800 },
+      { DesiredCount: 0 },
+    ]);
+    expect(propertiesOf(template, 'AWS::ApplicationAutoScaling::ScalableTarget')).toMatchObject([
+      { MinCapacity: 1, MaxCapacity: 8 },
+      { MinCapacity: 0, MaxCapacity: 16 },
+    ]);
+    const steps = propertiesOf(template, 'AWS::ApplicationAutoScaling::ScalingPolicy').flatMap(
+      ({ StepScalingPolicyConfiguration: policy }) => (policy === undefined ? [] : [policy]),
+    );
+    expect(steps).toMatchObject([
+      {
+        AdjustmentType: 'ExactCapacity',
+        StepAdjustments: [{ MetricIntervalUpperBound: 0, ScalingAdjustment: 0 }],
+      },
+      {
+        AdjustmentType: 'ExactCapacity',
+        StepAdjustments: [1, 2, 4, 8, 16].map((count) => ({ ScalingAdjustment: count })),
+      },
+    ]);
+  });
+
+  it('gives workers variables that they read, and secrets by reference', () => {
+    const [people = [], jobs = []] = containersOf(template);
+    for (const container of [...people, ...jobs]) {
+      expect(container).toMatchObject({ User: '10001', ReadonlyRootFilesystem: true });
+      const values = container.Environment?.map(({ Name, Value }) => [
+        Name,
+        typeof Value === 'string' ? Value : 'https://sqs.us-east-1.amazonaws.com/1/q',
+      ]);
+      const env = Object.fromEntries(values ?? []) as Record<string, string>;
+      expect(unknownVariables(WORKER_OPTIONS, env)).toEqual([]);
+      expect(() => readOptions(WORKER_OPTIONS, { env })).not.toThrow();
+    }
+    const secrets = (containers: Container[]) =>
+      containers.flatMap(({ Secrets = [] }) => Secrets.map(({ Name }) => Name));
+    expect(secrets(people)).toEqual(['HF_TOKEN']);
+    expect(secrets(jobs).sort()).toEqual(['BLIP2_JOBS_SECRET', 'HF_TOKEN']);
+    expect(jobs.find(({ Name }) => Name === 'worker')).toMatchObject({
+      StopTimeout: TERMINATION_S,
+      DependsOn: [{ ContainerName: 'build-0', Condition: 'SUCCESS' }],
+    });
+  });
+
+  it('lets workers receive, and the edge send, and nobody more', () => {
+    const statements = [
+      ...propertiesOf(template, 'AWS::IAM::Policy'),
+      ...propertiesOf(template, 'AWS::IAM::ManagedPolicy'),
+    ].flatMap(
+      ({ PolicyDocument }) =>
+        (PolicyDocument as { Statement: { Action: string | string[] }[] }).Statement,
+    );
+    const actions = statements.map(({ Action }) => [Action].flat());
+    const ofQueues = actions.filter((each) => each.some((action) => action.startsWith('sqs:')));
+    expect(ofQueues).toEqual([
+      ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:ChangeMessageVisibility'],
+      ['sqs:SendMessage'],
+    ]);
+  });
+
+  it('asks workers what they answer, within the network alone', () => {
+    expect(propertiesOf(template, 'AWS::ElasticLoadBalancingV2::TargetGroup')).toMatchObject([
+      { HealthCheckPath: '/readyz', Port: 8788 },
+    ]);
+    expect(propertiesOf(template, 'AWS::ElasticLoadBalancingV2::LoadBalancer')).toMatchObject([
+      { Scheme: 'internal' },
+    ]);
+  });
+
+  it('tells somebody of each alarm', () => {
+    const alarms = propertiesOf(template, 'AWS::CloudWatch::Alarm');
+    const telling = alarms.filter(({ AlarmActions }) =>
+      JSON.stringify(AlarmActions).includes('ObservabilityAlarms'),
+    );
+    expect(telling).toHaveLength(5);
+    expect(propertiesOf(template, 'AWS::CloudWatch::Dashboard')).toHaveLength(1);
+    expect(Object.keys(template.Outputs).sort()).toEqual([
+      'AlarmTopic',
+      'DeadLetterUrl',
+      'EdgeUser',
+      'HubTokenName',
+      'JobsSecretName',
+      'QueueUrl',
+      'WorkersUrl',
+    ]);
+  });
+});
+
+it('needs no GPU and builds nothing where the settings say so', async () => {
+  const template = await templateOf({ accelerator: 'cpu', checkpoint: 'embedded', maxJobs: 1 });
+  const [people = [], jobs = []] = containersOf(template);
+  expect([...people, ...jobs].map(({ Name }) => Name)).toEqual(['worker', 'worker']);
+  expect(JSON.stringify(template)).not.toContain('Accelerator');
+  expect(JSON.stringify(template)).not.toContain('"GPU"');
+});

@@ -1,0 +1,107 @@
+/** `npm run deploy` refuses what could not serve; what is committed can be bundled for each environment. */
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { EDGE_OPTIONS, readConfig } from '../../edge/src/config.ts';
+import { type EdgeDeployment, objectionsTo, readDeployment } from '../../tools/deploy.ts';
+import { EDGE_CONFIG } from '../../tools/local-stack.ts';
+import { ROOT } from '../../tools/prepare-edge.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+const folder = temporaryFolder();
+const WORKER = 'GPU_WORKER_URL:https://gpu.example.com';
+
+/** The committed configuration with ids of an account. */
+async function configured(): Promise<string> {
+  const path = join(folder, 'wrangler.toml');
+  const text = await readFile(EDGE_CONFIG, 'utf8');
+  await writeFile(path, text.replaceAll(/"0{31}(\d)"/g, '"0123456789abcdef0123456789abcde$1"'));
+  return path;
+}
+
+describe('npm run deploy', () => {
+  it.each([
+    [[], '[[kv_namespaces]]', '[vars]'],
+    [['--env', ''], '[[kv_namespaces]]', '[vars]'],
+    [['--env', 'staging'], '[[env.staging.kv_namespaces]]', '[env.staging.vars]'],
+    [['--env=staging'], '[[env.staging.kv_namespaces]]', '[env.staging.vars]'],
+    [['-e', 'staging', '--minify'], '[[env.staging.kv_namespaces]]', '[env.staging.vars]'],
+  ])('with %j names each id and address that is not set, and where it goes', (args, ids, vars) => {
+    const objections = objectionsTo(args);
+    expect(objections).toHaveLength(3);
+    for (const [index, binding] of ['EMBEDDINGS', 'KEYS'].entries()) {
+      expect(objections[index]).toContain(`wrangler kv namespace create ${binding}`);
+      expect(objections[index]).toContain(ids);
+    }
+    expect(objections[2]).toContain(vars);
+  });
+
+  it('accepts ids of an account and an address that can be reached', async () => {
+    const config = await configured();
+    expect(objectionsTo(['-c', config, '--var', WORKER])).toEqual([]);
+    expect(objectionsTo(['-c', config, `--var=${WORKER}`, '--env', 'staging'])).toEqual([]);
+  });
+
+  it.each(['http://localhost:8788', 'http://127.0.0.1', 'http://[::1]:8788', 'nonsense', ''])(
+    'does not accept %j as the address of a GPU worker',
+    async (url) => {
+      const args = ['-c', await configured(), '--var', `GPU_WORKER_URL:${url}`];
+      expect(objectionsTo(args)).toEqual([expect.stringContaining('GPU_WORKER_URL')]);
+    },
+  );
+
+  it('ends with 1 and deploys nothing', async () => {
+    const script = join(ROOT, 'tools/deploy.ts');
+    const running = promisify(execFile)(process.execPath, [script], { cwd: ROOT });
+    await expect(running).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/KV namespace EMBEDDINGS[\s\S]*Nothing was deployed/),
+    });
+  });
+});
+
+describe.each([undefined, 'staging'])('the environment %s', (env) => {
+  it('has every binding of the Worker, and variables that it accepts', () => {
+    const [config, base] = [readDeployment(env), readDeployment()];
+    const names = ({ kv_namespaces, r2_buckets, durable_objects }: EdgeDeployment) => [
+      ...kv_namespaces.map(({ binding }) => binding),
+      ...r2_buckets.map(({ binding }) => binding),
+      ...durable_objects.bindings.map(({ name, class_name }) => `${name} ${class_name}`),
+    ];
+    expect(names(config)).toEqual(names(base));
+    const declared = Object.values(EDGE_OPTIONS).map((each) => each.env);
+    expect(declared).toEqual(expect.arrayContaining(Object.keys(config.vars)));
+    expect(() => readConfig(config.vars)).not.toThrow();
+  });
+
+  it('makes each class of Durable Objects once, in migrations with names of their own', () => {
+    const { migrations, durable_objects } = readDeployment(env);
+    const made = migrations.flatMap(({ new_sqlite_classes = [] }) => new_sqlite_classes);
+    const bound = durable_objects.bindings.map(({ class_name }) => class_name);
+    expect(made.sort()).toEqual(bound.sort());
+    expect(new Set(migrations.map(({ tag }) => tag)).size).toBe(migrations.length);
+  });
+
+  it('can be bundled', async () => {
+    const wrangler = join(
+      createRequire(import.meta.url).resolve('wrangler/package.json'),
+      '../bin/wrangler.js',
+    );
+    const outdir = join(folder, env ?? 'top');
+    const args = ['deploy', '--dry-run', '--outdir', outdir, `--env=${env ?? ''}`];
+    const quiet = {
+      WRANGLER_SEND_METRICS: 'false',
+      WRANGLER_HIDE_BANNER: 'true',
+      CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+    };
+    const { stdout } = await promisify(execFile)(process.execPath, [wrangler, ...args], {
+      cwd: ROOT,
+      env: { ...process.env, ...quiet },
+    });
+    expect(stdout).toContain('--dry-run: exiting now');
+    expect(stdout).toContain('env.JOB_PARTS (JobPart)');
+  });
+});
