@@ -15,7 +15,7 @@ import { childOf } from './child-processes.ts';
 import type { JobQueue } from './job-queue.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
-import { type StackJobs, startStackJobs } from './stack-jobs.ts';
+import { imageBucketOf, localS3, type StackJobs, startStackJobs } from './stack-jobs.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
 import { endWorker, launchWorker, runningWorker, untilReady } from './worker-process.ts';
 
@@ -155,6 +155,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const built = await buildEdge(folder.path);
   const { onEvent, through = async (url) => url } = options;
   const gpuWorkerUrl = await through(workerUrl);
+  // GPU workers read images of jobs from the bucket itself, as they do on Cloudflare.
+  const s3 = queue === null ? null : await localS3();
   const serveEdge = () =>
     serveWorker(built, {
       config: EDGE_CONFIG,
@@ -163,11 +165,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       vars: {
         ...LOCAL_VARIABLES,
         ...queue?.vars,
+        ...(s3 && imageBucketOf(s3)),
         ...options.vars,
         GPU_WORKER_URL: gpuWorkerUrl,
       },
       networks: imageNetwork,
       persist,
+      ...(s3 && { s3 }),
       logLevel,
       ...(onEvent && { onRestart: () => onEvent(`${EDGE} ended, and serves again.`) }),
     });
