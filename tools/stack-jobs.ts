@@ -2,10 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { freePort } from '@blip2/gpu-worker/check-port';
+import { createJobQueue, type ExistingServer } from './existing-job-queue.ts';
 import { type JobQueue, type JobQueueOptions, startJobQueue } from './job-queue.ts';
 import { S3_PATH, type ServeOptions } from './serve-worker.ts';
 
 export type StackJobs = Pick<JobQueueOptions, 'maxReceives'> & {
+  /** A server of SQS that runs already; null, or nothing, starts one. */
+  server?: ExistingServer | null;
   /** Stands between edge and queue: gets the address of the queue's server, and returns the one that the edge sends to. */
   toQueue?: (endpoint: string) => Promise<string>;
   /** Stands between GPU workers and edge: gets the address of the edge, and returns the one that they commit to. */
@@ -14,14 +17,15 @@ export type StackJobs = Pick<JobQueueOptions, 'maxReceives'> & {
 
 /** @throws Error when the server of the queue cannot start */
 export async function startStackJobs(
-  { toQueue, toEdge, ...options }: StackJobs,
+  { server = null, toQueue, toEdge, ...options }: StackJobs,
   { edgeUrl, persist }: { edgeUrl: string; persist: string | false },
 ): Promise<JobQueue> {
-  const queue = await startJobQueue({
-    ...options,
-    edgeUrl: (await toEdge?.(edgeUrl)) ?? edgeUrl,
-    folder: persist === false ? false : join(persist, 'job-queue'),
-  });
+  const folder = persist === false ? false : join(persist, 'job-queue');
+  const settings = { ...options, edgeUrl: (await toEdge?.(edgeUrl)) ?? edgeUrl };
+  const queue =
+    server === null
+      ? await startJobQueue({ ...settings, folder })
+      : await createJobQueue(server, settings);
   const endpoint = queue.vars.JOBS_QUEUE_ENDPOINT ?? '';
   const JOBS_QUEUE_ENDPOINT = (await toQueue?.(endpoint)) ?? endpoint;
   return { ...queue, vars: { ...queue.vars, JOBS_QUEUE_ENDPOINT } };

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Random, randomOf } from '../chaos/random.ts';
 import { childOf } from '../child-processes.ts';
+import type { ExistingServer } from '../existing-job-queue.ts';
 import { type Stack, startStack } from '../local-stack.ts';
 import { faultsOf } from './check-lines.ts';
 import { Crew } from './crew.ts';
@@ -28,6 +29,8 @@ export type FaultPlan = {
   seed: number;
   timeoutMs: number;
   report: (line: string) => void;
+  /** A server of SQS that runs already, and is not started anew in the middle. */
+  server?: ExistingServer | null;
 };
 
 export type FaultReport = {
@@ -70,6 +73,7 @@ export async function proveFaults(plan: FaultPlan): Promise<FaultReport> {
       PROOF_POISON: [...first.poison.values()].join(','),
     },
     jobs: {
+      server: plan.server ?? null,
       maxReceives,
       toQueue: (url) => between(url, { faultOf: () => count(sendFault(random)) }),
       toEdge: (url) =>
