@@ -17,7 +17,7 @@ import type { JobQueue } from './job-queue.ts';
 import { LocalWorker } from './local-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
-import { type StackJobs, startStackJobs } from './stack-jobs.ts';
+import { imageBucketOf, localS3, type StackJobs, startStackJobs } from './stack-jobs.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
@@ -160,6 +160,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const built = await buildEdge(folder.path);
   const { onEvent, through = async (url) => url } = options;
   const gpuWorkerUrls = await Promise.all(workers.map(({ url }) => through(url)));
+  // GPU workers read images of jobs from the bucket itself, as they do on Cloudflare.
+  const s3 = queue === null ? null : await localS3();
   const serveEdge = () =>
     serveWorker(built, {
       config: EDGE_CONFIG,
@@ -169,11 +171,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         ...LOCAL_VARIABLES,
         ...queue?.vars,
         ...(workerSecret !== undefined && { GPU_WORKER_SECRET: workerSecret }),
+        ...(s3 && imageBucketOf(s3)),
         ...options.vars,
         GPU_WORKER_URLS: gpuWorkerUrls.join(', '),
       },
       networks: imageNetwork,
       persist,
+      ...(s3 && { s3 }),
       logLevel,
       ...(onEvent && { onRestart: () => onEvent(`${EDGE} ended, and serves again.`) }),
     });

@@ -5,6 +5,7 @@
 import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { markdownTable } from 'markdown-table';
+import { existingServer } from './existing-job-queue.ts';
 import { MAX_RECEIVES } from './job-queue.ts';
 import { PROVE_JOBS } from './programs.ts';
 import { proveFaults } from './prove-jobs/prove-faults.ts';
@@ -39,6 +40,7 @@ async function proveThatAllAddsUp(): Promise<string[]> {
     maxReceives: MAX_RECEIVES,
     visibilityS: 5,
     seed,
+    server: existingServer(process.env),
     timeoutMs: HOUR_MS,
     report,
   });

@@ -26,6 +26,8 @@ export type ServeOptions = {
   networks?: (variables: Readonly<Record<string, unknown>>) => Readonly<Record<string, Network>>;
   /** Folder of the local storage, the one of `wrangler dev --persist-to`; false stores nothing beyond the end. */
   persist?: string | false;
+  /** Serves the Worker's buckets by the protocol of S3 too, below `S3_PATH` and their names: at a port of its own, for who signs with these. */
+  s3?: { port: number; accessKeyId: string; secretAccessKey: string };
   /** Called when workerd has ended by itself and serves again; miniflare starts it again, unless it ends meanwhile. */
   onRestart?: () => void;
   logLevel?: LogLevel;
@@ -34,6 +36,9 @@ export type LogLevel = 'none' | 'error' | 'log';
 
 /** Addresses as workerd names them: `public`, `private`, or a range. A name is looked up first, and its address counts. */
 export type Network = readonly string[];
+
+/** Where miniflare serves buckets by the protocol of S3. */
+export const S3_PATH = '/cdn-cgi/local/r2/s3';
 
 export type ServedWorker = {
   /** Base URL by which this machine reaches it, without a trailing slash. */
@@ -55,6 +60,7 @@ export async function serveWorker(
     vars = {},
     networks = () => ({}),
     persist = false,
+    s3,
     onRestart,
     logLevel = 'error',
   }: ServeOptions,
@@ -64,7 +70,7 @@ export async function serveWorker(
     await Promise.all([import('wrangler'), import('miniflare')]);
   const read = wrangler.unstable_readConfig({ config });
   const { workerOptions, externalWorkers } = wrangler.unstable_getMiniflareWorkerOptions(read);
-  const { modulesRules, bindings, serviceBindings, ...others } = workerOptions;
+  const { modulesRules, bindings, serviceBindings, r2Buckets, ...others } = workerOptions;
   const variables = { ...(bindings as Record<string, Json>), ...vars };
   const trustedCertificates = await extraCertificates();
   const networkOf = (allow: Network) => ({
@@ -77,6 +83,7 @@ export async function serveWorker(
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
+      ...(s3 && { port: s3.port }),
       log,
       handleStructuredLogs: (line) => print(line, logLevel),
       cf: false,
@@ -91,6 +98,7 @@ export async function serveWorker(
           ...others,
           ...(read.name === undefined ? {} : { name: read.name }),
           bindings: variables,
+          r2Buckets: bucketsOf(r2Buckets as Buckets, s3),
           serviceBindings: {
             ...(serviceBindings as object),
             ...Object.fromEntries(
@@ -130,6 +138,17 @@ export async function serveWorker(
     await miniflare.dispose().catch(() => {});
     throw new Error(`The Worker did not start: ${(cause as Error).message}`, { cause });
   }
+}
+
+type Buckets = Record<string, { id: string }> | undefined;
+
+function bucketsOf(buckets: Buckets = {}, s3: ServeOptions['s3']): NonNullable<Buckets> {
+  if (s3 === undefined) return buckets;
+  const { accessKeyId, secretAccessKey } = s3;
+  const signed = { s3Credentials: { accessKeyId, secretAccessKey } };
+  return Object.fromEntries(
+    Object.entries(buckets).map(([name, bucket]) => [name, { ...bucket, ...signed }]),
+  );
 }
 
 /** Those that Node trusts beside its own, as a proxy that opens TLS needs: the Worker trusts them too. */

@@ -1,10 +1,18 @@
 /** A proxy of HTTP that does wrong on purpose to some of what passes: it fails a request, loses its reply, or sends it twice. */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type RequestOptions,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** `failed`: refused with 503 before it gets there; `lost`: it gets there, and its reply does not come back. */
-export type Fault = 'failed' | 'lost' | 'twice';
+/** `failed`: refused with 503 before it gets there; `throttled`: as AWS says that there are too many; `lost`: it gets there, and its reply does not come back. */
+export type Fault = 'failed' | 'throttled' | 'lost' | 'twice';
 
 export type FaultProxyOptions = {
   /** What is done to a request; null lets it pass. */
@@ -12,6 +20,11 @@ export type FaultProxyOptions = {
   /** Gets what a request that was let through or sent twice said, and what came back. */
   onReply?: (path: string, request: string, reply: string) => void;
 };
+
+const THROTTLED = JSON.stringify({
+  __type: 'com.amazonaws.sqs#RequestThrottled',
+  message: 'Rate exceeded',
+});
 
 /** @example await using proxy = await FaultProxy.start('http://127.0.0.1:8787', { faultOf: () => 'lost' }); */
 export class FaultProxy implements AsyncDisposable {
@@ -22,9 +35,9 @@ export class FaultProxy implements AsyncDisposable {
   private constructor(target: string, options: FaultProxyOptions) {
     this.#target = target;
     this.#options = options;
-    this.#server = createServer((request, response) => {
+    this.#server = createServer((incoming, response) => {
       // Whoever is behind it may be gone: then so is the connection.
-      this.#pass(request, response).catch(() => response.destroy());
+      this.#pass(incoming, response).catch(() => response.destroy());
     });
   }
 
@@ -47,35 +60,39 @@ export class FaultProxy implements AsyncDisposable {
     await closed;
   }
 
-  async #pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method = 'GET', url: path = '/' } = request;
-    const body = new Uint8Array(Buffer.concat(await Array.fromAsync(request)));
+  async #pass(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = 'GET', url: path = '/', headers } = incoming;
+    const body = Buffer.concat(await Array.fromAsync(incoming));
     const fault = this.#options.faultOf({ method, path });
     if (fault === 'failed') {
       response.writeHead(503).end();
       return;
     }
-    const headers = Object.entries(request.headers).filter(([name]) => !OF_CONNECTION.has(name));
-    const send = async () => {
-      const init = { method, headers: headers as [string, string][], redirect: 'manual' as const };
-      const reply = await fetch(this.#target + path, {
-        ...init,
-        ...(body.length > 0 && { body }),
-      });
-      return { reply, bytes: new Uint8Array(await reply.arrayBuffer()) };
-    };
+    if (fault === 'throttled') {
+      response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' }).end(THROTTLED);
+      return;
+    }
+    const send = () => exchange(`${this.#target}${path}`, { method, headers }, body);
     if (fault === 'twice') await send();
-    const { reply, bytes } = await send();
+    const reply = await send();
     if (fault === 'lost') {
       response.destroy();
       return;
     }
-    const text = (part: Uint8Array) => Buffer.from(part).toString('utf8');
-    this.#options.onReply?.(path, text(body), text(bytes));
-    const type = reply.headers.get('content-type');
-    response.writeHead(reply.status, type === null ? {} : { 'content-type': type }).end(bytes);
+    this.#options.onReply?.(path, body.toString(), reply.body.toString());
+    response.writeHead(reply.status, reply.headers).end(reply.body);
   }
 }
 
-/** Headers of one connection, which the other has for itself. */
-const OF_CONNECTION = new Set(['host', 'connection', 'content-length', 'transfer-encoding']);
+type Reply = { status: number; headers: OutgoingHttpHeaders; body: Buffer };
+
+/** By Node's own client: tests watch what they fetch themselves. */
+async function exchange(url: string, options: RequestOptions, body: Buffer): Promise<Reply> {
+  const outgoing = request(url, options);
+  outgoing.end(body);
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+  const { statusCode: status = 502, headers } = incoming;
+  // Its body is whole here, and has a length.
+  const { 'transfer-encoding': _, connection: __, ...others } = headers;
+  return { status, headers: others, body: Buffer.concat(await Array.fromAsync(incoming)) };
+}

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Random, randomOf } from '../chaos/random.ts';
 import { childOf } from '../child-processes.ts';
+import type { ExistingServer } from '../existing-job-queue.ts';
 import { type Stack, startStack } from '../local-stack.ts';
 import { faultsOf } from './check-lines.ts';
 import { Crew } from './crew.ts';
@@ -28,6 +29,8 @@ export type FaultPlan = {
   seed: number;
   timeoutMs: number;
   report: (line: string) => void;
+  /** A server of SQS that runs already, and is not started anew in the middle. */
+  server?: ExistingServer | null;
 };
 
 export type FaultReport = {
@@ -46,12 +49,13 @@ export async function proveFaults(plan: FaultPlan): Promise<FaultReport> {
   report('Making images …');
   const first = await makeItems(plan.items, plan.poison, random);
   const second = await makeItems(Math.ceil(plan.items / 4), 0, random);
-  const counted = { commits: 0, results: 0, fresh: 0, failed: 0, lost: 0, twice: 0 };
+  const counted = { commits: 0, results: 0, fresh: 0 };
+  const faulted: Record<Fault, number> = { failed: 0, throttled: 0, lost: 0, twice: 0 };
   const persist = await mkdtemp(join(tmpdir(), 'prove-jobs-'));
   await using after = new AsyncDisposableStack();
   after.defer(() => rm(persist, { recursive: true, force: true }));
   const count = (fault: Fault | null) => {
-    if (fault !== null) counted[fault]++;
+    if (fault !== null) faulted[fault]++;
     return fault;
   };
   const between = async (target: string, options: Parameters<typeof FaultProxy.start>[1]) =>
@@ -69,6 +73,7 @@ export async function proveFaults(plan: FaultPlan): Promise<FaultReport> {
       PROOF_POISON: [...first.poison.values()].join(','),
     },
     jobs: {
+      server: plan.server ?? null,
       maxReceives,
       toQueue: (url) => between(url, { faultOf: () => count(sendFault(random)) }),
       toEdge: (url) =>
@@ -119,7 +124,8 @@ export async function proveFaults(plan: FaultPlan): Promise<FaultReport> {
   if (stack.queue !== null && !(await isDrained(stack.queue, plan.timeoutMs))) {
     faults.push('The queue or the dead-letter queue is not empty.');
   }
-  const { commits, results, fresh, failed, lost, twice } = counted;
+  const { commits, results, fresh } = counted;
+  const { failed, lost, twice } = faulted;
   return {
     faults,
     rows: [

@@ -22,9 +22,9 @@ export type InteractivePlan = {
   report: (line: string) => void;
 };
 
-export type Kind = 'by hash' | 'new image';
+type Kind = 'by hash' | 'new image';
 /** Milliseconds to the first token. */
-export type Waits = Record<Kind, number[]>;
+type Waits = Record<Kind, number[]>;
 export type InteractiveReport = {
   idle: Waits;
   busy: Waits;

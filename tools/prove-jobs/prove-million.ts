@@ -14,7 +14,7 @@ import { MemoryTrace, type Phase } from './memory-trace.ts';
 
 export type MillionPlan = { items: number; report: (line: string) => void; timeoutMs: number };
 
-export type PhaseReport = { phase: Phase; seconds: number };
+type PhaseReport = { phase: Phase; seconds: number };
 export type MillionReport = {
   phases: PhaseReport[];
   memory: MemoryTrace;

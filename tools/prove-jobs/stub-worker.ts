@@ -33,6 +33,7 @@ const committer = new Committer({
   log,
   meter: { committed: () => {} },
   onCanceled: () => {},
+  onEnded: () => {},
   onLeft: () => {
     held--;
     freed.resolve();

@@ -29,6 +29,8 @@ export type CommitterOptions = {
   meter: Pick<JobMeter, 'committed'>;
   /** Called when nothing more of a job needs to be run. */
   onCanceled: (job: string) => void;
+  /** Called when nothing more of a part needs to be run: all of its items have ended, or it is deleted. */
+  onEnded: (part: Part) => void;
   /** Called when the consumer has nothing more to do with a message. */
   onLeft: (result: Result) => void;
 };
@@ -87,7 +89,7 @@ export class Committer {
   }
 
   async #send(part: Part, results: readonly Result[]): Promise<void> {
-    const { queue, log, onCanceled, onLeft, timing } = this.#options;
+    const { queue, log, onCanceled, onEnded, onLeft, timing } = this.#options;
     const committed = await this.#commit(part, results);
     if (committed?.kind === 'refused' && results.length > 1) {
       // One of them is to blame, and the others are not to suffer for it.
@@ -101,6 +103,8 @@ export class Committer {
       await queue.hide(messages, timing.againS);
     } else await queue.delete(messages);
     if (committed?.kind === 'taken' && committed.reply.state === 'canceled') onCanceled(part.job);
+    const isOver = committed?.kind === 'taken' && committed.reply.state === 'ended';
+    if (isOver || committed?.kind === 'gone') onEnded(part);
     for (const result of results) onLeft(result);
   }
 

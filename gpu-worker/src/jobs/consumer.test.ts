@@ -206,6 +206,18 @@ describe('items of jobs', () => {
     expect(test.edge.sourcesAsked).toEqual([1, 4]);
   });
 
+  it('of a part whose items have all ended are not run once a commit says so', async () => {
+    test.edge.state = 'ended';
+    test.send(test.message(1));
+    test.consume();
+    await isEmpty();
+    test.edge.state = 'running';
+    for (const item of [2, 3]) test.send(test.message(item));
+    test.send(test.message(4, { part: 1 }));
+    await isEmpty();
+    expect([...test.edge.taken.keys()]).toEqual([1, 4]);
+  });
+
   it('wait while requests have all places', async () => {
     const { engine } = test.dependencies;
     const places = Array.from({ length: 8 }, () =>

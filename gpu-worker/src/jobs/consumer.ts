@@ -6,6 +6,7 @@ import { shuttingDown } from '../http/worker-errors.ts';
 import type { JobMeter } from '../job-metrics.ts';
 import type { Logger } from '../logger.ts';
 import { Committer, type CommitterOptions } from './committer.ts';
+import type { Part } from './edge-client.ts';
 import { type Item, itemOf, nameOf } from './message.ts';
 import type { Queue, Received } from './queue.ts';
 import { type Running, runItem } from './run-item.ts';
@@ -16,7 +17,7 @@ const SUSPECT_RECEIVES = 3;
 /** Messages that are held at a time, with those whose results the edge has not taken yet. */
 const MAX_HELD = 500;
 const MAX_AGAIN_S = 900;
-const MAX_CANCELED = 10_000;
+const MAX_OVER = 10_000;
 
 /** A suspect's `ready` resolves once it waits for its turn, at the latest when it has ended. Neither rejects. */
 type Run = { isSuspect: boolean; ready: Promise<void>; ended: Promise<void> };
@@ -40,7 +41,8 @@ export class Consumer {
   readonly #running = new Set<Run>();
   /** Those whose image can be had, and that wait until nothing else runs: then they are run one by one. */
   #suspects: Suspect[] = [];
-  readonly #canceled = new LRUCache<string, true>({ max: MAX_CANCELED });
+  /** Jobs and parts of which nothing more is to be run: their messages may be in the queue for long. */
+  readonly #over = new LRUCache<string, true>({ max: MAX_OVER });
   readonly #stopping = new AbortController();
   readonly #ended = new AbortController();
   readonly #heartbeat: NodeJS.Timeout;
@@ -51,7 +53,8 @@ export class Consumer {
     this.#options = options;
     this.#committer = new Committer({
       ...options,
-      onCanceled: (job) => this.#canceled.set(job, true),
+      onCanceled: (job) => this.#over.set(job, true),
+      onEnded: (part) => this.#over.set(nameOfPart(part), true),
       onLeft: ({ received }) => this.#leave(received),
     });
     this.#heartbeat = setInterval(
@@ -166,7 +169,8 @@ export class Consumer {
     const { dependencies, edge, timing, queue, log, meter } = this.#options;
     const { signal } = this.#ended;
     const { placeMs } = timing;
-    const ran = this.#canceled.has(message.job)
+    const isOver = this.#over.has(message.job) || this.#over.has(nameOfPart(message));
+    const ran = isOver
       ? { kind: 'over' as const }
       : await runItem(message, { dependencies, edge, placeMs, signal, turn });
     if (ran.kind === 'result') {
@@ -195,4 +199,8 @@ export class Consumer {
     this.#held.delete(received);
     this.#options.meter.inHand(this.#held.size);
   }
+}
+
+function nameOfPart({ job, part }: Part): string {
+  return `${job}/${part}`;
 }

@@ -26,7 +26,12 @@ export class DeadLetters {
   /** Begins at once. */
   constructor(options: DeadLetterOptions) {
     this.#options = options;
-    this.#committer = new Committer({ ...options, onCanceled: () => {}, onLeft: () => {} });
+    this.#committer = new Committer({
+      ...options,
+      onCanceled: () => {},
+      onEnded: () => {},
+      onLeft: () => {},
+    });
     this.#loop = this.#receiveAll();
   }
 
