@@ -109,8 +109,8 @@ describe('the stack', () => {
     }
     const secrets = (containers: Container[]) =>
       containers.flatMap(({ Secrets = [] }) => Secrets.map(({ Name }) => Name));
-    expect(secrets(people)).toEqual(['HF_TOKEN']);
-    expect(secrets(jobs).sort()).toEqual(['BLIP2_JOBS_SECRET', 'HF_TOKEN']);
+    expect(secrets(people).sort()).toEqual(['BLIP2_WORKER_SECRET', 'HF_TOKEN']);
+    expect(secrets(jobs).sort()).toEqual(['BLIP2_JOBS_SECRET', 'BLIP2_WORKER_SECRET', 'HF_TOKEN']);
     expect(jobs.find(({ Name }) => Name === 'worker')).toMatchObject({
       StopTimeout: TERMINATION_S,
       DependsOn: [{ ContainerName: 'build-0', Condition: 'SUCCESS' }],
@@ -156,6 +156,7 @@ describe('the stack', () => {
       'HubTokenName',
       'JobsSecretName',
       'QueueUrl',
+      'WorkerSecretName',
       'WorkersUrl',
     ]);
   });

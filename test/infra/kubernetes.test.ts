@@ -120,6 +120,7 @@ describe.each(Object.entries(VARIANTS))('for %s', (_, settings) => {
 /** What stands in the Secret. */
 const SAMPLES: Record<string, string> = {
   BLIP2_JOBS_SECRET: '0123456789abcdef0123456789abcdef',
+  BLIP2_WORKER_SECRET: '0123456789abcdef0123456789abcdef',
   AWS_ACCESS_KEY_ID: 'AKIA',
   AWS_SECRET_ACCESS_KEY: 'secret',
   HF_TOKEN: 'hf_abc',
@@ -131,7 +132,13 @@ it('secrets are named and nowhere written', () => {
     .flatMap(({ env = [] }) => env);
   const secret = named.filter(({ name }) => /SECRET|TOKEN|_KEY/.test(name));
   expect(secret.map(({ name }) => name)).toEqual(
-    expect.arrayContaining(['HF_TOKEN', 'BLIP2_JOBS_SECRET', 'AWS_SECRET_ACCESS_KEY', 'PARTS_KEY']),
+    expect.arrayContaining([
+      'HF_TOKEN',
+      'BLIP2_WORKER_SECRET',
+      'BLIP2_JOBS_SECRET',
+      'AWS_SECRET_ACCESS_KEY',
+      'PARTS_KEY',
+    ]),
   );
   for (const { value, valueFrom } of secret) {
     expect(value).toBeUndefined();

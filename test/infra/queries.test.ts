@@ -18,7 +18,7 @@ const OTHERS: Record<string, string[]> = { up: [], haproxy_backend_active_server
 async function servedMetrics(): Promise<Map<string, string[]>> {
   const engine = { admitted: 0, slots: 1, listen: () => {} };
   const decoder = { waiting: 0, memory: 0, listen: () => {} };
-  const registry = createRegistry(engine, decoder);
+  const { registry } = createRegistry(engine, decoder);
   const served = await createMetrics(engine, decoder, 'cpu').text();
   const known = new Map<string, string[]>(Object.entries(OTHERS));
   for (const [, name = '', type] of served.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {

@@ -36,6 +36,8 @@ type PoolOptions = {
   grace?: Duration;
   /** Token of the hub, for those who build. */
   hubToken: ISecret;
+  /** Signs what is asked of workers. */
+  workerSecret: ISecret;
   environment?: Record<string, string>;
   secrets?: Record<string, Secret>;
 };
@@ -50,7 +52,7 @@ export class Pool extends Construct {
     const { cluster, vpc, capacity, desired, grace, settings } = options;
     this.securityGroup = new SecurityGroup(this, 'Workers', {
       vpc,
-      description: 'GPU workers: whoever reaches them is served',
+      description: 'GPU workers, which serve who signs',
     });
     const provider = new ManagedInstancesCapacityProvider(this, 'Machines', {
       subnets: vpc.selectSubnets({ subnetType: SubnetType.PRIVATE_WITH_EGRESS }).subnets,
@@ -85,7 +87,13 @@ export class Pool extends Construct {
     });
   }
 
-  #taskOf({ settings, hubToken, environment = {}, secrets = {} }: PoolOptions): TaskDefinition {
+  #taskOf({
+    settings,
+    hubToken,
+    workerSecret,
+    environment = {},
+    secrets = {},
+  }: PoolOptions): TaskDefinition {
     const { image, accelerator, checkpoint, retrievalCheckpoint, slots } = settings;
     const task = new TaskDefinition(this, 'Task', {
       compatibility: Compatibility.MANAGED_INSTANCES,
@@ -136,7 +144,7 @@ export class Pool extends Construct {
         HF_HUB_OFFLINE: '1',
         ...environment,
       },
-      secrets,
+      secrets: { BLIP2_WORKER_SECRET: Secret.fromSecretsManager(workerSecret), ...secrets },
     });
     worker.addMountPoints(...mounts);
     const checkpoints = [checkpoint, retrievalCheckpoint].filter(

@@ -30,12 +30,17 @@ export class WorkersStack extends Stack {
       description: 'Signs what workers commit; the same as JOBS_SECRET of the edge',
       generateSecretString: { passwordLength: 48, excludePunctuation: true },
     });
+    const workerSecret = new Secret(this, 'WorkerSecret', {
+      description: 'Signs what the edge asks of workers; the same as GPU_WORKER_SECRET of the edge',
+      generateSecretString: { passwordLength: 48, excludePunctuation: true },
+    });
     const hubToken = new Secret(this, 'HubToken', {
       description: 'Token of the hub: replace it where a checkpoint is private or gated',
       generateSecretString: { passwordLength: 16, excludePunctuation: true },
     });
-    for (const secret of [jobsSecret, hubToken]) acknowledge(secret, 'AwsSolutions-SMG4');
-    const common = { settings, cluster, vpc, hubToken };
+    for (const secret of [jobsSecret, workerSecret, hubToken])
+      acknowledge(secret, 'AwsSolutions-SMG4');
+    const common = { settings, cluster, vpc, hubToken, workerSecret };
     const interactive = new Pool(this, 'Interactive', {
       ...common,
       capacity: CapacityOptionType.ON_DEMAND,
@@ -64,6 +69,7 @@ export class WorkersStack extends Stack {
       DeadLetterUrl: queues.dead.queueUrl,
       EdgeUser: queues.sender.userName,
       JobsSecretName: jobsSecret.secretName,
+      WorkerSecretName: workerSecret.secretName,
       HubTokenName: hubToken.secretName,
       WorkersUrl: `http://${balancer.loadBalancer.loadBalancerDnsName}`,
       AlarmTopic: topic.topicArn,

@@ -106,6 +106,8 @@ function serverOf(pool: Pool, settings: Settings): IContainer {
     env: [
       { name: 'BLIP2_WORKER_HOST', value: '0.0.0.0' },
       { name: 'BLIP2_WORKER_PORT', value: `${WORKER_PORT}` },
+      // Of those that only run jobs, too: probes come from outside of the pod.
+      fromSecret('BLIP2_WORKER_SECRET', 'worker-secret'),
       ...(isEmbedded ? [] : [{ name: 'BLIP2_CHECKPOINT', value: checkpoint }]),
       ...(retrievalCheckpoint === undefined
         ? []
