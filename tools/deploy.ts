@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { workerAddresses } from '@blip2/shared/config/worker-addresses';
 import { unstable_readConfig } from 'wrangler';
 import { EDGE_CONFIG } from './local-stack.ts';
 import { ROOT } from './prepare-edge.ts';
@@ -56,16 +57,25 @@ export function objectionsTo(args: readonly string[]): string[] {
       ? [[pair.slice(0, pair.indexOf(':')), pair.slice(pair.indexOf(':') + 1)]]
       : [],
   );
-  const { GPU_WORKER_URL: url } = { ...vars, ...Object.fromEntries(given) } as Record<
-    string,
-    string
-  >;
-  if (url === undefined || !URL.canParse(url) || LOOPBACK.test(new URL(url).hostname)) {
+  const variables = { ...vars, ...Object.fromEntries(given) };
+  const [name, addresses] = workersIn(variables);
+  for (const url of addresses) {
+    if (URL.canParse(url) && !LOOPBACK.test(new URL(url).hostname)) continue;
     objections.push(
-      `GPU_WORKER_URL is ${url ?? 'not set'}, where Cloudflare finds no GPU worker. Set it in [${env === undefined ? '' : `env.${env}.`}vars] of wrangler.toml, or add "--var GPU_WORKER_URL:https://…".`,
+      `${name} is ${url || 'not set'}, where Cloudflare finds no GPU worker. Set it in [${env === undefined ? '' : `env.${env}.`}vars] of wrangler.toml, or add "--var ${name}:https://…".`,
     );
   }
   return objections;
+}
+
+/** The variable that says where GPU workers are, and their addresses. */
+function workersIn(variables: Record<string, unknown>): [string, string[]] {
+  const { GPU_WORKER_URL: one, GPU_WORKER_URLS: many } = variables;
+  if (typeof many !== 'string' || many.trim() === '') {
+    return ['GPU_WORKER_URL', [typeof one === 'string' ? one : '']];
+  }
+  const { success, data } = workerAddresses().schema.safeParse(many);
+  return ['GPU_WORKER_URLS', success ? data.map(({ url }) => url) : [many]];
 }
 
 async function main(): Promise<void> {

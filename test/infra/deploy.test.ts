@@ -53,6 +53,15 @@ describe('npm run deploy', () => {
     },
   );
 
+  it.each([
+    ['https://a.example.com weight=2, https://b.example.com', []],
+    ['https://a.example.com, http://127.0.0.1', [expect.stringContaining('http://127.0.0.1')]],
+    ['a.example.com', [expect.stringContaining('GPU_WORKER_URLS')]],
+  ])('judges each of several workers: %j', async (urls, objections) => {
+    const args = ['-c', await configured(), '--var', `GPU_WORKER_URLS:${urls}`];
+    expect(objectionsTo(args)).toEqual(objections);
+  });
+
   it('ends with 1 and deploys nothing', async () => {
     const script = join(ROOT, 'tools/deploy.ts');
     const running = promisify(execFile)(process.execPath, [script], { cwd: ROOT });
