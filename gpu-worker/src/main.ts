@@ -3,7 +3,7 @@ import { configure } from '@blip2/shared/config/configure';
 import { printable } from '@blip2/shared/config/read-options';
 import { WORKER_OPTIONS, WORKER_PROGRAM } from './config.ts';
 import { createLogger } from './logger.ts';
-import { tunedEnvironment } from './runtime/malloc-tuning.ts';
+import { tunedArguments, tunedEnvironment } from './runtime/memory-tuning.ts';
 import { startWorker } from './start-worker.ts';
 
 const warnings: string[] = [];
@@ -12,7 +12,7 @@ const { values: config } = configure(WORKER_PROGRAM, (warning) => warnings.push(
 const tuned = tunedEnvironment(process.env, process.platform);
 if (tuned !== null) {
   const [node = process.execPath, ...rest] = process.argv;
-  process.execve?.(node, [node, ...process.execArgv, ...rest], tuned);
+  process.execve?.(node, [node, ...tunedArguments(process.execArgv), ...rest], tuned);
 }
 
 // On NVIDIA's cards too, a product in float32 is one: not in the 10 bits of TF32, which CUDA's libraries use by default.

@@ -18,7 +18,7 @@ import { PART_PROGRAM } from './parts/options.ts';
 import { isPartDone, openOutput } from './parts/part-output.ts';
 import { type LineRunner, runLine } from './parts/run-line.ts';
 import { runPart } from './parts/run-part.ts';
-import { tunedEnvironment } from './runtime/malloc-tuning.ts';
+import { tunedEnvironment } from './runtime/memory-tuning.ts';
 
 const { values: config } = configure(PART_PROGRAM);
 

@@ -3,12 +3,12 @@
  *
  * For each layer a key and a value plane, float32 [slots, heads, capacity, headDim], which is what a buffer begins with.
  * Running sequences hold the slots 0 … n−1 without gaps, so any range of slots is one `subarray` and one tensor without
- * a copy. Buffers are larger than their planes: the rest is addresses without memory (runtime/malloc-tuning.ts). So
+ * a copy. Buffers are larger than their planes: the rest is addresses without memory (runtime/memory-tuning.ts). So
  * planes grow in place, and pages that one sequence has touched are mapped for the next: mapping new ones takes longer
  * than a step.
  */
 import { Tensor } from 'onnxruntime-node';
-import { MAPPED_BYTES } from '../../runtime/malloc-tuning.ts';
+import { MAPPED_BYTES } from '../../runtime/memory-tuning.ts';
 import { freeBuffer } from '../../runtime/tensors.ts';
 import { isFiniteRow } from '../finite.ts';
 import {

@@ -1,4 +1,4 @@
-/** Settings of the C library's allocator: large pages for the model's memory, one heap for all threads. */
+/** Settings of the C library's allocator, large pages for the model's memory and one heap for all threads, and of V8's. */
 
 /** Buffers of so many bytes are mapped outside the heap: they get memory as they are touched, and all of it is freed. */
 export const MAPPED_BYTES = 2 ** 24;
@@ -15,6 +15,18 @@ const TUNABLES = {
   'glibc.malloc.mmap_threshold': MAPPED_BYTES,
   'glibc.malloc.trim_threshold': 2 ** 25,
 };
+
+/**
+ * V8 lets what is young take up to 96 MB in each thread, a step now and then over hours, though little of it lives: the engine
+ * thread with 192 MB of cached prompts went from 94 to 157 MB of heap for 17 MB of objects. With a limit it stays where it is
+ * after minutes, and runs are as fast. Megabytes, of which a thread has three times as many.
+ */
+const SEMI_SPACE_MB = 8;
+
+/** Arguments of Node to restart with, beside those that are there, which come last and so prevail. */
+export function tunedArguments(present: readonly string[]): string[] {
+  return [`--max-semi-space-size=${SEMI_SPACE_MB}`, ...present];
+}
 
 /** The environment to restart with; null where the C library is another, or its allocator is configured already. */
 export function tunedEnvironment(
