@@ -182,6 +182,16 @@ describe('a worker that does not serve', () => {
     },
   );
 
+  it('and those that serve another revision are passed over, however many they are', async () => {
+    const other = refuse('model-mismatch');
+    const { pool, behaviors, sent } = poolOf({ a: other, b: other, c: other, d: other });
+    await ask(pool).catch(() => {});
+    const [last] = sent.slice(-1);
+    const again = poolOf({ ...behaviors, [last?.to ?? '']: reply });
+    expect(await ask(again.pool)).toHaveLength(1);
+    expect(again.sent).toHaveLength(4);
+  });
+
   it('is tried at one other at most', async () => {
     const { pool, sent } = poolOf({ a: gone, b: gone, c: gone });
     await expect(ask(pool)).rejects.toMatchObject({ slug: 'worker-unavailable' });

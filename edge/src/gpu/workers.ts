@@ -151,15 +151,21 @@ export class GpuWorkers {
     };
     const next = () => this.#choose(order, tried);
     const hasNext = () => this.#hasUsable(order, tried);
-    try {
-      return await this.#hedged(begin, next, hasNext, context);
-    } catch (thrown) {
-      if (!isOfOneWorker(thrown) || context.signal.aborted) throw thrown;
-      if (hasNext()) return await begin(next());
-      if (!(thrown instanceof LostConnection)) throw thrown;
-      const back = await this.#comesBack(order, context);
-      if (back === null) throw thrown;
-      return await begin(back);
+    for (let failures = 0; ; ) {
+      try {
+        return await (tried.size === 0
+          ? this.#hedged(begin, next, hasNext, context)
+          : begin(next()));
+      } catch (thrown) {
+        if (!isOfOneWorker(thrown) || context.signal.aborted) throw thrown;
+        // To be asked by an edge of another version is no failure: while versions change there may be many of these.
+        if (thrown.slug !== 'model-mismatch') failures += 1;
+        if (failures < 2 && hasNext()) continue;
+        if (!(thrown instanceof LostConnection) || failures > 1) throw thrown;
+        const back = await this.#comesBack(order, context);
+        if (back === null) throw thrown;
+        return await begin(back);
+      }
     }
   }
 
