@@ -88,6 +88,9 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
+  console.error(
+    'The order of a new checkpoint: first its workers beside the old ones, then this, then the old workers go (docs/workers.md).',
+  );
   const isNamed = args.some((arg) => /^(-e|--env)(=|$)/.test(arg));
   const wrangler = join(
     createRequire(import.meta.url).resolve('wrangler/package.json'),
