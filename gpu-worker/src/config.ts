@@ -164,6 +164,13 @@ export const WORKER_OPTIONS = {
     group: engine,
     help: 'further sequences, of requests that would else wait for a client with more than a fair share; each may need as much memory as one of the others',
   }),
+  backgroundPercent: option({
+    env: 'BLIP2_BACKGROUND_PERCENT',
+    kind: wholeNumber(1, 100),
+    default: 50,
+    group: engine,
+    help: 'time of the engine that items of jobs may have while others have asked within ten seconds, percent: the less, the less do these notice',
+  }),
   prefillChunkTokens: option({
     env: 'BLIP2_PREFILL_CHUNK_TOKENS',
     formerly: 'BLIP2_PREFILL_PIECE',

@@ -188,3 +188,34 @@ describe('requests with an image', () => {
     expect(setup.encode).toHaveBeenCalledTimes(1);
   });
 });
+
+describe('background work while others ask', () => {
+  const setupOf = (backgroundShare: number) => {
+    const setup = new EngineSetup({ backgroundShare });
+    setup.decoder.gate = () => new Promise((resolve) => setTimeout(resolve, 2));
+    return setup;
+  };
+
+  it('rests after each action, and not when somebody asks', async () => {
+    const setup = setupOf(0.001);
+    setup.submit(1, { config: exactly(1), options: { caller: interactive } });
+    await setup.finish();
+    setup.submit(2, { config: exactly(20), options: { caller: background } });
+    await setup.finish();
+    expect(setup.ended).toEqual([1]);
+    expect(setup.engine.restMs).toBeGreaterThan(100);
+    setup.submit(3, { config: exactly(3), options: { caller: interactive } });
+    await setup.finish();
+    expect(setup.ended).toContain(3);
+    expect(setup.engine.restMs).toBeGreaterThan(100);
+  });
+
+  it('goes on at once where all of the time is its own', async () => {
+    const setup = setupOf(1);
+    setup.submit(1, { config: exactly(1), options: { caller: interactive } });
+    setup.submit(2, { config: exactly(3), options: { caller: background } });
+    await setup.finish();
+    expect(setup.ended).toEqual([1, 2]);
+    expect(setup.engine.restMs).toBeNull();
+  });
+});

@@ -10,8 +10,9 @@ import { type Decoder, promptOf } from './models/decoder.ts';
 import type { EngineModels } from './models/load-models.ts';
 import { type Pass, PassRunner } from './pass-runner.ts';
 import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts';
+import { BackgroundShare } from './scheduling/background-share.ts';
 import { FairQueue } from './scheduling/fair-queue.ts';
-import { type Action, type History, nextAction } from './scheduling/scheduler.ts';
+import { type Action, type History, isInterruption, nextAction } from './scheduling/scheduler.ts';
 import type { Pool, SlotLimits } from './scheduling/slot-share.ts';
 import { type EngineRequest, type Sequence, SequenceGroup } from './sequence.ts';
 import { serializeError } from './serialize-error.ts';
@@ -32,6 +33,7 @@ export class Engine {
   readonly #passes: PassRunner;
   readonly #queue = new FairQueue();
   readonly #limits: SlotLimits;
+  readonly #background: BackgroundShare;
   readonly #eosIds: readonly number[];
   readonly #emit: (id: number, event: JobEvent) => void;
   readonly #report: (stats: EngineStats) => void;
@@ -59,6 +61,7 @@ export class Engine {
     });
     const { maxSlots, reserveSlots = maxSlots, prefillChunkTokens: chunkTokens } = options;
     this.#limits = { maxSlots, reserveSlots, chunkTokens };
+    this.#background = new BackgroundShare(options.backgroundShare ?? 1);
     this.#eosIds = options.manifest.eos_token_ids;
     this.#emit = emit;
     this.#report = report;
@@ -66,6 +69,7 @@ export class Engine {
 
   /** @param id names the job in its events, and to `cancel` it */
   submit(id: number, job: Job, { caller, requestId, origin }: SubmitOptions): void {
+    if (caller.priority === 'interactive') this.#background.asked();
     const slots = job.kind === 'generate' ? Math.max(job.config.n, job.config.num_beams) : 1;
     const ticket = this.#queue.join(caller, slots);
     const submittedAt = performance.now();
@@ -96,7 +100,12 @@ export class Engine {
     this.#toDrop.add(image);
   }
 
-  /** Runs one action; a run that fails is an event. @returns false when there was nothing to do */
+  /** Milliseconds after which there is background work to do; null where there is none. */
+  get restMs(): number | null {
+    return this.#history.last === 'rest' ? this.#background.restMs : null;
+  }
+
+  /** Runs one action; a run that fails is an event. @returns false when there was nothing to do, until `restMs` at least */
   async advance(): Promise<boolean> {
     for (const id of this.#canceled) this.#remove(id);
     this.#canceled.clear();
@@ -112,12 +121,15 @@ export class Engine {
       if (wasBusy) this.#reportStats(null);
       return false;
     }
+    if (action.kind === 'rest') return false;
     const start = performance.now();
     const rows =
       action.kind === 'images'
         ? await this.#advanceImages()
         : await this.#runPass(this.#plan(action));
     const [startedAt, ms] = [performance.timeOrigin + start, performance.now() - start];
+    if (action.isBackground) this.#background.ran(ms);
+    else this.#background.asked();
     this.#reportStats({ action: action.kind, startedAt, ms, rows });
     return true;
   }
@@ -139,13 +151,14 @@ export class Engine {
       isPrefillUrgent: this.#batch.prefilling?.group.isBackground === false,
       running,
       isRunningUrgent: sequences.some((one) => one.isPrefilled && !one.group.isBackground),
+      isBackgroundDue: this.#background.restMs === 0,
     };
     const action = nextAction(load, this.#history);
     const { kind: last } = action;
     const { interruption } = this.#history;
     this.#history = {
       last,
-      interruption: last === 'step' || last === 'wait' ? interruption : last,
+      interruption: isInterruption(last) ? last : interruption,
     };
     return action;
   }

@@ -70,9 +70,12 @@ export async function serveEngine(
       // Lets messages in: jobs that were submitted or canceled count before the next step.
       await new Promise((resolve) => setImmediate(resolve));
     } else {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
+      const { restMs } = engine;
+      const woken = Promise.withResolvers<void>();
+      wake = woken.resolve;
+      const timer = restMs === null ? undefined : setTimeout(wake, restMs);
+      await woken.promise;
+      clearTimeout(timer);
     }
   }
   engine.release();

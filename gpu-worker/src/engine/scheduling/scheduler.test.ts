@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { type Action, type Interruption, type Load, nextAction } from './scheduler.ts';
+import {
+  type Action,
+  type Interruption,
+  isInterruption,
+  type Load,
+  nextAction,
+} from './scheduler.ts';
 
 const one = { slots: 1, chunkPositions: 10, client: 'a', isBackground: false };
 const held = { ...one, pool: 'common' as const };
@@ -12,6 +18,7 @@ const idle: Load = {
   isPrefillUrgent: true,
   running: 0,
   isRunningUrgent: true,
+  isBackgroundDue: true,
   maxSlots: 4,
   reserveSlots: 0,
   chunkTokens: 100,
@@ -63,7 +70,7 @@ describe('nextAction', () => {
     ['steps between two chunks', { prefilling: 1, running: 1 }, 'prefill-chunk', 'step'],
     ['steps while sequences run', { running: 2 }, 'step', 'step'],
   ])('%s', (_name, load, last, expected) => {
-    const interruption = last === 'step' || last === 'wait' ? 'images' : last;
+    const interruption = isInterruption(last) ? last : 'images';
     expect(nextAction({ ...idle, ...load }, { last, interruption }).kind).toBe(expected);
   });
 
@@ -119,15 +126,45 @@ describe('nextAction', () => {
       'images',
     ],
   ])('%s', (_name, load, last, expected) => {
-    const interruption = last === 'step' || last === 'wait' ? 'images' : last;
+    const interruption = isInterruption(last) ? last : 'images';
     const all = { ...idle, ...background, ...load };
     expect(nextAction(all, { last, interruption }).kind).toBe(expected);
+  });
+
+  it.each<[string, Partial<Load>, Action['kind'], Action['kind']]>([
+    ['rests with images', { waitingImages: 1 }, 'wait', 'rest'],
+    ['rests with prompts', { waitingGroups: [job] }, 'images', 'rest'],
+    ['rests with sequences that run', { running: 2 }, 'images', 'rest'],
+    ['waits when there is nothing', {}, 'step', 'wait'],
+    ['encodes for who waits', { waitingImages: 1, isImageUrgent: true }, 'wait', 'images'],
+    [
+      'steps a stream again and again',
+      { waitingImages: 1, running: 2, isRunningUrgent: true },
+      'step',
+      'step',
+    ],
+  ])('%s while the background is not due', (_name, load, last, expected) => {
+    const interruption = isInterruption(last) ? last : 'images';
+    const all = { ...idle, ...background, isBackgroundDue: false, ...load };
+    expect(nextAction(all, { last, interruption }).kind).toBe(expected);
+  });
+
+  it.each<[string, Partial<Load>, boolean]>([
+    ['an image of a job', { waitingImages: 1 }, true],
+    ['an image of somebody', { waitingImages: 1, isImageUrgent: true }, false],
+    ['sequences of jobs', { running: 2 }, true],
+    ['sequences of jobs and of somebody', { running: 2, isRunningUrgent: true }, false],
+  ])('says whether anybody waits for %s', (_name, load, expected) => {
+    const all = { ...idle, ...background, ...load };
+    const { isBackground } = nextAction(all, { last: 'wait', interruption: 'images' });
+    expect(isBackground).toBe(expected);
   });
 
   it('begins the prompts of who waits without those of the background', () => {
     const load = { ...idle, ...background, waitingGroups: [one, job, job] };
     const action = nextAction(load, { last: 'wait', interruption: 'images' });
-    expect(action).toEqual({ kind: 'prefill', groups: [{ index: 0, pool: 'common' }] });
+    const groups = [{ index: 0, pool: 'common' }];
+    expect(action).toEqual({ kind: 'prefill', groups, isBackground: false });
   });
 
   it('never lets a running sequence wait for two other actions in a row', () => {
@@ -152,7 +189,7 @@ describe('nextAction', () => {
     let interruption: Interruption = 'images';
     for (let i = 0; i < 6; i++) {
       const { kind } = nextAction(load, { last: 'step', interruption });
-      if (kind !== 'step' && kind !== 'wait') interruption = kind;
+      if (isInterruption(kind)) interruption = kind;
       done.push(kind);
     }
     expect(new Set(done.slice(0, 3)).size).toBe(3);

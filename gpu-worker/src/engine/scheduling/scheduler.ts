@@ -23,9 +23,16 @@ export type Load = SlotLimits & {
   running: number;
   /** Whether one of these is no background work. */
   isRunningUrgent: boolean;
+  /** Whether background work may have the engine now. */
+  isBackgroundDue: boolean;
 };
 
-export type Action =
+export type Action = {
+  /** Whether nobody waits for any of it. */
+  isBackground: boolean;
+} & Work;
+
+type Work =
   /** One work item of the image queue: an image to encode, or a few texts to compare. */
   | { kind: 'images' }
   /** The first chunks of these waiting groups. */
@@ -34,6 +41,8 @@ export type Action =
   | { kind: 'prefill-chunk' }
   /** A token for every running sequence. */
   | { kind: 'step' }
+  /** Nothing: background work is not due. */
+  | { kind: 'rest' }
   | { kind: 'wait' };
 
 /** What comes between two steps. */
@@ -41,6 +50,11 @@ export type Interruption = 'images' | 'prefill' | 'prefill-chunk';
 
 /** What was done: the last action, and the last that was no step. */
 export type History = { last: Action['kind']; interruption: Interruption };
+
+/** Whether an action is no step, and not nothing. */
+export function isInterruption(kind: Action['kind']): kind is Interruption {
+  return kind in TURNS;
+}
 
 /** Whose turn it is after each. */
 const TURNS: Record<Interruption, readonly Interruption[]> = {
@@ -55,16 +69,25 @@ const TURNS: Record<Interruption, readonly Interruption[]> = {
  * hold up who waits for the other. Free slots are filled with as many groups at a time as fit.
  *
  * What somebody waits for goes before what is background work alone: that is done when nothing else can be, as between two steps of
- * a stream.
- * @example nextAction({ ...idle, running: 2, waitingImages: 1 }, { last: 'images', interruption: 'images' }) // { kind: 'step' }
+ * a stream, and when it is due (`background-share.ts`).
+ * @example
+ * nextAction({ ...idle, running: 2, waitingImages: 1 }, { last: 'images', interruption: 'images' }).kind // 'step'
  */
 export function nextAction(load: Load, { last, interruption }: History): Action {
-  const step: Action = { kind: 'step' };
-  if (load.running > 0 && load.isRunningUrgent && last !== 'step') return step;
+  const isBackground = !(load.running > 0 && load.isRunningUrgent);
+  const step: Action = { kind: 'step', isBackground };
+  if (!isBackground && last !== 'step') return step;
   const urgent = firstPossible(interruption, urgentOf(load));
-  if (urgent !== null) return urgent;
+  if (urgent !== null) return { ...urgent, isBackground: false };
+  if (!load.isBackgroundDue) {
+    if (!isBackground) return step;
+    const isIdle = load.running === 0 && firstPossible(interruption, load) === null;
+    return { kind: isIdle ? 'wait' : 'rest', isBackground: true };
+  }
   if (load.running > 0 && last !== 'step') return step;
-  return firstPossible(interruption, load) ?? (load.running > 0 ? step : { kind: 'wait' });
+  const rest = firstPossible(interruption, load);
+  if (rest !== null) return { ...rest, isBackground: true };
+  return load.running > 0 ? step : { kind: 'wait', isBackground: true };
 }
 
 /** What of it is no background work. */
@@ -80,7 +103,7 @@ function urgentOf(load: Load): Load {
   };
 }
 
-function firstPossible(interruption: Interruption, load: Load): Action | null {
+function firstPossible(interruption: Interruption, load: Load): Work | null {
   for (const kind of TURNS[interruption]) {
     const action = possible(kind, load);
     if (action !== null) return action;
@@ -88,7 +111,7 @@ function firstPossible(interruption: Interruption, load: Load): Action | null {
   return null;
 }
 
-function possible(kind: Interruption, load: Load): Action | null {
+function possible(kind: Interruption, load: Load): Work | null {
   switch (kind) {
     case 'images':
       return load.waitingImages > 0 ? { kind } : null;

@@ -1,0 +1,38 @@
+/**
+ * How much of the engine's time background work gets. What runs is never interrupted: who asks waits until it is done, half of it
+ * on average. While people ask, background work therefore rests after each action, so that most of them find the engine free.
+ */
+
+/** So long after somebody has asked, others are expected. */
+const RECENT_MS = 10_000;
+
+export class BackgroundShare {
+  readonly #share: number;
+  /** Milliseconds of any clock that only goes forward. */
+  readonly #now: () => number;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #restsUntil = Number.NEGATIVE_INFINITY;
+
+  /** @param share of the time, more than 0; 1 rests never */
+  constructor(share: number, now: () => number = () => performance.now()) {
+    this.#share = share;
+    this.#now = now;
+  }
+
+  /** To be called when somebody asks, and with each action for somebody who waits. */
+  asked(): void {
+    this.#askedAt = this.#now();
+  }
+
+  /** To be called after an action that nobody waits for. @param ms that it took */
+  ran(ms: number): void {
+    this.#restsUntil = this.#now() + ms * (1 / this.#share - 1);
+  }
+
+  /** Milliseconds until background work is due again; 0 when it is. */
+  get restMs(): number {
+    const now = this.#now();
+    const recentUntil = this.#askedAt + RECENT_MS;
+    return Math.max(0, Math.min(this.#restsUntil, recentUntil) - now);
+  }
+}
