@@ -1,23 +1,12 @@
 /** HAProxy with the configuration of the clusters, before servers on this machine. */
-import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { freePort } from '@blip2/gpu-worker/check-port';
 import { WORKER_OPTIONS } from '@blip2/gpu-worker/config';
 import { startWorker } from '@blip2/gpu-worker/start-worker';
 import { withDefaults } from '@blip2/shared/config/option';
 import { describe, expect, it } from 'vitest';
-import { haproxyConfig } from '../../infra/src/haproxy/config.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
-
-const isInstalled = spawnSync('haproxy', ['-v']).status === 0;
-if (!isInstalled)
-  console.warn('HAProxy is not installed (apt-get install haproxy): its tests are skipped.');
-
-const folder = temporaryFolder();
+import { type Balancer, isHaproxyInstalled, startBalancer } from '../support/haproxy.ts';
 
 /** A server that says its name, streams until it is told to end, and drains as a worker does. */
 class Backend implements AsyncDisposable {
@@ -58,54 +47,12 @@ class Backend implements AsyncDisposable {
   }
 }
 
-type Balancer = AsyncDisposable & {
-  url: string;
-  metrics: () => Promise<string>;
-  upServers: () => Promise<number>;
-};
-
-async function startBalancer(addresses: readonly string[]): Promise<Balancer> {
-  const loopback = { host: '127.0.0.1', port: 0 };
-  const variables = { variables: { host: 'HOST', port: 'PORT' }, nameOccupant: async () => null };
-  const [port, metricsPort] = [
-    await freePort(loopback, variables),
-    await freePort(loopback, variables),
-  ];
-  const path = join(folder, `${port}.cfg`);
-  const config = haproxyConfig({
-    bind: `127.0.0.1:${port}`,
-    bindMetrics: `127.0.0.1:${metricsPort}`,
-    workers: { kind: 'addresses', addresses },
-    slots: 8,
-  });
-  await writeFile(path, config);
-  const haproxy = spawn('haproxy', ['-db', '-f', path], { stdio: 'ignore' });
-  const ended = once(haproxy, 'exit');
-  const metrics = async () => await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
-  const upServers = async () => {
-    const [, count = '-1'] =
-      /^haproxy_backend_active_servers\{proxy="workers"\} (\d+)/m.exec(await metrics()) ?? [];
-    return Number(count);
-  };
-  const balancer = {
-    url: `http://127.0.0.1:${port}`,
-    metrics,
-    upServers,
-    [Symbol.asyncDispose]: async () => {
-      haproxy.kill('SIGKILL');
-      await ended;
-    },
-  };
-  await expect.poll(() => upServers().catch(() => -1)).toBe(addresses.length);
-  return balancer;
-}
-
 const ask = async ({ url }: Balancer, image: string) =>
   await (
     await fetch(`${url}/v1/run`, { method: 'POST', headers: { 'x-image': image }, body: 'x' })
   ).text();
 
-describe.runIf(isInstalled)('HAProxy', () => {
+describe.runIf(isHaproxyInstalled)('HAProxy', () => {
   it('sends what is about one image to one worker, and only the images of one that is gone elsewhere', async () => {
     const backends = ['a', 'b', 'c'].map((name) => new Backend(name));
     const [gone] = backends;
