@@ -9,6 +9,7 @@ import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
 import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
+import { drainBody, isLeftUnread } from './http/drain-body.ts';
 import { replyOnce } from './idempotency/reply-once.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
@@ -56,8 +57,16 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     }),
   );
   app.use(async (c, next) => {
-    c.set('startedAt', deps.now());
+    // Two Host headers, for one: nothing that reads the address could.
+    if (!URL.canParse(c.req.url)) throw unreadableAddress();
     await next();
+  });
+  app.use(async (c, next) => {
+    c.set('startedAt', deps.now());
+    const { raw: request } = c.req;
+    await next();
+    // Before the reply: after it, whatever is still sent breaks the connection.
+    if (isLeftUnread(request)) await drainBody(request, deps.config.deadlineMs);
     if (!deps.config.showCache) c.res.headers.delete('server-timing');
     showLimits(c);
   });
@@ -109,6 +118,12 @@ async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Re
     if (errors === 'both' && c.get('dialect') === undefined) c.set('dialect', 'either');
     throw thrown;
   }
+}
+
+function unreadableAddress(): ApiError {
+  const detail =
+    'The address and the Host header of the request are no URL together: send one Host header.';
+  return new ApiError('invalid-request', detail);
 }
 
 function problemReply(c: AppContext, error: ApiError): Response {

@@ -362,3 +362,17 @@ describe('requests of one client beyond its part', () => {
     expect(headers.get('ratelimit')).toBe('"client";r=0;t=1');
   });
 });
+
+it.each([
+  ['/v1/captions', 413],
+  ['/v1/chat/completions', 413],
+  ['/nothing/here', 404],
+])('%s tells even who sends far too much what is wrong', async (path, status) => {
+  const body = new Uint8Array(40_000_000).fill(65);
+  // A connection that breaks while it is written to does so by chance.
+  for (let turn = 0; turn < 8; turn++) {
+    const reply = await fetch(`${stack.url}${path}`, { method: 'POST', body });
+    await reply.arrayBuffer();
+    expect(reply.status).toBe(status);
+  }
+});

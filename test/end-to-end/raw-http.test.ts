@@ -42,6 +42,16 @@ it.each<[string, string, Expected]>([
     post(chunked, 'Content-Length: 4', image, '', '4\r\nabcd\r\n0\r\n\r\n'),
     [400, 'invalid-image'],
   ],
+  [
+    'two hosts for what is sent',
+    'POST /v1/captions HTTP/1.1\r\nHost: a\r\nHost: a\r\nContent-Length: 0\r\n\r\n',
+    [400, 'invalid-request'],
+  ],
+  [
+    'two hosts for what is asked',
+    'GET /v1/jobs HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n',
+    [400, 'invalid-request'],
+  ],
   ['two lengths', post('Content-Length: 4', 'Content-Length: 5', '', 'abcde'), [400, 'workerd']],
   ['a length below zero', post('Content-Length: -4', '', 'abcde'), [400, 'workerd']],
   [
@@ -122,8 +132,8 @@ it.each<[string, string, Expected]>([
     get(`/v1/embeddings/${HASH}`, `Accept: ${'a/b,'.repeat(20_000)}`),
     [406, 'not-acceptable'],
   ],
-  ['two hosts', get('/nothing', 'Host: y'), [404, 'not-found']],
-  ['a host that is none', 'GET /nothing HTTP/1.1\r\nHost: [::1\r\n\r\n', [404, 'not-found']],
+  ['two hosts', get('/nothing', 'Host: y'), [400, 'invalid-request']],
+  ['a host that is none', 'GET /nothing HTTP/1.1\r\nHost: [::1\r\n\r\n', [400, 'invalid-request']],
   ['an upgrade', get('/nothing', 'Upgrade: websocket', 'Connection: Upgrade'), [404, 'not-found']],
 ])('%s', async (_what, text, [status, who]) => {
   const reply = await exchange(text);

@@ -1,0 +1,32 @@
+/**
+ * Reads what a refused request still sends, and forgets it: where nobody reads, the platform ends the connection, and most clients
+ * then report that instead of the reply, or send all of it again.
+ */
+
+/** Who sends more than this is cut off: it is not worth its transfer. */
+const MOST_BYTES = 128 * 2 ** 20;
+const MOST_MS = 10_000;
+
+/** Whether there is a body that nobody has begun to read, of a length that is worth reading. */
+export function isLeftUnread({ body, bodyUsed, headers }: Request): boolean {
+  const declared = Number(headers.get('content-length') ?? 0);
+  return body !== null && !bodyUsed && !body.locked && declared <= MOST_BYTES;
+}
+
+/** Never rejects. @param ms after which the rest is left */
+export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Promise<void> {
+  if (body === null) return;
+  const reader = body.getReader();
+  const timer = setTimeout(() => void reader.cancel().catch(() => {}), Math.min(ms, MOST_MS));
+  try {
+    let total = 0;
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      total += next.value.byteLength;
+      if (total > MOST_BYTES) await reader.cancel();
+    }
+  } catch {
+    // Whoever sent it has gone.
+  } finally {
+    clearTimeout(timer);
+  }
+}
