@@ -10,6 +10,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
 import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
 import { drainBody, isLeftUnread } from './http/drain-body.ts';
+import { fullStorage } from './http/full-storage.ts';
 import { replyOnce } from './idempotency/reply-once.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
@@ -87,7 +88,7 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   }
   addJobRoutes(app, deps);
   app.notFound((c) => errorResponse(c, new ApiError('not-found', nothingAt(c.req.path))));
-  app.onError((thrown, c) => problemReply(c, ApiError.from(thrown)));
+  app.onError((thrown, c) => problemReply(c, fullStorage(thrown) ?? ApiError.from(thrown)));
   return app;
 }
 

@@ -29,7 +29,7 @@ const post = (path: string, body: Uint8Array | string, headers: Record<string, s
   fetch(`${stack.url}${path}`, { method: 'POST', headers, body: body as string });
 
 beforeAll(async () => {
-  const [started, images] = await Promise.all([startStack(), testImages(40)]);
+  const [started, images] = await Promise.all([startStack({ jobs: true }), testImages(40)]);
   stack = started;
   ids = images.map(({ sha256 }) => sha256);
   for (const { bytes } of images) {
@@ -96,3 +96,37 @@ print(json.dumps([len(tensors), str(first.dtype), first.shape, float(first.astyp
     expect(sum).toBeCloseTo(await sumOf(ids[0] as string), dtype === 'float16' ? 0 : 5);
   },
 );
+
+it('thousands of reads leave the others their turn: who asks for one thing gets it first', async () => {
+  const hash = () =>
+    Array.from({ length: 64 }, () => Math.floor(16 * Math.random()).toString(16)).join('');
+  const hashes = (count: number) => Array.from({ length: count }, hash);
+  const type = { 'content-type': 'application/json' };
+  let ended = 0;
+  const all = [
+    ...Array.from({ length: 15 }, () => {
+      const items = hashes(100).map((image) => ({ image }));
+      return post('/v1/jobs', JSON.stringify({ task: 'caption', dry_run: true, items }), type);
+    }),
+    ...Array.from({ length: 15 }, () =>
+      post('/v1/embeddings/lookup', JSON.stringify({ sha256: hashes(300) }), {
+        ...type,
+        accept: 'application/x-ndjson',
+      }),
+    ),
+  ].map(async (asked) => {
+    const reply = await asked;
+    await reply.arrayBuffer();
+    ended += 1;
+    return reply.status;
+  });
+  let answers = 0;
+  while (ended < all.length) {
+    const models = await fetch(`${stack.url}/v1/models`);
+    await models.arrayBuffer();
+    answers += 1;
+  }
+  const statuses = await Promise.all(all);
+  expect(new Set(statuses)).toEqual(new Set([200]));
+  expect(answers).toBeGreaterThan(all.length);
+});

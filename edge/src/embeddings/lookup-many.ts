@@ -5,6 +5,7 @@ import { ApiError } from '@blip2/shared/errors';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { ImageInfo } from '@blip2/shared/wire';
 import type { RequestContext } from '../request-context.ts';
+import { bulkReads } from './bulk-reads.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
 import { cacheUnavailable } from './resolve-embeddings.ts';
 
@@ -61,10 +62,12 @@ async function lookupOne(
   context: RequestContext,
 ): Promise<FoundOrMissing> {
   const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
-  let lookup = await store.cache.read(embeddingId, context);
+  const read = () =>
+    bulkReads.run(context.client ?? '', () => store.cache.read(embeddingId, context));
+  let lookup = await read();
   // One failure of a thousand must not end all of them.
   if (lookup.kind === 'miss' && lookup.reason === 'failed') {
-    lookup = await store.cache.read(embeddingId, context);
+    lookup = await read();
   }
   if (lookup.kind === 'miss') {
     if (lookup.reason === 'failed') throw cacheUnavailable();

@@ -331,6 +331,11 @@ async function replyError(response: Response): Promise<ApiError> {
     const detail = 'The GPU worker takes no more requests of this client now. Try again shortly.';
     return new ApiError('too-many-requests', detail, { retry_after: 1 });
   }
+  // The edge was too slow to send it.
+  if (response.status === 408) {
+    const detail = 'The request reached the GPU worker too slowly. Try again.';
+    return new ApiError('deadline-exceeded', detail);
+  }
   // A proxy in front of the worker replies for it when it is gone.
   if (response.status >= 500) return unavailable('The GPU worker cannot be reached.');
   return new ApiError('bad-gateway', `The GPU worker replied with status ${response.status}.`);

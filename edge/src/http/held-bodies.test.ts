@@ -80,3 +80,13 @@ it('one client has half of it, however many bodies it sends, and others have the
   other.add(2 * MEBIBYTE + FREE);
   for (const body of [first, second, other]) body.close();
 });
+
+it('uploads, which may take an hour, leave bodies what is theirs', () => {
+  const upload = (client: string) => holdBody(LIMIT, { client, ms: 30_000, kind: 'upload' });
+  const [first, second, third, body] = [upload('a'), upload('b'), upload('c'), open('d')];
+  first.add(MEBIBYTE + FREE);
+  second.add(MEBIBYTE + FREE);
+  expect(() => third.add(MEBIBYTE)).toThrow(overloaded);
+  body.add(4 * MEBIBYTE);
+  for (const held of [first, second, third, body]) held.close();
+});

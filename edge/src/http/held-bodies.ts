@@ -12,7 +12,12 @@ const FREE_BYTES = 2 ** 16;
 const RETRY_AFTER_S = 1;
 
 /** What one body takes beyond its free bytes, and of whom it is. */
-type Share = { client: string; bytes: number; expiresAt: number };
+type Share = { client: string; kind: Kind; bytes: number; expiresAt: number };
+
+/** An upload may take an hour: all of them have a budget of their own, so that bodies, which images are, never wait for any. */
+type Kind = 'body' | 'upload';
+/** Part of the limit that uploads have beside the bodies. */
+const UPLOADS = 1 / 2;
 
 /** Of the bodies that this isolate reads. */
 const shares = new Set<Share>();
@@ -28,22 +33,28 @@ export type HeldBody = {
 };
 
 /**
- * @param limit bytes of all bodies, of which those of one client may have half; one that is alone may have more
+ * @param most bytes of all bodies, of which those of one client may have half; one that is alone may have more
  * @param client who sends it
  * @param ms milliseconds after which it counts as closed: Cloudflare may stop a request without running its `finally`
  * @param now milliseconds since the epoch
  */
 export function holdBody(
-  limit: number,
-  { client, ms, now = Date.now }: { client: string; ms: number; now?: () => number },
+  most: number,
+  {
+    client,
+    ms,
+    kind = 'body',
+    now = Date.now,
+  }: { client: string; ms: number; kind?: Kind; now?: () => number },
 ): HeldBody {
-  const share: Share = { client, bytes: -FREE_BYTES, expiresAt: now() + ms };
+  const limit = kind === 'upload' ? most * UPLOADS : most;
+  const share: Share = { client, kind, bytes: -FREE_BYTES, expiresAt: now() + ms };
   return {
     add: (bytes) => {
       share.bytes += bytes;
       if (share.bytes <= 0) return;
       shares.add(share);
-      const { own, all } = bytesOf(client, now());
+      const { own, all } = bytesOf(client, kind, now());
       if (own > share.bytes && own > limit / 2) {
         const detail =
           'This client has other large bodies under way: wait for their replies, and read them.';
@@ -59,11 +70,11 @@ export function holdBody(
   };
 }
 
-function bytesOf(client: string, now: number): { own: number; all: number } {
+function bytesOf(client: string, kind: Kind, now: number): { own: number; all: number } {
   let [own, all] = [0, 0];
   for (const share of shares) {
     if (share.expiresAt < now) shares.delete(share);
-    else {
+    else if (share.kind === kind) {
       all += share.bytes;
       if (share.client === client) own += share.bytes;
     }

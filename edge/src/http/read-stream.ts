@@ -3,6 +3,17 @@ import { ApiError } from '@blip2/shared/errors';
 import { TooSlowError, within } from '../within.ts';
 import { bodyTooLarge } from './read-limited.ts';
 
+/** Bytes a second that an upload comes at least with, once it has had a while: what has come of it is in memory until there is a part. */
+const SLOWEST = 4096;
+const BEGINNING_MS = 60_000;
+
+/** @throws ApiError `deadline-exceeded` */
+export function expectPace(bytes: number, ms: number): void {
+  if (ms < BEGINNING_MS || bytes >= (SLOWEST * ms) / 1000) return;
+  const detail = `The body comes with less than ${SLOWEST} bytes a second: send it again, over a faster connection.`;
+  throw new ApiError('deadline-exceeded', detail);
+}
+
 /**
  * The pieces of a body.
  * @param ms how long the next piece may take, milliseconds
@@ -21,6 +32,7 @@ export async function* readStream(
   }
   if (body === null) return;
   const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const startedAt = Date.now();
   let total = 0;
   try {
     for (;;) {
@@ -28,6 +40,7 @@ export async function* readStream(
       if (next.done) return;
       total += next.value.length;
       if (total > maxBytes) throw bodyTooLarge(maxBytes, total);
+      expectPace(total, Date.now() - startedAt);
       yield next.value;
     }
   } catch (cause) {

@@ -42,6 +42,7 @@ export async function uploadFile(
   const held = holdBody(config.maxHeldBytes, {
     client: clientIn(c, config),
     ms: LONGEST_UPLOAD_MS,
+    kind: 'upload',
   });
   const { id } = valueFrom(await index.reserveFile());
   try {

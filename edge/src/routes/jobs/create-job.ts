@@ -141,7 +141,11 @@ async function countOf(lines: AsyncIterable<unknown>, limit: number): Promise<nu
 async function lines(c: AppContext, deps: Dependencies, { inputKey }: NewJob): Promise<JobInput> {
   const { config } = deps;
   const client = clientIn(c, config);
-  const held = holdBody(config.maxHeldBytes, { client, ms: LONGEST_UPLOAD_MS });
+  const held = holdBody(config.maxHeldBytes, {
+    client,
+    ms: LONGEST_UPLOAD_MS,
+    kind: 'upload',
+  });
   try {
     const body = heldChunks(readStream(c.req.raw, config.deadlineMs), held);
     const limits = { maxBytes: config.jobsMaxFileBytes };

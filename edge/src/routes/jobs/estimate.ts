@@ -7,6 +7,7 @@ import { RequestImage } from '@blip2/shared/schemas/image';
 import type { JobEstimate } from '@blip2/shared/schemas/jobs/job';
 import type { JobTask } from '@blip2/shared/schemas/jobs/request';
 import type { Dependencies } from '../../dependencies.ts';
+import { bulkReads } from '../../embeddings/bulk-reads.ts';
 import { linesOf } from '../../http/json-lines.ts';
 import { sourceFromReference, sourceFromText } from '../../image/image-source.ts';
 import { MAX_LINE_BYTES } from '../../jobs/read-line.ts';
@@ -97,7 +98,11 @@ async function knownOf(
     const id = await imageIdIn(image);
     if (id === null) return null;
     const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
-    return (await cache.lookup(embeddingId, context)).kind !== 'miss';
+    return await bulkReads.run(context.client ?? '', async () => {
+      // Whoever has gone, or has waited for long, needs no number.
+      if (context.signal.aborted || deps.now() > context.deadlineAt) return null;
+      return (await cache.lookup(embeddingId, context)).kind !== 'miss';
+    });
   });
   return (await Promise.all(known)).filter((isKnown) => isKnown !== null);
 }

@@ -1,0 +1,107 @@
+/**
+ * Reads of caches that one request makes by the hundred: a few at a time in an isolate, and clients by turns, so that requests with one
+ * read each find the isolate free. Thousands at once would keep it from everything else for a minute.
+ */
+
+const AT_A_TIME = 12;
+/**
+ * So many follow each other. workerd looks at its sockets only when nothing else is left to do: where caches are in its own process, reads
+ * without a pause would keep everybody out.
+ */
+const BURST = 16;
+/** Cloudflare may stop a request without running its `finally`: its place is free again after this. */
+const LEASE_MS = 10_000;
+/** How often who waits looks by itself. */
+const LOOK_MS = 250;
+
+export class BulkReads {
+  readonly #atATime: number;
+  readonly #now: () => number;
+  /** Reads that are under way, and until when each counts. */
+  readonly #running = new Map<symbol, number>();
+  /** Who waits, by client; the client whose turn it is comes first. */
+  readonly #waiting = new Map<string, ((lease: symbol) => void)[]>();
+  /** Reads since the last pause. */
+  #burst = 0;
+  #pausesUntil = Number.NEGATIVE_INFINITY;
+
+  /** @param now milliseconds since the epoch */
+  constructor(atATime = AT_A_TIME, now: () => number = Date.now) {
+    this.#atATime = atATime;
+    this.#now = now;
+  }
+
+  /**
+   * Runs a read when it is its client's turn.
+   * @param client for whom
+   * @example await bulkReads.run(context.client ?? '', () => cache.read(id, context))
+   */
+  async run<T>(client: string, read: () => Promise<T>): Promise<T> {
+    const lease = await this.#turn(client);
+    try {
+      return await read();
+    } finally {
+      this.#running.delete(lease);
+      this.#serve();
+    }
+  }
+
+  async #turn(client: string): Promise<symbol> {
+    const turn = Promise.withResolvers<symbol>();
+    const mine = this.#waiting.get(client) ?? [];
+    mine.push(turn.resolve);
+    this.#waiting.set(client, mine);
+    this.#serve();
+    // Whoever should have served this one may have been stopped.
+    const timer = setInterval(() => this.#serve(), LOOK_MS);
+    try {
+      return await turn.promise;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  #serve(): void {
+    const now = this.#now();
+    for (const [lease, until] of this.#running) if (until <= now) this.#running.delete(lease);
+    while (this.#running.size < this.#atATime) {
+      const [next] = this.#waiting;
+      if (next === undefined) return;
+      if (this.#burst >= BURST) {
+        this.#pause(now);
+        return;
+      }
+      const [client, waiting] = next;
+      const resolve = waiting.shift();
+      // The others come first next time.
+      this.#waiting.delete(client);
+      if (waiting.length > 0) this.#waiting.set(client, waiting);
+      if (resolve === undefined) continue;
+      this.#burst += 1;
+      const lease = Symbol();
+      this.#running.set(lease, now + LEASE_MS);
+      resolve(lease);
+    }
+  }
+  /** Until all that is under way has ended, and everybody else has had a turn. */
+  #pause(now: number): void {
+    // Its request may have been stopped, and its timer with it: then whoever looks next ends the pause.
+    if (now < this.#pausesUntil) return;
+    if (this.#pausesUntil !== Number.NEGATIVE_INFINITY) {
+      this.#resume();
+      return;
+    }
+    this.#pausesUntil = now + LOOK_MS;
+    setTimeout(() => this.#resume());
+  }
+
+  #resume(): void {
+    if (this.#pausesUntil === Number.NEGATIVE_INFINITY) return;
+    this.#pausesUntil = Number.NEGATIVE_INFINITY;
+    this.#burst = 0;
+    this.#serve();
+  }
+}
+
+/** Of this isolate. */
+export const bulkReads = new BulkReads();
