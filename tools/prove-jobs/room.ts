@@ -21,7 +21,7 @@ export class Room {
 
   leave(): void {
     this.#held--;
-    // One promise for all, replaced by the first who wakes, would leave the others with one that nobody settles.
+    // With one promise for all, which each who wakes replaces, only the last would be woken again.
     for (const wake of this.#waiting.splice(0)) wake();
   }
 }
