@@ -6,7 +6,7 @@ export class WholeRequest extends Request {
   /** Its body. */
   readonly whole: Uint8Array<ArrayBuffer>;
 
-  /** @example new WholeRequest('http://job.invalid/v1/captions', { method: 'POST' }, new TextEncoder().encode('{}')) */
+  /** @example new WholeRequest('http://job.invalid/v1/captions', { method: 'POST' }, Uint8Array.of(0x7b, 0x7d)) */
   constructor(url: string, init: Omit<RequestInit, 'body'>, whole: Uint8Array<ArrayBuffer>) {
     super(url, init);
     this.whole = whole;

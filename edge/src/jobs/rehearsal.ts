@@ -157,7 +157,7 @@ export class Rehearser {
       authorization: `Bearer ${ITEM_KEY}`,
       'x-request-id': owner.name,
     };
-    const body = new TextEncoder().encode(JSON.stringify(line.body));
+    const body = new TextEncoder().encode(JSON.stringify(line.body)) as Uint8Array<ArrayBuffer>;
     const init = { method: 'POST', headers };
     const request = new WholeRequest(`http://job.invalid${line.url}`, init, body);
     const context = {
