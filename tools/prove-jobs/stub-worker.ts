@@ -12,6 +12,7 @@ import { createSqsClient, MAX_BATCH, Queue } from '@blip2/gpu-worker/jobs/queue'
 import { TIMING } from '@blip2/gpu-worker/jobs/timing';
 import { createLogger } from '@blip2/gpu-worker/logger';
 import { encodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
+import { Room } from './room.ts';
 
 /** Calls that receive at a time. */
 const RECEIVERS = 8;
@@ -23,8 +24,7 @@ if (config === null) throw new Error('There is no queue.');
 const log = createLogger({ level: 'error', write: (line) => process.stderr.write(line) });
 const client = createSqsClient(config);
 const queue = new Queue(client, config.queueUrl, config.visibilityS, log);
-let held = 0;
-let freed = Promise.withResolvers<void>();
+const room = new Room(MAX_HELD);
 const committer = new Committer({
   edge: new EdgeClient(config, TIMING),
   queue,
@@ -34,10 +34,7 @@ const committer = new Committer({
   meter: { committed: () => {} },
   onCanceled: () => {},
   onEnded: () => {},
-  onLeft: () => {
-    held--;
-    freed.resolve();
-  },
+  onLeft: () => room.leave(),
 });
 const events: GpuEvent[] = [
   { type: 'imageInfo', image: { width: 64, height: 64, format: 'png' } },
@@ -55,15 +52,12 @@ const outcome = { kind: 'frames' as const, frames, sha256: 'a'.repeat(64) };
 const { signal } = new AbortController();
 async function receiveAll(): Promise<never> {
   for (;;) {
-    while (held >= MAX_HELD) {
-      await freed.promise;
-      freed = Promise.withResolvers<void>();
-    }
+    await room.free();
     const messages = await queue.receive(MAX_BATCH, { mayWait: true, signal }).catch(() => []);
     for (const received of messages) {
       const item = itemOf(received, log);
       if (item === null) continue;
-      held++;
+      room.enter();
       committer.add({ ...item, outcome, seconds: 0.01 });
     }
   }

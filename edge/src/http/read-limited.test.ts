@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readLimited } from './read-limited.ts';
+import { WholeRequest } from './whole-request.ts';
 
 /** A body of chunks of these sizes; `sent` counts the bytes that were asked for. */
 function bodyOf(sizes: readonly number[]) {
@@ -33,6 +34,16 @@ describe('a body', () => {
   it('of several chunks is read into one', async () => {
     const { body } = bodyOf([2, 1, 3]);
     expect(await readLimited(source(body), 6, reading)).toEqual(Uint8Array.of(1, 1, 2, 3, 3, 3));
+  });
+
+  it('that is in memory already is taken as it is, within the limit', async () => {
+    const bytes = Uint8Array.of(1, 2, 3);
+    const request = new WholeRequest('http://edge.example/', { method: 'POST' }, bytes);
+    expect(await readLimited(request, 3, reading)).toBe(bytes);
+    await expect(readLimited(request, 2, reading)).rejects.toMatchObject({
+      slug: 'body-too-large',
+      extras: { limit: 2, actual: 3 },
+    });
   });
 
   it.each([

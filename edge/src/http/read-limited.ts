@@ -2,6 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import { TooSlowError, within } from '../within.ts';
 import { type HeldBody, holdBody } from './held-bodies.ts';
+import { WholeRequest } from './whole-request.ts';
 
 export type ReadOptions = {
   /** Bytes of all bodies that this isolate reads at a time. */
@@ -26,6 +27,10 @@ export async function readLimited(
   limit: number,
   { maxHeldBytes, client, ms }: ReadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  if (source instanceof WholeRequest) {
+    if (source.whole.length > limit) throw bodyTooLarge(limit, source.whole.length);
+    return source.whole;
+  }
   const declared = Number(source.headers.get('content-length') ?? Number.NaN);
   if (declared > limit) throw bodyTooLarge(limit, declared);
   if (source.body === null) return new Uint8Array();

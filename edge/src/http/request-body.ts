@@ -22,6 +22,7 @@ import { readMultipart } from './multipart-form.ts';
 import { readLimited } from './read-limited.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
 import { validate } from './validate.ts';
+import { WholeRequest } from './whole-request.ts';
 
 type ReadLimits = Pick<Config, 'maxHeldBytes' | 'deadlineMs'> & {
   /** Who sends it: bodies of one client share its part of the memory. */
@@ -195,6 +196,7 @@ const FORM_TYPE = 'application/x-www-form-urlencoded';
 const TYPES_BY_DEFAULT = new Set(['', FORM_TYPE, 'text/plain', 'application/octet-stream']);
 
 function isEmpty(request: Request): boolean {
+  if (request instanceof WholeRequest) return request.whole.length === 0;
   return request.body === null || request.headers.get('content-length') === '0';
 }
 

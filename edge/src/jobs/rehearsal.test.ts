@@ -55,6 +55,34 @@ function start() {
   return { ...edge, stored, rehearse, run };
 }
 
+test('the app gets the body of an item from memory, not as a stream, which takes memory that only a full collection frees', async () => {
+  const { deps } = startEdge();
+  const seen: Request[] = [];
+  const rehearser = new Rehearser({
+    deps,
+    createApp: (staged) => {
+      const app = createApp(staged);
+      return {
+        fetch: (request, env, context) => {
+          seen.push(request);
+          return app.fetch(request, env, context);
+        },
+      };
+    },
+    storeImage: async () => {},
+    waitUntil: () => {},
+  });
+  const line = {
+    custom_id: 'a',
+    method: 'POST',
+    url: '/v1/captions',
+    body: { image: { url } },
+  } as const;
+  const owner = { namespace: '', name: 'job-1', isOfBucket: false };
+  expect(await rehearser.rehearse(line, owner)).toMatchObject({ kind: 'work' });
+  expect(seen).toMatchObject([{ body: null, bodyUsed: false }]);
+});
+
 test('a caption of a URL is work that nobody has fetched', async () => {
   const { gpu, rehearse } = start();
   const rehearsed = await rehearse('/v1/captions', { image: { url }, max_tokens: 5 });
