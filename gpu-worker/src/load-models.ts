@@ -62,6 +62,7 @@ export async function loadModels(config: Config, log: Logger): Promise<LoadedMod
         reserveSlots: config.reserveSlots,
         prefillChunkTokens: config.prefillChunkTokens,
         prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
+        reportsJobs: config.otlpEndpoint !== undefined,
       };
     },
     queueLimit: config.queueLimit,

@@ -27,6 +27,8 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
     prefillChunkTokens: number;
     /** Memory for the keys and values of images and texts that prompts may begin with again. */
     prefixCacheBytes: number;
+    /** Whether each action is reported with the jobs that it was for. */
+    reportsJobs?: boolean;
   };
 
 /** The retrieval model, where one is served. */
