@@ -14,7 +14,14 @@ let stack: Stack;
 let image: Uint8Array<ArrayBuffer>;
 beforeAll(async () => {
   collector = await Collector.start();
-  stack = await startStack({ workerEnv: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } });
+  stack = await startStack({
+    jobs: true,
+    workerEnv: {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+      OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20token',
+      OTEL_SERVICE_NAME: 'captions',
+    },
+  });
   image = new Uint8Array(await readFile(join(ROOT, 'test/scenes/pair-noto-00.webp')));
 });
 afterAll(async () => {
@@ -41,6 +48,8 @@ it('a question is one trace below the span of whoever asks, in the order in whic
   expect(root).toMatchObject({ name: 'POST /v1/run', parentSpanId: CALLER_SPAN });
   expect(root.attributes).toMatchObject({ 'blip2.kind': 'generate', 'blip2.outcome': 'done' });
   expect(steps.map(({ name }) => name)).toEqual(STEPS);
+  expect(root.resource['service.name']).toBe('captions');
+  expect(collector.headers.authorization).toBe('Bearer token');
   for (const step of steps) expect(step.parentSpanId).toBe(root.spanId);
 
   // Another question about it needs no image any more.
@@ -69,4 +78,24 @@ it('metrics lead to the traces of requests', async () => {
   const headers = { accept: 'application/openmetrics-text;version=1.0.0,text/plain;q=0.5' };
   const text = await (await fetch(`${stack.workerUrl}/metrics`, { headers })).text();
   expect(text).toContain(`# {trace_id="${traceId}"}`);
+});
+
+it('an item of a job is a trace of its own, under the name that it has in logs', async () => {
+  const data = `data:image/webp;base64,${Buffer.from(image).toString('base64')}`;
+  const response = await fetch(`${stack.url}/v1/jobs`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ task: 'caption', items: [{ image: data }] }),
+  });
+  const { id } = (await response.json()) as { id: string };
+  const isItem = ({ name }: Span) => name === 'job item';
+  while (!collector.spans.some(isItem)) await collector.nextBatch();
+  const { traceId } = collector.spans.find(isItem) as Span;
+  const [root, ...steps] = await collector.trace(traceId, ['queue', 'prefill', 'decode']);
+  expect(root?.attributes).toMatchObject({
+    'blip2.request_id': expect.stringContaining(`job-${id.replace('job_', '')}`),
+    'blip2.kind': 'generate',
+    'blip2.outcome': 'done',
+  });
+  for (const step of steps) expect(step.parentSpanId).toBe(root?.spanId);
 });

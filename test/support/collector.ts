@@ -1,6 +1,6 @@
 /** A collector of OpenTelemetry for tests: receives spans as JSON over HTTP. */
 import { EventEmitter, once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 
@@ -40,15 +40,15 @@ type OtlpSpan = {
 export class Collector implements AsyncDisposable {
   /** All that came, in their order. */
   readonly spans: Span[] = [];
-  /** Batches that came. */
-  batches = 0;
+  /** Of the last batch. */
+  headers: IncomingHttpHeaders = {};
   /** Its answer; null where none comes. */
   status: number | null = 200;
   url = '';
   readonly #events = new EventEmitter();
   readonly #server = createServer(async (request, response) => {
     const { resourceSpans } = (await json(request)) as Otlp;
-    this.batches += 1;
+    this.headers = request.headers;
     if (this.status === 200 && request.url === '/v1/traces') {
       for (const { resource, scopeSpans } of resourceSpans) {
         const shared = valuesOf(resource.attributes);
