@@ -20,7 +20,7 @@ const GENERATION = [
 let collector: Collector;
 let test: TestWorker;
 const start = (options: Partial<Config> = {}) =>
-  TestWorker.start({ otlpEndpoint: `${collector.url}/`, ...options });
+  TestWorker.start({ otlpEndpoint: collector.url, ...options });
 beforeAll(async () => {
   collector = await Collector.start();
   test = await start({ prefillChunkTokens: 8 });

@@ -35,7 +35,7 @@ import { EngineSteps } from './engine-steps.ts';
 import { NO_TRACES, type OpenTrace, type TracedRequest, type Traces } from './traces.ts';
 
 type OtlpOptions = {
-  /** Base URL of the collector. */
+  /** Base URL of the collector, without a slash at its end. */
   endpoint: string;
   sampler: Config['tracesSampler'];
   /** Share of traces that the samplers of ratios record. */
@@ -58,7 +58,7 @@ const STOP_MS = 2000;
 export function startOtlp(options: OtlpOptions, engine: EngineClient, log: Logger): Traces {
   const steps = new EngineSteps();
   engine.listen(steps);
-  const exporter = new OTLPTraceExporter({ url: urlOf(options.endpoint) });
+  const exporter = new OTLPTraceExporter({ url: `${options.endpoint}/v1/traces` });
   const provider = new TracerProvider({
     sampler: samplerOf(options),
     spanLimits: { attributeValueLengthLimit: MOST_CHARACTERS },
@@ -137,12 +137,6 @@ function samplerOf({ sampler, ratio }: OtlpOptions): Sampler {
   const name = sampler.replace('parentbased_', '') as keyof typeof roots;
   const root = roots[name]();
   return sampler.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
-}
-
-/** A variable of the signal's own wins, as it is, over that of all signals. */
-function urlOf(endpoint: string): string {
-  const { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: own } = process.env;
-  return own || `${endpoint.replace(/\/+$/, '')}/v1/traces`;
 }
 
 /** Says when a collector is lost and when it is there again, and nothing in between. */
