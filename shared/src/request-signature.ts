@@ -84,10 +84,7 @@ function messageOf(
   return [at, nonce, method, path, ...names, length].join('\n');
 }
 
-async function hmac(
-  secret: string,
-  message: string,
-): Promise<Uint8Array<ArrayBuffer>> {
+async function hmac(secret: string, message: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await crypto.subtle.sign('HMAC', await keyOf(secret), encoded(message)));
 }
 
