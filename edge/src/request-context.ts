@@ -1,6 +1,7 @@
 /** The context of one request, the same for every route: passed down to all that is done for it. */
 
 import type { ImagePath } from '@blip2/shared/cache-key';
+import type { TraceContext } from '@blip2/shared/traceparent';
 import type { Account } from './limits/account.ts';
 
 /** What a request leaves to the cache of replies. */
@@ -17,6 +18,8 @@ export type OnImage = (image: ImagePath, sentAt: number) => void;
 
 export type RequestContext = {
   requestId: string;
+  /** The trace that the caller has begun, where it says so. */
+  trace?: TraceContext;
   /** The client, by its key, or by its address where somebody trusted reports it: waiting requests are served client by client. */
   client?: string;
   /** Continent that it comes from, as Cloudflare calls it, where it does. */

@@ -1,6 +1,14 @@
 /** Options of the GPU worker. */
 import { availableParallelism, totalmem } from 'node:os';
-import { choice, secrets, text, toggle, wholeNumber } from '@blip2/shared/config/kinds';
+import {
+  choice,
+  httpUrl,
+  secrets,
+  share,
+  text,
+  toggle,
+  wholeNumber,
+} from '@blip2/shared/config/kinds';
 import { option, type Values } from '@blip2/shared/config/option';
 import { readOptions, type Texts } from '@blip2/shared/config/read-options';
 import { JOB_OPTIONS } from './job-options.ts';
@@ -32,6 +40,37 @@ export const TRACE = option({
   group: logging,
   help: 'file for a trace of requests and engine steps, for chrome://tracing or Perfetto',
 });
+
+const OTLP_OPTIONS = {
+  otlpEndpoint: option({
+    env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    kind: httpUrl(),
+    defaultText: 'none: nothing is exported',
+    group: logging,
+    help: 'base URL of an OpenTelemetry collector, to which spans of requests and their steps are sent as JSON over HTTP; other variables of its exporter (OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME …) count too',
+  }),
+  tracesSampler: option({
+    env: 'OTEL_TRACES_SAMPLER',
+    kind: choice(
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+      'always_on',
+      'always_off',
+      'traceidratio',
+    ),
+    default: 'parentbased_always_on',
+    group: logging,
+    help: 'which requests are traced: those of parentbased_… as the edge says, and what comes without it as the rest of the name says',
+  }),
+  tracesRatio: option({
+    env: 'OTEL_TRACES_SAMPLER_ARG',
+    kind: share(),
+    default: 1,
+    group: logging,
+    help: 'share of the traces that …traceidratio records',
+  }),
+};
 
 export const WORKER_OPTIONS = {
   ...MODEL_OPTIONS,
@@ -189,6 +228,7 @@ export const WORKER_OPTIONS = {
   ...JOB_OPTIONS,
   logLevel: LOG_LEVEL,
   trace: TRACE,
+  ...OTLP_OPTIONS,
 };
 
 export const WORKER_PROGRAM = {

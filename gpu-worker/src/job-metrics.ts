@@ -1,5 +1,5 @@
 /** Metrics of the items of jobs: what came from the queue, how it ended, and what the edge said of it. */
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type OpenMetricsContentType, type Registry } from 'prom-client';
 
 /** How an item that was received has ended here: `over` where nobody wants its result any more. */
 export type ItemEnd = 'done' | 'failed' | 'gave-up' | 'again' | 'over';
@@ -16,7 +16,7 @@ export type JobMeter = {
   inHand: (count: number) => void;
 };
 
-export function measureJobs(registry: Registry): JobMeter {
+export function measureJobs(registry: Registry<OpenMetricsContentType>): JobMeter {
   const registers = [registry];
   const counter = (name: string, help: string, label: string) =>
     new Counter({ name, help, labelNames: [label], registers });

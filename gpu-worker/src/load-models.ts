@@ -63,6 +63,7 @@ export async function loadModels(config: Config, log: Logger): Promise<LoadedMod
         prefillChunkTokens: config.prefillChunkTokens,
         prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
         backgroundShare: config.backgroundPercent / 100,
+        reportsJobs: config.otlpEndpoint !== undefined,
       };
     },
     queueLimit: config.queueLimit,

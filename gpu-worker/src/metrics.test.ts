@@ -24,6 +24,7 @@ import { DecodePool } from './image/decode-pool.ts';
 import { SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
 import { chooseCheckpoints, MODEL_OPTIONS } from './model-options.ts';
+import { NO_TRACES } from './tracing/traces.ts';
 
 let test: TestWorker;
 const folder = temporaryFolder();
@@ -36,10 +37,10 @@ beforeAll(async () => {
 const statuses: number[] = [];
 const repliesOf = (status: number) => statuses.filter((one) => one === status).length;
 
-async function send(max_tokens: number) {
+async function send(max_tokens: number, init?: RequestInit) {
   const generation = GenerationConfig.parse({ max_tokens, min_tokens: max_tokens });
   const request = test.generate({ generation });
-  const response = await test.send(request, test.image(0));
+  const response = await test.send(request, test.image(0), init);
   statuses.push(response.status);
   return response;
 }
@@ -77,6 +78,35 @@ describe('metrics', () => {
     expect(await sample('process_cpu_seconds_total')).toBeGreaterThan(0);
   });
 
+  it('have the trace of a recorded request as exemplar, for who reads OpenMetrics', async () => {
+    const scrape = async (accept: string) => {
+      const response = await fetch(`${test.worker.url}/metrics`, { headers: { accept } });
+      return { type: response.headers.get('content-type'), text: await response.text() };
+    };
+    const traceId = '0af7651916cd43dd8448eb211c80319c';
+    const headers = { traceparent: `00-${traceId}-b7ad6b7169203331-01` };
+    await framesOf(await send(3, { headers }));
+    // As Prometheus asks.
+    const accept =
+      'application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2';
+    const open = await scrape(accept);
+    expect(open.type).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8');
+    expect(open.text).toMatch(
+      new RegExp(
+        `^blip2_time_to_first_token_seconds_bucket{.*} \\d+ # {trace_id="${traceId}"} `,
+        'm',
+      ),
+    );
+    expect(open.text).toContain('# TYPE blip2_requests counter\nblip2_requests_total{');
+    expect(open.text.endsWith('# EOF\n')).toBe(true);
+    // The other form is as before, also after that.
+    const plain = await scrape('text/plain');
+    expect(plain.type).toContain('text/plain; version=0.0.4');
+    expect(plain.text).toContain('# TYPE blip2_requests_total counter\nblip2_requests_total{');
+    expect(plain.text).not.toContain('trace_id');
+    expect((await scrape(accept)).text).toContain('# TYPE blip2_requests counter\n');
+  });
+
   it('count requests that are rejected', async () => {
     const caller = { client: '', priority: 'interactive' } as const;
     {
@@ -110,6 +140,7 @@ describe('metrics of a request whose client goes away', () => {
       engine,
       decoder,
       metrics,
+      traces: NO_TRACES,
       models: { generate: manifest },
       limits: { maxBytes: 1e6, maxPixels: 1e6 },
       arrivals: new Arrivals(8),
@@ -130,7 +161,9 @@ describe('metrics of a request whose client goes away', () => {
       onRejected: () => {},
     });
     const sampleOf = async (name: string) => {
-      const line = (await metrics.text()).split('\n').find((one) => one.startsWith(`${name}{`));
+      const line = (await metrics.scrape('')).text
+        .split('\n')
+        .find((one) => one.startsWith(`${name}{`));
       return Number(line?.split(' ').at(-1) ?? 0);
     };
 
@@ -161,7 +194,9 @@ describe('metrics of a request whose client goes away', () => {
     expect(await sampleOf('blip2_kv_cache_usage')).toBe(0);
     // The step that waited, and perhaps one until the cancellation arrives: not all 29.
     expect(await sampleOf('blip2_decode_batch_size_count')).toBeLessThan(5);
-    expect(await metrics.text()).toMatch(/blip2_requests_total\{.*outcome="canceled".*\} 1/);
+    expect((await metrics.scrape('')).text).toMatch(
+      /blip2_requests_total\{.*outcome="canceled".*\} 1/,
+    );
     await Promise.all([engine.stop(), decoder.stop()]);
   });
 });

@@ -1,10 +1,22 @@
 /** Metrics of the running worker in Prometheus' text format; where vLLM has the same metric, by its name. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type OpenMetricsContentType,
+  Registry,
+} from 'prom-client';
 import type { EngineClient, EngineListener } from './engine/client.ts';
 import type { DecodePool } from './image/decode-pool.ts';
 import { type JobMeter, measureJobs } from './job-metrics.ts';
 
-export type Metrics = { contentType: string; text: () => Promise<string>; jobs: JobMeter };
+export type Metrics = {
+  /** In OpenMetrics' form where it is accepted: that one has exemplars. */
+  scrape: (accept: string) => Promise<Scrape>;
+  jobs: JobMeter;
+};
+type Scrape = { contentType: string; text: string };
 
 /** The parts of the engine that are measured. */
 export type MeasuredEngine = Pick<EngineClient, 'admitted' | 'slots' | 'listen'>;
@@ -22,18 +34,34 @@ export function createMetrics(
   decoder: MeasuredDecoder,
   executionProvider: string,
 ): Metrics {
-  const { registry, jobs } = createRegistry(engine, decoder);
-  registry.setDefaultLabels({ execution_provider: executionProvider });
-  collectDefaultMetrics({ register: registry });
-  return { contentType: registry.contentType, text: () => registry.metrics(), jobs };
+  const { registry: open, jobs } = createRegistry(engine, decoder);
+  collectDefaultMetrics({ register: open });
+  const labels = { execution_provider: executionProvider };
+  open.setDefaultLabels(labels);
+  const plain = new Registry();
+  plain.setDefaultLabels(labels);
+  // The one takes `_total` off the names of counters, for good: off copies, as the other needs it.
+  const metrics = open.getMetricsAsArray();
+  open.getMetricsAsArray = () =>
+    metrics.map((metric) => (metric instanceof Counter ? Object.create(metric) : metric));
+  plain.getMetricsAsArray = () => metrics;
+  const scrape = async (accept: string) => {
+    const accepted = accept.includes('application/openmetrics-text') ? open : plain;
+    return { contentType: accepted.contentType, text: await accepted.metrics() };
+  };
+  return { scrape, jobs };
 }
+
+/** Exemplars are for registries of this form alone. */
+type OpenRegistry = Registry<OpenMetricsContentType>;
 
 /** Our own metrics, without those of the process. */
 export function createRegistry(
   engine: MeasuredEngine,
   decoder: MeasuredDecoder,
-): { registry: Registry; jobs: JobMeter } {
-  const registry = new Registry();
+): { registry: OpenRegistry; jobs: JobMeter } {
+  const registry: OpenRegistry = new Registry();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   engine.listen(listenerInto(registry, engine.slots));
   measureDecoding(registry, decoder);
   new Gauge({
@@ -47,7 +75,7 @@ export function createRegistry(
   return { registry, jobs: measureJobs(registry) };
 }
 
-function measureDecoding(registry: Registry, decoder: MeasuredDecoder): void {
+function measureDecoding(registry: OpenRegistry, decoder: MeasuredDecoder): void {
   const registers = [registry];
   new Gauge({
     name: 'blip2_num_images_waiting',
@@ -74,12 +102,14 @@ function measureDecoding(registry: Registry, decoder: MeasuredDecoder): void {
   decoder.listen({ onEnded: (reason) => ended.inc({ reason }) });
 }
 
-function listenerInto(registry: Registry, slots: number): EngineListener {
+function listenerInto(registry: OpenRegistry, slots: number): EngineListener {
   const registers = [registry];
   const gauge = (name: string, help: string, labelNames: string[] = []) =>
     new Gauge({ name, help, labelNames, registers });
   const seconds = (name: string, help: string, labelNames: string[] = []) =>
     new Histogram({ name, help, labelNames, buckets: SECONDS, registers });
+  const latency = (name: string, help: string) =>
+    new Histogram({ name, help, buckets: SECONDS, registers, enableExemplars: true });
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name, help, labelNames, registers });
 
@@ -128,11 +158,11 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
     buckets: [1, 2, 4, 8, 16, 32, 64],
     registers,
   });
-  const firstToken = seconds(
+  const firstToken = latency(
     'blip2_time_to_first_token_seconds',
     'From the submission of a request to the engine to its first token',
   );
-  const nextToken = seconds(
+  const nextToken = latency(
     'blip2_inter_token_latency_seconds',
     'Between two times that a request gets tokens',
   );
@@ -170,8 +200,9 @@ function listenerInto(registry: Registry, slots: number): EngineListener {
       addFeatureLookups(features);
     },
     onStart: () => {},
-    onTokens: (_, { token, seconds: took, count }) => {
-      (token === 'first' ? firstToken : nextToken).observe(took);
+    onTokens: (_, { token, seconds: value, count, traceId }) => {
+      const exemplarLabels = traceId === undefined ? {} : { trace_id: traceId };
+      (token === 'first' ? firstToken : nextToken).observe({ labels: {}, value, exemplarLabels });
       tokens.inc(count);
     },
     onEnd: (_, kind, outcome) => requests.inc({ kind, outcome }),

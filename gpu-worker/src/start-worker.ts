@@ -19,10 +19,11 @@ import { createHttpServer } from './http/server.ts';
 import { weightsChanged } from './http/worker-errors.ts';
 import { jobsConfigOf } from './job-options.ts';
 import type { Jobs } from './jobs/start-jobs.ts';
-import { loadModels } from './load-models.ts';
+import { type LoadedModels, loadModels } from './load-models.ts';
 import { type Logger, SILENT } from './logger.ts';
 import { createMetrics } from './metrics.ts';
 import { traceTo } from './perfetto-trace.ts';
+import { NO_TRACES, type Traces } from './tracing/traces.ts';
 
 export type GpuWorker = {
   url: string;
@@ -64,6 +65,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
   };
   const metrics = createMetrics(engine, decoder, executionProvider);
   const trace = config.trace === undefined ? null : traceTo(config.trace, engine);
+  const traces = await tracesOf(config, loaded, log);
   const dependencies: Dependencies = {
     engine,
     decoder,
@@ -73,6 +75,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     bodyMemory: new BodyMemory(Math.max(config.maxBodyMemoryMb * 2 ** 20, limits.maxBytes)),
     model,
     metrics,
+    traces,
     state,
     signatures: config.secrets.length > 0 ? new SignatureCheck(config.secrets, Date.now) : null,
     hangSeconds: config.hangSeconds,
@@ -95,7 +98,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     crash.abort(error);
     setTimeout(() => server.closeAllConnections(), ERROR_DELIVERY_MS).unref();
     close(0)
-      .then(() => Promise.all([decoder.stop(), weights[Symbol.asyncDispose]()]))
+      .then(() => Promise.all([traces.stop(), decoder.stop(), weights[Symbol.asyncDispose]()]))
       .then(() => crashed.resolve(error), crashed.reject);
   };
   engine.onCrash((error) => {
@@ -115,6 +118,7 @@ export async function startWorker(config: Config, log: Logger = SILENT): Promise
     engine,
     stop: async () => {
       await close();
+      await traces.stop();
       await Promise.all([engine.stop(), decoder.stop(), weights[Symbol.asyncDispose]()]);
       trace?.end();
     },
@@ -136,6 +140,23 @@ async function jobsOf(config: Config): Promise<(dependencies: Dependencies) => J
   if (jobs === null) return () => null;
   const { startJobs } = await import('./jobs/start-jobs.ts');
   return (dependencies) => startJobs(jobs, dependencies);
+}
+
+/** Where traces go; what exports them is loaded only where it is configured. */
+async function tracesOf(
+  { otlpEndpoint: endpoint, tracesSampler: sampler, tracesRatio: ratio }: Config,
+  { engine, models, executionProvider }: LoadedModels,
+  log: Logger,
+): Promise<Traces> {
+  if (endpoint === undefined) return NO_TRACES;
+  const { startOtlp } = await import('./tracing/otlp.ts');
+  const { name, revision } = models.generate;
+  const attributes = {
+    'blip2.execution_provider': executionProvider,
+    'blip2.model': name,
+    'blip2.revision': revision,
+  };
+  return startOtlp({ endpoint, sampler, ratio, attributes }, engine, log);
 }
 
 /** Whether a GPU worker has the port already, and of which model. */

@@ -19,7 +19,7 @@ async function servedMetrics(): Promise<Map<string, string[]>> {
   const engine = { admitted: 0, slots: 1, listen: () => {} };
   const decoder = { waiting: 0, memory: 0, listen: () => {} };
   const { registry } = createRegistry(engine, decoder);
-  const served = await createMetrics(engine, decoder, 'cpu').text();
+  const { text: served } = await createMetrics(engine, decoder, 'cpu').scrape('');
   const known = new Map<string, string[]>(Object.entries(OTHERS));
   for (const [, name = '', type] of served.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
     const metric = registry.getSingleMetric(name) as unknown as

@@ -7,7 +7,8 @@ const INTRODUCTION = `# Metrics
 This page is generated from the registry (\`npm run docs\`).
 
 \`GET /metrics\` of the GPU worker is for Prometheus. Every metric has the label \`execution_provider\`. Where vLLM has
-the same metric, the name is vLLM's behind our prefix. The usual metrics of a Node process (\`process_*\`, \`nodejs_*\`) are included.`;
+the same metric, the name is vLLM's behind our prefix. The usual metrics of a Node process (\`process_*\`, \`nodejs_*\`) are included.
+For scrapers that accept OpenMetrics, latencies of tokens have the trace of a recorded request as exemplar ([operations.md](operations.md#traces)).`;
 
 export async function metricsPage(): Promise<string> {
   const { registry } = createRegistry(

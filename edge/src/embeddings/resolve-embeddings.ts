@@ -5,6 +5,7 @@ import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import type { ImageInput } from '../image/image-source.ts';
 import type { RequestContext } from '../request-context.ts';
+import { inSpan } from '../tracing.ts';
 import type { CachedImage } from './embedding-cache.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
 import type { Follower, Leader } from './single-flight.ts';
@@ -39,7 +40,7 @@ export async function locateEmbeddings(
   const sentAt = bytes && context.startedAt;
   const flight = flights.follow(embeddingId, sentAt);
   if (flight !== null) return { ...image, embeddings: { kind: 'pending', flight } };
-  const lookup = await cache.lookup(embeddingId, context);
+  const lookup = await inSpan('look up embeddings', () => cache.lookup(embeddingId, context));
   if (lookup.kind === 'hit') {
     return { ...image, embeddings: { kind: 'cached', entry: lookup.entry, cache: lookup.tier } };
   }

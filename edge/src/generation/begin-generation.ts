@@ -8,6 +8,7 @@ import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
 import { EVERY_USE, type RequestContext } from '../request-context.ts';
+import { inSpan } from '../tracing.ts';
 import { type Delta, type GenerateRequest, generate, replay, type WrittenBy } from './generate.ts';
 import type { CachedReply } from './reply-cache.ts';
 import { isRepeatable, replyKeyOf } from './reply-key.ts';
@@ -51,7 +52,11 @@ export async function beginGeneration(
       { ...input, instructionIds: prompt.instructionIds },
       context,
     );
-  const found = await findReply(deps, { id, prompt, locate }, context);
+  const found = await inSpan('look up caches', async (span) => {
+    const found = await findReply(deps, { id, prompt, locate }, context);
+    span?.setAttribute('cache', 'reply' in found ? 'reply' : found.image.embeddings.kind);
+    return found;
+  });
   const locatedAt = deps.now();
   const isReplay = 'reply' in found;
   const deltas = isReplay

@@ -83,6 +83,22 @@ describe('a request', () => {
     expect((await received(task, contextOf())).head).toMatchObject({ revision });
   });
 
+  it('says of which trace it is: that of the caller, or one that nobody records', async () => {
+    const headers: (string | null)[] = [];
+    const fetch: Platform['fetch'] = async (url, init) => {
+      headers.push(new Request(url, init).headers.get('traceparent'));
+      return replying(...bytesOf(done))(url);
+    };
+    const traceId = '0af7651916cd43dd8448eb211c80319c';
+    const trace = { traceId, spanId: 'b7ad6b7169203331', isSampled: true };
+    await run(fetch, contextOf({ trace }));
+    await run(fetch);
+    expect(headers).toEqual([
+      `00-${traceId}-b7ad6b7169203331-01`,
+      expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/),
+    ]);
+  });
+
   it('is not sent when its time is over', async () => {
     const fetch = () => Promise.reject(new Error('never'));
     const late = contextOf({ deadlineAt: NOW });

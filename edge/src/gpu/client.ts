@@ -17,6 +17,7 @@ import {
   signRequest,
 } from '@blip2/shared/request-signature';
 import { route } from '@blip2/shared/route';
+import { TRACEPARENT_HEADER, type TraceContext, traceparentOf } from '@blip2/shared/traceparent';
 import {
   FINGERPRINT_HEADER,
   fingerprintFrom,
@@ -26,6 +27,7 @@ import {
 } from '@blip2/shared/wire';
 import { noRetrievalModel, type ServedModels } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
+import { contextToSend, inSpan } from '../tracing.ts';
 import { Liveness, type LivenessOptions, type LivenessWatch } from './liveness.ts';
 import { WorkerIdentity } from './worker-identity.ts';
 import { loadFrom, type WorkerLoad } from './worker-load.ts';
@@ -107,6 +109,19 @@ export class GpuClient {
     source: GpuSource | null,
     context: RequestContext,
   ): Promise<BegunReply> {
+    return await inSpan('ask GPU worker', async (span) => {
+      span?.setAttribute('task', task.kind);
+      span?.setAttribute('source', source?.type ?? 'texts');
+      const trace = contextToSend(span, context.trace);
+      return await this.#begin(task, source, { ...context, trace });
+    });
+  }
+
+  async #begin(
+    task: GpuTask,
+    source: GpuSource | null,
+    context: RequestContext & { trace: TraceContext },
+  ): Promise<BegunReply> {
     const request = this.#requestOf(task, context);
     const exchange = this.#exchange(request, context);
     try {
@@ -121,6 +136,7 @@ export class GpuClient {
           'content-type': FRAMES_MEDIA_TYPE,
           'x-request-id': context.requestId,
           [IMAGE_HEADER]: routingKey(task, source, context),
+          [TRACEPARENT_HEADER]: traceparentOf(context.trace),
         }),
         body,
         signal: exchange.signal,

@@ -11,6 +11,7 @@ import {
   sourceFromReference,
   sourceFromText,
 } from '../image/image-source.ts';
+import { inSpan } from '../tracing.ts';
 import { decodeContent, parseContentEncoding } from './content-encoding.ts';
 import { looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
@@ -212,7 +213,9 @@ async function readDecoded(
   let body: Uint8Array<ArrayBuffer>;
   try {
     const { maxHeldBytes, deadlineMs: ms, client } = limits;
-    body = await readLimited(request, limit, { maxHeldBytes, client, ms });
+    body = await inSpan('read body', () =>
+      readLimited(request, limit, { maxHeldBytes, client, ms }),
+    );
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;
     // Nobody may be left to read this: an upload that its client breaks off is no fault of the service.

@@ -1,4 +1,5 @@
 /** A request as the routes get it from hono. */
+import { parseTraceparent, TRACEPARENT_HEADER } from '@blip2/shared/traceparent';
 import type { Context } from 'hono';
 import type { Dependencies } from '../dependencies.ts';
 import type { Dialect } from '../dialects/dialect.ts';
@@ -60,9 +61,11 @@ export function requestContextOf(
   const account = c.get('account');
   const zone = (c.req.raw.cf as IncomingRequestCfProperties | undefined)?.continent;
   const onImage = c.get('onImage');
+  const trace = parseTraceparent(c.req.raw.headers.get(TRACEPARENT_HEADER));
   return {
     requestId: c.get('requestId'),
     client: clientIn(c, config),
+    ...(trace !== null && { trace }),
     ...(zone !== undefined && { zone }),
     ...(account !== undefined && { account }),
     ...(onImage !== undefined && { onImage }),

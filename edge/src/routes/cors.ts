@@ -16,6 +16,7 @@ const ALLOWED = [
   'openai-organization',
   'openai-project',
   'prefer',
+  'traceparent',
   'x-api-key',
   'x-hf-bill-to',
   'x-moondream-auth',

@@ -11,6 +11,7 @@ import type {
   SubmitOptions,
   ToEngine,
 } from './protocol.ts';
+import { type RequestTrace, UNTRACED } from './request-trace.ts';
 import { RunningTime } from './running-time.ts';
 import { Admission } from './scheduling/admission.ts';
 import { deserializeError, serializeError } from './serialize-error.ts';
@@ -21,15 +22,21 @@ export type Outcome = 'done' | 'failed' | 'canceled';
 /** Called for what the engine does and for how its jobs end. */
 export type EngineListener = {
   onStats: (stats: EngineStats) => void;
-  onStart: (id: number, kind: Job['kind']) => void;
-  /** `seconds` since the job started, or since its last tokens; `count` tokens came at once. */
-  onTokens: (
-    id: number,
-    tokens: { token: 'first' | 'next'; seconds: number; count: number },
-  ) => void;
+  onStart: (id: number, kind: Job['kind'], trace: RequestTrace) => void;
+  onTokens: (id: number, tokens: TokenTiming) => void;
   onEnd: (id: number, kind: Job['kind'], outcome: Outcome) => void;
   /** A request was not admitted. */
   onRejected: () => void;
+};
+
+export type TokenTiming = {
+  token: 'first' | 'next';
+  /** Since the job started, or since its last tokens. */
+  seconds: number;
+  /** Tokens that came at once. */
+  count: number;
+  /** Of the job's trace, where somebody records it. */
+  traceId: string | undefined;
 };
 
 /** An event of a job's stream: a failure is an error of the stream. */
@@ -59,6 +66,7 @@ type RunningJob = {
   controller: ReadableStreamDefaultController<JobOutput>;
   kind: Job['kind'];
   requestId: string | undefined;
+  trace: RequestTrace;
   /** Milliseconds of this process's clock. */
   startedAt: number;
   lastTokenAt?: number;
@@ -86,7 +94,7 @@ export class EngineClient {
       if (message.type === 'event') this.#deliver(message.id, message.event);
       else if (message.type === 'pong') this.#settle();
       else if (message.type === 'stats') {
-        for (const { onStats } of this.#listeners) onStats(message.stats);
+        for (const listener of this.#listeners) listener.onStats(message.stats);
       }
     });
   }
@@ -146,7 +154,7 @@ export class EngineClient {
   admit(caller: Caller): Disposable {
     const refusal = this.#admission.refusal(caller);
     if (refusal === null) return this.#admission.admit(caller);
-    for (const { onRejected } of this.#listeners) onRejected();
+    for (const listener of this.#listeners) listener.onRejected();
     throw refusal;
   }
 
@@ -156,7 +164,11 @@ export class EngineClient {
    */
   run(
     job: Job,
-    { signal, ...options }: SubmitOptions & { signal: AbortSignal },
+    {
+      signal,
+      trace = UNTRACED,
+      ...options
+    }: SubmitOptions & { signal: AbortSignal; trace?: RequestTrace },
   ): ReadableStream<JobOutput> {
     signal.throwIfAborted();
     const id = this.#nextId++;
@@ -169,8 +181,8 @@ export class EngineClient {
       start: (controller) => {
         const { requestId } = options;
         const { kind } = job;
-        this.#jobs.set(id, { controller, kind, requestId, startedAt: performance.now() });
-        for (const { onStart } of this.#listeners) onStart(id, job.kind);
+        this.#jobs.set(id, { controller, kind, requestId, trace, startedAt: performance.now() });
+        for (const listener of this.#listeners) listener.onStart(id, kind, trace);
         signal.addEventListener('abort', abort, { once: true });
         this.#post({ type: 'submit', id, job, options });
       },
@@ -235,16 +247,17 @@ export class EngineClient {
 
   #timeToken(id: number, running: RunningJob, count: number): void {
     const now = performance.now();
-    const { lastTokenAt, startedAt } = running;
+    const { lastTokenAt, startedAt, trace } = running;
     running.lastTokenAt = now;
     const token = lastTokenAt === undefined ? 'first' : 'next';
     const seconds = (now - (lastTokenAt ?? startedAt)) / 1000;
-    for (const { onTokens } of this.#listeners) onTokens(id, { token, seconds, count });
+    const timing = { token, seconds, count, traceId: trace.traceId } as const;
+    for (const listener of this.#listeners) listener.onTokens(id, timing);
   }
 
   #end(id: number, { kind }: RunningJob, outcome: Outcome): void {
     this.#jobs.delete(id);
-    for (const { onEnd } of this.#listeners) onEnd(id, kind, outcome);
+    for (const listener of this.#listeners) listener.onEnd(id, kind, outcome);
   }
 
   #post(message: ToEngine): void {

@@ -19,6 +19,9 @@ import { serializeError } from './serialize-error.ts';
 import type { CompletedAction, EngineStats } from './stats.ts';
 import { WaitingGroups } from './waiting-groups.ts';
 
+/** What took part in an action. */
+type Taken = Pick<CompletedAction, 'rows' | 'compares' | 'jobs'>;
+
 /**
  * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
  * @example
@@ -34,6 +37,7 @@ export class Engine {
   readonly #queue = new FairQueue();
   readonly #limits: SlotLimits;
   readonly #background: BackgroundShare;
+  readonly #reportsJobs: boolean;
   readonly #eosIds: readonly number[];
   readonly #emit: (id: number, event: JobEvent) => void;
   readonly #report: (stats: EngineStats) => void;
@@ -60,6 +64,7 @@ export class Engine {
       fail: (request, thrown) => this.#fail(request, thrown),
     });
     const { maxSlots, reserveSlots = maxSlots, prefillChunkTokens: chunkTokens } = options;
+    this.#reportsJobs = options.reportsJobs ?? false;
     this.#limits = { maxSlots, reserveSlots, chunkTokens };
     this.#background = new BackgroundShare(options.backgroundShare ?? 1);
     this.#eosIds = options.manifest.eos_token_ids;
@@ -123,14 +128,14 @@ export class Engine {
     }
     if (action.kind === 'rest') return false;
     const start = performance.now();
-    const rows =
+    const taken =
       action.kind === 'images'
         ? await this.#advanceImages()
         : await this.#runPass(this.#plan(action));
     const [startedAt, ms] = [performance.timeOrigin + start, performance.now() - start];
     if (action.isBackground) this.#background.ran(ms);
     else this.#background.asked();
-    this.#reportStats({ action: action.kind, startedAt, ms, rows });
+    this.#reportStats({ action: action.kind, startedAt, ms, ...taken });
     return true;
   }
 
@@ -196,17 +201,16 @@ export class Engine {
     return this.#batch.add(group);
   }
 
-  /** @returns sequences that took part */
-  async #runPass(pass: Pass): Promise<number> {
+  async #runPass(pass: Pass): Promise<Taken> {
     const sequences = pass.rows.filter((row) => row !== null);
+    const jobs = this.#jobsOf(sequences.map(({ group }) => group.request));
     await this.#passes.run(pass);
-    return sequences.length;
+    return { rows: sequences.length, ...jobs };
   }
 
-  /** @returns sequences that took part: none */
-  async #advanceImages(): Promise<0> {
+  async #advanceImages(): Promise<Taken> {
     const work = this.#images.next();
-    if (work === null) return 0;
+    if (work === null) return { rows: 0 };
     for (const { ticket } of work.requests) this.#queue.begin(ticket);
     for await (const { request, ...result } of this.#images.run(work)) {
       this.#attempt(request, () => {
@@ -218,7 +222,11 @@ export class Engine {
         if (result.queryEmbeddings !== undefined) this.#enqueue(request, result.queryEmbeddings);
       });
     }
-    return 0;
+    return { rows: 0, compares: work.kind === 'compare', ...this.#jobsOf(work.requests) };
+  }
+
+  #jobsOf(requests: readonly EngineRequest[]): Pick<CompletedAction, 'jobs'> {
+    return this.#reportsJobs ? { jobs: [...new Set(requests.map(({ id }) => id))] } : {};
   }
 
   /** @param queryEmbeddings float32 [queries, hidden] */

@@ -29,6 +29,8 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
     prefixCacheBytes: number;
     /** Share of the time that background work may have while others ask: more than 0, and all of it by default. */
     backgroundShare?: number | undefined;
+    /** Whether each action is reported with the jobs that it was for. */
+    reportsJobs?: boolean;
   };
 
 /** The retrieval model, where one is served. */

@@ -9,6 +9,10 @@ export type CompletedAction = {
   ms: number;
   /** Sequences that took part; of `images` none. */
   rows: number;
+  /** Of `images`: whether texts were compared, rather than an image encoded. */
+  compares?: boolean;
+  /** Ids of the jobs that it was for, where the engine is asked to report them. */
+  jobs?: readonly number[];
 };
 
 export type EngineStats = {

@@ -74,9 +74,10 @@ export function createApp(dependencies: Dependencies): Hono<AppEnv> {
 
   app.get('/v1/model', (c) => c.json(model));
 
-  app.get('/metrics', async (c) =>
-    c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }),
-  );
+  app.get('/metrics', async (c) => {
+    const { text, contentType } = await metrics.scrape(c.req.header('accept') ?? '');
+    return c.body(text, 200, { 'content-type': contentType, vary: 'accept' });
+  });
 
   app.notFound(() => problemResponse(new ApiError('not-found', 'This path does not exist.')));
   app.onError((error, c) => {

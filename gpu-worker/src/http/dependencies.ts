@@ -9,6 +9,7 @@ import type { ImageLimits } from '../image/decode.ts';
 import type { DecodePool } from '../image/decode-pool.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Traces } from '../tracing/traces.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { BodyMemory } from './body-memory.ts';
 
@@ -33,6 +34,7 @@ export type Dependencies = {
   /** The reply of `GET /v1/model`. */
   model: WorkerModel;
   metrics: Metrics;
+  traces: Traces;
   state: ServerState;
   /** Checks who asks; null where everybody may who can reach the worker. */
   signatures: SignatureCheck | null;

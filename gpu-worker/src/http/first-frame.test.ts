@@ -1,6 +1,7 @@
 /** Whoever opens a request and sends nothing does not keep it open. */
 import { afterEach, expect, it, vi } from 'vitest';
 import { SILENT } from '../logger.ts';
+import { NO_TRACES } from '../tracing/traces.ts';
 import { createApp } from './app.ts';
 import { Arrivals } from './arrivals.ts';
 import type { Dependencies } from './dependencies.ts';
@@ -13,6 +14,8 @@ const UNASKED = {
   limits: { maxBytes: 1000, maxPixels: 1000 },
   state: { draining: false, crashed: new AbortController().signal },
   log: SILENT,
+  signatures: null,
+  traces: NO_TRACES,
 } as unknown as Dependencies;
 
 it('requests of which nothing arrives make room for others', async () => {

@@ -6,6 +6,7 @@ import { route } from '@blip2/shared/route';
 import type { GpuRequest, GpuTimings, ImageInfo } from '@blip2/shared/wire';
 import { keyPrefixOf } from '../engine/dropped-images.ts';
 import type { Caller, Job, Pixels } from '../engine/protocol.ts';
+import type { RequestTrace } from '../engine/request-trace.ts';
 import type { Dependencies } from './dependencies.ts';
 import { embeddingFormat } from './embedding-format.ts';
 import type { Source } from './parse-request.ts';
@@ -18,6 +19,7 @@ export type ReceivedRequest = { request: GpuRequest; source?: Source };
 export type RequestContext = {
   /** Names the request in logs, here and at the edge. */
   requestId: string;
+  trace: RequestTrace;
   /** Milliseconds of this process's clock. */
   arrivedAt: number;
   /** Aborts at the deadline, when the client goes away, and when the engine has crashed. */
@@ -37,7 +39,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export async function* handleRequest(
   received: ReceivedRequest,
   dependencies: Pick<Dependencies, 'engine' | 'models' | 'decoder'>,
-  { requestId, arrivedAt, signal, onSourceRead }: RequestContext,
+  { requestId, trace, arrivedAt, signal, onSourceRead }: RequestContext,
 ): AsyncGenerator<Bytes, void, undefined> {
   const { engine, models } = dependencies;
   const { request } = received;
@@ -51,8 +53,12 @@ export async function* handleRequest(
     // Hashed here: with a key from outside, a client could name somebody else's image.
     image = imageIn(request.namespace, await imageIdOf(bytes));
     const options = { image, caller, signal };
-    const { info, pixels } = await decodeImage(bytes, request, dependencies, options);
-    timings.decode_image = performance.now() - startedAt;
+    const decoding = decodeImage(bytes, request, dependencies, options);
+    const { info, pixels } = await decoding.finally(() => {
+      const endedAt = performance.now();
+      timings.decode_image = endedAt - startedAt;
+      trace.step('decode_image', startedAt, endedAt);
+    });
     delete received.source;
     onSourceRead();
     yield encodeEvent({ type: 'imageInfo', image: info });
@@ -66,7 +72,7 @@ export async function* handleRequest(
   const job = jobOf(request, input);
   const format = embeddingFormat(request, models);
   const origin = { image, arrivedAt };
-  for await (const event of engine.run(job, { signal, caller, requestId, origin })) {
+  for await (const event of engine.run(job, { signal, trace, caller, requestId, origin })) {
     yield encodeEvent(toGpuEvent(event, format, timings));
   }
 }

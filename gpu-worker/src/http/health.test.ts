@@ -16,6 +16,7 @@ import { DecodePool } from '../image/decode-pool.ts';
 import { createLogger } from '../logger.ts';
 import { createMetrics } from '../metrics.ts';
 import { chooseCheckpoints, MODEL_OPTIONS } from '../model-options.ts';
+import { NO_TRACES } from '../tracing/traces.ts';
 import { createApp } from './app.ts';
 import { Arrivals } from './arrivals.ts';
 import { BodyMemory } from './body-memory.ts';
@@ -47,6 +48,7 @@ beforeAll(async () => {
     arrivals: new Arrivals(1),
     bodyMemory: new BodyMemory(limits.maxBytes),
     metrics: createMetrics(engine, decoder, 'cpu'),
+    traces: NO_TRACES,
     models: { generate: manifest },
     limits,
     model: { name: '', revision: '', execution_provider: 'cpu' },

@@ -2,12 +2,14 @@
 import type { ApiError, ProblemSlug } from '@blip2/shared/errors';
 import type { GpuRequest } from '@blip2/shared/wire';
 import type { Logger } from '../logger.ts';
+import type { OpenTrace } from '../tracing/traces.ts';
 
 export type RunOutcome = 'done' | 'canceled' | ProblemSlug;
 
 export class RequestLog {
   readonly #log: Logger;
   readonly #elapsed: () => number;
+  readonly #trace: OpenTrace;
   #kind: GpuRequest['kind'] | undefined;
   #requestId: string;
   #isEnded = false;
@@ -15,9 +17,12 @@ export class RequestLog {
   /**
    * @param requestId names the request in every line
    * @param elapsed milliseconds since the request arrived
+   * @param trace named in every line, and ended with the last
    */
-  constructor(log: Logger, requestId: string, elapsed: () => number) {
-    this.#log = log;
+  constructor(log: Logger, requestId: string, elapsed: () => number, trace: OpenTrace) {
+    const { traceId } = trace;
+    this.#log = traceId === undefined ? log : log.child({ trace_id: traceId });
+    this.#trace = trace;
     this.#requestId = requestId;
     this.#elapsed = elapsed;
   }
@@ -42,6 +47,15 @@ export class RequestLog {
   end(status: number, outcome: RunOutcome): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
+    const attributes = {
+      'http.request.method': 'POST',
+      'url.path': '/v1/run',
+      'http.response.status_code': status,
+      'blip2.request_id': this.#requestId,
+      ...(this.#kind !== undefined && { 'blip2.kind': this.#kind }),
+      'blip2.outcome': outcome,
+    };
+    this.#trace.end(attributes, outcome === 'internal-error');
     this.#log.info('request', {
       request_id: this.#requestId,
       path: '/v1/run',

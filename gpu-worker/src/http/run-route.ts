@@ -1,6 +1,7 @@
 /** `POST /v1/run`: a request of frames in, a stream of frames out. */
 import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
+import { TRACEPARENT_HEADER } from '@blip2/shared/traceparent';
 import { FINGERPRINT_HEADER } from '@blip2/shared/wire';
 import { Deadline } from './deadline.ts';
 import type { AppContext, Dependencies } from './dependencies.ts';
@@ -18,7 +19,13 @@ const CLIENT_GONE = 499;
 export async function run(c: AppContext, dependencies: Dependencies): Promise<Response> {
   const arrivedAt = performance.now();
   const deadline = new Deadline();
-  const log = new RequestLog(dependencies.log, c.get('requestId'), () => deadline.elapsed);
+  const trace = dependencies.traces.begin({
+    name: 'POST /v1/run',
+    kind: 'server',
+    traceparent: c.req.header(TRACEPARENT_HEADER),
+    startedAt: arrivedAt,
+  });
+  const log = new RequestLog(dependencies.log, c.get('requestId'), () => deadline.elapsed, trace);
   const canceled = new AbortController();
   const { crashed } = dependencies.state;
   const clientGone = () => canceled.signal.aborted || c.req.raw.signal.aborted;
@@ -47,13 +54,17 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
 
   try {
     if (dependencies.state.draining) throw shuttingDown();
-    const received = await receive(c, dependencies, { deadline, signal, held, log });
+    const receiving = receive(c, dependencies, { deadline, signal, held, log });
+    const received = await receiving.finally(() =>
+      trace.step('receive', arrivedAt, performance.now()),
+    );
     const { requestId } = log;
     // What a header cannot hold stays with the log.
     if (/^[\w=-]{1,255}$/.test(requestId)) c.set('requestId', requestId);
     const onSourceRead = () => received.memory[Symbol.dispose]();
     const frames = handleRequest(received, dependencies, {
       requestId,
+      trace,
       arrivedAt,
       signal,
       onSourceRead,

@@ -58,7 +58,7 @@ describe('items of jobs', () => {
 
   it('are counted: messages, how items ended, commits and what was taken of them', async () => {
     const value = async (line: string) => {
-      const text = await test.dependencies.metrics.text();
+      const { text } = await test.dependencies.metrics.scrape('');
       const [, found] = new RegExp(`^${line}(?:,[^}]*)?}? (\\S+)$`, 'm').exec(text) ?? [];
       return Number(found ?? 0);
     };

@@ -5,6 +5,7 @@ import { decodeJson, FRAME_HEADER_BYTES, FRAME_TYPES } from '@blip2/shared/frame
 import type { ItemOutcome } from '@blip2/shared/jobs/commit';
 import type { JobMessage } from '@blip2/shared/jobs/message';
 import { GpuDone, type GpuRequest } from '@blip2/shared/wire';
+import type { RequestTrace } from '../engine/request-trace.ts';
 import { Deadline } from '../http/deadline.ts';
 import type { Dependencies } from '../http/dependencies.ts';
 import { callerOf, handleRequest } from '../http/handle-request.ts';
@@ -30,7 +31,7 @@ export type Ran =
 export type Running = {
   dependencies: Pick<
     Dependencies,
-    'engine' | 'decoder' | 'models' | 'limits' | 'bodyMemory' | 'state'
+    'engine' | 'decoder' | 'models' | 'limits' | 'bodyMemory' | 'state' | 'traces'
   >;
   edge: EdgeClient;
   /** Between two looks for a place. */
@@ -49,18 +50,28 @@ export async function runItem(message: JobMessage, running: Running): Promise<Ra
   deadline.start(Math.min(DEADLINE_MS, left));
   const { crashed } = running.dependencies.state;
   using linked = new LinkedSignal(running.signal, crashed, deadline.signal);
+  const trace = running.dependencies.traces.begin({
+    name: 'job item',
+    kind: 'consumer',
+    traceparent: undefined,
+    startedAt: performance.now(),
+    attributes: { 'blip2.request_id': nameOf(message), 'blip2.kind': message.task.kind },
+  });
   try {
-    return await run(message, { ...running, signal: linked.signal });
+    const ran = await run(message, { ...running, signal: linked.signal }, trace);
+    trace.end({ 'blip2.outcome': ran.kind === 'result' ? 'done' : ran.kind });
+    return ran;
   } catch (thrown) {
     // A connection that breaks off with the signal says so in its own words.
     const problem = ApiError.from(linked.signal.aborted ? linked.signal.reason : thrown);
+    trace.end({ 'blip2.outcome': problem.slug }, problem.slug === 'internal-error');
     if (isPassing(problem)) return { kind: 'again', problem };
     const outcome = { kind: 'failed' as const, problem: problem.toProblem() };
     return { kind: 'result', outcome, seconds: 0 };
   }
 }
 
-async function run(message: JobMessage, running: Running): Promise<Ran> {
+async function run(message: JobMessage, running: Running, trace: RequestTrace): Promise<Ran> {
   const { dependencies, edge, placeMs, signal, turn } = running;
   const request = requestOf(message);
   checkRequest(request, dependencies);
@@ -87,6 +98,7 @@ async function run(message: JobMessage, running: Running): Promise<Ran> {
   const frames: Uint8Array[] = [];
   for await (const frame of handleRequest(received, dependencies, {
     requestId: request.request_id,
+    trace,
     arrivedAt: performance.now(),
     signal,
     onSourceRead: () => memory[Symbol.dispose](),

@@ -17,6 +17,7 @@ import { MatchOptions } from '@blip2/shared/schemas/match';
 import { retrievalModel, revisionFor, type ServedModels } from '@blip2/shared/served-models';
 import { validate } from '@blip2/shared/validate';
 import type { GpuRequest, GpuTask, ImageInfo } from '@blip2/shared/wire';
+import { UNTRACED } from '../engine/request-trace.ts';
 import { Deadline } from '../http/deadline.ts';
 import type { Dependencies } from '../http/dependencies.ts';
 import { callerOf, handleRequest } from '../http/handle-request.ts';
@@ -104,6 +105,7 @@ async function run(
   const received = { request, source: { kind: 'image' as const, bytes } };
   const context = {
     requestId: name,
+    trace: UNTRACED,
     arrivedAt: performance.now(),
     signal,
     onSourceRead: () => {},

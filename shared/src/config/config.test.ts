@@ -11,6 +11,7 @@ import {
   list,
   proxyUrl,
   several,
+  share,
   text,
   toggle,
   wholeNumber,
@@ -166,6 +167,8 @@ describe('a variable that begins as ours do', () => {
 describe('kinds of values', () => {
   it.each([
     [wholeNumber(1, 9), '9', 9],
+    [share(), '0.25', 0.25],
+    [share(), '1', 1],
     [toggle(), 'Yes', true],
     [toggle(), '0', false],
     [list('KEYS'), ' a, b,,', ['a', 'b']],
@@ -181,6 +184,9 @@ describe('kinds of values', () => {
 
   it.each([
     [wholeNumber(1, 9), '10'],
+    [share(), '1.01'],
+    [share(), '-0'],
+    [share(), '1e-1'],
     [wholeNumber(1, 9), '1.5'],
     [wholeNumber(1, 9), '1e0'],
     [wholeNumber(1, 9), '-1'],

@@ -41,6 +41,17 @@ export function wholeNumberOrNone(low: number, high: number): Kind<number | null
   };
 }
 
+/** A share, from 0 to 1. */
+export function share(): Kind<number> {
+  const digits = z.pipe(z.string().check(z.regex(/^(\d+(\.\d*)?|\.\d+)$/)), z.transform(Number));
+  return {
+    schema: z.pipe(digits, z.number().check(z.gte(0), z.lte(1))),
+    allowed: 'a number from 0 to 1',
+    placeholder: 'SHARE',
+    format: String,
+  };
+}
+
 /** One of a few words. */
 export function choice<const T extends string>(...words: readonly [T, ...T[]]): Kind<T> {
   return {

@@ -21,6 +21,7 @@ import { DecodePool } from '../../image/decode-pool.ts';
 import { createLogger } from '../../logger.ts';
 import { createMetrics } from '../../metrics.ts';
 import { chooseCheckpoints, MODEL_OPTIONS } from '../../model-options.ts';
+import { NO_TRACES } from '../../tracing/traces.ts';
 import { type Jobs, startJobs } from '../start-jobs.ts';
 import { TIMING } from '../timing.ts';
 import { EdgeStub, SECRET } from './edge-stub.ts';
@@ -80,6 +81,7 @@ export class JobsSetup implements AsyncDisposable {
       arrivals: new Arrivals(1),
       bodyMemory: new BodyMemory(limits.maxBytes),
       metrics: createMetrics(engine, decoder, 'cpu'),
+      traces: NO_TRACES,
       models: { generate: manifest },
       limits,
       model: { name: '', revision: '', execution_provider: 'cpu', fingerprint: 'test' },
