@@ -6,6 +6,9 @@ describe('the configuration', () => {
   it('has the defaults where nothing is set, and an empty variable is unset', () => {
     const defaults = {
       gpuWorkerUrl: 'http://127.0.0.1:8788',
+      gpuWorkers: [],
+      gpuWorkerSecrets: [],
+      hedgeRequests: false,
       allowAnonymous: false,
       allowAnonymousDelete: false,
       maxImageBytes: 20_971_520,
@@ -54,6 +57,8 @@ describe('the configuration', () => {
   it('has numbers for texts, the URL without a trailing slash, and nothing of other bindings', () => {
     const variables = {
       GPU_WORKER_URL: 'https://gpu.example/a//',
+      GPU_WORKER_URLS: 'https://a.example/ weight=2 zone=eu',
+      HEDGE_REQUESTS: '1',
       MAX_IMAGE_BYTES: '7',
       IMAGE_USER_AGENT: 'ours/2 (mailto:us@example.org)',
       CLIENT_ADDRESS_HEADER: 'none',
@@ -63,6 +68,9 @@ describe('the configuration', () => {
     const bindings = env as unknown as Record<string, unknown>;
     expect(readConfig({ ...bindings, ...variables, ALLOW_PRIVATE_IMAGE_URLS: 'true' })).toEqual({
       gpuWorkerUrl: 'https://gpu.example/a',
+      gpuWorkers: [{ url: 'https://a.example', weight: 2, zone: 'EU' }],
+      gpuWorkerSecrets: [],
+      hedgeRequests: true,
       allowAnonymous: true,
       allowAnonymousDelete: false,
       maxImageBytes: 7,

@@ -18,14 +18,14 @@ import { PART_PROGRAM } from './parts/options.ts';
 import { isPartDone, openOutput } from './parts/part-output.ts';
 import { type LineRunner, runLine } from './parts/run-line.ts';
 import { runPart } from './parts/run-part.ts';
-import { tunedEnvironment } from './runtime/memory-tuning.ts';
+import { tunedArguments, tunedEnvironment } from './runtime/memory-tuning.ts';
 
 const { values: config } = configure(PART_PROGRAM);
 
 const tuned = tunedEnvironment(process.env, process.platform);
 if (tuned !== null) {
   const [node = process.execPath, ...rest] = process.argv;
-  process.execve?.(node, [node, ...process.execArgv, ...rest], tuned);
+  process.execve?.(node, [node, ...tunedArguments(process.execArgv), ...rest], tuned);
 }
 process.env.NVIDIA_TF32_OVERRIDE ??= '0';
 
@@ -46,7 +46,7 @@ async function main(): Promise<void> {
     throw new Error('--manifest, --output and --part are needed. See --help.');
   }
   const settings = settingsOf(config.settings);
-  const objects = objectStore();
+  const objects = objectStore(process.env);
   if (await isPartDone({ output: address, part, objects })) {
     console.error(`Part ${part} is there already.`);
     return;

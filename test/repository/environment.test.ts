@@ -7,12 +7,23 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Other files that may read it, and why. */
 const OTHERS = [
-  // Sets variables that native libraries read.
+  // Set variables that native libraries read; the second passes on those that AWS's packages read.
   'gpu-worker/src/main.ts',
+  'gpu-worker/src/part.ts',
+  // Stand in the place of a GPU worker, and read its options.
+  'tools/bench/loading.ts',
+  'tools/prove-jobs/stub-worker.ts',
+  // Gets what another process of the proof sets.
+  'tools/prove-jobs/poison-hook.ts',
+  // Reads the options of one of its commands.
+  'tools/cli/command.ts',
+  // Reads where a queue is that others have started.
+  'tools/prove-jobs.ts',
   // Pass their environment on to a process that they start; the first, little of it.
   'gpu-worker/src/image/decode-process.ts',
   'tools/build-worker.ts',
   'tools/keys.ts',
+  'tools/prove-jobs/prove-million.ts',
   'tools/chaos/scenarios/files.ts',
   'tools/chaos/scenarios/processes.ts',
   'tools/worker-process.ts',

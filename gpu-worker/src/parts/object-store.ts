@@ -22,7 +22,7 @@ export function placeOf(address: string): Place | null {
 }
 
 /** Loads the client of S3 when it is first needed. */
-export function objectStore(env: NodeJS.ProcessEnv = process.env): ObjectStore {
+export function objectStore(env: NodeJS.ProcessEnv): ObjectStore {
   let loading: Promise<{ s3: typeof import('@aws-sdk/client-s3'); client: S3Client }> | undefined;
   const load = () => {
     loading ??= import('@aws-sdk/client-s3').then((s3) => ({ s3, client: clientOf(s3, env) }));
