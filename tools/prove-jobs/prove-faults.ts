@@ -40,6 +40,8 @@ export type FaultReport = {
 
 /** Of commits, and of replies to them; of sends to the queue. */
 const SHARE = 0.05;
+/** Fewer might all have ended before somebody who sees half of them has canceled the rest. */
+const FEWEST_TO_CANCEL = 240;
 /** Items in the queue at a time: the fewer, the more often the edge sends. */
 const WINDOW = 128;
 
@@ -48,7 +50,7 @@ export async function proveFaults(plan: FaultPlan): Promise<FaultReport> {
   const random = randomOf(seed);
   report('Making images …');
   const first = await makeItems(plan.items, plan.poison, random);
-  const second = await makeItems(Math.ceil(plan.items / 4), 0, random);
+  const second = await makeItems(Math.max(FEWEST_TO_CANCEL, Math.ceil(plan.items / 4)), 0, random);
   const counted = { commits: 0, results: 0, fresh: 0 };
   const faulted: Record<Fault, number> = { failed: 0, throttled: 0, lost: 0, twice: 0 };
   const persist = await mkdtemp(join(tmpdir(), 'prove-jobs-'));

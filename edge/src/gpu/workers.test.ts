@@ -210,6 +210,28 @@ describe('a worker that does not serve', () => {
   });
 });
 
+it('what is served is what a worker of this edge’s revision says, if there is one', async () => {
+  const { revision } = bundledModels.generate;
+  const model = (own: string) => ({
+    ...{ name: 'm', revision: own, precision: 'fp32', execution_provider: 'cpu' },
+    fingerprint: 'f'.repeat(32),
+  });
+  const of = (revisions: Record<string, string>) =>
+    poolOf(
+      { a: reply, b: reply },
+      {
+        fetch: async (url) => {
+          const name = new URL(url).hostname.replace('.test', '');
+          return Response.json(model(revisions[name] ?? ''));
+        },
+      },
+    ).pool;
+  const other = '0'.repeat(64);
+  expect((await of({ a: other, b: revision }).model()).revision).toBe(revision);
+  expect((await of({ a: revision, b: other }).model()).revision).toBe(revision);
+  expect((await of({ a: other, b: other }).model()).revision).toBe(other);
+});
+
 describe('a request that is slower than nearly all', () => {
   const slowly =
     (ms: number): Behavior =>

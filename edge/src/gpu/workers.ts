@@ -114,12 +114,23 @@ export class GpuWorkers {
     return await this.#choose(byPreference(this.#backends, key), new Set()).client.fingerprint();
   }
 
-  /** What the first worker that answers serves. @throws ApiError `worker-unavailable`, or `bad-gateway` */
+  /**
+   * What a worker of this edge's revision serves, or else any: while versions change there are workers of two.
+   * @throws ApiError `worker-unavailable`, or `bad-gateway`, where none answers
+   */
   async model(): Promise<WorkerModel> {
+    const { revision } = this.#options.models.generate;
     const answers = this.#backends.map(({ client }) => client.model());
-    return await Promise.any(answers).catch((error: AggregateError) => {
-      throw error.errors[0];
+    const own = answers.map(async (answer) => {
+      const model = await answer;
+      if (model.revision !== revision) throw new Error('another revision');
+      return model;
     });
+    return await Promise.any(own).catch(() =>
+      Promise.any(answers).catch((error: AggregateError) => {
+        throw error.errors[0];
+      }),
+    );
   }
 
   /** What all have served since they started, and what waits; of those that answer. @throws ApiError where none does */
