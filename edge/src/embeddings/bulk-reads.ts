@@ -9,10 +9,13 @@ const AT_A_TIME = 12;
  * without a pause would keep everybody out.
  */
 const BURST = 16;
-/** Cloudflare may stop a request without running its `finally`: its place is free again after this. */
-const LEASE_MS = 10_000;
+/** Cloudflare may stop a request without running its `finally`: its place is free again after this. One read more at a time does no harm. */
+const LEASE_MS = 1000;
 /** How often who waits looks by itself. */
 const LOOK_MS = 250;
+
+/** Who waits says again and again that it does: one that was stopped gets no turn. */
+type Waiter = { resolve: (lease: symbol) => void; isQueued: boolean; saidAt: number };
 
 export class BulkReads {
   readonly #atATime: number;
@@ -20,7 +23,7 @@ export class BulkReads {
   /** Reads that are under way, and until when each counts. */
   readonly #running = new Map<symbol, number>();
   /** Who waits, by client; the client whose turn it is comes first. */
-  readonly #waiting = new Map<string, ((lease: symbol) => void)[]>();
+  readonly #waiting = new Map<string, Waiter[]>();
   /** Reads since the last pause. */
   #burst = 0;
   #pausesUntil = Number.NEGATIVE_INFINITY;
@@ -48,17 +51,28 @@ export class BulkReads {
 
   async #turn(client: string): Promise<symbol> {
     const turn = Promise.withResolvers<symbol>();
-    const mine = this.#waiting.get(client) ?? [];
-    mine.push(turn.resolve);
-    this.#waiting.set(client, mine);
-    this.#serve();
-    // Whoever should have served this one may have been stopped.
-    const timer = setInterval(() => this.#serve(), LOOK_MS);
+    const waiter: Waiter = { resolve: turn.resolve, isQueued: false, saidAt: 0 };
+    let timer: ReturnType<typeof setTimeout>;
+    const look = () => {
+      timer = setTimeout(look, LOOK_MS);
+      waiter.saidAt = this.#now();
+      if (!waiter.isQueued) this.#enqueue(client, waiter);
+      this.#serve();
+    };
+    look();
     try {
       return await turn.promise;
     } finally {
-      clearInterval(timer);
+      // The one that is set now.
+      clearTimeout(timer!);
     }
+  }
+
+  #enqueue(client: string, waiter: Waiter): void {
+    const mine = this.#waiting.get(client) ?? [];
+    mine.push(waiter);
+    waiter.isQueued = true;
+    this.#waiting.set(client, mine);
   }
 
   #serve(): void {
@@ -72,17 +86,23 @@ export class BulkReads {
         return;
       }
       const [client, waiting] = next;
-      const resolve = waiting.shift();
+      const waiter = waiting.shift();
       // The others come first next time.
       this.#waiting.delete(client);
       if (waiting.length > 0) this.#waiting.set(client, waiting);
-      if (resolve === undefined) continue;
+      if (waiter === undefined) continue;
+      if (now - waiter.saidAt > 4 * LOOK_MS) {
+        // It queues again when it looks next, if it was only late.
+        waiter.isQueued = false;
+        continue;
+      }
       this.#burst += 1;
       const lease = Symbol();
       this.#running.set(lease, now + LEASE_MS);
-      resolve(lease);
+      waiter.resolve(lease);
     }
   }
+
   /** Until all that is under way has ended, and everybody else has had a turn. */
   #pause(now: number): void {
     // Its request may have been stopped, and its timer with it: then whoever looks next ends the pause.
@@ -103,5 +123,5 @@ export class BulkReads {
   }
 }
 
-/** Of this isolate. */
+/** Of this isolate, for requests: Durable Objects may not wait for one another so. */
 export const bulkReads = new BulkReads();

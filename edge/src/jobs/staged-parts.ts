@@ -3,7 +3,6 @@ import { type KeyRecord, SCOPES } from '@blip2/shared/api-key';
 import { type ImagePath, imagePathOfEmbeddings } from '@blip2/shared/cache-key';
 import type { GpuTask } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
-import { bulkReads } from '../embeddings/bulk-reads.ts';
 import { EmbeddingCache, type Lookup } from '../embeddings/embedding-cache.ts';
 import type { EmbeddingStore } from '../embeddings/embedding-store.ts';
 import { SingleFlight } from '../embeddings/single-flight.ts';
@@ -126,7 +125,7 @@ class StagedEmbeddings extends EmbeddingCache {
   }
 
   override async lookup(...of: Parameters<EmbeddingCache['lookup']>): Promise<Lookup> {
-    return await bulkReads.run('jobs', () => this.#stage().lookup(this.#real, ...of));
+    return await this.#stage().lookup(this.#real, ...of);
   }
 
   override async hasInstructions(path: ImagePath, context: RequestContext): Promise<boolean> {
