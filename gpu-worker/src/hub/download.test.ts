@@ -23,8 +23,19 @@ const ranges = ({ hub }: HubFixture) =>
     .filter(({ server, path }) => server === 'storage' && path.endsWith(SHARD))
     .map(({ range }) => range);
 
-/** Bytes that a file of this process may have; nothing for no limit. */
+/** Those of packages that other test files have loaded end the process. */
+let others: NodeJS.SignalsListener[] = [];
+const nothing = () => {};
+
+/** Bytes that a file of this process may have; nothing for no limit. What is beyond is an error of the write, as on a full disk. */
 function limitFiles(bytes: number | ''): void {
+  if (bytes === '') {
+    process.removeListener('SIGXFSZ', nothing);
+    for (const other of others.splice(0)) process.on('SIGXFSZ', other);
+  } else {
+    others = process.listeners('SIGXFSZ') as NodeJS.SignalsListener[];
+    process.removeAllListeners('SIGXFSZ').on('SIGXFSZ', nothing);
+  }
   const limit = bytes === '' ? '--fsize=unlimited:' : `--fsize=${bytes}:`;
   const { status } = spawnSync('prlimit', [limit, '--pid', String(process.pid)]);
   expect(status).toBe(0);
