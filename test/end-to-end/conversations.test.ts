@@ -10,7 +10,7 @@ import { readImage, readScenes, type Scene } from '../../tools/scenes.ts';
 const SCENES = 24;
 /**
  * What the embedded model is held to. Of 60 scenes it answered 489 of 493 repeated questions as the first time, all
- * of those asked twice in a row, and in 59 said rightly what the picture shows; all that went wrong is in this set.
+ * of those asked twice in a row, and in 59 said rightly what the image shows; all that went wrong is in this set.
  */
 const UNCHANGED = 0.97;
 const RIGHT = 0.9;
@@ -51,7 +51,7 @@ describe('a conversation', () => {
     expect(share, changed.map(described).join('\n')).toBeGreaterThanOrEqual(UNCHANGED);
   });
 
-  it('that was about yes and no alone does not keep what the picture shows from being said', () => {
+  it('that was about yes and no alone does not prevent an answer to what the image shows', () => {
     const open = outcomes.filter(({ group }) => group.endsWith('of yes and no'));
     expect(open).toHaveLength(SCENES);
     const wrong = open.filter((outcome) => !isRight(outcome));

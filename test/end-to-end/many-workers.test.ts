@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-/** A picture of one color: no two are the same image. */
+/** An image of one color: no two are the same. */
 const imageOf = async (n: number) =>
   new Uint8Array(
     await sharp({

@@ -8,7 +8,7 @@ import { withDefaults } from '@blip2/shared/config/option';
 import { describe, expect, it } from 'vitest';
 import { type Balancer, isHaproxyInstalled, startBalancer } from '../support/haproxy.ts';
 
-/** A server that says its name, streams until it is told to end, and drains as a worker does. */
+/** A server that says its name, streams until the test ends it, and drains as a worker does. */
 class Backend implements AsyncDisposable {
   readonly server: Server;
   #end = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** What somebody who presses Ctrl-C is told: what goes on without this client, and how to come back to it. */
+/** What somebody who presses Ctrl-C reads: what goes on without this client, and how to come back to it. */
 import { EXIT } from './failure.ts';
 
 let advice = '';

@@ -23,7 +23,7 @@ const ALIKE = 7;
 
 /**
  * Two conversations. In the first, of up to ten turns, the last of six questions is asked twice in a row, then the
- * first three again. In the second what the picture shows is asked after seven questions whose answers are yes or no,
+ * first three again. In the second what the image shows is asked after seven questions whose answers are yes or no,
  * the same ones going round.
  * The first question has no history, so it is in no outcome.
  */

@@ -15,7 +15,7 @@ let bytes: Uint8Array<ArrayBuffer>;
 let sha256: string;
 let callers = 0;
 
-/** An isolate, whose callers may delete, and are told apart by an address. */
+/** An isolate, whose callers may delete, and are distinguished by an address. */
 const isolate = () =>
   startEdge({
     env: {

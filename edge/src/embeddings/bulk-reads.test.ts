@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BulkReads } from './bulk-reads.ts';
 
-/** Reads that end when they are told to, in the order in which they began. */
+/** Reads that end when the test says so, in the order in which they began. */
 function reads(bulk: BulkReads) {
   const begun: { client: string; end: () => void }[] = [];
   const all: Promise<void>[] = [];

@@ -108,7 +108,7 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     return reply;
   }
 
-  /** Some items have: the job is told soon, and others take their place in the queue. */
+  /** Some items have: the job learns it soon, and others take their place in the queue. */
   async #hasEnded(): Promise<void> {
     this.#hasNews = true;
     const now = Date.now();

@@ -161,7 +161,7 @@ describe('items of jobs', () => {
     expect(problems.sort()).toEqual(['bad-gateway', 'model-mismatch']);
   });
 
-  it('wait for an edge that is away, and are not given back', async () => {
+  it('wait for an edge that is away, and are not released', async () => {
     const { edge } = test;
     edge.isAway = true;
     for (const item of [1, 2]) test.send(test.message(item));

@@ -83,7 +83,7 @@ export class EdgeClient {
   }
 
   /**
-   * Asks again and again where no edge is there, until the signal aborts. A message that were given back would come again at once, here
+   * Asks again and again where no edge is there, until the signal aborts. A message that were released would come again at once, here
    * or elsewhere, to the same edge: an absence would use up all receives of the whole queue.
    */
   async #untilThere(method: 'GET' | 'POST', path: string, signal: AbortSignal): Promise<Response> {

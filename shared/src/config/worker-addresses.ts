@@ -7,7 +7,7 @@ export type WorkerAddress = {
   url: string;
   /** Requests that it takes, relative to the others. */
   weight: number;
-  /** Continent as Cloudflare calls it (`EU`, `NA`, …), whose requests prefer it; null is at home everywhere. */
+  /** Continent as Cloudflare calls it (`EU`, `NA`, …), whose requests prefer it; null is near to all. */
   zone: string | null;
 };
 

@@ -37,14 +37,14 @@ describe('a folder that lacks something', () => {
     ['okvqa', 'OpenEnded_mscoco_val2014_questions.json', 'okvqa.allenai.org'],
     ['gqa', 'testdev_balanced_questions.json', 'cs.stanford.edu'],
     ['flickr30k', 'dataset_flickr30k.json', 'cs.stanford.edu'],
-  ])('of %s is told which file, where to get it, and the layout', async (dataset, file, source) => {
+  ])('of %s reads which file, where to get it, and the layout', async (dataset, file, source) => {
     const failure = evaluate(dataset, join(folder, 'none'));
     await expect(failure).rejects.toThrow(file);
     await expect(failure).rejects.toThrow(source);
     await expect(failure).rejects.toThrow('Expected in the folder:');
   });
 
-  it('is told which images, and how many', async () => {
+  it('reads which images, and how many', async () => {
     const image = (i: number) => ({
       filename: `${i}.jpg`,
       filepath: 'val2014',
@@ -73,7 +73,7 @@ describe('a folder that lacks something', () => {
   it.each([
     ['{', 'cannot be read as JSON'],
     ['{"images": [{"filename": 1}]}', 'is not in the official format: images.0.filename'],
-  ])('is told what is wrong with annotations: %s', async (content, message) => {
+  ])('reads what is wrong with annotations: %s', async (content, message) => {
     const path = await filled(`broken-${content.length}`, { 'dataset_flickr30k.json': content });
     await expect(evaluate('flickr30k', path)).rejects.toThrow(message);
   });
