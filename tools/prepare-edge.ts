@@ -1,5 +1,5 @@
 /** Writes the model's sizes and tokenizers into `edge/generated`, from the bundles of the checkpoints; and the page's script. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -46,7 +46,15 @@ export async function prepareEdge(
   const manifest = await readGenerativeManifest(bundle);
   const retrieve = retrieval === null ? null : await readRetrievalManifest(retrieval.bundle);
   const card = await readModelCard(folder);
-  const model = edgeModelFrom(manifest, retrieve ?? undefined, card);
+  const undated = edgeModelFrom(manifest, retrieve ?? undefined, card);
+  const model: EdgeModel = {
+    ...undated,
+    created: await builtAt(bundle),
+    ...(retrieval !== null &&
+      undated.retrieval !== undefined && {
+        retrieval: { ...undated.retrieval, created: await builtAt(retrieval.bundle) },
+      }),
+  };
   const generated = join(edge, 'generated');
   await mkdir(generated, { recursive: true });
   const files = {
@@ -73,6 +81,12 @@ export async function prepareEdge(
     model,
     summary: card.summary ?? card.description,
   };
+}
+
+/** When a bundle was built, in seconds since 1970: its manifest is written once, at the end. */
+async function builtAt(bundle: string): Promise<number> {
+  const { mtimeMs } = await stat(join(bundle, 'manifest.json'));
+  return Math.max(1, Math.floor(mtimeMs / 1000));
 }
 
 function describe(

@@ -12,6 +12,7 @@ import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/
 import { drainBody, isLeftUnread } from './http/drain-body.ts';
 import { fullStorage } from './http/full-storage.ts';
 import { replyOnce } from './idempotency/reply-once.ts';
+import { PART_BYTES } from './jobs/object-writer.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
@@ -24,6 +25,7 @@ import {
 } from './routes/app-context.ts';
 import { allowEveryOrigin } from './routes/cors.ts';
 import { addJobRoutes } from './routes/internal/job-routes.ts';
+import { LONGEST_UPLOAD_MS } from './routes/jobs/owner.ts';
 import { takesIdempotencyKey } from './routes/openapi/problems.ts';
 import { replyFormOf } from './routes/reply-form.ts';
 import type { Route } from './routes/route.ts';
@@ -102,7 +104,11 @@ async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Re
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,
-      ...(request && 'orLines' in request && { maxBytes: deps.config.jobsMaxFileBytes }),
+      ...(request &&
+        ('orLines' in request || 'file' in request) && {
+          // With room for what a form has beside its file.
+          upload: { maxBytes: deps.config.jobsMaxFileBytes + PART_BYTES, ms: LONGEST_UPLOAD_MS },
+        }),
       form: replyFormOf(route, c.req.path, c.req.raw.headers),
       caller: clientIn(c, deps.config),
       context: requestContextOf(c, deps),

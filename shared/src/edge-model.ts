@@ -11,6 +11,8 @@ const bundled = {
   precision: Precision,
   /** Of its files together. */
   bytes: count,
+  /** When it was built, in seconds since 1970; absent where nobody asks. */
+  created: z.optional(count),
 };
 
 /** What a Q-Former reads of a text. */

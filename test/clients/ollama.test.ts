@@ -216,8 +216,8 @@ describe('errors', () => {
     ['an option that is not done', { options: { min_p: 0.1 } }, 400, /^options\.min_p: /],
     ['an option out of range', { options: { temperature: -1 } }, 400, /^options\.temperature: /],
     [
-      'a message of a tool',
-      { messages: [{ role: 'tool', content: 'x' }] },
+      'a role that is none',
+      { messages: [{ role: 'function', content: 'x' }] },
       400,
       /^messages\.0\.role/,
     ],

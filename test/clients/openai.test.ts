@@ -42,7 +42,12 @@ async function errorOf(call: Promise<unknown>): Promise<APIError> {
 describe('models', () => {
   it('are listed and retrieved', async () => {
     const list = await Array.fromAsync(client.models.list());
-    expect(list).toEqual([{ id: MODEL, object: 'model', created: 0, owned_by: 'blip2' }]);
+    expect(list).toEqual([
+      { id: MODEL, object: 'model', created: expect.any(Number), owned_by: 'blip2' },
+    ]);
+    const age = Date.now() / 1000 - (list[0]?.created ?? 0);
+    expect(age).toBeGreaterThan(0);
+    expect(age).toBeLessThan(10 * 365 * 86_400);
     expect(await client.models.retrieve(MODEL)).toMatchObject({ id: MODEL });
   });
 

@@ -3,11 +3,12 @@ import type { EdgeModel } from '@blip2/shared/edge-model';
 import { ApiError } from '@blip2/shared/errors';
 import { answerPrompt, type Turn } from '@blip2/shared/prompts';
 
-/** An image as a message names it. */
-type MessageImage = { url: string; field: string };
+/** An image as a message names it; `isFile`: by the id of a file that was uploaded. */
+export type MessageImage = { url: string; field: string; isFile?: boolean };
 
 export type Message = {
-  role: 'system' | 'user' | 'assistant';
+  /** `tool`: what a tool replied, which the model reads as if the user had said it. */
+  role: 'system' | 'user' | 'assistant' | 'tool';
   text: string;
   images: readonly MessageImage[];
 };
@@ -34,17 +35,18 @@ export function readConversation(messages: readonly Message[], field: string): C
   const system = joined(messages.filter(({ role }) => role === 'system'));
   const image = imageOf(messages.findLast(({ images }) => images.length > 0)?.images ?? []);
   const said = sinceImage(messages, image).filter(({ role }) => role !== 'system');
+  const last = said.at(-1)?.role;
   if (messages.length > 0 && messages.every(({ role }) => role === 'system')) {
     return { image, system, history: [], question: '' };
   }
-  if (said.at(-1)?.role !== 'user') {
+  if (last !== 'user' && last !== 'tool') {
     const detail = `${field}: the last message must be the user's: an answer cannot be begun for the model.`;
     throw new ApiError('invalid-request', detail, { field });
   }
   const history: Turn[] = [];
   let asked: Message[] = [];
   for (const message of said) {
-    if (message.role === 'user') asked.push(message);
+    if (message.role !== 'assistant') asked.push(message);
     else if (asked.length === 0 && history.length === 0) {
       // A greeting answers nothing.
     } else {
@@ -53,6 +55,18 @@ export function readConversation(messages: readonly Message[], field: string): C
     }
   }
   return { image, system, history, question: joined(asked) };
+}
+
+/**
+ * Whether a message of the model is the call of a tool and nothing else. A call is no text of the conversation: its
+ * result is, which stands in a message of its own.
+ */
+export function isCallAlone(
+  { role, text, images }: Message,
+  calls: readonly unknown[] | null | undefined,
+): boolean {
+  const hasCalls = (calls ?? []).length > 0;
+  return hasCalls && role === 'assistant' && text.trim() === '' && images.length === 0;
 }
 
 /** How a caption is asked for amid a conversation. */

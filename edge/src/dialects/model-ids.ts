@@ -15,6 +15,12 @@ export function servedNames({ generate, retrieve }: ServedModels): string[] {
   return [...new Set([generate.name, ...(retrieve ? [retrieve.name] : [])])];
 }
 
+/** When what a name stands for was built, the last of it, in seconds since 1970; 0 where that is not known. */
+export function createdOf({ generate, retrieve }: ServedModels, name: string): number {
+  const named = [generate, retrieve].filter((model) => model?.name === name);
+  return Math.max(0, ...named.map((model) => model?.created ?? 0));
+}
+
 /**
  * The served name of a model.
  * @throws ApiError `model-not-found`

@@ -8,9 +8,9 @@ import type { Dependencies } from '../dependencies.ts';
 import { beginGeneration } from '../generation/begin-generation.ts';
 import type { Delta, Generation } from '../generation/generate.ts';
 import { aboutField, aboutImage } from '../image/image-field.ts';
-import { sourceFromText } from '../image/image-source.ts';
+import { type ImageSource, sourceFromText } from '../image/image-source.ts';
 import type { RequestContext } from '../request-context.ts';
-import { type Conversation, promptOf } from './conversation.ts';
+import { type Conversation, type MessageImage, promptOf } from './conversation.ts';
 
 /** The end of a reply, as dialects show it. */
 export type Written = Pick<
@@ -35,6 +35,8 @@ export type ReplyRequest = {
   field: string;
   /** Whether the oldest turns may be left out where all are too many. */
   mayTruncate?: boolean;
+  /** Where the bytes of an image are, in dialects that name images in ways of their own. */
+  imageSource?: (image: MessageImage) => Promise<ImageSource>;
 };
 
 /** What a reply will be written with. */
@@ -62,7 +64,10 @@ export function prepareReply(deps: Dependencies, request: ReplyRequest): Prepare
     generation,
     begin: async (context) => {
       try {
-        const source = sourceFromText(image.url, image.field);
+        const { imageSource } = request;
+        const source = imageSource
+          ? await imageSource(image)
+          : sourceFromText(image.url, image.field);
         const { deltas } = await beginGeneration(deps, { source, prompt }, context);
         return aboutImageOf(deltas, image.field);
       } catch (thrown) {

@@ -22,8 +22,8 @@ export type OnceDependencies = {
 /** One request. */
 export type OnceRequest = {
   request: Request;
-  /** Bytes of the largest body that its route reads, where they are more than others do. */
-  maxBytes?: number;
+  /** Of the largest body that its route reads, where that is larger than others are: its bytes, and how long it may take, milliseconds. */
+  upload?: { maxBytes: number; ms: number };
   /** What its headers decide of the form of the reply, as a value of JSON. */
   form: unknown;
   /** Whose key it is. */
@@ -69,7 +69,8 @@ export async function replyOnce(
   const object = idempotency.get(idempotency.idFromName(`${caller}/${name[0]}`));
   const run = new RequestRun(once, config, deletions);
   context.waitUntil(run.finished);
-  const ms = context.startedAt + config.deadlineMs + MARGIN_MS - now();
+  const mostMs = Math.max(config.deadlineMs, once.upload?.ms ?? 0);
+  const ms = context.startedAt + mostMs + MARGIN_MS - now();
   let outcome: Outcome;
   try {
     const { execute, executedDigest, digest, areGone } = run;
@@ -154,7 +155,7 @@ class RequestRun implements Run {
   ) {
     this.#once = once;
     this.#deletions = deletions;
-    this.#limits = { maxBytes: once.maxBytes ?? Math.max(maxBodyBytes, maxImageBytes), ms };
+    this.#limits = once.upload ?? { maxBytes: Math.max(maxBodyBytes, maxImageBytes), ms };
   }
 
   /** Resolves when all of the reply has been read by the object, whoever else reads it. */

@@ -1,4 +1,5 @@
 /** The files of one owner in its object's SQLite: what is said of them; the bytes are in the bucket. */
+import type { FilePurpose } from '@blip2/shared/schemas/openai/files';
 import type { IndexPage, JobFile, PageOrder } from './job-index-contract.ts';
 
 /** How long a file may take to come, milliseconds. */
@@ -56,7 +57,12 @@ export class JobFileTable {
     return row === undefined ? null : JSON.parse(row.record);
   }
 
-  list({ after, limit, oldestFirst }: PageOrder, now: number): IndexPage<JobFile> | null {
+  /** @param purpose of those that are listed; null for all */
+  list(
+    { after, limit, oldestFirst }: PageOrder,
+    purpose: FilePurpose | null,
+    now: number,
+  ): IndexPage<JobFile> | null {
     const [compare, order] = oldestFirst ? ['>', 'ASC'] : ['<', 'DESC'];
     let from = oldestFirst ? 0 : Number.MAX_SAFE_INTEGER;
     if (after !== null) {
@@ -68,8 +74,8 @@ export class JobFileTable {
     }
     const rows = this.#sql
       .exec<Row>(
-        `SELECT number, record FROM files WHERE number ${compare} ? AND record IS NOT NULL AND expires_at > ? ORDER BY number ${order} LIMIT ?`,
-        ...[from, now, limit + 1],
+        `SELECT number, record FROM files WHERE number ${compare} ? AND record IS NOT NULL AND expires_at > ? AND coalesce(json_extract(record, '$.purpose'), 'batch') = coalesce(?, json_extract(record, '$.purpose'), 'batch') ORDER BY number ${order} LIMIT ?`,
+        ...[from, now, purpose, limit + 1],
       )
       .toArray();
     const entries = rows.slice(0, limit).map(({ record }): JobFile => JSON.parse(record));
@@ -81,6 +87,17 @@ export class JobFileTable {
     const rows = this.#sql.exec<Row>('SELECT record FROM files WHERE id = ?', id).toArray();
     this.#sql.exec('DELETE FROM files WHERE id = ?', id);
     return rows.some(({ record }) => record !== null);
+  }
+
+  /** Ids of those that are this image. */
+  withBytes(sha256: string): string[] {
+    return this.#sql
+      .exec<{ id: string }>(
+        "SELECT id FROM files WHERE json_extract(record, '$.sha256') = ?",
+        sha256,
+      )
+      .toArray()
+      .map(({ id }) => id);
   }
 
   /** Ids of those that have expired, the earliest first. */

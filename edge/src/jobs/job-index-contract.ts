@@ -1,4 +1,5 @@
 /** What the Worker and the Durable Object of an owner's files and jobs say to each other: plain values. */
+import type { FilePurpose } from '@blip2/shared/schemas/openai/files';
 import type { Outcome } from '../predictions/contract.ts';
 
 /** Files that one owner has at most, and their bytes together. */
@@ -15,6 +16,10 @@ export type JobFile = {
   id: string;
   name: string;
   bytes: number;
+  /** Absent where it was `batch`, of the first version. */
+  purpose?: FilePurpose;
+  /** Its SHA-256, under which it is deleted as an image; absent where it is too large for one. */
+  sha256?: string;
   createdAt: number;
   expiresAt: number;
 };
@@ -33,17 +38,17 @@ export type JobIndexObject = {
   reserveFile(): Promise<Outcome<{ id: string }>>;
   /** The file has come. */
   putFile(
-    file: Pick<JobFile, 'id' | 'name' | 'bytes'>,
+    file: Omit<JobFile, 'createdAt' | 'expiresAt'>,
     storedMs: number,
   ): Promise<Outcome<JobFile>>;
   findFile(id: string): Promise<JobFile | null>;
-  /** @returns null where `after` is no file of this owner */
-  listFiles(page: PageOrder): Promise<IndexPage<JobFile> | null>;
+  /** @param purpose of those that are listed; null for all. @returns null where `after` is no file of this owner */
+  listFiles(page: PageOrder, purpose: FilePurpose | null): Promise<IndexPage<JobFile> | null>;
   /** Its bytes too. @returns whether there was one */
   deleteFile(id: string): Promise<boolean>;
   /** @returns the problem that there are too many that have not ended */
   addJob(job: ListedJob): Promise<Outcome<null>>;
-  /** Deletes an image that was in the lines of jobs, of all of them. */
+  /** Deletes an image that was in the lines of jobs, of all of them, and files that are this image. */
   deleteImage(sha256: string): Promise<void>;
   /** A job that was not created after all. */
   removeJob(id: string): Promise<void>;

@@ -1,6 +1,7 @@
 /** The Durable Object of one owner: which files and jobs there are, how many there may be, and when they are deleted. */
 import { DurableObject } from 'cloudflare:workers';
 import { ApiError } from '@blip2/shared/errors';
+import type { FilePurpose } from '@blip2/shared/schemas/openai/files';
 import { logError } from '../log.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
@@ -52,13 +53,14 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   }
 
   async putFile(
-    { id, name, bytes }: Pick<JobFile, 'id' | 'name' | 'bytes'>,
+    sent: Omit<JobFile, 'createdAt' | 'expiresAt'>,
     storedMs: number,
   ): Promise<Outcome<JobFile>> {
     this.#prepare();
+    const { id, bytes } = sent;
     const full = noRoom(this.#files.total().bytes, bytes);
     const createdAt = Date.now();
-    const file: JobFile = { id, name, bytes, createdAt, expiresAt: createdAt + storedMs };
+    const file: JobFile = { ...sent, createdAt, expiresAt: createdAt + storedMs };
     if (full === undefined && this.#files.put(file)) {
       await this.#wakeLater();
       return { value: file };
@@ -72,8 +74,11 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     return this.#isPrepared ? this.#files.find(id, Date.now()) : null;
   }
 
-  async listFiles(page: PageOrder): Promise<IndexPage<JobFile> | null> {
-    if (this.#isPrepared) return this.#files.list(page, Date.now());
+  async listFiles(
+    page: PageOrder,
+    purpose: FilePurpose | null,
+  ): Promise<IndexPage<JobFile> | null> {
+    if (this.#isPrepared) return this.#files.list(page, purpose, Date.now());
     return page.after === null ? { entries: [], hasMore: false } : null;
   }
 
@@ -102,7 +107,11 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   }
 
   async deleteImage(sha256: string): Promise<void> {
-    const jobs = this.#isPrepared ? this.#jobs.all() : [];
+    if (!this.#isPrepared) return;
+    const files = this.#files.withBytes(sha256);
+    if (files.length > 0) await this.#bucket().delete(files.map(fileKey));
+    for (const id of files) this.#files.delete(id);
+    const jobs = this.#jobs.all();
     for (let from = 0; from < jobs.length; from += MAX_TOGETHER) {
       const some = jobs.slice(from, from + MAX_TOGETHER);
       await this.#bucket().delete(some.map((job) => imageKey(`${this.ctx.id}`, job, sha256)));

@@ -15,11 +15,16 @@ async function storeKey(change: Partial<KeyRecord> = {}): Promise<string> {
 const closed = { env: { ALLOW_ANONYMOUS: '' } };
 const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
 
-it.each(['authorization', 'x-api-key', 'x-moondream-auth'])('takes a key in %s', async (header) => {
+it.each([
+  ['authorization', 'Bearer '],
+  ['authorization', 'bearer\t'],
+  ['authorization', 'Token '],
+  ['x-api-key', ''],
+  ['x-moondream-auth', ''],
+])('takes a key in %s: %s…', async (header, before) => {
   const { post } = startEdge(closed);
   const key = await storeKey();
-  const value = header === 'authorization' ? `Bearer ${key}` : key;
-  const { status } = await post('/v1/captions', newImage(), { [header]: value });
+  const { status } = await post('/v1/captions', newImage(), { [header]: `${before}${key}` });
   expect(status).toBe(200);
 });
 

@@ -21,6 +21,9 @@ export type Access = {
 /** Headers that are a key and nothing else, as other services' clients send it. */
 const KEY_HEADERS = ['x-api-key', 'x-moondream-auth'];
 
+/** Clients of Replicate write `Token` in its place, or did. */
+const AUTHORIZATION = /^(?:Bearer|Token)[ \t]+(.+)$/i;
+
 const REALM = 'Bearer realm="blip2"';
 
 /**
@@ -78,8 +81,7 @@ function invalid(detail: string): ApiError {
 
 /** The key that a request has, by the first header that has one: an empty one is none. */
 function keyOf(headers: Headers): string | null {
-  const [, bearer] = /^Bearer[ \t]+(.+)$/i.exec(headers.get('authorization') ?? '') ?? [];
-  const candidates = [bearer, ...KEY_HEADERS.map((name) => headers.get(name))];
-  const key = candidates.find((candidate) => candidate?.trim());
-  return key?.trim() ?? null;
+  const [, key] = AUTHORIZATION.exec(headers.get('authorization') ?? '') ?? [];
+  const candidates = [key, ...KEY_HEADERS.map((name) => headers.get(name))];
+  return candidates.find((candidate) => candidate?.trim())?.trim() ?? null;
 }

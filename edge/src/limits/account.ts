@@ -82,7 +82,8 @@ export class Account {
    */
   async admitMore(requests: number): Promise<void> {
     if (requests === 0) return;
-    this.#recall('requests', requests);
+    // With the one that was admitted.
+    if (this.#mayFit('requests', requests + 1)) this.#recall('requests', requests);
     this.#obey(await this.#options.object.admitMore(requests));
   }
 
@@ -93,8 +94,7 @@ export class Account {
    */
   async expect(whole: Cost): Promise<void> {
     const cost = beyond(whole, this.#reserved);
-    this.#recall('tokens', cost.tokens);
-    this.#recall('images', cost.images);
+    this.#recallCost(cost);
     const isEnough = (['tokens', 'images'] as const).every(
       (policy) => cost[policy] <= (this.#standings[policy]?.remaining ?? Number.POSITIVE_INFINITY),
     );
@@ -126,8 +126,7 @@ export class Account {
     if (this.#reserved !== undefined) return await this.#chargeReserved(cost, deadlineAt);
     const isStream = this.#takesPlace;
     if (!this.#isCounted(cost)) return { settle: (actual) => object.settle(null, actual) };
-    this.#recall('tokens', cost.tokens);
-    this.#recall('images', cost.images);
+    this.#recallCost(cost);
     const id = crypto.randomUUID();
     const leaseMs = Math.max(0, deadlineAt - now()) + LEASE_GRACE_MS;
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
@@ -188,6 +187,20 @@ export class Account {
     if (refusal === null) return;
     this.#options.object.remember({ refusal, standings, at: this.#options.now() });
     throw this.#refused(refusal);
+  }
+
+  /** What will never be there is not to be waited for, whatever others were told: the object says so. */
+  #mayFit(policy: Policy, asked: number): boolean {
+    return asked <= (this.#options.limits[policy] ?? Number.POSITIVE_INFINITY);
+  }
+
+  #recallCost({ tokens, images }: Cost): void {
+    const asked = { tokens, images, streams: this.#takesPlace ? 1 : 0 };
+    if (!(['tokens', 'images', 'streams'] as const).every((of) => this.#mayFit(of, asked[of]))) {
+      return;
+    }
+    this.#recall('tokens', tokens);
+    this.#recall('images', images);
   }
 
   #recall(policy: Policy, asked: number): void {

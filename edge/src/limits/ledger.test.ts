@@ -67,6 +67,22 @@ it('says to come soon while others hold what may be free', () => {
   expect(charge(ledger, limits, ask, 'b', START + 20)).toBeNull();
 });
 
+it('says first what will never be there', () => {
+  const limits = { ...NONE, tokens: 100, images: 2, streams: 0 };
+  const ledger = newLedger(START);
+  const ask = { tokens: 100, images: 1, isStream: false, leaseMs: 1000 };
+  expect(charge(ledger, limits, ask, 'a', START)).toBeNull();
+  settle(ledger, 'a', { prompt_tokens: 100, completion_tokens: 0, images: 1 }, START);
+  expect(charge(ledger, limits, ask, 'b', START)).toMatchObject({ policy: 'tokens' });
+  for (const [change, policy] of [
+    [{ images: 3 }, 'images'],
+    [{ isStream: true }, 'streams'],
+  ] as const) {
+    const refusal = charge(ledger, limits, { ...ask, ...change }, 'b', START);
+    expect(refusal).toMatchObject({ policy, waitMs: null });
+  }
+});
+
 it('takes all or nothing', () => {
   const limits = { ...NONE, tokens: 100, streams: 1 };
   const ledger = newLedger(START);

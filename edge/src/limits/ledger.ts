@@ -95,10 +95,16 @@ export function admitMore(
 /** Whether there is so much; nothing is taken. */
 export function check(ledger: Ledger, limits: Limits, cost: Cost, now: number): Refusal | null {
   tidy(ledger, now);
-  return (
-    refusalOf(ledger, limits, 'tokens', cost.tokens, now) ??
-    refusalOf(ledger, limits, 'images', cost.images, now)
+  return foremost(
+    refusalOf(ledger, limits, 'tokens', cost.tokens, now),
+    refusalOf(ledger, limits, 'images', cost.images, now),
   );
+}
+
+/** What will never be there is said first: whoever waited for the rest would wait for nothing. */
+function foremost(...refusals: (Refusal | null)[]): Refusal | null {
+  const all = refusals.filter((refusal) => refusal !== null);
+  return all.find(({ waitMs }) => waitMs === null) ?? all[0] ?? null;
 }
 
 /** Takes what work may need at most, all of it or nothing, until it is settled or its lease expires. */
@@ -109,11 +115,12 @@ export function charge(
   id: string,
   now: number,
 ): Refusal | null {
-  const refusal =
-    check(ledger, limits, { tokens, images }, now) ??
-    refusalOf(ledger, limits, 'streams', isStream ? 1 : 0, now) ??
+  const refusal = foremost(
+    check(ledger, limits, { tokens, images }, now),
+    refusalOf(ledger, limits, 'streams', isStream ? 1 : 0, now),
     // Even where streams have no limit.
-    (ledger.leases.length < MAX_LEASES ? null : TOO_MANY_LEASES);
+    ledger.leases.length < MAX_LEASES ? null : TOO_MANY_LEASES,
+  );
   if (refusal !== null) return refusal;
   if (limits.tokens !== null) use(ledger.tokens, tokens, now);
   ledger.images.count += images;

@@ -57,6 +57,7 @@ async function tokensOfCaption(): Promise<{ prompt: number; generated: number }>
   return { prompt: usage.prompt_tokens, generated: usage.completion_tokens };
 }
 
+const dataUrl = () => `data:image/png;base64,${newImage().toBase64()}`;
 const chat = (stream = false) => ({
   model: 'blip2-scenes',
   messages: [
@@ -64,7 +65,7 @@ const chat = (stream = false) => ({
       role: 'user',
       content: [
         { type: 'text', text: 'what is it?' },
-        { type: 'image_url', image_url: { url: `data:image/png;base64,${newImage().toBase64()}` } },
+        { type: 'image_url', image_url: { url: dataUrl() } },
       ],
     },
   ],
@@ -209,6 +210,14 @@ describe('a look-up of many embeddings', () => {
     expect(refused.text).toContain('counts as 10');
     expect((await lookup(edge, 400, caller)).status).toBe(200);
   });
+
+  it('that is more than there ever are is not to be waited for, whoever was refused before', async () => {
+    const edge = limited({ REQUESTS_PER_MINUTE: '8' });
+    const caller = newAddress();
+    expect((await lookup(edge, 600, caller)).left).toBe(2);
+    expect((await lookup(edge, 400, caller)).text).toContain('try again in');
+    expect((await lookup(edge, 1000, caller)).text).toContain('counts as 10');
+  });
 });
 
 const today = async (
@@ -280,6 +289,26 @@ describe('tokens a minute', () => {
       limit: 100,
     });
     expect(gpu.received).toHaveLength(0);
+  });
+
+  it('that never suffice are not to be waited for, whoever was refused before', async () => {
+    const { prompt } = await tokensOfCaption();
+    const { post, settled } = limited({ TOKENS_PER_MINUTE: String(2 * prompt) });
+    const caller = newAddress();
+    expect((await post('/v1/captions?max_tokens=4', newImage(), caller)).status).toBe(200);
+    await settled();
+    const most = prompt - 1;
+    const passing = await post(`/v1/captions?max_tokens=${most}`, newImage(), caller);
+    expect([passing.status, Number(passing.headers.get('retry-after')) > 1]).toEqual([429, true]);
+    for (const stream of [false, true]) {
+      const query = `max_tokens=${most}&n=8&temperature=1&stream=${stream}`;
+      const refused = await post(`/v1/captions?${query}`, newImage(), caller);
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, null]);
+      expect(refused.headers.get('x-should-retry')).toBe('false');
+      expect(await refused.json()).toMatchObject({
+        detail: expect.stringContaining('lower max_tokens'),
+      });
+    }
   });
 
   it('fetch no image where there are too few', async () => {
@@ -588,6 +617,17 @@ describe('429 in each dialect', () => {
       'x-ratelimit-reset-tokens': '0s',
     });
   });
+
+  it.each(['TOKENS_PER_MINUTE', 'IMAGES_PER_DAY'] as const)(
+    'of OpenAI names no parameter: %s are none of the image',
+    async (name) => {
+      const { post } = limited({ [name]: '1' });
+      const caller = newAddress();
+      if (name === 'IMAGES_PER_DAY') await post('/v1/captions', newImage(), caller);
+      const reply = await post('/v1/chat/completions', chat(), caller);
+      expect([reply.status, await reply.json()]).toMatchObject([429, { error: { param: null } }]);
+    },
+  );
 
   it('of Hugging Face: a text', async () => {
     const { reply, body } = await refusedOf('/hf/image-to-text');

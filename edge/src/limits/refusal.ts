@@ -9,6 +9,15 @@ const MAY: Record<Policy, (limit: number) => string> = {
   streams: (limit) => `have ${plural(limit, 'stream')} open at a time`,
 };
 
+/** Why a request can never be served as it is, and how it can. */
+const NEVER: Record<Policy, (asked: number) => string> = {
+  requests: (asked) => `this one counts as ${asked + 1}: ask for less at a time`,
+  tokens: (asked) => `this request may need ${asked}: lower max_tokens or n, or shorten the text`,
+  images: (asked) =>
+    `this request may need ${asked}: send fewer at a time, or those that were encoded before`,
+  streams: () => 'this one is one more: ask for the reply whole, without stream',
+};
+
 /** Some clients send again at once where the wait is longer than they care for. */
 const PATIENCE_MS = 60_000;
 
@@ -22,11 +31,7 @@ export function quotaExceeded(
 ): ApiError {
   const may = `This ${who} may ${MAY[policy](limit)}`;
   if (waitMs === null) {
-    const remedy =
-      policy === 'requests'
-        ? `and this one counts as ${asked + 1}: ask for less at a time.`
-        : `and this request may need ${asked}: lower max_tokens or n, or shorten the text.`;
-    const detail = `${may}, ${remedy}`;
+    const detail = `${may}, and ${NEVER[policy](asked)}.`;
     const headers = { 'x-should-retry': 'false' };
     return new ApiError('quota-exceeded', detail, { limit, actual: asked, headers });
   }

@@ -1,5 +1,6 @@
 /** One ITC vector for each of several texts and images: what dialects with embeddings share. */
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
+import type { Cut } from '@blip2/shared/retrieval-ids';
 import { MAX_TEXTS } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
@@ -26,7 +27,7 @@ export type EmbeddedInputs = {
  * An image has a vector for each query, and ITC compares with the best of them. Where it has to be one, it is their mean:
  * of unit length again, and comparable with the vectors of texts and of other images.
  * @param field the member of the request that holds the texts
- * @param truncate whether a text that is too long is cut
+ * @param cut the end at which a text that is too long is cut; undefined where that is an error
  * @throws ApiError `no-retrieval-model`, `prompt-too-long`, and those of images and of the GPU worker
  */
 export async function embedInputs(
@@ -34,12 +35,12 @@ export async function embedInputs(
   inputs: readonly EmbeddingInput[],
   field: string,
   context: RequestContext,
-  { truncate = false } = {},
+  cut?: Cut,
 ): Promise<EmbeddedInputs> {
   const model = retrievalModel(deps.models);
   // All texts are tokenized as one list, so that an error has the index that the request gave the text.
   const texts = inputs.map((input) => (input.kind === 'text' ? input.text : ''));
-  const ids = retrievalIds(model, texts, field, truncate);
+  const ids = retrievalIds(model, texts, field, cut);
   const vectors: number[][] = Array(inputs.length);
   const ofTexts = inputs.flatMap(({ kind }, index) => (kind === 'text' ? [index] : []));
   for (let start = 0; start < ofTexts.length; start += MAX_TEXTS) {

@@ -39,10 +39,7 @@ const contentEncoding = {
   ),
 };
 
-/** Headers of requests that have a body. */
-const ofBody = {
-  ...common,
-  ...contentEncoding,
+const idempotencyKey = {
   [IDEMPOTENCY_KEY]: described(
     z.optional(z.string().check(z.maxLength(MAX_IDEMPOTENCY_KEY + 2))),
     'A key of your own for this request, such as a UUID. The same request again, with the same key and within 24 hours, gets the same reply; another one with this key is 422. While the first is answered, others wait for its reply.',
@@ -50,7 +47,13 @@ const ofBody = {
   ),
 };
 
+/** Headers of requests that have a body. */
+const ofBody = { ...common, ...contentEncoding, ...idempotencyKey };
+
 export const BodyHeaders = z.object(ofBody);
+
+/** Headers of requests whose body is stored as it comes. */
+export const UploadHeaders = z.object({ ...common, ...idempotencyKey });
 
 const ofText = {
   ...ofBody,

@@ -1,4 +1,6 @@
 /** feature-extraction and sentence-similarity: ITC's embeddings, and what they say of two texts. */
+import { ApiError } from '@blip2/shared/errors';
+import type { Cut } from '@blip2/shared/retrieval-ids';
 import {
   EmbeddingParameters,
   type FeatureExtractionReply,
@@ -28,11 +30,12 @@ export const embed: Task = async (c, deps, inference) => {
     ...own
   } = validate(FeatureExtractionRequest, checked);
   for (const asked of [own, parameters ?? {}]) refuseOthers(asked, model);
+  const context = requestContextOf(c, deps);
   const all =
     image === undefined
       ? embeddingInputs(inputs, 'inputs')
       : [{ kind: 'image' as const, ...image }];
-  const { vectors } = await embedInputs(deps, all, 'inputs', requestContextOf(c, deps));
+  const { vectors } = await embedInputs(deps, all, 'inputs', context, cutOf(own, parameters));
   const [first = []] = vectors;
   const reply: FeatureExtractionReply = Array.isArray(inputs) ? vectors : first;
   return c.json(reply, 200, NOT_STORED);
@@ -54,14 +57,26 @@ export const compareSentences: Task = async (c, deps, inference) => {
 
 /** @throws ApiError `unsupported-parameter` for embeddings that the model does not make */
 function refuseOthers(asked: EmbeddingParameters, { name, itc_hidden }: RetrievalModel): void {
-  const { normalize = true, dimensions = itc_hidden, encoding_format = 'float', truncate } = asked;
+  const { normalize = true, dimensions = itc_hidden, encoding_format = 'float' } = asked;
   refuse('normalize', !normalize, 'the embeddings have the length 1: leave it out');
   const width = `the embeddings of ${name} have ${itc_hidden}, and cannot be cut: leave it out`;
   refuse('dimensions', dimensions !== itc_hidden, width);
   refuse('encoding_format', encoding_format !== 'float', 'numbers are sent: leave it out');
-  refuse(
-    'truncate',
-    truncate === true,
-    'too long a text is an error: shorten it, and leave it out',
-  );
+}
+
+/**
+ * The end at which too long a text is cut, wherever the request says so.
+ * @throws ApiError `invalid-request` for an option that stands in two places with two values
+ */
+function cutOf(own: EmbeddingParameters, parameters: EmbeddingParameters = {}): Cut | undefined {
+  for (const name of ['truncate', 'truncation_direction'] as const) {
+    const values = [own[name], parameters[name]];
+    if (values.includes(undefined) || values[0] === values[1]) continue;
+    const field = `parameters.${name}`;
+    const detail = `${field}: is given in another place with another value: give one of them.`;
+    throw new ApiError('invalid-request', detail, { field });
+  }
+  const { truncate = false, truncation_direction = 'right' } = { ...own, ...parameters };
+  if (!truncate) return undefined;
+  return truncation_direction.toLowerCase() === 'left' ? 'left' : 'right';
 }

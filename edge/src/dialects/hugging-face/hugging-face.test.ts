@@ -223,6 +223,68 @@ it('options in several places may not contradict each other', async () => {
   });
 });
 
+describe('truncate', () => {
+  const FEATURES = '/hf/feature-extraction';
+  const { max_positions, cls_token_id, sep_token_id, tokenizer } = retrieval;
+  const room = max_positions - 2;
+  const idsOf = async (members: object) => {
+    const reply = await edge.post(FEATURES, members);
+    expect(reply.status, await reply.clone().text()).toBe(200);
+    const { request } = edge.gpu.received.at(-1) ?? {};
+    return request?.kind === 'embed-texts' ? request.texts[0] : undefined;
+  };
+
+  it('changes nothing of a text that fits', async () => {
+    const inputs = 'a pizza above an octopus';
+    const whole = await idsOf({ inputs });
+    for (const truncation_direction of ['left', 'right', 'Right', undefined]) {
+      expect(await idsOf({ inputs, truncate: true, truncation_direction })).toEqual(whole);
+    }
+  });
+
+  it.each([100, 10_000])('leaves out the end that is named, of %i words', async (count) => {
+    const words = ['pizza', 'octopus', 'cow', 'two', 'above'];
+    const inputs = Array.from({ length: count }, (_, i) => words[i % words.length]).join(' ');
+    const all = tokenizer().encode(inputs);
+    expect(all.length).toBeGreaterThan(room);
+    const framed = (tokens: number[]) => [cls_token_id, ...tokens, sep_token_id];
+    expect(await idsOf({ inputs, truncate: true })).toEqual(framed(all.slice(0, room)));
+    for (const parameters of [{}, { truncation_direction: 'Left' }]) {
+      const members = { inputs, parameters: { truncate: true, ...parameters } };
+      const kept = 'truncation_direction' in parameters ? all.slice(-room) : all.slice(0, room);
+      expect(await idsOf(members)).toEqual(framed(kept));
+    }
+  });
+
+  it.each<[string, object, ProblemSlug, string]>([
+    ['without it', {}, 'prompt-too-long', 'inputs has'],
+    ['false', { truncate: false }, 'prompt-too-long', 'inputs has'],
+    [
+      'another direction',
+      { truncate: true, truncation_direction: 'up' },
+      'invalid-request',
+      'right or left',
+    ],
+    [
+      'two values',
+      { truncate: true, parameters: { truncate: false } },
+      'invalid-request',
+      'another value',
+    ],
+    [
+      'words without end',
+      { truncate: true, inputs: 'x'.repeat(20_000) },
+      'prompt-too-long',
+      '16384',
+    ],
+  ])('is an error where nobody says what is left out: %s', async (_, members, slug, words) => {
+    const reply = await edge.post(FEATURES, { inputs: 'a cow '.repeat(200), ...members });
+    expect(reply.status).toBe(400);
+    const error = expect.stringContaining(words);
+    expect(await reply.json()).toEqual({ error, error_type: slug });
+  });
+});
+
 it('a label is put into its template to the letter', async () => {
   const candidate_labels = ['$& dogs', "$'"];
   const parameters = { candidate_labels, hypothesis_template: 'a photo of {}' };

@@ -9,7 +9,7 @@ import { AnsweringParameters, ImageToTextOptions } from '@blip2/shared/schemas/h
 import { OpenAiModelPath } from '@blip2/shared/schemas/openai/models';
 import type { Route } from '../../routes/route.ts';
 import { CONVERSATION } from '../conversation-problems.ts';
-import { OFFERED } from '../openai/routes.ts';
+import { OFFERED, OFFERED_PROBLEMS } from '../openai/routes.ts';
 import { answer } from './answer.ts';
 import { caption } from './caption.ts';
 import { chat, chatOr } from './chat.ts';
@@ -70,7 +70,7 @@ const chatRoute = {
   request: { json: 'ChatCompletionRequest' },
   reply: { 'application/json': ['ChatCompletion'], 'text/event-stream': 'chat-events' },
   headers: ['cache-control'],
-  problems: CONVERSATION,
+  problems: OFFERED_PROBLEMS,
 } as const;
 const CHAT = `${OFFERED} \`model\` may be left out, or be what that client writes in its place.`;
 

@@ -25,7 +25,13 @@ export const embedOnOllama: Handler = async (c, deps) => {
   refuse('dimensions', (body.dimensions ?? itc_hidden) !== itc_hidden, width);
   const inputs = embeddingInputs(input, 'input');
   const context = requestContextOf(c, deps);
-  const { vectors, tokens } = await embedInputs(deps, inputs, 'input', context, { truncate });
+  const { vectors, tokens } = await embedInputs(
+    deps,
+    inputs,
+    'input',
+    context,
+    truncate ? 'right' : undefined,
+  );
   const reply: OllamaEmbedReply = {
     model,
     embeddings: vectors,
@@ -45,7 +51,7 @@ export const embedOneOnOllama: Handler = async (c, deps) => {
   expectOllamaModel(deps.models, body.model, 'retrieve');
   const inputs = embeddingInputs(body.prompt, 'prompt');
   const context = requestContextOf(c, deps);
-  const { vectors } = await embedInputs(deps, inputs, 'prompt', context, { truncate: true });
+  const { vectors } = await embedInputs(deps, inputs, 'prompt', context, 'right');
   const [embedding = []] = vectors;
   return c.json({ embedding } satisfies OllamaEmbeddingsReply, 200, NOT_STORED);
 };

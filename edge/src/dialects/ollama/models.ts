@@ -12,14 +12,12 @@ import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
 import type { GenerativeModel, RetrievalModel, ServedModels } from '../../model-manifest.ts';
 import { type Handler, readingOf } from '../../routes/app-context.ts';
-import { servedNames } from '../model-ids.ts';
+import { createdOf, servedNames } from '../model-ids.ts';
 import { ollamaServedName, toOllamaName } from './model-names.ts';
 
 /** The first version whose `/api/show` tells capabilities: clients ask for the version to know what there is. */
 const API_VERSION = '0.6.4';
 
-/** No date of a model is known. */
-const modified_at = '1970-01-01T00:00:00Z';
 /** Models stay loaded; a client adds a time zone to it, and years end with 9999. */
 const expires_at = '2999-01-01T00:00:00Z';
 
@@ -44,7 +42,10 @@ const allModels = (models: ServedModels) =>
   servedNames(models).map((name) => modelsNamed(models, name));
 
 export const listOllamaModels: Handler = (c, { models }) => {
-  const listed = allModels(models).map((named) => ({ ...summaryOf(named), modified_at }));
+  const listed = allModels(models).map((named) => ({
+    ...summaryOf(named),
+    modified_at: dateOf(models, named),
+  }));
   return c.json({ models: listed } satisfies OllamaModelList);
 };
 
@@ -81,10 +82,14 @@ export const showOllamaModel: Handler = async (c, deps) => {
       ...(generate === undefined ? [] : (['completion', 'vision'] as const)),
       ...(retrieve === undefined ? [] : (['embedding'] as const)),
     ],
-    modified_at,
+    modified_at: dateOf(models, named),
   };
   return c.json(reply);
 };
+
+/** When a model was built. */
+const dateOf = (models: ServedModels, { name }: Named): string =>
+  new Date(1000 * createdOf(models, name)).toISOString();
 
 function summaryOf(named: Named) {
   const { name, generate, retrieve } = named;

@@ -8,7 +8,7 @@ import {
 import { readJsonObject } from '../../http/request-body.ts';
 import { validate } from '../../http/validate.ts';
 import { type Handler, readingOf } from '../../routes/app-context.ts';
-import { type Message, readConversation } from '../conversation.ts';
+import { isCallAlone, type Message, readConversation } from '../conversation.ts';
 import { refuse } from '../refuse.ts';
 import { expectOllamaModel } from './model-names.ts';
 import { optionsOf, refuseUndone } from './options.ts';
@@ -31,8 +31,9 @@ export const chatOnOllama: Handler = async (c, deps) => {
     stream,
     place: inMessage,
     conversation: readConversation(
-      messages.map(({ role, content = '', images }, at) => {
-        return { role, text: content, images: named(images, `messages.${at}.images`) };
+      messages.flatMap(({ role, content: text = '', images, tool_calls }, at) => {
+        const message: Message = { role, text, images: named(images, `messages.${at}.images`) };
+        return isCallAlone(message, tool_calls) ? [] : [message];
       }),
       'messages',
     ),

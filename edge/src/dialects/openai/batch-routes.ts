@@ -1,5 +1,5 @@
 /** The routes of OpenAI's files and batches, for the app and for the OpenAPI document. */
-import { BodyHeaders, CommonHeaders } from '@blip2/shared/schemas/headers';
+import { BodyHeaders, CommonHeaders, UploadHeaders } from '@blip2/shared/schemas/headers';
 import { BatchQuery } from '@blip2/shared/schemas/jobs/query';
 import { BatchPath } from '@blip2/shared/schemas/openai/batches';
 import {
@@ -42,11 +42,11 @@ export const BATCH_ROUTES: readonly Route[] = [
     operationId: 'createBatchFile',
     summary: 'Upload a file',
     description:
-      'The lines of a batch or a job, for `purpose` `batch`. It is stored as it comes, and read when a batch is created from it.',
-    parameters: { header: CommonHeaders },
+      'The lines of a batch or a job, for `purpose` `batch`: stored as they come, and read when a batch is created from them. Or an image, for `vision` or `user_data`, which conversations then name by its id.',
+    parameters: { header: UploadHeaders },
     request: {
       file: 'file',
-      content: { description: 'JSON lines.', example: LINE },
+      content: { description: 'JSON lines, or an image.', example: LINE },
       fields: OpenAiFileFields,
     },
     reply: { 'application/json': ['OpenAiFile'] },
@@ -55,6 +55,8 @@ export const BATCH_ROUTES: readonly Route[] = [
       'invalid-multipart',
       'body-too-large',
       'unsupported-media-type',
+      'no-image',
+      'invalid-image',
       'unsupported-content-encoding',
       'deadline-exceeded',
       'too-many-requests',

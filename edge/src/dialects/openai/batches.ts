@@ -13,7 +13,7 @@ import { jobSender, ownerOf, storedMsOf } from '../../routes/jobs/owner.ts';
 import { shownTimes, shownUsage, shownWebhook } from '../../routes/jobs/present.ts';
 import { webhookOf } from '../../routes/jobs/webhook.ts';
 import { batchFileId } from './batch-files.ts';
-import { listOf, uploadedFile } from './files.ts';
+import { listOf, uploadedLines } from './files.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store' };
 const WINDOW_MS = 86_400_000;
@@ -22,7 +22,7 @@ const PAGE = 20;
 export const createBatch: Handler = async (c, deps) => {
   const body = validate(BatchRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { input_file_id, endpoint, metadata = {}, output_expires_after } = body;
-  const { file } = await uploadedFile(c, deps, input_file_id, 'input_file_id');
+  const file = await uploadedLines(c, deps, input_file_id, 'input_file_id');
   const { webhook, secret } = webhookOf('batch', body.webhook, deps);
   const order = {
     kind: 'batch' as const,

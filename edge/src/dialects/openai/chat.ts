@@ -14,13 +14,14 @@ import {
   readingOf,
   requestContextOf,
 } from '../../routes/app-context.ts';
-import { type Message, readConversation } from '../conversation.ts';
+import { isCallAlone, type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
 import { streamReply } from '../stream-reply.ts';
 import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from '../text-request.ts';
 import { prepareReply } from '../write-reply.ts';
 import { type CompletionHead, chatChunks, toChoice } from './chat-chunks.ts';
+import { imageOfPart, imageSourceOf } from './image-parts.ts';
 
 export const createChatCompletion: Handler = async (c, deps) =>
   await completeChat(c, deps, await readJsonObject(c.req.raw, readingOf(c, deps)));
@@ -37,9 +38,14 @@ export async function completeChat(
   const model = deps.models.generate;
   expectModel(deps.models, body.model, 'generate');
   refuseFormats(body);
-  const conversation = readConversation(body.messages.map(toMessage), 'messages');
+  const conversation = readConversation(body.messages.flatMap(toMessages), 'messages');
   const options = generationOptionsOf(body);
-  const reply = prepareReply(deps, { conversation, options, field: 'messages' });
+  const reply = prepareReply(deps, {
+    conversation,
+    options,
+    field: 'messages',
+    imageSource: async (image) => await imageSourceOf(c, deps, image),
+  });
   if (body.stream === true) context.account?.stream();
   const deltas = await reply.begin(context);
   const head: CompletionHead = {
@@ -77,21 +83,39 @@ function refuseFormats(body: ChatCompletionRequest): void {
   refuse('verbosity', (verbosity ?? 'medium') !== 'medium', 'use max_tokens or length_penalty');
 }
 
-function toMessage({ role, content = '' }: ChatCompletionRequest['messages'][number], at: number) {
+const ROLES = {
+  system: 'system',
+  developer: 'system',
+  user: 'user',
+  assistant: 'assistant',
+  tool: 'tool',
+  function: 'tool',
+} as const;
+
+/** None for what the model has not said: that it called a tool. */
+function toMessages(sent: ChatCompletionRequest['messages'][number], at: number): Message[] {
+  const { role, content, refusal, tool_calls, function_call } = sent;
   const parts: ChatPart[] =
-    typeof content === 'string' ? [{ type: 'text', text: content }] : content;
-  return {
-    role: role === 'developer' ? 'system' : role,
-    text: parts.map(textOf).filter(Boolean).join(' '),
+    typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? []);
+  const message: Message = {
+    role: ROLES[role],
+    text: parts.map(textOf).filter(Boolean).join(' ') || (refusal ?? ''),
     images: parts.flatMap((part, index) => {
+      const place = `messages.${at}.content.${index}`;
+      if (part.type === 'file') {
+        const { file_id, file_data } = part.file;
+        return [imageOfPart({ file_id, file_data }, `${place}.file`)];
+      }
       if (part.type !== 'image_url') return [];
-      const field = `messages.${at}.content.${index}.image_url`;
+      const field = `${place}.image_url`;
       const { image_url } = part;
       return typeof image_url === 'string'
         ? [{ url: image_url, field }]
         : [{ url: image_url.url, field: `${field}.url` }];
     }),
-  } satisfies Message;
+  };
+  const calls = [...(tool_calls ?? []), ...(function_call ? [function_call] : [])];
+  return isCallAlone(message, calls) ? [] : [message];
 }
 
 function textOf(part: ChatPart): string {
@@ -101,6 +125,7 @@ function textOf(part: ChatPart): string {
     case 'refusal':
       return part.refusal;
     case 'image_url':
+    case 'file':
       return '';
   }
 }

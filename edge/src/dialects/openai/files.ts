@@ -1,6 +1,7 @@
-/** `/v1/files`: what batches and jobs read is uploaded, listed, read and deleted. What batches wrote is read here, too. */
+/** `/v1/files`: what batches, jobs and conversations read is uploaded, listed, read and deleted. What batches wrote is read here, too. */
 import { ApiError } from '@blip2/shared/errors';
 import {
+  FILE_PURPOSES,
   MAX_FILE_PAGE,
   type OpenAiFile,
   type OpenAiFileDeleted,
@@ -33,7 +34,8 @@ export const createOpenAiFile: Handler = async (c, deps) => {
 export const listOpenAiFiles: Handler = async (c, deps) => {
   const { after, limit = MAX_FILE_PAGE, order, purpose } = readQuery(c.req.url, OpenAiFileQuery);
   const owner = ownerOf(c, deps);
-  const isAsked = purpose === undefined || purpose === 'batch';
+  const asked = FILE_PURPOSES.find((known) => known === purpose);
+  const isAsked = purpose === undefined || asked !== undefined;
   const page: PageOrder = {
     after: after?.replace(PREFIX, '') ?? null,
     limit: Math.min(limit, MAX_FILE_PAGE),
@@ -41,7 +43,7 @@ export const listOpenAiFiles: Handler = async (c, deps) => {
   };
   const found =
     isAsked && mayList(c, deps)
-      ? await owner.index.listFiles(page)
+      ? await owner.index.listFiles(page, asked ?? null)
       : { entries: [], hasMore: false };
   if (found === null) {
     throw new ApiError('invalid-request', 'after: is no file of yours.', { field: 'after' });
@@ -93,7 +95,21 @@ export async function uploadedFile(
   return { file, owner };
 }
 
-function noFile(field?: string): ApiError {
+/** The lines of a batch or a job. @throws ApiError `not-found`, `invalid-request` where it is an image */
+export async function uploadedLines(
+  c: AppContext,
+  deps: Dependencies,
+  shownId: string,
+  field: string,
+): Promise<JobFile> {
+  const { file } = await uploadedFile(c, deps, shownId, field);
+  const { purpose = 'batch' } = file;
+  if (purpose === 'batch') return file;
+  const detail = `${field}: this file was uploaded with the purpose ${purpose}: upload the lines with the purpose batch.`;
+  throw new ApiError('invalid-request', detail, { field });
+}
+
+export function noFile(field?: string): ApiError {
   const where = field === undefined ? '' : `${field}: `;
   const detail = `${where}There is no such file: it has expired, was deleted, or its key is another.`;
   return new ApiError('not-found', detail, field === undefined ? {} : { field });
@@ -105,7 +121,14 @@ export function listOf<Entry extends { id: string }>(data: Entry[], has_more: bo
   return { object: 'list' as const, data, first_id, last_id, has_more };
 }
 
-function shownFile({ id, name, bytes, createdAt, expiresAt }: JobFile): OpenAiFile {
+function shownFile({
+  id,
+  name,
+  bytes,
+  purpose = 'batch',
+  createdAt,
+  expiresAt,
+}: JobFile): OpenAiFile {
   return {
     id: `${PREFIX}${id}`,
     object: 'file',
@@ -113,7 +136,7 @@ function shownFile({ id, name, bytes, createdAt, expiresAt }: JobFile): OpenAiFi
     created_at: inSeconds(createdAt),
     expires_at: inSeconds(expiresAt),
     filename: name,
-    purpose: 'batch',
+    purpose,
     status: 'processed',
   };
 }

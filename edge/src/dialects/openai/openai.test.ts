@@ -255,6 +255,72 @@ describe('the prompt', () => {
     expect(text).toBe('be brief. question: is it red? answer: yes. question: what is it? answer:');
   });
 
+  describe('of a history with tools', () => {
+    const called = { name: 'look_up', arguments: '{"city": "Rome"}' };
+    const forms: [string, string, (result: string, reply: string[]) => object][] = [
+      [
+        'tool_calls',
+        CHAT,
+        (result, replies) =>
+          chat({
+            messages: [
+              ...messages('what is it?'),
+              {
+                role: 'assistant',
+                content: null,
+                tool_calls: [{ id: 'a', type: 'function', function: called }],
+              },
+              { role: 'tool', tool_call_id: 'a', content: result },
+              ...replies.flatMap((content) => [
+                { role: 'assistant', content, refusal: null },
+                { role: 'user', content: 'is it red?' },
+              ]),
+            ],
+          }),
+      ],
+      [
+        'function_call',
+        CHAT,
+        (result, replies) =>
+          chat({
+            messages: [
+              ...messages('what is it?'),
+              { role: 'assistant', content: '', function_call: called },
+              { role: 'function', name: 'look_up', content: [{ type: 'text', text: result }] },
+              ...replies.flatMap((refusal) => [
+                { role: 'assistant', content: null, refusal },
+                { role: 'user', content: 'is it red?' },
+              ]),
+            ],
+          }),
+      ],
+      [
+        'items of Responses',
+        RESPONSES,
+        (result, replies) =>
+          responses({
+            input: [
+              ...input('what is it?'),
+              { type: 'function_call', call_id: 'a', ...called },
+              { type: 'function_call_output', call_id: 'a', output: result },
+              ...replies.flatMap((text) => [
+                { role: 'assistant', content: [{ type: 'output_text', text }] },
+                { role: 'user', content: 'is it red?' },
+              ]),
+            ],
+          }),
+      ],
+    ];
+
+    it.each(forms)('has what the tool replied, and not its call: %s', async (_, path, sent) => {
+      const asked = 'question: what is it? it barks.';
+      const now = await promptOf(sent('It barks.', []), path);
+      expect(now.text).toBe(`${asked} answer:`);
+      const later = await promptOf(sent('It barks.', ['a dog']), path);
+      expect(later.text).toBe(`${asked} answer: a dog. question: is it red? answer:`);
+    });
+  });
+
   it('has instructions of a response before it', async () => {
     const { text } = await promptOf(responses({ instructions: 'Be brief.' }), RESPONSES);
     expect(text).toBe('be brief. question: what is it? answer:');
@@ -332,7 +398,7 @@ describe('a reply of before', () => {
     }
   });
 
-  it.each(['function_call', 'function_call_output', 'computer_call'])(
+  it.each(['computer_call', 'mcp_call', 'image_generation_call'])(
     'may not be a %s',
     async (type) => {
       const sent = responses({ input: [...input(), { type, call_id: 'x' }] });
@@ -352,8 +418,11 @@ describe('models', () => {
 
   it('are listed once each, and have the names of the hub', async () => {
     const { request, post } = startEdge(published);
-    const list = await (await request('/v1/models')).json<{ data: { id: string }[] }>();
+    const list = await (await request('/v1/models')).json<{ data: Record<string, unknown>[] }>();
     expect(list.data.map(({ id }) => id)).toEqual(['blip2-opt-2.7b', 'blip2-itm-vit-g']);
+    const builtAt = [generative.created, retrieval.created];
+    expect(list.data.map(({ created }) => created)).toEqual(builtAt);
+    for (const seconds of builtAt) expect(seconds).toBeGreaterThan(1_700_000_000);
     for (const id of [
       'blip2-opt-2.7b',
       'Salesforce%2Fblip2-opt-2.7b',

@@ -17,6 +17,7 @@ import { refuse } from '../refuse.ts';
 import { streamReply } from '../stream-reply.ts';
 import { generationOptionsOf, ONLY_TEXT, refuseUnsupported } from '../text-request.ts';
 import { prepareReply, type ReplyDelta, type Written } from '../write-reply.ts';
+import { imageOfPart, imageSourceOf } from './image-parts.ts';
 import { responseEvents } from './response-events.ts';
 import { endedResponse, openedResponse } from './response-object.ts';
 
@@ -35,7 +36,13 @@ export const createResponse: Handler = async (c, deps) => {
   const logprobs = body.include?.includes(SCORED) === true || (body.top_logprobs ?? 0) > 0;
   const options = generationOptionsOf({ ...body, max_tokens: body.max_output_tokens, logprobs });
   const mayTruncate = body.truncation === 'auto';
-  const reply = prepareReply(deps, { conversation, options, field: 'input', mayTruncate });
+  const reply = prepareReply(deps, {
+    conversation,
+    options,
+    field: 'input',
+    mayTruncate,
+    imageSource: async (image) => await imageSourceOf(c, deps, image),
+  });
   if (body.stream === true) context.account?.stream();
   let sentAt = context.startedAt;
   const deltas = noting(await reply.begin(context), (time) => {
@@ -98,12 +105,20 @@ function refuseItems(input: unknown): void {
   for (const [at, item] of input.entries()) {
     const { type } = (item ?? {}) as { type?: unknown };
     const isRead = type === undefined || READ.has(type);
-    const what = 'only messages are read, and items that refer to one';
+    const what = 'only messages are read, items that refer to one, and results of functions';
     refuse(`input.${at}.type`, !isRead, what);
   }
 }
 
-const READ: ReadonlySet<unknown> = new Set(['message', 'item_reference', 'reasoning']);
+const READ: ReadonlySet<unknown> = new Set([
+  'message',
+  'item_reference',
+  'reasoning',
+  'function_call',
+  'function_call_output',
+  'custom_tool_call',
+  'custom_tool_call_output',
+]);
 
 async function messagesOf(
   { input, instructions }: ResponseRequest,
@@ -124,23 +139,43 @@ async function toMessages(
   { replies }: Pick<Dependencies, 'replies'>,
   context: RequestContext,
 ): Promise<Message[]> {
-  if (!('role' in item)) {
-    if (item.type === 'reasoning') return [];
-    const text = await replies.find(item.id as string, context);
-    if (text !== null) return [{ role: 'assistant', text, images: [] }];
-    const detail = `input.${at}.id: this message is not remembered here: send its text. Vercel's AI SDK does so with store: false.`;
-    throw new ApiError('unsupported-parameter', detail, { field: `input.${at}.id` });
+  const field = `input.${at}`;
+  switch (item.type) {
+    case undefined:
+    case 'message': {
+      const role = item.role === 'developer' ? 'system' : item.role;
+      return [{ role, ...contentOf(item.content, `${field}.content`) }];
+    }
+    case 'function_call_output':
+    case 'custom_tool_call_output':
+      return [{ role: 'tool', ...contentOf(item.output, `${field}.output`) }];
+    case 'item_reference': {
+      const text = await replies.find(item.id, context);
+      if (text !== null) return [{ role: 'assistant', text, images: [] }];
+      const detail = `${field}.id: this message is not remembered here: send its text. Vercel's AI SDK does so with store: false.`;
+      throw new ApiError('unsupported-parameter', detail, { field: `${field}.id` });
+    }
+    case 'reasoning':
+    case 'function_call':
+    case 'custom_tool_call':
+      return [];
   }
-  const { role, content } = item as Extract<ResponseItem, { role: string }>;
+}
+
+function contentOf(content: string | ResponsePart[], field: string): Omit<Message, 'role'> {
   const parts: ResponsePart[] =
     typeof content === 'string' ? [{ type: 'input_text', text: content }] : content;
-  const images = parts.flatMap((part, index) =>
-    part.type === 'input_image'
-      ? [{ url: part.image_url, field: `input.${at}.content.${index}.image_url` }]
-      : [],
-  );
-  const text = parts.map(textOf).filter(Boolean).join(' ');
-  return [{ role: role === 'developer' ? 'system' : role, text, images }];
+  const images = parts.flatMap((part, index) => {
+    const place = `${field}.${index}`;
+    if (part.type === 'input_image') {
+      const { image_url, file_id } = part;
+      return [imageOfPart({ image_url, file_id }, place)];
+    }
+    if (part.type !== 'input_file') return [];
+    const { file_id, file_data, file_url } = part;
+    return [imageOfPart({ file_id, file_data, file_url }, place)];
+  });
+  return { text: parts.map(textOf).filter(Boolean).join(' '), images };
 }
 
 function textOf(part: ResponsePart): string {
@@ -148,6 +183,7 @@ function textOf(part: ResponsePart): string {
     case 'refusal':
       return part.refusal;
     case 'input_image':
+    case 'input_file':
       return '';
     default:
       return part.text;

@@ -1,4 +1,5 @@
 /** The routes of OpenAI's API, for the app and for the OpenAPI document. */
+import type { ProblemSlug } from '@blip2/shared/errors';
 import { CommonHeaders, TextHeaders } from '@blip2/shared/schemas/headers';
 import { OpenAiModelPath } from '@blip2/shared/schemas/openai/models';
 import type { Route } from '../../routes/route.ts';
@@ -10,6 +11,9 @@ import { createResponse } from './responses.ts';
 export const OFFERED = `The image is a \`data:\` URL or an http(s) URL in any message; the latest counts. Without one, a sentence asks for it. What would change
 the text and is not done here (JSON as a format, forced calls of tools) is an error; \`tools\`, \`user\`, \`metadata\` and \`store\` are accepted.
 Our own options (\`num_beams\`, \`repetition_penalty\`, …) are members beside the others.`;
+
+/** What can be wrong with a conversation whose image may be a file. */
+export const OFFERED_PROBLEMS: readonly ProblemSlug[] = [...CONVERSATION, 'not-found'];
 
 export const OPENAI_ROUTES: readonly Route[] = [
   {
@@ -55,7 +59,7 @@ With \`stream: true\` the reply is a stream of chunks that ends with \`[DONE]\`;
     request: { json: 'ChatCompletionRequest' },
     reply: { 'application/json': ['ChatCompletion'], 'text/event-stream': 'chat-events' },
     headers: ['cache-control'],
-    problems: CONVERSATION,
+    problems: OFFERED_PROBLEMS,
     errors: 'openai',
   },
   {
@@ -73,7 +77,7 @@ With \`stream: true\` the reply is a stream of events; the last is \`response.co
     request: { json: 'ResponseRequest' },
     reply: { 'application/json': ['ResponseObject'], 'text/event-stream': 'response-events' },
     headers: ['cache-control'],
-    problems: CONVERSATION,
+    problems: OFFERED_PROBLEMS,
     errors: 'openai',
   },
 ];

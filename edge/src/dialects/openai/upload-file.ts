@@ -12,16 +12,15 @@ import { fileKey, type JobFile } from '../../jobs/job-index-contract.ts';
 import { heldChunks, PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { type AppContext, clientIn } from '../../routes/app-context.ts';
-import { bucketOf, type Owner, storedMsOf } from '../../routes/jobs/owner.ts';
+import { bucketOf, LONGEST_UPLOAD_MS, type Owner, storedMsOf } from '../../routes/jobs/owner.ts';
+import { FileBytes } from './file-bytes.ts';
 
 const MAX_NAME_LENGTH = 255;
 const MAX_FIELD_BYTES = 256;
-/** After which the memory of an upload counts as free. */
-const LONGEST_UPLOAD_MS = 3_600_000;
 
 /**
- * @throws ApiError `invalid-request`, `invalid-multipart`, `body-too-large`, `unsupported-media-type`, `deadline-exceeded`,
- *   `too-many-requests`, `overloaded`, `storage-full`
+ * @throws ApiError `invalid-request`, `invalid-multipart`, `body-too-large`, `unsupported-media-type`, `invalid-image`,
+ *   `deadline-exceeded`, `too-many-requests`, `overloaded`, `storage-full`
  */
 export async function uploadFile(
   c: AppContext,
@@ -48,6 +47,7 @@ export async function uploadFile(
   try {
     const entries: FormEntry[] = [];
     let file: { name: string; bytes: number } | undefined;
+    const noted = new FileBytes(config.maxImageBytes);
     const body = heldChunks(readStream(c.req.raw, config.deadlineMs), held);
     for await (const part of streamParts(body, parameters.get('boundary'))) {
       if (part.name !== 'file') entries.push([part.name, await fieldOf(part)]);
@@ -55,21 +55,27 @@ export async function uploadFile(
         const detail = 'file: is given twice: send one file with each request.';
         throw new ApiError('invalid-request', detail, { field: 'file' });
       } else {
-        const { bytes } = await writeObject(bucket, fileKey(id), part.body, { maxBytes });
-        file = { name: (part.filename || 'file.jsonl').slice(0, MAX_NAME_LENGTH), bytes };
+        const { bytes } = await writeObject(bucket, fileKey(id), noted.passing(part.body), {
+          maxBytes,
+        });
+        file = { name: (part.filename || 'file').slice(0, MAX_NAME_LENGTH), bytes };
       }
     }
     const fields = validate(OpenAiFileFields, fieldsFromForm(entries, OpenAiFileFields));
     if (file === undefined || file.bytes === 0) {
       const detail =
         file === undefined
-          ? 'file: is required: send JSON lines as the file of this name in the form.'
-          : 'file: is empty: send at least one line.';
+          ? 'file: is required: send JSON lines, or an image, as the file of this name in the form.'
+          : 'file: is empty: send at least one line, or an image.';
       throw new ApiError('invalid-request', detail, { field: 'file' });
     }
+    const { purpose } = fields;
+    if (purpose !== 'batch') noted.expectImage('file');
+    const sha256 = noted.imageId();
     const seconds = fields.expires_after?.seconds ?? MAX_FILE_SECONDS;
     const storedMs = storedMsOf(c, deps, 1000 * seconds);
-    return valueFrom(await index.putFile({ id, ...file }, storedMs));
+    const stored = { id, ...file, purpose, ...(sha256 !== null && { sha256 }) };
+    return valueFrom(await index.putFile(stored, storedMs));
   } catch (thrown) {
     // Not waited for, nor needed: the place expires, and all that is in it.
     c.executionCtx.waitUntil(index.deleteFile(id).catch(() => {}));

@@ -11,6 +11,7 @@ import { PredictionInput } from '@blip2/shared/schemas/replicate/prediction';
 import type { Dependencies } from '../../dependencies.ts';
 import type { AppContext, Handler } from '../../routes/app-context.ts';
 import { jsonSchema } from '../../routes/openapi/schemas.ts';
+import { createdOf } from '../model-ids.ts';
 import { isVersion, modelNamed, modelNames, notFound } from './model-names.ts';
 import { publicBase } from './objects.ts';
 
@@ -31,7 +32,7 @@ export const getVersion: Handler = (c, deps) => {
   const { version } = modelNamed(deps.models, namedIn(c));
   const id = c.req.param('version') ?? '';
   if (!isVersion(deps.models, id)) throw notFound('version', id, [version]);
-  return c.json(versionOf(id));
+  return c.json(versionOf(deps, id));
 };
 
 export const getAccount: Handler = (c) => {
@@ -55,15 +56,15 @@ function modelOf(c: AppContext, deps: Dependencies, named: string): ReplicateMod
     description: `${deps.models.generate.name}: captions images and answers questions about them.`,
     visibility: 'public',
     run_count: 0,
-    latest_version: versionOf(version),
+    latest_version: versionOf(deps, version),
   };
 }
 
-function versionOf(id: string): ReplicateVersion {
+function versionOf({ models }: Pick<Dependencies, 'models'>, id: string): ReplicateVersion {
   const input = jsonSchema(PredictionInput, new Map());
   return {
     id,
-    created_at: '1970-01-01T00:00:00Z',
+    created_at: new Date(1000 * createdOf(models, models.generate.name)).toISOString(),
     cog_version: '0.9.0',
     openapi_schema: {
       openapi: '3.0.2',

@@ -7,7 +7,7 @@ import {
   ROUTE_OF_TASK,
 } from '@blip2/shared/schemas/jobs/request';
 import type { Dependencies } from '../../dependencies.ts';
-import { uploadedFile } from '../../dialects/openai/files.ts';
+import { uploadedLines } from '../../dialects/openai/files.ts';
 import { holdBody } from '../../http/held-bodies.ts';
 import { mediaType } from '../../http/media-type.ts';
 import { readQuery } from '../../http/read-query.ts';
@@ -98,7 +98,7 @@ async function storedInput(
       'input.prefix: this service has no bucket of images: send items, or a file of them.';
     throw new ApiError('unsupported-parameter', detail, { field: 'input.prefix' });
   }
-  const { file } = await uploadedFile(c, deps, input?.file_id ?? '', 'input.file_id');
+  const file = await uploadedLines(c, deps, input?.file_id ?? '', 'input.file_id');
   return { kind: 'file', key: fileKey(file.id), form: 'native' };
 }
 

@@ -53,8 +53,16 @@ export const EmbeddingParameters = z.strictObject({
   normalize: described(z.optional(z.boolean()), '`true`: embeddings have the length 1.', true),
   dimensions: described(z.optional(z.int()), 'The width: that of the model is the only one.'),
   encoding_format: described(z.optional(z.string()), '`float` is the only one.', 'float'),
-  truncate: described(z.optional(z.boolean()), '`false`: too long a text is an error.', false),
-  truncation_direction: described(z.optional(z.string()), 'Accepted: nothing is cut.', 'right'),
+  truncate: described(
+    z.optional(z.boolean()),
+    'Whether of a text with more tokens than the model reads the rest is left out; else it is an error.',
+    false,
+  ),
+  truncation_direction: described(
+    z.optional(z.string().check(z.regex(/^(left|right)$/i, { error: 'must be right or left' }))),
+    'Which end of such a text is left out: `right`, or `left`, in any case.',
+    'right',
+  ),
 });
 export type EmbeddingParameters = z.infer<typeof EmbeddingParameters>;
 

@@ -17,8 +17,8 @@ const details = described(
 
 const modifiedAt = described(
   z.string(),
-  'Always the beginning of 1970: no date is known.',
-  '1970-01-01T00:00:00Z',
+  'When it was built for this service; the beginning of 1970 where that is not known.',
+  '2026-11-25T10:26:40.000Z',
 );
 
 const model = {

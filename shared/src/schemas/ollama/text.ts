@@ -8,8 +8,16 @@ const notDone = (description: string) => described(z.optional(z.string()), descr
 
 export const OllamaMessage = described(
   z.object({
-    role: described(z.enum(['system', 'user', 'assistant']), 'Whose message it is.', 'user'),
+    role: described(
+      z.enum(['system', 'user', 'assistant', 'tool']),
+      'Whose message it is. What a tool replied is read as if the user had said it.',
+      'user',
+    ),
     content: described(z.optional(z.string()), 'The message.', 'what is above the octopus?'),
+    tool_calls: described(
+      z.optional(z.array(z.looseObject({}))),
+      'Calls by another model: they are no text, and not read. Their results are, in messages of tools.',
+    ),
     images: ollamaImages,
   }),
   'A message of a conversation. The image may be in any of them; the latest counts.',

@@ -34,26 +34,56 @@ const Part = z.union(
       ),
     }),
     z.object({
+      type: described(z.literal('file'), 'An image that was uploaded.'),
+      file: described(
+        z.object({
+          file_id: described(
+            z.optional(z.nullable(z.string())),
+            'Id of a file that was uploaded to `/v1/files` with the purpose `vision` or `user_data`.',
+            'file-3f0c9d1e5a7b48c2',
+          ),
+          file_data: described(
+            z.optional(z.nullable(z.string())),
+            'The image in place of an id: a `data:` URL, or base64.',
+          ),
+          filename: described(z.optional(z.nullable(z.string())), 'Accepted and not read.'),
+        }),
+        'Names the image: one of `file_id` and `file_data`.',
+      ),
+    }),
+    z.object({
       type: described(z.literal('refusal'), 'An earlier reply that refused.'),
       refusal: text,
     }),
   ],
-  { error: 'must be {type: "text", text} or {type: "image_url", image_url: {url}}' },
+  {
+    error:
+      'must be {type: "text", text}, {type: "image_url", image_url: {url}} or {type: "file", file: {file_id}}',
+  },
 );
 export type ChatPart = z.infer<typeof Part>;
 
 export const ChatMessage = described(
   z.object({
     role: described(
-      z.enum(['system', 'developer', 'user', 'assistant']),
-      'Whose message it is.',
+      z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
+      'Whose message it is. What a tool replied is read as if the user had said it.',
       'user',
     ),
     content: described(
-      z.optional(z.union([z.string(), z.array(Part)])),
+      z.optional(z.nullable(z.union([z.string(), z.array(Part)]))),
       'The message: a text, or texts and an image.',
       'what is above the octopus?',
     ),
+    refusal: described(
+      z.optional(z.nullable(z.string())),
+      'An earlier reply that refused: the message, where it has no other text.',
+    ),
+    tool_calls: described(
+      z.optional(z.nullable(z.array(z.looseObject({})))),
+      'Calls by another model: they are no text, and not read. Their results are, in messages of tools.',
+    ),
+    function_call: described(z.optional(z.nullable(z.looseObject({}))), 'The same, of one call.'),
   }),
   'A message of a conversation. The image may be in any of them; the latest counts.',
 );

@@ -1,4 +1,4 @@
-/** `/v1/files`: what batches read, and what they wrote. */
+/** `/v1/files`: what batches read, what they wrote, and images of conversations. */
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 
@@ -21,13 +21,18 @@ export const ExpiresAfter = z.strictObject({
 });
 export type ExpiresAfter = z.infer<typeof ExpiresAfter>;
 
+/** What files are uploaded for: lines of JSON, or an image. */
+export const FILE_PURPOSES = ['batch', 'vision', 'user_data'] as const;
+export type FilePurpose = (typeof FILE_PURPOSES)[number];
+
 /** The fields of the form beside the file. */
 export const OpenAiFileFields = z.strictObject({
   purpose: described(
-    z.literal('batch', {
-      error: 'must be batch: files are the lines of batches and jobs here, and nothing else',
+    z.enum(FILE_PURPOSES, {
+      error:
+        'must be batch, for the lines of a batch or a job, or vision or user_data, for an image',
     }),
-    'What it is for: `batch`.',
+    'What it is for: `batch` of the lines of a batch or a job, `vision` or `user_data` of an image.',
     'batch',
   ),
   expires_after: described(
@@ -50,13 +55,13 @@ export const OpenAiFile = described(
     ),
     filename: described(z.string(), 'Its name.', 'batch.jsonl'),
     purpose: described(
-      z.enum(['batch', 'batch_output']),
-      '`batch` where it was uploaded, `batch_output` where a batch wrote it.',
+      z.enum([...FILE_PURPOSES, 'batch_output']),
+      'As it was uploaded; `batch_output` where a batch wrote it.',
       'batch',
     ),
     status: described(z.literal('processed'), 'Always `processed`.'),
   }),
-  'A file of JSON lines.',
+  'A file of JSON lines, or an image.',
 );
 export type OpenAiFile = z.infer<typeof OpenAiFile>;
 

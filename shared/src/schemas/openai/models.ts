@@ -15,7 +15,11 @@ export const OpenAiModel = described(
   z.object({
     id: described(z.string(), 'The name by which requests ask for it.', 'blip2-scenes'),
     object: described(z.literal('model'), 'Always `model`.'),
-    created: described(z.int(), 'Always 0: no date is known.', 0),
+    created: described(
+      z.int(),
+      'When it was built for this service, in seconds since 1970; 0 where that is not known.',
+      1_795_600_000,
+    ),
     owned_by: described(z.string(), 'Always `blip2`.', 'blip2'),
   }),
   'A model that is served.',

@@ -9,6 +9,9 @@ import { accepted, textOptions, toolChoice } from './options.ts';
 
 const text = described(z.string(), 'The text.', 'what is above the octopus?');
 
+const UPLOADED =
+  'id of a file that was uploaded to `/v1/files` with the purpose `vision` or `user_data`.';
+
 const Part = z.union(
   [
     z.object({
@@ -18,15 +21,26 @@ const Part = z.union(
     z.object({
       type: described(z.literal('input_image'), 'An image.'),
       image_url: described(
-        z.string(),
+        z.optional(z.nullable(z.string())),
         'The image: a `data:` URL, an http(s) URL, or the SHA-256 of one that was sent before.',
         'https://images.example.org/pizza-and-octopus.webp',
       ),
+      file_id: described(z.optional(z.nullable(z.string())), `In place of it: ${UPLOADED}`),
       detail: described(
         z.optional(z.string()),
         'Accepted: the model sees every image in one size.',
         'auto',
       ),
+    }),
+    z.object({
+      type: described(z.literal('input_file'), 'An image that is a file.'),
+      file_id: described(z.optional(z.nullable(z.string())), `One of three: ${UPLOADED}`),
+      file_data: described(
+        z.optional(z.nullable(z.string())),
+        'One of three: a `data:` URL, or base64.',
+      ),
+      file_url: described(z.optional(z.nullable(z.string())), 'One of three: an http(s) URL.'),
+      filename: described(z.optional(z.nullable(z.string())), 'Accepted and not read.'),
     }),
     z.object({
       type: described(z.literal('refusal'), 'An earlier reply that refused.'),
@@ -35,7 +49,7 @@ const Part = z.union(
   ],
   {
     error:
-      'must be {type: "input_text", text} or {type: "input_image", image_url}; files are not stored here',
+      'must be {type: "input_text", text}, {type: "input_image", image_url} or {type: "input_image", file_id}',
   },
 );
 export type ResponsePart = z.infer<typeof Part>;
@@ -62,7 +76,17 @@ const Item = z.union([
     id: described(z.string(), 'Id of the message.', 'msg_7f1c2a30'),
   }),
   z.looseObject({
-    type: described(z.literal('reasoning'), 'What another model thought: it is not read.'),
+    type: described(
+      z.enum(['reasoning', 'function_call', 'custom_tool_call']),
+      'What another model thought, or which tool it called: it is no text, and not read.',
+    ),
+  }),
+  z.looseObject({
+    type: described(
+      z.enum(['function_call_output', 'custom_tool_call_output']),
+      'What a tool replied: it is read as if the user had said it.',
+    ),
+    output: described(z.union([z.string(), z.array(Part)]), 'The reply.', '{"weather": "rain"}'),
   }),
 ]);
 export type ResponseItem = z.infer<typeof Item>;

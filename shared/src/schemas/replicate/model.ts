@@ -2,7 +2,11 @@
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 
-const created = described(z.string(), 'Always the same: no date is known.', '1970-01-01T00:00:00Z');
+const created = described(
+  z.string(),
+  'When it was built for this service; the beginning of 1970 where that is not known.',
+  '2026-11-25T10:26:40.000Z',
+);
 
 export const ReplicateVersion = described(
   z.object({
