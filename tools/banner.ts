@@ -16,6 +16,10 @@ export type BannerOptions = {
   isOpen: boolean;
   /** Whether a limit of callers is set. */
   isLimited: boolean;
+  /** Whether images are also fetched from private addresses. */
+  allowsPrivateImages: boolean;
+  /** Variables that are set and change nothing. */
+  unread: readonly string[];
   /** `on`, `off`, or why there are none. */
   jobs: string;
   /** Absolute path of an image that every clone has. */
@@ -24,6 +28,7 @@ export type BannerOptions = {
 
 export function banner(options: BannerOptions): string {
   const { url, others, health, summary, isOpen, isLimited, jobs, sample } = options;
+  const { allowsPrivateImages, unread } = options;
   const { model, execution_provider, execution_provider_why: why, precision } = health;
   const ofJobs: Record<string, string> = { on: 'as below (docs/jobs.md)', off: 'off (--no-jobs)' };
   const rows = {
@@ -38,6 +43,13 @@ export function banner(options: BannerOptions): string {
       ? 'none needed (--require-key asks for one)'
       : 'needed: npm run keys -- create NAME',
     limits: isLimited ? 'as set (GET /v1/usage)' : 'none (docs/limits.md)',
+    images: allowsPrivateImages
+      ? 'fetched from private addresses too: whoever may ask reaches them (ALLOW_PRIVATE_IMAGE_URLS)'
+      : undefined,
+    'not read':
+      unread.length > 0
+        ? `${unread.join(', ')}: the edge reads them from [vars] of wrangler.toml`
+        : undefined,
     jobs: ofJobs[jobs] ?? `off, since their queue did not start: ${jobs}`,
   };
   const width = Math.max(...Object.keys(rows).map(({ length }) => length));

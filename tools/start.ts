@@ -6,7 +6,7 @@ import { configure } from '@blip2/shared/config/configure';
 import { LIMIT_OPTIONS } from '../edge/src/config.ts';
 import { banner, otherUrls } from './banner.ts';
 import { ROOT } from './prepare-edge.ts';
-import { START } from './programs.ts';
+import { START, unreadVariables } from './programs.ts';
 import { startOrExit } from './start-or-exit.ts';
 
 /** An image every clone has. */
@@ -32,6 +32,7 @@ const stack = await startOrExit({
     ALLOW_ANONYMOUS: String(!config.requireKey),
     CLIENT_ADDRESS_HEADER: config.clientAddressHeader ?? 'none',
     CLIENT_ADDRESS_HOPS: String(config.clientAddressHops),
+    ALLOW_PRIVATE_IMAGE_URLS: String(config.allowPrivateImageUrls),
     ...Object.fromEntries(limits.map(({ env, value }) => [env, String(value ?? 'none')])),
   },
   logLevel: verbose ? 'log' : 'error',
@@ -52,6 +53,8 @@ console.log(
     jobs: config.noJobs ? 'off' : (jobsError ?? 'on'),
     isOpen: !config.requireKey,
     isLimited: limits.some(({ value }) => value !== null),
+    allowsPrivateImages: config.allowPrivateImageUrls,
+    unread: unreadVariables(process.env),
     sample: join(ROOT, SAMPLE),
   }),
 );

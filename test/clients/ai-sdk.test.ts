@@ -141,6 +141,24 @@ describe.each(models)('with %s', (name, model) => {
     expect(toolCalls).toEqual([]);
   });
 
+  it('goes on with a history in which another model has called a tool', async () => {
+    const call = { toolCallId: 'a', toolName: 'look' };
+    const { text } = await generateText({
+      model,
+      messages: [
+        ...asked,
+        { role: 'assistant', content: [{ type: 'tool-call', ...call, input: { at: 'it' } }] },
+        {
+          role: 'tool',
+          content: [{ type: 'tool-result', ...call, output: { type: 'text', value: 'nothing' } }],
+        },
+        { role: 'assistant', content: 'a pizza' },
+        { role: 'user', content: 'what color is the background?' },
+      ],
+    });
+    expect(text).toBe('gray');
+  });
+
   it('answers who sends no image', async () => {
     const { text } = await generateText({ model, prompt: 'Generate a title.' });
     expect(text).toMatch(/Send an image/);

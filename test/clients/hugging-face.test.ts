@@ -140,6 +140,19 @@ describe.each([
     expect(dot(several[0]!, one)).toBeCloseTo(1, 4);
   });
 
+  it('featureExtraction leaves out what is too long where it is told to', async () => {
+    const embed = async (inputs: string, members = {}) =>
+      (await client.featureExtraction({ inputs, ...members, ...at(paths.embed) })) as number[];
+    const whole = await embed(CAPTION);
+    expect(dot(whole, await embed(CAPTION, { truncate: true }))).toBeCloseTo(1, 6);
+    const [long, other] = ['two cows '.repeat(100), 'a blue anchor '.repeat(100)];
+    const left = { truncate: true, truncation_direction: 'left' };
+    const cut = await embed(long, { truncate: true });
+    expect(dot(cut, await embed(`${long}${other}`, { truncate: true }))).toBeCloseTo(1, 6);
+    expect(dot(cut, await embed(`${long}${other}`, left))).toBeLessThan(0.99);
+    await expect(embed(long)).rejects.toMatchObject({ httpResponse: { status: 400 } });
+  });
+
   it('sentenceSimilarity compares', async () => {
     const sentences = ['two cows', CAPTION];
     const inputs = { source_sentence: CAPTION, sentences };

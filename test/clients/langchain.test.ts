@@ -4,6 +4,7 @@ import {
   type AIMessageChunk,
   HumanMessage,
   SystemMessage,
+  ToolMessage,
 } from '@langchain/core/messages';
 import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai';
 import { describe, expect, it } from 'vitest';
@@ -57,6 +58,17 @@ describe.each([
     expect(reply.text).toBe('gray');
   });
 
+  it('goes on with a history in which an agent has called a tool', async () => {
+    const reply = await model.invoke([
+      asked,
+      new AIMessage({ content: '', tool_calls: [{ id: 'a', name: 'look', args: { at: 'it' } }] }),
+      new ToolMessage({ content: 'nothing', tool_call_id: 'a' }),
+      new AIMessage('a pizza'),
+      new HumanMessage('what color is the background?'),
+    ]);
+    expect(reply.text).toBe('gray');
+  });
+
   it('answers who sends no image, as front ends do for titles', async () => {
     const title = 'Generate a concise title for this chat: hello';
     const reply = await model.invoke([new HumanMessage(title)]);
@@ -101,6 +113,16 @@ it('options of ours reach the model', async () => {
   const model = new ChatOpenAI({ ...common, modelKwargs: { num_beams: 3, min_tokens: 4 } });
   const { text } = await model.invoke([asked]);
   expect(text.split(' ').length).toBeGreaterThan(2);
+});
+
+it('embeddings are the same as numbers and as base64', async () => {
+  const [numbers, bytes] = await Promise.all(
+    (['float', 'base64'] as const).map((encodingFormat) =>
+      new OpenAIEmbeddings({ ...common, encodingFormat }).embedQuery(CAPTION),
+    ),
+  );
+  expect(numbers).toHaveLength(bytes!.length);
+  for (const [i, value] of numbers!.entries()) expect(bytes![i]).toBeCloseTo(value, 6);
 });
 
 it('texts and queries are embedded', async () => {

@@ -1,7 +1,7 @@
 /** Files by OpenAI's own client, unchanged: uploaded, read, listed, deleted. */
 import OpenAI, { APIError, toFile } from 'openai';
 import { describe, expect, it } from 'vitest';
-import { baseURL } from './service.ts';
+import { baseURL, imageBytes, MODEL, QUESTION } from './service.ts';
 
 const client = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
 const LINE = `${JSON.stringify({ custom_id: 'one', method: 'POST', url: '/v1/embeddings', body: {} })}\n`;
@@ -36,7 +36,47 @@ describe('files', () => {
     expect(gone).toMatchObject({ status: 404, code: 'not_found' });
   });
 
-  it('for anything but batches are refused in the form of OpenAI’s errors', async () => {
+  it.each(['vision', 'user_data'] as const)('of an image, for %s, are named in conversations', async (purpose) => {
+    const { id } = await client.files.create({
+      file: await toFile(imageBytes, 'pair.webp', { type: 'image/webp' }),
+      purpose,
+    });
+    const chat = await client.chat.completions.create({
+      model: MODEL,
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: QUESTION },
+            { type: 'file', file: { file_id: id } },
+          ],
+        },
+      ],
+    });
+    expect(chat.choices[0]?.message.content).toBe('a pizza');
+    for (const part of [
+      { type: 'input_image', file_id: id, detail: 'auto' },
+      { type: 'input_file', file_id: id },
+    ] as const) {
+      const response = await client.responses.create({
+        model: MODEL,
+        input: [{ role: 'user', content: [{ type: 'input_text', text: QUESTION }, part] }],
+      });
+      expect(response.output_text).toBe('a pizza');
+    }
+    await client.files.delete(id);
+    const gone = await client.responses
+      .create({
+        model: MODEL,
+        input: [
+          { role: 'user', content: [{ type: 'input_image', file_id: id, detail: 'auto' }] },
+        ],
+      })
+      .catch((thrown: unknown) => thrown);
+    expect(gone).toMatchObject({ status: 404, param: 'input.0.content.0.file_id' });
+  });
+
+  it('for anything but batches and images are refused in the form of OpenAI’s errors', async () => {
     const refused = await client.files
       .create({ file: await toFile(Buffer.from(LINE), 'lines.jsonl'), purpose: 'fine-tune' })
       .catch((thrown: unknown) => thrown);

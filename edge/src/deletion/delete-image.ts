@@ -31,8 +31,9 @@ type Deps = Pick<
  * - replies stored under an `Idempotency-Key`: each names its images, and is looked up by the tombstone before it is replayed;
  * - files uploaded to `/replicate/v1/files`, and predictions with their texts: those of the caller are deleted (`PredictionObject.deleteImage`),
  *   those of others in the namespace are looked up by the tombstone when they are asked for. A prediction that has not ended is answered.
- * - images that were in the lines of jobs: those of the caller, or of all callers of its namespace, are deleted
- *   (`JobIndex.deleteImage`). Not reached are uploaded files, lines with hashes and addresses, and results: until they expire.
+ * - images that were in the lines of jobs, and files uploaded to `/v1/files` that are the image: those of the caller, or of
+ *   all callers of its namespace, are deleted (`JobIndex.deleteImage`). Not reached are uploaded lines that have the image in
+ *   them, lines with hashes and addresses, and results: until they expire.
  * @throws ApiError `cache-unavailable` or `worker-unavailable` where not all of it could be deleted: the call may be repeated
  */
 export async function deleteImage(

@@ -57,6 +57,7 @@ export async function* streamParts(
         throw invalid(`The body is cut off: part ${number} does not end in a boundary.`);
       }
     }
+    await text.skipRest();
   } finally {
     await text.close();
   }
@@ -90,6 +91,12 @@ class Text {
     }
     this.#bytes = Buffer.concat([this.#bytes, next.value]);
     return true;
+  }
+
+  /** Reads to the end: whoever takes the digest of a body needs all of it. */
+  async skipRest(): Promise<void> {
+    while (!(await this.#source.next()).done);
+    this.#hasEnded = true;
   }
 
   /** All bytes before the next delimiter, or to the end where there is none. */

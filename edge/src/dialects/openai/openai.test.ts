@@ -313,10 +313,10 @@ describe('the prompt', () => {
     ];
 
     it.each(forms)('has what the tool replied, and not its call: %s', async (_, path, sent) => {
-      const asked = 'question: what is it? it barks.';
-      const now = await promptOf(sent('It barks.', []), path);
+      const asked = 'question: what is it? dogs bark';
+      const now = await promptOf(sent('Dogs bark', []), path);
       expect(now.text).toBe(`${asked} answer:`);
-      const later = await promptOf(sent('It barks.', ['a dog']), path);
+      const later = await promptOf(sent('Dogs bark', ['a dog']), path);
       expect(later.text).toBe(`${asked} answer: a dog. question: is it red? answer:`);
     });
   });

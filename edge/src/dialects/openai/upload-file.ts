@@ -48,7 +48,9 @@ export async function uploadFile(
     const entries: FormEntry[] = [];
     let file: { name: string; bytes: number } | undefined;
     const noted = new FileBytes(config.maxImageBytes);
-    const body = heldChunks(readStream(c.req.raw, config.deadlineMs), held);
+    // Of the file alone there may be as many.
+    const most = maxBytes + PART_BYTES;
+    const body = heldChunks(readStream(c.req.raw, config.deadlineMs, most), held);
     for await (const part of streamParts(body, parameters.get('boundary'))) {
       if (part.name !== 'file') entries.push([part.name, await fieldOf(part)]);
       else if (file !== undefined) {

@@ -15,7 +15,8 @@ Served here: ${served}. The model that comes with the repository knows scenes of
 An image is known by the SHA-256 of its bytes, which every reply repeats: send it once, then name it by this hash.
 Its embeddings are cached, for a time; where they are gone, the reply is 404 \`unknown-image\`: send the image again.
 
-Every error is a problem document (RFC 9457); \`GET /problems/{slug}\` explains its type. HEAD is possible wherever GET is.
+Every error says its cause and a remedy: as a problem document (RFC 9457) or, on routes of other services' APIs, in the form of that API, as each route shows.
+\`GET /problems/{slug}\` explains each problem. HEAD is possible wherever GET is.
 Pages of every origin may call the API. ${config.allowAnonymous ? 'No key is needed.' : 'A key is needed: `Authorization: Bearer sk-…` or `x-api-key: sk-…`.'}
 
 | limit | of this deployment |
