@@ -12,6 +12,7 @@ import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/
 import { drainBody, isLeftUnread } from './http/drain-body.ts';
 import { fullStorage } from './http/full-storage.ts';
 import { replyOnce } from './idempotency/reply-once.ts';
+import { PART_BYTES } from './jobs/object-writer.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
@@ -92,9 +93,14 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   return app;
 }
 
+/** Whether its body may be stored as it comes, rather than read into memory. */
+function isUpload({ request }: Route): boolean {
+  return request !== undefined && ('orLines' in request || 'content' in request);
+}
+
 /** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
 async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Response> {
-  const { handler, errors, request } = route;
+  const { handler, errors } = route;
   const images = new Map<ImagePath, number>();
   c.set('onImage', (image, sentAt) => {
     images.set(image, Math.min(sentAt, images.get(image) ?? sentAt));
@@ -102,7 +108,7 @@ async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Re
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,
-      ...(request && 'orLines' in request && { maxBytes: deps.config.jobsMaxFileBytes }),
+      ...(isUpload(route) && { uploadBytes: deps.config.jobsMaxFileBytes + PART_BYTES }),
       form: replyFormOf(route, c.req.path, c.req.raw.headers),
       caller: clientIn(c, deps.config),
       context: requestContextOf(c, deps),

@@ -20,6 +20,8 @@ export type JobRecord = {
   state: JobState;
   cursor: Cursor;
   times: Partial<Record<JobTime, number>>;
+  /** Tokens that were written down in the use of its sender; none where it is not there. */
+  noted?: JobUsage;
 };
 
 export type JobTime =
@@ -70,7 +72,7 @@ export class JobTable {
     this.#record = record;
   }
 
-  update(change: Partial<Pick<JobRecord, 'state' | 'cursor' | 'times'>>): void {
+  update(change: Partial<Pick<JobRecord, 'state' | 'cursor' | 'times' | 'noted'>>): void {
     if (this.#record === null) throw new Error('there is no such job');
     const record = { ...this.#record, ...change };
     this.#storage.sql.exec('UPDATE job SET record = ?', JSON.stringify(record));

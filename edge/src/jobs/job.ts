@@ -4,7 +4,7 @@ import type { Dependencies } from '../dependencies.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
 import { Alarm } from './alarm.ts';
-import { chargeItems } from './charge-items.ts';
+import { chargeItems, noteTokens } from './charge-items.ts';
 import {
   ENDED,
   ID_PREFIXES,
@@ -159,6 +159,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     if (this.#fate() === 'runs') await this.#start();
     else await this.#endParts();
     await this.#askSilent(now);
+    this.#noteTokens();
     return this.#settle(now);
   }
 
@@ -260,6 +261,22 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       items,
       waitUntil: (work) => this.ctx.waitUntil(work),
     });
+  }
+
+  /** What has been used since the last time. Once it is stored that it was, it is never written down again. */
+  #noteTokens(): void {
+    const { record } = this.#table;
+    if (record === null) return;
+    const { usage } = this.#table.totals();
+    const { prompt_tokens = 0, completion_tokens = 0 } = record.noted ?? {};
+    const tokens = {
+      prompt_tokens: usage.prompt_tokens - prompt_tokens,
+      completion_tokens: usage.completion_tokens - completion_tokens,
+    };
+    if (tokens.prompt_tokens + tokens.completion_tokens === 0) return;
+    this.#table.update({ noted: usage });
+    const waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
+    noteTokens(this.#dependencies(), record.order, tokens, { job: record.id, waitUntil });
   }
 
   async #start(): Promise<void> {

@@ -1,9 +1,9 @@
 import { env } from 'cloudflare:workers';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Env } from '../../platform.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import { startEdge, type TestEdge } from '../../testing/edge.ts';
-import { caption, TestJob } from '../../testing/jobs.ts';
+import { caption, frames, TestJob } from '../../testing/jobs.ts';
 import { storeKey } from '../../testing/keys.ts';
 
 let edge: TestEdge;
@@ -92,4 +92,57 @@ it('a job is another key’s business, and its tenant’s own', async () => {
   expect(await list(other)).toEqual([]);
   const narrow = await storeKey({ scopes: ['openai'] });
   expect(await statusOf('', { headers: narrow })).toBe(403);
+});
+
+describe('tokens of a job', () => {
+  type Tokens = { input_tokens: number; output_tokens: number; total_tokens: number };
+  type Day = { prompt_tokens: number; completion_tokens: number; images: number };
+
+  it('are in its lines, in the job, and in the use of its key', async () => {
+    const headers = await storeKey();
+    const job = await created([url('a'), url('b'), { image: { url: 'http://127.0.0.1/' } }], headers);
+    await job.run(caption);
+    const read = async (path: string) => (await edge.request(path, { headers })).json();
+    const text = await (await edge.request(`/v1/jobs/job_${job.id}/results`, { headers })).text();
+    const lines = text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+    const said = lines.flatMap(({ result }) => result?.usage ?? []) as Record<string, number>[];
+    const sum = (name: string) => said.reduce((total, usage) => total + (usage[name] ?? 0), 0);
+    const [input, output] = [sum('prompt_tokens'), sum('completion_tokens')];
+    expect([said.length, input > 0, output > 0]).toEqual([2, true, true]);
+    const { usage } = (await read(`/v1/jobs/job_${job.id}`)) as { usage: Tokens };
+    expect(usage).toEqual({
+      input_tokens: input,
+      output_tokens: output,
+      total_tokens: input + output,
+    });
+    const used = { prompt_tokens: input, completion_tokens: output, images: 3 };
+    await vi.waitFor(async () => {
+      const { days } = (await read('/v1/usage')) as { days: Day[] };
+      expect(days).toMatchObject([used]);
+    });
+  });
+
+  it('are those of the texts that an image is compared with', async () => {
+    const reply = await edge.post('/v1/jobs', {
+      task: 'match',
+      settings: { texts: ['a pizza', 'a wide river'] },
+      items: [url('a')],
+    });
+    const job = jobOf(((await reply.json()) as Shown).id);
+    const score = { itm: 0.5, itc: 0.25 };
+    await job.run(() =>
+      frames(
+        [
+          { type: 'imageInfo', image: { width: 4, height: 3, format: 'png' } },
+          { type: 'scores', scores: [score, score] },
+        ],
+        'a'.repeat(64),
+      ),
+    );
+    const { counts, usage } = await job.snapshot();
+    expect(counts).toMatchObject({ completed: 1 });
+    // Each text has [CLS] and [SEP] beside its words.
+    expect(usage).toEqual({ prompt_tokens: expect.any(Number), completion_tokens: 0 });
+    expect(usage?.prompt_tokens).toBeGreaterThanOrEqual(2 * 2 + 2 + 3);
+  });
 });
