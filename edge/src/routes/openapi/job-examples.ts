@@ -74,6 +74,7 @@ export const JOB_EXAMPLES: ExamplesOf<
   | 'BatchList'
   | 'BatchRequest'
   | 'Job'
+  | 'JobDeleted'
   | 'JobDeliveryList'
   | 'JobEstimate'
   | 'JobList'
@@ -81,6 +82,7 @@ export const JOB_EXAMPLES: ExamplesOf<
   | 'OpenAiFile'
   | 'OpenAiFileDeleted'
   | 'OpenAiFileList'
+  | 'RetryRequest'
 > = {
   JobRequest: {
     items: {
@@ -118,6 +120,15 @@ export const JOB_EXAMPLES: ExamplesOf<
         last_id: job.id,
         has_more: false,
       },
+    },
+  },
+  JobDeleted: {
+    deleted: { summary: 'It is gone', value: { id: job.id, object: 'job', deleted: true } },
+  },
+  RetryRequest: {
+    webhook: {
+      summary: 'With another webhook',
+      value: { webhook: { url: 'https://hooks.example.org/blip2' } },
     },
   },
   JobEstimate: {
