@@ -25,7 +25,6 @@ import {
 } from './routes/app-context.ts';
 import { allowEveryOrigin } from './routes/cors.ts';
 import { addJobRoutes } from './routes/internal/job-routes.ts';
-import { LONGEST_UPLOAD_MS } from './routes/jobs/owner.ts';
 import { takesIdempotencyKey } from './routes/openapi/problems.ts';
 import { replyFormOf } from './routes/reply-form.ts';
 import type { Route } from './routes/route.ts';
@@ -94,9 +93,14 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
   return app;
 }
 
+/** Whether its body may be stored as it comes, rather than read into memory. */
+function isUpload({ request }: Route): boolean {
+  return request !== undefined && ('orLines' in request || 'content' in request);
+}
+
 /** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
 async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Response> {
-  const { handler, errors, request } = route;
+  const { handler, errors } = route;
   const images = new Map<ImagePath, number>();
   c.set('onImage', (image, sentAt) => {
     images.set(image, Math.min(sentAt, images.get(image) ?? sentAt));
@@ -104,11 +108,7 @@ async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Re
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,
-      ...(request &&
-        ('orLines' in request || 'file' in request) && {
-          // With room for what a form has beside its file.
-          upload: { maxBytes: deps.config.jobsMaxFileBytes + PART_BYTES, ms: LONGEST_UPLOAD_MS },
-        }),
+      ...(isUpload(route) && { uploadBytes: deps.config.jobsMaxFileBytes + PART_BYTES }),
       form: replyFormOf(route, c.req.path, c.req.raw.headers),
       caller: clientIn(c, deps.config),
       context: requestContextOf(c, deps),

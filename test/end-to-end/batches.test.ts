@@ -85,6 +85,8 @@ type OutputLine = {
   error: { code: string; message: string } | null;
 };
 
+type Tokens = Record<'prompt_tokens' | 'completion_tokens' | 'total_tokens', number>;
+
 async function linesOf(file: string | null | undefined): Promise<OutputLine[]> {
   const text = await (await client.files.content(file ?? '')).text();
   return text
@@ -122,6 +124,15 @@ describe('a batch', () => {
       { status_code: 200, body: { choices: [{ message: { content: 'a pizza' } }] } },
       { status_code: 200, body: { choices: [{ message: { content: 'gray' } }] } },
     ]);
+    const said = output.map(({ response }) => response?.body as unknown as { usage: Tokens });
+    const sum = (name: keyof Tokens) => said.reduce((total, { usage }) => total + usage[name], 0);
+    expect(batch.usage).toEqual({
+      input_tokens: sum('prompt_tokens'),
+      input_tokens_details: { cached_tokens: 0 },
+      output_tokens: sum('completion_tokens'),
+      output_tokens_details: { reasoning_tokens: 0 },
+      total_tokens: sum('total_tokens'),
+    });
     const errors = await linesOf(batch.error_file_id);
     expect(errors).toMatchObject([
       { custom_id: 'broken', response: { status_code: 400, body: { error: {} } }, error: null },

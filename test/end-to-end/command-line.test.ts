@@ -173,6 +173,15 @@ describe('blip2 jobs', () => {
     expect(canceled.output).toContain(created.output.trim());
   });
 
+  it('are deleted once they have ended', async () => {
+    const id = (await run(['jobs', 'create', SCENE, '--task', 'caption', '--watch'])).output.trim();
+    const deleted = await run(['jobs', 'delete', id]);
+    expect(deleted).toMatchObject({ code: 0, output: `${id} deleted\n` });
+    const again = await run(['jobs', 'delete', id]);
+    expect(again.code).toBe(3);
+    expect(again.errors).toContain('There is no such job');
+  });
+
   it('name lines that are wrong, here and at the service', async () => {
     await write('wrong.jsonl', [{ image }, '{']);
     const here = await run(['jobs', 'create', 'wrong.jsonl']);

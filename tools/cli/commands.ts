@@ -3,7 +3,14 @@ import type { Program } from '@blip2/shared/config/program';
 import { type Command, command, say } from './command.ts';
 import { create } from './create-command.ts';
 import { CliError, EXIT } from './failure.ts';
-import { cancelJobs, listJobs, readResults, retryJob, watchJobs } from './job-commands.ts';
+import {
+  cancelJobs,
+  deleteJobs,
+  listJobs,
+  readResults,
+  retryJob,
+  watchJobs,
+} from './job-commands.ts';
 import * as programs from './programs.ts';
 import { runBatch } from './run-batch.ts';
 import { ask, caption } from './text-commands.ts';
@@ -35,6 +42,7 @@ export const COMMANDS: ReadonlyMap<string, { program: Program; run: Command }> =
   ['jobs watch', { program: programs.WATCH_JOB, run: watchJobs }],
   ['jobs results', { program: programs.RESULTS, run: readResults }],
   ['jobs cancel', { program: programs.CANCEL, run: cancelJobs }],
+  ['jobs delete', { program: programs.DELETE, run: deleteJobs }],
   ['jobs retry', { program: programs.RETRY, run: retryJob }],
   ['run-batch', { program: programs.RUN_BATCH, run: runFile }],
 ]);

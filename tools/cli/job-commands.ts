@@ -1,11 +1,11 @@
 /** `blip2 jobs …`, but for their creation. */
-import { Job, JobList } from '@blip2/shared/schemas/jobs/job';
+import { Job, JobDeleted, JobList } from '@blip2/shared/schemas/jobs/job';
 import type { Api } from './api.ts';
 import { type Command, command, print, say } from './command.ts';
 import { download, downloadFile, written } from './download.ts';
 import { CliError, EXIT } from './failure.ts';
 import { onInterrupt } from './interrupt.ts';
-import { CANCEL, LIST, RESULTS, RETRY, WATCH_JOB } from './programs.ts';
+import { CANCEL, DELETE, LIST, RESULTS, RETRY, WATCH_JOB } from './programs.ts';
 import { jobTable } from './table.ts';
 import { isWhole, summaryOf, watchJob } from './watch.ts';
 
@@ -53,6 +53,15 @@ export const cancelJobs: Command = command(CANCEL, async (api, { json }, ids) =>
     const path = `/v1/jobs/${encodeURIComponent(id)}`;
     const job = await api.json(Job, path, { method: 'DELETE' });
     await print(json ? JSON.stringify(job) : summaryOf(job));
+  }
+  return 0;
+});
+
+export const deleteJobs: Command = command(DELETE, async (api, { json }, ids) => {
+  for (const id of needed(ids)) {
+    const path = `/v1/jobs/${encodeURIComponent(id)}?purge=true`;
+    const deleted = await api.json(JobDeleted, path, { method: 'DELETE' });
+    await print(json ? JSON.stringify(deleted) : `${id} deleted`);
   }
   return 0;
 });

@@ -184,6 +184,13 @@ export const CANCEL = {
   options: { ...JSON_OUTPUT, ...SERVICE },
 } satisfies Program;
 
+export const DELETE = {
+  command: 'blip2 jobs delete',
+  arguments: ['<id>…'],
+  summary: 'Deletes jobs that have ended, with their lines, images and results.',
+  options: { ...JSON_OUTPUT, ...SERVICE },
+} satisfies Program;
+
 export const RETRY = {
   command: 'blip2 jobs retry',
   arguments: ['<id>'],

@@ -7,6 +7,11 @@ import { bodyTooLarge } from './read-limited.ts';
 const SLOWEST = 4096;
 const BEGINNING_MS = 60_000;
 
+/** How long a body of so many bytes may take to come, milliseconds. */
+export function longestMs(bytes: number): number {
+  return BEGINNING_MS + (1000 * bytes) / SLOWEST;
+}
+
 /** @throws ApiError `deadline-exceeded` */
 export function expectPace(bytes: number, ms: number): void {
   if (ms < BEGINNING_MS || bytes >= (SLOWEST * ms) / 1000) return;

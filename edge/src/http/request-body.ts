@@ -141,6 +141,16 @@ export async function readJsonObject(
   return parseJsonObject(body, parameters.get('charset'));
 }
 
+/** Such a body where there is one; no members where there is none. @throws ApiError as `readJsonObject` */
+export async function readAnyJsonObject(
+  request: Request,
+  limits: Pick<Limits, 'maxBodyBytes'> & ReadLimits,
+): Promise<Record<string, unknown>> {
+  const { parameters } = parseHeaderValue(request.headers.get('content-type'));
+  const body = await readDecoded(request, limits.maxBodyBytes, limits);
+  return body.length === 0 ? {} : parseJsonObject(body, parameters.get('charset'));
+}
+
 /**
  * The parts of a body that is a form with files.
  * @throws ApiError `invalid-multipart`, `body-too-large`, `unsupported-media-type`, and what is wrong with its compression

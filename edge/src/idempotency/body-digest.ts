@@ -5,6 +5,7 @@ import { ApiError } from '@blip2/shared/errors';
 import { parseHeaderValue } from '../http/header-value.ts';
 import { MAX_BOUNDARY_LENGTH, MAX_PARTS } from '../http/multipart.ts';
 import { bodyTooLarge } from '../http/read-limited.ts';
+import { readStream } from '../http/read-stream.ts';
 import { TooSlowError, within } from '../within.ts';
 
 /** One before each part that the parser takes, and the last. What stands behind more of them is refused anyway. */
@@ -106,6 +107,20 @@ export function hashedBody({ body, headers }: Pick<Request, 'body' | 'headers'>)
     { highWaterMark: 0 },
   );
   return { body: stream, digest: promise, giveUp };
+}
+
+/**
+ * The digest of an upload that nobody else reads.
+ * @param limits `maxBytes` of the body; `ms`: how long its next piece may take, milliseconds
+ * @throws ApiError what `readStream` throws
+ */
+export async function digestOfUpload(
+  request: Pick<Request, 'body' | 'headers'>,
+  { maxBytes, ms }: { maxBytes: number; ms: number },
+): Promise<string> {
+  const digest = new BodyDigest(request.headers.get('content-type'));
+  for await (const chunk of readStream(request, ms, maxBytes)) digest.update(chunk);
+  return digest.end();
 }
 
 /**

@@ -4,10 +4,11 @@ import { ApiError } from '@blip2/shared/errors';
 import type { Config } from '../config.ts';
 import type { Deletions } from '../deletion/deletions.ts';
 import { parseHeaderValue } from '../http/header-value.ts';
+import { longestMs } from '../http/read-stream.ts';
 import { hasFailed, lastEventOf } from '../http/sse.ts';
 import type { RequestContext } from '../request-context.ts';
 import { TooSlowError, within } from '../within.ts';
-import { digestOf, hashedBody } from './body-digest.ts';
+import { digestOf, digestOfUpload, hashedBody } from './body-digest.ts';
 import { idempotencyKeyOf } from './idempotency-key.ts';
 import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-replies.ts';
 import type { ReadImages } from './stored-replies.ts';
@@ -22,8 +23,8 @@ export type OnceDependencies = {
 /** One request. */
 export type OnceRequest = {
   request: Request;
-  /** Of the largest body that its route reads, where that is larger than others are: its bytes, and how long it may take, milliseconds. */
-  upload?: { maxBytes: number; ms: number };
+  /** Bytes of the largest body, where its route stores the body as it comes: that may take longer than a reply. */
+  uploadBytes?: number;
   /** What its headers decide of the form of the reply, as a value of JSON. */
   form: unknown;
   /** Whose key it is. */
@@ -69,8 +70,8 @@ export async function replyOnce(
   const object = idempotency.get(idempotency.idFromName(`${caller}/${name[0]}`));
   const run = new RequestRun(once, config, deletions);
   context.waitUntil(run.finished);
-  const mostMs = Math.max(config.deadlineMs, once.upload?.ms ?? 0);
-  const ms = context.startedAt + mostMs + MARGIN_MS - now();
+  const uploadMs = once.uploadBytes === undefined ? 0 : longestMs(once.uploadBytes);
+  const ms = context.startedAt + uploadMs + config.deadlineMs + MARGIN_MS - now();
   let outcome: Outcome;
   try {
     const { execute, executedDigest, digest, areGone } = run;
@@ -155,7 +156,7 @@ class RequestRun implements Run {
   ) {
     this.#once = once;
     this.#deletions = deletions;
-    this.#limits = once.upload ?? { maxBytes: Math.max(maxBodyBytes, maxImageBytes), ms };
+    this.#limits = { maxBytes: once.uploadBytes ?? Math.max(maxBodyBytes, maxImageBytes), ms };
   }
 
   /** Resolves when all of the reply has been read by the object, whoever else reads it. */
@@ -172,7 +173,9 @@ class RequestRun implements Run {
 
   readonly digest = async (): Promise<string | null> => {
     try {
-      return await digestOf(this.#once.request, this.#limits);
+      const { request, uploadBytes } = this.#once;
+      const read = uploadBytes === undefined ? digestOf : digestOfUpload;
+      return await read(request, this.#limits);
     } catch (thrown) {
       this.failure = ApiError.from(thrown);
       return null;

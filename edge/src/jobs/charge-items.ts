@@ -1,7 +1,9 @@
-/** Charges the items of a job to whoever sent it, before any of them runs. */
+/** What a job counts for whoever sent it: its items, before any of them runs, and their tokens, as they end. */
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../dependencies.ts';
-import type { JobOrder, LineError } from './contract.ts';
+import type { JobOrder, JobUsage, LineError } from './contract.ts';
+
+type Job = { job: string; waitUntil: (work: Promise<unknown>) => void };
 
 /**
  * Takes an image of the day for each item, whatever it turns out to need: what a job costs is known before it runs, and
@@ -12,11 +14,7 @@ import type { JobOrder, LineError } from './contract.ts';
 export async function chargeItems(
   { limiter, now }: Pick<Dependencies, 'limiter' | 'now'>,
   { sender }: Pick<JobOrder, 'sender'>,
-  {
-    job,
-    items,
-    waitUntil,
-  }: { job: string; items: number; waitUntil: (work: Promise<unknown>) => void },
+  { job, items, waitUntil }: Job & { items: number },
 ): Promise<LineError | null> {
   const account = limiter.open({ ...sender, requestId: `job_${job}`, waitUntil });
   try {
@@ -28,4 +26,15 @@ export async function chargeItems(
     const message = `Its ${items} items count as images of a day. ${thrown.message}`;
     return { line: null, code: 'quota-exceeded', message, param: null };
   }
+}
+
+/** Writes tokens of items down in the use of their sender's day. Nobody waits for it, and it never fails. */
+export function noteTokens(
+  { limiter }: Pick<Dependencies, 'limiter'>,
+  { sender }: Pick<JobOrder, 'sender'>,
+  tokens: JobUsage,
+  { job, waitUntil }: Job,
+): void {
+  const account = limiter.open({ ...sender, requestId: `job_${job}`, waitUntil });
+  account?.note({ ...tokens, images: 0 });
 }

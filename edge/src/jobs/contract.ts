@@ -124,7 +124,12 @@ export type JobSnapshot = {
   ratePerSecond: number | null;
   errors: LineError[];
   usage: JobUsage | null;
+  /** Which of its results are not read any more: somebody has deleted the file of them. */
+  deleted: ResultState[];
 };
+
+/** Results of a batch are two files: those of items that were completed, and all others. */
+export type ResultState = Exclude<ResultQuery['which'], 'all'>;
 
 /** The object of one job, as it is called from outside. */
 export type JobObject = {
@@ -136,6 +141,12 @@ export type JobObject = {
   cancel(id: string): Promise<JobSnapshot | null>;
   /** Deletes all that is stored of it. @returns whether it had ended, and so was deleted */
   forget(id: string): Promise<boolean>;
+  /** From now on there is no such job, and soon nothing is left of it. @returns false where it has not ended: then it stays */
+  purge(id: string): Promise<boolean>;
+  /** Deletes results of a job that has ended: soon all that is stored of its items, once nothing is left to be read. */
+  deleteResults(id: string, which: ResultState): Promise<void>;
+  /** Where its events are sent, with the secrets. */
+  webhook(id: string): Promise<JobWebhook | null>;
   /** What was sent to its webhook. */
   deliveries(id: string): Promise<WebhookDelivery[]>;
 };

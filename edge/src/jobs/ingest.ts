@@ -97,6 +97,9 @@ export async function ingestPart(
       break;
     }
   }
+  if (input.kind === 'failed-of' && !(await isStored(bucket, owner, input.job))) {
+    return { cursor: from, part: null, errors: [DELETED], isDone: true };
+  }
   const cursor = { ...place, line: lineNumber, items };
   if (known + errors.length >= MAX_LINE_ERRORS) return { cursor, part: null, errors, isDone: true };
   if (names.length === 0) return { cursor, part: null, errors, isDone };
@@ -105,6 +108,11 @@ export async function ingestPart(
   }
   const ids = await encodeIds(names, job);
   return { cursor, part: { part, items: names.length, ids }, errors, isDone };
+}
+
+/** Whether nothing of a job's lines, images and results had been deleted when it was read: this is the first that is. */
+async function isStored(bucket: R2Bucket, owner: string, job: string): Promise<boolean> {
+  return (await bucket.head(partKey({ owner, job, part: 0 }, 'in'))) !== null;
 }
 
 async function copyImages(
@@ -124,6 +132,13 @@ const GONE: LineError = {
   line: null,
   code: 'file_not_found',
   message: 'The file of this job was deleted, or has expired, before all of it had been read.',
+  param: null,
+};
+
+const DELETED: LineError = {
+  line: null,
+  code: 'job_not_found',
+  message: 'The job whose failed items these are was deleted before all of them had been read.',
   param: null,
 };
 

@@ -29,9 +29,10 @@ export function snapshotOf(table: JobTable, ratePerSecond: number | null): JobSn
     counts: hasRun
       ? { total, completed, failed, canceled }
       : { total: 0, completed: 0, failed: 0, canceled: 0 },
-    parts: hasRun ? parts : 0,
+    parts: hasRun && !record.isEmptied ? parts : 0,
     ratePerSecond: ENDED.has(state) ? null : ratePerSecond,
     errors: table.errors(),
     usage: hasRun ? usage : null,
+    deleted: record.deleted ?? [],
   };
 }

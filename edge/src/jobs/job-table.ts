@@ -8,6 +8,7 @@ import {
   type LineError,
   MAX_LINE_ERRORS,
   type PartReport,
+  type ResultState,
 } from './contract.ts';
 import type { InputPlace } from './input-lines.ts';
 
@@ -20,6 +21,13 @@ export type JobRecord = {
   state: JobState;
   cursor: Cursor;
   times: Partial<Record<JobTime, number>>;
+  /** There is no such job any more, but for what is still stored of it. */
+  isPurged?: true;
+  /** Results that are not read any more, and whether all that was stored of its items is deleted. */
+  deleted?: ResultState[];
+  isEmptied?: true;
+  /** Tokens that were written down in the use of its sender; none where it is not there. */
+  noted?: JobUsage;
 };
 
 export type JobTime =
@@ -70,7 +78,7 @@ export class JobTable {
     this.#record = record;
   }
 
-  update(change: Partial<Pick<JobRecord, 'state' | 'cursor' | 'times'>>): void {
+  update(change: Partial<Omit<JobRecord, 'id' | 'order'>>): void {
     if (this.#record === null) throw new Error('there is no such job');
     const record = { ...this.#record, ...change };
     this.#storage.sql.exec('UPDATE job SET record = ?', JSON.stringify(record));

@@ -4,7 +4,7 @@ import type { Dependencies } from '../dependencies.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
 import { Alarm } from './alarm.ts';
-import { chargeItems } from './charge-items.ts';
+import { chargeItems, noteTokens } from './charge-items.ts';
 import {
   ENDED,
   ID_PREFIXES,
@@ -13,6 +13,7 @@ import {
   type JobPartObject,
   type JobSnapshot,
   type JobState,
+  type JobWebhook,
   jobPrefix,
   type LineError,
   MAX_LINE_ERRORS,
@@ -20,7 +21,9 @@ import {
   type PartFate,
   type PartOrder,
   type PartReport,
+  partKey,
   type ReportingJob,
+  type ResultState,
   type WebhookDelivery,
 } from './contract.ts';
 import { deleteAll } from './delete-all.ts';
@@ -35,6 +38,7 @@ import { Rate } from './rate.ts';
 const AT_A_TIME = 20;
 /** A part that has not ended and says nothing for so long is asked: its alarm may be gone. */
 const SILENT_MS = 60_000;
+const RESULT_STATES: readonly ResultState[] = ['completed', 'failed'];
 /** How often in a row the input may fail to be read. */
 const MAX_INGEST_FAILURES = 20;
 
@@ -80,7 +84,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
 
   async snapshot(id: string): Promise<JobSnapshot | null> {
     const { record } = this.#table;
-    if (record === null || record.id !== id) return null;
+    if (record === null || record.id !== id || record.isPurged) return null;
     if (!ENDED.has(record.state)) await this.#alarm.wake(Date.now() + SILENT_MS);
     return this.#snapshot();
   }
@@ -101,12 +105,53 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const { record } = this.#table;
     if (record === null || record.id !== id) return true;
     if (!ENDED.has(record.state)) return false;
-    for (const { part } of this.#table.parts()) await this.#part(part).forget();
-    await deleteAll(this.#bucket(), jobPrefix(record.order.owner, id));
+    await this.#empty();
     this.#table.forget();
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
     return true;
+  }
+
+  async purge(id: string): Promise<boolean> {
+    const { record } = this.#table;
+    if (record === null || record.id !== id) return true;
+    if (!ENDED.has(record.state)) return false;
+    this.#table.update({ isPurged: true });
+    await this.#alarm.wake(Date.now());
+    return true;
+  }
+
+  async deleteResults(id: string, which: ResultState): Promise<void> {
+    const { record } = this.#table;
+    if (record === null || record.id !== id || !ENDED.has(record.state)) return;
+    this.#table.update({ deleted: [...new Set([...(record.deleted ?? []), which])] });
+    await this.#alarm.wake(Date.now());
+  }
+
+  async webhook(id: string): Promise<JobWebhook | null> {
+    const { record } = this.#table;
+    return record?.id === id ? (record.order.webhook ?? null) : null;
+  }
+
+  /** Deletes all that is stored of its items. */
+  async #empty(): Promise<void> {
+    const { record } = this.#table;
+    if (record === null) return;
+    const { id, order } = record;
+    for (const { part } of this.#table.parts()) await this.#part(part).forget();
+    // First: whoever still reads its lines, to run some of them again, sees by this that the rest may be missing.
+    await this.#bucket().delete(partKey({ owner: order.owner, job: id, part: 0 }, 'in'));
+    await deleteAll(this.#bucket(), jobPrefix(order.owner, id));
+    this.#table.update({ isEmptied: true });
+  }
+
+  /** Whether nobody can read any of its results, but they are still stored. */
+  get #isUnread(): boolean {
+    const { deleted, isEmptied } = this.#table.record ?? {};
+    if (deleted === undefined || isEmptied) return false;
+    const { completed, failed, canceled } = this.#table.totals();
+    const isLeft = { completed: completed > 0, failed: failed + canceled > 0 };
+    return RESULT_STATES.every((which) => !isLeft[which] || deleted.includes(which));
   }
 
   async deliveries(id: string): Promise<WebhookDelivery[]> {
@@ -131,6 +176,11 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const { record } = this.#table;
     if (record === null) return;
     await this.#alarm.run(`job-${record.id.slice(0, 32)}`, async () => {
+      if (record.isPurged) {
+        await this.forget(record.id);
+        return null;
+      }
+      if (this.#isUnread) await this.#empty();
       const next = await this.#work();
       const outbox = this.#out();
       await outbox?.deliver();
@@ -159,6 +209,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     if (this.#fate() === 'runs') await this.#start();
     else await this.#endParts();
     await this.#askSilent(now);
+    this.#noteTokens();
     return this.#settle(now);
   }
 
@@ -260,6 +311,22 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       items,
       waitUntil: (work) => this.ctx.waitUntil(work),
     });
+  }
+
+  /** What has been used since the last time. Once it is stored that it was, it is never written down again. */
+  #noteTokens(): void {
+    const { record } = this.#table;
+    if (record === null) return;
+    const { usage } = this.#table.totals();
+    const { prompt_tokens = 0, completion_tokens = 0 } = record.noted ?? {};
+    const tokens = {
+      prompt_tokens: usage.prompt_tokens - prompt_tokens,
+      completion_tokens: usage.completion_tokens - completion_tokens,
+    };
+    if (tokens.prompt_tokens + tokens.completion_tokens === 0) return;
+    this.#table.update({ noted: usage });
+    const waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
+    noteTokens(this.#dependencies(), record.order, tokens, { job: record.id, waitUntil });
   }
 
   async #start(): Promise<void> {

@@ -4,11 +4,12 @@ import { ApiError } from '@blip2/shared/errors';
 import { readFrames } from '@blip2/shared/frames';
 import { decodeEvent } from '@blip2/shared/gpu-events';
 import type { ItemOutcome } from '@blip2/shared/jobs/commit';
-import type { ImageInfo } from '@blip2/shared/wire';
+import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
+import { textTokens } from '../limits/cost.ts';
 import type { RequestContext } from '../request-context.ts';
-import type { BatchLine, PartOrder } from './contract.ts';
+import type { BatchLine, JobUsage, PartOrder } from './contract.ts';
 import type { OpenItem } from './open-items.ts';
 import type { EndedItem } from './part-table.ts';
 import type { ItemOwner, Performance, Rehearser } from './rehearsal.ts';
@@ -36,13 +37,20 @@ export async function performCommit(
   const line = JSON.parse(open.line) as BatchLine;
   const performance = await performanceOf(open, outcome);
   const reply = await rehearser.perform(line, ownerOf(order, open.item), performance);
-  const ended = repliedItem(place, line, reply, performance.sha256);
+  const { sha256 } = performance;
+  const ended = repliedItem(place, line, reply, { sha256, used: textsOf(open.work.task) });
   if (ended.line.length <= MAX_RESULT_CHARACTERS) return { ended, performance };
   const message = 'The reply is too large to be a result: ask for less of it.';
   return {
     ended: unrepliedItem(place, line, 'failed', { code: 'result_too_large', message }),
     performance: null,
   };
+}
+
+/** Tokens of texts that were compared or embedded: not every route says in its reply how many there were. */
+function textsOf(task: GpuTask): JobUsage | null {
+  if (task.kind !== 'match' && task.kind !== 'embed-texts') return null;
+  return { prompt_tokens: textTokens(task.texts), completion_tokens: 0 };
 }
 
 async function performanceOf({ work }: OpenItem, outcome: RunOutcome): Promise<Performance> {

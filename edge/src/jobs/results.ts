@@ -5,16 +5,21 @@ import type { ItemReply } from './rehearsal.ts';
 
 type Place = { part: number; item: number };
 
-/** The result of an item that has a reply. */
+/**
+ * The result of an item that has a reply.
+ * @param sha256 of the image that was read
+ * @param used where the reply does not say it
+ */
 export function repliedItem(
   { part, item }: Place,
   { custom_id }: Pick<BatchLine, 'custom_id'>,
   { status, body }: ItemReply,
-  sha256?: string,
+  { sha256, used = null }: { sha256?: string | undefined; used?: JobUsage | null } = {},
 ): EndedItem {
   const outcome = status < 400 ? 'completed' : 'failed';
   const line = { part, item, custom_id, outcome, status, body, error: null } as const;
-  return endedItem({ ...line, ...(sha256 !== undefined && { sha256 }) }, usageOf(body));
+  const usage = usageOf(body) ?? (outcome === 'completed' ? used : null);
+  return endedItem({ ...line, ...(sha256 !== undefined && { sha256 }) }, usage);
 }
 
 /** The result of an item that has no reply. */

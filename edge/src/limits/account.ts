@@ -146,6 +146,11 @@ export class Account {
     return { settle };
   }
 
+  /** Writes down what was used by work that nothing was taken for: it counts in no limit. */
+  note(actual: Use): void {
+    this.#options.object.settle(null, actual);
+  }
+
   get #takesPlace(): boolean {
     return this.#isStream && this.#options.limits.streams !== null;
   }

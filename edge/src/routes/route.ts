@@ -25,6 +25,8 @@ export type JsonRequest = {
   orImage?: true;
   /** What it may be in place of JSON: JSON lines, in these words. */
   orLines?: string;
+  /** There may be none. */
+  orNone?: true;
 };
 
 /** A request that is a form with one file. */

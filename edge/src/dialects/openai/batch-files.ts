@@ -22,6 +22,8 @@ export type BatchFile = {
   kind: Kind;
   snapshot: JobSnapshot;
   lines: RenderedLines;
+  /** Deletes it. */
+  remove: () => Promise<void>;
 };
 
 /** @returns null where the id is none of a file that a batch of this caller wrote */
@@ -34,15 +36,18 @@ export async function findBatchFile(
   if (batch === undefined) return null;
   const found = await findJob(c, deps, 'batch', `${ID_PREFIXES.batch}${batch}`);
   if (found === null || !ENDED.has(found.snapshot.state) || found.snapshot.parts === 0) return null;
-  const { snapshot } = found;
+  const { id, job, snapshot } = found;
+  const which = kind === 'output' ? 'completed' : 'failed';
+  if (snapshot.deleted.includes(which)) return null;
   const lines = rendered(deps, snapshot, {
     from: null,
-    which: kind === 'output' ? 'completed' : 'failed',
+    which,
     overGaps: true,
     head: '',
     write: (line) => `${JSON.stringify(batchLine(line, batch))}\n`,
   });
-  return { shownId, kind: kind as Kind, snapshot, lines };
+  const remove = () => job.deleteResults(id, which);
+  return { shownId, snapshot, lines, kind: kind as Kind, remove };
 }
 
 /** What a file of a batch is. Its size is counted. */

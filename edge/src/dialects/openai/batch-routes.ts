@@ -106,10 +106,11 @@ export const BATCH_ROUTES: readonly Route[] = [
     handler: deleteOpenAiFile,
     operationId: 'deleteBatchFile',
     summary: 'Delete a file',
-    description: 'What a batch has read of it goes on.',
+    description:
+      'What a batch has read of it goes on. With the files that a batch wrote its lines, images and results are deleted, once none of the two is left; what the batch says of itself stays.',
     parameters: { path: OpenAiFilePath, header: CommonHeaders },
     reply: { 'application/json': ['OpenAiFileDeleted'] },
-    problems: ['not-found', 'unsupported-parameter'],
+    problems: ['not-found'],
   },
   {
     ...common,

@@ -83,9 +83,21 @@ function shownBatch(snapshot: JobSnapshot, secret?: string): Batch {
     ...shownTimes(snapshot),
     request_counts: { total: counts.total, completed: counts.completed, failed: counts.failed },
     metadata: Object.keys(order.metadata).length === 0 ? null : order.metadata,
-    usage: shownUsage(snapshot),
+    usage: usageOf(snapshot),
     webhook: shownWebhook(snapshot, secret),
   };
+}
+
+/** As OpenAI's clients have it, which expect the details. */
+function usageOf(snapshot: JobSnapshot): Batch['usage'] {
+  const usage = shownUsage(snapshot);
+  return (
+    usage && {
+      ...usage,
+      input_tokens_details: { cached_tokens: 0 },
+      output_tokens_details: { reasoning_tokens: 0 },
+    }
+  );
 }
 
 /** The id of the file that a batch reads, which its key ends in. */

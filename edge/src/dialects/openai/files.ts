@@ -71,9 +71,11 @@ export const readOpenAiFile: Handler = async (c, deps) => {
 };
 
 export const deleteOpenAiFile: Handler = async (c, deps) => {
-  if ((await findBatchFile(c, deps, c.req.param('file_id') ?? '')) !== null) {
-    const detail = 'This file is read from the results of its batch, and deleted with them.';
-    throw new ApiError('unsupported-parameter', detail, { field: 'file_id' });
+  const written = await findBatchFile(c, deps, c.req.param('file_id') ?? '');
+  if (written !== null) {
+    await written.remove();
+    const deleted: OpenAiFileDeleted = { id: written.shownId, object: 'file', deleted: true };
+    return c.json(deleted, 200, NOT_STORED);
   }
   const { file, owner } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
   if (!(await owner.index.deleteFile(file.id))) throw noFile();

@@ -1,5 +1,5 @@
 import { MAX_INLINE_ITEMS } from '@blip2/shared/schemas/jobs/request';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
 
 let edge: TestEdge;
@@ -186,5 +186,48 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
     expect(many.status).toBe(413);
     const stored = await lines('task=caption', '{}\n'.repeat(50));
     expect(stored.status).toBe(413);
+  });
+});
+
+describe('an upload of lines with an Idempotency-Key', () => {
+  const PIECE_MS = 25_000;
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** Each piece comes in time, and all of them together do not. */
+  const slowly = (pieces: readonly string[]) => {
+    const left = [...pieces];
+    return new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        const piece = left.shift();
+        if (piece === undefined) return controller.close();
+        await vi.advanceTimersByTimeAsync(PIECE_MS);
+        controller.enqueue(new TextEncoder().encode(piece));
+      },
+    });
+  };
+  const upload = (key: string, pieces: readonly string[]) =>
+    edge.request('/v1/jobs?task=caption', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson', 'idempotency-key': key },
+      body: slowly(pieces),
+    });
+  const line = (id: string) => `${JSON.stringify({ id, image })}\n`;
+
+  it('may take as long as without one, and so may its repetition', async () => {
+    const key = crypto.randomUUID();
+    const pieces = [line('a'), line('b'), line('c')];
+    expect(edge.deps.config.deadlineMs).toBeLessThan(2 * PIECE_MS);
+    const first = await upload(key, pieces);
+    expect(first.status, await first.clone().text()).toBe(202);
+    const again = await upload(key, pieces);
+    expect(again.headers.get('idempotent-replayed')).toBe('true');
+    expect(await again.json()).toEqual(await first.json());
+    const other = await upload(key, [line('a'), line('b'), line('d')]);
+    expect(await other.json()).toMatchObject({ status: 422 });
   });
 });

@@ -29,7 +29,7 @@ import {
 import { checkItems, checkSettings } from './check-items.ts';
 import { type CountedItems, countLines, estimate, MAX_LOOKED_UP } from './estimate.ts';
 import { type NewJob, openJob } from './open-job.ts';
-import { bucketOf, jobSender, ownerOf, storedMsOf } from './owner.ts';
+import { bucketOf, jobSender, LONGEST_UPLOAD_MS, ownerOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
@@ -37,7 +37,6 @@ import { webhookOf } from './webhook.ts';
 const LINES_TYPES = ['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines'];
 
 const DAY_SECONDS = 86_400;
-const LONGEST_UPLOAD_MS = 3_600_000;
 
 export const createJob: Handler = async (c, deps) => {
   const type = mediaType(c.req.header('content-type') ?? null);

@@ -1,9 +1,10 @@
 import { env } from 'cloudflare:workers';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type { JobObject } from '../../jobs/contract.ts';
 import type { Env } from '../../platform.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
-import { startEdge, type TestEdge } from '../../testing/edge.ts';
-import { caption, TestJob } from '../../testing/jobs.ts';
+import { newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
+import { bucket, caption, createJob, failed, frames, TestJob } from '../../testing/jobs.ts';
 import { storeKey } from '../../testing/keys.ts';
 
 let edge: TestEdge;
@@ -92,4 +93,183 @@ it('a job is another key’s business, and its tenant’s own', async () => {
   expect(await list(other)).toEqual([]);
   const narrow = await storeKey({ scopes: ['openai'] });
   expect(await statusOf('', { headers: narrow })).toBe(403);
+});
+
+describe('tokens of a job', () => {
+  type Tokens = { input_tokens: number; output_tokens: number; total_tokens: number };
+  type Day = { prompt_tokens: number; completion_tokens: number; images: number };
+
+  it('are in its lines, in the job, and in the use of its key', async () => {
+    const headers = await storeKey();
+    const job = await created(
+      [url('a'), url('b'), { image: { url: 'http://127.0.0.1/' } }],
+      headers,
+    );
+    await job.run(caption);
+    const read = async (path: string) => (await edge.request(path, { headers })).json();
+    const text = await (await edge.request(`/v1/jobs/job_${job.id}/results`, { headers })).text();
+    const lines = text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+    const said = lines.flatMap(({ result }) => result?.usage ?? []) as Record<string, number>[];
+    const sum = (name: string) => said.reduce((total, usage) => total + (usage[name] ?? 0), 0);
+    const [input, output] = [sum('prompt_tokens'), sum('completion_tokens')];
+    expect([said.length, input > 0, output > 0]).toEqual([2, true, true]);
+    const { usage } = (await read(`/v1/jobs/job_${job.id}`)) as { usage: Tokens };
+    expect(usage).toEqual({
+      input_tokens: input,
+      output_tokens: output,
+      total_tokens: input + output,
+    });
+    const used = { prompt_tokens: input, completion_tokens: output, images: 3 };
+    await vi.waitFor(async () => {
+      const { days } = (await read('/v1/usage')) as { days: Day[] };
+      expect(days).toMatchObject([used]);
+    });
+  });
+
+  it('are those of the texts that an image is compared with', async () => {
+    const reply = await edge.post('/v1/jobs', {
+      task: 'match',
+      settings: { texts: ['a pizza', 'a wide river'] },
+      items: [url('a')],
+    });
+    const job = jobOf(((await reply.json()) as Shown).id);
+    const score = { itm: 0.5, itc: 0.25 };
+    await job.run(() =>
+      frames(
+        [
+          { type: 'imageInfo', image: { width: 4, height: 3, format: 'png' } },
+          { type: 'scores', scores: [score, score] },
+        ],
+        'a'.repeat(64),
+      ),
+    );
+    const { counts, usage } = await job.snapshot();
+    expect(counts).toMatchObject({ completed: 1 });
+    // Each text has [CLS] and [SEP] beside its words.
+    expect(usage).toEqual({ prompt_tokens: expect.any(Number), completion_tokens: 0 });
+    expect(usage?.prompt_tokens).toBeGreaterThanOrEqual(2 * 2 + 2 + 3);
+  });
+});
+
+const objectsOf = async ({ id }: TestJob, owner: string) =>
+  (await bucket.list({ prefix: `${owner}/jobs/${id}/` })).objects.map(({ key }) => key);
+
+describe('a job that has ended', () => {
+  it('is deleted where that is asked for, with all that was stored of it', async () => {
+    const headers = await storeKey();
+    const png = `data:image/png;base64,${newImage().toBase64()}`;
+    const job = await created([{ image: png }, url('b')], headers);
+    const path = `/v1/jobs/job_${job.id}`;
+    const send = (method: string, query = '') => edge.request(path + query, { method, headers });
+    await job.until('in_progress');
+    const early = await send('DELETE', '?purge=true');
+    expect(await early.json()).toMatchObject({ status: 409, field: 'purge' });
+    const { order } = await job.run();
+    // Whoever cancels too late loses nothing.
+    expect(await (await send('DELETE')).json()).toMatchObject({ status: 'completed' });
+    expect((await objectsOf(job, order.owner)).length).toBeGreaterThan(2);
+    const deleted = await send('DELETE', '?purge=true');
+    expect(await deleted.json()).toEqual({ id: `job_${job.id}`, object: 'job', deleted: true });
+    for (const [method, query] of [['GET'], ['DELETE', '?purge=true'], ['DELETE']] as const) {
+      expect((await send(method, query)).status).toBe(404);
+    }
+    expect((await edge.request(`${path}/results`, { headers })).status).toBe(404);
+    const list = await edge.request('/v1/jobs', { headers });
+    expect(await list.json()).toMatchObject({ data: [] });
+    await vi.waitFor(async () => expect(await objectsOf(job, order.owner)).toEqual([]));
+  });
+
+  it('is deleted by who may ask for it alone, and unknown parameters are refused', async () => {
+    const job = await created([url('a')], await storeKey());
+    await job.run();
+    const path = `/v1/jobs/job_${job.id}?purge`;
+    const send = (query: string, headers: HeadersInit) =>
+      edge.request(`${path}${query}`, { method: 'DELETE', headers });
+    expect((await send('=true', await storeKey())).status).toBe(404);
+    expect((await send('=maybe', await storeKey())).status).toBe(400);
+    expect((await job.snapshot()).state).toBe('completed');
+  });
+});
+
+it('a job whose items are those of one that was deleted fails, and says so', async () => {
+  const first = await createJob([]);
+  const { order } = await first.until('failed');
+  const input = { kind: 'failed-of', job: first.id } as const;
+  const second = await createJob([], { input, owner: order.owner });
+  expect((await second.until('failed')).errors).toMatchObject([{ code: 'job_not_found' }]);
+});
+
+describe('files that a batch wrote', () => {
+  it('are deleted one by one, and with the last of them all that was stored of its items', async () => {
+    const line = (custom_id: string) => ({
+      ...{ custom_id, method: 'POST', url: '/v1/captions' },
+      body: { image: { url: `https://images.example.org/${custom_id}.png` } },
+    });
+    const batch = await createJob([line('good'), line('bad')]);
+    const { order } = await batch.run((message) =>
+      message.item === 1 ? failed('invalid-image', 'It is none.') : caption(message),
+    );
+    const file = (kind: string, method = 'GET') =>
+      edge.request(`/v1/files/file-${batch.id}-${kind}`, { method });
+    const deleted = await file('output', 'DELETE');
+    expect(await deleted.json()).toMatchObject({ object: 'file', deleted: true });
+    expect([(await file('output')).status, (await file('output', 'DELETE')).status]).toEqual([
+      404, 404,
+    ]);
+    expect((await file('errors')).status).toBe(200);
+    expect(await objectsOf(batch, order.owner)).not.toEqual([]);
+    await (await file('errors', 'DELETE')).text();
+    expect((await file('errors')).status).toBe(404);
+    await vi.waitFor(async () => expect(await objectsOf(batch, order.owner)).toEqual([]));
+    const shown = await edge.request(`/v1/batches/batch_${batch.id}`);
+    expect(await shown.json()).toMatchObject({
+      status: 'completed',
+      request_counts: { total: 2, completed: 1, failed: 1 },
+    });
+  });
+});
+
+describe('the webhook of a job that is tried again', () => {
+  const hook = { url: 'https://hooks.example.org/one', events: ['completed'] };
+  const secrets = ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'];
+  const webhookOf = async (job: TestJob) =>
+    await (job.stub as unknown as JobObject).webhook(job.id);
+  const retry = (job: TestJob, body?: object) =>
+    edge.request(`/v1/jobs/job_${job.id}/retry-failed`, {
+      method: 'POST',
+      ...(body && { body: JSON.stringify(body) }),
+    });
+
+  async function failedJob(): Promise<TestJob> {
+    const items = [url('a')];
+    const body = { task: 'caption', items, webhook: { ...hook, secrets } };
+    const job = jobOf(((await (await edge.post('/v1/jobs', body)).json()) as Shown).id);
+    await job.run(() => failed('invalid-image', 'It is none.'));
+    return job;
+  }
+
+  it('is the same, with its secrets, which nobody sees', async () => {
+    const job = await failedJob();
+    const reply = await retry(job);
+    const shown = (await reply.json()) as Shown & { webhook: object };
+    expect([reply.status, shown.webhook]).toEqual([
+      202,
+      { url: hook.url, events: ['job.completed'] },
+    ]);
+    const again = await webhookOf(jobOf(shown.id));
+    expect(again).toEqual(await webhookOf(job));
+    expect(again?.secrets).toEqual(secrets);
+  });
+
+  it('is another where one is sent, and its secret is shown once', async () => {
+    const job = await failedJob();
+    const url = 'https://hooks.example.org/two';
+    const reply = await retry(job, { webhook: { url } });
+    const { webhook, id } = (await reply.json()) as Shown & { webhook: { secret: string } };
+    expect(webhook).toMatchObject({ url, secret: expect.stringMatching(/^whsec_/) });
+    expect(await webhookOf(jobOf(id))).toMatchObject({ url, secrets: [webhook.secret] });
+    const refused = await retry(job, { webhook: { url: 'http://10.0.0.1/' } });
+    expect(await refused.json()).toMatchObject({ status: 400, field: 'webhook.url' });
+    expect(await (await retry(job, { hook: url })).json()).toMatchObject({ status: 400 });
+  });
 });

@@ -1,4 +1,4 @@
-/** Reading jobs, canceling them, and watching how they get on. */
+/** Reading jobs, and watching how they get on. */
 import { ApiError } from '@blip2/shared/errors';
 import type { Job, JobList } from '@blip2/shared/schemas/jobs/job';
 import { JobQuery } from '@blip2/shared/schemas/jobs/query';
@@ -31,11 +31,6 @@ export const readJobs: Handler = async (c, deps) => {
 export const readJob: Handler = async (c, deps) => {
   const { snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
   return c.json(shownJob(snapshot), 200, NOT_STORED);
-};
-
-export const cancelJob: Handler = async (c, deps) => {
-  const { id, job, snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
-  return c.json(shownJob((await job.cancel(id)) ?? snapshot), 200, NOT_STORED);
 };
 
 export const readDeliveries: Handler = async (c, deps) => {

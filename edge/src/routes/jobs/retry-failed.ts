@@ -1,15 +1,20 @@
 /** `POST /v1/jobs/{id}/retry-failed`: a new job of the items of another that have no result. */
 import { ApiError } from '@blip2/shared/errors';
+import { RetryRequest } from '@blip2/shared/schemas/jobs/request';
+import { readAnyJsonObject } from '../../http/request-body.ts';
+import { validate } from '../../http/validate.ts';
 import { ENDED } from '../../jobs/contract.ts';
 import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
-import { clientIn, type Handler } from '../app-context.ts';
+import { clientIn, type Handler, readingOf } from '../app-context.ts';
 import { jobOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
 import { jobSender, ownerNamed, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
+import { webhookOf } from './webhook.ts';
 
 export const retryFailed: Handler = async (c, deps) => {
-  const { id, snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
+  const { id, job, snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
+  const asked = validate(RetryRequest, await readAnyJsonObject(c.req.raw, readingOf(c, deps)));
   const { state, order, counts, createdAt } = snapshot;
   if (!ENDED.has(state)) {
     const detail = `This job is ${state}: wait for its end, or cancel it first.`;
@@ -23,10 +28,12 @@ export const retryFailed: Handler = async (c, deps) => {
     throw new ApiError('job-not-ready', detail);
   }
   const { webhook: _withoutSecrets, input: _read, owner: _same, ...same } = order;
+  const { webhook = await job.webhook(id), secret } = webhookOf('job', asked.webhook, deps);
   const again = {
     ...same,
     client: clientIn(c, deps.config),
     sender: jobSender(c, deps),
+    ...(webhook && { webhook }),
     expiresAt: deps.now() + (order.expiresAt - createdAt),
     origin: new URL(c.req.url).origin,
   };
@@ -35,6 +42,6 @@ export const retryFailed: Handler = async (c, deps) => {
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
     store: async () => ({ kind: 'failed-of', job: id }),
   });
-  const job = shownJob(created);
-  return c.json(job, 202, { location: `/v1/jobs/${job.id}`, 'cache-control': 'no-store' });
+  const shown = shownJob(created, secret);
+  return c.json(shown, 202, { location: `/v1/jobs/${shown.id}`, 'cache-control': 'no-store' });
 };

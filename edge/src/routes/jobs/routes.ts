@@ -1,13 +1,14 @@
 /** The routes of jobs, for the app and for the OpenAPI document. */
 import { BodyHeaders, CommonHeaders, ResultHeaders } from '@blip2/shared/schemas/headers';
 import { JobPath } from '@blip2/shared/schemas/jobs/job';
-import { JobQuery, JobResultsQuery } from '@blip2/shared/schemas/jobs/query';
+import { JobDeleteQuery, JobQuery, JobResultsQuery } from '@blip2/shared/schemas/jobs/query';
 import { JobOptions } from '@blip2/shared/schemas/jobs/request';
 import * as z from 'zod/mini';
 import { JSON_BODY } from '../problem-lists.ts';
 import type { Route } from '../route.ts';
 import { createJob } from './create-job.ts';
-import { cancelJob, readDeliveries, readJob, readJobs, watchJob } from './read-jobs.ts';
+import { deleteJob } from './delete-job.ts';
+import { readDeliveries, readJob, readJobs, watchJob } from './read-jobs.ts';
 import { readResults } from './results.ts';
 import { retryFailed } from './retry-failed.ts';
 
@@ -131,24 +132,33 @@ export const JOB_ROUTES: readonly Route[] = [
     operationId: 'retryFailed',
     summary: 'Run the failed items of a job again',
     description:
-      'Makes a new job of the items that failed or were not run, with the same settings. The job must have ended.',
+      'Makes a new job of the items that failed or were not run, with the same settings and the same webhook. The job must have ended.',
     parameters: { path: JobPath, header: BodyHeaders },
+    request: { json: 'RetryRequest', orNone: true },
     status: 202,
     reply: { 'application/json': ['Job'] },
     headers: ['cache-control', 'location'],
-    problems: [...OF_JOB, ...CREATING, 'job-not-ready'],
+    problems: [
+      ...JSON_BODY,
+      ...OF_JOB,
+      ...CREATING,
+      'job-not-ready',
+      'deadline-exceeded',
+      'too-many-requests',
+      'overloaded',
+    ],
   },
   {
     ...common,
     method: 'DELETE',
     path: '/v1/jobs/{job_id}',
-    handler: cancelJob,
+    handler: deleteJob,
     operationId: 'cancelJob',
-    summary: 'Cancel a job',
+    summary: 'Cancel a job, or delete one that has ended',
     description:
-      'Runs no more of its items; those that have a result keep it. One that has ended stays as it is.',
-    parameters: { path: JobPath, header: CommonHeaders },
-    reply: { 'application/json': ['Job'] },
-    problems: OF_JOB,
+      'Runs no more of its items; those that have a result keep it. One that has ended stays as it is. With `purge` one that has ended is deleted, with its lines, images and results: the reply is a JobDeleted, and from then on there is no such job. An uploaded file that it read stays.',
+    parameters: { path: JobPath, query: JobDeleteQuery, header: CommonHeaders },
+    reply: { 'application/json': ['Job', 'JobDeleted'] },
+    problems: [...OF_JOB, 'invalid-request', 'job-not-ready'],
   },
 ];

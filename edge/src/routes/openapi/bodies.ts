@@ -30,11 +30,11 @@ export function requestBody(
 ): object {
   if ('file' in request) return fileBody(request, defaults);
   if (!('fields' in request)) {
-    const { json, otherJson = [], orImage = false, orLines } = request;
+    const { json, otherJson = [], orImage = false, orLines, orNone = false } = request;
     const names = [json, ...otherJson];
     const image = { schema: bytes(IMAGE_FILE) };
     return {
-      required: true,
+      required: !orNone,
       description: `JSON, whatever it is called${orImage ? '; or the image itself' : ''}${orLines === undefined ? '' : '; or JSON lines, with all other members in the query'}. It may be compressed (\`content-encoding\`).`,
       content: {
         'application/json': {

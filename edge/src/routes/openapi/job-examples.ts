@@ -65,7 +65,13 @@ const batch: Input<'Batch'> = {
   completed_at: started + 61,
   request_counts: { total: 1000, completed: 998, failed: 2 },
   metadata: null,
-  usage: { input_tokens: 33_000, output_tokens: 9000, total_tokens: 42_000 },
+  usage: {
+    input_tokens: 33_000,
+    input_tokens_details: { cached_tokens: 0 },
+    output_tokens: 9000,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 42_000,
+  },
   webhook: null,
 };
 
@@ -74,6 +80,7 @@ export const JOB_EXAMPLES: ExamplesOf<
   | 'BatchList'
   | 'BatchRequest'
   | 'Job'
+  | 'JobDeleted'
   | 'JobDeliveryList'
   | 'JobEstimate'
   | 'JobList'
@@ -81,6 +88,7 @@ export const JOB_EXAMPLES: ExamplesOf<
   | 'OpenAiFile'
   | 'OpenAiFileDeleted'
   | 'OpenAiFileList'
+  | 'RetryRequest'
 > = {
   JobRequest: {
     items: {
@@ -118,6 +126,15 @@ export const JOB_EXAMPLES: ExamplesOf<
         last_id: job.id,
         has_more: false,
       },
+    },
+  },
+  JobDeleted: {
+    deleted: { summary: 'It is gone', value: { id: job.id, object: 'job', deleted: true } },
+  },
+  RetryRequest: {
+    webhook: {
+      summary: 'With another webhook',
+      value: { webhook: { url: 'https://hooks.example.org/blip2' } },
     },
   },
   JobEstimate: {

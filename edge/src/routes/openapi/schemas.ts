@@ -31,13 +31,14 @@ import {
 import { ImageReference, ImageReply, RequestImage } from '@blip2/shared/schemas/image';
 import {
   Job,
+  JobDeleted,
   JobDeliveryList,
   JobEstimate,
   JobEvent,
   JobList,
   JobResultLine,
 } from '@blip2/shared/schemas/jobs/job';
-import { JobRequest } from '@blip2/shared/schemas/jobs/request';
+import { JobRequest, RetryRequest } from '@blip2/shared/schemas/jobs/request';
 import { MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
 import {
   MoondreamAnswer,
@@ -139,12 +140,14 @@ export const SCHEMAS = {
   ImageToTextReply,
   ImageToTextRequest,
   Job,
+  JobDeleted,
   JobDeliveryList,
   JobEstimate,
   JobEvent,
   JobList,
   JobRequest,
   JobResultLine,
+  RetryRequest,
   LimitStanding,
   MatchReply,
   MatchRequest,

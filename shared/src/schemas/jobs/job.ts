@@ -59,6 +59,16 @@ export const Job = described(
 );
 export type Job = z.infer<typeof Job>;
 
+export const JobDeleted = described(
+  z.object({
+    id: jobId,
+    object: described(z.literal('job'), 'Always `job`.'),
+    deleted: described(z.literal(true), 'Always true.'),
+  }),
+  'What is left of a deleted job.',
+);
+export type JobDeleted = z.infer<typeof JobDeleted>;
+
 export const JobList = described(
   z.object({ ...pageMembers, data: described(z.array(Job), 'The newest first.') }),
   'Jobs of this key.',

@@ -21,6 +21,14 @@ const after = (example: string) =>
 export const JobQuery = z.strictObject({ after: after('job_3f0c9d1e5a7b48c2'), limit });
 export const BatchQuery = z.strictObject({ after: after('batch_3f0c9d1e5a7b48c2'), limit });
 
+export const JobDeleteQuery = z.strictObject({
+  purge: described(
+    z.optional(z.boolean()),
+    'Whether a job that has ended is deleted, with its lines, images and results. Without it the job is canceled, and one that has ended stays as it is: whoever cancels too late, or twice, loses nothing.',
+    false,
+  ),
+});
+
 export const RESULT_FORMATS = ['ndjson', 'csv'] as const;
 export const RESULT_STATES = ['all', 'completed', 'failed'] as const;
 

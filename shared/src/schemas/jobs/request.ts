@@ -101,3 +101,10 @@ export const JobRequest = described(
   'A task, and the images it is done for: `items`, or `input`.',
 );
 export type JobRequest = z.infer<typeof JobRequest>;
+
+export const RetryRequest = described(
+  z.strictObject({
+    webhook: z.optional(WebhookRequest),
+  }),
+  'What is otherwise than in the job that is tried again: its webhook, which else is the same, with the same secrets.',
+);

@@ -3,7 +3,6 @@ import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import {
   jobTimes,
-  jobUsage,
   LineError,
   Metadata,
   status,
@@ -11,6 +10,7 @@ import {
   WebhookRequest,
 } from '../jobs/parts.ts';
 import { ExpiresAfter, pageMembers } from './files.ts';
+import { ResponseUsage } from './responses.ts';
 
 /** Routes that the lines of a batch may ask. */
 export const BATCH_ENDPOINTS = [
@@ -89,7 +89,10 @@ export const Batch = described(
       'How many lines there are, and how many have ended.',
     ),
     metadata: described(z.nullable(Metadata), 'What was sent with it.'),
-    usage: z.optional(jobUsage),
+    usage: described(
+      z.nullable(ResponseUsage),
+      'Tokens of all items so far; null where nothing is known of them.',
+    ),
     webhook: described(
       z.optional(z.nullable(WebhookReply)),
       'Where an event is sent when it has ended.',
