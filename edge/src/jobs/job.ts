@@ -271,7 +271,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   /** All lines were read. */
   async #ingested(items: number): Promise<number | null> {
     const listed = this.#table.errors().length;
-    const errors: LineError[] = items === 0 ? [EMPTY] : [];
+    const errors: LineError[] = items === 0 && listed === 0 ? [EMPTY] : [];
     const { total, parts } = this.#table.totals();
     const ids = () => Array.from({ length: parts }, (_, part) => part).values();
     const blobs = function* (table: JobTable) {

@@ -65,7 +65,13 @@ const batch: Input<'Batch'> = {
   completed_at: started + 61,
   request_counts: { total: 1000, completed: 998, failed: 2 },
   metadata: null,
-  usage: { input_tokens: 33_000, output_tokens: 9000, total_tokens: 42_000 },
+  usage: {
+    input_tokens: 33_000,
+    input_tokens_details: { cached_tokens: 0 },
+    output_tokens: 9000,
+    output_tokens_details: { reasoning_tokens: 0 },
+    total_tokens: 42_000,
+  },
   webhook: null,
 };
 
