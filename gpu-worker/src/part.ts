@@ -12,6 +12,7 @@ import { weightsChanged } from './http/worker-errors.ts';
 import { formatSeconds } from './hub/progress.ts';
 import { loadModels } from './load-models.ts';
 import { createLogger } from './logger.ts';
+import { expectRoom } from './parts/expect-room.ts';
 import { partLines } from './parts/manifest.ts';
 import { objectStore, placeOf } from './parts/object-store.ts';
 import { PART_PROGRAM } from './parts/options.ts';
@@ -55,6 +56,7 @@ async function main(): Promise<void> {
   const log = createLogger({ level, write: (line) => process.stderr.write(line) });
   const loaded = await loadModels(withDefaults(WORKER_OPTIONS, config), log);
   const { generate, retrieve } = loaded.models;
+  expectRoom({ output: address, task, settings, partItems }, loaded.models);
   const served = servedModels(edgeModelFrom(generate, retrieve, {}), {
     generate: await readTokenizer(loaded.bundles.generate, generate),
     instruction:

@@ -5,14 +5,9 @@ import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import {
-  GetObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  S3Client,
-} from '@aws-sdk/client-s3';
-import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
+import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startBucket, type TestBucket } from '../support/s3-bucket.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -72,6 +67,14 @@ async function killedAt(
   expect(await ended).toMatchObject({ signal: 'SIGKILL' });
 }
 
+/** How many lines of the only part in a folder are safe. */
+const safeIn = (output: string) => async () => {
+  const names = await readdir(join(folder, output)).catch(() => []);
+  const partial = names.find((name) => name.endsWith('.partial'));
+  if (partial === undefined) return 0;
+  return (await readFile(join(folder, output, partial), 'utf8')).split('\n').length - 1;
+};
+
 /** A few at a time, so that there is something to kill. */
 const SLOW = ['--checkpoint-items', '2', '--part', '0'];
 
@@ -93,12 +96,7 @@ describe('a part in a folder', { timeout: PATIENCE_MS }, () => {
       { id: 'wrong', error: { message: expect.stringContaining('max_tokens') } },
     ]);
     const args = [...SLOW, '--output', 'killed'];
-    const safe = async () => {
-      const names = await readdir(join(folder, 'killed')).catch(() => []);
-      const partial = names.find((name) => name.endsWith('.partial'));
-      if (partial === undefined) return 0;
-      return (await readFile(join(folder, 'killed', partial), 'utf8')).split('\n').length - 1;
-    };
+    const safe = safeIn('killed');
     await killedAt(6, args, safe);
     // As if it had been killed while it wrote.
     const [partial = ''] = (await readdir(join(folder, 'killed'))).filter((n) =>
@@ -113,6 +111,35 @@ describe('a part in a folder', { timeout: PATIENCE_MS }, () => {
     expect(await readdir(join(folder, 'killed'))).toEqual(['part-00000.jsonl']);
     const again = await run(args);
     expect(again).toMatchObject({ code: 0, errors: 'Part 0 is there already.\n' });
+  });
+
+  it('has the embeddings of its images, as values in base64, and is the same after a kill', async () => {
+    const task = ['--task', 'embeddings', '--settings', '{"kind": "itc"}'];
+    const read = async (output: string) =>
+      await readFile(join(folder, output, 'part-00000.jsonl'), 'utf8');
+    expect(await run([...task, '--part', '0', '--output', 'vectors'])).toMatchObject({ code: 0 });
+    const whole = await read('vectors');
+    const results = whole
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(results).toHaveLength(lines.length);
+    // The second has a prompt, which embeddings have not.
+    expect(results[1]).toMatchObject({ status: 400, error: { code: 'invalid-request' } });
+    const { embeddings, dtype, shape, kind, image } = results[0].result;
+    expect({ dtype, kind, image }).toMatchObject({ dtype: 'float32', kind: 'itc', image: {} });
+    const bytes = Buffer.from(embeddings, 'base64');
+    const values = new Float32Array(new Uint8Array(bytes).buffer);
+    const [queries, width] = shape as [number, number];
+    expect(values).toHaveLength(queries * width);
+    for (let query = 0; query < queries; query++) {
+      const vector = values.subarray(query * width, (query + 1) * width);
+      expect(Math.hypot(...vector)).toBeCloseTo(1, 3);
+    }
+    const args = [...task, ...SLOW, '--output', 'killed-vectors'];
+    await killedAt(6, args, safeIn('killed-vectors'));
+    expect(await run(args)).toMatchObject({ code: 0 });
+    expect(await read('killed-vectors')).toBe(whole);
   });
 
   it('has its own lines, by the variables of who starts many', async () => {
@@ -131,58 +158,36 @@ describe('a part in a folder', { timeout: PATIENCE_MS }, () => {
 });
 
 describe('a part in a bucket', { timeout: PATIENCE_MS }, () => {
-  const key = { accessKeyId: 'local', secretAccessKey: 'local-secret' };
-  let server: Miniflare;
-  let client: S3Client;
+  let place: TestBucket;
   let env: Env;
   beforeAll(async () => {
-    server = new Miniflare(
-      convertV4MiniflareOptions({
-        host: '127.0.0.1',
-        telemetry: { enabled: false },
-        modules: true,
-        script: 'export default { fetch: () => new Response() };',
-        r2Buckets: { BUCKET: { id: 'parts', s3Credentials: key } },
-      }),
-    );
-    const { origin } = await server.ready;
-    env = {
-      AWS_ENDPOINT_URL_S3: `${origin}/cdn-cgi/local/r2/s3`,
-      AWS_ACCESS_KEY_ID: key.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: key.secretAccessKey,
-      AWS_REGION: 'auto',
-    };
-    client = new S3Client({
-      endpoint: env.AWS_ENDPOINT_URL_S3!,
-      region: 'auto',
-      credentials: key,
-      forcePathStyle: true,
-    });
+    place = await startBucket();
+    env = place.env;
   });
-  afterAll(() => server?.dispose());
+  afterAll(() => place?.stop());
 
-  const keys = async () => {
-    const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: 'parts' }));
-    return Contents.map(({ Key = '' }) => Key);
+  const put = async (name: string, Body: string | Buffer) => {
+    const { bucket: Bucket, prefix, client } = place;
+    await client.send(new PutObjectCommand({ Bucket, Key: prefix + name, Body }));
   };
-  const read = async (Key: string) => {
-    const { Body } = await client.send(new GetObjectCommand({ Bucket: 'parts', Key }));
+  const read = async (name: string) => {
+    const { bucket: Bucket, prefix, client } = place;
+    const { Body } = await client.send(new GetObjectCommand({ Bucket, Key: prefix + name }));
     return (await Body?.transformToString()) ?? '';
   };
+  const at = (name: string) => `s3://${place.bucket}/${place.prefix}${name}`;
 
   it('is the same after two kills, with images and manifest of the bucket, and put once', async () => {
     for (const name of ['first.webp', 'none.webp']) {
-      const Body = await readFile(join(folder, 'images', name));
-      await client.send(new PutObjectCommand({ Bucket: 'parts', Key: `images/${name}`, Body }));
+      await put(`images/${name}`, await readFile(join(folder, 'images', name)));
     }
     const manifest = Array.from({ length: 40 }, (_, i) => ({
       id: `image ${i}`,
-      image: `s3://parts/images/${['first', 'none', 'nowhere'][i % 3]}.webp`,
+      image: at(`images/${['first', 'none', 'nowhere'][i % 3]}.webp`),
     }));
-    const Body = manifest.map((line) => JSON.stringify(line)).join('\n');
-    await client.send(new PutObjectCommand({ Bucket: 'parts', Key: 'manifest-00000.jsonl', Body }));
-    const from = ['--manifest', 's3://parts/manifest-{part}.jsonl'];
-    expect(await run([...from, '--part', '0', '--output', 's3://parts/whole'], env)).toMatchObject({
+    await put('manifest-00000.jsonl', manifest.map((line) => JSON.stringify(line)).join('\n'));
+    const from = ['--manifest', at('manifest-{part}.jsonl')];
+    expect(await run([...from, '--part', '0', '--output', at('whole')], env)).toMatchObject({
       code: 0,
     });
     const whole = await read('whole/part-00000.jsonl');
@@ -194,14 +199,14 @@ describe('a part in a bucket', { timeout: PATIENCE_MS }, () => {
       manifest.map((_, i) => [200, 400, 400][i % 3]),
     );
     expect(results[0]).toMatchObject({ id: 'image 0', result: { caption: CAPTION } });
-    const args = [...from, ...SLOW, '--output', 's3://parts/killed/'];
+    const args = [...from, ...SLOW, '--output', at('killed/')];
     const safe = async () =>
-      2 * (await keys()).filter((one) => one.startsWith('killed/checkpoints/')).length;
+      2 * (await place.keys()).filter((one) => one.startsWith('killed/checkpoints/')).length;
     await killedAt(4, args, safe, env);
     await killedAt((await safe()) + 4, args, safe, env);
     expect(await run(args, env)).toMatchObject({ code: 0 });
     expect(await read('killed/part-00000.jsonl')).toBe(whole);
-    expect((await keys()).filter((one) => one.startsWith('killed/'))).toEqual([
+    expect((await place.keys()).filter((one) => one.startsWith('killed/'))).toEqual([
       'killed/part-00000.jsonl',
     ]);
     const again = await run(args, env);

@@ -2,6 +2,7 @@
 import { createSqsClient, Queue, type Received } from '@blip2/gpu-worker/jobs/queue';
 import { createLogger } from '@blip2/gpu-worker/logger';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { JobQueue as EdgeQueue } from '../../edge/src/jobs/queue.ts';
 import { type JobQueue, startJobQueue } from '../../tools/job-queue.ts';
 import { type Fault, FaultProxy } from '../../tools/prove-jobs/fault-proxy.ts';
 
@@ -105,6 +106,57 @@ it.each<[string, Fault[]]>([
   expect(await receive(direct)).toEqual([]);
   expect(events).toEqual([]);
 });
+
+it.each<[string, Fault[]]>([
+  ['throttles', ['throttled']],
+  ['fails', ['failed']],
+  ['loses the reply', ['lost']],
+])('a message stays with who runs it, at a server that %s', async (_, staged) => {
+  await send('long');
+  const received = await receive(direct);
+  await direct.hide(received, 1);
+  faults = staged;
+  await queue.extend(received);
+  // Each waits for a second: by then it would be there again.
+  expect([...(await receive(direct)), ...(await receive(direct))]).toEqual([]);
+  expect(events).toEqual([]);
+  await direct.delete(received);
+});
+
+it.each<[string, Fault[], number]>([
+  ['throttles', ['throttled'], 10],
+  ['fails', ['failed', 'failed'], 10],
+  ['loses the reply', ['lost'], 0],
+])(
+  'what the edge sends is in the queue when it has sent it again, to a server that %s',
+  async (_, staged, missing) => {
+    const { vars } = server;
+    const config = {
+      jobsQueueUrl: vars.JOBS_QUEUE_URL,
+      jobsQueueEndpoint: proxy.url,
+      jobsRegion: vars.JOBS_REGION ?? '',
+      awsAccessKeyId: vars.AWS_ACCESS_KEY_ID,
+      awsSecretAccessKey: vars.AWS_SECRET_ACCESS_KEY,
+    };
+    const edge = new EdgeQueue({ config, fetch });
+    const bodies = Array.from({ length: 10 }, (_, i) => `item ${i}`);
+    const seen = async () => {
+      const received = await receive(direct);
+      await direct.delete(received);
+      return received.map(({ body }) => body);
+    };
+    const messages = bodies.map((body) => ({ body, group: 'tenant' }));
+    for (const fault of staged) {
+      faults = [fault];
+      const { sent, error } = await edge.send(messages);
+      expect([sent.some(Boolean), typeof error]).toEqual([false, 'string']);
+    }
+    const early = await seen();
+    expect(early).toHaveLength(10 - missing);
+    expect((await edge.send(messages)).sent.every(Boolean)).toBe(true);
+    expect((await seen()).toSorted()).toEqual(bodies);
+  },
+);
 
 it('what cannot be deleted is logged, and stays', async () => {
   await send('stays');

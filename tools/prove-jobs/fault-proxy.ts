@@ -11,7 +11,7 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** `failed`: refused with 503 before it gets there; `throttled`: as AWS says that there are too many; `lost`: it gets there, and its reply does not come back. */
+/** `failed`: refused with 503 before it gets there; `throttled`: as SQS or S3 say that there are too many; `lost`: it gets there, and its reply does not come back. */
 export type Fault = 'failed' | 'throttled' | 'lost' | 'twice';
 
 export type FaultProxyOptions = {
@@ -21,10 +21,26 @@ export type FaultProxyOptions = {
   onReply?: (path: string, request: string, reply: string) => void;
 };
 
-const THROTTLED = JSON.stringify({
-  __type: 'com.amazonaws.sqs#RequestThrottled',
-  message: 'Rate exceeded',
-});
+const AT_ONCE = { 'retry-after': '0' };
+const THROTTLED = {
+  sqs: {
+    status: 400,
+    headers: {
+      ...AT_ONCE,
+      'content-type': 'application/x-amz-json-1.0',
+      'x-amzn-query-error': 'RequestThrottled;Sender',
+    },
+    body: JSON.stringify({
+      __type: 'com.amazonaws.sqs#RequestThrottled',
+      message: 'Rate exceeded',
+    }),
+  },
+  s3: {
+    status: 503,
+    headers: { ...AT_ONCE, 'content-type': 'application/xml' },
+    body: '<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>',
+  },
+};
 
 /** @example await using proxy = await FaultProxy.start('http://127.0.0.1:8787', { faultOf: () => 'lost' }); */
 export class FaultProxy implements AsyncDisposable {
@@ -69,7 +85,12 @@ export class FaultProxy implements AsyncDisposable {
       return;
     }
     if (fault === 'throttled') {
-      response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' }).end(THROTTLED);
+      const {
+        status,
+        headers: said,
+        body: text,
+      } = THROTTLED['x-amz-target' in headers ? 'sqs' : 's3'];
+      response.writeHead(status, said).end(text);
       return;
     }
     const send = () => exchange(`${this.#target}${path}`, { method, headers }, body);

@@ -1,7 +1,8 @@
 /** What a job counts for whoever sent it: its items, before any of them runs, and their tokens, as they end. */
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../dependencies.ts';
-import type { JobOrder, JobUsage, LineError } from './contract.ts';
+import type { JobOrder, LineError } from './contract.ts';
+import type { JobTable } from './job-table.ts';
 
 type Job = { job: string; waitUntil: (work: Promise<unknown>) => void };
 
@@ -28,13 +29,26 @@ export async function chargeItems(
   }
 }
 
-/** Writes tokens of items down in the use of their sender's day. Nobody waits for it, and it never fails. */
+/**
+ * Writes down in the use of its sender's day what items have used since the last time. Nobody waits for it, and it never fails;
+ * once it is stored that it was written down, it is never written again.
+ */
 export function noteTokens(
   { limiter }: Pick<Dependencies, 'limiter'>,
-  { sender }: Pick<JobOrder, 'sender'>,
-  tokens: JobUsage,
-  { job, waitUntil }: Job,
+  table: JobTable,
+  waitUntil: Job['waitUntil'],
 ): void {
-  const account = limiter.open({ ...sender, requestId: `job_${job}`, waitUntil });
+  const { record } = table;
+  if (record === null) return;
+  const { usage } = table.totals();
+  const { prompt_tokens = 0, completion_tokens = 0 } = record.noted ?? {};
+  const tokens = {
+    prompt_tokens: usage.prompt_tokens - prompt_tokens,
+    completion_tokens: usage.completion_tokens - completion_tokens,
+  };
+  if (tokens.prompt_tokens + tokens.completion_tokens === 0) return;
+  table.update({ noted: usage });
+  const { sender } = record.order;
+  const account = limiter.open({ ...sender, requestId: `job_${record.id}`, waitUntil });
   account?.note({ ...tokens, images: 0 });
 }

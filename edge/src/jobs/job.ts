@@ -21,12 +21,12 @@ import {
   type PartFate,
   type PartOrder,
   type PartReport,
-  partKey,
   type ReportingJob,
   type ResultState,
   type WebhookDelivery,
 } from './contract.ts';
 import { deleteAll } from './delete-all.ts';
+import { deleteItems, isUnread } from './delete-items.ts';
 import { ingestPart } from './ingest.ts';
 import { findDuplicates } from './item-ids.ts';
 import { duplicateOf, EMPTY, UNREADABLE } from './job-errors.ts';
@@ -38,7 +38,6 @@ import { Rate } from './rate.ts';
 const AT_A_TIME = 20;
 /** A part that has not ended and says nothing for so long is asked: its alarm may be gone. */
 const SILENT_MS = 60_000;
-const RESULT_STATES: readonly ResultState[] = ['completed', 'failed'];
 /** How often in a row the input may fail to be read. */
 const MAX_INGEST_FAILURES = 20;
 
@@ -105,7 +104,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const { record } = this.#table;
     if (record === null || record.id !== id) return true;
     if (!ENDED.has(record.state)) return false;
-    await this.#empty();
+    await this.#deleteItems();
     this.#table.forget();
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
@@ -131,27 +130,6 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   async webhook(id: string): Promise<JobWebhook | null> {
     const { record } = this.#table;
     return record?.id === id ? (record.order.webhook ?? null) : null;
-  }
-
-  /** Deletes all that is stored of its items. */
-  async #empty(): Promise<void> {
-    const { record } = this.#table;
-    if (record === null) return;
-    const { id, order } = record;
-    for (const { part } of this.#table.parts()) await this.#part(part).forget();
-    // First: whoever still reads its lines, to run some of them again, sees by this that the rest may be missing.
-    await this.#bucket().delete(partKey({ owner: order.owner, job: id, part: 0 }, 'in'));
-    await deleteAll(this.#bucket(), jobPrefix(order.owner, id));
-    this.#table.update({ isEmptied: true });
-  }
-
-  /** Whether nobody can read any of its results, but they are still stored. */
-  get #isUnread(): boolean {
-    const { deleted, isEmptied } = this.#table.record ?? {};
-    if (deleted === undefined || isEmptied) return false;
-    const { completed, failed, canceled } = this.#table.totals();
-    const isLeft = { completed: completed > 0, failed: failed + canceled > 0 };
-    return RESULT_STATES.every((which) => !isLeft[which] || deleted.includes(which));
   }
 
   async deliveries(id: string): Promise<WebhookDelivery[]> {
@@ -180,7 +158,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
         await this.forget(record.id);
         return null;
       }
-      if (this.#isUnread) await this.#empty();
+      if (isUnread(this.#table)) await this.#deleteItems();
       const next = await this.#work();
       const outbox = this.#out();
       await outbox?.deliver();
@@ -209,7 +187,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     if (this.#fate() === 'runs') await this.#start();
     else await this.#endParts();
     await this.#askSilent(now);
-    this.#noteTokens();
+    noteTokens(this.#dependencies(), this.#table, (work) => this.ctx.waitUntil(work));
     return this.#settle(now);
   }
 
@@ -271,7 +249,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   /** All lines were read. */
   async #ingested(items: number): Promise<number | null> {
     const listed = this.#table.errors().length;
-    const errors: LineError[] = items === 0 ? [EMPTY] : [];
+    const errors: LineError[] = items === 0 && listed === 0 ? [EMPTY] : [];
     const { total, parts } = this.#table.totals();
     const ids = () => Array.from({ length: parts }, (_, part) => part).values();
     const blobs = function* (table: JobTable) {
@@ -313,20 +291,8 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     });
   }
 
-  /** What has been used since the last time. Once it is stored that it was, it is never written down again. */
-  #noteTokens(): void {
-    const { record } = this.#table;
-    if (record === null) return;
-    const { usage } = this.#table.totals();
-    const { prompt_tokens = 0, completion_tokens = 0 } = record.noted ?? {};
-    const tokens = {
-      prompt_tokens: usage.prompt_tokens - prompt_tokens,
-      completion_tokens: usage.completion_tokens - completion_tokens,
-    };
-    if (tokens.prompt_tokens + tokens.completion_tokens === 0) return;
-    this.#table.update({ noted: usage });
-    const waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
-    noteTokens(this.#dependencies(), record.order, tokens, { job: record.id, waitUntil });
+  async #deleteItems(): Promise<void> {
+    await deleteItems(this.#table, this.#bucket(), (part) => this.#part(part));
   }
 
   async #start(): Promise<void> {

@@ -1,7 +1,6 @@
 /** Sends messages to the queue of GPU workers: SQS, by signed requests of its JSON protocol. */
 import { AwsClient } from 'aws4fetch';
 import type { Config } from '../config.ts';
-import type { Platform } from '../platform.ts';
 import { within } from '../within.ts';
 
 /** As SQS has them: messages of one request, and their bytes together (1 MiB since 2025; older queues have a quarter). */
@@ -19,7 +18,9 @@ export function fitsQueue(body: string): boolean {
   return new TextEncoder().encode(body).length <= MAX_BATCH_BYTES;
 }
 
-export type QueueOptions = Pick<Platform, 'fetch'> & {
+export type QueueOptions = {
+  /** Of the platform: whoever tests it without one has another. */
+  fetch: (url: string, init: RequestInit) => Promise<Response>;
   config: Pick<
     Config,
     'jobsQueueUrl' | 'jobsQueueEndpoint' | 'jobsRegion' | 'awsAccessKeyId' | 'awsSecretAccessKey'

@@ -24,7 +24,7 @@ const {
   ...computing
 } = WORKER_OPTIONS;
 
-export const PART_TASKS = ['caption', 'answer', 'match'] as const;
+export const PART_TASKS = ['caption', 'answer', 'embeddings', 'match'] as const;
 
 export const PART_OPTIONS = {
   manifest: option({

@@ -1,8 +1,10 @@
 /** From a line of a manifest to its line of results, by the engine of this process. */
 import { createHash } from 'node:crypto';
+import { embeddingPayload } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
 import { readFrames } from '@blip2/shared/frames';
 import { choicesOf, usageOf } from '@blip2/shared/generation/finished-texts';
+import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import type { Prompt } from '@blip2/shared/generation/prompt';
 import { TextStreamer } from '@blip2/shared/generation/text-streamer';
@@ -12,14 +14,17 @@ import { answerPrompt } from '@blip2/shared/prompts';
 import { retrievalIds } from '@blip2/shared/retrieval-ids';
 import { AnswerOptions } from '@blip2/shared/schemas/answers';
 import { CaptionOptions } from '@blip2/shared/schemas/captions';
+import { EmbeddingsOptions } from '@blip2/shared/schemas/embeddings';
 import type { JobResultLine } from '@blip2/shared/schemas/jobs/job';
 import { MatchOptions } from '@blip2/shared/schemas/match';
 import { retrievalModel, revisionFor, type ServedModels } from '@blip2/shared/served-models';
 import { validate } from '@blip2/shared/validate';
 import type { GpuRequest, GpuTask, ImageInfo } from '@blip2/shared/wire';
+import type * as z from 'zod/mini';
 import { UNTRACED } from '../engine/request-trace.ts';
 import { Deadline } from '../http/deadline.ts';
 import type { Dependencies } from '../http/dependencies.ts';
+import { embeddingFormat } from '../http/embedding-format.ts';
 import { callerOf, handleRequest } from '../http/handle-request.ts';
 import { LinkedSignal } from '../http/linked-signal.ts';
 import { checkRequest } from '../http/parse-request.ts';
@@ -131,7 +136,7 @@ type Work = {
 
 /** @throws ApiError where the members are wrong */
 function workOf(
-  { served, task }: LineRunner,
+  { served, task, dependencies }: LineRunner,
   members: Record<string, unknown>,
   name: string,
 ): Work {
@@ -153,6 +158,8 @@ function workOf(
       const prompt = preparePrompt(deps, { text, field: 'question' }, options);
       return generating(served, 'answer', prompt);
     }
+    case 'embeddings':
+      return embedding(served, dependencies.models, validate(EmbeddingsOptions, members));
     case 'match': {
       const { texts } = validate(MatchOptions, members);
       const model = retrievalModel(served);
@@ -169,6 +176,40 @@ function workOf(
       };
     }
   }
+}
+
+/** The values as the model stores them, in base64: as numbers they would be four times as long. */
+function embedding(
+  served: ServedModels,
+  models: LineRunner['dependencies']['models'],
+  options: z.infer<typeof EmbeddingsOptions>,
+): Work {
+  const { kind, text } = options;
+  if (text !== undefined) {
+    const detail = 'text: a line is about an image: leave it out.';
+    throw new ApiError('unsupported-parameter', detail, { field: 'text' });
+  }
+  const model = kind === 'itc' ? retrievalModel(served) : served.generate;
+  const instruction_ids = embeddingInstruction(served.generate, options);
+  const task: GpuTask = {
+    kind: 'embed',
+    embedding: kind,
+    ...(instruction_ids && { instruction_ids }),
+  };
+  return {
+    task,
+    reply: (events, image) => {
+      const encoded = events.find((event) => event.type === 'embeddings')?.embeddings;
+      if (encoded === undefined) {
+        throw new ApiError('bad-gateway', 'The engine sent no embeddings.');
+      }
+      const { shape } = embeddingFormat(task, models);
+      const { type: dtype, payload } = embeddingPayload(encoded, shape);
+      const embeddings = Buffer.from(payload).toString('base64');
+      const { numQueries, hidden } = shape;
+      return { embeddings, dtype, shape: [numQueries, hidden], kind, image, model: model.name };
+    },
+  };
 }
 
 function generating(served: ServedModels, member: 'caption' | 'answer', prompt: Prompt): Work {

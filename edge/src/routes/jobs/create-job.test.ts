@@ -190,7 +190,7 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
 });
 
 describe('an upload of lines with an Idempotency-Key', () => {
-  const PIECE_MS = 25_000;
+  const PIECE_MS = 4000;
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   });
@@ -221,7 +221,7 @@ describe('an upload of lines with an Idempotency-Key', () => {
   it('may take as long as without one, and so may its repetition', async () => {
     const key = crypto.randomUUID();
     const pieces = [line('a'), line('b'), line('c')];
-    expect(edge.deps.config.deadlineMs).toBeLessThan(2 * PIECE_MS);
+    expect(edge.deps.config.deadlineMs).toBeLessThan(2 * PIECE_MS - 1000);
     const first = await upload(key, pieces);
     expect(first.status, await first.clone().text()).toBe(202);
     const again = await upload(key, pieces);

@@ -100,6 +100,7 @@ describe('tokens of a job', () => {
   type Day = { prompt_tokens: number; completion_tokens: number; images: number };
 
   it('are in its lines, in the job, and in the use of its key', async () => {
+    edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
     const headers = await storeKey();
     const job = await created(
       [url('a'), url('b'), { image: { url: 'http://127.0.0.1/' } }],
@@ -156,6 +157,7 @@ const objectsOf = async ({ id }: TestJob, owner: string) =>
 
 describe('a job that has ended', () => {
   it('is deleted where that is asked for, with all that was stored of it', async () => {
+    edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
     const headers = await storeKey();
     const png = `data:image/png;base64,${newImage().toBase64()}`;
     const job = await created([{ image: png }, url('b')], headers);
@@ -180,6 +182,7 @@ describe('a job that has ended', () => {
   });
 
   it('is deleted by who may ask for it alone, and unknown parameters are refused', async () => {
+    edge = startEdge({ env: { ALLOW_ANONYMOUS: '' } });
     const job = await created([url('a')], await storeKey());
     await job.run();
     const path = `/v1/jobs/job_${job.id}?purge`;
