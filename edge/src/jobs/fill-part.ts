@@ -11,7 +11,7 @@ import { ownerOf } from './perform-commit.ts';
 import { fitsQueue, type JobQueue } from './queue.ts';
 import type { Rehearser } from './rehearsal.ts';
 import { isPassing, repliedItem, unrepliedItem } from './results.ts';
-import { turns } from './turns.ts';
+import { pause, turns } from './turns.ts';
 
 /** Items that are rehearsed at a time, and in one alarm. */
 const AT_A_TIME = 8;
@@ -208,8 +208,7 @@ export class PartFiller {
 
 /** Everybody else's requests come before it and after it. */
 async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  const ms = turns.take(Date.now());
-  await new Promise((resolve) => setTimeout(resolve, ms));
+  await pause(turns.take(Date.now()));
   const begunAt = Date.now();
   const result = await work();
   turns.took(Date.now() - begunAt);

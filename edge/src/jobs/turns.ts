@@ -30,3 +30,8 @@ export class Turns {
 
 /** Of this isolate. */
 export const turns = new Turns();
+
+/** Lets everybody else's requests come first. */
+export async function pause(ms = 0): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}
