@@ -87,7 +87,11 @@ export function holdBody(
       if (share.bytes <= 0 || held === 0 || share.isOver) return;
       shares.add(share);
       const own = bytesOf(kind, now(), client);
-      if (own > share.bytes && own > limit / 2 && !makeRoom(share, own - limit / 2, now(), client)) {
+      if (
+        own > share.bytes &&
+        own > limit / 2 &&
+        !makeRoom(share, own - limit / 2, now(), client)
+      ) {
         const detail =
           'This client has other large bodies under way: wait for their replies, and read them.';
         throw new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });

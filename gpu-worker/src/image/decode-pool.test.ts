@@ -200,9 +200,9 @@ it('a program that does not start is an error with its last words', async () => 
 /** Whether the kernel ends processes with the worker. */
 const isEndedWithWorker = endsWithParent('', [])[0] !== '';
 
-it.each([
-  ['in the middle of an image', 'SIGCONT' as const],
-  ...(isEndedWithWorker ? [['while it is stopped', 'SIGSTOP' as const] as const] : []),
+it.each<[string, NodeJS.Signals]>([
+  ['in the middle of an image', 'SIGCONT'],
+  ...(isEndedWithWorker ? [['while it is stopped', 'SIGSTOP'] as [string, NodeJS.Signals]] : []),
 ])('ends with a worker that is killed, %s too', async (_, signal) => {
   await start({ processes: 1 }, OBEDIENT);
   const path = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
