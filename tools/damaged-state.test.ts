@@ -67,7 +67,7 @@ it.each([
   const path = pathOf(state, kind);
   await damage(path);
   const error = await look(state).catch(({ message }: Error) => message);
-  expect(error).toContain(`${path} is no SQLite database any more`);
+  expect(error).toContain(`no SQLite databases any more:\n  ${path}\n`);
   expect(error).toContain(`rm '${path}' '${path}-wal' '${path}-shm'`);
   expect(error).toContain(lost);
   expect(error).toContain(`rm -r '${state}'`);

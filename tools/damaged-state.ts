@@ -1,6 +1,6 @@
 /** Finds databases of the local storage that cannot be read any more: workerd ends where one is, and does not say which. */
 import { access, glob, rename, rm } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 /** Where Cloudflare's tools have the storage, below the folder that they are given. */
@@ -38,8 +38,8 @@ export async function expectSoundState(
     await rename(join(folder, CACHE), aside);
     report(`The local cache was damaged: it was moved to ${aside}, and is filled anew.`);
   }
-  const [first] = damaged.filter((path) => !isCache(path));
-  if (first !== undefined) throw new Error(await adviceOn(folder, first));
+  const lost = damaged.filter((path) => !isCache(path));
+  if (lost.length > 0) throw new Error(await adviceOn(folder, lost));
 }
 
 function isDamaged(path: string): boolean {
@@ -56,23 +56,25 @@ function isDamaged(path: string): boolean {
   }
 }
 
-async function adviceOn(folder: string, path: string): Promise<string> {
-  const file = join(folder, path);
-  const files = [file];
-  for (const end of ['-wal', '-shm']) {
-    const isThere = await access(file + end).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) files.push(file + end);
+async function adviceOn(folder: string, paths: readonly string[]): Promise<string> {
+  const files: string[] = [];
+  for (const path of paths) {
+    for (const name of [path, `${path}-wal`, `${path}-shm`]) {
+      const isThere = await access(join(folder, name)).then(
+        () => true,
+        () => false,
+      );
+      if (isThere) files.push(join(folder, name));
+    }
   }
-  const kind = relative(VERSION, dirname(path)).split(/[\\/]/)[0] ?? '';
-  const contents = CONTENTS[kind] ?? 'what was stored in it';
+  const kinds = new Set(paths.map((path) => relative(VERSION, path).split(/[\\/]/)[0] ?? ''));
+  const contents = [...kinds].map((kind) => CONTENTS[kind] ?? 'what was stored there');
   return [
-    `The local storage is damaged: ${file} is no SQLite database any more.`,
-    'Put it back from a backup, or delete it:',
+    'The local storage is damaged. These are no SQLite databases any more:',
+    ...paths.map((path) => `  ${join(folder, path)}`),
+    'Put them back from a backup, or delete them:',
     `  rm ${files.map((name) => `'${name}'`).join(' ')}`,
-    `With it is lost: ${contents}.`,
+    `With them is lost: ${contents.join('; ')}.`,
     `Or delete all local storage, with keys, jobs and files: rm -r '${folder}'`,
   ].join('\n');
 }
