@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { endsWithParent } from '@blip2/gpu-worker/ends-with-parent';
 
 const LOCK = fileURLToPath(new URL('../package-lock.json', import.meta.url));
 const CACHE = fileURLToPath(new URL('../node_modules/.cache/workers', import.meta.url));
@@ -84,7 +85,8 @@ export async function buildWorker({
 async function runWrangler(...args: readonly string[]): Promise<void> {
   const wrangler = createRequire(import.meta.url).resolve('wrangler/package.json');
   try {
-    await promisify(execFile)(process.execPath, [join(wrangler, '../bin/wrangler.js'), ...args], {
+    const program = join(wrangler, '../bin/wrangler.js');
+    await promisify(execFile)(...endsWithParent(process.execPath, [program, ...args]), {
       env: { ...process.env, ...QUIET_WRANGLER },
     });
   } catch (cause) {

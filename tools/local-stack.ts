@@ -13,6 +13,7 @@ import { Health } from '@blip2/shared/schemas/health';
 import { LIMIT_OPTIONS, readConfig } from '../edge/src/config.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { childOf } from './child-processes.ts';
+import { expectSoundState } from './damaged-state.ts';
 import type { JobQueue } from './job-queue.ts';
 import { LocalWorker } from './local-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
@@ -162,8 +163,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const gpuWorkerUrls = await Promise.all(workers.map(({ url }) => through(url)));
   // GPU workers read images of jobs from the bucket itself, as they do on Cloudflare.
   const s3 = queue === null ? null : await localS3();
-  const serveEdge = () =>
-    serveWorker(built, {
+  const serveEdge = async () => {
+    if (persist !== false) await expectSoundState(persist, onEvent ?? status);
+    return await serveWorker(built, {
       config: EDGE_CONFIG,
       host,
       port: edgePort,
@@ -181,6 +183,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       logLevel,
       ...(onEvent && { onRestart: () => onEvent(`${EDGE} ended, and serves again.`) }),
     });
+  };
   let edge = await serveEdge().catch(async (cause) => {
     // Somebody else, another start of ours perhaps, may have taken the port since it was looked at.
     await expectFree();

@@ -12,6 +12,7 @@ const LAYERS: readonly Layer[] = [
   layer(
     'ground',
     [
+      'gpu-worker/src/ends-with-parent.ts',
       'gpu-worker/src/file-errors.ts',
       'gpu-worker/src/make-folder.ts',
       'gpu-worker/src/process-lock.ts',
@@ -21,11 +22,11 @@ const LAYERS: readonly Layer[] = [
     [],
   ),
   layer('onnx', ['gpu-worker/src/onnx/'], ['ground']),
-  layer('runtime', ['gpu-worker/src/runtime/'], ['onnx', 'shared']),
+  layer('runtime', ['gpu-worker/src/runtime/'], ['onnx', 'ground', 'shared']),
   layer('builder', ['gpu-worker/src/builder/'], ['onnx', 'ground', 'shared']),
   layer('decoding', ['gpu-worker/src/engine/decoding/'], ['shared']),
   layer('engine', ['gpu-worker/src/engine/'], ['decoding', 'runtime', 'onnx', 'shared']),
-  layer('image', ['gpu-worker/src/image/'], ['engine', 'shared']),
+  layer('image', ['gpu-worker/src/image/'], ['engine', 'ground', 'shared']),
   layer('hub', ['gpu-worker/src/hub/'], ['ground', 'shared']),
   layer('cli', ['gpu-worker/src/cli/'], ['worker', 'builder', 'hub', 'shared']),
   layer('jobs', ['gpu-worker/src/jobs/'], ['worker', 'http', 'engine', 'shared']),

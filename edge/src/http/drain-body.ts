@@ -6,6 +6,12 @@
 /** Who sends more than this is cut off: it is not worth its transfer. */
 const MOST_BYTES = 128 * 2 ** 20;
 const MOST_MS = 10_000;
+/**
+ * Who sends less in so long learns at once what is wrong: such a client reads while it sends, or has left the rest to its system. Those that send all
+ * of a body before they read anything fill a connection.
+ */
+const LOOK_MS = 1000;
+const LEAST_BYTES = 2 ** 18;
 
 /** Whether there is a body that nobody has begun to read, of a length that is worth reading. */
 export function isLeftUnread({ body, bodyUsed, headers }: Request): boolean {
@@ -17,9 +23,16 @@ export function isLeftUnread({ body, bodyUsed, headers }: Request): boolean {
 export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Promise<void> {
   if (body === null) return;
   const reader = body.getReader();
-  const timer = setTimeout(() => void reader.cancel().catch(() => {}), Math.min(ms, MOST_MS));
+  const leave = () => void reader.cancel().catch(() => {});
+  const deadline = setTimeout(leave, Math.min(ms, MOST_MS));
+  let [total, expected] = [0, LEAST_BYTES];
+  const look = () => {
+    if (total < expected) return leave();
+    expected = total + LEAST_BYTES;
+    watch = setTimeout(look, LOOK_MS);
+  };
+  let watch = setTimeout(look, LOOK_MS);
   try {
-    let total = 0;
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       total += next.value.byteLength;
       if (total > MOST_BYTES) await reader.cancel();
@@ -27,6 +40,7 @@ export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Pr
   } catch {
     // Whoever sent it has gone.
   } finally {
-    clearTimeout(timer);
+    clearTimeout(deadline);
+    clearTimeout(watch);
   }
 }

@@ -1,5 +1,5 @@
-import { expect, it } from 'vitest';
-import { holdBody } from './held-bodies.ts';
+import { describe, expect, it } from 'vitest';
+import { type HeldBody, holdBody } from './held-bodies.ts';
 
 const MEBIBYTE = 2 ** 20;
 const LIMIT = 4 * MEBIBYTE;
@@ -89,4 +89,96 @@ it('uploads, which may take an hour, leave bodies what is theirs', () => {
   expect(() => third.add(MEBIBYTE)).toThrow(overloaded);
   body.add(4 * MEBIBYTE);
   for (const held of [first, second, third, body]) held.close();
+});
+
+describe('where there is no room', () => {
+  const KIBIBYTE = 1024;
+
+  /** Two bodies of two clients that fill the limit, so many seconds ago. */
+  function full(seconds: number) {
+    let time = 1_000_000;
+    const now = () => time;
+    const [one, two] = [0, 1].map((index) => {
+      const body = holdBody(LIMIT, { client: `${++clients}`, ms: 3_600_000, now });
+      body.add(2 * MEBIBYTE + FREE - index);
+      const waits = body.during(new Promise<string>(() => {})).catch(({ slug }) => slug);
+      return { body, waits };
+    }) as [Waiting, Waiting];
+    time += 1000 * seconds;
+    const newcomer = holdBody(LIMIT, { client: `${++clients}`, ms: 30_000, now });
+    const passes = (ms: number) => {
+      time += ms;
+    };
+    const close = () => {
+      for (const body of [one.body, two.body, newcomer]) body.close();
+    };
+    return { one, two, newcomer, passes, close };
+  }
+  type Waiting = { body: HeldBody; waits: Promise<string> };
+
+  it('the slowest body gives way to somebody who sends faster', async () => {
+    const { one, two, newcomer, passes, close } = full(60);
+    passes(1000);
+    newcomer.add(MEBIBYTE);
+    expect(await two.waits).toBe('overloaded');
+    // What still comes of it counts no more.
+    two.body.add(2 * MEBIBYTE);
+    newcomer.add(MEBIBYTE);
+    expect(await Promise.race([one.waits, 'goes on'])).toBe('goes on');
+    close();
+  });
+
+  it('a slow body gives way to a faster one of its own client, too', async () => {
+    let time = 0;
+    const held = () => holdBody(LIMIT, { client: 'same', ms: 3_600_000, now: () => time });
+    const slow = held();
+    slow.add(2 * MEBIBYTE + FREE);
+    const waits = slow.during(new Promise<string>(() => {})).catch(({ slug }) => slug);
+    time += 60_000;
+    const fast = held();
+    time += 100;
+    fast.add(MEBIBYTE);
+    expect(await waits).toBe('overloaded');
+    for (const body of [slow, fast]) body.close();
+  });
+
+  it.each([
+    ['that came lately', 4, 100],
+    ['that comes fast', 8, 100],
+    ['that comes half as slowly as the newcomer', 60, 20_000],
+  ])('none gives way %s', async (_, seconds, ms) => {
+    const { one, two, newcomer, passes, close } = full(seconds);
+    passes(ms);
+    expect(() => newcomer.add(MEBIBYTE)).toThrow(overloaded);
+    expect(await Promise.race([one.waits, two.waits, 'go on'])).toBe('go on');
+    close();
+  });
+
+  it('one that is being stored gives way to nobody', () => {
+    let time = 0;
+    const now = () => time;
+    const stored = holdBody(LIMIT, { client: 'stores', ms: 3_600_000, now });
+    stored.add(4 * MEBIBYTE + FREE);
+    time += 60_000;
+    const newcomer = holdBody(LIMIT, { client: 'comes', ms: 30_000, now });
+    time += 100;
+    expect(() => newcomer.add(MEBIBYTE)).toThrow(overloaded);
+    for (const body of [stored, newcomer]) body.close();
+  });
+
+  it('what comes and is not held counts for the pace alone', () => {
+    let time = 0;
+    const now = () => time;
+    const [long, newcomer] = ['long', 'new'].map((client) =>
+      holdBody(LIMIT, { client, ms: 3_600_000, now }),
+    ) as [HeldBody, HeldBody];
+    void long.during(new Promise(() => {}));
+    long.add(4 * MEBIBYTE + FREE);
+    for (let second = 0; second < 60; second++) {
+      time += 1000;
+      long.add(512 * KIBIBYTE, 0);
+    }
+    expect(() => newcomer.add(MEBIBYTE)).toThrow(overloaded);
+    for (const body of [long, newcomer]) body.close();
+  });
 });

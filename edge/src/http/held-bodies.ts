@@ -11,8 +11,28 @@ import { ApiError } from '@blip2/shared/errors';
 const FREE_BYTES = 2 ** 16;
 const RETRY_AFTER_S = 1;
 
+/**
+ * A body that comes more slowly than this, bytes a second, gives way where there is no room for one that comes twice as fast: so nobody keeps
+ * others out by sending just enough.
+ */
+const SLOW = 256 * 1024;
+/** Sooner, the pace of a body says little. */
+const COMPARED_MS = 5000;
+
 /** What one body takes beyond its free bytes, and of whom it is. */
-type Share = { client: string; kind: Kind; bytes: number; expiresAt: number };
+type Share = {
+  client: string;
+  kind: Kind;
+  bytes: number;
+  expiresAt: number;
+  openedAt: number;
+  /** Bytes that have come, held or not. */
+  come: number;
+  /** Ends the wait for more of it; undefined where nobody waits. */
+  end: ((error: ApiError) => void) | undefined;
+  /** Whether it was closed, or gave way. */
+  isOver: boolean;
+};
 
 /** An upload may take an hour: all of them have a budget of their own, so that bodies, which images are, never wait for any. */
 type Kind = 'body' | 'upload';
@@ -25,10 +45,17 @@ const shares = new Set<Share>();
 /** One body. Whoever has opened it must close it. */
 export type HeldBody = {
   /**
+   * @param bytes that have come
+   * @param held those of them that stay in memory
    * @throws ApiError `too-many-requests` when these bytes do not fit into the client's half beside its other bodies, `overloaded` when
    *   they do not fit beside those of others
    */
-  add(bytes: number): void;
+  add(bytes: number, held?: number): void;
+  /**
+   * Waits for more of it.
+   * @throws ApiError `overloaded` when it gives way to another meanwhile: then it counts no longer
+   */
+  during<T>(work: Promise<T>): Promise<T>;
   close(): void;
 };
 
@@ -48,36 +75,100 @@ export function holdBody(
   }: { client: string; ms: number; kind?: Kind; now?: () => number },
 ): HeldBody {
   const limit = kind === 'upload' ? most * UPLOADS : most;
-  const share: Share = { client, kind, bytes: -FREE_BYTES, expiresAt: now() + ms };
+  const openedAt = now();
+  const share: Share = {
+    ...{ client, kind, openedAt },
+    ...{ bytes: -FREE_BYTES, expiresAt: openedAt + ms, come: 0, end: undefined, isOver: false },
+  };
   return {
-    add: (bytes) => {
-      share.bytes += bytes;
-      if (share.bytes <= 0) return;
+    add: (bytes, held = bytes) => {
+      share.come += bytes;
+      share.bytes += held;
+      if (share.bytes <= 0 || held === 0 || share.isOver) return;
       shares.add(share);
-      const { own, all } = bytesOf(client, kind, now());
-      if (own > share.bytes && own > limit / 2) {
+      const own = bytesOf(kind, now(), client);
+      if (
+        own > share.bytes &&
+        own > limit / 2 &&
+        !makeRoom(share, own - limit / 2, now(), client)
+      ) {
         const detail =
           'This client has other large bodies under way: wait for their replies, and read them.';
         throw new ApiError('too-many-requests', detail, { retry_after: RETRY_AFTER_S });
       }
-      if (all === share.bytes || all <= limit) return;
+      const all = bytesOf(kind, now());
+      if (all === share.bytes || all <= limit || makeRoom(share, all - limit, now())) return;
       const detail = 'Other large bodies are being read: try again, or send a smaller image.';
       throw new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
     },
-    close: () => {
-      shares.delete(share);
+    during: async (work) => {
+      const ended = Promise.withResolvers<never>();
+      share.end = ended.reject;
+      try {
+        return await Promise.race([work, ended.promise]);
+      } finally {
+        share.end = undefined;
+      }
     },
+    close: () => remove(share),
   };
 }
 
-function bytesOf(client: string, kind: Kind, now: number): { own: number; all: number } {
-  let [own, all] = [0, 0];
+/**
+ * Ends the slowest bodies beside one, where they are slow enough.
+ * @param bytes for which there has to be room
+ * @param client whose bodies are meant; left out for those of all
+ * @returns whether there is room now
+ */
+function makeRoom(share: Share, bytes: number, now: number, client?: string): boolean {
+  const most = Math.min(SLOW, paceOf(share, now) / 2);
+  const slow = [...shares]
+    .filter((other) => {
+      const isMeant = other !== share && other.kind === share.kind;
+      const mayEnd = other.end !== undefined && now - other.openedAt >= COMPARED_MS;
+      return isMeant && mayEnd && (client === undefined || other.client === client);
+    })
+    .map((other) => ({ other, pace: paceOf(other, now) }))
+    .filter(({ pace }) => pace < most)
+    .sort((a, b) => a.pace - b.pace);
+  let room = 0;
+  const ended = slow.filter(({ other }) => {
+    if (room >= bytes) return false;
+    room += other.bytes;
+    return true;
+  });
+  if (room < bytes) return false;
+  for (const { other } of ended) {
+    remove(other);
+    other.end?.(gaveWay());
+  }
+  return true;
+}
+
+function remove(share: Share): void {
+  share.isOver = true;
+  shares.delete(share);
+}
+
+/** Bytes a second. */
+function paceOf({ come, openedAt }: Share, now: number): number {
+  return (1000 * come) / Math.max(now - openedAt, 1);
+}
+
+function gaveWay(): ApiError {
+  const detail =
+    'This body came slowly, and others needed the memory that it took: send it again, over a faster connection.';
+  return new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
+}
+
+/** @param client whose bodies count; left out for those of all */
+function bytesOf(kind: Kind, now: number, client?: string): number {
+  let sum = 0;
   for (const share of shares) {
     if (share.expiresAt < now) shares.delete(share);
-    else if (share.kind === kind) {
-      all += share.bytes;
-      if (share.client === client) own += share.bytes;
+    else if (share.kind === kind && (client === undefined || share.client === client)) {
+      sum += share.bytes;
     }
   }
-  return { own, all };
+  return sum;
 }

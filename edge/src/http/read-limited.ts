@@ -37,7 +37,7 @@ export async function readLimited(
   const reader = source.body.getReader();
   const held = holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS });
   try {
-    const reading = collect(reader, limit, declared, held);
+    const reading = held.during(collect(reader, limit, declared, held));
     return await (ms === undefined ? reading : within(ms, reading, 'the body'));
   } catch (thrown) {
     // Not waited for: what is stuck may not even end.

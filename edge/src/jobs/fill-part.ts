@@ -11,9 +11,10 @@ import { ownerOf } from './perform-commit.ts';
 import { fitsQueue, type JobQueue } from './queue.ts';
 import type { Rehearser } from './rehearsal.ts';
 import { isPassing, repliedItem, unrepliedItem } from './results.ts';
+import { pause, turns } from './turns.ts';
 
 /** Items that are rehearsed at a time, and in one alarm. */
-const AT_A_TIME = 16;
+const AT_A_TIME = 8;
 const READ_PER_ALARM = 512;
 const SEND_PER_ALARM = 500;
 /** Between two tries of what failed for reasons outside. */
@@ -117,8 +118,10 @@ export class PartFiller {
   ): Promise<boolean> {
     const { rehearser } = this.#parts;
     const failures = this.#table.state?.failures ?? 0;
-    const rehearsed = await Promise.all(
-      chunk.map(({ line }, index) => rehearser.rehearse(line, ownerOf(order, from.item + index))),
+    const rehearsed = await inTurn(() =>
+      Promise.all(
+        chunk.map(({ line }, index) => rehearser.rehearse(line, ownerOf(order, from.item + index))),
+      ),
     );
     const open: Parameters<PartTable['read']>[2][number][] = [];
     const ended: EndedItem[] = [];
@@ -188,7 +191,7 @@ export class PartFiller {
     const { item, work } = open;
     if (work.revision === revisionFor(deps.models, work.task)) return open;
     const line = JSON.parse(open.line) as BatchLine;
-    const rehearsed = await rehearser.rehearse(line, ownerOf(order, item));
+    const rehearsed = await inTurn(() => rehearser.rehearse(line, ownerOf(order, item)));
     if (rehearsed.kind === 'work') {
       this.#table.open.replaceWork(item, rehearsed.work);
       return { ...open, work: rehearsed.work };
@@ -201,6 +204,15 @@ export class PartFiller {
     this.#hasEnded = true;
     return null;
   }
+}
+
+/** Everybody else's requests come before it and after it. */
+async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+  await pause(turns.take(Date.now()));
+  const begunAt = Date.now();
+  const result = await work();
+  turns.took(Date.now() - begunAt);
+  return result;
 }
 
 const TOO_LARGE = {

@@ -7,6 +7,7 @@ import { storedImagesIn } from './item-source.ts';
 import type { Cursor, KnownPart } from './job-table.ts';
 import { moveImages } from './move-images.ts';
 import { FAULTS, MAX_LINE_BYTES, MAX_STORED_LINE_BYTES, readLine } from './read-line.ts';
+import { pause } from './turns.ts';
 
 /** Characters of a part's lines, which are in memory until the part is full. */
 const MAX_PART_CHARACTERS = 8 * 2 ** 20;
@@ -50,7 +51,9 @@ export async function ingestPart(
   const store = async (sha256: string, bytes: Uint8Array<ArrayBuffer>) => {
     movedBytes += bytes.length;
     characters += IMAGE_CHARACTERS;
-    if (known === 0) await bucket.put(imageKey(owner, job, sha256), bytes);
+    if (known > 0) return;
+    await bucket.put(imageKey(owner, job, sha256), bytes);
+    await pause();
   };
   const limits = { maxBytes: config.maxImageBytes };
   /** @returns what is wrong with it */
@@ -125,6 +128,7 @@ async function copyImages(
   for (const sha256 of storedImagesIn(text)) {
     const image = await bucket.get(imageKey(owner, from, sha256));
     if (image !== null) await bucket.put(imageKey(owner, to, sha256), await image.arrayBuffer());
+    await pause();
   }
 }
 

@@ -14,14 +14,23 @@ export const PART_BYTES = 5 * 2 ** 20;
  */
 export async function* heldChunks(
   source: AsyncIterable<Uint8Array>,
-  held: Pick<HeldBody, 'add'>,
+  held: Pick<HeldBody, 'add' | 'during'>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const chunks = source[Symbol.asyncIterator]();
   let total = 0;
-  for await (const chunk of source) {
-    const more = Math.min(chunk.length, PART_BYTES - total);
-    if (more > 0) held.add(more);
-    total += Math.max(more, 0);
-    yield chunk;
+  try {
+    for (;;) {
+      const next = await held.during(chunks.next());
+      if (next.done) return;
+      const chunk = next.value;
+      const more = Math.max(Math.min(chunk.length, PART_BYTES - total), 0);
+      held.add(chunk.length, more);
+      total += more;
+      yield chunk;
+    }
+  } finally {
+    // Not waited for: where it gave way, the next chunk is still to come.
+    chunks.return?.()?.catch(() => {});
   }
 }
 

@@ -9,6 +9,7 @@ import { ApiError } from '@blip2/shared/errors';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { pngOf } from '../../../test/support/large-png.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { endsWithParent } from '../ends-with-parent.ts';
 import { restartDelayMs } from './decode-backoff.ts';
 import { DecodePool, type DecodePoolOptions } from './decode-pool.ts';
 import type { Ending } from './decode-process.ts';
@@ -196,7 +197,13 @@ it('a program that does not start is an error with its last words', async () => 
   await expect(DecodePool.start(OPTIONS, program)).rejects.toThrow(/missing\.ts/);
 });
 
-it('ends with a worker that is killed, in the middle of an image too', async () => {
+/** Whether the kernel ends processes with the worker. */
+const isEndedWithWorker = endsWithParent('', [])[0] !== '';
+
+it.each<[string, NodeJS.Signals]>([
+  ['in the middle of an image', 'SIGCONT'],
+  ...(isEndedWithWorker ? [['while it is stopped', 'SIGSTOP'] as [string, NodeJS.Signals]] : []),
+])('ends with a worker that is killed, %s too', async (_, signal) => {
   await start({ processes: 1 }, OBEDIENT);
   const path = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
   const worker = `
@@ -215,6 +222,7 @@ it('ends with a worker that is killed, in the middle of an image too', async () 
   await once(host.stdout, 'data');
   const decoders = childrenOf(host.pid as number);
   expect(decoders).toHaveLength(1);
+  process.kill(decoders[0] as number, signal);
   host.kill('SIGKILL');
   await once(host, 'exit');
   await vi.waitFor(() => expect(memoryOf(decoders[0] as number)).toBeNull(), 30_000);

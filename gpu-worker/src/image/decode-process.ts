@@ -1,6 +1,7 @@
 /** A process that decodes images one by one, until it ends or is ended: at a deadline, at a limit of memory, at a standstill, or when nobody wants its image. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { endsWithParent } from '../ends-with-parent.ts';
 import type { DecodeReply, DecodeTask } from './decode-protocol.ts';
 import { ActivityMeter, isStopped, memoryOf, processorMsOf } from './process-usage.ts';
 
@@ -85,10 +86,13 @@ export class DecodeProcess {
    * @throws Error with what the process wrote when it ends before; DecoderEnded where that was not its own doing
    */
   static async start(program: URL, signal: AbortSignal): Promise<DecodeProcess> {
+    // A worker that is killed cannot end it, and one that is stopped does not see that the worker is gone.
+    const [execPath, execArgv] = endsWithParent(process.execPath, ['--expose-gc', '--no-warnings']);
     const child = fork(program, {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      execArgv: ['--expose-gc', '--no-warnings'],
+      execPath,
+      execArgv,
       env: environment(),
       signal,
       killSignal: 'SIGKILL',

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod/mini';
+import { endsWithParent } from '../../ends-with-parent.ts';
 import type { ExecutionProvider } from '../session-options.ts';
 import {
   candidates,
@@ -49,7 +50,7 @@ export async function findProvider(requested: RequestedProvider): Promise<Provid
  * @param entry script that the process runs
  */
 export async function probeInProcess(provider: ExecutionProvider, entry = ENTRY): Promise<Probe> {
-  const child = spawn(process.execPath, [entry, provider], {
+  const child = spawn(...endsWithParent(process.execPath, [entry, provider]), {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: TIMEOUT_MS,
   });
