@@ -1,7 +1,7 @@
 /** From a line of a manifest to its line of results, by the engine of this process. */
 import { createHash } from 'node:crypto';
 import { ApiError } from '@blip2/shared/errors';
-import { readFrames } from '@blip2/shared/frames';
+import { framesOf } from '@blip2/shared/frames';
 import { choicesOf, usageOf } from '@blip2/shared/generation/finished-texts';
 import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import type { Prompt } from '@blip2/shared/generation/prompt';
@@ -113,9 +113,7 @@ async function run(
   const sha256 = await imageIdOf(bytes);
   const events: GpuEvent[] = [];
   for await (const bytesOfFrame of handleRequest(received, dependencies, context)) {
-    for await (const frame of readFrames(new Blob([bytesOfFrame]).stream())) {
-      events.push(decodeEvent(frame));
-    }
+    for (const frame of framesOf(bytesOfFrame)) events.push(decodeEvent(frame));
   }
   const info = events.find((event) => event.type === 'imageInfo')?.image;
   if (info === undefined)
