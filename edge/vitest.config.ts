@@ -36,6 +36,7 @@ export default defineConfig({
           JOBS_SECRET: 'a secret of tests that has 32 characters or more',
           JOBS_PART_ITEMS: '50',
           JOBS_WINDOW: '16',
+          JOBS_RUNNING_PARTS: '2',
           JOBS_RESEND_MS: '1500',
           // Tests set those that they are about.
           ...Object.fromEntries(Object.values(LIMIT_OPTIONS).map(({ env }) => [env, 'none'])),

@@ -1,6 +1,7 @@
 /** The queue of jobs on this machine. */
 import { networkInterfaces } from 'node:os';
-import { afterEach, expect, it } from 'vitest';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
 import { type JobQueue, startJobQueue } from './job-queue.ts';
 
@@ -44,6 +45,24 @@ it('has what was sent before a stop, and gives it up after twelve receives', asy
   const QueueUrl = second.workerEnv.BLIP2_JOBS_DEAD_LETTER_URL;
   const given = await call(second, 'ReceiveMessage', { QueueUrl });
   expect(await given.json()).toMatchObject({ Messages: [{ Body: 'one' }] });
+});
+
+it('waits for the disk at no message', async () => {
+  const modes: unknown[] = [];
+  const { close } = DatabaseSync.prototype;
+  using _spy = vi.spyOn(DatabaseSync.prototype, 'close').mockImplementation(function (
+    this: DatabaseSync,
+  ) {
+    modes.push({ ...this.prepare('PRAGMA synchronous').get() });
+    close.call(this);
+  });
+  const { exec } = DatabaseSync.prototype;
+  const queue = await start(folder);
+  expect(DatabaseSync.prototype.exec).toBe(exec);
+  await queue.stop();
+  started.length = 0;
+  // 1: at checkpoints alone.
+  expect(modes).toEqual([{ synchronous: 1 }]);
 });
 
 it('lets in nobody without its key, and listens on this machine alone', async () => {

@@ -281,6 +281,13 @@ export const EDGE_OPTIONS = {
     group,
     help: 'items of each part that are in the queue at a time: the fewer, the sooner a job is canceled',
   }),
+  jobsRunningParts: option({
+    env: 'JOBS_RUNNING_PARTS',
+    kind: wholeNumber(1, 1000),
+    default: 16,
+    group,
+    help: 'parts of a job that run at a time, each with its window: many GPU workers may need more of them, or larger windows, to be busy',
+  }),
   jobsMaxItems: option({
     env: 'JOBS_MAX_ITEMS',
     kind: wholeNumber(1, 4_000_000),

@@ -13,6 +13,7 @@ import {
   type FrameErrorCode,
   FrameReader,
   type FrameType,
+  framesOf,
   readFrames,
   type TokensPayload,
 } from './frames.ts';
@@ -57,6 +58,18 @@ describe('frames', () => {
       name: 'FrameError',
       code: 'truncated',
     });
+  });
+
+  it('are the same where all bytes are there', async () => {
+    expect([...framesOf(message)]).toEqual(await collect(chunked(message, 7)));
+    expect([...framesOf(new Uint8Array())]).toEqual([]);
+    for (const length of [1, 7, 9, message.length - 1]) {
+      expect(() => [...framesOf(message.subarray(0, length))]).toThrow(
+        expect.objectContaining({ name: 'FrameError', code: 'truncated' }),
+      );
+    }
+    const unknown = Uint8Array.of(99, 2, 0, 0, 0, 0, 0, 0);
+    expect(() => [...framesOf(unknown)]).toThrow(expect.objectContaining({ code: 'type' }));
   });
 
   it.each<[string, Uint8Array, FrameErrorCode]>([

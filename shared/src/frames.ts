@@ -271,6 +271,23 @@ export async function* readFrames(
   }
 }
 
+/**
+ * Frames of bytes that are all there, whose payloads are views of them: without a stream, which takes memory outside of the heap.
+ * @throws FrameError `truncated` when they end inside a frame, or what is wrong with a header
+ */
+export function* framesOf(bytes: Uint8Array): Generator<Frame, void, undefined> {
+  for (let at = 0; at < bytes.byteLength; ) {
+    const rest = bytes.subarray(at);
+    const head = rest.byteLength < FRAME_HEADER_BYTES ? null : parseHead(rest);
+    const end = FRAME_HEADER_BYTES + (head?.length ?? 0);
+    if (head === null || rest.byteLength < end) {
+      throw new FrameError('truncated', 'the bytes end inside a frame');
+    }
+    yield { type: head.type, payload: rest.subarray(FRAME_HEADER_BYTES, end) };
+    at += end;
+  }
+}
+
 /** @throws FrameError `too-large` when the payload would be longer than `limit` bytes */
 export function expectLength({ type, length }: FrameHead, limit: number): void {
   if (length <= limit) return;

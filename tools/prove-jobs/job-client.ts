@@ -24,11 +24,16 @@ export class JobClient {
     this.#url = url;
   }
 
-  /** @param lines of native items */
-  async create(task: string, lines: string, settings: object = {}): Promise<string> {
+  /** @param lines of native items; a stream is sent as it comes */
+  async create(
+    task: string,
+    lines: string | ReadableStream<Uint8Array>,
+    settings: object = {},
+  ): Promise<string> {
     const query = new URLSearchParams({ task, settings: JSON.stringify(settings) });
-    const init = { method: 'POST', headers: { 'content-type': 'application/x-ndjson' } };
-    const response = await fetch(`${this.#url}/v1/jobs?${query}`, { ...init, body: lines });
+    const headers = { 'content-type': 'application/x-ndjson' };
+    const init = { method: 'POST', headers, body: lines, duplex: 'half' as const };
+    const response = await fetch(`${this.#url}/v1/jobs?${query}`, init);
     return ((await (await expectOk(response)).json()) as JobState).id;
   }
 

@@ -22,6 +22,8 @@ export type MillionReport = {
   lines: number;
 };
 
+const LINES_AT_A_TIME = 5000;
+
 /** A queue of jobs that the GPU worker of the stack does not know. */
 const NO_JOBS = Object.fromEntries(
   ['QUEUE_URL', 'DEAD_LETTER_URL', 'ENDPOINT', 'EDGE_URL', 'SECRET'].map((name) => [
@@ -50,9 +52,6 @@ export async function proveMillion({
   const jobs = new JobClient(stack.url);
   const memory = new MemoryTrace(() => stack.worker.pid);
   after.defer(() => memory.stop());
-  const lines = Array.from({ length: items }, (_, i) =>
-    JSON.stringify({ id: `item-${i}`, image: { url: `https://images.example.org/${i}.png` } }),
-  ).join('\n');
   const phases: PhaseReport[] = [];
   let startedAt = performance.now();
   const next = (phase: Phase) => {
@@ -61,7 +60,7 @@ export async function proveMillion({
     startedAt = now;
     memory.phase = phase;
   };
-  const id = await jobs.create('caption', lines);
+  const id = await jobs.create('caption', linesOf(items));
   next('ingest');
   const watching = {
     timeoutMs,
@@ -80,6 +79,19 @@ export async function proveMillion({
   const count = await jobs.countResults(id);
   next('read');
   return { phases, memory, state, lines: count };
+}
+
+/** Lines of items, a few thousand at a time: all of them would be memory of this process, which has the queue's as well. */
+function linesOf(items: number): ReadableStream<Uint8Array> {
+  const line = (i: number) =>
+    JSON.stringify({ id: `item-${i}`, image: { url: `https://images.example.org/${i}.png` } });
+  const chunks = function* () {
+    for (let at = 0; at < items; at += LINES_AT_A_TIME) {
+      const count = Math.min(LINES_AT_A_TIME, items - at);
+      yield Array.from({ length: count }, (_, i) => `${line(at + i)}\n`).join('');
+    }
+  };
+  return ReadableStream.from(chunks()).pipeThrough(new TextEncoderStream());
 }
 
 function startStub(environment: Record<string, string>): ChildProcess {

@@ -236,7 +236,7 @@ export class ReplyCache {
     if (entry.seal !== (await this.#sealOf(image, entry, bytes))) {
       throw new Error('the seal is that of another key, value or secret');
     }
-    return await decodeRecord(bytes);
+    return decodeRecord(bytes);
   }
 
   async #readColo(image: ImagePath, context: RequestContext): Promise<ReplyEntry[]> {

@@ -5,8 +5,8 @@
 import {
   type Frame,
   FrameError,
+  framesOf,
   type GeneratedToken,
-  readFrames,
   type TokensPayload,
 } from '@blip2/shared/frames';
 import { decodeEvent, encodeEvent } from '@blip2/shared/gpu-events';
@@ -67,9 +67,9 @@ export async function encodeRecord(record: ReplyRecord): Promise<Uint8Array<Arra
 }
 
 /** @throws FrameError for what is no record */
-export async function decodeRecord(bytes: Uint8Array<ArrayBuffer>): Promise<ReplyRecord> {
+export function decodeRecord(bytes: Uint8Array<ArrayBuffer>): ReplyRecord {
   const recorder = new ReplyRecorder();
-  for await (const frame of readFrames(new Blob([bytes]).stream())) recorder.add(eventOf(frame));
+  for (const frame of framesOf(bytes)) recorder.add(eventOf(frame));
   const record = recorder.record();
   if (record === null) throw new FrameError('unexpected', 'a record has no image');
   return record;

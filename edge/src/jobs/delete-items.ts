@@ -1,6 +1,7 @@
 /** Deletes all that is stored of the items of a job that has ended: its lines, images and results, and its parts. */
-import { type JobPartObject, jobPrefix, partKey, type ResultState } from './contract.ts';
+import { jobPrefix, partKey, type ResultState } from './contract.ts';
 import { deleteAll } from './delete-all.ts';
+import type { JobParts } from './job-parts.ts';
 import type { JobTable } from './job-table.ts';
 
 const RESULT_STATES: readonly ResultState[] = ['completed', 'failed'];
@@ -18,7 +19,7 @@ export function isUnread(table: JobTable): boolean {
 export async function deleteItems(
   table: JobTable,
   bucket: R2Bucket,
-  partAt: (part: number) => JobPartObject,
+  parts: JobParts,
 ): Promise<void> {
   const { record } = table;
   if (record === null) return;
@@ -26,7 +27,7 @@ export async function deleteItems(
   const { owner } = order;
   // Whoever still reads its lines, to run some of them again, looks whether this one is there when it has read them.
   await bucket.delete(partKey({ owner, job, part: 0 }, 'in'));
-  for (const { part } of table.parts()) await partAt(part).forget();
+  await parts.forget();
   await deleteAll(bucket, jobPrefix(owner, job));
   table.update({ isEmptied: true });
 }

@@ -6,9 +6,9 @@ import { DurableObject } from 'cloudflare:workers';
 import type { Problem } from '@blip2/shared/errors';
 import type { CommitReply, CommitRequest } from '@blip2/shared/jobs/commit';
 import type { Dependencies } from '../dependencies.ts';
-import { revisionFor } from '../model-manifest.ts';
 import type { Env } from '../platform.ts';
 import { Alarm } from './alarm.ts';
+import { committedItems } from './committed-items.ts';
 import {
   type JobPartObject,
   type PartFate,
@@ -20,12 +20,11 @@ import {
   type SourceOfItem,
 } from './contract.ts';
 import { endRest } from './end-part.ts';
-import { givenUpItem, isInnocent, isPoison } from './item-given-up.ts';
+import { givenUpItem, isPoison } from './item-given-up.ts';
 import { pageOf } from './part-page.ts';
-import { contextOf, type PartServices, partServices } from './part-services.ts';
+import { type PartServices, partServices } from './part-services.ts';
 import { PartSources } from './part-sources.ts';
-import { type EndedItem, PartTable } from './part-table.ts';
-import { cacheEmbeddings, ownerOf, performCommit } from './perform-commit.ts';
+import { PartTable } from './part-table.ts';
 import type { ItemApp } from './rehearsal.ts';
 import { writeResults } from './write-results.ts';
 
@@ -71,33 +70,10 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
   async commit({ results, seconds }: CommitRequest): Promise<CommitReply | null> {
     const { state } = this.#table;
     if (state === null) return null;
-    const { order } = state;
-    const { deps, rehearser } = this.#prepared();
-    const ended: EndedItem[] = [];
-    /** Whether there is an item to send again. */
-    let isWaiting = false;
-    for (const { item, outcome } of results) {
-      const open = this.#table.openItem(item);
-      if (open === null) continue;
-      if (open.work.revision !== revisionFor(deps.models, open.work.task)) {
-        // It was made for a model that is not served any more: neither its tokens nor its failure count.
-        this.#table.open.markUnsent(item);
-        isWaiting = true;
-        continue;
-      }
-      if (outcome.kind === 'gave-up') {
-        if (isInnocent(open)) {
-          this.#table.open.return(item);
-          isWaiting = true;
-        } else ended.push(givenUpItem(order.part, open));
-        continue;
-      }
-      const performed = await performCommit(rehearser, order, open, outcome);
-      ended.push(performed.ended);
-      if (!order.cacheEmbeddings || performed.performance === null) continue;
-      const context = contextOf(deps, ownerOf(order, item).name, order, this.#waitUntil);
-      this.#waitUntil(cacheEmbeddings(deps, order, performed.performance, context));
-    }
+    const { ended, isWaiting } = await committedItems(this.#table, results, {
+      ...this.#prepared(),
+      waitUntil: this.#waitUntil,
+    });
     // Meanwhile another commit, or the end of the job, may have had the item: the first counts.
     const current = this.#table.state;
     if (current === null) return null;

@@ -139,8 +139,12 @@ export class JobTable {
       .toArray();
   }
 
-  unstarted(limit: number): KnownPart[] {
-    return this.#some('is_started = 0', limit);
+  /** Those that may start now: the next ones, as long as no more run than may. */
+  startable(mostRunning: number, limit: number): KnownPart[] {
+    const { n } = this.#storage.sql
+      .exec<{ n: number }>('SELECT COUNT(*) AS n FROM part WHERE is_started = 1 AND is_closed = 0')
+      .one();
+    return this.#some('is_started = 0', Math.max(0, Math.min(mostRunning - n, limit)));
   }
 
   markStarted(part: number, now: number): void {

@@ -1,10 +1,10 @@
 /** A job from its lines to its results: real objects, bucket and queue. */
 import { runInDurableObject } from 'cloudflare:test';
 import { commitPath, type ItemOutcome } from '@blip2/shared/jobs/commit';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { bucket, caption, captioned, createJob, failed, remove, signed } from '../testing/jobs.ts';
 import { generative } from '../testing/models.ts';
-import type { JobObject } from './contract.ts';
+import type { JobObject, JobPartObject } from './contract.ts';
 
 const line = (custom_id: string, body: object = {}) => ({
   custom_id,
@@ -31,6 +31,25 @@ test('a job has one result for each of its lines, in their order', async () => {
     status: 200,
     body: { caption: 'item 1/1', image: { sha256: 'a'.repeat(64), width: 4, height: 3 } },
   });
+}, 60_000);
+
+test('no more parts run at a time than may, and the next begins when one has ended', async () => {
+  const job = await createJob(Array.from({ length: 140 }, (_, i) => line(`item-${i}`)));
+  const began = async (part: number) =>
+    (await (job.part(part) as unknown as JobPartObject).report()) !== null;
+  const running = () => Promise.all([0, 1, 2].map(began));
+  await job.until('in_progress');
+  await vi.waitFor(async () => expect(await running()).toEqual([true, true, false]), 10_000);
+  const ended = await job.run(async (message) => {
+    if (message.part < 2) return caption(message);
+    // Of three parts, one at least has ended.
+    const reports = await Promise.all(
+      [0, 1].map((part) => (job.part(part) as unknown as JobPartObject).report()),
+    );
+    expect(reports.some((report) => report?.isClosed === true)).toBe(true);
+    return caption(message);
+  });
+  expect(ended.counts).toEqual({ total: 140, completed: 140, failed: 0, canceled: 0 });
 }, 60_000);
 
 test('commits in any order, twice and for nothing store one result of each item, the first', async () => {

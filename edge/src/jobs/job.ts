@@ -4,22 +4,18 @@ import type { Dependencies } from '../dependencies.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
 import { Alarm } from './alarm.ts';
-import { chargeItems, noteTokens } from './charge-items.ts';
+import { noteTokens } from './charge-items.ts';
 import {
   ENDED,
   ID_PREFIXES,
   type JobObject,
   type JobOrder,
-  type JobPartObject,
   type JobSnapshot,
   type JobState,
   type JobWebhook,
   jobPrefix,
-  type LineError,
-  MAX_LINE_ERRORS,
   type Outbox,
   type PartFate,
-  type PartOrder,
   type PartReport,
   type ReportingJob,
   type ResultState,
@@ -27,19 +23,11 @@ import {
 } from './contract.ts';
 import { deleteAll } from './delete-all.ts';
 import { deleteItems, isUnread } from './delete-items.ts';
-import { ingestPart } from './ingest.ts';
-import { findDuplicates } from './item-ids.ts';
-import { duplicateOf, EMPTY, UNREADABLE } from './job-errors.ts';
+import { JobParts, SILENT_MS } from './job-parts.ts';
+import { JobReader } from './job-reader.ts';
 import { snapshotOf } from './job-snapshot.ts';
-import { type JobRecord, JobTable, type JobTime } from './job-table.ts';
+import { JobTable, type JobTime } from './job-table.ts';
 import { Rate } from './rate.ts';
-
-/** Parts that are called in one alarm. */
-const AT_A_TIME = 20;
-/** A part that has not ended and says nothing for so long is asked: its alarm may be gone. */
-const SILENT_MS = 60_000;
-/** How often in a row the input may fail to be read. */
-const MAX_INGEST_FAILURES = 20;
 
 const TIME_OF: Partial<Record<JobState, JobTime>> = {
   completed: 'completedAt',
@@ -52,7 +40,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   readonly #table: JobTable;
   readonly #alarm: Alarm;
   readonly #rate = new Rate();
-  #ingestFailures = 0;
+  #reader: JobReader | undefined;
   #deps: Dependencies | undefined;
   #outbox: Outbox | null | undefined;
 
@@ -174,7 +162,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const now = Date.now();
     const isOver = now >= record.order.expiresAt;
     if (record.state === 'validating') {
-      if (!isOver) return await this.#ingest().catch((error) => this.#ingestFailed(error));
+      if (!isOver) return await this.#read();
       this.#end('expired');
       return null;
     }
@@ -184,9 +172,11 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       this.#end('cancelled');
       return null;
     }
-    if (this.#fate() === 'runs') await this.#start();
-    else await this.#endParts();
-    await this.#askSilent(now);
+    const fate = this.#fate();
+    const parts = this.#parts();
+    if (fate === 'runs') await parts.start();
+    else if (fate !== 'gone') await parts.end(fate);
+    await parts.askSilent(now);
     noteTokens(this.#dependencies(), this.#table, (work) => this.ctx.waitUntil(work));
     return this.#settle(now);
   }
@@ -207,129 +197,28 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       this.#table.enter('finalizing', 'finalizingAt', now);
     }
     const isRunning = this.#fate() === 'runs';
-    const isAtWork = (isRunning ? this.#table.unstarted(1) : this.#table.unended(1)).length > 0;
-    if (isAtWork) return now;
+    if (this.#parts().hasMore(isRunning)) return now;
     return isRunning ? Math.min(record.order.expiresAt, now + SILENT_MS) : now + SILENT_MS;
   }
 
-  async #ingest(): Promise<number | null> {
+  /** @returns when there is more to do */
+  async #read(): Promise<number | null> {
+    const reading = await this.#reading().read();
     const { record } = this.#table;
     if (record === null) return null;
-    const { id, order, cursor } = record;
-    const { config, jobImages } = this.#dependencies();
-    const known = this.#table.errors().length;
-    const { parts: part } = this.#table.totals();
-    const found = await ingestPart({ files: this.#bucket(), images: jobImages }, config, {
-      job: id,
-      order,
-      cursor,
-      part,
-      errors: known,
-    });
-    // It may have been canceled meanwhile.
-    if (this.#table.record?.state !== 'validating') return Date.now();
-    this.#ingestFailures = 0;
-    if (found.errors.length > 0) this.#table.addErrors(found.errors, found.cursor);
-    if (found.part !== null) this.#table.addPart(found.part, found.part.ids, found.cursor);
-    else this.#table.update({ cursor: found.cursor });
-    if (!found.isDone) return Date.now();
-    return await this.#ingested(found.cursor.items);
-  }
-
-  /** The bucket may be back soon; what fails each time does not let a job wait for ever. */
-  #ingestFailed(error: unknown): null {
-    this.#ingestFailures++;
-    const cursor = this.#table.record?.cursor;
-    if (this.#ingestFailures < MAX_INGEST_FAILURES || cursor === undefined) throw error;
-    this.#table.addErrors([UNREADABLE], cursor);
+    const now = Date.now();
+    if (reading === 'ready') {
+      this.#table.enter('in_progress', 'inProgressAt', now);
+      this.#event('in_progress');
+    }
+    if (reading !== 'failed') return now;
     this.#end('failed');
+    await deleteAll(this.#bucket(), jobPrefix(record.order.owner, record.id));
     return null;
   }
 
-  /** All lines were read. */
-  async #ingested(items: number): Promise<number | null> {
-    const listed = this.#table.errors().length;
-    const errors: LineError[] = items === 0 && listed === 0 ? [EMPTY] : [];
-    const { total, parts } = this.#table.totals();
-    const ids = () => Array.from({ length: parts }, (_, part) => part).values();
-    const blobs = function* (table: JobTable) {
-      for (const part of ids()) yield table.idsOf(part);
-    };
-    const room = MAX_LINE_ERRORS - listed;
-    if (room > 0) {
-      for (const { line, first } of findDuplicates(total, () => blobs(this.#table), room)) {
-        errors.push({ line, ...duplicateOf(first, this.#table.record?.order.kind) });
-      }
-    }
-    const refusal = errors.length + listed === 0 ? await this.#charge(total) : null;
-    if (refusal !== null) errors.push(refusal);
-    const cursor = this.#table.record?.cursor;
-    if (errors.length > 0 && cursor !== undefined) this.#table.addErrors(errors, cursor);
-    this.#table.dropIds();
-    if (errors.length + listed > 0) {
-      const { record } = this.#table;
-      this.#end('failed');
-      if (record !== null)
-        await deleteAll(this.#bucket(), jobPrefix(record.order.owner, record.id));
-      return null;
-    }
-    const now = Date.now();
-    // It may have been canceled while it was charged for.
-    if (this.#table.record?.state !== 'validating') return now;
-    this.#table.enter('in_progress', 'inProgressAt', now);
-    this.#event('in_progress');
-    return now;
-  }
-
-  async #charge(items: number): Promise<LineError | null> {
-    const { record } = this.#table;
-    if (record === null) return null;
-    return await chargeItems(this.#dependencies(), record.order, {
-      job: record.id,
-      items,
-      waitUntil: (work) => this.ctx.waitUntil(work),
-    });
-  }
-
   async #deleteItems(): Promise<void> {
-    await deleteItems(this.#table, this.#bucket(), (part) => this.#part(part));
-  }
-
-  async #start(): Promise<void> {
-    const { record } = this.#table;
-    if (record === null) return;
-    const shared = sharedOf(record);
-    await Promise.all(
-      this.#table.unstarted(AT_A_TIME).map(async ({ part, items }) => {
-        await this.#part(part).start({ ...shared, part, items });
-        this.#table.markStarted(part, Date.now());
-      }),
-    );
-  }
-
-  async #endParts(): Promise<void> {
-    const { record } = this.#table;
-    const fate = this.#fate();
-    if (record === null || fate === 'runs' || fate === 'gone') return;
-    const shared = sharedOf(record);
-    await Promise.all(
-      this.#table.unended(AT_A_TIME).map(async ({ part, items }) => {
-        // One that was not begun has to say of its items that they were not run.
-        await this.#part(part).start({ ...shared, part, items });
-        await this.#part(part).end(fate);
-        this.#table.markStarted(part, Date.now());
-        this.#table.markEnded(part);
-      }),
-    );
-  }
-
-  async #askSilent(now: number): Promise<void> {
-    await Promise.all(
-      this.#table.silent(now - SILENT_MS, AT_A_TIME).map(async ({ part }) => {
-        const report = await this.#part(part).report();
-        if (report !== null) this.#table.hear(report, Date.now());
-      }),
-    );
+    await deleteItems(this.#table, this.#bucket(), this.#parts());
   }
 
   #fate(): PartFate {
@@ -357,11 +246,20 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     return snapshotOf(this.#table, this.#rate.perSecond(Date.now()));
   }
 
-  #part(part: number): JobPartObject {
-    const { JOB_PARTS: parts } = this.env;
-    const id = this.#table.record?.id;
-    if (parts === undefined || id === undefined) throw new Error('JOB_PARTS is not bound');
-    return parts.getByName(`${id}/${part}`) as unknown as JobPartObject;
+  #parts(): JobParts {
+    const { JOB_PARTS: objects } = this.env;
+    if (objects === undefined) throw new Error('JOB_PARTS is not bound');
+    return new JobParts(this.#table, objects, this.#dependencies().config);
+  }
+
+  #reading(): JobReader {
+    this.#reader ??= new JobReader({
+      table: this.#table,
+      bucket: this.#bucket(),
+      deps: this.#dependencies(),
+      waitUntil: (work) => this.ctx.waitUntil(work),
+    });
+    return this.#reader;
   }
 
   #bucket(): R2Bucket {
@@ -380,11 +278,4 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     this.#outbox = this.outbox(this.ctx.storage, this.#dependencies());
     return this.#outbox;
   }
-}
-
-/** What all parts have in common. */
-function sharedOf({ id, order }: JobRecord): Omit<PartOrder, 'part' | 'items'> {
-  const { owner, client, namespace, cacheEmbeddings, expiresAt, input } = order;
-  const isOfBucket = input.kind === 'prefix';
-  return { job: id, owner, client, namespace, cacheEmbeddings, expiresAt, isOfBucket };
 }

@@ -1,7 +1,7 @@
 /** From what a GPU worker commits of an item to the item's result. */
 import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
-import { readFrames } from '@blip2/shared/frames';
+import { framesOf } from '@blip2/shared/frames';
 import { decodeEvent } from '@blip2/shared/gpu-events';
 import type { ItemOutcome } from '@blip2/shared/jobs/commit';
 import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
@@ -35,7 +35,7 @@ export async function performCommit(
 ): Promise<{ ended: EndedItem; performance: Performance | null }> {
   const place = { part: order.part, item: open.item };
   const line = JSON.parse(open.line) as BatchLine;
-  const performance = await performanceOf(open, outcome);
+  const performance = performanceOf(open, outcome);
   const reply = await rehearser.perform(line, ownerOf(order, open.item), performance);
   const { sha256 } = performance;
   const ended = repliedItem(place, line, reply, { sha256, used: textsOf(open.work.task) });
@@ -53,7 +53,7 @@ function textsOf(task: GpuTask): JobUsage | null {
   return { prompt_tokens: textTokens(task.texts), completion_tokens: 0 };
 }
 
-async function performanceOf({ work }: OpenItem, outcome: RunOutcome): Promise<Performance> {
+function performanceOf({ work }: OpenItem, outcome: RunOutcome): Performance {
   const known = 'sha256' in work.source ? work.source.sha256 : undefined;
   if (outcome.kind === 'failed') {
     return { events: [], error: ApiError.fromProblem(outcome.problem), sha256: known, work };
@@ -61,8 +61,7 @@ async function performanceOf({ work }: OpenItem, outcome: RunOutcome): Promise<P
   const sha256 = outcome.sha256 ?? known;
   const events: GpuReplyEvent[] = [];
   try {
-    const bytes = Uint8Array.fromBase64(outcome.frames);
-    for await (const frame of readFrames(new Blob([bytes]).stream())) {
+    for (const frame of framesOf(Uint8Array.fromBase64(outcome.frames))) {
       const event = decodeEvent(frame);
       if (event.type === 'error') {
         return { events, error: ApiError.fromProblem(event.problem), sha256, work };

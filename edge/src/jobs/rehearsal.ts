@@ -6,19 +6,24 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { partsOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
-import { checkImage } from '@blip2/shared/image-format';
 import { type ImageId, imageIdOf } from '@blip2/shared/image-id';
-import type { GpuTask, ImageInfo } from '@blip2/shared/wire';
+import type { ImageInfo } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { CachedImage, EmbeddingCache } from '../embeddings/embedding-cache.ts';
-import type { GpuReplyEvent, GpuSource } from '../gpu/client.ts';
+import type { GpuReplyEvent } from '../gpu/client.ts';
 import { WholeRequest } from '../http/whole-request.ts';
-import type { ImageSource } from '../image/image-input.ts';
-import { checkImageUrl } from '../image/public-url.ts';
 import { revisionFor } from '../model-manifest.ts';
 import type { BatchLine } from './contract.ts';
-import { bucketImageIn, type ItemSource, type ItemWork, storedImageIn } from './item-source.ts';
+import type { ItemSource, ItemWork } from './item-source.ts';
 import { ITEM_KEY, type Stage, stagedParts } from './staged-parts.ts';
+import {
+  isUnread,
+  type StoreImage,
+  severalTasks,
+  sourceOf,
+  UNREAD,
+  unreadImage,
+} from './unread-image.ts';
 
 /** A reply as it stands in a result. */
 export type ItemReply = { status: number; body: unknown };
@@ -55,12 +60,10 @@ export type RehearserOptions = {
   deps: Dependencies;
   createApp: (deps: Dependencies) => ItemApp;
   /** Puts an image that is in an item itself where its work can find it. */
-  storeImage: (sha256: string, bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
+  storeImage: StoreImage;
   waitUntil: (work: Promise<unknown>) => void;
 };
 
-/** In place of bytes that nobody has read. */
-const UNREAD = new Uint8Array(0);
 export class Rehearser {
   readonly #options: RehearserOptions;
   readonly #stages = new AsyncLocalStorage<Stage>();
@@ -86,7 +89,7 @@ export class Rehearser {
       seed: await seedOf(owner.name),
       namespace: owner.namespace,
       images: async (source) => {
-        const { id, from, bytes } = await recorded(source, owner, deps, storeImage);
+        const { id, from, bytes } = await unreadImage(source, owner, deps, storeImage);
         if (from !== null) unread.set(id, from);
         return bytes === undefined ? { id } : { id, bytes };
       },
@@ -172,61 +175,6 @@ async function replyOf(response: Response): Promise<ItemReply> {
   return { status: response.status, body: jsonOf(await response.text()) };
 }
 
-/** Whether nobody knows yet which image it is. */
-function isUnread(source: ItemSource | undefined): boolean {
-  return source?.kind === 'url' || source?.kind === 'object';
-}
-
-type Recorded = { id: ImageId; from: ItemSource | null; bytes?: Uint8Array<ArrayBuffer> };
-
-/** An image as far as it can be known without fetching anything. @throws ApiError */
-async function recorded(
-  source: ImageSource,
-  { isOfBucket }: ItemOwner,
-  { config }: Pick<Dependencies, 'config'>,
-  storeImage: RehearserOptions['storeImage'],
-): Promise<Recorded> {
-  if (source.kind === 'sha256') return { id: source.sha256, from: null };
-  if (source.kind === 'bytes') {
-    checkImage(source.bytes, { maxBytes: config.maxImageBytes, field: 'image' });
-    const sha256 = await imageIdOf(source.bytes);
-    await storeImage(sha256, source.bytes);
-    return { id: sha256, from: { kind: 'stored', sha256 }, bytes: UNREAD };
-  }
-  const sha256 = storedImageIn(source.url);
-  if (sha256 !== null) return { id: sha256, from: { kind: 'stored', sha256 }, bytes: UNREAD };
-  const key = isOfBucket ? bucketImageIn(source.url) : null;
-  if (key !== null) {
-    const id = await imageIdOf(new TextEncoder().encode(`object ${key}`));
-    return { id, from: { kind: 'object', key }, bytes: UNREAD };
-  }
-  const allowPrivate = config.allowPrivateImageUrls;
-  const { href, hostname } = checkImageUrl(source.url, { allowPrivate });
-  // Known now rather than after some tries: no such name is ever given to a host.
-  if (hostname.endsWith('.invalid')) throw new ApiError('image-url-refused', NO_HOST);
-  // Another name than any image has, and the same each time.
-  const id = await imageIdOf(new TextEncoder().encode(`unread ${href}`));
-  return { id, from: { kind: 'url', url: href }, bytes: UNREAD };
-}
-
-const NO_HOST =
-  'The image URL names a host that cannot exist. Use the address at which the image is.';
-
-function sourceOf(
-  source: GpuSource | null,
-  task: GpuTask,
-  unread: ReadonlyMap<ImageId, ItemSource>,
-): ItemSource {
-  if (source === null) return { kind: 'none' };
-  const sources = [...unread.values()];
-  const [only] = sources;
-  if (only === undefined || sources.length > 1) throw severalTasks();
-  // A match needs the image, whatever is cached of it.
-  const isFitting = source.type === 'embeddings' || only.kind !== 'embeddings';
-  if (!isFitting) throw new Error(`${task.kind} was asked for without its image`);
-  return only;
-}
-
 /** What the caches would have if the worker's embeddings were in them; null for texts alone. */
 function entryOf({ events, work }: Performance): CachedImage | null {
   if (work.source.kind === 'none') return null;
@@ -248,12 +196,6 @@ function expectEmbeddings(cache: EmbeddingCache, { embeddings }: CachedImage): v
     const detail = 'The GPU worker committed embeddings that cannot be read.';
     throw new ApiError('bad-gateway', detail, { cause });
   }
-}
-
-function severalTasks(): ApiError {
-  const detail =
-    'An item of a job is about one image, or about texts: make an item of each, or send the request itself.';
-  return new ApiError('unsupported-parameter', detail);
 }
 
 /** A whole number below 2^32 that follows from a name: an item that is run again draws the same. */

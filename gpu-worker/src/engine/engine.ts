@@ -231,10 +231,11 @@ export class Engine {
 
   /** @param queryEmbeddings float32 [queries, hidden] */
   #enqueue(request: EngineRequest, queryEmbeddings: Float32Array): void {
-    const { job, origin } = request;
+    const { job, origin, ticket } = request;
     if (job.kind !== 'generate') return;
     expectFinite(queryEmbeddings, 'query embeddings');
-    const prompt = promptOf(queryEmbeddings, job.inputIds, origin);
+    const priority = ticket.rank > 0 ? 'background' : 'interactive';
+    const prompt = promptOf(queryEmbeddings, job.inputIds, { origin, priority });
     const strategy = createStrategy({
       config: job.config,
       promptIds: this.#decoder.promptTokenIds(prompt),

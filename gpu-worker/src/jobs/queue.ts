@@ -11,6 +11,8 @@ import type { Logger } from '../logger.ts';
 
 /** As many messages as SQS takes in one call. */
 export const MAX_BATCH = 10;
+/** Calls about many messages, whose results come together. */
+const CALLS_AT_A_TIME = 5;
 const POLL_S = 20;
 const CONNECTION_MS = 5000;
 /** Longer than the longest poll. */
@@ -88,11 +90,18 @@ export class Queue {
     messages: readonly Received[],
     send: (entries: { Id: string; ReceiptHandle: string }[]) => Promise<unknown>,
   ): Promise<void> {
-    for (let at = 0; at < messages.length; at += MAX_BATCH) {
-      const batch = messages.slice(at, at + MAX_BATCH);
-      const entries = batch.map(({ handle }, i) => ({ Id: String(i), ReceiptHandle: handle }));
-      await send(entries).catch((error) => this.#log.warn(event, { error }));
-    }
+    const starts = Array.from(
+      { length: Math.ceil(messages.length / MAX_BATCH) },
+      (_, i) => i * MAX_BATCH,
+    );
+    const sender = async () => {
+      for (let at = starts.shift(); at !== undefined; at = starts.shift()) {
+        const batch = messages.slice(at, at + MAX_BATCH);
+        const entries = batch.map(({ handle }, i) => ({ Id: String(i), ReceiptHandle: handle }));
+        await send(entries).catch((error) => this.#log.warn(event, { error }));
+      }
+    };
+    await Promise.all(Array.from({ length: CALLS_AT_A_TIME }, sender));
   }
 }
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { embeddingPayload } from '@blip2/shared/embedding-codec';
 import { ApiError } from '@blip2/shared/errors';
-import { readFrames } from '@blip2/shared/frames';
+import { framesOf } from '@blip2/shared/frames';
 import { choicesOf, usageOf } from '@blip2/shared/generation/finished-texts';
 import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
@@ -118,9 +118,7 @@ async function run(
   const sha256 = await imageIdOf(bytes);
   const events: GpuEvent[] = [];
   for await (const bytesOfFrame of handleRequest(received, dependencies, context)) {
-    for await (const frame of readFrames(new Blob([bytesOfFrame]).stream())) {
-      events.push(decodeEvent(frame));
-    }
+    for (const frame of framesOf(bytesOfFrame)) events.push(decodeEvent(frame));
   }
   const info = events.find((event) => event.type === 'imageInfo')?.image;
   if (info === undefined)

@@ -47,6 +47,53 @@ describe('images in the prefix cache', () => {
   });
 });
 
+describe('what background work caches', () => {
+  it('makes room for nothing that somebody has waited for, and goes first', () => {
+    const cache = new PrefixCache<Float32Array>(40 * WIDTH);
+    cache.putImage('job 1', values(10), 'background');
+    for (const key of ['a', 'b']) cache.putImage(key, values(10));
+    for (const key of ['job 2', 'job 3', 'job 4']) {
+      cache.putImage(key, values(10), 'background');
+    }
+    const cached = (keys: string[]) => keys.filter((key) => cache.peek(key, []).image);
+    // Among itself the least recently used goes.
+    expect(cached(['job 1', 'job 2', 'job 3', 'job 4', 'a', 'b'])).toEqual([
+      'job 3',
+      'job 4',
+      'a',
+      'b',
+    ]);
+    cache.putImage('c', values(20));
+    expect(cached(['job 3', 'job 4', 'a', 'b', 'c'])).toEqual(['a', 'b', 'c']);
+    cache.putImage('job 5', values(10), 'background');
+    expect(cached(['a', 'b', 'c', 'job 5'])).toEqual(['a', 'b', 'c']);
+  });
+
+  it('stays once somebody has asked about it', () => {
+    const cache = new PrefixCache<Float32Array>(30 * WIDTH);
+    cache.putImage('asked', values(10), 'background');
+    cache.putText('asked', [1, 2], Float32Array.of(1, 2), 'background');
+    expect(cache.text('asked', [1, 2, 3])).toHaveLength(1);
+    for (let i = 0; i < 5; i++) cache.putImage(`job ${i}`, values(15), 'background');
+    expect(cache.peek('asked', [1, 2])).toEqual({ image: true, textPositions: 2 });
+    // Its image too, which comes before the text.
+    for (let i = 0; i < 5; i++) cache.putImage(`job ${i}`, values(18), 'background');
+    expect(cachedIds(cache, 'asked', [1, 2])).toEqual([1, 2]);
+  });
+
+  it('has room behind an image that somebody else asked about', () => {
+    const cache = new PrefixCache<Float32Array>(20 * WIDTH);
+    cache.putImage('a', values(10));
+    cache.putImage('job', values(8), 'background');
+    cache.putText('a', [1, 2, 3], Float32Array.of(1, 2, 3), 'background');
+    expect(cache.peek('a', [1, 2, 3])).toEqual({ image: true, textPositions: 3 });
+    expect(cache.peek('job', []).image).toBe(false);
+    cache.putImage('b', values(10));
+    expect(cache.peek('a', [1, 2, 3])).toEqual({ image: true, textPositions: 0 });
+    expect(cache.stats.bytes).toBe(20 * WIDTH);
+  });
+});
+
 describe('texts in the prefix cache', () => {
   const filled = (budget = 100) => {
     const cache = new PrefixCache<Float32Array>(budget * WIDTH);

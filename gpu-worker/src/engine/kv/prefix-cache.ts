@@ -26,12 +26,24 @@ export type Segment<Values> = { values: Values; length: number };
 
 type Path<Values> = { node: Node<Values>; length: number }[];
 
-/** A tree for each image; beyond the budget, the least recently used is evicted. */
+/** Whether somebody waits for what is looked up or cached. */
+export type Priority = 'interactive' | 'background';
+
+/**
+ * A tree for each image; beyond the budget, the least recently used is evicted. What background work has cached goes first, and makes room
+ * for nothing that somebody has waited for: a job of many images would else leave nothing of those that people ask about.
+ */
 export class PrefixCache<Values extends Cacheable> {
   readonly #budgetBytes: number;
   readonly #images = new Map<string, Node<Values>>();
-  /** Least recently used first; a node is never more recent than its parent. */
-  readonly #order = new Set<Node<Values>>();
+  /**
+   * Of each priority least recently used first; a node is never more recent than its parent. A parent is in the order of the background only
+   * if all of its children are.
+   */
+  readonly #orders: Record<Priority, Set<Node<Values>>> = {
+    interactive: new Set(),
+    background: new Set(),
+  };
   readonly #lookups = { hits: 0, misses: 0, textPositions: 0 };
   #bytes = 0;
   #changed = new Set<string>();
@@ -47,18 +59,18 @@ export class PrefixCache<Values extends Cacheable> {
   }
 
   /** An image's image positions. */
-  image(key: string): Values | undefined {
+  image(key: string, priority: Priority = 'interactive'): Values | undefined {
     const node = this.#images.get(key);
     this.#lookups[node === undefined ? 'misses' : 'hits'] += 1;
-    if (node !== undefined) this.#touch(node);
+    if (node !== undefined) this.#touch(node, priority);
     return node?.values;
   }
 
   /** How a text about an image begins, as far as that is cached: segment after segment. */
-  text(key: string, ids: readonly number[]): Segment<Values>[] {
+  text(key: string, ids: readonly number[], priority: Priority = 'interactive'): Segment<Values>[] {
     const path = this.#walk(key, ids);
     const last = path.at(-1);
-    if (last !== undefined) this.#touch(last.node);
+    if (last !== undefined) this.#touch(last.node, priority);
     this.#lookups.textPositions += lengthOf(path);
     return path.slice(1).map(({ node, length }) => ({ values: node.values, length }));
   }
@@ -74,14 +86,14 @@ export class PrefixCache<Values extends Cacheable> {
   }
 
   /** Owns the values from now on. */
-  putImage(key: string, values: Values): void {
-    if (this.#images.has(key) || !this.#makeRoom(values.byteLength)) {
+  putImage(key: string, values: Values, priority: Priority = 'interactive'): void {
+    if (this.#images.has(key) || !this.#makeRoom(values.byteLength, priority)) {
       values[Symbol.dispose]?.();
       return;
     }
     const node: Node<Values> = { key, ids: [], values, at: 0, children: new Set() };
     this.#images.set(key, node);
-    this.#add(node);
+    this.#add(node, priority);
   }
 
   /** The index of the first id that `putText` would cache; null where it cannot or need not. */
@@ -92,12 +104,17 @@ export class PrefixCache<Values extends Cacheable> {
   }
 
   /** Owns the values from now on: those of the ids from `uncachedText` on. */
-  putText(key: string, ids: readonly number[], values: Values): void {
+  putText(
+    key: string,
+    ids: readonly number[],
+    values: Values,
+    priority: Priority = 'interactive',
+  ): void {
     const path = this.#walk(key, ids);
     const last = path.at(-1);
     // Its parents must not be evicted to make room for it.
-    if (last !== undefined) this.#touch(last.node);
-    if (last === undefined || !this.#makeRoom(values.byteLength, last.node)) {
+    if (last !== undefined) this.#touch(last.node, priority);
+    if (last === undefined || !this.#makeRoom(values.byteLength, priority, last.node)) {
       values[Symbol.dispose]?.();
       return;
     }
@@ -105,7 +122,7 @@ export class PrefixCache<Values extends Cacheable> {
     const own = ids.slice(lengthOf(path));
     const node: Node<Values> = { key, ids: own, values, parent, at, children: new Set() };
     parent.children.add(node);
-    this.#add(node);
+    this.#add(node, priority);
   }
 
   /** Images of which more or less is cached than at the last call. */
@@ -116,7 +133,7 @@ export class PrefixCache<Values extends Cacheable> {
   }
 
   clear(): void {
-    for (const node of this.#order) this.#evict(node);
+    for (const order of Object.values(this.#orders)) for (const node of order) this.#evict(node);
   }
 
   /** Evicts the images whose keys begin so, and the texts about them. */
@@ -130,29 +147,39 @@ export class PrefixCache<Values extends Cacheable> {
     return image === undefined ? [] : longestPath(image, ids, 0);
   }
 
-  #add(node: Node<Values>): void {
+  #add(node: Node<Values>, priority: Priority): void {
     this.#bytes += node.values.byteLength;
     this.#changed.add(node.key);
-    this.#touch(node);
+    this.#orders[priority].add(node);
+    this.#touch(node, priority);
   }
 
-  /** Parents come last, so that they are more recent than their children. */
-  #touch(node: Node<Values>): void {
+  /** Parents come last, so that they are more recent than their children. Background work leaves what others have used where it is. */
+  #touch(node: Node<Values>, priority: Priority): void {
+    const { interactive, background } = this.#orders;
     for (let at: Node<Values> | undefined = node; at !== undefined; at = at.parent) {
-      this.#order.delete(at);
-      this.#order.add(at);
+      if (priority === 'background' && interactive.has(at)) return;
+      background.delete(at);
+      interactive.delete(at);
+      this.#orders[priority].add(at);
     }
   }
 
-  /** Evicts the least recently used. @returns whether there is room now */
-  #makeRoom(bytes: number, needed?: Node<Values>): boolean {
+  /** Evicts the least recently used, of the background first. @returns whether there is room now */
+  #makeRoom(bytes: number, priority: Priority, needed?: Node<Values>): boolean {
     const held = needed === undefined ? 0 : chainBytes(needed);
     if (held + bytes > this.#budgetBytes) return false;
-    for (const oldest of this.#order) {
-      if (this.#bytes + bytes <= this.#budgetBytes) break;
-      this.#evict(oldest);
+    const { interactive, background } = this.#orders;
+    const hasRoom = () => this.#bytes + bytes <= this.#budgetBytes;
+    for (const order of priority === 'background' ? [background] : [background, interactive]) {
+      for (const oldest of order) {
+        if (hasRoom()) return true;
+        // It and its parents, which come behind it, are the most recent.
+        if (oldest === needed) break;
+        this.#evict(oldest);
+      }
     }
-    return true;
+    return hasRoom();
   }
 
   #evictTree(node: Node<Values>): void {
@@ -161,7 +188,7 @@ export class PrefixCache<Values extends Cacheable> {
   }
 
   #evict(node: Node<Values>): void {
-    this.#order.delete(node);
+    for (const order of Object.values(this.#orders)) order.delete(node);
     this.#bytes -= node.values.byteLength;
     this.#changed.add(node.key);
     node.parent?.children.delete(node);

@@ -67,7 +67,7 @@ export class Prefixes {
     if (batch.kind === 'decode' || !this.#decoder.isCausal || !startsPrompts(batch)) return whole;
     const { firstSlot, rows } = batch;
     const byImage = new Map(rows.map(({ prompt }) => [prompt.imageKey, prompt]));
-    const cached = this.#lookUp([...byImage.keys()]);
+    const cached = this.#lookUp([...byImage.values()]);
     if (cached.size === 0 && byImage.size === rows.length) return whole;
     const missing = [...byImage.values()].filter(({ imageKey }) => !cached.has(imageKey));
     const { computed, brokenImages } = await this.#computeImages(firstSlot, missing);
@@ -88,11 +88,14 @@ export class Prefixes {
     } finally {
       // Not before, since room for one may be made by evicting another.
       for (const [imageKey, values] of computed) {
-        const sharing = rows.filter(({ prompt }) => prompt.imageKey === imageKey);
-        const isDropped = this.#dropped.includesAll(sharing.map(({ prompt }) => prompt.origin));
+        const sharing = rows.flatMap(({ prompt }) =>
+          prompt.imageKey === imageKey ? [prompt] : [],
+        );
+        const isDropped = this.#dropped.includesAll(sharing.map(({ origin }) => origin));
+        const isBackground = sharing.every(({ priority }) => priority === 'background');
         const isCacheable = !brokenImages.has(imageKey) && !isDropped;
         if (!isCacheable) values[Symbol.dispose]();
-        else this.#cache.putImage(imageKey, values);
+        else this.#cache.putImage(imageKey, values, isBackground ? 'background' : 'interactive');
       }
     }
     return { batch: { ...batch, rows: behind }, broken };
@@ -124,10 +127,10 @@ export class Prefixes {
   }
 
   /** Keys and values of those of the images that are cached. */
-  #lookUp(imageKeys: readonly string[]): Map<string, KvRows> {
+  #lookUp(prompts: readonly Prompt[]): Map<string, KvRows> {
     const found = new Map<string, KvRows>();
-    for (const imageKey of imageKeys) {
-      const cached = this.#cache.image(imageKey);
+    for (const { imageKey, priority } of prompts) {
+      const cached = this.#cache.image(imageKey, priority);
       if (cached !== undefined) found.set(imageKey, cached);
     }
     return found;
@@ -155,7 +158,7 @@ export class Prefixes {
   /** Segments of a row's text that are cached. */
   #cachedText({ prompt, positions }: PrefillRow): CachedText {
     const ids = prompt.ids.slice(0, positions.end - this.#decoder.imagePositions);
-    return this.#cache.text(prompt.imageKey, withoutLast(ids));
+    return this.#cache.text(prompt.imageKey, withoutLast(ids), prompt.priority);
   }
 
   /**
@@ -187,11 +190,11 @@ export class Prefixes {
   /** Caches a row's image and text positions, unless they are cached already. */
   async #storeRow(computed: KvRows, row: number, { prompt, positions }: PrefillRow): Promise<void> {
     const { cache, imagePositions } = this.#decoder;
-    const { imageKey } = prompt;
+    const { imageKey, priority } = prompt;
     if (positions.start === 0) {
       if (!this.#cache.fits(this.#bytesOf(computed, imagePositions))) return;
       const image = await cache.slice(computed, row, { start: 0, end: imagePositions });
-      this.#cache.putImage(imageKey, image);
+      this.#cache.putImage(imageKey, image, priority);
     }
     const ids = prompt.ids.slice(0, positions.end - imagePositions);
     const uncached = this.#cache.uncachedText(imageKey, ids);
@@ -200,7 +203,7 @@ export class Prefixes {
       start: imagePositions + uncached - positions.start,
       end: positions.end - positions.start,
     };
-    this.#cache.putText(imageKey, ids, await cache.slice(computed, row, range));
+    this.#cache.putText(imageKey, ids, await cache.slice(computed, row, range), priority);
   }
 
   #bytesOf({ byteLength, layers }: KvRows, positions: number): number {

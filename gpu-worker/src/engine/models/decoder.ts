@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { keyPrefixOf } from '../dropped-images.ts';
 import type { KvCache, Range } from '../kv/kv-cache.ts';
+import type { Priority } from '../kv/prefix-cache.ts';
 import type { Origin } from '../protocol.ts';
 import type { KvUsage } from '../stats.ts';
 import type { ForwardOutput } from './forward-output.ts';
@@ -11,6 +12,8 @@ export type Prompt = {
   /** Names the image within its namespace: prompts with the same key have the same query embeddings. */
   imageKey: string;
   origin?: Origin | undefined;
+  /** Whether somebody waits for it, as where nothing is said. */
+  priority?: Priority;
   /** float32 [image positions, hidden] */
   queryEmbeddings: Float32Array;
   /** Text ids, without the image positions. */
@@ -43,7 +46,7 @@ export type DecodeBatch = {
 export function promptOf(
   queryEmbeddings: Float32Array,
   ids: readonly number[],
-  origin?: Origin,
+  { origin, priority = 'interactive' }: Pick<Prompt, 'origin' | 'priority'> = {},
 ): Prompt {
   const { buffer, byteOffset, byteLength } = queryEmbeddings;
   // A hash of the embeddings names their image: cached and computed ones have the same bits, rounded alike.
@@ -51,7 +54,7 @@ export function promptOf(
     .update(new Uint8Array(buffer, byteOffset, byteLength))
     .digest('base64');
   const imageKey = keyPrefixOf(origin?.image ?? '') + hash;
-  return { imageKey, origin, queryEmbeddings, ids };
+  return { imageKey, origin, priority, queryEmbeddings, ids };
 }
 
 /** What one pass computes. */

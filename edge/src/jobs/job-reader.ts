@@ -1,0 +1,105 @@
+/** Reads the input of a job, a part at a time, until all of its lines are known to be right, and charges for them. */
+import type { Dependencies } from '../dependencies.ts';
+import { chargeItems } from './charge-items.ts';
+import { type LineError, MAX_LINE_ERRORS } from './contract.ts';
+import { ingestPart } from './ingest.ts';
+import { findDuplicates } from './item-ids.ts';
+import { duplicateOf, EMPTY, UNREADABLE } from './job-errors.ts';
+import type { JobTable } from './job-table.ts';
+
+/** How often in a row the input may fail to be read. */
+const MAX_FAILURES = 20;
+
+/**
+ * `more`: there is more to read. `ready`: all lines are right, and paid for. `failed`: the job cannot run, and the table says why.
+ * `over`: meanwhile it has another state.
+ */
+export type Reading = 'more' | 'ready' | 'failed' | 'over';
+
+type Parts = {
+  table: JobTable;
+  bucket: R2Bucket;
+  deps: Dependencies;
+  waitUntil: (work: Promise<unknown>) => void;
+};
+
+export class JobReader {
+  readonly #parts: Parts;
+  readonly #table: JobTable;
+  #failures = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#table = parts.table;
+  }
+
+  /** Reads on. @throws Error where the bucket fails, which may be back soon; what fails each time does not let a job wait for ever */
+  async read(): Promise<Reading> {
+    try {
+      return await this.#read();
+    } catch (error) {
+      const cursor = this.#table.record?.cursor;
+      if (++this.#failures < MAX_FAILURES || cursor === undefined) throw error;
+      this.#table.addErrors([UNREADABLE], cursor);
+      return 'failed';
+    }
+  }
+
+  async #read(): Promise<Reading> {
+    const { record } = this.#table;
+    if (record === null) return 'over';
+    const { bucket, deps } = this.#parts;
+    const { id, order, cursor } = record;
+    const known = this.#table.errors().length;
+    const { parts: part } = this.#table.totals();
+    const found = await ingestPart({ files: bucket, images: deps.jobImages }, deps.config, {
+      job: id,
+      order,
+      cursor,
+      part,
+      errors: known,
+    });
+    this.#failures = 0;
+    // It may have been canceled meanwhile.
+    if (this.#isOver()) return 'over';
+    if (found.errors.length > 0) this.#table.addErrors(found.errors, found.cursor);
+    if (found.part !== null) this.#table.addPart(found.part, found.part.ids, found.cursor);
+    else this.#table.update({ cursor: found.cursor });
+    return found.isDone ? await this.#allRead(found.cursor.items) : 'more';
+  }
+
+  async #allRead(items: number): Promise<Reading> {
+    const listed = this.#table.errors().length;
+    const errors: LineError[] = items === 0 && listed === 0 ? [EMPTY] : [];
+    const { total, parts } = this.#table.totals();
+    const blobs = function* (table: JobTable) {
+      for (let part = 0; part < parts; part++) yield table.idsOf(part);
+    };
+    const room = MAX_LINE_ERRORS - listed;
+    if (room > 0) {
+      for (const { line, first } of findDuplicates(total, () => blobs(this.#table), room)) {
+        errors.push({ line, ...duplicateOf(first, this.#table.record?.order.kind) });
+      }
+    }
+    const refusal = errors.length + listed === 0 ? await this.#charge(total) : null;
+    if (refusal !== null) errors.push(refusal);
+    const { record } = this.#table;
+    if (record === null) return 'over';
+    if (errors.length > 0) this.#table.addErrors(errors, record.cursor);
+    this.#table.dropIds();
+    if (errors.length + listed > 0) return 'failed';
+    // It may have been canceled while it was charged for.
+    return this.#isOver() ? 'over' : 'ready';
+  }
+
+  #isOver(): boolean {
+    return this.#table.record?.state !== 'validating';
+  }
+
+  async #charge(items: number): Promise<LineError | null> {
+    const { record } = this.#table;
+    if (record === null) return null;
+    const { deps, waitUntil } = this.#parts;
+    return await chargeItems(deps, record.order, { job: record.id, items, waitUntil });
+  }
+}
