@@ -49,7 +49,7 @@ async function send(target: Target, address: string, body: Buffer): Promise<numb
   return reply.statusCode ?? 0;
 }
 
-const LINE = '{"image": {"url": "https://images.example.org/a.png"}}';
+const LINE = `{"image": {"sha256": "${'0'.repeat(64)}"}}`;
 const LINES = Buffer.from(`${LINE.padEnd(4095)}\n`.repeat(256));
 
 const UPLOAD = { path: '/v1/jobs?task=caption', type: 'application/x-ndjson' };
