@@ -12,7 +12,6 @@ import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/
 import { drainBody, isLeftUnread } from './http/drain-body.ts';
 import { fullStorage } from './http/full-storage.ts';
 import { replyOnce } from './idempotency/reply-once.ts';
-import { PART_BYTES } from './jobs/object-writer.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
 import { logError, logWarning } from './log.ts';
@@ -95,7 +94,7 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
 
 /** Whether its body may be stored as it comes, rather than read into memory. */
 function isUpload({ request }: Route): boolean {
-  return request !== undefined && ('orLines' in request || 'content' in request);
+  return request !== undefined && 'orLines' in request;
 }
 
 /** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
@@ -108,7 +107,7 @@ async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Re
   try {
     const reply = await replyOnce(deps, {
       request: c.req.raw,
-      ...(isUpload(route) && { uploadBytes: deps.config.jobsMaxFileBytes + PART_BYTES }),
+      ...(isUpload(route) && { uploadBytes: deps.config.jobsMaxFileBytes }),
       form: replyFormOf(route, c.req.path, c.req.raw.headers),
       caller: clientIn(c, deps.config),
       context: requestContextOf(c, deps),

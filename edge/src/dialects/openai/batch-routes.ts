@@ -43,7 +43,7 @@ export const BATCH_ROUTES: readonly Route[] = [
     summary: 'Upload a file',
     description:
       'The lines of a batch or a job, for `purpose` `batch`. It is stored as it comes, and read when a batch is created from it.',
-    parameters: { header: BodyHeaders },
+    parameters: { header: CommonHeaders },
     request: {
       file: 'file',
       content: { description: 'JSON lines.', example: LINE },

@@ -49,15 +49,6 @@ describe('a file', () => {
     }
   });
 
-  it('is the same one for the same Idempotency-Key, and for another content none', async () => {
-    const { post } = startEdge({ env: { CLIENT_ADDRESS_HEADER: 'none' } });
-    const key = { 'idempotency-key': crypto.randomUUID() };
-    const upload = async (text: string) => await post('/v1/files', formOf(text), key);
-    const first = (await (await upload('{"custom_id":"1"}\n')).json()) as Shown;
-    expect(await (await upload('{"custom_id":"1"}\n')).json()).toEqual(first);
-    expect((await upload('{"custom_id":"2"}\n')).status).toBe(422);
-  });
-
   it('expires when its sender says so', async () => {
     const { post } = startEdge();
     const fields = { 'expires_after[anchor]': 'created_at', 'expires_after[seconds]': '3600' };
