@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { type BannerOptions, banner, otherUrls } from './banner.ts';
-import { unreadVariables } from './programs.ts';
+import { unreadVariables } from './unread-variables.ts';
 
 const OPTIONS: BannerOptions = {
   url: 'http://127.0.0.1:8787',
@@ -50,7 +50,11 @@ describe('the banner', () => {
   });
 
   it('says that private addresses are reached, and which variables change nothing', () => {
-    const unread = unreadVariables({ MAX_IMAGE_BYTES: '1', ALLOW_PRIVATE_IMAGE_URLS: '1', HOME: '/' });
+    const unread = unreadVariables({
+      MAX_IMAGE_BYTES: '1',
+      ALLOW_PRIVATE_IMAGE_URLS: '1',
+      HOME: '/',
+    });
     const text = printed({ allowsPrivateImages: true, unread });
     expect(text).toMatch(/images +fetched from private addresses too.*ALLOW_PRIVATE_IMAGE_URLS/);
     expect(text).toMatch(/not read +MAX_IMAGE_BYTES: .*wrangler\.toml/);

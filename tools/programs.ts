@@ -103,14 +103,6 @@ export const START = {
   family: WORKER_OPTIONS,
 };
 
-/** Variables of the edge that are set in an environment, and that `npm start` does not read. @example unreadVariables({ MAX_IMAGE_BYTES: '1' }) // ['MAX_IMAGE_BYTES'] */
-export function unreadVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
-  const read = new Set(Object.values(START.options).map(({ env }) => env));
-  return Object.values(EDGE_OPTIONS)
-    .map(({ env }) => env)
-    .filter((env) => environment[env] !== undefined && !read.has(env));
-}
-
 export const DEMO = {
   command: 'npm run demo --',
   summary: 'Starts the service and asks it about some test scenes, streamed to the terminal.',

@@ -6,8 +6,9 @@ import { configure } from '@blip2/shared/config/configure';
 import { LIMIT_OPTIONS } from '../edge/src/config.ts';
 import { banner, otherUrls } from './banner.ts';
 import { ROOT } from './prepare-edge.ts';
-import { START, unreadVariables } from './programs.ts';
+import { START } from './programs.ts';
 import { startOrExit } from './start-or-exit.ts';
+import { unreadVariables } from './unread-variables.ts';
 
 /** An image every clone has. */
 const SAMPLE = 'test/scenes/pair-noto-00.webp';

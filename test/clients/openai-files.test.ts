@@ -36,45 +36,48 @@ describe('files', () => {
     expect(gone).toMatchObject({ status: 404, code: 'not_found' });
   });
 
-  it.each(['vision', 'user_data'] as const)('of an image, for %s, are named in conversations', async (purpose) => {
-    const { id } = await client.files.create({
-      file: await toFile(imageBytes, 'pair.webp', { type: 'image/webp' }),
-      purpose,
-    });
-    const chat = await client.chat.completions.create({
-      model: MODEL,
-      messages: [
-        {
-          role: 'user',
-          content: [
-            { type: 'text', text: QUESTION },
-            { type: 'file', file: { file_id: id } },
-          ],
-        },
-      ],
-    });
-    expect(chat.choices[0]?.message.content).toBe('a pizza');
-    for (const part of [
-      { type: 'input_image', file_id: id, detail: 'auto' },
-      { type: 'input_file', file_id: id },
-    ] as const) {
-      const response = await client.responses.create({
-        model: MODEL,
-        input: [{ role: 'user', content: [{ type: 'input_text', text: QUESTION }, part] }],
+  it.each(['vision', 'user_data'] as const)(
+    'of an image, for %s, are named in conversations',
+    async (purpose) => {
+      const { id } = await client.files.create({
+        file: await toFile(imageBytes, 'pair.webp', { type: 'image/webp' }),
+        purpose,
       });
-      expect(response.output_text).toBe('a pizza');
-    }
-    await client.files.delete(id);
-    const gone = await client.responses
-      .create({
+      const chat = await client.chat.completions.create({
         model: MODEL,
-        input: [
-          { role: 'user', content: [{ type: 'input_image', file_id: id, detail: 'auto' }] },
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'text', text: QUESTION },
+              { type: 'file', file: { file_id: id } },
+            ],
+          },
         ],
-      })
-      .catch((thrown: unknown) => thrown);
-    expect(gone).toMatchObject({ status: 404, param: 'input.0.content.0.file_id' });
-  });
+      });
+      expect(chat.choices[0]?.message.content).toBe('a pizza');
+      for (const part of [
+        { type: 'input_image', file_id: id, detail: 'auto' },
+        { type: 'input_file', file_id: id },
+      ] as const) {
+        const response = await client.responses.create({
+          model: MODEL,
+          input: [{ role: 'user', content: [{ type: 'input_text', text: QUESTION }, part] }],
+        });
+        expect(response.output_text).toBe('a pizza');
+      }
+      await client.files.delete(id);
+      const gone = await client.responses
+        .create({
+          model: MODEL,
+          input: [
+            { role: 'user', content: [{ type: 'input_image', file_id: id, detail: 'auto' }] },
+          ],
+        })
+        .catch((thrown: unknown) => thrown);
+      expect(gone).toMatchObject({ status: 404, param: 'input.0.content.0.file_id' });
+    },
+  );
 
   it('for anything but batches and images are refused in the form of OpenAI’s errors', async () => {
     const refused = await client.files
