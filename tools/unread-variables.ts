@@ -1,18 +1,13 @@
-/** Which settings of a deployed edge `npm start` leaves unread. */
+/** Variables of the edge that somebody has set for `npm start`, which reads a few of them only. */
 import { EDGE_OPTIONS } from '../edge/src/config.ts';
 import { START } from './programs.ts';
 
-/**
- * Variables of the edge that are set in an environment, and that `npm start` does not read.
- * @example unreadVariables({ MAX_IMAGE_BYTES: '1' }) // ['MAX_IMAGE_BYTES']
- */
+/** @example unreadVariables({ MAX_IMAGE_BYTES: '1' }) // ['MAX_IMAGE_BYTES'] */
 export function unreadVariables(
   environment: Readonly<Record<string, string | undefined>>,
 ): string[] {
-  const read = new Set<string | undefined>(
-    Object.values(START.options).map((each) => ('env' in each ? each.env : undefined)),
-  );
+  const read: unknown[] = Object.values(START.options).map(({ env }) => env);
   return Object.values(EDGE_OPTIONS).flatMap(({ env }) =>
-    env !== undefined && environment[env] !== undefined && !read.has(env) ? [env] : [],
+    env !== undefined && environment[env] !== undefined && !read.includes(env) ? [env] : [],
   );
 }

@@ -1,4 +1,6 @@
 /** The dependencies of the request handlers: made once per isolate, passed down as a value. */
+
+import { noRetrievalModel, type ServedModels } from '@blip2/shared/served-models';
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Config, readConfig, workersOf } from './config.ts';
 import { Deletions } from './deletion/deletions.ts';
@@ -13,7 +15,6 @@ import { KeyStore } from './keys/key-store.ts';
 import { Namespaces } from './keys/namespaces.ts';
 import { Limiter } from './limits/limiter.ts';
 import { MeteredGpu } from './limits/metered-gpu.ts';
-import { noRetrievalModel, type ServedModels } from './model-manifest.ts';
 import type { Env, Platform } from './platform.ts';
 
 export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {

@@ -498,9 +498,9 @@ describe('errors', () => {
       { code: 'several_images', param: 'messages.0.content.1.image_url.url' },
     ],
     [
-      'a file',
+      'a file without a name',
       { messages: [{ role: 'user', content: [{ type: 'file', file: {} }] }] },
-      { param: 'messages.0.content.0' },
+      { code: 'no_image', param: 'messages.0.content.0.file' },
     ],
     [
       'an address that is not of the web',

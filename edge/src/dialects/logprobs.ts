@@ -1,7 +1,7 @@
 /** Log-probabilities as OpenAI and Ollama write them: with the bytes of each token, which may be a part of a character. */
 import type { TokenLogprob } from '@blip2/shared/schemas/generation';
 import type { ChatTokenLogprob } from '@blip2/shared/schemas/openai/chat';
-import type { GenerativeModel } from '../model-manifest.ts';
+import type { GenerativeModel } from '@blip2/shared/served-models';
 
 /** @example toOpenAiLogprobs(model, [{ id: 5, text: ' dog', logprob: -0.1, top_logprobs: [] }])[0].bytes // [32, 100, …] */
 export function toOpenAiLogprobs(

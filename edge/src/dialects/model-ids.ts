@@ -1,7 +1,7 @@
 /** The names by which models are asked for: those that are served, and what the hub calls the same. */
 import { ApiError } from '@blip2/shared/errors';
 import type { ModelKind } from '@blip2/shared/route';
-import type { ServedModels } from '../model-manifest.ts';
+import type { ServedModels } from '@blip2/shared/served-models';
 
 /** Checkpoints that the hub has under the name of their makers. */
 const PUBLISHED = /^(blip2-(opt|flan-t5|itm)|instructblip)-[\w.-]+$/;

@@ -2,11 +2,11 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
 import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
+import type { ServedModels } from '@blip2/shared/served-models';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Dependencies } from '../dependencies.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { resolveImage } from '../image/image-source.ts';
-import type { ServedModels } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
 import { newImage, startEdge, type TestEdge, testContext } from '../testing/edge.ts';
 import { generative } from '../testing/models.ts';

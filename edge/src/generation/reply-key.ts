@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ImagePath } from '@blip2/shared/cache-key';
 import type { Prompt } from '@blip2/shared/generation/prompt';
-import type { GenerativeModel } from '../model-manifest.ts';
+import type { GenerativeModel } from '@blip2/shared/served-models';
 
 /** Rises when the same tokens would become another reply, or be stored in another form. */
 const FORMAT = 1;

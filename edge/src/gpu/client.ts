@@ -17,6 +17,7 @@ import {
   signRequest,
 } from '@blip2/shared/request-signature';
 import { route } from '@blip2/shared/route';
+import { noRetrievalModel, type ServedModels } from '@blip2/shared/served-models';
 import { TRACEPARENT_HEADER, type TraceContext, traceparentOf } from '@blip2/shared/traceparent';
 import {
   FINGERPRINT_HEADER,
@@ -25,7 +26,6 @@ import {
   type GpuTask,
   WorkerModel,
 } from '@blip2/shared/wire';
-import { noRetrievalModel, type ServedModels } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
 import { contextToSend, inSpan } from '../tracing.ts';
 import { Liveness, type LivenessOptions, type LivenessWatch } from './liveness.ts';

@@ -1,10 +1,10 @@
 /** Makes values of the texts of a form or a query string: each what its schema accepts. */
 import { ApiError } from '@blip2/shared/errors';
 import { alternatives, elementOf, kindOf, memberOf, membersOf } from '@blip2/shared/schema-kinds';
+import { shownName } from '@blip2/shared/validate';
 import type * as z from 'zod/mini';
 import { parseJsonValue } from './json-body.ts';
 import { MAX_TEXT_BYTES } from './json-structure.ts';
-import { shownName } from './validate.ts';
 
 type Schema = z.core.$ZodType;
 

@@ -3,9 +3,9 @@
  * megabytes, which are never in memory as a part of the whole text: the rest is parsed without them.
  */
 import { ApiError } from '@blip2/shared/errors';
+import { shownName } from '@blip2/shared/validate';
 import { decodeText } from './decode-text.ts';
 import { checkStructure, type LongString } from './json-structure.ts';
-import { shownName } from './validate.ts';
 
 /**
  * The members of a JSON object. A member that is null is absent, in nested objects too.

@@ -1,6 +1,6 @@
 /** Goes through JSON text once, before anything is built of it: its limits, its names, and the strings that are images. */
 import { ApiError } from '@blip2/shared/errors';
-import { shownName } from './validate.ts';
+import { shownName } from '@blip2/shared/validate';
 
 /** Far beyond any request; the parser needs memory for each. */
 const MAX_DEPTH = 32;

@@ -2,11 +2,11 @@
 import { ApiError } from '@blip2/shared/errors';
 import { AnswerRequest } from '@blip2/shared/schemas/answers';
 import { MatchRequest } from '@blip2/shared/schemas/match';
+import { validate } from '@blip2/shared/validate';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
 import { base64, newImage } from '../testing/edge.ts';
 import { readRequest } from './request-body.ts';
-import { validate } from './validate.ts';
 
 const MEBIBYTE = 2 ** 20;
 const LIMITS = {

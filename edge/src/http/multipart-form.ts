@@ -1,6 +1,7 @@
 /** Makes members of a request of the parts of a multipart body: the image, and the other fields. */
 import { ApiError } from '@blip2/shared/errors';
 import { memberOf } from '@blip2/shared/schema-kinds';
+import { shownName } from '@blip2/shared/validate';
 import type * as z from 'zod/mini';
 import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
@@ -8,7 +9,6 @@ import { parseJsonBytes } from './json-body.ts';
 import { MAX_TEXT_BYTES, textTooLong } from './json-structure.ts';
 import { isJsonType } from './media-type.ts';
 import { type Part, parseMultipart } from './multipart.ts';
-import { shownName } from './validate.ts';
 
 /**
  * The image is the file named `image`, or the only file, whatever its name; an `image` that is text is a URL, SHA-256

@@ -3,10 +3,10 @@
  * CR. The platform's own parser refuses what .NET, among others, sends.
  */
 import { ApiError } from '@blip2/shared/errors';
+import { shownName } from '@blip2/shared/validate';
 import { MAX_ENTRIES } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
 import { decodeTransfer } from './transfer-encoding.ts';
-import { shownName } from './validate.ts';
 
 /** What a part says of itself. `filename` is absent where it is no file; it may be empty. */
 export type PartHead = {

@@ -1,8 +1,9 @@
 /** The query string of a request, by the schema that checks it. */
+
+import { validate } from '@blip2/shared/validate';
 import type * as z from 'zod/mini';
 import { fieldsFromForm } from './form-fields.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
-import { validate } from './validate.ts';
 
 /**
  * @throws ApiError `invalid-request`

@@ -2,6 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import { checkImage, sniff } from '@blip2/shared/image-format';
 import { RequestImage } from '@blip2/shared/schemas/image';
+import { validate } from '@blip2/shared/validate';
 import type * as z from 'zod/mini';
 import type { Config } from '../config.ts';
 import { checkRawBody } from '../image/check-raw-body.ts';
@@ -22,7 +23,6 @@ import { type Part, parseMultipart } from './multipart.ts';
 import { readMultipart } from './multipart-form.ts';
 import { readLimited } from './read-limited.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
-import { validate } from './validate.ts';
 import { WholeRequest } from './whole-request.ts';
 
 type ReadLimits = Pick<Config, 'maxHeldBytes' | 'deadlineMs'> & {

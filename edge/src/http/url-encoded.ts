@@ -1,8 +1,9 @@
 /** Parses application/x-www-form-urlencoded: query strings, and what `curl -d` sends. */
+
+import { shownName } from '@blip2/shared/validate';
 import { decodeText, percentDecode } from './decode-text.ts';
 import { expectShortName, MAX_ENTRIES, MAX_NAME_LENGTH, tooManyFields } from './form-fields.ts';
 import { MAX_TEXT_BYTES, textTooLong } from './json-structure.ts';
-import { shownName } from './validate.ts';
 
 /** Fields whose text has no spaces: where they seem to, as base64 of careless clients does, their `+` were not encoded. */
 const WITHOUT_SPACES = new Set(['image', 'image[data]']);

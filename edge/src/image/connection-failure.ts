@@ -1,6 +1,6 @@
 /** Why no reply came from the host of an image URL, as far as workerd can be made to say. */
 import type { ApiError } from '@blip2/shared/errors';
-import { shownName } from '../http/validate.ts';
+import { shownName } from '@blip2/shared/validate';
 import { failed, PassingFailure } from './fetch-failures.ts';
 
 /**

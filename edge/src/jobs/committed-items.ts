@@ -1,6 +1,6 @@
 /** What a commit makes of the items of a part: those that have ended with it, and those that are to be sent again. */
 import type { CommitRequest } from '@blip2/shared/jobs/commit';
-import { revisionFor } from '../model-manifest.ts';
+import { revisionFor } from '@blip2/shared/served-models';
 import { givenUpItem, isInnocent } from './item-given-up.ts';
 import { contextOf, type PartServices } from './part-services.ts';
 import type { EndedItem, PartTable } from './part-table.ts';

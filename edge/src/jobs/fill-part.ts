@@ -1,7 +1,8 @@
 /** Keeps the window of a part full: reads its lines, rehearses them, and puts what needs a GPU into the queue. */
+
+import { revisionFor } from '@blip2/shared/served-models';
 import type { Dependencies } from '../dependencies.ts';
 import { logWarning } from '../log.ts';
-import { revisionFor } from '../model-manifest.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
 import { messageOf } from './message.ts';
 import type { OpenItem } from './open-items.ts';

@@ -30,6 +30,11 @@ test.each<[string, unknown, unknown]>([
     { messages: [{ content: [{ type: 'image_url', image_url: { url: stored } }] }] },
   ],
   ['an image by its member', { image_url: dataUrl }, { image_url: stored }],
+  [
+    'a file of a conversation',
+    { content: [{ type: 'file', file: { file_data: dataUrl, filename: 'a.png' } }] },
+    { content: [{ type: 'file', file: { file_data: stored, filename: 'a.png' } }] },
+  ],
 ])('%s becomes a URL', async (_, body, expected) => {
   const result = await moved(body);
   expect(result.body).toEqual(expected);

@@ -6,7 +6,7 @@ import { decodeImageData, isDataUrl } from '../image/image-data.ts';
 import { storedImageUrl } from './item-source.ts';
 
 /** Members whose text is an image, wherever they are in a body; `data` holds base64 alone, and becomes `url`. */
-const IMAGE_MEMBERS = new Set(['image', 'image_url', 'url', 'data']);
+const IMAGE_MEMBERS = new Set(['image', 'image_url', 'url', 'data', 'file_data']);
 /** Shorter texts are no images, and stay where they are. */
 const MIN_LENGTH = 64;
 /** Bodies are not nested any deeper. */

@@ -55,6 +55,18 @@ function start() {
   return { ...edge, stored, rehearse, run };
 }
 
+test('an item that names an uploaded file is told to bring the image itself', async () => {
+  const file = { file_id: `file-${'a'.repeat(96)}` };
+  const messages = [{ role: 'user', content: [{ type: 'file', file }] }];
+  const { rehearse } = start();
+  const rehearsed = await rehearse('/v1/chat/completions', { model: generative.name, messages });
+  const error = {
+    param: 'messages.0.content.0.file.file_id',
+    message: expect.stringContaining('a line of a batch'),
+  };
+  expect(rehearsed).toMatchObject({ kind: 'reply', reply: { status: 400, body: { error } } });
+});
+
 test('the app gets the body of an item from memory, not as a stream, which takes memory that only a full collection frees', async () => {
   const { deps } = startEdge();
   const seen: Request[] = [];

@@ -1,15 +1,15 @@
 /** One ITC vector for each of several texts and images: what dialects with embeddings share. */
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
-import type { Cut } from '@blip2/shared/retrieval-ids';
+import { type Cut, retrievalIds } from '@blip2/shared/retrieval-ids';
+import { retrievalModel } from '@blip2/shared/served-models';
 import { MAX_TEXTS } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { aboutImage } from '../image/image-field.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
-import { retrievalModel } from '../model-manifest.ts';
 import type { RequestContext } from '../request-context.ts';
-import { embedTexts, retrievalIds } from './retrieve.ts';
+import { embedTexts } from './retrieve.ts';
 
 export type EmbeddingInput =
   | { kind: 'text'; text: string }

@@ -5,8 +5,6 @@ import type { GpuTimings, ImageInfo, MatchScore } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
 import type { RequestContext } from '../request-context.ts';
 
-export { retrievalIds } from '@blip2/shared/retrieval-ids';
-
 /** `scores` in the order of the texts. */
 export type MatchResult = { image: ImageInfo; scores: MatchScore[]; timings_ms: GpuTimings };
 

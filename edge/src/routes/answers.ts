@@ -3,7 +3,7 @@
 import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import { answerPrompt } from '@blip2/shared/prompts';
 import { AnswerOptions, AnswerRequest } from '@blip2/shared/schemas/answers';
-import { validate } from '../http/validate.ts';
+import { validate } from '@blip2/shared/validate';
 import { generateRoute } from './generate-route.ts';
 
 export const answers = generateRoute({

@@ -2,7 +2,7 @@
 
 import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import { CaptionOptions, CaptionRequest } from '@blip2/shared/schemas/captions';
-import { validate } from '../http/validate.ts';
+import { validate } from '@blip2/shared/validate';
 import { generateRoute } from './generate-route.ts';
 
 export const captions = generateRoute({

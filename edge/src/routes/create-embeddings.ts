@@ -1,11 +1,14 @@
 /** `POST /v1/embeddings`: computes and caches the embeddings of an image, or embeds texts; in OpenAI's form as well. */
 import { ApiError } from '@blip2/shared/errors';
 import { embeddingInstruction } from '@blip2/shared/generation/instruction';
+import { retrievalIds } from '@blip2/shared/retrieval-ids';
 import {
   EmbeddingsOptions,
   EmbeddingsRequest,
   type TextEmbeddingsReply,
 } from '@blip2/shared/schemas/embeddings';
+import { retrievalModel } from '@blip2/shared/served-models';
+import { validate } from '@blip2/shared/validate';
 import type { EmbeddingKind } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { createOpenAiEmbeddings, isOpenAiEmbeddings } from '../dialects/openai/embeddings.ts';
@@ -19,10 +22,8 @@ import {
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { readRequest, requireImage } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
-import { validate } from '../http/validate.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
-import { retrievalModel } from '../model-manifest.ts';
-import { embedTexts, retrievalIds } from '../retrieval/retrieve.ts';
+import { embedTexts } from '../retrieval/retrieve.ts';
 import { type AppContext, type Handler, readingOf, requestContextOf } from './app-context.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store', vary: 'accept' };

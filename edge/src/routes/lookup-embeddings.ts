@@ -3,6 +3,7 @@ import { ApiError } from '@blip2/shared/errors';
 import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import type { ImageId } from '@blip2/shared/image-id';
 import { EmbeddingsLookupRequest } from '@blip2/shared/schemas/embeddings';
+import { validate } from '@blip2/shared/validate';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { expectInTime, heldBytes, lookupMany } from '../embeddings/lookup-many.ts';
 import { type Listed, toJsonLines, toNpz, toSafetensors } from '../embeddings/represent-many.ts';
@@ -10,7 +11,6 @@ import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { holdBody } from '../http/held-bodies.ts';
 import { readJsonObject } from '../http/request-body.ts';
 import { streamOf } from '../http/stream.ts';
-import { validate } from '../http/validate.ts';
 import {
   type AppContext,
   clientIn,

@@ -1,14 +1,15 @@
 /** `POST /v1/match`: how well texts fit an image. */
 import { ApiError } from '@blip2/shared/errors';
+import { retrievalIds } from '@blip2/shared/retrieval-ids';
 import { MatchOptions, type MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
+import { retrievalModel } from '@blip2/shared/served-models';
+import { validate } from '@blip2/shared/validate';
 import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
-import { validate } from '../http/validate.ts';
 import { resolveImage } from '../image/image-source.ts';
 import { textTokens } from '../limits/cost.ts';
-import { retrievalModel } from '../model-manifest.ts';
-import { matchTexts, retrievalIds } from '../retrieval/retrieve.ts';
+import { matchTexts } from '../retrieval/retrieve.ts';
 import { type Handler, readingOf, requestContextOf } from './app-context.ts';
 
 export const match: Handler = async (c, deps) => {

@@ -4,13 +4,13 @@ import { ApiError } from '@blip2/shared/errors';
 import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import { IMAGE_ID, type ImageId } from '@blip2/shared/image-id';
 import { CachedEmbeddingsQuery } from '@blip2/shared/schemas/embeddings';
+import { validate } from '@blip2/shared/validate';
 import { storeOf } from '../dependencies.ts';
 import { embeddingMediaType, represent } from '../embeddings/represent.ts';
 import { cacheUnavailable, unknownImage } from '../embeddings/resolve-embeddings.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
 import { fieldsFromForm } from '../http/form-fields.ts';
 import { parseUrlEncoded } from '../http/url-encoded.ts';
-import { validate } from '../http/validate.ts';
 import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
 
 /** @throws ApiError `invalid-request` */

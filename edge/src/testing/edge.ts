@@ -1,11 +1,11 @@
 /** The edge as tests call it: a fresh app on the real KV and cache, its outgoing fetch answered by a fake. */
 import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
+import type { ServedModels } from '@blip2/shared/served-models';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { createApp } from '../app.ts';
 import { bundledModels } from '../bundled-models.ts';
 import { createDependencies, type Dependencies } from '../dependencies.ts';
-import type { ServedModels } from '../model-manifest.ts';
 import type { Env, Platform } from '../platform.ts';
 import type { RequestContext } from '../request-context.ts';
 import { openApiDocument } from '../routes/openapi/document.ts';

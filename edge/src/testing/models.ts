@@ -1,6 +1,7 @@
 /** The models that the tests run with: those the Worker is bundled for, both of them. */
+
+import { retrievalModel, type ServedModels } from '@blip2/shared/served-models';
 import { bundledModels } from '../bundled-models.ts';
-import { retrievalModel, type ServedModels } from '../model-manifest.ts';
 
 export const generative = bundledModels.generate;
 export const retrieval = retrievalModel(bundledModels);

@@ -9,8 +9,8 @@ import {
   type VisualQuestionAnsweringReply,
   VisualQuestionAnsweringRequest,
 } from '@blip2/shared/schemas/hugging-face/text';
+import { validate } from '@blip2/shared/validate';
 import { beginGeneration, wholeOf } from '../../generation/begin-generation.ts';
-import { validate } from '../../http/validate.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
 import { expectModel } from '../model-ids.ts';
 import {

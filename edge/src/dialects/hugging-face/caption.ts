@@ -7,9 +7,9 @@ import {
   type ImageToTextReply,
   ImageToTextRequest,
 } from '@blip2/shared/schemas/hugging-face/text';
+import { validate } from '@blip2/shared/validate';
 import type * as z from 'zod/mini';
 import { beginGeneration, wholeOf } from '../../generation/begin-generation.ts';
-import { validate } from '../../http/validate.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
 import { expectModel } from '../model-ids.ts';
 import { imageFromText, membersOf, NOT_STORED, onImage, type Task } from './task.ts';

@@ -1,15 +1,16 @@
 /** zero-shot-image-classification: which of some labels fits an image. */
 import { ApiError } from '@blip2/shared/errors';
+import { retrievalIds } from '@blip2/shared/retrieval-ids';
 import {
   ZeroShotParameters,
   type ZeroShotReply,
   ZeroShotRequest,
 } from '@blip2/shared/schemas/hugging-face/compare';
-import { validate } from '../../http/validate.ts';
+import { retrievalModel } from '@blip2/shared/served-models';
+import { validate } from '@blip2/shared/validate';
 import { resolveImage } from '../../image/image-source.ts';
 import { textTokens } from '../../limits/cost.ts';
-import { retrievalModel } from '../../model-manifest.ts';
-import { matchTexts, retrievalIds } from '../../retrieval/retrieve.ts';
+import { matchTexts } from '../../retrieval/retrieve.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
 import { expectModel } from '../model-ids.ts';
 import { imageFromText, membersOf, NOT_STORED, onImage, type Task } from './task.ts';

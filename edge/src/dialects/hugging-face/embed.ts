@@ -7,9 +7,9 @@ import {
   FeatureExtractionRequest,
   SentenceSimilarityRequest,
 } from '@blip2/shared/schemas/hugging-face/compare';
+import { type RetrievalModel, retrievalModel } from '@blip2/shared/served-models';
+import { validate } from '@blip2/shared/validate';
 import * as z from 'zod/mini';
-import { validate } from '../../http/validate.ts';
-import { type RetrievalModel, retrievalModel } from '../../model-manifest.ts';
 import { embedInputs } from '../../retrieval/embed-inputs.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
 import { embeddingInputs } from '../embedding-inputs.ts';

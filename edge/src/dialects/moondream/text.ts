@@ -8,10 +8,10 @@ import {
   type MoondreamEvent,
   MoondreamQueryRequest,
 } from '@blip2/shared/schemas/moondream/text';
+import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
 import {
   type AppContext,
   type Handler,

@@ -5,9 +5,9 @@ import {
   type OllamaEmbedReply,
   OllamaEmbedRequest,
 } from '@blip2/shared/schemas/ollama/embed';
+import { retrievalModel } from '@blip2/shared/served-models';
+import { validate } from '@blip2/shared/validate';
 import { readJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
-import { retrievalModel } from '../../model-manifest.ts';
 import { embedInputs } from '../../retrieval/embed-inputs.ts';
 import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
 import { embeddingInputs } from '../embedding-inputs.ts';

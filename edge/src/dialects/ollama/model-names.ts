@@ -1,6 +1,6 @@
 /** Names of models as Ollama writes them: with a tag, of which there is one. */
 import type { ModelKind } from '@blip2/shared/route';
-import type { ServedModels } from '../../model-manifest.ts';
+import type { ServedModels } from '@blip2/shared/served-models';
 import { expectModel, servedName } from '../model-ids.ts';
 
 const TAG = ':latest';

@@ -8,9 +8,9 @@ import {
   OllamaShowRequest,
   type OllamaVersion,
 } from '@blip2/shared/schemas/ollama/models';
+import type { GenerativeModel, RetrievalModel, ServedModels } from '@blip2/shared/served-models';
+import { validate } from '@blip2/shared/validate';
 import { readJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
-import type { GenerativeModel, RetrievalModel, ServedModels } from '../../model-manifest.ts';
 import { type Handler, readingOf } from '../../routes/app-context.ts';
 import { createdOf, servedNames } from '../model-ids.ts';
 import { ollamaServedName, toOllamaName } from './model-names.ts';

@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
 import { OllamaOptions, type OllamaTextRequest } from '@blip2/shared/schemas/ollama/options';
-import type { GenerativeModel } from '../../model-manifest.ts';
+import type { GenerativeModel } from '@blip2/shared/served-models';
 import { refuse } from '../refuse.ts';
 import { generationOptionsOf, ONLY_TEXT } from '../text-request.ts';
 

@@ -5,8 +5,8 @@ import {
   type OllamaGenerateReply,
   OllamaGenerateRequest,
 } from '@blip2/shared/schemas/ollama/text';
+import { validate } from '@blip2/shared/validate';
 import { readJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
 import { type Handler, readingOf } from '../../routes/app-context.ts';
 import { isCallAlone, type Message, readConversation } from '../conversation.ts';
 import { refuse } from '../refuse.ts';

@@ -1,9 +1,9 @@
 /** `/v1/batches`: the lines of a file are run as a job, whose results are read as files. */
 import { BatchQuery } from '@blip2/shared/schemas/jobs/query';
 import { type Batch, type BatchList, BatchRequest } from '@blip2/shared/schemas/openai/batches';
+import { validate } from '@blip2/shared/validate';
 import { readQuery } from '../../http/read-query.ts';
 import { readJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
 import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
 import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf } from '../../routes/app-context.ts';

@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { Choice, TokenLogprob } from '@blip2/shared/schemas/generation';
 import type { ChatCompletion, ChatCompletionChunk } from '@blip2/shared/schemas/openai/chat';
-import type { GenerativeModel } from '../../model-manifest.ts';
+import type { GenerativeModel } from '@blip2/shared/served-models';
 import { toOpenAiLogprobs } from '../logprobs.ts';
 import type { StreamForm } from '../stream-reply.ts';
 import type { ReplyDelta, Written } from '../write-reply.ts';

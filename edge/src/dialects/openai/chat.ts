@@ -4,10 +4,10 @@ import {
   ChatCompletionRequest,
   type ChatPart,
 } from '@blip2/shared/schemas/openai/chat';
+import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
 import {
   type AppContext,
   type Handler,

@@ -4,9 +4,9 @@ import {
   type OpenAiEmbeddingsReply,
   OpenAiEmbeddingsRequest,
 } from '@blip2/shared/schemas/openai/embeddings';
+import { retrievalModel } from '@blip2/shared/served-models';
+import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
-import { validate } from '../../http/validate.ts';
-import { retrievalModel } from '../../model-manifest.ts';
 import { embedInputs } from '../../retrieval/embed-inputs.ts';
 import { type AppContext, requestContextOf } from '../../routes/app-context.ts';
 import { embeddingInputs } from '../embedding-inputs.ts';

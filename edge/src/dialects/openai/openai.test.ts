@@ -507,6 +507,17 @@ describe('POST /v1/embeddings', () => {
     });
   });
 
+  it.each([[[[1, 2], [3]]], [[1, 2]]])('reads no token ids: %j', async (input) => {
+    const body = { model: retrieval.name, input, encoding_format: 'base64' };
+    const { error } = await expectDescribed(
+      '/v1/embeddings',
+      await edge.post('/v1/embeddings', body),
+      400,
+    );
+    const message = expect.stringContaining('token ids are not read');
+    expect(error).toMatchObject({ message, param: expect.stringMatching(/^input/) });
+  });
+
   it('names the image that cannot be read', async () => {
     const sent = { model: retrieval.name, input: ['a dog', 'https://gone.example/a.png'] };
     const { error } = await expectDescribed(path, await edge.post(path, sent), 400);

@@ -4,8 +4,8 @@ import type {
   ResponseObject,
   ResponseRequest,
 } from '@blip2/shared/schemas/openai/responses';
+import type { GenerativeModel } from '@blip2/shared/served-models';
 import type { GenerationConfig } from '@blip2/shared/wire';
-import type { GenerativeModel } from '../../model-manifest.ts';
 import { toOpenAiLogprobs } from '../logprobs.ts';
 import type { Written } from '../write-reply.ts';
 

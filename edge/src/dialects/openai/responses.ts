@@ -5,10 +5,10 @@ import {
   type ResponsePart,
   ResponseRequest,
 } from '@blip2/shared/schemas/openai/responses';
+import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
 import type { RequestContext } from '../../request-context.ts';
 import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
 import { type Message, readConversation } from '../conversation.ts';

@@ -1,13 +1,13 @@
 /** Reads the form with which OpenAI's clients upload a file, and stores the file as it comes. */
 import { ApiError } from '@blip2/shared/errors';
 import { MAX_FILE_SECONDS, OpenAiFileFields } from '@blip2/shared/schemas/openai/files';
+import { shownName, validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { type FormEntry, fieldsFromForm } from '../../http/form-fields.ts';
 import { parseHeaderValue } from '../../http/header-value.ts';
 import { holdBody } from '../../http/held-bodies.ts';
 import { type StreamedPart, streamParts } from '../../http/multipart-stream.ts';
 import { readStream } from '../../http/read-stream.ts';
-import { shownName, validate } from '../../http/validate.ts';
 import { fileKey, type JobFile } from '../../jobs/job-index-contract.ts';
 import { heldChunks, PART_BYTES, writeObject } from '../../jobs/object-writer.ts';
 import { valueFrom } from '../../predictions/contract.ts';

@@ -1,6 +1,6 @@
 /** Names and versions by which Replicate's clients ask for the model: its own, and those that BLIP-2 has there. */
 import { ApiError } from '@blip2/shared/errors';
-import type { ServedModels } from '../../model-manifest.ts';
+import type { ServedModels } from '@blip2/shared/served-models';
 import { expectModel, servedName } from '../model-ids.ts';
 
 /** Names of BLIP-2 there. */

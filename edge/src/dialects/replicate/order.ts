@@ -10,9 +10,9 @@ import {
   type PredictionInput,
   PredictionRequest,
 } from '@blip2/shared/schemas/replicate/prediction';
+import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { expectTokens } from '../../generation/begin-generation.ts';
-import { validate } from '../../http/validate.ts';
 import { aboutField, aboutImage } from '../../image/image-field.ts';
 import { type ImageSource, sourceFromText } from '../../image/image-source.ts';
 import type { PredictionOrder } from '../../predictions/contract.ts';

@@ -1,9 +1,9 @@
 /** Creating, reading, canceling and listing predictions, and reading one as it is made. */
 import { ApiError } from '@blip2/shared/errors';
 import { ListQuery, type PredictionList } from '@blip2/shared/schemas/replicate/prediction';
+import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { readJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
 import {
   type Cursor,
   type Predictions,

@@ -6,8 +6,8 @@ import { EmbeddingsOptions } from '@blip2/shared/schemas/embeddings';
 import { RequestImage } from '@blip2/shared/schemas/image';
 import type { JobTask } from '@blip2/shared/schemas/jobs/request';
 import { MatchOptions } from '@blip2/shared/schemas/match';
+import { validate } from '@blip2/shared/validate';
 import * as z from 'zod/mini';
-import { validate } from '../../http/validate.ts';
 
 type Members = Record<string, unknown>;
 

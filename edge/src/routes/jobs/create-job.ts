@@ -6,6 +6,7 @@ import {
   type JobTask,
   ROUTE_OF_TASK,
 } from '@blip2/shared/schemas/jobs/request';
+import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { uploadedLines } from '../../dialects/openai/files.ts';
 import { holdBody } from '../../http/held-bodies.ts';
@@ -14,7 +15,6 @@ import { readQuery } from '../../http/read-query.ts';
 import { readStream } from '../../http/read-stream.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { streamOf } from '../../http/stream.ts';
-import { validate } from '../../http/validate.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
 import { inputLines } from '../../jobs/input-lines.ts';
 import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';

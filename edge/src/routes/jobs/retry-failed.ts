@@ -1,8 +1,8 @@
 /** `POST /v1/jobs/{id}/retry-failed`: a new job of the items of another that have no result. */
 import { ApiError } from '@blip2/shared/errors';
 import { RetryRequest } from '@blip2/shared/schemas/jobs/request';
+import { validate } from '@blip2/shared/validate';
 import { readAnyJsonObject } from '../../http/request-body.ts';
-import { validate } from '../../http/validate.ts';
 import { ENDED } from '../../jobs/contract.ts';
 import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf } from '../app-context.ts';
