@@ -5,7 +5,6 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { Problem } from '@blip2/shared/errors';
 import type { CommitReply, CommitRequest } from '@blip2/shared/jobs/commit';
-import { revisionFor } from '@blip2/shared/served-models';
 import type { Dependencies } from '../dependencies.ts';
 import type { Env } from '../platform.ts';
 import { Alarm } from './alarm.ts';
