@@ -55,8 +55,7 @@ describe('what background work caches', () => {
     for (const key of ['job 2', 'job 3', 'job 4']) {
       cache.putImage(key, values(10), 'background');
     }
-    const cached = (keys: string[]) =>
-      keys.filter((key) => cache.peek(key, []).image);
+    const cached = (keys: string[]) => keys.filter((key) => cache.peek(key, []).image);
     // Among itself the least recently used goes.
     expect(cached(['job 1', 'job 2', 'job 3', 'job 4', 'a', 'b'])).toEqual([
       'job 3',

@@ -67,11 +67,7 @@ export class PrefixCache<Values extends Cacheable> {
   }
 
   /** How a text about an image begins, as far as that is cached: segment after segment. */
-  text(
-    key: string,
-    ids: readonly number[],
-    priority: Priority = 'interactive',
-  ): Segment<Values>[] {
+  text(key: string, ids: readonly number[], priority: Priority = 'interactive'): Segment<Values>[] {
     const path = this.#walk(key, ids);
     const last = path.at(-1);
     if (last !== undefined) this.#touch(last.node, priority);

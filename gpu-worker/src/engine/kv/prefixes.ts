@@ -88,7 +88,9 @@ export class Prefixes {
     } finally {
       // Not before, since room for one may be made by evicting another.
       for (const [imageKey, values] of computed) {
-        const sharing = rows.flatMap(({ prompt }) => (prompt.imageKey === imageKey ? [prompt] : []));
+        const sharing = rows.flatMap(({ prompt }) =>
+          prompt.imageKey === imageKey ? [prompt] : [],
+        );
         const isDropped = this.#dropped.includesAll(sharing.map(({ origin }) => origin));
         const isBackground = sharing.every(({ priority }) => priority === 'background');
         const isCacheable = !brokenImages.has(imageKey) && !isDropped;
