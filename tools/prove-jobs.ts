@@ -50,7 +50,7 @@ async function proveThatAllAddsUp(): Promise<string[]> {
 }
 
 async function proveThatNobodyNotices(): Promise<string[]> {
-  const plan = { rate: 3, seconds: 20, turns: 3 };
+  const plan = { rate: 3, seconds: 15, turns: 4 };
   const { idle, busy, failures, itemsPerSecond } = await proveInteractive({
     ...plan,
     seed,
@@ -78,7 +78,7 @@ async function proveThatNobodyNotices(): Promise<string[]> {
 
 async function proveManyItems(): Promise<string[]> {
   const items = config.items ?? MANY;
-  const { phases, memory, state, lines } = await proveMillion({
+  const { phases, memory, processor, state, lines } = await proveMillion({
     items,
     report,
     timeoutMs: 10 * HOUR_MS,
@@ -94,6 +94,12 @@ async function proveManyItems(): Promise<string[]> {
   });
   const head = ['phase', 'seconds', 'items a second', 'workerd, MB', 'queue and this, MB'];
   console.log(markdownTable([head, ...rows]));
+  const [edge, queue, standIn] = [processor.edge, processor.queue, processor.standIn].map((ms) =>
+    ms.toFixed(2),
+  );
+  console.log(
+    `Processor time of the run, ms an item: workerd ${edge}, queue and this ${queue}, stand-in for the GPU worker ${standIn}.`,
+  );
   const { completed, failed, canceled, total } = state.items;
   const counts = `${total} = ${completed} + ${failed} + ${canceled}, ${lines} lines`;
   console.log(counts);

@@ -14,8 +14,8 @@ export class TooSlowError extends Error {
 export async function within<T>(ms: number, work: Promise<T>, what: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    const error = new TooSlowError(`${what} did not settle within ${ms} ms`);
-    timer = setTimeout(() => reject(error), Math.max(ms, 0));
+    const fail = () => reject(new TooSlowError(`${what} did not settle within ${ms} ms`));
+    timer = setTimeout(fail, Math.max(ms, 0));
   });
   try {
     return await Promise.race([work, late]);

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { startStack } from '../local-stack.ts';
 import { JobClient, type JobState } from './job-client.ts';
 import { MemoryTrace, type Phase } from './memory-trace.ts';
+import { type ProcessorTime, perItem, processorTime } from './processor-time.ts';
 
 export type MillionPlan = { items: number; report: (line: string) => void; timeoutMs: number };
 
@@ -18,6 +19,8 @@ type PhaseReport = { phase: Phase; seconds: number };
 export type MillionReport = {
   phases: PhaseReport[];
   memory: MemoryTrace;
+  /** Of the run, milliseconds an item. */
+  processor: ProcessorTime;
   state: JobState;
   lines: number;
 };
@@ -71,14 +74,17 @@ export async function proveMillion({
   next('run');
   const stub = startStub(stack.queue?.workerEnv ?? {});
   after.defer(() => endStub(stub));
+  const used = () => processorTime({ worker: stack.worker.pid, standIn: stub.pid });
+  const before = await used();
   const isDone = ({ items: { completed, total } }: JobState) => completed === total;
   await jobs.until(id, { ...watching, isEnough: isDone });
+  const processor = perItem(before, await used(), items);
   next('seal');
   const state = await jobs.until(id, watching);
   next('read');
   const count = await jobs.countResults(id);
   next('read');
-  return { phases, memory, state, lines: count };
+  return { phases, memory, processor, state, lines: count };
 }
 
 /** Lines of items, a few thousand at a time: all of them would be memory of this process, which has the queue's as well. */

@@ -211,7 +211,9 @@ function isEmpty(request: Request): boolean {
   return request.body === null || request.headers.get('content-length') === '0';
 }
 
-const isImage = (body: Uint8Array): boolean => sniff(body).kind === 'image';
+const BRACE = 0x7b;
+/** An object of JSON, as most bodies are, begins as no image does. */
+const isImage = (body: Uint8Array): boolean => body[0] !== BRACE && sniff(body).kind === 'image';
 
 async function readDecoded(
   request: Request,

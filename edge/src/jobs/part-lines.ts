@@ -4,7 +4,7 @@ import { type PartOrder, partKey } from './contract.ts';
 import { MAX_STORED_LINE_BYTES } from './read-line.ts';
 
 /** Read at a time. */
-const RANGE_BYTES = 2 ** 18;
+const RANGE_BYTES = 2 ** 16;
 
 /** From one on; each was found to be within its bounds. */
 export function partLines(

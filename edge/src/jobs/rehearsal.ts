@@ -64,6 +64,9 @@ export type RehearserOptions = {
   waitUntil: (work: Promise<unknown>) => void;
 };
 
+/** A performance neither finds nor stores a reply: it need not be named, nor taken down. */
+const UNCACHED = { 'cache-control': 'no-store' };
+
 export class Rehearser {
   readonly #options: RehearserOptions;
   readonly #stages = new AsyncLocalStorage<Stage>();
@@ -151,11 +154,17 @@ export class Rehearser {
       },
       mayReplay: () => false,
     };
-    return await replyOf(await this.#run(line, owner, stage));
+    return await replyOf(await this.#run(line, owner, stage, UNCACHED));
   }
 
-  async #run(line: BatchLine, owner: ItemOwner, stage: Stage): Promise<Response> {
+  async #run(
+    line: BatchLine,
+    owner: ItemOwner,
+    stage: Stage,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Response> {
     const headers = {
+      ...more,
       'content-type': 'application/json',
       authorization: `Bearer ${ITEM_KEY}`,
       'x-request-id': owner.name,
