@@ -436,7 +436,7 @@ Without a part: one fleet, as the options describe it. docs/fleet.md says what i
       kind: text('FOLDER'),
       defaultText: 'none',
       group: simulating,
-      help: 'where plan draws its tables, as PNG',
+      help: 'where plan and validate draw what they print, as PNG',
     }),
     validationRate: option({
       flag: 'validation-rate',

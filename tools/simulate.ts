@@ -8,7 +8,7 @@ import { assumedTimes, L4 } from './simulate/assumed-card.ts';
 import { measureServiceTimes } from './simulate/measure.ts';
 import { fleetOf, type Plan, requestsOf } from './simulate/plan.ts';
 import { planTables, runPlan } from './simulate/plan-tables.ts';
-import { drawPlots } from './simulate/plots.ts';
+import { drawPlots, type Plots, planPlots, validationPlots } from './simulate/plots.ts';
 import { describeOutcome, describeValidations } from './simulate/report.ts';
 import { ServiceTimes } from './simulate/service-times.ts';
 import { simulate } from './simulate/simulation.ts';
@@ -48,17 +48,14 @@ switch (part) {
       validations.push(await validate({ times, rate, seconds, seed, workers }));
     }
     print(validations, describeValidations(validations));
+    await draw(validationPlots(times, validations));
     break;
   }
   case 'plan': {
     const result = runPlan(await planOf(), line.update);
     line.clear();
     console.log(planTables(result));
-    if (config.plots === undefined) break;
-    line.update('Drawing …');
-    const written = await drawPlots(resolve(config.plots), result, await readTimes());
-    line.clear();
-    for (const path of written) console.log(`\n${relative(process.cwd(), path)}`);
+    await draw(planPlots(result));
     break;
   }
   default:
@@ -118,6 +115,12 @@ async function readTimes(): Promise<ServiceTimes> {
     );
     process.exit(1);
   }
+}
+
+async function draw(plots: Plots): Promise<void> {
+  if (config.plots === undefined) return;
+  const written = await drawPlots(resolve(config.plots), plots);
+  for (const path of written) console.error(relative(process.cwd(), path));
 }
 
 function print(result: unknown, text: string): void {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { aroundOf } from './around.ts';
 import { condensed, drawByRows } from './service-times.ts';
+import { actionsOf } from './trace-file.ts';
 import { countsFrom } from './worker-metrics.ts';
 
 const ms = fc.double({ min: 0, max: 100, noNaN: true });
@@ -69,4 +70,22 @@ it("counts are read from a worker's metrics", () => {
     prefixMisses: 2,
     prefixBytes: 900,
   });
+});
+
+it('an action of a trace lasts until the engine begins the next, where it has more to do', () => {
+  const action = (name: string, at: number, ms: number, rows: number) =>
+    `${JSON.stringify({ pid: 1, ph: 'X', name, tid: 1, ts: 1000 * at, dur: 1000 * ms, args: { rows } })},`;
+  const text = [
+    '[',
+    '{"pid":1,"ph":"b","cat":"request","id":1,"name":"generate","ts":1,"args":{}},',
+    action('prefill', 10, 5, 1),
+    action('step', 15.5, 2, 1),
+    action('images', 30, 20, 0),
+    '{"pid":1,"ph":"X","name":"st',
+  ].join('\n');
+  expect(actionsOf(text)).toEqual([
+    { name: 'prefill', at: 10, ms: 5.5, rows: 1 },
+    { name: 'step', at: 15.5, ms: 2, rows: 1 },
+    { name: 'images', at: 30, ms: 20, rows: 0 },
+  ]);
 });

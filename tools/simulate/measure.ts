@@ -13,7 +13,7 @@ import { captionRequest, embed, freshImages, runDirect } from '../bench/requests
 import { median } from '../bench/statistics.ts';
 import { type Stack, startStack } from '../local-stack.ts';
 import { aroundOf, type OneAtATime, tokenStages } from './around.ts';
-import { difference, processorTime } from './processor-time.ts';
+import { difference, processorTime, timeOf } from './processor-time.ts';
 import { ask, question } from './real-requests.ts';
 import { condensed, type ServiceTimes } from './service-times.ts';
 import { readTrace, type TracedAction } from './trace-file.ts';
@@ -31,6 +31,8 @@ const WARM_UP = 30;
 const TOKENS = 32;
 const ROWS = [2, 3, 4, 6, 8];
 const ROUNDS = 8;
+/** Of each worker, to see how much two slow each other down. */
+const REPLIES = 50;
 /** The worker writes its trace as it goes. */
 const WRITTEN_MS = 300;
 
@@ -180,28 +182,34 @@ function meansOf({ results, processor }: Phase, actions: readonly TracedAction[]
   };
 }
 
-/** What cores compute together, of what one thread computes alone: long replies of one worker, and of two at a time. */
+/**
+ * What cores compute together, of what one computes alone: threads that slow each other down need more processor time for the
+ * same. Long replies of one worker, and of two at a time.
+ */
 async function measureCores(): Promise<number[]> {
   const stack = await startStack({ workers: 2, workerEnv: ONE_THREAD });
   try {
     const [image] = await freshImages(1);
     const { source } = await embed(stack, image!);
     const request = captionRequest(stack.model, TOKENS);
-    const time = async (workers: readonly { url: string }[]) => {
-      const start = performance.now();
-      await Promise.all(workers.map(({ url }) => runDirect({ workerUrl: url }, request, source)));
-      return performance.now() - start;
+    /** Processor time of each of them for one reply, ms. */
+    const time = async (workers: typeof stack.workers) => {
+      const total = async () => {
+        const times = await Promise.all(workers.map(({ process: { pid } }) => timeOf(pid)));
+        return times.reduce((sum, ms) => sum + ms, 0);
+      };
+      const before = await total();
+      for (let i = 0; i < REPLIES; i++) {
+        await Promise.all(workers.map(({ url }) => runDirect({ workerUrl: url }, request, source)));
+      }
+      return ((await total()) - before) / workers.length / REPLIES;
     };
-    const alone: number[] = [];
-    const together: number[] = [];
-    for (let round = 0; round < 5 * ROUNDS; round++) {
-      alone.push(await time(stack.workers.slice(round % 2, (round % 2) + 1)));
-      together.push(await time(stack.workers));
-    }
-    const both = Math.min(2, (2 * median(alone)) / median(together));
-    const cores = availableParallelism();
+    await time(stack.workers);
+    const alone = (await time(stack.workers.slice(0, 1))) + (await time(stack.workers.slice(1)));
+    const together = await time(stack.workers);
+    const both = Math.min(2, alone / together);
     // Further cores are taken to slow each other down as the first two.
-    return Array.from({ length: cores }, (_, i) =>
+    return Array.from({ length: availableParallelism() }, (_, i) =>
       i === 0 ? 1 : Number(((both / 2) * (i + 1)).toFixed(3)),
     );
   } finally {

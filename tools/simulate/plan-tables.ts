@@ -4,7 +4,7 @@ import { table } from './report.ts';
 import type { Outcome } from './simulation.ts';
 
 /** Requests a second that are planned for. */
-const RATES = [10, 50, 200, 1000, 3000, 9000];
+const RATES = [10, 100, 1000, 9000];
 /** Shares of requests about images that nobody has sent before. */
 const FRESH = [0.05, 0.3, 0.8];
 /** One of each is lost per so many hours, in the plan for spot machines. */
@@ -36,7 +36,7 @@ function capacities(plan: Plan, status: (line: string) => void): Capacity[] {
 }
 
 /** A fleet of so many GPUs, all of them spot machines, at two thirds of what it can do. */
-export const SPOT = { workers: 100, rate: 450, seconds: 600, replaceMs: 180_000 };
+export const SPOT = { workers: 100, rate: 450, seconds: 300, replaceMs: 180_000 };
 
 function spotOutcomes(plan: Plan, status: (line: string) => void) {
   return SPOT_HOURS.map((hours) => {

@@ -63,8 +63,8 @@ export const TARGET_MS = 500;
 /** Time for a fleet to fill, ms. */
 const FILLING_MS = 4000;
 /** Requests of one trial, and its least seconds. */
-const REQUESTS = 20_000;
-const LEAST_SECONDS = 12;
+const REQUESTS = 12_000;
+const LEAST_SECONDS = 8;
 
 export type Trial = { workers: number; p95: number; hitRatio: number; isEnough: boolean };
 
@@ -81,7 +81,7 @@ function tried(plan: Plan, rate: number, workers: number): Trial {
 }
 
 /**
- * The least number of workers that is enough, to 2 % of itself.
+ * The least number of workers that is enough, to 3 % of itself.
  * @param guess from where it is searched
  */
 export function workersFor(plan: Plan, rate: number, guess: number): Trial {
@@ -94,7 +94,7 @@ export function workersFor(plan: Plan, rate: number, guess: number): Trial {
     best = tried(plan, rate, high);
   }
   if (low === 0) low = Math.floor(high / 1.5);
-  while (high - low > Math.max(1, 0.02 * high)) {
+  while (high - low > Math.max(1, 0.03 * high)) {
     const middle = Math.floor((low + high) / 2);
     const trial = tried(plan, rate, middle);
     if (trial.isEnough) [high, best] = [middle, trial];

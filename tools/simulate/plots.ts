@@ -8,10 +8,14 @@ import { LruCache } from './lru-cache.ts';
 import { TARGET_MS } from './plan.ts';
 import { type PlanResult, SPOT } from './plan-tables.ts';
 import type { ServiceTimes } from './service-times.ts';
+import type { Figures, Validation } from './validate.ts';
 import { zipf, zipfChances } from './zipf.ts';
 
 const [WIDTH, HEIGHT] = [900, 480];
 const FONT = 'DejaVu Sans, Arial, sans-serif';
+
+/** By the names of their files. */
+export type Plots = Readonly<Record<string, Plot>>;
 
 type Series = {
   name: string;
@@ -26,22 +30,26 @@ type Plot = {
   series: readonly Series[];
 };
 
-/**
- * @param folder where they go
- * @returns paths of the images
- */
-export async function drawPlots(
-  folder: string,
-  result: PlanResult,
-  measured: ServiceTimes,
-): Promise<string[]> {
-  const plots: Record<string, Plot> = {
+/** What a plan has found. */
+export function planPlots(result: PlanResult): Plots {
+  return {
     'fleet-hits': hits(),
-    'fleet-steps': steps(measured),
     'fleet-gpus': gpus(result),
     'fleet-surge': surgePlot(result),
     'fleet-spot': spotPlot(result),
   };
+}
+
+/** What was measured, and what the simulation says of it. */
+export function validationPlots(times: ServiceTimes, validations: readonly Validation[]): Plots {
+  return { 'fleet-steps': steps(times), 'fleet-validation': comparison(validations) };
+}
+
+/**
+ * @param folder where they go
+ * @returns paths of the images
+ */
+export async function drawPlots(folder: string, plots: Plots): Promise<string[]> {
   const paths: string[] = [];
   for (const [name, plot] of Object.entries(plots)) {
     const path = join(folder, `${name}.png`);
@@ -77,6 +85,29 @@ function svgOf({ title, x, y, series }: Plot): string {
   const svg = chart.renderToSVGString();
   chart.dispose();
   return svg;
+}
+
+/** Times to first token and to the end of a reply, for each number of workers. */
+function comparison(validations: readonly Validation[]): Plot {
+  const rows: readonly [string, keyof Figures][] = [
+    ['first token, p50', 'firstTokenP50'],
+    ['first token, p95', 'firstTokenP95'],
+    ['reply, p50', 'replyP50'],
+    ['reply, p95', 'replyP95'],
+  ];
+  return {
+    title: 'Measured (lines) and simulated (dashed)',
+    x: { name: 'GPU workers', min: 1, max: Math.max(...validations.map(({ workers }) => workers)) },
+    y: { name: 'ms' },
+    series: rows.flatMap(([name, key]): Series[] => [
+      { name, points: validations.map(({ workers, measured }) => [workers, measured[key]]) },
+      {
+        name: `${name}, simulated`,
+        points: validations.map(({ workers, simulated }) => [workers, simulated[key]]),
+        isDashed: true,
+      },
+    ]),
+  };
 }
 
 const IMAGES = 20_000;

@@ -25,7 +25,8 @@ export async function processorTime(workerPid: number | undefined): Promise<Proc
   return times;
 }
 
-async function timeOf(pid: number): Promise<number> {
+/** Milliseconds of one process; 0 where there is none. */
+export async function timeOf(pid: number | undefined): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   // The name, in brackets, may hold anything; behind it are state and numbers.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -142,8 +142,10 @@ function crommelin(servers: number, load: number): number {
   return wait;
 }
 
+const LOG_FACTORIALS = [0];
 function logFactorial(n: number): number {
-  let sum = 0;
-  for (let i = 2; i <= n; i++) sum += Math.log(i);
-  return sum;
+  for (let i = LOG_FACTORIALS.length; i <= n; i++) {
+    LOG_FACTORIALS.push(LOG_FACTORIALS[i - 1]! + Math.log(i));
+  }
+  return LOG_FACTORIALS[n]!;
 }

@@ -116,7 +116,7 @@ describe('a simulation', () => {
     const spread = simulate(scenario({ rate: 20, seconds: 60, fresh: 0, workers: 4 }));
     const { hits, misses } = spread.prefixes;
     expect(hits / (hits + misses)).toBeGreaterThan(0.75);
-    const hot = Array.from({ length: 400 }, (_, i) => ({ dueAt: 10 * i, image: 1, tokens: 20 }));
+    const hot = Array.from({ length: 400 }, (_, i) => ({ dueAt: 40 * i, image: 1, tokens: 20 }));
     const { refused } = simulate({
       ...scenario({ rate: 1, seconds: 1, workers: 4 }),
       arrivals: hot,

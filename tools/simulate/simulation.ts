@@ -25,6 +25,8 @@ export type Scenario = {
   isolates?: number;
   /** What the edge routes an image by. */
   keyOf?: (image: number) => string;
+  /** Whom a request is from: everybody asks once by default. */
+  clientOf?: (arrival: Arrival) => string;
   edgeCache: { room: number; ttlMs?: number };
   /** Images that are cached at the beginning. */
   cached?: Iterable<number>;
@@ -179,7 +181,7 @@ class Simulation {
 
   #send(open: Open, isNew: boolean): void {
     const { image, tokens } = open.arrival;
-    const { times } = this.#scenario;
+    const { times, clientOf = ({ dueAt }) => String(dueAt) } = this.#scenario;
     const around = isNew ? times.miss : times.hit;
     const sent = this.#fleet.send(image);
     const end = (kind: 'refused' | 'lost') => {
@@ -197,7 +199,7 @@ class Simulation {
       image,
       tokens,
       isNew,
-      client: `${open.arrival.dueAt}`,
+      client: clientOf(open.arrival),
       onEncoded: () => this.#cache.store(image, this.#events.now),
       onToken: (isLast) => {
         if (isLast) {
