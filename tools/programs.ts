@@ -336,7 +336,7 @@ Without a part: one fleet, as the options describe it. docs/fleet.md says what i
     times: option({
       flag: 'times',
       kind: text('FILE'),
-      default: 'tools/simulate/measured.json',
+      defaultText: 'tools/simulate/measured.json, and "assumed" where there is none',
       group: simulating,
       help: 'service times that were measured; "assumed" are those of a GPU that nobody measured here',
     }),

@@ -1,6 +1,7 @@
 /** `npm run simulate`: a fleet of GPU workers on paper, from service times that were measured; and whether it is true. */
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { relative, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { configure } from '@blip2/shared/config/configure';
 import { ROOT } from './prepare-edge.ts';
 import { SIMULATE } from './programs.ts';
@@ -29,14 +30,15 @@ if (part !== undefined && !PARTS.includes(part)) {
 const VALIDATED_WORKERS = [1, 2, 3];
 const command = ['npm run simulate --', ...process.argv.slice(2)].join(' ');
 const line = statusLine();
-const file = resolve(ROOT, config.times);
+const MEASURED = join(ROOT, 'tools/simulate/measured.json');
+const file = config.times === undefined ? MEASURED : resolve(config.times);
 
 switch (part) {
   case 'measure': {
     const times = await measureServiceTimes(command, line.update);
     line.clear();
     await writeFile(file, `${JSON.stringify(times, null, 2)}\n`);
-    console.log(`Service times of ${times.machine} are in ${relative(ROOT, file)}.`);
+    console.log(`Service times of ${times.machine} are in ${relative(process.cwd(), file)}.`);
     break;
   }
   case 'validate': {
@@ -104,14 +106,15 @@ async function planOf(): Promise<Plan> {
   };
 }
 
-/** Ends this process with 1 where there are none. */
+/** Ends this process with 1 where there are none that could be meant. */
 async function readTimes(): Promise<ServiceTimes> {
-  if (config.times === 'assumed') return assumedTimes(L4);
+  const isOther = config.times === undefined && part !== 'validate' && !existsSync(MEASURED);
+  if (config.times === 'assumed' || isOther) return assumedTimes(L4);
   try {
     return ServiceTimes.parse(JSON.parse(await readFile(file, 'utf8')));
   } catch (error) {
     console.error(
-      `${config.times} has no service times (${(error as Error).message.split('\n')[0]}): npm run simulate -- measure writes them.`,
+      `${relative(process.cwd(), file)} has no service times (${(error as Error).message.split('\n')[0]}): npm run simulate -- measure writes them.`,
     );
     process.exit(1);
   }

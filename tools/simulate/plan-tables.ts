@@ -81,15 +81,12 @@ export function runPlan(plan: Plan, status: (line: string) => void): PlanResult 
 }
 
 export function planTables({ plan, capacities: needed, spots, surges: grown }: PlanResult): string {
-  const rows = RATES.map((rate) => [
+  const byRate = Map.groupBy(needed, ({ rate }) => rate);
+  const rows = [...byRate].map(([rate, all]) => [
     String(rate),
-    ...FRESH.map((fresh) => {
-      const { workers } = needed.find((one) => one.fresh === fresh && one.rate === rate)!;
-      return String(workers);
-    }),
+    ...all.map(({ workers }) => String(workers)),
   ]);
-  const heads = FRESH.map((fresh) => {
-    const { hitRatio } = needed.findLast((one) => one.fresh === fresh)!;
+  const heads = [...byRate.values()].at(-1)!.map(({ hitRatio }) => {
     return `${Math.round(100 * hitRatio)} % cached`;
   });
   const losses = spots.map(({ hours, outcome }) => [

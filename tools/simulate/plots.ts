@@ -113,7 +113,7 @@ function comparison(validations: readonly Validation[]): Plot {
 const IMAGES = 20_000;
 const SKEWS = [0.6, 0.8, 1, 1.2];
 const ROOMS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7];
-const DRAWS = 200_000;
+const DRAWS = 100_000;
 
 /** Of a cache for a part of all images, by how unequally popular they are. */
 function hits(): Plot {
