@@ -93,7 +93,11 @@ export function workersFor(plan: Plan, rate: number, guess: number): Trial {
     high = Math.ceil(1.25 * high);
     best = tried(plan, rate, high);
   }
-  if (low === 0) low = Math.floor(high / 1.5);
+  for (let less = Math.floor(high / 1.25); low === 0 && less > 0; less = Math.floor(high / 1.25)) {
+    const trial = tried(plan, rate, less);
+    if (trial.isEnough) [high, best] = [less, trial];
+    else low = less;
+  }
   while (high - low > Math.max(1, 0.03 * high)) {
     const middle = Math.floor((low + high) / 2);
     const trial = tried(plan, rate, middle);
