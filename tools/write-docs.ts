@@ -23,6 +23,7 @@ import {
   LOAD,
   PREPARE_EDGE,
   SCREENSHOT,
+  SIMULATE,
   START,
   SYNTHETIC_CHECKPOINT,
 } from './programs.ts';
@@ -37,6 +38,7 @@ const PROGRAMS = [
   BENCH,
   LICENSES,
   LOAD,
+  SIMULATE,
   FUZZ,
   CHAOS,
   INFRA,

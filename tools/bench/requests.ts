@@ -47,7 +47,7 @@ export async function embed(
 }
 
 export async function runDirect(
-  stack: Stack,
+  stack: Pick<Stack, 'workerUrl'>,
   request: GpuRequest,
   source: { type: 'image' | 'embeddings'; payload: Uint8Array },
 ): Promise<{ arrivals: Arrivals; embeddings?: Uint8Array }> {

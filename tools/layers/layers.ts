@@ -62,6 +62,8 @@ const LAYERS: readonly Layer[] = [
 
   // Edge: routes over what they do, over what that needs. Its options are documented with those of all programs.
   layer('edge config', ['edge/src/config.ts'], ['shared']),
+  // Pure, and simulated with whole fleets.
+  layer('edge routing', ['edge/src/gpu/bounded-load.ts', 'edge/src/gpu/rendezvous.ts'], []),
   layer(
     'edge routes',
     ['edge/src/routes/', 'edge/src/dialects/', 'edge/src/app.ts', 'edge/src/worker.ts'],
@@ -84,7 +86,7 @@ const LAYERS: readonly Layer[] = [
     ['edge ground', 'edge config', 'shared'],
   ),
   layer('page', ['edge/src/page/'], ['shared']),
-  layer('edge ground', ['edge/'], ['edge config', 'shared']),
+  layer('edge ground', ['edge/'], ['edge config', 'edge routing', 'shared']),
 
   layer('infra', ['infra/'], ['shared']),
   layer(
@@ -93,6 +95,7 @@ const LAYERS: readonly Layer[] = [
     [
       'infra',
       'edge config',
+      'edge routing',
       'worker entry',
       'worker',
       'parts',

@@ -26,17 +26,22 @@ export class Latencies {
     this.histogram.recordValue(Math.round(Math.min(Math.max(ms, 0), LONGEST_MS) * MICROSECONDS));
   }
 
-  percentiles(): Percentiles {
+  /** Milliseconds below which so many percent are; null where nothing was recorded. */
+  at(percent: number): number | null {
     const { histogram } = this;
-    const at = (percent: number) =>
-      histogram.totalCount === 0 ? null : histogram.getValueAtPercentile(percent) / MICROSECONDS;
+    return histogram.totalCount === 0
+      ? null
+      : histogram.getValueAtPercentile(percent) / MICROSECONDS;
+  }
+
+  percentiles(): Percentiles {
     return {
-      count: histogram.totalCount,
-      p50: at(50),
-      p90: at(90),
-      p99: at(99),
-      p999: at(99.9),
-      max: at(100),
+      count: this.histogram.totalCount,
+      p50: this.at(50),
+      p90: this.at(90),
+      p99: this.at(99),
+      p999: this.at(99.9),
+      max: this.at(100),
     };
   }
 }

@@ -6,6 +6,7 @@ import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTask, WorkerModel } from '@blip2/shared/wire';
 import type { RequestContext } from '../request-context.ts';
 import { Backend } from './backend.ts';
+import { firstWithRoom } from './bounded-load.ts';
 import {
   type BegunReply,
   GpuClient,
@@ -33,8 +34,6 @@ export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
   hedges?: boolean;
 };
 
-/** A worker has at most so many times the mean of what all have, by weight, before the next one is preferred. */
-const MOST_OF_MEAN = 1.5;
 /** Between two looks whether a worker that has gone is there again. */
 const LOOK_MS = 250;
 const READY_ANSWER_MS = 2500;
@@ -256,11 +255,7 @@ export class GpuWorkers {
       for (const backend of left) backend.askAgain(now, READY_ANSWER_MS).catch(() => {});
     }
     const usable = left.filter((backend) => backend.isUsable(now()));
-    const total = usable.reduce((sum, { inFlight }) => sum + inFlight, 1);
-    const weights = usable.reduce((sum, { weight }) => sum + weight, 0);
-    const hasRoom = ({ inFlight, weight }: Backend) =>
-      inFlight < Math.ceil((MOST_OF_MEAN * total * weight) / weights);
-    return usable.find(hasRoom) ?? usable[0] ?? left[0] ?? (order[0] as Backend);
+    return firstWithRoom(usable) ?? left[0] ?? (order[0] as Backend);
   }
 
   #blame(backend: Backend, thrown: unknown): void {
