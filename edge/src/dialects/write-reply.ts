@@ -15,7 +15,7 @@ import { type Conversation, promptOf } from './conversation.ts';
 /** The end of a reply, as dialects show it. */
 export type Written = Pick<
   Generation,
-  'text' | 'finish_reason' | 'logprobs' | 'choices' | 'model' | 'usage'
+  'text' | 'finish_reason' | 'logprobs' | 'choices' | 'model' | 'usage' | 'warnings'
 > &
   Partial<Pick<Generation, 'image'>>;
 
