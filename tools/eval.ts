@@ -10,6 +10,7 @@ import { type Chosen, chooseDataset, evaluateDataset } from './eval/datasets/eva
 import { spread } from './eval/datasets/run.ts';
 import { Service } from './eval/datasets/service.ts';
 import type { Outcome } from './eval/outcome.ts';
+import { judgeImages, warningTable, wronglyJudged } from './eval/outside.ts';
 import { precisionTables } from './eval/precision.ts';
 import { examineScene } from './eval/scene-outcomes.ts';
 import { percentRight, sceneTables, wrongOutcomes } from './eval/scene-report.ts';
@@ -25,6 +26,7 @@ const line = statusLine();
 if (config.url !== undefined) await expectApi(config.url);
 const chosen = await orExit(() => chooseDataset(config));
 if (chosen !== null) await evaluatePublic(chosen);
+else if (config.outside !== undefined) await orExit(() => evaluateWarnings(config.outside ?? ''));
 else if (config.precisions === undefined) printOutcomes(await evaluate(config.url));
 else await compare(config.precisions);
 process.exit(0);
@@ -43,6 +45,22 @@ async function evaluatePublic(asked: Chosen): Promise<void> {
   const report = await orExit(evaluation);
   for (const table of report.tables) console.log(`${markdownTable(table)}\n`);
   for (const note of report.notes) console.log(note);
+}
+
+/** How many images are warned about, foreign ones and scenes. */
+async function evaluateWarnings(folder: string): Promise<void> {
+  const own = config.url === undefined ? await startOrExit({ model: config }, line) : null;
+  try {
+    const { limit } = config;
+    const judged = await judgeImages(own?.url ?? config.url ?? '', { folder, limit }, (at, total) =>
+      line.update(`Evaluating: ${at} of ${total} images`),
+    );
+    line.clear();
+    console.log(`${markdownTable(warningTable(judged), { align: ['l', 'r', 'r'] })}\n`);
+    if (config.failures) for (const text of wronglyJudged(judged)) console.log(text);
+  } finally {
+    await own?.stop();
+  }
 }
 
 /** Ends this process with 1 for what the user can mend, or the API refuses. */

@@ -190,6 +190,13 @@ export const EVAL = {
       group: measuring,
       help: 'scenes by the artists that the embedded model learned from, or by some that it never saw',
     }),
+    outside: option({
+      flag: 'outside',
+      kind: text('FOLDER'),
+      defaultText: 'none',
+      group: measuring,
+      help: 'how many of these images, which are no scenes, and of the test scenes the model warns about as outside of its training, instead of what is right; folders in it are kinds',
+    }),
     failures: option({
       flag: 'failures',
       kind: toggle(),

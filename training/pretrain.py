@@ -1,9 +1,9 @@
 """Trains the two checkpoints from nothing: `python -m training.pretrain all`.
 
 Each phase is a sub-command; those that train resume from training/.cache and stop when their time budget is spent:
-sprites, vision, language, stage1, stage2, export, evaluate, curves. `all` runs them in this order.
-`scenes` writes the committed test images, `restore` takes over what a run on another machine left, `ablations` trains
-variants of vision.
+sprites, vision, language, stage1, stage2, export, evaluate, outside, curves. `all` runs them in this order.
+`scenes` and `foreign` write the committed test images, `restore` takes over what a run on another machine left,
+`ablations` trains variants of vision.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ ABLATION_S = {"cpu": 1800, "cuda": 40, "smoke": 2}  # of each variant
 TRAINED = ("vision", "language", "stage1", "stage2")
 OVERHEAD_S = 90  # of `all`, beside the budgets: imports, sprites, scenes, export and evaluation on a GPU
 EXAMINED = {"cpu": 120, "cuda": 160, "smoke": 3}  # scenes of each artist
+OUTSIDE = {"cpu": 80, "cuda": 80, "smoke": 4}  # scenes of each artist
 
 
 def machine_of(arguments: argparse.Namespace) -> Machine:
@@ -133,6 +134,24 @@ def write_test_scenes(_: argparse.Namespace) -> None:
     make_test_scenes.write_all()
 
 
+def describe_training(arguments: argparse.Namespace) -> None:
+    """The classifier by which *generate* notices images that are no scenes; needs a folder of such images."""
+    from training.paths import FOREIGN_IMAGES
+    from training.phases import outside
+
+    others = arguments.foreign or FOREIGN_IMAGES
+    if arguments.foreign is None:
+        print("without --foreign, from the committed images alone: photographs will be noticed less often")
+    outside.write(machine_of(arguments), OUTSIDE[kind_of(arguments)], others)
+
+
+def write_foreign_images(_: argparse.Namespace) -> None:
+    """The committed images that are no scenes."""
+    from training.data import make_foreign_images
+
+    make_foreign_images.write_all()
+
+
 def restore(arguments: argparse.Namespace) -> None:
     """Takes what another machine left in the folder `--out` as snapshots and metrics, exports it, draws the curves."""
     from training.export import checkpoints
@@ -166,9 +185,10 @@ PHASES: dict[str, Callable[[argparse.Namespace], None]] = {
     "stage2": train_stage2,
     "export": export_checkpoints,
     "evaluate": evaluate_checkpoints,
+    "outside": describe_training,
     "curves": draw_curves,
 }
-OTHERS = {"scenes": write_test_scenes, "restore": restore, "ablations": run_ablations}
+OTHERS = {"scenes": write_test_scenes, "foreign": write_foreign_images, "restore": restore, "ablations": run_ablations}
 
 
 def run_all(arguments: argparse.Namespace) -> None:
@@ -220,6 +240,7 @@ def main() -> None:
     parser.add_argument("--per-artist", type=int, help="drawn scenes of each artist that `evaluate` measures")
     parser.add_argument("--checkpoints", type=Path, help="folder of other checkpoints for `evaluate` to measure")
     parser.add_argument("--results", type=Path, help="file for what `evaluate` measured of others, or of some scenes")
+    parser.add_argument("--foreign", type=Path, help="folder of images that are no scenes, for `outside`")
     parser.add_argument("--only", choices=TRAINED, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

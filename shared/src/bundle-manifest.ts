@@ -80,6 +80,15 @@ const Decoder = z.object({
   image_token_id: tokenId,
 });
 
+/** What tells images that a model was trained on from others (`outside-training.ts`). */
+export const OutsideTraining = z.object({
+  /** Of the components of the mean over an image's query embeddings: [qformer_hidden]. */
+  weights: z.array(z.number()).check(z.minLength(1)),
+  /** An image whose weighted sum is above is unlike all that the model was trained on. */
+  threshold: z.number(),
+});
+export type OutsideTraining = z.infer<typeof OutsideTraining>;
+
 const generate = {
   ...common,
   kind: z.literal('generate'),
@@ -92,6 +101,8 @@ const generate = {
   pad_token_id: tokenId,
   /** Defaults of a generation, for what a request does not set. */
   generation: z.object({ max_new_tokens: count, defaults: z.optional(GenerationDefaults) }),
+  /** Of checkpoints that come with it; without it no image is warned about. */
+  outside_training: z.optional(OutsideTraining),
 };
 
 /** Decoder-only. */

@@ -190,13 +190,15 @@ export const GpuRequest = z.discriminatedUnion('kind', [
 ]);
 export type GpuRequest = z.infer<typeof GpuRequest>;
 
-/** The image as decoded: size in pixels after EXIF orientation. */
+/** The image as decoded: size in pixels after EXIF orientation; and what its query embeddings show. */
 export const ImageInfo = z.object({
   width: z.int().check(z.positive()),
   height: z.int().check(z.positive()),
   format: z.enum(['jpeg', 'png', 'webp', 'gif', 'avif']),
   /** Frames of an animation, of which the first is the image; absent for a still. */
   frames: z.optional(z.int().check(z.minimum(2))),
+  /** True of an image that is unlike all that the generative model was trained on; absent else, and where nobody can tell. */
+  outside_training: z.optional(z.literal(true)),
 });
 export type ImageInfo = z.infer<typeof ImageInfo>;
 

@@ -1,6 +1,7 @@
 /** The first page in a real browser: choose an image, read the caption, ask a question. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { beforeAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -30,6 +31,7 @@ const SAMPLES = [
 ] as const;
 
 describePage('the page', (service) => {
+  const foreign = fileURLToPath(new URL('../foreign/document/document-00.webp', import.meta.url));
   const file = join(temporaryFolder(), 'scene.webp');
   let bytes: Uint8Array;
 
@@ -83,6 +85,19 @@ describePage('the page', (service) => {
     expect(await caution.isVisible()).toBe(true);
     await chooseSample(page, 'pears');
     expect(await caution.isVisible()).toBe(false);
+  });
+
+  it('says of an image that is no scene that its text is a guess, and what helps', async () => {
+    const { page } = await service.open();
+    await page.locator('input[type=file]').setInputFiles(foreign);
+    await turnIs(page, 'done');
+    const note = page.locator('[data-testid=warning]');
+    expect(await note.textContent()).toMatch(
+      /unlike all that blip2-scenes was trained on.*npm start -- --checkpoint/,
+    );
+    expect(await page.locator('[data-testid=caption] .said').textContent()).not.toBe('');
+    await chooseSample(page, 'pears');
+    expect(await note.count()).toBe(0);
   });
 
   it('describes the image by its caption, and says what it is', async () => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -23,6 +24,8 @@ from training.data.tokenization import (
 )
 from training.export.model_card import model_card
 from training.paths import CACHE, CHECKPOINTS
+
+OUTSIDE_TRAINING = "outside_training.json"
 
 
 def _config(kind: str) -> Blip2Config:
@@ -75,6 +78,18 @@ def write_processor(folder: Path, kind: str) -> None:
     save_vocabulary_files(folder, plain)
 
 
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the weights, which a classifier of their embeddings names."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def keep_classifier(before: Path, after: Path) -> None:
+    """Takes what phase *outside* made over where the weights are the same."""
+    path = before / OUTSIDE_TRAINING
+    if path.exists() and json.loads(path.read_text())["weights_sha256"] == weights_digest(after):
+        shutil.copy(path, after / OUTSIDE_TRAINING)
+
+
 def write(kind: str, model: torch.nn.Module, results: dict | None = None) -> Path:
     """Replaces gpu-worker/checkpoints/<kind> by the model's weights in fp16, with its processor and model card."""
     target = CHECKPOINTS / kind
@@ -93,6 +108,7 @@ def write(kind: str, model: torch.nn.Module, results: dict | None = None) -> Pat
     (part / "model.safetensors").chmod(0o644)
     write_processor(part, kind)
     (part / "README.md").write_text(model_card(kind, results))
+    keep_classifier(target, part)
     if target.exists():
         os.replace(target, old)
     os.replace(part, target)

@@ -15,7 +15,7 @@ import { type Conversation, type MessageImage, promptOf } from './conversation.t
 /** The end of a reply, as dialects show it. */
 export type Written = Pick<
   Generation,
-  'text' | 'finish_reason' | 'logprobs' | 'choices' | 'model' | 'usage'
+  'text' | 'finish_reason' | 'logprobs' | 'choices' | 'model' | 'usage' | 'warnings'
 > &
   Partial<Pick<Generation, 'image'>>;
 

@@ -3,8 +3,9 @@ import { ApiError } from '@blip2/shared/errors';
 import { choicesOf, usageOf } from '@blip2/shared/generation/finished-texts';
 import type { Prompt } from '@blip2/shared/generation/prompt';
 import { type TextDelta, TextStreamer } from '@blip2/shared/generation/text-streamer';
+import { warningsOf } from '@blip2/shared/generation/warnings';
 import type { ImageId } from '@blip2/shared/image-id';
-import type { Choice, Usage } from '@blip2/shared/schemas/generation';
+import type { Choice, Usage, Warning } from '@blip2/shared/schemas/generation';
 import type { ImageReply, ReplyCacheResult } from '@blip2/shared/schemas/image';
 import type { GpuDone, GpuTimings } from '@blip2/shared/wire';
 import type { Dependencies } from '../dependencies.ts';
@@ -42,6 +43,8 @@ export type Generation = Choice & {
   /** As far as it is shown, as is what the worker took for each part. */
   cache?: ReplyCacheResult;
   usage: Usage;
+  /** Why not to rely on the text. */
+  warnings?: Warning[];
   timings_ms: GpuTimings;
 };
 
@@ -158,6 +161,7 @@ async function* write(
       model: model.name,
       ...shown,
       usage: usageOf(model.num_query_tokens + inputIds.length, texts),
+      ...warningsOf(info, model),
       timings_ms: (showCache ? done?.timings_ms : undefined) ?? {},
     },
   };

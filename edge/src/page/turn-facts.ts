@@ -2,7 +2,7 @@
 import type { DoneEvent } from '@blip2/shared/schemas/events';
 
 export type TurnFacts = {
-  reply: Pick<DoneEvent, 'text' | 'cache' | 'usage'>;
+  reply: Pick<DoneEvent, 'text' | 'cache' | 'usage' | 'warnings'>;
   /** Milliseconds in which the image was sent; null where it was not. */
   uploadMs: number | null;
   /** Milliseconds from the moment when all was sent. */

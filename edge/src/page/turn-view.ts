@@ -1,4 +1,5 @@
 /** One turn of the conversation on the page: what was asked, what was answered, and how far it is. */
+import type { Warning } from '@blip2/shared/schemas/generation';
 import { copyOf, within } from './elements.ts';
 import type { Words } from './failure.ts';
 import { factsLine, type TurnFacts } from './turn-facts.ts';
@@ -26,6 +27,7 @@ export class TurnView {
   readonly #stop = within(this.element, '.stop', HTMLButtonElement);
   readonly #retry = within(this.element, '.retry', HTMLButtonElement);
   readonly #otherImage = within(this.element, '.other-image', HTMLButtonElement);
+  readonly #warnings = within(this.element, '.warnings', HTMLElement);
   #facts: HTMLElement | null = null;
 
   /** @param question null for the caption */
@@ -68,12 +70,34 @@ export class TurnView {
     this.#stop.hidden = !isPending;
     this.#retry.hidden = state.is !== 'stopped' && remedy !== 'retry';
     this.#otherImage.hidden = remedy !== 'image';
+    const warnings = state.is === 'done' ? (state.facts.reply.warnings ?? []) : [];
+    this.#warnings.replaceChildren(...warnings.map(noteOf));
+    this.#warnings.hidden = warnings.length === 0;
     this.#facts?.remove();
     this.#facts = state.is === 'done' ? factsLine(state.facts) : null;
     if (this.#facts !== null) element.append(this.#facts);
     // A button that goes away must not take the focus with it.
     if (element.contains(focused) && focused?.closest('[hidden]')) element.focus();
   }
+}
+
+/** A warning in words; the page has no more to say of it than the API. */
+function noteOf({ detail, remedy }: Warning): HTMLElement {
+  const note = document.createElement('li');
+  note.className = 'caution';
+  note.dataset.testid = 'warning';
+  const [before, command, after] = remedy.split('`');
+  note.append(`${detail} ${before ?? ''}`);
+  if (command !== undefined) {
+    const code = document.createElement('code');
+    code.textContent = command;
+    note.append(code, after ?? '');
+  }
+  const link = document.createElement('a');
+  link.href = '/docs';
+  link.textContent = 'How to load one';
+  note.append(' ', link);
+  return note;
 }
 
 function statusOf(state: TurnState): string {

@@ -30,6 +30,8 @@ export type Script = {
   breakOff: boolean;
   /** `done` reports no choices. */
   forgetChoices: boolean;
+  /** Images are unlike all that the model was trained on. */
+  isOutside: boolean;
   /** Bytes instead of frames. */
   raw: Uint8Array | null;
   isReady: boolean;
@@ -81,6 +83,7 @@ export class FakeGpu {
     failLate: null,
     breakOff: false,
     forgetChoices: false,
+    isOutside: false,
     raw: null,
     isReady: true,
     revision: model.revision,
@@ -221,7 +224,8 @@ export class FakeGpu {
       return;
     }
     if (source === 'image') {
-      yield { type: 'imageInfo', image: { width: 40, height: 30, format: 'png' } };
+      const outside = script.isOutside ? ({ outside_training: true } as const) : {};
+      yield { type: 'imageInfo', image: { width: 40, height: 30, format: 'png', ...outside } };
       if (request.kind !== 'match') {
         const isItc = request.kind === 'embed' && request.embedding === 'itc';
         yield { type: 'embeddings', embeddings: isItc ? ITC_EMBEDDINGS : EMBEDDINGS };

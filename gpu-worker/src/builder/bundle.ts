@@ -15,6 +15,7 @@ import type { BaseOptions } from './checkpoint/base-folder.ts';
 import { finiteTensors } from './checkpoint/finite-tensors.ts';
 import { checkWeights, openCheckpoint } from './checkpoint/open-checkpoint.ts';
 import type { OpenCheckpoint } from './checkpoint/open-checkpoint-types.ts';
+import { readOutsideTraining } from './checkpoint/outside-training.ts';
 import {
   checkQFormerTokenizer,
   composeQFormerTokenizer,
@@ -225,6 +226,9 @@ async function write(
     name,
     revision,
     ...(await modelCard(source)),
+    ...(manifest.kind === 'generate'
+      ? await readOutsideTraining(source, manifest.qformer_hidden)
+      : {}),
     files,
   };
   const full: BundleManifest = { ...members, digest: digestOfManifest(jsonOf(members)) };

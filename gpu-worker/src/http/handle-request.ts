@@ -1,7 +1,9 @@
 /** Serves a request: decodes its image, runs its job, and yields the frames of the reply as they become known. */
+import type { OutsideTraining } from '@blip2/shared/bundle-manifest';
 import { ApiError } from '@blip2/shared/errors';
 import { encodeEvent } from '@blip2/shared/gpu-events';
 import { imageIdOf } from '@blip2/shared/image-id';
+import { isOutsideTraining } from '@blip2/shared/outside-training';
 import { route } from '@blip2/shared/route';
 import type { GpuRequest, GpuTimings, ImageInfo } from '@blip2/shared/wire';
 import { keyPrefixOf } from '../engine/dropped-images.ts';
@@ -32,7 +34,8 @@ type Embeddings = Extract<Source, { kind: 'embeddings' }>;
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
- * Frames of the reply: `imageInfo` and `embeddings` for an image, then tokens, scores or texts, and `done`.
+ * Frames of the reply: `imageInfo` and `embeddings` for an image, then tokens, scores or texts, and `done`. Where the
+ * model can tell images outside of its training, `imageInfo` waits for the embeddings and says so.
  * @param received loses its source, so that a large image does not stay as long as the text about it takes
  * @throws ApiError a problem with the image
  */
@@ -47,6 +50,7 @@ export async function* handleRequest(
   const timings: Pick<GpuTimings, 'decode_image'> = {};
   let input: Pixels | Embeddings | undefined;
   let image: string | undefined;
+  let decoded: ImageInfo | undefined;
   if (received.source?.kind === 'image') {
     const startedAt = performance.now();
     const { bytes } = received.source;
@@ -61,7 +65,7 @@ export async function* handleRequest(
     });
     delete received.source;
     onSourceRead();
-    yield encodeEvent({ type: 'imageInfo', image: info });
+    decoded = info;
     input = pixels;
   } else {
     input = received.source;
@@ -72,9 +76,34 @@ export async function* handleRequest(
   const job = jobOf(request, input);
   const format = embeddingFormat(request, models);
   const origin = { image, arrivedAt };
+  const classifier = classifierFor(request, models);
+  if (decoded !== undefined && classifier === undefined) {
+    yield encodeEvent({ type: 'imageInfo', image: decoded });
+    decoded = undefined;
+  }
   for await (const event of engine.run(job, { signal, trace, caller, requestId, origin })) {
+    // What the image is like is known with its embeddings: it is cached with them, and with the reply.
+    if (decoded !== undefined) {
+      const isOutside =
+        classifier !== undefined &&
+        event.type === 'embeddings' &&
+        isOutsideTraining(classifier, event.values);
+      const info = isOutside ? { ...decoded, outside_training: true as const } : decoded;
+      yield encodeEvent({ type: 'imageInfo', image: info });
+      decoded = undefined;
+    }
     yield encodeEvent(toGpuEvent(event, format, timings));
   }
+}
+
+/** What tells whether the image is unlike the training's, where the model has it and its query embeddings are computed. */
+function classifierFor(
+  request: GpuRequest,
+  { generate }: Dependencies['models'],
+): OutsideTraining | undefined {
+  const isOfQueries =
+    request.kind === 'generate' || (request.kind === 'embed' && request.embedding === 'query');
+  return isOfQueries ? generate.outside_training : undefined;
 }
 
 export function callerOf({ client = '', priority = 'interactive' }: GpuRequest): Caller {

@@ -17,6 +17,7 @@ const SIDECARS = [
   /^config[\w.-]*\.json$/,
   /^(generation|preprocessor|processor|tokenizer|adapter)_config\.json$/,
   /^(tokenizer|vocab|special_tokens_map|added_tokens|lavis)\.json$/,
+  /^outside_training\.json$/,
   /^(merges|vocab)\.txt$/,
   /^spiece\.model$/,
   /^README\.md$/,

@@ -8,6 +8,7 @@ import { embeddingInstruction } from '@blip2/shared/generation/instruction';
 import { preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import type { Prompt } from '@blip2/shared/generation/prompt';
 import { TextStreamer } from '@blip2/shared/generation/text-streamer';
+import { warningsOf } from '@blip2/shared/generation/warnings';
 import { decodeEvent, type GpuEvent } from '@blip2/shared/gpu-events';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { answerPrompt } from '@blip2/shared/prompts';
@@ -232,7 +233,8 @@ function generating(served: ServedModels, member: 'caption' | 'answer', prompt: 
       const done = events.find((event) => event.type === 'done');
       const { text, ...rest } = choicesOf(texts, done);
       const usage = usageOf(model.num_query_tokens + inputIds.length, texts);
-      return { [member]: text, ...rest, image, model: model.name, usage };
+      const { name } = model;
+      return { [member]: text, ...rest, image, model: name, usage, ...warningsOf(image, model) };
     },
   };
 }

@@ -138,12 +138,39 @@ export const Choice = described(
 );
 export type Choice = z.infer<typeof Choice>;
 
+export const Warning = described(
+  z.object({
+    type: described(
+      z.literal('outside-training'),
+      '`outside-training`: the image is unlike all that the model was trained on.',
+    ),
+    detail: described(
+      z.string(),
+      'What it means for the text.',
+      'This image is unlike all that blip2-scenes was trained on, so the text is a guess. blip2-scenes knows emoji scenes only.',
+    ),
+    remedy: described(
+      z.string(),
+      'What helps.',
+      'For photographs, documents and drawings, load a published checkpoint: `npm start -- --checkpoint Salesforce/blip2-opt-2.7b`.',
+    ),
+  }),
+  'Why not to rely on a text.',
+);
+export type Warning = z.infer<typeof Warning>;
+
+export const Warnings = described(
+  z.optional(z.array(Warning).check(z.minLength(1))),
+  'Why not to rely on the text; absent where there is no warning.',
+);
+
 export const generationReply = {
   id: requestId,
   image: ImageReply,
   model: described(z.string(), 'Name of the model that wrote the text.', 'blip2-scenes'),
   cache: ShownReplyCacheResult,
   usage: Usage,
+  warnings: Warnings,
   ...choiceDetails,
   choices: described(
     z.optional(z.array(Choice)),

@@ -51,6 +51,10 @@ export const ImageReply = described(
         'How many frames an animation has; the first was read. Absent for a still image.',
         12,
       ],
+      outside_training: [
+        'True of an image that is unlike all that the model was trained on: what is said of it is a guess. Absent of other images, and where the checkpoint cannot tell.',
+        true,
+      ],
     }),
   }),
   'The image: its id, by which later requests may name it, and how it was decoded.',

@@ -36,7 +36,7 @@ function toLogprobs(model: GenerativeModel, logprobs: readonly TokenLogprob[] = 
 
 /**
  * A chunk with the role for each text, one for each delta, and one with the reason for each text's end. The usage is in
- * the last of these, or in a chunk of its own without choices: many clients read `choices[0]` of every chunk.
+ * the last of these, as are warnings, or in a chunk of its own without choices: many clients read `choices[0]` of every chunk.
  * @param n how many texts there will be
  */
 export function chatChunks(
@@ -47,25 +47,27 @@ export function chatChunks(
   const sentLogprobs: number[] = Array(n).fill(0);
   const encode = (
     choices: ChatCompletionChunk['choices'],
-    usage?: ChatCompletionChunk['usage'],
+    whole?: Pick<Written, 'usage' | 'warnings'>,
   ): string => {
     const chunk: ChatCompletionChunk = {
       ...head,
       object: 'chat.completion.chunk',
       choices,
-      ...(usage !== undefined ? { usage } : hasUsageChunk && { usage: null }),
+      ...(hasUsageChunk && { usage: null }),
+      ...whole,
     };
     return `data: ${JSON.stringify(chunk)}\n\n`;
   };
-  const ends = ({ usage, choices, ...only }: Written): string => {
+  const ends = ({ usage, warnings, choices, ...only }: Written): string => {
+    const whole = { usage, ...(warnings && { warnings }) };
     const all = choices ?? [only];
     const last = all.map(({ finish_reason, logprobs = [] }, index) => {
       // Those of tokens without text, and of an end.
       const rest = toLogprobs(model, logprobs.slice(sentLogprobs[index]));
-      const counted = !hasUsageChunk && index === all.length - 1 ? usage : undefined;
+      const counted = !hasUsageChunk && index === all.length - 1 ? whole : undefined;
       return encode([{ index, delta: {}, logprobs: rest, finish_reason }], counted);
     });
-    return `${last.join('')}${hasUsageChunk ? encode([], usage) : ''}data: [DONE]\n\n`;
+    return `${last.join('')}${hasUsageChunk ? encode([], whole) : ''}data: [DONE]\n\n`;
   };
   return {
     begin: () =>

@@ -59,12 +59,13 @@ export async function completeChat(
     const form = chatChunks(head, model, { n: reply.generation.n, hasUsageChunk });
     return await streamReply(deltas, form, () => canceled.abort());
   }
-  const { usage, choices, ...only } = await wholeOf(deltas);
+  const { usage, choices, warnings, ...only } = await wholeOf(deltas);
   const completion: ChatCompletion = {
     ...head,
     object: 'chat.completion',
     choices: (choices ?? [only]).map((choice, index) => toChoice(model, choice, index)),
     usage,
+    ...(warnings && { warnings }),
   };
   return c.json(completion, 200, { 'cache-control': 'no-store' });
 }

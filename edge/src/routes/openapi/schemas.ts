@@ -10,7 +10,7 @@ import {
   TextEmbeddingsReply,
 } from '@blip2/shared/schemas/embeddings';
 import { DoneEvent, ImageEvent, StreamEvent, TokenEvent } from '@blip2/shared/schemas/events';
-import { Choice, TokenLogprob, Usage } from '@blip2/shared/schemas/generation';
+import { Choice, TokenLogprob, Usage, Warning } from '@blip2/shared/schemas/generation';
 import { Health } from '@blip2/shared/schemas/health';
 import {
   FeatureExtractionReply,
@@ -211,6 +211,7 @@ export const SCHEMAS = {
   UsageReply,
   VisualQuestionAnsweringReply,
   VisualQuestionAnsweringRequest,
+  Warning,
   ZeroShotReply,
   ZeroShotRequest,
 };

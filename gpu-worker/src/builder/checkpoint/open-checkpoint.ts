@@ -17,6 +17,7 @@ import { isLavis } from './lavis-names.ts';
 import { expectNoPointers } from './lfs-pointer.ts';
 import { type Adapter, findAdapter, mergeAdapter } from './merge-adapter.ts';
 import type { OpenCheckpoint, OpenOptions } from './open-checkpoint-types.ts';
+import { OUTSIDE_TRAINING } from './outside-training.ts';
 import { qformerTokenizerFiles } from './qformer-tokenizer.ts';
 import { configWithVocabulary, expectSameModel, isHeadTied } from './same-config.ts';
 import { stageFolder } from './staged-folder.ts';
@@ -127,7 +128,8 @@ async function openOwn(
     );
   }
   const tensors = tieEmbeddings(source);
-  const inputs = ['config.json', ...files].map((file) => ({
+  const deciding = [OUTSIDE_TRAINING].filter((file) => present.includes(file));
+  const inputs = ['config.json', ...files, ...deciding].map((file) => ({
     label: file,
     path: join(folder, file),
   }));

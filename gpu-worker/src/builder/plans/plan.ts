@@ -4,7 +4,15 @@ import type { Graph } from '../../onnx/graph.ts';
 import type { DescribedGraph } from '../graphs/described-graph.ts';
 
 /** Members of a manifest that are known once all files are written. */
-type WrittenLast = 'format' | 'name' | 'revision' | 'digest' | 'files' | 'license' | 'model_card';
+type WrittenLast =
+  | 'format'
+  | 'name'
+  | 'revision'
+  | 'digest'
+  | 'files'
+  | 'license'
+  | 'model_card'
+  | 'outside_training';
 
 /** The manifest of one family without those. */
 type PlannedManifest<Manifest> = Manifest extends unknown ? Omit<Manifest, WrittenLast> : never;

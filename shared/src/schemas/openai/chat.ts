@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { generationParameterOptions } from '../../wire.ts';
 import { described } from '../described.ts';
-import { generationOptions, Usage } from '../generation.ts';
+import { generationOptions, Usage, Warnings } from '../generation.ts';
 import { modelId } from './models.ts';
 import { accepted, textOptions, toolChoice } from './options.ts';
 
@@ -204,6 +204,7 @@ export const ChatCompletion = described(
       'The `n` texts.',
     ),
     usage: Usage,
+    warnings: Warnings,
   }),
   'A reply to a conversation.',
 );
@@ -244,6 +245,7 @@ export const ChatCompletionChunk = described(
       z.optional(z.nullable(Usage)),
       'In a chunk without choices where `stream_options.include_usage` asks for it, else in the last with a choice.',
     ),
+    warnings: Warnings,
   }),
   'An event of a stream; `[DONE]` follows the last.',
 );
