@@ -12,7 +12,7 @@ const SPOT_HOURS = [1, 4, 12, 48];
 /** From the decision to a new worker that takes requests, seconds. */
 const DELAYS_S = [30, 120, 300];
 
-export type Capacity = {
+type Capacity = {
   fresh: number;
   rate: number;
   workers: number;

@@ -17,13 +17,7 @@ const ROWS: readonly { name: string; key: keyof Figures; digits: number; isShare
 ];
 
 /** How far a simulated figure is from a measured one, as a share of the latter. */
-export function deviation({
-  measured,
-  simulated,
-}: {
-  measured: number;
-  simulated: number;
-}): number {
+function deviation({ measured, simulated }: { measured: number; simulated: number }): number {
   return measured === simulated ? 0 : simulated / measured - 1;
 }
 

@@ -46,7 +46,7 @@ export type Scenario = {
 };
 
 /** Milliseconds since the beginning. */
-export type Reply = { dueAt: number; firstAt: number; endAt: number };
+type Reply = { dueAt: number; firstAt: number; endAt: number };
 
 export type Outcome = {
   arrivals: number;
