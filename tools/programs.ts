@@ -755,7 +755,7 @@ export const DOCS = {
 export const LAYERS = {
   command: 'npm run layers --',
   summary:
-    'Names each import that does not go down; tools/layers/storeys.ts says what is below what.',
+    'Names each import that does not go down; tools/layers/layers.ts says what is below what.',
   options: {},
 };
 

@@ -79,6 +79,13 @@ describe('blip2 caption and ask', () => {
     expect(linesOf(drawn.output)).toHaveLength(2);
   });
 
+  it('warn of an image that the model knows nothing of', async () => {
+    const drawing = fileURLToPath(new URL('../foreign/drawing/drawing-00.webp', import.meta.url));
+    const { code, output, errors } = await run(['caption', drawing]);
+    expect({ code, lines: linesOf(output).length }).toEqual({ code: 0, lines: 1 });
+    expect(errors).toMatch(/drawing-00\.webp: This image is unlike .+ --checkpoint Salesforce/);
+  });
+
   it('say what is wrong, and what to do about it', async () => {
     const refused = await run(['caption', SCENE, '--set', 'max_tokens=-1']);
     expect(refused.code).toBe(3);

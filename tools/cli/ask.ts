@@ -4,6 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { Problem } from '@blip2/shared/errors';
 import { sniff } from '@blip2/shared/image-format';
 import { DoneEvent, TokenEvent } from '@blip2/shared/schemas/events';
+import type { Warning } from '@blip2/shared/schemas/generation';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import type { Api } from './api.ts';
 import { CliError, EXIT, wordsOf } from './failure.ts';
@@ -33,12 +34,14 @@ export async function replyTo(api: Api, path: string, body: object): Promise<unk
 
 /**
  * Deltas of the text, as they come; where there are several texts, each of them when all are there.
+ * @param onWarning called before the end with each reason not to rely on the text
  * @throws CliError, also in the middle
  */
 export async function* textOf(
   api: Api,
   path: string,
   body: object,
+  onWarning: (warning: Warning) => void,
 ): AsyncGenerator<string, void, undefined> {
   const isOne = !('n' in body) || body.n === 1;
   const reply = await post(api, path, { ...body, stream: true }, 'text/event-stream');
@@ -50,10 +53,9 @@ export async function* textOf(
     if (event === 'token' && isOne) yield TokenEvent.parse(value).text;
     if (event === 'error') throw new CliError(wordsOf(Problem.parse(value)), EXIT.refused);
     if (event !== 'done') continue;
-    if (!isOne) {
-      const { choices } = DoneEvent.parse(value);
-      yield (choices ?? []).map(({ text }) => text).join('\n');
-    }
+    const { choices = [], warnings = [] } = DoneEvent.parse(value);
+    if (!isOne) yield choices.map(({ text }) => text).join('\n');
+    warnings.forEach(onWarning);
     return;
   }
   throw new CliError('The reply broke off.', EXIT.unreachable);

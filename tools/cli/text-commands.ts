@@ -1,4 +1,5 @@
 /** `blip2 caption` and `blip2 ask`. */
+import type { Warning } from '@blip2/shared/schemas/generation';
 import type { Api } from './api.ts';
 import { imageOf, replyTo, textOf } from './ask.ts';
 import { type Command, command, print, say } from './command.ts';
@@ -38,8 +39,11 @@ async function write(
         continue;
       }
       if (images.length > 1) await written(process.stdout, `${source}: `);
-      for await (const text of textOf(api, path, body)) await written(process.stdout, text);
+      const warnings: Warning[] = [];
+      const texts = textOf(api, path, body, (warning) => warnings.push(warning));
+      for await (const text of texts) await written(process.stdout, text);
       await print('');
+      for (const { detail, remedy } of warnings) say(`${source}: ${detail} ${remedy}`);
     } catch (error) {
       const isOfImage = error instanceof CliError && error.exitCode !== EXIT.unreachable;
       if (images.length === 1 || !isOfImage) throw error;

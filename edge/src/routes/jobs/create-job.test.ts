@@ -211,7 +211,8 @@ describe('an upload of lines with an Idempotency-Key', () => {
     });
   };
   const upload = (key: string, pieces: readonly string[]) =>
-    edge.request('/v1/jobs?task=caption', {
+    // No job runs: its pauses would go by this clock, too, in the object of the test.
+    edge.request('/v1/jobs?task=caption&dry_run=true', {
       method: 'POST',
       headers: { 'content-type': 'application/x-ndjson', 'idempotency-key': key },
       body: slowly(pieces),
@@ -223,7 +224,7 @@ describe('an upload of lines with an Idempotency-Key', () => {
     const pieces = [line('a'), line('b'), line('c')];
     expect(edge.deps.config.deadlineMs).toBeLessThan(2 * PIECE_MS - 1000);
     const first = await upload(key, pieces);
-    expect(first.status, await first.clone().text()).toBe(202);
+    expect(first.status, await first.clone().text()).toBe(200);
     const again = await upload(key, pieces);
     expect(again.headers.get('idempotent-replayed')).toBe('true');
     expect(await again.json()).toEqual(await first.json());

@@ -88,9 +88,7 @@ function operation(route: Route, defaults: Defaults): object {
   const { status = 200, replies = {} } = route;
   const limits = limitHeaders(route);
   const all = (names: readonly ReplyHeader[]) => headers([...new Set([...names, ...limits])]);
-  const ofReply = takesIdempotencyKey(route)
-    ? [...route.headers, 'idempotent-replayed' as const]
-    : route.headers;
+  const replayed: ReplyHeader[] = takesIdempotencyKey(route) ? ['idempotent-replayed'] : [];
   return {
     operationId,
     tags: [tag],
@@ -102,7 +100,7 @@ function operation(route: Route, defaults: Defaults): object {
     responses: {
       [status]: {
         description: 'OK',
-        headers: all(ofReply),
+        headers: all([...route.headers, ...replayed]),
         content: replyContent(reply),
       },
       ...Object.fromEntries(
@@ -110,7 +108,7 @@ function operation(route: Route, defaults: Defaults): object {
           status,
           {
             description: other.description,
-            headers: all(other.headers),
+            headers: all([...other.headers, ...replayed]),
             ...(other.reply && { content: replyContent(other.reply) }),
           },
         ]),
