@@ -80,7 +80,7 @@ describe('blip2 caption and ask', () => {
   });
 
   it('warn of an image that the model knows nothing of', async () => {
-    const drawing = fileURLToPath(new URL('../foreign/drawing/drawing-00.webp', import.meta.url));
+    const drawing = join(ROOT, 'test/foreign/drawing/drawing-00.webp');
     const { code, output, errors } = await run(['caption', drawing]);
     expect({ code, lines: linesOf(output).length }).toEqual({ code: 0, lines: 1 });
     expect(errors).toMatch(/drawing-00\.webp: This image is unlike .+ --checkpoint Salesforce/);
