@@ -19,7 +19,7 @@ import { Peer } from './bench/peer/peer.ts';
 import { limitTable, peerRows, peerTable } from './bench/peer/tables.ts';
 import { replayRows } from './bench/replays.ts';
 import { STREAMS, streamRows } from './bench/streams.ts';
-import { BENCH } from './programs.ts';
+import { BENCH } from './programs/speed.ts';
 import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';
 

@@ -14,7 +14,7 @@ import { faultsOf, tableOf } from './chaos/report.ts';
 import { runScenario } from './chaos/run-scenario.ts';
 import type { Result, Scenario } from './chaos/scenario.ts';
 import { SCENARIOS } from './chaos/scenarios/index.ts';
-import { CHAOS } from './programs.ts';
+import { CHAOS } from './programs/faults.ts';
 import { statusLine } from './status-line.ts';
 
 const { values: config } = configure(CHAOS);

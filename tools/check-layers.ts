@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { configure } from '@blip2/shared/config/configure';
 import { objectionTo } from './layers/layers.ts';
 import { readImports } from './layers/read-imports.ts';
-import { LAYERS } from './programs.ts';
+import { LAYERS } from './programs/maintenance.ts';
 
 configure(LAYERS);
 

@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { DoneEvent, TokenEvent } from '@blip2/shared/schemas/events';
 import { postStream } from './api.ts';
-import { DEMO } from './programs.ts';
+import { DEMO } from './programs/service.ts';
 import { readImage, readScenes, type Scene } from './scenes.ts';
 import { startOrExit } from './start-or-exit.ts';
 

@@ -15,7 +15,7 @@ import { precisionTables } from './eval/precision.ts';
 import { examineScene } from './eval/scene-outcomes.ts';
 import { percentRight, sceneTables, wrongOutcomes } from './eval/scene-report.ts';
 import type { Stack } from './local-stack.ts';
-import { EVAL } from './programs.ts';
+import { EVAL } from './programs/evaluation.ts';
 import { readScenes, type Scene } from './scenes.ts';
 import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';

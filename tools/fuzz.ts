@@ -10,7 +10,7 @@ import type { Report } from './fuzz/run-target.ts';
 import type { AnyTarget } from './fuzz/target.ts';
 import { TARGETS } from './fuzz/targets.ts';
 import { ROOT } from './prepare-edge.ts';
-import { FUZZ } from './programs.ts';
+import { FUZZ } from './programs/faults.ts';
 
 const CORPUS = join(ROOT, 'test/fuzz/corpus');
 

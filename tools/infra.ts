@@ -12,7 +12,7 @@ import { alertsYaml } from '../infra/src/prometheus/alerts.ts';
 import { SETTINGS, type Settings } from '../infra/src/settings.ts';
 import { synthesizeCdk } from './cdk.ts';
 import { ROOT } from './prepare-edge.ts';
-import { INFRA } from './programs.ts';
+import { INFRA } from './programs/maintenance.ts';
 
 /** The parts, and the files in which they are committed. */
 const PARTS: Record<string, { path: string; text: (settings: Settings) => string }> = {

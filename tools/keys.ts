@@ -10,7 +10,7 @@ import { helpOf } from '@blip2/shared/config/help';
 import { nearest } from '@blip2/shared/config/nearest';
 import { EDGE_CONFIG } from './local-stack.ts';
 import { ROOT } from './prepare-edge.ts';
-import { KEYS } from './programs.ts';
+import { KEYS } from './programs/service.ts';
 
 const DAY_MS = 86_400_000;
 /** Digits of the hash by which people name a key. */

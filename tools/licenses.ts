@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { configure } from '@blip2/shared/config/configure';
 import { markdownTable } from 'markdown-table';
 import { ROOT } from './prepare-edge.ts';
-import { LICENSES } from './programs.ts';
+import { LICENSES } from './programs/maintenance.ts';
 import {
   installedLibvips,
   isLibvips,

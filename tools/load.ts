@@ -14,7 +14,7 @@ import { measureLoad, prepareLoad } from './load/measure-load.ts';
 import { measureMix } from './load/measure-mix.ts';
 import { describeReport } from './load/report.ts';
 import { WarmUpError } from './load/warm-up.ts';
-import { LOAD } from './programs.ts';
+import { LOAD } from './programs/speed.ts';
 import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';
 

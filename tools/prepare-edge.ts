@@ -15,7 +15,7 @@ import { configure } from '@blip2/shared/config/configure';
 import { type EdgeModel, edgeModelFrom } from '@blip2/shared/edge-model';
 import { buildPage } from './build-page.ts';
 import { readModelCard } from './model-card.ts';
-import { PREPARE_EDGE } from './programs.ts';
+import { PREPARE_EDGE } from './programs/maintenance.ts';
 import { statusLine } from './status-line.ts';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');

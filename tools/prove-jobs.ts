@@ -7,7 +7,7 @@ import { configure } from '@blip2/shared/config/configure';
 import { markdownTable } from 'markdown-table';
 import { existingServer } from './existing-job-queue.ts';
 import { MAX_RECEIVES } from './job-queue.ts';
-import { PROVE_JOBS } from './programs.ts';
+import { PROVE_JOBS } from './programs/faults.ts';
 import { proveFaults } from './prove-jobs/prove-faults.ts';
 import { proveInteractive, quantile } from './prove-jobs/prove-interactive.ts';
 import { proveMillion } from './prove-jobs/prove-million.ts';

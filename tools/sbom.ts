@@ -1,7 +1,7 @@
 /** `npm run sbom`: a bill of materials (CycloneDX) of what the GPU worker, the edge, or the tools run with. */
 import { writeFile } from 'node:fs/promises';
 import { configure } from '@blip2/shared/config/configure';
-import { SBOM } from './programs.ts';
+import { SBOM } from './programs/maintenance.ts';
 import { sbomOf } from './supply-chain/sbom.ts';
 
 const { values: config } = configure(SBOM);

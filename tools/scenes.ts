@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { ROOT } from './prepare-edge.ts';
-import type { SceneSet } from './programs.ts';
+import type { SceneSet } from './programs/evaluation.ts';
 
 const Scene = z.object({
   file: z.string(),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { configure } from '@blip2/shared/config/configure';
 import { chromium } from 'playwright-core';
 import { ROOT } from './prepare-edge.ts';
-import { SCREENSHOT } from './programs.ts';
+import { SCREENSHOT } from './programs/maintenance.ts';
 import { startOrExit } from './start-or-exit.ts';
 
 const { values: config } = configure(SCREENSHOT);

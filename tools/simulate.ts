@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { configure } from '@blip2/shared/config/configure';
 import { ROOT } from './prepare-edge.ts';
-import { SIMULATE } from './programs.ts';
+import { SIMULATE } from './programs/simulation.ts';
 import { assumedTimes, L4 } from './simulate/assumed-card.ts';
 import { measureServiceTimes } from './simulate/measure.ts';
 import { fleetOf, type Plan, requestsOf } from './simulate/plan.ts';

@@ -6,7 +6,7 @@ import { configure } from '@blip2/shared/config/configure';
 import { LIMIT_OPTIONS } from '../edge/src/config.ts';
 import { banner, otherUrls } from './banner.ts';
 import { ROOT } from './prepare-edge.ts';
-import { START } from './programs.ts';
+import { START } from './programs/service.ts';
 import { startOrExit } from './start-or-exit.ts';
 import { unreadVariables } from './unread-variables.ts';
 

@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { nearest } from '@blip2/shared/config/nearest';
 import { ROOT } from './prepare-edge.ts';
-import { SYNTHETIC_CHECKPOINT } from './programs.ts';
+import { SYNTHETIC_CHECKPOINT } from './programs/maintenance.ts';
 import { statusLine } from './status-line.ts';
 import { FULL_SIZES, type FullSizeName } from './synthetic-checkpoints/checkpoints.ts';
 import { writeCheckpoint } from './synthetic-checkpoints/write.ts';

@@ -1,6 +1,6 @@
 /** Variables of the edge that somebody has set for `npm start`, which reads a few of them only. */
 import { EDGE_OPTIONS } from '../edge/src/config.ts';
-import { START } from './programs.ts';
+import { START } from './programs/service.ts';
 
 /** @example unreadVariables({ MAX_IMAGE_BYTES: '1' }) // ['MAX_IMAGE_BYTES'] */
 export function unreadVariables(

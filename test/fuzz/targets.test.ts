@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { campaign } from '../../tools/fuzz/campaign.ts';
 import { casesOf, TARGETS } from '../../tools/fuzz/targets.ts';
-import { FUZZ } from '../../tools/programs.ts';
+import { FUZZ } from '../../tools/programs/faults.ts';
 
 const SEED = 20_261_126;
 const CASES = 2000;

@@ -19,6 +19,8 @@ const OTHERS = [
   'tools/cli/command.ts',
   // Reads where a queue is that others have started.
   'tools/prove-jobs.ts',
+  // Names what is set and not read.
+  'tools/start.ts',
   // Pass their environment on to a process that they start; the first, little of it.
   'gpu-worker/src/image/decode-process.ts',
   'tools/build-worker.ts',
@@ -27,7 +29,6 @@ const OTHERS = [
   'tools/chaos/scenarios/files.ts',
   'tools/chaos/scenarios/processes.ts',
   'tools/worker-process.ts',
-  // Sets a variable that esbuild reads when it is imported.
   // Sets variables that wrangler reads when it is imported, and miniflare's path to workerd.
   'tools/serve-worker.ts',
 ];

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
-import type { Dataset } from '../../programs.ts';
+import type { Dataset } from '../../programs/evaluation.ts';
 import { chooseDataset, evaluateDataset } from './evaluate-dataset.ts';
 import { plainCaption, plainQuestion } from './published-settings.ts';
 import { Replies } from './replies.ts';

@@ -1,6 +1,6 @@
 /** One evaluation on a public data set: which tasks each has, and which options go together. */
 import { resolve } from 'node:path';
-import type { Dataset } from '../../programs.ts';
+import type { Dataset } from '../../programs/evaluation.ts';
 import { DatasetError } from './dataset-files.ts';
 import { evaluateAnswers } from './evaluate-answers.ts';
 import { evaluateCaptions } from './evaluate-captions.ts';

@@ -25,7 +25,10 @@ export function readArguments({ program: command, args, env }: ArgumentsInput): 
     const read = readProgram(program, { args, env });
     if (read === null) return 'help';
     for (const [name, value] of Object.entries(read.values)) {
-      if (typeof value === 'number' && !Number.isSafeInteger(value)) {
+      // Whole numbers, but for shares.
+      const isMeant = (number: number) =>
+        Number.isSafeInteger(number) || (number > 0 && number < 1);
+      if (typeof value === 'number' && !isMeant(value)) {
         throw new Violation(`${name} is read as ${value}`);
       }
     }
