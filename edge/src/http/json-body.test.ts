@@ -96,6 +96,13 @@ describe('is refused by name', () => {
       'a.1.__proto__',
     ],
     [
+      'a number that is read as none',
+      '{"a": {"b": [1e308, -1e999]}}',
+      'invalid-request',
+      /^a\.b\.1: is beyond all numbers/,
+      'a.b.1',
+    ],
+    [
       'what is nested too deep',
       `{"a": ${'['.repeat(40)}${']'.repeat(40)}}`,
       'invalid-request',

@@ -111,7 +111,7 @@ const PROTOTYPE = '__proto__';
 
 /**
  * Without members that are null, and with the long strings in the places of their marks.
- * @throws ApiError `invalid-request` for half a character, and for a member that schemas would drop
+ * @throws ApiError `invalid-request` for half a character, a number that is read as none, and a member that schemas would drop
  */
 function cleaned(
   value: unknown,
@@ -123,6 +123,11 @@ function cleaned(
     if (text.isWellFormed()) return text;
     const field = shownName(path.join('.'));
     const detail = `${field}: has half of a surrogate pair, which is no character.`;
+    throw new ApiError('invalid-request', detail, { field });
+  }
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) {
+    const field = shownName(path.join('.'));
+    const detail = `${field || 'The body'}: is beyond all numbers that can be read, ±1.8e308.`;
     throw new ApiError('invalid-request', detail, { field });
   }
   if (Array.isArray(value)) {
