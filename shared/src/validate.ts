@@ -24,7 +24,7 @@ export function validate<Schema extends z.ZodMiniType>(
     ({ code, path }) => code === 'unrecognized_keys' && path.length === 0,
   );
   const isMissing = issues[0] !== undefined && valueAt(value, issues[0].path) === undefined;
-  const first = (isMissing ? unknown : undefined) ?? issues[0];
+  const first = (isMissing ? unknown : undefined) ?? ownIssue(issues);
   if (first === undefined) throw new ApiError('invalid-request', 'The request is not valid.');
   const issue = nearestIssue(first);
   const path = [...within, ...issue.path];
@@ -60,11 +60,27 @@ function hint(name: string, known: readonly string[]): string {
   return likely === undefined ? '.' : `; did you mean ${likely}?`;
 }
 
+/** The first issue; where a number is beyond all whole numbers, what the schema of its field says to that. */
+function ownIssue(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue | undefined {
+  const [first] = issues;
+  if (first === undefined || !isBeyondIntegers(first)) return first;
+  const place = fieldName(first.path);
+  return (
+    issues.find((issue) => fieldName(issue.path) === place && !isBeyondIntegers(issue)) ?? first
+  );
+}
+
+/** zod checks these bounds of every whole number before those of a field. */
+function isBeyondIntegers(issue: z.core.$ZodIssue): boolean {
+  return (issue.code === 'too_big' || issue.code === 'too_small') && issue.origin === 'int';
+}
+
 /** Of a union, what is wrong with the alternative whose type was sent; where there is none, the union's own issue. */
 function nearestIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
   if (issue.code !== 'invalid_union' || isWorded(issue)) return issue;
-  const [near] =
-    issue.errors.find(([inner]) => inner?.code !== 'invalid_type' || inner.path.length > 0) ?? [];
+  const near = ownIssue(
+    issue.errors.find(([inner]) => inner?.code !== 'invalid_type' || inner.path.length > 0) ?? [],
+  );
   return near === undefined
     ? issue
     : nearestIssue({ ...near, path: [...issue.path, ...near.path] });

@@ -10,7 +10,7 @@ const VERIFIED_HEADER = 'x-verified-at';
 /** What is there under a key, unchecked; `value` is undefined where it cannot be read, `head` is JSON. */
 type ColoEntry = { value: ArrayBuffer | undefined; head: string | null; verifiedAt: number };
 
-/** None of its methods rejects: a cache that fails or is silent is a miss. */
+/** None of its methods rejects: a cache that fails or is silent has nothing. */
 export class ColoTier {
   readonly #cache: Cache;
   readonly #service: CacheService;
@@ -20,15 +20,19 @@ export class ColoTier {
     this.#service = new CacheService('colo', patience);
   }
 
-  async read(key: string, context: RequestContext): Promise<ColoEntry | null> {
+  /** @returns null where nothing is there, `failed` where that cannot be known */
+  async read(key: string, context: RequestContext): Promise<ColoEntry | null | 'failed'> {
     const url = urlOf(key);
-    const response = await this.#service.attempt('get', context, () => this.#cache.match(url));
-    if (response === undefined) return null;
-    const { headers } = response;
+    const found = await this.#service.attempt('get', context, async () => {
+      return (await this.#cache.match(url)) ?? null;
+    });
+    if (found === undefined) return 'failed';
+    if (found === null) return null;
+    const { headers } = found;
     return {
       head: headers.get(HEAD_HEADER),
       verifiedAt: Number(headers.get(VERIFIED_HEADER) ?? Number.NaN),
-      value: await this.#service.attempt('read', context, () => response.arrayBuffer()),
+      value: await this.#service.attempt('read', context, () => found.arrayBuffer()),
     };
   }
 

@@ -204,7 +204,19 @@ describe('the cache of the location that is silent', () => {
     });
     const cache = cacheOf({ coloCache: stalls, timeoutMs: 20 });
     expect(await cache.lookup(id, request.context)).toMatchObject({ kind: 'hit', tier: 'kv' });
+    await kv.delete(key);
+    const fresh = cacheOf({ coloCache: stalls, timeoutMs: 20 });
+    expect(await fresh.read(id, request.context)).toEqual({ kind: 'miss', reason: 'failed' });
     await request.settled();
+  });
+
+  it.each([
+    ['silent', () => silent(colo).service],
+    ['down', () => down(colo)],
+  ])('leaves open to one of many whether what KV lacks is there: %s', async (_, service) => {
+    const cache = cacheOf({ coloCache: service(), timeoutMs: 20 });
+    expect(await cache.read(id, request.context)).toEqual({ kind: 'miss', reason: 'failed' });
+    expect(await cache.lookup(id, request.context)).toEqual({ kind: 'miss', reason: 'absent' });
   });
 });
 

@@ -101,7 +101,8 @@ export class EmbeddingCache {
     if (recent !== undefined) return { kind: 'hit', tier: 'colo', entry: recent };
     const path = imagePathOfEmbeddings(id);
     const isHidden = ({ head }: Read) => this.#deletions.hides(path, head.sent_at);
-    const here = await this.#fromColo(key, context);
+    const found = await this.#fromColo(key, context);
+    const here = found === 'failed' ? null : found;
     if (here !== null && !isHidden(here) && (await this.#isCurrent(path, here, context))) {
       // Again, since a deletion may have run meanwhile.
       if (isHidden(here)) return { kind: 'miss', reason: 'absent' };
@@ -128,7 +129,7 @@ export class EmbeddingCache {
 
   /**
    * For one of very many: KV is asked first, and what it has is put nowhere else, so that the entries that requests use
-   * stay where they are. Never rejects.
+   * stay where they are. Never rejects. It is `failed` where the location was not asked either: what may be there is not absent.
    */
   async read(id: EmbeddingId, context: RequestContext): Promise<Lookup> {
     const key = embeddingKey(this.#space, id);
@@ -142,6 +143,7 @@ export class EmbeddingCache {
     }
     // KV says for a minute what it last said: an image that was just sent is at its location only.
     const here = await this.#fromColo(key, context);
+    if (here === 'failed') return { kind: 'miss', reason: 'failed' };
     const path = imagePathOfEmbeddings(id);
     const isUsable = here !== null && (await this.#isCurrent(path, here, context));
     if (!isUsable || this.#deletions.hides(path, here.head.sent_at)) return fromKv;
@@ -231,14 +233,14 @@ export class EmbeddingCache {
     embeddingPayload(embeddings, this.#shape);
   }
 
-  async #fromColo(key: string, context: RequestContext): Promise<ColoRead | null> {
+  async #fromColo(key: string, context: RequestContext): Promise<ColoRead | null | 'failed'> {
     const found = await this.#colo.read(key, context);
-    if (found === null) return null;
+    if (found === null || found === 'failed') return found;
     const { value, head, verifiedAt } = found;
     const read = value && (await this.#check('colo', key, value, head, context));
     if (read) return { ...read, verifiedAt };
     context.waitUntil(this.#colo.delete(key, context));
-    return null;
+    return value === undefined ? 'failed' : null;
   }
 
   async #store(id: EmbeddingId, entry: CachedImage, context: RequestContext): Promise<void> {

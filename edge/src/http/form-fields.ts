@@ -172,7 +172,7 @@ function fromText(text: unknown, schema: Schema, path: string): unknown {
   }
   const word = text.trim().toLowerCase();
   if (kinds.has('boolean') && Object.hasOwn(BOOLEANS, word)) return BOOLEANS[word];
-  if (kinds.has('number') && NUMBER.test(word)) return Number(word);
+  if (kinds.has('number') && NUMBER.test(word)) return finite(Number(word));
   if (kinds.has('string')) return text;
   const element = elementOf(schema);
   if (word.startsWith('[')) return parseJsonValue(text, path);
@@ -180,6 +180,11 @@ function fromText(text: unknown, schema: Schema, path: string): unknown {
     return [text];
   }
   return word === '' && !kinds.has('boolean') ? undefined : text;
+}
+
+/** What is beyond all numbers is refused by the bound of its field. @example finite(Number('1e999')) // 1.7976931348623157e308 */
+function finite(value: number): number {
+  return Math.max(-Number.MAX_VALUE, Math.min(value, Number.MAX_VALUE));
 }
 
 /** The list or object that a text holds; the text where it holds none. */

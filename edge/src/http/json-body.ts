@@ -1,5 +1,5 @@
 /**
- * Reads a JSON body strictly: bounded, each name once, whole characters, and null as absent. An image in it may have
+ * Reads JSON strictly: bounded, each name once, whole characters, no `__proto__`, and null as absent. An image in it may have
  * megabytes, which are never in memory as a part of the whole text: the rest is parsed without them.
  */
 import { ApiError } from '@blip2/shared/errors';
@@ -106,9 +106,12 @@ function decodeString(bytes: Uint8Array, source: Source): string {
 
 const BACKSLASH = 0x5c;
 
+/** Schemas that let any member pass drop this one, since it would change what an object is; no field has this name. */
+const PROTOTYPE = '__proto__';
+
 /**
  * Without members that are null, and with the long strings in the places of their marks.
- * @throws ApiError `invalid-request` for half a character
+ * @throws ApiError `invalid-request` for half a character, a number that is read as none, and a member that schemas would drop
  */
 function cleaned(
   value: unknown,
@@ -122,11 +125,20 @@ function cleaned(
     const detail = `${field}: has half of a surrogate pair, which is no character.`;
     throw new ApiError('invalid-request', detail, { field });
   }
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) {
+    const field = shownName(path.join('.'));
+    const detail = `${field || 'The body'}: is beyond all numbers that can be read, ±1.8e308.`;
+    throw new ApiError('invalid-request', detail, { field });
+  }
   if (Array.isArray(value)) {
     return value.map((entry, i) => cleaned(entry, long, [...path, String(i)]));
   }
   if (typeof value !== 'object' || value === null) return value;
   const members = Object.entries(value).filter(([, member]) => member !== null);
+  if (members.some(([name]) => name === PROTOTYPE)) {
+    const field = shownName([...path, PROTOTYPE].join('.'));
+    throw new ApiError('invalid-request', `There is no field ${field}.`, { field });
+  }
   return Object.fromEntries(
     members.map(([name, member]) => [name, cleaned(member, long, [...path, name])]),
   );

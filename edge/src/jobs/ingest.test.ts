@@ -33,6 +33,7 @@ test('every bad line is listed, and nothing is run', async () => {
     { ...line('i'), custom_id: 7 },
     `${'['.repeat(100_000)}${']'.repeat(100_000)}`,
     '{"custom_id": "j", "custom_id": "k"}',
+    JSON.stringify(line('l')).replace('{', '{"__proto__": {},'),
   ]);
   const { state, errors, counts } = await job.until('failed');
   expect(state).toBe('failed');
@@ -51,6 +52,7 @@ test('every bad line is listed, and nothing is run', async () => {
     [13, 'missing_required_parameter', 'custom_id'],
     [14, 'invalid_json_line', null],
     [15, 'invalid_json_line', null],
+    [16, 'invalid_json_line', null],
   ]);
   expect(await job.receive(0)).toEqual([]);
 });

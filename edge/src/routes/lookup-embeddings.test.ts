@@ -183,6 +183,50 @@ describe('a look-up of many images', () => {
   });
 });
 
+describe('a look-up that outlasts the time of a request', () => {
+  /** An edge for which each read of KV takes 40 seconds. */
+  function startSlowly(reads: string[]) {
+    let time = Date.now();
+    const slow = new Proxy(testEnv.EMBEDDINGS, {
+      get(target, name) {
+        if (name !== 'getWithMetadata') return Reflect.get(target, name);
+        return async (key: string) => {
+          reads.push(key);
+          time += 40_000;
+          return await target.getWithMetadata(key, 'arrayBuffer');
+        };
+      },
+    });
+    return startEdge({ env: { EMBEDDINGS: slow }, platform: { now: () => time } });
+  }
+
+  it('calls nothing missing that was not looked up', async () => {
+    const [last = ''] = await cacheSome(1);
+    const absent = Array.from({ length: 20 }, (_, i) => `${i}`.padStart(64, 'c'));
+    const sha256 = [...absent, last];
+    const reads: string[] = [];
+    edge = startSlowly(reads);
+    const lines = await linesOf(await lookup({ sha256 }));
+    expect(lines.slice(0, -1)).toEqual(absent.map((hash) => ({ sha256: hash, missing: true })));
+    expect(lines.at(-1)).toMatchObject({ sha256: last, image: {} });
+    expect(new Set(reads).size).toBe(sha256.length);
+    edge = startSlowly([]);
+    const npz = await lookup({ sha256 }, { accept: 'application/x-npz' });
+    expect([...readZip(await bytesOf(npz)).keys()]).toEqual([`${last}.npy`, 'missing.npy']);
+  });
+
+  it('is an error where its reply names first what is missing', async () => {
+    const reads: string[] = [];
+    edge = startSlowly(reads);
+    const sha256 = Array.from({ length: 20 }, (_, i) => `${i}`.padStart(64, 'd'));
+    const reply = await lookup({ sha256 }, { accept: 'application/x-safetensors' });
+    expect(reply.status).toBe(504);
+    expect(Problem.parse(await reply.json()).detail).toContain('ask for fewer at a time');
+    // Those that had begun when it was given up.
+    expect(new Set(reads).size).toBeLessThan(sha256.length);
+  });
+});
+
 describe('a look-up whose client does not read on', () => {
   const types = ['application/x-ndjson', 'application/x-npz', 'application/x-safetensors'];
 
@@ -280,5 +324,21 @@ describe('a look-up that cannot be answered', () => {
     expect(lines[1]).toMatchObject({ error: { type: '/problems/cache-unavailable' } });
     const npz = await lookup({ sha256: [first, ABSENT] }, { accept: 'application/x-npz' });
     await expect(npz.arrayBuffer()).rejects.toThrow();
+  });
+
+  it('calls nothing missing where the cache of the location was not asked', async () => {
+    const [first = ''] = await cacheSome(1);
+    const failing = new Proxy(caches.default, {
+      get: () => () => Promise.reject(new Error('the cache is down')),
+    });
+    edge = startEdge({ platform: { coloCache: failing } });
+    const types = ['application/x-ndjson', 'application/x-npz', 'application/x-safetensors'];
+    for (const accept of types) {
+      expect((await lookup({ sha256: [ABSENT] }, { accept })).status, accept).toBe(503);
+    }
+    const lines = await linesOf(await lookup({ sha256: [first, ABSENT] }));
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatchObject({ sha256: first, image: {} });
+    expect(lines[1]).toMatchObject({ error: { type: '/problems/cache-unavailable' } });
   });
 });

@@ -128,6 +128,12 @@ describe.each([
     ['too many bytes', body({ user: 'x'.repeat(300_000) }), 413, 'body_too_large'],
     ['another model', body({ model: 'x' }), 404, 'model_not_found'],
     ['an unknown member', body({ color: 'red' }), 400, 'invalid_request'],
+    [
+      'one that a record would drop',
+      body({ metadata: JSON.parse('{"__proto__": "a"}') }),
+      400,
+      'invalid_request',
+    ],
     ['a call that must be made', body({ tool_choice: 'required' }), 400, 'unsupported_parameter'],
   ])('refuses %s', async (_what, sent, status, code) => {
     const { error } = await expectDescribed(path, await edge.post(path, sent), status);

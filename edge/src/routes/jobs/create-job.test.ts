@@ -54,6 +54,11 @@ describe('a job is refused before anything is stored', () => {
       { task: 'caption', settings: { texts: ['a'] }, items: [{ image }] },
       'settings.texts',
     ],
+    [
+      'a setting that an object would drop',
+      { task: 'caption', settings: JSON.parse('{"__proto__": {}}'), items: [{ image }] },
+      'settings.__proto__',
+    ],
     ['no question', { task: 'answer', items: [{ image }] }, 'items.0.question'],
     [
       'a stream',
@@ -96,6 +101,15 @@ describe('a job is refused before anything is stored', () => {
     expect(problem.field, problem.detail).toBe(field);
   });
 
+  it.each([
+    ['expires_after=1e300', 'expires_after: must be at most 604800.'],
+    ['expires_after=1e999', 'expires_after: must be at most 604800.'],
+    ['expires_after=-1e300', 'expires_after: must be at least 60.'],
+  ])('%s, with the bound of its own', async (query, detail) => {
+    const refused = await lines(`task=caption&${query}`, '{"image":"x"}\n');
+    expect(await refused.json()).toMatchObject({ status: 400, detail });
+  });
+
   it('a prefix where there is no bucket of images', async () => {
     edge = startEdge({ env: { JOB_IMAGES: undefined as never } });
     const refused = await create({ task: 'caption', input: { prefix: 'a/' } });
@@ -114,6 +128,11 @@ describe('a job is refused before anything is stored', () => {
       'settings that are wrong',
       `task=caption&settings=${encodeURIComponent('{"n":0}')}`,
       'settings.n',
+    ],
+    [
+      'a setting that an object would drop',
+      `task=caption&settings=${encodeURIComponent('{"__proto__":{}}')}`,
+      'settings.__proto__',
     ],
     ['items in the query', 'task=caption&items=x', 'items'],
   ])('JSON lines with %s', async (_, query, field) => {
@@ -167,6 +186,10 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
     expect(await estimated.json()).toMatchObject({ items: 3, based_on: { images_looked_up: 3 } });
     const refused = await lines('task=caption&dry_run=true', `${line}\n\n{"image"\n`);
     expect(await refused.json()).toMatchObject({ field: 'line 3' });
+    for (const bad of ['{"image":1,"image":2}', '{"__proto__":1}']) {
+      const strict = await lines('task=caption&dry_run=true', `${line}\n${bad}\n`);
+      expect(strict.status, bad).toBe(400);
+    }
   });
 
   it('counts the images of a bucket', async () => {

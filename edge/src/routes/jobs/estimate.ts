@@ -8,6 +8,7 @@ import type { JobEstimate } from '@blip2/shared/schemas/jobs/job';
 import type { JobTask } from '@blip2/shared/schemas/jobs/request';
 import type { Dependencies } from '../../dependencies.ts';
 import { bulkReads } from '../../embeddings/bulk-reads.ts';
+import { parseJsonValue } from '../../http/json-body.ts';
 import { linesOf } from '../../http/json-lines.ts';
 import { sourceFromReference, sourceFromText } from '../../image/image-source.ts';
 import { MAX_LINE_BYTES } from '../../jobs/read-line.ts';
@@ -42,17 +43,11 @@ export async function countLines(stream: ReadableStream<Uint8Array>): Promise<Co
 }
 
 function parsed(line: string, number: number): Item {
-  try {
-    const value: unknown = JSON.parse(line);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Item;
-  } catch {
-    throw badLine(number, 'is not valid JSON');
-  }
-  throw badLine(number, 'must be an object of JSON');
-}
-
-function badLine(number: number, why: string): ApiError {
-  return new ApiError('invalid-request', `Line ${number} ${why}.`, { field: `line ${number}` });
+  const field = `line ${number}`;
+  // As strictly as the job would.
+  const value = parseJsonValue(line, field);
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Item;
+  throw new ApiError('invalid-request', `Line ${number} must be an object of JSON.`, { field });
 }
 
 export async function estimate(

@@ -15,7 +15,10 @@ export function csvHeader(task: JobTask): string {
   return row(['id', 'cursor', 'status', MEMBERS[task], 'error']);
 }
 
-/** Texts are as they are, lists as JSON. @example csvRow('caption', line) // 'a.png,0:0,200,a dog,\r\n' */
+/**
+ * Texts are as they are, but for those that a spreadsheet would compute; lists are JSON.
+ * @example csvRow('caption', line) // 'a.png,0:0,200,a dog,\r\n'
+ */
 export function csvRow(task: JobTask, line: JobResultLine): string {
   const value = line.result?.[MEMBERS[task]];
   const text = typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value);
@@ -23,9 +26,20 @@ export function csvRow(task: JobTask, line: JobResultLine): string {
   return row([line.id, line.cursor, String(line.status ?? ''), text, error]);
 }
 
+/**
+ * What spreadsheets take for a formula, some of them in full width too. Ids are a caller's, and texts may be what a model
+ * has read in a stranger's image.
+ */
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+
+/** An apostrophe before it makes it a text, as OWASP recommends; in JSON lines all is as it was. */
+function inert(cell: string): string {
+  return FORMULA.test(cell) ? `'${cell}` : cell;
+}
+
 function row(cells: readonly string[]): string {
-  const quoted = cells.map((cell) =>
-    /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell,
-  );
+  const quoted = cells
+    .map(inert)
+    .map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell));
   return `${quoted.join(',')}\r\n`;
 }

@@ -62,6 +62,25 @@ describe('a line of a job', () => {
       'a,0:3,200,"[{""text"":""x"",""itm"":0.5,""itc"":0.1}]",\r\n',
     );
   });
+
+  it.each([
+    ['=1+1', "'=1+1"],
+    ['=HYPERLINK("https://a.example")', `"'=HYPERLINK(""https://a.example"")"`],
+    ['+1', "'+1"],
+    ['-1', "'-1"],
+    ['@SUM(A1)', "'@SUM(A1)"],
+    ['\t=1', "'\t=1"],
+    ['\r=1', `"'\r=1"`],
+    ['\n=1', `"'\n=1"`],
+    ['\uff1d1', "'\uff1d1"],
+    ['1=1', '1=1'],
+    ["'=1", "'=1"],
+    [' a', ' a'],
+  ])('is no formula in a spreadsheet: %j', (text, cell) => {
+    const line = jobLine({ ...done, custom_id: text, body: { caption: text } });
+    expect(csvRow('caption', line)).toBe(`${cell},0:3,200,${cell},\r\n`);
+    expect(line).toMatchObject({ id: text, result: { caption: text } });
+  });
 });
 
 it('a line of a batch has the reply, whatever it says, or an error', () => {
