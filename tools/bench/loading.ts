@@ -26,7 +26,7 @@ export async function loadingRows(
   const { provider: executionProvider } = await findProvider(config.executionProvider);
   const load = async (compare: typeof findDamage): Promise<number> => {
     const start = performance.now();
-    const { engine } = await loadEngine({
+    const { engine, weights } = await loadEngine({
       ...chooseCheckpoints(config),
       bundleOf: async (name) => (await resolveBundle(name, config, () => {})).bundle,
       engineOptions: async () => ({
@@ -43,6 +43,7 @@ export async function loadingRows(
     });
     const seconds = (performance.now() - start) / 1000;
     await engine.stop();
+    await weights[Symbol.asyncDispose]();
     return seconds;
   };
   onProgress('once, to have the files in memory');

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { openRegular } from '../regular-file.ts';
 
-const CHUNK_BYTES = 2 ** 22;
+// Fits the cache of a core: what loads the model meanwhile has the memory for itself.
+const CHUNK_BYTES = 2 ** 18;
 
 /** @returns hex digits */
 export default async function digestOf(path: string): Promise<string> {
