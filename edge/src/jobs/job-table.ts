@@ -72,7 +72,7 @@ export class JobTable {
           heard_at INTEGER, completed INTEGER, failed INTEGER, canceled INTEGER, prompt_tokens INTEGER,
           completion_tokens INTEGER, seconds REAL, is_closed INTEGER)`,
       );
-      sql.exec('CREATE TABLE error (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT)');
+      sql.exec('CREATE TABLE error (number INTEGER PRIMARY KEY, record TEXT)');
       sql.exec('INSERT INTO job VALUES (1, ?)', JSON.stringify(record));
     });
     this.#record = record;
