@@ -141,7 +141,8 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   /** Ends a job that waits for nothing any more, without another alarm. @returns whether it has ended */
   async #endNow(now: number): Promise<boolean> {
     const { record } = this.#table;
-    if (record === null || this.#alarm.isWorking || record.order.webhook !== undefined) return false;
+    if (record === null || this.#alarm.isWorking || record.order.webhook !== undefined)
+      return false;
     const { parts, closed } = this.#table.totals();
     if (closed < parts) return false;
     noteTokens(this.#dependencies(), this.#table, (work) => this.ctx.waitUntil(work));

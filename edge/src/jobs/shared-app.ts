@@ -15,14 +15,18 @@ export function sharedApp(
   let app: ItemApp | undefined;
   return (deps) => ({
     fetch: (request, env, context) => {
-      const shared = (app ??= createApp(dependenciesIn(current, deps)));
+      app ??= createApp(dependenciesIn(current, deps));
+      const shared = app;
       return current.run(deps, () => shared.fetch(request, env, context));
     },
   });
 }
 
 /** Dependencies each of which is that of the current request. @param like has all of their names */
-function dependenciesIn(current: AsyncLocalStorage<Dependencies>, like: Dependencies): Dependencies {
+function dependenciesIn(
+  current: AsyncLocalStorage<Dependencies>,
+  like: Dependencies,
+): Dependencies {
   const getters = Object.keys(like).map((name) => {
     const get = () => {
       const deps = current.getStore();
