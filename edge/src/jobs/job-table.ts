@@ -112,9 +112,13 @@ export class JobTable {
     return new Uint8Array(ids);
   }
 
-  /** They are needed until all were compared. */
-  dropIds(): void {
+  /** What is needed until all lines were read and compared. */
+  dropRead(): void {
     this.#storage.sql.exec('UPDATE part SET ids = NULL');
+    if (this.#record?.order.input.kind !== 'lines') return;
+    const { order } = this.#record;
+    this.#record = { ...this.#record, order: { ...order, input: { kind: 'lines', text: '' } } };
+    this.update({});
   }
 
   addErrors(errors: readonly LineError[], cursor: Cursor): void {

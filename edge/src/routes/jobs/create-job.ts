@@ -38,6 +38,8 @@ import { webhookOf } from './webhook.ts';
 const LINES_TYPES = ['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines'];
 
 const DAY_SECONDS = 86_400;
+/** Items that go with the order to the job's object. */
+const MAX_ORDER_CHARACTERS = 2 ** 14;
 
 export const createJob: Handler = async (c, deps) => {
   // Before its body is read, which nothing bounds from then on.
@@ -84,7 +86,9 @@ async function createFromJson(c: AppContext, deps: Dependencies): Promise<Respon
     });
   }
   return await create(c, deps, options, async ({ inputKey: key }) => {
-    await bucketOf(deps).put(key, items.map((item) => JSON.stringify(item)).join('\n'));
+    const text = items.map((item) => JSON.stringify(item)).join('\n');
+    if (text.length <= MAX_ORDER_CHARACTERS) return { kind: 'lines', text };
+    await bucketOf(deps).put(key, text);
     return { kind: 'file', key, form: 'native' };
   });
 }

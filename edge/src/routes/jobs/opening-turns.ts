@@ -7,9 +7,9 @@ import { ApiError } from '@blip2/shared/errors';
 import { LRUCache } from 'lru-cache';
 import { pause, Turns } from '../../jobs/turns.ts';
 
-/** A job takes some times as long as its creation. */
-const OF_ONE = { times: 8, shortestMs: 50, longestMs: 1000 };
-const OF_ALL = { times: 2, shortestMs: 10, longestMs: 250 };
+/** A job takes some times as long as its creation, of which a machine of its own that is busy with many jobs shows nothing. */
+const OF_ONE = { times: 8, shortestMs: 250, longestMs: 1000 };
+const OF_ALL = { times: 2, shortestMs: 100, longestMs: 250 };
 /** Whoever had to wait longer is refused. */
 const LONGEST_WAIT_MS = 5000;
 const MAX_OWNERS = 1024;
