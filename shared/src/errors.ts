@@ -230,7 +230,8 @@ export const PROBLEMS = {
     title: 'No more can be stored for this caller',
     cause:
       'The files that are stored take all the room that one caller has for them, as many jobs as one caller may have at a time have not ended, or as many as one key may have are stored; `detail` says which.',
-    remedy: 'Delete files or jobs that are no longer needed, wait for the end of a job, or cancel one.',
+    remedy:
+      'Delete files or jobs that are no longer needed, wait for the end of a job, or cancel one.',
   },
   'idempotency-full': {
     status: 429,
