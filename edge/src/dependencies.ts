@@ -59,7 +59,7 @@ export function createDependencies(
   models: ServedModels,
   { coloCache, fetch, now, randomSeed }: Platform,
 ): Dependencies {
-  const config = readConfig(env);
+  const config = configOf(env);
   const { generate, retrieve } = models;
   const { IMAGE_NETWORK: network } = env;
   const services = {
@@ -121,6 +121,15 @@ export function createDependencies(
     now,
     randomSeed,
   };
+}
+
+/** Of the bindings that objects of an isolate have in common: each has dependencies of its own, and to read variables takes a millisecond. */
+const configs = new WeakMap<Env, Config>();
+
+function configOf(env: Env): Config {
+  const config = configs.get(env) ?? readConfig(env);
+  configs.set(env, config);
+  return config;
 }
 
 /** All that runs jobs, or nothing. */

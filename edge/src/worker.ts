@@ -5,6 +5,7 @@ import { bundledModels } from './bundled-models.ts';
 import { createDependencies, type Dependencies } from './dependencies.ts';
 import { JobBase } from './jobs/job.ts';
 import { JobPartBase } from './jobs/job-part.ts';
+import { sharedApp } from './jobs/shared-app.ts';
 import { WebhookOutbox } from './jobs/webhooks/webhook-outbox.ts';
 import type { Env, Platform } from './platform.ts';
 import { PredictionObject } from './predictions/prediction-object.ts';
@@ -42,13 +43,15 @@ export class Job extends JobBase {
   }
 }
 
+const itemApp = sharedApp(createApp);
+
 export class JobPart extends JobPartBase {
   protected override dependencies() {
     return createDependencies(this.env, bundledModels, platform());
   }
 
   protected override createApp(deps: Dependencies) {
-    return createApp(deps);
+    return itemApp(deps);
   }
 }
 

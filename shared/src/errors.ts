@@ -229,8 +229,9 @@ export const PROBLEMS = {
     status: 429,
     title: 'No more can be stored for this caller',
     cause:
-      'The files that are stored take all the room that one caller has for them, or as many jobs as one caller may have at a time have not ended; `detail` says which.',
-    remedy: 'Delete files that are no longer needed, wait for the end of a job, or cancel one.',
+      'The files that are stored take all the room that one caller has for them, as many jobs as one caller may have at a time have not ended, or as many as one key may have are stored; `detail` says which.',
+    remedy:
+      'Delete files or jobs that are no longer needed, wait for the end of a job, or cancel one.',
   },
   'idempotency-full': {
     status: 429,

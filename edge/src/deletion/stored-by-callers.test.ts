@@ -4,7 +4,7 @@ import type { ReplicateFile } from '@blip2/shared/schemas/replicate/file';
 import type { Prediction } from '@blip2/shared/schemas/replicate/prediction';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { imageKey } from '../jobs/contract.ts';
-import type { JobIndexObject } from '../jobs/job-index-contract.ts';
+import { type JobIndexObject, ROOM_OF } from '../jobs/job-index-contract.ts';
 import { newId } from '../predictions/ids.ts';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { generative, retrieval } from '../testing/models.ts';
@@ -156,7 +156,7 @@ it('images of all jobs of the caller are deleted from the bucket, and no others'
   const jobs = [1, 2].map(() => newId(index));
   for (const id of jobs) {
     const now = Date.now();
-    await object.addJob({ id, kind: 'job', createdAt: now, deleteAt: now + 60_000 });
+    await object.addJob({ id, kind: 'job', createdAt: now, deleteAt: now + 60_000 }, ROOM_OF.key);
     await bucket.put(imageKey(`${index}`, id, sha256), bytes);
   }
   const others = [imageKey(`${index}`, jobs[0] ?? '', 'f'.repeat(64)), imageKey('x', 'y', sha256)];

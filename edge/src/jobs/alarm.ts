@@ -22,6 +22,11 @@ export class Alarm {
     this.#now = now;
   }
 
+  /** Whether its work is under way. */
+  get isWorking(): boolean {
+    return this.#isWorking;
+  }
+
   /** At a time at the latest, milliseconds since the epoch. */
   async wake(at: number): Promise<void> {
     if (this.#isWorking) {

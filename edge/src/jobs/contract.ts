@@ -26,6 +26,8 @@ export const ENDED: ReadonlySet<JobState> = new Set([
 export type JobInput =
   /** JSON lines in the bucket: a whole request a line (`BatchLine`), or a native item. */
   | { kind: 'file'; key: string; form: 'batch' | 'native' }
+  /** A few native items, in the order itself until they were read: a small job needs no object in the bucket for them. */
+  | { kind: 'lines'; text: string }
   /** Every image of the operator's bucket whose key begins so: each is a native item, and its key its id. */
   | { kind: 'prefix'; prefix: string }
   /** The items of another job of the same owner that have no reply as it should be, and it has to have ended. */

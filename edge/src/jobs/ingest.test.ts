@@ -3,7 +3,7 @@ import { readFrames } from '@blip2/shared/frames';
 import { expect, test } from 'vitest';
 import { base64, newImage, testEnv } from '../testing/edge.ts';
 import { bound, bucket, caption, createJob, failed, orderOf } from '../testing/jobs.ts';
-import type { JobObject } from './contract.ts';
+import type { JobInput, JobObject } from './contract.ts';
 import { ingestPart } from './ingest.ts';
 import { findDuplicates } from './item-ids.ts';
 import type { Cursor } from './job-table.ts';
@@ -103,24 +103,61 @@ test.each([
   expect(errors).toMatchObject([{ line: null, code: 'empty_file' }]);
 });
 
-test('native items are bodies with the settings of the job, and named by their numbers', async () => {
-  const url = 'https://images.example.org/a.png';
-  const items = [{ image: { url } }, { id: 'mine', image: { url }, max_tokens: 3 }];
-  const key = 'native/files/lines';
-  await bucket.put(key, items.map((item) => JSON.stringify(item)).join('\n'));
-  const native = await createJob([], {
-    kind: 'job',
-    settings: { max_tokens: 7 },
-    input: { kind: 'file', key, form: 'native' },
-  });
-  const received = [...(await native.receive()), ...(await native.receive(1))];
-  const tokens = received.map(({ message: { item, task } }) => [
-    item,
-    task.kind === 'generate' && task.generation.max_tokens,
-  ]);
-  expect(Object.fromEntries(tokens)).toEqual({ 0: 7, 1: 3 });
-  await native.run();
-  expect((await native.results()).map(({ custom_id }) => custom_id)).toEqual(['0', 'mine']);
+const NATIVE_INPUTS = ['file', 'lines'] as const;
+
+/** An input of native items, in an object of the bucket or in the order itself. */
+async function nativeInput(
+  kind: (typeof NATIVE_INPUTS)[number],
+  items: readonly object[],
+): Promise<JobInput> {
+  const text = items.map((item) => JSON.stringify(item)).join('\n');
+  if (kind === 'lines') return { kind, text };
+  const key = `${crypto.randomUUID()}/files/lines`;
+  await bucket.put(key, text);
+  return { kind, key, form: 'native' };
+}
+
+test.each(NATIVE_INPUTS)(
+  'native items of %s are bodies with the settings of the job, and named by their numbers',
+  async (kind) => {
+    const url = 'https://images.example.org/a.png';
+    const items = [{ image: { url } }, { id: 'mine', image: { url }, max_tokens: 3 }];
+    const native = await createJob([], {
+      kind: 'job',
+      settings: { max_tokens: 7 },
+      input: await nativeInput(kind, items),
+    });
+    const received = [...(await native.receive()), ...(await native.receive(1))];
+    const tokens = received.map(({ message: { item, task } }) => [
+      item,
+      task.kind === 'generate' && task.generation.max_tokens,
+    ]);
+    expect(Object.fromEntries(tokens)).toEqual({ 0: 7, 1: 3 });
+    await native.run();
+    expect((await native.results()).map(({ custom_id }) => custom_id)).toEqual(['0', 'mine']);
+  },
+);
+
+test.each(NATIVE_INPUTS)(
+  'native items of %s are read on where a part is full, and wrong ones named by their lines',
+  async (kind) => {
+    const image = { url: 'https://images.example.org/é.png' };
+    const items = Array.from({ length: 120 }, (_, i) => ({ id: `é-${i}`, image }));
+    const input = await nativeInput(kind, items);
+    const job = await createJob([], { kind: 'job', input });
+    expect(await job.until('in_progress')).toMatchObject({ parts: 3, counts: { total: 120 } });
+    const twice = await nativeInput(kind, [...items, items[60] ?? {}]);
+    const { errors } = await (await createJob([], { kind: 'job', input: twice })).until('failed');
+    expect(errors).toMatchObject([{ line: 121, param: 'id' }]);
+  },
+);
+
+test('items in the order of a job are there until they were read, and no longer', async () => {
+  const image = { url: 'https://images.example.org/a.png' };
+  const input = await nativeInput('lines', [{ image }]);
+  const job = await createJob([], { kind: 'job', input });
+  const { order } = await job.until('in_progress');
+  expect(order.input).toEqual({ kind: 'lines', text: '' });
 });
 
 test('twenty thousand lines are read part by part, each from where the one before ended', async () => {

@@ -88,7 +88,10 @@ export async function ingestPart(
     }
     const error = isBlank ? null : await add(read);
     if (error !== null) {
-      errors.push({ line: input.kind === 'file' ? lineNumber : null, ...error });
+      errors.push({
+        line: input.kind === 'file' || input.kind === 'lines' ? lineNumber : null,
+        ...error,
+      });
       if (known + errors.length >= MAX_LINE_ERRORS) break;
     }
     const isFull =

@@ -34,10 +34,22 @@ export async function* inputLines(
       }
       return;
     }
+    case 'lines':
+      return yield* linesOf(input.text, place);
     case 'failed-of':
       return yield* failedLines(files, owner, input.job, place);
     case 'prefix':
       return yield* imageLines(images, input.prefix, place);
+  }
+}
+
+/** Lines of a text; `offset` counts characters. */
+function* linesOf(text: string, { offset }: InputPlace): Generator<InputLine, void, undefined> {
+  for (let from = offset; from < text.length; ) {
+    const newline = text.indexOf('\n', from);
+    const to = newline < 0 ? text.length : newline;
+    yield { text: text.slice(from, to), bytes: to - from, next: { offset: to + 1 } };
+    from = to + 1;
   }
 }
 

@@ -7,6 +7,16 @@ export const MAX_FILES = 1000;
 export const MAX_STORED_BYTES = 20 * 2 ** 30;
 /** Jobs of one owner that have not ended. */
 export const MAX_OPEN_JOBS = 64;
+/**
+ * Jobs of one owner that are stored, whatever their state. Beyond that the oldest that have ended are deleted, or none is added.
+ */
+export type JobRoom = { jobs: number; beyond: 'delete' | 'refuse' };
+/** Of a key or tenant; of one address of many; and of all callers where they count as one. */
+export const ROOM_OF = {
+  key: { jobs: 10_000, beyond: 'refuse' },
+  address: { jobs: 256, beyond: 'delete' },
+  all: { jobs: 1000, beyond: 'delete' },
+} as const satisfies Record<string, JobRoom>;
 /** How long a job, its lines and its results are stored where nothing else is said, milliseconds. */
 export const JOB_STORED_MS = 30 * 86_400_000;
 
@@ -46,8 +56,8 @@ export type JobIndexObject = {
   listFiles(page: PageOrder, purpose: FilePurpose | null): Promise<IndexPage<JobFile> | null>;
   /** Its bytes too. @returns whether there was one */
   deleteFile(id: string): Promise<boolean>;
-  /** @returns the problem that there are too many that have not ended */
-  addJob(job: ListedJob): Promise<Outcome<null>>;
+  /** @returns the problem that there are too many that have not ended, or are stored */
+  addJob(job: ListedJob, room: JobRoom): Promise<Outcome<null>>;
   /** Deletes an image that was in the lines of jobs, of all of them, and files that are this image. */
   deleteImage(sha256: string): Promise<void>;
   /** A job that was not created after all. */

@@ -4,7 +4,13 @@ import { beforeEach, expect, it, vi } from 'vitest';
 import type { Env } from '../platform.ts';
 import { valueFrom } from '../predictions/contract.ts';
 import type { JobIndex } from './job-index.ts';
-import { fileKey, MAX_FILES, MAX_OPEN_JOBS, MAX_STORED_BYTES } from './job-index-contract.ts';
+import {
+  fileKey,
+  MAX_FILES,
+  MAX_OPEN_JOBS,
+  MAX_STORED_BYTES,
+  ROOM_OF,
+} from './job-index-contract.ts';
 
 const { JOB_INDEX, JOB_FILES } = env as unknown as {
   JOB_INDEX: DurableObjectNamespace<JobIndex>;
@@ -70,7 +76,7 @@ it('has room for so many files', async () => {
 
 it('lists jobs of a kind by pages, and forgets those whose time is over', async () => {
   const add = (id: string, kind: 'job' | 'batch') =>
-    index.addJob({ id, kind, createdAt: 1, deleteAt: Date.now() + HOUR_MS });
+    index.addJob({ id, kind, createdAt: 1, deleteAt: Date.now() + HOUR_MS }, ROOM_OF.key);
   for (const id of ['a', 'b', 'c']) await add(id, 'job');
   await add('d', 'batch');
   const list = (after: string | null) =>
@@ -85,15 +91,34 @@ it('lists jobs of a kind by pages, and forgets those whose time is over', async 
   expect(idsOf(await list(null))).toEqual([]);
 });
 
+const job = (i: number) => ({
+  id: `job ${i}`,
+  kind: 'job' as const,
+  createdAt: 1,
+  deleteAt: Date.now() + HOUR_MS,
+});
+
 it('has so many jobs that have not ended, and counts those that have out when it is full', async () => {
-  const job = (i: number) => ({
-    id: `job ${i}`,
-    kind: 'job' as const,
-    createdAt: 1,
-    deleteAt: Date.now() + HOUR_MS,
-  });
   // None of these is a job that runs: more than are allowed at a time can be added one after the other.
   for (let i = 0; i <= MAX_OPEN_JOBS; i++) {
-    expect(await index.addJob(job(i))).toEqual({ value: null });
+    expect(await index.addJob(job(i), ROOM_OF.key)).toEqual({ value: null });
   }
+});
+
+it('deletes the oldest jobs that have ended where it has room for so many', async () => {
+  const room = { jobs: MAX_OPEN_JOBS + 6, beyond: 'delete' as const };
+  for (let i = 0; i < room.jobs + 10; i++) await index.addJob(job(i), room);
+  await runDurableObjectAlarm(index);
+  const list = () => index.listJobs('job', { after: null, limit: 200, oldestFirst: true });
+  await vi.waitFor(async () => expect((await list())?.entries).toHaveLength(room.jobs));
+  expect((await list())?.entries[0]).toMatchObject({ id: 'job 10' });
+});
+
+it('adds no job beyond those of a key, until one is deleted', async () => {
+  const room = { jobs: 3, beyond: 'refuse' as const };
+  for (let i = 0; i < 3; i++) await index.addJob(job(i), room);
+  const problem = { type: '/problems/storage-full', status: 429, limit: 3 };
+  expect(await index.addJob(job(3), room)).toMatchObject({ problem });
+  await index.removeJob('job 1');
+  expect(await index.addJob(job(3), room)).toEqual({ value: null });
 });

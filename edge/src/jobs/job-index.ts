@@ -14,6 +14,7 @@ import {
   type JobFile,
   type JobIndexObject,
   type JobKind,
+  type JobRoom,
   type ListedJob,
   MAX_FILES,
   MAX_OPEN_JOBS,
@@ -25,6 +26,8 @@ import { JobListTable } from './job-list-table.ts';
 const RETRY_MS = 60_000;
 /** Deleted in one go; the rest has its turn at once. */
 const MAX_TOGETHER = 100;
+/** Jobs that are asked whether they have ended. */
+const ASKED_TOGETHER = 8;
 
 export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   readonly #files: JobFileTable;
@@ -88,8 +91,13 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     return this.#files.delete(id);
   }
 
-  async addJob(job: ListedJob): Promise<Outcome<null>> {
+  async addJob(job: ListedJob, room: JobRoom): Promise<Outcome<null>> {
     this.#prepare();
+    const refuses = room.beyond === 'refuse';
+    if (refuses && this.#jobs.count() >= room.jobs) {
+      const detail = `${room.jobs} jobs are stored: delete some that have ended, with purge=true.`;
+      return { problem: new ApiError('storage-full', detail, { limit: room.jobs }).toProblem() };
+    }
     if (this.#jobs.open().length >= MAX_OPEN_JOBS) await this.#closeEnded();
     const actual = this.#jobs.open().length;
     if (actual >= MAX_OPEN_JOBS) {
@@ -98,6 +106,8 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
       return { problem: new ApiError('storage-full', detail, extras).toProblem() };
     }
     this.#jobs.add(job);
+    // The next alarm deletes them: nobody waits for it.
+    if (!refuses) this.#jobs.expireOldest(this.#jobs.count() - room.jobs, Date.now());
     await this.#wakeLater();
     return { value: null };
   }
@@ -145,8 +155,14 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
 
   async #closeEnded(): Promise<void> {
     const open = this.#jobs.open();
-    const ended = await Promise.all(open.map((id) => this.#hasEnded(id)));
-    for (const [index, id] of open.entries()) if (ended[index]) this.#jobs.close(id);
+    // One place is needed, and each that is asked is woken.
+    for (let from = 0, closed = 0; closed === 0 && from < open.length; from += ASKED_TOGETHER) {
+      const some = open.slice(from, from + ASKED_TOGETHER);
+      const ended = await Promise.all(some.map((id) => this.#hasEnded(id)));
+      const ids = some.filter((_, index) => ended[index]);
+      for (const id of ids) this.#jobs.close(id);
+      closed = ids.length;
+    }
   }
 
   /** Whether a job has ended, or is none. */

@@ -36,7 +36,7 @@ export class JobListTable {
   /** Those that had not ended when somebody last looked. */
   open(): string[] {
     return this.#sql
-      .exec<{ id: string }>('SELECT id FROM jobs WHERE is_open = 1')
+      .exec<{ id: string }>('SELECT id FROM jobs WHERE is_open = 1 ORDER BY number')
       .toArray()
       .map(({ id }) => id);
   }
@@ -46,6 +46,19 @@ export class JobListTable {
       .exec<{ id: string }>('SELECT id FROM jobs')
       .toArray()
       .map(({ id }) => id);
+  }
+
+  count(): number {
+    return this.#sql.exec<{ n: number }>('SELECT COUNT(*) AS n FROM jobs').one().n;
+  }
+
+  /** The time of so many is over now: the oldest of those that have ended. */
+  expireOldest(count: number, now: number): void {
+    if (count <= 0) return;
+    this.#sql.exec(
+      'UPDATE jobs SET delete_at = MIN(delete_at, ?) WHERE number IN (SELECT number FROM jobs WHERE is_open = 0 ORDER BY number LIMIT ?)',
+      ...[now, count],
+    );
   }
 
   close(id: string): void {

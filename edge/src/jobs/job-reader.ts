@@ -86,7 +86,7 @@ export class JobReader {
     const { record } = this.#table;
     if (record === null) return 'over';
     if (errors.length > 0) this.#table.addErrors(errors, record.cursor);
-    this.#table.dropIds();
+    this.#table.dropRead();
     if (errors.length + listed > 0) return 'failed';
     // It may have been canceled while it was charged for.
     return this.#isOver() ? 'over' : 'ready';

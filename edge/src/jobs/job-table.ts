@@ -72,7 +72,7 @@ export class JobTable {
           heard_at INTEGER, completed INTEGER, failed INTEGER, canceled INTEGER, prompt_tokens INTEGER,
           completion_tokens INTEGER, seconds REAL, is_closed INTEGER)`,
       );
-      sql.exec('CREATE TABLE error (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT)');
+      sql.exec('CREATE TABLE error (number INTEGER PRIMARY KEY, record TEXT)');
       sql.exec('INSERT INTO job VALUES (1, ?)', JSON.stringify(record));
     });
     this.#record = record;
@@ -112,9 +112,13 @@ export class JobTable {
     return new Uint8Array(ids);
   }
 
-  /** They are needed until all were compared. */
-  dropIds(): void {
+  /** What is needed until all lines were read and compared. */
+  dropRead(): void {
     this.#storage.sql.exec('UPDATE part SET ids = NULL');
+    if (this.#record?.order.input.kind !== 'lines') return;
+    const { order } = this.#record;
+    this.#record = { ...this.#record, order: { ...order, input: { kind: 'lines', text: '' } } };
+    this.update({});
   }
 
   addErrors(errors: readonly LineError[], cursor: Cursor): void {

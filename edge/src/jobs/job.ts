@@ -134,8 +134,21 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       const { completed, failed, canceled } = this.#table.totals();
       this.#rate.add(now, completed + failed + canceled);
     }
-    if (report.isClosed) await this.#alarm.wake(now);
+    if (report.isClosed && !(await this.#endNow(now))) await this.#alarm.wake(now);
     return this.#fate();
+  }
+
+  /** Ends a job that waits for nothing any more, without another alarm. @returns whether it has ended */
+  async #endNow(now: number): Promise<boolean> {
+    const { record } = this.#table;
+    if (record === null || this.#alarm.isWorking || record.order.webhook !== undefined)
+      return false;
+    const { parts, closed } = this.#table.totals();
+    if (closed < parts) return false;
+    noteTokens(this.#dependencies(), this.#table, (work) => this.ctx.waitUntil(work));
+    this.#settle(now);
+    await this.ctx.storage.deleteAlarm();
+    return true;
   }
 
   override async alarm(): Promise<void> {
@@ -162,10 +175,22 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const now = Date.now();
     const isOver = now >= record.order.expiresAt;
     if (record.state === 'validating') {
-      if (!isOver) return await this.#read();
-      this.#end('expired');
-      return null;
+      if (isOver) {
+        this.#end('expired');
+        return null;
+      }
+      const next = await this.#read();
+      // Its parts start in the same alarm: each costs some commits.
+      if (this.#table.record?.state !== 'in_progress') return next;
     }
+    return await this.#run();
+  }
+
+  /** @returns when there is more to do */
+  async #run(): Promise<number | null> {
+    const { record } = this.#table;
+    if (record === null) return null;
+    const now = Date.now();
     // Nothing was started of what was canceled while it was read.
     const isUnread = record.times.inProgressAt === undefined;
     if (isUnread) {
@@ -184,7 +209,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   /** Ends the job when all of its parts have. @returns when there is more to do */
   #settle(now: number): number | null {
     const { record } = this.#table;
-    if (record === null) return null;
+    if (record === null || ENDED.has(record.state)) return null;
     const { parts, closed, total, completed, failed, canceled } = this.#table.totals();
     if (closed === parts) {
       const isExpired = record.state !== 'cancelling' && canceled > 0;
@@ -273,7 +298,9 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     return this.#deps;
   }
 
+  /** Null where it has no webhook, too: three tables are a third of the work of a small job. */
   #out(): Outbox | null {
+    if (this.#table.record?.order.webhook === undefined) return null;
     if (this.#outbox !== undefined) return this.#outbox;
     this.#outbox = this.outbox(this.ctx.storage, this.#dependencies());
     return this.#outbox;

@@ -27,7 +27,10 @@ export function readLine(
     return wrong('invalid_json_line', error.message, null);
   }
   if (!isObject(value)) return wrong('invalid_json_line', 'A line is a JSON object.', null);
-  const isNative = input.kind === 'prefix' || (input.kind === 'file' && input.form === 'native');
+  const isNative =
+    input.kind === 'prefix' ||
+    input.kind === 'lines' ||
+    (input.kind === 'file' && input.form === 'native');
   const read = isNative ? nativeLine(number, value, url, settings) : batchLine(value, url);
   if ('error' in read) return read;
   const { custom_id, body } = read.line;

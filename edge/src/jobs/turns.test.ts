@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
 import { Turns } from './turns.ts';
 
+const PACE = { times: 2, shortestMs: 10, longestMs: 50 };
+
 it('objects that come together get times one after the other', () => {
-  const turns = new Turns();
+  const turns = new Turns(PACE);
   const first = Array.from({ length: 4 }, () => turns.take(1000));
   expect(first).toEqual([0, 10, 20, 30]);
   expect(turns.take(1015)).toBe(25);
@@ -10,7 +12,7 @@ it('objects that come together get times one after the other', () => {
 });
 
 it('turns are twice as far apart as the last one took, within bounds', () => {
-  const turns = new Turns();
+  const turns = new Turns(PACE);
   const apart = (ms: number, now: number) => {
     turns.took(ms);
     turns.take(now);

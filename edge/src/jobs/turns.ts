@@ -5,33 +5,44 @@
  */
 
 /**
- * Between the beginnings of two turns is twice the time that the last took, so that half of it is left to others; within these bounds. The upper
- * one is for caches that are far away, and not busy.
+ * Between the beginnings of two turns is so many times the time that the last took, within these bounds, milliseconds. The rest
+ * is left to others. The upper bound is for what is far away, and not busy.
  */
-const SHORTEST_MS = 10;
-const LONGEST_MS = 50;
+export type Pace = { times: number; shortestMs: number; longestMs: number };
 
 export class Turns {
+  readonly #pace: Pace;
   #freeAt = 0;
-  #betweenMs = SHORTEST_MS;
+  #betweenMs: number;
+
+  constructor(pace: Pace) {
+    this.#pace = pace;
+    this.#betweenMs = pace.shortestMs;
+  }
+
+  /** @param now milliseconds since the epoch @returns milliseconds until the next turn */
+  wait(now: number): number {
+    return Math.max(this.#freeAt - now, 0);
+  }
 
   /** @param now milliseconds since the epoch @returns milliseconds until the turn that is now taken */
   take(now: number): number {
-    const at = Math.max(now, this.#freeAt);
-    this.#freeAt = at + this.#betweenMs;
-    return at - now;
+    const wait = this.wait(now);
+    this.#freeAt = now + wait + this.#betweenMs;
+    return wait;
   }
 
   /** @param ms how long a turn has taken */
   took(ms: number): void {
-    this.#betweenMs = Math.min(Math.max(2 * ms, SHORTEST_MS), LONGEST_MS);
+    const { times, shortestMs, longestMs } = this.#pace;
+    this.#betweenMs = Math.min(Math.max(times * ms, shortestMs), longestMs);
   }
 }
 
-/** Of this isolate. */
-export const turns = new Turns();
+/** Of the objects of this isolate. */
+export const turns = new Turns({ times: 2, shortestMs: 10, longestMs: 50 });
 
 /** Lets everybody else's requests come first. */
 export async function pause(ms = 0): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
+  await scheduler.wait(ms);
 }

@@ -2,6 +2,8 @@
 import type { PartTable } from './part-table.ts';
 
 const LINES = 200;
+/** Results that are put as they are: a look for the object and a stream cost more than they save. */
+const SMALL_BYTES = 2 ** 16;
 
 /**
  * Where the object is there already it is that of an earlier try, or of one under way: results do not change, and both are the
@@ -14,18 +16,26 @@ export async function writeResults(
   table: Pick<PartTable, 'results' | 'resultBytes'>,
 ): Promise<void> {
   const bytes = table.resultBytes();
+  const options = {
+    onlyIf: { etagDoesNotMatch: '*' },
+    httpMetadata: { contentType: 'application/x-ndjson' },
+  };
+  if (bytes <= SMALL_BYTES) {
+    const lines = [...linesOf(table)].join('');
+    if ((await bucket.put(key, lines, options)) === null) await expectThere(bucket, key);
+    return;
+  }
   if ((await bucket.head(key)) !== null) return;
   const { readable, writable } = new FixedLengthStream(bytes);
   const writing = write(writable, table);
   // Whoever has lost against another leaves its stream unread.
   writing.catch(() => {});
-  const closed = await bucket.put(key, readable, {
-    onlyIf: { etagDoesNotMatch: '*' },
-    httpMetadata: { contentType: 'application/x-ndjson' },
-  });
-  if (closed === null && (await bucket.head(key)) === null) {
-    throw new Error('the results were neither put nor there');
-  }
+  if ((await bucket.put(key, readable, options)) === null) await expectThere(bucket, key);
+}
+
+async function expectThere(bucket: R2Bucket, key: string): Promise<void> {
+  if ((await bucket.head(key)) !== null) return;
+  throw new Error('the results were neither put nor there');
 }
 
 async function write(
@@ -34,12 +44,17 @@ async function write(
 ): Promise<void> {
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
+  for (const lines of linesOf(table)) await writer.write(encoder.encode(lines));
+  await writer.close();
+}
+
+/** Some at a time. */
+function* linesOf(table: Pick<PartTable, 'results'>): Generator<string, void, undefined> {
   for (let from = 0; ; ) {
     const rows = table.results(from, LINES);
     const last = rows.at(-1);
-    if (last === undefined) break;
-    await writer.write(encoder.encode(rows.map(({ line }) => `${line}\n`).join('')));
+    if (last === undefined) return;
+    yield rows.map(({ line }) => `${line}\n`).join('');
     from = last.item + 1;
   }
-  await writer.close();
 }

@@ -9,7 +9,8 @@ import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf } from '../../routes/app-context.ts';
 import { jobOf, listJobs } from '../../routes/jobs/job-access.ts';
 import { openJob } from '../../routes/jobs/open-job.ts';
-import { jobSender, ownerOf, storedMsOf } from '../../routes/jobs/owner.ts';
+import { openingTurns } from '../../routes/jobs/opening-turns.ts';
+import { jobSender, ownerOf, roomOf, storedMsOf } from '../../routes/jobs/owner.ts';
 import { shownTimes, shownUsage, shownWebhook } from '../../routes/jobs/present.ts';
 import { webhookOf } from '../../routes/jobs/webhook.ts';
 import { batchFileId } from './batch-files.ts';
@@ -20,6 +21,7 @@ const WINDOW_MS = 86_400_000;
 const PAGE = 20;
 
 export const createBatch: Handler = async (c, deps) => {
+  await openingTurns.take(ownerOf(c, deps).id);
   const body = validate(BatchRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { input_file_id, endpoint, metadata = {}, output_expires_after } = body;
   const file = await uploadedLines(c, deps, input_file_id, 'input_file_id');
@@ -41,6 +43,7 @@ export const createBatch: Handler = async (c, deps) => {
   const snapshot = await openJob(deps, ownerOf(c, deps), order, {
     store: async () => ({ kind: 'file', key: fileKey(file.id), form: 'batch' }),
     storedMs: storedMsOf(c, deps, askedMs),
+    room: roomOf(c, deps),
   });
   return c.json(shownBatch(snapshot, secret), 200, NOT_STORED);
 };

@@ -29,7 +29,8 @@ import {
 import { checkItems, checkSettings } from './check-items.ts';
 import { type CountedItems, countLines, estimate, MAX_LOOKED_UP } from './estimate.ts';
 import { type NewJob, openJob } from './open-job.ts';
-import { bucketOf, jobSender, LONGEST_UPLOAD_MS, ownerOf, storedMsOf } from './owner.ts';
+import { openingTurns } from './opening-turns.ts';
+import { bucketOf, jobSender, LONGEST_UPLOAD_MS, ownerOf, roomOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
@@ -37,8 +38,12 @@ import { webhookOf } from './webhook.ts';
 const LINES_TYPES = ['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines'];
 
 const DAY_SECONDS = 86_400;
+/** Items that go with the order to the job's object. */
+const MAX_ORDER_CHARACTERS = 2 ** 14;
 
 export const createJob: Handler = async (c, deps) => {
+  // Before its body is read, which nothing bounds from then on.
+  await openingTurns.take(ownerOf(c, deps).id);
   const type = mediaType(c.req.header('content-type') ?? null);
   return LINES_TYPES.includes(type)
     ? await createFromLines(c, deps)
@@ -81,7 +86,9 @@ async function createFromJson(c: AppContext, deps: Dependencies): Promise<Respon
     });
   }
   return await create(c, deps, options, async ({ inputKey: key }) => {
-    await bucketOf(deps).put(key, items.map((item) => JSON.stringify(item)).join('\n'));
+    const text = items.map((item) => JSON.stringify(item)).join('\n');
+    if (text.length <= MAX_ORDER_CHARACTERS) return { kind: 'lines', text };
+    await bucketOf(deps).put(key, text);
     return { kind: 'file', key, form: 'native' };
   });
 }
@@ -180,6 +187,7 @@ async function create(
   const snapshot = await openJob(deps, ownerOf(c, deps), order, {
     store,
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
+    room: roomOf(c, deps),
   });
   const job = shownJob(snapshot, secret);
   return c.json(job, 202, { location: `/v1/jobs/${job.id}`, 'cache-control': 'no-store' });

@@ -3,7 +3,7 @@ import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
 import { clientOf } from '../../http/client-address.ts';
 import type { JobOrder } from '../../jobs/contract.ts';
-import type { JobIndexObject } from '../../jobs/job-index-contract.ts';
+import { type JobIndexObject, type JobRoom, ROOM_OF } from '../../jobs/job-index-contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import type { AppContext } from '../app-context.ts';
 
@@ -55,6 +55,12 @@ export function jobSender(c: AppContext, { config }: Dependencies): JobOrder['se
 /** How long something is stored, milliseconds: of whoever can have any number of addresses, a day at most. */
 export function storedMsOf(c: AppContext, deps: Dependencies, askedMs: number): number {
   return mayList(c, deps) ? askedMs : Math.min(askedMs, DAY_MS);
+}
+
+/** How many jobs are stored of whoever creates one. */
+export function roomOf(c: AppContext, deps: Dependencies): JobRoom {
+  if ((c.get('caller') ?? null) !== null) return ROOM_OF.key;
+  return mayList(c, deps) ? ROOM_OF.all : ROOM_OF.address;
 }
 
 function nameOf(c: AppContext, { config }: Dependencies): string {

@@ -8,11 +8,13 @@ import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf } from '../app-context.ts';
 import { jobOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
-import { jobSender, ownerNamed, storedMsOf } from './owner.ts';
+import { openingTurns } from './opening-turns.ts';
+import { jobSender, ownerNamed, ownerOf, roomOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
 export const retryFailed: Handler = async (c, deps) => {
+  await openingTurns.take(ownerOf(c, deps).id);
   const { id, job, snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
   const asked = validate(RetryRequest, await readAnyJsonObject(c.req.raw, readingOf(c, deps)));
   const { state, order, counts, createdAt } = snapshot;
@@ -40,6 +42,7 @@ export const retryFailed: Handler = async (c, deps) => {
   const owner = ownerNamed(deps, order.owner);
   const created = await openJob(deps, owner, again, {
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
+    room: roomOf(c, deps),
     store: async () => ({ kind: 'failed-of', job: id }),
   });
   const shown = shownJob(created, secret);
