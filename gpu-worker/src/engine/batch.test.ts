@@ -66,12 +66,11 @@ describe('the batch', () => {
     expect(batch.running).toBe(3);
   });
 
-  it('finds the first sequence whose prompt is computed in part, which is not running', () => {
+  it('finds the sequences whose prompts are computed in part, which are not running', () => {
     const { batch, add } = start();
     add(1);
-    const sequence = batch.add(groupOf(2));
-    batch.add(groupOf(3));
-    expect(batch.prefilling).toBe(sequence);
+    const sequences = [batch.add(groupOf(2)), batch.add(groupOf(3))];
+    expect(batch.prefilling).toEqual(sequences);
     expect(batch.running).toBe(1);
   });
 

@@ -24,12 +24,11 @@ export class Batch {
     return this.#sequences.filter(({ isPrefilled }) => isPrefilled).length;
   }
 
-  /** Of those whose prompts are computed in part, the one whose turn is first. */
-  get prefilling(): Sequence | undefined {
-    const [first] = this.#sequences
+  /** Those whose prompts are computed in part, in the order of their turns. */
+  get prefilling(): Sequence[] {
+    return this.#sequences
       .filter(({ isPrefilled }) => !isPrefilled)
       .sort((a, b) => compareTickets(a.turn, b.turn));
-    return first;
   }
 
   /** Groups that hold slots. */

@@ -14,13 +14,15 @@ import { BackgroundShare } from './scheduling/background-share.ts';
 import { FairQueue } from './scheduling/fair-queue.ts';
 import { type Action, type History, isInterruption, nextAction } from './scheduling/scheduler.ts';
 import type { Pool, SlotLimits } from './scheduling/slot-share.ts';
+import { type Part, StreamDebts } from './scheduling/stream-debts.ts';
 import { type EngineRequest, type Sequence, SequenceGroup } from './sequence.ts';
 import { serializeError } from './serialize-error.ts';
 import type { CompletedAction, EngineStats } from './stats.ts';
+import { type Turns, turnsOf } from './turns.ts';
 import { WaitingGroups } from './waiting-groups.ts';
 
-/** What took part in an action. */
-type Taken = Pick<CompletedAction, 'rows' | 'compares' | 'jobs'>;
+/** What took part in an action, and whose time that was. */
+type Taken = Pick<CompletedAction, 'rows' | 'compares' | 'jobs'> & { parts: readonly Part[] };
 
 /**
  * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
@@ -37,6 +39,8 @@ export class Engine {
   readonly #queue = new FairQueue();
   readonly #limits: SlotLimits;
   readonly #background: BackgroundShare;
+  readonly #debts: StreamDebts;
+  readonly #now: () => number;
   readonly #reportsJobs: boolean;
   readonly #eosIds: readonly number[];
   readonly #emit: (id: number, event: JobEvent) => void;
@@ -47,12 +51,16 @@ export class Engine {
   readonly #toDrop = new Set<string>();
   #history: History = { last: 'wait', interruption: 'images' };
 
-  /** `emit` gets the events of each job, `report` the stats after each action, and once when there is no more to do. */
+  /**
+   * `emit` gets the events of each job, `report` the stats after each action, and once when there is no more to do.
+   * @param now milliseconds of any clock that only goes forward
+   */
   constructor(
     models: EngineModels,
     options: EngineOptions,
     emit: (id: number, event: JobEvent) => void,
     report: (stats: EngineStats) => void = () => {},
+    now: () => number = () => performance.now(),
   ) {
     this.#decoder = models.decoder;
     this.#kv = new KvManager(models.decoder, options, this.#dropped);
@@ -66,7 +74,9 @@ export class Engine {
     const { maxSlots, reserveSlots = maxSlots, prefillChunkTokens: chunkTokens } = options;
     this.#reportsJobs = options.reportsJobs ?? false;
     this.#limits = { maxSlots, reserveSlots, chunkTokens };
-    this.#background = new BackgroundShare(options.backgroundShare ?? 1);
+    this.#background = new BackgroundShare(options.backgroundShare ?? 1, now);
+    this.#debts = new StreamDebts(now);
+    this.#now = now;
     this.#eosIds = options.manifest.eos_token_ids;
     this.#emit = emit;
     this.#report = report;
@@ -120,19 +130,21 @@ export class Engine {
     }
     this.#toDrop.clear();
     const wasBusy = this.#history.last !== 'wait';
-    const action = this.#next();
+    const turns = turnsOf(this.#batch, this.#waiting, this.#debts, this.#queue);
+    const action = this.#next(turns);
     if (action.kind === 'wait') {
       this.#kv.reset();
       if (wasBusy) this.#reportStats(null);
       return false;
     }
     if (action.kind === 'rest') return false;
-    const start = performance.now();
-    const taken =
+    const [startedAt, start] = [performance.timeOrigin + performance.now(), this.#now()];
+    const { parts, ...taken } =
       action.kind === 'images'
-        ? await this.#advanceImages()
-        : await this.#runPass(this.#plan(action));
-    const [startedAt, ms] = [performance.timeOrigin + start, performance.now() - start];
+        ? await this.#advanceImages(turns)
+        : await this.#runPass(this.#plan(action, turns));
+    const ms = this.#now() - start;
+    if (isInterruption(action.kind)) this.#debts.charge(action.isBackground ? [] : parts, ms);
     if (action.isBackground) this.#background.ran(ms);
     else this.#background.asked();
     this.#reportStats({ action: action.kind, startedAt, ms, ...taken });
@@ -144,16 +156,17 @@ export class Engine {
     this.#kv.release();
   }
 
-  #next(): Action {
-    const { sequences, running, groups } = this.#batch;
+  #next({ mayRun, groups, prefilling }: Turns): Action {
+    const { sequences, running, groups: heldGroups } = this.#batch;
+    const image = this.#images.first(mayRun);
     const load = {
       ...this.#limits,
-      waitingImages: this.#images.waiting,
-      isImageUrgent: this.#images.isUrgent,
-      waitingGroups: this.#waiting.inOrder,
-      heldGroups: groups,
-      prefilling: sequences.length - running,
-      isPrefillUrgent: this.#batch.prefilling?.group.isBackground === false,
+      waitingImages: image === null ? 0 : this.#images.waiting,
+      isImageUrgent: image?.ticket.rank === 0,
+      waitingGroups: groups,
+      heldGroups,
+      prefilling: prefilling === undefined ? 0 : sequences.length - running,
+      isPrefillUrgent: prefilling?.group.isBackground === false,
       running,
       isRunningUrgent: sequences.some((one) => one.isPrefilled && !one.group.isBackground),
       isBackgroundDue: this.#background.restMs === 0,
@@ -169,19 +182,21 @@ export class Engine {
   }
 
   /** The sequences of the next pass, and the positions that it computes. */
-  #plan(action: Extract<Action, { kind: 'prefill' | 'prefill-chunk' | 'step' }>): Pass {
+  #plan(
+    action: Extract<Action, { kind: 'prefill' | 'prefill-chunk' | 'step' }>,
+    { groups, prefilling }: Turns,
+  ): Pass {
     switch (action.kind) {
       case 'prefill': {
-        const { inOrder } = this.#waiting;
         const begun = action.groups.map(({ index, pool }) => {
-          return { group: inOrder[index] as SequenceGroup, pool };
+          return { group: groups[index] as SequenceGroup, pool };
         });
         this.#waiting.take(begun.map(({ group }) => group));
         const rows = begun.map(({ group, pool }) => this.#begin(group, pool));
         return { rows, batch: this.#kv.firstChunks(rows) };
       }
       case 'prefill-chunk': {
-        const sequence = this.#batch.prefilling as Sequence;
+        const sequence = prefilling as Sequence;
         return { rows: [sequence], batch: this.#kv.nextChunk(sequence) };
       }
       case 'step': {
@@ -204,13 +219,16 @@ export class Engine {
   async #runPass(pass: Pass): Promise<Taken> {
     const sequences = pass.rows.filter((row) => row !== null);
     const jobs = this.#jobsOf(sequences.map(({ group }) => group.request));
+    const parts = sequences.map(({ group: { client, chunkPositions } }) => {
+      return { client, part: Math.max(1, chunkPositions) };
+    });
     await this.#passes.run(pass);
-    return { rows: sequences.length, ...jobs };
+    return { rows: sequences.length, parts, ...jobs };
   }
 
-  async #advanceImages(): Promise<Taken> {
-    const work = this.#images.next();
-    if (work === null) return { rows: 0 };
+  async #advanceImages({ mayRun }: Turns): Promise<Taken> {
+    const work = this.#images.next(mayRun);
+    if (work === null) return { rows: 0, parts: [] };
     for (const { ticket } of work.requests) this.#queue.begin(ticket);
     for await (const { request, ...result } of this.#images.run(work)) {
       this.#attempt(request, () => {
@@ -222,7 +240,8 @@ export class Engine {
         if (result.queryEmbeddings !== undefined) this.#enqueue(request, result.queryEmbeddings);
       });
     }
-    return { rows: 0, compares: work.kind === 'compare', ...this.#jobsOf(work.requests) };
+    const parts = work.requests.map(({ client }) => ({ client, part: 1 }));
+    return { rows: 0, parts, compares: work.kind === 'compare', ...this.#jobsOf(work.requests) };
   }
 
   #jobsOf(requests: readonly EngineRequest[]): Pick<CompletedAction, 'jobs'> {

@@ -17,6 +17,10 @@ type EncodeTask = { request: EngineRequest; pixels: Pixels; turn: Ticket };
 /** `turn`: its place in line, behind others with each few texts that were compared. */
 type CompareTask = { request: EngineRequest; comparison: Comparison; turn: Ticket };
 
+/** Whether what a client waits for may run now. */
+type MayRun = (client: string) => boolean;
+const anybody: MayRun = () => true;
+
 /** A work item, with all requests that it serves. */
 export type ImageWork = { readonly requests: readonly EngineRequest[] } & (
   | ({ kind: 'encode' } & EncodeWork)
@@ -48,9 +52,12 @@ export class ImageQueue {
     return this.#toEncode.length + this.#toCompare.length;
   }
 
-  /** Whether the next work item is no background work. */
-  get isUrgent(): boolean {
-    return [this.#toEncode[0], this.#toCompare[0]].some((task) => task?.turn.rank === 0);
+  /**
+   * The request whose turn it is; null where there is none. Background work has none while anything else waits.
+   * @param mayRun whether what a client waits for may run now
+   */
+  first(mayRun: MayRun = anybody): EngineRequest | null {
+    return this.#firstTask(mayRun)?.request ?? null;
   }
 
   get features(): CacheStats {
@@ -76,13 +83,12 @@ export class ImageQueue {
   }
 
   /** The next work item: one image, which is dequeued, or a few texts of a job. */
-  next(): ImageWork | null {
-    const [task] = this.#toCompare;
-    const [first] = this.#toEncode;
-    if (task !== undefined && (first === undefined || byTurn(task, first) < 0)) {
-      return { kind: 'compare', requests: [task.request], task };
+  next(mayRun: MayRun = anybody): ImageWork | null {
+    const first = this.#firstTask(mayRun);
+    if (first === null) return null;
+    if ('comparison' in first) {
+      return { kind: 'compare', requests: [first.request], task: first };
     }
-    if (first === undefined) return null;
     const { pixels } = first;
     // One image for every job that waits for it. Several in one run are no faster than one after another.
     const encoder = this.#runner.encoderOf(first.request.job);
@@ -121,6 +127,16 @@ export class ImageQueue {
       this.#enqueueComparison(comparison, { ...turn, start: turn.start + 1 });
     }
     yield result;
+  }
+
+  #firstTask(mayRun: MayRun): EncodeTask | CompareTask | null {
+    const [toEncode, toCompare] = [this.#toEncode, this.#toCompare];
+    const rank = Math.min(...[toEncode, toCompare].map(([task]) => task?.turn.rank ?? Infinity));
+    const isNext = ({ request, turn }: EncodeTask | CompareTask) =>
+      turn.rank === rank && (rank > 0 || mayRun(request.client));
+    const [image, texts] = [toEncode.find(isNext), toCompare.find(isNext)];
+    if (image === undefined || texts === undefined) return image ?? texts ?? null;
+    return byTurn(texts, image) < 0 ? texts : image;
   }
 
   #enqueueComparison(comparison: Comparison, turn: Ticket): void {

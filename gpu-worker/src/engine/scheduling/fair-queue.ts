@@ -37,6 +37,11 @@ export class FairQueue {
     return { rank, start, cost: slots, arrival: this.#arrivals++ };
   }
 
+  /** Whether work on a job has begun. */
+  hasBegun(ticket: Ticket): boolean {
+    return this.#begun.has(ticket);
+  }
+
   /** Work on a job begins. Only the first call for a ticket counts. */
   begin(ticket: Ticket): void {
     if (this.#begun.has(ticket)) return;

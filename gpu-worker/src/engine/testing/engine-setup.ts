@@ -27,7 +27,11 @@ export class EngineSetup {
   deliver: (id: number, event: JobEvent) => void = () => {};
   readonly encode = vi.fn(async (pixels: Float32Array) => new Tensor('float32', pixels, [1, 2]));
 
-  constructor(options: Partial<EngineOptions> = {}, others: Partial<EngineModels> = {}) {
+  constructor(
+    options: Partial<EngineOptions> = {},
+    others: Partial<EngineModels> = {},
+    now?: () => number,
+  ) {
     const release = async () => {};
     const models: EngineModels = {
       decoder: this.decoder,
@@ -54,6 +58,7 @@ export class EngineSetup {
         this.events.push({ id, event });
       },
       (stats) => this.stats.push(stats),
+      now,
     );
   }
 
