@@ -1,9 +1,11 @@
 /** What is no request gets a reply that says so, and no more; what never ends does not stay. */
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createHttpServer } from './server.ts';
 import { TestWorker } from './testing/test-worker.ts';
 
+const encoder = new TextEncoder();
 let test: TestWorker;
 beforeAll(async () => {
   test = await TestWorker.start({ maxSlots: 1 });
@@ -88,6 +90,25 @@ describe('bytes', () => {
       /^HTTP\/1.1 408 /,
     );
   }, 30_000);
+});
+
+it('what is no request behind one that is being answered ends the connection, without a word in the reply', async () => {
+  const server = createHttpServer(
+    () => new Response(new ReadableStream({ start: (body) => body.enqueue(encoder.encode('a')) })),
+    60_000,
+  );
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  socket.on('error', () => {});
+  let reply = '';
+  socket.setEncoding('latin1').on('data', (data: string) => {
+    if (reply === '') socket.write('\0\r\n\r\n');
+    reply += data;
+  });
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  await once(socket, 'close');
+  server.close();
+  expect(reply.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 200']);
 });
 
 it('bodies and headers of which hundreds send half keep nobody else from an answer', async () => {

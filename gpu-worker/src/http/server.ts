@@ -1,5 +1,5 @@
 /** The HTTP server under the routes: its limits, and its replies to what never becomes a request. */
-import { createServer, type Server, STATUS_CODES } from 'node:http';
+import { createServer, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ApiError } from '@blip2/shared/errors';
 import { getRequestListener } from '@hono/node-server';
@@ -39,8 +39,16 @@ export function createHttpServer(
     getRequestListener(fetch, { errorHandler: () => unreadable() }),
   );
   server.maxConnections = MAX_CONNECTIONS;
+  // A second head amid a reply would be taken for a part of it.
+  const replies = new WeakMap<Duplex, ServerResponse>();
+  server.on('request', ({ socket }, response) => {
+    replies.set(socket, response);
+    response.on('close', () => replies.delete(socket));
+  });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
+    const isCut =
+      !socket.writable || error.code === 'ECONNRESET' || replies.get(socket)?.headersSent;
+    if (isCut) socket.destroy();
     else refuse(socket, STATUS_OF[error.code ?? ''] ?? 400);
   });
   server.on('connect', (_request, socket) => refuse(socket, 405));
