@@ -325,3 +325,32 @@ it('frames of a reply that nobody reads end with it', async () => {
   });
   await expect(ask(pool)).rejects.toMatchObject({ slug: 'bad-gateway' });
 });
+
+describe('very many requests', () => {
+  it('that wait for a worker that has gone ask whether it is there again through one of them', async () => {
+    const { pool, behaviors, ready, probed } = poolOf(
+      { a: gone },
+      { restartMs: 10_000, now: Date.now },
+    );
+    ready.delete('a');
+    const context = contextOf({ deadlineAt: Date.now() + 60_000 });
+    const asked = Array.from({ length: 20 }, (_, n) => ask(pool, image(n), context));
+    await expect.poll(() => probed.length).toBe(2);
+    behaviors.a = reply;
+    ready.add('a');
+    for (const events of await Promise.all(asked)) expect(events).toHaveLength(1);
+    expect(probed).toHaveLength(3);
+  });
+
+  it('are refused beyond what a worker could ever take, without a word to it', async () => {
+    const { pool, sent } = poolOf({ a: never });
+    const end = new AbortController();
+    const context = contextOf({ signal: end.signal });
+    const waiting = Array.from({ length: 512 }, (_, n) => ask(pool, image(n), context));
+    const ended = Promise.allSettled(waiting);
+    await expect(ask(pool)).rejects.toMatchObject({ slug: 'overloaded' });
+    expect(sent).toHaveLength(512);
+    end.abort();
+    await ended;
+  });
+});

@@ -18,6 +18,7 @@ import {
 } from './client.ts';
 import { FirstEventTimes } from './first-event-times.ts';
 import { byPreference } from './rendezvous.ts';
+import { ReturnWatch } from './return-watch.ts';
 import type { WorkerLoad } from './worker-load.ts';
 
 /** What the rest of the edge asks of the GPU workers. */
@@ -34,9 +35,13 @@ export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
   hedges?: boolean;
 };
 
-/** Between two looks whether a worker that has gone is there again. */
-const LOOK_MS = 250;
 const READY_ANSWER_MS = 2500;
+const RETRY_AFTER_S = 1;
+/**
+ * Requests of this isolate that one worker has at a time. It takes far fewer, of which most wait; each of the others would cost
+ * both sides a connection to be refused.
+ */
+const MOST_IN_FLIGHT = 512;
 
 /** Problems of one worker, which another one may not have. */
 const OF_ONE_WORKER: ReadonlySet<ProblemSlug> = new Set([
@@ -52,11 +57,12 @@ export class GpuWorkers {
   readonly #options: GpuWorkersOptions;
   readonly #backends: readonly Backend[];
   readonly #times = new FirstEventTimes();
-  /** When the last of them had gone, while none is there again; milliseconds since the epoch. */
-  #goneSince: number | null = null;
+  readonly #return: ReturnWatch;
 
   constructor(options: GpuWorkersOptions) {
     this.#options = options;
+    const { now, restartMs = 0 } = options;
+    this.#return = new ReturnWatch({ now, restartMs, answerMs: READY_ANSWER_MS });
     this.#backends = options.addresses.map(
       (address) => new Backend(address, new GpuClient({ ...options, baseUrl: address.url })),
     );
@@ -172,7 +178,8 @@ export class GpuWorkers {
         if (thrown.slug !== 'model-mismatch') failures += 1;
         if (failures < 2 && hasNext()) continue;
         if (!(thrown instanceof LostConnection) || failures > 1) throw thrown;
-        const back = await this.#comesBack(order, context);
+        const anyone = () => this.#choose(order, new Set());
+        const back = await this.#return.comesBack(order, anyone, context);
         if (back === null) throw thrown;
         return await begin(back);
       }
@@ -187,11 +194,12 @@ export class GpuWorkers {
   ): Promise<Begun> {
     const { now } = this.#options;
     const startedAt = now();
+    if (backend.inFlight >= MOST_IN_FLIGHT) throw tooMany();
     backend.inFlight += 1;
     try {
       const reply = await backend.client.begin(task, source, context);
       backend.succeeded();
-      this.#goneSince = null;
+      this.#return.heard();
       this.#times.record(now() - startedAt);
       return { backend, reply };
     } catch (thrown) {
@@ -264,32 +272,11 @@ export class GpuWorkers {
     if (thrown.slug === 'model-mismatch') backend.isOther(now);
     else backend.failed(now);
   }
+}
 
-  /** A worker that is ready, now or as soon as one that has just gone may be there again. */
-  async #comesBack(
-    order: readonly Backend[],
-    { signal, deadlineAt }: RequestContext,
-  ): Promise<Backend | null> {
-    const { now, restartMs = 0 } = this.#options;
-    this.#goneSince ??= now();
-    const until = Math.min(this.#goneSince + restartMs, deadlineAt);
-    for (;;) {
-      const ready = await Promise.any(
-        order.map(async (backend) => {
-          if (await backend.client.isReady()) return backend;
-          throw new Error('not ready');
-        }),
-      ).catch(() => null);
-      if (signal.aborted) return null;
-      if (ready !== null) {
-        ready.succeeded();
-        this.#goneSince = null;
-        return ready;
-      }
-      if (now() >= until) return null;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
-  }
+function tooMany(): ApiError {
+  const detail = 'Too many requests wait for the GPU worker: try again.';
+  return new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
 }
 
 function isOfOneWorker(thrown: unknown): thrown is ApiError {
