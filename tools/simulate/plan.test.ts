@@ -1,11 +1,7 @@
-/** Plans of a small fleet, and their plots as files. */
-import { stat } from 'node:fs/promises';
+/** Plans of a small fleet. */
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { assumedTimes, L4 } from './assumed-card.ts';
-import { type Plan, spot, surge, TARGET_MS, workersFor } from './plan.ts';
-import { planTables } from './plan-tables.ts';
-import { drawPlots, planPlots } from './plots.ts';
+import { type Plan, TARGET_MS, workersFor } from './plan.ts';
 
 const plan: Plan = {
   times: assumedTimes(L4),
@@ -25,8 +21,6 @@ const plan: Plan = {
   fresh: 0.3,
 };
 
-const folder = temporaryFolder();
-
 describe('a plan', () => {
   it('has as many workers as hold the target, wherever the search begins', () => {
     const [fromBelow, fromAbove] = [workersFor(plan, 30, 1), workersFor(plan, 30, 12)];
@@ -37,36 +31,5 @@ describe('a plan', () => {
   it('needs more workers where fewer images are cached', () => {
     const workers = [0.05, 0.95].map((fresh) => workersFor({ ...plan, fresh }, 60, 6).workers);
     expect(workers[1]).toBeGreaterThan(workers[0]!);
-  });
-
-  it('shows what a surge, and what lost machines do, as tables and images', async () => {
-    const scaling = {
-      least: 2,
-      most: 8,
-      target: 16,
-      step: 4,
-      everyMs: 5000,
-      delayMs: 10_000,
-      calmMs: 60_000,
-    };
-    const shape = { rate: 15, factor: 3, beforeS: 20, surgeS: 60, workers: 2 };
-    const grown = surge(plan, shape, scaling);
-    expect(grown.points.at(-1)?.workers).toBeGreaterThan(2);
-    const losses = { rate: 30, workers: 6, seconds: 60, lifeMs: 60_000, replaceMs: 5000 };
-    const outcome = spot(plan, losses);
-    expect(outcome.lost).toBeGreaterThan(0);
-    const result = {
-      plan,
-      capacities: [
-        { fresh: 0.3, rate: 10, workers: 2, p95: 200, hitRatio: 0.6 },
-        { fresh: 0.3, rate: 100, workers: 12, p95: 400, hitRatio: 0.6 },
-      ],
-      spots: [{ hours: 1, outcome }],
-      surges: [{ delay: 10, ...grown }],
-    };
-    expect(planTables(result)).toContain('| 100               |');
-    const paths = await drawPlots(folder, planPlots(result));
-    expect(paths).toHaveLength(4);
-    for (const path of paths) expect((await stat(path)).size).toBeLessThan(150_000);
   });
 });
