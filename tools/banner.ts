@@ -42,7 +42,9 @@ export function banner(options: BannerOptions): string {
     keys: isOpen
       ? 'none needed (--require-key asks for one)'
       : 'needed: npm run keys -- create NAME',
-    limits: isLimited ? 'as set (GET /v1/usage)' : 'none (docs/limits.md)',
+    limits: isLimited
+      ? 'as set; without a key, the ANONYMOUS_… ones (GET /v1/usage)'
+      : 'none (docs/limits.md)',
     images: allowsPrivateImages
       ? 'fetched from private addresses too: whoever may ask reaches them (ALLOW_PRIVATE_IMAGE_URLS)'
       : undefined,

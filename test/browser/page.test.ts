@@ -93,7 +93,7 @@ describePage('the page', (service) => {
     await turnIs(page, 'done');
     const note = page.locator('[data-testid=warning]');
     expect(await note.textContent()).toMatch(
-      /unlike all that blip2-scenes was trained on.*npm start -- --checkpoint/,
+      /unlike all that blip2-scenes was trained on.*BLIP2_CHECKPOINT=Salesforce/,
     );
     expect(await page.locator('[data-testid=caption] .said').textContent()).not.toBe('');
     await chooseSample(page, 'pears');

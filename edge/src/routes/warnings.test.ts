@@ -48,7 +48,7 @@ it('the warning is in replies that were computed now, from cached embeddings, an
   const [warning] = first.warnings ?? [];
   expect(warning?.type).toBe('outside-training');
   expect(warning?.detail).toContain(`unlike all that ${generative.name} was trained on`);
-  expect(warning?.remedy).toContain('--checkpoint');
+  expect(warning?.remedy).toContain('BLIP2_CHECKPOINT=');
 });
 
 it('the warning is in the last event of a stream', async () => {

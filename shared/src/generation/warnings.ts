@@ -4,7 +4,7 @@ import type { Warning } from '../schemas/generation.ts';
 import type { ImageInfo } from '../wire.ts';
 
 /** How a checkpoint is loaded that was trained on photographs. */
-const PUBLISHED = 'npm start -- --checkpoint Salesforce/blip2-opt-2.7b';
+const PUBLISHED = 'BLIP2_CHECKPOINT=Salesforce/blip2-opt-2.7b npm start';
 
 /**
  * The member `warnings` of a reply; none where there is nothing to warn of.

@@ -152,7 +152,7 @@ export const Warning = described(
     remedy: described(
       z.string(),
       'What helps.',
-      'For photographs, documents and drawings, load a published checkpoint: `npm start -- --checkpoint Salesforce/blip2-opt-2.7b`.',
+      'For photographs, documents and drawings, load a published checkpoint: `BLIP2_CHECKPOINT=Salesforce/blip2-opt-2.7b npm start`.',
     ),
   }),
   'Why not to rely on a text.',

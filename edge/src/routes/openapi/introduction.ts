@@ -11,7 +11,7 @@ export function introduction({ config, models }: Pick<Dependencies, 'config' | '
       : `\`${generate.name}\`, which writes, and \`${retrieve.name}\`, which compares (a retrieval model)`;
   return `Captions of images, answers to questions about them, how well texts fit them, and their embeddings.
 Served here: ${served}. The model that comes with the repository knows scenes of emoji only: where an image is unlike them, replies
-have \`warnings\`. Whoever runs the service loads a published checkpoint by \`npm start -- --checkpoint Salesforce/blip2-opt-2.7b\`, or another one: see docs/checkpoints.md.
+have \`warnings\`. Whoever runs the service loads a published checkpoint by \`BLIP2_CHECKPOINT=Salesforce/blip2-opt-2.7b npm start\`, or another one: see docs/checkpoints.md.
 
 An image is known by the SHA-256 of its bytes, which every reply repeats: send it once, then name it by this hash.
 Its embeddings are cached, for a time; where they are gone, the reply is 404 \`unknown-image\`: send the image again.
