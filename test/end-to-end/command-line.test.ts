@@ -83,7 +83,7 @@ describe('blip2 caption and ask', () => {
     const drawing = join(ROOT, 'test/foreign/drawing/drawing-00.webp');
     const { code, output, errors } = await run(['caption', drawing]);
     expect({ code, lines: linesOf(output).length }).toEqual({ code: 0, lines: 1 });
-    expect(errors).toMatch(/drawing-00\.webp: This image is unlike .+ BLIP2_CHECKPOINT=Salesforce/);
+    expect(errors).toMatch(/drawing-00\.webp: This image is unlike .+BLIP2_CHECKPOINT=Salesforce/);
   });
 
   it('say what is wrong, and what to do about it', async () => {
