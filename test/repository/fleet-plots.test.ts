@@ -1,29 +1,11 @@
 /** Plans of a fleet as tables and images. Images are drawn here: beside the code, the decoders' tests forbid sharp to read SVG. */
 import { stat } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { assumedTimes, L4 } from '../../tools/simulate/assumed-card.ts';
-import { type Plan, spot, surge } from '../../tools/simulate/plan.ts';
+import { spot, surge } from '../../tools/simulate/plan.ts';
 import { planTables } from '../../tools/simulate/plan-tables.ts';
 import { drawPlots, planPlots } from '../../tools/simulate/plots.ts';
+import { plan } from '../../tools/simulate/testing/small-plan.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-
-const plan: Plan = {
-  times: assumedTimes(L4),
-  worker: {
-    maxSlots: 16,
-    reserveSlots: 16,
-    chunkTokens: 64,
-    queueLimit: 64,
-    decoders: 2,
-    prefixImages: 18,
-  },
-  seed: 1,
-  tokens: 20,
-  images: 1000,
-  skew: 1,
-  cached: 500,
-  fresh: 0.3,
-};
 
 const folder = temporaryFolder();
 

@@ -1,25 +1,7 @@
 /** Plans of a small fleet. */
 import { describe, expect, it } from 'vitest';
-import { assumedTimes, L4 } from './assumed-card.ts';
-import { type Plan, TARGET_MS, workersFor } from './plan.ts';
-
-const plan: Plan = {
-  times: assumedTimes(L4),
-  worker: {
-    maxSlots: 16,
-    reserveSlots: 16,
-    chunkTokens: 64,
-    queueLimit: 64,
-    decoders: 2,
-    prefixImages: 18,
-  },
-  seed: 1,
-  tokens: 20,
-  images: 1000,
-  skew: 1,
-  cached: 500,
-  fresh: 0.3,
-};
+import { TARGET_MS, workersFor } from './plan.ts';
+import { plan } from './testing/small-plan.ts';
 
 describe('a plan', () => {
   it('has as many workers as hold the target, wherever the search begins', () => {

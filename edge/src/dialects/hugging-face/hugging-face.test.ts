@@ -251,8 +251,8 @@ describe('truncate', () => {
     expect(await idsOf({ inputs, truncate: true })).toEqual(framed(all.slice(0, room)));
     for (const parameters of [{}, { truncation_direction: 'Left' }]) {
       const members = { inputs, parameters: { truncate: true, ...parameters } };
-      const kept = 'truncation_direction' in parameters ? all.slice(-room) : all.slice(0, room);
-      expect(await idsOf(members)).toEqual(framed(kept));
+      const cut = 'truncation_direction' in parameters ? all.slice(-room) : all.slice(0, room);
+      expect(await idsOf(members)).toEqual(framed(cut));
     }
   });
 

@@ -78,7 +78,7 @@ const Item = z.union([
   z.looseObject({
     type: described(
       z.enum(['reasoning', 'function_call', 'custom_tool_call']),
-      'What another model thought, or which tool it called: it is no text, and not read.',
+      'The reasoning of another model, or a tool that it called: it is no text, and not read.',
     ),
   }),
   z.looseObject({
