@@ -152,10 +152,8 @@ describe('items of jobs', () => {
     test.consume();
     await expect.poll(() => logged('item-again').length, eventually).toBe(2);
     const seconds = () =>
-      test.sqs
-        .inspectQueue('jobs')
-        ?.messages.inflight.map(({ visibilityDeadline }) => visibilityDeadline - Date.now());
-    await expect.poll(() => Math.max(...(seconds() ?? [])), eventually).toBeLessThan(15_001);
+      test.messages().inflight.map(({ visibilityDeadline }) => visibilityDeadline - Date.now());
+    await expect.poll(() => Math.max(...seconds()), eventually).toBeLessThan(15_001);
     expect(test.queued()).toEqual({ ready: 0, held: 2 });
     expect(test.edge.commits).toEqual([]);
     const problems = logged('item-again').map(({ problem }) => problem);
@@ -315,8 +313,7 @@ describe('items of jobs', () => {
     test.send(test.message(1));
     test.visibilityS = 2;
     test.consume();
-    const until = () =>
-      test.sqs.inspectQueue('jobs')?.messages.inflight[0]?.visibilityDeadline ?? 0;
+    const until = () => test.messages().inflight[0]?.visibilityDeadline ?? 0;
     await expect.poll(until, eventually).toBeGreaterThan(0);
     const first = until();
     await expect.poll(until, eventually).toBeGreaterThan(first);

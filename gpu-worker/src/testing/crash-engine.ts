@@ -1,21 +1,25 @@
 /** For tests: makes the engine thread of this process throw an error that is not caught. */
 import type { Worker } from 'node:worker_threads';
+import type { FromEngine } from '../engine/protocol.ts';
 
-/** The engine thread, when it is ready; to be called before it is started. No other thread posts this message. */
-export function engineThread(): Promise<Worker> {
-  return new Promise((resolve) => {
-    const onWorker = (worker: Worker) => {
-      worker.on('message', (message: { type?: unknown }) => {
-        if (message.type !== 'ready') return;
-        process.off('worker', onWorker);
-        resolve(worker);
-      });
-    };
-    process.on('worker', onWorker);
-  });
+/**
+ * Crashes the engine thread once so many requests have tokens, without a word from another process, which might come when
+ * their last token is out. To be called before the thread is started.
+ */
+export function crashOnTokens(requests: number): void {
+  const begun = new Set<number>();
+  const onWorker = (worker: Worker) => {
+    worker.on('message', (message: FromEngine) => {
+      if (message.type === 'ready') process.off('worker', onWorker);
+      if (message.type !== 'event' || message.event.type !== 'tokens') return;
+      begun.add(message.id);
+      if (begun.size === requests) crash(worker);
+    });
+  };
+  process.on('worker', onWorker);
 }
 
 /** An invalid job: the thread throws as it would by a bug. */
-export function crash(thread: Worker): void {
+function crash(thread: Worker): void {
   thread.postMessage({ type: 'submit', id: 0, job: null });
 }

@@ -29,6 +29,8 @@ import { EdgeStub, SECRET } from './edge-stub.ts';
 export const JOB = 'ab'.repeat(48);
 const FAST = { ...TIMING, commitMs: 20, retryMs: 10, maxRetryMs: 20, placeMs: 10, graceMs: 5000 };
 
+type QueueKind = 'jobs' | 'dead';
+
 type Line = { event: string } & Record<string, unknown>;
 
 type Parts = {
@@ -49,6 +51,7 @@ export class JobsSetup implements AsyncDisposable {
   edge!: EdgeStub;
   jobs: Jobs | null = null;
   visibilityS = 120;
+  #resets = 0;
 
   private constructor({ gate, lines, sqs, image, dependencies }: Parts) {
     this.gate = gate;
@@ -102,8 +105,10 @@ export class JobsSetup implements AsyncDisposable {
   async reset(): Promise<void> {
     this.lines.length = 0;
     this.visibilityS = 120;
-    for (const name of ['jobs', 'dead']) {
-      this.sqs.deleteQueue(name);
+    // A receive that the last test's consumer gave up may still be on its way: it is not to take messages of this one.
+    for (const name of [this.#name('jobs'), this.#name('dead')]) this.sqs.deleteQueue(name);
+    this.#resets++;
+    for (const name of [this.#name('jobs'), this.#name('dead')]) {
       this.sqs.createQueue(name, { attributes: { VisibilityTimeout: '0' } });
     }
     this.edge = await EdgeStub.start();
@@ -112,7 +117,7 @@ export class JobsSetup implements AsyncDisposable {
 
   get config() {
     const endpoint = `http://127.0.0.1:${this.sqs.port}`;
-    const url = (name: string) => `${endpoint}/000000000000/${name}`;
+    const url = (queue: QueueKind) => `${endpoint}/000000000000/${this.#name(queue)}`;
     return {
       queueUrl: url('jobs'),
       deadLetterUrl: url('dead'),
@@ -157,13 +162,21 @@ export class JobsSetup implements AsyncDisposable {
     };
   }
 
-  send(message: JobMessage | string, queue: 'jobs' | 'dead' = 'jobs'): void {
-    this.sqs.sendMessage(queue, typeof message === 'string' ? message : JSON.stringify(message));
+  send(message: JobMessage | string, queue: QueueKind = 'jobs'): void {
+    this.sqs.sendMessage(this.#name(queue), typeof message === 'string' ? message : JSON.stringify(message));
   }
 
   /** How many messages wait in a queue, and how many somebody has. */
-  queued(queue: 'jobs' | 'dead' = 'jobs'): { ready: number; held: number } {
-    const { ready = [], inflight = [] } = this.sqs.inspectQueue(queue)?.messages ?? {};
+  queued(queue: QueueKind = 'jobs'): { ready: number; held: number } {
+    const { ready, inflight } = this.messages(queue);
     return { ready: ready.length, held: inflight.length };
+  }
+
+  messages(queue: QueueKind = 'jobs') {
+    return this.sqs.inspectQueue(this.#name(queue))?.messages ?? { ready: [], inflight: [] };
+  }
+
+  #name(queue: QueueKind): string {
+    return `${queue}-${this.#resets}`;
   }
 }
