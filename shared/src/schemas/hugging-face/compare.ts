@@ -70,7 +70,7 @@ export const FeatureExtractionRequest = described(
   z.strictObject({
     inputs: described(
       z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
-      'What to embed, one or several: texts, and images as http(s) or `data:` URLs.',
+      'What to embed, one or several: texts, and images as http(s) or `data:` URLs, or as base64.',
       'a pizza above an octopus',
     ),
     ...EmbeddingParameters.shape,

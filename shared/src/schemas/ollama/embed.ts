@@ -21,7 +21,7 @@ export const OllamaEmbedRequest = described(
     ...common,
     input: described(
       z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
-      'What to embed, one or several: texts, and images as http(s) or `data:` URLs.',
+      'What to embed, one or several: texts, and images as http(s) or `data:` URLs, or as base64.',
       ['a pizza above an octopus', 'an octopus above a pizza'],
     ),
     truncate: described(
@@ -60,7 +60,7 @@ export const OllamaEmbeddingsRequest = described(
     ...common,
     prompt: described(
       input,
-      'What to embed: a text, or an image as http(s) or `data:` URL.',
+      'What to embed: a text, or an image as http(s) or `data:` URL, or as base64.',
       'a pizza above an octopus',
     ),
   }),

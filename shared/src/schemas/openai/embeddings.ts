@@ -17,7 +17,7 @@ export const OpenAiEmbeddingsRequest = described(
   z.strictObject({
     input: described(
       z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
-      'What to embed, one or several: texts, and images as http(s) or `data:` URLs.',
+      'What to embed, one or several: texts, and images as http(s) or `data:` URLs, or as base64.',
       ['a pizza above an octopus', 'an octopus above a pizza'],
     ),
     model: modelId,
