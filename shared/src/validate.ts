@@ -121,7 +121,10 @@ function describe(issue: z.core.$ZodIssue, sent: unknown): string {
   switch (issue.code) {
     case 'invalid_type':
       if (sent === undefined) return 'is required';
-      return isWorded(issue) ? issue.message : `must be of type ${issue.expected}`;
+      if (isWorded(issue)) return issue.message;
+      return issue.expected === 'boolean'
+        ? 'must be true or false'
+        : `must be of type ${issue.expected}`;
     case 'too_small':
       return amount(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum);
     case 'too_big':
