@@ -219,6 +219,8 @@ describe('blip2 jobs', () => {
     const again = await run(['jobs', 'delete', id]);
     expect(again.code).toBe(3);
     expect(again.errors).toContain('There is no such job');
+    expect(again.errors).toContain('blip2 jobs list');
+    expect(again.errors).not.toContain('openapi');
   });
 
   it('name lines that are wrong, here and at the service', async () => {

@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { generationOptions } from '../generation.ts';
 import { closed } from '../places.ts';
+import { EXAMPLE_BASE, EXAMPLE_ID, EXAMPLE_TOKEN } from './examples.ts';
 
 /** One text is written, and whether it is sampled is said in that service's way. */
 const {
@@ -101,11 +102,10 @@ export const PredictionRequest = described(
 const time = (description: string) =>
   described(z.nullable(z.string()), description, '2026-11-27T12:00:00.000Z');
 const url = (description: string, example: string) => described(z.string(), description, example);
-const BASE = 'https://blip2.example/replicate/v1';
 
 export const Prediction = described(
   z.object({
-    id: described(z.string(), 'Id of the prediction, which nobody can guess.', '3f0c…'),
+    id: described(z.string(), 'Id of the prediction, which nobody can guess.', EXAMPLE_ID),
     model: described(z.string(), 'Name of the model.', 'blip2/blip2-scenes'),
     version: described(z.string(), 'Version of the model.', '0f1e2d3c4b5a'),
     status: described(
@@ -139,9 +139,12 @@ export const Prediction = described(
     ),
     urls: described(
       z.object({
-        get: url('The prediction.', `${BASE}/predictions/3f0c…`),
-        cancel: url('Cancels it.', `${BASE}/predictions/3f0c…/cancel`),
-        stream: url('Its events, for whoever has this URL.', `${BASE}/stream/3f0c…?token=9a…`),
+        get: url('The prediction.', `${EXAMPLE_BASE}/predictions/${EXAMPLE_ID}`),
+        cancel: url('Cancels it.', `${EXAMPLE_BASE}/predictions/${EXAMPLE_ID}/cancel`),
+        stream: url(
+          'Its events, for whoever has this URL.',
+          `${EXAMPLE_BASE}/stream/${EXAMPLE_ID}?token=${EXAMPLE_TOKEN}`,
+        ),
       }),
       'Where it is read, canceled and streamed.',
     ),
@@ -178,7 +181,7 @@ export const PredictionEvent = described(
   'An event of a prediction.',
 );
 
-const id = described(z.string(), 'Id of the prediction.', '3f0c…');
+const id = described(z.string(), 'Id of the prediction.', EXAMPLE_ID);
 export const PredictionPath = z.object({ prediction_id: id });
 
 const cursor = z
@@ -192,6 +195,6 @@ export const SignedQuery = z.object({
   token: described(
     z.optional(z.string()),
     'What makes the URL good without a key: the reply that named the URL has it.',
-    '9a…',
+    EXAMPLE_TOKEN,
   ),
 });
