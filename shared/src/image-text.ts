@@ -18,7 +18,10 @@ export function isBase64Image(text: string): boolean {
   return kind === 'image' || kind === 'other-image';
 }
 
+/** Its head: words after a colon are none (`Data: a dog, a cat`). */
+const DATA_URL = /^\s*data:([\w.+-]+\/[\w.+-]+)?(\s*;\s*[^,;\s]{1,64}){0,4}\s*,/i;
+
 /** Whether a text begins as an image does that is sent as text: as a `data:` URL, or as its base64. */
 export function beginsAsImage(text: string): boolean {
-  return /^\s*data:[^,]{0,256},/i.test(text) || isBase64Image(text);
+  return DATA_URL.test(text.slice(0, LOOKED_AT)) || isBase64Image(text);
 }
