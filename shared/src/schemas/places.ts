@@ -36,6 +36,13 @@ export function open<Shape extends z.core.$ZodLooseShape>(shape: Shape, places: 
   });
 }
 
+/** A text that is none where it begins as an image: its characters would be read as words. */
+export const words = ({ image }: Pick<Places, 'image'>) => z.string().check(noImage(image));
+
+/** Refuses such a text. @param instead what to do with the image: the end of a sentence */
+export const noImage = (instead: string) =>
+  z.refine<string>((text) => !beginsAsImage(text), `is an image, and read as a text: ${instead}`);
+
 /** Where a closed schema has images and texts. */
 export function placesOf(schema: z.core.$ZodType): Places | undefined {
   return placesOfSchema.get(schema as z.ZodMiniType);

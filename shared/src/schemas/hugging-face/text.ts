@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { generationOptions } from '../generation.ts';
-import { closed } from '../places.ts';
+import { closed, noImage } from '../places.ts';
 import { clientOptions, imageText } from './options.ts';
 
 /** One text is written, and none is streamed: what says otherwise is no option of this task. */
@@ -76,7 +76,9 @@ export const ImageToTextList = described(
   'The caption in a list, for clients that read one: those of Python.',
 );
 
-const question = z.string({ error: 'must be a text' }).check(z.regex(/\S/, 'must not be empty'));
+const question = z
+  .string({ error: 'must be a text' })
+  .check(z.regex(/\S/, 'must not be empty'), noImage('send it as inputs.image'));
 const asked = described(question, 'The question.', 'what is above the octopus?');
 
 /** Most answers: as many as a search has beams. */

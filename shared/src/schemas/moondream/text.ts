@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { generationOptions } from '../generation.ts';
 import { requestId } from '../headers.ts';
-import { closed } from '../places.ts';
+import { closed, noImage } from '../places.ts';
 
 const imageUrl = described(
   z.string({ error: 'must be the data: or http(s) URL of an image' }),
@@ -53,7 +53,7 @@ export const MoondreamQueryRequest = described(
   closed(
     {
       question: described(
-        z.string().check(z.regex(/\S/, 'must not be empty')),
+        z.string().check(z.regex(/\S/, 'must not be empty'), noImage(AS_URL)),
         'The question.',
         'what is above the octopus?',
       ),

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { ChatTokenLogprob } from '../openai/chat.ts';
-import { closed, open } from '../places.ts';
+import { closed, open, words } from '../places.ts';
 import { ofText, ollamaImages } from './options.ts';
 
 const notDone = (description: string) => described(z.optional(z.string()), description);
@@ -17,7 +17,11 @@ export const OllamaMessage = described(
         'Whose message it is. What a tool replied is read as if the user had said it.',
         'user',
       ),
-      content: described(z.optional(z.string()), 'The message.', 'what is above the octopus?'),
+      content: described(
+        z.optional(words({ image: IN_IMAGES })),
+        'The message.',
+        'what is above the octopus?',
+      ),
       tool_calls: described(
         z.optional(z.array(z.looseObject({}))),
         'Calls by another model: they are no text, and not read. Their results are, in messages of tools.',
@@ -59,7 +63,7 @@ export const OllamaGenerateRequest = described(
     {
       ...ofText,
       prompt: described(
-        z.optional(z.string()),
+        z.optional(words({ image: IN_IMAGES })),
         'A question; a request for a description, or none beside an image, is a caption. Without either, the reply says that the model is loaded.',
         'what is above the octopus?',
       ),

@@ -3,11 +3,10 @@ import * as z from 'zod/mini';
 import { generationParameterOptions } from '../../wire.ts';
 import { described } from '../described.ts';
 import { generationOptions, Usage, Warnings } from '../generation.ts';
-import { closed, open, type Places } from '../places.ts';
+import { closed, open, type Places, words } from '../places.ts';
 import { modelId } from './models.ts';
 import { accepted, textOptions, toolChoice } from './options.ts';
 
-const text = described(z.string(), 'The text.', 'what is above the octopus?');
 const imageUrl = described(
   z.string(),
   'The image: a `data:` URL, an http(s) URL, or the SHA-256 of one that was sent before.',
@@ -21,6 +20,8 @@ const inPart: Places = {
   image: `send the image as ${IMAGE_PART}`,
   text: 'send the text in a part of its own, {type: "text", text}',
 };
+const text = described(words(inPart), 'The text.', 'what is above the octopus?');
+
 const inMessage: Places = {
   image: `put the image into content, as ${IMAGE_PART}`,
   text: 'put the text into content',
@@ -105,7 +106,7 @@ export const ChatMessage = described(
         'user',
       ),
       content: described(
-        z.optional(z.nullable(z.union([z.string(), z.array(Part)]))),
+        z.optional(z.nullable(z.union([words(inMessage), z.array(Part)]))),
         'The message: a text, or texts and an image.',
         'what is above the octopus?',
       ),

@@ -2,13 +2,11 @@
 import * as z from 'zod/mini';
 import { generationParameterOptions } from '../../wire.ts';
 import { described } from '../described.ts';
-import { closed, open, type Places } from '../places.ts';
+import { closed, open, type Places, words } from '../places.ts';
 import { ChatTokenLogprob } from './chat.ts';
 import { OpenAiError } from './error.ts';
 import { modelId } from './models.ts';
 import { accepted, textOptions, toolChoice } from './options.ts';
-
-const text = described(z.string(), 'The text.', 'what is above the octopus?');
 
 const UPLOADED =
   'id of a file that was uploaded to `/v1/files` with the purpose `vision` or `user_data`.';
@@ -20,6 +18,8 @@ const inPart: Places = {
   image: `send the image as ${IMAGE_PART}`,
   text: 'send the text in a part of its own, {type: "input_text", text}',
 };
+const text = described(words(inPart), 'The text.', 'what is above the octopus?');
+
 const inMessage: Places = {
   image: `put the image into content, as ${IMAGE_PART}`,
   text: 'put the text into content',
@@ -98,7 +98,7 @@ const Item = z.discriminatedUnion('type', [
         'user',
       ),
       content: described(
-        z.union([z.string(), z.array(Part)]),
+        z.union([words(inMessage), z.array(Part)]),
         'The message: a text, or texts and an image.',
         'what is above the octopus?',
       ),
@@ -147,7 +147,7 @@ export const ResponseRequest = described(
     {
       model: modelId,
       input: described(
-        z.union([z.string(), z.array(Item).check(z.minLength(1), z.maxLength(256))]),
+        z.union([words(inRequest), z.array(Item).check(z.minLength(1), z.maxLength(256))]),
         'A text, or the conversation, oldest message first; the last is the user’s. The image may be in any; the latest counts.',
       ),
       instructions: described(

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { generationOptions } from '../generation.ts';
-import { closed } from '../places.ts';
+import { closed, noImage } from '../places.ts';
 import { EXAMPLE_BASE, EXAMPLE_ID, EXAMPLE_TOKEN } from './examples.ts';
 
 /** One text is written, and whether it is sampled is said in that service's way. */
@@ -38,7 +38,7 @@ export const PredictionInput = described(
         true,
       ),
       question: described(
-        z.optional(z.string({ error: 'must be a text' })),
+        z.optional(z.string({ error: 'must be a text' }).check(noImage('send it as image'))),
         `The question; \`${DEFAULT_QUESTION}\` where it is left out, and a caption where it is empty.`,
         'what is above the octopus?',
       ),
