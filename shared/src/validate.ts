@@ -122,9 +122,8 @@ function describe(issue: z.core.$ZodIssue, sent: unknown): string {
     case 'invalid_type':
       if (sent === undefined) return 'is required';
       if (isWorded(issue)) return issue.message;
-      return issue.expected === 'boolean'
-        ? 'must be true or false'
-        : `must be of type ${issue.expected}`;
+      if (issue.expected !== 'boolean') return `must be of type ${issue.expected}`;
+      return `must be true or false${typeof sent === 'string' ? IN_FORMS : ''}`;
     case 'too_small':
       return amount(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum);
     case 'too_big':
@@ -147,6 +146,9 @@ function describe(issue: z.core.$ZodIssue, sent: unknown): string {
       return 'is not valid';
   }
 }
+
+/** What is read where everything is a text. */
+const IN_FORMS = '; in forms and queries 1 and 0, yes and no, on and off are read as well';
 
 const COUNTED: Partial<Record<string, [one: string, several: string]>> = {
   string: ['character', 'characters'],

@@ -20,7 +20,7 @@ export const MAX_NAME_LENGTH = 256;
  * that is not of its schema's type stays text: the schema refuses it. An empty text is absent where a number or a list
  * is asked for.
  * @param schema of all fields: a strict object
- * @throws ApiError `invalid-request` for a field that is given twice and is no list, and for a word that is neither true nor false
+ * @throws ApiError `invalid-request` for a field that is given twice and is no list
  * @example
  * fieldsFromForm([['seed', '7'], ['stop', 'a'], ['stop', 'b']], CaptionRequest) // { seed: 7, stop: ['a', 'b'] }
  */
@@ -161,7 +161,7 @@ const BOOLEANS: Readonly<Record<string, boolean>> = {
 };
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 
-/** @throws ApiError `invalid-json` for what begins as a list and is none, where no text is accepted; `invalid-request` for no boolean */
+/** @throws ApiError `invalid-json` for what begins as a list and is none, where no text is accepted */
 function fromText(text: unknown, schema: Schema, path: string): unknown {
   if (typeof text !== 'string') return text;
   const kinds = new Set(alternatives(schema).map(kindOf));
@@ -172,11 +172,6 @@ function fromText(text: unknown, schema: Schema, path: string): unknown {
   }
   const word = text.trim().toLowerCase();
   if (kinds.has('boolean') && Object.hasOwn(BOOLEANS, word)) return BOOLEANS[word];
-  if (kinds.has('boolean') && kinds.size === 1) {
-    const field = shownName(path);
-    const detail = `${field}: must be true or false; 1 and 0, yes and no, on and off are read as well.`;
-    throw new ApiError('invalid-request', detail, { field });
-  }
   if (kinds.has('number') && NUMBER.test(word)) return finite(Number(word));
   if (kinds.has('string')) return text;
   const element = elementOf(schema);
@@ -184,7 +179,7 @@ function fromText(text: unknown, schema: Schema, path: string): unknown {
   if (element !== undefined && alternatives(element).some((one) => kindOf(one) === 'string')) {
     return [text];
   }
-  return word === '' ? undefined : text;
+  return word === '' && !kinds.has('boolean') ? undefined : text;
 }
 
 /** What is beyond all numbers is refused by the bound of its field. @example finite(Number('1e999')) // 1.7976931348623157e308 */

@@ -133,7 +133,8 @@ describe('examples', () => {
   it('are whole: people copy them', () => {
     for (const [path, value] of inside(document)) {
       const { examples, example } = value as Record<string, unknown>;
-      expect(JSON.stringify([examples, example]), path.join('.')).not.toContain('…');
+      const values = JSON.stringify([examples, example]).replaceAll('sk-…', '');
+      expect(values, path.join('.')).not.toContain('…');
     }
   });
 
