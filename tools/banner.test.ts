@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { type BannerOptions, banner, otherUrls } from './banner.ts';
-import { unreadVariables } from './unread-variables.ts';
+import { mistypedVariables, unreadVariables } from './unread-variables.ts';
 
 const OPTIONS: BannerOptions = {
   url: 'http://127.0.0.1:8787',
@@ -23,6 +23,7 @@ const OPTIONS: BannerOptions = {
   isLimited: false,
   allowsPrivateImages: false,
   unread: [],
+  mistyped: {},
   jobs: 'on',
   sample: '/clone/test/scenes/pair-noto-00.webp',
 };
@@ -58,6 +59,27 @@ describe('the banner', () => {
     const text = printed({ allowsPrivateImages: true, unread });
     expect(text).toMatch(/images +fetched from private addresses too.*ALLOW_PRIVATE_IMAGE_URLS/);
     expect(text).toMatch(/not read +MAX_IMAGE_BYTES: .*wrangler\.toml/);
+  });
+
+  it('says which variables are probably mistyped, and takes no foreign one for ours', () => {
+    const mistyped = mistypedVariables([
+      'REQUEST_PER_MINUTE',
+      'REQUESTS_PER_MINUTE',
+      'ALLOW_PRIVATE_IMAGE_URL',
+      'ANONYMUOS_OPEN_STREAMS',
+      ...['HOME', 'HOSTS', 'PORTS', 'POST', 'HOSTNAME', 'HTTP_HOST', 'HTTPS_PORT', 'AWS_REGION'],
+      ...['AWS_ENDPOINT', 'AWS_ACCESS_KEY_ID', 'AWS_SESSION_TOKEN', 'HF_TOKENS', 'S3_BUCKET'],
+      ...['https_proxy', 'NODE_OPTIONS', 'XDG_DATA_HOME', 'XDG_STATE_HOME', 'npm_package_name'],
+    ]);
+    expect(mistyped).toEqual({
+      REQUEST_PER_MINUTE: 'REQUESTS_PER_MINUTE',
+      ALLOW_PRIVATE_IMAGE_URL: 'ALLOW_PRIVATE_IMAGE_URLS',
+      ANONYMUOS_OPEN_STREAMS: 'ANONYMOUS_OPEN_STREAMS',
+      HF_TOKENS: 'HF_TOKEN',
+    });
+    expect(printed({ mistyped })).toMatch(
+      /mistyped\? +REQUEST_PER_MINUTE is not read: did you mean REQUESTS_PER_MINUTE\?/,
+    );
   });
 
   it('says nothing of what is not known', () => {

@@ -20,6 +20,8 @@ export type BannerOptions = {
   allowsPrivateImages: boolean;
   /** Variables that are set and change nothing. */
   unread: readonly string[];
+  /** Variables that are probably mistyped, with what was meant. */
+  mistyped: Readonly<Record<string, string>>;
   /** `on`, `off`, or why there are none. */
   jobs: string;
   /** Absolute path of an image that every clone has. */
@@ -28,7 +30,7 @@ export type BannerOptions = {
 
 export function banner(options: BannerOptions): string {
   const { url, others, health, summary, isOpen, isLimited, jobs, sample } = options;
-  const { allowsPrivateImages, unread } = options;
+  const { allowsPrivateImages, unread, mistyped } = options;
   const { model, execution_provider, execution_provider_why: why, precision } = health;
   const ofJobs: Record<string, string> = { on: 'as below (docs/jobs.md)', off: 'off (--no-jobs)' };
   const rows = {
@@ -51,6 +53,12 @@ export function banner(options: BannerOptions): string {
     'not read':
       unread.length > 0
         ? `${unread.join(', ')}: the edge reads them from [vars] of wrangler.toml`
+        : undefined,
+    'mistyped?':
+      Object.keys(mistyped).length > 0
+        ? Object.entries(mistyped)
+            .map(([name, meant]) => `${name} is not read: did you mean ${meant}?`)
+            .join(' ')
         : undefined,
     jobs: ofJobs[jobs] ?? `off, since their queue did not start: ${jobs}`,
   };

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** `npx blip2`: the client of the service on the command line. */
 import { styleText } from 'node:util';
 import { ConfigError } from '@blip2/shared/config/read-options';

@@ -8,6 +8,7 @@ import { workerAddresses } from '@blip2/shared/config/worker-addresses';
 import { unstable_readConfig } from 'wrangler';
 import { EDGE_CONFIG } from './local-stack.ts';
 import { ROOT } from './prepare-edge.ts';
+import { mistypedVariables } from './unread-variables.ts';
 
 /** What is committed in place of ids that each account has of its own. */
 const PLACEHOLDER = /^0{16,}[0-9a-f]{1,2}$/;
@@ -58,6 +59,9 @@ export function objectionsTo(args: readonly string[]): string[] {
       : [],
   );
   const variables = { ...vars, ...Object.fromEntries(given) };
+  for (const [name, meant] of Object.entries(mistypedVariables(Object.keys(variables)))) {
+    objections.push(`The edge reads no variable ${name}: did you mean ${meant}?`);
+  }
   const [name, addresses] = workersIn(variables);
   for (const url of addresses) {
     if (URL.canParse(url) && !LOOPBACK.test(new URL(url).hostname)) continue;

@@ -5,7 +5,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { type ServeOptions, serveWorker } from './serve-worker.ts';
@@ -70,6 +70,9 @@ export default {
         };
         return new Response(new ReadableStream({ pull, cancel: resolve }));
       }
+      case '/complain':
+        console.error('a complaint');
+        return new Response();
       case '/network': {
         const network = env.PUBLIC ?? globalThis;
         const reply = await network.fetch(await request.text()).catch(String);
@@ -139,6 +142,20 @@ describe('a Worker', () => {
     expect(await second.text('/r2')).toBe('stored');
     expect(await second.text('/counter')).toBe('2');
     expect(await worker.text('/kv')).toBe('');
+  });
+
+  it('says nothing of a host that does not exist, of which the Worker knows', async () => {
+    const { promise: complained, resolve } = Promise.withResolvers<void>();
+    const lines: string[] = [];
+    using _spy = vi.spyOn(console, 'error').mockImplementation((line) => {
+      lines.push(String(line));
+      if (lines.at(-1)?.includes('a complaint')) resolve();
+    });
+    const reply = await worker.text('/network', { method: 'POST', body: 'http://a.invalid/' });
+    expect(reply).toMatch(/error/i);
+    await worker.text('/complain');
+    await complained;
+    expect(lines).toHaveLength(1);
   });
 
   it('has a cache of its location', async () => {

@@ -182,7 +182,11 @@ function workerdThatEndsWithUs(): Record<string, string> {
   };
 }
 
+/** A host of somebody's URL that does not exist: workerd writes a stack of its own, and the Worker gets an error, too. */
+const NO_HOST = /\bfailed to lookup address information\b/;
+
 function print({ level, message }: WorkerdStructuredLog, wanted: LogLevel): void {
+  if (wanted === 'error' && NO_HOST.test(message)) return;
   if (wanted === 'none' || (wanted === 'error' && level !== 'error')) return;
   if (level === 'error' || level === 'warn') console.error(message);
   else console.log(message);

@@ -8,7 +8,7 @@ import { banner, otherUrls } from './banner.ts';
 import { ROOT } from './prepare-edge.ts';
 import { START } from './programs/service.ts';
 import { startOrExit } from './start-or-exit.ts';
-import { unreadVariables } from './unread-variables.ts';
+import { mistypedVariables, unreadVariables } from './unread-variables.ts';
 
 /** An image every clone has. */
 const SAMPLE = 'test/scenes/pair-noto-00.webp';
@@ -56,6 +56,7 @@ console.log(
     isLimited: limits.some(({ value }) => value !== null),
     allowsPrivateImages: config.allowPrivateImageUrls,
     unread: unreadVariables(process.env),
+    mistyped: mistypedVariables(Object.keys(process.env)),
     sample: join(ROOT, SAMPLE),
   }),
 );

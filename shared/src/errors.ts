@@ -211,11 +211,11 @@ export const PROBLEMS = {
   },
   'too-many-requests': {
     status: 429,
-    title: 'This client has too many requests under way',
+    title: 'This client asks for too much at once',
     cause:
-      'One client may have half of the places, so that others have the rest; `limit` is their number.',
+      'One client may have half of the places, so that others have the rest; `limit` is their number. Its jobs are created one after the other, too; `detail` says which.',
     remedy:
-      'Wait for the seconds of `Retry-After`, and have at most `limit` requests under way at a time.',
+      'Wait for the seconds of `Retry-After`, have at most `limit` requests under way at a time, and put many items into one job.',
   },
   'quota-exceeded': {
     status: 429,
@@ -227,7 +227,7 @@ export const PROBLEMS = {
   },
   'storage-full': {
     status: 429,
-    title: 'No more can be stored for this caller',
+    title: 'This caller has as many jobs or files as one may have',
     cause:
       'The files that are stored take all the room that one caller has for them, as many jobs as one caller may have at a time have not ended, or as many as one key may have are stored; `detail` says which.',
     remedy:

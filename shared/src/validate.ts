@@ -3,8 +3,9 @@
 import type * as z from 'zod/mini';
 import { nearest } from './config/nearest.ts';
 import { ApiError } from './errors.ts';
-import { membersOf, schemaAt } from './schema-kinds.ts';
-import { OTHER_ROUTES, UNKNOWN_FIELDS } from './schemas/other-names.ts';
+import { alternatives, membersOf, schemaAt } from './schema-kinds.ts';
+import { OTHER_ROUTES, otherOption, UNKNOWN_FIELDS } from './schemas/other-names.ts';
+import { type Places, placeFor, placesOf } from './schemas/places.ts';
 
 /**
  * @example validate(CaptionOptions, { max_tokens: 0 }) // throws: max_tokens: must be more than 0.
@@ -29,11 +30,13 @@ export function validate<Schema extends z.ZodMiniType>(
   const issue = nearestIssue(first);
   const path = [...within, ...issue.path];
   if (issue.code === 'unrecognized_keys') {
-    const name =
-      issue.keys.find((key) => Object.hasOwn(UNKNOWN_FIELDS, key)) ?? issue.keys[0] ?? '';
-    const known = Object.keys(membersOf(schemaAt(schema, issue.path) ?? schema));
+    const at = schemaAt(schema, issue.path) ?? schema;
+    const remedyOf = remediesAt(at, placesAt(at) ?? placesAt(schema));
+    const name = issue.keys.find((key) => remedyOf(key) !== undefined) ?? issue.keys[0] ?? '';
     const field = fieldName([...path, name]);
-    const detail = `There is no field ${field}${hint(name, known)}`;
+    const remedy = remedyOf(name);
+    const end = remedy === undefined ? similar(name, Object.keys(membersOf(at))) : `: ${remedy}.`;
+    const detail = `There is no field ${field}${end}`;
     throw new ApiError('invalid-request', detail, { field });
   }
   const field = fieldName(path);
@@ -48,13 +51,37 @@ export function shownName(name: string): string {
   return name.length > MAX_SHOWN_LENGTH ? `${name.slice(0, MAX_SHOWN_LENGTH)}…` : name;
 }
 
-const REMEDIES = new Map(Object.entries({ ...OTHER_ROUTES, ...UNKNOWN_FIELDS }));
+const NATIVE = new Map(Object.entries({ ...OTHER_ROUTES, ...UNKNOWN_FIELDS }));
 
-/** What to write instead of an unknown name, as the end of a sentence. @param known names at its place */
-function hint(name: string, known: readonly string[]): string {
+const placesAt = (schema: z.core.$ZodType): Places | undefined =>
+  alternatives(schema).map(placesOf).find(Boolean);
+
+/**
+ * What to write instead of an unknown name, where it is somebody's name of a thing.
+ * @param at the schema that does not know it
+ * @param places where a dialect has such things; undefined of our own routes
+ */
+function remediesAt(
+  at: z.core.$ZodType,
+  places: Places | undefined,
+): (name: string) => string | undefined {
+  const members = membersOf(at);
+  const takes = (name: string) => Object.hasOwn(members, name);
+  return (name) => {
+    if (name.length > MAX_SHOWN_LENGTH) return undefined;
+    const remedy = places === undefined ? NATIVE.get(name) : placeFor(places, name);
+    const other = remedy ?? otherOption(name, takes);
+    if (other !== undefined) return other;
+    const [within] = Object.entries(members).filter(([, member]) => {
+      return Object.hasOwn(membersOf(member), name);
+    });
+    return within && `it belongs into ${within[0]}`;
+  };
+}
+
+/** The known name that an unknown one is like, as the end of a sentence. */
+function similar(name: string, known: readonly string[]): string {
   if (name.length < 3 || name.length > MAX_SHOWN_LENGTH) return '.';
-  const remedy = REMEDIES.get(name);
-  if (remedy !== undefined) return `: ${remedy}.`;
   const snakeCase = name.replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
   const likely = nearest(snakeCase.replaceAll('-', '_'), known);
   return likely === undefined ? '.' : `; did you mean ${likely}?`;
@@ -94,7 +121,9 @@ function describe(issue: z.core.$ZodIssue, sent: unknown): string {
   switch (issue.code) {
     case 'invalid_type':
       if (sent === undefined) return 'is required';
-      return isWorded(issue) ? issue.message : `must be of type ${issue.expected}`;
+      if (isWorded(issue)) return issue.message;
+      if (issue.expected !== 'boolean') return `must be of type ${issue.expected}`;
+      return `must be true or false${typeof sent === 'string' ? IN_FORMS : ''}`;
     case 'too_small':
       return amount(issue.origin, issue.inclusive ? 'at least' : 'more than', issue.minimum);
     case 'too_big':
@@ -117,6 +146,9 @@ function describe(issue: z.core.$ZodIssue, sent: unknown): string {
       return 'is not valid';
   }
 }
+
+/** What is read where everything is a text. */
+const IN_FORMS = '; in forms and queries 1 and 0, yes and no, on and off are read as well';
 
 const COUNTED: Partial<Record<string, [one: string, several: string]>> = {
   string: ['character', 'characters'],

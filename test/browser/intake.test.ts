@@ -205,7 +205,12 @@ describePage('an image', (service) => {
     [
       'notes',
       [{ name: 'notes.png', type: 'image/png', base64: 'bm90ZXM=' }],
-      /^This cannot be read as an image/,
+      /^This is a text, not an image\. JPEG/,
+    ],
+    [
+      'a file of JSON',
+      [{ name: 'a.json', type: 'application/json', base64: 'eyJhIjogMX0=' }],
+      /^This is [^.]+, not an image\. JPEG/,
     ],
     ['an empty file', [{ name: 'a.png', type: 'image/png', base64: '' }], /^This file is empty\.$/],
   ])(

@@ -42,7 +42,7 @@ const asked: ModelMessage[] = [
     role: 'user',
     content: [
       { type: 'text', text: QUESTION },
-      { type: 'image', image: imageBytes },
+      { type: 'file', mediaType: 'image/webp', data: imageBytes },
     ],
   },
 ];
@@ -105,12 +105,18 @@ describe.each(models)('with %s', (name, model) => {
     }
   });
 
-  it('takes an image as a data: URL, base64 and a file', async () => {
+  it('takes an image as a file of any form, and as the older part of an image', async () => {
     const base64 = imageBytes.toString('base64');
+    const file = { type: 'file' as const, mediaType: 'image/webp' };
     for (const image of [
+      { ...file, data: base64 },
+      { ...file, data: imageBytes, mediaType: 'image' },
+      { ...file, data: new Uint8Array(imageBytes), filename: 'scene.webp' },
+      { ...file, data: { type: 'data' as const, data: imageBytes } },
+      { ...file, data: new URL(imageUrl) },
       { type: 'image' as const, image: imageUrl },
+      { type: 'image' as const, image: imageBytes },
       { type: 'image' as const, image: base64, mediaType: 'image/webp' },
-      { type: 'file' as const, data: base64, mediaType: 'image/webp' },
     ]) {
       const { text } = await generateText({
         model,
@@ -188,7 +194,10 @@ describe.each(models)('with %s', (name, model) => {
       generateText({
         model,
         messages: [
-          { role: 'user', content: [{ type: 'image', image: imageBytes.subarray(0, 900) }] },
+          {
+            role: 'user',
+            content: [{ type: 'file', mediaType: 'image/webp', data: imageBytes.subarray(0, 900) }],
+          },
         ],
       }),
     );

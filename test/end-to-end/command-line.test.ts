@@ -84,6 +84,9 @@ describe('blip2 caption and ask', () => {
     const { code, output, errors } = await run(['caption', drawing]);
     expect({ code, lines: linesOf(output).length }).toEqual({ code: 0, lines: 1 });
     expect(errors).toMatch(/drawing-00\.webp: This image is unlike .+BLIP2_CHECKPOINT=Salesforce/);
+    const several = await run(['caption', drawing, SCENE, drawing, '--json']);
+    expect(linesOf(several.errors)).toHaveLength(1);
+    expect(several.errors).toMatch(/^\S+drawing-00\.webp, \S+drawing-00\.webp: This image/);
   });
 
   it('say what is wrong, and what to do about it', async () => {
@@ -124,6 +127,35 @@ describe('blip2 jobs', () => {
     expect(linesOf(listed.output)[1]).toMatch(`${id}  completed  caption  2/2    0`);
     const [job] = parsed((await run(['jobs', 'list', '--json'])).output);
     expect(job).toMatchObject({ id, metadata: { album: '17' } });
+  });
+
+  it('tell once, beside the results, that texts are guesses', async () => {
+    await mkdir(join(folder, 'drawings'));
+    const drawing = join(ROOT, 'test/foreign/drawing/drawing-00.webp');
+    for (const name of ['a', 'b']) await copyFile(drawing, join(folder, `drawings/${name}.webp`));
+    await copyFile(SCENE, join(folder, 'drawings/c.webp'));
+    const words = '2 of the texts are guesses: their images are unlike all that the model was';
+    const once = (errors: string) => linesOf(errors).filter((line) => line.startsWith(words));
+    const created = await run(['jobs', 'create', 'drawings', '--watch']);
+    expect(once(created.errors)).toHaveLength(1);
+    const id = created.output.trim();
+    const table = await run(['jobs', 'results', id, '--format', 'csv']);
+    expect(table.output.split('\r\n')[0]).toBe('id,cursor,status,caption,error,warnings');
+    expect(table.output).toMatch(/^a\.webp,.*,,outside-training\r$/m);
+    expect(table.output).toMatch(/^c\.webp,.*,,\r$/m);
+    for (const args of [[], ['-o', 'guesses.jsonl']]) {
+      expect(once((await run(['jobs', 'results', id, ...args])).errors)).toHaveLength(1);
+    }
+    expect(once(table.errors)).toHaveLength(1);
+    const ofScene = await run(['jobs', 'results', id, '--status', 'failed']);
+    expect(ofScene).toMatchObject({ code: 0, errors: '' });
+    const body = {
+      image: `data:image/webp;base64,${(await readFile(drawing)).toString('base64')}`,
+    };
+    const request = { custom_id: 'one', method: 'POST', url: '/v1/captions', body };
+    const input = JSON.stringify(request);
+    const batch = await run(['run-batch', '-i', '-', '-o', '-'], { input });
+    expect(batch.errors).toContain('1 of the texts is a guess: its image is unlike');
   });
 
   it('take patterns and lines, make several jobs of many, and leave out what cannot be sent', async () => {
@@ -187,6 +219,8 @@ describe('blip2 jobs', () => {
     const again = await run(['jobs', 'delete', id]);
     expect(again.code).toBe(3);
     expect(again.errors).toContain('There is no such job');
+    expect(again.errors).toContain('blip2 jobs list');
+    expect(again.errors).not.toContain('openapi');
   });
 
   it('name lines that are wrong, here and at the service', async () => {

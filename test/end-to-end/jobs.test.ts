@@ -115,7 +115,9 @@ describe('a job', () => {
     const path = `/v1/jobs/${job.id}/results`;
     const table = await send(path, { headers: { accept: 'text/csv' } });
     expect(table.headers.get('content-type')).toContain('text/csv');
-    expect(await table.text()).toBe(`id,cursor,status,caption,error\r\na,0:0,200,${CAPTION},\r\n`);
+    expect(await table.text()).toBe(
+      `id,cursor,status,caption,error,warnings\r\na,0:0,200,${CAPTION},,\r\n`,
+    );
     const whole = await send(path);
     const text = await whole.text();
     const etag = whole.headers.get('etag') ?? '';

@@ -62,6 +62,13 @@ describe('npm run deploy', () => {
     expect(objectionsTo(args)).toEqual(objections);
   });
 
+  it('names a variable that is mistyped, and what was meant', async () => {
+    const args = ['-c', await configured(), '--var', WORKER, '--var', 'REQUEST_PER_MINUTE:60'];
+    expect(objectionsTo(args)).toEqual([
+      'The edge reads no variable REQUEST_PER_MINUTE: did you mean REQUESTS_PER_MINUTE?',
+    ]);
+  });
+
   it('ends with 1 and deploys nothing', async () => {
     const script = join(ROOT, 'tools/deploy.ts');
     const running = promisify(execFile)(process.execPath, [script], { cwd: ROOT });

@@ -2,14 +2,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const { scripts } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')) as {
+const { scripts, bin } = JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')) as {
   scripts: Record<string, string>;
+  bin: { blip2: string };
 };
 
 /** npm scripts that run a program of ours, and its entry; `setup` runs on any Node, and therefore without a launcher. */
@@ -19,6 +22,7 @@ const COMMANDS = Object.entries(scripts).flatMap(([name, script]): [string, stri
 });
 
 const npmCache = temporaryFolder();
+const withoutPackages = temporaryFolder();
 
 async function run(entry: string, args: readonly string[], env: Record<string, string> = {}) {
   const child = spawn(process.execPath, [entry, ...args], {
@@ -53,6 +57,25 @@ describe.concurrent.each(COMMANDS)('npm run %s', (name, entry) => {
     expect({ code, output }).toEqual({ code: 1, output: '' });
     expect(errors).toBe('Unknown option --hlep. Did you mean --help?\n');
   });
+});
+
+it.concurrent('blip2 without its packages says in a sentence what to run', async () => {
+  const clone = join(withoutPackages, 'tools');
+  await mkdir(clone);
+  for (const name of ['blip2.mjs', 'blip2.ts']) {
+    await copyFile(join(ROOT, 'tools', name), join(clone, name));
+  }
+  const sentence = /^The packages of blip2 are not installed: run "npm ci" .+\.\n$/;
+  const bare = await run(join(clone, 'blip2.mjs'), ['caption', 'a.jpg']);
+  expect(bare).toMatchObject({ code: 2, output: '', errors: expect.stringMatching(sentence) });
+  await mkdir(join(withoutPackages, 'node_modules/@blip2/shared'), { recursive: true });
+  const half = await run(join(clone, 'blip2.mjs'), ['caption', 'a.jpg']);
+  expect(half).toMatchObject({ code: 2, output: '', errors: expect.stringMatching(sentence) });
+});
+
+it.concurrent('blip2 is the program that npx starts', async () => {
+  const { output } = await run(bin.blip2, ['--help']);
+  expect(output).toContain('blip2 caption');
 });
 
 it.concurrent.each([

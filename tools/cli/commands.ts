@@ -22,7 +22,7 @@ const runFile: Command = command(
       throw new CliError('It needs both files: blip2 run-batch -i in.jsonl -o out.jsonl');
     }
     const limits = { maxLines: maxItems, maxBytes: maxFileBytes };
-    const { total, failed } = await runBatch(api, {
+    const { total, failed, warnings } = await runBatch(api, {
       input,
       output,
       limits,
@@ -30,6 +30,7 @@ const runFile: Command = command(
       onWait: say,
     });
     say(`${total - failed} of ${total} completed${failed > 0 ? `, ${failed} failed` : ''}`);
+    if (warnings !== undefined) say(warnings);
     return failed > 0 ? EXIT.failedItems : 0;
   },
 );

@@ -62,11 +62,20 @@ export async function download(api: Api, path: string, sink: Sink): Promise<void
 /**
  * Downloads into a file, which is there only when it is whole.
  * @param partial where its beginning is meanwhile: a name that no other download has
+ * @param onBytes gets what comes now, not what was there before
  */
 export async function downloadFile(
   api: Api,
   path: string,
-  { output, partial, onWait }: { output: string; partial: string } & Pick<Sink, 'onWait'>,
+  {
+    output,
+    partial,
+    onWait,
+    onBytes,
+  }: { output: string; partial: string; onBytes: (bytes: Uint8Array) => void } & Pick<
+    Sink,
+    'onWait'
+  >,
 ): Promise<void> {
   const have = await stat(partial).then(
     ({ size }) => size,
@@ -74,7 +83,11 @@ export async function downloadFile(
   );
   const file = createWriteStream(partial, { flags: 'a' });
   try {
-    await download(api, path, { have, onWait, write: (bytes) => written(file, bytes) });
+    const write = (bytes: Uint8Array) => {
+      onBytes(bytes);
+      return written(file, bytes);
+    };
+    await download(api, path, { have, onWait, write });
   } finally {
     await new Promise<void>((resolve) => file.end(() => resolve()));
   }

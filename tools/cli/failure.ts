@@ -41,10 +41,16 @@ export function refusal(status: number, text: string): CliError {
   return new CliError(lines.filter(Boolean).join('\n'), EXIT.refused);
 }
 
+/** What helps who types commands, where that is not what helps who writes requests. */
+const OF_COMMANDS: Partial<Record<string, string>> = {
+  'not-found': 'Check the id and the key: blip2 jobs list prints the jobs of a key.',
+};
+
 /** @example wordsOf(problem) // '400 The request is not valid\nmax_tokens: must be more than 0.\n`field` names it …' */
 export function wordsOf({ type, status, title, detail }: Problem): string {
-  const kind = kindOf(type.replace(/^.*\//, ''));
-  return [`${status} ${title}`, detail, kind?.remedy].filter(Boolean).join('\n');
+  const slug = type.replace(/^.*\//, '');
+  const remedy = OF_COMMANDS[slug] ?? kindOf(slug)?.remedy;
+  return [`${status} ${title}`, detail, remedy].filter(Boolean).join('\n');
 }
 
 function kindOf(slug: string): (typeof PROBLEMS)[ProblemSlug] | undefined {

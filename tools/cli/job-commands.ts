@@ -7,6 +7,7 @@ import { CliError, EXIT } from './failure.ts';
 import { onInterrupt } from './interrupt.ts';
 import { CANCEL, DELETE, LIST, RESULTS, RETRY, WATCH_JOB } from './programs.ts';
 import { jobTable } from './table.ts';
+import { WarningCount, warningsOfJob } from './warnings.ts';
 import { isWhole, summaryOf, watchJob } from './watch.ts';
 
 export const listJobs: Command = command(LIST, async (api, { limit, json }) => {
@@ -36,14 +37,20 @@ export const readResults: Command = command(
     const query = new URLSearchParams({ format: format === 'csv' ? 'csv' : 'ndjson', status });
     const path = `/v1/jobs/${encodeURIComponent(id)}/results?${query}`;
     onInterrupt(output === undefined ? '' : 'The same command goes on where it was.');
+    const warnings = new WarningCount(format);
+    const onBytes = (bytes: Uint8Array) => warnings.see(bytes);
     if (output === undefined) {
-      const write = (bytes: Uint8Array) => written(process.stdout, bytes);
+      const write = (bytes: Uint8Array) => {
+        onBytes(bytes);
+        return written(process.stdout, bytes);
+      };
       await download(api, path, { have: 0, write, onWait: say });
-      return 0;
+    } else {
+      // Half of what another job has is not gone on with.
+      const partial = `${output}.${id}.${status}.${format}.partial`;
+      await downloadFile(api, path, { output, partial, onWait: say, onBytes });
     }
-    // Half of what another job has is not gone on with.
-    const partial = `${output}.${id}.${status}.${format}.partial`;
-    await downloadFile(api, path, { output, partial, onWait: say });
+    tell(warnings.words());
     return 0;
   },
 );
@@ -89,9 +96,14 @@ export async function watch(
     const job = await watchJob(api, id);
     if (json) await print(JSON.stringify(job));
     else say(summaryOf(job));
+    tell(await warningsOfJob(api, job));
     if (!isWhole(job)) exitCode = EXIT.failedItems;
   }
   return exitCode;
+}
+
+function tell(line: string | undefined): void {
+  if (line !== undefined) say(line);
 }
 
 function needed(ids: readonly string[]): readonly string[] {

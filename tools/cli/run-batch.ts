@@ -17,6 +17,7 @@ import { numberedLines } from './lines.ts';
 import { type PackLimits, packsOf } from './packs.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { upload } from './upload.ts';
+import { WarningCount } from './warnings.ts';
 import { drawProgress, ENDED } from './watch.ts';
 
 export type BatchRun = {
@@ -30,13 +31,12 @@ export type BatchRun = {
   onWait: (line: string) => void;
 };
 
+type Ended = { total: number; failed: number; warnings: string | undefined };
+
 const LOOK_MS = 1000;
 
-/** @returns how many lines failed. @throws CliError */
-export async function runBatch(
-  api: Api,
-  run: BatchRun,
-): Promise<{ total: number; failed: number }> {
+/** @returns how many lines failed, and what is to be said of warnings. @throws CliError */
+export async function runBatch(api: Api, run: BatchRun): Promise<Ended> {
   using folder = await temporaryFolder();
   const digest = createHash('sha256');
   const chunks = digested(await openInput(run.input), digest);
@@ -201,17 +201,20 @@ async function fetchFile(
 async function writeOutput(
   output: string,
   lines: AsyncIterable<{ text: string; isFailed: boolean }>,
-): Promise<{ total: number; failed: number }> {
+): Promise<Ended> {
   const partial = `${output}.partial`;
   const stream = output === '-' ? process.stdout : createWriteStream(partial);
   const counts = { total: 0, failed: 0 };
+  const warnings = new WarningCount('jsonl');
   for await (const { text, isFailed } of lines) {
     counts.total++;
     if (isFailed) counts.failed++;
+    warnings.see(text);
     await written(stream, `${text}\n`);
   }
-  if (output === '-') return counts;
+  const ended = { ...counts, warnings: warnings.words() };
+  if (output === '-') return ended;
   await new Promise<void>((resolve) => stream.end(() => resolve()));
   await rename(partial, output);
-  return counts;
+  return ended;
 }

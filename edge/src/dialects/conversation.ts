@@ -69,6 +69,21 @@ export function isCallAlone(
   return hasCalls && role === 'assistant' && text.trim() === '' && images.length === 0;
 }
 
+/**
+ * Refuses a message in which the user says and shows nothing: its words are under another name, which nothing reads.
+ * @param field of the message
+ * @throws ApiError `invalid-request`
+ */
+export function expectContent(
+  { role, images }: Pick<Message, 'role' | 'images'>,
+  content: unknown,
+  field: string,
+): void {
+  if (role !== 'user' || content !== undefined || images.length > 0) return;
+  const detail = `${field}.content: is required of the user's messages.`;
+  throw new ApiError('invalid-request', detail, { field: `${field}.content` });
+}
+
 /** How a caption is asked for amid a conversation. */
 const DESCRIBE = 'Describe the image.';
 

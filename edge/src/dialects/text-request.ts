@@ -28,19 +28,22 @@ export function generationOptionsOf(body: Readonly<Record<string, unknown>>): Ge
 }
 
 /** What both of OpenAI's routes of text refuse. */
-export function refuseUnsupported(body: {
-  tool_choice?: string | Record<string, unknown> | undefined;
-}): void {
-  const { tool_choice } = body;
-  const mayAnswer = tool_choice === undefined || tool_choice === 'auto' || tool_choice === 'none';
-  // The list of tools that may be called, and need not.
-  const isChoice = typeof tool_choice === 'object' && tool_choice.mode === 'auto';
-  refuse(
-    'tool_choice',
-    !(mayAnswer || isChoice),
-    'this model calls no tools, and answers in text: use auto or none',
-  );
+export function refuseUnsupported({ tool_choice, function_call }: ToolChoices): void {
+  for (const [field, choice] of Object.entries({ tool_choice, function_call })) {
+    const mayAnswer = choice === undefined || choice === 'auto' || choice === 'none';
+    // The list of tools that may be called, and need not.
+    const isChoice = typeof choice === 'object' && choice.mode === 'auto';
+    refuse(
+      field,
+      !(mayAnswer || isChoice),
+      'this model calls no tools, and answers in text: use auto or none',
+    );
+  }
 }
+
+type ToolChoice = string | Record<string, unknown> | undefined;
+/** Under its name, and the one that it had before. */
+type ToolChoices = { tool_choice?: ToolChoice; function_call?: ToolChoice };
 
 /** What is said of an output format that is not text. */
 export const ONLY_TEXT = 'only text is written, and JSON cannot be promised: leave it out';

@@ -1,5 +1,6 @@
 /** Goes through JSON text once, before anything is built of it: its limits, its names, and the strings that are images. */
 import { ApiError } from '@blip2/shared/errors';
+import { beginsAsImage } from '@blip2/shared/image-text';
 import { shownName } from '@blip2/shared/validate';
 
 /** Far beyond any request; the parser needs memory for each. */
@@ -12,7 +13,18 @@ export const MAX_TEXT_BYTES = 2 ** 16;
 const MAX_NAME_BYTES = 1024;
 
 /** Members, here and in the dialects of others, in which an image is sent: as base64, or as a `data:` URL. */
-const IMAGE_MEMBERS = new Set(['image', 'images', 'data', 'url', 'image_url']);
+const IMAGE_MEMBERS = new Set([
+  'image',
+  'images',
+  'data',
+  'url',
+  'image_url',
+  'file_data',
+  'file_url',
+]);
+
+/** Members in which other services have texts, and images as well. */
+const EITHER_MEMBERS = new Set(['input', 'inputs', 'prompt']);
 
 /** A string too long for a text: from its first byte to its closing quote, without both. */
 export type LongString = { start: number; end: number };
@@ -56,7 +68,8 @@ export function checkStructure(bytes: Uint8Array, field?: string): Structure {
         const length = end - at - 1;
         if (length > MAX_TEXT_BYTES) {
           // A name, where a colon follows: it is refused there.
-          if (level === undefined || !mayBeImage(levels)) throw tooLong(levels, field, length);
+          if (level === undefined || !mayBeImage(levels, bytes.subarray(at + 1, end)))
+            throw tooLong(levels, field, length);
           long.push(last);
           longBytes += length;
         }
@@ -108,10 +121,20 @@ export function checkStructure(bytes: Uint8Array, field?: string): Structure {
   return { long, repeated };
 }
 
-/** Whether the value that comes here is of a member for images, or in a list that is. */
-function mayBeImage(levels: readonly Level[]): boolean {
-  const member = levels.findLast(({ index }) => index === null);
-  return IMAGE_MEMBERS.has(member?.name ?? '');
+/** Whether a string is of a member for images, or in a list that is; where texts are, too, whether it begins as an image. */
+function mayBeImage(levels: readonly Level[], string: Uint8Array): boolean {
+  const { name = '' } = levels.findLast(({ index }) => index === null) ?? {};
+  if (IMAGE_MEMBERS.has(name)) return true;
+  return EITHER_MEMBERS.has(name) && beginsAsImage(headOf(string));
+}
+
+/** Bytes at the beginning of a string that tell what it is. */
+const HEAD_BYTES = 512;
+
+/** The beginning of a string of JSON; some encoders escape every slash. */
+function headOf(string: Uint8Array): string {
+  const head = new TextDecoder('latin1').decode(string.subarray(0, HEAD_BYTES));
+  return head.replaceAll(/\\([/nrt])/g, (_, escaped) => (escaped === '/' ? '/' : ' '));
 }
 
 function tooLong(levels: readonly Level[], within: string | undefined, actual: number): ApiError {

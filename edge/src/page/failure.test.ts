@@ -42,6 +42,22 @@ describe('the words for people', () => {
     expect(Failure.from(problem, status).slug).toBe(slug);
   });
 
+  it.each([
+    ['invalid-image', 'This is a text, not an image. Send the image itself.'],
+    [
+      'unsupported-media-type',
+      'The body is called text/plain. This is a TIFF image, which is not decoded here. Convert it: `convert FILE image.png`.',
+    ],
+  ])('says what a file is, as the API does: %s', (slug, detail) => {
+    const { sentence, remedy } = wordsFor(new Failure(slug, { detail }));
+    expect(sentence).toMatch(
+      /^This is a (text, not an image|TIFF image, which is not decoded here)\. JPEG/,
+    );
+    expect(remedy).toBe('image');
+    expect(wordsFor(new Failure(slug, { detail: 'It is damaged.' }))).toEqual(WORDS[slug]);
+    expect(wordsFor(new Failure('not-found', { detail }))).toEqual(WORDS['not-found']);
+  });
+
   it('is there for a problem of tomorrow, too', () => {
     expect(wordsFor(new Failure('of-tomorrow')).remedy).toBe('retry');
     expect(wordsFor(new TypeError('x')).remedy).toBe('retry');

@@ -1,4 +1,4 @@
-/** What can go wrong, and the words for people: never the text of the API, which is for programs. */
+/** What can go wrong, and the words for people: of the API's, which are for programs, only what a file is. */
 import type { Problem } from '@blip2/shared/errors';
 
 /** A slug of `shared/src/errors.ts`, or one of the page's own. */
@@ -6,11 +6,17 @@ export class Failure extends Error {
   readonly slug: string;
   /** Seconds after which to try again, where the service says so. */
   readonly retryAfter: number | undefined;
+  /** What the service says of it, in the words of the API. */
+  readonly detail: string;
 
-  constructor(slug: string, { retry_after }: Pick<Problem, 'retry_after'> = {}) {
+  constructor(
+    slug: string,
+    { retry_after, detail = '' }: Partial<Pick<Problem, 'retry_after' | 'detail'>> = {},
+  ) {
     super(slug);
     this.slug = slug;
     this.retryAfter = retry_after;
+    this.detail = detail;
   }
 
   /** @param problem what came in place of a reply, which a proxy on the way may have written */
@@ -182,9 +188,18 @@ export const WORDS: Readonly<Record<string, Words>> = {
 /** @example wordsFor(new Failure('overloaded', { retry_after: 5 })).sentence // 'Too many … Try again in 5 seconds.' */
 export function wordsFor(thrown: unknown): Words {
   if (!(thrown instanceof Failure)) return MISUNDERSTOOD;
-  const { sentence, remedy } = WORDS[thrown.slug] ?? MISUNDERSTOOD;
+  const { sentence, remedy } = verdictOf(thrown) ?? WORDS[thrown.slug] ?? MISUNDERSTOOD;
   const { retryAfter } = thrown;
   if (retryAfter === undefined || remedy !== 'retry') return { sentence, remedy };
   const wait = `in ${retryAfter} ${retryAfter === 1 ? 'second' : 'seconds'}.`;
   return { sentence: sentence.replace(/(shortly|in a moment)\.$/, wait), remedy };
+}
+
+/** What the API says that a file is: the same here. What helps against it is for programs. */
+const VERDICT = /\bThis is [^.]+, (which is not decoded here|not an image)\./;
+
+function verdictOf({ slug, detail }: Failure): Words | undefined {
+  if (slug !== 'invalid-image' && slug !== 'unsupported-media-type') return undefined;
+  const [verdict] = VERDICT.exec(detail) ?? [];
+  return verdict === undefined ? undefined : { sentence: `${verdict} ${READ}`, remedy: 'image' };
 }

@@ -41,4 +41,10 @@ describe('a request', () => {
     expect(body.get('stream')).toBe('true');
     expect(body.get('image')).toBeInstanceOf(File);
   });
+
+  it('carries as bytes what calls itself JSON: a part of JSON would be no file', () => {
+    const file = new File(['{}'], 'a.json', { type: 'application/json' });
+    const body = requestBody({ ...scan, source: { kind: 'file', file } }, {}) as FormData;
+    expect(body.get('image')).toMatchObject({ name: 'a.json', type: 'application/octet-stream' });
+  });
 });

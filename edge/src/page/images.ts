@@ -59,6 +59,8 @@ export function imageAddress(text: string): string | null {
   return isAddress && URL.canParse(address) ? address : null;
 }
 
+const BYTES = 'application/octet-stream';
+
 /** How a request names the image: as a file of a form, or as a member of JSON. */
 export function requestBody(
   { source }: ChosenImage,
@@ -69,11 +71,11 @@ export function requestBody(
     const image = isData ? { data: source.address } : { url: source.address };
     return JSON.stringify({ image, ...fields });
   }
-  // A form says nothing of the file's type: browsers guess it from the name, and the service looks at the bytes.
+  // Browsers guess a file's type from its name, and the service looks at the bytes: but a part of JSON would be no file.
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) {
     form.set(name, typeof value === 'string' ? value : JSON.stringify(value));
   }
-  form.set('image', source.file);
+  form.set('image', new Blob([source.file], { type: BYTES }), source.file.name);
   return form;
 }

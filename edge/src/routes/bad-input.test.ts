@@ -86,7 +86,16 @@ describe('JSON', () => {
       { image, question: 'x', early_stopping: 'true' },
       'early_stopping: must be true, false or never.',
     ],
-    ['a wrong type', { image, question: 'x', stream: 'yes' }, 'stream: must be of type boolean.'],
+    [
+      'a word for true',
+      { image, question: 'x', stream: 'yes' },
+      'stream: must be true or false; in forms and queries 1 and 0, yes and no, on and off are read as well.',
+    ],
+    [
+      'a number for true',
+      { image, question: 'x', logprobs: 1 },
+      'logprobs: must be true or false.',
+    ],
     [
       'a name in capitals',
       { image, question: 'x', MAX_TOKENS: 5 },

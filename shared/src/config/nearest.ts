@@ -15,7 +15,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 }
 
 /** Fewest letters to insert, delete or replace that make one word the other (Levenshtein). */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (const [i, letter] of [...a].entries()) {
     const next = [i + 1];

@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { described } from './described.ts';
 import { generationOptions, generationReply } from './generation.ts';
 import { RequestImage } from './image.ts';
+import { noImage } from './places.ts';
 
 const notBlank = () => z.string().check(z.regex(/\S/, 'must not be empty'));
 
@@ -14,7 +15,7 @@ const Turn = z.strictObject({
 /** Members of a request other than its image. */
 export const AnswerOptions = z.strictObject({
   question: described(
-    notBlank(),
+    notBlank().check(noImage('send it as image')),
     'The question, in natural language.',
     'what is above the octopus?',
   ),

@@ -34,18 +34,37 @@ export const otherNames = {
   }),
 };
 
-/** What to write instead of a name that is not taken, because it means something else or nothing here. */
+/** Names that options of a text have somewhere: of those of one line each route takes one, or some. */
+const OPTIONS: readonly [names: readonly string[], note?: string][] = [
+  [['max_tokens', 'max_output_tokens', 'num_predict', 'max_new_tokens', 'max_completion_tokens']],
+  [
+    ['max_tokens', 'max_new_tokens', 'max_output_tokens', 'num_predict', 'max_length'],
+    'which counts the tokens of the new text alone',
+  ],
+  [['min_tokens', 'min_new_tokens', 'min_length'], 'which counts the tokens of the new text alone'],
+  [['num_beams', 'beam_size']],
+  [['stop', 'stop_strings', 'stop_sequences'], 'and the text ends before it'],
+  [['do_sample', 'temperature', 'use_nucleus_sampling']],
+  [['n', 'num_return_sequences', 'num_captions']],
+  [['seed', 'random_seed']],
+  [['repetition_penalty', 'repeat_penalty']],
+];
+
+/**
+ * What to write instead of an option under a name that is not taken.
+ * @param takes whether a name is taken
+ * @example otherOption('beam_size', (name) => name === 'num_beams') // 'use num_beams'
+ */
+export function otherOption(name: string, takes: (name: string) => boolean): string | undefined {
+  for (const [names, note] of OPTIONS) {
+    const other = names.includes(name) ? names.find(takes) : undefined;
+    if (other !== undefined) return `use ${other}${note === undefined ? '' : `, ${note}`}`;
+  }
+  return undefined;
+}
+
+/** What to write on our own routes instead of a name that is not taken, because it means something else or nothing there. */
 export const UNKNOWN_FIELDS: Readonly<Record<string, string>> = {
-  max_length: 'use max_tokens, which counts the tokens of the new text alone',
-  min_length: 'use min_tokens, which counts the tokens of the new text alone',
-  max_output_tokens: 'use max_tokens',
-  num_predict: 'use max_tokens',
-  beam_size: 'use num_beams',
-  stop_strings: 'use stop, and the text ends before it',
-  stop_sequences: 'use stop, and the text ends before it',
-  use_nucleus_sampling: 'use do_sample, or temperature and top_p',
-  num_captions: 'use n',
-  random_seed: 'use seed',
   image_url: 'use image.url, or image with the URL',
   image_base64: 'use image.data',
   base64: 'use image.data',

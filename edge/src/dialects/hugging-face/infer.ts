@@ -1,6 +1,5 @@
 /** Which task a request is of, on the path of a model: that client says its task to nobody. */
-import { sniff } from '@blip2/shared/image-format';
-import { decodeImageData } from '../../image/image-data.ts';
+import { isBase64Image } from '@blip2/shared/image-text';
 import { isImageAddress } from '../../image/image-source.ts';
 import { answer } from './answer.ts';
 import { caption } from './caption.ts';
@@ -22,20 +21,6 @@ export function inferTask({ request, query }: Inference): Task {
   return typeof inputs === 'string' && isImage(inputs) ? caption : embed;
 }
 
-/** As many characters as the first bytes of an image take, by which it is recognized. */
-const HEAD = 64;
-
 /** An address, the hash of an image, or base64 whose bytes begin as those of one. */
-function isImage(text: string): boolean {
-  if (isImageAddress(text) || /^[0-9a-f]{64}$/i.test(text)) return true;
-  const head = text.slice(0, HEAD);
-  if (!/^[\w+/-]+={0,2}$/.test(head)) return false;
-  try {
-    return (
-      sniff(decodeImageData(head.slice(0, head.length - (head.length % 4)), 'inputs')).kind ===
-      'image'
-    );
-  } catch {
-    return false;
-  }
-}
+const isImage = (text: string) =>
+  isImageAddress(text) || /^[0-9a-f]{64}$/i.test(text) || isBase64Image(text);

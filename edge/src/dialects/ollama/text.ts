@@ -8,7 +8,7 @@ import {
 import { validate } from '@blip2/shared/validate';
 import { readJsonObject } from '../../http/request-body.ts';
 import { type Handler, readingOf } from '../../routes/app-context.ts';
-import { isCallAlone, type Message, readConversation } from '../conversation.ts';
+import { expectContent, isCallAlone, type Message, readConversation } from '../conversation.ts';
 import { refuse } from '../refuse.ts';
 import { expectOllamaModel } from './model-names.ts';
 import { optionsOf, refuseUndone } from './options.ts';
@@ -31,8 +31,10 @@ export const chatOnOllama: Handler = async (c, deps) => {
     stream,
     place: inMessage,
     conversation: readConversation(
-      messages.flatMap(({ role, content: text = '', images, tool_calls }, at) => {
-        const message: Message = { role, text, images: named(images, `messages.${at}.images`) };
+      messages.flatMap(({ role, content, images, tool_calls }, at) => {
+        const shown = named(images, `messages.${at}.images`);
+        const message: Message = { role, text: content ?? '', images: shown };
+        expectContent(message, content, `messages.${at}`);
         return isCallAlone(message, tool_calls) ? [] : [message];
       }),
       'messages',

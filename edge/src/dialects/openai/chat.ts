@@ -14,7 +14,7 @@ import {
   readingOf,
   requestContextOf,
 } from '../../routes/app-context.ts';
-import { isCallAlone, type Message, readConversation } from '../conversation.ts';
+import { expectContent, isCallAlone, type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
 import { streamReply } from '../stream-reply.ts';
@@ -115,6 +115,7 @@ function toMessages(sent: ChatCompletionRequest['messages'][number], at: number)
         : [{ url: image_url.url, field: `${field}.url` }];
     }),
   };
+  expectContent(message, content, `messages.${at}`);
   const calls = [...(tool_calls ?? []), ...(function_call ? [function_call] : [])];
   return isCallAlone(message, calls) ? [] : [message];
 }

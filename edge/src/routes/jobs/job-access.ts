@@ -18,7 +18,8 @@ export async function jobOf(
 ): Promise<FoundJob> {
   const found = await findJob(c, deps, kind, shownId);
   if (found !== null) return found;
-  const detail = `There is no such ${kind}: it was deleted, or its key is another.`;
+  const paths = { job: '/v1/jobs', batch: '/v1/batches' };
+  const detail = `There is no such ${kind}: it was deleted, or its key is another. GET ${paths[kind]} lists those of a key.`;
   throw new ApiError('not-found', detail);
 }
 

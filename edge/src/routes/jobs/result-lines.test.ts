@@ -54,12 +54,16 @@ describe('a line of a job', () => {
   });
 
   it('is a row of CSV, quoted where it has to be', () => {
-    expect(csvHeader('caption')).toBe('id,cursor,status,caption,error\r\n');
-    expect(csvRow('caption', jobLine(done))).toBe('a,0:3,200,"a ""dog"", a cat",\r\n');
-    expect(csvRow('caption', jobLine(never))).toBe('a,0:3,,,expired: Too late.\r\n');
+    expect(csvHeader('caption')).toBe('id,cursor,status,caption,error,warnings\r\n');
+    expect(csvRow('caption', jobLine(done))).toBe('a,0:3,200,"a ""dog"", a cat",,\r\n');
+    expect(csvRow('caption', jobLine(never))).toBe('a,0:3,,,expired: Too late.,\r\n');
     const scores = jobLine({ ...done, body: { scores: [{ text: 'x', itm: 0.5, itc: 0.1 }] } });
     expect(csvRow('match', scores)).toBe(
-      'a,0:3,200,"[{""text"":""x"",""itm"":0.5,""itc"":0.1}]",\r\n',
+      'a,0:3,200,"[{""text"":""x"",""itm"":0.5,""itc"":0.1}]",,\r\n',
+    );
+    const warnings = [{ type: 'outside-training', detail: 'It is a guess.', remedy: 'None.' }];
+    expect(csvRow('caption', jobLine({ ...done, body: { caption: 'a dog', warnings } }))).toBe(
+      'a,0:3,200,a dog,,outside-training\r\n',
     );
   });
 
@@ -78,7 +82,7 @@ describe('a line of a job', () => {
     [' a', ' a'],
   ])('is no formula in a spreadsheet: %j', (text, cell) => {
     const line = jobLine({ ...done, custom_id: text, body: { caption: text } });
-    expect(csvRow('caption', line)).toBe(`${cell},0:3,200,${cell},\r\n`);
+    expect(csvRow('caption', line)).toBe(`${cell},0:3,200,${cell},,\r\n`);
     expect(line).toMatchObject({ id: text, result: { caption: text } });
   });
 });

@@ -16,6 +16,8 @@ import { ranged, rendered } from './rendered-lines.ts';
 import { csvHeader, csvRow } from './result-csv.ts';
 import { jobLine } from './result-lines.ts';
 
+/** What the bytes of a format are, for tags: a download of an older form is not gone on with in a newer one. */
+const FORMS = { ndjson: 'ndjson', csv: 'csv-2' } as const;
 const TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv' } as const;
 type Format = (typeof RESULT_FORMATS)[number];
 
@@ -37,7 +39,7 @@ export const readResults: Handler = async (c, deps) => {
   if (!isEnded) {
     return new Response(await lines(), { headers: { ...headers, 'cache-control': 'no-store' } });
   }
-  const tag = `"${id.slice(0, 32)}-${format}-${which}-${cursor ?? ''}"`;
+  const tag = `"${id.slice(0, 32)}-${FORMS[format]}-${which}-${cursor ?? ''}"`;
   const lasting = { ...headers, etag: tag, 'cache-control': 'private, no-cache' };
   if (matchesTag(c.req.header('if-none-match'), tag)) {
     return new Response(null, { status: 304, headers: lasting });

@@ -130,6 +130,14 @@ describe('examples', () => {
     }
   });
 
+  it('are whole: people copy them', () => {
+    for (const [path, value] of inside(document)) {
+      const { examples, example } = value as Record<string, unknown>;
+      const values = JSON.stringify([examples, example]).replaceAll('sk-…', '');
+      expect(values, path.join('.')).not.toContain('…');
+    }
+  });
+
   it('of parameters, headers and members follow their schemas', () => {
     for (const [path, value] of inside(document)) {
       if (path[0] === 'paths' && path.includes('examples')) continue;

@@ -255,11 +255,22 @@ function options(defaults: Defaults) {
       if (defaults.has(zodSchema)) json.default = defaults.get(zodSchema) as typeof json.default;
       // JSON Schema has no such format: the pattern says it.
       if (json.format === 'includes') delete json.format;
+      // Of what may be absent, JSON Schema does not know that it distinguishes them.
+      if (json.oneOf !== undefined && mayLackDiscriminator(zodSchema)) {
+        json.anyOf = json.oneOf;
+        delete json.oneOf;
+      }
       // The integers of JavaScript are no limit of ours.
       if (json.maximum === Number.MAX_SAFE_INTEGER) delete json.maximum;
       if (json.minimum === Number.MIN_SAFE_INTEGER) delete json.minimum;
     },
   } satisfies z.core.ToJSONSchemaParams;
+}
+
+function mayLackDiscriminator(schema: z.core.$ZodType): boolean {
+  if (!(schema instanceof z.ZodMiniDiscriminatedUnion)) return false;
+  const { discriminator, options } = schema._zod.def;
+  return options.some(({ _zod }) => _zod.propValues?.[discriminator]?.has(undefined) === true);
 }
 
 function withoutDialect(schema: object): JsonSchema {

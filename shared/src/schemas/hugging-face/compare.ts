@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import { MAX_TEXTS } from '../../wire.ts';
 import { described } from '../described.ts';
+import { closed } from '../places.ts';
 import { clientOptions, imageText } from './options.ts';
 
 const text = (what: string) => z.string({ error: what }).check(z.regex(/\S/, 'must not be empty'));
@@ -19,18 +20,27 @@ export const ZeroShotParameters = z.strictObject({
   ),
 });
 
+/** Of the request, and of its `inputs`. */
+const labeled = {
+  image: 'send the image as inputs.image',
+  text: 'send the texts as parameters.candidate_labels',
+};
+
 export const ZeroShotRequest = described(
-  z.strictObject({
-    inputs: described(
-      z.union([imageText, z.strictObject({ image: imageText })], { error: 'must be {image}' }),
-      'The image.',
-      { image: 'https://images.example.org/pizza-and-octopus.webp' },
-    ),
-    parameters: described(ZeroShotParameters, 'The labels.', {
-      candidate_labels: ['a pizza', 'two cows'],
-    }),
-    options: clientOptions,
-  }),
+  closed(
+    {
+      inputs: described(
+        z.union([imageText, closed({ image: imageText }, labeled)], { error: 'must be {image}' }),
+        'The image.',
+        { image: 'https://images.example.org/pizza-and-octopus.webp' },
+      ),
+      parameters: described(ZeroShotParameters, 'The labels.', {
+        candidate_labels: ['a pizza', 'two cows'],
+      }),
+      options: clientOptions,
+    },
+    labeled,
+  ),
   'An image, and labels of which one fits.',
 );
 
@@ -67,18 +77,21 @@ export const EmbeddingParameters = z.strictObject({
 export type EmbeddingParameters = z.infer<typeof EmbeddingParameters>;
 
 export const FeatureExtractionRequest = described(
-  z.strictObject({
-    inputs: described(
-      z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
-      'What to embed, one or several: texts, and images as http(s) or `data:` URLs.',
-      'a pizza above an octopus',
-    ),
-    ...EmbeddingParameters.shape,
-    parameters: described(z.optional(EmbeddingParameters), 'The same options.', {
-      normalize: true,
-    }),
-    options: clientOptions,
-  }),
+  closed(
+    {
+      inputs: described(
+        z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
+        'What to embed, one or several: texts, and images as http(s) or `data:` URLs, or as base64.',
+        'a pizza above an octopus',
+      ),
+      ...EmbeddingParameters.shape,
+      parameters: described(z.optional(EmbeddingParameters), 'The same options.', {
+        normalize: true,
+      }),
+      options: clientOptions,
+    },
+    { image: 'send the image as inputs', text: 'send the text as inputs' },
+  ),
   'What to embed.',
 );
 
@@ -90,21 +103,27 @@ export const FeatureExtractionReply = described(
 export type FeatureExtractionReply = z.infer<typeof FeatureExtractionReply>;
 
 export const SentenceSimilarityRequest = described(
-  z.strictObject({
-    inputs: described(
-      z.strictObject({
-        source_sentence: described(input, 'The sentence to compare with.', 'a pizza'),
-        sentences: described(
-          z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS - 1)),
-          'The sentences that are compared.',
-          ['a slice of pizza', 'two cows'],
-        ),
-      }),
-      'A sentence, and those that are compared with it.',
-    ),
-    parameters: described(z.optional(z.strictObject({})), 'Empty: there is none.', {}),
-    options: clientOptions,
-  }),
+  closed(
+    {
+      inputs: described(
+        z.strictObject({
+          source_sentence: described(input, 'The sentence to compare with.', 'a pizza'),
+          sentences: described(
+            z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS - 1)),
+            'The sentences that are compared.',
+            ['a slice of pizza', 'two cows'],
+          ),
+        }),
+        'A sentence, and those that are compared with it.',
+      ),
+      parameters: described(z.optional(z.strictObject({})), 'Empty: there is none.', {}),
+      options: clientOptions,
+    },
+    {
+      image: 'images are compared by /hf/feature-extraction',
+      text: 'send the texts as inputs.source_sentence and inputs.sentences',
+    },
+  ),
   'Sentences to compare.',
 );
 

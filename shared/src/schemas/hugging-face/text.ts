@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { generationOptions } from '../generation.ts';
+import { closed, noImage } from '../places.ts';
 import { clientOptions, imageText } from './options.ts';
 
 /** One text is written, and none is streamed: what says otherwise is no option of this task. */
@@ -43,13 +44,19 @@ export const ImageToTextParameters = z.strictObject({
 });
 
 export const ImageToTextRequest = described(
-  z.strictObject({
-    inputs: imageText,
-    parameters: described(z.optional(ImageToTextParameters), 'Options of the text.', {
-      max_new_tokens: 20,
-    }),
-    options: clientOptions,
-  }),
+  closed(
+    {
+      inputs: imageText,
+      parameters: described(z.optional(ImageToTextParameters), 'Options of the text.', {
+        max_new_tokens: 20,
+      }),
+      options: clientOptions,
+    },
+    {
+      image: 'send the image as inputs',
+      text: '/hf/visual-question-answering takes a question, and parameters.prompt is the beginning of a caption',
+    },
+  ),
   'An image to describe.',
 );
 
@@ -69,7 +76,9 @@ export const ImageToTextList = described(
   'The caption in a list, for clients that read one: those of Python.',
 );
 
-const question = z.string({ error: 'must be a text' }).check(z.regex(/\S/, 'must not be empty'));
+const question = z
+  .string({ error: 'must be a text' })
+  .check(z.regex(/\S/, 'must not be empty'), noImage('send it as inputs.image'));
 const asked = described(question, 'The question.', 'what is above the octopus?');
 
 /** Most answers: as many as a search has beams. */
@@ -85,36 +94,47 @@ export const AnsweringParameters = z.strictObject({
   min_new_tokens: ofText.min_new_tokens,
 });
 
+/** Of the request, and of its `inputs`. */
+const answered = {
+  image: 'send the image as inputs.image',
+  text: 'send the text as inputs.question',
+};
+
 export const VisualQuestionAnsweringRequest = described(
-  z.strictObject({
-    inputs: described(
-      z.optional(
-        z.union(
-          [
-            imageText,
-            z.strictObject({ question: z.optional(asked), image: z.optional(imageText) }),
-          ],
-          {
-            error: 'must be {question, image}',
-          },
+  closed(
+    {
+      inputs: described(
+        z.optional(
+          z.union(
+            [
+              imageText,
+              closed({ question: z.optional(asked), image: z.optional(imageText) }, answered),
+            ],
+            {
+              error: 'must be {question, image}',
+            },
+          ),
         ),
+        'Question and image; the image alone where `question` stands beside it.',
+        { question: 'what is above the octopus?', image: 'https://images.example.org/a.webp' },
       ),
-      'Question and image; the image alone where `question` stands beside it.',
-      { question: 'what is above the octopus?', image: 'https://images.example.org/a.webp' },
-    ),
-    question: described(
-      z.optional(question),
-      'The question, where it is not in `inputs`.',
-      'is it red?',
-    ),
-    image: described(
-      z.optional(z.string()),
-      'The image, where it is not in `inputs`.',
-      'https://images.example.org/a.webp',
-    ),
-    parameters: described(z.optional(AnsweringParameters), 'Options of the answers.', { top_k: 2 }),
-    options: clientOptions,
-  }),
+      question: described(
+        z.optional(question),
+        'The question, where it is not in `inputs`.',
+        'is it red?',
+      ),
+      image: described(
+        z.optional(z.string()),
+        'The image, where it is not in `inputs`.',
+        'https://images.example.org/a.webp',
+      ),
+      parameters: described(z.optional(AnsweringParameters), 'Options of the answers.', {
+        top_k: 2,
+      }),
+      options: clientOptions,
+    },
+    answered,
+  ),
   'A question about an image.',
 );
 export type VisualQuestionAnsweringRequest = z.infer<typeof VisualQuestionAnsweringRequest>;

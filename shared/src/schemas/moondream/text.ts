@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { generationOptions } from '../generation.ts';
 import { requestId } from '../headers.ts';
+import { closed, noImage } from '../places.ts';
 
 const imageUrl = described(
   z.string({ error: 'must be the data: or http(s) URL of an image' }),
@@ -30,34 +31,42 @@ const common = {
   variant: described(z.optional(z.string()), 'There is none: leave it out.'),
 };
 
+const AS_URL = 'send the image as image_url';
+
 export const MoondreamCaptionRequest = described(
-  z.strictObject({
-    image_url: imageUrl,
-    length: described(
-      z.optional(z.enum(['short', 'normal', 'long'])),
-      '`short` and `long` are the best of a beam search that prefers such texts.',
-      'normal',
-    ),
-    ...common,
-  }),
+  closed(
+    {
+      image_url: imageUrl,
+      length: described(
+        z.optional(z.enum(['short', 'normal', 'long'])),
+        '`short` and `long` are the best of a beam search that prefers such texts.',
+        'normal',
+      ),
+      ...common,
+    },
+    { image: AS_URL, text: '/moondream/v1/query takes a question' },
+  ),
   'An image to caption, as Moondream’s clients send it.',
 );
 
 export const MoondreamQueryRequest = described(
-  z.strictObject({
-    question: described(
-      z.string().check(z.regex(/\S/, 'must not be empty')),
-      'The question.',
-      'what is above the octopus?',
-    ),
-    image_url: z.optional(imageUrl),
-    reasoning: described(z.optional(z.boolean()), '`false`: the model does not reason.', false),
-    spatial_refs: described(
-      z.optional(z.array(z.array(z.number()))),
-      'None can be read: leave it out, or empty.',
-    ),
-    ...common,
-  }),
+  closed(
+    {
+      question: described(
+        z.string().check(z.regex(/\S/, 'must not be empty'), noImage(AS_URL)),
+        'The question.',
+        'what is above the octopus?',
+      ),
+      image_url: z.optional(imageUrl),
+      reasoning: described(z.optional(z.boolean()), '`false`: the model does not reason.', false),
+      spatial_refs: described(
+        z.optional(z.array(z.array(z.number()))),
+        'None can be read: leave it out, or empty.',
+      ),
+      ...common,
+    },
+    { image: AS_URL, text: 'send the text as question' },
+  ),
   'A question about an image, as Moondream’s clients send it.',
 );
 

@@ -1,6 +1,7 @@
 /** `POST /api/embed`, and `POST /api/embeddings`, its older form. */
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
+import { closed } from '../places.ts';
 import { ofEveryRequest } from './options.ts';
 
 const MAX_INPUTS = 2048;
@@ -17,23 +18,26 @@ const common = {
 const vector = z.array(z.number());
 
 export const OllamaEmbedRequest = described(
-  z.strictObject({
-    ...common,
-    input: described(
-      z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
-      'What to embed, one or several: texts, and images as http(s) or `data:` URLs.',
-      ['a pizza above an octopus', 'an octopus above a pizza'],
-    ),
-    truncate: described(
-      z.optional(z.boolean()),
-      'Whether a text that is too long is cut, as it is where nothing is said; `false` makes it an error.',
-      true,
-    ),
-    dimensions: described(
-      z.optional(z.int()),
-      'The width of the embeddings: that of the model is the only one.',
-    ),
-  }),
+  closed(
+    {
+      ...common,
+      input: described(
+        z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
+        'What to embed, one or several: texts, and images as http(s) or `data:` URLs, or as base64.',
+        ['a pizza above an octopus', 'an octopus above a pizza'],
+      ),
+      truncate: described(
+        z.optional(z.boolean()),
+        'Whether a text that is too long is cut, as it is where nothing is said; `false` makes it an error.',
+        true,
+      ),
+      dimensions: described(
+        z.optional(z.int()),
+        'The width of the embeddings: that of the model is the only one.',
+      ),
+    },
+    { image: 'put it into input, with the texts', text: 'put it into input' },
+  ),
   'What to embed, as Ollama’s clients say it.',
 );
 
@@ -56,14 +60,17 @@ export const OllamaEmbedReply = described(
 export type OllamaEmbedReply = z.infer<typeof OllamaEmbedReply>;
 
 export const OllamaEmbeddingsRequest = described(
-  z.strictObject({
-    ...common,
-    prompt: described(
-      input,
-      'What to embed: a text, or an image as http(s) or `data:` URL.',
-      'a pizza above an octopus',
-    ),
-  }),
+  closed(
+    {
+      ...common,
+      prompt: described(
+        input,
+        'What to embed: a text, or an image as http(s) or `data:` URL, or as base64.',
+        'a pizza above an octopus',
+      ),
+    },
+    { image: 'put it into prompt', text: 'put it into prompt' },
+  ),
   'A text to embed, as older clients of Ollama say it.',
 );
 

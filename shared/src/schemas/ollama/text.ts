@@ -2,67 +2,89 @@
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { ChatTokenLogprob } from '../openai/chat.ts';
+import { closed, open, words } from '../places.ts';
 import { ofText, ollamaImages } from './options.ts';
 
 const notDone = (description: string) => described(z.optional(z.string()), description);
 
+const IN_IMAGES = 'put the image into images, as base64';
+
 export const OllamaMessage = described(
-  z.object({
-    role: described(
-      z.enum(['system', 'user', 'assistant', 'tool']),
-      'Whose message it is. What a tool replied is read as if the user had said it.',
-      'user',
-    ),
-    content: described(z.optional(z.string()), 'The message.', 'what is above the octopus?'),
-    tool_calls: described(
-      z.optional(z.array(z.looseObject({}))),
-      'Calls by another model: they are no text, and not read. Their results are, in messages of tools.',
-    ),
-    images: ollamaImages,
-  }),
+  open(
+    {
+      role: described(
+        z.enum(['system', 'user', 'assistant', 'tool']),
+        'Whose message it is. What a tool replied is read as if the user had said it.',
+        'user',
+      ),
+      content: described(
+        z.optional(words({ image: IN_IMAGES })),
+        'The message.',
+        'what is above the octopus?',
+      ),
+      tool_calls: described(
+        z.optional(z.array(z.looseObject({}))),
+        'Calls by another model: they are no text, and not read. Their results are, in messages of tools.',
+      ),
+      images: ollamaImages,
+    },
+    { image: IN_IMAGES, text: 'put the text into content' },
+  ),
   'A message of a conversation. The image may be in any of them; the latest counts.',
 );
 export type OllamaMessage = z.infer<typeof OllamaMessage>;
 
 export const OllamaChatRequest = described(
-  z.strictObject({
-    ...ofText,
-    messages: described(
-      z.optional(z.array(OllamaMessage).check(z.maxLength(256))),
-      'The conversation, oldest message first; the last is the user’s. Without one, the reply says that the model is loaded.',
-    ),
-    tools: described(
-      z.optional(z.array(z.looseObject({}))),
-      'An empty list is the only one: no tool is called.',
-      [],
-    ),
-    metadata: described(z.optional(z.looseObject({})), 'Accepted and not read.'),
-  }),
+  closed(
+    {
+      ...ofText,
+      messages: described(
+        z.optional(z.array(OllamaMessage).check(z.maxLength(256))),
+        'The conversation, oldest message first; the last is the user’s. Without one, the reply says that the model is loaded.',
+      ),
+      tools: described(
+        z.optional(z.array(z.looseObject({}))),
+        'An empty list is the only one: no tool is called.',
+        [],
+      ),
+      metadata: described(z.optional(z.looseObject({})), 'Accepted and not read.'),
+    },
+    {
+      image: 'put the image into images of a message, as base64',
+      text: 'put the text into the content of a message',
+    },
+  ),
   'A conversation about an image, as Ollama’s clients send it.',
 );
 export type OllamaChatRequest = z.infer<typeof OllamaChatRequest>;
 
 export const OllamaGenerateRequest = described(
-  z.strictObject({
-    ...ofText,
-    prompt: described(
-      z.optional(z.string()),
-      'A question; a request for a description, or none beside an image, is a caption. Without either, the reply says that the model is loaded.',
-      'what is above the octopus?',
-    ),
-    images: ollamaImages,
-    system: described(z.optional(z.string()), 'What stands before the question.'),
-    suffix: notDone('Not done here: nothing is written in between. Leave it out.'),
-    raw: described(
-      z.optional(z.boolean()),
-      '`false`: `prompt` of `/v1/captions` is the beginning of a caption.',
-      false,
-    ),
-    context: described(
-      z.optional(z.array(z.int())),
-      'Not done here: send the conversation to `/api/chat`. Leave it out.',
-    ),
-  }),
+  closed(
+    {
+      ...ofText,
+      prompt: described(
+        z.optional(words({ image: IN_IMAGES })),
+        'A question; a request for a description, or none beside an image, is a caption. Without either, the reply says that the model is loaded.',
+        'what is above the octopus?',
+      ),
+      images: ollamaImages,
+      system: described(z.optional(z.string()), 'What stands before the question.'),
+      suffix: notDone('Not done here: nothing is written in between. Leave it out.'),
+      raw: described(
+        z.optional(z.boolean()),
+        '`false`: `prompt` of `/v1/captions` is the beginning of a caption.',
+        false,
+      ),
+      context: described(
+        z.optional(z.array(z.int())),
+        'Not done here: send the conversation to `/api/chat`. Leave it out.',
+      ),
+    },
+    {
+      image: IN_IMAGES,
+      text: 'put the text into prompt, and a conversation into messages of /api/chat',
+    },
+  ),
   'A question about an image, as Ollama’s clients send it.',
 );
 export type OllamaGenerateRequest = z.infer<typeof OllamaGenerateRequest>;

@@ -3,58 +3,92 @@ import * as z from 'zod/mini';
 import { generationParameterOptions } from '../../wire.ts';
 import { described } from '../described.ts';
 import { generationOptions, Usage, Warnings } from '../generation.ts';
+import { closed, open, type Places, words } from '../places.ts';
 import { modelId } from './models.ts';
 import { accepted, textOptions, toolChoice } from './options.ts';
 
-const text = described(z.string(), 'The text.', 'what is above the octopus?');
 const imageUrl = described(
   z.string(),
   'The image: a `data:` URL, an http(s) URL, or the SHA-256 of one that was sent before.',
   'https://images.example.org/pizza-and-octopus.webp',
 );
 
-const Part = z.union(
+const IMAGE_PART = '{type: "image_url", image_url: {url}}';
+
+/** Of a part: it has one image or one text. */
+const inPart: Places = {
+  image: `send the image as ${IMAGE_PART}`,
+  text: 'send the text in a part of its own, {type: "text", text}',
+};
+const text = described(words(inPart), 'The text.', 'what is above the octopus?');
+
+const inMessage: Places = {
+  image: `put the image into content, as ${IMAGE_PART}`,
+  text: 'put the text into content',
+};
+const inRequest: Places = {
+  image: `put the image into the content of a message, as ${IMAGE_PART}`,
+  text: 'put the text into the content of a message',
+};
+
+const Part = z.discriminatedUnion(
+  'type',
   [
-    z.object({ type: described(z.literal('text'), 'A text.'), text }),
-    z.object({
-      type: described(z.literal('image_url'), 'An image.'),
-      image_url: described(
-        z.union([
-          imageUrl,
-          z.object({
-            url: imageUrl,
-            detail: described(
-              z.optional(z.string()),
-              'Accepted: the model sees every image in one size.',
-              'auto',
+    open({ type: described(z.literal('text'), 'A text.'), text }, inPart),
+    open(
+      {
+        type: described(z.literal('image_url'), 'An image.'),
+        image_url: described(
+          z.union([
+            imageUrl,
+            open(
+              {
+                url: imageUrl,
+                detail: described(
+                  z.optional(z.string()),
+                  'Accepted: the model sees every image in one size.',
+                  'auto',
+                ),
+              },
+              inPart,
             ),
-          }),
-        ]),
-        'Names the image.',
-      ),
-    }),
-    z.object({
-      type: described(z.literal('file'), 'An image that was uploaded.'),
-      file: described(
-        z.object({
-          file_id: described(
-            z.optional(z.nullable(z.string())),
-            'Id of a file that was uploaded to `/v1/files` with the purpose `vision` or `user_data`.',
-            'file-3f0c9d1e5a7b48c2',
+          ]),
+          'Names the image.',
+        ),
+      },
+      inPart,
+    ),
+    open(
+      {
+        type: described(z.literal('file'), 'An image that was uploaded.'),
+        file: described(
+          open(
+            {
+              file_id: described(
+                z.optional(z.nullable(z.string())),
+                'Id of a file that was uploaded to `/v1/files` with the purpose `vision` or `user_data`.',
+                'file-3f0c9d1e5a7b48c2',
+              ),
+              file_data: described(
+                z.optional(z.nullable(z.string())),
+                'The image in place of an id: a `data:` URL, or base64.',
+              ),
+              filename: described(z.optional(z.nullable(z.string())), 'Accepted and not read.'),
+            },
+            inPart,
           ),
-          file_data: described(
-            z.optional(z.nullable(z.string())),
-            'The image in place of an id: a `data:` URL, or base64.',
-          ),
-          filename: described(z.optional(z.nullable(z.string())), 'Accepted and not read.'),
-        }),
-        'Names the image: one of `file_id` and `file_data`.',
-      ),
-    }),
-    z.object({
-      type: described(z.literal('refusal'), 'An earlier reply that refused.'),
-      refusal: text,
-    }),
+          'Names the image: one of `file_id` and `file_data`.',
+        ),
+      },
+      inPart,
+    ),
+    open(
+      {
+        type: described(z.literal('refusal'), 'An earlier reply that refused.'),
+        refusal: text,
+      },
+      inPart,
+    ),
   ],
   {
     error:
@@ -64,72 +98,80 @@ const Part = z.union(
 export type ChatPart = z.infer<typeof Part>;
 
 export const ChatMessage = described(
-  z.object({
-    role: described(
-      z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
-      'Whose message it is. What a tool replied is read as if the user had said it.',
-      'user',
-    ),
-    content: described(
-      z.optional(z.nullable(z.union([z.string(), z.array(Part)]))),
-      'The message: a text, or texts and an image.',
-      'what is above the octopus?',
-    ),
-    refusal: described(
-      z.optional(z.nullable(z.string())),
-      'An earlier reply that refused: the message, where it has no other text.',
-    ),
-    tool_calls: described(
-      z.optional(z.nullable(z.array(z.looseObject({})))),
-      'Calls by another model: they are no text, and not read. Their results are, in messages of tools.',
-    ),
-    function_call: described(z.optional(z.nullable(z.looseObject({}))), 'The same, of one call.'),
-  }),
+  open(
+    {
+      role: described(
+        z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
+        'Whose message it is. What a tool replied is read as if the user had said it.',
+        'user',
+      ),
+      content: described(
+        z.optional(z.nullable(z.union([words(inMessage), z.array(Part)]))),
+        'The message: a text, or texts and an image.',
+        'what is above the octopus?',
+      ),
+      refusal: described(
+        z.optional(z.nullable(z.string())),
+        'An earlier reply that refused: the message, where it has no other text.',
+      ),
+      tool_calls: described(
+        z.optional(z.nullable(z.array(z.looseObject({})))),
+        'Calls by another model: they are no text, and not read. Their results are, in messages of tools.',
+      ),
+      function_call: described(z.optional(z.nullable(z.looseObject({}))), 'The same, of one call.'),
+    },
+    inMessage,
+  ),
   'A message of a conversation. The image may be in any of them; the latest counts.',
 );
 
 export const ChatCompletionRequest = described(
-  z.strictObject({
-    model: modelId,
-    messages: described(
-      z.array(ChatMessage).check(z.minLength(1), z.maxLength(256)),
-      'The conversation, oldest message first; the last is the user’s.',
-    ),
-    ...textOptions,
-    n: generationParameterOptions.n,
-    logprobs: generationOptions.logprobs,
-    top_logprobs: generationOptions.top_logprobs,
-    stream_options: described(
-      z.optional(
-        z.object({
-          include_usage: described(
-            z.optional(z.boolean()),
-            'Whether a last chunk without choices has the usage.',
-            true,
-          ),
-        }),
+  closed(
+    {
+      model: modelId,
+      messages: described(
+        z.array(ChatMessage).check(z.minLength(1), z.maxLength(256)),
+        'The conversation, oldest message first; the last is the user’s.',
       ),
-      'Of a stream.',
-    ),
-    ...accepted,
-    tool_choice: toolChoice,
-    response_format: described(
-      z.optional(z.looseObject({ type: described(z.string(), 'The form.', 'text') })),
-      '`text` is the only one.',
-    ),
-    modalities: described(z.optional(z.array(z.string())), '`text` is the only one.', ['text']),
-    logit_bias: described(
-      z.optional(z.record(z.string(), z.number())),
-      'No bias can be given: leave it out, or empty.',
-    ),
-    prediction: described(z.optional(z.looseObject({})), 'Accepted and not read.'),
-    reasoning_effort: described(
-      z.optional(z.string()),
-      '`none`: the model does not reason.',
-      'none',
-    ),
-    verbosity: described(z.optional(z.string()), '`medium` is the only one.', 'medium'),
-  }),
+      ...textOptions,
+      n: generationParameterOptions.n,
+      logprobs: generationOptions.logprobs,
+      top_logprobs: generationOptions.top_logprobs,
+      stream_options: described(
+        z.optional(
+          z.object({
+            include_usage: described(
+              z.optional(z.boolean()),
+              'Whether a last chunk without choices has the usage.',
+              true,
+            ),
+          }),
+        ),
+        'Of a stream.',
+      ),
+      ...accepted,
+      tool_choice: toolChoice,
+      functions: accepted.tools,
+      function_call: toolChoice,
+      response_format: described(
+        z.optional(z.looseObject({ type: described(z.string(), 'The form.', 'text') })),
+        '`text` is the only one.',
+      ),
+      modalities: described(z.optional(z.array(z.string())), '`text` is the only one.', ['text']),
+      logit_bias: described(
+        z.optional(z.record(z.string(), z.number())),
+        'No bias can be given: leave it out, or empty.',
+      ),
+      prediction: described(z.optional(z.looseObject({})), 'Accepted and not read.'),
+      reasoning_effort: described(
+        z.optional(z.string()),
+        '`none`: the model does not reason.',
+        'none',
+      ),
+      verbosity: described(z.optional(z.string()), '`medium` is the only one.', 'medium'),
+    },
+    inRequest,
+  ),
   'A conversation about an image, as OpenAI’s clients send it, with our own options beside theirs.',
 );
 export type ChatCompletionRequest = z.infer<typeof ChatCompletionRequest>;

@@ -1,6 +1,7 @@
 /** `POST /v1/embeddings` as OpenAI's clients send it: distinguished from our own form by its member `input`. */
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
+import { closed } from '../places.ts';
 import { modelId } from './models.ts';
 import { accepted } from './options.ts';
 
@@ -14,24 +15,27 @@ const input = z
   .check(z.regex(/\S/, 'must not be empty'));
 
 export const OpenAiEmbeddingsRequest = described(
-  z.strictObject({
-    input: described(
-      z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
-      'What to embed, one or several: texts, and images as http(s) or `data:` URLs.',
-      ['a pizza above an octopus', 'an octopus above a pizza'],
-    ),
-    model: modelId,
-    encoding_format: described(
-      z.optional(z.enum(['float', 'base64'])),
-      'Numbers, or base64 of their bytes: float32 in little endian.',
-      'float',
-    ),
-    dimensions: described(
-      z.optional(z.int()),
-      'The width of the embeddings: that of the model is the only one.',
-    ),
-    user: accepted.user,
-  }),
+  closed(
+    {
+      input: described(
+        z.union([input, z.array(input).check(z.minLength(1), z.maxLength(MAX_INPUTS))]),
+        'What to embed, one or several: texts, and images as http(s) or `data:` URLs, or as base64.',
+        ['a pizza above an octopus', 'an octopus above a pizza'],
+      ),
+      model: modelId,
+      encoding_format: described(
+        z.optional(z.enum(['float', 'base64'])),
+        'Numbers, or base64 of their bytes: float32 in little endian.',
+        'float',
+      ),
+      dimensions: described(
+        z.optional(z.int()),
+        'The width of the embeddings: that of the model is the only one.',
+      ),
+      user: accepted.user,
+    },
+    { image: 'put it into input, with the texts', text: 'put it into input' },
+  ),
   'What to embed, as OpenAI’s clients say it.',
 );
 

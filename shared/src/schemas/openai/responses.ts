@@ -2,50 +2,84 @@
 import * as z from 'zod/mini';
 import { generationParameterOptions } from '../../wire.ts';
 import { described } from '../described.ts';
+import { closed, open, type Places, words } from '../places.ts';
 import { ChatTokenLogprob } from './chat.ts';
 import { OpenAiError } from './error.ts';
 import { modelId } from './models.ts';
 import { accepted, textOptions, toolChoice } from './options.ts';
 
-const text = described(z.string(), 'The text.', 'what is above the octopus?');
-
 const UPLOADED =
   'id of a file that was uploaded to `/v1/files` with the purpose `vision` or `user_data`.';
 
-const Part = z.union(
+const IMAGE_PART = '{type: "input_image", image_url}';
+
+/** Of a part: it has one image or one text. */
+const inPart: Places = {
+  image: `send the image as ${IMAGE_PART}`,
+  text: 'send the text in a part of its own, {type: "input_text", text}',
+};
+const text = described(words(inPart), 'The text.', 'what is above the octopus?');
+
+const inMessage: Places = {
+  image: `put the image into content, as ${IMAGE_PART}`,
+  text: 'put the text into content',
+};
+const inOutput: Places = {
+  image: `put the image into output, as ${IMAGE_PART}`,
+  text: 'put the text into output',
+};
+const inRequest: Places = {
+  image: `put the image into the content of a message of input, as ${IMAGE_PART}`,
+  text: 'put the text into input',
+};
+
+const Part = z.discriminatedUnion(
+  'type',
   [
-    z.object({
-      type: described(z.enum(['input_text', 'output_text', 'text']), 'A text.'),
-      text,
-    }),
-    z.object({
-      type: described(z.literal('input_image'), 'An image.'),
-      image_url: described(
-        z.optional(z.nullable(z.string())),
-        'The image: a `data:` URL, an http(s) URL, or the SHA-256 of one that was sent before.',
-        'https://images.example.org/pizza-and-octopus.webp',
-      ),
-      file_id: described(z.optional(z.nullable(z.string())), `In place of it: ${UPLOADED}`),
-      detail: described(
-        z.optional(z.string()),
-        'Accepted: the model sees every image in one size.',
-        'auto',
-      ),
-    }),
-    z.object({
-      type: described(z.literal('input_file'), 'An image that is a file.'),
-      file_id: described(z.optional(z.nullable(z.string())), `One of three: ${UPLOADED}`),
-      file_data: described(
-        z.optional(z.nullable(z.string())),
-        'One of three: a `data:` URL, or base64.',
-      ),
-      file_url: described(z.optional(z.nullable(z.string())), 'One of three: an http(s) URL.'),
-      filename: described(z.optional(z.nullable(z.string())), 'Accepted and not read.'),
-    }),
-    z.object({
-      type: described(z.literal('refusal'), 'An earlier reply that refused.'),
-      refusal: text,
-    }),
+    open(
+      {
+        type: described(z.enum(['input_text', 'output_text', 'text']), 'A text.'),
+        text,
+      },
+      inPart,
+    ),
+    open(
+      {
+        type: described(z.literal('input_image'), 'An image.'),
+        image_url: described(
+          z.optional(z.nullable(z.string())),
+          'The image: a `data:` URL, an http(s) URL, or the SHA-256 of one that was sent before.',
+          'https://images.example.org/pizza-and-octopus.webp',
+        ),
+        file_id: described(z.optional(z.nullable(z.string())), `In place of it: ${UPLOADED}`),
+        detail: described(
+          z.optional(z.string()),
+          'Accepted: the model sees every image in one size.',
+          'auto',
+        ),
+      },
+      inPart,
+    ),
+    open(
+      {
+        type: described(z.literal('input_file'), 'An image that is a file.'),
+        file_id: described(z.optional(z.nullable(z.string())), `One of three: ${UPLOADED}`),
+        file_data: described(
+          z.optional(z.nullable(z.string())),
+          'One of three: a `data:` URL, or base64.',
+        ),
+        file_url: described(z.optional(z.nullable(z.string())), 'One of three: an http(s) URL.'),
+        filename: described(z.optional(z.nullable(z.string())), 'Accepted and not read.'),
+      },
+      inPart,
+    ),
+    open(
+      {
+        type: described(z.literal('refusal'), 'An earlier reply that refused.'),
+        refusal: text,
+      },
+      inPart,
+    ),
   ],
   {
     error:
@@ -54,40 +88,49 @@ const Part = z.union(
 );
 export type ResponsePart = z.infer<typeof Part>;
 
-const Item = z.union([
-  z.object({
-    type: described(z.optional(z.literal('message')), 'A message.'),
-    role: described(
-      z.enum(['system', 'developer', 'user', 'assistant']),
-      'Whose message it is.',
-      'user',
-    ),
-    content: described(
-      z.union([z.string(), z.array(Part)]),
-      'The message: a text, or texts and an image.',
-      'what is above the octopus?',
-    ),
-  }),
-  z.looseObject({
-    type: described(
-      z.literal('item_reference'),
-      'An earlier reply of the last hour, by the id of its message.',
-    ),
-    id: described(z.string(), 'Id of the message.', 'msg_7f1c2a30'),
-  }),
+const Item = z.discriminatedUnion('type', [
+  open(
+    {
+      type: described(z.optional(z.literal('message')), 'A message.'),
+      role: described(
+        z.enum(['system', 'developer', 'user', 'assistant']),
+        'Whose message it is.',
+        'user',
+      ),
+      content: described(
+        z.union([words(inMessage), z.array(Part)]),
+        'The message: a text, or texts and an image.',
+        'what is above the octopus?',
+      ),
+    },
+    inMessage,
+  ),
+  open(
+    {
+      type: described(
+        z.literal('item_reference'),
+        'An earlier reply of the last hour, by the id of its message.',
+      ),
+      id: described(z.string(), 'Id of the message.', 'msg_7f1c2a30'),
+    },
+    inRequest,
+  ),
   z.looseObject({
     type: described(
       z.enum(['reasoning', 'function_call', 'custom_tool_call']),
       'The reasoning of another model, or a tool that it called: it is no text, and not read.',
     ),
   }),
-  z.looseObject({
-    type: described(
-      z.enum(['function_call_output', 'custom_tool_call_output']),
-      'What a tool replied: it is read as if the user had said it.',
-    ),
-    output: described(z.union([z.string(), z.array(Part)]), 'The reply.', '{"weather": "rain"}'),
-  }),
+  open(
+    {
+      type: described(
+        z.enum(['function_call_output', 'custom_tool_call_output']),
+        'What a tool replied: it is read as if the user had said it.',
+      ),
+      output: described(z.union([z.string(), z.array(Part)]), 'The reply.', '{"weather": "rain"}'),
+    },
+    inOutput,
+  ),
 ]);
 export type ResponseItem = z.infer<typeof Item>;
 
@@ -100,64 +143,67 @@ const {
 } = textOptions;
 
 export const ResponseRequest = described(
-  z.strictObject({
-    model: modelId,
-    input: described(
-      z.union([z.string(), z.array(Item).check(z.minLength(1), z.maxLength(256))]),
-      'A text, or the conversation, oldest message first; the last is the user’s. The image may be in any; the latest counts.',
-    ),
-    instructions: described(
-      z.optional(z.string()),
-      'What the model reads before the conversation.',
-      'Answer in one word.',
-    ),
-    ...options,
-    max_output_tokens: described(
-      generationParameterOptions.max_tokens,
-      'Most tokens to generate.',
-      30,
-    ),
-    top_logprobs: generationParameterOptions.top_logprobs,
-    include: described(
-      z.optional(z.array(z.string())),
-      '`message.output_text.logprobs` adds log-probabilities; the rest has nothing to add.',
-      ['message.output_text.logprobs'],
-    ),
-    stream_options: described(z.optional(z.looseObject({})), 'Accepted and not read.'),
-    ...accepted,
-    tool_choice: toolChoice,
-    text: described(
-      z.optional(
-        z.object({
-          format: described(
-            z.optional(z.looseObject({ type: described(z.string(), 'The form.', 'text') })),
-            '`text` is the only one.',
-          ),
-          verbosity: described(z.optional(z.string()), '`medium` is the only one.', 'medium'),
-        }),
+  closed(
+    {
+      model: modelId,
+      input: described(
+        z.union([words(inRequest), z.array(Item).check(z.minLength(1), z.maxLength(256))]),
+        'A text, or the conversation, oldest message first; the last is the user’s. The image may be in any; the latest counts.',
       ),
-      'The form of the text.',
-    ),
-    truncation: described(
-      z.optional(z.enum(['auto', 'disabled'])),
-      '`auto` leaves out the oldest turns where the conversation is too long, which is else an error.',
-      'disabled',
-    ),
-    reasoning: described(
-      z.optional(z.looseObject({})),
-      'No effort but `none`: the model does not reason.',
-    ),
-    background: described(z.optional(z.boolean()), '`false`: nothing is stored.', false),
-    previous_response_id: described(
-      z.optional(z.string()),
-      'Refused: nothing is stored; send the conversation in `input`.',
-    ),
-    conversation: described(
-      z.optional(z.union([z.string(), z.looseObject({})])),
-      'Refused: nothing is stored; send the conversation in `input`.',
-    ),
-    max_tool_calls: described(z.optional(z.int()), 'Accepted: no tool is called.'),
-  }),
+      instructions: described(
+        z.optional(z.string()),
+        'What the model reads before the conversation.',
+        'Answer in one word.',
+      ),
+      ...options,
+      max_output_tokens: described(
+        generationParameterOptions.max_tokens,
+        'Most tokens to generate.',
+        30,
+      ),
+      top_logprobs: generationParameterOptions.top_logprobs,
+      include: described(
+        z.optional(z.array(z.string())),
+        '`message.output_text.logprobs` adds log-probabilities; the rest has nothing to add.',
+        ['message.output_text.logprobs'],
+      ),
+      stream_options: described(z.optional(z.looseObject({})), 'Accepted and not read.'),
+      ...accepted,
+      tool_choice: toolChoice,
+      text: described(
+        z.optional(
+          z.object({
+            format: described(
+              z.optional(z.looseObject({ type: described(z.string(), 'The form.', 'text') })),
+              '`text` is the only one.',
+            ),
+            verbosity: described(z.optional(z.string()), '`medium` is the only one.', 'medium'),
+          }),
+        ),
+        'The form of the text.',
+      ),
+      truncation: described(
+        z.optional(z.enum(['auto', 'disabled'])),
+        '`auto` leaves out the oldest turns where the conversation is too long, which is else an error.',
+        'disabled',
+      ),
+      reasoning: described(
+        z.optional(z.looseObject({})),
+        'No effort but `none`: the model does not reason.',
+      ),
+      background: described(z.optional(z.boolean()), '`false`: nothing is stored.', false),
+      previous_response_id: described(
+        z.optional(z.string()),
+        'Refused: nothing is stored; send the conversation in `input`.',
+      ),
+      conversation: described(
+        z.optional(z.union([z.string(), z.looseObject({})])),
+        'Refused: nothing is stored; send the conversation in `input`.',
+      ),
+      max_tool_calls: described(z.optional(z.int()), 'Accepted: no tool is called.'),
+    },
+    inRequest,
+  ),
   'A conversation about an image, as clients of OpenAI’s Responses send it, with our own options beside theirs.',
 );
 export type ResponseRequest = z.infer<typeof ResponseRequest>;

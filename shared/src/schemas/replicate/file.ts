@@ -1,16 +1,17 @@
 /** Files that Replicate's clients upload before a prediction, and delete or forget after it. */
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
+import { EXAMPLE_BASE, EXAMPLE_ID, EXAMPLE_SHA256, EXAMPLE_TOKEN } from './examples.ts';
 
 export const ReplicateFile = described(
   z.object({
-    id: described(z.string(), 'Id of the file, which nobody can guess.', '3f0c…'),
+    id: described(z.string(), 'Id of the file, which nobody can guess.', EXAMPLE_ID),
     name: described(z.string(), 'Its name.', 'pizza-and-octopus.webp'),
     content_type: described(z.string(), 'What its bytes are.', 'image/webp'),
     size: described(z.int(), 'Bytes.', 8192),
-    etag: described(z.string(), 'SHA-256 of its bytes.', 'f4112a…'),
+    etag: described(z.string(), 'SHA-256 of its bytes.', EXAMPLE_SHA256),
     checksums: described(
-      z.object({ sha256: described(z.string(), 'Of its bytes.', 'f4112a…') }),
+      z.object({ sha256: described(z.string(), 'Of its bytes.', EXAMPLE_SHA256) }),
       'Digests.',
     ),
     metadata: described(z.record(z.string(), z.unknown()), 'What was sent with it.', {}),
@@ -21,12 +22,12 @@ export const ReplicateFile = described(
         get: described(
           z.string(),
           'The file: what `input.image` may be.',
-          'https://blip2.example/replicate/v1/files/3f0c…',
+          `${EXAMPLE_BASE}/files/${EXAMPLE_ID}`,
         ),
         download: described(
           z.string(),
           'Its bytes, for whoever has this URL.',
-          'https://blip2.example/replicate/v1/files/3f0c…/download?token=9a…',
+          `${EXAMPLE_BASE}/files/${EXAMPLE_ID}/download?token=${EXAMPLE_TOKEN}`,
         ),
       }),
       'Where it is read.',
@@ -46,4 +47,4 @@ export const ReplicateFileList = described(
 );
 export type ReplicateFileList = z.infer<typeof ReplicateFileList>;
 
-export const FilePath = z.object({ file_id: described(z.string(), 'Id of the file.', '3f0c…') });
+export const FilePath = z.object({ file_id: described(z.string(), 'Id of the file.', EXAMPLE_ID) });

@@ -1,6 +1,7 @@
 /** Models, versions and the account as Replicate's clients read them. */
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
+import { EXAMPLE_BASE } from './examples.ts';
 
 const created = described(
   z.string(),
@@ -25,7 +26,7 @@ export type ReplicateVersion = z.infer<typeof ReplicateVersion>;
 
 export const ReplicateModel = described(
   z.object({
-    url: described(z.string(), 'Where it is read.', 'https://blip2.example/replicate/v1/models/…'),
+    url: described(z.string(), 'Where it is read.', `${EXAMPLE_BASE}/models/blip2/blip2-scenes`),
     owner: described(z.string(), 'First part of its name.', 'salesforce'),
     name: described(z.string(), 'Second part of its name.', 'blip-2'),
     description: described(z.string(), 'What it does.', 'Captions images and answers questions.'),

@@ -2,6 +2,8 @@
 import * as z from 'zod/mini';
 import { described } from '../described.ts';
 import { generationOptions } from '../generation.ts';
+import { closed, noImage } from '../places.ts';
+import { EXAMPLE_BASE, EXAMPLE_ID, EXAMPLE_TOKEN } from './examples.ts';
 
 /** One text is written, and whether it is sampled is said in that service's way. */
 const {
@@ -20,85 +22,90 @@ export const DEFAULT_QUESTION = 'What is this a picture of?';
 
 /** The members that BLIP-2 has there, and the options of a text that it has here. */
 export const PredictionInput = described(
-  z.strictObject({
-    image: described(
-      z.string({
-        error:
-          'must be an image: an https or data: URL, or a file that the client uploads (a Buffer, Blob or File; it writes a Uint8Array as an object of numbers)',
-      }),
-      'The image: an http(s) or `data:` URL, `urls.get` of a file that was uploaded, base64, or the SHA-256 of an image that was sent before.',
-      'https://images.example.org/pizza-and-octopus.webp',
-    ),
-    caption: described(
-      z.optional(z.boolean()),
-      'Whether a caption is written: `question` and `context` are then not read.',
-      true,
-    ),
-    question: described(
-      z.optional(z.string({ error: 'must be a text' })),
-      `The question; \`${DEFAULT_QUESTION}\` where it is left out, and a caption where it is empty.`,
-      'what is above the octopus?',
-    ),
-    context: described(
-      z.optional(z.string({ error: 'must be a text' })),
-      'What stands before the question: earlier questions with their answers.',
-      'Question: is there an octopus? Answer: yes.',
-    ),
-    use_nucleus_sampling: described(
-      z.optional(z.boolean()),
-      'Whether tokens are sampled, with `temperature`, and `top_p` 0.9 where that is left out; else the likeliest are taken.',
-      true,
-    ),
-    temperature: described(
-      z.optional(z.number().check(z.gt(0), z.maximum(2))),
-      'How evenly tokens are sampled with `use_nucleus_sampling`; 1 where it is left out. Without sampling it is not read.',
-      0.7,
-    ),
-    ...ofText,
-  }),
+  closed(
+    {
+      image: described(
+        z.string({
+          error:
+            'must be an image: an https or data: URL, or a file that the client uploads (a Buffer, Blob or File; it writes a Uint8Array as an object of numbers)',
+        }),
+        'The image: an http(s) or `data:` URL, `urls.get` of a file that was uploaded, base64, or the SHA-256 of an image that was sent before.',
+        'https://images.example.org/pizza-and-octopus.webp',
+      ),
+      caption: described(
+        z.optional(z.boolean()),
+        'Whether a caption is written: `question` and `context` are then not read.',
+        true,
+      ),
+      question: described(
+        z.optional(z.string({ error: 'must be a text' }).check(noImage('send it as image'))),
+        `The question; \`${DEFAULT_QUESTION}\` where it is left out, and a caption where it is empty.`,
+        'what is above the octopus?',
+      ),
+      context: described(
+        z.optional(z.string({ error: 'must be a text' })),
+        'What stands before the question: earlier questions with their answers.',
+        'Question: is there an octopus? Answer: yes.',
+      ),
+      use_nucleus_sampling: described(
+        z.optional(z.boolean()),
+        'Whether tokens are sampled, with `temperature`, and `top_p` 0.9 where that is left out; else the likeliest are taken.',
+        true,
+      ),
+      temperature: described(
+        z.optional(z.number().check(z.gt(0), z.maximum(2))),
+        'How evenly tokens are sampled with `use_nucleus_sampling`; 1 where it is left out. Without sampling it is not read.',
+        0.7,
+      ),
+      ...ofText,
+    },
+    { image: 'send the image as image', text: 'send the text as question' },
+  ),
   'What a prediction is made of.',
 );
 export type PredictionInput = z.infer<typeof PredictionInput>;
 
 export const PredictionRequest = described(
-  z.strictObject({
-    version: described(
-      z.optional(z.string()),
-      'Version of the model, or its name, with or without a version: where neither this nor a model is given, the model that is served.',
-      '4b32258c42e9efd4288bb9910bc532a69727f9acd26aa08e175713a0a857a608',
-    ),
-    model: described(
-      z.optional(z.string()),
-      'Name of the model, where no version says it.',
-      'salesforce/blip-2',
-    ),
-    input: PredictionInput,
-    stream: described(
-      z.optional(z.boolean()),
-      'Accepted: every prediction has `urls.stream`.',
-      true,
-    ),
-    webhook: described(
-      z.optional(z.string()),
-      'Refused: nothing is called back. Poll `urls.get`, send `Prefer: wait`, or read `urls.stream`.',
-    ),
-    webhook_events_filter: described(
-      z.optional(z.array(z.string())),
-      'Accepted: there are no webhooks.',
-      ['completed'],
-    ),
-  }),
+  closed(
+    {
+      version: described(
+        z.optional(z.string()),
+        'Version of the model, or its name, with or without a version: where neither this nor a model is given, the model that is served.',
+        '4b32258c42e9efd4288bb9910bc532a69727f9acd26aa08e175713a0a857a608',
+      ),
+      model: described(
+        z.optional(z.string()),
+        'Name of the model, where no version says it.',
+        'salesforce/blip-2',
+      ),
+      input: PredictionInput,
+      stream: described(
+        z.optional(z.boolean()),
+        'Accepted: every prediction has `urls.stream`.',
+        true,
+      ),
+      webhook: described(
+        z.optional(z.string()),
+        'Refused: nothing is called back. Poll `urls.get`, send `Prefer: wait`, or read `urls.stream`.',
+      ),
+      webhook_events_filter: described(
+        z.optional(z.array(z.string())),
+        'Accepted: there are no webhooks.',
+        ['completed'],
+      ),
+    },
+    { image: 'send the image as input.image', text: 'send the text as input.question' },
+  ),
   'A prediction to create.',
 );
 
 const time = (description: string) =>
   described(z.nullable(z.string()), description, '2026-11-27T12:00:00.000Z');
 const url = (description: string, example: string) => described(z.string(), description, example);
-const BASE = 'https://blip2.example/replicate/v1';
 
 export const Prediction = described(
   z.object({
-    id: described(z.string(), 'Id of the prediction, which nobody can guess.', '3f0c…'),
+    id: described(z.string(), 'Id of the prediction, which nobody can guess.', EXAMPLE_ID),
     model: described(z.string(), 'Name of the model.', 'blip2/blip2-scenes'),
     version: described(z.string(), 'Version of the model.', '0f1e2d3c4b5a'),
     status: described(
@@ -132,9 +139,12 @@ export const Prediction = described(
     ),
     urls: described(
       z.object({
-        get: url('The prediction.', `${BASE}/predictions/3f0c…`),
-        cancel: url('Cancels it.', `${BASE}/predictions/3f0c…/cancel`),
-        stream: url('Its events, for whoever has this URL.', `${BASE}/stream/3f0c…?token=9a…`),
+        get: url('The prediction.', `${EXAMPLE_BASE}/predictions/${EXAMPLE_ID}`),
+        cancel: url('Cancels it.', `${EXAMPLE_BASE}/predictions/${EXAMPLE_ID}/cancel`),
+        stream: url(
+          'Its events, for whoever has this URL.',
+          `${EXAMPLE_BASE}/stream/${EXAMPLE_ID}?token=${EXAMPLE_TOKEN}`,
+        ),
       }),
       'Where it is read, canceled and streamed.',
     ),
@@ -171,7 +181,7 @@ export const PredictionEvent = described(
   'An event of a prediction.',
 );
 
-const id = described(z.string(), 'Id of the prediction.', '3f0c…');
+const id = described(z.string(), 'Id of the prediction.', EXAMPLE_ID);
 export const PredictionPath = z.object({ prediction_id: id });
 
 const cursor = z
@@ -185,6 +195,6 @@ export const SignedQuery = z.object({
   token: described(
     z.optional(z.string()),
     'What makes the URL good without a key: the reply that named the URL has it.',
-    '9a…',
+    EXAMPLE_TOKEN,
   ),
 });
