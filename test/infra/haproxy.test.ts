@@ -6,7 +6,8 @@ import { WORKER_OPTIONS } from '@blip2/gpu-worker/config';
 import { startWorker } from '@blip2/gpu-worker/start-worker';
 import { withDefaults } from '@blip2/shared/config/option';
 import { describe, expect, it } from 'vitest';
-import { type Balancer, isHaproxyInstalled, startBalancer } from '../support/haproxy.ts';
+import { type Balancer, startBalancer } from '../../tools/haproxy.ts';
+import { isHaproxyInstalled } from '../support/haproxy.ts';
 
 /** A server that says its name, streams until the test ends it, and drains as a worker does. */
 class Backend implements AsyncDisposable {
