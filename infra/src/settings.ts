@@ -97,6 +97,13 @@ export const SETTINGS = {
     group,
     help: 'interactive workers at most; there is at least one',
   }),
+  firstTokenMs: option({
+    flag: 'first-token-ms',
+    kind: wholeNumber(1, 60_000, 'MS'),
+    default: 1000,
+    group,
+    help: 'on AWS: where one first token in twenty takes longer, there are more interactive workers',
+  }),
   maxJobs: option({
     flag: 'max-jobs',
     kind: wholeNumber(1, 1000),

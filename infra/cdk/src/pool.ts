@@ -46,10 +46,13 @@ export class Pool extends Construct {
   readonly service: FargateService;
   readonly task: TaskDefinition;
   readonly securityGroup: SecurityGroup;
+  /** What its workers log: JSON, a line for each request. */
+  readonly logGroup: LogGroup;
 
   constructor(scope: Construct, id: string, options: PoolOptions) {
     super(scope, id);
     const { cluster, vpc, capacity, desired, grace, settings } = options;
+    this.logGroup = new LogGroup(this, 'Logs', { retention: RetentionDays.ONE_MONTH });
     this.securityGroup = new SecurityGroup(this, 'Workers', {
       vpc,
       description: 'GPU workers, which serve who signs',
@@ -103,8 +106,7 @@ export class Pool extends Construct {
       volumes: [{ name: 'bundles' }, { name: 'tmp' }],
     });
     acknowledge(task, 'AwsSolutions-ECS2');
-    const logGroup = new LogGroup(this, 'Logs', { retention: RetentionDays.ONE_MONTH });
-    const logging = LogDrivers.awsLogs({ streamPrefix: 'worker', logGroup });
+    const logging = LogDrivers.awsLogs({ streamPrefix: 'worker', logGroup: this.logGroup });
     const storage = { BLIP2_BUNDLES: BUNDLES, HF_HOME: `${BUNDLES}/hub` };
     const common = {
       image: ContainerImage.fromRegistry(image),

@@ -10,6 +10,7 @@ import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import type { Settings } from '../../src/settings.ts';
 import { acknowledge } from './acknowledged.ts';
+import { firstTokenOf, scaleOnFirstToken } from './first-token.ts';
 import { Balancer } from './interactive.ts';
 import { allowReceiving, scaleOnBacklog } from './jobs.ts';
 import { networkOf } from './network.ts';
@@ -62,8 +63,11 @@ export class WorkersStack extends Stack {
     });
     allowReceiving(jobs, queues);
     scaleOnBacklog(jobs.service, queues, settings);
-    const balancer = new Balancer(this, 'Balancer', vpc, interactive, settings);
-    const { topic } = new Observability(this, 'Observability', queues, balancer);
+    const firstToken = firstTokenOf(interactive);
+    scaleOnFirstToken(interactive, firstToken, settings);
+    const balancer = new Balancer(this, 'Balancer', vpc, interactive);
+    const watched = { queues, balancer, firstToken, settings };
+    const { topic } = new Observability(this, 'Observability', watched);
     const outputs = {
       QueueUrl: queues.jobs.queueUrl,
       DeadLetterUrl: queues.dead.queueUrl,
