@@ -28,15 +28,16 @@ export function hasHaproxy(): boolean {
 
 /**
  * @param addresses of workers, `host:port`
+ * @param tls what follows the address of its `bind`, as `ssl crt …`
  * @returns once all of them serve
  * @throws Error when HAProxy ends, or they do not serve within two minutes
  */
-export async function startBalancer(addresses: readonly string[]): Promise<Balancer> {
+export async function startBalancer(addresses: readonly string[], tls = ''): Promise<Balancer> {
   const [port, metricsPort] = [await freePort(LOOPBACK, NAMES), await freePort(LOOPBACK, NAMES)];
   const folder = await mkdtemp(join(tmpdir(), 'blip2-haproxy-'));
   const path = join(folder, 'haproxy.cfg');
   const config = haproxyConfig({
-    bind: `127.0.0.1:${port}`,
+    bind: `127.0.0.1:${port} ${tls}`.trim(),
     bindMetrics: `127.0.0.1:${metricsPort}`,
     workers: { kind: 'addresses', addresses },
     slots: 8,
@@ -51,7 +52,7 @@ export async function startBalancer(addresses: readonly string[]): Promise<Balan
     return Number(count);
   };
   const balancer: Balancer = {
-    url: `http://127.0.0.1:${port}`,
+    url: `${tls === '' ? 'http' : 'https'}://127.0.0.1:${port}`,
     metrics,
     upServers,
     [Symbol.asyncDispose]: async () => {

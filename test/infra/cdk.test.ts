@@ -227,6 +227,22 @@ describe('the stack', () => {
   });
 });
 
+it('may pull its image where that is in ECR', async () => {
+  const image = '123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/blip2-gpu-worker:0.1.0';
+  const template = await templateOf({ image });
+  const roles = propertiesOf(template, 'AWS::IAM::Policy').filter((each) =>
+    JSON.stringify(each).includes('ecr:BatchGetImage'),
+  );
+  expect(roles).toHaveLength(2);
+  for (const role of roles) {
+    expect(JSON.stringify(role)).toContain(
+      ':ecr:eu-west-1:123456789012:repository/team/blip2-gpu-worker',
+    );
+  }
+  const [[worker] = []] = containersOf(template);
+  expect(JSON.stringify(worker)).toContain('/team/blip2-gpu-worker:0.1.0');
+});
+
 it('needs no GPU and builds nothing where the settings say so', async () => {
   const template = await templateOf({ accelerator: 'cpu', checkpoint: 'embedded', maxJobs: 1 });
   const [people = [], jobs = []] = containersOf(template);

@@ -1,6 +1,6 @@
 /** Workers for people, scaled on the time until the first token: each worker logs it with each request, and CloudWatch makes a metric of the lines. */
 import { Duration, Stack } from 'aws-cdk-lib';
-import { AdjustmentType } from 'aws-cdk-lib/aws-applicationautoscaling';
+import { AdjustmentType, type StepScalingPolicy } from 'aws-cdk-lib/aws-applicationautoscaling';
 import { type CfnAlarm, type Metric, TreatMissingData, Unit } from 'aws-cdk-lib/aws-cloudwatch';
 import { FilterPattern, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import type { Settings } from '../../src/settings.ts';
@@ -42,7 +42,7 @@ export function scaleOnFirstToken({ service }: Pool, metric: Metric, settings: S
     ...LATE,
     cooldown: UNTIL_IT_HELPS,
   });
-  const { lowerAlarm } = scaling.scaleOnMetric('Early', {
+  scaling.scaleOnMetric('Early', {
     metric,
     adjustmentType: AdjustmentType.CHANGE_IN_CAPACITY,
     scalingSteps: [
@@ -53,5 +53,7 @@ export function scaleOnFirstToken({ service }: Pool, metric: Metric, settings: S
     cooldown: UNTIL_IT_HELPS,
   });
   // Minutes in which nobody asks.
-  (lowerAlarm?.node.defaultChild as CfnAlarm).treatMissingData = TreatMissingData.BREACHING;
+  const early = scaling.node.findChild('Target').node.findChild('Early') as StepScalingPolicy;
+  const alarm = early.lowerAlarm?.node.defaultChild as CfnAlarm;
+  alarm.treatMissingData = TreatMissingData.BREACHING;
 }

@@ -6,7 +6,6 @@ import {
   type Cluster,
   Compatibility,
   ContainerDependencyCondition,
-  ContainerImage,
   FargateService,
   LogDrivers,
   ManagedInstancesCapacityProvider,
@@ -19,6 +18,7 @@ import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { QUEUE_LIMIT, type Settings, TERMINATION_S } from '../../src/settings.ts';
 import { acknowledge, acknowledgeMachines } from './acknowledged.ts';
+import { imageOf, isOfEcr } from './image.ts';
 
 export const WORKER_PORT = 8788;
 /** What the image runs as; see infra/images. */
@@ -106,10 +106,11 @@ export class Pool extends Construct {
       volumes: [{ name: 'bundles' }, { name: 'tmp' }],
     });
     acknowledge(task, 'AwsSolutions-ECS2');
+    if (isOfEcr(image)) acknowledge(task.obtainExecutionRole(), 'AwsSolutions-IAM5[Resource::*]');
     const logging = LogDrivers.awsLogs({ streamPrefix: 'worker', logGroup: this.logGroup });
     const storage = { BLIP2_BUNDLES: BUNDLES, HF_HOME: `${BUNDLES}/hub` };
     const common = {
-      image: ContainerImage.fromRegistry(image),
+      image: imageOf(this, image),
       user: USER,
       readonlyRootFilesystem: true,
       logging,
