@@ -47,7 +47,7 @@ describe.runIf(canRunImages)('the image for cpu', () => {
       BLIP2_WORKER_SECRET: SECRET,
       BLIP2_LOG_LEVEL: 'warn',
     });
-    worker.stderr?.pipe(process.stderr);
+    worker.stdout?.resume();
     await untilReady(worker, url, 300_000);
     // The stack's own worker is asked nothing.
     const through = async () => url;

@@ -9,10 +9,16 @@ import { ROOT } from '../../tools/prepare-edge.ts';
 
 const run = promisify(execFile);
 
-/** Builds, and mounts file systems: both as root. */
+const UNSHARED = ['unshare', '--mount', '--propagation', 'private'];
+const END_WITH_PARENT = join(ROOT, 'tools/end-with-parent.sh');
+
+/** Images are built and mounted as root, where that may mount. */
 export const canRunImages =
-  process.getuid?.() === 0 && spawnSync('buildah', ['--version']).status === 0;
-if (!canRunImages) console.warn('Not root, or no buildah (apt-get install buildah): skipped.');
+  process.getuid?.() === 0 &&
+  spawnSync('buildah', ['--version']).status === 0 &&
+  spawnSync('sh', ['-c', `${UNSHARED.join(' ')} mount --bind /tmp /tmp`]).status === 0;
+if (!canRunImages)
+  console.warn('Not root, or no buildah (apt-get install buildah): the image is not tested.');
 
 /** The user by number of the images. */
 export const USER = 10001;
@@ -96,17 +102,12 @@ export class WorkerImage {
       mount -t tmpfs -o mode=1777 tmpfs "$ROOT/tmp" && mount --bind "$BUNDLES" "$ROOT/bundles"
       exec setpriv --no-new-privs --bounding-set=-all,+setuid,+setgid,+sys_chroot \\
         chroot --userspec="$OWNER" --groups= "$ROOT" /usr/bin/env -i -C "$FOLDER" "$@"`;
-    return spawn(
-      'unshare',
-      ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', ...variables, ...command],
-      {
-        env: {
-          ...process.env,
-          ...{ ROOT: this.#root, BUNDLES: bundles, OWNER: User, FOLDER: WorkingDir },
-        },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
+    const container = [...UNSHARED, 'sh', '-c', script, 'sh', ...variables, ...command];
+    const paths = { ROOT: this.#root, BUNDLES: bundles, OWNER: User, FOLDER: WorkingDir };
+    return spawn('/bin/sh', [END_WITH_PARENT, ...container], {
+      env: { ...process.env, ...paths, END_GRACE_S: '1' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
   }
 }
 
