@@ -111,6 +111,20 @@ export const SETTINGS = {
     group,
     help: 'workers for jobs at most; there is none while the queue is empty',
   }),
+  tunnelSecret: option({
+    flag: 'tunnel-secret',
+    kind: text('NAME'),
+    defaultText: 'none',
+    group,
+    help: 'on AWS: secret of Secrets Manager that is the token of a Cloudflare Tunnel, which then runs in the network of the workers',
+  }),
+  tunnelImage: option({
+    flag: 'tunnel-image',
+    kind: text('IMAGE'),
+    default: 'docker.io/cloudflare/cloudflared:latest',
+    group,
+    help: 'on AWS: container image of that tunnel',
+  }),
   parts: option({
     flag: 'parts',
     kind: wholeNumber(1, 100_000),

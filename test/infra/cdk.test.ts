@@ -243,6 +243,16 @@ it('may pull its image where that is in ECR', async () => {
   expect(JSON.stringify(worker)).toContain('/team/blip2-gpu-worker:0.1.0');
 });
 
+it('runs a tunnel in the network of the workers where its token is named', async () => {
+  const template = await templateOf({ tunnelSecret: 'blip2/tunnel' });
+  const tunnels = containersOf(template).filter(([container]) => container?.Name === 'cloudflared');
+  expect(tunnels).toMatchObject([[{ Secrets: [{ Name: 'TUNNEL_TOKEN' }] }]]);
+  expect(JSON.stringify(tunnels)).toContain(':secret:blip2/tunnel');
+  expect(propertiesOf(template, 'AWS::ECS::Service')).toContainEqual(
+    expect.objectContaining({ LaunchType: 'FARGATE', DesiredCount: 2 }),
+  );
+});
+
 it('needs no GPU and builds nothing where the settings say so', async () => {
   const template = await templateOf({ accelerator: 'cpu', checkpoint: 'embedded', maxJobs: 1 });
   const [people = [], jobs = []] = containersOf(template);

@@ -17,6 +17,7 @@ import { networkOf } from './network.ts';
 import { Observability } from './observability.ts';
 import { Pool } from './pool.ts';
 import { Queues } from './queues.ts';
+import { Tunnel } from './tunnel.ts';
 
 export class WorkersStack extends Stack {
   constructor(scope: Construct, id: string, settings: Settings, props: StackProps = {}) {
@@ -66,6 +67,8 @@ export class WorkersStack extends Stack {
     const firstToken = firstTokenOf(interactive);
     scaleOnFirstToken(interactive, firstToken, settings);
     const balancer = new Balancer(this, 'Balancer', vpc, interactive);
+    const { tunnelSecret: secretName, tunnelImage: image } = settings;
+    if (secretName !== undefined) new Tunnel(this, 'Tunnel', { cluster, image, secretName });
     const watched = { queues, balancer, firstToken, settings };
     const { topic } = new Observability(this, 'Observability', watched);
     const outputs = {
