@@ -122,21 +122,22 @@ describe('ways to GPU workers', async () => {
     '$title: its lines are ones that the edge can be bundled with',
     async ({ lines }) => {
       const [vars = '', ...tables] = lines.split(/^(?=\[\[)/m);
-      const [, name = '', value = ''] = /^(\w+) = "(.*)"$/m.exec(vars) ?? [];
+      const [line = '', value = ''] = /^GPU_WORKER_URLS = "(.*)"$/m.exec(vars) ?? [];
       const config = join(ROOT, `.wrangler/way-${randomUUID()}.toml`);
       const committed = await readFile(EDGE_CONFIG, 'utf8');
-      const main = committed.replace('main = "edge', 'main = "../edge');
-      await writeFile(config, `${main}\n${tables.join('')}`);
+      const set = committed
+        .replace('main = "edge', 'main = "../edge')
+        .replace('GPU_WORKER_URLS = ""', line);
+      await writeFile(config, `${set}\n${tables.join('')}`);
       try {
-        const args = ['--config', config, '--env=', '--var', `${name}:${value}`];
-        const stdout = await dryRun(`way-${randomUUID()}`, args);
-        expect(stdout).toContain(`env.${name} ("${value.slice(0, 20)}`);
+        const stdout = await dryRun(`way-${randomUUID()}`, ['--config', config, '--env=']);
+        expect(stdout).toContain(`env.GPU_WORKER_URLS ("${value.slice(0, 20)}`);
         for (const table of tables) {
           const [, binding = ''] = /^binding = "(.*)"$/m.exec(table) ?? [];
           expect(binding).toBe('GPU_NETWORK');
           expect(stdout).toMatch(new RegExp(`env\\.${binding} \\(.*${ID.slice(0, 8)}`));
         }
-        expect(objectionsTo(['-c', config, '--var', `${name}:${value}`])).not.toContainEqual(
+        expect(objectionsTo(['-c', config])).not.toContainEqual(
           expect.stringContaining('GPU_WORKER_URL'),
         );
       } finally {
