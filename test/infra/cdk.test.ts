@@ -209,9 +209,7 @@ describe('the stack', () => {
     const [, rows = ''] = runbook.split('## Alarms of AWS\n');
     for (const { AlarmDescription } of telling) {
       const [name = ''] = String(AlarmDescription).split(':');
-      expect(rows.split('\n## ')[0]).toMatch(
-        new RegExp(`^\\| \`${name}\` \\| .+ \\|$`, 'm'),
-      );
+      expect(rows.split('\n## ')[0]).toMatch(new RegExp(`^\\| \`${name}\` \\| .+ \\|$`, 'm'));
     }
     expect(propertiesOf(template, 'AWS::CloudWatch::Dashboard')).toHaveLength(1);
     expect(Object.keys(template.Outputs).sort()).toEqual([
