@@ -4,12 +4,13 @@
  * Generation: images that no cache has (miss) and the same ones by hash (hit), directly at the GPU worker and through
  * the edge; both ways alternate, so that noise of the machine affects both. Streams: 1 to 16 captions at once at the GPU
  * worker. Look-ups: cached embeddings against a bare route of another Worker, alternating. Cached replies: on our own route and
- * in each dialect, alternating. Limits: cached replies where callers have limits and where they have none, alternating. workerd itself serves both
+ * in each dialect, alternating. Balancer: tokens directly and through HAProxy, alternating. Limits: cached replies where callers have limits and where they have none, alternating. workerd itself serves both
  * Workers, without a development server in between. Values are medians unless a row names another statistic.
  */
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { configure } from '@blip2/shared/config/configure';
 import { markdownTable } from 'markdown-table';
+import { balancerRows } from './bench/balancer.ts';
 import { generationRows } from './bench/generation.ts';
 import { limitRows } from './bench/limits.ts';
 import { loadingRows } from './bench/loading.ts';
@@ -19,6 +20,7 @@ import { Peer } from './bench/peer/peer.ts';
 import { limitTable, peerRows, peerTable } from './bench/peer/tables.ts';
 import { replayRows } from './bench/replays.ts';
 import { STREAMS, streamRows } from './bench/streams.ts';
+import { hasHaproxy } from './haproxy.ts';
 import { BENCH } from './programs/speed.ts';
 import { startOrExit } from './start-or-exit.ts';
 import { statusLine } from './status-line.ts';
@@ -28,8 +30,13 @@ const {
   positionals: [part],
 } = configure(BENCH);
 const { rounds, checkpoint } = config;
-if (part !== undefined && part !== 'edge' && part !== 'loading') {
-  console.error(`Unknown part "${part}": edge and loading are all. See --help.`);
+const PARTS = ['edge', 'loading', 'balancer'];
+if (part !== undefined && !PARTS.includes(part)) {
+  console.error(`Unknown part "${part}": ${PARTS.join(', ')} are all. See --help.`);
+  process.exit(1);
+}
+if (part === 'balancer' && !hasHaproxy()) {
+  console.error('HAProxy is not installed: apt-get install haproxy.');
   process.exit(1);
 }
 
@@ -69,6 +76,10 @@ function print(tables: string[][][]): void {
 
 async function alone(): Promise<string[][][]> {
   if (part === 'edge') return await edgeTables();
+  if (part === 'balancer') {
+    line.update('Measuring tokens through HAProxy …');
+    return [await balancerRows(stack, rounds)];
+  }
   line.update('Measuring generation …');
   const generation = await generationRows(stack, rounds);
   line.update('Measuring many streams …');

@@ -1,6 +1,7 @@
 /** Options of the Worker: variables that are declared here, read once, and passed down as a value. */
 import { MAX_LIMIT } from '@blip2/shared/api-key';
 import {
+  accessToken,
   bearerToken,
   headerName,
   headerText,
@@ -84,6 +85,13 @@ export const EDGE_OPTIONS = {
     secret: true,
     group,
     help: 'secret that requests to GPU workers are signed with; of two with a comma between them the first signs. The same as BLIP2_WORKER_SECRET of the workers',
+  }),
+  gpuAccessToken: option({
+    env: 'GPU_ACCESS_TOKEN',
+    kind: accessToken(),
+    secret: true,
+    group,
+    help: 'service token of Cloudflare Access, where that is before the GPU workers: its client id and its client secret, with a colon between them',
   }),
   hedgeRequests: option({
     env: 'HEDGE_REQUESTS',

@@ -7,6 +7,7 @@ import { Deletions } from './deletion/deletions.ts';
 import { createEmbeddingStore, type EmbeddingStore } from './embeddings/embedding-store.ts';
 import { ReplyCache } from './generation/reply-cache.ts';
 import { ReplyMemory } from './generation/reply-memory.ts';
+import { gpuNetwork } from './gpu/network.ts';
 import { type Gpu, GpuWorkers } from './gpu/workers.ts';
 import type { IdempotentReplies } from './idempotency/idempotent-replies.ts';
 import type { ImageResolver } from './image/image-input.ts';
@@ -99,7 +100,7 @@ export function createDependencies(
         restartMs: config.restartMs,
         hedges: config.hedgeRequests,
         models,
-        fetch,
+        fetch: gpuNetwork(env, config, fetch),
         now,
       }),
       generate.num_query_tokens,

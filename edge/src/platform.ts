@@ -13,7 +13,7 @@ export type Platform = {
 
 /**
  * What is bound to the Worker: the KV namespaces of embeddings and of keys, the objects that count limits and those of predictions and of replies by `Idempotency-Key`, the variables of the configuration and, where the platform's own `fetch`
- * reaches private addresses, a network that does not, for the URLs of images.
+ * reaches private addresses, a network that does not, for the URLs of images; and the network in which GPU workers are, or the certificate that is shown to them.
  */
 export type Env = {
   EMBEDDINGS: KVNamespace;
@@ -21,6 +21,7 @@ export type Env = {
   PREDICTIONS?: DurableObjectNamespace;
   LIMITS?: CallerObjects;
   IMAGE_NETWORK?: Fetcher;
+  GPU_NETWORK?: Fetcher;
   IDEMPOTENCY?: DurableObjectNamespace;
   JOB_INDEX?: DurableObjectNamespace;
   JOB_FILES?: R2Bucket;

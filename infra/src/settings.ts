@@ -97,12 +97,33 @@ export const SETTINGS = {
     group,
     help: 'interactive workers at most; there is at least one',
   }),
+  firstTokenMs: option({
+    flag: 'first-token-ms',
+    kind: wholeNumber(1, 60_000, 'MS'),
+    default: 1000,
+    group,
+    help: 'on AWS: where one first token in twenty takes longer, there are more interactive workers',
+  }),
   maxJobs: option({
     flag: 'max-jobs',
     kind: wholeNumber(1, 1000),
     default: 16,
     group,
     help: 'workers for jobs at most; there is none while the queue is empty',
+  }),
+  tunnelSecret: option({
+    flag: 'tunnel-secret',
+    kind: text('NAME'),
+    defaultText: 'none',
+    group,
+    help: 'on AWS: secret of Secrets Manager that is the token of a Cloudflare Tunnel, which then runs in the network of the workers',
+  }),
+  tunnelImage: option({
+    flag: 'tunnel-image',
+    kind: text('IMAGE'),
+    default: 'docker.io/cloudflare/cloudflared:latest',
+    group,
+    help: 'on AWS: container image of that tunnel',
   }),
   parts: option({
     flag: 'parts',

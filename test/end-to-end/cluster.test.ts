@@ -1,9 +1,10 @@
 /** The edge, HAProxy with the configuration of the clusters, and two real GPU workers. */
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Balancer, startBalancer } from '../../tools/haproxy.ts';
 import { knownImages } from '../../tools/load/scenes.ts';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
-import { type Balancer, isHaproxyInstalled, startBalancer } from '../support/haproxy.ts';
+import { isHaproxyInstalled } from '../support/haproxy.ts';
 
 let stack: Stack;
 let balancer: Balancer;

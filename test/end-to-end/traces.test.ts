@@ -80,18 +80,39 @@ it('metrics lead to the traces of requests', async () => {
   expect(text).toContain(`# {trace_id="${traceId}"}`);
 });
 
-it('an item of a job is a trace of its own, under the name that it has in logs', async () => {
+/** Creates a job of one item. @returns the span of its item */
+async function runJob(traceparent: string | null) {
   const data = `data:image/webp;base64,${Buffer.from(image).toString('base64')}`;
   const response = await fetch(`${stack.url}/v1/jobs`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: {
+      'content-type': 'application/json',
+      ...(traceparent !== null && { traceparent }),
+    },
     body: JSON.stringify({ task: 'caption', items: [{ image: data }] }),
   });
   const { id } = (await response.json()) as { id: string };
-  const isItem = ({ name }: Span) => name === 'job item';
+  const name = `job-${id.replace('job_', '').slice(0, 32)}`;
+  const isItem = (span: Span) =>
+    span.name === 'job item' && String(span.attributes['blip2.request_id']).startsWith(name);
   while (!collector.spans.some(isItem)) await collector.nextBatch();
-  const { traceId } = collector.spans.find(isItem) as Span;
+  return { id, item: collector.spans.find(isItem) as Span };
+}
+
+it('an item of a job is a trace that names the request which created the job, where that is recorded', async () => {
+  const traceId = '5ff7651916cd43dd8448eb211c80319c';
+  const { item } = await runJob(`00-${traceId}-${CALLER_SPAN}-01`);
+  expect(item.links).toEqual([{ traceId, spanId: CALLER_SPAN }]);
+  expect(item.traceId).not.toBe(traceId);
+  const unrecorded = await runJob(`00-6${traceId.slice(1)}-${CALLER_SPAN}-00`);
+  expect(unrecorded.item.links).toEqual([]);
+});
+
+it('an item of a job is a trace of its own, under the name that it has in logs', async () => {
+  const { id, item } = await runJob(null);
+  const { traceId } = item;
   const [root, ...steps] = await collector.trace(traceId, ['queue', 'prefill', 'decode']);
+  expect(root?.links).toEqual([]);
   expect(root?.attributes).toMatchObject({
     'blip2.request_id': expect.stringContaining(`job-${id.replace('job_', '').slice(0, 32)}`),
     'blip2.kind': 'generate',

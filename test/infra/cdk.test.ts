@@ -1,9 +1,11 @@
 /** The stack of AWS is synthesized without an account, objected to by nobody, and has what jobs and people need. */
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WORKER_OPTIONS } from '@blip2/gpu-worker/config';
+import { framesOf, TestWorker } from '@blip2/gpu-worker/http/testing/test-worker';
 import { withDefaults } from '@blip2/shared/config/option';
 import { readOptions } from '@blip2/shared/config/read-options';
 import { unknownVariables } from '@blip2/shared/config/unknown-variables';
@@ -30,6 +32,14 @@ async function templateOf(settings: object = {}): Promise<Template> {
 
 const propertiesOf = ({ Resources }: Template, type: string) =>
   Object.values(Resources).flatMap((each) => (each.Type === type ? [each.Properties] : []));
+
+/** What is done at which value of a metric, for workers of one kind. */
+const policiesOf = ({ Resources }: Template, pool: string) =>
+  Object.entries(Resources).flatMap(([id, { Type, Properties }]) =>
+    Type === 'AWS::ApplicationAutoScaling::ScalingPolicy' && id.startsWith(pool)
+      ? [Properties.StepScalingPolicyConfiguration]
+      : [],
+  );
 
 /** Containers of the tasks for people and for jobs. */
 const containersOf = (template: Template) =>
@@ -80,10 +90,7 @@ describe('the stack', () => {
       { MinCapacity: 1, MaxCapacity: 8 },
       { MinCapacity: 0, MaxCapacity: 16 },
     ]);
-    const steps = propertiesOf(template, 'AWS::ApplicationAutoScaling::ScalingPolicy').flatMap(
-      ({ StepScalingPolicyConfiguration: policy }) => (policy === undefined ? [] : [policy]),
-    );
-    expect(steps).toMatchObject([
+    expect(policiesOf(template, 'Jobs')).toMatchObject([
       {
         AdjustmentType: 'ExactCapacity',
         StepAdjustments: [{ MetricIntervalUpperBound: 0, ScalingAdjustment: 0 }],
@@ -93,6 +100,56 @@ describe('the stack', () => {
         StepAdjustments: [1, 2, 4, 8, 16].map((count) => ({ ScalingAdjustment: count })),
       },
     ]);
+  });
+
+  it('runs workers for people by the time until their first token, as they log it', () => {
+    const [filter] = propertiesOf(template, 'AWS::Logs::MetricFilter');
+    const metric = { MetricName: 'FirstTokenMs', Namespace: 'Blip2Workers' };
+    expect(filter).toMatchObject({
+      FilterPattern: '{ $.first_token_ms >= 0 }',
+      LogGroupName: { Ref: expect.stringContaining('Interactive') },
+      MetricTransformations: [
+        {
+          MetricName: metric.MetricName,
+          MetricNamespace: metric.Namespace,
+          MetricValue: '$.first_token_ms',
+        },
+      ],
+    });
+    expect(policiesOf(template, 'Interactive')).toMatchObject([
+      {
+        AdjustmentType: 'ChangeInCapacity',
+        StepAdjustments: [
+          { MetricIntervalLowerBound: 0, ScalingAdjustment: 1 },
+          { MetricIntervalLowerBound: 1000, ScalingAdjustment: 2 },
+          { MetricIntervalLowerBound: 3000, ScalingAdjustment: 4 },
+        ],
+      },
+      { StepAdjustments: [{ MetricIntervalUpperBound: 0, ScalingAdjustment: -1 }] },
+    ]);
+    const alarms = propertiesOf(template, 'AWS::CloudWatch::Alarm').filter(({ AlarmActions }) =>
+      JSON.stringify(AlarmActions).includes('InteractiveServiceTaskCount'),
+    );
+    const metrics = [{ MetricStat: { Metric: metric, Stat: 'p95', Period: 60 } }];
+    expect(alarms).toHaveLength(2);
+    expect(alarms).toMatchObject([
+      { ComparisonOperator: 'GreaterThanOrEqualToThreshold', Threshold: 1000, Metrics: metrics },
+      // Where nobody asks for a while, there is one worker again.
+      { Threshold: 250, EvaluationPeriods: 15, TreatMissingData: 'breaching', Metrics: metrics },
+    ]);
+  });
+
+  it('reads the first token from lines as workers write them', async () => {
+    const worker = await TestWorker.start();
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => worker.worker.stop());
+    const headers = { 'x-request-id': 'filtered' };
+    await framesOf(await worker.send(worker.generate(), worker.image(0), { headers }));
+    const [line] = await worker.linesOf('filtered');
+    const [filter = {}] = propertiesOf(template, 'AWS::Logs::MetricFilter');
+    const transformations = filter.MetricTransformations as { MetricValue: string }[];
+    const field = transformations[0]?.MetricValue.replace('$.', '') ?? '';
+    expect(line?.[field]).toBeGreaterThan(0);
   });
 
   it('gives workers variables that they read, and secrets by reference', () => {
@@ -147,7 +204,13 @@ describe('the stack', () => {
     const telling = alarms.filter(({ AlarmActions }) =>
       JSON.stringify(AlarmActions).includes('ObservabilityAlarms'),
     );
-    expect(telling).toHaveLength(5);
+    expect(telling).toHaveLength(6);
+    const runbook = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
+    const [, rows = ''] = runbook.split('## Alarms of AWS\n');
+    for (const { AlarmDescription } of telling) {
+      const [name = ''] = String(AlarmDescription).split(':');
+      expect(rows.split('\n## ')[0]).toMatch(new RegExp(`^\\| \`${name}\` \\| .+ \\|$`, 'm'));
+    }
     expect(propertiesOf(template, 'AWS::CloudWatch::Dashboard')).toHaveLength(1);
     expect(Object.keys(template.Outputs).sort()).toEqual([
       'AlarmTopic',
@@ -160,6 +223,32 @@ describe('the stack', () => {
       'WorkersUrl',
     ]);
   });
+});
+
+it('may pull its image where that is in ECR', async () => {
+  const image = '123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/blip2-gpu-worker:0.1.0';
+  const template = await templateOf({ image });
+  const roles = propertiesOf(template, 'AWS::IAM::Policy').filter((each) =>
+    JSON.stringify(each).includes('ecr:BatchGetImage'),
+  );
+  expect(roles).toHaveLength(2);
+  for (const role of roles) {
+    expect(JSON.stringify(role)).toContain(
+      ':ecr:eu-west-1:123456789012:repository/team/blip2-gpu-worker',
+    );
+  }
+  const [[worker] = []] = containersOf(template);
+  expect(JSON.stringify(worker)).toContain('/team/blip2-gpu-worker:0.1.0');
+});
+
+it('runs a tunnel in the network of the workers where its token is named', async () => {
+  const template = await templateOf({ tunnelSecret: 'blip2/tunnel' });
+  const tunnels = containersOf(template).filter(([container]) => container?.Name === 'cloudflared');
+  expect(tunnels).toMatchObject([[{ Secrets: [{ Name: 'TUNNEL_TOKEN' }] }]]);
+  expect(JSON.stringify(tunnels)).toContain(':secret:blip2/tunnel');
+  expect(propertiesOf(template, 'AWS::ECS::Service')).toContainEqual(
+    expect.objectContaining({ LaunchType: 'FARGATE', DesiredCount: 2 }),
+  );
 });
 
 it('needs no GPU and builds nothing where the settings say so', async () => {

@@ -1,6 +1,7 @@
 /** `npm run deploy` refuses what could not serve; what is committed can be bundled for each environment. */
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -102,22 +103,71 @@ describe.each([undefined, 'staging'])('the environment %s', (env) => {
   });
 
   it('can be bundled', async () => {
-    const wrangler = join(
-      createRequire(import.meta.url).resolve('wrangler/package.json'),
-      '../bin/wrangler.js',
-    );
-    const outdir = join(folder, env ?? 'top');
-    const args = ['deploy', '--dry-run', '--outdir', outdir, `--env=${env ?? ''}`];
-    const quiet = {
-      WRANGLER_SEND_METRICS: 'false',
-      WRANGLER_HIDE_BANNER: 'true',
-      CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-    };
-    const { stdout } = await promisify(execFile)(process.execPath, [wrangler, ...args], {
-      cwd: ROOT,
-      env: { ...process.env, ...quiet },
-    });
-    expect(stdout).toContain('--dry-run: exiting now');
+    const stdout = await dryRun(env ?? 'top', [`--env=${env ?? ''}`]);
     expect(stdout).toContain('env.JOB_PARTS (JobPart)');
   });
 });
+
+describe('ways to GPU workers', async () => {
+  const text = await readFile(join(ROOT, 'docs/workers.md'), 'utf8');
+  const networks = text.split('## Networks\n')[1]?.split('\n## ')[0] ?? '';
+  const ways = networks
+    .split('\n### ')
+    .slice(1)
+    .flatMap((part) => {
+      const [title = ''] = part.split('\n');
+      return [...part.matchAll(/```toml\n([^`]+)```/g)].map(([, lines = '']) => ({ title, lines }));
+    });
+  const ID = '00000000-0000-0000-0000-000000000000';
+
+  it('are documented', () => {
+    const titles = ways.map(({ title }) => title);
+    expect(titles).toEqual(['Workers VPC', 'Workers VPC', 'Tunnel with Access', 'mTLS']);
+  });
+
+  it.each(ways)(
+    '$title: its lines are ones that the edge can be bundled with',
+    async ({ lines }) => {
+      const [vars = '', ...tables] = lines.split(/^(?=\[\[)/m);
+      const [line = '', value = ''] = /^GPU_WORKER_URLS = "(.*)"$/m.exec(vars) ?? [];
+      const config = join(ROOT, `.wrangler/way-${randomUUID()}.toml`);
+      const committed = await readFile(EDGE_CONFIG, 'utf8');
+      const set = committed
+        .replace('main = "edge', 'main = "../edge')
+        .replace('GPU_WORKER_URLS = ""', line);
+      await writeFile(config, `${set}\n${tables.join('')}`);
+      try {
+        const stdout = await dryRun(`way-${randomUUID()}`, ['--config', config, '--env=']);
+        expect(stdout).toContain(`env.GPU_WORKER_URLS ("${value.slice(0, 20)}`);
+        for (const table of tables) {
+          const [, binding = ''] = /^binding = "(.*)"$/m.exec(table) ?? [];
+          expect(binding).toBe('GPU_NETWORK');
+          expect(stdout).toMatch(new RegExp(`env\\.${binding} \\(.*${ID.slice(0, 8)}`));
+        }
+        expect(objectionsTo(['-c', config])).not.toContainEqual(
+          expect.stringContaining('GPU_WORKER_URL'),
+        );
+      } finally {
+        await rm(config);
+      }
+    },
+  );
+});
+
+/** What wrangler would deploy, as it says so. */
+async function dryRun(name: string, args: readonly string[]): Promise<string> {
+  const wrangler = join(
+    createRequire(import.meta.url).resolve('wrangler/package.json'),
+    '../bin/wrangler.js',
+  );
+  const quiet = {
+    WRANGLER_SEND_METRICS: 'false',
+    WRANGLER_HIDE_BANNER: 'true',
+    CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+  };
+  const all = [wrangler, 'deploy', '--dry-run', '--outdir', join(folder, name), ...args];
+  const options = { cwd: ROOT, env: { ...process.env, ...quiet } };
+  const { stdout } = await promisify(execFile)(process.execPath, all, options);
+  expect(stdout).toContain('--dry-run: exiting now');
+  return stdout;
+}

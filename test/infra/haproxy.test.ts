@@ -1,12 +1,21 @@
 /** HAProxy with the configuration of the clusters, before servers on this machine. */
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { appendFile, readFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { get as httpsGet } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { WORKER_OPTIONS } from '@blip2/gpu-worker/config';
 import { startWorker } from '@blip2/gpu-worker/start-worker';
 import { withDefaults } from '@blip2/shared/config/option';
 import { describe, expect, it } from 'vitest';
-import { type Balancer, isHaproxyInstalled, startBalancer } from '../support/haproxy.ts';
+import { type Balancer, startBalancer } from '../../tools/haproxy.ts';
+import { ROOT } from '../../tools/prepare-edge.ts';
+import { isHaproxyInstalled } from '../support/haproxy.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** A server that says its name, streams until the test ends it, and drains as a worker does. */
 class Backend implements AsyncDisposable {
@@ -45,6 +54,30 @@ class Backend implements AsyncDisposable {
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
   }
+}
+
+const folder = temporaryFolder();
+
+/**
+ * Makes what HAProxy has: `server.pem`, and `edge-ca.pem`, by which the edge's certificate is signed.
+ * @returns certificates of clients, and their keys
+ */
+async function makeCertificates(folder: string) {
+  const openssl = (...args: string[]) => promisify(execFile)('openssl', args, { cwd: folder });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  for (const name of ['edge-ca', 'server', 'stranger']) {
+    const files = ['-keyout', `${name}.key`, '-out', `${name}.pem`];
+    await openssl('req', '-x509', ...key, '-days', '2', '-subj', `/CN=${name}`, ...files);
+  }
+  await appendFile(join(folder, 'server.pem'), await readFile(join(folder, 'server.key')));
+  await openssl('req', ...key, '-subj', '/CN=edge', '-keyout', 'edge.key', '-out', 'edge.csr');
+  const ca = ['-CA', 'edge-ca.pem', '-CAkey', 'edge-ca.key', '-days', '2'];
+  await openssl('x509', '-req', '-in', 'edge.csr', ...ca, '-out', 'edge.pem');
+  const pair = async (name: string) => ({
+    cert: await readFile(join(folder, `${name}.pem`)),
+    key: await readFile(join(folder, `${name}.key`)),
+  });
+  return { edge: await pair('edge'), stranger: await pair('stranger') };
 }
 
 const ask = async ({ url }: Balancer, image: string) =>
@@ -103,6 +136,24 @@ describe.runIf(isHaproxyInstalled)('HAProxy', () => {
     expect(await balancer.upServers()).toBe(1);
     full.endStreams();
     expect(await stream.text()).toBe('firstlast');
+  });
+
+  it('takes nothing from who has no certificate of the edge, with the line of docs/workers.md', async () => {
+    const documented = await readFile(join(ROOT, 'docs/workers.md'), 'utf8');
+    const [, line = ''] = /`bind :8443 (ssl [^`]+)`/.exec(documented) ?? [];
+    const certificates = await makeCertificates(folder);
+    const tls = line.replaceAll('/etc/haproxy', folder);
+    await using stack = new AsyncDisposableStack();
+    const backend = stack.use(new Backend('worker'));
+    const { url } = stack.use(await startBalancer([await backend.start()], tls));
+    const get = async (client: { cert?: Buffer; key?: Buffer }) => {
+      const request = httpsGet(`${url}/v1/model`, { ...client, rejectUnauthorized: false });
+      const [response] = (await once(request, 'response')) as [IncomingMessage];
+      return await text(response);
+    };
+    expect(await get(certificates.edge)).toBe('worker');
+    await expect(get({})).rejects.toThrow();
+    await expect(get(certificates.stranger)).rejects.toThrow();
   });
 
   it('asks the real worker, and hides its metrics', async () => {

@@ -1,4 +1,4 @@
-/** The images hold what their commands import, and nothing that is not theirs. They are built by hand: docs/deploy.md. */
+/** The images hold what their commands import, and nothing that is not theirs. The one for processors is also built and run: worker-image.test.ts. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -15,6 +15,8 @@ export type Span = {
   end: bigint;
   attributes: Record<string, unknown>;
   isError: boolean;
+  /** Spans of other traces that it comes of. */
+  links: { traceId: string; spanId: string }[];
   resource: Record<string, unknown>;
 };
 
@@ -34,6 +36,7 @@ type OtlpSpan = {
   startTimeUnixNano: string;
   endTimeUnixNano: string;
   attributes: Attribute[];
+  links?: { traceId: string; spanId: string }[];
   status: { code?: number };
 };
 
@@ -98,6 +101,7 @@ function spanOf(span: OtlpSpan, resource: Span['resource']): Span {
     end: BigInt(span.endTimeUnixNano),
     attributes: valuesOf(attributes),
     isError: status.code === 2,
+    links: (span.links ?? []).map(({ traceId, spanId }) => ({ traceId, spanId })),
   };
 }
 

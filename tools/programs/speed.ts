@@ -13,7 +13,8 @@ export const BENCH = {
     "Measures first token, time per token, the edge's share, embedding look-ups, cached replies and limits on the embedded model.",
   details: `  edge      embedding look-ups, cached replies and limits alone
   loading   what comparing a bundle's files with their digests adds to loading it
-Without a part: everything but loading.`,
+  balancer  what HAProxy, as infra/ configures it, adds to each token; it has to be installed
+Without a part: everything but loading and balancer.`,
   options: {
     rounds: option({
       flag: 'rounds',

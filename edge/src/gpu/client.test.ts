@@ -209,6 +209,7 @@ describe('a reply', () => {
     ['a refusal that is cut off', () => new Response('{', { status: 429 }), 'too-many-requests'],
     ['a page of a proxy', () => new Response('<html>', { status: 502 }), 'worker-unavailable'],
     ['a redirect', () => new Response(null, { status: 302 }), 'bad-gateway'],
+    ['a page of Access', () => new Response('<html>', { status: 403 }), 'bad-gateway'],
     [
       'an unknown problem',
       () => json({ type: '/problems/new', title: '', status: 418, detail: '' }, 418),

@@ -342,6 +342,11 @@ async function replyError(response: Response): Promise<ApiError> {
     // The worker has these routes: the reply comes from something else.
     if (error.slug !== 'not-found' && error.slug !== 'method-not-allowed') return error;
   }
+  if (response.status === 403 || (response.status >= 300 && response.status < 400)) {
+    const detail =
+      'What is before the GPU worker refuses the edge, as Cloudflare Access does: set GPU_ACCESS_TOKEN to a service token that its policy includes.';
+    return new ApiError('bad-gateway', detail);
+  }
   // A refusal that comes before the request has been read may be cut off.
   if (response.status === 429) {
     const detail = 'The GPU worker takes no more requests of this client now. Try again shortly.';

@@ -55,6 +55,8 @@ export type JobOrder = {
   webhook?: JobWebhook;
   /** Of the deployment, for URLs in replies and webhooks. */
   origin: string;
+  /** Of the request that created it, where somebody records its trace. */
+  traceparent?: string;
   /** What its creator adds and reads again with the snapshot: as it is. */
   extra?: Record<string, string | number | boolean | null>;
 };
@@ -156,7 +158,7 @@ export type JobObject = {
 /** What a part of a job is about. */
 export type PartOrder = Pick<
   JobOrder,
-  'owner' | 'client' | 'namespace' | 'cacheEmbeddings' | 'expiresAt'
+  'owner' | 'client' | 'namespace' | 'cacheEmbeddings' | 'expiresAt' | 'traceparent'
 > & {
   job: string;
   part: number;

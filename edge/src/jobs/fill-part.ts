@@ -168,9 +168,9 @@ export class PartFiller {
       else if (current !== null) items.push(current);
     }
     const messages = await Promise.all(items.map((item) => messageOf(deps, state.order, item)));
-    const group = state.order.client;
+    const { client: group, traceparent } = state.order;
     const { sent, error } = await queue.send(
-      messages.map((message) => ({ body: JSON.stringify(message), group })),
+      messages.map((message) => ({ body: JSON.stringify(message), group, traceparent })),
     );
     if (this.#table.state?.isClosed !== false) return true;
     const tried = items.map(({ item }) => item);

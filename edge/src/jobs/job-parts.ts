@@ -85,7 +85,10 @@ export class JobParts {
 
 /** What all parts have in common. */
 function sharedOf({ id, order }: JobRecord): Omit<PartOrder, 'part' | 'items'> {
-  const { owner, client, namespace, cacheEmbeddings, expiresAt, input } = order;
+  const { owner, client, namespace, cacheEmbeddings, expiresAt, input, traceparent } = order;
   const isOfBucket = input.kind === 'prefix';
-  return { job: id, owner, client, namespace, cacheEmbeddings, expiresAt, isOfBucket };
+  return {
+    ...{ job: id, owner, client, namespace, cacheEmbeddings, expiresAt, isOfBucket },
+    ...(traceparent !== undefined && { traceparent }),
+  };
 }

@@ -3,7 +3,12 @@ import { expect, test } from 'vitest';
 import { JobQueue } from './queue.ts';
 
 type Sent = { url: string; target: string | null; body: { QueueUrl: string; Entries: Entry[] } };
-type Entry = { Id: string; MessageBody: string; MessageGroupId: string };
+type Entry = {
+  Id: string;
+  MessageBody: string;
+  MessageGroupId: string;
+  MessageAttributes?: unknown;
+};
 
 function start(reply: (sent: Sent, number: number) => Response | Promise<Response>, change = {}) {
   const requests: Sent[] = [];
@@ -44,6 +49,21 @@ test('messages are sent ten at a time to the root of the host, for their group',
     body: { QueueUrl: 'https://sqs.us-east-1.amazonaws.com/1/jobs' },
   });
   expect(requests[0]?.body.Entries[0]?.MessageGroupId).toBe('tenant');
+});
+
+test('the trace of a message is an attribute, beside its body', async () => {
+  const { queue, requests } = start(accepted);
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  await queue.send([
+    { body: 'a', group: 'tenant', traceparent },
+    { body: 'b', group: 'tenant' },
+  ]);
+  const [traced, other] = requests[0]?.body.Entries ?? [];
+  expect(traced).toMatchObject({
+    MessageBody: 'a',
+    MessageAttributes: { traceparent: { DataType: 'String', StringValue: traceparent } },
+  });
+  expect(other).not.toHaveProperty('MessageAttributes');
 });
 
 test('an endpoint of its own is where it is sent to', async () => {

@@ -1,4 +1,5 @@
 /** Sends messages to the queue of GPU workers: SQS, by signed requests of its JSON protocol. */
+import { TRACEPARENT_HEADER } from '@blip2/shared/traceparent';
 import { AwsClient } from 'aws4fetch';
 import type { Config } from '../config.ts';
 import { within } from '../within.ts';
@@ -10,8 +11,11 @@ const MAX_BATCH_BYTES = 256 * 1024 - 8192;
 const AT_A_TIME = 4;
 const TIMEOUT_MS = 10_000;
 
-/** The body of a message, and for whom it is: queues are fair between groups. */
-export type QueuedMessage = { body: string; group: string };
+/**
+ * The body of a message, and for whom it is: queues are fair between groups. The trace that it belongs to is no part of the body, so that
+ * GPU workers of before, who know no such member, read it too.
+ */
+export type QueuedMessage = { body: string; group: string; traceparent?: string | undefined };
 
 /** Whether one message fits into the queue at all. */
 export function fitsQueue(body: string): boolean {
@@ -72,11 +76,7 @@ export class JobQueue {
   /** @returns indexes of those that the queue has taken */
   async #sendBatch(messages: readonly QueuedMessage[], batch: number[]): Promise<number[]> {
     const { config, fetch } = this.#options;
-    const entries = batch.map((index) => ({
-      Id: String(index),
-      MessageBody: messages[index]?.body,
-      MessageGroupId: groupOf(messages[index]?.group ?? ''),
-    }));
+    const entries = batch.map((index) => entryOf(index, messages[index] as QueuedMessage));
     const request = await this.#aws.sign(endpointOf(config), {
       method: 'POST',
       headers: {
@@ -99,6 +99,16 @@ export class JobQueue {
     if (taken === null) throw new Error(`no reply of a queue: ${text.slice(0, 300)}`);
     return batch.filter((index) => taken.has(String(index)));
   }
+}
+
+function entryOf(index: number, { body, group, traceparent }: QueuedMessage) {
+  const attribute = { DataType: 'String', StringValue: traceparent };
+  return {
+    Id: String(index),
+    MessageBody: body,
+    MessageGroupId: groupOf(group),
+    ...(traceparent !== undefined && { MessageAttributes: { [TRACEPARENT_HEADER]: attribute } }),
+  };
 }
 
 /** The queue's URL may have a host that only its server knows; requests go to the root of the endpoint. */

@@ -1,5 +1,5 @@
 /** A request as the routes get it from hono. */
-import { parseTraceparent, TRACEPARENT_HEADER } from '@blip2/shared/traceparent';
+import { parseTraceparent, TRACEPARENT_HEADER, type TraceContext } from '@blip2/shared/traceparent';
 import type { Context } from 'hono';
 import type { Dependencies } from '../dependencies.ts';
 import type { Dialect } from '../dialects/dialect.ts';
@@ -51,6 +51,11 @@ export function readingOf(c: AppContext, { config }: Pick<Dependencies, 'config'
   return { ...config, client: clientIn(c, config) };
 }
 
+/** The trace that the caller has begun, where it says so. */
+export function traceIn(c: AppContext): TraceContext | undefined {
+  return parseTraceparent(c.req.raw.headers.get(TRACEPARENT_HEADER)) ?? undefined;
+}
+
 /** @param canceled aborted when the client of a streamed reply goes away */
 export function requestContextOf(
   c: AppContext,
@@ -61,11 +66,11 @@ export function requestContextOf(
   const account = c.get('account');
   const zone = (c.req.raw.cf as IncomingRequestCfProperties | undefined)?.continent;
   const onImage = c.get('onImage');
-  const trace = parseTraceparent(c.req.raw.headers.get(TRACEPARENT_HEADER));
+  const trace = traceIn(c);
   return {
     requestId: c.get('requestId'),
     client: clientIn(c, config),
-    ...(trace !== null && { trace }),
+    ...(trace !== undefined && { trace }),
     ...(zone !== undefined && { zone }),
     ...(account !== undefined && { account }),
     ...(onImage !== undefined && { onImage }),

@@ -28,6 +28,8 @@ export type RequestContext = {
   signal: AbortSignal;
   /** Called once nothing holds the bytes of the source any more. */
   onSourceRead: () => void;
+  /** Called with the first token of a reply that comes token by token. */
+  onFirstToken?: () => void;
 };
 
 type Embeddings = Extract<Source, { kind: 'embeddings' }>;
@@ -42,7 +44,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export async function* handleRequest(
   received: ReceivedRequest,
   dependencies: Pick<Dependencies, 'engine' | 'models' | 'decoder'>,
-  { requestId, trace, arrivedAt, signal, onSourceRead }: RequestContext,
+  { requestId, trace, arrivedAt, signal, onSourceRead, onFirstToken }: RequestContext,
 ): AsyncGenerator<Bytes, void, undefined> {
   const { engine, models } = dependencies;
   const { request } = received;
@@ -81,7 +83,12 @@ export async function* handleRequest(
     yield encodeEvent({ type: 'imageInfo', image: decoded });
     decoded = undefined;
   }
+  let hasToken = false;
   for await (const event of engine.run(job, { signal, trace, caller, requestId, origin })) {
+    if (event.type === 'tokens' && !hasToken) {
+      hasToken = true;
+      onFirstToken?.();
+    }
     // What the image is like is known with its embeddings: it is cached with them, and with the reply.
     if (decoded !== undefined) {
       const isOutside =

@@ -26,8 +26,19 @@ describe('the log', () => {
         status: 200,
         outcome: 'done',
         ms: expect.any(Number),
+        first_token_ms: expect.any(Number),
       },
     ]);
+  });
+
+  it('says when the first token of a run came, and nothing where none comes', async () => {
+    await framesOf(await test.send(test.generate(), test.image(0), withId('first-token')));
+    const [line = {}] = await test.linesOf('first-token');
+    expect(line.first_token_ms).toBeGreaterThan(0);
+    expect(line.first_token_ms).toBeLessThanOrEqual(line.ms as number);
+    await framesOf(await test.send(test.embed(), test.image(0), withId('no-token')));
+    expect(await test.linesOf('no-token')).toMatchObject([{ outcome: 'done' }]);
+    expect((await test.linesOf('no-token'))[0]).not.toHaveProperty('first_token_ms');
   });
 
   it('names a run without a header by the id in its frame', async () => {

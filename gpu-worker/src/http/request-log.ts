@@ -12,6 +12,7 @@ export class RequestLog {
   readonly #trace: OpenTrace;
   #kind: GpuRequest['kind'] | undefined;
   #requestId: string;
+  #firstTokenMs: number | undefined;
   #isEnded = false;
 
   /**
@@ -35,6 +36,11 @@ export class RequestLog {
   identify(kind: GpuRequest['kind'], requestId: string): void {
     this.#kind = kind;
     this.#requestId = requestId;
+  }
+
+  /** The first token is about to be sent. */
+  firstToken(): void {
+    this.#firstTokenMs = this.#elapsed();
   }
 
   /** An error of ours, with its stack and causes, which no client gets. */
@@ -63,6 +69,7 @@ export class RequestLog {
       status,
       outcome,
       ms: Math.round(this.#elapsed()),
+      ...(this.#firstTokenMs !== undefined && { first_token_ms: Math.round(this.#firstTokenMs) }),
     });
   }
 }

@@ -68,6 +68,7 @@ export async function run(c: AppContext, dependencies: Dependencies): Promise<Re
       arrivedAt,
       signal,
       onSourceRead,
+      onFirstToken: () => log.firstToken(),
     });
     // The first frame decides between a problem with its status and a stream.
     const first = await untilAborted(frames.next(), signal);

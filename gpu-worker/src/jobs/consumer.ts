@@ -172,7 +172,7 @@ export class Consumer {
     const isOver = this.#over.has(message.job) || this.#over.has(nameOfPart(message));
     const ran = isOver
       ? { kind: 'over' as const }
-      : await runItem(message, { dependencies, edge, placeMs, signal, turn });
+      : await runItem({ message, received }, { dependencies, edge, placeMs, signal, turn });
     if (ran.kind === 'result') {
       meter.ended(ran.outcome.kind === 'failed' ? 'failed' : 'done');
       this.#committer.add({ message, received, ...ran });

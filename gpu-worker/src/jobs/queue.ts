@@ -6,6 +6,7 @@ import {
   ReceiveMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
+import { TRACEPARENT_HEADER } from '@blip2/shared/traceparent';
 import type { JobsConfig } from '../job-options.ts';
 import type { Logger } from '../logger.ts';
 
@@ -18,8 +19,8 @@ const CONNECTION_MS = 5000;
 /** Longer than the longest poll. */
 const REQUEST_MS = 30_000;
 
-/** A message that was received. `receives` counts how often, this time included. */
-export type Received = { body: string; handle: string; receives: number };
+/** A message that was received. `receives` counts how often, this time included; `traceparent` is of who caused it. */
+export type Received = { body: string; handle: string; receives: number; traceparent?: string };
 
 export function createSqsClient({ endpoint, region }: JobsConfig): SQSClient {
   const requestHandler = {
@@ -58,6 +59,7 @@ export class Queue {
       WaitTimeSeconds: mayWait ? POLL_S : 1,
       VisibilityTimeout: this.#visibilityS,
       MessageSystemAttributeNames: ['ApproximateReceiveCount'],
+      MessageAttributeNames: [TRACEPARENT_HEADER],
     });
     const { Messages = [] } = await this.#client.send(command, { abortSignal: signal });
     return Messages.flatMap(received);
@@ -105,8 +107,10 @@ export class Queue {
   }
 }
 
-function received({ Body, ReceiptHandle, Attributes }: Message): Received[] {
-  if (ReceiptHandle === undefined) return [];
-  const receives = Number(Attributes?.ApproximateReceiveCount ?? 1);
-  return [{ body: Body ?? '', handle: ReceiptHandle, receives: Math.max(1, receives) }];
+function received(message: Message): Received[] {
+  const { Body: body = '', ReceiptHandle: handle, Attributes, MessageAttributes } = message;
+  if (handle === undefined) return [];
+  const receives = Math.max(1, Number(Attributes?.ApproximateReceiveCount ?? 1));
+  const traceparent = MessageAttributes?.[TRACEPARENT_HEADER]?.StringValue;
+  return [{ body, handle, receives, ...(traceparent !== undefined && { traceparent }) }];
 }

@@ -13,7 +13,7 @@ import { LinkedSignal } from '../http/linked-signal.ts';
 import { checkRequest } from '../http/parse-request.ts';
 import { untilAborted } from '../http/until-aborted.ts';
 import type { EdgeClient } from './edge-client.ts';
-import { nameOf } from './message.ts';
+import { type Item, nameOf } from './message.ts';
 import { readSource } from './read-source.ts';
 
 /** Whoever asks waits in the background for as long as that is busy. */
@@ -43,7 +43,7 @@ export type Running = {
 };
 
 /** Never rejects. */
-export async function runItem(message: JobMessage, running: Running): Promise<Ran> {
+export async function runItem({ message, received }: Item, running: Running): Promise<Ran> {
   const left = message.expires_at - Date.now();
   if (left <= 0) return { kind: 'over' };
   using deadline = new Deadline();
@@ -54,6 +54,7 @@ export async function runItem(message: JobMessage, running: Running): Promise<Ra
     name: 'job item',
     kind: 'consumer',
     traceparent: undefined,
+    cause: received.traceparent,
     startedAt: performance.now(),
     attributes: { 'blip2.request_id': nameOf(message), 'blip2.kind': message.task.kind },
   });

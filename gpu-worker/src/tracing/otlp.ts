@@ -5,6 +5,7 @@ import { VERSION } from '@blip2/shared/version';
 import {
   type Context,
   ROOT_CONTEXT,
+  type SpanContext,
   SpanKind,
   SpanStatusCode,
   TraceFlags,
@@ -92,13 +93,15 @@ export function startOtlp(options: OtlpOptions, engine: EngineClient, log: Logge
 }
 
 function begin(tracer: Tracer, request: TracedRequest): OpenTrace {
-  const { name, kind, traceparent, startedAt, attributes = {} } = request;
+  const { name, kind, traceparent, cause, startedAt, attributes = {} } = request;
+  const linked = spanContextOf(cause);
   /** From milliseconds of this process's clock to those since the epoch, as the machine's clock has it now: the two drift apart. */
   const offset = Date.now() - performance.now();
   const options = {
     kind: kind === 'server' ? SpanKind.SERVER : SpanKind.CONSUMER,
     startTime: offset + startedAt,
     attributes,
+    links: linked === null ? [] : [{ context: linked }],
   };
   const span = tracer.startSpan(name, options, contextOf(traceparent));
   if (!span.isRecording()) return NO_TRACES.begin(request);
@@ -120,11 +123,16 @@ function begin(tracer: Tracer, request: TracedRequest): OpenTrace {
 }
 
 function contextOf(traceparent: string | undefined): Context {
-  const parent = parseTraceparent(traceparent);
-  if (parent === null) return ROOT_CONTEXT;
-  const { traceId, spanId, isSampled } = parent;
+  const parent = spanContextOf(traceparent);
+  return parent === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent);
+}
+
+function spanContextOf(traceparent: string | undefined): SpanContext | null {
+  const parsed = parseTraceparent(traceparent);
+  if (parsed === null) return null;
+  const { traceId, spanId, isSampled } = parsed;
   const traceFlags = isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE;
-  return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
+  return { traceId, spanId, traceFlags, isRemote: true };
 }
 
 /** The SDK reads no variables of samplers. */

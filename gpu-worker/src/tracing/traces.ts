@@ -15,6 +15,8 @@ export type TracedRequest = {
   kind: 'server' | 'consumer';
   /** The header of that name, where one came. */
   traceparent: string | undefined;
+  /** The `traceparent` of what caused it, where that is a trace of its own: both are linked. */
+  cause?: string | undefined;
   /** Milliseconds of this process's clock. */
   startedAt: number;
   attributes?: StepAttributes;

@@ -11,7 +11,7 @@ const REASONS = {
     'Logs of access need a stack of a fixed region. The edge, the only caller, and the workers log each request.',
   'AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/AmazonECSInfrastructureRolePolicyForManagedInstances]':
     MACHINES,
-  'AwsSolutions-IAM5[Resource::*]': MACHINES,
+  'AwsSolutions-IAM5[Resource::*]': `${MACHINES} Where the image is in ECR: ecr:GetAuthorizationToken knows no resource.`,
   'AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ecs:<AWS::Region>:<AWS::AccountId>:container-instance/*]':
     MACHINES,
   'AwsSolutions-SMG4':

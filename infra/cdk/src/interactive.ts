@@ -1,4 +1,4 @@
-/** Workers for people: at least one, behind a balancer within the network. */
+/** The balancer before workers for people, within the network. */
 import { Duration } from 'aws-cdk-lib';
 import { type IVpc, Peer, Port, SecurityGroup, SubnetType } from 'aws-cdk-lib/aws-ec2';
 import {
@@ -8,20 +8,17 @@ import {
   TargetGroupLoadBalancingAlgorithmType,
 } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import { Construct } from 'constructs';
-import { REQUEST_DEADLINE_S, type Settings } from '../../src/settings.ts';
+import { REQUEST_DEADLINE_S } from '../../src/settings.ts';
 import { acknowledge } from './acknowledged.ts';
 import { CIDR } from './network.ts';
 import { type Pool, WORKER_PORT } from './pool.ts';
-
-/** Requests a minute that a worker of so many slots has at most before there is another: a guess of two seconds each. */
-const REQUESTS_PER_SLOT = 30;
 
 /** The balancer knows no images: `x-image` counts for HAProxy alone, on Kubernetes. */
 export class Balancer extends Construct {
   readonly loadBalancer: ApplicationLoadBalancer;
   readonly targets: ApplicationTargetGroup;
 
-  constructor(scope: Construct, id: string, vpc: IVpc, pool: Pool, settings: Settings) {
+  constructor(scope: Construct, id: string, vpc: IVpc, pool: Pool) {
     super(scope, id);
     const securityGroup = new SecurityGroup(this, 'Inside', {
       vpc,
@@ -58,13 +55,5 @@ export class Balancer extends Construct {
         unhealthyThresholdCount: 2,
       },
     });
-    pool.service
-      .autoScaleTaskCount({ minCapacity: 1, maxCapacity: settings.maxInteractive })
-      .scaleOnRequestCount('Requests', {
-        requestsPerTarget: REQUESTS_PER_SLOT * settings.slots,
-        targetGroup: this.targets,
-        scaleInCooldown: Duration.minutes(5),
-        scaleOutCooldown: Duration.minutes(1),
-      });
   }
 }

@@ -12,6 +12,7 @@ import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { HttpCodeTarget } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
+import type { Settings } from '../../src/settings.ts';
 import type { Balancer } from './interactive.ts';
 import { backlogOf } from './jobs.ts';
 import type { Queues } from './queues.ts';
@@ -25,11 +26,13 @@ type AlarmOptions = {
   minutes: number;
 };
 
+type Watched = { queues: Queues; balancer: Balancer; firstToken: Metric; settings: Settings };
+
 export class Observability extends Construct {
   /** Subscribe an address to it. */
   readonly topic: Topic;
 
-  constructor(scope: Construct, id: string, queues: Queues, balancer: Balancer) {
+  constructor(scope: Construct, id: string, { queues, balancer, firstToken, settings }: Watched) {
     super(scope, id);
     this.topic = new Topic(this, 'Alarms', { enforceSSL: true });
     const { jobs, dead } = queues;
@@ -46,9 +49,13 @@ export class Observability extends Construct {
     this.#alarm('DeadLettersStay', { metric: deadLetters, above: 0, minutes: 30 });
     this.#alarm('JobsWait', { metric: age, above: Duration.hours(1).toSeconds(), minutes: 10 });
     this.#alarm('WorkersUnhealthy', { metric: unhealthy, above: 0, minutes: 15 });
+    // More workers were asked for long before: there are none to be had, or more are allowed.
+    const late = 4 * settings.firstTokenMs;
+    this.#alarm('FirstTokenIsLate', { metric: firstToken, above: late, minutes: 15 });
     this.#alarm('WorkersFail', { metric: errors, above: 20, minutes: 5 });
     healthy
       .createAlarm(this, 'NoInteractiveWorker', {
+        alarmDescription: runbookOf('NoInteractiveWorker'),
         threshold: 1,
         comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
         evaluationPeriods: 2,
@@ -65,10 +72,7 @@ export class Observability extends Construct {
         ],
         [
           graph('Interactive workers', healthy, unhealthy),
-          graph(
-            'Time until a reply begins',
-            targets.metrics.targetResponseTime({ statistic: 'p95' }),
-          ),
+          graph('Time until the first token', firstToken),
         ],
         [graph('Requests', targets.metrics.requestCountPerTarget()), graph('Replies 5xx', errors)],
       ],
@@ -78,6 +82,7 @@ export class Observability extends Construct {
   #alarm(id: string, { metric, above, minutes }: AlarmOptions): void {
     metric
       .createAlarm(this, id, {
+        alarmDescription: runbookOf(id),
         threshold: above,
         comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
         evaluationPeriods: minutes,
@@ -85,4 +90,9 @@ export class Observability extends Construct {
       })
       .addAlarmAction(new SnsAction(this.topic));
   }
+}
+
+/** For who gets the alarm. @param alarm its name, which has a row there */
+function runbookOf(alarm: string): string {
+  return `${alarm}: what to do is in docs/operations.md, "Alarms of AWS"`;
 }

@@ -6,7 +6,6 @@ import {
   type Cluster,
   Compatibility,
   ContainerDependencyCondition,
-  ContainerImage,
   FargateService,
   LogDrivers,
   ManagedInstancesCapacityProvider,
@@ -19,6 +18,7 @@ import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { QUEUE_LIMIT, type Settings, TERMINATION_S } from '../../src/settings.ts';
 import { acknowledge, acknowledgeMachines } from './acknowledged.ts';
+import { imageOf, isOfEcr } from './image.ts';
 
 export const WORKER_PORT = 8788;
 /** What the image runs as; see infra/images. */
@@ -46,10 +46,13 @@ export class Pool extends Construct {
   readonly service: FargateService;
   readonly task: TaskDefinition;
   readonly securityGroup: SecurityGroup;
+  /** What its workers log: JSON, a line for each request. */
+  readonly logGroup: LogGroup;
 
   constructor(scope: Construct, id: string, options: PoolOptions) {
     super(scope, id);
     const { cluster, vpc, capacity, desired, grace, settings } = options;
+    this.logGroup = new LogGroup(this, 'Logs', { retention: RetentionDays.ONE_MONTH });
     this.securityGroup = new SecurityGroup(this, 'Workers', {
       vpc,
       description: 'GPU workers, which serve who signs',
@@ -103,11 +106,11 @@ export class Pool extends Construct {
       volumes: [{ name: 'bundles' }, { name: 'tmp' }],
     });
     acknowledge(task, 'AwsSolutions-ECS2');
-    const logGroup = new LogGroup(this, 'Logs', { retention: RetentionDays.ONE_MONTH });
-    const logging = LogDrivers.awsLogs({ streamPrefix: 'worker', logGroup });
+    if (isOfEcr(image)) acknowledge(task.obtainExecutionRole(), 'AwsSolutions-IAM5[Resource::*]');
+    const logging = LogDrivers.awsLogs({ streamPrefix: 'worker', logGroup: this.logGroup });
     const storage = { BLIP2_BUNDLES: BUNDLES, HF_HOME: `${BUNDLES}/hub` };
     const common = {
-      image: ContainerImage.fromRegistry(image),
+      image: imageOf(this, image),
       user: USER,
       readonlyRootFilesystem: true,
       logging,

@@ -10,12 +10,14 @@ import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import type { Settings } from '../../src/settings.ts';
 import { acknowledge } from './acknowledged.ts';
+import { firstTokenOf, scaleOnFirstToken } from './first-token.ts';
 import { Balancer } from './interactive.ts';
 import { allowReceiving, scaleOnBacklog } from './jobs.ts';
 import { networkOf } from './network.ts';
 import { Observability } from './observability.ts';
 import { Pool } from './pool.ts';
 import { Queues } from './queues.ts';
+import { Tunnel } from './tunnel.ts';
 
 export class WorkersStack extends Stack {
   constructor(scope: Construct, id: string, settings: Settings, props: StackProps = {}) {
@@ -62,8 +64,13 @@ export class WorkersStack extends Stack {
     });
     allowReceiving(jobs, queues);
     scaleOnBacklog(jobs.service, queues, settings);
-    const balancer = new Balancer(this, 'Balancer', vpc, interactive, settings);
-    const { topic } = new Observability(this, 'Observability', queues, balancer);
+    const firstToken = firstTokenOf(interactive);
+    scaleOnFirstToken(interactive, firstToken, settings);
+    const balancer = new Balancer(this, 'Balancer', vpc, interactive);
+    const { tunnelSecret: secretName, tunnelImage: image } = settings;
+    if (secretName !== undefined) new Tunnel(this, 'Tunnel', { cluster, image, secretName });
+    const watched = { queues, balancer, firstToken, settings };
+    const { topic } = new Observability(this, 'Observability', watched);
     const outputs = {
       QueueUrl: queues.jobs.queueUrl,
       DeadLetterUrl: queues.dead.queueUrl,

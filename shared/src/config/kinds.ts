@@ -172,6 +172,18 @@ export function secrets(): Kind<readonly string[]> {
   };
 }
 
+/** Id and secret of a service token, which go in a header each. */
+export function accessToken(): Kind<string> {
+  return {
+    schema: z
+      .string()
+      .check(z.trim(), z.regex(/^[\x21-\x39\x3b-\x7e]{1,256}:[\x21-\x39\x3b-\x7e]{1,256}$/)),
+    allowed: 'an id and a secret, with a colon between them',
+    placeholder: 'ID:SECRET',
+    format: (value) => value,
+  };
+}
+
 /** What an HTTP header can carry. */
 export function headerText(placeholder: string): Kind<string> {
   return {

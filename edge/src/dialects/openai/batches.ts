@@ -6,7 +6,7 @@ import { readQuery } from '../../http/read-query.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
 import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
-import { clientIn, type Handler, readingOf } from '../../routes/app-context.ts';
+import { clientIn, type Handler, readingOf, traceIn } from '../../routes/app-context.ts';
 import { jobOf, listJobs } from '../../routes/jobs/job-access.ts';
 import { openJob } from '../../routes/jobs/open-job.ts';
 import { openingTurns } from '../../routes/jobs/opening-turns.ts';
@@ -44,6 +44,7 @@ export const createBatch: Handler = async (c, deps) => {
     store: async () => ({ kind: 'file', key: fileKey(file.id), form: 'batch' }),
     storedMs: storedMsOf(c, deps, askedMs),
     room: roomOf(c, deps),
+    trace: traceIn(c),
   });
   return c.json(shownBatch(snapshot, secret), 200, NOT_STORED);
 };

@@ -25,6 +25,7 @@ import {
   type Handler,
   readingOf,
   requestContextOf,
+  traceIn,
 } from '../app-context.ts';
 import { checkItems, checkSettings } from './check-items.ts';
 import { type CountedItems, countLines, estimate, MAX_LOOKED_UP } from './estimate.ts';
@@ -188,6 +189,7 @@ async function create(
     store,
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
     room: roomOf(c, deps),
+    trace: traceIn(c),
   });
   const job = shownJob(snapshot, secret);
   return c.json(job, 202, { location: `/v1/jobs/${job.id}`, 'cache-control': 'no-store' });

@@ -1,9 +1,11 @@
 /** Opens a job: a place among those of its owner, its input in the bucket, and the object that runs it. */
+import { type TraceContext, traceparentOf } from '@blip2/shared/traceparent';
 import type { Dependencies } from '../../dependencies.ts';
 import { type JobInput, type JobOrder, type JobSnapshot, jobPrefix } from '../../jobs/contract.ts';
 import type { JobRoom } from '../../jobs/job-index-contract.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { newId } from '../../predictions/ids.ts';
+import { contextToSend, inSpan } from '../../tracing.ts';
 import { jobAt, jobsOf } from './job-access.ts';
 import { openingTurns } from './opening-turns.ts';
 import { bucketOf, type Owner } from './owner.ts';
@@ -16,16 +18,41 @@ export type NewJob = { id: string; inputKey: string };
 
 type Store = (job: NewJob) => Promise<JobInput>;
 
+type Opening = {
+  /** Puts the items where they belong, and says where that is. */
+  store: Store;
+  /** How long it is stored after it has expired at the latest, milliseconds. */
+  storedMs: number;
+  room: JobRoom;
+  /** The trace that its creator has begun, where there is one: spans of its items name it. */
+  trace: TraceContext | undefined;
+};
+
+type Order = Omit<JobOrder, 'input' | 'owner'>;
+
 /**
- * @param store puts the items where they belong, and says where that is
- * @param storedMs how long it is stored after it has expired at the latest, milliseconds
  * @throws ApiError `storage-full`, `jobs-unavailable`, and what `store` throws: then there is no job
  */
 export async function openJob(
   deps: Dependencies,
   owner: Owner,
-  order: Omit<JobOrder, 'input' | 'owner'>,
-  { store, storedMs, room }: { store: Store; storedMs: number; room: JobRoom },
+  order: Order,
+  opening: Opening,
+): Promise<JobSnapshot> {
+  return await inSpan('open job', async (span) => {
+    const trace = contextToSend(span, opening.trace);
+    // Another job's order may have one of its own.
+    const { traceparent: _before, ...untraced } = order;
+    const traced = { ...untraced, ...(trace.isSampled && { traceparent: traceparentOf(trace) }) };
+    return await open(deps, owner, traced, opening);
+  });
+}
+
+async function open(
+  deps: Dependencies,
+  owner: Owner,
+  order: Order,
+  { store, storedMs, room }: Opening,
 ): Promise<JobSnapshot> {
   const object = jobsOf(deps).newUniqueId();
   const id = newId(object);

@@ -5,7 +5,7 @@ import { validate } from '@blip2/shared/validate';
 import { readAnyJsonObject } from '../../http/request-body.ts';
 import { ENDED } from '../../jobs/contract.ts';
 import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
-import { clientIn, type Handler, readingOf } from '../app-context.ts';
+import { clientIn, type Handler, readingOf, traceIn } from '../app-context.ts';
 import { jobOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
 import { openingTurns } from './opening-turns.ts';
@@ -43,6 +43,7 @@ export const retryFailed: Handler = async (c, deps) => {
   const created = await openJob(deps, owner, again, {
     storedMs: storedMsOf(c, deps, JOB_STORED_MS),
     room: roomOf(c, deps),
+    trace: traceIn(c),
     store: async () => ({ kind: 'failed-of', job: id }),
   });
   const shown = shownJob(created, secret);

@@ -1,0 +1,74 @@
+/** HAProxy with the configuration of the clusters, before workers on this machine. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '@blip2/gpu-worker/check-port';
+import { haproxyConfig } from '../infra/src/haproxy/config.ts';
+
+const LOOPBACK = { host: '127.0.0.1', port: 0 };
+const NAMES = { variables: { host: 'HOST', port: 'PORT' }, nameOccupant: async () => null };
+/** Workers may be loading. */
+const PATIENCE_MS = 120_000;
+const LOOK_MS = 100;
+
+export type Balancer = AsyncDisposable & {
+  /** Base URL, without a slash at its end. */
+  url: string;
+  metrics: () => Promise<string>;
+  /** Workers that it sends to. */
+  upServers: () => Promise<number>;
+};
+
+export function hasHaproxy(): boolean {
+  return spawnSync('haproxy', ['-v']).status === 0;
+}
+
+/**
+ * @param addresses of workers, `host:port`
+ * @param tls what follows the address of its `bind`, as `ssl crt …`
+ * @returns once all of them serve
+ * @throws Error when HAProxy ends, or they do not serve within two minutes
+ */
+export async function startBalancer(addresses: readonly string[], tls = ''): Promise<Balancer> {
+  const [port, metricsPort] = [await freePort(LOOPBACK, NAMES), await freePort(LOOPBACK, NAMES)];
+  const folder = await mkdtemp(join(tmpdir(), 'blip2-haproxy-'));
+  const path = join(folder, 'haproxy.cfg');
+  const config = haproxyConfig({
+    bind: `127.0.0.1:${port} ${tls}`.trim(),
+    bindMetrics: `127.0.0.1:${metricsPort}`,
+    workers: { kind: 'addresses', addresses },
+    slots: 8,
+  });
+  await writeFile(path, config);
+  const haproxy = spawn('haproxy', ['-db', '-f', path], { stdio: 'ignore' });
+  const ended = once(haproxy, 'exit');
+  const metrics = async () => await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const upServers = async () => {
+    const [, count = '-1'] =
+      /^haproxy_backend_active_servers\{proxy="workers"\} (\d+)/m.exec(await metrics()) ?? [];
+    return Number(count);
+  };
+  const balancer: Balancer = {
+    url: `${tls === '' ? 'http' : 'https'}://127.0.0.1:${port}`,
+    metrics,
+    upServers,
+    [Symbol.asyncDispose]: async () => {
+      haproxy.kill('SIGKILL');
+      await ended;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  const deadline = performance.now() + PATIENCE_MS;
+  while ((await upServers().catch(() => -1)) !== addresses.length) {
+    if (haproxy.exitCode === null && performance.now() < deadline) {
+      await delay(LOOK_MS);
+      continue;
+    }
+    await balancer[Symbol.asyncDispose]();
+    throw new Error(`HAProxy does not serve ${addresses.join(', ')}.`);
+  }
+  return balancer;
+}
