@@ -18,6 +18,7 @@ import { objectIdOf } from '../../predictions/ids.ts';
 import {
   type AppContext,
   type Handler,
+  type IsThere,
   readingOf,
   requestContextOf,
   senderOf,
@@ -36,6 +37,7 @@ export const createFile: Handler = async (c, deps) => {
   const { address } = senderOf(c, deps.config);
   const image = await imageOf(parts, namespace, deps.config.maxImageBytes);
   const file = await object.putFile({ ...image, address });
+  c.get('onNamed')?.(file.id);
   return c.json(shownFile(file, publicBase(c, deps)), 201, NOT_STORED);
 };
 
@@ -76,6 +78,9 @@ function metadataOf(parts: readonly Part[]): string {
   }
   return JSON.stringify(value);
 }
+
+export const hasFile: IsThere = async (c, deps, id) =>
+  ((await objectOf(c, deps, id)?.findFile(id)) ?? null) !== null;
 
 export const getFile: Handler = async (c, deps) => {
   const id = c.req.param('file_id') ?? '';

@@ -10,7 +10,12 @@ import {
   type StoredPrediction,
   valueFrom,
 } from '../../predictions/contract.ts';
-import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
+import {
+  type AppContext,
+  type Handler,
+  type IsThere,
+  readingOf,
+} from '../../routes/app-context.ts';
 import { namedIn } from './models.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { orderOf } from './order.ts';
@@ -26,6 +31,7 @@ async function create(c: AppContext, deps: Dependencies, named?: string): Promis
   const object = ownObject(c, deps);
   const order = await orderOf(c, deps, await readJsonObject(c.req.raw, readingOf(c, deps)), named);
   const created = valueFrom(await object.create(order));
+  c.get('onNamed')?.(created.id);
   const base = publicBase(c, deps);
   const seconds = waitSecondsOf(c.req.header('prefer'));
   if (seconds === null) return c.json(shownPrediction(created, base), 201, NOT_STORED);
@@ -74,6 +80,9 @@ export function waitSecondsOf(prefer = ''): number | null {
   return Math.min(Math.max(Number(wait[1] ?? LONGEST_WAIT_S), 1), LONGEST_WAIT_S);
 }
 
+export const hasPrediction: IsThere = async (c, deps, id) =>
+  ((await objectOf(c, deps, id)?.find(id)) ?? null) !== null;
+
 export const getPrediction: Handler = (c, deps) => reply(c, deps, (object, id) => object.find(id));
 export const cancelPrediction: Handler = (c, deps) =>
   reply(c, deps, (object, id) => object.cancel(id));
@@ -87,6 +96,7 @@ async function reply(
   const object = objectOf(c, deps, id);
   const found = object && (await read(object, id));
   if (found === null) throw unknown();
+  c.get('onNamed')?.(id);
   return c.json(shownPrediction(found, publicBase(c, deps)), 200, NOT_STORED);
 }
 
