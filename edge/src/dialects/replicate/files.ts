@@ -1,6 +1,7 @@
 /** Files: clients upload the image of a prediction first, and name it by its address. */
 import { imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
+import { endOf, expectWhole } from '@blip2/shared/image-end';
 import { checkImage, sniff } from '@blip2/shared/image-format';
 import { imageIdOf } from '@blip2/shared/image-id';
 import type { ReplicateFileList } from '@blip2/shared/schemas/replicate/file';
@@ -55,6 +56,7 @@ async function imageOf(
   // Of the form's memory, which holds the whole body.
   const bytes = content.bytes.slice();
   checkImage(bytes, { maxBytes, field: 'content' });
+  expectWhole(endOf(bytes), 'content');
   const sniffed = sniff(bytes);
   const type = sniffed.kind === 'image' ? `image/${sniffed.format}` : 'application/octet-stream';
   const name = (content.filename ?? 'image').slice(0, MAX_NAME_LENGTH);

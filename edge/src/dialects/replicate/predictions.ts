@@ -6,6 +6,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import {
   type Cursor,
+  type PredictionOrder,
   type Predictions,
   type StoredPrediction,
   valueFrom,
@@ -30,12 +31,11 @@ export const createPredictionOfModel: Handler = (c, deps) => create(c, deps, nam
 async function create(c: AppContext, deps: Dependencies, named?: string): Promise<Response> {
   const object = ownObject(c, deps);
   const order = await orderOf(c, deps, await readJsonObject(c.req.raw, readingOf(c, deps)), named);
-  const created = valueFrom(await object.create(order));
-  c.get('onNamed')?.(created.id);
   const base = publicBase(c, deps);
   const seconds = waitSecondsOf(c.req.header('prefer'));
-  if (seconds === null) return c.json(shownPrediction(created, base), 201, NOT_STORED);
-  const reached = await waited(c, object, created, seconds * 1000);
+  const reached = await created(c, object, order, seconds);
+  c.get('onNamed')?.(reached.id);
+  if (seconds === null) return c.json(shownPrediction(reached, base), 201, NOT_STORED);
   // A reply that is stored says something of it.
   if (reached.image !== null) c.get('onImage')?.(reached.image.path, reached.image.sentAt);
   if (reached.endedAt !== null) return c.json(shownPrediction(reached, base), 201, NOT_STORED);
@@ -44,25 +44,24 @@ async function create(c: AppContext, deps: Dependencies, named?: string): Promis
   return c.json(shownPrediction(unfinished, base), 202, NOT_STORED);
 }
 
-/** The prediction as it is at its end, or when the time is over. */
-async function waited(
+/** The prediction as it begins, or of somebody who waits as it is at its end, or when the time is over. */
+async function created(
   c: AppContext,
   object: Predictions,
-  { id }: StoredPrediction,
-  ms: number,
+  order: PredictionOrder,
+  seconds: number | null,
 ): Promise<StoredPrediction> {
+  if (seconds === null) return valueFrom(await object.create(order, null));
   // Of our own: a request id is what the client says it is.
   const waiter = crypto.randomUUID();
   const { signal } = c.req.raw;
-  const leave = () => c.executionCtx.waitUntil(object.leave(id, waiter));
+  const leave = () => c.executionCtx.waitUntil(object.leave(waiter));
   // Calls arrive in their order: whoever leaves has waited.
-  const waiting = object.wait(id, ms, waiter);
+  const creating = object.create(order, { waiter, ms: seconds * 1000 });
   if (signal.aborted) leave();
   signal.addEventListener('abort', leave);
   try {
-    const found = await waiting;
-    if (found === null) throw unknown();
-    return found;
+    return valueFrom(await creating);
   } finally {
     signal.removeEventListener('abort', leave);
   }

@@ -1,7 +1,11 @@
 /** Whether the file of an image is cut off, as far as the parts that it is made of show while its bytes pass: nothing is decoded, and nothing held. */
+import { ApiError } from './errors.ts';
 
 /** What a walk over a file wants next: so many bytes to look at, to pass over so many, or all up to a byte. */
-type Wish = { kind: 'take'; bytes: number } | { kind: 'skip'; bytes: number } | { kind: 'until'; byte: number };
+type Wish =
+  | { kind: 'take'; bytes: number }
+  | { kind: 'skip'; bytes: number }
+  | { kind: 'until'; byte: number };
 /** Ends when all has come that a decoder needs. */
 type Walk = Generator<Wish, void, Uint8Array>;
 
@@ -14,7 +18,8 @@ const MAX_STEPS = 1_000_000;
 const NOTHING = new Uint8Array();
 
 /**
- * It says so of no file that the decoder takes: that passes over what stands behind the pixels.
+ * It says so of nothing that the decoder takes: what stands behind the pixels may be missing, but for the end of a JPEG. There the decoder notices what
+ * is missing by luck, so that it is asked for.
  * @example
  * const end = new ImageEnd();
  * for await (const chunk of file) end.update(chunk);
@@ -68,6 +73,20 @@ export class ImageEnd {
   }
 }
 
+/** @throws ApiError `invalid-image` for a file that is cut off */
+export function expectWhole({ isCutOff }: Pick<ImageEnd, 'isCutOff'>, field: string): void {
+  if (!isCutOff) return;
+  const detail = 'The image is cut off: the end of its file is missing. Send all of it.';
+  throw new ApiError('invalid-image', detail, { field });
+}
+
+/** As `ImageEnd` sees it, of a whole file. */
+export function endOf(bytes: Uint8Array): ImageEnd {
+  const end = new ImageEnd();
+  end.update(bytes);
+  return end;
+}
+
 function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
   const both = new Uint8Array(first.length + second.length);
   both.set(first);
@@ -80,7 +99,7 @@ type MayEnd = (mayEnd: boolean) => void;
 
 function* walk(mayEnd: MayEnd): Walk {
   const signature = viewOf(yield take(2)).getUint16(0);
-  if (signature === 0xffd8) yield* walkJpeg(mayEnd);
+  if (signature === 0xffd8) yield* walkJpeg();
   if (signature === 0x8950) yield* walkPng(mayEnd);
   if (signature === 0x4749) yield* walkGif();
   if (signature === 0x5249) yield* walkWebp(mayEnd);
@@ -88,20 +107,23 @@ function* walk(mayEnd: MayEnd): Walk {
 }
 
 const MARKER = 0xff;
+const START_OF_SCAN = 0xda;
 const END_OF_IMAGE = 0xd9;
-/** The first marker that has no segment is a restart within compressed pixels; those below, too, stand alone. */
+/** Markers without a segment. */
 const isAlone = (marker: number) => marker < 0x02 || (marker >= 0xd0 && marker <= 0xd8);
 
-/** JPEG: markers, most of them with a segment; the pixels between them have none that counts. */
+/** JPEG: segments, each behind a marker, then pixels, up to the marker of the end. */
 function* walkJpeg(): Walk {
-  yield until(MARKER);
-  for (;;) {
-    const [marker = 0] = yield take(1);
-    if (marker === END_OF_IMAGE) return;
-    // A filling byte may be the beginning of the marker itself.
-    if (marker === MARKER) continue;
-    if (!isAlone(marker)) yield skip(Math.max(viewOf(yield take(2)).getUint16(0) - 2, 0));
+  for (let isInPixels = false; ; ) {
     yield until(MARKER);
+    let [marker = 0] = yield take(1);
+    // A filling byte may be the beginning of the marker itself.
+    while (marker === MARKER) [marker = 0] = yield take(1);
+    if (marker === END_OF_IMAGE) return;
+    // What looks like a segment from there on may be damaged pixels, which decoders pass over.
+    if (isInPixels || isAlone(marker)) continue;
+    isInPixels = marker === START_OF_SCAN;
+    yield skip(Math.max(viewOf(yield take(2)).getUint16(0) - 2, 0));
   }
 }
 
