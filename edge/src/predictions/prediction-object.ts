@@ -85,11 +85,13 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     const deps = this.#dependencies();
     this.#forget(deps.now());
     const repeated = this.#repeated(order, deps.now());
+    // Before anything is awaited: whoever leaves has waited.
+    const isOver = waiting === null ? null : repeated?.wait(waiting);
     if (repeated !== undefined && !(await this.#isGone(repeated.prediction.image))) {
       // It may be one that there was not enough left for.
       const refused = await repeated.admitted;
       if (refused !== undefined) return { problem: refused.toProblem() };
-      if (waiting !== null) await repeated.wait(waiting);
+      await isOver;
       if (!repeated.isStored) this.#store(repeated);
       return { value: repeated.prediction };
     }
@@ -117,11 +119,16 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     const run = new Run(
       prediction,
       { fingerprint, bytes, number: this.#predictions.nextNumber() },
-      { now: deps.now, onEnd: (ended) => this.#store(ended) },
+      {
+        now: deps.now,
+        onEnd: (ended) => {
+          this.#store(ended);
+          this.ctx.waitUntil(this.#expireLater(prediction.createdAt));
+        },
+      },
     );
     if (waiting === null) this.#store(run);
     this.#runs.set(prediction.id, run);
-    // Before anything is awaited: whoever leaves has waited.
     const ended = waiting === null ? null : run.wait(waiting);
     run.admitted = this.#admit(run, order, deps, account).catch((thrown: unknown) => {
       run.end({ status: 'canceled' });
@@ -154,7 +161,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
 
   async list(cursor: Cursor | null): Promise<Page> {
     if (!this.#isPrepared) return { predictions: [], older: null, newer: null };
-    for (const run of this.#runs.values()) if (!run.isStored) this.#store(run);
+    this.#storeAll();
     const page = this.#predictions.list(cursor, this.#dependencies().now());
     const predictions = await this.#withoutGone(page.predictions, ({ image }) => image);
     return { ...page, predictions: predictions.map((stored) => this.#asItIs(stored)) };
@@ -256,6 +263,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     if (!this.#isPrepared) return;
     const now = this.#dependencies().now();
     this.#forget(now);
+    this.#storeAll();
     const oldest = [this.#predictions.expire(now), this.#files.expire(now)].filter(
       (time) => time !== null,
     );
@@ -277,6 +285,11 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     this.#predictions.create();
     this.#files.create();
     this.#isPrepared = true;
+  }
+
+  /** Those, too, for which somebody waits. */
+  #storeAll(): void {
+    for (const run of this.#runs.values()) if (!run.isStored) this.#store(run);
   }
 
   #store(run: Run): void {

@@ -148,9 +148,9 @@ describe('a prediction', () => {
   });
 
   it('is listed, and stored, while somebody waits for it, in its place', async () => {
+    start({ ALLOW_ANONYMOUS: '' });
     const gate = Promise.withResolvers<void>();
     edge.gpu.script.token = () => gate.promise;
-    start({ ALLOW_ANONYMOUS: '' });
     const key = await storeKey();
     const waiting = create({ image: dataUrl() }, { ...key, prefer: 'wait' });
     await edge.gpu.untilReceived(1);
@@ -158,12 +158,31 @@ describe('a prediction', () => {
     const list = async () =>
       (await (await request(`${BASE}/predictions`, { headers: key })).json()) as PredictionList;
     const [second, first] = (await list()).results;
-    expect([second?.id, first?.status]).toEqual([later.body.id, 'processing']);
+    expect([second?.id, first?.status]).toEqual([later.body.id, 'starting']);
     gate.resolve();
     const { body } = await waiting;
     expect(body).toMatchObject({ id: first?.id, status: 'succeeded' });
     expect((await get(body.urls.get, key)).body).toEqual(body);
     expect((await list()).results.map(({ id }) => id)).toEqual([later.body.id, body.id]);
+  });
+
+  it('that somebody waits for outlasts the alarm that deletes all others', async () => {
+    vi.setSystemTime(Date.now() - 3_600_000);
+    const { body: old } = await create({ image: dataUrl() }, { prefer: 'wait' });
+    vi.useRealTimers();
+    const gate = Promise.withResolvers<void>();
+    edge.gpu.script.token = () => gate.promise;
+    const waiting = create({ image: dataUrl() }, { prefer: 'wait' });
+    await edge.gpu.untilReceived(2);
+    const stub = namespace.get(objectIdOf(namespace, old.id) as DurableObjectId);
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    gate.resolve();
+    const { body } = await waiting;
+    expect(body.status).toBe('succeeded');
+    const stored = await runInDurableObject(stub, (_, { storage }) =>
+      storage.sql.exec('SELECT id FROM predictions').toArray(),
+    );
+    expect(stored).toEqual([{ id: body.id }]);
   });
 
   it('that somebody else still waits for is stored for whoever gets its id meanwhile', async () => {
