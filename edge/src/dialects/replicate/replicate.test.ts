@@ -158,7 +158,7 @@ describe('a prediction', () => {
     const list = async () =>
       (await (await request(`${BASE}/predictions`, { headers: key })).json()) as PredictionList;
     const [second, first] = (await list()).results;
-    expect([second?.id, first?.status]).toEqual([later.body.id, 'starting']);
+    expect([second?.id, first?.completed_at]).toEqual([later.body.id, null]);
     gate.resolve();
     const { body } = await waiting;
     expect(body).toMatchObject({ id: first?.id, status: 'succeeded' });
