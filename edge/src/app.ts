@@ -100,10 +100,14 @@ function isUpload({ request }: Route): boolean {
 
 /** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
 async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Response> {
-  const { handler, errors } = route;
+  const { handler, errors, isThere } = route;
   const images = new Map<ImagePath, number>();
   c.set('onImage', (image, sentAt) => {
     images.set(image, Math.min(sentAt, images.get(image) ?? sentAt));
+  });
+  let named: string | null = null;
+  c.set('onNamed', (id) => {
+    named = id;
   });
   try {
     const reply = await replyOnce(deps, {
@@ -113,6 +117,8 @@ async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Re
       caller: clientIn(c, deps.config),
       context: requestContextOf(c, deps),
       images: () => [...images],
+      named: () => named,
+      isThere: async (id) => (await isThere?.(c, deps, id)) ?? true,
       handle: async (request) => {
         c.req.raw = request;
         return await handler(c, deps);

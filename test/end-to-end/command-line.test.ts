@@ -194,6 +194,25 @@ describe('blip2 jobs', () => {
     expect((await run(args)).output).not.toBe(first.output);
   });
 
+  it('are tried again with the same webhook, another, or none', async () => {
+    await write('bad.jsonl', [{ image: 'none' }]);
+    const [one, two] = ['https://hooks.example.org/one', 'https://hooks.example.org/two'];
+    const created = await run(['jobs', 'create', 'bad.jsonl', '--webhook', one, '--watch']);
+    const id = created.output.trim();
+    expect(created.errors).toMatch(new RegExp(`${id}: events are signed with whsec_.+ once`));
+    const retry = (...args: string[]) => run(['jobs', 'retry', id, ...args]);
+    const webhookOf = async (...args: string[]) =>
+      parsed((await retry('--json', ...args)).output)[0]?.webhook;
+    expect(await webhookOf()).toEqual({ url: one, events: expect.any(Array) });
+    expect(await webhookOf('--webhook', two)).toMatchObject({
+      url: two,
+      secret: expect.any(String),
+    });
+    expect(await webhookOf('--no-webhook')).toBeNull();
+    expect((await retry('--webhook', two)).errors).toContain('events are signed with whsec_');
+    expect(await retry('--webhook', two, '--no-webhook')).toMatchObject({ code: 2, output: '' });
+  });
+
   it('are estimated, and nothing is sent that would be run', async () => {
     await run(['caption', SCENE]);
     const { code, output } = await run(['jobs', 'create', '-', '--dry-run'], {

@@ -4,7 +4,7 @@ import { type Command, command, print, say } from './command.ts';
 import { createJobs, estimateJobs, type NewJob } from './create-job.ts';
 import { CliError, EXIT } from './failure.ts';
 import { onInterrupt } from './interrupt.ts';
-import { watch } from './job-commands.ts';
+import { sayWebhookSecret, watch } from './job-commands.ts';
 import { CREATE } from './programs.ts';
 import { pairsOf, settingsOf } from './settings.ts';
 import { itemLines } from './sources.ts';
@@ -27,6 +27,7 @@ export const create: Command = command(CREATE, async (api, config, sources) => {
   for await (const created of createJobs(api, job)) {
     ids.push(created.id);
     await print(config.json ? JSON.stringify(created) : created.id);
+    if (!config.json) sayWebhookSecret(created);
     onInterrupt(`Created, and not canceled: ${ids.join(' ')}`);
   }
   if (ids.length === 0) throw new CliError('There are no images.');

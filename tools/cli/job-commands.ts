@@ -73,14 +73,31 @@ export const deleteJobs: Command = command(DELETE, async (api, { json }, ids) =>
   return 0;
 });
 
-export const retryJob: Command = command(RETRY, async (api, { watch: isWatched, json }, ids) => {
+export const retryJob: Command = command(RETRY, async (api, config, ids) => {
+  const { webhook, noWebhook, watch: isWatched, json } = config;
   const [id = ''] = needed(ids);
+  if (webhook !== undefined && noWebhook) {
+    throw new CliError('--webhook and --no-webhook: give one of the two.');
+  }
+  const change = noWebhook ? { webhook: null } : { webhook: webhook && { url: webhook } };
   const path = `/v1/jobs/${encodeURIComponent(id)}/retry-failed`;
-  const headers = { 'idempotency-key': crypto.randomUUID() };
-  const job = await api.json(Job, path, { method: 'POST', headers });
+  const headers = {
+    'content-type': 'application/json',
+    'idempotency-key': crypto.randomUUID(),
+  };
+  const body = JSON.stringify(change);
+  const job = await api.json(Job, path, { method: 'POST', headers, body });
   await print(json ? JSON.stringify(job) : job.id);
+  if (!json) sayWebhookSecret(job);
   return isWatched ? await watch(api, [job.id]) : 0;
 });
+
+/** The secret that was made for a webhook: the service shows it in this one reply. */
+export function sayWebhookSecret({ id, webhook }: Job): void {
+  const secret = webhook?.secret;
+  if (secret !== undefined)
+    say(`${id}: events are signed with ${secret}, which is shown this once`);
+}
 
 /** Watches jobs, one after the other. @returns 1 where one of them has not done all */
 export async function watch(

@@ -195,7 +195,25 @@ export const RETRY = {
   command: 'blip2 jobs retry',
   arguments: ['<id>'],
   summary: 'Creates another job of the items that failed or were not run, and prints its id.',
-  options: { watch: WATCH, ...JSON_OUTPUT, ...SERVICE },
+  options: {
+    webhook: option({
+      flag: 'webhook',
+      kind: text('URL'),
+      defaultText: 'that of the job',
+      group: job,
+      help: 'where an event is posted at the end',
+    }),
+    noWebhook: option({
+      flag: 'no-webhook',
+      kind: toggle(),
+      default: false,
+      group: job,
+      help: 'post no event, though the job has a webhook',
+    }),
+    watch: WATCH,
+    ...JSON_OUTPUT,
+    ...SERVICE,
+  },
 } satisfies Program;
 
 export const RUN_BATCH = {

@@ -10,11 +10,16 @@ import { checkStructure, type LongString } from './json-structure.ts';
 /**
  * The members of a JSON object. A member that is null is absent, in nested objects too.
  * @param charset of `Content-Type`, where it names one
+ * @param nullable names of members that may be null, where that says something
  * @throws ApiError `invalid-json`, `invalid-request`, and what `decodeText` throws
  * @example parseJsonObject(new TextEncoder().encode('{"seed": null, "n": 2}')) // { n: 2 }
  */
-export function parseJsonObject(bytes: Uint8Array, charset?: string): Record<string, unknown> {
-  const value = parseJsonBytes(bytes, charset);
+export function parseJsonObject(
+  bytes: Uint8Array,
+  charset?: string,
+  nullable: readonly string[] = [],
+): Record<string, unknown> {
+  const value = parseBytes(bytes, charset, { nullable });
   if (typeof value === 'string' && /^\s*\{/.test(value)) {
     const detail = 'The body is a JSON text that holds JSON: encode it once.';
     throw new ApiError('invalid-request', detail);
@@ -36,6 +41,14 @@ export function parseJsonValue(text: string, field?: string): unknown {
  * @throws ApiError `invalid-json`, `invalid-request`, and what `decodeText` throws
  */
 export function parseJsonBytes(bytes: Uint8Array, charset?: string, field?: string): unknown {
+  return parseBytes(bytes, charset, { field, nullable: [] });
+}
+
+function parseBytes(
+  bytes: Uint8Array,
+  charset: string | undefined,
+  { field, nullable }: { field?: string | undefined; nullable: readonly string[] },
+): unknown {
   const name = field === undefined ? undefined : shownName(field);
   const where = name === undefined ? {} : { field: name };
   const source = { what: name ?? 'The body', slug: 'invalid-json', ...where } as const;
@@ -61,7 +74,7 @@ export function parseJsonBytes(bytes: Uint8Array, charset?: string, field?: stri
     const twice = shownName(repeated);
     throw new ApiError('invalid-request', `${twice} is given twice.`, { field: twice });
   }
-  return cleaned(value, images, field === undefined ? [] : [field]);
+  return cleaned(value, images, { path: field === undefined ? [] : [field], nullable });
 }
 
 type Source = Parameters<typeof decodeText>[2];
@@ -110,13 +123,13 @@ const BACKSLASH = 0x5c;
 const PROTOTYPE = '__proto__';
 
 /**
- * Without members that are null, and with the long strings in the places of their marks.
+ * Without members that are null, unless `nullable` names them, and with the long strings in the places of their marks.
  * @throws ApiError `invalid-request` for half a character, a number that is read as none, and a member that schemas would drop
  */
 function cleaned(
   value: unknown,
   long: ReadonlyMap<string, string>,
-  path: readonly string[],
+  { path, nullable = [] }: { path: readonly string[]; nullable?: readonly string[] },
 ): unknown {
   if (typeof value === 'string') {
     const text = long.get(value) ?? value;
@@ -131,15 +144,17 @@ function cleaned(
     throw new ApiError('invalid-request', detail, { field });
   }
   if (Array.isArray(value)) {
-    return value.map((entry, i) => cleaned(entry, long, [...path, String(i)]));
+    return value.map((entry, i) => cleaned(entry, long, { path: [...path, String(i)] }));
   }
   if (typeof value !== 'object' || value === null) return value;
-  const members = Object.entries(value).filter(([, member]) => member !== null);
+  const members = Object.entries(value).filter(
+    ([name, member]) => member !== null || nullable.includes(name),
+  );
   if (members.some(([name]) => name === PROTOTYPE)) {
     const field = shownName([...path, PROTOTYPE].join('.'));
     throw new ApiError('invalid-request', `There is no field ${field}.`, { field });
   }
   return Object.fromEntries(
-    members.map(([name, member]) => [name, cleaned(member, long, [...path, name])]),
+    members.map(([name, member]) => [name, cleaned(member, long, { path: [...path, name] })]),
   );
 }

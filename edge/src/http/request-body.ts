@@ -141,14 +141,20 @@ export async function readJsonObject(
   return parseJsonObject(body, parameters.get('charset'));
 }
 
-/** Such a body where there is one; no members where there is none. @throws ApiError as `readJsonObject` */
+/**
+ * Such a body where there is one; no members where there is none.
+ * @param nullable names of members that may be null, where that says something
+ * @throws ApiError as `readJsonObject`
+ */
 export async function readAnyJsonObject(
   request: Request,
   limits: Pick<Limits, 'maxBodyBytes'> & ReadLimits,
+  nullable: readonly string[] = [],
 ): Promise<Record<string, unknown>> {
   const { parameters } = parseHeaderValue(request.headers.get('content-type'));
   const body = await readDecoded(request, limits.maxBodyBytes, limits);
-  return body.length === 0 ? {} : parseJsonObject(body, parameters.get('charset'));
+  if (body.length === 0) return {};
+  return parseJsonObject(body, parameters.get('charset'), nullable);
 }
 
 /**

@@ -4,7 +4,13 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { type LastEvent, type ReplyHead, RunningReply, replyOf } from './running-reply.ts';
-import { type Bounds, type Fingerprint, type ReadImages, StoredReplies } from './stored-replies.ts';
+import {
+  type Bounds,
+  type Fingerprint,
+  StoredReplies,
+  type StoredReply,
+  type Subject,
+} from './stored-replies.ts';
 
 /** Larger replies are sent, and not stored. SQLite's rows have 2 MB at most. */
 const MAX_REPLY_BYTES = 2 ** 20;
@@ -22,7 +28,7 @@ export type RunReply = ReplyHead & {
   /** Whether the same request would get it again: asked when all of the body has come. */
   isFinal: () => Promise<boolean>;
   /** What it says something of: asked then, too. */
-  images: () => Promise<ReadImages>;
+  subject: () => Promise<Subject>;
 };
 
 /** A request, as its Worker hands it to the object. One of the two is called. */
@@ -36,8 +42,8 @@ export type Run = {
   executedDigest: () => Promise<string | null>;
   /** Reads the body, and nothing else; null where it cannot be read. */
   digest: () => Promise<string | null>;
-  /** Whether one of these was deleted meanwhile. */
-  areGone: (images: ReadImages) => Promise<boolean>;
+  /** Whether something of this was deleted meanwhile. */
+  isGone: (subject: Subject) => Promise<boolean>;
 };
 
 /** What became of a request. */
@@ -68,10 +74,11 @@ export class IdempotentReplies extends DurableObject {
    * @param lastDeletion of an image of its namespace, milliseconds since the epoch
    */
   async run(key: string, head: string, run: Run, lastDeletion: number): Promise<Outcome> {
-    const read = this.#stored.find(key, Date.now())?.images ?? [];
-    const mayBeGone = read.some(([, sentAt]) => sentAt <= lastDeletion);
+    const found = this.#stored.find(key, Date.now());
     // Before anything of the body is read: then the request runs.
-    if (mayBeGone && (await run.areGone(read))) this.#stored.delete(key, read);
+    if (found !== null && (await isGone(found, head, run, lastDeletion))) {
+      this.#stored.delete(key, found.subject);
+    }
     const stored = this.#stored.find(key, Date.now());
     const job = this.#running.get(key);
     const broken = (): Outcome => ({ kind: 'broken' });
@@ -79,7 +86,13 @@ export class IdempotentReplies extends DurableObject {
       if (!(await isSame(stored.fingerprint, head, run))) return { kind: 'reused' };
       return { kind: 'replayed', response: replyOf(stored.head, stored.body) };
     }
-    if (job !== undefined) return await this.#wait(job, head, run).catch(broken);
+    if (job !== undefined) {
+      const outcome = await this.#wait(job, head, run).catch(broken);
+      if (outcome !== null) return outcome;
+      // Its place is that of whoever comes first of those who waited for it.
+      this.#leave(key, job);
+      return await this.run(key, head, run, lastDeletion);
+    }
     if (this.#running.size >= MAX_RUNNING) return { kind: 'busy' };
     const retryAfterMs = this.#stored.msUntilRoom(Date.now());
     if (retryAfterMs > 0) return { kind: 'full', retryAfterMs };
@@ -95,18 +108,27 @@ export class IdempotentReplies extends DurableObject {
     }
   }
 
-  async #wait(job: Job, head: string, run: Run): Promise<Outcome> {
+  /**
+   * @returns null where the body of the first did not come whole: nobody knows what it would have asked for, and what became
+   *   of it, a connection that broke or was too slow, is its own. Nothing of the body of `run` has been read then.
+   */
+  async #wait(job: Job, head: string, run: Run): Promise<Outcome | null> {
     if (job.waiting >= MAX_WAITING) return { kind: 'busy' };
     job.waiting++;
     // Before anything is awaited: what has been written is held for those who are here.
     const opening = job.reply.open();
     opening.catch(() => {});
+    const leave = () => void opening.then(({ body }) => body?.cancel()).catch(() => {});
     try {
-      const fingerprint = { head: job.head, body: await job.digest };
-      if (await isSame(fingerprint, head, run)) {
+      const body = await job.digest;
+      if (body === null) {
+        leave();
+        return null;
+      }
+      if (await isSame({ head: job.head, body }, head, run)) {
         return { kind: 'replayed', response: await opening };
       }
-      opening.then(({ body }) => body?.cancel()).catch(() => {});
+      leave();
       return { kind: 'reused' };
     } finally {
       job.waiting--;
@@ -115,8 +137,8 @@ export class IdempotentReplies extends DurableObject {
 
   async #begin(key: string, head: string, run: Run): Promise<Outcome> {
     const reply = new RunningReply(MAX_REPLY_BYTES);
-    const digest = run.executedDigest();
-    digest.catch(() => {});
+    // It rejects where its Worker is gone.
+    const digest = Promise.resolve(run.executedDigest()).catch(() => null);
     const job: Job = { head, digest, reply, waiting: 0 };
     this.#running.set(key, job);
     const opening = reply.open();
@@ -136,7 +158,7 @@ export class IdempotentReplies extends DurableObject {
 
   async #receive(key: string, job: Job, written: RunReply): Promise<void> {
     const { reply, head } = job;
-    const { status, headers, body, lastEvent, isFinal, images } = written;
+    const { status, headers, body, lastEvent, isFinal, subject } = written;
     reply.begin({ status, headers }, lastEvent);
     for await (const chunk of body) {
       await reply.write(chunk);
@@ -147,8 +169,8 @@ export class IdempotentReplies extends DurableObject {
     const isStored = (await isFinal()) && reply.isWhole && digest !== null;
     if (isStored) {
       const fingerprint = { head, body: digest };
-      const read = await images();
-      this.#stored.put(key, fingerprint, { status, headers }, reply.body(), read, Date.now());
+      const about = await subject();
+      this.#stored.put(key, fingerprint, { status, headers }, reply.body(), about, Date.now());
       await this.#setAlarm();
     }
     reply.end();
@@ -168,8 +190,21 @@ export class IdempotentReplies extends DurableObject {
   }
 }
 
-/** A reply that came before the body was read depends on the head alone. */
 async function isSame(first: Fingerprint, head: string, run: Run): Promise<boolean> {
-  if (first.head !== head) return false;
-  return first.body === null || first.body === (await run.digest());
+  return first.head === head && first.body === (await run.digest());
+}
+
+/** Whether a stored reply is about something that was deleted. The Worker is asked only where that can be. */
+async function isGone(
+  { fingerprint, subject }: StoredReply,
+  head: string,
+  run: Run,
+  lastDeletion: number,
+): Promise<boolean> {
+  const { images } = subject;
+  const mayBe = images.some(([, sentAt]) => sentAt <= lastDeletion);
+  // An id is looked up by the route that handed it out.
+  const named = fingerprint.head === head ? subject.named : null;
+  if (!mayBe && named === null) return false;
+  return await run.isGone({ images: mayBe ? images : [], named });
 }

@@ -380,7 +380,7 @@ describe('the object', () => {
           execute: sends(() => written([])),
           executedDigest: async () => 'digest',
           digest: async () => 'digest',
-          areGone: async () => false,
+          isGone: async () => false,
           ...given,
         },
         0,
@@ -396,7 +396,7 @@ describe('the object', () => {
       headers: [],
       body: readable,
       lastEvent: null,
-      images: async () => [],
+      subject: async () => ({ images: [], named: null }),
       isFinal: async () => true,
     };
   };
@@ -408,8 +408,8 @@ describe('the object', () => {
     const outcomes = await runInDurableObject(object, async (instance) => {
       const gate = Promise.withResolvers<never>();
       const [executedDigest, digest] = [async () => 'digest', async () => 'digest'];
-      const areGone = async () => false;
-      const given = { execute: () => gate.promise, executedDigest, digest, areGone };
+      const isGone = async () => false;
+      const given = { execute: () => gate.promise, executedDigest, digest, isGone };
       const both = [instance.run('a', 'head', given, 0), instance.run('a', 'head', given, 0)];
       gate.reject(new Error('the isolate is gone'));
       return (await Promise.all(both)).map(({ kind }) => kind);
@@ -439,6 +439,25 @@ describe('the object', () => {
 
   it('stores nothing of a body that breaks off, and has a status for who waits', async () => {
     expect(await breaking(null)).toEqual({ texts: ['broken', 'broken'], next: 'first' });
+  });
+
+  it('runs the next one that waits where the first ended before its body had come', async () => {
+    const { run } = open();
+    const digest = Promise.withResolvers<never>();
+    const gate = Promise.withResolvers<never>();
+    const first = run('a', { execute: () => gate.promise, executedDigest: () => digest.promise });
+    const rest = ['b', 'c'].map((text) =>
+      run('a', { execute: sends(() => written([new Uint8Array([text.charCodeAt(0)])])) }),
+    );
+    for (const { promise, reject } of [digest, gate]) {
+      promise.catch(() => {});
+      reject(new Error('the isolate is gone'));
+    }
+    expect((await first).kind).toBe('broken');
+    const all = await Promise.all(rest);
+    expect(all.map(({ kind }) => kind).sort()).toEqual(['first', 'replayed']);
+    const texts = await Promise.all(all.map(textOf));
+    expect(new Set(texts).size).toBe(1);
   });
 
   it('ends a stream that breaks off with the event of its dialect, and stores nothing', async () => {
@@ -488,7 +507,7 @@ describe('the object', () => {
     const { object, run } = open();
     const failed = {
       ...written([new Uint8Array([1])]),
-      images: async () => [],
+      subject: async () => ({ images: [], named: null }),
       isFinal: async () => false,
     };
     await textOf(await run('a', { execute: sends(() => failed) }));

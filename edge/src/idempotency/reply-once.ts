@@ -11,7 +11,7 @@ import { TooSlowError, within } from '../within.ts';
 import { digestOf, digestOfUpload, hashedBody } from './body-digest.ts';
 import { idempotencyKeyOf } from './idempotency-key.ts';
 import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-replies.ts';
-import type { ReadImages } from './stored-replies.ts';
+import type { ReadImages, Subject } from './stored-replies.ts';
 
 export type OnceDependencies = {
   config: Pick<Config, 'maxBodyBytes' | 'maxImageBytes' | 'deadlineMs'>;
@@ -32,6 +32,10 @@ export type OnceRequest = {
   context: RequestContext;
   /** The images that it has read until now. */
   images: () => ReadImages;
+  /** Id of what its reply hands out, once it has. */
+  named: () => string | null;
+  /** Whether what such an id names is still found. */
+  isThere: (named: string) => Promise<boolean>;
   /** Runs it: the same request, whose client never goes away. */
   handle: (request: Request) => Promise<Response>;
   /** The reply to one that fails. */
@@ -74,11 +78,11 @@ export async function replyOnce(
   const ms = context.startedAt + uploadMs + config.deadlineMs + MARGIN_MS - now();
   let outcome: Outcome;
   try {
-    const { execute, executedDigest, digest, areGone } = run;
+    const { execute, executedDigest, digest, isGone } = run;
     const running: Promise<Outcome> = object.run(
       name,
       head,
-      { execute, executedDigest, digest, areGone },
+      { execute, executedDigest, digest, isGone },
       lastDeletion,
     );
     outcome = await within(ms, running, 'the reply to an Idempotency-Key');
@@ -145,7 +149,7 @@ class RequestRun implements Run {
   readonly #limits: { maxBytes: number; ms: number };
   readonly #digest = Promise.withResolvers<string | null>();
   readonly #finished = Promise.withResolvers<void>();
-  #hasBegun = false;
+  #state: 'waiting' | 'begun' | 'given up' = 'waiting';
   /** Why the body could not be read. */
   failure: ApiError | undefined;
 
@@ -166,7 +170,9 @@ class RequestRun implements Run {
 
   /** Called when it will not begin any more. */
   giveUp(): void {
-    if (!this.#hasBegun) this.#finished.resolve();
+    if (this.#state !== 'waiting') return;
+    this.#state = 'given up';
+    this.#finished.resolve();
   }
 
   readonly executedDigest = (): Promise<string | null> => this.#digest.promise;
@@ -182,16 +188,21 @@ class RequestRun implements Run {
     }
   };
 
-  readonly areGone = async (images: ReadImages): Promise<boolean> => {
-    const { context } = this.#once;
-    const gone = await Promise.all(
-      images.map(([path, sentAt]) => this.#deletions.hasDeleted(path, sentAt, context)),
-    );
+  readonly isGone = async ({ images, named }: Subject): Promise<boolean> => {
+    const { context, isThere } = this.#once;
+    const gone = await Promise.all([
+      ...images.map(([path, sentAt]) => this.#deletions.hasDeleted(path, sentAt, context)),
+      named !== null && isThere(named).then((found) => !found),
+    ]);
     return gone.includes(true);
   };
 
   readonly execute = async (receive: (reply: RunReply) => Promise<void>): Promise<void> => {
-    this.#hasBegun = true;
+    if (this.#state === 'given up') {
+      this.#digest.resolve(null);
+      throw new Error('nobody waits for this request any more');
+    }
+    this.#state = 'begun';
     try {
       await receive(await this.#reply());
     } finally {
@@ -200,7 +211,7 @@ class RequestRun implements Run {
   };
 
   async #reply(): Promise<RunReply> {
-    const { request, handle, images, toReply } = this.#once;
+    const { request, handle, images, named, toReply } = this.#once;
     const { url, method, headers } = request;
     const { body, digest, giveUp } = hashedBody(request);
     this.#digest.resolve(digest);
@@ -223,7 +234,7 @@ class RequestRun implements Run {
       headers: [...response.headers],
       body: readable,
       lastEvent: lastEventOf(response, ended()),
-      images: async () => images(),
+      subject: async () => ({ images: images(), named: named() }),
       isFinal: async () => !isPassing && isLasting(response.status) && !hasFailed(response),
     };
   }

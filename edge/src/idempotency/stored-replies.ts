@@ -5,16 +5,23 @@ import type { ReplyHead } from './running-reply.ts';
 const DAY_MS = 86_400_000;
 
 /** What tells requests apart: digests of what a request says beside its body, and of its body. */
-export type Fingerprint = { head: string; body: string | null };
+export type Fingerprint = { head: string; body: string };
 
 /** Images of which a reply says something, and since when they may be known, milliseconds since the epoch. */
 export type ReadImages = readonly (readonly [ImagePath, number])[];
+
+/** What a reply says something of. It is replayed as long as all of that is there. */
+export type Subject = {
+  images: ReadImages;
+  /** Id of what it hands out to be asked for later: a file, a job, a prediction. */
+  named: string | null;
+};
 
 export type StoredReply = {
   fingerprint: Fingerprint;
   head: ReplyHead;
   body: Uint8Array<ArrayBuffer>;
-  images: ReadImages;
+  subject: Subject;
 };
 
 /** How much one object stores: one of the sixteen that a caller has. */
@@ -27,6 +34,7 @@ type Row = {
   headers: string;
   body: ArrayBuffer;
   images: string;
+  named: string | null;
 };
 
 export class StoredReplies {
@@ -43,11 +51,8 @@ export class StoredReplies {
     const named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'replies'";
     this.#hasTable = sql.exec(named).toArray().length > 0;
     if (!this.#hasTable) return;
-    // Of a version that did not store them.
-    const hasImages = sql.exec("SELECT 1 FROM pragma_table_info('replies') WHERE name = 'images'");
-    if (hasImages.toArray().length === 0) {
-      sql.exec("ALTER TABLE replies ADD COLUMN images TEXT NOT NULL DEFAULT '[]'");
-    }
+    this.#addColumn('images', "TEXT NOT NULL DEFAULT '[]'");
+    this.#addColumn('named', 'TEXT');
     // Counted once: a count reads all rows.
     const { replies, bytes } = sql
       .exec<{ replies: number; bytes: number }>(
@@ -71,7 +76,7 @@ export class StoredReplies {
     if (!this.#hasTable) return null;
     const [row] = this.#sql
       .exec<Row>(
-        'SELECT head, body_digest, status, headers, body, images FROM replies WHERE key = ? AND expires_at > ?',
+        'SELECT head, body_digest, status, headers, body, images, named FROM replies WHERE key = ? AND expires_at > ?',
         key,
         now,
       )
@@ -81,7 +86,7 @@ export class StoredReplies {
       fingerprint: { head: row.head, body: row.body_digest },
       head: { status: row.status, headers: JSON.parse(row.headers) },
       body: new Uint8Array(row.body),
-      images: JSON.parse(row.images),
+      subject: { images: JSON.parse(row.images), named: row.named },
     };
   }
 
@@ -94,10 +99,10 @@ export class StoredReplies {
 
   put(
     key: string,
-    fingerprint: { head: string; body: string },
+    fingerprint: Fingerprint,
     { status, headers }: ReplyHead,
     body: Uint8Array<ArrayBuffer>,
-    images: ReadImages,
+    { images, named }: Subject,
     now: number,
   ): void {
     const text = JSON.stringify(headers);
@@ -105,7 +110,7 @@ export class StoredReplies {
     // One that is too old to be found may still be there.
     this.deleteExpired(now);
     this.#sql.exec(
-      'INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
       key,
       now + DAY_MS,
       fingerprint.head,
@@ -114,6 +119,7 @@ export class StoredReplies {
       text,
       body,
       JSON.stringify(images),
+      named,
     );
     this.#replies++;
     this.#bytes += body.byteLength + text.length;
@@ -133,11 +139,12 @@ export class StoredReplies {
   }
 
   /** Unless another reply has taken its place. */
-  delete(key: string, images: ReadImages): void {
-    if (this.#hasTable) this.#delete('key = ? AND images = ?', key, JSON.stringify(images));
+  delete(key: string, { images, named }: Subject): void {
+    if (!this.#hasTable) return;
+    this.#delete('key = ? AND images = ? AND named IS ?', key, JSON.stringify(images), named);
   }
 
-  #delete(which: string, ...values: (string | number)[]): number {
+  #delete(which: string, ...values: (string | number | null)[]): number {
     const deleted = this.#sql
       .exec<{ bytes: number }>(
         `DELETE FROM replies WHERE ${which} RETURNING length(body) + length(headers) AS bytes`,
@@ -149,11 +156,19 @@ export class StoredReplies {
     return deleted.length;
   }
 
+  /** To a table of a version that did not store it. */
+  #addColumn(name: string, type: string): void {
+    const has = this.#sql.exec("SELECT 1 FROM pragma_table_info('replies') WHERE name = ?", name);
+    if (has.toArray().length === 0)
+      this.#sql.exec(`ALTER TABLE replies ADD COLUMN ${name} ${type}`);
+  }
+
   #makeTable(): void {
     if (this.#hasTable) return;
     this.#sql.exec(`CREATE TABLE replies (
       key TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, head TEXT NOT NULL, body_digest TEXT NOT NULL,
-      status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL, images TEXT NOT NULL) WITHOUT ROWID;
+      status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL, images TEXT NOT NULL,
+      named TEXT) WITHOUT ROWID;
       CREATE INDEX by_end ON replies (expires_at);`);
     this.#hasTable = true;
   }

@@ -82,13 +82,15 @@ export type Visitor = { token: string; address: string };
 /** A value, or the problem that there is none: errors lose their members on the way out of an object. */
 export type Outcome<T> = { value: T } | { problem: Problem };
 
+/** Somebody who waits for the end of a prediction, so many milliseconds at most. `waiter` is a name for `leave`. */
+export type Waiting = { waiter: string; ms: number };
+
 /** The object of one caller, as it is called from outside. */
 export type Predictions = {
-  create(order: PredictionOrder): Promise<Outcome<StoredPrediction>>;
-  /** The prediction when it has ended, or after so many milliseconds. @param waiter a name for `leave` */
-  wait(id: string, ms: number, waiter: string): Promise<StoredPrediction | null>;
+  /** The prediction as it begins, or for somebody who waits as it is at its end, or when that time is over. */
+  create(order: PredictionOrder, waiting: Waiting | null): Promise<Outcome<StoredPrediction>>;
   /** Whoever waited under this name has gone away. */
-  leave(id: string, waiter: string): Promise<void>;
+  leave(waiter: string): Promise<void>;
   find(id: string): Promise<StoredPrediction | null>;
   cancel(id: string): Promise<StoredPrediction | null>;
   list(cursor: Cursor | null): Promise<Page>;

@@ -26,6 +26,7 @@ import {
   type StoredFile,
   type StoredPrediction,
   type Visitor,
+  type Waiting,
 } from './contract.ts';
 import { FileTable } from './file-table.ts';
 import { newId, randomHex } from './ids.ts';
@@ -76,16 +77,23 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   /** What predictions are made with: its own, since no two objects may wait for one connection. */
   protected abstract dependencies(): Deps;
 
-  async create(order: PredictionOrder): Promise<Outcome<StoredPrediction>> {
+  /** One for which somebody waits is stored at its end, or when they have waited: before, nobody knows its id, and the work begins at once. */
+  async create(
+    order: PredictionOrder,
+    waiting: Waiting | null,
+  ): Promise<Outcome<StoredPrediction>> {
     const deps = this.#dependencies();
     this.#forget(deps.now());
     const repeated = this.#repeated(order, deps.now());
+    // Before anything is awaited: whoever leaves has waited.
+    const isOver = waiting === null ? null : repeated?.wait(waiting);
     if (repeated !== undefined && !(await this.#isGone(repeated.prediction.image))) {
       // It may be one that there was not enough left for.
       const refused = await repeated.admitted;
-      return refused === undefined
-        ? { value: repeated.prediction }
-        : { problem: refused.toProblem() };
+      if (refused !== undefined) return { problem: refused.toProblem() };
+      await isOver;
+      if (!repeated.isStored) this.#store(repeated);
+      return { value: repeated.prediction };
     }
     const bytes = order.source.kind === 'bytes' ? order.source.bytes.length : 0;
     const refusal = this.#refusal(bytes, deps.config.maxHeldBytes);
@@ -110,14 +118,18 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     };
     const run = new Run(
       prediction,
-      { fingerprint, bytes },
+      { fingerprint, bytes, number: this.#predictions.nextNumber() },
       {
         now: deps.now,
-        onEnd: ({ prediction: ended, deltas }) => this.#predictions.update(ended, deltas),
+        onEnd: (ended) => {
+          this.#store(ended);
+          this.ctx.waitUntil(this.#expireLater(prediction.createdAt));
+        },
       },
     );
-    this.#predictions.insert(prediction);
+    if (waiting === null) this.#store(run);
     this.#runs.set(prediction.id, run);
+    const ended = waiting === null ? null : run.wait(waiting);
     run.admitted = this.#admit(run, order, deps, account).catch((thrown: unknown) => {
       run.end({ status: 'canceled' });
       this.#runs.delete(prediction.id);
@@ -127,18 +139,14 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     const refused = await run.admitted;
     if (refused !== undefined) return { problem: refused.toProblem() };
     this.ctx.waitUntil(this.#make(run, order, deps, account));
+    await ended;
+    if (!run.isStored) this.#store(run);
     await this.#expireLater(prediction.createdAt);
     return { value: prediction };
   }
 
-  async wait(id: string, ms: number, waiter: string): Promise<StoredPrediction | null> {
-    await this.#runs.get(id)?.wait(ms, waiter);
-    // Not as somebody who asks: it may be over because nobody does.
-    return (await this.#find(id))?.prediction ?? null;
-  }
-
-  async leave(id: string, waiter: string): Promise<void> {
-    this.#runs.get(id)?.leave(waiter);
+  async leave(waiter: string): Promise<void> {
+    for (const run of this.#runs.values()) run.leave(waiter);
   }
 
   async find(id: string): Promise<StoredPrediction | null> {
@@ -153,6 +161,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
 
   async list(cursor: Cursor | null): Promise<Page> {
     if (!this.#isPrepared) return { predictions: [], older: null, newer: null };
+    this.#storeAll();
     const page = this.#predictions.list(cursor, this.#dependencies().now());
     const predictions = await this.#withoutGone(page.predictions, ({ image }) => image);
     return { ...page, predictions: predictions.map((stored) => this.#asItIs(stored)) };
@@ -254,6 +263,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     if (!this.#isPrepared) return;
     const now = this.#dependencies().now();
     this.#forget(now);
+    this.#storeAll();
     const oldest = [this.#predictions.expire(now), this.#files.expire(now)].filter(
       (time) => time !== null,
     );
@@ -275,6 +285,18 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     this.#predictions.create();
     this.#files.create();
     this.#isPrepared = true;
+  }
+
+  /** Those, too, for which somebody waits. */
+  #storeAll(): void {
+    for (const run of this.#runs.values()) if (!run.isStored) this.#store(run);
+  }
+
+  #store(run: Run): void {
+    const { prediction, deltas, number } = run;
+    if (run.isStored) this.#predictions.update(prediction, deltas);
+    else this.#predictions.put(number, prediction, deltas);
+    run.isStored = true;
   }
 
   async #expireLater(createdAt: number): Promise<void> {

@@ -11,6 +11,7 @@ export type Stored = { prediction: StoredPrediction; deltas: string[] };
 
 export class PredictionTable {
   readonly #sql: SqlStorage;
+  #lastNumber: number | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -22,12 +23,19 @@ export class PredictionTable {
     );
   }
 
-  insert(prediction: StoredPrediction): void {
-    const { id, createdAt } = prediction;
-    const record = JSON.stringify(prediction);
+  /** The place of another one in lists, behind all before it, whenever it is put. */
+  nextNumber(): number {
+    const sql = 'SELECT MAX(number) AS last FROM predictions';
+    this.#lastNumber ??= this.#sql.exec<{ last: number | null }>(sql).one().last ?? 0;
+    return ++this.#lastNumber;
+  }
+
+  /** @param number that `nextNumber` has given it */
+  put(number: number, prediction: StoredPrediction, deltas: readonly string[]): void {
     this.#sql.exec(
-      'INSERT INTO predictions (id, created_at, record, deltas) VALUES (?, ?, ?, ?)',
-      ...[id, createdAt, record, '[]'],
+      'INSERT INTO predictions (number, id, created_at, record, deltas) VALUES (?, ?, ?, ?, ?)',
+      ...[number, prediction.id, prediction.createdAt],
+      ...[JSON.stringify(prediction), JSON.stringify(deltas)],
     );
     this.#sql.exec(
       'DELETE FROM predictions WHERE number <= (SELECT MAX(number) FROM predictions) - ?',

@@ -1,6 +1,6 @@
 /** A prediction while it is made: its text so far, who waits for it, and what ends it. */
 import type { ApiError } from '@blip2/shared/errors';
-import type { StoredPrediction } from './contract.ts';
+import type { StoredPrediction, Waiting } from './contract.ts';
 
 /** What the last part of a text needs: the end of the prediction, however it came. */
 export type End =
@@ -14,10 +14,14 @@ const ABANDONED_MS = 1000;
 export class Run {
   readonly prediction: StoredPrediction;
   readonly fingerprint: string;
+  /** Its place in lists. */
+  readonly number: number;
   /** Bytes of its image. */
   readonly bytes: number;
   /** Resolves when it may begin, or with why it may not. */
   admitted: Promise<ApiError | undefined> = Promise.resolve(undefined);
+  /** Whether the table has it. */
+  isStored = false;
   /** The parts of its text so far. */
   readonly deltas: string[] = [];
   readonly #controller = new AbortController();
@@ -31,11 +35,12 @@ export class Run {
   /** @param onEnd called once, when it has ended */
   constructor(
     prediction: StoredPrediction,
-    { fingerprint, bytes }: { fingerprint: string; bytes: number },
+    { fingerprint, bytes, number }: Pick<Run, 'fingerprint' | 'bytes' | 'number'>,
     { now, onEnd }: { now: () => number; onEnd: (run: Run) => void },
   ) {
     this.prediction = prediction;
     this.fingerprint = fingerprint;
+    this.number = number;
     this.bytes = bytes;
     this.#now = now;
     this.#onEnd = onEnd;
@@ -81,7 +86,7 @@ export class Run {
   }
 
   /** Resolves at the end, after so many milliseconds, or when this waiter leaves. */
-  async wait(ms: number, waiter: string): Promise<void> {
+  async wait({ ms, waiter }: Waiting): Promise<void> {
     if (this.hasEnded) return;
     this.stay();
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -23,6 +23,8 @@ export type AppEnv = {
     account?: Account | undefined;
     /** Gets the images that the request reads, where its reply is stored. */
     onImage?: OnImage;
+    /** Gets the id that the reply hands out, where its reply is stored. */
+    onNamed?: (id: string) => void;
     /** Where a handler finds out which dialect a request is in: else its path says so. */
     dialect?: Dialect;
   };
@@ -30,6 +32,9 @@ export type AppEnv = {
 export type AppContext = Context<AppEnv>;
 
 export type Handler = (c: AppContext, deps: Dependencies) => Response | Promise<Response>;
+
+/** Whether what a reply has named by an id, which its handler gave to `onNamed`, is still found. */
+export type IsThere = (c: AppContext, deps: Dependencies, id: string) => Promise<boolean>;
 
 /** Who sends a request, for what counts it. */
 export function senderOf(c: AppContext, config: Dependencies['config']): Sender {

@@ -3,7 +3,7 @@ import type { Scope } from '@blip2/shared/api-key';
 import type { ProblemSlug } from '@blip2/shared/errors';
 import type { ReplyHeader } from '@blip2/shared/schemas/headers';
 import type * as z from 'zod/mini';
-import type { Handler } from './app-context.ts';
+import type { Handler, IsThere } from './app-context.ts';
 import type { SchemaName } from './openapi/schemas.ts';
 
 /** Groups of routes in the document: those that a key may be good for, those for any key, and those that need none. */
@@ -63,6 +63,8 @@ export type Route = {
   /** As in OpenAPI, with `{name}` for a parameter. */
   path: string;
   handler: Handler;
+  /** Where the reply to a POST hands out an id: a reply whose id is not found any more is not replayed. */
+  isThere?: IsThere;
   operationId: string;
   tag: Tag;
   /** Whether what the URL itself holds is what lets a request in, and no key is read. */

@@ -100,12 +100,21 @@ export async function eventsOf(response: Response): Promise<TestEvent[]> {
 
 let serial = 0;
 
-/** Bytes that pass for a PNG and are no other test's. */
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+/** A chunk has a length and a type before it, and a checksum behind it. */
+const CHUNK_BYTES = 12;
+
+/** Bytes that pass for a whole PNG and are no other test's: chunks of pixels, which are none, and of the end. */
 export function newImage(size = 64): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size);
-  bytes.set([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  new DataView(bytes.buffer).setUint32(8, ++serial);
-  crypto.getRandomValues(bytes.subarray(12, 64));
+  const view = new DataView(bytes.buffer);
+  const [pixels, end] = [SIGNATURE.length, size - CHUNK_BYTES];
+  bytes.set(SIGNATURE);
+  view.setUint32(pixels, end - pixels - CHUNK_BYTES);
+  bytes.set(new TextEncoder().encode('IDAT'), pixels + 4);
+  crypto.getRandomValues(bytes.subarray(pixels + 8, Math.min(end, 64)));
+  view.setUint32(pixels + 8, ++serial);
+  bytes.set(new TextEncoder().encode('IEND'), end + 4);
   return bytes;
 }
 

@@ -1,4 +1,5 @@
 import { ApiError } from '@blip2/shared/errors';
+import { endOf } from '@blip2/shared/image-end';
 import fc from 'fast-check';
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -247,7 +248,7 @@ describe('bytes that are no image', () => {
 
   /** The details of images that cannot be decoded: never the library's messages. */
   const OURS =
-    /^(The image is damaged or cut off: its pixels cannot be decoded\.|The image begins as \w+ does and is damaged or cut off: its header cannot be read\.)$/;
+    /^(The image is damaged or cut off: its pixels cannot be decoded\.|The image begins as \w+ does and is damaged or cut off: its header cannot be read\.|The image is cut off: the end of its file is missing\. Send all of it\.)$/;
 
   it.each(['jpeg', 'png', 'webp', 'gif', 'avif'] as const)(
     'a truncated %s is refused, without the message of the library',
@@ -266,6 +267,65 @@ describe('bytes that are no image', () => {
       }
     },
   );
+
+  const noiseOf = (width: number, height: number, seed: number) => {
+    const values = (_: unknown, i: number) => ((i * 7919 + (i >> 4) * seed) % 251) >> (seed % 3);
+    const raw = { width, height, channels: 3 } as const;
+    return sharp(Buffer.from(Uint8Array.from({ length: 3 * width * height }, values)), { raw });
+  };
+  const opens = async (bytes: Uint8Array) => {
+    try {
+      await preprocess((await openImage(bytes, limits)).pixels, plain);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const animated = (seed: number) => {
+    const input = { create: { width: 24, height: 72, channels: 3, background: '#123' } } as const;
+    const frames = {
+      ...input.create,
+      pageHeight: 24,
+      noise: { type: 'gaussian', mean: 90, sigma: seed },
+    };
+    return sharp({ create: frames as never });
+  };
+
+  it.each<[string, (seed: number) => Sharp]>([
+    ['JPEG', (seed) => noiseOf(50, 40, seed).jpeg({ quality: 50 + seed })],
+    ['progressive JPEG', (seed) => noiseOf(50, 40, seed).jpeg({ progressive: true })],
+    ['PNG', (seed) => noiseOf(50, 40, seed).png()],
+    ['interlaced PNG', (seed) => noiseOf(50, 40, seed).png({ progressive: true })],
+    ['WebP', (seed) => noiseOf(50, 40, seed).webp()],
+    ['WebP without losses', (seed) => noiseOf(50, 40, seed).webp({ lossless: true })],
+    ['animated WebP', (seed) => animated(seed).webp()],
+    ['GIF', (seed) => noiseOf(50, 40, seed).gif()],
+    ['animated GIF', (seed) => animated(seed).gif()],
+  ])('half of a %s is seen without decoding, and nothing that is decoded', async (_, make) => {
+    for (let seed = 1; seed <= 6; seed++) {
+      const whole = await make(seed).toBuffer();
+      expect(endOf(whole).isCutOff).toBe(false);
+      const shares = [0.1, 0.3, 0.6, 0.75, 0.9].map((share) => Math.floor(whole.length * share));
+      const ends = Array.from({ length: 16 }, (_, i) => whole.length - 1 - i);
+      for (const length of [...shares, ...ends]) {
+        const cut = whole.subarray(0, length);
+        if (endOf(cut).isCutOff)
+          expect(await opens(cut), `${length} of ${whole.length}`).toBe(false);
+      }
+      expect(endOf(whole.subarray(0, Math.floor(whole.length * 0.3))).isCutOff).toBe(true);
+    }
+  });
+
+  it('a JPEG without its end is refused, whether or not the decoder reads that far', async () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const whole = await noiseOf(8 + (seed % 5), 8, seed)
+        .jpeg()
+        .toBuffer();
+      expect(await opens(whole)).toBe(true);
+      expect(await opens(Buffer.concat([whole, Buffer.alloc(9)]))).toBe(true);
+      expect((await refuse(whole.subarray(0, -2))).slug).toBe('invalid-image');
+    }
+  });
 
   it('a damaged PNG is refused, without the message of the library', async () => {
     const bytes = new Uint8Array(await halves().png().toBuffer());

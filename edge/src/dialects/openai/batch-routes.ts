@@ -9,11 +9,12 @@ import {
 } from '@blip2/shared/schemas/openai/files';
 import { JSON_BODY } from '../../routes/problem-lists.ts';
 import type { Route } from '../../routes/route.ts';
-import { cancelBatch, createBatch, getBatch, listBatches } from './batches.ts';
+import { cancelBatch, createBatch, getBatch, hasBatch, listBatches } from './batches.ts';
 import {
   createOpenAiFile,
   deleteOpenAiFile,
   getOpenAiFile,
+  hasOpenAiFile,
   listOpenAiFiles,
   readOpenAiFile,
 } from './files.ts';
@@ -39,6 +40,7 @@ export const BATCH_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/v1/files',
     handler: createOpenAiFile,
+    isThere: hasOpenAiFile,
     operationId: 'createBatchFile',
     summary: 'Upload a file',
     description:
@@ -117,6 +119,7 @@ export const BATCH_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/v1/batches',
     handler: createBatch,
+    isThere: hasBatch,
     operationId: 'createBatch',
     summary: 'Create a batch',
     description:
@@ -162,6 +165,7 @@ export const BATCH_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/v1/batches/{batch_id}/cancel',
     handler: cancelBatch,
+    isThere: hasBatch,
     operationId: 'cancelBatch',
     summary: 'Cancel a batch',
     description:

@@ -6,8 +6,14 @@ import { readQuery } from '../../http/read-query.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
 import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
-import { clientIn, type Handler, readingOf, traceIn } from '../../routes/app-context.ts';
-import { jobOf, listJobs } from '../../routes/jobs/job-access.ts';
+import {
+  clientIn,
+  type Handler,
+  type IsThere,
+  readingOf,
+  traceIn,
+} from '../../routes/app-context.ts';
+import { findJob, jobOf, listJobs } from '../../routes/jobs/job-access.ts';
 import { openJob } from '../../routes/jobs/open-job.ts';
 import { openingTurns } from '../../routes/jobs/opening-turns.ts';
 import { jobSender, ownerOf, roomOf, storedMsOf } from '../../routes/jobs/owner.ts';
@@ -46,8 +52,13 @@ export const createBatch: Handler = async (c, deps) => {
     room: roomOf(c, deps),
     trace: traceIn(c),
   });
-  return c.json(shownBatch(snapshot, secret), 200, NOT_STORED);
+  const batch = shownBatch(snapshot, secret);
+  c.get('onNamed')?.(batch.id);
+  return c.json(batch, 200, NOT_STORED);
 };
+
+export const hasBatch: IsThere = async (c, deps, id) =>
+  (await findJob(c, deps, 'batch', id)) !== null;
 
 export const listBatches: Handler = async (c, deps) => {
   const { after, limit = PAGE } = readQuery(c.req.url, BatchQuery);
@@ -66,7 +77,9 @@ export const getBatch: Handler = async (c, deps) => {
 
 export const cancelBatch: Handler = async (c, deps) => {
   const { id, job, snapshot } = await jobOf(c, deps, 'batch', c.req.param('batch_id') ?? '');
-  return c.json(shownBatch((await job.cancel(id)) ?? snapshot), 200, NOT_STORED);
+  const batch = shownBatch((await job.cancel(id)) ?? snapshot);
+  c.get('onNamed')?.(batch.id);
+  return c.json(batch, 200, NOT_STORED);
 };
 
 /** @param secret of its webhook, that was made for it in this request */

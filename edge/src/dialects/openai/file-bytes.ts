@@ -1,5 +1,6 @@
-/** What is noted of a file while its bytes pass: how it begins, and which image it is. */
+/** What is noted of a file while its bytes pass: how it begins, whether it ends, and which image it is. */
 import { createHash } from 'node:crypto';
+import { expectWhole, ImageEnd } from '@blip2/shared/image-end';
 import { checkImage, expectImageBytes } from '@blip2/shared/image-format';
 import type { ImageId } from '@blip2/shared/image-id';
 
@@ -9,6 +10,7 @@ const HEAD_BYTES = 1024;
 export class FileBytes {
   readonly #maxImageBytes: number;
   readonly #hash = createHash('sha256');
+  readonly #end = new ImageEnd();
   #head = new Uint8Array(0);
   #total = 0;
 
@@ -28,7 +30,10 @@ export class FileBytes {
         head.set(more, this.#head.length);
         this.#head = head;
       }
-      if (this.#total <= this.#maxImageBytes) this.#hash.update(chunk);
+      if (this.#total <= this.#maxImageBytes) {
+        this.#hash.update(chunk);
+        this.#end.update(chunk);
+      }
       yield chunk;
     }
   }
@@ -38,10 +43,11 @@ export class FileBytes {
     return this.#total <= this.#maxImageBytes ? (this.#hash.digest('hex') as ImageId) : null;
   }
 
-  /** @throws ApiError `no-image`, `body-too-large`, `unsupported-media-type` or `invalid-image` where it is no image */
+  /** @throws ApiError `no-image`, `body-too-large`, `unsupported-media-type` or `invalid-image` where it is no image, or half of one */
   expectImage(field: string): void {
     const limits = { maxBytes: this.#maxImageBytes, field };
     expectImageBytes(this.#total, limits);
     checkImage(this.#head, limits);
+    expectWhole(this.#end, field);
   }
 }

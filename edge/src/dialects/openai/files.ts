@@ -11,7 +11,7 @@ import {
 import type { Dependencies } from '../../dependencies.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { fileKey, type JobFile, type PageOrder } from '../../jobs/job-index-contract.ts';
-import type { AppContext, Handler } from '../../routes/app-context.ts';
+import type { AppContext, Handler, IsThere } from '../../routes/app-context.ts';
 import { bucketOf, mayList, type Owner, ownerOf, ownerOfFile } from '../../routes/jobs/owner.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
 import { findBatchFile, shownBatchFile } from './batch-files.ts';
@@ -28,8 +28,12 @@ const PREFIX = 'file-';
 
 export const createOpenAiFile: Handler = async (c, deps) => {
   const file = await uploadFile(c, deps, ownerOf(c, deps));
+  c.get('onNamed')?.(file.id);
   return c.json(shownFile(file), 200, NOT_STORED);
 };
+
+export const hasOpenAiFile: IsThere = async (c, deps, id) =>
+  (await ownerOf(c, deps).index.findFile(id)) !== null;
 
 export const listOpenAiFiles: Handler = async (c, deps) => {
   const { after, limit = MAX_FILE_PAGE, order, purpose } = readQuery(c.req.url, OpenAiFileQuery);

@@ -1,5 +1,6 @@
 /** Images that are uploaded to `/v1/files` and named by conversations, in workerd with real R2 and Durable Objects. */
 import { env as bindings } from 'cloudflare:workers';
+import { ApiError } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { fileKey } from '../../jobs/job-index-contract.ts';
@@ -90,6 +91,16 @@ describe.each(FORMS)('%s', (_, path, naming, param) => {
     expect(edge.gpu.received).toEqual([]);
   });
 
+  it('is refused by the field that names it where the decoder refuses it', async () => {
+    const { id } = await upload(newImage());
+    edge.gpu.script.refuse = new ApiError('invalid-image', 'The image is damaged.', {
+      field: 'image',
+    });
+    const reply = await edge.post(path, naming(id), headers);
+    const error = { param, code: 'invalid_image', message: 'The image is damaged.' };
+    expect([reply.status, await reply.json()]).toMatchObject([400, { error }]);
+  });
+
   it('is no file of lines', async () => {
     const { id } = await upload('{}\n', 'batch');
     const reply = await edge.post(path, naming(id), headers);
@@ -125,6 +136,7 @@ it('an image may be in the part of a file itself', async () => {
 
 it.each<[string, Uint8Array<ArrayBuffer> | string, number, string]>([
   ['a text', 'no image at all', 400, 'invalid_image'],
+  ['half an image', newImage(600).slice(0, 300), 400, 'invalid_image'],
   ['a PDF', '%PDF-1.7\n', 415, 'unsupported_media_type'],
   ['too many bytes', newImage(2000), 413, 'body_too_large'],
 ])('%s is not stored as an image', async (_, content, status, code) => {

@@ -1,6 +1,7 @@
 /** Files: clients upload the image of a prediction first, and name it by its address. */
 import { imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
+import { endOf, expectWhole } from '@blip2/shared/image-end';
 import { checkImage, sniff } from '@blip2/shared/image-format';
 import { imageIdOf } from '@blip2/shared/image-id';
 import type { ReplicateFileList } from '@blip2/shared/schemas/replicate/file';
@@ -18,6 +19,7 @@ import { objectIdOf } from '../../predictions/ids.ts';
 import {
   type AppContext,
   type Handler,
+  type IsThere,
   readingOf,
   requestContextOf,
   senderOf,
@@ -36,6 +38,7 @@ export const createFile: Handler = async (c, deps) => {
   const { address } = senderOf(c, deps.config);
   const image = await imageOf(parts, namespace, deps.config.maxImageBytes);
   const file = await object.putFile({ ...image, address });
+  c.get('onNamed')?.(file.id);
   return c.json(shownFile(file, publicBase(c, deps)), 201, NOT_STORED);
 };
 
@@ -53,6 +56,7 @@ async function imageOf(
   // Of the form's memory, which holds the whole body.
   const bytes = content.bytes.slice();
   checkImage(bytes, { maxBytes, field: 'content' });
+  expectWhole(endOf(bytes), 'content');
   const sniffed = sniff(bytes);
   const type = sniffed.kind === 'image' ? `image/${sniffed.format}` : 'application/octet-stream';
   const name = (content.filename ?? 'image').slice(0, MAX_NAME_LENGTH);
@@ -76,6 +80,9 @@ function metadataOf(parts: readonly Part[]): string {
   }
   return JSON.stringify(value);
 }
+
+export const hasFile: IsThere = async (c, deps, id) =>
+  ((await objectOf(c, deps, id)?.findFile(id)) ?? null) !== null;
 
 export const getFile: Handler = async (c, deps) => {
   const id = c.req.param('file_id') ?? '';

@@ -6,11 +6,17 @@ import type { Dependencies } from '../../dependencies.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import {
   type Cursor,
+  type PredictionOrder,
   type Predictions,
   type StoredPrediction,
   valueFrom,
 } from '../../predictions/contract.ts';
-import { type AppContext, type Handler, readingOf } from '../../routes/app-context.ts';
+import {
+  type AppContext,
+  type Handler,
+  type IsThere,
+  readingOf,
+} from '../../routes/app-context.ts';
 import { namedIn } from './models.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { orderOf } from './order.ts';
@@ -25,11 +31,11 @@ export const createPredictionOfModel: Handler = (c, deps) => create(c, deps, nam
 async function create(c: AppContext, deps: Dependencies, named?: string): Promise<Response> {
   const object = ownObject(c, deps);
   const order = await orderOf(c, deps, await readJsonObject(c.req.raw, readingOf(c, deps)), named);
-  const created = valueFrom(await object.create(order));
   const base = publicBase(c, deps);
   const seconds = waitSecondsOf(c.req.header('prefer'));
-  if (seconds === null) return c.json(shownPrediction(created, base), 201, NOT_STORED);
-  const reached = await waited(c, object, created, seconds * 1000);
+  const reached = await created(c, object, order, seconds);
+  c.get('onNamed')?.(reached.id);
+  if (seconds === null) return c.json(shownPrediction(reached, base), 201, NOT_STORED);
   // A reply that is stored says something of it.
   if (reached.image !== null) c.get('onImage')?.(reached.image.path, reached.image.sentAt);
   if (reached.endedAt !== null) return c.json(shownPrediction(reached, base), 201, NOT_STORED);
@@ -38,25 +44,24 @@ async function create(c: AppContext, deps: Dependencies, named?: string): Promis
   return c.json(shownPrediction(unfinished, base), 202, NOT_STORED);
 }
 
-/** The prediction as it is at its end, or when the time is over. */
-async function waited(
+/** The prediction as it begins, or of somebody who waits as it is at its end, or when the time is over. */
+async function created(
   c: AppContext,
   object: Predictions,
-  { id }: StoredPrediction,
-  ms: number,
+  order: PredictionOrder,
+  seconds: number | null,
 ): Promise<StoredPrediction> {
+  if (seconds === null) return valueFrom(await object.create(order, null));
   // Of our own: a request id is what the client says it is.
   const waiter = crypto.randomUUID();
   const { signal } = c.req.raw;
-  const leave = () => c.executionCtx.waitUntil(object.leave(id, waiter));
+  const leave = () => c.executionCtx.waitUntil(object.leave(waiter));
   // Calls arrive in their order: whoever leaves has waited.
-  const waiting = object.wait(id, ms, waiter);
+  const creating = object.create(order, { waiter, ms: seconds * 1000 });
   if (signal.aborted) leave();
   signal.addEventListener('abort', leave);
   try {
-    const found = await waiting;
-    if (found === null) throw unknown();
-    return found;
+    return valueFrom(await creating);
   } finally {
     signal.removeEventListener('abort', leave);
   }
@@ -74,6 +79,9 @@ export function waitSecondsOf(prefer = ''): number | null {
   return Math.min(Math.max(Number(wait[1] ?? LONGEST_WAIT_S), 1), LONGEST_WAIT_S);
 }
 
+export const hasPrediction: IsThere = async (c, deps, id) =>
+  ((await objectOf(c, deps, id)?.find(id)) ?? null) !== null;
+
 export const getPrediction: Handler = (c, deps) => reply(c, deps, (object, id) => object.find(id));
 export const cancelPrediction: Handler = (c, deps) =>
   reply(c, deps, (object, id) => object.cancel(id));
@@ -87,6 +95,7 @@ async function reply(
   const object = objectOf(c, deps, id);
   const found = object && (await read(object, id));
   if (found === null) throw unknown();
+  c.get('onNamed')?.(id);
   return c.json(shownPrediction(found, publicBase(c, deps)), 200, NOT_STORED);
 }
 

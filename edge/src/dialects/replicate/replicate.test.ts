@@ -12,6 +12,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Env } from '../../platform.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
+import { storeKey } from '../../testing/keys.ts';
 import { waitSecondsOf } from './predictions.ts';
 
 const BASE = '/replicate/v1';
@@ -144,6 +145,59 @@ describe('a prediction', () => {
     expect((await get(body.urls.get)).body.status).toBe('canceled');
     const again = await post(pathOf(body.urls.cancel), {});
     expect(((await again.json()) as Prediction).status).toBe('canceled');
+  });
+
+  it('is listed, and stored, while somebody waits for it, in its place', async () => {
+    start({ ALLOW_ANONYMOUS: '' });
+    const gate = Promise.withResolvers<void>();
+    edge.gpu.script.token = () => gate.promise;
+    const key = await storeKey();
+    const waiting = create({ image: dataUrl() }, { ...key, prefer: 'wait' });
+    await edge.gpu.untilReceived(1);
+    const later = await create({ image: dataUrl() }, key);
+    const list = async () =>
+      (await (await request(`${BASE}/predictions`, { headers: key })).json()) as PredictionList;
+    const [second, first] = (await list()).results;
+    expect([second?.id, first?.completed_at]).toEqual([later.body.id, null]);
+    gate.resolve();
+    const { body } = await waiting;
+    expect(body).toMatchObject({ id: first?.id, status: 'succeeded' });
+    expect((await get(body.urls.get, key)).body).toEqual(body);
+    expect((await list()).results.map(({ id }) => id)).toEqual([later.body.id, body.id]);
+  });
+
+  it('that somebody waits for outlasts the alarm that deletes all others', async () => {
+    vi.setSystemTime(Date.now() - 3_600_000);
+    const { body: old } = await create({ image: dataUrl() }, { prefer: 'wait' });
+    vi.useRealTimers();
+    const gate = Promise.withResolvers<void>();
+    edge.gpu.script.token = () => gate.promise;
+    const waiting = create({ image: dataUrl() }, { prefer: 'wait' });
+    await edge.gpu.untilReceived(2);
+    const stub = namespace.get(objectIdOf(namespace, old.id) as DurableObjectId);
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    gate.resolve();
+    const { body } = await waiting;
+    expect(body.status).toBe('succeeded');
+    const stored = await runInDurableObject(stub, (_, { storage }) =>
+      storage.sql.exec('SELECT id FROM predictions').toArray(),
+    );
+    expect(stored).toEqual([{ id: body.id }]);
+  });
+
+  it('that somebody else still waits for is stored for whoever gets its id meanwhile', async () => {
+    edge.gpu.script.token = () => new Promise(() => {});
+    const input = { image: dataUrl() };
+    const waiting = create(input, { prefer: 'wait' });
+    await edge.gpu.untilReceived(1);
+    const { body } = await create(input);
+    const object = namespace.get(objectIdOf(namespace, body.id) as DurableObjectId);
+    const stored = await runInDurableObject(object, (_, { storage }) =>
+      storage.sql.exec('SELECT id FROM predictions').toArray(),
+    );
+    expect(stored).toEqual([{ id: body.id }]);
+    await post(pathOf(body.urls.cancel), {});
+    expect((await waiting).body).toMatchObject({ id: body.id, status: 'canceled' });
   });
 
   it('whose client leaves while it waits ends, unless somebody asks for it again', async () => {
@@ -598,6 +652,7 @@ describe('files', () => {
     ['no form', 415, () => ({ body: newImage() })],
     ['no file', 422, () => ({ body: new FormData() })],
     ['what is no image', 422, () => formOf(new Uint8Array(64))],
+    ['half an image', 422, () => formOf(newImage(600).slice(0, 300))],
     ['metadata that is no JSON', 400, () => formOf(newImage(), '{')],
     ['metadata that is no object', 422, () => formOf(newImage(), '[]')],
     ['much metadata', 422, () => formOf(newImage(), `{"a":"${'x'.repeat(5000)}"}`)],

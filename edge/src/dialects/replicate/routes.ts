@@ -12,13 +12,14 @@ import { ListQuery, PredictionPath, SignedQuery } from '@blip2/shared/schemas/re
 import * as z from 'zod/mini';
 import { JSON_REQUEST } from '../../routes/problem-lists.ts';
 import type { Route } from '../../routes/route.ts';
-import { createFile, deleteFile, downloadFile, getFile, listFiles } from './files.ts';
+import { createFile, deleteFile, downloadFile, getFile, hasFile, listFiles } from './files.ts';
 import { getAccount, getModel, getVersion, listModels, listVersions } from './models.ts';
 import {
   cancelPrediction,
   createPrediction,
   createPredictionOfModel,
   getPrediction,
+  hasPrediction,
   listPredictions,
   streamPrediction,
 } from './predictions.ts';
@@ -71,6 +72,7 @@ export const REPLICATE_ROUTES: readonly Route[] = [
     ...creating,
     path: `${BASE}/predictions`,
     handler: createPrediction,
+    isThere: hasPrediction,
     operationId: 'createPrediction',
     description: `By version: of the model that is served, or one of those that BLIP-2 has on Replicate. ${CREATED}`,
     parameters: { header: PredictionHeaders },
@@ -79,6 +81,7 @@ export const REPLICATE_ROUTES: readonly Route[] = [
     ...creating,
     path: `${BASE}/models/{owner}/{name}/predictions`,
     handler: createPredictionOfModel,
+    isThere: hasPrediction,
     operationId: 'createPredictionOfModel',
     description: `By the name of the model: \`salesforce/blip-2\`, or one that \`${BASE}/models\` lists. ${CREATED}`,
     parameters: { path: ModelPath, header: PredictionHeaders },
@@ -112,6 +115,7 @@ export const REPLICATE_ROUTES: readonly Route[] = [
     method: 'POST',
     path: `${BASE}/predictions/{prediction_id}/cancel`,
     handler: cancelPrediction,
+    isThere: hasPrediction,
     operationId: 'cancelPrediction',
     summary: 'Cancel a prediction',
     description: 'Ends its work. One that has ended stays as it is.',
@@ -138,6 +142,7 @@ export const REPLICATE_ROUTES: readonly Route[] = [
     status: 201,
     path: `${BASE}/files`,
     handler: createFile,
+    isThere: hasFile,
     operationId: 'createFile',
     summary: 'Upload an image',
     description:

@@ -192,5 +192,6 @@ async function create(
     trace: traceIn(c),
   });
   const job = shownJob(snapshot, secret);
+  c.get('onNamed')?.(job.id);
   return c.json(job, 202, { location: `/v1/jobs/${job.id}`, 'cache-control': 'no-store' });
 }

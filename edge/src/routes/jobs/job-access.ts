@@ -4,7 +4,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { ID_PREFIXES, type JobObject, type JobSnapshot } from '../../jobs/contract.ts';
 import type { IndexPage, JobKind, PageOrder } from '../../jobs/job-index-contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
-import type { AppContext } from '../app-context.ts';
+import type { AppContext, IsThere } from '../app-context.ts';
 import { isFor, mayList, ownerOf } from './owner.ts';
 
 export type FoundJob = { id: string; job: JobObject; snapshot: JobSnapshot };
@@ -22,6 +22,8 @@ export async function jobOf(
   const detail = `There is no such ${kind}: it was deleted, or its key is another. GET ${paths[kind]} lists those of a key.`;
   throw new ApiError('not-found', detail);
 }
+
+export const hasJob: IsThere = async (c, deps, id) => (await findJob(c, deps, 'job', id)) !== null;
 
 /** @returns null where there is none of this kind for this caller */
 export async function findJob(

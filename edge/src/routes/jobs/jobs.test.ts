@@ -275,4 +275,11 @@ describe('the webhook of a job that is tried again', () => {
     expect(await refused.json()).toMatchObject({ status: 400, field: 'webhook.url' });
     expect(await (await retry(job, { hook: url })).json()).toMatchObject({ status: 400 });
   });
+
+  it('is none where null is sent', async () => {
+    const reply = await retry(await failedJob(), { webhook: null });
+    const shown = (await reply.json()) as Shown & { webhook: object | null };
+    expect([reply.status, shown.webhook]).toEqual([202, null]);
+    expect(await webhookOf(jobOf(shown.id))).toBeNull();
+  });
 });

@@ -16,7 +16,8 @@ import { webhookOf } from './webhook.ts';
 export const retryFailed: Handler = async (c, deps) => {
   await openingTurns.take(ownerOf(c, deps).id);
   const { id, job, snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
-  const asked = validate(RetryRequest, await readAnyJsonObject(c.req.raw, readingOf(c, deps)));
+  const body = await readAnyJsonObject(c.req.raw, readingOf(c, deps), ['webhook']);
+  const asked = validate(RetryRequest, body);
   const { state, order, counts, createdAt } = snapshot;
   if (!ENDED.has(state)) {
     const detail = `This job is ${state}: wait for its end, or cancel it first.`;
@@ -30,7 +31,10 @@ export const retryFailed: Handler = async (c, deps) => {
     throw new ApiError('job-not-ready', detail);
   }
   const { webhook: _withoutSecrets, input: _read, owner: _same, ...same } = order;
-  const { webhook = await job.webhook(id), secret } = webhookOf('job', asked.webhook, deps);
+  const { webhook, secret } =
+    asked.webhook === undefined
+      ? { webhook: (await job.webhook(id)) ?? undefined }
+      : webhookOf('job', asked.webhook ?? undefined, deps);
   const again = {
     ...same,
     client: clientIn(c, deps.config),
@@ -47,5 +51,6 @@ export const retryFailed: Handler = async (c, deps) => {
     store: async () => ({ kind: 'failed-of', job: id }),
   });
   const shown = shownJob(created, secret);
+  c.get('onNamed')?.(shown.id);
   return c.json(shown, 202, { location: `/v1/jobs/${shown.id}`, 'cache-control': 'no-store' });
 };

@@ -8,6 +8,7 @@ import { JSON_BODY } from '../problem-lists.ts';
 import type { Route } from '../route.ts';
 import { createJob } from './create-job.ts';
 import { deleteJob } from './delete-job.ts';
+import { hasJob } from './job-access.ts';
 import { readDeliveries, readJob, readJobs, watchJob } from './read-jobs.ts';
 import { readResults } from './results.ts';
 import { retryFailed } from './retry-failed.ts';
@@ -23,6 +24,7 @@ export const JOB_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/v1/jobs',
     handler: createJob,
+    isThere: hasJob,
     operationId: 'createJob',
     summary: 'Create a job',
     description:
@@ -129,10 +131,11 @@ export const JOB_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/v1/jobs/{job_id}/retry-failed',
     handler: retryFailed,
+    isThere: hasJob,
     operationId: 'retryFailed',
     summary: 'Run the failed items of a job again',
     description:
-      'Makes a new job of the items that failed or were not run, with the same settings and the same webhook. The job must have ended.',
+      'Makes a new job of the items that failed or were not run, with the same settings and the same webhook, unless the body names another, or null for none. The job must have ended.',
     parameters: { path: JobPath, header: BodyHeaders },
     request: { json: 'RetryRequest', orNone: true },
     status: 202,

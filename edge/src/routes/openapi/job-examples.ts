@@ -136,6 +136,7 @@ export const JOB_EXAMPLES: ExamplesOf<
       summary: 'With another webhook',
       value: { webhook: { url: 'https://hooks.example.org/blip2' } },
     },
+    none: { summary: 'Without a webhook', value: { webhook: null } },
   },
   JobEstimate: {
     measured: {

@@ -104,7 +104,10 @@ export type JobRequest = z.infer<typeof JobRequest>;
 
 export const RetryRequest = described(
   z.strictObject({
-    webhook: z.optional(WebhookRequest),
+    webhook: described(
+      z.optional(z.nullable(WebhookRequest)),
+      'Another webhook, or null for none; without it, the same, with the same secrets.',
+    ),
   }),
-  'What is otherwise than in the job that is tried again: its webhook, which else is the same, with the same secrets.',
+  'What is otherwise than in the job that is tried again: its webhook.',
 );
