@@ -29,6 +29,7 @@ import { takesIdempotencyKey } from './routes/openapi/problems.ts';
 import { replyFormOf } from './routes/reply-form.ts';
 import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
+import type { WorkPlace } from './work-in-hand.ts';
 
 /** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
 export function createApp(deps: Dependencies): Hono<AppEnv> {
@@ -76,15 +77,17 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     const { method, path, handler, tag, isSigned } = route;
     const takesKey = takesIdempotencyKey(route);
     app.on(method, patternOf(path), async (c) => {
-      if (tag !== 'service') {
-        const scope = tag === 'usage' ? null : tag;
-        // Whoever has a signed URL was let in, and counted, before.
-        if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
-        if (scope !== null && !isSigned)
-          await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
-      }
-      if (takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY)) return await once(c, deps, route);
-      return await handler(c, deps);
+      if (tag === 'service') return await handler(c, deps);
+      using place = deps.work.take();
+      const scope = tag === 'usage' ? null : tag;
+      // Whoever has a signed URL was let in, and counted, before.
+      if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
+      if (scope !== null && !isSigned)
+        await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
+      const isOnce = takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY);
+      if (isOnce || isSlow(route)) place.leave();
+      else c.set('work', place);
+      return isOnce ? await once(c, deps, route, place) : await handler(c, deps);
     });
   }
   addJobRoutes(app, deps);
@@ -98,8 +101,21 @@ function isUpload({ request }: Route): boolean {
   return request !== undefined && ('orLines' in request || 'content' in request);
 }
 
-/** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
-async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Response> {
+/** Whether it waits for its client, or for objects that have bounds of their own, longer than it works. */
+function isSlow(route: Route): boolean {
+  return isUpload(route) || route.tag === 'jobs' || route.tag === 'replicate';
+}
+
+/**
+ * The reply to a request with an `Idempotency-Key`, which a request before it may have got.
+ * @param place that it takes where it runs itself
+ */
+async function once(
+  c: AppContext,
+  deps: Dependencies,
+  route: Route,
+  place: WorkPlace,
+): Promise<Response> {
   const { handler, errors } = route;
   const images = new Map<ImagePath, number>();
   c.set('onImage', (image, sentAt) => {
@@ -115,6 +131,10 @@ async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Re
       images: () => [...images],
       handle: async (request) => {
         c.req.raw = request;
+        if (!isSlow(route)) {
+          place.take();
+          c.set('work', place);
+        }
         return await handler(c, deps);
       },
       toReply: (error) => problemReply(c, error),

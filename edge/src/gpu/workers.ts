@@ -90,6 +90,8 @@ export class GpuWorkers {
     context: RequestContext,
     onBegun?: (fingerprint: string | undefined) => void,
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
+    // What waits for a worker has that one's bounds.
+    context.work?.leave();
     const { backend, reply } = await this.#begin(task, source, context);
     try {
       onBegun?.(reply.fingerprint);

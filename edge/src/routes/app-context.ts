@@ -10,6 +10,7 @@ import type { Account } from '../limits/account.ts';
 import type { Sender } from '../limits/limiter.ts';
 import type { Env } from '../platform.ts';
 import type { OnImage, RequestContext } from '../request-context.ts';
+import type { WorkPlace } from '../work-in-hand.ts';
 
 export type AppEnv = {
   Bindings: Env;
@@ -21,6 +22,8 @@ export type AppEnv = {
     caller?: Caller | null;
     /** What the request takes from the limits of its caller, where anything is counted. */
     account?: Account | undefined;
+    /** Taken while the request is worked on, where that counts. */
+    work?: WorkPlace;
     /** Gets the images that the request reads, where its reply is stored. */
     onImage?: OnImage;
     /** Where a handler finds out which dialect a request is in: else its path says so. */
@@ -48,7 +51,8 @@ export function clientIn(c: AppContext, config: Dependencies['config']): string 
 
 /** How the body of a request is read, and for whom. */
 export function readingOf(c: AppContext, { config }: Pick<Dependencies, 'config'>) {
-  return { ...config, client: clientIn(c, config) };
+  const work = c.get('work');
+  return { ...config, client: clientIn(c, config), ...(work !== undefined && { work }) };
 }
 
 /** @param canceled aborted when the client of a streamed reply goes away */
@@ -61,6 +65,7 @@ export function requestContextOf(
   const account = c.get('account');
   const zone = (c.req.raw.cf as IncomingRequestCfProperties | undefined)?.continent;
   const onImage = c.get('onImage');
+  const work = c.get('work');
   const trace = parseTraceparent(c.req.raw.headers.get(TRACEPARENT_HEADER));
   return {
     requestId: c.get('requestId'),
@@ -69,6 +74,7 @@ export function requestContextOf(
     ...(zone !== undefined && { zone }),
     ...(account !== undefined && { account }),
     ...(onImage !== undefined && { onImage }),
+    ...(work !== undefined && { work }),
     namespace: c.get('caller')?.namespace ?? '',
     cacheUse: cacheUseOf(c.req.raw.headers),
     startedAt: c.get('startedAt'),
