@@ -112,14 +112,22 @@ describe('a request holds no place', () => {
   });
 
   it('while it waits for the reply to another with its Idempotency-Key', async () => {
-    const { post, gpu, isFree } = narrow();
+    const { post, gpu, deps } = narrow();
+    deps.work = new WorkInHand(2);
     const start = Promise.withResolvers<void>();
     gpu.script.start = start.promise;
     const image = newImage();
     const headers = { 'idempotency-key': crypto.randomUUID() };
     const both = [post('/v1/captions', image, headers), post('/v1/captions', image, headers)];
     await expect.poll(() => gpu.received.length).toBe(1);
-    expect(await isFree()).toBe(true);
+    // Both places are free once both wait.
+    await expect
+      .poll(() => {
+        using _first = deps.work.take();
+        using _second = deps.work.take();
+        return true;
+      })
+      .toBe(true);
     start.resolve();
     for (const reply of both) expect((await reply).status).toBe(200);
   });
