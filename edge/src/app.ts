@@ -29,7 +29,7 @@ import { takesIdempotencyKey } from './routes/openapi/problems.ts';
 import { replyFormOf } from './routes/reply-form.ts';
 import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
-import type { WorkPlace } from './work-in-hand.ts';
+import { Crowded, type WorkPlace } from './work-in-hand.ts';
 
 /** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
 export function createApp(deps: Dependencies): Hono<AppEnv> {
@@ -235,9 +235,19 @@ function methodsOf(path: string): string[] {
   return PATHS.flatMap(({ pattern, methods }) => (pattern.test(path) ? methods : []));
 }
 
+const NEWS_MS = 1000;
+/** When it was last logged that a request was refused for the crowd of others. */
+let crowdedAt = 0;
+
 /** What clients may not read, operators must. */
-function logProblem({ status, slug, message, cause }: ApiError, request_id: string): void {
+function logProblem(error: ApiError, request_id: string): void {
+  const { status, slug, message, cause } = error;
   if (status < 500) return;
+  if (error instanceof Crowded) {
+    // A line for each would cost more than the refusal.
+    if (Date.now() - crowdedAt < NEWS_MS) return;
+    crowdedAt = Date.now();
+  }
   const detail = cause instanceof Error ? (cause.stack ?? cause.message) : cause;
   // A worker that is gone or busy is expected; these two are faults of this service.
   const isFault = slug === 'internal-error' || slug === 'bad-gateway';

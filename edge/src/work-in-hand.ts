@@ -5,16 +5,17 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 
-const MOST = 512;
+const MOST = 256;
 /** Cloudflare may stop a request without running its `finally`: its place is free again after this. */
 const LEASE_MS = 60_000;
+/** So long a request keeps its place while it waits for somebody else: who is slower keeps nobody out. */
+const PATIENCE_MS = 2000;
 const RETRY_AFTER_S = 1;
 
 export class WorkInHand {
   readonly #most: number;
   readonly #now: () => number;
-  /** Until when each place counts, in the order in which they were taken. */
-  readonly #taken = new Map<WorkPlace, number>();
+  readonly #taken = new Set<WorkPlace>();
 
   /** @param now milliseconds since the epoch */
   constructor(most = MOST, now: () => number = Date.now) {
@@ -24,7 +25,7 @@ export class WorkInHand {
 
   /**
    * A place of one request, taken at once.
-   * @throws ApiError `overloaded`
+   * @throws Crowded
    * @example using place = work.take();
    */
   take(): WorkPlace {
@@ -33,11 +34,14 @@ export class WorkInHand {
     return place;
   }
 
-  /** For `WorkPlace`. */
-  add(place: WorkPlace): void {
-    if (this.#taken.size >= this.#most) this.#forgetStopped();
-    if (this.#taken.size >= this.#most) throw tooMany();
-    this.#taken.set(place, this.#now() + LEASE_MS);
+  /** For `WorkPlace`. @returns until when it counts, milliseconds since the epoch */
+  add(place: WorkPlace, isWaiting: boolean): number {
+    if (!this.#taken.has(place)) {
+      if (this.#taken.size >= this.#most) this.#dropOver();
+      if (this.#taken.size >= this.#most) throw new Crowded();
+      this.#taken.add(place);
+    }
+    return this.#now() + (isWaiting ? PATIENCE_MS : LEASE_MS);
   }
 
   /** For `WorkPlace`. */
@@ -45,26 +49,30 @@ export class WorkInHand {
     this.#taken.delete(place);
   }
 
-  #forgetStopped(): void {
+  #dropOver(): void {
     const now = this.#now();
-    for (const [place, until] of this.#taken) {
-      if (until > now) return;
-      this.#taken.delete(place);
-    }
+    for (const place of this.#taken) if (place.until <= now) this.#taken.delete(place);
   }
 }
 
-/** Taken while a request computes, or waits for what this service stores; not while it waits for anybody else. */
+/** Taken while a request computes, or waits for what this service stores. */
 export class WorkPlace {
   readonly #work: WorkInHand;
+  /** When others may have it, milliseconds since the epoch. */
+  until = 0;
 
   constructor(work: WorkInHand) {
     this.#work = work;
   }
 
-  /** @throws ApiError `overloaded` where others have taken it meanwhile */
+  /** @throws Crowded where others have taken it meanwhile */
   take(): void {
-    this.#work.add(this);
+    this.until = this.#work.add(this, false);
+  }
+
+  /** Begins a wait for what costs this isolate nothing; `take` ends it. */
+  wait(): void {
+    this.until = this.#work.add(this, true);
   }
 
   leave(): void {
@@ -77,19 +85,21 @@ export class WorkPlace {
 }
 
 /**
- * Waits for something that costs this isolate nothing: a client that sends, a host that answers.
+ * Waits for a client that sends, or a host that answers.
  * @param place of the request, where it has one
- * @throws ApiError `overloaded` where its place is taken when the wait is over
+ * @throws Crowded where others have its place when a long wait is over
  */
 export async function waitOutside<T>(place: WorkPlace | undefined, wait: Promise<T>): Promise<T> {
-  if (place === undefined) return await wait;
-  place.leave();
+  place?.wait();
   const result = await wait;
-  place.take();
+  place?.take();
   return result;
 }
 
-function tooMany(): ApiError {
-  const detail = 'More requests came than this place of the service can serve: try again.';
-  return new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
+/** There are many of these at once, none of which says more than the first. */
+export class Crowded extends ApiError {
+  constructor() {
+    const detail = 'More requests came than this place of the service can serve: try again.';
+    super('overloaded', detail, { retry_after: RETRY_AFTER_S });
+  }
 }
