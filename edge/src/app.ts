@@ -15,7 +15,7 @@ import { replyOnce } from './idempotency/reply-once.ts';
 import { PART_BYTES } from './jobs/object-writer.ts';
 import { authenticate } from './keys/authenticate.ts';
 import { openAiFields, rateLimitFields } from './limits/rate-limit-headers.ts';
-import { logError, logWarning } from './log.ts';
+import { logProblem } from './log-problem.ts';
 import {
   type AppContext,
   type AppEnv,
@@ -29,6 +29,7 @@ import { takesIdempotencyKey } from './routes/openapi/problems.ts';
 import { replyFormOf } from './routes/reply-form.ts';
 import type { Route } from './routes/route.ts';
 import { ROUTES } from './routes/routes.ts';
+import type { WorkPlace } from './work-in-hand.ts';
 
 /** @example createApp(deps).fetch(new Request('https://edge.example/healthz'), env, context) */
 export function createApp(deps: Dependencies): Hono<AppEnv> {
@@ -76,15 +77,17 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     const { method, path, handler, tag, isSigned } = route;
     const takesKey = takesIdempotencyKey(route);
     app.on(method, patternOf(path), async (c) => {
-      if (tag !== 'service') {
-        const scope = tag === 'usage' ? null : tag;
-        // Whoever has a signed URL was let in, and counted, before.
-        if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
-        if (scope !== null && !isSigned)
-          await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
-      }
-      if (takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY)) return await once(c, deps, route);
-      return await handler(c, deps);
+      if (tag === 'service') return await handler(c, deps);
+      using place = deps.work.take();
+      const scope = tag === 'usage' ? null : tag;
+      // Whoever has a signed URL was let in, and counted, before.
+      if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
+      if (scope !== null && !isSigned)
+        await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
+      const isOnce = takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY);
+      if (isOnce || isSlow(route)) place.leave();
+      else c.set('work', place);
+      return isOnce ? await once(c, deps, route, place) : await handler(c, deps);
     });
   }
   addJobRoutes(app, deps);
@@ -98,8 +101,21 @@ function isUpload({ request }: Route): boolean {
   return request !== undefined && ('orLines' in request || 'content' in request);
 }
 
-/** The reply to a request with an `Idempotency-Key`, which a request before it may have got. */
-async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Response> {
+/** Whether it waits for its client, or for objects that have bounds of their own, longer than it works. */
+function isSlow(route: Route): boolean {
+  return isUpload(route) || route.tag === 'jobs' || route.tag === 'replicate';
+}
+
+/**
+ * The reply to a request with an `Idempotency-Key`, which a request before it may have got.
+ * @param place that it takes where it runs itself
+ */
+async function once(
+  c: AppContext,
+  deps: Dependencies,
+  route: Route,
+  place: WorkPlace,
+): Promise<Response> {
   const { handler, errors, isThere } = route;
   const images = new Map<ImagePath, number>();
   c.set('onImage', (image, sentAt) => {
@@ -121,6 +137,10 @@ async function once(c: AppContext, deps: Dependencies, route: Route): Promise<Re
       isThere: async (id) => (await isThere?.(c, deps, id)) ?? true,
       handle: async (request) => {
         c.req.raw = request;
+        if (!isSlow(route)) {
+          place.take();
+          c.set('work', place);
+        }
         return await handler(c, deps);
       },
       toReply: (error) => problemReply(c, error),
@@ -219,14 +239,4 @@ const PATHS = ROUTES.map(({ path, method }) => {
 /** The methods of all routes at a path; none where there is no route. */
 function methodsOf(path: string): string[] {
   return PATHS.flatMap(({ pattern, methods }) => (pattern.test(path) ? methods : []));
-}
-
-/** What clients may not read, operators must. */
-function logProblem({ status, slug, message, cause }: ApiError, request_id: string): void {
-  if (status < 500) return;
-  const detail = cause instanceof Error ? (cause.stack ?? cause.message) : cause;
-  // A worker that is gone or busy is expected; these two are faults of this service.
-  const isFault = slug === 'internal-error' || slug === 'bad-gateway';
-  const log = isFault ? logError : logWarning;
-  log('problem', { request_id, slug, message, cause: detail });
 }

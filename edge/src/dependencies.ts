@@ -17,6 +17,7 @@ import { Namespaces } from './keys/namespaces.ts';
 import { Limiter } from './limits/limiter.ts';
 import { MeteredGpu } from './limits/metered-gpu.ts';
 import type { Env, Platform } from './platform.ts';
+import { WorkInHand } from './work-in-hand.ts';
 
 export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   /** Fetches from the hosts of image URLs. */
@@ -25,6 +26,8 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   fetchConfigured: Platform['fetch'];
   /** Resolves images in another way than by their bytes and URLs: where a request is only tried (`jobs/rehearsal.ts`). */
   images?: ImageResolver;
+  /** What the isolate works on. */
+  work: WorkInHand;
   config: Config;
   models: ServedModels;
   kv: KVNamespace;
@@ -75,6 +78,7 @@ export function createDependencies(
   const deletions = new Deletions(services);
   const caches = { ...services, deletions };
   return {
+    work: new WorkInHand(),
     config,
     models,
     kv: env.EMBEDDINGS,

@@ -3,6 +3,7 @@
 import type { ImagePath } from '@blip2/shared/cache-key';
 import type { TraceContext } from '@blip2/shared/traceparent';
 import type { Account } from './limits/account.ts';
+import type { WorkPlace } from './work-in-hand.ts';
 
 /** What a request leaves to the cache of replies. */
 export type CacheUse = {
@@ -35,6 +36,8 @@ export type RequestContext = {
    * then, as far as deletions are concerned.
    */
   startedAt: number;
+  /** Left where the request waits for somebody else. */
+  work?: WorkPlace;
   /** Gets each image that the request reads, and since when it may be known, milliseconds since the epoch: who stores the reply needs it. */
   onImage?: OnImage;
   /** Aborted when the client goes away. */

@@ -57,31 +57,31 @@ describe('an engine thread that crashes', () => {
   });
 
   it('ends the process, after its streams have ended with error frames', async () => {
-      const child = spawn(
-        process.execPath,
-        ['--import', path('./testing/crash-on-tokens.ts'), path('./main.ts')],
-        {
-          env: { ...process.env, BLIP2_WORKER_PORT: '0', BLIP2_LOG_LEVEL: 'info' },
-          stdio: ['ignore', 'ignore', 'pipe'],
-        },
-      );
-      const exited = once(child, 'exit');
-      const events: string[] = [];
-      let end: Promise<Problem> | undefined;
-      for await (const line of createInterface(child.stderr)) {
-        const { event, url } = JSON.parse(line) as { event: string; url: string };
-        events.push(event);
-        if (event !== 'ready') continue;
-        const model = (await (await fetch(`${url}/v1/model`)).json()) as { revision: string };
-        const texts = { kind: 'generate', request_id: 'x', deadline_ms: 20_000, input_ids: [2] };
-        const request = { ...texts, revision: model.revision, generation: endless(200) };
-        const image = await TestWorker.imageFrame();
-        const body = new Blob([encodeJsonFrame('request', request), image]);
-        const stream = await begin(await fetch(`${url}/v1/run`, { method: 'POST', body }));
-        end = endOf(stream);
-      }
-      expect(await end).toMatchObject({ type: '/problems/internal-error' });
-      expect(await exited).toEqual([1, null]);
-      expect(events).toContain('engine-crashed');
+    const child = spawn(
+      process.execPath,
+      ['--import', path('./testing/crash-on-tokens.ts'), path('./main.ts')],
+      {
+        env: { ...process.env, BLIP2_WORKER_PORT: '0', BLIP2_LOG_LEVEL: 'info' },
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
+    const exited = once(child, 'exit');
+    const events: string[] = [];
+    let end: Promise<Problem> | undefined;
+    for await (const line of createInterface(child.stderr)) {
+      const { event, url } = JSON.parse(line) as { event: string; url: string };
+      events.push(event);
+      if (event !== 'ready') continue;
+      const model = (await (await fetch(`${url}/v1/model`)).json()) as { revision: string };
+      const texts = { kind: 'generate', request_id: 'x', deadline_ms: 20_000, input_ids: [2] };
+      const request = { ...texts, revision: model.revision, generation: endless(200) };
+      const image = await TestWorker.imageFrame();
+      const body = new Blob([encodeJsonFrame('request', request), image]);
+      const stream = await begin(await fetch(`${url}/v1/run`, { method: 'POST', body }));
+      end = endOf(stream);
+    }
+    expect(await end).toMatchObject({ type: '/problems/internal-error' });
+    expect(await exited).toEqual([1, null]);
+    expect(events).toContain('engine-crashed');
   });
 });

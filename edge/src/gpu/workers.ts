@@ -38,10 +38,10 @@ export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
 const READY_ANSWER_MS = 2500;
 const RETRY_AFTER_S = 1;
 /**
- * Requests of this isolate that one worker has at a time. It takes far fewer, of which most wait; each of the others would cost
+ * Requests of this isolate that one worker has at a time. It takes fewer, unless its queue was made longer, and most of those wait; each of the others would cost
  * both sides a connection to be refused.
  */
-const MOST_IN_FLIGHT = 512;
+const MOST_IN_FLIGHT = 128;
 
 /** Problems of one worker, which another one may not have. */
 const OF_ONE_WORKER: ReadonlySet<ProblemSlug> = new Set([
@@ -90,6 +90,8 @@ export class GpuWorkers {
     context: RequestContext,
     onBegun?: (fingerprint: string | undefined) => void,
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
+    // What waits for a worker has that one's bounds.
+    context.work?.leave();
     const { backend, reply } = await this.#begin(task, source, context);
     try {
       onBegun?.(reply.fingerprint);

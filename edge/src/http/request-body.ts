@@ -13,6 +13,7 @@ import {
   sourceFromText,
 } from '../image/image-source.ts';
 import { inSpan } from '../tracing.ts';
+import { type WorkPlace, waitOutside } from '../work-in-hand.ts';
 import { decodeContent, parseContentEncoding } from './content-encoding.ts';
 import { looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
@@ -28,6 +29,8 @@ import { WholeRequest } from './whole-request.ts';
 type ReadLimits = Pick<Config, 'maxHeldBytes' | 'deadlineMs'> & {
   /** Who sends it: bodies of one client share its part of the memory. */
   client: string;
+  /** Its place, left while the body comes. */
+  work?: WorkPlace;
 };
 type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes'> & ReadLimits;
 
@@ -230,9 +233,9 @@ async function readDecoded(
   const codings = parseContentEncoding(request.headers.get('content-encoding'));
   let body: Uint8Array<ArrayBuffer>;
   try {
-    const { maxHeldBytes, deadlineMs: ms, client } = limits;
+    const { maxHeldBytes, deadlineMs: ms, client, work } = limits;
     body = await inSpan('read body', () =>
-      readLimited(request, limit, { maxHeldBytes, client, ms }),
+      waitOutside(work, readLimited(request, limit, { maxHeldBytes, client, ms })),
     );
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;

@@ -10,6 +10,7 @@ import type { Account } from '../limits/account.ts';
 import type { Sender } from '../limits/limiter.ts';
 import type { Env } from '../platform.ts';
 import type { OnImage, RequestContext } from '../request-context.ts';
+import type { WorkPlace } from '../work-in-hand.ts';
 
 export type AppEnv = {
   Bindings: Env;
@@ -21,6 +22,8 @@ export type AppEnv = {
     caller?: Caller | null;
     /** What the request takes from the limits of its caller, where anything is counted. */
     account?: Account | undefined;
+    /** Taken while the request is worked on, where that counts. */
+    work?: WorkPlace;
     /** Gets the images that the request reads, where its reply is stored. */
     onImage?: OnImage;
     /** Gets the id that the reply hands out, where its reply is stored. */
@@ -53,7 +56,8 @@ export function clientIn(c: AppContext, config: Dependencies['config']): string 
 
 /** How the body of a request is read, and for whom. */
 export function readingOf(c: AppContext, { config }: Pick<Dependencies, 'config'>) {
-  return { ...config, client: clientIn(c, config) };
+  const work = c.get('work');
+  return { ...config, client: clientIn(c, config), ...(work !== undefined && { work }) };
 }
 
 /** The trace that the caller has begun, where it says so. */
@@ -71,6 +75,7 @@ export function requestContextOf(
   const account = c.get('account');
   const zone = (c.req.raw.cf as IncomingRequestCfProperties | undefined)?.continent;
   const onImage = c.get('onImage');
+  const work = c.get('work');
   const trace = traceIn(c);
   return {
     requestId: c.get('requestId'),
@@ -79,6 +84,7 @@ export function requestContextOf(
     ...(zone !== undefined && { zone }),
     ...(account !== undefined && { account }),
     ...(onImage !== undefined && { onImage }),
+    ...(work !== undefined && { work }),
     namespace: c.get('caller')?.namespace ?? '',
     cacheUse: cacheUseOf(c.req.raw.headers),
     startedAt: c.get('startedAt'),

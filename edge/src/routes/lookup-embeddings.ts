@@ -35,6 +35,8 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
     EmbeddingsLookupRequest,
     await readJsonObject(c.req.raw, readingOf(c, deps)),
   );
+  // Its many reads take turns of their own.
+  c.get('work')?.leave();
   const ids = request.sha256.map((hash) => hash.toLowerCase());
   refuseRepeated(ids);
   await c.get('account')?.admitMore(Math.ceil(ids.length / HASHES_A_REQUEST) - 1);

@@ -29,6 +29,7 @@ import { EdgeStub, SECRET } from './edge-stub.ts';
 export const JOB = 'ab'.repeat(48);
 const FAST = { ...TIMING, commitMs: 20, retryMs: 10, maxRetryMs: 20, placeMs: 10, graceMs: 5000 };
 
+type Messages = NonNullable<ReturnType<FauxqsServer['inspectQueue']>>['messages'];
 type QueueKind = 'jobs' | 'dead';
 
 type Line = { event: string } & Record<string, unknown>;
@@ -163,7 +164,10 @@ export class JobsSetup implements AsyncDisposable {
   }
 
   send(message: JobMessage | string, queue: QueueKind = 'jobs'): void {
-    this.sqs.sendMessage(this.#name(queue), typeof message === 'string' ? message : JSON.stringify(message));
+    this.sqs.sendMessage(
+      this.#name(queue),
+      typeof message === 'string' ? message : JSON.stringify(message),
+    );
   }
 
   /** How many messages wait in a queue, and how many somebody has. */
@@ -172,8 +176,9 @@ export class JobsSetup implements AsyncDisposable {
     return { ready: ready.length, held: inflight.length };
   }
 
-  messages(queue: QueueKind = 'jobs') {
-    return this.sqs.inspectQueue(this.#name(queue))?.messages ?? { ready: [], inflight: [] };
+  messages(queue: QueueKind = 'jobs'): Messages {
+    const { messages } = this.sqs.inspectQueue(this.#name(queue)) ?? {};
+    return messages ?? { ready: [], delayed: [], inflight: [] };
   }
 
   #name(queue: QueueKind): string {

@@ -1,0 +1,154 @@
+import { describe, expect, it } from 'vitest';
+import { newImage, startEdge, type TestSetup } from './testing/edge.ts';
+import { WorkInHand, type WorkPlace } from './work-in-hand.ts';
+
+describe('places', () => {
+  it('are so many, and free again when they are left', () => {
+    const work = new WorkInHand(2);
+    const [first] = [work.take(), work.take()];
+    expect(() => work.take()).toThrow('try again');
+    first.leave();
+    first.leave();
+    using _second = work.take();
+    expect(() => work.take()).toThrow('try again');
+  });
+
+  it('of requests that were stopped are free after a minute', () => {
+    let now = 0;
+    const work = new WorkInHand(2, () => now);
+    const stopped = work.take();
+    now = 30_000;
+    work.take();
+    now = 60_000;
+    work.take();
+    expect(() => work.take()).toThrow('try again');
+    // Nothing that it says later frees the place of another.
+    stopped.leave();
+    expect(() => work.take()).toThrow('try again');
+    expect(() => stopped.take()).toThrow('try again');
+  });
+});
+
+/** An edge that works on one request at a time. */
+function narrow(setup: TestSetup = {}) {
+  const edge = startEdge(setup);
+  edge.deps.work = new WorkInHand(1);
+  const isFree = async () => (await edge.request('/v1/models')).status === 200;
+  return { ...edge, isFree };
+}
+
+describe('an edge with all that it can do in hand', () => {
+  const taken = () => {
+    const edge = narrow();
+    const place: WorkPlace = edge.deps.work.take();
+    return { ...edge, place };
+  };
+
+  it('refuses others before it does anything for them', async () => {
+    const { request, post, gpu, place } = taken();
+    const refused = await post('/v1/captions', newImage());
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get('retry-after')).toBe('1');
+    expect(await refused.json()).toMatchObject({ type: '/problems/overloaded' });
+    expect(gpu.received).toEqual([]);
+    place.leave();
+    expect((await request('/v1/models')).status).toBe(200);
+  });
+
+  it('does so in the words of each dialect', async () => {
+    const { request, post } = taken();
+    expect(await (await request('/v1/models')).json()).toMatchObject({
+      error: { type: 'server_error' },
+    });
+    // That client would try a 503 for ever.
+    expect((await post('/hf/models/any', newImage())).status).not.toBe(503);
+  });
+
+  it('still says that it lives', async () => {
+    const { request } = taken();
+    expect((await request('/healthz')).status).toBe(200);
+  });
+});
+
+describe('a request holds no place', () => {
+  it('while its body comes, for longer than two seconds', async () => {
+    let now = 0;
+    const { post, request, deps, isFree } = narrow();
+    deps.work = new WorkInHand(1, () => now);
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    const writer = writable.getWriter();
+    const slow = request('/v1/captions', { method: 'POST', body: readable });
+    const image = newImage();
+    await writer.write(image.subarray(0, 20));
+    now = 1999;
+    expect(await isFree()).toBe(false);
+    now = 2000;
+    expect(await isFree()).toBe(true);
+    await writer.write(image.subarray(20));
+    await writer.close();
+    expect((await slow).status).toBe(200);
+    expect((await post('/v1/captions', newImage())).status).toBe(200);
+  });
+
+  it('while it waits for the GPU worker', async () => {
+    const { post, gpu, isFree } = narrow();
+    const start = Promise.withResolvers<void>();
+    gpu.script.start = start.promise;
+    const waiting = post('/v1/captions', newImage());
+    await expect.poll(() => gpu.received.length).toBe(1);
+    expect(await isFree()).toBe(true);
+    start.resolve();
+    expect((await waiting).status).toBe(200);
+  });
+
+  it('while its image is fetched, for longer than two seconds', async () => {
+    let now = 0;
+    const image = Promise.withResolvers<Response>();
+    const asked = Promise.withResolvers<void>();
+    const { gpu, deps, post, isFree } = narrow();
+    deps.work = new WorkInHand(1, () => now);
+    deps.fetch = async (url, init) => {
+      if (!String(url).startsWith('https://images.example/')) return await gpu.fetch(url, init);
+      asked.resolve();
+      return await image.promise;
+    };
+    const fetching = post('/v1/captions', { image: { url: 'https://images.example/a.png' } });
+    await asked.promise;
+    expect(await isFree()).toBe(false);
+    now = 2000;
+    expect(await isFree()).toBe(true);
+    image.resolve(new Response(newImage()));
+    expect((await fetching).status).toBe(200);
+  });
+
+  it('while it waits for the reply to another with its Idempotency-Key', async () => {
+    const { post, gpu, deps } = narrow();
+    deps.work = new WorkInHand(2);
+    const start = Promise.withResolvers<void>();
+    gpu.script.start = start.promise;
+    const image = newImage();
+    const headers = { 'idempotency-key': crypto.randomUUID() };
+    const both = [post('/v1/captions', image, headers), post('/v1/captions', image, headers)];
+    await expect.poll(() => gpu.received.length).toBe(1);
+    // Both places are free once both wait.
+    await expect
+      .poll(() => {
+        using _first = deps.work.take();
+        using _second = deps.work.take();
+        return true;
+      })
+      .toBe(true);
+    start.resolve();
+    for (const reply of both) expect((await reply).status).toBe(200);
+  });
+
+  it('after its reply, whatever is still sent of it', async () => {
+    const { post, gpu, isFree } = narrow();
+    const token = Promise.withResolvers<void>();
+    gpu.script.token = () => token.promise;
+    const streamed = await post('/v1/captions?stream=true', newImage());
+    expect(await isFree()).toBe(true);
+    token.resolve();
+    expect(await streamed.text()).toContain('event: done');
+  });
+});

@@ -1,0 +1,105 @@
+/**
+ * What one isolate works on at a time. Whoever comes beyond that is refused before anything is done for them: workerd reads no
+ * socket until it has nothing else to do, so that a crowd, once let in, keeps every other connection waiting until all of it is
+ * served, by when most have gone.
+ */
+import { ApiError } from '@blip2/shared/errors';
+
+const MOST = 256;
+/** Cloudflare may stop a request without running its `finally`: its place is free again after this. */
+const LEASE_MS = 60_000;
+/** So long a request keeps its place while it waits for somebody else: who is slower keeps nobody out. */
+const PATIENCE_MS = 2000;
+const RETRY_AFTER_S = 1;
+
+export class WorkInHand {
+  readonly #most: number;
+  readonly #now: () => number;
+  readonly #taken = new Set<WorkPlace>();
+
+  /** @param now milliseconds since the epoch */
+  constructor(most = MOST, now: () => number = Date.now) {
+    this.#most = most;
+    this.#now = now;
+  }
+
+  /**
+   * A place of one request, taken at once.
+   * @throws Crowded
+   * @example using place = work.take();
+   */
+  take(): WorkPlace {
+    const place = new WorkPlace(this);
+    place.take();
+    return place;
+  }
+
+  /** For `WorkPlace`. @returns until when it counts, milliseconds since the epoch */
+  add(place: WorkPlace, isWaiting: boolean): number {
+    if (!this.#taken.has(place)) {
+      if (this.#taken.size >= this.#most) this.#dropOver();
+      if (this.#taken.size >= this.#most) throw new Crowded();
+      this.#taken.add(place);
+    }
+    return this.#now() + (isWaiting ? PATIENCE_MS : LEASE_MS);
+  }
+
+  /** For `WorkPlace`. */
+  remove(place: WorkPlace): void {
+    this.#taken.delete(place);
+  }
+
+  #dropOver(): void {
+    const now = this.#now();
+    for (const place of this.#taken) if (place.until <= now) this.#taken.delete(place);
+  }
+}
+
+/** Taken while a request computes, or waits for what this service stores. */
+export class WorkPlace {
+  readonly #work: WorkInHand;
+  /** When others may have it, milliseconds since the epoch. */
+  until = 0;
+
+  constructor(work: WorkInHand) {
+    this.#work = work;
+  }
+
+  /** @throws Crowded where others have taken it meanwhile */
+  take(): void {
+    this.until = this.#work.add(this, false);
+  }
+
+  /** Begins a wait for what costs this isolate nothing; `take` ends it. */
+  wait(): void {
+    this.until = this.#work.add(this, true);
+  }
+
+  leave(): void {
+    this.#work.remove(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.leave();
+  }
+}
+
+/**
+ * Waits for a client that sends, or a host that answers.
+ * @param place of the request, where it has one
+ * @throws Crowded where others have its place when a long wait is over
+ */
+export async function waitOutside<T>(place: WorkPlace | undefined, wait: Promise<T>): Promise<T> {
+  place?.wait();
+  const result = await wait;
+  place?.take();
+  return result;
+}
+
+/** There are many of these at once, none of which says more than the first. */
+export class Crowded extends ApiError {
+  constructor() {
+    const detail = 'More requests came than this place of the service can serve: try again.';
+    super('overloaded', detail, { retry_after: RETRY_AFTER_S });
+  }
+}
