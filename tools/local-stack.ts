@@ -15,7 +15,7 @@ import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { childOf } from './child-processes.ts';
 import { expectSoundState } from './damaged-state.ts';
 import type { JobQueue } from './job-queue.ts';
-import { LocalWorker } from './local-worker.ts';
+import { LocalWorker, requestsOf } from './local-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
 import { imageBucketOf, localS3, type StackJobs, startStackJobs } from './stack-jobs.ts';
@@ -174,6 +174,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         ...queue?.vars,
         ...(workerSecret !== undefined && { GPU_WORKER_SECRET: workerSecret }),
         ...(s3 && imageBucketOf(s3)),
+        MAX_REQUESTS_PER_WORKER: String(requestsOf({ ...process.env, ...environment })),
         ...options.vars,
         GPU_WORKER_URLS: gpuWorkerUrls.join(', '),
       },

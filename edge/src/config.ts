@@ -142,6 +142,13 @@ export const EDGE_OPTIONS = {
     group,
     help: 'time after which a request is given up, milliseconds from its arrival',
   }),
+  requestsPerWorker: option({
+    env: 'MAX_REQUESTS_PER_WORKER',
+    kind: wholeNumber(1, 100_000),
+    default: 80,
+    group,
+    help: 'requests that one instance of the Worker has at one GPU worker at a time; more than BLIP2_MAX_SLOTS and BLIP2_QUEUE_LIMIT of it together are refused by that one, which costs both of them more',
+  }),
   restartMs: option({
     env: 'GPU_WORKER_RESTART_MS',
     kind: wholeNumber(0, HOUR_MS),

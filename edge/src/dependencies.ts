@@ -101,6 +101,7 @@ export function createDependencies(
       new GpuWorkers({
         addresses: workersOf(config),
         secret: config.gpuWorkerSecrets[0],
+        requestsPerWorker: config.requestsPerWorker,
         restartMs: config.restartMs,
         hedges: config.hedgeRequests,
         models,

@@ -98,8 +98,7 @@ export async function waitOutside<T>(place: WorkPlace | undefined, wait: Promise
 
 /** There are many of these at once, none of which says more than the first. */
 export class Crowded extends ApiError {
-  constructor() {
-    const detail = 'More requests came than this place of the service can serve: try again.';
+  constructor(detail = 'More requests came than this place of the service can serve: try again.') {
     super('overloaded', detail, { retry_after: RETRY_AFTER_S });
   }
 }

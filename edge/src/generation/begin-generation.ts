@@ -4,6 +4,7 @@ import type { Prompt } from '@blip2/shared/generation/prompt';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { Dependencies } from '../dependencies.ts';
 import { type LocatedImage, locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { expectRoom } from '../gpu/workers.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
@@ -43,6 +44,8 @@ export async function beginGeneration(
   context: RequestContext,
 ): Promise<BegunGeneration> {
   await expectTokens(deps, prompt, context.account);
+  // Before its image is read: nothing that was written before is looked for.
+  if (!mayReplay(deps, prompt, context)) expectRoom(deps.gpu);
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();
   const { id } = input;
@@ -63,6 +66,15 @@ export async function beginGeneration(
     ? replay(deps, { id, prompt, reply: found.reply })
     : generate(deps, { ...found, prompt }, context);
   return { deltas, readAt, locatedAt, isReplay };
+}
+
+/** Whether a reply that was written before would do. */
+function mayReplay(
+  { replyCache }: Pick<Dependencies, 'replyCache'>,
+  prompt: Prompt,
+  { cacheUse = EVERY_USE }: RequestContext,
+): boolean {
+  return replyCache.isOn && isRepeatable(prompt) && cacheUse.maxAge > 0;
 }
 
 type Found = { reply: CachedReply } | Omit<GenerateRequest, 'prompt'>;
@@ -89,12 +101,13 @@ async function findReply(
   const wanted = { maxAge, worker: () => gpu.fingerprint(id) };
   const recent = await replyCache.findRecent(key, wanted, context);
   if (recent !== null) return { reply: recent };
-  const locating = locate();
+  const locating = gpu.hasRoom() ? locate() : null;
   // A reply needs no embeddings; where there is none, whoever waits for these gets the error.
-  locating.catch(() => {});
+  locating?.catch(() => {});
   const stored = await replyCache.findStored(key, wanted, context);
   if (stored !== null) return { reply: stored };
-  return { image: await locating, onWritten };
+  if (locating === null) expectRoom(gpu);
+  return { image: await (locating ?? locate()), onWritten };
 }
 
 /** @throws ApiError `quota-exceeded` where the caller has fewer tokens left than the generation may need */

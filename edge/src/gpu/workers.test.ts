@@ -342,15 +342,19 @@ describe('very many requests', () => {
     expect(probed).toHaveLength(3);
   });
 
-  it('are refused beyond what a worker could ever take, without a word to it', async () => {
-    const { pool, sent } = poolOf({ a: never });
+  it('are refused beyond those that each worker may have, without a word to it', async () => {
+    const { pool, sent } = poolOf({ a: never, b: never }, { requestsPerWorker: 3 });
     const end = new AbortController();
     const context = contextOf({ signal: end.signal });
-    const waiting = Array.from({ length: 128 }, (_, n) => ask(pool, image(n), context));
-    const ended = Promise.allSettled(waiting);
+    const ended = Promise.allSettled(
+      Array.from({ length: 50 }, (_, n) => ask(pool, image(n), context)),
+    );
+    await expect.poll(() => pool.hasRoom()).toBe(false);
     await expect(ask(pool)).rejects.toMatchObject({ slug: 'overloaded' });
-    expect(sent).toHaveLength(128);
+    expect(sent.filter(({ to }) => to === 'a')).toHaveLength(3);
+    expect(sent.filter(({ to }) => to === 'b')).toHaveLength(3);
     end.abort();
     await ended;
+    expect(pool.hasRoom()).toBe(true);
   });
 });

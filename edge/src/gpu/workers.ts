@@ -5,6 +5,7 @@ import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTask, WorkerModel } from '@blip2/shared/wire';
 import type { RequestContext } from '../request-context.ts';
+import { Crowded } from '../work-in-hand.ts';
 import { Backend } from './backend.ts';
 import { firstWithRoom } from './bounded-load.ts';
 import {
@@ -24,11 +25,13 @@ import type { WorkerLoad } from './worker-load.ts';
 /** What the rest of the edge asks of the GPU workers. */
 export type Gpu = Pick<
   GpuWorkers,
-  'run' | 'isReady' | 'fingerprint' | 'model' | 'load' | 'dropImage'
+  'run' | 'hasRoom' | 'isReady' | 'fingerprint' | 'model' | 'load' | 'dropImage'
 >;
 
 export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
   addresses: readonly WorkerAddress[];
+  /** Requests of this isolate that one worker has at a time; as many as they are where it is left out. */
+  requestsPerWorker?: number;
   /** Milliseconds that requests wait for a worker where all have just gone, before they are refused. */
   restartMs?: number;
   /** Whether a request that is slower to begin than 95 % of all is sent to a second worker as well. */
@@ -36,12 +39,6 @@ export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
 };
 
 const READY_ANSWER_MS = 2500;
-const RETRY_AFTER_S = 1;
-/**
- * Requests of this isolate that one worker has at a time. It takes fewer, unless its queue was made longer, and most of those wait; each of the others would cost
- * both sides a connection to be refused.
- */
-const MOST_IN_FLIGHT = 128;
 
 /** Problems of one worker, which another one may not have. */
 const OF_ONE_WORKER: ReadonlySet<ProblemSlug> = new Set([
@@ -102,6 +99,15 @@ export class GpuWorkers {
     } finally {
       backend.inFlight -= 1;
     }
+  }
+
+  /** Whether any worker has fewer requests of this isolate than it may have. */
+  hasRoom(): boolean {
+    return this.#backends.some((backend) => this.#hasRoom(backend));
+  }
+
+  #hasRoom({ inFlight }: Backend): boolean {
+    return inFlight < (this.#options.requestsPerWorker ?? Number.POSITIVE_INFINITY);
   }
 
   /** Whether any worker is ready. @throws ApiError `worker-unavailable` where none can be reached */
@@ -196,7 +202,7 @@ export class GpuWorkers {
   ): Promise<Begun> {
     const { now } = this.#options;
     const startedAt = now();
-    if (backend.inFlight >= MOST_IN_FLIGHT) throw tooMany();
+    if (!this.#hasRoom(backend)) throw tooMany();
     backend.inFlight += 1;
     try {
       const reply = await backend.client.begin(task, source, context);
@@ -276,9 +282,13 @@ export class GpuWorkers {
   }
 }
 
-function tooMany(): ApiError {
-  const detail = 'Too many requests wait for the GPU worker: try again.';
-  return new ApiError('overloaded', detail, { retry_after: RETRY_AFTER_S });
+/** To be called before anything is looked up for a request that needs a worker in any case. @throws Crowded */
+export function expectRoom(gpu: Pick<Gpu, 'hasRoom'>): void {
+  if (!gpu.hasRoom()) throw tooMany();
+}
+
+function tooMany(): Crowded {
+  return new Crowded('Too many requests wait for the GPU worker: try again.');
 }
 
 function isOfOneWorker(thrown: unknown): thrown is ApiError {

@@ -91,6 +91,11 @@ class StagedGpu extends MeteredGpu {
     this.#stage = stage;
   }
 
+  /** Items have a queue. */
+  override hasRoom(): boolean {
+    return true;
+  }
+
   override run(
     task: GpuTask,
     source: GpuSource | null,

@@ -60,6 +60,11 @@ export class MeteredGpu implements Gpu {
       charge.settle(actual);
     }
   }
+
+  hasRoom(): boolean {
+    return this.#gpu.hasRoom();
+  }
+
   async isReady(): Promise<boolean> {
     return await this.#gpu.isReady();
   }
