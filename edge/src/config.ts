@@ -144,10 +144,10 @@ export const EDGE_OPTIONS = {
   }),
   requestsPerWorker: option({
     env: 'MAX_REQUESTS_PER_WORKER',
-    kind: wholeNumber(1, 100_000),
-    default: 80,
+    kind: wholeNumberOrNone(1, 1_000_000),
+    default: null,
     group,
-    help: 'requests that one instance of the Worker has at one GPU worker at a time; more than BLIP2_MAX_SLOTS and BLIP2_QUEUE_LIMIT of it together are refused by that one, which costs both of them more',
+    help: 'requests that one instance of the Worker has at one address of GPU_WORKER_URLS at a time, or none: further ones are refused before their images are read. What a worker takes is BLIP2_MAX_SLOTS and BLIP2_QUEUE_LIMIT together; behind a balancer, that of all its workers. npm start sets it',
   }),
   restartMs: option({
     env: 'GPU_WORKER_RESTART_MS',

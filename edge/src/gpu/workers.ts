@@ -30,8 +30,8 @@ export type Gpu = Pick<
 
 export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
   addresses: readonly WorkerAddress[];
-  /** Requests of this isolate that one worker has at a time; as many as they are where it is left out. */
-  requestsPerWorker?: number;
+  /** Requests of this isolate that one worker has at a time; null for as many as there are. */
+  requestsPerWorker?: number | null;
   /** Milliseconds that requests wait for a worker where all have just gone, before they are refused. */
   restartMs?: number;
   /** Whether a request that is slower to begin than 95 % of all is sent to a second worker as well. */
