@@ -15,11 +15,12 @@ import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { childOf } from './child-processes.ts';
 import { expectSoundState } from './damaged-state.ts';
 import type { JobQueue } from './job-queue.ts';
-import { LocalWorker, requestsOf } from './local-worker.ts';
+import { LocalWorker } from './local-worker.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
 import { imageBucketOf, localS3, type StackJobs, startStackJobs } from './stack-jobs.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
+import { requestsOf } from './worker-process.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
 export const EDGE_CONFIG = join(ROOT, 'wrangler.toml');
@@ -174,7 +175,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         ...queue?.vars,
         ...(workerSecret !== undefined && { GPU_WORKER_SECRET: workerSecret }),
         ...(s3 && imageBucketOf(s3)),
-        MAX_REQUESTS_PER_WORKER: String(requestsOf({ ...process.env, ...environment })),
+        MAX_REQUESTS_PER_WORKER: String(requestsOf(environment)),
         ...options.vars,
         GPU_WORKER_URLS: gpuWorkerUrls.join(', '),
       },

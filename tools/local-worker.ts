@@ -2,7 +2,6 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { freePort } from '@blip2/gpu-worker/check-port';
-import { readConfig } from '@blip2/gpu-worker/config';
 import type { LogLevel } from './serve-worker.ts';
 import { type Part, type Running, type Supervision, supervise } from './supervise.ts';
 import { endWorker, launchWorker, runningWorker, untilReady } from './worker-process.ts';
@@ -70,15 +69,4 @@ export class LocalWorker {
     };
     return supervise({ ...part, start }, runningWorker(this.process, this.url), { report });
   }
-}
-
-const REFUSED = 8;
-
-/**
- * Requests that one edge may have at a worker: those that it takes, and a few that it refuses in words of its own.
- * @param variables of the worker
- */
-export function requestsOf(variables: Readonly<Record<string, string | undefined>>): number {
-  const { maxSlots, queueLimit } = readConfig(variables);
-  return maxSlots + queueLimit + REFUSED;
 }

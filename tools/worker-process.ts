@@ -1,9 +1,11 @@
 /** The GPU worker as a child process: started, waited for, looked at, ended. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { readConfig } from '@blip2/gpu-worker/config';
 import { FINISH_MS } from '@blip2/gpu-worker/job-options';
 import { ROOT } from './prepare-edge.ts';
 import type { LogLevel } from './serve-worker.ts';
@@ -93,4 +95,15 @@ async function killWorker(worker: ChildProcess): Promise<void> {
 
 function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
+}
+
+const REFUSED = 8;
+
+/**
+ * Requests that one edge may have at a worker: those that it takes, and a few that it refuses in words of its own.
+ * @param variables of the worker, beside those of this process
+ */
+export function requestsOf(variables: Readonly<Record<string, string | undefined>>): number {
+  const { maxSlots, queueLimit } = readConfig({ ...process.env, ...variables });
+  return maxSlots + queueLimit + REFUSED;
 }
