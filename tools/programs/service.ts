@@ -34,6 +34,13 @@ export const START = {
       group: 'Edge',
       help: 'port of the edge; 0 takes a free one',
     }),
+    storage: option({
+      flag: 'storage',
+      kind: text('FOLDER'),
+      default: '.wrangler/state',
+      group: 'Edge',
+      help: 'folder of what is stored: caches, keys, files, jobs and their queue. One process at a time has it',
+    }),
     requireKey: option({
       flag: 'require-key',
       kind: toggle(),

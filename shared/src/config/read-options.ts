@@ -66,7 +66,7 @@ export function printable<O extends Options>(
     .map(
       ([key, { secret }]) => [key, secret ? 'set' : values[key as keyof O], values[key]] as const,
     )
-    .filter(([, , value]) => value !== undefined);
+    .filter(([, , value]) => value !== undefined && !(Array.isArray(value) && value.length === 0));
   return Object.fromEntries(shown);
 }
 
