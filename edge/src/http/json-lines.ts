@@ -1,14 +1,17 @@
 /** Lines of a stream of text, as they come. */
 import { Buffer } from 'node:buffer';
 import { ApiError } from '@blip2/shared/errors';
+import { Pauses } from '../pauses.ts';
 
 /** Its number counts from 1, those that are empty too. */
 export type Line = { text: string; number: number };
 
 const LF = 0x0a;
+/** What a line takes beside its bytes, in bytes that are read. */
+const LINE_WORK = 64;
 
 /**
- * The lines of each piece that comes, together, without those that are empty.
+ * The lines of each piece that comes, together, without those that are empty; of some pieces none.
  * @param maxBytes of one line: a longer one ends the stream
  * @throws ApiError `invalid-request` that names the line
  * @example for await (const lines of linesOf(stream, 1000)) for (const { text } of lines) JSON.parse(text);
@@ -31,17 +34,22 @@ export async function* linesOf(
     held = 0;
     return { text, number: number++ };
   };
+  const pauses = new Pauses();
   for await (const chunk of stream) {
     const lines: Line[] = [];
     let from = 0;
     for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, from)) {
-      hold(chunk.subarray(from, end));
-      lines.push(line());
+      if (end === from && held === 0) number++;
+      else {
+        hold(chunk.subarray(from, end));
+        lines.push(line());
+      }
       from = end + 1;
     }
     hold(chunk.subarray(from));
     const full = lines.filter(({ text }) => text.trim() !== '');
-    if (full.length > 0) yield full;
+    await pauses.after(chunk.length + LINE_WORK * lines.length);
+    yield full;
   }
   const last = line();
   if (last.text.trim() !== '') yield [last];

@@ -62,6 +62,7 @@ export async function* linesFrom(
 
 /** A mark of the order of bytes in front is no part of the text. */
 function decoded(pieces: readonly Uint8Array[]) {
+  if (pieces.every(({ length }) => length === 0)) return { text: '' };
   try {
     const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
     const text = pieces.map((piece) => decoder.decode(piece, { stream: true })).join('');

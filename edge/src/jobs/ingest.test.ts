@@ -257,3 +257,43 @@ test('images of the operator are items named by their keys', async () => {
     body: { type: '/problems/image-url-refused' },
   });
 });
+
+test('a file of empty lines is read in steps, each of which is stored', async () => {
+  const owner = 'blank';
+  const key = `${owner}/files/lines`;
+  const blank = 300_000;
+  await bucket.put(key, `${'\n'.repeat(blank)}${JSON.stringify(line('a'))}\n`);
+  const order = orderOf(owner, key);
+  const config = { jobsPartItems: 1000, jobsMaxItems: 10, maxImageBytes: 1000 };
+  const lines: number[] = [];
+  let cursor: Cursor = { offset: 0, line: 0, items: 0 };
+  let part = null;
+  for (let isDone = false; !isDone; ) {
+    const ingested = await ingestPart({ files: bucket, images: undefined }, config, {
+      ...{ job: 'd'.repeat(96), order, cursor, part: 0, errors: 0 },
+    });
+    ({ cursor, isDone, part } = ingested);
+    lines.push(cursor.line);
+  }
+  expect(lines).toHaveLength(3);
+  expect(lines.at(-1)).toBe(blank + 1);
+  expect(part).toMatchObject({ items: 1 });
+});
+
+test('others come in between while lines are read', async () => {
+  const key = 'turns/files/lines';
+  await bucket.put(key, '\n'.repeat(100_000));
+  const config = { jobsPartItems: 1000, jobsMaxItems: 10, maxImageBytes: 1000 };
+  let turns = 0;
+  let isOver = false;
+  const others = (async () => {
+    for (; !isOver; turns++) await scheduler.wait(1);
+  })();
+  await ingestPart({ files: bucket, images: undefined }, config, {
+    ...{ job: 'e'.repeat(96), order: orderOf('turns', key), part: 0, errors: 0 },
+    cursor: { offset: 0, line: 0, items: 0 },
+  });
+  isOver = true;
+  await others;
+  expect(turns).toBeGreaterThan(10);
+});

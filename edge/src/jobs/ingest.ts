@@ -1,5 +1,6 @@
 /** Reads the input of a job, a part at a time: checks every line, and writes the part's lines in the form of a batch. */
 import type { Config } from '../config.ts';
+import { Pauses } from '../pauses.ts';
 import { imageKey, type JobOrder, type LineError, MAX_LINE_ERRORS, partKey } from './contract.ts';
 import { type InputBuckets, type InputLine, inputLines } from './input-lines.ts';
 import { encodeIds, type NamedLine } from './item-ids.ts';
@@ -11,6 +12,11 @@ import { pause } from './turns.ts';
 
 /** Characters of a part's lines, which are in memory until the part is full. */
 const MAX_PART_CHARACTERS = 8 * 2 ** 20;
+/** What a line counts as, beside its bytes, one that is empty too: a file of nothing else is read in many steps, each of which is stored. */
+const LINE_CHARACTERS = 64;
+/** What reading a line takes beside its bytes, and an empty one, in bytes that are read. */
+const LINE_WORK = 1024;
+const BLANK_WORK = 16;
 /** What images that are moved count as, beside their bytes: each is a request to the bucket. */
 const IMAGE_CHARACTERS = 8192;
 /** Bytes of them in one part. */
@@ -48,6 +54,7 @@ export async function ingestPart(
   let characters = 0;
   let movedBytes = 0;
   let isDone = true;
+  const pauses = new Pauses();
   const store = async (sha256: string, bytes: Uint8Array<ArrayBuffer>) => {
     movedBytes += bytes.length;
     characters += IMAGE_CHARACTERS;
@@ -69,6 +76,8 @@ export async function ingestPart(
     // Those of the job that is tried again may be deleted with it.
     if (input.kind === 'failed-of') await copyImages(bucket, owner, input.job, job, text);
     characters += text.length;
+    // Settings are not in what was read.
+    await pauses.after(text.length);
     texts.push(`${text}\n`);
     names.push({ custom_id: line.custom_id, line: lineNumber });
     return null;
@@ -80,8 +89,9 @@ export async function ingestPart(
   for await (const read of inputLines(buckets, order, place)) {
     place = read.next;
     lineNumber++;
-    characters += Math.min(read.bytes, MAX_STORED_LINE_BYTES) / 16;
+    characters += LINE_CHARACTERS + Math.min(read.bytes, MAX_STORED_LINE_BYTES) / 16;
     const isBlank = read.text !== null && read.text.trim() === '';
+    await pauses.after(read.bytes + (isBlank ? BLANK_WORK : LINE_WORK));
     if (!isBlank && items >= config.jobsMaxItems) {
       errors.push(tooMany(config.jobsMaxItems, lineNumber));
       return { cursor: { ...place, line: lineNumber, items }, part: null, errors, isDone: true };

@@ -9,6 +9,7 @@ import {
   OpenAiFileQuery,
 } from '@blip2/shared/schemas/openai/files';
 import type { Dependencies } from '../../dependencies.ts';
+import { bucketStream } from '../../http/bucket-stream.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { fileKey, type JobFile, type PageOrder } from '../../jobs/job-index-contract.ts';
 import type { AppContext, Handler, IsThere } from '../../routes/app-context.ts';
@@ -67,11 +68,11 @@ export const readOpenAiFile: Handler = async (c, deps) => {
   const written = await findBatchFile(c, deps, c.req.param('file_id') ?? '');
   if (written !== null) return new Response(await written.lines(), { headers: BYTES });
   const { file } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
-  const stored = await bucketOf(deps).get(fileKey(file.id));
-  if (stored === null) throw noFile();
-  return new Response(stored.body, {
-    headers: { ...BYTES, 'content-length': String(file.bytes) },
-  });
+  const { bytes } = file;
+  const reading = { bytes, stalledMs: deps.config.deadlineMs };
+  const body = await bucketStream(bucketOf(deps), fileKey(file.id), reading);
+  if (body === null) throw noFile();
+  return new Response(body, { headers: BYTES });
 };
 
 export const deleteOpenAiFile: Handler = async (c, deps) => {

@@ -58,7 +58,12 @@ async function createFromLines(c: AppContext, deps: Dependencies): Promise<Respo
   if (options.dry_run) {
     const { deadlineMs, jobsMaxFileBytes } = deps.config;
     const body = await streamOf(readStream(c.req.raw, deadlineMs, jobsMaxFileBytes));
-    return await replyWithEstimate(c, deps, options.task, await countLines(body));
+    return await replyWithEstimate(
+      c,
+      deps,
+      options.task,
+      await countLines(body, deps, untilOf(c, deps)),
+    );
   }
   return await create(c, deps, options, (job) => lines(c, deps, job));
 }
@@ -76,7 +81,7 @@ async function createFromJson(c: AppContext, deps: Dependencies): Promise<Respon
   if (items === undefined) {
     const stored = await storedInput(c, deps, input);
     if (options.dry_run)
-      return await replyWithEstimate(c, deps, task, await countInput(deps, stored));
+      return await replyWithEstimate(c, deps, task, await countInput(c, deps, stored));
     return await create(c, deps, options, async () => stored);
   }
   checkItems(task, settings, items);
@@ -119,14 +124,23 @@ async function replyWithEstimate(
   return c.json(estimated, 200, { 'cache-control': 'no-store' });
 }
 
-async function countInput(deps: Dependencies, input: JobInput): Promise<CountedItems> {
+/** When a request is over, milliseconds since the epoch. */
+const untilOf = (c: AppContext, { config }: Dependencies) => c.get('startedAt') + config.deadlineMs;
+
+async function countInput(
+  c: AppContext,
+  deps: Dependencies,
+  input: JobInput,
+): Promise<CountedItems> {
   const files = bucketOf(deps);
   if (input.kind !== 'file') {
     const images = inputLines({ files, images: deps.jobImages }, { input, owner: '' }, START);
     return { items: await countOf(images, MAX_COUNTED), first: [] };
   }
   const stored = await files.get(input.key);
-  return stored === null ? { items: 0, first: [] } : await countLines(stored.body);
+  return stored === null
+    ? { items: 0, first: [] }
+    : await countLines(stored.body, deps, untilOf(c, deps));
 }
 
 const START = { offset: 0 };

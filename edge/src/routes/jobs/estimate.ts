@@ -26,12 +26,19 @@ const MIN_REQUESTS = 20;
 
 /**
  * Counts JSON lines.
- * @throws ApiError `invalid-request`, `invalid-json` that names the line
+ * @param until milliseconds since the epoch
+ * @throws ApiError `invalid-request`, `invalid-json` that names the line, `deadline-exceeded`
  */
-export async function countLines(stream: ReadableStream<Uint8Array>): Promise<CountedItems> {
+export async function countLines(
+  stream: ReadableStream<Uint8Array>,
+  { config, now }: Pick<Dependencies, 'config' | 'now'>,
+  until: number,
+): Promise<CountedItems> {
   let [items, characters] = [0, 0];
   const first: Item[] = [];
   for await (const lines of linesOf(stream, MAX_LINE_BYTES)) {
+    if (now() > until) throw tooLong();
+    if (items + lines.length > config.jobsMaxItems) throw tooMany(config.jobsMaxItems);
     for (const { text, number } of lines) {
       items++;
       characters += text.length;
@@ -40,6 +47,17 @@ export async function countLines(stream: ReadableStream<Uint8Array>): Promise<Co
     }
   }
   return { items, first };
+}
+
+function tooLong(): ApiError {
+  const detail =
+    'dry_run: the lines were not all counted within the time of a request: create the job, or try fewer.';
+  return new ApiError('deadline-exceeded', detail);
+}
+
+function tooMany(limit: number): ApiError {
+  const detail = `A job has ${limit} items at most: make several of it.`;
+  return new ApiError('invalid-request', detail, { limit });
 }
 
 function parsed(line: string, number: number): Item {

@@ -27,8 +27,20 @@ const task = described(
   'caption',
 );
 
+/** Characters of all settings together, as JSON: each item gets a copy. */
+const MAX_SETTINGS = 2 ** 14;
+
 const settings = described(
-  z.optional(z.looseObject({})),
+  z.optional(
+    z
+      .looseObject({})
+      .check(
+        z.refine(
+          (value) => JSON.stringify(value).length <= MAX_SETTINGS,
+          `has more than ${MAX_SETTINGS} characters as JSON, and each item gets a copy: put long texts into the items that need them`,
+        ),
+      ),
+  ),
   'Members of each request other than its image: those of the task’s own route. An item’s own members win.',
   { max_tokens: 20 },
 );
