@@ -31,6 +31,13 @@ const printed = (change: Partial<BannerOptions> = {}) =>
   stripVTControlCharacters(banner({ ...OPTIONS, ...change }));
 
 describe('the banner', () => {
+  it('names the limits that hold for whoever is let in', () => {
+    expect(printed({ isLimited: true })).toContain('without a key, the ANONYMOUS_… ones');
+    const keys = printed({ isLimited: true, isOpen: false });
+    expect(keys).toContain('as set for each key');
+    expect(keys).not.toContain('ANONYMOUS');
+  });
+
   it('says what is served, on what and where, with a request to try', () => {
     expect(printed()).toBe(`
   BLIP-2 is ready  http://127.0.0.1:8787

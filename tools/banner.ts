@@ -28,6 +28,11 @@ export type BannerOptions = {
   sample: string;
 };
 
+const limitsOf = (isOpen: boolean) =>
+  isOpen
+    ? 'as set; without a key, the ANONYMOUS_… ones (GET /v1/usage)'
+    : 'as set for each key (GET /v1/usage)';
+
 export function banner(options: BannerOptions): string {
   const { url, others, health, summary, isOpen, isLimited, jobs, sample } = options;
   const { allowsPrivateImages, unread, mistyped } = options;
@@ -44,9 +49,7 @@ export function banner(options: BannerOptions): string {
     keys: isOpen
       ? 'none needed (--require-key asks for one)'
       : 'needed: npm run keys -- create NAME',
-    limits: isLimited
-      ? 'as set; without a key, the ANONYMOUS_… ones (GET /v1/usage)'
-      : 'none (docs/limits.md)',
+    limits: isLimited ? limitsOf(isOpen) : 'none (docs/limits.md)',
     images: allowsPrivateImages
       ? 'fetched from private addresses too: whoever may ask reaches them (ALLOW_PRIVATE_IMAGE_URLS)'
       : undefined,
