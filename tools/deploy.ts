@@ -22,6 +22,18 @@ const OPTIONS = {
   'dry-run': { type: 'boolean' },
 } as const;
 
+const HELP = `Usage: npm run deploy -- [options]
+
+Looks whether the configuration of the edge is one that can serve, and has wrangler deploy it.
+All steps, also those before: docs/deploy.md.
+
+  -e, --env NAME     an environment of wrangler.toml, such as staging [default: that at the top]
+  -c, --config FILE  another wrangler.toml
+  --var NAME:VALUE   a variable in place of that in [vars]; may be given several times
+  --dry-run          bundles, says what is missing, and deploys nothing
+
+Every other option goes to "wrangler deploy" as it is.`;
+
 /** What is read of wrangler's configuration, whose types do not resolve without those of Cloudflare's own packages. */
 export type EdgeDeployment = {
   kv_namespaces: { binding: string; id?: string }[];
@@ -84,6 +96,10 @@ function workersIn(variables: Record<string, unknown>): [string, string[]] {
 
 async function main(): Promise<void> {
   const args = process.argv.slice(2);
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(HELP);
+    return;
+  }
   const objections = objectionsTo(args);
   for (const objection of objections) console.error(objection);
   const isDry = args.includes('--dry-run');

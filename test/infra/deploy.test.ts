@@ -24,6 +24,13 @@ async function configured(): Promise<string> {
 }
 
 describe('npm run deploy', () => {
+  it('--help says what it does and takes, and deploys nothing', async () => {
+    const script = join(ROOT, 'tools/deploy.ts');
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [script, '--help']);
+    expect(stdout).toMatch(/Usage: npm run deploy -- .*--env NAME.*--dry-run/s);
+    expect(stderr).toBe('');
+  });
+
   it.each([
     [[], '[[kv_namespaces]]', '[vars]'],
     [['--env', ''], '[[kv_namespaces]]', '[vars]'],
