@@ -124,7 +124,7 @@ describe('blip2 jobs', () => {
     const table = await readFile(join(folder, 'captions.csv'), 'utf8');
     expect(table).toContain(`b.webp,0:0,200,${CAPTION},`);
     const listed = await run(['jobs', 'list', '--limit', '1']);
-    expect(linesOf(listed.output)[1]).toMatch(`${id}  completed  caption  2/2    0`);
+    expect(linesOf(listed.output)[1]).toMatch(`${id}  completed  caption  2/2        0`);
     const [job] = parsed((await run(['jobs', 'list', '--json'])).output);
     expect(job).toMatchObject({ id, metadata: { album: '17' } });
   });
@@ -192,6 +192,18 @@ describe('blip2 jobs', () => {
     expect(first.code).toBe(0);
     expect((await run(keyed)).output).toBe(first.output);
     expect((await run(args)).output).not.toBe(first.output);
+  });
+
+  it('are not asked for where their results cannot be written', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    const args = ['jobs', 'results', 'job_1', '-o'];
+    for (const output of ['nowhere/results.jsonl', 'photos']) {
+      const { code, errors } = await run([...args, output], { url: forwarder.url });
+      expect({ code, lines: linesOf(errors).length }).toEqual({ code: 2, lines: 1 });
+    }
+    expect(forwarder.seen).toEqual([]);
+    expect((await run([...args, 'none.jsonl'])).code).toBe(3);
+    expect((await readdir(folder)).filter((name) => name.startsWith('none'))).toEqual([]);
   });
 
   it('are tried again with the same webhook, another, or none', async () => {
@@ -374,6 +386,17 @@ describe('blip2 run-batch', () => {
     const there = await run(args);
     expect(there.code).toBe(3);
     expect(there.errors).toContain('line 2: ');
+  });
+
+  it('sends nothing where its output cannot be written', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    await write('in.jsonl', [caption('one')]);
+    for (const output of ['nowhere/out.jsonl', 'photos', 'in.jsonl/out.jsonl']) {
+      const args = ['run-batch', '-i', 'in.jsonl', '-o', output];
+      const { code, errors } = await run(args, { url: forwarder.url });
+      expect({ code, lines: linesOf(errors).length }).toEqual({ code: 2, lines: 1 });
+    }
+    expect(forwarder.seen).toEqual([]);
   });
 
   it('goes on with its batches when it is run again', async () => {

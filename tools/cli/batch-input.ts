@@ -1,10 +1,9 @@
 /** The lines of `blip2 run-batch`: checked before anything is sent, and put into a file for each route that they ask. */
-import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { written } from './download.ts';
 import { CliError } from './failure.ts';
 import { numberedLines } from './lines.ts';
+import { type OutputFile, openOutput } from './output-file.ts';
 
 /** What of a line is needed here: the service checks the rest. */
 const InputLine = z.looseObject({
@@ -29,7 +28,8 @@ export async function readBatchInput(
   { name, folder }: { name: string; folder: string },
 ): Promise<BatchInput> {
   const input: BatchInput = { order: [], files: new Map() };
-  const streams = new Map<string, NodeJS.WritableStream>();
+  await using files = new AsyncDisposableStack();
+  const outputs = new Map<string, OutputFile>();
   const lineOf = new Map<string, number>();
   const faults: string[] = [];
   for await (const { text, number } of numberedLines(chunks)) {
@@ -53,15 +53,12 @@ export async function readBatchInput(
       };
       input.files.set(url, file);
       file.numbers.push(number);
-      const stream = streams.get(url) ?? createWriteStream(file.path);
-      streams.set(url, stream);
-      await written(stream, `${text}\n`);
+      const output = outputs.get(url) ?? files.use(await openOutput(file.path, 'w'));
+      outputs.set(url, output);
+      await output.write(`${text}\n`);
     }
     if (faults.length >= MAX_FAULTS) break;
   }
-  await Promise.all(
-    [...streams.values()].map((stream) => new Promise<void>((done) => stream.end(() => done()))),
-  );
   if (faults.length > 0) throw new CliError(faults.join('\n'));
   if (input.order.length === 0) throw new CliError(`${name} has no lines.`);
   return input;

@@ -47,7 +47,7 @@ export const readResults: Command = command(
       await download(api, path, { have: 0, write, onWait: say });
     } else {
       // Half of what another job has is not gone on with.
-      const partial = `${output}.${id}.${status}.${format}.partial`;
+      const partial = `${output}.${encodeURIComponent(id)}.${status}.${format}.partial`;
       await downloadFile(api, path, { output, partial, onWait: say, onBytes });
     }
     tell(warnings.words());
