@@ -382,9 +382,11 @@ describe('blip2 run-batch', () => {
       expect.stringContaining('in.jsonl, line 3: custom_id "one" is that of line 1'),
     ]);
     expect(forwarder.seen).toEqual([]);
-    await write('in.jsonl', [chat('one', 'what?'), { ...caption('two'), method: 'GET' }]);
+    const twice = JSON.stringify(caption('two')).replace('{', '{"custom_id":"three",');
+    await write('in.jsonl', [chat('one', 'what?'), twice]);
     const there = await run(args);
     expect(there.code).toBe(3);
+    expect(there.errors).toContain('refuses lines of /v1/captions');
     expect(there.errors).toContain('line 2: ');
   });
 

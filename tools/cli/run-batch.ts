@@ -177,11 +177,11 @@ async function cancelRest(api: Api, states: readonly EndedBatch[]): Promise<void
 }
 
 /** @param numbers of the lines of this route in the input */
-function refusedLines({ batch, firstLine }: EndedBatch, numbers: readonly number[]): string {
+function refusedLines({ batch, url, firstLine }: EndedBatch, numbers: readonly number[]): string {
   const faults = (batch.errors?.data ?? []).map(({ line, message }) =>
     line === null ? message : `line ${numbers[firstLine + line - 1] ?? line}: ${message}`,
   );
-  return ['The service refuses the input, and has run nothing of it.', ...faults].join('\n');
+  return [`The service refuses lines of ${url}, and has run none of them.`, ...faults].join('\n');
 }
 
 async function fetchFile(
