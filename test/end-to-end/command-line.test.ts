@@ -236,6 +236,25 @@ describe('blip2 jobs', () => {
     expect(JSON.parse(ofFolder.output)).toMatchObject({ items: 1, known_images: 1 });
   });
 
+  it('are refused where their task needs what no option and no line says', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    const [url, args] = [forwarder.url, ['jobs', 'create', 'photos', '--task']];
+    const asked = await run([...args, 'answer'], { url });
+    expect(asked).toMatchObject({ code: 2, output: '' });
+    expect(asked.errors).toMatch(/b\.webp: there is no question\..+--question TEXT\.\n$/);
+    const matched = await run([...args, 'match'], { url });
+    expect(matched).toMatchObject({ code: 2, output: '' });
+    expect(matched.errors).toContain('--texts TEXT');
+    const ofBucket = ['jobs', 'create', '--prefix', 'a', '--task', 'answer'];
+    expect(await run(ofBucket, { url })).toMatchObject({
+      code: 2,
+      errors: '--task answer needs --question TEXT.\n',
+    });
+    expect(forwarder.seen).toEqual([]);
+    const set = ['--set', 'question=what is it?', '--dry-run'];
+    expect((await run([...args, 'answer', ...set], { url })).code).toBe(0);
+  });
+
   it('are canceled', async () => {
     const created = await run(['jobs', 'create', SCENE, '--task', 'answer', '--question', 'what?']);
     const canceled = await run(['jobs', 'cancel', created.output.trim()]);
