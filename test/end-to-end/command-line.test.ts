@@ -5,6 +5,7 @@ import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { startForwarder } from '../support/forwarder.ts';
@@ -313,6 +314,25 @@ describe('blip2 jobs', () => {
     expect(await readFile(join(folder, 'results.jsonl'), 'utf8')).toBe(whole.output);
     expect(forwarder.seen.at(-1)?.headers.range).toBe('bytes=50-');
     expect((await readdir(folder)).filter((name) => name.endsWith('.partial'))).toEqual([]);
+  });
+
+  it('are not tried again where no jobs are run', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    const refused = problemResponse(new ApiError('jobs-unavailable', 'It runs no jobs.'));
+    const body = await refused.text();
+    forwarder.fault = (_request, response) => {
+      response.writeHead(refused.status, Object.fromEntries(refused.headers)).end(body);
+      return true;
+    };
+    for (const args of [
+      ['jobs', 'create', 'photos'],
+      ['jobs', 'list'],
+    ]) {
+      forwarder.seen.length = 0;
+      const { code, errors } = await run(args, { url: forwarder.url });
+      expect({ code, tries: forwarder.seen.length }).toEqual({ code: 3, tries: 1 });
+      expect(errors).toContain('start without `--no-jobs`');
+    }
   });
 
   it('that are watched go on after Ctrl-C', async () => {
