@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -59,6 +60,13 @@ const linesOf = (output: string) => output.trim().split('\n');
 const parsed = (output: string) =>
   linesOf(output).map((line) => JSON.parse(line) as Record<string, never>);
 
+/** A fault that answers every request with an error. */
+const refusing = (error: ApiError) => (_request: unknown, response: ServerResponse) => {
+  const { status, headers } = problemResponse(error);
+  response.writeHead(status, Object.fromEntries(headers)).end(JSON.stringify(error.toProblem()));
+  return true;
+};
+
 describe('blip2 caption and ask', () => {
   it('write the text of one image, and that of several behind their names', async () => {
     const one = await run(['caption', SCENE]);
@@ -105,6 +113,19 @@ describe('blip2 caption and ask', () => {
       code: 2,
       errors: 'There is no file nowhere.jpg.\n',
     });
+    expect(await run(['caption', 'photos'])).toMatchObject({
+      code: 2,
+      errors: 'photos is a folder: blip2 jobs create takes folders.\n',
+    });
+    expect(await run(['run-batch', '-i', 'photos', '-o', '-'])).toMatchObject({
+      code: 2,
+      errors: 'photos is a folder: run-batch takes a file.\n',
+    });
+  });
+
+  it('have the version of the package', async () => {
+    const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+    expect(await run(['--version'])).toEqual({ code: 0, output: `${version}\n`, errors: '' });
   });
 });
 
@@ -242,7 +263,7 @@ describe('blip2 jobs', () => {
     const [url, args] = [forwarder.url, ['jobs', 'create', 'photos', '--task']];
     const asked = await run([...args, 'answer'], { url });
     expect(asked).toMatchObject({ code: 2, output: '' });
-    expect(asked.errors).toMatch(/b\.webp: there is no question\..+--question TEXT\.\n$/);
+    expect(asked.errors).toMatch(/b\.webp: there is no question\. Give --question TEXT for all items\.\n$/);
     const matched = await run([...args, 'match'], { url });
     expect(matched).toMatchObject({ code: 2, output: '' });
     expect(matched.errors).toContain('--texts TEXT');
@@ -316,14 +337,22 @@ describe('blip2 jobs', () => {
     expect((await readdir(folder)).filter((name) => name.endsWith('.partial'))).toEqual([]);
   });
 
+  it('are not deleted before they have ended, and how to end them is said', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    forwarder.fault = refusing(new ApiError('job-not-ready', 'purge: it runs.'));
+    const { code, errors } = await run(['jobs', 'delete', 'job_1'], { url: forwarder.url });
+    expect(code).toBe(3);
+    expect(errors).toContain('job_1 has not ended');
+    expect(errors).toContain('blip2 jobs cancel job_1');
+    expect(errors).not.toMatch(/purge|GET|\/v1/);
+    const results = await run(['jobs', 'results', 'job_1'], { url: forwarder.url });
+    expect(results.errors).toContain('blip2 jobs watch ID');
+    expect(results.errors).not.toMatch(/GET|\/v1/);
+  });
+
   it('are not tried again where no jobs are run', async () => {
     await using forwarder = await startForwarder(stack.url);
-    const refused = problemResponse(new ApiError('jobs-unavailable', 'It runs no jobs.'));
-    const body = await refused.text();
-    forwarder.fault = (_request, response) => {
-      response.writeHead(refused.status, Object.fromEntries(refused.headers)).end(body);
-      return true;
-    };
+    forwarder.fault = refusing(new ApiError('jobs-unavailable', 'It runs no jobs.'));
     for (const args of [
       ['jobs', 'create', 'photos'],
       ['jobs', 'list'],
