@@ -263,7 +263,9 @@ describe('blip2 jobs', () => {
     const [url, args] = [forwarder.url, ['jobs', 'create', 'photos', '--task']];
     const asked = await run([...args, 'answer'], { url });
     expect(asked).toMatchObject({ code: 2, output: '' });
-    expect(asked.errors).toMatch(/b\.webp: there is no question\. Give --question TEXT for all items\.\n$/);
+    expect(asked.errors).toMatch(
+      /b\.webp: there is no question\. Give --question TEXT for all items\.\n$/,
+    );
     const matched = await run([...args, 'match'], { url });
     expect(matched).toMatchObject({ code: 2, output: '' });
     expect(matched.errors).toContain('--texts TEXT');
