@@ -25,15 +25,15 @@ it('sorts lines by route', async () => {
 });
 
 it.each([
-  [{ url: '/v1/completions' }, 'url must be /v1/chat/completions, /v1/'],
-  [{ url: undefined }, 'url must be '],
-  [{ method: 'GET' }, 'method must be "POST".'],
-  [{ custom_id: '' }, 'custom_id must be '],
-  [{ custom_id: 'x'.repeat(513) }, 'custom_id must be '],
-  [{ priority: 1 }, 'priority is no member of a line: a line is {"custom_id"'],
-  [{ method: undefined, body: undefined }, 'a line is {"custom_id": '],
-  [{ body: { stream: true } }, 'body.stream must not be true'],
-])('a line with %j is named', async (members, words) => {
+  ['url must be /v1/chat/completions, /v1/', { url: '/v1/completions' }],
+  ['url must be ', { url: undefined }],
+  ['method must be "POST".', { method: 'GET' }],
+  ['custom_id must be ', { custom_id: '' }],
+  ['custom_id must be ', { custom_id: 'x'.repeat(513) }],
+  ['priority is no member of a line: a line is {"custom_id"', { priority: 1 }],
+  ['a line is {"custom_id": ', { method: undefined, body: undefined }],
+  ['body.stream must not be true', { body: { stream: true } }],
+])('a line that is wrong is named: %s', async (words, members) => {
   await expect(read([LINE, { ...LINE, custom_id: 'two', ...members }])).rejects.toMatchObject({
     exitCode: 2,
     message: expect.stringContaining(`in.jsonl, line 2: ${words}`),
