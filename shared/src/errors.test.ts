@@ -35,6 +35,14 @@ describe('problems', () => {
     expect(await response.json()).not.toHaveProperty('headers');
   });
 
+  it.each(['jobs-unavailable', 'not-configured'] as const)(
+    'that last are not to be tried again: %s',
+    (slug) => {
+      const { headers } = problemResponse(new ApiError(slug, 'No.'));
+      expect(headers.get('x-should-retry')).toBe('false');
+    },
+  );
+
   it('are the same after a round trip through a document', () => {
     const error = new ApiError('image-too-large', 'Too large.', { limit: 10, actual: 11 });
     expect(ApiError.fromProblem(error.toProblem()).toProblem()).toEqual(error.toProblem());

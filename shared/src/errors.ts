@@ -311,9 +311,9 @@ export const PROBLEMS = {
   'jobs-unavailable': {
     status: 503,
     title: 'No jobs are run here',
-    cause: 'This deployment has no queue for jobs, or the queue cannot be reached.',
+    cause: 'This deployment has no queue for jobs.',
     remedy:
-      'Send the requests one by one, or try again. Operators: bind the Durable Objects and the bucket of `wrangler.toml`, and set `JOBS_QUEUE_URL`; see `docs/jobs.md`.',
+      'Send the requests one by one. Operators: start without `--no-jobs`; on Cloudflare bind the Durable Objects and the bucket of `wrangler.toml`, and set `JOBS_QUEUE_URL`; see `docs/jobs.md`.',
   },
   overloaded: {
     status: 503,
@@ -426,6 +426,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Lasts until an operator does something: clients that try again after any 5xx are to leave it. */
+const LASTING: ReadonlySet<ProblemSlug> = new Set(['not-configured', 'jobs-unavailable']);
+
 /** `application/problem+json` response, with the error's headers, and `Retry-After` where the problem has one. */
 export function problemResponse(error: ApiError, headers: HeaderFields = {}): Response {
   const problem = error.toProblem();
@@ -436,6 +439,7 @@ export function problemResponse(error: ApiError, headers: HeaderFields = {}): Re
       'cache-control': 'no-store',
       ...(problem.retry_after === undefined ? {} : { 'retry-after': String(problem.retry_after) }),
       ...rateLimitHeaders(error),
+      ...(LASTING.has(error.slug) && { 'x-should-retry': 'false' }),
       ...error.headers,
       ...headers,
     },

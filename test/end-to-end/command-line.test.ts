@@ -2,9 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Stack, startStack } from '../../tools/local-stack.ts';
 import { startForwarder } from '../support/forwarder.ts';
@@ -58,6 +60,13 @@ const linesOf = (output: string) => output.trim().split('\n');
 const parsed = (output: string) =>
   linesOf(output).map((line) => JSON.parse(line) as Record<string, never>);
 
+/** A fault that answers every request with an error. */
+const refusing = (error: ApiError) => (_request: unknown, response: ServerResponse) => {
+  const { status, headers } = problemResponse(error);
+  response.writeHead(status, Object.fromEntries(headers)).end(JSON.stringify(error.toProblem()));
+  return true;
+};
+
 describe('blip2 caption and ask', () => {
   it('write the text of one image, and that of several behind their names', async () => {
     const one = await run(['caption', SCENE]);
@@ -104,6 +113,19 @@ describe('blip2 caption and ask', () => {
       code: 2,
       errors: 'There is no file nowhere.jpg.\n',
     });
+    expect(await run(['caption', 'photos'])).toMatchObject({
+      code: 2,
+      errors: 'photos is a folder: blip2 jobs create takes folders.\n',
+    });
+    expect(await run(['run-batch', '-i', 'photos', '-o', '-'])).toMatchObject({
+      code: 2,
+      errors: 'photos is a folder: run-batch takes a file.\n',
+    });
+  });
+
+  it('have the version of the package', async () => {
+    const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+    expect(await run(['--version'])).toEqual({ code: 0, output: `${version}\n`, errors: '' });
   });
 });
 
@@ -124,7 +146,7 @@ describe('blip2 jobs', () => {
     const table = await readFile(join(folder, 'captions.csv'), 'utf8');
     expect(table).toContain(`b.webp,0:0,200,${CAPTION},`);
     const listed = await run(['jobs', 'list', '--limit', '1']);
-    expect(linesOf(listed.output)[1]).toMatch(`${id}  completed  caption  2/2    0`);
+    expect(linesOf(listed.output)[1]).toMatch(`${id}  completed  caption  2/2        0`);
     const [job] = parsed((await run(['jobs', 'list', '--json'])).output);
     expect(job).toMatchObject({ id, metadata: { album: '17' } });
   });
@@ -194,6 +216,18 @@ describe('blip2 jobs', () => {
     expect((await run(args)).output).not.toBe(first.output);
   });
 
+  it('are not asked for where their results cannot be written', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    const args = ['jobs', 'results', 'job_1', '-o'];
+    for (const output of ['nowhere/results.jsonl', 'photos']) {
+      const { code, errors } = await run([...args, output], { url: forwarder.url });
+      expect({ code, lines: linesOf(errors).length }).toEqual({ code: 2, lines: 1 });
+    }
+    expect(forwarder.seen).toEqual([]);
+    expect((await run([...args, 'none.jsonl'])).code).toBe(3);
+    expect((await readdir(folder)).filter((name) => name.startsWith('none'))).toEqual([]);
+  });
+
   it('are tried again with the same webhook, another, or none', async () => {
     await write('bad.jsonl', [{ image: 'none' }]);
     const [one, two] = ['https://hooks.example.org/one', 'https://hooks.example.org/two'];
@@ -222,6 +256,28 @@ describe('blip2 jobs', () => {
     expect(JSON.parse(output)).toMatchObject({ items: 2, known_images: 1 });
     const ofFolder = await run(['jobs', 'create', join(folder, 'photos/below'), '--dry-run']);
     expect(JSON.parse(ofFolder.output)).toMatchObject({ items: 1, known_images: 1 });
+  });
+
+  it('are refused where their task needs what no option and no line says', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    const [url, args] = [forwarder.url, ['jobs', 'create', 'photos', '--task']];
+    const asked = await run([...args, 'answer'], { url });
+    expect(asked).toMatchObject({ code: 2, output: '' });
+    expect(asked.errors).toMatch(
+      /b\.webp: there is no question\. Give --question TEXT for all items\.\n$/,
+    );
+    const matched = await run([...args, 'match'], { url });
+    expect(matched).toMatchObject({ code: 2, output: '' });
+    expect(matched.errors).toContain('--texts TEXT');
+    const ofBucket = ['jobs', 'create', '--prefix', 'a', '--task', 'answer'];
+    expect(await run(ofBucket, { url })).toMatchObject({
+      code: 2,
+      errors: '--task answer needs --question TEXT.\n',
+    });
+    expect(forwarder.seen).toEqual([]);
+    const set = ['--set', 'question=what is it?', '--dry-run'];
+    const known = await run(['jobs', 'create', 'photos/below', '--task', 'answer', ...set]);
+    expect(known.code).toBe(0);
   });
 
   it('are canceled', async () => {
@@ -282,6 +338,33 @@ describe('blip2 jobs', () => {
     expect(await readFile(join(folder, 'results.jsonl'), 'utf8')).toBe(whole.output);
     expect(forwarder.seen.at(-1)?.headers.range).toBe('bytes=50-');
     expect((await readdir(folder)).filter((name) => name.endsWith('.partial'))).toEqual([]);
+  });
+
+  it('are not deleted before they have ended, and how to end them is said', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    forwarder.fault = refusing(new ApiError('job-not-ready', 'purge: it runs.'));
+    const { code, errors } = await run(['jobs', 'delete', 'job_1'], { url: forwarder.url });
+    expect(code).toBe(3);
+    expect(errors).toContain('job_1 has not ended');
+    expect(errors).toContain('blip2 jobs cancel job_1');
+    expect(errors).not.toMatch(/purge|GET|\/v1/);
+    const results = await run(['jobs', 'results', 'job_1'], { url: forwarder.url });
+    expect(results.errors).toContain('blip2 jobs watch ID');
+    expect(results.errors).not.toMatch(/GET|\/v1/);
+  });
+
+  it('are not tried again where no jobs are run', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    forwarder.fault = refusing(new ApiError('jobs-unavailable', 'It runs no jobs.'));
+    for (const args of [
+      ['jobs', 'create', 'photos'],
+      ['jobs', 'list'],
+    ]) {
+      forwarder.seen.length = 0;
+      const { code, errors } = await run(args, { url: forwarder.url });
+      expect({ code, tries: forwarder.seen.length }).toEqual({ code: 3, tries: 1 });
+      expect(errors).toContain('start without `--no-jobs`');
+    }
   });
 
   it('that are watched go on after Ctrl-C', async () => {
@@ -370,10 +453,23 @@ describe('blip2 run-batch', () => {
       expect.stringContaining('in.jsonl, line 3: custom_id "one" is that of line 1'),
     ]);
     expect(forwarder.seen).toEqual([]);
-    await write('in.jsonl', [chat('one', 'what?'), { ...caption('two'), method: 'GET' }]);
+    const twice = JSON.stringify(caption('two')).replace('{', '{"custom_id":"three",');
+    await write('in.jsonl', [chat('one', 'what?'), twice]);
     const there = await run(args);
     expect(there.code).toBe(3);
+    expect(there.errors).toContain('refuses lines of /v1/captions');
     expect(there.errors).toContain('line 2: ');
+  });
+
+  it('sends nothing where its output cannot be written', async () => {
+    await using forwarder = await startForwarder(stack.url);
+    await write('in.jsonl', [caption('one')]);
+    for (const output of ['nowhere/out.jsonl', 'photos', 'in.jsonl/out.jsonl']) {
+      const args = ['run-batch', '-i', 'in.jsonl', '-o', output];
+      const { code, errors } = await run(args, { url: forwarder.url });
+      expect({ code, lines: linesOf(errors).length }).toEqual({ code: 2, lines: 1 });
+    }
+    expect(forwarder.seen).toEqual([]);
   });
 
   it('goes on with its batches when it is run again', async () => {

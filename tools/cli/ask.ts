@@ -18,13 +18,18 @@ export async function imageOf(source: string): Promise<ImageOfRequest> {
     source === '-'
       ? await buffer(process.stdin)
       : await readFile(source).catch((error: NodeJS.ErrnoException) => {
-          const isMissing = error.code === 'ENOENT';
-          throw new CliError(isMissing ? `There is no file ${source}.` : error.message);
+          throw new CliError(whyUnread(source, error));
         });
   const kind = sniff(bytes);
   if (kind.kind === 'image') return { data: bytes.toString('base64') };
   const what = kind.kind === 'unknown' ? 'no image' : `${kind.name}. ${kind.remedy}`;
   throw new CliError(`${source} is ${what}`);
+}
+
+function whyUnread(source: string, { code, message }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return `There is no file ${source}.`;
+  if (code === 'EISDIR') return `${source} is a folder: blip2 jobs create takes folders.`;
+  return `${source} cannot be read: ${message}.`;
 }
 
 /** The whole reply. */

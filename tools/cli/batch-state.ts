@@ -1,6 +1,7 @@
 /** Which batches a run of `blip2 run-batch` has created: who runs the command again goes on with them. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import * as z from 'zod/mini';
+import { CliError } from './failure.ts';
 
 const State = z.object({
   /** SHA-256 of the input. */
@@ -31,7 +32,11 @@ export async function openBatchState(
     batches,
     add: async (batch) => {
       batches.push(batch);
-      if (path !== null) await writeFile(path, JSON.stringify({ ...of, batches }));
+      if (path === null) return;
+      await writeFile(path, JSON.stringify({ ...of, batches })).catch((error: Error) => {
+        const ids = batches.map(({ id }) => id).join(' ');
+        throw new CliError(`${path} cannot be written: ${error.message}.\nBatches go on: ${ids}`);
+      });
     },
     end: async () => {
       if (path !== null) await rm(path, { force: true });

@@ -1,6 +1,7 @@
 /** Which command a command line begins with. */
 import { nearest } from '@blip2/shared/config/nearest';
-import type { Command } from './command.ts';
+import { VERSION } from '@blip2/shared/version';
+import { type Command, print } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { CliError, EXIT } from './failure.ts';
 
@@ -15,6 +16,7 @@ export function commandOf(
 ): { run: Command; rest: readonly string[] } | null {
   const [first, second] = args;
   if (first === undefined || first === '--help' || first === '-h' || first === 'help') return null;
+  if (first === '--version') return { run: printVersion, rest: args.slice(1) };
   if (first.startsWith('-'))
     throw new CliError(`A command comes before ${first}. See blip2 --help.`);
   const isGroup = NAMES.some((name) => name.startsWith(`${first} `));
@@ -28,6 +30,11 @@ export function commandOf(
   throw new CliError(`Unknown command "${typed}". ${advice}`, EXIT.usage);
 }
 
+const printVersion: Command = async () => {
+  await print(VERSION);
+  return 0;
+};
+
 /** What `blip2 --help` prints. */
 export function overview(): string {
   const rows = [...COMMANDS.values()].map(({ program: { command, summary } }) => {
@@ -39,7 +46,7 @@ The client of the service: captions, answers, and jobs of very many images.
 
 ${rows.join('\n')}
 
-blip2 <command> --help says more. The service is at --url or BLIP2_URL, http://127.0.0.1:8787 by default; --key or
+blip2 <command> --help says more, blip2 --version which one it is. The service is at --url or BLIP2_URL, http://127.0.0.1:8787 by default; --key or
 BLIP2_API_KEY is the key. Ends with 0; 1 where items failed; 2 where the command line or a file is wrong; 3 where the
 service refuses; 4 where it does not answer; 130 after Ctrl-C.
 `;

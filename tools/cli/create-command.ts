@@ -1,5 +1,6 @@
 /** `blip2 jobs create`. */
 import type { Values } from '@blip2/shared/config/option';
+import type { JobTask } from '@blip2/shared/schemas/jobs/request';
 import { type Command, command, print, say } from './command.ts';
 import { createJobs, estimateJobs, type NewJob } from './create-job.ts';
 import { CliError, EXIT } from './failure.ts';
@@ -7,7 +8,7 @@ import { onInterrupt } from './interrupt.ts';
 import { sayWebhookSecret, watch } from './job-commands.ts';
 import { CREATE } from './programs.ts';
 import { pairsOf, settingsOf } from './settings.ts';
-import { itemLines } from './sources.ts';
+import { itemLines, type NeededMember } from './sources.ts';
 
 export const create: Command = command(CREATE, async (api, config, sources) => {
   let skipped = 0;
@@ -36,6 +37,9 @@ export const create: Command = command(CREATE, async (api, config, sources) => {
   return exitCode();
 });
 
+/** What a task cannot be done without, for all items by an option or for each by its line. */
+const NEEDS: Partial<Record<JobTask, NeededMember>> = { answer: 'question', match: 'texts' };
+
 function newJob(
   config: Values<typeof CREATE.options>,
   sources: readonly string[],
@@ -49,6 +53,11 @@ function newJob(
   }
   const settings = settingsOf(config);
   const images = config.dryRun ? 'hashes' : 'bytes';
+  const needed = NEEDS[task];
+  const needs = needed === undefined || needed in settings ? undefined : needed;
+  if (prefix !== undefined && needs !== undefined) {
+    throw new CliError(`--task ${task} needs --${needs} TEXT.`);
+  }
   return {
     options: {
       task,
@@ -58,7 +67,8 @@ function newJob(
       ...(expiresAfter !== undefined && { expires_after: expiresAfter }),
       ...(cacheEmbeddings && { cache_embeddings: true }),
     },
-    input: prefix === undefined ? { lines: itemLines(sources, { onSkip, images }) } : { prefix },
+    input:
+      prefix === undefined ? { lines: itemLines(sources, { onSkip, images, needs }) } : { prefix },
     limits: { maxLines: config.maxItems, maxBytes: config.maxFileBytes },
     idempotencyKey,
   };

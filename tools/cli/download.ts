@@ -1,10 +1,10 @@
 /** Downloads what never changes: a download that breaks off goes on where it was, also in another run of the command. */
-import { createWriteStream } from 'node:fs';
-import { rename, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { backoffMs } from '@blip2/gpu-worker/hub/retry';
 import { type Api, ATTEMPTS, causeOf } from './api.ts';
 import { CliError, EXIT } from './failure.ts';
+import { expectWritable, openOutput } from './output-file.ts';
 
 type Sink = {
   /** Bytes that there are of it already. */
@@ -77,21 +77,26 @@ export async function downloadFile(
     'onWait'
   >,
 ): Promise<void> {
-  const have = await stat(partial).then(
-    ({ size }) => size,
-    () => 0,
-  );
-  const file = createWriteStream(partial, { flags: 'a' });
+  await expectWritable(output, [partial]);
+  const have = await sizeOf(partial);
   try {
+    await using file = await openOutput(partial, 'a');
     const write = (bytes: Uint8Array) => {
       onBytes(bytes);
-      return written(file, bytes);
+      return file.write(bytes);
     };
     await download(api, path, { have, onWait, write });
-  } finally {
-    await new Promise<void>((resolve) => file.end(() => resolve()));
+  } catch (error) {
+    // Nothing to go on with.
+    if ((await sizeOf(partial)) === 0) await rm(partial, { force: true });
+    throw error;
   }
   await rename(partial, output);
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const found = await stat(path).catch(() => null);
+  return found?.size ?? 0;
 }
 
 /** Resolves when the bytes are written. @throws CliError where they cannot be */

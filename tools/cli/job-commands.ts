@@ -47,7 +47,7 @@ export const readResults: Command = command(
       await download(api, path, { have: 0, write, onWait: say });
     } else {
       // Half of what another job has is not gone on with.
-      const partial = `${output}.${id}.${status}.${format}.partial`;
+      const partial = `${output}.${encodeURIComponent(id)}.${status}.${format}.partial`;
       await downloadFile(api, path, { output, partial, onWait: say, onBytes });
     }
     tell(warnings.words());
@@ -67,7 +67,11 @@ export const cancelJobs: Command = command(CANCEL, async (api, { json }, ids) =>
 export const deleteJobs: Command = command(DELETE, async (api, { json }, ids) => {
   for (const id of needed(ids)) {
     const path = `/v1/jobs/${encodeURIComponent(id)}?purge=true`;
-    const deleted = await api.json(JobDeleted, path, { method: 'DELETE' });
+    const deleted = await api.json(JobDeleted, path, { method: 'DELETE' }).catch((error) => {
+      if (!(error instanceof CliError && error.slug === 'job-not-ready')) throw error;
+      const remedy = `Cancel it first (blip2 jobs cancel ${id}), or wait for its end (blip2 jobs watch ${id}).`;
+      throw new CliError(`${id} has not ended, and is not deleted.\n${remedy}`, error.exitCode);
+    });
     await print(json ? JSON.stringify(deleted) : `${id} deleted`);
   }
   return 0;

@@ -1,6 +1,6 @@
 /** `blip2 run-batch`: a file of requests in, a file of replies out, as vLLM's command of this name has them. */
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import { download, written } from './download.ts';
 import { CliError, EXIT } from './failure.ts';
 import { onInterrupt } from './interrupt.ts';
 import { numberedLines } from './lines.ts';
+import { expectWritable, openOutput } from './output-file.ts';
 import { type PackLimits, packsOf } from './packs.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { upload } from './upload.ts';
@@ -37,11 +38,12 @@ const LOOK_MS = 1000;
 
 /** @returns how many lines failed, and what is to be said of warnings. @throws CliError */
 export async function runBatch(api: Api, run: BatchRun): Promise<Ended> {
+  const statePath = run.output === '-' ? null : `${run.output}.run.json`;
+  if (statePath !== null) await expectWritable(run.output, [partialOf(run.output), statePath]);
   using folder = await temporaryFolder();
   const digest = createHash('sha256');
   const chunks = digested(await openInput(run.input), digest);
   const input = await readBatchInput(chunks, { name: basename(run.input), folder: folder.path });
-  const statePath = run.output === '-' ? null : `${run.output}.run.json`;
   const service = run.service;
   const state = await openBatchState(statePath, { input: digest.digest('hex'), service });
   await createBatches(api, input, state, run.limits);
@@ -80,6 +82,7 @@ async function openInput(input: string): Promise<AsyncIterable<Uint8Array>> {
   }
   const found = await stat(input).catch(() => null);
   if (found?.isFile() || found?.isFIFO()) return createReadStream(input);
+  if (found?.isDirectory()) throw new CliError(`${input} is a folder: run-batch takes a file.`);
   throw new CliError(`There is no file ${input}.`);
 }
 
@@ -174,11 +177,11 @@ async function cancelRest(api: Api, states: readonly EndedBatch[]): Promise<void
 }
 
 /** @param numbers of the lines of this route in the input */
-function refusedLines({ batch, firstLine }: EndedBatch, numbers: readonly number[]): string {
+function refusedLines({ batch, url, firstLine }: EndedBatch, numbers: readonly number[]): string {
   const faults = (batch.errors?.data ?? []).map(({ line, message }) =>
     line === null ? message : `line ${numbers[firstLine + line - 1] ?? line}: ${message}`,
   );
-  return ['The service refuses the input, and has run nothing of it.', ...faults].join('\n');
+  return [`The service refuses lines of ${url}, and has run none of them.`, ...faults].join('\n');
 }
 
 async function fetchFile(
@@ -187,13 +190,9 @@ async function fetchFile(
   { folder, onWait }: { folder: string } & Pick<BatchRun, 'onWait'>,
 ): Promise<string> {
   const path = join(folder, basename(file));
-  const stream = createWriteStream(path);
-  await download(api, `/v1/files/${file}/content`, {
-    have: 0,
-    onWait,
-    write: (bytes) => written(stream, bytes),
-  });
-  await new Promise<void>((resolve) => stream.end(() => resolve()));
+  await using output = await openOutput(path, 'w');
+  const { write } = output;
+  await download(api, `/v1/files/${file}/content`, { have: 0, onWait, write });
   return path;
 }
 
@@ -202,19 +201,29 @@ async function writeOutput(
   output: string,
   lines: AsyncIterable<{ text: string; isFailed: boolean }>,
 ): Promise<Ended> {
-  const partial = `${output}.partial`;
-  const stream = output === '-' ? process.stdout : createWriteStream(partial);
+  if (output === '-') return await writeLines(lines, (line) => written(process.stdout, line));
+  const ended = await (async () => {
+    await using file = await openOutput(partialOf(output), 'w');
+    return await writeLines(lines, file.write);
+  })();
+  await rename(partialOf(output), output);
+  return ended;
+}
+
+/** Where the output is until it is whole. */
+const partialOf = (output: string) => `${output}.partial`;
+
+async function writeLines(
+  lines: AsyncIterable<{ text: string; isFailed: boolean }>,
+  write: (line: string) => Promise<void>,
+): Promise<Ended> {
   const counts = { total: 0, failed: 0 };
   const warnings = new WarningCount('jsonl');
   for await (const { text, isFailed } of lines) {
     counts.total++;
     if (isFailed) counts.failed++;
     warnings.see(text);
-    await written(stream, `${text}\n`);
+    await write(`${text}\n`);
   }
-  const ended = { ...counts, warnings: warnings.words() };
-  if (output === '-') return ended;
-  await new Promise<void>((resolve) => stream.end(() => resolve()));
-  await rename(partial, output);
-  return ended;
+  return { ...counts, warnings: warnings.words() };
 }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { itemLines } from './sources.ts';
+import { itemLines, type NeededMember } from './sources.ts';
 
 const PNG = Buffer.from('\x89PNG\r\n\x1a\n and the rest', 'latin1');
 
@@ -72,6 +72,23 @@ describe('the lines of a job', () => {
   it.each(['{', '[]', 'a.png', '"https://e.org"'])('are none of %s', async (text) => {
     await writeFile(at('lines.txt'), `https://e.org/1.png\n${text}`);
     await expect(read([at('lines.txt')])).rejects.toThrow('lines.txt, line 2: a line is');
+  });
+
+  it('have of their own what is not said for all', async () => {
+    await writeFile(at('a.png'), PNG);
+    await writeFile(at('own.jsonl'), '{"image": "a", "question": "what?"}\n{"image": "b"}');
+    const needing = async (needs: NeededMember, sources: string[]) =>
+      await Array.fromAsync(itemLines(sources, { onSkip: () => {}, images: 'bytes', needs }));
+    const words = 'there is no question. Give --question TEXT for all items.';
+    const url = 'https://e.org/1.png';
+    await expect(needing('question', [folder])).rejects.toThrow(`${at('a.png')}: ${words}`);
+    await expect(needing('question', [url])).rejects.toThrow(`${url}: ${words}`);
+    await expect(needing('question', [at('own.jsonl')])).rejects.toThrow(
+      `own.jsonl, line 2: ${words}`,
+    );
+    await expect(needing('texts', [url])).rejects.toThrow('there are no texts');
+    await writeFile(at('own.jsonl'), '{"image": "a", "question": "what?"}');
+    expect(await needing('question', [at('own.jsonl')])).toHaveLength(1);
   });
 
   it('are none of what is not there', async () => {

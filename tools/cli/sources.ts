@@ -19,21 +19,28 @@ export type Reading = {
   onSkip: (name: string, why: string) => void;
   /** Bytes of images, or their hashes alone, by which it can be said whether they are known. */
   images: 'bytes' | 'hashes';
+  /** A member that each line has to have of its own. */
+  needs?: NeededMember | undefined;
 };
+
+/** A member of every item of some task. */
+export type NeededMember = 'question' | 'texts';
 
 /**
  * A line of JSON for each image. Images are read one at a time, when they are asked for. Images of a folder and its
  * folders are named by their paths in it, others by their paths as they were written, in the order of their names.
- * @throws CliError for what is not there, and for a line that is none
+ * @throws CliError for what is not there, and for a line that is none or has not what it needs
  */
 export async function* itemLines(
   sources: readonly string[],
   reading: Reading,
 ): AsyncGenerator<string, void, undefined> {
   for (const source of sources) {
-    if (source === '-') yield* linesOf('standard input', process.stdin);
-    else if (isUrl(source)) yield urlLine(source);
-    else yield* pathLines(source, reading);
+    if (source === '-') yield* linesOf('standard input', process.stdin, reading);
+    else if (isUrl(source)) {
+      expectMember({}, source, reading);
+      yield urlLine(source);
+    } else yield* pathLines(source, reading);
   }
 }
 
@@ -44,7 +51,7 @@ async function* pathLines(path: string, reading: Reading) {
       yield* imageLine(file, { ...reading, id: relative(path, file), isChosen: false });
     }
   } else if (found !== null && LINES.includes(extname(path).toLowerCase())) {
-    yield* linesOf(path, createReadStream(path));
+    yield* linesOf(path, createReadStream(path), reading);
   } else if (found !== null) {
     yield* imageLine(path, { ...reading, id: path, isChosen: true });
   } else {
@@ -78,7 +85,7 @@ async function isFile(path: string): Promise<boolean> {
 /** @param options.isChosen whether somebody named this very file: it should be an image then */
 async function* imageLine(
   path: string,
-  { id, isChosen, onSkip, images }: Reading & { id: string; isChosen: boolean },
+  { id, isChosen, onSkip, images, needs }: Reading & { id: string; isChosen: boolean },
 ): AsyncGenerator<string, void, undefined> {
   const kind = sniff(await headOf(path));
   if (kind.kind !== 'image') {
@@ -88,6 +95,7 @@ async function* imageLine(
     if (isMeant) onSkip(path, `it is ${what}, and no image that the service reads.${remedy}`);
     return;
   }
+  expectMember({}, path, { needs });
   const bytes = await readFile(path);
   const name = nameOf(id.split(sep).join('/'));
   if (images === 'hashes') {
@@ -111,18 +119,27 @@ async function headOf(path: string): Promise<Uint8Array> {
 async function* linesOf(
   name: string,
   chunks: AsyncIterable<Uint8Array>,
+  reading: Pick<Reading, 'needs'>,
 ): AsyncGenerator<string, void, undefined> {
   for await (const { text, number } of numberedLines(chunks)) {
     const line = text.trim();
     if (line === '') continue;
-    if (isUrl(line)) yield urlLine(line);
-    else if (isObject(line)) yield line;
-    else {
+    const place = `${basename(name)}, line ${number}`;
+    const members = isUrl(line) ? {} : objectOf(line);
+    if (members === null) {
       const what =
         'a line is an http(s) URL, or a JSON object such as {"id": "a", "image": {"url": "https://…"}}';
-      throw new CliError(`${basename(name)}, line ${number}: ${what}.`);
+      throw new CliError(`${place}: ${what}.`);
     }
+    expectMember(members, place, reading);
+    yield isUrl(line) ? urlLine(line) : line;
   }
+}
+
+function expectMember(members: object, place: string, { needs }: Pick<Reading, 'needs'>): void {
+  if (needs === undefined || Object.hasOwn(members, needs)) return;
+  const none = needs === 'texts' ? 'there are no texts' : 'there is no question';
+  throw new CliError(`${place}: ${none}. Give --${needs} TEXT for all items.`);
 }
 
 function isUrl(text: string): boolean {
@@ -138,11 +155,11 @@ function nameOf(id: string): { id?: string } {
   return id.length <= MAX_ITEM_ID ? { id } : {};
 }
 
-function isObject(line: string): boolean {
+function objectOf(line: string): object | null {
   try {
     const value: unknown = JSON.parse(line);
-    return typeof value === 'object' && value !== null && !Array.isArray(value);
+    return typeof value === 'object' && !Array.isArray(value) ? value : null;
   } catch {
-    return false;
+    return null;
   }
 }

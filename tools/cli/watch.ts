@@ -67,6 +67,7 @@ export function drawProgress(bar: ReturnType<typeof progressBar>, progress: Prog
   const parts = [
     `${done} of ${total}`,
     failed > 0 && `${failed} failed`,
+    canceled > 0 && `${canceled} not run`,
     perSecond && `${Number(perSecond.toPrecision(3))}/s`,
     typeof secondsLeft === 'number' && done < total && `${formatSeconds(secondsLeft)} left`,
   ];

@@ -212,6 +212,20 @@ blip2_num_requests_admitted{execution_provider="cpu"} 2
   });
 });
 
+it('a deployment without a queue says so, and that another try does not help', async () => {
+  edge = startEdge({ env: { JOBS_QUEUE_URL: '' } });
+  const image = newImage();
+  const lasting = { status: 503, retry: 'false' };
+  const replies = [
+    await create({ task: 'caption', items: [{ image: { data: base64(image) } }] }),
+    await edge.request('/v1/batches'),
+    await edge.request('/v1/jobs'),
+  ];
+  expect(
+    replies.map(({ status, headers }) => ({ status, retry: headers.get('x-should-retry') })),
+  ).toEqual([lasting, lasting, lasting]);
+});
+
 describe('an upload of lines with an Idempotency-Key', () => {
   const PIECE_MS = 4000;
   beforeEach(() => {
