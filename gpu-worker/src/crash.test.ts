@@ -6,8 +6,9 @@ import { fileURLToPath } from 'node:url';
 import type { Problem } from '@blip2/shared/errors';
 import { decodeJson, encodeJsonFrame, type Frame, readFrames } from '@blip2/shared/frames';
 import { describe, expect, it } from 'vitest';
+import { allowPasses } from './engine/testing/gate.ts';
 import { endless, TestWorker } from './http/testing/test-worker.ts';
-import { crashOnTokens } from './testing/crash-engine.ts';
+import { crash, engineThread, gateEngine } from './testing/crash-engine.ts';
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -26,15 +27,23 @@ async function endOf(frames: AsyncGenerator<Frame>): Promise<Problem> {
 
 describe('an engine thread that crashes', () => {
   it('ends every stream with an error frame without internals, and is logged', async () => {
-    crashOnTokens(2);
+    const gate = gateEngine();
+    const engine = engineThread();
     const test = await TestWorker.start();
     const ids = ['first', 'second'];
     const request = test.generate({ generation: endless(200) });
-    const streams = ids.map(async (id) => {
-      const headers = { 'x-request-id': id };
-      return endOf(await begin(await test.send(request, test.image(0), { headers })));
-    });
-    for (const problem of await Promise.all(streams)) {
+    allowPasses(gate, 0);
+    // Few passes at a time: no stream is near its end when both have begun, however late the second comes.
+    const passes = setInterval(() => allowPasses(gate, 1), 20);
+    const streams = await Promise.all(
+      ids.map(async (id) => {
+        const headers = { 'x-request-id': id };
+        return await begin(await test.send(request, test.image(0), { headers }));
+      }),
+    );
+    clearInterval(passes);
+    crash(await engine);
+    for (const problem of await Promise.all(streams.map(endOf))) {
       expect(problem).toEqual({
         type: '/problems/internal-error',
         title: expect.any(String),
@@ -56,32 +65,37 @@ describe('an engine thread that crashes', () => {
     }
   });
 
-  it('ends the process, after its streams have ended with error frames', async () => {
-    const child = spawn(
-      process.execPath,
-      ['--import', path('./testing/crash-on-tokens.ts'), path('./main.ts')],
-      {
-        env: { ...process.env, BLIP2_WORKER_PORT: '0', BLIP2_LOG_LEVEL: 'info' },
-        stdio: ['ignore', 'ignore', 'pipe'],
-      },
-    );
-    const exited = once(child, 'exit');
-    const events: string[] = [];
-    let end: Promise<Problem> | undefined;
-    for await (const line of createInterface(child.stderr)) {
-      const { event, url } = JSON.parse(line) as { event: string; url: string };
-      events.push(event);
-      if (event !== 'ready') continue;
-      const model = (await (await fetch(`${url}/v1/model`)).json()) as { revision: string };
-      const texts = { kind: 'generate', request_id: 'x', deadline_ms: 20_000, input_ids: [2] };
-      const request = { ...texts, revision: model.revision, generation: endless(200) };
-      const image = await TestWorker.imageFrame();
-      const body = new Blob([encodeJsonFrame('request', request), image]);
-      const stream = await begin(await fetch(`${url}/v1/run`, { method: 'POST', body }));
-      end = endOf(stream);
-    }
-    expect(await end).toMatchObject({ type: '/problems/internal-error' });
-    expect(await exited).toEqual([1, null]);
-    expect(events).toContain('engine-crashed');
-  });
+  it.runIf(process.platform !== 'win32')(
+    'ends the process, after its streams have ended with error frames',
+    async () => {
+      const child = spawn(
+        process.execPath,
+        ['--import', path('./testing/crash-on-signal.ts'), path('./main.ts')],
+        {
+          env: { ...process.env, BLIP2_WORKER_PORT: '0', BLIP2_LOG_LEVEL: 'info' },
+          stdio: ['ignore', 'ignore', 'pipe'],
+        },
+      );
+      const exited = once(child, 'exit');
+      const events: string[] = [];
+      let end: Promise<Problem> | undefined;
+      for await (const line of createInterface(child.stderr)) {
+        const { event, url } = JSON.parse(line) as { event: string; url: string };
+        events.push(event);
+        if (event !== 'ready') continue;
+        child.kill('SIGUSR2');
+        const model = (await (await fetch(`${url}/v1/model`)).json()) as { revision: string };
+        const texts = { kind: 'generate', request_id: 'x', deadline_ms: 20_000, input_ids: [2] };
+        const request = { ...texts, revision: model.revision, generation: endless(200) };
+        const image = await TestWorker.imageFrame();
+        const body = new Blob([encodeJsonFrame('request', request), image]);
+        const stream = await begin(await fetch(`${url}/v1/run`, { method: 'POST', body }));
+        child.kill('SIGUSR2');
+        end = endOf(stream);
+      }
+      expect(await end).toMatchObject({ type: '/problems/internal-error' });
+      expect(await exited).toEqual([1, null]);
+      expect(events).toContain('engine-crashed');
+    },
+  );
 });

@@ -1,25 +1,35 @@
-/** For tests: makes the engine thread of this process throw an error that is not caught. */
+/** For tests: an engine thread of this process that waits amid its replies, and throws an error that is not caught. */
 import type { Worker } from 'node:worker_threads';
-import type { FromEngine } from '../engine/protocol.ts';
+import { EngineClient } from '../engine/client.ts';
+import { createGate, GATED_THREAD, type Gate, type GatedOptions } from '../engine/testing/gate.ts';
 
-/**
- * Crashes the engine thread once so many requests have tokens, without a word from another process, which might come when
- * their last token is out. To be called before the thread is started.
- */
-export function crashOnTokens(requests: number): void {
-  const begun = new Set<number>();
-  const onWorker = (worker: Worker) => {
-    worker.on('message', (message: FromEngine) => {
-      if (message.type === 'ready') process.off('worker', onWorker);
-      if (message.type !== 'event' || message.event.type !== 'tokens') return;
-      begun.add(message.id);
-      if (begun.size === requests) crash(worker);
-    });
+/** The engine that is started next is behind the gate: so none of its replies ends before it is to crash. */
+export function gateEngine(): Gate {
+  const gate = createGate();
+  const start = EngineClient.start;
+  EngineClient.start = async (options, queueLimit) => {
+    EngineClient.start = start;
+    const gated: GatedOptions = { ...options, gate };
+    return await start.call(EngineClient, gated, queueLimit, GATED_THREAD);
   };
-  process.on('worker', onWorker);
+  return gate;
+}
+
+/** The engine thread, when it is ready; to be called before it is started. No other thread posts this message. */
+export function engineThread(): Promise<Worker> {
+  return new Promise((resolve) => {
+    const onWorker = (worker: Worker) => {
+      worker.on('message', (message: { type?: unknown }) => {
+        if (message.type !== 'ready') return;
+        process.off('worker', onWorker);
+        resolve(worker);
+      });
+    };
+    process.on('worker', onWorker);
+  });
 }
 
 /** An invalid job: the thread throws as it would by a bug. */
-function crash(thread: Worker): void {
+export function crash(thread: Worker): void {
   thread.postMessage({ type: 'submit', id: 0, job: null });
 }

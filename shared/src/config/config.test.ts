@@ -118,6 +118,16 @@ describe('reading options', () => {
     expect(readOptions(OPTIONS, { env })).toEqual(values);
   });
 
+  it('is logged without a list of secrets that is empty', () => {
+    const secrets = option({
+      ...{ env: 'SECRETS', kind: list('SECRETS'), default: [] },
+      ...{ secret: true, group, help: 'secrets' },
+    });
+    const logged = (values: string[]) => printable({ secrets }, { secrets: values });
+    expect(logged([])).toEqual({});
+    expect(logged(['s'])).toEqual({ secrets: 'set' });
+  });
+
   it('can be logged without secrets and without what is unset', () => {
     const values = withDefaults(OPTIONS, { token: 'hf_secret' });
     expect(printable(OPTIONS, values)).toEqual({

@@ -62,11 +62,13 @@ export function printable<O extends Options>(
   options: O,
   values: Values<O>,
 ): Record<string, unknown> {
-  const shown = Object.entries(options)
-    .map(
-      ([key, { secret }]) => [key, secret ? 'set' : values[key as keyof O], values[key]] as const,
-    )
-    .filter(([, , value]) => value !== undefined && !(Array.isArray(value) && value.length === 0));
+  const shown = Object.entries(options).flatMap(([key, { secret }]) => {
+    const value: unknown = values[key as keyof O];
+    if (!secret) return value === undefined ? [] : [[key, value] as const];
+    // Of several there may be none.
+    const isSet = Array.isArray(value) ? value.length > 0 : value !== undefined;
+    return isSet ? [[key, 'set'] as const] : [];
+  });
   return Object.fromEntries(shown);
 }
 
