@@ -97,13 +97,11 @@ function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
-const REFUSED = 8;
-
 /**
- * Requests that one edge may have at a worker: those that it takes, and a few that it refuses in words of its own.
+ * Requests that one edge may have at a worker: those that it takes.
  * @param variables of the worker, beside those of this process
  */
 export function requestsOf(variables: Readonly<Record<string, string | undefined>>): number {
   const { maxSlots, queueLimit } = readConfig({ ...process.env, ...variables });
-  return maxSlots + queueLimit + REFUSED;
+  return maxSlots + queueLimit;
 }

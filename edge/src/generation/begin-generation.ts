@@ -4,7 +4,6 @@ import type { Prompt } from '@blip2/shared/generation/prompt';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { Dependencies } from '../dependencies.ts';
 import { type LocatedImage, locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
-import { expectRoom } from '../gpu/workers.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
@@ -45,7 +44,7 @@ export async function beginGeneration(
 ): Promise<BegunGeneration> {
   await expectTokens(deps, prompt, context.account);
   // Before its image is read: nothing that was written before is looked for.
-  if (!mayReplay(deps, prompt, context)) expectRoom(deps.gpu);
+  if (!mayReplay(deps, prompt, context)) deps.gpu.expectRoom(context);
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();
   const { id } = input;
@@ -66,6 +65,16 @@ export async function beginGeneration(
     ? replay(deps, { id, prompt, reply: found.reply })
     : generate(deps, { ...found, prompt }, context);
   return { deltas, readAt, locatedAt, isReplay };
+}
+
+/** Why no GPU worker may have the request now. */
+function refusalOf(gpu: Dependencies['gpu'], context: RequestContext): unknown {
+  try {
+    gpu.expectRoom(context);
+    return null;
+  } catch (refusal) {
+    return refusal;
+  }
 }
 
 /** Whether a reply that was written before would do. */
@@ -101,13 +110,14 @@ async function findReply(
   const wanted = { maxAge, worker: () => gpu.fingerprint(id) };
   const recent = await replyCache.findRecent(key, wanted, context);
   if (recent !== null) return { reply: recent };
-  const locating = gpu.hasRoom() ? locate() : null;
+  const refusal = refusalOf(gpu, context);
+  const locating = refusal === null ? locate() : null;
   // A reply needs no embeddings; where there is none, whoever waits for these gets the error.
   locating?.catch(() => {});
   const stored = await replyCache.findStored(key, wanted, context);
   if (stored !== null) return { reply: stored };
-  if (locating === null) expectRoom(gpu);
-  return { image: await (locating ?? locate()), onWritten };
+  if (locating === null) throw refusal;
+  return { image: await locating, onWritten };
 }
 
 /** @throws ApiError `quota-exceeded` where the caller has fewer tokens left than the generation may need */

@@ -23,12 +23,10 @@ async function fill(): Promise<() => Promise<void>> {
 it('refuses, in words, until there is room', async () => {
   const free = await fill();
   const refused = await edge.post('/v1/captions', newImage());
-  expect(refused.status).toBe(503);
+  expect(refused.status).toBe(429);
   expect(refused.headers.get('retry-after')).toBe('1');
-  expect(await refused.json()).toMatchObject({
-    type: '/problems/overloaded',
-    detail: 'Too many requests wait for the GPU worker: try again.',
-  });
+  expect(refused.headers.get('ratelimit-policy')).toBe('"client";q=1;qu="concurrent-requests"');
+  expect(await refused.json()).toMatchObject({ type: '/problems/too-many-requests', limit: 1 });
   await free();
   expect((await edge.post('/v1/captions', newImage())).status).toBe(200);
 });
@@ -42,7 +40,7 @@ it('fetches no image for a reply that has to be made', async () => {
   };
   const image = { url: 'https://images.example/a.png' };
   const sampled = await edge.post('/v1/captions', { image, temperature: 1 });
-  expect(sampled.status).toBe(503);
+  expect(sampled.status).toBe(429);
   expect(fetched).toEqual([]);
   await free();
 });

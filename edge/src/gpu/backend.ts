@@ -22,6 +22,8 @@ export class Backend {
   readonly client: GpuClient;
   /** Requests that this isolate has sent and that have not ended. */
   inFlight = 0;
+  /** Those of each client that has any. */
+  readonly #clients = new Map<string, number>();
   #failures = 0;
   #restsUntil = Number.NEGATIVE_INFINITY;
   #askedUntil = Number.NEGATIVE_INFINITY;
@@ -32,6 +34,22 @@ export class Backend {
     this.weight = weight;
     this.zone = zone;
     this.client = client;
+  }
+
+  begin(client: string): void {
+    this.inFlight += 1;
+    this.#clients.set(client, this.inFlightOf(client) + 1);
+  }
+
+  end(client: string): void {
+    this.inFlight -= 1;
+    const left = this.inFlightOf(client) - 1;
+    if (left > 0) this.#clients.set(client, left);
+    else this.#clients.delete(client);
+  }
+
+  inFlightOf(client: string): number {
+    return this.#clients.get(client) ?? 0;
   }
 
   health(now: number): Health {

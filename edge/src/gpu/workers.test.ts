@@ -347,14 +347,44 @@ describe('very many requests', () => {
     const end = new AbortController();
     const context = contextOf({ signal: end.signal });
     const ended = Promise.allSettled(
-      Array.from({ length: 50 }, (_, n) => ask(pool, image(n), context)),
+      Array.from({ length: 50 }, (_, n) =>
+        ask(pool, image(n), { ...context, client: `client ${n}` }),
+      ),
     );
-    await expect.poll(() => pool.hasRoom()).toBe(false);
-    await expect(ask(pool)).rejects.toMatchObject({ slug: 'overloaded' });
+    const room = (client: string) => {
+      try {
+        return pool.expectRoom({ client }) ?? 'room';
+      } catch (error) {
+        return (error as ApiError).slug;
+      }
+    };
+    await expect.poll(() => room('new')).toBe('overloaded');
+    await expect(ask(pool, image(99), contextOf({ client: 'new' }))).rejects.toMatchObject({
+      slug: 'overloaded',
+    });
     expect(sent.filter(({ to }) => to === 'a')).toHaveLength(3);
     expect(sent.filter(({ to }) => to === 'b')).toHaveLength(3);
     end.abort();
     await ended;
-    expect(pool.hasRoom()).toBe(true);
+    expect(room('new')).toBe('room');
+  });
+
+  it('of one client are half of those that a worker may have: others find room', async () => {
+    const { pool, sent } = poolOf({ a: never }, { requestsPerWorker: 10 });
+    const end = new AbortController();
+    const greedy = contextOf({ signal: end.signal, client: 'greedy' });
+    const ended = Promise.allSettled(
+      Array.from({ length: 50 }, (_, n) => ask(pool, image(n), greedy)),
+    );
+    await expect.poll(() => sent.length).toBe(5);
+    await expect(ask(pool, image(99), greedy)).rejects.toMatchObject({
+      slug: 'too-many-requests',
+      extras: { limit: 5, retry_after: 1 },
+    });
+    expect(() => pool.expectRoom({ client: 'greedy' })).toThrow('5 requests under way');
+    pool.expectRoom({ client: 'other' });
+    end.abort();
+    await ended;
+    pool.expectRoom({ client: 'greedy' });
   });
 });

@@ -25,7 +25,7 @@ import type { WorkerLoad } from './worker-load.ts';
 /** What the rest of the edge asks of the GPU workers. */
 export type Gpu = Pick<
   GpuWorkers,
-  'run' | 'hasRoom' | 'isReady' | 'fingerprint' | 'model' | 'load' | 'dropImage'
+  'run' | 'expectRoom' | 'isReady' | 'fingerprint' | 'model' | 'load' | 'dropImage'
 >;
 
 export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
@@ -97,17 +97,28 @@ export class GpuWorkers {
       this.#blame(backend, thrown);
       throw thrown;
     } finally {
-      backend.inFlight -= 1;
+      backend.end(clientOf(context));
     }
   }
 
-  /** Whether any worker has fewer requests of this isolate than it may have. */
-  hasRoom(): boolean {
-    return this.#backends.some((backend) => this.#hasRoom(backend));
+  /**
+   * To be called before anything is looked up for a request that needs a worker in any case.
+   * @throws ApiError as `run` where no worker may have one more request
+   */
+  expectRoom(context: Pick<RequestContext, 'client'>): void {
+    const refusals = this.#backends.map((backend) => this.#refusalAt(backend, context));
+    const [first] = refusals;
+    if (first && refusals.every((refusal) => refusal !== null)) throw first;
   }
 
-  #hasRoom({ inFlight }: Backend): boolean {
-    return inFlight < (this.#options.requestsPerWorker ?? Number.POSITIVE_INFINITY);
+  /** Why a worker may not have one more request. As the worker counts: one client alone has half of its places, two have a third each. */
+  #refusalAt(backend: Backend, context: Pick<RequestContext, 'client'>): ApiError | null {
+    const { requestsPerWorker: most = null } = this.#options;
+    if (most === null) return null;
+    const own = backend.inFlightOf(clientOf(context));
+    const free = most - backend.inFlight;
+    if (own > 0 && own >= free) return tooManyOfClient(own);
+    return free > 0 ? null : tooMany();
   }
 
   /** Whether any worker is ready. @throws ApiError `worker-unavailable` where none can be reached */
@@ -202,8 +213,9 @@ export class GpuWorkers {
   ): Promise<Begun> {
     const { now } = this.#options;
     const startedAt = now();
-    if (!this.#hasRoom(backend)) throw tooMany();
-    backend.inFlight += 1;
+    const refusal = this.#refusalAt(backend, context);
+    if (refusal !== null) throw refusal;
+    backend.begin(clientOf(context));
     try {
       const reply = await backend.client.begin(task, source, context);
       backend.succeeded();
@@ -211,7 +223,7 @@ export class GpuWorkers {
       this.#times.record(now() - startedAt);
       return { backend, reply };
     } catch (thrown) {
-      backend.inFlight -= 1;
+      backend.end(clientOf(context));
       this.#blame(backend, thrown);
       throw thrown;
     }
@@ -222,8 +234,9 @@ export class GpuWorkers {
     begin: (backend: Backend) => Promise<Begun>,
     next: () => Backend,
     hasNext: () => boolean,
-    { waitUntil }: RequestContext,
+    context: RequestContext,
   ): Promise<Begun> {
+    const { waitUntil } = context;
     const first = begin(next());
     const afterMs = this.#options.hedges ? this.#times.p95() : null;
     if (afterMs === null) return await first;
@@ -239,7 +252,7 @@ export class GpuWorkers {
       const ending = other.then(
         ({ backend, reply }) => {
           if (reply === winner.reply) return;
-          backend.inFlight -= 1;
+          backend.end(clientOf(context));
           reply.end();
         },
         () => {},
@@ -282,9 +295,13 @@ export class GpuWorkers {
   }
 }
 
-/** To be called before anything is looked up for a request that needs a worker in any case. @throws Crowded */
-export function expectRoom(gpu: Pick<Gpu, 'hasRoom'>): void {
-  if (!gpu.hasRoom()) throw tooMany();
+const clientOf = ({ client = '' }: Pick<RequestContext, 'client'>) => client;
+
+const RETRY_AFTER_S = 1;
+
+function tooManyOfClient(limit: number): ApiError {
+  const detail = `This client has ${limit} requests under way, as many as one may have now.`;
+  return new ApiError('too-many-requests', detail, { limit, retry_after: RETRY_AFTER_S });
 }
 
 function tooMany(): Crowded {

@@ -92,9 +92,7 @@ class StagedGpu extends MeteredGpu {
   }
 
   /** Items have a queue. */
-  override hasRoom(): boolean {
-    return true;
-  }
+  override expectRoom(): void {}
 
   override run(
     task: GpuTask,

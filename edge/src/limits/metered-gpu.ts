@@ -61,8 +61,8 @@ export class MeteredGpu implements Gpu {
     }
   }
 
-  hasRoom(): boolean {
-    return this.#gpu.hasRoom();
+  expectRoom(context: RequestContext): void {
+    this.#gpu.expectRoom(context);
   }
 
   async isReady(): Promise<boolean> {
