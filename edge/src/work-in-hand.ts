@@ -8,14 +8,13 @@ import { ApiError } from '@blip2/shared/errors';
 const MOST = 256;
 /** Cloudflare may stop a request without running its `finally`: its place is free again after this. */
 const LEASE_MS = 60_000;
-/** So long a request keeps its place while it waits for somebody else: who is slower keeps nobody out. */
-const PATIENCE_MS = 2000;
 const RETRY_AFTER_S = 1;
 
 export class WorkInHand {
   readonly #most: number;
   readonly #now: () => number;
-  readonly #taken = new Set<WorkPlace>();
+  /** Until when each place counts. */
+  readonly #taken = new Map<WorkPlace, number>();
 
   /** @param now milliseconds since the epoch */
   constructor(most = MOST, now: () => number = Date.now) {
@@ -34,14 +33,11 @@ export class WorkInHand {
     return place;
   }
 
-  /** For `WorkPlace`. @returns until when it counts, milliseconds since the epoch */
-  add(place: WorkPlace, isWaiting: boolean): number {
-    if (!this.#taken.has(place)) {
-      if (this.#taken.size >= this.#most) this.#dropOver();
-      if (this.#taken.size >= this.#most) throw new Crowded();
-      this.#taken.add(place);
-    }
-    return this.#now() + (isWaiting ? PATIENCE_MS : LEASE_MS);
+  /** For `WorkPlace`. */
+  add(place: WorkPlace): void {
+    if (this.#taken.size >= this.#most) this.#dropStopped();
+    if (this.#taken.size >= this.#most) throw new Crowded();
+    this.#taken.set(place, this.#now() + LEASE_MS);
   }
 
   /** For `WorkPlace`. */
@@ -49,17 +45,15 @@ export class WorkInHand {
     this.#taken.delete(place);
   }
 
-  #dropOver(): void {
+  #dropStopped(): void {
     const now = this.#now();
-    for (const place of this.#taken) if (place.until <= now) this.#taken.delete(place);
+    for (const [place, until] of this.#taken) if (until <= now) this.#taken.delete(place);
   }
 }
 
 /** Taken while a request computes, or waits for what this service stores. */
 export class WorkPlace {
   readonly #work: WorkInHand;
-  /** When others may have it, milliseconds since the epoch. */
-  until = 0;
 
   constructor(work: WorkInHand) {
     this.#work = work;
@@ -67,12 +61,7 @@ export class WorkPlace {
 
   /** @throws Crowded where others have taken it meanwhile */
   take(): void {
-    this.until = this.#work.add(this, false);
-  }
-
-  /** Begins a wait for what costs this isolate nothing; `take` ends it. */
-  wait(): void {
-    this.until = this.#work.add(this, true);
+    this.#work.add(this);
   }
 
   leave(): void {
@@ -85,12 +74,12 @@ export class WorkPlace {
 }
 
 /**
- * Waits for a client that sends, or a host that answers.
+ * Waits for a client that sends, or a host that answers: hundreds of slow ones keep nobody out.
  * @param place of the request, where it has one
- * @throws Crowded where others have its place when a long wait is over
+ * @throws Crowded where others have its place when the wait is over
  */
 export async function waitOutside<T>(place: WorkPlace | undefined, wait: Promise<T>): Promise<T> {
-  place?.wait();
+  place?.leave();
   const result = await wait;
   place?.take();
   return result;
