@@ -16,6 +16,7 @@ import { childOf } from './child-processes.ts';
 import { expectSoundState } from './damaged-state.ts';
 import type { JobQueue } from './job-queue.ts';
 import { LocalWorker } from './local-worker.ts';
+import { ownStorage } from './own-storage.ts';
 import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
 import { imageBucketOf, localS3, type StackJobs, startStackJobs } from './stack-jobs.ts';
@@ -54,6 +55,8 @@ export type StackOptions = {
   checkpoint?: string;
   /** Folder of the edge's local storage; false keeps nothing after the stop. */
   persist?: string | false;
+  /** Whether no other `npm start` may have that folder. */
+  ownsStorage?: boolean;
   /** Whether jobs are run, from a queue of this stack's own; its messages outlast the stop where the edge's storage does. */
   jobs?: boolean | StackJobs;
   /** Variables of the Worker that differ from wrangler.toml. */
@@ -121,6 +124,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   await using folder = await edgeFolder();
   // Stops whatever has been started where something fails: the last first, as at the end.
   await using started = new AsyncDisposableStack();
+  if (options.ownsStorage && persist !== false) started.use(await ownStorage(persist));
   // Meanwhile; its address is part of what the GPU worker starts with.
   const queueStarting = options.jobs
     ? startStackJobs(options.jobs === true ? {} : options.jobs, {

@@ -5,7 +5,6 @@ import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { LIMIT_OPTIONS } from '../edge/src/config.ts';
 import { banner, otherUrls } from './banner.ts';
-import { ownStorage } from './own-storage.ts';
 import { ROOT } from './prepare-edge.ts';
 import { START } from './programs/service.ts';
 import { startOrExit } from './start-or-exit.ts';
@@ -22,16 +21,13 @@ const limits = Object.entries(LIMIT_OPTIONS).map(([name, { env }]) => {
 });
 
 const storage = resolve(ROOT, config.storage);
-const owned = await ownStorage(storage).catch((error: Error) => {
-  console.error(styleText('red', error.message));
-  process.exit(1);
-});
 
 const stack = await startOrExit({
   host,
   port,
   model: config,
   persist: storage,
+  ownsStorage: true,
   jobs: !config.noJobs,
   workers: config.workers,
   // What is asked of GPU workers past the edge is in no limits.
@@ -76,11 +72,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     if (stopping && signal === 'SIGINT') process.exit(1);
     if (stopping) return;
     stopping = true;
-    const end = async () => {
-      await stack.stop();
-      await owned[Symbol.asyncDispose]();
-    };
-    end().then(
+    stack.stop().then(
       () => process.exit(0),
       () => process.exit(1),
     );
