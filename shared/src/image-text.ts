@@ -1,4 +1,4 @@
-/** Texts that are images: told by how they begin, wherever a text may stand as well. */
+/** Texts that are images: recognized by how they begin, wherever a text may stand as well. */
 import { sniff } from './image-format.ts';
 
 /** Characters of base64 that hold the first bytes of a file, by which images are recognized; no line of base64 is shorter. */
