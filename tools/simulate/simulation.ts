@@ -54,6 +54,8 @@ export type Outcome = {
   refused: number;
   /** Ended by the loss of a worker. */
   lost: number;
+  /** Sent again after the loss of a worker, to another one. */
+  retried: number;
   /** Begun, and not ended. */
   inSystem: number;
   encodes: number;
@@ -107,6 +109,7 @@ class Simulation {
       replies: 0,
       refused: 0,
       lost: 0,
+      retried: 0,
       inSystem: 0,
       encodes: 0,
       prefixes: { hits: 0, misses: 0 },
@@ -216,6 +219,7 @@ class Simulation {
         if (open.firstAt !== null || open.retries > 0) return end('lost');
         sent.ended();
         open.retries += 1;
+        this.#outcome.retried += 1;
         this.#send(open, isNew);
       },
     });
