@@ -12,7 +12,9 @@ const sum = ({ client, edge, http }: { client: number; edge: number; http: numbe
 
 it('what a request waits for and what it computes is what was measured', () => {
   const measured = fc.record({
-    way: ms,
+    way: fc.double({ min: 1, max: 100, noNaN: true }),
+    // How much longer each of a few takes, and as much shorter another one.
+    slower: fc.array(fc.double({ min: 0, max: 0.9, noNaN: true }), { minLength: 1, maxLength: 8 }),
     back: ms,
     engine: ms,
     client: ms,
@@ -21,24 +23,39 @@ it('what a request waits for and what it computes is what was measured', () => {
     decoders: ms,
   });
   fc.assert(
-    fc.property(measured, ({ way, back, engine, client, edge, http, decoders }) => {
-      const firstToken = way + decoders + engine;
+    fc.property(measured, ({ way, slower, back, engine, client, edge, http, decoders }) => {
+      const typical = way + decoders;
       const around = aroundOf(
         {
-          firstToken,
-          reply: firstToken + back,
-          engineBefore: engine,
+          ways: [1, ...slower.flatMap((share) => [1 + share, 1 - share])].map((of) => typical * of),
+          back,
           engine,
           processor: { client, edge, worker: http + engine, decoders },
         },
         { client: 0, edge: 0, http: 0 },
       );
-      expect(sum(around.before) + around.beforeWait).toBeCloseTo(way, 1);
+      const times = around.spread.map(
+        (of) => of * (sum(around.before) + around.decode + around.beforeWait),
+      );
+      expect(times[(times.length - 1) / 2]).toBeCloseTo(typical, 1);
+      expect(times.at(-1)).toBeCloseTo(typical * (1 + Math.max(...slower)), 0);
+      expect(around.decode).toBeCloseTo(decoders, 1);
       expect(sum(around.after) + around.afterWait).toBeCloseTo(back, 1);
       const computed = sum(around.before) + sum(around.after) + sum(around.later);
       expect(computed).toBeCloseTo(client + edge + http, 1);
     }),
   );
+});
+
+it('a way that takes twice as long now and then computes no more for it in all', () => {
+  const processor = { client: 1, edge: 4, worker: 2, decoders: 0 };
+  const around = aroundOf(
+    { ways: [10, 10, 10, 30], back: 0, engine: 0, processor },
+    { client: 0, edge: 0, http: 0 },
+  );
+  expect(around.spread).toEqual([1, 1, 1, 3]);
+  expect(around.beforeWait + sum(around.before)).toBeCloseTo(10, 2);
+  expect(1.5 * sum(around.before) + sum(around.later)).toBeCloseTo(7, 2);
 });
 
 it('a few samples have the mean of many', () => {

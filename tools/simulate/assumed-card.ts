@@ -65,6 +65,7 @@ function way(decode: number): Around {
     before: NOTHING,
     decode,
     beforeWait: WAY.wait,
+    spread: [1],
     after: NOTHING,
     afterWait: 0,
     later: NOTHING,

@@ -96,9 +96,9 @@ async function measureOne(
     const actions = await readTrace(trace);
     const during = ({ from, to }: { from: number; to: number }) =>
       actions.filter(({ at }) => at >= from && at < to);
-    const miss = meansOf(missed, during(missed));
-    const hit = meansOf(short, during(short));
-    const longHit = meansOf(long, during(long));
+    const miss = oneAtATimeOf(missed, during(missed));
+    const hit = oneAtATimeOf(short, during(short));
+    const longHit = oneAtATimeOf(long, during(long));
     const token = tokenStages(hit, longHit, TOKENS - 1);
     const batches = actions.filter(({ at }) => at >= batchesFrom);
     const ms = (from: readonly TracedAction[], name: TracedAction['name'], rows?: number) =>
@@ -169,18 +169,19 @@ type Phase = {
   processor: OneAtATime['processor'];
 };
 
-function meansOf({ results, processor }: Phase, actions: readonly TracedAction[]): OneAtATime {
+function oneAtATimeOf({ results, processor }: Phase, actions: readonly TracedAction[]): OneAtATime {
   const count = results.length;
-  const engine = actions.reduce((sum, { ms }) => sum + ms, 0) / count;
-  const steps = actions.filter(({ name }) => name === 'step');
-  const stepping = steps.reduce((sum, { ms }) => sum + ms, 0) / count;
+  const spent = (of: readonly TracedAction[]) => of.reduce((sum, { ms }) => sum + ms, 0);
+  const beforeToken = actions.filter(({ name }) => name !== 'step');
+  const ways = results.map(({ firstTokenAt, sentAt, endAt }) => {
+    const [from, to] = [sentAt, endAt].map((at) => performance.timeOrigin + at) as [number, number];
+    const own = beforeToken.filter(({ at }) => at >= from && at < to);
+    return (firstTokenAt ?? endAt) - sentAt - spent(own);
+  });
   return {
-    firstToken: median(
-      results.map(({ firstTokenAt, sentAt }) => (firstTokenAt ?? sentAt) - sentAt),
-    ),
-    reply: median(results.map(({ endAt, sentAt }) => endAt - sentAt)),
-    engineBefore: engine - stepping,
-    engine,
+    ways,
+    back: median(results.map(({ firstTokenAt, endAt }) => endAt - (firstTokenAt ?? endAt))),
+    engine: spent(actions) / count,
     processor: {
       client: processor.client / count,
       edge: processor.edge / count,

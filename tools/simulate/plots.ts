@@ -1,4 +1,5 @@
 /** The plots of docs/fleet.md: drawn as SVG by echarts, which needs no browser for it, and stored as PNG. */
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type EChartsOption, init } from 'echarts';
 import sharp from 'sharp';
@@ -50,6 +51,7 @@ export function validationPlots(times: ServiceTimes, validations: readonly Valid
  * @returns paths of the images
  */
 export async function drawPlots(folder: string, plots: Plots): Promise<string[]> {
+  await mkdir(folder, { recursive: true });
   const paths: string[] = [];
   for (const [name, plot] of Object.entries(plots)) {
     const path = join(folder, `${name}.png`);

@@ -107,6 +107,22 @@ describe('a simulation', () => {
     expect(outcome.reply.at(50)).toBeCloseTo(first + 2 * step, 0);
   });
 
+  it('of requests that differ takes as much longer as their ways do', () => {
+    const times = assumedTimes(L4);
+    const { miss, hit } = times;
+    const spread = [1, 3];
+    const outcome = simulate({
+      ...scenario({
+        rate: 1,
+        seconds: 1,
+        times: { ...times, miss: { ...miss, spread }, hit: { ...hit, spread } },
+      }),
+      arrivals: Array.from({ length: 40 }, (_, i) => ({ dueAt: 10_000 * i, image: i, tokens: 1 })),
+    });
+    const [slow, quick] = [90, 10].map((percent) => outcome.firstToken.at(percent)!);
+    expect(slow! - quick!).toBeCloseTo(2 * (miss.beforeWait + miss.decode), -1);
+  });
+
   it('encodes an image once, however many ask about it at the same time', () => {
     const arrivals = Array.from({ length: 20 }, (_, i) => ({ dueAt: i, image: 1, tokens: 2 }));
     const { encodes, replies } = simulate({ ...scenario({ rate: 1, seconds: 1 }), arrivals });

@@ -6,7 +6,7 @@ import { EdgeCache } from './edge-cache.ts';
 import { EventQueue } from './event-queue.ts';
 import { Fleet } from './fleet.ts';
 import { type Cores, Machine, type Thread } from './machine.ts';
-import type { Around, ServiceTimes } from './service-times.ts';
+import { type Around, draw, type ServiceTimes } from './service-times.ts';
 import { SimulatedWorker, type WorkerSettings } from './worker.ts';
 
 export type Arrival = { dueAt: number; image: number; tokens: number };
@@ -75,7 +75,13 @@ export function simulate(scenario: Scenario): Outcome {
   return new Simulation(scenario).run();
 }
 
-type Open = { arrival: Arrival; firstAt: number | null; retries: number };
+type Open = {
+  arrival: Arrival;
+  firstAt: number | null;
+  retries: number;
+  /** How long it is on its way, of what is typical. */
+  spread: number;
+};
 
 class Simulation {
   readonly #scenario: Scenario;
@@ -156,7 +162,7 @@ class Simulation {
     this.#count(1);
     const { hit } = this.#scenario.times;
     this.#on(this.#client, hit.before.client, () =>
-      this.#locate({ arrival, firstAt: null, retries: 0 }),
+      this.#locate({ arrival, firstAt: null, retries: 0, spread: 1 }),
     );
   }
 
@@ -165,9 +171,10 @@ class Simulation {
     const { hit, miss } = this.#scenario.times;
     const found = this.#cache.find(image, this.#events.now);
     const isNew = found === 'absent';
-    const { before, beforeWait } = isNew ? miss : hit;
-    this.#on(this.#edge, before.edge, () =>
-      this.#after(beforeWait, () => {
+    const { before, beforeWait, spread } = isNew ? miss : hit;
+    open.spread = draw(spread, this.#random);
+    this.#on(this.#edge, open.spread * before.edge, () =>
+      this.#after(open.spread * beforeWait, () => {
         if (found === 'pending') this.#follow(open);
         else this.#send(open, isNew);
       }),
@@ -202,6 +209,7 @@ class Simulation {
       image,
       tokens,
       isNew,
+      spread: open.spread,
       client: clientOf(open.arrival),
       onEncoded: () => this.#cache.store(image, this.#events.now),
       onToken: (isLast) => {

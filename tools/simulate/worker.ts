@@ -19,6 +19,8 @@ export type Task = {
   client: string;
   /** Whether it comes with an image, and not with embeddings. */
   isNew: boolean;
+  /** How long its way to the engine is, of what is typical. */
+  spread: number;
   tokens: number;
   onEncoded: () => void;
   onToken: (isLast: boolean) => void;
@@ -64,7 +66,7 @@ export class SimulatedWorker {
     const { hit, miss, token } = this.#times;
     const { before, decode, after, later } = task.isNew ? miss : hit;
     this.#tasks.add(task);
-    this.#run(before.http, () => {
+    this.#run(task.spread * before.http, () => {
       const caller = { client: task.client, priority: 'interactive' } as const;
       if (this.#admission.refusal(caller) !== null) {
         this.#tasks.delete(task);
@@ -88,7 +90,7 @@ export class SimulatedWorker {
             }),
         });
       };
-      if (task.isNew) this.#leastBusy().run(decode, () => this.#ifThere(submit));
+      if (task.isNew) this.#leastBusy().run(task.spread * decode, () => this.#ifThere(submit));
       else submit();
     });
   }
