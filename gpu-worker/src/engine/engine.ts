@@ -265,8 +265,8 @@ export class Engine {
 
   /** Removes a request from every queue, and from the batch. */
   #remove(id: number): void {
-    this.#images.remove(id);
-    this.#waiting.remove(id);
+    const waiting = this.#images.remove(id) ?? this.#waiting.remove(id);
+    if (waiting !== undefined) this.#queue.leave(waiting.client, waiting.ticket);
     this.#batch.remove(id);
   }
 
@@ -279,8 +279,9 @@ export class Engine {
     }
   }
 
-  #fail({ id, requestId }: EngineRequest, thrown: unknown): void {
+  #fail({ id, requestId, client, ticket }: EngineRequest, thrown: unknown): void {
     this.#remove(id);
+    this.#queue.leave(client, ticket);
     const problem = asProblem(thrown);
     const { slug } = problem;
     try {

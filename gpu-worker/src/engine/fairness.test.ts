@@ -88,6 +88,25 @@ describe('a client with many requests', () => {
     }
   });
 
+  it('that gave them up while they waited comes no later for it', async () => {
+    const setup = new EngineSetup({ maxSlots: 1 });
+    setup.submit(100, { config: exactly(LONG), ...by('other') });
+    await pass(setup, 2);
+    const waiting = [101, 102, 103];
+    for (const id of waiting) setup.submit(id, { ...light, ...by('other') });
+    const source: Pixels = { kind: 'pixels', key: 'a', pixels: Float32Array.of(1, 2) };
+    const given = Array.from({ length: 40 }, (_, i) => 200 + i);
+    for (const id of given) {
+      setup.submit(id, { ...light, ...by('impatient'), ...(id % 2 === 0 && { source }) });
+    }
+    for (const id of given) setup.engine.cancel(id);
+    await pass(setup, 1);
+    setup.submit(1, { ...light, ...by('impatient') });
+    await setup.finish();
+    const order = setup.ended.filter((id) => id === 1 || waiting.includes(id));
+    expect(order.indexOf(1)).toBeLessThan(2);
+  });
+
   it('with long prompts does not keep others from theirs until they are read', async () => {
     const setup = new EngineSetup({ prefillChunkTokens: 4 });
     const ids = Array.from({ length: 300 }, (_, i) => 2 + (i % 20));

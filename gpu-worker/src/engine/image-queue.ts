@@ -76,10 +76,12 @@ export class ImageQueue {
     this.#toEncode.sort(byTurn);
   }
 
-  /** Removes a request, wherever it waits. */
-  remove(id: number): void {
+  /** Removes a request, wherever it waits. @returns it, where it waited */
+  remove(id: number): EngineRequest | undefined {
+    const waiting = [...this.#toEncode, ...this.#toCompare].find(({ request }) => request.id === id);
     this.#toEncode = this.#toEncode.filter(({ request }) => request.id !== id);
     this.#toCompare = this.#toCompare.filter(({ request }) => request.id !== id);
+    return waiting?.request;
   }
 
   /** The next work item: one image, which is dequeued, or a few texts of a job. */

@@ -1,7 +1,7 @@
 /** Groups that wait for slots, in the order in which they get them. */
 import type { KvManager } from './kv/kv-manager.ts';
 import { compareTickets } from './scheduling/fair-queue.ts';
-import type { SequenceGroup } from './sequence.ts';
+import type { EngineRequest, SequenceGroup } from './sequence.ts';
 
 /** The first chunk of each is up to date for as long as it waits here. */
 export class WaitingGroups {
@@ -28,8 +28,10 @@ export class WaitingGroups {
     this.#groups = this.#groups.filter((group) => !groups.includes(group));
   }
 
-  /** Removes those of a request. */
-  remove(id: number): void {
-    this.take(this.#groups.filter(({ request }) => request.id === id));
+  /** Removes those of a request. @returns it, where it waited */
+  remove(id: number): EngineRequest | undefined {
+    const groups = this.#groups.filter(({ request }) => request.id === id);
+    this.take(groups);
+    return groups[0]?.request;
   }
 }

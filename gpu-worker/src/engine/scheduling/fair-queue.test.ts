@@ -71,6 +71,29 @@ describe('the order of jobs', () => {
     expect(served(queue, jobs).indexOf('a')).toBeLessThan(2);
   });
 
+  it('charges a client nothing for what it gives up before it begins', () => {
+    const queue = new FairQueue();
+    queue.begin(queue.join(caller('a'), 1));
+    const abandoned = Array.from({ length: 50 }, () => queue.join(caller('a'), 8));
+    for (const ticket of [...abandoned, ...abandoned]) queue.leave('a', ticket);
+    const jobs: [string, Caller][] = [
+      ['a1', caller('a')],
+      ['b1', caller('b')],
+      ['b2', caller('b')],
+      ['a2', caller('a')],
+    ];
+    expect(served(queue, jobs).indexOf('a1')).toBeLessThan(2);
+  });
+
+  it('charges in full what has begun, though it is given up', () => {
+    const queue = new FairQueue();
+    const begun = queue.join(caller('a'), 8);
+    queue.join(caller('b'), 1);
+    queue.begin(begun);
+    queue.leave('a', begun);
+    expect(queue.join(caller('a'), 1).start).toBe(8);
+  });
+
   it('serves a waiting job although new clients keep coming', () => {
     const queue = new FairQueue();
     queue.begin(queue.join(caller('a'), 1));

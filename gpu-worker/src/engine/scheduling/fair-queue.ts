@@ -28,6 +28,7 @@ const RANKS: Record<Caller['priority'], number> = { interactive: 0, background: 
 export class FairQueue {
   readonly #lines = [new Line(), new Line()];
   readonly #begun = new WeakSet<Ticket>();
+  readonly #left = new WeakSet<Ticket>();
   #arrivals = 0;
 
   /** @param slots sequences that the job has at a time: its share of the whole */
@@ -49,6 +50,16 @@ export class FairQueue {
     const { rank, start, cost } = ticket;
     (this.#lines[rank] as Line).advance(start, cost);
   }
+
+  /**
+   * A job ends. Where work on it never began, its client's next job comes as much earlier: who gives up what has not begun
+   * is not served less. Only the first call for a ticket counts.
+   */
+  leave(client: string, ticket: Ticket): void {
+    if (this.#begun.has(ticket) || this.#left.has(ticket)) return;
+    this.#left.add(ticket);
+    (this.#lines[ticket.rank] as Line).leave(client, ticket.cost);
+  }
 }
 
 /** The virtual time of one priority. */
@@ -61,6 +72,12 @@ class Line {
     const start = Math.max(this.#now, this.#ends.get(client) ?? 0);
     this.#ends.set(client, start + cost);
     return start;
+  }
+
+  leave(client: string, cost: number): void {
+    const end = (this.#ends.get(client) ?? 0) - cost;
+    if (end > this.#now) this.#ends.set(client, end);
+    else this.#ends.delete(client);
   }
 
   advance(start: number, cost: number): void {
