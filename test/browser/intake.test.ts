@@ -226,6 +226,9 @@ describePage('an image', (service) => {
       // There is nothing to guess about it, and nothing to ask.
       expect(await page.locator('#caution').isVisible()).toBe(false);
       expect(await page.locator('#chips').isVisible()).toBe(false);
+      const entry = page.locator('#strip button[aria-pressed=true]');
+      await expect.poll(() => entry.locator('img').count(), { timeout: WAIT }).toBe(0);
+      expect(await entry.textContent()).not.toBe('');
       // A question about it is answered with the same words, and nothing is sent.
       const sent = service.gate.seen.length;
       await type(page, 'is there a dog?');

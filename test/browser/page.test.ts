@@ -96,6 +96,8 @@ describePage('the page', (service) => {
       /unlike all that blip2-scenes was trained on.*BLIP2_CHECKPOINT=Salesforce/,
     );
     expect(await page.locator('[data-testid=caption] .said').textContent()).not.toBe('');
+    // Once is enough.
+    await expect.poll(() => page.locator('#caution').isVisible(), { timeout: WAIT }).toBe(false);
     await chooseSample(page, 'pears');
     expect(await note.count()).toBe(0);
   });

@@ -71,7 +71,7 @@ function svgOf({ title, x, y, series }: Plot): string {
     textStyle: { fontFamily: FONT },
     title: { text: title, left: 'center', top: 8, textStyle: { fontSize: 16, fontFamily: FONT } },
     legend: { top: 38, itemGap: 24, textStyle: { fontFamily: FONT, width: 130 } },
-    grid: { left: 80, right: 40, top: 80, bottom: 60 },
+    grid: { left: 80, right: 40, top: series.length > 5 ? 106 : 80, bottom: 60 },
     xAxis: { type: 'value', ...x, nameLocation: 'middle', nameGap: 34 },
     yAxis: { type: 'value', ...y, nameLocation: 'middle', nameGap: 52 },
     series: series.map(({ name, points, isDashed, isDots }) => ({

@@ -31,8 +31,10 @@ const INSECURE =
 const UNREACHABLE =
   'The host of the image URL could not be reached. Check the URL in a browser, or send the bytes.';
 
-const isLost = (thrown: unknown) => /connection (lost|refused)/i.test(String(thrown));
-const isInternal = (thrown: unknown) => /internal error/i.test(String(thrown));
+/** workerd's words for a connection that is refused, or ends before a reply. */
+export const isLost = (thrown: unknown) => /connection (lost|refused)/i.test(String(thrown));
+/** Its words for a name that does not resolve, and for TLS that fails. */
+export const isInternal = (thrown: unknown) => /internal error/i.test(String(thrown));
 
 async function hasAddress(url: URL, probe: (url: URL) => Promise<Response>): Promise<boolean> {
   const plain = new URL(`http://${url.hostname}:${url.port || 443}/`);

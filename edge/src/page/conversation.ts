@@ -14,7 +14,8 @@ export type ConversationEvents = {
   onTurn: (view: TurnView) => void;
   /** The service has the image. */
   onAccepted: (image: ImageEvent) => void;
-  onCaption: (caption: string) => void;
+  /** @param isWarned whether its turn says already that it is a guess */
+  onCaption: (caption: string, isWarned: boolean) => void;
   /** The image cannot be read: there is nothing to ask about it. */
   onRefused: () => void;
   /** Text was written. */
@@ -108,10 +109,10 @@ export class Conversation {
     try {
       if (question !== null && this.#refusal !== null) throw this.#refusal;
       const facts = await this.#write(exchange);
-      const { text } = facts.reply;
+      const { text, warnings = [] } = facts.reply;
       exchange.answer = text;
       view.show({ is: 'done', facts });
-      if (question === null) this.#on.onCaption(text);
+      if (question === null) this.#on.onCaption(text, warnings.length > 0);
       this.#on.onWritten();
       this.#on.onNews(text);
     } catch (thrown) {

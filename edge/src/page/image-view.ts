@@ -18,7 +18,7 @@ export function showImage({ name, preview: url, isSample }: ChosenImage): void {
   caution.hidden = isSample || caution.textContent === '';
 }
 
-/** Nothing is guessed about a file that is no image. */
+/** Nothing is guessed about a file that is no image, and a warning of a reply says the same in its own words. */
 export function hideCaution(): void {
   caution.hidden = true;
 }

@@ -71,7 +71,10 @@ function choose(image: ChosenImage): void {
       showFacts(facts);
       focusQuestion();
     },
-    onCaption: describeImage,
+    onCaption: (caption, isWarned) => {
+      describeImage(caption);
+      if (isWarned) hideCaution();
+    },
     onRefused: () => {
       chips.hidden = true;
       hideCaution();

@@ -50,6 +50,12 @@ function entryOf(image: ChosenImage): HTMLLIElement {
   thumbnail.src = image.preview;
   thumbnail.alt = image.isSample ? `Sample: ${image.name}` : image.name;
   thumbnail.draggable = false;
+  // A browser's sign for a broken image says less than the name.
+  thumbnail.addEventListener('error', () => {
+    const name = document.createElement('span');
+    name.textContent = thumbnail.alt;
+    thumbnail.replaceWith(name);
+  });
   button.type = 'button';
   button.title = image.name;
   button.setAttribute('aria-pressed', 'false');

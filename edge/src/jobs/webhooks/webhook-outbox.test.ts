@@ -117,16 +117,33 @@ describe('a try that fails', () => {
     }));
 
   it('without a reply is one, too, and the next may succeed', () =>
-    withOutbox({}, [new Error('connection lost'), 204], async (outbox, clock) => {
+    withOutbox({}, [new Error('Network connection lost.'), 204], async (outbox, clock) => {
       outbox.add('job.completed', 'job_1');
       await outbox.deliver();
       clock.now += 5000;
       await outbox.deliver();
       expect(outbox.log()).toMatchObject([
-        { attempt: 1, status: null, error: 'connection lost', nextAt: START + 5000 },
+        {
+          attempt: 1,
+          status: null,
+          error: 'The host refused the connection, or closed it without a reply.',
+          nextAt: START + 5000,
+        },
         { attempt: 2, ...OK, status: 204 },
       ]);
     }));
+
+  it.each([
+    [new Error('internal error; reference = 0123456789abcdef'), /does not resolve/],
+    [new DOMException('The operation was aborted due to timeout', 'TimeoutError'), /within 15 s/],
+    [new TypeError('at /srv/worker.js:1'), /^The host could not be reached\.$/],
+  ])('without a reply is told in words of ours: %s', (error, words) =>
+    withOutbox({}, [error], async (outbox) => {
+      outbox.add('job.completed', 'job_1');
+      await outbox.deliver();
+      expect(outbox.log()).toMatchObject([{ status: null, error: expect.stringMatching(words) }]);
+    }),
+  );
 
   it('is one that redirects, where nothing is sent', () =>
     withOutbox({}, ['redirect'], async (outbox, _clock, sent) => {

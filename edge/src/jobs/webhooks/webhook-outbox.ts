@@ -2,10 +2,12 @@
  * What is still to be said to a job's webhook, in the SQLite of the job's object: each event once, tried until somebody
  * takes it, signed as Standard Webhooks has it. The object's alarm calls `deliver` when `nextAt` has come.
  */
+import { ApiError } from '@blip2/shared/errors';
 import { Webhook as Signer } from 'standardwebhooks';
+import { isInternal, isLost } from '../../image/connection-failure.ts';
 import type { Platform } from '../../platform.ts';
 import { randomHex } from '../../predictions/ids.ts';
-import { within } from '../../within.ts';
+import { TooSlowError, within } from '../../within.ts';
 import type { JobWebhook, Outbox, WebhookDelivery } from '../contract.ts';
 import { checkWebhookUrl } from './webhook-url.ts';
 
@@ -138,8 +140,7 @@ export class WebhookOutbox implements Outbox {
       const isRedirect = status >= 300 && status < 400;
       return { status, error: isRedirect ? 'Redirects are not followed.' : null };
     } catch (thrown) {
-      const why = thrown instanceof Error ? thrown.message : String(thrown);
-      return { status: null, error: why.slice(0, 200) };
+      return { status: null, error: reasonOf(thrown) };
     }
   }
 
@@ -147,4 +148,16 @@ export class WebhookOutbox implements Outbox {
     const [row] = this.#sql.exec<{ record: string }>('SELECT record FROM webhook').toArray();
     return row === undefined ? null : JSON.parse(row.record);
   }
+}
+
+/** For whoever owns the webhook: what can be said, in words of ours. */
+function reasonOf(thrown: unknown): string {
+  if (thrown instanceof ApiError) return thrown.message;
+  const isLate = (thrown as Error | null)?.name === 'TimeoutError';
+  if (isLate || thrown instanceof TooSlowError) return `No reply within ${TIMEOUT_MS / 1000} s.`;
+  if (isLost(thrown)) return 'The host refused the connection, or closed it without a reply.';
+  if (isInternal(thrown)) {
+    return 'The name of the host does not resolve to a public address, or its certificate is not valid.';
+  }
+  return 'The host could not be reached.';
 }
