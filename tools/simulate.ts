@@ -45,7 +45,9 @@ switch (part) {
     const times = await readTimes();
     const validations: Validation[] = [];
     for (const workers of VALIDATED_WORKERS) {
-      line.update(`${workers} real ${workers === 1 ? 'worker' : 'workers'}, ${config.seconds} seconds …`);
+      line.update(
+        `${workers} real ${workers === 1 ? 'worker' : 'workers'}, ${config.seconds} seconds …`,
+      );
       const { seed, seconds, validationRate: rate } = config;
       validations.push(await validate({ times, rate, seconds, seed, workers }));
     }

@@ -53,6 +53,7 @@ function entryOf(image: ChosenImage): HTMLLIElement {
   // A browser's sign for a broken image says less than the name.
   thumbnail.addEventListener('error', () => {
     const name = document.createElement('span');
+    name.className = 'no-preview';
     name.textContent = thumbnail.alt;
     thumbnail.replaceWith(name);
   });

@@ -78,7 +78,9 @@ export class ImageQueue {
 
   /** Removes a request, wherever it waits. @returns it, where it waited */
   remove(id: number): EngineRequest | undefined {
-    const waiting = [...this.#toEncode, ...this.#toCompare].find(({ request }) => request.id === id);
+    const waiting = [...this.#toEncode, ...this.#toCompare].find(
+      ({ request }) => request.id === id,
+    );
     this.#toEncode = this.#toEncode.filter(({ request }) => request.id !== id);
     this.#toCompare = this.#toCompare.filter(({ request }) => request.id !== id);
     return waiting?.request;
