@@ -9,7 +9,7 @@ import { dashboardJson } from '../infra/src/grafana/dashboard.ts';
 import { clusterHaproxy } from '../infra/src/kubernetes/balancer.ts';
 import { manifestsYaml } from '../infra/src/kubernetes/manifests.ts';
 import { alertsYaml } from '../infra/src/prometheus/alerts.ts';
-import { SETTINGS, type Settings } from '../infra/src/settings.ts';
+import { placeholdersIn, SETTINGS, type Settings } from '../infra/src/settings.ts';
 import { synthesizeCdk } from './cdk.ts';
 import { ROOT } from './prepare-edge.ts';
 import { INFRA } from './programs/maintenance.ts';
@@ -46,7 +46,16 @@ async function main(): Promise<void> {
     return console.log(outdir);
   }
   const part = PARTS[name];
-  if (part !== undefined) return void process.stdout.write(part.text(settings));
+  if (part !== undefined) {
+    const text = part.text(settings);
+    const missing = placeholdersIn(text, settings);
+    if (missing.length > 0) {
+      console.error(
+        `Examples stand for values of yours: set ${missing.join(', ')} (docs/deploy.md).`,
+      );
+    }
+    return void process.stdout.write(text);
+  }
   const meant = nearest(name, [...Object.keys(PARTS), 'cdk', 'write']);
   const advice = meant === undefined ? 'See --help.' : `Did you mean ${meant}?`;
   console.error(`Unknown part "${name}". ${advice}`);

@@ -1,6 +1,6 @@
 /** What an operator decides about a deployment, with values that stand for theirs. */
 import { choice, httpUrl, text, wholeNumber } from '@blip2/shared/config/kinds';
-import { option, type Values } from '@blip2/shared/config/option';
+import { nameOf, option, type Values } from '@blip2/shared/config/option';
 
 const group = 'Deployment';
 
@@ -135,6 +135,17 @@ export const SETTINGS = {
 };
 
 export type Settings = Values<typeof SETTINGS>;
+
+/** Hosts and accounts that nobody has. */
+const EXAMPLE = /\.example\.com\b|\b123456789012\b/;
+
+/** Flags of the settings whose examples, rather than values of an operator, are in what was generated. */
+export function placeholdersIn(generated: string, settings: Settings): string[] {
+  return Object.entries(SETTINGS).flatMap(([key, setting]) => {
+    const value = String(settings[key as keyof Settings]);
+    return EXAMPLE.test(value) && generated.includes(value) ? [nameOf(setting)] : [];
+  });
+}
 
 /** Requests that wait at a worker for a slot (BLIP2_QUEUE_LIMIT). */
 export const QUEUE_LIMIT = 64;
