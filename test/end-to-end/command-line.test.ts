@@ -287,6 +287,22 @@ describe('blip2 jobs', () => {
     expect(canceled.output).toContain(created.output.trim());
   });
 
+  it('say how far they are, and what their webhooks were sent', async () => {
+    const options = ['--webhook', 'https://hooks.invalid-name.example.com/blip2'];
+    const created = await run(['jobs', 'create', SCENE, ...options, '--watch']);
+    const id = created.output.trim();
+    await expect
+      .poll(async () => (await run(['jobs', 'status', id])).output, { timeout: 60_000 })
+      .toMatch(/webhook: job\.completed at \d{4}-.*Z, try 1: [A-Z].* Tried again at \d{4}-/);
+    const { code, output } = await run(['jobs', 'status', id]);
+    expect(code).toBe(0);
+    expect(output).toMatch(new RegExp(`^${id} completed: 1 of 1 completed\n`));
+    expect(output).not.toMatch(/internal error|reference/);
+    const [shown] = parsed((await run(['jobs', 'status', id, '--json'])).output);
+    expect(shown).toMatchObject({ id, deliveries: [{ type: 'job.completed', attempt: 1 }] });
+    expect((await run(['jobs', 'status', 'job_0'])).code).toBe(3);
+  });
+
   it('are deleted once they have ended', async () => {
     const id = (await run(['jobs', 'create', SCENE, '--task', 'caption', '--watch'])).output.trim();
     const deleted = await run(['jobs', 'delete', id]);

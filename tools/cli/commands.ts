@@ -9,6 +9,7 @@ import {
   listJobs,
   readResults,
   retryJob,
+  statusOfJobs,
   watchJobs,
 } from './job-commands.ts';
 import * as programs from './programs.ts';
@@ -40,6 +41,7 @@ export const COMMANDS: ReadonlyMap<string, { program: Program; run: Command }> =
   ['ask', { program: programs.ASK, run: ask }],
   ['jobs create', { program: programs.CREATE, run: create }],
   ['jobs list', { program: programs.LIST, run: listJobs }],
+  ['jobs status', { program: programs.STATUS, run: statusOfJobs }],
   ['jobs watch', { program: programs.WATCH_JOB, run: watchJobs }],
   ['jobs results', { program: programs.RESULTS, run: readResults }],
   ['jobs cancel', { program: programs.CANCEL, run: cancelJobs }],

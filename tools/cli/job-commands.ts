@@ -1,14 +1,14 @@
 /** `blip2 jobs …`, but for their creation. */
-import { Job, JobDeleted, JobList } from '@blip2/shared/schemas/jobs/job';
+import { Job, JobDeleted, JobDeliveryList, JobList } from '@blip2/shared/schemas/jobs/job';
 import type { Api } from './api.ts';
 import { type Command, command, print, say } from './command.ts';
 import { download, downloadFile, written } from './download.ts';
 import { CliError, EXIT } from './failure.ts';
 import { onInterrupt } from './interrupt.ts';
-import { CANCEL, DELETE, LIST, RESULTS, RETRY, WATCH_JOB } from './programs.ts';
+import { CANCEL, DELETE, LIST, RESULTS, RETRY, STATUS, WATCH_JOB } from './programs.ts';
 import { jobTable } from './table.ts';
 import { WarningCount, warningsOfJob } from './warnings.ts';
-import { isWhole, summaryOf, watchJob } from './watch.ts';
+import { describeDelivery, isWhole, summaryOf, watchJob } from './watch.ts';
 
 export const listJobs: Command = command(LIST, async (api, { limit, json }) => {
   const jobs: Job[] = [];
@@ -22,6 +22,18 @@ export const listJobs: Command = command(LIST, async (api, { limit, json }) => {
   }
   if (json) for (const job of jobs) await print(JSON.stringify(job));
   else await print(jobTable(jobs));
+  return 0;
+});
+
+export const statusOfJobs: Command = command(STATUS, async (api, { json }, ids) => {
+  for (const id of needed(ids)) {
+    const path = `/v1/jobs/${encodeURIComponent(id)}`;
+    const job = await api.json(Job, path);
+    const deliveries =
+      job.webhook === null ? [] : (await api.json(JobDeliveryList, `${path}/deliveries`)).data;
+    const lines = [summaryOf(job), ...deliveries.map(describeDelivery)];
+    await print(json ? JSON.stringify({ ...job, deliveries }) : lines.join('\n'));
+  }
   return 0;
 });
 

@@ -137,6 +137,13 @@ export const LIST = {
   },
 } satisfies Program;
 
+export const STATUS = {
+  command: 'blip2 jobs status',
+  arguments: ['<id>…'],
+  summary: 'Says how far jobs are, and what their webhooks were sent.',
+  options: { ...JSON_OUTPUT, ...SERVICE },
+} satisfies Program;
+
 export const WATCH_JOB = {
   command: 'blip2 jobs watch',
   arguments: ['<id>…'],

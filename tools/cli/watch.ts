@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { progressBar } from '@blip2/gpu-worker/cli/progress-bar';
 import { formatSeconds } from '@blip2/gpu-worker/hub/progress';
 import { Problem } from '@blip2/shared/errors';
-import { Job } from '@blip2/shared/schemas/jobs/job';
+import { Job, type JobDeliveryList } from '@blip2/shared/schemas/jobs/job';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import type { Api } from './api.ts';
 import { CliError, EXIT, wordsOf } from './failure.ts';
@@ -74,12 +74,16 @@ export function drawProgress(bar: ReturnType<typeof progressBar>, progress: Prog
   bar.draw({ done, total, label: parts.filter(Boolean).join(', ') });
 }
 
-/** How a job ended, in a few lines. */
-export function summaryOf({ id, status, items, errors }: Job): string {
+/** How far a job is, or how it ended, in a few lines. */
+export function summaryOf(job: Job): string {
+  const { id, status, items, errors, rate_per_second: perSecond, seconds_left: left } = job;
+  const isRunning = !ENDED.has(status);
   const counts = [
     `${items.completed} of ${items.total} completed`,
     items.failed > 0 && `${items.failed} failed`,
     items.canceled > 0 && `${items.canceled} not run`,
+    isRunning && perSecond && `${Number(perSecond.toPrecision(3))}/s`,
+    isRunning && left !== null && `${formatSeconds(left)} left`,
   ];
   const lines = errors.map(({ line, message }) =>
     line === null ? message : `line ${line}: ${message}`,
@@ -87,6 +91,18 @@ export function summaryOf({ id, status, items, errors }: Job): string {
   const about =
     status === 'failed' && lines.length > 0 ? 'nothing was run' : counts.filter(Boolean).join(', ');
   return [`${id} ${status}: ${about}`, ...lines].join('\n');
+}
+
+/** One try to tell a webhook. @example 'webhook: job.completed at 2026-11-27T19:00:00.000Z, try 1: 503 Tried again at …' */
+export function describeDelivery(delivery: JobDeliveryList['data'][number]): string {
+  const { type, attempt, at, status, error, next_attempt_at: next } = delivery;
+  const outcome = [status, error].filter((part) => part !== null).join(': ');
+  const again = next === null ? '' : ` Tried again at ${timeOf(next)}.`;
+  return `webhook: ${type} at ${timeOf(at)}, try ${attempt}: ${outcome}${again}`;
+}
+
+function timeOf(seconds: number): string {
+  return new Date(1000 * seconds).toISOString();
 }
 
 /** Whether all that a job should do is done. */
