@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { newImage, startEdge, type TestSetup } from './testing/edge.ts';
-import { WorkInHand, type WorkPlace } from './work-in-hand.ts';
+import { WorkInHand, type WorkPlace, waitOutside } from './work-in-hand.ts';
 
 describe('places', () => {
   it('are so many, and free again when they are left', () => {
@@ -26,6 +26,24 @@ describe('places', () => {
     stopped.leave();
     expect(() => work.take()).toThrow('try again');
     expect(() => stopped.take()).toThrow('try again');
+  });
+
+  it('are not taken again for a request that has its reply', () => {
+    const work = new WorkInHand(1);
+    const late = work.take();
+    late[Symbol.dispose]();
+    late.take();
+    using _other = work.take();
+    expect(() => work.take()).toThrow('try again');
+  });
+
+  it('that were left before a wait stay left after it', async () => {
+    const work = new WorkInHand(1);
+    const place = work.take();
+    expect(place.leave()).toBe(true);
+    using _other = work.take();
+    expect(await waitOutside(place, Promise.resolve(1))).toBe(1);
+    expect(place.leave()).toBe(false);
   });
 });
 
@@ -94,6 +112,22 @@ describe('a request holds no place', () => {
     expect(await isFree()).toBe(true);
     start.resolve();
     expect((await waiting).status).toBe(200);
+  });
+
+  it('while another request has its image encoded', async () => {
+    const { post, gpu, isFree } = narrow();
+    const start = Promise.withResolvers<void>();
+    gpu.script.start = start.promise;
+    const image = newImage();
+    const leading = post('/v1/embeddings', image);
+    await expect.poll(() => gpu.received.length).toBe(1);
+    const following = post('/v1/embeddings', image);
+    // It has a place until it waits.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await isFree()).toBe(true);
+    expect(gpu.received).toHaveLength(1);
+    start.resolve();
+    expect([(await leading).status, (await following).status]).toEqual([200, 200]);
   });
 
   it('while its image is fetched', async () => {

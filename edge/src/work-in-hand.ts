@@ -40,9 +40,9 @@ export class WorkInHand {
     this.#taken.set(place, this.#now() + LEASE_MS);
   }
 
-  /** For `WorkPlace`. */
-  remove(place: WorkPlace): void {
-    this.#taken.delete(place);
+  /** For `WorkPlace`. @returns whether it was taken */
+  remove(place: WorkPlace): boolean {
+    return this.#taken.delete(place);
   }
 
   #dropStopped(): void {
@@ -54,6 +54,7 @@ export class WorkInHand {
 /** Taken while a request computes, or waits for what this service stores. */
 export class WorkPlace {
   readonly #work: WorkInHand;
+  #isOver = false;
 
   constructor(work: WorkInHand) {
     this.#work = work;
@@ -61,27 +62,30 @@ export class WorkPlace {
 
   /** @throws Crowded where others have taken it meanwhile */
   take(): void {
-    this.#work.add(this);
+    // What is still under way for a request that has its reply, such as one that is too late, is nobody's.
+    if (!this.#isOver) this.#work.add(this);
   }
 
-  leave(): void {
-    this.#work.remove(this);
+  /** @returns whether it was taken */
+  leave(): boolean {
+    return this.#work.remove(this);
   }
 
   [Symbol.dispose](): void {
+    this.#isOver = true;
     this.leave();
   }
 }
 
 /**
  * Waits for a client that sends, or a host that answers: hundreds of slow ones keep nobody out.
- * @param place of the request, where it has one
+ * @param place of the request, where it has one; one that it has left is left
  * @throws Crowded where others have its place when the wait is over
  */
 export async function waitOutside<T>(place: WorkPlace | undefined, wait: Promise<T>): Promise<T> {
-  place?.leave();
+  const wasTaken = place?.leave();
   const result = await wait;
-  place?.take();
+  if (wasTaken) place?.take();
   return result;
 }
 

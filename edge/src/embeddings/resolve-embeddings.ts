@@ -78,6 +78,8 @@ export async function resolveEmbeddings(
       if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
       follower = flight;
     }
+    // Hundreds may wait for one encode; a worker that it goes on at has bounds of its own.
+    context.work?.leave();
     const entry = await follower.wait(context);
     if (entry !== null) {
       return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };

@@ -4,6 +4,7 @@ import type { Prompt } from '@blip2/shared/generation/prompt';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { Dependencies } from '../dependencies.ts';
 import { type LocatedImage, locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
+import { expectRoom } from '../gpu/workers.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import type { Account } from '../limits/account.ts';
 import { mostGenerated } from '../limits/cost.ts';
@@ -44,7 +45,7 @@ export async function beginGeneration(
 ): Promise<BegunGeneration> {
   await expectTokens(deps, prompt, context.account);
   // Before its image is read: nothing that was written before is looked for.
-  if (!mayReplay(deps, prompt, context)) deps.gpu.expectRoom(context);
+  if (!mayReplay(deps, prompt, context)) expectRoom(deps.gpu, context);
   const input = await resolveImage(deps, source, context);
   const readAt = deps.now();
   const { id } = input;
@@ -65,16 +66,6 @@ export async function beginGeneration(
     ? replay(deps, { id, prompt, reply: found.reply })
     : generate(deps, { ...found, prompt }, context);
   return { deltas, readAt, locatedAt, isReplay };
-}
-
-/** Why no GPU worker may have the request now. */
-function refusalOf(gpu: Dependencies['gpu'], context: RequestContext): unknown {
-  try {
-    gpu.expectRoom(context);
-    return null;
-  } catch (refusal) {
-    return refusal;
-  }
 }
 
 /** Whether a reply that was written before would do. */
@@ -110,7 +101,7 @@ async function findReply(
   const wanted = { maxAge, worker: () => gpu.fingerprint(id) };
   const recent = await replyCache.findRecent(key, wanted, context);
   if (recent !== null) return { reply: recent };
-  const refusal = refusalOf(gpu, context);
+  const refusal = gpu.refusal(context);
   const locating = refusal === null ? locate() : null;
   // A reply needs no embeddings; where there is none, whoever waits for these gets the error.
   locating?.catch(() => {});

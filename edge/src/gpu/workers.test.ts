@@ -351,13 +351,7 @@ describe('very many requests', () => {
         ask(pool, image(n), { ...context, client: `client ${n}` }),
       ),
     );
-    const room = (client: string) => {
-      try {
-        return pool.expectRoom({ client }) ?? 'room';
-      } catch (error) {
-        return (error as ApiError).slug;
-      }
-    };
+    const room = (client: string) => pool.refusal({ client })?.slug ?? 'room';
     await expect.poll(() => room('new')).toBe('overloaded');
     await expect(ask(pool, image(99), contextOf({ client: 'new' }))).rejects.toMatchObject({
       slug: 'overloaded',
@@ -381,10 +375,49 @@ describe('very many requests', () => {
       slug: 'too-many-requests',
       extras: { limit: 5, retry_after: 1 },
     });
-    expect(() => pool.expectRoom({ client: 'greedy' })).toThrow('5 requests under way');
-    pool.expectRoom({ client: 'other' });
+    expect(pool.refusal({ client: 'greedy' })?.message).toContain('5 requests under way');
+    expect(pool.refusal({ client: 'other' })).toBeNull();
     end.abort();
     await ended;
-    pool.expectRoom({ client: 'greedy' });
+    expect(pool.refusal({ client: 'greedy' })).toBeNull();
+  });
+
+  it('go to another worker where the one that they prefer has all that it may have', async () => {
+    const { pool, sent } = poolOf({ a: never, b: never }, { requestsPerWorker: 8 });
+    const end = new AbortController();
+    const from = (client: string) => contextOf({ signal: end.signal, client });
+    // Of one image as many as fill both: its own worker is full before it has half again as much as both have on average.
+    const ended = Array.from({ length: 16 }, (_, n) => ask(pool, image(1), from(`client ${n}`)));
+    await expect.poll(() => sent.length).toBe(16);
+    expect(sent.filter(({ to }) => to === 'a')).toHaveLength(8);
+    end.abort();
+    await Promise.allSettled(ended);
+  });
+
+  it('of one client go to another worker where it has its share of the one that they prefer', async () => {
+    const { pool, sent } = poolOf({ a: never, b: never }, { requestsPerWorker: 8 });
+    const end = new AbortController();
+    const greedy = contextOf({ signal: end.signal, client: 'greedy' });
+    const ended = Array.from({ length: 8 }, () => ask(pool, image(1), greedy));
+    await expect.poll(() => sent.length).toBe(8);
+    expect(sent.filter(({ to }) => to === 'a')).toHaveLength(4);
+    end.abort();
+    await Promise.allSettled(ended);
+  });
+
+  it('are refused where those that are there are full, though others are gone', async () => {
+    const { pool, sent, ready } = poolOf({ a: never, b: gone }, { requestsPerWorker: 2 });
+    ready.delete('b');
+    const end = new AbortController();
+    const ended = Array.from({ length: 2 }, (_, n) =>
+      ask(pool, image(n), contextOf({ signal: end.signal, client: `client ${n}` })),
+    );
+    await expect.poll(() => sent.filter(({ to }) => to === 'a').length).toBe(2);
+    // Whether the other one is there is not known before somebody was sent to it.
+    for (let n = 2; n < 10; n++)
+      await ask(pool, image(n), contextOf({ client: `${n}` })).catch(() => {});
+    expect(pool.refusal({ client: 'new' })?.slug).toBe('overloaded');
+    end.abort();
+    await Promise.allSettled(ended);
   });
 });

@@ -25,7 +25,7 @@ import type { WorkerLoad } from './worker-load.ts';
 /** What the rest of the edge asks of the GPU workers. */
 export type Gpu = Pick<
   GpuWorkers,
-  'run' | 'expectRoom' | 'isReady' | 'fingerprint' | 'model' | 'load' | 'dropImage'
+  'run' | 'refusal' | 'isReady' | 'fingerprint' | 'model' | 'load' | 'dropImage'
 >;
 
 export type GpuWorkersOptions = Omit<GpuClientOptions, 'baseUrl'> & {
@@ -101,14 +101,14 @@ export class GpuWorkers {
     }
   }
 
-  /**
-   * To be called before anything is looked up for a request that needs a worker in any case.
-   * @throws ApiError as `run` where no worker may have one more request
-   */
-  expectRoom(context: Pick<RequestContext, 'client'>): void {
-    const refusals = this.#backends.map((backend) => this.#refusalAt(backend, context));
-    const [first] = refusals;
-    if (first && refusals.every((refusal) => refusal !== null)) throw first;
+  /** Why no worker may have one more request of a client now; null where one may. */
+  refusal(context: Pick<RequestContext, 'client'>): ApiError | null {
+    const now = this.#options.now();
+    const usable = this.#backends.filter((backend) => backend.isUsable(now));
+    // Those that are gone may come back.
+    const asked = usable.length > 0 ? usable : this.#backends;
+    const refusals = asked.map((backend) => this.#refusalAt(backend, context));
+    return refusals.includes(null) ? null : (refusals[0] ?? null);
   }
 
   /** Why a worker may not have one more request. As the worker counts: one client alone has half of its places, two have a third each. */
@@ -184,8 +184,8 @@ export class GpuWorkers {
       tried.add(backend);
       return this.#beginAt(backend, task, source, context);
     };
-    const next = () => this.#choose(order, tried);
-    const hasNext = () => this.#hasUsable(order, tried);
+    const next = () => this.#choose(order, tried, context);
+    const hasNext = () => this.#hasUsable(order, tried, context);
     for (let failures = 0; ; ) {
       try {
         return await (tried.size === 0
@@ -197,7 +197,7 @@ export class GpuWorkers {
         if (thrown.slug !== 'model-mismatch') failures += 1;
         if (failures < 2 && hasNext()) continue;
         if (!(thrown instanceof LostConnection) || failures > 1) throw thrown;
-        const anyone = () => this.#choose(order, new Set());
+        const anyone = () => this.#choose(order, new Set(), context);
         const back = await this.#return.comesBack(order, anyone, context);
         if (back === null) throw thrown;
         return await begin(back);
@@ -270,13 +270,27 @@ export class GpuWorkers {
     return [...order.filter(isNear), ...order.filter((backend) => !isNear(backend))];
   }
 
-  #hasUsable(order: readonly Backend[], tried: ReadonlySet<Backend>): boolean {
+  #hasUsable(
+    order: readonly Backend[],
+    tried: ReadonlySet<Backend>,
+    context: Pick<RequestContext, 'client'>,
+  ): boolean {
     const now = this.#options.now();
-    return order.some((backend) => !tried.has(backend) && backend.isUsable(now));
+    return order.some(
+      (backend) =>
+        !tried.has(backend) && backend.isUsable(now) && this.#refusalAt(backend, context) === null,
+    );
   }
 
-  /** The first that is usable and has no more than its share; where none is usable, the first that was not tried. */
-  #choose(order: readonly Backend[], tried: ReadonlySet<Backend>): Backend {
+  /**
+   * The first that is usable, may have the request and has no more than its share; where none may, the first that is usable,
+   * which refuses it; where none is usable, the first that was not tried.
+   */
+  #choose(
+    order: readonly Backend[],
+    tried: ReadonlySet<Backend>,
+    context?: Pick<RequestContext, 'client'>,
+  ): Backend {
     const { now } = this.#options;
     const left = order.filter((backend) => !tried.has(backend));
     // One that is alone is tried, not asked.
@@ -284,7 +298,11 @@ export class GpuWorkers {
       for (const backend of left) backend.askAgain(now, READY_ANSWER_MS).catch(() => {});
     }
     const usable = left.filter((backend) => backend.isUsable(now()));
-    return firstWithRoom(usable) ?? left[0] ?? (order[0] as Backend);
+    const open =
+      context === undefined
+        ? usable
+        : usable.filter((backend) => this.#refusalAt(backend, context) === null);
+    return firstWithRoom(open) ?? usable[0] ?? left[0] ?? (order[0] as Backend);
   }
 
   #blame(backend: Backend, thrown: unknown): void {
@@ -293,6 +311,15 @@ export class GpuWorkers {
     if (thrown.slug === 'model-mismatch') backend.isOther(now);
     else backend.failed(now);
   }
+}
+
+/**
+ * To be called before anything is read or looked up for a request that needs a worker in any case.
+ * @throws ApiError as `run` where no worker may have one more request
+ */
+export function expectRoom(gpu: Pick<Gpu, 'refusal'>, context: RequestContext): void {
+  const refusal = gpu.refusal(context);
+  if (refusal !== null) throw refusal;
 }
 
 const clientOf = ({ client = '' }: Pick<RequestContext, 'client'>) => client;

@@ -7,13 +7,14 @@ import { Pauses } from '../pauses.ts';
 export type Line = { text: string; number: number };
 
 const LF = 0x0a;
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 /** What a line takes beside its bytes, in bytes that are read. */
 const LINE_WORK = 64;
 
 /**
  * The lines of each piece that comes, together, without those that are empty; of some pieces none.
  * @param maxBytes of one line: a longer one ends the stream
- * @throws ApiError `invalid-request` that names the line
+ * @throws ApiError `invalid-request` that names the line: it is too long, or not UTF-8
  * @example for await (const lines of linesOf(stream, 1000)) for (const { text } of lines) JSON.parse(text);
  */
 export async function* linesOf(
@@ -24,15 +25,17 @@ export async function* linesOf(
   let pieces: Uint8Array[] = [];
   let held = 0;
   const hold = (piece: Uint8Array) => {
+    // A view of nothing keeps all of its chunk.
+    if (piece.length === 0) return;
     held += piece.length;
     if (held > maxBytes) throw tooLong(number, maxBytes);
     pieces.push(piece);
   };
   const line = (): Line => {
-    const text = Buffer.concat(pieces).toString('utf8');
+    const bytes = Buffer.concat(pieces);
     pieces = [];
     held = 0;
-    return { text, number: number++ };
+    return { text: decoded(bytes, number), number: number++ };
   };
   const pauses = new Pauses();
   for await (const chunk of stream) {
@@ -53,6 +56,15 @@ export async function* linesOf(
   }
   const last = line();
   if (last.text.trim() !== '') yield [last];
+}
+
+function decoded(bytes: Uint8Array, number: number): string {
+  try {
+    return DECODER.decode(bytes);
+  } catch (cause) {
+    const detail = `Line ${number} is not UTF-8.`;
+    throw new ApiError('invalid-request', detail, { field: `line ${number}`, cause });
+  }
 }
 
 function tooLong(number: number, limit: number): ApiError {

@@ -92,7 +92,9 @@ class StagedGpu extends MeteredGpu {
   }
 
   /** Items have a queue. */
-  override expectRoom(): void {}
+  override refusal(): null {
+    return null;
+  }
 
   override run(
     task: GpuTask,

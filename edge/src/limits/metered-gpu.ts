@@ -1,6 +1,6 @@
 /** The GPU worker for callers with accounts: work is charged before it begins, and settled however it ends. */
-
 import type { ImagePath } from '@blip2/shared/cache-key';
+import type { ApiError } from '@blip2/shared/errors';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTask, WorkerModel } from '@blip2/shared/wire';
 import type { GpuReplyEvent, GpuSource } from '../gpu/client.ts';
@@ -61,8 +61,8 @@ export class MeteredGpu implements Gpu {
     }
   }
 
-  expectRoom(context: RequestContext): void {
-    this.#gpu.expectRoom(context);
+  refusal(context: RequestContext): ApiError | null {
+    return this.#gpu.refusal(context);
   }
 
   async isReady(): Promise<boolean> {

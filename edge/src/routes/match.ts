@@ -4,6 +4,7 @@ import { retrievalIds } from '@blip2/shared/retrieval-ids';
 import { MatchOptions, type MatchReply, MatchRequest } from '@blip2/shared/schemas/match';
 import { retrievalModel } from '@blip2/shared/served-models';
 import { validate } from '@blip2/shared/validate';
+import { expectRoom } from '../gpu/workers.ts';
 import { negotiateOrRefuse } from '../http/content-negotiation.ts';
 import { readImageRequest } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
@@ -24,6 +25,7 @@ export const match: Handler = async (c, deps) => {
     },
   });
   await context.account?.expect({ tokens: textTokens(fields.ids), images: 1 });
+  expectRoom(deps.gpu, context);
   const { id, bytes } = await resolveImage(deps, source, context);
   if (bytes === undefined) {
     throw new ApiError(

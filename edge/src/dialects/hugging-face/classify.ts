@@ -8,6 +8,7 @@ import {
 } from '@blip2/shared/schemas/hugging-face/compare';
 import { retrievalModel } from '@blip2/shared/served-models';
 import { validate } from '@blip2/shared/validate';
+import { expectRoom } from '../../gpu/workers.ts';
 import { resolveImage } from '../../image/image-source.ts';
 import { textTokens } from '../../limits/cost.ts';
 import { matchTexts } from '../../retrieval/retrieve.ts';
@@ -30,6 +31,7 @@ export const classify: Task = async (c, deps, inference) => {
       ? imageFromText(inputs, 'inputs')
       : imageFromText(inputs.image, 'inputs.image'));
   await context.account?.expect({ tokens: textTokens(ids), images: 1 });
+  expectRoom(deps.gpu, context);
   const { scores } = await onImage(named, async (source) => {
     const { bytes, id } = await resolveImage(deps, source, context);
     if (bytes !== undefined) return await matchTexts(deps, { bytes, id }, ids, context);

@@ -56,14 +56,7 @@ async function createFromLines(c: AppContext, deps: Dependencies): Promise<Respo
   const options = readQuery(c.req.url, JobOptions);
   checkSettings(options.task, options.settings ?? {});
   if (options.dry_run) {
-    const { deadlineMs, jobsMaxFileBytes } = deps.config;
-    const body = await streamOf(readStream(c.req.raw, deadlineMs, jobsMaxFileBytes));
-    return await replyWithEstimate(
-      c,
-      deps,
-      options.task,
-      await countLines(body, deps, untilOf(c, deps)),
-    );
+    return await replyWithEstimate(c, deps, options.task, await countBody(c, deps));
   }
   return await create(c, deps, options, (job) => lines(c, deps, job));
 }
@@ -126,6 +119,22 @@ async function replyWithEstimate(
 
 /** When a request is over, milliseconds since the epoch. */
 const untilOf = (c: AppContext, { config }: Dependencies) => c.get('startedAt') + config.deadlineMs;
+
+/** A line may be as large as an image: it counts as memory as the body of an upload does. */
+async function countBody(c: AppContext, deps: Dependencies): Promise<CountedItems> {
+  const { deadlineMs, jobsMaxFileBytes, maxHeldBytes } = deps.config;
+  const held = holdBody(maxHeldBytes, {
+    client: clientIn(c, deps.config),
+    ms: deadlineMs,
+    kind: 'upload',
+  });
+  try {
+    const chunks = heldChunks(readStream(c.req.raw, deadlineMs, jobsMaxFileBytes), held);
+    return await countLines(await streamOf(chunks), deps, untilOf(c, deps));
+  } finally {
+    held.close();
+  }
+}
 
 async function countInput(
   c: AppContext,

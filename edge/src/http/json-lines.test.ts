@@ -1,0 +1,67 @@
+/** Lines of a stream, whatever pieces it comes in. */
+import { Buffer } from 'node:buffer';
+import { ApiError } from '@blip2/shared/errors';
+import fc from 'fast-check';
+import { describe, expect, it, vi } from 'vitest';
+import { linesOf } from './json-lines.ts';
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+
+async function read(pieces: readonly Uint8Array[], maxBytes = 100) {
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const piece of pieces) controller.enqueue(piece);
+      controller.close();
+    },
+  });
+  return (await Array.fromAsync(linesOf(stream, maxBytes))).flat();
+}
+
+async function refusal(pieces: readonly Uint8Array[], maxBytes?: number): Promise<ApiError> {
+  const thrown = await read(pieces, maxBytes).catch((error: unknown) => error);
+  if (!(thrown instanceof ApiError)) throw new Error(`no ApiError: ${thrown}`);
+  return thrown;
+}
+
+describe('lines', () => {
+  it('are those of the whole text, in whatever pieces it comes', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom('', 'a', 'ü€', '{"a": 1}', ' ')),
+        fc.array(fc.nat(60)),
+        async (lines, cuts) => {
+          const bytes = bytesOf(lines.join('\n'));
+          const places = [0, ...cuts.map((cut) => Math.min(cut, bytes.length)), bytes.length];
+          places.sort((a, b) => a - b);
+          const pieces = places.slice(1).map((end, i) => bytes.slice(places[i], end));
+          const expected = lines
+            .map((text, i) => ({ text, number: i + 1 }))
+            .filter(({ text }) => text.trim() !== '');
+          expect(await read(pieces)).toEqual(expected);
+        },
+      ),
+    ));
+
+  it('that are empty leave nothing in memory, however many there are', async () => {
+    const concat = vi.spyOn(Buffer, 'concat');
+    try {
+      const newlines = bytesOf('\n'.repeat(50));
+      expect(await read([...Array(1000).fill(newlines), bytesOf('{}')])).toEqual([
+        { text: '{}', number: 50_001 },
+      ]);
+      expect(Math.max(...concat.mock.calls.map(([list]) => (list as unknown[]).length))).toBe(1);
+    } finally {
+      concat.mockRestore();
+    }
+  });
+
+  it('that are too long, or not UTF-8, are named', async () => {
+    const long = await refusal([bytesOf('a\n\nbb'), bytesOf('bbb')], 4);
+    expect(long).toMatchObject({
+      slug: 'invalid-request',
+      message: 'Line 3 has more than 4 bytes.',
+    });
+    const latin1 = await refusal([Uint8Array.of(0x61, 0x0a, 0xe9, 0x0a)]);
+    expect(latin1).toMatchObject({ slug: 'invalid-request', message: 'Line 2 is not UTF-8.' });
+  });
+});
