@@ -30,4 +30,10 @@ describe('the storage of npm start', () => {
     await utimes(path, now, now);
     await using _owned = await ownStorage(folder);
   });
+
+  it('of one that was killed, whose process id another one has, is taken over', async () => {
+    const path = join(folder, 'owner.lock');
+    await writeFile(path, JSON.stringify({ host: hostname(), pid: process.pid, token: 'gone' }));
+    await using _owned = await ownStorage(folder);
+  }, 60_000);
 });

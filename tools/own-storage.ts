@@ -4,19 +4,20 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { lock } from '@blip2/gpu-worker/process-lock';
 
-/** An owner that lives touches its lock more often. */
-const FRESH_MS = 15_000;
-
 /**
- * Takes the folder until the process ends. One whose owner was killed is taken over.
+ * Takes the folder until the process ends. One whose owner was killed is taken over: at once where no process has its id, else
+ * when nobody has touched it for 20 s.
  * @throws Error naming what to do where another process has it
  * @example await using _owned = await ownStorage('.wrangler/state');
  */
 export async function ownStorage(folder: string): Promise<AsyncDisposable> {
   const path = join(folder, 'owner.lock');
+  let seen: number | undefined;
   const wait = async (ms: number) => {
     const found = await stat(path).catch(() => null);
-    if (found !== null && Date.now() - found.mtimeMs < FRESH_MS) throw inUse(folder);
+    // Only who lives touches it: after a kill, another process, in a container this one, may have its owner's id.
+    if (found !== null && found.mtimeMs !== (seen ?? found.mtimeMs)) throw inUse(folder);
+    seen = found?.mtimeMs;
     await delay(ms);
   };
   return await lock(path, { wait, signal: new AbortController().signal });

@@ -1,5 +1,6 @@
 /** `blip2` at a whole service: as people type it. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
@@ -475,6 +476,37 @@ describe('blip2 run-batch', () => {
     expect(there.code).toBe(3);
     expect(there.errors).toContain('refuses lines of /v1/captions');
     expect(there.errors).toContain('line 2: ');
+  });
+
+  it('creates its batches again where they were refused, or are gone', async () => {
+    const form = new FormData();
+    form.set('purpose', 'batch');
+    form.set('file', new Blob(['{"custom_id": "no request"}']), 'wrong.jsonl');
+    const post = async (path: string, init: RequestInit) => {
+      const reply = await fetch(`${stack.url}${path}`, { method: 'POST', ...init });
+      return (await reply.json()) as { id: string };
+    };
+    const { id: input_file_id } = await post('/v1/files', { body: form });
+    const { id } = await post('/v1/batches', {
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ input_file_id, endpoint: '/v1/captions', completion_window: '24h' }),
+    });
+    const status = async () => {
+      const reply = await fetch(`${stack.url}/v1/batches/${id}`);
+      return ((await reply.json()) as { status: string }).status;
+    };
+    await expect.poll(status, { timeout: 60_000 }).toBe('failed');
+    await write('in.jsonl', [caption('one')]);
+    const input = createHash('sha256')
+      .update(await readFile(join(folder, 'in.jsonl')))
+      .digest('hex');
+    for (const [i, earlier] of [id, 'batch_0123456789abcdef'].entries()) {
+      const batches = [{ id: earlier, url: '/v1/captions', firstLine: 0 }];
+      const state = JSON.stringify({ input, service: stack.url, batches });
+      await writeFile(join(folder, `retried-${i}.jsonl.run.json`), state);
+      const again = await run(['run-batch', '-i', 'in.jsonl', '-o', `retried-${i}.jsonl`]);
+      expect(again).toMatchObject({ code: 0, errors: expect.stringContaining('1 of 1 completed') });
+    }
   });
 
   it('sends nothing where its output cannot be written', async () => {

@@ -158,6 +158,22 @@ it.each<[string, Fault[], number]>([
   },
 );
 
+it('a message that the queue deletes at the second call only is deleted', async () => {
+  await send('partly');
+  const received = await receive(direct);
+  faults = ['entries-failed'];
+  await queue.delete(received);
+  await direct.hide(received, 0);
+  expect(await receive(direct)).toEqual([]);
+  expect(events).toEqual([]);
+  await send('never');
+  const again = await receive(direct);
+  faults = ['entries-failed', 'entries-failed'];
+  await queue.delete(again);
+  expect(events).toEqual(['not-deleted']);
+  await direct.delete(again);
+});
+
 it('what cannot be deleted is logged, and stays', async () => {
   await send('stays');
   const received = await receive(direct);

@@ -15,6 +15,8 @@ export type CreatedBatch = z.infer<typeof State>['batches'][number];
 export type BatchState = {
   batches: CreatedBatch[];
   add: (batch: CreatedBatch) => Promise<void>;
+  /** Of batches that the service does not have, or has refused: others are created in their place. */
+  forget: (gone: readonly CreatedBatch[]) => void;
   end: () => Promise<void>;
 };
 
@@ -37,6 +39,9 @@ export async function openBatchState(
         const ids = batches.map(({ id }) => id).join(' ');
         throw new CliError(`${path} cannot be written: ${error.message}.\nBatches go on: ${ids}`);
       });
+    },
+    forget: (gone) => {
+      for (const batch of gone) batches.splice(batches.indexOf(batch), 1);
     },
     end: async () => {
       if (path !== null) await rm(path, { force: true });

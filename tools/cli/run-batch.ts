@@ -46,6 +46,7 @@ export async function runBatch(api: Api, run: BatchRun): Promise<Ended> {
   const input = await readBatchInput(chunks, { name: basename(run.input), folder: folder.path });
   const service = run.service;
   const state = await openBatchState(statePath, { input: digest.digest('hex'), service });
+  await forgetGone(api, state);
   await createBatches(api, input, state, run.limits);
   const ids = state.batches.map(({ id }) => id).join(' ');
   onInterrupt(
@@ -91,6 +92,21 @@ async function* digested(chunks: AsyncIterable<Uint8Array>, hash: ReturnType<typ
     hash.update(chunk);
     yield chunk;
   }
+}
+
+/**
+ * What an earlier run has created may be gone by now, or was refused for a reason that has passed: a quota that was used up,
+ * a file that could not be read.
+ */
+async function forgetGone(api: Api, state: BatchState): Promise<void> {
+  const gone: CreatedBatch[] = [];
+  for (const batch of state.batches) {
+    const reply = await api.request(`/v1/batches/${batch.id}`, { accepts: [404] });
+    if (reply.status === 404 || Batch.parse(await reply.json()).status === 'failed')
+      gone.push(batch);
+  }
+  // Those that were canceled because of it are no results either.
+  if (gone.length > 0) state.forget([...state.batches]);
 }
 
 /** A batch for each file of lines of one route, but for those that an earlier run has created. */

@@ -11,8 +11,8 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** `failed`: refused with 503 before it gets there; `throttled`: as SQS or S3 say that there are too many; `lost`: it gets there, and its reply does not come back. */
-export type Fault = 'failed' | 'throttled' | 'lost' | 'twice';
+/** `failed`: refused with 503 before it gets there; `throttled`: as SQS or S3 say that there are too many; `lost`: it gets there, and its reply does not come back; `entries-failed`: SQS says so of each entry of a batch. */
+export type Fault = 'failed' | 'throttled' | 'entries-failed' | 'lost' | 'twice';
 
 export type FaultProxyOptions = {
   /** What is done to a request; null lets it pass. */
@@ -91,6 +91,13 @@ export class FaultProxy implements AsyncDisposable {
         body: text,
       } = THROTTLED['x-amz-target' in headers ? 'sqs' : 's3'];
       response.writeHead(status, said).end(text);
+      return;
+    }
+    if (fault === 'entries-failed') {
+      const { Entries } = JSON.parse(body.toString()) as { Entries: { Id: string }[] };
+      const Failed = Entries.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false }));
+      response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' });
+      response.end(JSON.stringify({ Successful: [], Failed }));
       return;
     }
     const send = () => exchange(`${this.#target}${path}`, { method, headers }, body);

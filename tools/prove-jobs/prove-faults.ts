@@ -52,7 +52,13 @@ export async function proveFaults(plan: FaultPlan): Promise<FaultReport> {
   const first = await makeItems(plan.items, plan.poison, random);
   const second = await makeItems(Math.max(FEWEST_TO_CANCEL, Math.ceil(plan.items / 4)), 0, random);
   const counted = { commits: 0, results: 0, fresh: 0 };
-  const faulted: Record<Fault, number> = { failed: 0, throttled: 0, lost: 0, twice: 0 };
+  const faulted: Record<Fault, number> = {
+    failed: 0,
+    throttled: 0,
+    'entries-failed': 0,
+    lost: 0,
+    twice: 0,
+  };
   const persist = await mkdtemp(join(tmpdir(), 'prove-jobs-'));
   await using after = new AsyncDisposableStack();
   after.defer(() => rm(persist, { recursive: true, force: true }));

@@ -26,7 +26,7 @@ const Around = z.object({
   decode: milliseconds,
   /** On the way there, without a processor. */
   beforeWait: milliseconds,
-  /** Requests differ: all of it before the engine has them is so many times as long. */
+  /** Requests differ: what edge and worker do before the engine has them is so many times as long. */
   spread: Samples,
   /** After the last token. */
   after: Stages,

@@ -38,7 +38,8 @@ export class PredictionTable {
       ...[JSON.stringify(prediction), JSON.stringify(deltas)],
     );
     this.#sql.exec(
-      'DELETE FROM predictions WHERE number <= (SELECT MAX(number) FROM predictions) - ?',
+      // As many, not the last numbers: some numbers are of predictions that were refused.
+      'DELETE FROM predictions WHERE number <= (SELECT number FROM predictions ORDER BY number DESC LIMIT 1 OFFSET ?)',
       MAX_PREDICTIONS,
     );
   }

@@ -1,5 +1,6 @@
 /** A queue of SQS: messages that are this worker's for a while, until they are deleted or given to others. */
 import {
+  type BatchResultErrorEntry,
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
   type Message,
@@ -86,11 +87,10 @@ export class Queue {
     });
   }
 
-  /** One that fails for a message that is no longer ours is nothing to worry about. */
   async #inBatches(
     event: string,
     messages: readonly Received[],
-    send: (entries: { Id: string; ReceiptHandle: string }[]) => Promise<unknown>,
+    send: (entries: Entry[]) => Promise<{ Failed?: BatchResultErrorEntry[] | undefined }>,
   ): Promise<void> {
     const starts = Array.from(
       { length: Math.ceil(messages.length / MAX_BATCH) },
@@ -100,11 +100,39 @@ export class Queue {
       for (let at = starts.shift(); at !== undefined; at = starts.shift()) {
         const batch = messages.slice(at, at + MAX_BATCH);
         const entries = batch.map(({ handle }, i) => ({ Id: String(i), ReceiptHandle: handle }));
-        await send(entries).catch((error) => this.#log.warn(event, { error }));
+        await this.#sendAll(event, entries, send).catch((error) =>
+          this.#log.warn(event, { error }),
+        );
       }
     };
     await Promise.all(Array.from({ length: CALLS_AT_A_TIME }, sender));
   }
+
+  /** A call may succeed for some of its entries only: where it was the queue's fault, the others are sent once more. */
+  async #sendAll(
+    event: string,
+    entries: Entry[],
+    send: (entries: Entry[]) => Promise<{ Failed?: BatchResultErrorEntry[] | undefined }>,
+    mayRepeat = true,
+  ): Promise<void> {
+    const { Failed = [] } = await send(entries);
+    const [own, queues] = [true, false].map((isOurs) =>
+      Failed.filter(({ SenderFault = false }) => SenderFault === isOurs),
+    ) as [BatchResultErrorEntry[], BatchResultErrorEntry[]];
+    // Of a message that is no longer ours: nothing to worry about.
+    if (own.length > 0) this.#log.debug(event, { codes: codesOf(own) });
+    if (queues.length === 0) return;
+    if (!mayRepeat) return this.#log.warn(event, { codes: codesOf(queues) });
+    const ids = new Set(queues.map(({ Id }) => Id));
+    const left = entries.filter(({ Id }) => ids.has(Id));
+    await this.#sendAll(event, left, send, false);
+  }
+}
+
+type Entry = { Id: string; ReceiptHandle: string };
+
+function codesOf(failed: readonly BatchResultErrorEntry[]): string {
+  return failed.map(({ Code = 'unknown' }) => Code).join(', ');
 }
 
 function received(message: Message): Received[] {

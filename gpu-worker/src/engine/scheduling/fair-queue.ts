@@ -52,8 +52,8 @@ export class FairQueue {
   }
 
   /**
-   * A job ends. Where work on it never began, its client's next job comes as much earlier: who gives up what has not begun
-   * is not served less. Only the first call for a ticket counts.
+   * A job ends. Where work on it never began, its client's next job comes as much earlier; those that wait already keep
+   * their places. Only the first call for a ticket counts.
    */
   leave(client: string, ticket: Ticket): void {
     if (this.#begun.has(ticket) || this.#left.has(ticket)) return;
