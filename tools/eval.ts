@@ -2,8 +2,8 @@
 import { Readable } from 'node:stream';
 import { styleText } from 'node:util';
 import type { ModelSettings } from '@blip2/gpu-worker/model-options';
-import type { Precision } from '@blip2/shared/bundle-manifest';
 import { configure } from '@blip2/shared/config/configure';
+import type { Precision } from '@blip2/shared/precision';
 import { markdownTable } from 'markdown-table';
 import { expectOk } from './api.ts';
 import { type Chosen, chooseDataset, evaluateDataset } from './eval/datasets/evaluate-dataset.ts';

@@ -1,7 +1,8 @@
 /** Asks the engine what it has answered before, so that "ready" means that it computes what was built. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { GenerativeManifest, Precision } from '@blip2/shared/bundle-manifest';
+import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import { GenerationConfig } from '@blip2/shared/wire';
 import * as z from 'zod/mini';
 import type { EngineClient } from './engine/client.ts';

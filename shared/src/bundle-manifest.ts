@@ -2,15 +2,12 @@
 import * as z from 'zod/mini';
 import { OptGraphs, RetrievalGraphs, T5Graphs } from './bundle-graphs.ts';
 import { GenerationDefaults } from './generation-defaults.ts';
+import { Precision } from './precision.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());
 const sha256 = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const threeChannels = z.tuple([z.number(), z.number(), z.number()]);
-
-/** Bits of the large weights; builder/precision.ts lists those that have more. */
-export const Precision = z.enum(['fp32', 'int8', 'int4']);
-export type Precision = z.infer<typeof Precision>;
 
 /** Members of every bundle's manifest. */
 const common = {

@@ -1,7 +1,8 @@
 /** The part of the manifests that the edge needs: written to `edge/generated/model.json` before bundling. */
 import * as z from 'zod/mini';
-import { type GenerativeManifest, Precision, type RetrievalManifest } from './bundle-manifest.ts';
+import type { GenerativeManifest, RetrievalManifest } from './bundle-manifest.ts';
 import { GenerationDefaults } from './generation-defaults.ts';
+import { Precision } from './precision.ts';
 
 const count = z.int().check(z.positive());
 const tokenId = z.int().check(z.nonnegative());

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Precision } from './bundle-manifest.ts';
 import {
   asStored,
   decodeEmbeddings,
@@ -8,6 +7,7 @@ import {
   embeddingTypeOf,
   encodeEmbeddings,
 } from './embedding-codec.ts';
+import type { Precision } from './precision.ts';
 
 const shape = { numQueries: 3, hidden: 5 };
 const values = Float32Array.from({ length: 15 }, (_, i) => Math.sin(i) * 10 ** (i % 5));

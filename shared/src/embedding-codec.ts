@@ -6,7 +6,7 @@
  * checkpoints); one with quantized weights stores fp16, whose error is far below theirs (48 KiB).
  */
 import { crc32 } from 'node:zlib';
-import type { Precision } from './bundle-manifest.ts';
+import type { Precision } from './precision.ts';
 
 const MAGIC = 0x32454651; // "QFE2"
 const HEADER_BYTES = 16;

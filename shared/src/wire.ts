@@ -1,5 +1,6 @@
 /** JSON payloads of the frames between edge and GPU worker: the contract both sides compile against. */
 import * as z from 'zod/mini';
+import { Precision } from './precision.ts';
 
 /** Most texts of one request to the retrieval model. */
 export const MAX_TEXTS = 64;
@@ -132,6 +133,8 @@ const requestHead = {
   request_id: z.string().check(z.maxLength(MAX_ID_LENGTH)),
   /** Revision of the bundle the edge tokenized for; another one at the worker is `model-mismatch`. */
   revision: z.string().check(z.maxLength(MAX_ID_LENGTH)),
+  /** Bits of the large weights at the edge: with others at the worker embeddings and texts are not those that caches say. */
+  precision: z.optional(Precision),
   /** Milliseconds after which the worker gives up, counted from the arrival of the request. */
   deadline_ms: whole(1, MAX_DEADLINE_MS),
   /** Names the client: waiting requests are served client by client. */

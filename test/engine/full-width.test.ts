@@ -4,7 +4,7 @@ import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/
 import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
 import { openGraph } from '@blip2/gpu-worker/runtime/session';
 import { int64Tensor, paddedIds, rowsOf } from '@blip2/gpu-worker/runtime/tensors';
-import type { Precision } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import { Tensor } from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';

@@ -4,7 +4,7 @@ import { argmax, toLogProbabilities } from '@blip2/gpu-worker/engine/decoding/lo
 import type { Prompt } from '@blip2/gpu-worker/engine/models/decoder';
 import { loadModels, releaseModels } from '@blip2/gpu-worker/engine/models/load-models';
 import type { ExecutionProvider } from '@blip2/gpu-worker/runtime/session-options';
-import type { Precision } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import { leastCosine } from './cosine.ts';
 import { DecoderDriver } from './decoder-driver.ts';
 import { type Golden, rowOf } from './goldens.ts';

@@ -2,7 +2,7 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Precision } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import {
   CASES,
   RETRIEVAL_CASES,

@@ -2,7 +2,7 @@
 import { ensureBundle, readRetrievalManifest } from '@blip2/gpu-worker/builder/index';
 import { ImageEncoder } from '@blip2/gpu-worker/engine/models/image-encoder';
 import { RetrievalModel } from '@blip2/gpu-worker/engine/models/retrieval-model';
-import type { Precision } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import { leastCosine } from './cosine.ts';
 import { type RetrievalGolden, rowOf } from './goldens.ts';
 import type { MetricsOptions } from './precision-metrics.ts';

@@ -228,7 +228,8 @@ export class GpuClient {
     if (deadline_ms <= 0) {
       throw new ApiError('deadline-exceeded', 'No time was left for the GPU worker.');
     }
-    const head = { request_id: requestId, revision: model.revision, deadline_ms };
+    const { revision, precision } = model;
+    const head = { request_id: requestId, revision, precision, deadline_ms };
     return {
       ...task,
       ...head,

@@ -1,5 +1,6 @@
 /** The message of an item, as it is put into the queue. */
 import type { JobMessage } from '@blip2/shared/jobs/message';
+import { route } from '@blip2/shared/route';
 import type { Dependencies } from '../dependencies.ts';
 import { imageKey, type PartOrder } from './contract.ts';
 import type { ItemSource } from './item-source.ts';
@@ -7,11 +8,12 @@ import type { OpenItem } from './open-items.ts';
 import { presignedUrl } from './presign.ts';
 
 export async function messageOf(
-  deps: Pick<Dependencies, 'config'>,
+  deps: Pick<Dependencies, 'config' | 'models'>,
   order: PartOrder,
   { item, work: { task, source, revision } }: OpenItem,
 ): Promise<JobMessage> {
   const { job, part, client, namespace, cacheEmbeddings, expiresAt } = order;
+  const model = deps.models[route(task)];
   // Embeddings are the result of `embed`, whether or not they are cached.
   const wanted = task.kind === 'embed' || (cacheEmbeddings && task.kind === 'generate');
   return {
@@ -20,6 +22,7 @@ export async function messageOf(
     part,
     item,
     revision,
+    ...(model && { precision: model.precision }),
     task,
     ...(source.kind !== 'none' && { source: await sourceOf(deps, order, source) }),
     client: client.slice(0, 256),

@@ -23,7 +23,7 @@ describe('health', () => {
       checks: { gpu_worker: 'ok', model: 'ok', kv: 'ok' },
       execution_provider: 'fake',
       execution_provider_why: 'a test',
-      precision: 'int8',
+      precision: 'fp32',
       model: 'blip2-scenes',
       model_card: { summary: 'knows emoji scenes only' },
     });
@@ -57,6 +57,15 @@ describe('health', () => {
       },
       'model-unavailable',
       'model: the GPU worker serves another revision',
+    ],
+    [
+      'a GPU worker that computes with other bits',
+      {},
+      (gpu) => {
+        gpu.script.precision = 'int4';
+      },
+      'model-unavailable',
+      'model: the GPU worker serves it in int4, not fp32',
     ],
     ['KV that is down', kvDown, () => {}, 'cache-unavailable', 'kv: does not answer'],
     [

@@ -52,10 +52,11 @@ async function runChecks({
     outcome(async () => ((await gpu.isReady()) ? 'ok' : 'is not ready')),
     outcome(async () => {
       worker = await gpu.model();
-      const { revision, retrieval } = worker;
-      const isSame =
-        revision === models.generate.revision && retrieval?.revision === models.retrieve?.revision;
-      return isSame ? 'ok' : 'the GPU worker serves another revision';
+      const pairs = [
+        [worker, models.generate] as const,
+        [worker.retrieval, models.retrieve] as const,
+      ];
+      return pairs.map(([theirs, own]) => difference(theirs, own)).find(Boolean) ?? 'ok';
     }),
     outcome(async () => {
       await within(config.cacheTimeoutMs, kv.get('healthz'), 'kv get');
@@ -63,6 +64,16 @@ async function runChecks({
     }),
   ]);
   return { checks: { gpu_worker, model, kv: store }, worker };
+}
+
+type Served = { revision: string; precision?: string | undefined };
+
+/** How what the GPU worker serves differs from what this edge was deployed for. */
+function difference(theirs: Served | undefined, own: Served | undefined): string | null {
+  if (theirs?.revision !== own?.revision) return 'the GPU worker serves another revision';
+  // One of an earlier version does not say.
+  if (theirs?.precision === undefined || theirs.precision === own?.precision) return null;
+  return `the GPU worker serves it in ${theirs.precision}, not ${own?.precision}`;
 }
 
 /** What the GPU worker says of how it computes. */

@@ -1,5 +1,5 @@
 /** Which weights have how many bits, and why. */
-import type { Precision } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import type { Blocks } from './weights/quantize-blocks.ts';
 
 /**

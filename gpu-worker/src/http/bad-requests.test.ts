@@ -36,6 +36,12 @@ describe('a request that cannot be served', () => {
       'model-mismatch',
     ],
     [
+      'for other bits of its weights',
+      () => test.send(test.generate({ precision: 'int4' }), test.image(0)),
+      409,
+      'model-mismatch',
+    ],
+    [
       'with a prompt over the context',
       () => test.send(test.generate({ input_ids: new Array(9999).fill(2) }), test.image(0)),
       400,

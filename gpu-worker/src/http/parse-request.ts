@@ -141,9 +141,14 @@ function embeddingsOf(request: GpuRequest, payload: Uint8Array, models: Models):
   throw invalid('The embeddings cannot be used: a value is not a finite number.');
 }
 
-function checkRevision({ revision }: GpuRequest, manifest: BundleManifest): void {
-  if (revision === manifest.revision) return;
-  const detail = `This worker serves revision ${manifest.revision}, not ${revision}.`;
+function checkRevision({ revision, precision }: GpuRequest, manifest: BundleManifest): void {
+  if (revision !== manifest.revision) {
+    const detail = `This worker serves revision ${manifest.revision}, not ${revision}.`;
+    throw new ApiError('model-mismatch', detail);
+  }
+  // Edges of earlier versions say nothing of it.
+  if (precision === undefined || precision === manifest.precision) return;
+  const detail = `This worker serves the model in ${manifest.precision}, not ${precision}: BLIP2_PRECISION differs.`;
   throw new ApiError('model-mismatch', detail);
 }
 

@@ -116,10 +116,11 @@ async function run(message: JobMessage, running: Running, trace: RequestTrace): 
 }
 
 function requestOf(message: JobMessage): GpuRequest {
-  const { revision, client, namespace, task } = message;
+  const { revision, precision, client, namespace, task } = message;
   return {
     request_id: nameOf(message),
     revision,
+    ...(precision !== undefined && { precision }),
     deadline_ms: DEADLINE_MS,
     client,
     priority: 'background',

@@ -1,6 +1,7 @@
 /** How images are prepared for the image encoder: from the image processor's config into the manifest. */
 import { createHash } from 'node:crypto';
-import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import { CheckpointError } from '../errors.ts';
 import { quantizationOf } from '../precision.ts';
 import type { ImageProcessor } from './image-processor.ts';

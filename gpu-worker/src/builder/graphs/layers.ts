@@ -1,5 +1,5 @@
 /** The layers that the models share, over one checkpoint and one graph. x is float32 [batch, seq, width]. */
-import type { Precision } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import type { Graph } from '../../onnx/graph.ts';
 import { ELEMENT_TYPE } from '../../onnx/model-proto.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';

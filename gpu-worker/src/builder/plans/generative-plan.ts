@@ -1,6 +1,7 @@
 /** The bundle of a `Blip2ForConditionalGeneration` or `InstructBlipForConditionalGeneration` checkpoint: its graphs, its manifest. */
 import { join } from 'node:path';
-import type { BundleManifest, Precision } from '@blip2/shared/bundle-manifest';
+import type { BundleManifest } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import { QFORMER_TOKENIZER } from '../../qformer-tokenizer-files.ts';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { composeQFormerTokenizer } from '../checkpoint/qformer-tokenizer.ts';

@@ -1,5 +1,5 @@
 /** The bundle of a `Blip2ForImageTextRetrieval` checkpoint: its graphs, its manifest. */
-import type { Precision } from '@blip2/shared/bundle-manifest';
+import type { Precision } from '@blip2/shared/precision';
 import { Checkpoint } from '../checkpoint/checkpoint.ts';
 import type { TensorSource } from '../checkpoint/tensor-source.ts';
 import { readQFormerText } from '../checkpoint/tokenizer/qformer-text.ts';
