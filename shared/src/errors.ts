@@ -313,7 +313,7 @@ export const PROBLEMS = {
     title: 'No jobs are run here',
     cause: 'This deployment has no queue for jobs.',
     remedy:
-      'Send the requests one by one. Operators: start without `--no-jobs`; on Cloudflare bind the Durable Objects and the bucket of `wrangler.toml`, and set `JOBS_QUEUE_URL`; see `docs/jobs.md`.',
+      'Send the requests one by one. Operators: start without `--no-jobs`; on Cloudflare bind the Durable Objects and the bucket of `wrangler.toml`, and set `JOBS_QUEUE_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `JOBS_SECRET`; see `docs/jobs.md`.',
   },
   overloaded: {
     status: 503,

@@ -29,6 +29,34 @@ function linksIn(text: string): string[] {
   return [...found].map(([, path = '']) => path);
 }
 
+/** Links to a heading: the page, '' for that of the link, and the anchor. */
+function anchorsIn(text: string): [path: string, anchor: string][] {
+  const found = text.matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)#([^)\s]+)\)/g);
+  return [...found].map(([, path = '', anchor = '']) => [path, anchor]);
+}
+
+/** Anchors of a page's headings, as GitHub makes them. */
+function headingsIn(text: string): Set<string> {
+  const headings = text.replaceAll(/^```.*?^```/gms, '').matchAll(/^#+ (.+)$/gm);
+  const seen = new Map<string, number>();
+  const anchors = [...headings].map(([, heading = '']) => {
+    const words = heading
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .trim()
+      .toLowerCase();
+    const anchor = words.replaceAll(/[^\p{L}\p{N}\p{M}_ -]/gu, '').replaceAll(' ', '-');
+    const before = seen.get(anchor) ?? 0;
+    seen.set(anchor, before + 1);
+    return before === 0 ? anchor : `${anchor}-${before}`;
+  });
+  return new Set(anchors);
+}
+
+it('anchors are those of GitHub', () => {
+  const text = '# `npm run x`: a [link](#y), 2\n```\n# no heading\n```\n## Twice\n## Twice\n';
+  expect([...headingsIn(text)]).toEqual(['npm-run-x-a-link-2', 'twice', 'twice-1']);
+});
+
 describe.each(PAGES)('%s', (page) => {
   const text = read(page);
 
@@ -38,6 +66,16 @@ describe.each(PAGES)('%s', (page) => {
 
   it('links to pages that exist', () => {
     const broken = linksIn(text).filter((path) => !existsSync(join(ROOT, dirname(page), path)));
+    expect(broken).toEqual([]);
+  });
+
+  it('links to headings that exist', () => {
+    const broken = anchorsIn(text).filter(([path, anchor]) => {
+      const target = path === '' ? page : join(dirname(page), path);
+      // That there is such a page is tested above.
+      const isPage = target.endsWith('.md') && existsSync(join(ROOT, target));
+      return isPage && !headingsIn(read(target)).has(anchor);
+    });
     expect(broken).toEqual([]);
   });
 

@@ -14,8 +14,14 @@ This page is generated from the declared options (\`npm run docs\`); \`--help\` 
 - The GPU worker logs its configuration when it starts, without secrets.
 - The edge Worker answers every request with a 500 while a variable of its own is wrong, and logs which.`;
 
-const ABOUT_EDGE =
-  'Set in `[vars]` of `wrangler.toml`, or with `wrangler deploy --var NAME:VALUE`. `npm start` sets `GPU_WORKER_URLS` and `GPU_WORKER_SECRET` itself.';
+const ABOUT_EDGE = `Set in \`[vars]\` of \`wrangler.toml\`, or with \`wrangler deploy --var NAME:VALUE\`; secrets with \`npx wrangler secret put NAME\`.
+
+\`npm start\` reads of its environment only the variables of [its own table](#npm-start), and all others of the edge from
+\`[vars]\` of \`wrangler.toml\`; those of the GPU worker go on to it. Some it sets itself, whatever stands there:
+\`GPU_WORKER_URLS\`, \`GPU_WORKER_SECRET\`, \`ALLOW_ANONYMOUS\` (as \`--require-key\` says), \`ALLOW_ANONYMOUS_DELETE\` (true),
+\`MAX_HELD_BYTES\` (512 MiB), \`MAX_REQUESTS_PER_WORKER\` (as many as the GPU worker takes), the limits of callers (none, unless its
+environment has them), and with jobs \`JOBS_QUEUE_URL\`, \`JOBS_QUEUE_ENDPOINT\`, \`JOBS_REGION\`, \`JOBS_SECRET\`, the keys of AWS, and
+\`JOBS_IMAGE_BUCKET_…\`.`;
 
 /**
  * @param shared options that several programs read, which have their own sections

@@ -9,6 +9,7 @@ const group = 'Part';
 const {
   host: _host,
   port: _port,
+  secrets: _secrets,
   attached: _attached,
   trace: _trace,
   otlpEndpoint: _collector,
@@ -21,6 +22,7 @@ const {
   jobsSecret: _secret,
   jobsEndpoint: _endpoint,
   jobsRegion: _region,
+  jobsVisibilityS: _visibility,
   ...computing
 } = WORKER_OPTIONS;
 
