@@ -5,7 +5,7 @@ import { ApiError } from '@blip2/shared/errors';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { ImageInfo } from '@blip2/shared/wire';
 import type { RequestContext } from '../request-context.ts';
-import { bulkReads } from './bulk-reads.ts';
+import { bulkReads } from '../turns/bulk-reads.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
 import { cacheUnavailable } from './resolve-embeddings.ts';
 

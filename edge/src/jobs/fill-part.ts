@@ -3,6 +3,7 @@
 import { revisionFor } from '@blip2/shared/served-models';
 import type { Dependencies } from '../dependencies.ts';
 import { logWarning } from '../log.ts';
+import { pause, turns } from '../turns/turns.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
 import { messageOf } from './message.ts';
 import type { OpenItem } from './open-items.ts';
@@ -12,7 +13,6 @@ import { ownerOf } from './perform-commit.ts';
 import { fitsQueue, type JobQueue } from './queue.ts';
 import type { Rehearser } from './rehearsal.ts';
 import { isPassing, repliedItem, unrepliedItem } from './results.ts';
-import { pause, turns } from './turns.ts';
 
 /** Items that are rehearsed at a time, and in one alarm. */
 const AT_A_TIME = 8;

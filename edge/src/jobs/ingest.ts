@@ -1,6 +1,7 @@
 /** Reads the input of a job, a part at a time: checks every line, and writes the part's lines in the form of a batch. */
 import type { Config } from '../config.ts';
 import { Pauses } from '../pauses.ts';
+import { pause } from '../turns/turns.ts';
 import { imageKey, type JobOrder, type LineError, MAX_LINE_ERRORS, partKey } from './contract.ts';
 import { type InputBuckets, type InputLine, inputLines } from './input-lines.ts';
 import { encodeIds, type NamedLine } from './item-ids.ts';
@@ -8,7 +9,6 @@ import { storedImagesIn } from './item-source.ts';
 import type { Cursor, KnownPart } from './job-table.ts';
 import { moveImages } from './move-images.ts';
 import { FAULTS, MAX_LINE_BYTES, MAX_STORED_LINE_BYTES, readLine } from './read-line.ts';
-import { pause } from './turns.ts';
 
 /** Characters of a part's lines, which are in memory until the part is full. */
 const MAX_PART_CHARACTERS = 8 * 2 ** 20;

@@ -2,6 +2,7 @@
 import { type ImagePath, imagePathOf, partsOf } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import { deleteImage, notDeleted } from '../deletion/delete-image.ts';
+import { inDeletionTurn } from '../deletion/deletion-turns.ts';
 import type { Dependencies } from '../dependencies.ts';
 import { ownObject } from '../dialects/replicate/objects.ts';
 import { type AppContext, type Handler, requestContextOf } from './app-context.ts';
@@ -18,7 +19,8 @@ export const deleteImageRoute: Handler = async (c, deps) => {
   }
   const context = requestContextOf(c, deps);
   const path = imagePathOf(context.namespace, id);
-  await deleteImage(deps, path, context);
+  const remove = () => deleteImage(deps, path, context);
+  await inDeletionTurn(remove, context);
   await deleteOwn(c, deps, path);
   return c.body(null, 204, { 'cache-control': 'no-store' });
 };

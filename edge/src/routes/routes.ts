@@ -181,6 +181,7 @@ const API: readonly Route[] = [
     problems: [
       'invalid-request',
       'deletion-refused',
+      'too-many-requests',
       'cache-unavailable',
       'worker-unavailable',
       'bad-gateway',

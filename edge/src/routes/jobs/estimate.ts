@@ -7,12 +7,12 @@ import { RequestImage } from '@blip2/shared/schemas/image';
 import type { JobEstimate } from '@blip2/shared/schemas/jobs/job';
 import type { JobTask } from '@blip2/shared/schemas/jobs/request';
 import type { Dependencies } from '../../dependencies.ts';
-import { bulkReads } from '../../embeddings/bulk-reads.ts';
 import { parseJsonValue } from '../../http/json-body.ts';
 import { linesOf } from '../../http/json-lines.ts';
 import { sourceFromReference, sourceFromText } from '../../image/image-source.ts';
 import { MAX_LINE_BYTES } from '../../jobs/read-line.ts';
 import type { RequestContext } from '../../request-context.ts';
+import { bulkReads } from '../../turns/bulk-reads.ts';
 
 type Item = Record<string, unknown>;
 

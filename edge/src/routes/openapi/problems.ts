@@ -62,7 +62,16 @@ export function problemsOf({ tag, isSigned, problems, parameters }: Problematic)
   if (tag === 'service') return [...problems];
   const ofLimits: ProblemSlug[] = tag === 'usage' || isSigned ? [] : ['quota-exceeded'];
   const ofKey = takesIdempotencyKey({ parameters }) ? OF_IDEMPOTENCY : [];
-  return [...new Set([...(isSigned ? [] : OF_KEYS), ...ofLimits, ...problems, ...ofKey])];
+  return [
+    ...new Set([
+      ...(isSigned ? [] : OF_KEYS),
+      ...ofLimits,
+      ...problems,
+      ...ofKey,
+      // Where all places of the isolate are taken.
+      'overloaded' as const,
+    ]),
+  ];
 }
 
 export function takesIdempotencyKey({ parameters }: Pick<Route, 'parameters'>): boolean {

@@ -19,6 +19,7 @@ type Waiter = { resolve: (lease: symbol) => void; isQueued: boolean; saidAt: num
 
 export class BulkReads {
   readonly #atATime: number;
+  readonly #burstOf: number;
   readonly #now: () => number;
   /** Reads that are under way, and until when each counts. */
   readonly #running = new Map<symbol, number>();
@@ -28,9 +29,17 @@ export class BulkReads {
   #burst = 0;
   #pausesUntil = Number.NEGATIVE_INFINITY;
 
-  /** @param now milliseconds since the epoch */
-  constructor(atATime = AT_A_TIME, now: () => number = Date.now) {
+  /**
+   * @param now milliseconds since the epoch
+   * @param burst how many follow each other before everybody else has a turn
+   */
+  constructor(
+    atATime = AT_A_TIME,
+    now: () => number = Date.now,
+    { burst = BURST }: { burst?: number } = {},
+  ) {
     this.#atATime = atATime;
+    this.#burstOf = burst;
     this.#now = now;
   }
 
@@ -81,7 +90,7 @@ export class BulkReads {
     while (this.#running.size < this.#atATime) {
       const [next] = this.#waiting;
       if (next === undefined) return;
-      if (this.#burst >= BURST) {
+      if (this.#burst >= this.#burstOf) {
         this.#pause(now);
         return;
       }

@@ -1,6 +1,7 @@
 import type { ApiError } from '@blip2/shared/errors';
 import { expect, it } from 'vitest';
-import { OpeningTurns } from './opening-turns.ts';
+import { OPENING } from '../routes/jobs/opening-turns.ts';
+import { CallerTurns } from './caller-turns.ts';
 
 /** What becomes of the turns of these owners, who come together where each job takes so long. */
 async function comeTogether(ms: number, owners: readonly string[]): Promise<string[]> {
@@ -8,7 +9,7 @@ async function comeTogether(ms: number, owners: readonly string[]): Promise<stri
   const waiting: { at: number; resolve: () => void }[] = [];
   const pause = (wait = 0) =>
     new Promise<void>((resolve) => waiting.push({ at: now + wait, resolve }));
-  const turns = new OpeningTurns({ now: () => now, pause });
+  const turns = new CallerTurns(OPENING, { now: () => now, pause });
   for (const owner of new Set(owners)) turns.took(owner, ms);
   const results = owners.map(() => '');
   const all = owners.map(async (owner, index) => {

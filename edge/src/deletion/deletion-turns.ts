@@ -1,0 +1,35 @@
+/**
+ * When a caller may delete what is remembered of an image. Its entries are found by lists of KV, which are read from one end to
+ * the other where KV is in the process of a local edge: with two million entries that takes a second. So deletions are done one at a
+ * time, clients by turns, with a pause for everybody else after each, and those that are too many are refused.
+ */
+import type { RequestContext } from '../request-context.ts';
+import { BulkReads } from '../turns/bulk-reads.ts';
+import { CallerTurns } from '../turns/caller-turns.ts';
+
+const turns = new CallerTurns({
+  ofOne: { times: 1, shortestMs: 20, longestMs: 1000 },
+  ofAll: { times: 1, shortestMs: 10, longestMs: 250 },
+  refusal: 'Too many images are being deleted: delete the next one later.',
+});
+const oneAtATime = new BulkReads(1, Date.now, { burst: 1 });
+
+/**
+ * @throws ApiError `too-many-requests`, `overloaded`, and what `remove` throws
+ */
+export async function inDeletionTurn(
+  remove: () => Promise<void>,
+  { client = '', work }: Pick<RequestContext, 'client' | 'work'>,
+): Promise<void> {
+  // Whoever waits here keeps nobody else out.
+  work?.leave();
+  await turns.take(client);
+  await oneAtATime.run(client, async () => {
+    const startedAt = Date.now();
+    try {
+      await remove();
+    } finally {
+      turns.took(client, Date.now() - startedAt);
+    }
+  });
+}
