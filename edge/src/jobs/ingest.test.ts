@@ -297,3 +297,26 @@ test('others come in between while lines are read', async () => {
   await others;
   expect(turns).toBeGreaterThan(10);
 });
+
+test('keys of which none is an image’s are read in steps, each of which is stored', async () => {
+  const keys = Array.from({ length: 200_000 }, (_, i) => `logs/${String(i).padStart(6, '0')}.txt`);
+  let lists = 0;
+  const images = {
+    list: async ({ limit = 1000, startAfter = '' }: R2ListOptions) => {
+      lists += 1;
+      const from = startAfter === '' ? 0 : keys.indexOf(startAfter) + 1;
+      const objects = keys.slice(from, from + limit).map((key) => ({ key }));
+      return { objects, truncated: from + limit < keys.length };
+    },
+  } as unknown as R2Bucket;
+  const order = { ...orderOf('prefix', ''), input: { kind: 'prefix', prefix: 'logs/' } as const };
+  const config = { jobsPartItems: 1000, jobsMaxItems: 10, maxImageBytes: 1000 };
+  let [steps, cursor]: [number, Cursor] = [0, { offset: 0, line: 0, items: 0 }];
+  for (let isDone = false; !isDone; steps++) {
+    ({ cursor, isDone } = await ingestPart({ files: bucket, images }, config, {
+      ...{ job: 'e'.repeat(96), order, cursor, part: 0, errors: 0 },
+    }));
+  }
+  expect(lists).toBe(200);
+  expect(steps).toBeGreaterThan(1);
+});

@@ -19,6 +19,8 @@ const RANGE_BYTES = 2 ** 20;
 /** No part has as many items. */
 const PART_STRIDE = 1_000_000;
 const LISTED = 1000;
+/** What a list of so many takes, in bytes that are read. */
+const LIST_WORK = 2 ** 20;
 
 export async function* inputLines(
   { files, images }: InputBuckets,
@@ -104,6 +106,9 @@ async function* imageLines(
       yield { text, bytes: text.length, next: { offset: 0, after: key } };
     }
     if (!page.truncated) return;
+    // So that a pass over keys of which none is an image's ends, too.
+    const next = { offset: 0, ...(startAfter !== undefined && { after: startAfter }) };
+    yield { text: '', bytes: LIST_WORK, next };
   }
 }
 

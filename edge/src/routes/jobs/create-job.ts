@@ -16,7 +16,7 @@ import { readStream } from '../../http/read-stream.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { streamOf } from '../../http/stream.ts';
 import type { JobInput, JobOrder } from '../../jobs/contract.ts';
-import { inputLines } from '../../jobs/input-lines.ts';
+import { type InputLine, inputLines } from '../../jobs/input-lines.ts';
 import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { heldChunks, writeObject } from '../../jobs/object-writer.ts';
 import {
@@ -28,7 +28,13 @@ import {
   traceIn,
 } from '../app-context.ts';
 import { checkItems, checkSettings } from './check-items.ts';
-import { type CountedItems, countLines, estimate, MAX_LOOKED_UP } from './estimate.ts';
+import {
+  type CountedItems,
+  countLines,
+  countsTooLong,
+  estimate,
+  MAX_LOOKED_UP,
+} from './estimate.ts';
 import { type NewJob, openJob } from './open-job.ts';
 import { openingTurns } from './opening-turns.ts';
 import { bucketOf, jobSender, LONGEST_UPLOAD_MS, ownerOf, roomOf, storedMsOf } from './owner.ts';
@@ -144,7 +150,8 @@ async function countInput(
   const files = bucketOf(deps);
   if (input.kind !== 'file') {
     const images = inputLines({ files, images: deps.jobImages }, { input, owner: '' }, START);
-    return { items: await countOf(images, MAX_COUNTED), first: [] };
+    const isOver = () => deps.now() > untilOf(c, deps);
+    return { items: await countOf(images, isOver), first: [] };
   }
   const stored = await files.get(input.key);
   return stored === null
@@ -156,11 +163,13 @@ const START = { offset: 0 };
 /** Images of a bucket that are counted: a thousand are a request to it. */
 const MAX_COUNTED = 100_000;
 
-/** @throws ApiError `unsupported-parameter` where there are more than are counted */
-async function countOf(lines: AsyncIterable<unknown>, limit: number): Promise<number> {
+/** @throws ApiError `unsupported-parameter` where there are more than are counted, `deadline-exceeded` */
+async function countOf(lines: AsyncIterable<InputLine>, isOver: () => boolean): Promise<number> {
   let count = 0;
-  for await (const _line of lines) {
-    if (++count <= limit) continue;
+  for await (const { text } of lines) {
+    if (isOver()) throw countsTooLong();
+    if (text === '' || ++count <= MAX_COUNTED) continue;
+    const limit = MAX_COUNTED;
     const detail = `dry_run: more than ${limit} images have keys that begin so, and no more are counted.`;
     throw new ApiError('unsupported-parameter', detail, { field: 'dry_run', limit });
   }

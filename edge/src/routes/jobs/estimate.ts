@@ -37,7 +37,7 @@ export async function countLines(
   let [items, characters] = [0, 0];
   const first: Item[] = [];
   for await (const lines of linesOf(stream, MAX_LINE_BYTES)) {
-    if (now() > until) throw tooLong();
+    if (now() > until) throw countsTooLong();
     if (items + lines.length > config.jobsMaxItems) throw tooMany(config.jobsMaxItems);
     for (const { text, number } of lines) {
       items++;
@@ -49,7 +49,7 @@ export async function countLines(
   return { items, first };
 }
 
-function tooLong(): ApiError {
+export function countsTooLong(): ApiError {
   const detail =
     'dry_run: the lines were not all counted within the time of a request: create the job, or try fewer.';
   return new ApiError('deadline-exceeded', detail);
