@@ -47,7 +47,7 @@ export async function sweepStorage(
     if (performance.now() - saidAt < STATUS_MS) return;
     saidAt = performance.now();
     const { rows, files } = swept;
-    progress(`Removing what has expired from the local storage: ${rows} entries, ${files} files …`);
+    progress(`Cleaning the local storage: ${rows} expired entries, ${files} files removed …`);
   };
   const failures: string[] = [];
   for (const kind of KINDS) {
