@@ -45,6 +45,15 @@ it('sound storage, and none, is left as it is', async () => {
   expect(lines).toEqual([]);
 });
 
+it('no database is looked for among the blobs, of which there may be very many', async () => {
+  const state = await stateIn('blobs');
+  const blobs = join(state, 'v3/kv/namespace/blobs');
+  await mkdir(blobs, { recursive: true });
+  await writeFile(join(blobs, 'a.sqlite'), 'a value that is no database at all'.repeat(100));
+  await look(state);
+  expect(lines).toEqual([]);
+});
+
 it('a damaged cache is moved aside', async () => {
   const state = await stateIn('cache');
   for (let times = 0; times < 2; times++) {

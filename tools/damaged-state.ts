@@ -28,7 +28,9 @@ export async function expectSoundState(
   report: (line: string) => void,
 ): Promise<void> {
   const damaged: string[] = [];
-  for await (const path of glob(join(VERSION, '**/*.sqlite'), { cwd: folder })) {
+  // Blobs are files of one folder, hundreds of thousands of them in a cache that is full: a walk through them takes seconds.
+  const found = glob(join(VERSION, '**/*.sqlite'), { cwd: folder, exclude: ['**/blobs'] });
+  for await (const path of found) {
     if (isDamaged(join(folder, path))) damaged.push(path);
   }
   const isCache = (path: string) => path.startsWith(join(CACHE, '/'));

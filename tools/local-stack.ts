@@ -21,6 +21,7 @@ import { prepareEdge, ROOT } from './prepare-edge.ts';
 import { type LogLevel, type Network, type ServedWorker, serveWorker } from './serve-worker.ts';
 import { imageBucketOf, localS3, type StackJobs, startStackJobs } from './stack-jobs.ts';
 import { lookAt, type Running, supervise } from './supervise.ts';
+import { sweepStorage } from './sweep-storage.ts';
 import { requestsOf } from './worker-process.ts';
 
 /** The edge's configuration: its bindings stand nowhere else. */
@@ -168,8 +169,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const gpuWorkerUrls = await Promise.all(workers.map(({ url }) => through(url)));
   // GPU workers read images of jobs from the bucket itself, as they do on Cloudflare.
   const s3 = queue === null ? null : await localS3();
-  const serveEdge = async () => {
-    if (persist !== false) await expectSoundState(persist, onEvent ?? status);
+  const serveEdge = async (progress: (line: string) => void) => {
+    if (persist !== false) {
+      await expectSoundState(persist, onEvent ?? status);
+      await sweepStorage(persist, { report: onEvent ?? status, progress });
+    }
     return await serveWorker(built, {
       config: EDGE_CONFIG,
       host,
@@ -190,7 +194,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       ...(onEvent && { onRestart: () => onEvent(`${EDGE} ended, and serves again.`) }),
     });
   };
-  let edge = await serveEdge().catch(async (cause) => {
+  let edge = await serveEdge(status).catch(async (cause) => {
     // Somebody else, another start of ours perhaps, may have taken the port since it was looked at.
     await expectFree();
     throw cause;
@@ -227,7 +231,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
           // Miniflare starts a workerd that has ended, unless it ends again meanwhile.
           patience: { ...PATIENCE, closed: 2 },
           start: async () => {
-            edge = await serveEdge();
+            edge = await serveEdge(onEvent);
             return runningEdge(edge);
           },
         },

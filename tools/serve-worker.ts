@@ -12,6 +12,7 @@ import { rootCertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { Json, Log, Miniflare, WorkerdStructuredLog } from 'miniflare';
 import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
+import { expireEntries } from './expire-entries.ts';
 
 export type ServeOptions = {
   /** Path of the `wrangler.toml` whose bindings the Worker gets. */
@@ -120,6 +121,11 @@ export async function serveWorker(
   try {
     await miniflare.ready;
     const { origin: url } = await miniflare.unsafeGetDirectURL();
+    const stopping = new AbortController();
+    if (persist !== false) {
+      const namespaces = Object.keys(others.kvNamespaces ?? {});
+      void expireEntries({ miniflare, namespaces, storage: join(persist, 'v3') }, stopping.signal);
+    }
     let stopped: Promise<void> | undefined;
     return {
       url,
@@ -129,6 +135,7 @@ export async function serveWorker(
       },
       kv: (binding) => miniflare.getKVNamespace(binding),
       stop: () => {
+        stopping.abort();
         // Everything is freed where this rejects: with the error of a workerd that could not be started again.
         stopped ??= miniflare.dispose().catch(() => {});
         return stopped;

@@ -1,0 +1,65 @@
+/**
+ * Deletes entries of the local storage soon after they expire, while workerd serves: miniflare does that for all of KV when somebody
+ * lists, and until then workerd has nothing to do for them, afterwards all at once; and in the cache for a key that somebody asks for.
+ */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Miniflare } from 'miniflare';
+import { entryDatabases } from './entry-databases.ts';
+
+/**
+ * Ten thousand expired entries stop workerd for two seconds and more when they are deleted at once: as many as hundreds of calls a
+ * second leave in a minute. Where there are none, a list takes a few milliseconds.
+ */
+const PERIOD_MS = 5000;
+/** Keys of the cache that are asked for in one period, one after the other: more than new images leave there. */
+const KEYS_AT_ONCE = 200;
+
+export type Expiring = {
+  miniflare: Pick<Miniflare, 'getKVNamespace' | 'getCaches'>;
+  /** Bindings of the namespaces. */
+  namespaces: readonly string[];
+  /** Folder of the local storage's `v3`. */
+  storage: string;
+};
+
+/** Until the signal aborts; keeps no process alive. */
+export async function expireEntries(expiring: Expiring, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await delay(PERIOD_MS, undefined, { signal, ref: false }).catch(() => {});
+    if (signal.aborted) return;
+    // A workerd that hangs, ends or is started again: the next time does it.
+    await expireOnce(expiring, signal).catch(() => {});
+  }
+}
+
+async function expireOnce(
+  { miniflare, namespaces, storage }: Expiring,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const binding of namespaces) {
+    const namespace = await miniflare.getKVNamespace(binding);
+    await namespace.list({ limit: 1 });
+  }
+  const keys = await expiredKeys(join(storage, 'cache'));
+  if (keys.length === 0) return;
+  const { default: cache } = await miniflare.getCaches();
+  for (const key of keys) {
+    if (signal.aborted) return;
+    // Not `delete`: meanwhile somebody may have put a new reply there. Asked for, only one that has expired is deleted.
+    const reply = await cache.match(key);
+    await reply?.body?.cancel();
+  }
+}
+
+/** Read beside workerd, which locks its databases (in mode WAL) only while it writes. */
+async function expiredKeys(cache: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const database of entryDatabases(cache, { readOnly: true })) {
+    const rows = database
+      .prepare(`SELECT key FROM _mf_entries WHERE expiration < ? LIMIT ${KEYS_AT_ONCE}`)
+      .all(Date.now());
+    keys.push(...rows.map(({ key }) => String(key)));
+  }
+  return keys.slice(0, KEYS_AT_ONCE);
+}
