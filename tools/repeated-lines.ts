@@ -23,7 +23,10 @@ export class RepeatedLines {
 
   add({ level, message }: LogLine): void {
     const place = PLACE.exec(message)?.[0];
-    if (place === undefined) return this.#print({ level, message });
+    if (place === undefined) {
+      this.#print({ level, message });
+      return;
+    }
     const key = `${level} ${place}`;
     const held = this.#held.get(key);
     if (held !== undefined) {

@@ -4,7 +4,10 @@ import { PassingBytes } from './passing-bytes.ts';
 
 const FILE = Uint8Array.from({ length: 40 }, (_, i) => i);
 
-type Question = { kind: 'take' | 'skip'; bytes: number } | { kind: 'find'; byte: number };
+type Question =
+  | { kind: 'take'; bytes: number }
+  | { kind: 'skip'; bytes: number }
+  | { kind: 'find'; byte: number };
 
 /** What a walk saw of a file that came in pieces, and how often it paused. */
 function walked(questions: readonly Question[], cuts: readonly number[], maxSteps = 100) {
@@ -37,7 +40,8 @@ describe('a walk over bytes that come in pieces', () => {
   it('sees the same wherever they are cut, and pauses at cuts alone', () => {
     const few = fc.nat(9);
     const question: fc.Arbitrary<Question> = fc.oneof(
-      fc.record({ kind: fc.constantFrom('take', 'skip'), bytes: few }),
+      fc.record({ kind: fc.constant('take'), bytes: few }),
+      fc.record({ kind: fc.constant('skip'), bytes: few }),
       fc.record({ kind: fc.constant('find'), byte: fc.nat(45) }),
     );
     const cuts = fc.array(fc.nat(FILE.length), { maxLength: 12 });
