@@ -158,6 +158,20 @@ describe('a Worker', () => {
     expect(lines).toHaveLength(1);
   });
 
+  it('says once a second what clients make workerd say', async () => {
+    const lines: string[] = [];
+    using _spy = vi.spyOn(console, 'error').mockImplementation((line) => {
+      lines.push(String(line));
+    });
+    const port = Number(new URL(worker.url).port);
+    for (let i = 0; i < 50; i++) await rawRequest(port, 'CONNECT a.test:80', 'a.test:80');
+    await worker.text('/complain');
+    await expect.poll(() => lines.some((line) => line.includes('a complaint'))).toBe(true);
+    const own = lines.filter((line) => /workerd\/api/.test(line));
+    expect(own.length).toBeGreaterThan(0);
+    expect(own.length).toBeLessThan(10);
+  });
+
   it('has a cache of its location', async () => {
     expect(await worker.text('/cache')).toBe('');
     expect(await worker.text('/cache', { method: 'PUT' })).toBe('x');
@@ -210,7 +224,7 @@ describe('a Worker', () => {
       for (const port of ports) {
         for (const path of paths) {
           for (const host of ['localhost', `127.0.0.1:${port}`, 'evil.example']) {
-            expect((await rawGet(port, path, host)).split(' ')[1]).toMatch(/^[45]/);
+            expect((await rawRequest(port, `GET ${path}`, host)).split(' ')[1]).toMatch(/^[45]/);
           }
         }
       }
@@ -252,9 +266,9 @@ async function portsOfChildren(): Promise<number[]> {
 }
 
 /** The first line of the reply: `fetch` sets no Host. */
-async function rawGet(port: number, path: string, host: string): Promise<string> {
+async function rawRequest(port: number, line: string, host: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
-  socket.end(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+  socket.end(`${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString('latin1').split('\r\n')[0] ?? '';

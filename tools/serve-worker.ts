@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import type { Json, Log, Miniflare, WorkerdStructuredLog } from 'miniflare';
 import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
 import { expireEntries } from './expire-entries.ts';
+import { type LogLine, RepeatedLines } from './repeated-lines.ts';
 
 export type ServeOptions = {
   /** Path of the `wrangler.toml` whose bindings the Worker gets. */
@@ -81,12 +82,15 @@ export async function serveWorker(
     // Whoever listens to restarts needs no stack of miniflare's where one fails.
     logLevel === 'none' || onRestart !== undefined ? levels.NONE : levels.ERROR,
   );
+  const lines = new RepeatedLines(print);
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
       ...(s3 && { port: s3.port }),
       log,
-      handleStructuredLogs: (line) => print(line, logLevel),
+      handleStructuredLogs: (line) => {
+        if (isWanted(line, logLevel)) lines.add(line);
+      },
       cf: false,
       ...(onRestart === undefined ? {} : { unsafeHandleRuntimeRestart: onRestart }),
       telemetry: { enabled: false },
@@ -192,9 +196,12 @@ function workerdThatEndsWithUs(): Record<string, string> {
 /** A host of somebody's URL that does not exist: workerd writes a stack of its own, and the Worker gets an error, too. */
 const NO_HOST = /\bfailed to lookup address information\b/;
 
-function print({ level, message }: WorkerdStructuredLog, wanted: LogLevel): void {
-  if (wanted === 'error' && NO_HOST.test(message)) return;
-  if (wanted === 'none' || (wanted === 'error' && level !== 'error')) return;
+function isWanted({ level, message }: WorkerdStructuredLog, wanted: LogLevel): boolean {
+  if (wanted === 'none') return false;
+  return wanted === 'log' || (level === 'error' && !NO_HOST.test(message));
+}
+
+function print({ level, message }: LogLine): void {
   if (level === 'error' || level === 'warn') console.error(message);
   else console.log(message);
 }

@@ -120,7 +120,7 @@ export const WORKER_OPTIONS = {
     kind: wholeNumber(1, 2 ** 31),
     default: 50_000_000,
     group: serving,
-    help: 'largest image decoded, width × height',
+    help: 'largest image decoded, width × height; half as much of AVIF and interlaced PNG, which take longer',
   }),
   decodeProcesses: option({
     env: 'BLIP2_DECODE_PROCESSES',

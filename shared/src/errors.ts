@@ -73,7 +73,7 @@ export const PROBLEMS = {
     status: 400,
     title: 'The image is too large to decode',
     cause:
-      'The image has more pixels, a longer side, more frames, metadata or parts than are accepted, or decoding it takes more memory or time than the operator allows; `detail` says which.',
+      'The image has more pixels (or bytes, of formats that take longer to decode), a longer side, more frames, metadata or parts than are accepted, or decoding it takes more memory or time than the operator allows; `detail` says which.',
     remedy:
       'Scale it down, or save it as a plain JPEG: the model uses a few hundred pixels a side.',
   },

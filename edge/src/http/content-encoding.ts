@@ -40,7 +40,7 @@ const SUPPORTED = Object.keys(DECODERS).join(', ');
  * What a body may become: images and their base64 hardly shrink, so that many times its size is work for nothing, which
  * costs its sender nothing.
  */
-const MAX_RATIO = 50;
+export const MAX_RATIO = 50;
 const FREE_BYTES = 2 ** 20;
 
 /** A body compressed twice is as large as one compressed once. */
@@ -75,7 +75,7 @@ export function parseContentEncoding(header: string | null): string[] {
  */
 export function decodeContent(bytes: Bytes, codings: readonly string[], limit: number): Bytes {
   const most = Math.min(limit, Math.max(FREE_BYTES, MAX_RATIO * bytes.length));
-  const tooLarge = () => (most < limit ? inflatesTooMuch(most) : bodyTooLarge(limit));
+  const tooLarge = () => (most < limit ? new InflatesTooMuch(most) : bodyTooLarge(limit));
   let decoded: Uint8Array = bytes;
   for (const coding of codings.toReversed()) {
     try {
@@ -93,9 +93,12 @@ export function decodeContent(bytes: Bytes, codings: readonly string[], limit: n
   return isWhole ? new Uint8Array(decoded.buffer as ArrayBuffer) : new Uint8Array(decoded);
 }
 
-function inflatesTooMuch(limit: number): ApiError {
-  const detail = `The body becomes more than ${MAX_RATIO} times as large when it is inflated: send it without Content-Encoding.`;
-  return new ApiError('body-too-large', detail, { limit });
+/** `limit` follows from the size of the body, and says nothing of how large it may be. */
+export class InflatesTooMuch extends ApiError {
+  constructor(limit: number) {
+    const detail = `The body becomes more than ${MAX_RATIO} times as large when it is inflated: send it without Content-Encoding.`;
+    super('body-too-large', detail, { limit });
+  }
 }
 
 /** The two bytes that begin zlib's format (RFC 1950): method 8, and a multiple of 31 together. */

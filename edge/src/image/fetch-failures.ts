@@ -1,6 +1,7 @@
 /** The errors of fetching an image from its URL: each failure of a host with its own cause and remedy. */
 import { ApiError } from '@blip2/shared/errors';
 import { refusalOf, type Sniffed } from '@blip2/shared/image-format';
+import { type InflatesTooMuch, MAX_RATIO } from '../http/content-encoding.ts';
 
 const field = 'image.url';
 
@@ -32,6 +33,12 @@ export function tooLargeFailure({ slug, extras }: ApiError): ApiError {
   const size = actual === undefined ? `more than ${limit} bytes` : `${actual} bytes or more`;
   const detail = `The image at the URL has ${size}; at most ${limit} are accepted. Use the address of a smaller one.`;
   return new ApiError(slug, detail, { ...extras, field });
+}
+
+/** @param error of whoever inflated the reply: its limit follows from the bytes that came, and is none of images */
+export function inflationFailure(error: InflatesTooMuch): ApiError {
+  const detail = `The host of the image URL sends a compressed reply (Content-Encoding), which becomes more than ${MAX_RATIO} times as large when it is inflated: that is not accepted, however large the image is. Use an address that sends the image uncompressed, or send the bytes.`;
+  return new ApiError(error.slug, detail, { field, cause: error });
 }
 
 /** @param cause what reading the reply threw */

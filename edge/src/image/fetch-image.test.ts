@@ -75,6 +75,26 @@ describe('an image at a URL', () => {
     });
   });
 
+  it.each<[string, (bytes: Uint8Array) => Uint8Array]>([
+    ['deflate', zlib.deflateSync],
+    ['zstd', zlib.zstdCompressSync],
+  ])('that %s makes far larger is refused with that reason', async (coding, compress) => {
+    edge = startEdge({ env: { MAX_IMAGE_BYTES: '20000000' } });
+    const headers = { 'content-encoding': coding };
+    const reply = (bytes: number) =>
+      new Response(new Uint8Array(compress(new Uint8Array(bytes))), {
+        headers,
+        encodeBody: 'manual',
+      } as ResponseInit);
+    edge.gpu.web.set(URL_, () => reply(19_000_000));
+    const problem = (await (await send()).json()) as Record<string, unknown>;
+    expect(problem).toMatchObject({
+      ...{ status: 413, type: '/problems/body-too-large', field: 'image.url' },
+      detail: expect.stringMatching(/more than 50 times as large .* uncompressed, or send the b/),
+    });
+    expect(problem).not.toHaveProperty('limit');
+  });
+
   it('is asked for by a client that says who it is and takes anything', async () => {
     const headers: Headers[] = [];
     edge = startEdge({

@@ -1,13 +1,14 @@
 /** Fetches an image from a public URL: each redirect is checked, size and time are limited, the bytes decide what it is. */
 import { ApiError } from '@blip2/shared/errors';
 import { sniff } from '@blip2/shared/image-format';
-import { decodeContent, parseContentEncoding } from '../http/content-encoding.ts';
+import { decodeContent, InflatesTooMuch, parseContentEncoding } from '../http/content-encoding.ts';
 import { mediaType } from '../http/media-type.ts';
 import { readLimited } from '../http/read-limited.ts';
 import type { Platform } from '../platform.ts';
 import { explainConnection } from './connection-failure.ts';
 import {
   emptyFailure,
+  inflationFailure,
   noImageFailure,
   redirectFailure,
   statusFailure,
@@ -69,6 +70,7 @@ export async function fetchImage(
     if (signal.aborted) throw thrown;
     if (timeout.aborted) throw timeoutFailure(TIMEOUT_MS, response !== undefined, thrown);
     if (!(thrown instanceof ApiError)) throw transferFailure(thrown);
+    if (thrown instanceof InflatesTooMuch) throw inflationFailure(thrown);
     if (thrown.slug === 'invalid-content-encoding') throw transferFailure(thrown);
     throw thrown.slug === 'body-too-large' ? tooLargeFailure(thrown) : thrown;
   }

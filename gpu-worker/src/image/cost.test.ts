@@ -11,7 +11,7 @@ import { tilesOf } from './frames.ts';
 const LIMITS = { maxBytes: 2e7, maxPixels: 5e7 };
 const PLAIN: Header = {
   ...{ format: 'png', width: 4000, height: 3000, channels: 3, bytesPerSample: 1 },
-  ...{ isProgressive: false, isTurned: false, frames: 1, tiles: 0, scans: 1 },
+  ...{ isProgressive: false, isTurned: false, frames: 1, tiles: 0, scans: 1, codedBytes: 0 },
   ...{ profileBytes: 0, exifBytes: 0 },
 };
 const MEBIBYTE = 2 ** 20;
@@ -23,6 +23,31 @@ describe('what an image costs by its header', () => {
       { width: 8000, height: 8000 },
       /^The image is 8000 × 8000 pixels; at most 50000000 /,
     ],
+    [
+      'pixels of AVIF',
+      { format: 'avif', width: 5001, height: 5000 },
+      /5001 × 5000 pixels as AVIF; at most 25000000 in all .*JPEG \(at most 50000000\)/,
+    ],
+    [
+      'pixels of an interlaced PNG',
+      { isProgressive: true, width: 5001, height: 5000 },
+      /5001 × 5000 pixels as an interlaced PNG; at most 25000000 .*send it as JPEG/,
+    ],
+    [
+      'bytes of an AVIF of many pixels',
+      { format: 'avif', width: 5000, height: 5000, codedBytes: 5_000_000 },
+      /AVIF of 5000 × 5000 pixels in 5000000 bytes; at most 4166666 .*lower quality.*JPEG/,
+    ],
+    [
+      'bytes of an AVIF of few',
+      { format: 'avif', width: 2000, height: 2500, codedBytes: 11_000_000 },
+      /at most 10833333 are accepted of so many pixels/,
+    ],
+    [
+      'bytes of a WebP',
+      { format: 'webp', width: 7000, height: 7000, codedBytes: 9_000_000 },
+      /WebP of 7000 × 7000 pixels in 9000000 bytes; at most 8666666 /,
+    ],
     ['a side', { width: 1, height: 1_000_001 }, /^The image is 1 × 1000001 pixels; a side of at /],
     ['frames', { format: 'gif', frames: 100_001 }, /has 100001 frames; at most 100000 .*ffmpeg/],
     ['a grid', { format: 'avif', tiles: 1025 }, /a grid of 1025 images; at most 1024 .*magick/],
@@ -31,12 +56,12 @@ describe('what an image costs by its header', () => {
     ['EXIF', { exifBytes: 2 * MEBIBYTE }, /2097152 bytes of EXIF; at most 1048576.*exiftool/],
     [
       'memory',
-      { format: 'avif', channels: 4, bytesPerSample: 2, width: 7000, height: 7000 },
-      /\(7000 × 7000 pixels, AVIF, 16 bits a channel\) takes about \d+ MiB of memory; at most 1024 /,
+      { format: 'avif', channels: 4, bytesPerSample: 2, width: 5000, height: 5000 },
+      /\(5000 × 5000 pixels, AVIF, 16 bits a channel\) takes about \d+ MiB of memory; at most 512 /,
     ],
   ])('%s: refused with the limit and what to do', (_name, change, detail) => {
     const header = { ...PLAIN, ...change };
-    const check = () => checkCost(header, { ...LIMITS, maxMemory: 1024 * MEBIBYTE });
+    const check = () => checkCost(header, { ...LIMITS, maxMemory: 512 * MEBIBYTE });
     expect(check).toThrow(ApiError);
     expect(check).toThrow(detail);
     expect(check).toThrow(
@@ -45,6 +70,29 @@ describe('what an image costs by its header', () => {
         extras: { field: 'image', limit: expect.any(Number), actual: expect.any(Number) },
       }),
     );
+  });
+
+  it.each<[string, Partial<Header>]>([
+    ['PNG', {}],
+    ['progressive JPEG', { format: 'jpeg', isProgressive: true, codedBytes: 2e7 }],
+    ['GIF', { format: 'gif', codedBytes: 2e7 }],
+    ['WebP', { format: 'webp', codedBytes: 8e6 }],
+  ])('50 megapixels of %s are accepted', (_name, change) => {
+    checkCost({ ...PLAIN, width: 10_000, height: 5000, ...change }, LIMITS);
+  });
+
+  it.each<[string, Partial<Header>]>([
+    ['AVIF', { format: 'avif', codedBytes: 4e6 }],
+    ['interlaced PNG', { isProgressive: true, codedBytes: 2e7 }],
+  ])('25 megapixels of %s are accepted', (_name, change) => {
+    checkCost({ ...PLAIN, width: 5000, height: 5000, ...change }, LIMITS);
+  });
+
+  it('an operator moves the limits of all formats, and never those of few pixels', () => {
+    const avif = { ...PLAIN, format: 'avif' as const, width: 1000, height: 1000 };
+    checkCost({ ...avif, codedBytes: 12e6 }, { maxPixels: 2e6 });
+    expect(() => checkCost(avif, { maxPixels: 1e6 })).toThrow(/at most 500000 in all/);
+    checkCost({ ...avif, width: 50_000, codedBytes: 8e6 }, { maxPixels: 1e8 });
   });
 
   it('an ordinary photo is cheap, and what is held as a whole costs more', () => {
@@ -70,6 +118,41 @@ async function pngWith(...chunks: Buffer[]): Promise<Buffer> {
     .toBuffer();
   return Buffer.concat([png.subarray(0, 33), ...chunks, png.subarray(33)]);
 }
+
+describe('files of formats that take longer', () => {
+  const noise = (side: number) =>
+    sharp({
+      create: {
+        ...{ width: side, height: side, channels: 3, background: '#123' },
+        noise: { type: 'gaussian', mean: 120, sigma: 40 },
+      },
+    });
+  const limits = { maxBytes: 2e7, maxPixels: 20_000 };
+
+  it.each(['png', 'avif'] as const)('%s: half as many pixels, to the pixel', async (format) => {
+    const options = format === 'png' ? { progressive: true } : { effort: 0 };
+    const made = async (side: number) => await noise(side).toFormat(format, options).toBuffer();
+    await openImage(await made(100), limits);
+    await expect(openImage(await made(101), limits)).rejects.toMatchObject({
+      slug: 'image-too-large',
+      extras: { field: 'image', limit: 10_000, actual: 10_201 },
+    });
+  });
+
+  it('an interlaced PNG at its limit is decoded as a plain one', async () => {
+    const { data, info } = await noise(100).raw().toBuffer({ resolveWithObject: true });
+    const raw = { width: info.width, height: info.height, channels: 3 } as const;
+    const [plain, interlaced] = await Promise.all(
+      [false, true].map(async (progressive) => {
+        const png = await sharp(data, { raw }).png({ progressive }).toBuffer();
+        const { pixels } = await openImage(png, limits);
+        return await pixels.raw().toBuffer();
+      }),
+    );
+    expect(interlaced).toEqual(plain);
+    expect(plain).toEqual(data);
+  });
+});
 
 describe('files whose pixels are few', () => {
   it('texts and profiles of a PNG that are a thousand times as large inflated never are', async () => {

@@ -5,6 +5,7 @@ import { checkImage, FORMAT_NAMES, refusalOf } from '@blip2/shared/image-format'
 import { HEIC, type ImageFormat, OTHER_HEIF } from '@blip2/shared/image-signatures';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
+import { codedBytesOfAvif } from './avif-items.ts';
 import { COUNTED_SCANS, type CostLimits, checkCost, type Header } from './cost.ts';
 import { firstFrameOf } from './first-frame.ts';
 import {
@@ -43,7 +44,10 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   // The decoder reads ahead of the pixels, and fails where that is beyond the end: of a few files in a hundred it is not.
   if (format === 'jpeg' && !endsAsJpeg(bytes)) expectWhole(endOf(bytes), 'image');
   const frames = framesOf(bytes, format) ?? first.frames;
-  const header = headerOf(bytes, format, metadata, frames);
+  const header = {
+    ...headerOf(bytes, format, metadata, frames),
+    codedBytes: format === 'avif' ? codedBytesOfAvif(bytes) : first.bytes.byteLength,
+  };
   const memory = checkCost(header, limits);
   const { width, height } = header;
   const info = { ...metadata.autoOrient, format, ...(frames > 1 ? { frames } : {}) };
@@ -75,7 +79,7 @@ function headerOf(
   format: ImageFormat,
   metadata: Metadata,
   frames: number,
-): Header {
+): Omit<Header, 'codedBytes'> {
   const { width, height, channels, depth, isProgressive, orientation = 1, icc, exif } = metadata;
   return {
     format,

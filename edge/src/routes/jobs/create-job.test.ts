@@ -1,6 +1,6 @@
 import { MAX_INLINE_ITEMS } from '@blip2/shared/schemas/jobs/request';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { base64, newImage, startEdge, type TestEdge, testEnv } from '../../testing/edge.ts';
+import { base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -141,89 +141,19 @@ describe('a job is refused before anything is stored', () => {
   });
 });
 
-describe('dry_run', () => {
-  const METRICS = `blip2_requests_total{kind="generate",outcome="done",execution_provider="cpu"} 40
-blip2_requests_total{kind="generate",outcome="failed",execution_provider="cpu"} 7
-blip2_engine_action_seconds_sum{action="images",execution_provider="cpu"} 3
-blip2_engine_action_seconds_sum{action="step",execution_provider="cpu"} 1
-blip2_num_requests_admitted{execution_provider="cpu"} 2
-`;
-
-  it('estimates items, known images and GPU seconds, and what they are based on', async () => {
-    const known = newImage();
-    await edge.post('/v1/captions', { image: { data: base64(known) } });
-    await edge.settled();
-    edge.gpu.script.metrics = METRICS;
-    const items = [
-      { image: { data: base64(known) } },
-      { image: { data: base64(newImage()) } },
-      { image: { url: 'https://images.example.org/a.png' } },
-    ];
-    const estimated = await create({ task: 'caption', dry_run: true, items });
-    expect(estimated.status).toBe(200);
-    expect(await estimated.json()).toEqual({
-      object: 'job.estimate',
-      task: 'caption',
-      items: 3,
-      known_images: 1,
-      gpu_seconds: 0.3,
-      waiting: 2,
-      based_on: { images_looked_up: 2, requests: 40, seconds_per_item: 0.1 },
-    });
-  });
-
-  it('expects nothing of a worker that has served little, or does not answer', async () => {
-    const ask = async () =>
-      (await create({ task: 'caption', dry_run: true, items: [{ image }] })).json();
-    expect(await ask()).toMatchObject({ items: 1, gpu_seconds: null, waiting: 0 });
-    edge.gpu.script.isGone = true;
-    expect(await ask()).toMatchObject({ items: 1, gpu_seconds: null, waiting: null });
-  });
-
-  it('counts the lines of a body, and names the one that is wrong', async () => {
-    const line = JSON.stringify({ image });
-    const estimated = await lines('task=caption&dry_run=true', `${line}\n\n${line}\n${line}`);
-    expect(await estimated.json()).toMatchObject({ items: 3, based_on: { images_looked_up: 3 } });
-    const refused = await lines('task=caption&dry_run=true', `${line}\n\n{"image"\n`);
-    expect(await refused.json()).toMatchObject({ field: 'line 3' });
-    for (const bad of ['{"image":1,"image":2}', '{"__proto__":1}']) {
-      const strict = await lines('task=caption&dry_run=true', `${line}\n${bad}\n`);
-      expect(strict.status, bad).toBe(400);
-    }
-  });
-
-  it('counts the images of a bucket', async () => {
-    const images = testEnv.JOB_IMAGES as R2Bucket;
-    const album = crypto.randomUUID();
-    for (const name of ['a.png', 'b.jpg', 'notes.txt']) await images.put(`${album}/${name}`, 'x');
-    const input = { prefix: `${album}/` };
-    const estimated = await create({ task: 'caption', dry_run: true, input });
-    expect(await estimated.json()).toMatchObject({ items: 2, based_on: { images_looked_up: 0 } });
-  });
-
-  it('reads no line that is longer than lines may be, and no more than a file has', async () => {
-    const long = await lines('task=caption&dry_run=true', `{}\n${'x'.repeat(9 * 2 ** 20)}`);
-    expect(await long.json()).toMatchObject({ field: 'line 2', limit: 8 * 2 ** 20 });
-    edge = startEdge({ env: { JOBS_MAX_FILE_BYTES: '100' } });
-    const many = await lines('task=caption&dry_run=true', '{}\n'.repeat(50));
-    expect(many.status).toBe(413);
-    const stored = await lines('task=caption', '{}\n'.repeat(50));
-    expect(stored.status).toBe(413);
-  });
-});
-
 it('a deployment without a queue says so, and that another try does not help', async () => {
   edge = startEdge({ env: { JOBS_QUEUE_URL: '' } });
   const image = newImage();
   const lasting = { status: 503, retry: 'false' };
   const replies = [
     await create({ task: 'caption', items: [{ image: { data: base64(image) } }] }),
+    await create({ task: 'caption', dry_run: true, items: [{ image: 'x' }] }),
     await edge.request('/v1/batches'),
     await edge.request('/v1/jobs'),
   ];
   expect(
     replies.map(({ status, headers }) => ({ status, retry: headers.get('x-should-retry') })),
-  ).toEqual([lasting, lasting, lasting]);
+  ).toEqual([lasting, lasting, lasting, lasting]);
 });
 
 describe('an upload of lines with an Idempotency-Key', () => {

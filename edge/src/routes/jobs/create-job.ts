@@ -35,11 +35,12 @@ import {
   estimate,
   MAX_LOOKED_UP,
 } from './estimate.ts';
+import { jobsOf } from './job-access.ts';
 import { type NewJob, openJob } from './open-job.ts';
 import { openingTurns } from './opening-turns.ts';
 import { bucketOf, jobSender, LONGEST_UPLOAD_MS, ownerOf, roomOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
-import { webhookOf } from './webhook.ts';
+import { type AskedWebhook, webhookOf } from './webhook.ts';
 
 /** What JSON lines are called. */
 const LINES_TYPES = ['application/x-ndjson', 'application/jsonl', 'application/x-jsonlines'];
@@ -60,18 +61,29 @@ export const createJob: Handler = async (c, deps) => {
 /** The body is the items, and all else is in the query. */
 async function createFromLines(c: AppContext, deps: Dependencies): Promise<Response> {
   const options = readQuery(c.req.url, JobOptions);
-  checkSettings(options.task, options.settings ?? {});
+  const webhook = checkOptions(deps, options);
   if (options.dry_run) {
     return await replyWithEstimate(c, deps, options.task, await countBody(c, deps));
   }
-  return await create(c, deps, options, (job) => lines(c, deps, job));
+  return await create(c, deps, { ...options, webhook }, (job) => lines(c, deps, job));
+}
+
+/**
+ * All that may be wrong before an item is looked at: a dry run refuses the same.
+ * @throws ApiError `invalid-request`, `unsupported-parameter`, `jobs-unavailable`
+ */
+function checkOptions(deps: Dependencies, options: JobOptions): AskedWebhook {
+  checkSettings(options.task, options.settings ?? {});
+  const webhook = webhookOf('job', options.webhook, deps);
+  jobsOf(deps);
+  return webhook;
 }
 
 async function createFromJson(c: AppContext, deps: Dependencies): Promise<Response> {
   const request = validate(JobRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { items, input, ...options } = request;
   const { task, settings = {} } = options;
-  checkSettings(task, settings);
+  const webhook = checkOptions(deps, options);
   if ((items === undefined) === (input === undefined)) {
     const detail =
       'items: send the items themselves, or say by input where they are: one of the two.';
@@ -81,7 +93,7 @@ async function createFromJson(c: AppContext, deps: Dependencies): Promise<Respon
     const stored = await storedInput(c, deps, input);
     if (options.dry_run)
       return await replyWithEstimate(c, deps, task, await countInput(c, deps, stored));
-    return await create(c, deps, options, async () => stored);
+    return await create(c, deps, { ...options, webhook }, async () => stored);
   }
   checkItems(task, settings, items);
   if (options.dry_run) {
@@ -90,7 +102,7 @@ async function createFromJson(c: AppContext, deps: Dependencies): Promise<Respon
       first: items.slice(0, MAX_LOOKED_UP),
     });
   }
-  return await create(c, deps, options, async ({ inputKey: key }) => {
+  return await create(c, deps, { ...options, webhook }, async ({ inputKey: key }) => {
     const text = items.map((item) => JSON.stringify(item)).join('\n');
     if (text.length <= MAX_ORDER_CHARACTERS) return { kind: 'lines', text };
     await bucketOf(deps).put(key, text);
@@ -199,10 +211,10 @@ async function lines(c: AppContext, deps: Dependencies, { inputKey }: NewJob): P
 async function create(
   c: AppContext,
   deps: Dependencies,
-  { task, settings = {}, ...options }: Omit<JobOptions, 'task'> & { task: JobTask },
+  { task, settings = {}, ...options }: Omit<JobOptions, 'webhook'> & { webhook: AskedWebhook },
   store: (job: NewJob) => Promise<JobInput>,
 ): Promise<Response> {
-  const { webhook, secret } = webhookOf('job', options.webhook, deps);
+  const { webhook, secret } = options.webhook;
   const seconds = options.expires_after ?? DAY_SECONDS;
   const order: Omit<JobOrder, 'input' | 'owner'> = {
     kind: 'job',
