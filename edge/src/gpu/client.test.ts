@@ -69,18 +69,20 @@ describe('a request', () => {
       ...EMBED,
       request_id: 'abc',
       revision: generative.revision,
+      precision: generative.precision,
       deadline_ms: 1234,
       client: '203.0.113.7',
     });
     expect(source?.payload.slice()).toEqual(IMAGE.payload);
   });
 
-  it.each<[GpuTask, string]>([
-    [{ kind: 'embed', embedding: 'itc' }, retrieval.revision],
-    [{ kind: 'match', texts: [[1, 2]] }, retrieval.revision],
-    [EMBED, generative.revision],
-  ])('for %j has the revision of the model that serves it', async (task, revision) => {
-    expect((await received(task, contextOf())).head).toMatchObject({ revision });
+  it.each<[GpuTask, typeof retrieval | typeof generative]>([
+    [{ kind: 'embed', embedding: 'itc' }, retrieval],
+    [{ kind: 'match', texts: [[1, 2]] }, retrieval],
+    [EMBED, generative],
+  ])('for %j has the revision and the bits of the model that serves it', async (task, model) => {
+    const { revision, precision } = model;
+    expect((await received(task, contextOf())).head).toMatchObject({ revision, precision });
   });
 
   it('says of which trace it is: that of the caller, or one that nobody records', async () => {
