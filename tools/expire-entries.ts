@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Miniflare } from 'miniflare';
 import { entryDatabases } from './entry-databases.ts';
 
 /**
@@ -15,10 +14,32 @@ const PERIOD_MS = 5000;
 /** Keys of the cache that are asked for in one period, one after the other: more than new images leave there. */
 const KEYS_AT_ONCE = 200;
 
+/** Longer than thousands of deletions take. A workerd that is stopped does not answer, and is replaced meanwhile. */
+const PATIENCE_MS = 60_000;
+
+/**
+ * A Worker beside the served one, with its namespaces and its cache, at a socket of its own on this machine. Not miniflare's proxies of them: whoever uses
+ * one for the first time waits with the whole process, for ever where workerd is stopped, which only this process would replace.
+ */
+export const EXPIRING_WORKER = {
+  name: 'expire-entries',
+  contents: `export default {
+  async fetch(request, env) {
+    for (const namespace of Object.values(env)) await namespace.list({ limit: 1 });
+    const keys = await request.json().catch(() => null);
+    for (const key of Array.isArray(keys) ? keys : []) {
+      // Not \`delete\`: meanwhile somebody may have put a new reply there. Asked for, only one that has expired is deleted.
+      const reply = await caches.default.match(key);
+      await reply?.body?.cancel();
+    }
+    return new Response(null, { status: 204 });
+  },
+};`,
+};
+
 export type Expiring = {
-  miniflare: Pick<Miniflare, 'getKVNamespace' | 'getCaches'>;
-  /** Bindings of the namespaces. */
-  namespaces: readonly string[];
+  /** Base URL of `EXPIRING_WORKER`, which may have another port after each start of workerd. */
+  url: () => Promise<string>;
   /** Folder of the local storage's `v3`. */
   storage: string;
 };
@@ -29,27 +50,16 @@ export async function expireEntries(expiring: Expiring, signal: AbortSignal): Pr
     await delay(PERIOD_MS, undefined, { signal, ref: false }).catch(() => {});
     if (signal.aborted) return;
     // A workerd that hangs, ends or is started again: the next time does it.
-    await expireOnce(expiring, signal).catch(() => {});
+    await expireOnce(expiring).catch(() => {});
   }
 }
 
-async function expireOnce(
-  { miniflare, namespaces, storage }: Expiring,
-  signal: AbortSignal,
-): Promise<void> {
-  for (const binding of namespaces) {
-    const namespace = await miniflare.getKVNamespace(binding);
-    await namespace.list({ limit: 1 });
-  }
+async function expireOnce({ url, storage }: Expiring): Promise<void> {
   const keys = await expiredKeys(join(storage, 'cache'));
-  if (keys.length === 0) return;
-  const { default: cache } = await miniflare.getCaches();
-  for (const key of keys) {
-    if (signal.aborted) return;
-    // Not `delete`: meanwhile somebody may have put a new reply there. Asked for, only one that has expired is deleted.
-    const reply = await cache.match(key);
-    await reply?.body?.cancel();
-  }
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const body = JSON.stringify(keys);
+  const response = await fetch(await url(), { method: 'POST', body, signal });
+  await response.body?.cancel();
 }
 
 /** Read beside workerd, which locks its databases (in mode WAL) only while it writes. */

@@ -12,7 +12,7 @@ import { rootCertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import type { Json, Log, Miniflare, WorkerdStructuredLog } from 'miniflare';
 import { QUIET_WRANGLER, type WorkerBundle } from './build-worker.ts';
-import { expireEntries } from './expire-entries.ts';
+import { EXPIRING_WORKER, expireEntries } from './expire-entries.ts';
 import { type LogLine, RepeatedLines } from './repeated-lines.ts';
 
 export type ServeOptions = {
@@ -119,6 +119,18 @@ export async function serveWorker(
           unsafeDirectSockets: [{ host, port }],
         },
         ...externalWorkers,
+        ...(persist === false
+          ? []
+          : [
+              {
+                name: EXPIRING_WORKER.name,
+                compatibilityDate: others.compatibilityDate as string,
+                kvNamespaces: (others.kvNamespaces ?? {}) as Record<string, string>,
+                modules: true,
+                script: EXPIRING_WORKER.contents,
+                unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
+              },
+            ]),
       ],
     }),
   );
@@ -127,8 +139,10 @@ export async function serveWorker(
     const { origin: url } = await miniflare.unsafeGetDirectURL();
     const stopping = new AbortController();
     if (persist !== false) {
-      const namespaces = Object.keys(others.kvNamespaces ?? {});
-      void expireEntries({ miniflare, namespaces, storage: join(persist, 'v3') }, stopping.signal);
+      const ofExpiring = async () => {
+        return (await miniflare.unsafeGetDirectURL(EXPIRING_WORKER.name)).origin;
+      };
+      void expireEntries({ url: ofExpiring, storage: join(persist, 'v3') }, stopping.signal);
     }
     let stopped: Promise<void> | undefined;
     return {

@@ -167,8 +167,8 @@ async function nameOccupant(url: string): Promise<string | null> {
   return data === undefined ? null : `A GPU worker of ${data.name}`;
 }
 
-function identityOf({ name, revision, precision }: BundleManifest) {
-  return { name, revision, precision };
+function identityOf({ name, revision, precision, preprocessing }: BundleManifest) {
+  return { name, revision, precision, preprocessing };
 }
 
 /** @throws Error naming the option when the file of the trace cannot be written */

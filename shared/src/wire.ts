@@ -1,6 +1,5 @@
 /** JSON payloads of the frames between edge and GPU worker: the contract both sides compile against. */
 import * as z from 'zod/mini';
-import { Precision } from './precision.ts';
 
 /** Most texts of one request to the retrieval model. */
 export const MAX_TEXTS = 64;
@@ -133,8 +132,8 @@ const requestHead = {
   request_id: z.string().check(z.maxLength(MAX_ID_LENGTH)),
   /** Revision of the bundle the edge tokenized for; another one at the worker is `model-mismatch`. */
   revision: z.string().check(z.maxLength(MAX_ID_LENGTH)),
-  /** Bits of the large weights at the edge: with others at the worker embeddings and texts are not those that caches say. */
-  precision: z.optional(Precision),
+  /** Of the edge's bundle: what makes embeddings of an image beside the weights. With another at the worker they are not those that caches say. */
+  preprocessing: z.optional(z.string().check(z.maxLength(MAX_ID_LENGTH))),
   /** Milliseconds after which the worker gives up, counted from the arrival of the request. */
   deadline_ms: whole(1, MAX_DEADLINE_MS),
   /** Names the client: waiting requests are served client by client. */
@@ -252,6 +251,7 @@ const servedModel = z.object({
   revision: z.string(),
   /** Bits of the large weights: fp32, int8 or int4. */
   precision: z.optional(z.string()),
+  preprocessing: z.optional(z.string()),
 });
 
 /** Header of the worker's replies to `/v1/run`: its fingerprint. */

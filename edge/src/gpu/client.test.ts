@@ -69,7 +69,7 @@ describe('a request', () => {
       ...EMBED,
       request_id: 'abc',
       revision: generative.revision,
-      precision: generative.precision,
+      preprocessing: generative.preprocessing,
       deadline_ms: 1234,
       client: '203.0.113.7',
     });
@@ -80,9 +80,9 @@ describe('a request', () => {
     [{ kind: 'embed', embedding: 'itc' }, retrieval],
     [{ kind: 'match', texts: [[1, 2]] }, retrieval],
     [EMBED, generative],
-  ])('for %j has the revision and the bits of the model that serves it', async (task, model) => {
-    const { revision, precision } = model;
-    expect((await received(task, contextOf())).head).toMatchObject({ revision, precision });
+  ])('for %j has revision and preprocessing of the model that serves it', async (task, model) => {
+    const { revision, preprocessing } = model;
+    expect((await received(task, contextOf())).head).toMatchObject({ revision, preprocessing });
   });
 
   it('says of which trace it is: that of the caller, or one that nobody records', async () => {

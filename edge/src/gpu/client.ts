@@ -228,8 +228,8 @@ export class GpuClient {
     if (deadline_ms <= 0) {
       throw new ApiError('deadline-exceeded', 'No time was left for the GPU worker.');
     }
-    const { revision, precision } = model;
-    const head = { request_id: requestId, revision, precision, deadline_ms };
+    const { revision, preprocessing } = model;
+    const head = { request_id: requestId, revision, preprocessing, deadline_ms };
     return {
       ...task,
       ...head,

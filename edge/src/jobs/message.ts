@@ -22,7 +22,7 @@ export async function messageOf(
     part,
     item,
     revision,
-    ...(model && { precision: model.precision }),
+    ...(model && { preprocessing: model.preprocessing }),
     task,
     ...(source.kind !== 'none' && { source: await sourceOf(deps, order, source) }),
     client: client.slice(0, 256),

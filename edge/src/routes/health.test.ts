@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { bundledModels } from '../bundled-models.ts';
 import { startEdge, type TestEdge, type TestSetup, testEnv } from '../testing/edge.ts';
 
 let edge: TestEdge;
@@ -23,7 +24,7 @@ describe('health', () => {
       checks: { gpu_worker: 'ok', model: 'ok', kv: 'ok' },
       execution_provider: 'fake',
       execution_provider_why: 'a test',
-      precision: 'fp32',
+      precision: 'int8',
       model: 'blip2-scenes',
       model_card: { summary: 'knows emoji scenes only' },
     });
@@ -62,10 +63,10 @@ describe('health', () => {
       'a GPU worker that computes with other bits',
       {},
       (gpu) => {
-        gpu.script.precision = 'int4';
+        gpu.script.preprocessing = '3-0-int8';
       },
       'model-unavailable',
-      'model: the GPU worker serves it in int4, not fp32',
+      `model: the GPU worker makes embeddings by 3-0-int8, not by ${bundledModels.generate.preprocessing}: BLIP2_PRECISION differs, or the version`,
     ],
     ['KV that is down', kvDown, () => {}, 'cache-unavailable', 'kv: does not answer'],
     [

@@ -66,14 +66,15 @@ async function runChecks({
   return { checks: { gpu_worker, model, kv: store }, worker };
 }
 
-type Served = { revision: string; precision?: string | undefined };
+type Served = { revision: string; preprocessing?: string | undefined };
 
 /** How what the GPU worker serves differs from what this edge was deployed for. */
 function difference(theirs: Served | undefined, own: Served | undefined): string | null {
   if (theirs?.revision !== own?.revision) return 'the GPU worker serves another revision';
   // One of an earlier version does not say.
-  if (theirs?.precision === undefined || theirs.precision === own?.precision) return null;
-  return `the GPU worker serves it in ${theirs.precision}, not ${own?.precision}`;
+  if (theirs?.preprocessing === undefined) return null;
+  if (theirs.preprocessing === own?.preprocessing) return null;
+  return `the GPU worker makes embeddings by ${theirs.preprocessing}, not by ${own?.preprocessing}: BLIP2_PRECISION differs, or the version`;
 }
 
 /** What the GPU worker says of how it computes. */

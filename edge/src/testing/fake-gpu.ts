@@ -36,7 +36,7 @@ export type Script = {
   raw: Uint8Array | null;
   isReady: boolean;
   revision: string;
-  precision: string;
+  preprocessing: string;
   /** Fingerprint of the worker; null where it says none. */
   fingerprint: string | null;
   /** What it says of its load, in Prometheus' form. */
@@ -88,7 +88,7 @@ export class FakeGpu {
     raw: null,
     isReady: true,
     revision: model.revision,
-    precision: model.precision,
+    preprocessing: model.preprocessing,
     fingerprint: 'fake',
     metrics: '',
     isGone: false,
@@ -139,9 +139,10 @@ export class FakeGpu {
       return new Response(null, { status: this.script.isReady ? 200 : 503 });
     if (pathname === '/metrics') return new Response(this.script.metrics);
     if (pathname === '/v1/model') {
-      const { revision, precision, fingerprint } = this.script;
+      const { revision, preprocessing, fingerprint } = this.script;
       const how = {
-        precision,
+        precision: 'int8',
+        preprocessing,
         execution_provider: 'fake',
         execution_provider_why: 'a test',
       };

@@ -36,8 +36,8 @@ describe('a request that cannot be served', () => {
       'model-mismatch',
     ],
     [
-      'for other bits of its weights',
-      () => test.send(test.generate({ precision: 'int4' }), test.image(0)),
+      'for embeddings that are made in another way',
+      () => test.send(test.generate({ preprocessing: '3-0-int8' }), test.image(0)),
       409,
       'model-mismatch',
     ],

@@ -141,14 +141,14 @@ function embeddingsOf(request: GpuRequest, payload: Uint8Array, models: Models):
   throw invalid('The embeddings cannot be used: a value is not a finite number.');
 }
 
-function checkRevision({ revision, precision }: GpuRequest, manifest: BundleManifest): void {
+function checkRevision({ revision, preprocessing }: GpuRequest, manifest: BundleManifest): void {
   if (revision !== manifest.revision) {
     const detail = `This worker serves revision ${manifest.revision}, not ${revision}.`;
     throw new ApiError('model-mismatch', detail);
   }
   // Edges of earlier versions say nothing of it.
-  if (precision === undefined || precision === manifest.precision) return;
-  const detail = `This worker serves the model in ${manifest.precision}, not ${precision}: BLIP2_PRECISION differs.`;
+  if (preprocessing === undefined || preprocessing === manifest.preprocessing) return;
+  const detail = `This worker makes embeddings by ${manifest.preprocessing}, not by ${preprocessing}: BLIP2_PRECISION differs, or the version.`;
   throw new ApiError('model-mismatch', detail);
 }
 

@@ -116,11 +116,11 @@ async function run(message: JobMessage, running: Running, trace: RequestTrace): 
 }
 
 function requestOf(message: JobMessage): GpuRequest {
-  const { revision, precision, client, namespace, task } = message;
+  const { revision, preprocessing, client, namespace, task } = message;
   return {
     request_id: nameOf(message),
     revision,
-    ...(precision !== undefined && { precision }),
+    ...(preprocessing !== undefined && { preprocessing }),
     deadline_ms: DEADLINE_MS,
     client,
     priority: 'background',

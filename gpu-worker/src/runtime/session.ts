@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { BundleGraph, TensorNames } from '@blip2/shared/bundle-graphs';
 import { InferenceSession, type Tensor } from 'onnxruntime-node';
+import { EXACT_PRODUCTS } from '../onnx/exact-products.ts';
 import { attentionIsRight } from './attention-check.ts';
 import type { ExecutionProvider, SessionOptions } from './session-options.ts';
 
@@ -9,7 +10,7 @@ import type { ExecutionProvider, SessionOptions } from './session-options.ts';
 const ERRORS = 3;
 
 /** Threads of a run spin while they wait for each other, and stop when it ends: the next session has the cores for itself. */
-const SPIN_WITHIN_RUNS = { session: { force_spinning_stop: '1' } };
+const SPIN_WITHIN_RUNS = { force_spinning_stop: '1' };
 
 /** A tensor for each role, or one for each layer. */
 type Tensors<Names extends TensorNames> = {
@@ -77,7 +78,7 @@ export async function openGraph<G extends BundleGraph>(
       // A GPU provider warns, for each graph, that the nodes which compute shapes stay on the CPU, where they belong.
       ...(executionProvider === 'cpu' ? {} : { logSeverityLevel: ERRORS }),
       ...(supportsDeviceTensors(executionProvider) ? { preferredOutputLocation: located } : {}),
-      extra: SPIN_WITHIN_RUNS,
+      extra: { session: { ...SPIN_WITHIN_RUNS, ...EXACT_PRODUCTS } },
     });
     return new GraphSession(graph, session);
   } catch (cause) {

@@ -1,6 +1,5 @@
 /** One item of a job as it lies in the queue: what a GPU worker needs to run it, and where its image is. */
 import * as z from 'zod/mini';
-import { Precision } from '../precision.ts';
 import { CacheNamespace, GpuTask } from '../wire.ts';
 
 /** Names a job, and a part of it by its number from 0. */
@@ -23,7 +22,7 @@ export const JobMessage = z.strictObject({
   item: ItemNumber,
   /** Of the bundle the edge tokenized for. */
   revision: z.string().check(z.maxLength(256)),
-  precision: z.optional(Precision),
+  preprocessing: z.optional(z.string().check(z.maxLength(256))),
   task: GpuTask,
   source: z.optional(JobSource),
   /** Who waits for the job: fair queues and fair slots go by it. */

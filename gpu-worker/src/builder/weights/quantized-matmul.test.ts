@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { EXACT_PRODUCTS } from '../../onnx/exact-products.ts';
 import { Graph } from '../../onnx/graph.ts';
 import type { Quantization } from '../precision.ts';
 import { quantizedMatmul } from './quantized-matmul.ts';
@@ -29,7 +30,9 @@ async function products(
     OUT,
   ]);
   await graph.save(folder.path);
-  const session = await InferenceSession.create(join(folder.path, 'product.onnx'));
+  const session = await InferenceSession.create(join(folder.path, 'product.onnx'), {
+    extra: { session: EXACT_PRODUCTS },
+  });
   const results: Float32Array[] = [];
   for (const input of inputs) {
     const { y } = await session.run({
