@@ -19,6 +19,8 @@ describe('the environment of the worker', () => {
 });
 
 describe('the heap of the worker', () => {
+  /** While objects are moved, V8 may have a page of 256 KiB more. */
+  const PAGE = 0.25;
   /** Megabytes that a thread's young objects take at most, after a program that makes many that live for a while. */
   const youngMb = (args: string[]): number => {
     const program = `
@@ -45,11 +47,11 @@ describe('the heap of the worker', () => {
   it('has a bound for young objects, in other threads too', () => {
     const bounded = youngMb(tunedArguments([]));
     expect(bounded).toBeGreaterThan(0);
-    expect(bounded).toBeLessThanOrEqual(2 * 8);
+    expect(bounded).toBeLessThanOrEqual(2 * 8 + PAGE);
     expect(youngMb([])).toBeGreaterThan(bounded);
   });
 
   it('is what whoever starts the worker says, where they do', () => {
-    expect(youngMb(tunedArguments(['--max-semi-space-size=2']))).toBeLessThanOrEqual(2 * 2);
+    expect(youngMb(tunedArguments(['--max-semi-space-size=2']))).toBeLessThanOrEqual(2 * 2 + PAGE);
   });
 });
