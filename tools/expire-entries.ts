@@ -18,14 +18,15 @@ const KEYS_AT_ONCE = 200;
 const PATIENCE_MS = 60_000;
 
 /**
- * A Worker beside the served one, with its namespaces and its cache, at a socket of its own on this machine. Not miniflare's proxies of them: whoever uses
+ * A Worker beside the served one, with its namespaces and its cache, at a socket of its own on this machine, for who knows its token. Not miniflare's proxies of them: whoever uses
  * one for the first time waits with the whole process, for ever where workerd is stopped, which only this process would replace.
  */
 export const EXPIRING_WORKER = {
   name: 'expire-entries',
   contents: `export default {
-  async fetch(request, env) {
-    for (const namespace of Object.values(env)) await namespace.list({ limit: 1 });
+  async fetch(request, { TOKEN, ...namespaces }) {
+    if (new URL(request.url).pathname !== '/' + TOKEN) return new Response(null, { status: 404 });
+    for (const namespace of Object.values(namespaces)) await namespace.list({ limit: 1 });
     const keys = await request.json().catch(() => null);
     for (const key of Array.isArray(keys) ? keys : []) {
       // Not \`delete\`: meanwhile somebody may have put a new reply there. Asked for, only one that has expired is deleted.
@@ -38,7 +39,7 @@ export const EXPIRING_WORKER = {
 };
 
 export type Expiring = {
-  /** Base URL of `EXPIRING_WORKER`, which may have another port after each start of workerd. */
+  /** URL of `EXPIRING_WORKER`, whose path is its token; it may have another port after each start of workerd. */
   url: () => Promise<string>;
   /** Folder of the local storage's `v3`. */
   storage: string;

@@ -5,6 +5,7 @@
  * the way, so that what is measured here is the Worker. Headers that Cloudflare adds (`cf-connecting-ip`) and
  * `request.cf` are therefore absent.
  */
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -83,6 +84,7 @@ export async function serveWorker(
     logLevel === 'none' || onRestart !== undefined ? levels.NONE : levels.ERROR,
   );
   const lines = new RepeatedLines(print);
+  const token = randomUUID();
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
@@ -126,6 +128,7 @@ export async function serveWorker(
                 name: EXPIRING_WORKER.name,
                 compatibilityDate: others.compatibilityDate as string,
                 kvNamespaces: (others.kvNamespaces ?? {}) as Record<string, string>,
+                bindings: { TOKEN: token },
                 modules: true,
                 script: EXPIRING_WORKER.contents,
                 unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
@@ -140,7 +143,7 @@ export async function serveWorker(
     const stopping = new AbortController();
     if (persist !== false) {
       const ofExpiring = async () => {
-        return (await miniflare.unsafeGetDirectURL(EXPIRING_WORKER.name)).origin;
+        return new URL(token, await miniflare.unsafeGetDirectURL(EXPIRING_WORKER.name)).href;
       };
       void expireEntries({ url: ofExpiring, storage: join(persist, 'v3') }, stopping.signal);
     }

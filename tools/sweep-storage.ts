@@ -33,12 +33,14 @@ export type SweepOptions = {
   progress: (line: string) => void;
   /** Milliseconds since 1970. */
   now?: number;
+  /** Removes a file. */
+  remove?: (path: string) => Promise<void>;
 };
 
 /** @param folder of the local storage, whether it is there or not */
 export async function sweepStorage(
   folder: string,
-  { report, progress, now = Date.now() }: SweepOptions,
+  { report, progress, now = Date.now(), remove = unlink }: SweepOptions,
 ): Promise<Swept> {
   const swept = { rows: 0, files: 0 };
   let saidAt = performance.now();
@@ -51,7 +53,7 @@ export async function sweepStorage(
   };
   const failures: string[] = [];
   for (const kind of KINDS) {
-    const sweep = { folder: join(folder, kind), now, swept, proceed };
+    const sweep = { folder: join(folder, kind), now, swept, proceed, remove };
     try {
       const named = await deleteExpired(sweep);
       const failed = await removeUnnamed(sweep, named);
@@ -68,7 +70,13 @@ export async function sweepStorage(
 }
 
 /** Of one kind. */
-type Sweep = { folder: string; now: number; swept: Swept; proceed: () => Promise<void> };
+type Sweep = {
+  folder: string;
+  now: number;
+  swept: Swept;
+  proceed: () => Promise<void>;
+  remove: (path: string) => Promise<void>;
+};
 
 /** @returns blobs that rows still name, by `shortOf` */
 async function deleteExpired({ folder, now, swept, proceed }: Sweep): Promise<ReadonlySet<number>> {
@@ -93,14 +101,14 @@ async function deleteExpired({ folder, now, swept, proceed }: Sweep): Promise<Re
 
 /** @returns why some could not be removed; null where all could */
 async function removeUnnamed(
-  { folder, now, swept, proceed }: Sweep,
+  { folder, now, swept, proceed, remove }: Sweep,
   named: ReadonlySet<number>,
 ): Promise<string | null> {
   let [failed, reason] = [0, ''];
   let unnamed: string[] = [];
   let seen = 0;
-  const remove = async () => {
-    const results = await Promise.allSettled(unnamed.map((path) => unlink(path)));
+  const removeAll = async () => {
+    const results = await Promise.allSettled(unnamed.map(remove));
     for (const result of results) {
       if (result.status === 'fulfilled') {
         swept.files += 1;
@@ -121,10 +129,10 @@ async function removeUnnamed(
       if (!entry.isFile() || !BLOB.test(name) || named.has(shortOf(name))) continue;
       if (writtenAt(name) > now - YOUNG_MS) continue;
       unnamed.push(join(path, name));
-      if (unnamed.length === FILES_AT_ONCE) await remove();
+      if (unnamed.length === FILES_AT_ONCE) await removeAll();
     }
   }
-  await remove();
+  await removeAll();
   return failed === 0 ? null : `${failed} files in ${folder} (${reason})`;
 }
 
