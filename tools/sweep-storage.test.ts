@@ -56,7 +56,7 @@ function rowsOf(kind: string): unknown[] {
     .map(({ key }) => key);
 }
 
-async function sweep(remove = unlink) {
+async function sweep(remove: (path: string) => Promise<void> = unlink) {
   const lines: string[] = [];
   const swept = await sweepStorage(state, {
     report: (line) => lines.push(line),
