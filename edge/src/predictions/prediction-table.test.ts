@@ -1,4 +1,4 @@
-/** Which predictions of a caller are kept. */
+/** Which predictions of a caller stay stored. */
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { expect, it } from 'vitest';

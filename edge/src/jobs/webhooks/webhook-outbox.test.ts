@@ -137,7 +137,7 @@ describe('a try that fails', () => {
     [new Error('internal error; reference = 0123456789abcdef'), /does not resolve/],
     [new DOMException('The operation was aborted due to timeout', 'TimeoutError'), /within 15 s/],
     [new TypeError('at /srv/worker.js:1'), /^The host could not be reached\.$/],
-  ])('without a reply is told in words of ours: %s', (error, words) =>
+  ])('without a reply is explained in words of ours: %s', (error, words) =>
     withOutbox({}, [error], async (outbox) => {
       outbox.add('job.completed', 'job_1');
       await outbox.deliver();
