@@ -324,7 +324,7 @@ describe('other locations', () => {
       return reply.cache;
     };
     expect(await cacheAt(await elsewhere('third'))).toBe('kv');
-    await edge.request(`/v1/images/${'0'.repeat(64)}`, { method: 'DELETE' });
+    await edge.request(`/v1/images/${'3'.repeat(64)}`, { method: 'DELETE' });
     clock += MINUTE;
     expect(await cacheAt(await elsewhere('third'))).toBe('kv');
     clock += 2 * MINUTE;

@@ -4,7 +4,7 @@ import { startEdge, testEnv } from '../testing/edge.ts';
 import { WorkInHand } from '../work-in-hand.ts';
 
 const kv = testEnv.EMBEDDINGS;
-const imageAt = (n: number) => `/v1/images/${n.toString(16).padStart(64, '0')}`;
+const imageAt = (n: number) => `/v1/images/${n.toString(16).padStart(64, 'd')}`;
 
 it('are done one at a time, with room for others, and the last of too many are refused', async () => {
   let [running, most] = [0, 0];

@@ -63,6 +63,8 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   readonly #visitors = new Visitors();
   #deps: Deps | undefined;
   #isPrepared: boolean;
+  /** Whether an alarm is set, as far as this instance knows. */
+  #willExpire = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -77,7 +79,10 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   /** What predictions are made with: its own, since no two objects may wait for one connection. */
   protected abstract dependencies(): Deps;
 
-  /** One for which somebody waits is stored at its end, or when they have waited: before, nobody knows its id, and the work begins at once. */
+  /**
+   * One for which somebody waits is stored behind its reply, which has all of it, or when they have waited: before, nobody knows
+   * its id, and the work begins at once.
+   */
   async create(
     order: PredictionOrder,
     waiting: Waiting | null,
@@ -92,7 +97,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       const refused = await repeated.admitted;
       if (refused !== undefined) return { problem: refused.toProblem() };
       await isOver;
-      if (!repeated.isStored) this.#store(repeated);
+      if (!repeated.isStored && !repeated.hasEnded) this.#store(repeated);
       return { value: repeated.prediction };
     }
     const bytes = order.source.kind === 'bytes' ? order.source.bytes.length : 0;
@@ -122,7 +127,8 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       {
         now: deps.now,
         onEnd: (ended) => {
-          this.#store(ended);
+          if (ended.isAwaited) this.#storeSoon(ended, order.context.requestId);
+          else this.#store(ended);
           this.ctx.waitUntil(this.#expireLater(prediction.createdAt));
         },
       },
@@ -140,7 +146,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     if (refused !== undefined) return { problem: refused.toProblem() };
     this.ctx.waitUntil(this.#make(run, order, deps, account));
     await ended;
-    if (!run.isStored) this.#store(run);
+    if (!run.isStored && !run.hasEnded) this.#store(run);
     await this.#expireLater(prediction.createdAt);
     return { value: prediction };
   }
@@ -260,6 +266,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
 
   /** Deletes what is an hour old; an object that has nothing left leaves nothing behind. */
   override async alarm(): Promise<void> {
+    this.#willExpire = false;
     if (!this.#isPrepared) return;
     const now = this.#dependencies().now();
     this.#forget(now);
@@ -299,18 +306,35 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     run.isStored = true;
   }
 
+  /** Behind what is replied now, which would wait for the disk: until then it is read from memory. */
+  #storeSoon(run: Run, requestId: string): void {
+    const store = async () => {
+      await scheduler.wait(0);
+      // Its image may have been deleted meanwhile.
+      if (this.#runs.get(run.prediction.id) === run) this.#store(run);
+    };
+    this.ctx.waitUntil(
+      store().catch((error: Error) => {
+        logWarning('prediction-not-stored', { request_id: requestId, message: error.message });
+      }),
+    );
+  }
+
   async #expireLater(createdAt: number): Promise<void> {
+    if (this.#willExpire) return;
     if ((await this.ctx.storage.getAlarm()) === null) {
       await this.ctx.storage.setAlarm(createdAt + STORED_MS);
     }
+    this.#willExpire = true;
   }
 
   /** Drops from memory what ended a while ago: the table has it. */
   #forget(now: number): void {
-    for (const [id, { prediction }] of this.#runs) {
-      if (prediction.endedAt !== null && now - prediction.endedAt > REPEATED_MS) {
-        this.#runs.delete(id);
-      }
+    for (const [id, run] of this.#runs) {
+      const { endedAt } = run.prediction;
+      if (endedAt === null || now - endedAt <= REPEATED_MS) continue;
+      if (!run.isStored) this.#store(run);
+      this.#runs.delete(id);
     }
   }
 

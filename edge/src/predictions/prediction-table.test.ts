@@ -7,12 +7,12 @@ import { PredictionTable } from './prediction-table.ts';
 
 const NOW = 1_795_780_800_000;
 
-async function withTable(use: (table: PredictionTable) => void): Promise<void> {
+async function withTable(use: (table: PredictionTable, sql: SqlStorage) => void): Promise<void> {
   const objects = (env as unknown as { JOB_INDEX: DurableObjectNamespace }).JOB_INDEX;
   await runInDurableObject(objects.get(objects.newUniqueId()), async (_, { storage }) => {
     const table = new PredictionTable(storage.sql);
     table.create();
-    use(table);
+    use(table, storage.sql);
     await storage.deleteAll();
   });
 }
@@ -20,18 +20,35 @@ async function withTable(use: (table: PredictionTable) => void): Promise<void> {
 const put = (table: PredictionTable, id: string) =>
   table.put(table.nextNumber(), { id, createdAt: NOW } as StoredPrediction, []);
 
-it('the last 200 are', () =>
+it('the last 200 are, and up to 50 more', () =>
   withTable((table) => {
-    for (let i = 0; i < 210; i++) put(table, `${i}`);
-    expect([9, 10, 209].map((i) => table.find(`${i}`, NOW) !== null)).toEqual([false, true, true]);
+    const areStored = (...ids: number[]) => ids.map((i) => table.find(`${i}`, NOW) !== null);
+    for (let i = 0; i < 250; i++) put(table, `${i}`);
+    expect(areStored(0, 249)).toEqual([true, true]);
+    put(table, '250');
+    expect(areStored(50, 51, 250)).toEqual([false, true, true]);
+    for (let i = 251; i < 300; i++) put(table, `${i}`);
+    expect(areStored(51)).toEqual([true]);
+    put(table, '301');
+    expect(areStored(51)).toEqual([true]);
+    put(table, '302');
+    expect(areStored(51, 100, 299)).toEqual([false, false, true]);
   }));
 
-it('those that were refused take the place of one of them, however many they are', () =>
+it('the last 200 are of an object that was started anew, too', () =>
+  withTable((table, sql) => {
+    for (let i = 0; i < 250; i++) put(table, `${i}`);
+    const again = new PredictionTable(sql);
+    put(again, '250');
+    expect([50, 51].map((i) => again.find(`${i}`, NOW) !== null)).toEqual([false, true]);
+  }));
+
+it('those that were refused take no place, however many they are', () =>
   withTable((table) => {
     for (let i = 0; i < 200; i++) put(table, `${i}`);
     for (let i = 0; i < 500; i++) {
       put(table, `refused ${i}`);
       table.delete(`refused ${i}`);
     }
-    expect([0, 1, 199].map((i) => table.find(`${i}`, NOW) !== null)).toEqual([false, true, true]);
+    expect([0, 1, 199].map((i) => table.find(`${i}`, NOW) !== null)).toEqual([true, true, true]);
   }));

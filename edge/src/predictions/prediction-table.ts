@@ -2,8 +2,9 @@
 import type { ImagePath } from '@blip2/shared/cache-key';
 import { type Cursor, type Page, STORED_MS, type StoredPrediction } from './contract.ts';
 
-/** Predictions that one caller has at most: those that ended longest ago make room. */
-const MAX_PREDICTIONS = 200;
+/** Predictions that one caller has in any case; the oldest make room, some at once, as each deletion is time that somebody waits. */
+const STORED_PREDICTIONS = 200;
+const MORE_PREDICTIONS = 50;
 const PAGE_SIZE = 50;
 
 type Row = { number: number; record: string; deltas: string };
@@ -12,6 +13,8 @@ export type Stored = { prediction: StoredPrediction; deltas: string[] };
 export class PredictionTable {
   readonly #sql: SqlStorage;
   #lastNumber: number | undefined;
+  /** Of its rows; unknown after a deletion. */
+  #count: number | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -19,7 +22,7 @@ export class PredictionTable {
 
   create(): void {
     this.#sql.exec(
-      'CREATE TABLE IF NOT EXISTS predictions (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, created_at INTEGER, record TEXT, deltas TEXT)',
+      'CREATE TABLE IF NOT EXISTS predictions (number INTEGER PRIMARY KEY, id TEXT UNIQUE, created_at INTEGER, record TEXT, deltas TEXT)',
     );
   }
 
@@ -37,10 +40,12 @@ export class PredictionTable {
       ...[number, prediction.id, prediction.createdAt],
       ...[JSON.stringify(prediction), JSON.stringify(deltas)],
     );
-    this.#sql.exec(
+    this.#count = 1 + (this.#count ?? this.#rows() - 1);
+    if (this.#count <= STORED_PREDICTIONS + MORE_PREDICTIONS) return;
+    this.#delete(
       // As many, not the last numbers: some numbers are of predictions that were refused.
-      'DELETE FROM predictions WHERE number <= (SELECT number FROM predictions ORDER BY number DESC LIMIT 1 OFFSET ?)',
-      MAX_PREDICTIONS,
+      'number <= (SELECT number FROM predictions ORDER BY number DESC LIMIT 1 OFFSET ?)',
+      STORED_PREDICTIONS,
     );
   }
 
@@ -52,7 +57,7 @@ export class PredictionTable {
   }
 
   delete(id: string): void {
-    this.#sql.exec('DELETE FROM predictions WHERE id = ?', id);
+    this.#delete('id = ?', id);
   }
 
   deleteImage(image: ImagePath): void {
@@ -92,6 +97,16 @@ export class PredictionTable {
     };
   }
 
+  #delete(which: string, value: string | number): void {
+    this.#sql.exec(`DELETE FROM predictions WHERE ${which}`, value);
+    this.#count = undefined;
+  }
+
+  #rows(): number {
+    return this.#sql.exec<{ count: number }>('SELECT COUNT(*) AS count FROM predictions').one()
+      .count;
+  }
+
   #has(compare: '<' | '>', number: number, now: number): boolean {
     const { count } = this.#sql
       .exec<{ count: number }>(
@@ -104,7 +119,7 @@ export class PredictionTable {
 
   /** Deletes what is older than an hour. @returns when the oldest of the rest was created */
   expire(now: number): number | null {
-    this.#sql.exec('DELETE FROM predictions WHERE created_at <= ?', now - STORED_MS);
+    this.#delete('created_at <= ?', now - STORED_MS);
     const sql = 'SELECT MIN(created_at) AS oldest FROM predictions';
     return this.#sql.exec<{ oldest: number | null }>(sql).one().oldest;
   }

@@ -55,6 +55,11 @@ export class Run {
     return this.prediction.endedAt !== null;
   }
 
+  /** Whether somebody waits for its end. */
+  get isAwaited(): boolean {
+    return this.#waiters.size > 0;
+  }
+
   start(): void {
     if (this.prediction.startedAt !== null || this.hasEnded) return;
     this.prediction.startedAt = this.#now();

@@ -97,6 +97,15 @@ async function workAfter({ id }: Prediction): Promise<{ settled: () => Promise<v
   };
 }
 
+/** Ids that the table of the object of a prediction has. */
+async function storedBeside({ id }: Prediction): Promise<string[]> {
+  const object = namespace.get(objectIdOf(namespace, id) as DurableObjectId);
+  return await runInDurableObject(object, (_, { storage }) => {
+    const rows = storage.sql.exec<{ id: string }>('SELECT id FROM predictions ORDER BY number');
+    return rows.toArray().map((row) => row.id);
+  });
+}
+
 describe('a prediction', () => {
   it('goes on without anybody who waits, and is polled', async () => {
     const gate = Promise.withResolvers<void>();
@@ -179,10 +188,15 @@ describe('a prediction', () => {
     gate.resolve();
     const { body } = await waiting;
     expect(body.status).toBe('succeeded');
-    const stored = await runInDurableObject(stub, (_, { storage }) =>
-      storage.sql.exec('SELECT id FROM predictions').toArray(),
-    );
-    expect(stored).toEqual([{ id: body.id }]);
+    await vi.waitFor(async () => expect(await storedBeside(body)).toEqual([body.id]));
+  });
+
+  it('that somebody waited for is stored behind its reply, and read from memory until then', async () => {
+    const { body } = await create({ image: dataUrl() }, { prefer: 'wait' });
+    expect((await get(body.urls.get)).body).toEqual(body);
+    await vi.waitFor(async () => expect(await storedBeside(body)).toEqual([body.id]));
+    const { body: next } = await create({ image: dataUrl(), seed: 1 }, { prefer: 'wait' });
+    await vi.waitFor(async () => expect(await storedBeside(body)).toEqual([body.id, next.id]));
   });
 
   it('that somebody else still waits for is stored for whoever gets its id meanwhile', async () => {
@@ -191,11 +205,7 @@ describe('a prediction', () => {
     const waiting = create(input, { prefer: 'wait' });
     await edge.gpu.untilReceived(1);
     const { body } = await create(input);
-    const object = namespace.get(objectIdOf(namespace, body.id) as DurableObjectId);
-    const stored = await runInDurableObject(object, (_, { storage }) =>
-      storage.sql.exec('SELECT id FROM predictions').toArray(),
-    );
-    expect(stored).toEqual([{ id: body.id }]);
+    expect(await storedBeside(body)).toEqual([body.id]);
     await post(pathOf(body.urls.cancel), {});
     expect((await waiting).body).toMatchObject({ id: body.id, status: 'canceled' });
   });
@@ -330,6 +340,7 @@ describe('a prediction', () => {
 
   it('that an earlier instance of its object had not ended has failed', async () => {
     const { body } = await create({ image: dataUrl() }, { prefer: 'wait' });
+    await vi.waitFor(async () => expect(await storedBeside(body)).toEqual([body.id]));
     const stub = namespace.get(namespace.idFromString(body.id.slice(32)));
     const lost = body.id.replace(/^.{32}/, '0'.repeat(32));
     await runInDurableObject(stub, (_, { storage }) => {
