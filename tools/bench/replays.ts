@@ -1,8 +1,9 @@
 /**
  * Measures cached replies, which no GPU worker takes part in: what is left is the edge alone, and so is what a dialect adds
- * to our own route. Every way names the image by its hash. Times are of one request after the other, the ways in turn;
- * rates of 16 connections. Medians. Replicate's is a new prediction each time, by another seed: the same one would be that of before.
+ * to our own route. Every way names the image by its hash. Times are of one request after the other, the ways in turn, each when
+ * what the one before it left to do is done; rates, which count that too, of 16 connections. Medians. Replicate's is a new prediction each time, by another seed: the same one would be that of before.
  */
+import { setTimeout } from 'node:timers/promises';
 import autocannon from 'autocannon';
 import { expectOk } from '../api.ts';
 import type { Stack } from '../local-stack.ts';
@@ -14,6 +15,8 @@ const SECONDS = 3;
 const CONNECTIONS = 16;
 const WARM_UP = 50;
 const REQUESTS = 400;
+/** Longer than what is done behind a reply. */
+const PAUSE_MS = 5;
 const QUESTION = 'what is in the picture?';
 
 export type Way = {
@@ -136,6 +139,7 @@ export async function timesOf(ways: readonly Way[]): Promise<Map<string, number[
   const times = new Map<string, number[]>(ways.map(({ name }) => [name, []]));
   for (let turn = -WARM_UP; turn < REQUESTS; turn++) {
     for (const way of ways) {
+      await setTimeout(PAUSE_MS);
       const start = performance.now();
       await ask(way);
       if (turn >= 0) times.get(way.name)?.push(performance.now() - start);
