@@ -130,6 +130,22 @@ describe('a request holds no place', () => {
     expect([(await leading).status, (await following).status]).toEqual([200, 200]);
   });
 
+  it('while another encodes its image, and needs one again for what comes after it', async () => {
+    const { post, gpu, deps } = narrow();
+    const start = Promise.withResolvers<void>();
+    gpu.script.start = start.promise;
+    const image = newImage();
+    const leading = post('/v1/embeddings', image);
+    await expect.poll(() => gpu.received.length).toBe(1);
+    const crowd = Array.from({ length: 5 }, () => post('/v1/embeddings', image));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    using _other = deps.work.take();
+    start.resolve();
+    expect((await leading).status).toBe(200);
+    const refused = (await Promise.all(crowd)).filter(({ status }) => status === 503);
+    expect(refused).toHaveLength(5);
+  });
+
   it('while its image is fetched', async () => {
     const image = Promise.withResolvers<Response>();
     const asked = Promise.withResolvers<void>();

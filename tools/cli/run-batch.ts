@@ -100,13 +100,15 @@ async function* digested(chunks: AsyncIterable<Uint8Array>, hash: ReturnType<typ
  */
 async function forgetGone(api: Api, state: BatchState): Promise<void> {
   const gone: CreatedBatch[] = [];
+  const canceled: CreatedBatch[] = [];
   for (const batch of state.batches) {
     const reply = await api.request(`/v1/batches/${batch.id}`, { accepts: [404] });
-    if (reply.status === 404 || Batch.parse(await reply.json()).status === 'failed')
-      gone.push(batch);
+    const status = reply.status === 404 ? 'gone' : Batch.parse(await reply.json()).status;
+    if (['gone', 'failed'].includes(status)) gone.push(batch);
+    if (['cancelling', 'cancelled'].includes(status)) canceled.push(batch);
   }
-  // Those that were canceled because of it are no results either.
-  if (gone.length > 0) state.forget([...state.batches]);
+  // Those that were canceled because of it are no results either; those that run or are completed are.
+  if (gone.length > 0) state.forget([...gone, ...canceled]);
 }
 
 /** A batch for each file of lines of one route, but for those that an earlier run has created. */

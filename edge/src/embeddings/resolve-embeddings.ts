@@ -6,6 +6,7 @@ import type { EmbeddingKind } from '@blip2/shared/wire';
 import type { ImageInput } from '../image/image-source.ts';
 import type { RequestContext } from '../request-context.ts';
 import { inSpan } from '../tracing.ts';
+import { waitOutside } from '../work-in-hand.ts';
 import type { CachedImage } from './embedding-cache.ts';
 import type { EmbeddingStore } from './embedding-store.ts';
 import type { Follower, Leader } from './single-flight.ts';
@@ -78,9 +79,8 @@ export async function resolveEmbeddings(
       if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
       follower = flight;
     }
-    // Hundreds may wait for one encode; a worker that it goes on at has bounds of its own.
-    context.work?.leave();
-    const entry = await follower.wait(context);
+    // Hundreds may wait for one encode, and need places again for what comes after it.
+    const entry = await waitOutside(context.work, follower.wait(context));
     if (entry !== null) {
       return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };
     }

@@ -211,25 +211,28 @@ describe('a worker that does not serve', () => {
 });
 
 it('what is served is what a worker of this edge’s revision says, if there is one', async () => {
-  const { revision } = bundledModels.generate;
-  const model = (own: string) => ({
-    ...{ name: 'm', revision: own, precision: 'fp32', execution_provider: 'cpu' },
-    fingerprint: 'f'.repeat(32),
-  });
-  const of = (revisions: Record<string, string>) =>
+  const { revision, preprocessing: own } = bundledModels.generate;
+  const of = (models: Record<string, { revision: string; preprocessing?: string }>) =>
     poolOf(
       { a: reply, b: reply },
       {
         fetch: async (url) => {
           const name = new URL(url).hostname.replace('.test', '');
-          return Response.json(model(revisions[name] ?? ''));
+          return Response.json({
+            ...{ name: 'm', precision: 'fp32', execution_provider: 'cpu' },
+            fingerprint: 'f'.repeat(32),
+            ...models[name],
+          });
         },
       },
     ).pool;
-  const other = '0'.repeat(64);
-  expect((await of({ a: other, b: revision }).model()).revision).toBe(revision);
-  expect((await of({ a: revision, b: other }).model()).revision).toBe(revision);
-  expect((await of({ a: other, b: other }).model()).revision).toBe(other);
+  const other = { revision: '0'.repeat(64) };
+  expect((await of({ a: other, b: { revision } }).model()).revision).toBe(revision);
+  expect((await of({ a: { revision }, b: other }).model()).revision).toBe(revision);
+  expect((await of({ a: other, b: other }).model()).revision).toBe(other.revision);
+  // While a precision changes there are workers of both.
+  const models = { a: { revision, preprocessing: 'another' }, b: { revision, preprocessing: own } };
+  expect((await of(models).model()).preprocessing).toBe(own);
 });
 
 describe('a request that is slower than nearly all', () => {

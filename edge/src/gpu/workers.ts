@@ -139,15 +139,16 @@ export class GpuWorkers {
   }
 
   /**
-   * What a worker of this edge's revision serves, or else any: while versions change there are workers of two.
+   * What a worker of this edge's revision and preprocessing serves, or else any: while versions change there are workers of two.
    * @throws ApiError `worker-unavailable`, or `bad-gateway`, where none answers
    */
   async model(): Promise<WorkerModel> {
-    const { revision } = this.#options.models.generate;
+    const { revision, preprocessing } = this.#options.models.generate;
     const answers = this.#backends.map(({ client }) => client.model());
     const own = answers.map(async (answer) => {
       const model = await answer;
-      if (model.revision !== revision) throw new Error('another revision');
+      const isOther = ![preprocessing, undefined].includes(model.preprocessing);
+      if (model.revision !== revision || isOther) throw new Error('another model');
       return model;
     });
     return await Promise.any(own).catch(() =>

@@ -19,6 +19,14 @@ const MAX_LENGTH = 8192;
 const PRIVATE_NAMES =
   /(^|\.)(localhost|local|internal|intranet|lan|home|corp|private|onion|home\.arpa)$/;
 
+/** @throws ApiError `image-url-refused` */
+export function checkUrlLength(text: string, what = 'The image URL'): void {
+  if (text.length <= MAX_LENGTH) return;
+  const detail = `${what} has ${text.length} characters; at most ${MAX_LENGTH} are read. Send the bytes.`;
+  const limits = { field: 'image.url', limit: MAX_LENGTH, actual: text.length };
+  throw new ApiError('image-url-refused', detail, limits);
+}
+
 /**
  * @param text a URL, or a redirect's location relative to `base`
  * @example checkImageUrl('http://0x7f000001/', { allowPrivate: false }) // throws: 127.0.0.1 is not public
@@ -27,11 +35,7 @@ const PRIVATE_NAMES =
 export function checkImageUrl(text: string, options: { allowPrivate: boolean; base?: URL }): URL {
   const isRedirect = options.base !== undefined;
   const what = isRedirect ? 'The address to which the image URL redirects' : 'The image URL';
-  if (text.length > MAX_LENGTH) {
-    const detail = `${what} has ${text.length} characters; at most ${MAX_LENGTH} are read. Send the bytes.`;
-    const limits = { field: 'image.url', limit: MAX_LENGTH, actual: text.length };
-    throw new ApiError('image-url-refused', detail, limits);
-  }
+  checkUrlLength(text, what);
   const url = URL.parse(text, options.base?.href);
   if (url === null) {
     throw refused(`${what} is not valid: it needs https:// or http://, and a host.`);

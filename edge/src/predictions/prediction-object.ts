@@ -123,11 +123,16 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     };
     const run = new Run(
       prediction,
-      { fingerprint, bytes, number: this.#predictions.nextNumber() },
+      {
+        fingerprint,
+        bytes,
+        number: this.#predictions.nextNumber(),
+        requestId: order.context.requestId,
+      },
       {
         now: deps.now,
         onEnd: (ended) => {
-          if (ended.isAwaited) this.#storeSoon(ended, order.context.requestId);
+          if (ended.isAwaited) this.#storeSoon(ended);
           else this.#store(ended);
           this.ctx.waitUntil(this.#expireLater(prediction.createdAt));
         },
@@ -296,7 +301,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
 
   /** Those, too, for which somebody waits. */
   #storeAll(): void {
-    for (const run of this.#runs.values()) if (!run.isStored) this.#store(run);
+    for (const run of this.#runs.values()) if (!run.isStored) this.#storeOrLog(run);
   }
 
   #store(run: Run): void {
@@ -307,17 +312,23 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   /** Behind what is replied now, which would wait for the disk: until then it is read from memory. */
-  #storeSoon(run: Run, requestId: string): void {
+  #storeSoon(run: Run): void {
     const store = async () => {
       await scheduler.wait(0);
-      // Its image may have been deleted meanwhile.
-      if (this.#runs.get(run.prediction.id) === run) this.#store(run);
+      // It may have been stored by now, and its image may have been deleted.
+      if (!run.isStored && this.#runs.get(run.prediction.id) === run) this.#storeOrLog(run);
     };
-    this.ctx.waitUntil(
-      store().catch((error: Error) => {
-        logWarning('prediction-not-stored', { request_id: requestId, message: error.message });
-      }),
-    );
+    this.ctx.waitUntil(store());
+  }
+
+  /** Who has the reply needs no more; what else is asked of this object must not fail because of it. */
+  #storeOrLog(run: Run): void {
+    try {
+      this.#store(run);
+    } catch (thrown) {
+      const { message } = thrown as Error;
+      logWarning('prediction-not-stored', { request_id: run.requestId, message });
+    }
   }
 
   async #expireLater(createdAt: number): Promise<void> {
@@ -333,8 +344,8 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     for (const [id, run] of this.#runs) {
       const { endedAt } = run.prediction;
       if (endedAt === null || now - endedAt <= REPEATED_MS) continue;
-      if (!run.isStored) this.#store(run);
       this.#runs.delete(id);
+      if (!run.isStored) this.#storeOrLog(run);
     }
   }
 

@@ -14,6 +14,8 @@ const ABANDONED_MS = 1000;
 export class Run {
   readonly prediction: StoredPrediction;
   readonly fingerprint: string;
+  /** Of the request that created it. */
+  readonly requestId: string;
   /** Its place in lists. */
   readonly number: number;
   /** Bytes of its image. */
@@ -35,12 +37,18 @@ export class Run {
   /** @param onEnd called once, when it has ended */
   constructor(
     prediction: StoredPrediction,
-    { fingerprint, bytes, number }: Pick<Run, 'fingerprint' | 'bytes' | 'number'>,
+    {
+      fingerprint,
+      bytes,
+      number,
+      requestId,
+    }: Pick<Run, 'fingerprint' | 'bytes' | 'number' | 'requestId'>,
     { now, onEnd }: { now: () => number; onEnd: (run: Run) => void },
   ) {
     this.prediction = prediction;
     this.fingerprint = fingerprint;
     this.number = number;
+    this.requestId = requestId;
     this.bytes = bytes;
     this.#now = now;
     this.#onEnd = onEnd;

@@ -20,6 +20,7 @@ type Waiter = { resolve: (lease: symbol) => void; isQueued: boolean; saidAt: num
 export class BulkReads {
   readonly #atATime: number;
   readonly #burstOf: number;
+  readonly #leaseMs: number;
   readonly #now: () => number;
   /** Reads that are under way, and until when each counts. */
   readonly #running = new Map<symbol, number>();
@@ -32,12 +33,14 @@ export class BulkReads {
   /**
    * @param now milliseconds since the epoch
    * @param burst how many follow each other before everybody else has a turn
+   * @param leaseMs what takes longer no longer counts: others begin beside it
    */
   constructor(
     atATime = AT_A_TIME,
     now: () => number = Date.now,
-    { burst = BURST }: { burst?: number } = {},
+    { burst = BURST, leaseMs = LEASE_MS }: { burst?: number; leaseMs?: number } = {},
   ) {
+    this.#leaseMs = leaseMs;
     this.#atATime = atATime;
     this.#burstOf = burst;
     this.#now = now;
@@ -107,7 +110,7 @@ export class BulkReads {
       }
       this.#burst += 1;
       const lease = Symbol();
-      this.#running.set(lease, now + LEASE_MS);
+      this.#running.set(lease, now + this.#leaseMs);
       waiter.resolve(lease);
     }
   }

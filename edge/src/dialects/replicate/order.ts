@@ -15,6 +15,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { expectTokens } from '../../generation/begin-generation.ts';
 import { aboutField, aboutImage } from '../../image/image-field.ts';
 import { type ImageSource, sourceFromText } from '../../image/image-source.ts';
+import { checkUrlLength } from '../../image/public-url.ts';
 import type { PredictionOrder } from '../../predictions/contract.ts';
 import { type AppContext, requestContextOf, senderOf } from '../../routes/app-context.ts';
 import { refuse } from '../refuse.ts';
@@ -130,10 +131,15 @@ async function imageOf(
 ): Promise<{ source: ImageSource; shown: string }> {
   try {
     const file = await uploadedFile(c, deps, text, IMAGE);
-    if (file !== null) return { source: { kind: 'bytes', bytes: file.bytes }, shown: text };
+    if (file !== null) {
+      checkUrlLength(text);
+      return { source: { kind: 'bytes', bytes: file.bytes }, shown: text };
+    }
     const source = sourceFromText(text, IMAGE);
     switch (source.kind) {
       case 'url':
+        // It is stored, where a row has 2 MB.
+        checkUrlLength(source.url);
         return { source, shown: source.url };
       case 'sha256':
         return { source, shown: source.sha256 };

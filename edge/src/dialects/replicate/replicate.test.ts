@@ -191,12 +191,79 @@ describe('a prediction', () => {
     await vi.waitFor(async () => expect(await storedBeside(body)).toEqual([body.id]));
   });
 
-  it('that somebody waited for is stored behind its reply, and read from memory until then', async () => {
-    const { body } = await create({ image: dataUrl() }, { prefer: 'wait' });
-    expect((await get(body.urls.get)).body).toEqual(body);
-    await vi.waitFor(async () => expect(await storedBeside(body)).toEqual([body.id]));
-    const { body: next } = await create({ image: dataUrl(), seed: 1 }, { prefer: 'wait' });
-    await vi.waitFor(async () => expect(await storedBeside(body)).toEqual([body.id, next.id]));
+  describe('that somebody waited for', () => {
+    const WAIT = { prefer: 'wait' };
+
+    /** Holds what is done behind replies until it is let go. */
+    function holdBack(): () => void {
+      const gate = Promise.withResolvers<void>();
+      const wait = scheduler.wait.bind(scheduler);
+      vi.spyOn(scheduler, 'wait').mockImplementation((ms, options) =>
+        ms === 0 ? gate.promise : wait(ms, options),
+      );
+      return gate.resolve;
+    }
+
+    afterEach(() => {
+      vi.restoreAllMocks();
+      vi.useRealTimers();
+    });
+
+    it('is stored behind its reply, and read from memory until then', async () => {
+      const letGo = holdBack();
+      const { body } = await create({ image: dataUrl() }, WAIT);
+      expect(body.status).toBe('succeeded');
+      expect(await storedBeside(body)).toEqual([]);
+      expect((await get(body.urls.get)).body).toEqual(body);
+      letGo();
+      await expect.poll(() => storedBeside(body)).toEqual([body.id]);
+    });
+
+    it('is not stored when its image is deleted first', async () => {
+      start({ ALLOW_ANONYMOUS_DELETE: 'true' });
+      const letGo = holdBack();
+      const image = newImage();
+      const { body } = await create({ image: dataUrl(image) }, WAIT);
+      const after = await workAfter((await create({ image: dataUrl() }, WAIT)).body);
+      await request(`/v1/images/${await imageIdOf(image)}`, { method: 'DELETE' });
+      letGo();
+      const { body: next } = await create({ image: dataUrl() }, WAIT);
+      await after.settled();
+      expect(await storedBeside(next)).not.toContain(body.id);
+      expect((await get(body.urls.get)).status).toBe(404);
+    });
+
+    it('and cannot be stored is gone after seconds, and harms nothing else', async () => {
+      vi.spyOn(console, 'warn').mockImplementation(() => {});
+      const { body: first } = await create({ image: dataUrl() }, WAIT);
+      await expect.poll(() => storedBeside(first)).toEqual([first.id]);
+      const object = namespace.get(objectIdOf(namespace, first.id) as DurableObjectId);
+      await runInDurableObject(object, (_, { storage }) => {
+        storage.sql.exec(
+          "CREATE TRIGGER full BEFORE INSERT ON predictions BEGIN SELECT RAISE(ABORT, 'full'); END",
+        );
+      });
+      const { body } = await create({ image: dataUrl() }, WAIT);
+      expect(body.status).toBe('succeeded');
+      expect((await get(body.urls.get)).body).toEqual(body);
+      vi.setSystemTime(Date.now() + 6000);
+      expect((await get(body.urls.get)).status).toBe(404);
+      expect((await get(first.urls.get)).body).toEqual(first);
+      expect((await create({ image: dataUrl() }, WAIT)).body.status).toBe('succeeded');
+      expect(await runDurableObjectAlarm(object)).toBe(true);
+    });
+  });
+
+  it('whose image has an address that is too long for its row is refused', async () => {
+    const file = `http://localhost/replicate/v1/files/${'0'.repeat(96)}`;
+    for (const image of [
+      `https://example.com/${'a'.repeat(9000)}`,
+      `${file}?${'a'.repeat(9000)}`,
+    ]) {
+      const { status, body } = await create({ image }, { prefer: 'wait' });
+      expect([status, body.field]).toEqual([422, 'input.image']);
+      expect(body.detail).toContain('at most 8192');
+    }
   });
 
   it('that somebody else still waits for is stored for whoever gets its id meanwhile', async () => {
