@@ -4,6 +4,7 @@
  */
 import * as z from 'zod/mini';
 import { encodeWithWords, hideControls, isNormalized } from './added-tokens.ts';
+import { decompose } from './decompose.ts';
 import type { TextTokenizer } from './text-tokenizer.ts';
 import { COMMON_KEYS, knownKeys, parseTokenizer } from './tokenizer-file.ts';
 import { DROPPED, NONSPACING_MARK, PUNCTUATION } from './unicode-8.ts';
@@ -52,9 +53,8 @@ export function wordPiece(json: unknown): TextTokenizer {
   const vocab = new Map(Object.entries(model.vocab).map(([piece, id]) => [hidden(piece), id]));
   const normalize = (text: string) => (normalizer == null ? text : normalizeBert(text, normalizer));
   const words = added_tokens.filter(({ special }) => !special);
-  const encode = encodeWithWords(words, normalize, ({ text }) =>
-    wordsOf(text).flatMap((word) => piecesOf(word, vocab, model, unknown)),
-  );
+  const piecesOf = longestPieces(vocab, model, unknown);
+  const encode = encodeWithWords(words, normalize, ({ text }) => wordsOf(text).flatMap(piecesOf));
   return { encode, bytesOf: decoder(file, normalize) };
 }
 
@@ -107,7 +107,7 @@ function normalizeBert(text: string, options: BertNormalizer): string {
     else normal += character;
   }
   if (options.strip_accents ?? options.lowercase) {
-    normal = normal.normalize('NFD').replace(MARKS, '');
+    normal = decompose(normal).replace(MARKS, '');
   }
   // Letter by letter: a final sigma is no special case.
   return options.lowercase ? Array.from(normal, (letter) => letter.toLowerCase()).join('') : normal;
@@ -121,26 +121,32 @@ function wordsOf(text: string): string[] {
 }
 
 /** The longest pieces first, from left to right; a word that cannot be made of pieces is unknown. */
-function piecesOf(
-  word: string,
+function longestPieces(
   vocab: ReadonlyMap<string, number>,
-  model: WordPieceFile['model'],
+  { max_input_chars_per_word, continuing_subword_prefix }: WordPieceFile['model'],
   unknown: number,
-): number[] {
-  const letters = Array.from(word);
-  if (letters.length > model.max_input_chars_per_word) return [unknown];
-  const ids: number[] = [];
-  for (let start = 0; start < letters.length; ) {
-    const prefix = start === 0 ? '' : model.continuing_subword_prefix;
-    let end = letters.length;
-    let id: number | undefined;
-    for (; end > start; end--) {
-      id = vocab.get(prefix + letters.slice(start, end).join(''));
-      if (id !== undefined) break;
+): (word: string) => number[] {
+  // Nothing longer is looked up: of a word that is all single letters, each would be looked up with all that follow.
+  const longest = [...vocab.keys()].reduce((most, piece) => Math.max(most, piece.length), 0);
+  return (word) => {
+    const letters = Array.from(word);
+    if (letters.length > max_input_chars_per_word) return [unknown];
+    const ids: number[] = [];
+    for (let start = 0; start < letters.length; ) {
+      const prefix = start === 0 ? '' : continuing_subword_prefix;
+      const most = Math.min(letters.length, start + longest - prefix.length);
+      let piece = prefix + letters.slice(start, most).join('');
+      let id: number | undefined;
+      let end = most;
+      for (; end > start; end--) {
+        id = vocab.get(piece);
+        if (id !== undefined) break;
+        piece = piece.slice(0, -(letters[end - 1] ?? '').length);
+      }
+      if (id === undefined) return [unknown];
+      ids.push(id);
+      start = end;
     }
-    if (id === undefined) return [unknown];
-    ids.push(id);
-    start = end;
-  }
-  return ids;
+    return ids;
+  };
 }
