@@ -77,25 +77,57 @@ export function prepareReply(deps: Dependencies, request: ReplyRequest): Prepare
   };
 }
 
+/** With all turns, or, where the oldest may be left out, with as many as fit. */
 function promptFor(
-  deps: Dependencies,
+  deps: Pick<Dependencies, 'models' | 'randomSeed'>,
   { conversation, options, field, mayTruncate = false }: ReplyRequest,
 ): Prompt {
   const { history } = conversation;
   const { family } = deps.models.generate;
-  for (let dropped = 0; ; dropped++) {
+  const where = history.length > 0 ? 'history' : 'question';
+  const without = (dropped: number) => {
     const text = promptOf(family, { ...conversation, history: history.slice(dropped) });
+    return preparePrompt(deps, { text, field: where }, options);
+  };
+  try {
+    return mayTruncate ? firstThatFits(history.length, without) : without(0);
+  } catch (thrown) {
+    const isOfText =
+      thrown instanceof ApiError && ['question', 'history'].includes(thrown.extras.field ?? '');
+    throw isOfText ? aboutField(thrown, field) : thrown;
+  }
+}
+
+/**
+ * The prompt without as few turns as it takes to fit. Each try counts all tokens anew: what is left out is found by halves, as turn by
+ * turn a conversation that never fits would be tokenized as often as it has turns.
+ * @param prepare the prompt without so many turns
+ * @throws what `prepare` throws of that prompt, or of the one without any turn
+ */
+function firstThatFits(turns: number, prepare: (dropped: number) => Prompt): Prompt {
+  const tried = (dropped: number): { isTooLong: boolean; prompt: () => Prompt } => {
     try {
-      const where = history.length > 0 ? 'history' : 'question';
-      return preparePrompt(deps, { text, field: where }, options);
+      const prompt = prepare(dropped);
+      return { isTooLong: false, prompt: () => prompt };
     } catch (thrown) {
       const isTooLong = thrown instanceof ApiError && thrown.slug === 'prompt-too-long';
-      if (isTooLong && mayTruncate && dropped < history.length) continue;
-      const isOfText =
-        thrown instanceof ApiError && ['question', 'history'].includes(thrown.extras.field ?? '');
-      throw isOfText ? aboutField(thrown, field) : thrown;
+      const prompt = () => {
+        throw thrown;
+      };
+      return { isTooLong, prompt };
     }
+  };
+  const whole = tried(0);
+  if (!whole.isTooLong || turns === 0) return whole.prompt();
+  let best = tried(turns);
+  if (best.isTooLong) return best.prompt();
+  for (let [tooFew, enough] = [0, turns]; enough - tooFew > 1; ) {
+    const middle = (tooFew + enough) >> 1;
+    const current = tried(middle);
+    if (current.isTooLong) tooFew = middle;
+    else [enough, best] = [middle, current];
   }
+  return best.prompt();
 }
 
 /** The same deltas; what the GPU worker says of the image is about that member of the request. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { checkImageUrl } from './public-url.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { checkImageUrl, isPublicHost } from './public-url.ts';
 
 const check = (url: string) => checkImageUrl(url, { allowPrivate: false });
 const refused = expect.objectContaining({ slug: 'image-url-refused' });
@@ -176,4 +176,15 @@ describe('any private IPv4 address', () => {
       }),
     );
   });
+});
+
+it('the dots behind a host are read once each, however many they are', () => {
+  const replace = vi.spyOn(String.prototype, 'replace');
+  const host = `a${'.'.repeat(4000)}`;
+  expect(isPublicHost(`${host}x`)).toBe(true);
+  expect(isPublicHost(`localhost${'.'.repeat(4000)}`)).toBe(false);
+  const expressions = replace.mock.calls.map(([found]) => String(found));
+  replace.mockRestore();
+  // Not anchored at its beginning, one is tried again from each of them.
+  expect(expressions.filter((source) => !source.startsWith('/^'))).toEqual([]);
 });

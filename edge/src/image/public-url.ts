@@ -54,7 +54,10 @@ export function checkImageUrl(text: string, options: { allowPrivate: boolean; ba
 
 /** @param hostname as `URL` writes it: lower case, IPv4 in four decimals, IPv6 in brackets */
 export function isPublicHost(hostname: string): boolean {
-  const host = hostname.replace(/\.+$/, '').replace(/^\[(.*)\]$/, '$1');
+  // Not by an expression: it would begin anew at each dot of a row of very many.
+  let end = hostname.length;
+  while (hostname[end - 1] === '.') end--;
+  const host = hostname.slice(0, end).replace(/^\[(.*)\]$/, '$1');
   if (isValid(host)) return isPublicAddress(parse(host));
   // A name of one label is of the local network.
   return host.includes('.') && !PRIVATE_NAMES.test(host);
