@@ -16,6 +16,8 @@ import { isPassing, repliedItem, unrepliedItem } from './results.ts';
 
 /** Items that are rehearsed at a time, and in one alarm. */
 const AT_A_TIME = 8;
+/** Characters of their lines, which are tokenized without a pause: those of a longer line are alone. */
+const CHARACTERS_AT_A_TIME = 2 ** 13;
 const READ_PER_ALARM = 512;
 const SEND_PER_ALARM = 500;
 /** Between two tries of what failed for reasons outside. */
@@ -94,18 +96,24 @@ export class PartFiller {
     let count = Math.min(window - this.#table.openCount(), READ_PER_ALARM);
     let from: Place = state.place;
     let chunk: { line: BatchLine; next: Place }[] = [];
+    let characters = 0;
     const flush = async () => {
       const done = await this.#rehearse(order, from, chunk);
       from = chunk.at(-1)?.next ?? from;
       chunk = [];
+      characters = 0;
       return done;
     };
     if (count <= 0 || from.item >= order.items) return false;
     let item = from.item;
     for await (const { text, next } of partLines(this.#parts.bucket, order, from)) {
+      const length = text?.length ?? 0;
+      const isFull = chunk.length === AT_A_TIME || characters + length > CHARACTERS_AT_A_TIME;
+      if (isFull && chunk.length > 0 && !(await flush())) return true;
+      if (this.#isEnding()) return false;
       chunk.push({ line: JSON.parse(text ?? '{}'), next: { offset: next, item: ++item } });
+      characters += length;
       count--;
-      if (chunk.length === AT_A_TIME && !(await flush())) return true;
       if (count <= 0 || item >= order.items) break;
     }
     return chunk.length > 0 && !(await flush());
@@ -119,11 +127,14 @@ export class PartFiller {
   ): Promise<boolean> {
     const { rehearser } = this.#parts;
     const failures = this.#table.state?.failures ?? 0;
-    const rehearsed = await inTurn(() =>
-      Promise.all(
-        chunk.map(({ line }, index) => rehearser.rehearse(line, ownerOf(order, from.item + index))),
-      ),
-    );
+    const rehearsed = await inTurn(async () => {
+      // It may have been canceled while others had their turns.
+      if (this.#isEnding()) return [];
+      const items = chunk.map(({ line }, index) =>
+        rehearser.rehearse(line, ownerOf(order, from.item + index)),
+      );
+      return await Promise.all(items);
+    });
     const open: Parameters<PartTable['read']>[2][number][] = [];
     const ended: EndedItem[] = [];
     let to = from;
@@ -144,13 +155,18 @@ export class PartFiller {
       }
       to = next;
     }
-    if (this.#table.state?.ending !== null) return true;
+    if (this.#isEnding()) return true;
     if (to.item > from.item && this.#table.read(from, to, open, ended, Date.now())) {
       if (ended.length > 0) this.#hasEnded = true;
     }
     const isAll = to === chunk.at(-1)?.next;
     if (to.item === from.item) this.#table.update({ failures: failures + 1 });
     return isAll;
+  }
+
+  /** Whether nothing more is to be run: what has not ended gets a line of its own. */
+  #isEnding(): boolean {
+    return this.#table.state?.ending !== null;
   }
 
   /** Sends what is not in the queue, or may be lost. @returns whether the queue has it all */

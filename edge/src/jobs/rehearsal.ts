@@ -15,6 +15,7 @@ import type { GpuReplyEvent } from '../gpu/client.ts';
 import { WholeRequest } from '../http/whole-request.ts';
 import type { BatchLine } from './contract.ts';
 import type { ItemSource, ItemWork } from './item-source.ts';
+import { rememberingModels } from './remembered-ids.ts';
 import { ITEM_KEY, type Stage, stagedParts } from './staged-parts.ts';
 import {
   isUnread,
@@ -80,7 +81,8 @@ export class Rehearser {
       if (current === undefined) throw new Error('an item is run outside of its stage');
       return current;
     };
-    this.#app = createApp({ ...deps, ...stagedParts(deps, stage) });
+    const models = rememberingModels(deps.models);
+    this.#app = createApp({ ...deps, models, ...stagedParts(deps, stage) });
   }
 
   /** Never rejects for what is wrong with the item. */

@@ -1,0 +1,67 @@
+/** How much of a part is rehearsed at a time, and when it stops. */
+import { runInDurableObject } from 'cloudflare:test';
+import { expect, test } from 'vitest';
+import { startEdge, testEnv } from '../testing/edge.ts';
+import { bound, bucket } from '../testing/jobs.ts';
+import { type PartOrder, partKey } from './contract.ts';
+import { PartFiller } from './fill-part.ts';
+import { PartTable } from './part-table.ts';
+import { JobQueue } from './queue.ts';
+import type { Rehearsed, Rehearser } from './rehearsal.ts';
+
+const REPLIED: Rehearsed = { kind: 'reply', reply: { status: 400, body: {} } };
+
+/** How many items are rehearsed at once, of each turn. @param onTurn called in each */
+async function turnsOf(
+  texts: readonly string[],
+  onTurn: (table: PartTable) => void = () => {},
+): Promise<number[]> {
+  const job = crypto.randomUUID().replaceAll('-', '').repeat(3);
+  const order: PartOrder = {
+    ...{ job, part: 0, items: texts.length, owner: 'filler', client: 'filler', namespace: '' },
+    ...{ cacheEmbeddings: false, isOfBucket: false, expiresAt: Date.now() + 3_600_000 },
+  };
+  const lines = texts.map((prompt, i) => ({
+    ...{ custom_id: `${i}`, method: 'POST', url: '/v1/captions' },
+    body: { prompt },
+  }));
+  await bucket.put(partKey(order, 'in'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  const parts = bound(testEnv.JOB_PARTS);
+  return await runInDurableObject(parts.get(parts.newUniqueId()), async (_, { storage }) => {
+    const table = new PartTable(storage);
+    table.begin(order);
+    const turns: number[] = [];
+    let running = 0;
+    const rehearser: Pick<Rehearser, 'rehearse'> = {
+      rehearse: async () => {
+        if (running++ === 0) {
+          turns.push(0);
+          onTurn(table);
+        }
+        turns.push((turns.pop() ?? 0) + 1);
+        await Promise.resolve();
+        running--;
+        return REPLIED;
+      },
+    };
+    const { deps } = startEdge();
+    const queue = new JobQueue({ config: deps.config, fetch: deps.fetchConfigured });
+    const filler = new PartFiller({
+      ...{ table, bucket, deps, queue },
+      rehearser: rehearser as Rehearser,
+    });
+    await filler.fill();
+    return turns;
+  });
+}
+
+test('short items are rehearsed together, and long ones one after the other', async () => {
+  expect(await turnsOf(Array.from({ length: 10 }, () => 'a dog'))).toEqual([8, 2]);
+  expect(await turnsOf(Array.from({ length: 3 }, () => 'a'.repeat(9000)))).toEqual([1, 1, 1]);
+  expect(await turnsOf(['a dog', 'a'.repeat(9000), 'a cat'])).toEqual([1, 1, 1]);
+});
+
+test('no more items are rehearsed once their job is canceled', async () => {
+  const texts = Array.from({ length: 16 }, () => 'a'.repeat(9000));
+  expect(await turnsOf(texts, (table) => table.update({ ending: 'canceled' }))).toEqual([1]);
+});
