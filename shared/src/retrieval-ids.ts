@@ -18,14 +18,19 @@ export type Cut = 'left' | 'right';
  * @param cut the end at which a text that is too long is cut; undefined where that is an error
  * @throws ApiError `prompt-too-long` naming the text, with its count and the limit
  */
-export function retrievalIds(
+export function retrievalIds(...of: Parameters<typeof eachRetrievalIds>): number[][] {
+  return [...eachRetrievalIds(...of)];
+}
+
+/** The same, a text at a time, for those who have to pause between them. */
+export function* eachRetrievalIds(
   { max_positions: limit, cls_token_id, sep_token_id, tokenizer }: RetrievalModel,
   texts: readonly string[],
   field: string,
   cut?: Cut,
-): number[][] {
+): Generator<number[], void, undefined> {
   const most = cut === undefined ? MAX_CHARACTERS : MAX_CUT_CHARACTERS;
-  return texts.map((whole, i) => {
+  for (const [i, whole] of texts.entries()) {
     const where = { field: texts.length > 1 ? `${field}.${i}` : field };
     const tooLong = (unit: string, most: number, actual: number) => {
       const detail = `${where.field} has ${actual} ${unit}; at most ${most} fit.`;
@@ -41,8 +46,8 @@ export function retrievalIds(
     if (!isExact) throw tooLong('characters', most, whole.length);
     const ids = [cls_token_id, ...cutTo(room, tokens, cut), sep_token_id];
     if (ids.length > limit) throw tooLong('tokens', limit, ids.length);
-    return ids;
-  });
+    yield ids;
+  }
 }
 
 /** At most so many characters or tokens. */

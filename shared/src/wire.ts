@@ -3,6 +3,8 @@ import * as z from 'zod/mini';
 
 /** Most texts of one request to the retrieval model. */
 export const MAX_TEXTS = 64;
+/** Texts that the retrieval model runs together, each as long as the longest of them: running streams wait for it. */
+export const TEXTS_AT_ONCE = 4;
 
 /** Largest `n` and `num_beams`. */
 const MAX_SEQUENCES = 8;

@@ -1,15 +1,17 @@
 /** One ITC vector for each of several texts and images: what dialects with embeddings share. */
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
-import { type Cut, retrievalIds } from '@blip2/shared/retrieval-ids';
-import { retrievalModel } from '@blip2/shared/served-models';
+import { type Cut, eachRetrievalIds } from '@blip2/shared/retrieval-ids';
+import { type RetrievalModel, retrievalModel } from '@blip2/shared/served-models';
 import { MAX_TEXTS } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { aboutImage } from '../image/image-field.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
+import { Pauses } from '../pauses.ts';
 import type { RequestContext } from '../request-context.ts';
 import { embedTexts } from './retrieve.ts';
+import { expectFewTokens } from './token-budget.ts';
 
 export type EmbeddingInput =
   | { kind: 'text'; text: string }
@@ -28,7 +30,7 @@ export type EmbeddedInputs = {
  * of unit length again, and comparable with the vectors of texts and of other images.
  * @param field the member of the request that holds the texts
  * @param cut the end at which a text that is too long is cut; undefined where that is an error
- * @throws ApiError `no-retrieval-model`, `prompt-too-long`, and those of images and of the GPU worker
+ * @throws ApiError `no-retrieval-model`, `prompt-too-long`, `invalid-request` for too many tokens of all texts together, and those of images and of the GPU worker
  */
 export async function embedInputs(
   deps: Dependencies,
@@ -40,9 +42,13 @@ export async function embedInputs(
   const model = retrievalModel(deps.models);
   // All texts are tokenized as one list, so that an error has the index that the request gave the text.
   const texts = inputs.map((input) => (input.kind === 'text' ? input.text : ''));
-  const ids = retrievalIds(model, texts, field, cut);
+  const ids = await tokenized(model, texts, field, cut);
   const vectors: number[][] = Array(inputs.length);
   const ofTexts = inputs.flatMap(({ kind }, index) => (kind === 'text' ? [index] : []));
+  expectFewTokens(
+    ofTexts.map((index) => ids[index] ?? []),
+    field,
+  );
   for (let start = 0; start < ofTexts.length; start += MAX_TEXTS) {
     const batch = ofTexts.slice(start, start + MAX_TEXTS);
     const embedded = await embedTexts(
@@ -62,6 +68,24 @@ export async function embedInputs(
     kind === 'text' ? (ids[index] ?? []).length : model.num_query_tokens,
   );
   return { vectors, tokens: tokens.reduce((sum, count) => sum + count, 0) };
+}
+
+/** What a character takes, in bytes that are read. */
+const CHARACTER_WORK = 8;
+
+async function tokenized(
+  model: RetrievalModel,
+  texts: readonly string[],
+  field: string,
+  cut: Cut | undefined,
+): Promise<number[][]> {
+  const all: number[][] = [];
+  const pauses = new Pauses();
+  for (const ids of eachRetrievalIds(model, texts, field, cut)) {
+    await pauses.after(CHARACTER_WORK * (texts[all.length]?.length ?? 0));
+    all.push(ids);
+  }
+  return all;
 }
 
 async function imageVector(

@@ -2,7 +2,7 @@
 import { asStored } from '@blip2/shared/embedding-codec';
 import type { ApiError } from '@blip2/shared/errors';
 import { route } from '@blip2/shared/route';
-import type { MatchScore } from '@blip2/shared/wire';
+import { type MatchScore, TEXTS_AT_ONCE } from '@blip2/shared/wire';
 import type { Tensor } from 'onnxruntime-node';
 import type { DroppedImages } from './dropped-images.ts';
 import { asProblem } from './failure.ts';
@@ -48,9 +48,6 @@ export type ImageResult = {
 };
 
 type ImageOutput = Omit<ImageResult, 'request'>;
-
-/** Texts of one work item: running streams wait for it. */
-const TEXTS_AT_ONCE = 4;
 
 /** What the requests of one image have in common. */
 type Shared = {
