@@ -127,12 +127,14 @@ function watched(bytes: Uint8Array, count: (bytes: number) => void): Uint8Array 
   });
 }
 
-it.each([
+type Sides = [width: number, height: number];
+
+it.each<[string, string, Sides, Sides]>([
   ['as tall as wide', 'a square', [1, LONG], [SIDE, SIDE]],
   ['as wide as tall', 'a square', [LONG, 1], [SIDE, SIDE]],
   ['as tall as wide', 'a strip of which the middle is kept', [1, LONG], [SIDE, SIDE * LONG]],
   ['as wide as tall', 'a strip of which the middle is kept', [LONG, 1], [SIDE * LONG, SIDE]],
-] as const)(
+])(
   'each pixel of an image a million times %s is read and weighed once for %s',
   (_, _to, from, to) => {
     const image = gradient(...from);
