@@ -1,12 +1,12 @@
 /** Asks the engine what it has answered before, so that "ready" means that it computes what was built. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
+import type { BundleManifest, GenerativeManifest } from '@blip2/shared/bundle-manifest';
 import type { Precision } from '@blip2/shared/precision';
 import { GenerationConfig } from '@blip2/shared/wire';
 import * as z from 'zod/mini';
 import type { EngineClient } from './engine/client.ts';
-import type { Job, Pixels } from './engine/protocol.ts';
+import type { Job, JobEvent, Pixels } from './engine/protocol.ts';
 import type { Logger } from './logger.ts';
 import { readText, replaceText } from './regular-file.ts';
 import type { ExecutionProvider } from './runtime/session-options.ts';
@@ -25,10 +25,10 @@ const TOP_LOGPROBS = 20;
 /** By which kernels products of 8 bits are computed: what others have answered is no answer to compare with. */
 const KERNELS = 'exact';
 
+/** Stored with each answer. `digest`: of the manifest it was computed with, and so of every file. */
+const Origin = z.object({ kernels: z.literal(KERNELS), digest: z.string() });
+
 const Answer = z.object({
-  kernels: z.literal(KERNELS),
-  /** Of the manifest it was computed with, and so of every file. */
-  digest: z.string(),
   /** Every 97th value of the query embeddings of a fixed image. */
   embeddings: z.array(z.number()).check(z.minLength(1)),
   /** The likeliest first tokens of a text about it, and their log-probabilities. */
@@ -49,37 +49,66 @@ const TOLERANCE: Record<Precision, { embeddings: number; logprob: number }> = {
   int4: { embeddings: 0.2, logprob: 1 },
 };
 
+/** How a model is asked, and its answers are compared. */
+export type Question<Answer> = {
+  answer: z.ZodMiniType<Answer>;
+  ask: () => Promise<Answer>;
+  /** What is too far apart, in words; null when nothing is. */
+  differenceOf: (known: Answer, found: Answer) => string | null;
+};
+
+/** Asks the generative model. @throws Error as `checkAnswer` */
+export async function checkKnownAnswer(
+  bundle: string,
+  { engine, manifest, executionProvider }: AskedEngine,
+  log: Logger,
+): Promise<void> {
+  const question: Question<Answer> = {
+    answer: Answer,
+    ask: () => ask(engine, manifest),
+    differenceOf: (known, found) => differenceOf(known, found, manifest.precision),
+  };
+  await checkAnswer({ bundle, manifest, executionProvider }, question, log);
+}
+
 /**
  * Compares the answer with the one that lies beside the bundle. Where there is none, the CPU's is written there: the digests
  * have shown by then that the files are those that were built, and the CPU's kernels are those that the builder is tested with.
  * Another provider is compared when there is one, and never makes it.
  * @throws Error when the answers are further apart than arithmetic explains
  */
-export async function checkKnownAnswer(
-  bundle: string,
-  { engine, manifest, executionProvider }: AskedEngine,
+export async function checkAnswer<Answer>(
+  asked: { bundle: string; manifest: BundleManifest; executionProvider: ExecutionProvider },
+  question: Question<Answer>,
   log: Logger,
 ): Promise<void> {
-  const path = join(bundle, KNOWN_ANSWER);
-  const known = await readAnswer(path);
-  const own = { kernels: KERNELS, digest: manifest.digest } as const;
-  const answer: Answer = { ...own, ...(await ask(engine, manifest)) };
-  if (known?.digest === manifest.digest) {
-    const difference = differenceOf(known, answer, manifest.precision);
+  const { digest } = asked.manifest;
+  const path = join(asked.bundle, KNOWN_ANSWER);
+  const known = await readAnswer(path, question.answer, digest);
+  const answer = await question.ask();
+  if (known !== undefined) {
+    const difference = question.differenceOf(known, answer);
     if (difference === null) return;
     throw new Error(
       `The model does not compute what it computed when ${path} was written: ${difference}. Set another BLIP2_EXECUTION_PROVIDER, or remove that file if it was written by a machine that computes wrong.`,
     );
   }
-  if (executionProvider !== 'cpu') return;
-  await replaceText(path, `${JSON.stringify(answer)}\n`).catch((error: Error) => {
+  if (asked.executionProvider !== 'cpu') return;
+  const text = JSON.stringify({ kernels: KERNELS, digest, ...answer });
+  await replaceText(path, `${text}\n`).catch((error: Error) => {
     log.debug('known-answer-not-written', { message: error.message });
   });
 }
 
-async function readAnswer(path: string): Promise<Answer | undefined> {
+/** @returns what is known of these very files */
+async function readAnswer<Answer>(
+  path: string,
+  schema: z.ZodMiniType<Answer>,
+  digest: string,
+): Promise<Answer | undefined> {
   try {
-    return Answer.parse(JSON.parse(await readText(path)));
+    const stored = JSON.parse(await readText(path));
+    return Origin.parse(stored).digest === digest ? schema.parse(stored) : undefined;
   } catch {
     return undefined;
   }
@@ -89,7 +118,7 @@ async function readAnswer(path: string): Promise<Answer | undefined> {
 async function ask(
   engine: EngineClient,
   { image, bos_token_id, instruction }: GenerativeManifest,
-): Promise<Pick<Answer, 'embeddings' | 'tokens'>> {
+): Promise<Answer> {
   const job: Job = {
     kind: 'generate',
     source: pattern(image.size),
@@ -103,11 +132,9 @@ async function ask(
       top_logprobs: TOP_LOGPROBS,
     }),
   };
-  const caller = { client: '', priority: 'interactive' } as const;
-  const { signal } = new AbortController();
   let embeddings: number[] = [];
   let tokens: Answer['tokens'] = [];
-  for await (const event of engine.run(job, { signal, caller, requestId: 'self-test' })) {
+  for await (const event of run(engine, job)) {
     if (event.type === 'embeddings') {
       embeddings = [...event.values.filter((_, i) => i % STRIDE === 0)];
     } else if (event.type === 'tokens') tokens = event.tokens[0]?.scored?.top ?? [];
@@ -115,8 +142,15 @@ async function ask(
   return { embeddings, tokens };
 }
 
+/** Runs a job of nobody's. */
+export function run(engine: EngineClient, job: Job): AsyncIterable<JobEvent> {
+  const caller = { client: '', priority: 'interactive' } as const;
+  const { signal } = new AbortController();
+  return engine.run(job, { signal, caller, requestId: 'self-test' });
+}
+
 /** Waves of another length and direction in each channel. */
-function pattern(size: number): Pixels {
+export function pattern(size: number): Pixels {
   const pixels = Float32Array.from({ length: 3 * size ** 2 }, (_, i) => {
     const [channel, y, x] = [Math.floor(i / size ** 2), Math.floor(i / size) % size, i % size];
     return Math.sin((channel + 1) * (x + 2 * y) * (6 / size)) + (x > y ? 0.5 : -0.5);
@@ -144,7 +178,7 @@ function differenceOf(known: Answer, answer: Answer, precision: Precision): stri
   return null;
 }
 
-function relativeError(known: readonly number[], found: readonly number[]): number {
+export function relativeError(known: readonly number[], found: readonly number[]): number {
   if (known.length !== found.length) return Number.POSITIVE_INFINITY;
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value ** 2, 0);
   return Math.sqrt(sum(known.map((value, i) => value - (found[i] ?? 0))) / sum(known));

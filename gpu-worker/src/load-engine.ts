@@ -11,6 +11,7 @@ import {
 import { EngineClient } from './engine/client.ts';
 import type { EngineOptions, RetrievalOptions } from './engine/protocol.ts';
 import { type AskedEngine, checkKnownAnswer } from './known-answer.ts';
+import { checkRetrievalAnswer } from './known-retrieval-answer.ts';
 import type { Logger } from './logger.ts';
 import { WeightFiles } from './weight-files.ts';
 
@@ -110,6 +111,7 @@ async function openWeights(bundles: readonly string[]): Promise<WeightFiles> {
 async function checkOrStop(bundle: string, loaded: Loaded, log: Logger): Promise<void> {
   try {
     await checkKnownAnswer(bundle, loaded, log);
+    if (loaded.retrieval !== undefined) await checkRetrievalAnswer(loaded.retrieval, loaded, log);
   } catch (error) {
     await loaded.engine.stop();
     throw error;

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CheckpointError, ensureBundle, readManifest } from '@blip2/gpu-worker/builder/index';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { CAN_MOUNT, smallDisk } from '../support/small-disk.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -175,38 +176,29 @@ describe('a tokenizer', () => {
 });
 
 describe('a disk that is full', () => {
-  it('before the lock is named with what is free, and nothing is left', async () => {
-    await mkdir(bundles);
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', bundles]);
-    if (mounted.status !== 0) return console.warn('skipped: tmpfs cannot be mounted here');
-    try {
+  it.skipIf(!CAN_MOUNT)(
+    'before the lock is named with what is free, and nothing is left',
+    async () => {
+      using _disk = smallDisk(bundles, '64k');
       await mkdir(join(bundles, '.locks'));
       spawnSync('sh', ['-c', `cat /dev/zero > ${join(bundles, '.filler')}`]);
       expect(await refusal()).toMatch(
         /bundles\/\S+ cannot be \w+: the disk is full \(0 MB are free\) \(ENOSPC\)\..* BLIP2_BUNDLES chooses another place/,
       );
-    } finally {
-      spawnSync('umount', ['-l', bundles]);
-    }
-  });
+    },
+  );
 
-  it('of what a killed build has left is freed by the next', async () => {
-    await mkdir(bundles);
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', bundles]);
-    if (mounted.status !== 0) return console.warn('skipped: tmpfs cannot be mounted here');
-    try {
-      const ended = spawnSync(process.execPath, ['--version']).pid;
-      const draft = join(bundles, `other-0123456789ab.${ended}.0a1b2c3d.tmp`);
-      await mkdir(draft);
-      await mkdir(join(bundles, '.locks'));
-      spawnSync('sh', ['-c', `cat /dev/zero > ${join(draft, 'decoder.bin')}`]);
-      const bundle = await ensureBundle(checkpoint, { bundles });
-      expect((await readdir(bundles)).filter((name) => !name.startsWith('.'))).toEqual([
-        basename(bundle),
-      ]);
-    } finally {
-      spawnSync('umount', ['-l', bundles]);
-    }
+  it.skipIf(!CAN_MOUNT)('of what a killed build has left is freed by the next', async () => {
+    using _disk = smallDisk(bundles, '4m');
+    const ended = spawnSync(process.execPath, ['--version']).pid;
+    const draft = join(bundles, `other-0123456789ab.${ended}.0a1b2c3d.tmp`);
+    await mkdir(draft);
+    await mkdir(join(bundles, '.locks'));
+    spawnSync('sh', ['-c', `cat /dev/zero > ${join(draft, 'decoder.bin')}`]);
+    const bundle = await ensureBundle(checkpoint, { bundles });
+    expect((await readdir(bundles)).filter((name) => !name.startsWith('.'))).toEqual([
+      basename(bundle),
+    ]);
   });
 
   it('for this process alone is named by the file and the limit', async () => {

@@ -177,6 +177,8 @@ describe('bytes that are no request', () => {
 
   it.each<[string, Record<string, unknown>]>([
     ['deadline_ms', { deadline_ms: 2 ** 31 }],
+    // Of 32 bits, nothing would be left of it.
+    ['deadline_ms', { deadline_ms: 2 ** 32 }],
     ['deadline_ms', { deadline_ms: 0 }],
     ['deadline_ms', { deadline_ms: '9000' }],
     ['input_ids', { input_ids: 'two' }],

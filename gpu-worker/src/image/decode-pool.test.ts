@@ -6,7 +6,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { ApiError } from '@blip2/shared/errors';
+import sharp from 'sharp';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { gradient } from '../../../test/support/gradient.ts';
 import { pngOf } from '../../../test/support/large-png.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { endsWithParent } from '../ends-with-parent.ts';
@@ -14,7 +16,9 @@ import { restartDelayMs } from './decode-backoff.ts';
 import { DecodePool, type DecodePoolOptions } from './decode-pool.ts';
 import type { Ending } from './decode-process.ts';
 import { BASE_MEMORY } from './decode-schedule.ts';
+import { normalize } from './normalize.ts';
 import { memoryOf } from './process-usage.ts';
+import { resample } from './resample.ts';
 
 const OBEDIENT = new URL('./testing/obedient-decoder.ts', import.meta.url);
 const OPTIONS: DecodePoolOptions = {
@@ -257,12 +261,20 @@ describe('the decoder', () => {
     [1, 1_000_000],
     [1_000_000, 1],
     [2, 500_000],
-  ])('resizes an image of %i × %i pixels', async (width, height) => {
-    await start({ processes: 1 });
-    const { info, pixels } = await decode(await pngOf(width, height));
-    expect(info).toEqual({ width, height, format: 'png' });
-    expect(pixels.every((value) => value === 0)).toBe(true);
-  });
+  ])(
+    'resizes an image of %i × %i pixels in the memory that its header says',
+    async (width, height) => {
+      await start({ processes: 1 });
+      const image = gradient(width, height);
+      const png = sharp(image.data, { raw: { width, height, channels: 3 } }).png();
+      const { info, pixels } = await decode(await png.toBuffer());
+      expect(info).toEqual({ width, height, format: 'png' });
+      // Which equals Pillow's, as test/parity/resample.test.ts shows.
+      const { size, resample: filter } = spec;
+      expect(pixels).toEqual(normalize(resample(image, size, size, filter).data, spec));
+      expect(endings).toEqual([]);
+    },
+  );
 
   it('decodes many of 50 megapixels in the memory of a few, and a small one meanwhile', async () => {
     await start({ processes: 3, totalMemory: 2 ** 30 });

@@ -1,7 +1,10 @@
 /** The resize against its definition: two passes over whole images, with the same weights. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { gradient } from '../../../test/support/gradient.ts';
 import { FILTERS, type ResampleFilter, type RgbImage, resample } from './resample.ts';
+
+const SIDE = 56;
 
 /** One pass over all rows, by the formula: sum of weight · value, rounded and clipped to 0…255. */
 function horizontal({ data, width, height }: RgbImage, to: number, filter: ResampleFilter) {
@@ -96,3 +99,66 @@ it('equals two passes over the whole image, also where a part of it is kept', ()
     { numRuns: 300 },
   );
 });
+
+const LONG = 1_000_000;
+
+/** Counts, and ends at once what does much more than it has to: that might take hours. */
+function limited(most: number) {
+  let count = 0;
+  return (more: number) => {
+    count += more;
+    if (count > most) throw new Error(`more than ${most}`);
+  };
+}
+
+/** Bytes of an image of which each one that is read is counted. */
+function watched(bytes: Uint8Array, count: (bytes: number) => void): Uint8Array {
+  return new Proxy(bytes, {
+    get: (target, key) => {
+      if (key !== 'subarray') count(1);
+      else {
+        return (from: number, to: number) => {
+          count(to - from);
+          return target.subarray(from, to);
+        };
+      }
+      return Reflect.get(target, key, target);
+    },
+  });
+}
+
+type Sides = [width: number, height: number];
+
+it.each<[string, string, Sides, Sides]>([
+  ['as tall as wide', 'a square', [1, LONG], [SIDE, SIDE]],
+  ['as wide as tall', 'a square', [LONG, 1], [SIDE, SIDE]],
+  ['as tall as wide', 'a strip of which the middle is kept', [1, LONG], [SIDE, SIDE * LONG]],
+  ['as wide as tall', 'a strip of which the middle is kept', [LONG, 1], [SIDE * LONG, SIDE]],
+])(
+  'each pixel of an image a million times %s is read and weighed once for %s',
+  (_, _to, from, to) => {
+    const image = gradient(...from);
+    const { box } = FILTERS;
+    const { weight } = box;
+    const countTap = limited(1.01 * LONG);
+    const data = watched(image.data, limited(3 * 1.01 * LONG));
+    const [left, top] = to.map((side) => (side - SIDE) / 2) as [number, number];
+    box.weight = (x) => {
+      countTap(1);
+      return weight(x);
+    };
+    try {
+      const kept = { left, top, width: SIDE, height: SIDE };
+      const resized = resample({ ...image, data }, ...to, 'box', kept).data;
+      for (let i = 0; i < SIDE; i++) {
+        const at = 3 * (from[0] === 1 ? i * SIDE : i);
+        const red = to[0] === to[1] ? (256 * (i + 0.5)) / SIDE : 128;
+        for (const [channel, value] of [red, 255 - red, 128].entries()) {
+          expect(Math.abs(resized[at + channel]! - value)).toBeLessThan(2);
+        }
+      }
+    } finally {
+      box.weight = weight;
+    }
+  },
+);

@@ -4,6 +4,7 @@ import type { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import type { SessionOptions } from '../../runtime/session-options.ts';
 import { int64Tensor, paddedIds, rowsOf } from '../../runtime/tensors.ts';
+import { isFiniteRow } from '../finite.ts';
 
 type Sessions = {
   [Name in 'qformer' | 'text' | 'itm']: GraphSession<RetrievalManifest['graphs'][Name]>;
@@ -62,10 +63,7 @@ export class RetrievalModel {
   ): Promise<number[]> {
     const inputs = { image_features: features, ...this.#padded(texts) };
     const result = await this.#sessions.itm.run(inputs);
-    return rowsOf(result.itm_logits.data as Float32Array, texts.length).map((logits) => {
-      const [no = 0, yes = 0] = logits;
-      return 1 / (1 + Math.exp(no - yes));
-    });
+    return rowsOf(result.itm_logits.data as Float32Array, texts.length).map(itmScore);
   }
 
   async release(): Promise<void> {
@@ -81,13 +79,22 @@ export class RetrievalModel {
 }
 
 /**
+ * ITM: the softmax of a text's logits. NaN where one is not finite: 0 and 1, which infinite ones lead to, would pass for an answer.
+ * @param logits float32 [2], for "no" and "yes"
+ */
+export function itmScore(logits: Float32Array): number {
+  const [no = 0, yes = 0] = logits;
+  return isFiniteRow(logits) ? 1 / (1 + Math.exp(no - yes)) : Number.NaN;
+}
+
+/**
  * ITC: the best dot product of a text's vector with the queries' (BLIP-2, arXiv 2301.12597, section 3.2).
  * @param image float32 [queries, itc width]
  * @param text float32 [itc width]
  */
 export function itcScore(image: Float32Array, text: Float32Array): number {
   const width = text.length;
-  let best = -1;
+  let best = -Infinity;
   for (let row = 0; row < image.length; row += width) {
     let sum = 0;
     for (let d = 0; d < width; d++) sum += (image[row + d] as number) * (text[d] as number);
