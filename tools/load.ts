@@ -3,16 +3,18 @@
  *
  * The loop is open: each request is sent when it is due, and its latency is counted from then, so that a stall counts
  * for all who would have come meanwhile. By turns: the mix (memory is sampled), time between tokens with and without
- * new images, and a light caller beside a greedy one. What the generator itself delays is reported.
+ * new images, and a light caller beside a greedy one. What the generator itself delays is reported. It ends with 1 where
+ * requests failed.
  */
 import { cpus } from 'node:os';
+import { styleText } from 'node:util';
 import { configure } from '@blip2/shared/config/configure';
 import { markdownTable } from 'markdown-table';
 import { expectOk } from './api.ts';
 import { capacityOf, findCapacity } from './load/capacity.ts';
 import { measureLoad, prepareLoad } from './load/measure-load.ts';
 import { measureMix } from './load/measure-mix.ts';
-import { describeReport } from './load/report.ts';
+import { describeReport, failuresIn } from './load/report.ts';
 import { WarmUpError } from './load/warm-up.ts';
 import { LOAD } from './programs/speed.ts';
 import { startOrExit } from './start-or-exit.ts';
@@ -23,7 +25,7 @@ const KNOWN = 40;
 const TRIAL_SECONDS = 20;
 
 const { values: config } = configure(LOAD);
-const { rate, arrivals, seed, callerHeader } = config;
+const { rate, arrivals, seed, callerHeader, seconds = 60 * config.minutes } = config;
 const line = statusLine();
 if (config.url !== undefined) await expectApi(config.url);
 const stack =
@@ -54,8 +56,8 @@ async function measure(): Promise<void> {
       callerHeader,
       seed,
       known: KNOWN,
-      mix: { rate, arrivals, seconds: 60 * config.minutes },
-      partSeconds: Math.min(60, 30 * config.minutes),
+      mix: { rate, arrivals, seconds },
+      partSeconds: Math.min(60, seconds / 2),
       fill: config.fill,
       ...(stack === null ? {} : { workerPid: () => stack.worker.pid }),
       onStatus: line.update,
@@ -63,6 +65,10 @@ async function measure(): Promise<void> {
   };
   line.clear();
   console.log(config.json ? JSON.stringify(report, null, 2) : describeReport(report));
+  const failures = failuresIn(report);
+  if (failures.length === 0) return;
+  for (const failure of failures) console.error(styleText('red', `Failed: ${failure}`));
+  process.exitCode = 1;
 }
 
 async function capacity(boundMs: number): Promise<void> {

@@ -1,11 +1,12 @@
 /** A small Worker with one binding of each kind, bundled and served as the edge is. */
 import { once } from 'node:events';
-import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { portsOfChildren } from '../test/support/processes.ts';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
 import { buildWorker, type WorkerBundle } from './build-worker.ts';
 import { type ServeOptions, serveWorker } from './serve-worker.ts';
@@ -243,27 +244,6 @@ describe('a Worker', () => {
     expect(other.url).toBe(`http://127.0.0.1:${port}`);
   });
 });
-
-/** Ports on which the processes that this one has started listen. */
-async function portsOfChildren(): Promise<number[]> {
-  const listening = new Map<string, number>();
-  for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
-    for (const line of (await readFile(file, 'utf8')).split('\n').slice(1)) {
-      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
-      if (state === '0A') listening.set(inode, Number.parseInt(local.split(':')[1] ?? '', 16));
-    }
-  }
-  const ports = new Set<number>();
-  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8');
-  for (const pid of children.trim().split(' ')) {
-    for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
-      const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '');
-      const port = listening.get(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? '');
-      if (port !== undefined) ports.add(port);
-    }
-  }
-  return [...ports];
-}
 
 /** The first line of the reply: `fetch` sets no Host. */
 async function rawRequest(port: number, line: string, host: string): Promise<string> {

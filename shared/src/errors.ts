@@ -319,7 +319,7 @@ export const PROBLEMS = {
     status: 503,
     title: 'The service is busy',
     cause:
-      'All slots and the queue are taken, by all clients together, or the part of them that background work may have; or the edge works on as many requests as it can; or large bodies take all memory that there is for them.',
+      'All slots and the queue are taken, by all clients together, or the part of them that background work may have; or the edge works on as many requests as it can; or large bodies take all memory that there is for them; or what stores files, jobs and predictions is full or does not answer.',
     remedy: 'Wait for the seconds of `Retry-After`.',
   },
   'shutting-down': {

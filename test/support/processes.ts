@@ -1,5 +1,5 @@
-/** For tests of what commands leave behind: the processes that a process has started, and which of them still run. */
-import { readFile } from 'node:fs/promises';
+/** For tests of what commands leave behind: the processes that a process has started, which of them still run, and where they listen. */
+import { readdir, readFile, readlink } from 'node:fs/promises';
 
 /** Everything that a process has started, and what that has started. */
 export async function descendantsOf(pid: number): Promise<number[]> {
@@ -31,4 +31,25 @@ export function endingWithTest(pids: readonly number[]): Disposable {
     }
   };
   return { [Symbol.dispose]: end };
+}
+
+/** Ports on which the processes that this one has started listen. */
+export async function portsOfChildren(): Promise<number[]> {
+  const listening = new Map<string, number>();
+  for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    for (const line of (await readFile(file, 'utf8')).split('\n').slice(1)) {
+      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
+      if (state === '0A') listening.set(inode, Number.parseInt(local.split(':')[1] ?? '', 16));
+    }
+  }
+  const ports = new Set<number>();
+  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8');
+  for (const pid of children.trim().split(' ')) {
+    for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+      const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '');
+      const port = listening.get(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? '');
+      if (port !== undefined) ports.add(port);
+    }
+  }
+  return [...ports];
 }

@@ -25,12 +25,44 @@ export function describeReport(report: LoadReport): string {
   const sections = [
     `\`${command}\` (${machine})`,
     mixTable(mix),
-    `${mix.sent} requests, ${mix.failed} failed; ${mix.offeredPerSecond.toFixed(1)} a second offered, ${mix.achievedPerSecond.toFixed(1)} answered.${failuresOf(mix)}`,
+    `${mix.sent} requests, ${mix.failed} failed; ${mix.offeredPerSecond.toFixed(1)} a second offered, ${mix.achievedPerSecond.toFixed(1)} answered.`,
     tokensTable(tokens),
     fairnessTable(fairness),
     ...(memory.length > 0 ? [memoryTable(memory)] : []),
+    ...failuresIn(report).map((failure) => `Failed: ${failure}`),
   ];
   return sections.join('\n\n');
+}
+
+/**
+ * What failed and should not have, by part and reason. Who asks for more than there is is refused, and asks again.
+ * @example failuresIn(report) // ['the mix, caption: 2 × 503 worker-unavailable']
+ */
+export function failuresIn({
+  mix,
+  tokens,
+  fairness,
+}: Omit<LoadReport, 'command' | 'machine'>): string[] {
+  const parts: [string, Pick<Outcome, 'failures'>][] = [
+    ...mix.kinds.map((each): [string, Outcome] => [`the mix, ${each.kind}`, each]),
+    ['streams', tokens.texts],
+    ['new images beside streams', tokens.images],
+    ['light caller, alone', fairness.alone],
+    ['light caller, beside the greedy one', fairness.besideGreedy],
+    ["light questions at the greedy one's address", refusedAside(fairness.asGreedy)],
+    ['greedy', refusedAside(fairness.greedy)],
+  ];
+  return parts.flatMap(([part, { failures }]) =>
+    Object.entries(failures).map(([reason, count]) => `${part}: ${count} × ${reason}`),
+  );
+}
+
+/** The rule for one caller who has all places that one may have. */
+const REFUSED = '429 too-many-requests';
+
+function refusedAside({ failures }: Outcome): Pick<Outcome, 'failures'> {
+  const { [REFUSED]: _refused, ...others } = failures;
+  return { failures: others };
 }
 
 function mixTable({ all, lag, eventLoop, kinds }: MixReport): string {
@@ -100,13 +132,6 @@ function memoryTable(memory: readonly Growth[]): string {
       slope === null ? '' : `${slope.perHour.toFixed(0)} ± ${slope.plusMinus.toFixed(0)}`,
     ]),
   );
-}
-
-function failuresOf({ kinds }: MixReport): string {
-  const all = kinds.flatMap(({ kind, failures }) =>
-    Object.entries(failures).map(([reason, count]) => `${kind}: ${count} × ${reason}`),
-  );
-  return all.length === 0 ? '' : ` Failed: ${all.join('; ')}.`;
 }
 
 function cells({ p50, p90, p99, p999, max }: Percentiles): string[] {

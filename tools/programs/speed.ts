@@ -71,6 +71,12 @@ export const LOAD = {
       group: load,
       help: 'how long the mix lasts',
     }),
+    seconds: option({
+      flag: 'seconds',
+      kind: wholeNumber(1, 600_000),
+      group: load,
+      help: 'the same in seconds, in place of --minutes',
+    }),
     arrivals: option({
       flag: 'arrivals',
       kind: choice('poisson', 'fixed'),

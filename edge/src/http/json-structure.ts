@@ -40,6 +40,7 @@ export type Structure = {
 type Level = { names: Set<string>; name: string; index: number | null };
 
 const [QUOTE, COMMA, COLON, BACKSLASH] = [0x22, 0x2c, 0x3a, 0x5c];
+const WHITE_SPACE = new Set([0x20, 0x09, 0x0a, 0x0d]);
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 /**
@@ -67,9 +68,9 @@ export function checkStructure(bytes: Uint8Array, field?: string): Structure {
         last = { start: at + 1, end };
         const length = end - at - 1;
         if (length > MAX_TEXT_BYTES) {
-          // A name, where a colon follows: it is refused there.
-          if (level === undefined || !mayBeImage(levels, bytes.subarray(at + 1, end)))
-            throw tooLong(levels, field, length);
+          // A name is refused at its colon: here it would pass for the text of the member before it.
+          const isImage = level !== undefined && mayBeImage(levels, bytes.subarray(at + 1, end));
+          if (!isImage && !isName(bytes, end)) throw tooLong(levels, field, length);
           long.push(last);
           longBytes += length;
         }
@@ -119,6 +120,13 @@ export function checkStructure(bytes: Uint8Array, field?: string): Structure {
     }
   }
   return { long, repeated };
+}
+
+/** Whether a colon follows a string. @param end where its closing quote is */
+function isName(bytes: Uint8Array, end: number): boolean {
+  let at = end + 1;
+  while (WHITE_SPACE.has(bytes[at] ?? 0)) at++;
+  return bytes[at] === COLON;
 }
 
 /** Whether a string is of a member for images, or in a list that is; where texts are, too, whether it begins as an image. */

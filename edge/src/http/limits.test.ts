@@ -5,7 +5,8 @@ import { MatchRequest } from '@blip2/shared/schemas/match';
 import { validate } from '@blip2/shared/validate';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
-import { base64, newImage } from '../testing/edge.ts';
+import { base64, newImage, startEdge } from '../testing/edge.ts';
+import { generative } from '../testing/models.ts';
 import { readRequest } from './request-body.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -78,7 +79,18 @@ describe('refused with its limit and what was sent', () => {
       () => JSON.stringify({ image: { data: long }, question: long }),
       { field: 'question', limit: TEXT },
     ],
-    ['a name', JSON_TYPE, () => JSON.stringify({ [name]: 1 }), { limit: TEXT }],
+    [
+      'a name',
+      JSON_TYPE,
+      () => JSON.stringify({ [name]: 1 }),
+      { limit: 1024, actual: 10 * MEBIBYTE },
+    ],
+    [
+      'a name behind a text',
+      JSON_TYPE,
+      () => `{"question": "a", "${name}" \n: 1}`,
+      { limit: 1024, actual: 10 * MEBIBYTE },
+    ],
     [
       'a name of medium length',
       JSON_TYPE,
@@ -163,6 +175,27 @@ describe('refused with its limit and what was sent', () => {
     expect(problem).toMatchObject({ status: 400, ...extras });
     expect(problem.actual ?? Number.POSITIVE_INFINITY).toBeGreaterThan(problem.limit ?? 0);
     expect(JSON.stringify(problem).length).toBeLessThan(600);
+  });
+});
+
+describe('a name of megabytes is refused in a short reply on a route of another service', () => {
+  const text = [{ role: 'user', content: [{ type: 'text', text: 'what?', [name]: 1 }] }];
+  it.each<[string, string, () => object]>([
+    ['of a member', '/v1/chat/completions', () => ({ messages: [], [name]: 1 })],
+    ['within a message', '/v1/chat/completions', () => ({ messages: text })],
+    ['of a member of a response', '/v1/responses', () => ({ input: 'what?', [name]: 1 })],
+  ])('%s', async (_where, path, members) => {
+    const { post, gpu } = startEdge({ env: { MAX_BODY_BYTES: String(30 * MEBIBYTE) } });
+    const response = await post(path, { model: generative.name, ...members() });
+    const reply = await response.text();
+    expect([response.status, reply.length < 600]).toEqual([400, true]);
+    expect(JSON.parse(reply)).toMatchObject({
+      error: {
+        type: 'invalid_request_error',
+        message: expect.stringMatching(/has a name, nnn.*, of more than 1024 bytes/),
+      },
+    });
+    expect(gpu.received).toHaveLength(0);
   });
 });
 

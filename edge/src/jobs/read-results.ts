@@ -8,7 +8,7 @@ import {
   type ResultQuery,
 } from './contract.ts';
 
-export type ResultStores = { parts: DurableObjectNamespace; bucket: R2Bucket };
+export type ResultStores = { parts: Pick<DurableObjectNamespace, 'getByName'>; bucket: R2Bucket };
 
 /** No line of results is longer than `maxBytes`. */
 const READING = { offset: 0, maxBytes: 8 * 2 ** 20, rangeBytes: 2 ** 20 };

@@ -5,11 +5,15 @@ import { clientOf } from '../../http/client-address.ts';
 import type { Predictions, Visitor } from '../../predictions/contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import type { AppContext } from '../../routes/app-context.ts';
+import { settlingObject } from '../../settling.ts';
 
-/** The object in which a caller's own are stored. */
-export function ownObject(c: AppContext, deps: Dependencies): Predictions {
-  const namespace = namespaceOf(deps);
-  return objectAt(namespace, namespace.idFromName(nameOf(c, deps)));
+/**
+ * The object in which a caller's own are stored.
+ * @param waitMs how long one of its calls may wait for the end of a prediction, milliseconds
+ */
+export function ownObject(c: AppContext, deps: Dependencies, waitMs = 0): Predictions {
+  const id = namespaceOf(deps).idFromName(nameOf(c, deps));
+  return objectAt(deps, id, waitMs);
 }
 
 /**
@@ -23,14 +27,13 @@ export function objectOf(c: AppContext, deps: Dependencies, id: string): Predict
   if (named === null) return null;
   const isOpen = (c.get('caller') ?? null) === null;
   if (!isOpen && !named.equals(namespace.idFromName(nameOf(c, deps)))) return null;
-  return objectAt(namespace, named);
+  return objectAt(deps, named);
 }
 
 /** The object that the id in a signed URL names, whoever asks. */
 export function signedObject(deps: Dependencies, id: string): Predictions | null {
-  const namespace = namespaceOf(deps);
-  const named = objectIdOf(namespace, id);
-  return named && objectAt(namespace, named);
+  const named = objectIdOf(namespaceOf(deps), id);
+  return named && objectAt(deps, named);
 }
 
 /** Whoever has a signed URL. */
@@ -47,8 +50,9 @@ function nameOf(c: AppContext, { config }: Dependencies): string {
   return c.get('caller')?.id ?? `address/${clientOf(c.req.raw.headers, config)}`;
 }
 
-function objectAt(namespace: DurableObjectNamespace, id: DurableObjectId): Predictions {
-  return namespace.get(id) as unknown as Predictions;
+function objectAt(deps: Dependencies, id: DurableObjectId, waitMs = 0): Predictions {
+  const object = namespaceOf(deps).get(id) as unknown as Predictions;
+  return settlingObject(object, deps.config.deadlineMs + waitMs);
 }
 
 /** @throws ApiError `not-configured` */

@@ -29,10 +29,10 @@ export const createPrediction: Handler = (c, deps) => create(c, deps);
 export const createPredictionOfModel: Handler = (c, deps) => create(c, deps, namedIn(c));
 
 async function create(c: AppContext, deps: Dependencies, named?: string): Promise<Response> {
-  const object = ownObject(c, deps);
+  const seconds = waitSecondsOf(c.req.header('prefer'));
+  const object = ownObject(c, deps, 1000 * (seconds ?? 0));
   const order = await orderOf(c, deps, await readJsonObject(c.req.raw, readingOf(c, deps)), named);
   const base = publicBase(c, deps);
-  const seconds = waitSecondsOf(c.req.header('prefer'));
   const reached = await created(c, object, order, seconds);
   c.get('onNamed')?.(reached.id);
   if (seconds === null) return c.json(shownPrediction(reached, base), 201, NOT_STORED);

@@ -19,6 +19,7 @@ import type { JobInput, JobOrder } from '../../jobs/contract.ts';
 import { type InputLine, inputLines } from '../../jobs/input-lines.ts';
 import { fileKey, JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { heldChunks, writeObject } from '../../jobs/object-writer.ts';
+import { settlingBucket } from '../../settling.ts';
 import {
   type AppContext,
   clientIn,
@@ -161,9 +162,11 @@ async function countInput(
 ): Promise<CountedItems> {
   const files = bucketOf(deps);
   if (input.kind !== 'file') {
-    const images = inputLines({ files, images: deps.jobImages }, { input, owner: '' }, START);
+    const { jobImages, config } = deps;
+    const images = jobImages && settlingBucket(jobImages, config.deadlineMs);
+    const lines = inputLines({ files, images }, { input, owner: '' }, START);
     const isOver = () => deps.now() > untilOf(c, deps);
-    return { items: await countOf(images, isOver), first: [] };
+    return { items: await countOf(lines, isOver), first: [] };
   }
   const stored = await files.get(input.key);
   return stored === null

@@ -3,7 +3,9 @@ import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
 import { ID_PREFIXES, type JobObject, type JobSnapshot } from '../../jobs/contract.ts';
 import type { IndexPage, JobKind, PageOrder } from '../../jobs/job-index-contract.ts';
+import type { ResultStores } from '../../jobs/read-results.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
+import { settlingObject, settlingObjects } from '../../settling.ts';
 import type { AppContext, IsThere } from '../app-context.ts';
 import { isFor, mayList, ownerOf } from './owner.ts';
 
@@ -75,7 +77,8 @@ export async function listJobs(
 }
 
 export function jobAt(deps: Dependencies, id: DurableObjectId): JobObject {
-  return jobsOf(deps).get(id) as unknown as JobObject;
+  const job = jobsOf(deps).get(id) as unknown as JobObject;
+  return settlingObject(job, deps.config.deadlineMs);
 }
 
 /** @throws ApiError `jobs-unavailable` */
@@ -84,8 +87,8 @@ export function jobsOf({ jobs }: Dependencies): DurableObjectNamespace {
 }
 
 /** @throws ApiError `jobs-unavailable` */
-export function jobPartsOf({ jobParts }: Dependencies): DurableObjectNamespace {
-  return jobParts ?? unavailable();
+export function jobPartsOf({ jobParts, config }: Dependencies): ResultStores['parts'] {
+  return settlingObjects(jobParts ?? unavailable(), config.deadlineMs);
 }
 
 function unavailable(): never {

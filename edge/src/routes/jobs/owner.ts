@@ -5,6 +5,7 @@ import { clientOf } from '../../http/client-address.ts';
 import type { JobOrder } from '../../jobs/contract.ts';
 import { type JobIndexObject, type JobRoom, ROOM_OF } from '../../jobs/job-index-contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
+import { settlingBucket, settlingObject } from '../../settling.ts';
 import type { AppContext } from '../app-context.ts';
 
 /** An owner, under the 64 hexadecimal digits that stand in its ids and in front of its keys in the bucket. */
@@ -12,8 +13,7 @@ export type Owner = { id: string; index: JobIndexObject };
 
 /** The owner that a caller is: a tenant, a key, or an address. @throws ApiError `not-configured` */
 export function ownerOf(c: AppContext, deps: Dependencies): Owner {
-  const namespace = indexesOf(deps);
-  return ownerAt(namespace, namespace.idFromName(nameOf(c, deps)));
+  return ownerAt(deps, indexesOf(deps).idFromName(nameOf(c, deps)));
 }
 
 /**
@@ -22,15 +22,13 @@ export function ownerOf(c: AppContext, deps: Dependencies): Owner {
  * @returns null where the id is none, or is not for this caller
  */
 export function ownerOfFile(c: AppContext, deps: Dependencies, id: string): Owner | null {
-  const namespace = indexesOf(deps);
-  const named = objectIdOf(namespace, id);
-  return named !== null && isFor(c, deps, named.toString()) ? ownerAt(namespace, named) : null;
+  const named = objectIdOf(indexesOf(deps), id);
+  return named !== null && isFor(c, deps, named.toString()) ? ownerAt(deps, named) : null;
 }
 
 /** The owner that a job names. */
 export function ownerNamed(deps: Dependencies, id: string): Owner {
-  const namespace = indexesOf(deps);
-  return ownerAt(namespace, namespace.idFromString(id));
+  return ownerAt(deps, indexesOf(deps).idFromString(id));
 }
 
 /** Whether a caller may ask for what an owner has, of which it has the id. */
@@ -69,8 +67,9 @@ function nameOf(c: AppContext, { config }: Dependencies): string {
   return caller.namespace === '' ? caller.id : `namespace/${caller.namespace}`;
 }
 
-function ownerAt(namespace: DurableObjectNamespace, id: DurableObjectId): Owner {
-  return { id: id.toString(), index: namespace.get(id) as unknown as JobIndexObject };
+function ownerAt(deps: Dependencies, id: DurableObjectId): Owner {
+  const index = indexesOf(deps).get(id) as unknown as JobIndexObject;
+  return { id: id.toString(), index: settlingObject(index, deps.config.deadlineMs) };
 }
 
 function indexesOf({ jobIndex }: Dependencies): DurableObjectNamespace {
@@ -82,8 +81,8 @@ function indexesOf({ jobIndex }: Dependencies): DurableObjectNamespace {
 }
 
 /** The bucket of files and results. @throws ApiError `not-configured` */
-export function bucketOf({ jobFiles }: Dependencies): R2Bucket {
-  if (jobFiles !== undefined) return jobFiles;
+export function bucketOf({ jobFiles, config }: Dependencies): R2Bucket {
+  if (jobFiles !== undefined) return settlingBucket(jobFiles, config.deadlineMs);
   throw new ApiError(
     'not-configured',
     'This deployment stores no files: bind a bucket of R2 as JOB_FILES, as wrangler.toml of the repository does.',
