@@ -32,7 +32,10 @@ export function validate<Schema extends z.ZodMiniType>(
   if (issue.code === 'unrecognized_keys') {
     const at = schemaAt(schema, issue.path) ?? schema;
     const remedyOf = remediesAt(at, placesAt(at) ?? placesAt(schema));
-    const name = issue.keys.slice(0, MAX_LOOKED_AT).find((key) => remedyOf(key) !== undefined) ?? issue.keys[0] ?? '';
+    const name =
+      issue.keys.slice(0, MAX_LOOKED_AT).find((key) => remedyOf(key) !== undefined) ??
+      issue.keys[0] ??
+      '';
     const field = fieldName([...path, name]);
     const remedy = remedyOf(name);
     const end = remedy === undefined ? similar(name, Object.keys(membersOf(at))) : `: ${remedy}.`;

@@ -60,7 +60,11 @@ it('a text in any charset is the same in UTF-8, wherever it is cut', () => {
 it('a large image beside a text in another charset is read', () => {
   const data = 'A'.repeat(4 * MEBIBYTE);
   const body = Buffer.from(`{"question":"caf\xe9","image":"${data}","prompt":"\xe9"}`, 'latin1');
-  expect(parseJsonObject(body, 'iso-8859-1')).toEqual({ question: 'café', image: data, prompt: 'é' });
+  expect(parseJsonObject(body, 'iso-8859-1')).toEqual({
+    question: 'café',
+    image: data,
+    prompt: 'é',
+  });
 });
 
 describe('what is converted has a limit', () => {
