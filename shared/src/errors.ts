@@ -175,6 +175,14 @@ export const PROBLEMS = {
       'The job has no results yet, or never will; or it has not ended, or has no failed items, and so cannot be run again. `detail` says which.',
     remedy: 'Do what `detail` says. `GET /v1/jobs/{id}/events` ends when a job does.',
   },
+  'idempotency-reply-dropped': {
+    status: 409,
+    title: 'The request was carried out, and its reply is no longer stored',
+    cause:
+      'A request with this `Idempotency-Key` was carried out within the last 24 hours. Later requests with keys of the same caller needed the room of its reply.',
+    remedy:
+      'Look up what it has made, where it has made something. To have it carried out anew, send it with a new `Idempotency-Key`.',
+  },
   'body-too-large': {
     status: 413,
     title: 'The body is too large',
@@ -235,9 +243,9 @@ export const PROBLEMS = {
   },
   'idempotency-full': {
     status: 429,
-    title: 'Too many replies are stored',
+    title: 'Too many keys came at once',
     cause:
-      'The replies of your keys of the last 24 hours take all the room that one caller has for them.',
+      'As many keys as one caller may have came within the last ten minutes: none of them is forgotten so soon.',
     remedy:
       'Leave `Idempotency-Key` out where a repeated request does no harm, or wait for the seconds of `Retry-After`.',
   },
@@ -426,8 +434,12 @@ export class ApiError extends Error {
   }
 }
 
-/** Lasts until an operator does something: clients that try again after any 5xx are to leave it. */
-const LASTING: ReadonlySet<ProblemSlug> = new Set(['not-configured', 'jobs-unavailable']);
+/** Lasts until somebody does something: clients that try again after any 5xx, or a 409, are to leave it. */
+const LASTING: ReadonlySet<ProblemSlug> = new Set([
+  'not-configured',
+  'jobs-unavailable',
+  'idempotency-reply-dropped',
+]);
 
 /** `application/problem+json` response, with the error's headers, and `Retry-After` where the problem has one. */
 export function problemResponse(error: ApiError, headers: HeaderFields = {}): Response {

@@ -32,7 +32,10 @@ export function validate<Schema extends z.ZodMiniType>(
   if (issue.code === 'unrecognized_keys') {
     const at = schemaAt(schema, issue.path) ?? schema;
     const remedyOf = remediesAt(at, placesAt(at) ?? placesAt(schema));
-    const name = issue.keys.find((key) => remedyOf(key) !== undefined) ?? issue.keys[0] ?? '';
+    const name =
+      issue.keys.slice(0, MAX_LOOKED_AT).find((key) => remedyOf(key) !== undefined) ??
+      issue.keys[0] ??
+      '';
     const field = fieldName([...path, name]);
     const remedy = remedyOf(name);
     const end = remedy === undefined ? similar(name, Object.keys(membersOf(at))) : `: ${remedy}.`;
@@ -44,6 +47,8 @@ export function validate<Schema extends z.ZodMiniType>(
   throw new ApiError('invalid-request', `${field || 'The request'}: ${what}.`, { field });
 }
 
+/** Unknown names among which one with a remedy is looked for: a request may have thousands. */
+const MAX_LOOKED_AT = 16;
 const MAX_SHOWN_LENGTH = 100;
 
 /** A name as it may be repeated in a message: a client's own may have megabytes. */

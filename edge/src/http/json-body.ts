@@ -4,7 +4,7 @@
  */
 import { ApiError } from '@blip2/shared/errors';
 import { shownName } from '@blip2/shared/validate';
-import { decodeText } from './decode-text.ts';
+import { decodeText, type TextSource, toUtf8 } from './decode-text.ts';
 import { checkStructure, type LongString } from './json-structure.ts';
 
 /**
@@ -51,8 +51,8 @@ function parseBytes(
 ): unknown {
   const name = field === undefined ? undefined : shownName(field);
   const where = name === undefined ? {} : { field: name };
-  const source = { what: name ?? 'The body', slug: 'invalid-json', ...where } as const;
-  const utf8 = inUtf8(bytes, charset, source);
+  const source: TextSource = { what: name ?? 'The body', slug: 'invalid-json', ...where };
+  const utf8 = toUtf8(bytes, charset, source);
   const { long, repeated } = checkStructure(utf8, field);
   const invalid = (why: string, cause?: unknown) =>
     new ApiError('invalid-json', `${source.what} is not valid JSON${why}.`, { ...where, cause });
@@ -77,17 +77,6 @@ function parseBytes(
   return cleaned(value, images, { path: field === undefined ? [] : [field], nullable });
 }
 
-type Source = Parameters<typeof decodeText>[2];
-
-/** Without a byte order mark. */
-function inUtf8(bytes: Uint8Array, charset: string | undefined, source: Source): Uint8Array {
-  if (/^utf-?8$/i.test(charset?.trim() || 'utf-8')) {
-    const [first, second, third] = bytes;
-    return first === 0xef && second === 0xbb && third === 0xbf ? bytes.subarray(3) : bytes;
-  }
-  return new TextEncoder().encode(decodeText(bytes, charset, source));
-}
-
 /** The text with a short string in place of each long one: `mark`, which no sender can know, and its number. */
 function withoutLong(utf8: Uint8Array, long: readonly LongString[], mark: string): Uint8Array {
   if (long.length === 0) return utf8;
@@ -109,7 +98,7 @@ function withoutLong(utf8: Uint8Array, long: readonly LongString[], mark: string
 }
 
 /** @throws SyntaxError for what is no string of JSON */
-function decodeString(bytes: Uint8Array, source: Source): string {
+function decodeString(bytes: Uint8Array, source: TextSource): string {
   const text = decodeText(bytes, undefined, source);
   if (bytes.includes(BACKSLASH)) return String(JSON.parse(`"${text}"`));
   // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON has them as escapes only

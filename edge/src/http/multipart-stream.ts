@@ -8,6 +8,7 @@ import {
   invalid,
   MAX_HEADER_BYTES,
   MAX_PARTS,
+  noHeaders,
   type PartHead,
   partHead,
   splitHeaders,
@@ -73,6 +74,7 @@ class Text {
   /** Whether the first of these bytes was used before: it may be the line break before a delimiter. */
   #isUsed = true;
   #hasEnded = false;
+  readonly #seen = noHeaders();
   /** Whether the last thing read was a delimiter. */
   isAtDelimiter = false;
   /** Whether it was the last one. */
@@ -161,7 +163,7 @@ class Text {
       end = this.#endOfHeaders();
     }
     const held = this.#bytes.subarray(1, end === -1 ? MAX_HEADER_BYTES + 2 : end + 1);
-    const { headers } = splitHeaders(new Uint8Array(held), number);
+    const { headers } = splitHeaders(new Uint8Array(held), number, this.#seen);
     this.#bytes = this.#bytes.subarray(end === -1 ? held.length : end);
     this.#isUsed = true;
     return headers;

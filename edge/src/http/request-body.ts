@@ -1,4 +1,5 @@
 /** Reads the forms of a request with an image into one: the source of the image, and the other fields. */
+import { isAscii } from 'node:buffer';
 import { ApiError } from '@blip2/shared/errors';
 import { checkImage, sniff } from '@blip2/shared/image-format';
 import { RequestImage } from '@blip2/shared/schemas/image';
@@ -19,6 +20,7 @@ import { looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
 import { parseJsonObject } from './json-body.ts';
+import { MAX_TEXT_BYTES } from './json-structure.ts';
 import { isJsonType } from './media-type.ts';
 import { type Part, parseMultipart } from './multipart.ts';
 import { readMultipart } from './multipart-form.ts';
@@ -198,7 +200,7 @@ export async function readImageOrJson(request: Request, limits: Limits): Promise
   if (looksLikeObject(body) || (isJsonType(type) && !isImage(body))) {
     return { kind: 'json', members: parseJsonObject(body, parameters.get('charset')) };
   }
-  if (!looksBinary(body)) {
+  if (looksLikeAddress(body)) {
     const text = new TextDecoder().decode(body);
     if (isImageAddress(text)) return { kind: 'image', source: sourceFromText(text, 'inputs') };
   }
@@ -261,6 +263,13 @@ function sourceFromMember(image: unknown): ImageSource | undefined {
 /** JSON text of an object, a byte order mark and white space before it aside. */
 function looksLikeObject(body: Uint8Array): boolean {
   return /^(\xef\xbb\xbf)?\s*\{/.test(String.fromCharCode(...body.subarray(0, 64)));
+}
+
+/** Whether it is worth its while to make a text of a body. */
+function looksLikeAddress(body: Uint8Array): boolean {
+  const head = String.fromCharCode(...body.subarray(0, 256));
+  if (looksBinary(body) || !/^(\xef\xbb\xbf)?\s*(data:|https?:)/i.test(head)) return false;
+  return body.length <= MAX_TEXT_BYTES || isAscii(body);
 }
 
 function entriesOf(body: Uint8Array, charset: string | undefined): FormEntry[] {

@@ -13,6 +13,8 @@ const LARGE = new Set([...WITHOUT_SPACES, 'image[url]', 'image.data', 'image.url
 /** Bytes of a character, percent-encoded. */
 const MAX_ENCODED = 12;
 
+const LATIN1 = new TextDecoder('latin1');
+
 const [AMPERSAND, EQUALS, PERCENT, PLUS] = [0x26, 0x3d, 0x25, 0x2b];
 
 /**
@@ -38,7 +40,7 @@ export function parseUrlEncoded(
     const equals = pair.indexOf(EQUALS);
     const encoded = equals === -1 ? pair : pair.subarray(0, equals);
     const value = equals === -1 ? pair.subarray(pair.length) : pair.subarray(equals + 1);
-    const written = latin1(encoded);
+    const written = LATIN1.decode(encoded);
     expectShortName(written, MAX_NAME_LENGTH * MAX_ENCODED);
     const name = decode(encoded, shownName(written), charset);
     if (value.length > MAX_TEXT_BYTES && !LARGE.has(name)) {
@@ -48,10 +50,6 @@ export function parseUrlEncoded(
     entries.push([name, decode(value, shownName(name), charset, plus)]);
   }
   return entries;
-}
-
-function latin1(bytes: Uint8Array): string {
-  return new TextDecoder('latin1').decode(bytes);
 }
 
 function decode(bytes: Uint8Array, field: string, charset: string, plus: '+' | ' ' = ' '): string {

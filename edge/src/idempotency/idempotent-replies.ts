@@ -19,7 +19,7 @@ const MAX_RUNNING = 64;
 const MAX_WAITING = 256;
 /** What is too old is not found; it may be there a little longer, so that one alarm deletes many. */
 const SLACK_MS = 600_000;
-const BOUNDS: Bounds = { replies: 4096, bytes: 16 * 2 ** 20 };
+const BOUNDS: Bounds = { keys: 16_384, bytes: 16 * 2 ** 20 };
 
 /** A reply as its Worker writes it. */
 export type RunReply = ReplyHead & {
@@ -53,7 +53,9 @@ export type Outcome =
   | { kind: 'reused' }
   /** The first request ended without a reply: its Worker is gone. */
   | { kind: 'broken' }
-  /** Too many replies are stored, or too many requests with keys are under way. */
+  /** The request has run, and others needed the room of its reply. */
+  | { kind: 'dropped' }
+  /** Too many keys are known, or too many requests with keys are under way. */
   | { kind: 'full'; retryAfterMs: number }
   | { kind: 'busy' };
 
@@ -84,6 +86,7 @@ export class IdempotentReplies extends DurableObject {
     const broken = (): Outcome => ({ kind: 'broken' });
     if (stored !== null) {
       if (!(await isSame(stored.fingerprint, head, run))) return { kind: 'reused' };
+      if (stored.body === null) return { kind: 'dropped' };
       return { kind: 'replayed', response: replyOf(stored.head, stored.body) };
     }
     if (job !== undefined) {

@@ -4,10 +4,11 @@ import { ApiError, Problem } from '@blip2/shared/errors';
 import { imageIdOf } from '@blip2/shared/image-id';
 import { OpenAiError } from '@blip2/shared/schemas/openai/error';
 import fc from 'fast-check';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { base64, eventsOf, newImage, startEdge, type TestEdge, testEnv } from '../testing/edge.ts';
 import { generative } from '../testing/models.ts';
 import type { IdempotentReplies, Outcome, Run, RunReply } from './idempotent-replies.ts';
+import { StoredReplies } from './stored-replies.ts';
 
 const png = { 'content-type': 'image/png' };
 const newKey = () => ({ 'idempotency-key': crypto.randomUUID() });
@@ -517,17 +518,83 @@ describe('the object', () => {
     expect(tables).toEqual([]);
   });
 
-  it('refuses what it has no room for, until a reply is a day old', async () => {
+  it('drops the oldest replies for which there is no room, and never runs what was done again', async () => {
+    const { run } = open();
+    const large = (key: string) =>
+      run(key, { execute: sends(() => written([new Uint8Array(2 ** 20 - 100)])) });
+    await textOf(await run('small', { execute: sends(() => written([new Uint8Array(10)])) }));
+    for (let i = 0; i < 12; i++) {
+      const { kind } = await large(`k${i}`);
+      expect(kind).toBe('first');
+      await vi.waitUntil(async () => (await run(`k${i}`, {})).kind === 'replayed');
+    }
+    const again = async (key: string) => (await run(key, {})).kind;
+    expect(await again('k0')).toBe('dropped');
+    expect(await again('k11')).toBe('replayed');
+    // Large ones push out no small one.
+    expect(await again('small')).toBe('replayed');
+    expect((await run('k0', { digest: async () => 'another body' })).kind).toBe('reused');
+  });
+
+  it('runs what was dropped anew where its image was deleted', async () => {
     const { object, run } = open();
-    const full = () => written([new Uint8Array(2 ** 20)]);
-    for (let i = 0; i < 16; i++) await textOf(await run(`k${i}`, { execute: sends(() => full()) }));
-    const outcome = await run('other', {});
-    expect(outcome.kind).toBe('full');
-    if (outcome.kind === 'full') expect(outcome.retryAfterMs).toBeGreaterThan(86_000_000);
-    expect((await run('k3', {})).kind).toBe('replayed');
+    await textOf(await run('a', { execute: sends(() => written([new Uint8Array([1])])) }));
     await runInDurableObject(object, (_, { storage }) => {
-      storage.sql.exec("UPDATE replies SET expires_at = 1 WHERE key = 'k3'");
+      storage.sql.exec("UPDATE replies SET body = x'', headers = '', dropped = 1, named = 'gone'");
     });
-    expect((await run('other', {})).kind).toBe('first');
+    expect((await run('a', {})).kind).toBe('dropped');
+    expect((await run('a', { isGone: async () => true })).kind).toBe('first');
+  });
+});
+
+describe('keys for which there is no room', () => {
+  const now = Date.now();
+  const MINUTE = 60_000;
+  const keysOf = async (fill: (replies: StoredReplies) => void) => {
+    const object = namespace.get(namespace.idFromName(crypto.randomUUID()));
+    return await runInDurableObject(object, (_, { storage }) => {
+      const replies = new StoredReplies(storage.sql, { keys: 8, bytes: 2 ** 20 });
+      fill(replies);
+      const keys = storage.sql.exec<{ key: string }>('SELECT key FROM replies').toArray();
+      // Counts what is there as it has counted what came.
+      const wait = replies.msUntilRoom(now);
+      expect(new StoredReplies(storage.sql, { keys: 8, bytes: 2 ** 20 }).msUntilRoom(now)).toBe(
+        wait,
+      );
+      return { wait, keys: keys.map(({ key }) => key) };
+    });
+  };
+  const put = (replies: StoredReplies, key: string, status: number, ageMs: number) =>
+    replies.put(
+      key,
+      { head: 'head', body: 'digest' },
+      { status, headers: [] },
+      new Uint8Array(1),
+      { images: [], named: null },
+      now - ageMs,
+    );
+
+  it('are refused no longer than ten minutes', async () => {
+    const { wait } = await keysOf((replies) => {
+      for (let i = 0; i < 8; i++) put(replies, `k${i}`, 200, (9 - i / 8) * MINUTE);
+    });
+    expect(wait).toBe(MINUTE);
+  });
+
+  it('take the place of those of wrong requests, then of those that are older', async () => {
+    const left = await keysOf((replies) => {
+      put(replies, 'old', 200, 700 * MINUTE);
+      put(replies, 'wrong', 400, MINUTE);
+      for (let i = 0; i < 6; i++) put(replies, `k${i}`, 200, MINUTE);
+      expect(replies.msUntilRoom(now)).toBe(0);
+      expect(replies.find('wrong', now)).toBeNull();
+      expect(replies.find('old', now)).not.toBeNull();
+      put(replies, 'next', 200, 0);
+      expect(replies.msUntilRoom(now)).toBe(0);
+      expect(replies.find('old', now)).toBeNull();
+      put(replies, 'last', 200, 0);
+    });
+    expect(left.keys).toHaveLength(8);
+    expect(left.wait).toBe(9 * MINUTE);
   });
 });

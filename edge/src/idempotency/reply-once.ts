@@ -50,8 +50,8 @@ const RETRY_SECONDS = 1;
 
 /**
  * The reply to a request with the header; null to one without.
- * @throws ApiError `invalid-request` for a key that is none, `idempotency-key-reused`, `idempotency-full`, `too-many-requests`,
- *   `idempotency-unavailable`, `unsupported-parameter` where the deployment stores no replies
+ * @throws ApiError `invalid-request` for a key that is none, `idempotency-key-reused`, `idempotency-reply-dropped`, `idempotency-full`,
+ *   `too-many-requests`,   `idempotency-unavailable`, `unsupported-parameter` where the deployment stores no replies
  */
 export async function replyOnce(
   { config, deletions, idempotency, now }: OnceDependencies,
@@ -129,9 +129,15 @@ function replyFrom(outcome: Outcome): Response {
         'This Idempotency-Key belongs to another request: send the same path, query, headers and body again, or a new key.',
         { field: 'Idempotency-Key' },
       );
+    case 'dropped':
+      throw new ApiError(
+        'idempotency-reply-dropped',
+        'The request with this Idempotency-Key has been carried out, and was not again. Its reply is no longer stored: your later requests with keys needed the room. To have it carried out anew, send it with a new key.',
+        { field: 'Idempotency-Key' },
+      );
     case 'full': {
       const retry_after = Math.ceil(outcome.retryAfterMs / 1000);
-      const detail = `Too many replies are stored for your keys: leave Idempotency-Key out, or wait ${retry_after} seconds.`;
+      const detail = `Too many keys of yours came within minutes: leave Idempotency-Key out, or wait ${retry_after} seconds.`;
       throw new ApiError('idempotency-full', detail, { retry_after });
     }
     case 'busy': {

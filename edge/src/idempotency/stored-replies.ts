@@ -1,8 +1,17 @@
-/** Finished replies by key, in the SQLite of a Durable Object, for 24 hours. */
+/**
+ * Finished replies by key, in the SQLite of a Durable Object, for 24 hours. Where there is no room for the next one, the
+ * oldest goes, and its key stays: whoever sends it again learns that the work was done.
+ */
 import type { ImagePath } from '@blip2/shared/cache-key';
 import type { ReplyHead } from './running-reply.ts';
 
 const DAY_MS = 86_400_000;
+/** No key is forgotten sooner: clients that send again do so within it. */
+const MIN_KNOWN_MS = 600_000;
+/** What is freed at a time, of a bound: making room reads many rows. */
+const FREED = 1 / 8;
+/** Bytes of a body. Replies up to this, and larger ones, have half of the room each: many of one kind push out none of the other. */
+const SMALL = 2 ** 14;
 
 /** What tells requests apart: digests of what a request says beside its body, and of its body. */
 export type Fingerprint = { head: string; body: string };
@@ -20,12 +29,13 @@ export type Subject = {
 export type StoredReply = {
   fingerprint: Fingerprint;
   head: ReplyHead;
-  body: Uint8Array<ArrayBuffer>;
+  /** Null where others needed its room. */
+  body: Uint8Array<ArrayBuffer> | null;
   subject: Subject;
 };
 
 /** How much one object stores: one of the sixteen that a caller has. */
-export type Bounds = { replies: number; bytes: number };
+export type Bounds = { keys: number; bytes: number };
 
 type Row = {
   head: string;
@@ -35,15 +45,21 @@ type Row = {
   body: ArrayBuffer;
   images: string;
   named: string | null;
+  dropped: number;
 };
+
+type Size = 'small' | 'large';
+const sizeOf = (body: number): Size => (body > SMALL ? 'large' : 'small');
 
 export class StoredReplies {
   readonly #sql: SqlStorage;
   readonly #bounds: Bounds;
   /** Made with the first reply: an object that never stored one takes no room. */
   #hasTable: boolean;
-  #replies = 0;
-  #bytes = 0;
+  #keys = 0;
+  /** Of the keys: those of requests that were wrong. */
+  #errors = 0;
+  readonly #bytes = { small: 0, large: 0 };
 
   constructor(sql: SqlStorage, bounds: Bounds) {
     this.#sql = sql;
@@ -53,18 +69,24 @@ export class StoredReplies {
     if (!this.#hasTable) return;
     this.#addColumn('images', "TEXT NOT NULL DEFAULT '[]'");
     this.#addColumn('named', 'TEXT');
+    this.#addColumn('dropped', 'INTEGER NOT NULL DEFAULT 0');
     // Counted once: a count reads all rows.
-    const { replies, bytes } = sql
-      .exec<{ replies: number; bytes: number }>(
-        'SELECT count(*) AS replies, coalesce(sum(length(body) + length(headers)), 0) AS bytes FROM replies',
+    const { keys, errors, small, large } = sql
+      .exec<{ keys: number; errors: number; small: number; large: number }>(
+        `SELECT count(*) AS keys, count(*) FILTER (WHERE status >= 400) AS errors,
+          coalesce(sum(length(body) + length(headers)) FILTER (WHERE length(body) <= ${SMALL}), 0) AS small,
+          coalesce(sum(length(body) + length(headers)) FILTER (WHERE length(body) > ${SMALL}), 0) AS large
+          FROM replies`,
       )
       .one();
-    this.#replies = replies;
-    this.#bytes = bytes;
+    this.#keys = keys;
+    this.#errors = errors;
+    this.#bytes.small = small;
+    this.#bytes.large = large;
   }
 
   get isEmpty(): boolean {
-    return this.#replies === 0;
+    return this.#keys === 0;
   }
 
   /** To be called when all of the storage has been deleted. */
@@ -76,7 +98,7 @@ export class StoredReplies {
     if (!this.#hasTable) return null;
     const [row] = this.#sql
       .exec<Row>(
-        'SELECT head, body_digest, status, headers, body, images, named FROM replies WHERE key = ? AND expires_at > ?',
+        'SELECT head, body_digest, status, headers, body, images, named, dropped FROM replies WHERE key = ? AND expires_at > ?',
         key,
         now,
       )
@@ -84,17 +106,26 @@ export class StoredReplies {
     if (row === undefined) return null;
     return {
       fingerprint: { head: row.head, body: row.body_digest },
-      head: { status: row.status, headers: JSON.parse(row.headers) },
-      body: new Uint8Array(row.body),
+      head: { status: row.status, headers: row.dropped ? [] : JSON.parse(row.headers) },
+      body: row.dropped ? null : new Uint8Array(row.body),
       subject: { images: JSON.parse(row.images), named: row.named },
     };
   }
 
-  /** Milliseconds until there is room for another reply; 0 where there is. */
+  /**
+   * Milliseconds until there is room for another key; 0 where there is, or where some could be forgotten: first those of requests
+   * that were wrong, which do nothing when they run again, then the oldest.
+   */
   msUntilRoom(now: number): number {
-    const hasRoom = this.#replies < this.#bounds.replies && this.#bytes < this.#bounds.bytes;
-    if (hasRoom || this.deleteExpired(now) > 0) return 0;
-    return Math.max(1, (this.nextEnd() ?? now) - now);
+    const { keys } = this.#bounds;
+    if (this.#keys < keys || this.deleteExpired(now) > 0) return 0;
+    const most = Math.ceil(keys * FREED);
+    const oldest = 'key IN (SELECT key FROM replies WHERE';
+    const first = 'ORDER BY expires_at LIMIT ?)';
+    if (this.#errors > 0 && this.#delete(`${oldest} status >= 400 ${first}`, most) > 0) return 0;
+    const known = now + DAY_MS - MIN_KNOWN_MS;
+    if (this.#delete(`${oldest} expires_at <= ? ${first}`, known, most) > 0) return 0;
+    return Math.max(1, (this.nextEnd() ?? now) - known);
   }
 
   put(
@@ -109,8 +140,11 @@ export class StoredReplies {
     this.#makeTable();
     // One that is too old to be found may still be there.
     this.deleteExpired(now);
+    const bytes = body.byteLength + text.length;
+    const size = sizeOf(body.byteLength);
+    this.#makeRoom(size, bytes);
     this.#sql.exec(
-      'INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)',
       key,
       now + DAY_MS,
       fingerprint.head,
@@ -121,8 +155,33 @@ export class StoredReplies {
       JSON.stringify(images),
       named,
     );
-    this.#replies++;
-    this.#bytes += body.byteLength + text.length;
+    this.#keys++;
+    if (status >= 400) this.#errors++;
+    this.#bytes[size] += bytes;
+  }
+
+  /** Drops the oldest replies of a size until one of so many bytes has room beside them. */
+  #makeRoom(size: Size, bytes: number): void {
+    const room = this.#bounds.bytes / 2;
+    if (this.#bytes[size] + bytes <= room) return;
+    const least = this.#bytes[size] + bytes - (1 - FREED) * room;
+    const rows = this.#sql.exec<{ key: string; bytes: number }>(
+      `SELECT key, length(body) + length(headers) AS bytes FROM replies
+        WHERE dropped = 0 AND length(body) ${size === 'small' ? '<=' : '>'} ? ORDER BY expires_at`,
+      SMALL,
+    );
+    const keys: string[] = [];
+    let freed = 0;
+    for (const row of rows) {
+      keys.push(row.key);
+      freed += row.bytes;
+      if (freed >= least) break;
+    }
+    // Not while they are read.
+    for (const key of keys) {
+      this.#sql.exec("UPDATE replies SET body = x'', headers = '', dropped = 1 WHERE key = ?", key);
+    }
+    this.#bytes[size] -= freed;
   }
 
   /** When the next reply is to be deleted, milliseconds since the epoch; null where there is none. */
@@ -146,13 +205,16 @@ export class StoredReplies {
 
   #delete(which: string, ...values: (string | number | null)[]): number {
     const deleted = this.#sql
-      .exec<{ bytes: number }>(
-        `DELETE FROM replies WHERE ${which} RETURNING length(body) + length(headers) AS bytes`,
+      .exec<{ body: number; headers: number; status: number }>(
+        `DELETE FROM replies WHERE ${which} RETURNING length(body) AS body, length(headers) AS headers, status`,
         ...values,
       )
       .toArray();
-    this.#replies -= deleted.length;
-    this.#bytes -= deleted.reduce((sum, { bytes }) => sum + bytes, 0);
+    for (const { body, headers, status } of deleted) {
+      this.#keys--;
+      if (status >= 400) this.#errors--;
+      this.#bytes[sizeOf(body)] -= body + headers;
+    }
     return deleted.length;
   }
 
@@ -168,7 +230,7 @@ export class StoredReplies {
     this.#sql.exec(`CREATE TABLE replies (
       key TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, head TEXT NOT NULL, body_digest TEXT NOT NULL,
       status INTEGER NOT NULL, headers TEXT NOT NULL, body BLOB NOT NULL, images TEXT NOT NULL,
-      named TEXT) WITHOUT ROWID;
+      named TEXT, dropped INTEGER NOT NULL) WITHOUT ROWID;
       CREATE INDEX by_end ON replies (expires_at);`);
     this.#hasTable = true;
   }

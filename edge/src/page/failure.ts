@@ -178,6 +178,7 @@ export const WORDS: Readonly<Record<string, Words>> = {
   'unsupported-parameter': MISUNDERSTOOD,
   'idempotency-key-reused': MISUNDERSTOOD,
   'idempotency-full': MISUNDERSTOOD,
+  'idempotency-reply-dropped': MISUNDERSTOOD,
   'storage-full': MISUNDERSTOOD,
   'job-not-ready': MISUNDERSTOOD,
   'range-not-satisfiable': MISUNDERSTOOD,

@@ -48,6 +48,7 @@ const OF_KEYS: readonly ProblemSlug[] = [
 /** What a route that takes an `Idempotency-Key` can reply with. */
 const OF_IDEMPOTENCY: readonly ProblemSlug[] = [
   'idempotency-key-reused',
+  'idempotency-reply-dropped',
   'idempotency-full',
   'idempotency-unavailable',
   'too-many-requests',
