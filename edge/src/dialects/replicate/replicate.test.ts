@@ -196,12 +196,16 @@ describe('a prediction', () => {
 
     /** Holds what is done behind replies until it is let go. */
     function holdBack(): () => void {
-      const gate = Promise.withResolvers<void>();
+      let isHeld = true;
       const wait = scheduler.wait.bind(scheduler);
-      vi.spyOn(scheduler, 'wait').mockImplementation((ms, options) =>
-        ms === 0 ? gate.promise : wait(ms, options),
-      );
-      return gate.resolve;
+      vi.spyOn(scheduler, 'wait').mockImplementation(async (ms, options) => {
+        // By the object itself: it may not go on with what somebody else resolves.
+        while (ms === 0 && isHeld) await wait(5);
+        await wait(ms, options);
+      });
+      return () => {
+        isHeld = false;
+      };
     }
 
     afterEach(() => {
