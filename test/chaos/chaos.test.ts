@@ -4,6 +4,9 @@ import { randomOf } from '../../tools/chaos/random.ts';
 import { runScenario } from '../../tools/chaos/run-scenario.ts';
 import { SHORT_SCENARIOS } from '../../tools/chaos/scenarios/index.ts';
 
+/** A scenario has limits of its own, which are seconds on a machine that does nothing else. */
+const PATIENCE_MS = 300_000;
+
 describe.runIf(process.platform === 'linux')('the service', () => {
   it.each(SHORT_SCENARIOS.map((scenario) => [scenario.name, scenario] as const))(
     'survives %s',
@@ -12,5 +15,6 @@ describe.runIf(process.platform === 'linux')('the service', () => {
       expect(result).toMatchObject({ lost: 0, wrong: 0, stuck: 0 });
       expect(result).toHaveProperty('recoverySeconds', expect.any(Number));
     },
+    PATIENCE_MS,
   );
 });

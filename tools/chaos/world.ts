@@ -23,8 +23,8 @@ let known: KnownScene[] | undefined;
 
 export class World {
   readonly stack: Stack;
-  /** Between edge and GPU worker. */
-  readonly link: ToxicProxy;
+  /** Between edge and each GPU worker. */
+  readonly links: readonly ToxicProxy[];
   /** Between callers and edge. */
   readonly front: ToxicProxy;
   readonly scenes: readonly KnownScene[];
@@ -36,10 +36,10 @@ export class World {
   faultAt = 0;
 
   private constructor(
-    parts: Pick<World, 'stack' | 'link' | 'front' | 'scenes' | 'random' | 'folder'>,
+    parts: Pick<World, 'stack' | 'links' | 'front' | 'scenes' | 'random' | 'folder'>,
   ) {
     this.stack = parts.stack;
-    this.link = parts.link;
+    this.links = parts.links;
     this.front = parts.front;
     this.scenes = parts.scenes;
     this.random = parts.random;
@@ -53,12 +53,13 @@ export class World {
     options: StackOptions & { folder?: string; onEvent: (line: string) => void },
   ): Promise<World> {
     const { folder = await mkdtemp(join(tmpdir(), 'chaos-')), ...others } = options;
-    let link: ToxicProxy | undefined;
+    const links: ToxicProxy[] = [];
     const stack = await startStack({
       ...others,
       persist: folder,
       through: async (url) => {
-        link = await ToxicProxy.start(url);
+        const link = await ToxicProxy.start(url);
+        links.push(link);
         return link.url;
       },
       logLevel: 'none',
@@ -69,10 +70,9 @@ export class World {
         ...options.workerEnv,
       },
     });
-    if (link === undefined) throw new Error('The edge has no way to its GPU worker.');
     const front = await ToxicProxy.start(stack.url);
     known ??= await knownScenes(stack.url);
-    const world = new World({ stack, link, front, scenes: known, random, folder });
+    const world = new World({ stack, links, front, scenes: known, random, folder });
     // Known by their hashes from now on.
     for (const scene of known) {
       const stored = await world.#store(scene);
@@ -86,6 +86,11 @@ export class World {
     const headers = { 'content-type': 'image/png' };
     const body = new Uint8Array(png);
     return fetch(`${this.stack.url}/v1/embeddings`, { method: 'POST', headers, body });
+  }
+
+  /** The way to the first GPU worker. */
+  get link(): ToxicProxy {
+    return this.links[0] as ToxicProxy;
   }
 
   get worker(): number {
@@ -130,16 +135,12 @@ export class World {
     return null;
   }
 
-  /** Requests that the worker still holds when nobody asks any more. */
+  /** Requests that GPU workers still hold when nobody asks any more. */
   async stuck(): Promise<number> {
     const until = performance.now() + SETTLE_MS;
     for (;;) {
-      const text = await fetch(`${this.stack.workerUrl}/metrics`).then(
-        (response) => response.text(),
-        () => '',
-      );
-      const held = [...text.matchAll(GAUGES)].map(([, value]) => Number(value));
-      const sum = held.length === 0 ? Number.POSITIVE_INFINITY : held.reduce((a, b) => a + b, 0);
+      const held = await Promise.all(this.stack.workers.map(({ url }) => heldBy(url)));
+      const sum = held.reduce((a, b) => a + b, 0);
       if (sum === 0 || performance.now() > until) return sum;
       await delay(100);
     }
@@ -148,7 +149,17 @@ export class World {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.front[Symbol.asyncDispose]();
     await this.stack.stop();
-    await this.link[Symbol.asyncDispose]();
+    await Promise.all(this.links.map((link) => link[Symbol.asyncDispose]()));
     await rm(this.folder, { recursive: true, force: true }).catch(() => {});
   }
+}
+
+/** Requests that a GPU worker holds, by its metrics; without these, it may hold any number. */
+async function heldBy(worker: string): Promise<number> {
+  const text = await fetch(`${worker}/metrics`).then(
+    (response) => response.text(),
+    () => '',
+  );
+  const held = [...text.matchAll(GAUGES)].map(([, value]) => Number(value));
+  return held.length === 0 ? Number.POSITIVE_INFINITY : held.reduce((a, b) => a + b, 0);
 }

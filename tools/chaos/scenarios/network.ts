@@ -13,18 +13,16 @@ const BETWEEN: Record<Place, string> = {
   front: 'callers and edge',
 };
 
-function toxic(
-  place: Place,
-  name: string,
-  what: string,
-  treatment: Toxic,
-  isShort?: true,
-): FaultScenario {
+/** Of these, the one that every run of the tests has. */
+const SHORT = 'link-reset';
+
+function toxic(place: Place, kind: string, what: string, treatment: Toxic): FaultScenario {
+  const name = `${place}-${kind}`;
   return {
     kind: 'fault',
-    name: `${place}-${name}`,
+    name,
     about: `${what} between ${BETWEEN[place]}, for 5 s`,
-    ...(isShort && { isShort }),
+    ...(name === SHORT && { isShort: true }),
     run: async (world) => {
       const proxy: ToxicProxy = world[place];
       proxy.toxic = treatment;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { childrenOf, descendantsOf, runs } from '../../child-processes.ts';
+import type { LocalWorker } from '../../local-worker.ts';
 import { ROOT } from '../../prepare-edge.ts';
 import type { FaultScenario, TrialScenario } from '../scenario.ts';
 
@@ -49,6 +50,32 @@ const startKilled: TrialScenario = {
   },
 };
 
+/** Right answers while one of two GPU workers is away. */
+const MEANWHILE = 32;
+const RUNNING = /^blip2_num_requests_running\{[^}]*\} [1-9]/m;
+
+/** The other answers meanwhile: that is what two are for. */
+const killedOfTwo: FaultScenario = {
+  kind: 'fault',
+  name: 'worker-killed-of-two',
+  about: 'SIGKILL of one of two GPU workers, amid its streams and uploads',
+  prepare: async () => ({ options: { workers: 2 }, [Symbol.asyncDispose]: async () => {} }),
+  run: async ({ stack, traffic }) => {
+    const [, killed] = stack.workers as [LocalWorker, LocalWorker];
+    const metrics = async () => (await fetch(`${killed.url}/metrics`)).text();
+    while (!RUNNING.test(await metrics())) await delay(1);
+    killed.process.kill('SIGKILL');
+    await once(killed.process, 'exit');
+    const isBack = async () => (await fetch(`${killed.url}/readyz`).catch(() => null))?.ok === true;
+    const answered = () => traffic.tally.saw.get('200') ?? 0;
+    const until = answered() + MEANWHILE;
+    while (answered() < until) {
+      if (await isBack()) throw new Error('the other GPU worker answers too little meanwhile');
+      await delay(10);
+    }
+  },
+};
+
 /** Process ids of those that decode images for the GPU worker. */
 async function decodersOf(worker: number): Promise<number[]> {
   const { readFile } = await import('node:fs/promises');
@@ -86,6 +113,7 @@ export const PROCESS_SCENARIOS = [
       world.faulted();
     },
   ),
+  killedOfTwo,
   fault(
     'worker-stopped',
     'SIGSTOP of the GPU worker',
@@ -136,9 +164,14 @@ export const PROCESS_SCENARIOS = [
       world.faulted();
     },
   ),
-  fault('engine-hung', 'the engine thread never comes back from a step', async (world) => {
-    process.kill(world.worker, 'SIGWINCH');
-  }),
+  fault(
+    'engine-hung',
+    'the engine thread never comes back from a step',
+    async (world) => {
+      process.kill(world.worker, 'SIGWINCH');
+    },
+    short,
+  ),
   fault('worker-drained', 'SIGTERM of the GPU worker', async (world) => {
     process.kill(world.worker, 'SIGTERM');
   }),

@@ -1,8 +1,9 @@
-/** Caches whose disk is full, whose values are damaged, or that hold another's value. */
+/** Caches whose disk is full, that fail, whose values are damaged, or that hold another's value. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { glob, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { FaultScenario, Preparation } from '../scenario.ts';
@@ -92,10 +93,40 @@ const damaged: FaultScenario = {
   },
 };
 
+/** Each look-up and each entry that is stored is an error meanwhile: its table is away. */
+const failing: FaultScenario = {
+  kind: 'fault',
+  name: 'cache-fails',
+  about: 'every call to KV and colo cache fails, for 8 s',
+  run: async (world) => {
+    const rename = async (from: string, to: string) => {
+      for (const kind of ['kv', 'cache']) {
+        const folder = join(world.folder, 'v3', kind);
+        for await (const path of glob('*/*.sqlite', { cwd: folder, exclude: ['*/blobs'] })) {
+          using database = new DatabaseSync(join(folder, path), { timeout: FAULT_MS });
+          const named = database.prepare('SELECT 1 FROM sqlite_schema WHERE name = ?');
+          if (named.get(from)) database.exec(`ALTER TABLE ${from} RENAME TO ${to}`);
+        }
+      }
+    };
+    await rename('_mf_entries', 'away');
+    const kv = await world.stack.kv('EMBEDDINGS');
+    const answers = await kv.get('healthz').then(
+      () => true,
+      () => false,
+    );
+    if (answers) throw new Error('KV answers although its table is away');
+    await delay(FAULT_MS);
+    await rename('away', '_mf_entries');
+    world.faulted();
+  },
+};
+
 const lying: FaultScenario = {
   kind: 'fault',
   name: 'cache-lies',
   about: "every cached value is another image's",
+  isShort: true,
   mayForget: true,
   run: async (world) => {
     await freeze(world);
@@ -114,4 +145,4 @@ const lying: FaultScenario = {
   },
 };
 
-export const STORAGE_SCENARIOS = [diskFull, damaged, lying] as const;
+export const STORAGE_SCENARIOS = [diskFull, failing, damaged, lying] as const;
