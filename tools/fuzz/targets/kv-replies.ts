@@ -17,8 +17,10 @@ import { HANG_MS } from '../stack.ts';
 import type { Target } from '../target.ts';
 import { Violation } from '../violation.ts';
 
-/** `edited`: of the value that the edge would have written for the image; `text` takes the place of all of it. */
+/** `older` and `edited`: the value that the edge would have written for the image; `text` takes the place of all of it. */
 type KvReplyInput = { image: number } & (
+  | { kind: 'older'; member: 'asked_at' | 'sent_at'; ms: number }
+  | { kind: 'of another image' }
   | { kind: 'edited'; edits: Parameters<typeof editJson>[1] }
   | { kind: 'frames'; edits: Parameters<typeof editBytes>[1] }
   | { kind: 'text'; text: string }
@@ -60,6 +62,12 @@ export const KV_REPLIES: Target<KvReplyInput> = {
         fc.nat(2 ** 30),
         fc.oneof(
           fc.record({
+            kind: fc.constant('older' as const),
+            member: fc.constantFrom('asked_at' as const, 'sent_at' as const),
+            ms: fc.integer({ min: 1, max: 60_000 }),
+          }),
+          fc.constant({ kind: 'of another image' as const }),
+          fc.record({
             kind: fc.constant('edited' as const),
             edits: fc.array(jsonEdit(), { maxLength: 2 }),
           }),
@@ -82,17 +90,17 @@ export const KV_REPLIES: Target<KvReplyInput> = {
         const path = imagePathOf('', sha256 as ImageId);
         const digest = digestOf(stack, path);
         const entry = sealedFor(path, { ...written, digest });
-        const value = valueFor(input, entry);
+        const value =
+          input.kind === 'of another image'
+            ? JSON.stringify([{ ...written, digest }])
+            : valueFor(input, entry);
         await kv.put(keyOf(path, digest), value);
         const request = captionOf(sha256);
         const reply = await exchange(stack.url, request, HANG_MS);
         if (reply === null) return 'closed';
         const outcome = checkReply(document, request, reply);
-        const isIntact = value === JSON.stringify([entry]);
-        if (reply.status === 200 && JSON.parse(reply.text).caption !== caption) {
-          throw new Violation(`a reply that nobody wrote is answered: ${reply.text.slice(0, 300)}`);
-        }
-        if (isIntact && reply.status !== 200) {
+        if (reply.status === 200) expectWritten(value, entry, reply.text, caption);
+        else if (value === JSON.stringify([entry])) {
           throw new Violation(`a reply that is whole and sealed is not answered: ${outcome}`);
         }
         return outcome;
@@ -103,8 +111,31 @@ export const KV_REPLIES: Target<KvReplyInput> = {
   },
 };
 
-function valueFor(input: KvReplyInput, entry: Entry): string {
+/** @throws Violation where the value lies in anything that the seal is of, or the text is another */
+function expectWritten(value: string, entry: Entry, text: string, caption: string): void {
+  const all = z.array(z.looseObject({ digest: z.unknown() })).parse(JSON.parse(value));
+  const used = Entry.parse(all.find(({ digest }) => digest === entry.digest));
+  // Not all bits of the last character are of the frames.
+  const sealed = ({ worker, asked_at, sent_at, seal, frames }: Entry) =>
+    JSON.stringify([
+      worker,
+      asked_at,
+      sent_at,
+      seal,
+      Buffer.from(frames, 'base64').toString('hex'),
+    ]);
+  if (sealed(used) === sealed(entry) && JSON.parse(text).caption === caption) return;
+  throw new Violation(`a reply that nobody wrote is answered: ${text.slice(0, 300)}`);
+}
+
+function valueFor(
+  input: Exclude<KvReplyInput, { kind: 'of another image' }>,
+  entry: Entry,
+): string {
   if (input.kind === 'text') return input.text;
+  if (input.kind === 'older') {
+    return JSON.stringify([{ ...entry, [input.member]: entry[input.member] - input.ms }]);
+  }
   if (input.kind === 'edited') return editJson([entry], input.edits);
   const frames = editBytes(Buffer.from(entry.frames, 'base64'), input.edits);
   return JSON.stringify([{ ...entry, frames: Buffer.from(frames).toString('base64') }]);
