@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { Violation } from './violation.ts';
 
 /** Bytes: now, and at most so far. */
-export type Memory = { resident: number; most: number };
+type Memory = { resident: number; most: number };
 
 /** By what a process is; of several that are the same, the largest. */
 export type Memories = ReadonlyMap<string, Memory>;

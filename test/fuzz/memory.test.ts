@@ -1,6 +1,7 @@
+/** What is measured of the processes of the service while it is fuzzed. */
 import { DecodePool } from '@blip2/gpu-worker/image/decode-pool';
 import { describe, expect, it } from 'vitest';
-import { expectMemory, memoryOf } from './memory.ts';
+import { expectMemory, memoryOf } from '../../tools/fuzz/memory.ts';
 
 const MEBIBYTE = 2 ** 20;
 const DECODER = 'a process that decodes images';
