@@ -1,8 +1,8 @@
 /** The whole service for targets that need it: what it is asked for, and whether it is as it was before. */
-import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Stack, type StackOptions, startStack } from '../local-stack.ts';
 import { readImage, readScenes } from '../scenes.ts';
+import { expectMemory, memoryOf } from './memory.ts';
 import { Violation } from './violation.ts';
 
 /** Longest time that the edge gives a request. Machines with other work to do are slow. */
@@ -10,12 +10,6 @@ export const DEADLINE_MS = 15_000;
 /** An answer that comes later than this never comes. */
 export const HANG_MS = 2 * DEADLINE_MS;
 
-/**
- * Bytes that a process may keep beyond what it had before a target, and hold at most meanwhile. The GPU worker's caches of
- * image features and prefixes fill up, and allocators keep what large images needed; a leak grows beyond.
- */
-const MAX_GROWTH = 600 * 2 ** 20;
-const MORE_AT_MOST = 1.5 * 2 ** 30;
 /** How long work that nobody waits for any more may go on. */
 const REST_MS = DEADLINE_MS;
 
@@ -36,7 +30,11 @@ export async function startFuzzStack(
 ): Promise<FuzzStack> {
   const stack = await startStack({
     ...more,
-    vars: { REQUEST_DEADLINE_MS: String(DEADLINE_MS), ...vars },
+    vars: {
+      REQUEST_DEADLINE_MS: String(DEADLINE_MS),
+      CACHE_REPLIES_IN_KV: '1',
+      ...vars,
+    },
     logLevel: isVerbose ? 'error' : 'none',
     workerEnv: { ...(isVerbose ? {} : { BLIP2_LOG_LEVEL: 'silent' }), ...workerEnv },
   });
@@ -48,14 +46,15 @@ export async function startFuzzStack(
     stack,
     image: { bytes, sha256: first.image.sha256 },
     watch: async () => {
-      const before = await memory(stack);
+      const memory = () => memoryOf(stack.worker.pid ?? 0, process.pid);
+      const before = await memory();
       return async () => {
         await expectIdle(stack);
         const { caption: text } = await caption(stack, bytes);
         if (text !== first.caption) {
           throw new Violation(`the caption of an image is "${text}", and was "${first.caption}"`);
         }
-        await expectMemory(stack, before);
+        expectMemory(await memory(), before);
       };
     },
     [Symbol.asyncDispose]: () => stack.stop(),
@@ -86,43 +85,5 @@ async function expectIdle({ workerUrl }: Stack): Promise<void> {
     if (busy.length === 0) return;
     if (Date.now() > deadline) throw new Violation(`places are still taken: ${busy.join(', ')}`);
     await delay(100);
-  }
-}
-
-type Memory = { resident: number; most: number };
-
-/** Bytes of the GPU worker and of workerd, by name; none where the system is not Linux. */
-async function memory({ worker }: Stack): Promise<Map<string, Memory>> {
-  const processes: [string, number][] = [['the GPU worker', worker.pid ?? 0]];
-  for (const pid of await childrenOf(process.pid)) {
-    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
-    if (name.trim() === 'workerd') processes.push(['workerd', pid]);
-  }
-  const found = new Map<string, Memory>();
-  for (const [name, pid] of processes) {
-    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-    const bytes = (field: string) =>
-      1024 * Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? Number.NaN);
-    found.set(name, { resident: bytes('VmRSS'), most: bytes('VmHWM') });
-  }
-  return found;
-}
-
-async function childrenOf(pid: number): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  return text.split(' ').filter(Boolean).map(Number);
-}
-
-async function expectMemory(stack: Stack, before: Map<string, Memory>): Promise<void> {
-  for (const [name, { resident, most }] of await memory(stack)) {
-    const earlier = before.get(name) ?? { resident: 0, most: 0 };
-    const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
-    if (resident > earlier.resident + MAX_GROWTH) {
-      const was = megabytes(earlier.resident);
-      throw new Violation(`${name} keeps ${megabytes(resident)} in memory, and had ${was} before`);
-    }
-    if (most > Math.max(earlier.most, earlier.resident + MORE_AT_MOST)) {
-      throw new Violation(`${name} took ${megabytes(most)} meanwhile`);
-    }
   }
 }

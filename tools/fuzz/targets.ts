@@ -9,6 +9,7 @@ import { FRAMES } from './targets/frames.ts';
 import { IMAGES } from './targets/images.ts';
 import { JOBS } from './targets/jobs.ts';
 import { KV } from './targets/kv.ts';
+import { KV_REPLIES } from './targets/kv-replies.ts';
 import { RAW_HTTP } from './targets/raw-http.ts';
 
 export const TARGETS: readonly AnyTarget[] = [
@@ -20,6 +21,7 @@ export const TARGETS: readonly AnyTarget[] = [
   DOOR,
   IMAGES,
   KV,
+  KV_REPLIES,
   JOBS,
   RAW_HTTP,
 ];

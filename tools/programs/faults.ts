@@ -14,6 +14,7 @@ const FUZZ_TARGETS = [
   'worker',
   'images',
   'kv',
+  'kv-replies',
   'jobs',
   'raw-http',
 ] as const;
