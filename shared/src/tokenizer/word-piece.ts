@@ -126,22 +126,25 @@ function longestPieces(
   { max_input_chars_per_word, continuing_subword_prefix }: WordPieceFile['model'],
   unknown: number,
 ): (word: string) => number[] {
-  // Nothing longer is looked up: of a word that is all single letters, each would be looked up with all that follow.
-  const longest = [...vocab.keys()].reduce((most, piece) => Math.max(most, piece.length), 0);
+  const tails = new Map<string, number>();
+  for (const [piece, id] of vocab) {
+    if (piece.startsWith(continuing_subword_prefix)) {
+      tails.set(piece.slice(continuing_subword_prefix.length), id);
+    }
+  }
+  const [first, next] = [piecesIn(vocab), piecesIn(tails)];
   return (word) => {
     const letters = Array.from(word);
     if (letters.length > max_input_chars_per_word) return [unknown];
     const ids: number[] = [];
-    for (let start = 0; start < letters.length; ) {
-      const prefix = start === 0 ? '' : continuing_subword_prefix;
-      const most = Math.min(letters.length, start + longest - prefix.length);
-      let piece = prefix + letters.slice(start, most).join('');
+    for (let start = 0; start < word.length; ) {
+      const { pieces, longest } = start === 0 ? first : next;
+      let end = Math.min(word.length, start + longest);
       let id: number | undefined;
-      let end = most;
       for (; end > start; end--) {
-        id = vocab.get(piece);
+        if (isWithinLetter(word, end)) continue;
+        id = pieces.get(word.slice(start, end));
         if (id !== undefined) break;
-        piece = piece.slice(0, -(letters[end - 1] ?? '').length);
       }
       if (id === undefined) return [unknown];
       ids.push(id);
@@ -149,4 +152,17 @@ function longestPieces(
     }
     return ids;
   };
+}
+
+/** @property longest length of a piece. Nothing longer is looked up: of a word that is all single letters, each would be with all that follow */
+type Pieces = { pieces: ReadonlyMap<string, number>; longest: number };
+
+function piecesIn(pieces: ReadonlyMap<string, number>): Pieces {
+  const longest = [...pieces.keys()].reduce((most, piece) => Math.max(most, piece.length), 0);
+  return { pieces, longest };
+}
+
+/** Whether a place is between the halves of a surrogate pair. */
+function isWithinLetter(word: string, at: number): boolean {
+  return at < word.length && (word.charCodeAt(at) & 0xfc00) === 0xdc00;
 }
