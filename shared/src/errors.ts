@@ -186,8 +186,10 @@ export const PROBLEMS = {
   'body-too-large': {
     status: 413,
     title: 'The body is too large',
-    cause: 'The body has more bytes than the operator allows.',
-    remedy: 'Send a smaller file: JPEG or WebP of a few hundred pixels a side.',
+    cause:
+      'The body has more bytes than the operator allows, or more in another charset than UTF-8 than is converted; `detail` says which.',
+    remedy:
+      'Send a smaller file: JPEG or WebP of a few hundred pixels a side. Send texts in UTF-8.',
   },
   'unsupported-media-type': {
     status: 415,

@@ -5,8 +5,11 @@ import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
 /** What a text is, for the message, and the problem that bytes of another encoding are. */
 export type TextSource = { what: string; field?: string; slug: ProblemSlug };
 
+/** Longer than any text that is not refused, and short enough to go through it text by text. */
+const MAX_TEXT_LENGTH = 2 ** 16;
+
 /**
- * Bytes of other encodings than UTF-8 that are decoded: the platform is slow at it, and makes several of each. What is
+ * Bytes of JSON in other encodings than UTF-8 that are decoded: the platform is slow at it, and makes several of each. What is
  * longer is an image, whose base64 is ASCII in nearly all of them.
  */
 const MAX_CONVERTED = 2 ** 21;
@@ -25,9 +28,10 @@ export function decodeText(
   source: TextSource,
 ): string {
   const decoder = decoderOf(charset, source);
-  if (decoder.encoding !== 'utf-8' && bytes.length > MAX_CONVERTED) {
+  if (decoder.encoding !== 'utf-8' && bytes.length > MAX_TEXT_LENGTH) {
+    // An image's: all others are refused.
     if (!NOT_ASCII.has(decoder.encoding) && isAscii(bytes)) return LATIN1.decode(bytes);
-    throw tooMuchOf(decoder.encoding, bytes.length, source);
+    throw tooMuchOf(decoder.encoding, { limit: MAX_TEXT_LENGTH, actual: bytes.length }, source);
   }
   try {
     return decoder.decode(bytes);
@@ -75,7 +79,9 @@ export function toUtf8(
         continue;
       }
       converted += piece.length;
-      if (converted > MAX_CONVERTED) throw tooMuchOf(encoding, converted, source);
+      if (converted > MAX_CONVERTED) {
+        throw tooMuchOf(encoding, { limit: MAX_CONVERTED, actual: converted }, source);
+      }
       parts.push(encoder.encode(decoder.decode(piece, { stream: true })));
       isOpen = !mayBeAscii || !isAscii(piece.subarray(-LONGEST_REST));
     }
@@ -109,19 +115,19 @@ function notIn(
   return new ApiError(slug, detail, { ...fieldOf(where), cause });
 }
 
-/** @param actual bytes, or those that were found when it was given up */
-function tooMuchOf(encoding: string, actual: number, { what, ...where }: TextSource): ApiError {
-  const limits = { limit: MAX_CONVERTED, actual };
-  const detail = `${what}: at most ${MAX_CONVERTED} bytes of ${encoding.toUpperCase()} are converted; send UTF-8.`;
+/** @param limits `actual`: bytes, or those that were found when it was given up */
+function tooMuchOf(
+  encoding: string,
+  limits: { limit: number; actual: number },
+  { what, ...where }: TextSource,
+): ApiError {
+  const detail = `${what}: at most ${limits.limit} bytes of ${encoding.toUpperCase()} are converted; send UTF-8.`;
   return new ApiError('body-too-large', detail, { ...fieldOf(where), ...limits });
 }
 
 function fieldOf({ field }: { field?: string }): { field?: string } {
   return field === undefined ? {} : { field };
 }
-
-/** Longer than any text that is not refused, and short enough to go through it text by text. */
-const MAX_TEXT_LENGTH = 2 ** 16;
 
 /** Text of a form as JSON would have it: browsers write CR LF for each line break, which a model reads differently. */
 export function withLineFeeds(text: string): string {

@@ -29,7 +29,8 @@ export function fieldsFromForm(
   schema: Schema,
 ): Record<string, unknown> {
   if (entries.length > MAX_ENTRIES) throw tooManyFields(entries.length);
-  expectFewCharacters(entries);
+  const texts = new TextCount();
+  for (const [, value] of entries) if (typeof value === 'string') texts.add(value);
   const root = new Field();
   for (const [name, value] of entries) {
     const [first, ...keys] = keysOf(name);
@@ -41,13 +42,18 @@ export function fieldsFromForm(
 /** Of all texts together; a longer one is an image's. */
 const MAX_CHARACTERS = 2 ** 20;
 
-function expectFewCharacters(entries: readonly FormEntry[]): void {
-  let actual = 0;
-  for (const [, value] of entries) {
-    if (typeof value === 'string' && value.length <= MAX_TEXT_BYTES) actual += value.length;
-    if (actual <= MAX_CHARACTERS) continue;
+/** Counts texts as they are decoded, so that no more is. */
+export class TextCount {
+  #characters = 0;
+
+  /** @throws ApiError `invalid-request` */
+  add(text: string): void {
+    if (text.length > MAX_TEXT_BYTES) return;
+    this.#characters += text.length;
+    if (this.#characters <= MAX_CHARACTERS) return;
     const detail = `The fields have more than ${MAX_CHARACTERS} characters besides the image.`;
-    throw new ApiError('invalid-request', detail, { limit: MAX_CHARACTERS, actual });
+    const limits = { limit: MAX_CHARACTERS, actual: this.#characters };
+    throw new ApiError('invalid-request', detail, limits);
   }
 }
 

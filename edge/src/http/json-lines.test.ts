@@ -49,9 +49,25 @@ describe('lines', () => {
       expect(await read([...Array(1000).fill(newlines), bytesOf('{}')])).toEqual([
         { text: '{}', number: 50_001 },
       ]);
-      expect(Math.max(...concat.mock.calls.map(([list]) => (list as unknown[]).length))).toBe(1);
+      expect(concat).not.toHaveBeenCalled();
     } finally {
       concat.mockRestore();
+    }
+  });
+
+  it('that are short come some hundreds at a time, after pauses, and are not copied', async () => {
+    const concat = vi.spyOn(Buffer, 'concat');
+    const wait = vi.spyOn(scheduler, 'wait');
+    try {
+      const stream = new Blob(['{}\n'.repeat(20_000)]).stream();
+      const counts = (await Array.fromAsync(linesOf(stream, 100))).map(({ length }) => length);
+      expect(counts.reduce((sum, count) => sum + count, 0)).toBe(20_000);
+      expect(Math.max(...counts)).toBeLessThanOrEqual(512);
+      expect(wait.mock.calls.length).toBeGreaterThan(20);
+      expect(concat.mock.calls.length).toBeLessThan(20);
+    } finally {
+      concat.mockRestore();
+      wait.mockRestore();
     }
   });
 

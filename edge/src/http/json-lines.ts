@@ -10,9 +10,11 @@ const LF = 0x0a;
 const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 /** What a line takes beside its bytes, in bytes that are read. */
 const LINE_WORK = 64;
+/** Lines at a time: a piece may have tens of thousands. */
+const MAX_LINES = 512;
 
 /**
- * The lines of each piece that comes, together, without those that are empty; of some pieces none.
+ * The lines of each piece that comes, some hundreds together, without those that are empty; of some pieces none.
  * @param maxBytes of one line: a longer one ends the stream
  * @throws ApiError `invalid-request` that names the line: it is too long, or not UTF-8
  * @example for await (const lines of linesOf(stream, 1000)) for (const { text } of lines) JSON.parse(text);
@@ -32,15 +34,16 @@ export async function* linesOf(
     pieces.push(piece);
   };
   const line = (): Line => {
-    const bytes = Buffer.concat(pieces);
+    // Most lines are whole in what has come.
+    const bytes = pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces);
     pieces = [];
     held = 0;
     return { text: decoded(bytes, number), number: number++ };
   };
   const pauses = new Pauses();
   for await (const chunk of stream) {
-    const lines: Line[] = [];
-    let from = 0;
+    let lines: Line[] = [];
+    let [from, paused] = [0, 0];
     for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, from)) {
       if (end === from && held === 0) number++;
       else {
@@ -48,15 +51,21 @@ export async function* linesOf(
         lines.push(line());
       }
       from = end + 1;
+      if (lines.length < MAX_LINES) continue;
+      await pauses.after(from - paused + LINE_WORK * lines.length);
+      yield lines.filter(isFull);
+      lines = [];
+      paused = from;
     }
     hold(chunk.subarray(from));
-    const full = lines.filter(({ text }) => text.trim() !== '');
-    await pauses.after(chunk.length + LINE_WORK * lines.length);
-    yield full;
+    await pauses.after(chunk.length - paused + LINE_WORK * lines.length);
+    yield lines.filter(isFull);
   }
   const last = line();
-  if (last.text.trim() !== '') yield [last];
+  if (isFull(last)) yield [last];
 }
+
+const isFull = ({ text }: Line): boolean => text.trim() !== '';
 
 function decoded(bytes: Uint8Array, number: number): string {
   try {

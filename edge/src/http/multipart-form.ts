@@ -4,7 +4,7 @@ import { memberOf } from '@blip2/shared/schema-kinds';
 import { shownName } from '@blip2/shared/validate';
 import type * as z from 'zod/mini';
 import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
-import { type FormEntry, fieldsFromForm } from './form-fields.ts';
+import { type FormEntry, fieldsFromForm, TextCount } from './form-fields.ts';
 import { parseJsonBytes } from './json-body.ts';
 import { MAX_TEXT_BYTES, textTooLong } from './json-structure.ts';
 import { isJsonType } from './media-type.ts';
@@ -31,6 +31,7 @@ export function readMultipart(
   const image = onlyImage(files);
   const entries: FormEntry[] = [];
   const objects: Record<string, unknown>[] = [];
+  const texts = new TextCount();
   let charset: string | undefined;
   for (const part of parts) {
     if (files.includes(part)) continue;
@@ -50,6 +51,7 @@ export function readMultipart(
       field: shownName(name),
       slug: 'invalid-request',
     });
+    texts.add(text);
     // The charset of all texts without one of their own (RFC 7578, 4.6).
     if (name === '_charset_') charset = text;
     else entries.push([name, withLineFeeds(text)]);

@@ -2,7 +2,13 @@
 
 import { shownName } from '@blip2/shared/validate';
 import { decodeText, percentDecode } from './decode-text.ts';
-import { expectShortName, MAX_ENTRIES, MAX_NAME_LENGTH, tooManyFields } from './form-fields.ts';
+import {
+  expectShortName,
+  MAX_ENTRIES,
+  MAX_NAME_LENGTH,
+  TextCount,
+  tooManyFields,
+} from './form-fields.ts';
 import { MAX_TEXT_BYTES, textTooLong } from './json-structure.ts';
 
 /** Fields whose text has no spaces: where they seem to, as base64 of careless clients does, their `+` were not encoded. */
@@ -30,6 +36,7 @@ export function parseUrlEncoded(
 ): [name: string, value: string][] {
   const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
   const entries: [string, string][] = [];
+  const texts = new TextCount();
   let pairs = 0;
   for (let start = 0; start < bytes.length; ) {
     const ampersand = bytes.indexOf(AMPERSAND, start);
@@ -47,7 +54,9 @@ export function parseUrlEncoded(
       throw textTooLong(shownName(name), value.length);
     }
     const plus = WITHOUT_SPACES.has(name) ? '+' : ' ';
-    entries.push([name, decode(value, shownName(name), charset, plus)]);
+    const decoded = decode(value, shownName(name), charset, plus);
+    texts.add(decoded);
+    entries.push([name, decoded]);
   }
   return entries;
 }

@@ -166,7 +166,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   async cancel(id: string): Promise<StoredPrediction | null> {
-    this.#runs.get(id)?.end({ status: 'canceled' });
+    this.#runs.get(id)?.cancel();
     return await this.find(id);
   }
 
@@ -350,15 +350,19 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
   }
 
   /** What failed or was canceled is asked for anew, and so is what has ended where the request wants none that is so old. */
-  #repeated({ fingerprint, context }: PredictionOrder, now: number): Run | undefined {
+  #repeated({ fingerprint, context, sender }: PredictionOrder, now: number): Run | undefined {
     const { maxAge } = context.cacheUse ?? EVERY_USE;
+    // An address may be that of many: what was sent a while ago is another's, unless whoever waited for it has just left.
+    const mayBeAnothers = !sender.caller;
     const run = [...this.#runs.values()].find(
-      ({ fingerprint: other, hasEnded, prediction: { status, createdAt } }) =>
+      ({ fingerprint: other, hasEnded, isAbandoned, prediction: { status, createdAt } }) =>
         other === fingerprint &&
         !['failed', 'canceled'].includes(status) &&
-        (!hasEnded || now - createdAt < maxAge * 1000),
+        (!hasEnded || now - createdAt < maxAge * 1000) &&
+        (!mayBeAnothers || hasEnded || isAbandoned || now - createdAt <= REPEATED_MS),
     );
     run?.stay();
+    if (mayBeAnothers) run?.share();
     return run;
   }
 

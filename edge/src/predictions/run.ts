@@ -24,6 +24,8 @@ export class Run {
   admitted: Promise<ApiError | undefined> = Promise.resolve(undefined);
   /** Whether the table has it. */
   isStored = false;
+  /** Requests that got it, of people who may not know of each other. */
+  #sharers = 1;
   /** The parts of its text so far. */
   readonly deltas: string[] = [];
   readonly #controller = new AbortController();
@@ -66,6 +68,22 @@ export class Run {
   /** Whether somebody waits for its end. */
   get isAwaited(): boolean {
     return this.#waiters.size > 0;
+  }
+
+  /** Whether whoever read it or waited for it has left a moment ago, and may be coming again. */
+  get isAbandoned(): boolean {
+    return this.#abandoned !== undefined;
+  }
+
+  /** Another request got it, which may be another person's. */
+  share(): void {
+    this.#sharers++;
+  }
+
+  /** Unless another waits for it, or reads it. */
+  cancel(): void {
+    const isWanted = this.#waiters.size > 0 || this.#readers > 0;
+    if (this.#sharers === 1 || !isWanted) this.end({ status: 'canceled' });
   }
 
   start(): void {

@@ -35,9 +35,18 @@ export class CallerTurns {
    * @example await turns.take(owner.id);
    */
   async take(owner: string): Promise<void> {
-    const own = this.#of(owner);
     // One after the other: who waits for a turn of its own takes none of all.
-    await this.#wait(own, 'too-many-requests');
+    await this.takeOwn(owner);
+    await this.takeAll();
+  }
+
+  /** The first half of it. @throws ApiError `too-many-requests` */
+  async takeOwn(owner: string): Promise<void> {
+    await this.#wait(this.#of(owner), 'too-many-requests');
+  }
+
+  /** The second: once it is known that there is something to do. @throws ApiError `overloaded` */
+  async takeAll(): Promise<void> {
     await this.#wait(this.#all, 'overloaded');
   }
 

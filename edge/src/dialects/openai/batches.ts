@@ -15,7 +15,7 @@ import {
 } from '../../routes/app-context.ts';
 import { findJob, jobOf, listJobs } from '../../routes/jobs/job-access.ts';
 import { openJob } from '../../routes/jobs/open-job.ts';
-import { openingTurns } from '../../routes/jobs/opening-turns.ts';
+import { beginOpening } from '../../routes/jobs/opening-turns.ts';
 import { jobSender, ownerOf, roomOf, storedMsOf } from '../../routes/jobs/owner.ts';
 import { shownTimes, shownUsage, shownWebhook } from '../../routes/jobs/present.ts';
 import { webhookOf } from '../../routes/jobs/webhook.ts';
@@ -27,11 +27,12 @@ const WINDOW_MS = 86_400_000;
 const PAGE = 20;
 
 export const createBatch: Handler = async (c, deps) => {
-  await openingTurns.take(ownerOf(c, deps).id);
+  const takeTurn = await beginOpening(c, ownerOf(c, deps).id);
   const body = validate(BatchRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { input_file_id, endpoint, metadata = {}, output_expires_after } = body;
-  const file = await uploadedLines(c, deps, input_file_id, 'input_file_id');
   const { webhook, secret } = webhookOf('batch', body.webhook, deps);
+  const file = await uploadedLines(c, deps, input_file_id, 'input_file_id');
+  await takeTurn();
   const order = {
     kind: 'batch' as const,
     client: clientIn(c, deps.config),

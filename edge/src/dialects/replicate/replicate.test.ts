@@ -270,15 +270,36 @@ describe('a prediction', () => {
     }
   });
 
-  it('that somebody else still waits for is stored for whoever gets its id meanwhile', async () => {
-    edge.gpu.script.token = () => new Promise(() => {});
+  it('that somebody else still waits for is stored for whoever gets its id meanwhile, who cannot end it', async () => {
+    const gate = Promise.withResolvers<void>();
+    edge.gpu.script.token = () => gate.promise;
     const input = { image: dataUrl() };
     const waiting = create(input, { prefer: 'wait' });
     await edge.gpu.untilReceived(1);
     const { body } = await create(input);
     expect(await storedBeside(body)).toEqual([body.id]);
-    await post(pathOf(body.urls.cancel), {});
-    expect((await waiting).body).toMatchObject({ id: body.id, status: 'canceled' });
+    for (let i = 0; i < 2; i++) await post(pathOf(body.urls.cancel), {});
+    expect((await get(body.urls.get)).body.completed_at).toBeNull();
+    gate.resolve();
+    expect((await waiting).body).toMatchObject({ id: body.id, status: 'succeeded' });
+  });
+
+  it('is another without a key where it was sent longer ago than clients send again', async () => {
+    edge.gpu.script.token = () => new Promise(() => {});
+    const input = { image: dataUrl() };
+    const first = await create(input);
+    expect((await create(input)).body.id).toBe(first.body.id);
+    const now = Date.now();
+    vi.spyOn(Date, 'now').mockReturnValue(now + 6000);
+    try {
+      const second = await create(input);
+      expect(second.body.id).not.toBe(first.body.id);
+      await post(pathOf(second.body.urls.cancel), {});
+      expect((await get(first.body.urls.get)).body.completed_at).toBeNull();
+      await post(pathOf(first.body.urls.cancel), {});
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   it('whose client leaves while it waits ends, unless somebody asks for it again', async () => {

@@ -1,6 +1,7 @@
 import { MAX_INLINE_ITEMS } from '@blip2/shared/schemas/jobs/request';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
+import { openingTurns } from './opening-turns.ts';
 
 let edge: TestEdge;
 beforeEach(() => {
@@ -11,6 +12,33 @@ const image = { sha256: 'a'.repeat(64) };
 const create = (body: object) => edge.post('/v1/jobs', body);
 const lines = (query: string, body: string, type = 'application/x-ndjson') =>
   edge.request(`/v1/jobs?${query}`, { method: 'POST', headers: { 'content-type': type }, body });
+
+it('what is wrong takes no turn from the jobs of others', async () => {
+  const taken = vi.spyOn(openingTurns, 'takeAll').mockResolvedValue();
+  const own = vi.spyOn(openingTurns, 'takeOwn').mockResolvedValue();
+  try {
+    // As HTTP says it of every body that is not sent in chunks.
+    const post = (path: string, text: string, type = 'application/json') => {
+      const headers = { 'content-type': type, 'content-length': String(text.length) };
+      return edge.request(path, { method: 'POST', headers, body: text });
+    };
+    const refused = [
+      await post('/v1/jobs', '{}'),
+      await post('/v1/jobs', '{"task":"caption","items":[]}'),
+      await post('/v1/jobs?task=caption', '', 'application/x-ndjson'),
+      await post('/v1/batches', '{}'),
+      await post('/v1/jobs/job_none/retry-failed', '{}'),
+    ];
+    expect(refused.map(({ status }) => status)).toEqual([400, 400, 400, 400, 404]);
+    expect(taken).not.toHaveBeenCalled();
+    expect((await create({ task: 'caption', items: [{ image }] })).status).toBe(202);
+    expect(taken).toHaveBeenCalledTimes(1);
+    expect(own).toHaveBeenCalledTimes(5);
+  } finally {
+    taken.mockRestore();
+    own.mockRestore();
+  }
+});
 
 describe('a job is refused before anything is stored', () => {
   it.each([

@@ -38,7 +38,7 @@ import {
 } from './estimate.ts';
 import { jobsOf } from './job-access.ts';
 import { type NewJob, openJob } from './open-job.ts';
-import { openingTurns } from './opening-turns.ts';
+import { beginOpening, openingTurns } from './opening-turns.ts';
 import { bucketOf, jobSender, LONGEST_UPLOAD_MS, ownerOf, roomOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { type AskedWebhook, webhookOf } from './webhook.ts';
@@ -51,8 +51,6 @@ const DAY_SECONDS = 86_400;
 const MAX_ORDER_CHARACTERS = 2 ** 14;
 
 export const createJob: Handler = async (c, deps) => {
-  // Before its body is read, which nothing bounds from then on.
-  await openingTurns.take(ownerOf(c, deps).id);
   const type = mediaType(c.req.header('content-type') ?? null);
   return LINES_TYPES.includes(type)
     ? await createFromLines(c, deps)
@@ -63,6 +61,9 @@ export const createJob: Handler = async (c, deps) => {
 async function createFromLines(c: AppContext, deps: Dependencies): Promise<Response> {
   const options = readQuery(c.req.url, JobOptions);
   const webhook = checkOptions(deps, options);
+  if (c.req.header('content-length') === '0') throw noLines();
+  // Before its body is read, which nothing bounds from then on.
+  await openingTurns.take(ownerOf(c, deps).id);
   if (options.dry_run) {
     return await replyWithEstimate(c, deps, options.task, await countBody(c, deps));
   }
@@ -81,6 +82,7 @@ function checkOptions(deps: Dependencies, options: JobOptions): AskedWebhook {
 }
 
 async function createFromJson(c: AppContext, deps: Dependencies): Promise<Response> {
+  const takeTurn = await beginOpening(c, ownerOf(c, deps).id);
   const request = validate(JobRequest, await readJsonObject(c.req.raw, readingOf(c, deps)));
   const { items, input, ...options } = request;
   const { task, settings = {} } = options;
@@ -90,13 +92,14 @@ async function createFromJson(c: AppContext, deps: Dependencies): Promise<Respon
       'items: send the items themselves, or say by input where they are: one of the two.';
     throw new ApiError('invalid-request', detail, { field: 'items' });
   }
+  if (items !== undefined) checkItems(task, settings, items);
+  await takeTurn();
   if (items === undefined) {
     const stored = await storedInput(c, deps, input);
     if (options.dry_run)
       return await replyWithEstimate(c, deps, task, await countInput(c, deps, stored));
     return await create(c, deps, { ...options, webhook }, async () => stored);
   }
-  checkItems(task, settings, items);
   if (options.dry_run) {
     return await replyWithEstimate(c, deps, task, {
       items: items.length,
@@ -205,10 +208,14 @@ async function lines(c: AppContext, deps: Dependencies, { inputKey }: NewJob): P
     const limits = { maxBytes: config.jobsMaxFileBytes };
     const { bytes } = await writeObject(bucketOf(deps), inputKey, body, limits);
     if (bytes > 0) return { kind: 'file', key: inputKey, form: 'native' };
-    throw new ApiError('invalid-request', 'The body is empty: send a line for each item.');
+    throw noLines();
   } finally {
     held.close();
   }
+}
+
+function noLines(): ApiError {
+  return new ApiError('invalid-request', 'The body is empty: send a line for each item.');
 }
 
 async function create(

@@ -4,6 +4,7 @@
  * callers of an isolate leave half of the time to other requests.
  */
 import { CallerTurns } from '../../turns/caller-turns.ts';
+import type { AppContext } from '../app-context.ts';
 
 /** A job takes some times as long as its creation, of which a machine of its own that is busy with many jobs shows nothing. */
 export const OPENING = {
@@ -15,3 +16,24 @@ export const OPENING = {
 
 /** Of this isolate. */
 export const openingTurns = new CallerTurns(OPENING);
+
+/** JSON that is checked before it waits: many such bodies may be in memory. */
+const SMALL_BYTES = 2 ** 16;
+
+/**
+ * Takes the turn of an owner. That of all is taken by what it returns, once the request has been checked: what is wrong takes none from
+ * others. A larger body has to wait for both before it is read.
+ * @throws ApiError `too-many-requests`, `overloaded`
+ * @example
+ * const takeTurn = await beginOpening(c, ownerOf(c, deps).id);
+ * const request = validate(JobRequest, await readJsonObject(c.req.raw, limits));
+ * await takeTurn();
+ */
+export async function beginOpening(c: AppContext, owner: string): Promise<() => Promise<void>> {
+  await openingTurns.takeOwn(owner);
+  const declared = Number(c.req.header('content-length') ?? Number.NaN);
+  const takeAll = () => openingTurns.takeAll();
+  if (c.req.raw.body === null || declared <= SMALL_BYTES) return takeAll;
+  await takeAll();
+  return async () => {};
+}

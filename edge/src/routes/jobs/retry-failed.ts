@@ -8,13 +8,13 @@ import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
 import { clientIn, type Handler, readingOf, traceIn } from '../app-context.ts';
 import { jobOf } from './job-access.ts';
 import { openJob } from './open-job.ts';
-import { openingTurns } from './opening-turns.ts';
+import { beginOpening } from './opening-turns.ts';
 import { jobSender, ownerNamed, ownerOf, roomOf, storedMsOf } from './owner.ts';
 import { shownJob } from './present.ts';
 import { webhookOf } from './webhook.ts';
 
 export const retryFailed: Handler = async (c, deps) => {
-  await openingTurns.take(ownerOf(c, deps).id);
+  const takeTurn = await beginOpening(c, ownerOf(c, deps).id);
   const { id, job, snapshot } = await jobOf(c, deps, 'job', c.req.param('job_id') ?? '');
   const body = await readAnyJsonObject(c.req.raw, readingOf(c, deps), ['webhook']);
   const asked = validate(RetryRequest, body);
@@ -35,6 +35,7 @@ export const retryFailed: Handler = async (c, deps) => {
     asked.webhook === undefined
       ? { webhook: (await job.webhook(id)) ?? undefined }
       : webhookOf('job', asked.webhook ?? undefined, deps);
+  await takeTurn();
   const again = {
     ...same,
     client: clientIn(c, deps.config),
