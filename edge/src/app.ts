@@ -78,10 +78,11 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     const takesKey = takesIdempotencyKey(route);
     app.on(method, patternOf(path), async (c) => {
       if (tag === 'service') return await handler(c, deps);
-      using place = deps.work.take();
+      using place = deps.work.take(c.req.raw.signal);
       const scope = tag === 'usage' ? null : tag;
       // Whoever has a signed URL was let in, and counted, before.
       if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
+      place.countAs(clientIn(c, deps.config));
       if (scope !== null && !isSigned)
         await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);
       const isOnce = takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY);

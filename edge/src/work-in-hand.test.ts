@@ -13,19 +13,48 @@ describe('places', () => {
     expect(() => work.take()).toThrow('try again');
   });
 
-  it('of requests that were stopped are free after a minute', () => {
+  it('of requests that were stopped are free after some seconds', () => {
     let now = 0;
     const work = new WorkInHand(2, () => now);
     const stopped = work.take();
-    now = 30_000;
+    now = 1500;
     work.take();
-    now = 60_000;
+    now = 3000;
     work.take();
     expect(() => work.take()).toThrow('try again');
     // Nothing that it says later frees the place of another.
     stopped.leave();
     expect(() => work.take()).toThrow('try again');
     expect(() => stopped.take()).toThrow('try again');
+  });
+
+  it('of a client whose connection is reset are free at once', () => {
+    const work = new WorkInHand(1);
+    const client = new AbortController();
+    work.take(client.signal);
+    client.abort();
+    using _other = work.take();
+  });
+
+  it('of one client alone are half of all, and a third of all where there are two', () => {
+    const work = new WorkInHand(12);
+    const most = (client: string) => {
+      for (let taken = 0; ; taken++) {
+        const place = work.take();
+        try {
+          place.countAs(client);
+        } catch (thrown) {
+          expect(thrown).toMatchObject({ slug: 'too-many-requests', extras: { limit: taken } });
+          // It is not taken for nothing.
+          expect(place.leave()).toBe(false);
+          return taken;
+        }
+      }
+    };
+    expect(most('greedy')).toBe(6);
+    expect(most('other')).toBe(3);
+    using place = work.take();
+    place.countAs('light');
   });
 
   it('are not taken again for a request that has its reply', () => {
@@ -164,18 +193,19 @@ describe('a request holds no place', () => {
 
   it('while it waits for the reply to another with its Idempotency-Key', async () => {
     const { post, gpu, deps } = narrow();
-    deps.work = new WorkInHand(2);
+    // As many as let two of one client in.
+    deps.work = new WorkInHand(4);
     const start = Promise.withResolvers<void>();
     gpu.script.start = start.promise;
     const image = newImage();
     const headers = { 'idempotency-key': crypto.randomUUID() };
     const both = [post('/v1/captions', image, headers), post('/v1/captions', image, headers)];
     await expect.poll(() => gpu.received.length).toBe(1);
-    // Both places are free once both wait.
+    // All places are free once both wait.
     await expect
       .poll(() => {
-        using _first = deps.work.take();
-        using _second = deps.work.take();
+        using all = new DisposableStack();
+        for (let n = 0; n < 4; n++) all.use(deps.work.take());
         return true;
       })
       .toBe(true);

@@ -4,71 +4,86 @@
  * served, by when most have gone.
  */
 import { ApiError } from '@blip2/shared/errors';
+import { type Place, Places, type Stay } from './turns/places.ts';
 
 const MOST = 256;
-/** Cloudflare may stop a request without running its `finally`: its place is free again after this. */
-const LEASE_MS = 60_000;
 const RETRY_AFTER_S = 1;
 
 export class WorkInHand {
   readonly #most: number;
-  readonly #now: () => number;
-  /** Until when each place counts. */
-  readonly #taken = new Map<WorkPlace, number>();
+  readonly #places: Places;
 
   /** @param now milliseconds since the epoch */
   constructor(most = MOST, now: () => number = Date.now) {
     this.#most = most;
-    this.#now = now;
+    this.#places = new Places(now);
   }
 
   /**
    * A place of one request, taken at once.
+   * @param signal aborted when its client goes away
    * @throws Crowded
-   * @example using place = work.take();
+   * @example using place = work.take(request.signal);
    */
-  take(): WorkPlace {
-    const place = new WorkPlace(this);
+  take(signal?: AbortSignal): WorkPlace {
+    const place = new WorkPlace(this, signal);
     place.take();
     return place;
   }
 
-  /** For `WorkPlace`. */
-  add(place: WorkPlace): void {
-    if (this.#taken.size >= this.#most) this.#dropStopped();
-    if (this.#taken.size >= this.#most) throw new Crowded();
-    this.#taken.set(place, this.#now() + LEASE_MS);
-  }
-
-  /** For `WorkPlace`. @returns whether it was taken */
-  remove(place: WorkPlace): boolean {
-    return this.#taken.delete(place);
-  }
-
-  #dropStopped(): void {
-    const now = this.#now();
-    for (const [place, until] of this.#taken) if (until <= now) this.#taken.delete(place);
+  /** For `WorkPlace`. @throws Crowded, and ApiError `too-many-requests` where the client has all that one may have now */
+  add(stay: Stay): Place {
+    const { client } = stay;
+    const free = this.#most - this.#places.count();
+    if (client !== undefined) {
+      // As the GPU worker counts: one client alone has half of the places, two have a third each.
+      const own = this.#places.count(client);
+      if (own > 0 && own >= free) throw tooManyOfClient(own);
+    }
+    if (free <= 0) throw new Crowded();
+    return this.#places.take(stay);
   }
 }
 
 /** Taken while a request computes, or waits for what this service stores. */
 export class WorkPlace {
   readonly #work: WorkInHand;
+  readonly #signal: AbortSignal | undefined;
+  #client: string | undefined;
+  #place: Place | undefined;
   #isOver = false;
 
-  constructor(work: WorkInHand) {
+  /** @param signal aborted when its client goes away */
+  constructor(work: WorkInHand, signal?: AbortSignal) {
     this.#work = work;
+    this.#signal = signal;
   }
 
-  /** @throws Crowded where others have taken it meanwhile */
+  /** @throws as `WorkInHand` where others have taken it meanwhile */
   take(): void {
     // What is still under way for a request that has its reply, such as one that is too late, is nobody's.
-    if (!this.#isOver) this.#work.add(this);
+    if (this.#isOver || this.#place !== undefined) return;
+    // One that goes on without its client, as the first with an Idempotency-Key does, has a place all the same.
+    const signal = this.#signal?.aborted ? undefined : this.#signal;
+    this.#place = this.#work.add({ client: this.#client, signal });
+  }
+
+  /**
+   * Counts among the places of a client from now on: who it is shows once the place is taken.
+   * @throws as `WorkInHand`
+   */
+  countAs(client: string): void {
+    const wasTaken = this.leave();
+    this.#client = client;
+    if (wasTaken) this.take();
   }
 
   /** @returns whether it was taken */
   leave(): boolean {
-    return this.#work.remove(this);
+    const wasTaken = this.#place !== undefined;
+    this.#place?.leave();
+    this.#place = undefined;
+    return wasTaken;
   }
 
   [Symbol.dispose](): void {
@@ -94,4 +109,10 @@ export class Crowded extends ApiError {
   constructor(detail = 'More requests came than this place of the service can serve: try again.') {
     super('overloaded', detail, { retry_after: RETRY_AFTER_S });
   }
+}
+
+/** @param limit requests that it has now */
+export function tooManyOfClient(limit: number): ApiError {
+  const detail = `This client has ${limit} requests under way, as many as one may have now.`;
+  return new ApiError('too-many-requests', detail, { limit, retry_after: RETRY_AFTER_S });
 }

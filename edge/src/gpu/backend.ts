@@ -1,6 +1,8 @@
 /** One GPU worker as this isolate sees it: how much it has at the moment, and whether it is worth a try. */
 
 import type { WorkerAddress } from '@blip2/shared/config/worker-addresses';
+import type { RequestContext } from '../request-context.ts';
+import { type Place, Places } from '../turns/places.ts';
 import type { GpuClient } from './client.ts';
 
 /** How long a worker that has failed gets nothing: doubled with each failure in a row. */
@@ -8,6 +10,8 @@ const FIRST_REST_MS = 500;
 const MOST_REST_MS = 30_000;
 /** How long a worker that serves another revision is passed over: it is about to be replaced, or the edge is. */
 const OTHER_REVISION_MS = 5000;
+/** What a request may take to end after its deadline. */
+const ENDING_MS = 5000;
 
 /**
  * `closed` takes requests; `open` has failed and rests; `half-open` has rested, and is asked whether it is ready before it
@@ -20,36 +24,38 @@ export class Backend {
   readonly weight: number;
   readonly zone: string | null;
   readonly client: GpuClient;
-  /** Requests that this isolate has sent and that have not ended. */
-  inFlight = 0;
-  /** Those of each client that has any. */
-  readonly #clients = new Map<string, number>();
+  /** Of requests that this isolate has sent and that have not ended. */
+  readonly #places: Places;
   #failures = 0;
   #restsUntil = Number.NEGATIVE_INFINITY;
   #askedUntil = Number.NEGATIVE_INFINITY;
   #isOtherUntil = Number.NEGATIVE_INFINITY;
 
-  constructor({ url, weight, zone }: WorkerAddress, client: GpuClient) {
+  /** @param now milliseconds since the epoch */
+  constructor({ url, weight, zone }: WorkerAddress, client: GpuClient, now: () => number) {
     this.url = url;
     this.weight = weight;
     this.zone = zone;
     this.client = client;
+    this.#places = new Places(now);
   }
 
-  begin(client: string): void {
-    this.inFlight += 1;
-    this.#clients.set(client, this.inFlightOf(client) + 1);
+  /** Counts a request until its place is left. */
+  begin({
+    client = '',
+    signal,
+    deadlineAt,
+  }: Pick<RequestContext, 'client' | 'signal' | 'deadlineAt'>): Place {
+    return this.#places.take({ client, signal, until: deadlineAt + ENDING_MS });
   }
 
-  end(client: string): void {
-    this.inFlight -= 1;
-    const left = this.inFlightOf(client) - 1;
-    if (left > 0) this.#clients.set(client, left);
-    else this.#clients.delete(client);
+  /** Requests that this isolate has sent and that have not ended. */
+  get inFlight(): number {
+    return this.#places.count();
   }
 
   inFlightOf(client: string): number {
-    return this.#clients.get(client) ?? 0;
+    return this.#places.count(client);
   }
 
   health(now: number): Health {

@@ -385,6 +385,30 @@ describe('very many requests', () => {
     expect(pool.refusal({ client: 'greedy' })).toBeNull();
   });
 
+  it('of a client that is gone count no longer, also where nothing of them ever ends', async () => {
+    // As of a request that the platform has stopped: neither its reply nor an error comes, and no code of its own runs.
+    const stopped: Behavior = () => new Promise(() => {});
+    const { pool, sent } = poolOf({ a: stopped }, { requestsPerWorker: 10 });
+    const reset = new AbortController();
+    const greedy = contextOf({ signal: reset.signal, client: 'greedy' });
+    for (let n = 0; n < 5; n++) ask(pool, image(n), greedy).catch(() => {});
+    await expect.poll(() => sent.length).toBe(5);
+    expect(pool.refusal({ client: 'greedy' })?.slug).toBe('too-many-requests');
+    reset.abort();
+    expect(pool.refusal({ client: 'greedy' })).toBeNull();
+  });
+
+  it('that never end count to their deadline, and a little longer', async () => {
+    const stopped: Behavior = () => new Promise(() => {});
+    const { pool, sent, clock } = poolOf({ a: stopped }, { requestsPerWorker: 2 });
+    const context = contextOf({ client: 'greedy', deadlineAt: 1_030_000 });
+    ask(pool, image(), context).catch(() => {});
+    await expect.poll(() => sent.length).toBe(1);
+    expect(pool.refusal({ client: 'greedy' })?.slug).toBe('too-many-requests');
+    clock.now = 1_035_000;
+    expect(pool.refusal({ client: 'greedy' })).toBeNull();
+  });
+
   it('go to another worker where the one that they prefer has all that it may have', async () => {
     const { pool, sent } = poolOf({ a: never, b: never }, { requestsPerWorker: 8 });
     const end = new AbortController();

@@ -5,7 +5,8 @@ import { ApiError, type ProblemSlug } from '@blip2/shared/errors';
 import type { ImageId } from '@blip2/shared/image-id';
 import type { GpuTask, WorkerModel } from '@blip2/shared/wire';
 import type { RequestContext } from '../request-context.ts';
-import { Crowded } from '../work-in-hand.ts';
+import type { Place } from '../turns/places.ts';
+import { Crowded, tooManyOfClient } from '../work-in-hand.ts';
 import { Backend } from './backend.ts';
 import { firstWithRoom } from './bounded-load.ts';
 import {
@@ -48,7 +49,7 @@ const OF_ONE_WORKER: ReadonlySet<ProblemSlug> = new Set([
 ]);
 
 /** A reply that has begun, and whose it is. */
-type Begun = { backend: Backend; reply: BegunReply };
+type Begun = { backend: Backend; place: Place; reply: BegunReply };
 
 export class GpuWorkers {
   readonly #options: GpuWorkersOptions;
@@ -61,7 +62,7 @@ export class GpuWorkers {
     const { now, restartMs = 0 } = options;
     this.#return = new ReturnWatch({ now, restartMs, answerMs: READY_ANSWER_MS });
     this.#backends = options.addresses.map(
-      (address) => new Backend(address, new GpuClient({ ...options, baseUrl: address.url })),
+      (address) => new Backend(address, new GpuClient({ ...options, baseUrl: address.url }), now),
     );
   }
 
@@ -89,15 +90,16 @@ export class GpuWorkers {
   ): AsyncGenerator<GpuReplyEvent, void, undefined> {
     // What waits for a worker has that one's bounds.
     context.work?.leave();
-    const { backend, reply } = await this.#begin(task, source, context);
+    const begun = await this.#begin(task, source, context);
+    const { backend, reply } = begun;
+    // It counts no longer than its request lives, also where this is never left.
+    using _place = begun.place;
     try {
       onBegun?.(reply.fingerprint);
       yield* reply.events;
     } catch (thrown) {
       this.#blame(backend, thrown);
       throw thrown;
-    } finally {
-      backend.end(clientOf(context));
     }
   }
 
@@ -216,15 +218,15 @@ export class GpuWorkers {
     const startedAt = now();
     const refusal = this.#refusalAt(backend, context);
     if (refusal !== null) throw refusal;
-    backend.begin(clientOf(context));
+    const place = backend.begin(context);
     try {
       const reply = await backend.client.begin(task, source, context);
       backend.succeeded();
       this.#return.heard();
       this.#times.record(now() - startedAt);
-      return { backend, reply };
+      return { backend, place, reply };
     } catch (thrown) {
-      backend.end(clientOf(context));
+      place.leave();
       this.#blame(backend, thrown);
       throw thrown;
     }
@@ -251,9 +253,9 @@ export class GpuWorkers {
     const winner = await Promise.any(both).catch(async () => await first);
     for (const other of both) {
       const ending = other.then(
-        ({ backend, reply }) => {
+        ({ place, reply }) => {
           if (reply === winner.reply) return;
-          backend.end(clientOf(context));
+          place.leave();
           reply.end();
         },
         () => {},
@@ -324,13 +326,6 @@ export function expectRoom(gpu: Pick<Gpu, 'refusal'>, context: RequestContext): 
 }
 
 const clientOf = ({ client = '' }: Pick<RequestContext, 'client'>) => client;
-
-const RETRY_AFTER_S = 1;
-
-function tooManyOfClient(limit: number): ApiError {
-  const detail = `This client has ${limit} requests under way, as many as one may have now.`;
-  return new ApiError('too-many-requests', detail, { limit, retry_after: RETRY_AFTER_S });
-}
 
 function tooMany(): Crowded {
   return new Crowded('Too many requests wait for the GPU worker: try again.');

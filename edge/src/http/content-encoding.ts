@@ -74,7 +74,7 @@ export function parseContentEncoding(header: string | null): string[] {
  * @throws ApiError `body-too-large` as soon as it is more, or over 50 times the body and 1 MiB, `invalid-content-encoding`
  */
 export function decodeContent(bytes: Bytes, codings: readonly string[], limit: number): Bytes {
-  const most = Math.min(limit, Math.max(FREE_BYTES, MAX_RATIO * bytes.length));
+  const most = mostInflated(bytes.length, limit);
   const tooLarge = () => (most < limit ? new InflatesTooMuch(most) : bodyTooLarge(limit));
   let decoded: Uint8Array = bytes;
   for (const coding of codings.toReversed()) {
@@ -91,6 +91,11 @@ export function decodeContent(bytes: Bytes, codings: readonly string[], limit: n
   // What Node's functions return may be a view of a larger buffer.
   const isWhole = decoded.byteLength === decoded.buffer.byteLength;
   return isWhole ? new Uint8Array(decoded.buffer as ArrayBuffer) : new Uint8Array(decoded);
+}
+
+/** Bytes that a body of so many may become. */
+export function mostInflated(bytes: number, limit: number): number {
+  return Math.min(limit, Math.max(FREE_BYTES, MAX_RATIO * bytes));
 }
 
 /** `limit` follows from the size of the body, and says nothing of how large it may be. */

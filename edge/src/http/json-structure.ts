@@ -13,7 +13,7 @@ export const MAX_TEXT_BYTES = 2 ** 16;
 const MAX_NAME_BYTES = 1024;
 
 /** Members, here and in the dialects of others, in which an image is sent: as base64, or as a `data:` URL. */
-const IMAGE_MEMBERS = new Set([
+export const IMAGE_MEMBERS = new Set([
   'image',
   'images',
   'data',

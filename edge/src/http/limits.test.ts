@@ -14,6 +14,7 @@ const LIMITS = {
   maxImageBytes: 20 * MEBIBYTE,
   maxBodyBytes: 30 * MEBIBYTE,
   maxHeldBytes: 48 * 2 ** 20,
+  waitUntil: () => {},
   client: 'test',
   deadlineMs: 5000,
 };

@@ -11,6 +11,8 @@ export type ReadOptions = {
   client: string;
   /** Milliseconds within which all of it must have come; left out where whoever sends it is watched otherwise. */
   ms?: number;
+  /** What counts its bytes, where that goes on after they are read; whoever has opened it closes it. */
+  held?: HeldBody;
 };
 
 /** Longer than anybody else who watches lets it take. */
@@ -25,7 +27,7 @@ const LONGEST_MS = 60_000;
 export async function readLimited(
   source: { body: ReadableStream<Uint8Array> | null; headers: Headers },
   limit: number,
-  { maxHeldBytes, client, ms }: ReadOptions,
+  { maxHeldBytes, client, ms, held: given }: ReadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (source instanceof WholeRequest) {
     if (source.whole.length > limit) throw bodyTooLarge(limit, source.whole.length);
@@ -35,7 +37,7 @@ export async function readLimited(
   if (declared > limit) throw bodyTooLarge(limit, declared);
   if (source.body === null) return new Uint8Array();
   const reader = source.body.getReader();
-  const held = holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS });
+  const held = given ?? holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS });
   try {
     const reading = held.during(collect(reader, limit, declared, held));
     return await (ms === undefined ? reading : within(ms, reading, 'the body'));
@@ -47,7 +49,7 @@ export async function readLimited(
     throw new ApiError('deadline-exceeded', detail, { cause: thrown });
   } finally {
     // What is made of it is made at once, before anything else is read.
-    held.close();
+    if (given === undefined) held.close();
   }
 }
 

@@ -12,6 +12,7 @@ const LIMITS = {
   maxImageBytes: 1000,
   maxBodyBytes: 2000,
   maxHeldBytes: 48 * 2 ** 20,
+  waitUntil: () => {},
   client: 'test',
   deadlineMs: 5000,
 };

@@ -13,12 +13,16 @@ import {
   sourceFromReference,
   sourceFromText,
 } from '../image/image-source.ts';
+import type { RequestContext } from '../request-context.ts';
 import { inSpan } from '../tracing.ts';
+import { dearWork, isDear } from '../turns/dear-work.ts';
 import { type WorkPlace, waitOutside } from '../work-in-hand.ts';
-import { decodeContent, parseContentEncoding } from './content-encoding.ts';
+import { inflatingMs, parsingMs, tokenizingMs } from './body-costs.ts';
+import { decodeContent, mostInflated, parseContentEncoding } from './content-encoding.ts';
 import { looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
+import { type HeldBody, holdBody } from './held-bodies.ts';
 import { parseJsonObject } from './json-body.ts';
 import { MAX_TEXT_BYTES } from './json-structure.ts';
 import { isJsonType } from './media-type.ts';
@@ -33,6 +37,7 @@ type ReadLimits = Pick<Config, 'maxHeldBytes' | 'deadlineMs'> & {
   client: string;
   /** Its place, left while the body comes. */
   work?: WorkPlace;
+  waitUntil: RequestContext['waitUntil'];
 };
 type Limits = Pick<Config, 'maxImageBytes' | 'maxBodyBytes'> & ReadLimits;
 
@@ -87,8 +92,6 @@ export async function readRequest<Fields>(
   const query = fieldsFromForm(parseUrlEncoded(new URL(request.url).search.slice(1)), schema);
   const { value: type, parameters } = parseHeaderValue(request.headers.get('content-type'));
   const charset = parameters.get('charset');
-  const read = (limit: number) => readDecoded(request, limit, limits);
-
   const fromMembers = (members: Record<string, unknown>): Received<Fields> => {
     const { image, ...others } = { ...query, ...members };
     const fields = check(others);
@@ -108,30 +111,44 @@ export async function readRequest<Fields>(
     return { source: { kind: 'bytes', bytes: body }, fields: checkQuery() };
   };
 
+  const read = async (limit: number, parse: (body: Uint8Array<ArrayBuffer>) => ParsedBody) => {
+    const parsed = await readDecoded(request, limit, limits, parse);
+    return parsed.image ? fromImage(parsed.image) : fromMembers(parsed.members);
+  };
+
   if (isJsonType(type)) {
-    const body = await read(limits.maxBodyBytes);
-    return isImage(body) ? fromImage(body) : fromMembers(parseJsonObject(body, charset));
+    return await read(limits.maxBodyBytes, (body) =>
+      isImage(body) ? { image: body } : { members: parseJsonObject(body, charset) },
+    );
   }
   if (type === 'multipart/form-data') {
-    const body = await read(limits.maxBodyBytes);
-    if (isImage(body)) return fromImage(body);
-    return fromMembers(readMultipart(body, parameters.get('boundary'), schema));
+    return await read(limits.maxBodyBytes, (body) =>
+      isImage(body)
+        ? { image: body }
+        : { members: readMultipart(body, parameters.get('boundary'), schema) },
+    );
   }
   if (isEmpty(request)) {
     throw new ApiError('no-image', 'The body is empty: send an image.', { field: 'image' });
   }
   if (TYPES_BY_DEFAULT.has(type)) {
-    const body = await read(limits.maxBodyBytes);
-    if (looksLikeObject(body)) return fromMembers(parseJsonObject(body, charset));
-    if (type === FORM_TYPE && !looksBinary(body)) {
-      return fromMembers(fieldsFromForm(entriesOf(body, charset), schema));
-    }
-    return fromImage(body);
+    return await read(limits.maxBodyBytes, (body) => {
+      if (looksLikeObject(body)) return { members: parseJsonObject(body, charset) };
+      if (type === FORM_TYPE && !looksBinary(body)) {
+        return { members: fieldsFromForm(entriesOf(body, charset), schema) };
+      }
+      return { image: body };
+    });
   }
   // What is called an image needs no upload where its fields are wrong.
   if (type.startsWith('image/')) checkQuery();
-  return fromImage(await read(limits.maxImageBytes));
+  return await read(limits.maxImageBytes, (image) => ({ image }));
 }
+
+/** What a body is, before anything is made of its texts. */
+type ParsedBody =
+  | { image: Uint8Array<ArrayBuffer>; members?: never }
+  | { members: Record<string, unknown>; image?: never };
 
 /**
  * A body that is JSON, whatever its `Content-Type` says.
@@ -142,8 +159,9 @@ export async function readJsonObject(
   limits: Pick<Limits, 'maxBodyBytes'> & ReadLimits,
 ): Promise<Record<string, unknown>> {
   const { parameters } = parseHeaderValue(request.headers.get('content-type'));
-  const body = await readDecoded(request, limits.maxBodyBytes, limits);
-  return parseJsonObject(body, parameters.get('charset'));
+  return await readDecoded(request, limits.maxBodyBytes, limits, (body) =>
+    parseJsonObject(body, parameters.get('charset')),
+  );
 }
 
 /**
@@ -157,9 +175,9 @@ export async function readAnyJsonObject(
   nullable: readonly string[] = [],
 ): Promise<Record<string, unknown>> {
   const { parameters } = parseHeaderValue(request.headers.get('content-type'));
-  const body = await readDecoded(request, limits.maxBodyBytes, limits);
-  if (body.length === 0) return {};
-  return parseJsonObject(body, parameters.get('charset'), nullable);
+  return await readDecoded(request, limits.maxBodyBytes, limits, (body) =>
+    body.length === 0 ? {} : parseJsonObject(body, parameters.get('charset'), nullable),
+  );
 }
 
 /**
@@ -175,8 +193,9 @@ export async function readParts(
     const detail = 'Send the file in a form, as multipart/form-data.';
     throw new ApiError('unsupported-media-type', detail);
   }
-  const body = await readDecoded(request, limits.maxBodyBytes, limits);
-  return parseMultipart(body, parameters.get('boundary'));
+  return await readDecoded(request, limits.maxBodyBytes, limits, (body) =>
+    parseMultipart(body, parameters.get('boundary')),
+  );
 }
 
 /** A body that is JSON, an image, or the address of one. */
@@ -191,26 +210,27 @@ export type ImageOrJson =
  */
 export async function readImageOrJson(request: Request, limits: Limits): Promise<ImageOrJson> {
   const { value: type, parameters } = parseHeaderValue(request.headers.get('content-type'));
-  const body = await readDecoded(request, limits.maxBodyBytes, limits);
-  if (body.length === 0) {
-    throw new ApiError('no-image', 'The body is empty: send an image, or JSON.', {
-      field: 'image',
-    });
-  }
-  if (looksLikeObject(body) || (isJsonType(type) && !isImage(body))) {
-    return { kind: 'json', members: parseJsonObject(body, parameters.get('charset')) };
-  }
-  if (looksLikeAddress(body)) {
-    const text = new TextDecoder().decode(body);
-    if (isImageAddress(text)) return { kind: 'image', source: sourceFromText(text, 'inputs') };
-  }
-  if (type === 'multipart/form-data' && !isImage(body)) {
-    const detail = 'A form is not read here: send the image itself as the body, or JSON.';
-    throw new ApiError('unsupported-media-type', detail);
-  }
-  checkRawBody(type, body, 'and JSON');
-  checkImage(body, { maxBytes: limits.maxImageBytes, field: 'inputs' });
-  return { kind: 'image', source: { kind: 'bytes', bytes: body } };
+  return await readDecoded(request, limits.maxBodyBytes, limits, (body): ImageOrJson => {
+    if (body.length === 0) {
+      throw new ApiError('no-image', 'The body is empty: send an image, or JSON.', {
+        field: 'image',
+      });
+    }
+    if (looksLikeObject(body) || (isJsonType(type) && !isImage(body))) {
+      return { kind: 'json', members: parseJsonObject(body, parameters.get('charset')) };
+    }
+    if (looksLikeAddress(body)) {
+      const text = new TextDecoder().decode(body);
+      if (isImageAddress(text)) return { kind: 'image', source: sourceFromText(text, 'inputs') };
+    }
+    if (type === 'multipart/form-data' && !isImage(body)) {
+      const detail = 'A form is not read here: send the image itself as the body, or JSON.';
+      throw new ApiError('unsupported-media-type', detail);
+    }
+    checkRawBody(type, body, 'and JSON');
+    checkImage(body, { maxBytes: limits.maxImageBytes, field: 'inputs' });
+    return { kind: 'image', source: { kind: 'bytes', bytes: body } };
+  });
 }
 
 const FORM_TYPE = 'application/x-www-form-urlencoded';
@@ -226,18 +246,51 @@ const BRACE = 0x7b;
 /** An object of JSON, as most bodies are, begins as no image does. */
 const isImage = (body: Uint8Array): boolean => body[0] !== BRACE && sniff(body).kind === 'image';
 
-async function readDecoded(
+/**
+ * What `parse` makes of a body. What is dear to inflate, to parse, or to make tokens of takes turns with other such bodies, and
+ * counts as memory until its turn has come.
+ */
+async function readDecoded<T>(
   request: Request,
   limit: number,
   limits: ReadLimits,
-): Promise<Uint8Array<ArrayBuffer>> {
+  parse: (body: Uint8Array<ArrayBuffer>) => T,
+): Promise<T> {
   // Before the body is read: a coding that is not known needs no upload.
   const codings = parseContentEncoding(request.headers.get('content-encoding'));
-  let body: Uint8Array<ArrayBuffer>;
+  const { maxHeldBytes, deadlineMs: ms, client, work, waitUntil } = limits;
+  // Of an item of a job, which others have read: objects may not wait for one another.
+  if (request instanceof WholeRequest) {
+    const whole = await readLimited(request, limit, { maxHeldBytes, client, ms });
+    return parse(decodeContent(whole, codings, limit));
+  }
+  const turn = (cost: number) =>
+    isDear(cost) ? waitOutside(work, dearWork.turn(client, cost, waitUntil)) : undefined;
+  const held = holdBody(maxHeldBytes, { client, ms });
   try {
-    const { maxHeldBytes, deadlineMs: ms, client, work } = limits;
-    body = await inSpan('read body', () =>
-      waitOutside(work, readLimited(request, limit, { maxHeldBytes, client, ms })),
+    const body = await bodyOf(request, limit, limits, held);
+    if (codings.length > 0) await turn(inflatingMs(mostInflated(body.length, limit)));
+    const decoded = decodeContent(body, codings, limit);
+    const cost = parsingMs(decoded, parseHeaderValue(request.headers.get('content-type')));
+    if (codings.length > 0 && isDear(cost)) held.add(0, decoded.length);
+    await turn(cost);
+    const parsed = parse(decoded);
+    await turn(tokenizingMs(parsed));
+    return parsed;
+  } finally {
+    held.close();
+  }
+}
+
+async function bodyOf(
+  request: Request,
+  limit: number,
+  { maxHeldBytes, deadlineMs: ms, client, work }: ReadLimits,
+  held: HeldBody,
+): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await inSpan('read body', () =>
+      waitOutside(work, readLimited(request, limit, { maxHeldBytes, client, ms, held })),
     );
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;
@@ -245,7 +298,6 @@ async function readDecoded(
     const detail = 'The connection ended before the whole body had come: send it again.';
     throw new ApiError('invalid-request', detail, { cause });
   }
-  return decodeContent(body, codings, limit);
 }
 
 /** @param image a reference, a text, the bytes of a file, or undefined */

@@ -14,6 +14,7 @@ import type { Account } from '../limits/account.ts';
 import { logError, logWarning } from '../log.ts';
 import type { Env } from '../platform.ts';
 import { EVERY_USE, type RequestContext } from '../request-context.ts';
+import type { Place } from '../turns/places.ts';
 import {
   type Cursor,
   type FileContent,
@@ -187,9 +188,9 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     if (found === null || found.prediction.token !== token) return null;
     const run = this.#runs.get(id);
     const visitor = { address, isMaker: found.prediction.address === address };
-    let leave: () => void;
+    let place: Place;
     try {
-      leave = this.#visitors.enter(id, visitor, this.#dependencies().now());
+      place = this.#visitors.enter(id, visitor);
     } catch (thrown) {
       return { problem: ApiError.from(thrown).toProblem() };
     }
@@ -199,7 +200,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     const value = await sseResponse(
       leaving(
         eventsOf(parts, from, () => run?.prediction ?? found.prediction),
-        leave,
+        place.leave,
       ),
       {
         format: (text) => text,
@@ -207,7 +208,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
         heartbeatMs: HEARTBEAT_MS,
         onCancel: () => {
           left.abort();
-          leave();
+          place.leave();
         },
       },
     );
@@ -246,10 +247,8 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     if (file === null || file.token !== token) return null;
     const visitor = { address, isMaker: file.address === address };
     try {
-      const now = this.#dependencies().now();
-      const leave = this.#visitors.enter(id, visitor, now);
-      const value = this.#files.read(id, now);
-      leave();
+      using _place = this.#visitors.enter(id, visitor);
+      const value = this.#files.read(id, this.#dependencies().now());
       return value && { value };
     } catch (thrown) {
       return { problem: ApiError.from(thrown).toProblem() };

@@ -3,6 +3,7 @@
  * places and a rate of their own: they keep nobody else from it, and get no more of it than that.
  */
 import { ApiError } from '@blip2/shared/errors';
+import { type Place, Places } from '../turns/places.ts';
 
 /** Open at a time, of one URL. */
 const MAKER_OPEN = 32;
@@ -15,31 +16,33 @@ const OTHERS_A_MINUTE = 120;
 const MINUTE_MS = 60_000;
 const RETRY_AFTER_S = 1;
 
-type Group = { open: Map<string, number>; since: number; opened: number };
-const newGroup = (since: number): Group => ({ open: new Map(), since, opened: 0 });
+type Group = { open: Places; since: number; opened: number };
 
 export class Visitors {
   /** By id of what the URL names, and `maker` or `others`. */
   readonly #groups = new Map<string, Group>();
+  readonly #now: () => number;
+
+  /** @param now milliseconds since the epoch */
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
 
   /**
    * @param visitor its address, and whether it is that of who made what the URL names
-   * @returns to be called when it has left
+   * @returns to be left when it has left
    * @throws ApiError `too-many-requests`
    */
-  enter(
-    id: string,
-    { address, isMaker }: { address: string; isMaker: boolean },
-    now: number,
-  ): () => void {
+  enter(id: string, { address, isMaker }: { address: string; isMaker: boolean }): Place {
+    const now = this.#now();
     this.#forget(now);
     const key = `${isMaker ? 'maker' : 'others'} ${id}`;
-    const group = this.#groups.get(key) ?? newGroup(now);
+    const group = this.#groups.get(key) ?? { open: new Places(this.#now), since: now, opened: 0 };
     const [atATime, aMinute] = isMaker
       ? [MAKER_OPEN, MAKER_A_MINUTE]
       : [OTHERS_OPEN, OTHERS_A_MINUTE];
-    const own = group.open.get(address) ?? 0;
-    const all = [...group.open.values()].reduce((sum, count) => sum + count, 0);
+    const own = group.open.count(address);
+    const all = group.open.count();
     if (all >= atATime) throw tooMany(`${atATime} readers have this URL open`, atATime);
     if (!isMaker && own >= EACH_OPEN) {
       throw tooMany(`${EACH_OPEN} readers of your address have this URL open`, EACH_OPEN);
@@ -47,15 +50,7 @@ export class Visitors {
     if (group.opened >= aMinute) throw tooMany(`This URL was opened ${aMinute} times`, aMinute);
     this.#groups.set(key, group);
     group.opened++;
-    group.open.set(address, own + 1);
-    let hasLeft = false;
-    return () => {
-      if (hasLeft) return;
-      hasLeft = true;
-      const left = (group.open.get(address) ?? 1) - 1;
-      if (left > 0) group.open.set(address, left);
-      else group.open.delete(address);
-    };
+    return group.open.take({ client: address });
   }
 
   #forget(now: number): void {
@@ -64,7 +59,7 @@ export class Visitors {
       if (now - group.since < MINUTE_MS && now >= group.since) continue;
       group.since = now;
       group.opened = 0;
-      if (group.open.size === 0) this.#groups.delete(key);
+      if (group.open.count() === 0) this.#groups.delete(key);
     }
   }
 }

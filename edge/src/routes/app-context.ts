@@ -57,7 +57,8 @@ export function clientIn(c: AppContext, config: Dependencies['config']): string 
 /** How the body of a request is read, and for whom. */
 export function readingOf(c: AppContext, { config }: Pick<Dependencies, 'config'>) {
   const work = c.get('work');
-  return { ...config, client: clientIn(c, config), ...(work !== undefined && { work }) };
+  const waitUntil = (rest: Promise<unknown>) => c.executionCtx.waitUntil(rest);
+  return { ...config, client: clientIn(c, config), waitUntil, ...(work !== undefined && { work }) };
 }
 
 /** The trace that the caller has begun, where it says so. */

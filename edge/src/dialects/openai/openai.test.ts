@@ -4,7 +4,7 @@ import type { ProblemSlug } from '@blip2/shared/errors';
 import { ApiError } from '@blip2/shared/errors';
 import { type Schema, Validator } from '@cfworker/json-schema';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   apiDocument,
   base64,
@@ -379,6 +379,24 @@ describe('a reply of before', () => {
     responses({
       input: [...input(), { type: 'item_reference', id }, { role: 'user', content: 'red?' }],
     });
+
+  it('is looked up a few at a time, however many are referred to', async () => {
+    let [open, most] = [0, 0];
+    const { replies } = edge.deps;
+    const find = vi.spyOn(replies, 'find').mockImplementation(async () => {
+      most = Math.max(most, ++open);
+      await new Promise((resolve) => setTimeout(resolve));
+      open--;
+      return 'a red dog';
+    });
+    const references = Array.from({ length: 100 }, (_, n) => {
+      return { type: 'item_reference', id: `msg_${n}` };
+    });
+    const asked = [...input(), ...references, { role: 'user', content: 'red?' }];
+    await edge.post(RESPONSES, responses({ input: asked }));
+    expect(find).toHaveBeenCalledTimes(100);
+    expect(most).toBe(12);
+  });
 
   it('is referred to by the id of its message, from another isolate too', async () => {
     const id = await reply({});

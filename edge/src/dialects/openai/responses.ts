@@ -11,6 +11,7 @@ import { wholeOf } from '../../generation/begin-generation.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import type { RequestContext } from '../../request-context.ts';
 import { type Handler, readingOf, requestContextOf } from '../../routes/app-context.ts';
+import { bulkReads } from '../../turns/bulk-reads.ts';
 import { type Message, readConversation } from '../conversation.ts';
 import { expectModel } from '../model-ids.ts';
 import { refuse } from '../refuse.ts';
@@ -150,7 +151,8 @@ async function toMessages(
     case 'custom_tool_call_output':
       return [{ role: 'tool', ...contentOf(item.output, `${field}.output`) }];
     case 'item_reference': {
-      const text = await replies.find(item.id, context);
+      // Hundreds at once would keep the isolate from everybody else.
+      const text = await bulkReads.run(context.client ?? '', () => replies.find(item.id, context));
       if (text !== null) return [{ role: 'assistant', text, images: [] }];
       const detail = `${field}.id: this message is not remembered here: send its text. Vercel's AI SDK does so with store: false.`;
       throw new ApiError('unsupported-parameter', detail, { field: `${field}.id` });

@@ -6,6 +6,7 @@ import { listOf } from '../../dialects/openai/files.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { HEARTBEAT_MS, sseResponse } from '../../http/sse.ts';
 import { ENDED, ID_PREFIXES } from '../../jobs/contract.ts';
+import { Places } from '../../turns/places.ts';
 import { clientIn, type Handler } from '../app-context.ts';
 import { type FoundJob, jobOf, listJobs } from './job-access.ts';
 import { shownDeliveries, shownJob } from './present.ts';
@@ -53,26 +54,20 @@ export const watchJob: Handler = async (c, deps) => {
   });
 };
 
-const watchers = new Map<string, number>();
+const watchers = new Places(Date.now);
 
 /** @throws ApiError `too-many-requests`, before the first event */
 async function* watched<Event>(
   client: string,
   events: AsyncGenerator<Event, void, undefined>,
 ): AsyncGenerator<Event, void, undefined> {
-  const others = watchers.get(client) ?? 0;
+  const others = watchers.count(client);
   if (others >= MAX_WATCHERS) {
     const detail = `This client watches ${others} jobs: end one of these streams, or read the job now and then.`;
     throw new ApiError('too-many-requests', detail, { limit: MAX_WATCHERS, retry_after: 1 });
   }
-  watchers.set(client, others + 1);
-  try {
-    yield* events;
-  } finally {
-    const rest = (watchers.get(client) ?? 1) - 1;
-    if (rest > 0) watchers.set(client, rest);
-    else watchers.delete(client);
-  }
+  using _place = watchers.take({ client });
+  yield* events;
 }
 
 /** The job each time that something of it has changed, and when it has ended. */
