@@ -12,6 +12,7 @@ const OTHERS = [
   'gpu-worker/src/part.ts',
   // Stand in the place of a GPU worker, and read its options.
   'tools/bench/loading.ts',
+  'tools/bench/one-load.ts',
   'tools/prove-jobs/stub-worker.ts',
   // Gets what another process of the proof sets.
   'tools/prove-jobs/poison-hook.ts',
