@@ -93,7 +93,11 @@ export async function checkAnswer<Answer>(
       `The model does not compute what it computed when ${path} was written: ${difference}. Set another BLIP2_EXECUTION_PROVIDER, or remove that file if it was written by a machine that computes wrong.`,
     );
   }
-  if (asked.executionProvider !== 'cpu') return;
+  if (asked.executionProvider !== 'cpu') {
+    const message = `There is no answer of the CPU at ${path} to compare with: a worker with BLIP2_EXECUTION_PROVIDER=cpu writes it.`;
+    log.info('known-answer-missing', { message });
+    return;
+  }
   const text = JSON.stringify({ kernels: KERNELS, digest, ...answer });
   await replaceText(path, `${text}\n`).catch((error: Error) => {
     log.debug('known-answer-not-written', { message: error.message });
