@@ -33,15 +33,22 @@ export class WorkInHand {
 
   /** For `WorkPlace`. @throws Crowded, and ApiError `too-many-requests` where the client has all that one may have now */
   add(stay: Stay): Place {
-    const { client } = stay;
     const free = this.#most - this.#places.count();
-    if (client !== undefined) {
-      // As the GPU worker counts: one client alone has half of the places, two have a third each.
-      const own = this.#places.count(client);
-      if (own > 0 && own >= free) throw tooManyOfClient(own);
-    }
+    if (stay.client !== undefined) this.#expectShare(stay.client, free);
     if (free <= 0) throw new Crowded();
     return this.#places.take(stay);
+  }
+
+  /** For `WorkPlace`: a place that is taken becomes one of a client. @throws as `add` */
+  name(place: Place, client: string): void {
+    this.#expectShare(client, this.#most - this.#places.count() + 1);
+    place.client = client;
+  }
+
+  /** As the GPU worker counts: one client alone has half of the places, two have a third each. @param free places, the one in question among them */
+  #expectShare(client: string, free: number): void {
+    const own = this.#places.count(client);
+    if (own > 0 && own >= free) throw tooManyOfClient(own);
   }
 }
 
@@ -70,12 +77,17 @@ export class WorkPlace {
 
   /**
    * Counts among the places of a client from now on: who it is shows once the place is taken.
-   * @throws as `WorkInHand`
+   * @throws as `WorkInHand`, with the place left
    */
   countAs(client: string): void {
-    const wasTaken = this.leave();
     this.#client = client;
-    if (wasTaken) this.take();
+    if (this.#place === undefined) return;
+    try {
+      this.#work.name(this.#place, client);
+    } catch (refusal) {
+      this.leave();
+      throw refusal;
+    }
   }
 
   /** @returns whether it was taken */

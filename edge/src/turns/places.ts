@@ -58,7 +58,8 @@ type Register = { say: (place: Place) => void; leave: (place: Place) => boolean 
 
 /** One place, taken until it is left. */
 export class Place {
-  readonly client: string | undefined;
+  /** Of whom it is; it may become known while it is taken. */
+  client: string | undefined;
   readonly #register: Register;
   readonly #signal: AbortSignal | undefined;
   readonly #heartbeat: ReturnType<typeof setInterval>;
