@@ -1,5 +1,5 @@
 /**
- * What a body costs the isolate at least, as far as that can be told before it is done: by its bytes, and by how many values, parts
+ * What a body costs the isolate at least, as far as that is known before it is done: by its bytes, and by how many values, parts
  * and characters of text there are. Milliseconds of a small machine; wrong by some times, and right about what is dear.
  */
 import { Buffer } from 'node:buffer';

@@ -20,7 +20,7 @@ afterEach(() => void vi.unstubAllGlobals());
 
 /** Of every reply: when it was written, and which one it is. */
 const IDENTITY = /"(?:id|item_id|request_id)":"[^"]*"|"[a-z_]+_at":("[^"]*"|\d+)|"created":\d+/g;
-/** What clients of others are told that it took: none of it is of a single part. */
+/** What it took, in the words that clients of others read: none of it is of a single part. */
 const TOOK =
   /"(?:total_duration|load_duration|prompt_eval_duration|eval_duration|total_time|predict_time)":[\d.]+/g;
 const URLS = /"urls":\{[^}]*\}/g;

@@ -68,7 +68,7 @@ describe('dear pieces of work', () => {
     expect([done, clock.now]).toEqual([['first', 'second'], 1101]);
   });
 
-  it('leave longer where they took longer than was thought', async () => {
+  it('leave longer where they took longer than was estimated', async () => {
     const { ask, done, next, clock } = workAt();
     ask('a', 100, 'first');
     ask('a', 100, 'second');

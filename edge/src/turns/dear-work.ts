@@ -93,7 +93,7 @@ export class DearWork {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const look = () => {
       waiter.saidAt = this.#now();
-      // What took longer than was thought has kept all of them waiting.
+      // What took longer than was estimated has made all of them wait.
       if (waiter.saidAt - since > 2 * LONGEST_WAIT_MS) {
         const own = this.#waiting.get(client) ?? [];
         turn.reject(refusal(own.length > 1, LONGEST_WAIT_MS));

@@ -132,8 +132,8 @@ type Sides = [width: number, height: number];
 it.each<[string, string, Sides, Sides]>([
   ['as tall as wide', 'a square', [1, LONG], [SIDE, SIDE]],
   ['as wide as tall', 'a square', [LONG, 1], [SIDE, SIDE]],
-  ['as tall as wide', 'a strip of which the middle is kept', [1, LONG], [SIDE, SIDE * LONG]],
-  ['as wide as tall', 'a strip of which the middle is kept', [LONG, 1], [SIDE * LONG, SIDE]],
+  ['as tall as wide', 'a strip of which the middle is left', [1, LONG], [SIDE, SIDE * LONG]],
+  ['as wide as tall', 'a strip of which the middle is left', [LONG, 1], [SIDE * LONG, SIDE]],
 ])(
   'each pixel of an image a million times %s is read and weighed once for %s',
   (_, _to, from, to) => {
@@ -148,8 +148,8 @@ it.each<[string, string, Sides, Sides]>([
       return weight(x);
     };
     try {
-      const kept = { left, top, width: SIDE, height: SIDE };
-      const resized = resample({ ...image, data }, ...to, 'box', kept).data;
+      const middle = { left, top, width: SIDE, height: SIDE };
+      const resized = resample({ ...image, data }, ...to, 'box', middle).data;
       for (let i = 0; i < SIDE; i++) {
         const at = 3 * (from[0] === 1 ? i * SIDE : i);
         const red = to[0] === to[1] ? (256 * (i + 0.5)) / SIDE : 128;
