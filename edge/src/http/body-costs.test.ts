@@ -1,7 +1,8 @@
+import { Buffer } from 'node:buffer';
 import { describe, expect, it, vi } from 'vitest';
 import { newImage, startEdge } from '../testing/edge.ts';
 import { dearWork, isDear } from '../turns/dear-work.ts';
-import { inflatingMs, parsingMs, tokenizingMs } from './body-costs.ts';
+import { type BodyCost, inflatingCost, parsingCost, tokenizingCost } from './body-costs.ts';
 import { parseHeaderValue } from './header-value.ts';
 
 const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -13,15 +14,25 @@ function formOf(parts: number): [Uint8Array, ReturnType<typeof parseHeaderValue>
   return [new TextEncoder().encode(body), parseHeaderValue('multipart/form-data; boundary=b')];
 }
 
+const FORM_TYPE = 'application/x-www-form-urlencoded';
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const ofCommas = (head: string) => bytesOf(head + ','.repeat(9990));
+const utf16 = (text: string) => new Uint8Array(Buffer.from(`\ufeff${text}`, 'utf16le'));
+
 describe('cheap is', () => {
   it.each([
-    ['an image', parsingMs(newImage(2_000_000), parseHeaderValue('image/png'))],
-    ['an image in JSON', parsingMs(encode({ image: 'A'.repeat(3_000_000) }), JSON_TYPE)],
-    ['a question', tokenizingMs({ question: 'what is it?', image: 'A'.repeat(3_000_000) })],
-    ['a form with an image and some fields', parsingMs(...formOf(12))],
-    ['an image that is read', tokenizingMs({ source: { kind: 'bytes', bytes: newImage() } })],
-    ['a compressed request without an image', inflatingMs(2 ** 20)],
-  ])('%s', (_, ms) => {
+    ['an image', parsingCost(newImage(2_000_000), parseHeaderValue('image/png'))],
+    ['an image in JSON', parsingCost(encode({ image: 'A'.repeat(3_000_000) }), JSON_TYPE)],
+    ['a question', tokenizingCost({ question: 'what is it?', image: 'A'.repeat(3_000_000) })],
+    ['a form with an image and some fields', parsingCost(...formOf(12))],
+    ['an image that is read', tokenizingCost({ source: { kind: 'bytes', bytes: newImage() } })],
+    ['a compressed request without an image', inflatingCost(2 ** 20)],
+    ['a photo', parsingCost(newImage(8_000_000), parseHeaderValue('image/jpeg'))],
+    ['an object of commas, which nobody parses', parsingCost(ofCommas('{'), JSON_TYPE)],
+    ['a list of commas', parsingCost(ofCommas('{"a":['), JSON_TYPE)],
+    ['what begins as no object', parsingCost(bytesOf(`1${',1'.repeat(9000)}`), JSON_TYPE)],
+    ['a form that is none', parsingCost(ofCommas('a='), parseHeaderValue(FORM_TYPE))],
+  ])('%s', (_, { ms }) => {
     expect(isDear(ms)).toBe(false);
   });
 });
@@ -29,19 +40,54 @@ describe('cheap is', () => {
 describe('dear is', () => {
   const nine = Array.from({ length: 9000 }, (_, n) => n);
   it.each([
-    ['JSON of thousands of values', parsingMs(encode(nine), JSON_TYPE)],
+    ['JSON of thousands of values', parsingCost(encode(nine), JSON_TYPE)],
     [
       'JSON of thousands of members',
-      parsingMs(encode(Object.fromEntries(nine.map((n) => [`max_toke${n}`, 1]))), JSON_TYPE),
+      parsingCost(encode(Object.fromEntries(nine.map((n) => [`max_toke${n}`, 1]))), JSON_TYPE),
     ],
-    ['a form of a thousand parts', parsingMs(...formOf(1000))],
-    ['64 long texts', tokenizingMs({ texts: Array(64).fill('word '.repeat(800)) })],
-    ['thousands of texts', tokenizingMs({ input: Array(2000).fill('what is on the image?') })],
-    ['a long conversation', tokenizingMs({ messages: [{ content: 'word '.repeat(10_000) }] })],
-    ['what becomes tens of megabytes', inflatingMs(29_000_000)],
-  ])('%s', (_, ms) => {
+    [
+      'such JSON after white space',
+      parsingCost(bytesOf(`\ufeff \n${JSON.stringify(nine)}`), JSON_TYPE),
+    ],
+    ['such JSON in UTF-16', parsingCost(utf16(JSON.stringify(nine)), JSON_TYPE)],
+    ['such JSON, whatever it is called', parsingCost(encode(nine), parseHeaderValue(FORM_TYPE))],
+    ['such JSON that is called a form', parsingCost(encode(nine), formOf(0)[1])],
+    [
+      'such JSON that begins as an image would',
+      parsingCost(encode({ aaaftyp: 1, nine }).slice(), JSON_TYPE),
+    ],
+    [
+      'such JSON behind a text of commas',
+      parsingCost(encode({ a: ','.repeat(20_000), nine }), JSON_TYPE),
+    ],
+    [
+      'an image of twenty megabytes',
+      parsingCost(newImage(20_000_000), parseHeaderValue('image/jpeg')),
+    ],
+    ['a form of a thousand parts', parsingCost(...formOf(1000))],
+    ['64 long texts', tokenizingCost({ texts: Array(64).fill('word '.repeat(800)) })],
+    ['thousands of texts', tokenizingCost({ input: Array(2000).fill('what is on the image?') })],
+    ['a long conversation', tokenizingCost({ messages: [{ content: 'word '.repeat(10_000) }] })],
+    ['what becomes tens of megabytes', inflatingCost(29_000_000)],
+  ])('%s', (_, { ms }) => {
     expect(isDear(ms)).toBe(true);
   });
+});
+
+const nineThousand = Array.from({ length: 9000 }, (_, n) => n);
+it.each<[string, BodyCost, string]>([
+  ['a photo', parsingCost(newImage(20_000_000), parseHeaderValue('image/jpeg')), 'a smaller image'],
+  [
+    'an image in JSON',
+    parsingCost(encode({ image: 'A'.repeat(9e6) }), JSON_TYPE),
+    'smaller images',
+  ],
+  ['values', parsingCost(encode(nineThousand), JSON_TYPE), 'fewer values'],
+  ['a form', parsingCost(...formOf(1000)), 'fewer parts'],
+  ['texts', tokenizingCost(['a']), 'fewer or shorter texts'],
+  ['what is compressed', inflatingCost(9e6), 'a smaller body'],
+])('%s that cannot be read now should be replaced by less of it', (_, { remedy }, expected) => {
+  expect(remedy).toBe(expected);
 });
 
 it('dear requests wait for their turn, and cheap ones do not', async () => {

@@ -69,6 +69,23 @@ it('one whose request was stopped, and which nobody closes, counts no longer tha
   late.close();
 });
 
+it('nothing is left of one whose client goes away', () => {
+  const client = new AbortController();
+  const { signal } = client;
+  const gone = holdBody(LIMIT, { client: 'goes away', ms: 3_600_000, signal });
+  gone.add(4 * MEBIBYTE + FREE);
+  const [early, late] = [open(), open()];
+  expect(() => early.add(3 * MEBIBYTE)).toThrow(overloaded);
+  early.close();
+  client.abort();
+  late.add(3 * MEBIBYTE);
+  // What still comes of it, or of a client that has gone before, counts no more.
+  gone.add(MEBIBYTE);
+  holdBody(LIMIT, { client: 'has gone', ms: 3_600_000, signal }).add(4 * MEBIBYTE + FREE);
+  late.add(MEBIBYTE);
+  late.close();
+});
+
 it('one client has half of it, however many bodies it sends, and others have the rest', () => {
   const [first, second, third, other] = [open('a'), open('a'), open('a'), open('b')];
   first.add(MEBIBYTE + FREE);

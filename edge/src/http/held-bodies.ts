@@ -63,6 +63,7 @@ export type HeldBody = {
  * @param most bytes of all bodies, of which those of one client may have half; one that is alone may have more
  * @param client who sends it
  * @param ms milliseconds after which it counts as closed: Cloudflare may stop a request without running its `finally`
+ * @param signal aborted when the client goes away: then it counts as closed at once
  * @param now milliseconds since the epoch
  */
 export function holdBody(
@@ -70,9 +71,16 @@ export function holdBody(
   {
     client,
     ms,
+    signal,
     kind = 'body',
     now = Date.now,
-  }: { client: string; ms: number; kind?: Kind; now?: () => number },
+  }: {
+    client: string;
+    ms: number;
+    signal?: AbortSignal | undefined;
+    kind?: Kind;
+    now?: () => number;
+  },
 ): HeldBody {
   const limit = kind === 'upload' ? most * UPLOADS : most;
   const openedAt = now();
@@ -80,6 +88,12 @@ export function holdBody(
     ...{ client, kind, openedAt },
     ...{ bytes: -FREE_BYTES, expiresAt: openedAt + ms, come: 0, end: undefined, isOver: false },
   };
+  const close = () => {
+    signal?.removeEventListener('abort', close);
+    remove(share);
+  };
+  signal?.addEventListener('abort', close);
+  if (signal?.aborted) close();
   return {
     add: (bytes, held = bytes) => {
       share.come += bytes;
@@ -110,7 +124,7 @@ export function holdBody(
         share.end = undefined;
       }
     },
-    close: () => remove(share),
+    close,
   };
 }
 

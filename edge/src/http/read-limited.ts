@@ -11,6 +11,8 @@ export type ReadOptions = {
   client: string;
   /** Milliseconds within which all of it must have come; left out where whoever sends it is watched otherwise. */
   ms?: number;
+  /** Aborted when that client goes away: then it counts no longer. */
+  signal?: AbortSignal;
   /** What counts its bytes, where that goes on after they are read; whoever has opened it closes it. */
   held?: HeldBody;
 };
@@ -27,7 +29,7 @@ const LONGEST_MS = 60_000;
 export async function readLimited(
   source: { body: ReadableStream<Uint8Array> | null; headers: Headers },
   limit: number,
-  { maxHeldBytes, client, ms, held: given }: ReadOptions,
+  { maxHeldBytes, client, ms, signal, held: given }: ReadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (source instanceof WholeRequest) {
     if (source.whole.length > limit) throw bodyTooLarge(limit, source.whole.length);
@@ -37,7 +39,7 @@ export async function readLimited(
   if (declared > limit) throw bodyTooLarge(limit, declared);
   if (source.body === null) return new Uint8Array();
   const reader = source.body.getReader();
-  const held = given ?? holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS });
+  const held = given ?? holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS, signal });
   try {
     const reading = held.during(collect(reader, limit, declared, held));
     return await (ms === undefined ? reading : within(ms, reading, 'the body'));

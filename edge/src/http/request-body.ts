@@ -17,7 +17,7 @@ import type { RequestContext } from '../request-context.ts';
 import { inSpan } from '../tracing.ts';
 import { dearWork, isDear } from '../turns/dear-work.ts';
 import { type WorkPlace, waitOutside } from '../work-in-hand.ts';
-import { inflatingMs, parsingMs, tokenizingMs } from './body-costs.ts';
+import { type BodyCost, inflatingCost, parsingCost, tokenizingCost } from './body-costs.ts';
 import { decodeContent, mostInflated, parseContentEncoding } from './content-encoding.ts';
 import { looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm } from './form-fields.ts';
@@ -246,6 +246,11 @@ const BRACE = 0x7b;
 /** An object of JSON, as most bodies are, begins as no image does. */
 const isImage = (body: Uint8Array): boolean => body[0] !== BRACE && sniff(body).kind === 'image';
 
+/** Part of the deadline that a body may wait for its turns. */
+const WAITING = 2 / 3;
+/** One that came slowly may wait so long in any case. */
+const SHORTEST_WAIT_MS = 5000;
+
 /**
  * What `parse` makes of a body. What is dear to inflate, to parse, or to make tokens of takes turns with other such bodies, and
  * counts as memory until its turn has come.
@@ -264,18 +269,25 @@ async function readDecoded<T>(
     const whole = await readLimited(request, limit, { maxHeldBytes, client, ms });
     return parse(decodeContent(whole, codings, limit));
   }
-  const turn = (cost: number) =>
-    isDear(cost) ? waitOutside(work, dearWork.turn(client, cost, waitUntil)) : undefined;
-  const held = holdBody(maxHeldBytes, { client, ms });
+  const { signal } = request;
+  const startedAt = Date.now();
+  const turn = ({ ms: cost, remedy }: BodyCost) => {
+    if (!isDear(cost)) return undefined;
+    // What is asked for has to be done as well before the deadline.
+    const longestMs = Math.max(WAITING * ms - (Date.now() - startedAt), SHORTEST_WAIT_MS);
+    const options = { waitUntil, signal, longestMs, remedy };
+    return waitOutside(work, dearWork.turn(client, cost, options));
+  };
+  const held = holdBody(maxHeldBytes, { client, ms, signal });
   try {
     const body = await bodyOf(request, limit, limits, held);
-    if (codings.length > 0) await turn(inflatingMs(mostInflated(body.length, limit)));
+    if (codings.length > 0) await turn(inflatingCost(mostInflated(body.length, limit)));
     const decoded = decodeContent(body, codings, limit);
-    const cost = parsingMs(decoded, parseHeaderValue(request.headers.get('content-type')));
-    if (codings.length > 0 && isDear(cost)) held.add(0, decoded.length);
+    const cost = parsingCost(decoded, parseHeaderValue(request.headers.get('content-type')));
+    if (codings.length > 0 && isDear(cost.ms)) held.add(0, decoded.length);
     await turn(cost);
     const parsed = parse(decoded);
-    await turn(tokenizingMs(parsed));
+    await turn(tokenizingCost(parsed));
     return parsed;
   } finally {
     held.close();

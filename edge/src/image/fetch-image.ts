@@ -56,7 +56,7 @@ export async function fetchImage(
     response = await lastReply(address, options, AbortSignal.any([signal, timeout]));
     const { status, headers } = response;
     const bytes = decoded(
-      await readLimited(response, maxBytes, { maxHeldBytes, client }),
+      await readLimited(response, maxBytes, { maxHeldBytes, client, signal }),
       headers,
       maxBytes,
     );

@@ -86,7 +86,8 @@ export const lookupEmbeddings: Handler = async (c, deps) => {
 function holdReply(c: AppContext, { config }: Dependencies, bytes: number) {
   const { maxHeldBytes, deadlineMs: stalledMs } = config;
   // Longer than it may stall after each of its parts; a client that goes on reading for an hour is counted no longer.
-  const held = holdBody(maxHeldBytes, { client: clientIn(c, config), ms: HELD_MS });
+  const { signal } = c.req.raw;
+  const held = holdBody(maxHeldBytes, { client: clientIn(c, config), ms: HELD_MS, signal });
   try {
     held.add(bytes);
   } catch (thrown) {

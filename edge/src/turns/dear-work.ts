@@ -1,7 +1,7 @@
 /**
  * What keeps an isolate from everything else for long: it has one thread, and workerd looks at its sockets only when nothing else is
- * left to do. So dear pieces of work are done one at a time, those of clients by turns, with a pause after each that is about as
- * long as the piece: half of the time is left to everybody else, however many such requests come. Cheap pieces never wait.
+ * left to do. So dear pieces of work are done one at a time, those of clients by turns, with a pause after each that is as long as the
+ * piece took: half of the time is left to everybody else, however many such requests come. Cheap pieces never wait.
  */
 import { ApiError } from '@blip2/shared/errors';
 import type { RequestContext } from '../request-context.ts';
@@ -9,24 +9,38 @@ import { pause } from './turns.ts';
 
 /** What takes less is cheap, milliseconds. */
 const DEAR_MS = 25;
-/** Whoever would have to wait longer is refused. */
-const LONGEST_WAIT_MS = 5000;
-/** An estimate may be wrong, but nobody waits for long after what was dearer than all. */
+/** Whoever would have to wait longer is refused, as is whoever has waited so long. */
+const LONGEST_WAIT_MS = 20_000;
+/** A clock that leaps, or others' work, may make a piece seem longer than it was: nobody waits for longer than this after one. */
 const LONGEST_PAUSE_MS = 1000;
-/** How often who waits looks by itself, and what a piece may take beyond twice its estimate. */
+/** How often who waits looks by itself, and how late a piece may begin when its turn has come. */
 const LOOK_MS = 250;
+/** Pieces that wait; each may hold a body of some size. One client alone has half of them, two a third each; a client's first is let in beyond. */
+const MOST_WAITING = 256;
+/** Pieces that say how long those to come will take: claims say nothing of it, since whoever makes them need not keep them. */
+const AVERAGED = 8;
 
 /** Whether a piece of work has to wait for its turn. */
 export const isDear = (ms: number): boolean => ms >= DEAR_MS;
 
 /** Who waits says again and again that it does: one that was stopped gets no turn. */
-type Waiter = { ms: number; resolve: (piece: Piece) => void; saidAt: number };
+type Waiter = { resolve: (piece: Piece) => void; saidAt: number };
 
 /** The piece whose turn it is. A request may be stopped in its midst: after `until` it no longer counts. */
 type Piece = { until: number };
 
-type WaitUntil = RequestContext['waitUntil'];
 type Services = { now: () => number; pause: (ms?: number) => Promise<void> };
+
+export type Turn = {
+  /** Lets the pause after it go on when its request has ended. */
+  waitUntil: RequestContext['waitUntil'];
+  /** Aborted when the client goes away: then it waits no longer. */
+  signal?: AbortSignal | undefined;
+  /** How long it may wait, milliseconds. */
+  longestMs?: number;
+  /** What a client that is refused should send instead. */
+  remedy: string;
+};
 
 export class DearWork {
   readonly #now: () => number;
@@ -34,6 +48,8 @@ export class DearWork {
   #piece: Piece | null = null;
   /** Who waits, by client; the client whose turn it is comes first. */
   readonly #waiting = new Map<string, Waiter[]>();
+  /** What pieces have really taken lately, milliseconds: nothing, until one was done. */
+  #averageMs = 0;
 
   constructor(services: Services = { now: Date.now, pause }) {
     this.#now = services.now;
@@ -42,18 +58,18 @@ export class DearWork {
 
   /**
    * Resolves when a client may do a piece of work, which it has to begin at once, and to end before it waits for anything.
-   * @param ms what it takes as far as is known before: the clock stands still while a Worker computes
-   * @param waitUntil lets the pause after it go on when its request has ended
+   * @param ms what it takes as far as is known before: whether it has to wait
    * @throws ApiError `too-many-requests` where the client has too much of its own waiting, `overloaded` where all have together
    * @example
-   * await dearWork.turn(client, tokenizingMs(texts), waitUntil);
+   * await dearWork.turn(client, ms, { waitUntil, remedy: 'fewer or shorter texts' });
    * const ids = texts.map(encode);
    */
-  async turn(client: string, ms: number, waitUntil: WaitUntil): Promise<void> {
+  async turn(client: string, ms: number, turn: Turn): Promise<void> {
     if (!isDear(ms)) return;
-    this.#expectTurn(client);
-    const piece = await this.#waitFor(client, ms);
-    waitUntil(this.#rest(piece, ms));
+    const longestMs = Math.min(turn.longestMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS);
+    this.#expectTurn(client, longestMs, turn.remedy);
+    const piece = await this.#waitFor(client, longestMs, turn);
+    turn.waitUntil(this.#rest(piece, ms));
   }
 
   /** Pieces that wait for their turn. */
@@ -64,19 +80,20 @@ export class DearWork {
   }
 
   /** @throws ApiError where the wait would be too long */
-  #expectTurn(client: string): void {
+  #expectTurn(client: string, longestMs: number, remedy: string): void {
     const now = this.#now();
-    const own = this.#alive(client, now);
-    let before = 0;
+    const own = this.#alive(client, now).length;
+    let before = this.#piece === null ? 0 : 1;
     for (const other of [...this.#waiting.keys()]) {
       // By turns: of each other client come as many before it as it has itself.
-      const waiters = this.#alive(other, now);
-      const ahead = other === client ? own : waiters.slice(0, own.length + 1);
-      before += ahead.reduce((sum, waiter) => sum + waiter.ms, 0);
+      const waiting = this.#alive(other, now).length;
+      before += other === client ? own : Math.min(waiting, own + 1);
     }
-    const left = this.#piece === null ? 0 : Math.max(this.#piece.until - now, 0);
-    const wait = left + 2 * before;
-    if (wait > LONGEST_WAIT_MS) throw refusal(own.length > 0, wait);
+    // After each is a pause as long.
+    const wait = 2 * this.#averageMs * before;
+    const free = MOST_WAITING - this.waiting;
+    const isFull = own > 0 ? own >= free : this.#waiting.size >= MOST_WAITING;
+    if (wait > longestMs || isFull) throw refusal(own > 0, wait, remedy);
   }
 
   #alive(client: string, now: number): Waiter[] {
@@ -86,29 +103,38 @@ export class DearWork {
     return waiters;
   }
 
-  async #waitFor(client: string, ms: number): Promise<Piece> {
+  async #waitFor(
+    client: string,
+    longestMs: number,
+    { signal, remedy }: Pick<Turn, 'signal' | 'remedy'>,
+  ): Promise<Piece> {
     const turn = Promise.withResolvers<Piece>();
-    const waiter: Waiter = { ms, resolve: turn.resolve, saidAt: 0 };
+    const waiter: Waiter = { resolve: turn.resolve, saidAt: 0 };
     const since = this.#now();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const look = () => {
       waiter.saidAt = this.#now();
-      // What took longer than was estimated has made all of them wait.
-      if (waiter.saidAt - since > 2 * LONGEST_WAIT_MS) {
+      // What takes longer than the others did lately makes all of them wait.
+      const waited = waiter.saidAt - since;
+      if (waited > longestMs) {
         const own = this.#waiting.get(client) ?? [];
-        turn.reject(refusal(own.length > 1, LONGEST_WAIT_MS));
+        turn.reject(refusal(own.length > 1, waited, remedy));
         return;
       }
       timer = setTimeout(look, LOOK_MS);
       if (!this.#waiting.get(client)?.includes(waiter)) this.#enqueue(client, waiter);
       this.#serve();
     };
+    // A request that goes on without its client, as one with an Idempotency-Key does, queues again when it looks next.
+    const leave = () => this.#remove(client, waiter);
+    signal?.addEventListener('abort', leave);
     look();
     try {
       return await turn.promise;
     } finally {
       clearTimeout(timer);
-      this.#remove(client, waiter);
+      signal?.removeEventListener('abort', leave);
+      leave();
     }
   }
 
@@ -136,7 +162,8 @@ export class DearWork {
       if (waiters.length > 0) this.#waiting.set(client, waiters);
       // One that was only late queues again when it looks next.
       if (waiter === undefined || !isAlive(waiter, now)) continue;
-      this.#piece = { until: now + 2 * waiter.ms + LOOK_MS };
+      // It begins at once, or has gone.
+      this.#piece = { until: now + LOOK_MS };
       waiter.resolve(this.#piece);
     }
   }
@@ -144,12 +171,17 @@ export class DearWork {
   /** Leaves time to everybody else once a piece is done, and then to the next. */
   async #rest(piece: Piece, ms: number): Promise<void> {
     const begun = this.#now();
-    // Nothing comes between its beginning and its end: when this has passed, it is done.
+    piece.until = begun + 2 * Math.min(ms, LONGEST_PAUSE_MS) + LOOK_MS;
+    // Nothing comes between its beginning and its end: when this has passed, it is done, and the clock has moved.
     await this.#pause(1);
-    const rest = Math.min(Math.max(ms, this.#now() - begun), LONGEST_PAUSE_MS);
-    // Whoever looks takes it for over only when it is.
-    piece.until = this.#now() + rest + LOOK_MS;
-    await this.#pause(rest);
+    const passed = this.#now() - begun;
+    const took = passed > 1 ? Math.min(passed, LONGEST_PAUSE_MS) : 0;
+    this.#averageMs += (took - this.#averageMs) / AVERAGED;
+    if (took > 0) {
+      // Whoever looks takes it for over only when it is.
+      piece.until = this.#now() + took + LOOK_MS;
+      await this.#pause(took);
+    }
     if (this.#piece === piece) this.#piece = null;
     this.#serve();
   }
@@ -157,17 +189,17 @@ export class DearWork {
 
 const isAlive = ({ saidAt }: Waiter, now: number) => now - saidAt <= 4 * LOOK_MS;
 
-function refusal(isOwn: boolean, wait: number): ApiError {
+function refusal(isOwn: boolean, wait: number, remedy: string): ApiError {
   const retry_after = Math.max(1, Math.ceil(wait / 1000));
   return isOwn
     ? new ApiError(
         'too-many-requests',
-        'This client has other large requests under way: wait for their replies, or send fewer or shorter texts in each.',
+        `This client has other large requests under way: wait for their replies, or send ${remedy} in each.`,
         { retry_after },
       )
     : new ApiError(
         'overloaded',
-        'Other large requests are being read: try again, or send fewer or shorter texts.',
+        `Other large requests are being read: try again, or send ${remedy}.`,
         { retry_after },
       );
 }

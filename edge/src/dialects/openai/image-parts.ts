@@ -60,7 +60,8 @@ export async function imageSourceOf(
     throw new ApiError('no-image', detail, { field });
   }
   const { maxHeldBytes, deadlineMs: ms } = deps.config;
-  const held = holdBody(maxHeldBytes, { client: clientIn(c, deps.config), ms });
+  const { signal } = c.req.raw;
+  const held = holdBody(maxHeldBytes, { client: clientIn(c, deps.config), ms, signal });
   try {
     held.add(file.bytes);
     const stored = await bucketOf(deps).get(fileKey(file.id));

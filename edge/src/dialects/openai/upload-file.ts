@@ -41,6 +41,7 @@ export async function uploadFile(
   const held = holdBody(config.maxHeldBytes, {
     client: clientIn(c, config),
     ms: LONGEST_UPLOAD_MS,
+    signal: c.req.raw.signal,
     kind: 'upload',
   });
   const { id } = valueFrom(await index.reserveFile());

@@ -148,6 +148,7 @@ async function countBody(c: AppContext, deps: Dependencies): Promise<CountedItem
   const held = holdBody(maxHeldBytes, {
     client: clientIn(c, deps.config),
     ms: deadlineMs,
+    signal: c.req.raw.signal,
     kind: 'upload',
   });
   try {
@@ -201,6 +202,7 @@ async function lines(c: AppContext, deps: Dependencies, { inputKey }: NewJob): P
   const held = holdBody(config.maxHeldBytes, {
     client,
     ms: LONGEST_UPLOAD_MS,
+    signal: c.req.raw.signal,
     kind: 'upload',
   });
   try {
