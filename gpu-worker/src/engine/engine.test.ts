@@ -84,6 +84,33 @@ describe('a job that is canceled', () => {
   });
 });
 
+describe('a job of texts that is canceled', () => {
+  it('ends after the few that are being embedded', async () => {
+    const canceled = Promise.withResolvers<void>();
+    const textEmbeddings = vi.fn(async (texts: readonly unknown[]) => {
+      await canceled.promise;
+      return texts.map(() => Float32Array.of(1, 0));
+    });
+    const unused = () => Promise.reject(new Error('not for texts'));
+    const retrieval = {
+      imageEmbeddings: unused,
+      textEmbeddings,
+      matchProbabilities: unused,
+      release: async () => {},
+    };
+    const setup = new EngineSetup({}, { retrieval });
+    const job: Job = { kind: 'embed-texts', texts: Array.from({ length: 64 }, () => [2, 3]) };
+    setup.engine.submit(1, job, { caller: interactive });
+    const step = setup.engine.advance();
+    setup.engine.cancel(1);
+    canceled.resolve();
+    await step;
+    await setup.finish();
+    expect(textEmbeddings).toHaveBeenCalledTimes(1);
+    expect(setup.of(1)).toEqual([]);
+  });
+});
+
 describe('requests that wait', () => {
   it('are served before background work that came earlier', async () => {
     const setup = new EngineSetup({ maxSlots: 2 });
