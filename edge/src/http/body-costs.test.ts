@@ -94,8 +94,10 @@ it('dear requests wait for their turn, and cheap ones do not', async () => {
   const { post } = startEdge();
   const turn = Promise.withResolvers<void>();
   const asked: number[] = [];
-  vi.spyOn(dearWork, 'turn').mockImplementation(async (_, ms) => {
+  const turns: unknown[] = [];
+  vi.spyOn(dearWork, 'turn').mockImplementation(async (_, ms, options) => {
     asked.push(ms);
+    turns.push(options);
     await turn.promise;
   });
   const texts = Array.from({ length: 64 }, (_, n) => `${n} word`.repeat(300));
@@ -109,4 +111,6 @@ it('dear requests wait for their turn, and cheap ones do not', async () => {
   turn.resolve();
   expect(await (await dear).json()).toMatchObject({ type: '/problems/prompt-too-long' });
   expect(asked).toHaveLength(1);
+  const signal = expect.any(AbortSignal);
+  expect(turns).toMatchObject([{ remedy: 'fewer or shorter texts', signal }]);
 });
