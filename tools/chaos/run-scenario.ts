@@ -33,7 +33,7 @@ async function runTrial({ run }: TrialScenario, random: Random, report: (line: s
 }
 
 async function runFault(
-  { prepare, run, mayForget }: FaultScenario,
+  { prepare, run, mayForget, sparesOthers }: FaultScenario,
   random: Random,
   report: (line: string) => void,
 ) {
@@ -46,17 +46,23 @@ async function runFault(
   await traffic.flows(FLOWING);
   await delay(random.below(300));
   world.faulted();
+  traffic.tally.longestMs = 0;
   await run(world);
   const recoverySeconds = await world.recovered();
   await traffic.stop();
   const { tally } = traffic;
   if (mayForget) tally.lost -= tally.saw.get('404 unknown-image') ?? 0;
+  if (sparesOthers) tally.lost = callsOf(tally) - (tally.saw.get('200') ?? 0);
   return { ...summaryOf(tally), recoverySeconds, stuck: await world.stuck() };
 }
 
 const NOTHING: Preparation = { options: {}, [Symbol.asyncDispose]: async () => {} };
 
-function summaryOf({ saw, lost, wrong, details }: Tally) {
+function callsOf({ saw }: Tally): number {
+  return [...saw.values()].reduce((sum, count) => sum + count, 0);
+}
+
+function summaryOf({ saw, lost, wrong, details, longestMs }: Tally) {
   const ordered = [...saw].sort(([, a], [, b]) => b - a);
-  return { saw: ordered, lost, wrong, details };
+  return { saw: ordered, lost, wrong, details, longestSeconds: longestMs / 1000 };
 }

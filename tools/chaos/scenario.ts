@@ -18,6 +18,8 @@ export type FaultScenario = About & {
   isShort?: true;
   /** The cache may forget what it was given: a 404 for a hash is no loss. */
   mayForget?: true;
+  /** Others do harm, and nobody else may see anything but right answers: each other one counts as lost. */
+  sparesOthers?: true;
   /** What the service is started with; `why` where this machine cannot run the scenario. */
   prepare?: () => Promise<Preparation | { why: string }>;
   /** Begins the fault, and ends it where it does not end by itself. */
@@ -43,6 +45,8 @@ export type Result = Pick<Scenario, 'name' | 'about'> &
     /** The scenario itself failed. */
     | { broken: string }
     | ({ saw: [string, number][]; lost: number; wrong: number; stuck: number } & {
+        /** The longest that a caller waited for the end of an answer or of an error. */
+        longestSeconds: number;
         recoverySeconds: number | null;
         details: readonly string[];
       })

@@ -13,6 +13,8 @@ export class Tally {
   readonly saw = new Map<string, number>();
   lost = 0;
   wrong = 0;
+  /** The longest call. */
+  longestMs = 0;
   /** What was wrong, for people; a few of them. */
   readonly details: string[] = [];
 
@@ -73,7 +75,9 @@ export class Traffic {
 
   async #call(): Promise<Outcome> {
     const { url, scenes, random } = this.#options;
+    const since = performance.now();
     const outcome = await random.pick(KINDS)(url, random.pick(scenes), random);
+    this.tally.longestMs = Math.max(this.tally.longestMs, performance.now() - since);
     this.tally.add(outcome);
     return outcome;
   }

@@ -1,6 +1,7 @@
 /** All scenarios, in the order of the table. */
 import type { Scenario } from '../scenario.ts';
 import { FILE_SCENARIOS } from './files.ts';
+import { HOSTILE_SCENARIOS } from './hostile.ts';
 import { JOB_SCENARIOS } from './jobs.ts';
 import { LOAD_SCENARIOS } from './load.ts';
 import { NETWORK_SCENARIOS } from './network.ts';
@@ -14,6 +15,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...FILE_SCENARIOS,
   ...JOB_SCENARIOS,
   ...LOAD_SCENARIOS,
+  ...HOSTILE_SCENARIOS,
 ];
 
 /** Those that every run of the tests has. */
