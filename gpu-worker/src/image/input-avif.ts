@@ -43,6 +43,9 @@ function hideMetadata(bytes: Uint8Array): void {
   }
 }
 
+/** `free`: content that means nothing. */
+const FREE = 0x66726565;
+
 /** Gives boxes in a row that are not read one header. */
 function joinUnread(bytes: Uint8Array, whole: Range): void {
   const view = viewOf(bytes);
@@ -55,7 +58,7 @@ function joinUnread(bytes: Uint8Array, whole: Range): void {
     if (start === undefined) start = at - 4;
     else {
       view.setUint32(start, to - start);
-      write(bytes, start + 4, 'free');
+      view.setUint32(start + 4, FREE);
     }
   }
 }

@@ -31,13 +31,13 @@ export function strippedJpeg(bytes: Uint8Array): Uint8Array {
       pieces.keep(markerAt - 1, bytes.length);
       break;
     }
-    const content = bytes.subarray(markerAt + 3, end);
-    if (marker === EXIF && exif === undefined && startsWith(content, 'Exif')) {
-      exif = content;
-      const orientation = orientationOf(content);
+    const content = () => bytes.subarray(markerAt + 3, end);
+    if (marker === EXIF && exif === undefined && startsWith(content(), 'Exif')) {
+      exif = content();
+      const orientation = orientationOf(exif);
       if (orientation !== undefined) pieces.add(segmentOf(EXIF, orientation));
     } else if (decidesPixels(marker as number, content)) pieces.keep(markerAt - 1, end);
-    at = bytes.indexOf(0xff, end);
+    at = bytes[end] === 0xff ? end : bytes.indexOf(0xff, end);
   }
   return pieces.joined();
 }
@@ -55,8 +55,8 @@ function endOfSegment(view: DataView, markerAt: number): number | undefined {
 }
 
 /** JFIF and Adobe's say which colors there are; those of CMYK are a profile's. */
-function decidesPixels(marker: number, content: Uint8Array): boolean {
-  if (marker === PROFILE) return startsWith(content, 'ICC_PROFILE\0');
+function decidesPixels(marker: number, content: () => Uint8Array): boolean {
+  if (marker === PROFILE) return startsWith(content(), 'ICC_PROFILE\0');
   return !isApplication(marker) ? marker !== COMMENT : marker === APP0 || marker === ADOBE;
 }
 
