@@ -27,7 +27,7 @@ export function childOf(view: DataView, within: Range, type: string): Range | un
 export function* boxesIn(
   view: DataView,
   { from, to }: Range,
-): Generator<Range & { type: string }, void, undefined> {
+): Generator<Range & { type: string; typeAt: number }, void, undefined> {
   for (let at = from; at + 8 <= to; ) {
     const size = view.getUint32(at);
     // 0 reaches to the end; 1 stands for a size in 64 bits, which follows the type.
@@ -35,7 +35,7 @@ export function* boxesIn(
     const length = size === 0 ? to - at : isLong ? Number(view.getBigUint64(at + 8)) : size;
     const end = at + length;
     if (length < 8 || end > to) return;
-    yield { type: typeAt(view, at + 4), from: at + (isLong ? 16 : 8), to: end };
+    yield { type: typeAt(view, at + 4), typeAt: at + 4, from: at + (isLong ? 16 : 8), to: end };
     at = end;
   }
 }
@@ -67,14 +67,17 @@ export function* markersOfJpeg(view: DataView): Generator<number, void, undefine
   }
 }
 
+/** Its name, the length of all that follows, and what it is. */
+export const RIFF_HEADER_BYTES = 12;
+
 /** RIFF, as of WebP: chunks of type, length and data, padded to even. One that is cut off ends them. */
 export function* chunksOfRiff(
   bytes: Uint8Array,
 ): Generator<{ type: string; at: number; end: number }, void, undefined> {
   const view = viewOf(bytes);
-  if (view.byteLength < 12) return;
+  if (view.byteLength < RIFF_HEADER_BYTES) return;
   const last = Math.min(view.byteLength, 8 + view.getUint32(4, true));
-  for (let at = 12; at + 8 <= last; ) {
+  for (let at = RIFF_HEADER_BYTES; at + 8 <= last; ) {
     const length = view.getUint32(at + 4, true);
     const end = at + 8 + length + (length % 2);
     if (at + 8 + length > last) return;

@@ -129,7 +129,8 @@ export class DecodePool {
     signal.throwIfAborted();
     checkImage(bytes, { maxBytes: this.#options.limits.maxBytes, field: 'image' });
     const task: Task = {
-      ...{ bytes, spec, caller, memory: undefined, isRetried: false, isSettled: false },
+      ...{ bytes, spec, caller, client: caller.client },
+      ...{ memory: undefined, isRetried: false, isSettled: false },
       ticket: this.#queue.join(caller, 1),
       result: Promise.withResolvers<DecodedImage>(),
     };

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FairQueue } from '../engine/scheduling/fair-queue.ts';
 import { BASE_MEMORY, chargeOf, nextOf, type QueuedImage } from './decode-schedule.ts';
@@ -9,6 +10,7 @@ const queue = () => {
     fair,
     join: (client: string, name: string, memory?: number): Named => ({
       name,
+      client,
       memory,
       ticket: fair.join(
         { client, priority: 'interactive' },
@@ -91,4 +93,80 @@ describe('which image is decoded next', () => {
       expect(charged).toBeLessThanOrEqual(bounds.totalMemory);
     }
   });
+
+  it('a client leaves one process to the others, while they have nothing to do too', () => {
+    const { join } = queue();
+    const bounds = { processes: 3, totalMemory: 2 ** 40 };
+    const running = [join('greedy', 'first'), join('greedy', 'second')];
+    const third = join('greedy', 'third');
+    expect(nextOf([third], running, bounds)).toBeUndefined();
+    expect(nextOf([third], running.slice(1), bounds)).toBe(third);
+    const light = join('light', 'light');
+    expect(nextOf([third, light], running, bounds)).toBe(light);
+  });
+
+  it('a client has the process that is alone', () => {
+    const { join } = queue();
+    const image = join('a', 'image');
+    expect(nextOf([image], [], { processes: 1, totalMemory: 2 ** 40 })).toBe(image);
+  });
+
+  it('background images of a client count as its others', () => {
+    const { fair, join } = queue();
+    const job = { ...join('greedy', 'item'), ticket: jobTicket(fair) };
+    const bounds = { processes: 2, totalMemory: 2 ** 40 };
+    expect(nextOf([job], [join('greedy', 'image')], bounds)).toBeUndefined();
+    expect(nextOf([join('greedy', 'image')], [job], bounds)).toBeUndefined();
+  });
+
+  it('a large image whose client has its processes holds up no large one of others', () => {
+    const { join } = queue();
+    const bounds = { processes: 3, totalMemory: 2 ** 40 };
+    const running = [join('greedy', 'first'), join('greedy', 'second')];
+    const large = join('greedy', 'large', 2 * BASE_MEMORY);
+    const other = join('other', 'other', 2 * BASE_MEMORY);
+    expect(nextOf([large, other], running, bounds)).toBe(other);
+  });
+
+  it('whoever comes finds a process, whatever others sent before, and no image waits for ever', () => {
+    const step = fc.record({
+      client: fc.constantFrom('a', 'b'),
+      isHeavy: fc.boolean(),
+      ends: fc.nat(3),
+    });
+    const check = (
+      processes: number,
+      steps: { client: string; isHeavy: boolean; ends: number }[],
+    ) => {
+      const { fair, join } = queue();
+      const bounds = { processes, totalMemory: 2 ** 40 };
+      let waiting: Named[] = [];
+      let running: Named[] = [];
+      const dispatch = () => {
+        while (running.length < processes) {
+          const next = nextOf(waiting, running, bounds);
+          if (next === undefined) return;
+          fair.begin(next.ticket);
+          waiting = waiting.filter((image) => image !== next);
+          running.push(next);
+        }
+      };
+      steps.forEach(({ client, isHeavy, ends }, i) => {
+        waiting.push(join(client, `${i}`, isHeavy ? 2 * BASE_MEMORY : undefined));
+        running = running.slice(ends);
+        dispatch();
+        const clients = new Set(running.map((image) => image.client));
+        if (clients.size === 1) expect(running.length).toBeLessThan(processes);
+      });
+      while (waiting.length > 0) {
+        expect(running.length).toBeGreaterThan(0);
+        running = running.slice(1);
+        dispatch();
+      }
+    };
+    const steps = fc.array(step, { maxLength: 30 });
+    fc.assert(fc.property(fc.integer({ min: 2, max: 4 }), steps, check));
+  });
 });
+
+const jobTicket = (fair: FairQueue) => fair.join({ client: 'greedy', priority: 'background' }, 1);

@@ -9,6 +9,8 @@ export const BASE_MEMORY = 96 * 2 ** 20;
 
 export type QueuedImage = {
   ticket: Ticket;
+  /** Who waits for it. */
+  client: string;
   /** Estimate from its header in bytes, once that is known to be above the base. */
   memory: number | undefined;
 };
@@ -25,7 +27,7 @@ export function mostMemory(processes: number, totalMemory: number): number {
 
 /**
  * The first that can begin on a process that has nothing to do. Those of little memory pass one that waits for memory; no other heavy one
- * does, so that its turn comes.
+ * does, so that its turn comes. Those of a client that has all the processes that it may have wait, and keep nobody.
  * @param running what the other processes decode
  */
 export function nextOf<Image extends QueuedImage>(
@@ -33,12 +35,24 @@ export function nextOf<Image extends QueuedImage>(
   running: readonly QueuedImage[],
   bounds: { processes: number; totalMemory: number },
 ): Image | undefined {
-  const inOrder = waiting.toSorted((a, b) => compareTickets(a.ticket, b.ticket));
+  const inOrder = waiting
+    .filter(({ client }) => mayHaveAnother(client, running, bounds.processes))
+    .toSorted((a, b) => compareTickets(a.ticket, b.ticket));
   const heavy = inOrder.find(({ memory }) => memory !== undefined);
   return inOrder.find(
     (image) =>
       image.memory === undefined || (image === heavy && hasRoom(image.memory, running, bounds)),
   );
+}
+
+/** One process is left for other clients: whoever comes next would wait for as long as the dearest image takes. */
+function mayHaveAnother(
+  client: string,
+  running: readonly QueuedImage[],
+  processes: number,
+): boolean {
+  const own = running.filter((image) => image.client === client).length;
+  return own < Math.max(processes - 1, 1);
 }
 
 /** One process is left for images that need little, so that they wait for no heavy one. */

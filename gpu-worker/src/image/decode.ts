@@ -7,15 +7,9 @@ import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { codedBytesOfAvif } from './avif-items.ts';
 import { COUNTED_SCANS, type CostLimits, checkCost, type Header } from './cost.ts';
+import { decoderInputOf } from './decoder-input.ts';
 import { firstFrameOf } from './first-frame.ts';
-import {
-  asStillAvif,
-  framesOf,
-  isPremultiplied,
-  pixelChunksOf,
-  scansOf,
-  tilesOf,
-} from './frames.ts';
+import { framesOf, isPremultiplied, scansOf, tilesOf } from './frames.ts';
 
 export type ImageLimits = CostLimits & { maxBytes: number };
 
@@ -39,13 +33,14 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   // Limits are checked here, from the header, so that the error can name them; decoding comes after.
   const options = { failOn: 'error', limitInputPixels: false, pages: 1 } as const;
   const first = firstFrameOf(bytes, format);
-  const input = asDecoderTakes(first.bytes, format);
+  const { bytes: input, exifBytes } = decoderInputOf(first.bytes, format);
   const metadata = await readHeader(sharp(input, options), format);
   // The decoder reads ahead of the pixels, and fails where that is beyond the end: of a few files in a hundred it is not.
   if (format === 'jpeg' && !endsAsJpeg(bytes)) expectWhole(endOf(bytes), 'image');
   const frames = framesOf(bytes, format) ?? first.frames;
   const header = {
     ...headerOf(bytes, format, metadata, frames),
+    exifBytes,
     codedBytes: format === 'avif' ? codedBytesOfAvif(bytes) : first.bytes.byteLength,
   };
   const memory = checkCost(header, limits);
@@ -69,18 +64,13 @@ function endsAsJpeg(bytes: Uint8Array): boolean {
   return bytes.at(-2) === 0xff && bytes.at(-1) === 0xd9;
 }
 
-function asDecoderTakes(bytes: Uint8Array, format: ImageFormat): Uint8Array {
-  if (format === 'avif') return asStillAvif(bytes);
-  return format === 'png' ? pixelChunksOf(bytes) : bytes;
-}
-
 function headerOf(
   bytes: Uint8Array,
   format: ImageFormat,
   metadata: Metadata,
   frames: number,
-): Omit<Header, 'codedBytes'> {
-  const { width, height, channels, depth, isProgressive, orientation = 1, icc, exif } = metadata;
+): Omit<Header, 'codedBytes' | 'exifBytes'> {
+  const { width, height, channels, depth, isProgressive, orientation = 1, icc } = metadata;
   return {
     format,
     width,
@@ -93,7 +83,6 @@ function headerOf(
     tiles: format === 'avif' ? tilesOf(bytes) : 0,
     scans: format === 'jpeg' && isProgressive ? scansOf(bytes, COUNTED_SCANS) : 1,
     profileBytes: icc?.byteLength ?? 0,
-    exifBytes: exif?.byteLength ?? 0,
   };
 }
 

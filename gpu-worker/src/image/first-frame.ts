@@ -1,6 +1,6 @@
 /** Animations as the decoder takes them: their first frame alone. It would look at all frames, one after the other, each time a file is opened. */
 import type { ImageFormat } from '@blip2/shared/image-signatures';
-import { chunksOfRiff, type FrameOfGif, framesOfGifFile } from './containers.ts';
+import { chunksOfRiff, type FrameOfGif, framesOfGifFile, RIFF_HEADER_BYTES } from './containers.ts';
 
 /** `frames`: how many the whole file has; 1 for a still image. */
 export type FirstFrame = { bytes: Uint8Array; frames: number };
@@ -30,7 +30,6 @@ function firstFrameOfGif(bytes: Uint8Array): FirstFrame {
 
 /** Chunks that decide the pixels of an animation's first frame. */
 const WEBP_CHUNKS = new Set(['VP8X', 'ICCP', 'ANIM', 'EXIF']);
-const RIFF_HEADER_BYTES = 12;
 
 function firstFrameOfWebp(bytes: Uint8Array): FirstFrame {
   const pieces: Uint8Array[] = [];

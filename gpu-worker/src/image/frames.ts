@@ -1,5 +1,4 @@
-/** What the decoder does not see in a file by itself, or should not: frames, late EXIF and texts of PNG, alpha, brands and grids of AVIF, scans of JPEG. */
-import { ApiError } from '@blip2/shared/errors';
+/** What the decoder does not say of a file: frames, alpha and grids of AVIF, scans of JPEG. */
 import type { ImageFormat } from '@blip2/shared/image-signatures';
 import {
   boxesIn,
@@ -8,7 +7,6 @@ import {
   markersOfJpeg,
   type Range,
   START_OF_SCAN,
-  typeAt,
   viewOf,
 } from './containers.ts';
 
@@ -20,62 +18,6 @@ import {
 export function framesOf(bytes: Uint8Array, format: ImageFormat): number | undefined {
   if (format === 'png') return framesOfPng(viewOf(bytes)) ?? 1;
   return format === 'avif' ? (framesOfSequence(viewOf(bytes)) ?? 1) : undefined;
-}
-
-/**
- * An AVIF as the decoder takes it: by its first brand. That of a file with an image sequence, and of some others, is
- * another one, although the still image (that of the first frame) is in it as in any.
- * @throws ApiError `invalid-image` for a sequence without a still image
- */
-export function asStillAvif(bytes: Uint8Array): Uint8Array {
-  const view = viewOf(bytes);
-  const whole = { from: 0, to: view.byteLength };
-  if (childOf(view, whole, 'meta') === undefined && childOf(view, whole, 'moov') !== undefined) {
-    const detail =
-      'The AVIF has a sequence of images and no still one. Send its first frame: `ffmpeg -i FILE -frames:v 1 image.png`.';
-    throw new ApiError('invalid-image', detail, { field: 'image' });
-  }
-  if (typeAt(view, BRAND_AT) === 'avif') return bytes;
-  const copy = Uint8Array.from(bytes);
-  copy.set(new TextEncoder().encode('avif'), BRAND_AT);
-  return copy;
-}
-
-/**
- * A PNG as the decoder takes it: the chunks that decide its pixels, with EXIF before them. It reads EXIF there alone, and some programs that turn an
- * image by its EXIF write that at the end, as they may. Texts and profiles, which may be a thousand times as
- * large once they are inflated, and the frames of an animation behind the first never reach it.
- */
-export function pixelChunksOf(bytes: Uint8Array): Uint8Array {
-  const before: Piece[] = [[0, 8]];
-  const pixels: Piece[] = [];
-  let exif: Piece | undefined;
-  let last = 8;
-  for (const { at, type, end } of chunksOfPng(viewOf(bytes))) {
-    last = end;
-    if (type === 'eXIf') exif ??= [at, end];
-    else if (isCritical(type) || type === 'tRNS') {
-      append(type === 'IDAT' || pixels.length > 0 ? pixels : before, [at, end]);
-    }
-    if (type === 'IEND') break;
-  }
-  // What is cut off is for the decoder to refuse.
-  if (last < bytes.length) append(pixels, [last, bytes.length]);
-  const pieces = [...before, ...(exif === undefined ? [] : [exif]), ...pixels];
-  return Buffer.concat(pieces.map(([from, to]) => bytes.subarray(from, to)));
-}
-
-/** A range of bytes. */
-type Piece = [from: number, to: number];
-
-/** A decoder may not pass over a chunk whose type begins with a capital letter. */
-const isCritical = (type: string) => type < 'a';
-
-/** Chunks that follow each other are one piece. */
-function append(pieces: Piece[], [from, to]: Piece): void {
-  const last = pieces.at(-1);
-  if (last?.[1] === from) last[1] = to;
-  else pieces.push([from, to]);
 }
 
 /** Images that the largest grid of an AVIF is made of; 0 without one. */
@@ -117,9 +59,6 @@ function referencesOf(view: DataView): Range | undefined {
   const references = meta && childOf(view, { ...meta, from: meta.from + 4 }, 'iref');
   return references && { ...references, from: references.from + 4 };
 }
-
-/** Behind size and type of the first box. */
-const BRAND_AT = 8;
 
 /** PNG: `acTL`, which names the number of frames, stands before `IDAT`. */
 function framesOfPng(view: DataView): number | undefined {

@@ -1,0 +1,69 @@
+/** JPEG as the decoder takes it: without comments and the metadata of programs, before the pixels. */
+import { START_OF_SCAN, viewOf } from './containers.ts';
+import { orientationOf, startsWith } from './exif.ts';
+import { Pieces } from './pieces.ts';
+
+const [START_OF_IMAGE, END_OF_IMAGE, COMMENT] = [0xd8, 0xd9, 0xfe];
+const APP0 = 0xe0;
+const [EXIF, PROFILE, ADOBE] = [APP0 + 1, APP0 + 2, APP0 + 14];
+const isApplication = (marker: number) => marker >= APP0 && marker <= 0xef;
+/** Markers without a segment, and zero, which makes the byte before it none. */
+const isAlone = (marker: number) => marker < 0x02 || (marker >= 0xd0 && marker <= 0xd7);
+
+/** The decoder reads metadata before the first scan, and not behind. */
+export function strippedJpeg(bytes: Uint8Array): Uint8Array {
+  const view = viewOf(bytes);
+  const pieces = new Pieces(bytes);
+  let exif: Uint8Array | undefined;
+  pieces.keep(0, 2);
+  for (let at = bytes.indexOf(0xff, 2); at >= 0; ) {
+    // A filling byte may be the beginning of the marker itself.
+    let markerAt = at + 1;
+    while (bytes[markerAt] === 0xff) markerAt++;
+    const marker = bytes[markerAt];
+    if (marker !== undefined && isAlone(marker)) {
+      at = bytes.indexOf(0xff, markerAt + 1);
+      continue;
+    }
+    const end = endOfSegment(view, markerAt);
+    if (end === undefined) {
+      // Pixels, or what the decoder refuses.
+      pieces.keep(markerAt - 1, bytes.length);
+      break;
+    }
+    const content = () => bytes.subarray(markerAt + 3, end);
+    if (marker === EXIF && exif === undefined && startsWith(content(), 'Exif')) {
+      exif = content();
+      const orientation = orientationOf(exif);
+      if (orientation !== undefined) pieces.add(segmentOf(EXIF, orientation));
+    } else if (decidesPixels(marker as number, content)) pieces.keep(markerAt - 1, end);
+    at = bytes[end] === 0xff ? end : bytes.indexOf(0xff, end);
+  }
+  return pieces.joined();
+}
+
+/** @returns undefined where there is none, it is cut off, or the pixels begin */
+function endOfSegment(view: DataView, markerAt: number): number | undefined {
+  if (markerAt + 3 > view.byteLength) return undefined;
+  const marker = view.getUint8(markerAt);
+  if (marker === START_OF_IMAGE || marker === END_OF_IMAGE || marker === START_OF_SCAN) {
+    return undefined;
+  }
+  // Decoders take a length that is too small for that of nothing.
+  const end = markerAt + 1 + Math.max(view.getUint16(markerAt + 1), 2);
+  return end <= view.byteLength ? end : undefined;
+}
+
+/** JFIF and Adobe's say which colors there are; those of CMYK are a profile's. */
+function decidesPixels(marker: number, content: () => Uint8Array): boolean {
+  if (marker === PROFILE) return startsWith(content(), 'ICC_PROFILE\0');
+  return !isApplication(marker) ? marker !== COMMENT : marker === APP0 || marker === ADOBE;
+}
+
+function segmentOf(marker: number, content: Uint8Array): Uint8Array {
+  const segment = new Uint8Array(4 + content.length);
+  segment.set([0xff, marker]);
+  viewOf(segment).setUint16(2, content.length + 2);
+  segment.set(content, 4);
+  return segment;
+}
