@@ -55,7 +55,7 @@ export const JOB_OPTIONS = {
   jobsVisibilityS: option({
     env: 'BLIP2_JOBS_VISIBILITY_S',
     kind: wholeNumber(2, 43_200),
-    default: 120,
+    default: 45,
     group,
     help: 'after how many seconds others get what a worker had that was killed; one that runs asks for more three times as often',
   }),

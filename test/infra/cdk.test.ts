@@ -64,7 +64,7 @@ describe('the stack', () => {
     const queues = propertiesOf(template, 'AWS::SQS::Queue');
     expect(queues).toHaveLength(2);
     for (const queue of queues) {
-      expect(queue).toMatchObject({ VisibilityTimeout: 120, SqsManagedSseEnabled: true });
+      expect(queue).toMatchObject({ VisibilityTimeout: 45, SqsManagedSseEnabled: true });
     }
     const redrive = { maxReceiveCount: 12, deadLetterTargetArn: expect.anything() };
     expect(queues).toContainEqual(expect.objectContaining({ RedrivePolicy: redrive }));

@@ -44,6 +44,11 @@ const SHARE = 0.05;
 const FEWEST_TO_CANCEL = 240;
 /** Items in the queue at a time: the fewer, the more often the edge sends. */
 const WINDOW = 128;
+/**
+ * Longer than a window waits on a slow machine, as in production: copies of what only waits would double the work, and each copy of
+ * the poison is counted anew, so that it ends more workers, for which the rest waits again.
+ */
+const RESEND_MS = 600_000;
 
 export async function proveFaults(plan: FaultPlan): Promise<FaultReport> {
   const { seed, report, visibilityS, maxReceives } = plan;
@@ -73,7 +78,7 @@ export async function proveFaults(plan: FaultPlan): Promise<FaultReport> {
     persist,
     logLevel: 'none',
     onStatus: report,
-    vars: { JOBS_WINDOW: String(WINDOW), JOBS_RESEND_MS: '60000' },
+    vars: { JOBS_WINDOW: String(WINDOW), JOBS_RESEND_MS: String(RESEND_MS) },
     workerEnv: {
       BLIP2_LOG_LEVEL: 'silent',
       BLIP2_JOBS_VISIBILITY_S: String(visibilityS),

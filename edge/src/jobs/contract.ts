@@ -210,8 +210,12 @@ export type JobPartObject = {
   end(fate: Exclude<PartFate, 'runs'>): Promise<void>;
   /** @returns null where there is no such part */
   commit(request: CommitRequest): Promise<CommitReply | null>;
-  /** A GPU worker is about to run an item alone. @returns whether it may: not where it has ended, or ends with this */
-  begin(item: number): Promise<boolean>;
+  /**
+   * A GPU worker is about to run an item alone.
+   * @param attempt the same where it asks once more
+   * @returns whether it may: not where it has ended, or ends with this
+   */
+  begin(item: number, attempt?: string): Promise<boolean>;
   source(item: number): Promise<SourceOfItem>;
   /**
    * Why a source cannot be had.

@@ -5,6 +5,7 @@ import type { Dependencies } from '../dependencies.ts';
 import { logWarning } from '../log.ts';
 import { pause, turns } from '../turns/turns.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
+import { isSuspect } from './item-given-up.ts';
 import { messageOf } from './message.ts';
 import type { OpenItem } from './open-items.ts';
 import { partLines } from './part-lines.ts';
@@ -186,7 +187,10 @@ export class PartFiller {
     const messages = await Promise.all(items.map((item) => messageOf(deps, state.order, item)));
     const { client: group, traceparent } = state.order;
     const { sent, error } = await queue.send(
-      messages.map((message) => ({ body: JSON.stringify(message), group, traceparent })),
+      messages.map((message, index) => ({
+        ...{ body: JSON.stringify(message), group, traceparent },
+        isSuspect: isSuspect(items[index] as OpenItem),
+      })),
     );
     if (this.#table.state?.isClosed !== false) return true;
     const tried = items.map(({ item }) => item);

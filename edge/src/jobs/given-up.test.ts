@@ -26,6 +26,30 @@ test('an item that workers began alone, and were not heard of again, is begun th
   });
 });
 
+test('a worker that asks again, since it has heard nothing, has begun an item once', async () => {
+  const job = await createJob([line('lost replies')]);
+  await job.receive();
+  const begun = [];
+  for (const attempt of ['a', 'a', 'b', 'b', 'c', 'c', 'a', 'd']) {
+    begun.push(await job.begin(0, 0, attempt));
+  }
+  expect(begun).toEqual([true, true, true, true, true, true, true, false]);
+});
+
+test('an item that is sent again is marked where workers were not heard of again, and only then', async () => {
+  const job = await createJob([line('begun'), line('given up'), line('other')]);
+  const sent = new Map<number, boolean[]>();
+  const ended = await job.run(async ({ item, ...message }, isSuspect = false) => {
+    const before = sent.get(item) ?? [];
+    sent.set(item, [...before, isSuspect]);
+    if (item === 2 || before.length > 0) return caption({ item, ...message });
+    if (item === 0) await job.begin(0, item, 'attempt');
+    return GAVE_UP;
+  });
+  expect(ended.counts).toEqual({ total: 3, completed: 3, failed: 0, canceled: 0 });
+  expect(Object.fromEntries(sent)).toEqual({ 0: [false, true], 1: [false, true], 2: [false] });
+});
+
 test('an item that was begun and then ended has its result', async () => {
   const job = await createJob([line('slow')]);
   await job.receive();

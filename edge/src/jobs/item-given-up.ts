@@ -16,6 +16,14 @@ export function isPoison({ begun }: Pick<OpenItem, 'begun'>): boolean {
   return begun >= MAX_BEGUN;
 }
 
+/**
+ * Whether workers are to run it alone from the first time on that its message comes: one that is sent again begins to be counted anew,
+ * and would take others with it until it has come often.
+ */
+export function isSuspect({ begun, returns }: Pick<OpenItem, 'begun' | 'returns'>): boolean {
+  return begun > 0 || returns > 0;
+}
+
 /** Whether an item that was given up by the queue deserves another message: it was in bad company, as far as anybody knows. */
 export function isInnocent({ begun, returns }: Pick<OpenItem, 'begun' | 'returns'>): boolean {
   return begun < MAX_BEGUN && returns < MAX_RETURNS;

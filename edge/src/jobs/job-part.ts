@@ -5,6 +5,7 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { Problem } from '@blip2/shared/errors';
 import type { CommitReply, CommitRequest } from '@blip2/shared/jobs/commit';
+import { LRUCache } from 'lru-cache';
 import type { Dependencies } from '../dependencies.ts';
 import type { Env } from '../platform.ts';
 import { Alarm } from './alarm.ts';
@@ -28,6 +29,8 @@ import { PartTable } from './part-table.ts';
 import type { ItemApp } from './rehearsal.ts';
 import { writeResults } from './write-results.ts';
 
+/** That are remembered: as many as workers may ask about at a time. */
+const MAX_ATTEMPTS = 256;
 /** How often counts are reported at most. */
 const REPORT_MS = 1000;
 /** An object whose alarm is gone is woken so late by who reads its results. */
@@ -38,6 +41,8 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
   readonly #alarm: Alarm;
   readonly #sources: PartSources;
   #services: PartServices | undefined;
+  /** Of workers that began items alone: one that asks again has not heard the answer. An object that was gone counts it twice. */
+  readonly #attempts = new LRUCache<string, true>({ max: MAX_ATTEMPTS });
   readonly #waitUntil = (work: Promise<unknown>) => this.ctx.waitUntil(work);
   /** When the next report may be sent, and whether there is something to report. */
   #reportAt = 0;
@@ -92,12 +97,14 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     await this.#alarm.wake(isHungry ? now : Math.max(now, this.#reportAt));
   }
 
-  async begin(item: number): Promise<boolean> {
+  async begin(item: number, attempt?: string): Promise<boolean> {
     const { state } = this.#table;
     const open = this.#table.openItem(item);
     if (state === null || open === null || state.ending !== null) return false;
+    if (attempt !== undefined && this.#attempts.has(attempt)) return true;
     if (!isPoison(open)) {
       this.#table.open.begin(item);
+      if (attempt !== undefined) this.#attempts.set(attempt, true);
       return true;
     }
     this.#table.end([givenUpItem(state.order.part, open)]);

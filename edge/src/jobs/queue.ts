@@ -1,4 +1,5 @@
 /** Sends messages to the queue of GPU workers: SQS, by signed requests of its JSON protocol. */
+import { SUSPECT_ATTRIBUTE } from '@blip2/shared/jobs/message';
 import { TRACEPARENT_HEADER } from '@blip2/shared/traceparent';
 import { AwsClient } from 'aws4fetch';
 import type { Config } from '../config.ts';
@@ -12,10 +13,15 @@ const AT_A_TIME = 4;
 const TIMEOUT_MS = 10_000;
 
 /**
- * The body of a message, and for whom it is: queues are fair between groups. The trace that it belongs to is no part of the body, so that
- * GPU workers of before, who know no such member, read it too.
+ * The body of a message, and for whom it is: queues are fair between groups. The trace that it belongs to, and whether its item is to be
+ * run alone, are no part of the body, so that GPU workers of before, who know no such member, read it too.
  */
-export type QueuedMessage = { body: string; group: string; traceparent?: string | undefined };
+export type QueuedMessage = {
+  body: string;
+  group: string;
+  traceparent?: string | undefined;
+  isSuspect?: boolean;
+};
 
 /** Whether one message fits into the queue at all. */
 export function fitsQueue(body: string): boolean {
@@ -101,13 +107,17 @@ export class JobQueue {
   }
 }
 
-function entryOf(index: number, { body, group, traceparent }: QueuedMessage) {
-  const attribute = { DataType: 'String', StringValue: traceparent };
+function entryOf(index: number, { body, group, traceparent, isSuspect = false }: QueuedMessage) {
+  const attribute = (value: string) => ({ DataType: 'String', StringValue: value });
+  const attributes = {
+    ...(traceparent !== undefined && { [TRACEPARENT_HEADER]: attribute(traceparent) }),
+    ...(isSuspect && { [SUSPECT_ATTRIBUTE]: attribute('true') }),
+  };
   return {
     Id: String(index),
     MessageBody: body,
     MessageGroupId: groupOf(group),
-    ...(traceparent !== undefined && { MessageAttributes: { [TRACEPARENT_HEADER]: attribute } }),
+    ...(Object.keys(attributes).length > 0 && { MessageAttributes: attributes }),
   };
 }
 

@@ -9,7 +9,7 @@ import {
   type ItemOutcome,
   sourcePath,
 } from '@blip2/shared/jobs/commit';
-import { JobMessage } from '@blip2/shared/jobs/message';
+import { JobMessage, SUSPECT_ATTRIBUTE } from '@blip2/shared/jobs/message';
 import { SIGNATURE_HEADER, sign } from '@blip2/shared/jobs/signature';
 import { AwsClient } from 'aws4fetch';
 import { vi } from 'vitest';
@@ -156,10 +156,10 @@ export class TestJob {
       const { state } = await this.snapshot();
       if (['completed', 'failed', 'cancelled', 'expired'].includes(state))
         return await this.snapshot();
-      for (const { message, handle } of (await receive(1)).filter(
+      for (const { message, handle, isSuspect } of (await receive(1)).filter(
         (r) => r.message.job === this.id,
       )) {
-        const outcome = await play(message);
+        const outcome = await play(message, isSuspect);
         if (outcome === null) continue;
         await this.commit(message.part, [{ item: message.item, outcome }]);
         await remove(handle);
@@ -177,8 +177,9 @@ export class TestJob {
   }
 
   /** @returns whether a GPU worker may run it alone */
-  async begin(part: number, item: number): Promise<boolean> {
-    const { status } = await signed('POST', beginPath(this.id, part, item));
+  async begin(part: number, item: number, attempt?: string): Promise<boolean> {
+    const body = attempt === undefined ? undefined : { attempt };
+    const { status } = await signed('POST', beginPath(this.id, part, item), body);
     if (status === 204 || status === 410) return status === 204;
     throw new Error(`status ${status}`);
   }
@@ -188,8 +189,12 @@ export class TestJob {
   }
 }
 
-export type Received = { message: JobMessage; handle: string };
-export type Play = (message: JobMessage) => ItemOutcome | null | Promise<ItemOutcome | null>;
+export type Received = { message: JobMessage; handle: string; isSuspect: boolean };
+/** @param isSuspect whether the edge says that it is to be run alone */
+export type Play = (
+  message: JobMessage,
+  isSuspect?: boolean,
+) => ItemOutcome | null | Promise<ItemOutcome | null>;
 
 /** The caption of an item that a worker has generated. */
 export const caption: Play = ({ part, item }) => captioned(` item ${part}/${item}\n`);
@@ -254,11 +259,21 @@ export async function signed(method: string, path: string, value?: unknown): Pro
   });
 }
 
+type Message = {
+  Body: string;
+  ReceiptHandle: string;
+  MessageAttributes?: Record<string, unknown>;
+};
+
 /** Messages of all jobs. */
 async function receive(seconds: number): Promise<Received[]> {
-  const reply = await ask('ReceiveMessage', { MaxNumberOfMessages: 10, WaitTimeSeconds: seconds });
-  const messages = (reply.Messages ?? []) as { Body: string; ReceiptHandle: string }[];
-  return messages.map(({ Body, ReceiptHandle }) => ({
+  const reply = await ask('ReceiveMessage', {
+    ...{ MaxNumberOfMessages: 10, WaitTimeSeconds: seconds },
+    MessageAttributeNames: [SUSPECT_ATTRIBUTE],
+  });
+  const messages = (reply.Messages ?? []) as Message[];
+  return messages.map(({ Body, ReceiptHandle, MessageAttributes = {} }) => ({
+    isSuspect: SUSPECT_ATTRIBUTE in MessageAttributes,
     message: JobMessage.parse(JSON.parse(Body)),
     handle: ReceiptHandle,
   }));

@@ -278,6 +278,38 @@ describe('items of jobs', () => {
     expect(edge.begun.at(-1)).toBe(9);
   });
 
+  it('that the edge suspects are run alone the first time that they come, after all others', async () => {
+    const { edge } = test;
+    const order: string[] = [];
+    edge.fault = (items) => {
+      order.push(...items.map((item) => `commit ${item}`));
+      return null;
+    };
+    edge.beginStatus = (item) => {
+      order.push(`begin ${item}`);
+      return 204;
+    };
+    test.send(test.message(9), 'jobs', true);
+    for (const item of [1, 2]) test.send(test.message(item));
+    test.consume();
+    await isEmpty();
+    expect(order.slice(0, 2).toSorted()).toEqual(['commit 1', 'commit 2']);
+    expect(order.slice(2)).toEqual(['begin 9', 'commit 9']);
+  });
+
+  it('that the edge does not let begin for now wait for it, each time as the same attempt', async () => {
+    const faults = [503, 'lost', 401] as const;
+    let asked = 0;
+    test.edge.beginStatus = () => faults[asked++] ?? 204;
+    test.send(test.message(1), 'jobs', true);
+    test.consume();
+    await isEmpty();
+    expect(test.edge.begun).toEqual([1, 1, 1, 1]);
+    expect(new Set(test.edge.attempts).size).toBe(1);
+    expect([...test.edge.taken.keys()]).toEqual([1]);
+    expect(logged('item-again')).toEqual([]);
+  });
+
   it('that were begun too often, as the edge says, are run no more', async () => {
     const client = createSqsClient(test.config);
     const command = { QueueUrl: test.config.queueUrl, MaxNumberOfMessages: 10 };

@@ -21,7 +21,7 @@ const MAX_OVER = 10_000;
 
 /** A suspect's `ready` resolves once it waits for its turn, at the latest when it has ended. Neither rejects. */
 type Run = { isSuspect: boolean; ready: Promise<void>; ended: Promise<void> };
-type Suspect = { receives: number; grant: () => void; run: Run };
+type Suspect = Pick<Received, 'receives' | 'isSuspect'> & { grant: () => void; run: Run };
 
 export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs' | 'turn'> & {
   queue: Queue;
@@ -128,13 +128,15 @@ export class Consumer {
   }
 
   /**
-   * Those that came least first, each committed before the next: when one of them ends this process, it takes no result of
-   * another with it.
+   * Those that the edge suspects last, else those that came least first, each committed before the next: when one of them ends this
+   * process, it takes no result of another with it.
    */
   async #runSuspects(): Promise<void> {
     await Promise.all(this.#runs(({ ready }) => ready));
     await this.#committer.flush();
-    const suspects = this.#suspects.sort((a, b) => a.receives - b.receives);
+    const suspects = this.#suspects.sort(
+      (a, b) => Number(a.isSuspect) - Number(b.isSuspect) || a.receives - b.receives,
+    );
     this.#suspects = [];
     for (const { grant, run } of suspects) {
       grant();
@@ -148,12 +150,12 @@ export class Consumer {
   }
 
   #start(item: Item): void {
-    const { receives } = item.received;
-    const isSuspect = receives >= SUSPECT_RECEIVES;
+    const { receives, isSuspect: isMarked } = item.received;
+    const isSuspect = isMarked || receives >= SUSPECT_RECEIVES;
     const ready = Promise.withResolvers<void>();
     const turn = async () => {
       const { promise, resolve: grant } = Promise.withResolvers<void>();
-      this.#suspects.push({ receives, grant, run });
+      this.#suspects.push({ receives, isSuspect: isMarked, grant, run });
       ready.resolve();
       await untilAborted(promise, this.#stopping.signal);
     };

@@ -1,8 +1,10 @@
 /** The edge as a worker asks it: for what an item is about, and to take its result. Every request is signed. */
 
+import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ApiError } from '@blip2/shared/errors';
 import {
+  type BeginRequest,
   beginPath,
   CommitReply,
   type CommitRequest,
@@ -63,18 +65,27 @@ export class EdgeClient {
 
   /**
    * Asks whether an item may be run alone, which counts as one try of it if nobody hears of it again.
-   * Waits for an edge that is away.
+   * Waits for an edge that is away, or refuses for now: a message that came so often would be hidden for minutes.
    * @throws ApiError `bad-gateway` where the edge does not say
    */
   async begin({ job, part, item }: JobMessage, signal: AbortSignal): Promise<boolean> {
     using timed = new LinkedSignal(signal, AbortSignal.timeout(SOURCE_TIMEOUT_MS));
     const path = beginPath(job, part, item);
-    const { status, body } = await this.#untilThere('POST', path, timed.signal);
-    await body?.cancel();
-    if (status === 204) return true;
-    if (status === 410) return false;
-    const detail = `The edge answers ${status} when it is asked whether an item may be run.`;
-    throw new ApiError('bad-gateway', detail);
+    const request: BeginRequest = { attempt: randomUUID() };
+    const sent = new TextEncoder().encode(JSON.stringify(request));
+    for (let failures = 1; ; failures++) {
+      const { status, body } = await this.#untilThere('POST', path, timed.signal, sent);
+      await body?.cancel();
+      if (status === 204) return true;
+      if (status === 410) return false;
+      const ms = backoffMs(this.#timing, failures);
+      if (!REFUSALS.includes(status)) {
+        await pause(ms, undefined, { signal: timed.signal }).catch(() => {});
+        if (!timed.signal.aborted) continue;
+      }
+      const detail = `The edge answers ${status} when it is asked whether an item may be run.`;
+      throw new ApiError('bad-gateway', detail);
+    }
   }
 
   /** The reply: one frame, or a status that says why there is none. Waits for an edge that is away. */
@@ -86,10 +97,15 @@ export class EdgeClient {
    * Asks again and again where no edge is there, until the signal aborts. A message that were released would come again at once, here
    * or elsewhere, to the same edge: an absence would use up all receives of the whole queue.
    */
-  async #untilThere(method: 'GET' | 'POST', path: string, signal: AbortSignal): Promise<Response> {
+  async #untilThere(
+    method: 'GET' | 'POST',
+    path: string,
+    signal: AbortSignal,
+    body = new Uint8Array(0),
+  ): Promise<Response> {
     for (let failures = 1; ; failures++) {
       try {
-        return await this.#fetch(method, path, new Uint8Array(0), signal);
+        return await this.#fetch(method, path, body, signal);
       } catch (error) {
         if (signal.aborted) throw error;
       }

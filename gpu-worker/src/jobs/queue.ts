@@ -7,6 +7,7 @@ import {
   ReceiveMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
+import { SUSPECT_ATTRIBUTE } from '@blip2/shared/jobs/message';
 import { TRACEPARENT_HEADER } from '@blip2/shared/traceparent';
 import type { JobsConfig } from '../job-options.ts';
 import type { Logger } from '../logger.ts';
@@ -20,8 +21,17 @@ const CONNECTION_MS = 5000;
 /** Longer than the longest poll. */
 const REQUEST_MS = 30_000;
 
-/** A message that was received. `receives` counts how often, this time included; `traceparent` is of who caused it. */
-export type Received = { body: string; handle: string; receives: number; traceparent?: string };
+/**
+ * A message that was received. `receives` counts how often, this time included; `isSuspect`: its item may be what ends workers, as
+ * whoever sent it knows; `traceparent` is of who caused it.
+ */
+export type Received = {
+  body: string;
+  handle: string;
+  receives: number;
+  isSuspect: boolean;
+  traceparent?: string;
+};
 
 export function createSqsClient({ endpoint, region }: JobsConfig): SQSClient {
   const requestHandler = {
@@ -60,7 +70,7 @@ export class Queue {
       WaitTimeSeconds: mayWait ? POLL_S : 1,
       VisibilityTimeout: this.#visibilityS,
       MessageSystemAttributeNames: ['ApproximateReceiveCount'],
-      MessageAttributeNames: [TRACEPARENT_HEADER],
+      MessageAttributeNames: [TRACEPARENT_HEADER, SUSPECT_ATTRIBUTE],
     });
     const { Messages = [] } = await this.#client.send(command, { abortSignal: signal });
     return Messages.flatMap(received);
@@ -140,5 +150,6 @@ function received(message: Message): Received[] {
   if (handle === undefined) return [];
   const receives = Math.max(1, Number(Attributes?.ApproximateReceiveCount ?? 1));
   const traceparent = MessageAttributes?.[TRACEPARENT_HEADER]?.StringValue;
-  return [{ body, handle, receives, ...(traceparent !== undefined && { traceparent }) }];
+  const isSuspect = MessageAttributes?.[SUSPECT_ATTRIBUTE] !== undefined;
+  return [{ body, handle, receives, isSuspect, ...(traceparent !== undefined && { traceparent }) }];
 }

@@ -6,8 +6,8 @@ import { Construct } from 'constructs';
 
 /** A worker that is killed counts as one receive for everything that it had. */
 const MAX_RECEIVES = 12;
-/** For which a message is hidden: workers prolong it while they work. */
-const VISIBILITY = Duration.seconds(120);
+/** For which a message is hidden, unless a worker says otherwise (`BLIP2_JOBS_VISIBILITY_S`): workers prolong it while they work. */
+const VISIBILITY = Duration.seconds(45);
 
 export class Queues extends Construct {
   readonly jobs: Queue;

@@ -32,6 +32,12 @@ export const CommitRequest = z.strictObject({
 });
 export type CommitRequest = z.infer<typeof CommitRequest>;
 
+/** `attempt` is the same where a worker asks once more, since it has heard nothing: that counts once. */
+export const BeginRequest = z.object({
+  attempt: z.string().check(z.minLength(1), z.maxLength(64)),
+});
+export type BeginRequest = z.infer<typeof BeginRequest>;
+
 /** `canceled`: whatever else of this job is in the queue need not be run. */
 export const CommitReply = z.object({
   fresh: z.int(),
@@ -49,8 +55,8 @@ export function commitPath(job: Job, part: Part): string {
 }
 
 /**
- * Where a worker says that it runs an item alone, which may have ended others: POST, signed. 204 lets it; 410 says that the item has
- * ended, or that so many workers have begun it and were not heard of again that it is given up.
+ * Where a worker says that it runs an item alone, which may have ended others: POST, signed, a `BeginRequest`. 204 lets it; 410 says
+ * that the item has ended, or that so many workers have begun it and were not heard of again that it is given up.
  */
 export function beginPath(job: Job, part: Part, item: number): string {
   return `/internal/jobs/${job}/parts/${part}/items/${item}/begin`;

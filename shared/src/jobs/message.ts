@@ -14,6 +14,12 @@ export const JobSource = z.union([
   z.strictObject({ edge: z.literal(true) }),
 ]);
 
+/**
+ * Attribute of a message whose item may be what ends workers, as the edge knows: how often the message came says nothing of it yet.
+ * No part of the body, so that workers of before read it too.
+ */
+export const SUSPECT_ATTRIBUTE = 'suspect';
+
 /** Body of a message, JSON. An item without a source is about texts alone. */
 export const JobMessage = z.strictObject({
   v: z.literal(1),

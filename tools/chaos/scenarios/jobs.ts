@@ -9,8 +9,8 @@ import { knownScenes, withComment } from '../known.ts';
 import type { TrialScenario } from '../scenario.ts';
 
 const ITEMS = 48;
-/** A message of a worker that was killed comes back after two minutes, more than once where it has bad luck. */
-const JOB_MS = 420_000;
+/** A message of a worker that was killed comes back after 45 seconds, more than once where it has bad luck. */
+const JOB_MS = 240_000;
 
 type Job = {
   status: string;

@@ -3,7 +3,7 @@ import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { encodeFrame, FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
 import { checkImage } from '@blip2/shared/image-format';
-import { CommitRequest } from '@blip2/shared/jobs/commit';
+import { BeginRequest, CommitRequest } from '@blip2/shared/jobs/commit';
 import { ItemNumber, JobId, PartNumber } from '@blip2/shared/jobs/message';
 import { isSigned, SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
 import { validate } from '@blip2/shared/validate';
@@ -27,8 +27,10 @@ export function addJobRoutes(app: Hono<AppEnv>, deps: Dependencies): void {
     return reply === null ? new Response(null, { status: 410 }) : c.json(reply);
   });
   app.post(`${PART}/items/:item/begin`, async (c) => {
-    const { part } = await admitted(c, deps);
-    const mayRun = await part.begin(itemOf(c));
+    const { part, body } = await admitted(c, deps);
+    // Workers of before send nothing.
+    const { attempt } = body.length === 0 ? {} : validate(BeginRequest, parsed(body));
+    const mayRun = await part.begin(itemOf(c), attempt);
     return new Response(null, { status: mayRun ? 204 : 410 });
   });
   app.get(`${PART}/items/:item/source`, async (c) => {

@@ -2,7 +2,12 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type CommitReply, CommitRequest, type ItemOutcome } from '@blip2/shared/jobs/commit';
+import {
+  BeginRequest,
+  type CommitReply,
+  CommitRequest,
+  type ItemOutcome,
+} from '@blip2/shared/jobs/commit';
 import { isSigned, SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
 
 export const SECRET = 'a secret of workers with more than 32 characters';
@@ -28,8 +33,10 @@ export class EdgeStub {
   readonly sourcesAsked: number[] = [];
   /** Items that a worker was about to run alone. */
   readonly begun: number[] = [];
+  /** Of each time that one asked. */
+  readonly attempts: string[] = [];
   /** What is answered then. */
-  beginStatus: (item: number) => number = () => 204;
+  beginStatus: (item: number) => CommitFault = () => 204;
   /** Whether connections are cut; how many were. */
   isAway = false;
   cut = 0;
@@ -77,7 +84,10 @@ export class EdgeStub {
     const [, alone] = /\/items\/(\d+)\/begin$/.exec(path) ?? [];
     if (alone !== undefined) {
       this.begun.push(Number(alone));
-      response.writeHead(this.beginStatus(Number(alone))).end();
+      this.attempts.push(BeginRequest.parse(JSON.parse(String(Buffer.from(body)))).attempt);
+      const status = this.beginStatus(Number(alone));
+      if (status === 'lost') response.destroy();
+      else response.writeHead(status).end();
       return;
     }
     const [, item] = /\/items\/(\d+)\/source$/.exec(path) ?? [];

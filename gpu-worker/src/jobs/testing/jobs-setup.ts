@@ -1,7 +1,7 @@
 /** For tests: a consumer with the real engine behind a gate, between a real server of SQS and a stub of the edge. */
 import { withDefaults } from '@blip2/shared/config/option';
 import { encodeFrame } from '@blip2/shared/frames';
-import type { JobMessage } from '@blip2/shared/jobs/message';
+import { type JobMessage, SUSPECT_ATTRIBUTE } from '@blip2/shared/jobs/message';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { type FauxqsServer, startFauxqs } from 'fauxqs';
 import sharp from 'sharp';
@@ -163,10 +163,13 @@ export class JobsSetup implements AsyncDisposable {
     };
   }
 
-  send(message: JobMessage | string, queue: QueueKind = 'jobs'): void {
+  /** @param isSuspect whether the edge says that it is to be run alone */
+  send(message: JobMessage | string, queue: QueueKind = 'jobs', isSuspect = false): void {
+    const attribute = { DataType: 'String', StringValue: 'true' };
     this.sqs.sendMessage(
       this.#name(queue),
       typeof message === 'string' ? message : JSON.stringify(message),
+      isSuspect ? { messageAttributes: { [SUSPECT_ATTRIBUTE]: attribute } } : undefined,
     );
   }
 
