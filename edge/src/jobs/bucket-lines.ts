@@ -1,4 +1,5 @@
 /** Lines of an object in the bucket from a place on, a range of it after the other: memory holds one, and a line that is under way. */
+import { pause } from '../turns/turns.ts';
 
 /** A line without its end, and where the next one begins; one that is too long is not held. */
 export type BucketLine = { bytes: number; next: number } & (
@@ -15,6 +16,8 @@ export type LinesOptions = {
   maxBytes: number;
   /** Bytes that are read at a time. */
   rangeBytes: number;
+  /** Lines from the offset on that are passed over, and not looked at. */
+  skipped?: number;
 };
 
 /**
@@ -24,20 +27,26 @@ export type LinesOptions = {
 export async function* linesFrom(
   bucket: R2Bucket,
   key: string,
-  { offset, maxBytes, rangeBytes }: LinesOptions,
+  { offset, maxBytes, rangeBytes, skipped = 0 }: LinesOptions,
 ): AsyncGenerator<BucketLine, void, undefined> {
   let pieces: Uint8Array[] = [];
   let bytes = 0;
   let at = offset;
+  let left = skipped;
+  let decoder = newDecoder();
   const hold = (piece: Uint8Array) => {
     bytes += piece.length;
     at += piece.length;
+    if (left > 0) return;
     if (bytes <= maxBytes) pieces.push(piece);
     else pieces = [];
   };
   const line = (): BucketLine => {
     const ended = { bytes, next: at };
-    const read = bytes > maxBytes ? ({ text: null, fault: 'too-long' } as const) : decoded(pieces);
+    const read =
+      bytes > maxBytes ? ({ text: null, fault: 'too-long' } as const) : decoded(decoder, pieces);
+    // What it was in the midst of is left in it.
+    if ('fault' in read) decoder = newDecoder();
     pieces = [];
     bytes = 0;
     return { ...read, ...ended };
@@ -53,20 +62,30 @@ export async function* linesFrom(
       hold(range.subarray(from, end));
       at++;
       from = end + 1;
-      yield line();
+      if (left === 0) yield line();
+      else {
+        left--;
+        bytes = 0;
+      }
     }
     hold(range.subarray(from));
+    // Nobody who gets its lines lets others come between.
+    if (left > 0) await pause(1);
   }
-  if (bytes > 0) yield line();
+  if (bytes > 0 && left === 0) yield line();
 }
 
+const newDecoder = () => new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+
 /** A mark of the order of bytes in front is no part of the text. */
-function decoded(pieces: readonly Uint8Array[]) {
-  if (pieces.every(({ length }) => length === 0)) return { text: '' };
+function decoded(decoder: TextDecoder, pieces: readonly Uint8Array[]) {
+  const [piece = new Uint8Array(0)] = pieces;
   try {
-    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
-    const text = pieces.map((piece) => decoder.decode(piece, { stream: true })).join('');
-    return { text: text + decoder.decode() };
+    const text =
+      pieces.length <= 1
+        ? decoder.decode(piece)
+        : pieces.map((some) => decoder.decode(some, { stream: true })).join('') + decoder.decode();
+    return { text };
   } catch {
     return { text: null, fault: 'not-utf-8' } as const;
   }

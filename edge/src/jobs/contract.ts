@@ -165,6 +165,8 @@ export type PartOrder = Pick<
   items: number;
   /** Whether its items are images of the operator's bucket. */
   isOfBucket: boolean;
+  /** When its results have so many bytes, nothing more is run. */
+  maxResultBytes?: number;
 };
 
 /** How far a part is. Its counts only grow. */

@@ -15,11 +15,13 @@ const REPLIED: Rehearsed = { kind: 'reply', reply: { status: 400, body: {} } };
 async function turnsOf(
   texts: readonly string[],
   onTurn: (table: PartTable) => void = () => {},
+  { onEnd = () => {}, ...more }: Partial<PartOrder> & { onEnd?: (table: PartTable) => void } = {},
 ): Promise<number[]> {
   const job = crypto.randomUUID().replaceAll('-', '').repeat(3);
   const order: PartOrder = {
     ...{ job, part: 0, items: texts.length, owner: 'filler', client: 'filler', namespace: '' },
     ...{ cacheEmbeddings: false, isOfBucket: false, expiresAt: Date.now() + 3_600_000 },
+    ...more,
   };
   const lines = texts.map((prompt, i) => ({
     ...{ custom_id: `${i}`, method: 'POST', url: '/v1/captions' },
@@ -51,6 +53,7 @@ async function turnsOf(
       rehearser: rehearser as Rehearser,
     });
     await filler.fill();
+    onEnd(table);
     return turns;
   });
 }
@@ -64,4 +67,17 @@ test('short items are rehearsed together, and long ones one after the other', as
 test('no more items are rehearsed once their job is canceled', async () => {
   const texts = Array.from({ length: 16 }, () => 'a'.repeat(9000));
   expect(await turnsOf(texts, (table) => table.update({ ending: 'canceled' }))).toEqual([1]);
+});
+
+test('no more items are run once the results have their share: they have failed so', async () => {
+  const texts = Array.from({ length: 16 }, () => 'a dog');
+  const onEnd = (table: PartTable) => {
+    expect(table.state).toMatchObject({ tally: { failed: 16 }, place: { item: 16 } });
+    const { rows } = table.results(7, { lines: 2, bytes: 10_000 });
+    expect(rows.map(({ line }) => JSON.parse(line))).toMatchObject([
+      { custom_id: '7', status: 400, error: null },
+      { custom_id: '8', status: null, error: { code: 'results_too_large' } },
+    ]);
+  };
+  expect(await turnsOf(texts, () => {}, { maxResultBytes: 1, onEnd })).toEqual([8]);
 });

@@ -7,12 +7,13 @@ import { pause, turns } from '../turns/turns.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
 import { isSuspect } from './item-given-up.ts';
 import { messageOf } from './message.ts';
-import type { OpenItem } from './open-items.ts';
+import type { WaitingItem } from './open-items.ts';
 import { partLines } from './part-lines.ts';
 import type { EndedItem, PartTable, Place } from './part-table.ts';
 import { ownerOf } from './perform-commit.ts';
 import { fitsQueue, type JobQueue } from './queue.ts';
 import type { Rehearser } from './rehearsal.ts';
+import { RESULTS_FULL } from './result-budget.ts';
 import { isPassing, repliedItem, unrepliedItem } from './results.ts';
 
 /** Items that are rehearsed at a time, and in one alarm. */
@@ -20,7 +21,6 @@ const AT_A_TIME = 8;
 /** Characters of their lines, which are tokenized without a pause: those of a longer line are alone. */
 const CHARACTERS_AT_A_TIME = 2 ** 13;
 const READ_PER_ALARM = 512;
-const SEND_PER_ALARM = 500;
 /** Between two tries of what failed for reasons outside. */
 const RETRY_MS = 5000;
 const MAX_RETRY_MS = 60_000;
@@ -39,6 +39,8 @@ type Parts = {
   rehearser: Rehearser;
   queue: JobQueue;
 };
+
+type Chunk = readonly { line: BatchLine; next: Place }[];
 
 export class PartFiller {
   readonly #parts: Parts;
@@ -121,11 +123,8 @@ export class PartFiller {
   }
 
   /** @returns false where one of them has to wait for something outside */
-  async #rehearse(
-    order: PartOrder,
-    from: Place,
-    chunk: readonly { line: BatchLine; next: Place }[],
-  ): Promise<boolean> {
+  async #rehearse(order: PartOrder, from: Place, chunk: Chunk): Promise<boolean> {
+    if (this.#isFull(order)) return await this.#endFull(order, from, chunk);
     const { rehearser } = this.#parts;
     const failures = this.#table.state?.failures ?? 0;
     const rehearsed = await inTurn(async () => {
@@ -165,6 +164,23 @@ export class PartFiller {
     return isAll;
   }
 
+  #isFull({ maxResultBytes = Number.POSITIVE_INFINITY }: PartOrder): boolean {
+    return (this.#table.state?.resultBytes ?? 0) >= maxResultBytes;
+  }
+
+  /** Ends items that are not run, since the results have their share. */
+  async #endFull(order: PartOrder, from: Place, chunk: Chunk): Promise<boolean> {
+    await pause(1);
+    if (this.#isEnding()) return true;
+    const { part } = order;
+    const ended = chunk.map(({ line }, index) =>
+      unrepliedItem({ part, item: from.item + index }, line, 'failed', RESULTS_FULL),
+    );
+    const to = chunk.at(-1)?.next ?? from;
+    if (this.#table.read(from, to, [], ended, Date.now())) this.#hasEnded = true;
+    return true;
+  }
+
   /** Whether nothing more is to be run: what has not ended gets a line of its own. */
   #isEnding(): boolean {
     return this.#table.state?.ending !== null;
@@ -172,50 +188,69 @@ export class PartFiller {
 
   /** Sends what is not in the queue, or may be lost. @returns whether the queue has it all */
   async #send(resendMs: number): Promise<boolean> {
+    const now = Date.now();
+    let isSent = true;
+    for (let from = 0; ; ) {
+      const { state } = this.#table;
+      if (state === null || state.isClosed || state.ending !== null) return true;
+      const { items, isCut } = this.#table.unsent(from, now, resendMs);
+      const last = items.at(-1);
+      if (last === undefined) return isSent;
+      const sent = await this.#sendSome(state.order, items);
+      if (sent === 'failed') return false;
+      if (sent === 'later') isSent = false;
+      if (!isCut) return isSent;
+      from = last.item + 1;
+    }
+  }
+
+  /** @returns `later` where some have to wait for something outside; `failed` where the queue has not taken all */
+  async #sendSome(
+    order: PartOrder,
+    unsent: readonly WaitingItem[],
+  ): Promise<'sent' | 'later' | 'failed'> {
     const { deps, queue } = this.#parts;
-    const { state } = this.#table;
-    if (state === null || state.ending !== null) return true;
-    const unsent = this.#table.unsent(Date.now(), resendMs, SEND_PER_ALARM);
-    if (unsent.length === 0) return true;
-    const items: OpenItem[] = [];
+    const items: WaitingItem[] = [];
     let isDelayed = false;
     for (const item of unsent) {
-      const current = await this.#renewed(state.order, item);
+      const current = await this.#renewed(order, item);
       if (current === 'later') isDelayed = true;
       else if (current !== null) items.push(current);
     }
-    const messages = await Promise.all(items.map((item) => messageOf(deps, state.order, item)));
-    const { client: group, traceparent } = state.order;
+    const messages = await Promise.all(items.map((item) => messageOf(deps, order, item)));
+    const { client: group, traceparent } = order;
     const { sent, error } = await queue.send(
       messages.map((message, index) => ({
         ...{ body: JSON.stringify(message), group, traceparent },
         isSuspect: isSuspect(items[index] as OpenItem),
       })),
     );
-    if (this.#table.state?.isClosed !== false) return true;
+    if (this.#table.state?.isClosed !== false) return 'sent';
     const tried = items.map(({ item }) => item);
     this.#table.markSent(tried, sent, Date.now());
-    if (error === undefined) return !isDelayed;
-    const request_id = `job-${state.order.job.slice(0, 32)}-${state.order.part}`;
+    if (error === undefined) return isDelayed ? 'later' : 'sent';
+    const request_id = `job-${order.job.slice(0, 32)}-${order.part}`;
     logWarning('job-queue-failure', {
       request_id,
       sent: sent.filter(Boolean).length,
       of: items.length,
       error,
     });
-    return false;
+    return 'failed';
   }
 
   /** An item as the model that is served now needs it; null where it has ended so. */
-  async #renewed(order: PartOrder, open: OpenItem): Promise<OpenItem | 'later' | null> {
+  async #renewed(order: PartOrder, waiting: WaitingItem): Promise<WaitingItem | 'later' | null> {
     const { deps, rehearser } = this.#parts;
-    const { item, work } = open;
-    if (work.revision === revisionFor(deps.models, work.task)) return open;
+    const { item, work } = waiting;
+    if (work.revision === revisionFor(deps.models, work.task)) return waiting;
+    const open = this.#table.openItem(item);
+    if (open === null) return null;
     const line = JSON.parse(open.line) as BatchLine;
     const rehearsed = await inTurn(() => rehearser.rehearse(line, ownerOf(order, item)));
     if (rehearsed.kind === 'work') {
       this.#table.open.replaceWork(item, rehearsed.work);
-      return { ...open, work: rehearsed.work };
+      return { ...waiting, work: rehearsed.work };
     }
     if (isPassing(rehearsed.reply.status)) {
       this.#table.open.markUnsent(item);

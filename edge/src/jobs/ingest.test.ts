@@ -188,7 +188,7 @@ test('twenty thousand lines are read part by part, each from where the one befor
   expect(ids).toHaveLength(20);
   // What is held of an item while all are compared.
   expect(ids.reduce((sum, { length }) => sum + length, 0)).toBe(12 * count);
-  expect(findDuplicates(count, () => ids, 100)).toEqual([]);
+  expect(await findDuplicates(count, () => ids, 100)).toEqual([]);
   const { objects } = await bucket.list({ prefix: `${owner}/jobs/` });
   expect(objects).toHaveLength(20);
 }, 60_000);

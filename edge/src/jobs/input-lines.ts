@@ -1,8 +1,10 @@
 /** The lines of a job's input, wherever they come from, from a place on. */
+import { Pauses } from '../pauses.ts';
 import { type BucketLine, linesFrom } from './bucket-lines.ts';
-import { type JobOrder, partKey, type ResultLine } from './contract.ts';
+import { type JobOrder, partKey } from './contract.ts';
 import { bucketImageUrl } from './item-source.ts';
 import { MAX_LINE_BYTES, MAX_STORED_LINE_BYTES } from './read-line.ts';
+import { isWanted } from './stored-line.ts';
 
 /** Bytes of a file or, of the parts of another job, `PART_STRIDE` times the part and the item; or the last key of a list. */
 export type InputPlace = { offset: number; after?: string };
@@ -19,6 +21,8 @@ const RANGE_BYTES = 2 ** 20;
 /** No part has as many items. */
 const PART_STRIDE = 1_000_000;
 const LISTED = 1000;
+/** Of a result only the beginning is looked at: so many of its bytes are as much work as one that is read. */
+const RESULT_BYTES_PER_WORK = 4;
 /** What a list of so many takes, in bytes that are read. */
 const LIST_WORK = 2 ** 20;
 
@@ -62,21 +66,24 @@ async function* failedLines(
   job: string,
   { offset }: InputPlace,
 ): AsyncGenerator<InputLine, void, undefined> {
+  const pauses = new Pauses();
   let first = offset % PART_STRIDE;
   for (let part = Math.floor(offset / PART_STRIDE); ; part++) {
     const of = { owner, job, part };
     const results = await files.head(partKey(of, 'out'));
     if (results === null) return;
-    const reading = { offset: 0, maxBytes: MAX_STORED_LINE_BYTES, rangeBytes: RANGE_BYTES };
+    const limits = { maxBytes: MAX_STORED_LINE_BYTES, rangeBytes: RANGE_BYTES };
+    const reading = { offset: 0, skipped: first, ...limits };
     const outcomes = linesFrom(files, partKey(of, 'out'), reading);
-    let item = 0;
+    let item = first;
     for await (const line of linesFrom(files, partKey(of, 'in'), reading)) {
       const { value: result } = await outcomes.next();
-      const number = item++;
-      if (number < first || !result || result.text === null) continue;
-      const { outcome } = JSON.parse(result.text) as ResultLine;
+      item++;
+      if (!result || result.text === null) continue;
+      // Where all were completed, nobody who reads on lets others come between.
+      await pauses.after(result.bytes / RESULT_BYTES_PER_WORK);
       const next = { offset: part * PART_STRIDE + item };
-      if (outcome !== 'completed') yield { ...line, next };
+      if (isWanted(result.text, 'failed')) yield { ...line, next };
     }
     first = 0;
     // So that a pass over results that are as they should be ends, too.

@@ -155,7 +155,9 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     const soon = Date.now();
     const state = this.#table.state;
     if (state === null) return null;
-    if (!state.isClosed) {
+    // What was stopped when it had almost closed goes on.
+    if (state.isClosed) await this.#table.close();
+    else {
       if (state.ending === null && soon >= state.order.expiresAt) {
         this.#table.update({ ending: 'expired' });
       }
@@ -184,7 +186,8 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     if (completed + failed + canceled < state.order.items) return;
     await writeResults(this.#bucket(), partKey(state.order, 'out'), this.#table);
     // Another may have been faster.
-    if (this.#table.state?.isClosed === false) this.#table.close();
+    if (this.#table.state?.isClosed === false) await this.#table.close();
+    if (this.#table.state === null) return;
     this.#hasNews = true;
     this.#reportAt = 0;
   }

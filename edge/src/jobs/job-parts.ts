@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import type { JobPartObject, PartFate, PartOrder } from './contract.ts';
 import type { JobRecord, JobTable, KnownPart } from './job-table.ts';
+import { shareOf } from './result-budget.ts';
 
 /** Parts that are called in one alarm. */
 const AT_A_TIME = 20;
@@ -71,9 +72,13 @@ export class JobParts {
     const { record } = this.#table;
     if (record === null) return;
     const shared = sharedOf(record);
+    const { total } = this.#table.totals();
     await Promise.all(
       parts.map(async ({ part, items }) => {
-        await call(this.#object(record, part), { ...shared, part, items });
+        await call(this.#object(record, part), {
+          ...{ ...shared, part, items },
+          maxResultBytes: shareOf(items, total),
+        });
       }),
     );
   }

@@ -6,6 +6,7 @@ import { ingestPart } from './ingest.ts';
 import { findDuplicates } from './item-ids.ts';
 import { duplicateOf, EMPTY, UNREADABLE } from './job-errors.ts';
 import type { JobTable } from './job-table.ts';
+import { partItems, resultsTooLarge } from './result-budget.ts';
 
 /** How often in a row the input may fail to be read. */
 const MAX_FAILURES = 20;
@@ -52,7 +53,9 @@ export class JobReader {
     const { id, order, cursor } = record;
     const known = this.#table.errors().length;
     const { parts: part } = this.#table.totals();
-    const found = await ingestPart({ files: bucket, images: deps.jobImages }, deps.config, {
+    const jobsPartItems = partItems(order, deps, deps.config.jobsPartItems);
+    const config = { ...deps.config, jobsPartItems };
+    const found = await ingestPart({ files: bucket, images: deps.jobImages }, config, {
       job: id,
       order,
       cursor,
@@ -73,11 +76,17 @@ export class JobReader {
     const errors: LineError[] = items === 0 && listed === 0 ? [EMPTY] : [];
     const { total, parts } = this.#table.totals();
     const blobs = function* (table: JobTable) {
-      for (let part = 0; part < parts; part++) yield table.idsOf(part);
+      for (let part = 0; part < parts; part++) {
+        // It may have been canceled, and deleted, since the part before.
+        if (table.record?.state !== 'validating') return;
+        yield table.idsOf(part);
+      }
     };
     const room = MAX_LINE_ERRORS - listed;
     if (room > 0) {
-      for (const { line, first } of findDuplicates(total, () => blobs(this.#table), room)) {
+      const found = await findDuplicates(total, () => blobs(this.#table), room);
+      if (this.#isOver()) return 'over';
+      for (const { line, first } of found) {
         errors.push({ line, ...duplicateOf(first, this.#table.record?.order.kind) });
       }
     }
@@ -100,6 +109,8 @@ export class JobReader {
     const { record } = this.#table;
     if (record === null) return null;
     const { deps, waitUntil } = this.#parts;
+    const tooLarge = resultsTooLarge(record.order, deps, items);
+    if (tooLarge !== null) return tooLarge;
     return await chargeItems(deps, record.order, { job: record.id, items, waitUntil });
   }
 }

@@ -4,13 +4,13 @@ import { route } from '@blip2/shared/route';
 import type { Dependencies } from '../dependencies.ts';
 import { imageKey, type PartOrder } from './contract.ts';
 import type { ItemSource } from './item-source.ts';
-import type { OpenItem } from './open-items.ts';
+import type { WaitingItem } from './open-items.ts';
 import { presignedUrl } from './presign.ts';
 
 export async function messageOf(
   deps: Pick<Dependencies, 'config' | 'models'>,
   order: PartOrder,
-  { item, work: { task, source, revision } }: OpenItem,
+  { item, work: { task, source, revision } }: WaitingItem,
 ): Promise<JobMessage> {
   const { job, part, client, namespace, cacheEmbeddings, expiresAt } = order;
   const model = deps.models[route(task)];

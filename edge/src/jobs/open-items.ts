@@ -16,9 +16,18 @@ export type OpenItem = {
   returns: number;
 };
 
+/** As it is put into the queue: without its line, which may be long. */
+export type WaitingItem = Omit<OpenItem, 'line'>;
+
+/** How many items at a time, and bytes of what is read of them: one item at least. */
+type Amount = { items: number; bytes: number };
+
+/** @property isCut whether there are more */
+type Some<Item> = { items: Item[]; isCut: boolean };
+
 type Row = {
   i: number;
-  line: string;
+  line?: string;
   work: string;
   sent_at: number;
   sends: number;
@@ -60,11 +69,16 @@ export class OpenItems {
 
   find(item: number): OpenItem | null {
     const [row] = this.#sql.exec<Row>('SELECT * FROM open WHERE i = ?', item).toArray();
-    return row === undefined ? null : openItemOf(row);
+    return row === undefined ? null : { ...waitingItemOf(row), line: row.line ?? '' };
   }
 
-  first(limit: number): OpenItem[] {
-    return this.#some('ORDER BY i LIMIT ?', limit);
+  /** The first of them and their lines. */
+  first(amount: Amount): Some<Pick<OpenItem, 'item' | 'line'>> {
+    return this.#some<Pick<OpenItem, 'item' | 'line'>>(
+      { column: 'line', read: 'i AS item, line', where: 'TRUE' },
+      amount,
+      [],
+    );
   }
 
   count(): number {
@@ -74,10 +88,27 @@ export class OpenItems {
   /**
    * Items whose messages are to be sent: those that never were, or so long ago that they may be lost.
    * @param sentTo all before this item were sent once
+   * @param from the item to begin with
    */
-  unsent(sentTo: number, now: number, resendMs: number, limit: number): OpenItem[] {
-    const where = `WHERE i >= ? OR sent_at + ${DELAY} <= ? ORDER BY i LIMIT ?`;
-    return this.#some(where, sentTo, resendMs, now, limit);
+  unsent(
+    {
+      sentTo,
+      from,
+      now,
+      resendMs,
+    }: { sentTo: number; from: number; now: number; resendMs: number },
+    amount: Amount,
+  ): Some<WaitingItem> {
+    const { items, isCut } = this.#some<Row>(
+      {
+        column: 'work',
+        read: 'i, work, sent_at, sends, begun, returns',
+        where: `i >= ? AND (i >= ? OR sent_at + ${DELAY} <= ?)`,
+      },
+      amount,
+      [from, sentTo, resendMs, now],
+    );
+    return { items: items.map(waitingItemOf), isCut };
   }
 
   /** When the next message counts as lost; null where none is under way. */
@@ -113,14 +144,31 @@ export class OpenItems {
     this.#sql.exec('UPDATE open SET work = ? WHERE i = ?', JSON.stringify(work), item);
   }
 
-  #some(where: string, ...values: number[]): OpenItem[] {
-    return this.#sql
-      .exec<Row>(`SELECT * FROM open ${where}`, ...values)
-      .toArray()
-      .map(openItemOf);
+  /** The first rows of a condition. SQLite knows how long a text is without reading it. */
+  #some<Read extends Record<string, SqlStorageValue>>(
+    { column, read, where }: { column: string; read: string; where: string },
+    { items, bytes }: Amount,
+    values: number[],
+  ): Some<Read> {
+    const lengths = this.#sql
+      .exec<{ bytes: number }>(
+        `SELECT octet_length(${column}) AS bytes FROM open WHERE ${where} ORDER BY i LIMIT ?`,
+        ...[...values, items + 1],
+      )
+      .toArray();
+    let [count, sum] = [0, 0];
+    for (const row of lengths) {
+      sum += row.bytes;
+      if (count === items || (count > 0 && sum > bytes)) break;
+      count++;
+    }
+    const rows = this.#sql
+      .exec<Read>(`SELECT ${read} FROM open WHERE ${where} ORDER BY i LIMIT ?`, ...values, count)
+      .toArray();
+    return { items: rows, isCut: count < lengths.length };
   }
 }
 
-function openItemOf({ i, sent_at, work, ...row }: Row): OpenItem {
-  return { ...row, item: i, work: JSON.parse(work), sentAt: sent_at };
+function waitingItemOf({ i, sent_at, work, sends, begun, returns }: Row): WaitingItem {
+  return { item: i, work: JSON.parse(work), sentAt: sent_at, sends, begun, returns };
 }

@@ -2,9 +2,8 @@
 import type { PartPage } from './contract.ts';
 import type { PartTable } from './part-table.ts';
 
-/** Lines of one page, and their characters. */
-const PAGE_LINES = 500;
-const PAGE_CHARACTERS = 2 ** 20;
+/** Of one page. */
+const PAGE = { lines: 500, bytes: 2 ** 20 };
 
 /**
  * Lines from an item on.
@@ -18,20 +17,14 @@ export function pageOf(
   overGaps: boolean,
 ): PartPage {
   const lines: string[] = [];
-  let characters = 0;
   let next = from;
-  let isCut = false;
-  for (const { item, line } of table.results(from, PAGE_LINES)) {
+  const { rows, isCut } = table.results(from, PAGE);
+  for (const { item, line } of rows) {
     if (item !== next && !overGaps) break;
-    if (characters > 0 && characters + line.length > PAGE_CHARACTERS) {
-      isCut = true;
-      break;
-    }
     lines.push(line);
-    characters += line.length;
     next = item + 1;
   }
-  isCut ||= lines.length === PAGE_LINES;
   const isWhole = next >= items;
-  return { kind: 'lines', lines, next: isCut && !isWhole ? next : null, isWhole };
+  const goesOn = isCut && lines.length === rows.length && !isWhole;
+  return { kind: 'lines', lines, next: goesOn ? next : null, isWhole };
 }

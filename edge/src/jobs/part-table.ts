@@ -1,7 +1,9 @@
 /** The items of a part in its object's SQLite: those that are open, and the results of those that have ended. */
 
+import { pause } from '../turns/turns.ts';
 import type { JobUsage, PartOrder } from './contract.ts';
 import { type OpenItem, OpenItems } from './open-items.ts';
+import { type Amount, ResultRows, type SomeResults } from './result-rows.ts';
 
 export type Outcome = 'completed' | 'failed' | 'canceled' | 'expired';
 
@@ -31,9 +33,18 @@ export type PartState = {
   isClosed: boolean;
   /** How often the next item could not be tried. */
   failures: number;
+  /** Of all results, each with the end of its line. */
+  resultBytes: number;
 };
 
 type StateRow = { record: string };
+
+/** A table of more is not dropped in one go: SQLite takes 1.6 ms for each of its megabytes, and nobody else comes meanwhile. */
+const LARGE_BYTES = 16 * 2 ** 20;
+/** Put into the queue at a time: what is to be done may have the texts of a request. */
+const SENT = { items: 500, bytes: 2 ** 20 };
+/** Deleted at a time. */
+const DELETED: Amount = { lines: 1000, bytes: 4 * 2 ** 20 };
 
 const NOTHING: Tally = {
   completed: 0,
@@ -47,19 +58,21 @@ const NOTHING: Tally = {
 export class PartTable {
   /** Items that wait: only while the part is not closed. */
   readonly open: OpenItems;
+  readonly #results: ResultRows;
   readonly #storage: DurableObjectStorage;
   #state: PartState | null;
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.open = new OpenItems(storage);
+    this.#results = new ResultRows(storage);
     const { sql } = storage;
     const sqlOfTable = "SELECT 1 FROM sqlite_master WHERE name = 'state'";
     const [row] =
       sql.exec(sqlOfTable).toArray()[0] === undefined
         ? []
         : sql.exec<StateRow>('SELECT record FROM state').toArray();
-    this.#state = row === undefined ? null : JSON.parse(row.record);
+    this.#state = row === undefined ? null : this.#stateOf(JSON.parse(row.record));
   }
 
   /** Null before it was begun. */
@@ -71,7 +84,7 @@ export class PartTable {
     const { sql } = this.#storage;
     this.#atomically(() => {
       sql.exec('CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), record TEXT)');
-      sql.exec('CREATE TABLE result (i INTEGER PRIMARY KEY, outcome TEXT, line TEXT)');
+      this.#results.create();
       this.open.create();
       const state = {
         order,
@@ -81,6 +94,7 @@ export class PartTable {
         ending: null,
         isClosed: false,
         failures: 0,
+        resultBytes: 0,
       };
       sql.exec('INSERT INTO state VALUES (1, ?)', JSON.stringify(state));
       this.#state = state;
@@ -88,7 +102,7 @@ export class PartTable {
   }
 
   /** All of it happens, or nothing. */
-  update(change: Partial<Omit<PartState, 'order' | 'tally'>>): void {
+  update(change: Partial<Omit<PartState, 'order' | 'tally' | 'resultBytes'>>): void {
     const state = this.#required();
     this.#write({ ...state, ...change });
   }
@@ -128,25 +142,22 @@ export class PartTable {
   }
 
   #insert(ended: readonly EndedItem[]): number {
-    const { sql } = this.#storage;
     const state = this.#required();
     const tally = { ...state.tally };
+    let { resultBytes } = state;
     let fresh = 0;
-    for (const { item, outcome, line, usage } of ended) {
-      const inserted = sql
-        .exec(
-          'INSERT INTO result VALUES (?, ?, ?) ON CONFLICT (i) DO NOTHING RETURNING i',
-          ...[item, outcome, line],
-        )
-        .toArray();
+    for (const result of ended) {
+      const { item, outcome, usage } = result;
+      const bytes = this.#results.insert(result);
       this.open.delete(item);
-      if (inserted.length === 0) continue;
+      if (bytes === null) continue;
       fresh++;
+      resultBytes += bytes;
       tally[outcome === 'expired' ? 'canceled' : outcome]++;
       tally.promptTokens += usage?.prompt_tokens ?? 0;
       tally.completionTokens += usage?.completion_tokens ?? 0;
     }
-    if (fresh > 0) this.#write({ ...state, tally });
+    if (fresh > 0) this.#write({ ...state, tally, resultBytes });
     return fresh;
   }
 
@@ -161,9 +172,10 @@ export class PartTable {
     return this.open.count();
   }
 
-  /** Items whose messages are to be sent. */
-  unsent(now: number, resendMs: number, limit: number): OpenItem[] {
-    return this.open.unsent(this.#required().sentTo, now, resendMs, limit);
+  /** Items whose messages are to be sent, some from one on. */
+  unsent(from: number, now: number, resendMs: number): ReturnType<OpenItems['unsent']> {
+    const { sentTo } = this.#required();
+    return this.open.unsent({ sentTo, from, now, resendMs }, SENT);
   }
 
   /**
@@ -183,29 +195,33 @@ export class PartTable {
   }
 
   /** Lines of results in the order of their items, from one on. */
-  results(from: number, limit: number): { item: number; line: string }[] {
-    return this.#storage.sql
-      .exec<{ item: number; line: string }>(
-        'SELECT i AS item, line FROM result WHERE i >= ? ORDER BY i LIMIT ?',
-        ...[from, limit],
-      )
-      .toArray();
+  results(from: number, amount: Amount): SomeResults {
+    return this.#results.some(from, amount);
   }
 
   /** Bytes of all results, each with the end of its line. */
   resultBytes(): number {
-    const sql = 'SELECT COALESCE(SUM(LENGTH(CAST(line AS BLOB)) + 1), 0) AS n FROM result';
-    return this.#storage.sql.exec<{ n: number }>(sql).one().n;
+    return this.#required().resultBytes;
   }
 
-  /** The results are in the bucket: they are deleted here. */
-  close(): void {
-    this.#atomically(() => {
-      this.update({ isClosed: true });
-      // Whole tables: to delete rows costs as much as to write them.
-      this.#storage.sql.exec('DROP TABLE result');
-      this.open.drop();
-    });
+  /** The results are in the bucket: they are deleted here, which again goes on where it was stopped. */
+  async close(): Promise<void> {
+    if (!this.#required().isClosed) {
+      this.#atomically(() => {
+        this.update({ isClosed: true });
+        this.open.drop();
+      });
+    }
+    if (!this.#results.isThere()) return;
+    // Whole tables where they are small: to delete rows costs as much as to write them.
+    if (this.resultBytes() > LARGE_BYTES) {
+      while (this.#results.deleteSome(DELETED)) {
+        await pause(1);
+        // Meanwhile all of it may have been deleted.
+        if (this.#state === null || !this.#results.isThere()) return;
+      }
+    }
+    this.#results.drop();
   }
 
   forget(): void {
@@ -221,6 +237,12 @@ export class PartTable {
       this.#state = before;
       throw error;
     }
+  }
+
+  /** Of parts that were begun before their bytes were counted, they are counted now. */
+  #stateOf(stored: Omit<PartState, 'resultBytes'> & { resultBytes?: number }): PartState {
+    const { resultBytes = this.#results.isThere() ? this.#results.bytes() : 0 } = stored;
+    return { ...stored, resultBytes };
   }
 
   #required(): PartState {

@@ -4,64 +4,60 @@ import {
   type JobPartObject,
   type JobSnapshot,
   partKey,
-  type ResultLine,
+  type ResultCursor,
   type ResultQuery,
 } from './contract.ts';
 
 export type ResultStores = { parts: Pick<DurableObjectNamespace, 'getByName'>; bucket: R2Bucket };
 
 /** No line of results is longer than `maxBytes`. */
-const READING = { offset: 0, maxBytes: 8 * 2 ** 20, rangeBytes: 2 ** 20 };
+const READING = { maxBytes: 8 * 2 ** 20, rangeBytes: 2 ** 20 };
+/** Characters of lines that come together, or one line more. */
+const TOGETHER = 2 ** 16;
+
+/** @property next where to go on behind them, where that is known: all items before it have ended */
+export type SomeLines = { lines: string[]; next: ResultCursor | null };
 
 /**
- * Results as they are at the moment: while the job runs, they end where an item has not ended, or pass over it.
- * @example for await (const { custom_id, body } of readResults(stores, job, { from: null, which: 'all', overGaps: false })) …
+ * Lines of results as they are stored, all of them, some together: whoever reads them lets others come between (`isWanted`,
+ * `completedLine`). While the job runs, they end where an item has not ended, or pass over it.
+ * @example for await (const { lines } of readResults(stores, job, { from: null, overGaps: false })) …
  */
 export async function* readResults(
   { parts, bucket }: ResultStores,
   { id, order: { owner }, parts: count }: Pick<JobSnapshot, 'id' | 'order' | 'parts'>,
-  { from, which, overGaps }: ResultQuery,
-): AsyncGenerator<ResultLine, void, undefined> {
+  { from, overGaps }: Pick<ResultQuery, 'from' | 'overGaps'>,
+): AsyncGenerator<SomeLines, void, undefined> {
   const first = from ?? { part: 0, item: 0 };
   for (let part = first.part; part < count; part++) {
     const item = part === first.part ? first.item : 0;
     const object = parts.getByName(`${id}/${part}`) as unknown as JobPartObject;
     const key = partKey({ owner, job: id, part }, 'out');
-    const lines = linesOfPart(bucket, key, object, item, overGaps);
-    let isWhole = false;
-    for (;;) {
-      const { done, value } = await lines.next();
-      if (done) {
-        isWhole = value;
-        break;
-      }
-      const line = JSON.parse(value) as ResultLine;
-      if (isWanted(line, which)) yield line;
-    }
+    const isWhole = yield* linesOfPart({ bucket, key, part, object }, item, overGaps);
     if (!isWhole && !overGaps) return;
   }
 }
 
-function isWanted({ outcome }: ResultLine, which: ResultQuery['which']): boolean {
-  return which === 'all' || (outcome === 'completed') === (which === 'completed');
-}
+type Part = { bucket: R2Bucket; key: string; part: number; object: JobPartObject };
 
 /** @returns whether all items of the part have ended */
 async function* linesOfPart(
-  bucket: R2Bucket,
-  key: string,
-  object: JobPartObject,
+  of: Part,
   from: number,
   overGaps: boolean,
-): AsyncGenerator<string, boolean, undefined> {
+): AsyncGenerator<SomeLines, boolean, undefined> {
   for (let item = from; ; ) {
-    const page = await object.page(item, overGaps);
+    const page = await of.object.page(item, overGaps);
     // It may have been closed since the page before.
     if (page.kind === 'closed') {
-      yield* closedLines(bucket, key, item);
+      yield* closedLines(of, item);
       return true;
     }
-    yield* page.lines;
+    const group = new Group();
+    for (const line of page.lines) {
+      if (group.add(line)) yield { lines: group.taken(), next: null };
+    }
+    if (!group.isEmpty) yield { lines: group.taken(), next: null };
     if (page.next === null) return page.isWhole;
     item = page.next;
   }
@@ -69,12 +65,37 @@ async function* linesOfPart(
 
 /** There is a line for every item. */
 async function* closedLines(
-  bucket: R2Bucket,
-  key: string,
+  { bucket, key, part }: Part,
   from: number,
-): AsyncGenerator<string, void, undefined> {
-  let item = 0;
-  for await (const { text } of linesFrom(bucket, key, READING)) {
-    if (item++ >= from && text !== null) yield text;
+): AsyncGenerator<SomeLines, void, undefined> {
+  let item = from;
+  const group = new Group();
+  for await (const { text } of linesFrom(bucket, key, { ...READING, offset: 0, skipped: from })) {
+    item++;
+    if (text !== null && group.add(text)) yield { lines: group.taken(), next: { part, item } };
+  }
+  if (!group.isEmpty) yield { lines: group.taken(), next: { part, item } };
+}
+
+class Group {
+  #lines: string[] = [];
+  #characters = 0;
+
+  get isEmpty(): boolean {
+    return this.#lines.length === 0;
+  }
+
+  /** @returns whether it is large enough */
+  add(line: string): boolean {
+    this.#lines.push(line);
+    this.#characters += line.length;
+    return this.#characters >= TOGETHER;
+  }
+
+  taken(): string[] {
+    const lines = this.#lines;
+    this.#lines = [];
+    this.#characters = 0;
+    return lines;
   }
 }

@@ -1,7 +1,9 @@
 /** Writes all results of a part one object of the bucket, once, in memory of a few of them. */
+import { pause } from '../turns/turns.ts';
 import type { PartTable } from './part-table.ts';
 
-const LINES = 200;
+/** Written at a time: between two, everybody else's requests come. */
+const STEP = { lines: 200, bytes: 2 ** 18 };
 /** Results that are put as they are: a look for the object and a stream cost more than they save. */
 const SMALL_BYTES = 2 ** 16;
 
@@ -21,7 +23,7 @@ export async function writeResults(
     httpMetadata: { contentType: 'application/x-ndjson' },
   };
   if (bytes <= SMALL_BYTES) {
-    const lines = [...linesOf(table)].join('');
+    const lines = (await Array.fromAsync(linesOf(table))).join('');
     if ((await bucket.put(key, lines, options)) === null) await expectThere(bucket, key);
     return;
   }
@@ -44,17 +46,26 @@ async function write(
 ): Promise<void> {
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
-  for (const lines of linesOf(table)) await writer.write(encoder.encode(lines));
-  await writer.close();
+  try {
+    for await (const lines of linesOf(table)) await writer.write(encoder.encode(lines));
+    await writer.close();
+  } catch (error) {
+    // Else whoever reads it would wait for the rest.
+    await writer.abort(error);
+    throw error;
+  }
 }
 
 /** Some at a time. */
-function* linesOf(table: Pick<PartTable, 'results'>): Generator<string, void, undefined> {
+async function* linesOf(
+  table: Pick<PartTable, 'results'>,
+): AsyncGenerator<string, void, undefined> {
   for (let from = 0; ; ) {
-    const rows = table.results(from, LINES);
-    const last = rows.at(-1);
-    if (last === undefined) return;
+    const { rows, isCut } = table.results(from, STEP);
     yield rows.map(({ line }) => `${line}\n`).join('');
+    const last = rows.at(-1);
+    if (!isCut || last === undefined) return;
     from = last.item + 1;
+    await pause(1);
   }
 }

@@ -22,6 +22,7 @@ import type {
 } from '../jobs/contract.ts';
 import type { RunOutcome } from '../jobs/perform-commit.ts';
 import { readResults } from '../jobs/read-results.ts';
+import { isWanted, parsedLine } from '../jobs/stored-line.ts';
 import { newId } from '../predictions/ids.ts';
 import { testEnv } from './edge.ts';
 import { EMBEDDINGS } from './fake-gpu.ts';
@@ -138,7 +139,9 @@ export class TestJob {
 
   async results(query: Partial<ResultQuery> = {}): Promise<ResultLine[]> {
     const all: ResultQuery = { from: null, which: 'all', overGaps: false, ...query };
-    return await Array.fromAsync(readResults({ parts, bucket }, await this.snapshot(), all));
+    const some = await Array.fromAsync(readResults({ parts, bucket }, await this.snapshot(), all));
+    const lines = some.flatMap(({ lines }) => lines);
+    return lines.filter((line) => isWanted(line, all.which)).map(parsedLine);
   }
 
   /** Messages of this job that are in the queue, each under the handle that deletes it; waits for the first. */

@@ -137,3 +137,9 @@ export class BulkReads {
 
 /** Of this isolate, for requests: Durable Objects may not wait for one another so. */
 export const bulkReads = new BulkReads();
+
+/**
+ * Pieces of job results that are read: one at a time and a pause after each, clients by turns. Each ends before it waits for
+ * anything, so that a place that is taken for longer is that of a request that was stopped.
+ */
+export const resultReads = new BulkReads(4, Date.now, { burst: 1, leaseMs: 100 });

@@ -2,12 +2,13 @@
 import type { OpenAiFile } from '@blip2/shared/schemas/openai/files';
 import type { Dependencies } from '../../dependencies.ts';
 import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
-import type { AppContext } from '../../routes/app-context.ts';
+import { type AppContext, clientIn } from '../../routes/app-context.ts';
 import { findJob } from '../../routes/jobs/job-access.ts';
 import { DELETE_AT } from '../../routes/jobs/open-job.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
-import { lengthOf, type RenderedLines, rendered } from '../../routes/jobs/rendered-lines.ts';
-import { batchLine } from '../../routes/jobs/result-lines.ts';
+import { rendered } from '../../routes/jobs/rendered-lines.ts';
+import { measured, type RenderedLines } from '../../routes/jobs/rendered-size.ts';
+import { batchLineText } from '../../routes/jobs/result-lines.ts';
 
 const FORM = /^file-([0-9a-f]{96})-(output|errors)$/;
 type Kind = 'output' | 'errors';
@@ -39,12 +40,12 @@ export async function findBatchFile(
   const { id, job, snapshot } = found;
   const which = kind === 'output' ? 'completed' : 'failed';
   if (snapshot.deleted.includes(which)) return null;
-  const lines = rendered(deps, snapshot, {
+  const lines = rendered(deps, clientIn(c, deps.config), snapshot, {
     from: null,
     which,
     overGaps: true,
     head: '',
-    write: (line) => `${JSON.stringify(batchLine(line, batch))}\n`,
+    write: (line) => batchLineText(line, batch),
   });
   const remove = () => job.deleteResults(id, which);
   return { shownId, snapshot, lines, kind: kind as Kind, remove };
@@ -63,7 +64,7 @@ export async function shownBatchFile({
   return {
     id: shownId,
     object: 'file',
-    bytes: await lengthOf(lines, shownId),
+    bytes: (await measured(lines, shownId)).bytes,
     created_at: inSeconds(endedAt),
     expires_at: typeof deleteAt === 'number' ? inSeconds(deleteAt) : null,
     filename: `${ID_PREFIXES.batch}${id}_${kind}.jsonl`,

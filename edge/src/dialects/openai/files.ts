@@ -15,6 +15,7 @@ import { fileKey, type JobFile, type PageOrder } from '../../jobs/job-index-cont
 import type { AppContext, Handler, IsThere } from '../../routes/app-context.ts';
 import { bucketOf, mayList, type Owner, ownerOf, ownerOfFile } from '../../routes/jobs/owner.ts';
 import { inSeconds } from '../../routes/jobs/present.ts';
+import { streamed } from '../../routes/jobs/rendered-lines.ts';
 import { findBatchFile, shownBatchFile } from './batch-files.ts';
 import { uploadFile } from './upload-file.ts';
 
@@ -66,7 +67,7 @@ export const getOpenAiFile: Handler = async (c, deps) => {
 
 export const readOpenAiFile: Handler = async (c, deps) => {
   const written = await findBatchFile(c, deps, c.req.param('file_id') ?? '');
-  if (written !== null) return new Response(await written.lines(), { headers: BYTES });
+  if (written !== null) return new Response(await streamed(written.lines), { headers: BYTES });
   const { file } = await uploadedFile(c, deps, c.req.param('file_id') ?? '');
   const { bytes } = file;
   const reading = { bytes, stalledMs: deps.config.deadlineMs };

@@ -3,60 +3,62 @@
  * before it was rendered once; whoever asks for a range of it, or for its size, has it counted.
  */
 import { ApiError } from '@blip2/shared/errors';
-import { LRUCache } from 'lru-cache';
 import type { Dependencies } from '../../dependencies.ts';
 import { streamOf } from '../../http/stream.ts';
-import type { JobSnapshot, ResultLine, ResultQuery } from '../../jobs/contract.ts';
+import type { JobSnapshot, ResultQuery } from '../../jobs/contract.ts';
 import { readResults } from '../../jobs/read-results.ts';
+import { isWanted } from '../../jobs/stored-line.ts';
+import { resultReads } from '../../turns/bulk-reads.ts';
 import { jobPartsOf } from './job-access.ts';
 import { bucketOf } from './owner.ts';
+import { measured, type Piece, type RenderedLines } from './rendered-size.ts';
 
 export type Rendering = ResultQuery & {
   /** What stands before all lines. */
   head: string;
-  write: (line: ResultLine) => string;
+  /** @param line as it is stored */
+  write: (line: string) => string;
 };
 
-/** Begins to read; each call reads from the beginning. */
-export type RenderedLines = () => Promise<ReadableStream<Uint8Array>>;
-
-/** Characters that are encoded together. */
-const TOGETHER = 2 ** 16;
-
+/** @param client whose turns it takes */
 export function rendered(
   deps: Dependencies,
+  client: string,
   snapshot: JobSnapshot,
-  { head, write, ...query }: Rendering,
+  { head, write, from: beginning, which, overGaps }: Rendering,
 ): RenderedLines {
   const stores = { parts: jobPartsOf(deps), bucket: bucketOf(deps) };
-  return () =>
-    streamOf(
-      (async function* () {
-        const encoder = new TextEncoder();
-        let text = head;
-        for await (const line of readResults(stores, snapshot, query)) {
-          text += write(line);
-          if (text.length < TOGETHER) continue;
-          yield encoder.encode(text);
-          text = '';
-        }
-        if (text !== '') yield encoder.encode(text);
-      })(),
-    );
+  return async function* (from) {
+    const encoder = new TextEncoder();
+    let text = from === undefined ? head : '';
+    let left = from === undefined ? mostOf(snapshot, which) : Number.POSITIVE_INFINITY;
+    if (left > 0) {
+      const query = { from: from ?? beginning, overGaps };
+      for await (const { lines, next } of readResults(stores, snapshot, query)) {
+        const bytes = await resultReads.run(client, async () => {
+          const wanted = lines.filter((line) => isWanted(line, which));
+          left -= wanted.length;
+          return encoder.encode(text + wanted.map(write).join(''));
+        });
+        text = '';
+        yield { bytes, next };
+        if (left <= 0) return;
+      }
+    }
+    if (text !== '') yield { bytes: encoder.encode(text), next: null };
+  };
 }
 
-const MAX_KNOWN = 1000;
-/** Bytes of what was rendered before in this isolate, by its tag. */
-const lengths = new LRUCache<string, number>({ max: MAX_KNOWN });
+/** How many lines there are at most: behind the last one nothing more is read. */
+function mostOf({ state, counts }: JobSnapshot, which: ResultQuery['which']): number {
+  const isFinal = state === 'completed' || state === 'cancelled' || state === 'expired';
+  if (!isFinal || which === 'all') return Number.POSITIVE_INFINITY;
+  return which === 'completed' ? counts.completed : counts.failed + counts.canceled;
+}
 
-/** Bytes of lines that no longer change. @param tag the same for the same lines */
-export async function lengthOf(lines: RenderedLines, tag: string): Promise<number> {
-  const known = lengths.get(tag);
-  if (known !== undefined) return known;
-  let length = 0;
-  for await (const chunk of await lines()) length += chunk.length;
-  lengths.set(tag, length);
-  return length;
+/** All of them as a body. @throws what reading the first of them throws */
+export async function streamed(lines: RenderedLines): Promise<ReadableStream<Uint8Array>> {
+  return await streamOf(bytesOf(lines(), 0, Number.POSITIVE_INFINITY));
 }
 
 /**
@@ -74,8 +76,8 @@ export async function ranged(
 ): Promise<Response> {
   const all = { ...headers, 'accept-ranges': 'bytes' };
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(range?.trim() ?? '') ?? [];
-  if (first === '' && last === '') return new Response(await lines(), { headers: all });
-  const length = await lengthOf(lines, tag);
+  if (first === '' && last === '') return new Response(await streamed(lines), { headers: all });
+  const { bytes: length, marks } = await measured(lines, tag);
   const start = first === '' ? Math.max(length - Number(last), 0) : Number(first);
   const end = first === '' || last === '' ? length : Math.min(Number(last) + 1, length);
   if (start >= end) {
@@ -84,7 +86,9 @@ export async function ranged(
       headers: { 'content-range': `bytes */${length}` },
     });
   }
-  return new Response(await sliceOf(await lines(), start, end), {
+  const mark = marks.findLast(({ at }) => at <= start) ?? { at: 0, from: undefined };
+  const slice = bytesOf(lines(mark.from), start - mark.at, end - mark.at);
+  return new Response(await streamOf(slice), {
     status: 206,
     headers: {
       ...all,
@@ -94,20 +98,16 @@ export async function ranged(
   });
 }
 
-function sliceOf(
-  stream: ReadableStream<Uint8Array>,
+async function* bytesOf(
+  pieces: AsyncIterable<Piece>,
   start: number,
   end: number,
-): Promise<ReadableStream<Uint8Array>> {
-  return streamOf(
-    (async function* () {
-      let at = 0;
-      for await (const chunk of stream) {
-        const piece = chunk.subarray(Math.max(start - at, 0), Math.max(end - at, 0));
-        at += chunk.length;
-        if (piece.length > 0) yield piece;
-        if (at >= end) return;
-      }
-    })(),
-  );
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let at = 0;
+  for await (const { bytes } of pieces) {
+    const slice = bytes.subarray(Math.max(start - at, 0), Math.max(end - at, 0));
+    at += bytes.length;
+    if (slice.length > 0) yield slice;
+    if (at >= end) return;
+  }
 }

@@ -1,10 +1,11 @@
 import { ApiError } from '@blip2/shared/errors';
-import { describe, expect, it } from 'vitest';
-import { streamOf } from '../../http/stream.ts';
+import { describe, expect, it, vi } from 'vitest';
 import type { JobSnapshot, ResultLine } from '../../jobs/contract.ts';
+import { isWanted } from '../../jobs/stored-line.ts';
 import { ranged } from './rendered-lines.ts';
+import type { RenderedLines } from './rendered-size.ts';
 import { csvHeader, csvRow } from './result-csv.ts';
-import { batchLine, jobLine } from './result-lines.ts';
+import { batchLine, batchLineText, jobLine, jobLineText } from './result-lines.ts';
 import { expectResults } from './results.ts';
 
 const done: ResultLine = {
@@ -101,16 +102,59 @@ it('a line of a batch has the reply, whatever it says, or an error', () => {
   });
 });
 
+const TEXTS: ResultLine[] = [
+  done,
+  { ...done, custom_id: '\u00e9 "\\ \ud800 ,"outcome":"failed"', sha256: 'a'.repeat(64) },
+  { ...done, custom_id: '\u0000'.repeat(512) },
+  { ...done, custom_id: '\u0000'.repeat(700) },
+  { ...done, body: { embeddings: [[1e-7, -0.1234567, 3]], error: null, sha256: 'b'.repeat(64) } },
+  { ...done, body: 'text,"error":null}' },
+  { ...done, body: null },
+  refused,
+  never,
+  gaveUp,
+];
+
+describe('a stored line', () => {
+  it.each(TEXTS)('is written as it would be if it were parsed (%#)', (line) => {
+    const stored = JSON.stringify(line);
+    const parsed = JSON.parse(stored) as ResultLine;
+    expect(jobLineText(stored)).toBe(`${JSON.stringify(jobLine(parsed))}\n`);
+    const batch = 'f'.repeat(96);
+    const { body } = line;
+    // A batch has no lines without a reply in its output.
+    if (body !== null || line.outcome !== 'completed') {
+      expect(batchLineText(stored, batch)).toBe(`${JSON.stringify(batchLine(parsed, batch))}\n`);
+    }
+    const isDone = line.outcome === 'completed';
+    expect(isWanted(stored, 'completed')).toBe(isDone);
+    expect(isWanted(stored, 'failed')).toBe(!isDone);
+    expect(isWanted(stored, 'all')).toBe(true);
+  });
+
+  it('is not parsed where it was completed, nor to see that it was not', () => {
+    const parse = vi.spyOn(JSON, 'parse');
+    try {
+      const stored = JSON.stringify(done);
+      jobLineText(stored);
+      batchLineText(stored, 'f');
+      expect(isWanted(stored, 'failed')).toBe(false);
+      expect(isWanted(JSON.stringify(refused), 'failed')).toBe(true);
+      expect(parse).not.toHaveBeenCalled();
+    } finally {
+      parse.mockRestore();
+    }
+  });
+});
+
 describe('ranged', () => {
   const text = 'first line\nsecond line\n';
   let reads = 0;
-  const lines = () => {
+  const lines: RenderedLines = async function* () {
     reads++;
-    return streamOf(
-      (async function* () {
-        for (const piece of text.match(/.{1,5}/gs) ?? []) yield new TextEncoder().encode(piece);
-      })(),
-    );
+    for (const piece of text.match(/.{1,5}/gs) ?? []) {
+      yield { bytes: new TextEncoder().encode(piece), next: null };
+    }
   };
   const get = (range?: string, tag = 'a') => ranged(lines, { tag, range, headers: {} });
 

@@ -3,18 +3,14 @@ import { ApiError } from '@blip2/shared/errors';
 import { JobResultsQuery, RESULT_FORMATS } from '@blip2/shared/schemas/jobs/query';
 import { matchesTag, negotiateOrRefuse } from '../../http/content-negotiation.ts';
 import { readQuery } from '../../http/read-query.ts';
-import {
-  ENDED,
-  type JobSnapshot,
-  type ResultCursor,
-  type ResultLine,
-} from '../../jobs/contract.ts';
-import type { Handler } from '../app-context.ts';
+import { ENDED, type JobSnapshot, type ResultCursor } from '../../jobs/contract.ts';
+import { parsedLine } from '../../jobs/stored-line.ts';
+import { clientIn, type Handler } from '../app-context.ts';
 import { jobOf } from './job-access.ts';
 import { taskOf } from './present.ts';
-import { ranged, rendered } from './rendered-lines.ts';
+import { ranged, rendered, streamed } from './rendered-lines.ts';
 import { csvHeader, csvRow } from './result-csv.ts';
-import { jobLine } from './result-lines.ts';
+import { jobLine, jobLineText } from './result-lines.ts';
 
 /** What the bytes of a format are, for tags: a download of an older form is not gone on with in a newer one. */
 const FORMS = { ndjson: 'ndjson', csv: 'csv-2' } as const;
@@ -28,7 +24,7 @@ export const readResults: Handler = async (c, deps) => {
   expectResults(snapshot);
   const isEnded = ENDED.has(snapshot.state);
   const { status: which = 'all', cursor } = query;
-  const lines = rendered(deps, snapshot, {
+  const lines = rendered(deps, clientIn(c, deps.config), snapshot, {
     from: cursor === undefined ? null : behind(cursor),
     which,
     overGaps: isEnded || (query.gaps ?? false),
@@ -37,7 +33,9 @@ export const readResults: Handler = async (c, deps) => {
   });
   const headers = { 'content-type': TYPES[format], vary: 'accept' };
   if (!isEnded) {
-    return new Response(await lines(), { headers: { ...headers, 'cache-control': 'no-store' } });
+    return new Response(await streamed(lines), {
+      headers: { ...headers, 'cache-control': 'no-store' },
+    });
   }
   const tag = `"${id.slice(0, 32)}-${FORMS[format]}-${which}-${cursor ?? ''}"`;
   const lasting = { ...headers, etag: tag, 'cache-control': 'private, no-cache' };
@@ -73,8 +71,8 @@ function behind(cursor: string): ResultCursor {
   return { part, item: item + 1 };
 }
 
-function writerOf(format: Format, { order }: JobSnapshot): (line: ResultLine) => string {
-  if (format === 'ndjson') return (line) => `${JSON.stringify(jobLine(line))}\n`;
+function writerOf(format: Format, { order }: JobSnapshot): (line: string) => string {
+  if (format === 'ndjson') return jobLineText;
   const task = taskOf(order.url);
-  return (line) => csvRow(task, jobLine(line));
+  return (line) => csvRow(task, jobLine(parsedLine(line)));
 }
