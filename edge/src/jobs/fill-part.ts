@@ -222,7 +222,7 @@ export class PartFiller {
     const { sent, error } = await queue.send(
       messages.map((message, index) => ({
         ...{ body: JSON.stringify(message), group, traceparent },
-        isSuspect: isSuspect(items[index] as OpenItem),
+        isSuspect: isSuspect(items[index] as WaitingItem),
       })),
     );
     if (this.#table.state?.isClosed !== false) return 'sent';
