@@ -15,6 +15,7 @@ const REPLIED: Rehearsed = { kind: 'reply', reply: { status: 400, body: {} } };
 async function turnsOf(
   texts: readonly string[],
   onTurn: (table: PartTable) => void = () => {},
+  replied: Rehearsed = REPLIED,
 ): Promise<number[]> {
   const job = crypto.randomUUID().replaceAll('-', '').repeat(3);
   const order: PartOrder = {
@@ -41,7 +42,7 @@ async function turnsOf(
         turns.push((turns.pop() ?? 0) + 1);
         await Promise.resolve();
         running--;
-        return REPLIED;
+        return replied;
       },
     };
     const { deps } = startEdge();
@@ -64,4 +65,11 @@ test('short items are rehearsed together, and long ones one after the other', as
 test('no more items are rehearsed once their job is canceled', async () => {
   const texts = Array.from({ length: 16 }, () => 'a'.repeat(9000));
   expect(await turnsOf(texts, (table) => table.update({ ending: 'canceled' }))).toEqual([1]);
+});
+
+test('items whose results are long are rehearsed a few at a time, once that is known', async () => {
+  const texts = Array.from({ length: 12 }, () => 'a dog');
+  const body = { embeddings: 'a'.repeat(30_000) };
+  const replied: Rehearsed = { kind: 'reply', reply: { status: 200, body } };
+  expect(await turnsOf(texts, () => {}, replied)).toEqual([8, 2, 2]);
 });

@@ -3,7 +3,6 @@
 import { revisionFor } from '@blip2/shared/served-models';
 import type { Dependencies } from '../dependencies.ts';
 import { logWarning } from '../log.ts';
-import { pause, turns } from '../turns/turns.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
 import { messageOf } from './message.ts';
 import type { OpenItem } from './open-items.ts';
@@ -11,13 +10,17 @@ import { partLines } from './part-lines.ts';
 import type { EndedItem, PartTable, Place } from './part-table.ts';
 import { ownerOf } from './perform-commit.ts';
 import { fitsQueue, type JobQueue } from './queue.ts';
+import { withSettings } from './read-line.ts';
 import type { Rehearser } from './rehearsal.ts';
+import { inTurn, type Rehearsal } from './rehearsal-turn.ts';
 import { isPassing, repliedItem, unrepliedItem } from './results.ts';
 
 /** Items that are rehearsed at a time, and in one alarm. */
 const AT_A_TIME = 8;
 /** Characters of their lines, which are tokenized without a pause: those of a longer line are alone. */
 const CHARACTERS_AT_A_TIME = 2 ** 13;
+/** Characters of their results, by what the last ones had. */
+const RESULTS_AT_A_TIME = 2 ** 16;
 const READ_PER_ALARM = 512;
 const SEND_PER_ALARM = 500;
 /** Between two tries of what failed for reasons outside. */
@@ -47,6 +50,8 @@ export class PartFiller {
   #notBefore = 0;
   /** Whether items have ended without a GPU. */
   #hasEnded = false;
+  /** Items that are rehearsed at a time, now that it is known how long their results are. */
+  #atATime = AT_A_TIME;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -97,8 +102,9 @@ export class PartFiller {
     let from: Place = state.place;
     let chunk: { line: BatchLine; next: Place }[] = [];
     let characters = 0;
+    const settings = JSON.stringify(order.settings ?? {}).length;
     const flush = async () => {
-      const done = await this.#rehearse(order, from, chunk);
+      const done = await inTurn(characters, () => this.#rehearse(order, from, chunk));
       from = chunk.at(-1)?.next ?? from;
       chunk = [];
       characters = 0;
@@ -107,11 +113,13 @@ export class PartFiller {
     if (count <= 0 || from.item >= order.items) return false;
     let item = from.item;
     for await (const { text, next } of partLines(this.#parts.bucket, order, from)) {
-      const length = text?.length ?? 0;
-      const isFull = chunk.length === AT_A_TIME || characters + length > CHARACTERS_AT_A_TIME;
+      // Settings are read again with each.
+      const length = settings + (text?.length ?? 0);
+      const isFull = chunk.length >= this.#atATime || characters + length > CHARACTERS_AT_A_TIME;
       if (isFull && chunk.length > 0 && !(await flush())) return true;
       if (this.#isEnding()) return false;
-      chunk.push({ line: JSON.parse(text ?? '{}'), next: { offset: next, item: ++item } });
+      const line = withSettings(JSON.parse(text ?? '{}'), order.settings);
+      chunk.push({ line, next: { offset: next, item: ++item } });
       characters += length;
       count--;
       if (count <= 0 || item >= order.items) break;
@@ -119,22 +127,19 @@ export class PartFiller {
     return chunk.length > 0 && !(await flush());
   }
 
-  /** @returns false where one of them has to wait for something outside */
+  /** @returns whether all of them can go on, and characters of what they have come to */
   async #rehearse(
     order: PartOrder,
     from: Place,
     chunk: readonly { line: BatchLine; next: Place }[],
-  ): Promise<boolean> {
+  ): Promise<Rehearsal<boolean>> {
     const { rehearser } = this.#parts;
+    // It may have been canceled while others had their turns.
+    if (this.#isEnding()) return { value: true, characters: 0 };
     const failures = this.#table.state?.failures ?? 0;
-    const rehearsed = await inTurn(async () => {
-      // It may have been canceled while others had their turns.
-      if (this.#isEnding()) return [];
-      const items = chunk.map(({ line }, index) =>
-        rehearser.rehearse(line, ownerOf(order, from.item + index)),
-      );
-      return await Promise.all(items);
-    });
+    const rehearsed = await Promise.all(
+      chunk.map(({ line }, index) => rehearser.rehearse(line, ownerOf(order, from.item + index))),
+    );
     const open: Parameters<PartTable['read']>[2][number][] = [];
     const ended: EndedItem[] = [];
     let to = from;
@@ -155,13 +160,20 @@ export class PartFiller {
       }
       to = next;
     }
-    if (this.#isEnding()) return true;
+    const characters = ended.reduce((sum, { line }) => sum + line.length, 0);
+    this.#expectResults(characters / chunk.length);
+    if (this.#isEnding()) return { value: true, characters };
     if (to.item > from.item && this.#table.read(from, to, open, ended, Date.now())) {
       if (ended.length > 0) this.#hasEnded = true;
     }
     const isAll = to === chunk.at(-1)?.next;
     if (to.item === from.item) this.#table.update({ failures: failures + 1 });
-    return isAll;
+    return { value: isAll, characters };
+  }
+
+  #expectResults(characters: number): void {
+    const fitting = Math.floor(RESULTS_AT_A_TIME / Math.max(characters, 1));
+    this.#atATime = Math.min(Math.max(fitting, 1), AT_A_TIME);
   }
 
   /** Whether nothing more is to be run: what has not ended gets a line of its own. */
@@ -208,7 +220,11 @@ export class PartFiller {
     const { item, work } = open;
     if (work.revision === revisionFor(deps.models, work.task)) return open;
     const line = JSON.parse(open.line) as BatchLine;
-    const rehearsed = await inTurn(() => rehearser.rehearse(line, ownerOf(order, item)));
+    const rehearsed = await inTurn(open.line.length, async () => {
+      const value = await rehearser.rehearse(line, ownerOf(order, item));
+      const isReply = value.kind === 'reply';
+      return { value, characters: isReply && 'text' in value.reply ? value.reply.text.length : 0 };
+    });
     if (rehearsed.kind === 'work') {
       this.#table.open.replaceWork(item, rehearsed.work);
       return { ...open, work: rehearsed.work };
@@ -221,15 +237,6 @@ export class PartFiller {
     this.#hasEnded = true;
     return null;
   }
-}
-
-/** Everybody else's requests come before it and after it. */
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  await pause(turns.take(Date.now()));
-  const begunAt = Date.now();
-  const result = await work();
-  turns.took(Date.now() - begunAt);
-  return result;
 }
 
 const TOO_LARGE = {
