@@ -4,6 +4,7 @@ import { ConfigError } from '@blip2/shared/config/read-options';
 import { commandOf, overview } from './cli/command-name.ts';
 import { CliError, EXIT } from './cli/failure.ts';
 import { listenForInterrupt } from './cli/interrupt.ts';
+import { visible } from './cli/terminal.ts';
 
 listenForInterrupt();
 // Whoever reads may have enough of it: `blip2 jobs results ID | head`.
@@ -17,6 +18,7 @@ try {
   else process.exitCode = await command.run(command.rest);
 } catch (error) {
   if (!(error instanceof CliError || error instanceof ConfigError)) throw error;
-  console.error(styleText('red', error.message, { stream: process.stderr }));
+  const words = visible(error.message, process.stderr);
+  console.error(styleText('red', words, { stream: process.stderr }));
   process.exitCode = error instanceof CliError ? error.exitCode : EXIT.usage;
 }

@@ -31,6 +31,8 @@ type Service = {
 export const ATTEMPTS = 6;
 /** Whoever asks for more is not waited for. */
 const LONGEST_WAIT_MS = 120_000;
+/** Characters of a refusal that are read. */
+const MAX_REFUSAL = 2 ** 16;
 /** Nothing was done: any request may be sent again. */
 const TURNED_AWAY = [429, 503];
 /** It may have been done: only those that do the same twice are sent again. */
@@ -73,7 +75,7 @@ export function connect({ url, key, onWait }: Service): Api {
       }
       wasReached = true;
       if (reply.ok || accepts.includes(reply.status)) return reply;
-      const text = await reply.text();
+      const text = await beginningOf(reply);
       const mayTry =
         TURNED_AWAY.includes(reply.status) || (isSame && UNCERTAIN.includes(reply.status));
       const isHopeless = reply.headers.get('x-should-retry') === 'false';
@@ -96,6 +98,17 @@ export function connect({ url, key, onWait }: Service): Api {
   }
 
   return { request, json };
+}
+
+/** The text of a refusal: more of it would be none. */
+async function beginningOf(reply: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of reply.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.length > MAX_REFUSAL) break;
+  }
+  return text;
 }
 
 /** A connection that broke in the middle of a reply, in words. */

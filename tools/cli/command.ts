@@ -6,6 +6,7 @@ import type { Program } from '@blip2/shared/config/program';
 import { type Api, connect } from './api.ts';
 import { written } from './download.ts';
 import type { SERVICE } from './options.ts';
+import { visible } from './terminal.ts';
 
 /** Runs with what stands behind its name. @returns the exit status. @throws CliError or ConfigError */
 export type Command = (args: readonly string[]) => Promise<number>;
@@ -32,5 +33,5 @@ export async function print(line: string): Promise<void> {
 
 /** What is no result. */
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${visible(line, process.stderr)}\n`);
 }

@@ -5,6 +5,10 @@ import { backoffMs } from '@blip2/gpu-worker/hub/retry';
 import { type Api, ATTEMPTS, causeOf } from './api.ts';
 import { CliError, EXIT } from './failure.ts';
 import { expectWritable, openOutput } from './output-file.ts';
+import { visible } from './terminal.ts';
+
+/** What has to come between two breaks for a download to have got on. */
+const PROGRESS_BYTES = 2 ** 16;
 
 type Sink = {
   /** Bytes that there are of it already. */
@@ -33,6 +37,8 @@ export async function download(api: Api, path: string, sink: Sink): Promise<void
         `The service has ${length} bytes, and ${have} of them are here: delete the file that ends in .partial.`,
       );
     }
+    if (reply.status === 206) expectStart(reply.headers.get('content-range'), have);
+    const began = have;
     let skip = reply.status === 206 ? 0 : have;
     try {
       for await (const chunk of reply.body ?? []) {
@@ -40,7 +46,7 @@ export async function download(api: Api, path: string, sink: Sink): Promise<void
         skip -= chunk.length - bytes.length;
         if (bytes.length === 0) continue;
         have += bytes.length;
-        failures = 0;
+        if (have - began >= PROGRESS_BYTES) failures = 0;
         await sink.write(bytes);
       }
       return;
@@ -57,6 +63,13 @@ export async function download(api: Api, path: string, sink: Sink): Promise<void
       await delay(ms);
     }
   }
+}
+
+/** @throws CliError where a range begins elsewhere: what is here would not go on with it */
+function expectStart(range: string | null, have: number): void {
+  if (Number(/^bytes (\d+)-/.exec(range ?? '')?.[1]) === have) return;
+  const what = `The service sends another range than the one that begins at byte ${have}: is it the service, of the same version?`;
+  throw new CliError(what, EXIT.refused);
 }
 
 /**
@@ -101,10 +114,12 @@ async function sizeOf(path: string): Promise<number> {
 
 /** Resolves when the bytes are written. @throws CliError where they cannot be */
 export async function written(
-  stream: NodeJS.WritableStream,
+  stream: NodeJS.WritableStream & { isTTY?: boolean },
   bytes: Uint8Array | string,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  stream.write(bytes, (error) => (error ? reject(new CliError(error.message)) : resolve()));
+  stream.write(visible(bytes, stream), (error) =>
+    error ? reject(new CliError(error.message)) : resolve(),
+  );
   await promise;
 }

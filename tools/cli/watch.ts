@@ -7,6 +7,7 @@ import { Job, type JobDeliveryList } from '@blip2/shared/schemas/jobs/job';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import type { Api } from './api.ts';
 import { CliError, EXIT, wordsOf } from './failure.ts';
+import { visible } from './terminal.ts';
 
 /** The states from which nothing follows. */
 export const ENDED: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'expired']);
@@ -16,7 +17,7 @@ const LOOK_MS = 1000;
 
 /** @returns the job when it has ended. @throws CliError where it cannot be watched any longer */
 export async function watchJob(api: Api, id: string): Promise<Job> {
-  using bar = progressBar(id);
+  using bar = progressBar(visible(id, process.stderr));
   for (;;) {
     try {
       for await (const job of changesOf(api, id)) {
@@ -38,9 +39,29 @@ async function* changesOf(api: Api, id: string): AsyncGenerator<Job, void, undef
     .pipeThrough(new TextDecoderStream())
     .pipeThrough(new EventSourceParserStream());
   for await (const { event, data } of events) {
-    const value: unknown = JSON.parse(data);
-    if (event === 'error') throw new CliError(wordsOf(Problem.parse(value)), EXIT.refused);
-    yield Job.parse(value);
+    yield jobOf(event, data);
+  }
+}
+
+/** @throws CliError where the event is an error, or none of the service: another look would find the same */
+function jobOf(event: string | undefined, data: string): Job {
+  const value = parsed(data);
+  if (event === 'error') {
+    const problem = Problem.safeParse(value);
+    if (problem.success) throw new CliError(wordsOf(problem.data), EXIT.refused);
+  }
+  const job = Job.safeParse(value);
+  if (job.success) return job.data;
+  const what =
+    'An event of the job is not what this client knows: is it the service, of the same version?';
+  throw new CliError(what, EXIT.refused);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

@@ -23,10 +23,33 @@ export async function chargeItems(
     charge?.settle({ prompt_tokens: 0, completion_tokens: 0, images: items });
     return null;
   } catch (thrown) {
-    if (!(thrown instanceof ApiError) || thrown.slug !== 'quota-exceeded') throw thrown;
-    const message = `Its ${items} items count as images of a day. ${thrown.message}`;
-    return { line: null, code: 'quota-exceeded', message, param: null };
+    return refusalOf(thrown, `Its ${items} items count as images of a day.`);
   }
+}
+
+/**
+ * Whether there are images of the day for the items that are known so far; none is taken.
+ * @returns why the job cannot run
+ * @throws ApiError `limits-unavailable`: another try may be answered
+ */
+export async function expectItems(
+  { limiter }: Pick<Dependencies, 'limiter'>,
+  { sender }: Pick<JobOrder, 'sender'>,
+  { job, items, waitUntil }: Job & { items: number },
+): Promise<LineError | null> {
+  const account = limiter.open({ ...sender, requestId: `job_${job}`, waitUntil });
+  try {
+    if (account?.limitsImages) await account.check({ tokens: 0, images: items });
+    return null;
+  } catch (thrown) {
+    return refusalOf(thrown, `Its items, ${items} at least, count as images of a day.`);
+  }
+}
+
+function refusalOf(thrown: unknown, why: string): LineError {
+  if (!(thrown instanceof ApiError) || thrown.slug !== 'quota-exceeded') throw thrown;
+  const message = `${why} ${thrown.message}`;
+  return { line: null, code: 'quota-exceeded', message, param: null };
 }
 
 /**

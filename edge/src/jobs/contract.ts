@@ -46,7 +46,7 @@ export type JobOrder = {
   input: JobInput;
   /** The endpoint of its items: every line of a batch has to name it; native items are bodies for it. */
   url: string;
-  /** Members of each native item that it does not have itself. */
+  /** Members of each native item that it does not have itself: they come to it when it is run. */
   settings: Record<string, unknown>;
   /** Whether query embeddings that are computed for it are cached. */
   cacheEmbeddings: boolean;
@@ -167,6 +167,8 @@ export type PartOrder = Pick<
   isOfBucket: boolean;
   /** When its results have so many bytes, nothing more is run. */
   maxResultBytes?: number;
+  /** Those of the job; absent where there are none, or every line has a copy, as in an earlier version. */
+  settings?: JobOrder['settings'];
 };
 
 /** How far a part is. Its counts only grow. */
@@ -237,6 +239,11 @@ export function partKey(
   what: 'in' | 'out',
 ): string {
   return `${jobPrefix(owner, job)}${what}/${String(part).padStart(5, '0')}.jsonl`;
+}
+
+/** Key of the lines that came with the request for a job. */
+export function inputKey(owner: string, job: string): string {
+  return `${jobPrefix(owner, job)}input.jsonl`;
 }
 
 /** Key of an image that was in an item. */

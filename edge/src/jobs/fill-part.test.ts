@@ -15,7 +15,11 @@ const REPLIED: Rehearsed = { kind: 'reply', reply: { status: 400, body: {} } };
 async function turnsOf(
   texts: readonly string[],
   onTurn: (table: PartTable) => void = () => {},
-  { onEnd = () => {}, ...more }: Partial<PartOrder> & { onEnd?: (table: PartTable) => void } = {},
+  {
+    onEnd = () => {},
+    replied = REPLIED,
+    ...more
+  }: Partial<PartOrder> & { onEnd?: (table: PartTable) => void; replied?: Rehearsed } = {},
 ): Promise<number[]> {
   const job = crypto.randomUUID().replaceAll('-', '').repeat(3);
   const order: PartOrder = {
@@ -43,7 +47,7 @@ async function turnsOf(
         turns.push((turns.pop() ?? 0) + 1);
         await Promise.resolve();
         running--;
-        return REPLIED;
+        return replied;
       },
     };
     const { deps } = startEdge();
@@ -80,4 +84,11 @@ test('no more items are run once the results have their share: they have failed 
     ]);
   };
   expect(await turnsOf(texts, () => {}, { maxResultBytes: 1, onEnd })).toEqual([8]);
+});
+
+test('items whose results are long are rehearsed a few at a time, once that is known', async () => {
+  const texts = Array.from({ length: 12 }, () => 'a dog');
+  const body = { embeddings: 'a'.repeat(30_000) };
+  const replied: Rehearsed = { kind: 'reply', reply: { status: 200, body } };
+  expect(await turnsOf(texts, () => {}, { replied })).toEqual([8, 2, 2]);
 });

@@ -3,7 +3,6 @@
 import { revisionFor } from '@blip2/shared/served-models';
 import type { Dependencies } from '../dependencies.ts';
 import { logWarning } from '../log.ts';
-import { pause, turns } from '../turns/turns.ts';
 import type { BatchLine, PartOrder } from './contract.ts';
 import { isSuspect } from './item-given-up.ts';
 import { messageOf } from './message.ts';
@@ -12,7 +11,9 @@ import { partLines } from './part-lines.ts';
 import type { EndedItem, PartTable, Place } from './part-table.ts';
 import { ownerOf } from './perform-commit.ts';
 import { fitsQueue, type JobQueue } from './queue.ts';
+import { withSettings } from './read-line.ts';
 import type { Rehearser } from './rehearsal.ts';
+import { inTurn, type Rehearsal } from './rehearsal-turn.ts';
 import { RESULTS_FULL } from './result-budget.ts';
 import { isPassing, repliedItem, unrepliedItem } from './results.ts';
 
@@ -20,6 +21,8 @@ import { isPassing, repliedItem, unrepliedItem } from './results.ts';
 const AT_A_TIME = 8;
 /** Characters of their lines, which are tokenized without a pause: those of a longer line are alone. */
 const CHARACTERS_AT_A_TIME = 2 ** 13;
+/** Characters of their results, by what the last ones had. */
+const RESULTS_AT_A_TIME = 2 ** 16;
 const READ_PER_ALARM = 512;
 /** Between two tries of what failed for reasons outside. */
 const RETRY_MS = 5000;
@@ -40,7 +43,7 @@ type Parts = {
   queue: JobQueue;
 };
 
-type Chunk = readonly { line: BatchLine; next: Place }[];
+type Chunk = { line: BatchLine; next: Place }[];
 
 export class PartFiller {
   readonly #parts: Parts;
@@ -50,6 +53,8 @@ export class PartFiller {
   #notBefore = 0;
   /** Whether items have ended without a GPU. */
   #hasEnded = false;
+  /** Items that are rehearsed at a time, now that it is known how long their results are. */
+  #atATime = AT_A_TIME;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -98,10 +103,11 @@ export class PartFiller {
     const { order } = state;
     let count = Math.min(window - this.#table.openCount(), READ_PER_ALARM);
     let from: Place = state.place;
-    let chunk: { line: BatchLine; next: Place }[] = [];
+    let chunk: Chunk = [];
     let characters = 0;
+    const settings = JSON.stringify(order.settings ?? {}).length;
     const flush = async () => {
-      const done = await this.#rehearse(order, from, chunk);
+      const done = await inTurn(characters, () => this.#rehearse(order, from, chunk));
       from = chunk.at(-1)?.next ?? from;
       chunk = [];
       characters = 0;
@@ -110,11 +116,13 @@ export class PartFiller {
     if (count <= 0 || from.item >= order.items) return false;
     let item = from.item;
     for await (const { text, next } of partLines(this.#parts.bucket, order, from)) {
-      const length = text?.length ?? 0;
-      const isFull = chunk.length === AT_A_TIME || characters + length > CHARACTERS_AT_A_TIME;
+      // Settings are read again with each.
+      const length = settings + (text?.length ?? 0);
+      const isFull = chunk.length >= this.#atATime || characters + length > CHARACTERS_AT_A_TIME;
       if (isFull && chunk.length > 0 && !(await flush())) return true;
       if (this.#isEnding()) return false;
-      chunk.push({ line: JSON.parse(text ?? '{}'), next: { offset: next, item: ++item } });
+      const line = withSettings(JSON.parse(text ?? '{}'), order.settings);
+      chunk.push({ line, next: { offset: next, item: ++item } });
       characters += length;
       count--;
       if (count <= 0 || item >= order.items) break;
@@ -122,19 +130,19 @@ export class PartFiller {
     return chunk.length > 0 && !(await flush());
   }
 
-  /** @returns false where one of them has to wait for something outside */
-  async #rehearse(order: PartOrder, from: Place, chunk: Chunk): Promise<boolean> {
-    if (this.#isFull(order)) return await this.#endFull(order, from, chunk);
+  /** @returns whether all of them can go on, and characters of what they have come to */
+  async #rehearse(order: PartOrder, from: Place, chunk: Readonly<Chunk>): Promise<Rehearsal<boolean>> {
     const { rehearser } = this.#parts;
+    // It may have been canceled while others had their turns.
+    if (this.#isEnding()) return { value: true, characters: 0 };
+    if (this.#isFull(order)) {
+      this.#endFull(order, from, chunk);
+      return { value: true, characters: 0 };
+    }
     const failures = this.#table.state?.failures ?? 0;
-    const rehearsed = await inTurn(async () => {
-      // It may have been canceled while others had their turns.
-      if (this.#isEnding()) return [];
-      const items = chunk.map(({ line }, index) =>
-        rehearser.rehearse(line, ownerOf(order, from.item + index)),
-      );
-      return await Promise.all(items);
-    });
+    const rehearsed = await Promise.all(
+      chunk.map(({ line }, index) => rehearser.rehearse(line, ownerOf(order, from.item + index))),
+    );
     const open: Parameters<PartTable['read']>[2][number][] = [];
     const ended: EndedItem[] = [];
     let to = from;
@@ -155,13 +163,20 @@ export class PartFiller {
       }
       to = next;
     }
-    if (this.#isEnding()) return true;
+    const characters = ended.reduce((sum, { line }) => sum + line.length, 0);
+    this.#expectResults(characters / chunk.length);
+    if (this.#isEnding()) return { value: true, characters };
     if (to.item > from.item && this.#table.read(from, to, open, ended, Date.now())) {
       if (ended.length > 0) this.#hasEnded = true;
     }
     const isAll = to === chunk.at(-1)?.next;
     if (to.item === from.item) this.#table.update({ failures: failures + 1 });
-    return isAll;
+    return { value: isAll, characters };
+  }
+
+  #expectResults(characters: number): void {
+    const fitting = Math.floor(RESULTS_AT_A_TIME / Math.max(characters, 1));
+    this.#atATime = Math.min(Math.max(fitting, 1), AT_A_TIME);
   }
 
   #isFull({ maxResultBytes = Number.POSITIVE_INFINITY }: PartOrder): boolean {
@@ -169,16 +184,12 @@ export class PartFiller {
   }
 
   /** Ends items that are not run, since the results have their share. */
-  async #endFull(order: PartOrder, from: Place, chunk: Chunk): Promise<boolean> {
-    await pause(1);
-    if (this.#isEnding()) return true;
-    const { part } = order;
+  #endFull({ part }: PartOrder, from: Place, chunk: Readonly<Chunk>): void {
     const ended = chunk.map(({ line }, index) =>
       unrepliedItem({ part, item: from.item + index }, line, 'failed', RESULTS_FULL),
     );
     const to = chunk.at(-1)?.next ?? from;
     if (this.#table.read(from, to, [], ended, Date.now())) this.#hasEnded = true;
-    return true;
   }
 
   /** Whether nothing more is to be run: what has not ended gets a line of its own. */
@@ -247,7 +258,11 @@ export class PartFiller {
     const open = this.#table.openItem(item);
     if (open === null) return null;
     const line = JSON.parse(open.line) as BatchLine;
-    const rehearsed = await inTurn(() => rehearser.rehearse(line, ownerOf(order, item)));
+    const rehearsed = await inTurn(open.line.length, async () => {
+      const value = await rehearser.rehearse(line, ownerOf(order, item));
+      const isReply = value.kind === 'reply';
+      return { value, characters: isReply && 'text' in value.reply ? value.reply.text.length : 0 };
+    });
     if (rehearsed.kind === 'work') {
       this.#table.open.replaceWork(item, rehearsed.work);
       return { ...waiting, work: rehearsed.work };
@@ -260,15 +275,6 @@ export class PartFiller {
     this.#hasEnded = true;
     return null;
   }
-}
-
-/** Everybody else's requests come before it and after it. */
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  await pause(turns.take(Date.now()));
-  const begunAt = Date.now();
-  const result = await work();
-  turns.took(Date.now() - begunAt);
-  return result;
 }
 
 const TOO_LARGE = {

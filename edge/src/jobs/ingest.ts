@@ -1,7 +1,5 @@
 /** Reads the input of a job, a part at a time: checks every line, and writes the part's lines in the form of a batch. */
 import type { Config } from '../config.ts';
-import { Pauses } from '../pauses.ts';
-import { pause } from '../turns/turns.ts';
 import { imageKey, type JobOrder, type LineError, MAX_LINE_ERRORS, partKey } from './contract.ts';
 import { type InputBuckets, type InputLine, inputLines } from './input-lines.ts';
 import { encodeIds, type NamedLine } from './item-ids.ts';
@@ -9,6 +7,7 @@ import { storedImagesIn } from './item-source.ts';
 import type { Cursor, KnownPart } from './job-table.ts';
 import { moveImages } from './move-images.ts';
 import { FAULTS, MAX_LINE_BYTES, MAX_STORED_LINE_BYTES, readLine } from './read-line.ts';
+import { ReadingTurns } from './reading-turns.ts';
 
 /** Characters of a part's lines, which are in memory until the part is full. */
 const MAX_PART_CHARACTERS = 8 * 2 ** 20;
@@ -19,6 +18,13 @@ const LINE_WORK = 1024;
 const BLANK_WORK = 16;
 /** What images that are moved count as, beside their bytes: each is a request to the bucket. */
 const IMAGE_CHARACTERS = 8192;
+/** Ids are hashed so many at a time. */
+const IDS_AT_A_TIME = 256;
+const ID_WORK = 128;
+/** Images of one line that another job's images can be: smaller ones are not moved. */
+const MAX_COPIED = 1024;
+/** Images that are not put again. */
+const MAX_REMEMBERED = 2 ** 16;
 /** Bytes of them in one part. */
 const MAX_MOVED_BYTES = 64 * 2 ** 20;
 
@@ -29,6 +35,8 @@ export type Ingest = {
   part: number;
   /** Errors that are known already: from then on nothing is written any more. */
   errors: number;
+  /** SHA-256 of images that were put already; those of this part come to it. */
+  moved?: Set<string>;
 };
 
 /** A part, or what is wrong with lines; `cursor` is where to go on. */
@@ -42,8 +50,24 @@ export type Ingested = {
 /** Reads on until a part is full, or the input ends. The same again does the same. */
 export async function ingestPart(
   buckets: InputBuckets,
-  config: Pick<Config, 'jobsPartItems' | 'jobsMaxItems' | 'maxImageBytes'>,
-  { job, order, cursor: from, part, errors: known }: Ingest,
+  config: ReadingConfig,
+  ingest: Ingest,
+): Promise<Ingested> {
+  const turns = new ReadingTurns();
+  try {
+    return await readPart(buckets, config, ingest, turns);
+  } finally {
+    await turns.end();
+  }
+}
+
+type ReadingConfig = Pick<Config, 'jobsPartItems' | 'jobsMaxItems' | 'maxImageBytes'>;
+
+async function readPart(
+  buckets: InputBuckets,
+  config: ReadingConfig,
+  { job, order, cursor: from, part, errors: known, moved = new Set() }: Ingest,
+  turns: ReadingTurns,
 ): Promise<Ingested> {
   const { input, owner } = order;
   const { files: bucket } = buckets;
@@ -54,15 +78,29 @@ export async function ingestPart(
   let characters = 0;
   let movedBytes = 0;
   let isDone = true;
-  const pauses = new Pauses();
+  /** Puts an image that is not there yet. */
   const store = async (sha256: string, bytes: Uint8Array<ArrayBuffer>) => {
+    if (moved.has(sha256)) return;
     movedBytes += bytes.length;
     characters += IMAGE_CHARACTERS;
-    if (known > 0) return;
-    await bucket.put(imageKey(owner, job, sha256), bytes);
-    await pause();
+    await turns.after(IMAGE_CHARACTERS);
+    if (known === 0) await bucket.put(imageKey(owner, job, sha256), bytes);
+    if (moved.size >= MAX_REMEMBERED) moved.clear();
+    moved.add(sha256);
   };
-  const limits = { maxBytes: config.maxImageBytes };
+  /** Those of the job that is tried again may be deleted with it. */
+  const copyImages = async (other: string, text: string) => {
+    for (const sha256 of storedImagesIn(text).slice(0, MAX_COPIED)) {
+      if (moved.has(sha256)) continue;
+      await turns.after(IMAGE_CHARACTERS);
+      const image = await bucket.get(imageKey(owner, other, sha256));
+      if (image !== null) await store(sha256, new Uint8Array(await image.arrayBuffer()));
+    }
+  };
+  const moving = {
+    maxBytes: config.maxImageBytes,
+    pause: (length: number) => turns.after(length),
+  };
   /** @returns what is wrong with it */
   const add = async (read: InputLine): Promise<Omit<LineError, 'line'> | null> => {
     const number = items++;
@@ -70,14 +108,11 @@ export async function ingestPart(
     const result = readLine(read.text, number, order);
     if ('error' in result) return result.error;
     const { line } = result;
-    const body = await moveImages(line.body, limits, store);
+    const body = await moveImages(line.body, moving, store);
     const text = JSON.stringify({ ...line, body });
     if (text.length > MAX_LINE_BYTES) return FAULTS['too-long'];
-    // Those of the job that is tried again may be deleted with it.
-    if (input.kind === 'failed-of') await copyImages(bucket, owner, input.job, job, text);
+    if (input.kind === 'failed-of') await copyImages(input.job, text);
     characters += text.length;
-    // Settings are not in what was read.
-    await pauses.after(text.length);
     texts.push(`${text}\n`);
     names.push({ custom_id: line.custom_id, line: lineNumber });
     return null;
@@ -91,7 +126,7 @@ export async function ingestPart(
     lineNumber++;
     characters += LINE_CHARACTERS + Math.min(read.bytes, MAX_STORED_LINE_BYTES) / 16;
     const isBlank = read.text !== null && read.text.trim() === '';
-    await pauses.after(read.bytes + (isBlank ? BLANK_WORK : LINE_WORK));
+    await turns.after(read.bytes + (isBlank ? BLANK_WORK : LINE_WORK));
     if (!isBlank && items >= config.jobsMaxItems) {
       errors.push(tooMany(config.jobsMaxItems, lineNumber));
       return { cursor: { ...place, line: lineNumber, items }, part: null, errors, isDone: true };
@@ -122,7 +157,7 @@ export async function ingestPart(
   if (known + errors.length === 0) {
     await bucket.put(partKey({ owner, job, part }, 'in'), texts.join(''));
   }
-  const ids = await encodeIds(names, job);
+  const ids = await idsOf(names, job, turns);
   return { cursor, part: { part, items: names.length, ids }, errors, isDone };
 }
 
@@ -131,18 +166,18 @@ async function isStored(bucket: R2Bucket, owner: string, job: string): Promise<b
   return (await bucket.head(partKey({ owner, job, part: 0 }, 'in'))) !== null;
 }
 
-async function copyImages(
-  bucket: R2Bucket,
-  owner: string,
-  from: string,
-  to: string,
-  text: string,
-): Promise<void> {
-  for (const sha256 of storedImagesIn(text)) {
-    const image = await bucket.get(imageKey(owner, from, sha256));
-    if (image !== null) await bucket.put(imageKey(owner, to, sha256), await image.arrayBuffer());
-    await pause();
+async function idsOf(
+  names: readonly NamedLine[],
+  job: string,
+  turns: ReadingTurns,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const blobs: Uint8Array<ArrayBuffer>[] = [];
+  for (let at = 0; at < names.length; at += IDS_AT_A_TIME) {
+    const some = names.slice(at, at + IDS_AT_A_TIME);
+    await turns.after(ID_WORK * some.length);
+    blobs.push(await encodeIds(some, job));
   }
+  return new Uint8Array(await new Blob(blobs).arrayBuffer());
 }
 
 const GONE: LineError = {

@@ -1,6 +1,7 @@
 /** What the Worker and the Durable Object of an owner's files and jobs say to each other: plain values. */
 import type { FilePurpose } from '@blip2/shared/schemas/openai/files';
 import type { Outcome } from '../predictions/contract.ts';
+import type { PartedUpload } from './job-upload-table.ts';
 
 /** Files that one owner has at most, and their bytes together. */
 export const MAX_FILES = 1000;
@@ -51,6 +52,13 @@ export type JobIndexObject = {
     file: Omit<JobFile, 'createdAt' | 'expiresAt'>,
     storedMs: number,
   ): Promise<Outcome<JobFile>>;
+  /**
+   * An upload in parts is about to have one more, of a file or of a job's lines: where no other comes, and no end, it is aborted.
+   * @returns the problem that there is no room
+   */
+  noteUpload(upload: PartedUpload): Promise<Outcome<null>>;
+  /** It is complete, or aborted. */
+  endUpload(id: string): Promise<void>;
   findFile(id: string): Promise<JobFile | null>;
   /** @param purpose of those that are listed; null for all. @returns null where `after` is no file of this owner */
   listFiles(page: PageOrder, purpose: FilePurpose | null): Promise<IndexPage<JobFile> | null>;

@@ -3,6 +3,7 @@ import { env } from 'cloudflare:workers';
 import { beforeEach, expect, it, vi } from 'vitest';
 import type { Env } from '../platform.ts';
 import { valueFrom } from '../predictions/contract.ts';
+import { inputKey } from './contract.ts';
 import type { JobIndex } from './job-index.ts';
 import {
   fileKey,
@@ -121,4 +122,62 @@ it('adds no job beyond those of a key, until one is deleted', async () => {
   expect(await index.addJob(job(3), room)).toMatchObject({ problem });
   await index.removeJob('job 1');
   expect(await index.addJob(job(3), room)).toEqual({ value: null });
+});
+
+it('aborts an upload in parts to which nothing came any more', async () => {
+  const { id } = valueFrom(await index.reserveFile());
+  const key = fileKey(id);
+  const upload = await JOB_FILES.createMultipartUpload(key);
+  const noted = { key, id: upload.uploadId, bytes: 5 };
+  valueFrom(await index.noteUpload(noted));
+  const part = await upload.uploadPart(1, new Uint8Array(5));
+  await alarmAt(HOUR_MS / 4);
+  // Another part has come: it has as long again.
+  vi.useFakeTimers({ now: Date.now() + HOUR_MS / 4, toFake: ['Date'] });
+  valueFrom(await index.noteUpload({ ...noted, bytes: 10 }));
+  vi.useRealTimers();
+  await alarmAt(0.7 * HOUR_MS);
+  await runInDurableObject(index, async (_, { storage }) => {
+    expect(storage.sql.exec('SELECT bytes FROM uploads').toArray()).toEqual([{ bytes: 10 }]);
+  });
+  await alarmAt(0.8 * HOUR_MS);
+  await runInDurableObject(index, async (_, { storage }) => {
+    expect(storage.sql.exec('SELECT bytes FROM uploads').toArray()).toEqual([]);
+  });
+  await expect(upload.complete([part])).rejects.toThrow();
+});
+
+it('leaves what was completed and not said to be', async () => {
+  const { id } = valueFrom(await index.reserveFile());
+  const key = fileKey(id);
+  const upload = await JOB_FILES.createMultipartUpload(key);
+  valueFrom(await index.noteUpload({ key, id: upload.uploadId, bytes: 5 }));
+  await upload.complete([await upload.uploadPart(1, new Uint8Array(5))]);
+  valueFrom(await index.putFile({ id, name: 'a', bytes: 5 }, 2 * HOUR_MS));
+  await alarmAt(HOUR_MS);
+  expect(await index.findFile(id)).toMatchObject({ bytes: 5 });
+  expect((await JOB_FILES.head(key))?.size).toBe(5);
+  expect(await index.reserveFile()).toHaveProperty('value');
+});
+
+it('counts uploads that are under way among what is stored', async () => {
+  const note = (id: string, bytes: number) => index.noteUpload({ key: 'a', id, bytes });
+  await upload(MAX_STORED_BYTES - 10);
+  valueFrom(await note('one', 4));
+  valueFrom(await note('one', 9));
+  expect(await note('two', 2)).toMatchObject({ problem: { type: '/problems/storage-full' } });
+  await index.endUpload('one');
+  valueFrom(await note('two', 2));
+});
+
+it('deletes the lines of a job whose creation was stopped', async () => {
+  const owner = await runInDurableObject(index, async (_, { id }) => id.toString());
+  const id = 'f'.repeat(96);
+  const room = ROOM_OF.key;
+  valueFrom(
+    await index.addJob({ id, kind: 'job', createdAt: 1, deleteAt: Date.now() + HOUR_MS }, room),
+  );
+  await JOB_FILES.put(inputKey(owner, id), '{}');
+  await alarmAt(HOUR_MS + 1);
+  expect(await JOB_FILES.head(inputKey(owner, id))).toBeNull();
 });

@@ -6,7 +6,7 @@ import { logError } from '../log.ts';
 import type { Env } from '../platform.ts';
 import type { Outcome } from '../predictions/contract.ts';
 import { newId, objectIdOf } from '../predictions/ids.ts';
-import { ENDED, imageKey, type JobObject } from './contract.ts';
+import { ENDED, imageKey, inputKey, type JobObject } from './contract.ts';
 import { JobFileTable } from './job-file-table.ts';
 import {
   fileKey,
@@ -22,6 +22,7 @@ import {
   type PageOrder,
 } from './job-index-contract.ts';
 import { JobListTable } from './job-list-table.ts';
+import { JobUploadTable, type PartedUpload } from './job-upload-table.ts';
 
 const RETRY_MS = 60_000;
 /** Deleted in one go; the rest has its turn at once. */
@@ -32,6 +33,7 @@ const ASKED_TOGETHER = 8;
 export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   readonly #files: JobFileTable;
   readonly #jobs: JobListTable;
+  readonly #uploads: JobUploadTable;
   #isPrepared: boolean;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -39,15 +41,18 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     const { sql } = ctx.storage;
     this.#files = new JobFileTable(sql);
     this.#jobs = new JobListTable(sql);
+    this.#uploads = new JobUploadTable(sql);
     // Nothing is written before there is something to store: whoever guesses at ids leaves nothing behind.
     this.#isPrepared =
       sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'files'").toArray()[0] !== undefined;
+    // An object of an earlier version has none.
+    if (this.#isPrepared) this.#uploads.create();
   }
 
   async reserveFile(): Promise<Outcome<{ id: string }>> {
     this.#prepare();
-    const { files, bytes } = this.#files.total();
-    const full = files >= MAX_FILES ? tooManyFiles(files) : noRoom(bytes, 1);
+    const { files } = this.#files.total();
+    const full = files >= MAX_FILES ? tooManyFiles(files) : noRoom(this.#stored(), 1);
     if (full !== undefined) return { problem: full.toProblem() };
     const id = newId(this.ctx.id);
     this.#files.reserve(id, Date.now());
@@ -61,7 +66,7 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
   ): Promise<Outcome<JobFile>> {
     this.#prepare();
     const { id, bytes } = sent;
-    const full = noRoom(this.#files.total().bytes, bytes);
+    const full = noRoom(this.#stored(), bytes);
     const createdAt = Date.now();
     const file: JobFile = { ...sent, createdAt, expiresAt: createdAt + storedMs };
     if (full === undefined && this.#files.put(file)) {
@@ -71,6 +76,24 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     await this.deleteFile(id);
     const late = new ApiError('deadline-exceeded', 'The file took more than an hour to come.');
     return { problem: (full ?? late).toProblem() };
+  }
+
+  async noteUpload(upload: PartedUpload): Promise<Outcome<null>> {
+    this.#prepare();
+    const full = noRoom(this.#stored(upload.id), upload.bytes);
+    if (full !== undefined) return { problem: full.toProblem() };
+    this.#uploads.note(upload, Date.now());
+    await this.#wakeLater();
+    return { value: null };
+  }
+
+  async endUpload(id: string): Promise<void> {
+    if (this.#isPrepared) this.#uploads.end(id);
+  }
+
+  /** Bytes of files, and of uploads that are under way. @param but an upload that does not count */
+  #stored(but?: string): number {
+    return this.#files.total().bytes + this.#uploads.bytes(but);
   }
 
   async findFile(id: string): Promise<JobFile | null> {
@@ -143,6 +166,10 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
       const files = this.#files.expired(now, MAX_TOGETHER);
       if (files.length > 0) await this.#bucket().delete(files.map(fileKey));
       for (const id of files) this.#files.delete(id);
+      for (const { id, key } of this.#uploads.expired(now, MAX_TOGETHER)) {
+        if (await this.#abort(key, id)) this.#uploads.end(id);
+        else this.#uploads.postpone(id, now + RETRY_MS);
+      }
       for (const id of this.#jobs.expired(now, MAX_TOGETHER)) {
         if (await this.#forget(id)) this.#jobs.remove(id);
         else this.#jobs.postpone(id, now + RETRY_MS);
@@ -176,7 +203,24 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     const job = this.#job(id);
     // One that has not ended, though its time is over, may have lost its alarm.
     await job?.snapshot(id);
-    return job === null || (await job.forget(id));
+    if (job !== null && !(await job.forget(id))) return false;
+    // Its creation may have been stopped when its lines were there.
+    await this.#bucket().delete(inputKey(`${this.ctx.id}`, id));
+    return true;
+  }
+
+  /** @returns whether there is no such upload any more */
+  async #abort(key: string, id: string): Promise<boolean> {
+    try {
+      await this.#bucket().resumeMultipartUpload(key, id).abort();
+      return true;
+    } catch (thrown) {
+      const cause = String(thrown);
+      // It was completed, or aborted.
+      if (/10024|does not exist/.test(cause)) return true;
+      logError('abort of an upload', { request_id: `${this.ctx.id}`, cause });
+      return false;
+    }
   }
 
   #job(id: string): JobObject | null {
@@ -195,11 +239,14 @@ export class JobIndex extends DurableObject<Env> implements JobIndexObject {
     if (this.#isPrepared) return;
     this.#files.create();
     this.#jobs.create();
+    this.#uploads.create();
     this.#isPrepared = true;
   }
 
   async #wakeLater(): Promise<void> {
-    const ends = [this.#files.nextEnd(), this.#jobs.nextEnd()].filter((end) => end !== null);
+    const ends = [this.#files, this.#jobs, this.#uploads]
+      .map((table) => table.nextEnd())
+      .filter((end) => end !== null);
     if (ends.length > 0) {
       await this.ctx.storage.setAlarm(Math.max(Math.min(...ends), Date.now()));
       return;

@@ -90,10 +90,12 @@ export class JobParts {
 
 /** What all parts have in common. */
 function sharedOf({ id, order }: JobRecord): Omit<PartOrder, 'part' | 'items'> {
-  const { owner, client, namespace, cacheEmbeddings, expiresAt, input, traceparent } = order;
+  const { owner, client, namespace, cacheEmbeddings, expiresAt, input, settings, traceparent } =
+    order;
   const isOfBucket = input.kind === 'prefix';
   return {
     ...{ job: id, owner, client, namespace, cacheEmbeddings, expiresAt, isOfBucket },
     ...(traceparent !== undefined && { traceparent }),
+    ...(Object.keys(settings).length > 0 && { settings }),
   };
 }

@@ -1,21 +1,22 @@
 /** Reads the input of a job, a part at a time, until all of its lines are known to be right, and charges for them. */
 import type { Dependencies } from '../dependencies.ts';
-import { chargeItems } from './charge-items.ts';
+import { chargeItems, expectItems } from './charge-items.ts';
 import { type LineError, MAX_LINE_ERRORS } from './contract.ts';
 import { ingestPart } from './ingest.ts';
 import { findDuplicates } from './item-ids.ts';
 import { duplicateOf, EMPTY, UNREADABLE } from './job-errors.ts';
-import type { JobTable } from './job-table.ts';
+import type { Cursor, JobTable } from './job-table.ts';
+import { readingPlaces } from './reading-places.ts';
 import { partItems, resultsTooLarge } from './result-budget.ts';
 
 /** How often in a row the input may fail to be read. */
 const MAX_FAILURES = 20;
 
 /**
- * `more`: there is more to read. `ready`: all lines are right, and paid for. `failed`: the job cannot run, and the table says why.
+ * `more`: there is more to read. `later`: others read now. `ready`: all lines are right, and paid for. `failed`: the job cannot run, and the table says why.
  * `over`: meanwhile it has another state.
  */
-export type Reading = 'more' | 'ready' | 'failed' | 'over';
+export type Reading = 'more' | 'later' | 'ready' | 'failed' | 'over';
 
 type Parts = {
   table: JobTable;
@@ -28,6 +29,8 @@ export class JobReader {
   readonly #parts: Parts;
   readonly #table: JobTable;
   #failures = 0;
+  /** Images of its items that are in the bucket. */
+  readonly #moved = new Set<string>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -36,6 +39,12 @@ export class JobReader {
 
   /** Reads on. @throws Error where the bucket fails, which may be back soon; what fails each time does not let a job wait for ever */
   async read(): Promise<Reading> {
+    const { record } = this.#table;
+    if (record === null) return 'over';
+    const { id, order } = record;
+    // A few lines that are in the order itself are little to hold.
+    const isFree = order.input.kind === 'lines' || readingPlaces.enter(id, order.owner, Date.now());
+    if (!isFree) return 'later';
     try {
       return await this.#read();
     } catch (error) {
@@ -43,6 +52,8 @@ export class JobReader {
       if (++this.#failures < MAX_FAILURES || cursor === undefined) throw error;
       this.#table.addErrors([UNREADABLE], cursor);
       return 'failed';
+    } finally {
+      readingPlaces.leave(id);
     }
   }
 
@@ -61,6 +72,7 @@ export class JobReader {
       cursor,
       part,
       errors: known,
+      moved: this.#moved,
     });
     this.#failures = 0;
     // It may have been canceled meanwhile.
@@ -68,7 +80,22 @@ export class JobReader {
     if (found.errors.length > 0) this.#table.addErrors(found.errors, found.cursor);
     if (found.part !== null) this.#table.addPart(found.part, found.part.ids, found.cursor);
     else this.#table.update({ cursor: found.cursor });
-    return found.isDone ? await this.#allRead(found.cursor.items) : 'more';
+    if (found.isDone) return await this.#allRead(found.cursor.items);
+    return known + found.errors.length === 0 ? await this.#readMore(found.cursor) : 'more';
+  }
+
+  /** What cannot be paid for is not read to its end. */
+  async #readMore(cursor: Cursor): Promise<Reading> {
+    const { record } = this.#table;
+    if (record === null) return 'over';
+    const { deps, waitUntil } = this.#parts;
+    const { total: items } = this.#table.totals();
+    const refusal = await expectItems(deps, record.order, { job: record.id, items, waitUntil });
+    if (this.#isOver()) return 'over';
+    if (refusal === null) return 'more';
+    this.#table.addErrors([refusal], cursor);
+    this.#table.dropRead();
+    return 'failed';
   }
 
   async #allRead(items: number): Promise<Reading> {

@@ -31,6 +31,21 @@ test.each<[string, unknown, unknown]>([
   ],
   ['an image by its member', { image_url: dataUrl }, { image_url: stored }],
   [
+    'the last of a conversation',
+    {
+      messages: [
+        { image_url: `data:image/png;base64,${base64(newImage())}` },
+        { image_url: dataUrl },
+      ],
+    },
+    { messages: [{ image_url: expect.stringMatching(/^data:/) }, { image_url: stored }] },
+  ],
+  [
+    'one that stands several times',
+    [{ image_url: dataUrl }, { image_url: dataUrl }],
+    [{ image_url: stored }, { image_url: stored }],
+  ],
+  [
     'a file of a conversation',
     { content: [{ type: 'file', file: { file_data: dataUrl, filename: 'a.png' } }] },
     { content: [{ type: 'file', file: { file_data: stored, filename: 'a.png' } }] },
@@ -55,4 +70,19 @@ test.each<[string, unknown]>([
   const result = await moved(body);
   expect(JSON.stringify(result.body)).toBe(JSON.stringify(body));
   expect(result.images).toEqual([]);
+});
+
+test('all large images of a conversation become URLs, with a pause before each', async () => {
+  const large = Array.from({ length: 3 }, () => newImage(20_000));
+  const body = large.map((bytes) => ({ image_url: `data:image/png;base64,${base64(bytes)}` }));
+  const lengths: number[] = [];
+  const images: Uint8Array[] = [];
+  const result = await moveImages(
+    [...body, { url: dataUrl }],
+    { maxBytes: 100_000, pause: async (length) => void lengths.push(length) },
+    async (_, bytes) => void images.push(bytes),
+  );
+  expect(images).toEqual([...large, image]);
+  expect(lengths).toHaveLength(4);
+  expect(JSON.stringify(result).length).toBeLessThan(500);
 });

@@ -9,11 +9,22 @@ import { storedImageUrl } from './item-source.ts';
 const IMAGE_MEMBERS = new Set(['image', 'image_url', 'url', 'data', 'file_data']);
 /** Shorter texts are no images, and stay where they are. */
 const MIN_LENGTH = 64;
+/**
+ * An item is about one image, the last of a conversation. Those before it are moved where that makes the item much shorter; smaller ones,
+ * of which a line may have thousands, stay where they are.
+ */
+const LARGE_LENGTH = 2 ** 14;
 /** Bodies are not nested any deeper. */
 const MAX_DEPTH = 32;
 
 /** Puts an image into the bucket. */
 export type StoreImage = (sha256: string, bytes: Uint8Array<ArrayBuffer>) => Promise<void>;
+
+type Options = {
+  maxBytes: number;
+  /** Called before each text is read that may be an image. @param length of it, characters */
+  pause?: (length: number) => Promise<void>;
+};
 
 /**
  * The same body with URLs in place of its images. What cannot be read stays, so that the item fails with the words that a
@@ -22,47 +33,70 @@ export type StoreImage = (sha256: string, bytes: Uint8Array<ArrayBuffer>) => Pro
  */
 export async function moveImages<Body>(
   body: Body,
-  limits: { maxBytes: number },
+  options: Options,
   store: StoreImage,
 ): Promise<Body> {
-  const moved = async (value: unknown, name: string, depth: number): Promise<unknown> => {
-    if (typeof value === 'string') {
-      return IMAGE_MEMBERS.has(name) ? await movedText(value, name, limits, store) : value;
-    }
-    if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return value;
-    if (Array.isArray(value)) {
-      const items: unknown[] = [];
-      for (const item of value) items.push(await moved(item, name, depth + 1));
-      return items;
-    }
-    // Which of several is meant is for the item's endpoint to ask.
-    if ('data' in value && 'url' in value) return value;
-    const members: [string, unknown][] = [];
-    for (const [key, member] of Object.entries(value)) {
-      const result = await moved(member, key, depth + 1);
-      members.push([key === 'data' && result !== member ? 'url' : key, result]);
-    }
-    return Object.fromEntries(members);
-  };
-  return (await moved(body, '', 0)) as Body;
+  const found = new Set<string>();
+  changedTexts(body, (text) => {
+    // The last is where it was last.
+    found.delete(text);
+    found.add(text);
+    return text;
+  });
+  const texts = [...found];
+  const moved = new Map<string, string>();
+  for (const [index, text] of texts.entries()) {
+    if (index < texts.length - 1 && text.length < LARGE_LENGTH) continue;
+    await options.pause?.(text.length);
+    const url = await storedText(text, options, store);
+    if (url !== null) moved.set(text, url);
+  }
+  if (moved.size === 0) return body;
+  return changedTexts(body, (text) => moved.get(text) ?? text) as Body;
 }
 
-async function movedText(
+/** The same value with other texts where those are that may be images. */
+function changedTexts(
+  value: unknown,
+  change: (text: string) => string,
+  name = '',
+  depth = 0,
+): unknown {
+  if (typeof value === 'string') return mayBeImage(value, name) ? change(value) : value;
+  if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return value;
+  if (Array.isArray(value)) {
+    return value.map((item) => changedTexts(item, change, name, depth + 1));
+  }
+  // Which of several is meant is for the item's endpoint to ask.
+  if ('data' in value && 'url' in value) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, member]) => {
+      const result = changedTexts(member, change, key, depth + 1);
+      const isMoved = key === 'data' && typeof member === 'string' && result !== member;
+      return [isMoved ? 'url' : key, result];
+    }),
+  );
+}
+
+function mayBeImage(text: string, name: string): boolean {
+  if (text.length < MIN_LENGTH || !IMAGE_MEMBERS.has(name)) return false;
+  return (name !== 'url' && !/^\s*https?:/i.test(text)) || isDataUrl(text.trimStart());
+}
+
+/** @returns null where it is no image */
+async function storedText(
   text: string,
-  name: string,
-  { maxBytes }: { maxBytes: number },
+  { maxBytes }: Options,
   store: StoreImage,
-): Promise<string> {
-  const mayBeImage = isDataUrl(text.trim()) || (name !== 'url' && !/^\s*https?:/i.test(text));
-  if (!mayBeImage || text.length < MIN_LENGTH) return text;
+): Promise<string | null> {
   try {
-    const bytes = decodeImageData(text, name);
-    checkImage(bytes, { maxBytes, field: name });
+    const bytes = decodeImageData(text, 'image');
+    checkImage(bytes, { maxBytes, field: 'image' });
     const sha256 = await imageIdOf(bytes);
     await store(sha256, bytes);
     return storedImageUrl(sha256);
   } catch (error) {
-    if (error instanceof ApiError) return text;
+    if (error instanceof ApiError) return null;
     throw error;
   }
 }

@@ -4,6 +4,8 @@
  */
 import type { HeldBody } from '../http/held-bodies.ts';
 import { bodyTooLarge } from '../http/read-limited.ts';
+import { valueFrom } from '../predictions/contract.ts';
+import type { JobIndexObject } from './job-index-contract.ts';
 
 /** R2 takes no smaller ones. */
 export const PART_BYTES = 5 * 2 ** 20;
@@ -36,16 +38,19 @@ export async function* heldChunks(
 
 export type WrittenObject = { bytes: number };
 
+/** Where uploads are noted: a Worker whose client is gone ends without a word, and its upload would stay for ever. */
+export type Uploads = Pick<JobIndexObject, 'noteUpload' | 'endUpload'>;
+
 /**
  * @param maxBytes of the whole; the object is not there when there are more, or when the source fails
- * @throws ApiError `body-too-large`, and what the source throws
- * @example await writeObject(bucket, 'a/b.jsonl', request.body, { maxBytes: 2 ** 20 }) // { bytes: 4096 }
+ * @throws ApiError `body-too-large`, `storage-full`, and what the source throws
+ * @example await writeObject(bucket, 'a/b.jsonl', request.body, { maxBytes: 2 ** 20, uploads: owner.index }) // { bytes: 4096 }
  */
 export async function writeObject(
   bucket: R2Bucket,
   key: string,
   source: AsyncIterable<Uint8Array>,
-  { maxBytes }: { maxBytes: number },
+  { maxBytes, uploads }: { maxBytes: number; uploads: Uploads },
 ): Promise<WrittenObject> {
   let part = new Uint8Array(0);
   let [held, total] = [0, 0];
@@ -53,8 +58,13 @@ export async function writeObject(
   const parts: R2UploadedPart[] = [];
   const flush = async () => {
     upload ??= await bucket.createMultipartUpload(key);
+    const bytes = PART_BYTES * parts.length + held;
+    valueFrom(await uploads.noteUpload({ key, id: upload.uploadId, bytes }));
     parts.push(await upload.uploadPart(parts.length + 1, part.subarray(0, held)));
     held = 0;
+  };
+  const end = async () => {
+    if (upload !== undefined) await uploads.endUpload(upload.uploadId).catch(() => {});
   };
   try {
     for await (const chunk of source) {
@@ -73,10 +83,12 @@ export async function writeObject(
     else {
       await flush();
       await upload.complete(parts);
+      await end();
     }
     return { bytes: total };
   } catch (thrown) {
-    await upload?.abort().catch(() => {});
+    // What cannot be aborted now is aborted later.
+    await upload?.abort().then(end, () => {});
     throw thrown;
   }
 }

@@ -31,14 +31,15 @@ export function readLine(
     input.kind === 'prefix' ||
     input.kind === 'lines' ||
     (input.kind === 'file' && input.form === 'native');
-  const read = isNative ? nativeLine(number, value, url, settings) : batchLine(value, url);
+  const read = isNative ? nativeLine(number, value, url) : batchLine(value, url);
   if ('error' in read) return read;
   const { custom_id, body } = read.line;
   if (custom_id.length === 0 || custom_id.length > MAX_ID) {
     const param = isNative ? 'id' : 'custom_id';
     return wrong('invalid_custom_id', `${param} has 1 to ${MAX_ID} characters.`, param);
   }
-  if (body.stream === true) {
+  const isStream = 'stream' in body ? body.stream === true : isNative && settings.stream === true;
+  if (isStream) {
     const what = 'stream: results are read when they are there; leave it out.';
     return wrong('unsupported_parameter', what, isNative ? 'stream' : 'body.stream');
   }
@@ -49,10 +50,17 @@ function nativeLine(
   number: number,
   { id = String(number), ...members }: Record<string, unknown>,
   url: string,
-  settings: Record<string, unknown>,
 ): ReadLine {
   if (typeof id !== 'string') return wrong('invalid_custom_id', 'id must be text.', 'id');
-  return { line: { custom_id: id, method: 'POST', url, body: { ...settings, ...members } } };
+  return { line: { custom_id: id, method: 'POST', url, body: members } };
+}
+
+/**
+ * A stored line as it is run: with the settings of its job, of which no line has a copy. Lines of an earlier version have one, and stay
+ * the same.
+ */
+export function withSettings(line: BatchLine, settings: JobOrder['settings'] = {}): BatchLine {
+  return { ...line, body: { ...settings, ...line.body } };
 }
 
 const LINE_TOO_LONG: Omit<LineError, 'line'> = {

@@ -146,8 +146,8 @@ test('an image in an item is stored, and what is cached of it used', async () =>
   expect(foreign).toMatchObject({ kind: 'reply', reply: { status: 404 } });
 });
 
-test('a reply that was written before needs no worker', async () => {
-  const { gpu, post, rehearse, settled } = start();
+test('a reply that was written before needs no worker, and its image need not be stored', async () => {
+  const { gpu, post, rehearse, settled, stored } = start();
   const body = { image: { data: base64(newImage()) } };
   const reply = await post('/v1/captions', body);
   const { caption } = await reply.json<{ caption: string }>();
@@ -155,6 +155,7 @@ test('a reply that was written before needs no worker', async () => {
   const rehearsed = await rehearse('/v1/captions', body);
   expect(rehearsed).toMatchObject({ kind: 'reply', reply: { status: 200, body: { caption } } });
   expect(gpu.received).toHaveLength(1);
+  expect(stored.size).toBe(0);
 });
 
 test.each([

@@ -26,8 +26,11 @@ import {
   unreadImage,
 } from './unread-image.ts';
 
-/** A reply as it stands in a result. */
-export type ItemReply = { status: number; body: unknown };
+/** A reply as it stands in a result; of a long one its JSON, which is not read and written again. */
+export type ItemReply = { status: number } & ({ body: unknown } | { text: string });
+
+/** Characters of a reply that stays as it is: to read embeddings and write them again takes longer than all else. */
+const LONG_REPLY = 2 ** 14;
 
 /** What a rehearsal comes to: a reply that needs no GPU, which may be a refusal, or the work for one. */
 export type Rehearsed = { kind: 'reply'; reply: ItemReply } | { kind: 'work'; work: ItemWork };
@@ -89,12 +92,21 @@ export class Rehearser {
   async rehearse(line: BatchLine, owner: ItemOwner): Promise<Rehearsed> {
     const { deps, storeImage } = this.#options;
     const unread = new Map<ImageId, ItemSource>();
+    /** Images that are in the item itself: what its work is about is put where that can find it, and no other. */
+    const sent = new Map<string, Uint8Array<ArrayBuffer>>();
     let work: ItemWork | undefined;
     const stage: Stage = {
       seed: await seedOf(owner.name),
       namespace: owner.namespace,
       images: async (source) => {
-        const { id, from, bytes } = await unreadImage(source, owner, deps, storeImage);
+        const { id, from, bytes } = await unreadImage(
+          source,
+          owner,
+          deps,
+          async (sha256, image) => {
+            sent.set(sha256, image);
+          },
+        );
         if (from !== null) unread.set(id, from);
         return bytes === undefined ? { id } : { id, bytes };
       },
@@ -104,6 +116,9 @@ export class Rehearser {
           source: sourceOf(source, task, unread),
           revision: revisionFor(deps.models, task),
         };
+        const { source: about } = work;
+        const image = 'sha256' in about ? sent.get(about.sha256) : undefined;
+        if (image !== undefined && 'sha256' in about) await storeImage(about.sha256, image);
         yield* [];
         // Ends the request. Nobody sees it.
         throw new ApiError('too-many-requests', 'This is a rehearsal.');
@@ -183,7 +198,12 @@ export class Rehearser {
 }
 
 async function replyOf(response: Response): Promise<ItemReply> {
-  return { status: response.status, body: jsonOf(await response.text()) };
+  const { status } = response;
+  const text = await response.text();
+  const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
+  // What it has used is read from it.
+  const isLeft = status < 400 && isJson && text.length >= LONG_REPLY && !text.includes('"usage"');
+  return isLeft ? { status, text } : { status, body: jsonOf(text) };
 }
 
 /** What the caches would have if the worker's embeddings were in them; null for texts alone. */

@@ -13,13 +13,22 @@ type Place = { part: number; item: number };
 export function repliedItem(
   { part, item }: Place,
   { custom_id }: Pick<BatchLine, 'custom_id'>,
-  { status, body }: ItemReply,
+  reply: ItemReply,
   { sha256, used = null }: { sha256?: string | undefined; used?: JobUsage | null } = {},
 ): EndedItem {
+  const { status } = reply;
   const outcome = status < 400 ? 'completed' : 'failed';
-  const line = { part, item, custom_id, outcome, status, body, error: null } as const;
-  const usage = usageOf(body) ?? (outcome === 'completed' ? used : null);
-  return endedItem({ ...line, ...(sha256 !== undefined && { sha256 }) }, usage);
+  const before = { part, item, custom_id, outcome, status } as const;
+  const after = { error: null, ...(sha256 !== undefined && { sha256 }) };
+  const usedUnsaid = outcome === 'completed' ? used : null;
+  if ('text' in reply) {
+    // The same line: the app writes JSON as it is written here.
+    const [start, end] = [JSON.stringify(before), JSON.stringify(after)];
+    const line = `${start.slice(0, -1)},"body":${reply.text},${end.slice(1)}`;
+    return { item, outcome, line, usage: usedUnsaid };
+  }
+  const { body } = reply;
+  return endedItem({ ...before, body, ...after }, usageOf(body) ?? usedUnsaid);
 }
 
 /** The result of an item that has no reply. */

@@ -116,6 +116,8 @@ test.each<[string, object]>([
   const outcome = { kind: 'frames', frames, ...(sha256 && { sha256 }) } as const;
   const { ended } = await performCommit(rehearser, order, open, outcome);
   const result = JSON.parse(ended.line);
+  // Also where the reply's own JSON was left as it is.
+  expect(JSON.stringify(result)).toBe(ended.line);
 
   const direct = await post(path, body, { 'cache-control': 'no-cache' });
   await settled();

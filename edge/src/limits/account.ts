@@ -101,6 +101,12 @@ export class Account {
     if (!isEnough) this.#obey(await this.#options.object.check(cost));
   }
 
+  /** Asks whether there is so much, and takes nothing. @throws ApiError `quota-exceeded`, `limits-unavailable` */
+  async check(cost: Cost): Promise<void> {
+    this.#recallCost(cost);
+    this.#obey(await this.#options.object.check(cost));
+  }
+
   /**
    * Takes now what work may need that begins later: the next `charge` has it. To be released when no work comes any more.
    * @throws ApiError `quota-exceeded`, `limits-unavailable`

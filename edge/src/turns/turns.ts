@@ -1,8 +1,4 @@
-/**
- * When the objects of an isolate may each go on with what reads caches many times. workerd looks at its sockets only when nothing else is
- * left to do: where caches are in its own process, as on one's own machine, the parts of a few jobs together would keep every request out. Objects
- * may not wait for one another, so that each gets a time of its own, and waits for that.
- */
+/** When each of many may go on with what is dear: each gets a time of its own, so that none has to wait for another. */
 
 /**
  * Between the beginnings of two turns is so many times the time that the last took, within these bounds, milliseconds. The rest
@@ -38,9 +34,6 @@ export class Turns {
     this.#betweenMs = Math.min(Math.max(times * ms, shortestMs), longestMs);
   }
 }
-
-/** Of the objects of this isolate. */
-export const turns = new Turns({ times: 2, shortestMs: 10, longestMs: 50 });
 
 /** Lets everybody else's requests come first. */
 export async function pause(ms = 0): Promise<void> {

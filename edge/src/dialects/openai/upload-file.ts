@@ -60,6 +60,7 @@ export async function uploadFile(
       } else {
         const { bytes } = await writeObject(bucket, fileKey(id), noted.passing(part.body), {
           maxBytes,
+          uploads: index,
         });
         file = { name: (part.filename || 'file').slice(0, MAX_NAME_LENGTH), bytes };
       }

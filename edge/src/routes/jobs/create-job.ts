@@ -207,7 +207,8 @@ async function lines(c: AppContext, deps: Dependencies, { inputKey }: NewJob): P
   });
   try {
     const body = heldChunks(readStream(c.req.raw, config.deadlineMs), held);
-    const limits = { maxBytes: config.jobsMaxFileBytes };
+    const { index } = ownerOf(c, deps);
+    const limits = { maxBytes: config.jobsMaxFileBytes, uploads: index };
     const { bytes } = await writeObject(bucketOf(deps), inputKey, body, limits);
     if (bytes > 0) return { kind: 'file', key: inputKey, form: 'native' };
     throw noLines();

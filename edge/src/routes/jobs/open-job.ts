@@ -1,7 +1,12 @@
 /** Opens a job: a place among those of its owner, its input in the bucket, and the object that runs it. */
 import { type TraceContext, traceparentOf } from '@blip2/shared/traceparent';
 import type { Dependencies } from '../../dependencies.ts';
-import { type JobInput, type JobOrder, type JobSnapshot, jobPrefix } from '../../jobs/contract.ts';
+import {
+  inputKey as inputKeyOf,
+  type JobInput,
+  type JobOrder,
+  type JobSnapshot,
+} from '../../jobs/contract.ts';
 import type { JobRoom } from '../../jobs/job-index-contract.ts';
 import { valueFrom } from '../../predictions/contract.ts';
 import { newId } from '../../predictions/ids.ts';
@@ -56,7 +61,7 @@ async function open(
 ): Promise<JobSnapshot> {
   const object = jobsOf(deps).newUniqueId();
   const id = newId(object);
-  const inputKey = `${jobPrefix(owner.id, id)}input.jsonl`;
+  const inputKey = inputKeyOf(owner.id, id);
   const deleteAt = order.expiresAt + storedMs;
   const createdAt = deps.now();
   valueFrom(await owner.index.addJob({ id, kind: order.kind, createdAt, deleteAt }, room));
