@@ -64,7 +64,7 @@ export function readMultipart(
 
 /** Whether a name is a member's, or of a place within one. */
 function isMember(schema: z.core.$ZodType, name: string): boolean {
-  return memberOf(schema, name.replace(/[[.].*$/s, '')) !== undefined;
+  return memberOf(schema, name.replace(/[[.].*/s, '')) !== undefined;
 }
 
 /** The image's own name, also as PHP and others write a list of files (`image[]`) or a place (`image[data]`). */
