@@ -3,6 +3,7 @@ import { ApiError } from './errors.ts';
 import {
   type Accepted,
   FILM,
+  FIRST_TAGS,
   HEIC,
   type ImageFormat,
   OTHER_HEIF,
@@ -12,6 +13,7 @@ import {
   SIGNATURES,
   TEXTS,
 } from './image-signatures.ts';
+import { withoutPrologue } from './markup-head.ts';
 
 export type Sniffed = Accepted | Refused | { kind: 'unknown' };
 
@@ -102,7 +104,9 @@ function sniffIsoMedia(head: string): Sniffed {
 
 function sniffText(head: string): Refused | undefined {
   const text = head.replace(/^\xef\xbb\xbf/, '').trimStart();
-  return TEXTS.find(([pattern]) => pattern.test(text))?.[1];
+  const behind = withoutPrologue(text);
+  const tag = FIRST_TAGS.find(([pattern]) => pattern.test(behind));
+  return (tag ?? TEXTS.find(([pattern]) => pattern.test(text)))?.[1];
 }
 
 /** An image behind something that does not belong to it: a script's line break, a byte order mark, a header. */

@@ -180,10 +180,10 @@ export const SIGNATURES: readonly Signature[] = [
 /** What begins as nothing that is known, in characters alone. */
 export const PLAIN_TEXT: Refused = { kind: 'no-image', name: 'a text', remedy: SEND_IMAGE };
 
-/** Texts, without white space or a byte order mark before them; the first that matches. */
-export const TEXTS: readonly (readonly [RegExp, Refused])[] = [
+/** The first tag of a document, behind what may stand before it. */
+export const FIRST_TAGS: readonly (readonly [RegExp, Refused])[] = [
   [
-    /^(<\?xml[^>]*>\s*|<!--.*?-->\s*|<!doctype svg[^>]*>\s*)*<(svg:)?svg[\s>/]/is,
+    /^<(svg:)?svg[\s>/]/i,
     {
       kind: 'other-image',
       name: 'an SVG drawing',
@@ -191,19 +191,23 @@ export const TEXTS: readonly (readonly [RegExp, Refused])[] = [
     },
   ],
   [
+    /^<(!doctype html|html|head|body|script|meta|title|div|p)\b/i,
+    {
+      kind: 'no-image',
+      name: 'an HTML page',
+      remedy: 'Send the image itself; its address is what a browser copies as "image address".',
+    },
+  ],
+];
+
+/** Other texts, without white space or a byte order mark before them; the first that matches. */
+export const TEXTS: readonly (readonly [RegExp, Refused])[] = [
+  [
     /^(<\?xml[^>]*>\s*)?<Error>/,
     {
       kind: 'no-image',
       name: 'an XML error document, as object stores such as S3 send it',
       remedy: SEND_IMAGE,
-    },
-  ],
-  [
-    /^(<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(!doctype html|html|head|body|script|meta|title|div|p)\b/is,
-    {
-      kind: 'no-image',
-      name: 'an HTML page',
-      remedy: 'Send the image itself; its address is what a browser copies as "image address".',
     },
   ],
   [

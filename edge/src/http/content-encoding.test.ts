@@ -77,6 +77,34 @@ it.each(['gzip', 'zstd'])('decodes one %s after the other', (coding) => {
   expect(() => decode(many, coding)).toThrow(/At most/);
 });
 
+describe('frames of zstd', () => {
+  const empty = encode('zstd', new Uint8Array());
+  const frames = (count: number) => Buffer.concat(Array(count).fill(empty));
+  const refused = expect.objectContaining({
+    slug: 'invalid-content-encoding',
+    message: expect.stringMatching(/more than \d+ frames of zstd/),
+  });
+
+  it('are few where they are small', () => {
+    expect(decode(frames(32), 'zstd')).toHaveLength(0);
+    expect(() => decode(frames(33), 'zstd')).toThrow(refused);
+  });
+
+  it('are as many as the bytes are worth', () => {
+    // One block of bytes as they are, behind the head of a single segment.
+    const head = Uint8Array.fromHex('28b52ffda000000100010008');
+    const large = Buffer.concat([head, crypto.getRandomValues(new Uint8Array(2 ** 16))]);
+    const body = Buffer.concat(Array(40).fill(large));
+    expect(decodeContent(new Uint8Array(body), ['zstd'], 2 ** 22)).toHaveLength(40 * 2 ** 16);
+  });
+
+  it('count together where a body is compressed twice', () => {
+    const inner = encode('zstd', frames(30));
+    expect(decode(inner, 'zstd', 'zstd')).toHaveLength(0);
+    expect(() => decode(Buffer.concat([inner, frames(2)]), 'zstd', 'zstd')).toThrow(refused);
+  });
+});
+
 it('decodes deflate without its wrapper, as some clients send it', () => {
   const bytes = bytesOf('a dog, a dog, a dog');
   expect(decode(zlib.deflateRawSync(bytes), 'deflate')).toEqual(bytes);

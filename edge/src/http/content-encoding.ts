@@ -3,10 +3,11 @@ import { Buffer } from 'node:buffer';
 import zlib from 'node:zlib';
 import { ApiError } from '@blip2/shared/errors';
 import { bodyTooLarge } from './read-limited.ts';
-import { framesOf } from './zstd-frames.ts';
+import { framesOf, mostFrames } from './zstd-frames.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Decoder = (bytes: Uint8Array, maxOutputLength: number) => Uint8Array;
+/** @param frames that may still come: of zstd, over all codings */
+type Decoder = (bytes: Uint8Array, maxOutputLength: number, frames: { left: number }) => Uint8Array;
 
 /** Largest window of zstd that HTTP allows (RFC 9659): 8 MiB. */
 const ZSTD_WINDOW_LOG = 23;
@@ -19,9 +20,10 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
     return decode(bytes, { maxOutputLength });
   },
   br: (bytes, maxOutputLength) => zlib.brotliDecompressSync(bytes, { maxOutputLength }),
-  zstd: (bytes, maxOutputLength) => {
-    const frames = framesOf(bytes);
+  zstd: (bytes, maxOutputLength, count) => {
+    const frames = framesOf(bytes, count.left);
     if (frames === null) throw new Error('no whole frames');
+    count.left -= frames.length;
     const params = { [zlib.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG };
     const parts: Uint8Array[] = [];
     let left = maxOutputLength;
@@ -76,12 +78,14 @@ export function parseContentEncoding(header: string | null): string[] {
 export function decodeContent(bytes: Bytes, codings: readonly string[], limit: number): Bytes {
   const most = mostInflated(bytes.length, limit);
   const tooLarge = () => (most < limit ? new InflatesTooMuch(most) : bodyTooLarge(limit));
+  const frames = { left: mostFrames(bytes.length) };
   let decoded: Uint8Array = bytes;
   for (const coding of codings.toReversed()) {
     try {
       // One more, because workerd refuses what has as many as it may.
-      decoded = DECODERS[coding]?.(decoded, most + 1) ?? decoded;
+      decoded = DECODERS[coding]?.(decoded, most + 1, frames) ?? decoded;
     } catch (cause) {
+      if (cause instanceof ApiError) throw cause;
       if (cause instanceof RangeError) throw tooLarge();
       const detail = `The body is not ${coding}, as Content-Encoding says, or is cut off or damaged.`;
       throw new ApiError('invalid-content-encoding', detail, { cause });

@@ -52,12 +52,14 @@ const LONGEST_REST = 4;
 /**
  * The same text in UTF-8, without a byte order mark: nearly all of a body with an image is ASCII, and stays what it is.
  * @param charset as of `decodeText`
+ * @param total bytes that were converted, of all texts that share a limit
  * @throws ApiError as `decodeText`
  */
 export function toUtf8(
   bytes: Uint8Array,
   charset: string | undefined,
   source: TextSource,
+  total = { converted: 0 },
 ): Uint8Array {
   const decoder = decoderOf(charset, source);
   const { encoding } = decoder;
@@ -69,7 +71,6 @@ export function toUtf8(
   if (mayBeAscii && isAscii(bytes)) return bytes;
   const encoder = new TextEncoder();
   const parts: Uint8Array[] = [];
-  let converted = 0;
   let isOpen = !mayBeAscii;
   try {
     for (let start = 0; start < bytes.length; start += PIECE) {
@@ -78,9 +79,9 @@ export function toUtf8(
         parts.push(piece);
         continue;
       }
-      converted += piece.length;
-      if (converted > MAX_CONVERTED) {
-        throw tooMuchOf(encoding, { limit: MAX_CONVERTED, actual: converted }, source);
+      total.converted += piece.length;
+      if (total.converted > MAX_CONVERTED) {
+        throw tooMuchOf(encoding, { limit: MAX_CONVERTED, actual: total.converted }, source);
       }
       parts.push(encoder.encode(decoder.decode(piece, { stream: true })));
       isOpen = !mayBeAscii || !isAscii(piece.subarray(-LONGEST_REST));

@@ -3,6 +3,8 @@
  * then report that instead of the reply, or send all of it again.
  */
 
+import { bodyReader } from './body-reader.ts';
+
 /** Who sends more than this is cut off: it is not worth its transfer. */
 const MOST_BYTES = 128 * 2 ** 20;
 const MOST_MS = 10_000;
@@ -22,7 +24,7 @@ export function isLeftUnread({ body, bodyUsed, headers }: Request): boolean {
 /** Never rejects. @param ms after which the rest is left */
 export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Promise<void> {
   if (body === null) return;
-  const reader = body.getReader();
+  const reader = bodyReader(body);
   const leave = () => void reader.cancel().catch(() => {});
   const deadline = setTimeout(leave, Math.min(ms, MOST_MS));
   let [total, expected] = [0, LEAST_BYTES];
@@ -33,8 +35,8 @@ export async function drainBody({ body }: Pick<Request, 'body'>, ms: number): Pr
   };
   let watch = setTimeout(look, LOOK_MS);
   try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      total += next.value.byteLength;
+    for (let piece = await reader.read(); piece !== null; piece = await reader.read()) {
+      total += piece.length;
       if (total > MOST_BYTES) await reader.cancel();
     }
   } catch {

@@ -5,6 +5,7 @@ import { shownName } from '@blip2/shared/validate';
 import type * as z from 'zod/mini';
 import { parseJsonValue } from './json-body.ts';
 import { MAX_TEXT_BYTES } from './json-structure.ts';
+import { JsonTotal } from './json-total.ts';
 
 type Schema = z.core.$ZodType;
 
@@ -20,6 +21,7 @@ export const MAX_NAME_LENGTH = 256;
  * that is not of its schema's type stays text: the schema refuses it. An empty text is absent where a number or a list
  * is asked for.
  * @param schema of all fields: a strict object
+ * @param json what was read as JSON of the same form until now
  * @throws ApiError `invalid-request` for a field that is given twice and is no list
  * @example
  * fieldsFromForm([['seed', '7'], ['stop', 'a'], ['stop', 'b']], CaptionRequest) // { seed: 7, stop: ['a', 'b'] }
@@ -27,6 +29,7 @@ export const MAX_NAME_LENGTH = 256;
 export function fieldsFromForm(
   entries: readonly FormEntry[],
   schema: Schema,
+  json = new JsonTotal(),
 ): Record<string, unknown> {
   if (entries.length > MAX_ENTRIES) throw tooManyFields(entries.length);
   const texts = new TextCount();
@@ -36,7 +39,7 @@ export function fieldsFromForm(
     const [first, ...keys] = keysOf(name);
     keys.reduce((field, key) => field.child(key), root.child(first)).values.push(value);
   }
-  return membersFrom(root, schema, '');
+  return membersFrom(root, schema, { path: '', json });
 }
 
 /** Of all texts together; a longer one is an image's. */
@@ -106,51 +109,52 @@ function keysOf(name: string): [string, ...string[]] {
   ];
 }
 
-function membersFrom(field: Field, schema: Schema, path: string): Record<string, unknown> {
+/** Where a value stands, and what the form had as JSON until then. */
+type Place = { path: string; json: JsonTotal };
+
+function membersFrom(field: Field, schema: Schema, at: Place): Record<string, unknown> {
   const members: [string, unknown][] = [];
   for (const [name, child] of field.children) {
-    const value = valueFrom(child, memberOf(schema, name), join(path, name));
+    const value = valueFrom(child, memberOf(schema, name), within(at, name));
     if (value !== undefined) members.push([name, value]);
   }
   return Object.fromEntries(members);
 }
 
-function valueFrom(field: Field, schema: Schema | undefined, path: string): unknown {
+function valueFrom(field: Field, schema: Schema | undefined, at: Place): unknown {
   const [value, ...more] = field.values;
   const element = schema && elementOf(schema);
   // No field at all: the schema of all fields says so, by its name.
   if (schema === undefined) return value ?? '';
   if (field.children.size > 0) {
-    if (field.values.length > 0) throw givenTwice(path);
+    if (field.values.length > 0) throw givenTwice(at);
     return element === undefined && Object.keys(membersOf(schema)).length > 0
-      ? membersFrom(field, schema, path)
-      : entriesFrom(field, element, path);
+      ? membersFrom(field, schema, at)
+      : entriesFrom(field, element, at);
   }
-  if (more.length === 0) return fromText(value, schema, path);
-  if (element === undefined) throw givenTwice(path);
-  return field.values.map((entry, index) => {
-    return fromText(entry, element, join(path, String(index)));
-  });
+  if (more.length === 0) return fromText(value, schema, at);
+  if (element === undefined) throw givenTwice(at);
+  return field.values.map((entry, index) => fromText(entry, element, within(at, String(index))));
 }
 
 /** Entries of a list: by their indices where they have them, else in their order. */
-function entriesFrom(field: Field, element: Schema | undefined, path: string): unknown[] {
+function entriesFrom(field: Field, element: Schema | undefined, at: Place): unknown[] {
   const entries = [...field.children];
   const isIndexed = entries.every(([key]) => /^\d{1,9}$/.test(key));
   if (!isIndexed && !entries.every(([key]) => key.startsWith('+'))) {
-    const field = shownName(path);
+    const field = shownName(at.path);
     const detail = `${field}: is a list; name its entries ${field}[0], ${field}[1] or ${field}[].`;
     throw new ApiError('invalid-request', detail, { field });
   }
   if (isIndexed) entries.sort(([a], [b]) => Number(a) - Number(b));
-  return entries.map(([, child], index) => valueFrom(child, element, join(path, String(index))));
+  return entries.map(([, child], index) => valueFrom(child, element, within(at, String(index))));
 }
 
-function join(path: string, name: string): string {
-  return path === '' ? name : `${path}.${name}`;
+function within({ path, json }: Place, name: string): Place {
+  return { path: path === '' ? name : `${path}.${name}`, json };
 }
 
-function givenTwice(path: string): ApiError {
+function givenTwice({ path }: Place): ApiError {
   const field = shownName(path);
   return new ApiError('invalid-request', `${field} is given twice.`, { field });
 }
@@ -168,11 +172,11 @@ const BOOLEANS: Readonly<Record<string, boolean>> = {
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 
 /** @throws ApiError `invalid-json` for what begins as a list and is none, where no text is accepted */
-function fromText(text: unknown, schema: Schema, path: string): unknown {
+function fromText(text: unknown, schema: Schema, at: Place): unknown {
   if (typeof text !== 'string') return text;
   const kinds = new Set(alternatives(schema).map(kindOf));
   if (kinds.has('array') || kinds.has('object')) {
-    const value = fromJson(text, path);
+    const value = fromJson(text, at);
     const kind = Array.isArray(value) ? 'array' : typeof value;
     if ((kind === 'array' || kind === 'object') && kinds.has(kind)) return value;
   }
@@ -181,7 +185,7 @@ function fromText(text: unknown, schema: Schema, path: string): unknown {
   if (kinds.has('number') && NUMBER.test(word)) return finite(Number(word));
   if (kinds.has('string')) return text;
   const element = elementOf(schema);
-  if (word.startsWith('[')) return parseJsonValue(text, path);
+  if (word.startsWith('[')) return parseJsonValue(text, at.path, at.json);
   if (element !== undefined && alternatives(element).some((one) => kindOf(one) === 'string')) {
     return [text];
   }
@@ -194,10 +198,10 @@ function finite(value: number): number {
 }
 
 /** The list or object that a text holds; the text where it holds none. */
-function fromJson(text: string, path: string): unknown {
+function fromJson(text: string, { path, json }: Place): unknown {
   if (!/^\s*[[{]/.test(text)) return text;
   try {
-    return parseJsonValue(text, path);
+    return parseJsonValue(text, path, json);
   } catch (thrown) {
     if (thrown instanceof ApiError && thrown.slug !== 'invalid-json') throw thrown;
     return text;

@@ -111,8 +111,8 @@ it('uploads, which may take an hour, leave bodies what is theirs', () => {
 describe('where there is no room', () => {
   const KIBIBYTE = 1024;
 
-  /** Two bodies of two clients that fill the limit, so many seconds ago. */
-  function full(seconds: number) {
+  /** Two bodies of two clients that fill the limit, so many seconds ago, and of which as much comes since. */
+  function full(seconds: number, perSecond = KIBIBYTE) {
     let time = 1_000_000;
     const now = () => time;
     const [one, two] = [0, 1].map((index) => {
@@ -121,11 +121,15 @@ describe('where there is no room', () => {
       const waits = body.during(new Promise<string>(() => {})).catch(({ slug }) => slug);
       return { body, waits };
     }) as [Waiting, Waiting];
-    time += 1000 * seconds;
-    const newcomer = holdBody(LIMIT, { client: `${++clients}`, ms: 30_000, now });
     const passes = (ms: number) => {
-      time += ms;
+      for (let left = ms; left > 0; left -= 1000) {
+        time += Math.min(left, 1000);
+        if (left >= 1000)
+          for (const { body } of [one, two]) body.add(perSecond + (body === one.body ? 1 : 0), 0);
+      }
     };
+    passes(1000 * seconds);
+    const newcomer = holdBody(LIMIT, { client: `${++clients}`, ms: 30_000, now });
     const close = () => {
       for (const body of [one.body, two.body, newcomer]) body.close();
     };
@@ -160,15 +164,38 @@ describe('where there is no room', () => {
   });
 
   it.each([
-    ['that came lately', 4, 100],
-    ['that comes fast', 8, 100],
-    ['that comes half as slowly as the newcomer', 60, 20_000],
-  ])('none gives way %s', async (_, seconds, ms) => {
-    const { one, two, newcomer, passes, close } = full(seconds);
+    ['that came lately', 4, 100, 0],
+    ['that comes fast', 8, 100, 300 * KIBIBYTE],
+    ['that comes half as slowly as the newcomer', 60, 4000, 160 * KIBIBYTE],
+  ])('none gives way %s', async (_, seconds, ms, perSecond) => {
+    const { one, two, newcomer, passes, close } = full(seconds, perSecond);
     passes(ms);
     expect(() => newcomer.add(MEBIBYTE)).toThrow(overloaded);
     expect(await Promise.race([one.waits, two.waits, 'go on'])).toBe('go on');
     close();
+  });
+
+  it('one that came fast, and has stopped, gives way', async () => {
+    const { one, two, newcomer, passes, close } = full(8, 0);
+    passes(100);
+    newcomer.add(MEBIBYTE);
+    expect(await Promise.race([one.waits, two.waits])).toBe('overloaded');
+    close();
+  });
+
+  it('one that was stored meanwhile is as fast as it was before', async () => {
+    let time = 0;
+    const now = () => time;
+    const [stored, newcomer] = ['stores', 'comes'].map((client) =>
+      holdBody(LIMIT, { client, ms: 3_600_000, now }),
+    ) as [HeldBody, HeldBody];
+    stored.add(4 * MEBIBYTE + FREE);
+    await stored.during(Promise.resolve());
+    time += 60_000;
+    void stored.during(new Promise(() => {}));
+    time += 100;
+    expect(() => newcomer.add(MEBIBYTE)).toThrow(overloaded);
+    for (const body of [stored, newcomer]) body.close();
   });
 
   it('one that is being stored gives way to nobody', () => {

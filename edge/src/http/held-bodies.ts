@@ -3,6 +3,7 @@
  * is ended with every request in it: so a large body that does not fit beside others has to wait outside.
  */
 import { ApiError } from '@blip2/shared/errors';
+import { RecentPace } from './recent-pace.ts';
 
 /**
  * Of each body, so that one without an image is never turned away because of large ones. No more: they are free for
@@ -12,7 +13,7 @@ const FREE_BYTES = 2 ** 16;
 const RETRY_AFTER_S = 1;
 
 /**
- * A body that comes more slowly than this, bytes a second, gives way where there is no room for one that comes twice as fast: so nobody keeps
+ * A body that came more slowly than this in the last seconds, bytes a second, gives way where there is no room for one that comes twice as fast: so nobody keeps
  * others out by sending just enough.
  */
 const SLOW = 256 * 1024;
@@ -26,8 +27,8 @@ type Share = {
   bytes: number;
   expiresAt: number;
   openedAt: number;
-  /** Bytes that have come, held or not. */
-  come: number;
+  /** Of bytes that come, held or not. */
+  pace: RecentPace;
   /** Ends the wait for more of it; undefined where nobody waits. */
   end: ((error: ApiError) => void) | undefined;
   /** Whether it was closed, or gave way. */
@@ -86,7 +87,8 @@ export function holdBody(
   const openedAt = now();
   const share: Share = {
     ...{ client, kind, openedAt },
-    ...{ bytes: -FREE_BYTES, expiresAt: openedAt + ms, come: 0, end: undefined, isOver: false },
+    ...{ bytes: -FREE_BYTES, expiresAt: openedAt + ms, end: undefined, isOver: false },
+    pace: new RecentPace(openedAt),
   };
   const close = () => {
     signal?.removeEventListener('abort', close);
@@ -96,7 +98,7 @@ export function holdBody(
   if (signal?.aborted) close();
   return {
     add: (bytes, held = bytes) => {
-      share.come += bytes;
+      share.pace.add(bytes, now());
       share.bytes += held;
       if (share.bytes <= 0 || held === 0 || share.isOver) return;
       shares.add(share);
@@ -118,10 +120,12 @@ export function holdBody(
     during: async (work) => {
       const ended = Promise.withResolvers<never>();
       share.end = ended.reject;
+      share.pace.goOn(now());
       try {
         return await Promise.race([work, ended.promise]);
       } finally {
         share.end = undefined;
+        share.pace.leave(now());
       }
     },
     close,
@@ -135,14 +139,14 @@ export function holdBody(
  * @returns whether there is room now
  */
 function makeRoom(share: Share, bytes: number, now: number, client?: string): boolean {
-  const most = Math.min(SLOW, paceOf(share, now) / 2);
+  const most = Math.min(SLOW, share.pace.at(now) / 2);
   const slow = [...shares]
     .filter((other) => {
       const isMeant = other !== share && other.kind === share.kind;
       const mayEnd = other.end !== undefined && now - other.openedAt >= COMPARED_MS;
       return isMeant && mayEnd && (client === undefined || other.client === client);
     })
-    .map((other) => ({ other, pace: paceOf(other, now) }))
+    .map((other) => ({ other, pace: other.pace.at(now) }))
     .filter(({ pace }) => pace < most)
     .sort((a, b) => a.pace - b.pace);
   let room = 0;
@@ -162,11 +166,6 @@ function makeRoom(share: Share, bytes: number, now: number, client?: string): bo
 function remove(share: Share): void {
   share.isOver = true;
   shares.delete(share);
-}
-
-/** Bytes a second. */
-function paceOf({ come, openedAt }: Share, now: number): number {
-  return (1000 * come) / Math.max(now - openedAt, 1);
 }
 
 function gaveWay(): ApiError {

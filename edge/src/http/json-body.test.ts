@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { parseJsonObject } from './json-body.ts';
 
 const parse = (text: string, charset?: string) =>
@@ -131,5 +131,19 @@ describe('is refused by name', () => {
     );
     const latin1 = Uint8Array.of(0x7b, 0x22, 0xe9, 0x22, 0x3a, 0x31, 0x7d);
     expect(() => parseJsonObject(latin1)).toThrow(problem('invalid-json', /not UTF-8/));
+  });
+});
+
+describe('of what is no JSON one name is parsed at most', () => {
+  it.each([
+    ['a name with many colons', `{"\\x"${':'.repeat(9000)}}`],
+    ['names that are none', `{${'"\\x":1,'.repeat(4000)}}`],
+    ['colons within lists', `{"\\x":${'[:],'.repeat(2000)}1}`],
+  ])('%s', (_what, text) => {
+    const parsed = vi.spyOn(JSON, 'parse');
+    onTestFinished(() => parsed.mockRestore());
+    expect(() => parse(text)).toThrow(problem('invalid-json', /is not valid JSON/));
+    // The name, and the whole.
+    expect(parsed).toHaveBeenCalledTimes(2);
   });
 });

@@ -6,6 +6,7 @@ import { ApiError } from '@blip2/shared/errors';
 import { shownName } from '@blip2/shared/validate';
 import { decodeText, type TextSource, toUtf8 } from './decode-text.ts';
 import { checkStructure, type LongString } from './json-structure.ts';
+import type { JsonTotal } from './json-total.ts';
 
 /**
  * The members of a JSON object. A member that is null is absent, in nested objects too.
@@ -30,30 +31,45 @@ export function parseJsonObject(
   return value as Record<string, unknown>;
 }
 
-/** A JSON value, as strictly. @param field that the text is @throws ApiError `invalid-json`, `invalid-request` */
-export function parseJsonValue(text: string, field?: string): unknown {
-  return parseJsonBytes(new TextEncoder().encode(text), undefined, field);
+/**
+ * A JSON value, as strictly.
+ * @param field that the text is
+ * @param total of such texts of one form
+ * @throws ApiError `invalid-json`, `invalid-request`
+ */
+export function parseJsonValue(text: string, field?: string, total?: JsonTotal): unknown {
+  return parseJsonBytes(new TextEncoder().encode(text), undefined, field, total);
 }
 
 /**
  * A JSON value, as strictly.
  * @param field that the bytes are, where they are not the body
+ * @param total of such texts of one form
  * @throws ApiError `invalid-json`, `invalid-request`, and what `decodeText` throws
  */
-export function parseJsonBytes(bytes: Uint8Array, charset?: string, field?: string): unknown {
-  return parseBytes(bytes, charset, { field, nullable: [] });
+export function parseJsonBytes(
+  bytes: Uint8Array,
+  charset?: string,
+  field?: string,
+  total?: JsonTotal,
+): unknown {
+  return parseBytes(bytes, charset, { field, nullable: [], total });
 }
 
 function parseBytes(
   bytes: Uint8Array,
   charset: string | undefined,
-  { field, nullable }: { field?: string | undefined; nullable: readonly string[] },
+  {
+    field,
+    nullable,
+    total,
+  }: { field?: string | undefined; nullable: readonly string[]; total?: JsonTotal | undefined },
 ): unknown {
   const name = field === undefined ? undefined : shownName(field);
   const where = name === undefined ? {} : { field: name };
   const source: TextSource = { what: name ?? 'The body', slug: 'invalid-json', ...where };
-  const utf8 = toUtf8(bytes, charset, source);
-  const { long, repeated } = checkStructure(utf8, field);
+  const utf8 = toUtf8(bytes, charset, source, total);
+  const { long, repeated } = checkStructure(utf8, field, total);
   const invalid = (why: string, cause?: unknown) =>
     new ApiError('invalid-json', `${source.what} is not valid JSON${why}.`, { ...where, cause });
   const images = new Map<string, string>();

@@ -2,6 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import { beginsAsImage } from '@blip2/shared/image-text';
 import { shownName } from '@blip2/shared/validate';
+import { JsonTotal } from './json-total.ts';
 
 /** Far beyond any request; the parser needs memory for each. */
 const MAX_DEPTH = 32;
@@ -50,9 +51,14 @@ const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x
 /**
  * @param bytes UTF-8
  * @param field of the request that the text is, where it is not the body
+ * @param total of the texts that were read before it, where it is not alone
  * @throws ApiError `invalid-request` for too much of anything, with the limit and what was found until it was given up
  */
-export function checkStructure(bytes: Uint8Array, field?: string): Structure {
+export function checkStructure(
+  bytes: Uint8Array,
+  field?: string,
+  total = new JsonTotal(),
+): Structure {
   const levels: Level[] = [];
   const long: LongString[] = [];
   const what = field === undefined ? 'The body' : shownName(field);
@@ -64,9 +70,12 @@ export function checkStructure(bytes: Uint8Array, field?: string): Structure {
   let [values, names] = [0, 0];
   const expectFewValues = (count: number) => {
     if (count > MAX_VALUES) throw tooMuch(`has more than ${MAX_VALUES} values`, MAX_VALUES, count);
+    total.expectFew('values', count, MAX_VALUES);
   };
-  let longBytes = 0;
-  let last: LongString = { start: 0, end: 0 };
+  let [longBytes, others] = [0, 0];
+  /** The last string, until a colon makes a name of it. */
+  let last: LongString | undefined;
+  let isBroken = false;
   for (let at = 0; at < bytes.length; at++) {
     const level = levels.at(-1);
     switch (bytes[at]) {
@@ -107,24 +116,34 @@ export function checkStructure(bytes: Uint8Array, field?: string): Structure {
       case COLON: {
         // Each is of a value, in JSON; what is none may have a million.
         expectFewValues(++names);
-        const length = last.end - last.start;
-        if (length > MAX_NAME_BYTES) {
-          const name = shownName(nameOf(bytes.subarray(last.start, last.start + MAX_NAME_BYTES)));
+        // Of no name: it is no JSON.
+        if (last === undefined) break;
+        const string = bytes.subarray(last.start, last.end);
+        last = undefined;
+        if (string.length > MAX_NAME_BYTES) {
+          const beginning = string.subarray(0, MAX_NAME_BYTES);
+          const name = shownName(nameOf(beginning) ?? UTF8.decode(beginning));
           const how = `has a name, ${name}, of more than ${MAX_NAME_BYTES} bytes`;
-          throw tooMuch(how, MAX_NAME_BYTES, length);
+          throw tooMuch(how, MAX_NAME_BYTES, string.length);
         }
         if (level === undefined) break;
-        level.name = nameOf(bytes.subarray(last.start, last.end));
+        // Exceptions are dear: where one name is no JSON, the text is none.
+        const name: string | null = isBroken ? null : nameOf(string);
+        isBroken ||= name === null;
+        level.name = name ?? UTF8.decode(string);
         if (level.names.has(level.name)) repeated ??= level.name;
         level.names.add(level.name);
         break;
       }
     }
-    const others = Math.min(at, bytes.length) - longBytes;
+    others = Math.min(at, bytes.length) - longBytes;
     if (others > MAX_BYTES) {
       throw tooMuch(`has more than ${MAX_BYTES} bytes besides its image`, MAX_BYTES, others);
     }
+    total.expectFew('bytes', others, MAX_BYTES);
   }
+  total.values += Math.max(values, names);
+  total.bytes += others;
   return { long, repeated };
 }
 
@@ -163,14 +182,14 @@ export function textTooLong(field: string, actual: number): ApiError {
   return new ApiError('invalid-request', detail, { field, limit: MAX_TEXT_BYTES, actual });
 }
 
-/** A name may have its letters as escapes. @param text without its quotes; what is no JSON is refused later */
-function nameOf(text: Uint8Array): string {
+/** A name may have its letters as escapes. @param text without its quotes @returns null for what is no JSON */
+function nameOf(text: Uint8Array): string | null {
   const name = UTF8.decode(text);
   if (!name.includes('\\')) return name;
   try {
     return String(JSON.parse(`"${name}"`));
   } catch {
-    return name;
+    return null;
   }
 }
 

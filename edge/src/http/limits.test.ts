@@ -169,6 +169,43 @@ describe('refused with its limit and what was sent', () => {
       () => multipart(part('history', `[${'0,'.repeat(MEBIBYTE)}0]`, `Content-Type: ${JSON_TYPE}`)),
       { field: 'history', limit: 10_000 },
     ],
+    [
+      'values of JSON of all parts',
+      MULTIPART,
+      () => {
+        const json = `[${'0,'.repeat(6000)}0]`;
+        const type = `Content-Type: ${JSON_TYPE}`;
+        return multipart(part('history', json, type), part('unknown', json, type));
+      },
+      { limit: 10_000 },
+    ],
+    [
+      'bytes of JSON of all parts',
+      MULTIPART,
+      () => {
+        const type = `Content-Type: ${JSON_TYPE}`;
+        return multipart(...many(3).map(() => part('history', `[${' '.repeat(400_000)}]`, type)));
+      },
+      { limit: MEBIBYTE },
+    ],
+    [
+      'names of what is no JSON, in all fields of a form',
+      FORM,
+      () =>
+        many(3)
+          .map(() => `history[]={"a"${':'.repeat(5000)}`)
+          .join('&'),
+      { limit: 10_000 },
+    ],
+    [
+      'values of JSON of all fields of a form',
+      FORM,
+      () =>
+        many(3)
+          .map(() => `history[]=[${'1,'.repeat(5000)}1]`)
+          .join('&'),
+      { limit: 10_000 },
+    ],
   ])('%s', async (_what, type, body, extras) => {
     const refused = await read(type, body()).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(ApiError);

@@ -7,6 +7,7 @@ import { decodeText, looksBinary, withLineFeeds } from './decode-text.ts';
 import { type FormEntry, fieldsFromForm, TextCount } from './form-fields.ts';
 import { parseJsonBytes } from './json-body.ts';
 import { MAX_TEXT_BYTES, textTooLong } from './json-structure.ts';
+import { JsonTotal } from './json-total.ts';
 import { isJsonType } from './media-type.ts';
 import { type Part, parseMultipart } from './multipart.ts';
 
@@ -32,13 +33,14 @@ export function readMultipart(
   const entries: FormEntry[] = [];
   const objects: Record<string, unknown>[] = [];
   const texts = new TextCount();
+  const json = new JsonTotal();
   let charset: string | undefined;
   for (const part of parts) {
     if (files.includes(part)) continue;
     const { name, bytes, type } = part;
     const encoding = part.charset ?? charset;
     if (isJsonType(type) && name !== '_charset_') {
-      const value = parseJsonBytes(bytes, encoding, name);
+      const value = parseJsonBytes(bytes, encoding, name, json);
       if (isField(part) || !isObject(value)) entries.push([name, value]);
       else objects.push(value);
       continue;
@@ -56,7 +58,7 @@ export function readMultipart(
     if (name === '_charset_') charset = text;
     else entries.push([name, withLineFeeds(text)]);
   }
-  const fields = mergedOf([fieldsFromForm(entries, schema), ...objects]);
+  const fields = mergedOf([fieldsFromForm(entries, schema, json), ...objects]);
   if (image === undefined) return fields;
   if (fields.image !== undefined) throw severalImages(['image', image.name]);
   return { ...fields, image: image.bytes };
@@ -64,7 +66,7 @@ export function readMultipart(
 
 /** Whether a name is a member's, or of a place within one. */
 function isMember(schema: z.core.$ZodType, name: string): boolean {
-  return memberOf(schema, name.replace(/[[.].*$/s, '')) !== undefined;
+  return memberOf(schema, name.replace(/[[.].*/s, '')) !== undefined;
 }
 
 /** The image's own name, also as PHP and others write a list of files (`image[]`) or a place (`image[data]`). */

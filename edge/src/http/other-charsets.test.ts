@@ -1,11 +1,13 @@
 /** Texts in other charsets than UTF-8, and what reading a body costs: work is counted, since time says little on a busy machine. */
 import { Buffer } from 'node:buffer';
+import { AnswerRequest } from '@blip2/shared/schemas/answers';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { decodeImageData } from '../image/image-data.ts';
 import { toUtf8 } from './decode-text.ts';
 import { parseJsonObject } from './json-body.ts';
 import { parseMultipart } from './multipart.ts';
+import { readMultipart } from './multipart-form.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -155,6 +157,26 @@ it('colons and brackets that no JSON has so many of are given up early', () => {
       }),
     );
   }
+});
+
+it('parts of JSON in another encoding have one limit together', () => {
+  const value = Buffer.concat([
+    Buffer.from('{"data": "'),
+    Buffer.alloc(400_000, 0xe9),
+    Buffer.from('"}'),
+  ]);
+  const head = Buffer.from(
+    '--x\r\nContent-Disposition: form-data; name="image"\r\nContent-Type: application/json; charset=latin1\r\n\r\n',
+  );
+  const parts = (count: number) => {
+    const part = Buffer.concat([head, value, Buffer.from('\r\n')]);
+    return new Uint8Array(Buffer.concat([...Array(count).fill(part), Buffer.from('--x--\r\n')]));
+  };
+  const read = (count: number) => () => readMultipart(parts(count), 'x', AnswerRequest);
+  expect(read(1)()).toHaveProperty('image');
+  expect(read(6)).toThrow(
+    expect.objectContaining({ slug: 'body-too-large', extras: expect.anything() }),
+  );
 });
 
 it('the headers of all parts of a form have limits together', () => {

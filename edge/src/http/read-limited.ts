@@ -1,6 +1,7 @@
 /** Reads a body of a request or a response, but never more than allowed. */
 import { ApiError } from '@blip2/shared/errors';
 import { TooSlowError, within } from '../within.ts';
+import { type BodyReader, bodyReader } from './body-reader.ts';
 import { type HeldBody, holdBody } from './held-bodies.ts';
 import { WholeRequest } from './whole-request.ts';
 
@@ -38,7 +39,7 @@ export async function readLimited(
   const declared = Number(source.headers.get('content-length') ?? Number.NaN);
   if (declared > limit) throw bodyTooLarge(limit, declared);
   if (source.body === null) return new Uint8Array();
-  const reader = source.body.getReader();
+  const reader = bodyReader(source.body);
   const held = given ?? holdBody(maxHeldBytes, { client, ms: ms ?? LONGEST_MS, signal });
   try {
     const reading = held.during(collect(reader, limit, declared, held));
@@ -60,15 +61,14 @@ const FIRST_BYTES = 2 ** 16;
 
 /** @param declared bytes, NaN where nothing is */
 async function collect(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
+  reader: BodyReader,
   limit: number,
   declared: number,
   held: HeldBody,
 ): Promise<Uint8Array<ArrayBuffer>> {
   let bytes = new Uint8Array(declared < FIRST_BYTES ? declared : FIRST_BYTES);
   let total = 0;
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    const chunk = next.value;
+  for (let chunk = await reader.read(); chunk !== null; chunk = await reader.read()) {
     const needed = total + chunk.byteLength;
     if (needed > limit) throw bodyTooLarge(limit, needed);
     held.add(chunk.byteLength);

@@ -1,6 +1,7 @@
 /** A body of a request as it comes, for what is stored and not held: bounded in time between its pieces. */
 import { ApiError } from '@blip2/shared/errors';
 import { TooSlowError, within } from '../within.ts';
+import { bodyReader } from './body-reader.ts';
 import { bodyTooLarge } from './read-limited.ts';
 
 /** Bytes a second that an upload comes at least with, once it has had a while: what has come of it is in memory until there is a part. */
@@ -36,17 +37,17 @@ export async function* readStream(
     throw new ApiError('unsupported-content-encoding', detail);
   }
   if (body === null) return;
-  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const reader = bodyReader(body);
   const startedAt = Date.now();
   let total = 0;
   try {
     for (;;) {
-      const next = await within(ms, reader.read(), 'the body');
-      if (next.done) return;
-      total += next.value.length;
+      const piece = await within(ms, reader.read(), 'the body');
+      if (piece === null) return;
+      total += piece.length;
       if (total > maxBytes) throw bodyTooLarge(maxBytes, total);
       expectPace(total, Date.now() - startedAt);
-      yield next.value;
+      yield piece;
     }
   } catch (cause) {
     if (cause instanceof ApiError) throw cause;

@@ -44,16 +44,33 @@ const [EQUALS, CR, LF] = [0x3d, 0x0d, 0x0a];
 function fromQuotedPrintable(bytes: Bytes): Bytes {
   const decoded = new Uint8Array(bytes.length);
   let length = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    const [byte = 0, first, second] = [bytes[i], bytes[i + 1], bytes[i + 2]];
-    const [high, low] = [hexDigit(first), hexDigit(second)];
-    if (byte !== EQUALS) decoded[length++] = byte;
-    else if (high >= 0 && low >= 0) {
-      decoded[length++] = high * 16 + low;
-      i += 2;
-    } else if (first === LF) i += 1;
-    else if (first === CR && second === LF) i += 2;
-    else decoded[length++] = byte;
+  let at = 0;
+  while (at < bytes.length) {
+    const next = bytes.indexOf(EQUALS, at);
+    const end = next === -1 ? bytes.length : next;
+    decoded.set(bytes.subarray(at, end), length);
+    length += end - at;
+    at = end;
+    // One after the other: a search has a price of its own, which none of millions is worth.
+    while (bytes[at] === EQUALS) {
+      const high = hexDigit(bytes[at + 1]);
+      const low = high < 0 ? -1 : hexDigit(bytes[at + 2]);
+      const broken = high < 0 ? lineBreakAt(bytes, at + 1) : 0;
+      if (broken === 0) decoded[length++] = low < 0 ? EQUALS : high * 16 + low;
+      at += 1 + (low < 0 ? broken : 2);
+      // A few characters stand between two in most texts.
+      for (let near = at + NEAR; at < near && at < bytes.length && bytes[at] !== EQUALS; at++) {
+        decoded[length++] = bytes[at] as number;
+      }
+    }
   }
   return decoded.subarray(0, length);
+}
+
+const NEAR = 32;
+
+/** Bytes of the line break there, or 0. */
+function lineBreakAt(bytes: Bytes, at: number): number {
+  if (bytes[at] === LF) return 1;
+  return bytes[at] === CR && bytes[at + 1] === LF ? 2 : 0;
 }

@@ -1,24 +1,34 @@
 /** The frames of zstd (RFC 8878, 3.1), walked without decoding: workerd's decoder takes what is cut off for whole, and one frame for all. */
+import { ApiError } from '@blip2/shared/errors';
 
 const MAGIC = 0xfd2fb528;
 /** The magic numbers of frames to skip, without their last four bits. */
 const SKIPPABLE_MAGIC = 0x184d2a5;
 const RUN_LENGTH = 1;
-/** Each takes a decoder of its own; those who compress in parallel have one for megabytes. */
-const MAX_FRAMES = 1000;
+/** Each takes a decoder of its own, and has nine bytes; those who compress in parallel have one for megabytes. */
+const FREE_FRAMES = 32;
+const BYTES_OF_FRAME = 2 ** 16;
+
+/** Frames that a body may have, in all codings that it has one over the other. @param bytes as they were sent */
+export function mostFrames(bytes: number): number {
+  return FREE_FRAMES + Math.floor(bytes / BYTES_OF_FRAME);
+}
 
 /**
- * The frames that have content, or null where the last one does not end where the bytes do, or there are too many.
- * @example framesOf(new Uint8Array([...frame, ...otherFrame])) // [frame, otherFrame]
+ * The frames that have content, or null where the last one does not end where the bytes do.
+ * @param most of them
+ * @throws ApiError `invalid-content-encoding` for more
+ * @example framesOf(new Uint8Array([...frame, ...otherFrame]), 9) // [frame, otherFrame]
  */
-export function framesOf(bytes: Uint8Array): Uint8Array[] | null {
+export function framesOf(bytes: Uint8Array, most: number): Uint8Array[] | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const frames: Uint8Array[] = [];
   try {
     for (let start = 0; start < bytes.length || start === 0; ) {
       const end = endOfFrame(view, start);
-      if (end > bytes.length || frames.length === MAX_FRAMES) return null;
+      if (end > bytes.length) return null;
       if (!isSkippable(view, start)) frames.push(bytes.subarray(start, end));
+      if (frames.length > most) throw tooMany(most);
       start = end;
     }
   } catch (error) {
@@ -27,6 +37,11 @@ export function framesOf(bytes: Uint8Array): Uint8Array[] | null {
     throw error;
   }
   return frames;
+}
+
+function tooMany(limit: number): ApiError {
+  const detail = `The body has more than ${limit} frames of zstd: compress it as one.`;
+  return new ApiError('invalid-content-encoding', detail, { limit });
 }
 
 function isSkippable(view: DataView, start: number): boolean {

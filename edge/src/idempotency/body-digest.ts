@@ -2,6 +2,7 @@
 import { Buffer } from 'node:buffer';
 import { createHash, type Hash } from 'node:crypto';
 import { ApiError } from '@blip2/shared/errors';
+import { bodyReader } from '../http/body-reader.ts';
 import { parseHeaderValue } from '../http/header-value.ts';
 import { MAX_BOUNDARY_LENGTH, MAX_PARTS } from '../http/multipart.ts';
 import { bodyTooLarge } from '../http/read-limited.ts';
@@ -86,17 +87,17 @@ export function hashedBody({ body, headers }: Pick<Request, 'body' | 'headers'>)
     resolve(digest.end());
     return { body: null, digest: promise, giveUp };
   }
-  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const reader = bodyReader(body);
   const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await reader.read();
-        if (done) {
+        const piece = await reader.read();
+        if (piece === null) {
           resolve(digest.end());
           controller.close();
         } else {
-          digest.update(value);
-          controller.enqueue(value);
+          digest.update(piece);
+          controller.enqueue(piece);
         }
       },
       async cancel(reason) {
@@ -134,13 +135,13 @@ export async function digestOf(
 ): Promise<string> {
   const digest = new BodyDigest(headers.get('content-type'));
   if (body === null) return digest.end();
-  const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const reader = bodyReader(body);
   const reading = (async () => {
     let total = 0;
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      total += next.value.byteLength;
+    for (let piece = await reader.read(); piece !== null; piece = await reader.read()) {
+      total += piece.length;
       if (total > maxBytes) throw bodyTooLarge(maxBytes, total);
-      digest.update(next.value);
+      digest.update(piece);
     }
   })();
   try {

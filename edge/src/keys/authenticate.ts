@@ -22,7 +22,7 @@ export type Access = {
 const KEY_HEADERS = ['x-api-key', 'x-moondream-auth'];
 
 /** Clients of Replicate write `Token` in its place, or did. */
-const AUTHORIZATION = /^(?:Bearer|Token)[ \t]+(.+)$/i;
+const AUTHORIZATION = /^(?:Bearer|Token)[ \t]+([^ \t].*)$/i;
 
 const REALM = 'Bearer realm="blip2"';
 

@@ -184,6 +184,6 @@ export class HubClient {
 
 /** The address in `Link: <…>; rel="next"` (RFC 8288). */
 function nextPage(response: Response): string | undefined {
-  const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get('link') ?? '')?.[1];
+  const target = /<([^<>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get('link') ?? '')?.[1];
   return target === undefined ? undefined : new URL(target, response.url).href;
 }

@@ -52,7 +52,7 @@ function fromName(text: string, endpoint: string): Named {
 function fromUrl(text: string, endpoint: string): Named {
   const url = URL.canParse(text) ? new URL(text) : refuse(text);
   const origin = ALIASES[url.origin] ?? url.origin;
-  const address = `${origin}${url.pathname}`.replace(/\/+$/, '');
+  const address = `${origin}${url.pathname}`.replace(/(?<!\/)\/+$/, '');
   // An endpoint may have a path of its own; any other host serves its models at the top.
   const base = address.startsWith(`${endpoint}/`) ? endpoint : origin;
   const [owner, name, tree, ...rest] = address

@@ -60,7 +60,7 @@ function threadsOf(pid: number): string[] {
 /** The fields of a process or thread from its state on. */
 function statOf(path: string): string[] {
   // The name of the program, in parentheses, may contain anything.
-  return /.*\) (.*)/s.exec(read(`${path}/stat`))?.[1]?.split(' ') ?? [];
+  return /^.*\) (.*)/s.exec(read(`${path}/stat`))?.[1]?.split(' ') ?? [];
 }
 
 function read(file: string): string {

@@ -17,7 +17,7 @@ export type ObjectStore = {
 
 /** Null for what is a path. @example placeOf('s3://images/a/b.jpg') // { bucket: 'images', key: 'a/b.jpg' } */
 export function placeOf(address: string): Place | null {
-  const [, bucket, key = ''] = /^s3:\/\/([^/]+)\/?(.*)$/s.exec(address) ?? [];
+  const [, bucket, key = ''] = /^s3:\/\/([^/]+)\/?(.*)/s.exec(address) ?? [];
   return bucket === undefined ? null : { bucket, key };
 }
 

@@ -144,7 +144,7 @@ function inBucket(
       lines = 0;
       // Each is named by its first line and the one behind its last.
       for (const each of await objects.keys({ bucket, key: own })) {
-        const [, first, end] = /(\d+)-(\d+)\.jsonl$/.exec(each) ?? [];
+        const [, first, end] = /(?<!\d)(\d+)-(\d+)\.jsonl$/.exec(each) ?? [];
         if (Number(first) === lines) lines = Number(end);
       }
       return lines;
@@ -160,7 +160,7 @@ function inBucket(
       const bodies: Buffer[] = [];
       let at = 0;
       for (const each of await objects.keys({ bucket, key: own })) {
-        const [, first, end] = /(\d+)-(\d+)\.jsonl$/.exec(each) ?? [];
+        const [, first, end] = /(?<!\d)(\d+)-(\d+)\.jsonl$/.exec(each) ?? [];
         if (Number(first) !== at) continue;
         bodies.push(await buffer(await objects.read({ bucket, key: each })));
         at = Number(end);

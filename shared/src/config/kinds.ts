@@ -129,7 +129,7 @@ export function toggle(): Kind<boolean> {
 
 /** An http or https address; comes without a slash at its end. */
 export function httpUrl(): Kind<string> {
-  const withoutSlash = z.transform((value: string) => value.replace(/\/+$/, ''));
+  const withoutSlash = z.transform((value: string) => value.replace(/(?<!\/)\/+$/, ''));
   return {
     schema: z.pipe(z.url({ protocol: /^https?$/ }), withoutSlash),
     allowed: 'an http:// or https:// address',

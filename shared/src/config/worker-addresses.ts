@@ -16,7 +16,7 @@ const MOST = 16;
 
 const Url = z.pipe(
   z.url({ protocol: /^https?$/ }),
-  z.transform((url: string) => url.replace(/\/+$/, '')),
+  z.transform((url: string) => url.replace(/(?<!\/)\/+$/, '')),
 );
 const Address = z.strictObject({
   url: Url,

@@ -50,7 +50,7 @@ export function createCleaner(): TextRewriter {
 }
 
 /** An end that may become one of the above, be it after one of the earlier replacements. */
-const OPEN = / +n?(?: *' *[vr]?)?$/;
+const OPEN = /(?<! ) +(?:n(?: *' *[vr]?)?|' *[vr]?)?$/;
 
 function closedLength(text: string): number {
   let length = text.length;

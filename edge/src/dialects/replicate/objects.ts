@@ -66,6 +66,6 @@ function namespaceOf({ predictions }: Dependencies): DurableObjectNamespace {
 
 /** Base of the addresses in replies, without a trailing slash. */
 export function publicBase(c: AppContext, { config }: Dependencies): string {
-  const origin = config.publicUrl?.replace(/\/+$/, '') ?? new URL(c.req.url).origin;
+  const origin = config.publicUrl?.replace(/(?<!\/)\/+$/, '') ?? new URL(c.req.url).origin;
   return `${origin}/replicate/v1`;
 }

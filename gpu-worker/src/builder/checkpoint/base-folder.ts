@@ -44,7 +44,8 @@ export async function resolveBaseFolder(
 
 /** The model of a hub whose folder in another machine's cache this path was. */
 function cachedModel(path: string): string | null {
-  const [, owner, name, commit] =
-    /\bmodels--([^/\\]+?)--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]?$/.exec(path) ?? [];
-  return commit === undefined ? null : `${owner}/${name}@${commit}`;
+  const [, folder = '', commit] =
+    /(?<![^/\\])models--([^/\\]+)[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]?$/.exec(path) ?? [];
+  const [, owner, name] = /^(.+?)--(.+)/.exec(folder) ?? [];
+  return owner === undefined ? null : `${owner}/${name}@${commit}`;
 }
