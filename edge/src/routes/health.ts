@@ -68,12 +68,7 @@ async function recentChecks(deps: Dependencies): Promise<Checked> {
   return found;
 }
 
-async function runChecks({
-  config,
-  gpu,
-  kv,
-  models,
-}: Dependencies): Promise<Checked> {
+async function runChecks({ config, gpu, kv, models }: Dependencies): Promise<Checked> {
   let worker: WorkerModel | undefined;
   const [gpu_worker, model, store] = await Promise.all([
     outcome(async () => ((await gpu.isReady()) ? 'ok' : 'is not ready')),
