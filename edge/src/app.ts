@@ -9,6 +9,7 @@ import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
 import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
+import { clientOf, UNNAMED_CLIENT } from './http/client-address.ts';
 import { drainBody, isLeftUnread } from './http/drain-body.ts';
 import { fullStorage } from './http/full-storage.ts';
 import { replyOnce } from './idempotency/reply-once.ts';
@@ -78,10 +79,16 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     const takesKey = takesIdempotencyKey(route);
     app.on(method, patternOf(path), async (c) => {
       if (tag === 'service') return await handler(c, deps);
-      using place = deps.work.take(c.req.raw.signal);
+      const { signal, headers } = c.req.raw;
+      const address = clientOf(headers, deps.config);
+      // Until its key is found it counts as its address, where that tells it from others.
+      using place = deps.work.take(signal, address === UNNAMED_CLIENT ? undefined : address);
       const scope = tag === 'usage' ? null : tag;
       // Whoever has a signed URL was let in, and counted, before.
-      if (!isSigned) c.set('caller', await authenticate(c.req.raw.headers, scope, deps.access));
+      if (!isSigned) {
+        const visitor = { address, signal, work: place };
+        c.set('caller', await authenticate(headers, scope, deps.access, visitor));
+      }
       place.countAs(clientIn(c, deps.config));
       if (scope !== null && !isSigned)
         await admit(c, deps, method === 'POST' && WRITES.has(scope) ? 1 : 0);

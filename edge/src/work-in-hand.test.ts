@@ -57,6 +57,18 @@ describe('places', () => {
     place.countAs('light');
   });
 
+  it('are shared among addresses before, and among keys once they are found', () => {
+    const work = new WorkInHand(4);
+    using _first = work.take(undefined, 'address');
+    using second = work.take(undefined, 'address');
+    expect(() => work.take(undefined, 'address')).toThrow('has 2 requests');
+    second.countAs('address');
+    second.countAs('key');
+    using third = work.take(undefined, 'other');
+    expect(() => work.take(undefined, 'other')).toThrow('has 1 requests');
+    expect(() => third.countAs('key')).not.toThrow();
+  });
+
   it('are not taken again for a request that has its reply', () => {
     const work = new WorkInHand(1);
     const late = work.take();

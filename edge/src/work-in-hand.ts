@@ -22,11 +22,14 @@ export class WorkInHand {
   /**
    * A place of one request, taken at once.
    * @param signal aborted when its client goes away
-   * @throws Crowded
+   * @param client whose it is, where that is known
+   * @throws Crowded, and ApiError `too-many-requests` where the client has all that one may have now
    * @example using place = work.take(request.signal);
    */
-  take(signal?: AbortSignal): WorkPlace {
-    const place = new WorkPlace(this, signal);
+  take(signal?: AbortSignal, client?: string): WorkPlace {
+    // Where nobody has a place, that is the reason.
+    if (this.#places.count() >= this.#most) throw new Crowded();
+    const place = new WorkPlace(this, signal, client);
     place.take();
     return place;
   }
@@ -60,10 +63,11 @@ export class WorkPlace {
   #place: Place | undefined;
   #isOver = false;
 
-  /** @param signal aborted when its client goes away */
-  constructor(work: WorkInHand, signal?: AbortSignal) {
+  /** @param signal aborted when its client goes away @param client whose it is, where that is known */
+  constructor(work: WorkInHand, signal?: AbortSignal, client?: string) {
     this.#work = work;
     this.#signal = signal;
+    this.#client = client;
   }
 
   /** @throws as `WorkInHand` where others have taken it meanwhile */
@@ -80,6 +84,7 @@ export class WorkPlace {
    * @throws as `WorkInHand`, with the place left
    */
   countAs(client: string): void {
+    if (client === this.#client) return;
     this.#client = client;
     if (this.#place === undefined) return;
     try {

@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 const { IPv4, IPv6 } = ipaddr;
 
 /** All whose address nobody trusted reports, as when served locally, are one client with one client's part. */
-const UNNAMED_CLIENT = 'unnamed';
+export const UNNAMED_CLIENT = 'unnamed';
 
 /** What one customer gets of IPv6 at least: who has it chooses all that comes behind. */
 const V6_PREFIX_BYTES = 8;

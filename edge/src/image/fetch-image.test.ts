@@ -1,6 +1,7 @@
 import zlib from 'node:zlib';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { base64, newImage, startEdge, type TestEdge } from '../testing/edge.ts';
+import { dearWork, isDear } from '../turns/dear-work.ts';
 
 const URL_ = 'https://images.example/a.png';
 let edge: TestEdge;
@@ -54,6 +55,8 @@ describe('an image at a URL', () => {
     ['deflate', zlib.deflateSync],
     ['zstd', zlib.zstdCompressSync],
     ['X-GZIP', zlib.gzipSync],
+    ['gzip', zlib.gzipSync],
+    ['br', zlib.brotliCompressSync],
   ])('is inflated where its host sends it in %s unasked', async (coding, compress) => {
     const imageBytes = newImage();
     const reply = (body: Uint8Array) =>
@@ -78,6 +81,8 @@ describe('an image at a URL', () => {
   it.each<[string, (bytes: Uint8Array) => Uint8Array]>([
     ['deflate', zlib.deflateSync],
     ['zstd', zlib.zstdCompressSync],
+    ['gzip', zlib.gzipSync],
+    ['br', zlib.brotliCompressSync],
   ])('that %s makes far larger is refused with that reason', async (coding, compress) => {
     edge = startEdge({ env: { MAX_IMAGE_BYTES: '20000000' } });
     const headers = { 'content-encoding': coding };
@@ -93,6 +98,51 @@ describe('an image at a URL', () => {
       detail: expect.stringMatching(/more than 50 times as large .* uncompressed, or send the b/),
     });
     expect(problem).not.toHaveProperty('limit');
+  });
+
+  it('is asked for uncompressed, and what is compressed all the same is not inflated by the platform', async () => {
+    const asked: RequestInit[] = [];
+    edge = startEdge({
+      platform: {
+        fetch: async (url, init) => {
+          if (String(url) === URL_) asked.push(init ?? {});
+          return edge.gpu.fetch(url, init);
+        },
+      },
+    });
+    edge.gpu.web.set(URL_, () => typed(newImage()));
+    expect((await send()).status).toBe(200);
+    expect(asked).toMatchObject([{ encodeResponseBody: 'manual' }]);
+    expect(new Headers(asked[0]?.headers).get('accept-encoding')).toBe('identity');
+  });
+
+  it('waits for its turn before it is inflated, and before megabytes are hashed', async () => {
+    edge = startEdge({ env: { MAX_IMAGE_BYTES: '20000000' } });
+    const costs: number[] = [];
+    const turn = vi.spyOn(dearWork, 'turn').mockImplementation(async (_, ms) => {
+      costs.push(ms);
+    });
+    try {
+      const imageBytes = newImage(6_000_000);
+      crypto.getRandomValues(imageBytes.subarray(64, 65_600));
+      crypto.getRandomValues(imageBytes.subarray(65_600, 131_136));
+      const sent = new Uint8Array(zlib.gzipSync(imageBytes));
+      edge.gpu.web.set(
+        URL_,
+        () =>
+          new Response(sent, {
+            headers: { 'content-encoding': 'gzip' },
+            encodeBody: 'manual',
+          } as ResponseInit),
+      );
+      expect((await send()).status).toBe(200);
+      expect(costs.filter(isDear)).toHaveLength(2);
+      edge.gpu.web.set(URL_, () => typed(newImage(6_000_000)));
+      expect((await send()).status).toBe(200);
+      expect(costs.filter(isDear)).toHaveLength(3);
+    } finally {
+      turn.mockRestore();
+    }
   });
 
   it('is asked for by a client that says who it is and takes anything', async () => {

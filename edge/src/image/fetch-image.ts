@@ -1,7 +1,14 @@
 /** Fetches an image from a public URL: each redirect is checked, size and time are limited, the bytes decide what it is. */
 import { ApiError } from '@blip2/shared/errors';
 import { sniff } from '@blip2/shared/image-format';
-import { decodeContent, InflatesTooMuch, parseContentEncoding } from '../http/content-encoding.ts';
+import { inflatingCost } from '../http/body-costs.ts';
+import {
+  decodeContent,
+  InflatesTooMuch,
+  mostInflated,
+  parseContentEncoding,
+} from '../http/content-encoding.ts';
+import { type HeldBody, holdBody } from '../http/held-bodies.ts';
 import { mediaType } from '../http/media-type.ts';
 import { readLimited } from '../http/read-limited.ts';
 import type { Platform } from '../platform.ts';
@@ -37,6 +44,8 @@ export type FetchImageOptions = Pick<Platform, 'fetch'> & {
   userAgent: string;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
+  /** Waits until so many milliseconds of work may be done in one piece; left out where nobody else waits for its end. */
+  turn?: (ms: number) => Promise<void>;
 };
 
 /**
@@ -50,25 +59,28 @@ export async function fetchImage(
   options: FetchImageOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { maxBytes, maxHeldBytes, client, signal } = options;
+  using held = holdingBody(maxHeldBytes, { client, signal });
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response: Response | undefined;
   try {
     response = await lastReply(address, options, AbortSignal.any([signal, timeout]));
     const { status, headers } = response;
-    const bytes = decoded(
-      await readLimited(response, maxBytes, { maxHeldBytes, client, signal }),
-      headers,
-      maxBytes,
-    );
+    const sent = await readLimited(response, maxBytes, { maxHeldBytes, client, held });
+    const bytes = await decoded(sent, headers, options, held);
     if (bytes.byteLength === 0) throw emptyFailure(status);
     const sniffed = sniff(bytes);
-    if (sniffed.kind === 'image') return bytes;
+    if (sniffed.kind === 'image') {
+      // Whoever gets it hashes it at once.
+      await options.turn?.(inflatingCost(bytes.length).ms);
+      return bytes;
+    }
     throw noImageFailure(sniffed, { status, type: mediaType(headers.get('content-type')) });
   } catch (thrown) {
     response?.body?.cancel().catch(() => {});
     // The client went away: the host of the URL is not to blame.
     if (signal.aborted) throw thrown;
-    if (timeout.aborted) throw timeoutFailure(TIMEOUT_MS, response !== undefined, thrown);
+    if (timeout.aborted && !(thrown instanceof ApiError))
+      throw timeoutFailure(TIMEOUT_MS, response !== undefined, thrown);
     if (!(thrown instanceof ApiError)) throw transferFailure(thrown);
     if (thrown instanceof InflatesTooMuch) throw inflationFailure(thrown);
     if (thrown.slug === 'invalid-content-encoding') throw transferFailure(thrown);
@@ -76,15 +88,35 @@ export async function fetchImage(
   }
 }
 
-/** Those of HTTP that `fetch` leaves as they are; some hosts send them unasked. */
-const LEFT_CODINGS = ['deflate', 'zstd', 'x-gzip'];
+/** As for bodies: images that are compressed again hardly shrink, and the platform would inflate any number of bytes. */
+const CODINGS = ['gzip', 'x-gzip', 'br', 'deflate', 'zstd'];
 
-/** @throws ApiError `invalid-content-encoding`, `body-too-large` */
-function decoded(bytes: Uint8Array<ArrayBuffer>, headers: Headers, limit: number) {
+/** @throws ApiError `invalid-content-encoding`, `body-too-large`, and those of the memory for bodies and of turns */
+async function decoded(
+  bytes: Uint8Array<ArrayBuffer>,
+  headers: Headers,
+  { maxBytes, turn }: FetchImageOptions,
+  held: HeldBody,
+) {
   const coding = headers.get('content-encoding')?.trim().toLowerCase() ?? '';
-  // A runtime that knows more has decoded it, and left the header.
-  if (!LEFT_CODINGS.includes(coding) || sniff(bytes).kind === 'image') return bytes;
-  return decodeContent(bytes, parseContentEncoding(coding), limit);
+  // Some hosts name a coding and send the image itself.
+  if (!CODINGS.includes(coding) || bytes.length === 0 || sniff(bytes).kind === 'image')
+    return bytes;
+  await turn?.(inflatingCost(mostInflated(bytes.length, maxBytes)).ms);
+  const inflated = decodeContent(bytes, parseContentEncoding(coding), maxBytes);
+  held.add(0, inflated.length);
+  return inflated;
+}
+
+/** Longer than it is read, and waits for its turns. */
+const HELD_MS = 60_000;
+
+function holdingBody(
+  most: number,
+  whose: { client: string; signal: AbortSignal },
+): HeldBody & Disposable {
+  const held = holdBody(most, { ...whose, ms: HELD_MS });
+  return { ...held, [Symbol.dispose]: held.close };
 }
 
 /**
@@ -96,9 +128,16 @@ async function lastReply(
   { fetch, allowPrivate, userAgent }: FetchImageOptions,
   signal: AbortSignal,
 ): Promise<Response> {
-  const headers = { accept: ACCEPT, 'user-agent': userAgent };
-  // Else the platform's own cache tells by its time whether somebody else has sent this URL.
-  const init = { redirect: 'manual', cache: 'no-store', signal, headers } as const;
+  const headers = { accept: ACCEPT, 'accept-encoding': 'identity', 'user-agent': userAgent };
+  const init = {
+    redirect: 'manual',
+    // Else the platform's own cache tells by its time whether somebody else has sent this URL.
+    cache: 'no-store',
+    // Some hosts send codings unasked: the platform would inflate 50 bytes to 20 MB before anything can be counted.
+    encodeResponseBody: 'manual',
+    signal,
+    headers,
+  } as const;
   let url = checkImageUrl(address, { allowPrivate });
   const seen = new Set<string>();
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {

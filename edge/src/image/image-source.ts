@@ -7,6 +7,7 @@ import type { ImageReference } from '@blip2/shared/schemas/image';
 import { KNOWN_LATE_MS } from '../deletion/deletions.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { RequestContext } from '../request-context.ts';
+import { dearWork } from '../turns/dear-work.ts';
 import { waitOutside } from '../work-in-hand.ts';
 import { fetchImage } from './fetch-image.ts';
 import { decodeImageData, isDataUrl } from './image-data.ts';
@@ -81,7 +82,10 @@ export async function resolveImage(
     const { allowPrivateImageUrls: allowPrivate, imageUserAgent: userAgent } = config;
     const { maxHeldBytes } = config;
     const limits = { maxBytes, maxHeldBytes, client, allowPrivate };
-    const fetching = fetchImage(source.url, { fetch, ...limits, userAgent, signal });
+    const { waitUntil } = context;
+    const turn = (ms: number) =>
+      dearWork.turn(client, ms, { waitUntil, signal, remedy: 'a smaller image' });
+    const fetching = fetchImage(source.url, { fetch, ...limits, userAgent, signal, turn });
     bytes = await waitOutside(context.work, fetching);
   } else {
     bytes = source.bytes;

@@ -131,7 +131,11 @@ export class PartFiller {
   }
 
   /** @returns whether all of them can go on, and characters of what they have come to */
-  async #rehearse(order: PartOrder, from: Place, chunk: Readonly<Chunk>): Promise<Rehearsal<boolean>> {
+  async #rehearse(
+    order: PartOrder,
+    from: Place,
+    chunk: Readonly<Chunk>,
+  ): Promise<Rehearsal<boolean>> {
     const { rehearser } = this.#parts;
     // It may have been canceled while others had their turns.
     if (this.#isEnding()) return { value: true, characters: 0 };

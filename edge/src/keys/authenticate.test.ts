@@ -1,7 +1,8 @@
 /** Who is let in, on the real KV. */
 import { createKey, type KeyRecord, keyName } from '@blip2/shared/api-key';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { newImage, startEdge, testEnv } from '../testing/edge.ts';
+import { KeyStore } from './key-store.ts';
 
 const kv = testEnv.KEYS as KVNamespace;
 
@@ -150,4 +151,98 @@ it('looks a key up once, and not again for some seconds', async () => {
   const key = await storeKey();
   for (let n = 0; n < 5; n++) await post('/v1/captions', newImage(), bearer(key));
   expect(lookups).toBe(1);
+});
+
+describe('while others look up keys that were never made', () => {
+  /** KV that does not answer for keys that are not stored, as long as the test wants. */
+  async function stuck(clock: { now: number }) {
+    const answers = Promise.withResolvers<null>();
+    const scopes = ['embeddings'];
+    const [known, fresh] = [await storeKey({ scopes }), await storeKey({ scopes })];
+    const names = new Set(await Promise.all([known, fresh].map(keyName)));
+    let waiting = 0;
+    const store = {
+      get: (name: string) => {
+        if (names.has(name)) return kv.get(name);
+        waiting += 1;
+        return answers.promise;
+      },
+    } as unknown as KVNamespace;
+    const { post } = startEdge({
+      env: { ...closed.env, KEYS: store, CACHE_TIMEOUT_MS: '30000' },
+      platform: { now: () => clock.now },
+    });
+    const send = (key: string, address: string) =>
+      post(
+        '/v1/embeddings',
+        { text: 'a dog', kind: 'itc' },
+        {
+          ...bearer(key),
+          'cf-connecting-ip': address,
+        },
+      );
+    /** So many requests with made-up keys. */
+    const crowd = async (count: number, addressOf: (n: number) => string) => {
+      const before = waiting;
+      const sent = Array.from({ length: count }, (_, n) => send(createKey(), addressOf(n)));
+      await expect.poll(() => waiting).toBeGreaterThan(before);
+      return sent;
+    };
+    return {
+      send,
+      crowd,
+      answer: () => answers.resolve(null),
+      known,
+      fresh,
+      waiting: () => waiting,
+    };
+  }
+  const statuses = async (replies: Promise<Response>[]) => {
+    const all = (await Promise.all(replies)).map(({ status }) => status);
+    return Object.fromEntries(
+      [...new Set(all)].map((one) => [one, all.filter((s) => s === one).length]),
+    );
+  };
+
+  it('one address has half of the look-ups, and a new key from another is let in', async () => {
+    const clock = { now: Date.now() };
+    const { send, crowd, answer, fresh, waiting } = await stuck(clock);
+    const sent = await crowd(300, () => '198.51.100.81');
+    await expect.poll(waiting).toBe(128);
+    expect((await send(fresh, '198.51.100.82')).status).toBe(200);
+    answer();
+    expect(await statuses(sent)).toEqual({ 401: 128, 429: 172 });
+  });
+
+  it('from everywhere, a key that was good before has its places, however old what is remembered', async () => {
+    const clock = { now: Date.now() };
+    const { send, crowd, answer, known, fresh, waiting } = await stuck(clock);
+    expect((await send(known, '198.51.100.83')).status).toBe(200);
+    const sent = await crowd(300, (n) => `198.18.${n >> 8}.${n & 255}`);
+    await expect.poll(waiting).toBe(256);
+    clock.now += 10_000;
+    const replies = Array.from({ length: 20 }, () => send(known, '198.51.100.83'));
+    expect(await statuses(replies)).toEqual({ 200: 20 });
+    answer();
+    expect(await statuses(sent)).toEqual({ 401: 256, 503: 44 });
+    expect((await send(fresh, '198.51.100.83')).status).toBe(200);
+  });
+
+  it('guesses push no key out of what is remembered', async () => {
+    const clock = { now: Date.now() };
+    let lookups = 0;
+    const counting = {
+      get: (name: string) => {
+        lookups += 1;
+        return kv.get(name);
+      },
+    } as unknown as KVNamespace;
+    const store = new KeyStore({ kv: counting, now: () => clock.now, timeoutMs: 5000 });
+    const key = await storeKey();
+    await store.find(key, { address: 'a' });
+    for (let n = 0; n < 1100; n++) await store.find(createKey(), { address: 'a' });
+    lookups = 0;
+    expect(await store.find(key, { address: 'a' })).not.toBeNull();
+    expect(lookups).toBe(0);
+  });
 });

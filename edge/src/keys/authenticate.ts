@@ -1,7 +1,7 @@
 /** Lets a request in, by its key, or because the deployment is open to everybody. */
 import { isKey, type KeyRecord, keyName, type Scope } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
-import type { KeyStore } from './key-store.ts';
+import type { KeyStore, Visitor } from './key-store.ts';
 import type { Namespaces } from './namespaces.ts';
 
 /**
@@ -29,12 +29,14 @@ const REALM = 'Bearer realm="blip2"';
 /**
  * @param scope the family of the route; null where any key will do
  * @returns null where the service is open, and addresses tell callers apart
- * @throws ApiError `not-configured`, `missing-key`, `invalid-key`, `key-out-of-scope` or `keys-unavailable`
+ * @throws ApiError `not-configured`, `missing-key`, `invalid-key`, `key-out-of-scope`, `keys-unavailable`, `too-many-requests`
+ *   or `overloaded`
  */
 export async function authenticate(
   headers: Headers,
   scope: Scope | null,
   { allowAnonymous, keys, namespaces, now }: Access,
+  visitor: Visitor,
 ): Promise<Caller | null> {
   // Clients of other services send some key always: where everybody is let in, none is read.
   if (allowAnonymous) return null;
@@ -52,7 +54,7 @@ export async function authenticate(
       { headers: { 'www-authenticate': REALM } },
     );
   }
-  const record = isKey(key) ? await keys.find(key) : null;
+  const record = isKey(key) ? await keys.find(key, visitor) : null;
   if (record === null) throw invalid('This is no key of this service, or it was revoked.');
   if (record.expires_at !== undefined && record.expires_at <= now()) {
     const when = new Date(record.expires_at).toISOString();

@@ -2,45 +2,81 @@
 import { KeyRecord, keyName } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
 import { within } from '../within.ts';
+import { WorkInHand, type WorkPlace, waitOutside } from '../work-in-hand.ts';
 
 /** How long an isolate believes what it read: a revoked key works so much longer. */
 const MEMORY_MS = 10_000;
 /** How long a location of KV does; the least that KV allows. */
 const KV_TTL_SECONDS = 30;
 const MAX_ENTRIES = 1024;
+/** Look-ups at a time; an address, or a key, alone has half of them. */
+const MAX_LOOKUPS = 256;
 const RETRY_SECONDS = 5;
 
 /** `now`: milliseconds since the epoch. `timeoutMs`: how long KV may take. */
 export type KeyStoreOptions = { kv: KVNamespace; now: () => number; timeoutMs: number };
 
+/** Who has sent a key. */
+export type Visitor = {
+  /** Its address, by which it counts as long as its key is not known. */
+  address: string;
+  /** Aborted when it goes away. */
+  signal?: AbortSignal;
+  /** Of its request, which it leaves while its key is looked up: whoever has no key may not take the places of those who have. */
+  work?: WorkPlace;
+};
+
 type Entry = { record: KeyRecord | null; readAt: number };
 
 export class KeyStore {
   readonly #options: KeyStoreOptions;
-  /** By name, those used last at the end: guesses push each other out, not the keys that are in use. */
-  readonly #entries = new Map<string, Entry>();
+  /** By name, those used last at the end. */
+  readonly #keys = new Map<string, Entry>();
+  /** What was no key: guesses push each other out, and no key that is in use. */
+  readonly #guesses = new Map<string, Entry>();
+  /** Look-ups of keys that were good when they were read last, by key, and of all others, by address. */
+  readonly #renewals: WorkInHand;
+  readonly #lookups: WorkInHand;
 
   constructor(options: KeyStoreOptions) {
     this.#options = options;
+    this.#renewals = new WorkInHand(MAX_LOOKUPS, options.now);
+    this.#lookups = new WorkInHand(MAX_LOOKUPS, options.now);
   }
 
   /**
    * What is stored of a key; null where there is none, or it cannot be read, or was revoked.
-   * @throws ApiError `keys-unavailable` where KV fails or is too slow: then nobody is let in
+   * @throws ApiError `keys-unavailable` where KV fails or is too slow: then nobody is let in; `too-many-requests` and
+   *   `overloaded` where too many are looked up
    */
-  async find(key: string): Promise<KeyRecord | null> {
+  async find(key: string, visitor: Visitor): Promise<KeyRecord | null> {
     const name = await keyName(key);
-    const now = this.#options.now();
-    const known = this.#entries.get(name);
-    this.#entries.delete(name);
-    const isFresh = known !== undefined && now - known.readAt < MEMORY_MS;
-    const entry = isFresh ? known : { record: await this.#read(name), readAt: now };
-    this.#entries.set(name, entry);
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= MAX_ENTRIES) break;
-      this.#entries.delete(oldest);
-    }
+    const known = this.#keys.get(name) ?? this.#guesses.get(name);
+    const isFresh = known !== undefined && this.#options.now() - known.readAt < MEMORY_MS;
+    const entry = isFresh ? known : await this.#lookUp(name, known, visitor);
+    this.#put(name, entry);
     return entry.record;
+  }
+
+  async #lookUp(name: string, known: Entry | undefined, visitor: Visitor): Promise<Entry> {
+    const readAt = this.#options.now();
+    const { signal, address, work } = visitor;
+    using _place =
+      (known?.record ?? null) === null
+        ? this.#lookups.take(signal, address)
+        : this.#renewals.take(signal, name);
+    return { record: await waitOutside(work, this.#read(name)), readAt };
+  }
+
+  #put(name: string, entry: Entry): void {
+    this.#keys.delete(name);
+    this.#guesses.delete(name);
+    const entries = entry.record === null ? this.#guesses : this.#keys;
+    entries.set(name, entry);
+    for (const oldest of entries.keys()) {
+      if (entries.size <= MAX_ENTRIES) break;
+      entries.delete(oldest);
+    }
   }
 
   async #read(name: string): Promise<KeyRecord | null> {

@@ -1,17 +1,17 @@
 /** One ITC vector for each of several texts and images: what dialects with embeddings share. */
 import { decodeEmbeddings } from '@blip2/shared/embedding-codec';
-import { type Cut, eachRetrievalIds } from '@blip2/shared/retrieval-ids';
-import { type RetrievalModel, retrievalModel } from '@blip2/shared/served-models';
+import type { Cut } from '@blip2/shared/retrieval-ids';
+import { retrievalModel } from '@blip2/shared/served-models';
 import { MAX_TEXTS } from '@blip2/shared/wire';
 import { type Dependencies, storeOf } from '../dependencies.ts';
 import { embedImage } from '../embeddings/embed-image.ts';
 import { locateEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { aboutImage } from '../image/image-field.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
-import { Pauses } from '../pauses.ts';
 import type { RequestContext } from '../request-context.ts';
 import { embedTexts } from './retrieve.ts';
 import { expectFewTokens } from './token-budget.ts';
+import { tokenizeTexts } from './tokenize-texts.ts';
 
 export type EmbeddingInput =
   | { kind: 'text'; text: string }
@@ -42,7 +42,7 @@ export async function embedInputs(
   const model = retrievalModel(deps.models);
   // All texts are tokenized as one list, so that an error has the index that the request gave the text.
   const texts = inputs.map((input) => (input.kind === 'text' ? input.text : ''));
-  const ids = await tokenized(model, texts, field, cut);
+  const ids = await tokenizeTexts(model, texts, field, cut);
   const vectors: number[][] = Array(inputs.length);
   const ofTexts = inputs.flatMap(({ kind }, index) => (kind === 'text' ? [index] : []));
   expectFewTokens(
@@ -68,24 +68,6 @@ export async function embedInputs(
     kind === 'text' ? (ids[index] ?? []).length : model.num_query_tokens,
   );
   return { vectors, tokens: tokens.reduce((sum, count) => sum + count, 0) };
-}
-
-/** What a character takes, in bytes that are read. */
-const CHARACTER_WORK = 8;
-
-async function tokenized(
-  model: RetrievalModel,
-  texts: readonly string[],
-  field: string,
-  cut: Cut | undefined,
-): Promise<number[][]> {
-  const all: number[][] = [];
-  const pauses = new Pauses();
-  for (const ids of eachRetrievalIds(model, texts, field, cut)) {
-    await pauses.after(CHARACTER_WORK * (texts[all.length]?.length ?? 0));
-    all.push(ids);
-  }
-  return all;
 }
 
 async function imageVector(

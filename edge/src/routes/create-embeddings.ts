@@ -1,7 +1,6 @@
 /** `POST /v1/embeddings`: computes and caches the embeddings of an image, or embeds texts; in OpenAI's form as well. */
 import { ApiError } from '@blip2/shared/errors';
 import { embeddingInstruction } from '@blip2/shared/generation/instruction';
-import { retrievalIds } from '@blip2/shared/retrieval-ids';
 import {
   EmbeddingsOptions,
   EmbeddingsRequest,
@@ -24,6 +23,7 @@ import { readRequest, requireImage } from '../http/request-body.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { type ImageSource, resolveImage } from '../image/image-source.ts';
 import { embedTexts } from '../retrieval/retrieve.ts';
+import { tokenizeTexts } from '../retrieval/tokenize-texts.ts';
 import { type AppContext, type Handler, readingOf, requestContextOf } from './app-context.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store', vary: 'accept' };
@@ -65,7 +65,7 @@ async function ofTexts(
   { texts, mediaType }: { texts: readonly string[]; mediaType: EmbeddingMediaType },
 ): Promise<Response> {
   const model = retrievalModel(deps.models);
-  const ids = retrievalIds(model, texts, 'text');
+  const ids = await tokenizeTexts(model, texts, 'text');
   const embeddings = await embedTexts(deps, ids, requestContextOf(c, deps));
   const reply: TextEmbeddingsReply = { embeddings, kind: 'itc', model: model.name };
   const { body, headers } = representTexts(mediaType, embeddings, reply);

@@ -30,6 +30,37 @@ describe('health', () => {
     });
   });
 
+  it('is looked into once a second, however many ask', async () => {
+    let now = Date.now();
+    let reads = 0;
+    const { EMBEDDINGS: kv } = testEnv;
+    edge = startEdge({
+      platform: { now: () => now },
+      env: {
+        EMBEDDINGS: new Proxy(kv, {
+          get: (_, name) => {
+            if (name !== 'get') return Reflect.get(kv, name);
+            return () => {
+              reads += 1;
+              return Promise.resolve(null);
+            };
+          },
+        }),
+      },
+    });
+    const ask = async () =>
+      (await Promise.all(Array.from({ length: 20 }, () => edge.request('/healthz')))).map(
+        ({ status }) => status,
+      );
+    expect(await ask()).toEqual(Array(20).fill(200));
+    expect(reads).toBe(1);
+    edge.gpu.script.isReady = false;
+    expect(await ask()).toEqual(Array(20).fill(200));
+    now += 1000;
+    expect(await ask()).toEqual(Array(20).fill(503));
+    expect(reads).toBe(2);
+  });
+
   type Arrange = (gpu: TestEdge['gpu']) => void;
   it.each<[string, TestSetup, Arrange, string, string]>([
     [

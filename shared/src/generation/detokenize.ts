@@ -27,11 +27,16 @@ export function createDetokenizer({ bytesOf, createRewriter }: Decoding): Detoke
   let hasBegun = false;
   let space = '';
   const visible = (decoded: string): string => {
-    const text = hasBegun ? space + decoded : decoded.trimStart();
-    const delta = text.trimEnd();
-    // White space at the end may be the text's end: it waits for something to follow.
-    space = delta === '' && hasBegun ? text : text.slice(delta.length);
-    hasBegun ||= delta !== '';
+    const text = hasBegun ? decoded : decoded.trimStart();
+    const end = text.trimEnd();
+    // White space at the end may be the text's end: it waits for something to follow. What waits is not read again.
+    if (end === '') {
+      space += text;
+      return '';
+    }
+    const delta = space + end;
+    space = text.slice(end.length);
+    hasBegun = true;
     return delta;
   };
   return {

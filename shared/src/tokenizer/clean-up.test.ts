@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cleanUp, createCleaner } from './clean-up.ts';
+import { CLEAN_UP, createCleaner } from './clean-up.ts';
+
+/** As `transformers` does it: one replacement after the other, each over the whole text. */
+const cleanUp = (text: string) =>
+  CLEAN_UP.reduce((clean, [found, by]) => clean.replaceAll(found, by), text);
 
 /** A text in parts, rewritten while they come. */
 function streamed(parts: readonly string[]): string[] {
@@ -19,6 +23,7 @@ describe('cleaning up', () => {
     ['nothing here', 'nothing here'],
   ])('makes %j %j', (text, expected) => {
     expect(cleanUp(text)).toBe(expected);
+    expect(streamed([text]).join('')).toBe(expected);
   });
 
   it('of a text that comes in parts is that of the whole, whatever the parts', () => {
@@ -33,6 +38,22 @@ describe('cleaning up', () => {
       { numRuns: 5000 },
     );
   });
+
+  it.each(["   '", ' n', " 'v", " '", ' ', " n'", '  '])(
+    'holds back some characters alone, however long a text goes on as %j',
+    (unit) => {
+      const [cleaner, count] = [createCleaner(), 800];
+      let emitted = cleaner.push('a');
+      for (let n = 1; n <= count; n++) {
+        emitted += cleaner.push(unit);
+        // What is emitted and the rest that may still come are the whole: how much is held back shows in the lengths.
+        const whole = cleanUp(`a${unit.repeat(n)}`);
+        expect(whole.startsWith(emitted.slice(0, -1))).toBe(true);
+        expect(whole.length - emitted.length).toBeLessThan(30);
+      }
+      expect(emitted + cleaner.end()).toBe(cleanUp(`a${unit.repeat(count)}`));
+    },
+  );
 
   it('holds back no more than may still change', () => {
     expect(streamed([' a', ' dog', ' ', '.', ' it', " '", 's', ' n', 'ew'])).toEqual([

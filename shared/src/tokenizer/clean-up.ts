@@ -18,10 +18,6 @@ export type TextRewriter = {
   end(): string;
 };
 
-export function cleanUp(text: string): string {
-  return CLEAN_UP.reduce((clean, [found, by]) => clean.replaceAll(found, by), text);
-}
-
 /**
  * @example
  * const cleaner = createCleaner();
@@ -30,32 +26,41 @@ export function cleanUp(text: string): string {
  * cleaner.push('.');     // '.'
  */
 export function createCleaner(): TextRewriter {
-  let open: string | null = null;
+  const replacers = CLEAN_UP.map(([found, by]) => createReplacer(found, by));
+  let hasBegun = false;
   return {
     push: (text) => {
       if (text === '') return '';
       // The decoder in front of this one takes the mark of a space off the first token.
-      open = open === null ? text.replace(/^ +/, '') : open + text;
-      const end = closedLength(open);
-      const closed = open.slice(0, end);
-      open = open.slice(end);
-      return cleanUp(closed);
+      const own = hasBegun ? text : text.replace(/^ +/, '');
+      hasBegun = true;
+      return replacers.reduce((clean, { push }) => push(clean), own);
     },
-    end: () => {
-      const rest = cleanUp(open ?? '');
-      open = '';
-      return rest;
-    },
+    // What one has held back is still to be read by those behind it.
+    end: () => replacers.reduce((clean, { push, end }) => push(clean) + end(), ''),
   };
 }
 
-/** An end that may become one of the above, be it after one of the earlier replacements. */
-const OPEN = /(?<! ) +(?:n(?: *' *[vr]?)?|' *[vr]?)?$/;
-
-function closedLength(text: string): number {
-  let length = text.length;
-  for (let found = OPEN.exec(text); found !== null; found = OPEN.exec(text.slice(0, length))) {
-    length = found.index;
-  }
-  return length;
+/**
+ * `replaceAll` of a text that comes in parts. It holds back less than `found` has, however the text goes on, so that a part costs
+ * what it is long.
+ */
+function createReplacer(found: string, by: string): TextRewriter {
+  let held = '';
+  return {
+    push: (part) => {
+      const parts = (held + part).split(found);
+      const rest = parts.at(-1) ?? '';
+      let length = Math.min(found.length - 1, rest.length);
+      while (length > 0 && !rest.endsWith(found.slice(0, length))) length--;
+      held = rest.slice(rest.length - length);
+      parts[parts.length - 1] = rest.slice(0, rest.length - length);
+      return parts.join(by);
+    },
+    end: () => {
+      const rest = held;
+      held = '';
+      return rest;
+    },
+  };
 }

@@ -1,6 +1,5 @@
 /** zero-shot-image-classification: which of some labels fits an image. */
 import { ApiError } from '@blip2/shared/errors';
-import { retrievalIds } from '@blip2/shared/retrieval-ids';
 import {
   ZeroShotParameters,
   type ZeroShotReply,
@@ -12,6 +11,7 @@ import { expectRoom } from '../../gpu/workers.ts';
 import { resolveImage } from '../../image/image-source.ts';
 import { textTokens } from '../../limits/cost.ts';
 import { matchTexts } from '../../retrieval/retrieve.ts';
+import { tokenizeTexts } from '../../retrieval/tokenize-texts.ts';
 import { requestContextOf } from '../../routes/app-context.ts';
 import { expectModel } from '../model-ids.ts';
 import { imageFromText, membersOf, NOT_STORED, onImage, type Task } from './task.ts';
@@ -23,7 +23,7 @@ export const classify: Task = async (c, deps, inference) => {
   const { inputs, parameters } = validate(ZeroShotRequest, members);
   const { candidate_labels: labels, hypothesis_template = '{}' } = parameters;
   const texts = labels.map((label) => hypothesis_template.replace('{}', () => label));
-  const ids = retrievalIds(model, texts, 'parameters.candidate_labels');
+  const ids = await tokenizeTexts(model, texts, 'parameters.candidate_labels');
   const context = requestContextOf(c, deps);
   const named =
     image ??

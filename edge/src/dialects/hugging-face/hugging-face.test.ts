@@ -1,7 +1,7 @@
 /** Hugging Face's routes in workerd: what the document describes, statuses that its client can take, tasks by their form. */
 import { ApiError, PROBLEMS, type ProblemSlug } from '@blip2/shared/errors';
 import { type Schema, Validator } from '@cfworker/json-schema';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { apiDocument, base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
 import { generative, retrieval } from '../../testing/models.ts';
 import { sharesOf } from './classify.ts';
@@ -301,6 +301,38 @@ it('a label is put into its template to the letter', async () => {
       ...encode.call(retrieval.tokenizer(), `a photo of ${label}`),
       retrieval.sep_token_id,
     ]),
+  });
+});
+
+describe('a template of labels', () => {
+  const classify = (candidate_labels: string[], hypothesis_template?: string) =>
+    edge.post('/hf/zero-shot-image-classification', {
+      inputs: image(),
+      parameters: { candidate_labels, hypothesis_template },
+    });
+
+  it('has 256 characters at most, since each label gets a copy of it', async () => {
+    expect((await classify(['a dog'], `{}${'x'.repeat(254)}`)).status).toBe(200);
+    const refused = await classify(['a dog'], `{}${'x'.repeat(255)}`);
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toEqual({
+      error: 'parameters.hypothesis_template: must have at most 256 characters.',
+      error_type: 'invalid-request',
+    });
+    const { schemas } = document.components as unknown as { schemas: object };
+    expect(JSON.stringify(schemas)).toContain('"maxLength":256');
+  });
+
+  it('and long labels become tokens with pauses between them', async () => {
+    const wait = vi.spyOn(scheduler, 'wait').mockResolvedValue();
+    try {
+      // Each is one word that is too long for more than one token.
+      const labels = Array.from({ length: 64 }, (_, n) => `${n}${'x'.repeat(1000)}`);
+      expect((await classify(labels)).status).toBe(200);
+      expect(wait.mock.calls.length).toBeGreaterThanOrEqual(12);
+    } finally {
+      wait.mockRestore();
+    }
   });
 });
 

@@ -11,11 +11,20 @@ const labels = z
   .array(text('must be a text'), { error: 'must be a list of texts' })
   .check(z.minLength(1), z.maxLength(MAX_TEXTS));
 
+/** Each of the labels gets a copy of it, so that what is long costs 64 times as much as it has bytes. */
+const MAX_TEMPLATE = 256;
+const template = z
+  .string()
+  .check(
+    z.maxLength(MAX_TEMPLATE),
+    z.includes('{}', { error: 'must have {} in place of the label' }),
+  );
+
 export const ZeroShotParameters = z.strictObject({
   candidate_labels: described(labels, 'What the image may show.', ['a pizza', 'two cows']),
   hypothesis_template: described(
-    z.optional(z.string().check(z.includes('{}', { error: 'must have {} in place of the label' }))),
-    'The sentence that a label completes in place of `{}`; else that is the label alone, as in captions.',
+    z.optional(template),
+    `The sentence that a label completes in place of \`{}\`, of ${MAX_TEMPLATE} characters at most; else that is the label alone, as in captions.`,
     'a photo of {}',
   ),
 });
