@@ -20,7 +20,7 @@ const logging = 'Logs and traces';
 
 const MEBIBYTE = 2 ** 20;
 /** Of the machine, or of the container where that has less. */
-const MEMORY_MB = Math.floor(
+export const MEMORY_MB = Math.floor(
   Math.min(totalmem(), process.constrainedMemory() || totalmem()) / MEBIBYTE,
 );
 
@@ -224,6 +224,14 @@ export const WORKER_OPTIONS = {
     default: 192,
     group: engine,
     help: 'memory for the keys and values of images and conversations that may continue, MiB',
+  }),
+  kvCacheMb: option({
+    env: 'BLIP2_KV_CACHE_MB',
+    kind: wholeNumber(1, 1_000_000),
+    defaultText:
+      'on the CPU 80 % of the memory beside weights, decoding, bodies and prefixes; on a GPU no bound',
+    group: engine,
+    help: 'memory for the keys and values of all sequences, MiB: requests wait for it as they do for slots, and one that needs more than all of it gets 400',
   }),
   ...JOB_OPTIONS,
   logLevel: LOG_LEVEL,
