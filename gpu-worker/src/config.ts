@@ -228,10 +228,9 @@ export const WORKER_OPTIONS = {
   kvCacheMb: option({
     env: 'BLIP2_KV_CACHE_MB',
     kind: wholeNumber(1, 1_000_000),
-    defaultText:
-      'on the CPU 80 % of the memory beside weights, decoding, bodies and prefixes; on a GPU no bound',
+    defaultText: 'what the rest leaves; on a GPU no bound',
     group: engine,
-    help: 'memory for the keys and values of all sequences, MiB: requests wait for it as they do for slots, and one that needs more than all of it gets 400',
+    help: 'memory for the keys and values of all sequences, MiB: requests wait for it as they do for slots, and one that needs more than all of it gets 400. A slot takes as many positions as the longest sequence that runs, each 8 bytes × layers × heads × width of a head: of OPT-2.7B 640 KiB, 1.25 GiB of its 2048. Left out, it is 80 % of what weights, decoding, bodies and prefixes leave of the memory, and one sequence of full length in any case',
   }),
   ...JOB_OPTIONS,
   logLevel: LOG_LEVEL,
