@@ -20,7 +20,7 @@ const logging = 'Logs and traces';
 
 const MEBIBYTE = 2 ** 20;
 /** Of the machine, or of the container where that has less. */
-const MEMORY_MB = Math.floor(
+export const MEMORY_MB = Math.floor(
   Math.min(totalmem(), process.constrainedMemory() || totalmem()) / MEBIBYTE,
 );
 
@@ -224,6 +224,13 @@ export const WORKER_OPTIONS = {
     default: 192,
     group: engine,
     help: 'memory for the keys and values of images and conversations that may continue, MiB',
+  }),
+  kvCacheMb: option({
+    env: 'BLIP2_KV_CACHE_MB',
+    kind: wholeNumber(1, 1_000_000),
+    defaultText: '80 % of what the rest leaves; no bound on a GPU',
+    group: engine,
+    help: 'memory for the keys and values of all sequences, MiB: requests wait for it, and one that needs more than all of it gets 400. Of OPT-2.7B, a sequence of 2048 positions takes 1280',
   }),
   ...JOB_OPTIONS,
   logLevel: LOG_LEVEL,

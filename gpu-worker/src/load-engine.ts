@@ -1,6 +1,6 @@
 /** From the names of checkpoints to an engine that computes what was built: damaged bundles are built again and never serve. */
 import { join } from 'node:path';
-import type { GenerativeManifest } from '@blip2/shared/bundle-manifest';
+import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
 import {
   discardBundle,
   findDamage,
@@ -23,6 +23,7 @@ export type LoadOptions = {
   /** All that the bundles do not decide, once they are there. */
   engineOptions: (
     manifest: GenerativeManifest,
+    retrieval: RetrievalManifest | undefined,
   ) => Promise<Omit<EngineOptions, 'bundle' | 'manifest' | 'retrieval'>>;
   queueLimit: number;
   log: Logger;
@@ -91,7 +92,7 @@ async function load(
     retrievalBundle === undefined
       ? undefined
       : { bundle: retrievalBundle, manifest: await readRetrievalManifest(retrievalBundle) };
-  const own = await engineOptions(manifest);
+  const own = await engineOptions(manifest, retrieval?.manifest);
   const both = retrieval === undefined ? {} : { retrieval };
   const engine = await EngineClient.start({ bundle, manifest, ...both, ...own }, queueLimit);
   return { executionProvider: own.executionProvider, engine, manifest, retrieval };

@@ -1,10 +1,11 @@
 /** Loads what the worker computes with: bundles, built where needed, the engine, and the processes that decode images. */
 
 import type { GenerativeManifest, RetrievalManifest } from '@blip2/shared/bundle-manifest';
-import type { Config } from './config.ts';
+import { type Config, MEMORY_MB } from './config.ts';
 import type { EngineClient } from './engine/client.ts';
 import type { ImageLimits } from './image/decode.ts';
 import { DecodePool } from './image/decode-pool.ts';
+import { kvCacheBytes } from './kv-memory.ts';
 import { loadEngine } from './load-engine.ts';
 import type { Logger } from './logger.ts';
 import { chooseCheckpoints } from './model-options.ts';
@@ -52,9 +53,16 @@ export async function loadModels(config: Config, log: Logger): Promise<LoadedMod
   const { engine, manifest, retrieval, weights } = await loadEngine({
     ...chosen,
     bundleOf: build,
-    engineOptions: async ({ name }) => {
+    engineOptions: async (manifest, retrieval) => {
       const { provider: executionProvider, why } = await choosing;
-      log.info('loading', { model: name, execution_provider: executionProvider, why });
+      const served = { generate: manifest, retrieve: retrieval, executionProvider };
+      const kvBytes = kvCacheBytes(config, served, MEMORY_MB);
+      log.info('loading', {
+        model: manifest.name,
+        execution_provider: executionProvider,
+        why,
+        ...(kvBytes !== undefined && { kv_cache_mb: Math.floor(kvBytes / 2 ** 20) }),
+      });
       return {
         executionProvider,
         threads,
@@ -62,6 +70,7 @@ export async function loadModels(config: Config, log: Logger): Promise<LoadedMod
         reserveSlots: config.reserveSlots,
         prefillChunkTokens: config.prefillChunkTokens,
         prefixCacheBytes: config.prefixCacheMb * 2 ** 20,
+        kvCacheBytes: kvBytes,
         backgroundShare: config.backgroundPercent / 100,
         reportsJobs: config.otlpEndpoint !== undefined,
       };

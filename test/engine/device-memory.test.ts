@@ -2,7 +2,7 @@
 import { ensureBundle, readGenerativeManifest } from '@blip2/gpu-worker/builder/index';
 import { loadDecoder } from '@blip2/gpu-worker/engine/models/load-decoder';
 import type { EngineOptions } from '@blip2/gpu-worker/engine/protocol';
-import { supportsDeviceTensors } from '@blip2/gpu-worker/runtime/session';
+import { supportsDeviceTensors } from '@blip2/gpu-worker/runtime/session-options';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { DecoderDriver } from '../../tools/eval/decoder-driver.ts';
 import { readGolden, rowOf } from '../../tools/eval/goldens.ts';

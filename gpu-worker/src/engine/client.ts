@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { ApiError } from '@blip2/shared/errors';
+import { KvBudget } from './kv/kv-budget.ts';
 import type {
   Caller,
   EngineOptions,
@@ -79,6 +80,8 @@ export class EngineClient {
   readonly #worker: Worker;
   /** Sequences that can be decoded together. */
   readonly slots: number;
+  /** Memory of keys and values; null where it has no bound. */
+  readonly kvBudget: KvBudget | null;
   readonly #admission: Admission;
   readonly #jobs = new Map<number, RunningJob>();
   readonly #listeners: EngineListener[] = [];
@@ -86,10 +89,15 @@ export class EngineClient {
   /** Since the thread was asked for a sign of life that it has not given yet. */
   #owed: RunningTime | null = null;
 
-  private constructor(worker: Worker, slots: number, queueLimit: number) {
+  private constructor(
+    worker: Worker,
+    { maxSlots, kvCacheBytes, manifest }: EngineOptions,
+    queueLimit: number,
+  ) {
     this.#worker = worker;
-    this.slots = slots;
-    this.#admission = new Admission(slots + queueLimit);
+    this.slots = maxSlots;
+    this.kvBudget = kvCacheBytes === undefined ? null : new KvBudget(manifest, kvCacheBytes);
+    this.#admission = new Admission(maxSlots + queueLimit);
     worker.on('message', (message: FromEngine) => {
       if (message.type === 'event') this.#deliver(message.id, message.event);
       else if (message.type === 'pong') this.#settle();
@@ -112,7 +120,7 @@ export class EngineClient {
   ): Promise<EngineClient> {
     const worker = new Worker(thread, { workerData: options });
     await untilReady(worker);
-    return new EngineClient(worker, options.maxSlots, queueLimit);
+    return new EngineClient(worker, options, queueLimit);
   }
 
   /** Calls the listener from now on. */

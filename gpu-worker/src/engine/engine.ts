@@ -5,6 +5,7 @@ import { DroppedImages } from './dropped-images.ts';
 import { asProblem } from './failure.ts';
 import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
+import { KvBudget, type KvNeed } from './kv/kv-budget.ts';
 import { KvManager } from './kv/kv-manager.ts';
 import { type Decoder, promptOf } from './models/decoder.ts';
 import type { EngineModels } from './models/load-models.ts';
@@ -38,6 +39,7 @@ export class Engine {
   readonly #passes: PassRunner;
   readonly #queue = new FairQueue();
   readonly #limits: SlotLimits;
+  readonly #budget: KvBudget | null;
   readonly #background: BackgroundShare;
   readonly #debts: StreamDebts;
   readonly #now: () => number;
@@ -73,7 +75,10 @@ export class Engine {
     });
     const { maxSlots, reserveSlots = maxSlots, prefillChunkTokens: chunkTokens } = options;
     this.#reportsJobs = options.reportsJobs ?? false;
-    this.#limits = { maxSlots, reserveSlots, chunkTokens };
+    const { manifest, kvCacheBytes } = options;
+    this.#budget = kvCacheBytes === undefined ? null : new KvBudget(manifest, kvCacheBytes);
+    const fitsMemory = (needs: readonly KvNeed[]) => this.#budget?.fits(needs) ?? true;
+    this.#limits = { maxSlots, reserveSlots, chunkTokens, fitsMemory };
     this.#background = new BackgroundShare(options.backgroundShare ?? 1, now);
     this.#debts = new StreamDebts(now);
     this.#now = now;
@@ -95,6 +100,7 @@ export class Engine {
       const { maxSlots } = this.#limits;
       // It would wait for ever, and so would all behind it.
       if (slots > maxSlots) throw new RangeError(`${slots} sequences for ${maxSlots} slots`);
+      if (job.kind === 'generate') this.#budget?.expect(job.config, job.inputIds.length);
       if (job.kind === 'generate' && job.source.kind === 'embeddings') {
         this.#enqueue(request, job.source.values);
       } else this.#images.submit(request);
@@ -193,6 +199,9 @@ export class Engine {
         });
         this.#waiting.take(begun.map(({ group }) => group));
         const rows = begun.map(({ group, pool }) => this.#begin(group, pool));
+        // Of those that ended, slots and positions may be left: with them there would be more than was counted.
+        const needs = this.#batch.groups.map(({ kv }) => kv);
+        if (this.#budget !== null) this.#decoder.shrink(this.#budget.capacityOf(needs));
         return { rows, batch: this.#kv.firstChunks(rows) };
       }
       case 'prefill-chunk': {

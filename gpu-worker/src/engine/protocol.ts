@@ -27,6 +27,8 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
     prefillChunkTokens: number;
     /** Memory for the keys and values of images and texts that prompts may begin with again. */
     prefixCacheBytes: number;
+    /** Memory that keys and values of all sequences may take, bytes; any where it is left out. */
+    kvCacheBytes?: number | undefined;
     /** Share of the time that background work may have while others ask: more than 0, and all of it by default. */
     backgroundShare?: number | undefined;
     /** Whether each action is reported with the jobs that it was for. */

@@ -1,6 +1,7 @@
 /** The state of a request while it is served: the request, and a generation's group of sequences. */
 import type { GpuTimings } from '@blip2/shared/wire';
 import type { DecodingStrategy } from './decoding/strategy.ts';
+import type { KvNeed } from './kv/kv-budget.ts';
 import type { Prompt } from './models/decoder.ts';
 import type { Job, Origin } from './protocol.ts';
 import type { Ticket } from './scheduling/fair-queue.ts';
@@ -85,6 +86,13 @@ export class SequenceGroup {
   /** Slots that it holds or may still ask for. */
   get slots(): number {
     return this.strategy.width;
+  }
+
+  /** What its sequences may come to hold. */
+  get kv(): KvNeed {
+    const { job } = this.request;
+    const maxTokens = job.kind === 'generate' ? job.config.max_tokens : 0;
+    return { slots: this.slots, promptIds: this.prompt.ids.length, maxTokens };
   }
 
   /** Positions that its first chunk computes. */

@@ -16,6 +16,8 @@ export class BodyMemory {
   readonly #limit: number;
   readonly #waiting: Waiting[] = [];
   #held = 0;
+  /** Of what is charged, bytes of those who wait for others before they release it. */
+  #retained = 0;
 
   /** @param limit bytes, at least those of the largest body */
   constructor(limit: number) {
@@ -39,6 +41,23 @@ export class BodyMemory {
         isHeld = false;
         this.#held -= bytes;
         this.#grant();
+      },
+    };
+  }
+
+  /**
+   * Lets somebody who has been charged hold that while others are to be done first, until the returned value is disposed.
+   * @param largest body that others may have
+   * @returns null where these would wait for it for ever: then it is to be released
+   */
+  retain(bytes: number, largest: number): Disposable | null {
+    if (this.#retained + bytes + largest > this.#limit) return null;
+    this.#retained += bytes;
+    let isRetained = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (isRetained) this.#retained -= bytes;
+        isRetained = false;
       },
     };
   }

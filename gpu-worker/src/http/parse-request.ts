@@ -58,6 +58,7 @@ export function checkRequest(
   if (request.kind === 'generate') {
     checkPrompt(request, models.generate);
     checkSequences(request.generation, engine.slots);
+    engine.kvBudget?.expect(request.generation, request.input_ids.length);
   }
   if ('texts' in request && models.retrieve) checkTexts(request.texts, models.retrieve);
   if ('instruction_ids' in request) checkInstruction(request, manifest);

@@ -34,8 +34,8 @@ export type DecodeListener = {
 
 /** Estimates hold for images that are what their headers say. Beyond twice the estimate and this, an image is not. */
 const SPARE_MEMORY = 128 * 2 ** 20;
-/** A small image is done sooner than its process is replaced. */
-const GRACE_MS = 250;
+/** Nobody waits for its image any more: most are done within this, and another process would take half a second to start. */
+const GRACE_MS = 1000;
 
 type Task = QueuedImage & {
   bytes: Uint8Array;

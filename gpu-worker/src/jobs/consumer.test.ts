@@ -7,6 +7,7 @@ import type { ItemOutcome } from '@blip2/shared/jobs/commit';
 import { GenerationConfig } from '@blip2/shared/wire';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { allowPasses, openGate } from '../engine/testing/gate.ts';
+import { BodyMemory } from '../http/body-memory.ts';
 import { createSqsClient } from './queue.ts';
 import { JobsSetup } from './testing/jobs-setup.ts';
 
@@ -340,6 +341,37 @@ describe('items of jobs', () => {
     await expect.poll(() => [...test.edge.taken.keys()], eventually).toEqual([2]);
     hanging.resolve(410);
     await isEmpty();
+  });
+
+  it('that came often are read once, and hold what was read until their turn', async () => {
+    const client = createSqsClient(test.config);
+    const command = { QueueUrl: test.config.queueUrl, MaxNumberOfMessages: 10 };
+    for (const item of [1, 2, 3]) test.send(test.message(item));
+    for (let i = 0; i < 2; i++) await client.send(new ReceiveMessageCommand(command));
+    client.destroy();
+    const { bodyMemory } = test.dependencies;
+    const roomy = new BodyMemory(2e6);
+    test.dependencies.bodyMemory = roomy;
+    test.consume();
+    await isEmpty();
+    test.dependencies.bodyMemory = bodyMemory;
+    expect(test.edge.sourcesAsked.toSorted()).toEqual([1, 2, 3]);
+    expect(test.edge.begun.toSorted()).toEqual([1, 2, 3]);
+    expect(roomy.held).toBe(0);
+    expect(roomy.retain(1e6, 1e6)).not.toBeNull();
+  });
+
+  it('that came often because their image could not be had are not run alone', async () => {
+    const { edge } = test;
+    const frame = edge.source(0) as Uint8Array;
+    let failures = 0;
+    edge.source = () => (failures++ < 2 ? 503 : frame);
+    test.send(test.message(1));
+    test.consume({ againS: 0 });
+    await isEmpty();
+    expect(edge.sourcesAsked).toEqual([1, 1, 1]);
+    expect(edge.begun).toEqual([]);
+    expect([...edge.taken.keys()]).toEqual([1]);
   });
 
   it('stay hidden from others for as long as they are run', async () => {

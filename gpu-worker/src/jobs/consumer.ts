@@ -12,7 +12,7 @@ import type { Queue, Received } from './queue.ts';
 import { type Running, runItem } from './run-item.ts';
 import { backoffMs, type Timing } from './timing.ts';
 
-/** An item that came so often may be what ends workers: it is run alone. */
+/** An item that came so often without having ended in order may be what ends workers: it is run alone. */
 const SUSPECT_RECEIVES = 3;
 /** Messages that are held at a time, with those whose results the edge has not taken yet. */
 const MAX_HELD = 500;
@@ -43,6 +43,8 @@ export class Consumer {
   #suspects: Suspect[] = [];
   /** Jobs and parts of which nothing more is to be run: their messages may be in the queue for long. */
   readonly #over = new LRUCache<string, true>({ max: MAX_OVER });
+  /** How often items ended here in a way that may pass: that a slow host has their images is no reason for suspicion. */
+  readonly #passed = new LRUCache<string, number>({ max: MAX_OVER });
   readonly #stopping = new AbortController();
   readonly #ended = new AbortController();
   readonly #heartbeat: NodeJS.Timeout;
@@ -150,7 +152,8 @@ export class Consumer {
   }
 
   #start(item: Item): void {
-    const { receives, isSuspect: isMarked } = item.received;
+    const { receives: received, isSuspect: isMarked } = item.received;
+    const receives = received - (this.#passed.get(nameOfItem(item)) ?? 0);
     const isSuspect = isMarked || receives >= SUSPECT_RECEIVES;
     const ready = Promise.withResolvers<void>();
     const turn = async () => {
@@ -186,6 +189,8 @@ export class Consumer {
       this.#leave(received);
       return;
     }
+    const name = nameOfItem({ message });
+    this.#passed.set(name, (this.#passed.get(name) ?? 0) + 1);
     const { slug, cause, message: detail } = ran.problem;
     log.warn('item-again', { request_id: nameOf(message), problem: slug, detail, error: cause });
     const seconds = Math.min(MAX_AGAIN_S, timing.againS * 2 ** (received.receives - 1));
@@ -201,6 +206,10 @@ export class Consumer {
     this.#held.delete(received);
     this.#options.meter.inHand(this.#held.size);
   }
+}
+
+function nameOfItem({ message }: Pick<Item, 'message'>): string {
+  return `${nameOfPart(message)}/${message.item}`;
 }
 
 function nameOfPart({ job, part }: Part): string {

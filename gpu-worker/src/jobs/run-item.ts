@@ -14,7 +14,7 @@ import { checkRequest } from '../http/parse-request.ts';
 import { untilAborted } from '../http/until-aborted.ts';
 import type { EdgeClient } from './edge-client.ts';
 import { type Item, nameOf } from './message.ts';
-import { readSource } from './read-source.ts';
+import { type ReadSource, readSource } from './read-source.ts';
 
 /** Whoever asks waits in the background for as long as that is busy. */
 const DEADLINE_MS = 900_000;
@@ -78,16 +78,24 @@ async function run(message: JobMessage, running: Running, trace: RequestTrace): 
   checkRequest(request, dependencies);
   const untilRoom = <T>(take: () => Promise<T>) => untilPlace(take, placeMs, signal);
   const reading = { dependencies, edge, signal, untilRoom };
+  using held = new DisposableStack();
+  let read: ReadSource | null = null;
   if (turn !== null) {
-    // Read once before: nothing is to run alone only to wait for an image that does not come. Waiting, it holds nothing
-    // that others need, who are to be done first.
-    const read = await readSource(message, request, reading);
+    // Before its turn: nothing is to run alone only to wait for an image that comes slowly, or not.
+    read = await readSource(message, request, reading);
     if (read === null) return { kind: 'over' };
-    read.memory[Symbol.dispose]();
+    held.use(read.memory);
+    const { bodyMemory, limits } = dependencies;
+    const retained = bodyMemory.retain(sizeOf(read), limits.maxBytes);
+    // Others are to be done first, and find no room while it has theirs: then it is read again.
+    if (retained === null) {
+      read.memory[Symbol.dispose]();
+      read = null;
+    } else held.use(retained);
     await untilAborted(turn(), signal);
   }
   using _admitted = await untilRoom(async () => dependencies.engine.admit(callerOf(request)));
-  const read = await readSource(message, request, reading);
+  read ??= await readSource(message, request, reading);
   if (read === null) return { kind: 'over' };
   using memory = read.memory;
   // Known to the edge before anything runs: a process that is killed can say nothing of it.
@@ -102,7 +110,10 @@ async function run(message: JobMessage, running: Running, trace: RequestTrace): 
     trace,
     arrivedAt: performance.now(),
     signal,
-    onSourceRead: () => memory[Symbol.dispose](),
+    onSourceRead: () => {
+      held[Symbol.dispose]();
+      memory[Symbol.dispose]();
+    },
   })) {
     const isWanted = frame[0] !== FRAME_TYPES.embeddings || message.wants_embeddings === true;
     if (isWanted) frames.push(frame);
@@ -113,6 +124,12 @@ async function run(message: JobMessage, running: Running, trace: RequestTrace): 
     ...(sha256 !== undefined && { sha256 }),
   };
   return { kind: 'result', outcome, seconds: secondsOf(frames.at(-1)) };
+}
+
+/** Bytes that a source holds. */
+function sizeOf({ source }: ReadSource): number {
+  if (source === undefined) return 0;
+  return (source.kind === 'image' ? source.bytes : source.values).byteLength;
 }
 
 function requestOf(message: JobMessage): GpuRequest {

@@ -8,3 +8,8 @@ export type SessionOptions = {
   /** Threads of one run on the CPU. */
   threads: number;
 };
+
+/** Whether results can stay on the device and be read there by the next run. */
+export function supportsDeviceTensors(provider: ExecutionProvider): boolean {
+  return provider === 'webgpu';
+}

@@ -4,7 +4,11 @@ import type { BundleGraph, TensorNames } from '@blip2/shared/bundle-graphs';
 import { InferenceSession, type Tensor } from 'onnxruntime-node';
 import { EXACT_PRODUCTS } from '../onnx/exact-products.ts';
 import { attentionIsRight } from './attention-check.ts';
-import type { ExecutionProvider, SessionOptions } from './session-options.ts';
+import {
+  type ExecutionProvider,
+  type SessionOptions,
+  supportsDeviceTensors,
+} from './session-options.ts';
 
 /** As onnxruntime counts severities. */
 const ERRORS = 3;
@@ -16,11 +20,6 @@ const SPIN_WITHIN_RUNS = { force_spinning_stop: '1' };
 type Tensors<Names extends TensorNames> = {
   [Role in keyof Names]: Names[Role] extends string ? Tensor : readonly Tensor[];
 };
-
-/** Whether results can stay on the device and be read there by the next run. */
-export function supportsDeviceTensors(provider: ExecutionProvider): boolean {
-  return provider === 'webgpu';
-}
 
 export class GraphSession<G extends BundleGraph> {
   readonly #graph: G;

@@ -8,7 +8,7 @@ import {
   applyLogitsProcessors,
   finite32,
   largest,
-  logprobsOf,
+  scoresBefore,
   toLogProbabilities,
 } from './logits-processors.ts';
 import type { DecodingStrategy, FinishedChoice, StepOutput, StrategyOptions } from './strategy.ts';
@@ -81,8 +81,8 @@ export class BeamSearch implements DecodingStrategy {
     const count = Math.max(2, 1 + this.#eosIds.length) * this.width;
     const all = this.#running.flatMap((beam) => {
       const values = logits[beam.parent] as Float32Array;
-      const logprobs = logprobsOf(values, this.#config);
       toLogProbabilities(values);
+      const logprobs = scoresBefore(values, this.#config);
       applyLogitsProcessors(values, this.#config, {
         tokenIds: [...this.#promptIds, ...beam.tokens.map(({ id }) => id)],
         generated: beam.tokens.length,

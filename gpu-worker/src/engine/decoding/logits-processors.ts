@@ -22,9 +22,11 @@ export function finite32(value: number): number {
 /** Natural logarithm of the sum of exponentials. */
 function logSumExp(logits: Float32Array): number {
   let highest = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) if (logit > highest) highest = logit;
+  for (let i = 0; i < logits.length; i++) {
+    if ((logits[i] as number) > highest) highest = logits[i] as number;
+  }
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - highest);
+  for (let i = 0; i < logits.length; i++) sum += Math.exp((logits[i] as number) - highest);
   return highest + Math.log(sum);
 }
 
@@ -62,8 +64,23 @@ export function logprobsOf(
   if (!logprobs) return () => undefined;
   const raw = logits.slice();
   toLogProbabilities(raw);
+  return scoresOf(raw, top_logprobs);
+}
+
+/**
+ * The same where the log-probabilities are there already.
+ * @param logProbabilities float32 [vocab]; not changed
+ */
+export function scoresBefore(
+  logProbabilities: Float32Array,
+  { logprobs, top_logprobs }: Pick<GenerationConfig, 'logprobs' | 'top_logprobs'>,
+): (token: number) => GeneratedToken['scored'] {
+  return logprobs ? scoresOf(logProbabilities.slice(), top_logprobs) : () => undefined;
+}
+
+function scoresOf(raw: Float32Array, count: number): (token: number) => GeneratedToken['scored'] {
   const score = (id: number): ScoredToken => ({ id, logprob: raw[id] as number });
-  const top = largest(raw, top_logprobs).map(score);
+  const top = largest(raw, count).map(score);
   return (token) => ({ logprob: raw[token] as number, top });
 }
 

@@ -31,7 +31,7 @@ describe('candidates', () => {
     ['are sharper when colder', { ...all, temperature: 0.5, top_k: 2 }, [0, 1], [0.8, 0.2]],
   ])('%s', (_name, sampling, tokens, probabilities) => {
     const found = candidates(values(), sampling);
-    expect(found.tokens).toEqual(tokens);
+    expect([...found.tokens]).toEqual(tokens);
     expect(found.probabilities.length).toBe(probabilities.length);
     for (const [i, probability] of probabilities.entries()) {
       expect(found.probabilities[i]).toBeCloseTo(probability, 5);
@@ -70,7 +70,7 @@ describe('candidates of many tokens', () => {
         top_k: [0, 1, 7, 50, 300, 999][round % 6]!,
         top_p: [1, 0.9, 0.5, 0.05][round % 4]!,
       };
-      const found = candidates(values, sampling).tokens;
+      const found = [...candidates(values, sampling).tokens];
       const expected = plain(values, sampling);
       if (sampling.top_k === 0 && sampling.top_p === 1) expected.sort((x, y) => x - y);
       expect(found).toEqual(expected);
@@ -80,7 +80,7 @@ describe('candidates of many tokens', () => {
   it('never include a forbidden token, unless all are forbidden', () => {
     const values = new Float32Array(50).fill(Number.NEGATIVE_INFINITY);
     values[7] = -3;
-    expect(candidates(values, { temperature: 1, top_k: 5, top_p: 0.9 }).tokens).toEqual([7]);
+    expect([...candidates(values, { temperature: 1, top_k: 5, top_p: 0.9 }).tokens]).toEqual([7]);
   });
 });
 

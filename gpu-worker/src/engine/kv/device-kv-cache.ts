@@ -64,6 +64,9 @@ export class DeviceKvCache implements KvCache {
     if (slots < this.#order.length) this.#order.length = slots;
   }
 
+  /** Slots go with `trim`, and positions with the last sequence. */
+  shrink(): void {}
+
   async feeds(firstSlot: number, count: number): Promise<KeysAndValues> {
     await this.#settle();
     if (firstSlot === 0 && count === this.#capacity.slots) return keysAndValues(this.#planes);

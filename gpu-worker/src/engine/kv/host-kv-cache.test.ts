@@ -45,6 +45,31 @@ describe('the KV cache in memory', () => {
     expect(first.byteLength).toBe(0);
   });
 
+  it('shrinks to fewer slots and positions with what they hold', async () => {
+    const cache = new HostKvCache(shape);
+    const values = () =>
+      [0, 1].map((slot) =>
+        [0, 1, 2].map((head) => {
+          const view = cache.view(1, 'value', slot, 1);
+          const from = head * cache.positions * shape.headDim;
+          return [...view.subarray(from, from + 5 * shape.headDim)];
+        }),
+      );
+    cache.reserve({ slots: 6, positions: 150 });
+    await cache.put(cache.adopt(fresh(2, 5)), [
+      { row: 0, slot: 0, start: 0, length: 5 },
+      { row: 1, slot: 1, start: 0, length: 5 },
+    ]);
+    const before = values();
+    cache.shrink({ slots: 2, positions: 64 });
+    expect([cache.slots, cache.positions]).toEqual([2, 64]);
+    expect(values()).toEqual(before);
+    cache.shrink({ slots: 8, positions: 200 });
+    expect([cache.slots, cache.positions]).toEqual([2, 64]);
+    cache.reserve({ slots: 4, positions: 150 });
+    expect(values()).toEqual(before);
+  });
+
   it('grows again where memory ran out while it grew', () => {
     const cache = new HostKvCache(shape);
     const Real = Float32Array;

@@ -72,6 +72,14 @@ export class HostKvCache implements KvCache {
   /** Slots without a sequence take no time: what is read of the cache is a view. */
   trim(): void {}
 
+  /** Memory that was touched stays, and is used again before any other: never more than the largest capacity had. */
+  shrink(most: Capacity): void {
+    const slots = Math.min(this.slots, most.slots);
+    const positions = Math.min(this.positions, most.positions);
+    if (positions < this.positions) this.#compact(slots, positions);
+    this.#capacity = { slots, positions };
+  }
+
   /** Buffers that grew a lot are freed. */
   reset(): void {
     this.#capacity = initialCapacity(this.shape);
@@ -205,6 +213,17 @@ export class HostKvCache implements KvCache {
       buffer.set(old.subarray(0, used));
       this.#buffers[index] = buffer;
       freeBuffer(old);
+    }
+  }
+
+  /** Takes the room behind so many positions of each head away, the first head first. */
+  #compact(slots: number, positions: number): void {
+    const { heads, headDim } = this.shape;
+    const [from, to] = [this.positions * headDim, positions * headDim];
+    for (const buffer of this.#buffers) {
+      for (let head = 1; head < slots * heads; head++) {
+        buffer.copyWithin(head * to, head * from, head * from + to);
+      }
     }
   }
 

@@ -1,6 +1,6 @@
 /** Makes the KV caches of a decoder: on the device where the provider leaves tensors there, else in memory. */
 import { DeviceTensors } from '../../runtime/device-tensors.ts';
-import { supportsDeviceTensors } from '../../runtime/session.ts';
+import { supportsDeviceTensors } from '../../runtime/session-options.ts';
 import type { EngineOptions } from '../protocol.ts';
 import { DeviceKvCache } from './device-kv-cache.ts';
 import { HostKvCache } from './host-kv-cache.ts';

@@ -44,6 +44,8 @@ export type KvCache = {
   slice(rows: KvRows, row: number, positions: Range): Promise<KvRows>;
   /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; those behind them may be anything. */
   copy(from: number, to: number, positions: Range): void;
+  /** No more slots and positions than these: what is behind them is lost. */
+  shrink(most: Capacity): void;
   /** Back to the first size; only while nothing runs, since what is in the slots is lost. */
   reset(): void;
   release(): void;
@@ -51,12 +53,22 @@ export type KvCache = {
 
 /** Positions of a slot are a multiple of this, as far as the model has them: sums over them then end alike. */
 const POSITIONS = 64;
+/** By how much they grow at the least. */
+const GROWTH = 1.25;
 /** Slots come in pairs, since runs have an even number of rows. */
 const FIRST_SLOTS = 2;
 
 /** A run's cost and the memory grow with both, so they start small. */
 export function initialCapacity({ maxPositions }: KvShape): Capacity {
   return { slots: FIRST_SLOTS, positions: Math.min(POSITIONS, maxPositions) };
+}
+
+/** What a slot that grows to so many positions has at most: `grownCapacity` adds to what there was. */
+export function mostPositions(
+  positions: number,
+  { maxPositions }: Pick<KvShape, 'maxPositions'>,
+): number {
+  return Math.min(Math.ceil((GROWTH * positions) / POSITIONS) * POSITIONS, maxPositions);
 }
 
 /**
@@ -70,7 +82,7 @@ export function grownCapacity(
 ): Capacity {
   if (positions > maxPositions) throw new Error(`${positions} positions do not fit`);
   // A quarter more at the least, so that long texts do not copy what they have for every few positions.
-  const wanted = positions > now.positions ? Math.max(positions, 1.25 * now.positions) : 0;
+  const wanted = positions > now.positions ? Math.max(positions, GROWTH * now.positions) : 0;
   return {
     slots: Math.max(now.slots, slots),
     positions: Math.max(

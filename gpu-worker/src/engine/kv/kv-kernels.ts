@@ -5,8 +5,8 @@
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { Graph } from '../../onnx/graph.ts';
-import { supportsDeviceTensors } from '../../runtime/session.ts';
 import type { ExecutionProvider } from '../../runtime/session-options.ts';
+import { supportsDeviceTensors } from '../../runtime/session-options.ts';
 import { int64Tensor } from '../../runtime/tensors.ts';
 import type { Capacity, KvShape, Range, SlotMapping } from './kv-cache.ts';
 

@@ -1,6 +1,7 @@
 /** The interface of a language model over the keys and values of its slots, the same for OPT and T5. */
 import { createHash } from 'node:crypto';
 import { keyPrefixOf } from '../dropped-images.ts';
+import type { KvCapacity } from '../kv/kv-budget.ts';
 import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { Priority } from '../kv/prefix-cache.ts';
 import type { Origin } from '../protocol.ts';
@@ -85,6 +86,8 @@ export type Decoder = {
   forward(batch: ForwardBatch): Promise<ForwardOutput>;
   /** Makes the positions `start` … `end` − 1 of slot `to` those of slot `from`; before them both are the same. */
   copySlot(from: number, to: number, positions: Range): void;
+  /** Has no more slots and positions than these: no sequence holds any behind them. */
+  shrink(most: KvCapacity): void;
   readonly usage: KvUsage;
   /** Frees the memory of slots that a burst needed; only while no slot is held. */
   reset(): void;

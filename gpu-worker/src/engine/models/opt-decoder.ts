@@ -2,6 +2,7 @@
 import type { OptManifest } from '@blip2/shared/bundle-manifest';
 import { even } from '../../runtime/tensors.ts';
 import { type KvAllocator, openKvAllocator } from '../kv/kv-allocator.ts';
+import type { KvCapacity } from '../kv/kv-budget.ts';
 import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { KvUsage } from '../stats.ts';
@@ -68,6 +69,10 @@ export class OptDecoder implements Decoder {
   copySlot(from: number, to: number, positions: Range): void {
     this.cache.reserve({ slots: to + 1, positions: positions.end });
     this.cache.copy(from, to, positions);
+  }
+
+  shrink(most: KvCapacity): void {
+    this.cache.shrink(most);
   }
 
   reset(): void {

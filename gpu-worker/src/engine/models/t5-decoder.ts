@@ -4,6 +4,7 @@ import { Tensor } from 'onnxruntime-node';
 import { type GraphSession, openGraph } from '../../runtime/session.ts';
 import { even, int32Tensor, int64Tensor, paddedIds } from '../../runtime/tensors.ts';
 import { type KvAllocator, openKvAllocator } from '../kv/kv-allocator.ts';
+import type { KvCapacity } from '../kv/kv-budget.ts';
 import type { KvCache, Range } from '../kv/kv-cache.ts';
 import type { EngineOptions } from '../protocol.ts';
 import type { KvUsage } from '../stats.ts';
@@ -83,6 +84,11 @@ export class T5Decoder implements Decoder {
     this.#crossCache.reserve({ slots: to + 1, positions: length });
     this.#crossCache.copy(from, to, { start: 0, end: length });
     this.#crossLengths[to] = length;
+  }
+
+  shrink({ slots, positions, crossPositions }: KvCapacity): void {
+    this.cache.shrink({ slots, positions });
+    this.#crossCache.shrink({ slots, positions: crossPositions });
   }
 
   reset(): void {

@@ -155,3 +155,60 @@ describe('the reserve', () => {
     }
   });
 });
+
+describe('memory of keys and values', () => {
+  const kv = (slots: number, promptIds: number) => ({ slots, promptIds, maxTokens: 0 });
+  const group = (client: string, slots: number, promptIds = 1) => {
+    return one(slots, { client, kv: kv(slots, promptIds) });
+  };
+  /** As a cache has it: all slots are as long as the longest. */
+  const limits = (memory: number) => ({
+    maxSlots: 8,
+    reserveSlots: 8,
+    fitsMemory: (needs: readonly { slots: number; promptIds: number }[]) =>
+      needs.reduce((sum, { slots }) => sum + slots, 0) *
+        Math.max(...needs.map(({ promptIds }) => promptIds)) <=
+      memory,
+  });
+
+  it.each<[string, WaitingGroup[], HeldGroup[], number, (number | string)[]]>([
+    ['lets one begin that needs all of it and is alone', [group('a', 8, 10)], [], 80, [0]],
+    [
+      'lets one wait beside which nothing short would fit',
+      [group('b', 4, 10)],
+      [held(group('a', 4, 10))],
+      90,
+      [],
+    ],
+    [
+      'lets it begin where something would',
+      [group('b', 4, 10)],
+      [held(group('a', 4, 10))],
+      100,
+      [0],
+    ],
+    [
+      'lets a short one of another client begin in what is spared',
+      [group('b', 1)],
+      [held(group('a', 8, 10))],
+      100,
+      ['0 in the reserve'],
+    ],
+    [
+      'is spoken for by who waits for it alone',
+      [group('b', 4, 10), group('c', 1)],
+      [held(group('a', 4, 10))],
+      85,
+      [],
+    ],
+    [
+      'is there for those behind where it is enough for both',
+      [group('b', 4, 10), group('c', 1)],
+      [held(group('a', 4, 10))],
+      95,
+      ['1 in the reserve'],
+    ],
+  ])('%s', (_, waiting, holding, memory, expected) => {
+    expect(begun(waiting, holding, limits(memory))).toEqual(expected);
+  });
+});

@@ -1,11 +1,15 @@
 /** Decides which waiting groups get slots. Pure: who holds and who waits in, the groups that begin out. */
 
+import type { KvNeed } from '../kv/kv-budget.ts';
+
 /** A group of sequences, and for whom it works. */
 type Group = {
   readonly slots: number;
   /** Who asks: the unnamed are one client. */
   readonly client: string;
   readonly isBackground: boolean;
+  /** What it may come to hold; nothing is known of it where memory has no bound. */
+  readonly kv?: KvNeed;
 };
 
 /** A group that waits for slots. */
@@ -27,6 +31,8 @@ export type SlotLimits = {
   reserveSlots: number;
   /** Positions that the first chunks of several prompts may have together. */
   chunkTokens: number;
+  /** Whether there is memory for all these together; any where it is left out. */
+  fitsMemory?: (needs: readonly KvNeed[]) => boolean;
 };
 
 export type Beginning = { readonly index: number; readonly pool: Pool };
@@ -41,6 +47,9 @@ export type Beginning = { readonly index: number; readonly pool: Pool };
  *
  * The reserve takes nothing from the common slots, so that nobody in line waits longer for it. Background work never
  * uses it, leaves one common slot free unless it needs them all, and keeps no interactive group from the common slots.
+ * Memory for keys and values is one for all. A group in line that only waits for memory has it spoken for: what begins in
+ * the reserve meanwhile leaves it that, so that it gets it when those end that have it now.
+ *
  * Prompts of more than `chunkTokens` positions in all are computed in several passes: one pass would take as long, and the
  * first prompt would wait for the last.
  * @param waiting in the order in which they get slots
@@ -49,9 +58,11 @@ export type Beginning = { readonly index: number; readonly pool: Pool };
 export function beginningGroups(
   waiting: readonly WaitingGroup[],
   held: readonly HeldGroup[],
-  { maxSlots, reserveSlots, chunkTokens }: SlotLimits,
+  { maxSlots, reserveSlots, chunkTokens, fitsMemory = () => true }: SlotLimits,
 ): Beginning[] {
   const present = [...held];
+  /** Of groups that have memory, or have it spoken for. */
+  const needs = held.flatMap(({ kv }) => kv ?? []);
   const beginning: Beginning[] = [];
   const share = fairShare([...held, ...waiting], maxSlots);
   /** Of these the reserve takes none: a long queue is not looked through again for each of them. */
@@ -59,15 +70,21 @@ export function beginningGroups(
   let isBlocked = false;
   let computed = 0;
   for (const [index, group] of waiting.entries()) {
-    const { slots, client, isBackground, chunkPositions } = group;
+    const { slots, client, isBackground, chunkPositions, kv } = group;
     if (slotsOf(present) >= maxSlots + reserveSlots) break;
-    const fits: boolean = !isBlocked && fitsCommon(group, present, { maxSlots, reserveSlots });
+    const hasSlots: boolean = !isBlocked && fitsCommon(group, present, { maxSlots, reserveSlots });
+    const fits: boolean = hasSlots && (kv === undefined || leavesMemory(kv, needs, fitsMemory));
     isBlocked ||= !fits;
     if (!fits) {
-      const kind = `${slots} ${isBackground} ${client}`;
+      const kind = `${slots} ${isBackground} ${client} ${kv?.promptIds} ${kv?.maxTokens}`;
       if (refused.has(kind)) continue;
-      if (!mayUseReserve(group, present, { maxSlots, reserveSlots, share })) {
-        refused.add(kind);
+      const isSpokenFor = hasSlots && kv !== undefined;
+      const isSmall =
+        kv === undefined ||
+        (slots <= SPARE.slots ? fitsMemory([...needs, kv]) : leavesMemory(kv, needs, fitsMemory));
+      if (!isSmall || !mayUseReserve(group, present, { maxSlots, reserveSlots, share })) {
+        if (isSpokenFor) needs.push(kv);
+        else refused.add(kind);
         continue;
       }
     }
@@ -76,8 +93,24 @@ export function beginningGroups(
     const pool = fits ? 'common' : 'reserve';
     beginning.push({ index, pool });
     present.push({ slots, client, isBackground, pool });
+    if (kv !== undefined) needs.push(kv);
   }
   return beginning;
+}
+
+/** What a group of more leaves, as long as others. */
+const SPARE: KvNeed = { slots: 2, promptIds: 0, maxTokens: 0 };
+
+/**
+ * Whether there is memory for a group and for two slots more: the next short request, in the reserve, does not wait for a
+ * long one to end. A group that is alone may have all.
+ */
+function leavesMemory(
+  kv: KvNeed,
+  needs: readonly KvNeed[],
+  fitsMemory: NonNullable<SlotLimits['fitsMemory']>,
+): boolean {
+  return needs.length === 0 ? fitsMemory([kv]) : fitsMemory([...needs, kv, SPARE]);
 }
 
 /** Slots of each client that holds or wants some for interactive work; one at the least. */

@@ -5,7 +5,7 @@
 import { Tensor } from 'onnxruntime-node';
 import { seededRandom } from '../decoding/sample-token.ts';
 import { HostKvCache } from '../kv/host-kv-cache.ts';
-import type { Range } from '../kv/kv-cache.ts';
+import type { Capacity, Range } from '../kv/kv-cache.ts';
 import type { Decoder, ForwardBatch, PrefillRow, Prompt } from '../models/decoder.ts';
 import { ForwardOutput } from '../models/forward-output.ts';
 
@@ -92,6 +92,10 @@ export class FakeDecoder implements Decoder {
   copySlot(from: number, to: number, positions: Range): void {
     this.cache.reserve({ slots: to + 1, positions: positions.end });
     this.cache.copy(from, to, positions);
+  }
+
+  shrink(most: Capacity): void {
+    this.cache.shrink(most);
   }
 
   reset(): void {
