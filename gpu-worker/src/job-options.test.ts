@@ -24,7 +24,7 @@ describe('the configuration of jobs', () => {
       secret: 'a first secret of at least 32 characters',
       endpoint: undefined,
       region: 'us-east-1',
-      visibilityS: 120,
+      visibilityS: 45,
     });
   });
 
