@@ -44,7 +44,8 @@ beforeAll(async () => {
     '/chunks-cut': (socket) => {
       socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nRIFF\r\n');
     },
-    '/no-gzip': reply(200, ['Content-Encoding: gzip', length], image),
+    '/no-gzip': reply(200, ['Content-Encoding: gzip', 'Content-Length: 9'], 'no image.'),
+    '/called-gzip': reply(200, ['Content-Encoding: gzip', length], image),
     '/silent': () => {},
     '/stalls': (socket) => socket.write(`HTTP/1.1 200 OK\r\n${length}\r\n\r\nRIFF`),
     '/hangs-up': (socket) => socket.end(),
