@@ -1,5 +1,5 @@
 /** The items of an AVIF by the tables of its file: of which others one is made, and how large each is. */
-import { metaOf } from './avif-places.ts';
+import { metaOf, UNKNOWN } from './avif-places.ts';
 import { boxesIn, childOf, type Range, typeAt, viewOf } from './containers.ts';
 
 /** `parts`: the items that an image is made of, as often as each is used; `alphas`: those that say how opaque it is. */
@@ -10,6 +10,8 @@ export type Item = {
   transforms: number;
   /** Whether it has no pixels of its own. */
   isDerived: boolean;
+  /** What the decoder gets before its bytes. */
+  config: Range | undefined;
   parts: number[];
   alphas: number[];
 };
@@ -21,7 +23,7 @@ const DERIVED = new Set(['grid', 'iovl', 'iden']);
 /**
  * Items that have properties, and their references (ISO/IEC 23008-12, 9.3, and ISO/IEC 14496-12, 8.11.12).
  * @returns undefined where there are too many
- * @example itemsOf(bytes)?.items.get(1) // { area: 4096, transforms: 0, isDerived: true, parts: [2, 2], alphas: [] }
+ * @example itemsOf(bytes)?.items.get(1) // { area: 4096, transforms: 0, isDerived: true, config: undefined, parts: [2, 2], alphas: [] }
  */
 export function itemsOf(
   bytes: Uint8Array,
@@ -31,17 +33,20 @@ export function itemsOf(
   const items = new Map<number, Item>();
   if (meta === undefined) return { primary: 0, items };
   const alphas = new Set<number>();
-  for (const { id, kind, area } of propertiesIn(view, meta)) {
+  for (const { id, kind, area, content } of propertiesIn(view, meta)) {
     const item = items.get(id) ?? emptyItem();
     items.set(id, item);
     if (items.size > MOST_ITEMS) return undefined;
     if (kind === 'size') item.area = Math.max(item.area, area);
     else if (kind === 'transform') item.transforms++;
+    else if (kind === 'config') item.config = item.config ? UNKNOWN : content;
     else alphas.add(id);
   }
-  for (const id of derivedIn(view, meta)) {
+  const coded = new Set<number>();
+  for (const { id, isDerived } of kindsIn(view, meta)) {
     const item = items.get(id);
-    if (item !== undefined) item.isDerived = true;
+    if (!isDerived) coded.add(id);
+    if (item !== undefined) item.isDerived = !coded.has(id);
   }
   for (const { type, of, to } of referencesIn(view, meta)) {
     if (type === 'dimg') items.get(of)?.parts.push(...to);
@@ -56,6 +61,7 @@ const emptyItem = (): Item => ({
   area: 0,
   transforms: 0,
   isDerived: false,
+  config: undefined,
   parts: [],
   alphas: [],
 });
@@ -67,8 +73,11 @@ function primaryAt(view: DataView, { from, to }: Range): number {
   return from + 8 > to ? 0 : view.getUint32(from + 4);
 }
 
-/** Those whose kind says that they are made of others. */
-function* derivedIn(view: DataView, meta: Range): Generator<number, void, undefined> {
+/** Whether items are made of others, by their kind. */
+function* kindsIn(
+  view: DataView,
+  meta: Range,
+): Generator<{ id: number; isDerived: boolean }, void, undefined> {
   const table = childOf(view, meta, 'iinf');
   if (table === undefined || table.from + 6 > table.to) return;
   const countBytes = view.getUint8(table.from) === 0 ? 2 : 4;
@@ -77,12 +86,16 @@ function* derivedIn(view: DataView, meta: Range): Generator<number, void, undefi
     if (from + 12 > to) continue;
     const isLong = view.getUint8(from) > 2;
     const kindAt = from + 4 + (isLong ? 6 : 4);
-    if (kindAt + 4 > to || !DERIVED.has(typeAt(view, kindAt))) continue;
-    yield isLong ? view.getUint32(from + 4) : view.getUint16(from + 4);
+    if (kindAt + 4 > to) continue;
+    const id = isLong ? view.getUint32(from + 4) : view.getUint16(from + 4);
+    yield { id, isDerived: DERIVED.has(typeAt(view, kindAt)) };
   }
 }
 
-type Property = { kind: 'size' | 'transform' | 'alpha'; area: number };
+type Property = { kind: 'size' | 'transform' | 'alpha' | 'config'; area: number; content: Range };
+
+/** What an `av1C` has before parts of a bitstream. */
+const CONFIG_BYTES = 4;
 
 const TRANSFORMS = new Set(['irot', 'imir', 'clap']);
 
@@ -107,11 +120,14 @@ function* propertiesIn(
 
 function propertyOf(view: DataView, box: Range & { type: string }): Property | undefined {
   const { type, from, to } = box;
-  if (TRANSFORMS.has(type)) return { kind: 'transform', area: 0 };
+  const content = { from: Math.min(from + CONFIG_BYTES, to), to };
+  const property = (kind: Property['kind'], area = 0) => ({ kind, area, content });
+  if (TRANSFORMS.has(type)) return property('transform');
+  if (type === 'av1C') return property('config');
   if (type === 'ispe' && from + 12 <= to) {
-    return { kind: 'size', area: view.getUint32(from + 4) * view.getUint32(from + 8) };
+    return property('size', view.getUint32(from + 4) * view.getUint32(from + 8));
   }
-  return type === 'auxC' && isAlpha(view, box) ? { kind: 'alpha', area: 0 } : undefined;
+  return type === 'auxC' && isAlpha(view, box) ? property('alpha') : undefined;
 }
 
 /** By its name, which decoders of HEIF know as well. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { placesOf } from './avif-places.ts';
+import { placesOf, UNKNOWN } from './avif-places.ts';
 
 const GOLDEN = new URL('../../../test/parity/golden/images/', import.meta.url);
 const FILE_BYTES = 1000;
@@ -59,6 +59,20 @@ describe('bytes of the items of an AVIF', () => {
         if (at < tableEnd) expect(placesOf(cut).codedBytes).toBe(cut.length);
       }),
     );
+  });
+
+  it('are not looked at where an item is stored in another, or in two places', () => {
+    const file = Buffer.from(fileOf({ version: 1, items: [[20], [30]] }));
+    expect(placesOf(file).places.get(1)?.ranges).not.toEqual([UNKNOWN]);
+    // Behind type, version, sizes, number of items and of the first one.
+    const methodAt = file.indexOf('iloc') + 15;
+    expect(placesOf(new Uint8Array(file).with(methodAt, 2)).places.get(1)?.ranges).toEqual([
+      UNKNOWN,
+    ]);
+    const secondAt = file.indexOf(Buffer.from([0, 2, 0, 1]), methodAt);
+    expect(placesOf(new Uint8Array(file).with(secondAt + 1, 1)).places.get(1)?.ranges).toEqual([
+      UNKNOWN,
+    ]);
   });
 
   it('of real files are about all of a still image, and little of an animation', async () => {

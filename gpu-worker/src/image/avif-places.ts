@@ -21,15 +21,20 @@ export function placesOf(bytes: Uint8Array): { places: Map<number, Place>; coded
   for (const item of placesIn(view, table, data?.from ?? 0)) {
     if (item === undefined) return { places, codedBytes: bytes.byteLength };
     codedBytes += item.bytes;
-    if (!places.has(item.id)) places.set(item.id, item);
+    // Which of two places is meant is not known.
+    if (places.has(item.id)) item.ranges = [UNKNOWN];
+    places.set(item.id, item);
   }
   return { places, codedBytes };
 }
 
+/** Bytes that cannot be looked at. */
+export const UNKNOWN: Range = { from: 0, to: Number.MAX_SAFE_INTEGER };
+
 /** Bytes of a number in the table, which is 0 where it has none. */
 const SIZES = new Set([0, 4, 8]);
-/** How an item may be stored, in the last four bits: in the file, or in `meta` itself. */
-const IN_META = 1;
+/** How an item may be stored, in the last four bits: in the file (0), in `meta` itself, or in another item, as images never are. */
+const [IN_META, IN_ITEM] = [1, 2];
 
 function* placesIn(
   view: DataView,
@@ -54,8 +59,8 @@ function* placesIn(
     at += idBytes + (hasMethod ? 2 : 0) + 2 + baseBytes;
     if (at + 2 > to) return yield undefined;
     const id = idBytes === 2 ? view.getUint16(idAt) : view.getUint32(idAt);
-    const inMeta = hasMethod && (view.getUint16(idAt + idBytes) & 15) === IN_META;
-    const base = number(at - baseBytes, baseBytes) + (inMeta ? dataAt : 0);
+    const method = hasMethod ? view.getUint16(idAt + idBytes) & 15 : 0;
+    const base = number(at - baseBytes, baseBytes) + (method === IN_META ? dataAt : 0);
     const count = view.getUint16(at);
     const rangeBytes = indexBytes + offsetBytes + lengthBytes;
     const end = at + 2 + count * rangeBytes;
@@ -71,6 +76,7 @@ function* placesIn(
       place.ranges.push({ from: start, to: Math.min(start + length, view.byteLength) });
       place.bytes += length;
     }
+    if (method >= IN_ITEM) place.ranges = [UNKNOWN];
     yield place;
     at = end;
   }

@@ -8,6 +8,7 @@ import {
   type AvifItem,
   type AvifReference,
   avifOf,
+  box,
   cutTo,
   gridItem,
   isAlpha,
@@ -37,6 +38,11 @@ const parts = (of: number, part: number, times: number): AvifReference => [
   of,
   Array<number>(times).fill(part),
 ];
+const withFramesBefore = (item: AvifItem, times: number) => {
+  const [config = Buffer.alloc(0), ...others] = item.properties;
+  const frames = Array<Uint8Array>(times).fill(item.data);
+  return { ...item, properties: [box('av1C', config.subarray(8, 12), ...frames), ...others] };
+};
 const identity = { ...gridItem(1, 1, 1000), type: 'iden', data: Buffer.alloc(0) };
 const withoutSize = { ...alpha, properties: [alpha.properties[0], isAlpha] as Buffer[] };
 
@@ -80,6 +86,7 @@ describe('pixels that are decoded for an AVIF', () => {
       4e6,
     ],
     ['all frames', [repeated(large, 10)], [], 9e6],
+    ['frames before its bytes', [withFramesBefore(large, 10)], [], 10e6],
     [
       'frames of an item that is said to be made of others',
       [repeated(large, 10), small],

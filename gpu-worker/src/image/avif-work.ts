@@ -1,5 +1,4 @@
 /** What decoding an AVIF takes, whatever size it says that it has: its image may be cut out of a large one, or made of many of them. */
-
 import { framesOfAv1 } from './av1-frames.ts';
 import { itemsOf } from './avif-items.ts';
 import { placesOf } from './avif-places.ts';
@@ -48,7 +47,7 @@ export function workOfAvif(bytes: Uint8Array): AvifWork {
     if (depth > DEPTH) return BEYOND;
     // Found again before it is known, it is made of itself.
     costs.set(id, BEYOND);
-    const { area, transforms, isDerived, parts, alphas } = item;
+    const { area, transforms, isDerived, config, parts, alphas } = item;
     // That of alpha may have no size in the tables, and be of any.
     if (!isDerived && area === 0) return BEYOND;
     const place = places.get(id);
@@ -60,7 +59,8 @@ export function workOfAvif(bytes: Uint8Array): AvifWork {
       coded += cost.bytes;
       largest = Math.max(largest, cost.largest);
     }
-    const passes = isDerived ? 1 : Math.max(1, frames(place?.ranges) - LAYERS + 1);
+    const stream = [...(config ? [config] : []), ...(place?.ranges ?? [])];
+    const passes = isDerived ? 1 : Math.max(1, frames(stream) - LAYERS + 1);
     const color = Math.max(area * passes, made) + area * extra;
     let alpha = 0;
     for (const each of alphas) {
@@ -85,11 +85,14 @@ export function workOfAvif(bytes: Uint8Array): AvifWork {
   };
 }
 
-/** Counts frames, of bytes that several items share once. All others together are no more than the file's, unless they overlap, as no program writes them. */
+/**
+ * Counts frames, of bytes that several items share once. Those of all others are in the file once, but for
+ * what decoders get before them, unless they overlap, as no program writes them.
+ */
 function framesCounter(bytes: Uint8Array) {
   const counted = new Map<string, number>();
-  let left = bytes.byteLength;
-  return (ranges: readonly Range[] = []): number => {
+  let left = 2 * bytes.byteLength;
+  return (ranges: readonly Range[]): number => {
     const place = ranges.map(({ from, to }) => `${from}-${to}`).join();
     const known = counted.get(place);
     if (known !== undefined) return known;
