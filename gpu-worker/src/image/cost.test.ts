@@ -51,6 +51,21 @@ describe('what an image costs by its header', () => {
     ['a side', { width: 1, height: 1_000_001 }, /^The image is 1 × 1000001 pixels; a side of at /],
     ['frames', { format: 'gif', frames: 100_001 }, /has 100001 frames; at most 100000 .*ffmpeg/],
     ['a grid', { format: 'avif', tiles: 1025 }, /a grid of 1025 images; at most 1024 .*magick/],
+    [
+      'parts of an AVIF',
+      { format: 'avif', width: 64, height: 64, pixels: 31_250_001 },
+      /64 × 64 pixels, for which 31250001 are decoded: .*; at most 31250000 in all .*magick/,
+    ],
+    [
+      'parts that cannot be counted',
+      { format: 'avif', width: 64, height: 64, pixels: Number.MAX_SAFE_INTEGER },
+      /for which countless are decoded/,
+    ],
+    [
+      'bytes of an AVIF whose parts have many pixels',
+      { format: 'avif', width: 64, height: 64, pixels: 25e6, codedBytes: 6_000_000 },
+      /AVIF of 64 × 64 pixels in 6000000 bytes; at most 5833333 /,
+    ],
     ['scans', { format: 'jpeg', scans: 101 }, /a JPEG of more than 100 scans.*magick/],
     ['a profile', { profileBytes: 5 * MEBIBYTE }, /5242880 bytes of color profile.*exiftool/],
     ['EXIF', { exifBytes: 2 * MEBIBYTE }, /2097152 bytes of EXIF; at most 1048576.*exiftool/],
@@ -83,6 +98,7 @@ describe('what an image costs by its header', () => {
 
   it.each<[string, Partial<Header>]>([
     ['AVIF', { format: 'avif', codedBytes: 4e6 }],
+    ['AVIF in a grid', { format: 'avif', codedBytes: 4e6, pixels: 31_250_000, largest: 262_144 }],
     ['interlaced PNG', { isProgressive: true, codedBytes: 2e7 }],
   ])('25 megapixels of %s are accepted', (_name, change) => {
     checkCost({ ...PLAIN, width: 5000, height: 5000, ...change }, LIMITS);
@@ -93,6 +109,15 @@ describe('what an image costs by its header', () => {
     checkCost({ ...avif, codedBytes: 12e6 }, { maxPixels: 2e6 });
     expect(() => checkCost(avif, { maxPixels: 1e6 })).toThrow(/at most 500000 in all/);
     checkCost({ ...avif, width: 50_000, codedBytes: 8e6 }, { maxPixels: 1e8 });
+  });
+
+  it('the largest part of an AVIF is in its memory, and of a grid several at a time', () => {
+    const avif = { ...PLAIN, format: 'avif' as const };
+    const whole = memoryOf(avif);
+    const tiny = { ...avif, width: 64, height: 64 };
+    expect(memoryOf({ ...tiny, pixels: 12e6, largest: 12e6 })).toBeGreaterThan(0.99 * whole);
+    expect(memoryOf({ ...tiny, pixels: 60e6, largest: 6e6 })).toBeGreaterThan(1.5 * whole);
+    expect(memoryOf({ ...avif, pixels: 14e6, largest: 262_144 })).toBe(whole);
   });
 
   it('an ordinary photo is cheap, and what is held as a whole costs more', () => {

@@ -26,6 +26,12 @@ const BYTE_WEIGHTS: Partial<Record<ImageFormat, number>> = { avif: 6, webp: 3 };
 /** Of pixels and bytes together: about two seconds. An operator who accepts more pixels has more of it, too. */
 const WORK = 75_000_000;
 const WORK_PER_PIXEL = 1.5;
+/** Images of a grid reach over its edges: together they may have so many times the pixels that an image may have. */
+const OVERHANG = 1.25;
+/** Images of a grid that are decoded at a time. */
+const TILES_AT_ONCE = 4;
+
+const ORDINARY = 'Save it as an ordinary image: `magick FILE image.png`.';
 
 /** How many scans need be counted. */
 export const COUNTED_SCANS = BOUNDS.scans + 1;
@@ -51,6 +57,9 @@ export type Header = {
   frames: number;
   /** Images that an AVIF is composed of. */
   tiles: number;
+  /** Pixels of all images that an AVIF is made of, as often as each is decoded, and of the largest. */
+  pixels?: number;
+  largest?: number;
   scans: number;
   /** Compressed, of the pixels that are decoded. */
   codedBytes: number;
@@ -63,7 +72,7 @@ export type Header = {
  * @example memoryOf({ format: 'png', width: 7000, height: 7000, channels: 3, … }) // 223,000,000
  */
 export function memoryOf(header: Header): number {
-  const { format, width, height, channels, bytesPerSample, isProgressive, isTurned } = header;
+  const { format, width, channels, bytesPerSample, isProgressive, isTurned } = header;
   const stored = channels * bytesPerSample;
   // RGB of eight bits, for the resize, and what allocators lose.
   let perPixel = 4;
@@ -76,7 +85,7 @@ export function memoryOf(header: Header): number {
   if (isTurned) perPixel += stored;
   // A band of rows passes through at a time.
   const rows = 16 * stored * width;
-  return Math.ceil(width * height * perPixel + rows + header.profileBytes + header.exifBytes);
+  return Math.ceil(heldPixels(header) * perPixel + rows + header.profileBytes + header.exifBytes);
 }
 
 /**
@@ -92,10 +101,9 @@ export function checkCost(header: Header, limits: CostLimits): number {
   const still = 'Send one of them: `ffmpeg -i FILE -frames:v 1 image.png`.';
   const frames = `The image has ${header.frames} frames; at most ${BOUNDS.frames} are accepted. ${still}`;
   refuseAbove(BOUNDS.frames, header.frames, frames);
-  const again = 'Save it as an ordinary image: `magick FILE image.png`.';
-  const tiles = `The image is a grid of ${header.tiles} images; at most ${BOUNDS.tiles} are accepted. ${again}`;
+  const tiles = `The image is a grid of ${header.tiles} images; at most ${BOUNDS.tiles} are accepted. ${ORDINARY}`;
   refuseAbove(BOUNDS.tiles, header.tiles, tiles);
-  const scans = `The image is a JPEG of more than ${BOUNDS.scans} scans, as no program writes them. ${again}`;
+  const scans = `The image is a JPEG of more than ${BOUNDS.scans} scans, as no program writes them. ${ORDINARY}`;
   refuseAbove(BOUNDS.scans, header.scans, scans);
   checkCodedBytes(header, limits.maxPixels);
   refuseMetadata('color profile', header.profileBytes, BOUNDS.profileBytes);
@@ -106,6 +114,20 @@ export function checkCost(header: Header, limits: CostLimits): number {
   const needed = `Decoding this image (${size}, ${kind}) takes about ${mebibytes(memory)} MiB of memory; at most ${mebibytes(maxMemory)} are allowed. Scale it down, or save it as a plain JPEG.`;
   refuseAbove(maxMemory, memory, needed);
   return memory;
+}
+
+/** Those that take time. */
+function workPixels({ width, height, pixels = 0 }: Header): number {
+  return Math.max(width * height, Math.ceil(pixels / OVERHANG));
+}
+
+/** Those that take memory at a time. */
+function heldPixels({ width, height, pixels = 0, largest = 0 }: Header): number {
+  return Math.max(
+    width * height,
+    largest,
+    Math.ceil(Math.min(pixels, TILES_AT_ONCE * largest) / OVERHANG),
+  );
 }
 
 function weightOf({ format, isProgressive }: Header): number {
@@ -124,6 +146,10 @@ function checkPixels(header: Header, maxPixels: number): void {
       ? `The image is ${size}; at most ${limit} in all are accepted. Scale it down.`
       : `The image is ${size} as ${kind}; at most ${limit} in all are accepted of that format, which takes longer to decode. Scale it down, or send it as JPEG (at most ${maxPixels}).`;
   refuseAbove(limit, width * height, detail);
+  const { pixels = 0 } = header;
+  const most = Math.floor(limit * OVERHANG);
+  const made = `The image is ${size}, for which ${countOf(pixels)} are decoded: all of each part, layer and turn of the AVIF, as often as it is there, before anything is cut off; at most ${most} in all are accepted. ${ORDINARY}`;
+  refuseAbove(most, pixels, made);
 }
 
 /** The fewer pixels, the more bytes they may have. */
@@ -132,7 +158,7 @@ function checkCodedBytes(header: Header, maxPixels: number): void {
   const weight = BYTE_WEIGHTS[format];
   if (weight === undefined) return;
   const work = Math.max(WORK, WORK_PER_PIXEL * maxPixels);
-  const limit = Math.floor((work - weightOf(header) * width * height) / weight);
+  const limit = Math.floor((work - weightOf(header) * workPixels(header)) / weight);
   const detail = `The image is ${FORMAT_NAMES[format]} of ${width} × ${height} pixels in ${codedBytes} bytes; at most ${limit} are accepted of so many pixels, as they take long to decode. Save it at a lower quality, scale it down, or send it as JPEG.`;
   refuseAbove(limit, codedBytes, detail);
 }
@@ -146,5 +172,8 @@ function refuseAbove(limit: number, actual: number, detail: string): void {
   if (actual <= limit) return;
   throw new ApiError('image-too-large', detail, { field: 'image', limit, actual });
 }
+
+/** Of what cannot be counted there is no number. */
+const countOf = (pixels: number) => (pixels < Number.MAX_SAFE_INTEGER ? pixels : 'countless');
 
 const mebibytes = (bytes: number) => Math.ceil(bytes / MEBIBYTE);

@@ -5,7 +5,7 @@ import { checkImage, FORMAT_NAMES, refusalOf } from '@blip2/shared/image-format'
 import { HEIC, type ImageFormat, OTHER_HEIF } from '@blip2/shared/image-signatures';
 import type { ImageInfo } from '@blip2/shared/wire';
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { codedBytesOfAvif } from './avif-items.ts';
+import { workOfAvif } from './avif-work.ts';
 import { COUNTED_SCANS, type CostLimits, checkCost, type Header } from './cost.ts';
 import { decoderInputOf } from './decoder-input.ts';
 import { firstFrameOf } from './first-frame.ts';
@@ -41,7 +41,8 @@ export async function openImage(bytes: Uint8Array, limits: ImageLimits): Promise
   const header = {
     ...headerOf(bytes, format, metadata, frames),
     exifBytes,
-    codedBytes: format === 'avif' ? codedBytesOfAvif(bytes) : first.bytes.byteLength,
+    codedBytes: first.bytes.byteLength,
+    ...(format === 'avif' ? workOfAvif(bytes) : {}),
   };
   const memory = checkCost(header, limits);
   const { width, height } = header;

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { codedBytesOfAvif } from './avif-items.ts';
+import { placesOf, UNKNOWN } from './avif-places.ts';
 
 const GOLDEN = new URL('../../../test/parity/golden/images/', import.meta.url);
 const FILE_BYTES = 1000;
@@ -45,7 +45,7 @@ describe('bytes of the items of an AVIF', () => {
     ['no lengths at all', { version: 0, lengthBytes: 0, items: [[1], [2, 3]] }, 3 * FILE_BYTES],
     ['lengths as no format has them', { version: 0, lengthBytes: 3, items: [[1]] }, FILE_BYTES],
   ])('%s', (_name, table, bytes) => {
-    expect(codedBytesOfAvif(fileOf(table))).toBe(bytes);
+    expect(placesOf(fileOf(table)).codedBytes).toBe(bytes);
   });
 
   it('are those of the file where its table is cut off or damaged', () => {
@@ -54,20 +54,34 @@ describe('bytes of the items of an AVIF', () => {
     fc.assert(
       fc.property(fc.nat(file.length - 1), fc.nat(255), (at, value) => {
         const damaged = file.with(at, value);
-        expect(codedBytesOfAvif(damaged)).toBeGreaterThanOrEqual(0);
+        expect(placesOf(damaged).codedBytes).toBeGreaterThanOrEqual(0);
         const cut = file.subarray(0, at);
-        if (at < tableEnd) expect(codedBytesOfAvif(cut)).toBe(cut.length);
+        if (at < tableEnd) expect(placesOf(cut).codedBytes).toBe(cut.length);
       }),
     );
+  });
+
+  it('are not looked at where an item is stored in another, or in two places', () => {
+    const file = Buffer.from(fileOf({ version: 1, items: [[20], [30]] }));
+    expect(placesOf(file).places.get(1)?.ranges).not.toEqual([UNKNOWN]);
+    // Behind type, version, sizes, number of items and of the first one.
+    const methodAt = file.indexOf('iloc') + 15;
+    expect(placesOf(new Uint8Array(file).with(methodAt, 2)).places.get(1)?.ranges).toEqual([
+      UNKNOWN,
+    ]);
+    const secondAt = file.indexOf(Buffer.from([0, 2, 0, 1]), methodAt);
+    expect(placesOf(new Uint8Array(file).with(secondAt + 1, 1)).places.get(1)?.ranges).toEqual([
+      UNKNOWN,
+    ]);
   });
 
   it('of real files are about all of a still image, and little of an animation', async () => {
     const canvas = { width: 64, height: 64, channels: 3, background: '#123' } as const;
     const still = await sharp({ create: canvas }).avif().toBuffer();
-    expect(still.length - codedBytesOfAvif(still)).toBeLessThan(400);
+    expect(still.length - placesOf(still).codedBytes).toBeLessThan(400);
     const animated = await readFile(new URL('animated.avif', GOLDEN));
-    expect(codedBytesOfAvif(animated)).toBe(306);
+    expect(placesOf(animated).codedBytes).toBe(306);
     const grid = await readFile(new URL('grid.avif', GOLDEN));
-    expect(grid.length - codedBytesOfAvif(grid)).toBeLessThan(800);
+    expect(grid.length - placesOf(grid).codedBytes).toBeLessThan(800);
   });
 });
