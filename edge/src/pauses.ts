@@ -5,14 +5,25 @@ const SLICE = 2 ** 15;
 /** Long enough for workerd to look at its sockets. */
 const PAUSE_MS = 1;
 
-export class Pauses {
+/** How a long piece of work lets others come between. */
+export type Slices = {
+  /** @param work that was done since, or is about to be, as bytes */
+  after: (work: number) => Promise<void>;
+  /** Waits for something far away, as a bucket, which is no work. */
+  away: <T>(call: () => Promise<T>) => Promise<T>;
+};
+
+export class Pauses implements Slices {
   #done = 0;
 
-  /** @param work that was done since, as bytes */
   async after(work: number): Promise<void> {
     this.#done += work;
     if (this.#done < SLICE) return;
     this.#done = 0;
     await scheduler.wait(PAUSE_MS);
+  }
+
+  async away<T>(call: () => Promise<T>): Promise<T> {
+    return await call();
   }
 }

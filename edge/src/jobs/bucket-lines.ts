@@ -1,4 +1,5 @@
 /** Lines of an object in the bucket from a place on, a range of it after the other: memory holds one, and a line that is under way. */
+import type { Slices } from '../pauses.ts';
 import { pause } from '../turns/turns.ts';
 
 /** A line without its end, and where the next one begins; one that is too long is not held. */
@@ -18,6 +19,8 @@ export type LinesOptions = {
   rangeBytes: number;
   /** Lines from the offset on that are passed over, and not looked at. */
   skipped?: number;
+  /** What it does to wait for the bucket. */
+  away?: Slices['away'];
 };
 
 /**
@@ -27,7 +30,7 @@ export type LinesOptions = {
 export async function* linesFrom(
   bucket: R2Bucket,
   key: string,
-  { offset, maxBytes, rangeBytes, skipped = 0 }: LinesOptions,
+  { offset, maxBytes, rangeBytes, skipped = 0, away = (call) => call() }: LinesOptions,
 ): AsyncGenerator<BucketLine, void, undefined> {
   let pieces: Uint8Array[] = [];
   let bytes = 0;
@@ -51,12 +54,18 @@ export async function* linesFrom(
     bytes = 0;
     return { ...read, ...ended };
   };
-  const size = (await bucket.head(key))?.size ?? 0;
-  while (at < size) {
+  let size: number | undefined;
+  /** The next range; of the first one it asks whether there is any. */
+  const read = async () => {
+    size ??= (await bucket.head(key))?.size ?? 0;
     const length = Math.min(rangeBytes, size - at);
+    if (length <= 0) return new Uint8Array(0);
     const object = await bucket.get(key, { range: { offset: at, length } });
     if (object === null) throw new Error(`${key} is gone`);
-    const range = new Uint8Array(await object.arrayBuffer());
+    return new Uint8Array(await object.arrayBuffer());
+  };
+  while (size === undefined || at < size) {
+    const range = await away(read);
     let from = 0;
     for (let end = range.indexOf(NEWLINE); end !== -1; end = range.indexOf(NEWLINE, from)) {
       hold(range.subarray(from, end));

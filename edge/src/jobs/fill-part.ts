@@ -107,7 +107,7 @@ export class PartFiller {
     let characters = 0;
     const settings = JSON.stringify(order.settings ?? {}).length;
     const flush = async () => {
-      const done = await inTurn(characters, () => this.#rehearse(order, from, chunk));
+      const done = await inTurn(order.owner, characters, () => this.#rehearse(order, from, chunk));
       from = chunk.at(-1)?.next ?? from;
       chunk = [];
       characters = 0;
@@ -262,7 +262,7 @@ export class PartFiller {
     const open = this.#table.openItem(item);
     if (open === null) return null;
     const line = JSON.parse(open.line) as BatchLine;
-    const rehearsed = await inTurn(open.line.length, async () => {
+    const rehearsed = await inTurn(order.owner, open.line.length, async () => {
       const value = await rehearser.rehearse(line, ownerOf(order, item));
       const isReply = value.kind === 'reply';
       return { value, characters: isReply && 'text' in value.reply ? value.reply.text.length : 0 };

@@ -1,8 +1,9 @@
 /** What reading an input takes, and what it leaves in the bucket, follows from what was sent. */
-import { expect, test } from 'vitest';
-import { base64, newImage } from '../testing/edge.ts';
-import { bucket, createJob, orderOf } from '../testing/jobs.ts';
-import { type JobOrder, partKey } from './contract.ts';
+import { expect, test, vi } from 'vitest';
+import { base64, newImage, testEnv } from '../testing/edge.ts';
+import { bound, bucket, createJob, failed, orderOf } from '../testing/jobs.ts';
+import { sharedTurns } from '../turns/shared-turns.ts';
+import { type JobOrder, type LineError, partKey } from './contract.ts';
 import { ingestPart } from './ingest.ts';
 import type { Cursor } from './job-table.ts';
 import { readLine, withSettings } from './read-line.ts';
@@ -76,6 +77,113 @@ test('an image that many items have is put once', async () => {
   const { images, text } = await read(Array.from({ length: 50 }, () => ({ image })));
   expect(images).toHaveLength(1);
   expect(text).not.toContain(image.data);
+});
+
+/** Calls to a bucket while an owner's turns are held. */
+function callsInTurns(owner: string) {
+  let held = 0;
+  let turns = 0;
+  const calls: { name: string; isInTurn: boolean }[] = [];
+  const { take } = sharedTurns;
+  const spy = vi.spyOn(sharedTurns, 'take').mockImplementation(async (of) => {
+    const turn = await take.call(sharedTurns, of);
+    if (of !== owner) return turn;
+    held++;
+    turns++;
+    return {
+      end: async (...given) => {
+        held--;
+        await turn.end(...given);
+      },
+    };
+  });
+  const watched = (real: R2Bucket) =>
+    new Proxy(real, {
+      get: (_, name) => {
+        const member: unknown = Reflect.get(real, name, real);
+        if (typeof member !== 'function') return member;
+        return (...given: unknown[]) => {
+          calls.push({ name: String(name), isInTurn: held > 0 });
+          return Reflect.apply(member, real, given);
+        };
+      },
+    });
+  return { watched, calls, turns: () => turns, held: () => held, end: () => spy.mockRestore() };
+}
+
+const IMAGES = Array.from({ length: 5 }, () => ({ image: { data: base64(newImage()) } }));
+
+test.each(['file', 'failed-of', 'prefix'] as const)(
+  'while a bucket is waited for no turn is held (%s)',
+  async (kind) => {
+    const owner = crypto.randomUUID().replaceAll('-', '');
+    const key = `${owner}/files/lines`;
+    await bucket.put(key, IMAGES.map((line) => JSON.stringify(line)).join('\n'));
+    const file = { kind: 'file', key, form: 'native' } as const;
+    const images = bound(testEnv.JOB_IMAGES);
+    let input: JobOrder['input'] = file;
+    if (kind === 'prefix') {
+      input = { kind, prefix: `${owner}/` };
+      for (const name of ['a', 'b']) await images.put(`${owner}/${name}.png`, newImage());
+    }
+    if (kind === 'failed-of') {
+      const first = await createJob([], { kind: 'job', owner, input: file });
+      await first.run(() => failed('invalid-image', 'It is cut off.'));
+      input = { kind, job: first.id };
+    }
+    const { watched, calls, turns, held, end } = callsInTurns(owner);
+    try {
+      const order = { ...orderOf(owner, key), input };
+      const ingest = { job: crypto.randomUUID(), order, cursor: START, part: 0, errors: 0 };
+      const buckets = { files: watched(bucket), images: watched(images) };
+      const { part } = await ingestPart(buckets, config, ingest);
+      expect(part?.items).toBe(kind === 'prefix' ? 2 : 5);
+    } finally {
+      end();
+    }
+    expect(turns()).toBeGreaterThan(0);
+    expect(held()).toBe(0);
+    expect(calls.length).toBeGreaterThan(1);
+    expect(calls.filter(({ isInTurn }) => isInTurn)).toEqual([]);
+  },
+);
+
+test('a job says that it reads on, and asks once in its first part whether it can be paid for', async () => {
+  const lines = Array.from({ length: 3000 }, () => ({ prompt: 'a'.repeat(50) }));
+  const owner = crypto.randomUUID();
+  const key = `${owner}/files/lines`;
+  await bucket.put(key, `${lines.map((line) => JSON.stringify(line)).join('\n')}\n\n`);
+  const order = {
+    ...orderOf(owner, key),
+    input: { kind: 'file', key, form: 'native' } as const,
+  };
+  const read = async (refusal: LineError | null, part = 0) => {
+    const goesOn = vi.fn();
+    const expected = vi.fn(async () => refusal);
+    const more = { part, errors: 0, goesOn, expect: expected };
+    const ingest = { job: crypto.randomUUID(), order, cursor: START, ...more };
+    const found = await ingestPart({ files: bucket, images: undefined }, config, ingest);
+    expect(goesOn.mock.calls.length).toBeGreaterThan(10);
+    return { found, asked: expected.mock.calls };
+  };
+  const all = await read(null);
+  expect(all.asked).toEqual([[1024]]);
+  expect(all.found.part?.items).toBe(3000);
+  expect((await read(null, 1)).asked).toEqual([]);
+  const refusal = { line: null, code: 'quota-exceeded', message: 'No.', param: null };
+  const { found } = await read(refusal);
+  expect(found).toMatchObject({ errors: [refusal], part: null, isDone: true });
+  expect(found.cursor.items).toBe(1024);
+});
+
+test('of a job whose sender has no images left no part is read', async () => {
+  const record = { name: 'none', scopes: [], created_at: 0, limits: { images_per_day: 1 } };
+  const sender = { caller: { id: crypto.randomUUID(), record, namespace: '' }, address: '' };
+  const line = { body: { image: { url: 'https://images.example.org/a.png' } } };
+  const item = { custom_id: 'a', method: 'POST', url: '/v1/captions', ...line };
+  await (await createJob([item], { sender })).until('in_progress');
+  const { errors } = await (await createJob(['no JSON', item], { sender })).until('failed');
+  expect(errors).toMatchObject([{ line: null, code: 'quota-exceeded' }]);
 });
 
 test('a job that cannot be paid for is not read to its end', async () => {

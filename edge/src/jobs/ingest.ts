@@ -25,6 +25,8 @@ const ID_WORK = 128;
 const MAX_COPIED = 1024;
 /** Images that are not put again. */
 const MAX_REMEMBERED = 2 ** 16;
+/** Items after which it is asked whether they can be paid for. */
+const EXPECTED = 1024;
 /** Bytes of them in one part. */
 const MAX_MOVED_BYTES = 64 * 2 ** 20;
 
@@ -37,6 +39,10 @@ export type Ingest = {
   errors: number;
   /** SHA-256 of images that were put already; those of this part come to it. */
   moved?: Set<string>;
+  /** Called now and again while it is read. */
+  goesOn?: () => void;
+  /** Whether that many items can be paid for; asked once a first part has some. @returns why not */
+  expect?: (items: number) => Promise<LineError | null>;
 };
 
 /** A part, or what is wrong with lines; `cursor` is where to go on. */
@@ -53,7 +59,7 @@ export async function ingestPart(
   config: ReadingConfig,
   ingest: Ingest,
 ): Promise<Ingested> {
-  const turns = new ReadingTurns();
+  const turns = new ReadingTurns(ingest.order.owner, ingest.goesOn);
   try {
     return await readPart(buckets, config, ingest, turns);
   } finally {
@@ -66,7 +72,7 @@ type ReadingConfig = Pick<Config, 'jobsPartItems' | 'jobsMaxItems' | 'maxImageBy
 async function readPart(
   buckets: InputBuckets,
   config: ReadingConfig,
-  { job, order, cursor: from, part, errors: known, moved = new Set() }: Ingest,
+  { job, order, cursor: from, part, errors: known, moved = new Set(), expect }: Ingest,
   turns: ReadingTurns,
 ): Promise<Ingested> {
   const { input, owner } = order;
@@ -78,13 +84,14 @@ async function readPart(
   let characters = 0;
   let movedBytes = 0;
   let isDone = true;
+  let isExpected = part > 0;
   /** Puts an image that is not there yet. */
   const store = async (sha256: string, bytes: Uint8Array<ArrayBuffer>) => {
     if (moved.has(sha256)) return;
     movedBytes += bytes.length;
     characters += IMAGE_CHARACTERS;
     await turns.after(IMAGE_CHARACTERS);
-    if (known === 0) await bucket.put(imageKey(owner, job, sha256), bytes);
+    if (known === 0) await turns.away(() => bucket.put(imageKey(owner, job, sha256), bytes));
     if (moved.size >= MAX_REMEMBERED) moved.clear();
     moved.add(sha256);
   };
@@ -93,8 +100,11 @@ async function readPart(
     for (const sha256 of storedImagesIn(text).slice(0, MAX_COPIED)) {
       if (moved.has(sha256)) continue;
       await turns.after(IMAGE_CHARACTERS);
-      const image = await bucket.get(imageKey(owner, other, sha256));
-      if (image !== null) await store(sha256, new Uint8Array(await image.arrayBuffer()));
+      const image = await turns.away(async () => {
+        const stored = await bucket.get(imageKey(owner, other, sha256));
+        return stored === null ? null : await stored.arrayBuffer();
+      });
+      if (image !== null) await store(sha256, new Uint8Array(image));
     }
   };
   const moving = {
@@ -121,7 +131,7 @@ async function readPart(
     // What was read of it before is no job that anybody asked for.
     return { cursor: from, part: null, errors: [GONE], isDone: true };
   }
-  for await (const read of inputLines(buckets, order, place)) {
+  for await (const read of inputLines(buckets, order, place, turns)) {
     place = read.next;
     lineNumber++;
     characters += LINE_CHARACTERS + Math.min(read.bytes, MAX_STORED_LINE_BYTES) / 16;
@@ -139,6 +149,12 @@ async function readPart(
       });
       if (known + errors.length >= MAX_LINE_ERRORS) break;
     }
+    if (!isExpected && names.length >= EXPECTED && known + errors.length === 0) {
+      isExpected = true;
+      const refusal = (await turns.away(async () => await expect?.(items))) ?? null;
+      const cursor = { ...place, line: lineNumber, items };
+      if (refusal !== null) return { cursor, part: null, errors: [refusal], isDone: true };
+    }
     const isFull =
       names.length >= config.jobsPartItems ||
       characters >= MAX_PART_CHARACTERS ||
@@ -148,14 +164,16 @@ async function readPart(
       break;
     }
   }
-  if (input.kind === 'failed-of' && !(await isStored(bucket, owner, input.job))) {
+  if (input.kind === 'failed-of' && !(await turns.away(() => isStored(bucket, owner, input.job)))) {
     return { cursor: from, part: null, errors: [DELETED], isDone: true };
   }
   const cursor = { ...place, line: lineNumber, items };
   if (known + errors.length >= MAX_LINE_ERRORS) return { cursor, part: null, errors, isDone: true };
   if (names.length === 0) return { cursor, part: null, errors, isDone };
   if (known + errors.length === 0) {
-    await bucket.put(partKey({ owner, job, part }, 'in'), texts.join(''));
+    const text = texts.join('');
+    await turns.end();
+    await bucket.put(partKey({ owner, job, part }, 'in'), text);
   }
   const ids = await idsOf(names, job, turns);
   return { cursor, part: { part, items: names.length, ids }, errors, isDone };

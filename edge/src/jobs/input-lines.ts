@@ -1,5 +1,5 @@
 /** The lines of a job's input, wherever they come from, from a place on. */
-import { Pauses } from '../pauses.ts';
+import { Pauses, type Slices } from '../pauses.ts';
 import { type BucketLine, linesFrom } from './bucket-lines.ts';
 import { type JobOrder, partKey } from './contract.ts';
 import { bucketImageUrl } from './item-source.ts';
@@ -30,11 +30,13 @@ export async function* inputLines(
   { files, images }: InputBuckets,
   { input, owner }: Pick<JobOrder, 'input' | 'owner'>,
   place: InputPlace,
+  slices: Slices = new Pauses(),
 ): AsyncGenerator<InputLine, void, undefined> {
+  const away: Slices['away'] = (call) => slices.away(call);
   switch (input.kind) {
     case 'file': {
       const { offset } = place;
-      const reading = { offset, maxBytes: MAX_LINE_BYTES, rangeBytes: RANGE_BYTES };
+      const reading = { offset, maxBytes: MAX_LINE_BYTES, rangeBytes: RANGE_BYTES, away };
       for await (const line of linesFrom(files, input.key, reading)) {
         yield { ...line, next: { offset: line.next } };
       }
@@ -43,9 +45,9 @@ export async function* inputLines(
     case 'lines':
       return yield* linesOf(input.text, place);
     case 'failed-of':
-      return yield* failedLines(files, owner, input.job, place);
+      return yield* failedLines(files, owner, input.job, place, slices);
     case 'prefix':
-      return yield* imageLines(images, input.prefix, place);
+      return yield* imageLines(images, input.prefix, place, away);
   }
 }
 
@@ -65,14 +67,15 @@ async function* failedLines(
   owner: string,
   job: string,
   { offset }: InputPlace,
+  slices: Slices,
 ): AsyncGenerator<InputLine, void, undefined> {
-  const pauses = new Pauses();
+  const away: Slices['away'] = (call) => slices.away(call);
   let first = offset % PART_STRIDE;
   for (let part = Math.floor(offset / PART_STRIDE); ; part++) {
     const of = { owner, job, part };
-    const results = await files.head(partKey(of, 'out'));
+    const results = await away(() => files.head(partKey(of, 'out')));
     if (results === null) return;
-    const limits = { maxBytes: MAX_STORED_LINE_BYTES, rangeBytes: RANGE_BYTES };
+    const limits = { maxBytes: MAX_STORED_LINE_BYTES, rangeBytes: RANGE_BYTES, away };
     const reading = { offset: 0, skipped: first, ...limits };
     const outcomes = linesFrom(files, partKey(of, 'out'), reading);
     let item = first;
@@ -81,7 +84,7 @@ async function* failedLines(
       item++;
       if (!result || result.text === null) continue;
       // Where all were completed, nobody who reads on lets others come between.
-      await pauses.after(result.bytes / RESULT_BYTES_PER_WORK);
+      await slices.after(result.bytes / RESULT_BYTES_PER_WORK);
       const next = { offset: part * PART_STRIDE + item };
       if (isWanted(result.text, 'failed')) yield { ...line, next };
     }
@@ -96,16 +99,15 @@ async function* imageLines(
   images: R2Bucket | undefined,
   prefix: string,
   { after }: InputPlace,
+  away: Slices['away'],
 ): AsyncGenerator<InputLine, void, undefined> {
   if (images === undefined) return;
   let startAfter = after;
   for (;;) {
-    const page = await images.list({
-      prefix,
-      limit: LISTED,
-      include: ['httpMetadata'],
-      ...(startAfter !== undefined && { startAfter }),
-    });
+    const from = startAfter !== undefined && { startAfter };
+    const page = await away(() =>
+      images.list({ prefix, limit: LISTED, include: ['httpMetadata'], ...from }),
+    );
     for (const { key, httpMetadata } of page.objects) {
       startAfter = key;
       if (!isImage(key, httpMetadata?.contentType)) continue;

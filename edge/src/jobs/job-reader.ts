@@ -13,10 +13,10 @@ import { partItems, resultsTooLarge } from './result-budget.ts';
 const MAX_FAILURES = 20;
 
 /**
- * `more`: there is more to read. `later`: others read now. `ready`: all lines are right, and paid for. `failed`: the job cannot run, and the table says why.
+ * `more`: there is more to read. `laterMs`: others read now, and after so long it may ask again. `ready`: all lines are right, and paid for. `failed`: the job cannot run, and the table says why.
  * `over`: meanwhile it has another state.
  */
-export type Reading = 'more' | 'later' | 'ready' | 'failed' | 'over';
+export type Reading = 'more' | { laterMs: number } | 'ready' | 'failed' | 'over';
 
 type Parts = {
   table: JobTable;
@@ -43,27 +43,37 @@ export class JobReader {
     if (record === null) return 'over';
     const { id, order } = record;
     // A few lines that are in the order itself are little to hold.
-    const isFree = order.input.kind === 'lines' || readingPlaces.enter(id, order.owner, Date.now());
-    if (!isFree) return 'later';
+    if (order.input.kind === 'lines') return await this.#try(() => {});
+    const may = readingPlaces.enter(id, order.owner, Date.now());
+    if (may !== true) return { laterMs: may };
     try {
-      return await this.#read();
-    } catch (error) {
-      const cursor = this.#table.record?.cursor;
-      if (++this.#failures < MAX_FAILURES || cursor === undefined) throw error;
-      this.#table.addErrors([UNREADABLE], cursor);
-      return 'failed';
+      return await this.#try(() => readingPlaces.stay(id, order.owner, Date.now()));
     } finally {
       readingPlaces.leave(id);
     }
   }
 
-  async #read(): Promise<Reading> {
+  /** @param goesOn called now and again while it reads */
+  async #try(goesOn: () => void): Promise<Reading> {
+    try {
+      return await this.#read(goesOn);
+    } catch (error) {
+      const cursor = this.#table.record?.cursor;
+      if (++this.#failures < MAX_FAILURES || cursor === undefined) throw error;
+      this.#table.addErrors([UNREADABLE], cursor);
+      return 'failed';
+    }
+  }
+
+  async #read(goesOn: () => void): Promise<Reading> {
     const { record } = this.#table;
     if (record === null) return 'over';
     const { bucket, deps } = this.#parts;
     const { id, order, cursor } = record;
     const known = this.#table.errors().length;
     const { parts: part } = this.#table.totals();
+    const isFirst = cursor.line === 0 && cursor.items === 0 && order.input.kind !== 'lines';
+    if (isFirst && (await this.#isRefused(cursor, 1))) return this.#isOver() ? 'over' : 'failed';
     const jobsPartItems = partItems(order, deps, deps.config.jobsPartItems);
     const config = { ...deps.config, jobsPartItems };
     const found = await ingestPart({ files: bucket, images: deps.jobImages }, config, {
@@ -73,6 +83,8 @@ export class JobReader {
       part,
       errors: known,
       moved: this.#moved,
+      goesOn,
+      expect: async (items) => await this.#expect(items),
     });
     this.#failures = 0;
     // It may have been canceled meanwhile.
@@ -86,16 +98,25 @@ export class JobReader {
 
   /** What cannot be paid for is not read to its end. */
   async #readMore(cursor: Cursor): Promise<Reading> {
-    const { record } = this.#table;
-    if (record === null) return 'over';
-    const { deps, waitUntil } = this.#parts;
-    const { total: items } = this.#table.totals();
-    const refusal = await expectItems(deps, record.order, { job: record.id, items, waitUntil });
+    const isRefused = await this.#isRefused(cursor, this.#table.totals().total);
     if (this.#isOver()) return 'over';
-    if (refusal === null) return 'more';
+    return isRefused ? 'failed' : 'more';
+  }
+
+  /** Whether so many items cannot be paid for: the table says so then. */
+  async #isRefused(cursor: Cursor, items: number): Promise<boolean> {
+    const refusal = await this.#expect(items);
+    if (refusal === null || this.#isOver()) return refusal !== null;
     this.#table.addErrors([refusal], cursor);
     this.#table.dropRead();
-    return 'failed';
+    return true;
+  }
+
+  async #expect(items: number): Promise<LineError | null> {
+    const { record } = this.#table;
+    if (record === null) return null;
+    const { deps, waitUntil } = this.#parts;
+    return await expectItems(deps, record.order, { job: record.id, items, waitUntil });
   }
 
   async #allRead(items: number): Promise<Reading> {

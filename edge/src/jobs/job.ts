@@ -28,7 +28,6 @@ import { JobReader } from './job-reader.ts';
 import { snapshotOf } from './job-snapshot.ts';
 import { JobTable, type JobTime } from './job-table.ts';
 import { Rate } from './rate.ts';
-import { AGAIN_MS } from './reading-places.ts';
 
 const TIME_OF: Partial<Record<JobState, JobTime>> = {
   completed: 'completedAt',
@@ -237,7 +236,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       this.#table.enter('in_progress', 'inProgressAt', now);
       this.#event('in_progress');
     }
-    if (reading === 'later') return now + AGAIN_MS;
+    if (typeof reading === 'object') return now + reading.laterMs;
     if (reading !== 'failed') return now;
     this.#end('failed');
     await deleteAll(this.#bucket(), jobPrefix(record.order.owner, record.id));

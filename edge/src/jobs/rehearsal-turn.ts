@@ -9,10 +9,15 @@ export type Rehearsal<T> = { value: T; characters: number };
 
 /**
  * Everybody else's requests come before it and after it.
+ * @param owner whose items these are
  * @param characters of what it reads
  */
-export async function inTurn<T>(characters: number, work: () => Promise<Rehearsal<T>>): Promise<T> {
-  const turn = await sharedTurns.take();
+export async function inTurn<T>(
+  owner: string,
+  characters: number,
+  work: () => Promise<Rehearsal<T>>,
+): Promise<T> {
+  const turn = await sharedTurns.take(owner);
   let written = 0;
   try {
     const { value, characters: results } = await work();

@@ -2,8 +2,9 @@
  * Turns of the objects of an isolate: of the pieces of work that they do by themselves one comes after the other, and after each
  * everybody else has as much time as it took. workerd looks at its sockets only when nothing else is left to do: the parts of a
  * few jobs, or many inputs that are read, would together keep every request out. Objects may not wait for one another, so
- * that each looks by itself whether its turn has come.
+ * that each looks by itself whether its turn has come. Owners come by turns, however many objects each has.
  */
+import { type Ticket, TurnQueue } from './turn-queue.ts';
 import { pause } from './turns.ts';
 
 /** A piece that has not ended by then waits for what is far away, or its object is gone: the next begins beside it. */
@@ -13,12 +14,15 @@ const FAR_MS = 50;
 /** Characters that are read or written in a millisecond at least: what has more of them may have taken longer itself. */
 const CHARACTERS_PER_MS = 1024;
 const LONGEST_REST_MS = 2000;
-/** How often who waits looks by itself at the latest, and for each that comes before it. */
+/**
+ * Who waits looks after half of the time that those before it are expected to take, so that its turn finds it there and a thousand
+ * that wait look a few hundred times a second together; and at the latest after this, or this for each that waits.
+ */
 const LOOK_MS = 250;
 const LOOK_EACH_MS = 2;
+/** What the last piece weighs in what one is expected to take. */
+const WEIGHT = 1 / 8;
 
-/** Who waits says again and again that it does: one whose object is gone gets no turn. */
-type Ticket = { saidAt: number; late?: SharedTurn };
 type Services = { now: () => number; pause: (ms?: number) => Promise<void> };
 
 export type SharedTurn = {
@@ -33,12 +37,13 @@ export type SharedTurn = {
 export class SharedTurns {
   readonly #now: Services['now'];
   readonly #pause: Services['pause'];
-  /** Who waits, in the order in which they came. */
-  readonly #waiting = new Set<Ticket>();
+  readonly #queue = new TurnQueue();
   /** The piece that is under way, and until when it is alone. */
   #piece: SharedTurn | null = null;
   #aloneUntil = 0;
   #restsUntil = 0;
+  /** From the beginning of a piece to that of the next, as far as it is known, milliseconds. */
+  #apartMs = 2 * LOOK_EACH_MS;
 
   constructor(services: Services = { now: () => Date.now(), pause }) {
     this.#now = services.now;
@@ -47,51 +52,46 @@ export class SharedTurns {
 
   /** How many wait. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#queue.size;
   }
 
   /**
    * Resolves when the turn of an object has come.
+   * @param owner for whom it is: those of one owner come one after the other, and those of others between them
    * @example
-   * const turn = await sharedTurns.take();
+   * const turn = await sharedTurns.take(order.owner);
    * const read = JSON.parse(text);
    * await turn.end(text.length);
    */
-  async take(): Promise<SharedTurn> {
-    const ticket: Ticket = { saidAt: this.#now() };
-    this.#waiting.add(ticket);
+  async take(owner: string): Promise<SharedTurn> {
+    const ticket = this.#queue.join(owner, this.#now());
+    /** The piece that it has seen to be late. */
+    let late: SharedTurn | null = null;
     try {
       for (;;) {
-        const wait = this.#wait(ticket);
-        if (wait === 0) return this.#begin();
-        await this.#pause(Math.min(wait, LOOK_MS));
+        const now = this.#now();
+        const { isNext, before } = this.#queue.look(ticket, now);
+        const alone = this.#piece === null ? 0 : this.#aloneUntil - now;
+        const rest = this.#restsUntil - now;
+        if (isNext && alone <= 0 && rest <= 0) {
+          // One that has computed until now has had no time to say that it is done: it has until the next look.
+          if (this.#piece === null || late === this.#piece) return this.#begin(ticket);
+          late = this.#piece;
+        }
+        const each = Math.max(this.#apartMs / 2, LOOK_EACH_MS);
+        const busy = Math.max(rest, Math.min(alone, LOOK_EACH_MS), isNext ? LOOK_EACH_MS : 0);
+        const wait = Math.max(busy, 0) + before * each;
+        const longest = Math.max(LOOK_MS, this.#queue.size * LOOK_EACH_MS);
+        ticket.looksAt = now + Math.min(Math.max(wait, LOOK_EACH_MS), longest);
+        await this.#pause(ticket.looksAt - now);
       }
     } finally {
-      this.#waiting.delete(ticket);
+      this.#queue.leave(ticket);
     }
   }
 
-  /** @returns milliseconds until it is to look again; 0 where its turn has come */
-  #wait(ticket: Ticket): number {
-    const now = this.#now();
-    ticket.saidAt = now;
-    let before = 0;
-    for (const other of this.#waiting) {
-      if (other === ticket) break;
-      // One that was only late is where it was when it looks next.
-      if (now - other.saidAt <= 4 * LOOK_MS) before++;
-    }
-    const alone = this.#piece === null ? 0 : this.#aloneUntil - now;
-    const rest = this.#restsUntil - now;
-    if (before === 0 && alone <= 0 && rest <= 0) {
-      // One that has computed until now has had no time to say that it is done: it has until the next look.
-      if (this.#piece === null || ticket.late === this.#piece) return 0;
-      ticket.late = this.#piece;
-    }
-    return Math.max(rest, Math.min(alone, LOOK_EACH_MS), LOOK_EACH_MS * (before + 1));
-  }
-
-  #begin(): SharedTurn {
+  #begin(ticket: Ticket): SharedTurn {
+    this.#queue.serve(ticket);
     const begunAt = this.#now();
     const turn: SharedTurn = {
       end: async (characters, apartMs = 0) => {
@@ -102,6 +102,8 @@ export class SharedTurns {
         // With the pause that it has had.
         const rest = Math.min(now - begunAt - 1, longest) - 1;
         this.#restsUntil = Math.max(this.#restsUntil, now + rest, begunAt + apartMs);
+        const apart = Math.min(this.#restsUntil - begunAt, LOOK_MS);
+        this.#apartMs += WEIGHT * (apart - this.#apartMs);
         if (this.#piece === turn) this.#piece = null;
       },
     };
