@@ -23,8 +23,15 @@ export function parseHeaderValue(header: string | null | undefined): HeaderValue
   return { value: value.trim().toLowerCase(), parameters };
 }
 
-/** The parts between separators that are not within quotes. */
-export function splitUnquoted(text: string, separator: ',' | ';'): string[] {
+/**
+ * The parts between separators that are not within quotes.
+ * @param most parts; what comes after them is passed over
+ */
+export function splitUnquoted(
+  text: string,
+  separator: ',' | ';',
+  most = Number.POSITIVE_INFINITY,
+): string[] {
   const parts: string[] = [];
   let start = 0;
   let isQuoted = false;
@@ -34,6 +41,7 @@ export function splitUnquoted(text: string, separator: ',' | ';'): string[] {
     else if (character === '"') isQuoted = !isQuoted;
     else if (character === separator && !isQuoted) {
       parts.push(text.slice(start, i));
+      if (parts.length === most) return parts;
       start = i + 1;
     }
   }
