@@ -7,12 +7,15 @@ export type HeaderValue = {
   parameters: ReadonlyMap<string, string>;
 };
 
+/** A value with its parameters: what comes after so many is passed over. */
+const MOST_PARTS = 65;
+
 /**
  * @example parseHeaderValue('Form-Data; name=image; filename="a \\"b\\".png"')
  * // { value: 'form-data', parameters: Map { name → image, filename → a "b".png } }
  */
 export function parseHeaderValue(header: string | null | undefined): HeaderValue {
-  const [value = '', ...rest] = splitUnquoted(header ?? '', ';');
+  const [value = '', ...rest] = splitUnquoted(header ?? '', ';', MOST_PARTS);
   const parameters = new Map<string, string>();
   for (const parameter of rest) {
     const equals = parameter.indexOf('=');
