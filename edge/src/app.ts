@@ -80,9 +80,10 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
     app.on(method, patternOf(path), async (c) => {
       if (tag === 'service') return await handler(c, deps);
       const { signal, headers } = c.req.raw;
-      const address = clientOf(headers, deps.config);
+      const client = clientOf(headers, deps.config);
       // Until its key is found it counts as its address, where that tells it from others.
-      using place = deps.work.take(signal, address === UNNAMED_CLIENT ? undefined : address);
+      const address = client === UNNAMED_CLIENT ? undefined : client;
+      using place = deps.work.take(signal, address);
       const scope = tag === 'usage' ? null : tag;
       // Whoever has a signed URL was let in, and counted, before.
       if (!isSigned) {

@@ -14,6 +14,8 @@ describe('what a request lets a cache do', () => {
     [{ 'cache-control': 'max-age="60", max-age=30' }, { maxAge: 30, mayStore: true }],
     [{ 'cache-control': 'max-age=soon' }, { maxAge: 0, mayStore: true }],
     [{ 'cache-control': 'no-store' }, { maxAge: 0, mayStore: false }],
+    [{ 'cache-control': `${'private,'.repeat(63)}no-store` }, { maxAge: 0, mayStore: false }],
+    [{ 'cache-control': `${'private,'.repeat(64)}no-store` }, ALL],
     [{ 'cache-control': 'max-age=60 ,no-store' }, { maxAge: 0, mayStore: false }],
     [{ 'cache-control': 'no-transform, private, x=no-store' }, ALL],
     [{ pragma: 'no-cache' }, { maxAge: 0, mayStore: true }],

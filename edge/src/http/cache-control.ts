@@ -1,6 +1,9 @@
 /** `Cache-Control` of a request: what it lets a cache do for it. */
 import { type CacheUse, EVERY_USE } from '../request-context.ts';
 
+/** No client sends so many: the rest of them is passed over. */
+const MOST_DIRECTIVES = 64;
+
 /**
  * `no-cache` and `max-age=0` want a reply that is made now, and let it be remembered; `no-store` wants neither. What is
  * no directive for a request is passed over, as RFC 9111 asks.
@@ -11,7 +14,7 @@ export function cacheUseOf(headers: Headers): CacheUse {
   const value = headers.get('cache-control') ?? headers.get('pragma');
   if (value === null) return EVERY_USE;
   const use = { ...EVERY_USE };
-  for (const directive of value.toLowerCase().split(',')) {
+  for (const directive of value.toLowerCase().split(',', MOST_DIRECTIVES)) {
     const [name, argument] = directive.split('=').map((part) => part.trim());
     if (name === 'no-store') use.mayStore = false;
     if (name === 'no-store' || name === 'no-cache') use.maxAge = 0;

@@ -26,8 +26,18 @@ export function clientOf(
 ): string {
   if (name === null) return UNNAMED_CLIENT;
   // Of several headers of one name, `get` makes one list in their order.
-  const address = (headers.get(name) ?? '').split(',').at(-hops) ?? '';
-  return identityOf(address.trim()) ?? UNNAMED_CLIENT;
+  return identityOf(fromEnd(headers.get(name) ?? '', hops).trim()) ?? UNNAMED_CLIENT;
+}
+
+/** An entry of a list; '' where there is none. Those before it may be many. @param place 1 for the last */
+function fromEnd(list: string, place: number): string {
+  let end = list.length;
+  for (let n = 1; n < place; n++) {
+    end = list.lastIndexOf(',', end - 1);
+    // Nothing comes before the first comma of all.
+    if (end <= 0) return '';
+  }
+  return list.slice(list.lastIndexOf(',', end - 1) + 1, end);
 }
 
 /** Also with a port, as some proxies write it. */

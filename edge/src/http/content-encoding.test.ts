@@ -147,3 +147,8 @@ it.each(['compress', 'gzip, pack200', 'aws-chunked', 'toString', 'gzip, gzip, gz
     );
   },
 );
+
+it('reads a list of 64 codings, those that are none included', () => {
+  expect(parseContentEncoding(`${'identity,'.repeat(63)}gzip`)).toEqual(['gzip']);
+  expect(() => parseContentEncoding(`${'identity,'.repeat(64)}gzip`)).toThrow('More than 64');
+});

@@ -47,6 +47,8 @@ const FREE_BYTES = 2 ** 20;
 
 /** A body compressed twice is as large as one compressed once. */
 const MAX_CODINGS = 2;
+/** Those that are `identity`, or nothing at all, included. */
+const MAX_LISTED = 64;
 
 /**
  * @param header value of `Content-Encoding`: codings in the order in which they were applied
@@ -54,8 +56,11 @@ const MAX_CODINGS = 2;
  * @example parseContentEncoding('identity, X-GZIP') // ['gzip']
  */
 export function parseContentEncoding(header: string | null): string[] {
-  const codings = (header ?? '')
-    .split(',')
+  const listed = (header ?? '').split(',', MAX_LISTED + 1);
+  if (listed.length > MAX_LISTED) {
+    throw unsupported(`More than ${MAX_LISTED} codings are not read; use one.`);
+  }
+  const codings = listed
     .map((coding) => coding.trim().toLowerCase())
     .filter((coding) => coding !== '' && coding !== 'identity')
     .map((coding) => (coding === 'x-gzip' ? 'gzip' : coding));

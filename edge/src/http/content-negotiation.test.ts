@@ -78,6 +78,14 @@ describe('content negotiation', () => {
     );
   });
 
+  it('reads 64 ranges, and no more of one than 64 parameters', () => {
+    const [json, , npy] = OFFERS;
+    expect(negotiate(`${'a,'.repeat(63)}${npy}`, OFFERS)).toBe(npy);
+    expect(negotiate(`${'a,'.repeat(64)}${npy}`, OFFERS)).toBeNull();
+    expect(negotiate(`${npy}${';a=1'.repeat(63)};q=0, ${json};q=0.1`, OFFERS)).toBe(json);
+    expect(negotiate(`${npy}${';a=1'.repeat(64)};q=0, ${json};q=0.1`, OFFERS)).toBe(npy);
+  });
+
   it('has an offer or none for whatever is sent', () => {
     fc.assert(
       fc.property(fc.string(), (accept) => {
@@ -93,6 +101,8 @@ it.each<[string | null, boolean]>([
   ['"a"', true],
   ['"b", W/"a"', true],
   ['*', true],
+  [`${'"b",'.repeat(63)}"a"`, true],
+  [`${'"b",'.repeat(64)}"a"`, false],
 ])('If-None-Match: %j names the tag "a": %s', (header, expected) => {
   expect(matchesTag(header, '"a"')).toBe(expected);
 });

@@ -12,7 +12,7 @@ export function negotiate<Offer extends string>(
   accept: string | null | undefined,
   offers: readonly Offer[],
 ): Offer | null {
-  const ranges = splitUnquoted(accept ?? '', ',')
+  const ranges = splitUnquoted(accept ?? '', ',', MOST_RANGES)
     .filter((range) => range.trim() !== '')
     .map(parseRange);
   const refusesAll = ranges.some(({ type }) => type === '*/*');
@@ -39,6 +39,10 @@ export function negotiateOrRefuse<Offer extends string>(
   const list = offers.map((type) => descriptions[type] ?? type).join(', ');
   throw new ApiError('not-acceptable', `Accept allows none of what is offered here: ${list}.`);
 }
+
+/** No client asks for so many: the rest of them is passed over. */
+const MOST_RANGES = 64;
+const MOST_TAGS = 64;
 
 const ANYTHING_ELSE: Range = { type: '*/*', hasParameters: false, quality: 1 };
 
@@ -81,7 +85,7 @@ function qualityOf(offer: string, ranges: readonly Range[]): number {
 /** True when `If-None-Match` names the tag (weak comparison) or is `*`. */
 export function matchesTag(header: string | null | undefined, tag: string): boolean {
   return (header ?? '')
-    .split(',')
+    .split(',', MOST_TAGS)
     .map((part) => part.trim().replace(/^W\//, ''))
     .some((part) => part === tag || part === '*');
 }

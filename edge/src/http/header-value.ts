@@ -7,12 +7,15 @@ export type HeaderValue = {
   parameters: ReadonlyMap<string, string>;
 };
 
+/** A value with its parameters: what comes after so many is passed over. */
+const MOST_PARTS = 65;
+
 /**
  * @example parseHeaderValue('Form-Data; name=image; filename="a \\"b\\".png"')
  * // { value: 'form-data', parameters: Map { name → image, filename → a "b".png } }
  */
 export function parseHeaderValue(header: string | null | undefined): HeaderValue {
-  const [value = '', ...rest] = splitUnquoted(header ?? '', ';');
+  const [value = '', ...rest] = splitUnquoted(header ?? '', ';', MOST_PARTS);
   const parameters = new Map<string, string>();
   for (const parameter of rest) {
     const equals = parameter.indexOf('=');
@@ -23,8 +26,15 @@ export function parseHeaderValue(header: string | null | undefined): HeaderValue
   return { value: value.trim().toLowerCase(), parameters };
 }
 
-/** The parts between separators that are not within quotes. */
-export function splitUnquoted(text: string, separator: ',' | ';'): string[] {
+/**
+ * The parts between separators that are not within quotes.
+ * @param most parts; what comes after them is passed over
+ */
+export function splitUnquoted(
+  text: string,
+  separator: ',' | ';',
+  most = Number.POSITIVE_INFINITY,
+): string[] {
   const parts: string[] = [];
   let start = 0;
   let isQuoted = false;
@@ -34,6 +44,7 @@ export function splitUnquoted(text: string, separator: ',' | ';'): string[] {
     else if (character === '"') isQuoted = !isQuoted;
     else if (character === separator && !isQuoted) {
       parts.push(text.slice(start, i));
+      if (parts.length === most) return parts;
       start = i + 1;
     }
   }

@@ -7,9 +7,9 @@ import type { ImageReference } from '@blip2/shared/schemas/image';
 import { KNOWN_LATE_MS } from '../deletion/deletions.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { RequestContext } from '../request-context.ts';
-import { dearWork } from '../turns/dear-work.ts';
 import { waitOutside } from '../work-in-hand.ts';
 import { fetchImage } from './fetch-image.ts';
+import { fetchTurns } from './fetch-turns.ts';
 import { decodeImageData, isDataUrl } from './image-data.ts';
 import type { ImageInput, ImageSource } from './image-input.ts';
 
@@ -66,7 +66,7 @@ function sourceFromUrl(url: string, field: string): ImageSource {
 
 /** Fetches a URL, refuses bytes that are no image, and computes the image id. @throws ApiError */
 export async function resolveImage(
-  { config, fetch, images }: Pick<Dependencies, 'config' | 'fetch' | 'images'>,
+  { config, fetch, images, now }: Pick<Dependencies, 'config' | 'fetch' | 'images' | 'now'>,
   source: ImageSource,
   context: RequestContext,
 ): Promise<ImageInput> {
@@ -82,9 +82,7 @@ export async function resolveImage(
     const { allowPrivateImageUrls: allowPrivate, imageUserAgent: userAgent } = config;
     const { maxHeldBytes } = config;
     const limits = { maxBytes, maxHeldBytes, client, allowPrivate };
-    const { waitUntil } = context;
-    const turn = (ms: number) =>
-      dearWork.turn(client, ms, { waitUntil, signal, remedy: 'a smaller image' });
+    const turn = fetchTurns(client, context, now);
     const fetching = fetchImage(source.url, { fetch, ...limits, userAgent, signal, turn });
     bytes = await waitOutside(context.work, fetching);
   } else {

@@ -172,17 +172,17 @@ describe('while others look up keys that were never made', () => {
       env: { ...closed.env, KEYS: store, CACHE_TIMEOUT_MS: '30000' },
       platform: { now: () => clock.now },
     });
-    const send = (key: string, address: string) =>
+    const send = (key: string, address?: string) =>
       post(
         '/v1/embeddings',
         { text: 'a dog', kind: 'itc' },
         {
           ...bearer(key),
-          'cf-connecting-ip': address,
+          ...(address !== undefined && { 'cf-connecting-ip': address }),
         },
       );
     /** So many requests with made-up keys. */
-    const crowd = async (count: number, addressOf: (n: number) => string) => {
+    const crowd = async (count: number, addressOf: (n: number) => string | undefined) => {
       const before = waiting;
       const sent = Array.from({ length: count }, (_, n) => send(createKey(), addressOf(n)));
       await expect.poll(() => waiting).toBeGreaterThan(before);
@@ -228,6 +228,19 @@ describe('while others look up keys that were never made', () => {
     expect((await send(fresh, '198.51.100.83')).status).toBe(200);
   });
 
+  it('without an address they wait in order, and none is refused for what the others ask', async () => {
+    const clock = { now: Date.now() };
+    const { send, crowd, answer, fresh, waiting } = await stuck(clock);
+    // No more at once than an instance lets in.
+    const sent = await crowd(200, () => undefined);
+    sent.push(...(await crowd(100, () => undefined)));
+    await expect.poll(waiting).toBe(256);
+    const honest = send(fresh);
+    answer();
+    expect((await honest).status).toBe(200);
+    expect(await statuses(sent)).toEqual({ 401: 300 });
+  });
+
   it('guesses push no key out of what is remembered', async () => {
     const clock = { now: Date.now() };
     let lookups = 0;
@@ -244,5 +257,68 @@ describe('while others look up keys that were never made', () => {
     lookups = 0;
     expect(await store.find(key, { address: 'a' })).not.toBeNull();
     expect(lookups).toBe(0);
+  });
+});
+
+describe('a key that is read again', () => {
+  /** A key that an isolate knows, and KV that answers when the test wants, with what is stored then. */
+  async function renewed() {
+    const clock = { now: Date.now() };
+    const reads: PromiseWithResolvers<void>[] = [];
+    let isHeld = false;
+    const held = {
+      get: async (name: string) => {
+        const read = Promise.withResolvers<void>();
+        reads.push(read);
+        if (isHeld) await read.promise;
+        return await kv.get(name);
+      },
+    } as unknown as KVNamespace;
+    const store = new KeyStore({ kv: held, now: () => clock.now, timeoutMs: 5000 });
+    const key = await storeKey();
+    expect(await store.find(key, { address: 'a' })).not.toBeNull();
+    isHeld = true;
+    return { clock, reads, store, key };
+  }
+
+  it('is read once, however many requests of it come meanwhile', async () => {
+    const { clock, reads, store, key } = await renewed();
+    clock.now += 10_000;
+    const first = store.find(key, { address: 'a' });
+    await expect.poll(() => reads.length).toBe(2);
+    const others = Array.from({ length: 300 }, () => store.find(key, { address: 'a' }));
+    expect((await Promise.all(others)).every((record) => record !== null)).toBe(true);
+    expect(reads).toHaveLength(2);
+    reads[1]?.resolve();
+    expect(await first).not.toBeNull();
+  });
+
+  it('is believed for ten seconds more at most, and not once it turns out to be revoked', async () => {
+    const { clock, reads, store, key } = await renewed();
+    await kv.delete(await keyName(key));
+    clock.now += 19_999;
+    const first = store.find(key, { address: 'a' });
+    await expect.poll(() => reads.length).toBe(2);
+    expect(await store.find(key, { address: 'a' })).not.toBeNull();
+    clock.now += 1;
+    const late = store.find(key, { address: 'a' });
+    await expect.poll(() => reads.length).toBe(3);
+    reads[1]?.resolve();
+    expect(await first).toBeNull();
+    expect(await store.find(key, { address: 'a' })).toBeNull();
+    reads[2]?.resolve();
+    expect(await late).toBeNull();
+  });
+
+  it('is read by another where the first was stopped', async () => {
+    const { clock, reads, store, key } = await renewed();
+    clock.now += 10_000;
+    store.find(key, { address: 'a' }).catch(() => {});
+    await expect.poll(() => reads.length).toBe(2);
+    clock.now += 5000;
+    const next = store.find(key, { address: 'a' });
+    await expect.poll(() => reads.length).toBe(3);
+    for (const { resolve } of reads) resolve();
+    expect(await next).not.toBeNull();
   });
 });

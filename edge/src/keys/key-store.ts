@@ -3,9 +3,12 @@ import { KeyRecord, keyName } from '@blip2/shared/api-key';
 import { ApiError } from '@blip2/shared/errors';
 import { within } from '../within.ts';
 import { WorkInHand, type WorkPlace, waitOutside } from '../work-in-hand.ts';
+import { LookupQueue } from './lookup-queue.ts';
 
-/** How long an isolate believes what it read: a revoked key works so much longer. */
+/** How long an isolate believes what it read before it reads again. */
 const MEMORY_MS = 10_000;
+/** How long while it reads again: a revoked key works so much longer. */
+const RENEWED_MS = 2 * MEMORY_MS;
 /** How long a location of KV does; the least that KV allows. */
 const KV_TTL_SECONDS = 30;
 const MAX_ENTRIES = 1024;
@@ -18,15 +21,20 @@ export type KeyStoreOptions = { kv: KVNamespace; now: () => number; timeoutMs: n
 
 /** Who has sent a key. */
 export type Visitor = {
-  /** Its address, by which it counts as long as its key is not known. */
-  address: string;
+  /** Its address, by which it counts as long as its key is not known; none where nobody trusted says it. */
+  address?: string | undefined;
   /** Aborted when it goes away. */
   signal?: AbortSignal;
   /** Of its request, which it leaves while its key is looked up: whoever has no key may not take the places of those who have. */
   work?: WorkPlace;
 };
 
-type Entry = { record: KeyRecord | null; readAt: number };
+type Entry = {
+  record: KeyRecord | null;
+  readAt: number;
+  /** Until when whoever reads it again is waited for: its request may have been stopped. */
+  renewedUntil?: number;
+};
 
 export class KeyStore {
   readonly #options: KeyStoreOptions;
@@ -37,11 +45,14 @@ export class KeyStore {
   /** Look-ups of keys that were good when they were read last, by key, and of all others, by address. */
   readonly #renewals: WorkInHand;
   readonly #lookups: WorkInHand;
+  /** Those without an address are no client that could have a share: none of them is refused for what the others ask. */
+  readonly #unnamed: LookupQueue;
 
   constructor(options: KeyStoreOptions) {
     this.#options = options;
     this.#renewals = new WorkInHand(MAX_LOOKUPS, options.now);
     this.#lookups = new WorkInHand(MAX_LOOKUPS, options.now);
+    this.#unnamed = new LookupQueue(this.#lookups, options.now);
   }
 
   /**
@@ -52,20 +63,45 @@ export class KeyStore {
   async find(key: string, visitor: Visitor): Promise<KeyRecord | null> {
     const name = await keyName(key);
     const known = this.#keys.get(name) ?? this.#guesses.get(name);
-    const isFresh = known !== undefined && this.#options.now() - known.readAt < MEMORY_MS;
-    const entry = isFresh ? known : await this.#lookUp(name, known, visitor);
+    const entry = this.#isGood(known) ? known : await this.#lookUp(name, known, visitor);
     this.#put(name, entry);
     return entry.record;
   }
 
+  /** One request reads a good key again, the others of that key go on by what is known. */
+  #isGood(known: Entry | undefined): known is Entry {
+    if (known === undefined) return false;
+    const now = this.#options.now();
+    const age = now - known.readAt;
+    if (age < MEMORY_MS) return true;
+    return known.record !== null && age < RENEWED_MS && now < (known.renewedUntil ?? 0);
+  }
+
   async #lookUp(name: string, known: Entry | undefined, visitor: Visitor): Promise<Entry> {
-    const readAt = this.#options.now();
-    const { signal, address, work } = visitor;
-    using _place =
-      (known?.record ?? null) === null
-        ? this.#lookups.take(signal, address)
-        : this.#renewals.take(signal, name);
-    return { record: await waitOutside(work, this.#read(name)), readAt };
+    const { now, timeoutMs } = this.#options;
+    if ((known?.record ?? null) === null) return await this.#lookUpNew(name, visitor);
+    const readAt = now();
+    using _place = this.#renewals.take(visitor.signal, name);
+    if (known !== undefined) known.renewedUntil = readAt + timeoutMs;
+    try {
+      return { record: await waitOutside(visitor.work, this.#read(name)), readAt };
+    } catch (failure) {
+      // The next tries at once: what is remembered says less the older it is.
+      delete known?.renewedUntil;
+      throw failure;
+    }
+  }
+
+  async #lookUpNew(name: string, { address, signal, work }: Visitor): Promise<Entry> {
+    const read = async (): Promise<Entry> => {
+      using _place =
+        address === undefined
+          ? await this.#unnamed.take(signal)
+          : this.#lookups.take(signal, address);
+      const readAt = this.#options.now();
+      return { record: await this.#read(name), readAt };
+    };
+    return await waitOutside(work, read());
   }
 
   #put(name: string, entry: Entry): void {

@@ -61,6 +61,49 @@ describe('health', () => {
     expect(reads).toBe(2);
   });
 
+  it('is known to all who wait for a check that is slow, and for a second after it', async () => {
+    let now = Date.now();
+    const reads: PromiseWithResolvers<null>[] = [];
+    edge = startEdge({
+      platform: { now: () => now },
+      env: {
+        EMBEDDINGS: new Proxy(testEnv.EMBEDDINGS, {
+          get: (kv, name) => {
+            if (name !== 'get') return Reflect.get(kv, name);
+            return () => {
+              const read = Promise.withResolvers<null>();
+              reads.push(read);
+              return read.promise;
+            };
+          },
+        }),
+        CACHE_TIMEOUT_MS: '30000',
+      },
+    });
+    const first = edge.request('/healthz');
+    await expect.poll(() => reads.length).toBe(1);
+    now += 1200;
+    const second = edge.request('/healthz');
+    now += 1200;
+    reads[0]?.resolve(null);
+    expect([(await first).status, (await second).status]).toEqual([200, 200]);
+    now += 999;
+    expect((await edge.request('/healthz')).status).toBe(200);
+    expect(reads).toHaveLength(1);
+    // Of one that nobody ends any more another is made, once, and whichever ends serves all.
+    now += 1;
+    const stuck = edge.request('/healthz');
+    await expect.poll(() => reads.length).toBe(2);
+    now += 2500;
+    const others = [edge.request('/healthz'), edge.request('/healthz')];
+    await expect.poll(() => reads.length).toBe(3);
+    reads[2]?.resolve(null);
+    for (const other of others) expect((await other).status).toBe(200);
+    expect(reads).toHaveLength(3);
+    reads[1]?.resolve(null);
+    expect((await stuck).status).toBe(200);
+  });
+
   type Arrange = (gpu: TestEdge['gpu']) => void;
   it.each<[string, TestSetup, Arrange, string, string]>([
     [

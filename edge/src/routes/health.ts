@@ -45,26 +45,34 @@ type Checked = { checks: Checks; worker: WorkerModel | undefined };
 
 /** How long what was found holds for whoever asks next: nobody needs a key to ask. */
 const FRESH_MS = 1000;
+/** How long those that ask wait for one check: the request that made it may have been stopped. */
+const PATIENCE_MS = 2500;
 /** How often who waits looks: promises of a request that was stopped never settle. */
 const LOOK_MS = 20;
-/** Checks that are under way, or were made last; by isolate. */
-const latest = new WeakMap<Dependencies, { begunAt: number; found?: Checked }>();
+
+/** By isolate: since when a check is under way, and what the last that ended has found. Times in milliseconds since the epoch. */
+type Looks = { underWay?: { begunAt: number } | undefined; last?: Checked & { endedAt: number } };
+const looks = new WeakMap<Dependencies, Looks>();
 
 /**
- * The checks of the last second. Those that ask while they are under way wait for them; longer than that they make their own, as the
- * request that made them may have been stopped.
+ * What was found within the last second, or by a check that ended since: however slow checks are, one serves all who wait for it.
+ * Those that have waited too long make the next.
  */
 async function recentChecks(deps: Dependencies): Promise<Checked> {
-  const known = latest.get(deps);
-  while (known !== undefined && deps.now() - known.begunAt < FRESH_MS) {
-    if (known.found !== undefined) return known.found;
+  const known = looks.get(deps) ?? {};
+  looks.set(deps, known);
+  const cameAt = deps.now();
+  for (;;) {
+    const { underWay, last } = known;
+    if (last !== undefined && last.endedAt > cameAt - FRESH_MS) return last;
+    if (underWay === undefined || deps.now() - underWay.begunAt >= PATIENCE_MS) break;
     await scheduler.wait(LOOK_MS);
   }
-  const own: { begunAt: number; found?: Checked } = { begunAt: deps.now() };
-  if (latest.get(deps) === known) latest.set(deps, own);
-  else return await recentChecks(deps);
+  const own = { begunAt: deps.now() };
+  known.underWay = own;
   const found = await runChecks(deps);
-  own.found = found;
+  known.last = { ...found, endedAt: deps.now() };
+  if (known.underWay === own) known.underWay = undefined;
   return found;
 }
 

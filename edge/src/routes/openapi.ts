@@ -1,17 +1,14 @@
 /** `GET /openapi.json`: the description of the API, made once for what is served. */
 import { CacheableHeaders } from '@blip2/shared/schemas/headers';
 import type { Dependencies } from '../dependencies.ts';
-import { matchesTag } from '../http/content-negotiation.ts';
+import { StaticText } from '../http/static-text.ts';
 import { openApiDocument } from './openapi/document.ts';
 import type { Route } from './route.ts';
 import { digest } from './styled-policy.ts';
 
-/** Serialized, with its strong tag. */
-type Document = { body: string; etag: string };
-
 /** @param routes all routes, this one included, once they are known */
 export function openApiRoute(routes: () => readonly Route[]): Route {
-  const made = new WeakMap<Dependencies, Promise<Document>>();
+  const made = new WeakMap<Dependencies, Promise<StaticText>>();
   return {
     method: 'GET',
     path: '/openapi.json',
@@ -21,23 +18,20 @@ export function openApiRoute(routes: () => readonly Route[]): Route {
     description: 'The description of the API for people, clients and generators of clients.',
     parameters: { header: CacheableHeaders },
     reply: { 'application/json': ['OpenApiDocument'] },
-    headers: ['cache-control', 'etag'],
-    replies: { 304: { description: 'It is still the same.', headers: ['cache-control', 'etag'] } },
+    headers: ['cache-control', 'etag', 'vary'],
+    replies: {
+      304: { description: 'It is still the same.', headers: ['cache-control', 'etag', 'vary'] },
+    },
     problems: [],
     handler: async (c, deps) => {
       const document = made.get(deps) ?? serialize(openApiDocument(routes(), deps));
       made.set(deps, document);
-      const { body, etag } = await document;
-      const headers = { etag, 'cache-control': 'public, max-age=300' };
-      if (matchesTag(c.req.header('if-none-match'), etag)) {
-        return new Response(null, { status: 304, headers });
-      }
-      return new Response(body, { headers: { ...headers, 'content-type': 'application/json' } });
+      return (await document).reply(c.req.raw.headers, { 'content-type': 'application/json' });
     },
   };
 }
 
-async function serialize(document: object): Promise<Document> {
+async function serialize(document: object): Promise<StaticText> {
   const body = JSON.stringify(document);
-  return { body, etag: `"${(await digest(body)).toHex().slice(0, 32)}"` };
+  return new StaticText(body, (await digest(body)).toHex().slice(0, 32));
 }

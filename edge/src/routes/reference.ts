@@ -3,6 +3,8 @@ import { CacheableHeaders } from '@blip2/shared/schemas/headers';
 import image from '../../generated/example.webp.txt';
 import type { Dependencies } from '../dependencies.ts';
 import { matchesTag } from '../http/content-negotiation.ts';
+import { originOf, UNKNOWN_ORIGIN } from '../http/origin.ts';
+import { StaticText } from '../http/static-text.ts';
 import type { AppContext } from './app-context.ts';
 import type { ApiDocument } from './openapi/api-document.ts';
 import { openApiDocument } from './openapi/document.ts';
@@ -17,15 +19,22 @@ type Page = {
   policy: string;
   tag: string;
   /** With the address by which the last caller came. */
-  last: { origin: string; html: string };
+  last: { origin: string; text: StaticText };
+  /** When the text for an address was compressed last, milliseconds since the epoch. */
+  packedAt: number;
 };
+
+/** So often one is compressed: whoever comes by ever other addresses gets the page as it is. */
+const PACKED_MS = 10_000;
+
+const same = { description: 'It is still the same.' };
 
 const common = {
   method: 'GET',
   tag: 'service',
   parameters: { header: CacheableHeaders },
   headers: ['cache-control', 'etag'],
-  replies: { 304: { description: 'It is still the same.', headers: ['cache-control', 'etag'] } },
+  replies: { 304: { ...same, headers: ['cache-control', 'etag'] } },
   problems: [],
 } as const satisfies Partial<Route>;
 
@@ -40,18 +49,13 @@ export function referenceRoutes(routes: () => readonly Route[]): readonly Route[
       summary: 'Show the reference',
       description: 'This document for people, with commands to copy. It needs no JavaScript.',
       reply: { 'text/html': 'text' },
+      headers: ['cache-control', 'etag', 'vary'],
+      replies: { 304: { ...same, headers: ['cache-control', 'etag', 'vary'] } },
       handler: async (c, deps) => {
         const page = made.get(deps) ?? assemble(openApiDocument(routes(), deps) as ApiDocument);
         made.set(deps, page);
         const assembled = await page;
-        const { policy, tag } = assembled;
-        const origin = originOf(c);
-        const headers = {
-          'content-security-policy': policy,
-          'content-type': 'text/html; charset=UTF-8',
-        };
-        // The address is part of the page.
-        return cacheable(c, `"${tag}-${origin}"`, headers, () => withOrigin(assembled, origin));
+        return replyAt(assembled, shellOrigin(c), c.req.raw.headers, deps.now());
       },
     },
     {
@@ -90,20 +94,30 @@ async function assemble(document: ApiDocument): Promise<Page> {
     html,
     policy: await styledPolicy(STYLE, SCRIPT, "img-src 'self' data:", "connect-src 'none'"),
     tag: (await digest(html)).toHex().slice(0, 32),
-    last: { origin: ORIGIN, html },
+    last: { origin: '', text: new StaticText('', '') },
+    packedAt: Number.NEGATIVE_INFINITY,
   };
 }
 
 /** Callers mostly come by one address. */
-function withOrigin(page: Page, origin: string): string {
+function replyAt(page: Page, origin: string, headers: Headers, now: number): Response {
   if (page.last.origin !== origin) {
-    page.last = { origin, html: page.html.replaceAll(ORIGIN, origin) };
+    // The address is part of the page.
+    const text = new StaticText(page.html.replaceAll(ORIGIN, origin), `${page.tag}-${origin}`);
+    page.last = { origin, text };
   }
-  return page.last.html;
+  const isDue = now - page.packedAt >= PACKED_MS;
+  const others = {
+    'content-security-policy': page.policy,
+    'content-type': 'text/html; charset=UTF-8',
+  };
+  const reply = page.last.text.reply(headers, others, isDue);
+  if (isDue && reply.headers.has('content-encoding')) page.packedAt = now;
+  return reply;
 }
 
 /** The address by which the caller has reached the service: it is what the caller says, and goes into commands for a shell. */
-function originOf(c: AppContext): string {
-  const { origin } = new URL(c.req.url);
-  return /^https?:\/\/[\w.:[\]-]+$/.test(origin) ? origin : 'https://blip2.example';
+function shellOrigin(c: AppContext): string {
+  const origin = originOf(c.req.url);
+  return /^https?:\/\/[\w.:[\]-]+$/.test(origin) ? origin : UNKNOWN_ORIGIN;
 }

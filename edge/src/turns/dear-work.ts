@@ -36,6 +36,8 @@ export type Turn = {
   waitUntil: RequestContext['waitUntil'];
   /** Aborted when the client goes away: then it waits no longer. */
   signal?: AbortSignal | undefined;
+  /** Whether it has no use without its client: then it is over when that goes away. */
+  endsWithClient?: boolean;
   /** How long it may wait, milliseconds. */
   longestMs?: number;
   /** What a client that is refused should send instead. */
@@ -106,8 +108,9 @@ export class DearWork {
   async #waitFor(
     client: string,
     longestMs: number,
-    { signal, remedy }: Pick<Turn, 'signal' | 'remedy'>,
+    { signal, endsWithClient = false, remedy }: Omit<Turn, 'waitUntil' | 'longestMs'>,
   ): Promise<Piece> {
+    if (endsWithClient) signal?.throwIfAborted();
     const turn = Promise.withResolvers<Piece>();
     const waiter: Waiter = { resolve: turn.resolve, saidAt: 0 };
     const since = this.#now();
@@ -126,7 +129,10 @@ export class DearWork {
       this.#serve();
     };
     // A request that goes on without its client, as one with an Idempotency-Key does, queues again when it looks next.
-    const leave = () => this.#remove(client, waiter);
+    const leave = () => {
+      this.#remove(client, waiter);
+      if (endsWithClient && signal?.aborted) turn.reject(signal.reason);
+    };
     signal?.addEventListener('abort', leave);
     look();
     try {

@@ -1,7 +1,9 @@
 /** `/v1/batches`: the lines of a file are run as a job, whose results are read as files. */
+
 import { BatchQuery } from '@blip2/shared/schemas/jobs/query';
 import { type Batch, type BatchList, BatchRequest } from '@blip2/shared/schemas/openai/batches';
 import { validate } from '@blip2/shared/validate';
+import { originOf } from '../../http/origin.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { readJsonObject } from '../../http/request-body.ts';
 import { ENDED, ID_PREFIXES, type JobSnapshot } from '../../jobs/contract.ts';
@@ -44,7 +46,7 @@ export const createBatch: Handler = async (c, deps) => {
     expiresAt: deps.now() + WINDOW_MS,
     metadata,
     ...(webhook && { webhook }),
-    origin: new URL(c.req.url).origin,
+    origin: originOf(c.req.url),
   };
   const askedMs = 1000 * (output_expires_after?.seconds ?? JOB_STORED_MS / 1000);
   const snapshot = await openJob(deps, ownerOf(c, deps), order, {

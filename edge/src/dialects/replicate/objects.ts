@@ -2,6 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../../dependencies.ts';
 import { clientOf } from '../../http/client-address.ts';
+import { originOf } from '../../http/origin.ts';
 import type { Predictions, Visitor } from '../../predictions/contract.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import type { AppContext } from '../../routes/app-context.ts';
@@ -66,6 +67,6 @@ function namespaceOf({ predictions }: Dependencies): DurableObjectNamespace {
 
 /** Base of the addresses in replies, without a trailing slash. */
 export function publicBase(c: AppContext, { config }: Dependencies): string {
-  const origin = config.publicUrl?.replace(/(?<!\/)\/+$/, '') ?? new URL(c.req.url).origin;
+  const origin = config.publicUrl?.replace(/(?<!\/)\/+$/, '') ?? originOf(c.req.url);
   return `${origin}/replicate/v1`;
 }

@@ -1,7 +1,9 @@
-import { commitPath } from '@blip2/shared/jobs/commit';
-import { SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
-import { expect, test } from 'vitest';
-import { startEdge } from '../../testing/edge.ts';
+import zlib from 'node:zlib';
+import { commitPath, sourcePath } from '@blip2/shared/jobs/commit';
+import { SIGNATURE_HEADER, sign } from '@blip2/shared/jobs/signature';
+import { expect, test, vi } from 'vitest';
+import { newImage, startEdge, testEnv } from '../../testing/edge.ts';
+import { dearWork, isDear } from '../../turns/dear-work.ts';
 
 test('a commit of which half is sent, by whomever, is given up', async () => {
   const { request } = startEdge({ env: { REQUEST_DEADLINE_MS: '50' } });
@@ -12,4 +14,35 @@ test('a commit of which half is sent, by whomever, is given up', async () => {
   const path = commitPath('a'.repeat(96), 0);
   const { status } = await request(path, { method: 'POST', headers, body });
   expect(status).toBe(504);
+});
+
+test('an image of an item waits for a turn of its client before it is inflated, and before it is hashed', async () => {
+  const edge = startEdge({ env: { MAX_IMAGE_BYTES: '20000000' } });
+  const url = 'https://images.example/of-a-job.png';
+  const part = { source: async () => ({ kind: 'url', url, client: 'of the job' }) };
+  edge.deps.jobParts = { getByName: () => part } as unknown as typeof edge.deps.jobParts;
+  const image = newImage(6_000_000);
+  crypto.getRandomValues(image.subarray(64, 65_600));
+  crypto.getRandomValues(image.subarray(65_600, 131_136));
+  const sent = new Uint8Array(zlib.gzipSync(image));
+  const headers = { 'content-encoding': 'gzip' };
+  edge.gpu.web.set(
+    url,
+    () => new Response(sent, { headers, encodeBody: 'manual' } as ResponseInit),
+  );
+  const path = sourcePath('b'.repeat(96) as never, 0 as never, 0);
+  const request = { method: 'GET', path, body: new Uint8Array(0) };
+  const signature = await sign(String(testEnv.JOBS_SECRET), request, Date.now());
+  const turns: [string, boolean][] = [];
+  const turn = vi.spyOn(dearWork, 'turn').mockImplementation(async (client, ms, { longestMs }) => {
+    turns.push([client, isDear(ms)]);
+    expect(longestMs).toBeLessThanOrEqual((2 / 3) * edge.deps.config.deadlineMs);
+  });
+  try {
+    const { status } = await edge.request(path, { headers: { [SIGNATURE_HEADER]: signature } });
+    expect(status).toBe(200);
+    expect(turns).toEqual(Array(2).fill(['of the job', true]));
+  } finally {
+    turn.mockRestore();
+  }
 });

@@ -14,6 +14,7 @@ import { clientOf } from '../../http/client-address.ts';
 import { bodyTooLarge, readLimited } from '../../http/read-limited.ts';
 import { PassingFailure } from '../../image/fetch-failures.ts';
 import { fetchImage } from '../../image/fetch-image.ts';
+import { fetchTurns } from '../../image/fetch-turns.ts';
 import type { JobPartObject, SourceOfItem } from '../../jobs/contract.ts';
 import { type AppContext, type AppEnv, requestContextOf } from '../app-context.ts';
 
@@ -107,7 +108,9 @@ async function read(
     const { maxImageBytes: maxBytes, maxHeldBytes } = config;
     const { signal } = context;
     const limits = { maxBytes, maxHeldBytes, client: source.client, allowPrivate };
-    const payload = await fetchImage(source.url, { fetch, ...limits, userAgent, signal });
+    // It is a request of its own, for which no object waits.
+    const turn = fetchTurns(source.client, context, deps.now);
+    const payload = await fetchImage(source.url, { fetch, ...limits, userAgent, signal, turn });
     return { type: 'image', payload };
   }
   if (source.kind === 'stored') return await stored(jobFiles, source.key, config);

@@ -1,4 +1,5 @@
 /** `POST /v1/jobs`: checks what is asked, stores the items where they are in the request, and creates the job. */
+
 import { ApiError } from '@blip2/shared/errors';
 import {
   JobOptions,
@@ -11,6 +12,7 @@ import type { Dependencies } from '../../dependencies.ts';
 import { uploadedLines } from '../../dialects/openai/files.ts';
 import { holdBody } from '../../http/held-bodies.ts';
 import { mediaType } from '../../http/media-type.ts';
+import { originOf } from '../../http/origin.ts';
 import { readQuery } from '../../http/read-query.ts';
 import { readStream } from '../../http/read-stream.ts';
 import { readJsonObject } from '../../http/request-body.ts';
@@ -240,7 +242,7 @@ async function create(
     expiresAt: deps.now() + 1000 * seconds,
     metadata: options.metadata ?? {},
     ...(webhook && { webhook }),
-    origin: new URL(c.req.url).origin,
+    origin: originOf(c.req.url),
   };
   const snapshot = await openJob(deps, ownerOf(c, deps), order, {
     store,

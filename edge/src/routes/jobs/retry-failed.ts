@@ -1,7 +1,9 @@
 /** `POST /v1/jobs/{id}/retry-failed`: a new job of the items of another that have no result. */
+
 import { ApiError } from '@blip2/shared/errors';
 import { RetryRequest } from '@blip2/shared/schemas/jobs/request';
 import { validate } from '@blip2/shared/validate';
+import { originOf } from '../../http/origin.ts';
 import { readAnyJsonObject } from '../../http/request-body.ts';
 import { ENDED } from '../../jobs/contract.ts';
 import { JOB_STORED_MS } from '../../jobs/job-index-contract.ts';
@@ -42,7 +44,7 @@ export const retryFailed: Handler = async (c, deps) => {
     sender: jobSender(c, deps),
     ...(webhook && { webhook }),
     expiresAt: deps.now() + (order.expiresAt - createdAt),
-    origin: new URL(c.req.url).origin,
+    origin: originOf(c.req.url),
   };
   const owner = ownerNamed(deps, order.owner);
   const created = await openJob(deps, owner, again, {

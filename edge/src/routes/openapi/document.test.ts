@@ -54,6 +54,13 @@ describe('the document', () => {
     expect((await other.request('/openapi.json')).headers.get('etag')).not.toBe(etag);
   });
 
+  it('is compressed for those who take that', async () => {
+    const headers = { 'accept-encoding': 'gzip, br' };
+    const packed = await edge.request('/openapi.json', { headers });
+    expect(packed.headers.get('content-encoding')).toBe('gzip');
+    expect((await packed.arrayBuffer()).byteLength).toBeLessThan(200_000);
+  });
+
   it('describes every operation, parameter, header, schema and member of a schema', () => {
     const bare: string[] = [];
     const mustSay = (what: string, thing: { description?: unknown; $ref?: unknown }) => {

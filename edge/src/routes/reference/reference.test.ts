@@ -84,6 +84,31 @@ describe('its commands', () => {
     },
   );
 
+  it('take no address that is longer than one is, of which the page has a hundred copies', async () => {
+    const long = await edge.request('/docs', {}, `http://${'a'.repeat(120_000)}.test`);
+    const text = await long.text();
+    expect(text.length).toBeLessThan(2 * page.length);
+    expect(text).toContain('https://blip2.example/v1/captions');
+    expect(long.headers.get('etag')).toHaveLength(
+      '""'.length + 32 + '-https://blip2.example'.length,
+    );
+  });
+
+  it('are compressed for one address in ten seconds', async () => {
+    let now = Date.now();
+    const { request } = startEdge({ platform: { now: () => now } });
+    const codingAt = async (origin: string) => {
+      const init = { headers: { 'accept-encoding': 'gzip' } };
+      const { headers } = await request('/docs', init, origin);
+      return headers.get('content-encoding');
+    };
+    expect(await codingAt('http://a.test')).toBe('gzip');
+    expect(await codingAt('http://b.test')).toBeNull();
+    now += 10_000;
+    expect(await codingAt('http://b.test')).toBe('gzip');
+    expect(await codingAt('http://b.test')).toBe('gzip');
+  });
+
   it('have a key where one is needed, but where none is', async () => {
     expect(page).not.toContain('BLIP2_API_KEY');
     const closed = startEdge({ env: { ALLOW_ANONYMOUS: '' } });

@@ -1,0 +1,50 @@
+/** A text that is the same for all who ask: encoded once, and compressed once, as its replies share the bytes. */
+import zlib from 'node:zlib';
+import { matchesTag, negotiate } from './content-negotiation.ts';
+
+export class StaticText {
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #tag: string;
+  #gzip: Uint8Array<ArrayBuffer> | undefined;
+
+  /** @param tag names the text: no quotes, no other text's */
+  constructor(text: string, tag: string) {
+    this.#bytes = new Uint8Array(new TextEncoder().encode(text));
+    this.#tag = tag;
+  }
+
+  /**
+   * @param headers of the request
+   * @param others headers of the reply
+   * @param mayCompress whether it is worth the time where that was not done yet
+   */
+  reply(headers: Headers, others: Record<string, string>, mayCompress = true): Response {
+    const isPacked =
+      takesGzip(headers.get('accept-encoding')) && (mayCompress || this.#gzip !== undefined);
+    // Strong tags name bytes: those of each coding have their own.
+    const etag = isPacked ? `"${this.#tag}-gzip"` : `"${this.#tag}"`;
+    const same = { etag, 'cache-control': 'public, max-age=300', vary: 'accept-encoding' };
+    if (matchesTag(headers.get('if-none-match'), etag)) {
+      return new Response(null, { status: 304, headers: same });
+    }
+    if (!isPacked) return new Response(this.#bytes, { headers: { ...same, ...others } });
+    return new Response(this.#packed(), {
+      headers: { ...same, ...others, 'content-encoding': 'gzip' },
+      // They are compressed already.
+      encodeBody: 'manual',
+    });
+  }
+
+  /** In one piece: another request may not wait for what one that is stopped has begun. */
+  #packed(): Uint8Array<ArrayBuffer> {
+    this.#gzip ??= new Uint8Array(zlib.gzipSync(this.#bytes));
+    return this.#gzip;
+  }
+}
+
+/** Whether gzip is named, or anything is taken. */
+function takesGzip(accepted: string | null): boolean {
+  // Codings are ranges without a slash; whoever names none takes what is not compressed.
+  if (accepted === null || accepted.trim() === '') return false;
+  return negotiate(accepted, ['gzip', 'identity']) === 'gzip';
+}
