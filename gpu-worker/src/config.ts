@@ -230,7 +230,7 @@ export const WORKER_OPTIONS = {
     kind: wholeNumber(1, 1_000_000),
     defaultText: '80 % of what the rest leaves; no bound on a GPU',
     group: engine,
-    help: 'memory for the keys and values of all sequences, MiB: requests wait for it, and one that needs more than all of it gets 400. Of OPT-2.7B, a sequence of 2048 positions takes 1280',
+    help: 'memory for the keys and values of all sequences, MiB: requests wait for it, and one that does not leave two slots gets 400. Of OPT-2.7B, a sequence of 2048 positions takes 1280',
   }),
   ...JOB_OPTIONS,
   logLevel: LOG_LEVEL,

@@ -130,6 +130,9 @@ export const CacheNamespace = z
 /** An image id. */
 const imageId = z.string().check(z.regex(/^[0-9a-f]{64}$/, 'must be a SHA-256'));
 
+/** All whose address nobody trusted reports, as when served locally, are one client with one client's part. */
+export const UNNAMED_CLIENT = 'unnamed';
+
 const requestHead = {
   request_id: z.string().check(z.maxLength(MAX_ID_LENGTH)),
   /** Revision of the bundle the edge tokenized for; another one at the worker is `model-mismatch`. */

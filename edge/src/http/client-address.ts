@@ -1,11 +1,9 @@
 /** Who a request counts as: the caller's address, from the header in which whoever stands in front writes it. */
+import { UNNAMED_CLIENT } from '@blip2/shared/wire';
 import ipaddr from 'ipaddr.js';
 import type { Config } from '../config.ts';
 
 const { IPv4, IPv6 } = ipaddr;
-
-/** All whose address nobody trusted reports, as when served locally, are one client with one client's part. */
-export const UNNAMED_CLIENT = 'unnamed';
 
 /** What one customer gets of IPv6 at least: who has it chooses all that comes behind. */
 const V6_PREFIX_BYTES = 8;

@@ -5,7 +5,7 @@ import { DroppedImages } from './dropped-images.ts';
 import { asProblem } from './failure.ts';
 import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
-import { KvBudget, type KvNeed } from './kv/kv-budget.ts';
+import { KvBudget } from './kv/kv-budget.ts';
 import { KvManager } from './kv/kv-manager.ts';
 import { type Decoder, promptOf } from './models/decoder.ts';
 import type { EngineModels } from './models/load-models.ts';
@@ -14,7 +14,7 @@ import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts'
 import { BackgroundShare } from './scheduling/background-share.ts';
 import { FairQueue } from './scheduling/fair-queue.ts';
 import { type Action, type History, isInterruption, nextAction } from './scheduling/scheduler.ts';
-import type { Pool, SlotLimits } from './scheduling/slot-share.ts';
+import type { Beginning, SlotLimits } from './scheduling/slot-share.ts';
 import { type Part, StreamDebts } from './scheduling/stream-debts.ts';
 import { type EngineRequest, type Sequence, SequenceGroup } from './sequence.ts';
 import { serializeError } from './serialize-error.ts';
@@ -24,6 +24,8 @@ import { WaitingGroups } from './waiting-groups.ts';
 
 /** What took part in an action, and whose time that was. */
 type Taken = Pick<CompletedAction, 'rows' | 'compares' | 'jobs'> & { parts: readonly Part[] };
+
+type Place = Omit<Beginning, 'index'>;
 
 /**
  * All work of the engine thread, one action at a time: the caller advances it while there is something to do.
@@ -77,8 +79,7 @@ export class Engine {
     this.#reportsJobs = options.reportsJobs ?? false;
     const { manifest, kvCacheBytes } = options;
     this.#budget = kvCacheBytes === undefined ? null : new KvBudget(manifest, kvCacheBytes);
-    const fitsMemory = (needs: readonly KvNeed[]) => this.#budget?.fits(needs) ?? true;
-    this.#limits = { maxSlots, reserveSlots, chunkTokens, fitsMemory };
+    this.#limits = { maxSlots, reserveSlots, chunkTokens, memory: this.#budget };
     this.#background = new BackgroundShare(options.backgroundShare ?? 1, now);
     this.#debts = new StreamDebts(now);
     this.#now = now;
@@ -194,11 +195,11 @@ export class Engine {
   ): Pass {
     switch (action.kind) {
       case 'prefill': {
-        const begun = action.groups.map(({ index, pool }) => {
-          return { group: groups[index] as SequenceGroup, pool };
+        const begun = action.groups.map(({ index, ...place }) => {
+          return { group: groups[index] as SequenceGroup, place };
         });
         this.#waiting.take(begun.map(({ group }) => group));
-        const rows = begun.map(({ group, pool }) => this.#begin(group, pool));
+        const rows = begun.map(({ group, place }) => this.#begin(group, place));
         // Of those that ended, slots and positions may be left: with them there would be more than was counted.
         const needs = this.#batch.groups.map(({ kv }) => kv);
         if (this.#budget !== null) this.#decoder.shrink(this.#budget.capacityOf(needs));
@@ -216,12 +217,13 @@ export class Engine {
   }
 
   /** The one sequence of a group until its prompt is computed. */
-  #begin(group: SequenceGroup, pool: Pool): Sequence {
+  #begin(group: SequenceGroup, { pool, isSpare = false }: Place): Sequence {
     const { ticket, timings, submittedAt } = group.request;
     const encoding = (timings.vision ?? 0) + (timings.qformer ?? 0);
     timings.queue = Math.max(0, performance.now() - submittedAt - encoding);
     this.#queue.begin(ticket);
     group.pool = pool;
+    group.isSpare = isSpare;
     return this.#batch.add(group);
   }
 

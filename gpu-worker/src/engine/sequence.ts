@@ -76,6 +76,8 @@ export class SequenceGroup {
   firstChunk: FirstChunk = { end: 0, computed: 0 };
   /** Where its slots are counted, once it has any. */
   pool: Pool = 'common';
+  /** Whether its memory is that which others leave to short requests. */
+  isSpare = false;
 
   constructor(request: EngineRequest, prompt: Prompt, strategy: DecodingStrategy) {
     this.request = request;

@@ -60,4 +60,17 @@ describe('memory for bodies', () => {
     await vi.advanceTimersByTimeAsync(5000);
     await refusal;
   });
+
+  it('is retained up to a quarter, and while the largest body of others has room', () => {
+    const memory = new BodyMemory(100);
+    const first = memory.retain(20, 50);
+    expect(first).not.toBeNull();
+    expect(memory.retain(6, 50)).toBeNull();
+    expect(memory.retain(5, 76)).toBeNull();
+    expect(memory.retain(5, 75)).not.toBeNull();
+    first?.[Symbol.dispose]();
+    first?.[Symbol.dispose]();
+    expect(memory.retain(20, 50)).not.toBeNull();
+    expect(memory.retain(1, 50)).toBeNull();
+  });
 });

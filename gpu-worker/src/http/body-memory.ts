@@ -4,6 +4,8 @@ import { ApiError } from '@blip2/shared/errors';
 /** How long a body may wait for room before its sender had better come again. */
 export const ROOM_MS = 5000;
 const RETRY_AFTER_S = 1;
+/** Of all memory, what those have together who wait for others: these read their bodies through the rest. */
+const RETAINED_PART = 1 / 4;
 
 type Waiting = { bytes: number; grant: () => void };
 
@@ -48,11 +50,13 @@ export class BodyMemory {
   /**
    * Lets somebody who has been charged hold that while others are to be done first, until the returned value is disposed.
    * @param largest body that others may have
-   * @returns null where these would wait for it for ever: then it is to be released
+   * @param bytes that were charged, however many came
+   * @returns null where these would wait for it for ever, or share too little: then it is to be released
    */
   retain(bytes: number, largest: number): Disposable | null {
-    if (this.#retained + bytes + largest > this.#limit) return null;
-    this.#retained += bytes;
+    const retained = this.#retained + bytes;
+    if (retained > RETAINED_PART * this.#limit || retained + largest > this.#limit) return null;
+    this.#retained = retained;
     let isRetained = true;
     return {
       [Symbol.dispose]: () => {

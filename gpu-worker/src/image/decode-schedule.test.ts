@@ -111,6 +111,14 @@ describe('which image is decoded next', () => {
     expect(nextOf([image], [], { processes: 1, totalMemory: 2 ** 40 })).toBe(image);
   });
 
+  it.each(['', 'unnamed'])('those without a name, here "%s", have all processes', (client) => {
+    const { join } = queue();
+    const image = join(client, 'second');
+    expect(nextOf([image], [join(client, 'first')], { processes: 2, totalMemory: 2 ** 40 })).toBe(
+      image,
+    );
+  });
+
   it('background images of a client count as its others', () => {
     const { fair, join } = queue();
     const job = { ...join('greedy', 'item'), ticket: jobTicket(fair) };

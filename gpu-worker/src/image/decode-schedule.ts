@@ -1,5 +1,6 @@
 /** Which of the waiting images is decoded next: callers by turns, and no more memory than there is. */
 import { compareTickets, type Ticket } from '../engine/scheduling/fair-queue.ts';
+import { isUnnamed } from '../engine/scheduling/unnamed.ts';
 
 /**
  * Memory that is set aside for every process, so that an image of so little need not wait for any: a photo of 20 megapixels, bytes. What an
@@ -45,12 +46,16 @@ export function nextOf<Image extends QueuedImage>(
   );
 }
 
-/** One process is left for other clients: whoever comes next would wait for as long as the dearest image takes. */
+/**
+ * One process is left for other clients: whoever comes next would wait for as long as the dearest image takes. Where no
+ * address of a client is trusted all are unnamed: they have all processes, as there is nobody to leave one to.
+ */
 function mayHaveAnother(
   client: string,
   running: readonly QueuedImage[],
   processes: number,
 ): boolean {
+  if (isUnnamed(client)) return true;
   const own = running.filter((image) => image.client === client).length;
   return own < Math.max(processes - 1, 1);
 }

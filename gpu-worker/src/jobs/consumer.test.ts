@@ -358,7 +358,23 @@ describe('items of jobs', () => {
     expect(test.edge.sourcesAsked.toSorted()).toEqual([1, 2, 3]);
     expect(test.edge.begun.toSorted()).toEqual([1, 2, 3]);
     expect(roomy.held).toBe(0);
-    expect(roomy.retain(1e6, 1e6)).not.toBeNull();
+    expect(roomy.retain(5e5, 1e6)).not.toBeNull();
+  });
+
+  it('that wait to run alone go back while others take long, and are run once these have ended', async () => {
+    allowPasses(test.gate, 0);
+    test.send(test.message(1));
+    test.consume({ suspectMs: 20, againS: 1 });
+    await expect.poll(() => test.dependencies.engine.admitted, eventually).toBe(1);
+    test.send(test.message(9), 'jobs', true);
+    await expect.poll(() => logged('item-again').length, eventually).toBe(1);
+    expect(logged('item-again')[0]).toMatchObject({ problem: 'overloaded' });
+    expect(test.edge.begun).toEqual([]);
+    expect(test.dependencies.bodyMemory.held).toBe(0);
+    openGate(test.gate);
+    await isEmpty();
+    expect(test.edge.begun).toEqual([9]);
+    expect([...test.edge.taken.keys()].toSorted()).toEqual([1, 9]);
   });
 
   it('that came often because their image could not be had are not run alone', async () => {

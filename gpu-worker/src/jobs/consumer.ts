@@ -1,5 +1,6 @@
 /** Takes items of jobs from the queue as places for background work get free, runs them, and has their results committed. */
 import { setTimeout as pause } from 'node:timers/promises';
+import { ApiError } from '@blip2/shared/errors';
 import { LRUCache } from 'lru-cache';
 import { untilAborted } from '../http/until-aborted.ts';
 import { shuttingDown } from '../http/worker-errors.ts';
@@ -17,11 +18,19 @@ const SUSPECT_RECEIVES = 3;
 /** Messages that are held at a time, with those whose results the edge has not taken yet. */
 const MAX_HELD = 500;
 const MAX_AGAIN_S = 900;
+/** Which came so often waits until nothing else runs, however long: it went back often enough. */
+const PATIENT_RECEIVES = 6;
 const MAX_OVER = 10_000;
 
 /** A suspect's `ready` resolves once it waits for its turn, at the latest when it has ended. Neither rejects. */
 type Run = { isSuspect: boolean; ready: Promise<void>; ended: Promise<void> };
-type Suspect = Pick<Received, 'receives' | 'isSuspect'> & { grant: () => void; run: Run };
+type Suspect = Pick<Received, 'receives' | 'isSuspect'> & {
+  /** Receives, of which some are no reason for suspicion. */
+  came: number;
+  grant: () => void;
+  refuse: (problem: ApiError) => void;
+  run: Run;
+};
 
 export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs' | 'turn'> & {
   queue: Queue;
@@ -134,7 +143,14 @@ export class Consumer {
    * process, it takes no result of another with it.
    */
   async #runSuspects(): Promise<void> {
-    await Promise.all(this.#runs(({ ready }) => ready));
+    if (!(await this.#othersEnd())) {
+      const suspects = this.#suspects;
+      this.#suspects = [];
+      const detail = 'What runs beside it takes long: it is run alone later.';
+      for (const { refuse } of suspects) refuse(new ApiError('overloaded', detail));
+      await Promise.all(suspects.map(({ run }) => run.ended));
+      return;
+    }
     await this.#committer.flush();
     const suspects = this.#suspects.sort(
       (a, b) => Number(a.isSuspect) - Number(b.isSuspect) || a.receives - b.receives,
@@ -144,6 +160,24 @@ export class Consumer {
       grant();
       await run.ended;
       await this.#committer.flush();
+    }
+  }
+
+  /**
+   * Whether nothing but suspects that wait is left. One slow item keeps this worker from receiving others, and those that wait for it
+   * from memory, only for so long: false then.
+   */
+  async #othersEnd(): Promise<boolean> {
+    const { suspectMs } = this.#options.timing;
+    const others = Promise.all(this.#runs(({ ready }) => ready)).then(() => true);
+    if (this.#suspects.some(({ came }) => came >= PATIENT_RECEIVES)) return others;
+    const ended = new AbortController();
+    const signal = AbortSignal.any([ended.signal, this.#stopping.signal]);
+    const bound = pause(suspectMs, false, { signal }).catch(() => others);
+    try {
+      return await Promise.race([others, bound]);
+    } finally {
+      ended.abort();
     }
   }
 
@@ -157,8 +191,8 @@ export class Consumer {
     const isSuspect = isMarked || receives >= SUSPECT_RECEIVES;
     const ready = Promise.withResolvers<void>();
     const turn = async () => {
-      const { promise, resolve: grant } = Promise.withResolvers<void>();
-      this.#suspects.push({ receives, isSuspect: isMarked, grant, run });
+      const { promise, resolve: grant, reject: refuse } = Promise.withResolvers<void>();
+      this.#suspects.push({ receives, came: received, isSuspect: isMarked, grant, refuse, run });
       ready.resolve();
       await untilAborted(promise, this.#stopping.signal);
     };

@@ -20,8 +20,8 @@ export type Reading = {
   untilRoom: <T>(take: () => Promise<T>) => Promise<T>;
 };
 
-/** `memory` is the caller's to give back. `sha256` is that of an image. */
-export type ReadSource = { source?: Source; sha256?: string; memory: Disposable };
+/** `memory`, so many bytes as `charged`, is the caller's to give back. `sha256` is that of an image. */
+export type ReadSource = { source?: Source; sha256?: string; memory: Disposable; charged: number };
 
 /**
  * Null where the item has ended meanwhile.
@@ -36,7 +36,7 @@ export async function readSource(
   const { source } = message;
   if (source === undefined) {
     expectSource(request, null, reading.dependencies);
-    return { memory: new DisposableStack() };
+    return { memory: new DisposableStack(), charged: 0 };
   }
   using signal = new LinkedSignal(reading.signal, AbortSignal.timeout(SOURCE_TIMEOUT_MS));
   const timed = { ...reading, signal: signal.signal };
@@ -46,14 +46,14 @@ export async function readSource(
   if (read === null) return null;
   using memory = new DisposableStack();
   memory.use(read.memory);
-  const { head, payload } = read;
+  const { head, payload, charged } = read;
   const sha256 = head.type === 'image' ? { sha256: await imageIdOf(payload) } : {};
   const parsed = parseSource(request, head, payload, models);
-  return { source: parsed, ...sha256, memory: memory.move() };
+  return { source: parsed, ...sha256, memory: memory.move(), charged };
 }
 
 type Head = Parameters<typeof parseSource>[1];
-type Read = { head: Head; payload: Uint8Array; memory: Disposable };
+type Read = { head: Head; payload: Uint8Array; memory: Disposable; charged: number };
 
 /** Null where it does not come: its URL may have expired, and the edge knows what has become of it. */
 async function ofBucket(
@@ -77,7 +77,7 @@ async function ofBucket(
     const payload = await readLimited(response, length);
     const head: Head = { type: 'image', length: payload.length };
     expectSource(request, head, dependencies);
-    return { head, payload, memory: charged.move() };
+    return { head, payload, memory: charged.move(), charged: length };
   } catch (error) {
     await response.body?.cancel().catch(() => {});
     if (error instanceof TooLong) {
@@ -111,5 +111,5 @@ async function ofEdge(
   using charged = new DisposableStack();
   charged.use(await untilRoom(() => dependencies.bodyMemory.take(head.length, signal)));
   const payload = await reader.payload();
-  return { head, payload, memory: charged.move() };
+  return { head, payload, memory: charged.move(), charged: head.length };
 }

@@ -86,7 +86,7 @@ async function run(message: JobMessage, running: Running, trace: RequestTrace): 
     if (read === null) return { kind: 'over' };
     held.use(read.memory);
     const { bodyMemory, limits } = dependencies;
-    const retained = bodyMemory.retain(sizeOf(read), limits.maxBytes);
+    const retained = bodyMemory.retain(read.charged, limits.maxBytes);
     // Others are to be done first, and find no room while it has theirs: then it is read again.
     if (retained === null) {
       read.memory[Symbol.dispose]();
@@ -124,12 +124,6 @@ async function run(message: JobMessage, running: Running, trace: RequestTrace): 
     ...(sha256 !== undefined && { sha256 }),
   };
   return { kind: 'result', outcome, seconds: secondsOf(frames.at(-1)) };
-}
-
-/** Bytes that a source holds. */
-function sizeOf({ source }: ReadSource): number {
-  if (source === undefined) return 0;
-  return (source.kind === 'image' ? source.bytes : source.values).byteLength;
 }
 
 function requestOf(message: JobMessage): GpuRequest {

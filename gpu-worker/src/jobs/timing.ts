@@ -11,6 +11,8 @@ export const TIMING = {
   graceMs: FINISH_MS,
   /** Between two looks for a place that requests have taken. */
   placeMs: 250,
+  /** How long items that are to run alone wait for all others to end, before they go back. */
+  suspectMs: 30_000,
   /** Before an item whose failure may pass comes back; each further time twice as long, up to a quarter of an hour. */
   againS: 15,
 };

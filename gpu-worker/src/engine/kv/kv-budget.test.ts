@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { EngineSetup } from '../testing/engine-setup.ts';
+import { EngineSetup, exactly } from '../testing/engine-setup.ts';
 import { KvBudget, leastBudget } from './kv-budget.ts';
 
 /** Of OPT-2.7B. */
@@ -27,18 +27,21 @@ describe('memory of keys and values', () => {
     expect([positions, crossPositions]).toEqual([64, 2048]);
   });
 
-  it('has room for one sequence of any length at the least', () => {
+  it('has room for one sequence of any length at the least, and for two short ones beside it', () => {
     for (const family of ['opt', 't5'] as const) {
       const model = { ...opt, family };
       const budget = new KvBudget(model, leastBudget(model));
-      expect(budget.fits([{ slots: 1, promptIds: 1, maxTokens: 2015 }])).toBe(true);
-      expect(budget.fits([{ slots: 3, promptIds: 1000, maxTokens: 1015 }])).toBe(false);
+      const whole = { slots: 1, promptIds: 1, maxTokens: 2015 };
+      expect(budget.fits([whole, budget.spare])).toBe(true);
+      expect(() => budget.expect({ n: 1, num_beams: 1, max_tokens: 2015 }, 1)).not.toThrow();
+      expect(() => budget.expect({ n: 8, num_beams: 1, max_tokens: 40 }, 20)).not.toThrow();
+      expect(budget.fits([{ slots: 7, promptIds: 1000, maxTokens: 1015 }])).toBe(false);
     }
   });
 
   it.each([
-    [{ n: 8, num_beams: 1, max_tokens: 20 }, 6 * GIB, 'n', 'lower n to 4 at most'],
-    [{ n: 2, num_beams: 6, max_tokens: 20 }, 6 * GIB, 'num_beams', 'lower num_beams to 4 at most'],
+    [{ n: 8, num_beams: 1, max_tokens: 20 }, 6 * GIB, 'n', 'lower n to 2 at most'],
+    [{ n: 2, num_beams: 6, max_tokens: 20 }, 6 * GIB, 'num_beams', 'lower num_beams to 2 at most'],
     [{ n: 1, num_beams: 1, max_tokens: 20 }, 1 * GIB, 'max_tokens', 'lower max_tokens'],
   ])('that %o needs and no worker of this size has is refused', (config, limit, field, text) => {
     const budget = new KvBudget(opt, limit);
@@ -50,8 +53,8 @@ describe('memory of keys and values', () => {
 });
 
 describe('an engine with little memory', () => {
-  /** The fake decoder's position has 8 bytes: this is for four slots of 256 positions. */
-  const kvCacheBytes = 4 * 256 * 8;
+  /** The fake decoder's position has 8 bytes: this is for four slots of 256 positions, and the two to spare. */
+  const kvCacheBytes = 6 * 256 * 8;
   const manifest = {
     eos_token_ids: [0],
     family: 'opt',
@@ -77,6 +80,24 @@ describe('an engine with little memory', () => {
     await free.finish();
     for (const id of [1, 2]) expect(setup.tokensOf(id)).toEqual(free.tokensOf(id));
   });
+
+  it.each(['interactive', 'background'] as const)(
+    'serves a short request beside long %s work of somebody else',
+    async (priority) => {
+      const setup = new EngineSetup({ manifest, kvCacheBytes });
+      const options = { caller: { client: 'greedy', priority } };
+      const config = { n: 4, temperature: 1, ...exactly(180) };
+      for (const id of [100, 101]) setup.submit(id, { config, options });
+      for (let i = 0; i < 5; i++) await setup.engine.advance();
+      for (const id of [1, 2]) {
+        const caller = { client: `light ${id}`, priority: 'interactive' as const };
+        setup.submit(id, { config: exactly(4), options: { caller } });
+      }
+      await setup.finish();
+      expect(setup.ended.slice(0, 2).toSorted()).toEqual([1, 2]);
+      expect(setup.ended.toSorted()).toEqual([1, 100, 101, 2]);
+    },
+  );
 
   it('refuses what never fits before it computes anything', async () => {
     const setup = new EngineSetup({ manifest, kvCacheBytes });

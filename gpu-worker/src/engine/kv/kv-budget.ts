@@ -7,6 +7,11 @@ import { type Capacity, mostPositions } from './kv-cache.ts';
 /** What a group's sequences may come to hold. `slots`: those that it has or may still ask for. */
 export type KvNeed = { slots: number; promptIds: number; maxTokens: number };
 
+/** Tokens of a short request: of its prompt, and of its text. */
+const SHORT = { most: 256, least: 16 };
+/** A group as wide as is usual, with the two to spare. */
+const USUAL_SLOTS = 10;
+
 type Generation = Pick<GenerationConfig, 'n' | 'num_beams' | 'max_tokens'>;
 
 /** `crossPositions`: of the cache of T5's encoder; 0 where there is none. */
@@ -22,17 +27,29 @@ type Model = Pick<GenerativeManifest, 'family' | 'num_query_tokens'> & {
  */
 export class KvBudget {
   readonly limit: number;
+  /**
+   * What all others leave: two slots for short requests. They are as long as the longest beside them; where others are short
+   * too, they are for so many tokens, fewer where memory is little.
+   */
+  readonly spare: KvNeed;
   readonly #model: Model;
 
   /** @param limit bytes */
   constructor(model: Model, limit: number) {
     this.#model = model;
     this.limit = limit;
+    let tokens = SHORT.most;
+    const short = (slots: number): KvNeed => ({ slots, promptIds: tokens, maxTokens: tokens });
+    while (tokens > SHORT.least && !this.fits([short(USUAL_SLOTS)])) tokens /= 2;
+    this.spare = short(2);
   }
 
-  /** Whether sequences of all these may run together. */
-  fits(needs: readonly KvNeed[]): boolean {
-    return this.bytesOf(needs) <= this.limit;
+  /**
+   * Whether sequences of all these may run together.
+   * @param part of the limit that they may have
+   */
+  fits(needs: readonly KvNeed[], part = 1): boolean {
+    return this.bytesOf(needs) <= part * this.limit;
   }
 
   /**
@@ -41,15 +58,15 @@ export class KvBudget {
    */
   expect({ n, num_beams, max_tokens: maxTokens }: Generation, promptIds: number): void {
     const need = { slots: Math.max(n, num_beams), promptIds, maxTokens };
-    if (this.fits([need])) return;
+    if (this.fits([need, this.spare])) return;
     let most = need.slots - 1;
-    while (most > 0 && !this.fits([{ ...need, slots: most }])) most--;
+    while (most > 0 && !this.fits([{ ...need, slots: most }, this.spare])) most--;
     const several = num_beams > n ? 'num_beams' : 'n';
     const field = most > 0 ? several : 'max_tokens';
     const lower =
       most > 0 ? `lower ${several} to ${most} at most, or max_tokens` : 'lower max_tokens';
-    const [wanted, limit] = [this.bytesOf([need]), this.limit].map(inMebibytes);
-    const detail = `${field}: ${need.slots} ${need.slots === 1 ? 'text' : 'texts'} of up to ${maxTokens} tokens after a prompt of ${promptIds} need ${wanted} MiB for keys and values, and this worker has ${limit} MiB: ${lower}, or shorten the prompt.`;
+    const [wanted, limit] = [this.bytesOf([need, this.spare]), this.limit].map(inMebibytes);
+    const detail = `${field}: ${need.slots} ${need.slots === 1 ? 'text' : 'texts'} of up to ${maxTokens} tokens after a prompt of ${promptIds} need ${wanted} MiB for keys and values, with two slots for short requests of others, and this worker has ${limit} MiB: ${lower}, or shorten the prompt.`;
     throw new ApiError('invalid-request', detail, { field });
   }
 
@@ -83,8 +100,8 @@ function bytesOfPosition({ decoder: { layers, heads, head_dim } }: Model): numbe
   return Float32Array.BYTES_PER_ELEMENT * 2 * layers * heads * head_dim;
 }
 
-/** One sequence as long as the model has positions, and the slot beside it: the least that a worker needs, bytes. */
+/** One sequence as long as the model has positions, the slot beside it, and the two to spare: the least that a worker needs, bytes. */
 export function leastBudget(model: Model): number {
   const caches = model.family === 't5' ? 2 : 1;
-  return 2 * caches * model.decoder.max_positions * bytesOfPosition(model);
+  return 4 * caches * model.decoder.max_positions * bytesOfPosition(model);
 }

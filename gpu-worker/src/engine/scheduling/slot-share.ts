@@ -1,16 +1,6 @@
 /** Decides which waiting groups get slots. Pure: who holds and who waits in, the groups that begin out. */
 
-import type { KvNeed } from '../kv/kv-budget.ts';
-
-/** A group of sequences, and for whom it works. */
-type Group = {
-  readonly slots: number;
-  /** Who asks: the unnamed are one client. */
-  readonly client: string;
-  readonly isBackground: boolean;
-  /** What it may come to hold; nothing is known of it where memory has no bound. */
-  readonly kv?: KvNeed;
-};
+import { type Group, type Memory, MemoryShare } from './memory-share.ts';
 
 /** A group that waits for slots. */
 export type WaitingGroup = Group & {
@@ -22,7 +12,11 @@ export type WaitingGroup = Group & {
 export type Pool = 'common' | 'reserve';
 
 /** A group that has slots, or may still ask for them. */
-export type HeldGroup = Group & { readonly pool: Pool };
+export type HeldGroup = Group & {
+  readonly pool: Pool;
+  /** Whether its memory is that which all others leave to short requests. */
+  readonly isSpare?: boolean;
+};
 
 export type SlotLimits = {
   /** Slots for all groups, in their order. */
@@ -31,11 +25,16 @@ export type SlotLimits = {
   reserveSlots: number;
   /** Positions that the first chunks of several prompts may have together. */
   chunkTokens: number;
-  /** Whether there is memory for all these together; any where it is left out. */
-  fitsMemory?: (needs: readonly KvNeed[]) => boolean;
+  /** Any where it is left out. */
+  memory?: Memory | null;
 };
 
-export type Beginning = { readonly index: number; readonly pool: Pool };
+const NO_BOUND: Memory = {
+  fits: () => true,
+  spare: { slots: 0, promptIds: 0, maxTokens: 0 },
+};
+
+export type Beginning = { readonly index: number; readonly pool: Pool; readonly isSpare?: boolean };
 
 /**
  * Which waiting groups begin now. In the common slots groups never overtake each other: those that need few slots do not
@@ -47,8 +46,8 @@ export type Beginning = { readonly index: number; readonly pool: Pool };
  *
  * The reserve takes nothing from the common slots, so that nobody in line waits longer for it. Background work never
  * uses it, leaves one common slot free unless it needs them all, and keeps no interactive group from the common slots.
- * Memory for keys and values is one for all. A group in line that only waits for memory has it spoken for: what begins in
- * the reserve meanwhile leaves it that, so that it gets it when those end that have it now.
+ * Memory for keys and values is one for all (`memory-share.ts`). A group in line that only waits for memory has it spoken
+ * for: what begins in the reserve meanwhile leaves it that, so that it gets it when those end that have it now.
  *
  * Prompts of more than `chunkTokens` positions in all are computed in several passes: one pass would take as long, and the
  * first prompt would wait for the last.
@@ -58,11 +57,10 @@ export type Beginning = { readonly index: number; readonly pool: Pool };
 export function beginningGroups(
   waiting: readonly WaitingGroup[],
   held: readonly HeldGroup[],
-  { maxSlots, reserveSlots, chunkTokens, fitsMemory = () => true }: SlotLimits,
+  { maxSlots, reserveSlots, chunkTokens, memory: all }: SlotLimits,
 ): Beginning[] {
   const present = [...held];
-  /** Of groups that have memory, or have it spoken for. */
-  const needs = held.flatMap(({ kv }) => kv ?? []);
+  const memory = new MemoryShare(waiting, held, all ?? NO_BOUND);
   const beginning: Beginning[] = [];
   const share = fairShare([...held, ...waiting], maxSlots);
   /** Of these the reserve takes none: a long queue is not looked through again for each of them. */
@@ -72,18 +70,21 @@ export function beginningGroups(
   for (const [index, group] of waiting.entries()) {
     const { slots, client, isBackground, chunkPositions, kv } = group;
     if (slotsOf(present) >= maxSlots + reserveSlots) break;
+    const kind = `${slots} ${isBackground} ${client} ${kv?.promptIds} ${kv?.maxTokens}`;
+    if (refused.has(kind)) continue;
     const hasSlots: boolean = !isBlocked && fitsCommon(group, present, { maxSlots, reserveSlots });
-    const fits: boolean = hasSlots && (kv === undefined || leavesMemory(kv, needs, fitsMemory));
+    const part = memory.partFor(group);
+    const fits: boolean = hasSlots && part !== null;
+    if (!fits && hasSlots && memory.hasItsShare(group)) {
+      // It waits for its own, and keeps nobody.
+      refused.add(kind);
+      continue;
+    }
     isBlocked ||= !fits;
     if (!fits) {
-      const kind = `${slots} ${isBackground} ${client} ${kv?.promptIds} ${kv?.maxTokens}`;
-      if (refused.has(kind)) continue;
-      const isSpokenFor = hasSlots && kv !== undefined;
-      const isSmall =
-        kv === undefined ||
-        (slots <= SPARE.slots ? fitsMemory([...needs, kv]) : leavesMemory(kv, needs, fitsMemory));
-      if (!isSmall || !mayUseReserve(group, present, { maxSlots, reserveSlots, share })) {
-        if (isSpokenFor) needs.push(kv);
+      const limits = { maxSlots, reserveSlots, share };
+      if (part === null || !mayUseReserve(group, present, limits)) {
+        if (hasSlots) memory.speakFor(group);
         else refused.add(kind);
         continue;
       }
@@ -91,26 +92,12 @@ export function beginningGroups(
     computed += chunkPositions;
     if (beginning.length > 0 && computed > chunkTokens) break;
     const pool = fits ? 'common' : 'reserve';
-    beginning.push({ index, pool });
+    const isSpare = part === 'spare';
+    beginning.push({ index, pool, ...(isSpare && { isSpare }) });
     present.push({ slots, client, isBackground, pool });
-    if (kv !== undefined) needs.push(kv);
+    memory.take(group, isSpare);
   }
   return beginning;
-}
-
-/** What a group of more leaves, as long as others. */
-const SPARE: KvNeed = { slots: 2, promptIds: 0, maxTokens: 0 };
-
-/**
- * Whether there is memory for a group and for two slots more: the next short request, in the reserve, does not wait for a
- * long one to end. A group that is alone may have all.
- */
-function leavesMemory(
-  kv: KvNeed,
-  needs: readonly KvNeed[],
-  fitsMemory: NonNullable<SlotLimits['fitsMemory']>,
-): boolean {
-  return needs.length === 0 ? fitsMemory([kv]) : fitsMemory([...needs, kv, SPARE]);
 }
 
 /** Slots of each client that holds or wants some for interactive work; one at the least. */
@@ -148,7 +135,9 @@ function mayUseReserve(
   if (wanted > reserveSlots) return false;
   const own = held.filter((one) => one.client === client && !one.isBackground);
   if (own.length === 0 && wanted <= Math.ceil(0.75 * reserveSlots)) return true;
-  // Whoever comes next finds room.
+  // Whoever comes next finds room, beside background work in the common slots too.
+  const left = maxSlots + reserveSlots - slotsOf(held) - slots;
+  if (own.length > 0 && left < Math.floor(reserveSlots / 4)) return false;
   const ownReserved = slotsOf(own.filter(({ pool }) => pool === 'reserve')) + slots;
   if (ownReserved > Math.ceil(reserveSlots / 2)) return false;
   return slotsOf(own) + slots <= share || own.some((one) => one.slots > slots);

@@ -1,0 +1,109 @@
+/** Decides who gets memory for keys and values: one client, or background work, leaves some to all others. */
+import type { KvNeed } from '../kv/kv-budget.ts';
+import { isUnnamed } from './unnamed.ts';
+
+/** A group of sequences, and for whom it works. */
+export type Group = {
+  readonly slots: number;
+  /** Who asks: the unnamed are one client. */
+  readonly client: string;
+  readonly isBackground: boolean;
+  /** What it may come to hold; nothing is known of it where memory has no bound. */
+  readonly kv?: KvNeed;
+};
+
+export type Memory = {
+  /** Whether there is memory for all these together, of so much of it: 1 is all. */
+  fits(needs: readonly KvNeed[], part?: number): boolean;
+  /** What all together leave to short requests. */
+  readonly spare: KvNeed;
+};
+
+/** What background work has of it together, unless one group alone needs more. */
+const BACKGROUND_PART = 1 / 2;
+
+type Holding = Pick<Group, 'client' | 'isBackground'> & { kv: KvNeed; isSpare: boolean };
+
+/**
+ * All groups together leave what is spared: room for short requests, however long the others are. That goes to clients that hold
+ * nothing, so that a caption waits for other short ones at most, and none who waits for memory gets it later for these.
+ * @example new MemoryShare(waiting, held, budget).partFor(group) // 'spare'
+ */
+export class MemoryShare {
+  readonly #memory: Memory;
+  readonly #waiting: readonly Group[];
+  readonly #held: Holding[] = [];
+  /** Of what is no spare: held, or spoken for. */
+  readonly #needs: KvNeed[] = [];
+  /** Clients that hold or want some for interactive work. */
+  readonly #clients: number;
+
+  constructor(
+    waiting: readonly Group[],
+    held: readonly (Group & { readonly isSpare?: boolean })[],
+    memory: Memory,
+  ) {
+    this.#memory = memory;
+    this.#waiting = waiting;
+    for (const group of held) this.take(group, group.isSpare ?? false);
+    const interactive = [...waiting, ...held].filter(({ isBackground }) => !isBackground);
+    this.#clients = new Set(interactive.map(({ client }) => client)).size;
+  }
+
+  /** Of which part a group may have what it needs; null while it waits. */
+  partFor(group: Group): 'common' | 'spare' | null {
+    const { kv } = group;
+    if (kv === undefined) return 'common';
+    const fits = this.#memory.fits([...this.#needs, kv, this.#memory.spare]);
+    if (fits && this.#isInBackgroundPart(group) && !this.hasItsShare(group)) return 'common';
+    return this.#maySpare(group) ? 'spare' : null;
+  }
+
+  /**
+   * Whether a client that holds some would have more than its part with this, while others wait: these go first.
+   */
+  hasItsShare({ kv, client, isBackground }: Group): boolean {
+    if (kv === undefined || isBackground) return false;
+    const own = this.#ownOf(client);
+    if (own.length === 0) return false;
+    if (!this.#waiting.some((one) => !one.isBackground && one.client !== client)) return false;
+    return !this.#memory.fits([...own.map((one) => one.kv), kv], 1 / this.#clients);
+  }
+
+  /** What begins later leaves it that. */
+  speakFor({ kv }: Group): void {
+    if (kv !== undefined) this.#needs.push(kv);
+  }
+
+  take({ kv, client, isBackground }: Group, isSpare: boolean): void {
+    if (kv === undefined) return;
+    this.#held.push({ kv, client, isBackground, isSpare });
+    if (!isSpare) this.#needs.push(kv);
+  }
+
+  /** One that needs more than the part of all is the only one. */
+  #isInBackgroundPart({ kv, isBackground }: Group): boolean {
+    if (!isBackground || kv === undefined) return true;
+    const others = this.#held.filter((one) => one.isBackground);
+    return (
+      others.length === 0 ||
+      this.#memory.fits([...others.map((one) => one.kv), kv], BACKGROUND_PART)
+    );
+  }
+
+  /** Of those without a name one may be somebody else than the other: they have a half of it beside what they hold. */
+  #maySpare({ kv, client, isBackground }: Group): boolean {
+    if (isBackground || kv === undefined) return false;
+    const { spare } = this.#memory;
+    if (kv.promptIds > spare.promptIds || kv.maxTokens > spare.maxTokens) return false;
+    const most =
+      this.#ownOf(client).length === 0 ? spare.slots : isUnnamed(client) ? spare.slots / 2 : 0;
+    return slotsOf(this.#held.filter(({ isSpare }) => isSpare)) + kv.slots <= most;
+  }
+
+  #ownOf(client: string): Holding[] {
+    return this.#held.filter((one) => one.client === client && !one.isBackground);
+  }
+}
+
+const slotsOf = (held: readonly Holding[]) => held.reduce((sum, { kv }) => sum + kv.slots, 0);
