@@ -10,9 +10,11 @@ import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Dependencies } from './dependencies.ts';
 import { type Dialect, dialectOf, errorResponseIn, nothingAt } from './dialects/dialect.ts';
+import { queryCost } from './http/body-costs.ts';
 import { clientOf } from './http/client-address.ts';
 import { drainBody, isLeftUnread } from './http/drain-body.ts';
 import { fullStorage } from './http/full-storage.ts';
+import { RequestTurns } from './http/request-turns.ts';
 import { replyOnce } from './idempotency/reply-once.ts';
 import { PART_BYTES } from './jobs/object-writer.ts';
 import { authenticate } from './keys/authenticate.ts';
@@ -22,6 +24,7 @@ import {
   type AppContext,
   type AppEnv,
   clientIn,
+  readingOf,
   requestContextOf,
   senderOf,
 } from './routes/app-context.ts';
@@ -97,6 +100,9 @@ export function createApp(deps: Dependencies): Hono<AppEnv> {
       const isOnce = takesKey && c.req.raw.headers.has(IDEMPOTENCY_KEY);
       if (isOnce || isSlow(route)) place.leave();
       else c.set('work', place);
+      const turns = new RequestTurns(c.req.raw, readingOf(c, deps));
+      await turns.before(queryCost(new URL(c.req.url).search));
+      c.set('claimedMs', turns.claimedMs);
       return isOnce ? await once(c, deps, route, place) : await handler(c, deps);
     });
   }

@@ -2,7 +2,13 @@ import { Buffer } from 'node:buffer';
 import { describe, expect, it, vi } from 'vitest';
 import { newImage, startEdge } from '../testing/edge.ts';
 import { dearWork, isDear } from '../turns/dear-work.ts';
-import { type BodyCost, inflatingCost, parsingCost, tokenizingCost } from './body-costs.ts';
+import {
+  type BodyCost,
+  inflatingCost,
+  parsingCost,
+  queryCost,
+  tokenizingCost,
+} from './body-costs.ts';
 import { parseHeaderValue } from './header-value.ts';
 
 const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -13,6 +19,15 @@ function formOf(parts: number): [Uint8Array, ReturnType<typeof parseHeaderValue>
   const body = '--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n'.repeat(parts);
   return [new TextEncoder().encode(body), parseHeaderValue('multipart/form-data; boundary=b')];
 }
+
+/** A form of one part with such a content. */
+function formWith(content: string, head = ''): ReturnType<typeof formOf> {
+  const body = `--b\r\ncontent-disposition: form-data; name="a"\r\n${head}\r\n${content}\r\n--b--\r\n`;
+  return [Buffer.from(body, 'latin1'), formOf(0)[1]];
+}
+
+const BASE64 = 'A'.repeat(100_000);
+const PNG_BASE64 = Buffer.from(newImage(60_000)).toString('base64');
 
 const FORM_TYPE = 'application/x-www-form-urlencoded';
 const bytesOf = (text: string) => new TextEncoder().encode(text);
@@ -27,6 +42,14 @@ describe('cheap is', () => {
     ['a form with an image and some fields', parsingCost(...formOf(12))],
     ['an image that is read', tokenizingCost({ source: { kind: 'bytes', bytes: newImage() } })],
     ['a compressed request without an image', inflatingCost(2 ** 20)],
+    ['images of Ollama', tokenizingCost({ messages: [{ images: [BASE64, BASE64] }] })],
+    ['images in a list of inputs', tokenizingCost({ input: [`data:image/png;base64,${BASE64}`] })],
+    ['an image of Hugging Face', tokenizingCost({ inputs: PNG_BASE64 })],
+    ['a query', queryCost('?question=what+is+it,+and+where?&max_tokens=9')],
+    [
+      'a form with a file of commas',
+      parsingCost(...formWith(`\x89PNG\r\n\x1a\n${',1'.repeat(9000)}`)),
+    ],
     ['a photo', parsingCost(newImage(8_000_000), parseHeaderValue('image/jpeg'))],
     ['an object of commas, which nobody parses', parsingCost(ofCommas('{'), JSON_TYPE)],
     ['a list of commas', parsingCost(ofCommas('{"a":['), JSON_TYPE)],
@@ -65,6 +88,21 @@ describe('dear is', () => {
       parsingCost(newImage(20_000_000), parseHeaderValue('image/jpeg')),
     ],
     ['a form of a thousand parts', parsingCost(...formOf(1000))],
+    ['JSON in a query', queryCost(`?history=[${'{},'.repeat(5000)}{}]`)],
+    ['such JSON, encoded', queryCost(`?history=%5B${'%7B%7D%2c'.repeat(5000)}%7B%7D%5D`)],
+    ['a query of long names', queryCost(`?${`history${'[i]'.repeat(66)}=1&`.repeat(999)}`)],
+    [
+      'JSON in a form',
+      parsingCost(bytesOf(`history=[${'{},'.repeat(5000)}{}]`), parseHeaderValue(FORM_TYPE)),
+    ],
+    ['JSON in a part', parsingCost(...formWith(`[${'{},'.repeat(5000)}{}]`))],
+    [
+      'JSON in a part, encoded',
+      parsingCost(
+        ...formWith(btoa(`[${'{},'.repeat(20_000)}{}]`), 'content-transfer-encoding: base64\r\n'),
+      ),
+    ],
+    ['prompts, however they begin', tokenizingCost({ prompt: `data:image/png;base64,${BASE64}` })],
     ['64 long texts', tokenizingCost({ texts: Array(64).fill('word '.repeat(800)) })],
     ['thousands of texts', tokenizingCost({ input: Array(2000).fill('what is on the image?') })],
     ['a long conversation', tokenizingCost({ messages: [{ content: 'word '.repeat(10_000) }] })],

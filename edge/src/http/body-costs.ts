@@ -5,9 +5,10 @@
  */
 import { Buffer } from 'node:buffer';
 import { sniff } from '@blip2/shared/image-format';
+import { beginsAsImage, isBase64Image } from '@blip2/shared/image-text';
 import type { HeaderValue } from './header-value.ts';
-import { IMAGE_MEMBERS } from './json-structure.ts';
-import { MAX_PARTS } from './multipart.ts';
+import { EITHER_MEMBERS, IMAGE_MEMBERS } from './json-structure.ts';
+import { MAX_HEADER_BYTES, MAX_PARTS } from './multipart.ts';
 
 /** Of each megabyte that is inflated, or copied, decoded and hashed, as those of images in JSON are. */
 const MS_PER_MEGABYTE = 5;
@@ -17,12 +18,19 @@ const MS_PER_IMAGE_MEGABYTE = 3;
 const MS_PER_VALUE = 0.005;
 /** To read the head of a part, and to make a value of it. */
 const MS_PER_PART = 0.03;
+/** To read a pair of a query or a form, and each byte of its name, which may be places within places. */
+const MS_PER_PAIR = 0.005;
+const MS_PER_NAME_BYTE = 0.0002;
 /** Of each character of a text that becomes tokens. */
 const MS_PER_CHARACTER = 0.001;
 
+/** A longer name is refused before it is taken apart: percent-encoded. */
+const MAX_NAME_BYTES = 256 * 12;
+/** Bytes by which an image is recognized in base64. */
+const HEAD_BYTES = 512;
 /** More values than a body may have. */
 const MAX_COUNTED = 10_000;
-const COMMA = ','.charCodeAt(0);
+const [COMMA, AMPERSAND, EQUALS] = [0x2c, 0x26, 0x3d];
 
 /** `remedy`: what to send instead, where it cannot be done now. */
 export type BodyCost = { ms: number; remedy: string };
@@ -30,6 +38,11 @@ export type BodyCost = { ms: number; remedy: string };
 /** @param bytes that come of it at most */
 export function inflatingCost(bytes: number): BodyCost {
   return { ms: megabytes(bytes), remedy: 'a smaller body' };
+}
+
+/** @param search a query, with or without its question mark */
+export function queryCost(search: string): BodyCost {
+  return { ms: pairsCost(Buffer.from(search)), remedy: 'a shorter query' };
 }
 
 /** @param type its `Content-Type`: of a form with files, the parts count */
@@ -42,9 +55,11 @@ export function parsingCost(body: Uint8Array, { value: type, parameters }: Heade
   const boundary = parameters.get('boundary');
   const isForm = type === 'multipart/form-data' && boundary !== undefined;
   const ofBytes = megabytes(body.length);
+  const inForm = isForm ? countParts(body, `--${boundary}`) : { parts: 0, values: 0 };
   // Some routes read JSON whatever it is called.
-  const ofValues = isJson ? MS_PER_VALUE * countValues(body) : 0;
-  const ofParts = isForm ? MS_PER_PART * countParts(body, `--${boundary}`) : 0;
+  const ofValues = MS_PER_VALUE * Math.max(isJson ? countValues(body) : 0, inForm.values);
+  const isPairs = type === 'application/x-www-form-urlencoded' && !isJson;
+  const ofParts = MS_PER_PART * inForm.parts + (isPairs ? pairsCost(bufferOf(body)) : 0);
   const ms = ofBytes + ofValues + ofParts;
   if (ofBytes > ofValues + ofParts) return { ms, remedy: 'smaller images' };
   return { ms, remedy: ofParts > ofValues ? 'fewer parts' : 'fewer values' };
@@ -86,24 +101,76 @@ function countValues(body: Uint8Array): number {
   return count;
 }
 
-/** A native search, so that megabytes of a file cost nothing. */
-function countParts(body: Uint8Array, delimiter: string): number {
-  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
-  let count = 0;
+/** Native searches, so that megabytes of a file cost nothing. @returns `values`: of JSON in fields */
+function countParts(body: Uint8Array, delimiter: string): { parts: number; values: number } {
+  const bytes = bufferOf(body);
+  let [parts, values] = [0, 0];
   let at = bytes.indexOf(delimiter);
-  while (at !== -1 && count < MAX_PARTS) {
-    count++;
-    at = bytes.indexOf(delimiter, at + 1);
+  while (at !== -1 && parts < MAX_PARTS) {
+    parts++;
+    const next = bytes.indexOf(delimiter, at + 1);
+    const part = bytes.subarray(at, next === -1 ? bytes.length : next);
+    if (values < MAX_COUNTED) values += valuesIn(part);
+    at = next;
   }
-  return count;
+  return { parts, values: Math.min(values, MAX_COUNTED) };
 }
 
-function charactersOf(value: unknown): number {
-  if (typeof value === 'string') return value.length;
+/** Of a part that may be JSON; a file is not searched to its end. */
+function valuesIn(part: Buffer): number {
+  const head = part.subarray(0, MAX_HEADER_BYTES).toString('latin1');
+  const [end] = /\n[ \t\r]*\n/.exec(head) ?? [];
+  if (end === undefined) return 0;
+  const content = part.subarray(head.indexOf(end) + end.length);
+  if (/transfer-encoding:\s*(base64|quoted)/i.test(head)) {
+    // What is encoded shows only whether it is an image.
+    return isBase64Image(content.toString('latin1', 0, HEAD_BYTES)) ? 0 : content.length / 3;
+  }
+  const charset = /charset(?!\s*=\s*"?utf-?8)/i.test(head) ? 'another' : 'utf-8';
+  return mayBeJson(content, charset) ? countValues(content) : 0;
+}
+
+/** What a query or a form costs, whose pairs have `&` between them: values may be JSON, encoded or not. */
+function pairsCost(bytes: Buffer): number {
+  let [pairs, nameBytes] = [0, 0];
+  for (let start = 0; start < bytes.length && pairs <= MAX_PARTS; pairs++) {
+    const ampersand = bytes.indexOf(AMPERSAND, start);
+    const end = ampersand === -1 ? bytes.length : ampersand;
+    const pair = bytes.subarray(start, end);
+    const equals = pair.indexOf(EQUALS);
+    nameBytes += Math.min(equals === -1 ? pair.length : equals, MAX_NAME_BYTES);
+    start = end + 1;
+  }
+  const encoded = count(bytes, '%2C') + count(bytes, '%2c');
+  const values = Math.min(countValues(bytes) + encoded, MAX_COUNTED);
+  return MS_PER_PAIR * pairs + MS_PER_NAME_BYTE * nameBytes + MS_PER_VALUE * values;
+}
+
+function count(bytes: Buffer, what: string): number {
+  let found = 0;
+  for (let at = bytes.indexOf(what); at !== -1; at = bytes.indexOf(what, at + what.length)) {
+    if (++found === MAX_COUNTED) break;
+  }
+  return found;
+}
+
+function bufferOf({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer as ArrayBuffer, byteOffset, length);
+}
+
+/** @param name of the member that a value is of, or that a list around it is of */
+function charactersOf(value: unknown, name = ''): number {
+  if (typeof value === 'string') return isImage(value, name) ? 0 : value.length;
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return 0;
   let sum = 0;
-  for (const [name, member] of Object.entries(value)) {
-    if (typeof member !== 'string' || !IMAGE_MEMBERS.has(name)) sum += charactersOf(member);
+  for (const [key, member] of Object.entries(value)) {
+    sum += charactersOf(member, Array.isArray(value) ? name : key);
   }
   return sum;
+}
+
+function isImage(text: string, name: string): boolean {
+  // A prompt is a text, however it begins.
+  if (name === 'prompt') return false;
+  return IMAGE_MEMBERS.has(name) || (EITHER_MEMBERS.has(name) && beginsAsImage(text));
 }

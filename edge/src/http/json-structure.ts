@@ -25,7 +25,7 @@ export const IMAGE_MEMBERS = new Set([
 ]);
 
 /** Members in which other services have texts, and images as well. */
-const EITHER_MEMBERS = new Set(['input', 'inputs', 'prompt']);
+export const EITHER_MEMBERS = new Set(['input', 'inputs', 'prompt']);
 
 /** A string too long for a text: from its first byte to its closing quote, without both. */
 export type LongString = { start: number; end: number };

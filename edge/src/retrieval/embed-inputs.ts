@@ -42,7 +42,7 @@ export async function embedInputs(
   const model = retrievalModel(deps.models);
   // All texts are tokenized as one list, so that an error has the index that the request gave the text.
   const texts = inputs.map((input) => (input.kind === 'text' ? input.text : ''));
-  const ids = await tokenizeTexts(model, texts, field, cut);
+  const ids = await tokenizeTexts(deps, model, { texts, field, cut }, context);
   const vectors: number[][] = Array(inputs.length);
   const ofTexts = inputs.flatMap(({ kind }, index) => (kind === 'text' ? [index] : []));
   expectFewTokens(

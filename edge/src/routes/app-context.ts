@@ -24,6 +24,8 @@ export type AppEnv = {
     account?: Account | undefined;
     /** Taken while the request is worked on, where that counts. */
     work?: WorkPlace;
+    /** What its query has cost, where that was done without a turn, milliseconds. */
+    claimedMs?: number;
     /** Gets the images that the request reads, where its reply is stored. */
     onImage?: OnImage;
     /** Gets the id that the reply hands out, where its reply is stored. */
@@ -58,7 +60,9 @@ export function clientIn(c: AppContext, config: Dependencies['config']): string 
 export function readingOf(c: AppContext, { config }: Pick<Dependencies, 'config'>) {
   const work = c.get('work');
   const waitUntil = (rest: Promise<unknown>) => c.executionCtx.waitUntil(rest);
-  return { ...config, client: clientIn(c, config), waitUntil, ...(work !== undefined && { work }) };
+  const { claimedMs = 0 } = c.var;
+  const client = clientIn(c, config);
+  return { ...config, client, waitUntil, claimedMs, ...(work !== undefined && { work }) };
 }
 
 /** The trace that the caller has begun, where it says so. */

@@ -65,8 +65,9 @@ async function ofTexts(
   { texts, mediaType }: { texts: readonly string[]; mediaType: EmbeddingMediaType },
 ): Promise<Response> {
   const model = retrievalModel(deps.models);
-  const ids = await tokenizeTexts(model, texts, 'text');
-  const embeddings = await embedTexts(deps, ids, requestContextOf(c, deps));
+  const context = requestContextOf(c, deps);
+  const ids = await tokenizeTexts(deps, model, { texts, field: 'text' }, context);
+  const embeddings = await embedTexts(deps, ids, context);
   const reply: TextEmbeddingsReply = { embeddings, kind: 'itc', model: model.name };
   const { body, headers } = representTexts(mediaType, embeddings, reply);
   return c.body(body, 200, { ...headers, ...NOT_STORED });

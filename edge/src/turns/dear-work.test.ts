@@ -121,10 +121,49 @@ describe('dear pieces of work', () => {
     const { ask, done, work } = workAt();
     ask('a', 1000, { name: 'dear' });
     ask('a', 100, { name: 'waiting' });
-    for (let n = 0; n < 50; n++) ask('a', 24, { name: 'cheap', claims: 24 });
+    for (let n = 0; n < 50; n++) ask(`client ${n % 10}`, 0, { name: 'cheap', claims: 24 });
     await settled();
     expect(done.toSorted()).toEqual([...Array(50).fill('cheap'), 'dear']);
     expect(work.waiting).toBe(1);
+  });
+
+  it('are those that are cheap, too, where one client has many of them in a second', async () => {
+    const { ask, done, next, work, clock } = workAt();
+    for (let n = 0; n < 9; n++) ask('flood', 0, { name: `${n}`, claims: 24 });
+    for (let n = 0; n < 99; n++) ask('flood', 0, { name: 'tiny', claims: 0.1 });
+    await settled();
+    // Five at once, and one in its turn.
+    expect(done.filter((name) => name !== 'tiny').toSorted()).toEqual([...'012345']);
+    expect(done.filter((name) => name === 'tiny')).toHaveLength(99);
+    expect(work.waiting).toBe(3);
+    ask('light', 0, { claims: 1000 });
+    while (await next());
+    expect(done.slice(-4)).toEqual(['6', 'light', '7', '8']);
+    clock.now += 1000;
+    for (let n = 0; n < 3; n++) ask('flood', 0, { name: 'later', claims: 24 });
+    await settled();
+    expect(done.slice(-3)).toEqual(['later', 'later', 'later']);
+  });
+
+  it('have one turn together where they are cheap, of one client, and dear only beyond that', async () => {
+    const { ask, done, next, work } = workAt();
+    for (let n = 0; n < 6; n++) ask('flood', 0, { name: 'first', claims: 20 });
+    await settled();
+    done.length = 0;
+    for (let n = 0; n < 20; n++) ask('flood', 0, { claims: 2 });
+    await next();
+    expect(done).toHaveLength(12);
+    expect(work.waiting).toBe(8);
+  });
+
+  it('are followed by a pause no longer than four times their claim and a little', async () => {
+    const { ask, done, next, clock } = workAt();
+    // What others did meanwhile counts for it.
+    ask('a', 900, { name: 'first', claims: 30 });
+    ask('b', 0, { name: 'second', claims: 30 });
+    await settled();
+    while (await next());
+    expect([done, clock.now]).toEqual([['first', 'second'], 1000 + 900 + 4 * 30 + 50 + 1]);
   });
 
   it('of a client that has too many waiting are refused, and nobody else’s', async () => {

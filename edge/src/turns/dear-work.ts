@@ -1,18 +1,24 @@
 /**
  * What keeps an isolate from everything else for long: it has one thread, and workerd looks at its sockets only when nothing else is
  * left to do. So dear pieces of work are done one at a time, those of clients by turns, with a pause after each that is as long as the
- * piece took: half of the time is left to everybody else, however many such requests come. Cheap pieces never wait.
+ * piece took: half of the time is left to everybody else, however many such requests come. Cheap pieces wait only where their client
+ * has done many of them in the last second.
  */
 import { ApiError } from '@blip2/shared/errors';
 import type { RequestContext } from '../request-context.ts';
+import { Allowances } from './allowances.ts';
 import { pause } from './turns.ts';
 
 /** What takes less is cheap, milliseconds. */
-const DEAR_MS = 25;
+export const DEAR_MS = 25;
+/** What takes less costs no more than any request does, and is not counted. */
+const TINY_MS = 0.2;
 /** Whoever would have to wait longer is refused, as is whoever has waited so long. */
 const LONGEST_WAIT_MS = 20_000;
 /** A clock that leaps, or others' work, may make a piece seem longer than it was: nobody waits for longer than this after one. */
 const LONGEST_PAUSE_MS = 1000;
+/** What a piece takes at most, as far as anybody believes the clock: so many times its claim, and so many milliseconds more. */
+const [MOST_TIMES, MOST_MORE_MS] = [4, 50];
 /** How often who waits looks by itself, and how late a piece may begin when its turn has come. */
 const LOOK_MS = 250;
 /** Pieces that wait; each may hold a body of some size. One client alone has half of them, two a third each; a client's first is let in beyond. */
@@ -24,10 +30,13 @@ const AVERAGED = 8;
 export const isDear = (ms: number): boolean => ms >= DEAR_MS;
 
 /** Who waits says again and again that it does: one that was stopped gets no turn. */
-type Waiter = { resolve: (piece: Piece) => void; saidAt: number };
+type Waiter = { ms: number; resolve: (piece: Piece) => void; saidAt: number };
 
-/** The piece whose turn it is. A request may be stopped in its midst: after `until` it no longer counts. */
-type Piece = { until: number };
+/**
+ * The piece whose turn it is, or cheap ones of one client that follow each other. A request may be stopped in its midst: after `until`
+ * it no longer counts. `ms`: what they claim together.
+ */
+type Piece = { until: number; ms: number; count: number; rests: boolean };
 
 type Services = { now: () => number; pause: (ms?: number) => Promise<void> };
 
@@ -52,10 +61,21 @@ export class DearWork {
   readonly #waiting = new Map<string, Waiter[]>();
   /** What pieces have really taken lately, milliseconds: nothing, until one was done. */
   #averageMs = 0;
+  readonly #allowances: Allowances;
 
   constructor(services: Services = { now: Date.now, pause }) {
     this.#now = services.now;
     this.#pause = services.pause;
+    this.#allowances = new Allowances(this.#now);
+  }
+
+  /**
+   * Whether a client may do a piece of work without a turn: it is cheap, and there were few of them. Then it counts.
+   * @param ms what all that its request does without a turn takes
+   * @param counts what is new of that
+   */
+  passes(client: string, ms: number, counts = ms): boolean {
+    return ms < TINY_MS || (!isDear(ms) && this.#allowances.take(client, counts));
   }
 
   /**
@@ -67,11 +87,13 @@ export class DearWork {
    * const ids = texts.map(encode);
    */
   async turn(client: string, ms: number, turn: Turn): Promise<void> {
-    if (!isDear(ms)) return;
+    if (this.passes(client, ms)) return;
     const longestMs = Math.min(turn.longestMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS);
     this.#expectTurn(client, longestMs, turn.remedy);
-    const piece = await this.#waitFor(client, longestMs, turn);
-    turn.waitUntil(this.#rest(piece, ms));
+    const piece = await this.#waitFor(client, ms, { ...turn, longestMs });
+    if (piece.rests) return;
+    piece.rests = true;
+    turn.waitUntil(this.#rest(piece));
   }
 
   /** Pieces that wait for their turn. */
@@ -107,12 +129,17 @@ export class DearWork {
 
   async #waitFor(
     client: string,
-    longestMs: number,
-    { signal, endsWithClient = false, remedy }: Omit<Turn, 'waitUntil' | 'longestMs'>,
+    ms: number,
+    {
+      signal,
+      endsWithClient = false,
+      remedy,
+      longestMs,
+    }: Omit<Turn, 'waitUntil' | 'longestMs'> & { longestMs: number },
   ): Promise<Piece> {
     if (endsWithClient) signal?.throwIfAborted();
     const turn = Promise.withResolvers<Piece>();
-    const waiter: Waiter = { resolve: turn.resolve, saidAt: 0 };
+    const waiter: Waiter = { ms, resolve: turn.resolve, saidAt: 0 };
     const since = this.#now();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const look = () => {
@@ -162,27 +189,33 @@ export class DearWork {
       const [next] = this.#waiting;
       if (next === undefined) return;
       const [client, waiters] = next;
-      const waiter = waiters.shift();
+      // One that was only late queues again when it looks next.
+      const alive = waiters.filter((waiter) => isAlive(waiter, now));
+      const count = batchOf(alive);
       // The others come first next time.
       this.#waiting.delete(client);
-      if (waiters.length > 0) this.#waiting.set(client, waiters);
-      // One that was only late queues again when it looks next.
-      if (waiter === undefined || !isAlive(waiter, now)) continue;
-      // It begins at once, or has gone.
-      this.#piece = { until: now + LOOK_MS };
-      waiter.resolve(this.#piece);
+      if (alive.length > count) this.#waiting.set(client, alive.slice(count));
+      if (count === 0) continue;
+      const batch = alive.slice(0, count);
+      const ms = batch.reduce((sum, waiter) => sum + waiter.ms, 0);
+      // They begin at once, or have gone.
+      const piece = { until: now + LOOK_MS, ms, count, rests: false };
+      this.#piece = piece;
+      for (const { resolve } of batch) resolve(piece);
     }
   }
 
   /** Leaves time to everybody else once a piece is done, and then to the next. */
-  async #rest(piece: Piece, ms: number): Promise<void> {
+  async #rest(piece: Piece): Promise<void> {
     const begun = this.#now();
-    piece.until = begun + 2 * Math.min(ms, LONGEST_PAUSE_MS) + LOOK_MS;
+    piece.until = begun + 2 * Math.min(piece.ms, LONGEST_PAUSE_MS) + LOOK_MS;
     // Nothing comes between its beginning and its end: when this has passed, it is done, and the clock has moved.
     await this.#pause(1);
     const passed = this.#now() - begun;
-    const took = passed > 1 ? Math.min(passed, LONGEST_PAUSE_MS) : 0;
-    this.#averageMs += (took - this.#averageMs) / AVERAGED;
+    // What others did before this came to be looked at is not its own.
+    const most = Math.min(MOST_TIMES * piece.ms + MOST_MORE_MS, LONGEST_PAUSE_MS);
+    const took = passed > 1 ? Math.min(passed, most) : 0;
+    this.#averageMs += (took / piece.count - this.#averageMs) / AVERAGED;
     if (took > 0) {
       // Whoever looks takes it for over only when it is.
       piece.until = this.#now() + took + LOOK_MS;
@@ -191,6 +224,16 @@ export class DearWork {
     if (this.#piece === piece) this.#piece = null;
     this.#serve();
   }
+}
+
+/** How many of those who wait have one turn together: the first, and cheap ones after it while all are no more than what is cheap. */
+function batchOf(waiters: readonly Waiter[]): number {
+  let sum = 0;
+  const end = waiters.findIndex(({ ms }, index) => {
+    sum += ms;
+    return index > 0 && isDear(sum);
+  });
+  return end === -1 ? waiters.length : end;
 }
 
 const isAlive = ({ saidAt }: Waiter, now: number) => now - saidAt <= 4 * LOOK_MS;

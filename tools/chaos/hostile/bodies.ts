@@ -66,6 +66,11 @@ export const HOSTILE_CLAIMS: readonly HostileBody[] = ['', '{'].map((begin) => (
   body: gzipSync(begin + ','.repeat(9999)),
 }));
 
+/** 103 bytes that are dear to inflate and to parse together, and just cheap by themselves. */
+export const HOSTILE_FLOOD: HostileBody = json('/v1/chat/completions', {
+  messages: [{ role: 'user', content: Array.from({ length: 4850 }, () => ({})) }],
+});
+
 function json(path: string, body: object): HostileBody {
   const headers = { 'content-type': 'application/json', ...GZIP };
   return { path, headers, body: gzipSync(JSON.stringify({ model: MODEL, ...body })) };

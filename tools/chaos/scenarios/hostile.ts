@@ -1,7 +1,12 @@
 /** Callers who want to keep the service from the others: those see nothing of it but a wait. */
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { HOSTILE_CLAIMS, HOSTILE_TEXTS, type HostileBody } from '../hostile/bodies.ts';
+import {
+  HOSTILE_CLAIMS,
+  HOSTILE_FLOOD,
+  HOSTILE_TEXTS,
+  type HostileBody,
+} from '../hostile/bodies.ts';
 import { hostileImages } from '../hostile/images.ts';
 import type { FaultScenario } from '../scenario.ts';
 import type { World } from '../world.ts';
@@ -80,6 +85,11 @@ export const HOSTILE_SCENARIOS: readonly FaultScenario[] = [
       ...pick(HOSTILE_CLAIMS, sent),
       client: `198.51.100.${connection}`,
     })),
+  ),
+  hostile(
+    'floods',
+    '300 connections of one client with 103 bytes each that are nearly dear to read',
+    (world) => attack(world, 300, () => HOSTILE_FLOOD),
   ),
   hostile(
     'images',

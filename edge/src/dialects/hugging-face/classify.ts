@@ -23,8 +23,9 @@ export const classify: Task = async (c, deps, inference) => {
   const { inputs, parameters } = validate(ZeroShotRequest, members);
   const { candidate_labels: labels, hypothesis_template = '{}' } = parameters;
   const texts = labels.map((label) => hypothesis_template.replace('{}', () => label));
-  const ids = await tokenizeTexts(model, texts, 'parameters.candidate_labels');
   const context = requestContextOf(c, deps);
+  const field = 'parameters.candidate_labels';
+  const ids = await tokenizeTexts(deps, model, { texts, field }, context);
   const named =
     image ??
     (typeof inputs === 'string'

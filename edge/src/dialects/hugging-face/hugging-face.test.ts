@@ -4,6 +4,7 @@ import { type Schema, Validator } from '@cfworker/json-schema';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { apiDocument, base64, newImage, startEdge, type TestEdge } from '../../testing/edge.ts';
 import { generative, retrieval } from '../../testing/models.ts';
+import { dearWork } from '../../turns/dear-work.ts';
 import { sharesOf } from './classify.ts';
 import { huggingFaceStatus } from './errors.ts';
 
@@ -323,15 +324,16 @@ describe('a template of labels', () => {
     expect(JSON.stringify(schemas)).toContain('"maxLength":256');
   });
 
-  it('and long labels become tokens with pauses between them', async () => {
-    const wait = vi.spyOn(scheduler, 'wait').mockResolvedValue();
+  it('and long labels become tokens a turn at a time', async () => {
+    const turn = vi.spyOn(dearWork, 'turn').mockResolvedValue();
     try {
       // Each is one word that is too long for more than one token.
       const labels = Array.from({ length: 64 }, (_, n) => `${n}${'x'.repeat(1000)}`);
       expect((await classify(labels)).status).toBe(200);
-      expect(wait.mock.calls.length).toBeGreaterThanOrEqual(12);
+      // That of the request, and one after each 25,000 characters.
+      expect(turn).toHaveBeenCalledTimes(3);
     } finally {
-      wait.mockRestore();
+      turn.mockRestore();
     }
   });
 });

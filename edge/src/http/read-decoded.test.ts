@@ -1,0 +1,83 @@
+import { afterEach, expect, it, vi } from 'vitest';
+import { newImage, startEdge } from '../testing/edge.ts';
+import { dearWork, isDear } from '../turns/dear-work.ts';
+import { holdBody } from './held-bodies.ts';
+import { readDecoded } from './read-decoded.ts';
+
+afterEach(() => void vi.restoreAllMocks());
+
+/** Turns that were asked for, milliseconds each. */
+function turnsTaken(turn = Promise.resolve()): number[] {
+  const asked: number[] = [];
+  vi.spyOn(dearWork, 'turn').mockImplementation(async (_, ms) => {
+    asked.push(ms);
+    await turn;
+  });
+  return asked;
+}
+
+/** Reads JSON of 4000 values and so many characters. */
+async function readJson(characters: number, claimedMs = 0, client = 'adds up') {
+  const body = JSON.stringify({ values: Array(4000).fill(1), text: 'x'.repeat(characters) });
+  const request = new Request('http://edge.test', { method: 'POST', body });
+  const limits = { maxHeldBytes: 2 ** 20, deadlineMs: 30_000, waitUntil: () => {} };
+  await readDecoded(request, 2 ** 20, { ...limits, client, claimedMs }, (bytes) =>
+    JSON.parse(new TextDecoder().decode(bytes)),
+  );
+}
+
+it('a request is dear whose pieces are so together', async () => {
+  const asked = turnsTaken();
+  await readJson(100);
+  expect(asked).toEqual([]);
+  await readJson(10_000);
+  expect(asked.map(isDear)).toEqual([true]);
+  await readJson(100, 10);
+  expect(asked.map(isDear)).toEqual([true, true]);
+});
+
+it('many cheap requests of one client take turns, and those of another none', async () => {
+  const asked = turnsTaken();
+  for (let n = 0; n < 20; n++) await readJson(10, 0, 'floods');
+  expect(asked.length).toBeGreaterThan(5);
+  expect(asked.filter(isDear)).toEqual([]);
+  asked.length = 0;
+  await readJson(10, 0, 'has one');
+  expect(asked).toEqual([]);
+});
+
+it.each(['/v1/answers', '/v1/jobs'])('the query of %s waits for its turn', async (path) => {
+  const { post } = startEdge();
+  const asked = turnsTaken();
+  await post(`${path}?question=a&history=[${'{},'.repeat(5100)}{}]`, newImage());
+  expect(asked.filter(isDear)).toHaveLength(1);
+});
+
+it('texts are made tokens of a turn at a time', async () => {
+  const { post } = startEdge();
+  const asked = turnsTaken();
+  // Words that are too long are a token each.
+  const text = Array.from({ length: 64 }, () => 'x'.repeat(1000));
+  const reply = await post('/v1/embeddings', { kind: 'itc', text });
+  expect(reply.status).toBe(200);
+  // That of the request, and one after each 25,000 characters.
+  expect(asked.map(isDear)).toEqual([true, true, true]);
+});
+
+it('a body counts while it waits for its turn, beyond the deadline of its upload', async () => {
+  let time = Date.now();
+  vi.spyOn(Date, 'now').mockImplementation(() => time);
+  const turn = Promise.withResolvers<void>();
+  const asked = turnsTaken(turn.promise);
+  const limits = { maxHeldBytes: 2 ** 20, deadlineMs: 100, client: 'held', waitUntil: () => {} };
+  const json = `[${'1,'.repeat(6000)}"${'x'.repeat(900_000)}"]`;
+  const request = new Request('http://edge.test', { method: 'POST', body: json });
+  const read = readDecoded(request, 2 ** 20, limits, () => null);
+  await expect.poll(() => asked).toHaveLength(1);
+  time += 4000;
+  const other = holdBody(2 ** 20, { client: 'another', ms: 1000 });
+  expect(() => other.add(2 ** 20)).toThrow(expect.objectContaining({ slug: 'overloaded' }));
+  other.close();
+  turn.resolve();
+  await read;
+});

@@ -1,0 +1,72 @@
+/** The turns of one request: what it costs is added up, so that pieces each of which is just cheap are dear together. */
+import type { Config } from '../config.ts';
+import type { RequestContext } from '../request-context.ts';
+import { dearWork } from '../turns/dear-work.ts';
+import { type WorkPlace, waitOutside } from '../work-in-hand.ts';
+import type { BodyCost } from './body-costs.ts';
+import { WholeRequest } from './whole-request.ts';
+
+/** Part of the deadline that a body may wait for its turns. */
+const WAITING = 2 / 3;
+/** One that came slowly may wait so long in any case, for each of its turns. */
+const SHORTEST_WAIT_MS = 5000;
+/** Before it is inflated, parsed, and made tokens of. */
+const MOST_TURNS = 3;
+
+/** How long a body may be held, milliseconds: until its deadline, and its turns after that. */
+export const longestHeld = (deadlineMs: number): number =>
+  deadlineMs + MOST_TURNS * SHORTEST_WAIT_MS;
+
+export type TurnLimits = Pick<Config, 'deadlineMs'> & {
+  /** Who sends it. */
+  client: string;
+  /** Its place, left while it waits. */
+  work?: WorkPlace;
+  waitUntil: RequestContext['waitUntil'];
+  /** What was done for it without a turn until now, milliseconds. */
+  claimedMs?: number;
+};
+
+type Options = { counts?: number; onWait?: () => void };
+
+export class RequestTurns {
+  readonly #request: Request;
+  readonly #limits: TurnLimits;
+  readonly #startedAt = Date.now();
+  #claimedMs: number;
+
+  constructor(request: Request, limits: TurnLimits) {
+    this.#request = request;
+    this.#limits = limits;
+    this.#claimedMs = limits.claimedMs ?? 0;
+  }
+
+  /** What was done without a turn, or since the last one, milliseconds. */
+  get claimedMs(): number {
+    return this.#claimedMs;
+  }
+
+  /**
+   * Resolves when a piece of work may be done.
+   * @param counts what of it counts for what its client does in a second
+   * @param onWait called before it waits
+   * @throws as `DearWork.turn`
+   */
+  async before({ ms: cost, remedy }: BodyCost, { counts = cost, onWait = () => {} }: Options = {}) {
+    // Of an item of a job: objects may not wait for one another.
+    if (this.#request instanceof WholeRequest) return;
+    const { client, work, waitUntil, deadlineMs } = this.#limits;
+    const ms = this.#claimedMs + cost;
+    if (dearWork.passes(client, ms, counts)) {
+      this.#claimedMs += counts;
+      return;
+    }
+    onWait();
+    // What is asked for has to be done as well before the deadline.
+    const left = WAITING * deadlineMs - (Date.now() - this.#startedAt);
+    const longestMs = Math.max(left, SHORTEST_WAIT_MS);
+    const { signal } = this.#request;
+    await waitOutside(work, dearWork.turn(client, ms, { waitUntil, signal, longestMs, remedy }));
+    this.#claimedMs = 0;
+  }
+}
