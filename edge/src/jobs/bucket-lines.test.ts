@@ -39,3 +39,16 @@ test('each line may begin with a mark, and what is no UTF-8 spoils none but its 
   const after = await Array.fromAsync(linesFrom(bucket, key, READING));
   expect(after.map((line) => line.text)).toEqual([null, 'b']);
 });
+
+test('of lines the beginning is read where that is asked for, and lines that are not wanted not at all', async () => {
+  const lines = [`${'é'.repeat(60)} 1`, 'ab', `x${'é'.repeat(60)}`, 'é'.repeat(2), 'end'];
+  await bucket.put(key, lines.join('\n'));
+  const heads = await Array.fromAsync(linesFrom(bucket, key, { ...READING, headBytes: 4 }));
+  expect(heads.map(({ text }) => text)).toEqual(['éé', 'ab', 'xé', 'éé', 'end']);
+  expect(heads.map(({ bytes }) => bytes)).toEqual([122, 2, 121, 4, 3]);
+  let asked = 0;
+  const isWanted = async () => ++asked % 2 === 1;
+  const wanted = await Array.fromAsync(linesFrom(bucket, key, { ...READING, isWanted }));
+  expect(wanted.map(({ text }) => text)).toEqual([lines[0], lines[2], lines[4]]);
+  expect(asked).toBe(5);
+});

@@ -21,6 +21,10 @@ export type LinesOptions = {
   skipped?: number;
   /** What it does to wait for the bucket. */
   away?: Slices['away'];
+  /** So many bytes of each line are decoded; a character that they end in is left out. */
+  headBytes?: number;
+  /** Asked for each line in its order: one that is not wanted is not decoded. */
+  isWanted?: () => Promise<boolean>;
 };
 
 /**
@@ -30,10 +34,20 @@ export type LinesOptions = {
 export async function* linesFrom(
   bucket: R2Bucket,
   key: string,
-  { offset, maxBytes, rangeBytes, skipped = 0, away = (call) => call() }: LinesOptions,
+  {
+    offset,
+    maxBytes,
+    rangeBytes,
+    skipped = 0,
+    headBytes = maxBytes,
+    isWanted,
+    away = (call) => call(),
+  }: LinesOptions,
 ): AsyncGenerator<BucketLine, void, undefined> {
   let pieces: Uint8Array[] = [];
   let bytes = 0;
+  /** Of what is held, bytes. */
+  let heldBytes = 0;
   let at = offset;
   let left = skipped;
   let decoder = newDecoder();
@@ -41,17 +55,27 @@ export async function* linesFrom(
     bytes += piece.length;
     at += piece.length;
     if (left > 0) return;
-    if (bytes <= maxBytes) pieces.push(piece);
-    else pieces = [];
+    if (bytes > maxBytes) pieces = [];
+    else if (heldBytes < headBytes) {
+      const head = piece.subarray(0, headBytes - heldBytes);
+      pieces.push(head);
+      heldBytes += head.length;
+    }
+  };
+  const drop = () => {
+    pieces = [];
+    bytes = 0;
+    heldBytes = 0;
   };
   const line = (): BucketLine => {
     const ended = { bytes, next: at };
     const read =
-      bytes > maxBytes ? ({ text: null, fault: 'too-long' } as const) : decoded(decoder, pieces);
+      bytes > maxBytes
+        ? ({ text: null, fault: 'too-long' } as const)
+        : decoded(decoder, pieces, bytes > heldBytes);
     // What it was in the midst of is left in it.
-    if ('fault' in read) decoder = newDecoder();
-    pieces = [];
-    bytes = 0;
+    if ('fault' in read || bytes > heldBytes) decoder = newDecoder();
+    drop();
     return { ...read, ...ended };
   };
   let size: number | undefined;
@@ -71,25 +95,27 @@ export async function* linesFrom(
       hold(range.subarray(from, end));
       at++;
       from = end + 1;
-      if (left === 0) yield line();
-      else {
+      if (left > 0) {
         left--;
         bytes = 0;
-      }
+      } else if ((await isWanted?.()) === false) drop();
+      else yield line();
     }
     hold(range.subarray(from));
     // Nobody who gets its lines lets others come between.
     if (left > 0) await pause(1);
   }
-  if (bytes > 0 && left === 0) yield line();
+  if (bytes > 0 && left === 0 && (await isWanted?.()) !== false) yield line();
 }
 
 const newDecoder = () => new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
 /** A mark of the order of bytes in front is no part of the text. */
-function decoded(decoder: TextDecoder, pieces: readonly Uint8Array[]) {
+function decoded(decoder: TextDecoder, pieces: readonly Uint8Array[], isCut: boolean) {
   const [piece = new Uint8Array(0)] = pieces;
   try {
+    if (isCut)
+      return { text: pieces.map((some) => decoder.decode(some, { stream: true })).join('') };
     const text =
       pieces.length <= 1
         ? decoder.decode(piece)

@@ -220,7 +220,8 @@ export type JobPartObject = {
    * @returns whether it may: not where it has ended, or ends with this
    */
   begin(item: number, attempt?: string): Promise<boolean>;
-  source(item: number): Promise<SourceOfItem>;
+  /** `failures`: how often it could not be had. Objects of an earlier version do not say it. */
+  source(item: number): Promise<SourceOfItem & { failures?: number }>;
   /**
    * Why a source cannot be had.
    * @param mayPass whether another try may have it

@@ -1,10 +1,12 @@
 /** What reading an input takes, and what it leaves in the bucket, follows from what was sent. */
+import { imageIdOf } from '@blip2/shared/image-id';
 import { expect, test, vi } from 'vitest';
 import { base64, newImage, testEnv } from '../testing/edge.ts';
 import { bound, bucket, createJob, failed, orderOf } from '../testing/jobs.ts';
 import { sharedTurns } from '../turns/shared-turns.ts';
 import { type JobOrder, type LineError, partKey } from './contract.ts';
 import { ingestPart } from './ingest.ts';
+import { storedImageUrl } from './item-source.ts';
 import type { Cursor } from './job-table.ts';
 import { readLine, withSettings } from './read-line.ts';
 
@@ -12,8 +14,12 @@ const config = { jobsPartItems: 10_000, jobsMaxItems: 1_000_000, maxImageBytes: 
 const START: Cursor = { offset: 0, line: 0, items: 0 };
 
 /** Reads a part of these lines. @returns the keys of the images that were put, and the lines of the part */
-async function read(lines: readonly unknown[], change: Partial<JobOrder> = {}) {
-  const owner = crypto.randomUUID();
+async function read(
+  lines: readonly unknown[],
+  change: Partial<JobOrder> = {},
+  moved?: Set<string>,
+) {
+  const { owner = crypto.randomUUID() } = change;
   const job = crypto.randomUUID();
   const key = `${owner}/files/lines`;
   await bucket.put(key, lines.map((line) => JSON.stringify(line)).join('\n'));
@@ -23,20 +29,23 @@ async function read(lines: readonly unknown[], change: Partial<JobOrder> = {}) {
     ...change,
   };
   const images: string[] = [];
+  const asked: string[] = [];
   const files = new Proxy(bucket, {
     get: (_, name) => {
       const member: unknown = Reflect.get(bucket, name, bucket);
       if (typeof member !== 'function') return member;
       return (...given: unknown[]) => {
+        if (name === 'get' && String(given[0]).includes('/images/')) asked.push(String(given[0]));
         if (name === 'put' && String(given[0]).includes('/images/')) images.push(String(given[0]));
         return Reflect.apply(member, bucket, given);
       };
     },
   });
   const ingest = { job, order, cursor: START, part: 0, errors: 0 };
-  const { part, cursor } = await ingestPart({ files, images: undefined }, config, ingest);
+  const read = { ...ingest, ...(moved && { moved }) };
+  const { part, cursor } = await ingestPart({ files, images: undefined }, config, read);
   const stored = await bucket.get(partKey({ owner, job, part: 0 }, 'in'));
-  return { part, cursor, images, text: (await stored?.text()) ?? '' };
+  return { part, cursor, images, asked, text: (await stored?.text()) ?? '' };
 }
 
 test('settings are in no line of a part', async () => {
@@ -184,6 +193,58 @@ test('of a job whose sender has no images left no part is read', async () => {
   await (await createJob([item], { sender })).until('in_progress');
   const { errors } = await (await createJob(['no JSON', item], { sender })).until('failed');
   expect(errors).toMatchObject([{ line: null, code: 'quota-exceeded' }]);
+});
+
+/** Another job, all of whose items failed. */
+async function failedJob(bodies: readonly object[]) {
+  const [owner, job] = [crypto.randomUUID(), crypto.randomUUID()];
+  const lines = bodies.map((body, item) => {
+    const custom_id = `${item}`;
+    const url = '/v1/captions';
+    const result = { part: 0, item, custom_id, outcome: 'failed', status: 400, body: {} };
+    return { line: { custom_id, method: 'POST', url, body }, result };
+  });
+  for (const [kind, name] of [['in', 'line'] as const, ['out', 'result'] as const]) {
+    const text = lines.map((line) => `${JSON.stringify(line[name])}\n`).join('');
+    await bucket.put(partKey({ owner, job, part: 0 }, kind), text);
+  }
+  return { owner, job, input: { kind: 'failed-of', job } as const };
+}
+
+const urlOf = (i: number) => storedImageUrl(i.toString(16).padStart(64, '0'));
+
+test('of a line that failed the last images that it names are copied, and each is asked for once', async () => {
+  const image = newImage();
+  const names = Array.from({ length: 1200 }, (_, i) => urlOf(i));
+  const bodies = Array.from({ length: 3 }, () => ({ input: names }));
+  const { owner, job, input } = await failedJob([
+    ...bodies,
+    { prompt: `see ${urlOf(2000)} there` },
+  ]);
+  await bucket.put(`${owner}/jobs/${job}/images/${urlOf(1199).slice(-64)}`, image);
+  const { asked, images, part } = await read([], { owner, input });
+  expect(part?.items).toBe(4);
+  expect(asked.map((key) => Number.parseInt(key.slice(-64), 16)).toSorted()).toEqual([
+    1196, 1197, 1198, 1199,
+  ]);
+  expect(images.map((key) => Number.parseInt(key.slice(-64), 16))).toEqual([1199]);
+});
+
+test('an image that the other job has not is put where a line has it', async () => {
+  const bytes = newImage();
+  const url = storedImageUrl(await imageIdOf(bytes));
+  const { owner, input } = await failedJob([
+    { image: { url } },
+    { image: { data: base64(bytes) } },
+  ]);
+  const { asked, images } = await read([], { owner, input });
+  expect([asked.length, images.length]).toEqual([1, 1]);
+});
+
+test('so many images are remembered, the last ones', async () => {
+  const moved = new Set(Array.from({ length: 4096 }, (_, i) => `${i}`));
+  await read([{ image: { data: base64(newImage()) } }], {}, moved);
+  expect([moved.size, moved.has('0'), moved.has('1')]).toEqual([4096, false, true]);
 });
 
 test('a job that cannot be paid for is not read to its end', async () => {

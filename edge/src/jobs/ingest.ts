@@ -21,10 +21,10 @@ const IMAGE_CHARACTERS = 8192;
 /** Ids are hashed so many at a time. */
 const IDS_AT_A_TIME = 256;
 const ID_WORK = 128;
-/** Images of one line that another job's images can be: smaller ones are not moved. */
-const MAX_COPIED = 1024;
-/** Images that are not put again. */
-const MAX_REMEMBERED = 2 ** 16;
+/** Of a line of another job so many images are copied: an item is about the last. */
+const MAX_COPIED = 4;
+/** Images that are not put again, and those of another job that it has not: 400 KB, which each job that is read holds. */
+const MAX_REMEMBERED = 4096;
 /** Items after which it is asked whether they can be paid for. */
 const EXPECTED = 1024;
 /** Bytes of them in one part. */
@@ -37,7 +37,7 @@ export type Ingest = {
   part: number;
   /** Errors that are known already: from then on nothing is written any more. */
   errors: number;
-  /** SHA-256 of images that were put already; those of this part come to it. */
+  /** SHA-256 of images that were put already, and `no` with that of those that the other job has not; those of this part come to it. */
   moved?: Set<string>;
   /** Called now and again while it is read. */
   goesOn?: () => void;
@@ -85,6 +85,11 @@ async function readPart(
   let movedBytes = 0;
   let isDone = true;
   let isExpected = part > 0;
+  const remember = (name: string) => {
+    const [oldest] = moved;
+    if (moved.size >= MAX_REMEMBERED && oldest !== undefined) moved.delete(oldest);
+    moved.add(name);
+  };
   /** Puts an image that is not there yet. */
   const store = async (sha256: string, bytes: Uint8Array<ArrayBuffer>) => {
     if (moved.has(sha256)) return;
@@ -92,19 +97,22 @@ async function readPart(
     characters += IMAGE_CHARACTERS;
     await turns.after(IMAGE_CHARACTERS);
     if (known === 0) await turns.away(() => bucket.put(imageKey(owner, job, sha256), bytes));
-    if (moved.size >= MAX_REMEMBERED) moved.clear();
-    moved.add(sha256);
+    remember(sha256);
   };
   /** Those of the job that is tried again may be deleted with it. */
-  const copyImages = async (other: string, text: string) => {
-    for (const sha256 of storedImagesIn(text).slice(0, MAX_COPIED)) {
-      if (moved.has(sha256)) continue;
+  const copyImages = async (other: string, body: unknown) => {
+    for (const sha256 of storedImagesIn(body, MAX_COPIED)) {
+      if (moved.has(sha256) || moved.has(`no ${sha256}`)) continue;
       await turns.after(IMAGE_CHARACTERS);
       const image = await turns.away(async () => {
         const stored = await bucket.get(imageKey(owner, other, sha256));
         return stored === null ? null : await stored.arrayBuffer();
       });
       if (image !== null) await store(sha256, new Uint8Array(image));
+      else {
+        characters += IMAGE_CHARACTERS;
+        remember(`no ${sha256}`);
+      }
     }
   };
   const moving = {
@@ -118,10 +126,10 @@ async function readPart(
     const result = readLine(read.text, number, order);
     if ('error' in result) return result.error;
     const { line } = result;
-    const body = await moveImages(line.body, moving, store);
+    const body = await moveImages(line.body, { ...moving, length: read.text.length }, store);
     const text = JSON.stringify({ ...line, body });
     if (text.length > MAX_LINE_BYTES) return FAULTS['too-long'];
-    if (input.kind === 'failed-of') await copyImages(input.job, text);
+    if (input.kind === 'failed-of') await copyImages(input.job, body);
     characters += text.length;
     texts.push(`${text}\n`);
     names.push({ custom_id: line.custom_id, line: lineNumber });

@@ -24,9 +24,15 @@ test('large results are passed over with pauses, and not parsed', async () => {
   };
   const wait = vi.spyOn(scheduler, 'wait');
   const parse = vi.spyOn(JSON, 'parse');
+  const decode = vi.spyOn(TextDecoder.prototype, 'decode');
   try {
     const found = await read(0);
     const lengths = parse.mock.calls.map(([text]) => text.length);
+    // The beginnings of results, and lines of what failed.
+    const decoded = decode.mock.calls.map(([bytes]) => bytes?.byteLength ?? 0);
+    expect(Math.max(...decoded)).toBeLessThanOrEqual(4096);
+    const itself = lines(failed.map((i) => items[i] ?? {})).length - failed.length;
+    expect(decoded.reduce((sum, bytes) => sum + bytes, 0)).toBe(40 * 4096 + itself);
     expect(Math.max(0, ...lengths)).toBeLessThan(10_000);
     expect(wait.mock.calls.length).toBeGreaterThanOrEqual(10);
     expect(found.map(({ text }) => text)).toEqual(failed.map((i) => JSON.stringify(items[i])));
@@ -34,6 +40,7 @@ test('large results are passed over with pauses, and not parsed', async () => {
   } finally {
     wait.mockRestore();
     parse.mockRestore();
+    decode.mockRestore();
   }
   expect(await read(4)).toHaveLength(1);
 });

@@ -4,7 +4,7 @@ import { type BucketLine, linesFrom } from './bucket-lines.ts';
 import { type JobOrder, partKey } from './contract.ts';
 import { bucketImageUrl } from './item-source.ts';
 import { MAX_LINE_BYTES, MAX_STORED_LINE_BYTES } from './read-line.ts';
-import { isWanted } from './stored-line.ts';
+import { HEAD_BYTES, isWanted } from './stored-line.ts';
 
 /** Bytes of a file or, of the parts of another job, `PART_STRIDE` times the part and the item; or the last key of a list. */
 export type InputPlace = { offset: number; after?: string };
@@ -21,7 +21,7 @@ const RANGE_BYTES = 2 ** 20;
 /** No part has as many items. */
 const PART_STRIDE = 1_000_000;
 const LISTED = 1000;
-/** Of a result only the beginning is looked at: so many of its bytes are as much work as one that is read. */
+/** Of a result only the beginning is decoded: so many of its bytes are as much work as one that is read. */
 const RESULT_BYTES_PER_WORK = 4;
 /** What a list of so many takes, in bytes that are read. */
 const LIST_WORK = 2 ** 20;
@@ -77,16 +77,20 @@ async function* failedLines(
     if (results === null) return;
     const limits = { maxBytes: MAX_STORED_LINE_BYTES, rangeBytes: RANGE_BYTES, away };
     const reading = { offset: 0, skipped: first, ...limits };
-    const outcomes = linesFrom(files, partKey(of, 'out'), reading);
+    const heads = { ...reading, headBytes: HEAD_BYTES };
+    const outcomes = linesFrom(files, partKey(of, 'out'), heads);
     let item = first;
-    for await (const line of linesFrom(files, partKey(of, 'in'), reading)) {
+    const isFailed = async () => {
       const { value: result } = await outcomes.next();
       item++;
-      if (!result || result.text === null) continue;
+      if (!result || result.text === null) return false;
       // Where all were completed, nobody who reads on lets others come between.
       await slices.after(result.bytes / RESULT_BYTES_PER_WORK);
-      const next = { offset: part * PART_STRIDE + item };
-      if (isWanted(result.text, 'failed')) yield { ...line, next };
+      return isWanted(result.text, 'failed');
+    };
+    const failed = { ...reading, isWanted: isFailed };
+    for await (const line of linesFrom(files, partKey(of, 'in'), failed)) {
+      yield { ...line, next: { offset: part * PART_STRIDE + item } };
     }
     first = 0;
     // So that a pass over results that are as they should be ends, too.

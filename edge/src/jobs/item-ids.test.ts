@@ -28,6 +28,28 @@ test('duplicates are found wherever they are, in their order, up to a limit', as
   expect(await findDuplicates(1, () => [], 2)).toEqual([]);
 });
 
+test('of many equal names nothing is sorted, and others come between', async () => {
+  const same = Array.from({ length: COUNT }, (_, i) => ({ custom_id: `${i % 2}`, line: i + 1 }));
+  const all = await parts(same);
+  const sort = vi.spyOn(BigUint64Array.prototype, 'sort');
+  const wait = vi.spyOn(scheduler, 'wait');
+  try {
+    const found = await findDuplicates(COUNT, () => all, 3);
+    expect(found).toEqual([
+      { line: 3, first: 1 },
+      { line: 4, first: 2 },
+      { line: 5, first: 1 },
+    ]);
+    const sizes = sort.mock.contexts.map((hashes) => (hashes as BigUint64Array).length);
+    expect(Math.max(0, ...sizes)).toBeLessThan(4096);
+    // Twice for the hashes that are shared out, and once where they are compared.
+    expect(wait.mock.calls.length).toBeGreaterThan(20);
+  } finally {
+    sort.mockRestore();
+    wait.mockRestore();
+  }
+});
+
 test('no more than some thousands are sorted in one go', async () => {
   const all = await parts(names);
   const sort = vi.spyOn(BigUint64Array.prototype, 'sort');

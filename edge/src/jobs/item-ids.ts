@@ -33,6 +33,8 @@ export type Duplicate = { line: number; first: number };
 
 /** Hashes that are sorted in one go: a million take a third of a second. */
 const SORTED = 2048;
+/** Hashes that begin alike and are more are of few names: of those that differ so many come together by no chance. */
+const MANY = 2 * SORTED;
 /** What a hash takes, in bytes that are read. */
 const HASH_WORK = 16;
 
@@ -52,9 +54,21 @@ export async function findDuplicates(
   const repeated = new Map<string, number | null>();
   let from = 0;
   for (const end of ends) {
+    // So many are enough: each of them is at least one duplicate.
+    if (repeated.size > limit) break;
+    if (end - from > MANY) {
+      const seen = new Set<bigint>();
+      for (let at = from; at < end && repeated.size <= limit; at++) {
+        const hash = hashes[at] ?? 0n;
+        if (seen.has(hash)) repeated.set(`${words[2 * at]} ${words[2 * at + 1]}`, null);
+        else seen.add(hash);
+        if (at % SORTED === 0) await pauses.after(HASH_WORK * SORTED);
+      }
+      from = end;
+      continue;
+    }
     hashes.subarray(from, end).sort();
     for (let i = 2 * (from + 1); i < 2 * end; i += 2) {
-      // So many are enough: each of them is at least one duplicate.
       if (repeated.size > limit) break;
       if (words[i] === words[i - 2] && words[i + 1] === words[i - 1]) {
         repeated.set(`${words[i]} ${words[i + 1]}`, null);

@@ -26,6 +26,9 @@ export type ItemWork = {
  */
 const STORED_HOST = 'job-image.invalid';
 
+/** Bodies are not nested any deeper. */
+const MAX_DEPTH = 32;
+
 /** @example storedImageUrl('5e3f…') // 'https://job-image.invalid/5e3f…' */
 export function storedImageUrl(sha256: string): string {
   return `https://${STORED_HOST}/${sha256}`;
@@ -55,8 +58,22 @@ export function bucketImageIn(url: string): string | null {
   }
 }
 
-/** SHA-256 of the images that the text of an item names so, each once. */
-export function storedImagesIn(text: string): string[] {
-  const named = text.matchAll(/https:\/\/job-image\.invalid\/([0-9a-f]{64})/g);
-  return [...new Set(Array.from(named, ([, sha256 = '']) => sha256))];
+/**
+ * SHA-256 of the images that texts of an item are such URLs of as a whole, each once, in their order: the last of so many.
+ * @example storedImagesIn({ image: { url: 'https://job-image.invalid/5e3f…' } }, 4) // ['5e3f…']
+ */
+export function storedImagesIn(body: unknown, most: number): string[] {
+  const named = new Set<string>();
+  const visit = (value: unknown, depth: number) => {
+    const sha256 = typeof value === 'string' ? storedImageIn(value) : null;
+    if (sha256 !== null) {
+      // It is where it was last.
+      named.delete(sha256);
+      named.add(sha256);
+    }
+    if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return;
+    for (const member of Object.values(value)) visit(member, depth + 1);
+  };
+  visit(body, 0);
+  return [...named].slice(-most);
 }

@@ -112,8 +112,8 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     return false;
   }
 
-  async source(item: number): Promise<SourceOfItem> {
-    return this.#sources.of(item);
+  async source(item: number): Promise<SourceOfItem & { failures: number }> {
+    return { ...this.#sources.of(item), failures: this.#sources.failures(item) };
   }
 
   async sourceFailed(item: number, problem: Problem, mayPass: boolean): Promise<boolean> {

@@ -29,7 +29,7 @@ export class JobReader {
   readonly #parts: Parts;
   readonly #table: JobTable;
   #failures = 0;
-  /** Images of its items that are in the bucket. */
+  /** Images of its items that are in the bucket, and those that the bucket has not. */
   readonly #moved = new Set<string>();
 
   constructor(parts: Parts) {

@@ -236,6 +236,8 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
       this.#table.enter('in_progress', 'inProgressAt', now);
       this.#event('in_progress');
     }
+    // What it remembers of images is needed no more.
+    if (reading === 'ready' || reading === 'over') this.#reader = undefined;
     if (typeof reading === 'object') return now + reading.laterMs;
     if (reading !== 'failed') return now;
     this.#end('failed');
@@ -255,6 +257,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
   }
 
   #end(state: 'completed' | 'failed' | 'cancelled' | 'expired'): void {
+    this.#reader = undefined;
     const time = TIME_OF[state];
     if (time === undefined) return;
     this.#table.enter(state, time, Date.now());

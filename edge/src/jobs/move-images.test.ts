@@ -72,6 +72,33 @@ test.each<[string, unknown]>([
   expect(result.images).toEqual([]);
 });
 
+test('of a long conversation small images become URLs too, from the largest on, until it is short', async () => {
+  const sizes = Array.from({ length: 60 }, (_, i) => 8000 + 10 * i);
+  const body = {
+    messages: sizes.map((size) => ({
+      image_url: `data:image/png;base64,${base64(newImage(size))}`,
+    })),
+  };
+  const read = async (value: object) => {
+    const images: number[] = [];
+    const { length } = JSON.stringify(value);
+    const options = { maxBytes: 100_000, length };
+    const result = await moveImages(value, options, async (_, bytes) => {
+      images.push(bytes.length);
+    });
+    return { images, text: JSON.stringify(result) };
+  };
+  const { images, text } = await read(body);
+  expect(text.length).toBeLessThanOrEqual(300_000);
+  expect(text.length).toBeGreaterThan(280_000);
+  // The last, and then the largest.
+  expect(images).toEqual(images.toSorted((a, b) => b - a));
+  expect((await read({ messages: body.messages.slice(0, 20) })).images).toHaveLength(1);
+  // Nothing is put for what would be too long all the same.
+  const few = await read({ ...body, text: 'x'.repeat(1_000_000) });
+  expect(few.images).toHaveLength(1);
+});
+
 test('all large images of a conversation become URLs, with a pause before each', async () => {
   const large = Array.from({ length: 3 }, () => newImage(20_000));
   const body = large.map((bytes) => ({ image_url: `data:image/png;base64,${base64(bytes)}` }));

@@ -14,6 +14,13 @@ const MIN_LENGTH = 64;
  * of which a line may have thousands, stay where they are.
  */
 const LARGE_LENGTH = 2 ** 14;
+/**
+ * Of a body that is longer small ones are moved too, from the largest on, until it is not: what waits of an item has half a million
+ * characters at most. None where so many would not suffice.
+ */
+const MAX_LEFT = 300_000;
+const MAX_SMALL = 512;
+const URL_LENGTH = storedImageUrl('0'.repeat(64)).length;
 /** Bodies are not nested any deeper. */
 const MAX_DEPTH = 32;
 
@@ -22,6 +29,8 @@ export type StoreImage = (sha256: string, bytes: Uint8Array<ArrayBuffer>) => Pro
 
 type Options = {
   maxBytes: number;
+  /** Of the body as JSON, characters, at least. */
+  length?: number;
   /** Called before each text is read that may be an image. @param length of it, characters */
   pause?: (length: number) => Promise<void>;
 };
@@ -36,23 +45,59 @@ export async function moveImages<Body>(
   options: Options,
   store: StoreImage,
 ): Promise<Body> {
-  const found = new Set<string>();
+  /** How often each is there. */
+  const found = new Map<string, number>();
   changedTexts(body, (text) => {
+    const times = (found.get(text) ?? 0) + 1;
     // The last is where it was last.
     found.delete(text);
-    found.add(text);
+    found.set(text, times);
     return text;
   });
-  const texts = [...found];
+  const texts = [...found.keys()];
   const moved = new Map<string, string>();
-  for (const [index, text] of texts.entries()) {
-    if (index < texts.length - 1 && text.length < LARGE_LENGTH) continue;
+  const move = async (text: string) => {
     await options.pause?.(text.length);
     const url = await storedText(text, options, store);
     if (url !== null) moved.set(text, url);
+  };
+  for (const [index, text] of texts.entries()) {
+    if (index === texts.length - 1 || text.length >= LARGE_LENGTH) await move(text);
+  }
+  const small = texts.filter((text) => !moved.has(text) && text.length < LARGE_LENGTH);
+  for (const text of needed(small, found, excessOf(options.length ?? 0, found, moved))) {
+    await move(text);
   }
   if (moved.size === 0) return body;
   return changedTexts(body, (text) => moved.get(text) ?? text) as Body;
+}
+
+/** Characters that a body has too many when some of its images are moved. */
+function excessOf(
+  length: number,
+  found: ReadonlyMap<string, number>,
+  moved: ReadonlyMap<string, string>,
+): number {
+  let left = length;
+  for (const [text, url] of moved) left -= (found.get(text) ?? 0) * (text.length - url.length);
+  return left - MAX_LEFT;
+}
+
+/** Those that are to be moved so that a body has so many characters less; none where that does not suffice. */
+function needed(
+  texts: readonly string[],
+  found: ReadonlyMap<string, number>,
+  excess: number,
+): string[] {
+  if (excess <= 0) return [];
+  const sizeOf = (text: string) => (found.get(text) ?? 0) * (text.length - URL_LENGTH);
+  const largest = texts.toSorted((a, b) => sizeOf(b) - sizeOf(a)).slice(0, MAX_SMALL);
+  let left = excess;
+  const count = largest.findIndex((text) => {
+    left -= sizeOf(text);
+    return left <= 0;
+  });
+  return largest.slice(0, count + 1);
 }
 
 /** The same value with other texts where those are that may be images. */

@@ -38,6 +38,11 @@ export class PartSources {
     }
   }
 
+  /** How often it could not be had. */
+  failures(item: number): number {
+    return this.#failures.get(item) ?? 0;
+  }
+
   /**
    * It could not be had.
    * @param mayPass whether another try may have it

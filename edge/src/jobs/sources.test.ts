@@ -1,7 +1,7 @@
 /** What GPU workers get for an item from the edge, and who may ask. */
 import { SELF } from 'cloudflare:test';
 import { readFrames } from '@blip2/shared/frames';
-import { commitPath, sourcePath } from '@blip2/shared/jobs/commit';
+import { commitPath, SOURCE_FAILURES_HEADER, sourcePath } from '@blip2/shared/jobs/commit';
 import { SIGNATURE_HEADER, sign } from '@blip2/shared/jobs/signature';
 import { expect, test } from 'vitest';
 import { PassingFailure } from '../image/fetch-failures.ts';
@@ -107,6 +107,21 @@ test('a host that may be back soon is asked some times', async () => {
   expect(ends).toEqual([false, false, false, true]);
   await job.until('completed');
   expect((await job.results())[0]).toMatchObject({ body: { detail: 'The host is busy.' } });
+});
+
+test('workers hear with an image how often it could not be had', async () => {
+  const job = await createJob([line('a', { data: base64(newImage()) })]);
+  await job.receive();
+  const part = job.part(0) as unknown as JobPartObject;
+  const problem = new PassingFailure('The host is busy.').toProblem();
+  const said: (string | null)[] = [];
+  for (let i = 0; i < 3; i++) {
+    const response = await job.source(0, 0);
+    await response.body?.cancel();
+    said.push(response.headers.get(SOURCE_FAILURES_HEADER));
+    await part.sourceFailed(0, problem, true);
+  }
+  expect(said).toEqual(['0', '1', '2']);
 });
 
 test('only what is signed with the secret, for what is asked, is answered', async () => {

@@ -9,6 +9,8 @@ const HEAD =
   /^\{"part":(\d+),"item":(\d+),"custom_id":("(?:[^"\\]|\\.)*"),"outcome":"([a-z]+)","status":(\d+|null),"body":/;
 /** As long as it may be: ids have 512 characters, each of six where it is escaped. */
 const HEAD_CHARACTERS = 4096;
+/** Enough bytes to say whether a line is wanted: an id of 512 characters has three bytes for each, or six characters. */
+export const HEAD_BYTES = HEAD_CHARACTERS;
 /** Its end, where there is a reply. */
 const TAIL = /,"error":null(?:,"sha256":"[0-9a-f]{64}")?\}$/;
 const TAIL_CHARACTERS = 96;

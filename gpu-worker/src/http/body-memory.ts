@@ -31,6 +31,11 @@ export class BodyMemory {
     return this.#held;
   }
 
+  /** Bytes of those that are charged whose holders wait for others. */
+  get retained(): number {
+    return this.#retained;
+  }
+
   /** @throws ApiError `overloaded` when there is no room for seconds, or the reason of the signal */
   async take(bytes: number, signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();

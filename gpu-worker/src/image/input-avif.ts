@@ -18,6 +18,7 @@ export function stillAvif(bytes: Uint8Array): Uint8Array {
   }
   const copy = new Uint8Array(bytes);
   if (typeAt(view, BRAND_AT) !== 'avif') write(copy, BRAND_AT, 'avif');
+  hideSequence(copy);
   hideMetadata(copy);
   joinUnread(copy, whole);
   return copy;
@@ -27,6 +28,20 @@ export function stillAvif(bytes: Uint8Array): Uint8Array {
 const BRAND_AT = 8;
 /** Boxes at the top that say what the still image is. Its bytes are found by their place in the file, whatever box that is in. */
 const READ = new Set(['ftyp', 'meta']);
+
+/** Brands of files with a sequence of images: decoders look for it where one of them stands (AV1 Image File Format, 6.3; ISO/IEC 23008-12, 7). */
+const SEQUENCE_BRANDS = new Set(['avis', 'msf1']);
+const BRAND_BYTES = 4;
+
+function hideSequence(bytes: Uint8Array): void {
+  const view = viewOf(bytes);
+  const brands = childOf(view, { from: 0, to: view.byteLength }, 'ftyp');
+  if (brands === undefined) return;
+  // The first brand, and its version, are no list.
+  for (let at = brands.from + 2 * BRAND_BYTES; at + BRAND_BYTES <= brands.to; at += BRAND_BYTES) {
+    if (SEQUENCE_BRANDS.has(typeAt(view, at))) write(bytes, at, 'mif1');
+  }
+}
 
 /** Decoders parse EXIF of an image, which is what an item refers to by this type (ISO/IEC 23008-12, A.2). */
 function hideMetadata(bytes: Uint8Array): void {

@@ -390,6 +390,53 @@ describe('items of jobs', () => {
     expect([...edge.taken.keys()]).toEqual([1]);
   });
 
+  it('that came often because other workers could not have their image are not run alone', async () => {
+    const client = createSqsClient(test.config);
+    const command = { QueueUrl: test.config.queueUrl, MaxNumberOfMessages: 10 };
+    for (const item of [1, 2]) test.send(test.message(item));
+    for (let i = 0; i < 3; i++) await client.send(new ReceiveMessageCommand(command));
+    client.destroy();
+    test.edge.sourceFailures = 2;
+    test.consume();
+    await isEmpty();
+    expect(test.edge.begun).toEqual([]);
+    expect([...test.edge.taken.keys()].sort()).toEqual([1, 2]);
+    expect(test.dependencies.bodyMemory.held).toBe(0);
+  });
+
+  it('that came often and find no room until their turn go back, and are not read in it', async () => {
+    const client = createSqsClient(test.config);
+    const command = { QueueUrl: test.config.queueUrl, MaxNumberOfMessages: 10 };
+    for (const item of [1, 2]) test.send(test.message(item));
+    for (let i = 0; i < 2; i++) await client.send(new ReceiveMessageCommand(command));
+    client.destroy();
+    const { bodyMemory } = test.dependencies;
+    const memory = new BodyMemory(2e6);
+    const retain = memory.retain.bind(memory);
+    let retained = 0;
+    // Room for one.
+    memory.retain = (bytes, largest) => (retained++ === 1 ? null : retain(bytes, largest));
+    test.dependencies.bodyMemory = memory;
+    const order: string[] = [];
+    const { edge } = test;
+    const frame = edge.source(0) as Uint8Array;
+    edge.source = (item) => {
+      order.push(`read ${item}`);
+      return frame;
+    };
+    edge.beginStatus = (item) => {
+      order.push(`begin ${item}`);
+      return 204;
+    };
+    test.consume({ againS: 0 });
+    await isEmpty();
+    test.dependencies.bodyMemory = bodyMemory;
+    expect(logged('item-again')).toMatchObject([{ problem: 'overloaded' }]);
+    const reads = order.filter((step) => step.startsWith('read')).length;
+    expect([reads, edge.begun.toSorted()]).toEqual([3, [1, 2]]);
+    expect(memory.held).toBe(0);
+  });
+
   it('stay hidden from others for as long as they are run', async () => {
     allowPasses(test.gate, 0);
     test.send(test.message(1));

@@ -10,7 +10,8 @@ import { Committer, type CommitterOptions } from './committer.ts';
 import type { Part } from './edge-client.ts';
 import { type Item, itemOf, nameOf } from './message.ts';
 import type { Queue, Received } from './queue.ts';
-import { type Running, runItem } from './run-item.ts';
+import { SourceAway } from './read-source.ts';
+import { type Running, runItem, type Suspicion } from './run-item.ts';
 import { backoffMs, type Timing } from './timing.ts';
 
 /** An item that came so often without having ended in order may be what ends workers: it is run alone. */
@@ -32,7 +33,7 @@ type Suspect = Pick<Received, 'receives' | 'isSuspect'> & {
   run: Run;
 };
 
-export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs' | 'turn'> & {
+export type ConsumerOptions = Omit<Running, 'signal' | 'placeMs' | 'suspicion'> & {
   queue: Queue;
   /** Of the queue: held messages are extended three times as often. */
   visibilityS: number;
@@ -52,7 +53,10 @@ export class Consumer {
   #suspects: Suspect[] = [];
   /** Jobs and parts of which nothing more is to be run: their messages may be in the queue for long. */
   readonly #over = new LRUCache<string, true>({ max: MAX_OVER });
-  /** How often items ended here in a way that may pass: that a slow host has their images is no reason for suspicion. */
+  /**
+   * How often items ended here in a way that may pass: that a slow host has their images is no reason for suspicion. How often an image
+   * could not be had the edge knows of all workers.
+   */
   readonly #passed = new LRUCache<string, number>({ max: MAX_OVER });
   readonly #stopping = new AbortController();
   readonly #ended = new AbortController();
@@ -187,16 +191,21 @@ export class Consumer {
 
   #start(item: Item): void {
     const { receives: received, isSuspect: isMarked } = item.received;
-    const receives = received - (this.#passed.get(nameOfItem(item)) ?? 0);
+    let receives = received - this.#passedOf(item);
     const isSuspect = isMarked || receives >= SUSPECT_RECEIVES;
     const ready = Promise.withResolvers<void>();
+    const remains = (failures: number) => {
+      receives = Math.min(receives, received - failures);
+      run.isSuspect = isMarked || receives >= SUSPECT_RECEIVES;
+      return run.isSuspect;
+    };
     const turn = async () => {
       const { promise, resolve: grant, reject: refuse } = Promise.withResolvers<void>();
       this.#suspects.push({ receives, came: received, isSuspect: isMarked, grant, refuse, run });
       ready.resolve();
       await untilAborted(promise, this.#stopping.signal);
     };
-    const ended = this.#run(item, isSuspect ? turn : null).finally(() => {
+    const ended = this.#run(item, isSuspect ? { remains, turn } : null).finally(() => {
       ready.resolve();
       this.#running.delete(run);
     });
@@ -204,14 +213,14 @@ export class Consumer {
     this.#running.add(run);
   }
 
-  async #run({ message, received }: Item, turn: Running['turn']): Promise<void> {
+  async #run({ message, received }: Item, suspicion: Suspicion | null): Promise<void> {
     const { dependencies, edge, timing, queue, log, meter } = this.#options;
     const { signal } = this.#ended;
     const { placeMs } = timing;
     const isOver = this.#over.has(message.job) || this.#over.has(nameOfPart(message));
     const ran = isOver
       ? { kind: 'over' as const }
-      : await runItem({ message, received }, { dependencies, edge, placeMs, signal, turn });
+      : await runItem({ message, received }, { dependencies, edge, placeMs, signal, suspicion });
     if (ran.kind === 'result') {
       meter.ended(ran.outcome.kind === 'failed' ? 'failed' : 'done');
       this.#committer.add({ message, received, ...ran });
@@ -223,12 +232,17 @@ export class Consumer {
       this.#leave(received);
       return;
     }
-    const name = nameOfItem({ message });
-    this.#passed.set(name, (this.#passed.get(name) ?? 0) + 1);
+    const failures = ran.problem instanceof SourceAway ? ran.problem.failures : 0;
+    const passed = Math.max(this.#passedOf({ message }) + 1, failures);
+    this.#passed.set(nameOfItem({ message }), passed);
     const { slug, cause, message: detail } = ran.problem;
     log.warn('item-again', { request_id: nameOf(message), problem: slug, detail, error: cause });
     const seconds = Math.min(MAX_AGAIN_S, timing.againS * 2 ** (received.receives - 1));
     await this.#hide(received, this.#stopping.signal.aborted ? 0 : seconds);
+  }
+
+  #passedOf(item: Pick<Item, 'message'>): number {
+    return this.#passed.get(nameOfItem(item)) ?? 0;
   }
 
   async #hide(received: Received, seconds: number): Promise<void> {

@@ -2,6 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import { FrameReader } from '@blip2/shared/frames';
 import { imageIdOf } from '@blip2/shared/image-id';
+import { SOURCE_FAILURES_HEADER } from '@blip2/shared/jobs/commit';
 import type { JobMessage } from '@blip2/shared/jobs/message';
 import type { GpuRequest } from '@blip2/shared/wire';
 import type { Dependencies } from '../http/dependencies.ts';
@@ -20,8 +21,24 @@ export type Reading = {
   untilRoom: <T>(take: () => Promise<T>) => Promise<T>;
 };
 
-/** `memory`, so many bytes as `charged`, is the caller's to give back. `sha256` is that of an image. */
-export type ReadSource = { source?: Source; sha256?: string; memory: Disposable; charged: number };
+/** `memory`, so many bytes as `charged`, is the caller's to give back. `sha256` is that of an image. `failures`: how often the edge had it not, of all workers that asked. */
+export type ReadSource = {
+  source?: Source;
+  sha256?: string;
+  memory: Disposable;
+  charged: number;
+  failures: number;
+};
+
+/** The edge has it not now. */
+export class SourceAway extends ApiError {
+  readonly failures: number;
+
+  constructor(detail: string, failures: number) {
+    super('bad-gateway', detail);
+    this.failures = failures;
+  }
+}
 
 /**
  * Null where the item has ended meanwhile.
@@ -36,7 +53,7 @@ export async function readSource(
   const { source } = message;
   if (source === undefined) {
     expectSource(request, null, reading.dependencies);
-    return { memory: new DisposableStack(), charged: 0 };
+    return { memory: new DisposableStack(), charged: 0, failures: 0 };
   }
   using signal = new LinkedSignal(reading.signal, AbortSignal.timeout(SOURCE_TIMEOUT_MS));
   const timed = { ...reading, signal: signal.signal };
@@ -46,14 +63,20 @@ export async function readSource(
   if (read === null) return null;
   using memory = new DisposableStack();
   memory.use(read.memory);
-  const { head, payload, charged } = read;
+  const { head, payload, charged, failures = 0 } = read;
   const sha256 = head.type === 'image' ? { sha256: await imageIdOf(payload) } : {};
   const parsed = parseSource(request, head, payload, models);
-  return { source: parsed, ...sha256, memory: memory.move(), charged };
+  return { source: parsed, ...sha256, memory: memory.move(), charged, failures };
 }
 
 type Head = Parameters<typeof parseSource>[1];
-type Read = { head: Head; payload: Uint8Array; memory: Disposable; charged: number };
+type Read = {
+  head: Head;
+  payload: Uint8Array;
+  memory: Disposable;
+  charged: number;
+  failures?: number;
+};
 
 /** Null where it does not come: its URL may have expired, and the edge knows what has become of it. */
 async function ofBucket(
@@ -99,10 +122,11 @@ async function ofEdge(
     await response.body?.cancel();
     return null;
   }
+  const failures = Number(response.headers.get(SOURCE_FAILURES_HEADER)) || 0;
   if (response.status !== 200 || response.body === null) {
     await response.body?.cancel();
     const detail = `The edge answers ${response.status} when it is asked for the image.`;
-    throw new ApiError('bad-gateway', detail);
+    throw new SourceAway(detail, failures);
   }
   await using reader = new FrameReader(response.body);
   const head = await reader.head();
@@ -111,5 +135,5 @@ async function ofEdge(
   using charged = new DisposableStack();
   charged.use(await untilRoom(() => dependencies.bodyMemory.take(head.length, signal)));
   const payload = await reader.payload();
-  return { head, payload, memory: charged.move(), charged: head.length };
+  return { head, payload, memory: charged.move(), charged: head.length, failures };
 }

@@ -20,6 +20,8 @@ import { type ReadSource, readSource } from './read-source.ts';
 const DEADLINE_MS = 900_000;
 /** Problems of this worker, or of now, though their status says that the request is to blame. */
 const PASSING: readonly ApiError['slug'][] = ['model-mismatch', 'no-retrieval-model'];
+/** A message that came so often waits where others go back: it would not come many times more. */
+const LAST_RECEIVES = 8;
 const NO_PLACE: readonly ApiError['slug'][] = ['overloaded', 'too-many-requests'];
 
 /** `over`: nobody wants a result any more. `again`: it failed in a way that may pass. */
@@ -38,8 +40,15 @@ export type Running = {
   placeMs: number;
   /** Aborts with the problem that the item then has. */
   signal: AbortSignal;
-  /** What an item waits for that is to run alone; null where it need not. */
-  turn: (() => Promise<void>) | null;
+  /** Of an item that may have ended workers; null for others. */
+  suspicion: Suspicion | null;
+};
+
+export type Suspicion = {
+  /** @param failures how often the edge had no source of it: it came back for that */
+  remains: (failures: number) => boolean;
+  /** What it waits for that is to run alone. */
+  turn: () => Promise<void>;
 };
 
 /** Never rejects. */
@@ -59,7 +68,7 @@ export async function runItem({ message, received }: Item, running: Running): Pr
     attributes: { 'blip2.request_id': nameOf(message), 'blip2.kind': message.task.kind },
   });
   try {
-    const ran = await run(message, { ...running, signal: linked.signal }, trace);
+    const ran = await run({ message, received }, { ...running, signal: linked.signal }, trace);
     trace.end({ 'blip2.outcome': ran.kind === 'result' ? 'done' : ran.kind });
     return ran;
   } catch (thrown) {
@@ -72,34 +81,42 @@ export async function runItem({ message, received }: Item, running: Running): Pr
   }
 }
 
-async function run(message: JobMessage, running: Running, trace: RequestTrace): Promise<Ran> {
-  const { dependencies, edge, placeMs, signal, turn } = running;
+async function run(
+  { message, received: { receives } }: Item,
+  running: Running,
+  trace: RequestTrace,
+): Promise<Ran> {
+  const { dependencies, edge, placeMs, signal, suspicion } = running;
   const request = requestOf(message);
   checkRequest(request, dependencies);
   const untilRoom = <T>(take: () => Promise<T>) => untilPlace(take, placeMs, signal);
   const reading = { dependencies, edge, signal, untilRoom };
   using held = new DisposableStack();
   let read: ReadSource | null = null;
-  if (turn !== null) {
+  let isAlone = false;
+  if (suspicion !== null) {
     // Before its turn: nothing is to run alone only to wait for an image that comes slowly, or not.
     read = await readSource(message, request, reading);
     if (read === null) return { kind: 'over' };
     held.use(read.memory);
+    isAlone = suspicion.remains(read.failures);
     const { bodyMemory, limits } = dependencies;
     const retained = bodyMemory.retain(read.charged, limits.maxBytes);
-    // Others are to be done first, and find no room while it has theirs: then it is read again.
+    // Others are to be done first, and find no room while it has theirs.
     if (retained === null) {
+      // Nothing runs while it is read in its turn: only what has no room though nobody else holds any is.
+      if (isAlone && bodyMemory.retained > 0 && receives < LAST_RECEIVES) throw noRoom();
       read.memory[Symbol.dispose]();
       read = null;
     } else held.use(retained);
-    await untilAborted(turn(), signal);
+    if (isAlone) await untilAborted(suspicion.turn(), signal);
   }
   using _admitted = await untilRoom(async () => dependencies.engine.admit(callerOf(request)));
   read ??= await readSource(message, request, reading);
   if (read === null) return { kind: 'over' };
   using memory = read.memory;
   // Known to the edge before anything runs: a process that is killed can say nothing of it.
-  if (turn !== null && !(await edge.begin(message, signal))) return { kind: 'over' };
+  if (isAlone && !(await edge.begin(message, signal))) return { kind: 'over' };
   const { source, sha256 } = read;
   // It loses its source once that is read, so that nothing here may hold it.
   delete read.source;
@@ -124,6 +141,11 @@ async function run(message: JobMessage, running: Running, trace: RequestTrace): 
     ...(sha256 !== undefined && { sha256 }),
   };
   return { kind: 'result', outcome, seconds: secondsOf(frames.at(-1)) };
+}
+
+function noRoom(): ApiError {
+  const detail = 'Other items that are to run alone hold all memory for what they are about.';
+  return new ApiError('overloaded', detail);
 }
 
 function requestOf(message: JobMessage): GpuRequest {

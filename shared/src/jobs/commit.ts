@@ -3,6 +3,9 @@ import * as z from 'zod/mini';
 import { Problem } from '../errors.ts';
 import { ItemNumber, type JobId, type PartNumber } from './message.ts';
 
+/** Header of an item's source: a number. Edges of before send none. */
+export const SOURCE_FAILURES_HEADER = 'x-blip2-source-failures';
+
 /** Most items of one commit. */
 export const MAX_COMMIT = 100;
 
@@ -65,6 +68,7 @@ export function beginPath(job: Job, part: Part, item: number): string {
 /**
  * Where the edge gives what an item is about: GET, signed. 200 is one `image` or `embeddings` frame; 410 says that the item has ended
  * meanwhile (canceled, committed by another, or its image cannot be had, which the edge has taken down); 503 is worth another try.
+ * Both say in `SOURCE_FAILURES_HEADER` how often it could not be had before, with this time: those tries ended no worker.
  */
 export function sourcePath(job: Job, part: Part, item: number): string {
   return `/internal/jobs/${job}/parts/${part}/items/${item}/source`;

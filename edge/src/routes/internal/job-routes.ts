@@ -3,7 +3,7 @@ import { embeddingIdOf, imagePathOf } from '@blip2/shared/cache-key';
 import { ApiError, problemResponse } from '@blip2/shared/errors';
 import { encodeFrame, FRAMES_MEDIA_TYPE } from '@blip2/shared/frames';
 import { checkImage } from '@blip2/shared/image-format';
-import { BeginRequest, CommitRequest } from '@blip2/shared/jobs/commit';
+import { BeginRequest, CommitRequest, SOURCE_FAILURES_HEADER } from '@blip2/shared/jobs/commit';
 import { ItemNumber, JobId, PartNumber } from '@blip2/shared/jobs/message';
 import { isSigned, SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
 import { validate } from '@blip2/shared/validate';
@@ -37,19 +37,25 @@ export function addJobRoutes(app: Hono<AppEnv>, deps: Dependencies): void {
   app.get(`${PART}/items/:item/source`, async (c) => {
     const { part } = await admitted(c, deps);
     const item = itemOf(c);
-    const source = await part.source(item);
+    const { failures = 0, ...source } = await part.source(item);
     if (source.kind === 'ended') return new Response(null, { status: 410 });
     try {
       const { type, payload } = await read(c, deps, source);
       return new Response(encodeFrame(type, payload), {
-        headers: { 'content-type': FRAMES_MEDIA_TYPE, 'cache-control': 'no-store' },
+        headers: {
+          'content-type': FRAMES_MEDIA_TYPE,
+          'cache-control': 'no-store',
+          ...failed(failures),
+        },
       });
     } catch (thrown) {
       const error = ApiError.from(thrown);
       const mayPass =
         error instanceof PassingFailure || error.status === 429 || error.status >= 500;
       const isOver = await part.sourceFailed(item, error.toProblem(), mayPass);
-      return isOver ? new Response(null, { status: 410 }) : problemResponse(unavailable(error));
+      return isOver
+        ? new Response(null, { status: 410 })
+        : problemResponse(unavailable(error, failures + 1));
     }
   });
 }
@@ -140,8 +146,13 @@ async function stored(
   return { type: 'image', payload };
 }
 
-function unavailable(error: ApiError): ApiError {
-  return new ApiError('cache-unavailable', error.message, { retry_after: 5, cause: error });
+function unavailable(error: ApiError, failures: number): ApiError {
+  const options = { retry_after: 5, cause: error, headers: failed(failures) };
+  return new ApiError('cache-unavailable', error.message, options);
+}
+
+function failed(failures: number): Record<string, string> {
+  return { [SOURCE_FAILURES_HEADER]: String(failures) };
 }
 
 function unsigned(): ApiError {

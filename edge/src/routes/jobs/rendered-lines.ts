@@ -11,7 +11,13 @@ import { isWanted } from '../../jobs/stored-line.ts';
 import { resultReads } from '../../turns/bulk-reads.ts';
 import { jobPartsOf } from './job-access.ts';
 import { bucketOf } from './owner.ts';
-import { measured, type Piece, type RenderedLines } from './rendered-size.ts';
+import {
+  type Behind,
+  measured,
+  measuredBehind,
+  type Piece,
+  type RenderedLines,
+} from './rendered-size.ts';
 
 export type Rendering = ResultQuery & {
   /** What stands before all lines. */
@@ -63,6 +69,7 @@ export async function streamed(lines: RenderedLines): Promise<ReadableStream<Uin
 
 /**
  * Lines that no longer change, whole or a range of them.
+ * @param behind where they are behind a place in others
  * @param range value of `Range`: several ranges, or what is none, get the whole (RFC 9110, 14.2)
  * @throws ApiError `range-not-satisfiable`
  */
@@ -72,12 +79,20 @@ export async function ranged(
     tag,
     range,
     headers,
-  }: { tag: string; range: string | undefined; headers: Record<string, string> },
+    behind,
+  }: {
+    tag: string;
+    range: string | undefined;
+    headers: Record<string, string>;
+    behind?: Behind | undefined;
+  },
 ): Promise<Response> {
   const all = { ...headers, 'accept-ranges': 'bytes' };
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(range?.trim() ?? '') ?? [];
   if (first === '' && last === '') return new Response(await streamed(lines), { headers: all });
-  const { bytes: length, marks } = await measured(lines, tag);
+  const { bytes: length, marks } = await (behind === undefined
+    ? measured(lines, tag)
+    : measuredBehind(lines, tag, behind));
   const start = first === '' ? Math.max(length - Number(last), 0) : Number(first);
   const end = first === '' || last === '' ? length : Math.min(Number(last) + 1, length);
   if (start >= end) {

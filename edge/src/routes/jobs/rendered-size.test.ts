@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import type { ResultCursor } from '../../jobs/contract.ts';
 import { ranged } from './rendered-lines.ts';
-import { measured, type RenderedLines } from './rendered-size.ts';
+import { measured, measuredBehind, type RenderedLines } from './rendered-size.ts';
 
 const PIECE = new Uint8Array(2 ** 24);
 const PIECES = 12;
@@ -65,3 +65,43 @@ test('the last byte is rendered without what is long before it', async () => {
   expect((await later.arrayBuffer()).byteLength).toBe(7 * 2 ** 24);
   expect(begun).toEqual([undefined, 8, 4]);
 });
+
+/** Parts of three pieces, of which each has its own length; behind a place what is left of them, with a head. */
+function inParts(head: number, place: ResultCursor | null = null) {
+  const read: string[] = [];
+  const lines: RenderedLines = async function* (from?: ResultCursor) {
+    const first = from ?? place ?? { part: 0, item: 0 };
+    let more = from === undefined ? head : 0;
+    for (let part = first.part; part < 4; part++) {
+      for (let item = part === first.part ? first.item : 0; item < 3; item++) {
+        read.push(`${part}:${item}`);
+        const bytes = new Uint8Array(more + 1000 * part + 10 * item + 1);
+        more = 0;
+        yield { bytes, next: { part, item: item + 1 } };
+      }
+    }
+    if (more > 0) yield { bytes: new Uint8Array(more), next: null };
+  };
+  return { read, lines };
+}
+
+test.each([0, 7])(
+  'behind a place what is left of its part is counted, and all once: head of %i',
+  async (head) => {
+    const all = inParts(head);
+    const tag = `all-${head}`;
+    for (let part = 0; part < 4; part++) {
+      for (let item = 0; item <= 3; item++) {
+        const from = { part, item };
+        const rest = inParts(head, from);
+        const behind = { lines: all.lines, tag, from, headBytes: head };
+        const { bytes } = await measuredBehind(rest.lines, `${tag}-${part}:${item}`, behind);
+        let expected = 0;
+        for await (const piece of inParts(head, from).lines()) expected += piece.bytes.length;
+        expect(bytes).toBe(expected);
+        if (part < 3) expect(rest.read.length).toBeLessThanOrEqual(4);
+      }
+    }
+    expect(all.read).toHaveLength(12);
+  },
+);

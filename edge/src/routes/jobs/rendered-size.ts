@@ -14,7 +14,8 @@ export type RenderedLines = (from?: ResultCursor) => AsyncGenerator<Piece, void,
 
 /** A place in the lines, and the bytes before it. */
 type Mark = { at: number; from: ResultCursor };
-type Measured = { bytes: number; marks: Mark[] };
+/** `ends` are those of parts that others follow; null where some places are not known. */
+type Measured = { bytes: number; marks: Mark[]; ends: Mark[] | null };
 
 /** Results may have gigabytes: a range is rendered from a place that is so near before it. */
 const MARK_BYTES = 64 * 2 ** 20;
@@ -47,6 +48,48 @@ export async function measured(
   }
 }
 
+/** Lines behind a place in others: `from` is that place, and `headBytes` of each body stand before its lines. */
+export type Behind = { lines: RenderedLines; tag: string; from: ResultCursor; headBytes: number };
+
+/**
+ * How many bytes the lines behind a place are: all are counted once, and then of each place what is left of its part.
+ * @param tag of the lines behind the place
+ */
+export async function measuredBehind(
+  rest: RenderedLines,
+  tag: string,
+  { lines, tag: tagOfAll, from, headBytes }: Behind,
+): Promise<Pick<Measured, 'bytes' | 'marks'>> {
+  const found = known.get(tag);
+  if (found !== undefined) return found;
+  const all = await measured(lines, tagOfAll);
+  const left = all.ends === null ? null : await leftOfPart(rest, from.part, headBytes);
+  if (left === null) return await measured(rest, tag);
+  const end = all.ends?.find((mark) => mark.from.part === from.part)?.at ?? all.bytes;
+  const marks = all.marks
+    .filter((mark) => mark.from.part > from.part)
+    .map((mark) => ({ ...mark, at: mark.at - end + left }));
+  const behind = { bytes: all.bytes - end + left, marks, ends: null };
+  known.set(tag, behind);
+  return behind;
+}
+
+/** Bytes of the head, and of lines of this part; null where it is not known which are. */
+async function leftOfPart(
+  lines: RenderedLines,
+  part: number,
+  headBytes: number,
+): Promise<number | null> {
+  let bytes = 0;
+  for await (const piece of lines()) {
+    if (piece.next === null) return null;
+    if (piece.next.part > part) break;
+    bytes += piece.bytes.length;
+  }
+  // The head is with the first line, which may be of another part.
+  return Math.max(bytes, headBytes);
+}
+
 /** @param before what another has counted who is gone */
 async function counted(
   lines: RenderedLines,
@@ -54,23 +97,27 @@ async function counted(
   before: Count | undefined,
   now: () => number,
 ): Promise<Measured> {
-  const begun = before?.next ? before : { bytes: 0, marks: [], next: undefined };
-  const count: Count = { ...begun, marks: [...begun.marks], saidAt: now() };
+  const begun = before?.next ? before : { bytes: 0, marks: [], ends: [], next: undefined };
+  const { marks, ends } = begun;
+  const count: Count = { ...begun, marks: [...marks], ends: ends && [...ends], saidAt: now() };
   counts.set(tag, count);
   try {
     for await (const piece of lines(count.next ?? undefined)) {
       add(count, piece);
       count.saidAt = now();
     }
-    const { bytes, marks } = count;
-    known.set(tag, { bytes, marks });
-    return { bytes, marks };
+    const { bytes, marks, ends } = count;
+    known.set(tag, { bytes, marks, ends });
+    return { bytes, marks, ends };
   } finally {
     if (counts.get(tag) === count) counts.delete(tag);
   }
 }
 
 function add(count: Count, { bytes, next }: Piece): void {
+  const before = count.next;
+  if (next === null) count.ends = null;
+  else if (before && before.part < next.part) count.ends?.push({ at: count.bytes, from: before });
   count.bytes += bytes.length;
   count.next = next;
   const last = count.marks.at(-1)?.at ?? 0;

@@ -24,27 +24,37 @@ export const readResults: Handler = async (c, deps) => {
   expectResults(snapshot);
   const isEnded = ENDED.has(snapshot.state);
   const { status: which = 'all', cursor } = query;
-  const lines = rendered(deps, clientIn(c, deps.config), snapshot, {
-    from: cursor === undefined ? null : behind(cursor),
-    which,
-    overGaps: isEnded || (query.gaps ?? false),
-    head: format === 'csv' ? csvHeader(taskOf(snapshot.order.url)) : '',
-    write: writerOf(format, snapshot),
-  });
+  const head = format === 'csv' ? csvHeader(taskOf(snapshot.order.url)) : '';
+  const from = cursor === undefined ? null : behind(cursor);
+  const linesFrom = (place: ResultCursor | null) =>
+    rendered(deps, clientIn(c, deps.config), snapshot, {
+      from: place,
+      which,
+      overGaps: isEnded || (query.gaps ?? false),
+      head,
+      write: writerOf(format, snapshot),
+    });
+  const lines = linesFrom(from);
   const headers = { 'content-type': TYPES[format], vary: 'accept' };
   if (!isEnded) {
     return new Response(await streamed(lines), {
       headers: { ...headers, 'cache-control': 'no-store' },
     });
   }
-  const tag = `"${id.slice(0, 32)}-${FORMS[format]}-${which}-${cursor ?? ''}"`;
+  const tagOf = (place: string) => `"${id.slice(0, 32)}-${FORMS[format]}-${which}-${place}"`;
+  const tag = tagOf(cursor ?? '');
   const lasting = { ...headers, etag: tag, 'cache-control': 'private, no-cache' };
   if (matchesTag(c.req.header('if-none-match'), tag)) {
     return new Response(null, { status: 304, headers: lasting });
   }
   const ifRange = c.req.header('if-range');
   const range = ifRange === undefined || ifRange === tag ? c.req.header('range') : undefined;
-  return await ranged(lines, { tag: `${id}${tag}`, range, headers: lasting });
+  const all = from && {
+    ...{ lines: linesFrom(null), tag: `${id}${tagOf('')}` },
+    ...{ from, headBytes: new TextEncoder().encode(head).length },
+  };
+  const of = { tag: `${id}${tag}`, ...(all && { behind: all }) };
+  return await ranged(lines, { ...of, range, headers: lasting });
 };
 
 /** @throws ApiError `job-not-ready` where there is nothing to read, and never was */

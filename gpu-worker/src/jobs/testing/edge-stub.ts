@@ -7,6 +7,7 @@ import {
   type CommitReply,
   CommitRequest,
   type ItemOutcome,
+  SOURCE_FAILURES_HEADER,
 } from '@blip2/shared/jobs/commit';
 import { isSigned, SIGNATURE_HEADER } from '@blip2/shared/jobs/signature';
 
@@ -30,6 +31,8 @@ export class EdgeStub {
   source: (item: number) => Uint8Array | number | Promise<number> = () => 410;
   /** What is served as if by the bucket, at `/bucket/NAME`. */
   readonly bucket = new Map<string, Uint8Array>();
+  /** How often it says that it had no source before. */
+  sourceFailures = 0;
   readonly sourcesAsked: number[] = [];
   /** Items that a worker was about to run alone. */
   readonly begun: number[] = [];
@@ -99,8 +102,9 @@ export class EdgeStub {
   async #source(item: number, response: ServerResponse): Promise<void> {
     this.sourcesAsked.push(item);
     const source = await this.source(item);
-    if (typeof source === 'number') response.writeHead(source).end();
-    else response.writeHead(200).end(source);
+    const headers = { [SOURCE_FAILURES_HEADER]: String(this.sourceFailures) };
+    if (typeof source === 'number') response.writeHead(source, headers).end();
+    else response.writeHead(200, headers).end(source);
   }
 
   #commit({ results }: CommitRequest, response: ServerResponse): void {
