@@ -225,9 +225,15 @@ export type JobPartObject = {
   /**
    * Why a source cannot be had.
    * @param mayPass whether another try may have it
+   * @param isRefusal whether it is the edge that had no time or memory for it, which ends no item
    * @returns whether the item has ended so; else it is to be asked for again
    */
-  sourceFailed(item: number, problem: Problem, mayPass: boolean): Promise<boolean>;
+  sourceFailed(
+    item: number,
+    problem: Problem,
+    mayPass: boolean,
+    isRefusal?: boolean,
+  ): Promise<boolean>;
   page(from: number, overGaps: boolean): Promise<PartPage>;
   /** @returns null where it was never started */
   report(): Promise<PartReport | null>;

@@ -116,7 +116,16 @@ export abstract class JobPartBase extends DurableObject<Env> implements JobPartO
     return { ...this.#sources.of(item), failures: this.#sources.failures(item) };
   }
 
-  async sourceFailed(item: number, problem: Problem, mayPass: boolean): Promise<boolean> {
+  async sourceFailed(
+    item: number,
+    problem: Problem,
+    mayPass: boolean,
+    isRefusal = false,
+  ): Promise<boolean> {
+    if (isRefusal) {
+      this.#sources.refused(item);
+      return false;
+    }
     const isOver = this.#sources.failed(item, mayPass);
     if (isOver) await this.commit({ results: [{ item, outcome: { kind: 'failed', problem } }] });
     return isOver;

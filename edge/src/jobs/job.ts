@@ -28,6 +28,7 @@ import { JobReader } from './job-reader.ts';
 import { snapshotOf } from './job-snapshot.ts';
 import { JobTable, type JobTime } from './job-table.ts';
 import { Rate } from './rate.ts';
+import { readingPlaces } from './reading-places.ts';
 
 const TIME_OF: Partial<Record<JobState, JobTime>> = {
   completed: 'completedAt',
@@ -82,6 +83,7 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
     const { state } = record;
     if (!ENDED.has(state) && state !== 'cancelling') {
       const now = Date.now();
+      readingPlaces.forget(id);
       this.#table.enter('cancelling', 'cancellingAt', now);
       await this.#alarm.wake(now);
     }
@@ -258,6 +260,8 @@ export abstract class JobBase extends DurableObject<Env> implements JobObject, R
 
   #end(state: 'completed' | 'failed' | 'cancelled' | 'expired'): void {
     this.#reader = undefined;
+    const { record } = this.#table;
+    if (record !== null) readingPlaces.forget(record.id);
     const time = TIME_OF[state];
     if (time === undefined) return;
     this.#table.enter(state, time, Date.now());

@@ -9,6 +9,8 @@ export class PartSources {
   readonly #table: PartTable;
   /** How often the source of an item could not be had: a host may be back soon. */
   readonly #failures = new Map<number, number>();
+  /** How often the edge had no time or memory for it: that says nothing of the source. */
+  readonly #refusals = new Map<number, number>();
 
   constructor(table: PartTable) {
     this.#table = table;
@@ -38,9 +40,14 @@ export class PartSources {
     }
   }
 
-  /** How often it could not be had. */
+  /** How often it could not be had, whoever was to blame. */
   failures(item: number): number {
-    return this.#failures.get(item) ?? 0;
+    return (this.#failures.get(item) ?? 0) + (this.#refusals.get(item) ?? 0);
+  }
+
+  /** The edge had no time or memory for it: it is asked for again, however often that is. */
+  refused(item: number): void {
+    this.#refusals.set(item, (this.#refusals.get(item) ?? 0) + 1);
   }
 
   /**
@@ -55,6 +62,7 @@ export class PartSources {
       return false;
     }
     this.#failures.delete(item);
+    this.#refusals.delete(item);
     return true;
   }
 }

@@ -89,3 +89,35 @@ test('hundreds of jobs of a few owners do not keep one of another waiting', () =
   expect(Math.max(...ended.values())).toBeLessThan(1.3 * 1000 * 128);
   expect([...comes.values()].reduce((sum, count) => sum + count, 0)).toBeLessThan(256 * 40);
 });
+
+test.each(['said', 'not said'])(
+  'jobs that are taken back before they are read keep nobody waiting (%s)',
+  (how) => {
+    const places = new ReadingPlaces();
+    for (const name of ['b1', 'b2', 'c1', 'c2', 'd1', 'd2', 'e1', 'e2']) {
+      places.enter(name, name.slice(0, 1), 0);
+    }
+    const honest = places.enter('honest', 'honest', 0);
+    expect(honest).not.toBe(true);
+    let comesAt = Number(honest);
+    let read = 0;
+    for (let now = 0; now < 60_000; now += 500) {
+      // Each comes once, when others wait.
+      for (let i = 0; i < 9 && now % 4000 === 0; i++) {
+        const name = `${i} ${now}`;
+        if (places.enter(name, `${i}`, now) === true) places.leave(name);
+        if (how === 'said') places.forget(name);
+      }
+      if (now === 5000)
+        for (const name of ['b1', 'b2', 'c1', 'c2', 'd1', 'd2', 'e1', 'e2']) places.leave(name);
+      if (comesAt > now) continue;
+      const may = places.enter('honest', 'honest', now);
+      if (may === true) {
+        read++;
+        places.leave('honest');
+      }
+      comesAt = now + (may === true ? 500 : may);
+    }
+    expect(read).toBeGreaterThan(20);
+  },
+);

@@ -13,6 +13,8 @@ const AGAIN_MS = 1000;
 const LONGEST_AGAIN_MS = 10_000;
 /** One that does not come so long after it was to is gone, or canceled. */
 const PATIENCE_MS = 4000;
+/** So late it may still come, and finds its place free. */
+const LATE_MS = 500;
 /** Owners of whom it is known when they were served last. */
 const MAX_OWNERS = 4096;
 
@@ -33,23 +35,16 @@ export class ReadingPlaces {
   enter(job: string, owner: string, now: number): true | number {
     for (const [name, { until }] of this.#reading) if (until <= now) this.#reading.delete(name);
     for (const [name, { comesAt }] of this.#waiting) {
-      if (comesAt + PATIENCE_MS <= now) this.#waiting.delete(name);
+      if (comesAt + PATIENCE_MS <= now) this.forget(name);
     }
     // Where it stands already, it stays.
     this.#waiting.set(job, { owner, comesAt: now });
-    // Who comes much later gets no place before then: it would be empty meanwhile.
-    const isSoon = ({ comesAt }: Waiting) => comesAt <= now + AGAIN_MS;
+    // Who comes much later gets no place before then, nor who has not come: it would be empty meanwhile.
+    const isSoon = ({ comesAt }: Waiting) => comesAt <= now + AGAIN_MS && comesAt + LATE_MS > now;
     const next = this.#inOrder(isSoon, OF_ALL - this.#reading.size);
     if (next.includes(job)) {
       this.#waiting.delete(job);
-      this.#served.delete(owner);
-      this.#served.add(owner);
-      if (this.#served.size > MAX_OWNERS) {
-        for (const first of this.#served) {
-          this.#served.delete(first);
-          break;
-        }
-      }
+      this.#wasServed(owner);
       this.#reading.set(job, { owner, until: now + LEASE_MS });
       return true;
     }
@@ -66,6 +61,21 @@ export class ReadingPlaces {
 
   leave(job: string): void {
     this.#reading.delete(job);
+  }
+
+  /** A job that waits is not to be read any more. Its owner had a turn: who has jobs in line and takes them back comes behind all others. */
+  forget(job: string): void {
+    const waiting = this.#waiting.get(job);
+    if (waiting === undefined) return;
+    this.#waiting.delete(job);
+    this.#wasServed(waiting.owner);
+  }
+
+  #wasServed(owner: string): void {
+    this.#served.delete(owner);
+    this.#served.add(owner);
+    const [first] = this.#served;
+    if (this.#served.size > MAX_OWNERS && first !== undefined) this.#served.delete(first);
   }
 
   /** Jobs that may have a place now: first those of the owner with the fewest places, of several the one who was served longest ago. */
@@ -105,7 +115,7 @@ export class ReadingPlaces {
       counts.set(waiting.owner, (counts.get(waiting.owner) ?? 0) + 1);
     }
     counts.delete(owner);
-    return [...counts.values()].reduce((sum, count) => sum + Math.min(count, own), own);
+    return [...counts.values()].reduce((sum, count) => sum + Math.min(count, own + 1), own);
   }
 }
 

@@ -109,6 +109,19 @@ test('a host that may be back soon is asked some times', async () => {
   expect((await job.results())[0]).toMatchObject({ body: { detail: 'The host is busy.' } });
 });
 
+test('an item does not end for an edge that had no time for its image, however often', async () => {
+  const job = await createJob([line('a', { url: 'https://images.example.org/a.png' })]);
+  await job.receive();
+  const part = job.part(0) as unknown as JobPartObject;
+  const problem = new PassingFailure('Other large requests are being read.').toProblem();
+  for (let i = 0; i < 6; i++) expect(await part.sourceFailed(0, problem, true, true)).toBe(false);
+  expect(await part.source(0)).toMatchObject({ kind: 'url', failures: 6 });
+  // Those of its host count by themselves.
+  const ends: boolean[] = [];
+  for (let i = 0; i < 4; i++) ends.push(await part.sourceFailed(0, problem, true));
+  expect(ends).toEqual([false, false, false, true]);
+});
+
 test('workers hear with an image how often it could not be had', async () => {
   const job = await createJob([line('a', { data: base64(newImage()) })]);
   await job.receive();

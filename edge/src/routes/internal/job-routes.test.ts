@@ -1,4 +1,5 @@
 import zlib from 'node:zlib';
+import { ApiError } from '@blip2/shared/errors';
 import { commitPath, sourcePath } from '@blip2/shared/jobs/commit';
 import { SIGNATURE_HEADER, sign } from '@blip2/shared/jobs/signature';
 import { expect, test, vi } from 'vitest';
@@ -15,6 +16,40 @@ test('a commit of which half is sent, by whomever, is given up', async () => {
   const { status } = await request(path, { method: 'POST', headers, body });
   expect(status).toBe(504);
 });
+
+test.each([
+  ['too-many-requests', true],
+  ['overloaded', true],
+  ['image-url-failed', false],
+] as const)(
+  'a worker hears of %s, and whether that is a refusal of the edge',
+  async (slug, isRefusal) => {
+    const edge = startEdge();
+    const url = 'https://images.example/refused.png';
+    const sourceFailed = vi.fn(async () => false);
+    const part = {
+      source: async () => ({ kind: 'url', url, client: 'a', failures: 2 }),
+      sourceFailed,
+    };
+    edge.deps.jobParts = { getByName: () => part } as unknown as typeof edge.deps.jobParts;
+    edge.gpu.web.set(url, () => new Response(newImage(100_000)));
+    const path = sourcePath('c'.repeat(96) as never, 0 as never, 0);
+    const request = { method: 'GET', path, body: new Uint8Array(0) };
+    const signature = await sign(String(testEnv.JOBS_SECRET), request, Date.now());
+    const turn = vi.spyOn(dearWork, 'turn').mockImplementation(async () => {
+      throw new ApiError(slug, 'Not now.');
+    });
+    try {
+      const { status } = await edge.request(path, { headers: { [SIGNATURE_HEADER]: signature } });
+      expect(status).toBe(503);
+      const problem = expect.objectContaining({ detail: 'Not now.' });
+      const mayPass = isRefusal;
+      expect(sourceFailed.mock.calls).toEqual([[0, problem, mayPass, isRefusal]]);
+    } finally {
+      turn.mockRestore();
+    }
+  },
+);
 
 test('an image of an item waits for a turn of its client before it is inflated, and before it is hashed', async () => {
   const edge = startEdge({ env: { MAX_IMAGE_BYTES: '20000000' } });

@@ -52,13 +52,17 @@ export function addJobRoutes(app: Hono<AppEnv>, deps: Dependencies): void {
       const error = ApiError.from(thrown);
       const mayPass =
         error instanceof PassingFailure || error.status === 429 || error.status >= 500;
-      const isOver = await part.sourceFailed(item, error.toProblem(), mayPass);
+      const isRefusal = REFUSALS.has(error.slug);
+      const isOver = await part.sourceFailed(item, error.toProblem(), mayPass, isRefusal);
       return isOver
         ? new Response(null, { status: 410 })
         : problemResponse(unavailable(error, failures + 1));
     }
   });
 }
+
+/** Of the edge's own turns and memory: hosts of images fail otherwise. */
+const REFUSALS = new Set(['too-many-requests', 'overloaded']);
 
 /** @throws ApiError `not-found` */
 function itemOf(c: AppContext): number {
