@@ -3,6 +3,7 @@
  * Node's `fetch` tells what passes over its sockets, so that nothing stands between a client and the service.
  */
 import { subscribe } from 'node:diagnostics_channel';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, expect } from 'vitest';
 import { type ApiDocument, type Reply, readerOf } from './described-reply.ts';
 
@@ -45,7 +46,10 @@ function finish(sent: Sent, isWhole: boolean): void {
   const seen = passing.get(sent);
   if (!passing.delete(sent) || seen === undefined) return;
   const { origin, method, path } = sent;
-  const body = Buffer.concat(seen.chunks).toString();
+  const raw = Buffer.concat(seen.chunks);
+  // As it was on its way: what is cut off cannot be inflated.
+  const isGzip = isWhole && seen.headers.get('content-encoding') === 'gzip';
+  const body = (isGzip ? gunzipSync(raw) : raw).toString();
   const { pathname } = new URL(path, origin);
   // How a test reaches the storage of a local service, which is no part of it.
   if (pathname.startsWith('/cdn-cgi/')) return;

@@ -112,6 +112,19 @@ describe('dear is', () => {
   });
 });
 
+it('a boundary that is too long is not looked for: a body that is all but its end takes seconds', () => {
+  const body = new Uint8Array(100_000).fill('-'.charCodeAt(0));
+  const [search] = [vi.spyOn(Buffer.prototype, 'indexOf')];
+  try {
+    const long = `multipart/form-data; boundary=x${'-'.repeat(3999)}`;
+    parsingCost(body, parseHeaderValue(long));
+    const needles = search.mock.calls.map(([needle]) => Buffer.from(String(needle)).length);
+    expect(needles.filter((length) => length > 210)).toEqual([]);
+  } finally {
+    search.mockRestore();
+  }
+});
+
 const nineThousand = Array.from({ length: 9000 }, (_, n) => n);
 it.each<[string, BodyCost, string]>([
   ['a photo', parsingCost(newImage(20_000_000), parseHeaderValue('image/jpeg')), 'a smaller image'],

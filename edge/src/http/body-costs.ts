@@ -8,7 +8,7 @@ import { sniff } from '@blip2/shared/image-format';
 import { beginsAsImage, isBase64Image } from '@blip2/shared/image-text';
 import type { HeaderValue } from './header-value.ts';
 import { EITHER_MEMBERS, IMAGE_MEMBERS } from './json-structure.ts';
-import { MAX_HEADER_BYTES, MAX_PARTS } from './multipart.ts';
+import { MAX_BOUNDARY_LENGTH, MAX_HEADER_BYTES, MAX_PARTS } from './multipart.ts';
 
 /** Of each megabyte that is inflated, or copied, decoded and hashed, as those of images in JSON are. */
 const MS_PER_MEGABYTE = 5;
@@ -53,7 +53,11 @@ export function parsingCost(body: Uint8Array, { value: type, parameters }: Heade
     return { ms: (MS_PER_IMAGE_MEGABYTE * body.length) / 1e6, remedy: 'a smaller image' };
   }
   const boundary = parameters.get('boundary');
-  const isForm = type === 'multipart/form-data' && boundary !== undefined;
+  // One that is longer is refused; looking for it would take a time that grows with its length.
+  const isForm =
+    type === 'multipart/form-data' &&
+    boundary !== undefined &&
+    boundary.length <= MAX_BOUNDARY_LENGTH;
   const ofBytes = megabytes(body.length);
   const inForm = isForm ? countParts(body, `--${boundary}`) : { parts: 0, values: 0 };
   // Some routes read JSON whatever it is called.
@@ -77,13 +81,17 @@ function megabytes(bytes: number): number {
 const [SPACE, OPEN_LIST, OPEN_OBJECT] = [0x20, 0x5b, 0x7b];
 const BYTE_ORDER_MARKS = new Set([0xef, 0xbb, 0xbf, 0xfe, 0xff]);
 
+const isBlank = (byte: number) => byte <= SPACE || BYTE_ORDER_MARKS.has(byte);
+
 /**
  * Whether there is something to parse: of what begins as no object and no list, nothing is read beyond that. White space and the empty
  * halves of UTF-16 aside; texts in some other charsets begin with an escape sequence.
  */
 function mayBeJson(body: Uint8Array, charset = 'utf-8'): boolean {
   if (!/^utf-?8$/i.test(charset)) return true;
-  const first = body.find((byte) => byte > SPACE && !BYTE_ORDER_MARKS.has(byte));
+  let at = 0;
+  while (at < body.length && isBlank(body[at] as number)) at++;
+  const first = body[at];
   return first === OPEN_OBJECT || first === OPEN_LIST;
 }
 

@@ -57,7 +57,27 @@ describe('memory of keys and values', () => {
       LEAST,
       ['0 in the spare'],
     ],
-    ['that is spared goes to no client that holds some', [caption('a')], [held(wide)], LEAST, []],
+    [
+      'that is spared goes to no client that holds some while another waits that holds nothing',
+      [group('b', 1, 400), caption('a')],
+      [held(wide)],
+      LEAST,
+      [],
+    ],
+    [
+      'that is spared goes by a half to a client that holds some, while nobody else waits',
+      [caption('a'), caption('a')],
+      [held(wide)],
+      LEAST,
+      ['0 in the spare'],
+    ],
+    [
+      'that is spared is all for one client where only background work holds the rest',
+      [caption('a'), caption('a'), caption('a')],
+      [held(item(2, LONG))],
+      LEAST,
+      ['0 in the spare', '1 in the spare'],
+    ],
     [
       'that is spared goes to one of a client at a time',
       [caption('b'), caption('b'), caption('c')],

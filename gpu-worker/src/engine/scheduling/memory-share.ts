@@ -91,14 +91,26 @@ export class MemoryShare {
     );
   }
 
-  /** Of those without a name one may be somebody else than the other: they have a half of it beside what they hold. */
   #maySpare({ kv, client, isBackground }: Group): boolean {
     if (isBackground || kv === undefined) return false;
     const { spare } = this.#memory;
     if (kv.promptIds > spare.promptIds || kv.maxTokens > spare.maxTokens) return false;
-    const most =
-      this.#ownOf(client).length === 0 ? spare.slots : isUnnamed(client) ? spare.slots / 2 : 0;
-    return slotsOf(this.#held.filter(({ isSpare }) => isSpare)) + kv.slots <= most;
+    return slotsOf(this.#held.filter(({ isSpare }) => isSpare)) + kv.slots <= this.#spareOf(client);
+  }
+
+  /**
+   * Slots of what is spared that a client may have. Beside what else it holds that is a half, as a caption does not wait for the eight
+   * samples of somebody behind the same address: unless one who holds nothing waits. Of those without a name one may be somebody else
+   * than the other.
+   */
+  #spareOf(client: string): number {
+    const { slots } = this.#memory.spare;
+    const own = this.#ownOf(client);
+    if (own.length === 0) return slots;
+    const isNew = (one: Group) =>
+      !one.isBackground && one.client !== client && this.#ownOf(one.client).length === 0;
+    if (this.#waiting.some(isNew)) return isUnnamed(client) ? slots / 2 : 0;
+    return own.every(({ isSpare }) => isSpare) ? slots : slots / 2;
   }
 
   #ownOf(client: string): Holding[] {
