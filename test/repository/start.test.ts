@@ -114,6 +114,12 @@ describe('npm start', () => {
         if (next !== 0) killed.add(next);
         await new Promise((resolve) => setImmediate(resolve));
       }
+      // What /healthz says may be a second old, from before the last one was killed.
+      const isAnother = async () => {
+        const now = await processOf(started.pid, part);
+        return now !== 0 && !killed.has(now);
+      };
+      await expect.poll(isAnother, patience).toBe(true);
       await expect.poll(() => healthOf(started.url), patience).toBe(200);
       const descendants = await descendantsOf(started.pid);
       await expectToEnd({ pid: started.pid, descendants }, 'SIGTERM');
