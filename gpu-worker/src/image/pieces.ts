@@ -12,7 +12,7 @@ export type DecoderInput = { bytes: Uint8Array; exifBytes: number };
  */
 export class Pieces {
   readonly #file: Uint8Array;
-  /** All that was kept from one place of the file after another is one. */
+  /** Ranges of the file that follow each other are one. */
   readonly #pieces: { bytes: Uint8Array; from: number; to: number }[] = [];
   #length = 0;
 
@@ -38,7 +38,7 @@ export class Pieces {
     this.#pieces.push({ bytes, from: 0, to: bytes.length });
   }
 
-  /** @returns the file itself where all of it was kept */
+  /** @returns the file itself where nothing was left out */
   joined(): Uint8Array {
     const [first] = this.#pieces;
     const isWhole = this.#pieces.length === 1 && first?.bytes === this.#file;
