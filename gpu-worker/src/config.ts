@@ -206,7 +206,7 @@ export const WORKER_OPTIONS = {
   backgroundPercent: option({
     env: 'BLIP2_BACKGROUND_PERCENT',
     kind: wholeNumber(1, 100),
-    default: 50,
+    default: 25,
     group: engine,
     help: 'time of the engine that items of jobs may have while others have asked within ten seconds, percent: the less, the less do these notice',
   }),
