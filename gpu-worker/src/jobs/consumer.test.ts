@@ -440,7 +440,11 @@ describe('items of jobs', () => {
   it.each([
     ['are read again with a place', 200, ['result']],
     ['are over where they have ended meanwhile', 410, []],
-    ['go back where their image cannot be had any more, and are read again', 503, ['again', 'result']],
+    [
+      'go back where their image cannot be had any more, and are read again',
+      503,
+      ['again', 'result'],
+    ],
   ])('that are not to run alone after all and find no room %s', async (_what, second, ends) => {
     const client = createSqsClient(test.config);
     const command = { QueueUrl: test.config.queueUrl, MaxNumberOfMessages: 10 };
