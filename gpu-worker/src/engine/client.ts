@@ -169,6 +169,7 @@ export class EngineClient {
   /**
    * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, or with the `ApiError` that this
    * is, and with the signal's reason when `signal` aborts. The job is canceled as soon as the signal aborts or the reader cancels.
+   * @param job its pixels are the engine's from then on: there are none here any more
    */
   run(
     job: Job,
@@ -192,7 +193,7 @@ export class EngineClient {
         this.#jobs.set(id, { controller, kind, requestId, trace, startedAt: performance.now() });
         for (const listener of this.#listeners) listener.onStart(id, kind, trace);
         signal.addEventListener('abort', abort, { once: true });
-        this.#post({ type: 'submit', id, job, options });
+        this.#post({ type: 'submit', id, job, options }, pixelsOf(job));
       },
       cancel: () => {
         signal.removeEventListener('abort', abort);
@@ -268,9 +269,14 @@ export class EngineClient {
     for (const listener of this.#listeners) listener.onEnd(id, kind, outcome);
   }
 
-  #post(message: ToEngine): void {
-    this.#worker.postMessage(message);
+  #post(message: ToEngine, moved: readonly ArrayBuffer[] = []): void {
+    this.#worker.postMessage(message, moved);
   }
+}
+
+/** They are moved, not copied: a megabyte of each request would else stay here until the text about it ends. */
+function pixelsOf(job: Job): ArrayBuffer[] {
+  return 'source' in job && job.source.kind === 'pixels' ? [job.source.pixels.buffer] : [];
 }
 
 /** Stats of its self-test come before it is ready. @throws Error when the thread ends instead */

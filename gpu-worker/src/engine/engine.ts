@@ -96,15 +96,15 @@ export class Engine {
     const submittedAt = performance.now();
     const { client } = caller;
     const timings = { queue: 0 };
-    const request = { id, requestId, job, origin, client, ticket, submittedAt, timings };
+    const { source, ...asked } = withSource(job);
+    const request = { id, requestId, job: asked, origin, client, ticket, submittedAt, timings };
     this.#attempt(request, () => {
       const { maxSlots } = this.#limits;
       // It would wait for ever, and so would all behind it.
       if (slots > maxSlots) throw new RangeError(`${slots} sequences for ${maxSlots} slots`);
       if (job.kind === 'generate') this.#budget?.expect(job.config, job.inputIds.length);
-      if (job.kind === 'generate' && job.source.kind === 'embeddings') {
-        this.#enqueue(request, job.source.values);
-      } else this.#images.submit(request);
+      if (source?.kind === 'embeddings') this.#enqueue(request, source.values);
+      else this.#images.submit(request, source);
     });
   }
 
@@ -311,4 +311,9 @@ export class Engine {
       features: this.#images.features,
     });
   }
+}
+
+/** A job of texts alone has none. */
+function withSource(job: Job) {
+  return job.kind === 'embed-texts' ? { ...job, source: undefined } : job;
 }
