@@ -7,13 +7,20 @@ import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
 import { KvBudget } from './kv/kv-budget.ts';
 import { KvManager } from './kv/kv-manager.ts';
+import { loadOf } from './load.ts';
 import { type Decoder, promptOf } from './models/decoder.ts';
 import type { EngineModels } from './models/load-models.ts';
 import { type Pass, PassRunner } from './pass-runner.ts';
 import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts';
 import { BackgroundShare } from './scheduling/background-share.ts';
 import { FairQueue } from './scheduling/fair-queue.ts';
-import { type Action, type History, isInterruption, nextAction } from './scheduling/scheduler.ts';
+import {
+  type Action,
+  type History,
+  historyAfter,
+  isInterruption,
+  nextAction,
+} from './scheduling/scheduler.ts';
 import type { Beginning, SlotLimits } from './scheduling/slot-share.ts';
 import { type Part, StreamDebts } from './scheduling/stream-debts.ts';
 import { type EngineRequest, type Sequence, SequenceGroup } from './sequence.ts';
@@ -163,28 +170,15 @@ export class Engine {
     this.#kv.release();
   }
 
-  #next({ mayRun, groups, prefilling }: Turns): Action {
-    const { sequences, running, groups: heldGroups } = this.#batch;
-    const image = this.#images.first(mayRun);
-    const load = {
-      ...this.#limits,
-      waitingImages: image === null ? 0 : this.#images.waiting,
-      isImageUrgent: image?.ticket.rank === 0,
-      waitingGroups: groups,
-      heldGroups,
-      prefilling: prefilling === undefined ? 0 : sequences.length - running,
-      isPrefillUrgent: prefilling?.group.isBackground === false,
-      running,
-      isRunningUrgent: sequences.some((one) => one.isPrefilled && !one.group.isBackground),
-      isBackgroundDue: this.#background.restMs === 0,
-    };
+  #next(turns: Turns): Action {
+    const load = loadOf(turns, {
+      limits: this.#limits,
+      batch: this.#batch,
+      images: this.#images,
+      background: this.#background,
+    });
     const action = nextAction(load, this.#history);
-    const { kind: last } = action;
-    const { interruption } = this.#history;
-    this.#history = {
-      last,
-      interruption: isInterruption(last) ? last : interruption,
-    };
+    this.#history = historyAfter(action, this.#history);
     return action;
   }
 
