@@ -27,7 +27,7 @@ async function start(onSubmit: string): Promise<EngineClient> {
 
 const signal = () => new AbortController().signal;
 
-it('moves the pixels of a job to the engine, and holds none of them', async () => {
+it('sends the pixels of a job to the engine, and holds none of them', async () => {
   running = await start(`
     const tokens = [...job.source.pixels].map((id) => ({ id }));
     reply({ type: 'tokens', choice: 0, tokens });`);

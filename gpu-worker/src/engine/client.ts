@@ -193,7 +193,8 @@ export class EngineClient {
         this.#jobs.set(id, { controller, kind, requestId, trace, startedAt: performance.now() });
         for (const listener of this.#listeners) listener.onStart(id, kind, trace);
         signal.addEventListener('abort', abort, { once: true });
-        this.#post({ type: 'submit', id, job, options }, pixelsOf(job));
+        this.#post({ type: 'submit', id, job, options });
+        freePixels(job);
       },
       cancel: () => {
         signal.removeEventListener('abort', abort);
@@ -269,14 +270,17 @@ export class EngineClient {
     for (const listener of this.#listeners) listener.onEnd(id, kind, outcome);
   }
 
-  #post(message: ToEngine, moved: readonly ArrayBuffer[] = []): void {
-    this.#worker.postMessage(message, moved);
+  #post(message: ToEngine): void {
+    this.#worker.postMessage(message);
   }
 }
 
-/** They are moved, not copied: a megabyte of each request would else stay here until the text about it ends. */
-function pixelsOf(job: Job): ArrayBuffer[] {
-  return 'source' in job && job.source.kind === 'pixels' ? [job.source.pixels.buffer] : [];
+/**
+ * The engine has a copy: a megabyte of each request would else stay here until the text about it ends. Moved, they would count as this
+ * thread's until that one collects its garbage.
+ */
+function freePixels(job: Job): void {
+  if ('source' in job && job.source.kind === 'pixels') job.source.pixels.buffer.transfer(0);
 }
 
 /** Stats of its self-test come before it is ready. @throws Error when the thread ends instead */
