@@ -2,7 +2,7 @@
 import { ApiError } from '@blip2/shared/errors';
 import { afterEach, describe, expect, it } from 'vitest';
 import { EngineClient, EngineError } from './client.ts';
-import type { EngineOptions, Job } from './protocol.ts';
+import type { EngineOptions, Job, Pixels } from './protocol.ts';
 
 const job: Job = { kind: 'embed-texts', texts: [[2, 3]] };
 const caller = { client: '', priority: 'interactive' } as const;
@@ -14,7 +14,7 @@ afterEach(() => running?.stop());
 async function start(onSubmit: string): Promise<EngineClient> {
   const code = `
     import { parentPort } from 'node:worker_threads';
-    parentPort.on('message', ({ type, id, options }) => {
+    parentPort.on('message', ({ type, id, job, options }) => {
       const reply = (event) => parentPort.postMessage({ type: 'event', id, event });
       if (type === 'submit') { ${onSubmit} }
       if (type === 'cancel') parentPort.postMessage({ type: 'stats', stats: { id } });
@@ -26,6 +26,17 @@ async function start(onSubmit: string): Promise<EngineClient> {
 }
 
 const signal = () => new AbortController().signal;
+
+it('sends the pixels of a job to the engine, and holds none of them', async () => {
+  running = await start(`
+    const tokens = [...job.source.pixels].map((id) => ({ id }));
+    reply({ type: 'tokens', choice: 0, tokens });`);
+  const source: Pixels = { kind: 'pixels', key: 'a', pixels: Float32Array.of(1, 2) };
+  const embed: Job = { kind: 'embed', source, embedding: 'query' };
+  const reader = running.run(embed, { signal: signal(), caller }).getReader();
+  expect(source.pixels.byteLength).toBe(0);
+  expect(await reader.read()).toMatchObject({ value: { tokens: [{ id: 1 }, { id: 2 }] } });
+});
 
 describe('a job that fails in the engine', () => {
   it('errors its stream with the error of the engine as its cause, and names its request', async () => {

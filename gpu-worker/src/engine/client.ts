@@ -169,6 +169,7 @@ export class EngineClient {
   /**
    * Runs a job. The stream ends after `done`; it errors with an `EngineError` when the job fails, or with the `ApiError` that this
    * is, and with the signal's reason when `signal` aborts. The job is canceled as soon as the signal aborts or the reader cancels.
+   * @param job its pixels are the engine's from then on: there are none here any more
    */
   run(
     job: Job,
@@ -193,6 +194,7 @@ export class EngineClient {
         for (const listener of this.#listeners) listener.onStart(id, kind, trace);
         signal.addEventListener('abort', abort, { once: true });
         this.#post({ type: 'submit', id, job, options });
+        freePixels(job);
       },
       cancel: () => {
         signal.removeEventListener('abort', abort);
@@ -271,6 +273,14 @@ export class EngineClient {
   #post(message: ToEngine): void {
     this.#worker.postMessage(message);
   }
+}
+
+/**
+ * The engine has a copy: a megabyte of each request would else stay here until the text about it ends. Moved, they would count as this
+ * thread's until that one collects its garbage.
+ */
+function freePixels(job: Job): void {
+  if ('source' in job && job.source.kind === 'pixels') job.source.pixels.buffer.transfer(0);
 }
 
 /** Stats of its self-test come before it is ready. @throws Error when the thread ends instead */

@@ -217,14 +217,8 @@ describe('requests with an image', () => {
 });
 
 describe('background work while others ask', () => {
-  const setupOf = (backgroundShare: number) => {
-    const setup = new EngineSetup({ backgroundShare });
-    setup.decoder.gate = () => new Promise((resolve) => setTimeout(resolve, 2));
-    return setup;
-  };
-
   it('rests after each action, and not when somebody asks', async () => {
-    const setup = setupOf(0.001);
+    const setup = new EngineSetup({ backgroundShare: 0.001 });
     setup.submit(1, { config: exactly(1), options: { caller: interactive } });
     await setup.finish();
     setup.submit(2, { config: exactly(20), options: { caller: background } });
@@ -238,7 +232,7 @@ describe('background work while others ask', () => {
   });
 
   it('goes on at once where all of the time is its own', async () => {
-    const setup = setupOf(1);
+    const setup = new EngineSetup({ backgroundShare: 1 });
     setup.submit(1, { config: exactly(1), options: { caller: interactive } });
     setup.submit(2, { config: exactly(3), options: { caller: background } });
     await setup.finish();

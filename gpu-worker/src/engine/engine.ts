@@ -7,13 +7,20 @@ import { expectFinite, expectFiniteEvent } from './finite.ts';
 import { ImageQueue } from './image-queue.ts';
 import { KvBudget } from './kv/kv-budget.ts';
 import { KvManager } from './kv/kv-manager.ts';
+import { loadOf } from './load.ts';
 import { type Decoder, promptOf } from './models/decoder.ts';
 import type { EngineModels } from './models/load-models.ts';
 import { type Pass, PassRunner } from './pass-runner.ts';
 import type { EngineOptions, Job, JobEvent, SubmitOptions } from './protocol.ts';
 import { BackgroundShare } from './scheduling/background-share.ts';
 import { FairQueue } from './scheduling/fair-queue.ts';
-import { type Action, type History, isInterruption, nextAction } from './scheduling/scheduler.ts';
+import {
+  type Action,
+  type History,
+  historyAfter,
+  isInterruption,
+  nextAction,
+} from './scheduling/scheduler.ts';
 import type { Beginning, SlotLimits } from './scheduling/slot-share.ts';
 import { type Part, StreamDebts } from './scheduling/stream-debts.ts';
 import { type EngineRequest, type Sequence, SequenceGroup } from './sequence.ts';
@@ -96,15 +103,15 @@ export class Engine {
     const submittedAt = performance.now();
     const { client } = caller;
     const timings = { queue: 0 };
-    const request = { id, requestId, job, origin, client, ticket, submittedAt, timings };
+    const { source, ...asked } = withSource(job);
+    const request = { id, requestId, job: asked, origin, client, ticket, submittedAt, timings };
     this.#attempt(request, () => {
       const { maxSlots } = this.#limits;
       // It would wait for ever, and so would all behind it.
       if (slots > maxSlots) throw new RangeError(`${slots} sequences for ${maxSlots} slots`);
       if (job.kind === 'generate') this.#budget?.expect(job.config, job.inputIds.length);
-      if (job.kind === 'generate' && job.source.kind === 'embeddings') {
-        this.#enqueue(request, job.source.values);
-      } else this.#images.submit(request);
+      if (source?.kind === 'embeddings') this.#enqueue(request, source.values);
+      else this.#images.submit(request, source);
     });
   }
 
@@ -163,28 +170,15 @@ export class Engine {
     this.#kv.release();
   }
 
-  #next({ mayRun, groups, prefilling }: Turns): Action {
-    const { sequences, running, groups: heldGroups } = this.#batch;
-    const image = this.#images.first(mayRun);
-    const load = {
-      ...this.#limits,
-      waitingImages: image === null ? 0 : this.#images.waiting,
-      isImageUrgent: image?.ticket.rank === 0,
-      waitingGroups: groups,
-      heldGroups,
-      prefilling: prefilling === undefined ? 0 : sequences.length - running,
-      isPrefillUrgent: prefilling?.group.isBackground === false,
-      running,
-      isRunningUrgent: sequences.some((one) => one.isPrefilled && !one.group.isBackground),
-      isBackgroundDue: this.#background.restMs === 0,
-    };
+  #next(turns: Turns): Action {
+    const load = loadOf(turns, {
+      limits: this.#limits,
+      batch: this.#batch,
+      images: this.#images,
+      background: this.#background,
+    });
     const action = nextAction(load, this.#history);
-    const { kind: last } = action;
-    const { interruption } = this.#history;
-    this.#history = {
-      last,
-      interruption: isInterruption(last) ? last : interruption,
-    };
+    this.#history = historyAfter(action, this.#history);
     return action;
   }
 
@@ -311,4 +305,9 @@ export class Engine {
       features: this.#images.features,
     });
   }
+}
+
+/** A job of texts alone has none. */
+function withSource(job: Job) {
+  return job.kind === 'embed-texts' ? { ...job, source: undefined } : job;
 }

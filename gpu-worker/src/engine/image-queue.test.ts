@@ -5,6 +5,7 @@ import { ImageQueue } from './image-queue.ts';
 import type { ImageResult } from './image-runner.ts';
 import type { EngineModels } from './models/load-models.ts';
 import type { Job, Pixels } from './protocol.ts';
+import type { Ticket } from './scheduling/fair-queue.ts';
 import { requestOf } from './testing/groups.ts';
 
 const release = async () => {};
@@ -61,10 +62,15 @@ const embed = (key: string, embedding: 'query' | 'itc'): Job => {
 /** Texts of one id each, which is their number from 1 on. */
 const texts = (count: number) => Array.from({ length: count }, (_, i) => [i + 1]);
 
+function enqueue(queue: ImageQueue, id: number, job: Job, ticket?: Ticket): void {
+  const source = 'source' in job && job.source.kind === 'pixels' ? job.source : undefined;
+  queue.submit(requestOf(id, { job, ...(ticket && { ticket }) }), source);
+}
+
 /** Submits jobs, which are numbered in the order in which they go. */
 function queueOf(own: ReturnType<typeof models>, ...jobs: Job[]): ImageQueue {
   const queue = new ImageQueue(own);
-  for (const [id, job] of jobs.entries()) queue.submit(requestOf(id, { job }));
+  for (const [id, job] of jobs.entries()) enqueue(queue, id, job);
   return queue;
 }
 
@@ -263,7 +269,7 @@ describe('texts', () => {
   it('of which a request has many take turns with images that come after them', async () => {
     const queue = new ImageQueue(models());
     const submit = (id: number, job: Job, start: number) =>
-      queue.submit(requestOf(id, { job, ticket: { rank: 0, start, cost: 1, arrival: id } }));
+      enqueue(queue, id, job, { rank: 0, start, cost: 1, arrival: id });
     submit(0, { kind: 'embed-texts', texts: texts(64) }, 0);
     const order: number[] = [];
     for (let i = 1; i <= 4; i++) {
@@ -281,7 +287,7 @@ describe('texts', () => {
   it('fail where no retrieval model is loaded', async () => {
     const { retrieval: _, ...own } = models();
     const queue = new ImageQueue(own);
-    queue.submit(requestOf(1, { job: { kind: 'embed-texts', texts: texts(1) } }));
+    enqueue(queue, 1, { kind: 'embed-texts', texts: texts(1) });
     const [result] = await advance(queue);
     expect(result!.failure).toMatchObject({
       slug: 'computation-failed',

@@ -8,7 +8,7 @@ import {
   type Instruction,
 } from './image-runner.ts';
 import type { EngineModels } from './models/load-models.ts';
-import type { Job, Pixels } from './protocol.ts';
+import type { Pixels, Question } from './protocol.ts';
 import { compareTickets, type Ticket } from './scheduling/fair-queue.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { CacheStats } from './stats.ts';
@@ -64,15 +64,18 @@ export class ImageQueue {
     return this.#runner.features;
   }
 
-  /** @throws Error when the request needs no work of this queue */
-  submit(request: EngineRequest): void {
+  /**
+   * @param pixels the image that it is about
+   * @throws Error when the request needs no work of this queue
+   */
+  submit(request: EngineRequest, pixels: Pixels | undefined): void {
     const { job, ticket: turn } = request;
     if (job.kind === 'embed-texts') {
       this.#enqueueComparison({ request, texts: job.texts, scores: [], embeddings: [] }, turn);
       return;
     }
-    if (job.source.kind !== 'pixels') throw new Error('there is no image to encode');
-    this.#toEncode.push({ request, pixels: job.source, turn });
+    if (pixels === undefined) throw new Error('there is no image to encode');
+    this.#toEncode.push({ request, pixels, turn });
     this.#toEncode.sort(byTurn);
   }
 
@@ -151,6 +154,6 @@ export class ImageQueue {
 
 const byTurn = (a: { turn: Ticket }, b: { turn: Ticket }) => compareTickets(a.turn, b.turn);
 
-function instructionOf(job: Job): Instruction {
+function instructionOf(job: Question): Instruction {
   return job.kind === 'generate' || job.kind === 'embed' ? job.instruction : undefined;
 }

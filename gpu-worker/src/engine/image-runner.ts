@@ -9,7 +9,7 @@ import { asProblem } from './failure.ts';
 import { ImageFeatureCache } from './models/image-feature-cache.ts';
 import type { EngineModels } from './models/load-models.ts';
 import { itcScore } from './models/retrieval-model.ts';
-import type { Job, JobEvent, Pixels } from './protocol.ts';
+import type { JobEvent, Pixels, Question } from './protocol.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { CacheStats } from './stats.ts';
 
@@ -74,7 +74,7 @@ export class ImageRunner {
     return this.#features.stats;
   }
 
-  encoderOf(job: Job): ImageEncoder {
+  encoderOf(job: Question): ImageEncoder {
     const { imageEncoder } = this.#models;
     return imageEncoder[route(job)] ?? imageEncoder.generate;
   }

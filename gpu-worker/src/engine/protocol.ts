@@ -39,7 +39,7 @@ export type EngineOptions<Manifest extends GenerativeManifest = GenerativeManife
 export type RetrievalOptions = { bundle: string; manifest: RetrievalManifest };
 
 /** An image, float32 [3, size, size]. Its `key` begins with its origin's image; jobs with the same one that wait at the same time share one encode. */
-export type Pixels = { kind: 'pixels'; key: string; pixels: Float32Array };
+export type Pixels = { kind: 'pixels'; key: string; pixels: Float32Array<ArrayBuffer> };
 
 /** Ids with [CLS] and [SEP] that the Q-Former reads beside an image, where the model's reads any. */
 type Instruction = number[] | undefined;
@@ -57,6 +57,10 @@ export type Job =
   /** `texts`: ids with [CLS] and [SEP]. */
   | { kind: 'match'; source: Pixels; texts: number[][] }
   | { kind: 'embed-texts'; texts: number[][] };
+
+/** What is asked, without the source that it is asked about. */
+export type Question = WithoutSource<Job>;
+type WithoutSource<Asked> = Asked extends Job ? Omit<Asked, 'source'> : never;
 
 /** Who submits a job: the client that is waiting its turn, and whether it is background work. */
 export type Caller = { client: string; priority: NonNullable<GpuRequest['priority']> };

@@ -3,7 +3,7 @@ import type { GpuTimings } from '@blip2/shared/wire';
 import type { DecodingStrategy } from './decoding/strategy.ts';
 import type { KvNeed } from './kv/kv-budget.ts';
 import type { Prompt } from './models/decoder.ts';
-import type { Job, Origin } from './protocol.ts';
+import type { Origin, Question } from './protocol.ts';
 import type { Ticket } from './scheduling/fair-queue.ts';
 import type { Pool } from './scheduling/slot-share.ts';
 
@@ -13,7 +13,8 @@ export type EngineRequest = {
   id: number;
   /** Names the request in logs and errors, where it came with a name. */
   requestId: string | undefined;
-  job: Job;
+  /** Without its source, which is gone once it was read: a text takes a hundred times as long as its image. */
+  job: Question;
   /** Where it is about an image that has a name. */
   origin?: Origin | undefined;
   /** Who waits for it; the unnamed are one. */

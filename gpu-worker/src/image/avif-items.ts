@@ -18,6 +18,10 @@ export type Item = {
 
 /** More than decoders read of a file. */
 const MOST_ITEMS = 70_000;
+/** Properties of all items together, each as often as it is an item's: real items have a handful. Decoders read millions of them, if only they are spread over boxes. */
+const MOST_ASSOCIATIONS = 2 ** 18;
+/** Those with higher numbers no item can have: numbers have 15 bits. */
+const MOST_PROPERTIES = 2 ** 15;
 const DERIVED = new Set(['grid', 'iovl', 'iden']);
 
 /**
@@ -33,10 +37,14 @@ export function itemsOf(
   const items = new Map<number, Item>();
   if (meta === undefined) return { primary: 0, items };
   const alphas = new Set<number>();
-  for (const { id, kind, area, content } of propertiesIn(view, meta)) {
+  let associations = 0;
+  for (const [id, property] of propertiesIn(view, meta)) {
+    if (++associations > MOST_ASSOCIATIONS) return undefined;
+    if (property === undefined) continue;
     const item = items.get(id) ?? emptyItem();
     items.set(id, item);
     if (items.size > MOST_ITEMS) return undefined;
+    const { kind, area, content } = property;
     if (kind === 'size') item.area = Math.max(item.area, area);
     else if (kind === 'transform') item.transforms++;
     else if (kind === 'config') item.config = item.config ? UNKNOWN : content;
@@ -99,22 +107,22 @@ const CONFIG_BYTES = 4;
 
 const TRANSFORMS = new Set(['irot', 'imir', 'clap']);
 
-/** Those that say what decoding takes, of each item that has them. */
+/** Items, each with a property of its own; undefined those that say nothing of what decoding takes. */
 function* propertiesIn(
   view: DataView,
   meta: Range,
-): Generator<Property & { id: number }, void, undefined> {
+): Generator<[number, Property | undefined], void, undefined> {
   const all = childOf(view, meta, 'iprp');
   const table = all && childOf(view, all, 'ipco');
   if (all === undefined || table === undefined) return;
   // Once for each, as a million items may share one.
-  const properties = [...boxesIn(view, table)].map((box) => propertyOf(view, box));
+  const properties: (Property | undefined)[] = [];
+  for (const box of boxesIn(view, table)) {
+    if (properties.push(propertyOf(view, box)) === MOST_PROPERTIES) break;
+  }
   for (const box of boxesIn(view, all)) {
     if (box.type !== 'ipma') continue;
-    for (const [id, index] of associationsIn(view, box)) {
-      const property = properties[index - 1];
-      if (property !== undefined) yield { ...property, id };
-    }
+    for (const [id, index] of associationsIn(view, box)) yield [id, properties[index - 1]];
   }
 }
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import sharp from 'sharp';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { workOfAvif } from './avif-work.ts';
 import { openImage } from './decode.ts';
 import {
@@ -12,6 +12,7 @@ import {
   cutTo,
   gridItem,
   isAlpha,
+  moreProperties,
   quarterTurn,
   square,
 } from './testing/avif-file.ts';
@@ -116,6 +117,25 @@ describe('pixels that are decoded for an AVIF', () => {
     const chain = Array.from({ length: 60 }, () => gridItem(1, 2, 64));
     const references = chain.map((_, i) => parts(i + 1, i + 2, 1000));
     expect(workOfAvif(avifOf([...chain, small], references)).pixels).toBe(ENDLESS);
+  });
+
+  it('are countless where items have more properties than are looked at, in however many tables', async () => {
+    const sized = { ...small, properties: small.properties.toReversed() };
+    const fileOf = (tables: number) =>
+      avifOf([sized], [], Array<Buffer>(tables).fill(moreProperties(10_000)));
+    expect(workOfAvif(fileOf(20)).pixels).toBe(64 ** 2);
+    const bytes = fileOf(90);
+    expect(workOfAvif(bytes).pixels).toBe(ENDLESS);
+    expect((await sharp(bytes).metadata()).format).toBe('heif');
+    await expect(openImage(bytes, LIMITS)).rejects.toMatchObject({ slug: 'image-too-large' });
+  });
+
+  it('take no longer to count for properties that no item can have', () => {
+    const bytes = avifOf([withProperties(small, ...Array<Buffer>(40_000).fill(quarterTurn))]);
+    const typeAt = vi.spyOn(String, 'fromCharCode');
+    workOfAvif(bytes);
+    expect(typeAt.mock.calls.length).toBeLessThan(33_000);
+    typeAt.mockRestore();
   });
 
   it('are numbers of whatever is damaged', () => {

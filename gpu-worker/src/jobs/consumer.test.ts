@@ -437,6 +437,40 @@ describe('items of jobs', () => {
     expect(memory.held).toBe(0);
   });
 
+  it.each([
+    ['are read again with a place', 200, ['result']],
+    ['are over where they have ended meanwhile', 410, []],
+    [
+      'go back where their image cannot be had any more, and are read again',
+      503,
+      ['again', 'result'],
+    ],
+  ])('that are not to run alone after all and find no room %s', async (_what, second, ends) => {
+    const client = createSqsClient(test.config);
+    const command = { QueueUrl: test.config.queueUrl, MaxNumberOfMessages: 10 };
+    test.send(test.message(1));
+    for (let i = 0; i < 2; i++) await client.send(new ReceiveMessageCommand(command));
+    client.destroy();
+    const { edge, dependencies } = test;
+    const frame = edge.source(0) as Uint8Array;
+    let reads = 0;
+    edge.source = () => (++reads === 2 && second !== 200 ? second : frame);
+    edge.sourceFailures = 2;
+    const { bodyMemory } = dependencies;
+    const memory = new BodyMemory(1e6);
+    memory.retain = () => null;
+    dependencies.bodyMemory = memory;
+    test.consume({ againS: 0 });
+    await isEmpty();
+    dependencies.bodyMemory = bodyMemory;
+    expect(reads).toBe(ends.length === 2 ? 3 : 2);
+    expect(logged('item-again')).toHaveLength(ends.includes('again') ? 1 : 0);
+    expect([...edge.taken.values()].map(({ kind }) => kind)).toEqual(
+      ends.includes('result') ? ['frames'] : [],
+    );
+    expect(memory.held).toBe(0);
+  });
+
   it('stay hidden from others for as long as they are run', async () => {
     allowPasses(test.gate, 0);
     test.send(test.message(1));

@@ -51,6 +51,10 @@ export type Interruption = 'images' | 'prefill' | 'prefill-chunk';
 /** What was done: the last action, and the last that was no step. */
 export type History = { last: Action['kind']; interruption: Interruption };
 
+export function historyAfter({ kind: last }: Action, { interruption }: History): History {
+  return { last, interruption: isInterruption(last) ? last : interruption };
+}
+
 /** Whether an action is no step, and not nothing. */
 export function isInterruption(kind: Action['kind']): kind is Interruption {
   return kind in TURNS;

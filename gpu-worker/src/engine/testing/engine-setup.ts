@@ -27,10 +27,14 @@ export class EngineSetup {
   deliver: (id: number, event: JobEvent) => void = () => {};
   readonly encode = vi.fn(async (pixels: Float32Array) => new Tensor('float32', pixels, [1, 2]));
 
+  /**
+   * @param now milliseconds; by default each pass and each image takes one, however busy the machine is: whose turn it is depends on
+   *   what the work of others took
+   */
   constructor(
     options: Partial<EngineOptions> = {},
     others: Partial<EngineModels> = {},
-    now?: () => number,
+    now = () => this.decoder.batches.length + this.encode.mock.calls.length,
   ) {
     const release = async () => {};
     const models: EngineModels = {

@@ -48,8 +48,25 @@ export function gridItem(rows: number, columns: number, side: number): AvifItem 
   return { type: 'grid', data, properties: [size(side), channels] };
 }
 
-/** The image is the first item. */
-export function avifOf(items: AvifItem[], references: AvifReference[] = []): Buffer {
+/** A table by which the first item has its first property again, so many times. */
+export function moreProperties(times: number): Buffer {
+  const rows: number[][] = [];
+  for (let left = times; left > 0; left -= 255) {
+    const count = Math.min(left, 255);
+    rows.push([0, 1, count, ...Array<number>(count).fill(1)]);
+  }
+  return box('ipma', [0, 0, 0, 0], number(rows.length, 4), ...rows);
+}
+
+/**
+ * The image is the first item.
+ * @param tables further ones of which item has which properties
+ */
+export function avifOf(
+  items: AvifItem[],
+  references: AvifReference[] = [],
+  tables: Buffer[] = [],
+): Buffer {
   const properties: Buffer[] = [];
   const of = items.map((item, i) => {
     const numbers = item.properties.map((each) => properties.push(each));
@@ -80,6 +97,7 @@ export function avifOf(items: AvifItem[], references: AvifReference[] = []): Buf
         'iprp',
         box('ipco', ...properties),
         box('ipma', [0, 0, 0, 1], number(items.length, 4), ...of),
+        ...tables,
       ),
       ...(table.length > 0 ? [box('iref', [0, 0, 0, 0], ...table)] : []),
     );
