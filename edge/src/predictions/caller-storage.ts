@@ -19,6 +19,8 @@ export class CallerStorage {
     // Nothing is written before there is something to store: whoever guesses at ids leaves nothing behind.
     this.#isPrepared =
       sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'files'").toArray()[0] !== undefined;
+    // What a version before may not have.
+    if (this.#isPrepared) this.#create();
   }
 
   /** Whether it has tables, which are not read or written before. */
@@ -29,9 +31,13 @@ export class CallerStorage {
   /** To be called before anything is stored. */
   prepare(): void {
     if (this.#isPrepared) return;
+    this.#create();
+    this.#isPrepared = true;
+  }
+
+  #create(): void {
     this.predictions.create();
     this.files.create();
-    this.#isPrepared = true;
   }
 
   /** Sets the alarm for what was created then, unless one is set for what is older. */
