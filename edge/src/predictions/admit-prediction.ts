@@ -17,8 +17,10 @@ export async function admitPrediction(
   object: Pick<DurableObjectState, 'id' | 'waitUntil'>,
 ): Promise<void> {
   let images = 0;
-  if (source.kind === 'bytes' && account.limitsImages) {
-    const path = imagePathOf(context.namespace, await imageIdOf(source.bytes));
+  const isSent = source.kind === 'bytes' || source.kind === 'file';
+  if (isSent && account.limitsImages) {
+    const sha256 = source.kind === 'file' ? source.sha256 : await imageIdOf(source.bytes);
+    const path = imagePathOf(context.namespace, sha256);
     const id = await embeddingIdOf(path, prompt.instructionIds);
     const { kind } = await deps.stores.query.cache.lookup(id, lookUpContext(deps, object));
     images = kind === 'hit' ? 0 : 1;

@@ -1,8 +1,10 @@
 /** The files of one caller, without those whose image was deleted after it was sent. */
 import type { ImagePath } from '@blip2/shared/cache-key';
+import { type StreamOptions, streamOf } from '../http/stream.ts';
 import type { CallerStorage } from './caller-storage.ts';
-import type { FileContent, NewFile, StoredFile, StoredPrediction } from './contract.ts';
+import type { NewFile, StoredFile, StoredPrediction } from './contract.ts';
 import type { DeletedImages } from './deleted-images.ts';
+import { piecesOf, wholeOf } from './file-bytes.ts';
 
 type Parts = {
   storage: CallerStorage;
@@ -28,9 +30,15 @@ export class CallerFiles {
   }
 
   async find(id: string): Promise<StoredFile | null> {
-    const { storage, deleted, now } = this.#parts;
-    const file = storage.isPrepared ? storage.files.find(id, now()) : null;
-    return file !== null && (await deleted.isGone(sentAs(file))) ? null : file;
+    const file = this.#stored(id);
+    if (file === null || (await this.#parts.deleted.isGone(sentAs(file)))) return null;
+    // It may have been deleted meanwhile.
+    return this.#stored(id);
+  }
+
+  #stored(id: string): StoredFile | null {
+    const { storage, now } = this.#parts;
+    return storage.isPrepared ? storage.files.find(id, now()) : null;
   }
 
   async list(): Promise<StoredFile[]> {
@@ -39,10 +47,18 @@ export class CallerFiles {
     return await deleted.withoutGone(files, sentAs);
   }
 
-  /** @param file that was found */
-  read({ id }: StoredFile): FileContent | null {
-    const { storage, now } = this.#parts;
-    return storage.files.read(id, now());
+  /** The bytes as somebody reads them. @param file that was found */
+  async stream(file: StoredFile, options: StreamOptions): Promise<ReadableStream<Uint8Array>> {
+    return await streamOf(piecesOf(this.#parts.storage.files, file), options);
+  }
+
+  /**
+   * All bytes.
+   * @param owner whose turns it takes
+   */
+  async read(id: string, owner: string): Promise<Uint8Array<ArrayBuffer> | null> {
+    const file = await this.find(id);
+    return file && (await wholeOf(this.#parts.storage.files, file, owner));
   }
 
   /** @returns whether there was one */

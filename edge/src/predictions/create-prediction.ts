@@ -5,8 +5,15 @@ import type { Account } from '../limits/account.ts';
 import { admitPrediction } from './admit-prediction.ts';
 import type { CallerPredictions } from './caller-predictions.ts';
 import type { CallerStorage } from './caller-storage.ts';
-import type { Outcome, PredictionOrder, StoredPrediction, Waiting } from './contract.ts';
+import type {
+  Outcome,
+  PredictionOrder,
+  PredictionSource,
+  StoredPrediction,
+  Waiting,
+} from './contract.ts';
 import type { DeletedImages } from './deleted-images.ts';
+import type { ReadFile } from './file-image.ts';
 import { newId, randomHex } from './ids.ts';
 import { type MakingDeps, makePrediction } from './make-prediction.ts';
 import { Run } from './run.ts';
@@ -21,6 +28,7 @@ type Parts = {
   runs: Runs;
   predictions: CallerPredictions;
   deleted: DeletedImages;
+  readFile: ReadFile;
 };
 
 export class PredictionCreator {
@@ -59,9 +67,9 @@ export class PredictionCreator {
     order: PredictionOrder,
     waiting: Waiting | null,
   ): Promise<Outcome<StoredPrediction>> {
-    const { object, storage, runs, predictions } = this.#parts;
+    const { object, storage, runs, predictions, readFile } = this.#parts;
     const deps = this.#parts.deps();
-    const bytes = order.source.kind === 'bytes' ? order.source.bytes.length : 0;
+    const bytes = bytesOf(order.source);
     const refusal = runs.refusal(bytes, deps.config.maxHeldBytes);
     if (refusal !== undefined) return { problem: refusal.toProblem() };
     const waitUntil = (work: Promise<unknown>) => object.waitUntil(work);
@@ -74,7 +82,7 @@ export class PredictionCreator {
     run.admitted = this.#admit(run, order, account);
     const refused = await run.admitted;
     if (refused !== undefined) return { problem: refused.toProblem() };
-    waitUntil(makePrediction(run, order, deps, account, waitUntil));
+    waitUntil(makePrediction(run, order, deps, { account, waitUntil, readFile }));
     await isOver;
     if (!run.isStored && !run.hasEnded) predictions.store(run);
     await storage.expireLater(run.prediction.createdAt);
@@ -117,6 +125,12 @@ export class PredictionCreator {
       return ApiError.from(thrown);
     }
   }
+}
+
+/** How many its image has in memory until it ends, as far as that is known. */
+function bytesOf(source: PredictionSource): number {
+  if (source.kind === 'file') return source.size;
+  return source.kind === 'bytes' ? source.bytes.length : 0;
 }
 
 function newPrediction(

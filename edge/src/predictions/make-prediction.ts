@@ -6,6 +6,7 @@ import type { Account } from '../limits/account.ts';
 import { logError, logWarning } from '../log.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { PredictionOrder } from './contract.ts';
+import { fileImage, type ReadFile } from './file-image.ts';
 import type { Run } from './run.ts';
 
 export type MakingDeps = Parameters<typeof beginGeneration>[0];
@@ -13,14 +14,24 @@ export type MakingDeps = Parameters<typeof beginGeneration>[0];
 /** Before the next try, where the error does not say it. */
 const RETRY_S = 1;
 
-/** What goes wrong is the end of the run, too. @param account released then */
+type Making = {
+  /** Released when the run has ended. */
+  account: Account | undefined;
+  waitUntil: (work: Promise<unknown>) => void;
+  readFile: ReadFile;
+};
+
+/** What goes wrong is the end of the run, too. */
 export async function makePrediction(
   run: Run,
   order: PredictionOrder,
   deps: MakingDeps,
-  account: Account | undefined,
-  waitUntil: (work: Promise<unknown>) => void,
+  { account, waitUntil, readFile }: Making,
 ): Promise<void> {
+  const { source, field } = order;
+  const maxBytes = deps.config.maxImageBytes;
+  const images =
+    source.kind === 'file' ? fileImage(source, readFile, { maxBytes, field }) : deps.images;
   const context: RequestContext = {
     ...order.context,
     ...(account && { account }),
@@ -32,7 +43,8 @@ export async function makePrediction(
     waitUntil,
   };
   try {
-    while (!run.hasEnded) await tryOnce(run, order, deps, context);
+    while (!run.hasEnded)
+      await tryOnce(run, order, { ...deps, ...(images && { images }) }, context);
   } finally {
     account?.release();
   }
@@ -67,7 +79,9 @@ async function generateInto(
   deps: MakingDeps,
   context: RequestContext,
 ): Promise<void> {
-  const { deltas } = await beginGeneration(deps, { source, prompt }, context);
+  // The hash says which image a file is; its bytes are read when they are asked for.
+  const named = source.kind === 'file' ? ({ ...source, kind: 'sha256' } as const) : source;
+  const { deltas } = await beginGeneration(deps, { source: named, prompt }, context);
   for await (const delta of deltas) {
     if (run.hasEnded) return;
     run.start();

@@ -7,6 +7,7 @@ import type { ImagePath } from '@blip2/shared/cache-key';
 import { ApiError } from '@blip2/shared/errors';
 import type { Dependencies } from '../dependencies.ts';
 import type { Env } from '../platform.ts';
+import { settlingObject } from '../settling.ts';
 import type { Place } from '../turns/places.ts';
 import { CallerFiles } from './caller-files.ts';
 import { CallerPredictions } from './caller-predictions.ts';
@@ -26,7 +27,7 @@ import type {
 } from './contract.ts';
 import { type CreationDeps, PredictionCreator } from './create-prediction.ts';
 import { DeletedImages } from './deleted-images.ts';
-import { newId, randomHex } from './ids.ts';
+import { newId, objectIdOf, randomHex } from './ids.ts';
 import { Runs } from './runs.ts';
 import { streamReply } from './stream-reply.ts';
 import { Visitors } from './visitors.ts';
@@ -60,6 +61,7 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
       runs,
       predictions,
       deleted,
+      readFile: (id) => this.#readAnyFile(id),
     });
     this.#files = new CallerFiles({ storage, deleted, now });
   }
@@ -115,18 +117,19 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     return await this.#files.list();
   }
 
-  async readFile(id: string): Promise<FileContent | null> {
-    const file = await this.#files.find(id);
-    return file && this.#files.read(file);
+  async readFile(id: string): Promise<Uint8Array<ArrayBuffer> | null> {
+    return await this.#files.read(id, `${this.ctx.id}`);
   }
 
   async downloadFile(id: string, visitor: Visitor): Promise<Outcome<FileContent> | null> {
     const file = await this.#files.find(id);
     if (file === null || file.token !== visitor.token) return null;
     try {
-      using _place = this.#enter(file, visitor);
-      const value = this.#files.read(file);
-      return value && { value };
+      const place = this.#enter(file, visitor);
+      // The Worker ends it sooner, if that is still there.
+      const stalledMs = 2 * this.#dependencies().config.deadlineMs;
+      const bytes = await this.#files.stream(file, { stalledMs, onEnd: place.leave });
+      return { value: { file, bytes } };
     } catch (thrown) {
       return { problem: ApiError.from(thrown).toProblem() };
     }
@@ -148,6 +151,15 @@ export abstract class PredictionObject extends DurableObject<Env> implements Pre
     this.#predictions.forget(now);
     this.#predictions.storeAll();
     await this.#storage.expire(now);
+  }
+
+  /** Of this caller, or of another: whoever ordered the prediction was asked whether it may be read. */
+  async #readAnyFile(id: string): Promise<Uint8Array<ArrayBuffer> | null> {
+    const { PREDICTIONS: objects } = this.env;
+    const named = objects && objectIdOf(objects, id);
+    if (!named || named.equals(this.ctx.id)) return await this.readFile(id);
+    const other = objects.get(named) as unknown as Predictions;
+    return await settlingObject(other, this.#dependencies().config.deadlineMs).readFile(id);
   }
 
   /** A place among those who read what this names by its signed URL. @throws ApiError `too-many-requests` */
