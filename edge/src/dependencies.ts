@@ -24,7 +24,7 @@ export type Dependencies = Pick<Platform, 'now' | 'randomSeed'> & {
   fetch: Platform['fetch'];
   /** Fetches from hosts that the configuration names, wherever they are. */
   fetchConfigured: Platform['fetch'];
-  /** Resolves images in another way than by their bytes and URLs: where a request is only tried (`jobs/rehearsal.ts`). */
+  /** Resolves images in another way than by their bytes and URLs: where a request is only tried (`jobs/rehearsal.ts`), or a stored file is read as late as can be. */
   images?: ImageResolver;
   /** What the isolate works on. */
   work: WorkInHand;

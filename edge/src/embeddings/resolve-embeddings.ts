@@ -3,7 +3,7 @@ import { type EmbeddingId, embeddingIdOf, imagePathOf } from '@blip2/shared/cach
 import { ApiError } from '@blip2/shared/errors';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { EmbeddingKind } from '@blip2/shared/wire';
-import type { ImageInput } from '../image/image-source.ts';
+import { hasBytes, type ImageInput } from '../image/image-input.ts';
 import type { RequestContext } from '../request-context.ts';
 import { inSpan } from '../tracing.ts';
 import { waitOutside } from '../work-in-hand.ts';
@@ -35,17 +35,17 @@ export async function locateEmbeddings(
   context: RequestContext,
 ): Promise<LocatedImage> {
   const { cache, flights } = store;
-  const { id, bytes, instructionIds } = subject;
+  const { id, instructionIds } = subject;
   const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
   const image = { ...subject, embeddingId };
-  const sentAt = bytes && context.startedAt;
+  const sentAt = hasBytes(subject) ? context.startedAt : undefined;
   const flight = flights.follow(embeddingId, sentAt);
   if (flight !== null) return { ...image, embeddings: { kind: 'pending', flight } };
   const lookup = await inSpan('look up embeddings', () => cache.lookup(embeddingId, context));
   if (lookup.kind === 'hit') {
     return { ...image, embeddings: { kind: 'cached', entry: lookup.entry, cache: lookup.tier } };
   }
-  if (bytes !== undefined) return { ...image, embeddings: { kind: 'absent' } };
+  if (hasBytes(subject)) return { ...image, embeddings: { kind: 'absent' } };
   // The image may have been sent while the look-up was under way.
   const late = flights.follow(embeddingId);
   if (late !== null) return { ...image, embeddings: { kind: 'pending', flight: late } };
@@ -69,14 +69,17 @@ export async function resolveEmbeddings(
   context: RequestContext,
 ): Promise<ResolvedEmbeddings> {
   const { flights } = store;
-  const { embeddingId, bytes, embeddings } = image;
+  const { embeddingId, embeddings } = image;
+  const bytes = image.bytes ?? image.readBytes;
   if (embeddings.kind === 'cached') return embeddings;
   let follower = embeddings.kind === 'pending' ? embeddings.flight : null;
   for (;;) {
     if (follower === null) {
       if (bytes === undefined) throw await unknownImage(store, image, context);
       const flight = flights.join(embeddingId, context.startedAt);
-      if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
+      if (flight.role === 'leader') {
+        return { kind: 'encode', cache: 'miss', bytes: await bytesOf(bytes, flight), flight };
+      }
       follower = flight;
     }
     // Hundreds may wait for one encode, and need places again for what comes after it.
@@ -85,6 +88,20 @@ export async function resolveEmbeddings(
       return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };
     }
     follower = flights.follow(embeddingId, bytes && context.startedAt);
+  }
+}
+
+/** @throws what reading them throws: then another request leads */
+async function bytesOf(
+  bytes: Uint8Array | (() => Promise<Uint8Array>),
+  flight: Leader<CachedImage>,
+): Promise<Uint8Array> {
+  if (bytes instanceof Uint8Array) return bytes;
+  try {
+    return await bytes();
+  } catch (thrown) {
+    flight.leave();
+    throw thrown;
   }
 }
 

@@ -30,9 +30,14 @@ export type StoredPrediction = {
   address: string;
 };
 
+/** An image, or a file that this caller may read: its bytes are read where the prediction is made, and only if they are needed. */
+export type PredictionSource =
+  | ImageSource
+  | ({ kind: 'file' } & Pick<StoredFile, 'id' | 'sha256' | 'size'>);
+
 /** A prediction to make, which has been validated. */
 export type PredictionOrder = Pick<StoredPrediction, 'model' | 'version' | 'input'> & {
-  source: ImageSource;
+  source: PredictionSource;
   /** The member of the request that names the image. */
   field: string;
   prompt: Prompt;
@@ -74,7 +79,8 @@ export type NewFile = Pick<
 > & {
   bytes: Uint8Array<ArrayBuffer>;
 };
-export type FileContent = { file: StoredFile; bytes: Uint8Array<ArrayBuffer> };
+/** A file, and its bytes as they are read. */
+export type FileContent = { file: StoredFile; bytes: ReadableStream<Uint8Array> };
 
 /** Somebody with a signed URL. */
 export type Visitor = { token: string; address: string };
@@ -103,7 +109,8 @@ export type Predictions = {
   putFile(file: NewFile): Promise<StoredFile>;
   findFile(id: string): Promise<StoredFile | null>;
   listFiles(): Promise<StoredFile[]>;
-  readFile(id: string): Promise<FileContent | null>;
+  /** Its bytes, for a prediction of another object. */
+  readFile(id: string): Promise<Uint8Array<ArrayBuffer> | null>;
   /** @returns null where there is none, or the token is not its own */
   downloadFile(id: string, visitor: Visitor): Promise<Outcome<FileContent> | null>;
   deleteFile(id: string): Promise<boolean>;

@@ -1,11 +1,12 @@
 /** The files of one caller in its object's SQLite: a row may have 2 MB, so that bytes are in pieces. */
 import type { ImagePath } from '@blip2/shared/cache-key';
-import { type FileContent, type NewFile, STORED_MS, type StoredFile } from './contract.ts';
+import { type NewFile, STORED_MS, type StoredFile } from './contract.ts';
 
 /** What one caller has at most; the oldest make room. */
 const MAX_FILES = 64;
 const MAX_BYTES = 64 * 2 ** 20;
-const PIECE_BYTES = 2 ** 20;
+/** Of one row: whoever reads a file and stops has one in memory. */
+const PIECE_BYTES = 2 ** 18;
 /** Within which the same file is the same upload, sent again. */
 const REPEATED_MS = 60_000;
 
@@ -86,20 +87,15 @@ export class FileTable {
       .map(({ record }) => JSON.parse(record));
   }
 
-  read(id: string, now: number): FileContent | null {
-    const file = this.find(id, now);
-    if (file === null) return null;
-    const bytes = new Uint8Array(file.size);
-    let at = 0;
-    const pieces = this.#sql.exec<{ bytes: ArrayBuffer }>(
-      'SELECT bytes FROM pieces WHERE id = ? ORDER BY number',
-      id,
-    );
-    for (const { bytes: piece } of pieces) {
-      bytes.set(new Uint8Array(piece), at);
-      at += piece.byteLength;
-    }
-    return { file, bytes };
+  /** @returns null where the file has none of this number, or is gone */
+  piece(id: string, number: number): Uint8Array<ArrayBuffer> | null {
+    const [row] = this.#sql
+      .exec<{ bytes: ArrayBuffer }>(
+        'SELECT bytes FROM pieces WHERE id = ? AND number = ?',
+        ...[id, number],
+      )
+      .toArray();
+    return row === undefined ? null : new Uint8Array(row.bytes);
   }
 
   deleteImage(image: ImagePath): void {

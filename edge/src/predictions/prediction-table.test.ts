@@ -1,7 +1,8 @@
 /** Which predictions of a caller stay stored. */
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { expect, it } from 'vitest';
+import { imagePathOf } from '@blip2/shared/cache-key';
+import { expect, it, vi } from 'vitest';
 import type { StoredPrediction } from './contract.ts';
 import { PredictionTable } from './prediction-table.ts';
 
@@ -51,4 +52,26 @@ it('those that were refused take no place, however many they are', () =>
       table.delete(`refused ${i}`);
     }
     expect([0, 1, 199].map((i) => table.find(`${i}`, NOW) !== null)).toEqual([true, true, true]);
+  }));
+
+it('those about an image are deleted by an index, and none is parsed for it, whichever version has made the table', () =>
+  withTable((table, sql) => {
+    const [image, other] = [imagePathOf('', 'a'.repeat(64)), imagePathOf('', 'b'.repeat(64))];
+    sql.exec('DROP INDEX predictions_image');
+    for (let i = 0; i < 200; i++) {
+      const about = { path: i % 2 === 0 ? image : other, sentAt: NOW };
+      const stored = { id: `${i}`, createdAt: NOW, image: about } as StoredPrediction;
+      table.put(table.nextNumber(), stored, []);
+    }
+    table.create();
+    const parse = vi.spyOn(JSON, 'parse');
+    const run = vi.spyOn(sql, 'exec');
+    table.deleteImage(image);
+    const [query = ''] = run.mock.calls.at(-1) ?? [];
+    expect(parse).not.toHaveBeenCalled();
+    vi.restoreAllMocks();
+    expect(sql.exec('SELECT id FROM predictions').toArray()).toHaveLength(100);
+    expect([0, 1].map((i) => table.find(`${i}`, NOW) !== null)).toEqual([false, true]);
+    const plan = sql.exec<{ detail: string }>(`EXPLAIN QUERY PLAN ${query}`, other).toArray();
+    expect(plan.map(({ detail }) => detail).join()).toContain('USING INDEX predictions_image');
   }));

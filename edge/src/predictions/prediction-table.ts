@@ -7,6 +7,9 @@ const STORED_PREDICTIONS = 200;
 const MORE_PREDICTIONS = 50;
 const PAGE_SIZE = 50;
 
+/** The image that a record is about, as SQLite reads it. */
+const IMAGE = "json_extract(record, '$.image.path')";
+
 type Row = { number: number; record: string; deltas: string };
 export type Stored = { prediction: StoredPrediction; deltas: string[] };
 
@@ -24,6 +27,8 @@ export class PredictionTable {
     this.#sql.exec(
       'CREATE TABLE IF NOT EXISTS predictions (number INTEGER PRIMARY KEY, id TEXT UNIQUE, created_at INTEGER, record TEXT, deltas TEXT)',
     );
+    // Of a text that is written once, so that a deletion parses none of them.
+    this.#sql.exec(`CREATE INDEX IF NOT EXISTS predictions_image ON predictions (${IMAGE})`);
   }
 
   /** The place of another one in lists, behind all before it, whenever it is put. */
@@ -61,10 +66,7 @@ export class PredictionTable {
   }
 
   deleteImage(image: ImagePath): void {
-    const rows = this.#sql.exec<Row>('SELECT number, record, deltas FROM predictions').toArray();
-    for (const { prediction } of rows.map(storedOf)) {
-      if (prediction.image?.path === image) this.delete(prediction.id);
-    }
+    this.#delete(`${IMAGE} = ?`, image);
   }
 
   find(id: string, now: number): Stored | null {
@@ -83,15 +85,15 @@ export class PredictionTable {
     const [compare, order] = isNewer ? ['>', 'ASC'] : ['<', 'DESC'];
     const from = cursor?.number ?? Number.MAX_SAFE_INTEGER;
     const rows = this.#sql
-      .exec<Row>(
-        `SELECT number, record, deltas FROM predictions WHERE number ${compare} ? AND created_at > ? ORDER BY number ${order} LIMIT ?`,
+      .exec<Omit<Row, 'deltas'>>(
+        `SELECT number, record FROM predictions WHERE number ${compare} ? AND created_at > ? ORDER BY number ${order} LIMIT ?`,
         ...[from, now - STORED_MS, PAGE_SIZE],
       )
       .toArray();
     if (isNewer) rows.reverse();
     const [newest, oldest] = [rows.at(0)?.number ?? from, rows.at(-1)?.number ?? from];
     return {
-      predictions: rows.map((row) => storedOf(row).prediction),
+      predictions: rows.map(({ record }) => JSON.parse(record)),
       older: this.#has('<', oldest, now) ? oldest : null,
       newer: this.#has('>', newest, now) ? newest : null,
     };

@@ -9,27 +9,28 @@ import type { Dependencies } from '../../dependencies.ts';
 import { parseJsonBytes } from '../../http/json-body.ts';
 import type { Part } from '../../http/multipart.ts';
 import { readParts } from '../../http/request-body.ts';
-import {
-  type FileContent,
-  type NewFile,
-  type StoredFile,
-  valueFrom,
-} from '../../predictions/contract.ts';
+import { streamOf } from '../../http/stream.ts';
+import { type NewFile, type StoredFile, valueFrom } from '../../predictions/contract.ts';
+import { noFile } from '../../predictions/file-image.ts';
 import { objectIdOf } from '../../predictions/ids.ts';
 import {
   type AppContext,
+  clientIn,
   type Handler,
   type IsThere,
   readingOf,
   requestContextOf,
   senderOf,
 } from '../../routes/app-context.ts';
+import { resultReads } from '../../turns/bulk-reads.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { shownFile } from './present.ts';
 
 const NOT_STORED = { 'cache-control': 'no-store' };
 const MAX_NAME_LENGTH = 255;
 const MAX_METADATA_BYTES = 4096;
+/** Of a download, read in one turn. */
+const PIECE_BYTES = 2 ** 18;
 
 export const createFile: Handler = async (c, deps) => {
   const object = ownObject(c, deps);
@@ -111,13 +112,39 @@ export const downloadFile: Handler = async (c, deps) => {
   const id = c.req.param('file_id') ?? '';
   const found = await signedObject(deps, id)?.downloadFile(id, visitorIn(c, deps));
   if (!found) throw unknown('or this URL is not whole');
-  const content = valueFrom(found);
-  return c.body(content.bytes, 200, {
-    'content-type': content.file.type,
+  const { file, bytes } = valueFrom(found);
+  const { readable, writable } = new FixedLengthStream(file.size);
+  const pieces = byTurns(bytes, file.size, clientIn(c, deps.config));
+  const body = await streamOf(pieces, { stalledMs: deps.config.deadlineMs });
+  // A client that leaves ends it.
+  body.pipeTo(writable).catch(() => {});
+  return c.body(readable, 200, {
+    'content-type': file.type,
     'content-disposition': 'attachment',
     ...NOT_STORED,
   });
 };
+
+/** Nobody waits for an end of it: whoever has the URL may open it as often as that may be, and all read the same disk. */
+async function* byTurns(
+  bytes: ReadableStream<Uint8Array>,
+  size: number,
+  client: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const reader = bytes.getReader({ mode: 'byob' });
+  try {
+    for (let left = size; left > 0; ) {
+      const length = Math.min(left, PIECE_BYTES);
+      const read = () => reader.readAtLeast(length, new Uint8Array(length));
+      const { value } = await resultReads.run(client, read);
+      if (!value || value.length === 0) return;
+      left -= value.length;
+      yield value;
+    }
+  } finally {
+    await reader.cancel();
+  }
+}
 
 const ADDRESS =
   /^https?:\/\/[^/?#]+(?:\/[^?#]*)?\/replicate\/v1\/files\/([0-9a-f]+)(?:\/download)?(?:[?#].*)?$/;
@@ -131,14 +158,13 @@ export async function uploadedFile(
   deps: Dependencies,
   text: string,
   field: string,
-): Promise<FileContent | null> {
+): Promise<StoredFile | null> {
   const [, id = ''] = ADDRESS.exec(text.trim()) ?? [];
   if (id === '' || deps.predictions === undefined) return null;
   if (objectIdOf(deps.predictions, id) === null) return null;
-  const content = await objectOf(c, deps, id)?.readFile(id);
-  if (content) return content;
-  const detail = `${field}: there is no such file any more, or its key is another: upload it again.`;
-  throw new ApiError('image-url-failed', detail, { field });
+  const file = await objectOf(c, deps, id)?.findFile(id);
+  if (file) return file;
+  throw noFile(field);
 }
 
 function unknown(orElse = 'or its key is another'): ApiError {

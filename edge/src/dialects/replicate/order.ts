@@ -1,6 +1,7 @@
 /** From the request of a prediction to what is made: its model, image, prompt and options. */
 import { ApiError } from '@blip2/shared/errors';
 import type { GenerationOptions } from '@blip2/shared/generation/generation-options';
+import { expectShort } from '@blip2/shared/generation/instruction';
 import { type Prompt, preparePrompt } from '@blip2/shared/generation/prepare-prompt';
 import { checkImage } from '@blip2/shared/image-format';
 import { imageIdOf } from '@blip2/shared/image-id';
@@ -14,9 +15,9 @@ import { validate } from '@blip2/shared/validate';
 import type { Dependencies } from '../../dependencies.ts';
 import { expectTokens } from '../../generation/begin-generation.ts';
 import { aboutField, aboutImage } from '../../image/image-field.ts';
-import { type ImageSource, sourceFromText } from '../../image/image-source.ts';
+import { sourceFromText } from '../../image/image-source.ts';
 import { checkUrlLength } from '../../image/public-url.ts';
-import type { PredictionOrder } from '../../predictions/contract.ts';
+import type { PredictionOrder, PredictionSource } from '../../predictions/contract.ts';
 import { type AppContext, requestContextOf, senderOf } from '../../routes/app-context.ts';
 import { refuse } from '../refuse.ts';
 import { uploadedFile } from './files.ts';
@@ -116,7 +117,11 @@ function promptOf(deps: Dependencies, input: PredictionInput): Prompt {
   const before = context.trim() === '' ? '' : `${context.trim()} `;
   const text = isCaption ? '' : `${before}${answerPrompt(deps.models.generate.family, question)}`;
   try {
-    return preparePrompt(deps, { text, field: 'question' }, options);
+    const prompt = preparePrompt(deps, { text, field: 'question' }, options);
+    // Both are stored, read or not.
+    expectShort(question, { field: 'question' });
+    expectShort(context, { field: 'context' });
+    return prompt;
   } catch (thrown) {
     if (!(thrown instanceof ApiError) || thrown.extras.field === undefined) throw thrown;
     throw aboutField(thrown, `input.${thrown.extras.field}`);
@@ -128,12 +133,13 @@ async function imageOf(
   c: AppContext,
   deps: Dependencies,
   text: string,
-): Promise<{ source: ImageSource; shown: string }> {
+): Promise<{ source: PredictionSource; shown: string }> {
   try {
     const file = await uploadedFile(c, deps, text, IMAGE);
     if (file !== null) {
       checkUrlLength(text);
-      return { source: { kind: 'bytes', bytes: file.bytes }, shown: text };
+      const { id, sha256, size } = file;
+      return { source: { kind: 'file', id, sha256, size }, shown: text };
     }
     const source = sourceFromText(text, IMAGE);
     switch (source.kind) {
