@@ -118,7 +118,7 @@ function mayBeJson(body: Uint8Array): boolean {
 
 /** What is in JSON, beside its bytes. */
 function jsonMs(body: Uint8Array, charset = 'utf-8'): number {
-  if (/^\s*(utf-?8)?\s*$/i.test(charset)) {
+  if (/^(utf-?8)?$/i.test(charset.trim())) {
     const { values, names, bytes } = jsonSize(body);
     const counted = mayBeJson(body) ? Math.max(values, names) : names;
     return MS_PER_VALUE * counted + (MS_PER_JSON_MEGABYTE * bytes) / 1e6;
