@@ -4,10 +4,11 @@
  * whether a body takes turns: how long others wait follows from what it really took.
  */
 import { Buffer } from 'node:buffer';
-import { sniff } from '@blip2/shared/image-format';
 import { beginsAsImage, isBase64Image } from '@blip2/shared/image-text';
-import type { HeaderValue } from './header-value.ts';
-import { EITHER_MEMBERS, IMAGE_MEMBERS } from './json-structure.ts';
+import { isDear } from '../turns/dear-work.ts';
+import { hexDigit, MAX_CONVERTED, percentDecode } from './decode-text.ts';
+import { jsonSize } from './json-size.ts';
+import { EITHER_MEMBERS, IMAGE_MEMBERS, MAX_BYTES, MAX_VALUES } from './json-structure.ts';
 import { MAX_BOUNDARY_LENGTH, MAX_HEADER_BYTES, MAX_PARTS } from './multipart.ts';
 
 /** Of each megabyte that is inflated, or copied, decoded and hashed, as those of images in JSON are. */
@@ -16,6 +17,10 @@ const MS_PER_MEGABYTE = 5;
 const MS_PER_IMAGE_MEGABYTE = 3;
 /** To parse a value of JSON that has a name, and to check it. */
 const MS_PER_VALUE = 0.005;
+/** Of each megabyte of JSON that is no image, which is looked at byte by byte, beside `MS_PER_MEGABYTE`. */
+const MS_PER_JSON_MEGABYTE = 5;
+/** Of each that is converted from another charset. */
+const MS_PER_CONVERTED_MEGABYTE = 20;
 /** To read the head of a part, and to make a value of it. */
 const MS_PER_PART = 0.03;
 /** To read a pair of a query or a form, and each byte of its name, which may be places within places. */
@@ -28,9 +33,16 @@ const MS_PER_CHARACTER = 0.001;
 const MAX_NAME_BYTES = 256 * 12;
 /** Bytes by which an image is recognized in base64. */
 const HEAD_BYTES = 512;
-/** More values than a body may have. */
-const MAX_COUNTED = 10_000;
-const [COMMA, AMPERSAND, EQUALS] = [0x2c, 0x26, 0x3d];
+/** As many values as a body may have. */
+const MAX_COUNTED = MAX_VALUES;
+/** Of all JSON in a form, which has the limits of a body together. */
+const MOST_JSON_MS =
+  MS_PER_VALUE * MAX_COUNTED +
+  (MS_PER_JSON_MEGABYTE * MAX_BYTES + MS_PER_CONVERTED_MEGABYTE * MAX_CONVERTED) / 1e6;
+const [COMMA, AMPERSAND, EQUALS, COLON, PERCENT] = [0x2c, 0x26, 0x3d, 0x3a, 0x25];
+const [SPACE, OPEN_LIST, OPEN_OBJECT] = [0x20, 0x5b, 0x7b];
+/** First bytes of GIF, WebP, PNG, which begin JSON in no charset. */
+const OF_IMAGES = new Set([0x47, 0x52, 0x89]);
 
 /** `remedy`: what to send instead, where it cannot be done now. */
 export type BodyCost = { ms: number; remedy: string };
@@ -45,28 +57,42 @@ export function queryCost(search: string): BodyCost {
   return { ms: pairsCost(Buffer.from(search)), remedy: 'a shorter query' };
 }
 
-/** @param type its `Content-Type`: of a form with files, the parts count */
-export function parsingCost(body: Uint8Array, { value: type, parameters }: HeaderValue): BodyCost {
-  const isJson = mayBeJson(body, parameters.get('charset'));
-  // Commas of an image say nothing.
-  if (!isJson && sniff(body).kind === 'image') {
-    return { ms: (MS_PER_IMAGE_MEGABYTE * body.length) / 1e6, remedy: 'a smaller image' };
-  }
-  const boundary = parameters.get('boundary');
-  // One that is longer is refused; looking for it would take a time that grows with its length.
-  const isForm =
-    type === 'multipart/form-data' &&
-    boundary !== undefined &&
-    boundary.length <= MAX_BOUNDARY_LENGTH;
+/** Of a body that is an image, whatever its bytes say: it is only copied and hashed. */
+export function imageCost(body: Uint8Array): BodyCost {
+  return { ms: (MS_PER_IMAGE_MEGABYTE * body.length) / 1e6, remedy: 'a smaller image' };
+}
+
+/** Of a body that becomes one text. */
+export function textCost(body: Uint8Array): BodyCost {
+  return { ms: megabytes(body.length), remedy: 'a smaller body' };
+}
+
+/** Of a body that is read as JSON, which it need not be. */
+export function jsonCost(body: Uint8Array, charset?: string): BodyCost {
+  return costOf(body, () => [jsonMs(body, charset), 'fewer values']);
+}
+
+/** Of a form with files. @param boundary as `Content-Type` names it */
+export function formCost(body: Uint8Array, boundary: string | undefined): BodyCost {
+  return costOf(body, () => {
+    // One that is longer is refused; looking for it would take a time that grows with its length.
+    const isRead = boundary !== undefined && boundary.length <= MAX_BOUNDARY_LENGTH;
+    const { parts, ofJson } = isRead ? countParts(body, `--${boundary}`) : { parts: 0, ofJson: 0 };
+    const ofParts = MS_PER_PART * parts;
+    return [ofParts + ofJson, ofParts > ofJson ? 'fewer parts' : 'fewer values'];
+  });
+}
+
+/** Of a form without files. */
+export function urlEncodedCost(body: Uint8Array): BodyCost {
+  return costOf(body, () => [pairsCost(bufferOf(body)), 'fewer parts']);
+}
+
+/** @param counted what is in it costs beside its bytes, milliseconds, and what would be less; that of a body which is dear anyway is not counted */
+function costOf(body: Uint8Array, counted: () => [ms: number, remedy: string]): BodyCost {
   const ofBytes = megabytes(body.length);
-  const inForm = isForm ? countParts(body, `--${boundary}`) : { parts: 0, values: 0 };
-  // Some routes read JSON whatever it is called.
-  const ofValues = MS_PER_VALUE * Math.max(isJson ? countValues(body) : 0, inForm.values);
-  const isPairs = type === 'application/x-www-form-urlencoded' && !isJson;
-  const ofParts = MS_PER_PART * inForm.parts + (isPairs ? pairsCost(bufferOf(body)) : 0);
-  const ms = ofBytes + ofValues + ofParts;
-  if (ofBytes > ofValues + ofParts) return { ms, remedy: 'smaller images' };
-  return { ms, remedy: ofParts > ofValues ? 'fewer parts' : 'fewer values' };
+  const [ms, remedy] = isDear(ofBytes) ? [0, ''] : counted();
+  return { ms: ofBytes + ms, remedy: ofBytes > ms ? 'smaller images' : remedy };
 }
 
 /** @param parsed what was made of a body: all texts in it that are no images */
@@ -78,21 +104,30 @@ function megabytes(bytes: number): number {
   return (MS_PER_MEGABYTE * bytes) / 1e6;
 }
 
-const [SPACE, OPEN_LIST, OPEN_OBJECT] = [0x20, 0x5b, 0x7b];
-const BYTE_ORDER_MARKS = new Set([0xef, 0xbb, 0xbf, 0xfe, 0xff]);
+/** White space, and byte order marks, in any charset. */
+const isNoBlank = (byte: number) => byte > SPACE && byte < 0x80;
 
-const isBlank = (byte: number) => byte <= SPACE || BYTE_ORDER_MARKS.has(byte);
-
-/**
- * Whether there is something to parse: of what begins as no object and no list, nothing is read beyond that. White space and the empty
- * halves of UTF-16 aside; texts in some other charsets begin with an escape sequence.
- */
-function mayBeJson(body: Uint8Array, charset = 'utf-8'): boolean {
-  if (!/^utf-?8$/i.test(charset)) return true;
+/** Whether there is something to parse: what begins as no object and no list is looked at, and nothing is made of it. */
+function mayBeJson(body: Uint8Array): boolean {
+  // Behind more white space than this it is refused.
+  const most = Math.min(body.length, MAX_CONVERTED);
   let at = 0;
-  while (at < body.length && isBlank(body[at] as number)) at++;
-  const first = body[at];
-  return first === OPEN_OBJECT || first === OPEN_LIST;
+  while (at < most && !isNoBlank(body[at] as number)) at++;
+  return body[at] === OPEN_OBJECT || body[at] === OPEN_LIST;
+}
+
+/** What is in JSON, beside its bytes. */
+function jsonMs(body: Uint8Array, charset = 'utf-8'): number {
+  if (/^(utf-?8)?$/i.test(charset.trim())) {
+    const { values, names, bytes } = jsonSize(body);
+    const counted = mayBeJson(body) ? Math.max(values, names) : names;
+    return MS_PER_VALUE * counted + (MS_PER_JSON_MEGABYTE * bytes) / 1e6;
+  }
+  // Where strings end shows only once it is converted.
+  const values = countValues(body) + count(body, OPEN_LIST) + count(body, OPEN_OBJECT);
+  const counted = Math.min(Math.max(values, count(body, COLON)), MAX_COUNTED);
+  const converted = Math.min(body.length, MAX_CONVERTED);
+  return MS_PER_VALUE * counted + (MS_PER_CONVERTED_MEGABYTE * converted) / 1e6;
 }
 
 /**
@@ -109,54 +144,84 @@ function countValues(body: Uint8Array): number {
   return count;
 }
 
-/** Native searches, so that megabytes of a file cost nothing. @returns `values`: of JSON in fields */
-function countParts(body: Uint8Array, delimiter: string): { parts: number; values: number } {
+/** Native searches, so that megabytes of a file cost nothing. @returns `ofJson`: milliseconds of JSON in fields */
+function countParts(body: Uint8Array, delimiter: string): { parts: number; ofJson: number } {
   const bytes = bufferOf(body);
-  let [parts, values] = [0, 0];
+  // It names the charset of all other fields.
+  const charset = bytes.includes('_charset_') ? 'another' : undefined;
+  let [parts, ofJson] = [0, 0];
   let at = bytes.indexOf(delimiter);
   while (at !== -1 && parts < MAX_PARTS) {
     parts++;
     const next = bytes.indexOf(delimiter, at + 1);
     const part = bytes.subarray(at, next === -1 ? bytes.length : next);
-    if (values < MAX_COUNTED) values += valuesIn(part);
+    if (ofJson < MOST_JSON_MS) ofJson += ofPart(part, charset);
     at = next;
   }
-  return { parts, values: Math.min(values, MAX_COUNTED) };
+  return { parts, ofJson: Math.min(ofJson, MOST_JSON_MS) };
 }
 
-/** Of a part that may be JSON; a file is not searched to its end. */
-function valuesIn(part: Buffer): number {
+/** What JSON in a part costs, milliseconds; a file is not searched. */
+function ofPart(part: Buffer, ofOthers: string | undefined): number {
   const head = part.subarray(0, MAX_HEADER_BYTES).toString('latin1');
   const [end] = /\n[ \t\r]*\n/.exec(head) ?? [];
   if (end === undefined) return 0;
+  const fields = head.slice(0, head.indexOf(end));
   const content = part.subarray(head.indexOf(end) + end.length);
-  if (/transfer-encoding:\s*(base64|quoted)/i.test(head)) {
+  const isJson = /json/i.test(fields);
+  if (/transfer-encoding:\s*(base64|quoted)/i.test(fields)) {
     // What is encoded shows only whether it is an image.
-    return isBase64Image(content.toString('latin1', 0, HEAD_BYTES)) ? 0 : content.length / 3;
+    const isImage = !isJson && isBase64Image(content.toString('latin1', 0, HEAD_BYTES));
+    return isImage ? 0 : (MS_PER_VALUE * content.length) / 3;
   }
-  const charset = /charset(?!\s*=\s*"?utf-?8)/i.test(head) ? 'another' : 'utf-8';
-  return mayBeJson(content, charset) ? countValues(content) : 0;
+  const [first = 0, second] = content;
+  if (!isJson && (OF_IMAGES.has(first) || (first === 0xff && second === 0xd8))) return 0;
+  const charset = /charset(?!\s*=\s*"?utf-?8)/i.test(fields) ? 'another' : ofOthers;
+  return isJson || charset !== undefined || mayBeJson(content) ? jsonMs(content, charset) : 0;
 }
 
 /** What a query or a form costs, whose pairs have `&` between them: values may be JSON, encoded or not. */
 function pairsCost(bytes: Buffer): number {
-  let [pairs, nameBytes] = [0, 0];
+  let [pairs, nameBytes, ofJson] = [0, 0, 0];
   for (let start = 0; start < bytes.length && pairs <= MAX_PARTS; pairs++) {
     const ampersand = bytes.indexOf(AMPERSAND, start);
     const end = ampersand === -1 ? bytes.length : ampersand;
     const pair = bytes.subarray(start, end);
     const equals = pair.indexOf(EQUALS);
     nameBytes += Math.min(equals === -1 ? pair.length : equals, MAX_NAME_BYTES);
+    if (equals !== -1 && ofJson < MOST_JSON_MS) ofJson += encodedJsonMs(pair.subarray(equals + 1));
     start = end + 1;
   }
-  const encoded = count(bytes, '%2C') + count(bytes, '%2c');
-  const values = Math.min(countValues(bytes) + encoded, MAX_COUNTED);
-  return MS_PER_PAIR * pairs + MS_PER_NAME_BYTE * nameBytes + MS_PER_VALUE * values;
+  return MS_PER_PAIR * pairs + MS_PER_NAME_BYTE * nameBytes + Math.min(ofJson, MOST_JSON_MS);
 }
 
-function count(bytes: Buffer, what: string): number {
+/** What a value costs if it is JSON, milliseconds. */
+function encodedJsonMs(value: Uint8Array): number {
+  const head = percentDecode(new Uint8Array(value.subarray(0, HEAD_BYTES)), ' ');
+  if (head.some(isNoBlank) && !mayBeJson(head)) return 0;
+  let [values, names, lastComma] = [0, 0, -1];
+  let at = 0;
+  for (; at < value.length && values < MAX_COUNTED && names < MAX_COUNTED; at++) {
+    const start = at;
+    let byte = value[at];
+    if (byte === PERCENT) {
+      byte = 16 * hexDigit(value[at + 1]) + hexDigit(value[at + 2]);
+      at += 2;
+    }
+    if (byte === COMMA) {
+      if (lastComma !== start) values++;
+      lastComma = at + 1;
+    } else if (byte === OPEN_LIST || byte === OPEN_OBJECT) values++;
+    else if (byte === COLON) names++;
+  }
+  const ofBytes = MS_PER_JSON_MEGABYTE * Math.min(value.length, MAX_BYTES);
+  return MS_PER_VALUE * Math.max(values, names) + ofBytes / 1e6;
+}
+
+/** Of a byte that may stand in millions of places. */
+function count(bytes: Uint8Array, byte: number): number {
   let found = 0;
-  for (let at = bytes.indexOf(what); at !== -1; at = bytes.indexOf(what, at + what.length)) {
+  for (let at = bytes.indexOf(byte); at !== -1; at = bytes.indexOf(byte, at + 1)) {
     if (++found === MAX_COUNTED) break;
   }
   return found;

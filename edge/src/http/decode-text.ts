@@ -12,7 +12,7 @@ const MAX_TEXT_LENGTH = 2 ** 16;
  * Bytes of JSON in other encodings than UTF-8 that are decoded: the platform is slow at it, and makes several of each. What is
  * longer is an image, whose base64 is ASCII in nearly all of them.
  */
-const MAX_CONVERTED = 2 ** 21;
+export const MAX_CONVERTED = 2 ** 21;
 
 /** Encodings in which bytes of ASCII may be something else. */
 const NOT_ASCII = new Set(['utf-16le', 'utf-16be', 'iso-2022-jp']);

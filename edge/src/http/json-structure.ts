@@ -6,9 +6,9 @@ import { JsonTotal } from './json-total.ts';
 
 /** Far beyond any request; the parser needs memory for each. */
 const MAX_DEPTH = 32;
-const MAX_VALUES = 10_000;
+export const MAX_VALUES = 10_000;
 /** All that is no image: punctuation, white space, names, numbers, texts. */
-const MAX_BYTES = 2 ** 20;
+export const MAX_BYTES = 2 ** 20;
 /** Bytes of one text, escapes included: no context holds as many. */
 export const MAX_TEXT_BYTES = 2 ** 16;
 const MAX_NAME_BYTES = 1024;
@@ -66,6 +66,14 @@ export function checkStructure(
     const where = field === undefined ? {} : { field: shownName(field) };
     return new ApiError('invalid-request', `${what} ${how}.`, { ...where, limit, actual });
   };
+  const expectFewBytes = (count: number) => {
+    if (count > MAX_BYTES) {
+      throw tooMuch(`has more than ${MAX_BYTES} bytes besides its image`, MAX_BYTES, count);
+    }
+    total.expectFew('bytes', count, MAX_BYTES);
+  };
+  /** Asked for each byte: all else that is done for most of them is nothing. */
+  const mostOthers = MAX_BYTES - total.bytes;
   let repeated: string | null = null;
   let [values, names] = [0, 0];
   const expectFewValues = (count: number) => {
@@ -77,7 +85,6 @@ export function checkStructure(
   let last: LongString | undefined;
   let isBroken = false;
   for (let at = 0; at < bytes.length; at++) {
-    const level = levels.at(-1);
     switch (bytes[at]) {
       case QUOTE: {
         const end = closingQuote(bytes, at);
@@ -85,7 +92,7 @@ export function checkStructure(
         const length = end - at - 1;
         if (length > MAX_TEXT_BYTES) {
           // A name is refused at its colon: here it would pass for the text of the member before it.
-          const isImage = level !== undefined && mayBeImage(levels, bytes.subarray(at + 1, end));
+          const isImage = levels.length > 0 && mayBeImage(levels, bytes.subarray(at + 1, end));
           if (!isImage && !isName(bytes, end)) throw tooLong(levels, field, length);
           long.push(last);
           longBytes += length;
@@ -109,10 +116,12 @@ export function checkStructure(
       case CLOSE_LIST:
         levels.pop();
         break;
-      case COMMA:
+      case COMMA: {
         expectFewValues(++values);
+        const level = levels.at(-1);
         if (level?.index != null) level.index++;
         break;
+      }
       case COLON: {
         // Each is of a value, in JSON; what is none may have a million.
         expectFewValues(++names);
@@ -126,6 +135,7 @@ export function checkStructure(
           const how = `has a name, ${name}, of more than ${MAX_NAME_BYTES} bytes`;
           throw tooMuch(how, MAX_NAME_BYTES, string.length);
         }
+        const level = levels.at(-1);
         if (level === undefined) break;
         // Exceptions are dear: where one name is no JSON, the text is none.
         const name: string | null = isBroken ? null : nameOf(string);
@@ -137,10 +147,7 @@ export function checkStructure(
       }
     }
     others = Math.min(at, bytes.length) - longBytes;
-    if (others > MAX_BYTES) {
-      throw tooMuch(`has more than ${MAX_BYTES} bytes besides its image`, MAX_BYTES, others);
-    }
-    total.expectFew('bytes', others, MAX_BYTES);
+    if (others > mostOthers) expectFewBytes(others);
   }
   total.values += Math.max(values, names);
   total.bytes += others;
@@ -193,22 +200,25 @@ function nameOf(text: Uint8Array): string | null {
   }
 }
 
-/** A native search has a price of its own: not for each of millions of escaped quotes. */
+/** A native search has a price of its own: not for each of millions of short strings, or of escaped quotes. */
 const NEAR = 64;
 
 /** Index of the quote that ends the string that begins at `start`, or the end of the text. */
-function closingQuote(bytes: Uint8Array, start: number): number {
-  for (let end = bytes.indexOf(QUOTE, start + 1); end !== -1; end = nextQuote(bytes, end + 1)) {
+export function closingQuote(bytes: Uint8Array, start: number): number {
+  let at = start + 1;
+  for (;;) {
+    for (let near = at + NEAR; at < near && at < bytes.length; at++) {
+      if (bytes[at] === QUOTE) return at;
+      if (bytes[at] !== BACKSLASH) continue;
+      // What follows is escaped, and more such may follow it.
+      at++;
+      near = at + NEAR;
+    }
+    const end = at < bytes.length ? bytes.indexOf(QUOTE, at) : -1;
+    if (end === -1) return bytes.length;
     let backslashes = 0;
-    while (bytes[end - 1 - backslashes] === BACKSLASH) backslashes++;
+    while (end - backslashes > at && bytes[end - 1 - backslashes] === BACKSLASH) backslashes++;
     if (backslashes % 2 === 0) return end;
+    at = end + 1;
   }
-  return bytes.length;
-}
-
-/** Index of the next quote, escaped or not, or -1. */
-function nextQuote(bytes: Uint8Array, from: number): number {
-  const near = Math.min(from + NEAR, bytes.length);
-  for (let at = from; at < near; at++) if (bytes[at] === QUOTE) return at;
-  return bytes.indexOf(QUOTE, near);
 }

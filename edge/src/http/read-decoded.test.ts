@@ -1,6 +1,7 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { newImage, startEdge } from '../testing/edge.ts';
 import { dearWork, isDear } from '../turns/dear-work.ts';
+import { asJson } from './body-reading.ts';
 import { holdBody } from './held-bodies.ts';
 import { readDecoded } from './read-decoded.ts';
 
@@ -22,7 +23,7 @@ async function readJson(characters: number, claimedMs = 0, client = 'adds up') {
   const request = new Request('http://edge.test', { method: 'POST', body });
   const limits = { maxHeldBytes: 2 ** 20, deadlineMs: 30_000, waitUntil: () => {} };
   await readDecoded(request, 2 ** 20, { ...limits, client, claimedMs }, (bytes) =>
-    JSON.parse(new TextDecoder().decode(bytes)),
+    asJson(bytes, undefined),
   );
 }
 
@@ -70,9 +71,9 @@ it('a body counts while it waits for its turn, beyond the deadline of its upload
   const turn = Promise.withResolvers<void>();
   const asked = turnsTaken(turn.promise);
   const limits = { maxHeldBytes: 2 ** 20, deadlineMs: 100, client: 'held', waitUntil: () => {} };
-  const json = `[${'1,'.repeat(6000)}"${'x'.repeat(900_000)}"]`;
+  const json = `{"image":[${'1,'.repeat(6000)}"${'x'.repeat(900_000)}"]}`;
   const request = new Request('http://edge.test', { method: 'POST', body: json });
-  const read = readDecoded(request, 2 ** 20, limits, () => null);
+  const read = readDecoded(request, 2 ** 20, limits, (bytes) => asJson(bytes, undefined));
   await expect.poll(() => asked).toHaveLength(1);
   time += 4000;
   const other = holdBody(2 ** 20, { client: 'another', ms: 1000 });

@@ -3,9 +3,9 @@ import { ApiError } from '@blip2/shared/errors';
 import type { Config } from '../config.ts';
 import { inSpan } from '../tracing.ts';
 import { waitOutside } from '../work-in-hand.ts';
-import { inflatingCost, parsingCost, tokenizingCost } from './body-costs.ts';
+import { inflatingCost, tokenizingCost } from './body-costs.ts';
+import type { Reading } from './body-reading.ts';
 import { decodeContent, mostInflated, parseContentEncoding } from './content-encoding.ts';
-import { parseHeaderValue } from './header-value.ts';
 import { type HeldBody, holdBody } from './held-bodies.ts';
 import { readLimited } from './read-limited.ts';
 import { longestHeld, RequestTurns, type TurnLimits } from './request-turns.ts';
@@ -15,14 +15,15 @@ import { WholeRequest } from './whole-request.ts';
 export type ReadLimits = Pick<Config, 'maxHeldBytes'> & TurnLimits;
 
 /**
- * What `parse` makes of a body. What is dear to inflate, to parse, and to make tokens of takes turns with other such bodies, and
+ * What is read of a body. What is dear to inflate, to parse, and to make tokens of takes turns with other such bodies, and
  * counts as memory until its turn has come.
+ * @param readingOf says how it is read, once it is there
  */
 export async function readDecoded<T>(
   request: Request,
   limit: number,
   limits: ReadLimits,
-  parse: (body: Uint8Array<ArrayBuffer>) => T,
+  readingOf: (body: Uint8Array<ArrayBuffer>) => Reading<T>,
 ): Promise<T> {
   // Before the body is read: a coding that is not known needs no upload.
   const codings = parseContentEncoding(request.headers.get('content-encoding'));
@@ -30,7 +31,7 @@ export async function readDecoded<T>(
   // Of an item of a job, which others have read: objects may not wait for one another.
   if (request instanceof WholeRequest) {
     const whole = await readLimited(request, limit, { maxHeldBytes, client, ms });
-    return parse(decodeContent(whole, codings, limit));
+    return readingOf(decodeContent(whole, codings, limit)).read();
   }
   const { signal } = request;
   const turns = new RequestTurns(request, limits);
@@ -42,12 +43,13 @@ export async function readDecoded<T>(
     if (isCoded) await turns.before(inflatingCost(mostInflated(body.length, limit)), { counts: 0 });
     const decoded = decodeContent(body, codings, limit);
     const inflated = isCoded ? inflatingCost(decoded.length).ms : 0;
-    const cost = parsingCost(decoded, parseHeaderValue(request.headers.get('content-type')));
+    const reading = readingOf(decoded);
+    const cost = reading.cost();
     await turns.before(
       { ...cost, ms: inflated + cost.ms },
       { onWait: () => isCoded && held.add(0, decoded.length) },
     );
-    const parsed = parse(decoded);
+    const parsed = reading.read();
     await turns.before(tokenizingCost(parsed));
     return parsed;
   } finally {

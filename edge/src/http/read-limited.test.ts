@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { readLimited } from './read-limited.ts';
 import { WholeRequest } from './whole-request.ts';
 
@@ -59,6 +59,27 @@ describe('a body', () => {
       1, 2, 2, 3, 3, 4,
     ]);
     expect(bytes.buffer.byteLength).toBe(200_000);
+  });
+
+  it('takes no memory before anything of it has come', async () => {
+    const sizes: number[] = [];
+    vi.stubGlobal(
+      'Uint8Array',
+      class extends Uint8Array {
+        constructor(size = 0) {
+          super(size);
+          sizes.push(size);
+        }
+      },
+    );
+    const body = new ReadableStream<globalThis.Uint8Array<ArrayBuffer>>();
+    try {
+      const read = readLimited(source(body, 200_000), 400_000, { ...reading, ms: 20 });
+      await expect(read).rejects.toMatchObject({ slug: 'deadline-exceeded' });
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(Math.max(...sizes)).toBe(0);
   });
 
   it('that is absent has no bytes', async () => {

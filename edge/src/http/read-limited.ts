@@ -56,8 +56,8 @@ export async function readLimited(
   }
 }
 
-/** Enough for most bodies; memory for more is taken as they come, not as they are announced. */
-const FIRST_BYTES = 2 ** 16;
+/** Memory is taken as bytes come, not as they are announced: a body of which nothing comes has none here. */
+const FIRST_BYTES = 2 ** 12;
 
 /** @param declared bytes, NaN where nothing is */
 async function collect(
@@ -66,7 +66,7 @@ async function collect(
   declared: number,
   held: HeldBody,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  let bytes = new Uint8Array(declared < FIRST_BYTES ? declared : FIRST_BYTES);
+  let bytes = new Uint8Array();
   let total = 0;
   for (let chunk = await reader.read(); chunk !== null; chunk = await reader.read()) {
     const needed = total + chunk.byteLength;
@@ -75,7 +75,9 @@ async function collect(
     if (needed > bytes.length) {
       // What is declared is the last size: then nothing is cut off in the end.
       const most = declared >= needed ? declared : limit;
-      const larger = new Uint8Array(Math.min(Math.max(needed, 2 * bytes.length), most));
+      const larger = new Uint8Array(
+        Math.min(Math.max(needed, 2 * bytes.length, FIRST_BYTES), most),
+      );
       larger.set(bytes.subarray(0, total));
       bytes = larger;
     }

@@ -13,14 +13,21 @@ import {
   sourceFromReference,
   sourceFromText,
 } from '../image/image-source.ts';
-import { looksBinary, withLineFeeds } from './decode-text.ts';
-import { type FormEntry, fieldsFromForm } from './form-fields.ts';
+import {
+  asAddress,
+  asForm,
+  asImage,
+  asJson,
+  asParts,
+  asUrlEncoded,
+  type Reading,
+} from './body-reading.ts';
+import { looksBinary } from './decode-text.ts';
+import { fieldsFromForm } from './form-fields.ts';
 import { parseHeaderValue } from './header-value.ts';
-import { parseJsonObject } from './json-body.ts';
 import { MAX_TEXT_BYTES } from './json-structure.ts';
 import { isJsonType } from './media-type.ts';
-import { type Part, parseMultipart } from './multipart.ts';
-import { readMultipart } from './multipart-form.ts';
+import type { Part } from './multipart.ts';
 import { type ReadLimits, readDecoded } from './read-decoded.ts';
 import { parseUrlEncoded } from './url-encoded.ts';
 import { WholeRequest } from './whole-request.ts';
@@ -97,21 +104,22 @@ export async function readRequest<Fields>(
     return { source: { kind: 'bytes', bytes: body }, fields: checkQuery() };
   };
 
-  const read = async (limit: number, parse: (body: Uint8Array<ArrayBuffer>) => ParsedBody) => {
-    const parsed = await readDecoded(request, limit, limits, parse);
+  const read = async (
+    limit: number,
+    readingOf: (body: Uint8Array<ArrayBuffer>) => Reading<ParsedBody>,
+  ) => {
+    const parsed = await readDecoded(request, limit, limits, readingOf);
     return parsed.image ? fromImage(parsed.image) : fromMembers(parsed.members);
   };
 
   if (isJsonType(type)) {
     return await read(limits.maxBodyBytes, (body) =>
-      isImage(body) ? { image: body } : { members: parseJsonObject(body, charset) },
+      isImage(body) ? asImage(body) : asJson(body, charset),
     );
   }
   if (type === 'multipart/form-data') {
     return await read(limits.maxBodyBytes, (body) =>
-      isImage(body)
-        ? { image: body }
-        : { members: readMultipart(body, parameters.get('boundary'), schema) },
+      isImage(body) ? asImage(body) : asForm(body, parameters.get('boundary'), schema),
     );
   }
   if (isEmpty(request)) {
@@ -119,16 +127,14 @@ export async function readRequest<Fields>(
   }
   if (TYPES_BY_DEFAULT.has(type)) {
     return await read(limits.maxBodyBytes, (body) => {
-      if (looksLikeObject(body)) return { members: parseJsonObject(body, charset) };
-      if (type === FORM_TYPE && !looksBinary(body)) {
-        return { members: fieldsFromForm(entriesOf(body, charset), schema) };
-      }
-      return { image: body };
+      if (looksLikeObject(body)) return asJson(body, charset);
+      if (type === FORM_TYPE && !looksBinary(body)) return asUrlEncoded(body, charset, schema);
+      return asImage(body);
     });
   }
   // What is called an image needs no upload where its fields are wrong.
   if (type.startsWith('image/')) checkQuery();
-  return await read(limits.maxImageBytes, (image) => ({ image }));
+  return await read(limits.maxImageBytes, asImage);
 }
 
 /** What a body is, before anything is made of its texts. */
@@ -145,9 +151,10 @@ export async function readJsonObject(
   limits: Pick<Limits, 'maxBodyBytes'> & ReadLimits,
 ): Promise<Record<string, unknown>> {
   const { parameters } = parseHeaderValue(request.headers.get('content-type'));
-  return await readDecoded(request, limits.maxBodyBytes, limits, (body) =>
-    parseJsonObject(body, parameters.get('charset')),
+  const { members } = await readDecoded(request, limits.maxBodyBytes, limits, (body) =>
+    asJson(body, parameters.get('charset')),
   );
+  return members;
 }
 
 /**
@@ -161,9 +168,14 @@ export async function readAnyJsonObject(
   nullable: readonly string[] = [],
 ): Promise<Record<string, unknown>> {
   const { parameters } = parseHeaderValue(request.headers.get('content-type'));
-  return await readDecoded(request, limits.maxBodyBytes, limits, (body) =>
-    body.length === 0 ? {} : parseJsonObject(body, parameters.get('charset'), nullable),
+  const parsed = await readDecoded(
+    request,
+    limits.maxBodyBytes,
+    limits,
+    (body): Reading<ParsedBody> =>
+      body.length === 0 ? asImage(body) : asJson(body, parameters.get('charset'), nullable),
   );
+  return parsed.members ?? {};
 }
 
 /**
@@ -180,7 +192,7 @@ export async function readParts(
     throw new ApiError('unsupported-media-type', detail);
   }
   return await readDecoded(request, limits.maxBodyBytes, limits, (body) =>
-    parseMultipart(body, parameters.get('boundary')),
+    asParts(body, parameters.get('boundary')),
   );
 }
 
@@ -196,27 +208,34 @@ export type ImageOrJson =
  */
 export async function readImageOrJson(request: Request, limits: Limits): Promise<ImageOrJson> {
   const { value: type, parameters } = parseHeaderValue(request.headers.get('content-type'));
-  return await readDecoded(request, limits.maxBodyBytes, limits, (body): ImageOrJson => {
-    if (body.length === 0) {
-      throw new ApiError('no-image', 'The body is empty: send an image, or JSON.', {
-        field: 'image',
-      });
-    }
-    if (looksLikeObject(body) || (isJsonType(type) && !isImage(body))) {
-      return { kind: 'json', members: parseJsonObject(body, parameters.get('charset')) };
-    }
-    if (looksLikeAddress(body)) {
-      const text = new TextDecoder().decode(body);
-      if (isImageAddress(text)) return { kind: 'image', source: sourceFromText(text, 'inputs') };
-    }
-    if (type === 'multipart/form-data' && !isImage(body)) {
-      const detail = 'A form is not read here: send the image itself as the body, or JSON.';
-      throw new ApiError('unsupported-media-type', detail);
-    }
-    checkRawBody(type, body, 'and JSON');
-    checkImage(body, { maxBytes: limits.maxImageBytes, field: 'inputs' });
-    return { kind: 'image', source: { kind: 'bytes', bytes: body } };
-  });
+  const parsed = await readDecoded(
+    request,
+    limits.maxBodyBytes,
+    limits,
+    (body): Reading<ParsedBody | { url: string; body: Uint8Array<ArrayBuffer> }> => {
+      if (looksLikeObject(body) || (body.length > 0 && isJsonType(type) && !isImage(body))) {
+        return asJson(body, parameters.get('charset'));
+      }
+      return looksLikeAddress(body) ? asAddress(body) : asImage(body);
+    },
+  );
+  if ('url' in parsed && isImageAddress(parsed.url)) {
+    return { kind: 'image', source: sourceFromText(parsed.url, 'inputs') };
+  }
+  if ('members' in parsed && parsed.members) return { kind: 'json', members: parsed.members };
+  const bytes = 'url' in parsed ? parsed.body : parsed.image;
+  if (bytes.length === 0) {
+    throw new ApiError('no-image', 'The body is empty: send an image, or JSON.', {
+      field: 'image',
+    });
+  }
+  if (type === 'multipart/form-data' && !isImage(bytes)) {
+    const detail = 'A form is not read here: send the image itself as the body, or JSON.';
+    throw new ApiError('unsupported-media-type', detail);
+  }
+  checkRawBody(type, bytes, 'and JSON');
+  checkImage(bytes, { maxBytes: limits.maxImageBytes, field: 'inputs' });
+  return { kind: 'image', source: { kind: 'bytes', bytes } };
 }
 
 const FORM_TYPE = 'application/x-www-form-urlencoded';
@@ -254,8 +273,4 @@ function looksLikeAddress(body: Uint8Array): boolean {
   const head = String.fromCharCode(...body.subarray(0, 256));
   if (looksBinary(body) || !/^(\xef\xbb\xbf)?\s*(data:|https?:)/i.test(head)) return false;
   return body.length <= MAX_TEXT_BYTES || isAscii(body);
-}
-
-function entriesOf(body: Uint8Array, charset: string | undefined): FormEntry[] {
-  return parseUrlEncoded(body, charset).map(([name, value]) => [name, withLineFeeds(value)]);
 }
