@@ -3,7 +3,7 @@ import { type EmbeddingId, embeddingIdOf, imagePathOf } from '@blip2/shared/cach
 import { ApiError } from '@blip2/shared/errors';
 import type { CacheResult } from '@blip2/shared/schemas/image';
 import type { EmbeddingKind } from '@blip2/shared/wire';
-import type { ImageInput } from '../image/image-source.ts';
+import { hasBytes, type ImageInput } from '../image/image-source.ts';
 import type { RequestContext } from '../request-context.ts';
 import { inSpan } from '../tracing.ts';
 import { waitOutside } from '../work-in-hand.ts';
@@ -35,17 +35,18 @@ export async function locateEmbeddings(
   context: RequestContext,
 ): Promise<LocatedImage> {
   const { cache, flights } = store;
-  const { id, bytes, instructionIds } = subject;
+  const { id, instructionIds } = subject;
   const embeddingId = await embeddingIdOf(imagePathOf(context.namespace, id), instructionIds);
   const image = { ...subject, embeddingId };
-  const sentAt = bytes && context.startedAt;
+  const isSent = hasBytes(subject);
+  const sentAt = isSent ? context.startedAt : undefined;
   const flight = flights.follow(embeddingId, sentAt);
   if (flight !== null) return { ...image, embeddings: { kind: 'pending', flight } };
   const lookup = await inSpan('look up embeddings', () => cache.lookup(embeddingId, context));
   if (lookup.kind === 'hit') {
     return { ...image, embeddings: { kind: 'cached', entry: lookup.entry, cache: lookup.tier } };
   }
-  if (bytes !== undefined) return { ...image, embeddings: { kind: 'absent' } };
+  if (isSent) return { ...image, embeddings: { kind: 'absent' } };
   // The image may have been sent while the look-up was under way.
   const late = flights.follow(embeddingId);
   if (late !== null) return { ...image, embeddings: { kind: 'pending', flight: late } };
@@ -69,14 +70,15 @@ export async function resolveEmbeddings(
   context: RequestContext,
 ): Promise<ResolvedEmbeddings> {
   const { flights } = store;
-  const { embeddingId, bytes, embeddings } = image;
+  const { embeddingId, embeddings } = image;
+  const isSent = hasBytes(image);
   if (embeddings.kind === 'cached') return embeddings;
   let follower = embeddings.kind === 'pending' ? embeddings.flight : null;
   for (;;) {
     if (follower === null) {
-      if (bytes === undefined) throw await unknownImage(store, image, context);
+      if (!isSent) throw await unknownImage(store, image, context);
       const flight = flights.join(embeddingId, context.startedAt);
-      if (flight.role === 'leader') return { kind: 'encode', cache: 'miss', bytes, flight };
+      if (flight.role === 'leader') return await encodeOf(image, flight);
       follower = flight;
     }
     // Hundreds may wait for one encode, and need places again for what comes after it.
@@ -84,7 +86,22 @@ export async function resolveEmbeddings(
     if (entry !== null) {
       return { kind: 'cached', cache: follower.settled ? 'colo' : 'miss', entry };
     }
-    follower = flights.follow(embeddingId, bytes && context.startedAt);
+    follower = flights.follow(embeddingId, isSent ? context.startedAt : undefined);
+  }
+}
+
+/** Of all that wait for an image that is stored, one reads it. */
+async function encodeOf(
+  { bytes, read }: LocatedImage,
+  flight: Leader<CachedImage>,
+): Promise<Extract<ResolvedEmbeddings, { kind: 'encode' }>> {
+  try {
+    const sent = bytes ?? (await read?.());
+    if (sent === undefined) throw new Error('an image without bytes is not encoded');
+    return { kind: 'encode', cache: 'miss', bytes: sent, flight };
+  } catch (thrown) {
+    flight.leave();
+    throw thrown;
   }
 }
 

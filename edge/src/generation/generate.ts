@@ -12,6 +12,7 @@ import type { Dependencies } from '../dependencies.ts';
 import { type LocatedImage, resolveEmbeddings } from '../embeddings/resolve-embeddings.ts';
 import { instructing, runOnImage } from '../embeddings/run-on-image.ts';
 import type { GpuReplyEvent } from '../gpu/client.ts';
+import { hasBytes } from '../image/image-input.ts';
 import type { RequestContext } from '../request-context.ts';
 import type { CachedReply } from './reply-cache.ts';
 import { eventsOf, type ReplyRecord, ReplyRecorder } from './reply-record.ts';
@@ -69,9 +70,7 @@ export async function* generate(
   const { cache } = resolved;
   // What is made of cached embeddings is as old as they are, unless the image itself was sent again.
   const { sentAt } =
-    resolved.kind === 'cached' && image.bytes === undefined
-      ? resolved.entry
-      : { sentAt: context.startedAt };
+    resolved.kind === 'cached' && !hasBytes(image) ? resolved.entry : { sentAt: context.startedAt };
   const task = {
     kind: 'generate',
     input_ids: prompt.inputIds,
