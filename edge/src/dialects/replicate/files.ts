@@ -6,6 +6,7 @@ import { checkImage, sniff } from '@blip2/shared/image-format';
 import { imageIdOf } from '@blip2/shared/image-id';
 import type { ReplicateFileList } from '@blip2/shared/schemas/replicate/file';
 import type { Dependencies } from '../../dependencies.ts';
+import { inflatingCost } from '../../http/body-costs.ts';
 import { parseJsonBytes } from '../../http/json-body.ts';
 import type { Part } from '../../http/multipart.ts';
 import { readParts } from '../../http/request-body.ts';
@@ -24,6 +25,7 @@ import {
   requestContextOf,
   senderOf,
 } from '../../routes/app-context.ts';
+import { beforeWork, largeReply } from '../../routes/large-reply.ts';
 import { mayList, objectOf, ownObject, publicBase, signedObject, visitorIn } from './objects.ts';
 import { shownFile } from './present.ts';
 
@@ -112,7 +114,7 @@ export const downloadFile: Handler = async (c, deps) => {
   const found = await signedObject(deps, id)?.downloadFile(id, visitorIn(c, deps));
   if (!found) throw unknown('or this URL is not whole');
   const content = valueFrom(found);
-  return c.body(content.bytes, 200, {
+  return await largeReply(c, deps, content.bytes, {
     'content-type': content.file.type,
     'content-disposition': 'attachment',
     ...NOT_STORED,
@@ -135,7 +137,11 @@ export async function uploadedFile(
   const [, id = ''] = ADDRESS.exec(text.trim()) ?? [];
   if (id === '' || deps.predictions === undefined) return null;
   if (objectIdOf(deps.predictions, id) === null) return null;
-  const content = await objectOf(c, deps, id)?.readFile(id);
+  const object = objectOf(c, deps, id);
+  const file = object && (await object.findFile(id));
+  // It is copied, and hashed, as often as its address is sent.
+  if (file) await beforeWork(c, deps, inflatingCost(file.size));
+  const content = file && (await object.readFile(id));
   if (content) return content;
   const detail = `${field}: there is no such file any more, or its key is another: upload it again.`;
   throw new ApiError('image-url-failed', detail, { field });
